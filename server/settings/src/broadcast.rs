@@ -1,0 +1,29 @@
+//! `[broadcast]`: broadcasts sent over HTTP.
+
+use bytesize::ByteSize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::units;
+
+/// Broadcasts sent over HTTP.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Broadcast {
+    /// Bytes of one request body, which may carry many messages; a longer one is answered with 413. Each
+    /// message is bound by `limits.max_payload_size_in_kb` besides.
+    #[serde(with = "units::size")]
+    #[schemars(with = "String", extend("x-reload" = "live"))]
+    pub max_body_size: ByteSize,
+
+    /// Whether browsers of any origin may call the endpoints (CORS). Turn it off when a gateway in front
+    /// sends these headers already.
+    #[schemars(extend("x-reload" = "live"))]
+    pub cors: bool,
+}
+
+impl Default for Broadcast {
+    fn default() -> Self {
+        Self { max_body_size: ByteSize::b(8_000_000), cors: true }
+    }
+}

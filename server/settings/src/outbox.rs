@@ -1,0 +1,41 @@
+//! `[outbox]`: what may wait for a client that reads slowly.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::units;
+
+/// What may wait for a client that reads slowly. Whichever bound is reached first decides; what does not
+/// fit is dropped for this client alone, and counted. One frame always fits an empty outbox.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Outbox {
+    /// Frames that may wait for one connection.
+    #[schemars(extend("x-reload" = "live"))]
+    pub max_frames: NonZeroUsize,
+
+    /// Bytes that may wait for one connection. Frames are shared between connections, so a thousand slow
+    /// readers of one room do not hold this a thousand times.
+    #[serde(with = "units::size")]
+    #[schemars(with = "String", extend("x-reload" = "live"))]
+    pub max_bytes: ByteSize,
+
+    /// A connection that accepts no byte for this long while frames wait is closed with 1013.
+    #[serde(with = "units::duration")]
+    #[schemars(with = "String", extend("x-reload" = "live"))]
+    pub stall_timeout: Duration,
+}
+
+impl Default for Outbox {
+    fn default() -> Self {
+        Self {
+            max_frames: NonZeroUsize::new(4096).expect("not zero"),
+            max_bytes: ByteSize::mib(8),
+            stall_timeout: Duration::from_secs(30),
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! `[presence]`: who is in a room, and how soon the others hear of it.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::units;
+
+/// Who is in a room, and how soon the others hear of it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Presence {
+    /// Whether a join that says nothing about presence has it (the tenant's `presence_enabled`). A client
+    /// that tracks gets it in any case.
+    #[schemars(extend("x-reload" = "live"))]
+    pub enabled: bool,
+
+    /// How long the changes of one room are gathered when they come in bursts; the first of a burst goes out
+    /// at once. 0s announces at once whatever there is.
+    #[serde(with = "units::duration")]
+    #[schemars(with = "String", extend("x-reload" = "live"))]
+    pub coalesce: Duration,
+}
+
+impl Default for Presence {
+    fn default() -> Self {
+        Self { enabled: false, coalesce: Duration::from_millis(50) }
+    }
+}

@@ -1,0 +1,123 @@
+//! `[server]`: the door. Addresses, how many may be inside, and how long the server waits for a client.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::units;
+
+/// Where clients knock, how many may be inside, and how long we wait for them.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Server {
+    /// Address to bind: an IPv4 or IPv6 address of this machine, `0.0.0.0` or `::` for all. The plain
+    /// variable `HOST` sets it too.
+    #[schemars(extend("x-reload" = "restart"))]
+    pub host: IpAddr,
+
+    /// TCP port to bind; 0 takes a free one. The plain variable `PORT` sets it too.
+    #[schemars(extend("x-reload" = "restart"))]
+    pub port: u16,
+
+    /// WebSocket connections at once, of all tenants. The next handshake is answered with 503.
+    #[schemars(extend("x-reload" = "live"))]
+    pub max_connections: NonZeroUsize,
+
+    /// Bytes of a whole request head: request line and all headers. A longer one is refused. Double the
+    /// 16 KiB that a single header may fill (a large token does), so that the others fit beside it. At
+    /// least 8 KiB.
+    #[serde(with = "units::size")]
+    #[schemars(with = "String", extend("x-reload" = "restart"))]
+    pub max_header_size: ByteSize,
+
+    /// Time in which the whole request head must have arrived; later the socket is closed.
+    #[serde(with = "units::duration")]
+    #[schemars(with = "String", extend("x-reload" = "live"))]
+    pub handshake_timeout: Duration,
+
+    /// Pause before a refused handshake is answered, to slow down clients that retry at once. Delays
+    /// nobody else. 0s answers at once.
+    #[serde(with = "units::duration")]
+    #[schemars(with = "String", extend("x-reload" = "live"))]
+    pub connect_error_backoff: Duration,
+
+    /// Pause before a refused join is answered. Delays nothing else on that socket. 0s answers at once.
+    #[serde(with = "units::duration")]
+    #[schemars(with = "String", extend("x-reload" = "live"))]
+    pub channel_error_backoff: Duration,
+
+    /// Refused handshakes of the whole process that may wait for their answer at once; beyond it they are
+    /// answered without the pause.
+    #[schemars(extend("x-reload" = "live"))]
+    pub max_pending_refusals: NonZeroUsize,
+
+    /// Silence after which the server pings a client. A browser answers without timers, so a throttled tab
+    /// stays connected. Shorter than `idle_timeout`.
+    #[serde(with = "units::duration")]
+    #[schemars(with = "String", extend("x-reload" = "live"))]
+    pub ping_interval: Duration,
+
+    /// Time without any byte from a client after which its socket is closed.
+    #[serde(with = "units::duration")]
+    #[schemars(with = "String", extend("x-reload" = "live"))]
+    pub idle_timeout: Duration,
+
+    /// Time a socket may stay without having joined a room before it is closed.
+    #[serde(with = "units::duration")]
+    #[schemars(with = "String", extend("x-reload" = "live"))]
+    pub no_channel_timeout: Duration,
+
+    /// Time we wait for a client to answer our close frame before the socket is cut.
+    #[serde(with = "units::duration")]
+    #[schemars(with = "String", extend("x-reload" = "live"))]
+    pub close_timeout: Duration,
+
+    /// Bytes of one WebSocket message from a client; a longer one closes its socket with 1009.
+    #[serde(with = "units::size")]
+    #[schemars(with = "String", extend("x-reload" = "live"))]
+    pub max_frame_size: ByteSize,
+
+    /// Bytes of the read buffer each connection holds from its first moment on. Small, because it is paid
+    /// once per connection; larger messages make it grow for as long as they need. 256 B to 1 MiB.
+    #[serde(with = "units::size")]
+    #[schemars(with = "String", extend("x-reload" = "live"))]
+    pub read_buffer_size: ByteSize,
+
+    /// Folder for what the server keeps by itself, such as the secret of `serve --dev`. Relative paths
+    /// begin at the working directory.
+    #[schemars(extend("x-reload" = "restart"))]
+    pub data_dir: PathBuf,
+
+    /// Time connections have to finish when the server is asked to stop; after it they are cut.
+    #[serde(with = "units::duration")]
+    #[schemars(with = "String", extend("x-reload" = "live"))]
+    pub shutdown_timeout: Duration,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            host: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            port: 8080,
+            max_connections: NonZeroUsize::new(16_384).expect("not zero"),
+            max_header_size: ByteSize::kib(32),
+            handshake_timeout: Duration::from_secs(10),
+            connect_error_backoff: Duration::from_secs(1),
+            channel_error_backoff: Duration::ZERO,
+            max_pending_refusals: NonZeroUsize::new(1024).expect("not zero"),
+            ping_interval: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(120),
+            no_channel_timeout: Duration::from_secs(600),
+            close_timeout: Duration::from_secs(5),
+            max_frame_size: ByteSize::b(5_000_000),
+            read_buffer_size: ByteSize::kib(1),
+            data_dir: PathBuf::from("data"),
+            shutdown_timeout: Duration::from_secs(5),
+        }
+    }
+}

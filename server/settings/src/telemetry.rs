@@ -1,0 +1,58 @@
+//! `[telemetry]`: what the server says about itself.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What the server says about itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Telemetry {
+    /// The least important log lines still written.
+    #[schemars(extend("x-reload" = "live"))]
+    pub log_level: LogLevel,
+
+    /// How a log line is written.
+    #[schemars(extend("x-reload" = "restart"))]
+    pub log_format: LogFormat,
+}
+
+/// How important a log line is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LogLevel {
+    /// Something is broken and wants a person.
+    Error,
+    /// Something is odd; the server copes.
+    Warn,
+    /// What an operator wants to know.
+    #[default]
+    Info,
+    /// What a developer of an application wants to know: joins, refusals.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl LogLevel {
+    /// Its name, as in the settings and as `tracing` filters spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+/// How a log line is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// One readable line, for people.
+    #[default]
+    Text,
+    /// One JSON object per line, for machines.
+    Json,
+}
