@@ -1,0 +1,26 @@
+//! What must hold for any bytes: the bodies of the fuzz targets.
+//!
+//! Not only that nothing panics. What is accepted must be what a plain reader finds there, and what is
+//! written from it must be read back by that reader. `cargo test -p wire` includes these files to replay
+//! the corpus through them, so they use nothing but `wire`, `hub` and `serde_json`.
+
+mod envelope;
+pub mod payload;
+pub mod reader;
+
+pub use envelope::{decode_binary, decode_text_v1, decode_text_v2};
+pub use payload::{join_request, presence_call, presence_meta, term_size};
+
+/// Panics when something that must hold for these bytes does not.
+pub type Check = fn(&[u8]);
+
+/// Each target under the name of its folder in `corpus`.
+pub const TARGETS: [(&str, Check); 7] = [
+    ("decode_text_v1", decode_text_v1),
+    ("decode_text_v2", decode_text_v2),
+    ("decode_binary", decode_binary),
+    ("join_request", join_request),
+    ("presence_call", presence_call),
+    ("presence_meta", presence_meta),
+    ("term_size", term_size),
+];

@@ -1,0 +1,88 @@
+//! Dialect V2, binary: user broadcasts in (kind 3) and out (kind 4).
+//!
+//! Lengths are single bytes, the fields follow in the order of their lengths, the payload is the rest.
+//! Kinds 0, 1 and 2 are Phoenix's own. No SDK sends them, and realtime-js throws when it receives one, so
+//! they are neither read nor written.
+
+use hub::Frame;
+
+use super::{Malformed, Ref, UserBroadcast, UserPayload};
+use crate::raw_json;
+use crate::websocket::FrameBuilder;
+
+const USER_BROADCAST_PUSH: u8 = 3;
+const USER_BROADCAST: u8 = 4;
+
+const ENCODING_BINARY: u8 = 0;
+const ENCODING_JSON: u8 = 1;
+
+pub(super) fn decode(frame: &[u8]) -> Result<UserBroadcast<'_>, Malformed> {
+    let (&kind, rest) = frame.split_first().ok_or(Malformed::Truncated)?;
+    if kind != USER_BROADCAST_PUSH {
+        return Err(Malformed::Kind(kind));
+    }
+    let (&[join_ref, reference, topic, event, metadata, encoding], mut rest) =
+        rest.split_first_chunk().ok_or(Malformed::Truncated)?;
+    let join_ref = take(&mut rest, join_ref, Malformed::Ref)?;
+    let reference = take(&mut rest, reference, Malformed::Ref)?;
+    let topic = take(&mut rest, topic, Malformed::Topic)?;
+    let event = take(&mut rest, event, Malformed::Event)?;
+    let metadata = take(&mut rest, metadata, Malformed::Metadata)?;
+    Ok(UserBroadcast {
+        join_ref: Ref::from_text(join_ref),
+        reference: Ref::from_text(reference),
+        topic,
+        event,
+        metadata: object(metadata)?,
+        payload: payload(encoding, rest)?,
+    })
+}
+
+/// Cuts the next field off `rest`; `not_text` is the verdict when it is not UTF-8.
+fn take<'a>(rest: &mut &'a [u8], length: u8, not_text: Malformed) -> Result<&'a str, Malformed> {
+    let (field, after) = rest.split_at_checked(length.into()).ok_or(Malformed::Truncated)?;
+    *rest = after;
+    std::str::from_utf8(field).map_err(|_| not_text)
+}
+
+fn object(metadata: &str) -> Result<Option<&str>, Malformed> {
+    if metadata.is_empty() {
+        return Ok(None);
+    }
+    if raw_json::is_valid(metadata) && raw_json::is_object(metadata) {
+        return Ok(Some(metadata));
+    }
+    Err(Malformed::Metadata)
+}
+
+/// Anything but 0 means JSON, as upstream has it.
+fn payload(encoding: u8, bytes: &[u8]) -> Result<UserPayload<'_>, Malformed> {
+    if encoding == ENCODING_BINARY {
+        return Ok(UserPayload::Binary(bytes));
+    }
+    let text = std::str::from_utf8(bytes).map_err(|_| Malformed::Payload)?;
+    if raw_json::is_valid(text) { Ok(UserPayload::Json(text)) } else { Err(Malformed::Payload) }
+}
+
+/// The kind 4 frame of a broadcast; `None` when a field is too long for its length byte.
+pub(crate) fn user_broadcast(
+    topic: &str,
+    event: &str,
+    metadata: &str,
+    payload: UserPayload<'_>,
+) -> Option<Frame> {
+    let (encoding, payload) = match payload {
+        UserPayload::Binary(bytes) => (ENCODING_BINARY, bytes),
+        UserPayload::Json(text) => (ENCODING_JSON, text.as_bytes()),
+    };
+    let length = |field: &str| u8::try_from(field.len()).ok();
+    let header = [USER_BROADCAST, length(topic)?, length(event)?, length(metadata)?, encoding];
+    let fields = topic.len() + event.len() + metadata.len();
+    let mut frame = FrameBuilder::binary(header.len() + fields + payload.len());
+    frame.push_bytes(&header);
+    frame.push_str(topic);
+    frame.push_str(event);
+    frame.push_str(metadata);
+    frame.push_bytes(payload);
+    Some(frame.finish())
+}

@@ -1,0 +1,52 @@
+//! The Phoenix channel envelope: who says what, where, in answer to which.
+//!
+//! There are two dialects, chosen once at the handshake by `vsn`. V1 is a JSON object per text frame; V2
+//! is a JSON array of five, with a binary form for broadcasts. Everything a client can send is read by
+//! [`decode_text`] and [`decode_binary`]; everything it can receive is written by one function per
+//! documented message. Functions that take a [`Dialect`] speak V2 unless it is [`V1`].
+
+mod binary;
+mod malformed;
+mod message;
+mod outgoing;
+mod reference;
+mod v1;
+mod v2;
+mod version;
+
+use hub::Dialect;
+
+pub use malformed::Malformed;
+pub use message::{Push, UserBroadcast, UserPayload};
+pub use outgoing::{Status, closed, crashed, push, reply};
+pub use reference::Ref;
+pub use version::protocol;
+
+pub(crate) use binary::user_broadcast;
+pub(crate) use outgoing::fan_out;
+
+/// Serializer version 1.0.0: a JSON object per text frame.
+pub const V1: Dialect = Dialect::new(0);
+
+/// Serializer version 2.0.0: a JSON array per text frame, and binary broadcasts.
+pub const V2: Dialect = Dialect::new(1);
+
+/// The longest topic, event, metadata or ref, in bytes: binary frames count them in a single byte.
+pub const FIELD_BYTES_MAX: usize = 255;
+
+/// Reads a text frame.
+///
+/// # Errors
+/// When it is not a message of this dialect. The frame is then dropped and the socket lives.
+pub fn decode_text(dialect: Dialect, text: &str) -> Result<Push<'_>, Malformed> {
+    if dialect == V1 { v1::decode(text) } else { v2::decode(text) }
+}
+
+/// Reads a binary frame.
+///
+/// # Errors
+/// When it is not a user broadcast of V2, the only binary message an SDK sends. The frame is then dropped
+/// and the socket lives.
+pub fn decode_binary(dialect: Dialect, bytes: &[u8]) -> Result<UserBroadcast<'_>, Malformed> {
+    if dialect == V1 { Err(Malformed::BinaryInV1) } else { binary::decode(bytes) }
+}

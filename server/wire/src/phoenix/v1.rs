@@ -1,0 +1,42 @@
+//! Dialect V1: `{"topic":…,"event":…,"payload":…,"ref":…,"join_ref":…}`.
+//!
+//! Incoming, join_ref is optional and unknown keys are ignored. Outgoing, there are always exactly four
+//! keys: realtime-py rejects a frame without `ref`, and nobody expects a join_ref.
+
+use super::{Malformed, Push, Ref};
+use crate::raw_json;
+use crate::websocket::FrameBuilder;
+
+/// Punctuation and key names of one message.
+pub(super) const ENVELOPE_BYTES: usize = 48;
+
+pub(super) fn decode(text: &str) -> Result<Push<'_>, Malformed> {
+    let [topic, event, payload, reference, join_ref] =
+        raw_json::fields(text, ["topic", "event", "payload", "ref", "join_ref"])?;
+    let missing = Malformed::WrongShape;
+    Ok(Push {
+        join_ref: join_ref.map_or(Ok(Ref::NULL), Ref::from_json)?,
+        reference: Ref::from_json(reference.ok_or(missing)?)?,
+        topic: raw_json::string(topic.ok_or(missing)?).ok_or(Malformed::Topic)?,
+        event: raw_json::string(event.ok_or(missing)?).ok_or(Malformed::Event)?,
+        payload: payload.ok_or(missing)?,
+    })
+}
+
+pub(super) fn write(
+    frame: &mut FrameBuilder,
+    reference: &str,
+    topic: &str,
+    event: &str,
+    payload: impl FnOnce(&mut FrameBuilder),
+) {
+    frame.push_str("{\"topic\":");
+    frame.push_json_string(topic);
+    frame.push_str(",\"event\":");
+    frame.push_json_string(event);
+    frame.push_str(",\"payload\":");
+    payload(frame);
+    frame.push_str(",\"ref\":");
+    frame.push_str(reference);
+    frame.push_str("}");
+}

@@ -1,0 +1,42 @@
+//! Dialect V2, text: `[join_ref, ref, topic, event, payload]`.
+//!
+//! Incoming, further elements are ignored.
+
+use super::{Malformed, Push, Ref};
+use crate::raw_json;
+use crate::websocket::FrameBuilder;
+
+/// Punctuation of one message.
+pub(super) const ENVELOPE_BYTES: usize = 16;
+
+pub(super) fn decode(text: &str) -> Result<Push<'_>, Malformed> {
+    let [join_ref, reference, topic, event, payload] = raw_json::first_elements(text)?;
+    Ok(Push {
+        join_ref: Ref::from_json(join_ref)?,
+        reference: Ref::from_json(reference)?,
+        topic: raw_json::string(topic).ok_or(Malformed::Topic)?,
+        event: raw_json::string(event).ok_or(Malformed::Event)?,
+        payload,
+    })
+}
+
+pub(super) fn write(
+    frame: &mut FrameBuilder,
+    join_ref: &str,
+    reference: &str,
+    topic: &str,
+    event: &str,
+    payload: impl FnOnce(&mut FrameBuilder),
+) {
+    frame.push_str("[");
+    frame.push_str(join_ref);
+    frame.push_str(",");
+    frame.push_str(reference);
+    frame.push_str(",");
+    frame.push_json_string(topic);
+    frame.push_str(",");
+    frame.push_json_string(event);
+    frame.push_str(",");
+    payload(frame);
+    frame.push_str("]");
+}

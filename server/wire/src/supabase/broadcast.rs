@@ -1,0 +1,79 @@
+//! Broadcasts, as each dialect receives them.
+//!
+//! The form depends on where a broadcast came from, not on who receives it: text stays text, the binary
+//! kind 3 becomes the binary kind 4 for V2 and text for V1. V1 has no way to carry bytes, and kind 4 none
+//! for a topic, event or metadata above 255 bytes; those members receive nothing.
+
+use hub::{Dialect, Encode, Frame};
+
+use super::full_topic;
+use crate::phoenix::{self, UserPayload, V1, V2};
+use crate::websocket::FrameBuilder;
+
+const EVENT: &str = "broadcast";
+
+/// Something said to a room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Broadcast<'a> {
+    /// Sent over a socket as text. Everybody receives it as it came.
+    Text {
+        /// The whole `{"type":…,"event":…,"payload":…}`, valid JSON.
+        payload: &'a str,
+    },
+    /// Sent in binary form, by the HTTP endpoint for one event, or by the database.
+    User {
+        /// The user's event.
+        event: &'a str,
+        /// The inner payload.
+        payload: UserPayload<'a>,
+        /// A JSON object, such as `{"id":…}`.
+        meta: Option<&'a str>,
+    },
+    /// Sent by the HTTP endpoint for batches, or replayed. Everybody receives it as text.
+    Http {
+        /// The user's event.
+        event: &'a str,
+        /// The inner payload, valid JSON.
+        payload: &'a str,
+        /// A JSON object, such as `{"id":…}`.
+        meta: Option<&'a str>,
+    },
+}
+
+impl Encode for Broadcast<'_> {
+    /// `topic` is the sub-topic.
+    fn encode(&self, topic: &str, dialect: Dialect) -> Option<Frame> {
+        let topic = full_topic(topic);
+        match *self {
+            _ if dialect != V1 && dialect != V2 => None,
+            Self::Text { payload } => {
+                Some(phoenix::fan_out(dialect, &topic, EVENT, payload.len(), |frame| frame.push_str(payload)))
+            }
+            Self::User { event, payload, meta } if dialect == V2 => {
+                phoenix::user_broadcast(&topic, event, meta.unwrap_or(""), payload)
+            }
+            Self::User { payload: UserPayload::Binary(_), .. } => None,
+            Self::User { event, payload: UserPayload::Json(payload), meta }
+            | Self::Http { event, payload, meta } => {
+                let capacity = payload.len() + event.len() + meta.map_or(0, str::len) + 56;
+                Some(phoenix::fan_out(dialect, &topic, EVENT, capacity, |frame| {
+                    wrap(frame, event, payload, meta);
+                }))
+            }
+        }
+    }
+}
+
+/// Writes the wrapper that text broadcasts have around the inner payload.
+fn wrap(frame: &mut FrameBuilder, event: &str, payload: &str, meta: Option<&str>) {
+    frame.push_str("{\"event\":");
+    frame.push_json_string(event);
+    frame.push_str(",\"payload\":");
+    frame.push_str(payload);
+    frame.push_str(",\"type\":\"broadcast\"");
+    if let Some(meta) = meta {
+        frame.push_str(",\"meta\":");
+        frame.push_str(meta);
+    }
+    frame.push_str("}");
+}

@@ -1,0 +1,253 @@
+//! What a join asks for.
+//!
+//! Reading never refuses. A field that does not parse takes its default and is named in `problems`, as
+//! upstream does it: SDKs of other languages send odd types and work there. One exception is kept apart:
+//! a `private` we cannot read. Upstream opens the public room then; we would rather tell the session, for
+//! somebody meant to be private.
+
+use std::fmt;
+
+use serde_json::value::RawValue;
+
+use crate::raw_json;
+
+/// The most messages one replay yields, and how many it yields unless told.
+const REPLAY_MESSAGES_MAX: i64 = 25;
+
+/// Milliseconds since 1970 from the year 0 to the end of 9999, what upstream's calendar holds.
+const REPLAY_SINCE_RANGE: std::ops::RangeInclusive<i64> = -62_167_219_200_000..=253_402_300_799_999;
+
+/// What opaque API keys begin with. They are no JWTs: the gateway has put one in the handshake.
+const API_KEY_PREFIX: &str = "sb_";
+
+/// The payload of `phx_join`.
+#[derive(Debug, Default)]
+pub struct JoinRequest {
+    /// Answer each broadcast.
+    pub ack: bool,
+    /// Deliver broadcasts to their own sender as well.
+    pub self_broadcast: bool,
+    /// Past messages to begin with. Asked for even by `null`, which public rooms refuse too.
+    pub replay: Option<Replay>,
+    /// Announce that changes written from now on will be seen.
+    pub replication_ready: bool,
+    /// Take part in presence from the start.
+    pub presence_enabled: bool,
+    /// The key to be present under; `None` when the server is to choose.
+    pub presence_key: Option<String>,
+    /// Entries to subscribe to, as written, in order. The reply must echo them untouched.
+    pub postgres_changes: Vec<Box<RawValue>>,
+    /// Which of the two rooms of this name is meant.
+    pub private: Private,
+    /// Which token counts.
+    pub token: JoinToken,
+    /// There is no `config`: supabase-js v1, whose topic names a table.
+    pub legacy: bool,
+    /// Fields that did not parse, each with what was expected. Holds no values, so it may be logged.
+    pub problems: Vec<&'static str>,
+}
+
+/// Whether the private room is meant.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Private {
+    /// The public room.
+    #[default]
+    No,
+    /// The private room.
+    Yes,
+    /// Something was said that we cannot read. To be refused.
+    Unreadable,
+}
+
+/// A wish for past messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replay {
+    /// The newest `limit` messages since then.
+    Since {
+        /// Milliseconds since 1970.
+        since: i64,
+        /// From 1 to 25.
+        limit: u8,
+    },
+    /// Not to be understood. To be refused.
+    Invalid,
+}
+
+/// The token a channel acts with.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub enum JoinToken {
+    /// That of the handshake.
+    #[default]
+    FromHandshake,
+    /// One of its own.
+    Own(String),
+}
+
+impl fmt::Debug for JoinToken {
+    /// Without the token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::FromHandshake => "FromHandshake",
+            Self::Own(_) => "Own(…)",
+        })
+    }
+}
+
+impl JoinRequest {
+    /// Reads the payload of `phx_join`.
+    pub fn parse(payload: &str) -> Self {
+        let mut join = Self::default();
+        let Ok([config, access_token, user_token]) =
+            raw_json::fields(payload, ["config", "access_token", "user_token"])
+        else {
+            join.private = Private::Unreadable;
+            join.problems.push("payload: expected a map");
+            return join;
+        };
+        join.read_tokens(given(access_token), given(user_token));
+        join.legacy = config.is_none();
+        if let Some(config) = given(config) {
+            join.read_config(config);
+        }
+        join
+    }
+
+    /// `user_token` is the old name and wins, unless the first of the two is an API key.
+    fn read_tokens(&mut self, access_token: Option<&str>, user_token: Option<&str>) {
+        let access = access_token.map(raw_json::string);
+        let user = user_token.map(raw_json::string);
+        if access == Some(None) {
+            self.problems.push("access_token: expected string");
+        }
+        if user == Some(None) {
+            self.problems.push("user_token: expected string");
+        }
+        let is_api_key = |token: &str| token.starts_with(API_KEY_PREFIX);
+        let first = access.as_ref().or(user.as_ref());
+        if first.is_some_and(|token| token.as_deref().is_some_and(is_api_key)) {
+            return;
+        }
+        if let Some(token) = user.flatten().or(access.flatten())
+            && !is_api_key(&token)
+        {
+            self.token = JoinToken::Own(token.into_owned());
+        }
+    }
+
+    fn read_config(&mut self, config: &str) {
+        let names = ["broadcast", "presence", "postgres_changes", "private"];
+        let Ok([broadcast, presence, postgres_changes, private]) = raw_json::fields(config, names) else {
+            self.private = Private::Unreadable;
+            self.problems.push("config: expected a map");
+            return;
+        };
+        if let Some(broadcast) = given(broadcast) {
+            self.read_broadcast(broadcast);
+        }
+        if let Some(presence) = given(presence) {
+            self.read_presence(presence);
+        }
+        if let Some(changes) = given(postgres_changes) {
+            self.read_postgres_changes(changes);
+        }
+        self.private = match flag(private) {
+            Ok(false) => Private::No,
+            Ok(true) => Private::Yes,
+            Err(NotABoolean) => {
+                self.problems.push("config.private: expected boolean");
+                Private::Unreadable
+            }
+        };
+    }
+
+    fn read_broadcast(&mut self, broadcast: &str) {
+        let names = ["ack", "self", "replay", "replication_ready"];
+        let Ok([ack, to_self, replay, replication_ready]) = raw_json::fields(broadcast, names) else {
+            self.problems.push("config.broadcast: expected a map");
+            return;
+        };
+        self.ack = self.flag_or_false(ack, "config.broadcast.ack: expected boolean");
+        self.self_broadcast = self.flag_or_false(to_self, "config.broadcast.self: expected boolean");
+        self.replay = replay.map(Replay::parse);
+        if self.replay == Some(Replay::Invalid) {
+            self.problems.push("config.broadcast.replay: expected since and limit as integers");
+        }
+        // Upstream asks whether the raw value is truthy, so the string "false" counts as true.
+        self.replication_ready = given(replication_ready).is_some_and(|value| value != "false");
+    }
+
+    fn read_presence(&mut self, presence: &str) {
+        let Ok([key, enabled]) = raw_json::fields(presence, ["key", "enabled"]) else {
+            self.problems.push("config.presence: expected a map");
+            return;
+        };
+        self.presence_enabled = self.flag_or_false(enabled, "config.presence.enabled: expected boolean");
+        let key = match given(key) {
+            None => return,
+            Some(number) if number.starts_with(['-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']) => {
+                Some(number.into())
+            }
+            Some(value) => raw_json::string(value),
+        };
+        if key.is_none() {
+            self.problems.push("config.presence.key: expected string");
+        }
+        self.presence_key = key.filter(|key| !key.is_empty()).map(|key| key.into_owned());
+    }
+
+    fn read_postgres_changes(&mut self, changes: &str) {
+        let mut all_maps = true;
+        let array = raw_json::each_element(changes, |entry| {
+            if raw_json::is_object(entry) {
+                let entry = RawValue::from_string(entry.to_owned());
+                self.postgres_changes.push(entry.expect("an element of valid JSON is valid JSON"));
+            } else if entry != "null" {
+                all_maps = false;
+            }
+        });
+        if array.is_err() || !all_maps {
+            self.problems.push("config.postgres_changes: expected an array of maps");
+        }
+    }
+
+    fn flag_or_false(&mut self, value: Option<&str>, problem: &'static str) -> bool {
+        flag(value).unwrap_or_else(|NotABoolean| {
+            self.problems.push(problem);
+            false
+        })
+    }
+}
+
+impl Replay {
+    fn parse(replay: &str) -> Self {
+        let Ok([since, limit]) = raw_json::fields(replay, ["since", "limit"]) else { return Self::Invalid };
+        let since = since.and_then(|since| since.parse().ok());
+        let limit = given(limit).map_or(Some(REPLAY_MESSAGES_MAX), |limit| limit.parse().ok());
+        match (since, limit) {
+            (Some(since), Some(limit)) if REPLAY_SINCE_RANGE.contains(&since) => {
+                Self::Since { since, limit: limit.clamp(1, REPLAY_MESSAGES_MAX) as u8 }
+            }
+            _ => Self::Invalid,
+        }
+    }
+}
+
+struct NotABoolean;
+
+/// A boolean, or its name as a string in any case, as several SDKs send it. Absent means false.
+fn flag(value: Option<&str>) -> Result<bool, NotABoolean> {
+    match given(value) {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(text) => match raw_json::string(text) {
+            Some(name) if name.eq_ignore_ascii_case("true") => Ok(true),
+            Some(name) if name.eq_ignore_ascii_case("false") => Ok(false),
+            _ => Err(NotABoolean),
+        },
+    }
+}
+
+/// `null` is as good as absent, except where said otherwise: realtime-py sends it for what it does not use.
+fn given(value: Option<&str>) -> Option<&str> {
+    value.filter(|value| *value != "null")
+}

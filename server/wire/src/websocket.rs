@@ -1,0 +1,131 @@
+//! Whole WebSocket frames (RFC 6455, section 5.2), built in one buffer.
+//!
+//! A frame's header grows with its payload, and the payload's length is known only once it is written.
+//! So the longest header's room is left free at the front and the real one is put right before the
+//! payload at the end: nothing is moved, nothing is measured twice. Server frames are not masked and
+//! never fragmented.
+
+use hub::Frame;
+
+/// Room for the longest header: two bytes and a 64-bit length.
+const HEADER_BYTES_MAX: usize = 10;
+
+/// The bit that says: this frame is the whole message.
+const FIN: u8 = 0x80;
+
+const TEXT: u8 = 0x1;
+const BINARY: u8 = 0x2;
+const PING: u8 = 0x9;
+
+/// A frame being written.
+#[derive(Debug)]
+pub struct FrameBuilder {
+    opcode: u8,
+    bytes: Vec<u8>,
+}
+
+impl FrameBuilder {
+    /// A text frame with room for `capacity` bytes of payload. More may be written.
+    pub fn text(capacity: usize) -> Self {
+        Self::new(TEXT, capacity)
+    }
+
+    /// A binary frame with room for `capacity` bytes of payload. More may be written.
+    pub fn binary(capacity: usize) -> Self {
+        Self::new(BINARY, capacity)
+    }
+
+    fn new(opcode: u8, capacity: usize) -> Self {
+        let mut bytes = Vec::with_capacity(HEADER_BYTES_MAX + capacity);
+        bytes.resize(HEADER_BYTES_MAX, 0);
+        Self { opcode, bytes }
+    }
+
+    /// Appends text as it is.
+    pub fn push_str(&mut self, text: &str) {
+        self.push_bytes(text.as_bytes());
+    }
+
+    /// Appends bytes as they are. The caller of a text frame sees to it that the whole is UTF-8.
+    pub fn push_bytes(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Appends `text` as a JSON string, quoted and escaped.
+    pub fn push_json_string(&mut self, text: &str) {
+        serde_json::to_writer(&mut self.bytes, text).expect("a string is written to memory");
+    }
+
+    /// The finished frame.
+    pub fn finish(mut self) -> Frame {
+        let length = self.bytes.len() - HEADER_BYTES_MAX;
+        let mut header = [0; HEADER_BYTES_MAX];
+        header[0] = FIN | self.opcode;
+        let used = match length {
+            0..=125 => {
+                header[1] = length as u8;
+                2
+            }
+            126..=0xFFFF => {
+                header[1] = 126;
+                header[2..4].copy_from_slice(&(length as u16).to_be_bytes());
+                4
+            }
+            _ => {
+                header[1] = 127;
+                header[2..].copy_from_slice(&(length as u64).to_be_bytes());
+                HEADER_BYTES_MAX
+            }
+        };
+        let start = HEADER_BYTES_MAX - used;
+        self.bytes[start..HEADER_BYTES_MAX].copy_from_slice(&header[..used]);
+        Frame::new(self.bytes, start as u8)
+    }
+}
+
+impl Extend<u8> for FrameBuilder {
+    fn extend<I: IntoIterator<Item = u8>>(&mut self, bytes: I) {
+        self.bytes.extend(bytes);
+    }
+}
+
+/// An empty ping. Browsers answer it without waking the page, so a throttled tab stays connected.
+pub fn ping() -> Frame {
+    FrameBuilder::new(PING, 0).finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header_of_text(length: usize) -> Vec<u8> {
+        let mut frame = FrameBuilder::text(length);
+        frame.push_bytes(&vec![b'x'; length]);
+        let frame = frame.finish();
+        frame.bytes()[..frame.len() - length].to_vec()
+    }
+
+    #[test]
+    fn the_header_is_as_short_as_the_length_allows() {
+        assert_eq!(header_of_text(0), [0x81, 0]);
+        assert_eq!(header_of_text(125), [0x81, 125]);
+        assert_eq!(header_of_text(126), [0x81, 126, 0, 126]);
+        assert_eq!(header_of_text(0xFFFF), [0x81, 126, 0xFF, 0xFF]);
+        assert_eq!(header_of_text(0x1_0000), [0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0]);
+    }
+
+    #[test]
+    fn binary_frames_and_pings_say_so() {
+        let mut frame = FrameBuilder::binary(0);
+        frame.extend([1, 2]);
+        assert_eq!(frame.finish().bytes(), [0x82, 2, 1, 2]);
+        assert_eq!(ping().bytes(), [0x89, 0]);
+    }
+
+    #[test]
+    fn json_strings_are_quoted_and_escaped() {
+        let mut frame = FrameBuilder::text(0);
+        frame.push_json_string("a\"b\\\n\u{1}é");
+        assert_eq!(&frame.finish().bytes()[2..], "\"a\\\"b\\\\\\n\\u0001é\"".as_bytes());
+    }
+}

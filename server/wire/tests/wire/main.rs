@@ -1,0 +1,16 @@
+//! The protocol, as its specification writes it down.
+//!
+//! One binary, since linking seven costs more than running them. The reader and the checks are those of
+//! the fuzz targets.
+
+#[path = "../../fuzz/src/lib.rs"]
+mod fuzz;
+
+mod binary;
+mod broadcast;
+mod corpus;
+mod join;
+mod presence;
+mod properties;
+mod sessions;
+mod term_size;
