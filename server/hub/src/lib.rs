@@ -3,8 +3,28 @@
 //! No await, no JSON, no sockets, and no protocol: an event encodes itself for each dialect, the hub
 //! only moves the resulting frames. Rooms are plain data behind short locks; nothing in here waits.
 //!
-//! Lock order is shard → room → outbox. The outbox is a leaf, and no callback runs under any of them.
+//! Lock order is shard → room → outbox. The outbox is a leaf, and no callback runs under any of them:
+//! wakers and drops that might call back are kept until the locks are released.
 
+mod burst;
 mod frame;
+mod hub;
+mod limits;
+mod member;
+mod membership;
+mod outbox;
+mod presence;
+mod room;
+mod topic;
+mod wakers;
 
+pub use burst::Burst;
 pub use frame::{Dialect, Encode, Frame, FrameCache};
+pub use hub::{Hub, Population};
+pub use limits::{RollingRate, TokenBucket};
+pub use member::Member;
+pub use membership::Membership;
+pub use outbox::{Bounds, Goodbye, Offer, Outbox, Turn};
+pub use presence::{Entry, PresenceChange, StateRequest};
+pub use room::{Audience, Delivery, Missed, Room};
+pub use topic::{Privacy, RoomKey, Space};

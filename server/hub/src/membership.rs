@@ -1,0 +1,58 @@
+//! A receipt for being in a room. Dropping it leaves.
+//!
+//! So no way of ending a connection, a topic or a task can forget to leave, and what a member tracked
+//! is gone from the room the moment it is.
+
+use std::sync::Arc;
+
+use crate::frame::Encode;
+use crate::hub::Hub;
+use crate::presence::Entry;
+use crate::room::{Audience, Delivery, Missed, Room};
+
+/// One member of one room.
+#[derive(Debug)]
+pub struct Membership {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) room: Arc<Room>,
+    pub(crate) slot: usize,
+}
+
+impl Membership {
+    /// Sends `event` to the room, in order with everything else this member sends.
+    pub fn publish(&self, event: &impl Encode, audience: Audience) -> Delivery {
+        let except = (audience == Audience::Others).then_some(self.slot);
+        self.room.publish(event, except)
+    }
+
+    /// Shows `entry` to the room instead of whatever this member showed before.
+    pub fn track(&self, entry: Entry) {
+        let due = self.room.track(self.slot, entry, self.hub.coalesce);
+        self.hub.list(due, &self.room);
+    }
+
+    /// Shows nothing any more.
+    pub fn untrack(&self) {
+        let due = self.room.untrack(self.slot, self.hub.coalesce);
+        self.hub.list(due, &self.room);
+    }
+
+    /// Asks for everybody present; `tag` comes back in the [`StateRequest`](crate::StateRequest).
+    pub fn request_state(&self, tag: &str) {
+        let due = self.room.request_state(self.slot, tag, self.hub.coalesce);
+        self.hub.list(due, &self.room);
+    }
+
+    /// What this member has missed since last asked.
+    pub fn take_missed(&self) -> Missed {
+        self.room.take_missed(self.slot)
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        let due = self.room.leave(self.slot, self.hub.coalesce);
+        self.hub.list(due, &self.room);
+        self.hub.left(&self.room);
+    }
+}

@@ -1,0 +1,88 @@
+//! The hub from outside: rooms, outboxes and presence, with words instead of a protocol.
+
+mod presence;
+mod rooms;
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+use hub::{Bounds, Burst, Dialect, Encode, Frame, Hub, Member, Outbox, Privacy, RoomKey, Space, Turn};
+
+pub(crate) const PLAIN: Dialect = Dialect::new(0);
+pub(crate) const LOUD: Dialect = Dialect::new(1);
+
+/// Says a word: as it is in one dialect, in capitals in the other.
+pub(crate) struct Say<'a> {
+    pub(crate) word: &'a str,
+    pub(crate) encoded: Cell<usize>,
+}
+
+impl<'a> Say<'a> {
+    pub(crate) fn new(word: &'a str) -> Self {
+        Self { word, encoded: Cell::new(0) }
+    }
+}
+
+impl Encode for Say<'_> {
+    fn encode(&self, _topic: &str, dialect: Dialect) -> Option<Frame> {
+        self.encoded.set(self.encoded.get() + 1);
+        match dialect {
+            PLAIN => Some(frame(self.word)),
+            LOUD => Some(frame(&self.word.to_uppercase())),
+            _ => None,
+        }
+    }
+}
+
+pub(crate) fn frame(text: &str) -> Frame {
+    Frame::new(text.as_bytes().to_vec(), 0)
+}
+
+pub(crate) fn hub() -> Arc<Hub> {
+    Hub::new(Duration::ZERO)
+}
+
+pub(crate) fn key(topic: &str) -> RoomKey {
+    RoomKey { tenant: "t".into(), space: Space::Phoenix, privacy: Privacy::Public, topic: topic.into() }
+}
+
+/// A connection that reads when told to.
+pub(crate) struct Reader {
+    pub(crate) outbox: Arc<Outbox>,
+    pub(crate) dialect: Dialect,
+}
+
+impl Reader {
+    pub(crate) fn new(dialect: Dialect, frames: u32) -> Self {
+        Self { outbox: Arc::new(Outbox::new(Bounds { frames, bytes: 1_000_000 })), dialect }
+    }
+
+    pub(crate) fn member(&self) -> Member {
+        Member { outbox: Arc::clone(&self.outbox), dialect: self.dialect }
+    }
+
+    /// Everything queued, and whether it had missed something and has caught up now.
+    pub(crate) fn read(&self) -> (Vec<String>, bool) {
+        let (mut words, mut caught_up) = (Vec::new(), false);
+        let mut burst = Burst::default();
+        loop {
+            match self.outbox.take(&mut burst, Waker::noop()) {
+                Turn::Write => {
+                    while let Some(frame) = burst.pop() {
+                        words.push(String::from_utf8(frame.bytes().to_vec()).expect("words are text"));
+                        self.outbox.written(1, frame.len());
+                    }
+                }
+                Turn::CaughtUp => caught_up = true,
+                Turn::Alarm => {}
+                Turn::Goodbye(_) | Turn::Idle => return (words, caught_up),
+            }
+        }
+    }
+
+    pub(crate) fn words(&self) -> Vec<String> {
+        self.read().0
+    }
+}

@@ -1,0 +1,187 @@
+//! Presence: whatever happens in whatever order, everybody ends up seeing the same people.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+use std::time::Instant;
+
+use hub::{Dialect, Encode, Entry, Frame, FrameCache, Hub, Membership};
+use proptest::prelude::*;
+
+use crate::{PLAIN, Reader, Say, frame, hub, key};
+
+/// `+a+b-c`: who came and who went.
+struct Diff(String);
+
+impl Encode for Diff {
+    fn encode(&self, _topic: &str, _dialect: Dialect) -> Option<Frame> {
+        Some(frame(&self.0))
+    }
+}
+
+fn list(sign: char, entries: &[Entry]) -> String {
+    entries.iter().map(|entry| format!("{sign}{}", entry.meta)).collect()
+}
+
+/// Does the work of the one task that announces. Returns how many diffs were sent.
+fn announce(hub: &Arc<Hub>) -> usize {
+    let Poll::Ready(rooms) = hub.poll_due(Waker::noop()) else { return 0 };
+    for (_due, room) in &rooms {
+        let change = room.take_presence(Instant::now());
+        let words = list('+', &change.joins) + &list('-', &change.leaves);
+        let diff = if words.is_empty() {
+            FrameCache::default()
+        } else {
+            FrameCache::encode(&Diff(words), room.topic(), |_| true)
+        };
+        let everybody = format!("={}", list('+', &change.present));
+        let states: Vec<_> = change.states.iter().map(|_| frame(&everybody)).collect();
+        room.announce(&change, &diff, &states);
+    }
+    rooms.len()
+}
+
+/// A client that keeps its view as realtime-js does.
+struct Client {
+    reader: Reader,
+    membership: Membership,
+    tracked: Option<String>,
+    /// Who it believes is present, once it has been told.
+    view: Option<BTreeSet<String>>,
+}
+
+impl Client {
+    fn join(hub: &Arc<Hub>, bound: u32) -> Self {
+        let reader = Reader::new(PLAIN, bound);
+        let membership = hub.join(key("a"), reader.member(), &frame("ok"));
+        membership.request_state("tag");
+        Self { reader, membership, tracked: None, view: None }
+    }
+
+    fn track(&mut self, reference: usize) {
+        let meta = format!("r{reference}");
+        self.membership.track(Entry { key: "k".into(), meta: (*meta).into() });
+        self.tracked = Some(meta);
+    }
+
+    fn untrack(&mut self) {
+        self.membership.untrack();
+        self.tracked = None;
+    }
+
+    fn read(&mut self) {
+        let (words, caught_up) = self.reader.read();
+        for word in words {
+            if word.starts_with('=') {
+                self.view = Some(BTreeSet::new());
+            }
+            let Some(view) = self.view.as_mut().filter(|_| word.starts_with(['=', '+', '-'])) else {
+                continue;
+            };
+            let (joins, leaves) = parse(&word);
+            // Joins first, as realtime-js does it.
+            view.extend(joins);
+            view.retain(|name| !leaves.contains(name));
+        }
+        if caught_up && self.membership.take_missed().presence {
+            self.membership.request_state("tag");
+        }
+    }
+}
+
+/// `=+a+b-c` → who came, who went.
+fn parse(word: &str) -> (Vec<String>, Vec<String>) {
+    let signs = word.match_indices(['+', '-']);
+    let parts = signs.map(|(at, sign)| (sign, word[at + 1..].split(['+', '-']).next().unwrap_or_default()));
+    let (joins, leaves): (Vec<_>, Vec<_>) = parts.partition(|(sign, _)| *sign == "+");
+    let names = |parts: Vec<(&str, &str)>| parts.into_iter().map(|(_, name)| name.to_owned()).collect();
+    (names(joins), names(leaves))
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Join,
+    Leave(usize),
+    Track(usize),
+    Untrack(usize),
+    Speak(usize),
+    Read(usize),
+    Announce,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let who = 0..6_usize;
+    let step = prop_oneof![
+        2 => Just(Step::Join),
+        1 => who.clone().prop_map(Step::Leave),
+        4 => who.clone().prop_map(Step::Track),
+        1 => who.clone().prop_map(Step::Untrack),
+        3 => who.clone().prop_map(Step::Speak),
+        2 => who.prop_map(Step::Read),
+        2 => Just(Step::Announce),
+    ];
+    prop::collection::vec(step, 0..120)
+}
+
+proptest! {
+    #[test]
+    fn every_view_converges_to_who_is_there(steps in steps()) {
+        let hub = hub();
+        let mut clients: Vec<Client> = Vec::new();
+        for (number, step) in steps.into_iter().enumerate() {
+            let count = clients.len();
+            let pick = |who: usize| (count > 0).then(|| who % count);
+            match step {
+                // Small outboxes: diffs are dropped, and have to be made good.
+                Step::Join => clients.push(Client::join(&hub, 3)),
+                Step::Leave(who) => drop(pick(who).map(|who| clients.remove(who))),
+                Step::Track(who) => if let Some(who) = pick(who) { clients[who].track(number) },
+                Step::Untrack(who) => if let Some(who) = pick(who) { clients[who].untrack() },
+                Step::Speak(who) => if let Some(who) = pick(who) {
+                    clients[who].membership.publish(&Say::new("hi"), hub::Audience::Others);
+                },
+                Step::Read(who) => if let Some(who) = pick(who) { clients[who].read() },
+                Step::Announce => { announce(&hub); }
+            }
+        }
+        loop {
+            clients.iter_mut().for_each(Client::read);
+            if announce(&hub) == 0 {
+                break;
+            }
+        }
+        let present: BTreeSet<String> = clients.iter().filter_map(|client| client.tracked.clone()).collect();
+        for client in &clients {
+            prop_assert_eq!(client.view.as_ref(), Some(&present));
+        }
+    }
+}
+
+#[test]
+fn a_burst_of_changes_is_one_diff_with_the_newest_state_of_each() {
+    let hub = hub();
+    let (mut ann, bob) = (Client::join(&hub, 100), Client::join(&hub, 100));
+    announce(&hub);
+    bob.reader.words();
+    for number in 0..50 {
+        ann.track(number);
+    }
+    announce(&hub);
+    assert_eq!(bob.reader.words(), ["+r49"]);
+    ann.track(50);
+    announce(&hub);
+    assert_eq!(bob.reader.words(), ["+r50-r49"], "an update is both, in one diff");
+}
+
+#[test]
+fn who_came_and_went_unannounced_is_never_mentioned() {
+    let hub = hub();
+    let bob = Client::join(&hub, 100);
+    announce(&hub);
+    bob.reader.words();
+    let mut ann = Client::join(&hub, 100);
+    ann.track(1);
+    drop(ann);
+    announce(&hub);
+    assert_eq!(bob.reader.words(), Vec::<String>::new());
+}
