@@ -1,1 +1,26 @@
-fn main(){}
+//! The binary: an allocator, a runtime, and the command line.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use realtime_server::cli::Cli;
+
+/// Returns memory to the system when connections leave, and keeps small allocations cheap.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: cannot start threads: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    runtime.block_on(cli.run()).unwrap_or_else(|error| {
+        // Not returned from `main`, which would print it as a debugging value, backtrace included.
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}

@@ -1,0 +1,214 @@
+//! An echo server on the very code that carries every connection: for RFC 6455 conformance suites, and to
+//! measure one task per connection against two.
+//!
+//! `cargo run --release --example echo -- [--tasks one|two] [--address 127.0.0.1:9001]`
+//!
+//! With two tasks a reader and a writer share the outbox. What that costs and gains stands in
+//! `tests/load/README.md`; the server uses one.
+
+use std::future::poll_fn;
+use std::io::IoSlice;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use clap::{Parser, ValueEnum};
+use futures_util::StreamExt;
+use http_body_util::Empty;
+use hub::{Bounds, Burst, Frame, Outbox, Turn};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use realtime_server::edge::websocket::{Connection, Patience};
+use realtime_server::sessions::Session;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+use wire::websocket::FrameBuilder;
+
+/// Echoes every message.
+#[derive(Parser)]
+struct Args {
+    /// Where to listen
+    #[arg(long, default_value = "127.0.0.1:9001")]
+    address: SocketAddr,
+    /// Tasks per connection
+    #[arg(long, default_value = "one")]
+    tasks: Tasks,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Tasks {
+    One,
+    Two,
+}
+
+/// A session that says back what it hears.
+struct Echo {
+    outbox: Arc<Outbox>,
+}
+
+impl Echo {
+    fn new() -> Self {
+        Self { outbox: Arc::new(Outbox::new(Bounds { frames: 4096, bytes: 64 << 20 })) }
+    }
+}
+
+fn text(message: &str) -> Frame {
+    let mut frame = FrameBuilder::text(message.len());
+    frame.push_str(message);
+    frame.finish()
+}
+
+fn binary(message: &[u8]) -> Frame {
+    let mut frame = FrameBuilder::binary(message.len());
+    frame.push_bytes(message);
+    frame.finish()
+}
+
+impl Session for Echo {
+    fn outbox(&self) -> &Arc<Outbox> {
+        &self.outbox
+    }
+
+    fn text(&mut self, message: &str) {
+        self.outbox.answer(&text(message));
+    }
+
+    fn binary(&mut self, message: &[u8]) {
+        self.outbox.answer(&binary(message));
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        None
+    }
+
+    fn tick(&mut self, _now: Instant) {}
+
+    fn caught_up(&mut self) {}
+
+    fn count(&self, _received: u64, _sent: u64) {}
+}
+
+/// A reader's half: tungstenite reads from it, what it would write is thrown away.
+struct ReadOnly(OwnedReadHalf);
+
+impl AsyncRead for ReadOnly {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for ReadOnly {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+async fn two_tasks(stream: TcpStream, patience: &Patience) {
+    let (reader, writer) = stream.into_split();
+    let echo = Echo::new();
+    tokio::spawn(write_all(writer, Arc::clone(&echo.outbox)));
+    let config = WebSocketConfig::default().read_buffer_size(patience.read_buffer_size);
+    let mut socket = WebSocketStream::from_raw_socket(ReadOnly(reader), Role::Server, Some(config)).await;
+    while let Some(Ok(message)) = socket.next().await {
+        match message {
+            Message::Text(message) => echo.outbox.answer(&text(&message)),
+            Message::Binary(message) => echo.outbox.answer(&binary(&message)),
+            _ => {}
+        }
+    }
+    echo.outbox.say_goodbye(hub::Goodbye { code: 1000, reason: "".into() });
+}
+
+async fn write_all(mut writer: OwnedWriteHalf, outbox: Arc<Outbox>) {
+    let mut burst = Burst::default();
+    loop {
+        let turn = poll_fn(|cx| match outbox.take(&mut burst, cx.waker()) {
+            Turn::Idle => Poll::Pending,
+            turn => Poll::Ready(turn),
+        });
+        if let Turn::Goodbye(_) = turn.await {
+            return;
+        }
+        while !burst.is_empty() {
+            let count = burst.len().min(64);
+            let mut slices: Vec<_> =
+                burst.iter().take(count).map(|frame| IoSlice::new(frame.bytes())).collect();
+            let mut rest = &mut slices[..];
+            while !rest.is_empty() {
+                match writer.write_vectored(rest).await {
+                    Ok(written) if written > 0 => IoSlice::advance_slices(&mut rest, written),
+                    _ => return,
+                }
+            }
+            drop(slices);
+            let bytes = (0..count).filter_map(|_| burst.pop()).map(|frame| frame.len()).sum();
+            outbox.written(count as u32, bytes);
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, tasks: Tasks, patience: Arc<Patience>) {
+    let service = service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
+        let patience = Arc::clone(&patience);
+        async move {
+            let response = create_response_with_body(&request, Empty::<Bytes>::new)?;
+            let upgrade = hyper::upgrade::on(&mut request);
+            tokio::spawn(async move {
+                let Ok(parts) = upgrade.await.map(|upgraded| upgraded.downcast::<TokioIo<TcpStream>>())
+                else {
+                    return;
+                };
+                let Ok(parts) = parts else { return };
+                let stream = parts.io.into_inner();
+                match tasks {
+                    Tasks::One => Connection::new(stream, &parts.read_buf, Echo::new(), patience).await.await,
+                    Tasks::Two => two_tasks(stream, &patience).await,
+                }
+            });
+            anyhow::Ok(response)
+        }
+    });
+    let _ended = http1::Builder::new().serve_connection(TokioIo::new(stream), service).with_upgrades().await;
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    let patience = Arc::new(Patience {
+        ping_interval: Duration::from_secs(30),
+        idle_timeout: Duration::from_secs(120),
+        stall_timeout: Duration::from_secs(30),
+        close_timeout: Duration::from_secs(5),
+        max_message_size: 64 << 20,
+        read_buffer_size: 2 * 1024,
+    });
+    let listener = TcpListener::bind(args.address).await.context("cannot listen")?;
+    println!("echo on ws://{}", listener.local_addr()?);
+    loop {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        tokio::spawn(serve(stream, args.tasks, Arc::clone(&patience)));
+    }
+}

@@ -1,0 +1,89 @@
+//! One message in one request, JSON or bytes (http §7).
+
+use http::{HeaderMap, StatusCode, header};
+use hub::Hub;
+use serde_json::json;
+use serde_json::value::RawValue;
+use wire::phoenix::{FIELD_BYTES_MAX, UserPayload};
+use wire::supabase::{Broadcast, TOPIC_PREFIX};
+use wire::term_size;
+
+use super::super::publish;
+use super::{BLANK, Refused, TOO_LARGE, room, spend};
+use crate::tenants::Tenant;
+
+/// What the body is, by its content type. JSON, if it does not say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Content {
+    Json,
+    Bytes,
+}
+
+impl Content {
+    /// `None` for what the endpoint does not take.
+    pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
+        let Some(content_type) = headers.get(header::CONTENT_TYPE) else { return Some(Self::Json) };
+        let essence = content_type.to_str().ok()?.split(';').next()?.trim().to_ascii_lowercase();
+        match &*essence {
+            "application/json" => Some(Self::Json),
+            "application/octet-stream" => Some(Self::Bytes),
+            _ => None,
+        }
+    }
+}
+
+/// What is to be sent, and where.
+pub(super) struct Message<'a> {
+    pub(super) topic: &'a str,
+    pub(super) event: &'a str,
+    pub(super) private: bool,
+    pub(super) content: Content,
+    pub(super) body: &'a [u8],
+}
+
+pub(super) fn send(hub: &Hub, tenant: &Tenant, message: &Message<'_>) -> Result<(), Refused> {
+    check_name("topic", message.topic, FIELD_BYTES_MAX - TOPIC_PREFIX.len())?;
+    check_name("event", message.event, FIELD_BYTES_MAX)?;
+    let json;
+    let (payload, size) = match message.content {
+        Content::Bytes => (UserPayload::Binary(message.body), term_size::bytes(message.body.len())),
+        Content::Json => {
+            json = object(message.body)?;
+            let limit = tenant.allowance.max_payload_bytes;
+            let size = if term_size::exceeds(&json, limit) { limit + 1 } else { json.len().min(limit) };
+            (UserPayload::Json(&json), size)
+        }
+    };
+    if size > tenant.allowance.max_payload_bytes {
+        return Err(Refused::errors(json!({ "payload": [TOO_LARGE] })));
+    }
+    if message.private {
+        let text = "Tenant database unavailable";
+        return Err(Refused::message(StatusCode::UNPROCESSABLE_ENTITY, text));
+    }
+    spend(tenant, 1)?;
+    let event = Broadcast::User { event: message.event, payload, meta: None };
+    publish(hub, tenant, &room(tenant, message.topic), &event);
+    Ok(())
+}
+
+/// A name has to fit the binary frame it travels in.
+fn check_name(field: &str, name: &str, bytes_max: usize) -> Result<(), Refused> {
+    let wrong = |text: &str| Err(Refused::errors(json!({ field: [text] })));
+    match name.len() {
+        0 => wrong(BLANK),
+        length if length > bytes_max => wrong(&format!("should be at most {bytes_max} byte(s)")),
+        _ => Ok(()),
+    }
+}
+
+/// The body as a JSON object. Lists and single values are put into one, under `_json`, as upstream's
+/// parser does; an empty body is an empty object.
+fn object(body: &[u8]) -> Result<String, Refused> {
+    if body.iter().all(u8::is_ascii_whitespace) {
+        return Ok("{}".into());
+    }
+    let value: &RawValue = serde_json::from_slice(body).map_err(|_error| Refused::not_json())?;
+    let text = value.get();
+    Ok(if text.starts_with('{') { text.to_owned() } else { ["{\"_json\":", text, "}"].concat() })
+}

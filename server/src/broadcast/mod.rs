@@ -1,0 +1,72 @@
+//! Messages to a room that nobody keeps: allowed or refused, then fanned out.
+//!
+//! A refusal concerns the one message. Who receives and what else the sender does is never touched by it.
+
+pub mod http;
+
+use hub::{Audience, Delivery, Hub, Membership, RoomKey};
+use wire::phoenix::UserPayload;
+use wire::supabase::Broadcast;
+use wire::term_size;
+
+use crate::tenants::Tenant;
+
+/// Why a broadcast is not sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The tenant's senders together are over `limits.max_events_per_second`.
+    #[error("Too many messages per second")]
+    TooMany,
+    /// The payload is over `limits.max_payload_size_in_kb`.
+    #[error("payload_size_exceeded")]
+    TooLarge,
+}
+
+/// Sends a member's broadcast to its room.
+///
+/// # Errors
+/// When a limit is reached; nobody has received anything then.
+pub fn send(
+    tenant: &Tenant,
+    membership: &Membership,
+    event: &Broadcast<'_>,
+    audience: Audience,
+) -> Result<Delivery, Refusal> {
+    if !tenant.allowance.events.take(1, std::time::Instant::now()) {
+        tenant.metrics.limited.increment(1);
+        return Err(Refusal::TooMany);
+    }
+    check_size(tenant, event)?;
+    Ok(count(tenant, membership.publish(event, audience)))
+}
+
+/// Sends to a room from outside; the limits have been checked.
+fn publish(hub: &Hub, tenant: &Tenant, key: &RoomKey, event: &Broadcast<'_>) -> Delivery {
+    count(tenant, hub.publish(key, event))
+}
+
+fn check_size(tenant: &Tenant, event: &Broadcast<'_>) -> Result<(), Refusal> {
+    let limit = tenant.allowance.max_payload_bytes;
+    let exceeds = match *event {
+        Broadcast::Text { payload } | Broadcast::Http { payload, .. } => term_size::exceeds(payload, limit),
+        Broadcast::User { event, payload, meta } => term_size::user_broadcast(event, payload, meta) > limit,
+    };
+    tenant.metrics.payload_size.record(payload_len(event) as f64);
+    if exceeds { Err(Refusal::TooLarge) } else { Ok(()) }
+}
+
+fn payload_len(event: &Broadcast<'_>) -> usize {
+    match event {
+        Broadcast::Text { payload } | Broadcast::Http { payload, .. } => payload.len(),
+        Broadcast::User { payload: UserPayload::Json(text), .. } => text.len(),
+        Broadcast::User { payload: UserPayload::Binary(bytes), .. } => bytes.len(),
+    }
+}
+
+fn count(tenant: &Tenant, delivery: Delivery) -> Delivery {
+    tenant.metrics.events.increment(1 + delivery.delivered as u64);
+    if delivery.dropped > 0 {
+        tenant.metrics.outbox_dropped.increment(delivery.dropped as u64);
+    }
+    delivery
+}

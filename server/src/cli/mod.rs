@@ -1,0 +1,113 @@
+//! The commands of `realtime-server`, one file each.
+//!
+//! A command says what it has to say on stdout and why on stderr, so that a script can take the first and
+//! a person reads both.
+
+pub mod health;
+pub mod serve;
+pub mod token;
+pub mod version;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use settings::{LoadError, Settings};
+
+/// Rooms for applications: broadcast, presence and shared state over WebSocket and HTTP.
+#[derive(Debug, Parser)]
+#[command(name = "realtime-server", version, after_help = EXAMPLES)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  realtime-server serve --dev                  try it: no secret, no database, no config
+  JWT_SECRET=… realtime-server serve           in earnest; the secret signs your users' tokens
+  realtime-server token --sub ann              a token to connect with, for an hour
+  realtime-server health                       exit code 0 if it is up
+
+Settings come from ./config.toml (or --config FILE), then from the variables JWT_SECRET, JWT_ISSUER,
+JWT_AUDIENCE, PORT and HOST, then from REALTIME__SECTION__KEY, such as REALTIME__LIMITS__MAX_CHANNELS_PER_CLIENT.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server
+    Serve(serve::Args),
+    /// Sign a token (JWT) to connect with
+    Token(token::Args),
+    /// Ask a running server whether it is up
+    Health(health::Args),
+    /// Say which version this is
+    Version,
+}
+
+impl Cli {
+    /// Does what was asked for. The exit code is the answer of commands that are questions.
+    ///
+    /// # Errors
+    /// Whatever kept the command from doing it, for a person to read.
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        match self.command {
+            Command::Serve(args) => serve::run(args).await.map(|()| ExitCode::SUCCESS),
+            Command::Token(args) => token::run(args).map(|()| ExitCode::SUCCESS),
+            Command::Health(args) => health::run(args),
+            Command::Version => {
+                println!("{}", version::line());
+                Ok(ExitCode::SUCCESS)
+            }
+        }
+    }
+}
+
+/// Where a command reads its settings; flattened into those that do.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Config {
+    /// File with settings; without it ./config.toml is read if it is there
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+impl Config {
+    /// The settings from this file and the environment.
+    ///
+    /// # Errors
+    /// Every problem found in them.
+    pub fn load(&self) -> Result<Settings, LoadError> {
+        settings::load(self.config.as_deref(), settings::environment())
+    }
+}
+
+/// Where `serve --dev` keeps the secret it made up, and where `token` finds it.
+pub fn dev_secret_file(settings: &Settings) -> PathBuf {
+    settings.server.data_dir.join("dev-secret")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_and_option_says_what_it_does() {
+        for command in Cli::command().get_subcommands() {
+            assert!(command.get_about().is_some(), "{} has no help", command.get_name());
+            for option in command.get_arguments() {
+                assert!(
+                    option.get_help().is_some(),
+                    "{} {} has no help",
+                    command.get_name(),
+                    option.get_id()
+                );
+            }
+        }
+    }
+}

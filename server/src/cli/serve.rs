@@ -1,0 +1,149 @@
+//! `realtime-server serve`: runs the server until it is told to stop.
+//!
+//! `--dev` asks for nothing: it makes up a secret and keeps it in the data folder, so that tokens live
+//! through restarts, and prints what a newcomer pastes next.
+
+use std::fs;
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context;
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Map;
+use settings::Settings;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{info, warn};
+
+use crate::app::Server;
+use crate::auth::token::sign;
+use crate::telemetry::logs;
+
+const EXAMPLES: &str = "\
+Examples:
+  realtime-server serve --dev                        try it: nothing else is needed
+  JWT_SECRET=… PORT=8080 realtime-server serve       in earnest
+  realtime-server serve --config config.toml         with a file; see config/production.toml";
+
+/// A secret shorter than this can be guessed from a token, by trying.
+const SECRET_BYTES_WISE: usize = 32;
+
+/// How long the tokens printed by `--dev` last: ten years.
+const DEV_TOKEN_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
+/// How to run.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// Try things out: make up a secret, keep it in the data folder, print tokens and a first program
+    #[arg(long)]
+    dev: bool,
+
+    #[command(flatten)]
+    config: super::Config,
+}
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+/// Wrong settings, no secret, or a port that cannot be had.
+pub async fn run(args: Args) -> anyhow::Result<()> {
+    let mut settings = args.config.load()?;
+    logs::start(&settings.telemetry);
+    if args.dev && settings.auth.jwt_secret.is_none() {
+        settings.auth.jwt_secret = Some(dev_secret(&super::dev_secret_file(&settings))?);
+    }
+    if let Some(secret) = &settings.auth.jwt_secret
+        && secret.expose_secret().len() < SECRET_BYTES_WISE
+    {
+        warn!(
+            "JWT_SECRET has {} bytes. Whoever sees one token can try out all secrets that short and sign \
+             their own: use at least {SECRET_BYTES_WISE}, such as from `openssl rand -base64 48`",
+            secret.expose_secret().len()
+        );
+    }
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    let server = Server::start(settings.clone()).await?;
+    if args.dev {
+        print!("{}", welcome(&settings, server.address()));
+    }
+    tokio::select! {
+        _ = terminate.recv() => info!("Stopping: SIGTERM"),
+        _ = interrupt.recv() => info!("Stopping: SIGINT"),
+    }
+    server.stop().await;
+    Ok(())
+}
+
+/// The secret of earlier runs, or a new one.
+fn dev_secret(file: &Path) -> anyhow::Result<SecretString> {
+    if let Ok(secret) = fs::read_to_string(file)
+        && !secret.trim().is_empty()
+    {
+        return Ok(secret.trim().into());
+    }
+    let mut random = [0; 48];
+    getrandom::fill(&mut random).map_err(|error| anyhow::anyhow!("no random numbers: {error}"))?;
+    let secret = BASE64_URL_SAFE_NO_PAD.encode(random);
+    if let Some(folder) = file.parent() {
+        fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    }
+    fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(file)
+        .and_then(|mut opened| opened.write_all(secret.as_bytes()))
+        .with_context(|| format!("cannot keep the secret in {}", file.display()))?;
+    Ok(secret.into())
+}
+
+/// What a newcomer needs next.
+fn welcome(settings: &Settings, address: SocketAddr) -> String {
+    let Some(secret) = &settings.auth.jwt_secret else { return String::new() };
+    let token = |role| sign(secret, role, None, Map::new(), SystemTime::now(), DEV_TOKEN_LIFE);
+    let (anon, service) = (token("anon"), token("service_role"));
+    let url = format!("http://{}", reachable(address));
+    format!(
+        r#"
+Realtime Server is ready, for development: anyone with these tokens is let in.
+
+  URL      {url}
+  anon     {anon}
+  service  {service}
+
+In another terminal:  npm install @supabase/supabase-js  and save this as hello.mjs:
+
+  import {{ createClient }} from '@supabase/supabase-js'
+  // Node 22 and later. Node 20 has no WebSocket of its own: npm install ws, import WebSocket from 'ws',
+  // and add transport: WebSocket to the realtime options below.
+  const client = createClient('{url}', '{anon}',
+    {{ realtime: {{}} }})
+  const room = client.channel('hello', {{ config: {{ broadcast: {{ self: true }} }} }})
+  room.on('broadcast', {{ event: 'greeting' }}, ({{ payload }}) => console.log('heard:', payload.text))
+  room.subscribe((status, error) => {{
+    console.log(status, error ?? '')
+    if (status === 'SUBSCRIBED') room.send({{ type: 'broadcast', event: 'greeting', payload: {{ text: 'hello, room' }} }})
+  }})
+
+Run it with  node hello.mjs  in two terminals and see them hear each other. Ctrl-C stops.
+
+"#
+    )
+}
+
+/// An address that can be typed: the server may listen on all of them.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}

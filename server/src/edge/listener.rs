@@ -1,0 +1,118 @@
+//! Accepts connections and serves HTTP on them until they become something else.
+//!
+//! Every socket has a deadline for its first request, and their number is bounded: beyond the WebSocket
+//! limit there is room for requests, so that health checks and refusals still get through a full house.
+
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, warn};
+
+use super::router::Router;
+use crate::node::{Node, Place};
+
+/// Connections the kernel holds for us until we accept them.
+const BACKLOG: u32 = 4_096;
+
+/// How long to wait when the system has no more sockets to give: they come back as clients leave.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+
+/// Said to a socket for which there is no room at all.
+const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+
+/// Opens the port named in the settings.
+///
+/// # Errors
+/// When it cannot be had: in use, not of this machine, or not allowed.
+pub fn bind(settings: &settings::Server) -> io::Result<TcpListener> {
+    let address = std::net::SocketAddr::new(settings.host, settings.port);
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A restarted server takes over a port whose old connections the kernel still remembers.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Accepts until `stop`.
+pub async fn run(node: Arc<Node>, listener: TcpListener, tasks: TaskTracker, stop: CancellationToken) {
+    let router = Arc::new(Router::new(Arc::clone(&node), tasks.clone()));
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, _address)) => admit(&node, stream, &router, &tasks, &stop),
+            Err(error) if is_about_one_client(&error) => {
+                debug!("A client left before it was accepted: {error}")
+            }
+            Err(error) => {
+                warn!("Cannot accept connections: {error}");
+                tokio::time::sleep(EXHAUSTED_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn admit(
+    node: &Arc<Node>,
+    stream: TcpStream,
+    router: &Arc<Router>,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) {
+    let Some(place) = node.take_socket() else {
+        // Best effort, without waiting: the next client is at the door.
+        let _said = stream.try_write(FULL);
+        return;
+    };
+    let (node, router, stop) = (Arc::clone(node), Arc::clone(router), stop.clone());
+    tasks.spawn(async move { serve(&node, stream, router, Arc::new(place), stop).await });
+}
+
+async fn serve(
+    node: &Node,
+    stream: TcpStream,
+    router: Arc<Router>,
+    place: Arc<Place>,
+    stop: CancellationToken,
+) {
+    // Frames are small and written whole; waiting for more to send would only delay them.
+    let _best_effort = stream.set_nodelay(true);
+    let server = &node.settings.server;
+    let service = service_fn(move |request| {
+        let (router, place) = (Arc::clone(&router), Arc::clone(&place));
+        async move { Ok::<_, std::convert::Infallible>(router.handle(request, place).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(server.handshake_timeout)
+        .max_buf_size(usize::try_from(server.max_header_size.as_u64()).unwrap_or(usize::MAX))
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let mut connection = pin!(connection);
+    let served = tokio::select! {
+        served = connection.as_mut() => served,
+        () = stop.cancelled() => {
+            // A request under way is answered; a connection kept for the next one is closed.
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = served {
+        debug!("An HTTP connection ended: {error}");
+    }
+}
+
+fn is_about_one_client(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}

@@ -1,0 +1,141 @@
+//! Which path leads where. Every path of Supabase Realtime exists twice: as the server has it, and as its
+//! gateway shows it to clients, because here no gateway stands in front (§1.1).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use percent_encoding::percent_decode_str;
+use tokio_util::task::TaskTracker;
+
+use super::handshake::Handshake;
+use crate::node::{Node, Place};
+use crate::{admin, broadcast};
+
+/// What a gateway would strip.
+const GATEWAY_PREFIX: [&str; 2] = ["realtime", "v1"];
+
+/// Answers requests.
+pub(super) struct Router {
+    node: Arc<Node>,
+    handshake: Handshake,
+}
+
+impl Router {
+    pub(super) fn new(node: Arc<Node>, tasks: TaskTracker) -> Self {
+        Self { handshake: Handshake::new(Arc::clone(&node), tasks), node }
+    }
+
+    /// Answers one request on the socket that holds `place`.
+    pub(super) async fn handle(
+        &self,
+        request: Request<Incoming>,
+        place: Arc<Place>,
+    ) -> Response<Full<Bytes>> {
+        let path = request.uri().path().to_owned();
+        let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
+        let inner = segments.strip_prefix(&GATEWAY_PREFIX).unwrap_or(&segments);
+        let response = match (request.method(), inner) {
+            (method, ["socket", "websocket"] | ["websocket"]) if *method == Method::GET => {
+                self.handshake.answer(request, place).await
+            }
+            (_, ["socket", "websocket"] | ["websocket"]) => empty(StatusCode::BAD_REQUEST),
+            (&Method::GET, ["health"]) => admin::health(&self.node),
+            (&Method::GET, ["healthcheck"]) => admin::healthcheck(),
+            (&Method::GET, ["metrics"]) => admin::metrics(&self.node),
+            (_, ["api", "broadcast"] | ["api", "broadcast", _, "events", _]) => {
+                let segments: Vec<String> = inner.iter().map(|segment| (*segment).to_owned()).collect();
+                self.broadcast(request, &segments).await
+            }
+            _ => json_string(StatusCode::NOT_FOUND, "Not Found"),
+        };
+        response.map(Full::new)
+    }
+
+    /// The endpoints for broadcasts, with what a browser needs to call them from another origin.
+    async fn broadcast(&self, request: Request<Incoming>, segments: &[String]) -> Response<Bytes> {
+        let cors = self.node.settings.broadcast.cors;
+        let mut response = match *request.method() {
+            Method::OPTIONS if cors => preflight(request.headers()),
+            Method::POST => self.post_broadcast(request, segments).await,
+            _ => json_string(StatusCode::NOT_FOUND, "Not Found"),
+        };
+        if cors {
+            let anyone = HeaderValue::from_static("*");
+            response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, anyone);
+        }
+        response
+    }
+
+    async fn post_broadcast(&self, request: Request<Incoming>, segments: &[String]) -> Response<Bytes> {
+        let (head, body) = request.into_parts();
+        let body = match self.collect(body).await {
+            Ok(body) => body,
+            Err(status) => return json_string(status, status.canonical_reason().unwrap_or_default()),
+        };
+        let caller = broadcast::http::Caller { node: &self.node, headers: &head.headers };
+        match segments {
+            [_, _, topic, _, event] => {
+                let private =
+                    head.uri.query().is_some_and(|query| query.split('&').any(|p| p == "private=true"));
+                let decode = |segment: &str| percent_decode_str(segment).decode_utf8_lossy().into_owned();
+                caller.single(&decode(topic), &decode(event), private, &body)
+            }
+            _ => caller.batch(&body),
+        }
+    }
+
+    /// The whole body, if it is small enough and comes in time.
+    async fn collect(&self, body: Incoming) -> Result<Bytes, StatusCode> {
+        let settings = &self.node.settings;
+        let limit = usize::try_from(settings.broadcast.max_body_size.as_u64()).unwrap_or(usize::MAX);
+        let collected =
+            within(settings.server.handshake_timeout, Limited::new(body, limit).collect()).await?;
+        match collected {
+            Ok(collected) => Ok(collected.to_bytes()),
+            Err(error) if error.is::<LengthLimitError>() => Err(StatusCode::PAYLOAD_TOO_LARGE),
+            Err(_broken) => Err(StatusCode::BAD_REQUEST),
+        }
+    }
+}
+
+async fn within<F: Future>(timeout: Duration, future: F) -> Result<F::Output, StatusCode> {
+    tokio::time::timeout(timeout, future).await.map_err(|_elapsed| StatusCode::REQUEST_TIMEOUT)
+}
+
+/// What a browser asks before it sends a request to another origin.
+fn preflight(request: &http::HeaderMap) -> Response<Bytes> {
+    let mut response = empty(StatusCode::NO_CONTENT);
+    let headers = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST, OPTIONS"));
+    // Named one by one, as asked: `*` does not cover `authorization`.
+    let asked = request.get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
+    let usual = HeaderValue::from_static("authorization, apikey, content-type, x-client-info");
+    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, asked.unwrap_or(usual));
+    headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
+    response
+}
+
+/// An answer without a body.
+pub(super) fn empty(status: StatusCode) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = status;
+    response
+}
+
+/// An answer whose body is a JSON string, as upstream has it where no controller answers (http §1.5).
+fn json_string(status: StatusCode, text: &str) -> Response<Bytes> {
+    json(status, &serde_json::Value::from(text))
+}
+
+/// An answer with a JSON body.
+pub(super) fn json(status: StatusCode, body: &serde_json::Value) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from(body.to_string()));
+    *response.status_mut() = status;
+    let json = HeaderValue::from_static("application/json; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    response
+}

@@ -1,0 +1,396 @@
+//! The life of one connection, as a future: write, read a little, repeat; close in order.
+//!
+//! What a slow or silent client costs is bounded here. It is pinged when silent, closed when silent too
+//! long, cut when it accepts no byte. It is read only while its own outbox has room, so a client that does
+//! not read cannot make us queue answers for it.
+//!
+//! One timer serves all deadlines, and it is lazy: traffic never touches it. When it fires, it looks at
+//! what has happened meanwhile and sleeps on.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::{Sink, Stream};
+use hub::{Goodbye, Outbox, Turn};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::{CapacityError, Error};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
+
+use super::readable::Readable;
+use super::tap::Tap;
+use super::writer::Writer;
+use crate::sessions::Session;
+
+/// Messages read before what they caused is written and others get their turn.
+const MESSAGES_PER_TURN: usize = 32;
+
+/// A message larger than this is kept until the next one is read, because tungstenite would otherwise
+/// reuse, and so keep, the buffer that grew for it.
+const LARGE_MESSAGE: usize = 16 * 1024;
+
+/// How long a connection waits for its client, and how much it takes from it.
+#[derive(Debug, Clone)]
+pub struct Patience {
+    /// Silence after which the client is pinged.
+    pub ping_interval: Duration,
+    /// Silence after which the connection is closed (1000).
+    pub idle_timeout: Duration,
+    /// How long the client may accept no byte before it is cut (1013).
+    pub stall_timeout: Duration,
+    /// How long the client may take to answer a close frame.
+    pub close_timeout: Duration,
+    /// Most bytes of one message (1009).
+    pub max_message_size: usize,
+    /// Bytes of the read buffer.
+    pub read_buffer_size: usize,
+}
+
+/// A ping without a payload, as a whole frame (RFC 6455 §5.5.2).
+const PING: [u8; 2] = [0x89, 0x00];
+
+/// Where the connection is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// Our close frame is on its way; the client's answer is awaited until then.
+    Closing(Instant),
+    /// Everything is said. What the client still sends is thrown away until it hangs up: closing with
+    /// unread bytes would reset the connection and take our close frame with it.
+    Lingering(Instant),
+}
+
+/// Whether the connection lives on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Alive,
+    Over,
+}
+
+/// One connection and its session; a future that ends when both are done.
+///
+/// The order of the fields is their order in memory: what a delivery touches stands together, because with
+/// thousands of members every cache line is fetched anew for each message.
+#[repr(C)]
+pub struct Connection<S, T: Session> {
+    /// That of the session.
+    outbox: Arc<Outbox>,
+    writer: Writer,
+    phase: Phase,
+    /// The timer was set anew and has to be polled to know whom to wake.
+    timer_moved: bool,
+    /// The last attempt to read found nothing, so the socket knows whom to wake.
+    read_armed: bool,
+    /// Whether the client was pinged since it was last heard.
+    pinged: bool,
+    /// Since when the socket has taken no byte although some are waiting.
+    stalled: Option<Instant>,
+    socket: WebSocketStream<Tap<S>>,
+    session: T,
+    /// Rings the outbox as its alarm.
+    timer: Pin<Box<Sleep>>,
+    patience: Arc<Patience>,
+    /// When the client was last heard.
+    heard: Instant,
+    /// See [`LARGE_MESSAGE`].
+    large: Option<Bytes>,
+}
+
+impl<S, T: Session> Drop for Connection<S, T> {
+    fn drop(&mut self) {
+        self.session.count(0, self.writer.take_sent());
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Readable + Unpin, T: Session> Connection<S, T> {
+    /// Takes over `stream` right after the upgrade; `early` is what was read beyond it.
+    pub async fn new(stream: S, early: &[u8], session: T, patience: Arc<Patience>) -> Self {
+        let config = WebSocketConfig::default()
+            .read_buffer_size(patience.read_buffer_size)
+            .max_message_size(Some(patience.max_message_size))
+            .max_frame_size(Some(patience.max_message_size));
+        let (tap, early) = (Tap::new(stream), early.to_vec());
+        let socket = WebSocketStream::from_partially_read(tap, early, Role::Server, Some(config)).await;
+        let heard = Instant::now();
+        let first = heard + patience.ping_interval;
+        let first = session.deadline().map_or(first, |deadline| deadline.min(first));
+        Self {
+            outbox: Arc::clone(session.outbox()),
+            socket,
+            session,
+            writer: Writer::default(),
+            patience,
+            phase: Phase::Open,
+            timer: Box::pin(tokio::time::sleep_until(first.into())),
+            timer_moved: true,
+            heard,
+            pinged: false,
+            read_armed: false,
+            stalled: None,
+            large: None,
+        }
+    }
+
+    /// Writes, reads a little, writes what that caused.
+    fn poll_traffic(&mut self, cx: &mut Context<'_>) -> Verdict {
+        let mut drained = match self.write(cx) {
+            Ok(drained) => drained,
+            Err(_hung_up) => return Verdict::Over,
+        };
+        if !matches!(self.phase, Phase::Lingering(_)) && self.may_read(drained) {
+            let heard = self.read(cx);
+            let Ok(more) = heard else { return Verdict::Over };
+            drained = match self.write(cx) {
+                Ok(drained) => drained,
+                Err(_hung_up) => return Verdict::Over,
+            };
+            if more {
+                // There is more to read, but others want their turn, if only to write what they got.
+                cx.waker().wake_by_ref();
+            }
+        }
+        if drained && matches!(self.phase, Phase::Lingering(_)) {
+            return self.linger(cx);
+        }
+        Verdict::Alive
+    }
+
+    /// A client that does not take what we have for it is not asked for more. And a connection woken to
+    /// write does not try to read: in a fan-out that would cost every member more than its write's rest.
+    fn may_read(&self, drained: bool) -> bool {
+        let tap = self.socket.get_ref();
+        if self.read_armed && !tap.is_readable() {
+            return false;
+        }
+        (drained || !self.outbox.is_backlogged()) && !tap.is_flooded()
+    }
+
+    /// Writes everything there is, and does what is due. `false` means that the socket takes no more for
+    /// now.
+    fn write(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        loop {
+            let (stream, control) = self.socket.get_mut().parts();
+            let turn = self.writer.poll_drain(stream, control, &self.outbox, cx);
+            match turn {
+                Poll::Pending => {
+                    if self.writer.progressed() || self.stalled.is_none() {
+                        let now = Instant::now();
+                        self.stalled = Some(now);
+                        self.wake_by(now + self.patience.stall_timeout);
+                    }
+                    // Until the alarm is silent: only then does it know whom to wake next time.
+                    while self.outbox.take_alarm(cx.waker()) {
+                        self.on_timer(Instant::now())?;
+                    }
+                    return Ok(false);
+                }
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Ready(Ok(Turn::Alarm)) => self.on_timer(Instant::now())?,
+                Poll::Ready(Ok(Turn::CaughtUp)) if self.phase == Phase::Open => self.session.caught_up(),
+                Poll::Ready(Ok(Turn::Goodbye(goodbye))) if self.phase == Phase::Open => self.close(goodbye),
+                Poll::Ready(Ok(_)) => {
+                    self.stalled = None;
+                    return Ok(true);
+                }
+            }
+        }
+    }
+
+    /// Reads a few messages. `Ok(true)` means that there may be more, an error that nobody is there.
+    fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, ()> {
+        let mut more = true;
+        self.read_armed = false;
+        for _ in 0..MESSAGES_PER_TURN {
+            match Pin::new(&mut self.socket).poll_next(cx) {
+                Poll::Ready(Some(Ok(message))) => self.message(message),
+                Poll::Ready(Some(Err(error))) => {
+                    self.fail(&error)?;
+                    more = false;
+                    break;
+                }
+                Poll::Ready(None) => {
+                    // Both close frames are exchanged.
+                    self.linger_from_now();
+                    more = false;
+                    break;
+                }
+                Poll::Pending => {
+                    self.read_armed = true;
+                    more = false;
+                    break;
+                }
+            }
+        }
+        let received = self.socket.get_mut().take_received();
+        if received > 0 {
+            self.session.count(received, self.writer.take_sent());
+            self.heard = Instant::now();
+            self.pinged = false;
+            if let Some(deadline) = self.session.deadline() {
+                self.wake_by(deadline);
+            }
+        }
+        Ok(more)
+    }
+
+    fn message(&mut self, message: Message) {
+        if self.phase != Phase::Open {
+            return;
+        }
+        let payload: Bytes = match message {
+            Message::Text(text) => {
+                self.session.text(&text);
+                text.into()
+            }
+            Message::Binary(bytes) => {
+                self.session.binary(&bytes);
+                bytes
+            }
+            Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => return,
+        };
+        self.large = (payload.len() > LARGE_MESSAGE).then_some(payload);
+    }
+
+    /// Says goodbye and waits for the client to say it too.
+    fn close(&mut self, goodbye: Goodbye) {
+        self.send_close(goodbye.code.into(), &goodbye.reason);
+        self.phase = Phase::Closing(self.closing_deadline());
+    }
+
+    /// The client broke the protocol, or is gone.
+    fn fail(&mut self, error: &Error) -> Result<(), ()> {
+        use tokio_tungstenite::tungstenite::error::ProtocolError::ResetWithoutClosingHandshake;
+        let code = match error {
+            Error::Protocol(ResetWithoutClosingHandshake) => return Err(()),
+            Error::Protocol(_) => CloseCode::Protocol,
+            Error::Utf8(_) => CloseCode::Invalid,
+            Error::Capacity(CapacityError::MessageTooLong { .. }) => CloseCode::Size,
+            _ => return Err(()),
+        };
+        if self.phase == Phase::Open {
+            self.send_close(code, "");
+        }
+        self.linger_from_now();
+        Ok(())
+    }
+
+    fn send_close(&mut self, code: CloseCode, reason: &str) {
+        let frame = CloseFrame { code, reason: Utf8Bytes::from(reason) };
+        // Goes into the tap, which takes everything; refused only if a close frame was sent before.
+        let _already_closing = Pin::new(&mut self.socket).start_send(Message::Close(Some(frame)));
+    }
+
+    fn linger_from_now(&mut self) {
+        self.phase = Phase::Lingering(self.closing_deadline());
+    }
+
+    fn closing_deadline(&mut self) -> Instant {
+        let deadline = Instant::now() + self.patience.close_timeout;
+        self.wake_by(deadline);
+        deadline
+    }
+
+    /// Hangs up our side and throws away what the client still sends.
+    fn linger(&mut self, cx: &mut Context<'_>) -> Verdict {
+        let stream = self.socket.get_mut().stream();
+        let mut scratch = [0; 1024];
+        if !matches!(Pin::new(&mut *stream).poll_shutdown(cx), Poll::Ready(Ok(()))) {
+            return Verdict::Over;
+        }
+        loop {
+            let mut buffer = ReadBuf::new(&mut scratch);
+            match Pin::new(&mut *stream).poll_read(cx, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {}
+                Poll::Ready(_) => return Verdict::Over,
+                Poll::Pending => return Verdict::Alive,
+            }
+        }
+    }
+
+    /// Sets the timer to fire at `deadline`, if that is earlier than it would.
+    fn wake_by(&mut self, deadline: Instant) {
+        if self.timer.deadline() > deadline.into() {
+            self.timer.as_mut().reset(deadline.into());
+            self.timer_moved = true;
+        }
+    }
+
+    /// The timer has fired: does what is due and sets it again. An error means that the connection is over.
+    fn on_timer(&mut self, now: Instant) -> io::Result<()> {
+        let over = || io::Error::from(io::ErrorKind::TimedOut);
+        let next = match self.phase {
+            Phase::Closing(until) | Phase::Lingering(until) if until <= now => return Err(over()),
+            Phase::Closing(until) | Phase::Lingering(until) => until,
+            Phase::Open => {
+                self.session.count(0, self.writer.take_sent());
+                self.session.tick(now);
+                let next = self.check_stall(now).ok_or_else(over)?;
+                next.min(self.check_silence(now))
+            }
+        };
+        let next =
+            self.session.deadline().filter(|_| self.phase == Phase::Open).map_or(next, |d| d.min(next));
+        self.timer.as_mut().reset(next.into());
+        self.timer_moved = true;
+        Ok(())
+    }
+
+    /// When to look again at whether the client accepts bytes; `None` means that it is cut now.
+    fn check_stall(&mut self, now: Instant) -> Option<Instant> {
+        let Some(stalled) = self.stalled else { return Some(now + self.patience.idle_timeout) };
+        let closed_at = stalled + self.patience.stall_timeout;
+        if now < closed_at {
+            return Some(closed_at);
+        }
+        // If it wakes up after all, it is told why; the socket has no room for that now.
+        self.outbox.say_goodbye(Goodbye { code: 1013, reason: "reading too slowly".into() });
+        let cut_at = closed_at + self.patience.close_timeout;
+        (now < cut_at).then_some(cut_at)
+    }
+
+    /// Pings or closes a silent client. Returns when to look again.
+    fn check_silence(&mut self, now: Instant) -> Instant {
+        let (ping_at, idle_at) =
+            (self.heard + self.patience.ping_interval, self.heard + self.patience.idle_timeout);
+        if now >= idle_at {
+            self.outbox.say_goodbye(Goodbye { code: 1000, reason: "idle timeout".into() });
+            return now + self.patience.close_timeout;
+        }
+        if now < ping_at {
+            return ping_at;
+        }
+        if !self.pinged {
+            self.pinged = true;
+            self.socket.get_mut().parts().1.extend_from_slice(&PING);
+            self.outbox.shrink();
+            self.writer.shrink();
+        }
+        idle_at
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Readable + Unpin, T: Session> Future for Connection<S, T> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        if this.poll_traffic(cx) == Verdict::Over {
+            return Poll::Ready(());
+        }
+        if std::mem::take(&mut this.timer_moved) {
+            let alarm = Waker::from(Arc::clone(&this.outbox));
+            if this.timer.as_mut().poll(&mut Context::from_waker(&alarm)).is_ready() {
+                alarm.wake();
+            }
+        }
+        Poll::Pending
+    }
+}

@@ -1,0 +1,20 @@
+//! Whether a socket has something to read, without trying to.
+//!
+//! The runtime knows from the last event; asking it is one load of a word that the write has just touched.
+
+use std::io;
+
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+
+/// A stream that can say whether reading it is worth a try.
+pub trait Readable {
+    /// `false` only if a read would find nothing.
+    fn is_readable(&self) -> bool;
+}
+
+impl Readable for TcpStream {
+    fn is_readable(&self) -> bool {
+        !matches!(self.try_io(Interest::READABLE, || Ok(())), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+}

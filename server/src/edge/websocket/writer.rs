@@ -1,0 +1,133 @@
+//! From the outbox to the socket: whole bursts in one vectored write, without copying a byte.
+//!
+//! Control frames caught from tungstenite go between two frames, never into one: what the socket took
+//! only half is finished first. Frames stay counted in the outbox until the socket has them.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use hub::{Burst, Outbox, Turn};
+use tokio::io::AsyncWrite;
+
+/// Frames handed to the socket at once. More make no write cheaper, and the list lives on the stack.
+const SLICES: usize = 64;
+
+/// What has been taken from the outbox and not yet been accepted by the socket.
+#[derive(Debug, Default)]
+#[repr(C)]
+pub(super) struct Writer {
+    burst: Burst,
+    /// Bytes of the first frame, or of the control bytes, that the socket has already.
+    offset: usize,
+    /// Whether `offset` is in the control bytes.
+    in_control: bool,
+    /// Bytes the socket took, since they were last counted.
+    sent: u64,
+    /// Bytes it had taken when its progress was last asked for.
+    seen: u64,
+}
+
+impl Writer {
+    /// Writes until the outbox has nothing more to write and says what comes next; pending when the socket
+    /// takes no more. [`Turn::Write`] is never returned.
+    pub(super) fn poll_drain<S: AsyncWrite + Unpin>(
+        &mut self,
+        stream: &mut S,
+        control: &mut Vec<u8>,
+        outbox: &Outbox,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Turn>> {
+        loop {
+            if self.in_control || (self.offset == 0 && !control.is_empty()) {
+                ready!(self.poll_control(stream, control, cx))?;
+            } else if self.burst.is_empty() {
+                match outbox.take(&mut self.burst, cx.waker()) {
+                    Turn::Write => {}
+                    turn => return Poll::Ready(Ok(turn)),
+                }
+            } else {
+                // With control bytes waiting behind half a frame, that frame alone is finished.
+                let frames = if control.is_empty() { SLICES } else { 1 };
+                let written = ready!(self.poll_burst(stream, frames, cx))?;
+                self.advance(written, outbox);
+            }
+        }
+    }
+
+    /// Bytes the socket took since this was last asked.
+    pub(super) fn take_sent(&mut self) -> u64 {
+        self.seen = 0;
+        std::mem::take(&mut self.sent)
+    }
+
+    /// Whether the socket took a byte since this was last asked.
+    pub(super) fn progressed(&mut self) -> bool {
+        std::mem::replace(&mut self.seen, self.sent) != self.sent
+    }
+
+    /// Gives back memory that only a burst needs.
+    pub(super) fn shrink(&mut self) {
+        self.burst.shrink();
+    }
+
+    fn poll_control<S: AsyncWrite + Unpin>(
+        &mut self,
+        stream: &mut S,
+        control: &mut Vec<u8>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        let written = ready!(Pin::new(stream).poll_write(cx, &control[self.offset..]))?;
+        not_closed(written)?;
+        self.sent += written as u64;
+        self.offset += written;
+        self.in_control = self.offset < control.len();
+        if !self.in_control {
+            self.offset = 0;
+            // Freed, not cleared: most connections never see a control frame again.
+            *control = Vec::new();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_burst<S: AsyncWrite + Unpin>(
+        &self,
+        stream: &mut S,
+        frames: usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        let Some(first) = self.burst.first() else { return Poll::Ready(Ok(0)) };
+        let first = &first.bytes()[self.offset..];
+        let written = if frames == 1 || self.burst.len() == 1 {
+            ready!(Pin::new(stream).poll_write(cx, first))?
+        } else {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            slices[0] = IoSlice::new(first);
+            let rest = self.burst.iter().skip(1).take(frames - 1);
+            let used =
+                1 + slices[1..].iter_mut().zip(rest).map(|(s, f)| *s = IoSlice::new(f.bytes())).count();
+            ready!(Pin::new(stream).poll_write_vectored(cx, &slices[..used]))?
+        };
+        not_closed(written)?;
+        Poll::Ready(Ok(written))
+    }
+
+    fn advance(&mut self, written: usize, outbox: &Outbox) {
+        self.sent += written as u64;
+        let mut left = self.offset + written;
+        let (mut frames, mut bytes) = (0, 0);
+        while let Some(frame) = self.burst.first().filter(|frame| frame.len() <= left) {
+            left -= frame.len();
+            bytes += frame.len();
+            frames += 1;
+            self.burst.pop();
+        }
+        self.offset = left;
+        outbox.written(frames, bytes);
+    }
+}
+
+/// A socket that takes no byte of a non-empty write is gone.
+fn not_closed(written: usize) -> io::Result<()> {
+    if written == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(()) }
+}

@@ -1,0 +1,211 @@
+//! Joining: the checks in their documented order, and what follows a yes or a no (§4).
+
+use std::borrow::Cow;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use hub::{Audience, Member, Privacy, RoomKey, Space};
+use serde_json::json;
+use tracing::debug;
+use wire::phoenix::{self, FIELD_BYTES_MAX, Push, Ref, Status};
+use wire::supabase::{JoinRequest, JoinToken, Private, TOPIC_PREFIX};
+
+use super::joined::Joined;
+use super::{Phoenix, reason};
+use crate::auth::Claims;
+
+/// The answer to a join without database changes.
+const NO_CHANGES: &str = r#"{"postgres_changes":[]}"#;
+
+/// Why a join is refused: an operational code and a sentence (§11).
+struct Why {
+    code: &'static str,
+    message: Cow<'static, str>,
+}
+
+impl Why {
+    const fn new(code: &'static str, message: &'static str) -> Self {
+        Self { code, message: Cow::Borrowed(message) }
+    }
+}
+
+const TOPIC_MISSING: Why = Why::new("TopicNameRequired", "You must provide a topic name");
+const TOPIC_TOO_LONG: Why = Why::new("TopicNameTooLong", "A topic name has at most 255 bytes");
+const RESTARTING: Why = Why::new("RealtimeRestarting", "Realtime is restarting, please standby");
+const TOO_MANY_USERS: Why = Why::new("ConnectionRateLimitReached", "Too many connected users");
+const TOO_MANY_JOINS: Why = Why::new("ClientJoinRateLimitReached", "Too many joins per second");
+const TOO_MANY_CHANNELS: Why = Why::new("ChannelRateLimitReached", "Too many channels");
+const PAYLOAD_TOO_LARGE: Why = Why::new("InvalidJoinPayload", "The payload is too large");
+const PRIVATE_UNREADABLE: Why = Why::new("InvalidJoinPayload", "`private` must be a boolean");
+const REPLAY_IN_PUBLIC: Why = Why::new("UnableToReplayMessages", "Replay is not allowed for public channels");
+/// No tenant database is known to this server yet.
+const NO_DATABASE: Why =
+    Why::new("UnableToConnectToProject", "Realtime was unable to connect to the project database");
+
+/// Bytes of a join's payload: the longest token believed, and plenty beside it. Reading one is linear, but a
+/// list of millions of empty subscriptions would take many times its size in memory.
+const PAYLOAD_BYTES_MAX: usize = 256 * 1024;
+
+/// The largest id upstream gives to a subscription; some clients read it as a 32-bit integer.
+const SUBSCRIPTION_ID_BITS: u64 = 27;
+
+impl Phoenix {
+    /// A `phx_join`. An older join of the same topic ends first, whatever becomes of this one; its
+    /// `phx_close` follows the answer (§4.7).
+    pub(super) fn join(&mut self, push: &Push<'_>) {
+        let topic = &*push.topic;
+        let Some(sub_topic) = topic.strip_prefix(TOPIC_PREFIX) else {
+            return self.unmatched(&push.reference, topic);
+        };
+        self.refusals.settle(&self.line, topic);
+        let replaced = self.topics.remove(topic).map(|old| old.join_ref);
+        if push.payload.len() > PAYLOAD_BYTES_MAX {
+            self.refuse(push, &PAYLOAD_TOO_LARGE, replaced);
+            return self.reschedule();
+        }
+        let request = JoinRequest::parse(push.payload);
+        if !request.problems.is_empty() {
+            debug!(code = "InvalidJoinPayload", tenant = %self.tenant.id, "{}", request.problems.join("; "));
+        }
+        match self.admit(sub_topic, topic, &request) {
+            Ok(claims) => {
+                self.enter(push, sub_topic, request, claims);
+                if let Some(old) = replaced {
+                    self.line.closed(&old, topic);
+                }
+            }
+            Err(why) => self.refuse(push, &why, replaced),
+        }
+        self.reschedule();
+    }
+
+    /// The checks of §4.4 in their order. The error is the reason the client sees.
+    fn admit(&mut self, sub_topic: &str, topic: &str, request: &JoinRequest) -> Result<Arc<Claims>, Why> {
+        let allowance = &self.tenant.allowance;
+        if sub_topic.is_empty() {
+            return Err(TOPIC_MISSING);
+        }
+        if topic.len() > FIELD_BYTES_MAX {
+            return Err(TOPIC_TOO_LONG);
+        }
+        if self.node.is_stopping() {
+            return Err(RESTARTING);
+        }
+        if self.user.is_none() && self.tenant.users() >= allowance.max_concurrent_users {
+            return Err(TOO_MANY_USERS);
+        }
+        if !allowance.joins.take(1, Instant::now()) {
+            return Err(TOO_MANY_JOINS);
+        }
+        self.tenant.metrics.joins.increment(1);
+        if self.topics.len() >= allowance.max_channels_per_client {
+            return Err(TOO_MANY_CHANNELS);
+        }
+        let (verifier, now) = (&self.tenant.verifier, SystemTime::now());
+        let claims = match &request.token {
+            JoinToken::FromHandshake => {
+                verifier.recheck(&self.claims, now).map(|()| Arc::clone(&self.claims))
+            }
+            JoinToken::Own(token) => verifier.verify(token, now).map(Arc::new),
+        };
+        let claims =
+            claims.map_err(|error| Why { code: error.code(), message: error.refresh_text().into() })?;
+        match request.private {
+            Private::Unreadable => Err(PRIVATE_UNREADABLE),
+            Private::No if request.replay.is_some() => Err(REPLAY_IN_PUBLIC),
+            Private::Yes => Err(NO_DATABASE),
+            Private::No if !request.postgres_changes.is_empty() || request.replication_ready => {
+                Err(NO_DATABASE)
+            }
+            Private::No => self.count_user().map(|()| claims),
+        }
+    }
+
+    /// Counts this connection among the tenant's users, once.
+    fn count_user(&mut self) -> Result<(), Why> {
+        if self.user.is_none() {
+            let user = self.tenant.admit_user();
+            // Between the first look and now others may have taken the last places.
+            self.user = Some(user.ok_or(TOO_MANY_USERS)?);
+        }
+        Ok(())
+    }
+
+    fn enter(&mut self, push: &Push<'_>, sub_topic: &str, request: JoinRequest, claims: Arc<Claims>) {
+        let topic = &*push.topic;
+        let legacy = request.legacy.then(|| legacy_subscription(sub_topic));
+        let response = match &legacy {
+            Some(entry) => json!({ "postgres_changes": [entry] }).to_string(),
+            None => NO_CHANGES.into(),
+        };
+        let key = RoomKey {
+            tenant: Arc::clone(&self.tenant.id),
+            space: Space::Phoenix,
+            privacy: Privacy::Public,
+            topic: sub_topic.into(),
+        };
+        let member = Member { outbox: Arc::clone(&self.line.outbox), dialect: self.line.dialect };
+        let reply = self.line.reply_frame(&push.join_ref, &push.reference, topic, Status::Ok, &response);
+        let mut joined = Joined {
+            join_ref: push.join_ref.clone().into_owned(),
+            membership: self.node.hub.join(key, member, &reply),
+            claims,
+            ack: request.ack,
+            audience: if request.self_broadcast { Audience::Everyone } else { Audience::Others },
+            presence_key: request.presence_key.map(String::into_boxed_str),
+            tracker: None,
+            noticed: None,
+        };
+        if let Some(entry) = &legacy {
+            let message = unable_to_subscribe(entry);
+            self.line.system(&joined.join_ref, topic, "postgres_changes", Status::Error, &message);
+        }
+        if request.presence_enabled || self.tenant.presence_enabled {
+            joined.enable_presence();
+        }
+        self.topics.insert(topic.into(), Box::new(joined));
+    }
+
+    /// Answers a refused join, after a pause if the settings want one.
+    fn refuse(&mut self, push: &Push<'_>, why: &Why, replaced: Option<Ref<'_>>) {
+        let topic = &*push.topic;
+        let Why { code, message } = why;
+        self.node.metrics.count_error(&self.tenant.id, code);
+        debug!(code, tenant = %self.tenant.id, "Refused a join: {message}");
+        let response = reason(&format!("{code}: {message}"));
+        let mut frames =
+            vec![self.line.reply_frame(&push.join_ref, &push.reference, topic, Status::Error, &response)];
+        frames.extend(replaced.map(|old| phoenix::closed(self.line.dialect, old.as_json(), topic)));
+        let pause = self.node.settings.server.channel_error_backoff;
+        if pause.is_zero() {
+            frames.iter().for_each(|frame| self.line.answer(frame));
+        } else {
+            let bound = self.tenant.allowance.max_channels_per_client;
+            self.refusals.put(&self.line, Instant::now() + pause, topic, frames, bound);
+        }
+    }
+}
+
+/// What a join without `config` subscribes to: its topic names schema, table and filter (§4.3).
+fn legacy_subscription(sub_topic: &str) -> serde_json::Value {
+    let mut entry = serde_json::Map::new();
+    for (name, part) in ["schema", "table", "filter"].into_iter().zip(sub_topic.splitn(3, ':')) {
+        entry.insert(name.into(), part.into());
+    }
+    let mut hasher = DefaultHasher::new();
+    sub_topic.hash(&mut hasher);
+    entry.insert("id".into(), (hasher.finish() % (1 << SUBSCRIPTION_ID_BITS)).into());
+    entry.into()
+}
+
+/// The documented text for changes that cannot be had (§9.3).
+fn unable_to_subscribe(entry: &serde_json::Value) -> String {
+    let part = |name: &str| entry[name].as_str().unwrap_or("*").to_owned();
+    format!(
+        "Unable to subscribe to changes with given parameters. Please check Realtime is enabled for the given \
+         connect parameters: [event: *, schema: {}, table: {}, filters: [], select: nil]",
+        part("schema"),
+        part("table"),
+    )
+}

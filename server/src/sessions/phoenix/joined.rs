@@ -1,0 +1,144 @@
+//! One joined topic: what a client does in it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hub::{Audience, Membership};
+use wire::phoenix::{Ref, Status};
+use wire::supabase::{Broadcast, PresenceCall};
+
+use super::line::Line;
+use crate::auth::Claims;
+use crate::broadcast;
+use crate::presence::Tracker;
+use crate::tenants::Tenant;
+
+/// A sender that stays over a limit hears of it in a `system` message once in this time: the span that
+/// the limits' buckets hold.
+const NOTICE_WINDOW: Duration = Duration::from_secs(10);
+
+/// What a broadcast that is not an object is refused with.
+const NOT_A_MAP: &str = "Broadcast payload must be a map";
+
+/// A client's place in a room, and how it wants to be treated there.
+#[derive(Debug)]
+pub(super) struct Joined {
+    /// Of the join; everything the room says to this member carries it.
+    pub(super) join_ref: Ref<'static>,
+    pub(super) membership: Membership,
+    /// What the token said that it acts with.
+    pub(super) claims: Arc<Claims>,
+    /// Whether each broadcast is answered.
+    pub(super) ack: bool,
+    /// Whether it hears its own broadcasts.
+    pub(super) audience: Audience,
+    /// What to be present as, unless the server chooses.
+    pub(super) presence_key: Option<Box<str>>,
+    /// There once presence is used.
+    pub(super) tracker: Option<Box<Tracker>>,
+    /// When it was last told that it is over a limit.
+    pub(super) noticed: Option<Instant>,
+}
+
+impl Joined {
+    /// Takes part in presence from now on, and asks for the state so far.
+    pub(super) fn enable_presence(&mut self) -> &mut Tracker {
+        self.membership.request_state(self.join_ref.as_json());
+        self.tracker.insert(Box::new(Tracker::new(self.presence_key.as_deref())))
+    }
+
+    /// Sends to the room; `None` is a payload that cannot be sent. Answers if the client wants answers.
+    pub(super) fn broadcast(
+        &mut self,
+        line: &Line,
+        tenant: &Tenant,
+        topic: &str,
+        refs: (&Ref<'_>, &Ref<'_>),
+        event: Option<Broadcast<'_>>,
+    ) {
+        let refused =
+            match event.map(|event| broadcast::send(tenant, &self.membership, &event, self.audience)) {
+                Some(Ok(_delivery)) => None,
+                Some(Err(refusal)) => {
+                    if refusal == broadcast::Refusal::TooMany {
+                        self.notice(line, topic, &refusal.to_string());
+                    }
+                    Some(refusal.to_string())
+                }
+                None => Some(NOT_A_MAP.to_owned()),
+            };
+        if self.ack {
+            answer(line, topic, refs, refused.as_deref());
+        }
+    }
+
+    /// Does what a `presence` message asks for, and answers.
+    pub(super) fn presence(
+        &mut self,
+        line: &Line,
+        tenant: &Tenant,
+        topic: &str,
+        refs: (&Ref<'_>, &Ref<'_>),
+        call: PresenceCall<'_>,
+    ) {
+        let now = Instant::now();
+        let refused = match call {
+            PresenceCall::Nothing => None,
+            PresenceCall::TrackNotAMap => Some("Presence track payload must be a map".to_owned()),
+            PresenceCall::Track(payload) => {
+                if self.tracker.is_none() {
+                    self.enable_presence();
+                }
+                let tracker = self.tracker.as_mut().expect("presence was just enabled");
+                tracker.track(tenant, &self.membership, payload, now).err().map(|refusal| {
+                    let text = refusal.to_string();
+                    self.notice(line, topic, &text);
+                    text
+                })
+            }
+            PresenceCall::Untrack => {
+                if let Some(tracker) = &mut self.tracker {
+                    tracker.untrack(tenant, &self.membership, now);
+                }
+                None
+            }
+            PresenceCall::Unknown => {
+                if let Some(tracker) = &mut self.tracker {
+                    tracker.unknown(tenant, now);
+                }
+                return line.reply(refs.0, refs.1, topic, Status::Error, "{}");
+            }
+        };
+        answer(line, topic, refs, refused.as_deref());
+    }
+
+    /// Tells a sender that it is over a limit, unless it was told just now.
+    fn notice(&mut self, line: &Line, topic: &str, message: &str) {
+        let now = Instant::now();
+        if self.noticed.is_none_or(|last| now >= last + NOTICE_WINDOW) {
+            self.noticed = Some(now);
+            line.system(&self.join_ref, topic, "system", Status::Error, message);
+        }
+    }
+
+    /// The connection has caught up after frames were dropped: says how many, and asks for what can be
+    /// asked for again.
+    pub(super) fn caught_up(&self, line: &Line, topic: &str) {
+        let missed = self.membership.take_missed();
+        if missed.presence {
+            self.membership.request_state(self.join_ref.as_json());
+        }
+        if missed.broadcasts > 0 {
+            // Status ok: an error makes some SDKs give up the channel, which is as good as before.
+            let message = format!("{} messages were dropped: reading too slowly", missed.broadcasts);
+            line.system(&self.join_ref, topic, "system", Status::Ok, &message);
+        }
+    }
+}
+
+fn answer(line: &Line, topic: &str, refs: (&Ref<'_>, &Ref<'_>), refused: Option<&str>) {
+    match refused {
+        None => line.reply(refs.0, refs.1, topic, Status::Ok, "{}"),
+        Some(reason) => line.reply(refs.0, refs.1, topic, Status::Error, &super::reason(reason)),
+    }
+}

@@ -1,0 +1,67 @@
+//! The line to one client: what is said on it, spelled in the client's dialect.
+
+use std::sync::Arc;
+
+use hub::{Dialect, Frame, Outbox};
+use wire::phoenix::{self, Ref, Status};
+use wire::supabase::{TOPIC_PREFIX, system};
+
+/// A client's outbox and dialect.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) outbox: Arc<Outbox>,
+    pub(super) dialect: Dialect,
+}
+
+impl Line {
+    pub(super) fn answer(&self, frame: &Frame) {
+        self.outbox.answer(frame);
+    }
+
+    /// Answers a message; `response` is a JSON object.
+    pub(super) fn reply(
+        &self,
+        join_ref: &Ref<'_>,
+        reference: &Ref<'_>,
+        topic: &str,
+        status: Status,
+        response: &str,
+    ) {
+        self.answer(&self.reply_frame(join_ref, reference, topic, status, response));
+    }
+
+    pub(super) fn reply_frame(
+        &self,
+        join_ref: &Ref<'_>,
+        reference: &Ref<'_>,
+        topic: &str,
+        status: Status,
+        response: &str,
+    ) -> Frame {
+        phoenix::reply(self.dialect, join_ref.as_json(), reference.as_json(), topic, status, response)
+    }
+
+    /// Sends a `system` message about the topic, from the part of the server called `extension`.
+    pub(super) fn system(
+        &self,
+        join_ref: &Ref<'_>,
+        topic: &str,
+        extension: &str,
+        status: Status,
+        message: &str,
+    ) {
+        let sub_topic = topic.strip_prefix(TOPIC_PREFIX).unwrap_or(topic);
+        let payload = system(extension, status, message, sub_topic);
+        self.answer(&phoenix::push(self.dialect, join_ref.as_json(), topic, "system", &payload));
+    }
+
+    /// The join with `join_ref` is over, for good.
+    pub(super) fn closed(&self, join_ref: &Ref<'_>, topic: &str) {
+        self.answer(&phoenix::closed(self.dialect, join_ref.as_json(), topic));
+    }
+
+    /// The join with `join_ref` is over; the client may join again.
+    pub(super) fn errored(&self, join_ref: &Ref<'_>, topic: &str) {
+        self.answer(&phoenix::crashed(self.dialect, join_ref.as_json(), topic));
+    }
+}

@@ -1,0 +1,147 @@
+//! Every number the server publishes, and the page Prometheus reads.
+//!
+//! Names are upstream's where the thing means the same here, so that existing dashboards work, and begin
+//! with `realtime_` otherwise. A label has few values: a tenant, never a topic or a user. What is a state
+//! rather than a count (connections, rooms) is read when the page is asked for.
+
+use metrics::{Key, Label, Level, Metadata, Recorder};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+
+metrics! {
+    /// Numbers of the whole process.
+    pub struct NodeMetrics {
+        /// Open TCP connections of the listener.
+        pub connections_total: Gauge = "phoenix_connections_total",
+        /// WebSocket connections, which count against the limit.
+        pub connections_active: Gauge = "phoenix_connections_active",
+        /// WebSocket connections allowed at once (server.max_connections).
+        pub connections_max: Gauge = "phoenix_connections_max",
+        /// Rooms with at least one member.
+        pub rooms: Gauge = "realtime_rooms",
+        /// Memberships: a connection in three rooms counts three times.
+        pub members: Gauge = "realtime_members",
+        /// Handshakes refused because the server was full.
+        pub connections_refused: Counter = "realtime_connections_refused",
+        /// Seconds since the server started.
+        pub uptime_seconds: Gauge = "realtime_uptime_seconds",
+        /// Resident memory in bytes.
+        pub resident_memory: Gauge = "process_resident_memory_bytes",
+        /// CPU time used, user and system, in seconds.
+        pub cpu_seconds: Gauge = "process_cpu_seconds_total",
+        /// Open file descriptors.
+        pub open_files: Gauge = "process_open_fds",
+    }
+}
+
+metrics! {
+    /// Numbers of one tenant; each carries the label `tenant`.
+    pub struct TenantMetrics {
+        /// Sockets with at least one joined channel.
+        pub connected: Gauge = "realtime_connections_connected",
+        /// Joins that passed the join limit.
+        pub joins: Counter = "realtime_channel_joins",
+        /// Broadcasts accepted from clients and HTTP, plus every delivery to a member.
+        pub events: Counter = "realtime_channel_events",
+        /// Presence calls accepted, plus every presence message delivered to a member.
+        pub presence_events: Counter = "realtime_channel_presence_events",
+        /// Bytes read from sockets.
+        pub input_bytes: Counter = "realtime_channel_input_bytes",
+        /// Bytes written to sockets.
+        pub output_bytes: Counter = "realtime_channel_output_bytes",
+        /// Messages dropped because an outbox was full.
+        pub outbox_dropped: Counter = "realtime_outbox_dropped",
+        /// Messages that could not be read and were dropped.
+        pub malformed: Counter = "realtime_malformed_messages",
+        /// Messages refused because their sender reached a limit.
+        pub limited: Counter = "realtime_limits_refused",
+        /// Size of broadcast payloads, in bytes.
+        pub payload_size: Histogram = "realtime_tenants_payload_size",
+    }
+}
+
+/// Bounds of `realtime_tenants_payload_size`, as upstream's dashboards expect them, in bytes.
+const PAYLOAD_SIZES: [f64; 11] = [
+    250.0,
+    500.0,
+    1_000.0,
+    3_000.0,
+    5_000.0,
+    10_000.0,
+    25_000.0,
+    100_000.0,
+    500_000.0,
+    1_000_000.0,
+    3_000_000.0,
+];
+
+/// The recorder of one server. Not installed globally: two servers in one process, as in tests, count apart.
+pub struct Metrics {
+    recorder: PrometheusRecorder,
+    page: PrometheusHandle,
+    /// Numbers of the whole process.
+    pub node: NodeMetrics,
+}
+
+impl Metrics {
+    /// A recorder with every name of the process described and at zero.
+    pub fn new() -> Self {
+        let recorder = PrometheusBuilder::new()
+            .set_buckets_for_metric(Matcher::Full("realtime_tenants_payload_size".into()), &PAYLOAD_SIZES)
+            .expect("the bounds are not empty")
+            .build_recorder();
+        let node = NodeMetrics::register(&recorder, &[]);
+        Self { page: recorder.handle(), node, recorder }
+    }
+
+    /// The numbers of `tenant`.
+    pub fn tenant(&self, tenant: &str) -> TenantMetrics {
+        TenantMetrics::register(&self.recorder, &[Label::new("tenant", tenant.to_owned())])
+    }
+
+    /// Counts an operational code of `tenant`, as `realtime_channel_error`.
+    pub fn count_error(&self, tenant: &str, code: &'static str) {
+        let labels = vec![Label::new("tenant", tenant.to_owned()), Label::new("code", code)];
+        let key = Key::from_parts("realtime_channel_error", labels);
+        let place = Metadata::new(module_path!(), Level::INFO, None);
+        self.recorder.register_counter(&key, &place).increment(1);
+    }
+
+    /// Sums up what histograms have collected. They keep single samples until this, or the page, is asked
+    /// for.
+    pub fn upkeep(&self) {
+        self.page.run_upkeep();
+    }
+
+    /// The page, in Prometheus' text format.
+    pub fn render(&self) -> String {
+        self.observe_process();
+        self.page.render()
+    }
+
+    /// Reads what the kernel knows about this process; where there is no `/proc`, nothing is shown.
+    fn observe_process(&self) {
+        if let Ok(status) = std::fs::read_to_string("/proc/self/status") {
+            let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+            let kib = resident.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<f64>().ok());
+            self.node.resident_memory.set(kib.unwrap_or_default() * 1024.0);
+        }
+        if let Ok(schedstat) = std::fs::read_to_string("/proc/self/stat") {
+            // After the command's closing bracket, utime and stime are the 12th and 13th field, in ticks.
+            let fields = schedstat.rsplit(')').next().unwrap_or_default().split_ascii_whitespace();
+            let ticks: f64 = fields.skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum();
+            self.node.cpu_seconds.set(ticks / TICKS_PER_SECOND);
+        }
+        if let Ok(files) = std::fs::read_dir("/proc/self/fd") {
+            self.node.open_files.set(files.count() as f64);
+        }
+    }
+}
+
+/// `USER_HZ`, the unit of times in `/proc`: 100 on every Linux architecture Rust runs on.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,6 @@
+//! What the server says about itself: log lines and numbers.
+
+pub mod logs;
+#[macro_use]
+mod macros;
+pub mod metrics;
