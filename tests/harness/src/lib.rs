@@ -1,1 +1,56 @@
-//! stub
+//! Tests that read like conversations.
+//!
+//! [`check`] runs a script against a server of its own: who says what, and who must hear what, word
+//! for word as it stands on the wire. The language is described in `script.rs`. What needs a loop, a
+//! clock or broken bytes is written in Rust with [`World`] (a server), [`Client`] (a WebSocket that
+//! speaks a dialect), [`Request`] (plain HTTP) and [`RawSocket`] (frames no library would send).
+//!
+//! Every wait is bounded by [`PATIENCE`] and nothing sleeps: that somebody hears *nothing* is shown
+//! by a heartbeat answered at once. A world whose server panicked fails its test.
+
+mod client;
+mod conversation;
+mod expect;
+mod http;
+mod panics;
+mod raw;
+mod script;
+mod tokens;
+mod world;
+
+use std::time::Duration;
+
+pub use client::{Client, Dialect, Frame};
+pub use conversation::Conversation;
+pub use expect::matches;
+pub use http::{Request, Response};
+pub use raw::{RawFrame, RawSocket, opcode};
+pub use tokens::{Mint, Token};
+pub use world::World;
+
+/// How long anything may take before a test gives up on it.
+pub const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Runs a conversation with a fresh server of default settings, and stops that server.
+///
+/// # Panics
+/// When the conversation goes otherwise than written; the message shows the line, what was expected
+/// and what came.
+pub async fn check(script: &str) {
+    let world = World::start().await;
+    world.check(script).await;
+    world.stop().await;
+}
+
+/// Asks again and again until the answer is yes, for what nobody announces (a slot that frees after a hang-up).
+///
+/// # Panics
+/// When it is still no after [`PATIENCE`].
+pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let asking = async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    assert!(tokio::time::timeout(PATIENCE, asking).await.is_ok(), "never came true: {what}");
+}

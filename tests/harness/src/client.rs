@@ -1,0 +1,340 @@
+//! One WebSocket that speaks a dialect.
+//!
+//! What arrives is read only when somebody asks for it; [`Client::settle`] keeps what it has to pass
+//! over for later. Pings are answered by the library whenever the socket is read.
+
+use std::collections::VecDeque;
+use std::fmt;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use futures_util::{SinkExt as _, StreamExt as _};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::{Error, Message};
+
+use crate::PATIENCE;
+use crate::expect::matches;
+
+/// A serializer version of the Phoenix protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Dialect {
+    /// `vsn=1.0.0`: one object per frame.
+    V1,
+    /// `vsn=2.0.0`: an array of five, or bytes.
+    #[default]
+    V2,
+}
+
+impl Dialect {
+    /// The value of `vsn`.
+    pub fn version(self) -> &'static str {
+        match self {
+            Dialect::V1 => "1.0.0",
+            Dialect::V2 => "2.0.0",
+        }
+    }
+}
+
+/// What arrived.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Frame {
+    /// A text frame that is JSON.
+    Json(Value),
+    /// A text frame that is not.
+    Text(String),
+    /// A binary frame.
+    Binary(Vec<u8>),
+    /// A WebSocket ping (the pong is on its way).
+    Ping,
+    /// A WebSocket pong.
+    Pong,
+    /// A close frame; 1005 when it has no code.
+    Closed(u16),
+    /// The end of the connection without a close frame.
+    Gone,
+}
+
+impl fmt::Display for Frame {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Frame::Json(value) => write!(out, "{value}"),
+            Frame::Text(text) => write!(out, "text that is not JSON: {text:?}"),
+            Frame::Binary(bytes) => write!(out, "binary {}", shown(bytes)),
+            Frame::Ping => write!(out, "a ping"),
+            Frame::Pong => write!(out, "a pong"),
+            Frame::Closed(code) => write!(out, "the end: closed with {code}"),
+            Frame::Gone => write!(out, "the end: no close frame"),
+        }
+    }
+}
+
+/// Bytes as a script would write them, readable text in quotes.
+pub(crate) fn shown(bytes: &[u8]) -> String {
+    let mut out = String::new();
+    for byte in bytes.iter().take(512) {
+        out.push_str(&format!("{byte:02x} "));
+    }
+    format!("{}({} bytes: {:?})", out, bytes.len(), String::from_utf8_lossy(&bytes[..bytes.len().min(512)]))
+}
+
+/// A connected client.
+#[derive(Debug)]
+pub struct Client {
+    socket: WebSocketStream<TcpStream>,
+    dialect: Dialect,
+    unread: VecDeque<Frame>,
+    joins: u64,
+    barriers: u64,
+}
+
+impl Client {
+    pub(crate) fn new(socket: WebSocketStream<TcpStream>, dialect: Dialect) -> Client {
+        Client { socket, dialect, unread: VecDeque::new(), joins: 0, barriers: 0 }
+    }
+
+    /// The dialect of the handshake.
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// Sends a text frame.
+    ///
+    /// # Panics
+    /// When the connection is gone or takes nothing for [`PATIENCE`].
+    pub async fn send_text(&mut self, text: impl Into<String>) {
+        self.send(Message::text(text.into())).await.expect("the server takes a text frame");
+    }
+
+    /// Sends JSON as a text frame.
+    ///
+    /// # Panics
+    /// As [`Client::send_text`].
+    pub async fn send_json(&mut self, value: &Value) {
+        self.send_text(value.to_string()).await;
+    }
+
+    /// Sends a binary frame.
+    ///
+    /// # Panics
+    /// As [`Client::send_text`].
+    pub async fn send_binary(&mut self, bytes: Vec<u8>) {
+        self.send(Message::binary(bytes)).await.expect("the server takes a binary frame");
+    }
+
+    /// Sends a push in the client's dialect, with the join_ref of its first join.
+    ///
+    /// # Panics
+    /// As [`Client::send_text`].
+    pub async fn push(&mut self, reference: &str, topic: &str, event: &str, payload: &Value) {
+        let text = self.phrase(Some("1"), reference, topic, event, payload);
+        self.send_text(text).await;
+    }
+
+    /// The next frame.
+    ///
+    /// # Panics
+    /// When nothing comes for [`PATIENCE`].
+    pub async fn next(&mut self) -> Frame {
+        self.receive().await.expect("a frame comes")
+    }
+
+    /// The next frame, which must be JSON.
+    ///
+    /// # Panics
+    /// When it is anything else.
+    pub async fn next_json(&mut self) -> Value {
+        match self.next().await {
+            Frame::Json(value) => value,
+            other => panic!("expected JSON, got {other}"),
+        }
+    }
+
+    /// Joins `topic` with this `config` and waits for the ok reply.
+    ///
+    /// # Panics
+    /// When the next frame is not that reply.
+    pub async fn join(&mut self, topic: &str, config: Value) {
+        self.try_join(topic, &config).await.expect("the join succeeds");
+    }
+
+    /// Reads until the connection ends, and tells the close code; `None` without close frame.
+    ///
+    /// # Panics
+    /// When a frame that is not the end comes, or nothing.
+    pub async fn expect_close(&mut self) -> Option<u16> {
+        match self.next().await {
+            Frame::Closed(code) => Some(code),
+            Frame::Gone => None,
+            other => panic!("expected the end, got {other}"),
+        }
+    }
+
+    /// Reads whatever comes until the connection ends; the close code, or `None`.
+    ///
+    /// # Panics
+    /// When nothing comes for [`PATIENCE`].
+    pub async fn drain_to_close(&mut self) -> Option<u16> {
+        loop {
+            match self.next().await {
+                Frame::Closed(code) => return Some(code),
+                Frame::Gone => return None,
+                _ => {}
+            }
+        }
+    }
+
+    /// Waits until the server has handled everything this client said; what else comes stays unread.
+    ///
+    /// # Panics
+    /// When the heartbeat is not answered.
+    pub async fn settle(&mut self) {
+        assert!(self.try_settle().await.expect("a heartbeat is answered"), "the connection is over");
+    }
+
+    /// Everything that came before the answer to a heartbeat sent now.
+    ///
+    /// # Panics
+    /// When the heartbeat is not answered.
+    pub async fn heard(&mut self) -> Vec<Frame> {
+        self.settle().await;
+        self.unread.drain(..).collect()
+    }
+
+    /// Asserts that the client has nothing to read.
+    ///
+    /// # Panics
+    /// When it has.
+    pub async fn expect_quiet(&mut self) {
+        self.try_quiet().await.expect("nothing to hear");
+    }
+
+    /// Whether the connection is over, by close frame or without.
+    pub fn is_over(frame: &Frame) -> bool {
+        matches!(frame, Frame::Closed(_) | Frame::Gone)
+    }
+
+    pub(crate) async fn send(&mut self, message: Message) -> Result<()> {
+        timeout(PATIENCE, self.socket.send(message))
+            .await
+            .context("the server takes nothing")?
+            .context("sending failed")
+    }
+
+    pub(crate) async fn receive(&mut self) -> Result<Frame> {
+        match self.unread.pop_front() {
+            Some(frame) => Ok(frame),
+            None => self.read().await,
+        }
+    }
+
+    pub(crate) async fn try_join(&mut self, topic: &str, config: &Value) -> Result<()> {
+        self.joins += 1;
+        let reference = self.joins.to_string();
+        let join = self.phrase(Some(&reference), &reference, topic, "phx_join", &json!({"config": config}));
+        self.send(Message::text(join)).await?;
+        let response = json!({"status": "ok", "response": {"postgres_changes": []}});
+        let reply = self.reply(Some(&reference), &json!(reference), topic, &response);
+        self.hear(&reply).await
+    }
+
+    pub(crate) async fn try_leave(&mut self, topic: &str) -> Result<()> {
+        let leave = self.phrase(None, "leave", topic, "phx_leave", &json!({}));
+        self.send(Message::text(leave)).await?;
+        self.hear_event(topic, "phx_reply").await?;
+        self.hear_event(topic, "phx_close").await
+    }
+
+    /// As [`Client::settle`]; false when the connection is over, the end being left to read.
+    pub(crate) async fn try_settle(&mut self) -> Result<bool> {
+        let Ok(expected) = self.barrier().await else { return Ok(false) };
+        loop {
+            match self.read().await? {
+                Frame::Json(value) if value == expected => return Ok(true),
+                other => {
+                    let over = Client::is_over(&other);
+                    self.unread.push_back(other);
+                    if over {
+                        return Ok(false);
+                    }
+                }
+            }
+        }
+    }
+
+    pub(crate) async fn try_quiet(&mut self) -> Result<()> {
+        let expected = self.barrier().await?;
+        self.hear(&expected).await
+    }
+
+    /// Sends a heartbeat and returns the answer to wait for.
+    async fn barrier(&mut self) -> Result<Value> {
+        self.barriers += 1;
+        let reference = format!("barrier {}", self.barriers);
+        let heartbeat = self.phrase(None, &reference, "phoenix", "heartbeat", &json!({}));
+        self.send(Message::text(heartbeat)).await?;
+        Ok(self.reply(None, &json!(reference), "phoenix", &json!({"status": "ok", "response": {}})))
+    }
+
+    async fn hear(&mut self, expected: &Value) -> Result<()> {
+        let got = self.receive().await?;
+        ensure!(
+            matches!(&got, Frame::Json(value) if matches(expected, value)),
+            "expected: {expected}\n     got: {got}"
+        );
+        Ok(())
+    }
+
+    async fn hear_event(&mut self, topic: &str, event: &str) -> Result<()> {
+        let got = self.receive().await?;
+        let is_it = match (&got, self.dialect) {
+            (Frame::Json(value), Dialect::V1) => value["topic"] == topic && value["event"] == event,
+            (Frame::Json(value), Dialect::V2) => value[2] == topic && value[3] == event,
+            _ => false,
+        };
+        ensure!(is_it, "expected: {event} of {topic}\n     got: {got}");
+        Ok(())
+    }
+
+    async fn read(&mut self) -> Result<Frame> {
+        let next = timeout(PATIENCE, self.socket.next()).await.context("nothing came")?;
+        Ok(match next {
+            None | Some(Err(Error::ConnectionClosed | Error::Io(_) | Error::Protocol(_))) => Frame::Gone,
+            Some(Err(error)) => return Err(error).context("reading failed"),
+            Some(Ok(Message::Text(text))) => match serde_json::from_str(&text) {
+                Ok(value) => Frame::Json(value),
+                Err(_) => Frame::Text(text.to_string()),
+            },
+            Some(Ok(Message::Binary(bytes))) => Frame::Binary(bytes.to_vec()),
+            Some(Ok(Message::Ping(_))) => Frame::Ping,
+            Some(Ok(Message::Pong(_))) => Frame::Pong,
+            Some(Ok(Message::Close(close))) => Frame::Closed(close.map_or(1005, |frame| frame.code.into())),
+            Some(Ok(Message::Frame(_))) => bail!("the library never hands out raw frames"),
+        })
+    }
+
+    fn phrase(
+        &self,
+        join_ref: Option<&str>,
+        reference: &str,
+        topic: &str,
+        event: &str,
+        payload: &Value,
+    ) -> String {
+        match self.dialect {
+            Dialect::V1 => json!({"topic": topic, "event": event, "payload": payload, "ref": reference, "join_ref": join_ref}),
+            Dialect::V2 => json!([join_ref, reference, topic, event, payload]),
+        }
+        .to_string()
+    }
+
+    fn reply(&self, join_ref: Option<&str>, reference: &Value, topic: &str, payload: &Value) -> Value {
+        match self.dialect {
+            Dialect::V1 => {
+                json!({"topic": topic, "event": "phx_reply", "payload": payload, "ref": reference})
+            }
+            Dialect::V2 => json!([join_ref, reference, topic, "phx_reply", payload]),
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! The language of conversations, line by line.
+//!
+//! ```text
+//! ann, bob join realtime:a                          a socket each if needed (V2), phx_join, the ok reply
+//! ann (v1) joins realtime:a {"broadcast":{"self":true}}        V1; the join's `config`
+//! ann connects | connects with token expired | connects at /socket/websocket
+//! ann > ["1","2","realtime:a","broadcast",{}]       says this text, whatever it is
+//! ann > binary 03 01 01 'realtime:a' '{"x":1}'      says these bytes: hex, or text in single quotes
+//! bob < [null,null,"realtime:a","broadcast",_]      the next frame; `_` any value, `…` any text
+//! bob < binary 04 …                                 the next frame, byte for byte
+//! bob <~ […]                                        lines in a row: the next frames, in any order
+//! bob is quiet                                      hears nothing of what everybody said so far
+//! bob is alive                                      a heartbeat is answered; other frames stay unread
+//! bob is closed 1012 | is closed                    close frame with this code | any end
+//! ann leaves realtime:a                             phx_leave, its reply, phx_close
+//! ann vanishes                                      the TCP connection is cut
+//! POST /api/broadcast {"messages":[]} -> 202        with a valid bearer token; the answer may follow
+//! the server stops
+//! ```
+//!
+//! A client's n-th join has ref and join_ref `"n"`. `$valid`, `$expired` and so on are tokens
+//! (`tokens.rs`). Lines that begin with `#` are comments.
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::client::Dialect;
+use crate::tokens::Token;
+
+/// One line, understood.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Line<'a> {
+    /// Somebody does or hears something.
+    Client { who: Vec<Who<'a>>, act: Act<'a> },
+    /// An HTTP request and what must come back.
+    Post { target: &'a str, body: &'a str, status: u16, answer: Option<&'a str> },
+    /// The server stops in good order.
+    ServerStops,
+}
+
+/// A speaker, and the dialect if the line names one.
+#[derive(Debug, PartialEq, Clone, Copy)]
+pub(crate) struct Who<'a> {
+    pub name: &'a str,
+    pub dialect: Option<Dialect>,
+}
+
+/// What a client does.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Act<'a> {
+    Connect { path: Option<&'a str>, token: Token },
+    Join { topic: &'a str, config: Option<&'a str> },
+    Leave { topic: &'a str },
+    Say(Words<'a>),
+    Hear(Words<'a>),
+    HearInAnyOrder(Words<'a>),
+    Quiet,
+    Alive,
+    Closed { code: Option<u16> },
+    Vanish,
+}
+
+/// A frame as written in a script.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Words<'a> {
+    Text(&'a str),
+    Binary(Vec<u8>),
+}
+
+/// Understands one line; `None` for blank lines and comments.
+pub(crate) fn parse(line: &str) -> Result<Option<Line<'_>>> {
+    let line = line.trim();
+    if line.is_empty() || line.starts_with('#') {
+        return Ok(None);
+    }
+    if line == "the server stops" {
+        return Ok(Some(Line::ServerStops));
+    }
+    if let Some(request) = line.strip_prefix("POST ") {
+        return post(request).map(Some);
+    }
+    let (who, rest) = speakers(line)?;
+    Ok(Some(Line::Client { who, act: act(rest)? }))
+}
+
+fn post(request: &str) -> Result<Line<'_>> {
+    let (sent, answer) = request.rsplit_once(" -> ").context("a POST needs `-> status`")?;
+    let (target, body) = sent.split_once(' ').unwrap_or((sent, ""));
+    let (status, answer) =
+        answer.split_once(' ').map_or((answer, None), |(status, body)| (status, Some(body)));
+    Ok(Line::Post { target, body, status: status.parse().context("a status is a number")?, answer })
+}
+
+fn speakers(line: &str) -> Result<(Vec<Who<'_>>, &str)> {
+    let (mut who, mut rest) = (Vec::new(), line);
+    loop {
+        let end = rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(rest.len());
+        ensure!(end > 0, "nobody speaks in `{line}`");
+        let (name, after) = rest.split_at(end);
+        let after = after.trim_start();
+        let (dialect, after) = match after.strip_prefix("(v1)") {
+            Some(after) => (Some(Dialect::V1), after.trim_start()),
+            None => (None, after),
+        };
+        who.push(Who { name, dialect });
+        match after.strip_prefix(',') {
+            Some(next) => rest = next.trim_start(),
+            None => return Ok((who, after)),
+        }
+    }
+}
+
+fn act(rest: &str) -> Result<Act<'_>> {
+    let (verb, object) = rest.split_once(' ').map_or((rest, ""), |(verb, object)| (verb, object.trim()));
+    Ok(match verb {
+        ">" => Act::Say(words(object)?),
+        "<" => Act::Hear(words(object)?),
+        "<~" => Act::HearInAnyOrder(words(object)?),
+        "connect" | "connects" => connect(object)?,
+        "join" | "joins" => match object.split_once(' ') {
+            Some((topic, config)) => Act::Join { topic, config: Some(config) },
+            None => Act::Join { topic: object, config: None },
+        },
+        "leave" | "leaves" => Act::Leave { topic: object },
+        "vanish" | "vanishes" => Act::Vanish,
+        "is" | "are" => state(object)?,
+        _ => bail!("nobody can `{verb}`"),
+    })
+}
+
+fn connect(options: &str) -> Result<Act<'_>> {
+    let (mut path, mut token) = (None, Token::Valid);
+    let mut words = options.split_whitespace();
+    while let Some(word) = words.next() {
+        match word {
+            "at" => path = words.next(),
+            "with" | "token" => {}
+            name => token = Token::named(name).with_context(|| format!("no token is called `{name}`"))?,
+        }
+    }
+    Ok(Act::Connect { path, token })
+}
+
+fn state(words: &str) -> Result<Act<'_>> {
+    Ok(match words.split_once(' ') {
+        None if words == "quiet" => Act::Quiet,
+        None if words == "alive" => Act::Alive,
+        None if words == "closed" => Act::Closed { code: None },
+        Some(("closed", code)) => {
+            Act::Closed { code: Some(code.parse().context("a close code is a number")?) }
+        }
+        _ => bail!("nobody can be `{words}`"),
+    })
+}
+
+fn words(text: &str) -> Result<Words<'_>> {
+    match text.strip_prefix("binary") {
+        Some(bytes) => Ok(Words::Binary(binary(bytes)?)),
+        None => Ok(Words::Text(text)),
+    }
+}
+
+/// Hex digits in pairs, spaces as you like, and text in single quotes.
+fn binary(mut text: &str) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    while let Some(first) = text.trim_start().chars().next() {
+        text = text.trim_start();
+        if first == '\'' {
+            let (quoted, rest) = text[1..].split_once('\'').context("a single quote is never closed")?;
+            bytes.extend_from_slice(quoted.as_bytes());
+            text = rest;
+        } else {
+            let pair = text.get(..2).with_context(|| format!("half a byte: `{text}`"))?;
+            bytes.push(u8::from_str_radix(pair, 16).with_context(|| format!("not hex: `{pair}`"))?);
+            text = &text[2..];
+        }
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Line<'_> {
+        parse(line).expect("a good line").expect("not a comment")
+    }
+
+    #[test]
+    fn speakers_may_be_many_and_name_their_dialect() {
+        let ann = Who { name: "ann", dialect: Some(Dialect::V1) };
+        let bob = Who { name: "bob", dialect: None };
+        let act = Act::Join { topic: "realtime:a", config: Some(r#"{"private":true}"#) };
+        assert_eq!(
+            parsed(r#" ann (v1), bob join realtime:a {"private":true}"#),
+            Line::Client { who: vec![ann, bob], act }
+        );
+    }
+
+    #[test]
+    fn bytes_are_hex_or_quoted_text() {
+        let Line::Client { act: Act::Say(said), .. } = parsed("ann > binary 03 ff01 'a b' 00") else {
+            panic!("ann speaks")
+        };
+        assert_eq!(said, Words::Binary(vec![3, 255, 1, b'a', b' ', b'b', 0]));
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        assert!(parse("ann dances").is_err());
+        assert!(parse("ann is closed soon").is_err());
+        assert!(parse("ann > binary 0").is_err());
+    }
+}

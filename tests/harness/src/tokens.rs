@@ -1,0 +1,134 @@
+//! Tokens, good and bad, by the names tests call them.
+//!
+//! Scripts say `with token expired` or write `$expired` inside a frame; code says [`Token::Expired`].
+//! The bad ones are each bad in one way only.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use serde_json::{Value, json};
+
+/// `{"alg":"none","typ":"JWT"}`
+const HEADER_NONE: &str = "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0";
+/// `{"alg":"RS256","typ":"JWT"}`
+const HEADER_RS256: &str = "eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCJ9";
+
+/// A token of one kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Token {
+    /// A user's, good for an hour, with the `aud` that Supabase writes.
+    Valid,
+    /// Good until the year 292,277,026,596: no timer may overflow.
+    Eternal,
+    /// Good for two more seconds.
+    Soon,
+    /// Expired ten seconds ago.
+    Expired,
+    /// Signed with another secret.
+    Forged,
+    /// Without `role`.
+    Roleless,
+    /// Without `exp`.
+    Endless,
+    /// `alg: none`, no signature.
+    Unsigned,
+    /// Says `RS256`, signed by HMAC with the secret as if it were a public key.
+    Confused,
+    /// Not a token.
+    Garbage,
+    /// No token at all.
+    Nothing,
+}
+
+impl Token {
+    /// All kinds, with their names in scripts.
+    pub const ALL: [(&str, Token); 11] = [
+        ("valid", Token::Valid),
+        ("eternal", Token::Eternal),
+        ("soon", Token::Soon),
+        ("expired", Token::Expired),
+        ("forged", Token::Forged),
+        ("roleless", Token::Roleless),
+        ("endless", Token::Endless),
+        ("unsigned", Token::Unsigned),
+        ("confused", Token::Confused),
+        ("garbage", Token::Garbage),
+        ("nothing", Token::Nothing),
+    ];
+
+    /// The kind of this name.
+    pub fn named(name: &str) -> Option<Token> {
+        Token::ALL.iter().find(|(known, _)| *known == name).map(|(_, token)| *token)
+    }
+}
+
+/// Where a world's tokens are made.
+#[derive(Debug, Clone)]
+pub struct Mint {
+    secret: String,
+}
+
+impl Mint {
+    /// A mint that signs with `secret`.
+    pub fn new(secret: impl Into<String>) -> Mint {
+        Mint { secret: secret.into() }
+    }
+
+    /// The secret itself.
+    pub fn secret(&self) -> &str {
+        &self.secret
+    }
+
+    /// A token of a kind; [`Token::Nothing`] is the empty string.
+    pub fn token(&self, kind: Token) -> String {
+        let claims = |seconds: i64| json!({"role": "authenticated", "aud": "authenticated", "sub": "ann", "exp": now() + seconds});
+        match kind {
+            Token::Valid => self.sign(&claims(3600)),
+            Token::Eternal => self.sign(&json!({"role": "authenticated", "exp": i64::MAX})),
+            Token::Soon => self.sign(&claims(2)),
+            Token::Expired => self.sign(&claims(-10)),
+            Token::Forged => Mint::new("another secret, of thirty-two bytes").sign(&claims(3600)),
+            Token::Roleless => self.sign(&json!({"sub": "ann", "exp": now() + 3600})),
+            Token::Endless => self.sign(&json!({"sub": "ann", "role": "authenticated"})),
+            Token::Unsigned => format!("{HEADER_NONE}.{}.", self.claims_part(&claims(3600))),
+            Token::Confused => self.confused(&claims(3600)),
+            Token::Garbage => "not-a-jwt".to_owned(),
+            Token::Nothing => String::new(),
+        }
+    }
+
+    /// These claims, signed HS256.
+    pub fn sign(&self, claims: &Value) -> String {
+        self.sign_as(Algorithm::HS256, claims)
+    }
+
+    /// These claims, signed HS512.
+    pub fn sign_hs512(&self, claims: &Value) -> String {
+        self.sign_as(Algorithm::HS512, claims)
+    }
+
+    fn sign_as(&self, algorithm: Algorithm, claims: &Value) -> String {
+        jsonwebtoken::encode(&Header::new(algorithm), claims, &self.key()).expect("JSON claims can be signed")
+    }
+
+    fn confused(&self, claims: &Value) -> String {
+        let message = format!("{HEADER_RS256}.{}", self.claims_part(claims));
+        let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &self.key(), Algorithm::HS256);
+        format!("{message}.{}", signature.expect("any bytes can be signed"))
+    }
+
+    fn claims_part(&self, claims: &Value) -> String {
+        let signed = self.sign(claims);
+        signed.split('.').nth(1).expect("a token has three parts").to_owned()
+    }
+
+    fn key(&self) -> EncodingKey {
+        EncodingKey::from_secret(self.secret.as_bytes())
+    }
+}
+
+/// Seconds since 1970.
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970");
+    i64::try_from(since.as_secs()).expect("it is before the year 292,277,026,596")
+}

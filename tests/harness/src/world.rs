@@ -1,0 +1,200 @@
+//! A server of one's own, on a free port, with a secret nobody else has.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::net::SocketAddr;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use realtime_server::app::Server;
+use serde_json::Value;
+use settings::Settings;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_tungstenite::client_async;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+
+use crate::client::{Client, Dialect};
+use crate::conversation::Conversation;
+use crate::http::{self, Request, Response};
+use crate::raw::RawSocket;
+use crate::tokens::{Mint, Token};
+use crate::{PATIENCE, panics};
+
+/// The path supabase-js uses.
+pub(crate) const SOCKET: &str = "/realtime/v1/websocket";
+
+/// A running server, and what a test needs to talk to it.
+pub struct World {
+    server: Mutex<Option<Server>>,
+    address: SocketAddr,
+    mint: Mint,
+}
+
+impl World {
+    /// A server with default settings.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn start() -> World {
+        World::with(|_| {}).await
+    }
+
+    /// A server whose settings `change` may change. Set before: a free port of this machine, a secret, and
+    /// no pause before refusals, for which no test should have to wait.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn with(change: impl FnOnce(&mut Settings)) -> World {
+        panics::watch();
+        let mint = Mint::new(random_secret());
+        let mut settings = Settings::default();
+        settings.auth.jwt_secret = Some(mint.secret().into());
+        settings.server.host = "127.0.0.1".parse().expect("an address");
+        settings.server.port = 0;
+        settings.server.connect_error_backoff = Duration::ZERO;
+        settings.server.channel_error_backoff = Duration::ZERO;
+        // The clients of most tests no longer listen when their server stops.
+        settings.server.shutdown_timeout = Duration::from_millis(100);
+        change(&mut settings);
+        let server = Server::start(settings).await.expect("the server starts");
+        let address = server.address();
+        World { server: Mutex::new(Some(server)), address, mint }
+    }
+
+    /// Where the server listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A token of this kind.
+    pub fn token(&self, kind: Token) -> String {
+        self.mint.token(kind)
+    }
+
+    /// A token with these claims.
+    pub fn sign(&self, claims: &Value) -> String {
+        self.mint.sign(claims)
+    }
+
+    /// The mint itself.
+    pub fn mint(&self) -> &Mint {
+        &self.mint
+    }
+
+    /// A V2 client with a valid token.
+    ///
+    /// # Panics
+    /// When the handshake is refused.
+    pub async fn connect(&self) -> Client {
+        self.connect_as(Dialect::V2, Token::Valid).await
+    }
+
+    /// A client of this dialect, with a token of this kind.
+    ///
+    /// # Panics
+    /// When the handshake is refused.
+    pub async fn connect_as(&self, dialect: Dialect, token: Token) -> Client {
+        self.connect_to(dialect, &self.target(SOCKET, dialect, token)).await.expect("the handshake succeeds")
+    }
+
+    /// A client at this request target, which should ask for this dialect.
+    ///
+    /// # Errors
+    /// When the handshake is refused.
+    pub async fn connect_to(&self, dialect: Dialect, target: &str) -> Result<Client> {
+        let request = format!("ws://{}{target}", self.address).into_client_request().context("not a URL")?;
+        let stream = TcpStream::connect(self.address).await.context("nobody listens")?;
+        stream.set_nodelay(true)?;
+        let handshake =
+            timeout(PATIENCE, client_async(request, stream)).await.context("no answer to the handshake")?;
+        Ok(Client::new(handshake.context("the handshake failed")?.0, dialect))
+    }
+
+    /// The request target of a handshake.
+    pub fn target(&self, path: &str, dialect: Dialect, token: Token) -> String {
+        let apikey = match token {
+            Token::Nothing => String::new(),
+            token => format!("apikey={}&", self.token(token)),
+        };
+        format!("{path}?{apikey}vsn={}", dialect.version())
+    }
+
+    /// Sends an HTTP request.
+    ///
+    /// # Panics
+    /// When no answer comes.
+    pub async fn send(&self, request: Request) -> Response {
+        self.send_bytes(&request.encode(&self.address.to_string())).await
+    }
+
+    /// Sends bytes that should be an HTTP request.
+    ///
+    /// # Panics
+    /// When no answer comes.
+    pub async fn send_bytes(&self, request: &[u8]) -> Response {
+        http::exchange(self.address, request).await.expect("an answer comes")
+    }
+
+    /// A WebSocket under the test's own control, its handshake done.
+    ///
+    /// # Panics
+    /// When the handshake is refused.
+    pub async fn raw(&self) -> RawSocket {
+        RawSocket::open(self.address, &self.target(SOCKET, Dialect::V2, Token::Valid))
+            .await
+            .expect("the handshake succeeds")
+    }
+
+    /// A bare TCP connection.
+    ///
+    /// # Panics
+    /// When nobody listens.
+    pub async fn dial(&self) -> RawSocket {
+        RawSocket::dial(self.address).await.expect("somebody listens")
+    }
+
+    /// A conversation that goes on over several scripts, or between script and code.
+    pub fn conversation(&self) -> Conversation<'_> {
+        Conversation::new(self)
+    }
+
+    /// Runs a script with a cast of its own.
+    ///
+    /// # Panics
+    /// When a line of it does not hold.
+    pub async fn check(&self, script: &str) {
+        self.conversation().check(script).await;
+    }
+
+    /// Stops the server and fails if it panicked meanwhile.
+    ///
+    /// # Panics
+    /// When it does not stop in time, or panicked.
+    pub async fn stop(self) {
+        self.stop_server().await;
+    }
+
+    pub(crate) async fn stop_server(&self) {
+        let server = self.server.lock().expect("no test panics here").take();
+        if let Some(server) = server {
+            timeout(PATIENCE, server.stop()).await.expect("the server stops in time");
+        }
+    }
+}
+
+impl std::fmt::Debug for World {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("World").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        panics::assert_none();
+    }
+}
+
+fn random_secret() -> String {
+    (0..3).map(|_| format!("{:016x}", RandomState::new().hash_one(()))).collect()
+}
