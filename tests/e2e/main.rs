@@ -1,1 +1,38 @@
-fn main(){}
+//! What the server promises, told as conversations; a file per feature.
+//!
+//! Section numbers in comments are those of the Supabase WebSocket specification (§) and, with «HTTP»
+//! before them, of its HTTP sister. Each test starts a server of its own on a free port.
+
+mod broadcast;
+mod frames;
+mod handshake;
+mod health;
+mod heartbeat;
+mod hostile;
+mod http_broadcast;
+mod idle;
+mod imports;
+mod joining;
+mod limits;
+mod outbox;
+mod presence;
+mod rfc6455;
+mod stopping;
+mod tokens;
+
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
+
+/// A count for a setting that must not be zero.
+fn count(n: u32) -> NonZeroU32 {
+    NonZeroU32::new(n).expect("not zero")
+}
+
+/// A number of things for a setting that must not be zero.
+fn size(n: usize) -> NonZeroUsize {
+    NonZeroUsize::new(n).expect("not zero")
+}
+
+/// Milliseconds for a setting that must not be zero.
+fn millis(n: u64) -> NonZeroU64 {
+    NonZeroU64::new(n).expect("not zero")
+}

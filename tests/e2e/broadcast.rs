@@ -1,0 +1,266 @@
+//! Broadcast: which form reaches whom, echo, acknowledgement, order (§2.3, §2.4, §7).
+
+use harness::{Frame, World, check};
+use serde_json::{Value, json};
+
+use crate::count;
+
+#[tokio::test]
+async fn text_reaches_the_others_as_it_was_sent_and_not_its_sender() {
+    check(
+        r#"
+        ann, bob join realtime:room
+        cid (v1) joins realtime:room
+        ann > ["1","2","realtime:room","broadcast",{"type":"broadcast","event":"hi","payload":{"n":1}}]
+        bob < [null,null,"realtime:room","broadcast",{"type":"broadcast","event":"hi","payload":{"n":1}}]
+        cid < {"topic":"realtime:room","event":"broadcast","payload":{"type":"broadcast","event":"hi","payload":{"n":1}},"ref":null}
+        ann, bob, cid are quiet
+        "#,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn text_of_the_first_serializer_reaches_both() {
+    check(
+        r#"
+        ann (v1), bob (v1) join realtime:room
+        cid joins realtime:room
+        ann > {"topic":"realtime:room","event":"broadcast","payload":{"type":"broadcast","event":"hi","payload":{"n":1}},"ref":"7","join_ref":null}
+        bob < {"topic":"realtime:room","event":"broadcast","payload":{"type":"broadcast","event":"hi","payload":{"n":1}},"ref":null}
+        cid < [null,null,"realtime:room","broadcast",{"type":"broadcast","event":"hi","payload":{"n":1}}]
+        ann is quiet
+        "#,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_payload_is_not_looked_into() {
+    check(
+        r#"
+        ann, bob join realtime:room
+        ann > ["1","2","realtime:room","broadcast",{}]
+        bob < [null,null,"realtime:room","broadcast",{}]
+        ann > ["1","3","realtime:room","broadcast",{"payload":[1,2.5,null,"é\u0000\"\\",{"deep":{"er":true}}]}]
+        bob < [null,null,"realtime:room","broadcast",{"payload":[1,2.5,null,"é\u0000\"\\",{"deep":{"er":true}}]}]
+        "#,
+    )
+    .await;
+}
+
+// §7.1: it crashes upstream's sender, and realtime-js on the other side.
+#[tokio::test]
+async fn a_payload_that_is_not_an_object_reaches_nobody() {
+    check(
+        r#"
+        ann, bob join realtime:room
+        cid (v1) joins realtime:room
+        ann > ["1","2","realtime:room","broadcast",null]
+        ann > ["1","3","realtime:room","broadcast","text"]
+        ann > ["1","4","realtime:room","broadcast",[1]]
+        cid > {"topic":"realtime:room","event":"broadcast","payload":7,"ref":"2"}
+        bob, cid are quiet
+        ann is alive
+        "#,
+    )
+    .await;
+}
+
+// The bytes are those of §2.3, measured with realtime-js.
+#[tokio::test]
+async fn binary_json_becomes_kind_4_and_text_for_the_first_serializer() {
+    check(
+        r#"
+        ann, bob join realtime:room1
+        cid (v1) joins realtime:room1
+        ann > binary 03 01 01 0e 06 00 01 36 37 7265616c74696d653a726f6f6d31 637572736f72 7b2278223a317d
+        bob < binary 04 0e 06 00 01 7265616c74696d653a726f6f6d31 637572736f72 7b2278223a317d
+        cid < {"topic":"realtime:room1","event":"broadcast","payload":{"type":"broadcast","event":"cursor","payload":{"x":1}},"ref":null}
+        ann, bob, cid are quiet
+        "#,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn binary_bytes_reach_the_second_serializer_only() {
+    check(
+        r#"
+        ann, bob join realtime:room1
+        cid (v1) joins realtime:room1
+        ann > binary 03 01 01 0e 03 00 00 36 38 7265616c74696d653a726f6f6d31 62696e 0102ff
+        bob < binary 04 0e 03 00 00 7265616c74696d653a726f6f6d31 62696e 0102ff
+        ann, cid are quiet
+        "#,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn metadata_of_a_client_goes_no_further() {
+    check(
+        r#"
+        ann, bob join realtime:room
+        cid (v1) joins realtime:room
+        ann > binary 03 01 01 0d 02 0a 01 '1' '2' 'realtime:room' 'hi' '{"id":"x"}' '{"x":1}'
+        bob < binary 04 0d 02 00 01 'realtime:room' 'hi' '{"x":1}'
+        cid < {"topic":"realtime:room","event":"broadcast","payload":{"type":"broadcast","event":"hi","payload":{"x":1}},"ref":null}
+        "#,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn an_event_name_that_needs_escapes_is_escaped_for_the_first_serializer() {
+    check(
+        r#"
+        ann, bob join realtime:room
+        cid (v1) joins realtime:room
+        ann > binary 03 01 01 0d 04 00 01 '1' '2' 'realtime:room' 'a"\' 0a '{}'
+        bob < binary 04 0d 04 00 01 'realtime:room' 'a"\' 0a '{}'
+        cid < {"topic":"realtime:room","event":"broadcast","payload":{"type":"broadcast","event":"a\"\\\n","payload":{}},"ref":null}
+        "#,
+    )
+    .await;
+}
+
+// Otherwise one client could send the others a frame that is not JSON.
+#[tokio::test]
+async fn binary_json_that_is_not_json_never_becomes_text() {
+    check(
+        r#"
+        ann joins realtime:room
+        cid (v1) joins realtime:room
+        ann > binary 03 01 01 0d 02 00 01 '1' '2' 'realtime:room' 'hi' '{"x":'
+        ann > binary 03 01 01 0d 02 00 01 '1' '3' 'realtime:room' 'hi' '},"event":"phx_close"'
+        ann > binary 03 01 01 0d 02 00 01 '1' '4' 'realtime:room' 'hi' ff fe
+        ann > binary 03 01 01 0d 02 00 01 '1' '5' 'realtime:room' 'hi'
+        cid is quiet
+        ann is alive
+        "#,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn with_self_the_sender_hears_itself() {
+    check(
+        r#"
+        ann joins realtime:room {"broadcast":{"self":true}}
+        ann > ["1","2","realtime:room","broadcast",{"event":"hi"}]
+        ann < [null,null,"realtime:room","broadcast",{"event":"hi"}]
+        ann > binary 03 01 01 0d 02 00 00 '1' '3' 'realtime:room' 'hi' ff
+        ann < binary 04 0d 02 00 00 'realtime:room' 'hi' ff
+        bob (v1) joins realtime:room {"broadcast":{"self":true}}
+        bob > {"topic":"realtime:room","event":"broadcast","payload":{"event":"yo"},"ref":"2"}
+        bob < {"topic":"realtime:room","event":"broadcast","payload":{"event":"yo"},"ref":null}
+        ann < [null,null,"realtime:room","broadcast",{"event":"yo"}]
+        ann, bob are quiet
+        "#,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn with_ack_the_reply_follows_the_echo() {
+    check(
+        r#"
+        ann joins realtime:room {"broadcast":{"self":true,"ack":true}}
+        bob (v1) joins realtime:room {"broadcast":{"ack":true}}
+        ann > ["1","2","realtime:room","broadcast",{"event":"hi"}]
+        ann < [null,null,"realtime:room","broadcast",{"event":"hi"}]
+        ann < ["1","2","realtime:room","phx_reply",{"status":"ok","response":{}}]
+        ann > binary 03 01 01 0d 02 00 01 '1' '3' 'realtime:room' 'hi' '{"x":1}'
+        ann < binary 04 0d 02 00 01 'realtime:room' 'hi' '{"x":1}'
+        ann < ["1","3","realtime:room","phx_reply",{"status":"ok","response":{}}]
+        bob < {"topic":"realtime:room","event":"broadcast","payload":{"event":"hi"},"ref":null}
+        bob < {"topic":"realtime:room","event":"broadcast","payload":{"type":"broadcast","event":"hi","payload":{"x":1}},"ref":null}
+        bob > {"topic":"realtime:room","event":"broadcast","payload":{"event":"yo"},"ref":"2"}
+        bob < {"topic":"realtime:room","event":"phx_reply","payload":{"status":"ok","response":{}},"ref":"2"}
+        ann < [null,null,"realtime:room","broadcast",{"event":"yo"}]
+        ann, bob are quiet
+        "#,
+    )
+    .await;
+}
+
+// The limit is kilobytes × 1000 + 500, by a measure that is near the length of the JSON.
+#[tokio::test]
+async fn an_oversized_broadcast_is_refused_with_ack_and_silently_without() {
+    let world = World::with(|settings| settings.limits.max_payload_size_in_kb = count(1)).await;
+    let (fits, too_large) = ("x".repeat(1200), "x".repeat(2000));
+    world
+        .check(&format!(
+            r#"
+            ann joins realtime:room {{"broadcast":{{"ack":true}}}}
+            bob joins realtime:room
+            cid joins realtime:room
+            ann > ["1","2","realtime:room","broadcast",{{"a":"{too_large}"}}]
+            ann < ["1","2","realtime:room","phx_reply",{{"status":"error","response":{{"reason":"payload_size_exceeded"}}}}]
+            ann > binary 03 01 01 0d 02 00 00 '1' '3' 'realtime:room' 'hi' '{too_large}'
+            ann < ["1","3","realtime:room","phx_reply",{{"status":"error","response":{{"reason":"payload_size_exceeded"}}}}]
+            bob > ["1","2","realtime:room","broadcast",{{"a":"{too_large}"}}]
+            ann, bob, cid are quiet
+            bob > ["1","3","realtime:room","broadcast",{{"a":"{fits}"}}]
+            ann, cid < [null,null,"realtime:room","broadcast",{{"a":"{fits}"}}]
+            "#
+        ))
+        .await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn three_megabytes_are_not_too_large() {
+    let world = World::start().await;
+    let mut room = world.conversation();
+    room.check("ann, bob join realtime:room").await;
+    let text = "x".repeat(2_999_000);
+    room.client("ann").push("2", "realtime:room", "broadcast", &json!({"text": text})).await;
+    assert_eq!(room.client("bob").next_json().await[4]["text"], text);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn rooms_are_apart_and_one_client_may_be_in_several() {
+    check(
+        r#"
+        ann joins realtime:a
+        ann joins realtime:b
+        bob joins realtime:b
+        cid joins realtime:c
+        ann > ["2","3","realtime:b","broadcast",{"event":"hi"}]
+        bob < [null,null,"realtime:b","broadcast",{"event":"hi"}]
+        bob > ["1","2","realtime:b","broadcast",{"event":"yo"}]
+        ann < [null,null,"realtime:b","broadcast",{"event":"yo"}]
+        ann, bob, cid are quiet
+        "#,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn the_order_of_one_sender_is_kept_across_all_forms() {
+    let world = World::start().await;
+    let mut room = world.conversation();
+    room.check("ann, bob join realtime:room").await;
+    for n in 0..300u32 {
+        let ann = room.client("ann");
+        if n % 3 == 0 {
+            let mut frame = b"\x03\x01\x01\x0d\x01\x00\x0112realtime:roomn".to_vec();
+            frame.extend(format!(r#"{{"n":{n}}}"#).bytes());
+            ann.send_binary(frame).await;
+        } else {
+            ann.push("2", "realtime:room", "broadcast", &json!({"payload": {"n": n}})).await;
+        }
+    }
+    for n in 0..300u32 {
+        let payload = match room.client("bob").next().await {
+            Frame::Json(frame) => frame[4]["payload"].clone(),
+            Frame::Binary(frame) => serde_json::from_slice::<Value>(&frame[19..]).expect("a JSON payload"),
+            other => panic!("expected a broadcast, got {other}"),
+        };
+        assert_eq!(payload, json!({"n": n}));
+    }
+    world.stop().await;
+}

@@ -1,0 +1,203 @@
+//! Before the first frame: paths, versions, tokens, and how the door is kept shut (§1).
+
+use std::time::Duration;
+
+use harness::{Dialect, Request, Token, World, check, eventually};
+use serde_json::json;
+
+use crate::size;
+
+const SOCKET: &str = "/socket/websocket";
+
+#[tokio::test]
+async fn both_prefixes_lead_to_the_same_rooms() {
+    check(
+        r#"
+        ann connects at /socket/websocket
+        bob connects at /realtime/v1/websocket
+        ann, bob join realtime:room
+        ann > ["1","2","realtime:room","broadcast",{"event":"hi"}]
+        bob < [null,null,"realtime:room","broadcast",{"event":"hi"}]
+        "#,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn without_a_version_the_first_serializer_is_spoken() {
+    let world = World::start().await;
+    let target = format!("{SOCKET}?apikey={}", world.token(Token::Valid));
+    let mut ann = world.connect_to(Dialect::V1, &target).await.expect("the handshake succeeds");
+    ann.join("realtime:room", json!({})).await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn patch_versions_are_welcome_and_others_are_refused_before_the_token_is_looked_at() {
+    let world = World::start().await;
+    for good in ["1.0.0", "1.0.7", "2.0.0", "2.0.3"] {
+        let target = format!("{SOCKET}?apikey={}&vsn={good}", world.token(Token::Valid));
+        assert_eq!(world.send(Request::upgrade(&target)).await.status, 101, "vsn={good}");
+    }
+    for bad in ["", "2", "2.0", "1.1.0", "2.1.0", "3.0.0", "two"] {
+        let refusal = world.send(Request::upgrade(&format!("{SOCKET}?apikey=garbage&vsn={bad}"))).await;
+        assert_eq!((refusal.status, refusal.text().as_str()), (403, ""), "vsn={bad}");
+    }
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_bad_token_is_refused_with_the_reason_as_json() {
+    let world = World::start().await;
+    let signer = "Failed to generate JWT signer, check your JWT secret or JWKS configuration";
+    for (token, reason) in [
+        (Token::Nothing, "API key is missing"),
+        (Token::Garbage, "The token provided is not a valid JWT"),
+        (Token::Forged, "Failed to validate JWT signature"),
+        (Token::Expired, "Token has expired"),
+        (Token::Roleless, "Fields `role` and `exp` are required in JWT"),
+        (Token::Endless, "Fields `role` and `exp` are required in JWT"),
+        (Token::Unsigned, signer),
+        (Token::Confused, signer),
+    ] {
+        let target = world.target(SOCKET, Dialect::V2, token);
+        let refusal = world.send(Request::upgrade(&target)).await;
+        assert_eq!(refusal.status, 401, "{token:?}");
+        assert_eq!(refusal.header("content-type"), Some("application/json; charset=utf-8"), "{token:?}");
+        assert_eq!(refusal.json(), json!({"error": reason}), "{token:?}");
+    }
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn an_empty_key_is_not_a_missing_one() {
+    let world = World::start().await;
+    let refusal = world.send(Request::upgrade(&format!("{SOCKET}?apikey=&vsn=2.0.0"))).await;
+    assert_eq!(refusal.status, 401);
+    assert_eq!(refusal.json(), json!({"error": "The token provided is not a valid JWT"}));
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn the_header_wins_over_the_query() {
+    let world = World::start().await;
+    let (valid, garbage) = (world.token(Token::Valid), world.token(Token::Garbage));
+    let welcome = Request::upgrade(&format!("{SOCKET}?apikey={garbage}")).header("x-api-key", &valid);
+    assert_eq!(world.send(welcome).await.status, 101);
+    let refused = Request::upgrade(&format!("{SOCKET}?apikey={valid}")).header("x-api-key", &garbage);
+    assert_eq!(world.send(refused).await.status, 401);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn authorization_is_not_read_here() {
+    let world = World::start().await;
+    let refusal = world.send(Request::upgrade(SOCKET).bearer(&world.token(Token::Valid))).await;
+    assert_eq!(refusal.json(), json!({"error": "API key is missing"}));
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn only_a_get_that_upgrades_is_a_handshake() {
+    let world = World::start().await;
+    let target = world.target(SOCKET, Dialect::V2, Token::Valid);
+    let posted = world.send(Request::post(&target)).await;
+    assert_eq!((posted.status, posted.text().as_str()), (400, ""));
+    let plain = world.send(Request::get(&target)).await;
+    assert_eq!(plain.status, 400);
+    assert!(!plain.text().is_empty(), "says why");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn neither_compression_nor_a_subprotocol_is_agreed_on() {
+    let world = World::start().await;
+    let offer = Request::upgrade(&world.target(SOCKET, Dialect::V2, Token::Valid))
+        .header("sec-websocket-extensions", "permessage-deflate; client_max_window_bits");
+    let welcome = world.send(offer).await;
+    assert_eq!(welcome.status, 101);
+    assert_eq!(welcome.header("sec-websocket-accept"), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
+    assert_eq!(welcome.header("sec-websocket-extensions"), None);
+    assert_eq!(welcome.header("sec-websocket-protocol"), None);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn any_host_and_any_origin_reach_the_only_tenant() {
+    let world = World::start().await;
+    let target = world.target(SOCKET, Dialect::V2, Token::Valid);
+    for host in ["abc.supabase.co", "localhost:4000", "[::1]:8080"] {
+        let visit =
+            Request::upgrade(&target).header("host", host).header("origin", "https://elsewhere.example");
+        assert_eq!(world.send(visit).await.status, 101, "host {host}");
+    }
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_token_of_sixteen_kilobytes_passes_in_header_and_query() {
+    let world = World::start().await;
+    // Base64 makes four bytes of three.
+    let claims = json!({"role": "authenticated", "exp": 4_000_000_000u64, "teams": "t".repeat(11_800)});
+    let token = world.sign(&claims);
+    assert!(token.len() > 15_500 && token.len() <= 16_384, "{} bytes", token.len());
+    let in_header = Request::upgrade(&format!("{SOCKET}?vsn=2.0.0")).header("x-api-key", &token);
+    assert_eq!(world.send(in_header).await.status, 101);
+    let in_query = Request::upgrade(&format!("{SOCKET}?vsn=2.0.0&apikey={token}"));
+    assert_eq!(world.send(in_query).await.status, 101);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_full_house_answers_503_until_somebody_leaves() {
+    let world = World::with(|settings| {
+        settings.server.max_connections = size(2);
+        settings.limits.max_concurrent_users = Some(size(100));
+    })
+    .await;
+    let mut inside = world.conversation();
+    inside.check("ann, bob join realtime:room").await;
+    let target = world.target(SOCKET, Dialect::V2, Token::Valid);
+    assert_eq!(world.send(Request::upgrade(&target)).await.status, 503);
+    inside.check("ann is alive").await;
+    inside.check("bob vanishes").await;
+    eventually("the place of somebody who left is free", async || {
+        world.send(Request::upgrade(&target)).await.status == 101
+    })
+    .await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_refusal_that_waits_delays_nobody_else() {
+    let world =
+        World::with(|settings| settings.server.connect_error_backoff = Duration::from_secs(3600)).await;
+    let mut refused = world.dial().await;
+    let head = format!(
+        "GET {} HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        world.target(SOCKET, Dialect::V2, Token::Expired)
+    );
+    refused.write(head.as_bytes()).await.expect("the server listens");
+    world.check("ann joins realtime:room\n ann is quiet").await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn refusals_beyond_the_bound_are_answered_without_the_pause() {
+    let world = World::with(|settings| {
+        settings.server.connect_error_backoff = Duration::from_secs(3600);
+        settings.server.max_pending_refusals = size(1);
+    })
+    .await;
+    let target = world.target(SOCKET, Dialect::V2, Token::Expired);
+    let first = world.send(Request::upgrade(&target));
+    let second = async {
+        // Whichever of the others comes after the one that waits is answered.
+        let third = world.send(Request::upgrade(&target));
+        let fourth = world.send(Request::upgrade(&target));
+        tokio::select! { answer = third => answer, answer = fourth => answer }
+    };
+    let answer = tokio::select! { answer = first => answer, answer = second => answer };
+    assert_eq!(answer.status, 401);
+}

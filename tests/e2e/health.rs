@@ -1,0 +1,77 @@
+//! What an operator asks: `/health`, `/healthcheck`, `/metrics`.
+
+use harness::{Request, World, eventually};
+use serde_json::json;
+
+#[tokio::test]
+async fn health_counts_connections_rooms_and_members() {
+    let world = World::start().await;
+    let health = async || world.send(Request::get("/health")).await;
+    let idle = health().await;
+    assert_eq!(idle.status, 200);
+    assert!(idle.header("content-type").is_some_and(|kind| kind.starts_with("application/json")));
+    assert_eq!(idle.json(), json!({"status": "ok", "connections": 0, "rooms": 0, "members": 0}));
+
+    let mut people = world.conversation();
+    people.check("ann, bob, cid connect\n ann, bob join realtime:a\n ann joins realtime:b").await;
+    assert_eq!(health().await.json(), json!({"status": "ok", "connections": 3, "rooms": 2, "members": 3}));
+    people.check("ann leaves realtime:b").await;
+    assert_eq!(health().await.json(), json!({"status": "ok", "connections": 3, "rooms": 1, "members": 2}));
+    people.check("ann, bob, cid vanish").await;
+    eventually("everything is as before", async || health().await.json() == idle.json()).await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn healthcheck_says_ok() {
+    let world = World::start().await;
+    let answer = world.send(Request::get("/healthcheck")).await;
+    assert_eq!((answer.status, answer.text().as_str()), (200, "ok"));
+    assert!(answer.header("content-type").is_some_and(|kind| kind.starts_with("text/plain")));
+    world.stop().await;
+}
+
+/// The sum of a metric's series on a page.
+fn value(page: &str, name: &str) -> Option<f64> {
+    let series = page.lines().filter(|line| line.split(['{', ' ']).next() == Some(name));
+    let values: Vec<f64> = series.filter_map(|line| line.rsplit(' ').next()?.parse().ok()).collect();
+    (!values.is_empty()).then(|| values.iter().sum())
+}
+
+#[tokio::test]
+async fn metrics_are_prometheus_text_with_known_names() {
+    let world = World::start().await;
+    let mut people = world.conversation();
+    people
+        .check(
+            r#"
+            ann, bob join realtime:room
+            ann > ["1","2","realtime:room","broadcast",{"event":"hi"}]
+            bob < [null,null,"realtime:room","broadcast",{"event":"hi"}]
+            ann > not json
+            ann is quiet
+            "#,
+        )
+        .await;
+    let answer = world.send(Request::get("/metrics")).await;
+    assert_eq!(answer.status, 200);
+    assert!(answer.header("content-type").is_some_and(|kind| kind.starts_with("text/plain")));
+    let page = answer.text();
+    for (name, least) in [
+        ("realtime_connections_connected", 2.0),
+        ("realtime_channel_joins", 2.0),
+        ("realtime_channel_events", 1.0),
+        ("realtime_rooms", 1.0),
+        ("realtime_members", 2.0),
+        ("realtime_malformed_messages", 1.0),
+        ("phoenix_connections_active", 2.0),
+    ] {
+        assert!(
+            value(&page, name).is_some_and(|value| value >= least),
+            "{name} is at least {least} in:\n{page}"
+        );
+    }
+    assert!(page.contains("# TYPE ") && page.contains("# HELP "), "{page}");
+    assert!(!page.contains("realtime:room"), "no label names a topic");
+    world.stop().await;
+}

@@ -1,0 +1,275 @@
+//! Broadcast over HTTP: the batch that `channel.send()` falls back to and `channel.httpSend()`
+//! (§13, HTTP §5 to §8).
+
+use harness::{Request, Token, World, check};
+use serde_json::{Value, json};
+use settings::ByteSize;
+
+use crate::count;
+
+fn batch(messages: Value) -> Value {
+    json!({"messages": messages})
+}
+
+#[tokio::test]
+async fn a_batch_reaches_everybody_as_text() {
+    check(
+        r#"
+        ann joins realtime:room
+        bob (v1) joins realtime:room
+        POST /api/broadcast {"messages":[{"topic":"room","event":"shout","payload":{"a":1}}]} -> 202
+        ann < [null,null,"realtime:room","broadcast",{"type":"broadcast","event":"shout","payload":{"a":1}}]
+        bob < {"topic":"realtime:room","event":"broadcast","payload":{"type":"broadcast","event":"shout","payload":{"a":1}},"ref":null}
+        POST /realtime/v1/api/broadcast {"messages":[{"topic":"room","event":"a","payload":{},"private":false},{"topic":"empty","event":"b","payload":{}},{"topic":"room","event":"c","payload":{}}]} -> 202
+        ann < [null,null,"realtime:room","broadcast",{"type":"broadcast","event":"a","payload":{}}]
+        ann < [null,null,"realtime:room","broadcast",{"type":"broadcast","event":"c","payload":{}}]
+        ann is quiet
+        "#,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn an_id_becomes_meta() {
+    check(
+        r#"
+        ann joins realtime:room
+        bob (v1) joins realtime:room
+        POST /api/broadcast {"messages":[{"topic":"room","event":"e","payload":{},"id":"0191f0e2-7c1a-7d55-9f0e-2b6f3a1c4d5e"}]} -> 202
+        ann < [null,null,"realtime:room","broadcast",{"type":"broadcast","event":"e","payload":{},"meta":{"id":"0191f0e2-7c1a-7d55-9f0e-2b6f3a1c4d5e"}}]
+        bob < {"topic":"realtime:room","event":"broadcast","payload":{"type":"broadcast","event":"e","payload":{},"meta":{"id":"0191f0e2-7c1a-7d55-9f0e-2b6f3a1c4d5e"}},"ref":null}
+        "#,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_single_message_reaches_the_second_serializer_in_binary() {
+    check(
+        r#"
+        ann joins realtime:room
+        bob (v1) joins realtime:room
+        POST /api/broadcast/room/events/cursor {"x":1} -> 202
+        ann < binary 04 0d 06 00 01 'realtime:room' 'cursor' '{"x":1}'
+        bob < {"topic":"realtime:room","event":"broadcast","payload":{"type":"broadcast","event":"cursor","payload":{"x":1}},"ref":null}
+        POST /realtime/v1/api/broadcast/room/events/list [1,2] -> 202
+        ann < binary 04 0d 04 00 01 'realtime:room' 'list' '{"_json":[1,2]}'
+        bob < {"topic":"realtime:room","event":"broadcast","payload":{"type":"broadcast","event":"list","payload":{"_json":[1,2]}},"ref":null}
+        "#,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn names_in_the_path_are_percent_encoded_and_may_hold_slashes() {
+    check(
+        r#"
+        ann joins realtime:game:7/left
+        POST /api/broadcast/game%3A7%2Fleft/events/a%20b%2Fc {"x":1} -> 202
+        ann < binary 04 14 05 00 01 'realtime:game:7/left' 'a b/c' '{"x":1}'
+        "#,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn octets_stay_octets_and_the_first_serializer_hears_nothing() {
+    let world = World::start().await;
+    let mut room = world.conversation();
+    room.check("ann joins realtime:room\n bob (v1) joins realtime:room").await;
+    let post = Request::post("/api/broadcast/room/events/bin").bearer(&world.token(Token::Valid));
+    let octets = post.header("content-type", "application/octet-stream");
+    assert_eq!(world.send(octets.clone().body([1, 2, 255])).await.status, 202);
+    assert_eq!(world.send(octets).await.status, 202);
+    room.check(
+        r#"
+        ann < binary 04 0d 03 00 00 'realtime:room' 'bin' 0102ff
+        ann < binary 04 0d 03 00 00 'realtime:room' 'bin'
+        bob is quiet
+        "#,
+    )
+    .await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn other_content_types_are_refused_by_the_single_form() {
+    let world = World::start().await;
+    let post = Request::post("/api/broadcast/room/events/e").bearer(&world.token(Token::Valid)).body("hello");
+    let refusal = world.send(post.clone().header("content-type", "text/plain")).await;
+    assert_eq!(refusal.status, 415);
+    let error = "Unsupported Media Type. Use application/json or application/octet-stream";
+    assert_eq!(refusal.json(), json!({"error": error}));
+    let charset = Request::post("/api/broadcast/room/events/e").bearer(&world.token(Token::Valid)).body("{}");
+    let answer = world.send(charset.header("content-type", "application/json; charset=utf-8")).await;
+    assert_eq!(answer.status, 202);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_batch_with_anything_wrong_is_refused_entry_by_entry() {
+    let world = World::start().await;
+    let mut room = world.conversation();
+    room.check("ann joins realtime:room").await;
+    let good = json!({"topic": "room", "event": "e", "payload": {}});
+    for (sent, errors) in [
+        (json!({}), json!(["can't be blank"])),
+        (batch(json!([])), json!(["can't be blank"])),
+        (batch(json!("text")), json!(["is invalid"])),
+        (
+            batch(json!([{"topic": "room"}, good])),
+            json!([{"payload": ["can't be blank"], "event": ["can't be blank"]}, {}]),
+        ),
+        (
+            batch(json!([good, {"topic": "", "event": "e", "payload": {}}])),
+            json!([{}, {"topic": ["can't be blank"]}]),
+        ),
+        (
+            batch(json!([{"topic": "room", "event": "e", "payload": "text"}])),
+            json!([{"payload": ["is invalid"]}]),
+        ),
+        (batch(json!([{"topic": 7, "event": "e", "payload": {}}])), json!([{"topic": ["is invalid"]}])),
+    ] {
+        let refusal =
+            world.send(Request::post("/api/broadcast").bearer(&world.token(Token::Valid)).json(&sent)).await;
+        assert_eq!(refusal.status, 422, "{sent}");
+        assert_eq!(refusal.json(), json!({"errors": {"messages": errors}}), "{sent}");
+    }
+    room.check("ann is quiet").await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn an_oversized_payload_is_refused() {
+    let world = World::with(|settings| settings.limits.max_payload_size_in_kb = count(1)).await;
+    let post = |path: &str| Request::post(path).bearer(&world.token(Token::Valid));
+    let large = json!({"a": "x".repeat(4000)});
+    let messages = json!([{"topic": "room", "event": "e", "payload": large}, {"topic": "room", "event": "e", "payload": {}}]);
+    let refusal = world.send(post("/api/broadcast").json(&batch(messages))).await;
+    let text = json!({"payload": ["Payload size exceeds tenant limit"]});
+    assert_eq!((refusal.status, refusal.json()), (422, json!({"errors": {"messages": [text, {}]}})));
+    let refusal = world.send(post("/api/broadcast/room/events/e").json(&large)).await;
+    assert_eq!((refusal.status, refusal.json()), (422, json!({"errors": text})));
+    let octets = post("/api/broadcast/room/events/e").header("content-type", "application/octet-stream");
+    let refusal = world.send(octets.body(vec![0; 4000])).await;
+    assert_eq!((refusal.status, refusal.json()), (422, json!({"errors": text})));
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn broken_and_endless_bodies_are_refused() {
+    let world = World::with(|settings| settings.broadcast.max_body_size = ByteSize::kib(2)).await;
+    let post = Request::post("/api/broadcast").bearer(&world.token(Token::Valid));
+    let post = post.header("content-type", "application/json");
+    assert_eq!(world.send(post.clone().body("{\"messages\":[")).await.status, 400);
+    assert_eq!(world.send(post.body(vec![b' '; 100_000])).await.status, 413);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn without_a_good_token_it_is_401_and_says_so() {
+    let world = World::start().await;
+    let valid = world.token(Token::Valid);
+    let message = batch(json!([{"topic": "room", "event": "e", "payload": {}}]));
+    for path in ["/api/broadcast", "/api/broadcast/room/events/e", "/realtime/v1/api/broadcast"] {
+        let post = Request::post(path).json(&message);
+        for kind in
+            [Token::Garbage, Token::Expired, Token::Forged, Token::Roleless, Token::Unsigned, Token::Confused]
+        {
+            let refusal = world.send(post.clone().bearer(&world.token(kind))).await;
+            assert_eq!(
+                (refusal.status, refusal.json()),
+                (401, json!({"message": "Unauthorized"})),
+                "{path} {kind:?}"
+            );
+        }
+        for refused in [
+            post.clone(),
+            post.clone().header("authorization", &valid),
+            post.clone().header("authorization", "Bearer"),
+            post.clone().header("authorization", "Bearer garbage").header("apikey", &valid),
+            post.clone().header("authorization", &format!("Basic {valid}")),
+            post.clone().header("apikey", "sb_publishable_x"),
+        ] {
+            let refusal = world.send(refused.clone()).await;
+            assert_eq!(refusal.status, 401, "{refused:?}");
+        }
+        for welcome in [
+            post.clone().bearer(&valid),
+            post.clone().header("authorization", &format!("bearer {valid}")),
+            post.clone().header("apikey", &valid),
+            post.clone().header("authorization", "").header("apikey", &valid),
+        ] {
+            assert_eq!(world.send(welcome.clone()).await.status, 202, "{welcome:?}");
+        }
+    }
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn every_answer_tells_the_rate() {
+    let world = World::start().await;
+    let message = batch(json!([{"topic": "room", "event": "e", "payload": {}}]));
+    for kind in [Token::Valid, Token::Expired] {
+        let answer =
+            world.send(Request::post("/api/broadcast").bearer(&world.token(kind)).json(&message)).await;
+        for name in ["x-rate-rolling", "x-rate-limit", "x-rate-limit-remaining"] {
+            let value = answer.header(name).unwrap_or_else(|| panic!("{name} is there ({kind:?})"));
+            assert!(value.parse::<i64>().is_ok(), "{name}: {value}");
+        }
+    }
+    world.stop().await;
+}
+
+// Upstream leaves preflights to its gateway; without one, we must answer them.
+#[tokio::test]
+async fn browsers_of_any_origin_may_call() {
+    let world = World::start().await;
+    for path in ["/api/broadcast", "/realtime/v1/api/broadcast", "/api/broadcast/room/events/e"] {
+        let preflight = Request::new("OPTIONS", path)
+            .header("origin", "https://app.example")
+            .header("access-control-request-method", "POST")
+            .header("access-control-request-headers", "authorization,apikey,content-type");
+        let answer = world.send(preflight).await;
+        assert_eq!(answer.status, 204, "{path}");
+        assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
+        assert!(
+            answer.header("access-control-allow-methods").is_some_and(|methods| methods.contains("POST"))
+        );
+        let allowed = answer.header("access-control-allow-headers").unwrap_or_default().to_lowercase();
+        let all = ["authorization", "apikey", "content-type"].iter().all(|name| allowed.contains(name));
+        assert!(all || allowed == "*", "{path}: {allowed}");
+        let post = Request::post(path).header("origin", "https://app.example").json(&json!({}));
+        assert_eq!(world.send(post).await.header("access-control-allow-origin"), Some("*"), "{path}");
+    }
+    world.stop().await;
+}
+
+// Until the Postgres issue lands no policy can be asked.
+#[tokio::test]
+async fn private_messages_are_skipped_in_a_batch_and_refused_alone() {
+    check(
+        r#"
+        ann joins realtime:room
+        POST /api/broadcast {"messages":[{"topic":"room","event":"no","payload":{},"private":true},{"topic":"room","event":"neither","payload":{},"private":"true"},{"topic":"room","event":"yes","payload":{}}]} -> 202
+        ann < [null,null,"realtime:room","broadcast",{"type":"broadcast","event":"yes","payload":{}}]
+        POST /api/broadcast/room/events/e?private=true {} -> 422 {"message":"Tenant database unavailable"}
+        POST /api/broadcast/room/events/e?private=false {} -> 202
+        ann < binary 04 0d 01 00 01 'realtime:room' 'e' '{}'
+        ann is quiet
+        "#,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn unknown_routes_are_not_found() {
+    let world = World::start().await;
+    for path in
+        ["/api/nothing", "/api/broadcast/room", "/api/broadcast/room/events", "/api/broadcast/a/events/b/c"]
+    {
+        let post = Request::post(path).bearer(&world.token(Token::Valid)).json(&json!({}));
+        assert_eq!(world.send(post).await.status, 404, "{path}");
+    }
+    world.stop().await;
+}

@@ -1,0 +1,62 @@
+//! Silence: pings keep a throttled tab, and who answers nothing is let go (§1.5, §3.5).
+
+use std::time::Duration;
+
+use harness::{Frame, RawFrame, World, opcode};
+use serde_json::json;
+
+fn hurried(settings: &mut settings::Settings) {
+    settings.server.ping_interval = Duration::from_millis(100);
+    settings.server.idle_timeout = Duration::from_millis(600);
+    settings.server.close_timeout = Duration::from_millis(200);
+}
+
+#[tokio::test]
+async fn a_silent_client_is_pinged_and_closed_when_it_does_not_answer() {
+    let world = World::with(hurried).await;
+    let mut silent = world.raw().await;
+    let first = silent.next().await.expect("something comes");
+    assert_eq!(first.opcode, opcode::PING);
+    let mut last = first;
+    while let Some(frame) = silent.next().await {
+        last = frame;
+    }
+    assert_eq!(last.opcode, opcode::CLOSE, "it is told, and then it is over");
+    world.stop().await;
+}
+
+// A browser answers pings by itself, however rarely its timers run.
+#[tokio::test]
+async fn answering_pings_is_enough_to_stay() {
+    let world = World::with(hurried).await;
+    let mut ann = world.connect().await;
+    ann.join("realtime:room", json!({})).await;
+    // Far more pings than fit in the idle time.
+    for _ in 0..12 {
+        assert_eq!(ann.next().await, Frame::Ping);
+    }
+    assert!(ann.heard().await.iter().all(|frame| *frame == Frame::Ping));
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_clients_own_pings_are_answered() {
+    let world = World::start().await;
+    let mut ann = world.raw().await;
+    ann.send(&RawFrame::new(opcode::PING, "are you there")).await;
+    let pong = ann.next().await.expect("an answer");
+    assert_eq!((pong.opcode, pong.payload.as_slice()), (opcode::PONG, &b"are you there"[..]));
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_socket_that_never_joins_is_closed_and_one_that_did_is_not() {
+    let world = World::with(|settings| settings.server.no_channel_timeout = Duration::from_millis(300)).await;
+    let mut member = world.connect().await;
+    member.join("realtime:room", json!({})).await;
+    let mut idle = world.connect().await;
+    let code = idle.drain_to_close().await;
+    assert!(matches!(code, Some(1000 | 1001)), "{code:?}");
+    member.expect_quiet().await;
+    world.stop().await;
+}

@@ -1,0 +1,250 @@
+//! Limits: the sender is told, receivers never pay (§10, made milder by the issue).
+//!
+//! Rates are token buckets that hold ten seconds' worth, so a limit of one per second lets ten through
+//! at once. A slow machine may earn another one meanwhile; the counts below leave room for that.
+
+use std::time::Duration;
+
+use harness::{Client, Dialect, Frame, Request, Token, World, eventually};
+use serde_json::{Value, json};
+
+use crate::{count, millis, size};
+
+const ROOM: &str = "realtime:room";
+
+/// The JSON of what a client heard.
+async fn heard(client: &mut Client) -> Vec<Value> {
+    let frames = client.heard().await.into_iter();
+    frames.filter_map(|frame| if let Frame::Json(value) = frame { Some(value) } else { None }).collect()
+}
+
+fn of<'a>(frames: &'a [Value], event: &str) -> Vec<&'a Value> {
+    frames.iter().filter(|frame| frame[3] == event).collect()
+}
+
+fn system(topic: &str, message: &str) -> Value {
+    let channel = topic.trim_start_matches("realtime:");
+    json!(["1", null, topic, "system", {"extension": "system", "status": "error", "message": message, "channel": channel}])
+}
+
+#[tokio::test]
+async fn too_many_messages_are_refused_to_their_sender_and_nobody_is_closed() {
+    const SENT: usize = 40;
+    let world = World::with(|settings| settings.limits.max_events_per_second = count(1)).await;
+    let mut room = world.conversation();
+    room.check(
+        r#"
+        ann joins realtime:room {"broadcast":{"ack":true}}
+        ann joins realtime:other
+        bob joins realtime:room
+        "#,
+    )
+    .await;
+    for n in 0..SENT {
+        room.client("ann").push(&n.to_string(), ROOM, "broadcast", &json!({"n": n})).await;
+    }
+    let answers = heard(room.client("ann")).await;
+    let ok = of(&answers, "phx_reply").into_iter().filter(|frame| frame[4]["status"] == "ok").count();
+    let refused: Vec<_> =
+        of(&answers, "phx_reply").into_iter().filter(|frame| frame[4]["status"] == "error").collect();
+    assert!((10..=15).contains(&ok), "{ok} of {SENT} accepted");
+    assert_eq!(ok + refused.len(), SENT, "every message is answered");
+    for refusal in refused {
+        assert_eq!(refusal[4]["response"], json!({"reason": "Too many messages per second"}));
+    }
+    assert_eq!(
+        of(&answers, "system"),
+        [&system(ROOM, "Too many messages per second")],
+        "one notice per window"
+    );
+    assert!(of(&answers, "phx_close").is_empty() && of(&answers, "phx_error").is_empty());
+
+    let received = heard(room.client("bob")).await;
+    assert_eq!(of(&received, "broadcast").len(), ok, "what was accepted was delivered");
+    assert_eq!(received.len(), ok, "and nothing else");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn without_ack_the_notice_alone_tells() {
+    let world = World::with(|settings| settings.limits.max_events_per_second = count(1)).await;
+    let mut ann = world.connect().await;
+    ann.join(ROOM, json!({})).await;
+    for n in 0..40 {
+        ann.push("2", ROOM, "broadcast", &json!({"n": n})).await;
+    }
+    assert_eq!(heard(&mut ann).await, [system(ROOM, "Too many messages per second")]);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_has_so_many_channels_and_a_left_one_is_free_again() {
+    let world = World::with(|settings| settings.limits.max_channels_per_client = size(2)).await;
+    world
+        .check(
+            r#"
+            ann joins realtime:a
+            ann joins realtime:b
+            ann > ["3","3","realtime:c","phx_join",{"config":{}}]
+            ann < ["3","3","realtime:c","phx_reply",{"status":"error","response":{"reason":"ChannelRateLimitReached: Too many channels"}}]
+            ann leaves realtime:a
+            ann > ["4","4","realtime:c","phx_join",{"config":{}}]
+            ann < ["4","4","realtime:c","phx_reply",{"status":"ok","response":{"postgres_changes":[]}}]
+            ann > ["5","5","realtime:c","phx_join",{"config":{}}]
+            ann < ["5","5","realtime:c","phx_reply",{"status":"ok","response":{"postgres_changes":[]}}]
+            ann < ["4","4","realtime:c","phx_close",{}]
+            bob joins realtime:c
+            "#,
+        )
+        .await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_tenant_has_so_many_users_and_idle_sockets_are_free() {
+    let world = World::with(|settings| settings.limits.max_concurrent_users = Some(size(1))).await;
+    let mut people = world.conversation();
+    people
+        .check(
+            r#"
+            ann, bob connect
+            ann joins realtime:a
+            ann joins realtime:b
+            bob > ["1","1","realtime:a","phx_join",{"config":{}}]
+            bob < ["1","1","realtime:a","phx_reply",{"status":"error","response":{"reason":"ConnectionRateLimitReached: Too many connected users"}}]
+            bob is alive
+            "#,
+        )
+        .await;
+    let target = world.target("/socket/websocket", Dialect::V2, Token::Valid);
+    let refusal = world.send(Request::upgrade(&target)).await;
+    assert_eq!((refusal.status, refusal.json()), (429, json!({"error": "Too many connected users"})));
+    people.check("ann vanishes").await;
+    eventually("the place of ann is free", async || {
+        world.send(Request::upgrade(&target)).await.status == 101
+    })
+    .await;
+    people
+        .check(
+            r#"
+            bob > ["2","2","realtime:a","phx_join",{"config":{}}]
+            bob < ["2","2","realtime:a","phx_reply",{"status":"ok","response":{"postgres_changes":[]}}]
+            "#,
+        )
+        .await;
+    world.stop().await;
+}
+
+// §10.3, but for the close with 1001 that follows upstream: a limit ends nothing that is already there.
+#[tokio::test]
+async fn too_many_joins_are_refused_and_new_sockets_get_429() {
+    let world = World::with(|settings| settings.limits.max_joins_per_second = count(1)).await;
+    let mut bob = world.connect().await;
+    bob.join(ROOM, json!({})).await;
+    let mut ann = world.connect().await;
+    let (mut joined, reason) = (0, "ClientJoinRateLimitReached: Too many joins per second");
+    let refused = loop {
+        ann.push("2", &format!("realtime:{joined}"), "phx_join", &json!({"config": {}})).await;
+        let reply = ann.next_json().await;
+        match reply[4]["status"].as_str() {
+            Some("ok") => joined += 1,
+            _ => break reply,
+        }
+    };
+    assert_eq!(refused[4], json!({"status": "error", "response": {"reason": reason}}));
+    assert!((9..=14).contains(&joined), "{joined} joins");
+    let target = world.target("/socket/websocket", Dialect::V2, Token::Valid);
+    let refusal = world.send(Request::upgrade(&target)).await;
+    assert_eq!((refusal.status, refusal.json()), (429, json!({"error": "Too many joins per second"})));
+    bob.expect_quiet().await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn presence_calls_beyond_the_window_are_gathered_to_the_newest_state() {
+    let world = World::with(|settings| {
+        settings.limits.max_client_presence_events_per_window = count(5);
+        settings.limits.client_presence_window_ms = millis(300);
+        settings.presence.coalesce = Duration::ZERO;
+    })
+    .await;
+    let mut ann = world.connect().await;
+    ann.join(ROOM, json!({"presence": {"key": "ann", "enabled": true}})).await;
+    let mut bob = world.connect().await;
+    bob.join(ROOM, json!({})).await;
+    for n in 1..=100 {
+        let track = json!({"type": "presence", "event": "track", "payload": {"n": n}});
+        ann.push(&n.to_string(), ROOM, "presence", &track).await;
+    }
+    let mut diffs = 0;
+    loop {
+        let frame = bob.next_json().await;
+        assert_eq!(frame[3], "presence_diff");
+        diffs += 1;
+        if frame[4]["joins"]["ann"]["metas"][0]["n"] == 100 {
+            break;
+        }
+    }
+    assert!(diffs <= 40, "{diffs} diffs");
+    let answers = heard(&mut ann).await;
+    assert_eq!(of(&answers, "phx_reply").len(), 100, "every call is answered");
+    assert!(of(&answers, "phx_close").is_empty() && of(&answers, "phx_error").is_empty(), "{answers:?}");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_track_that_is_too_large_is_refused_and_the_channel_stays() {
+    let world = World::with(|settings| settings.limits.max_payload_size_in_kb = count(1)).await;
+    let mut ann = world.connect().await;
+    ann.join(ROOM, json!({"presence": {"key": "ann", "enabled": true}})).await;
+    let large = json!({"type": "presence", "event": "track", "payload": {"a": "x".repeat(4000)}});
+    ann.push("2", ROOM, "presence", &large).await;
+    let answers = heard(&mut ann).await;
+    let reply = json!(["1", "2", ROOM, "phx_reply", {"status": "error", "response": {"reason": "Track message size exceeded"}}]);
+    assert_eq!(of(&answers, "phx_reply"), [&reply]);
+    assert!(of(&answers, "phx_close").is_empty() && of(&answers, "presence_diff").is_empty(), "{answers:?}");
+    let small = json!({"type": "presence", "event": "track", "payload": {"a": "x"}});
+    ann.push("3", ROOM, "presence", &small).await;
+    assert_eq!(of(&heard(&mut ann).await, "phx_reply")[0][4]["status"], "ok");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn too_many_presence_calls_of_a_tenant_never_close_a_channel() {
+    let world = World::with(|settings| {
+        settings.limits.max_presence_events_per_second = count(1);
+        settings.presence.coalesce = Duration::ZERO;
+    })
+    .await;
+    let mut ann = world.connect().await;
+    ann.join(ROOM, json!({"presence": {"key": "ann", "enabled": true}})).await;
+    for n in 0..40 {
+        let track = json!({"type": "presence", "event": "track", "payload": {"n": n}});
+        ann.push(&n.to_string(), ROOM, "presence", &track).await;
+    }
+    let answers = heard(&mut ann).await;
+    assert_eq!(of(&answers, "phx_reply").len(), 40, "every call is answered");
+    assert!(of(&answers, "phx_close").is_empty() && of(&answers, "phx_error").is_empty(), "{answers:?}");
+    assert!(of(&answers, "system").len() <= 1, "one notice per window");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn http_is_told_by_429() {
+    let world = World::with(|settings| settings.limits.max_events_per_second = count(1)).await;
+    world.check("ann joins realtime:room").await;
+    let message = json!({"topic": "room", "event": "e", "payload": {}});
+    let batch = json!({"messages": vec![message.clone(); 11]});
+    let bearer = world.token(Token::Valid);
+    let refusal = world.send(Request::post("/api/broadcast").bearer(&bearer).json(&batch)).await;
+    let text = "Too many messages to broadcast, please reduce the batch size";
+    assert_eq!((refusal.status, refusal.json()), (429, json!({"message": text})));
+    eventually("the limit is reached", async || {
+        let one = Request::post("/api/broadcast").bearer(&bearer).json(&json!({"messages": [message]}));
+        let answer = world.send(one).await;
+        assert!(answer.status == 202 || answer.json()["message"].is_string(), "{}", answer.text());
+        answer.status == 429
+    })
+    .await;
+    world.stop().await;
+}

@@ -1,0 +1,61 @@
+//! A planned end: everybody is told with 1012, from which every client comes back (§1.5).
+
+use std::time::Duration;
+
+use harness::{Client, Request, World};
+use serde_json::json;
+
+/// Time for everybody to hear it, which other tests do not take.
+fn unhurried(settings: &mut settings::Settings) {
+    settings.server.shutdown_timeout = Duration::from_secs(3);
+}
+
+#[tokio::test]
+async fn a_server_that_stops_closes_everybody_with_1012() {
+    let world = World::with(unhurried).await;
+    let mut ann = world.connect().await;
+    ann.join("realtime:room", json!({})).await;
+    let mut bob = world.connect().await;
+    let (_, a, b) = tokio::join!(world.stop(), ann.drain_to_close(), bob.drain_to_close());
+    assert_eq!((a, b), (Some(1012), Some(1012)));
+}
+
+#[tokio::test]
+async fn what_was_accepted_is_delivered_before_the_end() {
+    let world = World::with(unhurried).await;
+    let mut room = world.conversation();
+    room.check("ann, bob join realtime:room").await;
+    room.client("ann").push("2", "realtime:room", "broadcast", &json!({"event": "last words"})).await;
+    room.client("ann").settle().await;
+    room.check("the server stops").await;
+    let bob = room.client("bob");
+    assert_eq!(
+        bob.next_json().await,
+        json!([null, null, "realtime:room", "broadcast", {"event": "last words"}])
+    );
+    assert_eq!(bob.drain_to_close().await, Some(1012));
+}
+
+// A reader that stalls, or a handshake that is never finished, must not hold a stop up.
+#[tokio::test]
+async fn nobody_can_prevent_the_end() {
+    let world = World::with(|settings| settings.server.shutdown_timeout = Duration::from_millis(500)).await;
+    let mut halfway = world.dial().await;
+    halfway.write(b"GET /socket/websocket HTTP/1.1\r\nhost:").await.expect("the server listens");
+    let deaf = world.raw().await;
+    let mut ann: Client = world.connect().await;
+    ann.join("realtime:room", json!({})).await;
+    world.stop().await;
+    drop(deaf);
+}
+
+// A browser or a load balancer keeps its HTTP connection for the next request, which will not come.
+#[tokio::test]
+async fn a_kept_http_connection_does_not_hold_up_the_end() {
+    let world = World::with(|settings| settings.server.shutdown_timeout = Duration::from_secs(60)).await;
+    let mut kept = world.dial().await;
+    kept.write(b"GET /healthcheck HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("the server listens");
+    // Its answer is there when a later request on another connection is answered.
+    assert_eq!(world.send(Request::get("/healthcheck")).await.status, 200);
+    world.stop().await;
+}
