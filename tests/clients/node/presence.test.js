@@ -1,0 +1,107 @@
+// Presence with supabase-js: track, update, untrack, two tabs, leaving.
+
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+
+import { Inbox, joined, person, personV1 } from './support/people.js'
+import { Server } from './support/server.js'
+
+let server
+before(async () => (server = await Server.start()))
+after(() => server.close())
+
+/** A member with its eyes open; `events` holds joins, leaves and syncs as they come. */
+async function member(client, topic, key) {
+  const channel = client.channel(topic, { config: { presence: { key } } })
+  const events = new Inbox()
+  for (const event of ['sync', 'join', 'leave']) {
+    channel.on('presence', { event }, (what) => events.put({ ...what, event, state: channel.presenceState() }))
+  }
+  await joined(channel)
+  return { channel, events }
+}
+
+/** What each key shows, without refs. */
+function shown(state) {
+  const strip = (metas) => metas.map(({ presence_ref, ...meta }) => meta)
+  return Object.fromEntries(Object.entries(state).map(([key, metas]) => [key, strip(metas)]))
+}
+
+/** Waits until somebody sees exactly this. */
+async function sees({ channel, events }, expected) {
+  const same = () => JSON.stringify(sorted(shown(channel.presenceState()))) === JSON.stringify(sorted(expected))
+  if (!same()) await events.until(same, `${JSON.stringify(expected)} (now ${JSON.stringify(shown(channel.presenceState()))})`)
+}
+
+function sorted(object) {
+  return Object.fromEntries(Object.entries(object).sort())
+}
+
+for (const [name, make] of [['V2', person], ['V1', personV1]]) {
+  test(`${name}: track, update and untrack are seen by all`, async (t) => {
+    const ann = await member(make(t, server), `room ${name}`, 'ann')
+    const bob = await member(make(t, server), `room ${name}`, 'bob')
+    assert.equal(await ann.channel.track({ mood: 'good' }), 'ok')
+    await sees(ann, { ann: [{ mood: 'good' }] })
+    await sees(bob, { ann: [{ mood: 'good' }] })
+    assert.equal(await bob.channel.track({ mood: 'new' }), 'ok')
+    await sees(ann, { ann: [{ mood: 'good' }], bob: [{ mood: 'new' }] })
+    assert.equal(await ann.channel.track({ mood: 'better' }), 'ok')
+    await sees(bob, { ann: [{ mood: 'better' }], bob: [{ mood: 'new' }] })
+    assert.equal(await ann.channel.untrack(), 'ok')
+    await sees(bob, { bob: [{ mood: 'new' }] })
+    await sees(ann, { bob: [{ mood: 'new' }] })
+  })
+}
+
+test('who comes late sees who is there', async (t) => {
+  const ann = await member(person(t, server), 'late', 'ann')
+  await ann.channel.track({ since: 'early' })
+  await sees(ann, { ann: [{ since: 'early' }] })
+  const bob = await member(person(t, server), 'late', 'bob')
+  await sees(bob, { ann: [{ since: 'early' }] })
+})
+
+test('two tabs are one key with two entries', async (t) => {
+  const one = await member(person(t, server), 'tabs', 'ann')
+  const client = person(t, server)
+  const two = await member(client, 'tabs', 'ann')
+  const bob = await member(person(t, server), 'tabs', 'bob')
+  await one.channel.track({ tab: 1 })
+  await sees(bob, { ann: [{ tab: 1 }] })
+  await two.channel.track({ tab: 2 })
+  await sees(bob, { ann: [{ tab: 1 }, { tab: 2 }] })
+  await client.removeChannel(two.channel)
+  await sees(bob, { ann: [{ tab: 1 }] })
+})
+
+test('who disconnects is gone', async (t) => {
+  const client = person(t, server)
+  const ann = await member(client, 'gone', 'ann')
+  const bob = await member(person(t, server), 'gone', 'bob')
+  await ann.channel.track({ here: true })
+  await sees(bob, { ann: [{ here: true }] })
+  client.realtime.disconnect()
+  const { key, leftPresences } = await bob.events.until(({ event }) => event === 'leave')
+  assert.equal(key, 'ann')
+  assert.equal(leftPresences[0].here, true)
+  await sees(bob, {})
+})
+
+test('without a key everybody gets one of their own', async (t) => {
+  const ann = await member(person(t, server), 'keys', '')
+  const bob = await member(person(t, server), 'keys', '')
+  await ann.channel.track({ is: 'ann' })
+  await bob.channel.track({ is: 'bob' })
+  const both = () => Object.keys(ann.channel.presenceState()).length === 2
+  if (!both()) await ann.events.until(both, 'two keys')
+  for (const key of Object.keys(ann.channel.presenceState())) assert.match(key, /^[0-9a-f-]{36}$/)
+})
+
+test('a room of twenty agrees on who is there', async (t) => {
+  const keys = Array.from({ length: 20 }, (_, n) => `user ${n}`)
+  const members = await Promise.all(keys.map((key) => member(person(t, server), 'twenty', key)))
+  await Promise.all(members.map(({ channel }, n) => channel.track({ n })))
+  const everybody = Object.fromEntries(keys.map((key, n) => [key, [{ n }]]))
+  for (const one of members) await sees(one, everybody)
+})

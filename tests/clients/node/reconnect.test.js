@@ -1,0 +1,43 @@
+// A server that restarts on its port: supabase-js comes back by itself, with everything it had.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+
+import { Inbox, listener, person, personV1 } from './support/people.js'
+import { Server } from './support/server.js'
+
+const hello = { type: 'broadcast', event: 'hello', payload: { n: 1 } }
+
+for (const [name, make] of [['V2', person], ['V1', personV1]]) {
+  test(`${name}: after a restart everybody is back in their rooms`, async (t) => {
+    const server = await Server.start()
+    t.after(() => server.close())
+    const ann = await listener(make(t, server), 'room')
+    const bob = await listener(make(t, server), 'room')
+    await server.restart()
+    for (const { statuses } of [ann, bob]) {
+      const { status, reason } = await statuses.next('the news of the end')
+      assert.equal(status, 'CHANNEL_ERROR')
+      assert.match(reason, /1012/)
+      await statuses.until(({ status }) => status === 'SUBSCRIBED', 'the rejoin')
+    }
+    await ann.channel.send(hello)
+    assert.deepEqual(await bob.heard.next(), hello)
+  })
+}
+
+test('presence is rebuilt by those who come back', async (t) => {
+  const server = await Server.start()
+  t.after(() => server.close())
+  const events = new Inbox()
+  const watching = person(t, server).channel('room', { config: { presence: { key: 'watcher' } } })
+  watching.on('presence', { event: 'sync' }, () => events.put(Object.keys(watching.presenceState())))
+  watching.subscribe()
+  const tracking = person(t, server).channel('room', { config: { presence: { key: 'ann' } } })
+  // As every application does: track whenever joined.
+  tracking.subscribe((status) => status === 'SUBSCRIBED' && tracking.track({ here: true }))
+  await events.until((keys) => keys.includes('ann'), 'ann')
+  await server.restart()
+  await events.until((keys) => !keys.includes('ann'), 'an empty room after the restart')
+  await events.until((keys) => keys.includes('ann'), 'ann again')
+})

@@ -1,0 +1,113 @@
+// A real realtime-server process on a free port of this machine, and the tokens it believes.
+//
+// The program is $REALTIME_SERVER, or what `cargo build` made. It is ready when /health answers.
+
+import { spawn } from 'node:child_process'
+import { createHmac, randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { get } from 'node:http'
+import { createServer } from 'node:net'
+import { fileURLToPath } from 'node:url'
+
+/** The program under test. */
+export const PROGRAM =
+  process.env.REALTIME_SERVER ?? fileURLToPath(new URL('../../../../target/debug/realtime-server', import.meta.url))
+
+/** How long anything may take. */
+export const PATIENCE = 10_000
+
+export class Server {
+  secret = randomBytes(32).toString('base64')
+  port = 0
+  /** How each connected client says goodbye. */
+  guests = new Set()
+  #process
+  #log = ''
+
+  /** Starts a server; `environment` may change its settings. */
+  static async start(environment = {}) {
+    const server = new Server()
+    server.environment = environment
+    server.port = await freePort()
+    await server.start()
+    return server
+  }
+
+  get url() {
+    return `http://127.0.0.1:${this.port}`
+  }
+
+  async start() {
+    const { port, secret, environment } = this
+    this.#process = spawn(PROGRAM, ['serve'], {
+      env: { ...process.env, JWT_SECRET: secret, PORT: String(port), HOST: '127.0.0.1', ...environment },
+      stdio: ['ignore', 'ignore', 'pipe'],
+    })
+    this.#process.stderr.on('data', (text) => (this.#log += text))
+    const failed = once(this.#process, 'error').then(([error]) => Promise.reject(error))
+    await Promise.race([failed, this.#healthy()])
+  }
+
+  /** Ends a test: guests go first, or they would try to come back for ever. */
+  async close() {
+    for (const goodbye of this.guests) goodbye()
+    this.guests.clear()
+    await this.stop()
+  }
+
+  /** Stops in good order (SIGTERM); everybody is told with 1012. */
+  async stop() {
+    if (this.#process.exitCode !== null) return
+    const exit = once(this.#process, 'exit')
+    this.#process.kill('SIGTERM')
+    await exit
+  }
+
+  async restart() {
+    await this.stop()
+    await this.start()
+  }
+
+  /** A user's token; `claims` may say otherwise. */
+  token(claims = {}) {
+    const now = Math.floor(Date.now() / 1000)
+    const parts = [
+      { alg: 'HS256', typ: 'JWT' },
+      { role: 'authenticated', aud: 'authenticated', sub: 'ann', exp: now + 3600, ...claims },
+    ].map((part) => Buffer.from(JSON.stringify(part)).toString('base64url'))
+    const signature = createHmac('sha256', this.secret).update(parts.join('.')).digest('base64url')
+    return [...parts, signature].join('.')
+  }
+
+  /** A token that expires in so many seconds, or did. */
+  tokenFor(seconds) {
+    return this.token({ exp: Math.floor(Date.now() / 1000) + seconds })
+  }
+
+  async #healthy() {
+    const deadline = Date.now() + PATIENCE
+    while (Date.now() < deadline && this.#process.exitCode === null) {
+      if (await answers(`${this.url}/health`)) return
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+    throw new Error(`the server did not start:\n${this.#log}`)
+  }
+}
+
+/** Whether a GET is answered with 200; the connection is not kept. */
+async function answers(url) {
+  const request = get(url, { agent: false })
+  const [response] = await once(request, 'response').catch(() => [])
+  response?.resume()
+  return response?.statusCode === 200
+}
+
+/** A port nobody listens on. */
+export async function freePort() {
+  const listener = createServer().listen(0, '127.0.0.1')
+  await once(listener, 'listening')
+  const { port } = listener.address()
+  listener.close()
+  await once(listener, 'close')
+  return port
+}

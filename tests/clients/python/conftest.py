@@ -1,0 +1,36 @@
+"""A server for each test, and people who leave when it ends."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest_asyncio
+from realtime import AsyncRealtimeClient
+
+from people import Person
+from server import Server
+
+
+@pytest_asyncio.fixture
+async def server() -> AsyncIterator[Server]:
+    """A running server."""
+    running = Server()
+    await running.start()
+    yield running
+    await running.stop()
+
+
+@pytest_asyncio.fixture
+async def person(server: Server) -> AsyncIterator[Callable[..., Person]]:
+    """Makes people who listen to every event named `hello` in a room, joined or about to."""
+    clients: list[AsyncRealtimeClient] = []
+
+    def make(topic: str, token: str | None = None, **config: Any) -> Person:
+        client = AsyncRealtimeClient(server.url, token or server.token(), initial_backoff=0.1)
+        clients.append(client)
+        one = Person(client, client.channel(topic, {"config": config} if config else None))
+        one.channel.on_broadcast("hello", one.heard.put)
+        return one
+
+    yield make
+    for client in clients:
+        await client.close()

@@ -1,0 +1,58 @@
+"""People with the official Python client: they join, listen and are waited for by the event, never by the clock."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from realtime import AsyncRealtimeChannel, AsyncRealtimeClient, RealtimeSubscribeStates
+
+from server import PATIENCE
+
+
+class Inbox:
+    """What somebody heard, to be taken one by one."""
+
+    def __init__(self) -> None:
+        self._heard: asyncio.Queue[Any] = asyncio.Queue()
+
+    def put(self, *message: Any) -> None:
+        """For use as a callback; several arguments arrive as a tuple."""
+        self._heard.put_nowait(message[0] if len(message) == 1 else message)
+
+    async def next(self) -> Any:
+        """The next message."""
+        async with asyncio.timeout(PATIENCE):
+            return await self._heard.get()
+
+    async def until(self, holds: Callable[[Any], bool]) -> Any:
+        """The next message for which `holds`; those before it are passed over."""
+        while not holds(message := await self.next()):
+            pass
+        return message
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing has come."""
+        return self._heard.empty()
+
+
+class Person:
+    """A client and the channel it is in."""
+
+    def __init__(self, client: AsyncRealtimeClient, channel: AsyncRealtimeChannel) -> None:
+        self.client = client
+        self.channel = channel
+        self.heard = Inbox()
+        self.states = Inbox()
+        self.presence = Inbox()
+
+    async def say(self, event: str, payload: dict[str, Any]) -> None:
+        """Broadcasts."""
+        await self.channel.send_broadcast(event, payload)
+
+    async def joined(self) -> "Person":
+        """Joins and waits until it is done."""
+        await self.channel.subscribe(self.states.put)
+        state, error = await self.states.next()
+        assert state == RealtimeSubscribeStates.SUBSCRIBED, error
+        return self

@@ -1,0 +1,90 @@
+"""A real realtime-server process on a free port of this machine, and the tokens it believes.
+
+The program is $REALTIME_SERVER, or what `cargo build` made. It is ready when /health answers.
+"""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import json
+import os
+import secrets
+import socket
+import time
+import urllib.request
+from pathlib import Path
+
+BUILT = Path(__file__).resolve().parents[3] / "target/debug/realtime-server"
+PROGRAM = os.environ.get("REALTIME_SERVER", str(BUILT))
+
+PATIENCE = 10
+"""Seconds anything may take."""
+
+
+class Server:
+    """One server, which may be stopped and started again on its port."""
+
+    def __init__(self) -> None:
+        self.secret = secrets.token_urlsafe(48)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port: int = probe.getsockname()[1]
+        self.process: asyncio.subprocess.Process | None = None
+
+    @property
+    def url(self) -> str:
+        """What an application hands to the client."""
+        return f"ws://127.0.0.1:{self.port}/realtime/v1"
+
+    async def start(self) -> None:
+        """Starts it and waits until it answers."""
+        settings = {"JWT_SECRET": self.secret, "PORT": str(self.port), "HOST": "127.0.0.1"}
+        self.process = await asyncio.create_subprocess_exec(PROGRAM, "serve", env={**os.environ, **settings})
+        async with asyncio.timeout(PATIENCE):
+            while not await asyncio.to_thread(self._is_healthy):
+                assert self.process.returncode is None, "the server ended at once"
+                await asyncio.sleep(0.02)
+
+    async def stop(self) -> None:
+        """Stops it in good order; everybody is told with 1012."""
+        if self.process and self.process.returncode is None:
+            self.process.terminate()
+            await self.process.wait()
+
+    async def restart(self) -> None:
+        """Stops it and starts it again, same port, same secret."""
+        await self.stop()
+        await self.start()
+
+    def token(self, lives: int = 3600, **claims: object) -> str:
+        """A user's token for so many seconds."""
+        everything = {
+            "role": "authenticated",
+            "aud": "authenticated",
+            "exp": int(time.time()) + lives,
+            **claims,
+        }
+        parts = [_base64(json.dumps(part).encode()) for part in ({"alg": "HS256", "typ": "JWT"}, everything)]
+        signature = hmac.new(self.secret.encode(), ".".join(parts).encode(), hashlib.sha256).digest()
+        return ".".join([*parts, _base64(signature)])
+
+    def broadcast(self, topic: str, event: str, payload: dict) -> int:
+        """Sends over HTTP, as a back end would; the status."""
+        body = {"messages": [{"topic": topic, "event": event, "payload": payload}]}
+        headers = {"Authorization": f"Bearer {self.token()}", "Content-Type": "application/json"}
+        address = f"http://127.0.0.1:{self.port}/realtime/v1/api/broadcast"
+        request = urllib.request.Request(address, json.dumps(body).encode(), headers)
+        with urllib.request.urlopen(request, timeout=PATIENCE) as response:
+            return response.status
+
+    def _is_healthy(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=1) as response:
+                return response.status == 200
+        except OSError:
+            return False
+
+
+def _base64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
