@@ -1,0 +1,187 @@
+//! The machine the numbers come from: what it is, how busy it was, which core does what.
+//!
+//! A number without its machine means nothing, and these machines are shared and noisy. So the facts
+//! are printed above the table and written beside the results, with the load average and the time the
+//! hypervisor took away, which tell a reader how far to trust the run.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::thread::{CpuSet, sched_setaffinity};
+use serde_json::{Value, json};
+
+/// Which core serves and which core loads. The two never share one.
+#[derive(Debug, Clone, Copy)]
+pub struct Cores {
+    /// Where the server, or the floor, runs alone.
+    pub server: usize,
+    /// Where this program runs.
+    pub load: usize,
+}
+
+impl Cores {
+    /// Takes the two cores if the machine has them; `None` leaves everything to the scheduler.
+    pub fn take(self) -> Result<Option<Self>> {
+        if self.server == self.load || processors() <= self.server.max(self.load) {
+            return Ok(None);
+        }
+        pin(self.load)?;
+        Ok(Some(self))
+    }
+
+    /// Does something (start a child) on the server's core and comes back. A child inherits the
+    /// affinity mask, and tokio counts its workers by it, so the mask must be set before `exec`.
+    pub fn on_server_core<T>(self, start: impl FnOnce() -> T) -> Result<T> {
+        pin(self.server)?;
+        let started = start();
+        pin(self.load)?;
+        Ok(started)
+    }
+}
+
+fn pin(core: usize) -> Result<()> {
+    let mut cores = CpuSet::new();
+    cores.set(core);
+    sched_setaffinity(None, &cores).with_context(|| format!("cannot run on core {core}"))
+}
+
+fn processors() -> usize {
+    read("/proc/cpuinfo").lines().filter(|line| line.starts_with("processor")).count()
+}
+
+/// Lifts the soft limit on open files to the hard one and says how many that is.
+pub fn raise_open_files() -> Result<u64> {
+    let hard = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: hard, maximum: hard })
+        .context("cannot raise RLIMIT_NOFILE")?;
+    Ok(hard.unwrap_or(u64::MAX))
+}
+
+static INTERRUPTED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+
+/// From now on Ctrl-C and `kill` end the run in order, so that no server stays behind.
+pub fn end_in_order_when_interrupted() -> Result<()> {
+    let flag = INTERRUPTED.get_or_init(Arc::default);
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        // The second signal does not wait for us.
+        signal_hook::flag::register_conditional_default(signal, flag.clone())?;
+        signal_hook::flag::register(signal, flag.clone())?;
+    }
+    Ok(())
+}
+
+/// Has somebody asked us to stop?
+pub fn interrupted() -> bool {
+    INTERRUPTED.get().is_some_and(|flag| flag.load(Ordering::Relaxed))
+}
+
+/// How long something may take. Every wait in this program has one.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadline {
+    from: Instant,
+    limit: Duration,
+}
+
+impl Deadline {
+    /// Starts now.
+    pub fn after(limit: Duration) -> Self {
+        Self { from: Instant::now(), limit }
+    }
+
+    /// Whether the time is up.
+    pub fn has_passed(&self) -> bool {
+        self.from.elapsed() >= self.limit
+    }
+
+    /// Fails when the time is up or somebody interrupts us; `progress` says how far we came.
+    pub fn check(&self, progress: impl FnOnce() -> String) -> Result<()> {
+        if interrupted() {
+            bail!("interrupted");
+        }
+        if self.has_passed() {
+            bail!("not done after {:.1} s: {}", self.limit.as_secs_f64(), progress());
+        }
+        Ok(())
+    }
+}
+
+/// What stands above the table.
+pub struct Facts {
+    lines: Vec<(&'static str, String)>,
+    stolen_before: u64,
+    from: Instant,
+}
+
+impl Facts {
+    /// Looks at the machine now.
+    pub fn gather(cores: Option<Cores>, server: &Path) -> Self {
+        let cpuinfo = read("/proc/cpuinfo");
+        let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown");
+        let pinning = match cores {
+            Some(Cores { server, load }) => format!("server and floor on core {server}, load on core {load}"),
+            None => "NOT PINNED: too few cores, the numbers mean little".to_owned(),
+        };
+        let lines = vec![
+            ("date", output("date", &["-u", "+%Y-%m-%dT%H:%M:%SZ"])),
+            ("command", std::env::args().collect::<Vec<_>>().join(" ")),
+            ("server", server.display().to_string()),
+            ("cpu", format!("{} × {}", processors(), model.trim_start_matches([' ', '\t', ':']))),
+            ("kernel", read("/proc/sys/kernel/osrelease").trim().to_owned()),
+            ("pinning", pinning),
+            ("load average", read("/proc/loadavg").trim().to_owned()),
+        ];
+        Self { lines, stolen_before: stolen(), from: Instant::now() }
+    }
+
+    /// The header of the report.
+    pub fn header(&self) -> String {
+        let mut text = String::new();
+        for (name, value) in &self.lines {
+            text.push_str(&format!("{name:>13}  {value}\n"));
+        }
+        if busy() > 0.5 {
+            text.push_str("        noise  other work is running here: believe ratios, and those with care\n");
+        }
+        text
+    }
+
+    /// How noisy it was from [`Facts::gather`] until now.
+    pub fn noise(&self) -> String {
+        // The kernel counts in hundredths of a second.
+        let stolen = (stolen() - self.stolen_before) as f64 / 100.0;
+        let share = 100.0 * stolen / (self.from.elapsed().as_secs_f64() * processors() as f64);
+        format!("{:.0} s in all; the hypervisor took {share:.1} % away", self.from.elapsed().as_secs_f64())
+    }
+
+    /// The same for machines.
+    pub fn json(&self) -> Value {
+        let mut facts: serde_json::Map<_, _> =
+            self.lines.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+        facts.insert("noise".to_owned(), json!(self.noise()));
+        Value::Object(facts)
+    }
+}
+
+fn busy() -> f64 {
+    read("/proc/loadavg").split(' ').next().and_then(|one| one.parse().ok()).unwrap_or(0.0)
+}
+
+fn stolen() -> u64 {
+    // cpu user nice system idle iowait irq softirq steal …
+    read("/proc/stat").split_whitespace().nth(8).and_then(|steal| steal.parse().ok()).unwrap_or(0)
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(path).unwrap_or_default()
+}
+
+fn output(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output().map(|done| done.stdout).unwrap_or_default();
+    String::from_utf8_lossy(&output).trim().to_owned()
+}

@@ -1,0 +1,198 @@
+//! The workloads, by name. Each file is one family: what it does, what it reaches for, how it is judged.
+
+mod fanout;
+mod large;
+mod memory;
+mod presence;
+mod rooms;
+mod start;
+mod storm;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+use crate::drive::{Drive, Measured, Times};
+use crate::floor::Style;
+use crate::machine::Cores;
+use crate::report::{Outcome, Report};
+use crate::server::{Kind, Target};
+use crate::traffic::Shape;
+
+/// Something to measure.
+pub struct Workload {
+    /// What it is called on the command line.
+    pub name: &'static str,
+    /// What it does and what it should reach, in a line.
+    pub reach: &'static str,
+    /// Does it.
+    pub run: fn(&Bench) -> Result<Outcome>,
+}
+
+/// All of them, in the order they are run.
+pub const ALL: &[Workload] = &[
+    Workload {
+        name: "start",
+        reach: "spawn to the first 200 from /health, median of five: < 50 ms",
+        run: start::run,
+    },
+    Workload {
+        name: "fanout-8",
+        reach: "1 → 1,000 members, 256 bytes, 8 not yet seen by the slowest: ≥ 0.8 × floor-coalesced",
+        run: |bench| fanout::saturated(bench, 8, 0.8),
+    },
+    Workload {
+        name: "fanout-64",
+        reach: "the same with 64: ≥ 0.5 × floor-coalesced",
+        run: |bench| fanout::saturated(bench, 64, 0.5),
+    },
+    Workload {
+        name: "fanout-256",
+        reach: "the same with 256: ≥ 0.4 × floor-coalesced, and no collapse",
+        run: |bench| fanout::saturated(bench, 256, 0.4),
+    },
+    Workload {
+        name: "paced",
+        reach: "the same, one message every 20 ms: CPU ≤ 1.2 ×, p99 ≤ 1.15 × floor-single",
+        run: fanout::paced,
+    },
+    Workload {
+        name: "rooms-paced",
+        reach: "200 rooms × 10 members, 2,000 messages/s: CPU ≤ 1.25 ×, p99 ≤ 2 × floor-single",
+        run: rooms::paced,
+    },
+    Workload {
+        name: "rooms-saturated",
+        reach: "the same rooms, 4 in flight in each: ≥ 0.75 × floor-coalesced",
+        run: rooms::saturated,
+    },
+    Workload {
+        name: "memory",
+        reach: "10,000 joined connections, three rounds: ≤ 5 KiB each, and back to the start",
+        run: memory::run,
+    },
+    Workload {
+        name: "connect-storm",
+        reach: "connect + JWT + join of 5,000: ≥ 0.4 × the floor's bare connects/s",
+        run: storm::run,
+    },
+    Workload {
+        name: "presence",
+        reach: "500 members track in one room: all see all in 2 s, bytes ≤ 1.5 × members × final state",
+        run: presence::run,
+    },
+    Workload {
+        name: "large",
+        reach: "3 MB to 1,000 members, 20 not reading: the others get it, < 50 MB over idle",
+        run: large::run,
+    },
+];
+
+/// How much of everything. `--quick` shrinks it to show that all parts work; its numbers mean nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct Scale {
+    /// Runs of each workload and target.
+    pub runs: usize,
+    /// Divides the number of members.
+    pub fewer: usize,
+    /// For closed loops.
+    pub saturated: Times,
+    /// For runs by the clock.
+    pub paced: Times,
+    /// Rounds of the memory workload.
+    pub memory_rounds: usize,
+    /// How long a server may take to give memory back.
+    pub give_back: Duration,
+    /// Starts to take the median of.
+    pub starts: usize,
+}
+
+impl Scale {
+    /// The real thing.
+    pub fn full(runs: usize) -> Self {
+        let times = |window| Times { warm_up: Duration::from_secs(1), window: Duration::from_secs(window) };
+        Self {
+            runs,
+            fewer: 1,
+            saturated: times(3),
+            paced: times(5),
+            memory_rounds: 3,
+            give_back: Duration::from_secs(10),
+            starts: 5,
+        }
+    }
+
+    /// Does it run at all?
+    pub fn quick() -> Self {
+        let times = Times { warm_up: Duration::from_millis(200), window: Duration::from_millis(500) };
+        Self {
+            runs: 1,
+            fewer: 10,
+            saturated: times,
+            paced: times,
+            memory_rounds: 2,
+            give_back: Duration::from_secs(1),
+            starts: 2,
+        }
+    }
+}
+
+/// What every workload needs to know.
+pub struct Bench {
+    /// The release server.
+    pub server: PathBuf,
+    /// Who runs where.
+    pub cores: Option<Cores>,
+    /// How much of everything.
+    pub scale: Scale,
+}
+
+impl Bench {
+    /// Starts the server or a floor.
+    pub fn start(&self, kind: Kind) -> Result<Target> {
+        Target::start(kind, &self.server, self.cores)
+    }
+
+    /// Measures ours and the floor in turns, so that a slow minute of the machine hits both. Who begins
+    /// changes from run to run.
+    fn alternate<T>(&self, floor: Style, measure: impl Fn(&Target) -> Result<T>) -> Result<(Vec<T>, Vec<T>)> {
+        let (mut ours, mut floors) = (Vec::new(), Vec::new());
+        let mut once = |kind| {
+            let of = || format!("{kind:?}");
+            let mut target = self.start(kind).with_context(of)?;
+            let measured = measure(&target);
+            // A server that died explains more than the broken connection it left.
+            target.check_alive().with_context(of)?;
+            let runs = if kind == Kind::Server { &mut ours } else { &mut floors };
+            runs.push(measured.with_context(of)?);
+            Ok::<_, anyhow::Error>(())
+        };
+        for run in 0..self.scale.runs {
+            let mut order = [Kind::Server, Kind::Floor(floor)];
+            if run % 2 == 1 {
+                order.reverse();
+            }
+            order.into_iter().try_for_each(&mut once)?;
+        }
+        Ok((ours, floors))
+    }
+
+    /// [`Bench::alternate`] for broadcasts in rooms.
+    fn traffic(&self, floor: Style, shape: Shape, drive: Drive, times: Times) -> Result<(Runs, Runs)> {
+        self.alternate(floor, |target| crate::drive::run(target, shape, drive, times))
+    }
+}
+
+type Runs = Vec<Measured>;
+
+fn runs_json(ours: &[Measured], floor: &[Measured]) -> Value {
+    let list = |runs: &[Measured]| runs.iter().map(Measured::json).collect::<Vec<_>>();
+    json!({"ours": list(ours), "floor": list(floor)})
+}
+
+/// What can only be judged when several workloads are done.
+pub fn compare(report: &mut Report) {
+    fanout::compare(report);
+}
