@@ -1,0 +1,18 @@
+# Two commands matter: `make run` and `make test`. Each target is one line; the work is in the scripts.
+.PHONY: run test bench soak
+
+# Builds the server in a quick way and starts it for trying things out. Nothing else is needed.
+run:
+	@tests/run-dev
+
+# Installs what is missing (Debian, Ubuntu), checks formatting and lints, runs every test.
+test:
+	@tests/run-all
+
+# The benchmark against the least any relay can do, on two cores: tests/load/README.md. About ten minutes.
+bench:
+	@cargo build --release -p realtime-server -p load && cargo run --release -q -p load -- $(ARGS)
+
+# Fuzzes every decoder for a while each: SECONDS_EACH=600 make soak.
+soak:
+	@tests/soak
