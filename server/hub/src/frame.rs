@@ -93,8 +93,19 @@ impl FrameCache {
         }))
     }
 
+    /// The frames by the index of their dialect.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Option<&Frame>> {
+        self.0.iter().map(Option::as_ref)
+    }
+
     /// The frame for members of `dialect`, if there is one.
     pub fn get(&self, dialect: Dialect) -> Option<&Frame> {
         self.0[dialect.index()].as_ref()
+    }
+}
+
+impl From<[Option<Frame>; Dialect::COUNT]> for FrameCache {
+    fn from(frames: [Option<Frame>; Dialect::COUNT]) -> Self {
+        Self(frames)
     }
 }

@@ -13,11 +13,13 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use crate::bundle::Bundle;
 use crate::frame::{Encode, Frame};
 use crate::member::Member;
 use crate::membership::Membership;
 use crate::room::{Delivery, Room};
 use crate::topic::RoomKey;
+use crate::wakers::Wakers;
 
 /// A power of two, well above the number of cores.
 const SHARDS: usize = 64;
@@ -72,6 +74,7 @@ impl Hub {
 
     /// Makes `member` a member of the room and queues `reply` for it, before anything the room says.
     pub fn join(self: &Arc<Self>, key: RoomKey, member: Member, reply: &Frame) -> Membership {
+        let mut wakers = Wakers::collect();
         let mut shard = self.shard(&key).lock();
         let room = match shard.get(&key) {
             Some(room) => Arc::clone(room),
@@ -83,8 +86,9 @@ impl Hub {
             }
         };
         // Still under the shard's lock: otherwise the last member might take the room away in between.
-        let slot = room.join(member, reply);
+        let slot = room.join(member, reply, &mut wakers);
         drop(shard);
+        wakers.wake();
         self.members.fetch_add(1, Ordering::Relaxed);
         Membership { hub: Arc::clone(self), room, slot }
     }
@@ -92,7 +96,10 @@ impl Hub {
     /// Sends `event` to everyone in the room, from outside it.
     pub fn publish(&self, key: &RoomKey, event: &impl Encode) -> Delivery {
         let room = self.shard(key).lock().get(key).cloned();
-        room.map(|room| room.publish(event, None)).unwrap_or_default()
+        let Some(room) = room else { return Delivery::default() };
+        let mut bundle = Bundle::default();
+        room.gather(event, 0, &mut bundle);
+        room.publish(bundle, None)
     }
 
     /// How many rooms and members there are now.

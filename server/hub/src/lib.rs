@@ -6,6 +6,7 @@
 //! Lock order is shard → room → outbox. The outbox is a leaf, and no callback runs under any of them:
 //! wakers and drops that might call back are kept until the locks are released.
 
+mod bundle;
 mod burst;
 mod frame;
 mod hub;
@@ -18,6 +19,7 @@ mod room;
 mod topic;
 mod wakers;
 
+pub use bundle::Bundle;
 pub use burst::Burst;
 pub use frame::{Dialect, Encode, Frame, FrameCache};
 pub use hub::{Hub, Population};

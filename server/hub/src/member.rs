@@ -28,10 +28,20 @@ pub(crate) struct Slot {
     pub(crate) dialect: Dialect,
     /// It missed a presence diff and needs the whole state before the next one means anything.
     pub(crate) stale: bool,
+    /// It waits for the whole state already.
+    pub(crate) awaits_state: bool,
 }
 
 impl Slot {
     pub(crate) fn new(member: Member, id: u64) -> Self {
-        Self { outbox: member.outbox, id, meta: None, lost: 0, dialect: member.dialect, stale: false }
+        Self {
+            outbox: member.outbox,
+            id,
+            meta: None,
+            lost: 0,
+            dialect: member.dialect,
+            stale: false,
+            awaits_state: false,
+        }
     }
 }

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use crate::bundle::Bundle;
 use crate::frame::Encode;
 use crate::hub::Hub;
 use crate::presence::Entry;
@@ -19,16 +20,26 @@ pub struct Membership {
 }
 
 impl Membership {
-    /// Sends `event` to the room, in order with everything else this member sends.
-    pub fn publish(&self, event: &impl Encode, audience: Audience) -> Delivery {
+    /// Adds `event` to what this member is going to send to `audience`.
+    pub fn gather(&self, event: &impl Encode, audience: Audience, bundle: &mut Bundle) {
+        self.room.gather(event, usize::from(audience == Audience::Others), bundle);
+    }
+
+    /// Sends what was gathered to the room, in order with everything else this member sends.
+    pub fn publish(&self, bundle: Bundle, audience: Audience) -> Delivery {
         let except = (audience == Audience::Others).then_some(self.slot);
-        self.room.publish(event, except)
+        self.room.publish(bundle, except)
     }
 
     /// Shows `entry` to the room instead of whatever this member showed before.
     pub fn track(&self, entry: Entry) {
         let due = self.room.track(self.slot, entry, self.hub.coalesce);
         self.hub.list(due, &self.room);
+    }
+
+    /// Whether the others have been told of what it shows now.
+    pub fn is_announced(&self) -> bool {
+        self.room.is_announced(self.slot)
     }
 
     /// Shows nothing any more.

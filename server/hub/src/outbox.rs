@@ -34,12 +34,19 @@ pub struct Goodbye {
     pub reason: Cow<'static, str>,
 }
 
+impl Goodbye {
+    /// The server stops or restarts (1012): the one code after which every client comes back.
+    pub fn restarting() -> Self {
+        Self { code: 1012, reason: "server is restarting".into() }
+    }
+}
+
 /// What became of a frame.
 #[derive(Debug, PartialEq, Eq, Clone, Copy)]
 pub enum Offer {
     /// It is in the queue.
     Queued,
-    /// There was no room; the connection has been marked as having missed something.
+    /// There was no room, and the connection has been marked as having missed something; or it is closed.
     Full,
 }
 
@@ -81,6 +88,8 @@ struct Queue {
     alarm: bool,
     /// The socket takes nothing: a new frame is no reason to wake the connection.
     blocked: bool,
+    /// The close frame is on its way: nothing may follow it.
+    closed: bool,
     frames: Burst,
     goodbye: Option<Box<Goodbye>>,
 }
@@ -118,6 +127,7 @@ impl Outbox {
                 missed: false,
                 alarm: false,
                 blocked: false,
+                closed: false,
                 frames: Burst::default(),
                 goodbye: None,
             }),
@@ -135,6 +145,9 @@ impl Outbox {
     /// Like [`offer`](Self::offer), but leaves the waking to the caller, who may hold a lock.
     pub(crate) fn offer_quietly(&self, frame: &Frame, wakers: &mut Wakers) -> Offer {
         let mut queue = self.queue.lock();
+        if queue.closed {
+            return Offer::Full;
+        }
         if queue.fits(frame) {
             wakers.extend(queue.push(frame));
             Offer::Queued
@@ -149,9 +162,16 @@ impl Outbox {
     /// The bound holds all the same: a connection stops reading while it is
     /// [backlogged](Self::is_backlogged), so at most one burst of questions is answered beyond it.
     pub fn answer(&self, frame: &Frame) {
-        let waker = self.queue.lock().push(frame);
-        if let Some(waker) = waker {
-            waker.wake();
+        let mut wakers = Wakers::collect();
+        self.answer_quietly(frame, &mut wakers);
+        wakers.wake();
+    }
+
+    /// Like [`answer`](Self::answer), but leaves the waking to the caller, who may hold a lock.
+    pub(crate) fn answer_quietly(&self, frame: &Frame, wakers: &mut Wakers) {
+        let mut queue = self.queue.lock();
+        if !queue.closed {
+            wakers.extend(queue.push(frame));
         }
     }
 
@@ -164,6 +184,16 @@ impl Outbox {
         if let Some(waker) = waker {
             waker.wake();
         }
+    }
+
+    /// Drops what is queued and takes nothing any more: after a close frame nothing is sent (RFC 6455
+    /// §5.5.1).
+    pub fn close(&self) {
+        let mut queue = self.queue.lock();
+        queue.closed = true;
+        let dropped = mem::take(&mut queue.frames);
+        drop(queue);
+        drop(dropped);
     }
 
     /// Whether so much is outstanding that the connection should not take on more work.

@@ -91,7 +91,7 @@ impl Pending {
     /// `slot` is to be shown everybody; until then diffs mean nothing to it.
     pub(crate) fn request_state(&mut self, number: usize, slot: &mut Slot, tag: &str) {
         slot.stale = true;
-        if self.states.iter().all(|known| known.id != slot.id) {
+        if !std::mem::replace(&mut slot.awaits_state, true) {
             let (dialect, id) = (slot.dialect, slot.id);
             self.states.push(StateRequest { dialect, tag: tag.into(), slot: number, id });
         }
@@ -123,6 +123,11 @@ impl Pending {
                 change.joins.push(meta.entry.clone());
             }
         }
+        // Whoever has left meanwhile is not to be shown anything.
+        change.states.retain(|request| match slots.get_mut(request.slot) {
+            Some(slot) if slot.id == request.id => std::mem::replace(&mut slot.awaits_state, false),
+            _ => false,
+        });
         if !change.states.is_empty() {
             let metas = slots.iter().filter_map(|(_, slot)| slot.meta.as_ref());
             change.present = metas.map(|meta| meta.entry.clone()).collect();

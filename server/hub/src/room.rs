@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use slab::Slab;
 
+use crate::bundle::Bundle;
 use crate::frame::{Dialect, Encode, Frame, FrameCache};
 use crate::member::{Member, Slot};
 use crate::outbox::Offer;
-use crate::presence::{Entry, Pending, PresenceChange};
+use crate::presence::{Entry, Pending, PresenceChange, StateRequest};
 use crate::topic::RoomKey;
 use crate::wakers::Wakers;
 
@@ -93,9 +94,9 @@ impl Room {
 
     /// Queues the reply and inserts the member under one lock, so that no message of the room overtakes
     /// the reply. Returns the member's slot.
-    pub(crate) fn join(&self, member: Member, reply: &Frame) -> usize {
+    pub(crate) fn join(&self, member: Member, reply: &Frame, wakers: &mut Wakers) -> usize {
         let mut members = self.members.lock();
-        member.outbox.answer(reply);
+        member.outbox.answer_quietly(reply, wakers);
         self.population[member.dialect.index()].fetch_add(1, Ordering::Relaxed);
         members.next_id += 1;
         let id = members.next_id;
@@ -121,35 +122,55 @@ impl Room {
         self.members.lock().slots.is_empty()
     }
 
-    /// Offers `event` to all members but the one in slot `except`.
-    pub(crate) fn publish(&self, event: &impl Encode, except: Option<usize>) -> Delivery {
+    /// Encodes `event` for the members there are and adds it to `bundle`. `outsiders` is how many of them
+    /// are not to receive it; when nobody is left, nothing is encoded.
+    pub(crate) fn gather(&self, event: &impl Encode, outsiders: usize, bundle: &mut Bundle) {
         let present = |dialect: Dialect| self.population[dialect.index()].load(Ordering::Relaxed);
         let everyone: usize = (0..Dialect::COUNT).map(|i| present(Dialect::new(i as u8))).sum();
-        if everyone == usize::from(except.is_some()) {
+        let wanted = |dialect| everyone > outsiders && present(dialect) > 0;
+        bundle.add(&FrameCache::encode(event, &self.key.topic, wanted));
+    }
+
+    /// Offers what was gathered to all members but the one in slot `except`.
+    pub(crate) fn publish(&self, bundle: Bundle, except: Option<usize>) -> Delivery {
+        let messages = bundle.messages();
+        let frames = bundle.into_frames();
+        if frames.iter().all(|frame| frame.is_none()) {
             return Delivery::default();
         }
-        let frames = FrameCache::encode(event, &self.key.topic, |dialect| present(dialect) > 0);
         self.fan_out(|number, slot| {
-            // A dialect without a frame has come in since the count was read: its first member joined
-            // after this message, or the event cannot be said in it.
+            // A dialect without a frame has come in since the messages were encoded: its first member
+            // joined after them. Or they cannot be said in it.
             let frame = frames.get(slot.dialect).filter(|_| Some(number) != except)?;
-            Some((frame, |slot: &mut Slot| slot.lost = slot.lost.saturating_add(1)))
+            Some((frame, |slot: &mut Slot| slot.lost = slot.lost.saturating_add(messages)))
         })
     }
 
-    /// Announces a presence change: the diff to everyone who knows the state so far, the whole state to
-    /// those who asked for it. `states` holds one frame for each of `change.states`.
-    pub fn announce(&self, change: &PresenceChange, diff: &FrameCache, states: &[Frame]) -> Delivery {
-        let mut told = self.fan_out(|_, slot| {
+    /// Whether members of `dialect` are there; tells what is worth encoding.
+    pub fn speaks(&self, dialect: Dialect) -> bool {
+        self.population[dialect.index()].load(Ordering::Relaxed) > 0
+    }
+
+    /// Announces a presence change to everyone who knows the state so far.
+    pub fn announce(&self, diff: &FrameCache) -> Delivery {
+        self.fan_out(|_, slot| {
             let frame = diff.get(slot.dialect).filter(|_| !slot.stale)?;
             Some((frame, |slot: &mut Slot| slot.stale = true))
-        });
+        })
+    }
+
+    /// Whether whoever asked for the state is still there.
+    pub fn awaits(&self, request: &StateRequest) -> bool {
+        self.members.lock().slots.get(request.slot).is_some_and(|slot| slot.id == request.id)
+    }
+
+    /// Shows everybody to the member that asked.
+    pub fn show(&self, request: &StateRequest, state: &Frame) -> Delivery {
+        let mut told = Delivery::default();
         let mut wakers = Wakers::collect();
         let mut members = self.members.lock();
-        for (request, frame) in change.states.iter().zip(states) {
-            let slot = members.slots.get_mut(request.slot).filter(|slot| slot.id == request.id);
-            let Some(slot) = slot else { continue };
-            slot.stale = slot.outbox.offer_quietly(frame, &mut wakers) == Offer::Full;
+        if let Some(slot) = members.slots.get_mut(request.slot).filter(|slot| slot.id == request.id) {
+            slot.stale = slot.outbox.offer_quietly(state, &mut wakers) == Offer::Full;
             told.note(!slot.stale);
         }
         drop(members);
@@ -209,11 +230,18 @@ impl Room {
         presence.as_mut().map(|pending| pending.take(slots, now)).unwrap_or_default()
     }
 
+    /// Whether the others have been told of what the member tracks now.
+    pub(crate) fn is_announced(&self, number: usize) -> bool {
+        let members = self.members.lock();
+        let meta = members.slots.get(number).and_then(|slot| slot.meta.as_ref());
+        meta.is_some_and(|meta| meta.announced)
+    }
+
     /// What the member has missed since this was last asked: broadcasts lost, and whether it needs the
-    /// presence state again.
+    /// presence state again. It gets the next diffs in any case.
     pub(crate) fn take_missed(&self, number: usize) -> Missed {
         let mut members = self.members.lock();
         let slot = members.slots.get_mut(number).expect("a membership's slot outlives it");
-        Missed { broadcasts: std::mem::take(&mut slot.lost), presence: slot.stale }
+        Missed { broadcasts: std::mem::take(&mut slot.lost), presence: std::mem::take(&mut slot.stale) }
     }
 }

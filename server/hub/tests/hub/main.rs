@@ -8,7 +8,10 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
-use hub::{Bounds, Burst, Dialect, Encode, Frame, Hub, Member, Outbox, Privacy, RoomKey, Space, Turn};
+use hub::{
+    Audience, Bounds, Bundle, Burst, Delivery, Dialect, Encode, Frame, Hub, Member, Membership, Outbox,
+    Privacy, RoomKey, Space, Turn,
+};
 
 pub(crate) const PLAIN: Dialect = Dialect::new(0);
 pub(crate) const LOUD: Dialect = Dialect::new(1);
@@ -46,6 +49,13 @@ pub(crate) fn hub() -> Arc<Hub> {
 
 pub(crate) fn key(topic: &str) -> RoomKey {
     RoomKey { tenant: "t".into(), space: Space::Phoenix, privacy: Privacy::Public, topic: topic.into() }
+}
+
+/// Says one word to the room.
+pub(crate) fn say(member: &Membership, word: &Say<'_>, audience: Audience) -> Delivery {
+    let mut bundle = Bundle::default();
+    member.gather(word, audience, &mut bundle);
+    member.publish(bundle, audience)
 }
 
 /// A connection that reads when told to.

@@ -8,7 +8,7 @@ use std::time::Instant;
 use hub::{Dialect, Encode, Entry, Frame, FrameCache, Hub, Membership};
 use proptest::prelude::*;
 
-use crate::{PLAIN, Reader, Say, frame, hub, key};
+use crate::{PLAIN, Reader, Say, frame, hub, key, say};
 
 /// `+a+b-c`: who came and who went.
 struct Diff(String);
@@ -35,8 +35,10 @@ fn announce(hub: &Arc<Hub>) -> usize {
             FrameCache::encode(&Diff(words), room.topic(), |_| true)
         };
         let everybody = format!("={}", list('+', &change.present));
-        let states: Vec<_> = change.states.iter().map(|_| frame(&everybody)).collect();
-        room.announce(&change, &diff, &states);
+        room.announce(&diff);
+        for request in &change.states {
+            room.show(request, &frame(&everybody));
+        }
     }
     rooms.len()
 }
@@ -138,7 +140,7 @@ proptest! {
                 Step::Track(who) => if let Some(who) = pick(who) { clients[who].track(number) },
                 Step::Untrack(who) => if let Some(who) = pick(who) { clients[who].untrack() },
                 Step::Speak(who) => if let Some(who) = pick(who) {
-                    clients[who].membership.publish(&Say::new("hi"), hub::Audience::Others);
+                    say(&clients[who].membership, &Say::new("hi"), hub::Audience::Others);
                 },
                 Step::Read(who) => if let Some(who) = pick(who) { clients[who].read() },
                 Step::Announce => { announce(&hub); }

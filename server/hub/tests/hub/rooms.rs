@@ -4,7 +4,7 @@ use std::thread;
 
 use hub::{Audience, Delivery, Dialect, Privacy};
 
-use crate::{LOUD, PLAIN, Reader, Say, frame, hub, key};
+use crate::{LOUD, PLAIN, Reader, Say, frame, hub, key, say};
 
 #[test]
 fn everyone_hears_it_in_their_own_dialect_and_it_is_encoded_once_for_each() {
@@ -12,7 +12,7 @@ fn everyone_hears_it_in_their_own_dialect_and_it_is_encoded_once_for_each() {
     let readers: Vec<_> = (0..10).map(|i| Reader::new(if i < 5 { PLAIN } else { LOUD }, 8)).collect();
     let members: Vec<_> = readers.iter().map(|r| hub.join(key("a"), r.member(), &frame("ok"))).collect();
     let word = Say::new("hi");
-    assert_eq!(members[0].publish(&word, Audience::Others), Delivery { delivered: 9, dropped: 0 });
+    assert_eq!(say(&members[0], &word, Audience::Others), Delivery { delivered: 9, dropped: 0 });
     assert_eq!(word.encoded.get(), 2);
     assert_eq!(readers[0].words(), ["ok"]);
     assert_eq!(readers[1].words(), ["ok", "hi"]);
@@ -24,9 +24,9 @@ fn nobody_else_there_means_nothing_is_encoded() {
     let (hub, ann) = (hub(), Reader::new(PLAIN, 8));
     let member = hub.join(key("a"), ann.member(), &frame("ok"));
     let word = Say::new("hi");
-    member.publish(&word, Audience::Others);
+    say(&member, &word, Audience::Others);
     assert_eq!(word.encoded.get(), 0);
-    assert_eq!(member.publish(&word, Audience::Everyone).delivered, 1);
+    assert_eq!(say(&member, &word, Audience::Everyone).delivered, 1);
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn a_dialect_without_words_for_it_hears_nothing() {
     let (hub, ann, mute) = (hub(), Reader::new(PLAIN, 8), Reader::new(Dialect::new(2), 8));
     let member = hub.join(key("a"), ann.member(), &frame("ok"));
     let _mute = hub.join(key("a"), mute.member(), &frame("ok"));
-    assert_eq!(member.publish(&Say::new("hi"), Audience::Others), Delivery::default());
+    assert_eq!(say(&member, &Say::new("hi"), Audience::Others), Delivery::default());
     assert_eq!(mute.words(), ["ok"]);
 }
 
@@ -46,7 +46,7 @@ fn tenants_and_privacies_with_one_topic_are_different_rooms() {
     let other = hub::RoomKey { tenant: "u".into(), ..key("a") };
     let _bob = hub.join(private, bob.member(), &frame("ok"));
     let _eve = hub.join(other, eve.member(), &frame("ok"));
-    assert_eq!(member.publish(&Say::new("hi"), Audience::Everyone).delivered, 1);
+    assert_eq!(say(&member, &Say::new("hi"), Audience::Everyone).delivered, 1);
     assert_eq!((bob.words(), eve.words()), (vec!["ok".to_owned()], vec!["ok".to_owned()]));
 }
 
@@ -70,7 +70,7 @@ fn a_slow_reader_misses_messages_and_nobody_else_does() {
     let speaker = hub.join(key("a"), ann.member(), &frame("ok"));
     let slow_member = hub.join(key("a"), slow.member(), &frame("ok"));
     let _bob = hub.join(key("a"), bob.member(), &frame("ok"));
-    let dropped: usize = (0..10).map(|_| speaker.publish(&Say::new("hi"), Audience::Others).dropped).sum();
+    let dropped: usize = (0..10).map(|_| say(&speaker, &Say::new("hi"), Audience::Others).dropped).sum();
     assert_eq!(dropped, 8, "the reply and two messages fit");
     assert_eq!(bob.words().len(), 11);
     let (words, caught_up) = slow.read();
@@ -91,7 +91,7 @@ fn order_holds_per_sender_while_members_come_and_go() {
                 let own = Reader::new(PLAIN, 1);
                 let member = hub.join(key("a"), own.member(), &frame("ok"));
                 for number in 0..MESSAGES {
-                    member.publish(&Say::new(&format!("{sender}{number}")), Audience::Others);
+                    say(&member, &Say::new(&format!("{sender}{number}")), Audience::Others);
                 }
             });
         }
@@ -110,4 +110,20 @@ fn order_holds_per_sender_while_members_come_and_go() {
     }
     drop(listener);
     assert_eq!((hub.population().rooms, hub.population().members), (0, 0));
+}
+
+#[test]
+fn a_bundle_is_everything_in_order_as_one_frame() {
+    let (hub, ann, bob, eve) = (hub(), Reader::new(PLAIN, 8), Reader::new(LOUD, 1), Reader::new(PLAIN, 8));
+    let member = hub.join(key("a"), ann.member(), &frame("ok"));
+    let slow = hub.join(key("a"), bob.member(), &frame("ok"));
+    let _eve = hub.join(key("a"), eve.member(), &frame("ok"));
+    let mut bundle = hub::Bundle::default();
+    for word in ["x", "y", "z"] {
+        member.gather(&Say::new(word), Audience::Others, &mut bundle);
+    }
+    assert_eq!(bundle.messages(), 3);
+    assert_eq!(member.publish(bundle, Audience::Others), Delivery { delivered: 1, dropped: 1 });
+    assert_eq!(eve.words(), ["ok", "xyz"]);
+    assert_eq!(slow.take_missed().broadcasts, 3, "counted as messages");
 }
