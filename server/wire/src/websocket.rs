@@ -15,7 +15,6 @@ const FIN: u8 = 0x80;
 
 const TEXT: u8 = 0x1;
 const BINARY: u8 = 0x2;
-const PING: u8 = 0x9;
 
 /// A frame being written.
 #[derive(Debug)]
@@ -89,11 +88,6 @@ impl Extend<u8> for FrameBuilder {
     }
 }
 
-/// An empty ping. Browsers answer it without waking the page, so a throttled tab stays connected.
-pub fn ping() -> Frame {
-    FrameBuilder::new(PING, 0).finish()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,11 +109,10 @@ mod tests {
     }
 
     #[test]
-    fn binary_frames_and_pings_say_so() {
+    fn binary_frames_say_so() {
         let mut frame = FrameBuilder::binary(0);
         frame.extend([1, 2]);
         assert_eq!(frame.finish().bytes(), [0x82, 2, 1, 2]);
-        assert_eq!(ping().bytes(), [0x89, 0]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::fmt;
 
 use serde_json::value::RawValue;
 
+use super::token::is_api_key;
 use crate::raw_json;
 
 /// The most messages one replay yields, and how many it yields unless told.
@@ -16,9 +17,6 @@ const REPLAY_MESSAGES_MAX: i64 = 25;
 
 /// Milliseconds since 1970 from the year 0 to the end of 9999, what upstream's calendar holds.
 const REPLAY_SINCE_RANGE: std::ops::RangeInclusive<i64> = -62_167_219_200_000..=253_402_300_799_999;
-
-/// What opaque API keys begin with. They are no JWTs: the gateway has put one in the handshake.
-const API_KEY_PREFIX: &str = "sb_";
 
 /// The payload of `phx_join`.
 #[derive(Debug, Default)]
@@ -122,7 +120,6 @@ impl JoinRequest {
         if user == Some(None) {
             self.problems.push("user_token: expected string");
         }
-        let is_api_key = |token: &str| token.starts_with(API_KEY_PREFIX);
         let first = access.as_ref().or(user.as_ref());
         if first.is_some_and(|token| token.as_deref().is_some_and(is_api_key)) {
             return;

@@ -7,11 +7,13 @@ mod broadcast;
 mod join;
 mod presence;
 mod system;
+mod token;
 
 pub use broadcast::Broadcast;
 pub use join::{JoinRequest, JoinToken, Private, Replay};
 pub use presence::{PresenceCall, PresenceDiff, presence_diff, presence_meta, presence_payload};
 pub use system::system;
+pub use token::TokenRefresh;
 
 /// What every topic of a room begins with on the wire. The rest is the sub-topic, the room's name.
 pub const TOPIC_PREFIX: &str = "realtime:";
