@@ -1,5 +1,7 @@
 //! `[broadcast]`: broadcasts sent over HTTP.
 
+use std::num::NonZeroUsize;
+
 use bytesize::ByteSize;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -16,6 +18,11 @@ pub struct Broadcast {
     #[schemars(with = "String", extend("x-reload" = "live"))]
     pub max_body_size: ByteSize,
 
+    /// Messages in one request; more are answered with 429, before any of them is looked at. They also need
+    /// room within `limits.max_events_per_second`, which allows ten seconds' worth at once.
+    #[schemars(extend("x-reload" = "live"))]
+    pub max_batch_size: NonZeroUsize,
+
     /// Whether browsers of any origin may call the endpoints (CORS). Turn it off when a gateway in front
     /// sends these headers already.
     #[schemars(extend("x-reload" = "live"))]
@@ -24,6 +31,10 @@ pub struct Broadcast {
 
 impl Default for Broadcast {
     fn default() -> Self {
-        Self { max_body_size: ByteSize::b(8_000_000), cors: true }
+        Self {
+            max_body_size: ByteSize::b(8_000_000),
+            max_batch_size: NonZeroUsize::new(1_000).expect("not zero"),
+            cors: true,
+        }
     }
 }

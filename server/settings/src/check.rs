@@ -67,6 +67,17 @@ impl Settings {
         expect(body, "broadcast.max_body_size", "must be between 1 KiB and 1 GiB");
         let bytes = self.outbox.max_bytes >= ByteSize::kib(1);
         expect(bytes, "outbox.max_bytes", "must be at least 1 KiB");
+        let shown = self.presence.max_bytes_per_client >= ByteSize::kib(1);
+        expect(shown, "presence.max_bytes_per_client", "must be at least 1 KiB");
+        let (payload, frame) = (self.limits.max_payload_bytes() as u64, self.server.max_frame_size.as_u64());
+        expect(
+            payload <= frame,
+            "limits.max_payload_size_in_kb",
+            &format!(
+                "must fit into `server.max_frame_size`: with its wrapping such a payload has {payload} bytes, and a \
+                 message of more than {frame} closes its connection"
+            ),
+        );
         problems
     }
 

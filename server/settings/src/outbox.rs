@@ -1,6 +1,6 @@
 //! `[outbox]`: what may wait for a client that reads slowly.
 
-use std::num::NonZeroUsize;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -16,7 +16,7 @@ use crate::units;
 pub struct Outbox {
     /// Frames that may wait for one connection.
     #[schemars(extend("x-reload" = "live"))]
-    pub max_frames: NonZeroUsize,
+    pub max_frames: NonZeroU32,
 
     /// Bytes that may wait for one connection. Frames are shared between connections, so a thousand slow
     /// readers of one room do not hold this a thousand times.
@@ -33,7 +33,7 @@ pub struct Outbox {
 impl Default for Outbox {
     fn default() -> Self {
         Self {
-            max_frames: NonZeroUsize::new(4096).expect("not zero"),
+            max_frames: NonZeroU32::new(4096).expect("not zero"),
             max_bytes: ByteSize::mib(8),
             stall_timeout: Duration::from_secs(30),
         }

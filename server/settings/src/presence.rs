@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytesize::ByteSize;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -21,10 +22,17 @@ pub struct Presence {
     #[serde(with = "units::duration")]
     #[schemars(with = "String", extend("x-reload" = "live"))]
     pub coalesce: Duration,
+
+    /// Bytes that one connection may show, in all its rooms together. They are held for as long as it shows
+    /// them and sent to whoever joins; a track beyond this is refused with «Track message size exceeded». At
+    /// least 1 KiB.
+    #[serde(with = "units::size")]
+    #[schemars(with = "String", extend("x-reload" = "live"))]
+    pub max_bytes_per_client: ByteSize,
 }
 
 impl Default for Presence {
     fn default() -> Self {
-        Self { enabled: false, coalesce: Duration::from_millis(50) }
+        Self { enabled: false, coalesce: Duration::from_millis(50), max_bytes_per_client: ByteSize::mib(8) }
     }
 }

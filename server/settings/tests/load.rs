@@ -81,7 +81,7 @@ fn a_variable_has_the_type_of_its_setting() {
             ("REALTIME__AUTH__JWT_ISSUER", "true"),
             ("REALTIME__SERVER__PORT", "8081"),
             ("REALTIME__SERVER__IDLE_TIMEOUT", "5m"),
-            ("REALTIME__SERVER__MAX_FRAME_SIZE", "2097152"),
+            ("REALTIME__SERVER__MAX_FRAME_SIZE", "8388608"),
             ("REALTIME__OUTBOX__MAX_BYTES", "16 MiB"),
             ("REALTIME__LIMITS__MAX_CONCURRENT_USERS", "50"),
             ("REALTIME__BROADCAST__CORS", "false"),
@@ -93,7 +93,7 @@ fn a_variable_has_the_type_of_its_setting() {
     assert_eq!(settings.auth.jwt_issuer.as_deref(), Some("true"));
     assert_eq!(settings.server.port, 8081);
     assert_eq!(settings.server.idle_timeout, Duration::from_secs(300));
-    assert_eq!(settings.server.max_frame_size, ByteSize::mib(2));
+    assert_eq!(settings.server.max_frame_size, ByteSize::mib(8));
     assert_eq!(settings.outbox.max_bytes, ByteSize::mib(16));
     assert_eq!(settings.limits.max_concurrent_users.map(|n| n.get()), Some(50));
     assert!(!settings.broadcast.cors);
@@ -128,11 +128,12 @@ fn variables_of_others_do_not_concern_us() {
 fn what_is_misspelt_is_named() {
     assert_eq!(
         told("[presence]\nenabld = true", &[]),
-        "config.toml: `presence.enabld` is no setting; there are enabled, coalesce"
+        "config.toml: `presence.enabld` is no setting; there are enabled, coalesce, max_bytes_per_client"
     );
     assert_eq!(
         told("", &[("REALTIME__PRESENCE__ENABLD", "true")]),
-        "variable REALTIME__PRESENCE__ENABLD: `presence.enabld` is no setting; there are enabled, coalesce"
+        "variable REALTIME__PRESENCE__ENABLD: `presence.enabld` is no setting; there are enabled, coalesce, \
+         max_bytes_per_client"
     );
     assert_eq!(
         told("", &[("REALTIME__PRESENSE__ENABLED", "true")]),
@@ -191,6 +192,11 @@ fn a_bad_value_is_told_with_its_place_and_what_was_expected() {
             "config.toml: `outbox.max_bytes` must be a size such as 64 KiB, not \"big\"",
         ),
         (
+            "[outbox]\nmax_frames = 5_000_000_000",
+            ("", ""),
+            "config.toml: `outbox.max_frames` must be a whole number from 1 to 4294967295, not 5000000000",
+        ),
+        (
             "[outbox]\nmax_bytes = -1",
             ("", ""),
             "config.toml: `outbox.max_bytes` must be a number of bytes, or a size such as \"64 KiB\"",
@@ -225,6 +231,20 @@ fn keys_that_contradict_each_other_are_told() {
     assert_eq!(
         told("[outbox]\nstall_timeout = \"500y\"", &[]),
         "`outbox.stall_timeout` must not be longer than a year"
+    );
+    assert_eq!(
+        told("[presence]\nmax_bytes_per_client = \"1023 B\"", &[]),
+        "`presence.max_bytes_per_client` must be at least 1 KiB"
+    );
+}
+
+#[test]
+fn a_payload_that_is_allowed_can_also_be_sent() {
+    good("[server]\nmax_frame_size = 3000500", &[]);
+    assert_eq!(
+        told("[server]\nmax_frame_size = 3000499", &[]),
+        "`limits.max_payload_size_in_kb` must fit into `server.max_frame_size`: with its wrapping such a payload \
+         has 3000500 bytes, and a message of more than 3000499 closes its connection"
     );
 }
 
