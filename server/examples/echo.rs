@@ -87,6 +87,10 @@ impl Session for Echo {
         self.outbox.answer(&binary(message));
     }
 
+    fn flush(&mut self) {}
+
+    fn close(&mut self) {}
+
     fn deadline(&self) -> Option<Instant> {
         None
     }

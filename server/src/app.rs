@@ -59,8 +59,7 @@ impl Server {
     pub async fn stop(self) {
         self.node.stop_admitting();
         self.stop.cancel();
-        let goodbye = Goodbye { code: 1012, reason: "server is restarting".into() };
-        self.node.default_tenant.sockets.say_goodbye(&goodbye);
+        self.node.default_tenant.sockets.say_goodbye(&Goodbye::restarting());
         self.tasks.close();
         let timeout = self.node.settings.server.shutdown_timeout;
         if tokio::time::timeout(timeout, self.tasks.wait()).await.is_err() {

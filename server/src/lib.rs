@@ -13,6 +13,7 @@
 //! | [`edge`] | sockets, HTTP, the WebSocket; the only place that knows hyper and tungstenite |
 //! | [`sessions`] | what a client says → what the hub does; one module per protocol |
 //! | [`broadcast`], [`presence`], [`admin`] | the slices: one feature each, none knows another |
+//! | [`answer`] | what an HTTP answer looks like |
 //! | [`node`] | what every part of this process shares |
 //! | [`tenants`] | who owns rooms: keys, limits, open sockets |
 //! | [`auth`] | which tokens are believed |
@@ -22,13 +23,14 @@
 //! | crate `settings` | what can be configured |
 //!
 //! A message's way: `edge::websocket` (bytes) → `wire::phoenix` (refs and topic borrowed, payload left as
-//! text) → `sessions::phoenix` (which membership?) → `broadcast` (allowed? too large? too fast?) → `hub`
-//! (fan-out) → outboxes, each drained by its connection in one vectored write.
+//! text) → `sessions::phoenix` (which membership?) → `broadcast` (allowed? too large? too fast?) → a
+//! `hub::Bundle` with whatever else was read at once → `hub` (fan-out) → outboxes, each drained by its
+//! connection in one vectored write.
 //!
 //! # Invariants
 //!
 //! 1. `hub` does not await, does not allocate per member on a publish, and knows no protocol.
-//! 2. A frame is encoded at most once per event and dialect.
+//! 2. A frame is encoded at most once per event and dialect, and copied at most once more, into a bundle.
 //! 3. No lock is held across an await. Lock order is shard → room → outbox, the outbox is a leaf, no
 //!    callback runs under one.
 //! 4. Every queue is bounded (frames *and* bytes), named in the settings, counted when full; no hidden
@@ -46,6 +48,7 @@
 //! struct below them all is simpler than handing five around.
 
 pub mod admin;
+pub mod answer;
 pub mod app;
 pub mod auth;
 pub mod broadcast;
@@ -54,6 +57,5 @@ pub mod edge;
 pub mod node;
 pub mod presence;
 pub mod sessions;
-#[macro_use]
 pub mod telemetry;
 pub mod tenants;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use realtime_server::cli::Cli;
+use realtime_server::cli::{Cli, remark};
 
 /// Returns memory to the system when connections leave, and keeps small allocations cheap.
 #[global_allocator]
@@ -14,13 +14,13 @@ fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: cannot start threads: {error}");
+            remark(format_args!("error: cannot start threads: {error}"));
             return ExitCode::FAILURE;
         }
     };
     runtime.block_on(cli.run()).unwrap_or_else(|error| {
         // Not returned from `main`, which would print it as a debugging value, backtrace included.
-        eprintln!("error: {error:#}");
+        remark(format_args!("error: {error:#}"));
         ExitCode::FAILURE
     })
 }

@@ -29,7 +29,7 @@ pub struct Node {
 }
 
 /// Sockets beyond the WebSocket limit, for health checks, HTTP and refusals.
-const SPARE_SOCKETS: usize = 1_024;
+pub const SPARE_SOCKETS: usize = 1_024;
 
 /// A place taken among a bounded number; dropping it gives it back.
 #[derive(Debug)]

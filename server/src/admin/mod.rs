@@ -1,9 +1,10 @@
 //! What the server tells its operators over HTTP.
 
 use bytes::Bytes;
-use http::{Response, StatusCode, header};
+use http::{Response, StatusCode};
 use serde_json::json;
 
+use crate::answer;
 use crate::node::Node;
 
 /// `GET /health`: alive, and how busy (the Realtime SDK's self-hosting page, «Health Checks»).
@@ -15,12 +16,12 @@ pub fn health(node: &Node) -> Response<Bytes> {
         "rooms": population.rooms,
         "members": population.members,
     });
-    page(StatusCode::OK, "application/json; charset=utf-8", body.to_string())
+    answer::json(StatusCode::OK, &body)
 }
 
 /// `GET /healthcheck`: alive, as Supabase Realtime says it.
 pub fn healthcheck() -> Response<Bytes> {
-    page(StatusCode::OK, "text/plain; charset=utf-8", "ok".into())
+    answer::page(StatusCode::OK, "text/plain; charset=utf-8", "ok".into())
 }
 
 /// `GET /metrics`: every number, in Prometheus' text format.
@@ -33,12 +34,8 @@ pub fn metrics(node: &Node) -> Response<Bytes> {
     numbers.members.set(population.members as f64);
     numbers.uptime_seconds.set(node.started.elapsed().as_secs_f64());
     node.default_tenant.metrics.connected.set(node.default_tenant.users() as f64);
-    page(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", node.metrics.render())
-}
-
-fn page(status: StatusCode, content_type: &'static str, body: String) -> Response<Bytes> {
-    let mut response = Response::new(Bytes::from(body));
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(content_type));
-    response
+    let mut page = node.metrics.render();
+    // A comment to Prometheus; to whoever scrapes upstream, the sign that the page came whole (http §10).
+    page.push_str("# EOF\n");
+    answer::page(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", page)
 }

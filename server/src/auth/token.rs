@@ -190,12 +190,8 @@ impl TokenError {
         }
     }
 
-    /// What a refused join says as its `reason`.
-    pub fn join_reason(&self) -> String {
-        format!("{}: {self}", self.code())
-    }
-
-    /// What the `system` message says when a token sent later ends a room's membership.
+    /// What a refused join says as its `reason`, after the code, and the `system` message when a token sent
+    /// later ends a room's membership.
     pub fn refresh_text(&self) -> String {
         self.to_string()
     }

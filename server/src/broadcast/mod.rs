@@ -4,7 +4,7 @@
 
 pub mod http;
 
-use hub::{Audience, Delivery, Hub, Membership, RoomKey};
+use hub::{Audience, Bundle, Delivery, Hub, Membership, RoomKey};
 use wire::phoenix::UserPayload;
 use wire::supabase::Broadcast;
 use wire::term_size;
@@ -22,27 +22,35 @@ pub enum Refusal {
     TooLarge,
 }
 
-/// Sends a member's broadcast to its room.
+/// Adds a member's broadcast to what it is going to send.
 ///
 /// # Errors
-/// When a limit is reached; nobody has received anything then.
-pub fn send(
+/// When a limit is reached; nobody will receive anything of it then.
+pub fn gather(
     tenant: &Tenant,
     membership: &Membership,
     event: &Broadcast<'_>,
     audience: Audience,
-) -> Result<Delivery, Refusal> {
+    bundle: &mut Bundle,
+) -> Result<(), Refusal> {
     if !tenant.allowance.events.take(1, std::time::Instant::now()) {
         tenant.metrics.limited.increment(1);
         return Err(Refusal::TooMany);
     }
     check_size(tenant, event)?;
-    Ok(count(tenant, membership.publish(event, audience)))
+    membership.gather(event, audience, bundle);
+    Ok(())
+}
+
+/// Sends what a member has gathered to its room.
+pub fn send(tenant: &Tenant, membership: &Membership, bundle: Bundle, audience: Audience) {
+    let messages = bundle.messages();
+    count(tenant, messages, membership.publish(bundle, audience));
 }
 
 /// Sends to a room from outside; the limits have been checked.
-fn publish(hub: &Hub, tenant: &Tenant, key: &RoomKey, event: &Broadcast<'_>) -> Delivery {
-    count(tenant, hub.publish(key, event))
+fn publish(hub: &Hub, tenant: &Tenant, key: &RoomKey, event: &Broadcast<'_>) {
+    count(tenant, 1, hub.publish(key, event));
 }
 
 fn check_size(tenant: &Tenant, event: &Broadcast<'_>) -> Result<(), Refusal> {
@@ -63,10 +71,10 @@ fn payload_len(event: &Broadcast<'_>) -> usize {
     }
 }
 
-fn count(tenant: &Tenant, delivery: Delivery) -> Delivery {
-    tenant.metrics.events.increment(1 + delivery.delivered as u64);
+fn count(tenant: &Tenant, messages: u32, delivery: Delivery) {
+    let messages = u64::from(messages);
+    tenant.metrics.events.increment(messages * (1 + delivery.delivered as u64));
     if delivery.dropped > 0 {
-        tenant.metrics.outbox_dropped.increment(delivery.dropped as u64);
+        tenant.metrics.outbox_dropped.increment(messages * delivery.dropped as u64);
     }
-    delivery
 }

@@ -4,7 +4,7 @@
 //! status line and nothing else, and the whole question has one deadline, whatever the other side does.
 
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -50,15 +50,16 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     match ask(&url, args.timeout) {
         Ok(status) if (200..300).contains(&status) => {
-            println!("{url} is up ({status})");
+            // The exit code is the answer; a supervisor may read nothing else.
+            let _nobody_reads = super::answer(format_args!("{url} is up ({status})\n"));
             Ok(ExitCode::SUCCESS)
         }
         Ok(status) => {
-            eprintln!("{url} is not well ({status})");
+            super::remark(format_args!("{url} is not well ({status})"));
             Ok(ExitCode::FAILURE)
         }
         Err(error) => {
-            eprintln!("{url} is down: {error:#}");
+            super::remark(format_args!("{url} is down: {error:#}"));
             Ok(ExitCode::FAILURE)
         }
     }
@@ -66,16 +67,11 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 /// Where a server with these settings answers, seen from this machine.
 fn own_url(settings: &Settings) -> anyhow::Result<Uri> {
-    let host = match settings.server.host {
-        IpAddr::V4(all) if all.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(all) if all.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        host => host,
-    };
     ensure!(
         settings.server.port != 0,
         "the settings let the system choose the port (0): say where with --url"
     );
-    let address = SocketAddr::new(host, settings.server.port);
+    let address = SocketAddr::new(super::reachable(settings.server.host), settings.server.port);
     format!("http://{address}/health").parse().context("the settings make no URL")
 }
 

@@ -4,10 +4,14 @@
 //! a person reads both.
 
 pub mod health;
+mod open_files;
 pub mod serve;
 pub mod token;
 pub mod version;
 
+use std::fmt;
+use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -54,10 +58,7 @@ impl Cli {
             Command::Serve(args) => serve::run(args).await.map(|()| ExitCode::SUCCESS),
             Command::Token(args) => token::run(args).map(|()| ExitCode::SUCCESS),
             Command::Health(args) => health::run(args),
-            Command::Version => {
-                println!("{}", version::line());
-                Ok(ExitCode::SUCCESS)
-            }
+            Command::Version => version::run().map(|()| ExitCode::SUCCESS),
         }
     }
 }
@@ -77,6 +78,27 @@ impl Config {
     /// Every problem found in them.
     pub fn load(&self) -> Result<Settings, LoadError> {
         settings::load(self.config.as_deref(), settings::environment())
+    }
+}
+
+/// Says `words` on stdout. Not with `print!`, which panics when nobody reads there any more (`| head -1`).
+fn answer(words: impl fmt::Display) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    write!(stdout, "{words}")?;
+    stdout.flush()
+}
+
+/// Says a line on stderr, if anybody reads there. Not with `eprintln!`, which panics when nobody does.
+pub fn remark(line: impl fmt::Display) {
+    let _nobody_reads = writeln!(io::stderr(), "{line}");
+}
+
+/// The address that reaches a server listening on `host` from its own machine: it may listen on all of them.
+fn reachable(host: IpAddr) -> IpAddr {
+    match host {
+        IpAddr::V4(all) if all.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(all) if all.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        host => host,
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -54,6 +54,7 @@ pub struct Args {
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let mut settings = args.config.load()?;
     logs::start(&settings.telemetry);
+    super::open_files::raise(settings.server.max_connections);
     if args.dev && settings.auth.jwt_secret.is_none() {
         settings.auth.jwt_secret = Some(dev_secret(&super::dev_secret_file(&settings))?);
     }
@@ -70,7 +71,8 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     let server = Server::start(settings.clone()).await?;
     if args.dev {
-        print!("{}", welcome(&settings, server.address()));
+        // Whoever has read enough (`| head -1`) still wants a server.
+        let _nobody_reads = super::answer(welcome(&settings, server.address()));
     }
     tokio::select! {
         _ = terminate.recv() => info!("Stopping: SIGTERM"),
@@ -109,7 +111,8 @@ fn welcome(settings: &Settings, address: SocketAddr) -> String {
     let Some(secret) = &settings.auth.jwt_secret else { return String::new() };
     let token = |role| sign(secret, role, None, Map::new(), SystemTime::now(), DEV_TOKEN_LIFE);
     let (anon, service) = (token("anon"), token("service_role"));
-    let url = format!("http://{}", reachable(address));
+    let address = SocketAddr::new(super::reachable(address.ip()), address.port());
+    let url = format!("http://{address}");
     format!(
         r#"
 Realtime Server is ready, for development: anyone with these tokens is let in.
@@ -136,14 +139,4 @@ Run it with  node hello.mjs  in two terminals and see them hear each other. Ctrl
 
 "#
     )
-}
-
-/// An address that can be typed: the server may listen on all of them.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, address.port())
 }

@@ -38,8 +38,8 @@ pub struct Args {
     #[arg(long, value_name = "JSON", value_parser = parse_claims, default_value = "{}", hide_default_value = true)]
     claims: Claims,
 
-    /// How long it lasts: 30s, 1h, 10y
-    #[arg(long, value_name = "DURATION", value_parser = settings::parse_duration, default_value = "1h")]
+    /// How long it lasts: 30s, 1h, 10y, or a bare number of seconds such as 3600
+    #[arg(long, value_name = "DURATION", value_parser = parse_lifetime, default_value = "1h")]
     expires_in: Duration,
 
     #[command(flatten)]
@@ -53,18 +53,26 @@ fn parse_claims(text: &str) -> Result<Claims, String> {
     serde_json::from_str(text).map(Box::new).map_err(|error| format!("must be a JSON object: {error}"))
 }
 
+/// A bare number is seconds, as in every JWT library.
+fn parse_lifetime(text: &str) -> Result<Duration, String> {
+    text.parse().map(Duration::from_secs).or_else(|_| settings::parse_duration(text))
+}
+
 /// Prints the token.
 ///
 /// # Errors
-/// If the settings are wrong, or there is no secret to sign with.
+/// If the settings are wrong, there is no secret to sign with, or nobody reads the token.
 pub fn run(args: Args) -> anyhow::Result<()> {
     let settings = args.config.load()?;
     let (secret, whence) = secret(&settings)?;
     let lifetime = settings::format_duration(args.expires_in);
-    eprintln!("A token for the role `{}`, signed with {whence}. It lasts {lifetime}.", args.role);
-    eprintln!("Clients pass it as their API key, or to setAuth().");
-    println!("{}", issue(&settings, &secret, args, SystemTime::now()));
-    Ok(())
+    super::remark(format_args!(
+        "A token for the role `{}`, signed with {whence}. It lasts {lifetime}.",
+        args.role
+    ));
+    super::remark("Clients pass it as their API key, or to setAuth().");
+    let token = issue(&settings, &secret, args, SystemTime::now());
+    super::answer(format_args!("{token}\n")).context("cannot print the token")
 }
 
 /// The token asked for, with the issuer and audience that this server will insist on.
@@ -150,6 +158,13 @@ mod tests {
     }
 
     #[test]
+    fn a_lifetime_without_a_unit_is_seconds() {
+        let lifetime = |text| args(&["--expires-in", text]).expires_in;
+        assert_eq!(lifetime("3600"), lifetime("1h"));
+        assert_eq!(lifetime("0"), Duration::ZERO);
+    }
+
+    #[test]
     fn the_configured_secret_comes_before_the_development_secret() {
         let (mut settings, _folder) = settings();
         let missing = secret(&settings).expect_err("there is none").to_string();
@@ -172,6 +187,7 @@ mod tests {
         for (line, said) in [
             (["--claims", "[]"], "must be a JSON object"),
             (["--expires-in", "soon"], "must be a duration such as 30s, 5m or 1h"),
+            (["--expires-in", "99999999999999999999"], "must be a duration such as 30s, 5m or 1h"),
             (["--role", ""], "a value is required"),
         ] {
             let error = Line::try_parse_from([&["token"][..], &line].concat()).expect_err("bad").to_string();

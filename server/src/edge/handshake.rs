@@ -21,8 +21,8 @@ use tokio_util::task::TaskTracker;
 use tracing::debug;
 use wire::phoenix;
 
-use super::router::{self, empty};
 use super::websocket::{Connection, Patience};
+use crate::answer;
 use crate::auth::{Claims, TokenError};
 use crate::node::{Node, Place};
 use crate::sessions::phoenix::Phoenix;
@@ -64,7 +64,7 @@ impl Handshake {
     pub(super) async fn answer(&self, request: Request<Incoming>, place: Arc<Place>) -> Response<Bytes> {
         let query = Query::of(request.uri().query().unwrap_or_default());
         let Some(dialect) = phoenix::protocol(query.vsn.as_deref()) else {
-            return empty(StatusCode::FORBIDDEN);
+            return answer::empty(StatusCode::FORBIDDEN);
         };
         let header =
             request.headers().get("x-api-key").map(|value| String::from_utf8_lossy(value.as_bytes()));
@@ -72,7 +72,7 @@ impl Handshake {
         let tenant = &self.node.default_tenant;
         let Some(seat) = self.node.take_connection() else {
             self.node.metrics.node.connections_refused.increment(1);
-            return router::json(
+            return answer::json(
                 StatusCode::SERVICE_UNAVAILABLE,
                 &json!({ "error": "Too many connections" }),
             );
@@ -115,7 +115,7 @@ impl Handshake {
         if let Ok(_pause) = self.pauses.try_acquire() {
             tokio::time::sleep(self.node.settings.server.connect_error_backoff).await;
         }
-        router::json(status, &json!({ "error": text }))
+        answer::json(status, &json!({ "error": text }))
     }
 
     fn upgrade(

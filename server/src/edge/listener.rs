@@ -3,10 +3,10 @@
 //! Every socket has a deadline for its first request, and their number is bounded: beyond the WebSocket
 //! limit there is room for requests, so that health checks and refusals still get through a full house.
 
-use std::io;
+use std::io::{self, Write};
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -24,6 +24,10 @@ const BACKLOG: u32 = 4_096;
 
 /// How long to wait when the system has no more sockets to give: they come back as clients leave.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+
+/// Failures closer to each other than this are one spell, and told once: while the system has no sockets, a
+/// client that leaves lets one in, and the next fails again.
+const SPELL: Duration = Duration::from_secs(10);
 
 /// Said to a socket for which there is no room at all.
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
@@ -44,6 +48,7 @@ pub fn bind(settings: &settings::Server) -> io::Result<TcpListener> {
 /// Accepts until `stop`.
 pub async fn run(node: Arc<Node>, listener: TcpListener, tasks: TaskTracker, stop: CancellationToken) {
     let router = Arc::new(Router::new(Arc::clone(&node), tasks.clone()));
+    let mut last_failure: Option<Instant> = None;
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
@@ -55,7 +60,9 @@ pub async fn run(node: Arc<Node>, listener: TcpListener, tasks: TaskTracker, sto
                 debug!("A client left before it was accepted: {error}")
             }
             Err(error) => {
-                warn!("Cannot accept connections: {error}");
+                if last_failure.replace(Instant::now()).is_none_or(|last| last.elapsed() > SPELL) {
+                    warn!("Cannot accept connections: {error}");
+                }
                 tokio::time::sleep(EXHAUSTED_PAUSE).await;
             }
         }
@@ -70,8 +77,10 @@ fn admit(
     stop: &CancellationToken,
 ) {
     let Some(place) = node.take_socket() else {
-        // Best effort, without waiting: the next client is at the door.
-        let _said = stream.try_write(FULL);
+        // Best effort, without waiting: the next client is at the door. Not with `try_write`, which writes
+        // only if tokio thinks the socket ready: of one just accepted it does (1.54.1), and promises nothing. A
+        // socket taken from tokio does not block either.
+        let _said = stream.into_std().and_then(|mut stream| stream.write(FULL));
         return;
     };
     let (node, router, stop) = (Arc::clone(node), Arc::clone(router), stop.clone());

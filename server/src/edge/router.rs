@@ -12,6 +12,7 @@ use percent_encoding::percent_decode_str;
 use tokio_util::task::TaskTracker;
 
 use super::handshake::Handshake;
+use crate::answer::{empty, json};
 use crate::node::{Node, Place};
 use crate::{admin, broadcast};
 
@@ -43,14 +44,15 @@ impl Router {
                 self.handshake.answer(request, place).await
             }
             (_, ["socket", "websocket"] | ["websocket"]) => empty(StatusCode::BAD_REQUEST),
-            (&Method::GET, ["health"]) => admin::health(&self.node),
-            (&Method::GET, ["healthcheck"]) => admin::healthcheck(),
-            (&Method::GET, ["metrics"]) => admin::metrics(&self.node),
+            // To HEAD, hyper sends what GET would get, without the body.
+            (&Method::GET | &Method::HEAD, ["health"]) => admin::health(&self.node),
+            (&Method::GET | &Method::HEAD, ["healthcheck"]) => admin::healthcheck(),
+            (&Method::GET | &Method::HEAD, ["metrics"]) => admin::metrics(&self.node),
             (_, ["api", "broadcast"] | ["api", "broadcast", _, "events", _]) => {
                 let segments: Vec<String> = inner.iter().map(|segment| (*segment).to_owned()).collect();
                 self.broadcast(request, &segments).await
             }
-            _ => json_string(StatusCode::NOT_FOUND, "Not Found"),
+            _ => not_found(),
         };
         response.map(Full::new)
     }
@@ -61,7 +63,7 @@ impl Router {
         let mut response = match *request.method() {
             Method::OPTIONS if cors => preflight(request.headers()),
             Method::POST => self.post_broadcast(request, segments).await,
-            _ => json_string(StatusCode::NOT_FOUND, "Not Found"),
+            _ => not_found(),
         };
         if cors {
             let anyone = HeaderValue::from_static("*");
@@ -72,19 +74,17 @@ impl Router {
 
     async fn post_broadcast(&self, request: Request<Incoming>, segments: &[String]) -> Response<Bytes> {
         let (head, body) = request.into_parts();
-        let body = match self.collect(body).await {
-            Ok(body) => body,
-            Err(status) => return json_string(status, status.canonical_reason().unwrap_or_default()),
-        };
+        // Nothing is read until it is awaited, and that is once the caller has been let in.
+        let body = self.collect(body);
         let caller = broadcast::http::Caller { node: &self.node, headers: &head.headers };
         match segments {
             [_, _, topic, _, event] => {
                 let private =
                     head.uri.query().is_some_and(|query| query.split('&').any(|p| p == "private=true"));
                 let decode = |segment: &str| percent_decode_str(segment).decode_utf8_lossy().into_owned();
-                caller.single(&decode(topic), &decode(event), private, &body)
+                caller.single(&decode(topic), &decode(event), private, body).await
             }
-            _ => caller.batch(&body),
+            _ => caller.batch(body).await,
         }
     }
 
@@ -119,23 +119,7 @@ fn preflight(request: &http::HeaderMap) -> Response<Bytes> {
     response
 }
 
-/// An answer without a body.
-pub(super) fn empty(status: StatusCode) -> Response<Bytes> {
-    let mut response = Response::new(Bytes::new());
-    *response.status_mut() = status;
-    response
-}
-
-/// An answer whose body is a JSON string, as upstream has it where no controller answers (http §1.5).
-fn json_string(status: StatusCode, text: &str) -> Response<Bytes> {
-    json(status, &serde_json::Value::from(text))
-}
-
-/// An answer with a JSON body.
-pub(super) fn json(status: StatusCode, body: &serde_json::Value) -> Response<Bytes> {
-    let mut response = Response::new(Bytes::from(body.to_string()));
-    *response.status_mut() = status;
-    let json = HeaderValue::from_static("application/json; charset=utf-8");
-    response.headers_mut().insert(header::CONTENT_TYPE, json);
-    response
+/// The answer where no controller is (http §1.5).
+fn not_found() -> Response<Bytes> {
+    json(StatusCode::NOT_FOUND, &"Not Found".into())
 }

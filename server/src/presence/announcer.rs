@@ -9,7 +9,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Instant;
 
-use hub::{FrameCache, PresenceChange, Room};
+use hub::{FrameCache, Room};
 use tokio_util::sync::CancellationToken;
 use wire::phoenix;
 use wire::supabase::{PresenceDiff, TOPIC_PREFIX, presence_diff, presence_payload};
@@ -77,25 +77,25 @@ pub async fn run(node: Arc<Node>, stop: CancellationToken) {
 
 fn announce(node: &Node, room: &Room, now: Instant) {
     let change = room.take_presence(now);
-    let changed = !change.joins.is_empty() || !change.leaves.is_empty();
-    let diff = if changed { encode_diff(&change, room) } else { FrameCache::default() };
-    let topic = [TOPIC_PREFIX, room.topic()].concat();
-    let present = if change.states.is_empty() { String::new() } else { payload(&change.present) };
-    let states: Vec<_> = change
-        .states
-        .iter()
-        .map(|request| phoenix::push(request.dialect, &request.tag, &topic, "presence_state", &present))
-        .collect();
-    let told = room.announce(&change, &diff, &states);
-    if let Some(tenant) = node.tenant(room.tenant()) {
-        tenant.metrics.presence_events.increment(told.delivered as u64);
-        tenant.metrics.outbox_dropped.increment(told.dropped as u64);
+    let mut told = vec![];
+    if !change.joins.is_empty() || !change.leaves.is_empty() {
+        let diff = presence_diff(&payload(&change.joins), &payload(&change.leaves));
+        let diff = PresenceDiff { payload: &diff };
+        told.push(room.announce(&FrameCache::encode(&diff, room.topic(), |dialect| room.speaks(dialect))));
     }
-}
-
-fn encode_diff(change: &PresenceChange, room: &Room) -> FrameCache {
-    let diff = presence_diff(&payload(&change.joins), &payload(&change.leaves));
-    FrameCache::encode(&PresenceDiff { payload: &diff }, room.topic(), |_| true)
+    if !change.states.is_empty() {
+        let topic = [TOPIC_PREFIX, room.topic()].concat();
+        let present = payload(&change.present);
+        // One after the other: a large state for a hundred newcomers is not held a hundred times.
+        for request in change.states.iter().filter(|request| room.awaits(request)) {
+            let state = phoenix::push(request.dialect, &request.tag, &topic, "presence_state", &present);
+            told.push(room.show(request, &state));
+        }
+    }
+    if let Some(tenant) = node.tenant(room.tenant()) {
+        tenant.metrics.presence_events.increment(told.iter().map(|t| t.delivered as u64).sum());
+        tenant.metrics.outbox_dropped.increment(told.iter().map(|t| t.dropped as u64).sum());
+    }
 }
 
 fn payload(entries: &[hub::Entry]) -> String {

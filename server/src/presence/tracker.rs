@@ -20,7 +20,8 @@ pub enum Refusal {
     /// The tenant's clients together are over `limits.max_presence_events_per_second`.
     #[error("Too many presence messages per second")]
     TooMany,
-    /// The tracked object is over `limits.max_payload_size_in_kb`.
+    /// The tracked object is over `limits.max_payload_size_in_kb`, or with everything else this client shows
+    /// over `presence.max_bytes_per_client`.
     #[error("Track message size exceeded")]
     TooLarge,
 }
@@ -34,10 +35,13 @@ pub struct Tracker {
     held: Option<Held>,
 }
 
-/// The state the room knows.
+/// The newest state given to the room.
 #[derive(Debug)]
 struct Shown {
     reference: String,
+    /// The ref of the state before it that the others have been told of. In a burst that is not the last.
+    previous: Option<String>,
+    bytes: usize,
     /// Stands for the payload, to tell whether the next one is the same without keeping it twice.
     fingerprint: u64,
 }
@@ -63,7 +67,8 @@ impl Tracker {
         Self { key, shown: None, window: None, held: None }
     }
 
-    /// Shows `payload`, the text of a JSON object, now or as soon as this client may again.
+    /// Shows `payload`, the text of a JSON object, now or as soon as this client may again. At most
+    /// `bytes_max` of it are to be kept.
     ///
     /// # Errors
     /// When a limit is reached; what was shown before stays.
@@ -72,9 +77,13 @@ impl Tracker {
         tenant: &Tenant,
         membership: &Membership,
         payload: &str,
+        bytes_max: usize,
         now: Instant,
     ) -> Result<(), Refusal> {
         let unchanged = self.shown.as_ref().is_some_and(|shown| shown.fingerprint == fingerprint(payload));
+        if payload.len() > bytes_max {
+            return Err(Refusal::TooLarge);
+        }
         if !self.may_call(tenant, now) {
             check_size(tenant, payload)?;
             self.held = (!unchanged).then(|| Held::Track(payload.into()));
@@ -97,9 +106,18 @@ impl Tracker {
         }
     }
 
-    /// Counts a call that asked for nothing we know.
+    /// Counts a call that asked for nothing that can be done.
     pub fn unknown(&mut self, tenant: &Tenant, now: Instant) {
         let _counted = self.may_call(tenant, now);
+    }
+
+    /// Bytes kept for this member: what it shows and what is held back.
+    pub fn bytes(&self) -> usize {
+        let held = match &self.held {
+            Some(Held::Track(payload)) => payload.len(),
+            Some(Held::Untrack) | None => 0,
+        };
+        held + self.shown.as_ref().map_or(0, |shown| shown.bytes)
     }
 
     /// When something held back is to be shown, if there is something.
@@ -137,10 +155,13 @@ impl Tracker {
         }
         tenant.metrics.presence_events.increment(1);
         let reference = References::next();
-        let previous = self.shown.as_ref().map(|shown| shown.reference.as_str());
-        let meta = supabase::presence_meta(payload, &reference, previous);
+        let announced = membership.is_announced();
+        let previous =
+            self.shown.take().and_then(|old| if announced { Some(old.reference) } else { old.previous });
+        let meta = supabase::presence_meta(payload, &reference, previous.as_deref());
         membership.track(Entry { key: Arc::clone(&self.key), meta: meta.into() });
-        self.shown = Some(Shown { reference, fingerprint: fingerprint(payload) });
+        self.shown =
+            Some(Shown { reference, previous, bytes: payload.len(), fingerprint: fingerprint(payload) });
         Ok(())
     }
 

@@ -23,7 +23,13 @@ pub trait Session: Send + Unpin {
     /// A whole binary message.
     fn binary(&mut self, message: &[u8]);
 
-    /// When [`tick`](Self::tick) is needed next, if at all. Looked at after every call into the session.
+    /// Nothing more is to be read for now: what was held back to go out together goes out.
+    fn flush(&mut self);
+
+    /// The connection is about to end: leaves every room, so that nobody waits for it to be gone.
+    fn close(&mut self);
+
+    /// When [`tick`](Self::tick) is needed next, if at all. Looked at after messages and after every tick.
     fn deadline(&self) -> Option<Instant>;
 
     /// The deadline has passed, or a little time has: does what is due.

@@ -11,7 +11,10 @@ pub fn start(telemetry: &Telemetry) {
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
+        .with_writer(std::io::stderr)
+        // A line that cannot be written is lost. The complaint would go to stderr with `eprintln!`, which
+        // panics when nobody reads there any more (`2>&1 | head -1`).
+        .log_internal_errors(false);
     // An error means that a subscriber is installed already, which only tests do.
     let _installed = match telemetry.log_format {
         LogFormat::Text => lines.with_target(false).compact().try_init(),

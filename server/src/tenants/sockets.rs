@@ -24,16 +24,6 @@ impl Sockets {
         Ticket { sockets: Arc::clone(&self.0), number }
     }
 
-    /// How many connections are open.
-    pub fn len(&self) -> usize {
-        self.0.lock().len()
-    }
-
-    /// Whether none is open.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// Asks every connection to close.
     pub fn say_goodbye(&self, goodbye: &Goodbye) {
         // Copied out first: a goodbye wakes its connection, and nothing is woken under a lock.
@@ -47,9 +37,12 @@ impl Sockets {
 impl Drop for Ticket {
     fn drop(&mut self) {
         let mut sockets = self.sockets.lock();
-        sockets.remove(self.number);
+        let outbox = sockets.remove(self.number);
         if sockets.is_empty() {
             *sockets = Slab::new();
         }
+        drop(sockets);
+        // Only now: it may be the last to hold a long queue of frames, and the others wait for the lock.
+        drop(outbox);
     }
 }

@@ -327,7 +327,6 @@ fn refusals_use_the_documented_words() {
         ),
     ] {
         assert_eq!(error.handshake_text(), handshake);
-        assert_eq!(error.join_reason(), join);
         assert_eq!(format!("{}: {}", error.code(), error.refresh_text()), join);
     }
 }

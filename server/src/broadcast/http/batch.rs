@@ -1,15 +1,20 @@
 //! Many messages in one request (http §6). One bad message refuses all, and the answer says for each what
 //! is wrong with it.
+//!
+//! What a message costs must not depend on what its sender puts in it: a body of a few megabytes holds
+//! millions of empty messages, or one whose topic is a list of millions. So messages are counted before
+//! any is looked at, and fields stay text until they have turned out to be of the type we want.
 
-use hub::Hub;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use wire::supabase::Broadcast;
 use wire::term_size;
 
 use super::super::publish;
-use super::{BLANK, INVALID, Refused, TOO_LARGE, room, spend};
+use super::{BATCH_TOO_LONG, BLANK, INVALID, Refused, TOO_LARGE, room, spend, too_many};
+use crate::node::Node;
 use crate::tenants::Tenant;
 
 #[derive(Deserialize)]
@@ -18,18 +23,22 @@ struct Body<'a> {
     messages: Option<&'a RawValue>,
 }
 
-/// A message as it came. The payload stays text: it is passed on as its sender spelled it.
+/// A message as it came.
 #[derive(Deserialize)]
 struct Fields<'a> {
-    topic: Option<Value>,
-    event: Option<Value>,
+    #[serde(borrow)]
+    topic: Option<&'a RawValue>,
+    #[serde(borrow)]
+    event: Option<&'a RawValue>,
     #[serde(borrow)]
     payload: Option<&'a RawValue>,
-    private: Option<Value>,
-    id: Option<Value>,
+    #[serde(borrow)]
+    private: Option<&'a RawValue>,
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
 }
 
-/// A message that can be sent.
+/// A message that can be sent. The payload is passed on as its sender spelled it.
 struct Message<'a> {
     topic: String,
     event: String,
@@ -41,12 +50,15 @@ struct Message<'a> {
 /// What is wrong with a message, by field.
 type Errors = Map<String, Value>;
 
-pub(super) fn send(hub: &Hub, tenant: &Tenant, body: &[u8]) -> Result<(), Refused> {
-    let read: Vec<Result<Message<'_>, Errors>> =
-        messages(body)?.into_iter().map(|fields| Message::check(tenant, fields)).collect();
+pub(super) fn send(node: &Node, tenant: &Tenant, body: &[u8]) -> Result<(), Refused> {
+    let list = list(body)?;
+    if length(list)? > node.settings.broadcast.max_batch_size.get() {
+        return Err(too_many(tenant, BATCH_TOO_LONG));
+    }
+    let read: Vec<_> = messages(list)?.into_iter().map(|fields| Message::check(tenant, fields)).collect();
     if read.iter().any(Result::is_err) {
         let errors: Vec<_> = read.into_iter().map(|message| message.err().unwrap_or_default()).collect();
-        return Err(Refused::errors(json!({ "messages": errors })));
+        return Err(wrong(errors.into()));
     }
     spend(tenant, read.len() as u64)?;
     // Private messages need the tenant's database to be authorized. This server knows none yet, and drops
@@ -54,22 +66,50 @@ pub(super) fn send(hub: &Hub, tenant: &Tenant, body: &[u8]) -> Result<(), Refuse
     for message in read.iter().flatten().filter(|message| !message.private) {
         let Message { topic, event, payload, meta, .. } = message;
         let event = Broadcast::Http { event, payload, meta: meta.as_deref() };
-        publish(hub, tenant, &room(tenant, topic), &event);
+        publish(&node.hub, tenant, &room(tenant, topic), &event);
     }
     Ok(())
 }
 
-fn messages(body: &[u8]) -> Result<Vec<Fields<'_>>, Refused> {
-    let wrong = |text: &str| Refused::errors(json!({ "messages": [text] }));
-    let body: Body<'_> = match serde_json::from_slice(body) {
-        Ok(body) => body,
+fn wrong(messages: Value) -> Refused {
+    Refused::errors(json!({ "messages": messages }))
+}
+
+/// The list of messages, unread.
+fn list(body: &[u8]) -> Result<&RawValue, Refused> {
+    let list = match serde_json::from_slice::<Body<'_>>(body) {
+        Ok(read) if is_object(body.trim_ascii_start()) => read.messages,
         // Valid JSON without the key, as upstream sees anything that is not an object.
-        Err(error) if error.is_data() => Body { messages: None },
+        Ok(_) => None,
+        Err(error) if error.is_data() => None,
         Err(_not_json) => return Err(Refused::not_json()),
     };
-    let messages = body.messages.ok_or_else(|| wrong(BLANK))?;
-    let messages: Vec<Fields<'_>> = serde_json::from_str(messages.get()).map_err(|_shape| wrong(INVALID))?;
-    if messages.is_empty() { Err(wrong(BLANK)) } else { Ok(messages) }
+    list.ok_or_else(|| wrong(json!([BLANK])))
+}
+
+/// Whether JSON is an object. It must be asked: serde reads a struct from a list of its fields as well.
+fn is_object(json: &[u8]) -> bool {
+    json.starts_with(b"{")
+}
+
+/// How many messages a list holds; an empty one counts as none at all. Takes no memory, as `IgnoredAny`
+/// has no size.
+fn length(list: &RawValue) -> Result<usize, Refused> {
+    match serde_json::from_str::<Vec<IgnoredAny>>(list.get()) {
+        Ok(messages) if messages.is_empty() => Err(wrong(json!([BLANK]))),
+        Ok(messages) => Ok(messages.len()),
+        Err(_no_list) => Err(wrong(json!([INVALID]))),
+    }
+}
+
+fn messages(list: &RawValue) -> Result<Vec<Fields<'_>>, Refused> {
+    let invalid = || wrong(json!([INVALID]));
+    let messages: Vec<&RawValue> = serde_json::from_str(list.get()).map_err(|_no_list| invalid())?;
+    let objects = messages.into_iter().map(|message| {
+        let object = Some(message.get()).filter(|text| is_object(text.as_bytes()));
+        object.and_then(|text| serde_json::from_str(text).ok()).ok_or_else(invalid)
+    });
+    objects.collect()
 }
 
 impl<'a> Message<'a> {
@@ -91,37 +131,35 @@ impl<'a> Message<'a> {
     }
 }
 
-fn text(value: Option<Value>) -> Result<String, &'static str> {
-    match value {
-        Some(Value::String(text)) if !text.is_empty() => Ok(text),
-        None | Some(Value::String(_)) => Err(BLANK),
-        Some(_) => Err(INVALID),
-    }
+fn text(value: Option<&RawValue>) -> Result<String, &'static str> {
+    let text = string(value.ok_or(BLANK)?)?;
+    if text.is_empty() { Err(BLANK) } else { Ok(text) }
+}
+
+/// What is not a string is not parsed.
+fn string(value: &RawValue) -> Result<String, &'static str> {
+    let text = Some(value.get()).filter(|text| text.starts_with('"')).ok_or(INVALID)?;
+    serde_json::from_str(text).map_err(|_half_a_surrogate_pair| INVALID)
 }
 
 fn payload<'a>(tenant: &Tenant, value: Option<&'a RawValue>) -> Result<&'a str, &'static str> {
-    let payload = value.map(RawValue::get).filter(|text| *text != "null").ok_or(BLANK)?;
-    if !payload.starts_with('{') {
+    let payload = value.ok_or(BLANK)?.get();
+    if !is_object(payload.as_bytes()) {
         return Err(INVALID);
     }
     let exceeds = term_size::exceeds(payload, tenant.allowance.max_payload_bytes);
     if exceeds { Err(TOO_LARGE) } else { Ok(payload) }
 }
 
-fn flag(value: Option<Value>) -> Result<bool, &'static str> {
-    match value {
-        None => Ok(false),
-        Some(Value::Bool(flag)) => Ok(flag),
-        Some(Value::String(text)) if text == "true" || text == "1" => Ok(true),
-        Some(Value::String(text)) if text == "false" || text == "0" => Ok(false),
-        Some(_) => Err(INVALID),
+fn flag(value: Option<&RawValue>) -> Result<bool, &'static str> {
+    match value.map_or("false", RawValue::get) {
+        "true" | "\"true\"" | "\"1\"" => Ok(true),
+        "false" | "\"false\"" | "\"0\"" => Ok(false),
+        _ => Err(INVALID),
     }
 }
 
-fn id(value: Option<Value>) -> Result<Option<String>, &'static str> {
-    match value {
-        None => Ok(None),
-        Some(Value::String(text)) if uuid::Uuid::try_parse(&text).is_ok() => Ok(Some(text)),
-        Some(_) => Err(INVALID),
-    }
+fn id(value: Option<&RawValue>) -> Result<Option<String>, &'static str> {
+    let Some(id) = value.map(string).transpose()? else { return Ok(None) };
+    if uuid::Uuid::try_parse(&id).is_ok() { Ok(Some(id)) } else { Err(INVALID) }
 }

@@ -1,7 +1,8 @@
 //! Broadcasts sent over HTTP: many at once, or one (http §5–7).
 //!
 //! Both answer 202 when the messages were handed to the rooms. Their common checks are here: who asks,
-//! how often, and with which token.
+//! how often, and with which token. They need the request's head only; the body, which may be large, is
+//! not read for those they refuse.
 
 mod batch;
 mod single;
@@ -13,6 +14,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use hub::{Privacy, RoomKey, Space};
 use serde_json::{Value, json};
 
+use crate::answer;
 use crate::node::Node;
 use crate::tenants::Tenant;
 
@@ -21,6 +23,9 @@ const BLANK: &str = "can't be blank";
 const INVALID: &str = "is invalid";
 const TOO_LARGE: &str = "Payload size exceeds tenant limit";
 
+/// What a batch is refused with, be it too long for this server or for the tenant's rate.
+const BATCH_TOO_LONG: &str = "Too many messages to broadcast, please reduce the batch size";
+
 /// Who asks.
 pub struct Caller<'a> {
     /// The server that is asked.
@@ -28,6 +33,11 @@ pub struct Caller<'a> {
     /// The request's headers.
     pub headers: &'a HeaderMap,
 }
+
+/// A request's body, read when it is awaited and not before; or the status that says why it cannot be read.
+pub trait Body: Future<Output = Result<Bytes, StatusCode>> {}
+
+impl<F: Future<Output = Result<Bytes, StatusCode>>> Body for F {}
 
 /// Why a request is refused: a status and a JSON body.
 struct Refused(StatusCode, Value);
@@ -42,54 +52,63 @@ impl Refused {
     }
 
     fn not_json() -> Self {
-        Self(StatusCode::BAD_REQUEST, "Bad Request".into())
+        Self::without_body(StatusCode::BAD_REQUEST)
+    }
+
+    /// The body could not be read.
+    fn without_body(status: StatusCode) -> Self {
+        let text = match status {
+            // As upstream says it; the status was renamed since.
+            StatusCode::PAYLOAD_TOO_LARGE => "Request Entity Too Large",
+            other => other.canonical_reason().unwrap_or_default(),
+        };
+        Self(status, text.into())
     }
 }
 
 impl Caller<'_> {
     /// `POST /api/broadcast`: many messages, as the REST fallback of supabase-js sends them.
-    pub fn batch(&self, body: &[u8]) -> Response<Bytes> {
-        self.answer(|tenant| batch::send(&self.node.hub, tenant, body))
+    pub async fn batch(&self, body: impl Body) -> Response<Bytes> {
+        self.answer(body, |tenant, body| batch::send(self.node, tenant, body)).await
     }
 
     /// `POST /api/broadcast/<topic>/events/<event>`: one message, as `httpSend` of supabase-js sends it.
-    pub fn single(&self, topic: &str, event: &str, private: bool, body: &[u8]) -> Response<Bytes> {
+    pub async fn single(&self, topic: &str, event: &str, private: bool, body: impl Body) -> Response<Bytes> {
         let Some(content) = single::Content::of(self.headers) else {
             let error = "Unsupported Media Type. Use application/json or application/octet-stream";
-            return respond(StatusCode::UNSUPPORTED_MEDIA_TYPE, Some(&json!({ "error": error })));
+            return answer::json(StatusCode::UNSUPPORTED_MEDIA_TYPE, &json!({ "error": error }));
         };
-        let message = single::Message { topic, event, private, content, body };
-        self.answer(|tenant| single::send(&self.node.hub, tenant, &message))
+        let send = |tenant: &Tenant, body: &[u8]| {
+            let message = single::Message { topic, event, private, content, body };
+            single::send(&self.node.hub, tenant, &message)
+        };
+        self.answer(body, send).await
     }
 
-    /// The checks of http §5, then `send`; rates are in the headers of every answer.
-    fn answer(&self, send: impl FnOnce(&Tenant) -> Result<(), Refused>) -> Response<Bytes> {
-        let (tenant, now) = (&*self.node.default_tenant, Instant::now());
-        tenant.requests.add(1, now);
-        let (rate, limit) = (tenant.requests.per_second(now), tenant.allowance.max_events_per_second);
-        let sent = if rate >= limit {
-            Err(Refused::message(StatusCode::TOO_MANY_REQUESTS, "Too many requests"))
-        } else {
-            self.authorize(tenant).and_then(|()| send(tenant))
+    /// The checks of http §5 in their order, then the body, then `send`. Every answer tells the rate.
+    async fn answer(
+        &self,
+        body: impl Body,
+        send: impl FnOnce(&Tenant, &[u8]) -> Result<(), Refused>,
+    ) -> Response<Bytes> {
+        let tenant = &*self.node.default_tenant;
+        let rate = Rate::count_one(tenant);
+        let sent = match self.admit(tenant, &rate) {
+            Ok(()) => body.await.map_err(Refused::without_body).and_then(|body| send(tenant, &body)),
+            Err(refused) => Err(refused),
         };
         let mut response = match sent {
-            Ok(()) => respond(StatusCode::ACCEPTED, None),
-            Err(Refused(status, body)) => respond(status, Some(&body)),
+            Ok(()) => answer::empty(StatusCode::ACCEPTED),
+            Err(Refused(status, body)) => answer::json(status, &body),
         };
-        let remaining = i128::from(limit) - i128::from(rate);
-        let headers = response.headers_mut();
-        for (name, value) in [
-            ("x-rate-rolling", rate.into()),
-            ("x-rate-limit", limit.into()),
-            ("x-rate-limit-remaining", remaining),
-        ] {
-            let value = HeaderValue::from_str(&i128::to_string(&value)).expect("digits are a header value");
-            headers.insert(name, value);
-        }
+        rate.tell(response.headers_mut());
         response
     }
 
-    fn authorize(&self, tenant: &Tenant) -> Result<(), Refused> {
+    fn admit(&self, tenant: &Tenant, rate: &Rate) -> Result<(), Refused> {
+        if rate.is_reached() {
+            return Err(Refused::message(StatusCode::TOO_MANY_REQUESTS, "Too many requests"));
+        }
         let unauthorized = || Refused::message(StatusCode::UNAUTHORIZED, "Unauthorized");
         let token = self.token().ok_or_else(unauthorized)?;
         tenant.verifier.verify(token, SystemTime::now()).map(drop).map_err(|_why| unauthorized())
@@ -110,32 +129,54 @@ impl Caller<'_> {
     }
 }
 
+/// How many requests a tenant sends in a second, and how many it may.
+struct Rate {
+    rolling: u64,
+    limit: u64,
+}
+
+impl Rate {
+    /// The rate, with one more request in it.
+    fn count_one(tenant: &Tenant) -> Self {
+        let now = Instant::now();
+        tenant.requests.add(1, now);
+        Self { rolling: tenant.requests.per_second(now), limit: tenant.allowance.max_events_per_second }
+    }
+
+    fn is_reached(&self) -> bool {
+        self.rolling >= self.limit
+    }
+
+    fn tell(&self, headers: &mut HeaderMap) {
+        let (rolling, limit) = (i128::from(self.rolling), i128::from(self.limit));
+        for (name, value) in [
+            ("x-rate-rolling", rolling),
+            ("x-rate-limit", limit),
+            // Below zero as well: by how much the tenant is over it.
+            ("x-rate-limit-remaining", limit - rolling),
+        ] {
+            let value = HeaderValue::from_str(&value.to_string()).expect("digits are a header value");
+            headers.insert(name, value);
+        }
+    }
+}
+
 /// Takes `events` from what the tenant may send.
 fn spend(tenant: &Tenant, events: u64) -> Result<(), Refused> {
     let now = Instant::now();
     if tenant.allowance.events.take(events, now) {
         return Ok(());
     }
+    let some_left = tenant.allowance.events.has_any(now);
+    Err(too_many(tenant, if some_left { BATCH_TOO_LONG } else { "You have exceeded your rate limit" }))
+}
+
+fn too_many(tenant: &Tenant, text: &str) -> Refused {
     tenant.metrics.limited.increment(1);
-    let text = if tenant.allowance.events.has_any(now) {
-        "Too many messages to broadcast, please reduce the batch size"
-    } else {
-        "You have exceeded your rate limit"
-    };
-    Err(Refused::message(StatusCode::TOO_MANY_REQUESTS, text))
+    Refused::message(StatusCode::TOO_MANY_REQUESTS, text)
 }
 
 fn room(tenant: &Tenant, topic: &str) -> RoomKey {
     let (tenant, space, privacy) = (tenant.id.clone(), Space::Phoenix, Privacy::Public);
     RoomKey { tenant, space, privacy, topic: topic.into() }
-}
-
-fn respond(status: StatusCode, body: Option<&Value>) -> Response<Bytes> {
-    let mut response = Response::new(body.map(|body| Bytes::from(body.to_string())).unwrap_or_default());
-    *response.status_mut() = status;
-    if body.is_some() {
-        let json = HeaderValue::from_static("application/json; charset=utf-8");
-        response.headers_mut().insert(header::CONTENT_TYPE, json);
-    }
-    response
 }

@@ -194,7 +194,7 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin, T: Session> Connection<S, T> 
                 }
                 Poll::Ready(Err(error)) => return Err(error),
                 Poll::Ready(Ok(Turn::Alarm)) => self.on_timer(Instant::now())?,
-                Poll::Ready(Ok(Turn::CaughtUp)) if self.phase == Phase::Open => self.session.caught_up(),
+                Poll::Ready(Ok(Turn::CaughtUp)) => self.session.caught_up(),
                 Poll::Ready(Ok(Turn::Goodbye(goodbye))) if self.phase == Phase::Open => self.close(goodbye),
                 Poll::Ready(Ok(_)) => {
                     self.stalled = None;
@@ -206,39 +206,42 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin, T: Session> Connection<S, T> 
 
     /// Reads a few messages. `Ok(true)` means that there may be more, an error that nobody is there.
     fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, ()> {
-        let mut more = true;
         self.read_armed = false;
+        let mut read = Ok(true);
         for _ in 0..MESSAGES_PER_TURN {
             match Pin::new(&mut self.socket).poll_next(cx) {
-                Poll::Ready(Some(Ok(message))) => self.message(message),
-                Poll::Ready(Some(Err(error))) => {
-                    self.fail(&error)?;
-                    more = false;
-                    break;
+                Poll::Ready(Some(Ok(message))) => {
+                    self.message(message);
+                    continue;
                 }
+                Poll::Ready(Some(Err(error))) => read = self.fail(&error).map(|()| false),
+                // Both close frames are exchanged.
                 Poll::Ready(None) => {
-                    // Both close frames are exchanged.
                     self.linger_from_now();
-                    more = false;
-                    break;
+                    read = Ok(false);
                 }
                 Poll::Pending => {
                     self.read_armed = true;
-                    more = false;
-                    break;
+                    // tungstenite has made room for the next message, not in this one's buffer.
+                    self.large = None;
+                    read = Ok(false);
                 }
             }
+            break;
         }
+        // Also when the client has gone: what it said before is said.
+        self.session.flush();
         let received = self.socket.get_mut().take_received();
         if received > 0 {
             self.session.count(received, self.writer.take_sent());
             self.heard = Instant::now();
             self.pinged = false;
-            if let Some(deadline) = self.session.deadline() {
-                self.wake_by(deadline);
-            }
         }
-        Ok(more)
+        // Also when nothing new came: messages may have been waiting in the buffer.
+        if let Some(deadline) = self.session.deadline() {
+            self.wake_by(deadline);
+        }
+        read
     }
 
     fn message(&mut self, message: Message) {
@@ -261,8 +264,18 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin, T: Session> Connection<S, T> 
 
     /// Says goodbye and waits for the client to say it too.
     fn close(&mut self, goodbye: Goodbye) {
+        self.leave();
         self.send_close(goodbye.code.into(), &goodbye.reason);
         self.phase = Phase::Closing(self.closing_deadline());
+    }
+
+    /// Leaves every room, and sends nothing any more but what the socket has taken half. What the client said
+    /// last is said first: many send and hang up in one breath.
+    fn leave(&mut self) {
+        self.session.flush();
+        self.session.close();
+        self.outbox.close();
+        self.writer.discard(&self.outbox);
     }
 
     /// The client broke the protocol, or is gone.
@@ -289,6 +302,7 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin, T: Session> Connection<S, T> 
     }
 
     fn linger_from_now(&mut self) {
+        self.leave();
         self.phase = Phase::Lingering(self.closing_deadline());
     }
 

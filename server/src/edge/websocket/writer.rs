@@ -7,7 +7,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use hub::{Burst, Outbox, Turn};
+use hub::{Burst, Frame, Outbox, Turn};
 use tokio::io::AsyncWrite;
 
 /// Frames handed to the socket at once. More make no write cheaper, and the list lives on the stack.
@@ -64,6 +64,16 @@ impl Writer {
     /// Whether the socket took a byte since this was last asked.
     pub(super) fn progressed(&mut self) -> bool {
         std::mem::replace(&mut self.seen, self.sent) != self.sent
+    }
+
+    /// Drops what is not yet on its way; a frame that the socket has taken half stays.
+    pub(super) fn discard(&mut self, outbox: &Outbox) {
+        let begun = if self.offset > 0 && !self.in_control { self.burst.pop() } else { None };
+        let dropped = std::mem::take(&mut self.burst);
+        outbox.written(dropped.len() as u32, dropped.iter().map(Frame::len).sum());
+        if let Some(frame) = begun {
+            self.burst.push(frame);
+        }
     }
 
     /// Gives back memory that only a burst needs.

@@ -155,7 +155,7 @@ impl Phoenix {
             audience: if request.self_broadcast { Audience::Everyone } else { Audience::Others },
             presence_key: request.presence_key.map(String::into_boxed_str),
             tracker: None,
-            noticed: None,
+            noticed: Vec::new(),
         };
         if let Some(entry) = &legacy {
             let message = unable_to_subscribe(entry);

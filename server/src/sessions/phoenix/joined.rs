@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hub::{Audience, Membership};
+use hub::{Audience, Bundle, Membership};
 use wire::phoenix::{Ref, Status};
 use wire::supabase::{Broadcast, PresenceCall};
 
@@ -36,18 +36,19 @@ pub(super) struct Joined {
     pub(super) presence_key: Option<Box<str>>,
     /// There once presence is used.
     pub(super) tracker: Option<Box<Tracker>>,
-    /// When it was last told that it is over a limit.
-    pub(super) noticed: Option<Instant>,
+    /// What limits it was told to be over within the last window, and when; no more than there are limits.
+    pub(super) noticed: Vec<(Instant, Box<str>)>,
 }
 
 impl Joined {
     /// Takes part in presence from now on, and asks for the state so far.
-    pub(super) fn enable_presence(&mut self) -> &mut Tracker {
+    pub(super) fn enable_presence(&mut self) {
         self.membership.request_state(self.join_ref.as_json());
-        self.tracker.insert(Box::new(Tracker::new(self.presence_key.as_deref())))
+        self.tracker = Some(Box::new(Tracker::new(self.presence_key.as_deref())));
     }
 
-    /// Sends to the room; `None` is a payload that cannot be sent. Answers if the client wants answers.
+    /// Adds to `bundle` what is to be sent to the room; `None` is a payload that cannot be sent. If the client
+    /// wants answers, it is sent and answered at once.
     pub(super) fn broadcast(
         &mut self,
         line: &Line,
@@ -55,24 +56,32 @@ impl Joined {
         topic: &str,
         refs: (&Ref<'_>, &Ref<'_>),
         event: Option<Broadcast<'_>>,
+        bundle: &mut Bundle,
     ) {
-        let refused =
-            match event.map(|event| broadcast::send(tenant, &self.membership, &event, self.audience)) {
-                Some(Ok(_delivery)) => None,
-                Some(Err(refusal)) => {
-                    if refusal == broadcast::Refusal::TooMany {
-                        self.notice(line, topic, &refusal.to_string());
-                    }
-                    Some(refusal.to_string())
+        let gathered =
+            event.map(|event| broadcast::gather(tenant, &self.membership, &event, self.audience, bundle));
+        let refused = match gathered {
+            Some(Ok(())) => None,
+            Some(Err(refusal)) => {
+                if refusal == broadcast::Refusal::TooMany {
+                    self.notice(line, topic, &refusal.to_string());
                 }
-                None => Some(NOT_A_MAP.to_owned()),
-            };
+                Some(refusal.to_string())
+            }
+            None => Some(NOT_A_MAP.to_owned()),
+        };
         if self.ack {
+            self.send(tenant, std::mem::take(bundle));
             answer(line, topic, refs, refused.as_deref());
         }
     }
 
-    /// Does what a `presence` message asks for, and answers.
+    /// Sends what was gathered.
+    pub(super) fn send(&self, tenant: &Tenant, bundle: Bundle) {
+        broadcast::send(tenant, &self.membership, bundle, self.audience);
+    }
+
+    /// Does what a `presence` message asks for, and answers. No more than `bytes_max` are to be kept for it.
     pub(super) fn presence(
         &mut self,
         line: &Line,
@@ -80,17 +89,24 @@ impl Joined {
         topic: &str,
         refs: (&Ref<'_>, &Ref<'_>),
         call: PresenceCall<'_>,
+        bytes_max: usize,
     ) {
         let now = Instant::now();
         let refused = match call {
             PresenceCall::Nothing => None,
-            PresenceCall::TrackNotAMap => Some("Presence track payload must be a map".to_owned()),
+            PresenceCall::TrackNotAMap => {
+                if let Some(tracker) = &mut self.tracker {
+                    tracker.unknown(tenant, now);
+                }
+                Some("Presence track payload must be a map".to_owned())
+            }
             PresenceCall::Track(payload) => {
                 if self.tracker.is_none() {
                     self.enable_presence();
                 }
                 let tracker = self.tracker.as_mut().expect("presence was just enabled");
-                tracker.track(tenant, &self.membership, payload, now).err().map(|refusal| {
+                let refused = tracker.track(tenant, &self.membership, payload, bytes_max, now).err();
+                refused.map(|refusal| {
                     let text = refusal.to_string();
                     self.notice(line, topic, &text);
                     text
@@ -112,11 +128,12 @@ impl Joined {
         answer(line, topic, refs, refused.as_deref());
     }
 
-    /// Tells a sender that it is over a limit, unless it was told just now.
+    /// Tells a sender that it is over a limit, unless it was told the same just now.
     fn notice(&mut self, line: &Line, topic: &str, message: &str) {
         let now = Instant::now();
-        if self.noticed.is_none_or(|last| now >= last + NOTICE_WINDOW) {
-            self.noticed = Some(now);
+        self.noticed.retain(|(last, _)| now < *last + NOTICE_WINDOW);
+        if self.noticed.iter().all(|(_, text)| **text != *message) {
+            self.noticed.push((now, message.into()));
             line.system(&self.join_ref, topic, "system", Status::Error, message);
         }
     }
@@ -125,7 +142,8 @@ impl Joined {
     /// asked for again.
     pub(super) fn caught_up(&self, line: &Line, topic: &str) {
         let missed = self.membership.take_missed();
-        if missed.presence {
+        // Who never asked for the state is not shown it now: it gets the diffs that come.
+        if missed.presence && self.tracker.is_some() {
             self.membership.request_state(self.join_ref.as_json());
         }
         if missed.broadcasts > 0 {

@@ -15,11 +15,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use hub::{Bounds, Dialect, Goodbye, Outbox};
+use hub::{Bounds, Bundle, Dialect, Goodbye, Outbox};
 use rustc_hash::FxBuildHasher;
 use serde_json::json;
 use tracing::debug;
-use wire::phoenix::{self, Malformed, Push, Ref, Status, UserBroadcast};
+use wire::phoenix::{self, Malformed, Push, Ref, Status};
 use wire::supabase::{Broadcast, PresenceCall};
 
 use self::joined::Joined;
@@ -33,6 +33,10 @@ use crate::tenants::{Tenant, Ticket, User};
 /// The topic of heartbeats.
 const CONNECTION_TOPIC: &str = "phoenix";
 
+/// Bytes of a topic up to which a message for it is answered. No room has a name longer than 255; what is
+/// longer than this is not worth sending back.
+const TOPIC_ECHOED_MAX: usize = 4 * 1024;
+
 /// One connection of a Phoenix client.
 pub struct Phoenix {
     node: Arc<Node>,
@@ -44,6 +48,8 @@ pub struct Phoenix {
     /// nobody else, and it has at most `limits.max_channels_per_client` of them.
     topics: HashMap<Box<str>, Box<Joined>, FxBuildHasher>,
     refusals: Refusals,
+    /// Broadcasts that were read and not yet sent. Nothing stays here beyond one turn of reading.
+    gathered: Option<Box<Gathered>>,
     /// Held from the first successful join on.
     user: Option<User>,
     /// Since when no room is joined, if none is.
@@ -52,15 +58,31 @@ pub struct Phoenix {
     _ticket: Ticket,
 }
 
+/// Broadcasts to one topic.
+struct Gathered {
+    topic: Box<str>,
+    bundle: Bundle,
+}
+
+impl Gathered {
+    fn new(topic: &str) -> Self {
+        Self { topic: topic.into(), bundle: Bundle::default() }
+    }
+}
+
 impl Phoenix {
     /// A client of `tenant` that has just connected, believed because of `claims`.
     pub fn new(node: Arc<Node>, tenant: Arc<Tenant>, dialect: Dialect, claims: Claims) -> Self {
         let bounds = Bounds {
-            frames: u32::try_from(node.settings.outbox.max_frames.get()).unwrap_or(u32::MAX),
+            frames: node.settings.outbox.max_frames.get(),
             bytes: usize::try_from(node.settings.outbox.max_bytes.as_u64()).unwrap_or(usize::MAX),
         };
         let outbox = Arc::new(Outbox::new(bounds));
         let ticket = tenant.sockets.enter(Arc::clone(&outbox));
+        if node.is_stopping() {
+            // Whoever stops the server may have told everybody before this connection was on the list.
+            outbox.say_goodbye(Goodbye::restarting());
+        }
         let mut session = Self {
             node,
             tenant,
@@ -68,6 +90,7 @@ impl Phoenix {
             claims: Arc::new(claims),
             topics: HashMap::default(),
             refusals: Refusals::default(),
+            gathered: None,
             user: None,
             roomless: None,
             deadline: None,
@@ -79,6 +102,15 @@ impl Phoenix {
 
     fn push(&mut self, push: &Push<'_>) {
         let topic = &*push.topic;
+        if topic.len() > TOPIC_ECHOED_MAX {
+            return self.malformed(&Malformed::Topic);
+        }
+        if push.event == "broadcast" {
+            let event = push.payload_is_object().then_some(Broadcast::Text { payload: push.payload });
+            return self.broadcast(topic, (&push.join_ref, &push.reference), event);
+        }
+        // Whatever else is done comes after what was said before it.
+        self.flush();
         match &*push.event {
             "heartbeat" if topic == CONNECTION_TOPIC => {
                 self.line.reply(&push.join_ref, &push.reference, topic, Status::Ok, "{}");
@@ -93,17 +125,14 @@ impl Phoenix {
     fn event(&mut self, push: &Push<'_>, event: &str) {
         let topic = &*push.topic;
         let refs = (&push.join_ref, &push.reference);
+        let presence_bytes_left = self.presence_bytes_left(topic);
         let Some(joined) = self.topics.get_mut(topic) else {
             return self.unmatched(&push.reference, topic);
         };
         match event {
-            "broadcast" => {
-                let event = push.payload_is_object().then_some(Broadcast::Text { payload: push.payload });
-                joined.broadcast(&self.line, &self.tenant, topic, refs, event);
-            }
             "presence" => {
                 let call = PresenceCall::parse(push.payload);
-                joined.presence(&self.line, &self.tenant, topic, refs, call);
+                joined.presence(&self.line, &self.tenant, topic, refs, call, presence_bytes_left);
                 self.reschedule();
             }
             "access_token" => self.refresh_token(topic, push.payload),
@@ -111,14 +140,27 @@ impl Phoenix {
         }
     }
 
-    fn user_broadcast(&mut self, push: &UserBroadcast<'_>) {
-        let Some(joined) = self.topics.get_mut(push.topic) else {
-            return self.unmatched(&push.reference, push.topic);
+    /// How much this client may show in `topic`, given what it shows in others.
+    fn presence_bytes_left(&self, topic: &str) -> usize {
+        let limit = self.node.settings.presence.max_bytes_per_client.as_u64();
+        let others = self.topics.iter().filter(|(name, _)| ***name != *topic);
+        let used: usize = others.filter_map(|(_, joined)| Some(joined.tracker.as_ref()?.bytes())).sum();
+        usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(used)
+    }
+
+    /// A broadcast. Those that are read together go out together: see [`Bundle`].
+    fn broadcast(&mut self, topic: &str, refs: (&Ref<'_>, &Ref<'_>), event: Option<Broadcast<'_>>) {
+        if self.gathered.as_ref().is_some_and(|gathered| *gathered.topic != *topic) {
+            self.flush();
+        }
+        let Some(joined) = self.topics.get_mut(topic) else {
+            return self.unmatched(refs.1, topic);
         };
-        // The metadata a client sends reaches nobody, as upstream has it.
-        let event = Broadcast::User { event: push.event, payload: push.payload, meta: None };
-        let refs = (&push.join_ref, &push.reference);
-        joined.broadcast(&self.line, &self.tenant, push.topic, refs, Some(event));
+        let gathered = self.gathered.get_or_insert_with(|| Box::new(Gathered::new(topic)));
+        joined.broadcast(&self.line, &self.tenant, topic, refs, event, &mut gathered.bundle);
+        if gathered.bundle.is_full() {
+            self.flush();
+        }
     }
 
     /// A `phx_leave`. One that names an earlier join is ignored: that join is over already (§3.4).
@@ -178,8 +220,19 @@ impl Session for Phoenix {
 
     fn binary(&mut self, message: &[u8]) {
         match phoenix::decode_binary(self.line.dialect, message) {
-            Ok(push) => self.user_broadcast(&push),
+            Ok(push) => {
+                // The metadata a client sends reaches nobody, as upstream has it.
+                let event = Broadcast::User { event: push.event, payload: push.payload, meta: None };
+                self.broadcast(push.topic, (&push.join_ref, &push.reference), Some(event));
+            }
             Err(why) => self.malformed(&why),
+        }
+    }
+
+    fn flush(&mut self) {
+        let Some(gathered) = self.gathered.take() else { return };
+        if let Some(joined) = self.topics.get(&*gathered.topic) {
+            joined.send(&self.tenant, gathered.bundle);
         }
     }
 
@@ -206,6 +259,12 @@ impl Session for Phoenix {
             return;
         }
         self.reschedule();
+    }
+
+    fn close(&mut self) {
+        self.gathered = None;
+        self.topics.clear();
+        self.deadline = None;
     }
 
     fn caught_up(&mut self) {

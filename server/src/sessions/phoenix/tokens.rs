@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use serde::Deserialize;
-use serde_json::Value;
 use tracing::debug;
 use wire::phoenix::Status;
+use wire::supabase::TokenRefresh;
 
 use super::Phoenix;
 use crate::auth::{Fingerprint, TokenError};
@@ -15,25 +14,17 @@ use crate::auth::{Fingerprint, TokenError};
 /// and no timer has to reach decades ahead.
 const RECHECK: Duration = Duration::from_secs(300);
 
-/// Opaque API keys begin so; they are no tokens and change nothing.
-const API_KEY_PREFIX: &str = "sb_";
-
-#[derive(Deserialize)]
-struct Refresh {
-    access_token: Value,
-}
-
 impl Phoenix {
     /// The event `access_token`. Never answered; a refused token ends the channel.
     pub(super) fn refresh_token(&mut self, topic: &str, payload: &str) {
-        let token = match serde_json::from_str(payload) {
-            Ok(Refresh { access_token: Value::String(token) }) => token,
+        let token = match TokenRefresh::parse(payload) {
+            TokenRefresh::New(token) => token,
             // Signed out: the rights stay until the token ends.
-            Ok(Refresh { access_token: Value::Null }) => return,
-            _ => return self.unknown_event(),
+            TokenRefresh::Unchanged => return,
+            TokenRefresh::Unreadable => return self.unknown_event(),
         };
         let Some(joined) = self.topics.get_mut(topic) else { return };
-        if token.starts_with(API_KEY_PREFIX) || Fingerprint::of(&token) == joined.claims.fingerprint {
+        if Fingerprint::of(&token) == joined.claims.fingerprint {
             return;
         }
         match self.tenant.verifier.verify(&token, SystemTime::now()) {

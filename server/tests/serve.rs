@@ -1,0 +1,108 @@
+//! The program as a supervisor and a shell see it: what it does with its outputs, its limits and its signals.
+
+use std::io::{self, BufRead, BufReader, Read};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_realtime-server");
+
+/// `serve --dev` on a free port, in a folder of its own. Killed when the test fails.
+struct Serve {
+    child: Child,
+    _folder: TempDir,
+}
+
+impl Serve {
+    /// Runs it after the shell command `first`, such as `ulimit`.
+    fn after(first: &str, stdout: impl Into<Stdio>, stderr: impl Into<Stdio>) -> Self {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("{first}; exec {PROGRAM} serve --dev")]);
+        command.current_dir(folder.path()).env("HOST", "127.0.0.1").env("PORT", "0");
+        let child =
+            command.stdin(Stdio::null()).stdout(stdout).stderr(stderr).spawn().expect("the shell runs");
+        Self { child, _folder: folder }
+    }
+
+    fn id(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    fn stop(&mut self) -> ExitStatus {
+        kill_process(self.id(), Signal::TERM).expect("it runs");
+        self.child.wait().expect("it is our child")
+    }
+}
+
+impl Drop for Serve {
+    fn drop(&mut self) {
+        let _gone_already = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+/// An output that nobody reads.
+fn closed() -> Stdio {
+    let (reader, writer) = io::pipe().expect("a pipe");
+    drop(reader);
+    writer.into()
+}
+
+/// Reads lines until one contains `words`; returns all of them.
+fn read_until(output: impl Read, words: &str) -> String {
+    let mut told = String::new();
+    let mut output = BufReader::new(output);
+    while !told.contains(words) {
+        let read = output.read_line(&mut told).expect("lines of text");
+        assert!(read > 0, "it ended without saying {words:?}:\n{told}");
+    }
+    told
+}
+
+#[test]
+fn it_serves_on_when_nobody_reads_its_welcome() {
+    let mut serve = Serve::after("true", closed(), Stdio::piped());
+    read_until(serve.child.stderr.as_mut().expect("piped"), "Listening");
+    assert!(serve.stop().success());
+}
+
+#[test]
+fn it_serves_on_when_nobody_reads_its_log() {
+    let mut serve = Serve::after("true", Stdio::piped(), closed());
+    read_until(serve.child.stdout.as_mut().expect("piped"), "Ctrl-C stops");
+    assert!(serve.stop().success());
+}
+
+#[test]
+fn too_few_open_files_are_told_at_the_start() {
+    let mut serve = Serve::after("ulimit -n 256", Stdio::null(), Stdio::piped());
+    let told = read_until(serve.child.stderr.as_mut().expect("piped"), "Listening");
+    assert!(told.contains("The system allows 256 open files"), "{told}");
+    assert!(serve.stop().success());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn it_takes_all_the_open_files_it_may_have() {
+    let mut serve = Serve::after("ulimit -Sn 256; ulimit -Hn 512", Stdio::null(), Stdio::piped());
+    read_until(serve.child.stderr.as_mut().expect("piped"), "Listening");
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", serve.child.id())).expect("its limits");
+    let files = limits.lines().find(|line| line.starts_with("Max open files")).expect("a limit of files");
+    assert!(files.split_whitespace().eq(["Max", "open", "files", "512", "512", "files"]), "{files}");
+    assert!(serve.stop().success());
+}
+
+#[test]
+fn an_answer_that_nobody_reads_is_a_failure_and_no_panic() {
+    let output = Command::new(PROGRAM).arg("version").stdout(closed()).output().expect("it runs");
+    assert_eq!(output.status.code(), Some(1));
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.starts_with("error: cannot print the version: "), "{told}");
+
+    let mut command = Command::new(PROGRAM);
+    let output = command.arg("token").env("JWT_SECRET", "s").stderr(closed()).output().expect("it runs");
+    assert!(output.status.success());
+    assert_eq!(output.stdout.iter().filter(|&&byte| byte == b'.').count(), 2, "a token");
+}
