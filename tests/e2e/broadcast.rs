@@ -1,6 +1,6 @@
 //! Broadcast: which form reaches whom, echo, acknowledgement, order (§2.3, §2.4, §7).
 
-use harness::{Frame, World, check};
+use harness::{Conversation, Dialect, Frame, RawFrame, World, check, opcode};
 use serde_json::{Value, json};
 
 use crate::count;
@@ -262,5 +262,95 @@ async fn the_order_of_one_sender_is_kept_across_all_forms() {
         };
         assert_eq!(payload, json!({"n": n}));
     }
+    world.stop().await;
+}
+
+const KIND_3: u32 = 50;
+const TEXT: u32 = 10;
+
+/// Fifty broadcasts of kind 3 to room a, ten as text to room b, and a leave of room a.
+fn much_at_once() -> Vec<u8> {
+    let kind_3 = (0..KIND_3).map(|n| {
+        let mut frame = b"\x03\x01\x01\x0a\x02\x00\x0112realtime:ahi".to_vec();
+        frame.extend(format!(r#"{{"n":{n}}}"#).bytes());
+        RawFrame::new(opcode::BINARY, frame)
+    });
+    let text =
+        (0..TEXT).map(|n| RawFrame::text(&format!(r#"["2","3","realtime:b","broadcast",{{"n":{n}}}]"#)));
+    let leave = RawFrame::text(r#"["1","leave","realtime:a","phx_leave",{}]"#);
+    kind_3.chain(text).chain([leave]).flat_map(|frame| frame.encode()).collect()
+}
+
+/// What of [`much_at_once`] a member of both rooms hears.
+fn heard_of_it(dialect: Dialect) -> Vec<Frame> {
+    let kind_3 = (0..KIND_3).map(|n| match dialect {
+        Dialect::V1 => Frame::Json(json!({"topic": "realtime:a", "event": "broadcast",
+            "payload": {"type": "broadcast", "event": "hi", "payload": {"n": n}}, "ref": null})),
+        Dialect::V2 => {
+            let mut frame = b"\x04\x0a\x02\x00\x01realtime:ahi".to_vec();
+            frame.extend(format!(r#"{{"n":{n}}}"#).bytes());
+            Frame::Binary(frame)
+        }
+    });
+    let text = (0..TEXT).map(|n| {
+        Frame::Json(match dialect {
+            Dialect::V1 => {
+                json!({"topic": "realtime:b", "event": "broadcast", "payload": {"n": n}, "ref": null})
+            }
+            Dialect::V2 => json!([null, null, "realtime:b", "broadcast", {"n": n}]),
+        })
+    });
+    kind_3.chain(text).collect()
+}
+
+async fn hears_all_of_it(room: &mut Conversation<'_>, name: &str) {
+    let client = room.client(name);
+    for (number, expected) in heard_of_it(client.dialect()).into_iter().enumerate() {
+        let got = client.next().await;
+        assert!(got == expected, "{name}, message {number}: expected {expected}, got {got}");
+    }
+    client.expect_quiet().await;
+}
+
+// What is read together goes out together, but each message is one of its own.
+#[tokio::test]
+async fn much_that_is_said_at_once_arrives_whole_and_in_order() {
+    let world = World::start().await;
+    let mut room = world.conversation();
+    room.check(
+        r#"
+        bob joins realtime:a
+        bob joins realtime:b
+        cid (v1) joins realtime:a
+        cid (v1) joins realtime:b
+        "#,
+    )
+    .await;
+    let mut ann = world.raw().await;
+    for join in [
+        r#"["1","1","realtime:a","phx_join",{"config":{"broadcast":{"self":true}}}]"#,
+        r#"["2","2","realtime:b","phx_join",{"config":{"broadcast":{"self":true}}}]"#,
+    ] {
+        ann.send(&RawFrame::text(join)).await;
+        assert_eq!(ann.next().await.map(|reply| reply.opcode), Some(opcode::TEXT));
+    }
+    ann.write(&much_at_once()).await.expect("sent");
+
+    let replies = [
+        json!(["1", "leave", "realtime:a", "phx_reply", {"status": "ok", "response": {}}]),
+        json!(["1", "1", "realtime:a", "phx_close", {}]),
+    ];
+    let echoes = heard_of_it(Dialect::V2).into_iter().chain(replies.map(Frame::Json));
+    for (number, expected) in echoes.enumerate() {
+        let frame = ann.next().await.expect("an echo");
+        assert!(frame.fin && !frame.masked && frame.reserved == 0, "{frame:?}");
+        let got = match frame.opcode {
+            opcode::BINARY => Frame::Binary(frame.payload),
+            _ => Frame::Json(serde_json::from_slice(&frame.payload).expect("JSON")),
+        };
+        assert!(got == expected, "message {number}: expected {expected}, got {got}");
+    }
+    hears_all_of_it(&mut room, "bob").await;
+    hears_all_of_it(&mut room, "cid").await;
     world.stop().await;
 }

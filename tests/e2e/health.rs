@@ -31,6 +31,20 @@ async fn healthcheck_says_ok() {
     world.stop().await;
 }
 
+#[tokio::test]
+async fn head_is_answered_as_get_is_without_the_body() {
+    let world = World::start().await;
+    for path in ["/health", "/healthcheck", "/metrics"] {
+        let (get, head) =
+            (world.send(Request::get(path)).await, world.send(Request::new("HEAD", path)).await);
+        assert_eq!((head.status, head.text().as_str()), (200, ""), "{path}");
+        assert_eq!(head.header("content-type"), get.header("content-type"), "{path}");
+        assert!(head.header("content-length").is_some_and(|length| length != "0"), "{path}");
+        assert_eq!(world.send(Request::post(path)).await.status, 404, "{path}");
+    }
+    world.stop().await;
+}
+
 /// The sum of a metric's series on a page.
 fn value(page: &str, name: &str) -> Option<f64> {
     let series = page.lines().filter(|line| line.split(['{', ' ']).next() == Some(name));
@@ -73,5 +87,9 @@ async fn metrics_are_prometheus_text_with_known_names() {
     }
     assert!(page.contains("# TYPE ") && page.contains("# HELP "), "{page}");
     assert!(!page.contains("realtime:room"), "no label names a topic");
+    assert!(
+        page.ends_with("\n# EOF\n") && page.matches("# EOF").count() == 1,
+        "the page has an end:\n{page}"
+    );
     world.stop().await;
 }

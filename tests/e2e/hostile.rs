@@ -130,6 +130,52 @@ async fn five_megabytes_pass_and_one_byte_more_closes_with_1009() {
     world.stop().await;
 }
 
+// Nothing of it is kept for the sake of the next message: neither the buffer nor the place in the stream.
+#[tokio::test]
+async fn after_five_megabytes_the_connection_is_as_before() {
+    let world = World::start().await;
+    let pair = bystanders(&world).await;
+    let mut ann = world.raw().await;
+    ann.send(&RawFrame::text(r#"["1","1","realtime:room","phx_join",{"config":{}}]"#)).await;
+    assert_eq!(ann.next().await.map(|reply| reply.opcode), Some(opcode::TEXT));
+    let filler = "x".repeat(4_999_900);
+    for (round, topic) in ["realtime:room", "realtime:nowhere", "realtime:room"].into_iter().enumerate() {
+        ann.send(&RawFrame::text(&format!(r#"["1","2","{topic}","dance",{{"a":"{filler}"}}]"#))).await;
+        ann.send(&RawFrame::new(opcode::BINARY, filler.as_bytes())).await;
+        let ping = RawFrame::new(opcode::PING, format!("round {round}"));
+        ann.send(&ping).await;
+        if topic == "realtime:nowhere" {
+            let refusal = ann.next().await.expect("an answer");
+            assert!(String::from_utf8_lossy(&refusal.payload).contains("unmatched topic"), "{refusal:?}");
+        }
+        let pong = ann.next().await.expect("a pong");
+        assert_eq!((pong.opcode, pong.payload), (opcode::PONG, ping.payload));
+        ann.send(&RawFrame::text(r#"[null,"3","phoenix","heartbeat",{}]"#)).await;
+        assert_eq!(ann.next().await.map(|answer| answer.opcode), Some(opcode::TEXT));
+    }
+    untouched(pair).await;
+    world.stop().await;
+}
+
+// An answer would have to carry it back.
+#[tokio::test]
+async fn a_topic_of_five_megabytes_is_not_answered() {
+    let world = World::start().await;
+    let pair = bystanders(&world).await;
+    let topic = format!("realtime:{}", "x".repeat(4_999_800));
+    for dialect in [Dialect::V1, Dialect::V2] {
+        let mut ann = world.connect_as(dialect, Token::Valid).await;
+        ann.join("realtime:room", json!({})).await;
+        for event in ["phx_join", "phx_leave", "broadcast", "presence", "access_token", "heartbeat", "dance"]
+        {
+            ann.push("2", &topic, event, &json!({})).await;
+        }
+        ann.expect_quiet().await;
+    }
+    untouched(pair).await;
+    world.stop().await;
+}
+
 #[tokio::test]
 async fn json_a_hundred_thousand_levels_deep_is_survived() {
     let world = World::start().await;

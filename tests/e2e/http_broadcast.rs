@@ -1,14 +1,24 @@
 //! Broadcast over HTTP: the batch that `channel.send()` falls back to and `channel.httpSend()`
 //! (§13, HTTP §5 to §8).
 
-use harness::{Request, Token, World, check};
+use std::time::Duration;
+
+use harness::{Request, Response, Token, World, check};
 use serde_json::{Value, json};
 use settings::ByteSize;
 
-use crate::count;
+use crate::{count, size};
 
 fn batch(messages: Value) -> Value {
     json!({"messages": messages})
+}
+
+/// Asserts that an answer carries the three headers about the rate of requests.
+fn tells_the_rate(answer: &Response) {
+    for name in ["x-rate-rolling", "x-rate-limit", "x-rate-limit-remaining"] {
+        let value = answer.header(name).unwrap_or_else(|| panic!("{name} is there ({})", answer.status));
+        assert!(value.parse::<i64>().is_ok(), "{name}: {value}");
+    }
 }
 
 #[tokio::test]
@@ -115,7 +125,11 @@ async fn a_batch_with_anything_wrong_is_refused_entry_by_entry() {
     for (sent, errors) in [
         (json!({}), json!(["can't be blank"])),
         (batch(json!([])), json!(["can't be blank"])),
+        // A list in place of an object is no object, even if its items are in the order of our fields.
+        (json!([[good]]), json!(["can't be blank"])),
         (batch(json!("text")), json!(["is invalid"])),
+        (batch(json!([good, 7])), json!(["is invalid"])),
+        (batch(json!([["room", "e", {}, false, null]])), json!(["is invalid"])),
         (
             batch(json!([{"topic": "room"}, good])),
             json!([{"payload": ["can't be blank"], "event": ["can't be blank"]}, {}]),
@@ -125,10 +139,18 @@ async fn a_batch_with_anything_wrong_is_refused_entry_by_entry() {
             json!([{}, {"topic": ["can't be blank"]}]),
         ),
         (
+            batch(json!([{"topic": null, "event": "e", "payload": null, "private": null, "id": null}])),
+            json!([{"topic": ["can't be blank"], "payload": ["can't be blank"]}]),
+        ),
+        (
             batch(json!([{"topic": "room", "event": "e", "payload": "text"}])),
             json!([{"payload": ["is invalid"]}]),
         ),
         (batch(json!([{"topic": 7, "event": "e", "payload": {}}])), json!([{"topic": ["is invalid"]}])),
+        (
+            batch(json!([{"topic": ["room"], "event": "e", "payload": {}, "private": 1, "id": "7"}])),
+            json!([{"topic": ["is invalid"], "private": ["is invalid"], "id": ["is invalid"]}]),
+        ),
     ] {
         let refusal =
             world.send(Request::post("/api/broadcast").bearer(&world.token(Token::Valid)).json(&sent)).await;
@@ -136,6 +158,31 @@ async fn a_batch_with_anything_wrong_is_refused_entry_by_entry() {
         assert_eq!(refusal.json(), json!({"errors": {"messages": errors}}), "{sent}");
     }
     room.check("ann is quiet").await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn too_many_messages_are_refused_before_they_are_looked_at() {
+    let world = World::with(|settings| settings.broadcast.max_batch_size = size(3)).await;
+    let good = json!({"topic": "room", "event": "e", "payload": {}});
+    let post = Request::post("/api/broadcast").bearer(&world.token(Token::Valid));
+    assert_eq!(world.send(post.clone().json(&batch(json!([good, good, good])))).await.status, 202);
+    for four in [json!([good, good, good, good]), json!([{}, {}, {}, {}]), json!([1, 2, 3, 4])] {
+        let refusal = world.send(post.clone().json(&batch(four))).await;
+        let text = "Too many messages to broadcast, please reduce the batch size";
+        assert_eq!((refusal.status, refusal.json()), (429, json!({"message": text})));
+    }
+    world.stop().await;
+}
+
+// Each of two million empty messages once had its three errors written down, in gigabytes.
+#[tokio::test]
+async fn a_body_full_of_empty_messages_costs_little() {
+    let world = World::start().await;
+    let post = Request::post("/api/broadcast").bearer(&world.token(Token::Valid));
+    let body = format!("{{\"messages\":[{}{{}}]}}", "{},".repeat(2_000_000));
+    let refusal = world.send(post.body(body)).await;
+    assert_eq!(refusal.status, 429, "{} bytes", refusal.body.len());
     world.stop().await;
 }
 
@@ -162,7 +209,9 @@ async fn broken_and_endless_bodies_are_refused() {
     let post = Request::post("/api/broadcast").bearer(&world.token(Token::Valid));
     let post = post.header("content-type", "application/json");
     assert_eq!(world.send(post.clone().body("{\"messages\":[")).await.status, 400);
-    assert_eq!(world.send(post.body(vec![b' '; 100_000])).await.status, 413);
+    let refusal = world.send(post.body(vec![b' '; 100_000])).await;
+    assert_eq!((refusal.status, refusal.json()), (413, json!("Request Entity Too Large")));
+    tells_the_rate(&refusal);
     world.stop().await;
 }
 
@@ -213,11 +262,40 @@ async fn every_answer_tells_the_rate() {
     for kind in [Token::Valid, Token::Expired] {
         let answer =
             world.send(Request::post("/api/broadcast").bearer(&world.token(kind)).json(&message)).await;
-        for name in ["x-rate-rolling", "x-rate-limit", "x-rate-limit-remaining"] {
-            let value = answer.header(name).unwrap_or_else(|| panic!("{name} is there ({kind:?})"));
-            assert!(value.parse::<i64>().is_ok(), "{name}: {value}");
+        tells_the_rate(&answer);
+    }
+    world.stop().await;
+}
+
+// A body is read only for those who may send it. Here it never comes, and the answer does.
+#[tokio::test]
+async fn who_may_not_send_is_told_before_the_body() {
+    let world = World::start().await;
+    for (path, header, status) in [
+        ("/api/broadcast", "apikey: garbage", 401),
+        ("/api/broadcast/room/events/e", "apikey: garbage", 401),
+        ("/api/broadcast/room/events/e", "content-type: text/plain", 415),
+    ] {
+        let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\n{header}\r\ncontent-length: 7000000\r\n\r\n");
+        let refusal = world.send_bytes(head.as_bytes()).await;
+        assert_eq!(refusal.status, status, "{path}");
+        // The content type is looked at before the request is counted.
+        if status == 401 {
+            tells_the_rate(&refusal);
         }
     }
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_answered_with_408() {
+    let world = World::with(|settings| settings.server.handshake_timeout = Duration::from_millis(100)).await;
+    let token = world.token(Token::Valid);
+    let head =
+        format!("POST /api/broadcast HTTP/1.1\r\nhost: x\r\napikey: {token}\r\ncontent-length: 9\r\n\r\n");
+    let refusal = world.send_bytes(head.as_bytes()).await;
+    assert_eq!((refusal.status, refusal.json()), (408, json!("Request Timeout")));
+    tells_the_rate(&refusal);
     world.stop().await;
 }
 

@@ -5,8 +5,9 @@
 
 use std::time::Duration;
 
-use harness::{Client, Dialect, Frame, Request, Token, World, eventually};
+use harness::{Client, Dialect, Frame, Request, Token, World, check, eventually};
 use serde_json::{Value, json};
+use settings::ByteSize;
 
 use crate::{count, millis, size};
 
@@ -246,5 +247,108 @@ async fn http_is_told_by_429() {
         answer.status == 429
     })
     .await;
+    world.stop().await;
+}
+
+// One length byte in a binary frame. Longer names are still answered, if not by far too long.
+#[tokio::test]
+async fn a_topic_that_is_too_long_is_refused_for_that_reason() {
+    let topic = format!("realtime:{}", "x".repeat(291));
+    let reason = "TopicNameTooLong: A topic name has at most 255 bytes";
+    check(&format!(
+        r#"
+        ann connects
+        ann > ["1","1","{topic}","phx_join",{{"config":{{}}}}]
+        ann < ["1","1","{topic}","phx_reply",{{"status":"error","response":{{"reason":"{reason}"}}}}]
+        ann > ["1","2","{topic}","broadcast",{{}}]
+        ann < [null,"2","{topic}","phx_reply",{{"status":"error","response":{{"reason":"unmatched topic"}}}}]
+        bob (v1) connects
+        bob > {{"topic":"{topic}","event":"phx_join","payload":{{"config":{{}}}},"ref":"1","join_ref":"1"}}
+        bob < {{"topic":"{topic}","event":"phx_reply","payload":{{"status":"error","response":{{"reason":"{reason}"}}}},"ref":"1"}}
+        ann, bob are quiet
+        "#
+    ))
+    .await;
+}
+
+// What is shown is kept and told to everybody who joins, so all rooms of a client count together.
+#[tokio::test]
+async fn a_client_shows_so_many_bytes_in_all_its_rooms_together() {
+    let world = World::with(|settings| {
+        settings.presence.max_bytes_per_client = ByteSize::kib(2);
+        settings.presence.coalesce = Duration::ZERO;
+    })
+    .await;
+    let track =
+        |bytes| format!(r#"{{"type":"presence","event":"track","payload":{{"a":"{}"}}}}"#, "x".repeat(bytes));
+    let (much, more, little) = (track(1200), track(1100), track(10));
+    let refused = r#"{"status":"error","response":{"reason":"Track message size exceeded"}}"#;
+    let notice =
+        r#"{"extension":"system","status":"error","message":"Track message size exceeded","channel":"b"}"#;
+    let shown = |key: &str, bytes| {
+        format!(r#"{{"{key}":{{"metas":[{{"a":"{}","phx_ref":_}}]}}}}"#, "x".repeat(bytes))
+    };
+    world
+        .check(&format!(
+            r#"
+            ann joins realtime:a {{"presence":{{"key":"ann","enabled":true}}}}
+            ann < ["1",null,"realtime:a","presence_state",{{}}]
+            ann joins realtime:b {{"presence":{{"key":"ann","enabled":true}}}}
+            ann < ["2",null,"realtime:b","presence_state",{{}}]
+            bob joins realtime:b {{"presence":{{"key":"bob","enabled":true}}}}
+            bob < ["1",null,"realtime:b","presence_state",{{}}]
+
+            ann > ["1","3","realtime:a","presence",{much}]
+            ann <~ ["1","3","realtime:a","phx_reply",{{"status":"ok","response":{{}}}}]
+            ann <~ [null,null,"realtime:a","presence_diff",_]
+            ann > ["2","4","realtime:b","presence",{much}]
+            ann <~ ["2","4","realtime:b","phx_reply",{refused}]
+            ann <~ ["2",null,"realtime:b","system",{notice}]
+            ann > ["2","5","realtime:b","presence",{more}]
+            ann < ["2","5","realtime:b","phx_reply",{refused}]
+            ann, bob are quiet
+
+            # Others have a measure of their own.
+            bob > ["1","6","realtime:b","presence",{much}]
+            bob <~ ["1","6","realtime:b","phx_reply",{{"status":"ok","response":{{}}}}]
+            bob <~ [null,null,"realtime:b","presence_diff",{{"joins":{bob},"leaves":{{}}}}]
+            ann < [null,null,"realtime:b","presence_diff",{{"joins":{bob},"leaves":{{}}}}]
+
+            # What still fits is shown, and what is shown no more makes room.
+            ann > ["2","7","realtime:b","presence",{little}]
+            bob < [null,null,"realtime:b","presence_diff",{{"joins":{ann_little},"leaves":{{}}}}]
+            ann > ["1","8","realtime:a","presence",{{"type":"presence","event":"untrack"}}]
+            ann > ["2","9","realtime:b","presence",{much}]
+            bob < [null,null,"realtime:b","presence_diff",{{"joins":{{"ann":{{"metas":[_]}}}},"leaves":{ann_little}}}]
+            bob is quiet
+            "#,
+            bob = shown("bob", 1200),
+            ann_little = shown("ann", 10),
+        ))
+        .await;
+    world.stop().await;
+}
+
+// Whoever is over two limits in turns is not told of each turn.
+#[tokio::test]
+async fn every_limit_is_told_of_once() {
+    const EACH: usize = 40;
+    let world = World::with(|settings| {
+        settings.limits.max_events_per_second = count(1);
+        settings.limits.max_payload_size_in_kb = count(1);
+    })
+    .await;
+    let mut ann = world.connect().await;
+    ann.join(ROOM, json!({"presence": {"key": "ann", "enabled": true}})).await;
+    assert_eq!(ann.next_json().await[3], "presence_state");
+    let large = json!({"type": "presence", "event": "track", "payload": {"a": "x".repeat(4000)}});
+    for n in 0..EACH {
+        ann.push("2", ROOM, "broadcast", &json!({"n": n})).await;
+        ann.push("3", ROOM, "presence", &large).await;
+    }
+    let answers = heard(&mut ann).await;
+    assert_eq!(of(&answers, "phx_reply").len(), EACH, "every track is answered");
+    let notices = [system(ROOM, "Track message size exceeded"), system(ROOM, "Too many messages per second")];
+    assert_eq!(of(&answers, "system"), notices.iter().collect::<Vec<_>>());
     world.stop().await;
 }

@@ -11,13 +11,13 @@ const ROOM: &str = "realtime:room";
 const MESSAGES: u32 = 120;
 
 /// Puts a member into the room that does not read.
-async fn deaf_member(world: &World) -> RawSocket {
+async fn deaf_member(world: &World, config: Value) -> RawSocket {
+    let members = async || world.send(Request::get("/health")).await.json()["members"].as_u64();
+    let before = members().await;
     let mut deaf = world.raw().await;
-    deaf.send(&RawFrame::text(r#"["1","1","realtime:room","phx_join",{"config":{}}]"#)).await;
-    eventually("the deaf member is in", async || {
-        world.send(Request::get("/health")).await.json()["members"] == 1
-    })
-    .await;
+    let join = json!(["1", "1", ROOM, "phx_join", {"config": config}]);
+    deaf.send(&RawFrame::text(&join.to_string())).await;
+    eventually("the deaf member is in", async || members().await > before).await;
     deaf
 }
 
@@ -49,7 +49,7 @@ async fn a_reader_that_never_reads_costs_only_itself() {
         settings.server.close_timeout = Duration::from_millis(500);
     })
     .await;
-    let mut deaf = deaf_member(&world).await;
+    let mut deaf = deaf_member(&world, json!({})).await;
     talk(&world).await;
     assert!(
         metric(&world, "realtime_outbox_dropped").await > 0.0,
@@ -66,7 +66,7 @@ async fn a_reader_that_never_reads_costs_only_itself() {
 #[tokio::test]
 async fn a_slow_reader_misses_some_keeps_the_order_and_is_told_once() {
     let world = World::with(|settings| settings.outbox.max_bytes = ByteSize::mib(1)).await;
-    let mut slow = deaf_member(&world).await;
+    let mut slow = deaf_member(&world, json!({})).await;
     talk(&world).await;
     slow.send(&RawFrame::text(r#"[null,"end","phoenix","heartbeat",{}]"#)).await;
     let (mut last, mut received, mut notices, mut answered) = (None, 0, 0, false);
@@ -85,5 +85,71 @@ async fn a_slow_reader_misses_some_keeps_the_order_and_is_told_once() {
     }
     assert!((1..MESSAGES).contains(&received), "{received} of {MESSAGES}");
     assert_eq!(notices, 1, "one notice");
+    world.stop().await;
+}
+
+/// What a slow reader hears, its broadcasts aside, up to the first frame that `is_last`.
+async fn hears_until(slow: &mut RawSocket, is_last: impl Fn(&Value) -> bool) -> Vec<Value> {
+    let mut heard: Vec<Value> = Vec::new();
+    while !heard.last().is_some_and(&is_last) {
+        let frame = slow.next().await.expect("it is still connected");
+        let frame: Value = serde_json::from_slice(&frame.payload).expect("JSON");
+        if frame[3] != "broadcast" {
+            heard.push(frame);
+        }
+    }
+    heard
+}
+
+// Who has missed a diff no longer knows who is there. One who never asked (§8.5) never knew, and is not
+// told now; from then on both hear the diffs again.
+#[tokio::test]
+async fn a_slow_reader_is_shown_everybody_again_only_if_it_asked_before() {
+    let world = World::with(|settings| {
+        settings.outbox.max_bytes = ByteSize::mib(1);
+        settings.presence.coalesce = Duration::ZERO;
+    })
+    .await;
+    let mut asked = deaf_member(&world, json!({"presence": {"enabled": true}})).await;
+    let mut never_asked = deaf_member(&world, json!({})).await;
+    talk(&world).await;
+
+    let mut room = world.conversation();
+    room.check(
+        r#"
+        dan joins realtime:room
+        cid joins realtime:room {"presence":{"key":"cid"}}
+        "#,
+    )
+    .await;
+    let mut track = async |is: &str, padding: usize| {
+        let payload = json!({"is": is, "padding": "x".repeat(padding)});
+        room.client("cid").push("2", ROOM, "presence", &json!({"event": "track", "payload": payload})).await;
+        assert_eq!(room.client("dan").next_json().await[4]["joins"]["cid"]["metas"][0]["is"], is);
+    };
+    let dropped = metric(&world, "realtime_outbox_dropped").await;
+    // Larger than the last broadcast, which did not fit.
+    track("unheard", 300_000).await;
+    assert_eq!(metric(&world, "realtime_outbox_dropped").await - dropped, 2.0, "both have missed it");
+
+    let notice = |frame: &Value| frame[3] == "system";
+    let (mut to_asked, mut to_never_asked) =
+        (hears_until(&mut asked, notice).await, hears_until(&mut never_asked, notice).await);
+    track("seen by both or in the state", 0).await;
+    track("last", 0).await;
+    let last =
+        |frame: &Value| frame[3] == "presence_diff" && frame[4]["joins"]["cid"]["metas"][0]["is"] == "last";
+    to_asked.extend(hears_until(&mut asked, last).await);
+    to_never_asked.extend(hears_until(&mut never_asked, last).await);
+    let states = |heard: &[Value]| -> Vec<Vec<String>> {
+        let states = heard.iter().filter(|frame| frame[3] == "presence_state");
+        states.map(|state| state[4].as_object().expect("keys").keys().cloned().collect()).collect()
+    };
+    assert_eq!(
+        states(&to_asked),
+        [vec![], vec!["cid".to_owned()]],
+        "as it joined, and when it had caught up"
+    );
+    assert_eq!(states(&to_never_asked), Vec::<Vec<String>>::new());
     world.stop().await;
 }

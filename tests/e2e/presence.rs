@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use harness::{Client, Frame, World};
+use harness::{Client, Frame, RawFrame, RawSocket, World, opcode};
 use serde_json::{Value, json};
 
 const ROOM: &str = "realtime:room";
@@ -358,6 +358,79 @@ async fn a_burst_of_updates_is_gathered_and_ends_with_the_newest_state() {
         .count();
     assert_eq!(replies as u64, UPDATES, "every track is answered");
     world.stop().await;
+}
+
+/// Frames that say these tracks, to be written at once.
+fn tracks(numbers: impl IntoIterator<Item = u64>) -> Vec<u8> {
+    let frame = |n| json!(["1", "2", ROOM, "presence", track(json!({"n": n}))]).to_string();
+    numbers.into_iter().flat_map(|n| RawFrame::text(&frame(n)).encode()).collect()
+}
+
+/// A member that tracks by the handful, as `ann`.
+async fn raw_ann(world: &World) -> RawSocket {
+    let mut ann = world.raw().await;
+    let config = json!({"config": {"presence": {"key": "ann", "enabled": true}}});
+    ann.send(&RawFrame::text(&json!(["1", "1", ROOM, "phx_join", config]).to_string())).await;
+    assert_eq!(ann.next().await.map(|reply| reply.opcode), Some(opcode::TEXT));
+    ann
+}
+
+/// Checks a diff of ann's as one who has heard all diffs before: `seen` are the refs of their joins, in
+/// order. What leaves was there, and the state before is one they know. Returns the new `n`.
+fn follow(diff: &Value, seen: &mut Vec<Value>) -> Option<u64> {
+    let (joins, leaves) = (metas(&diff["joins"]), metas(&diff["leaves"]));
+    assert!(joins.len() <= 1 && leaves.len() <= 1, "one member, one change: {diff}");
+    for gone in &leaves {
+        assert_eq!(Some(&gone["phx_ref"]), seen.last(), "what leaves is what was there: {diff}");
+    }
+    let meta = joins.first()?;
+    if let Some(previous) = meta.get("phx_ref_prev") {
+        assert!(seen.contains(previous), "{previous} was never shown: {diff}");
+    }
+    assert!(!seen.contains(&meta["phx_ref"]), "a ref is new: {diff}");
+    seen.push(meta["phx_ref"].clone());
+    meta["n"].as_u64()
+}
+
+// The first of the two is never shown to anybody, so nothing may be said to follow it.
+#[tokio::test]
+async fn two_tracks_at_once_are_one_diff_that_follows_the_last_one_shown() {
+    let world = World::start().await;
+    let (mut ann, mut bob) = (raw_ann(&world).await, member(&world, json!("bob")).await);
+    let mut seen: Vec<Value> = Vec::new();
+    for round in 1..=20 {
+        ann.write(&tracks([2 * round, 2 * round + 1])).await.expect("sent");
+        let before = seen.last().cloned();
+        let frame = bob.next_json().await;
+        assert_eq!(follow(&frame[4], &mut seen), Some(2 * round + 1), "{frame}");
+        let meta = &frame[4]["joins"]["ann"]["metas"][0];
+        assert_eq!(meta.get("phx_ref_prev"), before.as_ref(), "it names the one before: {frame}");
+        assert_eq!(metas(&frame[4]["leaves"]).len(), usize::from(before.is_some()), "{frame}");
+    }
+    bob.expect_quiet().await;
+    world.stop().await;
+}
+
+// On several threads, so that the announcer comes between any two tracks.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn quick_tracks_never_name_a_state_nobody_has_seen() {
+    for coalesce in [Duration::ZERO, Duration::from_millis(1), Duration::from_millis(20)] {
+        let world = World::with(|settings| settings.presence.coalesce = coalesce).await;
+        let (mut ann, mut bob) = (raw_ann(&world).await, member(&world, json!("bob")).await);
+        for (first, many) in [(1, 20), (21, 2), (23, 2), (25, 1), (26, 5), (31, 70), (101, 100)] {
+            ann.write(&tracks(first..first + many)).await.expect("sent");
+        }
+        let (mut seen, mut newest) = (Vec::new(), None);
+        while newest != Some(200) {
+            let frame = bob.next_json().await;
+            assert_eq!(frame[3], "presence_diff");
+            let n = follow(&frame[4], &mut seen);
+            assert!(n > newest, "{n:?} after {newest:?}");
+            newest = n;
+        }
+        bob.expect_quiet().await;
+        world.stop().await;
+    }
 }
 
 #[tokio::test]

@@ -2,7 +2,11 @@
 //!
 //! Section numbers here are those of the RFC.
 
-use harness::{RawFrame, RawSocket, World, opcode};
+use std::time::Duration;
+
+use harness::{Conversation, RawFrame, RawSocket, World, opcode};
+use serde_json::{Value, json};
+use settings::ByteSize;
 
 const HEARTBEAT: &str = r#"[null,"1","phoenix","heartbeat",{}]"#;
 const ANSWER: &str = r#"[null,"1","phoenix","phx_reply",{"status":"ok","response":{}}]"#;
@@ -11,7 +15,7 @@ const ANSWER: &str = r#"[null,"1","phoenix","phx_reply",{"status":"ok","response
 async fn answered(socket: &mut RawSocket) {
     let frame = socket.next().await.expect("an answer");
     assert_eq!((frame.fin, frame.reserved, frame.opcode, frame.masked), (true, 0, opcode::TEXT, false));
-    let json = |text: &[u8]| serde_json::from_slice::<serde_json::Value>(text).expect("JSON");
+    let json = |text: &[u8]| serde_json::from_slice::<Value>(text).expect("JSON");
     assert_eq!(json(&frame.payload), json(ANSWER.as_bytes()));
 }
 
@@ -190,4 +194,94 @@ async fn what_comes_after_a_close_is_not_listened_to() {
     assert_eq!(socket.next().await.and_then(|frame| frame.close_code()), Some(1000));
     assert_eq!(socket.next().await, None);
     world.stop().await;
+}
+
+const ROOM: &str = "realtime:room";
+
+/// Ann says ten things.
+async fn talk(room: &mut Conversation<'_>) {
+    for n in 0..10 {
+        room.client("ann").push("2", ROOM, "broadcast", &json!({"n": n})).await;
+    }
+}
+
+/// Bob listens until he sees eve go, which must not take another word of ann's.
+async fn eve_goes(room: &mut Conversation<'_>) {
+    let diff = loop {
+        let frame = room.client("bob").next_json().await;
+        match frame[3].as_str() {
+            Some("presence_diff") => break frame,
+            other => assert_eq!(other, Some("broadcast")),
+        }
+    };
+    assert_eq!((&diff[4]["joins"], &diff[4]["leaves"]["eve"]["metas"][0]["is"]), (&json!({}), &json!("eve")));
+}
+
+/// Has eve break the protocol in a room where ann keeps talking. Before, eve is told so many quarter
+/// megabytes that she does not read.
+async fn offend(offence: Vec<u8>, code: u16, unread: usize) {
+    let world = World::with(|settings| {
+        // Whoever waited for it would wait longer than this test has patience.
+        settings.server.close_timeout = Duration::from_secs(60);
+        settings.outbox.max_bytes = ByteSize::mib(64);
+        settings.presence.coalesce = Duration::ZERO;
+    })
+    .await;
+    let mut room = world.conversation();
+    room.check("ann, bob join realtime:room").await;
+    let mut eve = world.raw().await;
+    let join = r#"["1","1","realtime:room","phx_join",{"config":{"presence":{"key":"eve"}}}]"#;
+    let track = r#"["1","2","realtime:room","presence",{"event":"track","payload":{"is":"eve"}}]"#;
+    eve.write(&[RawFrame::text(join).encode(), RawFrame::text(track).encode()].concat()).await.expect("sent");
+    room.check(r#"ann, bob < [null,null,"realtime:room","presence_diff",_]"#).await;
+    let text = "x".repeat(250_000);
+    for _ in 0..unread {
+        room.client("ann").push("2", ROOM, "broadcast", &json!({"text": text})).await;
+        assert_eq!(room.client("bob").next_json().await[3], "broadcast");
+    }
+
+    talk(&mut room).await;
+    // The server need not take all of an offence.
+    let _ = eve.write(&offence).await;
+    eve_goes(&mut room).await;
+    talk(&mut room).await;
+    room.client("ann").settle().await;
+
+    let close = loop {
+        let frame = eve.next().await.expect("a close frame comes");
+        if frame.opcode == opcode::CLOSE {
+            break frame;
+        }
+        serde_json::from_slice::<Value>(&frame.payload).expect("what comes before it is whole");
+    };
+    assert_eq!(close.close_code(), Some(code));
+    let after = eve.next().await.map(|frame| String::from_utf8_lossy(&frame.payload).into_owned());
+    assert_eq!(after, None, "nothing follows a close frame");
+    drop((room, eve));
+    world.stop().await;
+}
+
+/// A frame that servers may send and clients may not.
+fn unmasked() -> Vec<u8> {
+    RawFrame { masked: false, ..RawFrame::text(HEARTBEAT) }.encode()
+}
+
+/// A frame over the limit.
+fn oversized() -> Vec<u8> {
+    RawFrame::new(opcode::BINARY, vec![b'x'; 5_000_001]).encode()
+}
+
+// §5.5.1 and §7.1.7: an endpoint that fails the connection says so, then nothing; nobody waits for it.
+#[tokio::test]
+async fn an_offender_in_a_busy_room_hears_why_and_nothing_after_it() {
+    offend(unmasked(), 1002, 0).await;
+    offend(oversized(), 1009, 0).await;
+}
+
+// What the socket took half must be finished before the close frame; the rest is not sent any more.
+#[tokio::test]
+async fn an_offender_that_is_behind_hears_why_and_nothing_after_it() {
+    const UNREAD: usize = 60;
+    offend(unmasked(), 1002, UNREAD).await;
+    offend(oversized()[..100].to_vec(), 1009, UNREAD).await;
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use harness::{Client, Request, World};
+use harness::{Client, RawFrame, RawSocket, Request, World, opcode};
 use serde_json::json;
 
 /// Time for everybody to hear it, which other tests do not take.
@@ -58,4 +58,51 @@ async fn a_kept_http_connection_does_not_hold_up_the_end() {
     // Its answer is there when a later request on another connection is answered.
     assert_eq!(world.send(Request::get("/healthcheck")).await.status, 200);
     world.stop().await;
+}
+
+/// A member of `topic` that says nothing of its own and answers nothing.
+async fn raw_member(world: &World, topic: &str) -> RawSocket {
+    let mut member = world.raw().await;
+    member.send(&RawFrame::text(&format!(r#"["1","1","{topic}","phx_join",{{"config":{{}}}}]"#))).await;
+    assert_eq!(member.next().await.map(|reply| reply.opcode), Some(opcode::TEXT));
+    member
+}
+
+/// Broadcasts until the server hangs up.
+async fn talk_on(mut talker: RawSocket, topic: &str) {
+    let burst = RawFrame::text(&format!(r#"["1","2","{topic}","broadcast",{{}}]"#)).encode().repeat(10);
+    while talker.write(&burst).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Reads to the close frame, and asserts that it is the last frame.
+async fn listen_on(mut listener: RawSocket) {
+    assert_eq!(listener.drain_to_close().await, Some(1012));
+    let after = listener.next().await.map(|frame| String::from_utf8_lossy(&frame.payload).into_owned());
+    assert_eq!(after, None, "nothing follows a close frame");
+}
+
+// RFC 6455 §5.5.1. On several threads, because the talkers' are not the one that closes the listeners.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nothing_follows_the_close_frame_while_others_talk_on() {
+    let world = World::with(|settings| {
+        settings.server.shutdown_timeout = Duration::from_secs(3);
+        settings.server.close_timeout = Duration::from_millis(500);
+    })
+    .await;
+    let mut people = Vec::new();
+    for topic in ["realtime:a", "realtime:b", "realtime:c", "realtime:d"] {
+        let mut listener = raw_member(&world, topic).await;
+        let talker = raw_member(&world, topic).await;
+        people.push(tokio::spawn(talk_on(talker, topic)));
+        for _ in 0..100 {
+            assert_eq!(listener.next().await.map(|frame| frame.opcode), Some(opcode::TEXT));
+        }
+        people.push(tokio::spawn(listen_on(listener)));
+    }
+    world.stop().await;
+    for person in people {
+        person.await.expect("nobody hears what it should not");
+    }
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use harness::{Request, Token, World, check};
-use serde_json::json;
+use harness::{RawFrame, Request, Token, World, check};
+use serde_json::{Value, json};
 
 #[tokio::test]
 async fn a_join_with_a_bad_token_says_what_is_bad() {
@@ -92,6 +92,29 @@ async fn a_refresh_is_never_answered() {
     .await;
 }
 
+// Each of these would end the channel if the token were found.
+#[tokio::test]
+async fn a_refresh_that_is_not_where_it_belongs_is_ignored() {
+    check(
+        r#"
+        ann joins realtime:room {"broadcast":{"self":true}}
+        ann > ["1","2","realtime:room","access_token",["$expired"]]
+        ann > ["1","3","realtime:room","access_token",["access_token","$expired"]]
+        ann > ["1","4","realtime:room","access_token",[{"access_token":"$expired"}]]
+        ann > ["1","5","realtime:room","access_token","$expired"]
+        ann > ["1","6","realtime:room","access_token",{"access_token":{"access_token":"$expired"}}]
+        ann > ["1","7","realtime:room","access_token",{"access_token":["$expired"]}]
+        ann > ["1","8","realtime:room","access_token",{"payload":{"access_token":"$expired"}}]
+        ann > ["1","9","realtime:room","access_token",{"a":{"access_token":"$expired"},"access_token":null}]
+        ann > ["1","10","realtime:room","access_token",null]
+        ann > ["1","11","realtime:room","broadcast",{"event":"still in"}]
+        ann < [null,null,"realtime:room","broadcast",{"event":"still in"}]
+        ann is quiet
+        "#,
+    )
+    .await;
+}
+
 #[tokio::test]
 async fn a_refused_refresh_ends_the_channel_and_says_why() {
     let signer = "Failed to generate JWT signer, check your JWT secret or JWKS configuration";
@@ -156,6 +179,26 @@ async fn a_token_that_expires_ends_its_channel_and_nothing_else() {
         "#,
     )
     .await;
+}
+
+// The join is there before the connection looks at the clock for the first time, and no byte comes after
+// it that would make it look again.
+#[tokio::test]
+async fn a_token_expires_even_if_its_join_came_with_the_handshake() {
+    let world = World::start().await;
+    let config = json!({"config": {}, "access_token": world.token(Token::Soon)});
+    let join = json!(["1", "1", "realtime:room", "phx_join", config]).to_string();
+    let mut ann = world.raw_saying(&[RawFrame::text(&join)]).await;
+    let mut heard = Vec::new();
+    for _ in ["the reply", "the reason", "the end"] {
+        let frame = ann.next().await.expect("the connection lives on");
+        heard.push(serde_json::from_slice::<Value>(&frame.payload).expect("JSON"));
+    }
+    assert_eq!((&heard[0][3], &heard[0][4]["status"]), (&json!("phx_reply"), &json!("ok")));
+    let message = heard[1][4]["message"].as_str().unwrap_or_default();
+    assert!(heard[1][3] == "system" && message.starts_with("Token has expired"), "{}", heard[1]);
+    assert_eq!(heard[2], json!(["1", "1", "realtime:room", "phx_error", {"reason": "channel_crash"}]));
+    world.stop().await;
 }
 
 #[tokio::test]

@@ -107,10 +107,12 @@ impl RawSocket {
         Ok(RawSocket { stream, buffer: Vec::new() })
     }
 
-    /// A WebSocket, its handshake done.
-    pub(crate) async fn open(address: SocketAddr, target: &str) -> Result<RawSocket> {
+    /// A WebSocket, its handshake done. The frames of `early` come in one write with it.
+    pub(crate) async fn open(address: SocketAddr, target: &str, early: &[RawFrame]) -> Result<RawSocket> {
         let mut socket = RawSocket::dial(address).await?;
-        socket.stream.write_all(&Request::upgrade(target).encode(&address.to_string())).await?;
+        let mut bytes = Request::upgrade(target).encode(&address.to_string());
+        bytes.extend(early.iter().flat_map(RawFrame::encode));
+        socket.stream.write_all(&bytes).await?;
         let answer = timeout(PATIENCE, read_response(&mut socket.stream, &mut socket.buffer));
         let response = answer.await.context("no answer to the handshake")??;
         ensure!(response.status == 101, "refused: {} {}", response.status, response.text());

@@ -17,7 +17,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use crate::client::{Client, Dialect};
 use crate::conversation::Conversation;
 use crate::http::{self, Request, Response};
-use crate::raw::RawSocket;
+use crate::raw::{RawFrame, RawSocket};
 use crate::tokens::{Mint, Token};
 use crate::{PATIENCE, panics};
 
@@ -141,7 +141,16 @@ impl World {
     /// # Panics
     /// When the handshake is refused.
     pub async fn raw(&self) -> RawSocket {
-        RawSocket::open(self.address, &self.target(SOCKET, Dialect::V2, Token::Valid))
+        self.raw_saying(&[]).await
+    }
+
+    /// As [`World::raw`], with frames that do not wait for the answer to the handshake: they come in one
+    /// write with it.
+    ///
+    /// # Panics
+    /// When the handshake is refused.
+    pub async fn raw_saying(&self, early: &[RawFrame]) -> RawSocket {
+        RawSocket::open(self.address, &self.target(SOCKET, Dialect::V2, Token::Valid), early)
             .await
             .expect("the handshake succeeds")
     }
