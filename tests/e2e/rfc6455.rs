@@ -4,9 +4,10 @@
 
 use std::time::Duration;
 
-use harness::{Conversation, RawFrame, RawSocket, World, opcode};
+use harness::{Conversation, PATIENCE, RawFrame, RawSocket, World, opcode};
 use serde_json::{Value, json};
 use settings::ByteSize;
+use tokio::time::timeout;
 
 const HEARTBEAT: &str = r#"[null,"1","phoenix","heartbeat",{}]"#;
 const ANSWER: &str = r#"[null,"1","phoenix","phx_reply",{"status":"ok","response":{}}]"#;
@@ -89,6 +90,28 @@ async fn bytes_may_trickle_in_one_by_one_and_frames_all_at_once() {
     socket.write(&frame.repeat(100)).await.expect("the server listens");
     for _ in 0..100 {
         answered(&mut socket).await;
+    }
+    world.stop().await;
+}
+
+// Tokio lets a task read so often in one turn, 128 times, and then says «pending» without asking the socket
+// to wake it. A pause of the client just there must not be taken for one the socket knows of.
+#[tokio::test]
+async fn a_message_may_pause_after_any_number_of_reads() {
+    let world = World::with(|settings| settings.server.read_buffer_size = ByteSize::kib(1)).await;
+    let mut other = world.connect().await;
+    let mut socket = world.raw().await;
+    let padded = HEARTBEAT.replace("{}", &format!(r#"{{"a":"{}"}}"#, "x".repeat(300_000)));
+    let message = RawFrame::text(&padded).encode();
+    for reads in (120..=136).chain(248..=264) {
+        let (start, rest) = message.split_at(reads * 1024 - 500);
+        socket.write(start).await.expect("the server listens");
+        // When somebody else is answered, it has read what there was.
+        other.settle().await;
+        other.settle().await;
+        socket.write(rest).await.expect("the server listens");
+        let answer = timeout(PATIENCE / 2, answered(&mut socket)).await;
+        assert!(answer.is_ok(), "nothing happens after a pause at read {reads}");
     }
     world.stop().await;
 }

@@ -221,7 +221,8 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin, T: Session> Connection<S, T> 
                     read = Ok(false);
                 }
                 Poll::Pending => {
-                    self.read_armed = true;
+                    // Not if the task has merely used up its turn: then the socket was never asked.
+                    self.read_armed = tokio::task::coop::has_budget_remaining();
                     // tungstenite has made room for the next message, not in this one's buffer.
                     self.large = None;
                     read = Ok(false);
