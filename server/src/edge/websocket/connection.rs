@@ -3,16 +3,15 @@
 //! What a slow or silent client costs is bounded here. It is pinged when silent, closed when silent too
 //! long, cut when it accepts no byte. It is read only while its own outbox has room, so a client that does
 //! not read cannot make us queue answers for it.
-//!
-//! One timer serves all deadlines, and it is lazy: traffic never touches it. When it fires, it looks at
-//! what has happened meanwhile and sleeps on.
+
+mod patience;
 
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::{Sink, Stream};
@@ -25,6 +24,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
+pub use self::patience::Patience;
 use super::readable::Readable;
 use super::tap::Tap;
 use super::writer::Writer;
@@ -36,26 +36,6 @@ const MESSAGES_PER_TURN: usize = 32;
 /// A message larger than this is kept until the next one is read, because tungstenite would otherwise
 /// reuse, and so keep, the buffer that grew for it.
 const LARGE_MESSAGE: usize = 16 * 1024;
-
-/// How long a connection waits for its client, and how much it takes from it.
-#[derive(Debug, Clone)]
-pub struct Patience {
-    /// Silence after which the client is pinged.
-    pub ping_interval: Duration,
-    /// Silence after which the connection is closed (1000).
-    pub idle_timeout: Duration,
-    /// How long the client may accept no byte before it is cut (1013).
-    pub stall_timeout: Duration,
-    /// How long the client may take to answer a close frame.
-    pub close_timeout: Duration,
-    /// Most bytes of one message (1009).
-    pub max_message_size: usize,
-    /// Bytes of the read buffer.
-    pub read_buffer_size: usize,
-}
-
-/// A ping without a payload, as a whole frame (RFC 6455 §5.5.2).
-const PING: [u8; 2] = [0x89, 0x00];
 
 /// Where the connection is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -328,67 +308,6 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin, T: Session> Connection<S, T> 
                 Poll::Pending => return Verdict::Alive,
             }
         }
-    }
-
-    /// Sets the timer to fire at `deadline`, if that is earlier than it would.
-    fn wake_by(&mut self, deadline: Instant) {
-        if self.timer.deadline() > deadline.into() {
-            self.timer.as_mut().reset(deadline.into());
-            self.timer_moved = true;
-        }
-    }
-
-    /// The timer has fired: does what is due and sets it again. An error means that the connection is over.
-    fn on_timer(&mut self, now: Instant) -> io::Result<()> {
-        let over = || io::Error::from(io::ErrorKind::TimedOut);
-        let next = match self.phase {
-            Phase::Closing(until) | Phase::Lingering(until) if until <= now => return Err(over()),
-            Phase::Closing(until) | Phase::Lingering(until) => until,
-            Phase::Open => {
-                self.session.count(0, self.writer.take_sent());
-                self.session.tick(now);
-                let next = self.check_stall(now).ok_or_else(over)?;
-                next.min(self.check_silence(now))
-            }
-        };
-        let next =
-            self.session.deadline().filter(|_| self.phase == Phase::Open).map_or(next, |d| d.min(next));
-        self.timer.as_mut().reset(next.into());
-        self.timer_moved = true;
-        Ok(())
-    }
-
-    /// When to look again at whether the client accepts bytes; `None` means that it is cut now.
-    fn check_stall(&mut self, now: Instant) -> Option<Instant> {
-        let Some(stalled) = self.stalled else { return Some(now + self.patience.idle_timeout) };
-        let closed_at = stalled + self.patience.stall_timeout;
-        if now < closed_at {
-            return Some(closed_at);
-        }
-        // If it wakes up after all, it is told why; the socket has no room for that now.
-        self.outbox.say_goodbye(Goodbye { code: 1013, reason: "reading too slowly".into() });
-        let cut_at = closed_at + self.patience.close_timeout;
-        (now < cut_at).then_some(cut_at)
-    }
-
-    /// Pings or closes a silent client. Returns when to look again.
-    fn check_silence(&mut self, now: Instant) -> Instant {
-        let (ping_at, idle_at) =
-            (self.heard + self.patience.ping_interval, self.heard + self.patience.idle_timeout);
-        if now >= idle_at {
-            self.outbox.say_goodbye(Goodbye { code: 1000, reason: "idle timeout".into() });
-            return now + self.patience.close_timeout;
-        }
-        if now < ping_at {
-            return ping_at;
-        }
-        if !self.pinged {
-            self.pinged = true;
-            self.socket.get_mut().parts().1.extend_from_slice(&PING);
-            self.outbox.shrink();
-            self.writer.shrink();
-        }
-        idle_at
     }
 }
 
