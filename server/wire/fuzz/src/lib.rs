@@ -9,13 +9,13 @@ pub mod payload;
 pub mod reader;
 
 pub use envelope::{decode_binary, decode_text_v1, decode_text_v2};
-pub use payload::{join_request, presence_call, presence_meta, term_size};
+pub use payload::{join_request, presence_call, presence_meta, term_size, token_refresh};
 
 /// Panics when something that must hold for these bytes does not.
 pub type Check = fn(&[u8]);
 
 /// Each target under the name of its folder in `corpus`.
-pub const TARGETS: [(&str, Check); 7] = [
+pub const TARGETS: [(&str, Check); 8] = [
     ("decode_text_v1", decode_text_v1),
     ("decode_text_v2", decode_text_v2),
     ("decode_binary", decode_binary),
@@ -23,4 +23,5 @@ pub const TARGETS: [(&str, Check); 7] = [
     ("presence_call", presence_call),
     ("presence_meta", presence_meta),
     ("term_size", term_size),
+    ("token_refresh", token_refresh),
 ];

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 use wire::phoenix::UserPayload;
-use wire::supabase::{self, JoinRequest, JoinToken, PresenceCall, Private, Replay};
+use wire::supabase::{self, JoinRequest, JoinToken, PresenceCall, Private, Replay, TokenRefresh};
 use wire::term_size as size;
 
 /// The payload of `phx_join`.
@@ -59,6 +59,20 @@ pub fn presence_call(data: &[u8]) {
         (other, PresenceCall::Unknown) => assert!(!matches!(other, Some("track" | "untrack"))),
         (event, call) => panic!("{event:?} was read as {call:?}"),
     }
+}
+
+/// The payload of `access_token`.
+pub fn token_refresh(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let refresh = TokenRefresh::parse(text);
+    let Ok(Value::Object(members)) = serde_json::from_str(text) else { return };
+    let expected = match members.get("access_token") {
+        Some(Value::Null) => TokenRefresh::Unchanged,
+        Some(Value::String(token)) if token.starts_with("sb_") => TokenRefresh::Unchanged,
+        Some(Value::String(token)) => TokenRefresh::New(token.as_str().into()),
+        _ => TokenRefresh::Unreadable,
+    };
+    assert_eq!(refresh, expected);
 }
 
 /// A tracked object.
