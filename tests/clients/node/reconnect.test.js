@@ -31,13 +31,14 @@ test('presence is rebuilt by those who come back', async (t) => {
   t.after(() => server.close())
   const events = new Inbox()
   const watching = person(t, server).channel('room', { config: { presence: { key: 'watcher' } } })
-  watching.on('presence', { event: 'sync' }, () => events.put(Object.keys(watching.presenceState())))
+  // The ref of what Ann shows: another one after the restart, when she has shown herself anew.
+  watching.on('presence', { event: 'sync' }, () => events.put(watching.presenceState().ann?.at(-1)?.presence_ref))
   watching.subscribe()
   const tracking = person(t, server).channel('room', { config: { presence: { key: 'ann' } } })
   // As every application does: track whenever joined.
   tracking.subscribe((status) => status === 'SUBSCRIBED' && tracking.track({ here: true }))
-  await events.until((keys) => keys.includes('ann'), 'ann')
+  const before = await events.until((ref) => ref !== undefined, 'ann')
   await server.restart()
-  await events.until((keys) => !keys.includes('ann'), 'an empty room after the restart')
-  await events.until((keys) => keys.includes('ann'), 'ann again')
+  // Either may be back first, so the room need not be seen empty in between.
+  await events.until((ref) => ref !== undefined && ref !== before, 'ann again')
 })
