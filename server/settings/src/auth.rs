@@ -1,5 +1,6 @@
 //! `[auth]`: which tokens of the default tenant are believed.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -9,14 +10,46 @@ use serde::{Deserialize, Serialize};
 use crate::units;
 
 /// Which tokens of the default tenant are believed.
-#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Auth {
     /// Secret that signs the tokens (HS256, HS384, HS512); at least 32 bytes are wise. Empty or blank counts
     /// as unset, and without it only `serve --dev` starts. The plain variable `JWT_SECRET` sets it too.
     #[serde(with = "units::secret")]
-    #[schemars(with = "Option<String>", extend("x-reload" = "live"))]
+    #[schemars(with = "Option<String>", extend("x-reload" = "live", "x-secret" = true))]
     pub jwt_secret: Option<SecretString>,
+
+    /// Further secrets believed beside `jwt_secret`, so that one can be changed while its tokens live on.
+    #[serde(with = "units::secrets")]
+    #[schemars(with = "Vec<String>", extend("x-reload" = "live", "x-secret" = true))]
+    pub jwt_secrets: Vec<SecretString>,
+
+    /// Public keys (RS256 to RS512, ES256, ES384, EdDSA), and secrets by key id, as a JSON Web Key Set:
+    /// `{"keys": […]}` in quotes. A secret, because it may hold some.
+    #[serde(with = "units::secret")]
+    #[schemars(with = "Option<String>", extend("x-reload" = "live", "x-secret" = true))]
+    pub jwt_jwks: Option<SecretString>,
+
+    /// Where to fetch such a set: the `jwks_uri` of an identity provider. Read again every `jwks_refresh`, and
+    /// when a token names a key nobody knows yet; while it cannot be had, the last one counts.
+    #[serde(with = "units::text")]
+    #[schemars(with = "Option<String>", extend("x-reload" = "live"))]
+    pub jwks_url: Option<String>,
+
+    /// How often `jwks_url` is read.
+    #[serde(with = "units::duration")]
+    #[schemars(with = "String", extend("x-reload" = "live"))]
+    pub jwks_refresh: Duration,
+
+    /// How long `jwks_url` may take to answer.
+    #[serde(with = "units::duration")]
+    #[schemars(with = "String", extend("x-reload" = "live"))]
+    pub jwks_timeout: Duration,
+
+    /// Claims a token must carry, each with the value it must have: `{ aal = "aal2" }`. A token without the
+    /// claim is refused. Those in `[auth]` bind operator tokens and tokens for `/metrics` too.
+    #[schemars(extend("x-reload" = "live"))]
+    pub claim_validators: BTreeMap<String, serde_json::Value>,
 
     /// The `iss` a token must carry. Unset: not looked at. The plain variable `JWT_ISSUER` sets it too.
     #[serde(with = "units::text")]
@@ -33,4 +66,21 @@ pub struct Auth {
     #[serde(with = "units::duration")]
     #[schemars(with = "String", extend("x-reload" = "live"))]
     pub leeway: Duration,
+}
+
+impl Default for Auth {
+    fn default() -> Self {
+        Self {
+            jwt_secret: None,
+            jwt_secrets: Vec::new(),
+            jwt_jwks: None,
+            jwks_url: None,
+            jwks_refresh: Duration::from_secs(600),
+            jwks_timeout: Duration::from_secs(5),
+            claim_validators: BTreeMap::new(),
+            jwt_issuer: None,
+            jwt_audience: None,
+            leeway: Duration::ZERO,
+        }
+    }
 }

@@ -82,7 +82,7 @@ impl Settings {
     }
 
     /// Every length of time, its key, and whether none at all has a meaning.
-    fn waits(&self) -> [(&'static str, Duration, bool); 12] {
+    fn waits(&self) -> [(&'static str, Duration, bool); 17] {
         let window = Duration::from_millis(self.limits.client_presence_window_ms.get());
         [
             ("server.handshake_timeout", self.server.handshake_timeout, false),
@@ -92,10 +92,15 @@ impl Settings {
             ("server.idle_timeout", self.server.idle_timeout, false),
             ("server.no_channel_timeout", self.server.no_channel_timeout, false),
             ("server.close_timeout", self.server.close_timeout, false),
+            ("server.drain_delay", self.server.drain_delay, true),
+            ("server.drain_timeout", self.server.drain_timeout, true),
             ("server.shutdown_timeout", self.server.shutdown_timeout, true),
             ("auth.leeway", self.auth.leeway, true),
             ("limits.client_presence_window_ms", window, false),
             ("outbox.stall_timeout", self.outbox.stall_timeout, false),
+            ("bus.timeout", self.bus.timeout, false),
+            ("bus.subscribe_timeout", self.bus.subscribe_timeout, true),
+            ("bus.lease", self.bus.lease, false),
             ("presence.coalesce", self.presence.coalesce, true),
         ]
     }

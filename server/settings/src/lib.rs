@@ -6,28 +6,38 @@
 //!
 //! Names that Supabase Realtime also has are spelled as there (`max_channels_per_client`).
 
+mod admin;
 mod auth;
 mod broadcast;
+mod bus;
 mod check;
 mod limits;
 mod load;
 mod outbox;
 mod presence;
+mod regions;
 mod server;
 mod telemetry;
+mod tenants;
 mod units;
 
+pub use admin::Admin;
 pub use auth::Auth;
 pub use broadcast::Broadcast;
+pub use bus::Bus;
 pub use bytesize::ByteSize;
 pub use check::Problem;
 pub use limits::Limits;
 pub use load::{LoadError, environment, load};
 pub use outbox::Outbox;
 pub use presence::Presence;
-pub use server::Server;
+pub use regions::Regions;
+pub use server::{Server, Tls};
 pub use telemetry::{LogFormat, LogLevel, Telemetry};
+pub use tenants::Tenant;
 pub use units::{format_duration, parse_duration};
+
+use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -48,6 +58,14 @@ pub struct Settings {
     pub presence: Presence,
     /// Broadcasts sent over HTTP.
     pub broadcast: Broadcast,
+    /// How nodes hear each other.
+    pub bus: Bus,
+    /// Where this node is, and which nodes are near a tenant.
+    pub regions: Regions,
+    /// Who may ask the server about itself, and tell it what to do.
+    pub admin: Admin,
     /// What the server says about itself.
     pub telemetry: Telemetry,
+    /// Who else owns rooms here, by id.
+    pub tenants: BTreeMap<String, Tenant>,
 }

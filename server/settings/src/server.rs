@@ -24,6 +24,37 @@ pub struct Server {
     #[schemars(extend("x-reload" = "restart"))]
     pub port: u16,
 
+    /// The address by which clients reach this server, such as `wss://realtime.example.com`, when something
+    /// stands in front of it. Told at the start and in `/status`.
+    #[serde(with = "units::text")]
+    #[schemars(with = "Option<String>", extend("x-reload" = "live"))]
+    pub public_url: Option<String>,
+
+    /// Certificate and key, for TLS without anything in front.
+    pub tls: Tls,
+
+    /// Networks of load balancers that say by PROXY protocol (v1 or v2) whom they bring, such as
+    /// `10.0.0.0/8`. Whoever connects from there must say it first of all; from elsewhere it is refused.
+    #[schemars(extend("x-reload" = "restart"))]
+    pub proxy_protocol_from: Vec<String>,
+
+    /// The tenant of `[auth]` and of every client that names none.
+    #[schemars(extend("x-reload" = "restart"))]
+    pub default_tenant: String,
+
+    /// Whether a client that names a tenant nobody knows is refused (404), instead of meaning the default one.
+    #[schemars(extend("x-reload" = "live"))]
+    pub strict_host: bool,
+
+    /// WebSocket connections at once from one client address. Unset: as many as there are places. Mind that a
+    /// load balancer without PROXY protocol makes all clients look like one.
+    #[schemars(extend("x-reload" = "live"))]
+    pub max_connections_per_address: Option<NonZeroUsize>,
+
+    /// The entry of the W3C `baggage` header that names a request, for `x-request-id` and the logs.
+    #[schemars(extend("x-reload" = "live"))]
+    pub request_id_baggage_key: String,
+
     /// WebSocket connections at once, of all tenants. The next handshake is answered with 503.
     #[schemars(extend("x-reload" = "live"))]
     pub max_connections: NonZeroUsize,
@@ -93,7 +124,18 @@ pub struct Server {
     #[schemars(extend("x-reload" = "restart"))]
     pub data_dir: PathBuf,
 
-    /// Time connections have to finish when the server is asked to stop; after it they are cut.
+    /// How long the server goes on as before when asked to stop (SIGTERM), while `/readyz` says 503, so that a
+    /// load balancer stops sending new clients.
+    #[serde(with = "units::duration")]
+    #[schemars(with = "String", extend("x-reload" = "live"))]
+    pub drain_delay: Duration,
+
+    /// Over how long the clients are then sent away (1012), so that they do not all knock elsewhere at once.
+    #[serde(with = "units::duration")]
+    #[schemars(with = "String", extend("x-reload" = "live"))]
+    pub drain_timeout: Duration,
+
+    /// Time the last connections have to finish after that; then they are cut.
     #[serde(with = "units::duration")]
     #[schemars(with = "String", extend("x-reload" = "live"))]
     pub shutdown_timeout: Duration,
@@ -104,6 +146,13 @@ impl Default for Server {
         Self {
             host: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             port: 8080,
+            public_url: None,
+            tls: Tls::default(),
+            proxy_protocol_from: Vec::new(),
+            default_tenant: "default".into(),
+            strict_host: false,
+            max_connections_per_address: None,
+            request_id_baggage_key: "request-id".into(),
             max_connections: NonZeroUsize::new(16_384).expect("not zero"),
             max_header_size: ByteSize::kib(32),
             handshake_timeout: Duration::from_secs(10),
@@ -117,7 +166,22 @@ impl Default for Server {
             max_frame_size: ByteSize::b(5_000_000),
             read_buffer_size: ByteSize::kib(1),
             data_dir: PathBuf::from("data"),
+            drain_delay: Duration::from_secs(10),
+            drain_timeout: Duration::from_secs(10),
             shutdown_timeout: Duration::from_secs(5),
         }
     }
+}
+
+/// Certificate and key. Both or none; the files are watched, and new ones count for the next handshake.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tls {
+    /// File with the certificate and those that vouch for it (PEM), the server's own first.
+    #[schemars(extend("x-reload" = "restart"))]
+    pub cert_file: Option<PathBuf>,
+
+    /// File with the key of the certificate (PEM).
+    #[schemars(extend("x-reload" = "restart"))]
+    pub key_file: Option<PathBuf>,
 }

@@ -1,19 +1,40 @@
 //! `[telemetry]`: what the server says about itself.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What the server says about itself.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Telemetry {
     /// The least important log lines still written.
     #[schemars(extend("x-reload" = "live"))]
     pub log_level: LogLevel,
 
+    /// Modules that log more, or less, than the rest: `{ "realtime_server::edge" = "debug" }`.
+    #[schemars(extend("x-reload" = "live"))]
+    pub log_modules: BTreeMap<String, LogLevel>,
+
+    /// Whether requests for `/health`, `/healthcheck` and `/readyz` are logged like others.
+    #[schemars(extend("x-reload" = "live"))]
+    pub log_health_checks: bool,
+
     /// How a log line is written.
     #[schemars(extend("x-reload" = "restart"))]
     pub log_format: LogFormat,
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self {
+            log_level: LogLevel::default(),
+            log_modules: BTreeMap::new(),
+            log_health_checks: true,
+            log_format: LogFormat::default(),
+        }
+    }
 }
 
 /// How important a log line is.

@@ -125,3 +125,34 @@ pub(crate) mod secret {
         Ok(text::deserialize(from)?.map(SecretString::from))
     }
 }
+
+/// A list of `SecretString`, blank ones left out, and never written out. Text between commas is a list too,
+/// because a variable can hold nothing else.
+pub(crate) mod secrets {
+    use secrecy::SecretString;
+
+    use super::*;
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        List(Vec<Text>),
+        Text(Text),
+    }
+
+    pub(crate) fn serialize<S: Serializer>(values: &[SecretString], to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(values.iter().map(|_| "[redacted]"))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<SecretString>, D::Error> {
+        let expected = "a list of texts in quotes";
+        let texts = match Written::deserialize(from)? {
+            Written::List(list) => {
+                list.into_iter().map(|text| text.or_complain(expected)).collect::<Result<Vec<_>, _>>()?
+            }
+            Written::Text(text) => text.or_complain(expected)?.split(',').map(str::to_owned).collect(),
+        };
+        let texts = texts.into_iter().map(|text| text.trim().to_owned());
+        Ok(texts.filter(|text| !text.is_empty()).map(SecretString::from).collect())
+    }
+}

@@ -1,0 +1,72 @@
+//! `[bus]`: how nodes hear each other.
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use schemars::JsonSchema;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+
+use crate::units;
+
+/// How nodes hear each other. Without Redis a node is alone, and does its work in full.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Bus {
+    /// Redis (or Valkey) by which the nodes hear each other: `redis://user:password@host:6379/0`, `rediss://`
+    /// for TLS. Unset: this node is alone. The plain variable `REDIS_URL` sets it too.
+    #[serde(with = "units::secret")]
+    #[schemars(with = "Option<String>", extend("x-reload" = "restart", "x-secret" = true))]
+    pub redis_url: Option<SecretString>,
+
+    /// Certificates (PEM) that vouch for Redis under `rediss://`. Unset: those the system trusts.
+    #[schemars(extend("x-reload" = "restart"))]
+    pub tls_ca_file: Option<PathBuf>,
+
+    /// What every channel and key of ours in Redis begins with. Nodes hear each other only under the same one.
+    #[schemars(extend("x-reload" = "restart"))]
+    pub prefix: String,
+
+    /// How long connecting to Redis, or waiting for its answer, may take.
+    #[serde(with = "units::duration")]
+    #[schemars(with = "String", extend("x-reload" = "restart"))]
+    pub timeout: Duration,
+
+    /// How long the first join of a room on this node may wait until messages of the other nodes reach it.
+    /// Later it is answered all the same.
+    #[serde(with = "units::duration")]
+    #[schemars(with = "String", extend("x-reload" = "restart"))]
+    pub subscribe_timeout: Duration,
+
+    /// A node not heard of for this long is taken for dead: what its clients showed in presence leaves.
+    #[serde(with = "units::duration")]
+    #[schemars(with = "String", extend("x-reload" = "restart"))]
+    pub lease: Duration,
+
+    /// Messages that may wait on their way to the other nodes. What does not fit is dropped for them, and
+    /// counted.
+    #[schemars(extend("x-reload" = "restart"))]
+    pub max_frames: NonZeroU32,
+
+    /// Bytes that may wait on their way to the other nodes.
+    #[serde(with = "units::size")]
+    #[schemars(with = "String", extend("x-reload" = "restart"))]
+    pub max_bytes: ByteSize,
+}
+
+impl Default for Bus {
+    fn default() -> Self {
+        Self {
+            redis_url: None,
+            tls_ca_file: None,
+            prefix: "realtime".into(),
+            timeout: Duration::from_secs(5),
+            subscribe_timeout: Duration::from_secs(1),
+            lease: Duration::from_secs(15),
+            max_frames: NonZeroU32::new(65_536).expect("not zero"),
+            max_bytes: ByteSize::mib(64),
+        }
+    }
+}
