@@ -37,7 +37,7 @@ impl Server {
     )]
     pub async fn start(settings: Settings) -> anyhow::Result<Self> {
         let node = Node::new(settings)?;
-        let server = &node.settings.server;
+        let server = &node.settings().server;
         let listener = listener::bind(server)
             .with_context(|| format!("cannot listen on {}", SocketAddr::new(server.host, server.port)))?;
         let address = listener.local_addr().context("the listener has no address")?;
@@ -61,7 +61,7 @@ impl Server {
         self.stop.cancel();
         self.node.default_tenant.sockets.say_goodbye(&Goodbye::restarting());
         self.tasks.close();
-        let timeout = self.node.settings.server.shutdown_timeout;
+        let timeout = self.node.settings().server.shutdown_timeout;
         if tokio::time::timeout(timeout, self.tasks.wait()).await.is_err() {
             info!(tasks = self.tasks.len(), "Stopped without waiting for the last connections");
         }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use anyhow::Context;
+use arc_swap::{ArcSwap, Guard};
 use hub::Hub;
 use settings::Settings;
 
@@ -13,8 +14,7 @@ use crate::tenants::Tenant;
 
 /// One running server.
 pub struct Node {
-    /// The settings it runs with.
-    pub settings: Settings,
+    settings: ArcSwap<Settings>,
     /// The rooms.
     pub hub: Arc<Hub>,
     /// The numbers it publishes.
@@ -62,13 +62,23 @@ impl Node {
         Ok(Arc::new(Self {
             hub: Hub::new(settings.presence.coalesce),
             default_tenant: Arc::new(tenant),
-            settings,
+            settings: ArcSwap::from_pointee(settings),
             metrics,
             started: Instant::now(),
             stopping: AtomicBool::new(false),
             sockets: Arc::default(),
             connections: Arc::default(),
         }))
+    }
+
+    /// The settings as they are now. Taken once per operation, so that one operation sees one of them.
+    pub fn settings(&self) -> Guard<Arc<Settings>> {
+        self.settings.load()
+    }
+
+    /// From now on these settings count. They have been checked.
+    pub fn apply(&self, settings: Settings) {
+        self.settings.store(Arc::new(settings));
     }
 
     /// The tenant of this name.
@@ -78,12 +88,12 @@ impl Node {
 
     /// A place for one more TCP connection, while there is one.
     pub fn take_socket(&self) -> Option<Place> {
-        Place::take(&self.sockets, self.settings.server.max_connections.get().saturating_add(SPARE_SOCKETS))
+        Place::take(&self.sockets, self.settings().server.max_connections.get().saturating_add(SPARE_SOCKETS))
     }
 
     /// A place for one more WebSocket, while there is one.
     pub fn take_connection(&self) -> Option<Place> {
-        Place::take(&self.connections, self.settings.server.max_connections.get())
+        Place::take(&self.connections, self.settings().server.max_connections.get())
     }
 
     /// Open TCP connections.

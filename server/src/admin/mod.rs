@@ -29,7 +29,7 @@ pub fn metrics(node: &Node) -> Response<Bytes> {
     let (population, numbers) = (node.hub.population(), &node.metrics.node);
     numbers.connections_total.set(node.open_sockets() as f64);
     numbers.connections_active.set(node.connections() as f64);
-    numbers.connections_max.set(node.settings.server.max_connections.get() as f64);
+    numbers.connections_max.set(node.settings().server.max_connections.get() as f64);
     numbers.rooms.set(population.rooms as f64);
     numbers.members.set(population.members as f64);
     numbers.uptime_seconds.set(node.started.elapsed().as_secs_f64());

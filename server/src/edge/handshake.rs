@@ -46,7 +46,8 @@ struct Refusal {
 
 impl Handshake {
     pub(super) fn new(node: Arc<Node>, tasks: TaskTracker) -> Self {
-        let (server, outbox) = (&node.settings.server, &node.settings.outbox);
+        let settings = node.settings();
+        let (server, outbox) = (&settings.server, &settings.outbox);
         let bytes = |size: settings::ByteSize| usize::try_from(size.as_u64()).unwrap_or(usize::MAX);
         let patience = Arc::new(Patience {
             ping_interval: server.ping_interval,
@@ -57,6 +58,7 @@ impl Handshake {
             read_buffer_size: bytes(server.read_buffer_size),
         });
         let pauses = Semaphore::new(server.max_pending_refusals.get().min(Semaphore::MAX_PERMITS));
+        drop(settings);
         Self { node, tasks, patience, pauses }
     }
 
@@ -113,7 +115,8 @@ impl Handshake {
         self.node.metrics.count_error(&tenant.id, code);
         debug!(code, tenant = %tenant.id, "Refused a handshake: {text}");
         if let Ok(_pause) = self.pauses.try_acquire() {
-            tokio::time::sleep(self.node.settings.server.connect_error_backoff).await;
+            let pause = self.node.settings().server.connect_error_backoff;
+            tokio::time::sleep(pause).await;
         }
         answer::json(status, &json!({ "error": text }))
     }

@@ -96,15 +96,19 @@ async fn serve(
 ) {
     // Frames are small and written whole; waiting for more to send would only delay them.
     let _best_effort = stream.set_nodelay(true);
-    let server = &node.settings.server;
+    // Copied out, because a snapshot is not to be held for as long as a connection lives.
+    let (head_timeout, head_size) = {
+        let server = &node.settings().server;
+        (server.handshake_timeout, server.max_header_size.as_u64())
+    };
     let service = service_fn(move |request| {
         let (router, place) = (Arc::clone(&router), Arc::clone(&place));
         async move { Ok::<_, std::convert::Infallible>(router.handle(request, place).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(server.handshake_timeout)
-        .max_buf_size(usize::try_from(server.max_header_size.as_u64()).unwrap_or(usize::MAX))
+        .header_read_timeout(head_timeout)
+        .max_buf_size(usize::try_from(head_size).unwrap_or(usize::MAX))
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut connection = pin!(connection);

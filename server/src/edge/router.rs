@@ -59,7 +59,7 @@ impl Router {
 
     /// The endpoints for broadcasts, with what a browser needs to call them from another origin.
     async fn broadcast(&self, request: Request<Incoming>, segments: &[String]) -> Response<Bytes> {
-        let cors = self.node.settings.broadcast.cors;
+        let cors = self.node.settings().broadcast.cors;
         let mut response = match *request.method() {
             Method::OPTIONS if cors => preflight(request.headers()),
             Method::POST => self.post_broadcast(request, segments).await,
@@ -90,7 +90,7 @@ impl Router {
 
     /// The whole body, if it is small enough and comes in time.
     async fn collect(&self, body: Incoming) -> Result<Bytes, StatusCode> {
-        let settings = &self.node.settings;
+        let settings = self.node.settings();
         let limit = usize::try_from(settings.broadcast.max_body_size.as_u64()).unwrap_or(usize::MAX);
         let collected =
             within(settings.server.handshake_timeout, Limited::new(body, limit).collect()).await?;

@@ -52,7 +52,7 @@ type Errors = Map<String, Value>;
 
 pub(super) fn send(node: &Node, tenant: &Tenant, body: &[u8]) -> Result<(), Refused> {
     let list = list(body)?;
-    if length(list)? > node.settings.broadcast.max_batch_size.get() {
+    if length(list)? > node.settings().broadcast.max_batch_size.get() {
         return Err(too_many(tenant, BATCH_TOO_LONG));
     }
     let read: Vec<_> = messages(list)?.into_iter().map(|fields| Message::check(tenant, fields)).collect();

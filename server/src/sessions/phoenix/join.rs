@@ -177,7 +177,7 @@ impl Phoenix {
         let mut frames =
             vec![self.line.reply_frame(&push.join_ref, &push.reference, topic, Status::Error, &response)];
         frames.extend(replaced.map(|old| phoenix::closed(self.line.dialect, old.as_json(), topic)));
-        let pause = self.node.settings.server.channel_error_backoff;
+        let pause = self.node.settings().server.channel_error_backoff;
         if pause.is_zero() {
             frames.iter().for_each(|frame| self.line.answer(frame));
         } else {

@@ -73,9 +73,10 @@ impl Gathered {
 impl Phoenix {
     /// A client of `tenant` that has just connected, believed because of `claims`.
     pub fn new(node: Arc<Node>, tenant: Arc<Tenant>, dialect: Dialect, claims: Claims) -> Self {
-        let bounds = Bounds {
-            frames: node.settings.outbox.max_frames.get(),
-            bytes: usize::try_from(node.settings.outbox.max_bytes.as_u64()).unwrap_or(usize::MAX),
+        let bounds = {
+            let outbox = &node.settings().outbox;
+            let bytes = usize::try_from(outbox.max_bytes.as_u64()).unwrap_or(usize::MAX);
+            Bounds { frames: outbox.max_frames.get(), bytes }
         };
         let outbox = Arc::new(Outbox::new(bounds));
         let ticket = tenant.sockets.enter(Arc::clone(&outbox));
@@ -142,7 +143,7 @@ impl Phoenix {
 
     /// How much this client may show in `topic`, given what it shows in others.
     fn presence_bytes_left(&self, topic: &str) -> usize {
-        let limit = self.node.settings.presence.max_bytes_per_client.as_u64();
+        let limit = self.node.settings().presence.max_bytes_per_client.as_u64();
         let others = self.topics.iter().filter(|(name, _)| ***name != *topic);
         let used: usize = others.filter_map(|(_, joined)| Some(joined.tracker.as_ref()?.bytes())).sum();
         usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(used)
@@ -200,7 +201,7 @@ impl Phoenix {
         let now = Instant::now();
         self.roomless = self.topics.is_empty().then(|| self.roomless.unwrap_or(now));
         let held = self.topics.values().filter_map(|joined| joined.tracker.as_ref()?.deadline(&self.tenant));
-        let roomless = self.roomless.map(|since| since + self.node.settings.server.no_channel_timeout);
+        let roomless = self.roomless.map(|since| since + self.node.settings().server.no_channel_timeout);
         let others = [roomless, self.refusals.deadline(), self.token_deadline(now)];
         self.deadline = held.chain(others.into_iter().flatten()).min();
     }
@@ -251,7 +252,7 @@ impl Session for Phoenix {
                 tracker.release(&self.tenant, &joined.membership, now);
             }
         }
-        let no_channel_timeout = self.node.settings.server.no_channel_timeout;
+        let no_channel_timeout = self.node.settings().server.no_channel_timeout;
         if self.roomless.is_some_and(|since| now >= since + no_channel_timeout) {
             let reason = "no channel joined".into();
             self.line.outbox.say_goodbye(Goodbye { code: 1000, reason });
