@@ -16,14 +16,20 @@ pub struct TokenBucket {
     started: Instant,
     /// Nanoseconds since `started` at which everything spent so far will have been earned back.
     spent_until: AtomicU64,
-    nanos_per_event: u64,
+    nanos_per_event: AtomicU64,
 }
 
 impl TokenBucket {
     /// A full bucket. A rate of zero allows nothing.
     pub fn per_second(events: u64) -> Self {
-        let nanos_per_event = 1_000_000_000u64.checked_div(events).unwrap_or(u64::MAX);
+        let nanos_per_event = nanos_per_event(events).into();
         Self { started: Instant::now(), spent_until: AtomicU64::new(0), nanos_per_event }
+    }
+
+    /// From now on `events` per second. What was spent stays spent in proportion: a bucket that was half full
+    /// is half full of the new size, so that neither a raise nor a cut gives anybody a fresh burst.
+    pub fn set_rate(&self, events: u64) {
+        self.nanos_per_event.store(nanos_per_event(events), Ordering::Relaxed);
     }
 
     /// Takes `events` tokens, all or none. `false` means the limit is reached.
@@ -39,10 +45,15 @@ impl TokenBucket {
 
     fn spend(&self, spent_until: u64, events: u64, now: Instant) -> Option<u64> {
         let now = nanos(now.saturating_duration_since(self.started));
-        let cost = self.nanos_per_event.saturating_mul(events);
+        let cost = self.nanos_per_event.load(Ordering::Relaxed).saturating_mul(events);
         let next = spent_until.max(now).saturating_add(cost);
         (next - now <= nanos(BURST)).then_some(next)
     }
+}
+
+/// Nanoseconds in which one event is earned; as good as never when there are to be none.
+fn nanos_per_event(events: u64) -> u64 {
+    1_000_000_000u64.checked_div(events).unwrap_or(u64::MAX)
 }
 
 fn nanos(duration: Duration) -> u64 {
@@ -132,6 +143,23 @@ mod tests {
     fn zero_allows_nothing_and_huge_rates_allow_everything() {
         assert!(!TokenBucket::per_second(0).take(1, Instant::now()));
         assert!(TokenBucket::per_second(u64::MAX).take(u64::MAX, Instant::now()));
+    }
+
+    #[test]
+    fn a_new_rate_keeps_the_bucket_as_full_as_it_was() {
+        let bucket = TokenBucket::per_second(10);
+        let start = bucket.started;
+        assert!(bucket.take(50, start), "half of it is spent");
+        bucket.set_rate(100);
+        assert!(!bucket.take(501, start));
+        assert!(bucket.take(500, start));
+        assert!(!bucket.take(1, start + Duration::from_millis(9)));
+        assert!(bucket.take(1, start + Duration::from_millis(10)));
+        bucket.set_rate(0);
+        assert!(!bucket.take(1, start + Duration::from_secs(5)));
+        bucket.set_rate(1);
+        assert!(!bucket.take(6, start + Duration::from_secs(5)));
+        assert!(bucket.take(4, start + Duration::from_secs(5)), "nothing was earned or lost by the pause");
     }
 
     #[test]
