@@ -13,14 +13,20 @@ pub struct Dialect(u8);
 
 impl Dialect {
     /// How many dialects there may be; sizes the tables that hold one entry for each.
-    pub const COUNT: usize = 4;
+    pub const COUNT: usize = 5;
 
-    /// The dialect with this index.
+    /// How nodes spell events among themselves: the form an event came in, so that every other node can say
+    /// it in all the dialects of its own members. No member speaks it. What it stands for is delimited by
+    /// itself, as messages are put end to end in a [`Bundle`](crate::Bundle).
+    pub const RELAY: Self = Self(Self::COUNT as u8 - 1);
+
+    /// The members' dialect with this index.
     ///
     /// # Panics
-    /// If `index` is not below [`Dialect::COUNT`]: dialects are constants, so this fails at compile time.
+    /// If `index` is not below that of [`Dialect::RELAY`], the last: dialects are constants, so this fails at
+    /// compile time.
     pub const fn new(index: u8) -> Self {
-        assert!((index as usize) < Self::COUNT, "a dialect's index is below Dialect::COUNT");
+        assert!(index < Self::RELAY.0, "a member's dialect comes before Dialect::RELAY");
         Self(index)
     }
 

@@ -3,20 +3,28 @@
 //! The table is cut into shards so that joins on different rooms rarely meet; publishing does not come
 //! here at all, because a membership holds its room. A room appears with its first member and goes with
 //! its last.
+//!
+//! A hub is alone, or one among several: then what its members say and show departs for the other nodes,
+//! and what those say is delivered here. See [`departures`](crate::departures) and the second half of this
+//! type, in `hub/link.rs`, which is for the link between them.
+
+mod link;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
 use crate::bundle::Bundle;
-use crate::frame::{Encode, Frame};
+use crate::departures::Departures;
+use crate::frame::{Dialect, Encode, Frame};
 use crate::member::Member;
 use crate::membership::Membership;
+use crate::outbox::Bounds;
 use crate::room::{Delivery, Room};
 use crate::topic::RoomKey;
 use crate::wakers::Wakers;
@@ -28,7 +36,7 @@ const SHARDS: usize = 64;
 const SHARD_KEPT: usize = 64;
 
 /// Hashed with a random key: topics are chosen by clients, who must not be able to make them collide.
-type Shard = HashMap<RoomKey, Arc<Room>>;
+type Shard = HashMap<Arc<RoomKey>, Arc<Room>>;
 
 /// The rooms.
 #[derive(Debug)]
@@ -39,7 +47,9 @@ pub struct Hub {
     rooms: AtomicUsize,
     members: AtomicUsize,
     due: Mutex<Due>,
-    pub(crate) coalesce: Duration,
+    coalesce_nanos: AtomicU64,
+    /// There if this node is one among several.
+    pub(crate) departures: Option<Departures>,
 }
 
 /// How many rooms and members there are.
@@ -59,29 +69,49 @@ struct Due {
 }
 
 impl Hub {
-    /// No rooms. Presence changes of one room that follow each other within `coalesce` are announced
-    /// together.
+    /// No rooms, and no other nodes. Presence changes of one room that follow each other within `coalesce`
+    /// are announced together.
     pub fn new(coalesce: Duration) -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new(Self::with(coalesce, None))
+    }
+
+    /// No rooms yet, but other nodes. As much as `bounds` may wait on its way to them.
+    pub fn relayed(coalesce: Duration, bounds: Bounds) -> Arc<Self> {
+        Arc::new(Self::with(coalesce, Some(Departures::new(bounds))))
+    }
+
+    fn with(coalesce: Duration, departures: Option<Departures>) -> Self {
+        Self {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             hasher: RandomState::new(),
             rooms: AtomicUsize::new(0),
             members: AtomicUsize::new(0),
             due: Mutex::default(),
-            coalesce,
-        })
+            coalesce_nanos: nanos(coalesce).into(),
+            departures,
+        }
     }
 
-    /// Makes `member` a member of the room and queues `reply` for it, before anything the room says.
+    /// From now on presence changes are gathered for this long.
+    pub fn set_coalesce(&self, coalesce: Duration) {
+        self.coalesce_nanos.store(nanos(coalesce), Ordering::Relaxed);
+    }
+
+    pub(crate) fn coalesce(&self) -> Duration {
+        Duration::from_nanos(self.coalesce_nanos.load(Ordering::Relaxed))
+    }
+
+    /// Makes `member` a member of the room and queues `reply` for it, before anything the room says. With
+    /// other nodes around, the first members of a room wait for the reply until the room is
+    /// [admitted](Self::admit), and receive nothing before it.
     pub fn join(self: &Arc<Self>, key: RoomKey, member: Member, reply: &Frame) -> Membership {
         let mut wakers = Wakers::collect();
         let mut shard = self.shard(&key).lock();
         let room = match shard.get(&key) {
             Some(room) => Arc::clone(room),
             None => {
-                let room = Arc::new(Room::new(key.clone()));
-                self.rooms.fetch_add(1, Ordering::Relaxed);
-                shard.insert(key, Arc::clone(&room));
+                let room = self.open(key.into(), &mut wakers);
+                shard.insert(Arc::clone(room.key()), Arc::clone(&room));
                 room
             }
         };
@@ -93,13 +123,37 @@ impl Hub {
         Membership { hub: Arc::clone(self), room, slot }
     }
 
-    /// Sends `event` to everyone in the room, from outside it.
+    /// A new room, which the link is told of. The caller holds the lock of its shard.
+    fn open(&self, key: Arc<RoomKey>, wakers: &mut Wakers) -> Arc<Room> {
+        self.rooms.fetch_add(1, Ordering::Relaxed);
+        let Some(departures) = &self.departures else { return Arc::new(Room::new(key)) };
+        let room = Arc::new(Room::opening(key, departures.next_epoch()));
+        departures.opened(&room, wakers);
+        room
+    }
+
+    /// Sends `event` to everyone in the room, from outside it. Other nodes may have members of it even if
+    /// this one has none.
     pub fn publish(&self, key: &RoomKey, event: &impl Encode) -> Delivery {
-        let room = self.shard(key).lock().get(key).cloned();
-        let Some(room) = room else { return Delivery::default() };
-        let mut bundle = Bundle::default();
-        room.gather(event, 0, &mut bundle);
-        room.publish(bundle, None)
+        let departures = self.departures.as_ref();
+        if let Some(room) = self.room(key) {
+            let mut bundle = Bundle::default();
+            room.gather(event, 0, &mut bundle, departures);
+            return room.publish(bundle, None, departures);
+        }
+        if let Some(departures) = departures {
+            let flowing = departures.is_flowing();
+            let frame = if flowing { event.encode(&key.topic, Dialect::RELAY) } else { None };
+            let mut wakers = Wakers::collect();
+            departures.say(&Arc::new(key.clone()), frame.as_ref(), 1, &mut wakers);
+            wakers.wake();
+        }
+        Delivery::default()
+    }
+
+    /// The room, while it has members here.
+    pub fn room(&self, key: &RoomKey) -> Option<Arc<Room>> {
+        self.shard(key).lock().get(key).cloned()
     }
 
     /// How many rooms and members there are now.
@@ -138,19 +192,29 @@ impl Hub {
         if !room.is_empty() {
             return;
         }
-        let mut shard = self.shard(&room.key).lock();
+        let mut wakers = Wakers::collect();
+        let mut shard = self.shard(room.key()).lock();
         // Someone may have joined, or another leaver been faster, while no lock was held.
-        let gone = room.is_empty() && shard.get(&room.key).is_some_and(|known| Arc::ptr_eq(known, room));
+        let gone = room.is_empty() && shard.get(room.key()).is_some_and(|known| Arc::ptr_eq(known, room));
         if gone {
-            shard.remove(&room.key);
+            shard.remove(room.key());
+            if let Some(departures) = &self.departures {
+                departures.closed(room, room.last_words(), &mut wakers);
+            }
             self.rooms.fetch_sub(1, Ordering::Relaxed);
             if shard.len() < shard.capacity() / 4 {
                 shard.shrink_to(SHARD_KEPT);
             }
         }
+        drop(shard);
+        wakers.wake();
     }
 
     fn shard(&self, key: &RoomKey) -> &Mutex<Shard> {
         &self.shards[self.hasher.hash_one(key) as usize % SHARDS]
     }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

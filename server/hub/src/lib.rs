@@ -3,16 +3,23 @@
 //! No await, no JSON, no sockets, and no protocol: an event encodes itself for each dialect, the hub
 //! only moves the resulting frames. Rooms are plain data behind short locks; nothing in here waits.
 //!
-//! Lock order is shard → room → outbox. The outbox is a leaf, and no callback runs under any of them:
-//! wakers and drops that might call back are kept until the locks are released.
+//! Rooms may reach over several nodes. Then each node has a hub, and a link between them that passes on what
+//! departs from one and delivers it to the others: to a hub they are one more dialect. A hub that is alone
+//! pays nothing for it.
+//!
+//! Lock order is shard → room → outbox or departures. These two are leaves, and no callback runs under any of
+//! them: wakers and drops that might call back are kept until the locks are released.
 
 mod bundle;
 mod burst;
+mod departures;
 mod frame;
 mod hub;
 mod limits;
 mod member;
 mod membership;
+mod node;
+mod opening;
 mod outbox;
 mod presence;
 mod room;
@@ -21,11 +28,13 @@ mod wakers;
 
 pub use bundle::Bundle;
 pub use burst::Burst;
+pub use departures::Departure;
 pub use frame::{Dialect, Encode, Frame, FrameCache};
 pub use hub::{Hub, Population};
 pub use limits::{RollingRate, TokenBucket};
 pub use member::Member;
 pub use membership::Membership;
+pub use node::{Heard, News, NodeId, Position, State, Statement};
 pub use outbox::{Bounds, Goodbye, Offer, Outbox, Turn};
 pub use presence::{Entry, PresenceChange, StateRequest};
 pub use room::{Audience, Delivery, Missed, Room};

@@ -22,19 +22,19 @@ pub struct Membership {
 impl Membership {
     /// Adds `event` to what this member is going to send to `audience`.
     pub fn gather(&self, event: &impl Encode, audience: Audience, bundle: &mut Bundle) {
-        self.room.gather(event, usize::from(audience == Audience::Others), bundle);
+        let outsiders = usize::from(audience == Audience::Others);
+        self.room.gather(event, outsiders, bundle, self.hub.departures.as_ref());
     }
 
     /// Sends what was gathered to the room, in order with everything else this member sends.
     pub fn publish(&self, bundle: Bundle, audience: Audience) -> Delivery {
         let except = (audience == Audience::Others).then_some(self.slot);
-        self.room.publish(bundle, except)
+        self.room.publish(bundle, except, self.hub.departures.as_ref())
     }
 
     /// Shows `entry` to the room instead of whatever this member showed before.
     pub fn track(&self, entry: Entry) {
-        let due = self.room.track(self.slot, entry, self.hub.coalesce);
-        self.hub.list(due, &self.room);
+        self.room.track(self.slot, entry, &self.hub);
     }
 
     /// Whether the others have been told of what it shows now.
@@ -44,14 +44,12 @@ impl Membership {
 
     /// Shows nothing any more.
     pub fn untrack(&self) {
-        let due = self.room.untrack(self.slot, self.hub.coalesce);
-        self.hub.list(due, &self.room);
+        self.room.untrack(self.slot, &self.hub);
     }
 
     /// Asks for everybody present; `tag` comes back in the [`StateRequest`](crate::StateRequest).
     pub fn request_state(&self, tag: &str) {
-        let due = self.room.request_state(self.slot, tag, self.hub.coalesce);
-        self.hub.list(due, &self.room);
+        self.room.request_state(self.slot, tag, &self.hub);
     }
 
     /// What this member has missed since last asked.
@@ -62,8 +60,7 @@ impl Membership {
 
 impl Drop for Membership {
     fn drop(&mut self) {
-        let due = self.room.leave(self.slot, self.hub.coalesce);
-        self.hub.list(due, &self.room);
+        self.room.leave(self.slot, &self.hub);
         self.hub.left(&self.room);
     }
 }

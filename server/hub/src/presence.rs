@@ -5,7 +5,13 @@
 //! of a room leave in one order, a burst of changes becomes one diff (the newest state of each member),
 //! and a member that asks for the whole state gets one that agrees with the diffs around it.
 //!
+//! What the members of other nodes show is heard from those nodes and announced in the same way, though by
+//! nobody but this node to its own members.
+//!
 //! What a member tracks is opaque: a key and finished text.
+
+mod others;
+mod own;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,6 +20,10 @@ use slab::Slab;
 
 use crate::frame::Dialect;
 use crate::member::Slot;
+use crate::node::{Heard, News, NodeId, State, Statement};
+
+use self::others::{Change, Others};
+use self::own::Own;
 
 /// One tracked state, ready to be shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,11 +34,16 @@ pub struct Entry {
     pub meta: Arc<str>,
 }
 
-/// A member's tracked state, and whether the others have heard of it.
+/// A member's tracked state, and who has heard of it.
 #[derive(Debug)]
 pub(crate) struct Meta {
     pub(crate) entry: Entry,
+    /// What the other nodes know it by.
+    pub(crate) id: u64,
+    /// The members of this node have.
     pub(crate) announced: bool,
+    /// Other nodes may have.
+    pub(crate) told: bool,
 }
 
 /// A member that is to be shown everybody present.
@@ -55,37 +70,70 @@ pub struct PresenceChange {
     pub present: Vec<Entry>,
 }
 
-/// What has happened since the last announcement.
+/// What has happened since the last announcement, and what other nodes are told and have told.
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
-    fresh: Vec<(usize, u64)>,
+    fresh: Vec<Fresh>,
     leaves: Vec<Entry>,
     states: Vec<StateRequest>,
     /// Whether the room is on the hub's list already.
     listed: bool,
     /// When the room last announced something.
     announced_at: Option<Instant>,
+    /// There if this node is one among several.
+    relayed: Option<Relayed>,
+}
+
+/// Something to be announced, unless it has gone by then.
+#[derive(Debug, Clone, Copy)]
+enum Fresh {
+    /// Of the member in the slot `number`, if that is still `member`.
+    Here { number: usize, member: u64 },
+    /// Of another node, by its id there.
+    There { node: NodeId, id: u64 },
+}
+
+/// Presence beyond this node.
+#[derive(Debug, Default)]
+struct Relayed {
+    own: Own,
+    others: Others,
 }
 
 impl Pending {
+    /// Nothing has happened yet in a room that is known to other nodes.
+    pub(crate) fn relayed() -> Self {
+        Self { relayed: Some(Relayed::default()), ..Self::default() }
+    }
+
     /// `slot` now tracks `entry` instead of whatever it tracked.
     pub(crate) fn track(&mut self, number: usize, slot: &mut Slot, entry: Entry) {
-        let meta = Box::new(Meta { entry, announced: false });
+        if let (Some(relayed), Some(old)) = (&mut self.relayed, &slot.meta) {
+            relayed.own.hide(old);
+        }
+        let id = self.relayed.as_mut().map_or(0, |relayed| relayed.own.show(number));
+        let meta = Box::new(Meta { entry, id, announced: false, told: false });
+        let fresh = Fresh::Here { number, member: slot.id };
         match slot.meta.replace(meta) {
             Some(old) if old.announced => {
                 self.leaves.push(old.entry);
-                self.fresh.push((number, slot.id));
+                self.fresh.push(fresh);
             }
             Some(_unannounced) => {}
-            None => self.fresh.push((number, slot.id)),
+            None => self.fresh.push(fresh),
         }
     }
 
     /// `slot` tracks nothing any more. Returns whether there is something to announce.
     pub(crate) fn untrack(&mut self, slot: &mut Slot) -> bool {
-        let Some(old) = slot.meta.take().filter(|meta| meta.announced) else { return false };
-        self.leaves.push(old.entry);
-        true
+        let Some(old) = slot.meta.take() else { return false };
+        if let Some(relayed) = &mut self.relayed {
+            relayed.own.hide(&old);
+        }
+        if old.announced {
+            self.leaves.push(old.entry);
+        }
+        old.announced
     }
 
     /// `slot` is to be shown everybody; until then diffs mean nothing to it.
@@ -116,12 +164,12 @@ impl Pending {
             states: std::mem::take(&mut self.states),
             ..PresenceChange::default()
         };
-        for (number, id) in self.fresh.drain(..) {
-            let Some(slot) = slots.get_mut(number).filter(|slot| slot.id == id) else { continue };
-            if let Some(meta) = slot.meta.as_mut().filter(|meta| !meta.announced) {
-                meta.announced = true;
-                change.joins.push(meta.entry.clone());
-            }
+        for fresh in self.fresh.drain(..) {
+            let entry = match fresh {
+                Fresh::Here { number, member } => announce(slots, number, member),
+                Fresh::There { node, id } => self.relayed.as_mut().and_then(|r| r.others.announce(node, id)),
+            };
+            change.joins.extend(entry);
         }
         // Whoever has left meanwhile is not to be shown anything.
         change.states.retain(|request| match slots.get_mut(request.slot) {
@@ -129,12 +177,76 @@ impl Pending {
             _ => false,
         });
         if !change.states.is_empty() {
-            let metas = slots.iter().filter_map(|(_, slot)| slot.meta.as_ref());
-            change.present = metas.map(|meta| meta.entry.clone()).collect();
+            let here = slots.iter().filter_map(|(_, slot)| Some(&slot.meta.as_ref()?.entry));
+            let there = self.relayed.iter().flat_map(|relayed| relayed.others.entries());
+            change.present = here.chain(there).cloned().collect();
         }
         for entries in [&mut change.joins, &mut change.leaves, &mut change.present] {
             entries.sort_by(|a, b| a.key.cmp(&b.key));
         }
         change
     }
+
+    /// Whether there is anything to announce.
+    pub(crate) fn is_due(&self) -> bool {
+        !(self.fresh.is_empty() && self.leaves.is_empty() && self.states.is_empty())
+    }
+
+    /// Whether the other nodes are to be told of something and the link does not know yet.
+    pub(crate) fn list_news(&mut self) -> bool {
+        self.relayed.as_mut().is_some_and(|relayed| relayed.own.list())
+    }
+
+    /// What the other nodes have not been told yet.
+    pub(crate) fn take_news(&mut self, epoch: u64, slots: &mut Slab<Slot>) -> Option<News> {
+        self.relayed.as_mut()?.own.take_news(epoch, slots)
+    }
+
+    /// What the members of this node show.
+    pub(crate) fn own(&self, epoch: u64, slots: &mut Slab<Slot>) -> Option<State> {
+        self.relayed.as_ref().map(|relayed| relayed.own.state(epoch, slots))
+    }
+
+    /// Whether they have ever shown anything.
+    pub(crate) fn has_spoken(&self) -> bool {
+        self.relayed.as_ref().is_some_and(|relayed| relayed.own.has_spoken())
+    }
+
+    /// Takes a statement of another node for true, unless it is old or something before it is missing.
+    /// Returns as well whether there is something to announce.
+    pub(crate) fn hear(&mut self, node: NodeId, statement: Statement) -> (Heard, bool) {
+        let Some(relayed) = &mut self.relayed else { return (Heard::Old, false) };
+        let mut change = Change::default();
+        let heard = relayed.others.hear(node, statement, &mut change);
+        (heard, self.note(node, change))
+    }
+
+    /// Nothing of what `node` has shown is true any more. Returns whether there is something to announce.
+    pub(crate) fn forget(&mut self, node: NodeId) -> bool {
+        let mut change = Change::default();
+        if let Some(relayed) = &mut self.relayed {
+            relayed.others.forget(node, &mut change);
+        }
+        self.note(node, change)
+    }
+
+    /// The other nodes that have said something.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = NodeId> {
+        self.relayed.iter().flat_map(|relayed| relayed.others.nodes())
+    }
+
+    fn note(&mut self, node: NodeId, change: Change) -> bool {
+        let is_change = !change.is_empty();
+        self.fresh.extend(change.shown.into_iter().map(|id| Fresh::There { node, id }));
+        self.leaves.extend(change.hidden);
+        is_change
+    }
+}
+
+/// Marks what a member tracks as announced. `None` if that has gone, or was announced before.
+fn announce(slots: &mut Slab<Slot>, number: usize, member: u64) -> Option<Entry> {
+    let slot = slots.get_mut(number).filter(|slot| slot.id == member)?;
+    let meta = slot.meta.as_mut().filter(|meta| !meta.announced)?;
+    meta.announced = true;
+    Some(meta.entry.clone())
 }

@@ -1,0 +1,226 @@
+//! What leaves for the other nodes, in order, until the link takes it.
+//!
+//! A leaf under the locks of shard and room, so that what a room says departs in the order in which its own
+//! members hear it. Frames are bounded twice, as in an outbox; what does not fit is dropped for the other
+//! nodes alone, and counted. Rooms that open, close or have news are never dropped and never many: each is
+//! here at most once in each part, and what the link has not yet heard of is not mentioned when it has gone.
+
+use std::collections::VecDeque;
+use std::mem;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Poll, Waker};
+
+use parking_lot::Mutex;
+
+use crate::frame::Frame;
+use crate::node::State;
+use crate::outbox::Bounds;
+use crate::room::Room;
+use crate::topic::RoomKey;
+use crate::wakers::Wakers;
+
+/// Rooms that have opened and closed unheard of are cleared away when there are so many, and they are a
+/// good part of the queue.
+const STALE_KEPT: usize = 64;
+
+/// Queue memory kept when nothing departs, in entries.
+const IDLE_CAPACITY: usize = 1_024;
+
+/// Something the other nodes, or the link to them, should know.
+#[derive(Debug)]
+pub enum Departure {
+    /// The room has its first member on this node. Its members wait until it is
+    /// [admitted](crate::Hub::admit).
+    Opened(Arc<Room>),
+    /// Something was said in the room, to everybody who is in it elsewhere.
+    Frame {
+        /// Which room.
+        key: Arc<RoomKey>,
+        /// Said in [`Dialect::RELAY`](crate::Dialect::RELAY), possibly several messages end to end.
+        frame: Frame,
+        /// How many.
+        messages: u32,
+    },
+    /// What the room's own members show has changed: [`Room::take_news`].
+    News(Arc<Room>),
+    /// The room's last member on this node has left.
+    Closed {
+        /// Which room.
+        key: Arc<RoomKey>,
+        /// To be told to the others, if anything was shown.
+        gone: Option<State>,
+    },
+}
+
+impl Departure {
+    /// Nobody needs to hear of it any more.
+    fn is_stale(&self) -> bool {
+        match self {
+            Self::Opened(room) | Self::News(room) => room.is_closed(),
+            Self::Frame { .. } | Self::Closed { .. } => false,
+        }
+    }
+}
+
+/// The queue, and what its rooms need to be one among several.
+#[derive(Debug)]
+pub(crate) struct Departures {
+    bounds: Bounds,
+    queue: Mutex<Queue>,
+    paused: AtomicBool,
+    dropped: AtomicU64,
+    epochs: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: VecDeque<Departure>,
+    frames: u32,
+    bytes: usize,
+    /// Rooms in `waiting` that have closed before the link heard of them.
+    stale: usize,
+    waker: Option<Waker>,
+}
+
+impl Queue {
+    fn push(&mut self, departure: Departure, wakers: &mut Wakers) {
+        self.waiting.push_back(departure);
+        wakers.extend(self.waker.take());
+    }
+
+    fn fits(&self, frame: &Frame, bounds: Bounds) -> bool {
+        self.frames == 0 || (self.frames < bounds.frames && self.bytes + frame.len() <= bounds.bytes)
+    }
+
+    fn pop(&mut self) -> Option<Departure> {
+        let departure = self.waiting.pop_front()?;
+        match &departure {
+            Departure::Frame { frame, .. } => {
+                self.frames -= 1;
+                self.bytes -= frame.len();
+            }
+            Departure::Opened(room) if room.is_closed() => self.stale -= 1,
+            Departure::Opened(room) => room.set_known(),
+            Departure::News(_) | Departure::Closed { .. } => {}
+        }
+        Some(departure)
+    }
+}
+
+impl Departures {
+    pub(crate) fn new(bounds: Bounds) -> Self {
+        Self {
+            bounds,
+            queue: Mutex::default(),
+            paused: AtomicBool::new(false),
+            dropped: AtomicU64::new(0),
+            epochs: AtomicU64::new(0),
+        }
+    }
+
+    /// Whether frames depart now.
+    pub(crate) fn is_flowing(&self) -> bool {
+        !self.paused.load(Ordering::Relaxed)
+    }
+
+    /// The epoch of the next room. It begins with 1.
+    pub(crate) fn next_epoch(&self) -> u64 {
+        self.epochs.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// The epoch of the newest room.
+    pub(crate) fn newest_epoch(&self) -> u64 {
+        self.epochs.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn opened(&self, room: &Arc<Room>, wakers: &mut Wakers) {
+        self.queue.lock().push(Departure::Opened(Arc::clone(room)), wakers);
+    }
+
+    pub(crate) fn news(&self, room: &Arc<Room>, wakers: &mut Wakers) {
+        self.queue.lock().push(Departure::News(Arc::clone(room)), wakers);
+    }
+
+    /// The room has closed. If the link has not heard of it, it never will.
+    pub(crate) fn closed(&self, room: &Room, gone: Option<State>, wakers: &mut Wakers) {
+        let mut queue = self.queue.lock();
+        room.set_closed();
+        if room.is_known() {
+            queue.push(Departure::Closed { key: Arc::clone(room.key()), gone }, wakers);
+            return;
+        }
+        queue.stale += 1;
+        if queue.stale > STALE_KEPT.max(queue.waiting.len() / 4) {
+            queue.stale = 0;
+            let all = mem::take(&mut queue.waiting).into_iter();
+            let (stale, waiting): (VecDeque<_>, _) = all.partition(Departure::is_stale);
+            queue.waiting = waiting;
+            drop(queue);
+            drop(stale);
+        }
+    }
+
+    /// `messages` were said in a room. Without a frame nothing was encoded, because frames did not flow.
+    pub(crate) fn say(&self, key: &Arc<RoomKey>, frame: Option<&Frame>, messages: u32, wakers: &mut Wakers) {
+        let mut queue = self.queue.lock();
+        match frame.filter(|frame| self.is_flowing() && queue.fits(frame, self.bounds)) {
+            Some(frame) => {
+                queue.frames += 1;
+                queue.bytes += frame.len();
+                let (key, frame) = (Arc::clone(key), frame.clone());
+                queue.push(Departure::Frame { key, frame, messages }, wakers);
+            }
+            None => self.count_dropped(messages.into()),
+        }
+    }
+
+    fn count_dropped(&self, messages: u64) {
+        self.dropped.fetch_add(messages, Ordering::Relaxed);
+    }
+
+    /// Messages that the other nodes did not get.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// From now on frames are dropped, those that wait included.
+    pub(crate) fn pause(&self) {
+        let mut queue = self.queue.lock();
+        self.paused.store(true, Ordering::Relaxed);
+        let is_frame = |departure: &Departure| matches!(departure, Departure::Frame { .. });
+        let (frames, others): (VecDeque<_>, _) =
+            mem::take(&mut queue.waiting).into_iter().partition(is_frame);
+        queue.waiting = others;
+        (queue.frames, queue.bytes) = (0, 0);
+        drop(queue);
+        let messages = frames.iter().map(|departure| match departure {
+            Departure::Frame { messages, .. } => u64::from(*messages),
+            _ => 0,
+        });
+        self.count_dropped(messages.sum());
+    }
+
+    /// From now on frames are queued again.
+    pub(crate) fn resume(&self) {
+        self.paused.store(false, Ordering::Relaxed);
+    }
+
+    /// Takes up to `max` out, or leaves `waker`.
+    pub(crate) fn poll(&self, max: usize, waker: &Waker) -> Poll<Vec<Departure>> {
+        let mut queue = self.queue.lock();
+        let mut taken = Vec::with_capacity(max.min(queue.waiting.len()));
+        let mut stale = Vec::new();
+        while taken.len() < max {
+            let Some(departure) = queue.pop() else { break };
+            if departure.is_stale() { stale.push(departure) } else { taken.push(departure) }
+        }
+        if taken.is_empty() {
+            queue.waker = Some(waker.clone());
+            queue.waiting.shrink_to(IDLE_CAPACITY);
+        }
+        drop(queue);
+        drop(stale);
+        if taken.is_empty() { Poll::Pending } else { Poll::Ready(taken) }
+    }
+}

@@ -1,0 +1,98 @@
+//! The hub as the link to the other nodes sees it: what departs, and what arrives.
+//!
+//! One task takes the departures and passes them on, and gives what it hears from other nodes to
+//! [`deliver`](Hub::deliver) and [`hear`](Hub::hear). Nothing that arrives ever departs again.
+
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+
+use super::Hub;
+use crate::bundle::Bundle;
+use crate::departures::Departure;
+use crate::frame::Encode;
+use crate::node::{Heard, NodeId, State, Statement};
+use crate::room::{Delivery, Room};
+use crate::topic::RoomKey;
+
+impl Hub {
+    /// Up to `max` departures in order, or pending until there are some. For one task: the last waker wins.
+    /// A hub that is alone has none.
+    pub fn poll_departures(&self, max: usize, waker: &Waker) -> Poll<Vec<Departure>> {
+        self.departures.as_ref().map_or(Poll::Pending, |departures| departures.poll(max, waker))
+    }
+
+    /// The other nodes cannot be reached: messages for them are not kept but counted as dropped, those that
+    /// wait already included. Rooms are still listed as they open, close and have news.
+    pub fn pause_relay(&self) {
+        if let Some(departures) = &self.departures {
+            departures.pause();
+        }
+    }
+
+    /// The other nodes can be reached again.
+    pub fn resume_relay(&self) {
+        if let Some(departures) = &self.departures {
+            departures.resume();
+        }
+    }
+
+    /// Messages that never departed, since the start: what did not fit and what came while the relay was
+    /// paused.
+    pub fn relay_dropped(&self) -> u64 {
+        self.departures.as_ref().map_or(0, |departures| departures.dropped())
+    }
+
+    /// The messages of the other nodes reach the room from now on: those who wait for that get their replies
+    /// and are members like others. Does nothing for a room that is open already.
+    pub fn admit(&self, room: &Arc<Room>) {
+        room.admit(self);
+    }
+
+    /// All rooms, one shard after the other: some that open or close meanwhile may be missing, or there still.
+    pub fn rooms(&self) -> Vec<Arc<Room>> {
+        let mut rooms = Vec::with_capacity(self.population().rooms);
+        for shard in &self.shards {
+            rooms.extend(shard.lock().values().cloned());
+        }
+        rooms
+    }
+
+    /// What was said in the room on another node, told to its members here and to nobody else. Several
+    /// events go out together, as one frame.
+    pub fn deliver<E: Encode>(&self, key: &RoomKey, events: impl IntoIterator<Item = E>) -> Delivery {
+        let Some(room) = self.room(key) else { return Delivery::default() };
+        let mut bundle = Bundle::default();
+        for event in events {
+            room.gather(&event, 0, &mut bundle, None);
+        }
+        room.publish(bundle, None, None)
+    }
+
+    /// What the members of another node show in `room`. Its own members will be told of what is new in it.
+    ///
+    /// Statements may come in any order and more than once. In a room without any presence that nothing is
+    /// shown leaves no trace; older news of the same node would then be believed if they came after it.
+    pub fn hear(&self, room: &Arc<Room>, node: NodeId, statement: impl Into<Statement>) -> Heard {
+        room.hear(node, statement.into(), self)
+    }
+
+    /// Another node is gone: whatever it showed leaves all rooms. Should it be heard again, it has to begin
+    /// with the whole.
+    pub fn forget(&self, node: NodeId) {
+        for room in self.rooms() {
+            room.forget(node, self);
+        }
+    }
+
+    /// Everything that this node's members show in the room, also if it has none there: newer than all that
+    /// was said of the room before, and older than all that will be said when it opens again.
+    pub fn own_presence(&self, key: &RoomKey) -> State {
+        let shard = self.shard(key).lock();
+        if let Some(room) = shard.get(key).cloned() {
+            drop(shard);
+            return room.own_presence();
+        }
+        // Under the shard's lock, without which the room does not open.
+        State::gone(self.departures.as_ref().map_or(0, |departures| departures.newest_epoch()))
+    }
+}
