@@ -1,4 +1,4 @@
-//! Bytes to messages and back: the only crate that knows how clients spell things.
+//! Bytes to messages and back: the only crate that knows how clients, and nodes, spell things.
 //!
 //! Pure functions over borrowed bytes. No clock, no socket, no state, no logging. Whatever arrives,
 //! nothing here panics, time and memory stay linear in the input, and what cannot be read comes back
@@ -11,10 +11,12 @@
 //! - [`websocket`]: whole frames, ready for a socket
 //! - [`phoenix`]: the envelope, in its two dialects
 //! - [`supabase`]: what lies inside the envelope
+//! - [`relay`]: what nodes say to each other
 //! - [`term_size`]: how large a payload is, by the measure upstream's limits are written in
 
 pub mod phoenix;
 mod raw_json;
+pub mod relay;
 pub mod supabase;
 pub mod term_size;
 pub mod websocket;

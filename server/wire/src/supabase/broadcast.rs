@@ -2,12 +2,14 @@
 //!
 //! The form depends on where a broadcast came from, not on who receives it: text stays text, the binary
 //! kind 3 becomes the binary kind 4 for V2 and text for V1. V1 has no way to carry bytes, and kind 4 none
-//! for a topic, event or metadata above 255 bytes; those members receive nothing.
+//! for a topic, event or metadata above 255 bytes; those members receive nothing. Other nodes receive the
+//! form it came in.
 
 use hub::{Dialect, Encode, Frame};
 
 use super::full_topic;
 use crate::phoenix::{self, UserPayload, V1, V2};
+use crate::relay;
 use crate::websocket::FrameBuilder;
 
 const EVENT: &str = "broadcast";
@@ -43,6 +45,9 @@ pub enum Broadcast<'a> {
 impl Encode for Broadcast<'_> {
     /// `topic` is the sub-topic.
     fn encode(&self, topic: &str, dialect: Dialect) -> Option<Frame> {
+        if dialect == Dialect::RELAY {
+            return relay::event(self);
+        }
         let topic = full_topic(topic);
         match *self {
             _ if dialect != V1 && dialect != V2 => None,

@@ -1,0 +1,69 @@
+//! The fields of a message, cut off one after the other.
+
+use super::Malformed;
+
+/// What is left of a message.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Fields<'a>(&'a [u8]);
+
+impl<'a> Fields<'a> {
+    pub(super) fn new(message: &'a [u8]) -> Self {
+        Self(message)
+    }
+
+    /// How many bytes are left.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn is_at_end(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// There is to be nothing more.
+    pub(super) fn end(&self) -> Result<(), Malformed> {
+        if self.is_at_end() { Ok(()) } else { Err(Malformed::TooLong) }
+    }
+
+    pub(super) fn byte(&mut self) -> Result<u8, Malformed> {
+        self.take::<1>().map(|[byte]| byte)
+    }
+
+    pub(super) fn number(&mut self) -> Result<u64, Malformed> {
+        self.take().map(u64::from_be_bytes)
+    }
+
+    /// A length or a count: always far from its bounds, yet nothing is believed before it is there.
+    pub(super) fn count(&mut self) -> Result<usize, Malformed> {
+        let count = self.take().map(u32::from_be_bytes)?;
+        usize::try_from(count).map_err(|_too_large| Malformed::Truncated)
+    }
+
+    /// Bytes after their length.
+    pub(super) fn bytes(&mut self) -> Result<&'a [u8], Malformed> {
+        let length = self.count()?;
+        let (bytes, rest) = self.0.split_at_checked(length).ok_or(Malformed::Truncated)?;
+        self.0 = rest;
+        Ok(bytes)
+    }
+
+    /// Text after its length.
+    pub(super) fn text(&mut self) -> Result<&'a str, Malformed> {
+        text(self.bytes()?)
+    }
+
+    /// Everything that is left.
+    pub(super) fn rest(self) -> &'a [u8] {
+        self.0
+    }
+
+    fn take<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
+        let (field, rest) = self.0.split_first_chunk().ok_or(Malformed::Truncated)?;
+        self.0 = rest;
+        Ok(*field)
+    }
+}
+
+pub(super) fn text(bytes: &[u8]) -> Result<&str, Malformed> {
+    std::str::from_utf8(bytes).map_err(|_not_utf8| Malformed::NotText)
+}

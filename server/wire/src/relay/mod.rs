@@ -1,0 +1,148 @@
+//! What nodes say to each other about one room. Which room it is, is told by where a message is published.
+//!
+//! ```text
+//! message  version 1 · kind 1 · sender 8 · the rest by kind
+//! events   event … to the end (see `event`)
+//! news     epoch 8 · from 8 · to 8 · count 4 · hidden id 8 … · entry … to the end
+//! state    epoch 8 · seq 8 · entry … to the end
+//! ask      nothing: everyone is asked, or node 8
+//! entry    id 8 · key length 4 · key · meta length 4 · meta
+//! ```
+//!
+//! Numbers are big endian. There is one way to write each message, and any other bytes are refused. The
+//! version changes when older nodes could not read what newer ones write; they drop it then, and rooms reach
+//! only over nodes of one version. Nodes trust each other as they trust their own memory: text is checked to
+//! be text, not to be JSON once more.
+
+mod event;
+mod fields;
+mod presence;
+
+use hub::{Frame, News, NodeId, State};
+
+use self::fields::Fields;
+
+pub use event::Events;
+pub use presence::{decode_entry, entry};
+
+pub(crate) use event::encode as event;
+
+/// Grows with every change that older nodes cannot read.
+const VERSION: u8 = 1;
+
+const EVENTS: u8 = 1;
+const NEWS: u8 = 2;
+const STATE: u8 = 3;
+const ASK: u8 = 4;
+
+/// Bytes before the part that differs by kind.
+const HEADER_BYTES: usize = 10;
+
+/// A message of another node.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Message<'a> {
+    /// Who says it. A node hears itself too and is to ignore that.
+    pub sender: NodeId,
+    /// What it says.
+    pub said: Said<'a>,
+}
+
+/// What a node may say about a room.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Said<'a> {
+    /// Its members, or somebody through its HTTP endpoints, said this.
+    Events(Events<'a>),
+    /// What its members show has changed.
+    News(News),
+    /// This is all its members show.
+    State(State),
+    /// It wants to be told the whole state.
+    Ask {
+        /// By this node; by everyone if there is none.
+        of: Option<NodeId>,
+    },
+}
+
+/// Why a message cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    /// It is from a node that speaks another version.
+    #[error("message of version {0}")]
+    Version(u8),
+    /// There is no such kind of message or event.
+    #[error("message of kind {0}")]
+    Kind(u8),
+    /// It ends before its fields do.
+    #[error("message ends too early")]
+    Truncated,
+    /// It goes on after its fields.
+    #[error("message goes on after its end")]
+    TooLong,
+    /// A field that should be text is not UTF-8.
+    #[error("field is not text")]
+    NotText,
+}
+
+/// What was said in the room: `frames` are in [`Dialect::RELAY`](hub::Dialect::RELAY), in order.
+pub fn events<'f>(sender: NodeId, frames: impl IntoIterator<Item = &'f Frame, IntoIter: Clone>) -> Vec<u8> {
+    let frames = frames.into_iter();
+    let capacity = frames.clone().map(Frame::len).sum();
+    let mut message = begin(EVENTS, sender, capacity);
+    frames.for_each(|frame| message.extend_from_slice(frame.bytes()));
+    message
+}
+
+/// A change of what the sender's members show.
+pub fn news(sender: NodeId, news: &News) -> Vec<u8> {
+    let mut message = begin(NEWS, sender, presence::news_bytes(news));
+    presence::write_news(&mut message, news);
+    message
+}
+
+/// All that the sender's members show.
+pub fn state(sender: NodeId, state: &State) -> Vec<u8> {
+    let mut message = begin(STATE, sender, presence::state_bytes(state));
+    presence::write_state(&mut message, state);
+    message
+}
+
+/// A question for the whole state, to the node `of` or to everyone.
+pub fn ask(sender: NodeId, of: Option<NodeId>) -> Vec<u8> {
+    let mut message = begin(ASK, sender, 8);
+    message.extend(of.iter().flat_map(|of| of.get().to_be_bytes()));
+    message
+}
+
+fn begin(kind: u8, sender: NodeId, capacity: usize) -> Vec<u8> {
+    let mut message = Vec::with_capacity(HEADER_BYTES + capacity);
+    message.extend([VERSION, kind]);
+    message.extend(sender.get().to_be_bytes());
+    message
+}
+
+/// Reads a message.
+///
+/// # Errors
+/// When it is none, or of another version. It is to be dropped then.
+pub fn decode(message: &[u8]) -> Result<Message<'_>, Malformed> {
+    let mut fields = Fields::new(message);
+    let version = fields.byte()?;
+    if version != VERSION {
+        return Err(Malformed::Version(version));
+    }
+    let kind = fields.byte()?;
+    let sender = NodeId::new(fields.number()?);
+    let said = match kind {
+        EVENTS => Said::Events(Events::read(fields)?),
+        NEWS => Said::News(presence::read_news(fields)?),
+        STATE => Said::State(presence::read_state(fields)?),
+        ASK if fields.is_at_end() => Said::Ask { of: None },
+        ASK => {
+            let of = Some(NodeId::new(fields.number()?));
+            fields.end()?;
+            Said::Ask { of }
+        }
+        _ => return Err(Malformed::Kind(kind)),
+    };
+    Ok(Message { sender, said })
+}

@@ -1,0 +1,111 @@
+//! Presence among nodes: entries, and the two statements made of them.
+
+use hub::{Entry, News, Position, State};
+
+use super::fields::Fields;
+use super::{Malformed, VERSION};
+
+/// Bytes of an entry beside its key and meta.
+const ENTRY_BYTES_MIN: usize = 16;
+
+/// An entry by itself, as the copy outside the nodes keeps it.
+pub fn entry(id: u64, entry: &Entry) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(1 + entry_bytes(entry));
+    bytes.push(VERSION);
+    write_entry(&mut bytes, id, entry);
+    bytes
+}
+
+/// Reads an [`entry`] by itself.
+///
+/// # Errors
+/// When it is none, or of another version.
+pub fn decode_entry(bytes: &[u8]) -> Result<(u64, Entry), Malformed> {
+    let mut fields = Fields::new(bytes);
+    let version = fields.byte()?;
+    if version != VERSION {
+        return Err(Malformed::Version(version));
+    }
+    let entry = read_entry(&mut fields)?;
+    fields.end()?;
+    Ok(entry)
+}
+
+pub(super) fn news_bytes(news: &News) -> usize {
+    28 + 8 * news.hidden.len() + entries_bytes(&news.shown)
+}
+
+pub(super) fn write_news(message: &mut Vec<u8>, news: &News) {
+    let News { epoch, from, to, shown, hidden } = news;
+    for number in [epoch, from, to] {
+        message.extend(number.to_be_bytes());
+    }
+    message.extend(length(hidden.len()));
+    message.extend(hidden.iter().flat_map(|id| id.to_be_bytes()));
+    write_entries(message, shown);
+}
+
+pub(super) fn read_news(mut fields: Fields<'_>) -> Result<News, Malformed> {
+    let [epoch, from, to] = [fields.number()?, fields.number()?, fields.number()?];
+    let count = fields.count()?;
+    if count > fields.len() / 8 {
+        return Err(Malformed::Truncated);
+    }
+    let hidden = (0..count).map(|_| fields.number()).collect::<Result<_, _>>()?;
+    Ok(News { epoch, from, to, shown: read_entries(fields)?, hidden })
+}
+
+pub(super) fn state_bytes(state: &State) -> usize {
+    16 + entries_bytes(&state.entries)
+}
+
+pub(super) fn write_state(message: &mut Vec<u8>, state: &State) {
+    let Position { epoch, seq } = state.position;
+    message.extend(epoch.to_be_bytes());
+    message.extend(seq.to_be_bytes());
+    write_entries(message, &state.entries);
+}
+
+pub(super) fn read_state(mut fields: Fields<'_>) -> Result<State, Malformed> {
+    let position = Position { epoch: fields.number()?, seq: fields.number()? };
+    Ok(State { position, entries: read_entries(fields)? })
+}
+
+fn entries_bytes(entries: &[(u64, Entry)]) -> usize {
+    entries.iter().map(|(_id, entry)| entry_bytes(entry)).sum()
+}
+
+fn write_entries(message: &mut Vec<u8>, entries: &[(u64, Entry)]) {
+    for (id, entry) in entries {
+        write_entry(message, *id, entry);
+    }
+}
+
+fn read_entries(mut fields: Fields<'_>) -> Result<Vec<(u64, Entry)>, Malformed> {
+    let mut entries = Vec::new();
+    while !fields.is_at_end() {
+        entries.push(read_entry(&mut fields)?);
+    }
+    Ok(entries)
+}
+
+fn entry_bytes(entry: &Entry) -> usize {
+    ENTRY_BYTES_MIN + entry.key.len() + entry.meta.len()
+}
+
+fn write_entry(message: &mut Vec<u8>, id: u64, entry: &Entry) {
+    message.extend(id.to_be_bytes());
+    for text in [&entry.key, &entry.meta] {
+        message.extend(length(text.len()));
+        message.extend_from_slice(text.as_bytes());
+    }
+}
+
+fn read_entry(fields: &mut Fields<'_>) -> Result<(u64, Entry), Malformed> {
+    let id = fields.number()?;
+    Ok((id, Entry { key: fields.text()?.into(), meta: fields.text()?.into() }))
+}
+
+fn length(length: usize) -> [u8; 4] {
+    u32::try_from(length).expect("what members track is far below 4 GiB").to_be_bytes()
+}
