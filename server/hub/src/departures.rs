@@ -57,9 +57,27 @@ impl Departure {
     /// Nobody needs to hear of it any more.
     fn is_stale(&self) -> bool {
         match self {
-            Self::Opened(room) | Self::News(room) => room.is_closed(),
+            Self::Opened(room) | Self::News(room) => room.standing.is_closed(),
             Self::Frame { .. } | Self::Closed { .. } => false,
         }
+    }
+}
+
+/// What the link has been told of a room. Belongs to the queue, and changes under its lock alone.
+#[derive(Debug, Default)]
+pub(crate) struct Standing {
+    /// It has taken `Opened`, so it will have to hear of the end.
+    known: AtomicBool,
+    closed: AtomicBool,
+}
+
+impl Standing {
+    fn is_known(&self) -> bool {
+        self.known.load(Ordering::Relaxed)
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
     }
 }
 
@@ -100,8 +118,8 @@ impl Queue {
                 self.frames -= 1;
                 self.bytes -= frame.len();
             }
-            Departure::Opened(room) if room.is_closed() => self.stale -= 1,
-            Departure::Opened(room) => room.set_known(),
+            Departure::Opened(room) if room.standing.is_closed() => self.stale -= 1,
+            Departure::Opened(room) => room.standing.known.store(true, Ordering::Relaxed),
             Departure::News(_) | Departure::Closed { .. } => {}
         }
         Some(departure)
@@ -145,8 +163,8 @@ impl Departures {
     /// The room has closed. If the link has not heard of it, it never will.
     pub(crate) fn closed(&self, room: &Room, gone: Option<State>, wakers: &mut Wakers) {
         let mut queue = self.queue.lock();
-        room.set_closed();
-        if room.is_known() {
+        room.standing.closed.store(true, Ordering::Relaxed);
+        if room.standing.is_known() {
             queue.push(Departure::Closed { key: Arc::clone(room.key()), gone }, wakers);
             return;
         }
@@ -161,7 +179,7 @@ impl Departures {
         }
     }
 
-    /// `messages` were said in a room. Without a frame nothing was encoded, because frames did not flow.
+    /// `messages` were said in a room. Without a frame they were not encoded, because frames did not flow.
     pub(crate) fn say(&self, key: &Arc<RoomKey>, frame: Option<&Frame>, messages: u32, wakers: &mut Wakers) {
         let mut queue = self.queue.lock();
         match frame.filter(|frame| self.is_flowing() && queue.fits(frame, self.bounds)) {
@@ -171,12 +189,13 @@ impl Departures {
                 let (key, frame) = (Arc::clone(key), frame.clone());
                 queue.push(Departure::Frame { key, frame, messages }, wakers);
             }
-            None => self.count_dropped(messages.into()),
+            None => self.count_dropped(messages),
         }
     }
 
-    fn count_dropped(&self, messages: u64) {
-        self.dropped.fetch_add(messages, Ordering::Relaxed);
+    /// `messages` do not depart.
+    pub(crate) fn count_dropped(&self, messages: u32) {
+        self.dropped.fetch_add(messages.into(), Ordering::Relaxed);
     }
 
     /// Messages that the other nodes did not get.
@@ -194,11 +213,11 @@ impl Departures {
         queue.waiting = others;
         (queue.frames, queue.bytes) = (0, 0);
         drop(queue);
-        let messages = frames.iter().map(|departure| match departure {
-            Departure::Frame { messages, .. } => u64::from(*messages),
-            _ => 0,
-        });
-        self.count_dropped(messages.sum());
+        for departure in &frames {
+            if let Departure::Frame { messages, .. } = departure {
+                self.count_dropped(*messages);
+            }
+        }
     }
 
     /// From now on frames are queued again.
@@ -222,5 +241,41 @@ impl Departures {
         drop(queue);
         drop(stale);
         if taken.is_empty() { Poll::Pending } else { Poll::Ready(taken) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::topic::{Privacy, Space};
+
+    fn room(topic: &str) -> Arc<Room> {
+        let (space, privacy) = (Space::Phoenix, Privacy::Public);
+        let key = RoomKey { tenant: "t".into(), space, privacy, topic: topic.into() };
+        Arc::new(Room::opening(key.into(), 1))
+    }
+
+    #[test]
+    fn rooms_that_come_and_go_unheard_of_do_not_pile_up() {
+        let departures = Departures::new(Bounds { frames: 1, bytes: 1 });
+        let mut wakers = Wakers::collect();
+        let lasting: Vec<_> = (0..10).map(|number| room(&number.to_string())).collect();
+        for (number, kept) in lasting.iter().enumerate() {
+            departures.opened(kept, &mut wakers);
+            for brief in 0..1_000 {
+                let brief = room(&format!("{number}-{brief}"));
+                departures.opened(&brief, &mut wakers);
+                departures.news(&brief, &mut wakers);
+                departures.closed(&brief, None, &mut wakers);
+            }
+        }
+        assert!(departures.queue.lock().waiting.len() <= 10 + 2 * (STALE_KEPT + 1));
+        let Poll::Ready(taken) = departures.poll(usize::MAX, Waker::noop()) else { panic!("ten are open") };
+        let opened = taken.iter().map(|departure| match departure {
+            Departure::Opened(room) => room.topic(),
+            other => panic!("nobody has heard of {other:?}"),
+        });
+        assert!(opened.eq(lasting.iter().map(|room| room.topic())));
+        assert_eq!(departures.queue.lock().stale, 0);
     }
 }

@@ -81,7 +81,7 @@ pub(crate) struct Pending {
     /// When the room last announced something.
     announced_at: Option<Instant>,
     /// There if this node is one among several.
-    relayed: Option<Relayed>,
+    relayed: Option<Box<Relayed>>,
 }
 
 /// Something to be announced, unless it has gone by then.
@@ -103,7 +103,7 @@ struct Relayed {
 impl Pending {
     /// Nothing has happened yet in a room that is known to other nodes.
     pub(crate) fn relayed() -> Self {
-        Self { relayed: Some(Relayed::default()), ..Self::default() }
+        Self { relayed: Some(Box::default()), ..Self::default() }
     }
 
     /// `slot` now tracks `entry` instead of whatever it tracked.

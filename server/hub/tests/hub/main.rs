@@ -1,5 +1,7 @@
 //! The hub from outside: rooms, outboxes and presence, with words instead of a protocol.
 
+mod convergence;
+mod nodes;
 mod presence;
 mod rooms;
 
@@ -16,7 +18,7 @@ use hub::{
 pub(crate) const PLAIN: Dialect = Dialect::new(0);
 pub(crate) const LOUD: Dialect = Dialect::new(1);
 
-/// Says a word: as it is in one dialect, in capitals in the other.
+/// Says a word: as it is in one dialect, in capitals in the other, with a full stop to other nodes.
 pub(crate) struct Say<'a> {
     pub(crate) word: &'a str,
     pub(crate) encoded: Cell<usize>,
@@ -34,6 +36,7 @@ impl Encode for Say<'_> {
         match dialect {
             PLAIN => Some(frame(self.word)),
             LOUD => Some(frame(&self.word.to_uppercase())),
+            Dialect::RELAY => Some(frame(&format!("{}.", self.word))),
             _ => None,
         }
     }

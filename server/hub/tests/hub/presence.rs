@@ -24,7 +24,7 @@ fn list(sign: char, entries: &[Entry]) -> String {
 }
 
 /// Does the work of the one task that announces. Returns how many diffs were sent.
-fn announce(hub: &Arc<Hub>) -> usize {
+pub(crate) fn announce(hub: &Arc<Hub>) -> usize {
     let Poll::Ready(rooms) = hub.poll_due(Waker::noop()) else { return 0 };
     for (_due, room) in &rooms {
         let change = room.take_presence(Instant::now());
@@ -44,34 +44,34 @@ fn announce(hub: &Arc<Hub>) -> usize {
 }
 
 /// A client that keeps its view as realtime-js does.
-struct Client {
-    reader: Reader,
-    membership: Membership,
-    tracked: Option<String>,
+pub(crate) struct Client {
+    pub(crate) reader: Reader,
+    pub(crate) membership: Membership,
+    pub(crate) tracked: Option<String>,
     /// Who it believes is present, once it has been told.
-    view: Option<BTreeSet<String>>,
+    pub(crate) view: Option<BTreeSet<String>>,
 }
 
 impl Client {
-    fn join(hub: &Arc<Hub>, bound: u32) -> Self {
+    pub(crate) fn join(hub: &Arc<Hub>, bound: u32) -> Self {
         let reader = Reader::new(PLAIN, bound);
         let membership = hub.join(key("a"), reader.member(), &frame("ok"));
         membership.request_state("tag");
         Self { reader, membership, tracked: None, view: None }
     }
 
-    fn track(&mut self, reference: usize) {
+    pub(crate) fn track(&mut self, reference: usize) {
         let meta = format!("r{reference}");
         self.membership.track(Entry { key: "k".into(), meta: (*meta).into() });
         self.tracked = Some(meta);
     }
 
-    fn untrack(&mut self) {
+    pub(crate) fn untrack(&mut self) {
         self.membership.untrack();
         self.tracked = None;
     }
 
-    fn read(&mut self) {
+    pub(crate) fn read(&mut self) {
         let (words, caught_up) = self.reader.read();
         for word in words {
             if word.starts_with('=') {
