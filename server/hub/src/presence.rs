@@ -13,6 +13,7 @@
 mod others;
 mod own;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,8 +26,8 @@ use crate::node::{Heard, News, NodeId, State, Statement};
 use self::others::{Change, Others};
 use self::own::Own;
 
-/// One tracked state, ready to be shown.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One tracked state, ready to be shown. No two are the same.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Entry {
     /// What the member is known by. Several members may share a key: two tabs of one user.
     pub key: Arc<str>,
@@ -68,6 +69,22 @@ pub struct PresenceChange {
     pub states: Vec<StateRequest>,
     /// Everybody, sorted by key, `joins` included; empty when nobody asked.
     pub present: Vec<Entry>,
+}
+
+impl PresenceChange {
+    /// Takes out what was lost and has come back: another node was forgotten, and heard again at once. A
+    /// client that finds the same state in both lists takes it for gone.
+    fn settle(&mut self) {
+        let Self { joins, leaves, .. } = self;
+        if joins.is_empty() || leaves.is_empty() {
+            return;
+        }
+        let left: HashSet<&Entry> = leaves.iter().collect();
+        let back: HashSet<Entry> = joins.iter().filter(|entry| left.contains(entry)).cloned().collect();
+        for entries in [joins, leaves] {
+            entries.retain(|entry| !back.contains(entry));
+        }
+    }
 }
 
 /// What has happened since the last announcement, and what other nodes are told and have told.
@@ -180,6 +197,9 @@ impl Pending {
             let here = slots.iter().filter_map(|(_, slot)| Some(&slot.meta.as_ref()?.entry));
             let there = self.relayed.iter().flat_map(|relayed| relayed.others.entries());
             change.present = here.chain(there).cloned().collect();
+        }
+        if self.relayed.is_some() {
+            change.settle();
         }
         for entries in [&mut change.joins, &mut change.leaves, &mut change.present] {
             entries.sort_by(|a, b| a.key.cmp(&b.key));

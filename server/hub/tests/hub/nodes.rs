@@ -372,6 +372,11 @@ fn a_node_that_is_gone_takes_along_what_it_showed_and_may_come_back() {
     assert_eq!(hub.hear(&room, ELSEWHERE, state((1, 5), &[(1, "far")])), Heard::Applied);
     announce(&hub);
     assert_eq!(ann.reader.words(), ["+far"]);
+
+    hub.forget(ELSEWHERE);
+    hub.hear(&room, ELSEWHERE, state((1, 6), &[(1, "far"), (6, "new")]));
+    announce(&hub);
+    assert_eq!(ann.reader.words(), ["+new"], "a node that was away for a moment was not away");
 }
 
 #[test]
