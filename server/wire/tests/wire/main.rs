@@ -12,5 +12,6 @@ mod corpus;
 mod join;
 mod presence;
 mod properties;
+mod relay;
 mod sessions;
 mod term_size;

@@ -146,6 +146,8 @@ proptest! {
             check(&bytes);
             // Mostly zero lengths, so that the fields of a binary frame fit.
             check(&[&header[..], &bytes].concat());
+            // Version 1, kind, sender, and numbers that are small: lengths of a message between nodes.
+            check(&[&[1, header[0]][..], &[0; 8], &[0, 0, 0], &header, &[0; 30], &bytes].concat());
         }
     }
 

@@ -1,0 +1,125 @@
+//! What nodes say to each other.
+
+use hub::{Dialect, Encode, Entry, Frame, News, NodeId, Position, State};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use wire::phoenix::UserPayload;
+use wire::relay::{self, Malformed, Message, Said};
+use wire::supabase::Broadcast;
+
+const ANN: NodeId = NodeId::new(0x0102_0304_0506_0708);
+
+fn frame(event: &Broadcast<'_>) -> Frame {
+    event.encode("never told", Dialect::RELAY).expect("every broadcast can be passed on")
+}
+
+fn entry(key: &str, meta: &str) -> Entry {
+    Entry { key: key.into(), meta: meta.into() }
+}
+
+#[test]
+fn a_message_is_laid_out_as_the_table_says() {
+    let header = |kind| [&[1, kind][..], &[1, 2, 3, 4, 5, 6, 7, 8]].concat();
+    let text = Broadcast::Text { payload: "{}" };
+    assert_eq!(relay::events(ANN, [&frame(&text)]), [&header(1)[..], &[0, 0, 0, 3, 0], b"{}"].concat());
+    assert_eq!(relay::ask(ANN, None), header(4));
+    assert_eq!(relay::ask(ANN, Some(NodeId::new(7))), [&header(4)[..], &[0, 0, 0, 0, 0, 0, 0, 7]].concat());
+    assert_eq!(
+        relay::entry(2, &entry("a", "{}")),
+        [&[1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 1][..], b"a", &[0, 0, 0, 2], b"{}"].concat()
+    );
+}
+
+#[test]
+fn several_frames_are_one_message_with_all_their_events() {
+    let said = [
+        Broadcast::Text { payload: "{\"a\":1}" },
+        Broadcast::User { event: "e", payload: UserPayload::Json("1"), meta: Some("{}") },
+        Broadcast::User { event: "", payload: UserPayload::Binary(&[0xFF]), meta: None },
+        Broadcast::Http { event: "e", payload: "{}", meta: Some("") },
+    ];
+    let message = relay::events(ANN, &said.each_ref().map(frame));
+    let Ok(Message { sender: ANN, said: Said::Events(events) }) = relay::decode(&message) else {
+        panic!("{:?}", relay::decode(&message))
+    };
+    assert_eq!(events.collect::<Vec<_>>(), said);
+    let silence = relay::events(ANN, &[]);
+    let Ok(Message { said: Said::Events(events), .. }) = relay::decode(&silence) else {
+        panic!("no events are some")
+    };
+    assert_eq!(events.count(), 0);
+}
+
+#[test]
+fn what_is_no_message_is_refused() {
+    let header = |kind| [&[1, kind][..], &[0; 8]].concat();
+    let with = |kind, rest: &[u8]| relay::decode(&[&header(kind)[..], rest].concat()).unwrap_err();
+    assert_eq!(relay::decode(&[]), Err(Malformed::Truncated));
+    assert_eq!(relay::decode(&[2, 1]), Err(Malformed::Version(2)));
+    assert_eq!(relay::decode(&[1, 4, 0]), Err(Malformed::Truncated));
+    assert_eq!(with(9, b""), Malformed::Kind(9));
+    assert_eq!(with(4, &[0; 9]), Malformed::TooLong);
+    assert_eq!(with(1, &[0, 0, 0, 9, 0]), Malformed::Truncated, "an event that ends too early");
+    assert_eq!(with(1, &[0, 0, 0, 0]), Malformed::Truncated, "an event without a kind");
+    assert_eq!(with(1, &[0, 0, 0, 2, 0, 0xFF]), Malformed::NotText);
+    assert_eq!(with(1, &[0, 0, 0, 5, 9, 0, 0, 0, 0]), Malformed::Kind(9), "an unknown event");
+    assert_eq!(
+        with(1, &[0, 0, 0, 9, 0x80, 0, 0, 0, 0, 0, 0, 0, 0]),
+        Malformed::Kind(0x80),
+        "text has no meta"
+    );
+    let many = [&[0; 24][..], &[0xFF; 4], &[0; 8]].concat();
+    assert_eq!(with(2, &many), Malformed::Truncated, "four billion ids in eight bytes");
+    assert_eq!(relay::decode_entry(&[2]), Err(Malformed::Version(2)));
+    let long = [&relay::entry(1, &entry("a", "{}"))[..], &[0]].concat();
+    assert_eq!(relay::decode_entry(&long), Err(Malformed::TooLong));
+}
+
+/// The parts of a broadcast: kind, event, payload, bytes, meta.
+type Parts = (u8, String, String, Vec<u8>, Option<String>);
+
+fn broadcast((kind, event, payload, bytes, meta): &Parts) -> Broadcast<'_> {
+    let meta = meta.as_deref();
+    match kind {
+        0 => Broadcast::Text { payload },
+        1 => Broadcast::User { event, payload: UserPayload::Json(payload), meta },
+        2 => Broadcast::User { event, payload: UserPayload::Binary(bytes), meta },
+        _ => Broadcast::Http { event, payload, meta },
+    }
+}
+
+fn entries() -> impl Strategy<Value = Vec<(u64, Entry)>> {
+    vec((any::<u64>(), (".{0,9}", ".{0,40}").prop_map(|(key, meta)| entry(&key, &meta))), 0..9)
+}
+
+proptest! {
+    #[test]
+    fn decode_undoes_encode(
+        sender in any::<u64>().prop_map(NodeId::new),
+        parts in vec((0..4_u8, ".{0,300}", ".*", vec(any::<u8>(), 0..300), option::of(".*")), 0..9),
+        numbers in any::<[u64; 3]>(),
+        shown in entries(),
+        hidden in vec(any::<u64>(), 0..9),
+    ) {
+        let said: Vec<_> = parts.iter().map(broadcast).collect();
+        let message = relay::events(sender, &said.iter().map(frame).collect::<Vec<_>>());
+        match relay::decode(&message).unwrap() {
+            Message { sender: from, said: Said::Events(events) } => {
+                prop_assert_eq!(from, sender);
+                prop_assert_eq!(events.collect::<Vec<_>>(), said);
+            }
+            other => prop_assert!(false, "{:?}", other),
+        }
+        for (id, entry) in &shown {
+            prop_assert_eq!(relay::decode_entry(&relay::entry(*id, entry)), Ok((*id, entry.clone())));
+        }
+        let [epoch, from, to] = numbers;
+        let state = State { position: Position { epoch, seq: to }, entries: shown.clone() };
+        let message = relay::state(sender, &state);
+        prop_assert_eq!(relay::decode(&message), Ok(Message { sender, said: Said::State(state) }));
+        let news = News { epoch, from, to, shown, hidden };
+        let message = relay::news(sender, &news);
+        prop_assert_eq!(relay::decode(&message), Ok(Message { sender, said: Said::News(news) }));
+    }
+}
