@@ -1,6 +1,18 @@
 //! Who somebody is. A token is believed or refused here; what its holder may do with a room is asked
 //! elsewhere.
+//!
+//! A token is read ([`token`]), its key is looked up among those *we* hold ([`keys`]), and what it says is
+//! held against our rules ([`rules`]). [`Verifier`] does the three for a tenant's users.
 
-pub mod token;
+mod error;
+mod keys;
+mod rules;
+mod sign;
+mod token;
+mod verifier;
 
-pub use token::{Claims, Fingerprint, TokenError, Verifier};
+pub use error::TokenError;
+pub use keys::KeyId;
+pub use sign::sign;
+pub use token::{Claims, Fingerprint};
+pub use verifier::Verifier;

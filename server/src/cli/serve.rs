@@ -20,7 +20,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
 use crate::app::Server;
-use crate::auth::token::sign;
+use crate::auth::sign;
 use crate::telemetry::logs;
 
 const EXAMPLES: &str = "\

@@ -11,7 +11,7 @@ use secrecy::SecretString;
 use serde_json::{Map, Value};
 use settings::Settings;
 
-use crate::auth::token::sign;
+use crate::auth::sign;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -143,7 +143,8 @@ mod tests {
         settings.auth.jwt_issuer = Some("us".into());
         settings.auth.jwt_audience = Some("rt".into());
         let (secret, now) = (SecretString::from("secret"), SystemTime::now());
-        let verifier = Verifier::new(&secret, Some("us"), Some("rt"), Duration::ZERO);
+        settings.auth.jwt_secret = Some(secret.clone());
+        let verifier = Verifier::new(&settings.auth);
 
         let token = issue(&settings, &secret, args(&["--sub", "ann", "--expires-in", "10y"]), now);
         let claims = verifier.verify(&token, now).expect("good");
@@ -152,7 +153,7 @@ mod tests {
         let token = issue(&settings, &secret, args(&["--claims", r#"{"aud":"mine"}"#]), now);
         assert_eq!(
             verifier.verify(&token, now),
-            Err(TokenError::Rejected("aud")),
+            Err(TokenError::Rejected("aud".into())),
             "what is asked for is given"
         );
     }

@@ -40,14 +40,12 @@ pub struct Tenant {
 }
 
 impl Tenant {
-    /// The default tenant, as the settings describe it. `None` without a secret: nothing could be verified.
+    /// The default tenant, as the settings describe it. `None` without a key: nothing could be verified.
     pub fn default_of(settings: &Settings, metrics: &Metrics) -> Option<Self> {
-        let auth = &settings.auth;
-        let secret = auth.jwt_secret.as_ref()?;
-        let (issuer, audience) = (auth.jwt_issuer.as_deref(), auth.jwt_audience.as_deref());
-        Some(Self {
+        let verifier = Verifier::new(&settings.auth);
+        verifier.has_keys().then(|| Self {
             id: DEFAULT.into(),
-            verifier: Verifier::new(secret, issuer, audience, auth.leeway),
+            verifier,
             allowance: Allowance::new(&settings.limits, settings.server.max_connections),
             metrics: metrics.tenant(DEFAULT),
             sockets: Sockets::default(),

@@ -58,9 +58,10 @@ impl Phoenix {
         let join_ref = joined.join_ref.clone();
         drop(joined);
         self.line.system(&join_ref, topic, "system", Status::Error, &error.refresh_text());
-        match error {
-            TokenError::Expired { .. } => self.line.errored(&join_ref, topic),
-            _ => self.line.closed(&join_ref, topic),
+        if error.is_outlived() {
+            self.line.errored(&join_ref, topic);
+        } else {
+            self.line.closed(&join_ref, topic);
         }
     }
 

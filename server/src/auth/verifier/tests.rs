@@ -1,10 +1,15 @@
 //! Every way to be believed or refused, the forged and the absurd included.
 
-use std::time::Instant;
+use std::time::{Instant, UNIX_EPOCH};
 
-use serde_json::json;
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use secrecy::SecretString;
+use serde_json::{Map, Value, json};
 
 use super::*;
+use crate::auth::{Fingerprint, sign};
 
 const SECRET: &str = "a secret of at least thirty-two bytes";
 const NOW: i64 = 1_800_000_000;
@@ -17,12 +22,15 @@ fn now() -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(NOW as u64)
 }
 
-fn verifier() -> Verifier {
-    Verifier::new(&secret(), None, None, Duration::ZERO)
+/// A verifier with the secret, and what `change` adds.
+fn with(change: impl FnOnce(&mut Auth)) -> Verifier {
+    let mut auth = Auth { jwt_secret: Some(secret()), ..Auth::default() };
+    change(&mut auth);
+    Verifier::new(&auth)
 }
 
 fn verify(token: &str) -> Result<Claims, TokenError> {
-    verifier().verify(token, now())
+    with(|_| {}).verify(token, now())
 }
 
 /// A token with this header and these claims, signed by HMAC whatever the header says.
@@ -37,6 +45,12 @@ fn signed_with(secret: &str, header: Value, claims: Value) -> String {
 
 fn signed(claims: Value) -> String {
     signed_with(SECRET, json!({"alg": "HS256", "typ": "JWT"}), claims)
+}
+
+/// The members of both objects.
+fn and(mut claims: Value, extra: Value) -> Value {
+    claims.as_object_mut().expect("an object").extend(extra.as_object().expect("an object").clone());
+    claims
 }
 
 fn refused(claims: Value) -> TokenError {
@@ -216,11 +230,11 @@ fn a_token_ends_at_its_second() {
 
 #[test]
 fn leeway_lets_it_live_a_little_longer() {
-    let patient = Verifier::new(&secret(), None, None, Duration::from_secs(60));
+    let patient = with(|auth| auth.leeway = Duration::from_secs(60));
     let token = |exp: i64| signed(json!({"role": "a", "exp": exp}));
     assert!(patient.verify(&token(NOW - 59), now()).is_ok());
     assert_eq!(patient.verify(&token(NOW - 60), now()), Err(TokenError::Expired { seconds_ago: 60 }));
-    let endless = Verifier::new(&secret(), None, None, Duration::MAX);
+    let endless = with(|auth| auth.leeway = Duration::MAX);
     assert!(endless.verify(&token(0), now()).is_ok());
 }
 
@@ -234,7 +248,7 @@ fn times_may_be_fractions_and_absurdly_far() {
         (json!(1e300), i64::MAX),
     ] {
         let token = signed(json!({"role": "a", "exp": exp, "iat": 0.5}));
-        let claims = Verifier::new(&secret(), None, None, Duration::MAX).verify(&token, now());
+        let claims = with(|auth| auth.leeway = Duration::MAX).verify(&token, now());
         assert_eq!(claims.expect("good").expires_at, expected, "{exp}");
     }
 }
@@ -246,7 +260,7 @@ fn times_must_be_numbers() {
     }
     for iat in [json!("1"), json!(null)] {
         let claims = json!({"role": "a", "exp": NOW + 1, "iat": iat});
-        assert_eq!(refused(claims), TokenError::Rejected("iat"));
+        assert_eq!(refused(claims), TokenError::Rejected("iat".into()));
     }
 }
 
@@ -266,22 +280,102 @@ fn role_and_exp_are_required() {
 
 #[test]
 fn issuer_and_audience_count_only_when_configured() {
-    let with = |issuer, audience, extra: Value| {
-        let mut claims = json!({"role": "a", "exp": NOW + 1});
-        claims.as_object_mut().expect("an object").extend(extra.as_object().expect("an object").clone());
-        Verifier::new(&secret(), issuer, audience, Duration::ZERO).verify(&signed(claims), now())
+    let with = |issuer: Option<&str>, audience: Option<&str>, extra: Value| {
+        let verifier = with(|auth| {
+            auth.jwt_issuer = issuer.map(Into::into);
+            auth.jwt_audience = audience.map(Into::into);
+        });
+        verifier.verify(&signed(and(json!({"role": "a", "exp": NOW + 1}), extra)), now())
     };
     assert!(with(None, None, json!({"iss": 1, "aud": "authenticated"})).is_ok());
     assert!(with(Some("us"), Some("rt"), json!({"iss": "us", "aud": "rt"})).is_ok());
     assert!(with(None, Some("rt"), json!({"aud": ["other", "rt"]})).is_ok());
     for extra in [json!({}), json!({"iss": "them"}), json!({"iss": null})] {
-        assert_eq!(with(Some("us"), None, extra), Err(TokenError::Rejected("iss")));
+        assert_eq!(with(Some("us"), None, extra), Err(TokenError::Rejected("iss".into())));
     }
     for extra in
         [json!({}), json!({"aud": "x"}), json!({"aud": []}), json!({"aud": [["rt"]]}), json!({"aud": 1})]
     {
-        assert_eq!(with(None, Some("rt"), extra), Err(TokenError::Rejected("aud")));
+        assert_eq!(with(None, Some("rt"), extra), Err(TokenError::Rejected("aud".into())));
     }
+}
+
+#[test]
+fn a_validated_claim_must_be_there_with_its_value() {
+    let strict = with(|auth| {
+        auth.claim_validators =
+            [("aal".into(), json!("aal2")), ("app".into(), json!({"team": [1, null]}))].into();
+    });
+    let verify = |extra| strict.verify(&signed(and(json!({"role": "a", "exp": NOW + 1}), extra)), now());
+    assert!(verify(json!({"aal": "aal2", "app": {"team": [1, null]}})).is_ok());
+    for extra in [json!({}), json!({"aal": "aal1"}), json!({"aal": null}), json!({"aal": ["aal2"]})] {
+        assert_eq!(verify(extra), Err(TokenError::Rejected("aal".into())));
+    }
+    for app in [json!({"team": [1]}), json!({"team": [1, null], "more": 1}), json!("team")] {
+        assert_eq!(verify(json!({"aal": "aal2", "app": app})), Err(TokenError::Rejected("app".into())));
+    }
+}
+
+#[test]
+fn a_validated_number_is_equal_as_a_number() {
+    let verify = |expected: Value, found: Value| {
+        let verifier = with(|auth| auth.claim_validators = [("level".into(), expected)].into());
+        verifier.verify(&signed(json!({"role": "a", "exp": NOW + 1, "level": found})), now()).is_ok()
+    };
+    assert!(verify(json!(2), json!(2)) && verify(json!(2), json!(2.0)) && verify(json!(0.5), json!(0.5)));
+    for found in [json!(3), json!(2.5), json!("2"), json!(true), json!([2])] {
+        assert!(!verify(json!(2), found));
+    }
+    // As floats these two are one.
+    assert!(!verify(json!(9_007_199_254_740_993_u64), json!(9_007_199_254_740_992_u64)));
+}
+
+#[test]
+fn several_secrets_are_believed_at_once() {
+    let both = with(|auth| auth.jwt_secrets = vec!["the next one".into(), "yet another".into()]);
+    let token = |secret| signed_with(secret, json!({"alg": "HS256"}), json!({"role": "a", "exp": NOW + 1}));
+    let key = |secret| both.verify(&token(secret), now()).expect(secret).key;
+    assert_eq!(key(SECRET), key(SECRET));
+    assert_ne!(key(SECRET), key("the next one"));
+    assert_ne!(key("yet another"), key("the next one"));
+    assert_eq!(both.verify(&token("a stranger's"), now()), Err(TokenError::Signature));
+}
+
+#[test]
+fn taking_a_secret_away_ends_what_it_signed_and_nothing_else() {
+    let both = with(|auth| auth.jwt_secrets = vec!["the next one".into()]);
+    let claims = json!({"role": "a", "exp": NOW + 1});
+    let old = both.verify(&signed(claims.clone()), now()).expect("the old secret");
+    let token = signed_with("the next one", json!({"alg": "HS256"}), claims);
+    let new = both.verify(&token, now()).expect("the new secret");
+    assert_eq!((both.recheck(&old, now()), both.recheck(&new, now())), (Ok(()), Ok(())));
+
+    // The same secret in another place of the settings is the same key.
+    let rotated = with(|auth| auth.jwt_secret = Some("the next one".into()));
+    assert!(rotated.holds(new.key) && !rotated.holds(old.key));
+    assert_eq!(
+        (rotated.recheck(&old, now()), rotated.recheck(&new, now())),
+        (Err(TokenError::Revoked), Ok(()))
+    );
+    let later = now() + Duration::from_secs(1);
+    assert_eq!(rotated.recheck(&old, later), Err(TokenError::Expired { seconds_ago: 0 }));
+}
+
+#[test]
+fn without_a_key_nobody_is_believed() {
+    let keyless = Verifier::new(&Auth::default());
+    assert!(!keyless.has_keys() && with(|_| {}).has_keys());
+    let token = signed(json!({"role": "a", "exp": NOW + 1}));
+    assert_eq!(keyless.verify(&token, now()), Err(TokenError::Signer { kid: None }));
+    // Not even by an empty one.
+    let token = signed_with("", json!({"alg": "HS256"}), json!({"role": "a", "exp": NOW + 1}));
+    assert_eq!(keyless.verify(&token, now()), Err(TokenError::Signer { kid: None }));
+}
+
+#[test]
+fn what_only_outlived_its_time_may_come_again() {
+    assert!(TokenError::Revoked.is_outlived() && TokenError::Expired { seconds_ago: 1 }.is_outlived());
+    assert!(!TokenError::Signature.is_outlived() && !TokenError::MissingClaims.is_outlived());
 }
 
 #[test]
@@ -316,6 +410,11 @@ fn refusals_use_the_documented_words() {
             "InvalidJWTToken: Token has expired 7 seconds ago",
         ),
         (
+            TokenError::Revoked,
+            "The key that signed this token is no longer accepted",
+            "JwtKeyRevoked: The key that signed this token is no longer accepted",
+        ),
+        (
             TokenError::MissingClaims,
             "Fields `role` and `exp` are required in JWT",
             "InvalidJWTToken: Fields `role` and `exp` are required in JWT",
@@ -337,7 +436,7 @@ fn what_we_sign_we_believe() {
     let extra = extra.as_object().expect("an object").clone();
     let decade = Duration::from_secs(10 * 365 * 24 * 3600);
     let token = sign(&secret(), "authenticated", Some("ann"), extra, now(), decade);
-    let verifier = Verifier::new(&secret(), None, Some("authenticated"), Duration::ZERO);
+    let verifier = with(|auth| auth.jwt_audience = Some("authenticated".into()));
     let claims = verifier.verify(&token, now()).expect("good");
     assert_eq!((&*claims.role, claims.sub.as_deref()), ("authenticated", Some("ann")));
     assert_eq!(claims.expires_at, NOW + 10 * 365 * 24 * 3600);

@@ -1,0 +1,120 @@
+//! What a token must say, besides being genuine.
+//!
+//! Claims are checked here and not by jsonwebtoken, because Supabase's rules differ: no leeway unless
+//! configured, fractions are rounded, `aud` is not looked at unless configured. Where upstream lets a token
+//! pass that lacks a validated claim, we refuse it: whoever demands `aal = "aal2"` means it. No arithmetic on
+//! times can overflow; tokens that last for centuries are normal.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::{Map, Value};
+
+use super::TokenError;
+
+/// What is asked of the claims of a genuine token.
+#[derive(Debug, Clone)]
+pub(super) struct Rules {
+    issuer: Option<Box<str>>,
+    audience: Option<Box<str>>,
+    /// Claims and the values they must have.
+    validators: Box<[(Box<str>, Value)]>,
+    leeway: i64,
+}
+
+impl Rules {
+    /// The rules for users, as `auth` has them.
+    pub(super) fn for_users(auth: &settings::Auth) -> Self {
+        Self {
+            issuer: auth.jwt_issuer.as_deref().map(Into::into),
+            audience: auth.jwt_audience.as_deref().map(Into::into),
+            ..Self::for_operators(auth)
+        }
+    }
+
+    /// Those that bind operators too: the claim validators, and no more than the leeway after the end.
+    pub(super) fn for_operators(auth: &settings::Auth) -> Self {
+        let validators = auth.claim_validators.iter();
+        Self {
+            issuer: None,
+            audience: None,
+            validators: validators.map(|(claim, value)| (claim.as_str().into(), value.clone())).collect(),
+            leeway: seconds(auth.leeway),
+        }
+    }
+
+    /// The claims that need not be there, but must be right if they are, or if we are configured to ask.
+    pub(super) fn check(&self, claims: &Map<String, Value>, now: SystemTime) -> Result<(), TokenError> {
+        if let Some(exp) = claims.get("exp") {
+            self.check_expiry(rounded(exp).ok_or(TokenError::InvalidExpiry)?, now)?;
+        }
+        if claims.get("iat").is_some_and(|iat| !iat.is_number()) {
+            return Err(TokenError::Rejected("iat".into()));
+        }
+        for (claim, expected) in [("iss", &self.issuer), ("aud", &self.audience)] {
+            if let Some(expected) = expected
+                && !claims.get(claim).is_some_and(|found| says(found, expected))
+            {
+                return Err(TokenError::Rejected(claim.into()));
+            }
+        }
+        for (claim, expected) in &self.validators {
+            if !claims.get(&**claim).is_some_and(|found| equal(found, expected)) {
+                return Err(TokenError::Rejected(claim.as_ref().into()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether what ends at `exp` still holds at `now`.
+    pub(super) fn check_expiry(&self, exp: i64, now: SystemTime) -> Result<(), TokenError> {
+        let now = seconds_since_epoch(now);
+        if exp.saturating_add(self.leeway) > now {
+            return Ok(());
+        }
+        Err(TokenError::Expired { seconds_ago: now.saturating_sub(exp) })
+    }
+
+    /// How long after `now` what ends at `exp` still holds; zero if it is over.
+    pub(super) fn time_left(&self, exp: i64, now: SystemTime) -> Duration {
+        let end = u64::try_from(exp.saturating_add(self.leeway)).unwrap_or(0);
+        let since_epoch = now.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        Duration::from_secs(end).saturating_sub(since_epoch)
+    }
+}
+
+/// Whether a claim is this text, or a list with this text in it.
+fn says(claim: &Value, expected: &str) -> bool {
+    match claim {
+        Value::String(text) => text == expected,
+        Value::Array(texts) => texts.iter().any(|text| text == expected),
+        _ => false,
+    }
+}
+
+/// Equal as JSON: 1 and 1.0 are one number. Whole numbers are not compared as floats, among which large
+/// neighbours are the same.
+fn equal(claim: &Value, expected: &Value) -> bool {
+    match (claim, expected) {
+        (Value::Number(one), Value::Number(other)) if one.is_f64() || other.is_f64() => {
+            one.as_f64() == other.as_f64()
+        }
+        _ => claim == expected,
+    }
+}
+
+/// A time as whole seconds; beyond what fits, the nearest that does.
+pub(super) fn rounded(time: &Value) -> Option<i64> {
+    let number = time.as_number()?;
+    // A float-to-integer cast saturates, and no JSON number is NaN.
+    number.as_i64().or_else(|| Some(number.as_f64()?.round() as i64))
+}
+
+/// Whole seconds; beyond what fits, the most that does.
+pub(super) fn seconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// The time as tokens write it.
+pub(super) fn seconds_since_epoch(now: SystemTime) -> i64 {
+    now.duration_since(UNIX_EPOCH).map(seconds).unwrap_or(0)
+}
