@@ -13,6 +13,7 @@ mod http_broadcast;
 mod idle;
 mod imports;
 mod joining;
+mod jwks;
 mod limits;
 mod outbox;
 mod presence;

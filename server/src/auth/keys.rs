@@ -21,7 +21,7 @@ use super::token::Token;
 pub struct KeyId(u64);
 
 impl KeyId {
-    fn of(key: impl std::hash::Hash) -> Self {
+    pub(super) fn of(key: impl std::hash::Hash) -> Self {
         static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
         Self(KEY.hash_one(key))
     }
@@ -102,7 +102,7 @@ pub(super) fn no_signer(token: &Token) -> TokenError {
     TokenError::Signer { kid: kid(token).map(printable) }
 }
 
-/// What a client wrote, fit for a log line and for an answer.
-fn printable(kid: &str) -> String {
+/// What somebody else wrote, fit for a log line and for an answer.
+pub(super) fn printable(kid: &str) -> String {
     kid.chars().filter(|c| c.is_ascii_graphic() && !matches!(c, '"' | '\\')).take(64).collect()
 }

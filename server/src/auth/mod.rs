@@ -1,10 +1,12 @@
 //! Who somebody is. A token is believed or refused here; what its holder may do with a room is asked
 //! elsewhere.
 //!
-//! A token is read ([`token`]), its key is looked up among those *we* hold ([`keys`]), and what it says is
+//! A token is read ([`token`]), its key is looked up among those *we* hold ([`keys`],
+//! [`key_set`]), and what it says is
 //! held against our rules ([`rules`]). [`Verifier`] does the three for a tenant's users.
 
 mod error;
+mod key_set;
 mod keys;
 mod rules;
 mod sign;
@@ -12,6 +14,7 @@ mod token;
 mod verifier;
 
 pub use error::TokenError;
+pub use key_set::check_jwks;
 pub use keys::KeyId;
 pub use sign::sign;
 pub use token::{Claims, Fingerprint};

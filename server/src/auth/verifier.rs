@@ -2,9 +2,12 @@
 
 use std::time::{Duration, SystemTime};
 
+use jsonwebtoken::Algorithm;
+use secrecy::ExposeSecret;
 use settings::Auth;
 
-use super::keys::{Kind, Secrets, no_signer};
+use super::key_set::{KeySet, Origin};
+use super::keys::{Kind, Secrets, kid, no_signer};
 use super::rules::Rules;
 use super::token::Token;
 use super::{Claims, KeyId, TokenError};
@@ -13,6 +16,8 @@ use super::{Claims, KeyId, TokenError};
 #[derive(Debug, Clone)]
 pub struct Verifier {
     secrets: Secrets,
+    /// Keys that the settings name.
+    named: KeySet,
     rules: Rules,
 }
 
@@ -21,17 +26,30 @@ impl Verifier {
     /// leeway after they expire.
     pub fn new(auth: &Auth) -> Self {
         let secrets = auth.jwt_secret.iter().chain(&auth.jwt_secrets);
-        Self { secrets: Secrets::new(secrets), rules: Rules::for_users(auth) }
+        let named = auth.jwt_jwks.as_ref().map(|text| {
+            KeySet::parse(text.expose_secret(), Origin::Settings).unwrap_or_else(KeySet::unreadable)
+        });
+        Self {
+            secrets: Secrets::new(secrets),
+            named: named.unwrap_or_default(),
+            rules: Rules::for_users(auth),
+        }
     }
 
     /// Whether it holds a key at all. Without one it refuses every token.
     pub fn has_keys(&self) -> bool {
-        !self.secrets.is_empty()
+        !self.secrets.is_empty() || !self.named.is_empty()
+    }
+
+    /// What of `auth.jwt_jwks` had to be left out, and why; for whoever wrote it. See also
+    /// [`check_jwks`](super::check_jwks).
+    pub fn problems(&self) -> &[String] {
+        self.named.problems()
     }
 
     /// Whether it still holds the key that signed a token.
     pub fn holds(&self, key: KeyId) -> bool {
-        self.secrets.hold(key)
+        self.secrets.hold(key) || self.named.holds(key)
     }
 
     /// What `token` says, if it is to be believed at `now`.
@@ -60,13 +78,25 @@ impl Verifier {
         self.rules.time_left(claims.expires_at, now)
     }
 
-    /// The key that signed `token`.
+    /// The key that signed `token`: the one it names, if that is of the kind it says, else one of the secrets.
     fn signer(&self, token: &Token) -> Result<KeyId, TokenError> {
         match Kind::of(token)? {
-            Kind::Secret(_) if self.secrets.is_empty() => Err(no_signer(token)),
-            Kind::Secret(algorithm) => self.secrets.signer(token, algorithm).ok_or(TokenError::Signature),
-            Kind::Public(_) => Err(no_signer(token)),
+            Kind::Secret(algorithm) => match self.named_signer(token, algorithm) {
+                Some(verdict) => verdict,
+                None if self.secrets.is_empty() => Err(no_signer(token)),
+                None => self.secrets.signer(token, algorithm).ok_or(TokenError::Signature),
+            },
+            Kind::Public(Some(algorithm)) => {
+                self.named_signer(token, algorithm).unwrap_or_else(|| Err(no_signer(token)))
+            }
+            Kind::Public(None) => Err(no_signer(token)),
         }
+    }
+
+    /// Whether the key that `token` names signed it; `None` if we hold no such key for `algorithm`.
+    fn named_signer(&self, token: &Token, algorithm: Algorithm) -> Option<Result<KeyId, TokenError>> {
+        let (key, genuine) = self.named.judge(kid(token)?, algorithm, token)?;
+        Some(if genuine { Ok(key) } else { Err(TokenError::Signature) })
     }
 }
 

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hub::RollingRate;
 use settings::Settings;
+use tracing::warn;
 
 use crate::auth::Verifier;
 use crate::telemetry::metrics::{Metrics, TenantMetrics};
@@ -43,6 +44,9 @@ impl Tenant {
     /// The default tenant, as the settings describe it. `None` without a key: nothing could be verified.
     pub fn default_of(settings: &Settings, metrics: &Metrics) -> Option<Self> {
         let verifier = Verifier::new(&settings.auth);
+        for problem in verifier.problems() {
+            warn!(tenant = DEFAULT, "A key of `auth.jwt_jwks` cannot be used: {problem}");
+        }
         verifier.has_keys().then(|| Self {
             id: DEFAULT.into(),
             verifier,

@@ -5,13 +5,13 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 
 /// `{"alg":"none","typ":"JWT"}`
 const HEADER_NONE: &str = "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0";
-/// `{"alg":"RS256","typ":"JWT"}`
-const HEADER_RS256: &str = "eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCJ9";
 
 /// A token of one kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,18 +65,26 @@ impl Token {
 /// Where a world's tokens are made.
 #[derive(Debug, Clone)]
 pub struct Mint {
-    secret: String,
+    secret: Vec<u8>,
 }
 
 impl Mint {
     /// A mint that signs with `secret`.
     pub fn new(secret: impl Into<String>) -> Mint {
+        Mint { secret: secret.into().into_bytes() }
+    }
+
+    /// A mint whose secret need not be text.
+    pub fn of_bytes(secret: &[u8]) -> Mint {
         Mint { secret: secret.into() }
     }
 
     /// The secret itself.
+    ///
+    /// # Panics
+    /// When it is no text.
     pub fn secret(&self) -> &str {
-        &self.secret
+        std::str::from_utf8(&self.secret).expect("the secret is text")
     }
 
     /// A token of a kind; [`Token::Nothing`] is the empty string.
@@ -91,7 +99,7 @@ impl Mint {
             Token::Roleless => self.sign(&json!({"sub": "ann", "exp": now() + 3600})),
             Token::Endless => self.sign(&json!({"sub": "ann", "role": "authenticated"})),
             Token::Unsigned => format!("{HEADER_NONE}.{}.", self.claims_part(&claims(3600))),
-            Token::Confused => self.confused(&claims(3600)),
+            Token::Confused => self.sign_saying(&json!({"alg": "RS256", "typ": "JWT"}), &claims(3600)),
             Token::Garbage => "not-a-jwt".to_owned(),
             Token::Nothing => String::new(),
         }
@@ -107,14 +115,16 @@ impl Mint {
         self.sign_as(Algorithm::HS512, claims)
     }
 
-    fn sign_as(&self, algorithm: Algorithm, claims: &Value) -> String {
-        jsonwebtoken::encode(&Header::new(algorithm), claims, &self.key()).expect("JSON claims can be signed")
-    }
-
-    fn confused(&self, claims: &Value) -> String {
-        let message = format!("{HEADER_RS256}.{}", self.claims_part(claims));
+    /// These claims under a header written by hand, signed as HS256 whatever it says.
+    pub fn sign_saying(&self, header: &Value, claims: &Value) -> String {
+        let encode = |part: &Value| BASE64_URL_SAFE_NO_PAD.encode(part.to_string());
+        let message = format!("{}.{}", encode(header), encode(claims));
         let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &self.key(), Algorithm::HS256);
         format!("{message}.{}", signature.expect("any bytes can be signed"))
+    }
+
+    fn sign_as(&self, algorithm: Algorithm, claims: &Value) -> String {
+        jsonwebtoken::encode(&Header::new(algorithm), claims, &self.key()).expect("JSON claims can be signed")
     }
 
     fn claims_part(&self, claims: &Value) -> String {
@@ -123,7 +133,7 @@ impl Mint {
     }
 
     fn key(&self) -> EncodingKey {
-        EncodingKey::from_secret(self.secret.as_bytes())
+        EncodingKey::from_secret(&self.secret)
     }
 }
 
