@@ -3,11 +3,13 @@
 //!
 //! A token is read ([`token`]), its key is looked up among those *we* hold ([`keys`],
 //! [`key_set`]), and what it says is
-//! held against our rules ([`rules`]). [`Verifier`] does the three for a tenant's users.
+//! held against our rules ([`rules`]). [`Verifier`] does the three for a tenant's users, [`Operators`]
+//! for those who run the server.
 
 mod error;
 mod key_set;
 mod keys;
+mod operator;
 mod rules;
 mod sign;
 mod token;
@@ -16,6 +18,7 @@ mod verifier;
 pub use error::TokenError;
 pub use key_set::check_jwks;
 pub use keys::KeyId;
-pub use sign::sign;
+pub use operator::{Denied, Operators};
+pub use sign::{sign, sign_operator};
 pub use token::{Claims, Fingerprint};
 pub use verifier::Verifier;

@@ -40,6 +40,11 @@ impl Token {
         Some(Self { signature: text.len() - signature.len(), header, claims, text })
     }
 
+    /// The whole token, cleaned.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// What is signed.
     pub(super) fn message(&self) -> &[u8] {
         &self.text.as_bytes()[..self.signature - 1]
