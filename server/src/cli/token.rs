@@ -1,26 +1,32 @@
-//! `realtime-server token`: a signed token to connect with.
+//! `realtime-server token`: a signed token, for a user or for whoever runs the server.
 //!
 //! The token stands alone on the last line of stdout, everything else goes to stderr, so that
 //! `TOKEN=$(realtime-server token)` works.
 
-use std::path::Path;
+mod secret;
+
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, bail};
-use secrecy::SecretString;
 use serde_json::{Map, Value};
-use settings::Settings;
+use settings::{Auth, Settings};
 
-use crate::auth::sign;
+use self::secret::Secret;
+use crate::auth::{sign, sign_operator};
 
 const EXAMPLES: &str = "\
 Examples:
   realtime-server token                                          role authenticated, for an hour
   realtime-server token --role anon --expires-in 10y             the key an application ships with
   realtime-server token --sub ann --claims '{\"team\":\"red\"}'      with claims of your own
+  realtime-server token --tenant acme                            for a user of another tenant
+  realtime-server token --operator                               for /status, /admin and the management API
+  realtime-server token --metrics --expires-in 1y                for whoever reads /metrics
   TOKEN=$(JWT_SECRET=… realtime-server token 2>/dev/null)        in a script
 
-The secret is JWT_SECRET (or auth.jwt_secret); without one it is that of `serve --dev`, from the data folder.";
+A user's token is signed with JWT_SECRET (or auth.jwt_secret, or that of tenants.<id>.auth); without one it is the
+secret of `serve --dev`, from the data folder. An operator's is signed with API_JWT_SECRET (admin.jwt_secret), one
+for the numbers with METRICS_JWT_SECRET (admin.metrics_jwt_secret).";
 
 /// Who the token is for, and for how long.
 #[derive(Debug, clap::Args)]
@@ -33,6 +39,18 @@ pub struct Args {
     /// Postgres role of its holder: anon, authenticated, service_role or one of your own
     #[arg(long, default_value = "authenticated", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     role: String,
+
+    /// Tenant its holder belongs to, instead of the default one
+    #[arg(long, value_name = "ID")]
+    tenant: Option<String>,
+
+    /// For whoever runs the server, instead of a user
+    #[arg(long, conflicts_with_all = ["metrics", "tenant", "role", "sub"])]
+    operator: bool,
+
+    /// For whoever reads /metrics, instead of a user
+    #[arg(long, conflicts_with_all = ["tenant", "role", "sub"])]
+    metrics: bool,
 
     /// More claims, as a JSON object
     #[arg(long, value_name = "JSON", value_parser = parse_claims, default_value = "{}", hide_default_value = true)]
@@ -64,135 +82,58 @@ fn parse_lifetime(text: &str) -> Result<Duration, String> {
 /// If the settings are wrong, there is no secret to sign with, or nobody reads the token.
 pub fn run(args: Args) -> anyhow::Result<()> {
     let settings = args.config.load()?;
-    let (secret, whence) = secret(&settings)?;
-    let lifetime = settings::format_duration(args.expires_in);
-    super::remark(format_args!(
-        "A token for the role `{}`, signed with {whence}. It lasts {lifetime}.",
-        args.role
-    ));
-    super::remark("Clients pass it as their API key, or to setAuth().");
-    let token = issue(&settings, &secret, args, SystemTime::now());
+    let (token, about) = issue(&settings, args, SystemTime::now())?;
+    super::remark(about);
     super::answer(format_args!("{token}\n")).context("cannot print the token")
 }
 
-/// The token asked for, with the issuer and audience that this server will insist on.
-fn issue(settings: &Settings, secret: &SecretString, args: Args, now: SystemTime) -> String {
-    let mut claims = *args.claims;
-    for (claim, configured) in [("iss", &settings.auth.jwt_issuer), ("aud", &settings.auth.jwt_audience)] {
+/// The token asked for, and what a person should know about it.
+fn issue(settings: &Settings, args: Args, now: SystemTime) -> anyhow::Result<(String, String)> {
+    let lifetime = settings::format_duration(args.expires_in);
+    if !args.operator && !args.metrics {
+        let (auth, Secret { secret, whence }) = secret::of_users(settings, args.tenant.as_deref())?;
+        let claims = with_users_claims(*args.claims, auth);
+        let token = sign(&secret, &args.role, args.sub.as_deref(), claims, now, args.expires_in);
+        let about = format!(
+            "A token for the role `{}`, signed with {whence}. It lasts {lifetime}.\n\
+             Clients pass it as their API key, or to setAuth().",
+            args.role
+        );
+        return Ok((token, about));
+    }
+    if args.claims.contains_key("role") {
+        bail!("a token with a `role` is a user's, and never works where an operator's does: leave it out");
+    }
+    let (Secret { secret, whence }, holder) = if args.metrics {
+        (secret::of_metrics(settings)?, "whoever reads /metrics")
+    } else {
+        (secret::of_operators(settings)?, "an operator")
+    };
+    let claims = with_validated_claims(*args.claims, &settings.auth);
+    let about = format!(
+        "A token for {holder}, signed with {whence}. It lasts {lifetime}.\n\
+         It goes into the header  authorization: Bearer <token>"
+    );
+    Ok((sign_operator(&secret, claims, now, args.expires_in), about))
+}
+
+/// The claims that this server will insist on, unless others are asked for.
+fn with_users_claims(mut claims: Map<String, Value>, auth: &Auth) -> Map<String, Value> {
+    for (claim, configured) in [("iss", &auth.jwt_issuer), ("aud", &auth.jwt_audience)] {
         if let Some(value) = configured {
             claims.entry(claim).or_insert_with(|| value.as_str().into());
         }
     }
-    sign(secret, &args.role, args.sub.as_deref(), claims, now, args.expires_in)
+    with_validated_claims(claims, auth)
 }
 
-/// The secret to sign with, and where it came from.
-fn secret(settings: &Settings) -> anyhow::Result<(SecretString, String)> {
-    if let Some(secret) = &settings.auth.jwt_secret {
-        return Ok((secret.clone(), "the configured secret".into()));
+/// Those that it insists on for operators too.
+fn with_validated_claims(mut claims: Map<String, Value>, auth: &Auth) -> Map<String, Value> {
+    for (claim, value) in &auth.claim_validators {
+        claims.entry(claim).or_insert_with(|| value.clone());
     }
-    let file = super::dev_secret_file(settings);
-    let text = match std::fs::read_to_string(&file) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => bail!(
-            "there is no secret to sign with: set JWT_SECRET to the server's, or start `realtime-server serve \
-             --dev` once (it keeps one in {})",
-            file.display()
-        ),
-        Err(error) => return Err(error).with_context(|| format!("cannot read {}", file.display())),
-    };
-    secret_in(&text, &file)
-}
-
-fn secret_in(text: &str, file: &Path) -> anyhow::Result<(SecretString, String)> {
-    match text.trim() {
-        "" => bail!("{} is empty: delete it, and `serve --dev` makes a new one", file.display()),
-        secret => Ok((secret.into(), format!("the development secret in {}", file.display()))),
-    }
+    claims
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::Parser;
-    use secrecy::ExposeSecret;
-
-    use super::*;
-    use crate::auth::{TokenError, Verifier};
-
-    #[derive(Debug, Parser)]
-    struct Line {
-        #[command(flatten)]
-        args: Args,
-    }
-
-    fn args(line: &[&str]) -> Args {
-        Line::try_parse_from([&["token"], line].concat()).expect("a good command line").args
-    }
-
-    /// Settings without a secret, in a folder of this test's own.
-    fn settings() -> (Settings, tempfile::TempDir) {
-        let folder = tempfile::tempdir().expect("a folder for the test");
-        let mut settings = Settings::default();
-        settings.server.data_dir = folder.path().into();
-        (settings, folder)
-    }
-
-    #[test]
-    fn a_token_for_a_server_that_insists_on_issuer_and_audience() {
-        let (mut settings, _folder) = settings();
-        settings.auth.jwt_issuer = Some("us".into());
-        settings.auth.jwt_audience = Some("rt".into());
-        let (secret, now) = (SecretString::from("secret"), SystemTime::now());
-        settings.auth.jwt_secret = Some(secret.clone());
-        let verifier = Verifier::new(&settings.auth);
-
-        let token = issue(&settings, &secret, args(&["--sub", "ann", "--expires-in", "10y"]), now);
-        let claims = verifier.verify(&token, now).expect("good");
-        assert_eq!((&*claims.role, claims.sub.as_deref()), ("authenticated", Some("ann")));
-
-        let token = issue(&settings, &secret, args(&["--claims", r#"{"aud":"mine"}"#]), now);
-        assert_eq!(
-            verifier.verify(&token, now),
-            Err(TokenError::Rejected("aud".into())),
-            "what is asked for is given"
-        );
-    }
-
-    #[test]
-    fn a_lifetime_without_a_unit_is_seconds() {
-        let lifetime = |text| args(&["--expires-in", text]).expires_in;
-        assert_eq!(lifetime("3600"), lifetime("1h"));
-        assert_eq!(lifetime("0"), Duration::ZERO);
-    }
-
-    #[test]
-    fn the_configured_secret_comes_before_the_development_secret() {
-        let (mut settings, _folder) = settings();
-        let missing = secret(&settings).expect_err("there is none").to_string();
-        assert!(missing.contains("JWT_SECRET"), "{missing}");
-
-        std::fs::write(super::super::dev_secret_file(&settings), "made up\n")
-            .expect("the folder is writable");
-        assert_eq!(secret(&settings).expect("from the folder").0.expose_secret(), "made up");
-
-        settings.auth.jwt_secret = Some("configured".into());
-        assert_eq!(secret(&settings).expect("from the settings").0.expose_secret(), "configured");
-
-        settings.auth.jwt_secret = None;
-        std::fs::write(super::super::dev_secret_file(&settings), " \n").expect("the folder is writable");
-        assert!(secret(&settings).expect_err("it is empty").to_string().contains("is empty"));
-    }
-
-    #[test]
-    fn a_bad_command_line_is_explained() {
-        for (line, said) in [
-            (["--claims", "[]"], "must be a JSON object"),
-            (["--expires-in", "soon"], "must be a duration such as 30s, 5m or 1h"),
-            (["--expires-in", "99999999999999999999"], "must be a duration such as 30s, 5m or 1h"),
-            (["--role", ""], "a value is required"),
-        ] {
-            let error = Line::try_parse_from([&["token"][..], &line].concat()).expect_err("bad").to_string();
-            assert!(error.contains(said), "{error}");
-        }
-    }
-}
+mod tests;

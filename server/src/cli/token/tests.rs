@@ -1,0 +1,150 @@
+//! What is typed, and whether the server believes what comes out.
+
+use clap::Parser;
+use http::{HeaderMap, HeaderValue, header};
+use secrecy::ExposeSecret;
+use serde_json::json;
+use settings::Tenant;
+
+use super::*;
+use crate::auth::{Operators, TokenError, Verifier};
+
+#[derive(Debug, Parser)]
+struct Line {
+    #[command(flatten)]
+    args: Args,
+}
+
+fn args(line: &[&str]) -> Args {
+    Line::try_parse_from([&["token"], line].concat()).expect("a good command line").args
+}
+
+/// Settings without a secret, in a folder of this test's own.
+fn settings() -> (Settings, tempfile::TempDir) {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let mut settings = Settings::default();
+    settings.server.data_dir = folder.path().into();
+    (settings, folder)
+}
+
+/// The token this line gives, at `now`.
+fn token(settings: &Settings, line: &[&str], now: SystemTime) -> String {
+    issue(settings, args(line), now).expect("a token").0
+}
+
+/// Why this line gives none.
+fn refused(settings: &Settings, line: &[&str]) -> String {
+    format!("{:#}", issue(settings, args(line), SystemTime::now()).expect_err("no token"))
+}
+
+#[test]
+fn a_token_for_a_server_that_insists_on_claims() {
+    let (mut settings, _folder) = settings();
+    settings.auth.jwt_secret = Some("secret".into());
+    settings.auth.jwt_issuer = Some("us".into());
+    settings.auth.jwt_audience = Some("rt".into());
+    settings.auth.claim_validators = [("aal".into(), json!("aal2"))].into();
+    let (verifier, now) = (Verifier::new(&settings.auth), SystemTime::now());
+
+    let claims = verifier.verify(&token(&settings, &["--sub", "ann", "--expires-in", "10y"], now), now);
+    let claims = claims.expect("good");
+    assert_eq!((&*claims.role, claims.sub.as_deref()), ("authenticated", Some("ann")));
+
+    for (asked, claim) in [(r#"{"aud":"mine"}"#, "aud"), (r#"{"aal":"aal1"}"#, "aal")] {
+        let token = token(&settings, &["--claims", asked], now);
+        let told = Err(TokenError::Rejected(claim.into()));
+        assert_eq!(verifier.verify(&token, now), told, "what is asked for is given");
+    }
+}
+
+#[test]
+fn a_token_for_another_tenant_is_signed_with_its_secret() {
+    let (mut settings, _folder) = settings();
+    settings.auth.jwt_secret = Some("ours".into());
+    let acme =
+        Auth { jwt_secrets: vec!["theirs".into()], jwt_issuer: Some("acme".into()), ..Auth::default() };
+    settings.tenants.insert("acme".into(), Tenant { auth: acme.clone(), ..Tenant::default() });
+    settings.tenants.insert("mute".into(), Tenant::default());
+    let now = SystemTime::now();
+
+    let theirs = token(&settings, &["--tenant", "acme"], now);
+    assert!(Verifier::new(&acme).verify(&theirs, now).is_ok());
+    assert_eq!(Verifier::new(&settings.auth).verify(&theirs, now), Err(TokenError::Signature));
+    let ours = token(&settings, &["--tenant", "default"], now);
+    assert!(Verifier::new(&settings.auth).verify(&ours, now).is_ok());
+
+    let told = "there is no tenant `acne`; beside the default one, `default`: `acme`, `mute`";
+    assert_eq!(refused(&settings, &["--tenant", "acne"]), told);
+    assert!(refused(&settings, &["--tenant", "mute"]).starts_with("the tenant `mute` has no secret"));
+    settings.tenants.clear();
+    let told = "there is no tenant `acme`, only the default one, `default`";
+    assert_eq!(refused(&settings, &["--tenant", "acme"]), told);
+}
+
+#[test]
+fn tokens_for_those_who_run_the_server() {
+    let (mut settings, _folder) = settings();
+    for (line, variable) in [("--operator", "API_JWT_SECRET"), ("--metrics", "METRICS_JWT_SECRET")] {
+        let told = refused(&settings, &[line]);
+        assert!(told.contains(variable), "{told}");
+    }
+    settings.admin.jwt_secret = Some("operators".into());
+    settings.admin.metrics_jwt_secret = Some("numbers".into());
+    settings.auth.claim_validators = [("env".into(), json!("prod"))].into();
+    let (operators, now) = (Operators::new(&settings.admin, &settings.auth), SystemTime::now());
+    let headers = |line| {
+        let value = HeaderValue::from_str(&format!("Bearer {}", token(&settings, &[line], now)));
+        HeaderMap::from_iter([(header::AUTHORIZATION, value.expect("a header"))])
+    };
+    assert_eq!(operators.admit(&headers("--operator"), now), Ok(()));
+    assert_eq!(operators.admit_to_metrics(&headers("--metrics"), now), Ok(()));
+    assert!(operators.admit(&headers("--metrics"), now).is_err());
+    assert!(operators.admit_to_metrics(&headers("--operator"), now).is_err());
+
+    let told = refused(&settings, &["--operator", "--claims", r#"{"role":"service_role"}"#]);
+    assert!(told.starts_with("a token with a `role` is a user's"), "{told}");
+}
+
+#[test]
+fn a_lifetime_without_a_unit_is_seconds() {
+    let lifetime = |text| args(&["--expires-in", text]).expires_in;
+    assert_eq!(lifetime("3600"), lifetime("1h"));
+    assert_eq!(lifetime("0"), Duration::ZERO);
+}
+
+#[test]
+fn the_configured_secret_comes_before_the_development_secret() {
+    let (mut settings, _folder) = settings();
+    let secret = |settings: &Settings| Ok::<_, anyhow::Error>(secret::of_users(settings, None)?.1.secret);
+    let missing = secret(&settings).expect_err("there is none").to_string();
+    assert!(missing.contains("JWT_SECRET"), "{missing}");
+
+    let file = super::super::dev_secret_file(&settings);
+    std::fs::write(&file, "made up\n").expect("the folder is writable");
+    assert_eq!(secret(&settings).expect("from the folder").expose_secret(), "made up");
+
+    settings.auth.jwt_secret = Some("configured".into());
+    settings.auth.jwt_secrets = vec!["only believed".into()];
+    assert_eq!(secret(&settings).expect("from the settings").expose_secret(), "configured");
+
+    settings.auth = Auth::default();
+    std::fs::write(&file, " \n").expect("the folder is writable");
+    assert!(secret(&settings).expect_err("it is empty").to_string().contains("is empty"));
+}
+
+#[test]
+fn a_bad_command_line_is_explained() {
+    for (line, said) in [
+        (&["--claims", "[]"][..], "must be a JSON object"),
+        (&["--expires-in", "soon"], "must be a duration such as 30s, 5m or 1h"),
+        (&["--expires-in", "99999999999999999999"], "must be a duration such as 30s, 5m or 1h"),
+        (&["--role", ""], "a value is required"),
+        (&["--operator", "--metrics"], "cannot be used with"),
+        (&["--operator", "--role", "anon"], "cannot be used with"),
+        (&["--operator", "--tenant", "acme"], "cannot be used with"),
+        (&["--metrics", "--sub", "ann"], "cannot be used with"),
+    ] {
+        let error = Line::try_parse_from([&["token"][..], line].concat()).expect_err("bad").to_string();
+        assert!(error.contains(said), "{error}");
+    }
+}
