@@ -18,6 +18,7 @@
 //! | [`tenants`] | who owns rooms: keys, limits, open sockets |
 //! | [`auth`] | which tokens are believed |
 //! | [`telemetry`] | logs and numbers |
+//! | [`watch`] | when a file has changed |
 //! | crate `hub` | rooms: members, fan-out, presence, outboxes. No await, no JSON, no sockets |
 //! | crate `wire` | bytes ↔ messages. Pure, fuzzed |
 //! | crate `settings` | what can be configured |
@@ -59,3 +60,4 @@ pub mod presence;
 pub mod sessions;
 pub mod telemetry;
 pub mod tenants;
+pub mod watch;

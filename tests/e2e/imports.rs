@@ -15,7 +15,7 @@ const FLOORS: [&[&str]; 8] = [
     &["auth", "tenants"],
 ];
 /// Below all floors: what everybody may use.
-const CELLAR: [&str; 4] = ["store", "bus", "telemetry", "answer"];
+const CELLAR: [&str; 5] = ["store", "bus", "telemetry", "answer", "watch"];
 /// Slices, which meet in the hub and nowhere else.
 const SLICES: &[&str] = FLOORS[5];
 
