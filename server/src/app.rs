@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use hub::Goodbye;
 use settings::Settings;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
+use crate::drain::{Haste, Parts};
 use crate::edge::listener;
 use crate::node::Node;
 use crate::presence::announcer;
@@ -23,7 +24,10 @@ pub struct Server {
     node: Arc<Node>,
     address: SocketAddr,
     tasks: TaskTracker,
-    stop: CancellationToken,
+    /// Cancelled, nobody comes in any more.
+    door: CancellationToken,
+    /// Cancelled, the tasks end that serve everybody.
+    service: CancellationToken,
 }
 
 impl Server {
@@ -41,12 +45,13 @@ impl Server {
         let listener = listener::bind(server)
             .with_context(|| format!("cannot listen on {}", SocketAddr::new(server.host, server.port)))?;
         let address = listener.local_addr().context("the listener has no address")?;
-        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        tasks.spawn(announcer::run(Arc::clone(&node), stop.clone()));
-        tasks.spawn(keep_metrics(Arc::clone(&node), stop.clone()));
-        tasks.spawn(listener::run(Arc::clone(&node), listener, tasks.clone(), stop.clone()));
+        let (tasks, service) = (TaskTracker::new(), CancellationToken::new());
+        let door = CancellationToken::new();
+        tasks.spawn(announcer::run(Arc::clone(&node), service.clone()));
+        tasks.spawn(keep_metrics(Arc::clone(&node), service.clone()));
+        tasks.spawn(listener::run(Arc::clone(&node), listener, tasks.clone(), door.clone()));
         info!(%address, "Listening");
-        Ok(Self { node, address, tasks, stop })
+        Ok(Self { node, address, tasks, door, service })
     }
 
     /// Where it listens; tells the port if the settings left it open.
@@ -54,17 +59,17 @@ impl Server {
         self.address
     }
 
+    /// Stops without sending anybody away before its time: see [`drain`](crate::drain). `haste` may grow
+    /// meanwhile.
+    pub async fn drain(self, haste: watch::Receiver<Haste>) {
+        let Self { node, tasks, door, service, .. } = &self;
+        Parts { node, door, service, tasks }.drain(haste).await;
+    }
+
     /// Takes nobody in any more, tells every client to come back later (1012), and waits until they have
     /// gone or `server.shutdown_timeout` is over.
     pub async fn stop(self) {
-        self.node.stop_admitting();
-        self.stop.cancel();
-        self.node.default_tenant.sockets.say_goodbye(&Goodbye::restarting());
-        self.tasks.close();
-        let timeout = self.node.settings().server.shutdown_timeout;
-        if tokio::time::timeout(timeout, self.tasks.wait()).await.is_err() {
-            info!(tasks = self.tasks.len(), "Stopped without waiting for the last connections");
-        }
+        self.drain(watch::channel(Haste::Hurried).1).await;
     }
 }
 

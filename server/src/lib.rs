@@ -10,6 +10,7 @@
 //! |---|---|
 //! | [`cli`] | what can be typed: `serve`, `token`, `health`, `version` |
 //! | [`app`] | how the parts are put together, started and stopped |
+//! | [`drain`] | how it stops without anybody noticing more than one reconnect |
 //! | [`edge`] | sockets, HTTP, the WebSocket; the only place that knows hyper and tungstenite |
 //! | [`sessions`] | what a client says → what the hub does; one module per protocol |
 //! | [`broadcast`], [`presence`], [`admin`] | the slices: one feature each, none knows another |
@@ -54,6 +55,7 @@ pub mod app;
 pub mod auth;
 pub mod broadcast;
 pub mod cli;
+pub mod drain;
 pub mod edge;
 pub mod node;
 pub mod presence;

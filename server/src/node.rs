@@ -23,6 +23,7 @@ pub struct Node {
     pub default_tenant: Arc<Tenant>,
     /// When it started.
     pub started: Instant,
+    leaving: AtomicBool,
     stopping: AtomicBool,
     sockets: Arc<AtomicUsize>,
     connections: Arc<AtomicUsize>,
@@ -65,6 +66,7 @@ impl Node {
             settings: ArcSwap::from_pointee(settings),
             metrics,
             started: Instant::now(),
+            leaving: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             sockets: Arc::default(),
             connections: Arc::default(),
@@ -104,6 +106,16 @@ impl Node {
     /// Open WebSockets.
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
+    }
+
+    /// Whether the server has been asked to stop. It may still serve everybody.
+    pub fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Relaxed)
+    }
+
+    /// From now on the server says that it is about to go.
+    pub fn announce_stop(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
     }
 
     /// Whether the server is about to stop and takes nobody in.

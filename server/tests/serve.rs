@@ -1,6 +1,6 @@
 //! The program as a supervisor and a shell see it: what it does with its outputs, its limits and its signals.
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -21,6 +21,7 @@ impl Serve {
         let mut command = Command::new("sh");
         command.args(["-c", &format!("{first}; exec {PROGRAM} serve --dev")]);
         command.current_dir(folder.path()).env("HOST", "127.0.0.1").env("PORT", "0");
+        command.env("REALTIME__SERVER__DRAIN_DELAY", "0s");
         let child =
             command.stdin(Stdio::null()).stdout(stdout).stderr(stderr).spawn().expect("the shell runs");
         Self { child, _folder: folder }
@@ -30,9 +31,18 @@ impl Serve {
         Pid::from_child(&self.child)
     }
 
+    fn signal(&self, signal: Signal) {
+        kill_process(self.id(), signal).expect("it runs");
+    }
+
     fn stop(&mut self) -> ExitStatus {
-        kill_process(self.id(), Signal::TERM).expect("it runs");
+        self.signal(Signal::TERM);
         self.child.wait().expect("it is our child")
+    }
+
+    /// Reads its log until a line contains `words`.
+    fn says(&mut self, words: &str) -> String {
+        read_until(self.child.stderr.as_mut().expect("piped"), words)
     }
 }
 
@@ -51,14 +61,16 @@ fn closed() -> Stdio {
 }
 
 /// Reads lines until one contains `words`; returns all of them.
-fn read_until(output: impl Read, words: &str) -> String {
-    let mut told = String::new();
-    let mut output = BufReader::new(output);
-    while !told.contains(words) {
-        let read = output.read_line(&mut told).expect("lines of text");
-        assert!(read > 0, "it ended without saying {words:?}:\n{told}");
+fn read_until(mut output: impl Read, words: &str) -> String {
+    let mut told = Vec::new();
+    // Byte by byte, so that what comes after the line is there for the next reader.
+    while !(told.ends_with(b"\n") && String::from_utf8_lossy(&told).contains(words)) {
+        let mut byte = [0];
+        let read = output.read(&mut byte).expect("lines of text");
+        assert!(read > 0, "it ended without saying {words:?}:\n{}", String::from_utf8_lossy(&told));
+        told.push(byte[0]);
     }
-    told
+    String::from_utf8_lossy(&told).into_owned()
 }
 
 #[test]
@@ -92,6 +104,28 @@ fn it_takes_all_the_open_files_it_may_have() {
     let files = limits.lines().find(|line| line.starts_with("Max open files")).expect("a limit of files");
     assert!(files.split_whitespace().eq(["Max", "open", "files", "512", "512", "files"]), "{files}");
     assert!(serve.stop().success());
+}
+
+/// Goes on for an hour after SIGTERM, if nobody hurries it.
+const PATIENT: &str = "export REALTIME__SERVER__DRAIN_DELAY=1h";
+
+#[test]
+fn a_second_sigterm_hurries_and_the_exit_code_says_that_all_is_well() {
+    let mut serve = Serve::after(PATIENT, Stdio::null(), Stdio::piped());
+    serve.says("Listening");
+    serve.signal(Signal::TERM);
+    let told = serve.says("not ready any more");
+    assert!(told.contains("Stopping: SIGTERM") && told.contains("still open for 1h"), "{told}");
+    assert!(serve.stop().success());
+}
+
+#[test]
+fn ctrl_c_waits_for_no_load_balancer() {
+    let mut serve = Serve::after(PATIENT, Stdio::null(), Stdio::piped());
+    serve.says("Listening");
+    serve.signal(Signal::INT);
+    serve.says("Stopping: SIGINT");
+    assert!(serve.child.wait().expect("it is our child").success());
 }
 
 #[test]

@@ -19,6 +19,15 @@ pub fn health(node: &Node) -> Response<Bytes> {
     answer::json(StatusCode::OK, &body)
 }
 
+/// `GET /readyz`: whether new clients should be sent here. Not while the server is about to stop, although it
+/// still takes them.
+pub fn readyz(node: &Node) -> Response<Bytes> {
+    if node.is_leaving() {
+        return answer::json(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "stopping" }));
+    }
+    answer::json(StatusCode::OK, &json!({ "status": "ready" }))
+}
+
 /// `GET /healthcheck`: alive, as Supabase Realtime says it.
 pub fn healthcheck() -> Response<Bytes> {
     answer::page(StatusCode::OK, "text/plain; charset=utf-8", "ok".into())

@@ -16,11 +16,13 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Map;
 use settings::Settings;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::app::Server;
 use crate::auth::sign;
+use crate::drain::Haste;
 use crate::telemetry::logs;
 
 const EXAMPLES: &str = "\
@@ -47,7 +49,7 @@ pub struct Args {
     config: super::Config,
 }
 
-/// Serves until SIGTERM or SIGINT.
+/// Serves until SIGTERM, then drains; a second one hurries, a third ends. SIGINT (Ctrl-C) hurries at once.
 ///
 /// # Errors
 /// Wrong settings, no secret, or a port that cannot be had.
@@ -67,19 +69,45 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
             secret.expose_secret().len()
         );
     }
-    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    let terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     let server = Server::start(settings.clone()).await?;
     if args.dev {
         // Whoever has read enough (`| head -1`) still wants a server.
         let _nobody_reads = super::answer(welcome(&settings, server.address()));
     }
-    tokio::select! {
-        _ = terminate.recv() => info!("Stopping: SIGTERM"),
-        _ = interrupt.recv() => info!("Stopping: SIGINT"),
+    let mut signals = Signals { terminate, interrupt };
+    let hurry = watch::Sender::new(signals.next(Haste::None).await);
+    let drained = server.drain(hurry.subscribe());
+    tokio::pin!(drained);
+    loop {
+        tokio::select! {
+            () = &mut drained => return Ok(()),
+            more = signals.next(hurry.borrow().more()) => drop(hurry.send_replace(more)),
+        }
     }
-    server.stop().await;
-    Ok(())
+}
+
+/// What asks us to stop.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Waits for one. SIGTERM means `haste`; a person at the keyboard (SIGINT) has no load balancer to wait for.
+    async fn next(&mut self, haste: Haste) -> Haste {
+        tokio::select! {
+            _ = self.terminate.recv() => {
+                info!("Stopping: SIGTERM");
+                haste
+            }
+            _ = self.interrupt.recv() => {
+                info!("Stopping: SIGINT");
+                haste.max(Haste::Hurried)
+            }
+        }
+    }
 }
 
 /// The secret of earlier runs, or a new one.

@@ -47,6 +47,7 @@ impl Router {
             // To HEAD, hyper sends what GET would get, without the body.
             (&Method::GET | &Method::HEAD, ["health"]) => admin::health(&self.node),
             (&Method::GET | &Method::HEAD, ["healthcheck"]) => admin::healthcheck(),
+            (&Method::GET | &Method::HEAD, ["readyz"]) => admin::readyz(&self.node),
             (&Method::GET | &Method::HEAD, ["metrics"]) => admin::metrics(&self.node),
             (_, ["api", "broadcast"] | ["api", "broadcast", _, "events", _]) => {
                 let segments: Vec<String> = inner.iter().map(|segment| (*segment).to_owned()).collect();
@@ -54,7 +55,12 @@ impl Router {
             }
             _ => not_found(),
         };
-        response.map(Full::new)
+        let mut response = response.map(Full::new);
+        if self.node.is_leaving() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            // The next request of this client had better go elsewhere.
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
     }
 
     /// The endpoints for broadcasts, with what a browser needs to call them from another origin.

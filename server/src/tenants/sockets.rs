@@ -1,6 +1,6 @@
 //! The open connections of a tenant, so that all of them can be told something.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use hub::{Goodbye, Outbox};
 use parking_lot::Mutex;
@@ -22,6 +22,11 @@ impl Sockets {
     pub fn enter(&self, outbox: Arc<Outbox>) -> Ticket {
         let number = self.0.lock().insert(outbox);
         Ticket { sockets: Arc::clone(&self.0), number }
+    }
+
+    /// The outboxes of everybody who is connected now, held so that nobody's queue outlives its connection.
+    pub fn everybody(&self) -> Vec<Weak<Outbox>> {
+        self.0.lock().iter().map(|(_, outbox)| Arc::downgrade(outbox)).collect()
     }
 
     /// Asks every connection to close.

@@ -26,7 +26,7 @@ test('the printed program hears its own greeting', { timeout: 30_000 }, async (t
   delete env.JWT_SECRET
   const server = spawn(PROGRAM, ['serve', '--dev'], { env, stdio: ['ignore', 'pipe', 'inherit'] })
   t.after(async () => {
-    server.kill()
+    server.kill('SIGINT')
     await rm(folder, { recursive: true })
     await rm(program, { force: true })
   })

@@ -40,6 +40,8 @@ class Server:
     async def start(self) -> None:
         """Starts it and waits until it answers."""
         settings = {"JWT_SECRET": self.secret, "PORT": str(self.port), "HOST": "127.0.0.1"}
+        # No load balancer has to hear of the end, and nobody is to wait for his goodbye.
+        settings |= {"REALTIME__SERVER__DRAIN_DELAY": "0s", "REALTIME__SERVER__DRAIN_TIMEOUT": "0s"}
         self.process = await asyncio.create_subprocess_exec(PROGRAM, "serve", env={**os.environ, **settings})
         async with asyncio.timeout(PATIENCE):
             while not await asyncio.to_thread(self._is_healthy):

@@ -28,8 +28,9 @@ pub use http::{Request, Response};
 pub use jsonwebtoken::Algorithm;
 pub use keys::{KeyPair, key_set};
 pub use raw::{RawFrame, RawSocket, opcode};
+pub use realtime_server::drain::Haste;
 pub use tokens::{Mint, Token};
-pub use world::World;
+pub use world::{Drain, World};
 
 /// How long anything may take before a test gives up on it.
 pub const PATIENCE: Duration = Duration::from_secs(5);

@@ -7,9 +7,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use realtime_server::app::Server;
+use realtime_server::drain::Haste;
 use serde_json::Value;
 use settings::Settings;
 use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -189,6 +192,39 @@ impl World {
         if let Some(server) = server {
             timeout(PATIENCE, server.stop()).await.expect("the server stops in time");
         }
+    }
+
+    /// Asks the server to stop as SIGTERM does, with the patience of its settings.
+    ///
+    /// # Panics
+    /// When it is stopping already.
+    pub fn drain(&self) -> Drain {
+        let server = self.server.lock().expect("no test panics here").take().expect("the server runs");
+        let hurry = watch::Sender::new(Haste::None);
+        let ended = tokio::spawn(server.drain(hurry.subscribe()));
+        Drain { hurry, ended }
+    }
+}
+
+/// A server that has been asked to stop.
+#[derive(Debug)]
+pub struct Drain {
+    hurry: watch::Sender<Haste>,
+    ended: JoinHandle<()>,
+}
+
+impl Drain {
+    /// Asks it to hurry, as a second signal does.
+    pub fn hurry(&self, haste: Haste) {
+        self.hurry.send_replace(haste);
+    }
+
+    /// Waits for the end.
+    ///
+    /// # Panics
+    /// When it does not come in time.
+    pub async fn ended(self) {
+        timeout(PATIENCE, self.ended).await.expect("the server stops in time").expect("without a panic");
     }
 }
 

@@ -39,8 +39,10 @@ export class Server {
 
   async start() {
     const { port, secret, environment } = this
+    // No load balancer has to hear of the end, and nobody is to wait for his goodbye.
+    const hasty = { REALTIME__SERVER__DRAIN_DELAY: '0s', REALTIME__SERVER__DRAIN_TIMEOUT: '0s' }
     this.#process = spawn(PROGRAM, ['serve'], {
-      env: { ...process.env, JWT_SECRET: secret, PORT: String(port), HOST: '127.0.0.1', ...environment },
+      env: { ...process.env, JWT_SECRET: secret, PORT: String(port), HOST: '127.0.0.1', ...hasty, ...environment },
       stdio: ['ignore', 'ignore', 'pipe'],
     })
     this.#process.stderr.on('data', (text) => (this.#log += text))

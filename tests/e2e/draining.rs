@@ -1,0 +1,160 @@
+//! SIGTERM: first the load balancer is told, then the door closes, then the clients go one after the other.
+
+use std::time::{Duration, Instant};
+
+use harness::{Client, Frame, Haste, Request, World, eventually};
+use serde_json::json;
+use tokio::net::TcpStream;
+
+/// Longer than any test: only haste ends it.
+const ENDLESS: Duration = Duration::from_secs(3_600);
+
+#[tokio::test]
+async fn before_the_end_it_is_not_ready_and_serves_newcomers_as_ever() {
+    let world = World::with(|settings| settings.server.drain_delay = ENDLESS).await;
+    let ready = world.send(Request::get("/readyz")).await;
+    assert_eq!((ready.status, ready.json()), (200, json!({"status": "ready"})));
+    let mut people = world.conversation();
+    people.check("ann joins realtime:room").await;
+
+    let drain = world.drain();
+    eventually("it is not ready", async || world.send(Request::get("/readyz")).await.status == 503).await;
+    let stopping = world.send(Request::get("/readyz")).await;
+    assert_eq!((stopping.status, stopping.json()), (503, json!({"status": "stopping"})));
+    assert_eq!(world.send(Request::get("/health")).await.status, 200, "it is alive");
+    people
+        .check(
+            r#"
+            bob joins realtime:room
+            ann joins realtime:other
+            bob > ["1","2","realtime:room","broadcast",{"event":"late"}]
+            ann < [null,null,"realtime:room","broadcast",{"event":"late"}]
+            "#,
+        )
+        .await;
+
+    drain.hurry(Haste::Hurried);
+    people.check("ann, bob are closed 1012").await;
+    drain.ended().await;
+}
+
+#[tokio::test]
+async fn an_http_connection_is_not_kept_by_a_server_that_will_go() {
+    let world = World::with(|settings| settings.server.drain_delay = ENDLESS).await;
+    let mut kept = world.dial().await;
+    let drain = world.drain();
+    eventually("it is not ready", async || world.send(Request::get("/readyz")).await.status == 503).await;
+    kept.write(b"GET /healthcheck HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("it still serves");
+    assert!(kept.is_dropped().await, "after its answer, although nobody asked for that");
+    drain.hurry(Haste::Hurried);
+    drain.ended().await;
+}
+
+#[tokio::test]
+async fn clients_are_sent_away_evenly() {
+    let world = World::with(|settings| {
+        settings.server.drain_delay = Duration::ZERO;
+        settings.server.drain_timeout = Duration::from_secs(1);
+    })
+    .await;
+    let mut leaving = Vec::new();
+    let mut clients = Vec::new();
+    for _ in 0..40 {
+        clients.push(world.connect().await);
+    }
+    let drain = world.drain();
+    let began = Instant::now();
+    for mut client in clients {
+        leaving.push(tokio::spawn(async move {
+            assert_eq!(client.drain_to_close().await, Some(1012));
+            began.elapsed()
+        }));
+    }
+    let mut times = Vec::new();
+    for one in leaving {
+        times.push(one.await.expect("a close"));
+    }
+    drain.ended().await;
+    times.sort();
+    // A machine that stands still for a while delays everybody; nothing makes anybody earlier.
+    for (told, time) in times.iter().enumerate() {
+        let earliest = Duration::from_millis(25 * told as u64).saturating_sub(Duration::from_millis(150));
+        assert!(*time >= earliest, "client {told} of 40 was sent away after {time:?}: {times:?}");
+    }
+    assert!(times[39] < Duration::from_secs(4), "{times:?}");
+}
+
+/// Two clients, of which the first has been sent away, and the other will be much later.
+async fn halfway(world: &World) -> (Client, harness::Drain) {
+    let mut first = world.connect().await;
+    let second = world.connect().await;
+    let drain = world.drain();
+    assert_eq!(first.drain_to_close().await, Some(1012));
+    (second, drain)
+}
+
+fn at_leisure(settings: &mut settings::Settings) {
+    settings.server.drain_delay = Duration::ZERO;
+    settings.server.drain_timeout = ENDLESS;
+}
+
+#[tokio::test]
+async fn once_clients_are_sent_away_nobody_joins_and_nobody_connects() {
+    let world = World::with(at_leisure).await;
+    let (mut second, drain) = halfway(&world).await;
+    assert!(TcpStream::connect(world.address()).await.is_err(), "the door is closed");
+    second.push("1", "realtime:room", "phx_join", &json!({"config": {}})).await;
+    let reason = "RealtimeRestarting: Realtime is restarting, please standby";
+    assert_eq!(
+        second.next_json().await,
+        json!(["1", "1", "realtime:room", "phx_reply", {"status": "error", "response": {"reason": reason}}])
+    );
+    drain.hurry(Haste::Hurried);
+    assert_eq!(second.next().await, Frame::Closed(1012), "haste sends everybody away");
+    drop(second);
+    drain.ended().await;
+}
+
+#[tokio::test]
+async fn who_joined_before_talks_until_it_is_sent_away() {
+    let world = World::with(at_leisure).await;
+    let mut first = world.connect().await;
+    let mut people = world.conversation();
+    people.check("ann, bob join realtime:room").await;
+    let drain = world.drain();
+    assert_eq!(first.drain_to_close().await, Some(1012));
+    people
+        .check(
+            r#"
+            bob > ["1","2","realtime:room","broadcast",{"event":"still here"}]
+            ann < [null,null,"realtime:room","broadcast",{"event":"still here"}]
+            "#,
+        )
+        .await;
+    drain.hurry(Haste::Hurried);
+    people.check("ann, bob are closed 1012").await;
+    drain.ended().await;
+}
+
+#[tokio::test]
+async fn in_the_greatest_haste_nobody_is_waited_for() {
+    let world = World::with(|settings| settings.server.shutdown_timeout = ENDLESS).await;
+    // Never answers the close frame, and never hangs up.
+    let deaf = world.raw().await;
+    let drain = world.drain();
+    drain.hurry(Haste::Immediate);
+    drain.ended().await;
+    drop(deaf);
+}
+
+// A client that has left by itself is not waited for, however many the others are.
+#[tokio::test]
+async fn a_drain_without_clients_ends_at_once() {
+    let world = World::with(at_leisure).await;
+    drop(world.connect().await);
+    eventually("it has gone", async || {
+        world.send(Request::get("/health")).await.json()["connections"] == json!(0)
+    })
+    .await;
+    world.drain().ended().await;
+}
