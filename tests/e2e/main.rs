@@ -3,6 +3,7 @@
 //! Section numbers in comments are those of the Supabase WebSocket specification (§) and, with «HTTP»
 //! before them, of its HTTP sister. Each test starts a server of its own on a free port.
 
+mod addresses;
 mod broadcast;
 mod draining;
 mod frames;
@@ -18,6 +19,7 @@ mod jwks;
 mod limits;
 mod outbox;
 mod presence;
+mod request_ids;
 mod rfc6455;
 mod stopping;
 mod tokens;

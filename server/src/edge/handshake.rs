@@ -18,14 +18,16 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 use tokio_util::task::TaskTracker;
-use tracing::debug;
+use tracing::{Span, debug};
 use wire::phoenix;
 
+use super::caller::{AddressPlace, Addresses, Caller};
 use super::websocket::{Connection, Patience};
 use crate::answer;
 use crate::auth::{Claims, TokenError};
 use crate::node::{Node, Place};
 use crate::sessions::phoenix::Phoenix;
+use crate::telemetry::origin::Origin;
 use crate::tenants::Tenant;
 
 /// Turns requests into sessions.
@@ -35,6 +37,14 @@ pub(super) struct Handshake {
     patience: Arc<Patience>,
     /// Refusals that may wait at once.
     pauses: Semaphore,
+    addresses: Addresses,
+}
+
+/// What a WebSocket keeps of its handshake.
+struct Guest {
+    origin: Arc<Origin>,
+    /// Its places: among the WebSockets, among those of its address, among the sockets.
+    places: (Place, AddressPlace, Arc<Caller>),
 }
 
 /// Why a handshake is refused.
@@ -59,11 +69,16 @@ impl Handshake {
         });
         let pauses = Semaphore::new(server.max_pending_refusals.get().min(Semaphore::MAX_PERMITS));
         drop(settings);
-        Self { node, tasks, patience, pauses }
+        Self { node, tasks, patience, pauses, addresses: Addresses::default() }
     }
 
     /// Answers a GET for the WebSocket.
-    pub(super) async fn answer(&self, request: Request<Incoming>, place: Arc<Place>) -> Response<Bytes> {
+    pub(super) async fn answer(
+        &self,
+        request: Request<Incoming>,
+        caller: Arc<Caller>,
+        origin: Arc<Origin>,
+    ) -> Response<Bytes> {
         let query = Query::of(request.uri().query().unwrap_or_default());
         let Some(dialect) = phoenix::protocol(query.vsn.as_deref()) else {
             return answer::empty(StatusCode::FORBIDDEN);
@@ -79,11 +94,22 @@ impl Handshake {
                 &json!({ "error": "Too many connections" }),
             );
         };
+        let bound = self.node.settings().server.max_connections_per_address;
+        let Some(place) = self.addresses.take(caller.address, bound) else {
+            drop(seat);
+            self.node.metrics.node.connections_refused_by_address.increment(1);
+            let (status, code) = (StatusCode::TOO_MANY_REQUESTS, "AddressConnectionLimitReached");
+            let text = "Too many connections from this address".into();
+            return self.refuse(tenant, Refusal { status, code, text }).await;
+        };
         match self.admit(tenant, token) {
-            Ok(claims) => self.upgrade(request, dialect, claims, (seat, place)),
+            Ok(claims) => {
+                let guest = Guest { origin, places: (seat, place, caller) };
+                self.upgrade(request, dialect, claims, guest)
+            }
             Err(refusal) => {
                 // Not kept while the refusal waits: someone else may come in.
-                drop(seat);
+                drop((seat, place));
                 self.refuse(tenant, refusal).await
             }
         }
@@ -113,7 +139,8 @@ impl Handshake {
     async fn refuse(&self, tenant: &Tenant, refusal: Refusal) -> Response<Bytes> {
         let Refusal { status, code, text } = refusal;
         self.node.metrics.count_error(&tenant.id, code);
-        debug!(code, tenant = %tenant.id, "Refused a handshake: {text}");
+        Span::current().record("error_code", code);
+        debug!(tenant = %tenant.id, "Refused a handshake: {text}");
         if let Ok(_pause) = self.pauses.try_acquire() {
             let pause = self.node.settings().server.connect_error_backoff;
             tokio::time::sleep(pause).await;
@@ -126,7 +153,7 @@ impl Handshake {
         mut request: Request<Incoming>,
         dialect: Dialect,
         claims: Claims,
-        places: (Place, Arc<Place>),
+        guest: Guest,
     ) -> Response<Bytes> {
         let response = match create_response_with_body(&request, Bytes::new) {
             Ok(response) => response,
@@ -142,12 +169,13 @@ impl Handshake {
         self.tasks.spawn(async move {
             let Some((stream, early)) = upgraded(upgrade).await else { return };
             let tenant = Arc::clone(&node.default_tenant);
-            let session = Phoenix::new(node, tenant, dialect, claims);
+            let session = Phoenix::new(node, tenant, dialect, claims, Arc::clone(&guest.origin));
             let connection = Connection::new(stream, &early, session, patience).await;
             // A task of its own, of just the connection's size: this one carries hyper's upgrade along.
             tasks.spawn(async move {
                 connection.await;
-                drop(places);
+                debug!(parent: &guest.origin.span(), "The WebSocket has ended");
+                drop(guest.places);
             });
         });
         response

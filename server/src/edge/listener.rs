@@ -4,6 +4,7 @@
 //! limit there is room for requests, so that health checks and refusals still get through a full house.
 
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,8 +17,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
+use super::caller::Caller;
 use super::router::Router;
-use crate::node::{Node, Place};
+use crate::node::Node;
 
 /// Connections the kernel holds for us until we accept them.
 const BACKLOG: u32 = 4_096;
@@ -37,7 +39,7 @@ const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nc
 /// # Errors
 /// When it cannot be had: in use, not of this machine, or not allowed.
 pub fn bind(settings: &settings::Server) -> io::Result<TcpListener> {
-    let address = std::net::SocketAddr::new(settings.host, settings.port);
+    let address = SocketAddr::new(settings.host, settings.port);
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     // A restarted server takes over a port whose old connections the kernel still remembers.
     socket.set_reuseaddr(true)?;
@@ -55,7 +57,7 @@ pub async fn run(node: Arc<Node>, listener: TcpListener, tasks: TaskTracker, sto
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _address)) => admit(&node, stream, &router, &tasks, &stop),
+            Ok((stream, address)) => admit(&node, (stream, address), &router, &tasks, &stop),
             Err(error) if is_about_one_client(&error) => {
                 debug!("A client left before it was accepted: {error}")
             }
@@ -71,7 +73,7 @@ pub async fn run(node: Arc<Node>, listener: TcpListener, tasks: TaskTracker, sto
 
 fn admit(
     node: &Arc<Node>,
-    stream: TcpStream,
+    (stream, address): (TcpStream, SocketAddr),
     router: &Arc<Router>,
     tasks: &TaskTracker,
     stop: &CancellationToken,
@@ -84,14 +86,15 @@ fn admit(
         return;
     };
     let (node, router, stop) = (Arc::clone(node), Arc::clone(router), stop.clone());
-    tasks.spawn(async move { serve(&node, stream, router, Arc::new(place), stop).await });
+    let caller = Arc::new(Caller::new(address.ip(), place));
+    tasks.spawn(async move { serve(&node, stream, router, caller, stop).await });
 }
 
 async fn serve(
     node: &Node,
     stream: TcpStream,
     router: Arc<Router>,
-    place: Arc<Place>,
+    caller: Arc<Caller>,
     stop: CancellationToken,
 ) {
     // Frames are small and written whole; waiting for more to send would only delay them.
@@ -101,9 +104,10 @@ async fn serve(
         let server = &node.settings().server;
         (server.handshake_timeout, server.max_header_size.as_u64())
     };
+    let client_address = caller.address;
     let service = service_fn(move |request| {
-        let (router, place) = (Arc::clone(&router), Arc::clone(&place));
-        async move { Ok::<_, std::convert::Infallible>(router.handle(request, place).await) }
+        let (router, caller) = (Arc::clone(&router), Arc::clone(&caller));
+        async move { Ok::<_, std::convert::Infallible>(router.handle(request, caller).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -120,8 +124,11 @@ async fn serve(
             connection.await
         }
     };
-    if let Err(error) = served {
-        debug!("An HTTP connection ended: {error}");
+    match served {
+        // Answered with 400 or 431 before it was a request, so nobody else tells of it.
+        Err(error) if error.is_parse() => warn!(%client_address, "Refused what is no HTTP request: {error}"),
+        Err(error) => debug!(%client_address, "An HTTP connection ended: {error}"),
+        Ok(()) => {}
     }
 }
 

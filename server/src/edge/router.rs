@@ -10,10 +10,15 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
+use super::caller::Caller;
 use super::handshake::Handshake;
+use super::request_id::{self, X_REQUEST_ID};
+use super::request_log::Line;
 use crate::answer::{empty, json};
-use crate::node::{Node, Place};
+use crate::node::Node;
+use crate::telemetry::origin::Origin;
 use crate::{admin, broadcast};
 
 /// What a gateway would strip.
@@ -30,18 +35,40 @@ impl Router {
         Self { handshake: Handshake::new(Arc::clone(&node), tasks), node }
     }
 
-    /// Answers one request on the socket that holds `place`.
+    /// Answers one request of `caller`, gives it its id, and tells the log.
     pub(super) async fn handle(
         &self,
         request: Request<Incoming>,
-        place: Arc<Place>,
+        caller: Arc<Caller>,
     ) -> Response<Full<Bytes>> {
+        let id = request_id::choose(request.headers(), &self.node.settings().server.request_id_baggage_key);
+        let origin = Arc::new(Origin::new(&id, caller.address));
+        let (line, span) = (Line::begin(&request), origin.span());
+        let mut response = self.route(request, caller, origin).instrument(span.clone()).await;
+        if !line.is_health_check() || self.node.settings().telemetry.log_health_checks {
+            span.in_scope(|| line.end(response.status()));
+        }
+        let headers = response.headers_mut();
+        headers.insert(X_REQUEST_ID, request_id::value(&id));
+        if self.node.is_leaving() && !headers.contains_key(header::UPGRADE) {
+            // The next request of this client had better go elsewhere.
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response.map(Full::new)
+    }
+
+    async fn route(
+        &self,
+        request: Request<Incoming>,
+        caller: Arc<Caller>,
+        origin: Arc<Origin>,
+    ) -> Response<Bytes> {
         let path = request.uri().path().to_owned();
         let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
         let inner = segments.strip_prefix(&GATEWAY_PREFIX).unwrap_or(&segments);
-        let response = match (request.method(), inner) {
+        match (request.method(), inner) {
             (method, ["socket", "websocket"] | ["websocket"]) if *method == Method::GET => {
-                self.handshake.answer(request, place).await
+                self.handshake.answer(request, caller, origin).await
             }
             (_, ["socket", "websocket"] | ["websocket"]) => empty(StatusCode::BAD_REQUEST),
             // To HEAD, hyper sends what GET would get, without the body.
@@ -50,17 +77,14 @@ impl Router {
             (&Method::GET | &Method::HEAD, ["readyz"]) => admin::readyz(&self.node),
             (&Method::GET | &Method::HEAD, ["metrics"]) => admin::metrics(&self.node),
             (_, ["api", "broadcast"] | ["api", "broadcast", _, "events", _]) => {
+                if !accepts_json(request.headers()) {
+                    return json(StatusCode::NOT_ACCEPTABLE, &"Not Acceptable".into());
+                }
                 let segments: Vec<String> = inner.iter().map(|segment| (*segment).to_owned()).collect();
                 self.broadcast(request, &segments).await
             }
             _ => not_found(),
-        };
-        let mut response = response.map(Full::new);
-        if self.node.is_leaving() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            // The next request of this client had better go elsewhere.
-            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        response
     }
 
     /// The endpoints for broadcasts, with what a browser needs to call them from another origin.
@@ -110,6 +134,17 @@ impl Router {
 
 async fn within<F: Future>(timeout: Duration, future: F) -> Result<F::Output, StatusCode> {
     tokio::time::timeout(timeout, future).await.map_err(|_elapsed| StatusCode::REQUEST_TIMEOUT)
+}
+
+/// Whether the sender can do with JSON, which is all it gets (http §1.2).
+fn accepts_json(request: &http::HeaderMap) -> bool {
+    let mut accepted = request.get_all(header::ACCEPT).iter().peekable();
+    let json = |range: &str| {
+        let kind = range.split(';').next().unwrap_or_default().trim();
+        ["*/*", "application/*", "application/json"].iter().any(|good| kind.eq_ignore_ascii_case(good))
+    };
+    accepted.peek().is_none()
+        || accepted.any(|list| list.to_str().is_ok_and(|list| list.split(',').any(json)))
 }
 
 /// What a browser asks before it sends a request to another origin.

@@ -22,6 +22,8 @@ metrics! {
         pub members: Gauge = "realtime_members",
         /// Handshakes refused because the server was full.
         pub connections_refused: Counter = "realtime_connections_refused",
+        /// Handshakes refused because their address had as many connections as it may (server.max_connections_per_address).
+        pub connections_refused_by_address: Counter = "realtime_connections_refused_by_address",
         /// Seconds since the server started.
         pub uptime_seconds: Gauge = "realtime_uptime_seconds",
         /// Resident memory in bytes.

@@ -4,3 +4,4 @@ pub mod logs;
 #[macro_use]
 mod macros;
 pub mod metrics;
+pub mod origin;

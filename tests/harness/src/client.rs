@@ -9,12 +9,12 @@ use std::fmt;
 use anyhow::{Context as _, Result, bail, ensure};
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::PATIENCE;
+use crate::door::Line;
 use crate::expect::matches;
 
 /// A serializer version of the Phoenix protocol.
@@ -82,7 +82,7 @@ pub(crate) fn shown(bytes: &[u8]) -> String {
 /// A connected client.
 #[derive(Debug)]
 pub struct Client {
-    socket: WebSocketStream<TcpStream>,
+    socket: WebSocketStream<Line>,
     dialect: Dialect,
     unread: VecDeque<Frame>,
     joins: u64,
@@ -90,7 +90,7 @@ pub struct Client {
 }
 
 impl Client {
-    pub(crate) fn new(socket: WebSocketStream<TcpStream>, dialect: Dialect) -> Client {
+    pub(crate) fn new(socket: WebSocketStream<Line>, dialect: Dialect) -> Client {
         Client { socket, dialect, unread: VecDeque::new(), joins: 0, barriers: 0 }
     }
 

@@ -3,15 +3,14 @@
 //! By hand, because tests want requests that no library would send and headers exactly as they came.
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::PATIENCE;
+use crate::door::{Door, Line};
 
 /// A request to be sent.
 #[derive(Debug, Clone)]
@@ -131,9 +130,9 @@ impl Response {
 }
 
 /// Sends bytes and reads one response.
-pub(crate) async fn exchange(address: SocketAddr, request: &[u8]) -> Result<Response> {
+pub(crate) async fn exchange(door: &Door, request: &[u8]) -> Result<Response> {
     let work = async {
-        let mut stream = TcpStream::connect(address).await.context("nobody listens")?;
+        let mut stream = door.open().await?;
         // A server that has refused the head may stop reading; its answer counts, not our write.
         let _ = stream.write_all(request).await;
         read_response(&mut stream, &mut Vec::new()).await
@@ -142,7 +141,7 @@ pub(crate) async fn exchange(address: SocketAddr, request: &[u8]) -> Result<Resp
 }
 
 /// Reads a response; what follows it stays in `buffer`.
-pub(crate) async fn read_response(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<Response> {
+pub(crate) async fn read_response(stream: &mut Line, buffer: &mut Vec<u8>) -> Result<Response> {
     let end = loop {
         if let Some(end) = find(buffer, b"\r\n\r\n") {
             break end;
@@ -161,7 +160,7 @@ pub(crate) async fn read_response(stream: &mut TcpStream, buffer: &mut Vec<u8>) 
     Ok(response)
 }
 
-async fn read_body(stream: &mut TcpStream, buffer: &mut Vec<u8>, response: &mut Response) -> Result<()> {
+async fn read_body(stream: &mut Line, buffer: &mut Vec<u8>, response: &mut Response) -> Result<()> {
     let length = response.header("content-length").map(str::parse::<usize>).transpose()?;
     while length.is_none_or(|length| buffer.len() < length) {
         if stream.read_buf(buffer).await? == 0 {

@@ -10,6 +10,7 @@
 
 mod client;
 mod conversation;
+mod door;
 mod expect;
 mod http;
 mod keys;
@@ -23,6 +24,7 @@ use std::time::Duration;
 
 pub use client::{Client, Dialect, Frame};
 pub use conversation::Conversation;
+pub use door::Door;
 pub use expect::matches;
 pub use http::{Request, Response};
 pub use jsonwebtoken::Algorithm;

@@ -1,13 +1,11 @@
 //! A WebSocket without manners: frames as RFC 6455 draws them, and as it forbids them.
 
-use std::net::SocketAddr;
-
 use anyhow::{Context as _, Result, ensure};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::PATIENCE;
+use crate::door::{Door, Line};
 use crate::http::{Request, read_response};
 
 /// Opcodes of RFC 6455, section 5.2.
@@ -95,22 +93,20 @@ impl RawFrame {
 /// A TCP connection to the server, before or after the handshake.
 #[derive(Debug)]
 pub struct RawSocket {
-    stream: TcpStream,
+    stream: Line,
     buffer: Vec<u8>,
 }
 
 impl RawSocket {
     /// A TCP connection that has said nothing yet.
-    pub(crate) async fn dial(address: SocketAddr) -> Result<RawSocket> {
-        let stream = TcpStream::connect(address).await.context("nobody listens")?;
-        stream.set_nodelay(true)?;
-        Ok(RawSocket { stream, buffer: Vec::new() })
+    pub(crate) async fn dial(door: &Door) -> Result<RawSocket> {
+        Ok(RawSocket { stream: door.open().await?, buffer: Vec::new() })
     }
 
     /// A WebSocket, its handshake done. The frames of `early` come in one write with it.
-    pub(crate) async fn open(address: SocketAddr, target: &str, early: &[RawFrame]) -> Result<RawSocket> {
-        let mut socket = RawSocket::dial(address).await?;
-        let mut bytes = Request::upgrade(target).encode(&address.to_string());
+    pub(crate) async fn open(door: &Door, target: &str, early: &[RawFrame]) -> Result<RawSocket> {
+        let mut socket = RawSocket::dial(door).await?;
+        let mut bytes = Request::upgrade(target).encode(&door.address().to_string());
         bytes.extend(early.iter().flat_map(RawFrame::encode));
         socket.stream.write_all(&bytes).await?;
         let answer = timeout(PATIENCE, read_response(&mut socket.stream, &mut socket.buffer));

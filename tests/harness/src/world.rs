@@ -10,7 +10,6 @@ use realtime_server::app::Server;
 use realtime_server::drain::Haste;
 use serde_json::Value;
 use settings::Settings;
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -19,6 +18,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
 use crate::client::{Client, Dialect};
 use crate::conversation::Conversation;
+use crate::door::Door;
 use crate::http::{self, Request, Response};
 use crate::raw::{RawFrame, RawSocket};
 use crate::tokens::{Mint, Token};
@@ -30,7 +30,7 @@ pub(crate) const SOCKET: &str = "/realtime/v1/websocket";
 /// A running server, and what a test needs to talk to it.
 pub struct World {
     server: Mutex<Option<Server>>,
-    address: SocketAddr,
+    door: Door,
     mint: Mint,
 }
 
@@ -61,13 +61,24 @@ impl World {
         settings.server.shutdown_timeout = Duration::from_millis(100);
         change(&mut settings);
         let server = Server::start(settings).await.expect("the server starts");
-        let address = server.address();
-        World { server: Mutex::new(Some(server)), address, mint }
+        let door = Door::at(server.address());
+        World { server: Mutex::new(Some(server)), door, mint }
     }
 
     /// Where the server listens.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.door.address()
+    }
+
+    /// The way to the server.
+    pub fn door(&self) -> Door {
+        self.door.clone()
+    }
+
+    /// The same world as it is behind another door: with its tokens, but the server stays where it is.
+    #[must_use]
+    pub fn behind(&self, door: Door) -> World {
+        World { server: Mutex::new(None), door, mint: self.mint.clone() }
     }
 
     /// A token of this kind.
@@ -106,9 +117,9 @@ impl World {
     /// # Errors
     /// When the handshake is refused.
     pub async fn connect_to(&self, dialect: Dialect, target: &str) -> Result<Client> {
-        let request = format!("ws://{}{target}", self.address).into_client_request().context("not a URL")?;
-        let stream = TcpStream::connect(self.address).await.context("nobody listens")?;
-        stream.set_nodelay(true)?;
+        let request =
+            format!("ws://{}{target}", self.address()).into_client_request().context("not a URL")?;
+        let stream = self.door.open().await?;
         let handshake =
             timeout(PATIENCE, client_async(request, stream)).await.context("no answer to the handshake")?;
         Ok(Client::new(handshake.context("the handshake failed")?.0, dialect))
@@ -128,7 +139,7 @@ impl World {
     /// # Panics
     /// When no answer comes.
     pub async fn send(&self, request: Request) -> Response {
-        self.send_bytes(&request.encode(&self.address.to_string())).await
+        self.send_bytes(&request.encode(&self.address().to_string())).await
     }
 
     /// Sends bytes that should be an HTTP request.
@@ -136,7 +147,7 @@ impl World {
     /// # Panics
     /// When no answer comes.
     pub async fn send_bytes(&self, request: &[u8]) -> Response {
-        http::exchange(self.address, request).await.expect("an answer comes")
+        http::exchange(&self.door, request).await.expect("an answer comes")
     }
 
     /// A WebSocket under the test's own control, its handshake done.
@@ -153,7 +164,7 @@ impl World {
     /// # Panics
     /// When the handshake is refused.
     pub async fn raw_saying(&self, early: &[RawFrame]) -> RawSocket {
-        RawSocket::open(self.address, &self.target(SOCKET, Dialect::V2, Token::Valid), early)
+        RawSocket::open(&self.door, &self.target(SOCKET, Dialect::V2, Token::Valid), early)
             .await
             .expect("the handshake succeeds")
     }
@@ -163,7 +174,7 @@ impl World {
     /// # Panics
     /// When nobody listens.
     pub async fn dial(&self) -> RawSocket {
-        RawSocket::dial(self.address).await.expect("somebody listens")
+        RawSocket::dial(&self.door).await.expect("somebody listens")
     }
 
     /// A conversation that goes on over several scripts, or between script and code.
@@ -230,7 +241,7 @@ impl Drain {
 
 impl std::fmt::Debug for World {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.debug_struct("World").field("address", &self.address).finish_non_exhaustive()
+        out.debug_struct("World").field("address", &self.address()).finish_non_exhaustive()
     }
 }
 

@@ -66,7 +66,8 @@ impl Phoenix {
         }
         let request = JoinRequest::parse(push.payload);
         if !request.problems.is_empty() {
-            debug!(code = "InvalidJoinPayload", tenant = %self.tenant.id, "{}", request.problems.join("; "));
+            let (code, tenant) = ("InvalidJoinPayload", &self.tenant.id);
+            debug!(parent: &self.origin.span(), code, %tenant, "{}", request.problems.join("; "));
         }
         match self.admit(sub_topic, topic, &request) {
             Ok(claims) => {
@@ -172,7 +173,7 @@ impl Phoenix {
         let topic = &*push.topic;
         let Why { code, message } = why;
         self.node.metrics.count_error(&self.tenant.id, code);
-        debug!(code, tenant = %self.tenant.id, "Refused a join: {message}");
+        debug!(parent: &self.origin.span(), code, tenant = %self.tenant.id, "Refused a join: {message}");
         let response = reason(&format!("{code}: {message}"));
         let mut frames =
             vec![self.line.reply_frame(&push.join_ref, &push.reference, topic, Status::Error, &response)];

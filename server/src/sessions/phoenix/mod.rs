@@ -28,6 +28,7 @@ use self::refusals::Refusals;
 use super::Session;
 use crate::auth::Claims;
 use crate::node::Node;
+use crate::telemetry::origin::Origin;
 use crate::tenants::{Tenant, Ticket, User};
 
 /// The topic of heartbeats.
@@ -55,6 +56,8 @@ pub struct Phoenix {
     /// Since when no room is joined, if none is.
     roomless: Option<Instant>,
     deadline: Option<Instant>,
+    /// Named by every log line.
+    origin: Arc<Origin>,
     _ticket: Ticket,
 }
 
@@ -71,8 +74,15 @@ impl Gathered {
 }
 
 impl Phoenix {
-    /// A client of `tenant` that has just connected, believed because of `claims`.
-    pub fn new(node: Arc<Node>, tenant: Arc<Tenant>, dialect: Dialect, claims: Claims) -> Self {
+    /// A client of `tenant` that has just connected, believed because of `claims`. Log lines about it name
+    /// `origin`.
+    pub fn new(
+        node: Arc<Node>,
+        tenant: Arc<Tenant>,
+        dialect: Dialect,
+        claims: Claims,
+        origin: Arc<Origin>,
+    ) -> Self {
         let bounds = {
             let outbox = &node.settings().outbox;
             let bytes = usize::try_from(outbox.max_bytes.as_u64()).unwrap_or(usize::MAX);
@@ -95,6 +105,7 @@ impl Phoenix {
             user: None,
             roomless: None,
             deadline: None,
+            origin,
             _ticket: ticket,
         };
         session.reschedule();
@@ -193,7 +204,8 @@ impl Phoenix {
 
     fn malformed(&self, why: &Malformed) {
         self.tenant.metrics.malformed.increment(1);
-        debug!(code = "MalformedWebSocketMessage", tenant = %self.tenant.id, "Dropped a message: {why}");
+        let (code, tenant) = ("MalformedWebSocketMessage", &self.tenant.id);
+        debug!(parent: &self.origin.span(), code, %tenant, "Dropped a message: {why}");
     }
 
     /// Looks for the next thing that is due. Called after whatever may have changed it.

@@ -54,7 +54,8 @@ impl Phoenix {
     /// again with the token they hold by then; a token that was never good is told `phx_close`.
     fn end(&mut self, topic: &str, error: &TokenError) {
         let Some(joined) = self.topics.remove(topic) else { return };
-        debug!(code = "ChannelShutdown", tenant = %self.tenant.id, "Ended a channel: {error}");
+        let (code, tenant) = ("ChannelShutdown", &self.tenant.id);
+        debug!(parent: &self.origin.span(), code, %tenant, "Ended a channel: {error}");
         let join_ref = joined.join_ref.clone();
         drop(joined);
         self.line.system(&join_ref, topic, "system", Status::Error, &error.refresh_text());

@@ -1,0 +1,36 @@
+//! Where something came from, as the log names it: a request's id and the address of its client.
+//!
+//! A WebSocket keeps the origin of its handshake, so that its lines are found by the id its client was given.
+//! It is not made the current span: entering one on every wake-up would cost each delivery more than its
+//! write does. Whoever logs about a connection names it: `debug!(parent: &origin.span(), …)`, which costs
+//! nothing unless the line is written.
+
+use std::net::IpAddr;
+
+use tracing::field::Empty;
+use tracing::{Span, error_span};
+
+/// Where a request came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    request_id: Box<str>,
+    client_address: IpAddr,
+}
+
+impl Origin {
+    /// The request with this id, from this address.
+    pub fn new(request_id: &str, client_address: IpAddr) -> Self {
+        Self { request_id: request_id.into(), client_address }
+    }
+
+    /// A span with the fields `request_id`, `client_address`, and `error_code` for whoever has one to record.
+    pub fn span(&self) -> Span {
+        // Of the highest level, because a span below the log's level would be missing from its lines.
+        error_span!(
+            "request",
+            request_id = &*self.request_id,
+            client_address = %self.client_address,
+            error_code = Empty
+        )
+    }
+}
