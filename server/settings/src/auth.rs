@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
 use crate::units;
@@ -82,5 +82,36 @@ impl Default for Auth {
             jwt_audience: None,
             leeway: Duration::ZERO,
         }
+    }
+}
+
+/// Whether nothing has changed. In no constant time: both sides are the operator's own.
+impl PartialEq for Auth {
+    fn eq(&self, other: &Self) -> bool {
+        fn exposed<'a>(secrets: impl IntoIterator<Item = &'a SecretString>) -> Vec<&'a str> {
+            secrets.into_iter().map(ExposeSecret::expose_secret).collect()
+        }
+        // Field by field, so that a new one is not forgotten here.
+        let Self {
+            jwt_secret,
+            jwt_secrets,
+            jwt_jwks,
+            jwks_url,
+            jwks_refresh,
+            jwks_timeout,
+            claim_validators,
+            jwt_issuer,
+            jwt_audience,
+            leeway,
+        } = self;
+        exposed(jwt_secret) == exposed(&other.jwt_secret)
+            && exposed(jwt_secrets) == exposed(&other.jwt_secrets)
+            && exposed(jwt_jwks) == exposed(&other.jwt_jwks)
+            && *jwks_url == other.jwks_url
+            && (*jwks_refresh, *jwks_timeout) == (other.jwks_refresh, other.jwks_timeout)
+            && *claim_validators == other.claim_validators
+            && *jwt_issuer == other.jwt_issuer
+            && *jwt_audience == other.jwt_audience
+            && *leeway == other.leeway
     }
 }

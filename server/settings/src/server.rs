@@ -42,7 +42,8 @@ pub struct Server {
     #[schemars(extend("x-reload" = "restart"))]
     pub default_tenant: String,
 
-    /// Whether a client that names a tenant nobody knows is refused (404), instead of meaning the default one.
+    /// Whether a client whose host name begins with a tenant nobody knows is refused (404), instead of meaning
+    /// the default one. Who says an unknown tenant outright (`x-tenant`, `tenant`) is refused in any case.
     #[schemars(extend("x-reload" = "live"))]
     pub strict_host: bool,
 

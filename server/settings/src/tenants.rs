@@ -8,7 +8,7 @@ use crate::{Auth, Limits};
 
 /// One owner of rooms. A tenant that is here has rooms, keys and limits of its own, and can neither see nor
 /// slow down another's.
-#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Tenant {
     /// Which tokens of its users are believed; the same keys as in `[auth]`. Nothing is taken over from there.
