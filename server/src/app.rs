@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
+use crate::auth::jwks::Sources;
 use crate::drain::{Haste, Parts};
 use crate::edge::listener;
 use crate::node::Node;
@@ -40,12 +41,12 @@ impl Server {
         reason = "starting spawns tasks, so it needs the runtime an async caller has"
     )]
     pub async fn start(settings: Settings) -> anyhow::Result<Self> {
-        let node = Node::new(settings)?;
+        let (tasks, service) = (TaskTracker::new(), CancellationToken::new());
+        let node = Node::new(settings, &Sources::new(tasks.clone(), service.clone()))?;
         let server = &node.settings().server;
         let listener = listener::bind(server)
             .with_context(|| format!("cannot listen on {}", SocketAddr::new(server.host, server.port)))?;
         let address = listener.local_addr().context("the listener has no address")?;
-        let (tasks, service) = (TaskTracker::new(), CancellationToken::new());
         let door = CancellationToken::new();
         tasks.spawn(announcer::run(Arc::clone(&node), service.clone()));
         tasks.spawn(keep_metrics(Arc::clone(&node), service.clone()));

@@ -9,6 +9,7 @@ use arc_swap::{ArcSwap, Guard};
 use hub::Hub;
 use settings::Settings;
 
+use crate::auth::jwks::Sources;
 use crate::telemetry::metrics::Metrics;
 use crate::tenants::Tenant;
 
@@ -51,13 +52,13 @@ impl Drop for Place {
 }
 
 impl Node {
-    /// An empty node.
+    /// An empty node, which has its keys fetched by `sources`.
     ///
     /// # Errors
-    /// Without a secret no token can be verified, so there is nothing to run.
-    pub fn new(settings: Settings) -> anyhow::Result<Arc<Self>> {
+    /// Without a key no token can be verified, so there is nothing to run.
+    pub fn new(settings: Settings, sources: &Sources) -> anyhow::Result<Arc<Self>> {
         let metrics = Metrics::new();
-        let tenant = Tenant::default_of(&settings, &metrics).context(
+        let tenant = Tenant::default_of(&settings, sources, &metrics).context(
             "no secret to verify tokens with: set JWT_SECRET, or start with `serve --dev` to try things out",
         )?;
         Ok(Arc::new(Self {

@@ -99,6 +99,8 @@ fn some_crates_are_known_in_one_place_only() {
         ("tungstenite", "server/src/edge/"),
         ("tokio_tungstenite", "server/src/edge/"),
         ("figment", "server/settings/src/load.rs"),
+        ("jsonwebtoken", "server/src/auth/"),
+        ("reqwest", "server/src/auth/jwks/"),
         ("metrics_exporter_prometheus", "server/src/telemetry/"),
     ];
     let mut wrong = Vec::new();

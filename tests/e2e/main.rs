@@ -16,6 +16,7 @@ mod idle;
 mod imports;
 mod joining;
 mod jwks;
+mod jwks_url;
 mod limits;
 mod outbox;
 mod presence;

@@ -11,7 +11,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde_json::{Map, Value};
 
-use super::keys::{KeyId, printable, signed};
+use super::keys::{KeyId, Origin, printable, signed};
 use super::token::Token;
 
 /// Shorter RSA keys can be broken (RFC 7518, 3.3), longer ones our library does not take.
@@ -22,15 +22,6 @@ const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
 pub(super) struct KeySet {
     keys: HashMap<Box<str>, Vec<NamedKey>>,
     problems: Vec<String>,
-}
-
-/// Where a set comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Origin {
-    /// Written by whoever runs this server. May hold secrets.
-    Settings,
-    /// Fetched from where everybody can read it. A secret that is published is none.
-    Published,
 }
 
 #[derive(Debug, Clone)]
@@ -102,7 +93,7 @@ impl KeySet {
         let kid = text(entry, "kid")?;
         let (kty, material) = Material::read(entry, origin)?;
         let verifies = narrowed(material.verifies(), entry)?;
-        let id = KeyId::of((kty, kid, material.bytes()));
+        let id = KeyId::of((kty, kid, material.bytes()), origin);
         let key = NamedKey { id, key: material.into_key()?, verifies };
         let known = self.keys.entry(kid.into()).or_default();
         if known.iter().any(|known| known.verifies.iter().any(|algorithm| verifies.contains(algorithm))) {

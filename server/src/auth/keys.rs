@@ -5,7 +5,7 @@
 //! jsonwebtoken's, in constant time.
 
 use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hash};
 use std::sync::LazyLock;
 
 use jsonwebtoken::{Algorithm, DecodingKey};
@@ -18,12 +18,28 @@ use super::token::Token;
 /// Stands for a key in what it has signed, so that taking the key away ends exactly that. Compares within this
 /// process only: the hash is keyed with a random number, and tells nothing of the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct KeyId(u64);
+pub struct KeyId {
+    hash: u64,
+    origin: Origin,
+}
+
+/// Where a key comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Origin {
+    /// Written by whoever runs this server. May be a secret.
+    Settings,
+    /// Fetched from where everybody can read it. A secret that is published is none.
+    Published,
+}
 
 impl KeyId {
-    pub(super) fn of(key: impl std::hash::Hash) -> Self {
+    pub(super) fn of(key: impl Hash, origin: Origin) -> Self {
         static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-        Self(KEY.hash_one(key))
+        Self { hash: KEY.hash_one(key), origin }
+    }
+
+    pub(super) fn is_published(self) -> bool {
+        self.origin == Origin::Published
     }
 }
 
@@ -36,7 +52,7 @@ impl Secrets {
     pub(super) fn new<'a>(secrets: impl IntoIterator<Item = &'a SecretString>) -> Self {
         let mut keys: Vec<(KeyId, DecodingKey)> = Vec::new();
         for secret in secrets.into_iter().map(|secret| secret.expose_secret().as_bytes()) {
-            let id = KeyId::of(secret);
+            let id = KeyId::of(secret, Origin::Settings);
             if keys.iter().all(|(known, _)| *known != id) {
                 keys.push((id, DecodingKey::from_secret(secret)));
             }

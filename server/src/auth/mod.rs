@@ -2,11 +2,12 @@
 //! elsewhere.
 //!
 //! A token is read ([`token`]), its key is looked up among those *we* hold ([`keys`],
-//! [`key_set`]), and what it says is
+//! [`key_set`], [`jwks`]), and what it says is
 //! held against our rules ([`rules`]). [`Verifier`] does the three for a tenant's users, [`Operators`]
 //! for those who run the server.
 
 mod error;
+pub mod jwks;
 mod key_set;
 mod keys;
 mod operator;
@@ -16,6 +17,7 @@ mod token;
 mod verifier;
 
 pub use error::TokenError;
+pub use jwks::check_jwks_url;
 pub use key_set::check_jwks;
 pub use keys::KeyId;
 pub use operator::{Denied, Operators};

@@ -1,13 +1,15 @@
 //! Decides which tokens of a tenant's users are believed.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use jsonwebtoken::Algorithm;
 use secrecy::ExposeSecret;
 use settings::Auth;
 
-use super::key_set::{KeySet, Origin};
-use super::keys::{Kind, Secrets, kid, no_signer};
+use super::jwks::Source;
+use super::key_set::KeySet;
+use super::keys::{Kind, Origin, Secrets, kid, no_signer};
 use super::rules::Rules;
 use super::token::Token;
 use super::{Claims, KeyId, TokenError};
@@ -18,13 +20,15 @@ pub struct Verifier {
     secrets: Secrets,
     /// Keys that the settings name.
     named: KeySet,
+    /// Keys that are fetched.
+    fetched: Option<Arc<Source>>,
     rules: Rules,
 }
 
 impl Verifier {
     /// Believes tokens as `auth` says: signed with one of its keys, carrying what it demands, and up to its
-    /// leeway after they expire.
-    pub fn new(auth: &Auth) -> Self {
+    /// leeway after they expire. Keys at `auth.jwks_url` come from `fetched`.
+    pub fn new(auth: &Auth, fetched: Option<Arc<Source>>) -> Self {
         let secrets = auth.jwt_secret.iter().chain(&auth.jwt_secrets);
         let named = auth.jwt_jwks.as_ref().map(|text| {
             KeySet::parse(text.expose_secret(), Origin::Settings).unwrap_or_else(KeySet::unreadable)
@@ -32,13 +36,19 @@ impl Verifier {
         Self {
             secrets: Secrets::new(secrets),
             named: named.unwrap_or_default(),
+            fetched,
             rules: Rules::for_users(auth),
         }
     }
 
-    /// Whether it holds a key at all. Without one it refuses every token.
+    /// Where it fetches keys; to be handed on to the verifier that replaces this one.
+    pub fn fetched(&self) -> Option<&Arc<Source>> {
+        self.fetched.as_ref()
+    }
+
+    /// Whether it holds a key at all, or knows where to get some. Without one it refuses every token.
     pub fn has_keys(&self) -> bool {
-        !self.secrets.is_empty() || !self.named.is_empty()
+        !self.secrets.is_empty() || !self.named.is_empty() || self.fetched.is_some()
     }
 
     /// What of `auth.jwt_jwks` had to be left out, and why; for whoever wrote it. See also
@@ -49,18 +59,35 @@ impl Verifier {
 
     /// Whether it still holds the key that signed a token.
     pub fn holds(&self, key: KeyId) -> bool {
-        self.secrets.hold(key) || self.named.holds(key)
+        let fetched = || self.fetched.as_ref().is_some_and(|source| source.holds(key));
+        self.secrets.hold(key) || self.named.holds(key) || fetched()
     }
 
     /// What `token` says, if it is to be believed at `now`.
     ///
     /// # Errors
-    /// The first rule it breaks. In time linear in its length, and never with a panic, whatever it holds.
+    /// The first rule it breaks. In time linear in its length, and never with a panic, whatever it holds. If it
+    /// names a key that may have been published just now, that is looked for, but not waited for.
     pub fn verify(&self, token: &str, now: SystemTime) -> Result<Claims, TokenError> {
         let token = Token::read(token)?;
         let key = self.signer(&token)?;
         self.rules.check(&token.claims, now)?;
         token.granted(key)
+    }
+
+    /// As [`verify`](Self::verify), for whoever can wait: a key that nobody knows yet is fetched first.
+    ///
+    /// # Errors
+    /// The first rule it breaks.
+    pub async fn verify_fetching(&self, token: &str, now: SystemTime) -> Result<Claims, TokenError> {
+        let verdict = self.verify(token, now);
+        match (&verdict, &self.fetched) {
+            (Err(TokenError::Signer { kid: Some(_) }), Some(source)) => {
+                source.answer().await;
+                self.verify(token, now)
+            }
+            _ => verdict,
+        }
     }
 
     /// Whether what a token said is still to be believed at `now`. Its signature does not change, but the keys
@@ -86,18 +113,34 @@ impl Verifier {
                 None if self.secrets.is_empty() => Err(no_signer(token)),
                 None => self.secrets.signer(token, algorithm).ok_or(TokenError::Signature),
             },
-            Kind::Public(Some(algorithm)) => {
-                self.named_signer(token, algorithm).unwrap_or_else(|| Err(no_signer(token)))
-            }
-            Kind::Public(None) => Err(no_signer(token)),
+            Kind::Public(algorithm) => algorithm
+                .and_then(|algorithm| self.public_signer(token, algorithm))
+                .unwrap_or_else(|| Err(no_signer(token))),
         }
     }
 
-    /// Whether the key that `token` names signed it; `None` if we hold no such key for `algorithm`.
+    /// Whether the key that `token` names signed it; `None` if the settings hold no such key for `algorithm`.
     fn named_signer(&self, token: &Token, algorithm: Algorithm) -> Option<Result<KeyId, TokenError>> {
-        let (key, genuine) = self.named.judge(kid(token)?, algorithm, token)?;
-        Some(if genuine { Ok(key) } else { Err(TokenError::Signature) })
+        self.named.judge(kid(token)?, algorithm, token).map(verdict)
     }
+
+    /// As [`named_signer`](Self::named_signer), and with the keys that are fetched.
+    fn public_signer(&self, token: &Token, algorithm: Algorithm) -> Option<Result<KeyId, TokenError>> {
+        let named = self.named_signer(token, algorithm);
+        if named.is_some() {
+            return named;
+        }
+        let (kid, source) = (kid(token)?, self.fetched.as_ref()?);
+        let judged = source.judge(kid, algorithm, token);
+        if judged.is_none() {
+            source.ask();
+        }
+        judged.map(verdict)
+    }
+}
+
+fn verdict((key, genuine): (KeyId, bool)) -> Result<KeyId, TokenError> {
+    if genuine { Ok(key) } else { Err(TokenError::Signature) }
 }
 
 #[cfg(test)]

@@ -102,7 +102,7 @@ impl Handshake {
             let text = "Too many connections from this address".into();
             return self.refuse(tenant, Refusal { status, code, text }).await;
         };
-        match self.admit(tenant, token) {
+        match self.admit(tenant, token).await {
             Ok(claims) => {
                 let guest = Guest { origin, places: (seat, place, caller) };
                 self.upgrade(request, dialect, claims, guest)
@@ -116,14 +116,14 @@ impl Handshake {
     }
 
     /// The checks of §1.4, in their order.
-    fn admit(&self, tenant: &Tenant, token: Option<&str>) -> Result<Claims, Refusal> {
+    async fn admit(&self, tenant: &Tenant, token: Option<&str>) -> Result<Claims, Refusal> {
         let unbelieved = |error: TokenError| Refusal {
             status: StatusCode::UNAUTHORIZED,
             code: error.code(),
             text: error.handshake_text(),
         };
         let token = token.ok_or_else(|| unbelieved(TokenError::Missing))?;
-        let claims = tenant.verifier.verify(token, SystemTime::now()).map_err(unbelieved)?;
+        let claims = tenant.verifier.verify_fetching(token, SystemTime::now()).await.map_err(unbelieved)?;
         let too_many =
             |code, text: &str| Refusal { status: StatusCode::TOO_MANY_REQUESTS, code, text: text.into() };
         if tenant.users() >= tenant.allowance.max_concurrent_users {

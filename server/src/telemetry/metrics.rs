@@ -56,6 +56,10 @@ metrics! {
         pub malformed: Counter = "realtime_malformed_messages",
         /// Messages refused because their sender reached a limit.
         pub limited: Counter = "realtime_limits_refused",
+        /// Requests for the key set at auth.jwks_url.
+        pub jwks_fetches: Counter = "realtime_jwks_fetches",
+        /// Those of them that brought no keys; what was fetched before still counts.
+        pub jwks_failures: Counter = "realtime_jwks_failures",
         /// Size of broadcast payloads, in bytes.
         pub payload_size: Histogram = "realtime_tenants_payload_size",
     }

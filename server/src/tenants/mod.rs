@@ -16,6 +16,7 @@ use settings::Settings;
 use tracing::warn;
 
 use crate::auth::Verifier;
+use crate::auth::jwks::Sources;
 use crate::telemetry::metrics::{Metrics, TenantMetrics};
 
 /// The name of the tenant that is always there.
@@ -42,8 +43,10 @@ pub struct Tenant {
 
 impl Tenant {
     /// The default tenant, as the settings describe it. `None` without a key: nothing could be verified.
-    pub fn default_of(settings: &Settings, metrics: &Metrics) -> Option<Self> {
-        let verifier = Verifier::new(&settings.auth);
+    pub fn default_of(settings: &Settings, sources: &Sources, metrics: &Metrics) -> Option<Self> {
+        let metrics = metrics.tenant(DEFAULT);
+        let fetched = sources.source(&settings.auth, None, &metrics);
+        let verifier = Verifier::new(&settings.auth, fetched);
         for problem in verifier.problems() {
             warn!(tenant = DEFAULT, "A key of `auth.jwt_jwks` cannot be used: {problem}");
         }
@@ -51,7 +54,7 @@ impl Tenant {
             id: DEFAULT.into(),
             verifier,
             allowance: Allowance::new(&settings.limits, settings.server.max_connections),
-            metrics: metrics.tenant(DEFAULT),
+            metrics,
             sockets: Sockets::default(),
             requests: RollingRate::new(),
             presence_enabled: settings.presence.enabled,

@@ -3,7 +3,8 @@
 //! [`check`] runs a script against a server of its own: who says what, and who must hear what, word
 //! for word as it stands on the wire. The language is described in `script.rs`. What needs a loop, a
 //! clock or broken bytes is written in Rust with [`World`] (a server), [`Client`] (a WebSocket that
-//! speaks a dialect), [`Request`] (plain HTTP) and [`RawSocket`] (frames no library would send).
+//! speaks a dialect), [`Request`] (plain HTTP), [`Provider`] (an identity
+//! provider) and [`RawSocket`] (frames no library would send).
 //!
 //! Every wait is bounded by [`PATIENCE`] and nothing sleeps: that somebody hears *nothing* is shown
 //! by a heartbeat answered at once. A world whose server panicked fails its test.
@@ -15,6 +16,7 @@ mod expect;
 mod http;
 mod keys;
 mod panics;
+mod provider;
 mod raw;
 mod script;
 mod tokens;
@@ -29,6 +31,7 @@ pub use expect::matches;
 pub use http::{Request, Response};
 pub use jsonwebtoken::Algorithm;
 pub use keys::{KeyPair, key_set};
+pub use provider::Provider;
 pub use raw::{RawFrame, RawSocket, opcode};
 pub use realtime_server::drain::Haste;
 pub use tokens::{Mint, Token};

@@ -103,7 +103,7 @@ fn everybody_else_is_denied() {
 fn a_user_is_no_operator_even_under_one_secret() {
     let shared = Auth { jwt_secret: Some("operators".into()), ..Auth::default() };
     let operators = Operators::new(&admin(), &shared);
-    let users = Verifier::new(&shared);
+    let users = Verifier::new(&shared, None);
     for claims in [
         json!({"role": "authenticated", "sub": "ann", "exp": NOW + 1}),
         json!({"sub": "ann", "exp": NOW + 1}),

@@ -26,7 +26,7 @@ fn now() -> SystemTime {
 fn with(change: impl FnOnce(&mut Auth)) -> Verifier {
     let mut auth = Auth { jwt_secret: Some(secret()), ..Auth::default() };
     change(&mut auth);
-    Verifier::new(&auth)
+    Verifier::new(&auth, None)
 }
 
 fn verify(token: &str) -> Result<Claims, TokenError> {
@@ -363,7 +363,7 @@ fn taking_a_secret_away_ends_what_it_signed_and_nothing_else() {
 
 #[test]
 fn without_a_key_nobody_is_believed() {
-    let keyless = Verifier::new(&Auth::default());
+    let keyless = Verifier::new(&Auth::default(), None);
     assert!(!keyless.has_keys() && with(|_| {}).has_keys());
     let token = signed(json!({"role": "a", "exp": NOW + 1}));
     assert_eq!(keyless.verify(&token, now()), Err(TokenError::Signer { kid: None }));

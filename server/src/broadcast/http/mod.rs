@@ -93,7 +93,7 @@ impl Caller<'_> {
     ) -> Response<Bytes> {
         let tenant = &*self.node.default_tenant;
         let rate = Rate::count_one(tenant);
-        let sent = match self.admit(tenant, &rate) {
+        let sent = match self.admit(tenant, &rate).await {
             Ok(()) => body.await.map_err(Refused::without_body).and_then(|body| send(tenant, &body)),
             Err(refused) => Err(refused),
         };
@@ -105,13 +105,14 @@ impl Caller<'_> {
         response
     }
 
-    fn admit(&self, tenant: &Tenant, rate: &Rate) -> Result<(), Refused> {
+    async fn admit(&self, tenant: &Tenant, rate: &Rate) -> Result<(), Refused> {
         if rate.is_reached() {
             return Err(Refused::message(StatusCode::TOO_MANY_REQUESTS, "Too many requests"));
         }
         let unauthorized = || Refused::message(StatusCode::UNAUTHORIZED, "Unauthorized");
         let token = self.token().ok_or_else(unauthorized)?;
-        tenant.verifier.verify(token, SystemTime::now()).map(drop).map_err(|_why| unauthorized())
+        let verdict = tenant.verifier.verify_fetching(token, SystemTime::now()).await;
+        verdict.map(drop).map_err(|_why| unauthorized())
     }
 
     /// The token of `authorization`, or else of `apikey`. An `authorization` that is no `Bearer <token>`

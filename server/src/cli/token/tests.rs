@@ -44,7 +44,7 @@ fn a_token_for_a_server_that_insists_on_claims() {
     settings.auth.jwt_issuer = Some("us".into());
     settings.auth.jwt_audience = Some("rt".into());
     settings.auth.claim_validators = [("aal".into(), json!("aal2"))].into();
-    let (verifier, now) = (Verifier::new(&settings.auth), SystemTime::now());
+    let (verifier, now) = (Verifier::new(&settings.auth, None), SystemTime::now());
 
     let claims = verifier.verify(&token(&settings, &["--sub", "ann", "--expires-in", "10y"], now), now);
     let claims = claims.expect("good");
@@ -68,10 +68,10 @@ fn a_token_for_another_tenant_is_signed_with_its_secret() {
     let now = SystemTime::now();
 
     let theirs = token(&settings, &["--tenant", "acme"], now);
-    assert!(Verifier::new(&acme).verify(&theirs, now).is_ok());
-    assert_eq!(Verifier::new(&settings.auth).verify(&theirs, now), Err(TokenError::Signature));
+    assert!(Verifier::new(&acme, None).verify(&theirs, now).is_ok());
+    assert_eq!(Verifier::new(&settings.auth, None).verify(&theirs, now), Err(TokenError::Signature));
     let ours = token(&settings, &["--tenant", "default"], now);
-    assert!(Verifier::new(&settings.auth).verify(&ours, now).is_ok());
+    assert!(Verifier::new(&settings.auth, None).verify(&ours, now).is_ok());
 
     let told = "there is no tenant `acne`; beside the default one, `default`: `acme`, `mute`";
     assert_eq!(refused(&settings, &["--tenant", "acne"]), told);

@@ -1,0 +1,176 @@
+//! One request for a key set: bounded in time, in size, and in where it may lead.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use http::StatusCode;
+use reqwest::redirect::{Attempt, Policy};
+use reqwest::{Client, Url};
+use rustls::ClientConfig;
+use rustls_platform_verifier::BuilderVerifierExt;
+
+use crate::auth::key_set::KeySet;
+use crate::auth::keys::Origin;
+
+/// A set of a hundred large keys is not even half as long.
+const BODY_BYTES_MAX: usize = 256 * 1024;
+
+/// Providers move house now and then; nobody moves more often.
+const REDIRECTS_MAX: usize = 5;
+
+/// Why there is no key set.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FetchError {
+    #[error("there is no trust store: {0}")]
+    TrustStore(String),
+    #[error("the request failed")]
+    Request(#[from] reqwest::Error),
+    #[error("the answer was {0}")]
+    Status(StatusCode),
+    #[error("the answer has more than {BODY_BYTES_MAX} bytes")]
+    TooLong,
+    #[error("the answer {0}")]
+    NotASet(String),
+    #[error("none of its keys can be used: {0}")]
+    NoKeys(String),
+}
+
+impl FetchError {
+    /// With its sources, for a log line.
+    pub(super) fn in_full(&self) -> String {
+        let sources = std::iter::successors(std::error::Error::source(self), |error| error.source());
+        std::iter::once(self.to_string())
+            .chain(sources.map(ToString::to_string))
+            .collect::<Vec<_>>()
+            .join(": ")
+    }
+}
+
+/// Sends the requests of all sources.
+#[derive(Debug, Default)]
+pub(super) struct Fetcher {
+    /// Made for the first request: reading the system's certificates takes a while, and most servers have no
+    /// use for them.
+    client: OnceLock<Result<Client, String>>,
+}
+
+impl Fetcher {
+    /// The key set at `url`.
+    pub(super) async fn fetch(&self, url: &str, timeout: Duration) -> Result<KeySet, FetchError> {
+        let client = self.client.get_or_init(client).as_ref();
+        let client = client.map_err(|why| FetchError::TrustStore(why.clone()))?;
+        let request = client.get(url).header(http::header::ACCEPT, "application/json").timeout(timeout);
+        // Said without the URL, which may hold a password; the log line has what of it can be shown.
+        let mut response = request.send().await.map_err(reqwest::Error::without_url)?;
+        if response.status() != StatusCode::OK {
+            return Err(FetchError::Status(response.status()));
+        }
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(reqwest::Error::without_url)? {
+            if body.len() + chunk.len() > BODY_BYTES_MAX {
+                return Err(FetchError::TooLong);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        read(&body)
+    }
+}
+
+/// A set without a usable key is no answer: it would send everybody away, and is most likely a mistake.
+fn read(body: &[u8]) -> Result<KeySet, FetchError> {
+    let text = std::str::from_utf8(body).map_err(|_| FetchError::NotASet("is no text".into()))?;
+    let keys = KeySet::parse(text, Origin::Published).map_err(FetchError::NotASet)?;
+    if keys.is_empty() {
+        let why = keys.problems().first().cloned();
+        return Err(FetchError::NoKeys(why.unwrap_or_else(|| "it holds none for signatures".into())));
+    }
+    Ok(keys)
+}
+
+/// A client that trusts whom this machine trusts. Its TLS is put together here, so that nobody has to install a
+/// provider first.
+fn client() -> Result<Client, String> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .and_then(BuilderVerifierExt::with_platform_verifier)
+        .map_err(|error| error.to_string())?
+        .with_no_client_auth();
+    let client = Client::builder()
+        .tls_backend_preconfigured(tls)
+        .redirect(Policy::custom(follow))
+        .user_agent(concat!("realtime-server/", env!("CARGO_PKG_VERSION")))
+        .build();
+    client.map_err(|error| error.to_string())
+}
+
+/// Within one scheme: from https to http anybody on the way could slip in keys of their own.
+fn follow(attempt: Attempt<'_>) -> reqwest::redirect::Action {
+    let before = attempt.previous();
+    if before.len() > REDIRECTS_MAX {
+        attempt.error("too many redirects")
+    } else if before.last().is_some_and(|before| before.scheme() != attempt.url().scheme()) {
+        attempt.error("redirected to another scheme")
+    } else {
+        attempt.follow()
+    }
+}
+
+/// Whether key sets can be fetched from `url`.
+///
+/// # Errors
+/// What was expected, as a sentence.
+pub fn check_jwks_url(url: &str) -> Result<(), String> {
+    let expected = "must be a URL such as https://auth.example.com/.well-known/jwks.json";
+    match Url::parse(url) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(()),
+        _ => Err(expected.into()),
+    }
+}
+
+/// What of a URL may be seen: a password or a key may stand before its host, or in its query.
+pub(super) fn shown(url: &str) -> String {
+    match Url::parse(url) {
+        Ok(url) => format!("{}{}", url.origin().ascii_serialization(), url.path()),
+        Err(_) => "no URL".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_web_addresses_are_urls_of_key_sets() {
+        for url in ["https://a.example/jwks", "http://127.0.0.1:9", "https://u:p@a.example/?x=y"] {
+            assert_eq!(check_jwks_url(url), Ok(()), "{url}");
+        }
+        for url in
+            ["", "a.example/jwks", "/jwks", "file:///etc/passwd", "ftp://a.example", "http://", "data:,x"]
+        {
+            assert!(check_jwks_url(url).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_password_in_a_url_is_not_shown() {
+        assert_eq!(shown("https://u:secret@a.example:8443/keys?key=secret"), "https://a.example:8443/keys");
+        assert_eq!(shown("secret"), "no URL");
+    }
+
+    #[test]
+    fn a_set_without_a_usable_key_is_no_answer() {
+        let why = |body: &[u8]| read(body).expect_err("no answer").in_full();
+        assert_eq!(why(br#"{"keys":[]}"#), "none of its keys can be used: it holds none for signatures");
+        let secret = br#"{"keys":[{"kid":"k","kty":"oct","k":"c2VjcmV0"}]}"#;
+        assert!(why(secret).ends_with("key 1 (kid \"k\"): a secret that is published is none"));
+        assert!(why(b"<html>").starts_with("the answer must be a JSON Web Key Set"));
+        assert_eq!(why(&[0xff]), "the answer is no text");
+    }
+
+    // The system that runs the tests has certificates, or its package manager would not work.
+    #[test]
+    fn a_client_can_be_made() {
+        assert!(client().is_ok(), "{:?}", client());
+    }
+}

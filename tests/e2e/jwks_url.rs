@@ -1,0 +1,247 @@
+//! Keys that an identity provider publishes (`auth.jwks_url`): fetched, changed, missed.
+
+use std::time::Duration;
+
+use harness::{Algorithm, KeyPair, Provider, Request, World, eventually, key_set};
+use serde_json::{Value, json};
+
+/// What a user's token says.
+fn user() -> Value {
+    json!({"role": "authenticated", "sub": "ann", "exp": 4_000_000_000_u64})
+}
+
+fn pair(kid: &str) -> KeyPair {
+    KeyPair::new(kid, Algorithm::ES256)
+}
+
+/// A server that fetches its keys from `provider`, and holds no other.
+async fn world_of(provider: &Provider) -> World {
+    World::with(|settings| {
+        settings.auth.jwt_secret = None;
+        settings.auth.jwks_url = Some(provider.url());
+    })
+    .await
+}
+
+/// The same, fetching them often.
+async fn busy_world_of(provider: &Provider) -> World {
+    World::with(|settings| {
+        settings.auth.jwt_secret = None;
+        settings.auth.jwks_url = Some(provider.url());
+        settings.auth.jwks_refresh = Duration::from_millis(10);
+    })
+    .await
+}
+
+/// The status of a handshake with a token signed by `pair`, and what is wrong with it.
+async fn knock(world: &World, pair: &KeyPair) -> (u16, String) {
+    let request = Request::upgrade("/socket/websocket").header("x-api-key", &pair.sign(&user()));
+    let answer = world.send(request).await;
+    let error = if answer.status == 101 { Value::Null } else { answer.json()["error"].clone() };
+    (answer.status, error.as_str().unwrap_or_default().to_owned())
+}
+
+fn unknown(kid: &str) -> (u16, String) {
+    let told = "check your JWT secret or JWKS configuration";
+    (401, format!("Failed to generate JWT signer for key ID (kid) \"{kid}\", {told}"))
+}
+
+fn welcome() -> (u16, String) {
+    (101, String::new())
+}
+
+/// A number on the server's page.
+async fn number(world: &World, name: &str) -> f64 {
+    let page = world.send(Request::get("/metrics")).await.text();
+    let line = page.lines().find(|line| line.split('{').next() == Some(name));
+    line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or_default()
+}
+
+// The first client comes while the keys are still on their way, and waits for them.
+#[tokio::test]
+async fn the_first_client_is_let_in_by_a_key_just_fetched() {
+    let key = pair("one");
+    let provider = Provider::publishing(&key_set([&key])).await;
+    let world = world_of(&provider).await;
+    assert_eq!(knock(&world, &key).await, welcome());
+    let body = json!({"messages": [{"topic": "room", "event": "e", "payload": {}}]});
+    let request = Request::post("/api/broadcast").bearer(&key.sign(&user())).json(&body);
+    assert_eq!(world.send(request).await.status, 202);
+    assert_eq!(provider.requests(), 1, "once for all of them");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_key_published_since_is_fetched_when_a_token_names_it() {
+    let (old, new) = (pair("old"), pair("new"));
+    let provider = Provider::publishing(&key_set([&old])).await;
+    let world = world_of(&provider).await;
+    assert_eq!(knock(&world, &old).await, welcome());
+    provider.publish(&key_set([&old, &new]));
+    assert_eq!(knock(&world, &new).await, welcome(), "it waited for the answer");
+    assert_eq!(knock(&world, &old).await, welcome());
+    assert_eq!(provider.requests(), 2);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_key_in_the_settings_needs_no_provider() {
+    let (ours, theirs) = (pair("ours"), pair("theirs"));
+    let provider = Provider::publishing(&key_set([&theirs])).await;
+    provider.fall_silent();
+    let world = World::with(|settings| {
+        settings.auth.jwt_jwks = Some(key_set([&ours]).to_string().into());
+        settings.auth.jwks_url = Some(provider.url());
+    })
+    .await;
+    assert_eq!(knock(&world, &ours).await, welcome());
+    let secret = Request::upgrade("/socket/websocket").header("x-api-key", &world.sign(&user()));
+    assert_eq!(world.send(secret).await.status, 101);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_storm_of_unknown_names_causes_one_request() {
+    let key = pair("one");
+    let provider = Provider::publishing(&key_set([&key])).await;
+    let world = world_of(&provider).await;
+    assert_eq!(knock(&world, &key).await, welcome());
+    let strangers: Vec<_> = (0..50).map(|n| key.clone().named(&format!("unknown-{n}"))).collect();
+    let mut storm = Vec::new();
+    for stranger in &strangers {
+        storm.push(knock(&world, stranger));
+    }
+    for (n, told) in futures_util::future::join_all(storm).await.into_iter().enumerate() {
+        assert_eq!(told, unknown(&format!("unknown-{n}")));
+    }
+    assert_eq!(knock(&world, &strangers[7]).await, unknown("unknown-7"));
+    assert_eq!(provider.requests(), 2, "the first, and one for all of them");
+    // Forged under a name that is known, they cause none at all.
+    assert_eq!(knock(&world, &pair("one")).await.1, "Failed to validate JWT signature");
+    assert_eq!(provider.requests(), 2);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_join_does_not_wait_and_the_next_one_succeeds() {
+    let (old, new) = (pair("old"), pair("new"));
+    let provider = Provider::publishing(&key_set([&old])).await;
+    let world = world_of(&provider).await;
+    let target = format!("/socket/websocket?vsn=2.0.0&apikey={}", old.sign(&user()));
+    let mut ann = world.connect_to(harness::Dialect::V2, &target).await.expect("let in");
+    provider.publish(&key_set([&old, &new]));
+    let token = new.sign(&user());
+    let join = |n: u32| json!([n.to_string(), n.to_string(), "realtime:room", "phx_join", {"config": {}, "access_token": token}]);
+    ann.send_json(&join(1)).await;
+    let reply = ann.next_json().await;
+    let reason = reply[4]["response"]["reason"].as_str().expect("a reason");
+    assert_eq!(reason, format!("JwtSignerError: {}", unknown("new").1));
+    provider.was_asked(2).await;
+    let mut n = 1;
+    eventually("the key has come", async || {
+        n += 1;
+        ann.send_json(&join(n)).await;
+        ann.next_json().await[4]["status"] == "ok"
+    })
+    .await;
+    assert_eq!(provider.requests(), 2);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn while_the_provider_is_away_what_it_said_last_counts() {
+    let key = pair("one");
+    let provider = Provider::publishing(&key_set([&key])).await;
+    let world = busy_world_of(&provider).await;
+    assert_eq!(knock(&world, &key).await, welcome());
+    let long = format!("HTTP/1.1 200 OK\r\ncontent-length: 300000\r\n\r\n{}", " ".repeat(300_000));
+    let endless = format!("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{}", " ".repeat(300_000));
+    let redirect = "HTTP/1.1 302 Found\r\nlocation: https://127.0.0.1:1/\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    let empty = "HTTP/1.1 200 OK\r\ncontent-length: 11\r\nconnection: close\r\n\r\n{\"keys\":[]}";
+    for answer in [
+        "",
+        "garbage",
+        "HTTP/1.1 200 OK\r\ncontent-length: 6\r\nconnection: close\r\n\r\n<html>",
+        redirect,
+        empty,
+        &long,
+        &endless,
+    ] {
+        provider.answer(answer);
+        let failures = number(&world, "realtime_jwks_failures").await;
+        eventually("another failure", async || {
+            number(&world, "realtime_jwks_failures").await > failures + 1.0
+        })
+        .await;
+        assert_eq!(knock(&world, &key).await, welcome(), "{}", &answer[..answer.len().min(60)]);
+    }
+    provider.fail(500);
+    assert_eq!(knock(&world, &key).await, welcome());
+    drop(provider);
+    let failures = number(&world, "realtime_jwks_failures").await;
+    eventually("nobody listens", async || number(&world, "realtime_jwks_failures").await > failures + 1.0)
+        .await;
+    assert_eq!(knock(&world, &key).await, welcome());
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_key_that_is_no_longer_published_opens_nothing() {
+    let (old, new) = (pair("old"), pair("new"));
+    let provider = Provider::publishing(&key_set([&old])).await;
+    let world = busy_world_of(&provider).await;
+    assert_eq!(knock(&world, &old).await, welcome());
+    provider.publish(&key_set([&new]));
+    eventually("the old key is gone", async || knock(&world, &old).await == unknown("old")).await;
+    assert_eq!(knock(&world, &new).await, welcome());
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_published_secret_opens_nothing() {
+    let (secret, key) = (KeyPair::new("secret", Algorithm::HS256), pair("one"));
+    let provider = Provider::publishing(&key_set([&secret, &key])).await;
+    let world = world_of(&provider).await;
+    assert_eq!(knock(&world, &key).await, welcome());
+    assert_eq!(knock(&world, &secret).await, unknown("secret"));
+    assert_eq!(provider.requests(), 1, "no provider can help with a secret");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_silent_provider_keeps_only_those_waiting_whom_it_concerns() {
+    let (known, new) = (pair("known"), pair("new"));
+    let provider = Provider::publishing(&key_set([&known])).await;
+    let world = World::with(|settings| {
+        settings.auth.jwks_url = Some(provider.url());
+        settings.auth.jwks_timeout = Duration::from_millis(300);
+    })
+    .await;
+    assert_eq!(knock(&world, &known).await, welcome());
+    provider.fall_silent();
+    let waiting = async {
+        assert_eq!(knock(&world, &new).await, unknown("new"), "refused when the time is over");
+    };
+    let passing = async {
+        provider.was_asked(2).await;
+        assert_eq!(knock(&world, &known).await, welcome());
+        assert_eq!(number(&world, "realtime_jwks_failures").await, 0.0, "it is still being waited for");
+    };
+    tokio::join!(waiting, passing);
+    assert_eq!(number(&world, "realtime_jwks_failures").await, 1.0);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_redirect_within_the_scheme_is_followed() {
+    let key = pair("one");
+    let (new_house, old_house) =
+        (Provider::publishing(&key_set([&key])).await, Provider::publishing(&json!({})).await);
+    old_house.answer(format!(
+        "HTTP/1.1 301 Moved Permanently\r\nlocation: {}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+        new_house.url()
+    ));
+    let world = world_of(&old_house).await;
+    assert_eq!(knock(&world, &key).await, welcome());
+    world.stop().await;
+}
