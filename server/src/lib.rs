@@ -38,8 +38,8 @@
 //! 4. Every queue is bounded (frames *and* bytes), named in the settings, counted when full; no hidden
 //!    second queue (tungstenite's write buffer included).
 //! 5. `wire` takes any bytes without panic, without unbounded memory, in linear time.
-//! 6. Only `edge` knows hyper and tungstenite; only `telemetry` knows exporters; only `settings::load`
-//!    knows figment.
+//! 6. Only `edge` knows hyper and tungstenite; only `telemetry` knows exporters; only
+//!    `settings::load` knows figment.
 //! 7. One snapshot of the settings per operation.
 //! 8. A default is written once, in `Default`.
 //! 9. No tenant can see, slow down or name another tenant's things.

@@ -98,7 +98,7 @@ fn some_crates_are_known_in_one_place_only() {
         ("hyper_util", "server/src/edge/"),
         ("tungstenite", "server/src/edge/"),
         ("tokio_tungstenite", "server/src/edge/"),
-        ("figment", "server/settings/src/load.rs"),
+        ("figment", "server/settings/src/load/merge.rs"),
         ("jsonwebtoken", "server/src/auth/"),
         ("reqwest", "server/src/auth/jwks/"),
         ("metrics_exporter_prometheus", "server/src/telemetry/"),

@@ -7,14 +7,14 @@ use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
-use crate::units;
+use crate::{marks, units};
 
 /// Which tokens of the default tenant are believed.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Auth {
     /// Secret that signs the tokens (HS256, HS384, HS512); at least 32 bytes are wise. Empty or blank counts
-    /// as unset, and without it only `serve --dev` starts. The plain variable `JWT_SECRET` sets it too.
+    /// as unset, and without it only `serve --dev` starts.
     #[serde(with = "units::secret")]
     #[schemars(with = "Option<String>", extend("x-reload" = "live", "x-secret" = true))]
     pub jwt_secret: Option<SecretString>,
@@ -27,23 +27,23 @@ pub struct Auth {
     /// Public keys (RS256 to RS512, ES256, ES384, EdDSA), and secrets by key id, as a JSON Web Key Set:
     /// `{"keys": […]}` in quotes. A secret, because it may hold some.
     #[serde(with = "units::secret")]
-    #[schemars(with = "Option<String>", extend("x-reload" = "live", "x-secret" = true))]
+    #[schemars(with = "Option<String>", extend("x-reload" = "live", "x-secret" = true, "x-kind" = "jwks"))]
     pub jwt_jwks: Option<SecretString>,
 
     /// Where to fetch such a set: the `jwks_uri` of an identity provider. Read again every `jwks_refresh`, and
     /// when a token names a key nobody knows yet; while it cannot be had, the last one counts.
     #[serde(with = "units::text")]
-    #[schemars(with = "Option<String>", extend("x-reload" = "live"))]
+    #[schemars(with = "Option<String>", extend("x-reload" = "live", "x-kind" = "url", "x-schemes" = ["http://", "https://"]))]
     pub jwks_url: Option<String>,
 
     /// How often `jwks_url` is read.
     #[serde(with = "units::duration")]
-    #[schemars(with = "String", extend("x-reload" = "live"))]
+    #[schemars(with = "marks::Wait", extend("x-reload" = "live", "x-least" = "1s"))]
     pub jwks_refresh: Duration,
 
     /// How long `jwks_url` may take to answer.
     #[serde(with = "units::duration")]
-    #[schemars(with = "String", extend("x-reload" = "live"))]
+    #[schemars(with = "marks::Wait", extend("x-reload" = "live", "x-least" = "1ms"))]
     pub jwks_timeout: Duration,
 
     /// Claims a token must carry, each with the value it must have: `{ aal = "aal2" }`. A token without the
@@ -51,20 +51,19 @@ pub struct Auth {
     #[schemars(extend("x-reload" = "live"))]
     pub claim_validators: BTreeMap<String, serde_json::Value>,
 
-    /// The `iss` a token must carry. Unset: not looked at. The plain variable `JWT_ISSUER` sets it too.
+    /// The `iss` a token must carry. Unset: not looked at.
     #[serde(with = "units::text")]
     #[schemars(with = "Option<String>", extend("x-reload" = "live"))]
     pub jwt_issuer: Option<String>,
 
-    /// The `aud` a token must carry, alone or in a list. Unset: not looked at. The plain variable
-    /// `JWT_AUDIENCE` sets it too.
+    /// The `aud` a token must carry, alone or in a list. Unset: not looked at.
     #[serde(with = "units::text")]
     #[schemars(with = "Option<String>", extend("x-reload" = "live"))]
     pub jwt_audience: Option<String>,
 
     /// How long a token is still believed after its `exp`, for clocks that differ.
     #[serde(with = "units::duration")]
-    #[schemars(with = "String", extend("x-reload" = "live"))]
+    #[schemars(with = "marks::Wait", extend("x-reload" = "live"))]
     pub leeway: Duration,
 }
 

@@ -9,16 +9,16 @@ use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use crate::units;
+use crate::{marks, units};
 
 /// How nodes hear each other. Without Redis a node is alone, and does its work in full.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Bus {
     /// Redis (or Valkey) by which the nodes hear each other: `redis://user:password@host:6379/0`, `rediss://`
-    /// for TLS. Unset: this node is alone. The plain variable `REDIS_URL` sets it too.
+    /// for TLS. Unset: this node is alone.
     #[serde(with = "units::secret")]
-    #[schemars(with = "Option<String>", extend("x-reload" = "restart", "x-secret" = true))]
+    #[schemars(with = "Option<String>", extend("x-reload" = "restart", "x-secret" = true, "x-kind" = "url", "x-schemes" = ["redis://", "rediss://"]))]
     pub redis_url: Option<SecretString>,
 
     /// Certificates (PEM) that vouch for Redis under `rediss://`. Unset: those the system trusts.
@@ -31,18 +31,18 @@ pub struct Bus {
 
     /// How long connecting to Redis, or waiting for its answer, may take.
     #[serde(with = "units::duration")]
-    #[schemars(with = "String", extend("x-reload" = "restart"))]
+    #[schemars(with = "marks::Wait", extend("x-reload" = "restart", "x-least" = "1ms"))]
     pub timeout: Duration,
 
     /// How long the first join of a room on this node may wait until messages of the other nodes reach it.
     /// Later it is answered all the same.
     #[serde(with = "units::duration")]
-    #[schemars(with = "String", extend("x-reload" = "restart"))]
+    #[schemars(with = "marks::Wait", extend("x-reload" = "restart"))]
     pub subscribe_timeout: Duration,
 
     /// A node not heard of for this long is taken for dead: what its clients showed in presence leaves.
     #[serde(with = "units::duration")]
-    #[schemars(with = "String", extend("x-reload" = "restart"))]
+    #[schemars(with = "marks::Wait", extend("x-reload" = "restart", "x-least" = "1ms"))]
     pub lease: Duration,
 
     /// Messages that may wait on their way to the other nodes. What does not fit is dropped for them, and
@@ -52,7 +52,7 @@ pub struct Bus {
 
     /// Bytes that may wait on their way to the other nodes.
     #[serde(with = "units::size")]
-    #[schemars(with = "String", extend("x-reload" = "restart"))]
+    #[schemars(with = "marks::Size", extend("x-reload" = "restart", "x-least" = "1 KiB"))]
     pub max_bytes: ByteSize,
 }
 

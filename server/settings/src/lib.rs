@@ -1,8 +1,12 @@
 //! What can be configured. One struct and one file per section; the struct is the truth.
 //!
-//! A default stands in `Default` and nowhere else, the meaning and unit in the doc comment, and whether
-//! a running server picks a change up in the `x-reload` mark («live» or «restart»). Types check what one
-//! key can get wrong, [`Settings::check`] what takes two.
+//! A default stands in `Default` and nowhere else, the meaning and unit in the doc comment, and when a
+//! running server picks a change up in the `x-reload` mark: «live», «connection» (for connections made from
+//! then on) or «restart». Further marks say what a type cannot: `x-secret`, the kind of a text (`x-kind`), the
+//! ends of a range (`x-least`, `x-most`). [`Settings::check`] knows what takes two keys to get wrong.
+//!
+//! The marks reach the JSON Schema, and everything that must know all keys reads them there ([`Sources`],
+//! the reference, the comparison on a reload).
 //!
 //! Names that Supabase Realtime also has are spelled as there (`max_channels_per_client`).
 
@@ -10,32 +14,42 @@ mod admin;
 mod auth;
 mod broadcast;
 mod bus;
+mod changes;
 mod check;
+mod kind;
 mod limits;
 mod load;
+mod marks;
 mod outbox;
 mod presence;
+mod problem;
 mod regions;
 mod server;
+mod shape;
 mod telemetry;
 mod tenants;
 mod units;
+mod values;
+mod variables;
 
 pub use admin::Admin;
 pub use auth::Auth;
 pub use broadcast::Broadcast;
 pub use bus::Bus;
 pub use bytesize::ByteSize;
-pub use check::Problem;
+pub use changes::Update;
 pub use limits::Limits;
-pub use load::{LoadError, environment, load};
+pub use load::{Loaded, Note, Shown, Sources, environment};
 pub use outbox::Outbox;
 pub use presence::Presence;
+pub use problem::{LoadError, Place, Problem};
 pub use regions::Regions;
 pub use server::{Server, Tls};
+pub use shape::Reload;
 pub use telemetry::{LogFormat, LogLevel, Telemetry};
 pub use tenants::Tenant;
 pub use units::{format_duration, parse_duration};
+pub use values::Values;
 
 use std::collections::BTreeMap;
 
@@ -67,5 +81,6 @@ pub struct Settings {
     /// What the server says about itself.
     pub telemetry: Telemetry,
     /// Who else owns rooms here, by id.
+    #[schemars(extend("x-reload" = "live", "x-names" = "tenant"))]
     pub tenants: BTreeMap<String, Tenant>,
 }

@@ -42,7 +42,7 @@ pub struct Limits {
     pub max_client_presence_events_per_window: NonZeroU32,
 
     /// Length of the window of `max_client_presence_events_per_window`, in milliseconds.
-    #[schemars(extend("x-reload" = "live"))]
+    #[schemars(range(min = 1, max = 31_536_000_000_u64), extend("x-reload" = "live"))]
     pub client_presence_window_ms: NonZeroU64,
 
     /// Size of one payload in kilobytes of 1000 bytes; 500 bytes more are allowed for its wrapping.

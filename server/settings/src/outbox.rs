@@ -7,7 +7,7 @@ use bytesize::ByteSize;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::units;
+use crate::{marks, units};
 
 /// What may wait for a client that reads slowly. Whichever bound is reached first decides; what does not
 /// fit is dropped for this client alone, and counted. One frame always fits an empty outbox.
@@ -15,18 +15,18 @@ use crate::units;
 #[serde(default, deny_unknown_fields)]
 pub struct Outbox {
     /// Frames that may wait for one connection.
-    #[schemars(extend("x-reload" = "live"))]
+    #[schemars(extend("x-reload" = "connection"))]
     pub max_frames: NonZeroU32,
 
     /// Bytes that may wait for one connection. Frames are shared between connections, so a thousand slow
     /// readers of one room do not hold this a thousand times.
     #[serde(with = "units::size")]
-    #[schemars(with = "String", extend("x-reload" = "live"))]
+    #[schemars(with = "marks::Size", extend("x-reload" = "connection", "x-least" = "1 KiB"))]
     pub max_bytes: ByteSize,
 
     /// A connection that accepts no byte for this long while frames wait is closed with 1013.
     #[serde(with = "units::duration")]
-    #[schemars(with = "String", extend("x-reload" = "live"))]
+    #[schemars(with = "marks::Wait", extend("x-reload" = "connection", "x-least" = "1ms"))]
     pub stall_timeout: Duration,
 }
 

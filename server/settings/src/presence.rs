@@ -6,7 +6,7 @@ use bytesize::ByteSize;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::units;
+use crate::{marks, units};
 
 /// Who is in a room, and how soon the others hear of it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -20,14 +20,14 @@ pub struct Presence {
     /// How long the changes of one room are gathered when they come in bursts; the first of a burst goes out
     /// at once. 0s announces at once whatever there is.
     #[serde(with = "units::duration")]
-    #[schemars(with = "String", extend("x-reload" = "live"))]
+    #[schemars(with = "marks::Wait", extend("x-reload" = "live"))]
     pub coalesce: Duration,
 
     /// Bytes that one connection may show, in all its rooms together. They are held for as long as it shows
     /// them and sent to whoever joins; a track beyond this is refused with «Track message size exceeded». At
     /// least 1 KiB.
     #[serde(with = "units::size")]
-    #[schemars(with = "String", extend("x-reload" = "live"))]
+    #[schemars(with = "marks::Size", extend("x-reload" = "live", "x-least" = "1 KiB"))]
     pub max_bytes_per_client: ByteSize,
 }
 

@@ -12,20 +12,18 @@ use crate::units;
 #[serde(default, deny_unknown_fields)]
 pub struct Regions {
     /// Region of this node, such as `eu-west-2`: a label of every metric, a field of every log line, and in
-    /// `/status`. The plain variable `REGION` sets it too.
+    /// `/status`.
     #[serde(with = "units::text")]
     #[schemars(with = "Option<String>", extend("x-reload" = "restart"))]
     pub name: Option<String>,
 
-    /// Name of the cluster this node belongs to, a field of every log line. The plain variable `CLUSTER` sets
-    /// it too.
+    /// Name of the cluster this node belongs to, a field of every log line.
     #[serde(with = "units::text")]
     #[schemars(with = "Option<String>", extend("x-reload" = "restart"))]
     pub cluster: Option<String>,
 
-    /// Region of a tenant → region of the nodes that serve it best. Setting it replaces the whole table. The
-    /// plain variable `REGION_MAPPING` sets it too, as a JSON object.
-    #[schemars(extend("x-reload" = "live"))]
+    /// Region of a tenant → region of the nodes that serve it best. Setting it replaces the whole table.
+    #[schemars(extend("x-reload" = "live", "x-merge" = "replace"))]
     pub mapping: BTreeMap<String, String>,
 }
 

@@ -1,7 +1,7 @@
 //! `[server]`: the door. Addresses, how many may be inside, and how long the server waits for a client.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,25 +9,24 @@ use bytesize::ByteSize;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::units;
+use crate::{marks, units};
 
 /// Where clients knock, how many may be inside, and how long we wait for them.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Server {
-    /// Address to bind: an IPv4 or IPv6 address of this machine, `0.0.0.0` or `::` for all. The plain
-    /// variable `HOST` sets it too.
+    /// Address to bind: an IPv4 or IPv6 address of this machine, `0.0.0.0` or `::` for all.
     #[schemars(extend("x-reload" = "restart"))]
     pub host: IpAddr,
 
-    /// TCP port to bind; 0 takes a free one. The plain variable `PORT` sets it too.
+    /// TCP port to bind; 0 takes a free one.
     #[schemars(extend("x-reload" = "restart"))]
     pub port: u16,
 
     /// The address by which clients reach this server, such as `wss://realtime.example.com`, when something
     /// stands in front of it. Told at the start and in `/status`.
     #[serde(with = "units::text")]
-    #[schemars(with = "Option<String>", extend("x-reload" = "live"))]
+    #[schemars(with = "Option<String>", extend("x-reload" = "live", "x-kind" = "url", "x-schemes" = ["http://", "https://", "ws://", "wss://"]))]
     pub public_url: Option<String>,
 
     /// Certificate and key, for TLS without anything in front.
@@ -35,11 +34,11 @@ pub struct Server {
 
     /// Networks of load balancers that say by PROXY protocol (v1 or v2) whom they bring, such as
     /// `10.0.0.0/8`. Whoever connects from there must say it first of all; from elsewhere it is refused.
-    #[schemars(extend("x-reload" = "restart"))]
+    #[schemars(with = "Vec<marks::Network>", extend("x-reload" = "restart"))]
     pub proxy_protocol_from: Vec<String>,
 
     /// The tenant of `[auth]` and of every client that names none.
-    #[schemars(extend("x-reload" = "restart"))]
+    #[schemars(extend("x-reload" = "restart", "x-kind" = "tenant"))]
     pub default_tenant: String,
 
     /// Whether a client whose host name begins with a tenant nobody knows is refused (404), instead of meaning
@@ -60,27 +59,31 @@ pub struct Server {
     #[schemars(extend("x-reload" = "live"))]
     pub max_connections: NonZeroUsize,
 
+    /// Open files this process asks the system for; every connection is one. Unset: as many as it may have.
+    #[schemars(extend("x-reload" = "restart"))]
+    pub open_files: Option<NonZeroU64>,
+
     /// Bytes of a whole request head: request line and all headers. A longer one is refused. Double the
     /// 16 KiB that a single header may fill (a large token does), so that the others fit beside it. At
     /// least 8 KiB.
     #[serde(with = "units::size")]
-    #[schemars(with = "String", extend("x-reload" = "restart"))]
+    #[schemars(with = "marks::Size", extend("x-reload" = "restart", "x-least" = "8 KiB", "x-most" = "16 MiB"))]
     pub max_header_size: ByteSize,
 
     /// Time in which the whole request head must have arrived; later the socket is closed.
     #[serde(with = "units::duration")]
-    #[schemars(with = "String", extend("x-reload" = "live"))]
+    #[schemars(with = "marks::Wait", extend("x-reload" = "live", "x-least" = "1ms"))]
     pub handshake_timeout: Duration,
 
     /// Pause before a refused handshake is answered, to slow down clients that retry at once. Delays
     /// nobody else. 0s answers at once.
     #[serde(with = "units::duration")]
-    #[schemars(with = "String", extend("x-reload" = "live"))]
+    #[schemars(with = "marks::Wait", extend("x-reload" = "live"))]
     pub connect_error_backoff: Duration,
 
     /// Pause before a refused join is answered. Delays nothing else on that socket. 0s answers at once.
     #[serde(with = "units::duration")]
-    #[schemars(with = "String", extend("x-reload" = "live"))]
+    #[schemars(with = "marks::Wait", extend("x-reload" = "live"))]
     pub channel_error_backoff: Duration,
 
     /// Refused handshakes of the whole process that may wait for their answer at once; beyond it they are
@@ -91,33 +94,33 @@ pub struct Server {
     /// Silence after which the server pings a client. A browser answers without timers, so a throttled tab
     /// stays connected. Shorter than `idle_timeout`.
     #[serde(with = "units::duration")]
-    #[schemars(with = "String", extend("x-reload" = "live"))]
+    #[schemars(with = "marks::Wait", extend("x-reload" = "connection", "x-least" = "1ms"))]
     pub ping_interval: Duration,
 
     /// Time without any byte from a client after which its socket is closed.
     #[serde(with = "units::duration")]
-    #[schemars(with = "String", extend("x-reload" = "live"))]
+    #[schemars(with = "marks::Wait", extend("x-reload" = "connection", "x-least" = "1ms"))]
     pub idle_timeout: Duration,
 
     /// Time a socket may stay without having joined a room before it is closed.
     #[serde(with = "units::duration")]
-    #[schemars(with = "String", extend("x-reload" = "live"))]
+    #[schemars(with = "marks::Wait", extend("x-reload" = "live", "x-least" = "1ms"))]
     pub no_channel_timeout: Duration,
 
     /// Time we wait for a client to answer our close frame before the socket is cut.
     #[serde(with = "units::duration")]
-    #[schemars(with = "String", extend("x-reload" = "live"))]
+    #[schemars(with = "marks::Wait", extend("x-reload" = "connection", "x-least" = "1ms"))]
     pub close_timeout: Duration,
 
     /// Bytes of one WebSocket message from a client; a longer one closes its socket with 1009.
     #[serde(with = "units::size")]
-    #[schemars(with = "String", extend("x-reload" = "live"))]
+    #[schemars(with = "marks::Size", extend("x-reload" = "connection", "x-least" = "1 KiB", "x-most" = "1 GiB"))]
     pub max_frame_size: ByteSize,
 
     /// Bytes of the read buffer each connection holds from its first moment on. Small, because it is paid
     /// once per connection; larger messages make it grow for as long as they need. 256 B to 1 MiB.
     #[serde(with = "units::size")]
-    #[schemars(with = "String", extend("x-reload" = "live"))]
+    #[schemars(with = "marks::Size", extend("x-reload" = "connection", "x-least" = "256 B", "x-most" = "1 MiB"))]
     pub read_buffer_size: ByteSize,
 
     /// Folder for what the server keeps by itself, such as the secret of `serve --dev`. Relative paths
@@ -128,17 +131,17 @@ pub struct Server {
     /// How long the server goes on as before when asked to stop (SIGTERM), while `/readyz` says 503, so that a
     /// load balancer stops sending new clients.
     #[serde(with = "units::duration")]
-    #[schemars(with = "String", extend("x-reload" = "live"))]
+    #[schemars(with = "marks::Wait", extend("x-reload" = "live"))]
     pub drain_delay: Duration,
 
     /// Over how long the clients are then sent away (1012), so that they do not all knock elsewhere at once.
     #[serde(with = "units::duration")]
-    #[schemars(with = "String", extend("x-reload" = "live"))]
+    #[schemars(with = "marks::Wait", extend("x-reload" = "live"))]
     pub drain_timeout: Duration,
 
     /// Time the last connections have to finish after that; then they are cut.
     #[serde(with = "units::duration")]
-    #[schemars(with = "String", extend("x-reload" = "live"))]
+    #[schemars(with = "marks::Wait", extend("x-reload" = "live"))]
     pub shutdown_timeout: Duration,
 }
 
@@ -155,6 +158,7 @@ impl Default for Server {
             max_connections_per_address: None,
             request_id_baggage_key: "request-id".into(),
             max_connections: NonZeroUsize::new(16_384).expect("not zero"),
+            open_files: None,
             max_header_size: ByteSize::kib(32),
             handshake_timeout: Duration::from_secs(10),
             connect_error_backoff: Duration::from_secs(1),

@@ -1,10 +1,12 @@
 //! `[tenants.<id>]`: who else owns rooms here. The first label of a host name, the header `x-tenant` or the
 //! query parameter `tenant` says which tenant a client means.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Auth, Limits};
+use crate::{Auth, Limits, Settings};
 
 /// One owner of rooms. A tenant that is here has rooms, keys and limits of its own, and can neither see nor
 /// slow down another's.
@@ -33,4 +35,19 @@ pub struct Tenant {
     /// `/status`.
     #[schemars(extend("x-reload" = "live"))]
     pub region: Option<String>,
+}
+
+impl Settings {
+    /// Every tenant by id, with what holds for it: those of `[tenants]`, and the default one, which is `[auth]`,
+    /// `[limits]` and whatever its own section adds.
+    pub fn every_tenant(&self) -> BTreeMap<String, Tenant> {
+        let mut tenants = self.tenants.clone();
+        let default = tenants.entry(self.server.default_tenant.clone());
+        let default = default.or_insert_with(|| Tenant { limits: self.limits.clone(), ..Tenant::default() });
+        default.auth = self.auth.clone();
+        for tenant in tenants.values_mut() {
+            tenant.presence_enabled.get_or_insert(self.presence.enabled);
+        }
+        tenants
+    }
 }

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use bytesize::ByteSize;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -20,6 +21,27 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
 /// A duration as [`parse_duration`] reads it.
 pub fn format_duration(duration: Duration) -> String {
     humantime_serde::re::humantime::format_duration(duration).to_string()
+}
+
+/// A size as people write it: `64 KiB`, `5 MB`, or a bare number of bytes.
+pub(crate) fn parse_size(text: &str) -> Result<ByteSize, String> {
+    text.trim().parse().map_err(|_| format!("must be a size such as 64 KiB, not {text:?}"))
+}
+
+/// A size in the largest unit that needs no fraction, so that reading it again gives the same size.
+pub(crate) fn format_size(bytes: u64) -> String {
+    const UNITS: [(u64, &str); 6] = [
+        (1 << 30, "GiB"),
+        (1_000_000_000, "GB"),
+        (1 << 20, "MiB"),
+        (1_000_000, "MB"),
+        (1 << 10, "KiB"),
+        (1000, "kB"),
+    ];
+    match UNITS.iter().find(|(unit, _)| bytes > 0 && bytes.is_multiple_of(*unit)) {
+        Some((unit, name)) => format!("{} {name}", bytes / unit),
+        None => format!("{bytes} B"),
+    }
 }
 
 /// A string, or whatever else was written instead. The latter is not looked at, let alone repeated in an
@@ -57,26 +79,10 @@ pub(crate) mod duration {
 
 /// `ByteSize` as "64 KiB", or as a plain number of bytes.
 pub(crate) mod size {
-    use bytesize::ByteSize;
-
     use super::*;
 
-    const UNITS: [(u64, &str); 6] = [
-        (1 << 30, "GiB"),
-        (1_000_000_000, "GB"),
-        (1 << 20, "MiB"),
-        (1_000_000, "MB"),
-        (1 << 10, "KiB"),
-        (1000, "kB"),
-    ];
-
-    /// In the largest unit that needs no fraction, so that reading it again gives the same size.
     pub(crate) fn serialize<S: Serializer>(value: &ByteSize, to: S) -> Result<S::Ok, S::Error> {
-        let bytes = value.as_u64();
-        match UNITS.iter().find(|(unit, _)| bytes > 0 && bytes.is_multiple_of(*unit)) {
-            Some((unit, name)) => to.collect_str(&format_args!("{} {name}", bytes / unit)),
-            None => to.collect_str(&format_args!("{bytes} B")),
-        }
+        to.collect_str(&format_size(value.as_u64()))
     }
 
     #[derive(Deserialize)]
@@ -91,8 +97,7 @@ pub(crate) mod size {
             Written::Bytes(bytes) => return Ok(ByteSize::b(bytes)),
             Written::Text(text) => text.or_complain("a number of bytes, or a size such as \"64 KiB\"")?,
         };
-        text.parse()
-            .map_err(|_| D::Error::custom(format_args!("must be a size such as 64 KiB, not {text:?}")))
+        parse_size(&text).map_err(D::Error::custom)
     }
 }
 
@@ -126,32 +131,20 @@ pub(crate) mod secret {
     }
 }
 
-/// A list of `SecretString`, blank ones left out, and never written out. Text between commas is a list too,
-/// because a variable can hold nothing else.
+/// A list of `SecretString`, blank ones left out, and never written out.
 pub(crate) mod secrets {
     use secrecy::SecretString;
 
     use super::*;
-
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Written {
-        List(Vec<Text>),
-        Text(Text),
-    }
 
     pub(crate) fn serialize<S: Serializer>(values: &[SecretString], to: S) -> Result<S::Ok, S::Error> {
         to.collect_seq(values.iter().map(|_| "[redacted]"))
     }
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<SecretString>, D::Error> {
-        let expected = "a list of texts in quotes";
-        let texts = match Written::deserialize(from)? {
-            Written::List(list) => {
-                list.into_iter().map(|text| text.or_complain(expected)).collect::<Result<Vec<_>, _>>()?
-            }
-            Written::Text(text) => text.or_complain(expected)?.split(',').map(str::to_owned).collect(),
-        };
+        let list = Vec::<Text>::deserialize(from)?.into_iter();
+        let texts = list.map(|text| text.or_complain("a list of texts in quotes"));
+        let texts = texts.collect::<Result<Vec<_>, _>>()?;
         let texts = texts.into_iter().map(|text| text.trim().to_owned());
         Ok(texts.filter(|text| !text.is_empty()).map(SecretString::from).collect())
     }

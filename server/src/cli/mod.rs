@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use settings::{LoadError, Settings};
+use settings::{LoadError, Settings, Sources};
 
 /// Rooms for applications: broadcast, presence and shared state over WebSocket and HTTP.
 #[derive(Debug, Parser)]
@@ -33,8 +33,9 @@ Examples:
   realtime-server token --sub ann              a token to connect with, for an hour
   realtime-server health                       exit code 0 if it is up
 
-Settings come from ./config.toml (or --config FILE), then from the variables JWT_SECRET, JWT_ISSUER,
-JWT_AUDIENCE, PORT and HOST, then from REALTIME__SECTION__KEY, such as REALTIME__LIMITS__MAX_CHANNELS_PER_CLIENT.";
+Settings come from ./config.toml (or --config FILE), then from the variables of Supabase Realtime and the
+Realtime SDK (JWT_SECRET, PORT, …), then from REALTIME__SECTION__KEY, such as
+REALTIME__LIMITS__MAX_CHANNELS_PER_CLIENT=500, then from --set SECTION.KEY=VALUE.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -66,18 +67,35 @@ impl Cli {
 /// Where a command reads its settings; flattened into those that do.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Config {
-    /// File with settings; without it ./config.toml is read if it is there
+    /// File with settings; without it REALTIME_CONFIG names one, else ./config.toml or
+    /// /etc/realtime/config.toml is read if it is there
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+
+    /// One setting, above all files and variables; may be given many times
+    #[arg(long, value_name = "SECTION.KEY=VALUE", value_parser = parse_setting)]
+    pub set: Vec<(String, String)>,
+}
+
+fn parse_setting(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("write SECTION.KEY=VALUE, such as server.port=8080")?;
+    Ok((key.trim().to_owned(), value.to_owned()))
 }
 
 impl Config {
-    /// The settings from this file and the environment.
+    /// The file, the environment and the flags.
+    pub fn sources(&self) -> Sources {
+        let sources = Sources::new(self.config.as_deref(), settings::environment());
+        let set = self.set.iter();
+        set.fold(sources, |sources, (key, value)| sources.with_flag(&format!("--set {key}"), key, value))
+    }
+
+    /// The settings from all of them.
     ///
     /// # Errors
     /// Every problem found in them.
     pub fn load(&self) -> Result<Settings, LoadError> {
-        settings::load(self.config.as_deref(), settings::environment())
+        self.sources().load().map(|loaded| loaded.settings)
     }
 }
 

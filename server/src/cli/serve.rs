@@ -15,7 +15,7 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Map;
-use settings::Settings;
+use settings::{Settings, Sources};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{info, warn};
@@ -45,8 +45,26 @@ pub struct Args {
     #[arg(long)]
     dev: bool,
 
+    /// Address to bind (server.host)
+    #[arg(long, value_name = "ADDRESS")]
+    host: Option<String>,
+
+    /// TCP port to bind; 0 takes a free one (server.port)
+    #[arg(long)]
+    port: Option<String>,
+
     #[command(flatten)]
     config: super::Config,
+}
+
+impl Args {
+    fn sources(&self) -> Sources {
+        let flags = [("--host", "server.host", &self.host), ("--port", "server.port", &self.port)];
+        flags.into_iter().fold(self.config.sources(), |sources, (flag, key, value)| match value {
+            Some(value) => sources.with_flag(flag, key, value),
+            None => sources,
+        })
+    }
 }
 
 /// Serves until SIGTERM, then drains; a second one hurries, a third ends. SIGINT (Ctrl-C) hurries at once.
@@ -54,12 +72,19 @@ pub struct Args {
 /// # Errors
 /// Wrong settings, no secret, or a port that cannot be had.
 pub async fn run(args: Args) -> anyhow::Result<()> {
-    let mut settings = args.config.load()?;
-    logs::start(&settings.telemetry);
-    super::open_files::raise(settings.server.max_connections);
-    if args.dev && settings.auth.jwt_secret.is_none() {
-        settings.auth.jwt_secret = Some(dev_secret(&super::dev_secret_file(&settings))?);
+    let mut sources = args.sources();
+    let mut loaded = sources.load()?;
+    if args.dev && loaded.settings.auth.jwt_secret.is_none() {
+        let secret = dev_secret(&super::dev_secret_file(&loaded.settings))?;
+        sources = sources.with_fallback("serve --dev", "auth.jwt_secret", secret.expose_secret());
+        loaded = sources.load()?;
     }
+    let settings = loaded.settings;
+    logs::start(&settings.telemetry);
+    for note in &loaded.notes {
+        if note.warning { warn!("{}", note.text) } else { info!("{}", note.text) }
+    }
+    super::open_files::raise(&settings.server);
     if let Some(secret) = &settings.auth.jwt_secret
         && secret.expose_secret().len() < SECRET_BYTES_WISE
     {

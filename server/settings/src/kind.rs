@@ -1,0 +1,208 @@
+//! The kinds of single values: how each is described, read from plain text, and checked.
+//!
+//! A checked value comes back in one canonical form («60s» becomes «1m»), so that two files which say the
+//! same compare as equal.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use serde_json::Value;
+
+use crate::units::{self, format_duration, format_size, parse_duration};
+
+/// A year. Longer waits are typing errors, and far longer ones overflow the clock.
+const LONGEST: Duration = Duration::from_secs(31_557_600);
+
+/// What one value may be.
+#[derive(Debug)]
+pub(crate) enum Kind {
+    /// Any text, number or truth value.
+    Anything,
+    Text,
+    Switch,
+    Whole {
+        least: u64,
+        most: u64,
+    },
+    /// One of some words.
+    Word(Vec<String>),
+    Wait {
+        least: Duration,
+        most: Duration,
+    },
+    Size {
+        least: u64,
+        most: u64,
+    },
+    Address,
+    Network,
+    /// An address that begins with one of these.
+    Url(Vec<String>),
+    TenantId,
+    Jwks,
+}
+
+impl Kind {
+    /// The kind of a leaf of the schema.
+    ///
+    /// # Panics
+    /// When the schema has a type nobody has thought of here, which a test would notice first.
+    pub(crate) fn of(schema: &Value) -> Self {
+        let text = |mark: &str| schema[mark].as_str();
+        match text("x-kind") {
+            Some("wait") => {
+                let bound = |mark| text(mark).map(|text| parse_duration(text).expect("a mark is a duration"));
+                let (least, most) = (bound("x-least"), bound("x-most"));
+                return Self::Wait { least: least.unwrap_or_default(), most: most.unwrap_or(LONGEST) };
+            }
+            Some("size") => {
+                let bound = |mark| text(mark).map(|text| units::parse_size(text).expect("a mark is a size"));
+                let bytes = |size: ByteSize| size.as_u64();
+                let (least, most) = (bound("x-least").map(bytes), bound("x-most").map(bytes));
+                return Self::Size { least: least.unwrap_or(0), most: most.unwrap_or(u64::MAX) };
+            }
+            Some("network") => return Self::Network,
+            Some("tenant") => return Self::TenantId,
+            Some("jwks") => return Self::Jwks,
+            Some("url") => return Self::Url(words(&schema["x-schemes"])),
+            Some(other) => panic!("`x-kind` {other} is unknown"),
+            None => {}
+        }
+        if let Some(choices) = schema["oneOf"].as_array() {
+            return Self::Word(choices.iter().flat_map(|choice| words(&choice["const"])).collect());
+        }
+        if text("format") == Some("ip") {
+            return Self::Address;
+        }
+        let types = words(&schema["type"]);
+        match types.iter().map(String::as_str).find(|name| *name != "null") {
+            Some("boolean") => Self::Switch,
+            Some("string") => Self::Text,
+            Some("integer") => Self::Whole {
+                least: schema["minimum"].as_u64().unwrap_or(0),
+                most: schema["maximum"].as_u64().unwrap_or(match text("format") {
+                    Some("uint32") => u32::MAX.into(),
+                    _ => i64::MAX as u64,
+                }),
+            },
+            None => Self::Anything,
+            Some(other) => panic!("no kind of value is {other}: {schema}"),
+        }
+    }
+
+    /// What was expected, to follow this very word.
+    pub(crate) fn expected(&self) -> String {
+        match self {
+            Self::Anything => "a value".into(),
+            Self::Text => "text in quotes".into(),
+            Self::Switch => "true or false".into(),
+            Self::Whole { least, most } if *most >= i64::MAX as u64 => {
+                format!("a whole number of at least {least}")
+            }
+            Self::Whole { least, most } => format!("a whole number from {least} to {most}"),
+            Self::Word(words) => format!("one of {}", words.join(", ")),
+            Self::Wait { least, most } if least.is_zero() => {
+                format!("a length of time of at most {}", format_duration(*most))
+            }
+            Self::Wait { least, most } => {
+                format!("a length of time from {} to {}", format_duration(*least), format_duration(*most))
+            }
+            Self::Size { least, most: u64::MAX } => format!("a size of at least {}", format_size(*least)),
+            Self::Size { least, most } => {
+                format!("a size from {} to {}", format_size(*least), format_size(*most))
+            }
+            Self::Address => "an IP address such as 0.0.0.0 or ::1".into(),
+            Self::Network => "a network such as 10.0.0.0/8".into(),
+            Self::Url(schemes) => format!("an address that begins with {}", schemes.join(" or ")),
+            Self::TenantId => "1 to 63 of the letters a-z, digits, `-` and `_`, not `-` first".into(),
+            Self::Jwks => r#"a JSON Web Key Set: {"keys": […]}, as text"#.into(),
+        }
+    }
+
+    /// What plain text means for this kind, or the text itself, for [`Kind::check`] to complain about.
+    pub(crate) fn read(&self, text: &str) -> Value {
+        let word = text.trim();
+        let read = match self {
+            Self::Switch => match word.to_ascii_lowercase().as_str() {
+                "true" | "1" => Some(Value::Bool(true)),
+                "false" | "0" => Some(Value::Bool(false)),
+                _ => None,
+            },
+            Self::Whole { .. } => whole(word),
+            Self::Size { .. } => whole(word).or_else(|| Some(word.into())),
+            Self::Anything => serde_json::from_str(word).ok(),
+            Self::Text => None,
+            _ => Some(word.into()),
+        };
+        read.unwrap_or_else(|| text.into())
+    }
+
+    /// The value in its canonical form, if it is of this kind.
+    pub(crate) fn check(&self, value: &Value) -> Option<Value> {
+        match self {
+            Self::Anything => Some(value.clone()),
+            Self::Switch => value.as_bool().map(Value::from),
+            Self::Whole { least, most } => {
+                value.as_u64().filter(|n| (least..=most).contains(&n)).map(Value::from)
+            }
+            Self::Wait { least, most } => {
+                let wait =
+                    parse_duration(value.as_str()?).ok().filter(|wait| (least..=most).contains(&wait))?;
+                Some(format_duration(wait).into())
+            }
+            Self::Size { least, most } => {
+                let size = match value.as_str() {
+                    Some(text) => units::parse_size(text).ok()?.as_u64(),
+                    None => value.as_u64()?,
+                };
+                (least..=most).contains(&&size).then(|| format_size(size).into())
+            }
+            Self::Address => Some(value.as_str()?.parse::<IpAddr>().ok()?.to_string().into()),
+            Self::Text => value.as_str().map(Value::from),
+            Self::Word(words) => words.iter().find(|word| value == *word).map(|word| word.as_str().into()),
+            Self::Network => value.as_str().filter(|text| is_network(text)).map(Value::from),
+            Self::Url(schemes) => value.as_str().filter(|text| is_url(text, schemes)).map(Value::from),
+            Self::TenantId => value.as_str().filter(|text| is_tenant_id(text)).map(Value::from),
+            Self::Jwks => value.as_str().filter(|text| is_jwks(text)).map(Value::from),
+        }
+    }
+}
+
+/// Whether a tenant may be called this: it is the first label of a host name, too.
+pub(crate) fn is_tenant_id(text: &str) -> bool {
+    let allowed = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
+    (1..=63).contains(&text.len()) && text.bytes().all(allowed) && !text.starts_with('-')
+}
+
+fn words(value: &Value) -> Vec<String> {
+    let words = match value {
+        Value::Array(words) => words.iter().filter_map(Value::as_str).collect(),
+        word => word.as_str().into_iter().collect::<Vec<_>>(),
+    };
+    words.into_iter().map(str::to_owned).collect()
+}
+
+/// Digits and nothing else; `+5` and `5_000` are no whole numbers in a variable.
+fn whole(text: &str) -> Option<Value> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| text.parse::<u64>().ok())?.map(Value::from)
+}
+
+fn is_network(text: &str) -> bool {
+    let (address, length) = text.split_once('/').map_or((text, None), |(a, l)| (a, Some(l)));
+    let Ok(address) = address.parse::<IpAddr>() else { return false };
+    let most = if address.is_ipv4() { 32 } else { 128 };
+    length.is_none_or(|length| length.parse::<u8>().is_ok_and(|length| length <= most))
+}
+
+fn is_url(text: &str, schemes: &[String]) -> bool {
+    let rest = schemes.iter().find_map(|scheme| text.strip_prefix(scheme.as_str()));
+    rest.is_some_and(|rest| {
+        !rest.is_empty() && !rest.starts_with(['/', ':', '?']) && !rest.contains(char::is_whitespace)
+    })
+}
+
+fn is_jwks(text: &str) -> bool {
+    serde_json::from_str::<Value>(text).is_ok_and(|set| set["keys"].is_array())
+}

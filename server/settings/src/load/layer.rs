@@ -1,0 +1,88 @@
+//! One layer: some values, and where a person finds them.
+
+use std::sync::OnceLock;
+
+use serde_json::{Map, Value};
+
+use super::positions::Positions;
+use crate::problem::{LoadError, Place, Problem};
+
+/// Where the values of a layer were written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Fallback,
+    File,
+    Variable,
+    Flag,
+}
+
+pub(crate) struct Layer {
+    pub origin: Origin,
+    /// A file's path, a variable's name, or a flag as it is typed.
+    pub name: String,
+    pub values: Map<String, Value>,
+    /// The text of a file.
+    text: String,
+    positions: OnceLock<Positions>,
+}
+
+/// Without its values, which may be secrets.
+impl std::fmt::Debug for Layer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Layer").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Layer {
+    pub(crate) fn file(name: String, text: String, values: Map<String, Value>) -> Self {
+        Self { origin: Origin::File, name, values, text, positions: OnceLock::new() }
+    }
+
+    /// A layer of one value.
+    pub(crate) fn single(origin: Origin, name: String, path: &[String], value: Value) -> Self {
+        let values = match super::nest(path, value) {
+            Value::Object(values) => values,
+            _ => Map::new(),
+        };
+        Self { origin, name, values, text: String::new(), positions: OnceLock::new() }
+    }
+
+    /// Where in this layer `path` was written, or the nearest thing above it.
+    pub(crate) fn place<S: AsRef<str>>(&self, path: &[S]) -> Place {
+        let position = (self.origin == Origin::File).then(|| {
+            // Looked up rarely, so that a file without problems is read once only.
+            self.positions.get_or_init(|| Positions::of(&self.text)).find(path)
+        });
+        Place { source: self.to_string(), position }
+    }
+}
+
+impl std::fmt::Display for Layer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.origin {
+            Origin::Variable => write!(f, "variable {}", self.name),
+            Origin::Fallback | Origin::File | Origin::Flag => f.write_str(&self.name),
+        }
+    }
+}
+
+/// The problems found so far, each with the number of its layer.
+#[derive(Debug, Default)]
+pub(crate) struct Problems(Vec<(usize, Problem)>);
+
+impl Problems {
+    pub(crate) fn push(&mut self, layer: usize, problem: Problem) {
+        self.0.push((layer, problem));
+    }
+
+    /// Fails if there are any, in the order of the layers and of their lines.
+    pub(crate) fn none(&mut self) -> Result<(), LoadError> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        self.0.sort_by(|(a_layer, a), (b_layer, b)| {
+            (a_layer, &a.place, &a.key).cmp(&(b_layer, &b.place, &b.key))
+        });
+        Err(LoadError { problems: self.0.drain(..).map(|(_, problem)| problem).collect() })
+    }
+}

@@ -1,0 +1,133 @@
+//! Layers put upon each other, each value remembering the layer it came from. The only file that knows
+//! figment.
+
+use std::collections::BTreeMap;
+
+use figment::value::{Dict, Map, Value as Merged};
+use figment::{Figment, Metadata, Profile, Provider};
+use serde_json::Value;
+
+use super::layer::Layer;
+use crate::problem::Place;
+use crate::shape;
+
+/// What was written, and by which layer.
+#[derive(Clone)]
+pub(crate) struct Written {
+    /// Its number, from the lowest.
+    pub layer: usize,
+    pub content: Content,
+}
+
+#[derive(Clone)]
+pub(crate) enum Content {
+    Table(BTreeMap<String, Written>),
+    Value(Value),
+}
+
+/// Without the values, which may be secrets.
+impl std::fmt::Debug for Written {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Written").field("layer", &self.layer).finish_non_exhaustive()
+    }
+}
+
+impl Written {
+    /// What was written under `path`.
+    pub(crate) fn find<S: AsRef<str>>(&self, path: &[S]) -> Option<&Self> {
+        let Some((first, rest)) = path.split_first() else { return Some(self) };
+        match &self.content {
+            Content::Table(inside) => inside.get(first.as_ref())?.find(rest),
+            Content::Value(_) => None,
+        }
+    }
+
+    /// Where `path` was written, with the number of that layer.
+    pub(crate) fn place<S: AsRef<str>>(&self, layers: &[Layer], path: &[S]) -> Option<(usize, Place)> {
+        let number = self.find(path)?.layer;
+        layers.get(number).map(|layer| (number, layer.place(path)))
+    }
+}
+
+/// The layers upon each other, later ones above. A higher layer replaces values and adds to tables, save
+/// those tables that say what all there is.
+pub(crate) fn merge(layers: &[Layer]) -> Written {
+    let whole: Vec<_> = shape::root().leaves().into_iter().filter(|(_, key)| key.replaced).collect();
+    let top = |path: &[String]| layers.iter().rposition(|layer| held(&layer.values, path));
+    let tops: Vec<_> = whole.iter().map(|(path, _)| (path, top(path))).collect();
+
+    let mut figment = Figment::new();
+    for (number, layer) in layers.iter().enumerate() {
+        let mut values = dict(&layer.values);
+        for (path, top) in &tops {
+            if top.is_some_and(|top| top > number) {
+                remove(&mut values, path);
+            }
+        }
+        figment = figment.merge(Numbered { number, values });
+    }
+    let merged = figment.data().expect("our layers are values already, so none can fail");
+    let values = merged.into_values().next().unwrap_or_default();
+    Written { layer: 0, content: Content::Table(table(&figment, values)) }
+}
+
+/// A layer for figment: its name is its number, by which values find it again.
+struct Numbered {
+    number: usize,
+    values: Dict,
+}
+
+impl Provider for Numbered {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(self.number.to_string())
+    }
+
+    fn data(&self) -> figment::error::Result<Map<Profile, Dict>> {
+        Ok(Map::from([(Profile::Default, self.values.clone())]))
+    }
+}
+
+fn dict(values: &serde_json::Map<String, Value>) -> Dict {
+    // What is `null` in a variable's JSON is not written.
+    let written = values.iter().filter(|(_, value)| !value.is_null());
+    let value = |value: &Value| match value {
+        Value::Object(inside) => Merged::from(dict(inside)),
+        value => Merged::serialize(value).expect("JSON is a value"),
+    };
+    written.map(|(name, inside)| (name.clone(), value(inside))).collect()
+}
+
+fn table(figment: &Figment, values: Dict) -> BTreeMap<String, Written> {
+    let written = |value: Merged| {
+        let metadata = figment.get_metadata(value.tag());
+        let layer = metadata.and_then(|metadata| metadata.name.parse().ok()).unwrap_or_default();
+        let content = match value {
+            Merged::Dict(_, inside) => Content::Table(table(figment, inside)),
+            value => Content::Value(serde_json::to_value(value).expect("a value is JSON")),
+        };
+        Written { layer, content }
+    };
+    values.into_iter().map(|(name, value)| (name, written(value))).collect()
+}
+
+fn held(values: &serde_json::Map<String, Value>, path: &[String]) -> bool {
+    match path {
+        [] => true,
+        [name] => values.contains_key(name),
+        [name, rest @ ..] => {
+            values.get(name).and_then(Value::as_object).is_some_and(|inside| held(inside, rest))
+        }
+    }
+}
+
+fn remove(values: &mut Dict, path: &[String]) {
+    match path {
+        [] => {}
+        [name] => drop(values.remove(name)),
+        [name, rest @ ..] => {
+            if let Some(Merged::Dict(_, inside)) = values.get_mut(name) {
+                remove(inside, rest);
+            }
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Where settings come from: the layers, read, put upon each other, and checked.
+//!
+//! From the lowest to the highest: the defaults, the file, its `config.d/*.toml`, its `config.<env>.toml`,
+//! the variables of the programs we stand in for, `REALTIME__SECTION__KEY`, flags. A higher layer replaces
+//! keys, not sections. [`merge`] puts them upon each other, [`verify`] checks the result against the shape
+//! of our structs, and only then serde reads it: serde stops at the first mistake and knows no lines.
+
+mod files;
+mod layer;
+mod merge;
+mod near;
+mod positions;
+mod show;
+mod tenants;
+mod variables;
+mod verify;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::problem::{LoadError, Problem};
+use crate::values::Values;
+use crate::{Settings, shape};
+
+use layer::{Layer, Origin, Problems};
+use merge::Written;
+pub use show::Shown;
+
+/// Everything settings are read from. Read it as often as you like: each [`Sources::load`] looks again.
+#[derive(Clone)]
+pub struct Sources {
+    file: Option<PathBuf>,
+    usual_files: Vec<PathBuf>,
+    variables: BTreeMap<String, String>,
+    flags: Vec<Assignment>,
+    fallbacks: Vec<Assignment>,
+}
+
+/// A value given to a key by neither file nor variable.
+#[derive(Clone)]
+struct Assignment {
+    /// Who gave it: the flag as it is typed.
+    by: String,
+    key: String,
+    text: String,
+}
+
+/// Without the values, which may be secrets.
+impl fmt::Debug for Sources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sources").field("file", &self.file).finish_non_exhaustive()
+    }
+}
+
+/// Settings, and what a person wants to know of how they came about.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The settings.
+    pub settings: Settings,
+    /// What was accepted without effect, a sentence each: to be logged once.
+    pub notes: Vec<Note>,
+    /// The same as values, to compare others with.
+    pub values: Values,
+    written: Written,
+    layers: Vec<Layer>,
+}
+
+/// A sentence about a variable that does not do what it does elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// Whether somebody may rely on what is missing.
+    pub warning: bool,
+    /// The sentence.
+    pub text: String,
+}
+
+/// The variables of this process. One that is not UTF-8 cannot be ours, and is left out.
+pub fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+impl Sources {
+    /// `file` must be there if it is given; else the variable `REALTIME_CONFIG` names one, else
+    /// `./config.toml` or `/etc/realtime/config.toml` is read if it is there. `variables` are
+    /// [`environment()`], or what a test says instead.
+    pub fn new(file: Option<&Path>, variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        Self {
+            file: file.map(Path::to_owned),
+            usual_files: files::USUAL.iter().map(PathBuf::from).collect(),
+            variables: variables.into_iter().filter(|(_, value)| !value.trim().is_empty()).collect(),
+            flags: Vec::new(),
+            fallbacks: Vec::new(),
+        }
+    }
+
+    /// Looks for a file that nobody named here, instead of in the usual places.
+    #[must_use]
+    pub fn usually_in(self, files: impl IntoIterator<Item = PathBuf>) -> Self {
+        Self { usual_files: files.into_iter().collect(), ..self }
+    }
+
+    /// Above everything else: `flag`, as it is typed, says that `key` is `text`.
+    #[must_use]
+    pub fn with_flag(mut self, flag: &str, key: &str, text: &str) -> Self {
+        self.flags.push(Assignment { by: flag.into(), key: key.into(), text: text.into() });
+        self
+    }
+
+    /// Below everything but the defaults: `by`, as it is typed, says that `key` is `text`.
+    #[must_use]
+    pub fn with_fallback(mut self, by: &str, key: &str, text: &str) -> Self {
+        self.fallbacks.push(Assignment { by: by.into(), key: key.into(), text: text.into() });
+        self
+    }
+
+    /// Reads all layers.
+    ///
+    /// # Errors
+    /// Every problem found; then nothing is loaded.
+    pub fn load(&self) -> Result<Loaded, LoadError> {
+        let mut problems = Problems::default();
+        let (layers, notes) = self.layers(&mut problems);
+        let written = merge::merge(&layers);
+        let mut values = verify::verify(&layers, &written, &mut problems);
+        tenants::complete(&mut values, &layers, &written, &mut problems);
+        problems.none()?;
+        let values = Values::over_defaults(values);
+        let settings = values.settings().map_err(|problem| LoadError { problems: vec![problem] })?;
+        for complaint in settings.complaints() {
+            let place = complaint.keys.iter().find_map(|key| written.place(&layers, &path(key)));
+            let (layer, place) = place.map_or((0, None), |(layer, place)| (layer, Some(place)));
+            let key = complaint.keys.into_iter().next().unwrap_or_default();
+            problems.push(layer, Problem { place, ..Problem::with(key, complaint.message) });
+        }
+        problems.none()?;
+        Ok(Loaded { settings, notes, values, written, layers })
+    }
+
+    fn layers(&self, problems: &mut Problems) -> (Vec<Layer>, Vec<Note>) {
+        let mut notes = Vec::new();
+        let mut layers: Vec<_> =
+            self.fallbacks.iter().map(|assignment| assignment.layer(Origin::Fallback)).collect();
+        files::read(self, &mut layers, problems, &mut notes);
+        variables::read(&self.variables, &mut layers, problems, &mut notes);
+        layers.extend(self.flags.iter().map(|assignment| assignment.layer(Origin::Flag)));
+        (layers, notes)
+    }
+
+    /// Every file and folder that has a say, whether it is there or not: what to watch.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let mut files = files::looked_at(self);
+        files.extend(variables::secret_files(&self.variables));
+        files
+    }
+}
+
+impl Assignment {
+    fn layer(&self, origin: Origin) -> Layer {
+        let path = path(&self.key);
+        let value =
+            shape::root().find(&path).map_or_else(|| self.text.clone().into(), |key| key.read(&self.text));
+        Layer::single(origin, self.by.clone(), &path, value)
+    }
+}
+
+/// A dotted key as a path; names in quotes may hold dots.
+fn path(key: &str) -> Vec<String> {
+    positions::path_of(key).unwrap_or_else(|| key.split('.').map(str::to_owned).collect())
+}
+
+/// Nests `value` below `path`.
+fn nest(path: &[String], value: Value) -> Value {
+    path.iter().rev().fold(value, |inner, name| Value::Object([(name.clone(), inner)].into_iter().collect()))
+}

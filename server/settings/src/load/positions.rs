@@ -1,0 +1,133 @@
+//! TOML as text: its values, and the line and column of every key.
+//!
+//! The only file that knows the TOML parser. Its messages name what it expected; they do not repeat what
+//! stands there, which may be a secret.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+use toml::de::{DeTable, DeValue};
+
+use crate::problem::{Place, Problem};
+
+/// The values in `text`, or everything that keeps it from being TOML. `name` is the file's.
+pub(crate) fn parse(name: &str, text: &str) -> Result<Map<String, Value>, Vec<Problem>> {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    if errors.is_empty() {
+        return Ok(object(table.get_ref()));
+    }
+    let lines = Lines::of(text);
+    let problem = |error: toml::de::Error| {
+        let start = error.span().map(|span| span.start);
+        let place = Place { source: name.to_owned(), position: start.map(|start| lines.position(start)) };
+        let rest = start.and_then(|start| text.get(start..)).unwrap_or_default();
+        let why = match error.message() {
+            // The parser takes the end of the line for text without quotes.
+            why if why.starts_with("string values must be quoted") && ends(rest) => {
+                "a value is missing".into()
+            }
+            why => why.replace('\n', ", "),
+        };
+        Problem::at(place, format!("not TOML: {why}"))
+    };
+    Err(errors.into_iter().map(problem).collect())
+}
+
+/// Whether nothing but the end of the line comes.
+fn ends(rest: &str) -> bool {
+    rest.is_empty() || rest.starts_with(['\n', '\r', '#'])
+}
+
+/// The names in a dotted key, quoted ones included; nothing if it is none.
+pub(crate) fn path_of(key: &str) -> Option<Vec<String>> {
+    let text = format!("{key} = 0");
+    let table = DeTable::parse(&text).ok()?;
+    let mut path = Vec::new();
+    let mut inside = Some(table.get_ref());
+    while let Some((name, value)) = inside.and_then(|table| table.iter().next()) {
+        path.push(name.get_ref().to_string());
+        inside = value.get_ref().as_table();
+    }
+    Some(path)
+}
+
+fn object(table: &DeTable<'_>) -> Map<String, Value> {
+    table.iter().map(|(name, value)| (name.get_ref().to_string(), json(value.get_ref()))).collect()
+}
+
+/// What JSON has no word for (dates, endless numbers) becomes text, which no key of ours mistakes.
+fn json(value: &DeValue<'_>) -> Value {
+    match value {
+        DeValue::String(text) => text.as_ref().into(),
+        DeValue::Integer(number) => {
+            let whole = i64::from_str_radix(number.as_str(), number.radix());
+            whole.map_or_else(|_| number.as_str().into(), Value::from)
+        }
+        DeValue::Float(number) => number.as_str().parse::<f64>().map_or(Value::Null, Value::from),
+        DeValue::Boolean(value) => (*value).into(),
+        DeValue::Datetime(date) => date.to_string().into(),
+        DeValue::Array(items) => items.iter().map(|item| json(item.get_ref())).collect(),
+        DeValue::Table(table) => Value::Object(object(table)),
+    }
+}
+
+/// Where the keys of a file stand.
+pub(crate) struct Positions {
+    lines: Lines,
+    root: Spot,
+}
+
+#[derive(Default)]
+struct Spot {
+    offset: usize,
+    inside: BTreeMap<String, Spot>,
+}
+
+impl Positions {
+    pub(crate) fn of(text: &str) -> Self {
+        let (table, _) = DeTable::parse_recoverable(text);
+        Self { lines: Lines::of(text), root: Spot { offset: 0, inside: Spot::inside(table.get_ref()) } }
+    }
+
+    /// Line and column of `path`, or of the nearest thing above it.
+    pub(crate) fn find<S: AsRef<str>>(&self, path: &[S]) -> (usize, usize) {
+        let mut spot = &self.root;
+        for name in path {
+            match spot.inside.get(name.as_ref()) {
+                Some(inside) => spot = inside,
+                None => break,
+            }
+        }
+        self.lines.position(spot.offset)
+    }
+}
+
+impl Spot {
+    fn inside(table: &DeTable<'_>) -> BTreeMap<String, Self> {
+        let spots = table.iter().map(|(name, value)| {
+            let inside = value.get_ref().as_table().map(Self::inside).unwrap_or_default();
+            (name.get_ref().to_string(), Self { offset: name.span().start, inside })
+        });
+        spots.collect()
+    }
+}
+
+/// Where the lines of a text begin.
+struct Lines {
+    starts: Vec<usize>,
+    text: String,
+}
+
+impl Lines {
+    fn of(text: &str) -> Self {
+        let starts = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
+        Self { starts: std::iter::once(0).chain(starts).collect(), text: text.to_owned() }
+    }
+
+    /// Line and column, from 1; columns count characters.
+    fn position(&self, offset: usize) -> (usize, usize) {
+        let line = self.starts.partition_point(|start| *start <= offset);
+        let before = self.text.get(self.starts[line - 1]..offset).unwrap_or_default();
+        (line, before.chars().count() + 1)
+    }
+}

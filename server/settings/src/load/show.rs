@@ -1,0 +1,140 @@
+//! What holds, and who said so: `config show`, and the keys of a file that a variable overrides.
+
+use serde_json::{Map, Value};
+
+use super::layer::Origin;
+use super::merge::{Content, Written};
+use super::{Loaded, path};
+use crate::shape::{self, Key, Shape, dotted};
+
+/// One key and its value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// Its name, such as `server.port`.
+    pub key: String,
+    /// Its value as in a file; stars for a secret, `(unset)` for nothing.
+    pub value: String,
+    /// Where it was written, or `default`.
+    pub origin: String,
+}
+
+/// What stands for a secret, whatever its length.
+const STARS: &str = "********";
+
+impl Loaded {
+    /// Every key with its effective value, in the order of their names.
+    pub fn shown(&self) -> Vec<Shown> {
+        let mut lines = Vec::new();
+        self.show(shape::root(), self.values.as_json(), &mut Vec::new(), &mut lines);
+        lines
+    }
+
+    /// A sentence for each key of a file that has no effect, because a variable or flag says otherwise.
+    pub fn overridden(&self) -> Vec<String> {
+        let mut sentences = Vec::new();
+        for (number, layer) in
+            self.layers.iter().enumerate().filter(|(_, layer)| layer.origin == Origin::File)
+        {
+            let mut paths = Vec::new();
+            self.overridden_in(&layer.values, &self.written, &mut Vec::new(), &mut paths);
+            for (path, by) in paths.into_iter().filter(|(_, by)| *by > number) {
+                let (place, key) = (layer.place(&path), dotted(&path));
+                sentences.push(format!("{place}: {key} is overridden by {}", self.layers[by]));
+            }
+        }
+        sentences
+    }
+
+    fn show(&self, key: &Key, value: &Value, path: &mut Vec<String>, lines: &mut Vec<Shown>) {
+        let mut inside = |name: &str, key: &Key, value: &Value| {
+            path.push(name.to_owned());
+            self.show(key, value, path, lines);
+            path.pop();
+        };
+        match (&key.shape, value) {
+            (Shape::Section(keys), _) => {
+                for (name, key) in keys {
+                    inside(name, key, value.get(name).unwrap_or(&key.default));
+                }
+            }
+            (Shape::Table(item), Value::Object(values)) if !values.is_empty() => {
+                for (name, value) in values {
+                    inside(name, item, value);
+                }
+            }
+            _ => lines.push(Shown {
+                key: dotted(path),
+                value: if key.secret { starred(value) } else { literal(value) },
+                origin: self.origin(path),
+            }),
+        }
+    }
+
+    fn origin(&self, at: &[String]) -> String {
+        let at: Vec<_> = at.iter().map(String::as_str).collect();
+        let default = self.settings.server.default_tenant.as_str();
+        // What a tenant took over stands in `[limits]`, and the default one may have a section for its keys.
+        let elsewhere = match at.as_slice() {
+            ["tenants", _, "limits", rest @ ..] => [&["limits"], rest].concat(),
+            ["auth", rest @ ..] => [&["tenants", default, "auth"], rest].concat(),
+            _ => Vec::new(),
+        };
+        let written = |at: &[&str]| self.written.place(&self.layers, at).filter(|_| !at.is_empty());
+        let place = written(&at).or_else(|| written(&elsewhere));
+        place.map_or_else(|| "default".into(), |(_, place)| place.to_string())
+    }
+
+    /// The paths in `values` that a variable or flag decides, with the number of its layer.
+    fn overridden_in(
+        &self,
+        values: &Map<String, Value>,
+        written: &Written,
+        path: &mut Vec<String>,
+        found: &mut Vec<(Vec<String>, usize)>,
+    ) {
+        for (name, value) in values {
+            path.push(name.clone());
+            let winner = written.find(std::slice::from_ref(name));
+            match (value, winner.map(|winner| &winner.content)) {
+                (Value::Object(values), Some(Content::Table(_))) => {
+                    self.overridden_in(values, winner.unwrap_or(written), path, found);
+                }
+                _ => {
+                    let layer = winner.unwrap_or(written).layer;
+                    if matches!(self.layers[layer].origin, Origin::Variable | Origin::Flag) {
+                        found.push((path.clone(), layer));
+                    }
+                }
+            }
+            path.pop();
+        }
+    }
+
+    /// Whether anybody but a default says something about `key`.
+    pub fn says(&self, key: &str) -> bool {
+        self.written.find(&path(key)).is_some()
+    }
+}
+
+fn starred(value: &Value) -> String {
+    match value {
+        Value::Null => literal(value),
+        Value::Array(items) => format!("[{}]", vec![format!("{STARS:?}"); items.len()].join(", ")),
+        _ => format!("{STARS:?}"),
+    }
+}
+
+/// A value as it is written in TOML.
+pub(crate) fn literal(value: &Value) -> String {
+    match value {
+        Value::Null => "(unset)".into(),
+        Value::Array(items) => format!("[{}]", items.iter().map(literal).collect::<Vec<_>>().join(", ")),
+        Value::Object(values) if values.is_empty() => "{}".into(),
+        Value::Object(values) => {
+            let pairs =
+                values.iter().map(|(name, value)| format!("{} = {}", dotted(&[name]), literal(value)));
+            format!("{{ {} }}", pairs.collect::<Vec<_>>().join(", "))
+        }
+        other => other.to_string(),
+    }
+}

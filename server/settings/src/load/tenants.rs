@@ -1,0 +1,58 @@
+//! What tenants take over, and how the default one is put together.
+//!
+//! `[tenants.<id>.limits]` takes over from `[limits]` what it does not say; `[tenants.<id>.auth]` takes over
+//! nothing, because keys are no one else's business. The default tenant is `[auth]` and `[limits]`; a
+//! section of its own may say the rest, or, when `[auth]` is silent, its keys as well.
+
+use serde_json::{Map, Value};
+
+use super::layer::{Layer, Problems};
+use super::merge::{Content, Written};
+use crate::problem::Problem;
+use crate::{Settings, shape};
+
+/// Completes `values`, which are in order as far as single keys go.
+pub(crate) fn complete(
+    values: &mut Map<String, Value>,
+    layers: &[Layer],
+    written: &Written,
+    problems: &mut Problems,
+) {
+    let default = default_tenant(values);
+    one_auth(&default, layers, written, problems);
+    let limits = values.get("limits").and_then(Value::as_object).cloned().unwrap_or_default();
+    let Some(tenants) = values.get_mut("tenants").and_then(Value::as_object_mut) else { return };
+    for tenant in tenants.values_mut().filter_map(Value::as_object_mut) {
+        let own = tenant.entry("limits").or_insert_with(|| Value::Object(Map::new()));
+        if let Some(own) = own.as_object_mut() {
+            for (name, limit) in &limits {
+                own.entry(name.clone()).or_insert_with(|| limit.clone());
+            }
+        }
+    }
+    let auth = tenants.get_mut(&default).and_then(Value::as_object_mut).and_then(|own| own.remove("auth"));
+    if let Some(auth) = auth {
+        values.insert("auth".into(), auth);
+    }
+}
+
+fn default_tenant(values: &Map<String, Value>) -> String {
+    let written = values.get("server").and_then(|server| server["default_tenant"].as_str());
+    written.map_or_else(|| Settings::default().server.default_tenant, str::to_owned)
+}
+
+/// The default tenant's keys are said in one place.
+fn one_auth(default: &str, layers: &[Layer], written: &Written, problems: &mut Problems) {
+    let said = |path: &[&str]| {
+        let section = written.find(path)?;
+        let Content::Table(keys) = &section.content else { return None };
+        let (name, key) = keys.iter().next()?;
+        Some((key.layer, layers.get(key.layer)?.place(&[path, &[name]].concat())))
+    };
+    let own = ["tenants", default, "auth"];
+    if let (Some((layer, place)), Some((_, other))) = (said(&own), said(&["auth"])) {
+        let message = format!("the keys of the default tenant are said in [auth] too ({other})");
+        let problem = Problem { place: Some(place), ..Problem::with(shape::dotted(&own), message) };
+        problems.push(layer, problem.help("say all of them in one of the two"));
+    }
+}

@@ -1,0 +1,203 @@
+//! The environment: first the variables of others that we understand, then our own.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use super::Note;
+use super::layer::{Layer, Origin, Problems};
+use crate::problem::{Place, Problem};
+use crate::shape::{self, Shape};
+use crate::variables::{self, SEED, Target, Treatment, Variable};
+
+/// What a variable of ours begins with.
+pub(crate) const PREFIX: &str = "REALTIME__";
+
+/// `NAME` + this names a file that holds the secret of `NAME`.
+const FILE: &str = "_FILE";
+
+type Variables = BTreeMap<String, String>;
+
+/// A variable's value, and which variable it really was: `NAME` or `NAME_FILE`.
+struct Set {
+    name: String,
+    text: String,
+}
+
+/// Adds a layer for each variable that sets something, and a note for each that does nothing.
+pub(crate) fn read(
+    variables: &Variables,
+    layers: &mut Vec<Layer>,
+    problems: &mut Problems,
+    notes: &mut Vec<Note>,
+) {
+    let seeding = variables.get(SEED).is_some_and(|value| value.trim() == "true");
+    for variable in variables::table() {
+        theirs(variable, seeding, variables, layers, problems, notes);
+    }
+    for name in variables.keys().filter(|name| name.starts_with(PREFIX)) {
+        ours(name, variables, layers, problems);
+    }
+}
+
+/// The files that hold the secrets of variables.
+pub(crate) fn secret_files(variables: &Variables) -> Vec<PathBuf> {
+    let theirs = variables::table().filter(|variable| variable.secret).flat_map(|variable| variable.names);
+    let theirs = theirs.filter_map(|name| variables.get(&format!("{name}{FILE}")));
+    let ours =
+        variables.iter().filter(|(name, _)| path(name).is_some_and(|path| secret_beside(&path).is_some()));
+    theirs.chain(ours.map(|(_, file)| file)).map(PathBuf::from).collect()
+}
+
+/// A variable of others.
+fn theirs(
+    variable: &Variable,
+    seeding: bool,
+    variables: &Variables,
+    layers: &mut Vec<Layer>,
+    problems: &mut Problems,
+    notes: &mut Vec<Note>,
+) {
+    let names = present(variable, variables);
+    let Some(name) = names.first() else { return };
+    let (has, is) = if names.len() == 1 { ("has", "is") } else { ("have", "are") };
+    let mut note = |warning, text| notes.push(Note { warning, text });
+    match variable.treatment {
+        Treatment::Sets(targets) => {
+            for other in &names[1..] {
+                note(true, format!("{other} is not looked at, because {name} is set"));
+            }
+            let Some(set) = value(name, variable.secret, variables, layers.len(), problems) else { return };
+            let counting: Vec<_> = targets.iter().filter(|target| seeding || !target.seeding).collect();
+            if counting.is_empty() {
+                note(true, format!("{} counts only under {SEED}=true", set.name));
+            }
+            for target in counting {
+                match layer(&set, target) {
+                    Ok(Some(layer)) => layers.push(layer),
+                    Ok(None) => note(false, format!("{} {}", set.name, target.reading.without_effect())),
+                    Err(problem) => problems.push(layers.len(), problem),
+                }
+            }
+        }
+        _ if variable.yields_to.is_some_and(|other| variables.contains_key(other)) => {
+            let other = variable.yields_to.unwrap_or_default();
+            note(false, format!("{name} is not looked at, because {other} is set"));
+        }
+        Treatment::Accepted(why) => note(false, format!("{} {has} no meaning here: {why}", names.join(", "))),
+        Treatment::Warned(why) => note(true, format!("{} {is} not obeyed: {why}", names.join(", "))),
+        Treatment::Later(part) => {
+            note(false, format!("{} {has} no effect yet: {} still to come", names.join(", "), part.name()));
+        }
+    }
+}
+
+/// The names of this row that are set, in the order in which they count.
+fn present(variable: &Variable, variables: &Variables) -> Vec<String> {
+    let mut present = Vec::new();
+    for name in variable.names {
+        match name.strip_suffix('*') {
+            Some(family) => {
+                let named = variables.keys().filter(|name| name.starts_with(family));
+                // One that has a row of its own is told there.
+                let own = |name: &&String| variables::table().all(|row| !row.names.contains(&name.as_str()));
+                present.extend(named.filter(own).cloned());
+            }
+            None if variables.contains_key(*name) => present.push((*name).to_owned()),
+            None if variable.secret && variables.contains_key(&format!("{name}{FILE}")) => {
+                present.push((*name).to_owned());
+            }
+            None => {}
+        }
+    }
+    present
+}
+
+/// One key's value from a variable of others; nothing when this value changes nothing.
+fn layer(set: &Set, target: &Target) -> Result<Option<Layer>, Problem> {
+    let path = super::path(target.key);
+    let key = shape::root().find(&path).expect("the table names keys that exist");
+    let value = match target.reading.read(&set.text) {
+        Ok(Some(Value::String(text))) => key.read(&text),
+        Ok(Some(value)) => value,
+        Ok(None) => return Ok(None),
+        Err(expected) => {
+            let message = format!("expected {expected}, found {:?}", set.text);
+            return Err(Problem { place: Some(place(&set.name)), ..Problem::with(target.key, message) });
+        }
+    };
+    Ok(Some(Layer::single(Origin::Variable, set.name.clone(), &path, value)))
+}
+
+/// A variable of ours.
+fn ours(name: &str, variables: &Variables, layers: &mut Vec<Layer>, problems: &mut Problems) {
+    let Some(path) = path(name) else {
+        let problem = Problem::at(place(name), "names no key")
+            .help(format!("write {PREFIX}SECTION__KEY, such as {PREFIX}SERVER__PORT"));
+        return problems.push(layers.len(), problem);
+    };
+    let (name, path) = match secret_beside(&path) {
+        // Told at the variable itself, if that is set too.
+        Some(_) if variables.contains_key(without_file(name)) => return,
+        Some(secret) => (without_file(name), secret),
+        None => (name, path),
+    };
+    let key = shape::root().find(&path);
+    let secret = key.is_some_and(|key| key.secret);
+    let Some(set) = value(name, secret, variables, layers.len(), problems) else { return };
+    let value = key.map_or_else(|| Value::from(set.text.as_str()), |key| key.read(&set.text));
+    layers.push(Layer::single(Origin::Variable, set.name, &path, value));
+}
+
+/// The key that a variable of ours names.
+fn path(name: &str) -> Option<Vec<String>> {
+    let path: Vec<_> = name.strip_prefix(PREFIX)?.split("__").map(str::to_lowercase).collect();
+    (!path.iter().any(String::is_empty)).then_some(path)
+}
+
+/// The secret beside which a key of this name, which does not exist, may name a file.
+fn secret_beside(path: &[String]) -> Option<Vec<String>> {
+    let root = shape::root();
+    let exists = root.find(path).is_some_and(|key| !matches!(key.shape, Shape::Table(_)));
+    let (last, above) = path.split_last()?;
+    let secret = [above, &[last.strip_suffix("_file")?.to_owned()]].concat();
+    (!exists && root.find(&secret).is_some_and(|key| key.secret)).then_some(secret)
+}
+
+fn without_file(name: &str) -> &str {
+    name.strip_suffix(FILE).unwrap_or(name)
+}
+
+/// The value of a variable, or what is in the file that `NAME_FILE` names.
+fn value(
+    name: &str,
+    secret: bool,
+    variables: &Variables,
+    number: usize,
+    problems: &mut Problems,
+) -> Option<Set> {
+    let by_file = format!("{name}{FILE}");
+    let file = variables.get(&by_file).filter(|_| secret);
+    let problem = match (variables.get(name), file) {
+        (Some(_), Some(_)) => Problem::at(place(name), format!("{by_file} is set as well"))
+            .help("set one of the two: which of them is meant cannot be known"),
+        (Some(text), None) => return Some(Set { name: name.into(), text: text.clone() }),
+        (None, Some(file)) => match fs::read_to_string(file) {
+            Ok(text) if text.trim().is_empty() => Problem::at(place(&by_file), format!("{file} is empty")),
+            Ok(text) => {
+                let text = text.trim_end_matches(['\n', '\r']).to_owned();
+                return Some(Set { name: by_file, text });
+            }
+            Err(error) => Problem::at(place(&by_file), format!("{file} cannot be read: {error}")),
+        },
+        (None, None) => return None,
+    };
+    problems.push(number, problem);
+    None
+}
+
+fn place(name: &str) -> Place {
+    Place { source: format!("variable {name}"), position: None }
+}

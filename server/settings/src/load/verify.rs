@@ -1,0 +1,172 @@
+//! What was written, checked against the shape of our structs: types, ranges, words, unknown keys.
+
+use serde_json::{Map, Value};
+
+use super::layer::{Layer, Origin, Problems};
+use super::merge::{Content, Written};
+use super::near;
+use crate::kind::Kind;
+use crate::problem::Problem;
+use crate::shape::{Key, Shape, dotted, root};
+
+/// The longest text that is shown back.
+const SHOWN: usize = 60;
+
+/// The values in canonical form, without those that are wrong, each of which is a problem.
+pub(crate) fn verify(layers: &[Layer], written: &Written, problems: &mut Problems) -> Map<String, Value> {
+    let mut verifier = Verifier { layers, problems, path: Vec::new() };
+    match verifier.value(root(), written) {
+        Some(Value::Object(values)) => values,
+        _ => Map::new(),
+    }
+}
+
+struct Verifier<'a> {
+    layers: &'a [Layer],
+    problems: &'a mut Problems,
+    path: Vec<String>,
+}
+
+impl Verifier<'_> {
+    fn value(&mut self, key: &Key, written: &Written) -> Option<Value> {
+        match (&key.shape, &written.content) {
+            (Shape::Section(keys), Content::Table(inside)) => {
+                let mut values = Map::new();
+                for (name, written) in inside {
+                    self.path.push(name.clone());
+                    match keys.get(name) {
+                        Some(key) => {
+                            values.extend(self.value(key, written).map(|value| (name.clone(), value)))
+                        }
+                        None => self.unknown(key, written),
+                    }
+                    self.path.pop();
+                }
+                Some(Value::Object(values))
+            }
+            (Shape::Table(item), Content::Table(inside)) => {
+                let mut values = Map::new();
+                for (name, written) in inside {
+                    self.path.push(name.clone());
+                    self.name(key, written, name);
+                    values.extend(self.value(item, written).map(|value| (name.clone(), value)));
+                    self.path.pop();
+                }
+                Some(Value::Object(values))
+            }
+            (Shape::One(Kind::Anything), Content::Table(inside)) => {
+                let inside = inside.iter();
+                inside.map(|(name, written)| Some((name.clone(), self.value(key, written)?))).collect()
+            }
+            (Shape::List(item), Content::Value(Value::Array(values))) => {
+                let mut list = Vec::new();
+                for value in values {
+                    list.extend(self.one(item, value, written.layer));
+                }
+                Some(Value::Array(list))
+            }
+            (_, Content::Value(value)) => self.one(key, value, written.layer),
+            (_, Content::Table(_)) => {
+                self.wrong(key, &Value::Object(Map::new()), written.layer);
+                None
+            }
+        }
+    }
+
+    /// A single value. Blank text leaves unset what may be unset.
+    fn one(&mut self, key: &Key, value: &Value, layer: usize) -> Option<Value> {
+        let blank = value.as_str().is_some_and(|text| text.trim().is_empty());
+        if key.optional && blank {
+            return None;
+        }
+        let checked = match &key.shape {
+            Shape::One(kind) => kind.check(value),
+            _ => None,
+        };
+        if checked.is_none() {
+            self.wrong(key, value, layer);
+        }
+        checked
+    }
+
+    /// A name of a person's own.
+    fn name(&mut self, table: &Key, written: &Written, name: &str) {
+        let Some(kind) = &table.names else { return };
+        if kind.check(&name.into()).is_none() {
+            let message = format!("the name must be {}", kind.expected());
+            self.complain(written.layer, message, None);
+        }
+    }
+
+    fn wrong(&mut self, key: &Key, value: &Value, layer: usize) {
+        let message = format!("expected {}, found {}", key.expected(), found(key, value));
+        let help = advice(key, value, self.layers[layer].origin);
+        self.complain(layer, message, help);
+    }
+
+    fn unknown(&mut self, section: &Key, written: &Written) {
+        let in_a_variable = self.layers[written.layer].origin == Origin::Variable;
+        let name = |path: &[String]| near::written(path, in_a_variable);
+        let help = match near::meant(section, &self.path) {
+            Some(path) => format!("did you mean {}?", name(&path)),
+            None => match self.path.split_last() {
+                Some((_, [])) => format!("the sections are {}", near::names(section)),
+                Some((_, above)) => format!("the keys of {} are {}", dotted(above), near::names(section)),
+                None => return,
+            },
+        };
+        self.complain(written.layer, "unknown key".into(), Some(help));
+    }
+
+    fn complain(&mut self, layer: usize, message: String, help: Option<String>) {
+        let place = Some(self.layers[layer].place(&self.path));
+        self.problems.push(layer, Problem { place, key: dotted(&self.path), message, help });
+    }
+}
+
+/// What was there instead, if showing it cannot show a secret.
+fn found(key: &Key, value: &Value) -> String {
+    let shown = matches!(key.shape, Shape::One(_)) && !key.secret;
+    match value {
+        Value::Object(_) => "a section".into(),
+        Value::Array(_) => "a list".into(),
+        Value::Null => "nothing".into(),
+        // A password may stand in an address.
+        Value::String(text) if shown && !text.contains('@') && text.chars().count() <= SHOWN => {
+            format!("{text:?}")
+        }
+        Value::String(_) if shown => "other text".into(),
+        Value::String(_) if key.secret => "something else".into(),
+        Value::String(_) => "text".into(),
+        Value::Number(_) if !shown => "a number".into(),
+        Value::Bool(_) if !shown => "true or false".into(),
+        other => other.to_string(),
+    }
+}
+
+/// What to do about it.
+fn advice(key: &Key, value: &Value, origin: Origin) -> Option<String> {
+    let Shape::One(kind) = &key.shape else { return None };
+    match (kind, value) {
+        (Kind::Wait { .. }, Value::Number(_)) => {
+            return Some("write it in quotes with its unit, such as \"30s\"".into());
+        }
+        (Kind::Switch | Kind::Whole { .. }, Value::String(text))
+            if origin == Origin::File && kind.check(&kind.read(text)).is_some() =>
+        {
+            return Some("write it without quotes".into());
+        }
+        (Kind::Word(words), Value::String(text)) => {
+            if let Some(word) = near::nearest(text, words.iter().map(String::as_str)) {
+                return Some(format!("did you mean {word}?"));
+            }
+        }
+        _ => {}
+    }
+    let sentence = key.meaning.split_inclusive(". ").next()?.trim_end();
+    match &key.default {
+        Value::Null => Some(sentence.into()),
+        Value::String(text) => Some(format!("{sentence} Default: {text}.")),
+        default => Some(format!("{sentence} Default: {default}.")),
+    }
+}

@@ -1,0 +1,85 @@
+//! What is wrong, told as a good compiler tells it.
+//!
+//! `config.toml:12:1: limits.max_joins_per_second: expected a whole number of at least 1, found "many"`, and a
+//! line of help below. The same text comes from `config check`, from the start and from a reload. It never
+//! repeats the line, nor a value that may be a secret.
+
+use std::fmt;
+
+/// One thing that is wrong, as a sentence a person can act on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Where it was written, if it was written anywhere.
+    pub place: Option<Place>,
+    /// The setting, such as `server.port`; empty when the place as a whole is meant.
+    pub key: String,
+    /// What was expected and what was found.
+    pub message: String,
+    /// What to do about it.
+    pub help: Option<String>,
+}
+
+impl Problem {
+    /// A problem with `key`, to be given a place and help later.
+    pub(crate) fn with(key: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { place: None, key: key.into(), message: message.into(), help: None }
+    }
+
+    /// A problem with a place as a whole.
+    pub(crate) fn at(place: Place, message: impl Into<String>) -> Self {
+        Self { place: Some(place), key: String::new(), message: message.into(), help: None }
+    }
+
+    pub(crate) fn help(self, help: impl Into<String>) -> Self {
+        Self { help: Some(help.into()), ..self }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(place) = &self.place {
+            write!(f, "{place}: ")?;
+        }
+        if !self.key.is_empty() {
+            write!(f, "{}: ", self.key)?;
+        }
+        f.write_str(&self.message)?;
+        match &self.help {
+            Some(help) => write!(f, "\n    help: {help}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Where something was written.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// A file's path, `variable PORT`, or the flag as it is typed.
+    pub source: String,
+    /// Line and column in the file, both from 1.
+    pub position: Option<(usize, usize)>,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.source)?;
+        match self.position {
+            Some((line, column)) => write!(f, ":{line}:{column}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Why there are no settings: every problem found, in the order of the layers and of their lines.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct LoadError {
+    /// At least one.
+    pub problems: Vec<Problem>,
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let told: Vec<_> = self.problems.iter().map(Problem::to_string).collect();
+        f.write_str(&told.join("\n"))
+    }
+}

@@ -1,0 +1,171 @@
+//! What may be configured, as data: the schema of our structs in a form that is quick to walk.
+//!
+//! Everything that must know all keys asks here: the check of a file, `REALTIME__SECTION__KEY`, the
+//! reference, `config show`, and the comparison on a reload. There is no second list of them.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value};
+
+use crate::Settings;
+use crate::kind::Kind;
+
+/// When a running server picks up a change of a key (`x-reload`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reload {
+    /// At once, for everybody.
+    Live,
+    /// At once, for connections made from then on.
+    Connection,
+    /// When it is started again.
+    Restart,
+}
+
+/// One key, or what stands under any key of a table.
+#[derive(Debug)]
+pub(crate) struct Key {
+    /// Its doc comment.
+    pub meaning: String,
+    /// What holds when nothing is written.
+    pub default: Value,
+    pub reload: Reload,
+    pub secret: bool,
+    /// Whether it may be left unset, so that blank text means that it is.
+    pub optional: bool,
+    /// Whether a higher layer replaces it as a whole, instead of adding to it.
+    pub replaced: bool,
+    /// What the names of a person's own must be, where they are not free.
+    pub names: Option<Kind>,
+    pub shape: Shape,
+}
+
+#[derive(Debug)]
+pub(crate) enum Shape {
+    /// Keys with names of ours.
+    Section(BTreeMap<String, Key>),
+    /// Keys with names of a person's own.
+    Table(Box<Key>),
+    List(Box<Key>),
+    One(Kind),
+}
+
+/// The shape of [`Settings`].
+pub(crate) fn root() -> &'static Key {
+    static ROOT: LazyLock<Key> = LazyLock::new(|| {
+        let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
+        let schema = settings.into_generator().into_root_schema_for::<Settings>();
+        Key::of(&schema.to_value(), Reload::Live, false)
+    });
+    &ROOT
+}
+
+impl Key {
+    /// `reload` and `secret` are those of what it stands in; items of lists and tables have no marks.
+    fn of(schema: &Value, reload: Reload, secret: bool) -> Self {
+        let reload = match schema["x-reload"].as_str() {
+            None => reload,
+            Some("live") => Reload::Live,
+            Some("connection") => Reload::Connection,
+            Some("restart") => Reload::Restart,
+            Some(other) => panic!("`x-reload` {other} is unknown"),
+        };
+        let secret = secret || schema["x-secret"] == true;
+        let inside = |schema| Self::of(schema, reload, secret);
+        let shape = if let Some(keys) = schema["properties"].as_object() {
+            let keys = keys.iter().map(|(name, schema)| (name.clone(), inside(schema)));
+            Shape::Section(keys.collect())
+        } else if schema["type"] == "object" {
+            Shape::Table(Box::new(inside(&schema["additionalProperties"])))
+        } else if schema["type"] == "array" {
+            Shape::List(Box::new(inside(&schema["items"])))
+        } else {
+            Shape::One(Kind::of(schema))
+        };
+        Self {
+            meaning: one_line(schema["description"].as_str().unwrap_or_default()),
+            default: schema["default"].clone(),
+            reload,
+            secret,
+            optional: schema["type"].as_array().is_some_and(|types| types.iter().any(|name| name == "null")),
+            replaced: schema["x-merge"] == "replace",
+            names: (schema["x-names"] == "tenant").then_some(Kind::TenantId),
+            shape,
+        }
+    }
+
+    /// What stands under `path`, if there can be anything.
+    pub(crate) fn find<S: AsRef<str>>(&self, path: &[S]) -> Option<&Self> {
+        let Some((first, rest)) = path.split_first() else { return Some(self) };
+        match &self.shape {
+            Shape::Section(keys) => keys.get(first.as_ref())?.find(rest),
+            Shape::Table(item) => item.find(rest),
+            Shape::List(_) | Shape::One(_) => None,
+        }
+    }
+
+    /// What is expected here, to follow this very word.
+    pub(crate) fn expected(&self) -> String {
+        match &self.shape {
+            Shape::Section(_) => "a section with keys of its own".into(),
+            Shape::Table(_) => "a section whose names are yours".into(),
+            Shape::List(item) => format!("a list, each {}", item.expected()),
+            Shape::One(kind) => kind.expected(),
+        }
+    }
+
+    /// What the plain text of a variable or flag means here. Lists are separated by commas (or lines, in a
+    /// secret's file), sections and tables are JSON.
+    pub(crate) fn read(&self, text: &str) -> Value {
+        let json = || serde_json::from_str(text).ok();
+        match &self.shape {
+            Shape::One(kind) => kind.read(text),
+            Shape::Section(_) | Shape::Table(_) => json().unwrap_or_else(|| text.into()),
+            Shape::List(_) if text.trim_start().starts_with('[') => json().unwrap_or_else(|| text.into()),
+            Shape::List(item) => {
+                let items = text.split([',', '\n']).map(str::trim).filter(|item| !item.is_empty());
+                items.map(|text| item.read(text)).collect()
+            }
+        }
+    }
+
+    /// Every key that holds a value rather than further keys, with its path; those of tables under `*`.
+    pub(crate) fn leaves(&self) -> Vec<(Vec<String>, &Self)> {
+        let below = |name: &str, key| -> Vec<(Vec<String>, &Self)> {
+            let leaves = Self::leaves(key).into_iter();
+            leaves.map(|(path, key)| ([vec![name.to_owned()], path].concat(), key)).collect()
+        };
+        match &self.shape {
+            Shape::Section(keys) => keys.iter().flat_map(|(name, key)| below(name, key)).collect(),
+            Shape::Table(item) if matches!(item.shape, Shape::Section(_)) => below("*", item),
+            _ => vec![(Vec::new(), self)],
+        }
+    }
+
+    /// The defaults of a section, as values.
+    pub(crate) fn defaults(&self) -> Value {
+        match &self.shape {
+            Shape::Section(keys) => {
+                let values = keys.iter().map(|(name, key)| (name.clone(), key.defaults()));
+                Value::Object(values.collect::<Map<_, _>>())
+            }
+            _ => self.default.clone(),
+        }
+    }
+}
+
+/// A doc comment as one line.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// A path as it is written in TOML: `telemetry.log_modules."realtime_server::edge"`.
+pub(crate) fn dotted<S: AsRef<str>>(path: &[S]) -> String {
+    let bare = |name: &str| {
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_*".contains(&byte))
+    };
+    let names = path.iter().map(AsRef::as_ref);
+    let written = names.map(|name| if bare(name) { name.to_owned() } else { format!("{name:?}") });
+    written.collect::<Vec<_>>().join(".")
+}

@@ -1,0 +1,83 @@
+//! How the values of variables elsewhere become values of ours.
+
+use serde_json::Value;
+
+use crate::kind;
+
+/// How one value is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// As the key reads plain text.
+    AsWritten,
+    /// A whole number of milliseconds.
+    Milliseconds,
+    /// Bytes of one header's value; ours counts the whole head.
+    HeaderBytes,
+    /// `ipv4` or `ipv6`; other words left the choice to the system.
+    IpVersion,
+    /// One of eight words; ours are five.
+    LogLevel,
+    /// A truth value that means the contrary here.
+    Inverted,
+    /// A JSON object.
+    Json,
+    /// Exactly `true` names the tenant that is made.
+    Seed,
+}
+
+/// The least our HTTP library lives with, and so what a smaller number means.
+const LEAST_HEAD: u64 = 8 * 1024;
+
+impl Reading {
+    /// The value that is meant; nothing when this one changes nothing.
+    ///
+    /// # Errors
+    /// What was expected.
+    pub(crate) fn read(self, text: &str) -> Result<Option<Value>, &'static str> {
+        let word = text.trim();
+        let whole = || match word.bytes().all(|byte| byte.is_ascii_digit()) {
+            true => word.parse::<u64>().ok(),
+            false => None,
+        };
+        match self {
+            Self::AsWritten => Ok(Some(text.into())),
+            Self::Milliseconds => match whole() {
+                Some(number) => Ok(Some(format!("{number}ms").into())),
+                None => Err("a whole number of milliseconds"),
+            },
+            Self::HeaderBytes => match whole() {
+                Some(number) => Ok(Some(number.saturating_mul(2).max(LEAST_HEAD).into())),
+                None => Err("a whole number of bytes"),
+            },
+            Self::IpVersion => Ok(match word {
+                "ipv4" => Some("0.0.0.0".into()),
+                "ipv6" => Some("::".into()),
+                _ => None,
+            }),
+            Self::LogLevel => match word {
+                "emergency" | "alert" | "critical" | "error" => Ok(Some("error".into())),
+                "warning" | "warn" => Ok(Some("warn".into())),
+                "notice" | "info" => Ok(Some("info".into())),
+                "debug" | "trace" => Ok(Some(word.into())),
+                _ => Err("one of emergency, alert, critical, error, warning, notice, info, debug"),
+            },
+            Self::Inverted => match kind::Kind::Switch.read(word) {
+                Value::Bool(value) => Ok(Some((!value).into())),
+                _ => Err("one of true, 1, false, 0"),
+            },
+            Self::Json => match serde_json::from_str(word) {
+                Ok(Value::Object(object)) => Ok(Some(Value::Object(object))),
+                _ => Err(r#"a JSON object such as {"name": "value"}"#),
+            },
+            Self::Seed => Ok((word == "true").then(|| "realtime-dev".into())),
+        }
+    }
+
+    /// What to tell when a value changes nothing.
+    pub(crate) fn without_effect(self) -> &'static str {
+        match self {
+            Self::Seed => "makes no tenant: only `true` does",
+            _ => "changes nothing: it is neither ipv4 nor ipv6",
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! Every row of the table: those that set keys by what they set, all others by what they say.
+
+use serde_json::{Value, json};
+
+use super::{Treatment, Variable, table};
+use crate::{LoadError, Loaded, Sources};
+
+/// A variable, its value, and the keys it sets, each with its value as JSON.
+type Case = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+
+/// What each variable that sets keys is given here, and what it must make of them.
+const SET: &[Case] = &[
+    ("PORT", "81", &[("/server/port", "81")]),
+    ("REALTIME_IP_VERSION", "ipv6", &[("/server/host", r#""::""#)]),
+    ("REALTIME_IP_VERSION", "ipv4", &[("/server/host", r#""0.0.0.0""#)]),
+    ("HOST", "::1", &[("/server/host", r#""::1""#)]),
+    ("MAX_CONNECTIONS", "7", &[("/server/max_connections", "7")]),
+    ("MAX_HEADER_LENGTH", "4096", &[("/server/max_header_size", r#""8 KiB""#)]),
+    ("MAX_HEADER_LENGTH", "100", &[("/server/max_header_size", r#""8 KiB""#)]),
+    ("MAX_HEADER_LENGTH", "16384", &[("/server/max_header_size", r#""32 KiB""#)]),
+    ("WEBSOCKET_MAX_HEAP_SIZE", "50000000", &[("/outbox/max_bytes", r#""50 MB""#)]),
+    ("CONNECT_ERROR_BACKOFF_MS", "2000", &[("/server/connect_error_backoff", r#""2s""#)]),
+    ("CHANNEL_ERROR_BACKOFF_MS", "0", &[("/server/channel_error_backoff", r#""0s""#)]),
+    ("NO_CHANNEL_TIMEOUT_IN_MS", "61000", &[("/server/no_channel_timeout", r#""1m 1s""#)]),
+    (
+        "DISCONNECT_SOCKET_ON_NO_CHANNELS_INTERVAL_IN_MS",
+        "62000",
+        &[("/server/no_channel_timeout", r#""1m 2s""#)],
+    ),
+    ("REQUEST_ID_BAGGAGE_KEY", "trace", &[("/server/request_id_baggage_key", r#""trace""#)]),
+    ("DISABLE_HEALTHCHECK_LOGGING", "TRUE", &[("/telemetry/log_health_checks", "false")]),
+    ("DISABLE_HEALTHCHECK_LOGGING", "0", &[("/telemetry/log_health_checks", "true")]),
+    ("SEED_SELF_HOST", "true", &[("/server/default_tenant", r#""realtime-dev""#)]),
+    ("SELF_HOST_TENANT_NAME", "acme", &[("/server/default_tenant", r#""acme""#)]),
+    (
+        "API_JWT_SECRET",
+        "operators",
+        &[("/admin/jwt_secret", r#""operators""#), ("/auth/jwt_secret", r#""operators""#)],
+    ),
+    ("API_JWT_SECRET_NEXT", "next", &[("/admin/jwt_secrets", r#"["next"]"#)]),
+    ("API_JWT_JWKS", r#"{"keys":[]}"#, &[("/auth/jwt_jwks", r#""{\"keys\":[]}""#)]),
+    ("API_TOKEN_BLOCKLIST", "a, b", &[("/admin/token_blocklist", r#"["a","b"]"#)]),
+    ("METRICS_JWT_SECRET", "numbers", &[("/admin/metrics_jwt_secret", r#""numbers""#)]),
+    ("METRICS_TOKEN_BLOCKLIST", "c", &[("/admin/metrics_token_blocklist", r#"["c"]"#)]),
+    (
+        "JWT_CLAIM_VALIDATORS",
+        r#"{"iss":"us","nbf":1610078130}"#,
+        &[("/auth/claim_validators", r#"{"iss":"us","nbf":1610078130}"#)],
+    ),
+    ("TENANT_MAX_CONCURRENT_USERS", "200", &[("/limits/max_concurrent_users", "200")]),
+    ("TENANT_MAX_EVENTS_PER_SECOND", "101", &[("/limits/max_events_per_second", "101")]),
+    ("TENANT_MAX_JOINS_PER_SECOND", "102", &[("/limits/max_joins_per_second", "102")]),
+    ("TENANT_MAX_CHANNELS_PER_CLIENT", "103", &[("/limits/max_channels_per_client", "103")]),
+    ("CLIENT_PRESENCE_MAX_CALLS", "5", &[("/limits/max_client_presence_events_per_window", "5")]),
+    ("CLIENT_PRESENCE_WINDOW_MS", "15000", &[("/limits/client_presence_window_ms", "15000")]),
+    ("LOG_LEVEL", "emergency", &[("/telemetry/log_level", r#""error""#)]),
+    ("LOG_LEVEL", "alert", &[("/telemetry/log_level", r#""error""#)]),
+    ("LOG_LEVEL", "critical", &[("/telemetry/log_level", r#""error""#)]),
+    ("LOG_LEVEL", "error", &[("/telemetry/log_level", r#""error""#)]),
+    ("LOG_LEVEL", "warning", &[("/telemetry/log_level", r#""warn""#)]),
+    ("LOG_LEVEL", "notice", &[("/telemetry/log_level", r#""info""#)]),
+    ("LOG_LEVEL", "info", &[("/telemetry/log_level", r#""info""#)]),
+    ("LOG_LEVEL", "debug", &[("/telemetry/log_level", r#""debug""#)]),
+    ("RLIMIT_NOFILE", "100000", &[("/server/open_files", "100000")]),
+    ("REGION", "eu-west-2", &[("/regions/name", r#""eu-west-2""#)]),
+    ("REGION_MAPPING", r#"{"a":"b"}"#, &[("/regions/mapping", r#"{"a":"b"}"#)]),
+    ("CLUSTER", "blue", &[("/regions/cluster", r#""blue""#)]),
+    ("RPC_TIMEOUT", "30000", &[("/bus/timeout", r#""30s""#)]),
+    ("PRESENCE_BROADCAST_PERIOD_IN_MS", "1500", &[("/presence/coalesce", r#""1s 500ms""#)]),
+    ("JWT_SECRET", "users", &[("/auth/jwt_secret", r#""users""#)]),
+    ("REDIS_URL", "redis://redis:6379", &[("/bus/redis_url", r#""redis://redis:6379""#)]),
+    ("JWT_ISSUER", "us", &[("/auth/jwt_issuer", r#""us""#)]),
+    ("JWT_AUDIENCE", "you", &[("/auth/jwt_audience", r#""you""#)]),
+];
+
+fn try_with(variables: &[(&str, &str)]) -> Result<Loaded, LoadError> {
+    let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    Sources::new(None, variables.collect::<Vec<_>>()).usually_in([]).load()
+}
+
+fn with(variables: &[(&str, &str)]) -> Loaded {
+    try_with(variables).unwrap_or_else(|error| panic!("{variables:?} should load: {error}"))
+}
+
+fn notes(loaded: &Loaded) -> Vec<&str> {
+    loaded.notes.iter().map(|note| note.text.as_str()).collect()
+}
+
+/// The variable and, for those that only count then, the one that makes the default tenant.
+fn seeding<'a>(variable: &Variable, name: &'a str, value: &'a str) -> Vec<(&'a str, &'a str)> {
+    let seeds = matches!(variable.treatment, Treatment::Sets(targets) if targets.iter().any(|t| t.seeding));
+    let seed = seeds.then_some((super::SEED, "true"));
+    seed.into_iter().chain([(name, value)]).collect()
+}
+
+#[test]
+fn every_row_does_what_it_says() {
+    for variable in table() {
+        for name in variable.names {
+            match variable.treatment {
+                Treatment::Sets(targets) => sets(variable, name, targets.len()),
+                Treatment::Accepted(why) => says(name, false, &format!("has no meaning here: {why}")),
+                Treatment::Warned(why) => says(name, true, &format!("is not obeyed: {why}")),
+                Treatment::Later(part) => {
+                    says(name, false, &format!("has no effect yet: {} still to come", part.name()));
+                }
+            }
+        }
+    }
+}
+
+fn sets(variable: &Variable, name: &str, keys: usize) {
+    let cases: Vec<_> = SET.iter().filter(|(case, ..)| *case == name).collect();
+    assert!(!cases.is_empty(), "{name} is not shown to set anything");
+    for (_, value, expected) in cases {
+        assert_eq!(expected.len(), keys, "{name} sets as many keys as its row says");
+        let loaded = with(&seeding(variable, name, value));
+        for (key, expected) in *expected {
+            let expected: Value = serde_json::from_str(expected).expect("JSON");
+            assert_eq!(loaded.values.as_json().pointer(key), Some(&expected), "{name}={value} sets {key}");
+        }
+        assert_eq!(notes(&loaded), [""; 0], "{name} does something");
+    }
+}
+
+fn says(name: &str, warning: bool, words: &str) {
+    let name = name.replace('*', "SOMETHING");
+    let loaded = with(&[(&name, "anything at all")]);
+    assert_eq!(notes(&loaded), [format!("{name} {words}")]);
+    assert_eq!(loaded.notes[0].warning, warning, "{name}");
+}
+
+#[test]
+fn no_variable_has_two_rows() {
+    let mut names: Vec<_> = table().flat_map(|variable| variable.names).collect();
+    let count = names.len();
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), count);
+}
+
+#[test]
+fn a_wrong_value_is_told_with_the_variables_name() {
+    let told = |name: &str, value: &str| try_with(&[(name, value)]).expect_err("wrong").to_string();
+    for (name, value) in [
+        ("PORT", "80 80"),
+        ("PORT", "8_080"),
+        ("MAX_CONNECTIONS", "-1"),
+        ("MAX_HEADER_LENGTH", "99999999"),
+        ("MAX_HEADER_LENGTH", "4k"),
+        ("CONNECT_ERROR_BACKOFF_MS", "2s"),
+        ("DISABLE_HEALTHCHECK_LOGGING", "yes"),
+        ("JWT_CLAIM_VALIDATORS", "{'iss': 'Issuer'}"),
+        ("REGION_MAPPING", r#"{"a": 1}"#),
+        ("LOG_LEVEL", "loud"),
+        ("WEBSOCKET_MAX_HEAP_SIZE", "0"),
+        ("REDIS_URL", "localhost:6379"),
+    ] {
+        let told = told(name, value);
+        assert!(told.starts_with(&format!("variable {name}: ")) && told.contains("expected "), "{told}");
+    }
+}
+
+#[test]
+fn the_tenant_of_supabases_compose_file_is_made() {
+    let env = [
+        ("SEED_SELF_HOST", "true"),
+        ("SELF_HOST_TENANT_NAME", "dev"),
+        ("API_JWT_SECRET", "operators"),
+        ("API_JWT_JWKS", r#"{"keys":[]}"#),
+    ];
+    let auth = |env: &[(&str, &str)]| with(env).values.as_json()["auth"].clone();
+    assert_eq!(with(&env).settings.every_tenant().into_keys().collect::<Vec<_>>(), ["dev"]);
+    assert_eq!(auth(&env)["jwt_secret"], "operators");
+    let own = [&env[..], &[("JWT_SECRET", "users")]].concat();
+    assert_eq!(auth(&own)["jwt_secret"], "users", "one of its own comes first");
+    assert_eq!(auth(&env[1..3])["jwt_secret"], json!(null), "nobody asked for it");
+    assert_eq!(
+        notes(&with(&env[1..])),
+        [
+            "SELF_HOST_TENANT_NAME counts only under SEED_SELF_HOST=true",
+            "API_JWT_JWKS counts only under SEED_SELF_HOST=true"
+        ]
+    );
+    assert_eq!(
+        notes(&with(&[("SEED_SELF_HOST", "1")])),
+        ["SEED_SELF_HOST makes no tenant: only `true` does"]
+    );
+}
+
+#[test]
+fn of_two_spellings_the_codes_counts() {
+    let both =
+        [("DISCONNECT_SOCKET_ON_NO_CHANNELS_INTERVAL_IN_MS", "1000"), ("NO_CHANNEL_TIMEOUT_IN_MS", "2000")];
+    let loaded = with(&both);
+    assert_eq!(loaded.values.as_json()["server"]["no_channel_timeout"], "2s");
+    assert_eq!(
+        notes(&loaded),
+        [
+            "DISCONNECT_SOCKET_ON_NO_CHANNELS_INTERVAL_IN_MS is not looked at, because NO_CHANNEL_TIMEOUT_IN_MS is set"
+        ]
+    );
+}
+
+#[test]
+fn a_databases_address_beats_its_parts() {
+    let loaded = with(&[("DB_HOST", "db"), ("DATABASE_URL", "postgres://db"), ("DB_SSL", "true")]);
+    assert_eq!(
+        notes(&loaded),
+        [
+            "DB_HOST is not looked at, because DATABASE_URL is set",
+            "DB_SSL has no effect yet: databases are still to come",
+            "DATABASE_URL has no effect yet: databases are still to come",
+        ]
+    );
+}
+
+#[test]
+fn a_family_of_variables_is_one_note() {
+    let loaded = with(&[("FLY_REGION", "ams"), ("FLY_APP_NAME", "app"), ("GEN_RPC_CERTFILE", "/c")]);
+    assert_eq!(notes(&loaded).len(), 2);
+    assert!(
+        notes(&loaded)[1].starts_with("FLY_APP_NAME, FLY_REGION have no meaning"),
+        "{:?}",
+        notes(&loaded)
+    );
+}
+
+#[test]
+fn a_word_that_left_the_choice_to_the_system_changes_nothing() {
+    let loaded = with(&[("REALTIME_IP_VERSION", "any")]);
+    assert_eq!(loaded.values.as_json()["server"]["host"], "0.0.0.0");
+    assert_eq!(notes(&loaded), ["REALTIME_IP_VERSION changes nothing: it is neither ipv4 nor ipv6"]);
+}

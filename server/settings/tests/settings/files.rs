@@ -1,0 +1,67 @@
+//! Which files are read.
+
+use crate::{Folder, only};
+
+#[test]
+fn a_file_that_is_named_must_be_there() {
+    let folder = Folder::with(&[]);
+    assert!(
+        folder.told(&[]).starts_with("config.toml: cannot be read: No such file"),
+        "{}",
+        folder.told(&[])
+    );
+    let error = only(&[("REALTIME_CONFIG", "/no/such.toml")]).load().expect_err("it is not there");
+    assert!(error.to_string().starts_with("/no/such.toml: cannot be read: No such file"), "{error}");
+}
+
+#[test]
+fn a_file_that_nobody_names_is_looked_for_in_the_usual_places() {
+    let folder = Folder::with(&[("etc/config.toml", "server.port = 2"), ("other.toml", "server.port = 3")]);
+    let usual = ["config.toml", "etc/config.toml"].map(|name| folder.path(name));
+    let port = |variables: &[(&str, &str)]| {
+        let variables = folder.variables(variables);
+        let sources = settings::Sources::new(None, variables).usually_in(usual.clone());
+        sources.load().expect("good").settings.server.port
+    };
+    assert_eq!(port(&[]), 2);
+    folder.write("config.toml", "server.port = 1");
+    assert_eq!(port(&[]), 1);
+    assert_eq!(port(&[("REALTIME_CONFIG", "{}/other.toml")]), 3);
+}
+
+#[test]
+fn the_folder_beside_is_read_in_the_order_of_names() {
+    let folder = Folder::with(&[
+        ("config.toml", ""),
+        ("config.d/b.toml", "server.port = 2\n[limits]\nmax_joins_per_second = 2"),
+        ("config.d/a.toml", "server.port = 1\n[tenants.acme.limits]\nmax_joins_per_second = 1"),
+        ("config.d/.hidden.toml", "server.port = 'broken'"),
+        ("config.d/notes.txt", "not TOML"),
+    ]);
+    let settings = folder.sources(&[]).load().expect("good").settings;
+    assert_eq!(settings.server.port, 2);
+    assert_eq!(settings.limits.max_joins_per_second.get(), 2);
+    assert_eq!(settings.tenants["acme"].limits.max_joins_per_second.get(), 1);
+}
+
+#[test]
+fn an_environment_without_a_file_of_its_own_is_remarked() {
+    let folder = Folder::with(&[("config.toml", "")]);
+    let loaded = folder.sources(&[("REALTIME_ENV", "staging")]).load().expect("good");
+    let notes: Vec<_> = loaded.notes.iter().map(|note| folder.without_folder(&note.text)).collect();
+    assert_eq!(notes, ["REALTIME_ENV is set, and there is no config.staging.toml"]);
+    assert!(loaded.notes[0].warning);
+    assert_eq!(
+        folder.told(&[("REALTIME_ENV", "../../etc")]),
+        "variable REALTIME_ENV: expected a word such as production: it chooses config.production.toml"
+    );
+}
+
+#[test]
+fn every_file_that_has_a_say_is_listed() {
+    let folder = Folder::with(&[("config.toml", ""), ("config.d/a.toml", ""), ("secret", "s")]);
+    let sources = folder.sources(&[("REALTIME_ENV", "staging"), ("JWT_SECRET_FILE", "{}/secret")]);
+    let files: Vec<_> =
+        sources.files().iter().map(|file| folder.without_folder(&file.display().to_string())).collect();
+    assert_eq!(files, ["config.toml", "config.d", "config.d/a.toml", "config.staging.toml", "secret"]);
+}

@@ -1,0 +1,226 @@
+//! What a person is told, word for word.
+
+use crate::{Folder, told};
+
+#[test]
+fn a_bad_value_is_told_with_its_place_and_what_was_expected() {
+    for (file, expected, help) in [
+        (
+            "[limits]\nmax_joins_per_second = \"many\"",
+            "config.toml:2:1: limits.max_joins_per_second: expected a whole number from 1 to 4294967295, found \"many\"",
+            "Joins per second of all clients together, in a bucket of ten seconds. Default: 2500.",
+        ),
+        (
+            "[server]\nport = \"8080\"",
+            "config.toml:2:1: server.port: expected a whole number from 0 to 65535, found \"8080\"",
+            "write it without quotes",
+        ),
+        (
+            "server.port = 70000",
+            "config.toml:1:8: server.port: expected a whole number from 0 to 65535, found 70000",
+            "TCP port to bind; 0 takes a free one. Default: 8080.",
+        ),
+        (
+            "[limits]\n  max_channels_per_client = 0",
+            "config.toml:2:3: limits.max_channels_per_client: expected a whole number of at least 1, found 0",
+            "Rooms one connection may be in. Default: 100.",
+        ),
+        (
+            "server = { host = 'home' }",
+            "config.toml:1:12: server.host: expected an IP address such as 0.0.0.0 or ::1, found \"home\"",
+            "Address to bind: an IPv4 or IPv6 address of this machine, `0.0.0.0` or `::` for all. Default: 0.0.0.0.",
+        ),
+        (
+            "[telemetry]\nlog_level = \"warning\"",
+            "config.toml:2:1: telemetry.log_level: expected one of error, warn, info, debug, trace, found \"warning\"",
+            "The least important log lines still written. Default: info.",
+        ),
+        (
+            "[telemetry]\nlog_level = \"dbug\"",
+            "config.toml:2:1: telemetry.log_level: expected one of error, warn, info, debug, trace, found \"dbug\"",
+            "did you mean debug?",
+        ),
+        (
+            "[server]\nidle_timeout = 120",
+            "config.toml:2:1: server.idle_timeout: expected a length of time from 1ms to 1year, found 120",
+            "write it in quotes with its unit, such as \"30s\"",
+        ),
+        (
+            "[server]\nidle_timeout = \"0s\"",
+            "config.toml:2:1: server.idle_timeout: expected a length of time from 1ms to 1year, found \"0s\"",
+            "Time without any byte from a client after which its socket is closed. Default: 2m.",
+        ),
+        (
+            "[outbox]\nmax_bytes = \"big\"",
+            "config.toml:2:1: outbox.max_bytes: expected a size of at least 1 KiB, found \"big\"",
+            "Bytes that may wait for one connection. Default: 8 MiB.",
+        ),
+        (
+            "[server]\nmax_header_size = \"4 KiB\"",
+            "config.toml:2:1: server.max_header_size: expected a size from 8 KiB to 16 MiB, found \"4 KiB\"",
+            "Bytes of a whole request head: request line and all headers. Default: 32 KiB.",
+        ),
+        (
+            "[server]\nproxy_protocol_from = [\"10.0.0.0/8\", \"10.0.0.0/33\"]",
+            "config.toml:2:1: server.proxy_protocol_from: expected a network such as 10.0.0.0/8, found \"10.0.0.0/33\"",
+            "",
+        ),
+        (
+            "[server]\npublic_url = \"realtime.example.com\"",
+            "config.toml:2:1: server.public_url: expected an address that begins with http:// or https:// or ws:// \
+             or wss://, found \"realtime.example.com\"",
+            "The address by which clients reach this server, such as `wss://realtime.example.com`, when something \
+             stands in front of it.",
+        ),
+        (
+            "[broadcast]\ncors = 1",
+            "config.toml:2:1: broadcast.cors: expected true or false, found 1",
+            "Whether browsers of any origin may call the endpoints (CORS). Default: true.",
+        ),
+        (
+            "server = 1",
+            "config.toml:1:1: server: expected a section with keys of its own, found a number",
+            "",
+        ),
+        (
+            "[server.port]\nnumber = 80",
+            "config.toml:1:9: server.port: expected a whole number from 0 to 65535, found a section",
+            "TCP port to bind; 0 takes a free one. Default: 8080.",
+        ),
+    ] {
+        let expected =
+            if help.is_empty() { expected.to_owned() } else { format!("{expected}\n    help: {help}") };
+        assert_eq!(told(file, &[]), expected);
+    }
+}
+
+#[test]
+fn a_variable_is_named() {
+    assert_eq!(
+        told("", &[("PORT", "80a")]),
+        "variable PORT: server.port: expected a whole number from 0 to 65535, found \"80a\"\n    \
+         help: TCP port to bind; 0 takes a free one. Default: 8080."
+    );
+    assert_eq!(
+        told("", &[("NO_CHANNEL_TIMEOUT_IN_MS", "10s")]),
+        "variable NO_CHANNEL_TIMEOUT_IN_MS: server.no_channel_timeout: expected a whole number of milliseconds, \
+         found \"10s\""
+    );
+    assert_eq!(
+        told("", &[("MAX_CONNECTIONS", "+5")]),
+        "variable MAX_CONNECTIONS: server.max_connections: expected a whole number of at least 1, found \"+5\"\n    \
+         help: WebSocket connections at once, of all tenants. Default: 16384."
+    );
+}
+
+#[test]
+fn what_is_misspelt_is_named_with_what_was_meant() {
+    for (file, variables, expected) in [
+        (
+            "[presence]\nenabld = true",
+            ("", ""),
+            "config.toml:2:1: presence.enabld: unknown key\n    help: did you mean presence.enabled?",
+        ),
+        (
+            "",
+            ("REALTIME__PRESENCE__ENABLD", "true"),
+            "variable REALTIME__PRESENCE__ENABLD: presence.enabld: unknown key\n    \
+             help: did you mean REALTIME__PRESENCE__ENABLED?",
+        ),
+        (
+            "",
+            ("REALTIME__PRESENSE__ENABLED", "true"),
+            "variable REALTIME__PRESENSE__ENABLED: presense: unknown key\n    help: did you mean REALTIME__PRESENCE?",
+        ),
+        ("port = 80", ("", ""), "config.toml:1:1: port: unknown key\n    help: did you mean server.port?"),
+        (
+            "",
+            ("REALTIME__PORT", "1"),
+            "variable REALTIME__PORT: port: unknown key\n    help: did you mean REALTIME__SERVER__PORT?",
+        ),
+        (
+            "[limits]\nmax_frame_size = 1",
+            ("", ""),
+            "config.toml:2:1: limits.max_frame_size: unknown key\n    help: did you mean server.max_frame_size?",
+        ),
+        (
+            "[presence]\nbanana = 1",
+            ("", ""),
+            "config.toml:2:1: presence.banana: unknown key\n    \
+             help: the keys of presence are coalesce, enabled, max_bytes_per_client",
+        ),
+        (
+            "[banana]\nsplit = 1",
+            ("", ""),
+            "config.toml:1:2: banana: unknown key\n    help: the sections are admin, auth, broadcast, bus, limits, \
+             outbox, presence, regions, server, telemetry, tenants",
+        ),
+        (
+            "[tenants.acme]\nsuspend = true",
+            ("", ""),
+            "config.toml:2:1: tenants.acme.suspend: unknown key\n    help: did you mean tenants.acme.suspended?",
+        ),
+    ] {
+        assert_eq!(told(file, &[variables]), expected);
+    }
+}
+
+#[test]
+fn every_problem_is_told_at_once_in_the_order_of_the_text() {
+    let file = "[server]\nport = -1\nhots = \"::\"\n[limits]\nmax_joins_per_second = 0";
+    let folder =
+        Folder::with(&[("config.toml", file), ("config.d/more.toml", "[auth]\nleeway = 5\n[log]\n")]);
+    let told = folder.told(&[("MAX_CONNECTIONS", "none"), ("REALTIME__SERVER__PORT", "x")]);
+    let heads: Vec<_> = told.lines().filter(|line| !line.starts_with(' ')).collect();
+    let heads: Vec<_> =
+        heads.iter().map(|line| line.split(": ").take(2).collect::<Vec<_>>().join(": ")).collect();
+    assert_eq!(
+        heads,
+        [
+            "config.toml:3:1: server.hots",
+            "config.toml:5:1: limits.max_joins_per_second",
+            "config.d/more.toml:2:1: auth.leeway",
+            "config.d/more.toml:3:2: log",
+            "variable MAX_CONNECTIONS: server.max_connections",
+            "variable REALTIME__SERVER__PORT: server.port",
+        ],
+        "what a higher layer replaces is not looked at: {told}"
+    );
+}
+
+#[test]
+fn every_mistake_in_the_writing_is_told() {
+    assert_eq!(
+        told("[server]\nport = \nhost = home\n[limits\n[auth]\nleeway = '1s'\nleeway = '1s'", &[]),
+        "config.toml:2:8: not TOML: a value is missing\n\
+         config.toml:3:8: not TOML: string values must be quoted, expected literal string\n\
+         config.toml:4:8: not TOML: unclosed table, expected `]`\n\
+         config.toml:7:1: not TOML: duplicate key"
+    );
+}
+
+#[test]
+fn keys_that_contradict_each_other_are_told_where_one_of_them_stands() {
+    assert_eq!(
+        told("[server]\nping_interval = \"3m\"\n[server.tls]\ncert_file = \"/cert.pem\"", &[]),
+        "config.toml:2:1: server.idle_timeout: must be longer than server.ping_interval, or clients are closed \
+         before they are asked for a sign of life\n\
+         config.toml:4:1: server.tls.cert_file: server.tls.cert_file and server.tls.key_file are needed together"
+    );
+}
+
+#[test]
+fn a_payload_that_is_allowed_can_also_be_sent() {
+    crate::good("[server]\nmax_frame_size = 3000500", &[]);
+    let too_small = |key: &str, place: &str| {
+        format!(
+            "{place}: {key}: must fit into server.max_frame_size: with its wrapping such a payload has 3000500 \
+             bytes, and a message of more than 3000499 closes its connection"
+        )
+    };
+    let file = "[server]\nmax_frame_size = 3000499\n[tenants.acme.limits]\nmax_joins_per_second = 1";
+    assert_eq!(told(file, &[]), too_small("limits.max_payload_size_in_kb", "config.toml:2:1"));
+    let file = "[server]\nmax_frame_size = 3000499\n[limits]\nmax_payload_size_in_kb = 1\n\
+                [tenants.acme.limits]\nmax_payload_size_in_kb = 3000";
+    assert_eq!(told(file, &[]), too_small("tenants.acme.limits.max_payload_size_in_kb", "config.toml:6:1"));
+}

@@ -1,0 +1,87 @@
+//! What tenants take over, and how the default one is made.
+
+use secrecy::ExposeSecret as _;
+use settings::Tenant;
+
+use crate::{good, told};
+
+fn secret(tenant: &Tenant) -> Option<&str> {
+    tenant.auth.jwt_secret.as_ref().map(|secret| secret.expose_secret())
+}
+
+#[test]
+fn limits_are_taken_over_and_keys_are_not() {
+    let file = "[auth]\njwt_secret = 'ours'\njwt_issuer = 'us'\n[limits]\nmax_joins_per_second = 7\n\
+                max_events_per_second = 8\n[tenants.acme.limits]\nmax_events_per_second = 9\n[tenants.initech]";
+    let tenants = good(file, &[("TENANT_MAX_CHANNELS_PER_CLIENT", "3")]).every_tenant();
+    let acme = &tenants["acme"];
+    assert_eq!(acme.limits.max_joins_per_second.get(), 7);
+    assert_eq!(acme.limits.max_events_per_second.get(), 9);
+    assert_eq!(acme.limits.max_channels_per_client.get(), 3, "from a variable, too");
+    assert_eq!((secret(acme), acme.auth.jwt_issuer.as_deref()), (None, None));
+    assert_eq!(tenants["initech"].limits.max_events_per_second.get(), 8);
+}
+
+#[test]
+fn the_default_tenant_is_made_of_what_stands_above() {
+    let file = "[auth]\njwt_secret = 'ours'\n[limits]\nmax_joins_per_second = 7\n[presence]\nenabled = true";
+    let tenants = good(file, &[]).every_tenant();
+    assert_eq!(tenants.keys().collect::<Vec<_>>(), ["default"]);
+    let default = &tenants["default"];
+    assert_eq!(secret(default), Some("ours"));
+    assert_eq!(default.limits.max_joins_per_second.get(), 7);
+    assert_eq!(default.presence_enabled, Some(true));
+    assert!(!default.suspended);
+}
+
+#[test]
+fn a_section_of_its_own_adds_to_the_default_tenant() {
+    let file = "[server]\ndefault_tenant = 'acme'\n[auth]\njwt_secret = 'ours'\n[limits]\n\
+                max_joins_per_second = 7\n[tenants.acme]\nprivate_only = true\nregion = 'eu-west-1'\n\
+                [tenants.acme.limits]\nmax_events_per_second = 9\n[tenants.initech]\npresence_enabled = true";
+    let tenants = good(file, &[]).every_tenant();
+    assert_eq!(tenants.keys().collect::<Vec<_>>(), ["acme", "initech"]);
+    let acme = &tenants["acme"];
+    assert_eq!(secret(acme), Some("ours"));
+    assert!(acme.private_only);
+    assert_eq!(acme.region.as_deref(), Some("eu-west-1"));
+    assert_eq!(acme.limits.max_joins_per_second.get(), 7);
+    assert_eq!(acme.limits.max_events_per_second.get(), 9);
+    assert_eq!(acme.presence_enabled, Some(false));
+    assert_eq!(tenants["initech"].presence_enabled, Some(true));
+}
+
+#[test]
+fn the_default_tenants_keys_are_said_in_one_place() {
+    let tenants = good("[tenants.default.auth]\njwt_secret = 'ours'", &[]).every_tenant();
+    assert_eq!(secret(&tenants["default"]), Some("ours"));
+
+    let file = "[auth]\njwt_issuer = 'us'\n[tenants.default.auth]\njwt_secret = 'ours'";
+    assert_eq!(
+        told(file, &[]),
+        "config.toml:4:1: tenants.default.auth: the keys of the default tenant are said in [auth] too \
+         (config.toml:2:1)\n    help: say all of them in one of the two"
+    );
+    let told = told("[tenants.default.auth]\njwt_issuer = 'us'", &[("JWT_SECRET", "ours")]);
+    assert!(told.contains("said in [auth] too (variable JWT_SECRET)"), "{told}");
+}
+
+#[test]
+fn a_tenant_may_not_be_called_anything() {
+    for good_name in ["a", "0", "_", "my-app_2", &"x".repeat(63)] {
+        good(&format!("[tenants.{good_name}]"), &[]);
+    }
+    let expected = "the name must be 1 to 63 of the letters a-z, digits, `-` and `_`, not `-` first";
+    for (bad, shown) in [("-a", "-a"), ("Acme", "Acme"), ("\"a.b\"", "\"a.b\""), ("\"\"", "\"\"")] {
+        assert_eq!(
+            told(&format!("[tenants.{bad}]"), &[]),
+            format!("config.toml:1:10: tenants.{shown}: {expected}")
+        );
+    }
+    assert!(told(&format!("[tenants.{}]", "x".repeat(64)), &[]).ends_with(expected));
+    let told = told("[server]\ndefault_tenant = 'Acme'", &[]);
+    assert!(
+        told.starts_with("config.toml:2:1: server.default_tenant: expected 1 to 63 of the letters"),
+        "{told}"
+    );
+}
