@@ -42,12 +42,13 @@ impl Server {
     )]
     pub async fn start(settings: Settings) -> anyhow::Result<Self> {
         let (tasks, service) = (TaskTracker::new(), CancellationToken::new());
-        let node = Node::new(settings, &Sources::new(tasks.clone(), service.clone()))?;
+        let node = Node::new(settings, Sources::new(tasks.clone(), service.clone()))?;
         let server = &node.settings().server;
         let listener = listener::bind(server)
             .with_context(|| format!("cannot listen on {}", SocketAddr::new(server.host, server.port)))?;
         let address = listener.local_addr().context("the listener has no address")?;
         let door = CancellationToken::new();
+        tasks.spawn(ring(Arc::clone(&node), service.clone()));
         tasks.spawn(announcer::run(Arc::clone(&node), service.clone()));
         tasks.spawn(keep_metrics(Arc::clone(&node), service.clone()));
         tasks.spawn(listener::run(Arc::clone(&node), listener, tasks.clone(), door.clone()));
@@ -67,11 +68,21 @@ impl Server {
         Parts { node, door, service, tasks }.drain(haste).await;
     }
 
+    /// What its parts share; through it settings are exchanged.
+    pub fn node(&self) -> &Arc<Node> {
+        &self.node
+    }
+
     /// Takes nobody in any more, tells every client to come back later (1012), and waits until they have
     /// gone or `server.shutdown_timeout` is over.
     pub async fn stop(self) {
         self.drain(watch::channel(Haste::Hurried).1).await;
     }
+}
+
+/// Lets parked sockets notice what has changed for their tenant.
+async fn ring(node: Arc<Node>, stop: CancellationToken) {
+    node.tenants.run_bell(stop).await;
 }
 
 async fn keep_metrics(node: Arc<Node>, stop: CancellationToken) {

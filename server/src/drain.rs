@@ -94,7 +94,9 @@ impl Parts<'_> {
 
     /// Tells every client to come back (elsewhere), evenly over `spread`.
     async fn send_away(&self, spread: Duration, haste: &mut watch::Receiver<Haste>) {
-        let everybody: Vec<Weak<Outbox>> = self.node.default_tenant.sockets.everybody();
+        let tenants = self.node.tenants.all();
+        let everybody: Vec<Weak<Outbox>> =
+            tenants.iter().flat_map(|tenant| tenant.sockets.everybody()).collect();
         let (began, mut told) = (Instant::now(), 0);
         info!(clients = everybody.len(), "Stopping: sending the clients away");
         while told < everybody.len() && self.node.connections() > 0 {

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use anyhow::Context;
 use arc_swap::{ArcSwap, Guard};
+use http::{HeaderMap, Uri};
 use hub::Hub;
 use settings::Settings;
 
 use crate::auth::jwks::Sources;
 use crate::telemetry::metrics::Metrics;
-use crate::tenants::Tenant;
+use crate::tenants::{Registry, Tenant};
 
 /// One running server.
 pub struct Node {
@@ -20,8 +20,8 @@ pub struct Node {
     pub hub: Arc<Hub>,
     /// The numbers it publishes.
     pub metrics: Metrics,
-    /// The tenant that owns `JWT_SECRET`, and every host name while it is the only one.
-    pub default_tenant: Arc<Tenant>,
+    /// Who owns rooms here.
+    pub tenants: Registry,
     /// When it started.
     pub started: Instant,
     leaving: AtomicBool,
@@ -38,7 +38,8 @@ pub const SPARE_SOCKETS: usize = 1_024;
 pub struct Place(Arc<AtomicUsize>);
 
 impl Place {
-    fn take(taken: &Arc<AtomicUsize>, bound: usize) -> Option<Self> {
+    /// One more place, while fewer than `bound` are taken.
+    pub fn take(taken: &Arc<AtomicUsize>, bound: usize) -> Option<Self> {
         let below = |taken| (taken < bound).then_some(taken + 1);
         taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, below).ok()?;
         Some(Self(Arc::clone(taken)))
@@ -56,14 +57,16 @@ impl Node {
     ///
     /// # Errors
     /// Without a key no token can be verified, so there is nothing to run.
-    pub fn new(settings: Settings, sources: &Sources) -> anyhow::Result<Arc<Self>> {
+    pub fn new(settings: Settings, sources: Sources) -> anyhow::Result<Arc<Self>> {
         let metrics = Metrics::new();
-        let tenant = Tenant::default_of(&settings, sources, &metrics).context(
+        let tenants = Registry::new(&settings, sources, &metrics);
+        anyhow::ensure!(
+            tenants.all().iter().any(|tenant| tenant.policy().verifier.has_keys()),
             "no secret to verify tokens with: set JWT_SECRET, or start with `serve --dev` to try things out",
-        )?;
+        );
         Ok(Arc::new(Self {
             hub: Hub::new(settings.presence.coalesce),
-            default_tenant: Arc::new(tenant),
+            tenants,
             settings: ArcSwap::from_pointee(settings),
             metrics,
             started: Instant::now(),
@@ -79,14 +82,16 @@ impl Node {
         self.settings.load()
     }
 
-    /// From now on these settings count. They have been checked.
+    /// From now on these settings count, for those who are connected too. They have been checked.
     pub fn apply(&self, settings: Settings) {
-        self.settings.store(Arc::new(settings));
+        let settings = Arc::new(settings);
+        self.settings.store(Arc::clone(&settings));
+        self.tenants.apply(&settings, &self.metrics);
     }
 
-    /// The tenant of this name.
-    pub fn tenant(&self, id: &str) -> Option<&Arc<Tenant>> {
-        Some(&self.default_tenant).filter(|tenant| *tenant.id == *id)
+    /// The tenant that a request means; `None` when it names one that is not there.
+    pub fn tenant_meant_by(&self, headers: &HeaderMap, uri: &Uri) -> Option<Arc<Tenant>> {
+        self.tenants.meant_by(headers, uri, self.settings().server.strict_host)
     }
 
     /// A place for one more TCP connection, while there is one.

@@ -20,9 +20,11 @@ mod jwks_url;
 mod limits;
 mod outbox;
 mod presence;
+mod reload;
 mod request_ids;
 mod rfc6455;
 mod stopping;
+mod tenants;
 mod tokens;
 
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};

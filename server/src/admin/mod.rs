@@ -42,9 +42,24 @@ pub fn metrics(node: &Node) -> Response<Bytes> {
     numbers.rooms.set(population.rooms as f64);
     numbers.members.set(population.members as f64);
     numbers.uptime_seconds.set(node.started.elapsed().as_secs_f64());
-    node.default_tenant.metrics.connected.set(node.default_tenant.users() as f64);
+    count_users(node);
     let mut page = node.metrics.render();
     // A comment to Prometheus; to whoever scrapes upstream, the sign that the page came whole (http §10).
     page.push_str("# EOF\n");
     answer::page(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", page)
+}
+
+/// Counts, tenant by tenant, the sockets that have joined a room. The numbers of a tenant that was removed stay
+/// on the page as they were, except this one, which is zero then: there are no more of them than tenants this
+/// process has known.
+fn count_users(node: &Node) {
+    let (mut users, mut tenants) = (0, 0);
+    for tenant in node.tenants.all() {
+        let connected = tenant.users();
+        tenant.metrics.connected.set(connected as f64);
+        users += connected;
+        tenants += usize::from(connected > 0);
+    }
+    node.metrics.node.users.set(users as f64);
+    node.metrics.node.tenants.set(tenants as f64);
 }

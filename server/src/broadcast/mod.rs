@@ -54,7 +54,7 @@ fn publish(hub: &Hub, tenant: &Tenant, key: &RoomKey, event: &Broadcast<'_>) {
 }
 
 fn check_size(tenant: &Tenant, event: &Broadcast<'_>) -> Result<(), Refusal> {
-    let limit = tenant.allowance.max_payload_bytes;
+    let limit = tenant.allowance.max_payload_bytes();
     let exceeds = match *event {
         Broadcast::Text { payload } | Broadcast::Http { payload, .. } => term_size::exceeds(payload, limit),
         Broadcast::User { event, payload, meta } => term_size::user_broadcast(event, payload, meta) > limit,

@@ -4,6 +4,7 @@
 //! so many wait; the others are answered at once. Nobody else waits for them.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
@@ -12,10 +13,10 @@ use hub::Dialect;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use percent_encoding::percent_decode_str;
 use serde_json::json;
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 use tokio_util::task::TaskTracker;
 use tracing::{Span, debug};
@@ -24,19 +25,20 @@ use wire::phoenix;
 use super::caller::{AddressPlace, Addresses, Caller};
 use super::websocket::{Connection, Patience};
 use crate::answer;
-use crate::auth::{Claims, TokenError};
+use crate::auth::TokenError;
 use crate::node::{Node, Place};
-use crate::sessions::phoenix::Phoenix;
+use crate::sessions::phoenix::{Admitted, Phoenix};
 use crate::telemetry::origin::Origin;
-use crate::tenants::Tenant;
+use crate::tenants::{Standing, Tenant};
 
 /// Turns requests into sessions.
 pub(super) struct Handshake {
     node: Arc<Node>,
     tasks: TaskTracker,
-    patience: Arc<Patience>,
-    /// Refusals that may wait at once.
-    pauses: Semaphore,
+    /// That of the newest connections, shared by all that began under the same settings.
+    patience: Mutex<Arc<Patience>>,
+    /// Refusals that wait now.
+    pauses: Arc<AtomicUsize>,
     addresses: Addresses,
 }
 
@@ -49,27 +51,23 @@ struct Guest {
 
 /// Why a handshake is refused.
 struct Refusal {
+    /// Whom it wanted to join, if there is such a tenant.
+    tenant: Option<Arc<Tenant>>,
     status: StatusCode,
     code: &'static str,
     text: String,
 }
 
+impl Refusal {
+    fn new(status: StatusCode, code: &'static str, text: &str) -> Self {
+        Self { tenant: None, status, code, text: text.to_owned() }
+    }
+}
+
 impl Handshake {
     pub(super) fn new(node: Arc<Node>, tasks: TaskTracker) -> Self {
-        let settings = node.settings();
-        let (server, outbox) = (&settings.server, &settings.outbox);
-        let bytes = |size: settings::ByteSize| usize::try_from(size.as_u64()).unwrap_or(usize::MAX);
-        let patience = Arc::new(Patience {
-            ping_interval: server.ping_interval,
-            idle_timeout: server.idle_timeout,
-            stall_timeout: outbox.stall_timeout,
-            close_timeout: server.close_timeout,
-            max_message_size: bytes(server.max_frame_size),
-            read_buffer_size: bytes(server.read_buffer_size),
-        });
-        let pauses = Semaphore::new(server.max_pending_refusals.get().min(Semaphore::MAX_PERMITS));
-        drop(settings);
-        Self { node, tasks, patience, pauses, addresses: Addresses::default() }
+        let patience = Mutex::new(Arc::new(Patience::by(&node.settings())));
+        Self { node, tasks, patience, pauses: Arc::default(), addresses: Addresses::default() }
     }
 
     /// Answers a GET for the WebSocket.
@@ -86,7 +84,6 @@ impl Handshake {
         let header =
             request.headers().get("x-api-key").map(|value| String::from_utf8_lossy(value.as_bytes()));
         let token = header.as_deref().or(query.api_key.as_deref());
-        let tenant = &self.node.default_tenant;
         let Some(seat) = self.node.take_connection() else {
             self.node.metrics.node.connections_refused.increment(1);
             return answer::json(
@@ -99,50 +96,71 @@ impl Handshake {
             drop(seat);
             self.node.metrics.node.connections_refused_by_address.increment(1);
             let (status, code) = (StatusCode::TOO_MANY_REQUESTS, "AddressConnectionLimitReached");
-            let text = "Too many connections from this address".into();
-            return self.refuse(tenant, Refusal { status, code, text }).await;
+            return self.refuse(Refusal::new(status, code, "Too many connections from this address")).await;
         };
-        match self.admit(tenant, token).await {
-            Ok(claims) => {
+        match self.admit(&request, token).await {
+            Ok(admitted) => {
                 let guest = Guest { origin, places: (seat, place, caller) };
-                self.upgrade(request, dialect, claims, guest)
+                self.upgrade(request, dialect, admitted, guest)
             }
             Err(refusal) => {
                 // Not kept while the refusal waits: someone else may come in.
                 drop((seat, place));
-                self.refuse(tenant, refusal).await
+                self.refuse(refusal).await
             }
         }
     }
 
     /// The checks of §1.4, in their order.
-    async fn admit(&self, tenant: &Tenant, token: Option<&str>) -> Result<Claims, Refusal> {
-        let unbelieved = |error: TokenError| Refusal {
-            status: StatusCode::UNAUTHORIZED,
-            code: error.code(),
-            text: error.handshake_text(),
+    async fn admit(&self, request: &Request<Incoming>, token: Option<&str>) -> Result<Admitted, Refusal> {
+        let not_found = Refusal::new(StatusCode::NOT_FOUND, "TenantNotFound", "Tenant not found");
+        let tenant = self.node.tenant_meant_by(request.headers(), request.uri()).ok_or(not_found)?;
+        let policy = tenant.policy();
+        let refused = |status, code, text: &str| {
+            Err(Refusal { tenant: Some(Arc::clone(&tenant)), ..Refusal::new(status, code, text) })
         };
-        let token = token.ok_or_else(|| unbelieved(TokenError::Missing))?;
-        let claims = tenant.verifier.verify_fetching(token, SystemTime::now()).await.map_err(unbelieved)?;
-        let too_many =
-            |code, text: &str| Refusal { status: StatusCode::TOO_MANY_REQUESTS, code, text: text.into() };
-        if tenant.users() >= tenant.allowance.max_concurrent_users {
-            return Err(too_many("ConnectionRateLimitReached", "Too many connected users"));
+        match policy.standing {
+            Standing::Open => {}
+            Standing::Suspended => {
+                let text = "Realtime was disabled for this tenant";
+                return refused(StatusCode::FORBIDDEN, "RealtimeDisabledForTenant", text);
+            }
+            Standing::Removed => {
+                return refused(StatusCode::NOT_FOUND, "TenantNotFound", "Tenant not found");
+            }
+        }
+        let verified = match token {
+            Some(token) => policy.verifier.verify_fetching(token, SystemTime::now()).await,
+            None => Err(TokenError::Missing),
+        };
+        let claims = match verified {
+            Ok(claims) => claims,
+            Err(error) => return refused(StatusCode::UNAUTHORIZED, error.code(), &error.handshake_text()),
+        };
+        if !tenant.has_room() {
+            let code = "ConnectionRateLimitReached";
+            return refused(StatusCode::TOO_MANY_REQUESTS, code, "Too many connected users");
         }
         // Looked at, not counted: the join will be.
         if !tenant.allowance.joins.has_any(Instant::now()) {
-            return Err(too_many("JoinsRateLimitReached", "Too many joins per second"));
+            let code = "JoinsRateLimitReached";
+            return refused(StatusCode::TOO_MANY_REQUESTS, code, "Too many joins per second");
         }
-        Ok(claims)
+        Ok(Admitted { generation: policy.generation, tenant, claims })
     }
 
-    async fn refuse(&self, tenant: &Tenant, refusal: Refusal) -> Response<Bytes> {
-        let Refusal { status, code, text } = refusal;
-        self.node.metrics.count_error(&tenant.id, code);
+    async fn refuse(&self, refusal: Refusal) -> Response<Bytes> {
+        let Refusal { tenant, status, code, text } = refusal;
+        // Not by the name that was said: whoever knocks would choose the labels of our metrics.
+        let tenant = tenant.as_ref().map_or("nil", |tenant| &tenant.id);
+        self.node.metrics.count_error(tenant, code);
         Span::current().record("error_code", code);
-        debug!(tenant = %tenant.id, "Refused a handshake: {text}");
-        if let Ok(_pause) = self.pauses.try_acquire() {
-            let pause = self.node.settings().server.connect_error_backoff;
+        debug!(tenant, "Refused a handshake: {text}");
+        let (pause, bound) = {
+            let server = &self.node.settings().server;
+            (server.connect_error_backoff, server.max_pending_refusals.get())
+        };
+        if let Some(_place) = Place::take(&self.pauses, bound) {
             tokio::time::sleep(pause).await;
         }
         answer::json(status, &json!({ "error": text }))
@@ -152,7 +170,7 @@ impl Handshake {
         &self,
         mut request: Request<Incoming>,
         dialect: Dialect,
-        claims: Claims,
+        admitted: Admitted,
         guest: Guest,
     ) -> Response<Bytes> {
         let response = match create_response_with_body(&request, Bytes::new) {
@@ -165,11 +183,10 @@ impl Handshake {
         };
         let upgrade = hyper::upgrade::on(&mut request);
         let (node, tasks) = (Arc::clone(&self.node), self.tasks.clone());
-        let patience = Arc::clone(&self.patience);
+        let patience = self.patience();
         self.tasks.spawn(async move {
             let Some((stream, early)) = upgraded(upgrade).await else { return };
-            let tenant = Arc::clone(&node.default_tenant);
-            let session = Phoenix::new(node, tenant, dialect, claims, Arc::clone(&guest.origin));
+            let session = Phoenix::new(node, dialect, admitted, Arc::clone(&guest.origin));
             let connection = Connection::new(stream, &early, session, patience).await;
             // A task of its own, of just the connection's size: this one carries hyper's upgrade along.
             tasks.spawn(async move {
@@ -179,6 +196,18 @@ impl Handshake {
             });
         });
         response
+    }
+}
+
+impl Handshake {
+    /// What connections that begin now are treated with. A setting that changes counts for those that come.
+    fn patience(&self) -> Arc<Patience> {
+        let current = Patience::by(&self.node.settings());
+        let mut shared = self.patience.lock();
+        if **shared != current {
+            *shared = Arc::new(current);
+        }
+        Arc::clone(&shared)
     }
 }
 

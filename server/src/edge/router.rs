@@ -106,7 +106,8 @@ impl Router {
         let (head, body) = request.into_parts();
         // Nothing is read until it is awaited, and that is once the caller has been let in.
         let body = self.collect(body);
-        let caller = broadcast::http::Caller { node: &self.node, headers: &head.headers };
+        let tenant = self.node.tenant_meant_by(&head.headers, &head.uri);
+        let caller = broadcast::http::Caller { node: &self.node, tenant, headers: &head.headers };
         match segments {
             [_, _, topic, _, event] => {
                 let private =

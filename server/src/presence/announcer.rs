@@ -92,7 +92,7 @@ fn announce(node: &Node, room: &Room, now: Instant) {
             told.push(room.show(request, &state));
         }
     }
-    if let Some(tenant) = node.tenant(room.tenant()) {
+    if let Some(tenant) = node.tenants.get(room.tenant()) {
         tenant.metrics.presence_events.increment(told.iter().map(|t| t.delivered as u64).sum());
         tenant.metrics.outbox_dropped.increment(told.iter().map(|t| t.dropped as u64).sum());
     }

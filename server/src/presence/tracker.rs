@@ -123,7 +123,7 @@ impl Tracker {
     /// When something held back is to be shown, if there is something.
     pub fn deadline(&self, tenant: &Tenant) -> Option<Instant> {
         let window = self.window.as_ref().filter(|_| self.held.is_some())?;
-        Some(window.opened + tenant.allowance.client_presence_window)
+        Some(window.opened + tenant.allowance.client_presence_window())
     }
 
     /// Shows what was held back, if its time has come.
@@ -175,11 +175,11 @@ impl Tracker {
     /// Counts a call in this client's window. `false` when the window is full.
     fn may_call(&mut self, tenant: &Tenant, now: Instant) -> bool {
         let allowance = &tenant.allowance;
-        let open = |window: &&mut Window| now < window.opened + allowance.client_presence_window;
+        let open = |window: &&mut Window| now < window.opened + allowance.client_presence_window();
         match self.window.as_mut().filter(open) {
             Some(window) => {
                 window.calls = window.calls.saturating_add(1);
-                window.calls <= allowance.client_presence_calls
+                window.calls <= allowance.client_presence_calls()
             }
             None => {
                 self.window = Some(Window { opened: now, calls: 1 });
@@ -190,7 +190,7 @@ impl Tracker {
 }
 
 fn check_size(tenant: &Tenant, payload: &str) -> Result<(), Refusal> {
-    let exceeds = term_size::exceeds(payload, tenant.allowance.max_payload_bytes);
+    let exceeds = term_size::exceeds(payload, tenant.allowance.max_payload_bytes());
     if exceeds { Err(Refusal::TooLarge) } else { Ok(()) }
 }
 

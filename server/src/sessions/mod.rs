@@ -32,7 +32,7 @@ pub trait Session: Send + Unpin {
     /// When [`tick`](Self::tick) is needed next, if at all. Looked at after messages and after every tick.
     fn deadline(&self) -> Option<Instant>;
 
-    /// The deadline has passed, or a little time has: does what is due.
+    /// The deadline has passed, or a little time has, or somebody rang: does what is due.
     fn tick(&mut self, now: Instant);
 
     /// Frames were dropped because the client read too slowly, and it has now caught up.

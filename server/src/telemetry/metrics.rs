@@ -16,6 +16,10 @@ metrics! {
         pub connections_active: Gauge = "phoenix_connections_active",
         /// WebSocket connections allowed at once (server.max_connections).
         pub connections_max: Gauge = "phoenix_connections_max",
+        /// Sockets with at least one joined channel, of all tenants.
+        pub users: Gauge = "realtime_connections_global_connected",
+        /// Tenants with such a socket.
+        pub tenants: Gauge = "realtime_tenants_connected",
         /// Rooms with at least one member.
         pub rooms: Gauge = "realtime_rooms",
         /// Memberships: a connection in three rooms counts three times.

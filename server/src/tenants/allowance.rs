@@ -1,48 +1,93 @@
-//! What a tenant's clients may use together, and how much of it they have used.
+//! What a tenant's clients may use together, and how much of it they have used on this node.
+//!
+//! Limits are exchanged while they are in use, each by itself: a plain number that the next operation reads.
+//! So a message costs no lock and no look at the settings.
 
 use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hub::TokenBucket;
 use settings::Limits;
 
-/// Limits with their counters. Rates are token buckets with a burst of ten seconds.
+/// Limits with their counters. Rates are token buckets with a burst of ten seconds, and count what comes to
+/// this node: a tenant with clients on two nodes has them twice.
 #[derive(Debug)]
 pub struct Allowance {
-    /// Connections that have joined a room.
-    pub max_concurrent_users: usize,
-    /// Rooms of one connection.
-    pub max_channels_per_client: usize,
-    /// Bytes of one payload, measured as [`wire::term_size`] does.
-    pub max_payload_bytes: usize,
-    /// Messages accepted per second; also told to HTTP clients.
-    pub max_events_per_second: u64,
-    /// Messages accepted from senders.
+    /// Messages accepted from senders on this node.
     pub events: TokenBucket,
-    /// Joins.
+    /// Joins on this node.
     pub joins: TokenBucket,
-    /// Presence calls.
+    /// Presence calls on this node.
     pub presence_events: TokenBucket,
-    /// Presence calls of one client in one room within `client_presence_window`.
-    pub client_presence_calls: u32,
-    /// See `client_presence_calls`.
-    pub client_presence_window: Duration,
+    max_concurrent_users: AtomicUsize,
+    max_channels_per_client: AtomicUsize,
+    max_payload_bytes: AtomicUsize,
+    max_events_per_second: AtomicU64,
+    client_presence_calls: AtomicU32,
+    client_presence_window_ms: AtomicU64,
 }
 
 impl Allowance {
     /// Full buckets for `limits`. `everyone` stands in where the number of users is not limited by itself.
-    pub fn new(limits: &Limits, everyone: NonZeroUsize) -> Self {
-        let max_events_per_second = u64::from(limits.max_events_per_second.get());
-        Self {
-            max_concurrent_users: limits.max_concurrent_users.unwrap_or(everyone).get(),
-            max_channels_per_client: limits.max_channels_per_client.get(),
-            max_payload_bytes: limits.max_payload_bytes(),
-            max_events_per_second,
-            events: TokenBucket::per_second(max_events_per_second),
-            joins: TokenBucket::per_second(limits.max_joins_per_second.get().into()),
-            presence_events: TokenBucket::per_second(limits.max_presence_events_per_second.get().into()),
-            client_presence_calls: limits.max_client_presence_events_per_window.get(),
-            client_presence_window: Duration::from_millis(limits.client_presence_window_ms.get()),
-        }
+    pub(super) fn new(limits: &Limits, everyone: NonZeroUsize) -> Self {
+        let allowance = Self {
+            events: TokenBucket::per_second(0),
+            joins: TokenBucket::per_second(0),
+            presence_events: TokenBucket::per_second(0),
+            max_concurrent_users: AtomicUsize::default(),
+            max_channels_per_client: AtomicUsize::default(),
+            max_payload_bytes: AtomicUsize::default(),
+            max_events_per_second: AtomicU64::default(),
+            client_presence_calls: AtomicU32::default(),
+            client_presence_window_ms: AtomicU64::default(),
+        };
+        allowance.set(limits, everyone);
+        allowance
+    }
+
+    /// From now on these limits count. What was used stays used.
+    pub(super) fn set(&self, limits: &Limits, everyone: NonZeroUsize) {
+        let users = limits.max_concurrent_users.unwrap_or(everyone);
+        self.max_concurrent_users.store(users.get(), Ordering::Relaxed);
+        self.max_channels_per_client.store(limits.max_channels_per_client.get(), Ordering::Relaxed);
+        self.max_payload_bytes.store(limits.max_payload_bytes(), Ordering::Relaxed);
+        self.max_events_per_second.store(limits.max_events_per_second.get().into(), Ordering::Relaxed);
+        let calls = limits.max_client_presence_events_per_window.get();
+        self.client_presence_calls.store(calls, Ordering::Relaxed);
+        self.client_presence_window_ms.store(limits.client_presence_window_ms.get(), Ordering::Relaxed);
+        self.events.set_rate(limits.max_events_per_second.get().into());
+        self.joins.set_rate(limits.max_joins_per_second.get().into());
+        self.presence_events.set_rate(limits.max_presence_events_per_second.get().into());
+    }
+
+    /// Connections that have joined a room.
+    pub fn max_concurrent_users(&self) -> usize {
+        self.max_concurrent_users.load(Ordering::Relaxed)
+    }
+
+    /// Rooms of one connection.
+    pub fn max_channels_per_client(&self) -> usize {
+        self.max_channels_per_client.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of one payload, measured as [`wire::term_size`] does.
+    pub fn max_payload_bytes(&self) -> usize {
+        self.max_payload_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Messages accepted per second on this node; also told to HTTP clients.
+    pub fn max_events_per_second(&self) -> u64 {
+        self.max_events_per_second.load(Ordering::Relaxed)
+    }
+
+    /// Presence calls of one client in one room within [`client_presence_window`](Self::client_presence_window).
+    pub fn client_presence_calls(&self) -> u32 {
+        self.client_presence_calls.load(Ordering::Relaxed)
+    }
+
+    /// See [`client_presence_calls`](Self::client_presence_calls).
+    pub fn client_presence_window(&self) -> Duration {
+        Duration::from_millis(self.client_presence_window_ms.load(Ordering::Relaxed))
     }
 }

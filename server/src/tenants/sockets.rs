@@ -2,9 +2,12 @@
 
 use std::sync::{Arc, Weak};
 
-use hub::{Goodbye, Outbox};
+use hub::Outbox;
 use parking_lot::Mutex;
 use slab::Slab;
+
+/// How many connections are looked up at once.
+const PAGE: usize = 64;
 
 /// Outboxes of all open connections.
 #[derive(Debug, Default)]
@@ -24,18 +27,30 @@ impl Sockets {
         Ticket { sockets: Arc::clone(&self.0), number }
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.lock().len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All of them, a page at a time, so that the list is locked only briefly and whoever goes through it can
+    /// let others work in between. Everybody who is there from beginning to end is met.
+    pub fn pages(&self) -> impl Iterator<Item = Vec<Arc<Outbox>>> {
+        (0..).step_by(PAGE).map_while(|first| {
+            let sockets = self.0.lock();
+            (first < sockets.capacity()).then(|| {
+                (first..first + PAGE).filter_map(|number| sockets.get(number).map(Arc::clone)).collect()
+            })
+        })
+    }
+
     /// The outboxes of everybody who is connected now, held so that nobody's queue outlives its connection.
     pub fn everybody(&self) -> Vec<Weak<Outbox>> {
         self.0.lock().iter().map(|(_, outbox)| Arc::downgrade(outbox)).collect()
-    }
-
-    /// Asks every connection to close.
-    pub fn say_goodbye(&self, goodbye: &Goodbye) {
-        // Copied out first: a goodbye wakes its connection, and nothing is woken under a lock.
-        let outboxes: Vec<_> = self.0.lock().iter().map(|(_, outbox)| Arc::clone(outbox)).collect();
-        for outbox in outboxes {
-            outbox.say_goodbye(goodbye.clone());
-        }
     }
 }
 

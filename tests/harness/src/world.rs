@@ -31,6 +31,7 @@ pub(crate) const SOCKET: &str = "/realtime/v1/websocket";
 pub struct World {
     server: Mutex<Option<Server>>,
     door: Door,
+    settings: Mutex<Settings>,
     mint: Mint,
 }
 
@@ -60,9 +61,41 @@ impl World {
         // The clients of most tests no longer listen when their server stops.
         settings.server.shutdown_timeout = Duration::from_millis(100);
         change(&mut settings);
-        let server = Server::start(settings).await.expect("the server starts");
+        let server = Server::start(settings.clone()).await.expect("the server starts");
         let door = Door::at(server.address());
-        World { server: Mutex::new(Some(server)), door, mint }
+        World { server: Mutex::new(Some(server)), door, settings: Mutex::new(settings), mint }
+    }
+
+    /// A server with these tenants beside the default one, each with a secret of its own.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn with_tenants(ids: &[&str]) -> World {
+        let world = World::start().await;
+        world.apply(|settings| {
+            for id in ids {
+                settings.tenants.insert((*id).to_owned(), world.tenant_settings(id));
+            }
+        });
+        world
+    }
+
+    /// What `[tenants.<id>]` says when nothing but its secret is set.
+    pub fn tenant_settings(&self, id: &str) -> settings::Tenant {
+        let mut tenant = settings::Tenant::default();
+        tenant.auth.jwt_secret = Some(self.tenant_mint(id).secret().into());
+        tenant
+    }
+
+    /// Changes the settings while the server runs, as a reload does.
+    ///
+    /// # Panics
+    /// When the server has been stopped.
+    pub fn apply(&self, change: impl FnOnce(&mut Settings)) {
+        let mut settings = self.settings.lock().expect("no test panics here");
+        change(&mut settings);
+        let server = self.server.lock().expect("no test panics here");
+        server.as_ref().expect("the server runs").node().apply(settings.clone());
     }
 
     /// Where the server listens.
@@ -94,6 +127,21 @@ impl World {
     /// The mint itself.
     pub fn mint(&self) -> &Mint {
         &self.mint
+    }
+
+    /// Where the tokens of a tenant are made.
+    pub fn tenant_mint(&self, id: &str) -> Mint {
+        Mint::new(format!("{}, of {id}", self.mint.secret()))
+    }
+
+    /// A V2 client of a tenant, with a valid token.
+    ///
+    /// # Panics
+    /// When the handshake is refused.
+    pub async fn connect_for(&self, id: &str) -> Client {
+        let token = self.tenant_mint(id).token(Token::Valid);
+        let target = format!("{SOCKET}?tenant={id}&apikey={token}&vsn=2.0.0");
+        self.connect_to(Dialect::V2, &target).await.expect("the handshake succeeds")
     }
 
     /// A V2 client with a valid token.

@@ -147,7 +147,7 @@ fn payload<'a>(tenant: &Tenant, value: Option<&'a RawValue>) -> Result<&'a str, 
     if !is_object(payload.as_bytes()) {
         return Err(INVALID);
     }
-    let exceeds = term_size::exceeds(payload, tenant.allowance.max_payload_bytes);
+    let exceeds = term_size::exceeds(payload, tenant.allowance.max_payload_bytes());
     if exceeds { Err(TOO_LARGE) } else { Ok(payload) }
 }
 

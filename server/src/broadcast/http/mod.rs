@@ -7,6 +7,7 @@
 mod batch;
 mod single;
 
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
@@ -16,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::answer;
 use crate::node::Node;
-use crate::tenants::Tenant;
+use crate::tenants::{Standing, Tenant};
 
 /// What a field is refused with.
 const BLANK: &str = "can't be blank";
@@ -30,6 +31,8 @@ const BATCH_TOO_LONG: &str = "Too many messages to broadcast, please reduce the 
 pub struct Caller<'a> {
     /// The server that is asked.
     pub node: &'a Node,
+    /// The tenant whose rooms are meant; `None` when nobody has the name that was said.
+    pub tenant: Option<Arc<Tenant>>,
     /// The request's headers.
     pub headers: &'a HeaderMap,
 }
@@ -91,7 +94,10 @@ impl Caller<'_> {
         body: impl Body,
         send: impl FnOnce(&Tenant, &[u8]) -> Result<(), Refused>,
     ) -> Response<Bytes> {
-        let tenant = &*self.node.default_tenant;
+        let Some(tenant) = self.tenant.as_deref() else {
+            let message = json!({ "message": "Tenant not found in database" });
+            return answer::json(StatusCode::UNAUTHORIZED, &message);
+        };
         let rate = Rate::count_one(tenant);
         let sent = match self.admit(tenant, &rate).await {
             Ok(()) => body.await.map_err(Refused::without_body).and_then(|body| send(tenant, &body)),
@@ -106,12 +112,16 @@ impl Caller<'_> {
     }
 
     async fn admit(&self, tenant: &Tenant, rate: &Rate) -> Result<(), Refused> {
+        let policy = tenant.policy();
+        if policy.standing == Standing::Suspended {
+            return Err(Refused::message(StatusCode::FORBIDDEN, "Realtime was disabled for this tenant"));
+        }
         if rate.is_reached() {
             return Err(Refused::message(StatusCode::TOO_MANY_REQUESTS, "Too many requests"));
         }
         let unauthorized = || Refused::message(StatusCode::UNAUTHORIZED, "Unauthorized");
         let token = self.token().ok_or_else(unauthorized)?;
-        let verdict = tenant.verifier.verify_fetching(token, SystemTime::now()).await;
+        let verdict = policy.verifier.verify_fetching(token, SystemTime::now()).await;
         verdict.map(drop).map_err(|_why| unauthorized())
     }
 
@@ -141,7 +151,7 @@ impl Rate {
     fn count_one(tenant: &Tenant) -> Self {
         let now = Instant::now();
         tenant.requests.add(1, now);
-        Self { rolling: tenant.requests.per_second(now), limit: tenant.allowance.max_events_per_second }
+        Self { rolling: tenant.requests.per_second(now), limit: tenant.allowance.max_events_per_second() }
     }
 
     fn is_reached(&self) -> bool {

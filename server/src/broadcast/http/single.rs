@@ -49,7 +49,7 @@ pub(super) fn send(hub: &Hub, tenant: &Tenant, message: &Message<'_>) -> Result<
     check_name("topic", message.topic, FIELD_BYTES_MAX - TOPIC_PREFIX.len())?;
     check_name("event", message.event, FIELD_BYTES_MAX)?;
     let json;
-    let limit = tenant.allowance.max_payload_bytes;
+    let limit = tenant.allowance.max_payload_bytes();
     let (payload, is_too_large) = match message.content {
         Content::Bytes => (UserPayload::Binary(message.body), term_size::bytes(message.body.len()) > limit),
         Content::Json => {

@@ -14,6 +14,7 @@ use wire::supabase::{JoinRequest, JoinToken, Private, TOPIC_PREFIX};
 use super::joined::Joined;
 use super::{Phoenix, reason};
 use crate::auth::Claims;
+use crate::tenants::Standing;
 
 /// The answer to a join without database changes.
 const NO_CHANGES: &str = r#"{"postgres_changes":[]}"#;
@@ -33,6 +34,9 @@ impl Why {
 const TOPIC_MISSING: Why = Why::new("TopicNameRequired", "You must provide a topic name");
 const TOPIC_TOO_LONG: Why = Why::new("TopicNameTooLong", "A topic name has at most 255 bytes");
 const RESTARTING: Why = Why::new("RealtimeRestarting", "Realtime is restarting, please standby");
+const TENANT_NOT_FOUND: Why = Why::new("TenantNotFound", "Tenant with the given ID does not exist");
+const SUSPENDED: Why = Why::new("RealtimeDisabledForTenant", "Realtime disabled for this tenant");
+const PRIVATE_ONLY: Why = Why::new("PrivateOnly", "This project only allows private channels");
 const TOO_MANY_USERS: Why = Why::new("ConnectionRateLimitReached", "Too many connected users");
 const TOO_MANY_JOINS: Why = Why::new("ClientJoinRateLimitReached", "Too many joins per second");
 const TOO_MANY_CHANNELS: Why = Why::new("ChannelRateLimitReached", "Too many channels");
@@ -83,7 +87,7 @@ impl Phoenix {
 
     /// The checks of §4.4 in their order. The error is the reason the client sees.
     fn admit(&mut self, sub_topic: &str, topic: &str, request: &JoinRequest) -> Result<Arc<Claims>, Why> {
-        let allowance = &self.tenant.allowance;
+        let (allowance, policy) = (&self.tenant.allowance, self.tenant.policy());
         if sub_topic.is_empty() {
             return Err(TOPIC_MISSING);
         }
@@ -93,17 +97,25 @@ impl Phoenix {
         if self.node.is_stopping() {
             return Err(RESTARTING);
         }
-        if self.user.is_none() && self.tenant.users() >= allowance.max_concurrent_users {
+        match policy.standing {
+            Standing::Open => {}
+            Standing::Suspended => return Err(SUSPENDED),
+            Standing::Removed => return Err(TENANT_NOT_FOUND),
+        }
+        if policy.private_only() && request.private == Private::No {
+            return Err(PRIVATE_ONLY);
+        }
+        if self.user.is_none() && !self.tenant.has_room() {
             return Err(TOO_MANY_USERS);
         }
         if !allowance.joins.take(1, Instant::now()) {
             return Err(TOO_MANY_JOINS);
         }
         self.tenant.metrics.joins.increment(1);
-        if self.topics.len() >= allowance.max_channels_per_client {
+        if self.topics.len() >= allowance.max_channels_per_client() {
             return Err(TOO_MANY_CHANNELS);
         }
-        let (verifier, now) = (&self.tenant.verifier, SystemTime::now());
+        let (verifier, now) = (&policy.verifier, SystemTime::now());
         let claims = match &request.token {
             JoinToken::FromHandshake => {
                 verifier.recheck(&self.claims, now).map(|()| Arc::clone(&self.claims))
@@ -162,7 +174,7 @@ impl Phoenix {
             let message = unable_to_subscribe(entry);
             self.line.system(&joined.join_ref, topic, "postgres_changes", Status::Error, &message);
         }
-        if request.presence_enabled || self.tenant.presence_enabled {
+        if request.presence_enabled || self.tenant.policy().presence_enabled() {
             joined.enable_presence();
         }
         self.topics.insert(topic.into(), Box::new(joined));
@@ -182,7 +194,7 @@ impl Phoenix {
         if pause.is_zero() {
             frames.iter().for_each(|frame| self.line.answer(frame));
         } else {
-            let bound = self.tenant.allowance.max_channels_per_client;
+            let bound = self.tenant.allowance.max_channels_per_client();
             self.refusals.put(&self.line, Instant::now() + pause, topic, frames, bound);
         }
     }

@@ -5,6 +5,7 @@
 //! be delayed is put aside with its time. So a refused join delays only its own answer, and heartbeats
 //! are answered at once.
 
+mod following;
 mod join;
 mod joined;
 mod line;
@@ -42,6 +43,10 @@ const TOPIC_ECHOED_MAX: usize = 4 * 1024;
 pub struct Phoenix {
     node: Arc<Node>,
     tenant: Arc<Tenant>,
+    /// The generation of the tenant's policy under which it was let in.
+    admitted: u64,
+    /// That of the policy it has followed last.
+    generation: u64,
     line: Line,
     /// What the token of the handshake said; channels that bring none of their own act with it.
     claims: Arc<Claims>,
@@ -73,16 +78,21 @@ impl Gathered {
     }
 }
 
+/// Who has been let in: as whose client, under which generation of that tenant's policy, and because of which
+/// token.
+pub struct Admitted {
+    /// Whose client it is.
+    pub tenant: Arc<Tenant>,
+    /// The generation of the policy that was asked.
+    pub generation: u64,
+    /// What its token said.
+    pub claims: Claims,
+}
+
 impl Phoenix {
-    /// A client of `tenant` that has just connected, believed because of `claims`. Log lines about it name
-    /// `origin`.
-    pub fn new(
-        node: Arc<Node>,
-        tenant: Arc<Tenant>,
-        dialect: Dialect,
-        claims: Claims,
-        origin: Arc<Origin>,
-    ) -> Self {
+    /// A client that has just connected. Log lines about it name `origin`.
+    pub fn new(node: Arc<Node>, dialect: Dialect, admitted: Admitted, origin: Arc<Origin>) -> Self {
+        let Admitted { tenant, generation, claims } = admitted;
         let bounds = {
             let outbox = &node.settings().outbox;
             let bytes = usize::try_from(outbox.max_bytes.as_u64()).unwrap_or(usize::MAX);
@@ -97,6 +107,8 @@ impl Phoenix {
         let mut session = Self {
             node,
             tenant,
+            admitted: generation,
+            generation,
             line: Line { outbox, dialect },
             claims: Arc::new(claims),
             topics: HashMap::default(),
@@ -109,6 +121,8 @@ impl Phoenix {
             _ticket: ticket,
         };
         session.reschedule();
+        // Whoever changed the policy since it was asked may have rung before this connection was on the list.
+        session.follow_policy();
         session
     }
 
@@ -254,11 +268,12 @@ impl Session for Phoenix {
     }
 
     fn tick(&mut self, now: Instant) {
+        self.follow_policy();
         if self.deadline.is_none_or(|deadline| deadline > now) {
             return;
         }
         self.refusals.release(&self.line, now);
-        self.end_expired();
+        self.end_outlived();
         for joined in self.topics.values_mut() {
             if let Some(tracker) = &mut joined.tracker {
                 tracker.release(&self.tenant, &joined.membership, now);

@@ -1,13 +1,12 @@
-//! Tokens while connected: refreshed by the client, ended by the clock (§6.3, §6.4).
+//! Tokens while connected: refreshed by the client, ended by the clock or with their key (§6.3, §6.4).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use tracing::debug;
-use wire::phoenix::Status;
 use wire::supabase::TokenRefresh;
 
 use super::Phoenix;
+use super::line::Line;
 use crate::auth::{Fingerprint, TokenError};
 
 /// A token is looked at again at least this often, however long it lives: the clock may be set meanwhile,
@@ -27,50 +26,42 @@ impl Phoenix {
         if Fingerprint::of(&token) == joined.claims.fingerprint {
             return;
         }
-        match self.tenant.verifier.verify(&token, SystemTime::now()) {
+        let verified = self.tenant.policy().verifier.verify(&token, SystemTime::now());
+        match verified {
             Ok(claims) => joined.claims = Arc::new(claims),
-            Err(error) => self.end(topic, &error),
+            Err(error) => self.end_because(topic, &error),
         }
         self.reschedule();
     }
 
-    /// Ends every channel whose token has run out.
-    pub(super) fn end_expired(&mut self) {
-        let now = SystemTime::now();
-        let expired: Vec<(Box<str>, TokenError)> = self
+    /// Ends every channel whose token has run out, or was signed with a key that was taken away. Clients join
+    /// again with the token they hold by then.
+    pub(super) fn end_outlived(&mut self) {
+        let (policy, now) = (self.tenant.policy(), SystemTime::now());
+        let outlived: Vec<(Box<str>, TokenError)> = self
             .topics
             .iter()
             .filter_map(|(topic, joined)| {
-                let error = self.tenant.verifier.recheck(&joined.claims, now).err()?;
+                let error = policy.verifier.recheck(&joined.claims, now).err()?;
                 Some((topic.clone(), error))
             })
             .collect();
-        for (topic, error) in expired {
-            self.end(&topic, &error);
+        for (topic, error) in outlived {
+            self.end_because(&topic, &error);
         }
     }
 
-    /// Ends a channel because of its token. One that ran out is told `phx_error`, on which clients join
-    /// again with the token they hold by then; a token that was never good is told `phx_close`.
-    fn end(&mut self, topic: &str, error: &TokenError) {
-        let Some(joined) = self.topics.remove(topic) else { return };
-        let (code, tenant) = ("ChannelShutdown", &self.tenant.id);
-        debug!(parent: &self.origin.span(), code, %tenant, "Ended a channel: {error}");
-        let join_ref = joined.join_ref.clone();
-        drop(joined);
-        self.line.system(&join_ref, topic, "system", Status::Error, &error.refresh_text());
-        if error.is_outlived() {
-            self.line.errored(&join_ref, topic);
-        } else {
-            self.line.closed(&join_ref, topic);
-        }
+    /// Ends a channel because of its token. If that was good once, the client may come again; one that never
+    /// was is told that this is the end.
+    fn end_because(&mut self, topic: &str, error: &TokenError) {
+        let last_word = if error.is_outlived() { Line::errored } else { Line::closed };
+        self.end(topic, &error.refresh_text(), last_word);
     }
 
     /// When the first token has to be looked at.
     pub(super) fn token_deadline(&self, now: Instant) -> Option<Instant> {
-        let wall_clock = SystemTime::now();
-        let lefts =
-            self.topics.values().map(|joined| self.tenant.verifier.time_left(&joined.claims, wall_clock));
+        let (policy, wall_clock) = (self.tenant.policy(), SystemTime::now());
+        let lefts = self.topics.values().map(|joined| policy.verifier.time_left(&joined.claims, wall_clock));
         lefts.min().map(|left| now + left.min(RECHECK))
     }
 }

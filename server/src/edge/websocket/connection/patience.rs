@@ -7,6 +7,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use hub::Goodbye;
+use settings::{ByteSize, Settings};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{Connection, Phase};
@@ -14,7 +15,7 @@ use crate::edge::websocket::Readable;
 use crate::sessions::Session;
 
 /// How long a connection waits for its client, and how much it takes from it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Patience {
     /// Silence after which the client is pinged.
     pub ping_interval: Duration,
@@ -28,6 +29,22 @@ pub struct Patience {
     pub max_message_size: usize,
     /// Bytes of the read buffer.
     pub read_buffer_size: usize,
+}
+
+impl Patience {
+    /// What `settings` say.
+    pub fn by(settings: &Settings) -> Self {
+        let (server, outbox) = (&settings.server, &settings.outbox);
+        let bytes = |size: ByteSize| usize::try_from(size.as_u64()).unwrap_or(usize::MAX);
+        Self {
+            ping_interval: server.ping_interval,
+            idle_timeout: server.idle_timeout,
+            stall_timeout: outbox.stall_timeout,
+            close_timeout: server.close_timeout,
+            max_message_size: bytes(server.max_frame_size),
+            read_buffer_size: bytes(server.read_buffer_size),
+        }
+    }
 }
 
 /// A ping without a payload, as a whole frame (RFC 6455 §5.5.2).

@@ -1,0 +1,11 @@
+//! Every tenant the settings make, the default one included.
+
+use settings::Settings;
+
+use super::policy::Terms;
+
+/// The tenants by id, with what counts for each.
+pub(super) fn tenants(settings: &Settings) -> impl Iterator<Item = (String, Terms)> {
+    let everyone = settings.server.max_connections;
+    settings.every_tenant().into_iter().map(move |(id, tenant)| (id, Terms { tenant, everyone }))
+}

@@ -1,0 +1,72 @@
+//! Which tenant a request means: header `x-tenant`, else query parameter `tenant`, else the first label of
+//! the host name (design §7).
+
+use std::borrow::Cow;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use http::{HeaderMap, Uri, header};
+use percent_encoding::percent_decode_str;
+
+/// Whom a request names.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Named<'a> {
+    /// This tenant, outright. If it is not there, nobody else is meant.
+    Outright(Cow<'a, str>),
+    /// Perhaps this tenant: the host name begins like this, but hosts have names for other reasons too.
+    ByHost(&'a str),
+    /// Nobody.
+    Nobody,
+}
+
+impl<'a> Named<'a> {
+    /// Whom the head of a request names.
+    pub(super) fn in_head(headers: &'a HeaderMap, uri: &'a Uri) -> Self {
+        let header = headers.get("x-tenant").map(|value| String::from_utf8_lossy(value.as_bytes()));
+        let said = |id: &Cow<'_, str>| !id.is_empty();
+        if let Some(id) = header.filter(said).or_else(|| in_query(uri.query()?).filter(said)) {
+            return Self::Outright(id);
+        }
+        let host = || headers.get(header::HOST)?.to_str().ok();
+        // A request target with a host in it wins over the header (RFC 9112 §3.2.2).
+        uri.host().or_else(host).and_then(first_label).map_or(Self::Nobody, Self::ByHost)
+    }
+}
+
+fn in_query(query: &str) -> Option<Cow<'_, str>> {
+    let value = query.split('&').find_map(|pair| pair.strip_prefix("tenant="))?;
+    Some(percent_decode_str(value).decode_utf8_lossy())
+}
+
+/// The first label of a host name. Addresses have none, and `localhost` is what everybody calls a machine.
+fn first_label(host: &str) -> Option<&str> {
+    let name = host.split(':').next().unwrap_or(host);
+    let is_address =
+        host.starts_with('[') || host.parse::<Ipv6Addr>().is_ok() || name.parse::<Ipv4Addr>().is_ok();
+    let label = name.split('.').next().unwrap_or(name);
+    (!is_address && !name.eq_ignore_ascii_case("localhost") && !label.is_empty()).then_some(label)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_label_of_a_host_name_is_a_tenant_and_addresses_name_nobody() {
+        for (host, label) in [
+            ("acme.example.com", Some("acme")),
+            ("acme.example.com:4000", Some("acme")),
+            ("acme", Some("acme")),
+            ("acme.localhost:80", Some("acme")),
+            ("localhost", None),
+            ("LocalHost:4000", None),
+            ("127.0.0.1:4000", None),
+            ("[::1]:4000", None),
+            ("::1", None),
+            ("", None),
+            (".example.com", None),
+            (":80", None),
+        ] {
+            assert_eq!(first_label(host), label, "{host}");
+        }
+    }
+}

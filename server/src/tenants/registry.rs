@@ -1,0 +1,151 @@
+//! All tenants, by id, kept in step with the settings.
+//!
+//! Looking one up takes no lock. A change compares every tenant with what the settings now say of it, and
+//! touches those for which that is something new: they get another policy, and their sockets are rung.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use http::{HeaderMap, Uri};
+use hub::Goodbye;
+use parking_lot::Mutex;
+use settings::Settings;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::bell::Bell;
+use super::naming::Named;
+use super::policy::Terms;
+use super::{Tenant, effective};
+use crate::auth::jwks::Sources;
+use crate::telemetry::metrics::Metrics;
+
+/// By id in lower case, because host names have no case.
+type Tenants = HashMap<Box<str>, Arc<Tenant>>;
+
+/// All tenants.
+pub struct Registry {
+    tenants: ArcSwap<Tenants>,
+    default: Arc<Tenant>,
+    /// Where keys are fetched.
+    sources: Sources,
+    bell: Bell,
+    /// One change at a time.
+    changing: Mutex<()>,
+}
+
+impl Registry {
+    /// The tenants of `settings`.
+    pub fn new(settings: &Settings, sources: Sources, metrics: &Metrics) -> Self {
+        let tenant = |(id, terms): (String, Terms)| {
+            let tenant = Tenant::new(&id, terms, &sources, metrics.tenant(&id));
+            report(&tenant);
+            (key(&id).into(), Arc::new(tenant))
+        };
+        let tenants: Tenants = effective::tenants(settings).map(tenant).collect();
+        let default = tenants.get(&*key(&settings.server.default_tenant));
+        let default = Arc::clone(default.expect("the default tenant is always there"));
+        Self {
+            tenants: ArcSwap::from_pointee(tenants),
+            default,
+            sources,
+            bell: Bell::default(),
+            changing: Mutex::default(),
+        }
+    }
+
+    /// From now on `settings` count. Returns how many tenants that concerns; no other notices.
+    pub fn apply(&self, settings: &Settings, metrics: &Metrics) -> usize {
+        let _one_at_a_time = self.changing.lock();
+        let mut before = Tenants::clone(&self.tenants.load());
+        let (mut after, mut touched, mut added) = (Tenants::with_capacity(before.len()), Vec::new(), 0);
+        for (id, terms) in effective::tenants(settings) {
+            let key = key(&id);
+            let tenant = match before.remove(&*key) {
+                Some(tenant) => {
+                    if tenant.agree(terms, &self.sources) {
+                        report(&tenant);
+                        touched.push(Arc::clone(&tenant));
+                    }
+                    tenant
+                }
+                None => {
+                    added += 1;
+                    let tenant = Arc::new(Tenant::new(&id, terms, &self.sources, metrics.tenant(&id)));
+                    report(&tenant);
+                    tenant
+                }
+            };
+            after.insert(key.into_owned().into(), tenant);
+        }
+        let removed = before;
+        if added + removed.len() > 0 {
+            self.tenants.store(Arc::new(after));
+        }
+        // Only now that nobody finds them any more: who was admitted before is sent away.
+        removed.values().for_each(|tenant| tenant.remove());
+        let changed = touched.len();
+        touched.iter().chain(removed.values()).for_each(|tenant| self.bell.ring(tenant));
+        if added + changed + removed.len() > 0 {
+            info!(added, changed, removed = removed.len(), "Tenants changed");
+        }
+        added + changed + removed.len()
+    }
+
+    /// The tenant of this name, in whatever case it is written.
+    pub fn get(&self, id: &str) -> Option<Arc<Tenant>> {
+        self.tenants.load().get(&*key(id)).map(Arc::clone)
+    }
+
+    /// The tenant of those who name none.
+    pub fn default_tenant(&self) -> &Arc<Tenant> {
+        &self.default
+    }
+
+    /// Every tenant there is now, in no order.
+    pub fn all(&self) -> Vec<Arc<Tenant>> {
+        self.tenants.load().values().map(Arc::clone).collect()
+    }
+
+    /// The tenant that a request means; `None` when it names one that is not there.
+    ///
+    /// A name said outright (`x-tenant`, `tenant`) must be known: to let its bearer into another tenant's
+    /// rooms instead would hide the mistake. A host name may have nothing to do with tenants, so an unknown
+    /// one means the default tenant, unless the settings are `strict` about it.
+    pub fn meant_by(&self, headers: &HeaderMap, uri: &Uri, strict: bool) -> Option<Arc<Tenant>> {
+        let default = || Arc::clone(&self.default);
+        match Named::in_head(headers, uri) {
+            Named::Outright(id) => self.get(&id),
+            Named::ByHost(label) => self.get(label).or_else(|| (!strict).then(default)),
+            Named::Nobody => Some(default()),
+        }
+    }
+
+    /// Sends everybody connected to a tenant away. Returns how many sockets that concerns; `None` when there
+    /// is no such tenant.
+    pub fn send_away(&self, id: &str, goodbye: Goodbye) -> Option<usize> {
+        let tenant = self.get(id)?;
+        let _one_at_a_time = self.changing.lock();
+        tenant.send_away(goodbye);
+        self.bell.ring(&tenant);
+        Some(tenant.sockets.len())
+    }
+
+    /// Rings the sockets of tenants that have changed, until `stop`.
+    pub async fn run_bell(&self, stop: CancellationToken) {
+        self.bell.run(stop).await;
+    }
+}
+
+/// Tells which of a tenant's keys had to be left out.
+fn report(tenant: &Tenant) {
+    for problem in tenant.policy().verifier.problems() {
+        warn!(tenant = %tenant.id, "A key of `jwt_jwks` cannot be used: {problem}");
+    }
+}
+
+fn key(id: &str) -> Cow<'_, str> {
+    if id.bytes().any(|byte| byte.is_ascii_uppercase()) { id.to_ascii_lowercase().into() } else { id.into() }
+}

@@ -1,0 +1,96 @@
+//! One owner of rooms: what lives on while its policy is exchanged.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use arc_swap::ArcSwap;
+use hub::{Goodbye, RollingRate};
+
+use super::policy::Terms;
+use super::{Allowance, Policy, Sockets};
+use crate::auth::jwks::Sources;
+use crate::telemetry::metrics::TenantMetrics;
+
+/// One owner of rooms.
+pub struct Tenant {
+    /// Its name: in room keys, metrics and logs.
+    pub id: Arc<str>,
+    /// What its clients may use, and have used.
+    pub allowance: Allowance,
+    /// Its numbers.
+    pub metrics: TenantMetrics,
+    /// Its open connections.
+    pub sockets: Sockets,
+    /// HTTP requests per second on this node, shown to those who send them.
+    pub requests: RollingRate,
+    users: AtomicUsize,
+    policy: ArcSwap<Policy>,
+}
+
+impl Tenant {
+    /// A tenant without clients.
+    pub(super) fn new(id: &str, terms: Terms, sources: &Sources, metrics: TenantMetrics) -> Self {
+        Self {
+            id: id.into(),
+            allowance: Allowance::new(&terms.tenant.limits, terms.everyone),
+            sockets: Sockets::default(),
+            requests: RollingRate::new(),
+            users: AtomicUsize::new(0),
+            policy: ArcSwap::from_pointee(Policy::first(terms, sources, &metrics)),
+            metrics,
+        }
+    }
+
+    /// What counts for it now. Taken once per operation.
+    pub fn policy(&self) -> Arc<Policy> {
+        self.policy.load_full()
+    }
+
+    /// From now on `terms` count. `false` when they did already.
+    pub(super) fn agree(&self, terms: Terms, sources: &Sources) -> bool {
+        let policy = self.policy();
+        if policy.is_by(&terms) {
+            return false;
+        }
+        self.allowance.set(&terms.tenant.limits, terms.everyone);
+        self.policy.store(Arc::new(policy.followed_by(terms, sources, &self.metrics)));
+        true
+    }
+
+    /// It is no tenant any more: whoever is connected goes.
+    pub(super) fn remove(&self) {
+        self.policy.store(Arc::new(self.policy().removed()));
+        self.metrics.connected.set(0.0);
+    }
+
+    /// Whoever is connected goes; who comes after that is welcome.
+    pub(super) fn send_away(&self, goodbye: Goodbye) {
+        self.policy.store(Arc::new(self.policy().with_farewell(goodbye)));
+    }
+
+    /// Connections that have joined a room. They count until they end, not until they leave it.
+    pub fn users(&self) -> usize {
+        self.users.load(Ordering::Relaxed)
+    }
+
+    /// Whether there is room for one more user. If the limit was lowered, those above it stay.
+    pub fn has_room(&self) -> bool {
+        self.users() < self.allowance.max_concurrent_users()
+    }
+
+    /// Counts one more user while the limit allows; the count falls when the result is dropped.
+    pub fn admit_user(self: &Arc<Self>) -> Option<User> {
+        let below = |users| (users < self.allowance.max_concurrent_users()).then_some(users + 1);
+        self.users.fetch_update(Ordering::Relaxed, Ordering::Relaxed, below).ok()?;
+        Some(User(Arc::clone(self)))
+    }
+}
+
+/// One connection's place among its tenant's users.
+pub struct User(Arc<Tenant>);
+
+impl Drop for User {
+    fn drop(&mut self) {
+        self.0.users.fetch_sub(1, Ordering::Relaxed);
+    }
+}

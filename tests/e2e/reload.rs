@@ -1,0 +1,301 @@
+//! Settings that change while clients are connected: what is felt, by whom, and that nobody has to say
+//! anything first. How the settings come to be read again is told elsewhere.
+
+use std::time::{Duration, Instant};
+
+use harness::{Client, Frame, Mint, Request, Token, World, eventually};
+use serde_json::{Value, json};
+use settings::{ByteSize, Settings};
+
+use crate::{count, size};
+
+const ROOM: &str = "realtime:room";
+
+/// How soon a parked socket has to feel a change.
+const SOON: Duration = Duration::from_secs(1);
+
+fn tenant<'a>(settings: &'a mut Settings, id: &str) -> &'a mut settings::Tenant {
+    settings.tenants.get_mut(id).expect("the tenant is there")
+}
+
+fn told(join_ref: &str, topic: &str, status: &str, message: &str) -> Value {
+    let channel = topic.trim_start_matches("realtime:");
+    json!([join_ref, null, topic, "system", {"extension": "system", "status": status, "message": message, "channel": channel}])
+}
+
+fn revoked(join_ref: &str, topic: &str) -> [Value; 2] {
+    [
+        told(join_ref, topic, "error", "The key that signed this token is no longer accepted"),
+        json!([join_ref, join_ref, topic, "phx_error", {"reason": "channel_crash"}]),
+    ]
+}
+
+/// Joins with a token of one's own.
+async fn join_with(client: &mut Client, reference: &str, topic: &str, token: &str) -> Value {
+    let join = json!([reference, reference, topic, "phx_join", {"config": {}, "access_token": token}]);
+    client.send_json(&join).await;
+    client.next_json().await[4].clone()
+}
+
+fn joined() -> Value {
+    json!({"status": "ok", "response": {"postgres_changes": []}})
+}
+
+#[tokio::test]
+async fn a_removed_secret_ends_exactly_the_channels_it_verified() {
+    let next = Mint::new("the next secret, of at least thirty-two bytes");
+    let world = World::start().await;
+    // Both count for a while, as in every rotation.
+    world.apply(|settings| settings.auth.jwt_secrets = vec![next.secret().into()]);
+    let (old, new) = (world.token(Token::Valid), next.token(Token::Valid));
+    let mut ann = world.connect().await;
+    assert_eq!(join_with(&mut ann, "1", "realtime:old", &old).await, joined());
+    assert_eq!(join_with(&mut ann, "2", "realtime:new", &new).await, joined());
+    let mut bob = world.connect().await;
+    bob.join("realtime:new", json!({})).await; // with the token of its handshake: the old one
+
+    let since = Instant::now();
+    world.apply(|settings| {
+        settings.auth.jwt_secrets.clear();
+        settings.auth.jwt_secret = Some(next.secret().into());
+    });
+    for expected in revoked("1", "realtime:old") {
+        assert_eq!(ann.next_json().await, expected);
+    }
+    for expected in revoked("1", "realtime:new") {
+        assert_eq!(bob.next_json().await, expected);
+    }
+    assert!(since.elapsed() < SOON, "felt after {:?}", since.elapsed());
+
+    // The sockets are open, ann's other channel is as it was, and a new token is welcome.
+    ann.push("3", "realtime:new", "broadcast", &json!({"still": "in"})).await;
+    ann.expect_quiet().await;
+    bob.push("4", "realtime:new", "phx_join", &json!({"config": {}})).await;
+    let reason = "JwtKeyRevoked: The key that signed this token is no longer accepted";
+    assert_eq!(
+        bob.next_json().await[4],
+        json!({"status": "error", "response": {"reason": reason}}),
+        "the token of the handshake counts no more"
+    );
+    assert_eq!(join_with(&mut bob, "5", "realtime:new", &new).await, joined());
+    ann.push("3", "realtime:new", "broadcast", &json!({"hello": "again"})).await;
+    assert_eq!(bob.next_json().await[4], json!({"hello": "again"}));
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_suspended_tenant_sends_its_parked_sockets_away_and_no_others() {
+    let world = World::with_tenants(&["acme", "globex"]).await;
+    let mut ann = world.connect_for("acme").await;
+    ann.join(ROOM, json!({})).await;
+    let mut idle = world.connect_for("acme").await;
+    let mut bob = world.connect_for("globex").await;
+    bob.join(ROOM, json!({})).await;
+    idle.settle().await;
+
+    let since = Instant::now();
+    world.apply(|settings| tenant(settings, "acme").suspended = true);
+    assert_eq!(ann.next_json().await, told("1", ROOM, "ok", "Server requested disconnect"));
+    assert_eq!((ann.expect_close().await, idle.expect_close().await), (Some(1012), Some(1012)));
+    assert!(since.elapsed() < SOON, "felt after {:?}", since.elapsed());
+    bob.expect_quiet().await;
+
+    world.apply(|settings| tenant(settings, "acme").suspended = false);
+    let mut ann = world.connect_for("acme").await;
+    ann.join(ROOM, json!({})).await;
+    ann.expect_quiet().await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_removed_tenant_sends_its_sockets_away_and_is_forgotten() {
+    let world = World::with_tenants(&["acme", "globex"]).await;
+    let mut ann = world.connect_for("acme").await;
+    ann.join(ROOM, json!({})).await;
+    let mut bob = world.connect_for("globex").await;
+    bob.join(ROOM, json!({})).await;
+    world.apply(|settings| drop(settings.tenants.remove("acme")));
+    assert_eq!(ann.next_json().await, told("1", ROOM, "ok", "Server requested disconnect"));
+    assert_eq!(ann.expect_close().await, Some(1012));
+    bob.expect_quiet().await;
+    let token = world.tenant_mint("acme").token(Token::Valid);
+    let request = Request::upgrade("/socket/websocket?tenant=acme").header("x-api-key", &token);
+    assert_eq!(world.send(request).await.status, 404);
+
+    // Whoever has the name later begins anew.
+    let again = world.tenant_settings("acme");
+    world.apply(|settings| drop(settings.tenants.insert("acme".into(), again)));
+    let mut ann = world.connect_for("acme").await;
+    ann.join(ROOM, json!({})).await;
+    ann.expect_quiet().await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn adding_and_changing_tenants_touches_nobody_else() {
+    let world = World::with_tenants(&["acme"]).await;
+    let mut people = [world.connect().await, world.connect_for("acme").await];
+    for person in &mut people {
+        person.join(ROOM, json!({"broadcast": {"self": true}})).await;
+    }
+    let globex = world.tenant_settings("globex");
+    world.apply(|settings| drop(settings.tenants.insert("globex".into(), globex)));
+    let mut newcomer = world.connect_for("globex").await;
+    newcomer.join(ROOM, json!({})).await;
+    world.apply(|settings| tenant(settings, "globex").suspended = true);
+    assert_eq!(newcomer.drain_to_close().await, Some(1012));
+    world.apply(|settings| drop(settings.tenants.remove("globex")));
+    // The same sockets, in the same rooms, and they have heard nothing.
+    for person in &mut people {
+        person.expect_quiet().await;
+        person.push("2", ROOM, "broadcast", &json!({"still": "here"})).await;
+        assert_eq!(person.next_json().await[4], json!({"still": "here"}));
+    }
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn private_only_ends_public_channels_and_leaves_the_socket() {
+    let world = World::with_tenants(&["acme", "globex"]).await;
+    let mut ann = world.connect_for("acme").await;
+    ann.join(ROOM, json!({})).await;
+    let mut bob = world.connect_for("globex").await;
+    bob.join(ROOM, json!({})).await;
+    world.apply(|settings| tenant(settings, "acme").private_only = true);
+    assert_eq!(ann.next_json().await, told("1", ROOM, "error", "This project only allows private channels"));
+    assert_eq!(ann.next_json().await, json!(["1", "1", ROOM, "phx_close", {}]));
+    ann.expect_quiet().await;
+    bob.expect_quiet().await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn fewer_users_are_allowed_from_now_on_and_those_who_are_there_stay() {
+    let world = World::start().await;
+    let mut people = world.conversation();
+    people.check("ann, bob, cid connect\n ann, bob join realtime:room").await;
+    world.apply(|settings| settings.limits.max_concurrent_users = Some(size(1)));
+    people
+        .check(
+            r#"
+            ann > ["1","2","realtime:room","broadcast",{"n":1}]
+            bob < [null,null,"realtime:room","broadcast",{"n":1}]
+            bob joins realtime:other
+            cid > ["1","1","realtime:room","phx_join",{"config":{}}]
+            cid < ["1","1","realtime:room","phx_reply",{"status":"error","response":{"reason":"ConnectionRateLimitReached: Too many connected users"}}]
+            ann vanishes
+            "#,
+        )
+        .await;
+    // One has left, but one was one too many.
+    let users = "realtime_connections_connected{tenant=\"default\"} 1";
+    eventually("ann is gone", async || world.send(Request::get("/metrics")).await.text().contains(users))
+        .await;
+    people
+        .check(
+            r#"
+            cid > ["2","2","realtime:room","phx_join",{"config":{}}]
+            cid < ["2","2","realtime:room","phx_reply",{"status":"error","response":{"reason":"ConnectionRateLimitReached: Too many connected users"}}]
+            "#,
+        )
+        .await;
+    world.apply(|settings| settings.limits.max_concurrent_users = None);
+    people
+        .check(
+            r#"
+            cid > ["3","3","realtime:room","phx_join",{"config":{}}]
+            cid < ["3","3","realtime:room","phx_reply",{"status":"ok","response":{"postgres_changes":[]}}]
+            "#,
+        )
+        .await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn lowered_limits_count_at_their_next_use() {
+    let world = World::start().await;
+    let mut ann = world.connect().await;
+    ann.join(ROOM, json!({"broadcast": {"ack": true}})).await;
+    ann.join("realtime:b", json!({})).await;
+    let payload = json!({"text": "x".repeat(3_000)});
+    ann.push("2", ROOM, "broadcast", &payload).await;
+    assert_eq!(ann.next_json().await[4]["status"], "ok");
+
+    world.apply(|settings| {
+        settings.limits.max_payload_size_in_kb = count(1);
+        settings.limits.max_channels_per_client = size(1);
+        settings.limits.max_client_presence_events_per_window = count(1);
+    });
+    ann.push("3", ROOM, "broadcast", &payload).await;
+    assert_eq!(ann.next_json().await[4]["response"]["reason"], "payload_size_exceeded");
+    ann.push("4", "realtime:c", "phx_join", &json!({"config": {}})).await;
+    assert_eq!(ann.next_json().await[4]["response"]["reason"], "ChannelRateLimitReached: Too many channels");
+    ann.push("5", "realtime:b", "broadcast", &json!({})).await;
+    ann.expect_quiet().await;
+
+    world.apply(|settings| settings.limits.max_events_per_second = count(1));
+    let mut refused = 0;
+    for _ in 0..20 {
+        ann.push("6", ROOM, "broadcast", &json!({})).await;
+        let answer = loop {
+            let frame = ann.next_json().await;
+            if frame[3] == "phx_reply" {
+                break frame;
+            }
+        };
+        refused += u32::from(answer[4]["response"]["reason"] == "Too many messages per second");
+    }
+    assert!(refused >= 5, "{refused} of 20 refused");
+
+    world.apply(|settings| settings.limits.max_joins_per_second = count(1));
+    for n in 10..40 {
+        ann.push(&n.to_string(), "realtime:d", "phx_join", &json!({"config": {}})).await;
+    }
+    let heard = ann.heard().await;
+    let too_many = |frame: &&Frame| frame.to_string().contains("ClientJoinRateLimitReached");
+    assert!(heard.iter().filter(too_many).count() >= 10, "{heard:?}");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn whether_presence_is_on_counts_from_the_next_join_on() {
+    let world = World::start().await;
+    let mut ann = world.connect().await;
+    ann.join(ROOM, json!({})).await;
+    world.apply(|settings| settings.presence.enabled = true);
+    ann.expect_quiet().await;
+    ann.join("realtime:b", json!({})).await;
+    assert_eq!(ann.next_json().await[3], "presence_state");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_connection_is_treated_with_counts_for_those_who_come() {
+    let world = World::start().await;
+    let mut old = world.connect().await;
+    old.join(ROOM, json!({})).await;
+    world.apply(|settings| settings.server.max_frame_size = ByteSize::kib(1));
+    let mut new = world.connect().await;
+    new.join(ROOM, json!({})).await;
+    let payload = json!({"text": "x".repeat(2_000)});
+    old.push("2", ROOM, "broadcast", &payload).await;
+    assert_eq!(new.next_json().await[4], payload);
+    new.push("2", ROOM, "broadcast", &payload).await;
+    assert_eq!(new.drain_to_close().await, Some(1009));
+    old.expect_quiet().await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn the_house_is_as_large_as_it_says_now() {
+    let world = World::start().await;
+    let mut ann = world.connect().await;
+    ann.settle().await;
+    world.apply(|settings| settings.server.max_connections = size(1));
+    let request = Request::upgrade("/socket/websocket").header("x-api-key", &world.token(Token::Valid));
+    assert_eq!(world.send(request.clone()).await.status, 503);
+    ann.settle().await;
+    world.apply(|settings| settings.server.max_connections = size(2));
+    assert_eq!(world.send(request).await.status, 101);
+    world.stop().await;
+}
