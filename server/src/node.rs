@@ -1,20 +1,30 @@
 //! What every part of this process shares.
 
+mod condition;
+mod reloading;
+
+pub use condition::{Company, Condition};
+pub use reloading::{Account, Changes, Outcome, Reload, Reloading};
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use arc_swap::{ArcSwap, Guard};
 use http::{HeaderMap, Uri};
-use hub::Hub;
+use hub::{Hub, NodeId};
+use parking_lot::Mutex;
 use settings::Settings;
 
+use crate::auth::Operators;
 use crate::auth::jwks::Sources;
 use crate::telemetry::metrics::Metrics;
 use crate::tenants::{Registry, Tenant};
 
 /// One running server.
 pub struct Node {
+    /// Which run of which process this is, among others.
+    pub id: NodeId,
     settings: ArcSwap<Settings>,
     /// The rooms.
     pub hub: Arc<Hub>,
@@ -22,8 +32,13 @@ pub struct Node {
     pub metrics: Metrics,
     /// Who owns rooms here.
     pub tenants: Registry,
+    /// Who is an operator.
+    operators: ArcSwap<Operators>,
+    /// What became of the settings, and how to have them read again.
+    pub reloading: Reloading,
     /// When it started.
     pub started: Instant,
+    company: Mutex<Company>,
     leaving: AtomicBool,
     stopping: AtomicBool,
     sockets: Arc<AtomicUsize>,
@@ -58,15 +73,19 @@ impl Node {
     /// # Errors
     /// Without a key no token can be verified, so there is nothing to run.
     pub fn new(settings: Settings, sources: Sources) -> anyhow::Result<Arc<Self>> {
-        let metrics = Metrics::new();
+        let metrics = Metrics::new(settings.regions.name.as_deref());
         let tenants = Registry::new(&settings, sources, &metrics);
         anyhow::ensure!(
             tenants.all().iter().any(|tenant| tenant.policy().verifier.has_keys()),
             "no secret to verify tokens with: set JWT_SECRET, or start with `serve --dev` to try things out",
         );
         Ok(Arc::new(Self {
+            id: NodeId::random(),
             hub: Hub::new(settings.presence.coalesce),
             tenants,
+            operators: ArcSwap::from_pointee(Operators::new(&settings.admin, &settings.auth)),
+            reloading: Reloading::new(),
+            company: Mutex::new(Company::Alone),
             settings: ArcSwap::from_pointee(settings),
             metrics,
             started: Instant::now(),
@@ -86,7 +105,15 @@ impl Node {
     pub fn apply(&self, settings: Settings) {
         let settings = Arc::new(settings);
         self.settings.store(Arc::clone(&settings));
+        self.operators.store(Arc::new(Operators::new(&settings.admin, &settings.auth)));
+        self.hub.set_coalesce(settings.presence.coalesce);
         self.tenants.apply(&settings, &self.metrics);
+        self.reloading.applied();
+    }
+
+    /// Who is an operator now.
+    pub fn operators(&self) -> Guard<Arc<Operators>> {
+        self.operators.load()
     }
 
     /// The tenant that a request means; `None` when it names one that is not there.
@@ -112,6 +139,25 @@ impl Node {
     /// Open WebSockets.
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
+    }
+
+    /// Whether new clients should be sent here.
+    pub fn condition(&self) -> Condition {
+        match self.company() {
+            _ if self.is_leaving() => Condition::Stopping,
+            Company::CutOff => Condition::Degraded,
+            Company::Alone | Company::Connected => Condition::Ready,
+        }
+    }
+
+    /// What this node has to do with others.
+    pub fn company(&self) -> Company {
+        *self.company.lock()
+    }
+
+    /// Whoever speaks with the other nodes says how that goes.
+    pub fn note_company(&self, company: Company) {
+        *self.company.lock() = company;
     }
 
     /// Whether the server has been asked to stop. It may still serve everybody.

@@ -4,6 +4,7 @@
 //! before them, of its HTTP sister. Each test starts a server of its own on a free port.
 
 mod addresses;
+mod admin;
 mod broadcast;
 mod draining;
 mod frames;

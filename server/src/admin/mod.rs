@@ -1,65 +1,10 @@
-//! What the server tells its operators over HTTP.
+//! What the server tells its operators over HTTP, and what they can order.
 
-use bytes::Bytes;
-use http::{Response, StatusCode};
-use serde_json::json;
+mod health;
+mod numbers;
+mod orders;
+mod status;
 
-use crate::answer;
-use crate::node::Node;
-
-/// `GET /health`: alive, and how busy (the Realtime SDK's self-hosting page, «Health Checks»).
-pub fn health(node: &Node) -> Response<Bytes> {
-    let population = node.hub.population();
-    let body = json!({
-        "status": "ok",
-        "connections": node.connections(),
-        "rooms": population.rooms,
-        "members": population.members,
-    });
-    answer::json(StatusCode::OK, &body)
-}
-
-/// `GET /readyz`: whether new clients should be sent here. Not while the server is about to stop, although it
-/// still takes them.
-pub fn readyz(node: &Node) -> Response<Bytes> {
-    if node.is_leaving() {
-        return answer::json(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "stopping" }));
-    }
-    answer::json(StatusCode::OK, &json!({ "status": "ready" }))
-}
-
-/// `GET /healthcheck`: alive, as Supabase Realtime says it.
-pub fn healthcheck() -> Response<Bytes> {
-    answer::page(StatusCode::OK, "text/plain; charset=utf-8", "ok".into())
-}
-
-/// `GET /metrics`: every number, in Prometheus' text format.
-pub fn metrics(node: &Node) -> Response<Bytes> {
-    let (population, numbers) = (node.hub.population(), &node.metrics.node);
-    numbers.connections_total.set(node.open_sockets() as f64);
-    numbers.connections_active.set(node.connections() as f64);
-    numbers.connections_max.set(node.settings().server.max_connections.get() as f64);
-    numbers.rooms.set(population.rooms as f64);
-    numbers.members.set(population.members as f64);
-    numbers.uptime_seconds.set(node.started.elapsed().as_secs_f64());
-    count_users(node);
-    let mut page = node.metrics.render();
-    // A comment to Prometheus; to whoever scrapes upstream, the sign that the page came whole (http §10).
-    page.push_str("# EOF\n");
-    answer::page(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", page)
-}
-
-/// Counts, tenant by tenant, the sockets that have joined a room. The numbers of a tenant that was removed stay
-/// on the page as they were, except this one, which is zero then: there are no more of them than tenants this
-/// process has known.
-fn count_users(node: &Node) {
-    let (mut users, mut tenants) = (0, 0);
-    for tenant in node.tenants.all() {
-        let connected = tenant.users();
-        tenant.metrics.connected.set(connected as f64);
-        users += connected;
-        tenants += usize::from(connected > 0);
-    }
-    node.metrics.node.users.set(users as f64);
-    node.metrics.node.tenants.set(tenants as f64);
-}
+pub use health::{health, healthcheck, readyz};
+pub use numbers::metrics;
+pub use orders::{answer, wrong_method};

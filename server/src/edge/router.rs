@@ -75,7 +75,8 @@ impl Router {
             (&Method::GET | &Method::HEAD, ["health"]) => admin::health(&self.node),
             (&Method::GET | &Method::HEAD, ["healthcheck"]) => admin::healthcheck(),
             (&Method::GET | &Method::HEAD, ["readyz"]) => admin::readyz(&self.node),
-            (&Method::GET | &Method::HEAD, ["metrics"]) => admin::metrics(&self.node),
+            (_, ["readyz"]) => admin::wrong_method("GET, HEAD"),
+            (&Method::GET | &Method::HEAD, ["metrics"]) => admin::metrics(&self.node, request.headers()),
             (_, ["api", "broadcast"] | ["api", "broadcast", _, "events", _]) => {
                 if !accepts_json(request.headers()) {
                     return json(StatusCode::NOT_ACCEPTABLE, &"Not Acceptable".into());
@@ -83,7 +84,10 @@ impl Router {
                 let segments: Vec<String> = inner.iter().map(|segment| (*segment).to_owned()).collect();
                 self.broadcast(request, &segments).await
             }
-            _ => not_found(),
+            (method, path) => {
+                let answer = admin::answer(&self.node, method, path, request.headers()).await;
+                answer.unwrap_or_else(not_found)
+            }
         }
     }
 

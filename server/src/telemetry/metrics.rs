@@ -93,9 +93,15 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// A recorder with every name of the process described and at zero.
-    pub fn new() -> Self {
-        let recorder = PrometheusBuilder::new()
+    /// A recorder with every name of the process described and at zero. Every number carries the label
+    /// `region`, if this node is in one.
+    pub fn new(region: Option<&str>) -> Self {
+        let builder = PrometheusBuilder::new();
+        let builder = match region {
+            Some(region) => builder.add_global_label("region", region),
+            None => builder,
+        };
+        let recorder = builder
             .set_buckets_for_metric(Matcher::Full("realtime_tenants_payload_size".into()), &PAYLOAD_SIZES)
             .expect("the bounds are not empty")
             .build_recorder();
@@ -149,9 +155,3 @@ impl Metrics {
 
 /// `USER_HZ`, the unit of times in `/proc`: 100 on every Linux architecture Rust runs on.
 const TICKS_PER_SECOND: f64 = 100.0;
-
-impl Default for Metrics {
-    fn default() -> Self {
-        Self::new()
-    }
-}

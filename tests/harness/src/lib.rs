@@ -34,6 +34,7 @@ pub use keys::{KeyPair, key_set};
 pub use provider::Provider;
 pub use raw::{RawFrame, RawSocket, opcode};
 pub use realtime_server::drain::Haste;
+pub use realtime_server::node::{Changes, Company};
 pub use tokens::{Mint, Token};
 pub use world::{Drain, World};
 

@@ -2,12 +2,13 @@
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::SocketAddr;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use realtime_server::app::Server;
 use realtime_server::drain::Haste;
+use realtime_server::node::Node;
 use serde_json::Value;
 use settings::Settings;
 use tokio::sync::watch;
@@ -94,8 +95,16 @@ impl World {
     pub fn apply(&self, change: impl FnOnce(&mut Settings)) {
         let mut settings = self.settings.lock().expect("no test panics here");
         change(&mut settings);
+        self.node().apply(settings.clone());
+    }
+
+    /// The server's inside, for what nobody outside can bring about.
+    ///
+    /// # Panics
+    /// When the server has been stopped.
+    pub fn node(&self) -> Arc<Node> {
         let server = self.server.lock().expect("no test panics here");
-        server.as_ref().expect("the server runs").node().apply(settings.clone());
+        Arc::clone(server.as_ref().expect("the server runs").node())
     }
 
     /// Where the server listens.

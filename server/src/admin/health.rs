@@ -1,0 +1,37 @@
+//! Whether the server lives, and whether it should be sent clients. Nobody needs a token to ask.
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use serde_json::json;
+
+use crate::answer;
+use crate::node::{Condition, Node};
+
+/// `GET /health`: alive, and how busy (the Realtime SDK's self-hosting page, «Health Checks»).
+pub fn health(node: &Node) -> Response<Bytes> {
+    let population = node.hub.population();
+    let body = json!({
+        "status": "ok",
+        "connections": node.connections(),
+        "rooms": population.rooms,
+        "members": population.members,
+    });
+    answer::json(StatusCode::OK, &body)
+}
+
+/// `GET /readyz`: whether new clients should be sent here. Not while the server is about to stop, although it
+/// still takes them; but also when it does not hear the other nodes, because to its own clients it is as good
+/// as ever.
+pub fn readyz(node: &Node) -> Response<Bytes> {
+    let condition = node.condition();
+    let status = match condition {
+        Condition::Ready | Condition::Degraded => StatusCode::OK,
+        Condition::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    answer::json(status, &json!({ "status": condition.word() }))
+}
+
+/// `GET /healthcheck`: alive, as Supabase Realtime says it.
+pub fn healthcheck() -> Response<Bytes> {
+    answer::page(StatusCode::OK, "text/plain; charset=utf-8", "ok".into())
+}

@@ -1,0 +1,115 @@
+//! What an operator can ask for or order, with a token of `[admin]`.
+//!
+//! | | |
+//! |---|---|
+//! | `GET /status` | what the server is doing |
+//! | `POST /admin/reload` | reads the settings again, now, and says what came of it |
+//! | `POST /admin/tenants/<id>/disconnect` | sends the clients of a tenant away (1012); they may come back |
+
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use hub::Goodbye;
+use serde_json::json;
+use tracing::{debug, info};
+
+use super::status;
+use crate::answer;
+use crate::auth::Denied;
+use crate::node::{Changes, Node};
+
+/// Something that can be asked for.
+enum Order<'a> {
+    Status,
+    Reload,
+    Disconnect { tenant: &'a str },
+}
+
+impl<'a> Order<'a> {
+    fn at(path: &[&'a str]) -> Option<Self> {
+        Some(match path {
+            ["status"] => Self::Status,
+            ["admin", "reload"] => Self::Reload,
+            ["admin", "tenants", tenant, "disconnect"] => Self::Disconnect { tenant },
+            _ => return None,
+        })
+    }
+
+    /// The methods it is asked for with, as the header `allow` lists them.
+    fn methods(&self) -> &'static str {
+        match self {
+            Self::Status => "GET, HEAD",
+            Self::Reload | Self::Disconnect { .. } => "POST",
+        }
+    }
+}
+
+/// Answers what only operators may ask; `None` if there is nothing at `path`.
+pub async fn answer(
+    node: &Node,
+    method: &Method,
+    path: &[&str],
+    headers: &HeaderMap,
+) -> Option<Response<Bytes>> {
+    let order = Order::at(path)?;
+    if !order.methods().split(", ").any(|allowed| allowed == method.as_str()) {
+        return Some(wrong_method(order.methods()));
+    }
+    if let Err(why) = node.operators().admit(headers, SystemTime::now()) {
+        debug!("Refused an operator: {why}");
+        return Some(denied(&why));
+    }
+    Some(match order {
+        Order::Status => answer::json(StatusCode::OK, &status::of(node)),
+        Order::Reload => reload(node).await,
+        Order::Disconnect { tenant } => disconnect(node, tenant),
+    })
+}
+
+/// Not with this method. `allowed` lists those that would do.
+pub fn wrong_method(allowed: &'static str) -> Response<Bytes> {
+    let mut response = answer::json(StatusCode::METHOD_NOT_ALLOWED, &"Method Not Allowed".into());
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
+    response
+}
+
+/// Whoever guesses learns nothing; whoever has forgotten the secret is helped.
+fn denied(why: &Denied) -> Response<Bytes> {
+    match why {
+        Denied::Closed => {
+            let message = "Closed: set `admin.jwt_secret` (or the variable API_JWT_SECRET)";
+            answer::json(Denied::STATUS, &json!({ "message": message }))
+        }
+        _ => answer::empty(Denied::STATUS),
+    }
+}
+
+async fn reload(node: &Node) -> Response<Bytes> {
+    info!("An operator asks for a reload");
+    match node.reloading.reload().await {
+        Some(Ok(Changes { changed, pending })) => {
+            let generation = node.reloading.account().generation;
+            let body = json!({ "generation": generation, "changed": changed, "pending": pending });
+            answer::json(StatusCode::OK, &body)
+        }
+        Some(Err(problems)) => {
+            answer::json(StatusCode::UNPROCESSABLE_ENTITY, &json!({ "problems": problems }))
+        }
+        None => {
+            let message = "This server was started without settings that can be read again";
+            answer::json(StatusCode::NOT_IMPLEMENTED, &json!({ "message": message }))
+        }
+    }
+}
+
+fn disconnect(node: &Node, tenant: &str) -> Response<Bytes> {
+    let goodbye = Goodbye { code: 1012, reason: "an operator has disconnected this tenant".into() };
+    match node.tenants.send_away(tenant, goodbye) {
+        Some(disconnected) => {
+            info!(tenant, disconnected, "An operator sends the clients of a tenant away");
+            answer::json(StatusCode::OK, &json!({ "disconnected": disconnected }))
+        }
+        None => answer::json(StatusCode::NOT_FOUND, &json!({ "message": "not found" })),
+    }
+}

@@ -1,0 +1,61 @@
+//! `GET /status`: what an operator wants to know first. No secrets, no topics, no users.
+
+use std::time::SystemTime;
+
+use humantime_serde::re::humantime::format_rfc3339_seconds;
+use serde_json::{Value, json};
+
+use crate::node::Node;
+use crate::tenants::Standing;
+
+/// Everything, as JSON.
+pub(super) fn of(node: &Node) -> Value {
+    let (settings, population) = (node.settings(), node.hub.population());
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "status": node.condition().word(),
+        "node": node.id.to_string(),
+        "region": settings.regions.name,
+        "public_url": settings.server.public_url,
+        "bus": node.company().word(),
+        "started_at": time(SystemTime::now() - node.started.elapsed()),
+        "uptime": node.started.elapsed().as_secs(),
+        "connections": node.connections(),
+        "rooms": population.rooms,
+        "members": population.members,
+        "settings": account(node),
+        "tenants": tenants(node),
+    })
+}
+
+fn account(node: &Node) -> Value {
+    let account = node.reloading.account();
+    json!({
+        "generation": account.generation,
+        "applied_at": time(account.applied_at),
+        "pending": account.pending,
+        "last_error": account.last_error,
+    })
+}
+
+/// The tenants in the order of their ids. `connected` counts sockets that have joined a room, as the limit and
+/// the metric of that name do; `sockets` counts all.
+fn tenants(node: &Node) -> Vec<Value> {
+    let mut tenants = node.tenants.all();
+    tenants.sort_by(|one, other| one.id.cmp(&other.id));
+    let tenants = tenants.iter().map(|tenant| {
+        let policy = tenant.policy();
+        json!({
+            "id": &*tenant.id,
+            "region": policy.region(),
+            "connected": tenant.users(),
+            "sockets": tenant.sockets.len(),
+            "suspended": policy.standing == Standing::Suspended,
+        })
+    });
+    tenants.collect()
+}
+
+fn time(time: SystemTime) -> String {
+    format_rfc3339_seconds(time).to_string()
+}

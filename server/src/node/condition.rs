@@ -1,0 +1,45 @@
+//! How this node is: whether it stops, and whether it hears the others.
+
+/// Whether new clients should be sent here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    /// Yes.
+    Ready,
+    /// Yes: local traffic goes on. But what happens on other nodes is not heard here.
+    Degraded,
+    /// No: it has been asked to stop, although it may serve everybody for a while.
+    Stopping,
+}
+
+impl Condition {
+    /// The word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Degraded => "degraded",
+            Self::Stopping => "stopping",
+        }
+    }
+}
+
+/// What this node has to do with others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Company {
+    /// There are none.
+    Alone,
+    /// It hears them.
+    Connected,
+    /// It should hear them and does not.
+    CutOff,
+}
+
+impl Company {
+    /// The word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Alone => "alone",
+            Self::Connected => "connected",
+            Self::CutOff => "away",
+        }
+    }
+}
