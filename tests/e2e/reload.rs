@@ -269,6 +269,21 @@ async fn whether_presence_is_on_counts_from_the_next_join_on() {
     world.stop().await;
 }
 
+// With ten seconds to gather, the second change would come after the test has lost its patience.
+#[tokio::test]
+async fn how_long_presence_is_gathered_counts_at_once() {
+    let world = World::with(|settings| settings.presence.coalesce = Duration::from_secs(10)).await;
+    let mut ann = world.connect().await;
+    ann.join(ROOM, json!({"presence": {"key": "ann", "enabled": true}})).await;
+    assert_eq!(ann.next_json().await[3], "presence_state");
+    world.apply(|settings| settings.presence.coalesce = Duration::ZERO);
+    for n in 0..3 {
+        ann.push("2", ROOM, "presence", &json!({"event": "track", "payload": {"n": n}})).await;
+        while ann.next_json().await[3] != "presence_diff" {}
+    }
+    world.stop().await;
+}
+
 #[tokio::test]
 async fn what_a_connection_is_treated_with_counts_for_those_who_come() {
     let world = World::start().await;

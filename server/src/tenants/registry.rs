@@ -149,3 +149,37 @@ fn report(tenant: &Tenant) {
 fn key(id: &str) -> Cow<'_, str> {
     if id.bytes().any(|byte| byte.is_ascii_uppercase()) { id.to_ascii_lowercase().into() } else { id.into() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn many() -> Settings {
+        let mut settings = Settings::default();
+        for n in 0..1_000 {
+            let mut tenant = settings::Tenant::default();
+            tenant.auth.jwt_secret = Some(format!("the secret of tenant {n}, of thirty-two bytes").into());
+            settings.tenants.insert(format!("tenant-{n}"), tenant);
+        }
+        settings
+    }
+
+    #[test]
+    fn a_change_concerns_those_whose_settings_have_changed() {
+        let metrics = Metrics::new(None);
+        let mut settings = many();
+        let registry = Registry::new(&settings, &metrics);
+        assert_eq!(registry.apply(&settings, &metrics), 0);
+        let generation = |id| registry.get(id).expect("there").policy().generation;
+
+        settings.tenants.get_mut("tenant-7").expect("there").suspended = true;
+        settings.tenants.remove("tenant-8");
+        settings.tenants.insert("another".into(), settings::Tenant::default());
+        assert_eq!(registry.apply(&settings, &metrics), 3);
+        assert_eq!((generation("tenant-7"), generation("tenant-9"), generation("another")), (1, 0, 0));
+        assert!(registry.get("tenant-8").is_none());
+
+        settings.server.max_connections = settings.server.max_connections.saturating_add(1);
+        assert_eq!(registry.apply(&settings, &metrics), 1_001, "all who may be as many as fit");
+    }
+}

@@ -66,3 +66,51 @@ impl Phoenix {
         last_word(&self.line, &join_ref, topic);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::task::Waker;
+    use std::time::SystemTime;
+
+    use hub::{Burst, Turn};
+    use secrecy::SecretString;
+    use serde_json::Map;
+    use settings::Settings;
+    use wire::phoenix::V2;
+
+    use super::*;
+    use crate::auth::sign;
+    use crate::node::Node;
+    use crate::sessions::phoenix::Guest;
+
+    fn goodbye(session: &Phoenix) -> Option<Goodbye> {
+        match session.outbox().take(&mut Burst::default(), Waker::noop()) {
+            Turn::Goodbye(goodbye) => Some(goodbye),
+            _ => None,
+        }
+    }
+
+    // The bell may have rung after its handshake was believed and before it was on the list.
+    #[test]
+    fn who_comes_while_the_policy_changes_is_sent_away_too() {
+        let secret = SecretString::from("a secret");
+        let mut settings = Settings::default();
+        settings.auth.jwt_secret = Some(secret.clone());
+        let node = Node::new(settings.clone()).expect("a secret is all it takes");
+        let tenant = Arc::clone(node.tenants.default_tenant());
+        let guest = || {
+            let (policy, now) = (tenant.policy(), SystemTime::now());
+            let token = sign(&secret, "anon", None, Map::new(), now, std::time::Duration::from_secs(60));
+            let claims = policy.verifier.verify(&token, now).expect("a good token");
+            Guest { tenant: Arc::clone(&tenant), generation: policy.generation, claims }
+        };
+        let (before, after) = (guest(), {
+            node.tenants.send_away("default", Goodbye { code: 1012, reason: "away".into() });
+            guest()
+        });
+        let told = goodbye(&Phoenix::new(Arc::clone(&node), V2, before));
+        assert_eq!(told.map(|goodbye| goodbye.code), Some(1012));
+        assert_eq!(goodbye(&Phoenix::new(Arc::clone(&node), V2, after)), None, "who comes later is welcome");
+    }
+}
