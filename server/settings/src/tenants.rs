@@ -39,12 +39,12 @@ pub struct Tenant {
 
 impl Settings {
     /// Every tenant by id, with what holds for it: those of `[tenants]`, and the default one, which is `[auth]`,
-    /// `[limits]` and whatever its own section adds.
+    /// `[limits]` and what else its own section says.
     pub fn every_tenant(&self) -> BTreeMap<String, Tenant> {
         let mut tenants = self.tenants.clone();
-        let default = tenants.entry(self.server.default_tenant.clone());
-        let default = default.or_insert_with(|| Tenant { limits: self.limits.clone(), ..Tenant::default() });
+        let default = tenants.entry(self.server.default_tenant.clone()).or_default();
         default.auth = self.auth.clone();
+        default.limits = self.limits.clone();
         for tenant in tenants.values_mut() {
             tenant.presence_enabled.get_or_insert(self.presence.enabled);
         }

@@ -28,6 +28,7 @@ use crate::{Settings, shape};
 use layer::{Layer, Origin, Problems};
 use merge::Written;
 pub use show::Shown;
+pub(crate) use show::literal;
 
 /// Everything settings are read from. Read it as often as you like: each [`Sources::load`] looks again.
 #[derive(Clone)]

@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value};
 
+use super::Loaded;
 use super::layer::Origin;
 use super::merge::{Content, Written};
-use super::{Loaded, path};
 use crate::shape::{self, Key, Shape, dotted};
 
 /// One key and its value.
@@ -74,13 +74,15 @@ impl Loaded {
         let at: Vec<_> = at.iter().map(String::as_str).collect();
         let default = self.settings.server.default_tenant.as_str();
         // What a tenant took over stands in `[limits]`, and the default one may have a section for its keys.
-        let elsewhere = match at.as_slice() {
-            ["tenants", _, "limits", rest @ ..] => [&["limits"], rest].concat(),
-            ["auth", rest @ ..] => [&["tenants", default, "auth"], rest].concat(),
-            _ => Vec::new(),
-        };
-        let written = |at: &[&str]| self.written.place(&self.layers, at).filter(|_| !at.is_empty());
-        let place = written(&at).or_else(|| written(&elsewhere));
+        let mut candidates = vec![at.clone()];
+        match at.as_slice() {
+            ["tenants", _, "limits", rest @ ..] => candidates.push([&["limits"], rest].concat()),
+            [section @ ("auth" | "limits"), rest @ ..] => {
+                candidates.insert(0, [&["tenants", default, section], rest].concat());
+            }
+            _ => {}
+        }
+        let place = candidates.iter().find_map(|path| self.written.place(&self.layers, path));
         place.map_or_else(|| "default".into(), |(_, place)| place.to_string())
     }
 
@@ -108,11 +110,6 @@ impl Loaded {
             }
             path.pop();
         }
-    }
-
-    /// Whether anybody but a default says something about `key`.
-    pub fn says(&self, key: &str) -> bool {
-        self.written.find(&path(key)).is_some()
     }
 }
 

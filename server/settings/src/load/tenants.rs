@@ -2,7 +2,7 @@
 //!
 //! `[tenants.<id>.limits]` takes over from `[limits]` what it does not say; `[tenants.<id>.auth]` takes over
 //! nothing, because keys are no one else's business. The default tenant is `[auth]` and `[limits]`; a
-//! section of its own may say the rest, or, when `[auth]` is silent, its keys as well.
+//! section of its own may say the rest, limits that are for it alone, and its keys if `[auth]` is silent.
 
 use serde_json::{Map, Value};
 
@@ -30,9 +30,11 @@ pub(crate) fn complete(
             }
         }
     }
-    let auth = tenants.get_mut(&default).and_then(Value::as_object_mut).and_then(|own| own.remove("auth"));
-    if let Some(auth) = auth {
-        values.insert("auth".into(), auth);
+    let own = tenants.get_mut(&default).and_then(Value::as_object_mut);
+    let said =
+        own.into_iter().flat_map(|own| ["auth", "limits"].map(|section| (section, own.remove(section))));
+    for (section, said) in said.collect::<Vec<_>>() {
+        values.extend(said.map(|said| (section.to_owned(), said)));
     }
 }
 

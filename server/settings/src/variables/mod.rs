@@ -87,6 +87,15 @@ pub(crate) fn table() -> impl Iterator<Item = &'static Variable> {
     areas.into_iter().flatten()
 }
 
+/// The variables that set `key`, for its documentation.
+pub(crate) fn that_set(key: &str) -> Vec<&'static str> {
+    let sets = |variable: &&Variable| match variable.treatment {
+        Treatment::Sets(targets) => targets.iter().any(|target| target.key == key),
+        _ => false,
+    };
+    table().filter(sets).map(|variable| variable.names[0]).collect()
+}
+
 impl Variable {
     const fn new(names: &'static [&'static str], treatment: Treatment) -> Self {
         Self { names, treatment, secret: false, yields_to: None }

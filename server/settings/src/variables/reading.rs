@@ -80,4 +80,18 @@ impl Reading {
             _ => "changes nothing: it is neither ipv4 nor ipv6",
         }
     }
+
+    /// How the value is read, for the table people read.
+    pub(crate) fn in_words(self) -> &'static str {
+        match self {
+            Self::AsWritten => "",
+            Self::Milliseconds => "in milliseconds",
+            Self::HeaderBytes => "doubled, because ours is that of all headers together; at least 8 KiB",
+            Self::IpVersion => "`ipv4` is `0.0.0.0`, `ipv6` is `::`",
+            Self::LogLevel => "eight words become five",
+            Self::Inverted => "inverted",
+            Self::Json => "as JSON",
+            Self::Seed => "`true` makes `realtime-dev` the default tenant",
+        }
+    }
 }

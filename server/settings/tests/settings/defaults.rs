@@ -1,8 +1,8 @@
-//! The defaults, the marks, and the files people copy.
+//! The defaults, and the marks of every key.
 
-use settings::{LogFormat, Settings, Sources};
+use settings::Settings;
 
-use crate::{only, repository};
+use crate::only;
 
 #[test]
 fn without_anything_the_defaults_hold() {
@@ -42,11 +42,4 @@ fn every_setting_says_what_it_means_and_when_a_change_takes_hold() {
             "{section}.{key} has no x-reload"
         );
     }
-}
-
-#[test]
-fn the_files_people_copy_are_good() {
-    let load = |file| Sources::new(Some(&repository(file)), []).load().expect("good").settings;
-    assert!(load("config/development.toml").server.host.is_loopback());
-    assert_eq!(load("config/production.toml").telemetry.log_format, LogFormat::Json);
 }

@@ -3,6 +3,7 @@
 mod changes;
 mod defaults;
 mod files;
+mod generated;
 mod layers;
 mod problems;
 mod secrets;

@@ -49,6 +49,7 @@ fn a_section_of_its_own_adds_to_the_default_tenant() {
     assert_eq!(acme.limits.max_events_per_second.get(), 9);
     assert_eq!(acme.presence_enabled, Some(false));
     assert_eq!(tenants["initech"].presence_enabled, Some(true));
+    assert_eq!(tenants["initech"].limits.max_events_per_second.get(), 10_000, "those are for acme alone");
 }
 
 #[test]

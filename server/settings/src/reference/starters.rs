@@ -1,0 +1,136 @@
+//! The files people copy: some keys, each with its doc comment, as they come from the structs.
+
+use std::fmt::Write as _;
+
+use super::wrap;
+use crate::load::literal;
+use crate::shape;
+
+/// A file to begin with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Starter {
+    /// For trying things out on one's own machine.
+    Development,
+    /// For serving in earnest.
+    Production,
+}
+
+/// How a key stands in a starter.
+enum Entry {
+    /// Written, because most will want it so.
+    Says(&'static str),
+    /// As a comment, with its default.
+    Default,
+    /// As a comment, with a value that only shows the form.
+    Example(&'static str),
+}
+
+use Entry::{Default, Example, Says};
+
+/// Lines of comments are broken here, `# ` aside.
+const WIDTH: usize = 98;
+
+const DEVELOPMENT_HEAD: &str = "\
+#:schema ./schema.json
+# Realtime Server on your own machine.
+#
+#     realtime-server serve --dev --config config/development.toml
+#
+# `--dev` keeps a secret of its own in the data folder, so none stands here. What is not written has its
+# default; every key is explained in reference.md. Edit the file while the server runs, and it follows.
+";
+
+const DEVELOPMENT: &[(&str, Entry)] = &[
+    ("server.host", Says("\"127.0.0.1\"")),
+    ("server.port", Says("8080")),
+    ("server.data_dir", Says("\"data\"")),
+    ("telemetry.log_level", Says("\"debug\"")),
+    ("telemetry.log_format", Says("\"text\"")),
+];
+
+const PRODUCTION_HEAD: &str = "\
+#:schema ./schema.json
+# Realtime Server in earnest. Copy it to /etc/realtime/config.toml, or name it with --config, and try it:
+#
+#     realtime-server config check config.toml
+#
+# Secrets do not belong here but in variables, or in files that variables name:
+#
+#     JWT_SECRET_FILE=/run/secrets/jwt            signs your users' tokens: openssl rand -base64 48
+#     API_JWT_SECRET_FILE=/run/secrets/operators  signs operators' tokens, for /status and /admin/…
+#     METRICS_JWT_SECRET_FILE=/run/secrets/metrics  unset, /metrics is open to whoever reaches the port
+#     REDIS_URL=redis://redis:6379                several nodes
+#
+# What is not written has its default; every key is explained in reference.md. A running server follows each
+# edit of this file and of files that hold secrets, or says what is wrong and changes nothing.
+";
+
+const PRODUCTION: &[(&str, Entry)] = &[
+    ("server.host", Says("\"0.0.0.0\"")),
+    ("server.port", Says("8080")),
+    ("server.public_url", Example("\"wss://realtime.example.com\"")),
+    ("server.max_connections", Says("16384")),
+    ("server.max_connections_per_address", Example("100")),
+    ("server.proxy_protocol_from", Example("[\"10.0.0.0/8\"]")),
+    ("server.data_dir", Says("\"/var/lib/realtime\"")),
+    ("server.drain_delay", Default),
+    ("server.drain_timeout", Default),
+    ("server.shutdown_timeout", Default),
+    ("server.tls.cert_file", Example("\"/etc/realtime/tls/tls.crt\"")),
+    ("server.tls.key_file", Example("\"/etc/realtime/tls/tls.key\"")),
+    ("auth.jwt_issuer", Example("\"https://auth.example.com\"")),
+    ("auth.jwt_audience", Example("\"authenticated\"")),
+    ("auth.jwks_url", Example("\"https://auth.example.com/.well-known/jwks.json\"")),
+    ("auth.leeway", Says("\"5s\"")),
+    ("limits.max_concurrent_users", Example("10000")),
+    ("limits.max_channels_per_client", Says("100")),
+    ("limits.max_joins_per_second", Says("2500")),
+    ("limits.max_events_per_second", Says("10000")),
+    ("limits.max_payload_size_in_kb", Says("3000")),
+    ("regions.name", Example("\"eu-west-2\"")),
+    ("telemetry.log_level", Says("\"info\"")),
+    ("telemetry.log_format", Says("\"json\"")),
+    ("tenants.acme.suspended", Default),
+    ("tenants.acme.private_only", Default),
+    ("tenants.acme.auth.jwt_issuer", Example("\"https://auth.acme.example\"")),
+    ("tenants.acme.limits.max_concurrent_users", Example("500")),
+];
+
+impl Starter {
+    /// Its text.
+    pub fn text(self) -> String {
+        let (head, entries) = match self {
+            Self::Development => (DEVELOPMENT_HEAD, DEVELOPMENT),
+            Self::Production => (PRODUCTION_HEAD, PRODUCTION),
+        };
+        let mut text = head.to_owned();
+        let mut open = "";
+        for (key, entry) in entries {
+            let (section, name) = key.rsplit_once('.').expect("a key has a section");
+            if section != open {
+                let all =
+                    entries.iter().filter(|(key, _)| key.rsplit_once('.').is_some_and(|(s, _)| s == section));
+                let silent = all.clone().all(|(_, entry)| !matches!(entry, Says(_)));
+                let _ = write!(text, "\n{}[{section}]\n", if silent { "# " } else { "" });
+                open = section;
+            } else {
+                text.push('\n');
+            }
+            write_key(&mut text, key, name, entry);
+        }
+        text
+    }
+}
+
+fn write_key(text: &mut String, path: &str, name: &str, entry: &Entry) {
+    let names: Vec<_> = path.split('.').collect();
+    let key = shape::root().find(&names).expect("a starter names keys that exist");
+    for line in wrap(&key.meaning, WIDTH) {
+        let _ = writeln!(text, "# {line}");
+    }
+    let _ = match entry {
+        Says(value) => writeln!(text, "{name} = {value}"),
+        Default => writeln!(text, "# {name} = {}", literal(&key.default)),
+        Example(value) => writeln!(text, "# {name} = {value}"),
+    };
+}
