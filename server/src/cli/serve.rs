@@ -80,7 +80,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         loaded = sources.load()?;
     }
     let settings = loaded.settings;
-    logs::start(&settings.telemetry);
+    let _logs = logs::start(&settings.telemetry, &settings.regions);
     for note in &loaded.notes {
         if note.warning { warn!("{}", note.text) } else { info!("{}", note.text) }
     }

@@ -1,23 +1,113 @@
-//! Log lines: to standard error, readable for people or as JSON for machines.
+//! Log lines: to standard error, readable for people or as JSON for machines. What is written may be changed
+//! while the server runs; how it is written may not.
+
+mod line;
+mod write;
 
 use std::io::IsTerminal;
 
-use settings::{LogFormat, Telemetry};
-use tracing_subscriber::EnvFilter;
+use settings::{LogFormat, LogLevel, Regions, Telemetry};
+use tracing::Subscriber;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::JsonFields;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, Registry, reload};
 
-/// Starts logging as the settings say. Called once, first thing; a second call changes nothing.
-pub fn start(telemetry: &Telemetry) {
-    let filter = EnvFilter::new(telemetry.log_level.as_str());
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
+use self::line::Home;
+use self::write::{Json, Text};
+
+/// The log of this process, to be told when its settings change.
+#[derive(Debug, Clone)]
+pub struct Logs {
+    filter: reload::Handle<Targets, Registry>,
+}
+
+/// Whether levels have colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Paint {
+    Coloured,
+    Plain,
+}
+
+/// Starts logging as the settings say, each line with the region and cluster of this node. Called once, first
+/// thing; a second call changes nothing.
+pub fn start(telemetry: &Telemetry, regions: &Regions) -> Logs {
+    let paint = if std::io::stderr().is_terminal() { Paint::Coloured } else { Paint::Plain };
+    let (subscriber, logs) = subscriber(telemetry, regions, std::io::stderr, paint);
+    // An error means that a subscriber is installed already, which only tests do.
+    let _installed = subscriber.try_init();
+    logs
+}
+
+/// What writes lines to `writer`, and the handle to change it with.
+fn subscriber<W>(
+    telemetry: &Telemetry,
+    regions: &Regions,
+    writer: W,
+    paint: Paint,
+) -> (impl Subscriber + Send + Sync, Logs)
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let (filter, handle) = reload::Layer::new(targets(telemetry));
+    let home = Home::new(regions);
+    let lines = tracing_subscriber::fmt::layer()
+        .with_ansi(paint == Paint::Coloured)
+        .with_writer(writer)
+        // The fields of spans are kept in a form that can be read again, whatever the lines look like.
+        .fmt_fields(JsonFields::new())
         // A line that cannot be written is lost. The complaint would go to stderr with `eprintln!`, which
         // panics when nobody reads there any more (`2>&1 | head -1`).
         .log_internal_errors(false);
-    // An error means that a subscriber is installed already, which only tests do.
-    let _installed = match telemetry.log_format {
-        LogFormat::Text => lines.with_target(false).compact().try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+    let lines = match telemetry.log_format {
+        LogFormat::Text => lines.event_format(Text(home)).boxed(),
+        LogFormat::Json => lines.event_format(Json(home)).boxed(),
     };
+    (tracing_subscriber::registry().with(lines.with_filter(filter)), Logs { filter: handle })
 }
+
+impl Logs {
+    /// From now on the level, and the levels of modules, are these.
+    pub fn apply(&self, telemetry: &Telemetry) {
+        // An error means that nothing is logged with this filter: another subscriber was there first.
+        let _applied = self.filter.reload(targets(telemetry));
+    }
+}
+
+/// What of `telemetry.log_modules` names no module, each as a sentence; for whoever wrote it.
+pub fn check_modules(telemetry: &Telemetry) -> Vec<String> {
+    let wrong = telemetry.log_modules.keys().filter(|name| !is_module(name));
+    let sentence = |name: &String| {
+        format!("{name:?} must be the path of a module, such as realtime_server::edge or realtime_server")
+    };
+    wrong.map(sentence).collect()
+}
+
+fn is_module(name: &str) -> bool {
+    name.split("::").all(|part| {
+        part.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    })
+}
+
+/// What is written: a level for all, and for some modules another.
+fn targets(telemetry: &Telemetry) -> Targets {
+    let modules = telemetry.log_modules.iter().map(|(module, level)| (module.clone(), filter(*level)));
+    Targets::new().with_default(filter(telemetry.log_level)).with_targets(modules)
+}
+
+fn filter(level: LogLevel) -> LevelFilter {
+    match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    }
+}
+
+#[cfg(test)]
+mod tests;
