@@ -13,6 +13,7 @@ use tracing::info;
 
 use crate::auth::jwks::Sources;
 use crate::drain::{Haste, Parts};
+use crate::edge::entrance::Entrance;
 use crate::edge::listener;
 use crate::node::Node;
 use crate::presence::announcer;
@@ -35,7 +36,7 @@ impl Server {
     /// Starts serving. When this returns, clients can connect.
     ///
     /// # Errors
-    /// Without a secret, or when the port cannot be had.
+    /// Without a secret, with certificates that cannot be used, or when the port cannot be had.
     #[expect(
         clippy::unused_async,
         reason = "starting spawns tasks, so it needs the runtime an async caller has"
@@ -46,13 +47,19 @@ impl Server {
         let server = &node.settings().server;
         let listener = listener::bind(server)
             .with_context(|| format!("cannot listen on {}", SocketAddr::new(server.host, server.port)))?;
+        let entrance = Entrance::of(server)?;
         let address = listener.local_addr().context("the listener has no address")?;
         let door = CancellationToken::new();
         tasks.spawn(ring(Arc::clone(&node), service.clone()));
         tasks.spawn(announcer::run(Arc::clone(&node), service.clone()));
         tasks.spawn(keep_metrics(Arc::clone(&node), service.clone()));
-        tasks.spawn(listener::run(Arc::clone(&node), listener, tasks.clone(), door.clone()));
-        info!(%address, "Listening");
+        if let Some(certificates) = entrance.certificates() {
+            let (node, service) = (Arc::clone(&node), service.clone());
+            tasks.spawn(async move { certificates.keep_fresh(&node.metrics.node, service).await });
+        }
+        let tls = entrance.certificates().is_some();
+        tasks.spawn(listener::run(Arc::clone(&node), listener, entrance, tasks.clone(), door.clone()));
+        announce(&node.settings(), address, tls);
         Ok(Self { node, address, tasks, door, service })
     }
 
@@ -83,6 +90,13 @@ impl Server {
 /// Lets parked sockets notice what has changed for their tenant.
 async fn ring(node: Arc<Node>, stop: CancellationToken) {
     node.tenants.run_bell(stop).await;
+}
+
+/// What an operator checks first, in one line.
+fn announce(settings: &Settings, address: SocketAddr, tls: bool) {
+    let (public_url, region) = (settings.server.public_url.as_deref(), settings.regions.name.as_deref());
+    let bus = if settings.bus.redis_url.is_some() { "Redis" } else { "none" };
+    info!(%address, tls, public_url, region, bus, "Listening");
 }
 
 async fn keep_metrics(node: Arc<Node>, stop: CancellationToken) {

@@ -19,6 +19,7 @@
 //! | [`tenants`] | who owns rooms: keys, limits, open sockets |
 //! | [`auth`] | which tokens are believed |
 //! | [`telemetry`] | logs and numbers |
+//! | [`crypto`] | which cryptography TLS uses |
 //! | [`watch`] | when a file has changed |
 //! | crate `hub` | rooms: members, fan-out, presence, outboxes. No await, no JSON, no sockets |
 //! | crate `wire` | bytes ↔ messages. Pure, fuzzed |
@@ -55,6 +56,7 @@ pub mod app;
 pub mod auth;
 pub mod broadcast;
 pub mod cli;
+pub mod crypto;
 pub mod drain;
 pub mod edge;
 pub mod node;

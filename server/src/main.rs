@@ -4,12 +4,14 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use realtime_server::cli::{Cli, remark};
+use realtime_server::crypto;
 
 /// Returns memory to the system when connections leave, and keeps small allocations cheap.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
+    crypto::install();
     let cli = Cli::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

@@ -21,11 +21,14 @@ mod jwks_url;
 mod limits;
 mod outbox;
 mod presence;
+mod proxy_protocol;
 mod reload;
 mod request_ids;
 mod rfc6455;
+mod rolling_restart;
 mod stopping;
 mod tenants;
+mod tls;
 mod tokens;
 
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};

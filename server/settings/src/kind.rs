@@ -161,7 +161,9 @@ impl Kind {
             Self::Address => Some(value.as_str()?.parse::<IpAddr>().ok()?.to_string().into()),
             Self::Text => value.as_str().map(Value::from),
             Self::Word(words) => words.iter().find(|word| value == *word).map(|word| word.as_str().into()),
-            Self::Network => value.as_str().filter(|text| is_network(text)).map(Value::from),
+            Self::Network => {
+                value.as_str().filter(|text| crate::parse_network(text).is_ok()).map(Value::from)
+            }
             Self::Url(schemes) => value.as_str().filter(|text| is_url(text, schemes)).map(Value::from),
             Self::TenantId => value.as_str().filter(|text| is_tenant_id(text)).map(Value::from),
             Self::Jwks => value.as_str().filter(|text| is_jwks(text)).map(Value::from),
@@ -187,13 +189,6 @@ fn words(value: &Value) -> Vec<String> {
 fn whole(text: &str) -> Option<Value> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     digits.then(|| text.parse::<u64>().ok())?.map(Value::from)
-}
-
-fn is_network(text: &str) -> bool {
-    let (address, length) = text.split_once('/').map_or((text, None), |(a, l)| (a, Some(l)));
-    let Ok(address) = address.parse::<IpAddr>() else { return false };
-    let most = if address.is_ipv4() { 32 } else { 128 };
-    length.is_none_or(|length| length.parse::<u8>().is_ok_and(|length| length <= most))
 }
 
 fn is_url(text: &str, schemes: &[String]) -> bool {

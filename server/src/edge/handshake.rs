@@ -11,11 +11,12 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use hub::Dialect;
 use hyper::body::Incoming;
-use hyper::upgrade::OnUpgrade;
+use hyper::upgrade::Parts;
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use percent_encoding::percent_decode_str;
 use serde_json::json;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 use tokio_util::task::TaskTracker;
@@ -23,7 +24,8 @@ use tracing::{Span, debug};
 use wire::phoenix;
 
 use super::caller::{AddressPlace, Addresses, Caller};
-use super::websocket::{Connection, Patience};
+use super::tls::Secure;
+use super::websocket::{Connection, Patience, Readable};
 use crate::answer;
 use crate::auth::TokenError;
 use crate::node::{Node, Place};
@@ -185,15 +187,16 @@ impl Handshake {
         let (node, tasks) = (Arc::clone(&self.node), self.tasks.clone());
         let patience = self.patience();
         self.tasks.spawn(async move {
-            let Some((stream, early)) = upgraded(upgrade).await else { return };
+            let Ok(upgraded) = upgrade.await else { return };
             let session = Phoenix::new(node, dialect, admitted, Arc::clone(&guest.origin));
-            let connection = Connection::new(stream, &early, session, patience).await;
-            // A task of its own, of just the connection's size: this one carries hyper's upgrade along.
-            tasks.spawn(async move {
-                connection.await;
-                debug!(parent: &guest.origin.span(), "The WebSocket has ended");
-                drop(guest.places);
-            });
+            // Each kind of stream has a connection of its own: what TLS needs costs the others nothing.
+            let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
+                Ok(parts) => return converse(parts, session, patience, guest, &tasks).await,
+                Err(upgraded) => upgraded,
+            };
+            if let Ok(parts) = upgraded.downcast::<TokioIo<Secure>>() {
+                converse(parts, session, patience, guest, &tasks).await;
+            }
         });
         response
     }
@@ -211,11 +214,23 @@ impl Handshake {
     }
 }
 
-/// The socket and what was read from it beyond the handshake.
-async fn upgraded(upgrade: OnUpgrade) -> Option<(TcpStream, Bytes)> {
-    let upgraded = upgrade.await.ok()?;
-    let parts = upgraded.downcast::<TokioIo<TcpStream>>().ok()?;
-    Some((parts.io.into_inner(), parts.read_buf))
+/// Starts the connection on what hyper leaves us, its read buffer included.
+async fn converse<S>(
+    parts: Parts<TokioIo<S>>,
+    session: Phoenix,
+    patience: Arc<Patience>,
+    guest: Guest,
+    tasks: &TaskTracker,
+) where
+    S: AsyncRead + AsyncWrite + Readable + Send + Unpin + 'static,
+{
+    let connection = Connection::new(parts.io.into_inner(), &parts.read_buf, session, patience).await;
+    // A task of its own, of just the connection's size: the caller's carries hyper's upgrade along.
+    tasks.spawn(async move {
+        connection.await;
+        debug!(parent: &guest.origin.span(), "The WebSocket has ended");
+        drop(guest.places);
+    });
 }
 
 /// What of the query matters (§1.2); everything else is ignored.

@@ -4,7 +4,7 @@
 //! limit there is room for requests, so that health checks and refusals still get through a full house.
 
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,12 +12,14 @@ use std::time::{Duration, Instant};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use super::caller::Caller;
+use super::entrance::{Entrance, Stream};
 use super::router::Router;
 use crate::node::Node;
 
@@ -47,9 +49,24 @@ pub fn bind(settings: &settings::Server) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
+/// What every connection needs.
+struct Hall {
+    node: Arc<Node>,
+    entrance: Entrance,
+    router: Router,
+    stop: CancellationToken,
+}
+
 /// Accepts until `stop`.
-pub async fn run(node: Arc<Node>, listener: TcpListener, tasks: TaskTracker, stop: CancellationToken) {
-    let router = Arc::new(Router::new(Arc::clone(&node), tasks.clone()));
+pub async fn run(
+    node: Arc<Node>,
+    listener: TcpListener,
+    entrance: Entrance,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+) {
+    let router = Router::new(Arc::clone(&node), tasks.clone());
+    let hall = Arc::new(Hall { node, entrance, router, stop: stop.clone() });
     let mut last_failure: Option<Instant> = None;
     loop {
         let accepted = tokio::select! {
@@ -57,7 +74,7 @@ pub async fn run(node: Arc<Node>, listener: TcpListener, tasks: TaskTracker, sto
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, address)) => admit(&node, (stream, address), &router, &tasks, &stop),
+            Ok((stream, address)) => admit(&hall, stream, address.ip(), &tasks),
             Err(error) if is_about_one_client(&error) => {
                 debug!("A client left before it was accepted: {error}")
             }
@@ -71,43 +88,44 @@ pub async fn run(node: Arc<Node>, listener: TcpListener, tasks: TaskTracker, sto
     }
 }
 
-fn admit(
-    node: &Arc<Node>,
-    (stream, address): (TcpStream, SocketAddr),
-    router: &Arc<Router>,
-    tasks: &TaskTracker,
-    stop: &CancellationToken,
-) {
-    let Some(place) = node.take_socket() else {
+fn admit(hall: &Arc<Hall>, stream: TcpStream, address: IpAddr, tasks: &TaskTracker) {
+    let Some(place) = hall.node.take_socket() else {
         // Best effort, without waiting: the next client is at the door. Not with `try_write`, which writes
         // only if tokio thinks the socket ready: of one just accepted it does (1.54.1), and promises nothing. A
         // socket taken from tokio does not block either.
         let _said = stream.into_std().and_then(|mut stream| stream.write(FULL));
         return;
     };
-    let (node, router, stop) = (Arc::clone(node), Arc::clone(router), stop.clone());
-    let caller = Arc::new(Caller::new(address.ip(), place));
-    tasks.spawn(async move { serve(&node, stream, router, caller, stop).await });
+    let hall = Arc::clone(hall);
+    tasks.spawn(async move {
+        // Frames are small and written whole; waiting for more to send would only delay them.
+        let _best_effort = stream.set_nodelay(true);
+        let entered = tokio::select! {
+            () = hall.stop.cancelled() => return,
+            entered = hall.entrance.pass(&hall.node, stream, address) => entered,
+        };
+        let Some((stream, address)) = entered else { return };
+        let caller = Arc::new(Caller::new(address, place));
+        match stream {
+            Stream::Plain(stream) => serve(&hall, stream, caller).await,
+            Stream::Secure(stream) => serve(&hall, stream, caller).await,
+        }
+    });
 }
 
-async fn serve(
-    node: &Node,
-    stream: TcpStream,
-    router: Arc<Router>,
-    caller: Arc<Caller>,
-    stop: CancellationToken,
-) {
-    // Frames are small and written whole; waiting for more to send would only delay them.
-    let _best_effort = stream.set_nodelay(true);
+async fn serve<S>(hall: &Arc<Hall>, stream: S, caller: Arc<Caller>)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     // Copied out, because a snapshot is not to be held for as long as a connection lives.
     let (head_timeout, head_size) = {
-        let server = &node.settings().server;
+        let server = &hall.node.settings().server;
         (server.handshake_timeout, server.max_header_size.as_u64())
     };
     let client_address = caller.address;
     let service = service_fn(move |request| {
-        let (router, caller) = (Arc::clone(&router), Arc::clone(&caller));
-        async move { Ok::<_, std::convert::Infallible>(router.handle(request, caller).await) }
+        let (hall, caller) = (Arc::clone(hall), Arc::clone(&caller));
+        async move { Ok::<_, std::convert::Infallible>(hall.router.handle(request, caller).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -118,7 +136,7 @@ async fn serve(
     let mut connection = pin!(connection);
     let served = tokio::select! {
         served = connection.as_mut() => served,
-        () = stop.cancelled() => {
+        () = hall.stop.cancelled() => {
             // A request under way is answered; a connection kept for the next one is closed.
             connection.as_mut().graceful_shutdown();
             connection.await

@@ -1,9 +1,12 @@
 //! The door: sockets, HTTP and WebSocket. The only place that knows hyper and tungstenite.
 
 mod caller;
+pub mod entrance;
 mod handshake;
 pub mod listener;
+pub mod proxy_protocol;
 mod request_id;
 mod request_log;
 mod router;
+pub mod tls;
 pub mod websocket;

@@ -28,6 +28,12 @@ metrics! {
         pub connections_refused: Counter = "realtime_connections_refused",
         /// Handshakes refused because their address had as many connections as it may (server.max_connections_per_address).
         pub connections_refused_by_address: Counter = "realtime_connections_refused_by_address",
+        /// Connections from load balancers that did not begin with a PROXY protocol header (server.proxy_protocol_from).
+        pub proxy_protocol_refused: Counter = "realtime_proxy_protocol_refused",
+        /// TLS handshakes that failed or took too long.
+        pub tls_handshakes_failed: Counter = "realtime_tls_handshakes_failed",
+        /// 1 while the files of server.tls cannot be used and an older certificate is.
+        pub tls_reload_failed: Gauge = "realtime_tls_reload_failed",
         /// Seconds since the server started.
         pub uptime_seconds: Gauge = "realtime_uptime_seconds",
         /// Resident memory in bytes.

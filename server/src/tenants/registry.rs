@@ -152,6 +152,8 @@ fn key(id: &str) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
+    use tokio_util::task::TaskTracker;
+
     use super::*;
 
     fn many() -> Settings {
@@ -168,7 +170,8 @@ mod tests {
     fn a_change_concerns_those_whose_settings_have_changed() {
         let metrics = Metrics::new(None);
         let mut settings = many();
-        let registry = Registry::new(&settings, &metrics);
+        let sources = Sources::new(TaskTracker::new(), CancellationToken::new());
+        let registry = Registry::new(&settings, sources, &metrics);
         assert_eq!(registry.apply(&settings, &metrics), 0);
         let generation = |id| registry.get(id).expect("there").policy().generation;
 

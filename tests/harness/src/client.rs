@@ -185,6 +185,16 @@ impl Client {
         }
     }
 
+    /// As [`Client::drain_to_close`], however long it takes: for those who bound the wait themselves.
+    pub async fn end(&mut self) -> Option<u16> {
+        while let Some(Ok(message)) = self.socket.next().await {
+            if let Message::Close(frame) = message {
+                return frame.map(|frame| frame.code.into());
+            }
+        }
+        None
+    }
+
     /// Waits until the server has handled everything this client said; what else comes stays unread.
     ///
     /// # Panics

@@ -9,10 +9,12 @@
 //! Every wait is bounded by [`PATIENCE`] and nothing sleeps: that somebody hears *nothing* is shown
 //! by a heartbeat answered at once. A world whose server panicked fails its test.
 
+mod certificate;
 mod client;
 mod conversation;
 mod door;
 mod expect;
+mod haproxy;
 mod http;
 mod keys;
 mod panics;
@@ -24,10 +26,12 @@ mod world;
 
 use std::time::Duration;
 
+pub use certificate::Certificate;
 pub use client::{Client, Dialect, Frame};
 pub use conversation::Conversation;
 pub use door::Door;
 pub use expect::matches;
+pub use haproxy::Haproxy;
 pub use http::{Request, Response};
 pub use jsonwebtoken::Algorithm;
 pub use keys::{KeyPair, key_set};
@@ -36,6 +40,7 @@ pub use raw::{RawFrame, RawSocket, opcode};
 pub use realtime_server::drain::Haste;
 pub use realtime_server::node::{Changes, Company};
 pub use tokens::{Mint, Token};
+pub use tokio_rustls::rustls;
 pub use world::{Drain, World};
 
 /// How long anything may take before a test gives up on it.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use realtime_server::app::Server;
+use realtime_server::crypto;
 use realtime_server::drain::Haste;
 use realtime_server::node::Node;
 use serde_json::Value;
@@ -52,6 +53,7 @@ impl World {
     /// When it does not start.
     pub async fn with(change: impl FnOnce(&mut Settings)) -> World {
         panics::watch();
+        crypto::install();
         let mint = Mint::new(random_secret());
         let mut settings = Settings::default();
         settings.auth.jwt_secret = Some(mint.secret().into());
@@ -120,7 +122,8 @@ impl World {
     /// The same world as it is behind another door: with its tokens, but the server stays where it is.
     #[must_use]
     pub fn behind(&self, door: Door) -> World {
-        World { server: Mutex::new(None), door, mint: self.mint.clone() }
+        let settings = self.settings.lock().expect("no test panics here").clone();
+        World { server: Mutex::new(None), settings: Mutex::new(settings), door, mint: self.mint.clone() }
     }
 
     /// A token of this kind.
@@ -197,6 +200,14 @@ impl World {
     /// When no answer comes.
     pub async fn send(&self, request: Request) -> Response {
         self.send_bytes(&request.encode(&self.address().to_string())).await
+    }
+
+    /// Sends an HTTP request, which may fail.
+    ///
+    /// # Errors
+    /// When there is no connection, or no answer.
+    pub async fn try_send(&self, request: Request) -> Result<Response> {
+        http::exchange(&self.door, &request.encode(&self.address().to_string())).await
     }
 
     /// Sends bytes that should be an HTTP request.

@@ -297,8 +297,11 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin, T: Session> Connection<S, T> 
     fn linger(&mut self, cx: &mut Context<'_>) -> Verdict {
         let stream = self.socket.get_mut().stream();
         let mut scratch = [0; 1024];
-        if !matches!(Pin::new(&mut *stream).poll_shutdown(cx), Poll::Ready(Ok(()))) {
-            return Verdict::Over;
+        match Pin::new(&mut *stream).poll_shutdown(cx) {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(_hung_up)) => return Verdict::Over,
+            // TLS has something to say at the end.
+            Poll::Pending => return Verdict::Alive,
         }
         loop {
             let mut buffer = ReadBuf::new(&mut scratch);

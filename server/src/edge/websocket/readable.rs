@@ -6,6 +6,7 @@ use std::io;
 
 use tokio::io::Interest;
 use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 
 /// A stream that can say whether reading it is worth a try.
 pub trait Readable {
@@ -16,5 +17,13 @@ pub trait Readable {
 impl Readable for TcpStream {
     fn is_readable(&self) -> bool {
         !matches!(self.try_io(Interest::READABLE, || Ok(())), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+}
+
+impl<S: Readable> Readable for Box<TlsStream<S>> {
+    /// Also what was decrypted and not yet asked for counts, although the socket has nothing more.
+    fn is_readable(&self) -> bool {
+        let (socket, session) = self.get_ref();
+        !session.wants_read() || socket.is_readable()
     }
 }

@@ -42,6 +42,8 @@ impl Writer {
             if self.in_control || (self.offset == 0 && !control.is_empty()) {
                 ready!(self.poll_control(stream, control, cx))?;
             } else if self.burst.is_empty() {
+                // TLS holds back what the socket did not take; a TCP socket has nothing to do here.
+                ready!(Pin::new(&mut *stream).poll_flush(cx))?;
                 match outbox.take(&mut self.burst, cx.waker()) {
                     Turn::Write => {}
                     turn => return Poll::Ready(Ok(turn)),
@@ -140,4 +142,53 @@ impl Writer {
 /// A socket that takes no byte of a non-empty write is gone.
 fn not_closed(written: usize) -> io::Result<()> {
     if written == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use hub::Bounds;
+
+    use super::*;
+
+    /// Takes every byte at once, as TLS does, but its socket takes none of them until `open`.
+    #[derive(Default)]
+    struct Hoarder {
+        held: Vec<u8>,
+        open: bool,
+    }
+
+    impl AsyncWrite for Hoarder {
+        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, b: &[u8]) -> Poll<io::Result<usize>> {
+            self.held.extend_from_slice(b);
+            Poll::Ready(Ok(b.len()))
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            if !self.open && !self.held.is_empty() {
+                return Poll::Pending;
+            }
+            self.held.clear();
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn what_the_stream_holds_back_is_sent_before_there_is_nothing_more_to_do() {
+        let outbox = Outbox::new(Bounds { frames: 8, bytes: 1_000 });
+        let (mut writer, mut stream, mut control) = (Writer::default(), Hoarder::default(), Vec::new());
+        let mut drain = |stream: &mut Hoarder| {
+            writer.poll_drain(stream, &mut control, &outbox, &mut Context::from_waker(Waker::noop()))
+        };
+        outbox.offer(&Frame::new(vec![7; 10], 0));
+        assert!(drain(&mut stream).is_pending(), "the frame is in the stream, not on its way");
+        stream.open = true;
+        assert!(matches!(drain(&mut stream), Poll::Ready(Ok(Turn::Idle))));
+        assert!(stream.held.is_empty());
+    }
 }

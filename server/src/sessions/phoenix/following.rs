@@ -69,24 +69,32 @@ impl Phoenix {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
     use std::sync::Arc;
     use std::task::Waker;
-    use std::time::SystemTime;
+    use std::time::{Duration, SystemTime};
 
     use hub::{Burst, Turn};
     use secrecy::SecretString;
     use serde_json::Map;
     use settings::Settings;
+    use tokio_util::sync::CancellationToken;
+    use tokio_util::task::TaskTracker;
     use wire::phoenix::V2;
 
     use super::*;
+    use crate::auth::jwks::Sources;
     use crate::auth::sign;
     use crate::node::Node;
-    use crate::sessions::phoenix::Guest;
+    use crate::sessions::phoenix::Admitted;
+    use crate::telemetry::origin::Origin;
 
-    fn goodbye(session: &Phoenix) -> Option<Goodbye> {
+    /// What a client that was let in so is told at once, if it has to go.
+    fn goodbye(node: &Arc<Node>, admitted: Admitted) -> Option<u16> {
+        let origin = Arc::new(Origin::new("a request", Ipv4Addr::LOCALHOST.into()));
+        let session = Phoenix::new(Arc::clone(node), V2, admitted, origin);
         match session.outbox().take(&mut Burst::default(), Waker::noop()) {
-            Turn::Goodbye(goodbye) => Some(goodbye),
+            Turn::Goodbye(goodbye) => Some(goodbye.code),
             _ => None,
         }
     }
@@ -97,20 +105,19 @@ mod tests {
         let secret = SecretString::from("a secret");
         let mut settings = Settings::default();
         settings.auth.jwt_secret = Some(secret.clone());
-        let node = Node::new(settings.clone()).expect("a secret is all it takes");
+        let sources = Sources::new(TaskTracker::new(), CancellationToken::new());
+        let node = Node::new(settings, sources).expect("a secret is all it takes");
         let tenant = Arc::clone(node.tenants.default_tenant());
         let guest = || {
             let (policy, now) = (tenant.policy(), SystemTime::now());
-            let token = sign(&secret, "anon", None, Map::new(), now, std::time::Duration::from_secs(60));
+            let token = sign(&secret, "anon", None, Map::new(), now, Duration::from_secs(60));
             let claims = policy.verifier.verify(&token, now).expect("a good token");
-            Guest { tenant: Arc::clone(&tenant), generation: policy.generation, claims }
+            Admitted { tenant: Arc::clone(&tenant), generation: policy.generation, claims }
         };
-        let (before, after) = (guest(), {
-            node.tenants.send_away("default", Goodbye { code: 1012, reason: "away".into() });
-            guest()
-        });
-        let told = goodbye(&Phoenix::new(Arc::clone(&node), V2, before));
-        assert_eq!(told.map(|goodbye| goodbye.code), Some(1012));
-        assert_eq!(goodbye(&Phoenix::new(Arc::clone(&node), V2, after)), None, "who comes later is welcome");
+        let before = guest();
+        node.tenants.send_away("default", Goodbye { code: 1012, reason: "away".into() });
+        let after = guest();
+        assert_eq!(goodbye(&node, before), Some(1012));
+        assert_eq!(goodbye(&node, after), None, "who comes later is welcome");
     }
 }

@@ -1,0 +1,82 @@
+//! What a connection passes on its way in, before HTTP: the load balancer's word about whom it brings, then
+//! the TLS handshake. Both together have the time of a handshake.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+use tracing::{debug, warn};
+
+use super::proxy_protocol::{self, Balancers, HeaderError};
+use super::tls::{Certificates, Secure};
+use crate::node::Node;
+
+/// The entrance, as the settings have it.
+pub struct Entrance {
+    certificates: Option<Arc<Certificates>>,
+    balancers: Balancers,
+}
+
+/// A connection that is in.
+pub(super) enum Stream {
+    Plain(TcpStream),
+    Secure(Secure),
+}
+
+impl Entrance {
+    /// The entrance these settings describe.
+    ///
+    /// # Errors
+    /// When certificates or networks cannot be used; the error names the setting.
+    pub fn of(settings: &settings::Server) -> anyhow::Result<Self> {
+        let balancers = Balancers::parse(&settings.proxy_protocol_from)
+            .map_err(|error| anyhow::anyhow!("`server.proxy_protocol_from` {error}"))?;
+        Ok(Self { certificates: Certificates::load(&settings.tls)?.map(Arc::new), balancers })
+    }
+
+    /// The certificates, when TLS is spoken.
+    pub fn certificates(&self) -> Option<Arc<Certificates>> {
+        self.certificates.clone()
+    }
+
+    /// Leads a connection in. `None` when it is not served; then the log and the numbers know why. The address is
+    /// that of the client, as far as it is known.
+    pub(super) async fn pass(
+        &self,
+        node: &Node,
+        mut stream: TcpStream,
+        peer: IpAddr,
+    ) -> Option<(Stream, IpAddr)> {
+        let deadline = Instant::now() + node.settings().server.handshake_timeout;
+        let address = match self.balancers.contain(peer) {
+            true => introduced(node, &mut stream, peer, deadline).await?,
+            false => peer,
+        };
+        let Some(certificates) = &self.certificates else { return Some((Stream::Plain(stream), address)) };
+        let failure = match timeout_at(deadline, certificates.accept(stream)).await {
+            Ok(Ok(stream)) => return Some((Stream::Secure(stream), address)),
+            Ok(Err(error)) => error.to_string(),
+            Err(_elapsed) => "it took too long".to_owned(),
+        };
+        node.metrics.node.tls_handshakes_failed.increment(1);
+        debug!(client_address = %address, "A TLS handshake failed: {failure}");
+        None
+    }
+}
+
+/// The client that the load balancer at `peer` brings, or the balancer itself.
+async fn introduced(node: &Node, stream: &mut TcpStream, peer: IpAddr, deadline: Instant) -> Option<IpAddr> {
+    let refusal = match timeout_at(deadline, proxy_protocol::read(stream)).await {
+        Ok(Ok(client)) => return Some(client.unwrap_or(peer)),
+        Ok(Err(HeaderError::Nothing)) => {
+            debug!(client_address = %peer, "A load balancer looked whether somebody is here");
+            return None;
+        }
+        Ok(Err(error)) => format!("{:#}", anyhow::Error::from(error)),
+        Err(_elapsed) => "no PROXY protocol header came in time".to_owned(),
+    };
+    node.metrics.node.proxy_protocol_refused.increment(1);
+    warn!(client_address = %peer, "Refused a connection from `server.proxy_protocol_from`: {refusal}");
+    None
+}

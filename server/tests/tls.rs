@@ -1,0 +1,96 @@
+//! The program with a certificate: what it says when there is something wrong with it, and how its own health
+//! check finds it.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
+
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+use tempfile::TempDir;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_realtime-server");
+
+/// A folder with a certificate and its key.
+fn certificate() -> TempDir {
+    let CertifiedKey { cert, signing_key } =
+        generate_simple_self_signed(["realtime.example.com".to_owned()]).expect("a certificate");
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("cert.pem"), cert.pem()).expect("a file");
+    fs::write(folder.path().join("key.pem"), signing_key.serialize_pem()).expect("a file");
+    folder
+}
+
+fn program(command: &str, folder: &Path) -> Command {
+    let mut program = Command::new(PROGRAM);
+    program.arg(command).current_dir(folder).env("HOST", "127.0.0.1").env("JWT_SECRET", "s".repeat(32));
+    program
+}
+
+fn serve_with(cert: &Path, key: &Path) -> Output {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut serve = program("serve", folder.path());
+    serve.env("PORT", "0").env("REALTIME__SERVER__TLS__CERT_FILE", cert);
+    serve.env("REALTIME__SERVER__TLS__KEY_FILE", key).output().expect("it runs")
+}
+
+#[test]
+fn a_start_with_files_that_are_no_good_tells_which_and_by_what_key() {
+    let (good, other) = (certificate(), certificate());
+    let (cert, key) = (good.path().join("cert.pem"), good.path().join("key.pem"));
+    let missing = good.path().join("missing.pem");
+    for (cert, key, names, complaint) in [
+        (&missing, &key, "server.tls.cert_file", "cannot read `server.tls.cert_file`"),
+        (&cert, &missing, "server.tls.key_file", "No such file or directory"),
+        (&key, &key, "server.tls.cert_file", "has no certificate in it (PEM)"),
+        (&cert, &cert, "server.tls.key_file", "has no private key without password in it (PEM)"),
+        (&cert, &other.path().join("key.pem"), "server.tls.key_file", "is not that of the certificate"),
+    ] {
+        let output = serve_with(cert, key);
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        let error = told.lines().find(|line| line.starts_with("error: ")).expect("an error");
+        assert!(error.contains(names) && error.contains(complaint), "{error}");
+        assert!(error.contains(".pem"), "{error}");
+    }
+}
+
+/// A running server; killed when the test ends.
+struct Serve(Child, BufReader<ChildStderr>);
+
+impl Drop for Serve {
+    fn drop(&mut self) {
+        let _gone_already = self.0.kill();
+        let _reaped = self.0.wait();
+    }
+}
+
+#[test]
+fn its_own_health_check_speaks_tls_after_a_word_to_the_balancers_door() {
+    let folder = certificate();
+    let config = r#"
+        [server]
+        port = 0
+        proxy_protocol_from = ["127.0.0.0/8"]
+        tls = { cert_file = "cert.pem", key_file = "key.pem" }
+    "#;
+    let file = folder.path().join("config.toml");
+    fs::write(&file, config).expect("a file");
+    let mut child = program("serve", folder.path()).stderr(Stdio::piped()).spawn().expect("it runs");
+    let log = BufReader::new(child.stderr.take().expect("piped"));
+    let mut serve = Serve(child, log);
+    let mut listening = String::new();
+    while !listening.contains("Listening") {
+        listening.clear();
+        assert!(serve.1.read_line(&mut listening).expect("text") > 0, "it ended");
+    }
+    assert!(listening.contains("tls=true"), "{listening}");
+    let port = listening.split("address=127.0.0.1:").nth(1).and_then(|rest| rest.split(' ').next());
+    fs::write(&file, config.replace("port = 0", &format!("port = {}", port.expect("an address"))))
+        .expect("a file");
+    let health = program("health", folder.path()).output().expect("it runs");
+    let told =
+        String::from_utf8_lossy(&health.stdout).into_owned() + &String::from_utf8_lossy(&health.stderr);
+    assert!(health.status.success(), "{told}");
+    assert!(told.starts_with("https://127.0.0.1:") && told.ends_with("is up (200)\n"), "{told}");
+}

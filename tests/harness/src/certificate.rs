@@ -1,0 +1,78 @@
+//! A certificate for `localhost`, made for one test and believed by nobody else.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+use tempfile::TempDir;
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
+
+/// A certificate and its key, in files of a folder that goes with it.
+#[derive(Debug)]
+pub struct Certificate {
+    folder: TempDir,
+    der: CertificateDer<'static>,
+}
+
+impl Certificate {
+    /// A new one.
+    ///
+    /// # Panics
+    /// When the folder cannot be made.
+    pub fn new() -> Certificate {
+        let CertifiedKey { cert, signing_key } =
+            generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+        let folder = tempfile::tempdir().expect("a folder");
+        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).expect("a file");
+        write("cert.pem", &cert.pem());
+        write("key.pem", &signing_key.serialize_pem());
+        // As HAProxy wants it.
+        write("both.pem", &format!("{}{}", cert.pem(), signing_key.serialize_pem()));
+        Certificate { folder, der: cert.der().clone() }
+    }
+
+    /// The folder with `cert.pem`, `key.pem`, and `both.pem`.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// File of the certificate.
+    pub fn cert_file(&self) -> PathBuf {
+        self.folder().join("cert.pem")
+    }
+
+    /// File of its key.
+    pub fn key_file(&self) -> PathBuf {
+        self.folder().join("key.pem")
+    }
+
+    /// Settings for a server that has it.
+    pub fn install(&self, settings: &mut settings::Settings) {
+        settings.server.tls.cert_file = Some(self.cert_file());
+        settings.server.tls.key_file = Some(self.key_file());
+    }
+
+    /// A client that believes it and nothing else.
+    pub fn client(&self) -> Arc<ClientConfig> {
+        self.client_of(&[&tokio_rustls::rustls::version::TLS13, &tokio_rustls::rustls::version::TLS12])
+    }
+
+    /// The same, speaking these versions of TLS.
+    ///
+    /// # Panics
+    /// When there is no such client.
+    pub fn client_of(&self, versions: &[&'static SupportedProtocolVersion]) -> Arc<ClientConfig> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.der.clone()).expect("a certificate");
+        let builder = ClientConfig::builder_with_protocol_versions(versions);
+        Arc::new(builder.with_root_certificates(roots).with_no_client_auth())
+    }
+}
+
+impl Default for Certificate {
+    fn default() -> Self {
+        Self::new()
+    }
+}
