@@ -49,9 +49,10 @@ impl Entrance {
         peer: IpAddr,
     ) -> Option<(Stream, IpAddr)> {
         let deadline = Instant::now() + node.settings().server.handshake_timeout;
-        let address = match self.balancers.contain(peer) {
-            true => introduced(node, &mut stream, peer, deadline).await?,
-            false => peer,
+        let address = if self.balancers.contain(peer) {
+            introduced(node, &mut stream, peer, deadline).await?
+        } else {
+            peer
         };
         let Some(certificates) = &self.certificates else { return Some((Stream::Plain(stream), address)) };
         let failure = match timeout_at(deadline, certificates.accept(stream)).await {

@@ -6,6 +6,7 @@ import { spawn } from 'node:child_process'
 import { createHmac, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { get } from 'node:http'
+import { get as getOverTls } from 'node:https'
 import { createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
 
@@ -34,7 +35,8 @@ export class Server {
   }
 
   get url() {
-    return `http://127.0.0.1:${this.port}`
+    const scheme = this.environment.REALTIME__SERVER__TLS__CERT_FILE ? 'https' : 'http'
+    return `${scheme}://127.0.0.1:${this.port}`
   }
 
   async start() {
@@ -98,7 +100,7 @@ export class Server {
 
 /** Whether a GET is answered with 200; the connection is not kept. */
 async function answers(url) {
-  const request = get(url, { agent: false })
+  const request = (url.startsWith('https:') ? getOverTls : get)(url, { agent: false })
   const [response] = await once(request, 'response').catch(() => [])
   response?.resume()
   return response?.statusCode === 200
