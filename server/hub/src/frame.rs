@@ -57,6 +57,14 @@ impl Frame {
         Self(Arc::new(Contents { bytes, start }))
     }
 
+    /// `frames` end to end, to be sent as if they were one.
+    pub fn concat(frames: &[Self]) -> Self {
+        match frames {
+            [frame] => frame.clone(),
+            frames => Self::new(frames.iter().map(Self::bytes).collect::<Vec<_>>().concat(), 0),
+        }
+    }
+
     /// What goes over the wire.
     pub fn bytes(&self) -> &[u8] {
         &self.0.bytes[usize::from(self.0.start)..]

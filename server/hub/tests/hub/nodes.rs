@@ -6,7 +6,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use hub::{
-    Audience, Bounds, Bundle, Delivery, Departure, Entry, Heard, Hub, News, NodeId, Position, Room, State,
+    Audience, Bounds, Bundle, Delivery, Departure, Entry, Frame, Heard, Hub, News, NodeId, Position, Room,
+    State,
 };
 
 use crate::presence::{Client, announce};
@@ -74,7 +75,7 @@ fn a_hub_that_is_alone_has_no_departures_and_nobody_waits() {
 fn the_first_members_wait_until_their_room_is_admitted() {
     let hub = relayed();
     let (ann, bob, eve) = (Reader::new(PLAIN, 8), Reader::new(LOUD, 8), Reader::new(PLAIN, 8));
-    let first = hub.join(key("a"), ann.member(), &frame("ok ann"));
+    let first = hub.join(key("a"), ann.member(), &Frame::concat(&[frame("ok"), frame(" ann")]));
     let _second = hub.join(key("a"), bob.member(), &frame("ok bob"));
     assert_eq!(say(&first, &Say::new("early"), Audience::Everyone), Delivery::default());
     hub.deliver(&key("a"), [Say::new("early too")]);

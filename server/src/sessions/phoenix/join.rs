@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use hub::{Audience, Member, Privacy, RoomKey, Space};
+use hub::{Audience, Frame, Member, Privacy, RoomKey, Space};
 use serde_json::json;
 use tracing::debug;
 use wire::phoenix::{self, FIELD_BYTES_MAX, Push, Ref, Status};
@@ -75,10 +75,7 @@ impl Phoenix {
         }
         match self.admit(sub_topic, topic, &request) {
             Ok(claims) => {
-                self.enter(push, sub_topic, request, claims);
-                if let Some(old) = replaced {
-                    self.line.closed(&old, topic);
-                }
+                self.enter(push, sub_topic, request, claims, replaced);
             }
             Err(why) => self.refuse(push, &why, replaced),
         }
@@ -145,7 +142,16 @@ impl Phoenix {
         Ok(())
     }
 
-    fn enter(&mut self, push: &Push<'_>, sub_topic: &str, request: JoinRequest, claims: Arc<Claims>) {
+    /// Makes the client a member. What follows the answer goes with it, because the answer may have to wait
+    /// until the messages of other nodes reach the room.
+    fn enter(
+        &mut self,
+        push: &Push<'_>,
+        sub_topic: &str,
+        request: JoinRequest,
+        claims: Arc<Claims>,
+        replaced: Option<Ref<'_>>,
+    ) {
         let topic = &*push.topic;
         let legacy = request.legacy.then(|| legacy_subscription(sub_topic));
         let response = match &legacy {
@@ -159,10 +165,18 @@ impl Phoenix {
             topic: sub_topic.into(),
         };
         let member = Member { outbox: Arc::clone(&self.line.outbox), dialect: self.line.dialect };
-        let reply = self.line.reply_frame(&push.join_ref, &push.reference, topic, Status::Ok, &response);
+        let mut answer =
+            vec![self.line.reply_frame(&push.join_ref, &push.reference, topic, Status::Ok, &response)];
+        if let Some(entry) = &legacy {
+            let message = unable_to_subscribe(entry);
+            let system =
+                self.line.system_frame(&push.join_ref, topic, "postgres_changes", Status::Error, &message);
+            answer.push(system);
+        }
+        answer.extend(replaced.map(|old| phoenix::closed(self.line.dialect, old.as_json(), topic)));
         let mut joined = Joined {
             join_ref: push.join_ref.clone().into_owned(),
-            membership: self.node.hub.join(key, member, &reply),
+            membership: self.node.hub.join(key, member, &Frame::concat(&answer)),
             claims,
             ack: request.ack,
             audience: if request.self_broadcast { Audience::Everyone } else { Audience::Others },
@@ -170,10 +184,6 @@ impl Phoenix {
             tracker: None,
             noticed: Vec::new(),
         };
-        if let Some(entry) = &legacy {
-            let message = unable_to_subscribe(entry);
-            self.line.system(&joined.join_ref, topic, "postgres_changes", Status::Error, &message);
-        }
         if request.presence_enabled || self.tenant.policy().presence_enabled() {
             joined.enable_presence();
         }

@@ -50,9 +50,20 @@ impl Line {
         status: Status,
         message: &str,
     ) {
+        self.answer(&self.system_frame(join_ref, topic, extension, status, message));
+    }
+
+    pub(super) fn system_frame(
+        &self,
+        join_ref: &Ref<'_>,
+        topic: &str,
+        extension: &str,
+        status: Status,
+        message: &str,
+    ) -> Frame {
         let sub_topic = topic.strip_prefix(TOPIC_PREFIX).unwrap_or(topic);
         let payload = system(extension, status, message, sub_topic);
-        self.answer(&phoenix::push(self.dialect, join_ref.as_json(), topic, "system", &payload));
+        phoenix::push(self.dialect, join_ref.as_json(), topic, "system", &payload)
     }
 
     /// The join with `join_ref` is over, for good.
