@@ -1,5 +1,5 @@
 # Two commands matter: `make run` and `make test`. Each target is one line; the work is in the scripts.
-.PHONY: run test bench soak
+.PHONY: run test deploy-test bench soak
 
 # Builds the server in a quick way and starts it for trying things out. Nothing else is needed.
 run:
@@ -8,6 +8,10 @@ run:
 # Installs what is missing (Debian, Ubuntu), checks formatting and lints, runs every test.
 test:
 	@tests/run-all
+
+# Builds and runs the container for real, with tools of its own. Debian, as root.
+deploy-test:
+	@tests/deploy/run
 
 # The benchmark against the least any relay can do, on two cores: tests/load/README.md. About ten minutes.
 bench:
