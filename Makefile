@@ -9,7 +9,7 @@ run:
 test:
 	@tests/run-all
 
-# Builds and runs the container for real, with tools of its own. Debian, as root.
+# Builds and runs the container and the compose file for real, with tools of its own. Debian, as root.
 deploy-test:
 	@tests/deploy/run
 
