@@ -8,7 +8,7 @@
 //!
 //! | where | what it answers |
 //! |---|---|
-//! | [`cli`] | what can be typed: `serve`, `token`, `health`, `version` |
+//! | [`cli`] | what can be typed: `serve`, `token`, `health`, `config`, `version` |
 //! | [`app`] | how the parts are put together, started and stopped |
 //! | [`drain`] | how it stops without anybody noticing more than one reconnect |
 //! | [`edge`] | sockets, HTTP, the WebSocket; the only place that knows hyper and tungstenite |

@@ -30,7 +30,7 @@ pub struct Auth {
     #[schemars(with = "Option<String>", extend("x-reload" = "live", "x-secret" = true, "x-kind" = "jwks"))]
     pub jwt_jwks: Option<SecretString>,
 
-    /// Where to fetch such a set: the `jwks_uri` of an identity provider. Read again every `jwks_refresh`, and
+    /// Where to fetch a JSON Web Key Set: the `jwks_uri` of an identity provider. Read again every `jwks_refresh`, and
     /// when a token names a key nobody knows yet; while it cannot be had, the last one counts.
     #[serde(with = "units::text")]
     #[schemars(with = "Option<String>", extend("x-reload" = "live", "x-kind" = "url", "x-schemes" = ["http://", "https://"]))]

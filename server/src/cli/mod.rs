@@ -3,6 +3,7 @@
 //! A command says what it has to say on stdout and why on stderr, so that a script can take the first and
 //! a person reads both.
 
+pub mod config;
 pub mod health;
 mod open_files;
 pub mod serve;
@@ -32,6 +33,7 @@ Examples:
   JWT_SECRET=… realtime-server serve           in earnest; the secret signs your users' tokens
   realtime-server token --sub ann              a token to connect with, for an hour
   realtime-server health                       exit code 0 if it is up
+  realtime-server config check                 what is wrong with the settings, and where
 
 Settings come from ./config.toml (or --config FILE), then from the variables of Supabase Realtime and the
 Realtime SDK (JWT_SECRET, PORT, …), then from REALTIME__SECTION__KEY, such as
@@ -45,6 +47,8 @@ enum Command {
     Token(token::Args),
     /// Ask a running server whether it is up
     Health(health::Args),
+    /// Check the settings, show them, or explain what there is to set
+    Config(config::Args),
     /// Say which version this is
     Version,
 }
@@ -59,6 +63,7 @@ impl Cli {
             Command::Serve(args) => serve::run(args).await.map(|()| ExitCode::SUCCESS),
             Command::Token(args) => token::run(args).map(|()| ExitCode::SUCCESS),
             Command::Health(args) => health::run(args),
+            Command::Config(args) => config::run(args),
             Command::Version => version::run().map(|()| ExitCode::SUCCESS),
         }
     }

@@ -1,0 +1,115 @@
+//! `realtime-server config`: what the settings are, what is wrong with them, and what there is to set.
+//!
+//! The problems are told in the same words as at the start and on a reload.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Subcommand;
+use settings::{LoadError, Loaded, Sources};
+
+const EXAMPLES: &str = "\
+Examples:
+  realtime-server config check                     what `serve` would read here, variables included
+  realtime-server config check new/config.toml     one file (and its config.d) by itself, before it is copied
+  realtime-server config show --origin             every key, its value, and the file and line that says so
+  realtime-server config show | grep limits        what the clients may use
+  realtime-server config reference                 every key and variable explained, as Markdown
+  realtime-server config schema > schema.json      for editors: put `#:schema ./schema.json` atop your file";
+
+/// What to do with the settings.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Tell everything that is wrong; exit code 0 if nothing is
+    Check {
+        /// Files to check one by one, without any variables; none: what `serve` would read
+        #[arg(value_name = "FILE", conflicts_with_all = ["config", "set"])]
+        files: Vec<PathBuf>,
+
+        #[command(flatten)]
+        config: super::Config,
+    },
+    /// Print every key with the value that counts; secrets as stars
+    Show {
+        /// Add who says so: a file and its line, a variable, a flag, or the default
+        #[arg(long)]
+        origin: bool,
+
+        #[command(flatten)]
+        config: super::Config,
+    },
+    /// Print the JSON Schema of a settings file, for editors
+    Schema,
+    /// Print the reference of all keys and variables, as Markdown
+    Reference,
+}
+
+/// Does what was asked for.
+///
+/// # Errors
+/// If the settings are wrong, or nobody reads the answer.
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let answer = match args.command {
+        Command::Check { files, config } if files.is_empty() => return check(&config),
+        Command::Check { files, .. } => return check_files(&files),
+        Command::Show { origin, config } => shown(&config.sources().load()?, origin),
+        Command::Schema => settings::schema(),
+        Command::Reference => settings::reference(),
+    };
+    super::answer(answer).context("cannot print it")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Checks what `serve` would read.
+fn check(config: &super::Config) -> anyhow::Result<ExitCode> {
+    let checked = config.sources().load();
+    if let Ok(loaded) = &checked {
+        for note in &loaded.notes {
+            super::remark(format_args!("note: {}", note.text));
+        }
+        for sentence in loaded.overridden() {
+            super::remark(format_args!("note: {sentence}"));
+        }
+    }
+    tell([("The settings".to_owned(), checked)])
+}
+
+/// Checks each file by itself.
+fn check_files(files: &[PathBuf]) -> anyhow::Result<ExitCode> {
+    let name = |file: &Path| file.display().to_string();
+    tell(files.iter().map(|file| (name(file), Sources::new(Some(file), []).load())))
+}
+
+fn tell(checked: impl IntoIterator<Item = (String, Result<Loaded, LoadError>)>) -> anyhow::Result<ExitCode> {
+    let mut problems = 0;
+    for (name, checked) in checked {
+        match checked {
+            Ok(_) => super::answer(format_args!("{name}: nothing is wrong\n")).context("cannot print it")?,
+            Err(error) => {
+                problems += error.problems.len();
+                super::remark(&error);
+            }
+        }
+    }
+    if problems == 0 {
+        return Ok(ExitCode::SUCCESS);
+    }
+    super::remark(format_args!("{problems} problem{}", if problems == 1 { "" } else { "s" }));
+    Ok(ExitCode::FAILURE)
+}
+
+fn shown(loaded: &Loaded, origin: bool) -> String {
+    let lines = loaded.shown().into_iter().map(|line| match origin {
+        true => format!("{} = {}  # {}\n", line.key, line.value, line.origin),
+        false => format!("{} = {}\n", line.key, line.value),
+    });
+    lines.collect()
+}

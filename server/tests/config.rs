@@ -1,0 +1,98 @@
+//! `realtime-server config` as a person at a shell sees it.
+
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+/// A folder with these files, and nothing else to read settings from.
+struct Shell(TempDir);
+
+impl Shell {
+    fn with(files: &[(&str, &str)]) -> Self {
+        let shell = Self(tempfile::tempdir().expect("a folder for the test"));
+        for (name, text) in files {
+            let path = shell.0.path().join(name);
+            std::fs::create_dir_all(path.parent().expect("below the folder")).expect("writable");
+            std::fs::write(path, text).expect("writable");
+        }
+        shell
+    }
+
+    fn run(&self, line: &str, variables: &[(&str, &str)]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_realtime-server"));
+        let variables = variables.iter().copied();
+        command.args(line.split_whitespace()).current_dir(self.0.path()).env_clear().envs(variables);
+        command.output().expect("it runs")
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("text")
+}
+
+#[test]
+fn what_is_wrong_is_told_and_the_exit_code_says_so() {
+    let broken = "[limits]\nmax_joins_per_second = \"many\"\nmax_joinz = 1\n";
+    let shell = Shell::with(&[("config.toml", "server.port = 1"), ("broken.toml", broken)]);
+    let output = shell.run("config check", &[("NUM_ACCEPTORS", "7"), ("PORT", "2")]);
+    assert!(output.status.success());
+    assert_eq!(text(&output.stdout), "The settings: nothing is wrong\n");
+    assert_eq!(
+        text(&output.stderr),
+        "note: NUM_ACCEPTORS has no meaning here: sockets and memory are managed otherwise\n\
+         note: config.toml:1:8: server.port is overridden by variable PORT\n"
+    );
+
+    let output = shell.run("config check config.toml broken.toml", &[("PORT", "not looked at")]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(text(&output.stdout), "config.toml: nothing is wrong\n");
+    assert_eq!(
+        text(&output.stderr),
+        "broken.toml:2:1: limits.max_joins_per_second: expected a whole number from 1 to 4294967295, found \"many\"\n    \
+         help: Joins per second of all clients together, in a bucket of ten seconds. Default: 2500.\n\
+         broken.toml:3:1: limits.max_joinz: unknown key\n    \
+         help: the keys of limits are client_presence_window_ms, max_channels_per_client, \
+         max_client_presence_events_per_window, max_concurrent_users, max_events_per_second, max_joins_per_second, \
+         max_payload_size_in_kb, max_presence_events_per_second\n\
+         2 problems\n"
+    );
+}
+
+#[test]
+fn serving_with_broken_settings_tells_the_same() {
+    let shell = Shell::with(&[("config.toml", "server.prot = 1")]);
+    let told = "config.toml:1:8: server.prot: unknown key\n    help: did you mean server.port?";
+    for line in ["serve --dev", "token", "health", "config show"] {
+        let output = shell.run(line, &[]);
+        assert_eq!(output.status.code(), Some(1));
+        assert_eq!(text(&output.stderr), format!("error: {told}\n"), "{line}");
+    }
+}
+
+#[test]
+fn what_counts_is_shown_with_who_says_so() {
+    let files = [("config.toml", "[server]\nport = 1\n"), ("config.d/a.toml", "server.strict_host = true")];
+    let shell = Shell::with(&files);
+    let line = "config show --origin --set limits.max_channels_per_client=3";
+    let output = shell.run(line, &[("JWT_SECRET", "hunter2")]);
+    let shown = text(&output.stdout);
+    for line in [
+        "auth.jwt_secret = \"********\"  # variable JWT_SECRET",
+        "limits.max_channels_per_client = 3  # --set limits.max_channels_per_client",
+        "server.host = \"0.0.0.0\"  # default",
+        "server.port = 1  # config.toml:2:1",
+        "server.strict_host = true  # config.d/a.toml:1:8",
+    ] {
+        assert!(shown.lines().any(|shown| shown == line), "no {line}:\n{shown}");
+    }
+    assert!(!shown.contains("hunter2"));
+    let without = text(&shell.run("config show", &[]).stdout);
+    assert!(without.lines().any(|line| line == "server.port = 1"), "{without}");
+}
+
+#[test]
+fn what_is_generated_is_printed() {
+    let shell = Shell::with(&[]);
+    assert_eq!(text(&shell.run("config schema", &[]).stdout), settings::schema());
+    assert_eq!(text(&shell.run("config reference", &[]).stdout), settings::reference());
+}
