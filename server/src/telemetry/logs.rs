@@ -110,4 +110,4 @@ fn filter(level: LogLevel) -> LevelFilter {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -4,8 +4,12 @@
 //! with `realtime_` otherwise. A label has few values: a tenant, never a topic or a user. What is a state
 //! rather than a count (connections, rooms) is read when the page is asked for.
 
+use std::sync::Arc;
+
 use metrics::{Key, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+
+use super::reports::Reports;
 
 metrics! {
     /// Numbers of the whole process.
@@ -90,9 +94,16 @@ const PAYLOAD_SIZES: [f64; 11] = [
     3_000_000.0,
 ];
 
+/// Counters that have one series per operational code, and their help texts.
+const CODE_COUNTERS: [(&str, &str); 3] = [
+    ("realtime_codes", "Operational codes, whether or not their line was written to the log."),
+    ("realtime_channel_error", "Errors of channels and joins, by operational code."),
+    ("realtime_channel_global_error", "The same, of all tenants."),
+];
+
 /// The recorder of one server. Not installed globally: two servers in one process, as in tests, count apart.
 pub struct Metrics {
-    recorder: PrometheusRecorder,
+    recorder: Arc<PrometheusRecorder>,
     page: PrometheusHandle,
     /// Numbers of the whole process.
     pub node: NodeMetrics,
@@ -112,12 +123,20 @@ impl Metrics {
             .expect("the bounds are not empty")
             .build_recorder();
         let node = NodeMetrics::register(&recorder, &[]);
-        Self { page: recorder.handle(), node, recorder }
+        for (name, help) in CODE_COUNTERS {
+            recorder.describe_counter(name.into(), None, help.into());
+        }
+        Self { page: recorder.handle(), node, recorder: Arc::new(recorder) }
     }
 
     /// The numbers of `tenant`.
     pub fn tenant(&self, tenant: &str) -> TenantMetrics {
-        TenantMetrics::register(&self.recorder, &[Label::new("tenant", tenant.to_owned())])
+        TenantMetrics::register(&*self.recorder, &[Label::new("tenant", tenant.to_owned())])
+    }
+
+    /// Reports about `tenant`, or about nobody in particular.
+    pub fn reports(&self, tenant: Option<&str>) -> Reports {
+        Reports::new(tenant, Arc::clone(&self.recorder))
     }
 
     /// Counts an operational code of `tenant`, as `realtime_channel_error`.

@@ -1,7 +1,9 @@
 //! What the server says about itself: log lines and numbers.
 
+pub mod codes;
 pub mod logs;
 #[macro_use]
 mod macros;
 pub mod metrics;
 pub mod origin;
+pub mod reports;

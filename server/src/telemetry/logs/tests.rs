@@ -11,7 +11,7 @@ use super::*;
 
 /// What was written.
 #[derive(Debug, Clone, Default)]
-struct Page(Arc<Mutex<Vec<u8>>>);
+pub(in crate::telemetry) struct Page(Arc<Mutex<Vec<u8>>>);
 
 impl io::Write for Page {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -32,7 +32,7 @@ impl MakeWriter<'_> for Page {
 }
 
 impl Page {
-    fn lines(&self) -> Vec<String> {
+    pub(in crate::telemetry) fn lines(&self) -> Vec<String> {
         let bytes = std::mem::take(&mut *self.0.lock().expect("no test panics here"));
         String::from_utf8(bytes).expect("text").lines().map(ToOwned::to_owned).collect()
     }
@@ -60,7 +60,13 @@ fn regions() -> Regions {
 }
 
 /// Logs what `say` says, and returns the page.
-fn said(telemetry: &Telemetry, regions: &Regions, say: impl FnOnce(&Logs)) -> Page {
+pub(in crate::telemetry) fn said(format: LogFormat, say: impl FnOnce(&Logs)) -> Page {
+    said_in(format, &Regions::default(), say)
+}
+
+/// The same, in a place.
+fn said_in(format: LogFormat, regions: &Regions, say: impl FnOnce(&Logs)) -> Page {
+    let telemetry = &telemetry(format);
     let page = Page::default();
     let (subscriber, logs) = subscriber(telemetry, regions, page.clone(), Paint::Plain);
     tracing::subscriber::with_default(subscriber, || say(&logs));
@@ -69,15 +75,12 @@ fn said(telemetry: &Telemetry, regions: &Regions, say: impl FnOnce(&Logs)) -> Pa
 
 #[test]
 fn text_is_one_readable_line() {
-    let telemetry = telemetry(LogFormat::Text);
     let say = |_: &Logs| warn!(error_code = "Code", project = "acme", n = 3, "Code: what happened");
-    let line = said(&telemetry, &Regions::default(), say).line();
+    let line = said(LogFormat::Text, say).line();
     assert_eq!(line, " WARN Code: what happened error_code=Code n=3 project=acme");
-    let line = said(&telemetry, &regions(), |_| info!("Hello")).line();
+    let line = said_in(LogFormat::Text, &regions(), |_| info!("Hello")).line();
     assert_eq!(line, " INFO Hello cluster=blue region=eu");
-    let line =
-        said(&telemetry, &Regions::default(), |_| error!(a = "", b = "x y", c = ?Some(1), d = true, "Hm"))
-            .line();
+    let line = said(LogFormat::Text, |_| error!(a = "", b = "x y", c = ?Some(1), d = true, "Hm")).line();
     assert_eq!(line, r#"ERROR Hm a="" b="x y" c=Some(1) d=true"#);
 }
 
@@ -94,7 +97,7 @@ fn json_is_one_flat_object_with_a_time_a_machine_can_read() {
         let _entered = span.enter();
         error!(project = "acme", n = 3_u64, half = 0.5, gone = false, "Code: what happened");
     };
-    let line = said(&telemetry(LogFormat::Json), &regions(), say).json();
+    let line = said_in(LogFormat::Json, &regions(), say).json();
     let time = line["timestamp"].as_str().expect("text");
     assert!(time.len() == 27 && time.ends_with('Z') && &time[10..11] == "T", "{time}");
     let mut rest = line.clone();
@@ -116,14 +119,14 @@ fn a_span_may_be_named_without_being_entered_and_the_event_wins() {
         let inner = error_span!(parent: &outer, "request", request_id = "inner");
         info!(parent: &inner, project = "event", "Said");
     };
-    let line = said(&telemetry(LogFormat::Json), &Regions::default(), say).json();
+    let line = said(LogFormat::Json, say).json();
     assert_eq!((&line["request_id"], &line["project"]), (&json!("inner"), &json!("event")));
 }
 
 #[test]
 fn no_field_is_there_twice() {
     let say = |_: &Logs| info!(level = "mine", timestamp = "never", target = "x", "Once");
-    let page = said(&telemetry(LogFormat::Json), &Regions::default(), say);
+    let page = said(LogFormat::Json, say);
     let line = page.lines().remove(0);
     for name in ["level", "timestamp", "target", "message"] {
         assert_eq!(line.matches(&format!("\"{name}\":")).count(), 1, "{line}");
@@ -135,7 +138,7 @@ fn no_field_is_there_twice() {
 fn nobody_writes_lines_of_their_own_or_steers_a_terminal() {
     let nasty = "a\nINFO forged\r\u{1b}[2J\u{7f}\u{9b}\u{202e}\u{2028}z\"";
     for format in [LogFormat::Text, LogFormat::Json] {
-        let page = said(&telemetry(format), &Regions::default(), |_| {
+        let page = said(format, |_| {
             info!(field = nasty, debug = ?nasty, shown = %nasty, "Heard {nasty}");
         });
         let lines = page.lines();
