@@ -1,7 +1,8 @@
 //! `[limits]`: what the clients of the default tenant may use. The names are Supabase Realtime's.
 //!
 //! Every `…_per_second` is a token bucket that holds ten seconds' worth: a client that was quiet may burst,
-//! the average holds. A limit refuses the sender's message; it never closes a receiver.
+//! the average holds. A limit refuses the sender's message; it never closes a receiver. Each node counts what
+//! comes to it: a tenant with clients on three nodes has three times the rate.
 //!
 //! A topic has a limit too, 255 bytes, but it is the wire format's (one length byte) and not a setting.
 
@@ -23,16 +24,17 @@ pub struct Limits {
     #[schemars(extend("x-reload" = "live"))]
     pub max_channels_per_client: NonZeroUsize,
 
-    /// Joins per second of all clients together, in a bucket of ten seconds.
+    /// Joins per second of all clients of one node together, in a bucket of ten seconds.
     #[schemars(extend("x-reload" = "live"))]
     pub max_joins_per_second: NonZeroU32,
 
-    /// Messages accepted per second from all senders together, in a bucket of ten seconds. Deliveries do
-    /// not count.
+    /// Messages accepted per second from all senders of one node together, in a bucket of ten seconds.
+    /// Deliveries do not count.
     #[schemars(extend("x-reload" = "live"))]
     pub max_events_per_second: NonZeroU32,
 
-    /// Presence calls (track, untrack) per second of all clients together, in a bucket of ten seconds.
+    /// Presence calls (track, untrack) per second of all clients of one node together, in a bucket of ten
+    /// seconds.
     #[schemars(extend("x-reload" = "live"))]
     pub max_presence_events_per_second: NonZeroU32,
 
