@@ -47,3 +47,50 @@ impl Bell {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use hub::{Bounds, Burst, Outbox, Turn};
+    use tokio_util::task::TaskTracker;
+
+    use super::*;
+    use crate::auth::jwks::Sources;
+    use crate::telemetry::metrics::Metrics;
+    use crate::tenants::Registry;
+
+    const SOCKETS: usize = 10_000;
+
+    fn alarmed(outbox: &Outbox) -> bool {
+        matches!(outbox.take(&mut Burst::default(), std::task::Waker::noop()), Turn::Alarm)
+    }
+
+    // On one thread, where whoever does not step aside holds everybody up.
+    #[tokio::test]
+    async fn ten_thousand_sockets_are_rung_and_others_work_in_between() {
+        let sources = Sources::new(TaskTracker::new(), CancellationToken::new());
+        let registry = Registry::new(&settings::Settings::default(), sources, &Metrics::new(None));
+        let tenant = Arc::clone(registry.default_tenant());
+        let outboxes: Vec<_> =
+            (0..SOCKETS).map(|_| Arc::new(Outbox::new(Bounds { frames: 1, bytes: 1 }))).collect();
+        let tickets: Vec<_> =
+            outboxes.iter().map(|outbox| tenant.sockets.enter(Arc::clone(outbox))).collect();
+        let (bell, stop, turns) = (Bell::default(), CancellationToken::new(), AtomicUsize::new(0));
+        bell.ring(&tenant);
+        bell.ring(&tenant);
+        assert_eq!(bell.waiting.lock().len(), 1, "one round for both");
+        let others = async {
+            while !alarmed(&outboxes[SOCKETS - 1]) {
+                turns.fetch_add(1, Ordering::Relaxed);
+                tokio::task::yield_now().await;
+            }
+            stop.cancel();
+        };
+        tokio::join!(bell.run(stop.clone()), others);
+        assert!(outboxes[..SOCKETS - 1].iter().all(|outbox| alarmed(outbox)), "everybody was rung");
+        let turns = turns.into_inner();
+        assert!(turns >= 100, "the others had {turns} turns");
+        drop(tickets);
+    }
+}
