@@ -173,10 +173,17 @@ async fn the_status_tells_the_story_of_the_settings() {
     assert_eq!(refused["generation"], before["generation"], "nothing has changed");
     assert_eq!(refused["pending"], json!(["server.port"]));
     assert_eq!(refused["last_error"], "config.toml:3:1: unknown key");
+    let shown = async |line: &str| {
+        let page = world.send(Request::get("/metrics")).await.text();
+        page.lines().any(|shown| shown == line)
+    };
+    assert!(shown("realtime_settings_refused 1").await && shown("realtime_settings_pending 1").await);
     world.apply(|_| {});
     let after = story().await;
     assert_eq!(after["generation"].as_u64(), before["generation"].as_u64().map(|n| n + 1));
     assert_eq!(after["last_error"], Value::Null);
+    assert!(shown("realtime_settings_refused 0").await);
+    assert!(shown(&format!("realtime_settings_generation {}", after["generation"])).await);
     world.stop().await;
 }
 

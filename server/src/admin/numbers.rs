@@ -25,6 +25,10 @@ pub fn metrics(node: &Node, headers: &HeaderMap) -> Response<Bytes> {
     numbers.rooms.set(population.rooms as f64);
     numbers.members.set(population.members as f64);
     numbers.uptime_seconds.set(node.started.elapsed().as_secs_f64());
+    let settings = node.reloading.account();
+    numbers.settings_generation.set(settings.generation as f64);
+    numbers.settings_refused.set(if settings.last_error.is_some() { 1.0 } else { 0.0 });
+    numbers.settings_pending.set(settings.pending.len() as f64);
     count_users(node);
     let mut page = node.metrics.render();
     // A comment to Prometheus; to whoever scrapes upstream, the sign that the page came whole (http §10).

@@ -38,6 +38,12 @@ metrics! {
         pub tls_handshakes_failed: Counter = "realtime_tls_handshakes_failed",
         /// 1 while the files of server.tls cannot be used and an older certificate is.
         pub tls_reload_failed: Gauge = "realtime_tls_reload_failed",
+        /// Generation of the settings: 1 at the start, one more with each reload.
+        pub settings_generation: Gauge = "realtime_settings_generation",
+        /// 1 while the newest settings are refused and older ones count, else 0.
+        pub settings_refused: Gauge = "realtime_settings_refused",
+        /// Keys of the settings whose new value waits for a restart.
+        pub settings_pending: Gauge = "realtime_settings_pending",
         /// Seconds since the server started.
         pub uptime_seconds: Gauge = "realtime_uptime_seconds",
         /// Resident memory in bytes.
