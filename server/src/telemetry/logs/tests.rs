@@ -181,6 +181,24 @@ fn levels_change_while_it_runs() {
     });
 }
 
+// The crate that reads WebSockets, for one, traces every frame.
+#[test]
+fn what_others_trace_is_never_written() {
+    let mut telemetry = telemetry(LogFormat::Text);
+    telemetry.log_modules.insert("theirs".into(), LogLevel::Trace);
+    let page = Page::default();
+    let (subscriber, _logs) = subscriber(&telemetry, &Regions::default(), page.clone(), Paint::Plain);
+    tracing::subscriber::with_default(subscriber, || {
+        trace!(target: "theirs::protocol", "a payload");
+        trace!(target: "whoever", "a token");
+        debug!(target: "theirs::protocol", "harmless");
+        trace!(target: "hub", "ours");
+    });
+    let words: Vec<_> =
+        page.lines().iter().map(|line| line.rsplit(' ').next().unwrap_or_default().to_owned()).collect();
+    assert_eq!(words, ["harmless", "ours"]);
+}
+
 #[test]
 fn what_names_no_module_is_told() {
     let mut telemetry = Telemetry::default();
