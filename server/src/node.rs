@@ -19,6 +19,7 @@ use settings::Settings;
 use crate::auth::Operators;
 use crate::auth::jwks::Sources;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::reports::Reports;
 use crate::tenants::{Registry, Tenant};
 
 /// One running server.
@@ -30,6 +31,8 @@ pub struct Node {
     pub hub: Arc<Hub>,
     /// The numbers it publishes.
     pub metrics: Metrics,
+    /// Tells what happens to nobody in particular.
+    pub reports: Reports,
     /// Who owns rooms here.
     pub tenants: Registry,
     /// Who is an operator.
@@ -87,6 +90,7 @@ impl Node {
             reloading: Reloading::new(),
             company: Mutex::new(Company::Alone),
             settings: ArcSwap::from_pointee(settings),
+            reports: metrics.reports(None),
             metrics,
             started: Instant::now(),
             leaving: AtomicBool::new(false),

@@ -23,24 +23,26 @@ impl Serve {
         command.args(["serve", "--dev"]).current_dir(folder.path());
         command.env("HOST", "127.0.0.1").env("PORT", "0");
         command.env("REALTIME__TELEMETRY__LOG_FORMAT", "json").env("REALTIME__TELEMETRY__LOG_LEVEL", "debug");
+        // No pause before refusals, for which no test should have to wait.
+        command.env("REALTIME__SERVER__CONNECT_ERROR_BACKOFF", "0s");
+        command.env("REALTIME__SERVER__CHANNEL_ERROR_BACKOFF", "0s");
         command.envs(settings.iter().copied());
         let mut child =
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program runs");
-        let welcome = BufReader::new(child.stdout.take().expect("piped"));
-        let token = welcome.lines().map_while(Result::ok).find_map(|line| {
-            let words: Vec<&str> = line.split_whitespace().collect();
-            (words.first() == Some(&"anon")).then(|| words[1].to_owned())
-        });
+        let mut welcome = BufReader::new(child.stdout.take().expect("piped")).lines().map_while(Result::ok);
+        let mut told = |name: &str| {
+            let mut lines = welcome.by_ref().map(|line| line.trim().to_owned());
+            let value = lines.find_map(|line| Some(line.strip_prefix(name)?.trim().to_owned()));
+            value.expect("the welcome is as it was")
+        };
+        let (url, token) = (told("URL"), told("anon"));
+        let address = url.trim_start_matches("http://").to_owned();
         let log = BufReader::new(child.stderr.take().expect("piped"));
-        let mut serve =
-            Self { child, log, address: String::new(), token: token.expect("a token"), _folder: folder };
-        let listening = serve.line(|line| line["message"] == "Listening");
-        serve.address = listening["address"].as_str().expect("an address").to_owned();
-        serve
+        Self { child, log, address, token, _folder: folder }
     }
 
     /// The next line for which this holds.
-    fn line(&mut self, holds: impl Fn(&Value) -> bool) -> Value {
+    fn line(&mut self, mut holds: impl FnMut(&Value) -> bool) -> Value {
         loop {
             let mut line = String::new();
             assert!(self.log.read_line(&mut line).expect("text") > 0, "the log ended");
@@ -63,6 +65,31 @@ impl Serve {
         }
         stream
     }
+    /// A WebSocket with this token.
+    fn open(&self, token: &str) -> TcpStream {
+        self.ask(&format!(
+            "GET /socket/websocket?vsn=2.0.0&log_level=banana&apikey={token} HTTP/1.1\r\n\
+             x-request-id: an-id-of-twenty-letters\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+             sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ=="
+        ))
+    }
+
+    /// A number on the page.
+    fn number(&self, series: &str) -> f64 {
+        let mut page = String::new();
+        self.ask("GET /metrics HTTP/1.1\r\nconnection: close").read_to_string(&mut page).expect("text");
+        let line = page.lines().find_map(|line| line.strip_prefix(series));
+        line.and_then(|value| value.trim().parse().ok()).unwrap_or_default()
+    }
+
+    /// Everything written until it has stopped.
+    fn stop(&mut self) -> String {
+        let id = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(id, rustix::process::Signal::INT).expect("it runs");
+        let mut rest = String::new();
+        self.log.read_to_string(&mut rest).expect("text");
+        rest
+    }
 }
 
 impl Drop for Serve {
@@ -70,6 +97,12 @@ impl Drop for Serve {
         let _gone_already = self.child.kill();
         let _reaped = self.child.wait();
     }
+}
+
+/// A text frame, masked with nothing.
+fn frame(text: &str) -> Vec<u8> {
+    let length = u16::try_from(text.len()).expect("a short text").to_be_bytes();
+    [&[0x81, 0xfe], &length[..], &[0; 4], text.as_bytes()].concat()
 }
 
 fn is_request(line: &Value) -> bool {
@@ -107,15 +140,10 @@ fn each_request_is_one_line_with_its_id_and_whence_it_came_and_never_its_token()
 fn a_websocket_keeps_the_id_of_its_handshake() {
     let mut serve = Serve::start(&[]);
     let token = serve.token.clone();
-    let mut socket = serve.ask(&format!(
-        "GET /socket/websocket?vsn=2.0.0&apikey={token} HTTP/1.1\r\nx-request-id: an-id-of-twenty-letters\r\n\
-         connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
-         sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ=="
-    ));
+    let mut socket = serve.open(&token);
     assert_eq!(serve.line(is_request)["status"], 101);
-    // A text frame of one letter, masked with nothing.
-    socket.write_all(&[0x81, 0x81, 0, 0, 0, 0, b'x']).expect("it reads");
-    let line = serve.line(|line| line["code"] == "MalformedWebSocketMessage");
+    socket.write_all(&frame("x")).expect("it reads");
+    let line = serve.line(|line| line["error_code"] == "MalformedWebSocketMessage");
     assert_eq!(line["request_id"], "an-id-of-twenty-letters", "{line}");
     assert_eq!(line["client_address"], "127.0.0.1");
     drop(socket);
@@ -130,4 +158,96 @@ fn health_checks_need_not_be_logged() {
         serve.ask(&format!("GET {path} HTTP/1.1"));
     }
     assert_eq!(serve.line(is_request)["path"], "/metrics");
+}
+
+#[test]
+fn an_operational_line_says_what_whom_and_whence() {
+    let settings = [("REGION", "eu-west-2"), ("CLUSTER", "blue"), ("REALTIME__TELEMETRY__LOG_LEVEL", "warn")];
+    let mut serve = Serve::start(&settings);
+    let token = serve.token.clone();
+    let mut socket = serve.open(&token);
+    socket.write_all(&frame(r#"["1","1","realtime:","phx_join",{}]"#)).expect("it reads");
+    let line = serve.line(|line| line["error_code"] == "TopicNameRequired");
+    assert_eq!(line["message"], "TopicNameRequired: You must provide a topic name");
+    for (field, value) in [
+        ("level", "ERROR"),
+        ("project", "default"),
+        ("external_id", "default"),
+        ("request_id", "an-id-of-twenty-letters"),
+        ("client_address", "127.0.0.1"),
+        ("region", "eu-west-2"),
+        ("cluster", "blue"),
+    ] {
+        assert_eq!(line[field], value, "{field}: {line}");
+    }
+    let time = line["timestamp"].as_str().expect("text");
+    assert!(time.ends_with('Z') && time.as_bytes()[10] == b'T', "{time}");
+    assert!(line["exp"].is_i64() && line.get("span").is_none(), "{line}");
+}
+
+#[test]
+fn a_client_that_does_wrong_a_thousand_times_has_one_line() {
+    let mut serve = Serve::start(&[("REALTIME__TELEMETRY__LOG_LEVEL", "warn")]);
+    let token = serve.token.clone();
+    let mut socket = serve.open(&token);
+    let (nonsense, join) = (frame("x"), frame(r#"["1","1","realtime:","phx_join",{}]"#));
+    for _ in 0..1_000 {
+        socket.write_all(&nonsense).expect("it reads");
+    }
+    for _ in 0..10 {
+        socket.write_all(&join).expect("it reads");
+    }
+    serve.line(|line| line["error_code"] == "TopicNameRequired");
+    // Counted all the same; a heartbeat is answered only after everything before it.
+    socket.write_all(&frame(r#"[null,"9","phoenix","heartbeat",{}]"#)).expect("it reads");
+    let mut heard = BufReader::new(socket);
+    let mut byte = Vec::new();
+    while !String::from_utf8_lossy(&byte).contains(r#""9","phoenix""#) {
+        assert!(heard.read_until(b'}', &mut byte).expect("frames") > 0);
+    }
+    let series = |code| format!(r#"realtime_codes{{tenant="default",code="{code}"}}"#);
+    assert_eq!(serve.number(&series("MalformedWebSocketMessage")), 1_000.0);
+    assert_eq!(serve.number(&series("TopicNameRequired")), 10.0);
+    let errors = r#"realtime_channel_error{tenant="default",code="TopicNameRequired"}"#;
+    assert_eq!(serve.number(errors), 10.0);
+    drop(heard);
+    let rest = serve.stop();
+    assert!(!rest.contains("TopicNameRequired") && !rest.contains("MalformedWebSocketMessage"), "{rest}");
+}
+
+// Whatever goes wrong with a token or a payload, neither is in the log, be it as talkative as it can.
+#[test]
+fn neither_tokens_nor_payloads_are_written() {
+    let mut serve = Serve::start(&[("REALTIME__TELEMETRY__LOG_LEVEL", "trace")]);
+    let token = serve.token.clone();
+    let signature = token.rsplit('.').next().expect("three parts").to_owned();
+    let forged = token.replace(&signature, "Zm9yZ2Vk");
+    serve.ask(&format!("GET /socket/websocket?apikey={forged} HTTP/1.1"));
+    let mut socket = serve.open(&token);
+    for said in [
+        r#"["1","1","realtime:a","phx_join",{"config":{"broadcast":"hidden"},"access_token":"hidden"}]"#,
+        r#"["2","2","realtime:a","phx_join",{"config":{"private":"hidden"}}]"#,
+        r#"["3","3","realtime:a","phx_join",{"config":{}}]"#,
+        r#"["3","4","realtime:a","broadcast",{"event":"hidden","payload":{"hidden":"hidden"}}]"#,
+        r#"["3","5","realtime:a","broadcast","hidden"]"#,
+        r#"["3","6","realtime:a","presence",{"event":"track","payload":"hidden"}]"#,
+        r#"["3","7","realtime:a","presence",{"event":"hidden"}]"#,
+        r#"["3","8","realtime:a","hidden",{"hidden":1}]"#,
+        r#"["hidden""#,
+        r#"["3","9","realtime:a","access_token",{"access_token":"hidden"}]"#,
+    ] {
+        socket.write_all(&frame(said)).expect("it reads");
+    }
+    let mut told = String::new();
+    serve.line(|line| {
+        told += &format!("{line}\n");
+        line["error_code"] == "ChannelShutdown"
+    });
+    drop(socket);
+    told += &serve.stop();
+    assert!(told.contains("InvalidPresencePayload") && told.contains("ErrorConnectingToWebsocket"), "{told}");
+    for secret in ["hidden", &token, &signature, "Zm9yZ2Vk"] {
+        let line = told.lines().find(|line| line.contains(secret));
+        assert!(line.is_none(), "{secret}: {line:?}");
+    }
 }

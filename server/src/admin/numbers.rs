@@ -6,16 +6,16 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode};
-use tracing::debug;
 
 use crate::answer;
 use crate::auth::Denied;
 use crate::node::Node;
+use crate::telemetry::codes::{Code, Place};
 
 /// `GET /metrics`, if whoever sent `headers` may read it.
 pub fn metrics(node: &Node, headers: &HeaderMap) -> Response<Bytes> {
     if let Err(why) = node.operators().admit_to_metrics(headers, SystemTime::now()) {
-        debug!("Refused the numbers: {why}");
+        node.reports.tell(Code::OperatorDenied.at(Place::Http), &why);
         return answer::empty(Denied::STATUS);
     }
     let (population, numbers) = (node.hub.population(), &node.metrics.node);

@@ -12,12 +12,13 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use hub::Goodbye;
 use serde_json::json;
-use tracing::{debug, info};
+use tracing::info;
 
 use super::status;
 use crate::answer;
 use crate::auth::Denied;
 use crate::node::{Changes, Node};
+use crate::telemetry::codes::{Code, Place};
 
 /// Something that can be asked for.
 enum Order<'a> {
@@ -57,7 +58,7 @@ pub async fn answer(
         return Some(wrong_method(order.methods()));
     }
     if let Err(why) = node.operators().admit(headers, SystemTime::now()) {
-        debug!("Refused an operator: {why}");
+        node.reports.tell(Code::OperatorDenied.at(Place::Http), &why);
         return Some(denied(&why));
     }
     Some(match order {

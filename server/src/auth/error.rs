@@ -1,5 +1,7 @@
 //! Why a token is not believed, in the exact words that clients and their users match on (§6, §11).
 
+use crate::telemetry::codes::Code;
+
 /// Why a token is not believed. On a handshake the status is 401 for all of them.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
@@ -54,16 +56,28 @@ impl TokenError {
     }
 
     /// The word that operators search their logs for.
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> Code {
         match self {
-            Self::Missing => "MissingAPIKey",
-            Self::Malformed => "MalformedJWT",
-            Self::Signature => "JwtSignatureError",
-            Self::Signer { .. } => "JwtSignerError",
-            Self::Revoked => "JwtKeyRevoked",
+            Self::Missing => Code::MissingAPIKey,
+            Self::Malformed => Code::MalformedJWT,
+            Self::Signature => Code::JwtSignatureError,
+            Self::Signer { .. } => Code::JwtSignerError,
+            Self::Revoked => Code::JwtKeyRevoked,
             Self::Expired { .. } | Self::MissingClaims | Self::InvalidExpiry | Self::Rejected(_) => {
-                "InvalidJWTToken"
+                Code::InvalidJWTToken
             }
+        }
+    }
+
+    /// The same for a handshake, which has one word for most of them (§1.4).
+    pub fn handshake_code(&self) -> Code {
+        match self {
+            Self::Missing | Self::Malformed | Self::Expired { .. } | Self::MissingClaims => self.code(),
+            Self::Signature
+            | Self::Signer { .. }
+            | Self::Revoked
+            | Self::InvalidExpiry
+            | Self::Rejected(_) => Code::ErrorConnectingToWebsocket,
         }
     }
 

@@ -20,14 +20,16 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
-use tracing::{info, warn};
+use tracing::info;
 
 pub use self::fetch::check_jwks_url;
 use self::fetch::{FetchError, Fetcher};
 use super::key_set::KeySet;
 use super::keys::KeyId;
 use super::token::Token;
+use crate::telemetry::codes::{Code, Place};
 use crate::telemetry::metrics::TenantMetrics;
+use crate::telemetry::reports::Reports;
 
 /// Between two requests that unknown names cause.
 const ASK_INTERVAL: Duration = Duration::from_secs(10);
@@ -59,6 +61,7 @@ impl Sources {
         auth: &Auth,
         before: Option<&Arc<Source>>,
         metrics: &TenantMetrics,
+        reports: &Reports,
     ) -> Option<Arc<Source>> {
         let url = auth.jwks_url.as_deref()?;
         let pace = Pace { refresh: auth.jwks_refresh, timeout: auth.jwks_timeout };
@@ -73,6 +76,7 @@ impl Sources {
             shared: Arc::clone(&shared),
             fetcher: Arc::clone(&self.fetcher),
             metrics: metrics.clone(),
+            reports: reports.clone(),
             failures: 0,
             told: Vec::new(),
         };
@@ -182,6 +186,7 @@ struct Keeper {
     shared: Arc<Shared>,
     fetcher: Arc<Fetcher>,
     metrics: TenantMetrics,
+    reports: Reports,
     /// In a row.
     failures: u32,
     /// What of the last set could not be used.
@@ -228,10 +233,13 @@ impl Keeper {
         }
         self.failures = 0;
         if self.told != keys.problems() {
-            for problem in keys.problems() {
-                warn!(url = fetch::shown(&self.shared.url), "A fetched key cannot be used: {problem}");
+            let problems = keys.problems();
+            if !problems.is_empty() {
+                let url = fetch::shown(&self.shared.url);
+                let report = Code::JwksKeyUnusable.at(Place::Log);
+                self.reports.tell(report, format_args!("{url}: {}", problems.join("; ")));
             }
-            self.told = keys.problems().to_vec();
+            self.told = problems.to_vec();
         }
         self.shared.keys.store(Some(Arc::new(keys)));
     }
@@ -241,11 +249,9 @@ impl Keeper {
         self.metrics.jwks_failures.increment(1);
         self.failures += 1;
         if self.failures == 1 {
-            warn!(
-                url = fetch::shown(&self.shared.url),
-                "Cannot fetch keys; those fetched last still count: {}",
-                why.in_full()
-            );
+            let (url, why) = (fetch::shown(&self.shared.url), why.in_full());
+            let report = Code::JwksUnavailable.at(Place::Log);
+            self.reports.tell(report, format_args!("{url}: {why}; keys fetched before still count"));
         }
     }
 

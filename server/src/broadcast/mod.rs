@@ -9,6 +9,7 @@ use wire::phoenix::UserPayload;
 use wire::supabase::Broadcast;
 use wire::term_size;
 
+use crate::telemetry::codes::{Code, Place};
 use crate::tenants::Tenant;
 
 /// Why a broadcast is not sent.
@@ -20,6 +21,16 @@ pub enum Refusal {
     /// The payload is over `limits.max_payload_size_in_kb`.
     #[error("payload_size_exceeded")]
     TooLarge,
+}
+
+impl Refusal {
+    /// The word that operators search their logs for.
+    pub fn code(self) -> Code {
+        match self {
+            Self::TooMany => Code::MessagePerSecondRateLimitReached,
+            Self::TooLarge => Code::PayloadSizeExceeded,
+        }
+    }
 }
 
 /// Adds a member's broadcast to what it is going to send.
@@ -75,6 +86,8 @@ fn count(tenant: &Tenant, messages: u32, delivery: Delivery) {
     let messages = u64::from(messages);
     tenant.metrics.events.increment(messages * (1 + delivery.delivered as u64));
     if delivery.dropped > 0 {
-        tenant.metrics.outbox_dropped.increment(messages * delivery.dropped as u64);
+        let dropped = messages * delivery.dropped as u64;
+        tenant.metrics.outbox_dropped.increment(dropped);
+        tenant.reports.tell(Code::OutboxFull.at(Place::Log), Code::OutboxFull.text());
     }
 }

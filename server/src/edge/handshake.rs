@@ -30,6 +30,7 @@ use crate::answer;
 use crate::auth::TokenError;
 use crate::node::{Node, Place};
 use crate::sessions::phoenix::{Admitted, Phoenix};
+use crate::telemetry::codes::{self, Code};
 use crate::telemetry::origin::Origin;
 use crate::tenants::{Standing, Tenant};
 
@@ -56,12 +57,12 @@ struct Refusal {
     /// Whom it wanted to join, if there is such a tenant.
     tenant: Option<Arc<Tenant>>,
     status: StatusCode,
-    code: &'static str,
+    code: Code,
     text: String,
 }
 
 impl Refusal {
-    fn new(status: StatusCode, code: &'static str, text: &str) -> Self {
+    fn new(status: StatusCode, code: Code, text: &str) -> Self {
         Self { tenant: None, status, code, text: text.to_owned() }
     }
 }
@@ -88,6 +89,8 @@ impl Handshake {
         let token = header.as_deref().or(query.api_key.as_deref());
         let Some(seat) = self.node.take_connection() else {
             self.node.metrics.node.connections_refused.increment(1);
+            let code = Code::ServerConnectionLimitReached;
+            self.node.reports.tell(code.at(codes::Place::Handshake), code.text());
             return answer::json(
                 StatusCode::SERVICE_UNAVAILABLE,
                 &json!({ "error": "Too many connections" }),
@@ -97,8 +100,8 @@ impl Handshake {
         let Some(place) = self.addresses.take(caller.address, bound) else {
             drop(seat);
             self.node.metrics.node.connections_refused_by_address.increment(1);
-            let (status, code) = (StatusCode::TOO_MANY_REQUESTS, "AddressConnectionLimitReached");
-            return self.refuse(Refusal::new(status, code, "Too many connections from this address")).await;
+            let (status, code) = (StatusCode::TOO_MANY_REQUESTS, Code::AddressConnectionLimitReached);
+            return self.refuse(Refusal::new(status, code, code.text())).await;
         };
         match self.admit(&request, token).await {
             Ok(admitted) => {
@@ -115,7 +118,8 @@ impl Handshake {
 
     /// The checks of §1.4, in their order.
     async fn admit(&self, request: &Request<Incoming>, token: Option<&str>) -> Result<Admitted, Refusal> {
-        let not_found = Refusal::new(StatusCode::NOT_FOUND, "TenantNotFound", "Tenant not found");
+        let unknown = Code::TenantNotFound;
+        let not_found = Refusal::new(StatusCode::NOT_FOUND, unknown, unknown.text());
         let tenant = self.node.tenant_meant_by(request.headers(), request.uri()).ok_or(not_found)?;
         let policy = tenant.policy();
         let refused = |status, code, text: &str| {
@@ -125,10 +129,10 @@ impl Handshake {
             Standing::Open => {}
             Standing::Suspended => {
                 let text = "Realtime was disabled for this tenant";
-                return refused(StatusCode::FORBIDDEN, "RealtimeDisabledForTenant", text);
+                return refused(StatusCode::FORBIDDEN, Code::RealtimeDisabledForTenant, text);
             }
             Standing::Removed => {
-                return refused(StatusCode::NOT_FOUND, "TenantNotFound", "Tenant not found");
+                return refused(StatusCode::NOT_FOUND, unknown, unknown.text());
             }
         }
         let verified = match token {
@@ -137,16 +141,19 @@ impl Handshake {
         };
         let claims = match verified {
             Ok(claims) => claims,
-            Err(error) => return refused(StatusCode::UNAUTHORIZED, error.code(), &error.handshake_text()),
+            Err(error) => {
+                let (code, text) = (error.handshake_code(), error.handshake_text());
+                return refused(StatusCode::UNAUTHORIZED, code, &text);
+            }
         };
         if !tenant.has_room() {
-            let code = "ConnectionRateLimitReached";
-            return refused(StatusCode::TOO_MANY_REQUESTS, code, "Too many connected users");
+            let code = Code::ConnectionRateLimitReached;
+            return refused(StatusCode::TOO_MANY_REQUESTS, code, code.text());
         }
         // Looked at, not counted: the join will be.
         if !tenant.allowance.joins.has_any(Instant::now()) {
-            let code = "JoinsRateLimitReached";
-            return refused(StatusCode::TOO_MANY_REQUESTS, code, "Too many joins per second");
+            let code = Code::JoinsRateLimitReached;
+            return refused(StatusCode::TOO_MANY_REQUESTS, code, code.text());
         }
         Ok(Admitted { generation: policy.generation, tenant, claims })
     }
@@ -154,10 +161,9 @@ impl Handshake {
     async fn refuse(&self, refusal: Refusal) -> Response<Bytes> {
         let Refusal { tenant, status, code, text } = refusal;
         // Not by the name that was said: whoever knocks would choose the labels of our metrics.
-        let tenant = tenant.as_ref().map_or("nil", |tenant| &tenant.id);
-        self.node.metrics.count_error(tenant, code);
-        Span::current().record("error_code", code);
-        debug!(tenant, "Refused a handshake: {text}");
+        let reports = tenant.as_ref().map_or(&self.node.reports, |tenant| &tenant.reports);
+        reports.tell(code.at(codes::Place::Handshake), &text);
+        Span::current().record("error_code", code.name());
         let (pause, bound) = {
             let server = &self.node.settings().server;
             (server.connect_error_backoff, server.max_pending_refusals.get())

@@ -15,6 +15,7 @@ use wire::phoenix;
 use wire::supabase::{PresenceDiff, TOPIC_PREFIX, presence_diff, presence_payload};
 
 use crate::node::Node;
+use crate::telemetry::codes::{Code, Place};
 
 /// A listed room; ordered by when it is due, then by when it was listed.
 struct Listed {
@@ -94,7 +95,11 @@ fn announce(node: &Node, room: &Room, now: Instant) {
     }
     if let Some(tenant) = node.tenants.get(room.tenant()) {
         tenant.metrics.presence_events.increment(told.iter().map(|t| t.delivered as u64).sum());
-        tenant.metrics.outbox_dropped.increment(told.iter().map(|t| t.dropped as u64).sum());
+        let dropped: u64 = told.iter().map(|t| t.dropped as u64).sum();
+        if dropped > 0 {
+            tenant.metrics.outbox_dropped.increment(dropped);
+            tenant.reports.tell(Code::OutboxFull.at(Place::Log), Code::OutboxFull.text());
+        }
     }
 }
 

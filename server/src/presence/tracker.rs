@@ -12,6 +12,7 @@ use hub::{Entry, Membership};
 use wire::{supabase, term_size};
 
 use super::References;
+use crate::telemetry::codes::Code;
 use crate::tenants::Tenant;
 
 /// Why a presence call is not obeyed.
@@ -24,6 +25,16 @@ pub enum Refusal {
     /// over `presence.max_bytes_per_client`.
     #[error("Track message size exceeded")]
     TooLarge,
+}
+
+impl Refusal {
+    /// The word that operators search their logs for.
+    pub fn code(self) -> Code {
+        match self {
+            Self::TooMany => Code::PresenceRateLimitReached,
+            Self::TooLarge => Code::PayloadSizeExceeded,
+        }
+    }
 }
 
 /// One member's presence.

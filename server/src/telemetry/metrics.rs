@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use metrics::{Key, Label, Level, Metadata, Recorder};
+use metrics::{Label, Recorder};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
 use super::reports::Reports;
@@ -143,14 +143,6 @@ impl Metrics {
     /// Reports about `tenant`, or about nobody in particular.
     pub fn reports(&self, tenant: Option<&str>) -> Reports {
         Reports::new(tenant, Arc::clone(&self.recorder))
-    }
-
-    /// Counts an operational code of `tenant`, as `realtime_channel_error`.
-    pub fn count_error(&self, tenant: &str, code: &'static str) {
-        let labels = vec![Label::new("tenant", tenant.to_owned()), Label::new("code", code)];
-        let key = Key::from_parts("realtime_channel_error", labels);
-        let place = Metadata::new(module_path!(), Level::INFO, None);
-        self.recorder.register_counter(&key, &place).increment(1);
     }
 
     /// Sums up what histograms have collected. They keep single samples until this, or the page, is asked

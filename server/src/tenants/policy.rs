@@ -12,6 +12,7 @@ use hub::Goodbye;
 use crate::auth::Verifier;
 use crate::auth::jwks::Sources;
 use crate::telemetry::metrics::TenantMetrics;
+use crate::telemetry::reports::Reports;
 
 /// Whether a tenant takes clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,9 +54,9 @@ struct Farewell {
 
 impl Policy {
     /// The policy of a new tenant.
-    pub(super) fn first(terms: Terms, sources: &Sources, metrics: &TenantMetrics) -> Self {
+    pub(super) fn first(terms: Terms, sources: &Sources, metrics: &TenantMetrics, reports: &Reports) -> Self {
         let auth = &terms.tenant.auth;
-        let verifier = Arc::new(Verifier::new(auth, sources.source(auth, None, metrics)));
+        let verifier = Arc::new(Verifier::new(auth, sources.source(auth, None, metrics, reports)));
         Self { generation: 0, standing: terms.standing(), verifier, terms: Arc::new(terms), farewell: None }
     }
 
@@ -85,12 +86,18 @@ impl Policy {
     }
 
     /// The next one, by other terms. Keys that stay are not read again.
-    pub(super) fn followed_by(&self, terms: Terms, sources: &Sources, metrics: &TenantMetrics) -> Self {
+    pub(super) fn followed_by(
+        &self,
+        terms: Terms,
+        sources: &Sources,
+        metrics: &TenantMetrics,
+        reports: &Reports,
+    ) -> Self {
         let auth = &terms.tenant.auth;
         let verifier = if self.terms.tenant.auth == *auth {
             Arc::clone(&self.verifier)
         } else {
-            let fetched = sources.source(auth, self.verifier.fetched(), metrics);
+            let fetched = sources.source(auth, self.verifier.fetched(), metrics, reports);
             Arc::new(Verifier::new(auth, fetched))
         };
         let (standing, terms) = (terms.standing(), Arc::new(terms));

@@ -13,13 +13,14 @@ use hub::Goodbye;
 use parking_lot::Mutex;
 use settings::Settings;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::info;
 
 use super::bell::Bell;
 use super::naming::Named;
 use super::policy::Terms;
 use super::{Tenant, effective};
 use crate::auth::jwks::Sources;
+use crate::telemetry::codes::{Code, Place};
 use crate::telemetry::metrics::Metrics;
 
 /// By id in lower case, because host names have no case.
@@ -40,7 +41,7 @@ impl Registry {
     /// The tenants of `settings`.
     pub fn new(settings: &Settings, sources: Sources, metrics: &Metrics) -> Self {
         let tenant = |(id, terms): (String, Terms)| {
-            let tenant = Tenant::new(&id, terms, &sources, metrics.tenant(&id));
+            let tenant = Tenant::new(&id, terms, &sources, metrics);
             report(&tenant);
             (key(&id).into(), Arc::new(tenant))
         };
@@ -73,7 +74,7 @@ impl Registry {
                 }
                 None => {
                     added += 1;
-                    let tenant = Arc::new(Tenant::new(&id, terms, &self.sources, metrics.tenant(&id)));
+                    let tenant = Arc::new(Tenant::new(&id, terms, &self.sources, metrics));
                     report(&tenant);
                     tenant
                 }
@@ -141,8 +142,11 @@ impl Registry {
 
 /// Tells which of a tenant's keys had to be left out.
 fn report(tenant: &Tenant) {
-    for problem in tenant.policy().verifier.problems() {
-        warn!(tenant = %tenant.id, "A key of `jwt_jwks` cannot be used: {problem}");
+    let policy = tenant.policy();
+    let problems = policy.verifier.problems();
+    if !problems.is_empty() {
+        let report = Code::JwksKeyUnusable.at(Place::Log);
+        tenant.reports.tell(report, format_args!("`jwt_jwks`: {}", problems.join("; ")));
     }
 }
 

@@ -9,7 +9,8 @@ use hub::{Goodbye, RollingRate};
 use super::policy::Terms;
 use super::{Allowance, Policy, Sockets};
 use crate::auth::jwks::Sources;
-use crate::telemetry::metrics::TenantMetrics;
+use crate::telemetry::metrics::{Metrics, TenantMetrics};
+use crate::telemetry::reports::Reports;
 
 /// One owner of rooms.
 pub struct Tenant {
@@ -19,6 +20,8 @@ pub struct Tenant {
     pub allowance: Allowance,
     /// Its numbers.
     pub metrics: TenantMetrics,
+    /// Tells what happens to it.
+    pub reports: Reports,
     /// Its open connections.
     pub sockets: Sockets,
     /// HTTP requests per second on this node, shown to those who send them.
@@ -29,15 +32,17 @@ pub struct Tenant {
 
 impl Tenant {
     /// A tenant without clients.
-    pub(super) fn new(id: &str, terms: Terms, sources: &Sources, metrics: TenantMetrics) -> Self {
+    pub(super) fn new(id: &str, terms: Terms, sources: &Sources, metrics: &Metrics) -> Self {
+        let (metrics, reports) = (metrics.tenant(id), metrics.reports(Some(id)));
         Self {
             id: id.into(),
             allowance: Allowance::new(&terms.tenant.limits, terms.everyone),
             sockets: Sockets::default(),
             requests: RollingRate::new(),
             users: AtomicUsize::new(0),
-            policy: ArcSwap::from_pointee(Policy::first(terms, sources, &metrics)),
+            policy: ArcSwap::from_pointee(Policy::first(terms, sources, &metrics, &reports)),
             metrics,
+            reports,
         }
     }
 
@@ -53,7 +58,7 @@ impl Tenant {
             return false;
         }
         self.allowance.set(&terms.tenant.limits, terms.everyone);
-        self.policy.store(Arc::new(policy.followed_by(terms, sources, &self.metrics)));
+        self.policy.store(Arc::new(policy.followed_by(terms, sources, &self.metrics, &self.reports)));
         true
     }
 

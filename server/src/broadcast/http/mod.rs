@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 
 use crate::answer;
 use crate::node::Node;
+use crate::telemetry::codes::{Code, Place};
 use crate::tenants::{Standing, Tenant};
 
 /// What a field is refused with.
@@ -114,15 +115,20 @@ impl Caller<'_> {
     async fn admit(&self, tenant: &Tenant, rate: &Rate) -> Result<(), Refused> {
         let policy = tenant.policy();
         if policy.standing == Standing::Suspended {
-            return Err(Refused::message(StatusCode::FORBIDDEN, "Realtime was disabled for this tenant"));
+            let text = "Realtime was disabled for this tenant";
+            tenant.reports.tell(Code::RealtimeDisabledForTenant.at(Place::Http), text);
+            return Err(Refused::message(StatusCode::FORBIDDEN, text));
         }
         if rate.is_reached() {
-            return Err(Refused::message(StatusCode::TOO_MANY_REQUESTS, "Too many requests"));
+            return Err(too_many(tenant, "Too many requests"));
         }
         let unauthorized = || Refused::message(StatusCode::UNAUTHORIZED, "Unauthorized");
         let token = self.token().ok_or_else(unauthorized)?;
         let verdict = policy.verifier.verify_fetching(token, SystemTime::now()).await;
-        verdict.map(drop).map_err(|_why| unauthorized())
+        verdict.map(drop).map_err(|why| {
+            tenant.reports.tell(why.code().at(Place::Http), &why);
+            unauthorized()
+        })
     }
 
     /// The token of `authorization`, or else of `apikey`. An `authorization` that is no `Bearer <token>`
@@ -184,6 +190,7 @@ fn spend(tenant: &Tenant, events: u64) -> Result<(), Refused> {
 
 fn too_many(tenant: &Tenant, text: &str) -> Refused {
     tenant.metrics.limited.increment(1);
+    tenant.reports.tell(Code::MessagePerSecondRateLimitReached.at(Place::Http), text);
     Refused::message(StatusCode::TOO_MANY_REQUESTS, text)
 }
 

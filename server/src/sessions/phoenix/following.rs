@@ -4,18 +4,15 @@
 //! (limits, whether presence is on) is looked up there and is not here.
 
 use hub::Goodbye;
-use tracing::debug;
 use wire::phoenix::{Ref, Status};
 
 use super::Phoenix;
 use super::line::Line;
 use crate::sessions::Session;
+use crate::telemetry::codes::{Code, Place};
 
 /// What every room is told before its connection is closed from outside (§5).
 const DISCONNECT: &str = "Server requested disconnect";
-
-/// What a public room is told when there may be none any more (§11).
-const PRIVATE_ONLY: &str = "This project only allows private channels";
 
 impl Phoenix {
     /// Looks at the policy if it is another than last time, and ends what it no longer allows.
@@ -37,8 +34,7 @@ impl Phoenix {
 
     /// Says so in every room, leaves them all, and closes the connection.
     fn go(&mut self, goodbye: &Goodbye) {
-        let (code, tenant) = ("ChannelShutdown", &self.tenant.id);
-        debug!(parent: &self.origin.span(), code, %tenant, "Sent a client away: {}", goodbye.reason);
+        self.tenant.reports.tell(self.report(Code::ChannelShutdown, Place::Channel), &goodbye.reason);
         self.flush();
         for (topic, joined) in self.topics.drain() {
             // Ok, as upstream says it: an error makes some SDKs give up the channel, instead of coming back.
@@ -51,15 +47,16 @@ impl Phoenix {
     fn end_public(&mut self) {
         let topics: Vec<Box<str>> = self.topics.keys().cloned().collect();
         for topic in topics {
-            self.end(&topic, PRIVATE_ONLY, Line::closed);
+            self.end(&topic, Code::PrivateOnly.text(), Line::closed);
         }
     }
 
     /// Ends a channel: says why, then the last word, which tells clients whether to come again.
     pub(super) fn end(&mut self, topic: &str, why: &str, last_word: fn(&Line, &Ref<'_>, &str)) {
         let Some(joined) = self.topics.remove(topic) else { return };
-        let (code, tenant) = ("ChannelShutdown", &self.tenant.id);
-        debug!(parent: &self.origin.span(), code, %tenant, "Ended a channel: {why}");
+        let claims = &joined.claims;
+        let report = self.report(Code::ChannelShutdown, Place::Channel);
+        self.tenant.reports.tell(report.by(claims.sub.as_deref(), claims.expires_at), why);
         let join_ref = joined.join_ref.clone();
         drop(joined);
         self.line.system(&join_ref, topic, "system", Status::Error, why);

@@ -7,13 +7,13 @@ use std::time::{Instant, SystemTime};
 
 use hub::{Audience, Frame, Member, Privacy, RoomKey, Space};
 use serde_json::json;
-use tracing::debug;
 use wire::phoenix::{self, FIELD_BYTES_MAX, Push, Ref, Status};
 use wire::supabase::{JoinRequest, JoinToken, Private, TOPIC_PREFIX};
 
 use super::joined::Joined;
 use super::{Phoenix, reason};
 use crate::auth::Claims;
+use crate::telemetry::codes::{Code, Place};
 use crate::tenants::Standing;
 
 /// The answer to a join without database changes.
@@ -21,31 +21,26 @@ const NO_CHANGES: &str = r#"{"postgres_changes":[]}"#;
 
 /// Why a join is refused: an operational code and a sentence (§11).
 struct Why {
-    code: &'static str,
+    code: Code,
     message: Cow<'static, str>,
 }
 
 impl Why {
-    const fn new(code: &'static str, message: &'static str) -> Self {
+    /// In the words that the code has everywhere.
+    const fn of(code: Code) -> Self {
+        Self::new(code, code.text())
+    }
+
+    const fn new(code: Code, message: &'static str) -> Self {
         Self { code, message: Cow::Borrowed(message) }
     }
 }
 
-const TOPIC_MISSING: Why = Why::new("TopicNameRequired", "You must provide a topic name");
-const TOPIC_TOO_LONG: Why = Why::new("TopicNameTooLong", "A topic name has at most 255 bytes");
-const RESTARTING: Why = Why::new("RealtimeRestarting", "Realtime is restarting, please standby");
-const TENANT_NOT_FOUND: Why = Why::new("TenantNotFound", "Tenant with the given ID does not exist");
-const SUSPENDED: Why = Why::new("RealtimeDisabledForTenant", "Realtime disabled for this tenant");
-const PRIVATE_ONLY: Why = Why::new("PrivateOnly", "This project only allows private channels");
-const TOO_MANY_USERS: Why = Why::new("ConnectionRateLimitReached", "Too many connected users");
-const TOO_MANY_JOINS: Why = Why::new("ClientJoinRateLimitReached", "Too many joins per second");
-const TOO_MANY_CHANNELS: Why = Why::new("ChannelRateLimitReached", "Too many channels");
-const PAYLOAD_TOO_LARGE: Why = Why::new("InvalidJoinPayload", "The payload is too large");
-const PRIVATE_UNREADABLE: Why = Why::new("InvalidJoinPayload", "`private` must be a boolean");
-const REPLAY_IN_PUBLIC: Why = Why::new("UnableToReplayMessages", "Replay is not allowed for public channels");
+const TENANT_NOT_FOUND: Why = Why::new(Code::TenantNotFound, "Tenant with the given ID does not exist");
+const PAYLOAD_TOO_LARGE: Why = Why::new(Code::InvalidJoinPayload, "The payload is too large");
+const PRIVATE_UNREADABLE: Why = Why::new(Code::InvalidJoinPayload, "`private` must be a boolean");
 /// No tenant database is known to this server yet.
-const NO_DATABASE: Why =
-    Why::new("UnableToConnectToProject", "Realtime was unable to connect to the project database");
+const NO_DATABASE: Why = Why::of(Code::UnableToConnectToProject);
 
 /// Bytes of a join's payload: the longest token believed, and plenty beside it. Reading one is linear, but a
 /// list of millions of empty subscriptions would take many times its size in memory.
@@ -70,8 +65,8 @@ impl Phoenix {
         }
         let request = JoinRequest::parse(push.payload);
         if !request.problems.is_empty() {
-            let (code, tenant) = ("InvalidJoinPayload", &self.tenant.id);
-            debug!(parent: &self.origin.span(), code, %tenant, "{}", request.problems.join("; "));
+            let report = self.report(Code::InvalidJoinPayload, Place::Log);
+            self.tenant.reports.tell(report, request.problems.join("; "));
         }
         match self.admit(sub_topic, topic, &request) {
             Ok(claims) => {
@@ -86,31 +81,31 @@ impl Phoenix {
     fn admit(&mut self, sub_topic: &str, topic: &str, request: &JoinRequest) -> Result<Arc<Claims>, Why> {
         let (allowance, policy) = (&self.tenant.allowance, self.tenant.policy());
         if sub_topic.is_empty() {
-            return Err(TOPIC_MISSING);
+            return Err(Why::of(Code::TopicNameRequired));
         }
         if topic.len() > FIELD_BYTES_MAX {
-            return Err(TOPIC_TOO_LONG);
+            return Err(Why::of(Code::TopicNameTooLong));
         }
         if self.node.is_stopping() {
-            return Err(RESTARTING);
+            return Err(Why::of(Code::RealtimeRestarting));
         }
         match policy.standing {
             Standing::Open => {}
-            Standing::Suspended => return Err(SUSPENDED),
+            Standing::Suspended => return Err(Why::of(Code::RealtimeDisabledForTenant)),
             Standing::Removed => return Err(TENANT_NOT_FOUND),
         }
         if policy.private_only() && request.private == Private::No {
-            return Err(PRIVATE_ONLY);
+            return Err(Why::of(Code::PrivateOnly));
         }
         if self.user.is_none() && !self.tenant.has_room() {
-            return Err(TOO_MANY_USERS);
+            return Err(Why::of(Code::ConnectionRateLimitReached));
         }
         if !allowance.joins.take(1, Instant::now()) {
-            return Err(TOO_MANY_JOINS);
+            return Err(Why::of(Code::ClientJoinRateLimitReached));
         }
         self.tenant.metrics.joins.increment(1);
         if self.topics.len() >= allowance.max_channels_per_client() {
-            return Err(TOO_MANY_CHANNELS);
+            return Err(Why::of(Code::ChannelRateLimitReached));
         }
         let (verifier, now) = (&policy.verifier, SystemTime::now());
         let claims = match &request.token {
@@ -123,7 +118,7 @@ impl Phoenix {
             claims.map_err(|error| Why { code: error.code(), message: error.refresh_text().into() })?;
         match request.private {
             Private::Unreadable => Err(PRIVATE_UNREADABLE),
-            Private::No if request.replay.is_some() => Err(REPLAY_IN_PUBLIC),
+            Private::No if request.replay.is_some() => Err(Why::of(Code::UnableToReplayMessages)),
             Private::Yes => Err(NO_DATABASE),
             Private::No if !request.postgres_changes.is_empty() || request.replication_ready => {
                 Err(NO_DATABASE)
@@ -137,7 +132,7 @@ impl Phoenix {
         if self.user.is_none() {
             let user = self.tenant.admit_user();
             // Between the first look and now others may have taken the last places.
-            self.user = Some(user.ok_or(TOO_MANY_USERS)?);
+            self.user = Some(user.ok_or(Why::of(Code::ConnectionRateLimitReached))?);
         }
         Ok(())
     }
@@ -194,8 +189,7 @@ impl Phoenix {
     fn refuse(&mut self, push: &Push<'_>, why: &Why, replaced: Option<Ref<'_>>) {
         let topic = &*push.topic;
         let Why { code, message } = why;
-        self.node.metrics.count_error(&self.tenant.id, code);
-        debug!(parent: &self.origin.span(), code, tenant = %self.tenant.id, "Refused a join: {message}");
+        self.tenant.reports.tell(self.report(*code, Place::Join), message);
         let response = reason(&format!("{code}: {message}"));
         let mut frames =
             vec![self.line.reply_frame(&push.join_ref, &push.reference, topic, Status::Error, &response)];

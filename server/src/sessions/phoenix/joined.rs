@@ -11,6 +11,7 @@ use super::line::Line;
 use crate::auth::Claims;
 use crate::broadcast;
 use crate::presence::Tracker;
+use crate::telemetry::codes::{Code, Place};
 use crate::tenants::Tenant;
 
 /// A sender that stays over a limit hears of it in a `system` message once in this time: the span that
@@ -63,10 +64,12 @@ impl Joined {
         let refused = match gathered {
             Some(Ok(())) => None,
             Some(Err(refusal)) => {
+                let text = refusal.to_string();
+                self.report(line, tenant, refusal.code(), &text);
                 if refusal == broadcast::Refusal::TooMany {
-                    self.notice(line, topic, &refusal.to_string());
+                    self.notice(line, topic, &text);
                 }
-                Some(refusal.to_string())
+                Some(text)
             }
             None => Some(NOT_A_MAP.to_owned()),
         };
@@ -98,7 +101,9 @@ impl Joined {
                 if let Some(tracker) = &mut self.tracker {
                     tracker.unknown(tenant, now);
                 }
-                Some("Presence track payload must be a map".to_owned())
+                let code = Code::InvalidPresencePayload;
+                self.report(line, tenant, code, code.text());
+                Some(code.text().to_owned())
             }
             PresenceCall::Track(payload) => {
                 if self.tracker.is_none() {
@@ -108,6 +113,7 @@ impl Joined {
                 let refused = tracker.track(tenant, &self.membership, payload, bytes_max, now).err();
                 refused.map(|refusal| {
                     let text = refusal.to_string();
+                    self.report(line, tenant, refusal.code(), &text);
                     self.notice(line, topic, &text);
                     text
                 })
@@ -122,10 +128,18 @@ impl Joined {
                 if let Some(tracker) = &mut self.tracker {
                     tracker.unknown(tenant, now);
                 }
+                self.report(line, tenant, Code::UnknownPresenceEvent, "neither `track` nor `untrack`");
                 return line.reply(refs.0, refs.1, topic, Status::Error, "{}");
             }
         };
         answer(line, topic, refs, refused.as_deref());
+    }
+
+    /// Tells that what this member wanted was not done.
+    fn report(&self, line: &Line, tenant: &Tenant, code: Code, text: &str) {
+        let Claims { sub, expires_at, .. } = &*self.claims;
+        let report = code.at(Place::Channel).from(&line.origin).by(sub.as_deref(), *expires_at);
+        tenant.reports.tell(report, text);
     }
 
     /// Tells a sender that it is over a limit, unless it was told the same just now.

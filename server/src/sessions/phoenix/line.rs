@@ -6,11 +6,15 @@ use hub::{Dialect, Frame, Outbox};
 use wire::phoenix::{self, Ref, Status};
 use wire::supabase::{TOPIC_PREFIX, system};
 
+use crate::telemetry::origin::Origin;
+
 /// A client's outbox and dialect.
 #[derive(Debug)]
 pub(super) struct Line {
     pub(super) outbox: Arc<Outbox>,
     pub(super) dialect: Dialect,
+    /// Where it leads, for log lines.
+    pub(super) origin: Arc<Origin>,
 }
 
 impl Line {

@@ -19,7 +19,6 @@ use std::time::Instant;
 use hub::{Bounds, Bundle, Dialect, Goodbye, Outbox};
 use rustc_hash::FxBuildHasher;
 use serde_json::json;
-use tracing::debug;
 use wire::phoenix::{self, Malformed, Push, Ref, Status};
 use wire::supabase::{Broadcast, PresenceCall};
 
@@ -29,7 +28,9 @@ use self::refusals::Refusals;
 use super::Session;
 use crate::auth::Claims;
 use crate::node::Node;
+use crate::telemetry::codes::{Code, Place};
 use crate::telemetry::origin::Origin;
+use crate::telemetry::reports::Report;
 use crate::tenants::{Tenant, Ticket, User};
 
 /// The topic of heartbeats.
@@ -61,8 +62,6 @@ pub struct Phoenix {
     /// Since when no room is joined, if none is.
     roomless: Option<Instant>,
     deadline: Option<Instant>,
-    /// Named by every log line.
-    origin: Arc<Origin>,
     _ticket: Ticket,
 }
 
@@ -109,7 +108,7 @@ impl Phoenix {
             tenant,
             admitted: generation,
             generation,
-            line: Line { outbox, dialect },
+            line: Line { outbox, dialect, origin },
             claims: Arc::new(claims),
             topics: HashMap::default(),
             refusals: Refusals::default(),
@@ -117,7 +116,6 @@ impl Phoenix {
             user: None,
             roomless: None,
             deadline: None,
-            origin,
             _ticket: ticket,
         };
         session.reschedule();
@@ -216,10 +214,14 @@ impl Phoenix {
         let _counted = self.tenant.allowance.events.take(1, Instant::now());
     }
 
+    /// A report about this client.
+    fn report(&self, code: Code, place: Place) -> Report<'_> {
+        code.at(place).from(&self.line.origin).by(self.claims.sub.as_deref(), self.claims.expires_at)
+    }
+
     fn malformed(&self, why: &Malformed) {
         self.tenant.metrics.malformed.increment(1);
-        let (code, tenant) = ("MalformedWebSocketMessage", &self.tenant.id);
-        debug!(parent: &self.origin.span(), code, %tenant, "Dropped a message: {why}");
+        self.tenant.reports.tell(self.report(Code::MalformedWebSocketMessage, Place::Log), why);
     }
 
     /// Looks for the next thing that is due. Called after whatever may have changed it.
