@@ -194,7 +194,10 @@ fn whole(text: &str) -> Option<Value> {
 fn is_url(text: &str, schemes: &[String]) -> bool {
     let rest = schemes.iter().find_map(|scheme| text.strip_prefix(scheme.as_str()));
     rest.is_some_and(|rest| {
-        !rest.is_empty() && !rest.starts_with(['/', ':', '?']) && !rest.contains(char::is_whitespace)
+        let authority = rest.split(['/', '?']).next().unwrap_or_default();
+        // Before the last `@` stand a user and a password; the user may be left out: `redis://:password@host`.
+        let host = authority.rsplit('@').next().unwrap_or_default();
+        !host.is_empty() && !host.starts_with(':') && !rest.contains(char::is_whitespace)
     })
 }
 

@@ -104,3 +104,14 @@ fn a_secret_is_never_shown() {
         assert!(!format!("{error} {error:?}").contains("7263547263"), "{error}");
     }
 }
+
+#[test]
+fn an_address_may_have_a_password_and_no_user() {
+    for address in ["redis://:hush@redis:6379/0", "rediss://ann:hush@redis", "redis://redis"] {
+        let settings = good("", &[("REDIS_URL", address)]);
+        assert_eq!(settings.bus.redis_url.expect("set").expose_secret(), address);
+    }
+    for nobody in ["redis://", "redis://:6379", "redis://ann:hush@", "redis:///0", "redis://a b"] {
+        assert!(load("", &[("REDIS_URL", nobody)]).is_err(), "{nobody}");
+    }
+}
