@@ -13,16 +13,17 @@ use crate::script::{Act, Line, Who, Words, parse};
 use crate::tokens::Token;
 use crate::world::{SOCKET, World};
 
-/// The people of a conversation and the world they are in; lives over several scripts.
+/// The people of a conversation and the worlds they are in; lives over several scripts.
 #[derive(Debug)]
 pub struct Conversation<'w> {
-    world: &'w World,
+    worlds: Vec<&'w World>,
     cast: BTreeMap<String, Client>,
 }
 
 impl<'w> Conversation<'w> {
-    pub(crate) fn new(world: &'w World) -> Conversation<'w> {
-        Conversation { world, cast: BTreeMap::new() }
+    /// Nobody yet. Who does not say otherwise goes to the first of these servers.
+    pub fn among(worlds: impl IntoIterator<Item = &'w World>) -> Conversation<'w> {
+        Conversation { worlds: worlds.into_iter().collect(), cast: BTreeMap::new() }
     }
 
     /// The client a script introduced under this name.
@@ -52,7 +53,7 @@ impl<'w> Conversation<'w> {
     async fn step(&mut self, lines: &[&str]) -> Result<usize> {
         let Some(line) = parse(lines[0])? else { return Ok(1) };
         match line {
-            Line::ServerStops => self.world.stop_server().await,
+            Line::ServerStops => self.worlds[0].stop_server().await,
             Line::Post { target, body, status, answer } => self.post(target, body, status, answer).await?,
             Line::Client { who, act: Act::HearInAnyOrder(first) } => {
                 let group = same_group(lines, &who, first)?;
@@ -107,18 +108,18 @@ impl<'w> Conversation<'w> {
 
     async fn connect(&mut self, who: &Who<'_>, path: Option<&str>, token: Token) -> Result<()> {
         let dialect = who.dialect.unwrap_or_default();
-        let client = self
-            .world
-            .connect_to(dialect, &self.world.target(path.unwrap_or(SOCKET), dialect, token))
-            .await?;
+        let world =
+            self.worlds.get(who.node.unwrap_or(1).wrapping_sub(1)).context("there is no such node")?;
+        let client = world.connect_to(dialect, &world.target(path.unwrap_or(SOCKET), dialect, token)).await?;
         self.cast.insert(who.name.to_owned(), client);
         Ok(())
     }
 
     async fn post(&self, target: &str, body: &str, status: u16, answer: Option<&str>) -> Result<()> {
-        let token = self.world.token(Token::Valid);
+        let world = self.worlds[0];
+        let token = world.token(Token::Valid);
         let request = Request::post(target).bearer(&token).header("content-type", "application/json");
-        let response = self.world.send(request.body(body)).await;
+        let response = world.send(request.body(body)).await;
         ensure!(
             response.status == status,
             "expected: {status}\n     got: {} {}",
@@ -178,7 +179,7 @@ impl<'w> Conversation<'w> {
         for (name, kind) in Token::ALL {
             let sign = format!("${name}");
             if text.contains(&sign) {
-                text = text.replace(&sign, &self.world.token(kind));
+                text = text.replace(&sign, &self.worlds[0].token(kind));
             }
         }
         text

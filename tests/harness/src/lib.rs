@@ -10,6 +10,7 @@
 //! by a heartbeat answered at once. A world whose server panicked fails its test.
 
 mod certificate;
+mod chaos_proxy;
 mod client;
 mod conversation;
 mod door;
@@ -20,13 +21,16 @@ mod keys;
 mod panics;
 mod provider;
 mod raw;
+mod redis;
 mod script;
 mod tokens;
 mod world;
 
 use std::time::Duration;
 
+pub use self::redis::{Redis, RedisOptions};
 pub use certificate::Certificate;
+pub use chaos_proxy::ChaosProxy;
 pub use client::{Client, Dialect, Frame};
 pub use conversation::Conversation;
 pub use door::Door;
@@ -38,7 +42,7 @@ pub use keys::{KeyPair, key_set};
 pub use provider::Provider;
 pub use raw::{RawFrame, RawSocket, opcode};
 pub use realtime_server::drain::Haste;
-pub use realtime_server::node::{Changes, Company};
+pub use realtime_server::node::Changes;
 pub use tokens::{Mint, Token};
 pub use tokio_rustls::rustls;
 pub use world::{Drain, World};

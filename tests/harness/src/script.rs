@@ -3,6 +3,7 @@
 //! ```text
 //! ann, bob join realtime:a                          a socket each if needed (V2), phx_join, the ok reply
 //! ann (v1) joins realtime:a {"broadcast":{"self":true}}        V1; the join's `config`
+//! ann (node 2) joins realtime:a                     at the second of the conversation's servers
 //! ann connects | connects with token expired | connects at /socket/websocket
 //! ann > ["1","2","realtime:a","broadcast",{}]       says this text, whatever it is
 //! ann > binary 03 01 01 'realtime:a' '{"x":1}'      says these bytes: hex, or text in single quotes
@@ -37,11 +38,12 @@ pub(crate) enum Line<'a> {
     ServerStops,
 }
 
-/// A speaker, and the dialect if the line names one.
+/// A speaker, and the dialect and the server if the line names them.
 #[derive(Debug, PartialEq, Clone, Copy)]
 pub(crate) struct Who<'a> {
     pub name: &'a str,
     pub dialect: Option<Dialect>,
+    pub node: Option<usize>,
 }
 
 /// What a client does.
@@ -96,12 +98,16 @@ fn speakers(line: &str) -> Result<(Vec<Who<'_>>, &str)> {
         let end = rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(rest.len());
         ensure!(end > 0, "nobody speaks in `{line}`");
         let (name, after) = rest.split_at(end);
-        let after = after.trim_start();
-        let (dialect, after) = match after.strip_prefix("(v1)") {
-            Some(after) => (Some(Dialect::V1), after.trim_start()),
-            None => (None, after),
-        };
-        who.push(Who { name, dialect });
+        let (mut after, mut speaker) = (after.trim_start(), Who { name, dialect: None, node: None });
+        while let Some((detail, next)) = after.strip_prefix('(').and_then(|after| after.split_once(')')) {
+            match detail.strip_prefix("node ") {
+                Some(number) => speaker.node = Some(number.parse().context("a node has a number")?),
+                None if detail == "v1" => speaker.dialect = Some(Dialect::V1),
+                None => bail!("nobody is `{detail}`"),
+            }
+            after = next.trim_start();
+        }
+        who.push(speaker);
         match after.strip_prefix(',') {
             Some(next) => rest = next.trim_start(),
             None => return Ok((who, after)),
@@ -187,11 +193,11 @@ mod tests {
 
     #[test]
     fn speakers_may_be_many_and_name_their_dialect() {
-        let ann = Who { name: "ann", dialect: Some(Dialect::V1) };
-        let bob = Who { name: "bob", dialect: None };
+        let ann = Who { name: "ann", dialect: Some(Dialect::V1), node: Some(2) };
+        let bob = Who { name: "bob", dialect: None, node: None };
         let act = Act::Join { topic: "realtime:a", config: Some(r#"{"private":true}"#) };
         assert_eq!(
-            parsed(r#" ann (v1), bob join realtime:a {"private":true}"#),
+            parsed(r#" ann (v1) (node 2), bob join realtime:a {"private":true}"#),
             Line::Client { who: vec![ann, bob], act }
         );
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use realtime_server::app::Server;
+use realtime_server::bus::Bus;
 use realtime_server::crypto;
 use realtime_server::drain::Haste;
 use realtime_server::node::Node;
@@ -52,9 +53,28 @@ impl World {
     /// # Panics
     /// When it does not start.
     pub async fn with(change: impl FnOnce(&mut Settings)) -> World {
+        World::start_on(Mint::new(random_secret()), None, change).await
+    }
+
+    /// Another server with the same secret, and otherwise settings of its own.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn beside(&self, change: impl FnOnce(&mut Settings)) -> World {
+        World::start_on(self.mint.clone(), None, change).await
+    }
+
+    /// As [`World::with`], as one of the nodes on `bus`.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn on(bus: impl Bus, change: impl FnOnce(&mut Settings)) -> World {
+        World::start_on(Mint::new(random_secret()), Some(Arc::new(bus)), change).await
+    }
+
+    async fn start_on(mint: Mint, bus: Option<Arc<dyn Bus>>, change: impl FnOnce(&mut Settings)) -> World {
         panics::watch();
         crypto::install();
-        let mint = Mint::new(random_secret());
         let mut settings = Settings::default();
         settings.auth.jwt_secret = Some(mint.secret().into());
         settings.server.host = "127.0.0.1".parse().expect("an address");
@@ -64,7 +84,11 @@ impl World {
         // The clients of most tests no longer listen when their server stops.
         settings.server.shutdown_timeout = Duration::from_millis(100);
         change(&mut settings);
-        let server = Server::start(settings.clone()).await.expect("the server starts");
+        let server = match bus {
+            Some(bus) => Server::start_on(settings.clone(), Some(bus)).await,
+            None => Server::start(settings.clone()).await,
+        };
+        let server = server.expect("the server starts");
         let door = Door::at(server.address());
         World { server: Mutex::new(Some(server)), door, settings: Mutex::new(settings), mint }
     }
@@ -107,6 +131,23 @@ impl World {
     pub fn node(&self) -> Arc<Node> {
         let server = self.server.lock().expect("no test panics here");
         Arc::clone(server.as_ref().expect("the server runs").node())
+    }
+
+    /// A server that somebody else has started and stops, which knows the secret of `mint`.
+    pub fn at(address: SocketAddr, mint: Mint) -> World {
+        let settings = Mutex::new(Settings::default());
+        World { server: Mutex::new(None), door: Door::at(address), settings, mint }
+    }
+
+    /// The value of a metric without labels.
+    ///
+    /// # Panics
+    /// When the server shows no such number.
+    pub async fn number(&self, metric: &str) -> f64 {
+        let page = self.send(Request::get("/metrics")).await.text();
+        let mut values = page.lines().filter_map(|line| line.strip_prefix(metric)?.strip_prefix(' '));
+        let value = values.next().unwrap_or_else(|| panic!("no metric {metric}"));
+        value.parse().expect("a number")
     }
 
     /// Where the server listens.
@@ -247,7 +288,7 @@ impl World {
 
     /// A conversation that goes on over several scripts, or between script and code.
     pub fn conversation(&self) -> Conversation<'_> {
-        Conversation::new(self)
+        Conversation::among([self])
     }
 
     /// Runs a script with a cast of its own.

@@ -1,0 +1,145 @@
+//! A TCP cable that can be cut, mended, slowed down, and plugged in elsewhere.
+//!
+//! Stands between a server and what it depends on, so that a test breaks the cable and not the code.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+/// How the cable is now.
+#[derive(Debug, Clone, Copy)]
+struct Cable {
+    target: SocketAddr,
+    state: State,
+    delay: Duration,
+    /// Grows when connections that are open have to end.
+    cut: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Whole,
+    /// Connections end, and new ones end at once.
+    Cut,
+    /// Nothing moves, and nobody is told.
+    Stuck,
+}
+
+/// The proxy. Dropping it ends everything.
+#[derive(Debug)]
+pub struct ChaosProxy {
+    address: SocketAddr,
+    cable: Arc<watch::Sender<Cable>>,
+    listener: AbortHandle,
+}
+
+impl ChaosProxy {
+    /// A whole cable to `target`.
+    ///
+    /// # Panics
+    /// When there is no free port.
+    pub async fn to(target: SocketAddr) -> ChaosProxy {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("a port");
+        let whole = Cable { target, state: State::Whole, delay: Duration::ZERO, cut: 0 };
+        let cable = Arc::new(watch::Sender::new(whole));
+        let listener = tokio::spawn(serve(listener, Arc::clone(&cable))).abort_handle();
+        ChaosProxy { address, cable, listener }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Ends all connections; new ones end at once.
+    pub fn cut(&self) {
+        self.change(|cable| {
+            cable.state = State::Cut;
+            cable.cut += 1;
+        });
+    }
+
+    /// From now on nothing moves, as if somebody had pulled the plug: no end is told, no byte comes through.
+    pub fn stick(&self) {
+        self.change(|cable| cable.state = State::Stuck);
+    }
+
+    /// Makes the cable whole again.
+    pub fn mend(&self) {
+        self.change(|cable| cable.state = State::Whole);
+    }
+
+    /// From now on whatever passes takes this much longer.
+    pub fn delay(&self, delay: Duration) {
+        self.change(|cable| cable.delay = delay);
+    }
+
+    /// Ends all connections; new ones lead to `target`.
+    pub fn plug_into(&self, target: SocketAddr) {
+        self.change(|cable| {
+            cable.target = target;
+            cable.state = State::Whole;
+            cable.cut += 1;
+        });
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Cable)) {
+        self.cable.send_modify(change);
+    }
+}
+
+impl Drop for ChaosProxy {
+    fn drop(&mut self) {
+        self.listener.abort();
+        self.change(|cable| cable.cut += 1);
+    }
+}
+
+async fn serve(listener: TcpListener, cable: Arc<watch::Sender<Cable>>) {
+    while let Ok((client, _)) = listener.accept().await {
+        tokio::spawn(connect(client, cable.subscribe()));
+    }
+}
+
+async fn connect(client: TcpStream, mut cable: watch::Receiver<Cable>) {
+    let now = *cable.borrow_and_update();
+    if now.state == State::Cut {
+        return;
+    }
+    let Ok(server) = TcpStream::connect(now.target).await else { return };
+    // Small packets go at once, or the proxy would be slower than what it stands for.
+    if client.set_nodelay(true).and_then(|()| server.set_nodelay(true)).is_err() {
+        return;
+    }
+    let ((client_read, client_write), (server_read, server_write)) =
+        (client.into_split(), server.into_split());
+    tokio::select! {
+        () = pass(client_read, server_write, cable.clone()) => {}
+        () = pass(server_read, client_write, cable.clone()) => {}
+        _ = cable.wait_for(|it| it.cut != now.cut) => {}
+    }
+}
+
+/// Passes bytes on in one direction, until an end is reached.
+async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut cable: watch::Receiver<Cable>) {
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let Ok(length @ 1..) = from.read(&mut buffer).await else { return };
+        let Ok(delay) = cable.wait_for(|it| it.state != State::Stuck).await.map(|it| it.delay) else {
+            return;
+        };
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
+        if to.write_all(&buffer[..length]).await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! A Redis of one's own: the installed `redis-server` on a free port, with nothing in it, stopped when dropped.
+
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use ::redis::aio::MultiplexedConnection;
+use ::redis::{AsyncConnectionConfig, Client, FromRedisValue, TlsCertificates};
+use tempfile::TempDir;
+
+use crate::{Certificate, PATIENCE, eventually};
+
+/// Somebody else may take the port between our looking for one and Redis' taking it.
+const TRIES: usize = 5;
+
+/// How a Redis is to be.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RedisOptions<'a> {
+    /// Only who knows it may do anything.
+    pub password: Option<&'a str>,
+    /// Listens with TLS, and with a certificate made for it.
+    pub tls: bool,
+    /// Copies another one.
+    pub replica_of: Option<SocketAddr>,
+    /// Listens here rather than on a free port.
+    pub port: Option<u16>,
+}
+
+/// A running Redis.
+#[derive(Debug)]
+pub struct Redis {
+    child: Child,
+    address: SocketAddr,
+    password: Option<String>,
+    certificate: Option<Certificate>,
+    _folder: TempDir,
+}
+
+impl Redis {
+    /// A Redis as it comes.
+    ///
+    /// # Panics
+    /// When `redis-server` is not installed or does not start.
+    pub async fn start() -> Redis {
+        Redis::with(RedisOptions::default()).await
+    }
+
+    /// A Redis with options.
+    ///
+    /// # Panics
+    /// As [`Redis::start`].
+    pub async fn with(options: RedisOptions<'_>) -> Redis {
+        for _ in 0..TRIES {
+            if let Some(redis) = Redis::try_start(&options).await {
+                return redis;
+            }
+        }
+        panic!("redis-server does not start; is it installed? `tests/install` does that");
+    }
+
+    async fn try_start(options: &RedisOptions<'_>) -> Option<Redis> {
+        let folder = tempfile::tempdir().expect("a folder for Redis");
+        let address = SocketAddr::from(([127, 0, 0, 1], options.port.unwrap_or_else(free_port)));
+        let mut command = Command::new("redis-server");
+        command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--loglevel", "warning"]);
+        command.args(["--repl-diskless-sync-delay", "0"]).arg("--dir").arg(folder.path());
+        let port = address.port().to_string();
+        let mut certificate = None;
+        if options.tls {
+            let made = Certificate::new();
+            command.args(["--port", "0", "--tls-port", &port, "--tls-auth-clients", "no"]);
+            command.arg("--tls-cert-file").arg(made.cert_file()).arg("--tls-key-file").arg(made.key_file());
+            certificate = Some(made);
+        } else {
+            command.args(["--port", &port]);
+        }
+        if let Some(password) = options.password {
+            command.args(["--requirepass", password]);
+        }
+        if let Some(primary) = options.replica_of {
+            command.args(["--replicaof", "127.0.0.1", &primary.port().to_string()]);
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn().expect("redis-server is installed; `tests/install` does that");
+        let password = options.password.map(str::to_owned);
+        let mut redis = Redis { child, address, password, certificate, _folder: folder };
+        redis.is_ready().await.then_some(redis)
+    }
+
+    /// Whether it answers; false when it has ended.
+    async fn is_ready(&mut self) -> bool {
+        let started = std::time::Instant::now();
+        while started.elapsed() < PATIENCE {
+            if self.child.try_wait().expect("a child of ours").is_some() {
+                return false;
+            }
+            if self.connect().await.is_ok() {
+                return true;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        false
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// How clients call it.
+    pub fn url(&self) -> String {
+        self.url_at(self.address)
+    }
+
+    /// How clients call it by way of `address`.
+    pub fn url_at(&self, address: SocketAddr) -> String {
+        let scheme = if self.certificate.is_some() { "rediss" } else { "redis" };
+        let password = self.password.as_ref().map(|password| format!(":{password}@")).unwrap_or_default();
+        // The certificate is for this name.
+        format!("{scheme}://{password}localhost:{}", address.port())
+    }
+
+    /// The file of the certificate that vouches for it, if it has one.
+    pub fn authority(&self) -> Option<PathBuf> {
+        self.certificate.as_ref().map(Certificate::cert_file)
+    }
+
+    /// Runs a command and reads its answer.
+    ///
+    /// # Panics
+    /// When it is refused, or the answer is of another kind.
+    pub async fn ask<T: FromRedisValue>(&self, command: &[&str]) -> T {
+        let mut connection = self.connect().await.expect("Redis answers");
+        let mut asked = ::redis::cmd(command[0]);
+        asked.arg(&command[1..]).query_async(&mut connection).await.expect("Redis obeys")
+    }
+
+    /// How many clients hear the channel of this name.
+    ///
+    /// # Panics
+    /// As [`Redis::ask`].
+    pub async fn subscribers(&self, channel: &str) -> usize {
+        self.ask::<(String, usize)>(&["PUBSUB", "NUMSUB", channel]).await.1
+    }
+
+    /// All keys that match.
+    ///
+    /// # Panics
+    /// As [`Redis::ask`].
+    pub async fn keys(&self, pattern: &str) -> Vec<String> {
+        self.ask(&["KEYS", pattern]).await
+    }
+
+    /// Waits until it has everything of the Redis it copies.
+    ///
+    /// # Panics
+    /// When that takes too long.
+    pub async fn copies_in_full(&self) {
+        eventually("the replica is in step", async || {
+            let told: String = self.ask(&["INFO", "replication"]).await;
+            told.contains("master_link_status:up")
+        })
+        .await;
+    }
+
+    /// Ends the connections of all clients that hear channels.
+    ///
+    /// # Panics
+    /// As [`Redis::ask`].
+    pub async fn kill_subscribers(&self) -> usize {
+        self.ask(&["CLIENT", "KILL", "TYPE", "pubsub"]).await
+    }
+
+    async fn connect(&self) -> ::redis::RedisResult<MultiplexedConnection> {
+        let url = self.url();
+        let client = match self.authority() {
+            None => Client::open(url)?,
+            Some(path) => {
+                let root_cert = Some(fs::read(path)?);
+                Client::build_with_tls(url, TlsCertificates { client_tls: None, root_cert })?
+            }
+        };
+        let patient = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(PATIENCE))
+            .set_response_timeout(Some(PATIENCE));
+        let mut connection = client.get_multiplexed_async_connection_with_config(&patient).await?;
+        ::redis::cmd("PING").query_async::<()>(&mut connection).await?;
+        Ok(connection)
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        let _gone_already = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("a port").port()
+}
