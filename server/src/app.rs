@@ -7,11 +7,13 @@ use std::time::Duration;
 use anyhow::Context;
 use settings::Settings;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::auth::jwks::Sources;
+use crate::bus::{self, Bus, Keeper, Link};
 use crate::drain::{Haste, Parts};
 use crate::edge::entrance::Entrance;
 use crate::edge::listener;
@@ -30,10 +32,27 @@ pub struct Server {
     door: CancellationToken,
     /// Cancelled, the tasks end that serve everybody.
     service: CancellationToken,
+    neighbours: Option<Neighbours>,
+}
+
+/// The task that keeps the link to the other nodes. It ends after all others, to tell what they did last.
+struct Neighbours {
+    keeper: JoinHandle<()>,
+    stop: CancellationToken,
 }
 
 impl Server {
     /// Starts serving. When this returns, clients can connect.
+    ///
+    /// # Errors
+    /// As [`start_on`](Self::start_on), and when the bus is described wrongly. That it cannot be reached is no
+    /// reason.
+    pub async fn start(settings: Settings) -> anyhow::Result<Self> {
+        let shared = bus::Redis::new(&settings.bus)?;
+        Self::start_on(settings, shared.map(|bus| Arc::new(bus) as Arc<dyn Bus>)).await
+    }
+
+    /// Starts serving as one of the nodes on `bus`, or alone.
     ///
     /// # Errors
     /// Without a secret, with certificates that cannot be used, or when the port cannot be had.
@@ -41,9 +60,11 @@ impl Server {
         clippy::unused_async,
         reason = "starting spawns tasks, so it needs the runtime an async caller has"
     )]
-    pub async fn start(settings: Settings) -> anyhow::Result<Self> {
+    pub async fn start_on(settings: Settings, bus: Option<Arc<dyn Bus>>) -> anyhow::Result<Self> {
         let (tasks, service) = (TaskTracker::new(), CancellationToken::new());
-        let node = Node::new(settings, Sources::new(tasks.clone(), service.clone()))?;
+        let over = bus.map(|bus| Link::over(bus, settings.bus.clone()));
+        let (link, keeper) = over.map_or((Link::alone(), None), |(link, keeper)| (link, Some(keeper)));
+        let node = Node::new(settings, Sources::new(tasks.clone(), service.clone()), link)?;
         let server = &node.settings().server;
         let listener = listener::bind(server)
             .with_context(|| format!("cannot listen on {}", SocketAddr::new(server.host, server.port)))?;
@@ -60,7 +81,8 @@ impl Server {
         let tls = entrance.certificates().is_some();
         tasks.spawn(listener::run(Arc::clone(&node), listener, entrance, tasks.clone(), door.clone()));
         announce(&node.settings(), address, tls);
-        Ok(Self { node, address, tasks, door, service })
+        let neighbours = keeper.map(|keeper| Neighbours::meet(keeper, &node));
+        Ok(Self { node, address, tasks, door, service, neighbours })
     }
 
     /// Where it listens; tells the port if the settings left it open.
@@ -73,6 +95,9 @@ impl Server {
     pub async fn drain(self, haste: watch::Receiver<Haste>) {
         let Self { node, tasks, door, service, .. } = &self;
         Parts { node, door, service, tasks }.drain(haste).await;
+        if let Some(neighbours) = self.neighbours {
+            neighbours.leave().await;
+        }
     }
 
     /// What its parts share; through it settings are exchanged.
@@ -84,6 +109,26 @@ impl Server {
     /// gone or `server.shutdown_timeout` is over.
     pub async fn stop(self) {
         self.drain(watch::channel(Haste::Hurried).1).await;
+    }
+}
+
+impl Neighbours {
+    fn meet(keeper: Keeper, node: &Arc<Node>) -> Self {
+        let stop = CancellationToken::new();
+        let (node, stopping) = (Arc::clone(node), stop.clone());
+        let kept = async move {
+            let (hub, host) = (Arc::clone(&node.hub), Arc::new(Arc::clone(&node)));
+            keeper.run(node.id, hub, host, &node.metrics, stopping).await;
+        };
+        Self { keeper: tokio::spawn(kept), stop }
+    }
+
+    /// Says goodbye to the other nodes; waits no longer than `bus.timeout`.
+    async fn leave(self) {
+        self.stop.cancel();
+        if let Err(panicked) = self.keeper.await {
+            warn!("The link to the other nodes ended badly: {panicked}");
+        }
     }
 }
 

@@ -55,6 +55,7 @@ pub mod answer;
 pub mod app;
 pub mod auth;
 pub mod broadcast;
+pub mod bus;
 pub mod cli;
 pub mod crypto;
 pub mod drain;

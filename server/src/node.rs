@@ -1,6 +1,7 @@
 //! What every part of this process shares.
 
 mod condition;
+mod neighbours;
 mod reloading;
 
 pub use condition::{Company, Condition};
@@ -12,12 +13,12 @@ use std::time::Instant;
 
 use arc_swap::{ArcSwap, Guard};
 use http::{HeaderMap, Uri};
-use hub::{Hub, NodeId};
-use parking_lot::Mutex;
+use hub::{Bounds, Hub, NodeId};
 use settings::Settings;
 
 use crate::auth::Operators;
 use crate::auth::jwks::Sources;
+use crate::bus::{self, Link};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::reports::Reports;
 use crate::tenants::{Registry, Tenant};
@@ -29,6 +30,8 @@ pub struct Node {
     settings: ArcSwap<Settings>,
     /// The rooms.
     pub hub: Arc<Hub>,
+    /// The other nodes.
+    pub link: Link,
     /// The numbers it publishes.
     pub metrics: Metrics,
     /// Tells what happens to nobody in particular.
@@ -41,7 +44,6 @@ pub struct Node {
     pub reloading: Reloading,
     /// When it started.
     pub started: Instant,
-    company: Mutex<Company>,
     leaving: AtomicBool,
     stopping: AtomicBool,
     sockets: Arc<AtomicUsize>,
@@ -71,11 +73,11 @@ impl Drop for Place {
 }
 
 impl Node {
-    /// An empty node, which has its keys fetched by `sources`.
+    /// An empty node, which has its keys fetched by `sources` and hears the others over `link`.
     ///
     /// # Errors
     /// Without a key no token can be verified, so there is nothing to run.
-    pub fn new(settings: Settings, sources: Sources) -> anyhow::Result<Arc<Self>> {
+    pub fn new(settings: Settings, sources: Sources, link: Link) -> anyhow::Result<Arc<Self>> {
         let metrics = Metrics::new(settings.regions.name.as_deref());
         let tenants = Registry::new(&settings, sources, &metrics);
         anyhow::ensure!(
@@ -84,11 +86,14 @@ impl Node {
         );
         Ok(Arc::new(Self {
             id: NodeId::random(),
-            hub: Hub::new(settings.presence.coalesce),
+            hub: match link.condition() {
+                bus::Condition::Alone => Hub::new(settings.presence.coalesce),
+                _with_others => Hub::relayed(settings.presence.coalesce, bounds(&settings.bus)),
+            },
+            link,
             tenants,
             operators: ArcSwap::from_pointee(Operators::new(&settings.admin, &settings.auth)),
             reloading: Reloading::new(),
-            company: Mutex::new(Company::Alone),
             settings: ArcSwap::from_pointee(settings),
             reports: metrics.reports(None),
             metrics,
@@ -156,12 +161,11 @@ impl Node {
 
     /// What this node has to do with others.
     pub fn company(&self) -> Company {
-        *self.company.lock()
-    }
-
-    /// Whoever speaks with the other nodes says how that goes.
-    pub fn note_company(&self, company: Company) {
-        *self.company.lock() = company;
+        match self.link.condition() {
+            bus::Condition::Alone => Company::Alone,
+            bus::Condition::Connected => Company::Connected,
+            bus::Condition::Away { .. } => Company::CutOff,
+        }
     }
 
     /// Whether the server has been asked to stop. It may still serve everybody.
@@ -183,4 +187,10 @@ impl Node {
     pub fn stop_admitting(&self) {
         self.stopping.store(true, Ordering::Relaxed);
     }
+}
+
+/// How much may wait on its way to the other nodes.
+fn bounds(bus: &settings::Bus) -> Bounds {
+    let bytes = usize::try_from(bus.max_bytes.as_u64()).unwrap_or(usize::MAX);
+    Bounds { frames: bus.max_frames.get(), bytes }
 }

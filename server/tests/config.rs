@@ -49,7 +49,7 @@ fn what_is_wrong_is_told_and_the_exit_code_says_so() {
     assert_eq!(
         text(&output.stderr),
         "broken.toml:2:1: limits.max_joins_per_second: expected a whole number from 1 to 4294967295, found \"many\"\n    \
-         help: Joins per second of all clients together, in a bucket of ten seconds. Default: 2500.\n\
+         help: Joins per second of all clients of one node together, in a bucket of ten seconds. Default: 2500.\n\
          broken.toml:3:1: limits.max_joinz: unknown key\n    \
          help: the keys of limits are client_presence_window_ms, max_channels_per_client, \
          max_client_presence_events_per_window, max_concurrent_users, max_events_per_second, max_joins_per_second, \

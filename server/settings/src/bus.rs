@@ -40,6 +40,12 @@ pub struct Bus {
     #[schemars(with = "marks::Wait", extend("x-reload" = "restart"))]
     pub subscribe_timeout: Duration,
 
+    /// How long a room is listened to after its last member on this node has left: whoever comes right back
+    /// finds it as it was.
+    #[serde(with = "units::duration")]
+    #[schemars(with = "String", extend("x-reload" = "restart"))]
+    pub linger: Duration,
+
     /// A node not heard of for this long is taken for dead: what its clients showed in presence leaves.
     #[serde(with = "units::duration")]
     #[schemars(with = "marks::Wait", extend("x-reload" = "restart", "x-least" = "1ms"))]
@@ -64,6 +70,7 @@ impl Default for Bus {
             prefix: "realtime".into(),
             timeout: Duration::from_secs(5),
             subscribe_timeout: Duration::from_secs(1),
+            linger: Duration::from_secs(2),
             lease: Duration::from_secs(15),
             max_frames: NonZeroU32::new(65_536).expect("not zero"),
             max_bytes: ByteSize::mib(64),

@@ -29,6 +29,7 @@ pub fn metrics(node: &Node, headers: &HeaderMap) -> Response<Bytes> {
     numbers.settings_generation.set(settings.generation as f64);
     numbers.settings_refused.set(if settings.last_error.is_some() { 1.0 } else { 0.0 });
     numbers.settings_pending.set(settings.pending.len() as f64);
+    node.metrics.bus.unsent.absolute(node.hub.relay_dropped());
     count_users(node);
     let mut page = node.metrics.render();
     // A comment to Prometheus; to whoever scrapes upstream, the sign that the page came whole (http §10).
@@ -42,7 +43,7 @@ pub fn metrics(node: &Node, headers: &HeaderMap) -> Response<Bytes> {
 fn count_users(node: &Node) {
     let (mut users, mut tenants) = (0, 0);
     for tenant in node.tenants.all() {
-        let connected = tenant.users();
+        let connected = tenant.users_here();
         tenant.metrics.connected.set(connected as f64);
         users += connected;
         tenants += usize::from(connected > 0);

@@ -5,18 +5,20 @@
 //! | `GET /status` | what the server is doing |
 //! | `POST /admin/reload` | reads the settings again, now, and says what came of it |
 //! | `POST /admin/tenants/<id>/disconnect` | sends the clients of a tenant away (1012); they may come back |
+//!
+//! What is ordered here is done by the other nodes too, if they can be reached.
 
 use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
-use hub::Goodbye;
 use serde_json::json;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::status;
 use crate::answer;
 use crate::auth::Denied;
+use crate::bus::Control;
 use crate::node::{Changes, Node};
 use crate::telemetry::codes::{Code, Place};
 
@@ -88,6 +90,7 @@ fn denied(why: &Denied) -> Response<Bytes> {
 
 async fn reload(node: &Node) -> Response<Bytes> {
     info!("An operator asks for a reload");
+    pass_on(node, Control::ReadAgain);
     match node.reloading.reload().await {
         Some(Ok(Changes { changed, pending })) => {
             let generation = node.reloading.account().generation;
@@ -104,10 +107,16 @@ async fn reload(node: &Node) -> Response<Bytes> {
     }
 }
 
+fn pass_on(node: &Node, control: Control) {
+    if let Err(why) = node.link.tell(control) {
+        warn!("An operator's order counts for this node alone: {why}");
+    }
+}
+
 fn disconnect(node: &Node, tenant: &str) -> Response<Bytes> {
-    let goodbye = Goodbye { code: 1012, reason: "an operator has disconnected this tenant".into() };
-    match node.tenants.send_away(tenant, goodbye) {
+    match node.send_away(tenant) {
         Some(disconnected) => {
+            pass_on(node, Control::SendAway { tenant: tenant.into() });
             info!(tenant, disconnected, "An operator sends the clients of a tenant away");
             answer::json(StatusCode::OK, &json!({ "disconnected": disconnected }))
         }

@@ -38,8 +38,8 @@ fn account(node: &Node) -> Value {
     })
 }
 
-/// The tenants in the order of their ids. `connected` counts sockets that have joined a room, as the limit and
-/// the metric of that name do; `sockets` counts all.
+/// The tenants in the order of their ids. `connected` counts sockets of this node that have joined a room, as
+/// the metric of that name does; `sockets` counts all.
 fn tenants(node: &Node) -> Vec<Value> {
     let mut tenants = node.tenants.all();
     tenants.sort_by(|one, other| one.id.cmp(&other.id));
@@ -48,7 +48,7 @@ fn tenants(node: &Node) -> Vec<Value> {
         json!({
             "id": &*tenant.id,
             "region": policy.region(),
-            "connected": tenant.users(),
+            "connected": tenant.users_here(),
             "sockets": tenant.sockets.len(),
             "suspended": policy.standing == Standing::Suspended,
         })

@@ -138,6 +138,13 @@ codes! {
     /// Messages were dropped because a client reads more slowly than they come. Ours.
     OutboxFull: Warning, [Log], "Dropped messages for clients that read too slowly";
 
+    // Other nodes.
+
+    /// The bus cannot be reached: this node goes on alone. Ours.
+    BusAway: Error, [Log], "<why>";
+    /// Another node has not been heard of for `bus.lease`, and is taken for dead.
+    RealtimeNodeDisconnected: Error, [Log], "Node <id> is not heard of any more and is forgotten";
+
     // Keys and operators.
 
     /// The key set at `auth.jwks_url` could not be fetched; what was fetched before still counts. Ours.

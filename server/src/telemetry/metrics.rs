@@ -56,6 +56,28 @@ metrics! {
 }
 
 metrics! {
+    /// Numbers of the link to the other nodes.
+    pub struct BusMetrics {
+        /// Whether this node hears the others: 1 or 0. A node without bus shows 0.
+        pub connected: Gauge = "realtime_bus_connected",
+        /// Times the bus came back after it was away.
+        pub reconnects: Counter = "realtime_bus_reconnects",
+        /// Messages of members told to the other nodes.
+        pub published: Counter = "realtime_bus_published",
+        /// Messages heard from members of other nodes.
+        pub received: Counter = "realtime_bus_received",
+        /// Messages of members that the other nodes were not told, because too many waited or the bus was away.
+        pub unsent: Counter = "realtime_bus_unsent",
+        /// Messages of other nodes that were dropped because too many waited to be heard.
+        pub unheard: Counter = "realtime_bus_unheard",
+        /// Rooms this node listens to.
+        pub subscriptions: Gauge = "realtime_bus_subscriptions",
+        /// Nodes that are alive, this one included.
+        pub nodes: Gauge = "realtime_bus_nodes",
+    }
+}
+
+metrics! {
     /// Numbers of one tenant; each carries the label `tenant`.
     pub struct TenantMetrics {
         /// Sockets with at least one joined channel.
@@ -113,6 +135,8 @@ pub struct Metrics {
     page: PrometheusHandle,
     /// Numbers of the whole process.
     pub node: NodeMetrics,
+    /// Numbers of the link to the other nodes.
+    pub bus: BusMetrics,
 }
 
 impl Metrics {
@@ -132,7 +156,8 @@ impl Metrics {
         for (name, help) in CODE_COUNTERS {
             recorder.describe_counter(name.into(), None, help.into());
         }
-        Self { page: recorder.handle(), node, recorder: Arc::new(recorder) }
+        let bus = BusMetrics::register(&recorder, &[]);
+        Self { page: recorder.handle(), node, bus, recorder: Arc::new(recorder) }
     }
 
     /// The numbers of `tenant`.

@@ -26,7 +26,8 @@ pub struct Tenant {
     pub sockets: Sockets,
     /// HTTP requests per second on this node, shown to those who send them.
     pub requests: RollingRate,
-    users: AtomicUsize,
+    users_here: AtomicUsize,
+    users_elsewhere: AtomicUsize,
     policy: ArcSwap<Policy>,
 }
 
@@ -39,7 +40,8 @@ impl Tenant {
             allowance: Allowance::new(&terms.tenant.limits, terms.everyone),
             sockets: Sockets::default(),
             requests: RollingRate::new(),
-            users: AtomicUsize::new(0),
+            users_here: AtomicUsize::new(0),
+            users_elsewhere: AtomicUsize::new(0),
             policy: ArcSwap::from_pointee(Policy::first(terms, sources, &metrics, &reports)),
             metrics,
             reports,
@@ -73,20 +75,31 @@ impl Tenant {
         self.policy.store(Arc::new(self.policy().with_farewell(goodbye)));
     }
 
-    /// Connections that have joined a room. They count until they end, not until they leave it.
-    pub fn users(&self) -> usize {
-        self.users.load(Ordering::Relaxed)
+    /// Connections of this node that have joined a room. They count until they end, not until they leave it.
+    pub fn users_here(&self) -> usize {
+        self.users_here.load(Ordering::Relaxed)
+    }
+
+    /// The other nodes have this many users together, as of about a second ago.
+    pub fn set_users_elsewhere(&self, users: usize) {
+        self.users_elsewhere.store(users, Ordering::Relaxed);
+    }
+
+    /// How many users this node may have, given how many there are on the others.
+    fn places(&self) -> usize {
+        let elsewhere = self.users_elsewhere.load(Ordering::Relaxed);
+        self.allowance.max_concurrent_users().saturating_sub(elsewhere)
     }
 
     /// Whether there is room for one more user. If the limit was lowered, those above it stay.
     pub fn has_room(&self) -> bool {
-        self.users() < self.allowance.max_concurrent_users()
+        self.users_here() < self.places()
     }
 
     /// Counts one more user while the limit allows; the count falls when the result is dropped.
     pub fn admit_user(self: &Arc<Self>) -> Option<User> {
-        let below = |users| (users < self.allowance.max_concurrent_users()).then_some(users + 1);
-        self.users.fetch_update(Ordering::Relaxed, Ordering::Relaxed, below).ok()?;
+        let below = |users| (users < self.places()).then_some(users + 1);
+        self.users_here.fetch_update(Ordering::Relaxed, Ordering::Relaxed, below).ok()?;
         Some(User(Arc::clone(self)))
     }
 }
@@ -96,6 +109,6 @@ pub struct User(Arc<Tenant>);
 
 impl Drop for User {
     fn drop(&mut self) {
-        self.0.users.fetch_sub(1, Ordering::Relaxed);
+        self.0.users_here.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -84,6 +84,11 @@ impl Hub {
         }
     }
 
+    /// As [`forget`](Self::forget), in one room.
+    pub fn forget_in(&self, room: &Arc<Room>, node: NodeId) {
+        room.forget(node, self);
+    }
+
     /// Everything that this node's members show in the room, also if it has none there: newer than all that
     /// was said of the room before, and older than all that will be said when it opens again.
     pub fn own_presence(&self, key: &RoomKey) -> State {

@@ -82,6 +82,7 @@ mod tests {
     use super::*;
     use crate::auth::jwks::Sources;
     use crate::auth::sign;
+    use crate::bus::Link;
     use crate::node::Node;
     use crate::sessions::phoenix::Admitted;
     use crate::telemetry::origin::Origin;
@@ -103,7 +104,7 @@ mod tests {
         let mut settings = Settings::default();
         settings.auth.jwt_secret = Some(secret.clone());
         let sources = Sources::new(TaskTracker::new(), CancellationToken::new());
-        let node = Node::new(settings, sources).expect("a secret is all it takes");
+        let node = Node::new(settings, sources, Link::alone()).expect("a secret is all it takes");
         let tenant = Arc::clone(node.tenants.default_tenant());
         let guest = || {
             let (policy, now) = (tenant.policy(), SystemTime::now());

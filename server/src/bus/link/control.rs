@@ -1,0 +1,75 @@
+//! What nodes say to all others, beside what is said in rooms.
+//!
+//! Rare and small, so it is JSON, and a node that does not know a word of a newer one passes over it.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use hub::NodeId;
+use serde::{Deserialize, Serialize};
+
+/// What an operator has asked one node for and all are to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Control {
+    /// Send away all clients of a tenant.
+    SendAway {
+        /// Its name.
+        tenant: String,
+    },
+    /// Read the configuration again.
+    ReadAgain,
+}
+
+/// What one node says to the others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Said {
+    /// It has a new cable, and begins to tell everything it shows.
+    Hello,
+    /// It has told everything: whatever else is remembered of it is not true any more.
+    Told,
+    /// Its users by tenant: those whose number has changed, or of all tenants that have any.
+    Users { whole: bool, users: HashMap<String, usize> },
+    /// It stops now.
+    Goodbye,
+    /// See [`Control`].
+    Do(Control),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Message<T> {
+    from: u64,
+    said: T,
+}
+
+/// The message that tells it.
+pub(super) fn encode(from: NodeId, said: &Said) -> Bytes {
+    let text = serde_json::to_vec(&Message { from: from.get(), said });
+    text.expect("strings and numbers can be written").into()
+}
+
+/// Who says what; `None` for words we do not know.
+pub(super) fn decode(message: &[u8]) -> Option<(NodeId, Said)> {
+    let Message { from, said } = serde_json::from_slice(message).ok()?;
+    Some((NodeId::new(from), said))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_is_understood() {
+        let users = HashMap::from([("acme".to_owned(), 3)]);
+        let control = Said::Do(Control::SendAway { tenant: "acme".into() });
+        for said in [Said::Hello, Said::Told, Said::Users { whole: true, users }, Said::Goodbye, control] {
+            let node = NodeId::new(u64::MAX);
+            assert_eq!(decode(&encode(node, &said)), Some((node, said)));
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_is_passed_over() {
+        assert_eq!(decode(br#"{"from":1,"said":{"Sing":{"loud":true}}}"#), None);
+        assert_eq!(decode(b"\xff"), None);
+    }
+}

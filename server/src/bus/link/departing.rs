@@ -1,0 +1,100 @@
+//! What departs from the hub, as commands for the bus.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hub::{Frame, Hub, News, NodeId, Position, RoomKey, State};
+use wire::relay;
+
+use super::rooms::name;
+use crate::bus::{Change, Channel, Command, Copy};
+
+/// Frames of one room go out as one message up to this size; more in one would hold up those behind it.
+const MESSAGE_BYTES: usize = 64 * 1024;
+
+/// Frames that follow each other in one room, to go out together.
+#[derive(Debug, Default)]
+pub(super) struct Departing {
+    commands: Vec<Command>,
+    key: Option<Arc<RoomKey>>,
+    frames: Vec<Frame>,
+    bytes: usize,
+    /// Messages in all commands, as members count them.
+    pub(super) messages: u64,
+}
+
+impl Departing {
+    /// Members of a room, or somebody from outside, said this.
+    pub(super) fn say(&mut self, node: NodeId, key: &Arc<RoomKey>, frame: Frame, messages: u32) {
+        let same = self.key.as_ref().is_some_and(|current| Arc::ptr_eq(current, key));
+        if !same || self.bytes + frame.len() > MESSAGE_BYTES {
+            self.flush(node);
+        }
+        self.bytes += frame.len();
+        self.messages += u64::from(messages);
+        self.frames.push(frame);
+        self.key = Some(Arc::clone(key));
+    }
+
+    /// Anything else, in its order.
+    pub(super) fn add(&mut self, node: NodeId, command: Command) {
+        self.flush(node);
+        self.commands.push(command);
+    }
+
+    /// Everything, in order.
+    pub(super) fn into_commands(mut self, node: NodeId) -> Vec<Command> {
+        self.flush(node);
+        self.commands
+    }
+
+    fn flush(&mut self, node: NodeId) {
+        let Some(key) = self.key.take() else { return };
+        let message = relay::events(node, &self.frames).into();
+        self.commands.push(Command::Publish { channel: Channel::Room(name(&key)), message });
+        self.frames.clear();
+        self.bytes = 0;
+    }
+}
+
+/// Tells the others what has changed in what members show.
+pub(super) fn news(node: NodeId, key: &RoomKey, news: &News) -> Command {
+    let change = Change::Update {
+        position: position(Position { epoch: news.epoch, seq: news.to }),
+        set: entries(&news.shown),
+        removed: news.hidden.clone(),
+    };
+    Command::Show { room: name(key), change, message: relay::news(node, news).into() }
+}
+
+/// Tells the others everything that members show.
+pub(super) fn whole(node: NodeId, hub: &Hub, key: &RoomKey) -> Command {
+    state(node, key, &hub.own_presence(key))
+}
+
+/// Tells the others that this is everything.
+pub(super) fn state(node: NodeId, key: &RoomKey, state: &State) -> Command {
+    let change = if state.entries.is_empty() {
+        Change::Remove
+    } else {
+        Change::Replace(Copy { position: position(state.position), entries: entries(&state.entries) })
+    };
+    Command::Show { room: name(key), change, message: relay::state(node, state).into() }
+}
+
+/// A copy as the statement it stands for; `None` when another version of this program wrote it.
+pub(super) fn read(copy: &Copy) -> Option<State> {
+    let (epoch, seq) = copy.position.split_first_chunk::<8>()?;
+    let seq = seq.try_into().ok()?;
+    let position = Position { epoch: u64::from_be_bytes(*epoch), seq: u64::from_be_bytes(seq) };
+    let entries = copy.entries.iter().map(|(_, entry)| relay::decode_entry(entry));
+    Some(State { position, entries: entries.collect::<Result<_, _>>().ok()? })
+}
+
+fn position(position: Position) -> Bytes {
+    [position.epoch.to_be_bytes(), position.seq.to_be_bytes()].concat().into()
+}
+
+fn entries(entries: &[(u64, hub::Entry)]) -> Vec<(u64, Bytes)> {
+    entries.iter().map(|(id, entry)| (*id, relay::entry(*id, entry).into())).collect()
+}

@@ -1,0 +1,268 @@
+//! The link between this node's rooms and those of the other nodes.
+//!
+//! One task takes what departs from the hub and publishes it, keeps the subscriptions equal to the rooms that
+//! have members here, and gives the hub what arrives. It holds at most one cable. While there is none, the
+//! node does its work alone: rooms open at once, and what was meant for the others is dropped and counted.
+//!
+//! Broadcasts that were missed stay missed. Presence does not: a node that is back tells everything it shows
+//! and reads what the others show, and any gap in what is heard is asked for again.
+
+mod backoff;
+mod control;
+mod departing;
+mod others;
+mod rooms;
+mod session;
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hub::{Delivery, Departure, Hub, NodeId};
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use super::{Bus, BusError, Connected};
+use crate::telemetry::codes::{Code, Place};
+use crate::telemetry::metrics::{BusMetrics, Metrics};
+use crate::telemetry::reports::Reports;
+use backoff::Backoff;
+use others::Others;
+use session::Session;
+
+pub use control::Control;
+
+/// Controls that may wait to be told; operators give them, one at a time.
+const CONTROLS_MAX: usize = 64;
+
+/// Departures taken at once.
+const DEPARTURES_MAX: usize = 256;
+
+/// What the link needs of the rest of its node.
+pub trait Host: Send + Sync + 'static {
+    /// The users of each tenant on this node.
+    fn users(&self) -> Vec<(Arc<str>, usize)>;
+
+    /// The other nodes have this many users of `tenant` together.
+    fn set_users_elsewhere(&self, tenant: &str, users: usize);
+
+    /// `messages` of other nodes have been given to members here.
+    fn delivered(&self, tenant: &str, messages: usize, delivery: Delivery);
+
+    /// Another node has asked all the others for this.
+    fn obey(&self, control: Control);
+}
+
+/// Whether this node hears the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    /// There are no others: no bus is configured.
+    Alone,
+    /// It does.
+    Connected,
+    /// The bus cannot be reached.
+    Away {
+        /// Since when.
+        since: Instant,
+    },
+}
+
+/// The link as the rest of the node sees it. Clones are the same link.
+#[derive(Debug, Clone)]
+pub struct Link(Option<Arc<Shared>>);
+
+#[derive(Debug)]
+struct Shared {
+    condition: Mutex<Condition>,
+    controls: mpsc::Sender<Control>,
+}
+
+/// The other nodes were not told: the bus cannot be reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the other nodes cannot be reached")]
+pub struct NotTold;
+
+impl Link {
+    /// The link of a node without others.
+    pub fn alone() -> Self {
+        Self(None)
+    }
+
+    /// A link over `bus`, and the task that keeps it.
+    pub fn over(bus: Arc<dyn Bus>, settings: settings::Bus) -> (Self, Keeper) {
+        let (sender, controls) = mpsc::channel(CONTROLS_MAX);
+        let condition = Mutex::new(Condition::Away { since: Instant::now() });
+        let link = Self(Some(Arc::new(Shared { condition, controls: sender })));
+        (link.clone(), Keeper { link, bus, settings, controls })
+    }
+
+    /// How things stand.
+    pub fn condition(&self) -> Condition {
+        self.0.as_ref().map_or(Condition::Alone, |shared| *shared.condition.lock())
+    }
+
+    /// Asks all other nodes to do this. Those that cannot be reached now will not hear of it later.
+    ///
+    /// # Errors
+    /// When this node does not hear the others itself. Alone, there is nobody to be told, which is fine.
+    pub fn tell(&self, control: Control) -> Result<(), NotTold> {
+        match (&self.0, self.condition()) {
+            (Some(shared), Condition::Connected) => {
+                shared.controls.try_send(control).map_err(|_full| NotTold)
+            }
+            (Some(_), _) => Err(NotTold),
+            (None, _) => Ok(()),
+        }
+    }
+
+    fn set(&self, condition: Condition) {
+        if let Some(shared) = &self.0 {
+            *shared.condition.lock() = condition;
+        }
+    }
+}
+
+/// Keeps a link: connects, and connects again.
+pub struct Keeper {
+    link: Link,
+    bus: Arc<dyn Bus>,
+    settings: settings::Bus,
+    controls: mpsc::Receiver<Control>,
+}
+
+/// What all parts of the task use, whatever cable there is.
+struct Context {
+    node: NodeId,
+    hub: Arc<Hub>,
+    host: Arc<dyn Host>,
+    metrics: BusMetrics,
+    reports: Reports,
+    settings: settings::Bus,
+}
+
+impl Keeper {
+    /// Runs until `stop`, and then says goodbye to the others. `node` is what they call this one, and `hub` is
+    /// one among several.
+    pub async fn run(
+        self,
+        node: NodeId,
+        hub: Arc<Hub>,
+        host: Arc<dyn Host>,
+        metrics: &Metrics,
+        stop: CancellationToken,
+    ) {
+        let Self { link, bus, settings, mut controls } = self;
+        let (metrics, reports) = (metrics.bus.clone(), metrics.reports(None));
+        let context = Context { node, hub, host, metrics, reports, settings };
+        let (mut others, mut backoff) = (Others::default(), Backoff::new());
+        let mut away = Some(Away::begin(&context, None));
+        loop {
+            let connected = tokio::select! {
+                () = stop.cancelled() => return,
+                () = alone(&context.hub) => return,
+                connected = bus.connect(context.node) => connected,
+            };
+            let lost = match connected {
+                Ok(connected) => {
+                    backoff.reset();
+                    if let Some(away) = away.take() {
+                        away.end(&context, &link);
+                    }
+                    match session(&context, &mut others, &mut controls, connected, &stop).await {
+                        Ok(()) => return,
+                        Err(lost) => lost,
+                    }
+                }
+                Err(unreachable) => unreachable,
+            };
+            if away.is_none() {
+                link.set(Condition::Away { since: Instant::now() });
+                others.lose(&context);
+                away = Some(Away::begin(&context, Some(&lost)));
+            } else if let Some(away) = &mut away {
+                away.explain(&context, &lost);
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = alone(&context.hub) => return,
+                () = tokio::time::sleep(backoff.next()) => {}
+            }
+        }
+    }
+}
+
+async fn session(
+    context: &Context,
+    others: &mut Others,
+    controls: &mut mpsc::Receiver<Control>,
+    connected: Connected,
+    stop: &CancellationToken,
+) -> Result<(), BusError> {
+    Box::pin(Session::new(context, others, connected).run(controls, stop)).await
+}
+
+/// A time without cable.
+struct Away {
+    since: Instant,
+    /// Whether the log says why.
+    explained: bool,
+}
+
+impl Away {
+    fn begin(context: &Context, lost: Option<&BusError>) -> Self {
+        context.hub.pause_relay();
+        context.metrics.connected.set(0.0);
+        let mut away = Self { since: Instant::now(), explained: false };
+        if let Some(lost) = lost {
+            away.explain(context, lost);
+        }
+        away
+    }
+
+    /// Once: whoever reads the log wants to know why, not how often it was tried.
+    fn explain(&mut self, context: &Context, why: &BusError) {
+        if !std::mem::replace(&mut self.explained, true) {
+            let why = super::told(why);
+            context.reports.tell(Code::BusAway.at(Place::Log), format_args!("The bus is away: {why}"));
+        }
+    }
+
+    fn end(self, context: &Context, link: &Link) {
+        context.hub.resume_relay();
+        context.metrics.connected.set(1.0);
+        link.set(Condition::Connected);
+        let node = context.node;
+        if self.explained {
+            context.metrics.reconnects.increment(1);
+            let away = self.since.elapsed();
+            info!(%node, away_ms = away.as_millis() as u64, "The bus is back");
+        } else {
+            info!(%node, "Connected to the bus");
+        }
+    }
+}
+
+/// Does without the others: lets everybody in, and keeps nothing for later. Never ends.
+async fn alone(hub: &Arc<Hub>) {
+    loop {
+        for departure in departures(hub).await {
+            match departure {
+                Departure::Opened(room) => hub.admit(&room),
+                // Taken, so that the room says when there is more.
+                Departure::News(room) => drop(room.take_news()),
+                Departure::Frame { .. } | Departure::Closed { .. } => {}
+            }
+        }
+    }
+}
+
+async fn departures(hub: &Hub) -> Vec<Departure> {
+    poll_fn(|cx| hub.poll_departures(DEPARTURES_MAX, cx.waker())).await
+}
+
+/// A third of the lease: two of three attempts to renew it may fail.
+fn renewal(settings: &settings::Bus) -> Duration {
+    (settings.lease / 3).max(Duration::from_millis(1))
+}

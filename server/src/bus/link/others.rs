@@ -1,0 +1,113 @@
+//! The other nodes: who is alive, and how many users each has.
+//!
+//! Outlives the cable: who died while there was none is noticed when there is one again.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use hub::NodeId;
+
+use super::Context;
+use super::control::Said;
+use crate::telemetry::codes::{Code, Place};
+
+/// What this node knows of the others.
+#[derive(Debug, Default)]
+pub(super) struct Others {
+    known: HashSet<NodeId>,
+    /// Users of each tenant, by node.
+    users: HashMap<NodeId, HashMap<String, usize>>,
+    /// Users here, as the others have been told.
+    told: HashMap<Arc<str>, usize>,
+}
+
+impl Others {
+    /// A node has said something, so it is there.
+    pub(super) fn notice(&mut self, context: &Context, node: NodeId) {
+        if self.known.insert(node) {
+            self.show_how_many(context);
+        }
+    }
+
+    fn show_how_many(&self, context: &Context) {
+        context.metrics.nodes.set(self.known.len() as f64 + 1.0);
+    }
+
+    /// Everybody this node has heard of.
+    pub(super) fn known(&self) -> &HashSet<NodeId> {
+        &self.known
+    }
+
+    /// `alive` are those that are alive, asked after `known` were known. Forgets those of `known` that are not.
+    pub(super) fn keep(&mut self, context: &Context, known: &HashSet<NodeId>, alive: &[NodeId]) {
+        self.known.extend(alive.iter().copied().filter(|node| *node != context.node));
+        for node in known.iter().filter(|node| !alive.contains(node)) {
+            let text = format_args!("Node {node} is not heard of any more and is forgotten");
+            context.reports.tell(Code::RealtimeNodeDisconnected.at(Place::Log), text);
+            self.forget(context, *node);
+        }
+        self.show_how_many(context);
+    }
+
+    /// A node is gone, with all it showed.
+    pub(super) fn forget(&mut self, context: &Context, node: NodeId) {
+        self.known.remove(&node);
+        self.show_how_many(context);
+        context.hub.forget(node);
+        let users = self.users.remove(&node).unwrap_or_default();
+        self.tell_host(context, users.keys());
+    }
+
+    /// There is no cable. Users elsewhere are not counted until the others are heard again: their numbers
+    /// would be too old to turn anybody away for.
+    pub(super) fn lose(&mut self, context: &Context) {
+        let users = std::mem::take(&mut self.users);
+        self.tell_host(context, users.values().flat_map(HashMap::keys));
+        self.told.clear();
+    }
+
+    /// What another node says of its users.
+    pub(super) fn hear_users(
+        &mut self,
+        context: &Context,
+        node: NodeId,
+        whole: bool,
+        users: HashMap<String, usize>,
+    ) {
+        let known = self.users.entry(node).or_default();
+        let mut changed: Vec<String> = users.keys().cloned().collect();
+        if whole {
+            changed.extend(known.keys().cloned());
+            known.clear();
+        }
+        known.extend(users);
+        known.retain(|_, users| *users > 0);
+        self.tell_host(context, changed.iter());
+    }
+
+    fn tell_host<'t>(&self, context: &Context, tenants: impl Iterator<Item = &'t String>) {
+        for tenant in tenants {
+            let users = self.users.values().filter_map(|users| users.get(tenant)).sum();
+            context.host.set_users_elsewhere(tenant, users);
+        }
+    }
+
+    /// What has changed in the number of users here since the others were last told; nothing if nothing has.
+    pub(super) fn users_changed(&mut self, context: &Context) -> Option<Said> {
+        let now: HashMap<Arc<str>, usize> = context.host.users().into_iter().collect();
+        let gone = self.told.keys().filter(|tenant| !now.contains_key(*tenant)).map(|tenant| (tenant, 0));
+        let changed = now.iter().filter(|(tenant, users)| self.told.get(*tenant).unwrap_or(&0) != *users);
+        let changed = changed.map(|(tenant, users)| (tenant, *users)).chain(gone);
+        let users: HashMap<String, usize> =
+            changed.map(|(tenant, users)| (tenant.to_string(), users)).collect();
+        self.told = now;
+        (!users.is_empty()).then_some(Said::Users { whole: false, users })
+    }
+
+    /// All users here, for those who missed a change.
+    pub(super) fn users_whole(&mut self, context: &Context) -> Said {
+        self.told = context.host.users().into_iter().collect();
+        let some = self.told.iter().filter(|(_, users)| **users > 0);
+        Said::Users { whole: true, users: some.map(|(tenant, users)| (tenant.to_string(), *users)).collect() }
+    }
+}

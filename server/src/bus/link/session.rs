@@ -1,0 +1,309 @@
+//! The link while it has a cable.
+//!
+//! A session begins by telling the others everything and reading what they show, and ends with the cable. In
+//! between it waits for whatever comes first and hands on what follows from it; it never waits for an answer
+//! before it does something else. What it has handed over and not heard of is bounded, and while that bound
+//! is reached departures stay where they are counted.
+
+mod hearing;
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use hub::{Departure, NodeId, Room};
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::control::{self, Said};
+use super::departing::{self, Departing};
+use super::others::Others;
+use super::rooms::{self, Rooms};
+use super::{Context, Control, departures, renewal};
+use crate::bus::{
+    Answer, BATCH_MAX, BusError, Cable, Channel, Command, Connected, Copy, Heard, Inbox, Lost, RoomName,
+};
+
+/// How often the others are told how many users there are, if that has changed.
+const CENSUS: Duration = Duration::from_secs(1);
+
+/// Requests that are not answered yet, and bytes of messages in them. Enough to keep a long cable busy.
+const UNANSWERED: usize = 256;
+const UNANSWERED_BYTES: usize = 4 * 1024 * 1024;
+
+/// One cable's time.
+pub(super) struct Session<'c> {
+    context: &'c Context,
+    others: &'c mut Others,
+    cable: Box<dyn Cable>,
+    inbox: Arc<Inbox>,
+    rooms: Rooms,
+    unanswered: FuturesUnordered<BoxFuture<'static, Result<Done, BusError>>>,
+    unanswered_bytes: usize,
+    /// Taken out of the inbox and not yet heard.
+    arrived: VecDeque<Heard>,
+    /// Rooms there were before this cable.
+    returning: VecDeque<Arc<Room>>,
+    /// Rooms whose copies are to be read again, because something was missed.
+    rereading: VecDeque<RoomName>,
+    /// Whether something has been missed since the last renewal.
+    missed: bool,
+    /// Nodes that are telling everything they show, and where they have done so.
+    telling: HashMap<NodeId, HashSet<RoomName>>,
+    /// Questions that are not answered yet.
+    asked: HashSet<(RoomName, NodeId)>,
+}
+
+/// What became of a request.
+enum Done {
+    /// It took effect.
+    Sent { bytes: usize },
+    /// These rooms are shown like this.
+    Copies { rooms: Vec<RoomName>, copies: Vec<Vec<(NodeId, Copy)>> },
+    /// The lease is renewed. `known` had been heard of before.
+    Renewed { known: HashSet<NodeId>, alive: Vec<NodeId> },
+}
+
+impl<'c> Session<'c> {
+    pub(super) fn new(context: &'c Context, others: &'c mut Others, (cable, inbox): Connected) -> Self {
+        Self {
+            context,
+            others,
+            cable,
+            inbox,
+            rooms: Rooms::default(),
+            unanswered: FuturesUnordered::new(),
+            unanswered_bytes: 0,
+            arrived: VecDeque::new(),
+            returning: VecDeque::new(),
+            rereading: VecDeque::new(),
+            missed: false,
+            telling: HashMap::new(),
+            asked: HashSet::new(),
+        }
+    }
+
+    /// Passes on what departs and what arrives, until `stop`.
+    ///
+    /// # Errors
+    /// When the cable is lost.
+    pub(super) async fn run(
+        mut self,
+        controls: &mut mpsc::Receiver<Control>,
+        stop: &CancellationToken,
+    ) -> Result<(), BusError> {
+        let ended = tokio::select! {
+            () = stop.cancelled() => Ok(()),
+            lost = self.work(controls) => Err(lost),
+        };
+        let ended = match ended {
+            // Others learn of the end in any case, if only when the lease has run out.
+            Ok(()) => timeout(self.context.settings.timeout, self.leave()).await.unwrap_or(Ok(())),
+            lost => lost,
+        };
+        self.rooms.admit_all(&self.context.hub);
+        ended
+    }
+
+    async fn work(&mut self, controls: &mut mpsc::Receiver<Control>) -> BusError {
+        let (mut renewal, mut census) = (interval(renewal(&self.context.settings)), interval(CENSUS));
+        renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        census.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (inbox, mut fresh) = (Arc::clone(&self.inbox), Vec::new());
+        self.begin();
+        loop {
+            let may_send = self.unanswered.len() < UNANSWERED && self.unanswered_bytes < UNANSWERED_BYTES;
+            let deadline = self.rooms.deadline();
+            tokio::select! {
+                Some(done) = self.unanswered.next() => match done {
+                    Ok(done) => self.settle(done),
+                    Err(lost) => return lost,
+                },
+                departures = departures(&self.context.hub), if may_send => self.depart(departures),
+                taken = inbox.take(&mut fresh), if self.arrived.is_empty() => match taken {
+                    Ok(dropped) => self.arrive(&mut fresh, dropped),
+                    Err(Lost) => return BusError::Lost,
+                },
+                // In turns, because there may be much to hear, and others wait for this thread.
+                () = tokio::task::yield_now(), if !self.arrived.is_empty() => self.hear_some(),
+                () = tokio::task::yield_now(), if may_send && self.has_rooms_to_read() => self.read_some(),
+                Some(control) = controls.recv() => self.say(&Said::Do(control)),
+                _ = renewal.tick() => self.renew(),
+                _ = census.tick() => self.count(),
+                () = sleep_until(deadline.unwrap_or_else(Instant::now).into()), if deadline.is_some() => {
+                    self.tidy(Instant::now());
+                }
+            }
+        }
+    }
+
+    /// Tells the others that everything is about to be told.
+    fn begin(&mut self) {
+        self.say(&Said::Hello);
+        self.returning = self.context.hub.rooms().into();
+        if self.returning.is_empty() {
+            self.say(&Said::Told);
+        }
+        let users = self.others.users_whole(self.context);
+        self.say(&users);
+    }
+
+    fn has_rooms_to_read(&self) -> bool {
+        !self.returning.is_empty() || !self.rereading.is_empty()
+    }
+
+    /// Goes on with the rooms that there were before this cable, or of which something was missed.
+    fn read_some(&mut self) {
+        if self.returning.is_empty() {
+            let names: Vec<_> = self.rereading.drain(..BATCH_MAX.min(self.rereading.len())).collect();
+            for name in &names {
+                let Some(listened) = self.rooms.get(name) else { continue };
+                let room = self.context.hub.room(&listened.key);
+                listened.suspects = room.iter().flat_map(|room| room.nodes()).collect();
+            }
+            return self.read(names);
+        }
+        let rooms: Vec<_> = self.returning.drain(..BATCH_MAX.min(self.returning.len())).collect();
+        let (node, hub) = (self.context.node, &self.context.hub);
+        let spoken = rooms.iter().filter(|room| room.own_presence().position.seq > 0);
+        let whole: Vec<_> = spoken.map(|room| departing::whole(node, hub, room.key())).collect();
+        self.open(rooms);
+        self.send(whole, 0);
+        if self.returning.is_empty() {
+            self.say(&Said::Told);
+        }
+    }
+
+    /// Listens to the rooms, reads what is shown there, and lets their members in then.
+    fn open(&mut self, rooms: Vec<Arc<Room>>) {
+        let deadline = Instant::now() + self.context.settings.subscribe_timeout;
+        let (mut names, mut unheard) = (Vec::new(), Vec::new());
+        for room in rooms {
+            let (name, is_new) = self.rooms.open(room, deadline);
+            unheard.extend(is_new.then(|| Arc::clone(&name)));
+            names.push(name);
+        }
+        if !unheard.is_empty() {
+            let subscribed = self.cable.subscribe(&unheard);
+            self.expect(subscribed, |()| Done::Sent { bytes: 0 });
+        }
+        // After the subscription: what is not in a copy will be heard.
+        self.read(names);
+    }
+
+    fn read(&mut self, rooms: Vec<RoomName>) {
+        if !rooms.is_empty() {
+            let copies = self.cable.copies(&rooms);
+            self.expect(copies, |copies| Done::Copies { rooms, copies });
+        }
+    }
+
+    fn depart(&mut self, departures: Vec<Departure>) {
+        let (node, linger) = (self.context.node, self.context.settings.linger);
+        let (mut opened, mut departing) = (Vec::new(), Departing::default());
+        for departure in departures {
+            match departure {
+                Departure::Opened(room) => opened.push(room),
+                Departure::Frame { key, frame, messages } => departing.say(node, &key, frame, messages),
+                Departure::News(room) => {
+                    if let Some(news) = room.take_news() {
+                        departing.add(node, departing::news(node, room.key(), &news));
+                    }
+                }
+                Departure::Closed { key, gone } => {
+                    if let Some(gone) = gone {
+                        departing.add(node, departing::state(node, &key, &gone));
+                    }
+                    // Opened and closed in one breath: it has to be listened to before it can linger.
+                    self.open(std::mem::take(&mut opened));
+                    self.rooms.close(&rooms::name(&key), Instant::now() + linger);
+                }
+            }
+        }
+        self.open(opened);
+        let messages = departing.messages;
+        self.send(departing.into_commands(node), messages);
+    }
+
+    /// Sends `commands`, in which there are this many messages of members.
+    fn send(&mut self, commands: Vec<Command>, messages: u64) {
+        self.context.metrics.published.increment(messages);
+        let mut commands = commands.into_iter().peekable();
+        while commands.peek().is_some() {
+            let batch: Vec<_> = commands.by_ref().take(BATCH_MAX).collect();
+            let bytes = batch.iter().map(Command::len).sum();
+            self.unanswered_bytes += bytes;
+            let sent = self.cable.send(batch);
+            self.expect(sent, move |()| Done::Sent { bytes });
+        }
+    }
+
+    /// Tells all other nodes.
+    fn say(&mut self, said: &Said) {
+        let message = control::encode(self.context.node, said);
+        self.send(vec![Command::Publish { channel: Channel::Nodes, message }], 0);
+    }
+
+    fn renew(&mut self) {
+        if std::mem::take(&mut self.missed) {
+            self.rereading = self.rooms.iter().map(|(name, _)| Arc::clone(name)).collect();
+        }
+        self.ask_again();
+        let users = self.others.users_whole(self.context);
+        self.say(&users);
+        let (renewed, known) = (self.cable.renew(), self.others.known().clone());
+        self.expect(renewed, |alive| Done::Renewed { known, alive });
+    }
+
+    fn count(&mut self) {
+        self.context.metrics.subscriptions.set(self.rooms.len() as f64);
+        if let Some(users) = self.others.users_changed(self.context) {
+            self.say(&users);
+        }
+    }
+
+    fn tidy(&mut self, now: Instant) {
+        self.rooms.admit_late(&self.context.hub, now);
+        let left = self.rooms.leave(BATCH_MAX, now);
+        if !left.is_empty() {
+            let unsubscribed = self.cable.unsubscribe(&left);
+            self.expect(unsubscribed, |()| Done::Sent { bytes: 0 });
+        }
+    }
+
+    fn expect<T: Send + 'static>(&self, answer: Answer<T>, done: impl FnOnce(T) -> Done + Send + 'static) {
+        self.unanswered.push(Box::pin(answer.map(|answer| answer.map(done))));
+    }
+
+    fn settle(&mut self, done: Done) {
+        match done {
+            Done::Sent { bytes } => self.unanswered_bytes -= bytes,
+            Done::Copies { rooms, copies } => {
+                for (name, copies) in rooms.iter().zip(copies) {
+                    self.hear_copies(name, copies);
+                }
+            }
+            Done::Renewed { known, alive } => {
+                self.others.keep(self.context, &known, &alive);
+                self.telling.retain(|node, _| alive.contains(node));
+            }
+        }
+    }
+
+    /// Tells the others what has happened up to the end, and that this is it.
+    async fn leave(&mut self) -> Result<(), BusError> {
+        while let Some(last) = departures(&self.context.hub).now_or_never() {
+            self.depart(last);
+        }
+        self.say(&Said::Goodbye);
+        let left = self.cable.leave();
+        while let Some(done) = self.unanswered.next().await {
+            done?;
+        }
+        left.await
+    }
+}

@@ -1,0 +1,238 @@
+//! A bus inside one process: several nodes that share a broker.
+//!
+//! It says in a few lines what the other implementation must do over a network. A test can cut a cable, or
+//! all of them.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hub::{Bounds, NodeId};
+use parking_lot::Mutex;
+
+use super::{
+    Answer, Bus, BusError, Cable, Change, Channel, Command, Connected, Copy, Heard, Inbox, RoomName,
+};
+
+/// What the nodes of one process share. Clones are the same broker.
+#[derive(Debug, Clone)]
+pub struct Broker {
+    shared: Arc<Mutex<Shared>>,
+    lease: Duration,
+    bounds: Bounds,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// Whether no cable can be had.
+    away: bool,
+    next: u64,
+    /// By the number of the cable.
+    accounts: BTreeMap<u64, Account>,
+}
+
+/// A cable, and what was shown over it. Outlives the cable until the lease has run out.
+#[derive(Debug)]
+struct Account {
+    node: NodeId,
+    expires: Instant,
+    /// None when the cable is lost.
+    inbox: Option<Arc<Inbox>>,
+    subscribed: HashSet<RoomName>,
+    shown: HashMap<RoomName, Copy>,
+}
+
+impl Broker {
+    /// A broker without nodes. `bounds` is for each node's inbox.
+    pub fn new(lease: Duration, bounds: Bounds) -> Self {
+        Self { shared: Arc::default(), lease, bounds }
+    }
+
+    /// Cuts the cables of `node`; it may connect again.
+    pub fn cut(&self, node: NodeId) {
+        for account in self.shared.lock().accounts.values_mut().filter(|account| account.node == node) {
+            account.lose();
+        }
+    }
+
+    /// Cuts all cables, and gives out none until [`mend`](Self::mend).
+    pub fn go_away(&self) {
+        let mut shared = self.shared.lock();
+        shared.away = true;
+        shared.accounts.values_mut().for_each(Account::lose);
+    }
+
+    /// Gives out cables again.
+    pub fn mend(&self) {
+        self.shared.lock().away = false;
+    }
+
+    /// How many nodes hear a room.
+    pub fn subscribers(&self, room: &str) -> usize {
+        let hears = |account: &&Account| account.inbox.is_some() && account.subscribed.contains(room);
+        self.shared.lock().accounts.values().filter(hears).count()
+    }
+}
+
+impl Bus for Broker {
+    fn connect(&self, node: NodeId) -> Answer<Connected> {
+        let broker = self.clone();
+        Box::pin(async move {
+            let mut shared = broker.shared.lock();
+            if shared.away {
+                return Err(BusError::Lost);
+            }
+            shared.forget(|account| account.node == node);
+            shared.next += 1;
+            let (number, inbox) = (shared.next, Arc::new(Inbox::new(broker.bounds)));
+            let account = Account {
+                node,
+                expires: Instant::now() + broker.lease,
+                inbox: Some(Arc::clone(&inbox)),
+                subscribed: HashSet::new(),
+                shown: HashMap::new(),
+            };
+            shared.accounts.insert(number, account);
+            drop(shared);
+            let cable: Box<dyn Cable> = Box::new(LocalCable { broker, number });
+            Ok((cable, inbox))
+        })
+    }
+}
+
+/// One node's cable to a [`Broker`].
+#[derive(Debug)]
+struct LocalCable {
+    broker: Broker,
+    number: u64,
+}
+
+impl LocalCable {
+    /// Does it now; what is returned only tells.
+    fn now<T: Send + 'static>(&self, act: impl FnOnce(&mut Shared, u64) -> Result<T, BusError>) -> Answer<T> {
+        let mut shared = self.broker.shared.lock();
+        let holds = shared.accounts.get(&self.number).is_some_and(|account| account.inbox.is_some());
+        let result = if holds { act(&mut shared, self.number) } else { Err(BusError::Lost) };
+        Box::pin(std::future::ready(result))
+    }
+
+    fn with<T: Send + 'static>(&self, act: impl FnOnce(&mut Account) -> T) -> Answer<T> {
+        self.now(|shared, number| Ok(act(shared.own(number))))
+    }
+}
+
+impl Cable for LocalCable {
+    fn subscribe(&mut self, rooms: &[RoomName]) -> Answer<()> {
+        self.with(|account| account.subscribed.extend(rooms.iter().cloned()))
+    }
+
+    fn unsubscribe(&mut self, rooms: &[RoomName]) -> Answer<()> {
+        self.with(|account| account.subscribed.retain(|room| !rooms.contains(room)))
+    }
+
+    fn send(&mut self, commands: Vec<Command>) -> Answer<()> {
+        self.now(|shared, number| {
+            for command in commands {
+                match command {
+                    Command::Publish { channel, message } => shared.publish(Heard { channel, message }),
+                    Command::Show { room, change, message } => {
+                        shared.own(number).show(&room, change);
+                        shared.publish(Heard { channel: Channel::Room(room), message });
+                    }
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn copies(&mut self, rooms: &[RoomName]) -> Answer<Vec<Vec<(NodeId, Copy)>>> {
+        self.now(|shared, _| {
+            let now = Instant::now();
+            let alive = || shared.accounts.values().filter(|account| account.expires > now);
+            let shown =
+                |room| alive().filter_map(|it| Some((it.node, it.shown.get(room)?.clone()))).collect();
+            Ok(rooms.iter().map(shown).collect())
+        })
+    }
+
+    fn renew(&mut self) -> Answer<Vec<NodeId>> {
+        let lease = self.broker.lease;
+        self.now(|shared, number| {
+            let now = Instant::now();
+            if shared.own(number).expires <= now {
+                shared.own(number).lose();
+                return Err(BusError::Expired);
+            }
+            shared.own(number).expires = now + lease;
+            shared.forget(|account| account.expires <= now);
+            Ok(shared.accounts.values().map(|account| account.node).collect())
+        })
+    }
+
+    fn leave(&mut self) -> Answer<()> {
+        self.now(|shared, number| {
+            let node = shared.own(number).node;
+            shared.forget(|account| account.node == node);
+            Ok(())
+        })
+    }
+}
+
+impl Drop for LocalCable {
+    fn drop(&mut self) {
+        if let Some(account) = self.broker.shared.lock().accounts.get_mut(&self.number) {
+            account.lose();
+        }
+    }
+}
+
+impl Shared {
+    fn own(&mut self, number: u64) -> &mut Account {
+        self.accounts.get_mut(&number).expect("a cable that holds has an account")
+    }
+
+    fn forget(&mut self, which: impl Fn(&Account) -> bool) {
+        self.accounts.retain(|_, account| {
+            let kept = !which(account);
+            if !kept {
+                account.lose();
+            }
+            kept
+        });
+    }
+
+    fn publish(&self, heard: Heard) {
+        for account in self.accounts.values() {
+            let listens = match &heard.channel {
+                Channel::Room(room) => account.subscribed.contains(room),
+                Channel::Nodes => true,
+            };
+            if let Some(inbox) = account.inbox.as_ref().filter(|_| listens) {
+                inbox.put(heard.clone());
+            }
+        }
+    }
+}
+
+impl Account {
+    fn lose(&mut self) {
+        if let Some(inbox) = self.inbox.take() {
+            inbox.close();
+        }
+    }
+
+    fn show(&mut self, room: &RoomName, change: Change) {
+        match change {
+            Change::Replace(copy) => drop(self.shown.insert(Arc::clone(room), copy)),
+            Change::Remove => drop(self.shown.remove(room)),
+            Change::Update { position, set, removed } => {
+                let empty = || Copy { position: position.clone(), entries: Vec::new() };
+                let copy = self.shown.entry(Arc::clone(room)).or_insert_with(empty);
+                let replaced = |id: &u64| removed.contains(id) || set.iter().any(|(new, _)| new == id);
+                copy.entries.retain(|(id, _)| !replaced(id));
+                copy.entries.extend(set.iter().cloned());
+                copy.position = position;
+            }
+        }
+    }
+}

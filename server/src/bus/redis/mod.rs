@@ -1,0 +1,158 @@
+//! The bus over Redis (or Valkey). The only place that knows it.
+//!
+//! Two connections, one to speak and one to listen. RESP3 brings messages between the answers, so what is read
+//! on the second agrees with what arrives there. One connection would do, but Redis before 7.2 puts a message
+//! that a client publishes to itself in a transaction into the midst of the answer to it.
+//!
+//! Redis 6 or later, one server; behind an address that follows the primary, a failover is a lost cable like
+//! any other. Redis Cluster is not spoken: the keys of one change lie on different nodes there.
+//!
+//! See [`keys`] for what is kept, and why nothing of it outlives its node for long.
+
+mod cable;
+mod keys;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::Context;
+use bytes::Bytes;
+use hub::{Bounds, NodeId};
+use parking_lot::Mutex;
+use redis::aio::MultiplexedConnection;
+use redis::io::tcp::TcpSettings;
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind,
+    RedisError, TlsCertificates, Value,
+};
+use secrecy::ExposeSecret;
+
+use super::{Answer, Bus, BusError, Cable, Connected, Heard, Inbox, UNANSWERED_MAX};
+use cable::RedisCable;
+use keys::{Account, Keys};
+
+/// A Redis that nodes share.
+#[derive(Debug)]
+pub struct Redis {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    client: Client,
+    keys: Keys,
+    timeout: Duration,
+    lease: Duration,
+    bounds: Bounds,
+    accounts: AtomicU64,
+    /// The account of each node's newest cable.
+    newest: Mutex<HashMap<NodeId, Account>>,
+}
+
+impl Redis {
+    /// What `settings` describe. Connects to nothing yet. `None` without an address.
+    ///
+    /// # Errors
+    /// When the address is none, or the certificates cannot be read. The address, which may hold a password,
+    /// is in no message.
+    pub fn new(settings: &settings::Bus) -> anyhow::Result<Option<Self>> {
+        let Some(url) = &settings.redis_url else { return Ok(None) };
+        let shared = Shared {
+            client: client(url.expose_secret(), settings)?,
+            keys: Keys::new(&settings.prefix),
+            timeout: settings.timeout,
+            lease: settings.lease,
+            bounds: Bounds {
+                frames: settings.max_frames.get(),
+                bytes: usize::try_from(settings.max_bytes.as_u64()).unwrap_or(usize::MAX),
+            },
+            accounts: AtomicU64::new(0),
+            newest: Mutex::default(),
+        };
+        Ok(Some(Self { shared: Arc::new(shared) }))
+    }
+}
+
+fn client(url: &str, settings: &settings::Bus) -> anyhow::Result<Client> {
+    let info = url.into_connection_info().context("`bus.redis_url` is not the address of a Redis")?;
+    let redis = info
+        .redis_settings()
+        .clone()
+        .set_protocol(ProtocolVersion::RESP3)
+        .set_lib_name("realtime-server", env!("CARGO_PKG_VERSION"));
+    let tcp = TcpSettings::default().set_nodelay(true);
+    // Linux gives up a connection whose bytes nobody has acknowledged for this long.
+    #[cfg(target_os = "linux")]
+    let tcp = tcp.set_user_timeout(settings.timeout);
+    let encrypted = matches!(info.addr(), ConnectionAddr::TcpTls { .. });
+    let info = info.set_redis_settings(redis).set_tcp_settings(tcp);
+    match &settings.tls_ca_file {
+        Some(path) if encrypted => {
+            let pem = std::fs::read(path)
+                .with_context(|| format!("cannot read `bus.tls_ca_file`, {}", path.display()))?;
+            let certificates = TlsCertificates { client_tls: None, root_cert: Some(pem) };
+            Client::build_with_tls(info, certificates)
+                .with_context(|| format!("`bus.tls_ca_file`, {}, holds no certificates", path.display()))
+        }
+        _ => Client::open(info).context("`bus.redis_url` cannot be used"),
+    }
+}
+
+impl Bus for Redis {
+    fn connect(&self, node: NodeId) -> Answer<Connected> {
+        Box::pin(Arc::clone(&self.shared).connect(node))
+    }
+}
+
+impl Shared {
+    async fn connect(self: Arc<Self>, node: NodeId) -> Result<Connected, BusError> {
+        let inbox = Arc::new(Inbox::new(self.bounds));
+        let (listening, speaking) = (self.open(&inbox).await?, self.open(&inbox).await?);
+        let account = Account { node, number: self.accounts.fetch_add(1, Ordering::Relaxed) };
+        let before = self.newest.lock().insert(node, account);
+        let mut cable = RedisCable::new(listening, speaking, Arc::clone(&self), account);
+        cable.subscribe_to_nodes().await?;
+        cable.enter(before).await?;
+        Ok((Box::new(cable) as Box<dyn Cable>, inbox))
+    }
+
+    async fn open(&self, inbox: &Arc<Inbox>) -> Result<MultiplexedConnection, BusError> {
+        let (keys, inbox) = (self.keys.clone(), Arc::clone(inbox));
+        let receive = move |push: PushInfo| -> Result<(), ()> {
+            match push.kind {
+                PushKind::Message => drop(heard(&keys, push.data).map(|heard| inbox.put(heard))),
+                PushKind::Disconnection => inbox.close(),
+                _confirmation => {}
+            }
+            Ok(())
+        };
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.timeout))
+            .set_response_timeout(Some(self.timeout))
+            .set_pipeline_buffer_size(UNANSWERED_MAX)
+            .set_push_sender(receive);
+        Ok(self.client.get_multiplexed_async_connection_with_config(&config).await?)
+    }
+}
+
+/// A message and its channel, without copying either.
+fn heard(keys: &Keys, data: Vec<Value>) -> Option<Heard> {
+    let [Value::BulkString(channel), Value::BulkString(message)] = <[Value; 2]>::try_from(data).ok()? else {
+        return None;
+    };
+    Some(Heard { channel: keys.channel_of(&channel)?, message: Bytes::from(message) })
+}
+
+impl From<RedisError> for BusError {
+    fn from(error: RedisError) -> Self {
+        if error.is_timeout() {
+            Self::TimedOut
+        } else if error.is_connection_dropped() {
+            Self::Lost
+        } else {
+            Self::Refused(error.into())
+        }
+    }
+}
