@@ -6,6 +6,7 @@
 mod addresses;
 mod admin;
 mod broadcast;
+mod bus;
 mod draining;
 mod frames;
 mod handshake;

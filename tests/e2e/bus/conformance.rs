@@ -1,0 +1,316 @@
+//! What every bus must do, whatever it is made of. Each test runs on all of them.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use harness::{PATIENCE, Redis, eventually};
+use hub::{Bounds, NodeId};
+use realtime_server::bus::{
+    self, BATCH_MAX, Broker, Bus, Cable, Change, Channel, Command, Copy, Heard, Inbox, RoomName,
+};
+use tokio::time::timeout;
+
+const ANN: NodeId = NodeId::new(1);
+const BOB: NodeId = NodeId::new(2);
+
+/// Long enough for a slow machine, short enough to wait for.
+const LEASE: Duration = Duration::from_millis(400);
+const LONG_LEASE: Duration = Duration::from_secs(60);
+
+/// Something to make a bus of.
+enum Kind {
+    Local,
+    Redis(Redis),
+}
+
+impl Kind {
+    async fn all() -> [Self; 2] {
+        [Self::Local, Self::Redis(Redis::start().await)]
+    }
+
+    fn bus(&self, lease: Duration) -> Box<dyn Bus> {
+        match self {
+            Self::Local => Box::new(Broker::new(lease, Bounds { frames: 100_000, bytes: 1 << 26 })),
+            Self::Redis(redis) => {
+                let mut settings = settings::Bus { lease, ..settings::Bus::default() };
+                settings.redis_url = Some(redis.url().into());
+                Box::new(bus::Redis::new(&settings).expect("settings that can be used").expect("an address"))
+            }
+        }
+    }
+}
+
+/// A node's end of a cable.
+struct Node {
+    cable: Box<dyn Cable>,
+    inbox: std::sync::Arc<Inbox>,
+    messages: Vec<Heard>,
+}
+
+async fn connect(bus: &dyn Bus, node: NodeId) -> Node {
+    let (cable, inbox) = bus.connect(node).await.expect("a cable");
+    Node { cable, inbox, messages: Vec::new() }
+}
+
+impl Node {
+    async fn subscribe(&mut self, rooms: &[&str]) {
+        self.cable.subscribe(&names(rooms)).await.expect("a subscription");
+    }
+
+    async fn publish(&mut self, room: &str, text: &str) {
+        self.cable.send(vec![said(room, text)]).await.expect("sent");
+    }
+
+    async fn show(&mut self, room: &str, change: Change, text: &str) {
+        let message = Bytes::copy_from_slice(text.as_bytes());
+        let command = Command::Show { room: room.into(), change, message };
+        self.cable.send(vec![command]).await.expect("sent");
+    }
+
+    /// The next `count` messages, as «room: text».
+    async fn hear(&mut self, count: usize) -> Vec<String> {
+        let hear = async {
+            while self.messages.len() < count {
+                let mut arrived = Vec::new();
+                assert_eq!(self.inbox.take(&mut arrived).await.expect("the cable holds"), 0, "dropped");
+                self.messages.append(&mut arrived);
+            }
+        };
+        timeout(PATIENCE, hear).await.expect("messages come");
+        let heard: Vec<_> = self.messages.drain(..count).collect();
+        heard.iter().map(told).collect()
+    }
+
+    /// Hears nothing but what it says to itself now.
+    async fn hears_nothing(&mut self) {
+        let end = Command::Publish { channel: Channel::Nodes, message: "end".into() };
+        self.cable.send(vec![end]).await.expect("sent");
+        assert_eq!(self.hear(1).await, ["everyone: end"]);
+    }
+
+    async fn copies(&mut self, room: &str) -> Vec<(NodeId, Copy)> {
+        let mut copies = self.cable.copies(&names(&[room])).await.expect("copies").remove(0);
+        copies.iter_mut().for_each(|(_, copy)| copy.entries.sort());
+        copies.sort_by_key(|(node, _)| *node);
+        copies
+    }
+
+    async fn alive(&mut self) -> Vec<NodeId> {
+        let mut alive = self.cable.renew().await.expect("a lease");
+        alive.sort();
+        alive
+    }
+}
+
+fn names(rooms: &[&str]) -> Vec<RoomName> {
+    rooms.iter().map(|room| (*room).into()).collect()
+}
+
+fn said(room: &str, text: &str) -> Command {
+    Command::Publish { channel: Channel::Room(room.into()), message: Bytes::copy_from_slice(text.as_bytes()) }
+}
+
+fn told(heard: &Heard) -> String {
+    let text = String::from_utf8_lossy(&heard.message);
+    match &heard.channel {
+        Channel::Room(room) => format!("{room}: {text}"),
+        Channel::Nodes => format!("everyone: {text}"),
+    }
+}
+
+fn copy(position: &'static str, entries: &[(u64, &'static str)]) -> Copy {
+    let entries = entries.iter().map(|(id, entry)| (*id, Bytes::from(*entry))).collect();
+    Copy { position: position.into(), entries }
+}
+
+#[tokio::test]
+async fn a_room_is_heard_by_those_who_subscribed_to_it() {
+    for kind in Kind::all().await {
+        let bus = kind.bus(LONG_LEASE);
+        let (mut ann, mut bob) = (connect(&*bus, ANN).await, connect(&*bus, BOB).await);
+        bob.subscribe(&["a", "b"]).await;
+        ann.publish("a", "1").await;
+        ann.publish("c", "2").await;
+        ann.publish("b", "3").await;
+        assert_eq!(bob.hear(2).await, ["a: 1", "b: 3"]);
+        ann.hears_nothing().await;
+        assert_eq!(bob.hear(1).await, ["everyone: end"]);
+
+        bob.cable.unsubscribe(&names(&["a"])).await.expect("unsubscribed");
+        ann.publish("a", "4").await;
+        ann.publish("b", "5").await;
+        assert_eq!(bob.hear(1).await, ["b: 5"]);
+    }
+}
+
+#[tokio::test]
+async fn whoever_listens_hears_itself_too() {
+    for kind in Kind::all().await {
+        let bus = kind.bus(LONG_LEASE);
+        let mut ann = connect(&*bus, ANN).await;
+        ann.subscribe(&["a"]).await;
+        ann.publish("a", "1").await;
+        assert_eq!(ann.hear(1).await, ["a: 1"]);
+    }
+}
+
+#[tokio::test]
+async fn messages_arrive_in_the_order_in_which_they_are_handed_over() {
+    for kind in Kind::all().await {
+        let bus = kind.bus(LONG_LEASE);
+        let (mut ann, mut bob) = (connect(&*bus, ANN).await, connect(&*bus, BOB).await);
+        bob.subscribe(&["a"]).await;
+        let mut answers = Vec::new();
+        for batch in 0..200 {
+            // Nobody waits for an answer before the next batch.
+            let commands = (0..50).map(|n| said("a", &(batch * 50 + n).to_string())).collect();
+            answers.push(ann.cable.send(commands));
+        }
+        for answer in answers {
+            answer.await.expect("sent");
+        }
+        let expected: Vec<_> = (0..10_000).map(|n| format!("a: {n}")).collect();
+        assert_eq!(bob.hear(10_000).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn names_and_messages_may_be_of_any_kind() {
+    for kind in Kind::all().await {
+        let bus = kind.bus(LONG_LEASE);
+        let mut ann = connect(&*bus, ANN).await;
+        let odd = "default:phoenix:public:a:b *?[]\\ \r\n\t\0 ünï👋 {tag}";
+        ann.subscribe(&[odd, ""]).await;
+        let message = Bytes::from((0..=255).cycle().take(300_000).collect::<Vec<u8>>());
+        let channel = Channel::Room(odd.into());
+        ann.cable
+            .send(vec![Command::Publish { channel: channel.clone(), message: message.clone() }, said("", "")])
+            .await
+            .expect("sent");
+        let mut heard = Vec::new();
+        while heard.len() < 2 {
+            let mut arrived = Vec::new();
+            timeout(PATIENCE, ann.inbox.take(&mut arrived)).await.expect("in time").expect("the cable holds");
+            heard.extend(arrived);
+        }
+        assert_eq!(heard[0], Heard { channel, message });
+        assert_eq!(told(&heard[1]), ": ");
+    }
+}
+
+#[tokio::test]
+async fn what_is_shown_is_copied_and_told_at_once() {
+    for kind in Kind::all().await {
+        let bus = kind.bus(LONG_LEASE);
+        let (mut ann, mut bob) = (connect(&*bus, ANN).await, connect(&*bus, BOB).await);
+        bob.subscribe(&["a"]).await;
+        let set = vec![(1, "one".into()), (2, "two".into())];
+        ann.show("a", Change::Update { position: "p1".into(), set, removed: vec![] }, "news 1").await;
+        assert_eq!(bob.hear(1).await, ["a: news 1"]);
+        assert_eq!(bob.copies("a").await, [(ANN, copy("p1", &[(1, "one"), (2, "two")]))]);
+
+        let set = vec![(2, "zwei".into()), (3, "three".into())];
+        ann.show("a", Change::Update { position: "p2".into(), set, removed: vec![1, 77] }, "news 2").await;
+        assert_eq!(bob.hear(1).await, ["a: news 2"]);
+        assert_eq!(bob.copies("a").await, [(ANN, copy("p2", &[(2, "zwei"), (3, "three")]))]);
+
+        bob.show("a", Change::Replace(copy("q", &[(1, "bob")])), "mine").await;
+        ann.show("a", Change::Replace(copy("p3", &[(9, "nine")])), "whole").await;
+        let expected = [(ANN, copy("p3", &[(9, "nine")])), (BOB, copy("q", &[(1, "bob")]))];
+        assert_eq!(ann.copies("a").await, expected);
+
+        ann.show("a", Change::Remove, "gone").await;
+        assert_eq!(ann.copies("a").await, [(BOB, copy("q", &[(1, "bob")]))]);
+        assert_eq!(ann.copies("b").await, []);
+        assert_eq!(bob.hear(3).await, ["a: mine", "a: whole", "a: gone"]);
+    }
+}
+
+#[tokio::test]
+async fn copies_come_in_the_order_of_the_question() {
+    for kind in Kind::all().await {
+        let bus = kind.bus(LONG_LEASE);
+        let mut ann = connect(&*bus, ANN).await;
+        let rooms: Vec<RoomName> = (0..BATCH_MAX).map(|n| format!("room {n}").into()).collect();
+        for room in rooms.iter().step_by(3) {
+            let whole = Copy { position: "p".into(), entries: vec![(1, Bytes::from(room.to_string()))] };
+            ann.show(room, Change::Replace(whole), "whole").await;
+        }
+        let copies = ann.cable.copies(&rooms).await.expect("copies");
+        assert_eq!(copies.len(), rooms.len());
+        for (n, (room, copies)) in rooms.iter().zip(copies).enumerate() {
+            let shown: Vec<_> = copies.iter().map(|(_, copy)| copy.entries[0].1.clone()).collect();
+            let expected = (n % 3 == 0).then(|| Bytes::from(room.to_string()));
+            assert_eq!(shown, Vec::from_iter(expected), "{room}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn whoever_leaves_is_gone_with_all_it_has_shown() {
+    for kind in Kind::all().await {
+        let bus = kind.bus(LONG_LEASE);
+        let (mut ann, mut bob) = (connect(&*bus, ANN).await, connect(&*bus, BOB).await);
+        ann.show("a", Change::Replace(copy("p", &[(1, "one")])), "whole").await;
+        assert_eq!(bob.alive().await, [ANN, BOB]);
+        ann.cable.leave().await.expect("left");
+        assert_eq!(bob.alive().await, [BOB]);
+        assert_eq!(bob.copies("a").await, []);
+        if let Kind::Redis(redis) = &kind {
+            let left = redis.keys("*").await.into_iter().filter(|key| key.contains(&ANN.to_string()));
+            assert_eq!(left.collect::<Vec<_>>(), [""; 0]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_dead_are_forgotten_when_their_lease_has_run_out() {
+    for kind in Kind::all().await {
+        let bus = kind.bus(LEASE);
+        let (mut ann, mut bob) = (connect(&*bus, ANN).await, connect(&*bus, BOB).await);
+        ann.show("a", Change::Replace(copy("p", &[(1, "one")])), "whole").await;
+        bob.show("a", Change::Replace(copy("q", &[(1, "two")])), "whole").await;
+        // Her node is killed: nobody says goodbye.
+        drop(ann);
+        assert_eq!(bob.copies("a").await.len(), 2, "a lease is not a cable");
+        eventually("Ann is taken for dead", async || bob.alive().await == [BOB]).await;
+        assert_eq!(bob.copies("a").await, [(BOB, copy("q", &[(1, "two")]))]);
+        if let Kind::Redis(redis) = &kind {
+            let left = redis.keys("*").await.into_iter().filter(|key| key.contains(&ANN.to_string()));
+            assert_eq!(left.collect::<Vec<_>>(), [""; 0]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_was_taken_for_dead_is_told() {
+    for kind in Kind::all().await {
+        let bus = kind.bus(LEASE);
+        let (mut ann, mut bob) = (connect(&*bus, ANN).await, connect(&*bus, BOB).await);
+        eventually("Ann is taken for dead", async || bob.alive().await == [BOB]).await;
+        ann.cable.renew().await.expect_err("it is dead");
+        drop(ann);
+        // It may come back at any time, with a new cable.
+        let mut ann = connect(&*bus, ANN).await;
+        assert_eq!(ann.alive().await, [ANN, BOB]);
+    }
+}
+
+#[tokio::test]
+async fn a_new_cable_ends_what_was_shown_over_the_old_one() {
+    for kind in Kind::all().await {
+        let bus = kind.bus(LONG_LEASE);
+        let (mut ann, mut bob) = (connect(&*bus, ANN).await, connect(&*bus, BOB).await);
+        ann.show("a", Change::Replace(copy("p", &[(1, "one")])), "whole").await;
+        ann.show("b", Change::Replace(copy("p", &[(1, "one")])), "whole").await;
+        drop(ann);
+        let mut ann = connect(&*bus, ANN).await;
+        assert_eq!(bob.copies("a").await, []);
+        ann.show("a", Change::Replace(copy("p2", &[(2, "two")])), "whole").await;
+        // Whoever tidies up after the old one does the new one no harm.
+        assert_eq!(bob.alive().await, [ANN, BOB]);
+        assert_eq!(ann.alive().await, [ANN, BOB]);
+        assert_eq!(bob.copies("a").await, [(ANN, copy("p2", &[(2, "two")]))]);
+        assert_eq!(bob.copies("b").await, []);
+    }
+}

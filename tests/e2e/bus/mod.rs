@@ -1,0 +1,97 @@
+//! The bus, from what it is made of to what clients of several nodes see.
+
+mod broadcast;
+mod conformance;
+mod outages;
+mod presence;
+mod redis;
+mod users;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use harness::{Client, Redis, World, eventually};
+use serde_json::{Value, json};
+use settings::Settings;
+
+const ROOM: &str = "realtime:room";
+/// The room as the bus knows it, and its channel in Redis.
+const NAME: &str = "default:phoenix:public:room";
+const CHANNEL: &str = "realtime:room:default:phoenix:public:room";
+
+/// A node on `redis`, by way of `address`: quick to leave rooms, and to announce presence.
+fn at(redis: &Redis, address: SocketAddr) -> impl Fn(&mut Settings) {
+    let (url, authority) = (redis.url_at(address), redis.authority());
+    move |settings| {
+        settings.bus.redis_url = Some(url.clone().into());
+        settings.bus.tls_ca_file.clone_from(&authority);
+        settings.bus.linger = Duration::from_millis(50);
+        settings.presence.coalesce = Duration::ZERO;
+    }
+}
+
+fn on(redis: &Redis) -> impl Fn(&mut Settings) {
+    at(redis, redis.address())
+}
+
+/// Two nodes that hear each other.
+async fn two(change: impl Fn(&mut Settings)) -> (World, World) {
+    let one = World::with(&change).await;
+    let two = one.beside(&change).await;
+    hears(&one, 2).await;
+    hears(&two, 2).await;
+    (one, two)
+}
+
+/// Waits until this node hears the bus, on which there are so many nodes.
+async fn hears(world: &World, nodes: usize) {
+    eventually("the node hears the others", async || {
+        world.number("realtime_bus_connected").await == 1.0
+            && world.number("realtime_bus_nodes").await == nodes as f64
+    })
+    .await;
+}
+
+/// Waits until this node has lost the bus.
+async fn misses(world: &World) {
+    eventually("the node misses the bus", async || world.number("realtime_bus_connected").await == 0.0).await;
+}
+
+/// A client that is in the room under `key`; its first state.
+async fn member(world: &World, key: &str) -> (Client, Value) {
+    let mut client = world.connect().await;
+    client.join(ROOM, json!({"presence": {"key": key, "enabled": true}})).await;
+    let state = client.next_json().await;
+    assert_eq!(state[3], "presence_state", "{state}");
+    (client, state[4].clone())
+}
+
+/// Shows `payload` to the room, and waits for the answer.
+async fn track(client: &mut Client, payload: Value) {
+    let call = json!({"type": "presence", "event": "track", "payload": payload});
+    client.push("track", ROOM, "presence", &call).await;
+    client.settle().await;
+}
+
+/// Says something to the room.
+async fn say(client: &mut Client, payload: Value) {
+    let call = json!({"type": "broadcast", "event": "said", "payload": payload});
+    client.push("say", ROOM, "broadcast", &call).await;
+}
+
+/// Waits until this node shows exactly these keys in the room, to whoever joins.
+async fn shows(world: &World, keys: &[impl AsRef<str>]) {
+    let mut last = Value::Null;
+    let what = format!("the room shows {:?}", keys.iter().map(AsRef::as_ref).collect::<Vec<_>>());
+    eventually(&what, async || {
+        let (_client, state) = member(world, "look").await;
+        let shown = state.as_object().expect("a state");
+        let holds = shown.len() == keys.len() && keys.iter().all(|key| shown.contains_key(key.as_ref()));
+        if last != state {
+            eprintln!("shown: {:?}", shown.keys().collect::<Vec<_>>());
+            last = state;
+        }
+        holds
+    })
+    .await;
+}

@@ -1,0 +1,259 @@
+//! The cable breaks, and is mended: local traffic goes on, and afterwards nobody is missing and no ghost is left.
+
+use std::time::Duration;
+
+use harness::{ChaosProxy, Client, Frame, Redis, RedisOptions, Request, World, eventually};
+use serde_json::{Value, json};
+use settings::Settings;
+
+use super::{CHANNEL, ROOM, at, hears, member, misses, on, say, shows, track, two};
+
+/// Two nodes, each with a cable of its own.
+async fn with_cables(redis: &Redis, change: impl Fn(&mut Settings)) -> [(World, ChaosProxy); 2] {
+    let mut nodes = Vec::new();
+    for _ in 0..2 {
+        let proxy = ChaosProxy::to(redis.address()).await;
+        let world = World::with(|settings| {
+            at(redis, proxy.address())(settings);
+            change(settings);
+        })
+        .await;
+        nodes.push((world, proxy));
+    }
+    for (world, _) in &nodes {
+        hears(world, 2).await;
+    }
+    nodes.try_into().expect("two nodes")
+}
+
+/// What a client heard being said, up to now.
+async fn said(client: &mut Client) -> Vec<Value> {
+    let heard = client.heard().await.into_iter();
+    let said = heard.filter_map(|frame| match frame {
+        Frame::Json(frame) if frame[3] == "broadcast" => Some(frame[4]["payload"].clone()),
+        _ => None,
+    });
+    said.collect()
+}
+
+#[tokio::test]
+async fn while_the_bus_is_away_every_node_does_its_work_alone() {
+    let redis = Redis::start().await;
+    let [(one, cable), (two, _whole)] = with_cables(&redis, |_| {}).await;
+    let ((mut ann, _), (mut bob, _)) = (member(&one, "ann").await, member(&one, "bob").await);
+    let (mut carl, _) = member(&two, "carl").await;
+    cable.cut();
+    misses(&one).await;
+    say(&mut ann, json!("in the dark")).await;
+    assert_eq!(bob.next_json().await[4]["payload"], "in the dark");
+    // A room opens without waiting for anybody.
+    let mut dora = one.connect().await;
+    dora.join("realtime:new", json!({})).await;
+    let ready = one.send(Request::get("/readyz")).await;
+    assert_eq!((ready.status, &ready.json()["status"]), (200, &json!("degraded")));
+    assert!(one.number("realtime_bus_unsent").await >= 1.0);
+
+    cable.mend();
+    hears(&one, 2).await;
+    eventually("the room is listened to again", async || redis.subscribers(CHANNEL).await == 2).await;
+    assert_eq!(redis.subscribers("realtime:room:default:phoenix:public:new").await, 1);
+    say(&mut ann, json!("in the light")).await;
+    // Broadcasts that were missed stay missed.
+    assert_eq!(carl.next_json().await[4]["payload"], "in the light");
+    assert_eq!(one.number("realtime_bus_reconnects").await, 1.0);
+    assert_eq!(one.send(Request::get("/readyz")).await.json()["status"], "ready");
+    one.stop().await;
+    two.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_came_or_went_in_the_dark_is_known_afterwards() {
+    let redis = Redis::start().await;
+    let [(one, first), (two, second)] = with_cables(&redis, |_| {}).await;
+    // One of the cables, the other, both; each time different people come and go.
+    for (round, cables) in [vec![&first], vec![&second], vec![&first, &second]].into_iter().enumerate() {
+        let key = |who: &str| format!("{who} {round}");
+        let (mut stays, _) = member(&one, &key("stays")).await;
+        let (mut goes, _) = member(&one, &key("goes")).await;
+        let (mut other, _) = member(&two, &key("other")).await;
+        for client in [&mut stays, &mut goes, &mut other] {
+            track(client, json!({"round": round})).await;
+        }
+        // In a room of its own, which closes in the dark.
+        let mut alone = two.connect().await;
+        alone.join("realtime:alone", json!({"presence": {"key": "alone", "enabled": true}})).await;
+        let call = json!({"type": "presence", "event": "track", "payload": {}});
+        alone.push("2", "realtime:alone", "presence", &call).await;
+        let mut watcher = one.connect().await;
+        watcher.join("realtime:alone", json!({"presence": {"key": "watcher", "enabled": true}})).await;
+        let all = [key("stays"), key("goes"), key("other")];
+        shows(&one, &all).await;
+        shows(&two, &all).await;
+        shows_in(&one, "realtime:alone", &["alone"]).await;
+
+        cables.iter().for_each(|cable| cable.cut());
+        for (world, cable) in [(&one, &first), (&two, &second)] {
+            if cables.iter().any(|cut| std::ptr::eq(*cut, cable)) {
+                misses(world).await;
+            }
+        }
+        drop(goes);
+        drop(alone);
+        let (mut comes, _) = member(&two, &key("comes")).await;
+        track(&mut comes, json!({"round": round})).await;
+        track(&mut stays, json!({"round": round, "changed": true})).await;
+        eventually("they have gone", async || one.number("realtime_members").await == 2.0).await;
+        eventually("the room has closed", async || two.number("realtime_rooms").await == 1.0).await;
+        cables.iter().for_each(|cable| cable.mend());
+        for world in [&one, &two] {
+            hears(world, 2).await;
+            shows(world, &[key("stays"), key("other"), key("comes")]).await;
+        }
+        shows_in(&one, "realtime:alone", &[""; 0]).await;
+        drop((stays, other, comes, watcher));
+        shows(&one, &[""; 0]).await;
+        shows(&two, &[""; 0]).await;
+    }
+    one.stop().await;
+    two.stop().await;
+}
+
+async fn shows_in(world: &World, topic: &str, keys: &[&str]) {
+    eventually("the room shows who is there", async || {
+        let mut client = world.connect().await;
+        client.join(topic, json!({"presence": {"key": "look", "enabled": true}})).await;
+        let state = client.next_json().await;
+        let shown = state[4].as_object().expect("a state");
+        shown.len() == keys.len() && keys.iter().all(|key| shown.contains_key(*key))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn traffic_goes_on_while_the_cable_is_cut_again_and_again() {
+    let redis = Redis::start().await;
+    let [(one, first), (two, second)] = with_cables(&redis, |settings| {
+        settings.limits.max_events_per_second = crate::count(1_000_000);
+    })
+    .await;
+    let ((mut ann, _), (mut bob, _)) = (member(&one, "ann").await, member(&one, "bob").await);
+    let (mut carl, _) = member(&two, "carl").await;
+    track(&mut carl, json!({})).await;
+    let mut next = 0;
+    for round in 0..6 {
+        let cable = if round % 2 == 0 { &first } else { &second };
+        cable.cut();
+        for n in 0..50 {
+            say(&mut ann, json!(round * 50 + n)).await;
+            if n == 25 {
+                cable.mend();
+            }
+        }
+        track(&mut ann, json!({"round": round})).await;
+        // Nothing of it is lost where it was said, and its order holds.
+        while next < (round + 1) * 50 {
+            for heard in said(&mut bob).await {
+                assert_eq!(heard, next);
+                next += 1;
+            }
+        }
+        ann.heard().await;
+    }
+    for world in [&one, &two] {
+        hears(world, 2).await;
+        shows(world, &["ann", "carl"]).await;
+    }
+    // What came through is in order, too.
+    say(&mut ann, json!(999_999)).await;
+    let mut last = -1;
+    while last < 999_999 {
+        for heard in said(&mut carl).await {
+            let heard = heard.as_i64().expect("a number");
+            assert!(heard > last, "{heard} after {last}");
+            last = heard;
+        }
+    }
+    one.stop().await;
+    two.stop().await;
+}
+
+#[tokio::test]
+async fn a_cable_that_is_stuck_is_noticed() {
+    let redis = Redis::start().await;
+    let [(one, cable), (two, _whole)] = with_cables(&redis, |settings| {
+        settings.bus.timeout = Duration::from_millis(300);
+        settings.bus.lease = Duration::from_secs(1);
+    })
+    .await;
+    let (mut ann, _) = member(&one, "ann").await;
+    track(&mut ann, json!({})).await;
+    shows(&two, &["ann"]).await;
+    cable.stick();
+    misses(&one).await;
+    // The others take it for dead, and see it come to life again.
+    shows(&two, &[""; 0]).await;
+    cable.mend();
+    hears(&one, 2).await;
+    shows(&two, &["ann"]).await;
+    one.stop().await;
+    two.stop().await;
+}
+
+#[tokio::test]
+async fn a_connection_that_redis_ends_is_made_again() {
+    let redis = Redis::start().await;
+    let (one, two) = two(on(&redis)).await;
+    let ((mut ann, _), (mut bob, _)) = (member(&one, "ann").await, member(&two, "bob").await);
+    track(&mut ann, json!({})).await;
+    assert_eq!(redis.kill_subscribers().await, 2);
+    for world in [&one, &two] {
+        eventually("it has come back", async || world.number("realtime_bus_reconnects").await == 1.0).await;
+        hears(world, 2).await;
+        shows(world, &["ann"]).await;
+    }
+    bob.heard().await;
+    say(&mut ann, json!(1)).await;
+    assert_eq!(bob.next_json().await[4]["payload"], 1);
+    one.stop().await;
+    two.stop().await;
+}
+
+#[tokio::test]
+async fn a_redis_that_starts_empty_is_filled_again() {
+    let redis = Redis::start().await;
+    let address = redis.address();
+    let (one, two) = two(on(&redis)).await;
+    let ((mut ann, _), (mut bob, _)) = (member(&one, "ann").await, member(&two, "bob").await);
+    track(&mut ann, json!({})).await;
+    track(&mut bob, json!({})).await;
+    drop(redis);
+    misses(&one).await;
+    misses(&two).await;
+    let redis = Redis::with(RedisOptions { port: Some(address.port()), ..RedisOptions::default() }).await;
+    hears(&one, 2).await;
+    hears(&two, 2).await;
+    // A third node knows nothing but what is in it.
+    let three = one.beside(on(&redis)).await;
+    hears(&three, 3).await;
+    for world in [&one, &two, &three] {
+        shows(world, &["ann", "bob"]).await;
+    }
+    one.stop().await;
+    two.stop().await;
+    three.stop().await;
+}
+
+#[tokio::test]
+async fn a_server_starts_without_its_bus() {
+    let redis = Redis::start().await;
+    let cable = ChaosProxy::to(redis.address()).await;
+    cable.cut();
+    let world = World::with(at(&redis, cable.address())).await;
+    let mut ann = world.connect().await;
+    ann.join(ROOM, json!({})).await;
+    assert_eq!(world.number("realtime_bus_connected").await, 0.0);
+    cable.mend();
+    hears(&world, 1).await;
+    eventually("its room is listened to", async || redis.subscribers(CHANNEL).await == 1).await;
+    world.stop().await;
+}

@@ -1,0 +1,65 @@
+//! Redis as operators have it: behind TLS, with a password, failing over.
+
+use harness::{ChaosProxy, Redis, RedisOptions, World};
+use serde_json::json;
+
+use super::{at, hears, member, misses, on, say, track, two};
+
+#[tokio::test]
+async fn it_may_be_encrypted_and_want_a_password() {
+    let options = RedisOptions { tls: true, password: Some("open sesame"), ..RedisOptions::default() };
+    let redis = Redis::with(RedisOptions { password: Some("sesame"), ..options }).await;
+    let (one, two) = two(on(&redis)).await;
+    let ((mut ann, _), (mut bob, _)) = (member(&one, "ann").await, member(&two, "bob").await);
+    say(&mut ann, json!(1)).await;
+    assert_eq!(bob.next_json().await[4]["payload"], 1);
+    one.stop().await;
+    two.stop().await;
+}
+
+#[tokio::test]
+async fn it_must_be_the_one_whose_certificate_we_trust() {
+    let redis = Redis::with(RedisOptions { tls: true, ..RedisOptions::default() }).await;
+    let other = Redis::with(RedisOptions { tls: true, ..RedisOptions::default() }).await;
+    let world = World::with(|settings| {
+        on(&redis)(settings);
+        settings.bus.tls_ca_file = other.authority();
+    })
+    .await;
+    // It serves all the same.
+    let (mut ann, _) = member(&world, "ann").await;
+    ann.settle().await;
+    assert_eq!(world.number("realtime_bus_connected").await, 0.0);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_failover_loses_nobody() {
+    let primary = Redis::start().await;
+    let options = RedisOptions { replica_of: Some(primary.address()), ..RedisOptions::default() };
+    let replica = Redis::with(options).await;
+    let proxy = ChaosProxy::to(primary.address()).await;
+    let (one, two) = two(at(&primary, proxy.address())).await;
+    let ((mut ann, _), (mut bob, _)) = (member(&one, "ann").await, member(&two, "bob").await);
+    track(&mut ann, json!({})).await;
+    track(&mut bob, json!({})).await;
+    replica.copies_in_full().await;
+
+    drop(primary);
+    let promoted: String = replica.ask(&["REPLICAOF", "NO", "ONE"]).await;
+    assert_eq!(promoted, "OK");
+    misses(&one).await;
+    misses(&two).await;
+    proxy.plug_into(replica.address());
+    hears(&one, 2).await;
+    hears(&two, 2).await;
+    for world in [&one, &two] {
+        super::shows(world, &["ann", "bob"]).await;
+    }
+    ann.heard().await;
+    bob.heard().await;
+    say(&mut ann, json!(1)).await;
+    assert_eq!(bob.next_json().await[4]["payload"], 1);
+    one.stop().await;
+    two.stop().await;
+}
