@@ -19,6 +19,7 @@ use crate::edge::entrance::Entrance;
 use crate::edge::listener;
 use crate::node::Node;
 use crate::presence::announcer;
+use crate::reload::Follower;
 
 /// How often the numbers are tidied up: histograms keep single samples until then.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
@@ -88,6 +89,12 @@ impl Server {
     /// Where it listens; tells the port if the settings left it open.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// From now on the settings follow where they came from.
+    pub fn follow(&self, follower: Follower) {
+        follower.take_orders(&self.node);
+        self.tasks.spawn(follower.run(Arc::clone(&self.node), self.service.clone()));
     }
 
     /// Stops without sending anybody away before its time: see [`drain`](crate::drain). `haste` may grow

@@ -10,6 +10,7 @@
 //! |---|---|
 //! | [`cli`] | what can be typed: `serve`, `token`, `health`, `config`, `version` |
 //! | [`app`] | how the parts are put together, started and stopped |
+//! | [`reload`] | how the settings follow their files while it runs |
 //! | [`drain`] | how it stops without anybody noticing more than one reconnect |
 //! | [`edge`] | sockets, HTTP, the WebSocket; the only place that knows hyper and tungstenite |
 //! | [`sessions`] | what a client says → what the hub does; one module per protocol |
@@ -62,6 +63,7 @@ pub mod drain;
 pub mod edge;
 pub mod node;
 pub mod presence;
+pub mod reload;
 pub mod sessions;
 pub mod telemetry;
 pub mod tenants;

@@ -32,7 +32,7 @@ fn text(bytes: &[u8]) -> String {
 
 #[test]
 fn what_is_wrong_is_told_and_the_exit_code_says_so() {
-    let broken = "[limits]\nmax_joins_per_second = \"many\"\nmax_joinz = 1\n";
+    let broken = "[telemetry]\nlog_level = \"dbug\"\nlog_formatt = \"json\"\n";
     let shell = Shell::with(&[("config.toml", "server.port = 1"), ("broken.toml", broken)]);
     let output = shell.run("config check", &[("NUM_ACCEPTORS", "7"), ("PORT", "2")]);
     assert!(output.status.success());
@@ -48,12 +48,10 @@ fn what_is_wrong_is_told_and_the_exit_code_says_so() {
     assert_eq!(text(&output.stdout), "config.toml: nothing is wrong\n");
     assert_eq!(
         text(&output.stderr),
-        "broken.toml:2:1: limits.max_joins_per_second: expected a whole number from 1 to 4294967295, found \"many\"\n    \
-         help: Joins per second of all clients of one node together, in a bucket of ten seconds. Default: 2500.\n\
-         broken.toml:3:1: limits.max_joinz: unknown key\n    \
-         help: the keys of limits are client_presence_window_ms, max_channels_per_client, \
-         max_client_presence_events_per_window, max_concurrent_users, max_events_per_second, max_joins_per_second, \
-         max_payload_size_in_kb, max_presence_events_per_second\n\
+        "broken.toml:2:1: telemetry.log_level: expected one of error, warn, info, debug, trace, found \"dbug\"\n    \
+         help: did you mean debug?\n\
+         broken.toml:3:1: telemetry.log_formatt: unknown key\n    \
+         help: did you mean telemetry.log_format?\n\
          2 problems\n"
     );
 }

@@ -163,7 +163,7 @@ async fn the_status_tells_the_story_of_the_settings() {
     let story = async || order(&world, "GET", "/status").await.json()["settings"].clone();
     let before = story().await;
     assert_eq!((&before["pending"], &before["last_error"]), (&json!([]), &Value::Null));
-    world.node().reloading.pending(vec!["server.port".into()]);
+    world.node().reloading.accepted(vec!["server.port".into()]);
     world.node().reloading.refused(&["config.toml:3:1: unknown key".into()]);
     let refused = story().await;
     assert_eq!(refused["generation"], before["generation"], "nothing has changed");
@@ -173,12 +173,12 @@ async fn the_status_tells_the_story_of_the_settings() {
         let page = world.send(Request::get("/metrics")).await.text();
         page.lines().any(|shown| shown == line)
     };
-    assert!(shown("realtime_settings_refused 1").await && shown("realtime_settings_pending 1").await);
+    assert!(shown("realtime_settings_reload_failed 1").await && shown("realtime_settings_pending 1").await);
     world.apply(|_| {});
     let after = story().await;
     assert_eq!(after["generation"].as_u64(), before["generation"].as_u64().map(|n| n + 1));
     assert_eq!(after["last_error"], Value::Null);
-    assert!(shown("realtime_settings_refused 0").await);
+    assert!(shown("realtime_settings_reload_failed 0").await);
     assert!(shown(&format!("realtime_settings_generation {}", after["generation"])).await);
     world.stop().await;
 }

@@ -40,6 +40,7 @@ pub(crate) enum Kind {
     /// An address that begins with one of these.
     Url(Vec<String>),
     TenantId,
+    Module,
     Jwks,
 }
 
@@ -63,7 +64,7 @@ impl Kind {
                 return Self::Size { least: least.unwrap_or(0), most: most.unwrap_or(u64::MAX) };
             }
             Some("network") => return Self::Network,
-            Some("tenant") => return Self::TenantId,
+            Some(name @ ("tenant" | "module")) => return Self::name(name),
             Some("jwks") => return Self::Jwks,
             Some("url") => return Self::Url(words(&schema["x-schemes"])),
             Some(other) => panic!("`x-kind` {other} is unknown"),
@@ -88,6 +89,15 @@ impl Kind {
             },
             None => Self::Anything,
             Some(other) => panic!("no kind of value is {other}: {schema}"),
+        }
+    }
+
+    /// A kind of name, by its mark.
+    pub(crate) fn name(mark: &str) -> Self {
+        match mark {
+            "tenant" => Self::TenantId,
+            "module" => Self::Module,
+            other => panic!("no kind of name is {other}"),
         }
     }
 
@@ -116,6 +126,7 @@ impl Kind {
             Self::Network => "a network such as 10.0.0.0/8".into(),
             Self::Url(schemes) => format!("an address that begins with {}", schemes.join(" or ")),
             Self::TenantId => "1 to 63 of the letters a-z, digits, `-` and `_`, not `-` first".into(),
+            Self::Module => "the path of a module, such as realtime_server::edge".into(),
             Self::Jwks => r#"a JSON Web Key Set: {"keys": […]}, as text"#.into(),
         }
     }
@@ -166,6 +177,7 @@ impl Kind {
             }
             Self::Url(schemes) => value.as_str().filter(|text| is_url(text, schemes)).map(Value::from),
             Self::TenantId => value.as_str().filter(|text| is_tenant_id(text)).map(Value::from),
+            Self::Module => value.as_str().filter(|text| is_module(text)).map(Value::from),
             Self::Jwks => value.as_str().filter(|text| is_jwks(text)).map(Value::from),
         }
     }
@@ -175,6 +187,13 @@ impl Kind {
 pub(crate) fn is_tenant_id(text: &str) -> bool {
     let allowed = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
     (1..=63).contains(&text.len()) && text.bytes().all(allowed) && !text.starts_with('-')
+}
+
+fn is_module(text: &str) -> bool {
+    text.split("::").all(|part| {
+        part.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    })
 }
 
 fn words(value: &Value) -> Vec<String> {

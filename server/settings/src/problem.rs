@@ -30,6 +30,11 @@ impl Problem {
         Self { place: Some(place), key: String::new(), message: message.into(), help: None }
     }
 
+    /// The problem without its help, which is one line.
+    pub fn line(&self) -> String {
+        Self { help: None, ..self.clone() }.to_string()
+    }
+
     pub(crate) fn help(self, help: impl Into<String>) -> Self {
         Self { help: Some(help.into()), ..self }
     }

@@ -90,7 +90,7 @@ impl Key {
             secret,
             optional: schema["type"].as_array().is_some_and(|types| types.iter().any(|name| name == "null")),
             replaced: schema["x-merge"] == "replace",
-            names: (schema["x-names"] == "tenant").then_some(Kind::TenantId),
+            names: schema["x-names"].as_str().map(Kind::name),
             shape,
         }
     }

@@ -14,7 +14,7 @@ pub struct Telemetry {
     pub log_level: LogLevel,
 
     /// Modules that log more, or less, than the rest: `{ "realtime_server::edge" = "debug" }`.
-    #[schemars(extend("x-reload" = "live"))]
+    #[schemars(extend("x-reload" = "live", "x-names" = "module"))]
     pub log_modules: BTreeMap<String, LogLevel>,
 
     /// Whether requests for `/health`, `/healthcheck` and `/readyz` are logged like others.

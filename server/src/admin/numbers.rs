@@ -27,7 +27,7 @@ pub fn metrics(node: &Node, headers: &HeaderMap) -> Response<Bytes> {
     numbers.uptime_seconds.set(node.started.elapsed().as_secs_f64());
     let settings = node.reloading.account();
     numbers.settings_generation.set(settings.generation as f64);
-    numbers.settings_refused.set(if settings.last_error.is_some() { 1.0 } else { 0.0 });
+    numbers.settings_reload_failed.set(if settings.last_error.is_some() { 1.0 } else { 0.0 });
     numbers.settings_pending.set(settings.pending.len() as f64);
     node.metrics.bus.unsent.absolute(node.hub.relay_dropped());
     count_users(node);

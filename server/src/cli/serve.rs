@@ -23,7 +23,9 @@ use tracing::{info, warn};
 use crate::app::Server;
 use crate::auth::sign;
 use crate::drain::Haste;
+use crate::reload::Follower;
 use crate::telemetry::logs;
+use crate::watch::Watch;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -73,14 +75,15 @@ impl Args {
 /// Wrong settings, no secret, or a port that cannot be had.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let mut sources = args.sources();
+    let watch = Watch::new(sources.files());
     let mut loaded = sources.load()?;
     if args.dev && loaded.settings.auth.jwt_secret.is_none() {
         let secret = dev_secret(&super::dev_secret_file(&loaded.settings))?;
         sources = sources.with_fallback("serve --dev", "auth.jwt_secret", secret.expose_secret());
         loaded = sources.load()?;
     }
-    let settings = loaded.settings;
-    let _logs = logs::start(&settings.telemetry, &settings.regions);
+    let settings = loaded.settings.clone();
+    let logs = logs::start(&settings.telemetry, &settings.regions);
     for note in &loaded.notes {
         if note.warning { warn!("{}", note.text) } else { info!("{}", note.text) }
     }
@@ -96,7 +99,9 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     }
     let terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    let follower = Follower::new(sources, &loaded, logs, watch).context("cannot listen for SIGHUP")?;
     let server = Server::start(settings.clone()).await?;
+    server.follow(follower);
     if args.dev {
         // Whoever has read enough (`| head -1`) still wants a server.
         let _nobody_reads = super::answer(welcome(&settings, server.address()));

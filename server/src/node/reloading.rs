@@ -63,9 +63,11 @@ impl Reloading {
         account.last_error = None;
     }
 
-    /// From now on these keys wait for a restart.
-    pub fn pending(&self, keys: Vec<String>) {
-        self.account.lock().pending = keys;
+    /// The newest settings are good, whether they change anything or not; these keys wait for a restart.
+    pub fn accepted(&self, pending: Vec<String>) {
+        let mut account = self.account.lock();
+        account.pending = pending;
+        account.last_error = None;
     }
 
     /// The newest settings were refused, and changed nothing.

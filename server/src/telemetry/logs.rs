@@ -79,22 +79,6 @@ impl Logs {
     }
 }
 
-/// What of `telemetry.log_modules` names no module, each as a sentence; for whoever wrote it.
-pub fn check_modules(telemetry: &Telemetry) -> Vec<String> {
-    let wrong = telemetry.log_modules.keys().filter(|name| !is_module(name));
-    let sentence = |name: &String| {
-        format!("{name:?} must be the path of a module, such as realtime_server::edge or realtime_server")
-    };
-    wrong.map(sentence).collect()
-}
-
-fn is_module(name: &str) -> bool {
-    name.split("::").all(|part| {
-        part.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-            && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-    })
-}
-
 /// Crates of ours. What they say holds no payloads and no tokens, at any level.
 const OURS: [&str; 4] = ["realtime_server", "hub", "wire", "settings"];
 

@@ -41,7 +41,7 @@ metrics! {
         /// Generation of the settings: 1 at the start, one more with each reload.
         pub settings_generation: Gauge = "realtime_settings_generation",
         /// 1 while the newest settings are refused and older ones count, else 0.
-        pub settings_refused: Gauge = "realtime_settings_refused",
+        pub settings_reload_failed: Gauge = "realtime_settings_reload_failed",
         /// Keys of the settings whose new value waits for a restart.
         pub settings_pending: Gauge = "realtime_settings_pending",
         /// Seconds since the server started.

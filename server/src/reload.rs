@@ -1,0 +1,200 @@
+//! Settings that follow their files while the server runs.
+//!
+//! All layers are read again when one of their files changes, on SIGHUP, and when an operator orders it. If
+//! anything is wrong, nothing changes: the log, `/status` and a gauge tell. Otherwise the new values are
+//! compared with the running ones; those that take a restart wait for it, the others count from then on, all
+//! at once. One reload at a time, on a thread that may wait for disks: no client notices.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use settings::{LoadError, Loaded, Note, Sources, Update, Values};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::node::{Changes, Node, Outcome};
+use crate::telemetry::logs::Logs;
+use crate::watch::Watch;
+
+/// Names of keys that one log line shows; a thousand tenants may change at once.
+const NAMES_SHOWN: usize = 20;
+
+/// Where the running settings came from, and who is told when they change.
+pub struct Follower {
+    reader: Arc<Reader>,
+    /// Nothing when the system watches no more files.
+    watch: Option<Watch>,
+    hangup: Signal,
+}
+
+/// Reads the settings again and again.
+struct Reader {
+    sources: Sources,
+    logs: Logs,
+    /// Held for a whole reload, so that two of them follow each other.
+    last: Mutex<Last>,
+}
+
+/// What the last reload left behind.
+struct Last {
+    running: Values,
+    notes: Vec<Note>,
+}
+
+/// Why settings are read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Occasion {
+    Files,
+    Hangup,
+    Operator,
+}
+
+impl fmt::Display for Occasion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Files => "a file has changed",
+            Self::Hangup => "SIGHUP",
+            Self::Operator => "ordered by an operator",
+        })
+    }
+}
+
+impl Follower {
+    /// Will follow `sources`, of which `loaded` is running; `watch` is on their files since before they were
+    /// read, so that no change is missed. From now on SIGHUP no longer ends the process.
+    ///
+    /// # Errors
+    /// When there can be no handler for SIGHUP.
+    pub fn new(
+        sources: Sources,
+        loaded: &Loaded,
+        logs: Logs,
+        watch: Result<Watch, impl fmt::Display>,
+    ) -> io::Result<Self> {
+        let complain = |error| warn!("Files of settings are not watched, send SIGHUP after an edit: {error}");
+        let last = Last { running: loaded.values.clone(), notes: loaded.notes.clone() };
+        let reader = Arc::new(Reader { sources, logs, last: Mutex::new(last) });
+        Ok(Self { reader, watch: watch.map_err(complain).ok(), hangup: signal(SignalKind::hangup())? })
+    }
+
+    /// Lets operators order a reload of `node`'s settings.
+    pub fn take_orders(&self, node: &Arc<Node>) {
+        // The node holds the order, so the order must not hold the node.
+        let (reader, weak) = (Arc::clone(&self.reader), Arc::downgrade(node));
+        node.reloading.is_done_by(Arc::new(move || {
+            let (reader, node) = (Arc::clone(&reader), weak.clone());
+            Box::pin(async move {
+                match node.upgrade() {
+                    Some(node) => reader.reload(node, Occasion::Operator).await,
+                    None => Err(vec!["the server has stopped".into()]),
+                }
+            })
+        }));
+    }
+
+    /// Follows until `stop`.
+    pub async fn run(mut self, node: Arc<Node>, stop: CancellationToken) {
+        loop {
+            let occasion = tokio::select! {
+                () = stop.cancelled() => return,
+                _ = self.hangup.recv() => Occasion::Hangup,
+                () = changed(self.watch.as_mut()) => Occasion::Files,
+            };
+            if let Some(watch) = &mut self.watch {
+                // Before they are read, so that what changes meanwhile is told again.
+                watch.look_at(self.reader.sources.files());
+            }
+            // What came of it is told where it belongs.
+            let _told = self.reader.reload(Arc::clone(&node), occasion).await;
+        }
+    }
+}
+
+/// Waits for a change of the files, for ever if nobody watches them.
+async fn changed(watch: Option<&mut Watch>) {
+    match watch {
+        Some(watch) => watch.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Reader {
+    /// Reads all layers again, and makes them count if nothing is wrong.
+    async fn reload(self: &Arc<Self>, node: Arc<Node>, occasion: Occasion) -> Outcome {
+        let reader = Arc::clone(self);
+        let reading = tokio::task::spawn_blocking(move || reader.reload_now(&node, occasion));
+        reading.await.unwrap_or_else(|_panicked| Err(vec!["the settings could not be read".into()]))
+    }
+
+    fn reload_now(&self, node: &Node, occasion: Occasion) -> Outcome {
+        let mut last = self.last.lock();
+        match self.newest(&last.running) {
+            Ok(Newest { update, overridden, notes }) => {
+                let Update { settings, running, changed, pending } = update;
+                last.running = running;
+                node.reloading.accepted(pending.clone());
+                if !changed.is_empty() {
+                    self.logs.apply(&settings.telemetry);
+                    node.apply(settings);
+                }
+                let news: Vec<_> = notes.iter().filter(|note| !last.notes.contains(note)).collect();
+                let changes = Changes { changed, pending };
+                tell(occasion, &changes, &overridden, &news);
+                last.notes = notes;
+                Ok(changes)
+            }
+            Err(LoadError { problems }) => {
+                let told: Vec<_> = problems.iter().map(ToString::to_string).collect();
+                node.reloading.refused(&told);
+                error!(problems = problems.len(), "Settings refused, the old ones stay: {occasion}");
+                for problem in &problems {
+                    error!(help = problem.help, "{}", problem.line());
+                }
+                Err(told)
+            }
+        }
+    }
+
+    /// The newest settings, compared with the running ones.
+    fn newest(&self, running: &Values) -> Result<Newest, LoadError> {
+        let mut loaded = self.sources.load()?;
+        let (overridden, notes) = (loaded.overridden(), std::mem::take(&mut loaded.notes));
+        Ok(Newest { update: loaded.update(running)?, overridden, notes })
+    }
+}
+
+/// Settings that can count, and what a person wants to know of them.
+struct Newest {
+    update: Update,
+    overridden: Vec<String>,
+    notes: Vec<Note>,
+}
+
+/// Says in the log what a reload has come to.
+fn tell(occasion: Occasion, changes: &Changes, overridden: &[String], news: &[&Note]) {
+    let Changes { changed, pending } = changes;
+    match changed.as_slice() {
+        [] => info!("Settings read again, nothing changes: {occasion}"),
+        changed => info!(changed = names(changed), "Settings have changed: {occasion}"),
+    }
+    if !pending.is_empty() {
+        warn!(pending = names(pending), "Some settings wait for a restart");
+    }
+    for sentence in overridden.iter().take(NAMES_SHOWN) {
+        warn!("{sentence}");
+    }
+    for note in news {
+        warn!("{}", note.text);
+    }
+}
+
+fn names(keys: &[String]) -> String {
+    let shown = keys[..keys.len().min(NAMES_SHOWN)].join(", ");
+    match keys.len().saturating_sub(NAMES_SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
