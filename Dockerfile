@@ -5,7 +5,8 @@
 #     docker build -t realtime-server .                     compiles here; the libraries are a layer of their own
 #     docker build -t realtime-server --target prebuilt .   takes dist/realtime-server, built on Debian 12 or older
 #
-# Only two official images are needed, and no extension of this file's syntax: any builder will do.
+# Only two official images are needed, and no extension of this file's syntax: BuildKit and Buildah (Podman) read it
+# as it is.
 
 ARG RUST_VERSION=1.95
 
