@@ -1,0 +1,155 @@
+//! The program and an identity provider that is asked over TLS, as all of them are: whom it trusts, and what it
+//! says when it does not.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use tempfile::TempDir;
+
+/// The key of RFC 8037's example.
+const KEYS: &str = r#"{"keys":[{"kid":"one","kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+
+/// A provider with a certificate of its own making.
+struct Provider {
+    url: String,
+    /// Holds `cert.pem`.
+    folder: TempDir,
+}
+
+impl Provider {
+    fn start() -> Self {
+        let CertifiedKey { cert, signing_key } =
+            generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("cert.pem"), cert.pem()).expect("a file");
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(signing_key.serialize_der()));
+        let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("ring knows them")
+            .with_no_client_auth()
+            .with_single_cert(vec![cert.der().clone()], key)
+            .expect("they belong together");
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let url = format!("https://localhost:{}/jwks", listener.local_addr().expect("an address").port());
+        let config = Arc::new(config);
+        // Ends with the process, as there is nobody to tell it to.
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                // Who does not trust us hangs up in the middle.
+                let _hung_up = answer(Arc::clone(&config), stream);
+            }
+        });
+        Self { url, folder }
+    }
+}
+
+/// Reads a request and answers with the keys.
+fn answer(config: Arc<ServerConfig>, stream: TcpStream) -> std::io::Result<()> {
+    let connection = ServerConnection::new(config).expect("a good configuration");
+    let mut stream = StreamOwned::new(connection, stream);
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte)?;
+        head.push(byte[0]);
+    }
+    write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{KEYS}", KEYS.len())?;
+    stream.conn.send_close_notify();
+    stream.flush()
+}
+
+/// A server that fetches its keys from a provider. Killed when the test ends.
+struct Serve {
+    child: Child,
+    address: String,
+    log: BufReader<std::process::ChildStderr>,
+    _folder: TempDir,
+}
+
+impl Serve {
+    /// Trusts the certificates in this file, if any, instead of the system's.
+    fn asking(provider: &Provider, trusted: Option<&str>) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_realtime-server"));
+        command.arg("serve").current_dir(folder.path()).env("HOST", "127.0.0.1").env("PORT", "0");
+        command.env("REALTIME__AUTH__JWKS_URL", &provider.url);
+        command.env("REALTIME__SERVER__CONNECT_ERROR_BACKOFF", "0s");
+        if let Some(file) = trusted {
+            command.env("SSL_CERT_FILE", provider.folder.path().join(file));
+        }
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it runs");
+        let log = BufReader::new(child.stderr.take().expect("piped"));
+        let mut serve = Self { child, address: String::new(), log, _folder: folder };
+        let listening = serve.line("address=");
+        let address = listening.split("address=").nth(1).expect("it is there");
+        serve.address = address.split_whitespace().next().expect("an address").to_owned();
+        serve
+    }
+
+    /// The next line with these words in it.
+    fn line(&mut self, words: &str) -> String {
+        loop {
+            let mut line = String::new();
+            assert!(self.log.read_line(&mut line).expect("text") > 0, "the log ended");
+            if line.contains(words) {
+                return line;
+            }
+        }
+    }
+
+    /// What a handshake is answered whose token names the provider's key, and was signed with no key at all.
+    fn knock(&self) -> String {
+        let part = |json: &str| BASE64_URL_SAFE_NO_PAD.encode(json);
+        let token = format!("{}.{}.AAAA", part(r#"{"alg":"EdDSA","kid":"one"}"#), part("{}"));
+        let mut stream = TcpStream::connect(&self.address).expect("it listens");
+        let request = format!(
+            "GET /socket/websocket?apikey={token} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).expect("it reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("text");
+        answer
+    }
+}
+
+impl Drop for Serve {
+    fn drop(&mut self) {
+        let _gone_already = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+#[test]
+fn a_provider_that_the_system_trusts_is_believed() {
+    let provider = Provider::start();
+    let serve = Serve::asking(&provider, Some("cert.pem"));
+    let answer = serve.knock();
+    assert!(answer.contains("Failed to validate JWT signature"), "the key is known: {answer}");
+}
+
+#[test]
+fn one_that_it_does_not_trust_is_not_and_the_log_says_why() {
+    let provider = Provider::start();
+    let mut serve = Serve::asking(&provider, None);
+    let answer = serve.knock();
+    assert!(answer.contains("Failed to generate JWT signer for key ID"), "{answer}");
+    let line = serve.line("JwksUnavailable");
+    assert!(line.contains("certificate") && line.contains(&provider.url), "{line}");
+}
+
+// A container may come without any certificates.
+#[test]
+fn without_certificates_it_starts_and_says_what_is_missing() {
+    let provider = Provider::start();
+    let mut serve = Serve::asking(&provider, Some("missing.pem"));
+    let line = serve.line("JwksUnavailable");
+    assert!(line.contains("ertificate"), "{line}");
+    assert!(serve.knock().contains("Failed to generate JWT signer for key ID"));
+}
