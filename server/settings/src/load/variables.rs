@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::Note;
 use super::layer::{Layer, Origin, Problems};
 use crate::problem::{Place, Problem};
-use crate::shape::{self, Shape};
+use crate::shape::{self, Key, Shape};
 use crate::variables::{self, SEED, Target, Treatment, Variable};
 
 /// What a variable of ours begins with.
@@ -24,6 +24,27 @@ type Variables = BTreeMap<String, String>;
 struct Set {
     name: String,
     text: String,
+}
+
+/// What a variable holds, as far as `NAME_FILE` is concerned.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Holds {
+    /// Nothing that belongs into a file.
+    Plain,
+    /// One secret, which is not empty.
+    Secret,
+    /// Any number of secrets: between two rotations there are none.
+    Secrets,
+}
+
+impl Holds {
+    fn of(key: &Key) -> Self {
+        match key.shape {
+            _ if !key.secret => Self::Plain,
+            Shape::List(_) => Self::Secrets,
+            _ => Self::Secret,
+        }
+    }
 }
 
 /// Adds a layer for each variable that sets something, and a note for each that does nothing.
@@ -64,12 +85,16 @@ fn theirs(
     let Some(name) = names.first() else { return };
     let (has, is) = if names.len() == 1 { ("has", "is") } else { ("have", "are") };
     let mut note = |warning, text| notes.push(Note { warning, text });
+    if let Some(other) = superseded(variable, variables) {
+        return note(false, format!("{name} is not looked at, because {other} is set"));
+    }
     match variable.treatment {
         Treatment::Sets(targets) => {
             for other in &names[1..] {
                 note(true, format!("{other} is not looked at, because {name} is set"));
             }
-            let Some(set) = value(name, variable.secret, variables, layers.len(), problems) else { return };
+            let holds = Holds::of(target_key(&targets[0]));
+            let Some(set) = value(name, holds, variables, layers.len(), problems) else { return };
             let counting: Vec<_> = targets.iter().filter(|target| seeding || !target.seeding).collect();
             if counting.is_empty() {
                 note(true, format!("{} counts only under {SEED}=true", set.name));
@@ -82,16 +107,19 @@ fn theirs(
                 }
             }
         }
-        _ if variable.yields_to.is_some_and(|other| variables.contains_key(other)) => {
-            let other = variable.yields_to.unwrap_or_default();
-            note(false, format!("{name} is not looked at, because {other} is set"));
-        }
         Treatment::Accepted(why) => note(false, format!("{} {has} no meaning here: {why}", names.join(", "))),
         Treatment::Warned(why) => note(true, format!("{} {is} not obeyed: {why}", names.join(", "))),
         Treatment::Later(part) => {
             note(false, format!("{} {has} no effect yet: {} still to come", names.join(", "), part.name()));
         }
     }
+}
+
+/// The variable that makes this one superfluous, if it is set itself or by a file.
+fn superseded(variable: &Variable, variables: &Variables) -> Option<&'static str> {
+    let other = variable.yields_to?;
+    let set = |name: &str| variables.contains_key(name);
+    (set(other) || set(&format!("{other}{FILE}"))).then_some(other)
 }
 
 /// The names of this row that are set, in the order in which they count.
@@ -115,10 +143,13 @@ fn present(variable: &Variable, variables: &Variables) -> Vec<String> {
     present
 }
 
+fn target_key(target: &Target) -> &'static Key {
+    shape::root().find(&super::path(target.key)).expect("the table names keys that exist")
+}
+
 /// One key's value from a variable of others; nothing when this value changes nothing.
 fn layer(set: &Set, target: &Target) -> Result<Option<Layer>, Problem> {
-    let path = super::path(target.key);
-    let key = shape::root().find(&path).expect("the table names keys that exist");
+    let (path, key) = (super::path(target.key), target_key(target));
     let value = match target.reading.read(&set.text) {
         Ok(Some(Value::String(text))) => key.read(&text),
         Ok(Some(value)) => value,
@@ -145,8 +176,8 @@ fn ours(name: &str, variables: &Variables, layers: &mut Vec<Layer>, problems: &m
         None => (name, path),
     };
     let key = shape::root().find(&path);
-    let secret = key.is_some_and(|key| key.secret);
-    let Some(set) = value(name, secret, variables, layers.len(), problems) else { return };
+    let holds = key.map_or(Holds::Plain, Holds::of);
+    let Some(set) = value(name, holds, variables, layers.len(), problems) else { return };
     let value = key.map_or_else(|| Value::from(set.text.as_str()), |key| key.read(&set.text));
     layers.push(Layer::single(Origin::Variable, set.name, &path, value));
 }
@@ -173,19 +204,21 @@ fn without_file(name: &str) -> &str {
 /// The value of a variable, or what is in the file that `NAME_FILE` names.
 fn value(
     name: &str,
-    secret: bool,
+    holds: Holds,
     variables: &Variables,
     number: usize,
     problems: &mut Problems,
 ) -> Option<Set> {
     let by_file = format!("{name}{FILE}");
-    let file = variables.get(&by_file).filter(|_| secret);
+    let file = variables.get(&by_file).filter(|_| holds != Holds::Plain);
     let problem = match (variables.get(name), file) {
         (Some(_), Some(_)) => Problem::at(place(name), format!("{by_file} is set as well"))
             .help("set one of the two: which of them is meant cannot be known"),
         (Some(text), None) => return Some(Set { name: name.into(), text: text.clone() }),
         (None, Some(file)) => match fs::read_to_string(file) {
-            Ok(text) if text.trim().is_empty() => Problem::at(place(&by_file), format!("{file} is empty")),
+            Ok(text) if text.trim().is_empty() && holds == Holds::Secret => {
+                Problem::at(place(&by_file), format!("{file} is empty"))
+            }
             Ok(text) => {
                 let text = text.trim_end_matches(['\n', '\r']).to_owned();
                 return Some(Set { name: by_file, text });

@@ -216,6 +216,12 @@ fn a_databases_address_beats_its_parts() {
 }
 
 #[test]
+fn an_address_in_a_file_beats_its_parts_too() {
+    let loaded = with(&[("DB_HOST", "db"), ("DATABASE_URL_FILE", "/run/secrets/database")]);
+    assert_eq!(notes(&loaded)[0], "DB_HOST is not looked at, because DATABASE_URL is set");
+}
+
+#[test]
 fn a_family_of_variables_is_one_note() {
     let loaded = with(&[("FLY_REGION", "ams"), ("FLY_APP_NAME", "app"), ("GEN_RPC_CERTFILE", "/c")]);
     assert_eq!(notes(&loaded).len(), 2);

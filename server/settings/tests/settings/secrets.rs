@@ -60,6 +60,17 @@ fn a_secret_and_a_file_with_it_are_one_too_many() {
 }
 
 #[test]
+fn a_file_of_further_secrets_may_be_empty() {
+    let folder = Folder::with(&[("config.toml", "auth.jwt_secrets = ['from the file']"), ("more", "\n")]);
+    let more = |text: &str| {
+        folder.write("more", text);
+        let loaded = folder.sources(&[("REALTIME__AUTH__JWT_SECRETS_FILE", "{}/more")]).load().expect("good");
+        loaded.settings.auth.jwt_secrets.len()
+    };
+    assert_eq!([more(""), more("\n"), more("one\n"), more("one\ntwo\n")], [0, 0, 1, 2]);
+}
+
+#[test]
 fn what_is_no_secret_has_no_file() {
     let error = load("", &[("REALTIME__SERVER__PORT_FILE", "/port")]).expect_err("no such key").to_string();
     assert!(error.contains("server.port_file: unknown key"), "{error}");
