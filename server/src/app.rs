@@ -49,19 +49,36 @@ impl Server {
     /// As [`start_on`](Self::start_on), and when the bus is described wrongly. That it cannot be reached is no
     /// reason.
     pub async fn start(settings: Settings) -> anyhow::Result<Self> {
-        let shared = bus::Redis::new(&settings.bus)?;
-        Self::start_on(settings, shared.map(|bus| Arc::new(bus) as Arc<dyn Bus>)).await
+        let bus = shared(&settings)?;
+        Self::begin(settings, bus, None).await
+    }
+
+    /// Starts serving with settings that follow where they came from.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub async fn start_following(settings: Settings, follower: Follower) -> anyhow::Result<Self> {
+        let bus = shared(&settings)?;
+        Self::begin(settings, bus, Some(follower)).await
     }
 
     /// Starts serving as one of the nodes on `bus`, or alone.
     ///
     /// # Errors
     /// Without a secret, with certificates that cannot be used, or when the port cannot be had.
+    pub async fn start_on(settings: Settings, bus: Option<Arc<dyn Bus>>) -> anyhow::Result<Self> {
+        Self::begin(settings, bus, None).await
+    }
+
     #[expect(
         clippy::unused_async,
         reason = "starting spawns tasks, so it needs the runtime an async caller has"
     )]
-    pub async fn start_on(settings: Settings, bus: Option<Arc<dyn Bus>>) -> anyhow::Result<Self> {
+    async fn begin(
+        settings: Settings,
+        bus: Option<Arc<dyn Bus>>,
+        follower: Option<Follower>,
+    ) -> anyhow::Result<Self> {
         let (tasks, service) = (TaskTracker::new(), CancellationToken::new());
         let over = bus.map(|bus| Link::over(bus, settings.bus.clone()));
         let (link, keeper) = over.map_or((Link::alone(), None), |(link, keeper)| (link, Some(keeper)));
@@ -79,6 +96,11 @@ impl Server {
             let (node, service) = (Arc::clone(&node), service.clone());
             tasks.spawn(async move { certificates.keep_fresh(&node.metrics.node, service).await });
         }
+        if let Some(follower) = follower {
+            // Before anybody comes in: an operator's first request may be an order to reload.
+            follower.take_orders(&node);
+            tasks.spawn(follower.run(Arc::clone(&node), service.clone()));
+        }
         let tls = entrance.certificates().is_some();
         tasks.spawn(listener::run(Arc::clone(&node), listener, entrance, tasks.clone(), door.clone()));
         announce(&node.settings(), address, tls);
@@ -89,12 +111,6 @@ impl Server {
     /// Where it listens; tells the port if the settings left it open.
     pub fn address(&self) -> SocketAddr {
         self.address
-    }
-
-    /// From now on the settings follow where they came from.
-    pub fn follow(&self, follower: Follower) {
-        follower.take_orders(&self.node);
-        self.tasks.spawn(follower.run(Arc::clone(&self.node), self.service.clone()));
     }
 
     /// Stops without sending anybody away before its time: see [`drain`](crate::drain). `haste` may grow
@@ -117,6 +133,11 @@ impl Server {
     pub async fn stop(self) {
         self.drain(watch::channel(Haste::Hurried).1).await;
     }
+}
+
+/// What the nodes share, if there are several.
+fn shared(settings: &Settings) -> anyhow::Result<Option<Arc<dyn Bus>>> {
+    Ok(bus::Redis::new(&settings.bus)?.map(|bus| Arc::new(bus) as Arc<dyn Bus>))
 }
 
 impl Neighbours {

@@ -100,8 +100,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     let follower = Follower::new(sources, &loaded, logs, watch).context("cannot listen for SIGHUP")?;
-    let server = Server::start(settings.clone()).await?;
-    server.follow(follower);
+    let server = Server::start_following(settings.clone(), follower).await?;
     if args.dev {
         // Whoever has read enough (`| head -1`) still wants a server.
         let _nobody_reads = super::answer(welcome(&settings, server.address()));
