@@ -314,3 +314,29 @@ async fn a_new_cable_ends_what_was_shown_over_the_old_one() {
         assert_eq!(bob.copies("b").await, []);
     }
 }
+
+// Whoever asks in the very moment must not take it for dead, and forget all it has shown.
+#[tokio::test]
+async fn a_node_is_alive_while_it_changes_its_cable() {
+    for kind in Kind::all().await {
+        let bus = kind.bus(LONG_LEASE);
+        let (ann, mut bob) = (connect(&*bus, ANN).await, connect(&*bus, BOB).await);
+        let changing = async {
+            let mut cables = vec![ann];
+            for _ in 0..100 {
+                cables.push(connect(&*bus, ANN).await);
+                cables.remove(0);
+            }
+        };
+        let asking = async {
+            loop {
+                assert_eq!(bob.alive().await, [ANN, BOB]);
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            () = changing => {}
+            () = asking => {}
+        }
+    }
+}

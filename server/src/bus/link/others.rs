@@ -39,14 +39,18 @@ impl Others {
     }
 
     /// `alive` are those that are alive, asked after `known` were known. Forgets those of `known` that are not.
-    pub(super) fn keep(&mut self, context: &Context, known: &HashSet<NodeId>, alive: &[NodeId]) {
+    /// Returns whether there are any who have said nothing yet, or nothing that arrived here.
+    pub(super) fn keep(&mut self, context: &Context, known: &HashSet<NodeId>, alive: &[NodeId]) -> bool {
+        let before = self.known.len();
         self.known.extend(alive.iter().copied().filter(|node| *node != context.node));
+        let strangers = self.known.len() > before;
         for node in known.iter().filter(|node| !alive.contains(node)) {
             let text = format_args!("Node {node} is not heard of any more and is forgotten");
             context.reports.tell(Code::RealtimeNodeDisconnected.at(Place::Log), text);
             self.forget(context, *node);
         }
         self.show_how_many(context);
+        strangers
     }
 
     /// A node is gone, with all it showed.

@@ -52,6 +52,8 @@ pub(super) struct Session<'c> {
     rereading: VecDeque<RoomName>,
     /// Whether something has been missed since the last renewal.
     missed: bool,
+    /// Whether the lease has been renewed, and so everybody who was there before is known.
+    is_settled: bool,
     /// Nodes that are telling everything they show, and where they have done so.
     telling: HashMap<NodeId, HashSet<RoomName>>,
     /// Questions that are not answered yet.
@@ -82,6 +84,7 @@ impl<'c> Session<'c> {
             returning: VecDeque::new(),
             rereading: VecDeque::new(),
             missed: false,
+            is_settled: false,
             telling: HashMap::new(),
             asked: HashSet::new(),
         }
@@ -288,7 +291,9 @@ impl<'c> Session<'c> {
                 }
             }
             Done::Renewed { known, alive } => {
-                self.others.keep(self.context, &known, &alive);
+                // At first everybody may be a stranger: they have nothing to say to who has just come.
+                let strangers = self.others.keep(self.context, &known, &alive);
+                self.missed |= std::mem::replace(&mut self.is_settled, true) && strangers;
                 self.telling.retain(|node, _| alive.contains(node));
             }
         }

@@ -217,11 +217,26 @@ impl Wire {
             return Err(BusError::Expired);
         }
         let accounts = accounts_of(answers.next().unwrap_or(Value::Nil))?;
+        let (mut alive, dead) = self.sort(accounts).await?;
+        if dead.iter().any(|account| !alive.contains(&account.node)) {
+            // It may have changed its cable between our two questions. Then the new account was there before the
+            // old lease went, and a second look finds it.
+            let mut pipe = Pipeline::new();
+            pipe.cmd("SMEMBERS").arg(keys.accounts());
+            let accounts = accounts_of(self.request(pipe).await?.pop().unwrap_or(Value::Nil))?;
+            alive.extend(self.sort(accounts).await?.0);
+        }
+        alive.insert(account.node);
+        Ok((alive.into_iter().collect(), dead))
+    }
+
+    /// Sorts accounts into nodes with a lease and accounts without.
+    async fn sort(&self, accounts: Vec<Account>) -> Result<(HashSet<NodeId>, Vec<Account>), BusError> {
         let mut pipe = Pipeline::new();
         for account in &accounts {
-            pipe.cmd("EXISTS").arg(keys.lease(*account));
+            pipe.cmd("EXISTS").arg(self.shared.keys.lease(*account));
         }
-        let (mut alive, mut dead) = (HashSet::from([account.node]), Vec::new());
+        let (mut alive, mut dead) = (HashSet::new(), Vec::new());
         for (account, exists) in accounts.into_iter().zip(self.request(pipe).await?) {
             if read(Some(exists))? {
                 alive.insert(account.node);
@@ -229,7 +244,7 @@ impl Wire {
                 dead.push(account);
             }
         }
-        Ok((alive.into_iter().collect(), dead))
+        Ok((alive, dead))
     }
 
     /// Removes everything of an account that has no lease any more.
