@@ -76,23 +76,35 @@ pub fn median_of(runs: &[Measured], number: impl Fn(&Measured) -> f64) -> f64 {
 
 /// One run against one target: everybody joins, warms up, is measured, and has seen everything.
 pub fn run(target: &Target, shape: Shape, drive: Drive, times: Times) -> Result<Measured> {
+    run_on(&[target], shape, drive, times)
+}
+
+/// The same against several targets that act as one. The members of each room are spread over them, the sender
+/// and its neighbours on the first.
+pub fn run_on(targets: &[&Target], shape: Shape, drive: Drive, times: Times) -> Result<Measured> {
+    let first = targets[0];
     let mut swarm = Swarm::new()?;
     let times_deliveries = matches!(drive, Drive::Paced { .. });
-    let mut traffic = Traffic::new(|room| target.broadcast(room, PAYLOAD), shape, times_deliveries)?;
+    let mut traffic = Traffic::new(|room| first.broadcast(room, PAYLOAD), shape, times_deliveries)?;
     let presence = json!({"enabled": false});
     let members = shape.receivers + 1;
-    let entries = (0..shape.rooms * members)
-        .map(|member| target.entry((member / members) as u32, member, &presence))
-        .collect::<Result<Vec<_>>>()?;
-    swarm.enter(target.address, entries, &mut traffic, Deadline::after(Duration::from_secs(20)))?;
+    let home = |member: usize| member % members * targets.len() / members;
+    let everybody: Vec<usize> = (0..shape.rooms * members).collect();
+    let all_in = Deadline::after(Duration::from_secs(20));
+    for neighbours in everybody.chunk_by(|one, other| home(*one) == home(*other)) {
+        let target = targets[home(neighbours[0])];
+        let entry = |&member| target.entry((member / members) as u32, member, &presence);
+        let entries = neighbours.iter().map(entry).collect::<Result<Vec<_>>>()?;
+        swarm.enter(target.address, entries, &mut traffic, all_in)?;
+    }
 
     let mut driver = Driver::new(drive, shape.rooms);
     driver.drive(&mut swarm, &mut traffic, times.warm_up)?;
     traffic.start_counting();
     swarm.idle_share();
-    let (cpu, from) = (process::cpu(target.pid())?, Instant::now());
+    let (cpu, from) = (cpu_of(targets)?, Instant::now());
     driver.drive(&mut swarm, &mut traffic, times.window)?;
-    let (cpu, wall) = (process::cpu(target.pid())? - cpu, from.elapsed());
+    let (cpu, wall) = (cpu_of(targets)? - cpu, from.elapsed());
     let (deliveries, client_idle_share) = (traffic.deliveries as f64, swarm.idle_share());
 
     let settled = Deadline::after(Duration::from_secs(10));
@@ -109,6 +121,11 @@ pub fn run(target: &Target, shape: Shape, drive: Drive, times: Times) -> Result<
         p50_micros: traffic.latency.value_at_quantile(0.50) as f64 / 1000.0,
         p99_micros: traffic.latency.value_at_quantile(0.99) as f64 / 1000.0,
     })
+}
+
+/// Processor time of all of them together.
+fn cpu_of(targets: &[&Target]) -> Result<Duration> {
+    targets.iter().map(|target| process::cpu(target.pid())).sum()
 }
 
 /// Sends when it is time to.

@@ -39,6 +39,17 @@ pub enum Kind {
     Floor(Style),
 }
 
+/// What a server is given beyond what every server of a benchmark is given.
+#[derive(Debug, Default)]
+pub struct Setup {
+    /// The secret of its tokens, when several servers must believe the same ones.
+    pub secret: Option<String>,
+    /// Variables.
+    pub variables: Vec<(&'static str, String)>,
+    /// Its `config.toml`.
+    pub config: Option<String>,
+}
+
 /// One of the two, running.
 pub struct Target {
     kind: Kind,
@@ -54,13 +65,22 @@ pub struct Target {
 impl Target {
     /// Starts one and waits until it accepts.
     pub fn start(kind: Kind, server: &Path, cores: Option<Cores>) -> Result<Self> {
+        Self::start_with(kind, server, cores, &Setup::default())
+    }
+
+    /// The same, with more than the usual set-up.
+    pub fn start_with(kind: Kind, server: &Path, cores: Option<Cores>, setup: &Setup) -> Result<Self> {
         let folder = fresh_folder()?;
-        let secret = secret()?;
+        let secret = setup.secret.clone().map_or_else(secret, Ok)?;
+        if let Some(config) = &setup.config {
+            fs::write(folder.join("config.toml"), config).context("cannot write config.toml")?;
+        }
         let free = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let mut command = match kind {
             Kind::Server => server_command(server, &secret, free),
             Kind::Floor(style) => floor_command(style)?,
         };
+        command.envs(setup.variables.iter().map(|(name, value)| (name, value)));
         command.current_dir(&folder).stdin(Stdio::null()).stderr(File::create(folder.join("log"))?);
         let from = Instant::now();
         let child = match cores {
@@ -141,8 +161,18 @@ impl Target {
         Ok(())
     }
 
+    /// Where its log lines go.
+    pub fn log_file(&self) -> PathBuf {
+        self.folder.join("log")
+    }
+
+    /// The `config.toml` it follows, if it was given one.
+    pub fn config_file(&self) -> PathBuf {
+        self.folder.join("config.toml")
+    }
+
     fn log(&self) -> String {
-        let log = fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+        let log = fs::read_to_string(self.log_file()).unwrap_or_default();
         log.chars().rev().take(2000).collect::<Vec<_>>().into_iter().rev().collect()
     }
 }
@@ -199,7 +229,8 @@ fn fresh_folder() -> Result<PathBuf> {
     Ok(folder)
 }
 
-fn secret() -> Result<String> {
+/// A secret nobody else has.
+pub fn secret() -> Result<String> {
     let mut random = [0; 24];
     File::open("/dev/urandom")?.read_exact(&mut random)?;
     Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())

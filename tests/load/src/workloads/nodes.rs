@@ -1,0 +1,120 @@
+//! Two nodes on one Redis, beside one node alone.
+//!
+//! Both nodes and Redis share the core that one node has for itself, so the ratio is what the second hop
+//! costs, not what a second machine brings. At low load the question is another: how much later somebody on
+//! the other node hears a message than somebody on the sender's own.
+
+use std::fs::File;
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::{Bench, Runs, runs_json};
+use crate::drive::{self, Drive, Measured, Times, median_of};
+use crate::machine::{Cores, Deadline};
+use crate::report::{Goal, Outcome, Row};
+use crate::server::{Kind, Setup, Target, secret};
+use crate::traffic::Shape;
+
+/// 1 → 500 + 500, 64 in flight, beside 1 → 1,000 on one node.
+pub fn saturated(bench: &Bench) -> Result<Outcome> {
+    let shape = Shape { rooms: 1, receivers: 1000 / bench.scale.fewer };
+    let (two, one) = beside_one(bench, shape, Drive::Closed { in_flight: 64 }, bench.scale.saturated)?;
+    let both = |number: fn(&Measured) -> f64| (median_of(&two, number), median_of(&one, number));
+    let (delivered, delivered_by_one) = both(|run| run.deliveries_per_second);
+    let (cpu, cpu_of_one) = both(|run| run.cpu_micros_per_delivery);
+    let rows = vec![
+        Row::against("delivered/s, to one node's", delivered, delivered_by_one, Goal::RatioAtLeast(0.6)),
+        Row::against("CPU µs/delivery", cpu, cpu_of_one, Goal::None),
+    ];
+    Ok(Outcome { rows, runs: runs_json(&two, &one) })
+}
+
+/// One message every 20 ms to one member: on the other node, and on the same.
+pub fn paced(bench: &Bench) -> Result<Outcome> {
+    let shape = Shape { rooms: 1, receivers: 1 };
+    let drive = Drive::Paced { interval: Duration::from_millis(20) };
+    let (two, one) = beside_one(bench, shape, drive, bench.scale.paced)?;
+    let p50 = |runs: &Runs| median_of(runs, |run| run.p50_micros);
+    let rows = vec![
+        Row::alone("p50 ms added by the bus", (p50(&two) - p50(&one)) / 1e3, Goal::AtMost(1.0)),
+        Row::against("p50 µs, to one node's", p50(&two), p50(&one), Goal::None),
+    ];
+    Ok(Outcome { rows, runs: runs_json(&two, &one) })
+}
+
+/// Two nodes and one, in turns.
+fn beside_one(bench: &Bench, shape: Shape, drive: Drive, times: Times) -> Result<(Runs, Runs)> {
+    let (mut two, mut one) = (Vec::new(), Vec::new());
+    for _ in 0..bench.scale.runs {
+        let pair = Pair::start(bench)?;
+        two.push(drive::run_on(&[&pair.nodes[0], &pair.nodes[1]], shape, drive, times)?);
+        drop(pair);
+        one.push(drive::run(&bench.start(Kind::Server)?, shape, drive, times)?);
+    }
+    Ok((two, one))
+}
+
+/// Two nodes that hear each other. The nodes end before their Redis.
+struct Pair {
+    nodes: [Target; 2],
+    _redis: Redis,
+}
+
+impl Pair {
+    fn start(bench: &Bench) -> Result<Self> {
+        let redis = Redis::start(bench.cores)?;
+        let secret = secret()?;
+        let node = || {
+            let variables = vec![("REDIS_URL", format!("redis://127.0.0.1:{}", redis.port))];
+            let setup = Setup { secret: Some(secret.clone()), variables, config: None };
+            Target::start_with(Kind::Server, &bench.server, bench.cores, &setup)
+        };
+        Ok(Self { nodes: [node()?, node()?], _redis: redis })
+    }
+}
+
+/// A Redis that keeps nothing on disk.
+struct Redis {
+    child: Child,
+    port: u16,
+}
+
+impl Redis {
+    fn start(cores: Option<Cores>) -> Result<Self> {
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let mut command = Command::new("redis-server");
+        command.args([
+            "--port",
+            &port.to_string(),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+        ]);
+        command.stdin(Stdio::null()).stdout(File::create("/dev/null")?).stderr(Stdio::null());
+        let child = match cores {
+            Some(cores) => cores.on_server_core(|| command.spawn())?,
+            None => command.spawn(),
+        };
+        let redis = Self { child: child.context("redis-server is not installed: see tests/install")?, port };
+        let deadline = Deadline::after(Duration::from_secs(10));
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            deadline.check(|| "Redis does not accept connections".to_owned())?;
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(redis)
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        // Errors mean that it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
