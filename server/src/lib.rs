@@ -1,9 +1,9 @@
 //! **Realtime Server**: rooms for applications. This page is the map.
 //!
 //! ```text
-//! main ─ cli ─ app ─ edge ─ sessions ─ broadcast, presence, admin ─ node ─ tenants, auth ─┐
-//!                                                                         telemetry ──────┤
-//!                          crates:  settings (a leaf)      wire (bytes ↔ messages) ─ hub ─┘
+//! main ─ cli ─ app ─ edge ─ sessions ─ broadcast, presence, admin ─ node ─ tenants, auth ─ bus ─┐
+//!                                                                         telemetry ────────────┤
+//!                          crates:  settings (a leaf)      wire (bytes ↔ messages) ─ hub ───────┘
 //! ```
 //!
 //! | where | what it answers |
@@ -19,6 +19,7 @@
 //! | [`node`] | what every part of this process shares |
 //! | [`tenants`] | who owns rooms: keys, limits, open sockets |
 //! | [`auth`] | which tokens are believed |
+//! | [`bus`] | how nodes hear each other |
 //! | [`telemetry`] | logs and numbers |
 //! | [`crypto`] | which cryptography TLS uses |
 //! | [`watch`] | when a file has changed |
@@ -41,7 +42,7 @@
 //!    second queue (tungstenite's write buffer included).
 //! 5. `wire` takes any bytes without panic, without unbounded memory, in linear time.
 //! 6. Only `edge` knows hyper and tungstenite; only `telemetry` knows exporters; only
-//!    `settings::load` knows figment.
+//!    `settings::load` knows figment; only `bus::redis` knows Redis.
 //! 7. One snapshot of the settings per operation.
 //! 8. A default is written once, in `Default`.
 //! 9. No tenant can see, slow down or name another tenant's things.

@@ -15,8 +15,9 @@ use crate::{marks, units};
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Bus {
-    /// Redis (or Valkey) by which the nodes hear each other: `redis://user:password@host:6379/0`, `rediss://`
-    /// for TLS. Unset: this node is alone.
+    /// Redis (6 or later, or Valkey) by which the nodes hear each other: `redis://user:password@host:6379/0`,
+    /// `rediss://` for TLS. One server, or an address that follows the primary through failovers; not a Redis
+    /// Cluster. Unset: this node is alone.
     #[serde(with = "units::secret")]
     #[schemars(with = "Option<String>", extend("x-reload" = "restart", "x-secret" = true, "x-kind" = "url", "x-schemes" = ["redis://", "rediss://"]))]
     pub redis_url: Option<SecretString>,
@@ -43,7 +44,7 @@ pub struct Bus {
     /// How long a room is listened to after its last member on this node has left: whoever comes right back
     /// finds it as it was.
     #[serde(with = "units::duration")]
-    #[schemars(with = "String", extend("x-reload" = "restart"))]
+    #[schemars(with = "marks::Wait", extend("x-reload" = "restart"))]
     pub linger: Duration,
 
     /// A node not heard of for this long is taken for dead: what its clients showed in presence leaves.
