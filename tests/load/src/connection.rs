@@ -45,9 +45,9 @@ pub struct Entry {
 
 impl Entry {
     /// Upgrade with a token, then join.
-    pub fn phoenix(host: SocketAddr, token: &str, join: &str) -> Self {
+    pub fn phoenix(host: &str, token: &str, join: &str) -> Self {
         Self {
-            hello: message::upgrade(&host.to_string(), token).into_bytes(),
+            hello: message::upgrade(host, token).into_bytes(),
             join: Some(message::client_frame(opcode::TEXT, join.as_bytes())),
         }
     }

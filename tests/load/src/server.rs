@@ -21,14 +21,22 @@ use crate::machine::{Cores, Deadline};
 use crate::message::{self, Broadcast};
 
 /// What is raised, so that the benchmark is not turned away: limits, and room for everybody. All else is
-/// as the product ships.
+/// as the product ships. A second tenant is there in every run; only `abuse` lets it speak.
 const RAISED: &[(&str, &str)] = &[
     ("REALTIME__LIMITS__MAX_CONCURRENT_USERS", "20000"),
     ("REALTIME__LIMITS__MAX_EVENTS_PER_SECOND", "10000000"),
     ("REALTIME__LIMITS__MAX_JOINS_PER_SECOND", "10000000"),
     ("REALTIME__LIMITS__MAX_PRESENCE_EVENTS_PER_SECOND", "10000000"),
     ("REALTIME__SERVER__MAX_CONNECTIONS", "20000"),
+    ("REALTIME__TENANTS__NEIGHBOUR__LIMITS__MAX_EVENTS_PER_SECOND", "500"),
+    ("REALTIME__TENANTS__NEIGHBOUR__LIMITS__MAX_JOINS_PER_SECOND", "500"),
 ];
+
+/// The secret of the second tenant: that of the first, because what keeps them apart is not the secret.
+const NEIGHBOUR_SECRET: &str = "REALTIME__TENANTS__NEIGHBOUR__AUTH__JWT_SECRET";
+
+/// Messages and joins that the second tenant may have in a second, as [`RAISED`] says.
+pub const NEIGHBOUR_RATE: u32 = 500;
 
 /// Which of the two.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -113,7 +121,14 @@ impl Target {
             return Ok(Entry::floor(room));
         }
         let join = message::join(&topic(room), presence);
-        Ok(Entry::phoenix(self.address, &self.token(member)?, &join))
+        Ok(Entry::phoenix(&self.address.to_string(), &self.token(member)?, &join))
+    }
+
+    /// What a client of the second tenant says to get into a room. Its host name tells whose it is.
+    pub fn neighbour(&self, room: u32, member: usize) -> Result<Entry> {
+        let host = format!("neighbour.localhost:{}", self.address.port());
+        let join = message::join(&topic(room), &json!({"enabled": false}));
+        Ok(Entry::phoenix(&host, &self.token(member)?, &join))
     }
 
     /// The broadcast a member of this room sends.
@@ -199,7 +214,8 @@ fn server_command(server: &Path, secret: &str, address: SocketAddr) -> Command {
         }
     }
     command.arg("serve").envs(RAISED.iter().copied());
-    command.env("JWT_SECRET", secret).env("HOST", "127.0.0.1").env("PORT", address.port().to_string());
+    command.env("JWT_SECRET", secret).env(NEIGHBOUR_SECRET, secret);
+    command.env("HOST", "127.0.0.1").env("PORT", address.port().to_string());
     // Logs go to a file rather than a pipe nobody reads: a full pipe would stop the server.
     command.stdout(Stdio::null());
     command

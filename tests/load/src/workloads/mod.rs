@@ -1,5 +1,6 @@
 //! The workloads, by name. Each file is one family: what it does, what it reaches for, how it is judged.
 
+mod abuse;
 mod fanout;
 mod large;
 mod memory;
@@ -69,6 +70,11 @@ pub const ALL: &[Workload] = &[
         name: "rooms-saturated",
         reach: "the same rooms, 4 in flight in each: ≥ 0.75 × floor-coalesced",
         run: rooms::saturated,
+    },
+    Workload {
+        name: "abuse",
+        reach: "1,000 sockets of another tenant at 10 × its limits: p99 of `paced` ≤ 1.2 × without them",
+        run: abuse::run,
     },
     Workload {
         name: "memory",
