@@ -104,6 +104,11 @@ async fn a_suspended_tenant_sends_its_parked_sockets_away_and_no_others() {
     let mut ann = world.connect_for("acme").await;
     ann.join(ROOM, json!({})).await;
     ann.expect_quiet().await;
+    // The farewell was for those who came before it: the next change does not bring it up again.
+    world.apply(|settings| tenant(settings, "acme").private_only = true);
+    ann.next_json().await;
+    assert_eq!(ann.next_json().await, json!(["1", "1", ROOM, "phx_close", {}]));
+    ann.expect_quiet().await;
     world.stop().await;
 }
 
