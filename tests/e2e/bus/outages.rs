@@ -257,3 +257,25 @@ async fn a_server_starts_without_its_bus() {
     eventually("its room is listened to", async || redis.subscribers(CHANNEL).await == 1).await;
     world.stop().await;
 }
+
+// Let in at once, it would miss what is said until its node listens.
+#[tokio::test]
+async fn who_comes_before_the_first_cable_stands_waits_for_it() {
+    let redis = Redis::start().await;
+    let cable = ChaosProxy::to(redis.address()).await;
+    cable.stick();
+    let one = World::with(|settings| {
+        at(&redis, cable.address())(settings);
+        settings.bus.subscribe_timeout = Duration::from_secs(20);
+    })
+    .await;
+    let two = World::with(on(&redis)).await;
+    let (mut carl, _) = member(&two, "carl").await;
+    let mut ann = one.connect().await;
+    ann.push("1", ROOM, "phx_join", &json!({"config": {}})).await;
+    ann.expect_quiet().await;
+    cable.mend();
+    assert_eq!(ann.next_json().await[3], "phx_reply");
+    say(&mut carl, json!("welcome")).await;
+    eventually("what is said arrives", async || !said(&mut ann).await.is_empty()).await;
+}

@@ -157,11 +157,13 @@ impl Keeper {
         let (metrics, reports) = (metrics.bus.clone(), metrics.reports(None));
         let context = Context { node, hub, host, metrics, reports, settings };
         let (mut others, mut backoff) = (Others::default(), Backoff::new());
-        let mut away = Some(Away::begin(&context, None));
+        let mut away = Some(Away::at_first(&context));
+        // Whoever comes before the first cable stands waits for it, or what is said meanwhile would be lost.
+        let mut grace = context.settings.subscribe_timeout;
         loop {
             let connected = tokio::select! {
                 () = stop.cancelled() => return,
-                () = alone(&context.hub) => return,
+                () = alone_after(std::mem::take(&mut grace), &context.hub) => return,
                 connected = bus.connect(context.node) => connected,
             };
             let lost = match connected {
@@ -180,7 +182,7 @@ impl Keeper {
             if away.is_none() {
                 link.set(Condition::Away { since: Instant::now() });
                 others.lose(&context);
-                away = Some(Away::begin(&context, Some(&lost)));
+                away = Some(Away::because(&lost, &context));
             } else if let Some(away) = &mut away {
                 away.explain(&context, &lost);
             }
@@ -211,13 +213,16 @@ struct Away {
 }
 
 impl Away {
-    fn begin(context: &Context, lost: Option<&BusError>) -> Self {
-        context.hub.pause_relay();
+    /// Before the first cable; so far nothing is wrong, and what is said waits.
+    fn at_first(context: &Context) -> Self {
         context.metrics.connected.set(0.0);
-        let mut away = Self { since: Instant::now(), explained: false };
-        if let Some(lost) = lost {
-            away.explain(context, lost);
-        }
+        Self { since: Instant::now(), explained: false }
+    }
+
+    fn because(lost: &BusError, context: &Context) -> Self {
+        context.hub.pause_relay();
+        let mut away = Self::at_first(context);
+        away.explain(context, lost);
         away
     }
 
@@ -244,8 +249,15 @@ impl Away {
     }
 }
 
+/// Waits for a while, then does without the others.
+async fn alone_after(grace: Duration, hub: &Arc<Hub>) {
+    tokio::time::sleep(grace).await;
+    alone(hub).await;
+}
+
 /// Does without the others: lets everybody in, and keeps nothing for later. Never ends.
 async fn alone(hub: &Arc<Hub>) {
+    hub.pause_relay();
     loop {
         for departure in departures(hub).await {
             match departure {
