@@ -15,8 +15,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Connections at once that have joined a room. Further handshakes are answered with 429, further first
-    /// joins with `ConnectionRateLimitReached`. Unset: as many as `server.max_connections`.
+    /// Connections at once that have joined a room, on all nodes together; those on other nodes are known about
+    /// a second late. Further handshakes are answered with 429, further first joins with
+    /// `ConnectionRateLimitReached`. Unset: as many as each node's `server.max_connections` lets in.
     #[schemars(extend("x-reload" = "live"))]
     pub max_concurrent_users: Option<NonZeroUsize>,
 

@@ -21,6 +21,7 @@ pub struct Allowance {
     /// Presence calls on this node.
     pub presence_events: TokenBucket,
     max_concurrent_users: AtomicUsize,
+    everyone: AtomicUsize,
     max_channels_per_client: AtomicUsize,
     max_payload_bytes: AtomicUsize,
     max_events_per_second: AtomicU64,
@@ -29,13 +30,14 @@ pub struct Allowance {
 }
 
 impl Allowance {
-    /// Full buckets for `limits`. `everyone` stands in where the number of users is not limited by itself.
+    /// Full buckets for `limits`. This node has no more users than `everyone`, whatever the limits say.
     pub(super) fn new(limits: &Limits, everyone: NonZeroUsize) -> Self {
         let allowance = Self {
             events: TokenBucket::per_second(0),
             joins: TokenBucket::per_second(0),
             presence_events: TokenBucket::per_second(0),
             max_concurrent_users: AtomicUsize::default(),
+            everyone: AtomicUsize::default(),
             max_channels_per_client: AtomicUsize::default(),
             max_payload_bytes: AtomicUsize::default(),
             max_events_per_second: AtomicU64::default(),
@@ -48,8 +50,9 @@ impl Allowance {
 
     /// From now on these limits count. What was used stays used.
     pub(super) fn set(&self, limits: &Limits, everyone: NonZeroUsize) {
-        let users = limits.max_concurrent_users.unwrap_or(everyone);
-        self.max_concurrent_users.store(users.get(), Ordering::Relaxed);
+        let users = limits.max_concurrent_users.map_or(usize::MAX, NonZeroUsize::get);
+        self.max_concurrent_users.store(users, Ordering::Relaxed);
+        self.everyone.store(everyone.get(), Ordering::Relaxed);
         self.max_channels_per_client.store(limits.max_channels_per_client.get(), Ordering::Relaxed);
         self.max_payload_bytes.store(limits.max_payload_bytes(), Ordering::Relaxed);
         self.max_events_per_second.store(limits.max_events_per_second.get().into(), Ordering::Relaxed);
@@ -61,9 +64,10 @@ impl Allowance {
         self.presence_events.set_rate(limits.max_presence_events_per_second.get().into());
     }
 
-    /// Connections that have joined a room.
-    pub fn max_concurrent_users(&self) -> usize {
-        self.max_concurrent_users.load(Ordering::Relaxed)
+    /// Connections that may have joined a room on this node, while there are so many on the others.
+    pub fn users_beside(&self, elsewhere: usize) -> usize {
+        let users = self.max_concurrent_users.load(Ordering::Relaxed).saturating_sub(elsewhere);
+        users.min(self.everyone.load(Ordering::Relaxed))
     }
 
     /// Rooms of one connection.

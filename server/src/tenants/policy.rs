@@ -29,7 +29,7 @@ pub enum Standing {
 #[derive(Clone, PartialEq)]
 pub(super) struct Terms {
     pub(super) tenant: settings::Tenant,
-    /// Users while `limits.max_concurrent_users` is unset: all connections there may be.
+    /// All connections this node may have, and so all users of one tenant.
     pub(super) everyone: NonZeroUsize,
 }
 

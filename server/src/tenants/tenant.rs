@@ -87,8 +87,7 @@ impl Tenant {
 
     /// How many users this node may have, given how many there are on the others.
     fn places(&self) -> usize {
-        let elsewhere = self.users_elsewhere.load(Ordering::Relaxed);
-        self.allowance.max_concurrent_users().saturating_sub(elsewhere)
+        self.allowance.users_beside(self.users_elsewhere.load(Ordering::Relaxed))
     }
 
     /// Whether there is room for one more user. If the limit was lowered, those above it stay.

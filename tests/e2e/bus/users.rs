@@ -68,6 +68,17 @@ async fn users_of_a_node_that_is_gone_are_not_counted() {
     two.stop().await;
 }
 
+// `server.max_connections` is what one node takes, whatever the others have.
+#[tokio::test]
+async fn without_a_limit_of_their_own_users_fill_every_node() {
+    let world = World::with(|settings| settings.server.max_connections = crate::size(2)).await;
+    world.node().tenants.default_tenant().set_users_elsewhere(100);
+    let _users = (joined(&world).await, joined(&world).await);
+    world.apply(|settings| settings.limits.max_concurrent_users = Some(crate::size(102)));
+    assert!(!world.node().tenants.default_tenant().has_room());
+    world.stop().await;
+}
+
 // What is ordered of one node counts for all.
 #[tokio::test]
 async fn an_operators_order_reaches_all_nodes() {
