@@ -211,37 +211,44 @@ impl Wire {
         let mut pipe = Pipeline::new();
         // Only if it is there still: the others may have done away with what belonged to it.
         pipe.cmd("SET").arg(keys.lease(account)).arg(1).arg("PX").arg(self.shared.lease_ms()).arg("XX");
+        // A Redis that is short of memory may have thrown the set away.
+        pipe.cmd("SADD").arg(keys.accounts()).arg(account.to_string());
         pipe.cmd("SMEMBERS").arg(keys.accounts());
         let mut answers = self.request(pipe).await?.into_iter();
-        if matches!(answers.next(), None | Some(Value::Nil)) {
+        let (renewed, _added) = (answers.next(), answers.next());
+        if matches!(renewed, None | Some(Value::Nil)) {
             return Err(BusError::Expired);
         }
-        let accounts = accounts_of(answers.next().unwrap_or(Value::Nil))?;
-        let (mut alive, dead) = self.sort(accounts).await?;
-        if dead.iter().any(|account| !alive.contains(&account.node)) {
-            // It may have changed its cable between our two questions. Then the new account was there before the
-            // old lease went, and a second look finds it.
+        let mut accounts = accounts_of(answers.next().unwrap_or(Value::Nil))?;
+        loop {
+            let (alive, dead) = self.sort(&accounts).await?;
+            if dead.iter().all(|account| alive.contains(&account.node)) {
+                return Ok((alive.into_iter().collect(), dead));
+            }
+            // A node may have changed its cable between our two questions. Then its new account was there before
+            // the old lease went: only if there is no new one, it is dead.
             let mut pipe = Pipeline::new();
             pipe.cmd("SMEMBERS").arg(keys.accounts());
-            let accounts = accounts_of(self.request(pipe).await?.pop().unwrap_or(Value::Nil))?;
-            alive.extend(self.sort(accounts).await?.0);
+            let now = accounts_of(self.request(pipe).await?.pop().unwrap_or(Value::Nil))?;
+            if now.iter().all(|account| accounts.contains(account)) {
+                return Ok((alive.into_iter().collect(), dead));
+            }
+            accounts = now;
         }
-        alive.insert(account.node);
-        Ok((alive.into_iter().collect(), dead))
     }
 
     /// Sorts accounts into nodes with a lease and accounts without.
-    async fn sort(&self, accounts: Vec<Account>) -> Result<(HashSet<NodeId>, Vec<Account>), BusError> {
+    async fn sort(&self, accounts: &[Account]) -> Result<(HashSet<NodeId>, Vec<Account>), BusError> {
         let mut pipe = Pipeline::new();
-        for account in &accounts {
+        for account in accounts {
             pipe.cmd("EXISTS").arg(self.shared.keys.lease(*account));
         }
         let (mut alive, mut dead) = (HashSet::new(), Vec::new());
-        for (account, exists) in accounts.into_iter().zip(self.request(pipe).await?) {
+        for (account, exists) in accounts.iter().zip(self.request(pipe).await?) {
             if read(Some(exists))? {
                 alive.insert(account.node);
             } else {
-                dead.push(account);
+                dead.push(*account);
             }
         }
         Ok((alive, dead))
