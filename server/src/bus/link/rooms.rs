@@ -5,11 +5,14 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hub::{Hub, NodeId, Privacy, Room, RoomKey, Space};
 
 use crate::bus::RoomName;
+
+/// How soon it is looked again whether a room can be left that waits for an answer.
+const ASKED_AGAIN: Duration = Duration::from_millis(100);
 
 /// The name under which all nodes know a room. The topic comes last: it may hold anything.
 pub(super) fn name(key: &RoomKey) -> RoomName {
@@ -40,9 +43,35 @@ pub(super) struct Listened {
     pub(super) key: Arc<RoomKey>,
     /// When it is to be listened to no longer.
     until: Option<Instant>,
+    /// How often its copies have been asked for without an answer yet.
+    reads: u32,
     /// Nodes that showed something here when the copies were asked for, and have not been heard since. Those
     /// that have no copy have nothing to show.
-    pub(super) suspects: HashSet<NodeId>,
+    suspects: HashSet<NodeId>,
+}
+
+impl Listened {
+    /// Its copies are asked for now. `nodes` are those that have shown something here so far.
+    pub(super) fn ask(&mut self, nodes: Vec<NodeId>) {
+        self.reads += 1;
+        self.suspects = nodes.into_iter().collect();
+    }
+
+    /// The copies have come; returns those that had none and were not heard meanwhile.
+    pub(super) fn answered(&mut self) -> HashSet<NodeId> {
+        self.reads -= 1;
+        std::mem::take(&mut self.suspects)
+    }
+
+    /// Whether copies are on their way, which will tell who shows nothing here any more.
+    pub(super) fn is_asked(&self) -> bool {
+        self.reads > 0
+    }
+
+    /// A node has said what it shows here, or has a copy.
+    pub(super) fn heard(&mut self, node: NodeId) {
+        self.suspects.remove(&node);
+    }
 }
 
 impl Rooms {
@@ -65,11 +94,16 @@ impl Rooms {
     /// has to be subscribed to.
     pub(super) fn open(&mut self, room: Arc<Room>, deadline: Instant) -> (RoomName, bool) {
         let name = name(room.key());
-        let suspects = room.nodes().into_iter().collect();
-        let listened = Listened { key: Arc::clone(room.key()), until: None, suspects };
+        let before = self.heard.len();
+        let listened = self.heard.entry(Arc::clone(&name)).or_insert_with(|| Listened {
+            key: Arc::clone(room.key()),
+            until: None,
+            reads: 0,
+            suspects: HashSet::new(),
+        });
+        listened.until = None;
         self.opening.push_back((deadline, room));
-        let is_new = self.heard.insert(Arc::clone(&name), listened).is_none();
-        (name, is_new)
+        (name, self.heard.len() > before)
     }
 
     /// The room has no members any more.
@@ -98,10 +132,19 @@ impl Rooms {
         while left.len() < max && self.lingering.front().is_some_and(|(until, _)| *until <= now) {
             let Some((until, name)) = self.lingering.pop_front() else { break };
             // It may have opened again, and closed again, since.
-            if self.heard.get(&name).is_some_and(|listened| listened.until == Some(until)) {
-                self.heard.remove(&name);
-                left.push(name);
+            let Some(listened) = self.heard.get_mut(&name).filter(|listened| listened.until == Some(until))
+            else {
+                continue;
+            };
+            if listened.is_asked() {
+                // The answer is for this listening, and not for the next.
+                let later = now + ASKED_AGAIN;
+                listened.until = Some(later);
+                self.lingering.push_back((later, name));
+                continue;
             }
+            self.heard.remove(&name);
+            left.push(name);
         }
         left
     }

@@ -163,11 +163,6 @@ impl<'c> Session<'c> {
     fn read_some(&mut self) {
         if self.returning.is_empty() {
             let names: Vec<_> = self.rereading.drain(..BATCH_MAX.min(self.rereading.len())).collect();
-            for name in &names {
-                let Some(listened) = self.rooms.get(name) else { continue };
-                let room = self.context.hub.room(&listened.key);
-                listened.suspects = room.iter().flat_map(|room| room.nodes()).collect();
-            }
             return self.read(names);
         }
         let rooms: Vec<_> = self.returning.drain(..BATCH_MAX.min(self.returning.len())).collect();
@@ -198,7 +193,14 @@ impl<'c> Session<'c> {
         self.read(names);
     }
 
-    fn read(&mut self, rooms: Vec<RoomName>) {
+    /// Asks what is shown in rooms that are listened to.
+    fn read(&mut self, mut rooms: Vec<RoomName>) {
+        rooms.retain(|name| {
+            let Some(listened) = self.rooms.get(name) else { return false };
+            let room = self.context.hub.room(&listened.key);
+            listened.ask(room.map(|room| room.nodes()).unwrap_or_default());
+            true
+        });
         if !rooms.is_empty() {
             let copies = self.cable.copies(&rooms);
             self.expect(copies, |copies| Done::Copies { rooms, copies });

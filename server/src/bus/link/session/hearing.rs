@@ -6,6 +6,7 @@ use wire::relay::{self, Said as SaidInRoom};
 
 use super::{Command, Copy, Heard, RoomName, Said, Session};
 use crate::bus::Channel;
+use crate::bus::link::rooms::Listened;
 use crate::bus::link::{control, departing};
 
 /// Messages heard in one turn.
@@ -73,7 +74,7 @@ impl Session<'_> {
     fn hear_statement(&mut self, name: RoomName, node: NodeId, statement: Statement, answers: &mut Answers) {
         let hub = &self.context.hub;
         let Some(listened) = self.rooms.get(&name) else { return };
-        listened.suspects.remove(&node);
+        listened.heard(node);
         let Some(room) = hub.room(&listened.key) else { return };
         let is_whole = matches!(statement, Statement::State(_));
         if hub.hear(&room, node, statement) == Verdict::Gap {
@@ -101,20 +102,25 @@ impl Session<'_> {
 
     /// What the nodes that are alive show in a room, as it stood after it began to be listened to.
     pub(super) fn hear_copies(&mut self, name: &RoomName, copies: Vec<(NodeId, Copy)>) {
+        let (context, me) = (self.context, self.context.node);
         let Some(listened) = self.rooms.get(name) else { return };
-        let (hub, me) = (&self.context.hub, self.context.node);
-        let Some(room) = hub.room(&listened.key) else { return };
+        copies.iter().for_each(|(node, _)| listened.heard(*node));
+        let silent = listened.answered();
+        let Some(room) = context.hub.room(&listened.key) else { return };
         for (node, copy) in copies.into_iter().filter(|(node, _)| *node != me) {
-            listened.suspects.remove(&node);
-            self.others.notice(self.context, node);
+            self.others.notice(context, node);
+            if let Some(told) = self.telling.get_mut(&node) {
+                told.insert(RoomName::clone(name));
+            }
             if let Some(state) = departing::read(&copy) {
-                hub.hear(&room, node, state);
+                context.hub.hear(&room, node, state);
             }
         }
-        for node in listened.suspects.drain() {
-            hub.forget_in(&room, node);
+        // Whoever is about to tell everything has no copies yet, and will be judged by what it tells.
+        for node in silent.into_iter().filter(|node| !self.telling.contains_key(node)) {
+            context.hub.forget_in(&room, node);
         }
-        hub.admit(&room);
+        context.hub.admit(&room);
     }
 
     /// Something said to all nodes.
@@ -142,10 +148,13 @@ impl Session<'_> {
         self.others.notice(self.context, node);
     }
 
-    /// A node has told everything: where it said nothing, it shows nothing.
+    /// A node has told everything: where it said nothing, it shows nothing. Where its words may have come before
+    /// we listened, its copy has them.
     fn forget_untold(&mut self, node: NodeId) {
         let Some(told) = self.telling.remove(&node) else { return };
-        for (_, listened) in self.rooms.iter().filter(|(name, _)| !told.contains(*name)) {
+        let untold =
+            |(name, listened): &(&RoomName, &Listened)| !told.contains(*name) && !listened.is_asked();
+        for (_, listened) in self.rooms.iter().filter(untold) {
             if let Some(room) = self.context.hub.room(&listened.key) {
                 self.context.hub.forget_in(&room, node);
             }
