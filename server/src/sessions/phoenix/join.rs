@@ -60,8 +60,7 @@ impl Phoenix {
         self.refusals.settle(&self.line, topic);
         let replaced = self.topics.remove(topic).map(|old| old.join_ref);
         if push.payload.len() > PAYLOAD_BYTES_MAX {
-            self.refuse(push, &PAYLOAD_TOO_LARGE, replaced);
-            return self.reschedule();
+            return self.refuse(push, &PAYLOAD_TOO_LARGE, replaced);
         }
         let request = JoinRequest::parse(push.payload);
         if !request.problems.is_empty() {
@@ -69,12 +68,9 @@ impl Phoenix {
             self.tenant.reports.tell(report, request.problems.join("; "));
         }
         match self.admit(sub_topic, topic, &request) {
-            Ok(claims) => {
-                self.enter(push, sub_topic, request, claims, replaced);
-            }
+            Ok(claims) => self.enter(push, sub_topic, request, claims, replaced),
             Err(why) => self.refuse(push, &why, replaced),
         }
-        self.reschedule();
     }
 
     /// The checks of §4.4 in their order. The error is the reason the client sees.
@@ -182,7 +178,10 @@ impl Phoenix {
         if request.presence_enabled || self.tenant.policy().presence_enabled() {
             joined.enable_presence();
         }
+        let deadline = self.recheck_deadline(&joined.claims);
         self.topics.insert(topic.into(), Box::new(joined));
+        self.look_by(Some(deadline));
+        self.watch_rooms();
     }
 
     /// Answers a refused join, after a pause if the settings want one.
@@ -200,7 +199,9 @@ impl Phoenix {
         } else {
             let bound = self.tenant.allowance.max_channels_per_client();
             self.refusals.put(&self.line, Instant::now() + pause, topic, frames, bound);
+            self.look_by(self.refusals.deadline());
         }
+        self.watch_rooms();
     }
 }
 

@@ -149,19 +149,23 @@ impl Phoenix {
     fn event(&mut self, push: &Push<'_>, event: &str) {
         let topic = &*push.topic;
         let refs = (&push.join_ref, &push.reference);
-        let presence_bytes_left = self.presence_bytes_left(topic);
-        let Some(joined) = self.topics.get_mut(topic) else {
+        if !self.topics.contains_key(topic) {
             return self.unmatched(&push.reference, topic);
-        };
+        }
         match event {
-            "presence" => {
-                let call = PresenceCall::parse(push.payload);
-                joined.presence(&self.line, &self.tenant, topic, refs, call, presence_bytes_left);
-                self.reschedule();
-            }
+            "presence" => self.presence(topic, refs, PresenceCall::parse(push.payload)),
             "access_token" => self.refresh_token(topic, push.payload),
             _ => self.unknown_event(),
         }
+    }
+
+    /// What a `presence` message asks for.
+    fn presence(&mut self, topic: &str, refs: (&Ref<'_>, &Ref<'_>), call: PresenceCall<'_>) {
+        let bytes_left = self.presence_bytes_left(topic);
+        let Some(joined) = self.topics.get_mut(topic) else { return };
+        joined.presence(&self.line, &self.tenant, topic, refs, call, bytes_left);
+        let held = joined.tracker.as_ref().and_then(|tracker| tracker.deadline(&self.tenant));
+        self.look_by(held);
     }
 
     /// How much this client may show in `topic`, given what it shows in others.
@@ -201,7 +205,7 @@ impl Phoenix {
         if let Some(join_ref) = left {
             self.line.closed(&join_ref, topic);
         }
-        self.reschedule();
+        self.watch_rooms();
     }
 
     /// Anything for a topic that is not joined or is none (§3.3).
@@ -224,13 +228,27 @@ impl Phoenix {
         self.tenant.reports.tell(self.report(Code::MalformedWebSocketMessage, Place::Log), why);
     }
 
-    /// Looks for the next thing that is due. Called after whatever may have changed it.
+    /// There is something to look at by `due`, if not before. Looking too early does no harm, so whatever is
+    /// due no more is not taken back: a client may be in thousands of rooms, and this costs the same for all.
+    fn look_by(&mut self, due: Option<Instant>) {
+        self.deadline = self.deadline.into_iter().chain(due).min();
+    }
+
+    /// Sees to it that a client without a room is noticed. Called after whatever takes a room away or gives one.
+    fn watch_rooms(&mut self) {
+        self.roomless = self.topics.is_empty().then(|| self.roomless.unwrap_or_else(Instant::now));
+        self.look_by(self.roomless_deadline());
+    }
+
+    fn roomless_deadline(&self) -> Option<Instant> {
+        Some(self.roomless? + self.node.settings().server.no_channel_timeout)
+    }
+
+    /// Looks through everything for the next thing that is due.
     fn reschedule(&mut self) {
-        let now = Instant::now();
-        self.roomless = self.topics.is_empty().then(|| self.roomless.unwrap_or(now));
+        self.watch_rooms();
         let held = self.topics.values().filter_map(|joined| joined.tracker.as_ref()?.deadline(&self.tenant));
-        let roomless = self.roomless.map(|since| since + self.node.settings().server.no_channel_timeout);
-        let others = [roomless, self.refusals.deadline(), self.token_deadline(now)];
+        let others = [self.roomless_deadline(), self.refusals.deadline(), self.token_deadline()];
         self.deadline = held.chain(others.into_iter().flatten()).min();
     }
 }
@@ -281,8 +299,7 @@ impl Session for Phoenix {
                 tracker.release(&self.tenant, &joined.membership, now);
             }
         }
-        let no_channel_timeout = self.node.settings().server.no_channel_timeout;
-        if self.roomless.is_some_and(|since| now >= since + no_channel_timeout) {
+        if self.roomless_deadline().is_some_and(|deadline| now >= deadline) {
             let reason = "no channel joined".into();
             self.line.outbox.say_goodbye(Goodbye { code: 1000, reason });
             self.deadline = None;

@@ -7,7 +7,7 @@ use wire::supabase::TokenRefresh;
 
 use super::Phoenix;
 use super::line::Line;
-use crate::auth::{Fingerprint, TokenError};
+use crate::auth::{Claims, Fingerprint, TokenError};
 
 /// A token is looked at again at least this often, however long it lives: the clock may be set meanwhile,
 /// and no timer has to reach decades ahead.
@@ -28,10 +28,16 @@ impl Phoenix {
         }
         let verified = self.tenant.policy().verifier.verify(&token, SystemTime::now());
         match verified {
-            Ok(claims) => joined.claims = Arc::new(claims),
-            Err(error) => self.end_because(topic, &error),
+            Ok(claims) => {
+                let claims = Arc::new(claims);
+                joined.claims = Arc::clone(&claims);
+                self.look_by(Some(self.recheck_deadline(&claims)));
+            }
+            Err(error) => {
+                self.end_because(topic, &error);
+                self.watch_rooms();
+            }
         }
-        self.reschedule();
     }
 
     /// Ends every channel whose token has run out, or was signed with a key that was taken away. Clients join
@@ -59,11 +65,16 @@ impl Phoenix {
     }
 
     /// When the first token has to be looked at.
-    pub(super) fn token_deadline(&self, now: Instant) -> Option<Instant> {
+    pub(super) fn token_deadline(&self) -> Option<Instant> {
         // The times as tokens have them are compared, because a client may be in thousands of rooms.
         let first =
             self.topics.values().map(|joined| &joined.claims).min_by_key(|claims| claims.expires_at)?;
-        let left = self.tenant.policy().verifier.time_left(first, SystemTime::now());
-        Some(now + left.min(RECHECK))
+        Some(self.recheck_deadline(first))
+    }
+
+    /// When a token that said `claims` has to be looked at.
+    pub(super) fn recheck_deadline(&self, claims: &Claims) -> Instant {
+        let left = self.tenant.policy().verifier.time_left(claims, SystemTime::now());
+        Instant::now() + left.min(RECHECK)
     }
 }
