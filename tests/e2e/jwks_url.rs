@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use harness::{Algorithm, KeyPair, Provider, Request, World, eventually, key_set};
+use harness::{Algorithm, Client, Dialect, KeyPair, Provider, Request, World, eventually, key_set};
 use serde_json::{Value, json};
 
 /// What a user's token says.
@@ -39,6 +39,15 @@ async fn knock(world: &World, pair: &KeyPair) -> (u16, String) {
     let answer = world.send(request).await;
     let error = if answer.status == 101 { Value::Null } else { answer.json()["error"].clone() };
     (answer.status, error.as_str().unwrap_or_default().to_owned())
+}
+
+/// A client in a room, let in by `key`.
+async fn member(world: &World, key: &KeyPair) -> Client {
+    let target = format!("/socket/websocket?vsn=2.0.0&apikey={}", key.sign(&user()));
+    let mut client = world.connect_to(Dialect::V2, &target).await.expect("let in");
+    client.send_json(&json!(["1", "1", "realtime:room", "phx_join", {"config": {}}])).await;
+    assert_eq!(client.next_json().await[4]["status"], "ok");
+    client
 }
 
 fn unknown(kid: &str) -> (u16, String) {
@@ -128,7 +137,7 @@ async fn a_join_does_not_wait_and_the_next_one_succeeds() {
     let provider = Provider::publishing(&key_set([&old])).await;
     let world = world_of(&provider).await;
     let target = format!("/socket/websocket?vsn=2.0.0&apikey={}", old.sign(&user()));
-    let mut ann = world.connect_to(harness::Dialect::V2, &target).await.expect("let in");
+    let mut ann = world.connect_to(Dialect::V2, &target).await.expect("let in");
     provider.publish(&key_set([&old, &new]));
     let token = new.sign(&user());
     let join = |n: u32| json!([n.to_string(), n.to_string(), "realtime:room", "phx_join", {"config": {}, "access_token": token}]);
@@ -194,6 +203,23 @@ async fn a_key_that_is_no_longer_published_opens_nothing() {
     provider.publish(&key_set([&new]));
     eventually("the old key is gone", async || knock(&world, &old).await == unknown("old")).await;
     assert_eq!(knock(&world, &new).await, welcome());
+    world.stop().await;
+}
+
+// Felt at once by who is in a room, without their saying anything.
+#[tokio::test]
+async fn a_key_that_is_no_longer_published_ends_what_it_has_opened() {
+    let (old, new) = (pair("old"), pair("new"));
+    let provider = Provider::publishing(&key_set([&old, &new])).await;
+    let world = busy_world_of(&provider).await;
+    let (mut ann, mut ben) = (member(&world, &old).await, member(&world, &new).await);
+    provider.publish(&key_set([&new]));
+    let told = ann.next_json().await;
+    assert_eq!((&told[3], &told[4]["status"]), (&json!("system"), &json!("error")), "{told}");
+    assert_eq!(told[4]["message"], "The key that signed this token is no longer accepted");
+    assert_eq!(ann.next_json().await[3], "phx_error");
+    ben.send_json(&json!([null, "2", "phoenix", "heartbeat", {}])).await;
+    assert_eq!(ben.next_json().await[1], "2", "nothing before it");
     world.stop().await;
 }
 

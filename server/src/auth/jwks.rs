@@ -4,12 +4,16 @@
 //! knows yet: providers sign with a new key as soon as it is published. Whoever sends unknown names causes no
 //! more than one request in ten seconds. While the provider is away, what it said last counts.
 //!
+//! A key that is published no longer opens nothing any more; whoever holds the tenants is told
+//! ([`Sources::lost_keys`]), to end what it has opened.
+//!
 //! Looking keys up never waits. One task a source does the fetching; who can wait for it (a handshake, a
 //! request) may, in bounded number.
 
 mod fetch;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -46,12 +50,14 @@ pub struct Sources {
     fetcher: Arc<Fetcher>,
     tasks: TaskTracker,
     stop: CancellationToken,
+    /// Told when a source has lost keys.
+    loss: Arc<Notify>,
 }
 
 impl Sources {
     /// None yet. Their tasks are counted by `tasks` and end with `stop`.
     pub fn new(tasks: TaskTracker, stop: CancellationToken) -> Self {
-        Self { fetcher: Arc::default(), tasks, stop }
+        Self { fetcher: Arc::default(), tasks, stop, loss: Arc::default() }
     }
 
     /// What `auth.jwks_url` means: `before` as long as that is the same URL, so that what it knows lives on;
@@ -79,9 +85,15 @@ impl Sources {
             reports: reports.clone(),
             failures: 0,
             told: Vec::new(),
+            loss: Arc::clone(&self.loss),
         };
         self.tasks.spawn(keeper.run(stop.clone()));
         Some(Arc::new(Source { shared, _end: stop.drop_guard() }))
+    }
+
+    /// Waits until some source has lost keys. For one task.
+    pub async fn lost_keys(&self) {
+        self.loss.notified().await;
     }
 }
 
@@ -105,6 +117,11 @@ impl Source {
             Some(keys) => keys.holds(key),
             None => key.is_published(),
         }
+    }
+
+    /// Whether keys have been withdrawn since this was last asked.
+    pub(super) fn has_lost_keys(&self) -> bool {
+        self.shared.has_lost_keys.swap(false, Ordering::AcqRel)
     }
 
     /// A token names a key that is not here: fetches, unless that was done for the same reason just now.
@@ -151,6 +168,7 @@ struct Shared {
     url: Box<str>,
     /// `None` until something was fetched.
     keys: ArcSwapOption<KeySet>,
+    has_lost_keys: AtomicBool,
     state: Mutex<State>,
     /// Wakes the task: there is something to fetch, or the pace has changed.
     wake: Notify,
@@ -172,6 +190,7 @@ impl Shared {
         Self {
             url: url.into(),
             keys: ArcSwapOption::empty(),
+            has_lost_keys: AtomicBool::new(false),
             // The task begins with a fetch.
             state: Mutex::new(State { pace, is_fetching: true, asked: None }),
             wake: Notify::new(),
@@ -191,6 +210,7 @@ struct Keeper {
     failures: u32,
     /// What of the last set could not be used.
     told: Vec<String>,
+    loss: Arc<Notify>,
 }
 
 impl Keeper {
@@ -241,7 +261,12 @@ impl Keeper {
             }
             self.told = problems.to_vec();
         }
-        self.shared.keys.store(Some(Arc::new(keys)));
+        let keys = Arc::new(keys);
+        let before = self.shared.keys.swap(Some(Arc::clone(&keys)));
+        if before.is_some_and(|before| !keys.holds_all_of(&before)) {
+            self.shared.has_lost_keys.store(true, Ordering::Release);
+            self.loss.notify_one();
+        }
     }
 
     /// Once per spell; the others are counted.

@@ -79,6 +79,11 @@ impl KeySet {
         self.keys.values().flatten().any(|known| known.id == key)
     }
 
+    /// Whether every key of `other` is in here too.
+    pub(super) fn holds_all_of(&self, other: &Self) -> bool {
+        other.keys.values().flatten().all(|key| self.holds(key.id))
+    }
+
     /// The key called `kid`, if it verifies `algorithm`: its id, and whether it signed `token`.
     pub(super) fn judge(&self, kid: &str, algorithm: Algorithm, token: &Token) -> Option<(KeyId, bool)> {
         let key = self.keys.get(kid)?.iter().find(|key| key.verifies.contains(&algorithm))?;

@@ -63,6 +63,11 @@ impl Verifier {
         self.secrets.hold(key) || self.named.holds(key) || fetched()
     }
 
+    /// Whether keys that it fetched have been withdrawn since this was last asked.
+    pub fn has_lost_keys(&self) -> bool {
+        self.fetched.as_ref().is_some_and(|source| source.has_lost_keys())
+    }
+
     /// What `token` says, if it is to be believed at `now`.
     ///
     /// # Errors

@@ -114,6 +114,11 @@ impl Policy {
         last.saying(Goodbye { code: 1012, reason: "tenant was removed".into() })
     }
 
+    /// The same, to be looked at again.
+    pub(super) fn renewed(&self) -> Self {
+        self.next()
+    }
+
     /// The same for newcomers, and `goodbye` for everybody else.
     pub(super) fn with_farewell(&self, goodbye: Goodbye) -> Self {
         self.next().saying(goodbye)

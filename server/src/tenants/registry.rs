@@ -134,9 +134,28 @@ impl Registry {
         Some(tenant.sockets.len())
     }
 
-    /// Rings the sockets of tenants that have changed, until `stop`.
+    /// Rings the sockets of tenants that have changed, or whose keys were withdrawn where they are published,
+    /// until `stop`.
     pub async fn run_bell(&self, stop: CancellationToken) {
-        self.bell.run(stop).await;
+        let follow = async {
+            loop {
+                self.sources.lost_keys().await;
+                self.renew_bereft();
+            }
+        };
+        tokio::select! {
+            () = self.bell.run(stop) => {}
+            () = follow => {}
+        }
+    }
+
+    /// Sees to it that the sockets of tenants that have lost keys ask about theirs again.
+    fn renew_bereft(&self) {
+        let _one_at_a_time = self.changing.lock();
+        for tenant in self.tenants.load().values().filter(|tenant| tenant.policy().verifier.has_lost_keys()) {
+            tenant.renew();
+            self.bell.ring(tenant);
+        }
     }
 }
 

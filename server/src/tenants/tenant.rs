@@ -70,6 +70,11 @@ impl Tenant {
         self.metrics.connected.set(0.0);
     }
 
+    /// The same counts as before, but its keys are not what they were.
+    pub(super) fn renew(&self) {
+        self.policy.store(Arc::new(self.policy().renewed()));
+    }
+
     /// Whoever is connected goes; who comes after that is welcome.
     pub(super) fn send_away(&self, goodbye: Goodbye) {
         self.policy.store(Arc::new(self.policy().with_farewell(goodbye)));
