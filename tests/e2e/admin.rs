@@ -135,9 +135,9 @@ async fn the_status_tells_how_things_are() {
     assert_eq!(
         status["tenants"],
         json!([
-            {"id": "acme", "region": "eu-west-1", "connected": 1, "sockets": 2, "suspended": false},
-            {"id": "default", "region": null, "connected": 0, "sockets": 0, "suspended": false},
-            {"id": "globex", "region": null, "connected": 0, "sockets": 0, "suspended": true},
+            {"id": "acme", "region": "eu-west-1", "connected": 1, "sockets": 2, "rooms": 1, "suspended": false},
+            {"id": "default", "region": null, "connected": 0, "sockets": 0, "rooms": 0, "suspended": false},
+            {"id": "globex", "region": null, "connected": 0, "sockets": 0, "rooms": 0, "suspended": true},
         ])
     );
     for (key, value) in [

@@ -1,5 +1,7 @@
 //! `GET /status`: what an operator wants to know first. No secrets, no topics, no users.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use humantime_serde::re::humantime::format_rfc3339_seconds;
@@ -39,8 +41,12 @@ fn account(node: &Node) -> Value {
 }
 
 /// The tenants in the order of their ids. `connected` counts sockets of this node that have joined a room, as
-/// the metric of that name does; `sockets` counts all.
+/// the metric of that name does; `sockets` counts all. `rooms` are those with members on this node.
 fn tenants(node: &Node) -> Vec<Value> {
+    let mut rooms: HashMap<Arc<str>, usize> = HashMap::new();
+    for room in node.hub.rooms() {
+        *rooms.entry(Arc::clone(&room.key().tenant)).or_default() += 1;
+    }
     let mut tenants = node.tenants.all();
     tenants.sort_by(|one, other| one.id.cmp(&other.id));
     let tenants = tenants.iter().map(|tenant| {
@@ -50,6 +56,7 @@ fn tenants(node: &Node) -> Vec<Value> {
             "region": policy.region(),
             "connected": tenant.users_here(),
             "sockets": tenant.sockets.len(),
+            "rooms": rooms.get(&tenant.id).copied().unwrap_or_default(),
             "suspended": policy.standing == Standing::Suspended,
         })
     });
