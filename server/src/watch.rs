@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use notify::event::{AccessKind, AccessMode};
+use notify::event::{AccessKind, AccessMode, ModifyKind};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 use tracing::debug;
@@ -48,7 +48,7 @@ impl Watch {
         let signs = Arc::new(Notify::new());
         let told = Arc::clone(&signs);
         let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
-            if event.is_ok_and(|event| is_only_a_look(&event.kind)) {
+            if event.is_ok_and(|event| is_no_sign(event.kind)) {
                 return;
             }
             told.notify_one();
@@ -92,9 +92,14 @@ impl Watch {
     }
 }
 
-/// Reading changes nothing, and we read ourselves.
-fn is_only_a_look(kind: &EventKind) -> bool {
-    matches!(kind, EventKind::Access(access) if *access != AccessKind::Close(AccessMode::Write))
+/// Reading changes nothing, and we read ourselves. A file that is being written is told once it is closed, where
+/// the system tells that; before, half of it may be there, and a log that grows beside it is never closed.
+fn is_no_sign(kind: EventKind) -> bool {
+    match kind {
+        EventKind::Access(access) => access != AccessKind::Close(AccessMode::Write),
+        EventKind::Modify(ModifyKind::Data(_)) => cfg!(target_os = "linux"),
+        _ => false,
+    }
 }
 
 /// Where something has to happen for `file` to change: its own folder, the one above (where its folder may be

@@ -89,7 +89,10 @@ impl Target {
             Kind::Floor(style) => floor_command(style)?,
         };
         command.envs(setup.variables.iter().map(|(name, value)| (name, value)));
-        command.current_dir(&folder).stdin(Stdio::null()).stderr(File::create(folder.join("log"))?);
+        // Not where it is run, because the server watches that folder for a configuration.
+        let log = folder.join("log");
+        fs::create_dir(&log)?;
+        command.current_dir(&folder).stdin(Stdio::null()).stderr(File::create(log.join("stderr"))?);
         let from = Instant::now();
         let child = match cores {
             Some(cores) => cores.on_server_core(|| command.spawn())?,
@@ -178,7 +181,7 @@ impl Target {
 
     /// Where its log lines go.
     pub fn log_file(&self) -> PathBuf {
-        self.folder.join("log")
+        self.folder.join("log").join("stderr")
     }
 
     /// The `config.toml` it follows, if it was given one.
