@@ -215,6 +215,20 @@ fn a_client_that_does_wrong_a_thousand_times_has_one_line() {
     assert!(!rest.contains("TopicNameRequired") && !rest.contains("MalformedWebSocketMessage"), "{rest}");
 }
 
+// A terminal that is scrolled back, a disk that is full: the log waits, the clients do not.
+#[test]
+fn nobody_waits_for_whoever_reads_the_log() {
+    let mut serve = Serve::start(&[("REALTIME__TELEMETRY__LOG_QUEUE_LINES", "10")]);
+    let path = "x".repeat(200);
+    let asked = (1..10_000).find(|_| {
+        serve.ask(&format!("GET /{path} HTTP/1.1\r\nconnection: close"));
+        serve.number("realtime_log_lines_dropped ") > 0.0
+    });
+    assert!(asked.is_some(), "all lines found a reader");
+    let rest = serve.stop();
+    assert!(rest.contains("Stopping: SIGINT"), "what is said once there is a reader again is written");
+}
+
 // Whatever goes wrong with a token or a payload, neither is in the log, be it as talkative as it can.
 #[test]
 fn neither_tokens_nor_payloads_are_written() {

@@ -1,6 +1,7 @@
 //! `[telemetry]`: what the server says about itself.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,11 @@ pub struct Telemetry {
     /// How a log line is written.
     #[schemars(extend("x-reload" = "restart"))]
     pub log_format: LogFormat,
+
+    /// Log lines that may wait to be written. Nothing in the server waits for whoever reads the log: when that
+    /// stands still, further lines are dropped, and counted in `realtime_log_lines_dropped`.
+    #[schemars(extend("x-reload" = "restart"))]
+    pub log_queue_lines: NonZeroUsize,
 }
 
 impl Default for Telemetry {
@@ -33,6 +39,7 @@ impl Default for Telemetry {
             log_modules: BTreeMap::new(),
             log_health_checks: true,
             log_format: LogFormat::default(),
+            log_queue_lines: NonZeroUsize::new(10_000).expect("not zero"),
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::answer;
 use crate::auth::Denied;
 use crate::node::Node;
 use crate::telemetry::codes::{Code, Place};
+use crate::telemetry::logs;
 
 /// `GET /metrics`, if whoever sent `headers` may read it.
 pub fn metrics(node: &Node, headers: &HeaderMap) -> Response<Bytes> {
@@ -29,6 +30,7 @@ pub fn metrics(node: &Node, headers: &HeaderMap) -> Response<Bytes> {
     numbers.settings_generation.set(settings.generation as f64);
     numbers.settings_reload_failed.set(if settings.last_error.is_some() { 1.0 } else { 0.0 });
     numbers.settings_pending.set(settings.pending.len() as f64);
+    numbers.log_lines_dropped.absolute(logs::dropped());
     node.metrics.bus.unsent.absolute(node.hub.relay_dropped());
     count_users(node);
     let mut page = node.metrics.render();

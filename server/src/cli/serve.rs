@@ -83,7 +83,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         loaded = sources.load()?;
     }
     let settings = loaded.settings.clone();
-    let logs = logs::start(&settings.telemetry, &settings.regions);
+    let (logs, _rest) = logs::start(&settings.telemetry, &settings.regions);
     for note in &loaded.notes {
         if note.warning { warn!("{}", note.text) } else { info!("{}", note.text) }
     }
