@@ -123,8 +123,8 @@ pub struct Server {
     #[schemars(with = "marks::Size", extend("x-reload" = "connection", "x-least" = "256 B", "x-most" = "1 MiB"))]
     pub read_buffer_size: ByteSize,
 
-    /// Folder for what the server keeps by itself, such as the secret of `serve --dev`. Relative paths
-    /// begin at the working directory.
+    /// Folder for what the server keeps by itself, such as the secret of `serve --dev`, and where it listens for
+    /// `realtime-server health`. Relative paths begin at the working directory. Not to be shared by two servers.
     #[schemars(extend("x-reload" = "restart"))]
     pub data_dir: PathBuf,
 

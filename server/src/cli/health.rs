@@ -3,6 +3,9 @@
 //! A container image has no curl, so this is one: a few lines of HTTP/1.1 on a plain socket. It reads the
 //! status line and nothing else, and the whole question has one deadline, whatever the other side does.
 //!
+//! A server that runs says itself where it is ([`running`](super::running)), because the settings on disk may have
+//! changed since it read them.
+//!
 //! Over TLS the certificate is not looked at: it is made out to a public name, and we knock at the back door.
 //! Nothing secret is said, and the answer is believed as little as over plain TCP.
 
@@ -16,11 +19,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use http::Uri;
 
+use super::running::Running;
 use crate::edge::proxy_protocol::Balancers;
 
 const EXAMPLES: &str = "\
 Examples:
-  realtime-server health                                    the server on this machine, where the settings say
+  realtime-server health                                    the server on this machine, by its settings
   realtime-server health --url http://10.0.0.7:8080/health  another one; https:// for TLS, unverified
   HEALTHCHECK CMD [\"realtime-server\", \"health\"]             in a Dockerfile
 
@@ -29,11 +33,15 @@ The exit code is 0 if it answers with a 2xx status in time, else 1.";
 /// A status line is shorter than this; what does not end by then is none.
 const LONGEST_STATUS_LINE: usize = 1024;
 
+/// Where servers usually keep their data; looked through when the settings that would say so cannot be read.
+const USUAL_FOLDERS: [&str; 2] = ["data", "/var/lib/realtime"];
+
 /// Whom to ask, and how long to wait.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// What to ask; without it /health at the address and port in the settings
+    /// What to ask; without it /health where the settings say, or where a server that has read others says
+    /// it is
     #[arg(long)]
     url: Option<Uri>,
 
@@ -45,41 +53,86 @@ pub struct Args {
     config: super::Config,
 }
 
+/// A door to knock at.
+struct Place {
+    url: Uri,
+    balancers: Balancers,
+}
+
 /// Asks, and says the answer in one line.
 ///
 /// # Errors
 /// If there is nobody to ask: the settings or the URL are wrong.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let (url, balancers) = match args.url {
-        Some(url) => (url, Balancers::default()),
-        None => {
-            let server = args.config.load()?.server;
-            (own_url(&server)?, Balancers::parse(&server.proxy_protocol_from)?)
-        }
+    let places = match args.url {
+        Some(url) => vec![Place { url, balancers: Balancers::default() }],
+        None => places(&args.config)?,
     };
-    match ask(&url, &balancers, args.timeout) {
-        Ok(status) if (200..300).contains(&status) => {
-            // The exit code is the answer; a supervisor may read nothing else.
-            let _nobody_reads = super::answer(format_args!("{url} is up ({status})\n"));
-            Ok(ExitCode::SUCCESS)
+    // All of them together have the time of one.
+    let time_each = args.timeout / u32::try_from(places.len().max(1)).unwrap_or(u32::MAX);
+    let mut failure = None;
+    for Place { url, balancers } in &places {
+        let why = match ask(url, balancers, time_each) {
+            Ok(status) if (200..300).contains(&status) => {
+                // The exit code is the answer; a supervisor may read nothing else.
+                let _nobody_reads = super::answer(format_args!("{url} is up ({status})\n"));
+                return Ok(ExitCode::SUCCESS);
+            }
+            Ok(status) => format!("{url} is not well ({status})"),
+            Err(error) => format!("{url} is down: {error:#}"),
+        };
+        failure.get_or_insert(why);
+    }
+    super::remark(failure.unwrap_or_default());
+    Ok(ExitCode::FAILURE)
+}
+
+/// Where to ask for a server of these settings: where they say, and where it says itself.
+fn places(config: &super::Config) -> anyhow::Result<Vec<Place>> {
+    let loaded = config.load();
+    let running = match &loaded {
+        Ok(settings) => Running::find(&settings.server.data_dir),
+        Err(_) => USUAL_FOLDERS.iter().find_map(|folder| Running::find(folder.as_ref())),
+    };
+    let mut places = Vec::new();
+    match (loaded, &running) {
+        (Ok(settings), running) => {
+            ensure!(
+                settings.server.port != 0 || running.is_some(),
+                "the settings let the system choose the port (0), and no server says where it is: use --url"
+            );
+            if settings.server.port != 0 {
+                places.push(by_settings(&settings.server)?);
+            }
         }
-        Ok(status) => {
-            super::remark(format_args!("{url} is not well ({status})"));
-            Ok(ExitCode::FAILURE)
-        }
-        Err(error) => {
-            super::remark(format_args!("{url} is down: {error:#}"));
-            Ok(ExitCode::FAILURE)
+        (Err(problems), None) => return Err(problems.into()),
+        // The server has refused them too, and goes on with those it has.
+        (Err(problems), Some(_)) => super::remark(format_args!("the settings cannot be used: {problems}")),
+    }
+    if let Some(running) = running {
+        let place = by_itself(&running)?;
+        if places.iter().all(|other| other.url != place.url) {
+            places.push(place);
         }
     }
+    Ok(places)
 }
 
 /// Where a server with these settings answers, seen from this machine.
-fn own_url(server: &settings::Server) -> anyhow::Result<Uri> {
-    ensure!(server.port != 0, "the settings let the system choose the port (0): say where with --url");
+fn by_settings(server: &settings::Server) -> anyhow::Result<Place> {
     let address = SocketAddr::new(super::reachable(server.host), server.port);
-    let scheme = if server.tls.cert_file.is_some() { "https" } else { "http" };
-    format!("{scheme}://{address}/health").parse().context("the settings make no URL")
+    place(address, server.tls.cert_file.is_some(), &server.proxy_protocol_from)
+}
+
+/// Where the running server says it is.
+fn by_itself(running: &Running) -> anyhow::Result<Place> {
+    place(running.address, running.tls, &running.proxy_protocol_from)
+}
+
+fn place(address: SocketAddr, tls: bool, proxy_protocol_from: &[String]) -> anyhow::Result<Place> {
+    let scheme = if tls { "https" } else { "http" };
+    let url = format!("{scheme}://{address}/health").parse().context("the settings make no URL")?;
+    Ok(Place { url, balancers: Balancers::parse(proxy_protocol_from)? })
 }
 
 /// The status that `url` is answered with. A server that takes us for one of its `balancers` is told that we
@@ -262,15 +315,14 @@ mod tests {
 
     #[test]
     fn the_default_is_this_machine() {
+        let url = |server: &settings::Server| by_settings(server).expect("a place").url;
         let mut server = settings::Server::default();
-        assert_eq!(own_url(&server).expect("a URL"), "http://127.0.0.1:8080/health");
+        assert_eq!(url(&server), "http://127.0.0.1:8080/health");
         server.host = "::".parse().expect("an address");
         server.port = 81;
-        assert_eq!(own_url(&server).expect("a URL"), "http://[::1]:81/health");
+        assert_eq!(url(&server), "http://[::1]:81/health");
         server.host = "10.0.0.7".parse().expect("an address");
         server.tls.cert_file = Some("cert.pem".into());
-        assert_eq!(own_url(&server).expect("a URL"), "https://10.0.0.7:81/health");
-        server.port = 0;
-        assert!(own_url(&server).is_err());
+        assert_eq!(url(&server), "https://10.0.0.7:81/health");
     }
 }

@@ -6,6 +6,7 @@
 pub mod config;
 pub mod health;
 mod open_files;
+mod running;
 pub mod serve;
 pub mod token;
 pub mod version;

@@ -18,8 +18,9 @@ use serde_json::Map;
 use settings::{Settings, Sources};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
+use super::running::Running;
 use crate::app::Server;
 use crate::auth::sign;
 use crate::drain::Haste;
@@ -101,6 +102,9 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     let follower = Follower::new(sources, &loaded, logs, watch).context("cannot listen for SIGHUP")?;
     let server = Server::start_following(settings.clone(), follower).await?;
+    let _kept = Running::new(&settings, server.address())
+        .keep(&settings.server.data_dir)
+        .inspect_err(|error| debug!("`realtime-server health` goes by the settings alone: {error}"));
     if args.dev {
         // Whoever has read enough (`| head -1`) still wants a server.
         let _nobody_reads = super::answer(welcome(&settings, server.address()));

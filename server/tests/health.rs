@@ -1,0 +1,93 @@
+//! `realtime-server health` beside a server that runs: what happens to the files on disk makes nobody ill.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+
+/// A server in a folder of its own. Killed when the test ends.
+struct Serve {
+    child: Child,
+    folder: TempDir,
+    port: String,
+}
+
+fn program(command: &str, folder: &Path) -> Command {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_realtime-server"));
+    program
+        .arg(command)
+        .current_dir(folder)
+        .env_clear()
+        .env("JWT_SECRET", "a secret of more than thirty-two bytes");
+    program
+}
+
+impl Serve {
+    fn start(config: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::write(folder.path().join("config.toml"), config).expect("a file");
+        let mut child = program("serve", folder.path()).stderr(Stdio::piped()).spawn().expect("it runs");
+        let mut log = BufReader::new(child.stderr.take().expect("piped")).lines().map_while(Result::ok);
+        let listening = log.find(|line| line.contains("Listening")).expect("it listens");
+        // Somebody has to read on, or the log is dropped.
+        std::thread::spawn(move || log.for_each(drop));
+        let address = listening.split("address=").nth(1).and_then(|rest| rest.split(' ').next());
+        let port = address.and_then(|address| address.rsplit(':').next()).expect("an address").to_owned();
+        Self { child, folder, port }
+    }
+
+    fn edit(&self, config: &str) {
+        fs::write(self.folder.path().join("config.toml"), config).expect("a file");
+    }
+
+    /// The exit code, and everything that was said.
+    fn health(&self) -> (Option<i32>, String) {
+        let output = program("health", self.folder.path()).output().expect("it runs");
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(said).expect("text"))
+    }
+}
+
+impl Drop for Serve {
+    fn drop(&mut self) {
+        let _gone_already = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+const CONFIG: &str = "[server]\nhost = \"127.0.0.1\"\nport = 0\n";
+
+#[test]
+fn a_server_says_itself_where_it_is() {
+    let mut serve = Serve::start(CONFIG);
+    let up = format!("http://127.0.0.1:{}/health is up (200)\n", serve.port);
+    assert_eq!(serve.health(), (Some(0), up.clone()), "on a port of the system's choice");
+
+    // A port waits for a restart; nobody listens on 1 meanwhile.
+    serve.edit("[server]\nhost = \"127.0.0.1\"\nport = 1\n");
+    assert_eq!(serve.health(), (Some(0), up.clone()));
+
+    serve.edit("[server]\nprot = 1\n");
+    let (code, said) = serve.health();
+    assert_eq!(code, Some(0), "a bad edit changes nothing: {said}");
+    assert!(said.contains(&up) && said.contains("config.toml:2:1: server.prot: unknown key"), "{said}");
+
+    let id = rustix::process::Pid::from_child(&serve.child);
+    rustix::process::kill_process(id, rustix::process::Signal::INT).expect("it runs");
+    assert!(serve.child.wait().expect("it ends").success());
+    let (code, said) = serve.health();
+    assert_eq!((code, said.contains("is up")), (Some(1), false), "{said}");
+    assert!(!serve.folder.path().join("data/running.json").exists());
+}
+
+#[test]
+fn a_server_that_cannot_write_is_asked_by_its_settings() {
+    let serve = Serve::start("[server]\nhost = \"127.0.0.1\"\nport = 0\ndata_dir = \"/proc/nowhere\"\n");
+    let (code, said) = serve.health();
+    assert_eq!(code, Some(1));
+    assert!(said.contains("no server says where it is: use --url"), "{said}");
+    serve.edit(&format!("[server]\nhost = \"127.0.0.1\"\nport = {}\n", serve.port));
+    assert_eq!(serve.health().0, Some(0));
+}
