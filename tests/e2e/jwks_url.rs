@@ -206,6 +206,30 @@ async fn a_key_that_is_no_longer_published_opens_nothing() {
     world.stop().await;
 }
 
+// Its user has done nothing wrong: identity providers sign with a new key as soon as it is published.
+#[tokio::test]
+async fn who_refreshes_with_a_key_nobody_knows_yet_may_come_again() {
+    let (old, new) = (pair("old"), pair("new"));
+    let provider = Provider::publishing(&key_set([&old])).await;
+    let world = world_of(&provider).await;
+    let mut ann = member(&world, &old).await;
+    provider.publish(&key_set([&old, &new]));
+    let refresh = |pair: &KeyPair| json!(["1", "2", "realtime:room", "access_token", {"access_token": pair.sign(&user())}]);
+    ann.send_json(&refresh(&new)).await;
+    assert_eq!(ann.next_json().await[4]["message"], unknown("new").1);
+    assert_eq!(ann.next_json().await[3], "phx_error", "not phx_close, from which clients do not come back");
+    eventually("the key has come", async || knock(&world, &new).await == welcome()).await;
+    let join =
+        json!(["3", "3", "realtime:room", "phx_join", {"config": {}, "access_token": new.sign(&user())}]);
+    ann.send_json(&join).await;
+    assert_eq!(ann.next_json().await[4]["status"], "ok");
+    // One that is forged is another matter.
+    ann.send_json(&refresh(&pair("new"))).await;
+    assert_eq!(ann.next_json().await[4]["message"], "Failed to validate JWT signature");
+    assert_eq!(ann.next_json().await[3], "phx_close");
+    world.stop().await;
+}
+
 // Felt at once by who is in a room, without their saying anything.
 #[tokio::test]
 async fn a_key_that_is_no_longer_published_ends_what_it_has_opened() {

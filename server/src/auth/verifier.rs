@@ -87,12 +87,17 @@ impl Verifier {
     pub async fn verify_fetching(&self, token: &str, now: SystemTime) -> Result<Claims, TokenError> {
         let verdict = self.verify(token, now);
         match (&verdict, &self.fetched) {
-            (Err(TokenError::Signer { kid: Some(_) }), Some(source)) => {
+            (Err(error), Some(source)) if self.is_looking_into(error) => {
                 source.answer().await;
                 self.verify(token, now)
             }
             _ => verdict,
         }
+    }
+
+    /// Whether a token that was refused with `error` names a key that may have been published just now.
+    pub fn is_looking_into(&self, error: &TokenError) -> bool {
+        self.fetched.is_some() && matches!(error, TokenError::Signer { kid: Some(_) })
     }
 
     /// Whether what a token said is still to be believed at `now`. Its signature does not change, but the keys
