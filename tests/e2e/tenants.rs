@@ -196,6 +196,41 @@ async fn limits_are_a_tenants_own() {
     world.stop().await;
 }
 
+// Sockets that never join are no users, and would otherwise hold the places of all.
+#[tokio::test]
+async fn a_tenants_idle_sockets_take_no_places_of_others() {
+    let world = World::with_tenants(&["acme", "globex"]).await;
+    let set = |connections, users| {
+        world.apply(|settings| {
+            settings.server.max_connections = size(300);
+            let limits = &mut settings.tenants.get_mut("acme").expect("there").limits;
+            (limits.max_connections, limits.max_concurrent_users) = (connections, users);
+        });
+    };
+    set(Some(size(2)), None);
+    let idle = [world.connect_for("acme").await, world.connect_for("acme").await];
+    let full = async || {
+        let answer = knock(&world, "acme", "/socket/websocket?tenant=acme", &[]).await;
+        (answer.status == 429)
+            .then(|| assert_eq!(answer.json()["error"], "Too many connected users"))
+            .is_some()
+    };
+    assert!(full().await);
+    let bob = world.connect_for("globex").await;
+    drop(idle);
+    eventually("their places are free", async || !full().await).await;
+
+    // Twice as many as there may be users, and a hundred.
+    set(None, Some(size(1)));
+    let mut idle = Vec::new();
+    while !full().await && idle.len() < 200 {
+        idle.push(world.connect_for("acme").await);
+    }
+    assert_eq!(idle.len(), 102);
+    drop(bob);
+    world.stop().await;
+}
+
 #[tokio::test]
 async fn presence_is_on_where_the_tenant_says_so() {
     let world = World::with_tenants(&["acme", "globex"]).await;

@@ -21,6 +21,12 @@ pub struct Limits {
     #[schemars(extend("x-reload" = "live"))]
     pub max_concurrent_users: Option<NonZeroUsize>,
 
+    /// WebSockets on one node, whether or not they have joined a room, so that a tenant cannot take the places of
+    /// others. Further handshakes are answered with 429. Unset: twice `max_concurrent_users` and a hundred, if that
+    /// is set, else as many as `server.max_connections` lets in.
+    #[schemars(extend("x-reload" = "live"))]
+    pub max_connections: Option<NonZeroUsize>,
+
     /// Rooms one connection may be in. Further joins are refused with `ChannelRateLimitReached`.
     #[schemars(extend("x-reload" = "live"))]
     pub max_channels_per_client: NonZeroUsize,
@@ -54,6 +60,12 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// WebSockets on one node, if anything limits them.
+    pub fn connections(&self) -> Option<NonZeroUsize> {
+        let with_idlers = |users: NonZeroUsize| users.saturating_add(users.get()).saturating_add(100);
+        self.max_connections.or(self.max_concurrent_users.map(with_idlers))
+    }
+
     /// The largest payload in bytes, its wrapping included, as upstream counts: kB × 1000 + 500.
     pub fn max_payload_bytes(&self) -> usize {
         self.max_payload_size_in_kb.get() as usize * 1000 + 500
@@ -65,6 +77,7 @@ impl Default for Limits {
         let count = |n| NonZeroU32::new(n).expect("not zero");
         Self {
             max_concurrent_users: None,
+            max_connections: None,
             max_channels_per_client: NonZeroUsize::new(100).expect("not zero"),
             max_joins_per_second: count(2500),
             max_events_per_second: count(10_000),

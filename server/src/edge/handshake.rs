@@ -48,8 +48,8 @@ pub(super) struct Handshake {
 /// What a WebSocket keeps of its handshake.
 struct Guest {
     origin: Arc<Origin>,
-    /// Its places: among the WebSockets, among those of its address, among the sockets.
-    places: (Place, AddressPlace, Arc<Caller>),
+    /// Its places: among the WebSockets, those of its tenant, those of its address, and among the sockets.
+    places: (Place, Place, AddressPlace, Arc<Caller>),
 }
 
 /// Why a handshake is refused.
@@ -104,8 +104,8 @@ impl Handshake {
             return self.refuse(Refusal::new(status, code, code.text())).await;
         };
         match self.admit(&request, token).await {
-            Ok(admitted) => {
-                let guest = Guest { origin, places: (seat, place, caller) };
+            Ok((admitted, among_its_tenants)) => {
+                let guest = Guest { origin, places: (seat, among_its_tenants, place, caller) };
                 self.upgrade(request, dialect, admitted, guest)
             }
             Err(refusal) => {
@@ -117,7 +117,11 @@ impl Handshake {
     }
 
     /// The checks of §1.4, in their order.
-    async fn admit(&self, request: &Request<Incoming>, token: Option<&str>) -> Result<Admitted, Refusal> {
+    async fn admit(
+        &self,
+        request: &Request<Incoming>,
+        token: Option<&str>,
+    ) -> Result<(Admitted, Place), Refusal> {
         let unknown = Code::TenantNotFound;
         let not_found = Refusal::new(StatusCode::NOT_FOUND, unknown, unknown.text());
         let tenant = self.node.tenant_meant_by(request.headers(), request.uri()).ok_or(not_found)?;
@@ -146,16 +150,17 @@ impl Handshake {
                 return refused(StatusCode::UNAUTHORIZED, code, &text);
             }
         };
-        if !tenant.has_room() {
+        let place = Place::take(&tenant.connections, tenant.allowance.max_connections());
+        let Some(place) = place.filter(|_| tenant.has_room()) else {
             let code = Code::ConnectionRateLimitReached;
             return refused(StatusCode::TOO_MANY_REQUESTS, code, code.text());
-        }
+        };
         // Looked at, not counted: the join will be.
         if !tenant.allowance.joins.has_any(Instant::now()) {
             let code = Code::JoinsRateLimitReached;
             return refused(StatusCode::TOO_MANY_REQUESTS, code, code.text());
         }
-        Ok(Admitted { generation: policy.generation, tenant, claims })
+        Ok((Admitted { generation: policy.generation, tenant, claims }, place))
     }
 
     async fn refuse(&self, refusal: Refusal) -> Response<Bytes> {

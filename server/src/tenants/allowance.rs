@@ -22,6 +22,7 @@ pub struct Allowance {
     pub presence_events: TokenBucket,
     max_concurrent_users: AtomicUsize,
     everyone: AtomicUsize,
+    max_connections: AtomicUsize,
     max_channels_per_client: AtomicUsize,
     max_payload_bytes: AtomicUsize,
     max_events_per_second: AtomicU64,
@@ -38,6 +39,7 @@ impl Allowance {
             presence_events: TokenBucket::per_second(0),
             max_concurrent_users: AtomicUsize::default(),
             everyone: AtomicUsize::default(),
+            max_connections: AtomicUsize::default(),
             max_channels_per_client: AtomicUsize::default(),
             max_payload_bytes: AtomicUsize::default(),
             max_events_per_second: AtomicU64::default(),
@@ -53,6 +55,7 @@ impl Allowance {
         let users = limits.max_concurrent_users.map_or(usize::MAX, NonZeroUsize::get);
         self.max_concurrent_users.store(users, Ordering::Relaxed);
         self.everyone.store(everyone.get(), Ordering::Relaxed);
+        self.max_connections.store(limits.connections().unwrap_or(everyone).get(), Ordering::Relaxed);
         self.max_channels_per_client.store(limits.max_channels_per_client.get(), Ordering::Relaxed);
         self.max_payload_bytes.store(limits.max_payload_bytes(), Ordering::Relaxed);
         self.max_events_per_second.store(limits.max_events_per_second.get().into(), Ordering::Relaxed);
@@ -68,6 +71,11 @@ impl Allowance {
     pub fn users_beside(&self, elsewhere: usize) -> usize {
         let users = self.max_concurrent_users.load(Ordering::Relaxed).saturating_sub(elsewhere);
         users.min(self.everyone.load(Ordering::Relaxed))
+    }
+
+    /// WebSockets on this node, whether or not they have joined a room.
+    pub fn max_connections(&self) -> usize {
+        self.max_connections.load(Ordering::Relaxed)
     }
 
     /// Rooms of one connection.

@@ -24,6 +24,8 @@ pub struct Tenant {
     pub reports: Reports,
     /// Its open connections.
     pub sockets: Sockets,
+    /// How many there are, those included that are just being let in.
+    pub connections: Arc<AtomicUsize>,
     /// HTTP requests per second on this node, shown to those who send them.
     pub requests: RollingRate,
     users_here: AtomicUsize,
@@ -39,6 +41,7 @@ impl Tenant {
             id: id.into(),
             allowance: Allowance::new(&terms.tenant.limits, terms.everyone),
             sockets: Sockets::default(),
+            connections: Arc::default(),
             requests: RollingRate::new(),
             users_here: AtomicUsize::new(0),
             users_elsewhere: AtomicUsize::new(0),
