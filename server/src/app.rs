@@ -8,6 +8,7 @@ use anyhow::Context;
 use settings::Settings;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
@@ -23,6 +24,9 @@ use crate::reload::Follower;
 
 /// How often the numbers are tidied up: histograms keep single samples until then.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+
+/// How long the last words to the other nodes may take.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// A running server.
 pub struct Server {
@@ -151,11 +155,13 @@ impl Neighbours {
         Self { keeper: tokio::spawn(kept), stop }
     }
 
-    /// Says goodbye to the other nodes; waits no longer than `bus.timeout`.
+    /// Says goodbye to the other nodes, in [`GOODBYE`]. They learn of the end in any case, when the lease is over.
     async fn leave(self) {
         self.stop.cancel();
-        if let Err(panicked) = self.keeper.await {
-            warn!("The link to the other nodes ended badly: {panicked}");
+        match timeout(GOODBYE, self.keeper).await {
+            Ok(Ok(())) => {}
+            Ok(Err(panicked)) => warn!("The link to the other nodes ended badly: {panicked}"),
+            Err(_elapsed) => warn!("The other nodes could not be told goodbye in time"),
         }
     }
 }
