@@ -23,7 +23,7 @@ pub struct Admin {
 
     /// Operator tokens that are refused although they are signed well: ones that leaked.
     #[serde(with = "units::secrets")]
-    #[schemars(with = "Vec<String>", extend("x-reload" = "live", "x-secret" = true))]
+    #[schemars(with = "Vec<String>", extend("x-reload" = "live", "x-secret" = true, "x-commas" = true))]
     pub token_blocklist: Vec<SecretString>,
 
     /// Secret that signs the tokens of whoever reads `/metrics`. Unset: `/metrics` is open to everybody who
@@ -34,6 +34,6 @@ pub struct Admin {
 
     /// Tokens for `/metrics` that are refused although they are signed well.
     #[serde(with = "units::secrets")]
-    #[schemars(with = "Vec<String>", extend("x-reload" = "live", "x-secret" = true))]
+    #[schemars(with = "Vec<String>", extend("x-reload" = "live", "x-secret" = true, "x-commas" = true))]
     pub metrics_token_blocklist: Vec<SecretString>,
 }

@@ -36,6 +36,8 @@ pub(crate) struct Key {
     pub optional: bool,
     /// Whether a higher layer replaces it as a whole, instead of adding to it.
     pub replaced: bool,
+    /// Whether commas part the items of a list, in plain text. A secret may hold some.
+    pub commas: bool,
     /// What the names of a person's own must be, where they are not free.
     pub names: Option<Kind>,
     pub shape: Shape,
@@ -90,6 +92,7 @@ impl Key {
             secret,
             optional: schema["type"].as_array().is_some_and(|types| types.iter().any(|name| name == "null")),
             replaced: schema["x-merge"] == "replace",
+            commas: !secret || schema["x-commas"] == true,
             names: schema["x-names"].as_str().map(Kind::name),
             shape,
         }
@@ -115,18 +118,30 @@ impl Key {
         }
     }
 
-    /// What the plain text of a variable or flag means here. Lists are separated by commas (or lines, in a
-    /// secret's file), sections and tables are JSON.
+    /// What the plain text of a variable or flag means here. Lists are JSON or parted by commas; where an item
+    /// may hold a comma, other text is the only one. Sections and tables are JSON.
     pub(crate) fn read(&self, text: &str) -> Value {
         let json = || serde_json::from_str(text).ok();
         match &self.shape {
             Shape::One(kind) => kind.read(text),
             Shape::Section(_) | Shape::Table(_) => json().unwrap_or_else(|| text.into()),
             Shape::List(_) if text.trim_start().starts_with('[') => json().unwrap_or_else(|| text.into()),
+            Shape::List(item) if !self.commas => std::iter::once(item.read(text)).collect(),
             Shape::List(item) => {
                 let items = text.split([',', '\n']).map(str::trim).filter(|item| !item.is_empty());
                 items.map(|text| item.read(text)).collect()
             }
+        }
+    }
+
+    /// What the text of a secret's file means here: of a list, each line is an item.
+    pub(crate) fn read_file(&self, text: &str) -> Value {
+        match &self.shape {
+            Shape::List(item) if !self.commas => {
+                let lines = text.lines().filter(|line| !line.trim().is_empty());
+                lines.map(|line| item.read(line)).collect()
+            }
+            _ => self.read(text),
         }
     }
 

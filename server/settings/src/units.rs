@@ -131,7 +131,7 @@ pub(crate) mod secret {
     }
 }
 
-/// A list of `SecretString`, blank ones left out, and never written out.
+/// A list of `SecretString`, blank ones left out, the others as they are; never written out.
 pub(crate) mod secrets {
     use secrecy::SecretString;
 
@@ -144,8 +144,7 @@ pub(crate) mod secrets {
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<SecretString>, D::Error> {
         let list = Vec::<Text>::deserialize(from)?.into_iter();
         let texts = list.map(|text| text.or_complain("a list of texts in quotes"));
-        let texts = texts.collect::<Result<Vec<_>, _>>()?;
-        let texts = texts.into_iter().map(|text| text.trim().to_owned());
-        Ok(texts.filter(|text| !text.is_empty()).map(SecretString::from).collect())
+        let texts = texts.collect::<Result<Vec<_>, _>>()?.into_iter();
+        Ok(texts.filter(|text| !text.trim().is_empty()).map(SecretString::from).collect())
     }
 }

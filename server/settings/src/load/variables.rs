@@ -10,7 +10,7 @@ use super::Note;
 use super::layer::{Layer, Origin, Problems};
 use crate::problem::{Place, Problem};
 use crate::shape::{self, Key, Shape};
-use crate::variables::{self, SEED, Target, Treatment, Variable};
+use crate::variables::{self, Reading, SEED, Target, Treatment, Variable};
 
 /// What a variable of ours begins with.
 pub(crate) const PREFIX: &str = "REALTIME__";
@@ -24,6 +24,24 @@ type Variables = BTreeMap<String, String>;
 struct Set {
     name: String,
     text: String,
+    by: By,
+}
+
+/// Where the text of a variable stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum By {
+    Itself,
+    File,
+}
+
+impl Set {
+    /// What the text means for `key`.
+    fn read(&self, key: &Key) -> Value {
+        match self.by {
+            By::Itself => key.read(&self.text),
+            By::File => key.read_file(&self.text),
+        }
+    }
 }
 
 /// What a variable holds, as far as `NAME_FILE` is concerned.
@@ -151,6 +169,7 @@ fn target_key(target: &Target) -> &'static Key {
 fn layer(set: &Set, target: &Target) -> Result<Option<Layer>, Problem> {
     let (path, key) = (super::path(target.key), target_key(target));
     let value = match target.reading.read(&set.text) {
+        Ok(Some(_)) if target.reading == Reading::AsWritten => set.read(key),
         Ok(Some(Value::String(text))) => key.read(&text),
         Ok(Some(value)) => value,
         Ok(None) => return Ok(None),
@@ -178,7 +197,7 @@ fn ours(name: &str, variables: &Variables, layers: &mut Vec<Layer>, problems: &m
     let key = shape::root().find(&path);
     let holds = key.map_or(Holds::Plain, Holds::of);
     let Some(set) = value(name, holds, variables, layers.len(), problems) else { return };
-    let value = key.map_or_else(|| Value::from(set.text.as_str()), |key| key.read(&set.text));
+    let value = key.map_or_else(|| Value::from(set.text.as_str()), |key| set.read(key));
     layers.push(Layer::single(Origin::Variable, set.name, &path, value));
 }
 
@@ -214,14 +233,14 @@ fn value(
     let problem = match (variables.get(name), file) {
         (Some(_), Some(_)) => Problem::at(place(name), format!("{by_file} is set as well"))
             .help("set one of the two: which of them is meant cannot be known"),
-        (Some(text), None) => return Some(Set { name: name.into(), text: text.clone() }),
+        (Some(text), None) => return Some(Set { name: name.into(), text: text.clone(), by: By::Itself }),
         (None, Some(file)) => match fs::read_to_string(file) {
             Ok(text) if text.trim().is_empty() && holds == Holds::Secret => {
                 Problem::at(place(&by_file), format!("{file} is empty"))
             }
             Ok(text) => {
                 let text = text.trim_end_matches(['\n', '\r']).to_owned();
-                return Some(Set { name: by_file, text });
+                return Some(Set { name: by_file, text, by: By::File });
             }
             Err(error) => Problem::at(place(&by_file), format!("{file} cannot be read: {error}")),
         },

@@ -29,12 +29,13 @@ Settings come in layers, and a later one replaces keys of the earlier ones:
 4. `config.<name>.toml` beside it, where the variable `REALTIME_ENV` says `<name>`;
 5. [the variables](#variables) of Supabase Realtime and of the Realtime SDK;
 6. `REALTIME__SECTION__KEY` for every key, at any depth: `REALTIME__TENANTS__ACME__AUTH__JWT_SECRET`. Lists are
-   separated by commas, whole sections are JSON;
+   JSON or separated by commas, whole sections are JSON;
 7. flags: `--set section.key=value`, and `--host` and `--port` of `serve`.
 
-Every variable that holds a secret may name a file instead: `JWT_SECRET_FILE=/run/secrets/jwt`. An empty variable
-counts as unset. Lengths of time are written `\"30s\"`, `\"5m\"` or `\"1h 30m\"`, sizes `\"64 KiB\"`, `\"5 MB\"` or as a number
-of bytes.
+Every variable that holds a secret may name a file instead: `JWT_SECRET_FILE=/run/secrets/jwt`. A secret may hold
+commas, so `REALTIME__AUTH__JWT_SECRETS` is JSON or a single secret, and `REALTIME__AUTH__JWT_SECRETS_FILE` has one a
+line. An empty variable counts as unset. Lengths of time are written `\"30s\"`, `\"5m\"` or `\"1h 30m\"`, sizes
+`\"64 KiB\"`, `\"5 MB\"` or as a number of bytes.
 
 A running server reads all layers again when one of the files changes, on SIGHUP, and on `POST /admin/reload`. If
 anything is wrong, nothing changes. Each key says what a change means:

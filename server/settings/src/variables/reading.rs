@@ -21,6 +21,8 @@ pub(crate) enum Reading {
     Inverted,
     /// A JSON object.
     Json,
+    /// The only item of a list, whatever stands in it.
+    Alone,
     /// Exactly `true` names the tenant that is made.
     Seed,
 }
@@ -69,6 +71,8 @@ impl Reading {
                 Ok(Value::Object(object)) => Ok(Some(Value::Object(object))),
                 _ => Err(r#"a JSON object such as {"name": "value"}"#),
             },
+            Self::Alone if word.is_empty() => Ok(Some(Value::Array(Vec::new()))),
+            Self::Alone => Ok(Some(vec![text].into())),
             Self::Seed => Ok((word == "true").then(|| "realtime-dev".into())),
         }
     }
@@ -84,7 +88,7 @@ impl Reading {
     /// How the value is read, for the table people read.
     pub(crate) fn in_words(self) -> &'static str {
         match self {
-            Self::AsWritten => "",
+            Self::AsWritten | Self::Alone => "",
             Self::Milliseconds => "in milliseconds",
             Self::HeaderBytes => "doubled, because ours is that of all headers together; at least 8 KiB",
             Self::IpVersion => "`ipv4` is `0.0.0.0`, `ipv6` is `::`",

@@ -12,7 +12,7 @@ pub(super) const ROWS: &[Variable] = &[
         &[to("admin.jwt_secret"), seeds("auth.jwt_secret", Reading::AsWritten)],
     )
     .secret(),
-    Variable::sets(&["API_JWT_SECRET_NEXT"], &[to("admin.jwt_secrets")]).secret(),
+    Variable::sets(&["API_JWT_SECRET_NEXT"], &[read("admin.jwt_secrets", Reading::Alone)]).secret(),
     Variable::sets(&["API_JWT_JWKS"], &[seeds("auth.jwt_jwks", Reading::AsWritten)]).secret(),
     Variable::sets(&["API_TOKEN_BLOCKLIST"], &[to("admin.token_blocklist")]).secret(),
     Variable::sets(&["METRICS_JWT_SECRET"], &[to("admin.metrics_jwt_secret")]).secret(),

@@ -37,7 +37,7 @@ const SET: &[Case] = &[
         "operators",
         &[("/admin/jwt_secret", r#""operators""#), ("/auth/jwt_secret", r#""operators""#)],
     ),
-    ("API_JWT_SECRET_NEXT", "next", &[("/admin/jwt_secrets", r#"["next"]"#)]),
+    ("API_JWT_SECRET_NEXT", "next, one", &[("/admin/jwt_secrets", r#"["next, one"]"#)]),
     ("API_JWT_JWKS", r#"{"keys":[]}"#, &[("/auth/jwt_jwks", r#""{\"keys\":[]}""#)]),
     ("API_TOKEN_BLOCKLIST", "a, b", &[("/admin/token_blocklist", r#"["a","b"]"#)]),
     ("METRICS_JWT_SECRET", "numbers", &[("/admin/metrics_jwt_secret", r#""numbers""#)]),

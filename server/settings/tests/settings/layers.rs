@@ -51,7 +51,7 @@ fn a_variable_has_the_type_of_its_setting() {
         &[
             ("REALTIME__AUTH__JWT_SECRET", "12345"),
             ("REALTIME__AUTH__JWT_ISSUER", "true"),
-            ("REALTIME__AUTH__JWT_SECRETS", "one, two"),
+            ("REALTIME__AUTH__JWT_SECRETS", r#"["one", "two"]"#),
             ("REALTIME__AUTH__CLAIM_VALIDATORS", r#"{"aal":"aal2","level":2}"#),
             ("REALTIME__SERVER__PORT", " 8081 "),
             ("REALTIME__SERVER__STRICT_HOST", "1"),

@@ -70,6 +70,62 @@ fn a_file_of_further_secrets_may_be_empty() {
     assert_eq!([more(""), more("\n"), more("one\n"), more("one\ntwo\n")], [0, 0, 1, 2]);
 }
 
+/// What a variable makes of `auth.jwt_secrets`.
+fn further_secrets(folder: &Folder, variable: (&str, &str)) -> Vec<String> {
+    let secrets = folder.sources(&[variable]).load().expect("good").settings.auth.jwt_secrets;
+    secrets.iter().map(|secret| secret.expose_secret().to_owned()).collect()
+}
+
+#[test]
+fn a_secret_with_a_comma_stays_one() {
+    let folder = Folder::with(&[("config.toml", ""), ("more", "x,longpart\r\n\n two, three \n[four\n")]);
+    let file = ("REALTIME__AUTH__JWT_SECRETS_FILE", "{}/more");
+    assert_eq!(further_secrets(&folder, file), ["x,longpart", " two, three ", "[four"], "a line each");
+    let variable = "REALTIME__AUTH__JWT_SECRETS";
+    assert_eq!(further_secrets(&folder, (variable, "x,longpart")), ["x,longpart"]);
+    assert_eq!(further_secrets(&folder, (variable, r#"["x,longpart", " y "]"#)), ["x,longpart", " y "]);
+    let settings = good("[auth]\njwt_secret = ' a '\njwt_secrets = [' b ', ' ']", &[]).auth;
+    assert_eq!(settings.jwt_secret.expect("set").expose_secret(), " a ");
+    let more: Vec<_> = settings.jwt_secrets.iter().map(|secret| secret.expose_secret()).collect();
+    assert_eq!(more, [" b "], "as it is written, like the first one");
+}
+
+#[test]
+fn half_a_list_is_not_taken_for_a_secret() {
+    let told = Folder::with(&[("config.toml", "")]).told(&[("REALTIME__AUTH__JWT_SECRETS", "[\"half")]);
+    let expected = "variable REALTIME__AUTH__JWT_SECRETS: auth.jwt_secrets: expected a list, each text in quotes, \
+                    found something else";
+    assert_eq!(told.lines().next(), Some(expected));
+}
+
+#[test]
+fn the_next_secret_of_operators_is_one() {
+    let folder = Folder::with(&[("config.toml", ""), ("next", "x,longpart\n"), ("none", "\n")]);
+    let next = |variable: (&str, &str)| {
+        let admin = folder.sources(&[variable]).load().expect("good").settings.admin;
+        admin.jwt_secrets.iter().map(|secret| secret.expose_secret().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(next(("API_JWT_SECRET_NEXT", "x,longpart")), ["x,longpart"]);
+    assert_eq!(next(("API_JWT_SECRET_NEXT", "[\"x\"]")), ["[\"x\"]"]);
+    assert_eq!(next(("API_JWT_SECRET_NEXT_FILE", "{}/next")), ["x,longpart"]);
+    assert_eq!(next(("API_JWT_SECRET_NEXT_FILE", "{}/none")), [""; 0]);
+}
+
+#[test]
+fn tokens_that_are_refused_are_parted_by_commas_and_lines() {
+    let folder = Folder::with(&[("config.toml", ""), ("blocked", "a, b\nc\n")]);
+    for variable in [
+        ("API_TOKEN_BLOCKLIST", "a, b,c"),
+        ("API_TOKEN_BLOCKLIST_FILE", "{}/blocked"),
+        ("REALTIME__ADMIN__TOKEN_BLOCKLIST", "a,b,c"),
+        ("REALTIME__ADMIN__TOKEN_BLOCKLIST_FILE", "{}/blocked"),
+    ] {
+        let blocked = folder.sources(&[variable]).load().expect("good").settings.admin.token_blocklist;
+        let blocked: Vec<_> = blocked.iter().map(|token| token.expose_secret()).collect();
+        assert_eq!(blocked, ["a", "b", "c"], "{variable:?}");
+    }
+}
+
 #[test]
 fn what_is_no_secret_has_no_file() {
     let error = load("", &[("REALTIME__SERVER__PORT_FILE", "/port")]).expect_err("no such key").to_string();

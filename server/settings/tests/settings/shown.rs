@@ -18,11 +18,14 @@ fn every_key_is_shown_with_its_value_and_origin() {
             "[tenants.acme.limits]\nmax_events_per_second = 9\n[telemetry.log_modules]\n\"a::b\" = \"warn\"",
         ),
     ]);
-    let lines = lines(&folder, &[("PORT", "81"), ("JWT_SECRET", "hunter2"), ("API_JWT_SECRET_NEXT", "a,b")]);
+    let lines = lines(
+        &folder,
+        &[("PORT", "81"), ("JWT_SECRET", "hunter2"), ("REALTIME__AUTH__JWT_SECRETS", r#"["a", "b"]"#)],
+    );
     for line in [
         "auth.jwt_secret = \"********\" # variable JWT_SECRET",
         "auth.jwt_jwks = (unset) # default",
-        "admin.jwt_secrets = [\"********\", \"********\"] # variable API_JWT_SECRET_NEXT",
+        "auth.jwt_secrets = [\"********\", \"********\"] # variable REALTIME__AUTH__JWT_SECRETS",
         "server.port = 81 # variable PORT",
         "server.idle_timeout = \"3m\" # config.toml:2:1",
         "server.ping_interval = \"30s\" # default",
