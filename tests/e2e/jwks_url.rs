@@ -18,7 +18,7 @@ fn pair(kid: &str) -> KeyPair {
 async fn world_of(provider: &Provider) -> World {
     World::with(|settings| {
         settings.auth.jwt_secret = None;
-        settings.auth.jwks_url = Some(provider.url());
+        settings.auth.jwks_url = Some(provider.url().into());
     })
     .await
 }
@@ -27,7 +27,7 @@ async fn world_of(provider: &Provider) -> World {
 async fn busy_world_of(provider: &Provider) -> World {
     World::with(|settings| {
         settings.auth.jwt_secret = None;
-        settings.auth.jwks_url = Some(provider.url());
+        settings.auth.jwks_url = Some(provider.url().into());
         settings.auth.jwks_refresh = Duration::from_millis(10);
     })
     .await
@@ -100,7 +100,7 @@ async fn a_key_in_the_settings_needs_no_provider() {
     provider.fall_silent();
     let world = World::with(|settings| {
         settings.auth.jwt_jwks = Some(key_set([&ours]).to_string().into());
-        settings.auth.jwks_url = Some(provider.url());
+        settings.auth.jwks_url = Some(provider.url().into());
     })
     .await;
     assert_eq!(knock(&world, &ours).await, welcome());
@@ -263,7 +263,7 @@ async fn a_silent_provider_keeps_only_those_waiting_whom_it_concerns() {
     let (known, new) = (pair("known"), pair("new"));
     let provider = Provider::publishing(&key_set([&known])).await;
     let world = World::with(|settings| {
-        settings.auth.jwks_url = Some(provider.url());
+        settings.auth.jwks_url = Some(provider.url().into());
         settings.auth.jwks_timeout = Duration::from_millis(300);
     })
     .await;

@@ -31,10 +31,11 @@ pub struct Auth {
     pub jwt_jwks: Option<SecretString>,
 
     /// Where to fetch a JSON Web Key Set: the `jwks_uri` of an identity provider. Read again every `jwks_refresh`, and
-    /// when a token names a key nobody knows yet; while it cannot be had, the last one counts.
-    #[serde(with = "units::text")]
-    #[schemars(with = "Option<String>", extend("x-reload" = "live", "x-kind" = "url", "x-schemes" = ["http://", "https://"]))]
-    pub jwks_url: Option<String>,
+    /// when a token names a key nobody knows yet; while it cannot be had, the last one counts. A secret, because
+    /// a password or a key may stand in it.
+    #[serde(with = "units::secret")]
+    #[schemars(with = "Option<String>", extend("x-reload" = "live", "x-secret" = true, "x-kind" = "url", "x-schemes" = ["http://", "https://"]))]
+    pub jwks_url: Option<SecretString>,
 
     /// How often `jwks_url` is read.
     #[serde(with = "units::duration")]
@@ -106,7 +107,7 @@ impl PartialEq for Auth {
         exposed(jwt_secret) == exposed(&other.jwt_secret)
             && exposed(jwt_secrets) == exposed(&other.jwt_secrets)
             && exposed(jwt_jwks) == exposed(&other.jwt_jwks)
-            && *jwks_url == other.jwks_url
+            && exposed(jwks_url) == exposed(&other.jwks_url)
             && (*jwks_refresh, *jwks_timeout) == (other.jwks_refresh, other.jwks_timeout)
             && *claim_validators == other.claim_validators
             && *jwt_issuer == other.jwt_issuer

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use serde_json::Value;
 
+use crate::address::is_address;
 use crate::units::{self, format_duration, format_size, parse_duration};
 
 /// A year. Longer waits are typing errors, and far longer ones overflow the clock.
@@ -175,7 +176,7 @@ impl Kind {
             Self::Network => {
                 value.as_str().filter(|text| crate::parse_network(text).is_ok()).map(Value::from)
             }
-            Self::Url(schemes) => value.as_str().filter(|text| is_url(text, schemes)).map(Value::from),
+            Self::Url(schemes) => value.as_str().filter(|text| is_address(text, schemes)).map(Value::from),
             Self::TenantId => value.as_str().filter(|text| is_tenant_id(text)).map(Value::from),
             Self::Module => value.as_str().filter(|text| is_module(text)).map(Value::from),
             Self::Jwks => value.as_str().filter(|text| is_jwks(text)).map(Value::from),
@@ -208,16 +209,6 @@ fn words(value: &Value) -> Vec<String> {
 fn whole(text: &str) -> Option<Value> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     digits.then(|| text.parse::<u64>().ok())?.map(Value::from)
-}
-
-fn is_url(text: &str, schemes: &[String]) -> bool {
-    let rest = schemes.iter().find_map(|scheme| text.strip_prefix(scheme.as_str()));
-    rest.is_some_and(|rest| {
-        let authority = rest.split(['/', '?']).next().unwrap_or_default();
-        // Before the last `@` stand a user and a password; the user may be left out: `redis://:password@host`.
-        let host = authority.rsplit('@').next().unwrap_or_default();
-        !host.is_empty() && !host.starts_with(':') && !rest.contains(char::is_whitespace)
-    })
 }
 
 fn is_jwks(text: &str) -> bool {

@@ -10,6 +10,7 @@
 //!
 //! Names that Supabase Realtime also has are spelled as there (`max_channels_per_client`).
 
+mod address;
 mod admin;
 mod auth;
 mod broadcast;

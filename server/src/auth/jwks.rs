@@ -19,6 +19,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use jsonwebtoken::Algorithm;
 use parking_lot::Mutex;
+use secrecy::ExposeSecret;
 use settings::Auth;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::Instant;
@@ -26,7 +27,6 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
-pub use self::fetch::check_jwks_url;
 use self::fetch::{FetchError, Fetcher};
 use super::key_set::KeySet;
 use super::keys::KeyId;
@@ -69,7 +69,7 @@ impl Sources {
         metrics: &TenantMetrics,
         reports: &Reports,
     ) -> Option<Arc<Source>> {
-        let url = auth.jwks_url.as_deref()?;
+        let url = auth.jwks_url.as_ref()?.expose_secret();
         let pace = Pace { refresh: auth.jwks_refresh, timeout: auth.jwks_timeout };
         if let Some(same) = before.filter(|before| *before.shared.url == *url) {
             same.shared.state.lock().pace = pace;

@@ -17,7 +17,6 @@ mod token;
 mod verifier;
 
 pub use error::TokenError;
-pub use jwks::check_jwks_url;
 pub use key_set::check_jwks;
 pub use keys::KeyId;
 pub use operator::{Denied, Operators};

@@ -5,6 +5,8 @@ use serde_json::{Map, Value};
 use super::Loaded;
 use super::layer::Origin;
 use super::merge::{Content, Written};
+use crate::address;
+use crate::kind::Kind;
 use crate::shape::{self, Key, Shape, dotted};
 
 /// One key and its value.
@@ -12,7 +14,7 @@ use crate::shape::{self, Key, Shape, dotted};
 pub struct Shown {
     /// Its name, such as `server.port`.
     pub key: String,
-    /// Its value as in a file; stars for a secret, `(unset)` for nothing.
+    /// Its value as in a file; stars for a secret, `…` for what may be one in an address, `(unset)` for nothing.
     pub value: String,
     /// Where it was written, or `default`.
     pub origin: String,
@@ -62,11 +64,9 @@ impl Loaded {
                     inside(name, item, value);
                 }
             }
-            _ => lines.push(Shown {
-                key: dotted(path),
-                value: if key.secret { starred(value) } else { literal(value) },
-                origin: self.origin(path),
-            }),
+            _ => {
+                lines.push(Shown { key: dotted(path), value: visible(key, value), origin: self.origin(path) })
+            }
         }
     }
 
@@ -110,6 +110,18 @@ impl Loaded {
             }
             path.pop();
         }
+    }
+}
+
+/// A value as far as it may be seen.
+fn visible(key: &Key, value: &Value) -> String {
+    match (&key.shape, value) {
+        (Shape::One(Kind::Url(_)), Value::String(text)) => match address::shown(text) {
+            Some(seen) => literal(&seen.into()),
+            None => starred(value),
+        },
+        _ if key.secret => starred(value),
+        _ => literal(value),
     }
 }
 

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use super::layer::{Layer, Origin, Problems};
 use super::merge::{Content, Written};
 use super::near;
+use crate::address;
 use crate::kind::Kind;
 use crate::problem::Problem;
 use crate::shape::{Key, Shape, dotted, root};
@@ -127,12 +128,17 @@ impl Verifier<'_> {
 /// What was there instead, if showing it cannot show a secret.
 fn found(key: &Key, value: &Value) -> String {
     let shown = matches!(key.shape, Shape::One(_)) && !key.secret;
+    if let (Shape::One(Kind::Url(_)), Value::String(text)) = (&key.shape, value)
+        && let Some(seen) = address::shown(text).filter(|seen| seen.chars().count() <= SHOWN)
+    {
+        return format!("{seen:?}");
+    }
     match value {
         Value::Object(_) => "a section".into(),
         Value::Array(_) => "a list".into(),
         Value::Null => "nothing".into(),
-        // A password may stand in an address.
-        Value::String(text) if shown && !text.contains('@') && text.chars().count() <= SHOWN => {
+        // What was meant as an address may hold a password, or a key.
+        Value::String(text) if shown && !text.contains(['@', '?', '#']) && text.chars().count() <= SHOWN => {
             format!("{text:?}")
         }
         Value::String(_) if shown => "other text".into(),

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::wrap;
+use crate::kind::Kind;
 use crate::load::literal;
 use crate::shape::{self, Key, Reload, Shape, dotted};
 use crate::variables::{self, Treatment, Variable};
@@ -111,6 +112,7 @@ fn describe_key(page: &mut String, name: &str, key: &Key) {
 fn kind(key: &Key) -> String {
     let expected = key.expected();
     match &key.shape {
+        Shape::One(Kind::Url(_)) if key.secret => format!("secret {}", expected.trim_start_matches("an ")),
         Shape::One(_) if key.secret => "secret text".into(),
         Shape::List(_) if key.secret => "list of secret texts".into(),
         _ => expected.trim_start_matches("a ").trim_start_matches("an ").to_owned(),

@@ -2,7 +2,7 @@
 
 use secrecy::ExposeSecret as _;
 
-use crate::{Folder, good, load};
+use crate::{Folder, good, load, told};
 
 #[test]
 fn a_variable_may_name_a_file_with_its_secret() {
@@ -161,7 +161,14 @@ fn a_secret_is_never_shown() {
     }
     for (name, value) in [
         ("API_JWT_JWKS", "7263547263"),
-        ("REDIS_URL", "http://7263547263"),
+        ("REDIS_URL", "http://:7263547263@redis"),
+        ("REDIS_URL", "redis-7263547263"),
+        ("REALTIME__AUTH__JWKS_URL", "htps://idp.example/jwks?key=7263547263"),
+        ("REALTIME__AUTH__JWKS_URL", "idp.example/jwks?key=7263547263"),
+        ("REALTIME__AUTH__JWKS_URL", "htps://idp.example/jwks#7263547263"),
+        ("REALTIME__AUTH__JWKS_URL", "ftp://ann:1/7263547263@idp.example/jwks"),
+        ("REALTIME__TENANTS__ACME__AUTH__JWKS_URL", "htps://ann:7263547263@idp.example/jwks"),
+        ("REALTIME__SERVER__PUBLIC_URL", "realtime.example?key=7263547263"),
         ("REALTIME__AUTH", "7263547263"),
         ("REALTIME__AUTH__JWT_SECRT", "7263547263"),
         ("REALTIME__TENANTS__ACME", r#"{"auth": {"jwt_secret": 7263547263}}"#),
@@ -173,12 +180,85 @@ fn a_secret_is_never_shown() {
 }
 
 #[test]
-fn an_address_may_have_a_password_and_no_user() {
-    for address in ["redis://:hush@redis:6379/0", "rediss://ann:hush@redis", "redis://redis"] {
-        let settings = good("", &[("REDIS_URL", address)]);
-        assert_eq!(settings.bus.redis_url.expect("set").expose_secret(), address);
+fn of_an_address_only_what_holds_no_secret_is_shown() {
+    let jwks = "https://ann:7263547263@idp.example:8443/jwks?key=7263547263#7263547263";
+    let loaded =
+        load("", &[("REALTIME__AUTH__JWKS_URL", jwks), ("REDIS_URL", "redis://:7263547263@redis:6379/1")]);
+    let loaded = loaded.expect("good");
+    assert_eq!(loaded.settings.auth.jwks_url.as_ref().expect("set").expose_secret(), jwks);
+    assert!(!format!("{:?}", loaded.settings).contains("7263547263"));
+    assert!(!serde_json::to_string(&loaded.settings).expect("settings are JSON").contains("7263547263"));
+    let shown = |loaded: &settings::Loaded, key: &str| {
+        loaded.shown().into_iter().find(|line| line.key == key).expect("a key").value
+    };
+    assert_eq!(shown(&loaded, "auth.jwks_url"), "\"https://…@idp.example:8443/jwks?…\"");
+    assert_eq!(shown(&loaded, "bus.redis_url"), "\"redis://…@redis:6379/1\"");
+
+    let wrong = told("auth.jwks_url = 'htps://ann:hush@idp.example/jwks?key=hush'", &[]);
+    let expected = "config.toml:1:6: auth.jwks_url: expected an address that begins with http:// or https://, \
+                    found \"htps://…@idp.example/jwks?…\"";
+    assert_eq!(wrong.lines().next(), Some(expected));
+    // A password that should have been percent-encoded: the host ends too soon, and half of it is the path.
+    let split = load("", &[("REALTIME__AUTH__JWKS_URL", "https://ann:1/7263547263@idp.example/jwks")]);
+    assert_eq!(shown(&split.expect("an address all the same"), "auth.jwks_url"), "\"********\"");
+}
+
+#[test]
+fn where_keys_are_fetched_may_stand_in_a_file() {
+    let folder = Folder::with(&[("config.toml", ""), ("jwks", "https://idp.example/jwks?key=k\n")]);
+    let settings =
+        folder.sources(&[("REALTIME__AUTH__JWKS_URL_FILE", "{}/jwks")]).load().expect("good").settings;
+    assert_eq!(settings.auth.jwks_url.expect("set").expose_secret(), "https://idp.example/jwks?key=k");
+}
+
+#[test]
+fn an_address_is_one_that_can_be_connected_to() {
+    let redis = |address| load("", &[("REDIS_URL", address)]);
+    for good in [
+        "redis://:hush@redis:6379/0",
+        "rediss://ann:hush@redis",
+        "redis://redis",
+        "redis://[::1]:6379/",
+        "redis://redis?protocol=resp3",
+    ] {
+        let settings = redis(good).unwrap_or_else(|error| panic!("{good}: {error}")).settings;
+        assert_eq!(settings.bus.redis_url.expect("set").expose_secret(), good);
     }
-    for nobody in ["redis://", "redis://:6379", "redis://ann:hush@", "redis:///0", "redis://a b"] {
-        assert!(load("", &[("REDIS_URL", nobody)]).is_err(), "{nobody}");
+    for bad in [
+        "redis://",
+        "redis://:6379",
+        "redis://ann:hush@",
+        "redis:///0",
+        "redis://a b",
+        "redis://redis:abc",
+        "redis://redis:65536",
+        "redis://[::1",
+        "redis://redis/realtime",
+    ] {
+        assert!(redis(bad).is_err(), "{bad}");
+    }
+    let jwks = |address| load("", &[("REALTIME__AUTH__JWKS_URL", address)]);
+    for good in [
+        "https://a.example/jwks",
+        "http://127.0.0.1:9",
+        "https://u:p@a.example/?x=y",
+        "https://bücher.example/",
+    ] {
+        assert!(jwks(good).is_ok(), "{good}");
+    }
+    for bad in [
+        "a.example/jwks",
+        "/jwks",
+        "file:///etc/passwd",
+        "ftp://a.example",
+        "http://",
+        "http:///a.example",
+        "http:a.example",
+        "data:,x",
+        "http://h:99999/",
+        "http://300.1.1.1/",
+        "https://a.example/one two",
+    ] {
+        assert!(jwks(bad).is_err(), "{bad}");
     }
 }

@@ -116,18 +116,6 @@ fn follow(attempt: Attempt<'_>) -> reqwest::redirect::Action {
     }
 }
 
-/// Whether key sets can be fetched from `url`.
-///
-/// # Errors
-/// What was expected, as a sentence.
-pub fn check_jwks_url(url: &str) -> Result<(), String> {
-    let expected = "must be a URL such as https://auth.example.com/.well-known/jwks.json";
-    match Url::parse(url) {
-        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(()),
-        _ => Err(expected.into()),
-    }
-}
-
 /// What of a URL may be seen: a password or a key may stand before its host, or in its query.
 pub(super) fn shown(url: &str) -> String {
     match Url::parse(url) {
@@ -139,18 +127,6 @@ pub(super) fn shown(url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_web_addresses_are_urls_of_key_sets() {
-        for url in ["https://a.example/jwks", "http://127.0.0.1:9", "https://u:p@a.example/?x=y"] {
-            assert_eq!(check_jwks_url(url), Ok(()), "{url}");
-        }
-        for url in
-            ["", "a.example/jwks", "/jwks", "file:///etc/passwd", "ftp://a.example", "http://", "data:,x"]
-        {
-            assert!(check_jwks_url(url).is_err(), "{url}");
-        }
-    }
 
     #[test]
     fn a_password_in_a_url_is_not_shown() {
