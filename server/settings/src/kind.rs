@@ -153,7 +153,7 @@ impl Kind {
     /// The value in its canonical form, if it is of this kind.
     pub(crate) fn check(&self, value: &Value) -> Option<Value> {
         match self {
-            Self::Anything => Some(value.clone()),
+            Self::Anything => (!holds_null(value)).then(|| value.clone()),
             Self::Switch => value.as_bool().map(Value::from),
             Self::Whole { least, most } => {
                 value.as_u64().filter(|n| (least..=most).contains(&n)).map(Value::from)
@@ -209,6 +209,14 @@ fn words(value: &Value) -> Vec<String> {
 fn whole(text: &str) -> Option<Value> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     digits.then(|| text.parse::<u64>().ok())?.map(Value::from)
+}
+
+fn holds_null(value: &Value) -> bool {
+    match value {
+        Value::Array(items) => items.iter().any(holds_null),
+        Value::Object(inside) => inside.values().any(holds_null),
+        value => value.is_null(),
+    }
 }
 
 fn is_jwks(text: &str) -> bool {

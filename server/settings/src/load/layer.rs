@@ -41,7 +41,7 @@ impl Layer {
     /// A layer of one value.
     pub(crate) fn single(origin: Origin, name: String, path: &[String], value: Value) -> Self {
         let values = match super::nest(path, value) {
-            Value::Object(values) => values,
+            Value::Object(values) => written(values),
             _ => Map::new(),
         };
         Self { origin, name, values, text: String::new(), positions: OnceLock::new() }
@@ -55,6 +55,16 @@ impl Layer {
         });
         Place { source: self.to_string(), position }
     }
+}
+
+/// What is `null` in a variable's JSON is not written.
+fn written(values: Map<String, Value>) -> Map<String, Value> {
+    let values = values.into_iter().filter(|(_, value)| !value.is_null());
+    let inside = |value| match value {
+        Value::Object(inside) => Value::Object(written(inside)),
+        value => value,
+    };
+    values.map(|(name, value)| (name, inside(value))).collect()
 }
 
 impl std::fmt::Display for Layer {

@@ -88,13 +88,11 @@ impl Provider for Numbered {
 }
 
 fn dict(values: &serde_json::Map<String, Value>) -> Dict {
-    // What is `null` in a variable's JSON is not written.
-    let written = values.iter().filter(|(_, value)| !value.is_null());
     let value = |value: &Value| match value {
         Value::Object(inside) => Merged::from(dict(inside)),
         value => Merged::serialize(value).expect("JSON is a value"),
     };
-    written.map(|(name, inside)| (name.clone(), value(inside))).collect()
+    values.iter().map(|(name, inside)| (name.clone(), value(inside))).collect()
 }
 
 fn table(figment: &Figment, values: Dict) -> BTreeMap<String, Written> {

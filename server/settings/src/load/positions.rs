@@ -55,7 +55,8 @@ fn object(table: &DeTable<'_>) -> Map<String, Value> {
     table.iter().map(|(name, value)| (name.get_ref().to_string(), json(value.get_ref()))).collect()
 }
 
-/// What JSON has no word for (dates, endless numbers) becomes text, which no key of ours mistakes.
+/// Dates, for which JSON has no word, become text; `inf` and `nan` become `null`, which TOML does not have, and
+/// which is no value of any key.
 fn json(value: &DeValue<'_>) -> Value {
     match value {
         DeValue::String(text) => text.as_ref().into(),

@@ -100,8 +100,9 @@ impl Verifier<'_> {
     }
 
     fn wrong(&mut self, key: &Key, value: &Value, layer: usize) {
-        let message = format!("expected {}, found {}", key.expected(), found(key, value));
-        let help = advice(key, value, self.layers[layer].origin);
+        let origin = self.layers[layer].origin;
+        let message = format!("expected {}, found {}", key.expected(), found(key, value, origin));
+        let help = advice(key, value, origin);
         self.complain(layer, message, help);
     }
 
@@ -126,7 +127,7 @@ impl Verifier<'_> {
 }
 
 /// What was there instead, if showing it cannot show a secret.
-fn found(key: &Key, value: &Value) -> String {
+fn found(key: &Key, value: &Value, origin: Origin) -> String {
     let shown = matches!(key.shape, Shape::One(_)) && !key.secret;
     if let (Shape::One(Kind::Url(_)), Value::String(text)) = (&key.shape, value)
         && let Some(seen) = address::shown(text).filter(|seen| seen.chars().count() <= SHOWN)
@@ -136,6 +137,8 @@ fn found(key: &Key, value: &Value) -> String {
     match value {
         Value::Object(_) => "a section".into(),
         Value::Array(_) => "a list".into(),
+        // TOML has no `null`; it stands for the numbers that JSON does not have.
+        Value::Null if origin == Origin::File => "inf or nan".into(),
         Value::Null => "nothing".into(),
         // What was meant as an address may hold a password, or a key.
         Value::String(text) if shown && !text.contains(['@', '?', '#']) && text.chars().count() <= SHOWN => {

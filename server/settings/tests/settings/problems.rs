@@ -93,6 +93,49 @@ fn a_bad_value_is_told_with_its_place_and_what_was_expected() {
 }
 
 #[test]
+fn a_number_without_end_is_no_value() {
+    for (file, expected) in [
+        ("server.idle_timeout = inf", "server.idle_timeout: expected a length of time from 1ms to 1year"),
+        ("server.idle_timeout = 1e999", "server.idle_timeout: expected a length of time from 1ms to 1year"),
+        ("server.port = -nan", "server.port: expected a whole number from 0 to 65535"),
+        ("auth.jwt_secret = nan", "auth.jwt_secret: expected text in quotes"),
+        ("auth.jwt_secrets = [+inf]", "auth.jwt_secrets: expected text in quotes"),
+        ("auth.claim_validators = { level = inf }", "auth.claim_validators.level: expected a value"),
+        ("server = nan", "server: expected a section with keys of its own"),
+        ("tenants.acme = inf", "tenants.acme: expected a section with keys of its own"),
+    ] {
+        let told = told(file, &[]);
+        let (place, rest) = told.split_once(": ").expect("a place");
+        assert!(place.starts_with("config.toml:1:"), "{told}");
+        assert_eq!(rest.lines().next(), Some(&*format!("{expected}, found inf or nan")), "{told}");
+    }
+    assert_eq!(
+        crate::good("auth.claim_validators = { a = 1_000.5 }", &[]).auth.claim_validators["a"],
+        1000.5
+    );
+}
+
+#[test]
+fn a_number_without_end_is_not_hidden_by_a_list() {
+    for list in ["[inf]", "[[inf]]", "[{ a = inf }]"] {
+        let told = told(&format!("auth.claim_validators = {{ level = {list} }}"), &[]);
+        assert!(told.contains("auth.claim_validators.level: expected a value, found a list"), "{told}");
+    }
+}
+
+#[test]
+fn what_is_null_in_a_variable_is_not_written() {
+    let tenant =
+        crate::good("", &[("REALTIME__TENANTS__ACME", r#"{"region": null}"#)]).tenants["acme"].clone();
+    assert_eq!(tenant.region, None);
+    let told = told("", &[("REALTIME__SERVER__PROXY_PROTOCOL_FROM", "[null]")]);
+    assert!(
+        told.contains("server.proxy_protocol_from: expected a network such as 10.0.0.0/8, found nothing"),
+        "{told}"
+    );
+}
+
+#[test]
 fn a_variable_is_named() {
     assert_eq!(
         told("", &[("PORT", "80a")]),
