@@ -132,7 +132,9 @@ impl Sources {
         let values = Values::over_defaults(values);
         let settings = values.settings().map_err(|problem| LoadError { problems: vec![problem] })?;
         for complaint in settings.complaints() {
-            let place = complaint.keys.iter().find_map(|key| written.place(&layers, &path(key)));
+            let said =
+                |key: &String| show::who_said(&written, &layers, &settings.server.default_tenant, &path(key));
+            let place = complaint.keys.iter().find_map(said);
             let (layer, place) = place.map_or((0, None), |(layer, place)| (layer, Some(place)));
             let key = complaint.keys.into_iter().next().unwrap_or_default();
             problems.push(layer, Problem { place, ..Problem::with(key, complaint.message) });

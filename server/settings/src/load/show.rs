@@ -3,10 +3,11 @@
 use serde_json::{Map, Value};
 
 use super::Loaded;
-use super::layer::Origin;
+use super::layer::{Layer, Origin};
 use super::merge::{Content, Written};
 use crate::address;
 use crate::kind::Kind;
+use crate::problem::Place;
 use crate::shape::{self, Key, Shape, dotted};
 
 /// One key and its value.
@@ -71,18 +72,7 @@ impl Loaded {
     }
 
     fn origin(&self, at: &[String]) -> String {
-        let at: Vec<_> = at.iter().map(String::as_str).collect();
-        let default = self.settings.server.default_tenant.as_str();
-        // What a tenant took over stands in `[limits]`, and the default one may have a section for its keys.
-        let mut candidates = vec![at.clone()];
-        match at.as_slice() {
-            ["tenants", _, "limits", rest @ ..] => candidates.push([&["limits"], rest].concat()),
-            [section @ ("auth" | "limits"), rest @ ..] => {
-                candidates.insert(0, [&["tenants", default, section], rest].concat());
-            }
-            _ => {}
-        }
-        let place = candidates.iter().find_map(|path| self.written.place(&self.layers, path));
+        let place = who_said(&self.written, &self.layers, &self.settings.server.default_tenant, at);
         place.map_or_else(|| "default".into(), |(_, place)| place.to_string())
     }
 
@@ -111,6 +101,26 @@ impl Loaded {
             path.pop();
         }
     }
+}
+
+/// Where the value that holds for `at` was written, with the number of that layer. What a tenant took over stands
+/// in `[limits]`, and the `default` one may have a section for its keys.
+pub(super) fn who_said(
+    written: &Written,
+    layers: &[Layer],
+    default: &str,
+    at: &[String],
+) -> Option<(usize, Place)> {
+    let at: Vec<_> = at.iter().map(String::as_str).collect();
+    let mut candidates = vec![at.clone()];
+    match at.as_slice() {
+        ["tenants", _, "limits", rest @ ..] => candidates.push([&["limits"], rest].concat()),
+        [section @ ("auth" | "limits"), rest @ ..] => {
+            candidates.insert(0, [&["tenants", default, section], rest].concat());
+        }
+        _ => {}
+    }
+    candidates.iter().find_map(|path| written.place(layers, path))
 }
 
 /// A value as far as it may be seen.

@@ -262,6 +262,9 @@ fn a_payload_that_is_allowed_can_also_be_sent() {
     let file = "[server]\nmax_frame_size = 3000499\n[limits]\nmax_payload_size_in_kb = 1\n\
                 [tenants.acme.limits]\nmax_payload_size_in_kb = 3000";
     assert_eq!(told(file, &[]), too_small("tenants.acme.limits.max_payload_size_in_kb", "config.toml:6:1"));
+    // The default tenant's own section, which is `[limits]` in other words.
+    let file = "[server]\nmax_frame_size = 3000499\n[tenants.default.limits]\nmax_payload_size_in_kb = 3000";
+    assert_eq!(told(file, &[]), too_small("limits.max_payload_size_in_kb", "config.toml:4:1"));
 }
 
 #[test]
