@@ -101,8 +101,9 @@ fn environments_file(sources: &Sources, main: &Path) -> Result<Option<PathBuf>, 
 }
 
 fn layer(file: &Path) -> Result<Layer, Vec<Problem>> {
-    let text = fs::read_to_string(file).map_err(|error| vec![unreadable(file, &error)])?;
     let name = file.display().to_string();
+    let bytes = fs::read(file).map_err(|error| vec![unreadable(file, &error)])?;
+    let text = positions::text(&name, bytes).map_err(|problem| vec![problem])?;
     let values = positions::parse(&name, &text)?;
     Ok(Layer::file(name, text, values))
 }

@@ -10,6 +10,16 @@ use toml::de::{DeTable, DeValue};
 
 use crate::problem::{Place, Problem};
 
+/// The text of a file, or where it ceases to be text. `name` is the file's.
+pub(crate) fn text(name: &str, bytes: Vec<u8>) -> Result<String, Problem> {
+    String::from_utf8(bytes).map_err(|error| {
+        let end = error.utf8_error().valid_up_to();
+        let text = String::from_utf8_lossy(&error.as_bytes()[..end]);
+        let place = Place { source: name.to_owned(), position: Some(Lines::of(&text).position(end)) };
+        Problem::at(place, "not text in UTF-8").help("save the file as UTF-8")
+    })
+}
+
 /// The values in `text`, or everything that keeps it from being TOML. `name` is the file's.
 pub(crate) fn parse(name: &str, text: &str) -> Result<Map<String, Value>, Vec<Problem>> {
     let (table, errors) = DeTable::parse_recoverable(text);

@@ -239,6 +239,27 @@ fn every_mistake_in_the_writing_is_told() {
 }
 
 #[test]
+fn what_is_no_text_is_told_where_it_begins() {
+    let folder = Folder::with(&[]);
+    for (bytes, place) in [
+        (&b"[server]\nport = 1 # caf\xe9\n"[..], "config.toml:2:15"),
+        ("[server]\nport = 1 # «Bär» ".as_bytes(), ""),
+        (b"\xff\xfe[\0", "config.toml:1:1"),
+        (b"# \xc3\xa4\xc3", "config.toml:1:4"),
+    ] {
+        std::fs::write(folder.path("config.toml"), bytes).expect("the folder is writable");
+        let told = folder.sources(&[]).load().map_err(|error| folder.without_folder(&error.to_string()));
+        match place {
+            "" => assert!(told.is_ok(), "{told:?}"),
+            place => {
+                let expected = format!("{place}: not text in UTF-8\n    help: save the file as UTF-8");
+                assert_eq!(told.map(drop), Err(expected));
+            }
+        }
+    }
+}
+
+#[test]
 fn keys_that_contradict_each_other_are_told_where_one_of_them_stands() {
     assert_eq!(
         told("[server]\nping_interval = \"3m\"\n[server.tls]\ncert_file = \"/cert.pem\"", &[]),
