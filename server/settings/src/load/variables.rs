@@ -101,6 +101,12 @@ fn theirs(
 ) {
     let names = present(variable, variables);
     let Some(name) = names.first() else { return };
+    // Whatever becomes of it: which of the two is meant may matter tomorrow.
+    if variable.secret
+        && let Some(problem) = names.iter().find_map(|name| said_twice(name, variables))
+    {
+        return problems.push(layers.len(), problem);
+    }
     let (has, is) = if names.len() == 1 { ("has", "is") } else { ("have", "are") };
     let mut note = |warning, text| notes.push(Note { warning, text });
     if let Some(other) = superseded(variable, variables) {
@@ -231,8 +237,7 @@ fn value(
     let by_file = format!("{name}{FILE}");
     let file = variables.get(&by_file).filter(|_| holds != Holds::Plain);
     let problem = match (variables.get(name), file) {
-        (Some(_), Some(_)) => Problem::at(place(name), format!("{by_file} is set as well"))
-            .help("set one of the two: which of them is meant cannot be known"),
+        (Some(_), Some(_)) => said_twice(name, variables)?,
         (Some(text), None) => return Some(Set { name: name.into(), text: text.clone(), by: By::Itself }),
         (None, Some(file)) => match fs::read_to_string(file) {
             Ok(text) if text.trim().is_empty() && holds == Holds::Secret => {
@@ -248,6 +253,16 @@ fn value(
     };
     problems.push(number, problem);
     None
+}
+
+/// What is wrong if both the secret `name` and a file with it are set.
+fn said_twice(name: &str, variables: &Variables) -> Option<Problem> {
+    let by_file = format!("{name}{FILE}");
+    let both = variables.contains_key(name) && variables.contains_key(&by_file);
+    both.then(|| {
+        Problem::at(place(name), format!("{by_file} is set as well"))
+            .help("set one of the two: which of them is meant cannot be known")
+    })
 }
 
 fn place(name: &str) -> Place {

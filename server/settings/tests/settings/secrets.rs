@@ -60,6 +60,28 @@ fn a_secret_and_a_file_with_it_are_one_too_many() {
 }
 
 #[test]
+fn a_secret_that_does_nothing_here_is_one_too_many_as_well() {
+    for (name, beside) in [
+        // Still to come.
+        ("DATABASE_URL", None),
+        ("METRICS_PUSHER_AUTH", None),
+        ("WEBHOOK_ENV_CONFIG_JSON", None),
+        // Not looked at.
+        ("DB_PASSWORD", Some(("DATABASE_URL", "postgres://db"))),
+        // Not obeyed.
+        ("LOGFLARE_API_KEY", None),
+        // Without a tenant to be made, it counts for nothing.
+        ("API_JWT_JWKS", None),
+    ] {
+        let file = format!("{name}_FILE");
+        let both = [(name, "s"), (&file, "/no/such/file")];
+        let told = Folder::with(&[("config.toml", "")]).told(&[&both[..], beside.as_slice()].concat());
+        assert_eq!(told.lines().next(), Some(&*format!("variable {name}: {file} is set as well")), "{told}");
+        assert_eq!(told.lines().count(), 2, "once: {told}");
+    }
+}
+
+#[test]
 fn a_file_of_further_secrets_may_be_empty() {
     let folder = Folder::with(&[("config.toml", "auth.jwt_secrets = ['from the file']"), ("more", "\n")]);
     let more = |text: &str| {
