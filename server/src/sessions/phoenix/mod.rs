@@ -5,6 +5,7 @@
 //! be delayed is put aside with its time. So a refused join delays only its own answer, and heartbeats
 //! are answered at once.
 
+mod deadlines;
 mod following;
 mod join;
 mod joined;
@@ -226,30 +227,6 @@ impl Phoenix {
     fn malformed(&self, why: &Malformed) {
         self.tenant.metrics.malformed.increment(1);
         self.tenant.reports.tell(self.report(Code::MalformedWebSocketMessage, Place::Log), why);
-    }
-
-    /// There is something to look at by `due`, if not before. Looking too early does no harm, so whatever is
-    /// due no more is not taken back: a client may be in thousands of rooms, and this costs the same for all.
-    fn look_by(&mut self, due: Option<Instant>) {
-        self.deadline = self.deadline.into_iter().chain(due).min();
-    }
-
-    /// Sees to it that a client without a room is noticed. Called after whatever takes a room away or gives one.
-    fn watch_rooms(&mut self) {
-        self.roomless = self.topics.is_empty().then(|| self.roomless.unwrap_or_else(Instant::now));
-        self.look_by(self.roomless_deadline());
-    }
-
-    fn roomless_deadline(&self) -> Option<Instant> {
-        Some(self.roomless? + self.node.settings().server.no_channel_timeout)
-    }
-
-    /// Looks through everything for the next thing that is due.
-    fn reschedule(&mut self) {
-        self.watch_rooms();
-        let held = self.topics.values().filter_map(|joined| joined.tracker.as_ref()?.deadline(&self.tenant));
-        let others = [self.roomless_deadline(), self.refusals.deadline(), self.token_deadline()];
-        self.deadline = held.chain(others.into_iter().flatten()).min();
     }
 }
 
