@@ -35,7 +35,7 @@ pub(super) const ROWS: &[Variable] = &[
     Variable::accepted(&["GEN_RPC_*"], BY_REDIS),
     Variable::accepted(&["ERL_AFLAGS"], NO_ERLANG),
     Variable::accepted(&["ELIXIR_ERL_OPTIONS"], NO_ERLANG),
-    Variable::accepted(&["RELEASE_COOKIE"], NO_ERLANG),
+    Variable::accepted(&["RELEASE_COOKIE"], NO_ERLANG).secret(),
     Variable::accepted(&["ECTO_IPV6"], NO_ERLANG),
     Variable::accepted(&["NODE_NAME"], NO_NAME),
     Variable::accepted(&["NAME"], NO_NAME),

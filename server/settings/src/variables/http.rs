@@ -15,7 +15,7 @@ pub(super) const ROWS: &[Variable] = &[
     Variable::accepted(&["HTTP_DYNAMIC_BUFFER_MAX"], OWN),
     Variable::sets(&["WEBSOCKET_MAX_HEAP_SIZE"], &[to("outbox.max_bytes")]),
     Variable::accepted(&["APP_NAME"], "nodes need no name"),
-    Variable::accepted(&["SECRET_KEY_BASE"], "there are no cookies to sign"),
+    Variable::accepted(&["SECRET_KEY_BASE"], "there are no cookies to sign").secret(),
     Variable::sets(
         &["CONNECT_ERROR_BACKOFF_MS"],
         &[read("server.connect_error_backoff", Reading::Milliseconds)],

@@ -1,5 +1,7 @@
 //! Every row of the table: those that set keys by what they set, all others by what they say.
 
+mod promised;
+
 use serde_json::{Value, json};
 
 use super::{Treatment, Variable, table};
@@ -137,6 +139,18 @@ fn no_variable_has_two_rows() {
     names.sort();
     names.dedup();
     assert_eq!(names.len(), count);
+}
+
+#[test]
+fn a_variable_is_as_secret_as_the_keys_it_sets() {
+    for variable in table() {
+        let Treatment::Sets(targets) = variable.treatment else { continue };
+        for target in targets {
+            let path: Vec<_> = target.key.split('.').collect();
+            let key = crate::shape::root().find(&path).expect("the table names keys that exist");
+            assert_eq!(variable.secret, key.secret, "{:?}", variable.names);
+        }
+    }
 }
 
 #[test]
