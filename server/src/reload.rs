@@ -10,7 +10,7 @@ use std::io;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use settings::{LoadError, Loaded, Note, Sources, Update, Values};
+use settings::{LoadError, Loaded, Note, Running, Sources, Update};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -40,7 +40,7 @@ struct Reader {
 
 /// What the last reload left behind.
 struct Last {
-    running: Values,
+    running: Running,
     notes: Vec<Note>,
 }
 
@@ -75,7 +75,7 @@ impl Follower {
         watch: Result<Watch, impl fmt::Display>,
     ) -> io::Result<Self> {
         let complain = |error| warn!("Files of settings are not watched, send SIGHUP after an edit: {error}");
-        let last = Last { running: loaded.values.clone(), notes: loaded.notes.clone() };
+        let last = Last { running: loaded.running(), notes: loaded.notes.clone() };
         let reader = Arc::new(Reader { sources, logs, last: Mutex::new(last) });
         Ok(Self { reader, watch: watch.map_err(complain).ok(), hangup: signal(SignalKind::hangup())? })
     }
@@ -131,9 +131,8 @@ impl Reader {
 
     fn reload_now(&self, node: &Node, occasion: Occasion) -> Outcome {
         let mut last = self.last.lock();
-        match self.newest(&last.running) {
-            Ok(Newest { update, overridden, notes }) => {
-                let Update { settings, running, changed, pending } = update;
+        match self.sources.reload(&last.running) {
+            Ok(Update { settings, running, changed, pending, notes, overridden }) => {
                 last.running = running;
                 node.reloading.accepted(pending.clone());
                 if !changed.is_empty() {
@@ -157,20 +156,6 @@ impl Reader {
             }
         }
     }
-
-    /// The newest settings, compared with the running ones.
-    fn newest(&self, running: &Values) -> Result<Newest, LoadError> {
-        let mut loaded = self.sources.load()?;
-        let (overridden, notes) = (loaded.overridden(), std::mem::take(&mut loaded.notes));
-        Ok(Newest { update: loaded.update(running)?, overridden, notes })
-    }
-}
-
-/// Settings that can count, and what a person wants to know of them.
-struct Newest {
-    update: Update,
-    overridden: Vec<String>,
-    notes: Vec<Note>,
 }
 
 /// Says in the log what a reload has come to.

@@ -4,44 +4,81 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
+use crate::load::Files;
 use crate::problem::LoadError;
 use crate::shape::{self, Key, Reload, Shape, dotted};
 use crate::values::Values;
-use crate::{Loaded, Settings};
+use crate::{Loaded, Note, Settings, Sources};
+
+/// What a running server's settings are, and which files they came from: what a reload compares with. Holds
+/// secrets; to be kept, not shown.
+#[derive(Debug, Clone)]
+pub struct Running {
+    values: Values,
+    files: Files,
+}
 
 /// New settings as far as a running server can take them on.
 #[derive(Debug)]
 pub struct Update {
     /// The new settings, with the running value of every key that takes a restart.
     pub settings: Settings,
-    /// The same as values, to compare the next ones with.
-    pub running: Values,
+    /// What runs once these count: the next ones are compared with it.
+    pub running: Running,
     /// The keys that have changed.
     pub changed: Vec<String>,
     /// The keys that will have changed after a restart.
     pub pending: Vec<String>,
+    /// What was accepted without effect, as in [`Loaded::notes`].
+    pub notes: Vec<Note>,
+    /// What in the files does not count, as [`Loaded::overridden`] tells it.
+    pub overridden: Vec<String>,
+}
+
+impl Running {
+    pub(crate) fn files(&self) -> &Files {
+        &self.files
+    }
+
+    pub(crate) fn default_tenant(&self) -> &str {
+        let name = self.values.as_json()["server"]["default_tenant"].as_str();
+        name.expect("settings that run name their default tenant")
+    }
 }
 
 impl Loaded {
-    /// What these settings make of the `running` ones.
-    ///
-    /// # Errors
-    /// If the new values do not go together with those that stay until a restart.
-    pub fn update(self, running: &Values) -> Result<Update, LoadError> {
+    /// What a server runs on that was started with these settings.
+    pub fn running(&self) -> Running {
+        Running { values: self.values.clone(), files: self.files.clone() }
+    }
+
+    fn update(self, running: &Running) -> Result<Update, LoadError> {
+        let overridden = self.overridden();
         let mut comparison = Comparison::default();
-        let Loaded { mut settings, mut values, .. } = self;
-        comparison.adopt(shape::root(), running.as_json(), values.as_json_mut());
+        let Loaded { mut settings, mut values, files, notes, .. } = self;
+        comparison.adopt(shape::root(), running.values.as_json(), values.as_json_mut());
         let Comparison { changed, pending, .. } = comparison;
         if !pending.is_empty() {
             settings = values.settings().map_err(|problem| LoadError { problems: vec![problem] })?;
             let problems = settings.check();
             if !problems.is_empty() {
                 let until = format!("until a restart, {} stays as it is", pending.join(", "));
-                let problems = problems.into_iter().map(|problem| problem.help(until.clone())).collect();
-                return Err(LoadError { problems });
+                return Err(LoadError { problems }.help(&until));
             }
         }
-        Ok(Update { settings, running: values, changed, pending })
+        let running = Running { values, files };
+        Ok(Update { settings, running, changed, pending, notes, overridden })
+    }
+}
+
+impl Sources {
+    /// Reads all layers again, and compares them with what is `running`.
+    ///
+    /// # Errors
+    /// Every problem found, a file that has vanished or been emptied included, and if the new values do not go
+    /// together with those that stay until a restart. Then nothing is to change.
+    pub fn reload(&self, running: &Running) -> Result<Update, LoadError> {
+        self.load_again(running)?.update(running)
     }
 }
 

@@ -40,7 +40,7 @@ pub use auth::Auth;
 pub use broadcast::Broadcast;
 pub use bus::Bus;
 pub use bytesize::ByteSize;
-pub use changes::Update;
+pub use changes::{Running, Update};
 pub use limits::Limits;
 pub use load::{Loaded, Note, Shown, Sources, environment};
 pub use network::{NetworkError, parse_network};
@@ -54,7 +54,6 @@ pub use shape::Reload;
 pub use telemetry::{LogFormat, LogLevel, Telemetry};
 pub use tenants::Tenant;
 pub use units::{format_duration, parse_duration};
-pub use values::Values;
 
 use std::collections::BTreeMap;
 

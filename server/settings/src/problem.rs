@@ -82,6 +82,13 @@ pub struct LoadError {
     pub problems: Vec<Problem>,
 }
 
+impl LoadError {
+    /// The same, with `help` for each problem.
+    pub(crate) fn help(self, help: &str) -> Self {
+        Self { problems: self.problems.into_iter().map(|problem| problem.help(help)).collect() }
+    }
+}
+
 impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let told: Vec<_> = self.problems.iter().map(Problem::to_string).collect();

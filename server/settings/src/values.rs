@@ -9,7 +9,7 @@ use crate::{Settings, shape};
 
 /// Every key with its value, in canonical form; defaults included, secrets too. To be compared, not shown.
 #[derive(Clone, PartialEq)]
-pub struct Values(Value);
+pub(crate) struct Values(Value);
 
 /// Without the values, which may be secrets.
 impl fmt::Debug for Values {

@@ -1,6 +1,12 @@
 //! The files: which there are, in which order, and what is in them.
+//!
+//! Who starts without a file wants the defaults. A running server that no longer finds its file does not: an
+//! editor, a script or a failed mount is at work, and «no file» would send every tenant away. So a reload
+//! remembers what there was. Files of `config.d` come and go as their owner likes.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::layer::{Layer, Problems};
@@ -16,34 +22,54 @@ const CONFIG: &str = "REALTIME_CONFIG";
 /// Names the environment, which may have a file of its own.
 const ENVIRONMENT: &str = "REALTIME_ENV";
 
-/// Adds a layer for each file.
+/// The files that settings were read from.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Files {
+    main: Option<PathBuf>,
+    environments: Option<PathBuf>,
+    /// Those with something in them, be it a comment.
+    filled: BTreeSet<PathBuf>,
+}
+
+/// Adds a layer for each file. What there was `before` may not be missed now.
 pub(crate) fn read(
     sources: &Sources,
+    before: &Files,
     layers: &mut Vec<Layer>,
     problems: &mut Problems,
     notes: &mut Vec<Note>,
-) {
-    let Some(main) = main_file(sources) else { return };
+) -> Files {
+    let main = match main_file(sources, before) {
+        Ok(Some(main)) => main,
+        Ok(None) => return Files::default(),
+        Err(problem) => {
+            problems.push(layers.len(), problem);
+            return Files::default();
+        }
+    };
+    let mut now = Files { main: Some(main.clone()), ..Files::default() };
     let mut files = vec![main.clone()];
     match folder(&main) {
         Ok(more) => files.extend(more),
         Err(problem) => problems.push(layers.len(), problem),
     }
-    match environments_file(sources, &main) {
-        Ok(Some(file)) if file.exists() => files.push(file),
-        Ok(Some(file)) => {
-            let text = format!("{ENVIRONMENT} is set, and there is no {}", file.display());
-            notes.push(Note { warning: true, text });
-        }
-        Ok(None) => {}
+    match environments_file_there(sources, &main, before, notes) {
+        Ok(file) => now.environments = file,
         Err(problem) => problems.push(layers.len(), problem),
     }
+    files.extend(now.environments.clone());
     for file in files {
-        match layer(&file) {
-            Ok(layer) => layers.push(layer),
+        match layer(&file, before) {
+            Ok(layer) => {
+                if !layer.is_blank() {
+                    now.filled.insert(file);
+                }
+                layers.push(layer);
+            }
             Err(found) => found.into_iter().for_each(|problem| problems.push(layers.len(), problem)),
         }
     }
+    now
 }
 
 /// Every file and folder that has a say, whether it is there or not.
@@ -61,8 +87,29 @@ fn named(sources: &Sources) -> Option<PathBuf> {
     sources.file.clone().or_else(|| sources.variables.get(CONFIG).map(PathBuf::from))
 }
 
-fn main_file(sources: &Sources) -> Option<PathBuf> {
-    named(sources).or_else(|| sources.usual_files.iter().find(|file| file.exists()).cloned())
+fn main_file(sources: &Sources, before: &Files) -> Result<Option<PathBuf>, Problem> {
+    if let Some(file) = named(sources) {
+        return Ok(Some(file));
+    }
+    for file in &sources.usual_files {
+        if is_there(file, before.main.as_ref())? {
+            return Ok(Some(file.clone()));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether `file` is there; it has to be if it `was`. A link that leads nowhere is there, and cannot be read.
+fn is_there(file: &Path, was: Option<&PathBuf>) -> Result<bool, Problem> {
+    match fs::symlink_metadata(file) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unreadable(file, &error)),
+        Err(_) if was.is_some_and(|was| was == file) => {
+            let gone = Problem::at(place(file), "was there, and is gone");
+            Err(gone.help("put it back; to go on without it, restart the server"))
+        }
+        Err(_) => Ok(false),
+    }
 }
 
 fn more_folder(main: &Path) -> PathBuf {
@@ -74,7 +121,7 @@ fn folder(main: &Path) -> Result<Vec<PathBuf>, Problem> {
     let folder = more_folder(main);
     let entries = match fs::read_dir(&folder) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(unreadable(&folder, &error)),
     };
     let paths: Result<Vec<_>, _> = entries.map(|entry| entry.map(|entry| entry.path())).collect();
@@ -91,24 +138,50 @@ fn folder(main: &Path) -> Result<Vec<PathBuf>, Problem> {
 fn environments_file(sources: &Sources, main: &Path) -> Result<Option<PathBuf>, Problem> {
     let Some(name) = sources.variables.get(ENVIRONMENT).map(|name| name.trim()) else { return Ok(None) };
     if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
-        let place = Place { source: format!("variable {ENVIRONMENT}"), position: None };
+        let variable = Place { source: format!("variable {ENVIRONMENT}"), position: None };
         return Err(Problem::at(
-            place,
+            variable,
             "expected a word such as production: it chooses config.production.toml",
         ));
     }
     Ok(Some(main.with_file_name(format!("config.{name}.toml"))))
 }
 
-fn layer(file: &Path) -> Result<Layer, Vec<Problem>> {
+/// The file of the environment, if there is one and it has a file.
+fn environments_file_there(
+    sources: &Sources,
+    main: &Path,
+    before: &Files,
+    notes: &mut Vec<Note>,
+) -> Result<Option<PathBuf>, Problem> {
+    let Some(file) = environments_file(sources, main)? else { return Ok(None) };
+    if is_there(&file, before.environments.as_ref())? {
+        return Ok(Some(file));
+    }
+    let text = format!("{ENVIRONMENT} is set, and there is no {}", file.display());
+    notes.push(Note { warning: true, text });
+    Ok(None)
+}
+
+/// What is in `file`. If there was something `before`, there has to be something now: whoever writes a file
+/// in place empties it first.
+fn layer(file: &Path, before: &Files) -> Result<Layer, Vec<Problem>> {
     let name = file.display().to_string();
     let bytes = fs::read(file).map_err(|error| vec![unreadable(file, &error)])?;
     let text = positions::text(&name, bytes).map_err(|problem| vec![problem])?;
     let values = positions::parse(&name, &text)?;
-    Ok(Layer::file(name, text, values))
+    let layer = Layer::file(name, text, values);
+    if layer.is_blank() && before.filled.contains(file) {
+        let emptied = Problem::at(place(file), "was not empty, and is empty now");
+        return Err(vec![emptied.help("if it is to say nothing, leave a comment in it")]);
+    }
+    Ok(layer)
 }
 
-fn unreadable(file: &Path, error: &std::io::Error) -> Problem {
-    let place = Place { source: file.display().to_string(), position: None };
-    Problem::at(place, format!("cannot be read: {error}"))
+fn unreadable(file: &Path, error: &io::Error) -> Problem {
+    Problem::at(place(file), format!("cannot be read: {error}"))
+}
+
+fn place(file: &Path) -> Place {
+    Place { source: file.display().to_string(), position: None }
 }

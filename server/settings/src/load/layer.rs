@@ -38,6 +38,11 @@ impl Layer {
         Self { origin: Origin::File, name, values, text, positions: OnceLock::new() }
     }
 
+    /// Whether it is a file with nothing in it, not even a comment.
+    pub(crate) fn is_blank(&self) -> bool {
+        self.origin == Origin::File && self.text.trim().is_empty()
+    }
+
     /// A layer of one value.
     pub(crate) fn single(origin: Origin, name: String, path: &[String], value: Value) -> Self {
         let values = match super::nest(path, value) {
@@ -77,7 +82,7 @@ impl std::fmt::Display for Layer {
 }
 
 /// The problems found so far, each with the number of its layer.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Problems(Vec<(usize, Problem)>);
 
 impl Problems {

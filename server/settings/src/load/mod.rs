@@ -19,12 +19,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
+use crate::changes::Running;
 use crate::problem::{LoadError, Problem};
 use crate::values::Values;
 use crate::{Settings, shape};
 
+pub(crate) use files::Files;
 use layer::{Layer, Origin, Problems};
 use merge::Written;
 pub use show::Shown;
@@ -64,9 +66,21 @@ pub struct Loaded {
     /// What was accepted without effect, a sentence each: to be logged once.
     pub notes: Vec<Note>,
     /// The same as values, to compare others with.
-    pub values: Values,
+    pub(crate) values: Values,
+    /// The files they were read from.
+    pub(crate) files: Files,
     written: Written,
     layers: Vec<Layer>,
+}
+
+/// What is in all layers, each key verified by itself, with what is wrong so far.
+struct Read {
+    files: Files,
+    layers: Vec<Layer>,
+    notes: Vec<Note>,
+    written: Written,
+    values: Map<String, Value>,
+    problems: Problems,
 }
 
 /// A sentence about a variable that does not do what it does elsewhere.
@@ -123,34 +137,37 @@ impl Sources {
     /// # Errors
     /// Every problem found; then nothing is loaded.
     pub fn load(&self) -> Result<Loaded, LoadError> {
-        let mut problems = Problems::default();
-        let (layers, notes) = self.layers(&mut problems);
-        let written = merge::merge(&layers);
-        let mut values = verify::verify(&layers, &written, &mut problems);
-        tenants::complete(&mut values, &layers, &written, &mut problems);
-        problems.none()?;
-        let values = Values::over_defaults(values);
-        let settings = values.settings().map_err(|problem| LoadError { problems: vec![problem] })?;
-        for complaint in settings.complaints() {
-            let said =
-                |key: &String| show::who_said(&written, &layers, &settings.server.default_tenant, &path(key));
-            let place = complaint.keys.iter().find_map(said);
-            let (layer, place) = place.map_or((0, None), |(layer, place)| (layer, Some(place)));
-            let key = complaint.keys.into_iter().next().unwrap_or_default();
-            problems.push(layer, Problem { place, ..Problem::with(key, complaint.message) });
-        }
-        problems.none()?;
-        Ok(Loaded { settings, notes, values, written, layers })
+        let read = self.read(&Files::default());
+        let (settings, values) = read.settings(&tenants::default_tenant(&read.values))?;
+        Ok(read.loaded(settings, values))
     }
 
-    fn layers(&self, problems: &mut Problems) -> (Vec<Layer>, Vec<Note>) {
-        let mut notes = Vec::new();
+    /// Reads all layers again, for a server that runs on `running`.
+    ///
+    /// Which tenant is the default one takes a restart, but decides whose keys and limits `[auth]` and
+    /// `[limits]` are: they are put together for the tenant that it is, and must go together for the one that
+    /// it will be.
+    pub(crate) fn load_again(&self, running: &Running) -> Result<Loaded, LoadError> {
+        let read = self.read(running.files());
+        let (is, will_be) = (running.default_tenant(), tenants::default_tenant(&read.values));
+        let (mut settings, mut values) = read.settings(&will_be)?;
+        if is != will_be {
+            let until = format!("until a restart, the default tenant is {is}");
+            (settings, values) = read.settings(is).map_err(|error| error.help(&until))?;
+        }
+        Ok(read.loaded(settings, values))
+    }
+
+    fn read(&self, before: &Files) -> Read {
+        let (mut problems, mut notes) = (Problems::default(), Vec::new());
         let mut layers: Vec<_> =
             self.fallbacks.iter().map(|assignment| assignment.layer(Origin::Fallback)).collect();
-        files::read(self, &mut layers, problems, &mut notes);
-        variables::read(&self.variables, &mut layers, problems, &mut notes);
+        let files = files::read(self, before, &mut layers, &mut problems, &mut notes);
+        variables::read(&self.variables, &mut layers, &mut problems, &mut notes);
         layers.extend(self.flags.iter().map(|assignment| assignment.layer(Origin::Flag)));
-        (layers, notes)
+        let written = merge::merge(&layers);
+        let values = verify::verify(&layers, &written, &mut problems);
+        Read { files, layers, notes, written, values, problems }
     }
 
     /// Every file and folder that has a say, whether it is there or not: what to watch.
@@ -158,6 +175,31 @@ impl Sources {
         let mut files = files::looked_at(self);
         files.extend(variables::secret_files(&self.variables));
         files
+    }
+}
+
+impl Read {
+    /// What it comes to for this default tenant.
+    fn settings(&self, default_tenant: &str) -> Result<(Settings, Values), LoadError> {
+        let (mut problems, mut values) = (self.problems.clone(), self.values.clone());
+        tenants::complete(&mut values, default_tenant, &self.layers, &self.written, &mut problems);
+        problems.none()?;
+        let values = Values::over_defaults(values);
+        let settings = values.settings().map_err(|problem| LoadError { problems: vec![problem] })?;
+        for complaint in settings.complaints() {
+            let said = |key: &String| show::who_said(&self.written, &self.layers, default_tenant, &path(key));
+            let place = complaint.keys.iter().find_map(said);
+            let (layer, place) = place.map_or((0, None), |(layer, place)| (layer, Some(place)));
+            let key = complaint.keys.into_iter().next().unwrap_or_default();
+            problems.push(layer, Problem { place, ..Problem::with(key, complaint.message) });
+        }
+        problems.none()?;
+        Ok((settings, values))
+    }
+
+    fn loaded(self, settings: Settings, values: Values) -> Loaded {
+        let Self { files, layers, notes, written, .. } = self;
+        Loaded { settings, notes, values, files, written, layers }
     }
 }
 

@@ -11,15 +11,15 @@ use super::merge::{Content, Written};
 use crate::problem::Problem;
 use crate::{Settings, shape};
 
-/// Completes `values`, which are in order as far as single keys go.
+/// Completes `values`, which are in order as far as single keys go, where `default` is the default tenant.
 pub(crate) fn complete(
     values: &mut Map<String, Value>,
+    default: &str,
     layers: &[Layer],
     written: &Written,
     problems: &mut Problems,
 ) {
-    let default = default_tenant(values);
-    one_auth(&default, layers, written, problems);
+    one_auth(default, layers, written, problems);
     let limits = values.get("limits").and_then(Value::as_object).cloned().unwrap_or_default();
     let Some(tenants) = values.get_mut("tenants").and_then(Value::as_object_mut) else { return };
     for tenant in tenants.values_mut().filter_map(Value::as_object_mut) {
@@ -30,7 +30,7 @@ pub(crate) fn complete(
             }
         }
     }
-    let own = tenants.get_mut(&default).and_then(Value::as_object_mut);
+    let own = tenants.get_mut(default).and_then(Value::as_object_mut);
     let said =
         own.into_iter().flat_map(|own| ["auth", "limits"].map(|section| (section, own.remove(section))));
     for (section, said) in said.collect::<Vec<_>>() {
@@ -38,7 +38,8 @@ pub(crate) fn complete(
     }
 }
 
-fn default_tenant(values: &Map<String, Value>) -> String {
+/// Which tenant is the default one, as far as it is written.
+pub(crate) fn default_tenant(values: &Map<String, Value>) -> String {
     let written = values.get("server").and_then(|server| server["default_tenant"].as_str());
     written.map_or_else(|| Settings::default().server.default_tenant, str::to_owned)
 }

@@ -1,15 +1,57 @@
 //! What a reload makes of a running server's settings.
 
-use settings::{Loaded, Update};
+use std::os::unix::fs::symlink;
+use std::{fs, io};
 
-use crate::load;
+use secrecy::ExposeSecret as _;
+use settings::{LoadError, Running, Settings, Sources, Update};
 
-fn loaded(file: &str) -> Loaded {
-    load(file, &[]).unwrap_or_else(|error| panic!("should load: {error}"))
+use crate::Folder;
+
+/// A server that runs on `config.toml` of a folder, with these variables.
+struct Runs {
+    folder: Folder,
+    sources: Sources,
+    on: Running,
+}
+
+impl Runs {
+    fn on(file: &str) -> Self {
+        Self::with(&[("config.toml", file)], &[])
+    }
+
+    /// On a file that nobody names.
+    fn with(files: &[(&str, &str)], variables: &[(&str, &str)]) -> Self {
+        let folder = Folder::with(files);
+        let sources = Sources::new(None, folder.variables(variables));
+        let sources = sources.usually_in(["config.toml", "etc/config.toml"].map(|name| folder.path(name)));
+        let on = sources.load().expect("it starts").running();
+        Self { folder, sources, on }
+    }
+
+    /// Edits `config.toml`, and has it take on what it can.
+    fn after(&mut self, file: &str) -> Update {
+        self.folder.write("config.toml", file);
+        let update = self.sources.reload(&self.on).unwrap_or_else(|error| panic!("is refused: {error}"));
+        self.on = update.running.clone();
+        update
+    }
+
+    /// Why a reload is refused.
+    fn told(&self) -> String {
+        let refused: LoadError = self.sources.reload(&self.on).expect_err("is refused");
+        self.folder.without_folder(&refused.to_string())
+    }
 }
 
 fn update(before: &str, after: &str) -> Update {
-    loaded(after).update(&loaded(before).values).expect("they go together")
+    Runs::on(before).after(after)
+}
+
+/// Which secret counts for a tenant.
+fn secret(settings: &Settings, tenant: &str) -> Option<String> {
+    let secret = settings.every_tenant().get(tenant)?.auth.jwt_secret.clone();
+    secret.map(|secret| secret.expose_secret().to_owned())
 }
 
 #[test]
@@ -45,9 +87,8 @@ fn what_a_running_server_takes_on_is_taken_on() {
 
 #[test]
 fn what_takes_a_restart_stays_and_is_pending_until_it_is_taken_back() {
-    let first = loaded("[server]\nport = 1001");
-    let second = loaded("[server]\nport = 1002\n[limits]\nmax_joins_per_second = 2").update(&first.values);
-    let second = second.expect("they go together");
+    let mut server = Runs::on("[server]\nport = 1001");
+    let second = server.after("[server]\nport = 1002\n[limits]\nmax_joins_per_second = 2");
     assert_eq!(second.settings.server.port, 1001);
     assert_eq!(second.settings.limits.max_joins_per_second.get(), 2);
     assert_eq!(
@@ -55,11 +96,10 @@ fn what_takes_a_restart_stays_and_is_pending_until_it_is_taken_back() {
         (vec!["limits.max_joins_per_second".into()], vec!["server.port".into()])
     );
 
-    let third = loaded("[server]\nport = 1002\n[limits]\nmax_joins_per_second = 2").update(&second.running);
-    let third = third.expect("they go together");
+    let third = server.after("[server]\nport = 1002\n[limits]\nmax_joins_per_second = 2");
     assert_eq!((third.changed, third.pending), (vec![], vec!["server.port".to_owned()]), "still pending");
 
-    let fourth = loaded("[server]\nport = 1001").update(&third.running).expect("they go together");
+    let fourth = server.after("[server]\nport = 1001");
     assert_eq!(fourth.pending, [""; 0], "nothing waits any more");
 }
 
@@ -74,10 +114,157 @@ fn an_update_of_a_thousand_tenants_names_each_that_changed() {
         (0..1000).map(tenant).collect::<String>()
     };
     let started = std::time::Instant::now();
-    let before = loaded(&tenants(1));
+    let mut server = Runs::on(&tenants(1));
     let read = started.elapsed();
-    let update = loaded(&tenants(2)).update(&before.values).expect("they go together");
+    let update = server.after(&tenants(2));
     eprintln!("1,000 tenants: read in {read:?}, read and compared in {:?}", started.elapsed() - read);
     assert_eq!(update.changed.len(), 1000);
     assert_eq!(update.settings.tenants["t999"].limits.max_joins_per_second.get(), 2);
+}
+
+// Which tenant the running server's `[auth]` and `[limits]` are for takes a restart as well.
+#[test]
+fn another_default_tenant_waits_and_changes_nobodys_keys_and_limits() {
+    let file = |default: &str, tenants: &str| format!("[server]\ndefault_tenant = '{default}'\n{tenants}");
+    let both = "[tenants.default.auth]\njwt_secret = 'ours'\n[tenants.default.limits]\nmax_joins_per_second = 1\n\
+                [tenants.acme.auth]\njwt_secret = 'theirs'\n[tenants.acme.limits]\nmax_joins_per_second = 2\n";
+    for next in ["acme", "newcomer"] {
+        let mut server = Runs::on(&file("default", both));
+        let update = server.after(&file(next, both));
+        assert_eq!(
+            (update.changed, update.pending),
+            (vec![], vec!["server.default_tenant".to_owned()]),
+            "{next}"
+        );
+        let settings = update.settings;
+        assert_eq!(secret(&settings, "default").as_deref(), Some("ours"), "{next}");
+        assert_eq!(secret(&settings, "acme").as_deref(), Some("theirs"), "{next}");
+        let tenants = settings.every_tenant();
+        assert_eq!(tenants.keys().collect::<Vec<_>>(), ["acme", "default"]);
+        let joins = |tenant: &str| tenants[tenant].limits.max_joins_per_second.get();
+        assert_eq!((joins("default"), joins("acme")), (1, 2));
+
+        // Edits go on to count meanwhile, for whom they are meant.
+        let update = server.after(&file(next, &both.replace("'ours'", "'new'")));
+        assert_eq!(update.changed, ["auth.jwt_secret"]);
+        assert_eq!(secret(&update.settings, "default").as_deref(), Some("new"));
+        assert_eq!(secret(&update.settings, "acme").as_deref(), Some("theirs"));
+    }
+}
+
+#[test]
+fn another_default_tenant_that_could_not_start_or_not_run_is_refused() {
+    let ours = "[auth]\njwt_secret = 'ours'\n";
+    let acme = "[tenants.acme.auth]\njwt_secret = 'theirs'\n";
+    let default = "[tenants.default.auth]\njwt_secret = 'ours'\n";
+    let next = "[server]\ndefault_tenant = 'acme'\n";
+    let mut server = Runs::on(&format!("{ours}{acme}"));
+    server.folder.write("config.toml", &format!("{next}{ours}{acme}"));
+    assert!(
+        server.told().contains("tenants.acme.auth: the keys of the default tenant are said in [auth] too")
+    );
+    server.after(&format!("{ours}{acme}"));
+    // What is right after the restart cannot be told apart before it.
+    server.folder.write("config.toml", &format!("{next}{ours}{default}"));
+    let told = server.told();
+    assert!(
+        told.contains("tenants.default.auth: the keys of the default tenant are said in [auth]"),
+        "{told}"
+    );
+    assert!(told.ends_with("help: until a restart, the default tenant is default"), "{told}");
+}
+
+#[test]
+fn a_file_that_vanishes_is_no_order_to_forget_what_it_said() {
+    let other = ("etc/config.toml", "[tenants.other]");
+    let mut server = Runs::with(&[("config.toml", "[tenants.acme]"), other], &[]);
+    let gone = "config.toml: was there, and is gone\n    \
+                help: put it back; to go on without it, restart the server";
+    fs::rename(server.folder.path("config.toml"), server.folder.path("config.toml.bak")).expect("renamed");
+    assert_eq!(server.told(), gone, "though there is another one to be read");
+
+    symlink("nowhere", server.folder.path("config.toml")).expect("a link");
+    let told = server.told();
+    assert!(told.starts_with("config.toml: cannot be read: No such file"), "{told}");
+    fs::remove_file(server.folder.path("config.toml")).expect("removed");
+
+    fs::create_dir(server.folder.path("config.toml")).expect("a folder");
+    let told = server.told();
+    assert!(told.starts_with("config.toml: cannot be read: Is a directory"), "{told}");
+    fs::remove_dir(server.folder.path("config.toml")).expect("removed");
+    assert_eq!(server.after("[tenants.acme]").changed, [""; 0], "it is back");
+}
+
+#[test]
+fn what_never_was_there_may_come_and_from_then_on_has_to_stay() {
+    let mut server = Runs::with(&[], &[("REALTIME_ENV", "staging")]);
+    assert_eq!(server.after("[tenants.acme]").changed, ["tenants.acme"]);
+    server.folder.write("config.staging.toml", "[tenants.acme]\nsuspended = true");
+    let update = server.after("[tenants.acme]");
+    assert_eq!((update.changed, update.notes), (vec!["tenants.acme.suspended".into()], vec![]));
+    fs::remove_file(server.folder.path("config.staging.toml")).expect("removed");
+    assert!(server.told().starts_with("config.staging.toml: was there, and is gone"), "{}", server.told());
+}
+
+#[test]
+fn files_of_the_folder_beside_may_be_removed() {
+    let files = [("config.toml", ""), ("config.d/a.toml", "[tenants.a]"), ("config.d/b.toml", "[tenants.b]")];
+    let mut server = Runs::with(&files, &[]);
+    fs::remove_file(server.folder.path("config.d/a.toml")).expect("removed");
+    assert_eq!(server.after("").changed, ["tenants.a"]);
+    fs::remove_dir_all(server.folder.path("config.d")).expect("removed");
+    assert_eq!(server.after("").changed, ["tenants.b"]);
+}
+
+// Whoever writes a file in its place empties it first, and may take a while to fill it.
+#[test]
+fn a_file_that_became_empty_is_refused_and_one_with_a_comment_is_not() {
+    let files = [("config.toml", "[tenants.acme]"), ("config.d/b.toml", "[tenants.b]")];
+    let mut server = Runs::with(&files, &[]);
+    let emptied = "was not empty, and is empty now\n    help: if it is to say nothing, leave a comment in it";
+    for blank in ["", "\n", " \n\t\n"] {
+        server.folder.write("config.toml", blank);
+        assert_eq!(server.told(), format!("config.toml: {emptied}"));
+    }
+    server.folder.write("config.d/b.toml", "");
+    server.folder.write("config.toml", "# nobody");
+    assert_eq!(server.told(), format!("config.d/b.toml: {emptied}"));
+    server.folder.write("config.d/b.toml", "# nobody either");
+    assert_eq!(server.after("# nobody").changed, ["tenants.acme", "tenants.b"]);
+    server.folder.write("config.toml", "");
+    server.told();
+
+    let mut server = Runs::on("");
+    assert_eq!(server.after("\n").changed, [""; 0], "it has always been empty");
+}
+
+#[test]
+fn a_file_that_is_no_text_is_refused() {
+    let server = Runs::on("[tenants.acme]");
+    fs::write(server.folder.path("config.toml"), b"[tenants.acme]\n# \xff\xfe").expect("written");
+    let told = server.told();
+    assert!(told.starts_with("config.toml:2:3: not text in UTF-8"), "{told}");
+}
+
+#[test]
+fn a_secrets_file_that_vanishes_or_is_empty_or_no_text_is_refused() {
+    let variables = [("JWT_SECRET_FILE", "{}/jwt"), ("REALTIME__AUTH__JWT_SECRETS_FILE", "{}/more")];
+    let server = Runs::with(&[("jwt", "ours"), ("more", "next")], &variables);
+    let (jwt, more) = (server.folder.path("jwt"), server.folder.path("more"));
+    let told = |change: fn(&std::path::Path) -> io::Result<()>, file: &std::path::Path| {
+        let before = fs::read(file).expect("there");
+        change(file).expect("changed");
+        let told = server.told();
+        fs::write(file, before).expect("put back");
+        told
+    };
+    assert_eq!(told(|file| fs::write(file, "\n"), &jwt), "variable JWT_SECRET_FILE: jwt is empty");
+    for file in [&jwt, &more] {
+        assert!(told(|file| fs::remove_file(file), file).contains("cannot be read: No such file"));
+        assert!(told(|file| fs::write(file, [255, 254]), file).contains("cannot be read: stream did not"));
+    }
+    // The last step of a rotation.
+    fs::write(&more, "").expect("emptied");
+    let update = server.sources.reload(&server.on).expect("is taken on");
+    assert_eq!(update.changed, ["auth.jwt_secrets"]);
 }

@@ -1,5 +1,7 @@
 //! Which files are read.
 
+use std::os::unix::fs::symlink;
+
 use crate::{Folder, only};
 
 #[test]
@@ -27,6 +29,20 @@ fn a_file_that_nobody_names_is_looked_for_in_the_usual_places() {
     folder.write("config.toml", "server.port = 1");
     assert_eq!(port(&[]), 1);
     assert_eq!(port(&[("REALTIME_CONFIG", "{}/other.toml")]), 3);
+}
+
+// What cannot be read is no absence: nobody wants the defaults instead.
+#[test]
+fn a_file_in_the_usual_places_that_cannot_be_reached_is_an_error() {
+    let folder = Folder::with(&[("file", "")]);
+    symlink("nowhere", folder.path("config.toml")).expect("a link");
+    for (place, why) in [("config.toml", "No such file"), ("file/config.toml", "Not a directory")] {
+        let sources = settings::Sources::new(None, []).usually_in([folder.path(place)]);
+        let error = folder.without_folder(&sources.load().expect_err("it cannot be read").to_string());
+        assert!(error.starts_with(&format!("{place}: cannot be read: {why}")), "{error}");
+    }
+    let absent = settings::Sources::new(None, []).usually_in([folder.path("etc/config.toml")]);
+    absent.load().expect("there is no such folder, so there is no such file");
 }
 
 #[test]
