@@ -105,7 +105,8 @@ impl Follower {
             };
             if let Some(watch) = &mut self.watch {
                 // Before they are read, so that what changes meanwhile is told again.
-                watch.look_at(self.reader.sources.files());
+                let reader = Arc::clone(&self.reader);
+                watch.look_at(move || reader.sources.files()).await;
             }
             // What came of it is told where it belongs.
             let _told = self.reader.reload(Arc::clone(&node), occasion).await;
