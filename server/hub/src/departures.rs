@@ -66,7 +66,7 @@ impl Departure {
 /// What the link has been told of a room. Belongs to the queue, and changes under its lock alone.
 #[derive(Debug, Default)]
 pub(crate) struct Standing {
-    /// It has taken `Opened`, so it will have to hear of the end.
+    /// It has taken `Opened` or has been given the room in a list, so it will have to hear of the end.
     known: AtomicBool,
     closed: AtomicBool,
 }
@@ -76,7 +76,8 @@ impl Standing {
         self.known.load(Ordering::Relaxed)
     }
 
-    fn is_closed(&self) -> bool {
+    /// Whether the room's last member has left.
+    pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Relaxed)
     }
 }
@@ -118,6 +119,7 @@ impl Queue {
                 self.frames -= 1;
                 self.bytes -= frame.len();
             }
+            Departure::Opened(room) if room.standing.is_known() => {}
             Departure::Opened(room) if room.standing.is_closed() => self.stale -= 1,
             Departure::Opened(room) => room.standing.known.store(true, Ordering::Relaxed),
             Departure::News(_) | Departure::Closed { .. } => {}
@@ -177,6 +179,14 @@ impl Departures {
             drop(queue);
             drop(stale);
         }
+    }
+
+    /// The link is given these rooms in a list: it hears of the end of each, even if it has not taken `Opened`.
+    pub(crate) fn list(&self, rooms: &mut Vec<Arc<Room>>) {
+        // Under the lock under which rooms close.
+        let _queue = self.queue.lock();
+        rooms.retain(|room| !room.standing.is_closed());
+        rooms.iter().for_each(|room| room.standing.known.store(true, Ordering::Relaxed));
     }
 
     /// `messages` were said in a room. Without a frame they were not encoded, because frames did not flow.
@@ -276,6 +286,24 @@ mod tests {
             other => panic!("nobody has heard of {other:?}"),
         });
         assert!(opened.eq(lasting.iter().map(|room| room.topic())));
+        assert_eq!(departures.queue.lock().stale, 0);
+    }
+
+    #[test]
+    fn whoever_lists_a_room_hears_of_its_end() {
+        let departures = Departures::new(Bounds { frames: 1, bytes: 1 });
+        let mut wakers = Wakers::collect();
+        let (open, closed) = (room("open"), room("closed"));
+        departures.opened(&open, &mut wakers);
+        departures.opened(&closed, &mut wakers);
+        departures.closed(&closed, None, &mut wakers);
+        let mut rooms = vec![Arc::clone(&open), closed];
+        departures.list(&mut rooms);
+        let listed: Vec<_> = rooms.iter().map(|room| room.topic()).collect();
+        assert_eq!(listed, ["open"], "the other has gone unheard of");
+        departures.closed(&open, None, &mut wakers);
+        let Poll::Ready(taken) = departures.poll(usize::MAX, Waker::noop()) else { panic!("it has closed") };
+        assert!(matches!(&taken[..], [Departure::Closed { key, .. }] if *key.topic == *"open"), "{taken:?}");
         assert_eq!(departures.queue.lock().stale, 0);
     }
 }

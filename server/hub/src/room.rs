@@ -112,6 +112,11 @@ impl Room {
         &self.key.tenant
     }
 
+    /// Whether its last member has left. It does not open again, but another may under the same key.
+    pub fn is_closed(&self) -> bool {
+        self.standing.is_closed()
+    }
+
     /// Queues the reply and inserts the member under one lock, so that no message of the room overtakes
     /// the reply; while the room is opening the reply waits. Returns the member's slot.
     pub(crate) fn join(&self, member: Member, reply: &Frame, wakers: &mut Wakers) -> usize {

@@ -5,6 +5,8 @@ mod conformance;
 mod outages;
 mod presence;
 mod redis;
+mod returning;
+mod tapped;
 mod users;
 
 use std::net::SocketAddr;

@@ -57,6 +57,16 @@ impl Hub {
         rooms
     }
 
+    /// As [`rooms`](Self::rooms), for a link that is about to listen to them: it will hear of the end of each,
+    /// be it before or after it has taken [`Opened`](Departure::Opened).
+    pub fn list_rooms(&self) -> Vec<Arc<Room>> {
+        let mut rooms = self.rooms();
+        if let Some(departures) = &self.departures {
+            departures.list(&mut rooms);
+        }
+        rooms
+    }
+
     /// What was said in the room on another node, told to its members here and to nobody else. Several
     /// events go out together, as one frame.
     pub fn deliver<E: Encode>(&self, key: &RoomKey, events: impl IntoIterator<Item = E>) -> Delivery {

@@ -6,6 +6,8 @@
 //! is reached departures stay where they are counted.
 
 mod hearing;
+mod opening;
+mod speaking;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -14,19 +16,16 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use hub::{Departure, NodeId, Room};
+use hub::{NodeId, Room};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::control::{self, Said};
-use super::departing::{self, Departing};
+use super::control::Said;
 use super::others::Others;
-use super::rooms::{self, Rooms};
+use super::rooms::Rooms;
 use super::{Context, Control, departures, renewal};
-use crate::bus::{
-    Answer, BATCH_MAX, BusError, Cable, Channel, Command, Connected, Copy, Heard, Inbox, Lost, RoomName,
-};
+use crate::bus::{BATCH_MAX, BusError, Cable, Connected, Copy, Heard, Inbox, Lost, RoomName};
 
 /// How often the others are told how many users there are, if that has changed.
 const CENSUS: Duration = Duration::from_secs(1);
@@ -147,110 +146,12 @@ impl<'c> Session<'c> {
     /// Tells the others that everything is about to be told.
     fn begin(&mut self) {
         self.say(&Said::Hello);
-        self.returning = self.context.hub.rooms().into();
+        self.returning = self.context.hub.list_rooms().into();
         if self.returning.is_empty() {
             self.say(&Said::Told);
         }
         let users = self.others.users_whole(self.context);
         self.say(&users);
-    }
-
-    fn has_rooms_to_read(&self) -> bool {
-        !self.returning.is_empty() || !self.rereading.is_empty()
-    }
-
-    /// Goes on with the rooms that there were before this cable, or of which something was missed.
-    fn read_some(&mut self) {
-        if self.returning.is_empty() {
-            let names: Vec<_> = self.rereading.drain(..BATCH_MAX.min(self.rereading.len())).collect();
-            return self.read(names);
-        }
-        let rooms: Vec<_> = self.returning.drain(..BATCH_MAX.min(self.returning.len())).collect();
-        let (node, hub) = (self.context.node, &self.context.hub);
-        let spoken = rooms.iter().filter(|room| room.own_presence().position.seq > 0);
-        let whole: Vec<_> = spoken.map(|room| departing::whole(node, hub, room.key())).collect();
-        self.open(rooms);
-        self.send(whole, 0);
-        if self.returning.is_empty() {
-            self.say(&Said::Told);
-        }
-    }
-
-    /// Listens to the rooms, reads what is shown there, and lets their members in then.
-    fn open(&mut self, rooms: Vec<Arc<Room>>) {
-        let deadline = Instant::now() + self.context.settings.subscribe_timeout;
-        let (mut names, mut unheard) = (Vec::new(), Vec::new());
-        for room in rooms {
-            let (name, is_new) = self.rooms.open(room, deadline);
-            unheard.extend(is_new.then(|| Arc::clone(&name)));
-            names.push(name);
-        }
-        if !unheard.is_empty() {
-            let subscribed = self.cable.subscribe(&unheard);
-            self.expect(subscribed, |()| Done::Sent { bytes: 0 });
-        }
-        // After the subscription: what is not in a copy will be heard.
-        self.read(names);
-    }
-
-    /// Asks what is shown in rooms that are listened to.
-    fn read(&mut self, mut rooms: Vec<RoomName>) {
-        rooms.retain(|name| {
-            let Some(listened) = self.rooms.get(name) else { return false };
-            let room = self.context.hub.room(&listened.key);
-            listened.ask(room.map(|room| room.nodes()).unwrap_or_default());
-            true
-        });
-        if !rooms.is_empty() {
-            let copies = self.cable.copies(&rooms);
-            self.expect(copies, |copies| Done::Copies { rooms, copies });
-        }
-    }
-
-    fn depart(&mut self, departures: Vec<Departure>) {
-        let (node, linger) = (self.context.node, self.context.settings.linger);
-        let (mut opened, mut departing) = (Vec::new(), Departing::default());
-        for departure in departures {
-            match departure {
-                Departure::Opened(room) => opened.push(room),
-                Departure::Frame { key, frame, messages } => departing.say(node, &key, frame, messages),
-                Departure::News(room) => {
-                    if let Some(news) = room.take_news() {
-                        departing.add(node, departing::news(node, room.key(), &news));
-                    }
-                }
-                Departure::Closed { key, gone } => {
-                    if let Some(gone) = gone {
-                        departing.add(node, departing::state(node, &key, &gone));
-                    }
-                    // Opened and closed in one breath: it has to be listened to before it can linger.
-                    self.open(std::mem::take(&mut opened));
-                    self.rooms.close(&rooms::name(&key), Instant::now() + linger);
-                }
-            }
-        }
-        self.open(opened);
-        let messages = departing.messages;
-        self.send(departing.into_commands(node), messages);
-    }
-
-    /// Sends `commands`, in which there are this many messages of members.
-    fn send(&mut self, commands: Vec<Command>, messages: u64) {
-        self.context.metrics.published.increment(messages);
-        let mut commands = commands.into_iter().peekable();
-        while commands.peek().is_some() {
-            let batch: Vec<_> = commands.by_ref().take(BATCH_MAX).collect();
-            let bytes = batch.iter().map(Command::len).sum();
-            self.unanswered_bytes += bytes;
-            let sent = self.cable.send(batch);
-            self.expect(sent, move |()| Done::Sent { bytes });
-        }
-    }
-
-    /// Tells all other nodes.
-    fn say(&mut self, said: &Said) {
-        let message = control::encode(self.context.node, said);
-        self.send(vec![Command::Publish { channel: Channel::Nodes, message }], 0);
     }
 
     fn renew(&mut self) {
@@ -278,10 +179,6 @@ impl<'c> Session<'c> {
             let unsubscribed = self.cable.unsubscribe(&left);
             self.expect(unsubscribed, |()| Done::Sent { bytes: 0 });
         }
-    }
-
-    fn expect<T: Send + 'static>(&self, answer: Answer<T>, done: impl FnOnce(T) -> Done + Send + 'static) {
-        self.unanswered.push(Box::pin(answer.map(|answer| answer.map(done))));
     }
 
     fn settle(&mut self, done: Done) {

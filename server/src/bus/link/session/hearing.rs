@@ -4,10 +4,10 @@ use hub::{Heard as Verdict, NodeId, Statement};
 use tracing::debug;
 use wire::relay::{self, Said as SaidInRoom};
 
-use super::{Command, Copy, Heard, RoomName, Said, Session};
-use crate::bus::Channel;
+use super::{Copy, Heard, RoomName, Said, Session};
 use crate::bus::link::rooms::Listened;
 use crate::bus::link::{control, departing};
+use crate::bus::{Channel, Command};
 
 /// Messages heard in one turn.
 const TURN: usize = 256;

@@ -1,0 +1,82 @@
+//! Which rooms are listened to, and what is told and read of them first.
+//!
+//! A room is among [`Rooms`](super::Rooms) from when it is listened to, and then what this node shows in it
+//! has been told as a whole over this cable, or begins at nothing: only so can news follow.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use hub::Room;
+
+use super::{Done, Said, Session};
+use crate::bus::link::departing;
+use crate::bus::{BATCH_MAX, RoomName};
+
+/// Rooms that are opened together.
+#[derive(Debug, Default)]
+pub(super) struct Opening {
+    names: Vec<RoomName>,
+    /// Those that have to be subscribed to.
+    unheard: Vec<RoomName>,
+}
+
+impl Session<'_> {
+    pub(super) fn has_rooms_to_read(&self) -> bool {
+        !self.returning.is_empty() || !self.rereading.is_empty()
+    }
+
+    /// Goes on with the rooms that there were before this cable, or of which something was missed.
+    pub(super) fn read_some(&mut self) {
+        if self.returning.is_empty() {
+            let names: Vec<_> = self.rereading.drain(..BATCH_MAX.min(self.rereading.len())).collect();
+            return self.read(names);
+        }
+        let mut rooms: Vec<_> = self.returning.drain(..BATCH_MAX.min(self.returning.len())).collect();
+        // What has closed meanwhile would never be left: its end may have been heard of already.
+        rooms.retain(|room| !room.is_closed());
+        let (node, hub) = (self.context.node, &self.context.hub);
+        let spoken = rooms.iter().filter(|room| room.own_presence().position.seq > 0);
+        let whole: Vec<_> = spoken.map(|room| departing::whole(node, hub, room.key())).collect();
+        let mut opening = Opening::default();
+        for room in rooms {
+            self.open(room, &mut opening);
+        }
+        self.listen(opening);
+        self.send(whole, 0);
+        if self.returning.is_empty() {
+            self.say(&Said::Told);
+        }
+    }
+
+    /// The room has members, who wait. [`listen`](Self::listen) follows.
+    pub(super) fn open(&mut self, room: Arc<Room>, opening: &mut Opening) {
+        let deadline = Instant::now() + self.context.settings.subscribe_timeout;
+        let (name, is_new) = self.rooms.open(room, deadline);
+        opening.unheard.extend(is_new.then(|| Arc::clone(&name)));
+        opening.names.push(name);
+    }
+
+    /// Listens to the rooms, reads what is shown there, and lets their members in then.
+    pub(super) fn listen(&mut self, Opening { names, unheard }: Opening) {
+        if !unheard.is_empty() {
+            let subscribed = self.cable.subscribe(&unheard);
+            self.expect(subscribed, |()| Done::Sent { bytes: 0 });
+        }
+        // After the subscription: what is not in a copy will be heard.
+        self.read(names);
+    }
+
+    /// Asks what is shown in rooms that are listened to.
+    fn read(&mut self, mut rooms: Vec<RoomName>) {
+        rooms.retain(|name| {
+            let Some(listened) = self.rooms.get(name) else { return false };
+            let room = self.context.hub.room(&listened.key);
+            listened.ask(room.map(|room| room.nodes()).unwrap_or_default());
+            true
+        });
+        if !rooms.is_empty() {
+            let copies = self.cable.copies(&rooms);
+            self.expect(copies, |copies| Done::Copies { rooms, copies });
+        }
+    }
+}

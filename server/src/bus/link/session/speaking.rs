@@ -1,0 +1,70 @@
+//! What departs, and how it is handed over.
+
+use std::time::Instant;
+
+use futures_util::FutureExt;
+use hub::Departure;
+
+use super::opening::Opening;
+use super::{Done, Said, Session};
+use crate::bus::link::departing::{self, Departing};
+use crate::bus::link::{control, rooms};
+use crate::bus::{Answer, BATCH_MAX, Channel, Command};
+
+impl Session<'_> {
+    pub(super) fn depart(&mut self, departures: Vec<Departure>) {
+        let (node, linger) = (self.context.node, self.context.settings.linger);
+        let (mut opening, mut departing) = (Opening::default(), Departing::default());
+        for departure in departures {
+            match departure {
+                Departure::Opened(room) => self.open(room, &mut opening),
+                Departure::Frame { key, frame, messages } => departing.say(node, &key, frame, messages),
+                Departure::News(room) => {
+                    let news = room.take_news();
+                    // A room that is yet to return will be told of as a whole, these news included.
+                    let is_known = self.rooms.get(&rooms::name(room.key())).is_some();
+                    if let Some(news) = news.filter(|_| is_known) {
+                        departing.add(node, departing::news(node, room.key(), &news));
+                    }
+                }
+                Departure::Closed { key, gone } => {
+                    if let Some(gone) = gone {
+                        departing.add(node, departing::state(node, &key, &gone));
+                    }
+                    self.rooms.close(&rooms::name(&key), Instant::now() + linger);
+                }
+            }
+        }
+        self.listen(opening);
+        let messages = departing.messages;
+        self.send(departing.into_commands(node), messages);
+    }
+
+    /// Sends `commands`, in which there are this many messages of members.
+    pub(super) fn send(&mut self, commands: Vec<Command>, messages: u64) {
+        self.context.metrics.published.increment(messages);
+        let mut commands = commands.into_iter().peekable();
+        while commands.peek().is_some() {
+            let batch: Vec<_> = commands.by_ref().take(BATCH_MAX).collect();
+            let bytes = batch.iter().map(Command::len).sum();
+            self.unanswered_bytes += bytes;
+            let sent = self.cable.send(batch);
+            self.expect(sent, move |()| Done::Sent { bytes });
+        }
+    }
+
+    /// Tells all other nodes.
+    pub(super) fn say(&mut self, said: &Said) {
+        let message = control::encode(self.context.node, said);
+        self.send(vec![Command::Publish { channel: Channel::Nodes, message }], 0);
+    }
+
+    /// Waits for an answer, beside the others.
+    pub(super) fn expect<T: Send + 'static>(
+        &self,
+        answer: Answer<T>,
+        done: impl FnOnce(T) -> Done + Send + 'static,
+    ) {
+        self.unanswered.push(Box::pin(answer.map(|answer| answer.map(done))));
+    }
+}

@@ -1,0 +1,135 @@
+//! The first moments of a new cable: what there was before is told and read, while rooms come, go and change.
+//!
+//! Which of two things that are ready a link does first is left to chance, so each test tries often.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use harness::{World, eventually};
+use hub::{Bounds, Dialect, Entry, Frame, Hub, Member, Membership, Outbox, Privacy, RoomKey, Space};
+use realtime_server::bus::{Broker, BusError, Change, Command};
+use serde_json::json;
+
+use super::tapped::{Asked, Tapped};
+use super::{NAME, hears, member, track};
+
+const ROUNDS: usize = 12;
+
+/// A node on a bus with a tap.
+async fn tapped() -> (World, Broker, Tapped) {
+    let broker = Broker::new(Duration::from_secs(60), Bounds { frames: 10_000, bytes: 1 << 26 });
+    let bus = Tapped::over(broker.clone());
+    let world = World::on(bus.clone(), |settings| {
+        settings.bus.linger = Duration::from_millis(1);
+        settings.presence.coalesce = Duration::ZERO;
+    })
+    .await;
+    hears(&world, 1).await;
+    (world, broker, bus)
+}
+
+/// Cuts the cable and waits for the next.
+async fn reconnect(world: &World, broker: &Broker) {
+    let before = world.number("realtime_bus_reconnects").await;
+    broker.cut(world.node().id);
+    eventually("there is a new cable", async || world.number("realtime_bus_reconnects").await > before).await;
+}
+
+/// Somebody who is in the room at once, without a connection.
+fn guest(hub: &Arc<Hub>) -> Membership {
+    let (space, privacy) = (Space::Phoenix, Privacy::Public);
+    let key = RoomKey { tenant: "default".into(), space, privacy, topic: "room".into() };
+    let outbox = Arc::new(Outbox::new(Bounds { frames: 100, bytes: 1 << 20 }));
+    hub.join(key, Member { outbox, dialect: Dialect::new(0) }, &Frame::new("joined".into(), 0))
+}
+
+// News of a room that nobody has been told of over this cable are no news: what was taken while there was none
+// is not in them. Told like that, they make a copy that lacks whoever was there before, at the newest position.
+#[tokio::test]
+async fn what_is_shown_over_a_new_cable_is_whole_from_the_first_word() {
+    let (world, broker, bus) = tapped().await;
+    let (mut ann, _) = member(&world, "ann").await;
+    track(&mut ann, json!({})).await;
+    let hub = Arc::clone(&world.node().hub);
+    let first: Arc<Mutex<Option<Change>>> = Arc::default();
+    let (shown, mut bob) = (Arc::clone(&first), None);
+    bus.tap(move |asked| {
+        match asked {
+            Asked::Connect => {
+                let bob = bob.insert(guest(&hub));
+                bob.track(Entry { key: "bob".into(), meta: "{}".into() });
+                *shown.lock().expect("nobody panics") = None;
+            }
+            Asked::Send(commands) => {
+                for command in *commands {
+                    if let Command::Show { room, change, .. } = command {
+                        assert_eq!(&**room, NAME);
+                        shown.lock().expect("nobody panics").get_or_insert_with(|| change.clone());
+                    }
+                }
+            }
+            Asked::Subscribe(_) => {}
+        }
+        Ok::<(), BusError>(())
+    });
+    for _ in 0..ROUNDS {
+        reconnect(&world, &broker).await;
+        eventually("it is shown", async || first.lock().expect("nobody panics").is_some()).await;
+        let first = first.lock().expect("nobody panics").take();
+        let Some(Change::Replace(whole)) = first else { panic!("{first:?} is not the whole") };
+        assert_eq!(whole.entries.len(), 2);
+    }
+    world.stop().await;
+}
+
+// Nobody would ever leave it again, and whoever has it in its list would be asked for it over every cable.
+#[tokio::test]
+async fn a_room_that_closes_before_it_is_listened_to_again_is_not() {
+    let (world, broker, bus) = tapped().await;
+    let hub = Arc::clone(&world.node().hub);
+    let visitor: Arc<Mutex<Option<Membership>>> = Arc::default();
+    let (inside, mut said) = (Arc::clone(&visitor), 0);
+    bus.tap(move |asked| {
+        match asked {
+            Asked::Connect => said = 0,
+            // It greets the others, lists its rooms, and says who its users are.
+            Asked::Send(_) => {
+                said += 1;
+                if said == 2 {
+                    drop(inside.lock().expect("nobody panics").take());
+                }
+            }
+            Asked::Subscribe(_) => {}
+        }
+        Ok::<(), BusError>(())
+    });
+    for _ in 0..ROUNDS {
+        *visitor.lock().expect("nobody panics") = Some(guest(&hub));
+        eventually("it is listened to", async || broker.subscribers(NAME) == 1).await;
+        reconnect(&world, &broker).await;
+        eventually("the room has closed", async || world.number("realtime_rooms").await == 0.0).await;
+        eventually("nobody listens to it", async || broker.subscribers(NAME) == 0).await;
+    }
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_room_that_closes_before_it_is_heard_of_is_left_all_the_same() {
+    let (world, broker, bus) = tapped().await;
+    let hub = Arc::clone(&world.node().hub);
+    let mut visitor = None;
+    bus.tap(move |asked| {
+        match asked {
+            Asked::Connect => visitor = Some(guest(&hub)),
+            Asked::Subscribe(rooms) if rooms.iter().any(|room| &**room == NAME) => drop(visitor.take()),
+            Asked::Subscribe(_) | Asked::Send(_) => {}
+        }
+        Ok::<(), BusError>(())
+    });
+    for _ in 0..ROUNDS {
+        reconnect(&world, &broker).await;
+        eventually("the room has closed", async || world.number("realtime_rooms").await == 0.0).await;
+        eventually("nobody listens to it", async || broker.subscribers(NAME) == 0).await;
+    }
+    world.stop().await;
+}

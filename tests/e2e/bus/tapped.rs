@@ -1,0 +1,98 @@
+//! A bus inside this process that lets a test act at the very moment at which something is asked of it.
+//!
+//! Whatever a test does from outside comes too early or too late for what lies between two steps of a link.
+//! The tap runs within such a step.
+
+use std::sync::{Arc, Mutex};
+
+use futures_util::FutureExt as _;
+use hub::NodeId;
+use realtime_server::bus::{Answer, Broker, Bus, BusError, Cable, Command, Connected, Copy, RoomName};
+
+/// What has just been asked of the bus.
+pub(super) enum Asked<'a> {
+    /// A cable, which is about to be handed out.
+    Connect,
+    /// To listen to these rooms.
+    Subscribe(&'a [RoomName]),
+    /// To carry out these commands.
+    Send(&'a [Command]),
+}
+
+type Tap = Box<dyn FnMut(&Asked<'_>) -> Result<(), BusError> + Send>;
+
+/// A [`Broker`] with a tap. Clones are the same bus.
+#[derive(Clone)]
+pub(super) struct Tapped {
+    broker: Broker,
+    tap: Arc<Mutex<Option<Tap>>>,
+}
+
+impl Tapped {
+    pub(super) fn over(broker: Broker) -> Self {
+        Self { broker, tap: Arc::default() }
+    }
+
+    /// From now on `tap` runs whenever something has been asked; with its error the cable is lost.
+    pub(super) fn tap(&self, tap: impl FnMut(&Asked<'_>) -> Result<(), BusError> + Send + 'static) {
+        *self.tap.lock().expect("no tap panics") = Some(Box::new(tap));
+    }
+
+    fn asked(&self, asked: &Asked<'_>) -> Result<(), BusError> {
+        self.tap.lock().expect("no tap panics").as_mut().map_or(Ok(()), |tap| tap(asked))
+    }
+}
+
+impl Bus for Tapped {
+    fn connect(&self, node: NodeId) -> Answer<Connected> {
+        let (bus, connecting) = (self.clone(), self.broker.connect(node));
+        Box::pin(async move {
+            let (cable, inbox) = connecting.await?;
+            bus.asked(&Asked::Connect)?;
+            Ok((Box::new(TappedCable { cable, bus }) as Box<dyn Cable>, inbox))
+        })
+    }
+}
+
+struct TappedCable {
+    cable: Box<dyn Cable>,
+    bus: Tapped,
+}
+
+impl TappedCable {
+    /// The answer, unless the tap has another.
+    fn and<T: Send + 'static>(&self, answer: Answer<T>, asked: &Asked<'_>) -> Answer<T> {
+        match self.bus.asked(asked) {
+            Ok(()) => answer,
+            Err(lost) => std::future::ready(Err(lost)).boxed(),
+        }
+    }
+}
+
+impl Cable for TappedCable {
+    fn subscribe(&mut self, rooms: &[RoomName]) -> Answer<()> {
+        let answer = self.cable.subscribe(rooms);
+        self.and(answer, &Asked::Subscribe(rooms))
+    }
+
+    fn unsubscribe(&mut self, rooms: &[RoomName]) -> Answer<()> {
+        self.cable.unsubscribe(rooms)
+    }
+
+    fn send(&mut self, commands: Vec<Command>) -> Answer<()> {
+        let answer = self.cable.send(commands.clone());
+        self.and(answer, &Asked::Send(&commands))
+    }
+
+    fn copies(&mut self, rooms: &[RoomName]) -> Answer<Vec<Vec<(NodeId, Copy)>>> {
+        self.cable.copies(rooms)
+    }
+
+    fn renew(&mut self) -> Answer<Vec<NodeId>> {
+        self.cable.renew()
+    }
+
+    fn leave(&mut self) -> Answer<()> {
+        self.cable.leave()
+    }
+}
