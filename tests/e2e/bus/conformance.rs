@@ -6,7 +6,7 @@ use bytes::Bytes;
 use harness::{PATIENCE, Redis, eventually};
 use hub::{Bounds, NodeId};
 use realtime_server::bus::{
-    self, BATCH_MAX, Broker, Bus, Cable, Change, Channel, Command, Copy, Heard, Inbox, RoomName,
+    self, BATCH_MAX, Broker, Bus, BusError, Cable, Change, Channel, Command, Copy, Heard, Inbox, RoomName,
 };
 use tokio::time::timeout;
 
@@ -339,4 +339,24 @@ async fn a_node_is_alive_while_it_changes_its_cable() {
             () = asking => {}
         }
     }
+}
+
+// Each attempt has an account of its own, and none may be taken for the last that was in use.
+#[tokio::test]
+async fn a_cable_that_could_not_be_had_leaves_the_old_one_to_be_ended() {
+    let kind = Kind::Redis(Redis::start().await);
+    let (Kind::Redis(redis), bus) = (&kind, kind.bus(LONG_LEASE)) else { unreachable!("it is a Redis") };
+    let (mut ann, mut bob) = (connect(&*bus, ANN).await, connect(&*bus, BOB).await);
+    ann.show("a", Change::Replace(copy("p", &[(1, "one")])), "whole").await;
+    drop(ann);
+    // For a while it takes nothing, as after a failover that went the wrong way.
+    let _: String = redis.ask(&["REPLICAOF", "127.0.0.1", "1"]).await;
+    for _ in 0..2 {
+        assert!(matches!(bus.connect(ANN).await, Err(BusError::Refused(_))));
+    }
+    let _: String = redis.ask(&["REPLICAOF", "NO", "ONE"]).await;
+    assert_eq!(bob.copies("a").await.len(), 1, "until it is back");
+    let _ann = connect(&*bus, ANN).await;
+    assert_eq!(bob.copies("a").await, []);
+    assert_eq!(redis.keys("realtime:lease:*").await.len(), 2);
 }

@@ -53,16 +53,18 @@ impl RedisCable {
         Ok(self.listening.connection.subscribe(channel).await?)
     }
 
-    /// Takes the lease, and then gives up that of the account `before`, if there was one.
-    pub(super) async fn enter(&mut self, before: Option<Account>) -> Result<(), BusError> {
+    /// Takes the lease and gives up those of the accounts `before`, all at once.
+    pub(super) async fn enter(&mut self, before: &[Account]) -> Result<(), BusError> {
         let Wire { shared, .. } = &self.speaking;
         let mut pipe = Pipeline::new();
+        pipe.cmd("MULTI");
         // First the lease: whoever is among the accounts without one is dead.
         pipe.cmd("SET").arg(shared.keys.lease(self.account)).arg(1).arg("PX").arg(shared.lease_ms());
         pipe.cmd("SADD").arg(shared.keys.accounts()).arg(self.account.to_string());
-        if let Some(before) = before {
-            pipe.cmd("DEL").arg(shared.keys.lease(before));
+        for account in before {
+            pipe.cmd("DEL").arg(shared.keys.lease(*account));
         }
+        pipe.cmd("EXEC");
         self.speaking.request(pipe).await.map(drop)
     }
 }

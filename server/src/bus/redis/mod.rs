@@ -47,8 +47,8 @@ struct Shared {
     lease: Duration,
     bounds: Bounds,
     accounts: AtomicU64,
-    /// The account of each node's newest cable.
-    newest: Mutex<HashMap<NodeId, Account>>,
+    /// The accounts of each node that may have a lease.
+    leased: Mutex<HashMap<NodeId, Vec<Account>>>,
 }
 
 impl Redis {
@@ -69,7 +69,7 @@ impl Redis {
                 bytes: usize::try_from(settings.max_bytes.as_u64()).unwrap_or(usize::MAX),
             },
             accounts: AtomicU64::new(0),
-            newest: Mutex::default(),
+            leased: Mutex::default(),
         };
         Ok(Some(Self { shared: Arc::new(shared) }))
     }
@@ -111,11 +111,34 @@ impl Shared {
         let inbox = Arc::new(Inbox::new(self.bounds));
         let (listening, speaking) = (self.open(&inbox).await?, self.open(&inbox).await?);
         let account = Account { node, number: self.accounts.fetch_add(1, Ordering::Relaxed) };
-        let before = self.newest.lock().insert(node, account);
         let mut cable = RedisCable::new(listening, speaking, Arc::clone(&self), account);
         cable.subscribe_to_nodes().await?;
-        cable.enter(before).await?;
+        let before = self.may_lease(account);
+        match cable.enter(&before).await {
+            Ok(()) => self.have_no_lease(node, &before),
+            // It has taken nothing. Of any other error nobody knows, and the next attempt ends this account too.
+            Err(BusError::Refused(why)) => {
+                self.have_no_lease(node, &[account]);
+                return Err(BusError::Refused(why));
+            }
+            Err(unknown) => return Err(unknown),
+        }
         Ok((Box::new(cable) as Box<dyn Cable>, inbox))
+    }
+
+    /// Notes that `account` is about to take a lease, and tells which of the same node may have one already.
+    fn may_lease(&self, account: Account) -> Vec<Account> {
+        let mut leased = self.leased.lock();
+        let accounts = leased.entry(account.node).or_default();
+        let before = accounts.clone();
+        accounts.push(account);
+        before
+    }
+
+    fn have_no_lease(&self, node: NodeId, accounts: &[Account]) {
+        if let Some(leased) = self.leased.lock().get_mut(&node) {
+            leased.retain(|account| !accounts.contains(account));
+        }
     }
 
     async fn open(&self, inbox: &Arc<Inbox>) -> Result<MultiplexedConnection, BusError> {
