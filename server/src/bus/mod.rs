@@ -151,9 +151,10 @@ pub trait Bus: Send + Sync + 'static {
 pub type Connected = (Box<dyn Cable>, Arc<Inbox>);
 
 /// One connection of one node, in two directions. What is said takes effect in the order in which it is handed
-/// over ([`send`](Self::send)); so does what is listened to and looked at ([`subscribe`](Self::subscribe),
-/// [`unsubscribe`](Self::unsubscribe), [`copies`](Self::copies)); between the two nothing is promised. What
-/// arrives of one node, in whatever channels, arrives in its order.
+/// over ([`send`](Self::send)); so does what is listened to ([`subscribe`](Self::subscribe),
+/// [`unsubscribe`](Self::unsubscribe)), and [`copies`](Self::copies) are looked at after the subscriptions that
+/// were asked for before; beyond that nothing is promised. What arrives of one node, in whatever channels,
+/// arrives in its order.
 ///
 /// A method hands over at once and does not wait for earlier answers; the future it returns waits for its own,
 /// and at most `bus.timeout`. Any error means that the cable is lost, and that it is unknown what took effect.
@@ -169,7 +170,8 @@ pub trait Cable: Send {
     fn send(&mut self, commands: Vec<Command>) -> Answer<()>;
 
     /// What the nodes that are alive show in each of these rooms, this one included. What is told in a room
-    /// that was subscribed to before is in its copy, or arrives, or both.
+    /// that was subscribed to before is in its copy, or arrives, or both, in whichever order. Copies may be large
+    /// and take several turns, each at most `bus.timeout`.
     fn copies(&mut self, rooms: &[RoomName]) -> Answer<Vec<Vec<(NodeId, Copy)>>>;
 
     /// Renews the lease, removes what the dead have left, and tells which nodes are alive, this one included. A

@@ -360,3 +360,18 @@ async fn a_cable_that_could_not_be_had_leaves_the_old_one_to_be_ended() {
     assert_eq!(bob.copies("a").await, []);
     assert_eq!(redis.keys("realtime:lease:*").await.len(), 2);
 }
+
+// Redis bounds what waits for a client that listens, and ends its connection. What is read has no such bound.
+#[tokio::test]
+async fn a_room_may_show_more_than_redis_keeps_for_those_who_listen() {
+    let kind = Kind::Redis(Redis::start().await);
+    let (Kind::Redis(redis), bus) = (&kind, kind.bus(LONG_LEASE)) else { unreachable!("it is a Redis") };
+    let _: String = redis.ask(&["CONFIG", "SET", "client-output-buffer-limit", "pubsub 1mb 1mb 1"]).await;
+    let (mut ann, mut bob) = (connect(&*bus, ANN).await, connect(&*bus, BOB).await);
+    bob.subscribe(&["a"]).await;
+    let entries = (0..20).map(|id| (id, Bytes::from(vec![b'x'; 200_000]))).collect();
+    let whole = Copy { position: "p".into(), entries };
+    ann.show("a", Change::Replace(whole.clone()), "whole").await;
+    assert_eq!(bob.copies("a").await, [(ANN, whole)]);
+    assert_eq!(bob.hear(1).await, ["a: whole"]);
+}

@@ -1,7 +1,8 @@
-//! A cable made of two connections to Redis.
+//! A cable made of three connections to Redis.
 //!
 //! Each method is one request of many commands. It is put on a connection's queue before the method returns,
-//! which is all it takes for the order that [`Cable`] promises.
+//! which is all it takes for the order that [`Cable`] promises; but what is shown is read on a connection of
+//! its own, once the subscriptions stand that were asked for before.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -11,7 +12,9 @@ use bytes::Bytes;
 use hub::NodeId;
 use redis::aio::MultiplexedConnection;
 use redis::{FromRedisValue, Pipeline, Value, from_redis_value};
+use tokio::sync::watch;
 use tokio::task::unconstrained;
+use tokio::time::timeout;
 
 use super::Shared;
 use super::keys::Account;
@@ -23,11 +26,19 @@ const POSITION: &str = "position";
 /// Keys in one command or answer.
 const CHUNK: usize = 512;
 
+/// Copies in one answer. Each may be as large as a room's presence.
+const COPIES: usize = 16;
+
 /// The account of one node.
 pub(super) struct RedisCable {
     listening: Wire,
     speaking: Wire,
+    reading: Wire,
     account: Account,
+    /// How many subscriptions have been asked for.
+    subscriptions: u64,
+    /// How many of them stand.
+    standing: Arc<watch::Sender<u64>>,
 }
 
 /// What requests need; a clone goes along with each that asks more than once.
@@ -39,13 +50,14 @@ struct Wire {
 
 impl RedisCable {
     pub(super) fn new(
-        listening: MultiplexedConnection,
-        speaking: MultiplexedConnection,
-        shared: Arc<Shared>,
+        connections: [MultiplexedConnection; 3],
+        shared: &Arc<Shared>,
         account: Account,
     ) -> Self {
-        let listening = Wire { connection: listening, shared: Arc::clone(&shared) };
-        Self { listening, speaking: Wire { connection: speaking, shared }, account }
+        let [listening, speaking, reading] =
+            connections.map(|connection| Wire { connection, shared: Arc::clone(shared) });
+        let standing = Arc::new(watch::Sender::new(0));
+        Self { listening, speaking, reading, account, subscriptions: 0, standing }
     }
 
     pub(super) async fn subscribe_to_nodes(&mut self) -> Result<(), BusError> {
@@ -79,9 +91,16 @@ impl Cable for RedisCable {
     fn subscribe(&mut self, rooms: &[RoomName]) -> Answer<()> {
         let channels: Vec<_> =
             rooms.iter().map(|room| self.listening.shared.keys.room_channel(room)).collect();
+        self.subscriptions += 1;
+        let (number, standing) = (self.subscriptions, Arc::clone(&self.standing));
         let mut connection = self.listening.connection.clone();
         hand_over(async move {
-            if channels.is_empty() { Ok(()) } else { Ok(connection.subscribe(channels).await?) }
+            if !channels.is_empty() {
+                connection.subscribe(channels).await?;
+            }
+            // Answers come in the order of the questions.
+            standing.send_modify(|standing| *standing = number.max(*standing));
+            Ok(())
         })
     }
 
@@ -114,8 +133,14 @@ impl Cable for RedisCable {
     }
 
     fn copies(&mut self, rooms: &[RoomName]) -> Answer<Vec<Vec<(NodeId, Copy)>>> {
-        let (wire, rooms) = (self.listening.clone(), rooms.to_vec());
-        hand_over(async move { wire.copies(&rooms).await })
+        let (wire, rooms) = (self.reading.clone(), rooms.to_vec());
+        let (subscriptions, mut standing) = (self.subscriptions, self.standing.subscribe());
+        Box::pin(async move {
+            let stand = standing.wait_for(|standing| *standing >= subscriptions);
+            let stand = timeout(wire.shared.timeout, stand).await.map_err(|_elapsed| BusError::TimedOut)?;
+            stand.map_err(|_gone| BusError::Lost)?;
+            wire.copies(&rooms).await
+        })
     }
 
     fn renew(&mut self) -> Answer<Vec<NodeId>> {
@@ -190,7 +215,7 @@ impl Wire {
             present.extend(accounts_of(accounts)?.into_iter().map(|account| (index, account)));
         }
         let mut copies = vec![Vec::new(); rooms.len()];
-        for chunk in present.chunks(CHUNK) {
+        for chunk in present.chunks(COPIES) {
             let mut pipe = Pipeline::new();
             for &(index, account) in chunk {
                 pipe.cmd("EXISTS").arg(keys.lease(account));

@@ -1,8 +1,9 @@
 //! The bus over Redis (or Valkey). The only place that knows it.
 //!
-//! Two connections, one to speak and one to listen. RESP3 brings messages between the answers, so what is read
-//! on the second agrees with what arrives there. One connection would do, but Redis before 7.2 puts a message
-//! that a client publishes to itself in a transaction into the midst of the answer to it.
+//! Three connections: one to speak, one to listen, and one to read what is shown. RESP3 would let one do it all,
+//! but Redis before 7.2 puts a message that a client publishes to itself in a transaction into the midst of the
+//! answer to it, and bounds all that waits for a client that listens, answers included
+//! (`client-output-buffer-limit pubsub`): there a large room would end the connection.
 //!
 //! Redis 6 or later, one server; behind an address that follows the primary, a failover is a lost cable like
 //! any other. Redis Cluster is not spoken: the keys of one change lie on different nodes there.
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use bytes::Bytes;
+use futures_util::FutureExt;
 use hub::{Bounds, NodeId};
 use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
@@ -28,6 +30,7 @@ use redis::{
     RedisError, TlsCertificates, Value,
 };
 use secrecy::ExposeSecret;
+use tokio::time::timeout;
 
 use super::{Answer, Bus, BusError, Cable, Connected, Heard, Inbox, UNANSWERED_MAX};
 use cable::RedisCable;
@@ -102,16 +105,20 @@ fn client(url: &str, settings: &settings::Bus) -> anyhow::Result<Client> {
 
 impl Bus for Redis {
     fn connect(&self, node: NodeId) -> Answer<Connected> {
-        Box::pin(Arc::clone(&self.shared).connect(node))
+        let (shared, limit) = (Arc::clone(&self.shared), self.shared.timeout);
+        // As a whole: each of its steps may take as long.
+        let connected = async move { timeout(limit, shared.connect(node)).await };
+        Box::pin(connected.map(|connected| connected.unwrap_or(Err(BusError::TimedOut))))
     }
 }
 
 impl Shared {
     async fn connect(self: Arc<Self>, node: NodeId) -> Result<Connected, BusError> {
         let inbox = Arc::new(Inbox::new(self.bounds));
-        let (listening, speaking) = (self.open(&inbox).await?, self.open(&inbox).await?);
+        let (listening, speaking, reading) =
+            tokio::try_join!(self.open(&inbox), self.open(&inbox), self.open(&inbox))?;
         let account = Account { node, number: self.accounts.fetch_add(1, Ordering::Relaxed) };
-        let mut cable = RedisCable::new(listening, speaking, Arc::clone(&self), account);
+        let mut cable = RedisCable::new([listening, speaking, reading], &self, account);
         cable.subscribe_to_nodes().await?;
         let before = self.may_lease(account);
         match cable.enter(&before).await {
