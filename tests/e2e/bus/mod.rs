@@ -10,9 +10,11 @@ mod tapped;
 mod users;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use harness::{Client, Redis, World, eventually};
+use hub::{Bounds, Dialect, Frame, Hub, Member, Membership, Outbox, Privacy, RoomKey, Space};
 use serde_json::{Value, json};
 use settings::Settings;
 
@@ -66,6 +68,14 @@ async fn member(world: &World, key: &str) -> (Client, Value) {
     let state = client.next_json().await;
     assert_eq!(state[3], "presence_state", "{state}");
     (client, state[4].clone())
+}
+
+/// Somebody who is in the room at once, without a connection.
+fn guest(hub: &Arc<Hub>) -> Membership {
+    let (space, privacy) = (Space::Phoenix, Privacy::Public);
+    let key = RoomKey { tenant: "default".into(), space, privacy, topic: "room".into() };
+    let outbox = Arc::new(Outbox::new(Bounds { frames: 100, bytes: 1 << 20 }));
+    hub.join(key, Member { outbox, dialect: Dialect::new(0) }, &Frame::new("joined".into(), 0))
 }
 
 /// Shows `payload` to the room, and waits for the answer.

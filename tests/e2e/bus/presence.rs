@@ -1,11 +1,12 @@
 //! Presence reaches over nodes: everybody sees everybody, once, under the same refs, until they go.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use harness::{Client, Conversation, Frame, PATIENCE, Redis, World, eventually};
 use serde_json::{Value, json};
 
-use super::{ROOM, hears, member, on, track, two};
+use super::{ROOM, guest, hears, member, on, shows, track, two};
 
 #[tokio::test]
 async fn a_change_on_one_node_is_a_diff_on_the_others() {
@@ -100,6 +101,42 @@ async fn many_in_a_room_are_shown_to_all() {
         })
         .await;
     }
+    one.stop().await;
+    two.stop().await;
+}
+
+// Redis ends the connection of whoever has too much to hear at once. In a large room the whole is.
+#[tokio::test]
+async fn a_room_may_show_more_than_fits_into_a_message() {
+    let redis = Redis::start().await;
+    let _: String = redis.ask(&["CONFIG", "SET", "client-output-buffer-limit", "pubsub 3mb 3mb 60"]).await;
+    let (one, two) = two(on(&redis)).await;
+    let (_watcher, _) = member(&two, "watcher").await;
+    let hub = Arc::clone(&one.node().hub);
+    let keys: Vec<_> = (0..24).map(|n| format!("user {n}")).collect();
+    let mut guests = Vec::new();
+    for key in &keys {
+        let guest = guest(&hub);
+        let meta = json!({"phx_ref": key, "picture": "x".repeat(200_000)}).to_string();
+        guest.track(hub::Entry { key: key.as_str().into(), meta: meta.into() });
+        guests.push(guest);
+    }
+    shows(&two, &keys).await;
+    for world in [&one, &two] {
+        assert_eq!(world.number("realtime_bus_reconnects").await, 0.0);
+    }
+    // Told as a whole, to those who know nothing of it any more.
+    redis.kill_subscribers().await;
+    for world in [&one, &two] {
+        eventually("it has come back", async || world.number("realtime_bus_reconnects").await == 1.0).await;
+    }
+    shows(&two, &keys).await;
+    guests.truncate(1);
+    shows(&two, &keys[..1]).await;
+    for world in [&one, &two] {
+        assert_eq!(world.number("realtime_bus_reconnects").await, 1.0);
+    }
+    drop(guests);
     one.stop().await;
     two.stop().await;
 }

@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use harness::{World, eventually};
-use hub::{Bounds, Dialect, Entry, Frame, Hub, Member, Membership, Outbox, Privacy, RoomKey, Space};
+use hub::{Bounds, Entry, Membership};
 use realtime_server::bus::{Broker, BusError, Change, Command};
 use serde_json::json;
 
 use super::tapped::{Asked, Tapped};
-use super::{NAME, hears, member, track};
+use super::{NAME, guest, hears, member, track};
 
 const ROUNDS: usize = 12;
 
@@ -33,14 +33,6 @@ async fn reconnect(world: &World, broker: &Broker) {
     let before = world.number("realtime_bus_reconnects").await;
     broker.cut(world.node().id);
     eventually("there is a new cable", async || world.number("realtime_bus_reconnects").await > before).await;
-}
-
-/// Somebody who is in the room at once, without a connection.
-fn guest(hub: &Arc<Hub>) -> Membership {
-    let (space, privacy) = (Space::Phoenix, Privacy::Public);
-    let key = RoomKey { tenant: "default".into(), space, privacy, topic: "room".into() };
-    let outbox = Arc::new(Outbox::new(Bounds { frames: 100, bytes: 1 << 20 }));
-    hub.join(key, Member { outbox, dialect: Dialect::new(0) }, &Frame::new("joined".into(), 0))
 }
 
 // News of a room that nobody has been told of over this cable are no news: what was taken while there was none

@@ -12,6 +12,10 @@ use crate::bus::{Change, Channel, Command, Copy};
 /// Frames of one room go out as one message up to this size; more in one would hold up those behind it.
 const MESSAGE_BYTES: usize = 64 * 1024;
 
+/// What is larger is not told but shown, and those who listen are asked to look. A bus may end the connection of
+/// whoever has too much to hear at once (Redis, by default, at 32 MB).
+const TOLD_BYTES: usize = 4 * 1024 * 1024;
+
 /// Frames that follow each other in one room, to go out together.
 #[derive(Debug, Default)]
 pub(super) struct Departing {
@@ -64,7 +68,7 @@ pub(super) fn news(node: NodeId, key: &RoomKey, news: &News) -> Command {
         set: entries(&news.shown),
         removed: news.hidden.clone(),
     };
-    Command::Show { room: name(key), change, message: relay::news(node, news).into() }
+    Command::Show { room: name(key), change, message: told(node, relay::news(node, news)) }
 }
 
 /// Tells the others everything that members show.
@@ -79,7 +83,11 @@ pub(super) fn state(node: NodeId, key: &RoomKey, state: &State) -> Command {
     } else {
         Change::Replace(Copy { position: position(state.position), entries: entries(&state.entries) })
     };
-    Command::Show { room: name(key), change, message: relay::state(node, state).into() }
+    Command::Show { room: name(key), change, message: told(node, relay::state(node, state)) }
+}
+
+fn told(node: NodeId, message: Vec<u8>) -> Bytes {
+    if message.len() > TOLD_BYTES { relay::look(node).into() } else { message.into() }
 }
 
 /// A copy as the statement it stands for; `None` when another version of this program wrote it.

@@ -15,6 +15,7 @@ pub fn relay_message(data: &[u8]) {
         Said::News(news) => relay::news(sender, &news),
         Said::State(state) => relay::state(sender, &state),
         Said::Ask { of } => relay::ask(sender, of),
+        Said::Look => relay::look(sender),
     };
     assert_eq!(again, data);
 }

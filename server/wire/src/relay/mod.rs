@@ -6,6 +6,7 @@
 //! news     epoch 8 · from 8 · to 8 · count 4 · hidden id 8 … · entry … to the end
 //! state    epoch 8 · seq 8 · entry … to the end
 //! ask      nothing: everyone is asked, or node 8
+//! look     nothing
 //! entry    id 8 · key length 4 · key · meta length 4 · meta
 //! ```
 //!
@@ -34,6 +35,7 @@ const EVENTS: u8 = 1;
 const NEWS: u8 = 2;
 const STATE: u8 = 3;
 const ASK: u8 = 4;
+const LOOK: u8 = 5;
 
 /// Bytes before the part that differs by kind.
 const HEADER_BYTES: usize = 10;
@@ -61,6 +63,8 @@ pub enum Said<'a> {
         /// By this node; by everyone if there is none.
         of: Option<NodeId>,
     },
+    /// What its members show has changed, by more than fits into a message: the copy has it.
+    Look,
 }
 
 /// Why a message cannot be read.
@@ -113,6 +117,11 @@ pub fn ask(sender: NodeId, of: Option<NodeId>) -> Vec<u8> {
     message
 }
 
+/// A hint that what the sender's members show is to be looked up.
+pub fn look(sender: NodeId) -> Vec<u8> {
+    begin(LOOK, sender, 0)
+}
+
 fn begin(kind: u8, sender: NodeId, capacity: usize) -> Vec<u8> {
     let mut message = Vec::with_capacity(HEADER_BYTES + capacity);
     message.extend([VERSION, kind]);
@@ -141,6 +150,10 @@ pub fn decode(message: &[u8]) -> Result<Message<'_>, Malformed> {
             let of = Some(NodeId::new(fields.number()?));
             fields.end()?;
             Said::Ask { of }
+        }
+        LOOK => {
+            fields.end()?;
+            Said::Look
         }
         _ => return Err(Malformed::Kind(kind)),
     };

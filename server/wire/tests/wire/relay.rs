@@ -25,6 +25,8 @@ fn a_message_is_laid_out_as_the_table_says() {
     assert_eq!(relay::events(ANN, [&frame(&text)]), [&header(1)[..], &[0, 0, 0, 3, 0], b"{}"].concat());
     assert_eq!(relay::ask(ANN, None), header(4));
     assert_eq!(relay::ask(ANN, Some(NodeId::new(7))), [&header(4)[..], &[0, 0, 0, 0, 0, 0, 0, 7]].concat());
+    assert_eq!(relay::look(ANN), header(5));
+    assert_eq!(relay::decode(&header(5)), Ok(Message { sender: ANN, said: Said::Look }));
     assert_eq!(
         relay::entry(2, &entry("a", "{}")),
         [&[1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 1][..], b"a", &[0, 0, 0, 2], b"{}"].concat()
@@ -60,6 +62,7 @@ fn what_is_no_message_is_refused() {
     assert_eq!(relay::decode(&[1, 4, 0]), Err(Malformed::Truncated));
     assert_eq!(with(9, b""), Malformed::Kind(9));
     assert_eq!(with(4, &[0; 9]), Malformed::TooLong);
+    assert_eq!(with(5, &[0]), Malformed::TooLong);
     assert_eq!(with(1, &[0, 0, 0, 9, 0]), Malformed::Truncated, "an event that ends too early");
     assert_eq!(with(1, &[0, 0, 0, 0]), Malformed::Truncated, "an event without a kind");
     assert_eq!(with(1, &[0, 0, 0, 2, 0, 0xFF]), Malformed::NotText);

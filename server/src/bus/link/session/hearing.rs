@@ -67,6 +67,12 @@ impl Session<'_> {
                     answers.whole.push(name);
                 }
             }
+            SaidInRoom::Look => {
+                if let Some(told) = self.telling.get_mut(&sender) {
+                    told.insert(RoomName::clone(&name));
+                }
+                self.read_again(name);
+            }
         }
     }
 

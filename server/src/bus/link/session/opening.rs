@@ -48,6 +48,13 @@ impl Session<'_> {
         }
     }
 
+    /// What is shown in the room is to be read once more.
+    pub(super) fn read_again(&mut self, name: RoomName) {
+        if !self.rereading.contains(&name) {
+            self.rereading.push_back(name);
+        }
+    }
+
     /// The room has members, who wait. [`listen`](Self::listen) follows.
     pub(super) fn open(&mut self, room: Arc<Room>, opening: &mut Opening) {
         let deadline = Instant::now() + self.context.settings.subscribe_timeout;
