@@ -70,10 +70,10 @@ async fn member(world: &World, key: &str) -> (Client, Value) {
     (client, state[4].clone())
 }
 
-/// Somebody who is in the room at once, without a connection.
-fn guest(hub: &Arc<Hub>) -> Membership {
+/// Somebody who is in a room at once, without a connection.
+fn guest(hub: &Arc<Hub>, topic: &str) -> Membership {
     let (space, privacy) = (Space::Phoenix, Privacy::Public);
-    let key = RoomKey { tenant: "default".into(), space, privacy, topic: "room".into() };
+    let key = RoomKey { tenant: "default".into(), space, privacy, topic: topic.into() };
     let outbox = Arc::new(Outbox::new(Bounds { frames: 100, bytes: 1 << 20 }));
     hub.join(key, Member { outbox, dialect: Dialect::new(0) }, &Frame::new("joined".into(), 0))
 }

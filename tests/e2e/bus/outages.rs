@@ -243,6 +243,56 @@ async fn a_redis_that_starts_empty_is_filled_again() {
     three.stop().await;
 }
 
+/// Whom a client was told to have left, up to now.
+async fn left(client: &mut Client) -> Vec<String> {
+    let heard = client.heard().await.into_iter();
+    let leaves = heard.filter_map(|frame| match frame {
+        Frame::Json(frame) if frame[3] == "presence_diff" => frame[4]["leaves"].as_object().cloned(),
+        _ => None,
+    });
+    leaves.flat_map(|leaves| leaves.into_iter().map(|(key, _)| key)).collect()
+}
+
+// Whoever is back first finds nobody there. The others are late, and not gone.
+#[tokio::test]
+async fn nobody_leaves_because_redis_has_forgotten_everybody() {
+    let redis = Redis::start().await;
+    let address = redis.address();
+    let [(one, first), (two, second)] = with_cables(&redis, |_| {}).await;
+    let ((mut ann, _), (mut bob, _)) = (member(&one, "ann").await, member(&two, "bob").await);
+    track(&mut ann, json!({})).await;
+    track(&mut bob, json!({})).await;
+    shows(&one, &["ann", "bob"]).await;
+    shows(&two, &["ann", "bob"]).await;
+    first.cut();
+    second.cut();
+    misses(&one).await;
+    misses(&two).await;
+    drop(redis);
+    let redis = Redis::with(RedisOptions { port: Some(address.port()), ..RedisOptions::default() }).await;
+    first.mend();
+    eventually("the first is back", async || one.number("realtime_bus_reconnects").await == 1.0).await;
+    eventually("it has looked who is there", async || redis.subscribers(CHANNEL).await == 1).await;
+    shows(&one, &["ann", "bob"]).await;
+    second.mend();
+    for world in [&one, &two] {
+        hears(world, 2).await;
+        eventually("both are back", async || world.number("realtime_bus_reconnects").await == 1.0).await;
+    }
+    eventually("both listen", async || redis.subscribers(CHANNEL).await == 2).await;
+    // What follows is heard after all that they tell each other.
+    for client in [&mut ann, &mut bob] {
+        say(client, json!("back")).await;
+    }
+    for client in [&mut ann, &mut bob] {
+        assert_eq!(left(client).await, [""; 0]);
+    }
+    shows(&one, &["ann", "bob"]).await;
+    shows(&two, &["ann", "bob"]).await;
+    one.stop().await;
+    two.stop().await;
+}
+
 #[tokio::test]
 async fn a_server_starts_without_its_bus() {
     let redis = Redis::start().await;

@@ -116,7 +116,7 @@ async fn a_room_may_show_more_than_fits_into_a_message() {
     let keys: Vec<_> = (0..24).map(|n| format!("user {n}")).collect();
     let mut guests = Vec::new();
     for key in &keys {
-        let guest = guest(&hub);
+        let guest = guest(&hub, "room");
         let meta = json!({"phx_ref": key, "picture": "x".repeat(200_000)}).to_string();
         guest.track(hub::Entry { key: key.as_str().into(), meta: meta.into() });
         guests.push(guest);
@@ -172,6 +172,54 @@ async fn a_node_that_was_too_slow_to_hear_everything_sees_everybody_in_the_end()
     })
     .await;
     watcher.settle().await;
+    one.stop().await;
+    two.stop().await;
+}
+
+// Whoever comes back tells everything it shows, and then that this was everything. What does not fit into the inbox
+// in between was told all the same.
+#[tokio::test]
+async fn nobody_leaves_because_a_node_was_too_slow_to_hear_of_them() {
+    use hub::{Bounds, Entry};
+    use realtime_server::bus::{BATCH_MAX, Broker};
+
+    let broker = Broker::new(Duration::from_secs(60), Bounds { frames: 50, bytes: 1 << 20 });
+    let change = |settings: &mut settings::Settings| {
+        settings.presence.coalesce = Duration::ZERO;
+        settings.limits.max_channels_per_client = crate::size(2 * BATCH_MAX);
+    };
+    let (one, two) = (World::on(broker.clone(), change).await, World::on(broker.clone(), change).await);
+    hears(&one, 2).await;
+    hears(&two, 2).await;
+    let hub = Arc::clone(&one.node().hub);
+    let show = |topic: &str, key: &str| {
+        let guest = guest(&hub, topic);
+        guest.track(Entry { key: key.into(), meta: json!({"phx_ref": key}).to_string().into() });
+        guest
+    };
+    // They are told in two messages' worth of time, of which the second is short and fits.
+    let topics: Vec<_> = (0..BATCH_MAX + 3).map(|n| format!("room {n}")).collect();
+    let mut guests: Vec<_> = topics.iter().map(|topic| show(topic, "guest")).collect();
+    let mut ann = two.connect().await;
+    for topic in &topics {
+        let config = json!({"presence": {"key": "ann", "enabled": true}});
+        ann.join(&format!("realtime:{topic}"), config).await;
+        assert!(ann.next_json().await[4]["guest"].is_object());
+    }
+    broker.cut(one.node().id);
+    eventually("it is back", async || one.number("realtime_bus_reconnects").await == 1.0).await;
+    eventually("much was not heard", async || two.number("realtime_bus_unheard").await >= 400.0).await;
+    guests.push(show(&topics[0], "late"));
+    let mut has_come = false;
+    eventually("what follows is heard", async || {
+        for frame in ann.heard().await {
+            let Frame::Json(frame) = frame else { panic!("{frame:?}") };
+            assert!(frame[4]["leaves"].get("guest").is_none(), "{frame}");
+            has_come |= frame[4]["joins"].get("late").is_some();
+        }
+        has_come
+    })
+    .await;
     one.stop().await;
     two.stop().await;
 }

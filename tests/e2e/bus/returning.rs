@@ -48,7 +48,7 @@ async fn what_is_shown_over_a_new_cable_is_whole_from_the_first_word() {
     bus.tap(move |asked| {
         match asked {
             Asked::Connect => {
-                let bob = bob.insert(guest(&hub));
+                let bob = bob.insert(guest(&hub, "room"));
                 bob.track(Entry { key: "bob".into(), meta: "{}".into() });
                 *shown.lock().expect("nobody panics") = None;
             }
@@ -96,7 +96,7 @@ async fn a_room_that_closes_before_it_is_listened_to_again_is_not() {
         Ok::<(), BusError>(())
     });
     for _ in 0..ROUNDS {
-        *visitor.lock().expect("nobody panics") = Some(guest(&hub));
+        *visitor.lock().expect("nobody panics") = Some(guest(&hub, "room"));
         eventually("it is listened to", async || broker.subscribers(NAME) == 1).await;
         reconnect(&world, &broker).await;
         eventually("the room has closed", async || world.number("realtime_rooms").await == 0.0).await;
@@ -112,7 +112,7 @@ async fn a_room_that_closes_before_it_is_heard_of_is_left_all_the_same() {
     let mut visitor = None;
     bus.tap(move |asked| {
         match asked {
-            Asked::Connect => visitor = Some(guest(&hub)),
+            Asked::Connect => visitor = Some(guest(&hub, "room")),
             Asked::Subscribe(rooms) if rooms.iter().any(|room| &**room == NAME) => drop(visitor.take()),
             Asked::Subscribe(_) | Asked::Send(_) => {}
         }

@@ -38,19 +38,21 @@ impl Others {
         &self.known
     }
 
-    /// `alive` are those that are alive, asked after `known` were known. Forgets those of `known` that are not.
-    /// Returns whether there are any who have said nothing yet, or nothing that arrived here.
-    pub(super) fn keep(&mut self, context: &Context, known: &HashSet<NodeId>, alive: &[NodeId]) -> bool {
+    /// These are alive. Returns whether there are any who have said nothing yet, or nothing that arrived here.
+    pub(super) fn meet(&mut self, context: &Context, alive: &HashSet<NodeId>) -> bool {
         let before = self.known.len();
         self.known.extend(alive.iter().copied().filter(|node| *node != context.node));
-        let strangers = self.known.len() > before;
-        for node in known.iter().filter(|node| !alive.contains(node)) {
+        self.show_how_many(context);
+        self.known.len() > before
+    }
+
+    /// Forgets those of `known` that are not alive; `known` were known before it was asked who is.
+    pub(super) fn bury(&mut self, context: &Context, known: &HashSet<NodeId>, alive: &HashSet<NodeId>) {
+        for node in known.difference(alive) {
             let text = format_args!("Node {node} is not heard of any more and is forgotten");
             context.reports.tell(Code::RealtimeNodeDisconnected.at(Place::Log), text);
             self.forget(context, *node);
         }
-        self.show_how_many(context);
-        strangers
     }
 
     /// A node is gone, with all it showed.

@@ -43,29 +43,49 @@ pub(super) struct Listened {
     pub(super) key: Arc<RoomKey>,
     /// When it is to be listened to no longer.
     until: Option<Instant>,
-    /// How often its copies have been asked for without an answer yet.
-    reads: u32,
+    reading: Reading,
     /// Nodes that showed something here when the copies were asked for, and have not been heard since. Those
     /// that have no copy have nothing to show.
     suspects: HashSet<NodeId>,
 }
 
+/// Whether its copies have been asked for. Once at a time: of two answers nobody could say which is newer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    Nothing,
+    /// The answer is on its way.
+    Asked,
+    /// And it will be too old.
+    AskedAgain,
+}
+
 impl Listened {
-    /// Its copies are asked for now. `nodes` are those that have shown something here so far.
-    pub(super) fn ask(&mut self, nodes: Vec<NodeId>) {
-        self.reads += 1;
+    fn new(key: Arc<RoomKey>) -> Self {
+        Self { key, until: None, reading: Reading::Nothing, suspects: HashSet::new() }
+    }
+
+    /// Its copies are wanted; `nodes` are those that have shown something here so far. Returns whether they are
+    /// to be asked for now, and not when the answer to an earlier question has come.
+    pub(super) fn ask(&mut self, nodes: Vec<NodeId>) -> bool {
+        if self.reading != Reading::Nothing {
+            self.reading = Reading::AskedAgain;
+            return false;
+        }
+        self.reading = Reading::Asked;
         self.suspects = nodes.into_iter().collect();
+        true
     }
 
-    /// The copies have come; returns those that had none and were not heard meanwhile.
-    pub(super) fn answered(&mut self) -> HashSet<NodeId> {
-        self.reads -= 1;
-        std::mem::take(&mut self.suspects)
+    /// The copies have come: those that had none and were not heard meanwhile, and whether it is to be asked
+    /// once more.
+    pub(super) fn answered(&mut self) -> (HashSet<NodeId>, bool) {
+        let before = std::mem::replace(&mut self.reading, Reading::Nothing);
+        (std::mem::take(&mut self.suspects), before == Reading::AskedAgain)
     }
 
-    /// Whether copies are on their way, which will tell who shows nothing here any more.
+    /// Whether copies are on their way.
     pub(super) fn is_asked(&self) -> bool {
-        self.reads > 0
+        self.reading != Reading::Nothing
     }
 
     /// A node has said what it shows here, or has a copy.
@@ -95,12 +115,8 @@ impl Rooms {
     pub(super) fn open(&mut self, room: Arc<Room>, deadline: Instant) -> (RoomName, bool) {
         let name = name(room.key());
         let before = self.heard.len();
-        let listened = self.heard.entry(Arc::clone(&name)).or_insert_with(|| Listened {
-            key: Arc::clone(room.key()),
-            until: None,
-            reads: 0,
-            suspects: HashSet::new(),
-        });
+        let listened = self.heard.entry(Arc::clone(&name));
+        let listened = listened.or_insert_with(|| Listened::new(Arc::clone(room.key())));
         listened.until = None;
         self.opening.push_back((deadline, room));
         (name, self.heard.len() > before)
@@ -154,5 +170,39 @@ impl Rooms {
         let opening = self.opening.front().map(|(deadline, _)| *deadline);
         let lingering = self.lingering.front().map(|(until, _)| *until);
         opening.into_iter().chain(lingering).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ANN: NodeId = NodeId::new(1);
+    const BOB: NodeId = NodeId::new(2);
+
+    fn listened() -> Listened {
+        let (space, privacy) = (Space::Phoenix, Privacy::Public);
+        Listened::new(RoomKey { tenant: "t".into(), space, privacy, topic: "a".into() }.into())
+    }
+
+    #[test]
+    fn whoever_has_no_copy_and_says_nothing_is_silent() {
+        let mut room = listened();
+        assert!(room.ask(vec![ANN, BOB]));
+        room.heard(BOB);
+        assert_eq!(room.answered(), (HashSet::from([ANN]), false));
+        assert!(!room.is_asked());
+    }
+
+    // The copies that were asked for before she showed something say nothing about her.
+    #[test]
+    fn whoever_is_heard_after_the_question_is_not_silent_in_its_answer() {
+        let mut room = listened();
+        assert!(room.ask(vec![]));
+        room.heard(ANN);
+        assert!(!room.ask(vec![ANN]), "one question at a time");
+        assert_eq!(room.answered(), (HashSet::new(), true));
+        assert!(room.ask(vec![ANN]));
+        assert_eq!(room.answered(), (HashSet::from([ANN]), false));
     }
 }

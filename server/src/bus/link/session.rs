@@ -6,6 +6,7 @@
 //! is reached departures stay where they are counted.
 
 mod hearing;
+mod judging;
 mod opening;
 mod speaking;
 
@@ -16,7 +17,7 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use hub::{NodeId, Room};
+use hub::{NodeId, Position, Room};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -49,14 +50,22 @@ pub(super) struct Session<'c> {
     returning: VecDeque<Arc<Room>>,
     /// Rooms whose copies are to be read again, because something was missed.
     rereading: VecDeque<RoomName>,
+    /// Rooms in which somebody was silent of whom it is not known whether it is alive.
+    unclear: HashSet<RoomName>,
+    /// Whether messages were dropped that would have followed those that have arrived.
+    is_interrupted: bool,
     /// Whether something has been missed since the last renewal.
     missed: bool,
+    /// When it began.
+    since: Instant,
     /// Whether the lease has been renewed, and so everybody who was there before is known.
     is_settled: bool,
+    /// Who was alive when the lease was last renewed.
+    alive: HashSet<NodeId>,
     /// Nodes that are telling everything they show, and where they have done so.
     telling: HashMap<NodeId, HashSet<RoomName>>,
-    /// Questions that are not answered yet.
-    asked: HashSet<(RoomName, NodeId)>,
+    /// Questions that are not answered yet, and what the answer has to reach.
+    asked: HashMap<(RoomName, NodeId), Position>,
 }
 
 /// What became of a request.
@@ -82,10 +91,14 @@ impl<'c> Session<'c> {
             arrived: VecDeque::new(),
             returning: VecDeque::new(),
             rereading: VecDeque::new(),
+            unclear: HashSet::new(),
+            is_interrupted: false,
             missed: false,
+            since: Instant::now(),
             is_settled: false,
+            alive: HashSet::new(),
             telling: HashMap::new(),
-            asked: HashSet::new(),
+            asked: HashMap::new(),
         }
     }
 
@@ -189,12 +202,7 @@ impl<'c> Session<'c> {
                     self.hear_copies(name, copies);
                 }
             }
-            Done::Renewed { known, alive } => {
-                // At first everybody may be a stranger: they have nothing to say to who has just come.
-                let strangers = self.others.keep(self.context, &known, &alive);
-                self.missed |= std::mem::replace(&mut self.is_settled, true) && strangers;
-                self.telling.retain(|node, _| alive.contains(node));
-            }
+            Done::Renewed { known, alive } => self.know_alive(&known, alive.into_iter().collect()),
         }
     }
 

@@ -1,11 +1,10 @@
 //! What arrives over the cable, and what follows from it.
 
-use hub::{Heard as Verdict, NodeId, Statement};
+use hub::{Heard as Verdict, NodeId, Position, Statement};
 use tracing::debug;
 use wire::relay::{self, Said as SaidInRoom};
 
-use super::{Copy, Heard, RoomName, Said, Session};
-use crate::bus::link::rooms::Listened;
+use super::{Heard, RoomName, Said, Session};
 use crate::bus::link::{control, departing};
 use crate::bus::{Channel, Command};
 
@@ -16,7 +15,7 @@ impl Session<'_> {
     /// Messages have come out of the inbox; `dropped` more did not fit into it.
     pub(super) fn arrive(&mut self, messages: &mut Vec<Heard>, dropped: u64) {
         if dropped > 0 {
-            self.missed = true;
+            self.is_interrupted = true;
             self.context.metrics.unheard.increment(dropped);
         }
         self.arrived.extend(messages.drain(..));
@@ -30,6 +29,10 @@ impl Session<'_> {
                 Channel::Room(name) => self.hear_room(name, &message, &mut answers),
                 Channel::Nodes => self.hear_node(&message),
             }
+        }
+        // What was dropped would have come here.
+        if self.arrived.is_empty() && std::mem::take(&mut self.is_interrupted) {
+            self.miss();
         }
         let node = self.context.node;
         let mut commands = answers.questions;
@@ -68,9 +71,7 @@ impl Session<'_> {
                 }
             }
             SaidInRoom::Look => {
-                if let Some(told) = self.telling.get_mut(&sender) {
-                    told.insert(RoomName::clone(&name));
-                }
+                self.has_told(sender, &name);
                 self.read_again(name);
             }
         }
@@ -82,51 +83,16 @@ impl Session<'_> {
         let Some(listened) = self.rooms.get(&name) else { return };
         listened.heard(node);
         let Some(room) = hub.room(&listened.key) else { return };
-        let is_whole = matches!(statement, Statement::State(_));
-        if hub.hear(&room, node, statement) == Verdict::Gap {
-            if self.asked.insert((RoomName::clone(&name), node)) {
+        let position = position(&statement);
+        let verdict = hub.hear(&room, node, statement);
+        self.has_told(node, &name);
+        if verdict == Verdict::Gap {
+            if self.miss_until(&name, node, position) {
                 answers.questions.push(ask(self.context.node, &name, node));
             }
-        } else if is_whole {
-            self.asked.remove(&(RoomName::clone(&name), node));
+        } else {
+            self.know_until(&name, node, position);
         }
-        if let Some(told) = self.telling.get_mut(&node) {
-            told.insert(name);
-        }
-    }
-
-    /// Questions may be lost like anything else.
-    pub(super) fn ask_again(&mut self) {
-        let (others, rooms, hub) = (&self.others, &mut self.rooms, &self.context.hub);
-        self.asked.retain(|(name, node)| {
-            let is_open = rooms.get(name).is_some_and(|listened| hub.room(&listened.key).is_some());
-            is_open && others.known().contains(node)
-        });
-        let me = self.context.node;
-        self.send(self.asked.iter().map(|(name, node)| ask(me, name, *node)).collect(), 0);
-    }
-
-    /// What the nodes that are alive show in a room, as it stood after it began to be listened to.
-    pub(super) fn hear_copies(&mut self, name: &RoomName, copies: Vec<(NodeId, Copy)>) {
-        let (context, me) = (self.context, self.context.node);
-        let Some(listened) = self.rooms.get(name) else { return };
-        copies.iter().for_each(|(node, _)| listened.heard(*node));
-        let silent = listened.answered();
-        let Some(room) = context.hub.room(&listened.key) else { return };
-        for (node, copy) in copies.into_iter().filter(|(node, _)| *node != me) {
-            self.others.notice(context, node);
-            if let Some(told) = self.telling.get_mut(&node) {
-                told.insert(RoomName::clone(name));
-            }
-            if let Some(state) = departing::read(&copy) {
-                context.hub.hear(&room, node, state);
-            }
-        }
-        // Whoever is about to tell everything has no copies yet, and will be judged by what it tells.
-        for node in silent.into_iter().filter(|node| !self.telling.contains_key(node)) {
-            context.hub.forget_in(&room, node);
-        }
-        context.hub.admit(&room);
     }
 
     /// Something said to all nodes.
@@ -143,7 +109,7 @@ impl Session<'_> {
                 return self.others.forget(self.context, node);
             }
             Said::Hello => {
-                self.telling.insert(node, Default::default());
+                self.begins_to_tell(node);
                 let users = self.others.users_whole(self.context);
                 self.say(&users);
             }
@@ -152,19 +118,6 @@ impl Session<'_> {
             Said::Do(control) => self.context.host.obey(control),
         }
         self.others.notice(self.context, node);
-    }
-
-    /// A node has told everything: where it said nothing, it shows nothing. Where its words may have come before
-    /// we listened, its copy has them.
-    fn forget_untold(&mut self, node: NodeId) {
-        let Some(told) = self.telling.remove(&node) else { return };
-        let untold =
-            |(name, listened): &(&RoomName, &Listened)| !told.contains(*name) && !listened.is_asked();
-        for (_, listened) in self.rooms.iter().filter(untold) {
-            if let Some(room) = self.context.hub.room(&listened.key) {
-                self.context.hub.forget_in(&room, node);
-            }
-        }
     }
 }
 
@@ -176,7 +129,16 @@ struct Answers {
     whole: Vec<RoomName>,
 }
 
-fn ask(me: hub::NodeId, room: &RoomName, node: NodeId) -> Command {
+/// As of when a node has said it.
+fn position(statement: &Statement) -> Position {
+    match statement {
+        Statement::State(state) => state.position,
+        Statement::News(news) => Position { epoch: news.epoch, seq: news.to },
+    }
+}
+
+/// Asks a node what it shows in a room.
+pub(super) fn ask(me: NodeId, room: &RoomName, node: NodeId) -> Command {
     let channel = Channel::Room(RoomName::clone(room));
     Command::Publish { channel, message: relay::ask(me, Some(node)).into() }
 }

@@ -78,8 +78,7 @@ impl Session<'_> {
         rooms.retain(|name| {
             let Some(listened) = self.rooms.get(name) else { return false };
             let room = self.context.hub.room(&listened.key);
-            listened.ask(room.map(|room| room.nodes()).unwrap_or_default());
-            true
+            listened.ask(room.map(|room| room.nodes()).unwrap_or_default())
         });
         if !rooms.is_empty() {
             let copies = self.cable.copies(&rooms);

@@ -1,0 +1,125 @@
+//! Who shows nothing any more, as follows from what is not said, and what is missing.
+//!
+//! A node that has a new cable tells everything, so what it does not tell is gone. What a node that kept its
+//! cable shows has a copy, so where there is none it shows nothing. A node that is not alive may only be later
+//! than this one to come back to a bus that has forgotten everybody: nothing follows from its silence before
+//! a lease has run out.
+
+use std::collections::HashSet;
+
+use hub::{NodeId, Position};
+
+use super::hearing::ask;
+use super::{Copy, RoomName, Session};
+use crate::bus::link::departing;
+
+impl Session<'_> {
+    /// Some messages have not been heard, and nobody knows which.
+    pub(super) fn miss(&mut self) {
+        self.missed = true;
+        // Whoever was telling everything may have told what is missing, or that this was everything.
+        self.telling.clear();
+    }
+
+    /// A node is about to tell everything it shows.
+    pub(super) fn begins_to_tell(&mut self, node: NodeId) {
+        self.telling.insert(node, HashSet::new());
+    }
+
+    /// A node has told what it shows in a room.
+    pub(super) fn has_told(&mut self, node: NodeId, name: &RoomName) {
+        if let Some(told) = self.telling.get_mut(&node) {
+            told.insert(RoomName::clone(name));
+        }
+    }
+
+    /// A node has told everything: where it said nothing, it shows nothing. What it said before we listened is
+    /// in its copy, and copies that were asked for earlier may be those of its last cable.
+    pub(super) fn forget_untold(&mut self, node: NodeId) {
+        let Some(told) = self.telling.remove(&node) else { return };
+        let hub = &self.context.hub;
+        let mut unclear = Vec::new();
+        for (name, listened) in self.rooms.iter().filter(|(name, _)| !told.contains(*name)) {
+            let Some(room) = hub.room(&listened.key) else { continue };
+            if !listened.is_asked() {
+                hub.forget_in(&room, node);
+            } else if room.nodes().contains(&node) {
+                unclear.push(RoomName::clone(name));
+            }
+        }
+        unclear.into_iter().for_each(|name| self.read_again(name));
+    }
+
+    /// What the nodes that are alive show in a room, as it stood after it began to be listened to.
+    pub(super) fn hear_copies(&mut self, name: &RoomName, copies: Vec<(NodeId, Copy)>) {
+        let (context, me) = (self.context, self.context.node);
+        let Some(listened) = self.rooms.get(name) else { return };
+        copies.iter().for_each(|(node, _)| listened.heard(*node));
+        let (silent, is_old) = listened.answered();
+        let room = context.hub.room(&listened.key);
+        if is_old {
+            self.read_again(RoomName::clone(name));
+        }
+        let Some(room) = room else { return };
+        for (node, copy) in copies.into_iter().filter(|(node, _)| *node != me) {
+            self.others.notice(context, node);
+            self.has_told(node, name);
+            if let Some(state) = departing::read(&copy) {
+                let position = state.position;
+                context.hub.hear(&room, node, state);
+                self.know_until(name, node, position);
+            }
+        }
+        // Whoever is about to tell everything has no copies yet, and will be judged by what it tells.
+        for node in silent.into_iter().filter(|node| !self.telling.contains_key(node)) {
+            if self.alive.contains(&node) {
+                context.hub.forget_in(&room, node);
+                self.asked.remove(&(RoomName::clone(name), node));
+            } else {
+                self.unclear.insert(RoomName::clone(name));
+            }
+        }
+        context.hub.admit(&room);
+    }
+
+    /// Who is alive now, asked when those in `known` had been heard of.
+    pub(super) fn know_alive(&mut self, known: &HashSet<NodeId>, alive: HashSet<NodeId>) {
+        let strangers = self.others.meet(self.context, &alive);
+        // At first everybody may be a stranger: they have nothing to say to who has just come.
+        self.missed |= std::mem::replace(&mut self.is_settled, true) && strangers;
+        if self.since.elapsed() >= self.context.settings.lease {
+            self.others.bury(self.context, known, &alive);
+            self.telling.retain(|node, _| alive.contains(node));
+        }
+        self.alive = alive;
+        std::mem::take(&mut self.unclear).into_iter().for_each(|name| self.read_again(name));
+    }
+
+    /// What a node said in a room up to `position` is not known in full. Returns whether it is to be asked.
+    pub(super) fn miss_until(&mut self, name: &RoomName, node: NodeId, position: Position) -> bool {
+        let before = self.asked.get(&(RoomName::clone(name), node)).copied();
+        self.asked.insert((RoomName::clone(name), node), before.map_or(position, |it| it.max(position)));
+        before.is_none()
+    }
+
+    /// What a node said in a room is known up to `position`.
+    pub(super) fn know_until(&mut self, name: &RoomName, node: NodeId, position: Position) {
+        if !self.asked.is_empty() {
+            let key = (RoomName::clone(name), node);
+            if self.asked.get(&key).is_some_and(|missing| *missing <= position) {
+                self.asked.remove(&key);
+            }
+        }
+    }
+
+    /// Questions may be lost like anything else.
+    pub(super) fn ask_again(&mut self) {
+        let (others, rooms, hub) = (&self.others, &mut self.rooms, &self.context.hub);
+        self.asked.retain(|(name, node), _| {
+            let is_open = rooms.get(name).is_some_and(|listened| hub.room(&listened.key).is_some());
+            is_open && others.known().contains(node)
+        });
+        let me = self.context.node;
+        self.send(self.asked.keys().map(|(name, node)| ask(me, name, *node)).collect(), 0);
+    }
+}
