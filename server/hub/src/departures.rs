@@ -10,6 +10,7 @@ use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Poll, Waker};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 
@@ -64,14 +65,20 @@ impl Departure {
 }
 
 /// What the link has been told of a room. Belongs to the queue, and changes under its lock alone.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Standing {
+    /// When the room opened.
+    pub(crate) since: Instant,
     /// It has taken `Opened` or has been given the room in a list, so it will have to hear of the end.
     known: AtomicBool,
     closed: AtomicBool,
 }
 
 impl Standing {
+    pub(crate) fn new() -> Self {
+        Self { since: Instant::now(), known: AtomicBool::new(false), closed: AtomicBool::new(false) }
+    }
+
     fn is_known(&self) -> bool {
         self.known.load(Ordering::Relaxed)
     }
@@ -187,6 +194,16 @@ impl Departures {
         let _queue = self.queue.lock();
         rooms.retain(|room| !room.standing.is_closed());
         rooms.iter().for_each(|room| room.standing.known.store(true, Ordering::Relaxed));
+    }
+
+    /// Rooms that opened at `before` at the latest and of which the link has not yet taken notice.
+    pub(crate) fn waiting(&self, before: Instant) -> Vec<Arc<Room>> {
+        let queue = self.queue.lock();
+        let opened = queue.waiting.iter().filter_map(|departure| match departure {
+            Departure::Opened(room) => Some(room),
+            _ => None,
+        });
+        opened.filter(|room| room.standing.since <= before).cloned().collect()
     }
 
     /// `messages` were said in a room. Without a frame they were not encoded, because frames did not flow.

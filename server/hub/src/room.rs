@@ -8,6 +8,7 @@ mod presence;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use slab::Slab;
@@ -87,7 +88,7 @@ impl Room {
             epoch: 0,
             population: Default::default(),
             members: Mutex::default(),
-            standing: Standing::default(),
+            standing: Standing::new(),
         }
     }
 
@@ -115,6 +116,11 @@ impl Room {
     /// Whether its last member has left. It does not open again, but another may under the same key.
     pub fn is_closed(&self) -> bool {
         self.standing.is_closed()
+    }
+
+    /// When its first member came.
+    pub fn opened_at(&self) -> Instant {
+        self.standing.since
     }
 
     /// Queues the reply and inserts the member under one lock, so that no message of the room overtakes

@@ -190,6 +190,31 @@ async fn nobody_waits_long_for_a_room_to_open() {
     world.stop().await;
 }
 
+// What is said waits until the bus has taken what was said before. Whoever joins does not wait behind it.
+#[tokio::test]
+async fn nobody_waits_long_for_a_room_to_open_behind_what_is_said() {
+    let redis = Redis::start().await;
+    let proxy = harness::ChaosProxy::to(redis.address()).await;
+    let world = World::with(|settings| {
+        at(&redis, proxy.address())(settings);
+        settings.bus.subscribe_timeout = Duration::from_millis(100);
+        settings.bus.timeout = Duration::from_secs(60);
+    })
+    .await;
+    hears(&world, 1).await;
+    let mut ann = joined(&world).await;
+    proxy.stick();
+    for _ in 0..20 {
+        say(&mut ann, json!("x".repeat(300_000))).await;
+    }
+    ann.settle().await;
+    let mut bob = world.connect().await;
+    bob.join("realtime:another", json!({})).await;
+    assert_eq!(world.number("realtime_bus_connected").await, 1.0, "the cable is not given up");
+    proxy.mend();
+    world.stop().await;
+}
+
 // The names of channels hold what clients choose.
 #[tokio::test]
 async fn a_topic_cannot_name_another_room() {

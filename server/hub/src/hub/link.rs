@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::task::{Poll, Waker};
+use std::time::Instant;
 
 use super::Hub;
 use crate::bundle::Bundle;
@@ -46,6 +47,13 @@ impl Hub {
     /// and are members like others. Does nothing for a room that is open already.
     pub fn admit(&self, room: &Arc<Room>) {
         room.admit(self);
+    }
+
+    /// [Admits](Self::admit) the rooms that opened at `before` at the latest and are among the departures still:
+    /// a link that has no time for those must not keep anybody waiting.
+    pub fn admit_waiting(&self, before: Instant) {
+        let rooms = self.departures.as_ref().map(|departures| departures.waiting(before));
+        rooms.iter().flatten().for_each(|room| self.admit(room));
     }
 
     /// All rooms, one shard after the other: some that open or close meanwhile may be missing, or there still.

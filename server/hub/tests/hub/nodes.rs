@@ -92,6 +92,18 @@ fn the_first_members_wait_until_their_room_is_admitted() {
 }
 
 #[test]
+fn who_has_waited_too_long_is_in_whatever_the_link_does() {
+    let (hub, ann) = (relayed(), Reader::new(PLAIN, 8));
+    let _member = hub.join(key("a"), ann.member(), &frame("ok"));
+    let opened_at = room(&hub).opened_at();
+    hub.admit_waiting(opened_at - Duration::from_nanos(1));
+    assert!(ann.words().is_empty());
+    hub.admit_waiting(opened_at);
+    assert_eq!(ann.words(), ["ok"]);
+    assert!(matches!(&departures(&hub)[..], [Departure::Opened(_)]), "the link hears of it all the same");
+}
+
+#[test]
 fn a_connection_that_waits_for_one_room_goes_on_in_another() {
     let (hub, ann) = (relayed(), Reader::new(PLAIN, 8));
     let open = hub.join(key("a"), ann.member(), &frame("ok a"));

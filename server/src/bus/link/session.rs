@@ -125,9 +125,12 @@ impl<'c> Session<'c> {
     }
 
     async fn work(&mut self, controls: &mut mpsc::Receiver<Control>) -> BusError {
-        let (mut renewal, mut census) = (interval(renewal(&self.context.settings)), interval(CENSUS));
-        renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        census.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let settings = &self.context.settings;
+        let [mut renewal, mut census, mut patience] =
+            [renewal(settings), CENSUS, opening::patience(settings.subscribe_timeout)].map(interval);
+        for interval in [&mut renewal, &mut census, &mut patience] {
+            interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        }
         let (inbox, mut fresh) = (Arc::clone(&self.inbox), Vec::new());
         self.begin();
         loop {
@@ -149,6 +152,7 @@ impl<'c> Session<'c> {
                 Some(control) = controls.recv() => self.say(&Said::Do(control)),
                 _ = renewal.tick() => self.renew(),
                 _ = census.tick() => self.count(),
+                _ = patience.tick() => self.admit_waiting(),
                 () = sleep_until(deadline.unwrap_or_else(Instant::now).into()), if deadline.is_some() => {
                     self.tidy(Instant::now());
                 }

@@ -4,7 +4,7 @@
 //! has been told as a whole over this cable, or begins at nothing: only so can news follow.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hub::Room;
 
@@ -18,6 +18,11 @@ pub(super) struct Opening {
     names: Vec<RoomName>,
     /// Those that have to be subscribed to.
     unheard: Vec<RoomName>,
+}
+
+/// How often it is looked for members who have waited too long, if they may wait for `wait`.
+pub(super) fn patience(wait: Duration) -> Duration {
+    (wait / 4).clamp(Duration::from_millis(10), Duration::from_millis(250))
 }
 
 impl Session<'_> {
@@ -57,7 +62,7 @@ impl Session<'_> {
 
     /// The room has members, who wait. [`listen`](Self::listen) follows.
     pub(super) fn open(&mut self, room: Arc<Room>, opening: &mut Opening) {
-        let deadline = Instant::now() + self.context.settings.subscribe_timeout;
+        let deadline = room.opened_at() + self.context.settings.subscribe_timeout;
         let (name, is_new) = self.rooms.open(room, deadline);
         opening.unheard.extend(is_new.then(|| Arc::clone(&name)));
         opening.names.push(name);
@@ -71,6 +76,15 @@ impl Session<'_> {
         }
         // After the subscription: what is not in a copy will be heard.
         self.read(names);
+    }
+
+    /// Lets those in who have waited long enough for this link to take notice of their room.
+    pub(super) fn admit_waiting(&self) {
+        let wait = self.context.settings.subscribe_timeout;
+        // By the time this is looked at again it would be too long.
+        if let Some(before) = Instant::now().checked_sub(wait.saturating_sub(patience(wait))) {
+            self.context.hub.admit_waiting(before);
+        }
     }
 
     /// Asks what is shown in rooms that are listened to.
