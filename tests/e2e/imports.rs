@@ -103,7 +103,7 @@ fn some_crates_are_known_in_one_place_only() {
         ("figment", "server/settings/src/load/merge.rs"),
         ("jsonwebtoken", "server/src/auth/"),
         ("reqwest", "server/src/auth/jwks/"),
-        ("notify", "server/src/watch.rs"),
+        ("notify", "server/src/watch"),
         ("redis", "server/src/bus/"),
         ("metrics_exporter_prometheus", "server/src/telemetry/"),
     ];

@@ -1,3 +1,5 @@
+//! The watch as its callers see it, on real files.
+
 use std::cell::{Cell, RefCell};
 use std::fs;
 use std::os::unix::fs::symlink;
