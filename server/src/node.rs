@@ -1,10 +1,12 @@
 //! What every part of this process shares.
 
 mod condition;
+mod keys;
 mod neighbours;
 mod reloading;
 
 pub use condition::{Company, Condition};
+pub use keys::anybody_has_keys;
 pub use reloading::{Account, Changes, Outcome, Reload, Reloading};
 
 use std::sync::Arc;
@@ -78,12 +80,12 @@ impl Node {
     /// # Errors
     /// Without a key no token can be verified, so there is nothing to run.
     pub fn new(settings: Settings, sources: Sources, link: Link) -> anyhow::Result<Arc<Self>> {
-        let metrics = Metrics::new(settings.regions.name.as_deref());
-        let tenants = Registry::new(&settings, sources, &metrics);
         anyhow::ensure!(
-            tenants.all().iter().any(|tenant| tenant.policy().verifier.has_keys()),
+            anybody_has_keys(&settings),
             "no secret to verify tokens with: set JWT_SECRET, or start with `serve --dev` to try things out",
         );
+        let metrics = Metrics::new(settings.regions.name.as_deref());
+        let tenants = Registry::new(&settings, sources, &metrics);
         Ok(Arc::new(Self {
             id: NodeId::random(),
             hub: match link.condition() {

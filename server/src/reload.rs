@@ -10,12 +10,12 @@ use std::io;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use settings::{LoadError, Loaded, Note, Running, Sources, Update};
+use settings::{LoadError, Loaded, Note, Problem, Running, Sources, Update};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::node::{Changes, Node, Outcome};
+use crate::node::{Changes, Node, Outcome, anybody_has_keys};
 use crate::telemetry::logs::Logs;
 use crate::watch::Watch;
 
@@ -132,7 +132,7 @@ impl Reader {
 
     fn reload_now(&self, node: &Node, occasion: Occasion) -> Outcome {
         let mut last = self.last.lock();
-        match self.sources.reload(&last.running) {
+        match self.newest(&last.running) {
             Ok(Update { settings, running, changed, pending, notes, overridden }) => {
                 last.running = running;
                 node.reloading.accepted(pending.clone());
@@ -156,6 +156,23 @@ impl Reader {
                 Err(told)
             }
         }
+    }
+
+    fn newest(&self, running: &Running) -> Result<Update, LoadError> {
+        let update = self.sources.reload(running)?;
+        if anybody_has_keys(&update.settings) { Ok(update) } else { Err(no_key_left()) }
+    }
+}
+
+/// Settings by which nobody could come in any more: all channels would end, and the next start be refused.
+fn no_key_left() -> LoadError {
+    LoadError {
+        problems: vec![Problem {
+            place: None,
+            key: "auth.jwt_secret".into(),
+            message: "no secret to verify tokens with would be left, nor any other key".into(),
+            help: Some("leave one to some tenant at least; to close them, suspend them".into()),
+        }],
     }
 }
 

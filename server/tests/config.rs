@@ -40,20 +40,38 @@ fn what_is_wrong_is_told_and_the_exit_code_says_so() {
     assert_eq!(
         text(&output.stderr),
         "note: NUM_ACCEPTORS has no meaning here: sockets and memory are managed otherwise\n\
-         note: config.toml:1:8: server.port is overridden by variable PORT\n"
+         note: config.toml:1:8: server.port is overridden by variable PORT\n\
+         note: no secret to verify tokens with: `serve` starts only with one, such as from JWT_SECRET\n"
     );
+    let output = shell.run("config check", &[("JWT_SECRET", "ours")]);
+    assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""));
 
     let output = shell.run("config check config.toml broken.toml", &[("PORT", "not looked at")]);
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(text(&output.stdout), "config.toml: nothing is wrong\n");
     assert_eq!(
         text(&output.stderr),
-        "broken.toml:2:1: telemetry.log_level: expected one of error, warn, info, debug, trace, found \"dbug\"\n    \
+        "note: config.toml holds no secret to verify tokens with; a variable may\n\
+         broken.toml:2:1: telemetry.log_level: expected one of error, warn, info, debug, trace, found \"dbug\"\n    \
          help: did you mean debug?\n\
          broken.toml:3:1: telemetry.log_formatt: unknown key\n    \
          help: did you mean telemetry.log_format?\n\
          2 problems\n"
     );
+}
+
+// A secret belongs into a variable or a file of its own, so a file without one is nothing wrong.
+#[test]
+fn a_file_without_a_secret_is_remarked_and_a_server_without_one_does_not_start() {
+    let shell = Shell::with(&[("a.toml", ""), ("b.toml", "tenants.acme.auth.jwks_url = 'https://x/keys'")]);
+    let output = shell.run("config check a.toml b.toml", &[]);
+    assert!(output.status.success());
+    assert_eq!(text(&output.stdout), "a.toml: nothing is wrong\nb.toml: nothing is wrong\n");
+    let note = "note: a.toml holds no secret to verify tokens with; a variable may\n";
+    assert_eq!(text(&output.stderr), note);
+    let output = shell.run("serve --port 0 --config a.toml", &[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("error: no secret to verify tokens with"), "{output:?}");
 }
 
 #[test]

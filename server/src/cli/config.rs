@@ -2,12 +2,14 @@
 //!
 //! The problems are told in the same words as at the start and on a reload.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Subcommand;
 use settings::{LoadError, Loaded, Sources};
+
+use crate::node::anybody_has_keys;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -78,14 +80,24 @@ fn check(config: &super::Config) -> anyhow::Result<ExitCode> {
         for sentence in loaded.overridden() {
             super::remark(format_args!("note: {sentence}"));
         }
+        if !anybody_has_keys(&loaded.settings) {
+            super::remark(
+                "note: no secret to verify tokens with: `serve` starts only with one, such as from JWT_SECRET",
+            );
+        }
     }
     tell([("The settings".to_owned(), checked)])
 }
 
 /// Checks each file by itself.
 fn check_files(files: &[PathBuf]) -> anyhow::Result<ExitCode> {
-    let name = |file: &Path| file.display().to_string();
-    tell(files.iter().map(|file| (name(file), Sources::new(Some(file), []).load())))
+    tell(files.iter().map(|file| {
+        let (name, checked) = (file.display(), Sources::new(Some(file), []).load());
+        if checked.as_ref().is_ok_and(|loaded| !anybody_has_keys(&loaded.settings)) {
+            super::remark(format_args!("note: {name} holds no secret to verify tokens with; a variable may"));
+        }
+        (name.to_string(), checked)
+    }))
 }
 
 fn tell(checked: impl IntoIterator<Item = (String, Result<Loaded, LoadError>)>) -> anyhow::Result<ExitCode> {
