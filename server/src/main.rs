@@ -20,9 +20,12 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    runtime.block_on(cli.run()).unwrap_or_else(|error| {
+    let code = runtime.block_on(cli.run()).unwrap_or_else(|error| {
         // Not returned from `main`, which would print it as a debugging value, backtrace included.
         remark(format_args!("error: {error:#}"));
         ExitCode::FAILURE
-    })
+    });
+    // Not dropped, which would wait for threads that wait for a disk, or a network file system, for ever.
+    runtime.shutdown_background();
+    code
 }

@@ -12,10 +12,11 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use settings::{LoadError, Loaded, Note, Problem, Running, Sources, Update};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::node::{Changes, Node, Outcome, anybody_has_keys};
+use crate::node::{Changes, Node, Outcome, Reloading, anybody_has_keys};
 use crate::telemetry::logs::Logs;
 use crate::watch::Watch;
 
@@ -103,14 +104,22 @@ impl Follower {
                 _ = self.hangup.recv() => Occasion::Hangup,
                 () = changed(self.watch.as_mut()) => Occasion::Files,
             };
-            if let Some(watch) = &mut self.watch {
-                // Before they are read, so that what changes meanwhile is told again.
-                let reader = Arc::clone(&self.reader);
-                watch.look_at(move || reader.sources.files()).await;
+            // A disk may keep us waiting, but not from stopping.
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.follow(&node, occasion) => {}
             }
-            // What came of it is told where it belongs.
-            let _told = self.reader.reload(Arc::clone(&node), occasion).await;
         }
+    }
+
+    async fn follow(&mut self, node: &Arc<Node>, occasion: Occasion) {
+        if let Some(watch) = &mut self.watch {
+            // Before they are read, so that what changes meanwhile is told again.
+            let reader = Arc::clone(&self.reader);
+            watch.look_at(move || reader.sources.files()).await;
+        }
+        // What came of it is told where it belongs.
+        let _told = self.reader.reload(Arc::clone(node), occasion).await;
     }
 }
 
@@ -125,21 +134,21 @@ async fn changed(watch: Option<&mut Watch>) {
 impl Reader {
     /// Reads all layers again, and makes them count if nothing is wrong.
     async fn reload(self: &Arc<Self>, node: Arc<Node>, occasion: Occasion) -> Outcome {
-        let reader = Arc::clone(self);
-        let reading = tokio::task::spawn_blocking(move || reader.reload_now(&node, occasion));
-        reading.await.unwrap_or_else(|_panicked| Err(vec!["the settings could not be read".into()]))
+        let (reader, here) = (Arc::clone(self), Arc::clone(&node));
+        let reading = tokio::task::spawn_blocking(move || reader.reload_now(&here, occasion));
+        outcome(reading, &node.reloading, occasion).await
     }
 
     fn reload_now(&self, node: &Node, occasion: Occasion) -> Outcome {
         let mut last = self.last.lock();
         match self.newest(&last.running) {
             Ok(Update { settings, running, changed, pending, notes, overridden }) => {
-                last.running = running;
                 node.reloading.accepted(pending.clone());
                 if !changed.is_empty() {
                     self.logs.apply(&settings.telemetry);
                     node.apply(settings);
                 }
+                last.running = running;
                 let news: Vec<_> = notes.iter().filter(|note| !last.notes.contains(note)).collect();
                 let changes = Changes { changed, pending };
                 tell(occasion, &changes, &overridden, &news);
@@ -162,6 +171,16 @@ impl Reader {
         let update = self.sources.reload(running)?;
         if anybody_has_keys(&update.settings) { Ok(update) } else { Err(no_key_left()) }
     }
+}
+
+/// What `reading` has come to; a panic is our own mistake, and told as settings that were refused.
+async fn outcome(reading: JoinHandle<Outcome>, reloading: &Reloading, occasion: Occasion) -> Outcome {
+    reading.await.unwrap_or_else(|panicked| {
+        error!("Settings refused, the old ones stay: {occasion}: {panicked}");
+        let told = vec!["they could not be read, by a mistake of the server; its log says which".to_owned()];
+        reloading.refused(&told);
+        Err(told)
+    })
 }
 
 /// Settings by which nobody could come in any more: all channels would end, and the next start be refused.
@@ -199,5 +218,18 @@ fn names(keys: &[String]) -> String {
     match keys.len().saturating_sub(NAMES_SHOWN) {
         0 => shown,
         more => format!("{shown} and {more} more"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_reload_that_panics_is_told_as_one_that_is_refused() {
+        let reloading = Reloading::new();
+        let reading = tokio::task::spawn_blocking(|| -> Outcome { panic!("as it should in this test") });
+        let told = outcome(reading, &reloading, Occasion::Hangup).await.expect_err("it is refused");
+        assert_eq!(reloading.account().last_error, Some(told.join("\n")));
     }
 }

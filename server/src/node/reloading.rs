@@ -45,7 +45,8 @@ pub struct Reloading {
 }
 
 impl Reloading {
-    pub(super) fn new() -> Self {
+    /// The story of a server that has just started.
+    pub(crate) fn new() -> Self {
         let account =
             Account { generation: 1, applied_at: SystemTime::now(), pending: Vec::new(), last_error: None };
         Self { account: Mutex::new(account), reload: OnceLock::new() }
