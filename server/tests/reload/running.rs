@@ -1,0 +1,163 @@
+//! The program, running on a folder with settings, and what a test asks of it.
+
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant, SystemTime};
+
+use realtime_server::auth::sign_operator;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Map, Value};
+use tempfile::TempDir;
+
+/// How long anything may take before a test gives up on it.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Signs the tokens of operators.
+pub const OPERATORS: &str = "the operators' secret, of thirty-two bytes";
+
+/// A folder with settings, and a server that runs on them. Killed when the test fails.
+pub struct Running {
+    child: Child,
+    lines: Receiver<String>,
+    pub address: String,
+    folder: TempDir,
+}
+
+impl Running {
+    /// With these files; `config.toml` is what it is started with.
+    pub fn with(files: &[(&str, &str)]) -> Self {
+        Self::in_folder(folder(files), &[])
+    }
+
+    /// In a folder that is there already; `{}` in a variable is the folder.
+    pub fn in_folder(folder: TempDir, variables: &[(&str, &str)]) -> Self {
+        let file = folder.path().join("config.toml");
+        Self::start(folder, &["--config".as_ref(), file.as_os_str()], variables)
+    }
+
+    /// As [`in_folder`](Self::in_folder), but nobody names the file: it lies where the program looks by itself.
+    pub fn by_itself(folder: TempDir, variables: &[(&str, &str)]) -> Self {
+        Self::start(folder, &[], variables)
+    }
+
+    fn start(folder: TempDir, arguments: &[&OsStr], variables: &[(&str, &str)]) -> Self {
+        let here = folder.path().display().to_string();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_realtime-server"));
+        command.args(["serve", "--host", "127.0.0.1", "--port", "0"]).args(arguments);
+        command.env_clear().env("JWT_SECRET", "users").current_dir(folder.path());
+        command.envs(variables.iter().map(|(name, value)| (*name, value.replace("{}", &here))));
+        if !variables.iter().any(|(name, _)| name.starts_with("API_JWT_SECRET")) {
+            command.env("API_JWT_SECRET", OPERATORS);
+        }
+        let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
+        let (said, lines) = channel();
+        let stderr = BufReader::new(child.stderr.take().expect("piped"));
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                if said.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut running = Self { child, lines, address: String::new(), folder };
+        let listening = running.hears("Listening");
+        let address = listening.split("address=").nth(1).expect("it says where");
+        running.address = address.split_whitespace().next().expect("it says where").to_owned();
+        running
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).expect("the folder is writable");
+    }
+
+    /// Waits for a log line with these words, and returns it.
+    pub fn hears(&self, words: &str) -> String {
+        self.hears_until(words).pop().expect("the line that was waited for")
+    }
+
+    /// Waits for a log line with these words, and returns all until then.
+    pub fn hears_until(&self, words: &str) -> Vec<String> {
+        let (until, mut heard) = (Instant::now() + PATIENCE, Vec::new());
+        loop {
+            match self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(line) => {
+                    heard.push(line);
+                    if heard.last().is_some_and(|line| line.contains(words)) {
+                        return heard;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => panic!("no word of {words:?} in\n{}", heard.join("\n")),
+                Err(RecvTimeoutError::Disconnected) => panic!("it ended:\n{}", heard.join("\n")),
+            }
+        }
+    }
+
+    /// Status and body of an answer.
+    pub fn ask(&self, method: &str, target: &str, secret: &str) -> (u16, String) {
+        let lifetime = Duration::from_secs(60);
+        let token = sign_operator(&secret.into(), Map::new(), SystemTime::now(), lifetime);
+        let mut stream = TcpStream::connect(&self.address).expect("it listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+        let head = "HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 0";
+        write!(stream, "{method} {target} {head}\r\nauthorization: Bearer {token}\r\n\r\n")
+            .expect("it reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("it answers");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+        (status, body.to_owned())
+    }
+
+    pub fn status(&self) -> Value {
+        let (status, body) = self.ask("GET", "/status", OPERATORS);
+        assert_eq!(status, 200, "{body}");
+        serde_json::from_str(&body).expect("JSON")
+    }
+
+    /// The value of a number on the page for Prometheus.
+    pub fn number(&self, name: &str) -> String {
+        let (_, page) = self.ask("GET", "/metrics", OPERATORS);
+        let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {name} in\n{page}")).to_owned()
+    }
+
+    pub fn hang_up(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::HUP).expect("it runs");
+    }
+
+    /// Asks it to stop, and waits until it has.
+    pub fn stop(mut self) {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).expect("it runs");
+        let until = Instant::now() + PATIENCE;
+        while self.child.try_wait().expect("our own child").is_none() {
+            assert!(Instant::now() < until, "it does not end");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _gone_already = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+/// A folder with these files.
+pub fn folder(files: &[(&str, &str)]) -> TempDir {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    for (name, text) in files {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("below the folder")).expect("writable");
+        std::fs::write(path, text).expect("writable");
+    }
+    folder
+}
