@@ -307,6 +307,18 @@ async fn what_a_connection_is_treated_with_counts_for_those_who_come() {
 }
 
 #[tokio::test]
+async fn how_long_one_may_stay_without_a_room_counts_for_those_who_come() {
+    let world = World::start().await;
+    let mut old = world.connect().await;
+    old.join(ROOM, json!({})).await;
+    world.apply(|settings| settings.server.no_channel_timeout = Duration::from_millis(200));
+    let code = world.connect().await.drain_to_close().await;
+    assert!(matches!(code, Some(1000 | 1001)), "{code:?}");
+    old.expect_quiet().await;
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn the_house_is_as_large_as_it_says_now() {
     let world = World::start().await;
     let mut ann = world.connect().await;

@@ -104,7 +104,7 @@ pub struct Server {
 
     /// Time a socket may stay without having joined a room before it is closed.
     #[serde(with = "units::duration")]
-    #[schemars(with = "marks::Wait", extend("x-reload" = "live", "x-least" = "1ms"))]
+    #[schemars(with = "marks::Wait", extend("x-reload" = "connection", "x-least" = "1ms"))]
     pub no_channel_timeout: Duration,
 
     /// Time we wait for a client to answer our close frame before the socket is cut.
