@@ -73,13 +73,12 @@ pub struct Loaded {
     layers: Vec<Layer>,
 }
 
-/// What is in all layers, each key verified by itself, with what is wrong so far.
+/// What is in all layers, and what is wrong with single keys.
 struct Read {
     files: Files,
     layers: Vec<Layer>,
     notes: Vec<Note>,
     written: Written,
-    values: Map<String, Value>,
     problems: Problems,
 }
 
@@ -137,8 +136,9 @@ impl Sources {
     /// # Errors
     /// Every problem found; then nothing is loaded.
     pub fn load(&self) -> Result<Loaded, LoadError> {
-        let read = self.read(&Files::default());
-        let (settings, values) = read.settings(&tenants::default_tenant(&read.values))?;
+        let (read, values) = self.read(&Files::default());
+        let default_tenant = tenants::default_tenant(&values);
+        let (settings, values) = read.settings(values, &default_tenant)?;
         Ok(read.loaded(settings, values))
     }
 
@@ -148,17 +148,19 @@ impl Sources {
     /// `[limits]` are: they are put together for the tenant that it is, and must go together for the one that
     /// it will be.
     pub(crate) fn load_again(&self, running: &Running) -> Result<Loaded, LoadError> {
-        let read = self.read(running.files());
-        let (is, will_be) = (running.default_tenant(), tenants::default_tenant(&read.values));
-        let (mut settings, mut values) = read.settings(&will_be)?;
+        let (read, written) = self.read(running.files());
+        let (is, will_be) = (running.default_tenant(), tenants::default_tenant(&written));
         if is != will_be {
-            let until = format!("until a restart, the default tenant is {is}");
-            (settings, values) = read.settings(is).map_err(|error| error.help(&until))?;
+            read.settings(written.clone(), &will_be)?;
         }
+        let until = format!("until a restart, the default tenant is {is}");
+        let explain = |error: LoadError| if is == will_be { error } else { error.help(&until) };
+        let (settings, values) = read.settings(written, is).map_err(explain)?;
         Ok(read.loaded(settings, values))
     }
 
-    fn read(&self, before: &Files) -> Read {
+    /// Everything in all layers, and with it the values that are in order by themselves.
+    fn read(&self, before: &Files) -> (Read, Map<String, Value>) {
         let (mut problems, mut notes) = (Problems::default(), Vec::new());
         let mut layers: Vec<_> =
             self.fallbacks.iter().map(|assignment| assignment.layer(Origin::Fallback)).collect();
@@ -167,7 +169,7 @@ impl Sources {
         layers.extend(self.flags.iter().map(|assignment| assignment.layer(Origin::Flag)));
         let written = merge::merge(&layers);
         let values = verify::verify(&layers, &written, &mut problems);
-        Read { files, layers, notes, written, values, problems }
+        (Read { files, layers, notes, written, problems }, values)
     }
 
     /// Every file and folder that has a say, whether it is there or not: what to watch.
@@ -179,9 +181,13 @@ impl Sources {
 }
 
 impl Read {
-    /// What it comes to for this default tenant.
-    fn settings(&self, default_tenant: &str) -> Result<(Settings, Values), LoadError> {
-        let (mut problems, mut values) = (self.problems.clone(), self.values.clone());
+    /// What the values come to for this default tenant.
+    fn settings(
+        &self,
+        mut values: Map<String, Value>,
+        default_tenant: &str,
+    ) -> Result<(Settings, Values), LoadError> {
+        let mut problems = self.problems.clone();
         tenants::complete(&mut values, default_tenant, &self.layers, &self.written, &mut problems);
         problems.none()?;
         let values = Values::over_defaults(values);
