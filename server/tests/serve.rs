@@ -11,7 +11,7 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_realtime-server");
 /// `serve --dev` on a free port, in a folder of its own. Killed when the test fails.
 struct Serve {
     child: Child,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Serve {
@@ -24,7 +24,7 @@ impl Serve {
         command.env("REALTIME__SERVER__DRAIN_DELAY", "0s");
         let child =
             command.stdin(Stdio::null()).stdout(stdout).stderr(stderr).spawn().expect("the shell runs");
-        Self { child, _folder: folder }
+        Self { child, folder }
     }
 
     fn id(&self) -> Pid {
@@ -71,6 +71,21 @@ fn read_until(mut output: impl Read, words: &str) -> String {
         told.push(byte[0]);
     }
     String::from_utf8_lossy(&told).into_owned()
+}
+
+#[test]
+fn a_short_secret_is_told_at_the_start_and_when_it_comes_later() {
+    let secrets = "export METRICS_JWT_SECRET=short REALTIME__AUTH__JWT_SECRETS_FILE=more; : > more";
+    let mut serve = Serve::after(secrets, Stdio::null(), Stdio::piped());
+    let told = serve.says("Listening");
+    let warned = |line: &str| {
+        line.contains("WARN") && line.contains("admin.metrics_jwt_secret: shorter than 32 bytes")
+    };
+    assert!(told.lines().any(warned), "{told}");
+    std::fs::write(serve.folder.path().join("more"), "shorter").expect("the folder is writable");
+    let told = serve.says("auth.jwt_secrets, admin.metrics_jwt_secret: shorter than 32 bytes");
+    assert!(told.lines().last().is_some_and(|line| line.contains("WARN")), "{told}");
+    assert!(serve.stop().success());
 }
 
 #[test]

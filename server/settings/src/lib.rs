@@ -27,6 +27,7 @@ mod presence;
 mod problem;
 mod reference;
 mod regions;
+mod secrets;
 mod server;
 mod shape;
 mod telemetry;

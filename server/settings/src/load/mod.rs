@@ -24,7 +24,7 @@ use serde_json::{Map, Value};
 use crate::changes::Running;
 use crate::problem::{LoadError, Problem};
 use crate::values::Values;
-use crate::{Settings, shape};
+use crate::{Settings, secrets, shape};
 
 pub(crate) use files::Files;
 use layer::{Layer, Origin, Problems};
@@ -63,7 +63,7 @@ impl fmt::Debug for Sources {
 pub struct Loaded {
     /// The settings.
     pub settings: Settings,
-    /// What was accepted without effect, a sentence each: to be logged once.
+    /// What was accepted without effect, or is unwise, a sentence each: to be logged once.
     pub notes: Vec<Note>,
     /// The same as values, to compare others with.
     pub(crate) values: Values,
@@ -82,10 +82,10 @@ struct Read {
     problems: Problems,
 }
 
-/// A sentence about a variable that does not do what it does elsewhere.
+/// A sentence about a variable that does not do what it does elsewhere, or about a secret that should be another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Note {
-    /// Whether somebody may rely on what is missing.
+    /// Whether somebody may rely on what is missing, or has to mend it.
     pub warning: bool,
     /// The sentence.
     pub text: String,
@@ -204,7 +204,8 @@ impl Read {
     }
 
     fn loaded(self, settings: Settings, values: Values) -> Loaded {
-        let Self { files, layers, notes, written, .. } = self;
+        let Self { files, layers, mut notes, written, .. } = self;
+        notes.extend(secrets::remarks(&settings));
         Loaded { settings, notes, values, files, written, layers }
     }
 }

@@ -36,13 +36,24 @@ const SET: &[Case] = &[
     ("SELF_HOST_TENANT_NAME", "acme", &[("/server/default_tenant", r#""acme""#)]),
     (
         "API_JWT_SECRET",
-        "operators",
-        &[("/admin/jwt_secret", r#""operators""#), ("/auth/jwt_secret", r#""operators""#)],
+        "operators, in thirty-two bytes or a few more",
+        &[
+            ("/admin/jwt_secret", r#""operators, in thirty-two bytes or a few more""#),
+            ("/auth/jwt_secret", r#""operators, in thirty-two bytes or a few more""#),
+        ],
     ),
-    ("API_JWT_SECRET_NEXT", "next, one", &[("/admin/jwt_secrets", r#"["next, one"]"#)]),
+    (
+        "API_JWT_SECRET_NEXT",
+        "next, in thirty-two bytes or a few more",
+        &[("/admin/jwt_secrets", r#"["next, in thirty-two bytes or a few more"]"#)],
+    ),
     ("API_JWT_JWKS", r#"{"keys":[]}"#, &[("/auth/jwt_jwks", r#""{\"keys\":[]}""#)]),
     ("API_TOKEN_BLOCKLIST", "a, b", &[("/admin/token_blocklist", r#"["a","b"]"#)]),
-    ("METRICS_JWT_SECRET", "numbers", &[("/admin/metrics_jwt_secret", r#""numbers""#)]),
+    (
+        "METRICS_JWT_SECRET",
+        "numbers, in thirty-two bytes or a few more",
+        &[("/admin/metrics_jwt_secret", r#""numbers, in thirty-two bytes or a few more""#)],
+    ),
     ("METRICS_TOKEN_BLOCKLIST", "c", &[("/admin/metrics_token_blocklist", r#"["c"]"#)]),
     (
         "JWT_CLAIM_VALIDATORS",
@@ -69,7 +80,11 @@ const SET: &[Case] = &[
     ("CLUSTER", "blue", &[("/regions/cluster", r#""blue""#)]),
     ("RPC_TIMEOUT", "30000", &[("/bus/timeout", r#""30s""#)]),
     ("PRESENCE_BROADCAST_PERIOD_IN_MS", "1500", &[("/presence/coalesce", r#""1s 500ms""#)]),
-    ("JWT_SECRET", "users", &[("/auth/jwt_secret", r#""users""#)]),
+    (
+        "JWT_SECRET",
+        "users, in thirty-two bytes or a few more",
+        &[("/auth/jwt_secret", r#""users, in thirty-two bytes or a few more""#)],
+    ),
     ("REDIS_URL", "redis://redis:6379", &[("/bus/redis_url", r#""redis://redis:6379""#)]),
     ("JWT_ISSUER", "us", &[("/auth/jwt_issuer", r#""us""#)]),
     ("JWT_AUDIENCE", "you", &[("/auth/jwt_audience", r#""you""#)]),
@@ -177,15 +192,16 @@ fn a_wrong_value_is_told_with_the_variables_name() {
 
 #[test]
 fn the_tenant_of_supabases_compose_file_is_made() {
+    const OPERATORS: &str = "operators, in thirty-two bytes or a few more";
     let env = [
         ("SEED_SELF_HOST", "true"),
         ("SELF_HOST_TENANT_NAME", "dev"),
-        ("API_JWT_SECRET", "operators"),
+        ("API_JWT_SECRET", OPERATORS),
         ("API_JWT_JWKS", r#"{"keys":[]}"#),
     ];
     let auth = |env: &[(&str, &str)]| with(env).values.as_json()["auth"].clone();
     assert_eq!(with(&env).settings.every_tenant().into_keys().collect::<Vec<_>>(), ["dev"]);
-    assert_eq!(auth(&env)["jwt_secret"], "operators");
+    assert_eq!(auth(&env)["jwt_secret"], OPERATORS);
     let own = [&env[..], &[("JWT_SECRET", "users")]].concat();
     assert_eq!(auth(&own)["jwt_secret"], "users", "one of its own comes first");
     assert_eq!(auth(&env[1..3])["jwt_secret"], json!(null), "nobody asked for it");

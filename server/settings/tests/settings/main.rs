@@ -6,6 +6,7 @@ mod files;
 mod generated;
 mod layers;
 mod problems;
+mod remarks;
 mod secrets;
 mod shown;
 mod tenants;

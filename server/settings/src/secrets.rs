@@ -1,0 +1,69 @@
+//! Secrets that can be used, and should not be: remarked at the start, on a reload and by `config check` alike.
+
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::shape::dotted;
+use crate::{Admin, Auth, Note, Settings};
+
+/// A secret shorter than this can be guessed from a token, by trying.
+const WISE_BYTES: usize = 32;
+
+/// Names of keys that one remark shows; a thousand tenants may be unwise at once.
+const NAMES_SHOWN: usize = 20;
+
+/// A key whose secrets sign tokens.
+struct Signing<'a> {
+    key: String,
+    secrets: Vec<&'a str>,
+}
+
+impl<'a> Signing<'a> {
+    fn new(key: impl Into<String>, secrets: impl IntoIterator<Item = &'a SecretString>) -> Self {
+        Self { key: key.into(), secrets: secrets.into_iter().map(ExposeSecret::expose_secret).collect() }
+    }
+
+    /// The keys of a section of users.
+    fn of_users(section: &[&str], auth: &'a Auth) -> [Self; 2] {
+        let key = |name| dotted(&[section, &[name]].concat());
+        [Self::new(key("jwt_secret"), &auth.jwt_secret), Self::new(key("jwt_secrets"), &auth.jwt_secrets)]
+    }
+
+    fn of_operators(admin: &'a Admin) -> [Self; 2] {
+        [Self::new("admin.jwt_secret", &admin.jwt_secret), Self::new("admin.jwt_secrets", &admin.jwt_secrets)]
+    }
+
+    fn of_metrics(admin: &'a Admin) -> Self {
+        Self::new("admin.metrics_jwt_secret", &admin.metrics_jwt_secret)
+    }
+}
+
+/// The keys of all tenants but the default one, which stand in `[auth]`.
+fn of_tenants(settings: &Settings) -> impl Iterator<Item = Signing<'_>> {
+    let tenants = settings.tenants.iter();
+    tenants.flat_map(|(id, tenant)| Signing::of_users(&["tenants", id, "auth"], &tenant.auth))
+}
+
+/// What is unwise about the secrets.
+pub(crate) fn remarks(settings: &Settings) -> impl Iterator<Item = Note> {
+    short(settings).into_iter().map(|text| Note { warning: true, text })
+}
+
+/// One remark for all of them.
+fn short(settings: &Settings) -> Option<String> {
+    let signing = Signing::of_users(&["auth"], &settings.auth).into_iter().chain(of_tenants(settings));
+    let signing = signing.chain(Signing::of_operators(&settings.admin));
+    let signing = signing.chain([Signing::of_metrics(&settings.admin)]);
+    let is_short = |one: &Signing<'_>| one.secrets.iter().any(|secret| secret.len() < WISE_BYTES);
+    let short: Vec<_> = signing.filter(is_short).map(|one| one.key).collect();
+    let shown = short[..short.len().min(NAMES_SHOWN)].join(", ");
+    let more = match short.len().saturating_sub(NAMES_SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    (!short.is_empty()).then(|| {
+        format!(
+            "{shown}{more}: shorter than {WISE_BYTES} bytes. Whoever sees one token can try out all secrets that \
+             short, and sign tokens of their own: use longer ones, such as from `openssl rand -base64 48`"
+        )
+    })
+}

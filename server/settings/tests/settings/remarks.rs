@@ -1,0 +1,46 @@
+//! What works and is unwise: short secrets.
+
+use crate::load;
+
+/// As long as is wise.
+const LONG: &str = "a secret of just thirty-two byte";
+
+fn remarks(file: &str, variables: &[(&str, &str)]) -> Vec<String> {
+    let loaded = load(file, variables).unwrap_or_else(|error| panic!("should load: {error}"));
+    loaded.notes.into_iter().filter(|note| note.warning).map(|note| note.text).collect()
+}
+
+fn short(keys: &str) -> String {
+    format!(
+        "{keys}: shorter than 32 bytes. Whoever sees one token can try out all secrets that short, and sign tokens \
+         of their own: use longer ones, such as from `openssl rand -base64 48`"
+    )
+}
+
+#[test]
+fn a_short_secret_is_remarked_wherever_it_stands() {
+    assert_eq!(remarks("", &[("JWT_SECRET", &LONG[1..])]), [short("auth.jwt_secret")]);
+    assert_eq!(remarks("", &[("JWT_SECRET", LONG)]), [""; 0]);
+    for (file, key) in [
+        ("auth.jwt_secrets = ['short']", "auth.jwt_secrets"),
+        ("admin.jwt_secret = 'short'", "admin.jwt_secret"),
+        ("admin.jwt_secrets = ['short', 'shorter']", "admin.jwt_secrets"),
+        ("admin.metrics_jwt_secret = 'short'", "admin.metrics_jwt_secret"),
+        ("[tenants.acme.auth]\njwt_secret = 'short'", "tenants.acme.auth.jwt_secret"),
+        ("[tenants.acme.auth]\njwt_secrets = ['short']", "tenants.acme.auth.jwt_secrets"),
+        ("[tenants.default.auth]\njwt_secret = 'short'", "auth.jwt_secret"),
+    ] {
+        assert_eq!(remarks(file, &[]), [short(key)]);
+    }
+    // They sign nothing.
+    assert_eq!(remarks("admin.token_blocklist = ['a']\nbus.redis_url = 'redis://:a@redis'", &[]), [""; 0]);
+}
+
+#[test]
+fn short_secrets_are_one_remark_however_many() {
+    let tenant = |n: usize| format!("[tenants.t{n:02}.auth]\njwt_secret = 'short'\n");
+    let tenants = |count: usize| remarks(&(0..count).map(tenant).collect::<String>(), &[]);
+    assert_eq!(tenants(2), [short("tenants.t00.auth.jwt_secret, tenants.t01.auth.jwt_secret")]);
+    let [many] = &*tenants(25) else { panic!("one remark") };
+    assert!(many.contains("tenants.t19.auth.jwt_secret and 5 more: shorter"), "{many}");
+}
