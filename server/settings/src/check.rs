@@ -3,7 +3,7 @@
 //! Every problem is reported, not only the first: whoever edits a file wants to fix it once. What one key
 //! can get wrong, ranges included, is marked where the key is defined.
 
-use crate::{Problem, Settings};
+use crate::{Problem, Settings, secrets};
 
 /// Keys that contradict each other: the one to look at first comes first.
 pub(crate) struct Complaint {
@@ -39,6 +39,7 @@ impl Settings {
             "server.tls.cert_file and server.tls.key_file are needed together",
         );
         self.expect_frames_that_fit(&mut expect);
+        complaints.extend(secrets::shared_with_operators(self));
         complaints
     }
 

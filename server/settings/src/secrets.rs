@@ -1,7 +1,11 @@
-//! Secrets that can be used, and should not be: remarked at the start, on a reload and by `config check` alike.
+//! Secrets that can be used, and should not be: short ones, and one for two kinds of tokens.
+//!
+//! What would let the users of a tenant manage the server is refused; the rest is remarked, at the start, on a
+//! reload and by `config check` alike. All of them are the operator's own, so nothing here takes constant time.
 
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::check::Complaint;
 use crate::shape::dotted;
 use crate::{Admin, Auth, Note, Settings};
 
@@ -35,12 +39,32 @@ impl<'a> Signing<'a> {
     fn of_metrics(admin: &'a Admin) -> Self {
         Self::new("admin.metrics_jwt_secret", &admin.metrics_jwt_secret)
     }
+
+    fn shares_with(&self, other: &Self) -> bool {
+        self.secrets.iter().any(|secret| other.secrets.contains(secret))
+    }
 }
 
 /// The keys of all tenants but the default one, which stand in `[auth]`.
 fn of_tenants(settings: &Settings) -> impl Iterator<Item = Signing<'_>> {
     let tenants = settings.tenants.iter();
     tenants.flat_map(|(id, tenant)| Signing::of_users(&["tenants", id, "auth"], &tenant.auth))
+}
+
+/// Secrets of tenants that operators have as well. The default tenant may share one with them, as in self-hosted
+/// set-ups of Supabase: who asks tells its users and operators apart by what their tokens say.
+pub(crate) fn shared_with_operators(settings: &Settings) -> Vec<Complaint> {
+    let [one, more] = Signing::of_operators(&settings.admin);
+    let operators = [one, more, Signing::of_metrics(&settings.admin)];
+    let complaint = |users: Signing<'_>| {
+        let other = operators.iter().find(|operators| operators.shares_with(&users))?;
+        let message = format!(
+            "must not be a secret of {} too: a token of this tenant's users that has no `role` would work there",
+            other.key
+        );
+        Some(Complaint { keys: vec![users.key, other.key.clone()], message })
+    };
+    of_tenants(settings).filter_map(complaint).collect()
 }
 
 /// What is unwise about the secrets.

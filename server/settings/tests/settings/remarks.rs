@@ -1,6 +1,6 @@
-//! What works and is unwise: short secrets.
+//! What works and is unwise: short secrets, and one secret in two roles.
 
-use crate::load;
+use crate::{load, told};
 
 /// As long as is wise.
 const LONG: &str = "a secret of just thirty-two byte";
@@ -43,4 +43,37 @@ fn short_secrets_are_one_remark_however_many() {
     assert_eq!(tenants(2), [short("tenants.t00.auth.jwt_secret, tenants.t01.auth.jwt_secret")]);
     let [many] = &*tenants(25) else { panic!("one remark") };
     assert!(many.contains("tenants.t19.auth.jwt_secret and 5 more: shorter"), "{many}");
+}
+
+#[test]
+fn the_operators_secrets_are_no_tenants() {
+    let refused = |key: &str, other: &str, place: &str| {
+        format!(
+            "{place}: {key}: must not be a secret of {other} too: a token of this tenant's users that has no `role` \
+             would work there"
+        )
+    };
+    let acme = format!("[tenants.acme.auth]\njwt_secret = '{LONG}acme'\njwt_secrets = ['{LONG}more']\n");
+    for (admin, key, line) in [
+        (format!("admin.jwt_secret = '{LONG}acme'\n"), "jwt_secret", 3),
+        (format!("admin.jwt_secrets = ['{LONG}x', '{LONG}more']\n"), "jwt_secrets", 4),
+        (format!("admin.metrics_jwt_secret = '{LONG}acme'\n"), "jwt_secret", 3),
+    ] {
+        let other = admin.split(' ').next().expect("a key").to_owned();
+        let expected = refused(&format!("tenants.acme.auth.{key}"), &other, &format!("config.toml:{line}:1"));
+        assert_eq!(told(&format!("{admin}{acme}"), &[]), expected);
+    }
+    let told = told(&acme, &[("API_JWT_SECRET", &format!("{LONG}acme"))]);
+    assert_eq!(told, refused("tenants.acme.auth.jwt_secret", "admin.jwt_secret", "config.toml:2:1"));
+    assert!(!told.contains(LONG));
+    let different = [("API_JWT_SECRET", &*format!("{LONG}operators"))];
+    assert_eq!(remarks(&acme, &different), [""; 0]);
+}
+
+// As in Supabase's compose file, where one secret has all roles. Who is a user is told apart by the token.
+#[test]
+fn the_operators_secret_may_be_the_default_tenants() {
+    assert_eq!(remarks("", &[("JWT_SECRET", LONG), ("API_JWT_SECRET", LONG)]), [""; 0]);
+    let own = format!("[tenants.default.auth]\njwt_secret = '{LONG}'");
+    assert_eq!(remarks(&own, &[("API_JWT_SECRET", LONG)]), [""; 0]);
 }
