@@ -3,7 +3,7 @@
 //! Which of two things that are ready a link does first is left to chance, so each test tries often.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use harness::{World, eventually};
 use hub::{Bounds, Entry, Membership};
@@ -123,5 +123,30 @@ async fn a_room_that_closes_before_it_is_heard_of_is_left_all_the_same() {
         eventually("the room has closed", async || world.number("realtime_rooms").await == 0.0).await;
         eventually("nobody listens to it", async || broker.subscribers(NAME) == 0).await;
     }
+    world.stop().await;
+}
+
+// Perhaps it is lost because of what is told or read over it. Then the next one will be, too.
+#[tokio::test]
+async fn a_cable_that_is_lost_right_away_is_one_more_failed_attempt() {
+    let (world, broker, bus) = tapped().await;
+    let attempts: Arc<Mutex<Vec<Instant>>> = Arc::default();
+    let tried = Arc::clone(&attempts);
+    bus.tap(move |asked| match asked {
+        Asked::Connect => {
+            tried.lock().expect("nobody panics").push(Instant::now());
+            Ok(())
+        }
+        Asked::Subscribe(_) => Ok(()),
+        Asked::Send(_) => Err(BusError::Lost),
+    });
+    broker.cut(world.node().id);
+    eventually("it was tried", async || attempts.lock().expect("nobody panics").len() >= 5).await;
+    let attempts = attempts.lock().expect("nobody panics").clone();
+    assert!(attempts[4] - attempts[3] > Duration::from_millis(300), "they come less and less often");
+    assert_eq!(world.number("realtime_bus_connected").await, 0.0);
+    assert_eq!(world.number("realtime_bus_reconnects").await, 0.0);
+    bus.tap(|_| Ok(()));
+    eventually("it is back", async || world.number("realtime_bus_reconnects").await == 1.0).await;
     world.stop().await;
 }

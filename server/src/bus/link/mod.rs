@@ -13,6 +13,7 @@ mod departing;
 mod others;
 mod rooms;
 mod session;
+mod standing;
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -22,15 +23,13 @@ use hub::{Delivery, Departure, Hub, NodeId};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tracing::info;
 
-use super::{Bus, BusError, Connected};
-use crate::telemetry::codes::{Code, Place};
+use super::Bus;
 use crate::telemetry::metrics::{BusMetrics, Metrics};
 use crate::telemetry::reports::Reports;
-use backoff::Backoff;
 use others::Others;
 use session::Session;
+use standing::Standing;
 
 pub use control::Control;
 
@@ -156,8 +155,7 @@ impl Keeper {
         let Self { link, bus, settings, mut controls } = self;
         let (metrics, reports) = (metrics.bus.clone(), metrics.reports(None));
         let context = Context { node, hub, host, metrics, reports, settings };
-        let (mut others, mut backoff) = (Others::default(), Backoff::new());
-        let mut away = Some(Away::at_first(&context));
+        let (mut others, mut standing) = (Others::default(), Standing::new(&context, &link));
         // Whoever comes before the first cable stands waits for it, or what is said meanwhile would be lost.
         let mut grace = context.settings.subscribe_timeout;
         loop {
@@ -168,83 +166,22 @@ impl Keeper {
             };
             let lost = match connected {
                 Ok(connected) => {
-                    backoff.reset();
-                    if let Some(away) = away.take() {
-                        away.end(&context, &link);
-                    }
-                    match session(&context, &mut others, &mut controls, connected, &stop).await {
+                    context.hub.resume_relay();
+                    let session = Session::new(&context, &mut others, &mut standing, connected);
+                    match Box::pin(session.run(&mut controls, &stop)).await {
                         Ok(()) => return,
                         Err(lost) => lost,
                     }
                 }
                 Err(unreachable) => unreachable,
             };
-            if away.is_none() {
-                link.set(Condition::Away { since: Instant::now() });
-                others.lose(&context);
-                away = Some(Away::because(&lost, &context));
-            } else if let Some(away) = &mut away {
-                away.explain(&context, &lost);
-            }
+            others.lose(&context);
+            standing.lose(&lost);
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = alone(&context.hub) => return,
-                () = tokio::time::sleep(backoff.next()) => {}
+                () = tokio::time::sleep(standing.wait()) => {}
             }
-        }
-    }
-}
-
-async fn session(
-    context: &Context,
-    others: &mut Others,
-    controls: &mut mpsc::Receiver<Control>,
-    connected: Connected,
-    stop: &CancellationToken,
-) -> Result<(), BusError> {
-    Box::pin(Session::new(context, others, connected).run(controls, stop)).await
-}
-
-/// A time without cable.
-struct Away {
-    since: Instant,
-    /// Whether the log says why.
-    explained: bool,
-}
-
-impl Away {
-    /// Before the first cable; so far nothing is wrong, and what is said waits.
-    fn at_first(context: &Context) -> Self {
-        context.metrics.connected.set(0.0);
-        Self { since: Instant::now(), explained: false }
-    }
-
-    fn because(lost: &BusError, context: &Context) -> Self {
-        context.hub.pause_relay();
-        let mut away = Self::at_first(context);
-        away.explain(context, lost);
-        away
-    }
-
-    /// Once: whoever reads the log wants to know why, not how often it was tried.
-    fn explain(&mut self, context: &Context, why: &BusError) {
-        if !std::mem::replace(&mut self.explained, true) {
-            let why = super::told(why);
-            context.reports.tell(Code::BusAway.at(Place::Log), format_args!("The bus is away: {why}"));
-        }
-    }
-
-    fn end(self, context: &Context, link: &Link) {
-        context.hub.resume_relay();
-        context.metrics.connected.set(1.0);
-        link.set(Condition::Connected);
-        let node = context.node;
-        if self.explained {
-            context.metrics.reconnects.increment(1);
-            let away = self.since.elapsed();
-            info!(%node, away_ms = away.as_millis() as u64, "The bus is back");
-        } else {
-            info!(%node, "Connected to the bus");
         }
     }
 }

@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use super::control::Said;
 use super::others::Others;
 use super::rooms::Rooms;
+use super::standing::Standing;
 use super::{Context, Control, departures, renewal};
 use crate::bus::{BATCH_MAX, BusError, Cable, Connected, Copy, Heard, Inbox, Lost, RoomName};
 
@@ -36,9 +37,10 @@ const UNANSWERED: usize = 256;
 const UNANSWERED_BYTES: usize = 4 * 1024 * 1024;
 
 /// One cable's time.
-pub(super) struct Session<'c> {
+pub(super) struct Session<'c, 'l> {
     context: &'c Context,
     others: &'c mut Others,
+    standing: &'c mut Standing<'l>,
     cable: Box<dyn Cable>,
     inbox: Arc<Inbox>,
     rooms: Rooms,
@@ -59,7 +61,9 @@ pub(super) struct Session<'c> {
     /// When it began.
     since: Instant,
     /// Whether the lease has been renewed, and so everybody who was there before is known.
-    is_settled: bool,
+    is_renewed: bool,
+    /// How many requests for copies are not answered.
+    readings: usize,
     /// Who was alive when the lease was last renewed.
     alive: HashSet<NodeId>,
     /// Nodes that are telling everything they show, and where they have done so.
@@ -78,11 +82,17 @@ enum Done {
     Renewed { known: HashSet<NodeId>, alive: Vec<NodeId> },
 }
 
-impl<'c> Session<'c> {
-    pub(super) fn new(context: &'c Context, others: &'c mut Others, (cable, inbox): Connected) -> Self {
+impl<'c, 'l> Session<'c, 'l> {
+    pub(super) fn new(
+        context: &'c Context,
+        others: &'c mut Others,
+        standing: &'c mut Standing<'l>,
+        (cable, inbox): Connected,
+    ) -> Self {
         Self {
             context,
             others,
+            standing,
             cable,
             inbox,
             rooms: Rooms::default(),
@@ -95,7 +105,8 @@ impl<'c> Session<'c> {
             is_interrupted: false,
             missed: false,
             since: Instant::now(),
-            is_settled: false,
+            is_renewed: false,
+            readings: 0,
             alive: HashSet::new(),
             telling: HashMap::new(),
             asked: HashMap::new(),
@@ -202,11 +213,15 @@ impl<'c> Session<'c> {
         match done {
             Done::Sent { bytes } => self.unanswered_bytes -= bytes,
             Done::Copies { rooms, copies } => {
+                self.readings -= 1;
                 for (name, copies) in rooms.iter().zip(copies) {
                     self.hear_copies(name, copies);
                 }
             }
             Done::Renewed { known, alive } => self.know_alive(&known, alive.into_iter().collect()),
+        }
+        if self.is_renewed && self.readings == 0 && !self.has_rooms_to_read() {
+            self.standing.settle();
         }
     }
 

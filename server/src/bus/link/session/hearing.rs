@@ -11,7 +11,7 @@ use crate::bus::{Channel, Command};
 /// Messages heard in one turn.
 const TURN: usize = 256;
 
-impl Session<'_> {
+impl Session<'_, '_> {
     /// Messages have come out of the inbox; `dropped` more did not fit into it.
     pub(super) fn arrive(&mut self, messages: &mut Vec<Heard>, dropped: u64) {
         if dropped > 0 {

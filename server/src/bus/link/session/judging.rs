@@ -13,7 +13,7 @@ use super::hearing::ask;
 use super::{Copy, RoomName, Session};
 use crate::bus::link::departing;
 
-impl Session<'_> {
+impl Session<'_, '_> {
     /// Some messages have not been heard, and nobody knows which.
     pub(super) fn miss(&mut self) {
         self.missed = true;
@@ -86,7 +86,7 @@ impl Session<'_> {
     pub(super) fn know_alive(&mut self, known: &HashSet<NodeId>, alive: HashSet<NodeId>) {
         let strangers = self.others.meet(self.context, &alive);
         // At first everybody may be a stranger: they have nothing to say to who has just come.
-        self.missed |= std::mem::replace(&mut self.is_settled, true) && strangers;
+        self.missed |= std::mem::replace(&mut self.is_renewed, true) && strangers;
         if self.since.elapsed() >= self.context.settings.lease {
             self.others.bury(self.context, known, &alive);
             self.telling.retain(|node, _| alive.contains(node));

@@ -25,7 +25,7 @@ pub(super) fn patience(wait: Duration) -> Duration {
     (wait / 4).clamp(Duration::from_millis(10), Duration::from_millis(250))
 }
 
-impl Session<'_> {
+impl Session<'_, '_> {
     pub(super) fn has_rooms_to_read(&self) -> bool {
         !self.returning.is_empty() || !self.rereading.is_empty()
     }
@@ -95,6 +95,7 @@ impl Session<'_> {
             listened.ask(room.map(|room| room.nodes()).unwrap_or_default())
         });
         if !rooms.is_empty() {
+            self.readings += 1;
             let copies = self.cable.copies(&rooms);
             self.expect(copies, |copies| Done::Copies { rooms, copies });
         }

@@ -11,7 +11,7 @@ use crate::bus::link::departing::{self, Departing};
 use crate::bus::link::{control, rooms};
 use crate::bus::{Answer, BATCH_MAX, Channel, Command};
 
-impl Session<'_> {
+impl Session<'_, '_> {
     pub(super) fn depart(&mut self, departures: Vec<Departure>) {
         let (node, linger) = (self.context.node, self.context.settings.linger);
         let (mut opening, mut departing) = (Opening::default(), Departing::default());
