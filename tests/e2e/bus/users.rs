@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use harness::{Changes, Client, Mint, Redis, Request, World, eventually};
+use harness::{Changes, ChaosProxy, Client, Mint, Redis, Request, World, eventually};
 use serde_json::json;
 use settings::Settings;
 
-use super::{ROOM, on, two};
+use super::{ROOM, at, hears, on, two};
 
 /// Two nodes whose tenant may have two users.
 async fn limited(redis: &Redis) -> (World, World) {
@@ -65,6 +66,37 @@ async fn users_of_a_node_that_is_gone_are_not_counted() {
     eventually("the second node knows", async || is_full(&two).await).await;
     one.stop().await;
     eventually("there is a place again", async || !is_full(&two).await).await;
+    two.stop().await;
+}
+
+// Its plug is pulled, or it is killed: nobody says goodbye.
+#[tokio::test]
+async fn users_of_a_node_that_dies_are_not_counted_when_its_lease_has_run_out() {
+    let redis = Redis::start().await;
+    let cable = ChaosProxy::to(redis.address()).await;
+    let limited = |settings: &mut Settings| {
+        settings.bus.lease = Duration::from_secs(1);
+        settings.bus.timeout = Duration::from_secs(60);
+        settings.limits.max_concurrent_users = Some(crate::size(2));
+    };
+    let one = World::with(|settings| {
+        at(&redis, cable.address())(settings);
+        limited(settings);
+    })
+    .await;
+    let two = one
+        .beside(|settings| {
+            on(&redis)(settings);
+            limited(settings);
+        })
+        .await;
+    hears(&two, 2).await;
+    let _users = (joined(&one).await, joined(&one).await);
+    eventually("the second node knows", async || is_full(&two).await).await;
+    cable.stick();
+    eventually("there is a place again", async || !is_full(&two).await).await;
+    cable.cut();
+    one.stop().await;
     two.stop().await;
 }
 
