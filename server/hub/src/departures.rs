@@ -216,13 +216,13 @@ impl Departures {
                 let (key, frame) = (Arc::clone(key), frame.clone());
                 queue.push(Departure::Frame { key, frame, messages }, wakers);
             }
-            None => self.count_dropped(messages),
+            None => self.count_dropped(messages.into()),
         }
     }
 
     /// `messages` do not depart.
-    pub(crate) fn count_dropped(&self, messages: u32) {
-        self.dropped.fetch_add(messages.into(), Ordering::Relaxed);
+    pub(crate) fn count_dropped(&self, messages: u64) {
+        self.dropped.fetch_add(messages, Ordering::Relaxed);
     }
 
     /// Messages that the other nodes did not get.
@@ -242,7 +242,7 @@ impl Departures {
         drop(queue);
         for departure in &frames {
             if let Departure::Frame { messages, .. } = departure {
-                self.count_dropped(*messages);
+                self.count_dropped((*messages).into());
             }
         }
     }

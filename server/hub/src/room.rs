@@ -209,7 +209,7 @@ impl Room {
         let frames = bundle.into_frames();
         if frames.iter().all(|frame| frame.is_none()) {
             if let Some(departures) = departures {
-                departures.count_dropped(messages);
+                departures.count_dropped(messages.into());
             }
             return Delivery::default();
         }

@@ -68,10 +68,12 @@ metrics! {
         pub published: Counter = "realtime_bus_published",
         /// Messages heard from members of other nodes.
         pub received: Counter = "realtime_bus_received",
-        /// Messages of members that the other nodes were not told, because too many waited or the bus was away.
+        /// Messages of members that the other nodes were not told, because too many waited or the bus was away or went away.
         pub unsent: Counter = "realtime_bus_unsent",
         /// Messages of other nodes that were dropped because too many waited to be heard.
         pub unheard: Counter = "realtime_bus_unheard",
+        /// Messages of other nodes that this one cannot read, because those run another version.
+        pub unread: Counter = "realtime_bus_unread",
         /// Rooms this node listens to.
         pub subscriptions: Gauge = "realtime_bus_subscriptions",
         /// Nodes that are alive, this one included.

@@ -215,6 +215,26 @@ async fn nobody_waits_long_for_a_room_to_open_behind_what_is_said() {
     world.stop().await;
 }
 
+// While nodes are replaced by those of another version, both are there.
+#[tokio::test]
+async fn what_cannot_be_read_is_counted_and_harms_nobody() {
+    let redis = Redis::start().await;
+    let (one, two) = two(on(&redis)).await;
+    let (mut ann, mut bob) = (joined(&one).await, joined(&two).await);
+    for message in ["\u{2}\u{1}of another version", "", "\u{1}"] {
+        let heard: usize = redis.ask(&["PUBLISH", CHANNEL, message]).await;
+        assert_eq!(heard, 2);
+    }
+    let _: usize = redis.ask(&["PUBLISH", "realtime:nodes", "an unknown word"]).await;
+    say(&mut ann, json!(1)).await;
+    assert_eq!(bob.next_json().await[4]["payload"], 1);
+    for world in [&one, &two] {
+        eventually("it is counted", async || world.number("realtime_bus_unread").await == 4.0).await;
+    }
+    one.stop().await;
+    two.stop().await;
+}
+
 // The names of channels hold what clients choose.
 #[tokio::test]
 async fn a_topic_cannot_name_another_room() {

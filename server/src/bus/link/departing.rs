@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hub::{Frame, Hub, News, NodeId, Position, RoomKey, State};
-use wire::relay;
+use wire::relay::{self, Malformed};
 
 use super::rooms::name;
 use crate::bus::{Change, Channel, Command, Copy};
@@ -90,13 +90,16 @@ fn told(node: NodeId, message: Vec<u8>) -> Bytes {
     if message.len() > TOLD_BYTES { relay::look(node).into() } else { message.into() }
 }
 
-/// A copy as the statement it stands for; `None` when another version of this program wrote it.
-pub(super) fn read(copy: &Copy) -> Option<State> {
-    let (epoch, seq) = copy.position.split_first_chunk::<8>()?;
-    let seq = seq.try_into().ok()?;
+/// A copy as the statement it stands for.
+///
+/// # Errors
+/// When another version of this program wrote it.
+pub(super) fn read(copy: &Copy) -> Result<State, Malformed> {
+    let (epoch, seq) = copy.position.split_first_chunk::<8>().ok_or(Malformed::Truncated)?;
+    let seq = seq.try_into().map_err(|_other_length| Malformed::Truncated)?;
     let position = Position { epoch: u64::from_be_bytes(*epoch), seq: u64::from_be_bytes(seq) };
     let entries = copy.entries.iter().map(|(_, entry)| relay::decode_entry(entry));
-    Some(State { position, entries: entries.collect::<Result<_, _>>().ok()? })
+    Ok(State { position, entries: entries.collect::<Result<_, _>>()? })
 }
 
 fn position(position: Position) -> Bytes {

@@ -6,6 +6,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use hub::NodeId;
+use tracing::warn;
+use wire::relay::Malformed;
 
 use super::Context;
 use super::control::Said;
@@ -19,6 +21,8 @@ pub(super) struct Others {
     users: HashMap<NodeId, HashMap<String, usize>>,
     /// Users here, as the others have been told.
     told: HashMap<Arc<str>, usize>,
+    /// What could not be read, as the log has told already: a version or a kind of message each, so never many.
+    unreadable: HashSet<Malformed>,
 }
 
 impl Others {
@@ -26,6 +30,14 @@ impl Others {
     pub(super) fn notice(&mut self, context: &Context, node: NodeId) {
         if self.known.insert(node) {
             self.show_how_many(context);
+        }
+    }
+
+    /// A node has said something that cannot be read. The log tells of each version once.
+    pub(super) fn pass_over(&mut self, context: &Context, why: Malformed) {
+        context.metrics.unread.increment(1);
+        if self.unreadable.insert(why) {
+            warn!("Other nodes say what this one cannot read, and passes over: {why}");
         }
     }
 

@@ -46,6 +46,7 @@ pub(super) struct Session<'c, 'l> {
     rooms: Rooms,
     unanswered: FuturesUnordered<BoxFuture<'static, Result<Done, BusError>>>,
     unanswered_bytes: usize,
+    unanswered_messages: u64,
     /// Taken out of the inbox and not yet heard.
     arrived: VecDeque<Heard>,
     /// Rooms there were before this cable.
@@ -75,7 +76,9 @@ pub(super) struct Session<'c, 'l> {
 /// What became of a request.
 enum Done {
     /// It took effect.
-    Sent { bytes: usize },
+    Listened,
+    /// It took effect, with so many messages of members.
+    Sent { bytes: usize, messages: u64 },
     /// These rooms are shown like this.
     Copies { rooms: Vec<RoomName>, copies: Vec<Vec<(NodeId, Copy)>> },
     /// The lease is renewed. `known` had been heard of before.
@@ -98,6 +101,7 @@ impl<'c, 'l> Session<'c, 'l> {
             rooms: Rooms::default(),
             unanswered: FuturesUnordered::new(),
             unanswered_bytes: 0,
+            unanswered_messages: 0,
             arrived: VecDeque::new(),
             returning: VecDeque::new(),
             rereading: VecDeque::new(),
@@ -131,6 +135,7 @@ impl<'c, 'l> Session<'c, 'l> {
             Ok(()) => timeout(self.context.settings.timeout, self.leave()).await.unwrap_or(Ok(())),
             lost => lost,
         };
+        self.context.hub.count_relay_dropped(self.unanswered_messages);
         self.rooms.admit_all(&self.context.hub);
         ended
     }
@@ -205,13 +210,18 @@ impl<'c, 'l> Session<'c, 'l> {
         let left = self.rooms.leave(BATCH_MAX, now);
         if !left.is_empty() {
             let unsubscribed = self.cable.unsubscribe(&left);
-            self.expect(unsubscribed, |()| Done::Sent { bytes: 0 });
+            self.expect(unsubscribed, |()| Done::Listened);
         }
     }
 
     fn settle(&mut self, done: Done) {
         match done {
-            Done::Sent { bytes } => self.unanswered_bytes -= bytes,
+            Done::Listened => {}
+            Done::Sent { bytes, messages } => {
+                self.unanswered_bytes -= bytes;
+                self.unanswered_messages -= messages;
+                self.context.metrics.published.increment(messages);
+            }
             Done::Copies { rooms, copies } => {
                 self.readings -= 1;
                 for (name, copies) in rooms.iter().zip(copies) {

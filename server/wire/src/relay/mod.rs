@@ -68,7 +68,7 @@ pub enum Said<'a> {
 }
 
 /// Why a message cannot be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Malformed {
     /// It is from a node that speaks another version.
     #[error("message of version {0}")]

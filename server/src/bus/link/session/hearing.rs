@@ -48,7 +48,7 @@ impl Session<'_, '_> {
     fn hear_room(&mut self, name: RoomName, message: &[u8], answers: &mut Answers) {
         let message = match relay::decode(message) {
             Ok(message) => message,
-            Err(why) => return debug!(room.name = %name, "Passed over a message of another node: {why}"),
+            Err(why) => return self.others.pass_over(self.context, why),
         };
         let (context, sender) = (self.context, message.sender);
         if sender == context.node {
@@ -98,6 +98,7 @@ impl Session<'_, '_> {
     /// Something said to all nodes.
     fn hear_node(&mut self, message: &[u8]) {
         let Some((node, said)) = control::decode(message) else {
+            self.context.metrics.unread.increment(1);
             return debug!("Passed over a word of another node");
         };
         if node == self.context.node {

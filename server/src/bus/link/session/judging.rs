@@ -64,10 +64,13 @@ impl Session<'_, '_> {
         for (node, copy) in copies.into_iter().filter(|(node, _)| *node != me) {
             self.others.notice(context, node);
             self.has_told(node, name);
-            if let Some(state) = departing::read(&copy) {
-                let position = state.position;
-                context.hub.hear(&room, node, state);
-                self.know_until(name, node, position);
+            match departing::read(&copy) {
+                Ok(state) => {
+                    let position = state.position;
+                    context.hub.hear(&room, node, state);
+                    self.know_until(name, node, position);
+                }
+                Err(why) => self.others.pass_over(context, why),
             }
         }
         // Whoever is about to tell everything has no copies yet, and will be judged by what it tells.

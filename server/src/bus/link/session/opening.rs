@@ -72,7 +72,7 @@ impl Session<'_, '_> {
     pub(super) fn listen(&mut self, Opening { names, unheard }: Opening) {
         if !unheard.is_empty() {
             let subscribed = self.cable.subscribe(&unheard);
-            self.expect(subscribed, |()| Done::Sent { bytes: 0 });
+            self.expect(subscribed, |()| Done::Listened);
         }
         // After the subscription: what is not in a copy will be heard.
         self.read(names);

@@ -42,14 +42,16 @@ impl Session<'_, '_> {
 
     /// Sends `commands`, in which there are this many messages of members.
     pub(super) fn send(&mut self, commands: Vec<Command>, messages: u64) {
-        self.context.metrics.published.increment(messages);
         let mut commands = commands.into_iter().peekable();
         while commands.peek().is_some() {
             let batch: Vec<_> = commands.by_ref().take(BATCH_MAX).collect();
             let bytes = batch.iter().map(Command::len).sum();
+            // Of several batches the last has them all: they are counted when everything has been taken.
+            let messages = if commands.peek().is_none() { messages } else { 0 };
             self.unanswered_bytes += bytes;
+            self.unanswered_messages += messages;
             let sent = self.cable.send(batch);
-            self.expect(sent, move |()| Done::Sent { bytes });
+            self.expect(sent, move |()| Done::Sent { bytes, messages });
         }
     }
 
