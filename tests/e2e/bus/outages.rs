@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use harness::{ChaosProxy, Client, Frame, Redis, RedisOptions, Request, World, eventually};
+use hub::Bounds;
+use realtime_server::bus::Broker;
 use serde_json::{Value, json};
 use settings::Settings;
 
+use super::tapped::{Asked, Tapped};
 use super::{CHANNEL, ROOM, at, hears, member, misses, on, say, shows, track, two};
 
 /// Two nodes, each with a cable of its own.
@@ -195,6 +198,56 @@ async fn a_cable_that_is_stuck_is_noticed() {
     cable.mend();
     hears(&one, 2).await;
     shows(&two, &["ann"]).await;
+    one.stop().await;
+    two.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_on_its_way_when_the_cable_broke_counts_as_unsent() {
+    let redis = Redis::start().await;
+    let cable = ChaosProxy::to(redis.address()).await;
+    let world = World::with(|settings| {
+        at(&redis, cable.address())(settings);
+        settings.bus.timeout = Duration::from_millis(300);
+    })
+    .await;
+    hears(&world, 1).await;
+    let (mut ann, _) = member(&world, "ann").await;
+    say(&mut ann, json!("told")).await;
+    eventually("it is told", async || world.number("realtime_bus_published").await == 1.0).await;
+    cable.stick();
+    for n in 0..3 {
+        say(&mut ann, json!(n)).await;
+    }
+    misses(&world).await;
+    assert_eq!(world.number("realtime_bus_unsent").await, 3.0);
+    assert_eq!(world.number("realtime_bus_published").await, 1.0);
+    world.stop().await;
+}
+
+// A bug in the link, whatever it is.
+#[tokio::test]
+async fn a_node_that_has_lost_its_link_for_good_does_its_work_alone() {
+    let broker = Broker::new(Duration::from_secs(60), Bounds { frames: 10_000, bytes: 1 << 26 });
+    let bus = Tapped::over(broker.clone());
+    let one = World::on(bus.clone(), |_| {}).await;
+    let two = World::on(broker, |_| {}).await;
+    hears(&one, 2).await;
+    hears(&two, 2).await;
+    let (mut bob, _) = member(&two, "bob").await;
+    track(&mut bob, json!({})).await;
+    shows(&one, &["bob"]).await;
+    bus.tap(|asked| match asked {
+        Asked::Subscribe(_) => panic!("as a test has it"),
+        Asked::Connect | Asked::Send(_) => Ok(()),
+    });
+    for topic in ["realtime:a", "realtime:b"] {
+        let mut ann = one.connect().await;
+        ann.join(topic, json!({})).await;
+    }
+    shows(&one, &[""; 0]).await;
+    assert_eq!(one.number("realtime_bus_connected").await, 0.0);
+    assert_eq!(one.send(Request::get("/readyz")).await.json()["status"], "degraded");
     one.stop().await;
     two.stop().await;
 }

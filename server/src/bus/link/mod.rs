@@ -16,13 +16,16 @@ mod session;
 mod standing;
 
 use std::future::poll_fn;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
 use hub::{Delivery, Departure, Hub, NodeId};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tracing::error;
 
 use super::Bus;
 use crate::telemetry::metrics::{BusMetrics, Metrics};
@@ -143,7 +146,8 @@ struct Context {
 
 impl Keeper {
     /// Runs until `stop`, and then says goodbye to the others. `node` is what they call this one, and `hub` is
-    /// one among several.
+    /// one among several. Should a bug end it, the node does without the others from then on: nobody could join
+    /// a new room while nobody keeps the link.
     pub async fn run(
         self,
         node: NodeId,
@@ -152,36 +156,64 @@ impl Keeper {
         metrics: &Metrics,
         stop: CancellationToken,
     ) {
-        let Self { link, bus, settings, mut controls } = self;
+        let Self { link, bus, settings, controls } = self;
         let (metrics, reports) = (metrics.bus.clone(), metrics.reports(None));
         let context = Context { node, hub, host, metrics, reports, settings };
-        let (mut others, mut standing) = (Others::default(), Standing::new(&context, &link));
-        // Whoever comes before the first cable stands waits for it, or what is said meanwhile would be lost.
-        let mut grace = context.settings.subscribe_timeout;
-        loop {
-            let connected = tokio::select! {
-                () = stop.cancelled() => return,
-                () = alone_after(std::mem::take(&mut grace), &context.hub) => return,
-                connected = bus.connect(context.node) => connected,
-            };
-            let lost = match connected {
-                Ok(connected) => {
-                    context.hub.resume_relay();
-                    let session = Session::new(&context, &mut others, &mut standing, connected);
-                    match Box::pin(session.run(&mut controls, &stop)).await {
-                        Ok(()) => return,
-                        Err(lost) => lost,
-                    }
+        let kept = AssertUnwindSafe(keep(&context, &link, &*bus, controls, &stop));
+        if kept.catch_unwind().await.is_ok() {
+            return;
+        }
+        error!(
+            "The link to the other nodes has ended because of a bug; this node is alone until it starts anew"
+        );
+        context.metrics.connected.set(0.0);
+        link.set(Condition::Away { since: Instant::now() });
+        for room in context.hub.rooms() {
+            // It may have been taken notice of, and nobody let in yet.
+            context.hub.admit(&room);
+            room.nodes().into_iter().for_each(|node| context.hub.forget_in(&room, node));
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = alone(&context.hub) => {}
+        }
+    }
+}
+
+/// Connects, and connects again, until `stop`.
+async fn keep(
+    context: &Context,
+    link: &Link,
+    bus: &dyn Bus,
+    mut controls: mpsc::Receiver<Control>,
+    stop: &CancellationToken,
+) {
+    let (mut others, mut standing) = (Others::default(), Standing::new(context, link));
+    // Whoever comes before the first cable stands waits for it, or what is said meanwhile would be lost.
+    let mut grace = context.settings.subscribe_timeout;
+    loop {
+        let connected = tokio::select! {
+            () = stop.cancelled() => return,
+            () = alone_after(std::mem::take(&mut grace), &context.hub) => return,
+            connected = bus.connect(context.node) => connected,
+        };
+        let lost = match connected {
+            Ok(connected) => {
+                context.hub.resume_relay();
+                let session = Session::new(context, &mut others, &mut standing, connected);
+                match Box::pin(session.run(&mut controls, stop)).await {
+                    Ok(()) => return,
+                    Err(lost) => lost,
                 }
-                Err(unreachable) => unreachable,
-            };
-            others.lose(&context);
-            standing.lose(&lost);
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = alone(&context.hub) => return,
-                () = tokio::time::sleep(standing.wait()) => {}
             }
+            Err(unreachable) => unreachable,
+        };
+        others.lose(context);
+        standing.lose(&lost);
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = alone(&context.hub) => return,
+            () = tokio::time::sleep(standing.wait()) => {}
         }
     }
 }
