@@ -1,6 +1,6 @@
 //! What works and is unwise: short secrets, and one secret in two roles.
 
-use crate::{load, told};
+use crate::{Folder, load, told};
 
 /// As long as is wise.
 const LONG: &str = "a secret of just thirty-two byte";
@@ -76,4 +76,20 @@ fn the_operators_secret_may_be_the_default_tenants() {
     assert_eq!(remarks("", &[("JWT_SECRET", LONG), ("API_JWT_SECRET", LONG)]), [""; 0]);
     let own = format!("[tenants.default.auth]\njwt_secret = '{LONG}'");
     assert_eq!(remarks(&own, &[("API_JWT_SECRET", LONG)]), [""; 0]);
+}
+
+#[test]
+fn a_tenant_that_will_be_the_default_one_shares_none_until_it_is() {
+    let folder = Folder::with(&[("config.toml", "[tenants.acme]")]);
+    let sources = folder.sources(&[("API_JWT_SECRET", LONG)]);
+    let running = sources.load().expect("good").running();
+    let shared = format!("server.default_tenant = 'acme'\n[tenants.acme.auth]\njwt_secret = '{LONG}'");
+    folder.write("config.toml", &shared);
+    assert!(sources.load().is_ok(), "once it is started again");
+    let refused = sources.reload(&running).expect_err("now it is a tenant like any other").to_string();
+    assert!(
+        refused.contains("tenants.acme.auth.jwt_secret: must not be a secret of admin.jwt_secret too"),
+        "{refused}"
+    );
+    assert!(refused.contains("until a restart, the default tenant is default"), "{refused}");
 }
