@@ -43,7 +43,7 @@ fn what_is_wrong_is_told_and_the_exit_code_says_so() {
          note: config.toml:1:8: server.port is overridden by variable PORT\n\
          note: no secret to verify tokens with: `serve` starts only with one, such as from JWT_SECRET\n"
     );
-    let output = shell.run("config check", &[("JWT_SECRET", "ours")]);
+    let output = shell.run("config check", &[("JWT_SECRET", "ours, of thirty-two bytes or more than that")]);
     assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""));
 
     let output = shell.run("config check config.toml broken.toml", &[("PORT", "not looked at")]);
