@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use harness::{PATIENCE, Redis, eventually};
+use harness::{ChaosProxy, PATIENCE, Redis, eventually};
 use hub::{Bounds, NodeId};
 use realtime_server::bus::{
     self, BATCH_MAX, Broker, Bus, BusError, Cable, Change, Channel, Command, Copy, Heard, Inbox, RoomName,
@@ -374,4 +374,33 @@ async fn a_room_may_show_more_than_redis_keeps_for_those_who_listen() {
     ann.show("a", Change::Replace(whole.clone()), "whole").await;
     assert_eq!(bob.copies("a").await, [(ANN, whole)]);
     assert_eq!(bob.hear(1).await, ["a: whole"]);
+}
+
+// What a dead connection still holds would overtake what its successor has said, at any time.
+#[tokio::test]
+async fn nothing_of_an_old_cable_is_heard_after_the_new_one() {
+    let redis = Redis::start().await;
+    let proxy = ChaosProxy::to(redis.address()).await;
+    let mut settings = settings::Bus { timeout: Duration::from_millis(500), ..settings::Bus::default() };
+    settings.redis_url = Some(redis.url_at(proxy.address()).into());
+    let far = bus::Redis::new(&settings).expect("settings that can be used").expect("an address");
+    settings.redis_url = Some(redis.url().into());
+    let near = bus::Redis::new(&settings).expect("settings that can be used").expect("an address");
+    let (mut ann, mut bob) = (connect(&far, ANN).await, connect(&near, BOB).await);
+    bob.subscribe(&["a"]).await;
+    proxy.strand();
+    let late = ann.cable.send(vec![said("a", "old")]).await;
+    assert!(matches!(late, Err(BusError::TimedOut)), "{late:?}");
+    drop(ann);
+    let mut ann = connect(&far, ANN).await;
+    ann.publish("a", "new").await;
+    assert_eq!(bob.hear(1).await, ["a: new"]);
+    proxy.mend();
+    eventually("the old connections have ended", async || {
+        let clients: String = redis.ask(&["CLIENT", "LIST"]).await;
+        // Three of each, and the one that asks.
+        clients.lines().count() == 7
+    })
+    .await;
+    bob.hears_nothing().await;
 }

@@ -20,6 +20,17 @@ struct Cable {
     delay: Duration,
     /// Grows when connections that are open have to end.
     cut: u64,
+    /// Grows when connections that are open are stranded.
+    strands: u64,
+    /// Connections from before this strand are stuck.
+    stranded: u64,
+}
+
+impl Cable {
+    /// Whether bytes move in a connection that was opened after so many strands.
+    fn moves(&self, born: u64) -> bool {
+        self.state != State::Stuck && born >= self.stranded
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +58,8 @@ impl ChaosProxy {
     pub async fn to(target: SocketAddr) -> ChaosProxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a port");
-        let whole = Cable { target, state: State::Whole, delay: Duration::ZERO, cut: 0 };
+        let whole =
+            Cable { target, state: State::Whole, delay: Duration::ZERO, cut: 0, strands: 0, stranded: 0 };
         let cable = Arc::new(watch::Sender::new(whole));
         let listener = tokio::spawn(serve(listener, Arc::clone(&cable))).abort_handle();
         ChaosProxy { address, cable, listener }
@@ -71,9 +83,20 @@ impl ChaosProxy {
         self.change(|cable| cable.state = State::Stuck);
     }
 
-    /// Makes the cable whole again.
+    /// From now on nothing moves in the connections there are, and new ones are whole.
+    pub fn strand(&self) {
+        self.change(|cable| {
+            cable.strands += 1;
+            cable.stranded = cable.strands;
+        });
+    }
+
+    /// Makes the cable whole again. What was stuck arrives now.
     pub fn mend(&self) {
-        self.change(|cable| cable.state = State::Whole);
+        self.change(|cable| {
+            cable.state = State::Whole;
+            cable.stranded = 0;
+        });
     }
 
     /// From now on whatever passes takes this much longer.
@@ -121,18 +144,18 @@ async fn connect(client: TcpStream, mut cable: watch::Receiver<Cable>) {
     let ((client_read, client_write), (server_read, server_write)) =
         (client.into_split(), server.into_split());
     tokio::select! {
-        () = pass(client_read, server_write, cable.clone()) => {}
-        () = pass(server_read, client_write, cable.clone()) => {}
+        () = pass(client_read, server_write, cable.clone(), now.strands) => {}
+        () = pass(server_read, client_write, cable.clone(), now.strands) => {}
         _ = cable.wait_for(|it| it.cut != now.cut) => {}
     }
 }
 
 /// Passes bytes on in one direction, until an end is reached.
-async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut cable: watch::Receiver<Cable>) {
+async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut cable: watch::Receiver<Cable>, born: u64) {
     let mut buffer = vec![0; 64 * 1024];
     loop {
         let Ok(length @ 1..) = from.read(&mut buffer).await else { return };
-        let Ok(delay) = cable.wait_for(|it| it.state != State::Stuck).await.map(|it| it.delay) else {
+        let Ok(delay) = cable.wait_for(|it| it.moves(born)).await.map(|it| it.delay) else {
             return;
         };
         if !delay.is_zero() {

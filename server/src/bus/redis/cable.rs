@@ -18,6 +18,7 @@ use tokio::time::timeout;
 
 use super::Shared;
 use super::keys::Account;
+use super::leased::{self, Tenure};
 use crate::bus::{Answer, BusError, Cable, Change, Command, Copy, RoomName};
 
 /// Beside entries, whose fields are numbers, the hash of what is shown has this one.
@@ -65,15 +66,16 @@ impl RedisCable {
         Ok(self.listening.connection.subscribe(channel).await?)
     }
 
-    /// Takes the lease and gives up those of the accounts `before`, all at once.
-    pub(super) async fn enter(&mut self, before: &[Account]) -> Result<(), BusError> {
-        let Wire { shared, .. } = &self.speaking;
+    /// Ends the connections of the accounts `before`; then takes the lease and gives up theirs, at once.
+    pub(super) async fn enter(&mut self, before: &[Tenure]) -> Result<(), BusError> {
+        let Wire { shared, connection } = &self.speaking;
+        leased::silence(before, connection.clone()).await?;
         let mut pipe = Pipeline::new();
         pipe.cmd("MULTI");
         // First the lease: whoever is among the accounts without one is dead.
         pipe.cmd("SET").arg(shared.keys.lease(self.account)).arg(1).arg("PX").arg(shared.lease_ms());
         pipe.cmd("SADD").arg(shared.keys.accounts()).arg(self.account.to_string());
-        for account in before {
+        for Tenure { account, .. } in before {
             pipe.cmd("DEL").arg(shared.keys.lease(*account));
         }
         pipe.cmd("EXEC");

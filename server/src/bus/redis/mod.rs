@@ -12,8 +12,8 @@
 
 mod cable;
 mod keys;
+mod leased;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -22,7 +22,6 @@ use anyhow::Context;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use hub::{Bounds, NodeId};
-use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
 use redis::io::tcp::TcpSettings;
 use redis::{
@@ -35,6 +34,7 @@ use tokio::time::timeout;
 use super::{Answer, Bus, BusError, Cable, Connected, Heard, Inbox, UNANSWERED_MAX};
 use cable::RedisCable;
 use keys::{Account, Keys};
+use leased::{Leased, Tenure};
 
 /// A Redis that nodes share.
 #[derive(Debug)]
@@ -50,8 +50,7 @@ struct Shared {
     lease: Duration,
     bounds: Bounds,
     accounts: AtomicU64,
-    /// The accounts of each node that may have a lease.
-    leased: Mutex<HashMap<NodeId, Vec<Account>>>,
+    leased: Leased,
 }
 
 impl Redis {
@@ -72,7 +71,7 @@ impl Redis {
                 bytes: usize::try_from(settings.max_bytes.as_u64()).unwrap_or(usize::MAX),
             },
             accounts: AtomicU64::new(0),
-            leased: Mutex::default(),
+            leased: Leased::default(),
         };
         Ok(Some(Self { shared: Arc::new(shared) }))
     }
@@ -118,34 +117,23 @@ impl Shared {
         let (listening, speaking, reading) =
             tokio::try_join!(self.open(&inbox), self.open(&inbox), self.open(&inbox))?;
         let account = Account { node, number: self.accounts.fetch_add(1, Ordering::Relaxed) };
+        let tenure = Tenure::begin(account, speaking.clone()).await;
         let mut cable = RedisCable::new([listening, speaking, reading], &self, account);
         cable.subscribe_to_nodes().await?;
-        let before = self.may_lease(account);
+        let before = self.leased.add(tenure);
         match cable.enter(&before).await {
-            Ok(()) => self.have_no_lease(node, &before),
+            Ok(()) => {
+                let before: Vec<_> = before.iter().map(|tenure| tenure.account).collect();
+                self.leased.remove(node, &before);
+            }
             // It has taken nothing. Of any other error nobody knows, and the next attempt ends this account too.
             Err(BusError::Refused(why)) => {
-                self.have_no_lease(node, &[account]);
+                self.leased.remove(node, &[account]);
                 return Err(BusError::Refused(why));
             }
             Err(unknown) => return Err(unknown),
         }
         Ok((Box::new(cable) as Box<dyn Cable>, inbox))
-    }
-
-    /// Notes that `account` is about to take a lease, and tells which of the same node may have one already.
-    fn may_lease(&self, account: Account) -> Vec<Account> {
-        let mut leased = self.leased.lock();
-        let accounts = leased.entry(account.node).or_default();
-        let before = accounts.clone();
-        accounts.push(account);
-        before
-    }
-
-    fn have_no_lease(&self, node: NodeId, accounts: &[Account]) {
-        if let Some(leased) = self.leased.lock().get_mut(&node) {
-            leased.retain(|account| !accounts.contains(account));
-        }
     }
 
     async fn open(&self, inbox: &Arc<Inbox>) -> Result<MultiplexedConnection, BusError> {

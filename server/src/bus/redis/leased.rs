@@ -1,0 +1,98 @@
+//! The accounts of this process that may have a lease, so that the next one of their node ends them.
+//!
+//! Attempts to connect may fail half-way, and then nobody knows whether a lease was taken; so there may be
+//! several. What an account has said may also be on its way still, in a connection that this process has given
+//! up: Redis is asked to end that connection, so that nothing of it is heard after what follows.
+
+use std::collections::HashMap;
+
+use hub::NodeId;
+use parking_lot::Mutex;
+use redis::aio::MultiplexedConnection;
+use redis::{Pipeline, cmd};
+
+use super::keys::Account;
+use crate::bus::BusError;
+
+/// Accounts that may have a lease, by node.
+#[derive(Debug, Default)]
+pub(super) struct Leased(Mutex<HashMap<NodeId, Vec<Tenure>>>);
+
+/// An account, and the connection over which it speaks, if Redis tells.
+#[derive(Debug, Clone)]
+pub(super) struct Tenure {
+    pub(super) account: Account,
+    speaker: Option<Speaker>,
+}
+
+/// A connection as Redis knows it. Its number alone might be that of a stranger, behind an address that leads
+/// to another server since.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Speaker {
+    id: String,
+    address: String,
+}
+
+impl Tenure {
+    pub(super) async fn begin(account: Account, mut speaking: MultiplexedConnection) -> Self {
+        // Redis 6.2 or later, for users who may ask; the others do without.
+        let told = cmd("CLIENT").arg("INFO").query_async::<String>(&mut speaking).await;
+        Self { account, speaker: told.ok().as_deref().and_then(Speaker::read) }
+    }
+}
+
+impl Speaker {
+    fn read(told: &str) -> Option<Self> {
+        let field = |name| told.split_ascii_whitespace().find_map(|field| field.strip_prefix(name));
+        Some(Self { id: field("id=")?.to_owned(), address: field("addr=")?.to_owned() })
+    }
+}
+
+impl Leased {
+    /// The account is about to take a lease. Returns those of its node that may have one already.
+    pub(super) fn add(&self, tenure: Tenure) -> Vec<Tenure> {
+        let mut leased = self.0.lock();
+        let tenures = leased.entry(tenure.account.node).or_default();
+        let before = tenures.clone();
+        tenures.push(tenure);
+        before
+    }
+
+    /// These accounts have no lease any more.
+    pub(super) fn remove(&self, node: NodeId, accounts: &[Account]) {
+        if let Some(tenures) = self.0.lock().get_mut(&node) {
+            tenures.retain(|tenure| !accounts.contains(&tenure.account));
+        }
+    }
+}
+
+/// Ends the connections over which these accounts have spoken, as far as this user may.
+///
+/// # Errors
+/// When there is no answer.
+pub(super) async fn silence(
+    tenures: &[Tenure],
+    mut connection: MultiplexedConnection,
+) -> Result<(), BusError> {
+    let mut pipe = Pipeline::new();
+    for Speaker { id, address } in tenures.iter().filter_map(|tenure| tenure.speaker.as_ref()) {
+        pipe.cmd("CLIENT").arg("KILL").arg("ID").arg(id).arg("ADDR").arg(address);
+    }
+    if !pipe.is_empty() {
+        let _how_many = connection.send_packed_commands(&pipe, 0, pipe.len()).await?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_known_by_its_number_and_its_address() {
+        let told = "id=7 addr=127.0.0.1:5000 laddr=127.0.0.1:6379 fd=8 name= age=0 user=default\n";
+        let expected = Speaker { id: "7".into(), address: "127.0.0.1:5000".into() };
+        assert_eq!(Speaker::read(told), Some(expected));
+        assert_eq!(Speaker::read("fd=8"), None);
+    }
+}
