@@ -55,8 +55,12 @@ impl Eyes {
             }
         }
         let was_blind = std::mem::replace(&mut self.blind, unwatched.is_some());
-        if let Some((folder, error)) = unwatched.filter(|_| !was_blind) {
-            self.complaint = Some(format!("Cannot watch {}: {error}", folder.display()));
+        if let Some((folder, mut error)) = unwatched.filter(|_| !was_blind) {
+            // Told here, as part of a sentence.
+            error.paths.clear();
+            let why = error.to_string();
+            self.complaint =
+                Some(format!("Cannot watch {}: {}", folder.display(), why.trim_end_matches('.')));
         }
         self.editions = self.look();
     }
