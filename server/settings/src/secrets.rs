@@ -69,7 +69,8 @@ pub(crate) fn shared_with_operators(settings: &Settings) -> Vec<Complaint> {
 
 /// What is unwise about the secrets.
 pub(crate) fn remarks(settings: &Settings) -> impl Iterator<Item = Note> {
-    short(settings).into_iter().map(|text| Note { warning: true, text })
+    let texts = [short(settings), numbers_open_all(&settings.admin)];
+    texts.into_iter().flatten().map(|text| Note { warning: true, text })
 }
 
 /// One remark for all of them.
@@ -90,4 +91,14 @@ fn short(settings: &Settings) -> Option<String> {
              short, and sign tokens of their own: use longer ones, such as from `openssl rand -base64 48`"
         )
     })
+}
+
+/// A secret for the numbers alone that is for everything.
+fn numbers_open_all(admin: &Admin) -> Option<String> {
+    let metrics = Signing::of_metrics(admin);
+    let other = Signing::of_operators(admin).into_iter().find(|other| other.shares_with(&metrics))?;
+    Some(format!(
+        "{} is a secret of {} too: whoever has a token for /metrics can do all that operators can",
+        metrics.key, other.key
+    ))
 }

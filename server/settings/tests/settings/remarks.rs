@@ -93,3 +93,18 @@ fn a_tenant_that_will_be_the_default_one_shares_none_until_it_is() {
     );
     assert!(refused.contains("until a restart, the default tenant is default"), "{refused}");
 }
+
+#[test]
+fn a_secret_for_the_numbers_that_is_the_operators_is_remarked() {
+    let remark = |key| {
+        format!(
+            "admin.metrics_jwt_secret is a secret of {key} too: whoever has a token for /metrics can do all that \
+             operators can"
+        )
+    };
+    let remarks = |other| remarks("", &[("METRICS_JWT_SECRET", LONG), other]);
+    assert_eq!(remarks(("API_JWT_SECRET", LONG)), [remark("admin.jwt_secret")]);
+    assert_eq!(remarks(("API_JWT_SECRET_NEXT", LONG)), [remark("admin.jwt_secrets")]);
+    let other = format!("{LONG}, another");
+    assert_eq!(remarks(("API_JWT_SECRET", &other)), [""; 0]);
+}
