@@ -75,6 +75,32 @@ fn a_file_without_a_secret_is_remarked_and_a_server_without_one_does_not_start()
 }
 
 #[test]
+fn what_is_unwise_is_told_and_nothing_is_wrong_with_it() {
+    let keys = r#"{"keys":[{"kty":"oct","kid":"one","k":"a2V5"},{"kty":"oct","kid":"two"},{"kty":"RSA"}]}"#;
+    let file = format!(
+        "[auth]\njwt_secret = 'hunter2'\njwt_jwks = '{keys}'\n[tenants.acme.auth]\njwt_jwks = '{keys}'"
+    );
+    let shell = Shell::with(&[("config.toml", &file)]);
+    let notes = [
+        "auth.jwt_secret: shorter than 32 bytes. Whoever sees one token can try out all secrets that short, and \
+         sign tokens of their own: use longer ones, such as from `openssl rand -base64 48`",
+        "auth.jwt_jwks is used without key 2 (kid \"two\"): `k` is missing",
+        "auth.jwt_jwks is used without key 3 (kid \"\"): `kid` is missing",
+        "tenants.acme.auth.jwt_jwks is used without key 2 (kid \"two\"): `k` is missing",
+        "tenants.acme.auth.jwt_jwks is used without key 3 (kid \"\"): `kid` is missing",
+    ];
+    for (line, prefix, name) in [
+        ("config check", "note: ", "The settings"),
+        ("config check config.toml", "note: config.toml: ", "config.toml"),
+    ] {
+        let output = shell.run(line, &[]);
+        assert!(output.status.success());
+        assert_eq!(text(&output.stdout), format!("{name}: nothing is wrong\n"));
+        assert_eq!(text(&output.stderr), notes.map(|note| format!("{prefix}{note}\n")).concat());
+    }
+}
+
+#[test]
 fn serving_with_broken_settings_tells_the_same() {
     let shell = Shell::with(&[("config.toml", "server.prot = 1")]);
     let told = "config.toml:1:8: server.prot: unknown key\n    help: did you mean server.port?";

@@ -7,8 +7,10 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Subcommand;
-use settings::{LoadError, Loaded, Sources};
+use secrecy::ExposeSecret;
+use settings::{LoadError, Loaded, Settings, Sources};
 
+use crate::auth::check_jwks;
 use crate::node::anybody_has_keys;
 
 const EXAMPLES: &str = "\
@@ -74,12 +76,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
 fn check(config: &super::Config) -> anyhow::Result<ExitCode> {
     let checked = config.sources().load();
     if let Ok(loaded) = &checked {
-        for note in &loaded.notes {
-            super::remark(format_args!("note: {}", note.text));
-        }
-        for sentence in loaded.overridden() {
-            super::remark(format_args!("note: {sentence}"));
-        }
+        notes(loaded).iter().for_each(|note| super::remark(format_args!("note: {note}")));
         if !anybody_has_keys(&loaded.settings) {
             super::remark(
                 "note: no secret to verify tokens with: `serve` starts only with one, such as from JWT_SECRET",
@@ -91,13 +88,39 @@ fn check(config: &super::Config) -> anyhow::Result<ExitCode> {
 
 /// Checks each file by itself.
 fn check_files(files: &[PathBuf]) -> anyhow::Result<ExitCode> {
-    tell(files.iter().map(|file| {
-        let (name, checked) = (file.display(), Sources::new(Some(file), []).load());
-        if checked.as_ref().is_ok_and(|loaded| !anybody_has_keys(&loaded.settings)) {
-            super::remark(format_args!("note: {name} holds no secret to verify tokens with; a variable may"));
+    let check = |file: &PathBuf| {
+        let (name, checked) = (file.display().to_string(), Sources::new(Some(file), []).load());
+        if let Ok(loaded) = &checked {
+            notes(loaded).iter().for_each(|note| super::remark(format_args!("note: {name}: {note}")));
+            if !anybody_has_keys(&loaded.settings) {
+                super::remark(format_args!(
+                    "note: {name} holds no secret to verify tokens with; a variable may"
+                ));
+            }
         }
-        (name.to_string(), checked)
-    }))
+        (name, checked)
+    };
+    tell(files.iter().map(check))
+}
+
+/// What is not wrong, and should be known.
+fn notes(loaded: &Loaded) -> Vec<String> {
+    let notes = loaded.notes.iter().map(|note| note.text.clone());
+    notes.chain(unusable_keys(&loaded.settings)).chain(loaded.overridden()).collect()
+}
+
+/// The keys of key sets that the server will leave out. A running one tells them in its log.
+fn unusable_keys(settings: &Settings) -> Vec<String> {
+    let tenants = settings.tenants.iter();
+    let tenants = tenants.map(|(id, tenant)| (format!("tenants.{id}.auth.jwt_jwks"), &tenant.auth));
+    let sets = std::iter::once(("auth.jwt_jwks".to_owned(), &settings.auth)).chain(tenants);
+    let told = sets.flat_map(|(name, auth)| {
+        // One that is no set at all would have been a problem.
+        let set = auth.jwt_jwks.as_ref().map(|set| check_jwks(set.expose_secret()));
+        let left_out = set.and_then(Result::ok).unwrap_or_default().into_iter();
+        left_out.map(move |key| format!("{name} is used without {key}"))
+    });
+    told.collect()
 }
 
 fn tell(checked: impl IntoIterator<Item = (String, Result<Loaded, LoadError>)>) -> anyhow::Result<ExitCode> {
