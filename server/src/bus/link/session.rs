@@ -63,8 +63,10 @@ pub(super) struct Session<'c, 'l> {
     since: Instant,
     /// Whether the lease has been renewed, and so everybody who was there before is known.
     is_renewed: bool,
-    /// How many requests for copies are not answered.
-    readings: usize,
+    /// Whether everything there was before this cable has been told over it.
+    has_told: bool,
+    /// How many requests for copies from before then are not answered.
+    first_reads: usize,
     /// Who was alive when the lease was last renewed.
     alive: HashSet<NodeId>,
     /// Nodes that are telling everything they show, and where they have done so.
@@ -80,7 +82,7 @@ enum Done {
     /// It took effect, with so many messages of members.
     Sent { bytes: usize, messages: u64 },
     /// These rooms are shown like this.
-    Copies { rooms: Vec<RoomName>, copies: Vec<Vec<(NodeId, Copy)>> },
+    Copies { rooms: Vec<RoomName>, copies: Vec<Vec<(NodeId, Copy)>>, is_first: bool },
     /// The lease is renewed. `known` had been heard of before.
     Renewed { known: HashSet<NodeId>, alive: Vec<NodeId> },
 }
@@ -110,7 +112,8 @@ impl<'c, 'l> Session<'c, 'l> {
             missed: false,
             since: Instant::now(),
             is_renewed: false,
-            readings: 0,
+            has_told: false,
+            first_reads: 0,
             alive: HashSet::new(),
             telling: HashMap::new(),
             asked: HashMap::new(),
@@ -180,9 +183,7 @@ impl<'c, 'l> Session<'c, 'l> {
     fn begin(&mut self) {
         self.say(&Said::Hello);
         self.returning = self.context.hub.list_rooms().into();
-        if self.returning.is_empty() {
-            self.say(&Said::Told);
-        }
+        self.tell_end();
         let users = self.others.users_whole(self.context);
         self.say(&users);
     }
@@ -222,15 +223,15 @@ impl<'c, 'l> Session<'c, 'l> {
                 self.unanswered_messages -= messages;
                 self.context.metrics.published.increment(messages);
             }
-            Done::Copies { rooms, copies } => {
-                self.readings -= 1;
+            Done::Copies { rooms, copies, is_first } => {
+                self.first_reads -= usize::from(is_first);
                 for (name, copies) in rooms.iter().zip(copies) {
                     self.hear_copies(name, copies);
                 }
             }
             Done::Renewed { known, alive } => self.know_alive(&known, alive.into_iter().collect()),
         }
-        if self.is_renewed && self.readings == 0 && !self.has_rooms_to_read() {
+        if self.is_renewed && self.has_told && self.first_reads == 0 {
             self.standing.settle();
         }
     }

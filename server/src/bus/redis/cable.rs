@@ -12,7 +12,7 @@ use bytes::Bytes;
 use hub::NodeId;
 use redis::aio::MultiplexedConnection;
 use redis::{FromRedisValue, Pipeline, Value, from_redis_value};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::unconstrained;
 use tokio::time::timeout;
 
@@ -30,6 +30,9 @@ const CHUNK: usize = 512;
 /// Copies in one answer. Each may be as large as a room's presence.
 const COPIES: usize = 16;
 
+/// Answers of copies that are under way at once: with more, those behind would be late for what is before them.
+const READS: usize = 4;
+
 /// The account of one node.
 pub(super) struct RedisCable {
     listening: Wire,
@@ -40,6 +43,8 @@ pub(super) struct RedisCable {
     subscriptions: u64,
     /// How many of them stand.
     standing: Arc<watch::Sender<u64>>,
+    /// For those who read.
+    turns: Arc<Semaphore>,
 }
 
 /// What requests need; a clone goes along with each that asks more than once.
@@ -57,8 +62,8 @@ impl RedisCable {
     ) -> Self {
         let [listening, speaking, reading] =
             connections.map(|connection| Wire { connection, shared: Arc::clone(shared) });
-        let standing = Arc::new(watch::Sender::new(0));
-        Self { listening, speaking, reading, account, subscriptions: 0, standing }
+        let (standing, turns) = (Arc::new(watch::Sender::new(0)), Arc::new(Semaphore::new(READS)));
+        Self { listening, speaking, reading, account, subscriptions: 0, standing, turns }
     }
 
     pub(super) async fn subscribe_to_nodes(&mut self) -> Result<(), BusError> {
@@ -135,12 +140,13 @@ impl Cable for RedisCable {
     }
 
     fn copies(&mut self, rooms: &[RoomName]) -> Answer<Vec<Vec<(NodeId, Copy)>>> {
-        let (wire, rooms) = (self.reading.clone(), rooms.to_vec());
+        let (wire, rooms, turns) = (self.reading.clone(), rooms.to_vec(), Arc::clone(&self.turns));
         let (subscriptions, mut standing) = (self.subscriptions, self.standing.subscribe());
         Box::pin(async move {
             let stand = standing.wait_for(|standing| *standing >= subscriptions);
             let stand = timeout(wire.shared.timeout, stand).await.map_err(|_elapsed| BusError::TimedOut)?;
             stand.map_err(|_gone| BusError::Lost)?;
+            let _turn = turns.acquire().await.map_err(|_closed| BusError::Lost)?;
             wire.copies(&rooms).await
         })
     }

@@ -48,7 +48,13 @@ impl Session<'_, '_> {
         }
         self.listen(opening);
         self.send(whole, 0);
+        self.tell_end();
+    }
+
+    /// Tells the others that this was everything, if it was.
+    pub(super) fn tell_end(&mut self) {
         if self.returning.is_empty() {
+            self.has_told = true;
             self.say(&Said::Told);
         }
     }
@@ -95,9 +101,9 @@ impl Session<'_, '_> {
             listened.ask(room.map(|room| room.nodes()).unwrap_or_default())
         });
         if !rooms.is_empty() {
-            self.readings += 1;
-            let copies = self.cable.copies(&rooms);
-            self.expect(copies, |copies| Done::Copies { rooms, copies });
+            let (copies, is_first) = (self.cable.copies(&rooms), !self.has_told);
+            self.first_reads += usize::from(is_first);
+            self.expect(copies, move |copies| Done::Copies { rooms, copies, is_first });
         }
     }
 }
