@@ -1,15 +1,16 @@
 //! The cable breaks, and is mended: local traffic goes on, and afterwards nobody is missing and no ghost is left.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use harness::{ChaosProxy, Client, Frame, Redis, RedisOptions, Request, World, eventually};
-use hub::Bounds;
-use realtime_server::bus::Broker;
+use hub::{Bounds, Entry};
+use realtime_server::bus::{BATCH_MAX, Broker};
 use serde_json::{Value, json};
 use settings::Settings;
 
 use super::tapped::{Asked, Tapped};
-use super::{CHANNEL, ROOM, at, hears, member, misses, on, say, shows, track, two};
+use super::{CHANNEL, ROOM, at, guest, hears, member, misses, on, say, shows, track, two};
 
 /// Two nodes, each with a cable of its own.
 async fn with_cables(redis: &Redis, change: impl Fn(&mut Settings)) -> [(World, ChaosProxy); 2] {
@@ -223,6 +224,38 @@ async fn what_was_on_its_way_when_the_cable_broke_counts_as_unsent() {
     assert_eq!(world.number("realtime_bus_unsent").await, 3.0);
     assert_eq!(world.number("realtime_bus_published").await, 1.0);
     world.stop().await;
+}
+
+// More than go into one request, and with much in them.
+#[tokio::test]
+async fn a_node_with_many_rooms_tells_all_of_them_over_its_next_cable() {
+    const ROOMS: usize = 2 * BATCH_MAX + 100;
+    let redis = Redis::start().await;
+    let (one, two) = two(on(&redis)).await;
+    let show = |world: &World, key: &str| {
+        let hub = Arc::clone(&world.node().hub);
+        let meta = json!({"phx_ref": key, "picture": "x".repeat(10_000)}).to_string();
+        let entry = Entry { key: key.into(), meta: meta.into() };
+        let guests = (0..ROOMS).map(|n| guest(&hub, &format!("room {n}")));
+        guests.inspect(|guest| guest.track(entry.clone())).collect::<Vec<_>>()
+    };
+    let _guests = (show(&one, "ann"), show(&two, "bob"));
+    let all_shown = async || redis.keys("realtime:shown:*").await.len() == 2 * ROOMS;
+    eventually("everything is shown", all_shown).await;
+    redis.kill_subscribers().await;
+    for world in [&one, &two] {
+        eventually("it has come back", async || world.number("realtime_bus_reconnects").await == 1.0).await;
+    }
+    eventually("the old accounts are removed, and everything is shown again", async || {
+        redis.keys("realtime:lease:*").await.len() == 2 && all_shown().await
+    })
+    .await;
+    for world in [&one, &two] {
+        shows_in(world, &format!("realtime:room {}", ROOMS - 1), &["ann", "bob"]).await;
+        assert_eq!(world.number("realtime_bus_reconnects").await, 1.0, "it held");
+    }
+    one.stop().await;
+    two.stop().await;
 }
 
 // A bug in the link, whatever it is.
