@@ -2,8 +2,9 @@
 //!
 //! Bounded by messages and bytes. What does not fit is dropped and counted, never waited for: a node that is
 //! behind must not hold up the answers that come over the same cable. The link hears how much is missing, and
-//! asks the others again for whatever cannot be missed.
+//! where, and asks the others again for whatever cannot be missed.
 
+use std::collections::HashSet;
 use std::future::poll_fn;
 use std::mem;
 use std::task::{Poll, Waker};
@@ -12,7 +13,10 @@ use bytes::Bytes;
 use hub::Bounds;
 use parking_lot::Mutex;
 
-use super::Channel;
+use super::{Channel, RoomName};
+
+/// Rooms whose names are kept when something of them was dropped; with more, it might be any.
+const ROOMS_KEPT: usize = 1_024;
 
 /// A message from the bus.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +31,54 @@ pub struct Heard {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lost;
 
+/// What did not fit.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// How many messages.
+    pub messages: u64,
+    /// Where something is missing now.
+    pub missing: Missing,
+}
+
+/// Where something is missing.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// In these rooms, if in any.
+    In(HashSet<RoomName>),
+    /// Nobody knows.
+    Anywhere,
+}
+
+impl Default for Missing {
+    fn default() -> Self {
+        Self::In(HashSet::new())
+    }
+}
+
+impl Missing {
+    /// Whether nothing is.
+    pub fn is_empty(&self) -> bool {
+        matches!(self, Self::In(rooms) if rooms.is_empty())
+    }
+
+    /// Something is missing there as well.
+    pub fn extend(&mut self, more: Self) {
+        match (&mut *self, more) {
+            (Self::In(rooms), Self::In(more)) if rooms.len() + more.len() <= ROOMS_KEPT => rooms.extend(more),
+            (_, more) if more.is_empty() => {}
+            _ => *self = Self::Anywhere,
+        }
+    }
+
+    fn add(&mut self, channel: Channel) {
+        match channel {
+            Channel::Room(room) => self.extend(Self::In(HashSet::from([room]))),
+            // What is said to all nodes may be of consequence for any room.
+            Channel::Nodes => *self = Self::Anywhere,
+        }
+    }
+}
+
 /// A queue with one taker.
 #[derive(Debug)]
 pub struct Inbox {
@@ -38,7 +90,7 @@ pub struct Inbox {
 struct Queue {
     messages: Vec<Heard>,
     bytes: usize,
-    dropped: u64,
+    dropped: Dropped,
     lost: bool,
     waker: Option<Waker>,
 }
@@ -58,7 +110,8 @@ impl Inbox {
             queue.bytes = bytes;
             queue.messages.push(heard);
         } else {
-            queue.dropped += 1;
+            queue.dropped.messages += 1;
+            queue.dropped.missing.add(heard.channel);
         }
         let waker = queue.waker.take();
         drop(queue);
@@ -74,12 +127,12 @@ impl Inbox {
         waker.inspect(Waker::wake_by_ref);
     }
 
-    /// Waits until something has arrived and moves it into `messages`, which must be empty. Returns how many
-    /// messages have been dropped since the last time; they would have followed these.
+    /// Waits until something has arrived and moves it into `messages`, which must be empty. Returns what has been
+    /// dropped since the last time; it would have followed these.
     ///
     /// # Errors
     /// When the cable is lost and nothing is left.
-    pub async fn take(&self, messages: &mut Vec<Heard>) -> Result<u64, Lost> {
+    pub async fn take(&self, messages: &mut Vec<Heard>) -> Result<Dropped, Lost> {
         debug_assert!(messages.is_empty(), "messages are heard before the next are taken");
         poll_fn(|cx| {
             let mut queue = self.queue.lock();
@@ -95,5 +148,35 @@ impl Inbox {
             Poll::Pending
         })
         .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heard(channel: Channel) -> Heard {
+        Heard { channel, message: Bytes::new() }
+    }
+
+    fn room(number: usize) -> Channel {
+        Channel::Room(number.to_string().into())
+    }
+
+    async fn dropped(channels: impl IntoIterator<Item = Channel>) -> Dropped {
+        let inbox = Inbox::new(Bounds { frames: 1, bytes: 1 });
+        inbox.put(heard(room(0)));
+        channels.into_iter().for_each(|channel| inbox.put(heard(channel)));
+        inbox.take(&mut Vec::new()).await.expect("it is not lost")
+    }
+
+    #[tokio::test]
+    async fn whoever_is_too_slow_is_told_where_something_is_missing() {
+        assert_eq!(dropped([]).await, Dropped::default());
+        let missing = Missing::In(HashSet::from(["1".into(), "2".into()]));
+        assert_eq!(dropped([room(1), room(2), room(1)]).await, Dropped { messages: 3, missing });
+        let anywhere = Dropped { messages: 2, missing: Missing::Anywhere };
+        assert_eq!(dropped([Channel::Nodes, room(1)]).await, anywhere);
+        assert_eq!(dropped((0..2_000).map(room)).await.missing, Missing::Anywhere);
     }
 }

@@ -19,7 +19,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use hub::NodeId;
 
-pub use inbox::{Heard, Inbox, Lost};
+pub use inbox::{Dropped, Heard, Inbox, Lost, Missing};
 pub use link::{Condition, Control, Host, Keeper, Link, NotTold};
 pub use local::Broker;
 pub use redis::Redis;

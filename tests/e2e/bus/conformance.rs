@@ -72,7 +72,8 @@ impl Node {
         let hear = async {
             while self.messages.len() < count {
                 let mut arrived = Vec::new();
-                assert_eq!(self.inbox.take(&mut arrived).await.expect("the cable holds"), 0, "dropped");
+                let dropped = self.inbox.take(&mut arrived).await.expect("the cable holds");
+                assert_eq!(dropped.messages, 0, "dropped");
                 self.messages.append(&mut arrived);
             }
         };

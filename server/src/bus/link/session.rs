@@ -27,7 +27,7 @@ use super::others::Others;
 use super::rooms::Rooms;
 use super::standing::Standing;
 use super::{Context, Control, departures, renewal};
-use crate::bus::{BATCH_MAX, BusError, Cable, Connected, Copy, Heard, Inbox, Lost, RoomName};
+use crate::bus::{BATCH_MAX, BusError, Cable, Connected, Copy, Heard, Inbox, Lost, Missing, RoomName};
 
 /// How often the others are told how many users there are, if that has changed.
 const CENSUS: Duration = Duration::from_secs(1);
@@ -55,10 +55,10 @@ pub(super) struct Session<'c, 'l> {
     rereading: VecDeque<RoomName>,
     /// Rooms in which somebody was silent of whom it is not known whether it is alive.
     unclear: HashSet<RoomName>,
-    /// Whether messages were dropped that would have followed those that have arrived.
-    is_interrupted: bool,
-    /// Whether something has been missed since the last renewal.
-    missed: bool,
+    /// Where messages were dropped that would have followed those that have arrived.
+    interrupted: Missing,
+    /// Where something has been missed since the last renewal.
+    missed: Missing,
     /// When it began.
     since: Instant,
     /// Whether the lease has been renewed, and so everybody who was there before is known.
@@ -108,8 +108,8 @@ impl<'c, 'l> Session<'c, 'l> {
             returning: VecDeque::new(),
             rereading: VecDeque::new(),
             unclear: HashSet::new(),
-            is_interrupted: false,
-            missed: false,
+            interrupted: Missing::default(),
+            missed: Missing::default(),
             since: Instant::now(),
             is_renewed: false,
             has_told: false,
@@ -189,8 +189,11 @@ impl<'c, 'l> Session<'c, 'l> {
     }
 
     fn renew(&mut self) {
-        if std::mem::take(&mut self.missed) {
-            self.rereading = self.rooms.iter().map(|(name, _)| Arc::clone(name)).collect();
+        match std::mem::take(&mut self.missed) {
+            Missing::In(rooms) => rooms.into_iter().for_each(|name| self.read_again(name)),
+            Missing::Anywhere => {
+                self.rereading = self.rooms.iter().map(|(name, _)| Arc::clone(name)).collect();
+            }
         }
         self.ask_again();
         let users = self.others.users_whole(self.context);

@@ -6,18 +6,16 @@ use wire::relay::{self, Said as SaidInRoom};
 
 use super::{Heard, RoomName, Said, Session};
 use crate::bus::link::{control, departing};
-use crate::bus::{Channel, Command};
+use crate::bus::{Channel, Command, Dropped};
 
 /// Messages heard in one turn.
 const TURN: usize = 256;
 
 impl Session<'_, '_> {
-    /// Messages have come out of the inbox; `dropped` more did not fit into it.
-    pub(super) fn arrive(&mut self, messages: &mut Vec<Heard>, dropped: u64) {
-        if dropped > 0 {
-            self.is_interrupted = true;
-            self.context.metrics.unheard.increment(dropped);
-        }
+    /// Messages have come out of the inbox; `dropped` did not fit into it.
+    pub(super) fn arrive(&mut self, messages: &mut Vec<Heard>, dropped: Dropped) {
+        self.context.metrics.unheard.increment(dropped.messages);
+        self.interrupted.extend(dropped.missing);
         self.arrived.extend(messages.drain(..));
     }
 
@@ -31,7 +29,7 @@ impl Session<'_, '_> {
             }
         }
         // What was dropped would have come here.
-        if self.arrived.is_empty() && std::mem::take(&mut self.is_interrupted) {
+        if self.arrived.is_empty() && !self.interrupted.is_empty() {
             self.miss();
         }
         let node = self.context.node;

@@ -11,14 +11,18 @@ use hub::{NodeId, Position};
 
 use super::hearing::ask;
 use super::{Copy, RoomName, Session};
+use crate::bus::Missing;
 use crate::bus::link::departing;
 
 impl Session<'_, '_> {
-    /// Some messages have not been heard, and nobody knows which.
+    /// What was dropped would have been heard by now.
     pub(super) fn miss(&mut self) {
-        self.missed = true;
-        // Whoever was telling everything may have told what is missing, or that this was everything.
-        self.telling.clear();
+        self.missed.extend(std::mem::take(&mut self.interrupted));
+        if !self.telling.is_empty() {
+            // Whoever was telling everything may have told what is missing, or that this was everything.
+            self.telling.clear();
+            self.missed = Missing::Anywhere;
+        }
     }
 
     /// A node is about to tell everything it shows.
@@ -89,7 +93,9 @@ impl Session<'_, '_> {
     pub(super) fn know_alive(&mut self, known: &HashSet<NodeId>, alive: HashSet<NodeId>) {
         let strangers = self.others.meet(self.context, &alive);
         // At first everybody may be a stranger: they have nothing to say to who has just come.
-        self.missed |= std::mem::replace(&mut self.is_renewed, true) && strangers;
+        if std::mem::replace(&mut self.is_renewed, true) && strangers {
+            self.missed = Missing::Anywhere;
+        }
         if self.since.elapsed() >= self.context.settings.lease {
             self.others.bury(self.context, known, &alive);
             self.telling.retain(|node, _| alive.contains(node));
