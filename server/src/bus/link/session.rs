@@ -10,7 +10,7 @@ mod judging;
 mod opening;
 mod speaking;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -52,7 +52,7 @@ pub(super) struct Session<'c, 'l> {
     /// Rooms there were before this cable.
     returning: VecDeque<Arc<Room>>,
     /// Rooms whose copies are to be read again, because something was missed.
-    rereading: VecDeque<RoomName>,
+    rereading: BTreeSet<RoomName>,
     /// Rooms in which somebody was silent of whom it is not known whether it is alive.
     unclear: HashSet<RoomName>,
     /// Where messages were dropped that would have followed those that have arrived.
@@ -106,7 +106,7 @@ impl<'c, 'l> Session<'c, 'l> {
             unanswered_messages: 0,
             arrived: VecDeque::new(),
             returning: VecDeque::new(),
-            rereading: VecDeque::new(),
+            rereading: BTreeSet::new(),
             unclear: HashSet::new(),
             interrupted: Missing::default(),
             missed: Missing::default(),
@@ -192,7 +192,7 @@ impl<'c, 'l> Session<'c, 'l> {
         match std::mem::take(&mut self.missed) {
             Missing::In(rooms) => rooms.into_iter().for_each(|name| self.read_again(name)),
             Missing::Anywhere => {
-                self.rereading = self.rooms.iter().map(|(name, _)| Arc::clone(name)).collect();
+                self.rereading.extend(self.rooms.iter().map(|(name, _)| Arc::clone(name)));
             }
         }
         self.ask_again();

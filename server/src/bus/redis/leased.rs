@@ -34,6 +34,7 @@ struct Speaker {
 }
 
 impl Tenure {
+    /// The account is about to speak over this connection.
     pub(super) async fn begin(account: Account, mut speaking: MultiplexedConnection) -> Self {
         // Redis 6.2 or later, for users who may ask; the others do without.
         let told = cmd("CLIENT").arg("INFO").query_async::<String>(&mut speaking).await;

@@ -112,7 +112,7 @@ impl Session<'_, '_> {
                 let users = self.others.users_whole(self.context);
                 self.say(&users);
             }
-            Said::Told => self.forget_untold(node),
+            Said::Told => self.doubt_untold(node),
             Said::Users { whole, users } => self.others.hear_users(self.context, node, whole, users),
             Said::Do(control) => self.context.host.obey(control),
         }

@@ -1,9 +1,9 @@
 //! Who shows nothing any more, as follows from what is not said, and what is missing.
 //!
-//! A node that has a new cable tells everything, so what it does not tell is gone. What a node that kept its
-//! cable shows has a copy, so where there is none it shows nothing. A node that is not alive may only be later
-//! than this one to come back to a bus that has forgotten everybody: nothing follows from its silence before
-//! a lease has run out.
+//! Whatever a node shows has a copy, so where there is none it shows nothing. A node that has a new cable has no
+//! copies before it has told everything, and is judged only then. A node that is not alive may only be later than
+//! this one to come back to a bus that has forgotten everybody: nothing follows from its silence before a lease
+//! has run out.
 
 use std::collections::HashSet;
 
@@ -37,21 +37,16 @@ impl Session<'_, '_> {
         }
     }
 
-    /// A node has told everything: where it said nothing, it shows nothing. What it said before we listened is
-    /// in its copy, and copies that were asked for earlier may be those of its last cable.
-    pub(super) fn forget_untold(&mut self, node: NodeId) {
+    /// A node has told everything: where it said nothing, it shows nothing, unless it did so before we listened.
+    /// The copies know; those that were asked for earlier may be of its last cable.
+    pub(super) fn doubt_untold(&mut self, node: NodeId) {
         let Some(told) = self.telling.remove(&node) else { return };
-        let hub = &self.context.hub;
-        let mut unclear = Vec::new();
         for (name, listened) in self.rooms.iter().filter(|(name, _)| !told.contains(*name)) {
-            let Some(room) = hub.room(&listened.key) else { continue };
-            if !listened.is_asked() {
-                hub.forget_in(&room, node);
-            } else if room.nodes().contains(&node) {
-                unclear.push(RoomName::clone(name));
+            let room = self.context.hub.room(&listened.key);
+            if room.is_some_and(|room| room.nodes().contains(&node)) {
+                self.rereading.insert(RoomName::clone(name));
             }
         }
-        unclear.into_iter().for_each(|name| self.read_again(name));
     }
 
     /// What the nodes that are alive show in a room, as it stood after it began to be listened to.
@@ -67,7 +62,6 @@ impl Session<'_, '_> {
         let Some(room) = room else { return };
         for (node, copy) in copies.into_iter().filter(|(node, _)| *node != me) {
             self.others.notice(context, node);
-            self.has_told(node, name);
             match departing::read(&copy) {
                 Ok(state) => {
                     let position = state.position;
@@ -77,7 +71,7 @@ impl Session<'_, '_> {
                 Err(why) => self.others.pass_over(context, why),
             }
         }
-        // Whoever is about to tell everything has no copies yet, and will be judged by what it tells.
+        // Whoever is about to tell everything has no copies yet; it will be read once more when it has told them.
         for node in silent.into_iter().filter(|node| !self.telling.contains_key(node)) {
             if self.alive.contains(&node) {
                 context.hub.forget_in(&room, node);

@@ -33,7 +33,8 @@ impl Session<'_, '_> {
     /// Goes on with the rooms that there were before this cable, or of which something was missed.
     pub(super) fn read_some(&mut self) {
         if self.returning.is_empty() {
-            let names: Vec<_> = self.rereading.drain(..BATCH_MAX.min(self.rereading.len())).collect();
+            let next = std::iter::from_fn(|| self.rereading.pop_first());
+            let names = next.take(BATCH_MAX).collect();
             return self.read(names);
         }
         let mut rooms: Vec<_> = self.returning.drain(..BATCH_MAX.min(self.returning.len())).collect();
@@ -61,9 +62,7 @@ impl Session<'_, '_> {
 
     /// What is shown in the room is to be read once more.
     pub(super) fn read_again(&mut self, name: RoomName) {
-        if !self.rereading.contains(&name) {
-            self.rereading.push_back(name);
-        }
+        self.rereading.insert(name);
     }
 
     /// The room has members, who wait. [`listen`](Self::listen) follows.
