@@ -13,7 +13,7 @@ test:
 deploy-test:
 	@tests/deploy/run
 
-# The benchmark against the least any relay can do, on two cores: tests/load/README.md. About ten minutes.
+# The benchmark against the least any relay can do, on two cores: tests/load/README.md. About ten minutes, builds included.
 bench:
 	@cargo build --release -p realtime-server -p load && cargo run --release -q -p load -- $(ARGS)
 

@@ -37,7 +37,7 @@ use crate::workloads::{ALL, Bench, Scale, Workload};
 ///
 /// Every goal is a ratio to the floor, or a limit, of the same run; absolute numbers of a noisy machine are
 /// for orientation. The server is started for every run with default settings, raised limits and a random
-/// secret, alone on one core; the clients run on another. A whole run takes about four minutes; nothing else should run meanwhile.
+/// secret, alone on one core; the clients run on another. A whole run takes about six minutes; nothing else should run meanwhile.
 #[derive(Debug, Parser)]
 #[command(
     name = "load",
