@@ -1,0 +1,119 @@
+//! A Redis that comes back and has forgotten everybody, and the time before the first cable.
+
+use super::*;
+
+#[tokio::test]
+async fn a_redis_that_starts_empty_is_filled_again() {
+    let redis = Redis::start().await;
+    let address = redis.address();
+    let (one, two) = two(on(&redis)).await;
+    let ((mut ann, _), (mut bob, _)) = (member(&one, "ann").await, member(&two, "bob").await);
+    track(&mut ann, json!({})).await;
+    track(&mut bob, json!({})).await;
+    drop(redis);
+    misses(&one).await;
+    misses(&two).await;
+    let redis = Redis::with(RedisOptions { port: Some(address.port()), ..RedisOptions::default() }).await;
+    hears(&one, 2).await;
+    hears(&two, 2).await;
+    // A third node knows nothing but what is in it.
+    let three = one.beside(on(&redis)).await;
+    hears(&three, 3).await;
+    for world in [&one, &two, &three] {
+        shows(world, &["ann", "bob"]).await;
+    }
+    one.stop().await;
+    two.stop().await;
+    three.stop().await;
+}
+
+/// Waits until a client hears something being said, and is told of nobody leaving before it.
+async fn hears_of_no_leaves(client: &mut Client) {
+    let mut has_heard = false;
+    eventually("what is said is heard", async || {
+        for frame in client.heard().await {
+            let Frame::Json(frame) = frame else { panic!("{frame:?}") };
+            let leaves = frame[4]["leaves"].as_object();
+            assert!(leaves.is_none_or(|leaves| leaves.is_empty()), "{frame}");
+            has_heard |= frame[3] == "broadcast";
+        }
+        has_heard
+    })
+    .await;
+}
+
+// Whoever is back first finds nobody there. The others are late, and not gone.
+#[tokio::test]
+async fn nobody_leaves_because_redis_has_forgotten_everybody() {
+    let redis = Redis::start().await;
+    let address = redis.address();
+    let [(one, first), (two, second)] = with_cables(&redis, |_| {}).await;
+    let ((mut ann, _), (mut bob, _)) = (member(&one, "ann").await, member(&two, "bob").await);
+    track(&mut ann, json!({})).await;
+    track(&mut bob, json!({})).await;
+    shows(&one, &["ann", "bob"]).await;
+    shows(&two, &["ann", "bob"]).await;
+    first.cut();
+    second.cut();
+    misses(&one).await;
+    misses(&two).await;
+    drop(redis);
+    let redis = Redis::with(RedisOptions { port: Some(address.port()), ..RedisOptions::default() }).await;
+    first.mend();
+    eventually("the first is back", async || one.number("realtime_bus_reconnects").await == 1.0).await;
+    eventually("it has looked who is there", async || redis.subscribers(CHANNEL).await == 1).await;
+    shows(&one, &["ann", "bob"]).await;
+    second.mend();
+    for world in [&one, &two] {
+        hears(world, 2).await;
+        eventually("both are back", async || world.number("realtime_bus_reconnects").await == 1.0).await;
+    }
+    eventually("both listen", async || redis.subscribers(CHANNEL).await == 2).await;
+    shows(&one, &["ann", "bob"]).await;
+    shows(&two, &["ann", "bob"]).await;
+    // What follows is heard after all that they have told each other.
+    for client in [&mut ann, &mut bob] {
+        say(client, json!("back")).await;
+    }
+    hears_of_no_leaves(&mut ann).await;
+    hears_of_no_leaves(&mut bob).await;
+    one.stop().await;
+    two.stop().await;
+}
+
+#[tokio::test]
+async fn a_server_starts_without_its_bus() {
+    let redis = Redis::start().await;
+    let cable = ChaosProxy::to(redis.address()).await;
+    cable.cut();
+    let world = World::with(at(&redis, cable.address())).await;
+    let mut ann = world.connect().await;
+    ann.join(ROOM, json!({})).await;
+    assert_eq!(world.number("realtime_bus_connected").await, 0.0);
+    cable.mend();
+    hears(&world, 1).await;
+    eventually("its room is listened to", async || redis.subscribers(CHANNEL).await == 1).await;
+    world.stop().await;
+}
+
+// Let in at once, it would miss what is said until its node listens.
+#[tokio::test]
+async fn who_comes_before_the_first_cable_stands_waits_for_it() {
+    let redis = Redis::start().await;
+    let cable = ChaosProxy::to(redis.address()).await;
+    cable.stick();
+    let one = World::with(|settings| {
+        at(&redis, cable.address())(settings);
+        settings.bus.subscribe_timeout = Duration::from_secs(20);
+    })
+    .await;
+    let two = World::with(on(&redis)).await;
+    let (mut carl, _) = member(&two, "carl").await;
+    let mut ann = one.connect().await;
+    ann.push("1", ROOM, "phx_join", &json!({"config": {}})).await;
+    ann.expect_quiet().await;
+    cable.mend();
+    assert_eq!(ann.next_json().await[3], "phx_reply");
+    say(&mut carl, json!("welcome")).await;
+    eventually("what is said arrives", async || !said(&mut ann).await.is_empty()).await;
+}
