@@ -223,6 +223,9 @@ async fn a_tenants_clients_can_be_sent_away_and_may_come_back() {
     let mut again = world.connect_for("acme").await;
     again.join(ROOM, json!({})).await;
     again.expect_quiet().await;
+    // Another change has everybody look at the policy anew.
+    world.apply(|settings| settings.tenants.get_mut("acme").expect("there").region = Some("eu".into()));
+    again.expect_quiet().await;
     let answer = order(&world, "POST", "/admin/tenants/nobody/disconnect").await;
     assert_eq!((answer.status, answer.json()), (404, json!({"message": "not found"})));
     world.stop().await;

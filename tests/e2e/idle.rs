@@ -60,3 +60,15 @@ async fn a_socket_that_never_joins_is_closed_and_one_that_did_is_not() {
     member.expect_quiet().await;
     world.stop().await;
 }
+
+// It is alone from then on, and not before.
+#[tokio::test]
+async fn whoever_leaves_its_last_room_is_closed_too() {
+    let world = World::with(|settings| settings.server.no_channel_timeout = Duration::from_millis(300)).await;
+    let mut ann = world.connect().await;
+    ann.join("realtime:room", json!({})).await;
+    ann.expect_quiet().await;
+    ann.push("2", "realtime:room", "phx_leave", &json!({})).await;
+    assert_eq!(ann.drain_to_close().await, Some(1000));
+    world.stop().await;
+}

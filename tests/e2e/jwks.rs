@@ -77,6 +77,9 @@ async fn a_room_is_joined_and_refreshed_with_a_public_key() {
             ann is quiet
             ann > ["2","3","realtime:other","phx_join",{{"config":{{}},"access_token":"{stranger}"}}]
             ann < ["2","3","realtime:other","phx_reply",{{"status":"error","response":{{"reason":"JwtSignerError: Failed to generate JWT signer for key ID (kid) \"gone\", check your JWT secret or JWKS configuration"}}}}]
+            ann > ["1","4","realtime:room","access_token",{{"access_token":"{stranger}"}}]
+            ann < ["1",null,"realtime:room","system",_]
+            ann < ["1","1","realtime:room","phx_close",{{}}]
             "#
         ))
         .await;

@@ -101,6 +101,19 @@ async fn a_client_has_so_many_channels_and_a_left_one_is_free_again() {
     world.stop().await;
 }
 
+// Those who were all told that there is room, and then come at once.
+#[tokio::test]
+async fn no_more_users_are_admitted_than_there_are_places() {
+    let world = World::with(|settings| settings.limits.max_concurrent_users = Some(size(3))).await;
+    let node = world.node();
+    let tenant = node.tenants.default_tenant();
+    let users: Vec<_> = (0..5).filter_map(|_| tenant.admit_user()).collect();
+    assert_eq!((users.len(), tenant.users_here()), (3, 3));
+    drop(users);
+    assert_eq!(tenant.users_here(), 0);
+    world.stop().await;
+}
+
 #[tokio::test]
 async fn a_tenant_has_so_many_users_and_idle_sockets_are_free() {
     let world = World::with(|settings| settings.limits.max_concurrent_users = Some(size(1))).await;

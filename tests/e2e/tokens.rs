@@ -238,6 +238,21 @@ async fn a_refresh_prolongs_a_channel_and_an_opaque_key_does_not() {
 }
 
 #[tokio::test]
+async fn a_refresh_may_also_bring_the_end_nearer() {
+    check(
+        r#"
+        ann connects
+        ann joins realtime:room
+        ann > ["1","2","realtime:room","access_token",{"access_token":"$soon"}]
+        ann < ["1",null,"realtime:room","system",_]
+        ann < ["1","1","realtime:room","phx_error",{"reason":"channel_crash"}]
+        ann is alive
+        "#,
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn a_token_may_live_for_ages() {
     check(
         r#"
