@@ -69,6 +69,11 @@ fn a_server_says_itself_where_it_is() {
     serve.edit("[server]\nhost = \"127.0.0.1\"\nport = 1\n");
     assert_eq!(serve.health(), (Some(0), up.clone()));
 
+    // Who brings a header does, too; whoever brings one to this server is refused.
+    let pending = format!("port = {}\nproxy_protocol_from = [\"127.0.0.0/8\"]\n", serve.port);
+    serve.edit(&format!("[server]\nhost = \"127.0.0.1\"\n{pending}"));
+    assert_eq!(serve.health(), (Some(0), up.clone()));
+
     serve.edit("[server]\nprot = 1\n");
     let (code, said) = serve.health();
     assert_eq!(code, Some(0), "a bad edit changes nothing: {said}");

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use http::Uri;
+use settings::Settings;
 
 use self::question::ask;
 use super::running::Running;
@@ -94,35 +95,26 @@ fn places(config: &super::Config) -> anyhow::Result<Vec<Place>> {
                 "the settings let the system choose the port (0), and no server says where it is: use --url"
             );
             if settings.server.port != 0 {
-                places.push(by_settings(&settings.server)?);
+                places.push(by_settings(&settings));
             }
         }
         (Err(problems), None) => return Err(problems.into()),
         // The server has refused them too, and goes on with those it has.
         (Err(problems), Some(_)) => super::remark(format_args!("the settings cannot be used: {problems}")),
     }
-    if let Some(running) = running {
-        let place = by_itself(&running)?;
-        if places.iter().all(|other| other.url != place.url) {
-            places.push(place);
-        }
-    }
-    Ok(places)
+    // Not only the address counts: whom a PROXY protocol header is asked of may wait for a restart as well.
+    places.extend(running.filter(|running| !places.contains(running)));
+    places.iter().map(place).collect()
 }
 
 /// Where a server with these settings answers, seen from this machine.
-fn by_settings(server: &settings::Server) -> anyhow::Result<Place> {
-    let address = SocketAddr::new(super::reachable(server.host), server.port);
-    place(address, server.tls.cert_file.is_some(), &server.proxy_protocol_from)
+fn by_settings(settings: &Settings) -> Running {
+    Running::new(settings, SocketAddr::new(settings.server.host, settings.server.port))
 }
 
-/// Where the running server says it is.
-fn by_itself(running: &Running) -> anyhow::Result<Place> {
-    place(running.address, running.tls, &running.proxy_protocol_from)
-}
-
-fn place(address: SocketAddr, tls: bool, proxy_protocol_from: &[String]) -> anyhow::Result<Place> {
-    let scheme = if tls { "https" } else { "http" };
+fn place(running: &Running) -> anyhow::Result<Place> {
+    let Running { address, tls, proxy_protocol_from } = running;
+    let scheme = if *tls { "https" } else { "http" };
     let url = format!("{scheme}://{address}/health").parse().context("the settings make no URL")?;
     Ok(Place { url, balancers: Balancers::parse(proxy_protocol_from)? })
 }
@@ -133,14 +125,14 @@ mod tests {
 
     #[test]
     fn the_default_is_this_machine() {
-        let url = |server: &settings::Server| by_settings(server).expect("a place").url;
-        let mut server = settings::Server::default();
-        assert_eq!(url(&server), "http://127.0.0.1:8080/health");
-        server.host = "::".parse().expect("an address");
-        server.port = 81;
-        assert_eq!(url(&server), "http://[::1]:81/health");
-        server.host = "10.0.0.7".parse().expect("an address");
-        server.tls.cert_file = Some("cert.pem".into());
-        assert_eq!(url(&server), "https://10.0.0.7:81/health");
+        let url = |settings: &Settings| place(&by_settings(settings)).expect("a place").url;
+        let mut settings = Settings::default();
+        assert_eq!(url(&settings), "http://127.0.0.1:8080/health");
+        settings.server.host = "::".parse().expect("an address");
+        settings.server.port = 81;
+        assert_eq!(url(&settings), "http://[::1]:81/health");
+        settings.server.host = "10.0.0.7".parse().expect("an address");
+        settings.server.tls.cert_file = Some("cert.pem".into());
+        assert_eq!(url(&settings), "https://10.0.0.7:81/health");
     }
 }
