@@ -7,6 +7,7 @@ use realtime_server::cli::{Cli, remark};
 use realtime_server::crypto;
 
 /// Returns memory to the system when connections leave, and keeps small allocations cheap.
+#[cfg(feature = "jemalloc")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

@@ -7,11 +7,17 @@ use std::io;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use ppp::{v1, v2};
+use proxy_header::{ParseConfig, ProxyHeader};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// The shortest header there is: `PROXY UNKNOWN\r\n`. Nothing beyond a header must be read.
 const SHORTEST: usize = 15;
+
+/// The first bytes of version 1.
+const PREFIX_V1: &[u8] = b"PROXY";
+
+/// The first bytes of version 2.
+const PREFIX_V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 
 /// The longest line of version 1, its end included.
 const LONGEST_V1: usize = 107;
@@ -39,9 +45,7 @@ pub(super) enum HeaderError {
     #[error("the header is too long")]
     TooLong,
     #[error("the header cannot be read")]
-    V1(#[source] v1::BinaryParseError),
-    #[error("the header cannot be read")]
-    V2(#[source] v2::ParseError),
+    Invalid(#[source] proxy_header::Error),
 }
 
 impl Balancers {
@@ -68,37 +72,33 @@ pub(super) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option
         Ok(read) => stream.read_exact(&mut header[read..]).await.map_err(HeaderError::Broken)?,
         Err(error) => return Err(HeaderError::Broken(error)),
     };
-    if header.starts_with(v2::PROTOCOL_PREFIX) {
-        read_v2(stream, header).await
-    } else if header.starts_with(v1::PROTOCOL_PREFIX.as_bytes()) {
-        read_v1(stream, header).await
+    if header.starts_with(PREFIX_V2) {
+        read_v2(stream, &mut header).await?;
+    } else if header.starts_with(PREFIX_V1) {
+        read_v1(stream, &mut header).await?;
     } else {
-        Err(HeaderError::Absent)
+        return Err(HeaderError::Absent);
     }
+    let config = ParseConfig { include_tlvs: false, ..ParseConfig::default() };
+    let (header, _length) = ProxyHeader::parse(&header, config).map_err(HeaderError::Invalid)?;
+    // Without addresses it is a health check of the balancer's own, or the client has none (a UNIX socket).
+    Ok(header.proxied_address().map(|addresses| addresses.source.ip()))
 }
 
-async fn read_v1(
-    stream: &mut (impl AsyncRead + Unpin),
-    mut line: Vec<u8>,
-) -> Result<Option<IpAddr>, HeaderError> {
-    while !line.ends_with(v1::PROTOCOL_SUFFIX.as_bytes()) {
+/// Completes `line` up to its end.
+async fn read_v1(stream: &mut (impl AsyncRead + Unpin), line: &mut Vec<u8>) -> Result<(), HeaderError> {
+    while !line.ends_with(b"\r\n") {
         if line.len() == LONGEST_V1 {
             return Err(HeaderError::TooLong);
         }
         // One by one, because nothing says how many there are.
         line.push(stream.read_u8().await.map_err(HeaderError::Broken)?);
     }
-    match v1::Header::try_from(&line[..]).map_err(HeaderError::V1)?.addresses {
-        v1::Addresses::Tcp4(addresses) => Ok(Some(addresses.source_address.into())),
-        v1::Addresses::Tcp6(addresses) => Ok(Some(addresses.source_address.into())),
-        v1::Addresses::Unknown => Ok(None),
-    }
+    Ok(())
 }
 
-async fn read_v2(
-    stream: &mut (impl AsyncRead + Unpin),
-    mut header: Vec<u8>,
-) -> Result<Option<IpAddr>, HeaderError> {
+/// Completes `header` up to the length that it states.
+async fn read_v2(stream: &mut (impl AsyncRead + Unpin), header: &mut Vec<u8>) -> Result<(), HeaderError> {
     header.push(stream.read_u8().await.map_err(HeaderError::Broken)?);
     let rest = usize::from(u16::from_be_bytes([header[START_V2 - 2], header[START_V2 - 1]]));
     if rest > LONGEST_REST_V2 {
@@ -106,13 +106,7 @@ async fn read_v2(
     }
     header.resize(START_V2 + rest, 0);
     stream.read_exact(&mut header[START_V2..]).await.map_err(HeaderError::Broken)?;
-    let header = v2::Header::try_from(&header[..]).map_err(HeaderError::V2)?;
-    Ok(match (header.command, header.addresses) {
-        (v2::Command::Proxy, v2::Addresses::IPv4(addresses)) => Some(addresses.source_address.into()),
-        (v2::Command::Proxy, v2::Addresses::IPv6(addresses)) => Some(addresses.source_address.into()),
-        // Its own health check, or a client that has no address.
-        _ => None,
-    })
+    Ok(())
 }
 
 #[cfg(test)]
@@ -126,7 +120,7 @@ mod tests {
     }
 
     fn v2(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
-        let mut header = v2::PROTOCOL_PREFIX.to_vec();
+        let mut header = PREFIX_V2.to_vec();
         header.extend([command, family]);
         header.extend((rest.len() as u16).to_be_bytes());
         header.extend(rest);

@@ -5,15 +5,14 @@
 //! costs lines, which are counted, and not time. Lines that come together are written together.
 
 mod line;
+mod queue;
 mod write;
 
 use std::io::{self, BufWriter, IsTerminal};
-use std::sync::OnceLock;
 
 use settings::{LogFormat, LogLevel, Regions, Telemetry};
 use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
-use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::JsonFields;
@@ -22,7 +21,10 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, reload};
 
 use self::line::Home;
+use self::queue::Queue;
 use self::write::{Json, Text};
+
+pub use self::queue::{Rest, dropped};
 
 /// The log of this process, to be told when its settings change.
 #[derive(Debug, Clone)]
@@ -32,14 +34,6 @@ pub struct Logs {
 
 /// Bytes written at once, at most.
 const WRITTEN_AT_ONCE: usize = 64 * 1024;
-
-/// Counts the lines that found no place in the queue.
-static DROPPED: OnceLock<ErrorCounter> = OnceLock::new();
-
-/// Writes what is left when it is dropped, for a second at most.
-#[derive(Debug)]
-#[must_use = "what is not written yet is lost without it"]
-pub struct Rest(#[expect(dead_code, reason = "it is there to be dropped")] WorkerGuard);
 
 /// Whether levels have colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,23 +46,14 @@ enum Paint {
 /// thing; a second call changes nothing. Keep the second part of the result to the end.
 pub fn start(telemetry: &Telemetry, regions: &Regions) -> (Logs, Rest) {
     let paint = if io::stderr().is_terminal() { Paint::Coloured } else { Paint::Plain };
-    let (queue, rest) = NonBlockingBuilder::default()
-        .lossy(true)
-        .buffered_lines_limit(telemetry.log_queue_lines.get())
-        .thread_name("log")
-        .finish(BufWriter::with_capacity(WRITTEN_AT_ONCE, io::stderr()));
-    DROPPED.get_or_init(|| queue.error_counter());
+    let to = BufWriter::with_capacity(WRITTEN_AT_ONCE, io::stderr());
+    let (queue, rest) = Queue::start(telemetry.log_queue_lines, to);
     let (subscriber, logs) = subscriber(telemetry, regions, queue, paint);
     // An error means that a subscriber is installed already, which only tests do.
     let _installed = subscriber.try_init();
     // Crates that use `log` are told once and for all what they need not even say; the rest is filtered here.
     log::set_max_level(log::LevelFilter::Debug);
-    (logs, Rest(rest))
-}
-
-/// Lines that were not written, because too many waited.
-pub fn dropped() -> u64 {
-    DROPPED.get().map_or(0, |dropped| dropped.dropped_lines() as u64)
+    (logs, rest)
 }
 
 /// What writes lines to `writer`, and the handle to change it with.

@@ -1,0 +1,129 @@
+//! Lines on their way to the thread that writes them.
+//!
+//! Bounded by `telemetry.log_queue_lines`. A line that finds the queue full is dropped and counted, so that no
+//! part of the server waits for whoever reads the log. Lines that wait together are written together.
+
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+use tracing_subscriber::fmt::MakeWriter;
+
+/// How long the process waits at its end for the lines that are left.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Lines the thread takes at once. So many may wait in addition to `telemetry.log_queue_lines`.
+const BATCH_LINES: usize = 256;
+
+/// Lines that found no place in the queue.
+static DROPPED: AtomicU64 = AtomicU64::new(0);
+
+/// Lines that were not written, because too many waited.
+pub fn dropped() -> u64 {
+    DROPPED.load(Ordering::Relaxed)
+}
+
+/// The queue; clones are the same one.
+#[derive(Debug, Clone)]
+pub(super) struct Queue(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    lines_max: usize,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    lines: VecDeque<Vec<u8>>,
+    /// The process is about to end: whatever is in the queue is the last of it.
+    closing: bool,
+    /// Everything has been written.
+    finished: bool,
+}
+
+/// Waits, when dropped, until the lines in the queue have been written, for a second at most.
+#[derive(Debug)]
+#[must_use = "lines that are not written yet are lost without it"]
+pub struct Rest(Queue);
+
+impl Queue {
+    /// A queue of at most `lines_max` lines, and the thread that writes them to `output`.
+    ///
+    /// # Panics
+    /// When the system has no thread left, at the start of the process.
+    pub(super) fn start(lines_max: NonZeroUsize, output: impl Write + Send + 'static) -> (Self, Rest) {
+        let (state, changed) = (Mutex::default(), Condvar::new());
+        let queue = Self(Arc::new(Shared { lines_max: lines_max.get(), state, changed }));
+        let shared = Arc::clone(&queue.0);
+        let run = move || shared.write_all(output);
+        thread::Builder::new().name("log".into()).spawn(run).expect("a thread for the log can be started");
+        (queue.clone(), Rest(queue))
+    }
+}
+
+impl Shared {
+    /// Writes until the end. A line that cannot be written is lost: there is nowhere to report it.
+    fn write_all(&self, mut output: impl Write) {
+        let mut batch = Vec::new();
+        loop {
+            let mut state = self.state.lock();
+            self.changed.wait_while(&mut state, |state| state.lines.is_empty() && !state.closing);
+            let taken = state.lines.len().min(BATCH_LINES);
+            batch.extend(state.lines.drain(..taken));
+            drop(state);
+            let written: io::Result<()> = batch.drain(..).try_for_each(|line| output.write_all(&line));
+            let _unwritten = written.and_then(|()| output.flush());
+            let mut state = self.state.lock();
+            if state.closing && state.lines.is_empty() {
+                state.finished = true;
+                self.changed.notify_all();
+                return;
+            }
+        }
+    }
+}
+
+impl Write for Queue {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let Shared { lines_max, state, changed } = &*self.0;
+        let mut state = state.lock();
+        if state.lines.len() < *lines_max {
+            state.lines.push_back(line.to_vec());
+            changed.notify_one();
+        } else {
+            DROPPED.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Queue {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+impl Drop for Rest {
+    fn drop(&mut self) {
+        let Shared { state, changed, .. } = &*self.0.0;
+        let deadline = Instant::now() + FLUSH_TIMEOUT;
+        let mut state = state.lock();
+        state.closing = true;
+        changed.notify_all();
+        // Whoever reads the log may have stopped: then the rest is lost.
+        let _timed_out = changed.wait_while_until(&mut state, |state| !state.finished, deadline);
+    }
+}
