@@ -205,7 +205,7 @@ fn a_client_that_does_wrong_a_thousand_times_has_one_line() {
     while !String::from_utf8_lossy(&byte).contains(r#""9","phoenix""#) {
         assert!(heard.read_until(b'}', &mut byte).expect("frames") > 0);
     }
-    let series = |code| format!(r#"realtime_codes{{tenant="default",code="{code}"}}"#);
+    let series = |code| format!(r#"realtime_codes_total{{tenant="default",code="{code}"}}"#);
     assert_eq!(serve.number(&series("MalformedWebSocketMessage")), 1_000.0);
     assert_eq!(serve.number(&series("TopicNameRequired")), 10.0);
     let errors = r#"realtime_channel_error{tenant="default",code="TopicNameRequired"}"#;
@@ -222,7 +222,7 @@ fn nobody_waits_for_whoever_reads_the_log() {
     let path = "x".repeat(200);
     let asked = (1..10_000).find(|_| {
         serve.ask(&format!("GET /{path} HTTP/1.1\r\nconnection: close"));
-        serve.number("realtime_log_lines_dropped ") > 0.0
+        serve.number("realtime_log_lines_dropped_total ") > 0.0
     });
     assert!(asked.is_some(), "all lines found a reader");
     let rest = serve.stop();

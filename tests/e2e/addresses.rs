@@ -23,7 +23,7 @@ async fn an_address_has_so_many_connections_and_another_its_own() {
     let elsewhere = world.behind(world.door().from("127.0.0.2"));
     assert_eq!(elsewhere.send(Request::upgrade(&target)).await.status, 101);
     let page = world.send(Request::get("/metrics")).await.text();
-    assert!(page.contains("\nrealtime_connections_refused_by_address 1\n"), "{page}");
+    assert!(page.contains("\nrealtime_connections_refused_by_address_total 1\n"), "{page}");
 
     people.check("bob vanishes").await;
     eventually("the place of somebody who left is free", async || {

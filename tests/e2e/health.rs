@@ -77,7 +77,7 @@ async fn metrics_are_prometheus_text_with_known_names() {
         ("realtime_channel_events", 1.0),
         ("realtime_rooms", 1.0),
         ("realtime_members", 2.0),
-        ("realtime_malformed_messages", 1.0),
+        ("realtime_malformed_messages_total", 1.0),
         ("phoenix_connections_active", 2.0),
     ] {
         assert!(

@@ -177,9 +177,9 @@ async fn while_the_provider_is_away_what_it_said_last_counts() {
         &endless,
     ] {
         provider.answer(answer);
-        let failures = number(&world, "realtime_jwks_failures").await;
+        let failures = number(&world, "realtime_jwks_failures_total").await;
         eventually("another failure", async || {
-            number(&world, "realtime_jwks_failures").await > failures + 1.0
+            number(&world, "realtime_jwks_failures_total").await > failures + 1.0
         })
         .await;
         assert_eq!(knock(&world, &key).await, welcome(), "{}", &answer[..answer.len().min(60)]);
@@ -187,9 +187,11 @@ async fn while_the_provider_is_away_what_it_said_last_counts() {
     provider.fail(500);
     assert_eq!(knock(&world, &key).await, welcome());
     drop(provider);
-    let failures = number(&world, "realtime_jwks_failures").await;
-    eventually("nobody listens", async || number(&world, "realtime_jwks_failures").await > failures + 1.0)
-        .await;
+    let failures = number(&world, "realtime_jwks_failures_total").await;
+    eventually("nobody listens", async || {
+        number(&world, "realtime_jwks_failures_total").await > failures + 1.0
+    })
+    .await;
     assert_eq!(knock(&world, &key).await, welcome());
     world.stop().await;
 }
@@ -275,10 +277,10 @@ async fn a_silent_provider_keeps_only_those_waiting_whom_it_concerns() {
     let passing = async {
         provider.was_asked(2).await;
         assert_eq!(knock(&world, &known).await, welcome());
-        assert_eq!(number(&world, "realtime_jwks_failures").await, 0.0, "it is still being waited for");
+        assert_eq!(number(&world, "realtime_jwks_failures_total").await, 0.0, "it is still being waited for");
     };
     tokio::join!(waiting, passing);
-    assert_eq!(number(&world, "realtime_jwks_failures").await, 1.0);
+    assert_eq!(number(&world, "realtime_jwks_failures_total").await, 1.0);
     world.stop().await;
 }
 

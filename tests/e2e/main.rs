@@ -20,6 +20,7 @@ mod joining;
 mod jwks;
 mod jwks_url;
 mod limits;
+mod metrics;
 mod outbox;
 mod presence;
 mod proxy_protocol;

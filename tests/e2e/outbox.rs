@@ -52,7 +52,7 @@ async fn a_reader_that_never_reads_costs_only_itself() {
     let mut deaf = deaf_member(&world, json!({})).await;
     talk(&world).await;
     assert!(
-        metric(&world, "realtime_outbox_dropped").await > 0.0,
+        metric(&world, "realtime_outbox_dropped_total").await > 0.0,
         "what did not fit was dropped and counted"
     );
     eventually("and it is let go in the end", async || {
@@ -127,10 +127,10 @@ async fn a_slow_reader_is_shown_everybody_again_only_if_it_asked_before() {
         room.client("cid").push("2", ROOM, "presence", &json!({"event": "track", "payload": payload})).await;
         assert_eq!(room.client("dan").next_json().await[4]["joins"]["cid"]["metas"][0]["is"], is);
     };
-    let dropped = metric(&world, "realtime_outbox_dropped").await;
+    let dropped = metric(&world, "realtime_outbox_dropped_total").await;
     // Larger than the last broadcast, which did not fit.
     track("unheard", 300_000).await;
-    assert_eq!(metric(&world, "realtime_outbox_dropped").await - dropped, 2.0, "both have missed it");
+    assert_eq!(metric(&world, "realtime_outbox_dropped_total").await - dropped, 2.0, "both have missed it");
 
     let notice = |frame: &Value| frame[3] == "system";
     let (mut to_asked, mut to_never_asked) =

@@ -62,7 +62,7 @@ async fn a_balancer_may_ask_for_itself_but_not_without_a_header() {
     // Hangs up without a word, as a check of the port does: that is no refusal.
     drop(server.dial().await);
     let metrics = server.behind(server.door().from("127.0.0.2")).send(Request::get("/metrics")).await.text();
-    assert!(metrics.contains("\nrealtime_proxy_protocol_refused 1\n"), "{metrics}");
+    assert!(metrics.contains("\nrealtime_proxy_protocol_refused_total 1\n"), "{metrics}");
     server.stop().await;
 }
 

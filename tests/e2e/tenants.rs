@@ -270,7 +270,7 @@ async fn numbers_are_kept_by_tenant() {
     let target = world.target("/socket/websocket?tenant=invented&", Dialect::V2, Token::Valid);
     let _refused = world.send(Request::upgrade(&target.replace("&?", "&"))).await;
     assert!(!page().await.contains("invented"));
-    assert!(page().await.contains("realtime_codes{tenant=\"nil\",code=\"TenantNotFound\"} 1"));
+    assert!(page().await.contains("realtime_codes_total{tenant=\"nil\",code=\"TenantNotFound\"} 1"));
 
     world.apply(|settings| drop(settings.tenants.remove("acme")));
     assert_eq!(ann.drain_to_close().await, Some(1012));

@@ -65,7 +65,7 @@ async fn without_tls_nobody_is_served_where_tls_is_spoken() {
     let (server, world) = secured(&Certificate::new(), |_| {}).await;
     assert!(server.try_send(Request::get("/health")).await.is_err());
     let metrics = world.send(Request::get("/metrics")).await.text();
-    assert!(metrics.contains("\nrealtime_tls_handshakes_failed 1\n"), "{metrics}");
+    assert!(metrics.contains("\nrealtime_tls_handshakes_failed_total 1\n"), "{metrics}");
     server.stop().await;
 }
 

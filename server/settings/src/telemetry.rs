@@ -27,7 +27,7 @@ pub struct Telemetry {
     pub log_format: LogFormat,
 
     /// Log lines that may wait to be written. Nothing in the server waits for whoever reads the log: when that
-    /// stands still, further lines are dropped, and counted in `realtime_log_lines_dropped`.
+    /// stands still, further lines are dropped, and counted in `realtime_log_lines_dropped_total`.
     #[schemars(extend("x-reload" = "restart"))]
     pub log_queue_lines: NonZeroUsize,
 }

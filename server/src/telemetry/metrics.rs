@@ -6,9 +6,10 @@
 
 use std::sync::Arc;
 
-use metrics::{Label, Recorder};
+use metrics::{Key, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
+use super::process::ProcessMetrics;
 use super::reports::Reports;
 
 metrics! {
@@ -29,13 +30,13 @@ metrics! {
         /// Memberships: a connection in three rooms counts three times.
         pub members: Gauge = "realtime_members",
         /// Handshakes refused because the server was full.
-        pub connections_refused: Counter = "realtime_connections_refused",
+        pub connections_refused: Counter = "realtime_connections_refused_total",
         /// Handshakes refused because their address had as many connections as it may (server.max_connections_per_address).
-        pub connections_refused_by_address: Counter = "realtime_connections_refused_by_address",
+        pub connections_refused_by_address: Counter = "realtime_connections_refused_by_address_total",
         /// Connections from load balancers that did not begin with a PROXY protocol header (server.proxy_protocol_from).
-        pub proxy_protocol_refused: Counter = "realtime_proxy_protocol_refused",
+        pub proxy_protocol_refused: Counter = "realtime_proxy_protocol_refused_total",
         /// TLS handshakes that failed or took too long.
-        pub tls_handshakes_failed: Counter = "realtime_tls_handshakes_failed",
+        pub tls_handshakes_failed: Counter = "realtime_tls_handshakes_failed_total",
         /// 1 while the files of server.tls cannot be used and an older certificate is.
         pub tls_reload_failed: Gauge = "realtime_tls_reload_failed",
         /// Generation of the settings: 1 at the start, one more with each reload.
@@ -45,15 +46,9 @@ metrics! {
         /// Keys of the settings whose new value waits for a restart.
         pub settings_pending: Gauge = "realtime_settings_pending",
         /// Log lines that were not written, because whoever reads them was too slow (telemetry.log_queue_lines).
-        pub log_lines_dropped: Counter = "realtime_log_lines_dropped",
+        pub log_lines_dropped: Counter = "realtime_log_lines_dropped_total",
         /// Seconds since the server started.
         pub uptime_seconds: Gauge = "realtime_uptime_seconds",
-        /// Resident memory in bytes.
-        pub resident_memory: Gauge = "process_resident_memory_bytes",
-        /// CPU time used, user and system, in seconds.
-        pub cpu_seconds: Gauge = "process_cpu_seconds_total",
-        /// Open file descriptors.
-        pub open_files: Gauge = "process_open_fds",
     }
 }
 
@@ -63,17 +58,17 @@ metrics! {
         /// Whether this node hears the others: 1 or 0. A node without bus shows 0.
         pub connected: Gauge = "realtime_bus_connected",
         /// Times the bus came back after it was away.
-        pub reconnects: Counter = "realtime_bus_reconnects",
+        pub reconnects: Counter = "realtime_bus_reconnects_total",
         /// Messages of members told to the other nodes.
-        pub published: Counter = "realtime_bus_published",
+        pub published: Counter = "realtime_bus_published_total",
         /// Messages heard from members of other nodes.
-        pub received: Counter = "realtime_bus_received",
+        pub received: Counter = "realtime_bus_received_total",
         /// Messages of members that the other nodes were not told, because too many waited or the bus was away or went away.
-        pub unsent: Counter = "realtime_bus_unsent",
+        pub unsent: Counter = "realtime_bus_unsent_total",
         /// Messages of other nodes that were dropped because too many waited to be heard.
-        pub unheard: Counter = "realtime_bus_unheard",
+        pub unheard: Counter = "realtime_bus_unheard_total",
         /// Messages of other nodes that this one cannot read, because those run another version.
-        pub unread: Counter = "realtime_bus_unread",
+        pub unread: Counter = "realtime_bus_unread_total",
         /// Rooms this node listens to.
         pub subscriptions: Gauge = "realtime_bus_subscriptions",
         /// Nodes that are alive, this one included.
@@ -97,15 +92,15 @@ metrics! {
         /// Bytes written to sockets.
         pub output_bytes: Counter = "realtime_channel_output_bytes",
         /// Messages dropped because an outbox was full.
-        pub outbox_dropped: Counter = "realtime_outbox_dropped",
+        pub outbox_dropped: Counter = "realtime_outbox_dropped_total",
         /// Messages that could not be read and were dropped.
-        pub malformed: Counter = "realtime_malformed_messages",
+        pub malformed: Counter = "realtime_malformed_messages_total",
         /// Messages refused because their sender reached a limit.
-        pub limited: Counter = "realtime_limits_refused",
+        pub limited: Counter = "realtime_limits_refused_total",
         /// Requests for the key set at auth.jwks_url.
-        pub jwks_fetches: Counter = "realtime_jwks_fetches",
-        /// Those of them that brought no keys; what was fetched before still counts.
-        pub jwks_failures: Counter = "realtime_jwks_failures",
+        pub jwks_fetches: Counter = "realtime_jwks_fetches_total",
+        /// Requests for the key set at auth.jwks_url that brought no keys; what was fetched before still counts.
+        pub jwks_failures: Counter = "realtime_jwks_failures_total",
         /// Size of broadcast payloads, in bytes.
         pub payload_size: Histogram = "realtime_tenants_payload_size",
     }
@@ -126,11 +121,17 @@ const PAYLOAD_SIZES: [f64; 11] = [
     3_000_000.0,
 ];
 
+/// The metric that names the build.
+const BUILD_INFO: &str = "realtime_build_info";
+
+/// CPU time, which [`ProcessMetrics`] has.
+const CPU_SECONDS: &str = "process_cpu_seconds_total";
+
 /// Counters that have one series per operational code, and their help texts.
 const CODE_COUNTERS: [(&str, &str); 3] = [
-    ("realtime_codes", "Operational codes, whether or not their line was written to the log."),
+    ("realtime_codes_total", "Operational codes, whether or not their line was written to the log."),
     ("realtime_channel_error", "Errors of channels and joins, by operational code."),
-    ("realtime_channel_global_error", "The same, of all tenants."),
+    ("realtime_channel_global_error", "Errors of channels and joins of all tenants, by operational code."),
 ];
 
 /// The recorder of one server. Not installed globally: two servers in one process, as in tests, count apart.
@@ -141,6 +142,7 @@ pub struct Metrics {
     pub node: NodeMetrics,
     /// Numbers of the link to the other nodes.
     pub bus: BusMetrics,
+    process: ProcessMetrics,
 }
 
 impl Metrics {
@@ -160,8 +162,15 @@ impl Metrics {
         for (name, help) in CODE_COUNTERS {
             recorder.describe_counter(name.into(), None, help.into());
         }
-        let bus = BusMetrics::register(&recorder, &[]);
-        Self { page: recorder.handle(), node, bus, recorder: Arc::new(recorder) }
+        recorder.describe_gauge(
+            BUILD_INFO.into(),
+            None,
+            "Which build this is, in its labels; always 1.".into(),
+        );
+        let build = Key::from_parts(BUILD_INFO, vec![Label::new("version", env!("CARGO_PKG_VERSION"))]);
+        recorder.register_gauge(&build, &Metadata::new(module_path!(), Level::INFO, None)).set(1.0);
+        let (bus, process) = (BusMetrics::register(&recorder, &[]), ProcessMetrics::register(&recorder, &[]));
+        Self { page: recorder.handle(), node, bus, process, recorder: Arc::new(recorder) }
     }
 
     /// The numbers of `tenant`.
@@ -182,28 +191,9 @@ impl Metrics {
 
     /// The page, in Prometheus' text format.
     pub fn render(&self) -> String {
-        self.observe_process();
-        self.page.render()
-    }
-
-    /// Reads what the kernel knows about this process; where there is no `/proc`, nothing is shown.
-    fn observe_process(&self) {
-        if let Ok(status) = std::fs::read_to_string("/proc/self/status") {
-            let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-            let kib = resident.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<f64>().ok());
-            self.node.resident_memory.set(kib.unwrap_or_default() * 1024.0);
-        }
-        if let Ok(schedstat) = std::fs::read_to_string("/proc/self/stat") {
-            // After the command's closing bracket, utime and stime are the 12th and 13th field, in ticks.
-            let fields = schedstat.rsplit(')').next().unwrap_or_default().split_ascii_whitespace();
-            let ticks: f64 = fields.skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum();
-            self.node.cpu_seconds.set(ticks / TICKS_PER_SECOND);
-        }
-        if let Ok(files) = std::fs::read_dir("/proc/self/fd") {
-            self.node.open_files.set(files.count() as f64);
-        }
+        self.process.observe();
+        // The facade has gauges of fractions and counters of whole numbers; CPU time is a counter of fractions.
+        let [gauge, counter] = ["gauge", "counter"].map(|kind| format!("# TYPE {CPU_SECONDS} {kind}\n"));
+        self.page.render().replacen(&gauge, &counter, 1)
     }
 }
-
-/// `USER_HZ`, the unit of times in `/proc`: 100 on every Linux architecture Rust runs on.
-const TICKS_PER_SECOND: f64 = 100.0;

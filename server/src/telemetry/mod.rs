@@ -6,4 +6,5 @@ pub mod logs;
 mod macros;
 pub mod metrics;
 pub mod origin;
+mod process;
 pub mod reports;

@@ -133,7 +133,7 @@ impl Desk {
             code,
             begun: now,
             suppressed: 0,
-            told: counter("realtime_codes", vec![tenant.clone(), code_label()]),
+            told: counter("realtime_codes_total", vec![tenant.clone(), code_label()]),
             errors: [
                 counter("realtime_channel_error", vec![tenant, code_label()]),
                 counter("realtime_channel_global_error", vec![code_label()]),
@@ -240,9 +240,9 @@ mod tests {
         });
         let page = metrics.render();
         for line in [
-            r#"realtime_codes{tenant="acme",code="MalformedJWT"} 6"#,
-            r#"realtime_codes{tenant="acme",code="ChannelShutdown"} 3"#,
-            r#"realtime_codes{tenant="nil",code="TenantNotFound"} 3"#,
+            r#"realtime_codes_total{tenant="acme",code="MalformedJWT"} 6"#,
+            r#"realtime_codes_total{tenant="acme",code="ChannelShutdown"} 3"#,
+            r#"realtime_codes_total{tenant="nil",code="TenantNotFound"} 3"#,
             r#"realtime_channel_error{tenant="acme",code="MalformedJWT"} 3"#,
             r#"realtime_channel_global_error{code="MalformedJWT"} 3"#,
             r#"realtime_channel_error{tenant="acme",code="ChannelShutdown"} 0"#,

@@ -229,7 +229,7 @@ async fn what_cannot_be_read_is_counted_and_harms_nobody() {
     say(&mut ann, json!(1)).await;
     assert_eq!(bob.next_json().await[4]["payload"], 1);
     for world in [&one, &two] {
-        eventually("it is counted", async || world.number("realtime_bus_unread").await == 4.0).await;
+        eventually("it is counted", async || world.number("realtime_bus_unread_total").await == 4.0).await;
     }
     one.stop().await;
     two.stop().await;

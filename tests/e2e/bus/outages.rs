@@ -57,7 +57,7 @@ async fn while_the_bus_is_away_every_node_does_its_work_alone() {
     dora.join("realtime:new", json!({})).await;
     let ready = one.send(Request::get("/readyz")).await;
     assert_eq!((ready.status, &ready.json()["status"]), (200, &json!("degraded")));
-    assert!(one.number("realtime_bus_unsent").await >= 1.0);
+    assert!(one.number("realtime_bus_unsent_total").await >= 1.0);
 
     cable.mend();
     hears(&one, 2).await;
@@ -66,7 +66,7 @@ async fn while_the_bus_is_away_every_node_does_its_work_alone() {
     say(&mut ann, json!("in the light")).await;
     // Broadcasts that were missed stay missed.
     assert_eq!(carl.next_json().await[4]["payload"], "in the light");
-    assert_eq!(one.number("realtime_bus_reconnects").await, 1.0);
+    assert_eq!(one.number("realtime_bus_reconnects_total").await, 1.0);
     assert_eq!(one.send(Request::get("/readyz")).await.json()["status"], "ready");
     one.stop().await;
     two.stop().await;
@@ -217,14 +217,14 @@ async fn what_was_on_its_way_when_the_cable_broke_counts_as_unsent() {
     hears(&world, 1).await;
     let (mut ann, _) = member(&world, "ann").await;
     say(&mut ann, json!("told")).await;
-    eventually("it is told", async || world.number("realtime_bus_published").await == 1.0).await;
+    eventually("it is told", async || world.number("realtime_bus_published_total").await == 1.0).await;
     cable.stick();
     for n in 0..3 {
         say(&mut ann, json!(n)).await;
     }
     misses(&world).await;
-    assert_eq!(world.number("realtime_bus_unsent").await, 3.0);
-    assert_eq!(world.number("realtime_bus_published").await, 1.0);
+    assert_eq!(world.number("realtime_bus_unsent_total").await, 3.0);
+    assert_eq!(world.number("realtime_bus_published_total").await, 1.0);
     world.stop().await;
 }
 
@@ -246,7 +246,8 @@ async fn a_node_with_many_rooms_tells_all_of_them_over_its_next_cable() {
     eventually("everything is shown", all_shown).await;
     redis.kill_subscribers().await;
     for world in [&one, &two] {
-        eventually("it has come back", async || world.number("realtime_bus_reconnects").await == 1.0).await;
+        eventually("it has come back", async || world.number("realtime_bus_reconnects_total").await == 1.0)
+            .await;
     }
     eventually("the old accounts are removed, and everything is shown again", async || {
         redis.keys("realtime:lease:*").await.len() == 2 && all_shown().await
@@ -254,7 +255,7 @@ async fn a_node_with_many_rooms_tells_all_of_them_over_its_next_cable() {
     .await;
     for world in [&one, &two] {
         shows_in(world, &format!("realtime:room {}", ROOMS - 1), &["ann", "bob"]).await;
-        assert_eq!(world.number("realtime_bus_reconnects").await, 1.0, "it held");
+        assert_eq!(world.number("realtime_bus_reconnects_total").await, 1.0, "it held");
     }
     one.stop().await;
     two.stop().await;
@@ -295,7 +296,8 @@ async fn a_connection_that_redis_ends_is_made_again() {
     track(&mut ann, json!({})).await;
     assert_eq!(redis.kill_subscribers().await, 2);
     for world in [&one, &two] {
-        eventually("it has come back", async || world.number("realtime_bus_reconnects").await == 1.0).await;
+        eventually("it has come back", async || world.number("realtime_bus_reconnects_total").await == 1.0)
+            .await;
         hears(world, 2).await;
         shows(world, &["ann"]).await;
     }

@@ -123,18 +123,19 @@ async fn a_room_may_show_more_than_fits_into_a_message() {
     }
     shows(&two, &keys).await;
     for world in [&one, &two] {
-        assert_eq!(world.number("realtime_bus_reconnects").await, 0.0);
+        assert_eq!(world.number("realtime_bus_reconnects_total").await, 0.0);
     }
     // Told as a whole, to those who know nothing of it any more.
     redis.kill_subscribers().await;
     for world in [&one, &two] {
-        eventually("it has come back", async || world.number("realtime_bus_reconnects").await == 1.0).await;
+        eventually("it has come back", async || world.number("realtime_bus_reconnects_total").await == 1.0)
+            .await;
     }
     shows(&two, &keys).await;
     guests.truncate(1);
     shows(&two, &keys[..1]).await;
     for world in [&one, &two] {
-        assert_eq!(world.number("realtime_bus_reconnects").await, 1.0);
+        assert_eq!(world.number("realtime_bus_reconnects_total").await, 1.0);
     }
     drop(guests);
     one.stop().await;
@@ -207,8 +208,8 @@ async fn nobody_leaves_because_a_node_was_too_slow_to_hear_of_them() {
         assert!(ann.next_json().await[4]["guest"].is_object());
     }
     broker.cut(one.node().id);
-    eventually("it is back", async || one.number("realtime_bus_reconnects").await == 1.0).await;
-    eventually("much was not heard", async || two.number("realtime_bus_unheard").await >= 400.0).await;
+    eventually("it is back", async || one.number("realtime_bus_reconnects_total").await == 1.0).await;
+    eventually("much was not heard", async || two.number("realtime_bus_unheard_total").await >= 400.0).await;
     guests.push(show(&topics[0], "late"));
     let mut has_come = false;
     eventually("what follows is heard", async || {

@@ -60,13 +60,14 @@ async fn nobody_leaves_because_redis_has_forgotten_everybody() {
     drop(redis);
     let redis = Redis::with(RedisOptions { port: Some(address.port()), ..RedisOptions::default() }).await;
     first.mend();
-    eventually("the first is back", async || one.number("realtime_bus_reconnects").await == 1.0).await;
+    eventually("the first is back", async || one.number("realtime_bus_reconnects_total").await == 1.0).await;
     eventually("it has looked who is there", async || redis.subscribers(CHANNEL).await == 1).await;
     shows(&one, &["ann", "bob"]).await;
     second.mend();
     for world in [&one, &two] {
         hears(world, 2).await;
-        eventually("both are back", async || world.number("realtime_bus_reconnects").await == 1.0).await;
+        eventually("both are back", async || world.number("realtime_bus_reconnects_total").await == 1.0)
+            .await;
     }
     eventually("both listen", async || redis.subscribers(CHANNEL).await == 2).await;
     shows(&one, &["ann", "bob"]).await;

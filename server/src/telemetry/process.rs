@@ -1,0 +1,58 @@
+//! What the operating system knows about this process, under the names that every Prometheus client library uses.
+//!
+//! Read when the page is asked for, from `/proc`; where there is none, the numbers stay at zero.
+
+use std::fs;
+
+use rustix::process::{Resource, getrlimit};
+
+metrics! {
+    /// Numbers of the process, as the operating system counts them.
+    pub struct ProcessMetrics {
+        /// Resident memory in bytes.
+        pub resident_memory: Gauge = "process_resident_memory_bytes",
+        /// CPU time used, user and system, in seconds.
+        pub cpu_seconds: Gauge = "process_cpu_seconds_total",
+        /// Open file descriptors.
+        pub open_files: Gauge = "process_open_fds",
+        /// File descriptors that the process may have open at once.
+        pub open_files_max: Gauge = "process_max_fds",
+        /// When the process started, in seconds since 1970.
+        pub start_time: Gauge = "process_start_time_seconds",
+    }
+}
+
+/// `USER_HZ`, the unit of times in `/proc`: 100 on every Linux architecture Rust runs on.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+impl ProcessMetrics {
+    /// Reads the numbers of now.
+    pub fn observe(&self) {
+        if let Ok(status) = fs::read_to_string("/proc/self/status") {
+            let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+            let kib = resident.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<f64>().ok());
+            self.resident_memory.set(kib.unwrap_or_default() * 1024.0);
+        }
+        if let Ok(stat) = fs::read_to_string("/proc/self/stat") {
+            // After the command's closing bracket, utime and stime are the 12th and 13th field, starttime the 20th.
+            let fields = stat.rsplit(')').next().unwrap_or_default().split_ascii_whitespace();
+            let ticks: Vec<f64> = fields.map(|field| field.parse().unwrap_or_default()).collect();
+            if let [user, system, .., started] = ticks[11.min(ticks.len())..20.min(ticks.len())] {
+                self.cpu_seconds.set((user + system) / TICKS_PER_SECOND);
+                self.start_time.set(boot_time() + started / TICKS_PER_SECOND);
+            }
+        }
+        if let Ok(files) = fs::read_dir("/proc/self/fd") {
+            self.open_files.set(files.count() as f64);
+        }
+        self.open_files_max
+            .set(getrlimit(Resource::Nofile).current.map_or(f64::INFINITY, |most| most as f64));
+    }
+}
+
+/// When the machine started, in seconds since 1970.
+fn boot_time() -> f64 {
+    let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let boot = stat.lines().find_map(|line| line.strip_prefix("btime "));
+    boot.and_then(|seconds| seconds.trim().parse().ok()).unwrap_or_default()
+}
