@@ -7,7 +7,7 @@ import { once } from 'node:events'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-import { freePort, PATIENCE, Server } from './server.js'
+import { freePort, PATIENCE, PROGRAM, Server } from './server.js'
 
 /** A Redis of one's own: the installed program, with nothing in it. */
 export class Redis {
@@ -33,9 +33,10 @@ export class Redis {
   }
 }
 
-/** A server that shares secret and Redis with others. */
-export async function node(redis, secret) {
+/** A server that shares secret and Redis with others, of this version or another. */
+export async function node(redis, secret, program = PROGRAM) {
   const server = new Server()
+  server.program = program
   server.secret = secret
   server.environment = { REDIS_URL: redis.url }
   server.port = await freePort()

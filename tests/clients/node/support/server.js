@@ -14,10 +14,14 @@ import { fileURLToPath } from 'node:url'
 export const PROGRAM =
   process.env.REALTIME_SERVER ?? fileURLToPath(new URL('../../../../target/debug/realtime-server', import.meta.url))
 
+/** The version before it, which tests/previous-version builds; undefined where it could not be had. */
+export const PREVIOUS_PROGRAM = process.env.REALTIME_SERVER_PREVIOUS
+
 /** How long anything may take. */
 export const PATIENCE = 10_000
 
 export class Server {
+  program = PROGRAM
   secret = randomBytes(32).toString('base64')
   port = 0
   /** How each connected client says goodbye. */
@@ -40,10 +44,10 @@ export class Server {
   }
 
   async start() {
-    const { port, secret, environment } = this
+    const { program, port, secret, environment } = this
     // No load balancer has to hear of the end, and nobody is to wait for his goodbye.
     const hasty = { REALTIME__SERVER__DRAIN_DELAY: '0s', REALTIME__SERVER__DRAIN_TIMEOUT: '0s' }
-    this.#process = spawn(PROGRAM, ['serve'], {
+    this.#process = spawn(program, ['serve'], {
       env: { ...process.env, JWT_SECRET: secret, PORT: String(port), HOST: '127.0.0.1', ...hasty, ...environment },
       stdio: ['ignore', 'ignore', 'pipe'],
     })
