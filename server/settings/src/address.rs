@@ -5,18 +5,56 @@
 
 use url::{Position, Url};
 
-/// Whether `text` is an address that somebody can connect to, and begins with one of `schemes` (`https://`).
-pub(crate) fn is_address(text: &str, schemes: &[String]) -> bool {
-    let rest = schemes.iter().find_map(|scheme| text.strip_prefix(scheme.as_str()));
+/// The address in `text` with its scheme in lower case, if somebody can connect to it and it begins with one of
+/// `schemes` (`https://`).
+pub(crate) fn canonical(text: &str, schemes: &[String]) -> Option<String> {
+    let (scheme, rest) = split(text, schemes)?;
     // The parser forgives more than whoever connects: `http:///host`, and blanks.
-    rest.is_some_and(|rest| !rest.starts_with(['/', '\\']) && !rest.contains(char::is_whitespace))
-        && Url::parse(text).is_ok_and(|url| url.has_host() && leads_somewhere(&url))
+    let strict = !rest.starts_with(['/', '\\']) && !rest.contains(char::is_whitespace);
+    let usable = |url: Url| url.has_host() && !password_ends_the_host(&url) && leads_somewhere(&url);
+    (strict && Url::parse(text).is_ok_and(usable)).then(|| format!("{scheme}{rest}"))
+}
+
+/// What to do about a `text` that is no such address. Repeats nothing of it.
+pub(crate) fn advice(text: &str, schemes: &[String]) -> Option<String> {
+    const ENCODE: &str = "percent-encode such signs in a user name or password: / is %2F, # is %23, ? is %3F, @ is %40, % is %25";
+    let Some((_, rest)) = split(text.trim(), schemes) else {
+        return (!text.contains("://")).then(|| "put the scheme before the host".into());
+    };
+    let after_host = rest.find(['/', '#', '?']).map_or("", |end| &rest[end..]);
+    let help = match Url::parse(text.trim()) {
+        _ if after_host.contains('@') => ENCODE,
+        _ if text.contains(char::is_whitespace) => "remove the white space",
+        Ok(url) if url.has_host() && !leads_somewhere(&url) => {
+            "after the host stands the number of a database, such as /0, or nothing"
+        }
+        _ if rest.contains('@') => ENCODE,
+        _ => return None,
+    };
+    Some(help.into())
+}
+
+/// The scheme, in lower case, and what follows it.
+fn split<'a>(text: &'a str, schemes: &'a [String]) -> Option<(&'a str, &'a str)> {
+    schemes.iter().find_map(|scheme| {
+        let (start, rest) = text.split_at_checked(scheme.len())?;
+        start.eq_ignore_ascii_case(scheme).then_some((scheme.as_str(), rest))
+    })
 }
 
 /// Redis has numbers where others have paths.
 fn leads_somewhere(url: &Url) -> bool {
     let path = url.path().trim_matches('/');
-    !url.scheme().starts_with("redis") || path.bytes().all(|byte| byte.is_ascii_digit())
+    !is_redis(url) || path.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// `redis://user:12#34@host` is the host `user` to a parser. For others an `@` may well stand in a path.
+fn password_ends_the_host(url: &Url) -> bool {
+    is_redis(url) && url[Position::BeforePath..].contains('@')
+}
+
+fn is_redis(url: &Url) -> bool {
+    url.scheme().starts_with("redis")
 }
 
 /// What of `text` may be seen, with `…` for what may not; nothing if it is no address.

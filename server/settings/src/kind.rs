@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use serde_json::Value;
 
-use crate::address::is_address;
+use crate::address;
 use crate::units::{self, format_duration, format_size, parse_duration};
 
 /// A year. Longer waits are typing errors, and far longer ones overflow the clock.
@@ -176,7 +176,7 @@ impl Kind {
             Self::Network => {
                 value.as_str().filter(|text| crate::parse_network(text).is_ok()).map(Value::from)
             }
-            Self::Url(schemes) => value.as_str().filter(|text| is_address(text, schemes)).map(Value::from),
+            Self::Url(schemes) => address::canonical(value.as_str()?, schemes).map(Value::from),
             Self::TenantId => value.as_str().filter(|text| is_tenant_id(text)).map(Value::from),
             Self::Module => value.as_str().filter(|text| is_module(text)).map(Value::from),
             Self::Jwks => value.as_str().filter(|text| is_jwks(text)).map(Value::from),
