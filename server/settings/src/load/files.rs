@@ -10,17 +10,17 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::layer::{Layer, Problems};
-use super::{Note, Sources, positions};
+use super::{Note, Sources, near, positions};
 use crate::problem::{Place, Problem};
 
 /// Looked for in this order when no file is named.
 pub(crate) const USUAL: [&str; 2] = ["config.toml", "/etc/realtime/config.toml"];
 
 /// Names the file, when no flag does.
-const CONFIG: &str = "REALTIME_CONFIG";
+pub(super) const CONFIG: &str = "REALTIME_CONFIG";
 
 /// Names the environment, which may have a file of its own.
-const ENVIRONMENT: &str = "REALTIME_ENV";
+pub(super) const ENVIRONMENT: &str = "REALTIME_ENV";
 
 /// The files that settings were read from.
 #[derive(Debug, Clone, Default)]
@@ -179,7 +179,23 @@ fn layer(file: &Path, before: &Files) -> Result<Layer, Vec<Problem>> {
 }
 
 fn unreadable(file: &Path, error: &io::Error) -> Problem {
-    Problem::at(place(file), format!("cannot be read: {error}"))
+    let problem = Problem::at(place(file), format!("cannot be read: {error}"));
+    let help = match error.kind() {
+        io::ErrorKind::NotFound => near_file(file).map(|near| format!("did you mean {}?", near.display())),
+        io::ErrorKind::IsADirectory => Some("name a file in it".into()),
+        io::ErrorKind::PermissionDenied => Some("let the user of this process read it".into()),
+        _ => None,
+    };
+    Problem { help, ..problem }
+}
+
+/// The file beside `file` whose name is nearest.
+fn near_file(file: &Path) -> Option<PathBuf> {
+    let wanted = file.file_name()?.to_str()?;
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let names = fs::read_dir(folder).ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let names: Vec<_> = names.filter(|name| name != wanted && name.ends_with(".toml")).collect();
+    near::nearest(wanted, names.iter().map(String::as_str)).map(|name| file.with_file_name(name))
 }
 
 fn place(file: &Path) -> Place {

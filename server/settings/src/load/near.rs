@@ -1,6 +1,7 @@
 //! «Did you mean»: the known name nearest to a misspelt one.
 
 use crate::shape::{Key, Shape, dotted, root};
+use crate::variables;
 
 /// The candidate nearest to `word`, if any is so near that it may be a slip.
 pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
@@ -11,18 +12,62 @@ pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
     (distance <= 1.max(word.chars().count() / 3)).then_some(candidate)
 }
 
-/// What somebody may have meant by the unknown `path` below `section`: a name of that section, or one that is
-/// right but stands elsewhere.
-pub(crate) fn meant(section: &Key, path: &[String]) -> Option<Vec<String>> {
-    let (name, above) = path.split_last()?;
-    let Shape::Section(keys) = &section.shape else { return None };
+/// What may have been meant by the unknown `path` below `section`, the most likely first: a name of that section,
+/// one that is right but stands elsewhere, or one that is misspelt and stands elsewhere.
+pub(crate) fn meant(section: &Key, path: &[String]) -> Vec<Vec<String>> {
+    let Some((name, above)) = path.split_last() else { return Vec::new() };
+    let Shape::Section(keys) = &section.shape else { return Vec::new() };
     if let Some(near) = nearest(name, keys.keys().map(String::as_str)) {
-        return Some([above, &[near.to_owned()]].concat());
+        return vec![[above, &[near.to_owned()]].concat()];
     }
-    let leaves = root().leaves().into_iter().map(|(path, _)| path);
-    let mut elsewhere =
-        leaves.filter(|path| path.last() == Some(name) && !path.iter().any(|name| name == "*"));
-    elsewhere.next()
+    let right = around(above, |last| last == name);
+    if !right.is_empty() {
+        return right;
+    }
+    let names: Vec<_> = root().leaves().into_iter().filter_map(|(path, _)| path.last().cloned()).collect();
+    nearest(name, names.iter().map(String::as_str))
+        .map(|near| around(above, |last| last == near))
+        .unwrap_or_default()
+}
+
+/// The keys whose last name is wanted: those inside `above`, else those inside what is around it, up to the root. So
+/// for what stands under a tenant the tenant's own key comes before the one for all.
+fn around(above: &[String], wanted: impl Fn(&str) -> bool) -> Vec<Vec<String>> {
+    let inside = |above: &[String]| {
+        let leaves =
+            root().find(above).map(Key::leaves).unwrap_or_default().into_iter().map(|(path, _)| path);
+        let wanted = leaves.filter(|path| path.last().is_some_and(|last| wanted(last)));
+        let own = wanted.filter(|path| !path.iter().any(|name| name == "*"));
+        own.map(|path| [above, &path].concat()).collect::<Vec<_>>()
+    };
+    let mut found =
+        (0..=above.len()).rev().map(|depth| inside(&above[..depth])).find(|found| !found.is_empty());
+    // `JWT_SECRET` sets `auth.jwt_secret`, so that is what most people mean by the bare name; few mean operators.
+    let rank = |path: &Vec<String>| {
+        let variable = path.last().map(|name| name.to_uppercase()).unwrap_or_default();
+        (!variables::that_set(&dotted(path)).contains(&variable.as_str()), path[0] == "admin")
+    };
+    if let Some(found) = &mut found {
+        found.sort_by_key(rank);
+    }
+    found.unwrap_or_default()
+}
+
+/// What may have been meant by the unknown section `name` with these keys: `[redis] url` is `bus.redis_url`, and
+/// `[tls] cert_file` is `server.tls.cert_file`.
+pub(crate) fn meant_by_section<'a>(name: &str, keys: impl Iterator<Item = &'a String>) -> Vec<Vec<String>> {
+    let meant = keys.flat_map(|key| {
+        let joined = around(&[], |last| last == format!("{name}_{key}"));
+        let below = around(&[], |last| last == key).into_iter();
+        let below = below.filter(|path| path.len() > 1 && path[path.len() - 2] == name);
+        joined.into_iter().chain(below).collect::<Vec<_>>()
+    });
+    meant.collect()
+}
+
+/// The key with this name, wherever it stands.
+pub(crate) fn key_named(name: &str) -> Option<Vec<String>> {
+    around(&[], |last| last == name).into_iter().next()
 }
 
 /// The names of a section, for whoever meant none of them.
@@ -37,9 +82,4 @@ pub(crate) fn names(section: &Key) -> String {
 pub(crate) fn variable(path: &[String]) -> String {
     let names: Vec<_> = path.iter().map(|name| name.to_uppercase()).collect();
     format!("{}{}", super::variables::PREFIX, names.join("__"))
-}
-
-/// A path as it is written where the misspelt one stood.
-pub(crate) fn written(path: &[String], in_a_variable: bool) -> String {
-    if in_a_variable { variable(path) } else { dotted(path) }
 }

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::Note;
 use super::layer::{Layer, Origin, Problems};
+use super::{Note, misspelt};
 use crate::problem::{Place, Problem};
 use crate::shape::{self, Key, Shape};
 use crate::variables::{self, Reading, SEED, Target, Treatment, Variable};
@@ -16,9 +16,9 @@ use crate::variables::{self, Reading, SEED, Target, Treatment, Variable};
 pub(crate) const PREFIX: &str = "REALTIME__";
 
 /// `NAME` + this names a file that holds the secret of `NAME`.
-const FILE: &str = "_FILE";
+pub(super) const FILE: &str = "_FILE";
 
-type Variables = BTreeMap<String, String>;
+pub(super) type Variables = BTreeMap<String, String>;
 
 /// A variable's value, and which variable it really was: `NAME` or `NAME_FILE`.
 struct Set {
@@ -181,7 +181,12 @@ fn layer(set: &Set, target: &Target) -> Result<Option<Layer>, Problem> {
         Ok(None) => return Ok(None),
         Err(expected) => {
             let message = format!("expected {expected}, found {:?}", set.text);
-            return Err(Problem { place: Some(place(&set.name)), ..Problem::with(target.key, message) });
+            let help = target.reading.advice(&set.text);
+            return Err(Problem {
+                place: Some(place(&set.name)),
+                help,
+                ..Problem::with(target.key, message)
+            });
         }
     };
     Ok(Some(Layer::single(Origin::Variable, set.name.clone(), &path, value)))
@@ -190,9 +195,11 @@ fn layer(set: &Set, target: &Target) -> Result<Option<Layer>, Problem> {
 /// A variable of ours.
 fn ours(name: &str, variables: &Variables, layers: &mut Vec<Layer>, problems: &mut Problems) {
     let Some(path) = path(name) else {
-        let problem = Problem::at(place(name), "names no key")
-            .help(format!("write {PREFIX}SECTION__KEY, such as {PREFIX}SERVER__PORT"));
-        return problems.push(layers.len(), problem);
+        let help = match misspelt::near_ours(name) {
+            Some(near) => format!("did you mean {near}?"),
+            None => format!("write {PREFIX}SECTION__KEY, such as {PREFIX}SERVER__PORT"),
+        };
+        return problems.push(layers.len(), Problem::at(place(name), "names no key").help(help));
     };
     let (name, path) = match secret_beside(&path) {
         // Told at the variable itself, if that is set too.
@@ -241,13 +248,20 @@ fn value(
         (Some(text), None) => return Some(Set { name: name.into(), text: text.clone(), by: By::Itself }),
         (None, Some(file)) => match fs::read_to_string(file) {
             Ok(text) if text.trim().is_empty() && holds == Holds::Secret => {
-                Problem::at(place(&by_file), format!("{file} is empty"))
+                Problem::at(place(&by_file), format!("{file} is empty")).help("write the secret into it")
             }
             Ok(text) => {
                 let text = text.trim_end_matches(['\n', '\r']).to_owned();
                 return Some(Set { name: by_file, text, by: By::File });
             }
-            Err(error) => Problem::at(place(&by_file), format!("{file} cannot be read: {error}")),
+            Err(error) => {
+                // What is no absolute path may be the secret itself.
+                let shown = if file.starts_with('/') { file } else { "the file" };
+                let problem = Problem::at(place(&by_file), format!("{shown} cannot be read: {error}"));
+                problem.help(format!(
+                    "{by_file} is the path of a file with the secret, and {name} is the secret"
+                ))
+            }
         },
         (None, None) => return None,
     };

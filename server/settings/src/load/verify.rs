@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value};
 
+use super::advice;
 use super::layer::{Layer, Origin, Problems};
 use super::merge::{Content, Written};
-use super::near;
 use crate::address;
 use crate::kind::Kind;
 use crate::problem::Problem;
@@ -95,29 +95,21 @@ impl Verifier<'_> {
         let Some(kind) = &table.names else { return };
         if kind.check(&name.into()).is_none() {
             let message = format!("the name must be {}", kind.expected());
-            self.complain(written.layer, message, None);
+            self.complain(written.layer, message, advice::for_name(kind, name));
         }
     }
 
     fn wrong(&mut self, key: &Key, value: &Value, layer: usize) {
         let origin = self.layers[layer].origin;
         let message = format!("expected {}, found {}", key.expected(), found(key, value, origin));
-        let help = advice(key, value, origin);
+        let help = advice::for_value(key, &self.path, value, origin);
         self.complain(layer, message, help);
     }
 
     fn unknown(&mut self, section: &Key, written: &Written) {
-        let in_a_variable = self.layers[written.layer].origin == Origin::Variable;
-        let name = |path: &[String]| near::written(path, in_a_variable);
-        let help = match near::meant(section, &self.path) {
-            Some(path) => format!("did you mean {}?", name(&path)),
-            None => match self.path.split_last() {
-                Some((_, [])) => format!("the sections are {}", near::names(section)),
-                Some((_, above)) => format!("the keys of {} are {}", dotted(above), near::names(section)),
-                None => return,
-            },
-        };
-        self.complain(written.layer, "unknown key".into(), Some(help));
+        let layer = &self.layers[written.layer];
+        let help = advice::for_unknown(section, &self.path, written, layer);
+        self.complain(written.layer, "unknown key".into(), help);
     }
 
     fn complain(&mut self, layer: usize, message: String, help: Option<String>) {
@@ -150,32 +142,5 @@ fn found(key: &Key, value: &Value, origin: Origin) -> String {
         Value::Number(_) if !shown => "a number".into(),
         Value::Bool(_) if !shown => "true or false".into(),
         other => other.to_string(),
-    }
-}
-
-/// What to do about it.
-fn advice(key: &Key, value: &Value, origin: Origin) -> Option<String> {
-    let Shape::One(kind) = &key.shape else { return None };
-    match (kind, value) {
-        (Kind::Wait { .. }, Value::Number(_)) => {
-            return Some("write it in quotes with its unit, such as \"30s\"".into());
-        }
-        (Kind::Switch | Kind::Whole { .. }, Value::String(text))
-            if origin == Origin::File && kind.check(&kind.read(text)).is_some() =>
-        {
-            return Some("write it without quotes".into());
-        }
-        (Kind::Word(words), Value::String(text)) => {
-            if let Some(word) = near::nearest(text, words.iter().map(String::as_str)) {
-                return Some(format!("did you mean {word}?"));
-            }
-        }
-        _ => {}
-    }
-    let sentence = key.meaning.split_inclusive(". ").next()?.trim_end();
-    match &key.default {
-        Value::Null => Some(sentence.into()),
-        Value::String(text) => Some(format!("{sentence} Default: {text}.")),
-        default => Some(format!("{sentence} Default: {default}.")),
     }
 }

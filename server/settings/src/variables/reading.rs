@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use crate::kind;
+use crate::load::{advice, near};
+use crate::{kind, units};
 
 /// How one value is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,11 +57,11 @@ impl Reading {
                 "ipv6" => Some("::".into()),
                 _ => None,
             }),
-            Self::LogLevel => match word {
+            Self::LogLevel => match word.to_ascii_lowercase().as_str() {
                 "emergency" | "alert" | "critical" | "error" => Ok(Some("error".into())),
                 "warning" | "warn" => Ok(Some("warn".into())),
                 "notice" | "info" => Ok(Some("info".into())),
-                "debug" | "trace" => Ok(Some(word.into())),
+                word @ ("debug" | "trace") => Ok(Some(word.into())),
                 _ => Err("one of emergency, alert, critical, error, warning, notice, info, debug"),
             },
             Self::Inverted => match kind::Kind::Switch.read(word) {
@@ -74,6 +75,23 @@ impl Reading {
             Self::Alone if word.is_empty() => Ok(Some(Value::Array(Vec::new()))),
             Self::Alone => Ok(Some(vec![text].into())),
             Self::Seed => Ok((word == "true").then(|| "realtime-dev".into())),
+        }
+    }
+
+    /// What to write instead of a value that cannot be read.
+    pub(crate) fn advice(self, text: &str) -> Option<String> {
+        const LEVELS: [&str; 8] =
+            ["emergency", "alert", "critical", "error", "warning", "notice", "info", "debug"];
+        let word = text.trim();
+        match self {
+            Self::Milliseconds => {
+                let duration = units::parse_duration(word).ok()?;
+                Some(format!("write {}", duration.as_millis()))
+            }
+            Self::HeaderBytes => Some(format!("write {}", units::parse_size(word).ok()?.as_u64())),
+            Self::LogLevel => near::nearest(word, LEVELS).map(|level| format!("did you mean {level}?")),
+            Self::Inverted => advice::for_switch(&word.into()),
+            _ => None,
         }
     }
 

@@ -258,7 +258,10 @@ fn a_secrets_file_that_vanishes_or_is_empty_or_no_text_is_refused() {
         fs::write(file, before).expect("put back");
         told
     };
-    assert_eq!(told(|file| fs::write(file, "\n"), &jwt), "variable JWT_SECRET_FILE: jwt is empty");
+    assert_eq!(
+        told(|file| fs::write(file, "\n"), &jwt),
+        "variable JWT_SECRET_FILE: jwt is empty\n    help: write the secret into it"
+    );
     for file in [&jwt, &more] {
         assert!(told(|file| fs::remove_file(file), file).contains("cannot be read: No such file"));
         assert!(told(|file| fs::write(file, [255, 254]), file).contains("cannot be read: stream did not"));

@@ -52,10 +52,12 @@ fn a_secret_and_a_file_with_it_are_one_too_many() {
             "variable REALTIME__AUTH__JWT_SECRET: REALTIME__AUTH__JWT_SECRET_FILE is set as well\n    help: {both}"
         )
     );
-    assert_eq!(folder.told(&[("JWT_SECRET_FILE", "{}/empty")]), "variable JWT_SECRET_FILE: empty is empty");
+    let empty = "variable JWT_SECRET_FILE: empty is empty\n    help: write the secret into it";
+    assert_eq!(folder.told(&[("JWT_SECRET_FILE", "{}/empty")]), empty);
     assert_eq!(
         folder.told(&[("JWT_SECRET_FILE", "{}/none")]),
-        "variable JWT_SECRET_FILE: none cannot be read: No such file or directory (os error 2)"
+        "variable JWT_SECRET_FILE: none cannot be read: No such file or directory (os error 2)\n    \
+         help: JWT_SECRET_FILE is the path of a file with the secret, and JWT_SECRET is the secret"
     );
 }
 

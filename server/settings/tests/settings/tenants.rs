@@ -73,10 +73,15 @@ fn a_tenant_may_not_be_called_anything() {
         good(&format!("[tenants.{good_name}]"), &[]);
     }
     let expected = "the name must be 1 to 63 of the letters a-z, digits, `-` and `_`, not `-` first";
-    for (bad, shown) in [("-a", "-a"), ("Acme", "Acme"), ("\"a.b\"", "\"a.b\""), ("\"\"", "\"\"")] {
+    for (bad, shown, help) in [
+        ("-a", "-a", ""),
+        ("Acme", "Acme", "\n    help: write acme"),
+        ("\"a.b\"", "\"a.b\"", "\n    help: write a-b"),
+        ("\"\"", "\"\"", ""),
+    ] {
         assert_eq!(
             told(&format!("[tenants.{bad}]"), &[]),
-            format!("config.toml:1:10: tenants.{shown}: {expected}")
+            format!("config.toml:1:10: tenants.{shown}: {expected}{help}")
         );
     }
     assert!(told(&format!("[tenants.{}]", "x".repeat(64)), &[]).ends_with(expected));

@@ -1,0 +1,212 @@
+//! Variables that are not read although their names resemble one that is.
+//!
+//! The environment of a process also holds variables of other programs, of Kubernetes and of the shell. A warning
+//! about one of those would be wrong at every start, so a name has to come close: one edit in eight letters, and
+//! in short names two swapped letters at most. What a variable is called is compared, never its value, save to
+//! recognize those of Kubernetes.
+
+use super::files::{CONFIG, ENVIRONMENT};
+use super::variables::{FILE, PREFIX, Variables};
+use super::{Note, near};
+use crate::shape::{self, Shape, dotted};
+use crate::variables::{self, Treatment, Variable};
+
+/// One edit is allowed for this many letters, …
+const LETTERS_PER_EDIT: usize = 8;
+
+/// … and never more than this.
+const EDITS_MAX: usize = 2;
+
+/// Words of at most this many letters at the start of a name say whose variable it is: `APP_JWT_SECRET`.
+const OWNER_LETTERS: usize = 3;
+
+/// A warning for each.
+pub(super) fn notes(variables: &Variables) -> impl Iterator<Item = Note> {
+    let unread = variables.iter().filter(|(name, value)| !is_read(name) && !is_service_link(value));
+    unread.filter_map(|(name, value)| {
+        let text = match without_file_support(name) {
+            Some(known) => format!("{name} is not read: {known} holds no secret, so set {known} itself"),
+            None => format!("{name} is not read: did you mean {}?", meant(name, value, variables)?),
+        };
+        Some(Note { warning: true, text })
+    })
+}
+
+/// What `name` should have been.
+fn meant(name: &str, value: &str, variables: &Variables) -> Option<String> {
+    let upper = name.to_ascii_uppercase();
+    // `port` and `host` are names like any others.
+    if !name.contains('_') && *name != upper {
+        return None;
+    }
+    if let Some(ours) = near_ours_with(&upper, value) {
+        return Some(ours);
+    }
+    let Some(known) = without_our_prefix(&upper).or_else(|| near_known(&upper)) else {
+        return key_without_section(&upper);
+    };
+    let stem = known.strip_suffix(FILE).unwrap_or(&known);
+    let key = near::key_named(&name.to_ascii_lowercase());
+    match key.filter(|key| !variables::that_set(&dotted(key)).contains(&stem)) {
+        // One that spells a key of ours is meant for us, whatever else is set.
+        Some(key) => Some(format!("{known}, or {}", near::variable(&key))),
+        // Where the right name is set as well, this one is another program's.
+        None => {
+            let right = [stem.to_owned(), format!("{stem}{FILE}")];
+            let is_set = right.iter().any(|right| right != name && variables.contains_key(right));
+            (!is_set).then_some(known)
+        }
+    }
+}
+
+/// Whether somebody looks at this variable, be it to say that it is wrong.
+fn is_read(name: &str) -> bool {
+    let named = |row: &Variable| {
+        row.names.iter().any(|known| match known.strip_suffix('*') {
+            Some(family) => name.starts_with(family),
+            None => name == *known || row.secret && name.strip_suffix(FILE) == Some(known),
+        })
+    };
+    name.starts_with(PREFIX) || [CONFIG, ENVIRONMENT].contains(&name) || variables::table().any(named)
+}
+
+/// Whether Kubernetes, or Docker, wrote this for a service: one named `realtime-server` makes every pod have
+/// `REALTIME_SERVER_PORT=tcp://10.0.0.1:8080`.
+fn is_service_link(value: &str) -> bool {
+    ["tcp://", "udp://", "sctp://"].iter().any(|scheme| value.starts_with(scheme))
+}
+
+/// The variables of other programs that do something here, or will.
+fn known() -> impl Iterator<Item = (&'static str, bool)> {
+    let does = |row: &&Variable| matches!(row.treatment, Treatment::Sets(_) | Treatment::Later(_));
+    let names =
+        variables::table().filter(does).flat_map(|row| row.names.iter().map(|name| (*name, row.secret)));
+    names.filter(|(name, _)| !name.ends_with('*'))
+}
+
+/// All names by which they, and those that choose the files, are read.
+fn known_names() -> impl Iterator<Item = String> {
+    let names = known().flat_map(|(name, secret)| {
+        let file = secret.then(|| format!("{name}{FILE}"));
+        std::iter::once(name.to_owned()).chain(file)
+    });
+    names.chain([CONFIG, ENVIRONMENT].map(str::to_owned))
+}
+
+/// The known variable that cannot be given by a file, where `name` tries to.
+fn without_file_support(name: &str) -> Option<&'static str> {
+    let stem = name.strip_suffix(FILE)?;
+    known().find(|(known, _)| *known == stem && known.contains('_')).map(|(known, _)| known)
+}
+
+/// A known variable that was given our prefix: `REALTIME_JWT_SECRET`.
+fn without_our_prefix(upper: &str) -> Option<String> {
+    let rest = upper.strip_prefix("REALTIME_")?;
+    known_names().find(|known| known == rest && known.contains('_'))
+}
+
+/// The known variable whose name is misspelt.
+fn near_known(upper: &str) -> Option<String> {
+    let longer = |known: &str| [CONFIG, ENVIRONMENT].contains(&known) && upper.starts_with(known);
+    let near = known_names().filter_map(|known| match longer(&known) {
+        // `REALTIME_ENVIRONMENT`, `REALTIME_CONFIG_FILE`
+        true => Some((0, known)),
+        false => Some((slip(upper, &known)?, known)),
+    });
+    near.min().map(|(_, known)| known)
+}
+
+/// How many edits make `known` of `name`, if so few that it may be a slip.
+fn slip(name: &str, known: &str) -> Option<usize> {
+    let distance = distance(name, known)?;
+    let digits = |name: &str| name.bytes().filter(u8::is_ascii_digit).count();
+    // A numbered one is somebody's second.
+    if digits(name) != digits(known) {
+        return None;
+    }
+    let owner = |name: &str| name.split('_').next().unwrap_or_default().to_owned();
+    let (its_owner, ours) = (owner(name), owner(known));
+    let allowed = match known.len() {
+        _ if ours.len() <= OWNER_LETTERS && !is_swapped(&its_owner, &ours) => return None,
+        ..LETTERS_PER_EDIT => usize::from(is_swapped(name, known)),
+        letters => edits_allowed(letters),
+    };
+    (distance <= allowed).then_some(distance)
+}
+
+fn edits_allowed(letters: usize) -> usize {
+    (letters / LETTERS_PER_EDIT).min(EDITS_MAX)
+}
+
+/// The number of edits between two names, unless their lengths show that it is too large.
+fn distance(name: &str, known: &str) -> Option<usize> {
+    let near = name.len().abs_diff(known.len()) <= EDITS_MAX;
+    near.then(|| strsim::damerau_levenshtein(name, known))
+}
+
+/// Whether two words have the same letters.
+fn is_swapped(a: &str, b: &str) -> bool {
+    let sorted = |word: &str| {
+        let mut letters: Vec<_> = word.bytes().collect();
+        letters.sort_unstable();
+        letters
+    };
+    sorted(a) == sorted(b)
+}
+
+/// `REALTIME_MAX_CHANNELS_PER_CLIENT`, which lacks its section.
+fn key_without_section(upper: &str) -> Option<String> {
+    let rest = upper.strip_prefix("REALTIME_")?.to_ascii_lowercase();
+    let key = near::key_named(&rest).filter(|_| rest.contains('_'))?;
+    Some(near::variable(&key))
+}
+
+/// A variable of ours, written with other underscores or with a slip, whatever its value.
+pub(super) fn near_ours(name: &str) -> Option<String> {
+    near_ours_with(&name.to_ascii_uppercase(), "")
+}
+
+/// The same; a whole section is meant only where the value is JSON.
+fn near_ours_with(upper: &str, value: &str) -> Option<String> {
+    let root = shape::root();
+    let mut paths: Vec<_> = root.leaves().into_iter().collect();
+    if let (Shape::Section(sections), true) = (&root.shape, value.trim_start().starts_with('{')) {
+        paths.extend(sections.iter().map(|(name, key)| (vec![name.clone()], key)));
+    }
+    let squeezed = |text: &str| text.replace('_', "");
+    let (name, prefix) = (squeezed(upper), squeezed(PREFIX));
+    // Most variables are another program's, and need no closer look.
+    if !name.starts_with(&prefix[..1]) {
+        return None;
+    }
+    let ours = paths.into_iter().filter(|(path, _)| !path.iter().any(|name| name == "*"));
+    let spellings = ours.flat_map(|(path, key)| {
+        let variable = near::variable(&path);
+        let file = key.secret.then(|| format!("{variable}{FILE}"));
+        [Some(variable), file].into_iter().flatten()
+    });
+    let near = spellings.filter_map(|variable| {
+        let known = squeezed(&variable);
+        let distance = distance(&name, &known)?;
+        (distance <= edits_allowed(known.len() - prefix.len())).then_some((distance, variable))
+    });
+    near.min().map(|(_, variable)| variable).or_else(|| near_tenants(upper))
+}
+
+/// A variable of a tenant, written with other underscores. Its id is whatever stands before the key.
+fn near_tenants(upper: &str) -> Option<String> {
+    let rest = upper.strip_prefix("REALTIME")?.trim_start_matches('_').strip_prefix("TENANTS_")?;
+    let rest = rest.trim_start_matches('_').replace("__", "_");
+    let leaves =
+        shape::root().leaves().into_iter().filter(|(path, _)| path[0] == "tenants" && path.len() > 2);
+    let near = leaves.filter_map(|(path, key)| {
+        let inside = path[2..].iter().map(|name| name.to_uppercase()).collect::<Vec<_>>();
+        let spelt = inside.join("_");
+        let by_file = key.secret.then(|| rest.strip_suffix(FILE)).flatten();
+        let (stem, file) = by_file.map_or((rest.as_str(), ""), |stem| (stem, FILE));
+        let id = stem.strip_suffix(&spelt)?.strip_suffix('_').filter(|id| !id.is_empty())?;
+        let variable = near::variable(&[path[0].clone(), id.to_owned()]);
+        Some((spelt.len(), format!("{variable}__{}{file}", inside.join("__"))))
+    });
+    near.max().map(|(_, variable)| variable)
+}
