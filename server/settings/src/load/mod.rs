@@ -13,6 +13,7 @@ mod misspelt;
 pub(crate) mod near;
 mod positions;
 mod show;
+mod syntax;
 mod tenants;
 mod variables;
 mod verify;

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 use toml::de::{DeTable, DeValue};
 
+use super::syntax::Mistakes;
 use crate::problem::{Place, Problem};
 
 /// The text of a file, or where it ceases to be text. `name` is the file's.
@@ -26,26 +27,11 @@ pub(crate) fn parse(name: &str, text: &str) -> Result<Map<String, Value>, Vec<Pr
     if errors.is_empty() {
         return Ok(object(table.get_ref()));
     }
-    let lines = Lines::of(text);
-    let problem = |error: toml::de::Error| {
-        let start = error.span().map(|span| span.start);
-        let place = Place { source: name.to_owned(), position: start.map(|start| lines.position(start)) };
-        let rest = start.and_then(|start| text.get(start..)).unwrap_or_default();
-        let why = match error.message() {
-            // The parser takes the end of the line for text without quotes.
-            why if why.starts_with("string values must be quoted") && ends(rest) => {
-                "a value is missing".into()
-            }
-            why => why.replace('\n', ", "),
-        };
-        Problem::at(place, format!("not TOML: {why}"))
-    };
-    Err(errors.into_iter().map(problem).collect())
-}
-
-/// Whether nothing but the end of the line comes.
-fn ends(rest: &str) -> bool {
-    rest.is_empty() || rest.starts_with(['\n', '\r', '#'])
+    let mut mistakes = Mistakes::in_file(name, text);
+    for error in errors {
+        mistakes.add(error.message(), error.span());
+    }
+    Err(mistakes.into_problems())
 }
 
 /// The names in a dotted key, quoted ones included; nothing if it is none.
@@ -111,6 +97,12 @@ impl Positions {
         }
         self.lines.position(spot.offset)
     }
+
+    /// Line and column of `path` itself.
+    pub(super) fn find_exactly<S: AsRef<str>>(&self, path: &[S]) -> Option<(usize, usize)> {
+        let spot = path.iter().try_fold(&self.root, |spot, name| spot.inside.get(name.as_ref()))?;
+        Some(self.lines.position(spot.offset))
+    }
 }
 
 impl Spot {
@@ -124,19 +116,19 @@ impl Spot {
 }
 
 /// Where the lines of a text begin.
-struct Lines {
+pub(super) struct Lines {
     starts: Vec<usize>,
     text: String,
 }
 
 impl Lines {
-    fn of(text: &str) -> Self {
+    pub(super) fn of(text: &str) -> Self {
         let starts = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
         Self { starts: std::iter::once(0).chain(starts).collect(), text: text.to_owned() }
     }
 
     /// Line and column, from 1; columns count characters.
-    fn position(&self, offset: usize) -> (usize, usize) {
+    pub(super) fn position(&self, offset: usize) -> (usize, usize) {
         let line = self.starts.partition_point(|start| *start <= offset);
         let before = self.text.get(self.starts[line - 1]..offset).unwrap_or_default();
         (line, before.chars().count() + 1)

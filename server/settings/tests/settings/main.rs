@@ -4,6 +4,7 @@ mod changes;
 mod defaults;
 mod files;
 mod generated;
+mod help;
 mod layers;
 mod problems;
 mod remarks;

@@ -33,7 +33,7 @@ fn a_bad_value_is_told_with_its_place_and_what_was_expected() {
         (
             "[telemetry]\nlog_level = \"warning\"",
             "config.toml:2:1: telemetry.log_level: expected one of error, warn, info, debug, trace, found \"warning\"",
-            "",
+            "did you mean warn?",
         ),
         (
             "[telemetry]\nlog_level = \"dbug\"",
@@ -145,7 +145,7 @@ fn a_variable_is_named() {
     assert_eq!(
         told("", &[("NO_CHANNEL_TIMEOUT_IN_MS", "10s")]),
         "variable NO_CHANNEL_TIMEOUT_IN_MS: server.no_channel_timeout: expected a whole number of milliseconds, \
-         found \"10s\""
+         found \"10s\"\n    help: write 10000"
     );
     let told = told("", &[("MAX_CONNECTIONS", "+5")]);
     let expected = "variable MAX_CONNECTIONS: server.max_connections: expected a whole number of at least 1, found \"+5\"";
@@ -169,7 +169,7 @@ fn what_is_misspelt_is_named_with_what_was_meant() {
         (
             "",
             ("REALTIME__PRESENSE__ENABLED", "true"),
-            "variable REALTIME__PRESENSE__ENABLED: presense: unknown key\n    help: did you mean REALTIME__PRESENCE?",
+            "variable REALTIME__PRESENSE__ENABLED: presense: unknown key\n    help: did you mean REALTIME__PRESENCE__ENABLED?",
         ),
         ("port = 80", ("", ""), "config.toml:1:1: port: unknown key\n    help: did you mean server.port?"),
         (
@@ -232,9 +232,11 @@ fn every_mistake_in_the_writing_is_told() {
     assert_eq!(
         told("[server]\nport = \nhost = home\n[limits\n[auth]\nleeway = '1s'\nleeway = '1s'", &[]),
         "config.toml:2:8: not TOML: a value is missing\n\
-         config.toml:3:8: not TOML: string values must be quoted, expected literal string\n\
+         config.toml:3:8: not TOML: string values must be quoted, expected literal string\n    \
+         help: write text in quotes\n\
          config.toml:4:8: not TOML: unclosed table, expected `]`\n\
-         config.toml:7:1: not TOML: duplicate key"
+         config.toml:7:1: not TOML: duplicate key auth.leeway, first written at config.toml:6:1\n    \
+         help: keep one of the two"
     );
 }
 

@@ -1,0 +1,170 @@
+//! What keeps a text from being TOML, and what to do about it.
+//!
+//! The parser says what it expected next, which helps few people: `host = 0.0.0.0` is an «invalid float» to it. Here
+//! the key is looked up, so that the help shows how its value is written. A value is repeated only if its key is
+//! known and no secret.
+
+use std::ops::Range;
+
+use serde_json::Value;
+
+use super::advice;
+use super::positions::{Lines, Positions, path_of};
+use crate::kind::Kind;
+use crate::problem::{Place, Problem};
+use crate::shape::{Shape, dotted, root};
+
+/// Mistakes that are explained. A file may have thousands, and each looks back over the text before it.
+const EXPLAINED: usize = 50;
+
+/// Collects the mistakes in one text.
+pub(super) struct Mistakes<'a> {
+    name: &'a str,
+    text: &'a str,
+    lines: Lines,
+    problems: Vec<Problem>,
+}
+
+impl<'a> Mistakes<'a> {
+    /// In `text`, which is that of the file `name`.
+    pub(super) fn in_file(name: &'a str, text: &'a str) -> Self {
+        Self { name, text, lines: Lines::of(text), problems: Vec::new() }
+    }
+
+    pub(super) fn into_problems(self) -> Vec<Problem> {
+        self.problems
+    }
+
+    /// Adds one, as the parser describes it, with the part of the text that it is about.
+    pub(super) fn add(&mut self, why: &str, span: Option<Range<usize>>) {
+        let why = why.replace('\n', ", ");
+        let why = why.strip_suffix(", expected nothing").unwrap_or(&why);
+        let Some(span) = span else {
+            let place = Place { source: self.name.to_owned(), position: None };
+            return self.problems.push(Problem::at(place, format!("not TOML: {why}")));
+        };
+        let (row, column) = self.lines.position(span.start);
+        let place = Place { source: self.name.to_owned(), position: Some((row, column)) };
+        let rest = self.text.get(span.start..).unwrap_or_default();
+        let problem = match why {
+            // The parser takes the end of the line for text without quotes.
+            _ if why.starts_with("string values must be quoted") && ends(rest) => {
+                Problem::at(place, "not TOML: a value is missing")
+            }
+            _ if self.problems.len() >= EXPLAINED => Problem::at(place, format!("not TOML: {why}")),
+            "duplicate key" => self.duplicate(place, span),
+            _ => {
+                let help = self.help(why, span.start);
+                Problem { help, ..Problem::at(place, format!("not TOML: {why}")) }
+            }
+        };
+        self.problems.push(problem);
+    }
+
+    /// A key at `span` that was there before.
+    fn duplicate(&self, place: Place, span: Range<usize>) -> Problem {
+        let Some(path) = self.path_to(span.end) else {
+            // In an inline table, whose keys stand side by side.
+            return Problem::at(place, format!("not TOML: duplicate key {}", &self.text[span]));
+        };
+        let message = format!("not TOML: duplicate key {}", dotted(&path));
+        let before = &self.text[..self.line_start(span.start)];
+        let Some((row, column)) = Positions::of(before).find_exactly(&path) else {
+            return Problem::at(place, message);
+        };
+        let first = format!("{message}, first written at {}:{row}:{column}", self.name);
+        let is_section = self.line_with(span.start).trim_start().starts_with('[');
+        let help =
+            if is_section { "write all keys of a section below one header" } else { "keep one of the two" };
+        Problem::at(place, first).help(help)
+    }
+
+    fn line_start(&self, offset: usize) -> usize {
+        self.text[..offset].rfind('\n').map_or(0, |end| end + 1)
+    }
+
+    fn line_with(&self, offset: usize) -> &'a str {
+        self.text[self.line_start(offset)..].lines().next().unwrap_or_default()
+    }
+
+    /// The whole path of the key that ends at `end`, its section included.
+    fn path_to(&self, end: usize) -> Option<Vec<String>> {
+        let start = self.line_start(end);
+        let key = self.text.get(start..end)?.trim_start_matches('\u{feff}').trim_start();
+        match key.strip_prefix('[') {
+            Some(header) => path_of(header.trim_start_matches('[')),
+            None => Some([self.section_at(start), path_of(key)?].concat()),
+        }
+    }
+
+    /// The section whose keys stand at `offset`.
+    fn section_at(&self, offset: usize) -> Vec<String> {
+        let headers = self.text[..offset].lines().rev().filter_map(|line| {
+            let header = line.trim_start_matches('\u{feff}').trim_start().strip_prefix('[')?;
+            path_of(header.trim_start_matches('[').split(']').next()?)
+        });
+        headers.into_iter().next().unwrap_or_default()
+    }
+
+    fn help(&self, why: &str, at: usize) -> Option<String> {
+        let (start, line) = (self.line_start(at), self.line_with(at));
+        let Some((key, value)) = line.split_once('=').filter(|(key, _)| start + key.len() < at) else {
+            return without_equals_sign(line, why);
+        };
+        let value = value.trim_start_matches('=');
+        let bare = value.split('#').next().unwrap_or_default().trim();
+        let help = match value.trim_start().chars().next()? {
+            '“' | '”' | '„' | '‘' | '’' | '«' => "write straight quotes: \"…\"",
+            '"' if why.starts_with("missing escaped value") || why.starts_with("too few unicode") => {
+                "a backslash in double quotes begins an escape: write '…'"
+            }
+            '[' if why.starts_with("string values must") || why.starts_with("invalid float") => {
+                "write text in quotes: [\"…\"]"
+            }
+            '"' | '\'' | '[' | '{' => return None,
+            _ if line.contains("==") => "write one equals sign",
+            _ => return Some(self.unquoted(key.trim(), bare, start)),
+        };
+        Some(help.into())
+    }
+
+    /// For a value without quotes, in the line that begins at `start`.
+    fn unquoted(&self, name: &str, value: &str, start: usize) -> String {
+        let path = path_of(name).map(|path| [self.section_at(start), path].concat());
+        let key = path.and_then(|path| root().find(&path));
+        match key.map(|key| (&key.shape, key.secret)) {
+            Some((Shape::One(kind @ (Kind::Switch | Kind::Whole { .. })), _)) => {
+                let written = Value::from(value.trim_end_matches([';', ',']));
+                let better = kind.read(written.as_str().unwrap_or_default());
+                match kind.check(&better) {
+                    Some(better) => format!("write {name} = {better}"),
+                    None => {
+                        advice::for_switch(&written).unwrap_or_else(|| format!("write {}", kind.expected()))
+                    }
+                }
+            }
+            Some((Shape::One(kind), false)) if kind.check(&value.into()).is_some() => {
+                format!("write it in quotes: {name} = {value:?}")
+            }
+            Some((Shape::List(_), _)) => format!("write a list: {name} = [\"…\"]"),
+            _ => "write text in quotes".into(),
+        }
+    }
+}
+
+/// Whether nothing but the end of the line comes.
+fn ends(rest: &str) -> bool {
+    rest.is_empty() || rest.starts_with(['\n', '\r', '#'])
+}
+
+fn without_equals_sign(line: &str, why: &str) -> Option<String> {
+    let key = why.starts_with("invalid unquoted key") || why.starts_with("key with no value");
+    match line.trim_start() {
+        comment if comment.starts_with("//") || comment.starts_with(';') => {
+            Some("a comment begins with #".into())
+        }
+        line if key && line.contains(':') => Some("this is not YAML: write key = value".into()),
+        line if line.starts_with('{') => Some("this is not JSON: write key = value".into()),
+        _ => None,
+    }
+}
