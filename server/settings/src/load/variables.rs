@@ -79,6 +79,7 @@ pub(crate) fn read(
     for name in variables.keys().filter(|name| name.starts_with(PREFIX)) {
         ours(name, variables, layers, problems);
     }
+    notes.extend(misspelt::notes(variables));
 }
 
 /// The files that hold the secrets of variables.

@@ -6,6 +6,7 @@ mod files;
 mod generated;
 mod help;
 mod layers;
+mod misspelt;
 mod problems;
 mod remarks;
 mod secrets;
