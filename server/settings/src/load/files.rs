@@ -10,7 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::layer::{Layer, Problems};
-use super::{Note, Sources, near, positions};
+use super::{Note, Sources, near, positions, unread};
 use crate::problem::{Place, Problem};
 
 /// Looked for in this order when no file is named.
@@ -39,9 +39,18 @@ pub(crate) fn read(
     problems: &mut Problems,
     notes: &mut Vec<Note>,
 ) -> Files {
-    let main = match main_file(sources, before) {
+    let main = main_file(sources, before);
+    if let Ok(main) = &main {
+        notes.extend(unread::notes(&places(sources), main.as_deref()));
+    }
+    let main = match main {
         Ok(Some(main)) => main,
-        Ok(None) => return Files::default(),
+        Ok(None) => {
+            if let Some(problem) = without_main(sources) {
+                problems.push(layers.len(), problem);
+            }
+            return Files::default();
+        }
         Err(problem) => {
             problems.push(layers.len(), problem);
             return Files::default();
@@ -53,7 +62,7 @@ pub(crate) fn read(
         Ok(more) => files.extend(more),
         Err(problem) => problems.push(layers.len(), problem),
     }
-    match environments_file_there(sources, &main, before, notes) {
+    match environments_file_there(sources, &main, before) {
         Ok(file) => now.environments = file,
         Err(problem) => problems.push(layers.len(), problem),
     }
@@ -74,7 +83,7 @@ pub(crate) fn read(
 
 /// Every file and folder that has a say, whether it is there or not.
 pub(crate) fn looked_at(sources: &Sources) -> Vec<PathBuf> {
-    let main = named(sources).map_or_else(|| sources.usual_files.clone(), |file| vec![file]);
+    let main = places(sources);
     let beside = |main: &PathBuf| {
         let environments = environments_file(sources, main).ok().flatten();
         let more = folder(main).unwrap_or_default();
@@ -85,6 +94,11 @@ pub(crate) fn looked_at(sources: &Sources) -> Vec<PathBuf> {
 
 fn named(sources: &Sources) -> Option<PathBuf> {
     sources.file.clone().or_else(|| sources.variables.get(CONFIG).map(PathBuf::from))
+}
+
+/// Where the file may be.
+fn places(sources: &Sources) -> Vec<PathBuf> {
+    named(sources).map_or_else(|| sources.usual_files.clone(), |file| vec![file])
 }
 
 fn main_file(sources: &Sources, before: &Files) -> Result<Option<PathBuf>, Problem> {
@@ -112,7 +126,7 @@ fn is_there(file: &Path, was: Option<&PathBuf>) -> Result<bool, Problem> {
     }
 }
 
-fn more_folder(main: &Path) -> PathBuf {
+pub(super) fn more_folder(main: &Path) -> PathBuf {
     main.with_file_name("config.d")
 }
 
@@ -138,29 +152,61 @@ fn folder(main: &Path) -> Result<Vec<PathBuf>, Problem> {
 fn environments_file(sources: &Sources, main: &Path) -> Result<Option<PathBuf>, Problem> {
     let Some(name) = sources.variables.get(ENVIRONMENT).map(|name| name.trim()) else { return Ok(None) };
     if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
-        let variable = Place { source: format!("variable {ENVIRONMENT}"), position: None };
         return Err(Problem::at(
-            variable,
+            variable(ENVIRONMENT),
             "expected a word such as production: it chooses config.production.toml",
         ));
     }
     Ok(Some(main.with_file_name(format!("config.{name}.toml"))))
 }
 
-/// The file of the environment, if there is one and it has a file.
+/// The file of the environment, if one is chosen; then it has to be there.
 fn environments_file_there(
     sources: &Sources,
     main: &Path,
     before: &Files,
-    notes: &mut Vec<Note>,
 ) -> Result<Option<PathBuf>, Problem> {
     let Some(file) = environments_file(sources, main)? else { return Ok(None) };
     if is_there(&file, before.environments.as_ref())? {
         return Ok(Some(file));
     }
-    let text = format!("{ENVIRONMENT} is set, and there is no {}", file.display());
-    notes.push(Note { warning: true, text });
-    Ok(None)
+    let help = match near_environment(&file) {
+        Some(near) => format!("did you mean {near}?"),
+        None => format!("make the file, be it with a comment alone, or unset {ENVIRONMENT}"),
+    };
+    let message = format!("chooses {}, and there is no such file", file.display());
+    Err(Problem::at(variable(ENVIRONMENT), message).help(help))
+}
+
+/// An environment that has a file, and a name like the one that was chosen.
+fn near_environment(file: &Path) -> Option<String> {
+    let name = |file: &str| Some(file.strip_prefix("config.")?.strip_suffix(".toml")?.to_owned());
+    let wanted = name(file.file_name()?.to_str()?)?;
+    let names: Vec<_> = names_beside(file).iter().filter_map(|file| name(file)).collect();
+    // `prod` is production.
+    let begins = names.iter().find(|name| name.starts_with(&wanted) || wanted.starts_with(name.as_str()));
+    let near = near::nearest(&wanted, names.iter().map(String::as_str));
+    near.or(begins.map(String::as_str)).map(|name| format!("{ENVIRONMENT}={name}"))
+}
+
+/// What is wrong if an environment is chosen, and there is no file that its own could add to.
+fn without_main(sources: &Sources) -> Option<Problem> {
+    let usual = sources.usual_files.first().map_or(Path::new(USUAL[0]), PathBuf::as_path);
+    let file = match environments_file(sources, usual) {
+        Ok(file) => file?,
+        Err(problem) => return Some(problem),
+    };
+    let message = format!(
+        "chooses {}, which is read only beside {}, and that is not there",
+        file.display(),
+        usual.display()
+    );
+    let help = format!("make that file, name another with --config or {CONFIG}, or unset {ENVIRONMENT}");
+    Some(Problem::at(variable(ENVIRONMENT), message).help(help))
+}
+
+fn variable(name: &str) -> Place {
+    Place { source: format!("variable {name}"), position: None }
 }
 
 /// What is in `file`. If there was something `before`, there has to be something now: whoever writes a file
@@ -192,10 +238,16 @@ fn unreadable(file: &Path, error: &io::Error) -> Problem {
 /// The file beside `file` whose name is nearest.
 fn near_file(file: &Path) -> Option<PathBuf> {
     let wanted = file.file_name()?.to_str()?;
+    let names = names_beside(file);
+    let others = names.iter().map(String::as_str).filter(|name| *name != wanted && name.ends_with(".toml"));
+    near::nearest(wanted, others).map(|name| file.with_file_name(name))
+}
+
+/// The names in the folder of `file`.
+fn names_beside(file: &Path) -> Vec<String> {
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let names = fs::read_dir(folder).ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let names: Vec<_> = names.filter(|name| name != wanted && name.ends_with(".toml")).collect();
-    near::nearest(wanted, names.iter().map(String::as_str)).map(|name| file.with_file_name(name))
+    let entries = fs::read_dir(folder).into_iter().flatten();
+    entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect()
 }
 
 fn place(file: &Path) -> Place {

@@ -15,6 +15,7 @@ mod positions;
 mod show;
 mod syntax;
 mod tenants;
+mod unread;
 mod variables;
 mod verify;
 

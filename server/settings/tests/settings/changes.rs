@@ -196,8 +196,9 @@ fn a_file_that_vanishes_is_no_order_to_forget_what_it_said() {
 }
 
 #[test]
-fn what_never_was_there_may_come_and_from_then_on_has_to_stay() {
-    let mut server = Runs::with(&[], &[("REALTIME_ENV", "staging")]);
+fn the_file_of_the_environment_has_to_stay() {
+    let files = [("config.toml", ""), ("config.staging.toml", "# nothing yet")];
+    let mut server = Runs::with(&files, &[("REALTIME_ENV", "staging")]);
     assert_eq!(server.after("[tenants.acme]").changed, ["tenants.acme"]);
     server.folder.write("config.staging.toml", "[tenants.acme]\nsuspended = true");
     let update = server.after("[tenants.acme]");

@@ -61,19 +61,6 @@ fn the_folder_beside_is_read_in_the_order_of_names() {
 }
 
 #[test]
-fn an_environment_without_a_file_of_its_own_is_remarked() {
-    let folder = Folder::with(&[("config.toml", "")]);
-    let loaded = folder.sources(&[("REALTIME_ENV", "staging")]).load().expect("good");
-    let notes: Vec<_> = loaded.notes.iter().map(|note| folder.without_folder(&note.text)).collect();
-    assert_eq!(notes, ["REALTIME_ENV is set, and there is no config.staging.toml"]);
-    assert!(loaded.notes[0].warning);
-    assert_eq!(
-        folder.told(&[("REALTIME_ENV", "../../etc")]),
-        "variable REALTIME_ENV: expected a word such as production: it chooses config.production.toml"
-    );
-}
-
-#[test]
 fn every_file_that_has_a_say_is_listed() {
     let folder = Folder::with(&[("config.toml", ""), ("config.d/a.toml", ""), ("secret", "s")]);
     let sources = folder.sources(&[("REALTIME_ENV", "staging"), ("JWT_SECRET_FILE", "{}/secret")]);

@@ -12,6 +12,7 @@ mod remarks;
 mod secrets;
 mod shown;
 mod tenants;
+mod unread;
 
 use std::path::{Path, PathBuf};
 

@@ -1,0 +1,144 @@
+//! Files that look like settings and are not read: another name, another folder, another format.
+//!
+//! The working directory may hold files of other programs, so only what comes close to a name of ours counts there,
+//! and nothing once a file is read. A folder named `realtime`, such as `/etc/realtime`, is ours: every TOML file in
+//! it is meant to be read.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::Note;
+use super::files::more_folder;
+
+/// Endings of formats that are not read.
+const FORMATS: [&str; 3] = ["yaml", "yml", "json"];
+
+/// Names by which people look for the file of a server.
+const NAMES: [&str; 4] = ["config.toml", "realtime.toml", "realtime-server.toml", "settings.toml"];
+
+/// Edits between one of them and the name of a file that was meant to be it.
+const EDITS_MAX: usize = 2;
+
+/// Folders in which people put the file.
+const FOLDERS: [&str; 2] = ["config", "conf"];
+
+const OWN_FOLDER: &str = "realtime";
+
+/// Entries of a folder that are looked at.
+const ENTRIES_MAX: usize = 1000;
+
+/// A note for each near the `places` where a file may be, of which `main` is the one that is read.
+pub(super) fn notes(places: &[PathBuf], main: Option<&Path>) -> Vec<Note> {
+    let warning = |text| Note { warning: true, text };
+    let mut notes = Vec::new();
+    for place in places {
+        match main {
+            Some(main) if main == place => notes.extend(beside(place).into_iter().map(warning)),
+            Some(main) if place.is_file() => {
+                let text = format!("{} is not read, because {} is", place.display(), main.display());
+                notes.push(Note { warning: false, text });
+            }
+            Some(_) => notes.extend(folder_without_file(place).map(warning)),
+            None => {
+                notes.extend(folder_without_file(place).map(warning));
+                notes.extend(instead_of(place).into_iter().map(warning));
+            }
+        }
+    }
+    notes
+}
+
+/// What is not read beside a file that is.
+fn beside(main: &Path) -> Vec<String> {
+    let folder = more_folder(main);
+    let formats = other_formats(main).into_iter().map(|file| not_toml(&file, main));
+    let strays = entries(&folder).into_iter().filter(|file| is_stray(file));
+    let strays =
+        strays.map(|file| format!("{} is not read: only *.toml in {} is", file.display(), folder.display()));
+    let is_own = is_own_folder(main);
+    let files = siblings(main).into_iter().filter(|file| is_own && is_toml(file) && !is_of_environment(file));
+    let files = files.map(|file| format!("{} is not read: move it to {}", file.display(), folder.display()));
+    formats.chain(strays).chain(files).collect()
+}
+
+/// What was probably meant to be the file at `place`, where there is none.
+fn instead_of(place: &Path) -> Vec<String> {
+    let formats = other_formats(place).into_iter().map(|file| not_toml(&file, place));
+    let is_own = is_own_folder(place);
+    let meant = |file: &PathBuf| {
+        is_toml(file) && is_own || resembles(file) || is_toml(file) && is_of_environment(file)
+    };
+    let deeper =
+        FOLDERS.iter().flat_map(|folder| NAMES[..2].iter().map(move |name| Path::new(folder).join(name)));
+    let deeper = deeper.map(|file| place.with_file_name(file)).filter(|file| file.is_file());
+    let files = siblings(place).into_iter().filter(meant).chain(deeper);
+    let files = files.map(|file| {
+        format!("{} is not read: call it {}, or name it with --config", file.display(), place.display())
+    });
+    formats.chain(files).collect()
+}
+
+/// A `config.d` without the file that it adds to.
+fn folder_without_file(place: &Path) -> Option<String> {
+    let folder = more_folder(place);
+    let has_files = entries(&folder).iter().any(|file| is_toml(file));
+    has_files.then(|| format!("{} is not read, because there is no {}", folder.display(), place.display()))
+}
+
+fn not_toml(file: &Path, place: &Path) -> String {
+    format!("{} is not read: write TOML, into {}", file.display(), place.display())
+}
+
+fn other_formats(place: &Path) -> Vec<PathBuf> {
+    let files = FORMATS.iter().map(|format| place.with_extension(format));
+    files.filter(|file| file.is_file()).collect()
+}
+
+/// The files in the folder of `place`, without `place` itself.
+fn siblings(place: &Path) -> Vec<PathBuf> {
+    let folder = place.parent().unwrap_or(Path::new(""));
+    let here = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let names = entries(here).into_iter().filter_map(|file| Some(folder.join(file.file_name()?)));
+    names.filter(|file| file != place && file.is_file()).collect()
+}
+
+/// What is in a folder, in the order of the names; nothing if it cannot be read, which is told elsewhere.
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().take(ENTRIES_MAX);
+    let mut files: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    files.sort();
+    files
+}
+
+fn name(file: &Path) -> &str {
+    file.file_name().and_then(|name| name.to_str()).unwrap_or_default()
+}
+
+fn is_toml(file: &Path) -> bool {
+    name(file).ends_with(".toml") && !name(file).starts_with('.')
+}
+
+/// `config.staging.toml`, which REALTIME_ENV chooses.
+fn is_of_environment(file: &Path) -> bool {
+    name(file).starts_with("config.") && name(file) != "config.toml"
+}
+
+/// Whether what lies in `config.d` was meant to be read: another format or case, or a folder.
+fn is_stray(file: &Path) -> bool {
+    let ending = file.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+    let is_format = FORMATS.contains(&ending) || ending != "toml" && ending.eq_ignore_ascii_case("toml");
+    let is_folder = || file.is_dir() && entries(file).iter().any(|file| is_toml(file));
+    !name(file).starts_with('.') && (is_format || is_folder())
+}
+
+fn is_own_folder(place: &Path) -> bool {
+    place.parent().is_some_and(|folder| folder.file_name().is_some_and(|name| name == OWN_FOLDER))
+}
+
+/// Whether the name of a file is nearly one of those that people use.
+fn resembles(file: &Path) -> bool {
+    let distance = strsim::damerau_levenshtein;
+    let name = name(file).to_ascii_lowercase();
+    let is_toml = name.rsplit_once('.').is_some_and(|(_, ending)| distance(ending, "toml") <= 1);
+    is_toml && NAMES.iter().any(|known| distance(&name, known) <= EDITS_MAX)
+}
