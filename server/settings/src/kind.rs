@@ -145,6 +145,10 @@ impl Kind {
             Self::Size { .. } => whole(word).or_else(|| Some(word.into())),
             Self::Anything => serde_json::from_str(word).ok(),
             Self::Text => None,
+            Self::Word(words) => {
+                let known = words.iter().find(|known| known.eq_ignore_ascii_case(word));
+                Some(known.map_or(word, String::as_str).into())
+            }
             _ => Some(word.into()),
         };
         read.unwrap_or_else(|| text.into())

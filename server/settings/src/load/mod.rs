@@ -11,6 +11,7 @@ mod layer;
 mod merge;
 mod misspelt;
 pub(crate) mod near;
+mod padding;
 mod positions;
 mod show;
 mod syntax;
@@ -86,7 +87,8 @@ struct Read {
     problems: Problems,
 }
 
-/// A sentence about a variable that does not do what it does elsewhere, or about a secret that should be another.
+/// A sentence about what is accepted and probably not what was meant: a variable without effect, a file that is not
+/// read, a secret that should be another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Note {
     /// Whether somebody may rely on what is missing, or has to mend it.
@@ -210,7 +212,10 @@ impl Read {
     fn loaded(self, settings: Settings, values: Values) -> Loaded {
         let Self { files, layers, mut notes, written, .. } = self;
         notes.extend(secrets::remarks(&settings));
-        Loaded { settings, notes, values, files, written, layers }
+        let mut loaded = Loaded { settings, notes, values, files, written, layers };
+        let padded = padding::notes(&loaded);
+        loaded.notes.extend(padded);
+        loaded
     }
 }
 

@@ -72,7 +72,7 @@ pub(crate) fn read(
     problems: &mut Problems,
     notes: &mut Vec<Note>,
 ) {
-    let seeding = variables.get(SEED).is_some_and(|value| value.trim() == "true");
+    let seeding = variables.get(SEED).is_some_and(|value| value.trim().eq_ignore_ascii_case("true"));
     for variable in variables::table() {
         theirs(variable, seeding, variables, layers, problems, notes);
     }
@@ -252,7 +252,8 @@ fn value(
                 Problem::at(place(&by_file), format!("{file} is empty")).help("write the secret into it")
             }
             Ok(text) => {
-                let text = text.trim_end_matches(['\n', '\r']).to_owned();
+                // Editors write the one at the start, and both `echo` and editors the other at the end.
+                let text = text.trim_start_matches('\u{feff}').trim_end_matches(['\n', '\r']).to_owned();
                 return Some(Set { name: by_file, text, by: By::File });
             }
             Err(error) => {

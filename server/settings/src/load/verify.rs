@@ -80,8 +80,13 @@ impl Verifier<'_> {
         if key.optional && blank {
             return None;
         }
-        let checked = match &key.shape {
-            Shape::One(kind) => kind.check(value),
+        let in_a_file = self.layers[layer].origin == Origin::File;
+        let checked = match (&key.shape, value) {
+            // In the JSON of a variable too, words are read without case.
+            (Shape::One(kind @ Kind::Word(_)), Value::String(text)) if !in_a_file => {
+                kind.check(&kind.read(text))
+            }
+            (Shape::One(kind), _) => kind.check(value),
             _ => None,
         };
         if checked.is_none() {

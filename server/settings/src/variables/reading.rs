@@ -24,7 +24,7 @@ pub(crate) enum Reading {
     Json,
     /// The only item of a list, whatever stands in it.
     Alone,
-    /// Exactly `true` names the tenant that is made.
+    /// `true` and nothing else names the tenant that is made.
     Seed,
 }
 
@@ -52,7 +52,7 @@ impl Reading {
                 Some(number) => Ok(Some(number.saturating_mul(2).max(LEAST_HEAD).into())),
                 None => Err("a whole number of bytes"),
             },
-            Self::IpVersion => Ok(match word {
+            Self::IpVersion => Ok(match word.to_ascii_lowercase().as_str() {
                 "ipv4" => Some("0.0.0.0".into()),
                 "ipv6" => Some("::".into()),
                 _ => None,
@@ -74,7 +74,7 @@ impl Reading {
             },
             Self::Alone if word.is_empty() => Ok(Some(Value::Array(Vec::new()))),
             Self::Alone => Ok(Some(vec![text].into())),
-            Self::Seed => Ok((word == "true").then(|| "realtime-dev".into())),
+            Self::Seed => Ok(word.eq_ignore_ascii_case("true").then(|| "realtime-dev".into())),
         }
     }
 

@@ -7,6 +7,7 @@ mod generated;
 mod help;
 mod layers;
 mod misspelt;
+mod padding;
 mod problems;
 mod remarks;
 mod secrets;

@@ -1,0 +1,84 @@
+//! Texts with something around them that was hardly meant: white space, a byte order mark, quotes.
+//!
+//! A secret is taken as it is, since any byte may be part of it, and so is every other text. `echo secret | …` adds a
+//! line break, though, and `docker run --env-file` keeps quotes: then each token is refused, and nothing would say
+//! why. So it is remarked, and never shown.
+
+use serde_json::Value;
+
+use super::show::who_said;
+use super::{Loaded, Note};
+use crate::kind::Kind;
+use crate::shape::{self, Key, Shape, dotted};
+
+/// Texts that are named; of the others their number is said.
+const NAMED: usize = 20;
+
+/// A warning for each such text, with the place where it was written.
+pub(super) fn notes(loaded: &Loaded) -> Vec<Note> {
+    let mut found = Vec::new();
+    look_at(shape::root(), loaded.values.as_json(), &mut Vec::new(), &mut found);
+    let more = found.len().saturating_sub(NAMED);
+    let default = &loaded.settings.server.default_tenant;
+    let sentences = found.into_iter().take(NAMED).map(|(path, what)| {
+        let place = who_said(&loaded.written, &loaded.layers, default, &path);
+        let place = place.map_or_else(String::new, |(_, place)| format!("{place}: "));
+        let key = dotted(&path);
+        let signs = path.iter().any(|name| ["auth", "admin"].contains(&name.as_str()));
+        let effect = if signs { ", and tokens that do not have it are refused" } else { "" };
+        format!("{place}{key} {what}. It counts as part of the text{effect}: remove it if it is not meant")
+    });
+    let more = (more > 0).then(|| format!("{more} more texts have white space or quotes around them"));
+    sentences.chain(more).map(|text| Note { warning: true, text }).collect()
+}
+
+fn look_at(key: &Key, value: &Value, path: &mut Vec<String>, found: &mut Vec<(Vec<String>, String)>) {
+    let mut inside = |name: &str, key: &Key, value: &Value| {
+        path.push(name.to_owned());
+        look_at(key, value, path, found);
+        path.pop();
+    };
+    match (&key.shape, value) {
+        (Shape::Section(keys), Value::Object(values)) => {
+            let values = values.iter().filter_map(|(name, value)| Some((name, keys.get(name)?, value)));
+            values.for_each(|(name, key, value)| inside(name, key, value));
+        }
+        (Shape::Table(item), Value::Object(values)) => {
+            values.iter().for_each(|(name, value)| inside(name, item, value));
+        }
+        (Shape::List(item), Value::Array(values)) => {
+            let what = values.iter().find_map(|value| padding(item, value));
+            found.extend(what.map(|what| (path.clone(), format!("has an item that {what}"))));
+        }
+        _ => found.extend(padding(key, value).map(|what| (path.clone(), what))),
+    }
+}
+
+/// What is around a text.
+fn padding(key: &Key, value: &Value) -> Option<String> {
+    let text = value.as_str().filter(|_| matches!(key.shape, Shape::One(Kind::Text | Kind::Anything)))?;
+    let (first, last) = (text.chars().next()?, text.chars().next_back()?);
+    match (sign(first), sign(last)) {
+        (Some(first), Some(last)) if first == last => Some(format!("begins and ends with {first}")),
+        (Some(first), Some(last)) => Some(format!("begins with {first} and ends with {last}")),
+        (Some(first), None) => Some(format!("begins with {first}")),
+        (None, Some(last)) => Some(format!("ends with {last}")),
+        _ if text.len() > 1 && first == last && ['"', '\''].contains(&first) => Some("is in quotes".into()),
+        _ if key.secret && text.contains(['\n', '\r']) => Some("has a line break in it".into()),
+        _ => None,
+    }
+}
+
+/// The name of a sign that is hardly seen.
+fn sign(sign: char) -> Option<&'static str> {
+    match sign {
+        '\n' => Some("a line break"),
+        '\r' => Some("a carriage return"),
+        ' ' => Some("a blank"),
+        '\t' => Some("a tab"),
+        '\u{feff}' => Some("a byte order mark"),
+        '\u{200b}'..='\u{200f}' => Some("an invisible sign"),
+        sign if sign.is_whitespace() || sign.is_control() => Some("white space"),
+        _ => None,
+    }
+}

@@ -1,0 +1,155 @@
+//! What stands around a text and was hardly meant, and words in another case.
+
+use secrecy::ExposeSecret as _;
+use settings::{LogFormat, LogLevel};
+
+use crate::{Folder, good};
+
+/// As long as is wise.
+const LONG: &str = "a secret of just thirty-two bytes";
+
+/// What is remarked, without the texts of the folder; nothing of the secret may be in it.
+fn remarks(folder: &Folder, variables: &[(&str, &str)]) -> Vec<String> {
+    let loaded = folder.sources(variables).load().unwrap_or_else(|error| panic!("should load: {error}"));
+    let notes: Vec<_> = loaded.notes.iter().map(|note| folder.without_folder(&note.text)).collect();
+    assert!(!notes.iter().any(|note| note.contains("thirty")), "{notes:?}");
+    assert!(loaded.notes.iter().all(|note| note.warning));
+    notes
+}
+
+fn of_token(place: &str, key: &str, what: &str) -> String {
+    format!(
+        "{place}: {key} {what}. It counts as part of the text, and tokens that do not have it are refused: remove it \
+         if it is not meant"
+    )
+}
+
+#[test]
+fn what_stands_around_a_secret_in_a_variable_is_kept_and_remarked() {
+    let folder = Folder::with(&[("config.toml", "")]);
+    for (before, after, what) in [
+        ("", "\n", "ends with a line break"),
+        ("", "\r\n", "ends with a line break"),
+        ("", "\r", "ends with a carriage return"),
+        ("", " ", "ends with a blank"),
+        ("\t", "", "begins with a tab"),
+        (" ", " ", "begins and ends with a blank"),
+        (" ", "\n", "begins with a blank and ends with a line break"),
+        ("\u{feff}", "", "begins with a byte order mark"),
+        ("", "\u{a0}", "ends with white space"),
+        ("", "\u{200b}", "ends with an invisible sign"),
+        ("\"", "\"", "is in quotes"),
+        ("'", "'", "is in quotes"),
+        ("a\n", "", "has a line break in it"),
+    ] {
+        let secret = format!("{before}{LONG}{after}");
+        for (name, key) in [
+            ("JWT_SECRET", "auth.jwt_secret"),
+            ("API_JWT_SECRET", "admin.jwt_secret"),
+            ("METRICS_JWT_SECRET", "admin.metrics_jwt_secret"),
+            ("REALTIME__TENANTS__ACME__AUTH__JWT_SECRET", "tenants.acme.auth.jwt_secret"),
+        ] {
+            let expected = of_token(&format!("variable {name}"), key, what);
+            assert_eq!(remarks(&folder, &[(name, &secret)]), [expected]);
+        }
+        let settings = folder.sources(&[("JWT_SECRET", &secret)]).load().expect("good").settings;
+        assert_eq!(settings.auth.jwt_secret.expect("set").expose_secret(), secret, "it is taken as it is");
+    }
+    assert_eq!(remarks(&folder, &[("JWT_SECRET", LONG)]), [""; 0]);
+    assert_eq!(remarks(&folder, &[("JWT_SECRET", &format!("\"{LONG}"))]), [""; 0], "one quote may be meant");
+}
+
+#[test]
+fn what_stands_around_other_texts_is_remarked_wherever_they_are_written() {
+    let folder = Folder::with(&[
+        ("config.toml", ""),
+        ("secret", &format!("{LONG} \n")),
+        ("good", &format!("\u{feff}{LONG}\r\n")),
+    ]);
+    let blank = "ends with a blank";
+    assert_eq!(
+        remarks(&folder, &[("JWT_SECRET_FILE", "{}/secret")]),
+        [of_token("variable JWT_SECRET_FILE", "auth.jwt_secret", blank)]
+    );
+    let file = [("JWT_SECRET_FILE", "{}/good")];
+    assert_eq!(remarks(&folder, &file), [""; 0]);
+    let settings = folder.sources(&file).load().expect("good").settings;
+    assert_eq!(
+        settings.auth.jwt_secret.expect("set").expose_secret(),
+        LONG,
+        "neither the mark nor the line break"
+    );
+
+    for (key, name) in [("auth.jwt_issuer", "JWT_ISSUER"), ("auth.jwt_audience", "JWT_AUDIENCE")] {
+        assert_eq!(
+            remarks(&folder, &[(name, "https://us\n")]),
+            [of_token(&format!("variable {name}"), key, "ends with a line break")]
+        );
+    }
+    assert_eq!(
+        remarks(&folder, &[("REGION", "eu-west-2 ")]),
+        [
+            "variable REGION: regions.name ends with a blank. It counts as part of the text: remove it if it is not meant"
+        ]
+    );
+    let item = "has an item that ends with a line break";
+    let list = [("REALTIME__AUTH__JWT_SECRETS", &*format!("{LONG}\n"))];
+    assert_eq!(
+        remarks(&folder, &list),
+        [of_token("variable REALTIME__AUTH__JWT_SECRETS", "auth.jwt_secrets", item)]
+    );
+    folder.write(
+        "config.toml",
+        &format!("[auth]\nclaim_validators = {{ aal = 'aal2 ' }}\njwt_secret = '{LONG} '"),
+    );
+    assert_eq!(
+        remarks(&folder, &[]),
+        [
+            of_token("config.toml:2:22", "auth.claim_validators.aal", blank),
+            of_token("config.toml:3:1", "auth.jwt_secret", blank)
+        ]
+    );
+}
+
+#[test]
+fn many_such_texts_are_some_remarks_and_a_number() {
+    let tenants =
+        (0..30).map(|n| format!("[tenants.t{n:02}.auth]\njwt_secret = '{LONG}{n} '\n")).collect::<String>();
+    let folder = Folder::with(&[("config.toml", &tenants)]);
+    let remarks = remarks(&folder, &[]);
+    assert_eq!(remarks.len(), 21);
+    assert_eq!(remarks[20], "10 more texts have white space or quotes around them");
+}
+
+#[test]
+fn words_of_variables_are_read_without_case() {
+    for (name, value) in [("REALTIME_IP_VERSION", "IPv6"), ("REALTIME_IP_VERSION", " IPV6\n")] {
+        assert_eq!(good("", &[(name, value)]).server.host.to_string(), "::");
+    }
+    for name in ["LOG_LEVEL", "REALTIME__TELEMETRY__LOG_LEVEL"] {
+        for (value, level) in
+            [("WARN", LogLevel::Warn), ("Debug", LogLevel::Debug), ("INFO\n", LogLevel::Info)]
+        {
+            assert_eq!(good("", &[(name, value)]).telemetry.log_level, level);
+        }
+    }
+    assert_eq!(good("", &[("LOG_LEVEL", "Warning")]).telemetry.log_level, LogLevel::Warn);
+    assert_eq!(
+        good("", &[("REALTIME__TELEMETRY__LOG_FORMAT", "JSON")]).telemetry.log_format,
+        LogFormat::Json
+    );
+    let modules =
+        good("", &[("REALTIME__TELEMETRY__LOG_MODULES", r#"{"hub": "TRACE"}"#)]).telemetry.log_modules;
+    assert_eq!(modules["hub"], LogLevel::Trace);
+    let folder = Folder::with(&[("config.toml", "")]);
+    let flag = folder.sources(&[]).with_flag("--set", "telemetry.log_level", "ERROR");
+    assert_eq!(flag.load().expect("good").settings.telemetry.log_level, LogLevel::Error);
+    for (name, value) in [("REALTIME__SERVER__STRICT_HOST", "True"), ("DISABLE_HEALTHCHECK_LOGGING", "TRUE")]
+    {
+        good("", &[(name, value)]);
+    }
+    let seeded =
+        good("", &[("SEED_SELF_HOST", "True"), ("SELF_HOST_TENANT_NAME", "dev"), ("API_JWT_SECRET", LONG)]);
+    assert_eq!(seeded.server.default_tenant, "dev");
+    assert_eq!(seeded.auth.jwt_secret.expect("seeded").expose_secret(), LONG);
+}
