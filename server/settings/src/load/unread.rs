@@ -24,6 +24,9 @@ const FOLDERS: [&str; 2] = ["config", "conf"];
 
 const OWN_FOLDER: &str = "realtime";
 
+/// The files to copy, which may lie beside the copy.
+const STARTERS: [&str; 2] = ["production.toml", "development.toml"];
+
 /// Entries of a folder that are looked at.
 const ENTRIES_MAX: usize = 1000;
 
@@ -56,17 +59,22 @@ fn beside(main: &Path) -> Vec<String> {
     let strays =
         strays.map(|file| format!("{} is not read: only *.toml in {} is", file.display(), folder.display()));
     let is_own = is_own_folder(main);
-    let files = siblings(main).into_iter().filter(|file| is_own && is_toml(file) && !is_of_environment(file));
+    let files = siblings(main).into_iter().filter(|file| {
+        is_own && is_toml(file) && !is_of_environment(file) && !STARTERS.contains(&name(file))
+    });
     let files = files.map(|file| format!("{} is not read: move it to {}", file.display(), folder.display()));
     formats.chain(strays).chain(files).collect()
 }
 
-/// What was probably meant to be the file at `place`, where there is none.
+/// What was probably meant to be the file at `place`, where there is none. Of the files to copy, that for trying things
+/// out is never meant.
 fn instead_of(place: &Path) -> Vec<String> {
     let formats = other_formats(place).into_iter().map(|file| not_toml(&file, place));
     let is_own = is_own_folder(place);
     let meant = |file: &PathBuf| {
-        is_toml(file) && is_own || resembles(file) || is_toml(file) && is_of_environment(file)
+        is_toml(file) && is_own && name(file) != STARTERS[1]
+            || resembles(file)
+            || is_toml(file) && is_of_environment(file)
     };
     let deeper =
         FOLDERS.iter().flat_map(|folder| NAMES[..2].iter().map(move |name| Path::new(folder).join(name)));

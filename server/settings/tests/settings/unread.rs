@@ -77,6 +77,21 @@ fn what_is_beside_a_file_that_is_read_is_a_warning_if_it_is_meant_for_us() {
     assert_eq!(notes(&folder), ["! etc/realtime/tenants.toml is not read: move it to etc/realtime/config.d"]);
 }
 
+// As compose.yaml mounts the folder `config/` of a clone.
+#[test]
+fn the_files_to_copy_may_lie_beside_the_copy() {
+    let folder = Folder::with(&[
+        ("etc/realtime/production.toml", ""),
+        ("etc/realtime/development.toml", ""),
+        ("etc/realtime/schema.json", ""),
+        ("etc/realtime/reference.md", ""),
+    ]);
+    let expected = "! etc/realtime/production.toml is not read: call it etc/realtime/config.toml, or name it with --config";
+    assert_eq!(notes(&folder), [expected]);
+    folder.write("etc/realtime/config.toml", "");
+    assert_eq!(notes(&folder), [""; 0]);
+}
+
 #[test]
 fn a_folder_of_files_without_the_file_it_adds_to_is_a_warning() {
     let folder = Folder::with(&[("config.d/a.toml", "server.port = 1"), ("config.d/b.toml", "")]);
