@@ -2,7 +2,7 @@
 //!
 //! A field that is text in the file and something else in the program names one of these as its schema
 //! (`#[schemars(with = "marks::Wait")]`) or carries `x-kind`. [`crate::kind`] reads the marks again to check
-//! values, the reference to explain them, and editors use the patterns.
+//! values, the reference to explain them, and the schema makes patterns of them for editors.
 
 use std::borrow::Cow;
 
@@ -24,7 +24,7 @@ impl JsonSchema for Wait {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "pattern": "^( *[0-9]+ *[a-zA-Zµ]+)+ *$", "x-kind": "wait" })
+        json_schema!({ "type": "string", "x-kind": "wait" })
     }
 }
 
@@ -38,12 +38,7 @@ impl JsonSchema for Size {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "type": ["string", "integer"],
-            "minimum": 0,
-            "pattern": "^ *[0-9]+(\\.[0-9]+)? *([kKMGTP]i?)?[bB]? *$",
-            "x-kind": "size"
-        })
+        json_schema!({ "type": ["string", "integer"], "x-kind": "size" })
     }
 }
 

@@ -3,11 +3,10 @@
 //! They lie in `config/`. A test compares, and writes them anew under `UPDATE=1`.
 
 mod markdown;
+mod schema;
 mod starters;
 
 pub use starters::Starter;
-
-use crate::Settings;
 
 /// The reference of all keys and variables, in Markdown.
 pub fn reference() -> String {
@@ -16,8 +15,7 @@ pub fn reference() -> String {
 
 /// The JSON Schema of a settings file, by which editors complete and check.
 pub fn schema() -> String {
-    let schema = serde_json::to_string_pretty(&schemars::schema_for!(Settings)).expect("a schema is JSON");
-    schema + "\n"
+    schema::text()
 }
 
 /// Breaks text into lines of at most `width` characters, longer words aside.

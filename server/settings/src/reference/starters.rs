@@ -38,6 +38,9 @@ const DEVELOPMENT_HEAD: &str = "\
 #
 # `--dev` keeps a secret of its own in the data folder, so none stands here. What is not written has its
 # default; every key is explained in reference.md. Edit the file while the server runs, and it follows.
+#
+# Editors with a language server for TOML (Even Better TOML, Taplo) complete and check it by the first line, which
+# names schema.json beside this file. Where that is missing: realtime-server config schema > schema.json
 ";
 
 const DEVELOPMENT: &[(&str, Entry)] = &[
@@ -63,6 +66,9 @@ const PRODUCTION_HEAD: &str = "\
 #
 # What is not written has its default; every key is explained in reference.md. A running server follows each
 # edit of this file and of files that hold secrets, or says what is wrong and changes nothing.
+#
+# Editors with a language server for TOML (Even Better TOML, Taplo) complete and check it by the first line, which
+# names schema.json beside this file. Where that is missing: realtime-server config schema > schema.json
 ";
 
 const PRODUCTION: &[(&str, Entry)] = &[

@@ -1,0 +1,113 @@
+//! The JSON Schema of a settings file, by which editors complete and check it.
+//!
+//! Of a single value it refuses what the loader refuses, as far as patterns and bounds can say so. Editors read
+//! different drafts (Taplo reads draft 7), so it keeps to keywords that mean the same in all of them: nothing counts
+//! beside a `$ref`, and no format decides alone, since many programs do not look at formats.
+
+use serde_json::{Map, Value, json};
+
+use crate::Settings;
+use crate::kind::Kind;
+
+/// The schema as indented JSON.
+pub(super) fn text() -> String {
+    let mut schema = schemars::schema_for!(Settings).to_value();
+    refine(&mut schema);
+    // A `Schema` writes its keywords in an order that people expect.
+    let schema = schemars::Schema::try_from(schema).expect("what was a schema still is one");
+    serde_json::to_string_pretty(&schema).expect("a schema is JSON") + "\n"
+}
+
+/// Adds to each part what the types of our structs do not say.
+fn refine(schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            let parts = fields.iter_mut().filter(|(name, _)| *name != "default");
+            parts.for_each(|(_, part)| refine(part));
+            constrain(fields);
+        }
+        Value::Array(parts) => parts.iter_mut().for_each(refine),
+        _ => {}
+    }
+}
+
+fn constrain(fields: &mut Map<String, Value>) {
+    if let Some(mark) = fields.get("x-names").and_then(Value::as_str) {
+        let names = pattern(&Kind::name(mark)).map(|pattern| json!({ "pattern": pattern }));
+        fields.extend(names.map(|names| ("propertyNames".to_owned(), names)));
+    }
+    let is_type = |name: &str| match fields.get("type") {
+        Some(Value::Array(names)) => names.iter().any(|one| one == name),
+        Some(one) => one == name,
+        None => false,
+    };
+    let (is_integer, is_optional) = (is_type("integer"), is_type("null"));
+    let is_marked = fields.get("x-kind").is_some_and(Value::is_string);
+    if !is_integer && !is_marked && fields.get("format").is_none() {
+        return;
+    }
+    let kind = Kind::of(&Value::Object(fields.clone()));
+    // `uint16` and `ip` are formats of nobody else.
+    fields.remove("format");
+    let mut set = |name: &str, value: Value| drop(fields.insert(name.into(), value));
+    match &kind {
+        Kind::Whole { least, most } | Kind::Size { least, most } => {
+            set("minimum", (*least).into());
+            if i64::try_from(*most).is_ok_and(|most| most < i64::MAX) {
+                set("maximum", (*most).into());
+            }
+        }
+        Kind::Address => set("anyOf", json!([{ "format": "ipv4" }, { "format": "ipv6" }])),
+        _ => {}
+    }
+    let needs_more_than_zero = match &kind {
+        Kind::Wait { least, .. } => !least.is_zero(),
+        Kind::Size { least, .. } => *least > 0,
+        _ => false,
+    };
+    if needs_more_than_zero {
+        set("not", json!({ "type": "string", "pattern": "^[^1-9]*$" }));
+    }
+    if let Some(pattern) = pattern(&kind) {
+        // Blank text leaves unset what may be unset.
+        let pattern = if is_optional { format!("^\\s*$|{pattern}") } else { pattern };
+        set("pattern", pattern.into());
+    }
+}
+
+/// What every text of this kind matches, where that says something.
+fn pattern(kind: &Kind) -> Option<String> {
+    const BYTE: &str = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])";
+    const V6: &str = "[0-9A-Fa-f]*:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*";
+    const TIME: &str = "nanos|nsec|ns|usec|us|µs|millis|msec|ms|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d|\
+        weeks?|wks?|w|months?|M|years?|yrs?|y";
+    let v4 = format!("({BYTE}\\.){{3}}{BYTE}");
+    let pattern = match kind {
+        Kind::Wait { .. } => format!("^\\s*([0-9]+(\\.[0-9]+)?\\s*({TIME})\\s*)+$"),
+        Kind::Size { .. } => {
+            "^\\s*([0-9]+|[0-9]+(\\.[0-9]+)?\\s*([kKmMgGtTpPeE][iI]?[bB]?|[bB]))\\s*$".into()
+        }
+        Kind::Address => format!("^({v4}|{V6})$"),
+        Kind::Network => {
+            format!("^\\s*({v4}(/(3[0-2]|[12]?[0-9]))?|{V6}(/(12[0-8]|1[01][0-9]|[1-9]?[0-9]))?)\\s*$")
+        }
+        Kind::Url(schemes) => {
+            let schemes: Vec<_> = schemes.iter().map(|scheme| without_case(scheme)).collect();
+            format!("^({})[^\\s/\\\\]\\S*$", schemes.join("|"))
+        }
+        Kind::TenantId => "^[a-z0-9_][a-z0-9_-]{0,62}$".into(),
+        Kind::Module => "^[A-Za-z_][A-Za-z0-9_]*(::[A-Za-z_][A-Za-z0-9_]*)*$".into(),
+        Kind::Jwks => "^\\s*\\{".into(),
+        Kind::Anything | Kind::Text | Kind::Switch | Kind::Whole { .. } | Kind::Word(_) => return None,
+    };
+    Some(pattern)
+}
+
+/// A pattern for a word in any case.
+fn without_case(word: &str) -> String {
+    let sign = |c: char| match c.is_ascii_alphabetic() {
+        true => format!("[{}{c}]", c.to_ascii_uppercase()),
+        false => c.to_string(),
+    };
+    word.chars().map(sign).collect()
+}
