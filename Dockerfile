@@ -40,6 +40,7 @@ COPY --from=root /rootfs/ /
 COPY --from=root --chown=10001:10001 /rootfs/empty/ /var/lib/realtime/
 COPY LICENSE /usr/share/doc/realtime-server/copyright
 COPY config/production.toml /etc/realtime/config.toml
+COPY config/schema.json /etc/realtime/schema.json
 ENV PATH=/usr/local/bin
 # By number, so that Kubernetes can see that it is not root.
 USER 10001:10001
