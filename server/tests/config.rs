@@ -101,6 +101,54 @@ fn what_is_unwise_is_told_and_nothing_is_wrong_with_it() {
 }
 
 #[test]
+fn what_is_not_read_is_told_by_a_check_and_at_the_start() {
+    let shell = Shell::with(&[("realtime.toml", "[server]\nport = 1")]);
+    let notes = [
+        "realtime.toml is not read: call it config.toml, or name it with --config",
+        "JWT_SECRETS is not read: did you mean JWT_SECRET, or REALTIME__AUTH__JWT_SECRETS?",
+        "REALTIME_LIMITS_MAX_JOINS_PER_SECOND is not read: did you mean REALTIME__LIMITS__MAX_JOINS_PER_SECOND?",
+        "REDIS_ULR is not read: did you mean REDIS_URL?",
+        "variable JWT_SECRET: auth.jwt_secret ends with a line break. It counts as part of the text, and tokens that \
+         do not have it are refused: remove it if it is not meant",
+    ];
+    let variables = [
+        ("JWT_SECRET", "ours, of thirty-two bytes or more than that\n"),
+        ("JWT_SECRETS", "another"),
+        ("REALTIME_LIMITS_MAX_JOINS_PER_SECOND", "5"),
+        ("REDIS_ULR", "redis://redis"),
+        // Of other programs.
+        ("REALTIME_SERVER_PORT", "tcp://10.0.0.1:8080"),
+        ("REDIS_PASSWORD", "hush"),
+        ("PORTAL", "a"),
+        ("JWT_TOKEN", "a.b.c"),
+    ];
+    let output = shell.run("config check", &variables);
+    assert!(output.status.success());
+    assert_eq!(text(&output.stderr), notes.map(|note| format!("note: {note}\n")).concat());
+    // An address of nobody, so that it ends by itself.
+    let output = shell.run("serve --host 192.0.2.1 --port 1", &variables);
+    assert_eq!(output.status.code(), Some(1));
+    let log = text(&output.stderr);
+    for note in notes {
+        assert!(log.lines().any(|line| line.contains("WARN") && line.contains(note)), "no {note}:\n{log}");
+    }
+    assert_eq!(log.matches("is not read").count(), 4, "{log}");
+}
+
+#[test]
+fn an_environment_without_its_file_does_not_start() {
+    let shell = Shell::with(&[("config.toml", ""), ("config.production.toml", "")]);
+    for line in ["config check", "serve --dev"] {
+        let output = shell.run(line, &[("REALTIME_ENV", "prod")]);
+        assert_eq!(output.status.code(), Some(1));
+        let told = "variable REALTIME_ENV: chooses config.prod.toml, and there is no such file\n    \
+                    help: did you mean REALTIME_ENV=production?\n";
+        assert!(text(&output.stderr).contains(told), "{output:?}");
+    }
+    assert!(shell.run("config check", &[("REALTIME_ENV", "production")]).status.success());
+}
+
+#[test]
 fn serving_with_broken_settings_tells_the_same() {
     let shell = Shell::with(&[("config.toml", "server.prot = 1")]);
     let told = "config.toml:1:8: server.prot: unknown key\n    help: did you mean server.port?";
