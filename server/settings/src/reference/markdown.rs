@@ -27,7 +27,7 @@ Settings come in layers, and a later one replaces keys of the earlier ones:
 2. the file: `--config FILE`, else the variable `REALTIME_CONFIG`, else `./config.toml`, else
    `/etc/realtime/config.toml`;
 3. `config.d/*.toml` beside it, in the order of their names;
-4. `config.<name>.toml` beside it, where the variable `REALTIME_ENV` says `<name>`;
+4. `config.<name>.toml` beside it, where the variable `REALTIME_ENV` says `<name>`; that file must exist;
 5. [the variables](#variables) of Supabase Realtime and of the Realtime SDK;
 6. `REALTIME__SECTION__KEY` for every key, at any depth: `REALTIME__TENANTS__ACME__AUTH__JWT_SECRET`. Lists are
    JSON or separated by commas, whole sections are JSON;
@@ -35,7 +35,8 @@ Settings come in layers, and a later one replaces keys of the earlier ones:
 
 Every variable that holds a secret may name a file instead: `JWT_SECRET_FILE=/run/secrets/jwt`. A secret may hold
 commas, so `REALTIME__AUTH__JWT_SECRETS` is JSON or a single secret, and `REALTIME__AUTH__JWT_SECRETS_FILE` has one a
-line. An empty variable counts as unset. Lengths of time are written `\"30s\"`, `\"5m\"` or `\"1h 30m\"`, sizes
+line. An empty variable counts as unset. A secret is taken as it is, with white space and quotes around it, which are
+remarked; words and truth values are read without case. Lengths of time are written `\"30s\"`, `\"5m\"` or `\"1h 30m\"`, sizes
 `\"64 KiB\"`, `\"5 MB\"` or as a number of bytes.
 
 A running server reads all layers again when one of the files changes, on SIGHUP, and on `POST /admin/reload`. If
@@ -46,6 +47,7 @@ anything is wrong, nothing changes. Each key says what a change means:
 - **restart**: the running value stays, and the key is listed as pending.
 
 `realtime-server config check` tells what is wrong, `realtime-server config show --origin` what holds and who says so.
+Variables whose names are nearly right and files that nobody reads are warnings at the start, and notes of the check.
 ";
 
 pub(super) fn page() -> String {
