@@ -48,9 +48,10 @@ fn leads_somewhere(url: &Url) -> bool {
     !is_redis(url) || path.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// `redis://user:12#34@host` is the host `user` to a parser. For others an `@` may well stand in a path.
+/// `redis://user:12#34@host` is the host `user` to a parser. For others an `@` may well stand in a path or query.
 fn password_ends_the_host(url: &Url) -> bool {
-    is_redis(url) && url[Position::BeforePath..].contains('@')
+    let after_host = if is_redis(url) { Position::BeforePath } else { Position::AfterQuery };
+    url[after_host..].contains('@')
 }
 
 fn is_redis(url: &Url) -> bool {

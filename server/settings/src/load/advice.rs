@@ -142,6 +142,23 @@ fn for_wait(text: &str, in_a_file: bool) -> Option<String> {
     wrong.then(|| "write whole numbers, each with its unit, such as 30s, 5m or 1h 30m".into())
 }
 
+/// For the text of a variable that cannot be read as its program documents it.
+pub(super) fn for_variable(reading: Reading, text: &str) -> Option<String> {
+    const LEVELS: [&str; 8] =
+        ["emergency", "alert", "critical", "error", "warning", "notice", "info", "debug"];
+    let word = text.trim();
+    match reading {
+        Reading::Milliseconds => {
+            let duration = units::parse_duration(word).ok()?;
+            Some(format!("write {}", duration.as_millis()))
+        }
+        Reading::HeaderBytes => Some(format!("write {}", units::parse_size(word).ok()?.as_u64())),
+        Reading::LogLevel => near::nearest(word, LEVELS).map(|level| format!("did you mean {level}?")),
+        Reading::Inverted => for_switch(&word.into()),
+        _ => None,
+    }
+}
+
 /// `1_000` or `1,000`.
 fn is_grouped(text: &str) -> bool {
     text.contains(|c: char| c.is_ascii_digit())
@@ -149,7 +166,7 @@ fn is_grouped(text: &str) -> bool {
 }
 
 /// For a value that should have been `true` or `false`.
-pub(crate) fn for_switch(value: &Value) -> Option<String> {
+pub(super) fn for_switch(value: &Value) -> Option<String> {
     let word = value.as_str().map_or_else(|| value.to_string(), |text| text.trim().to_lowercase());
     match word.as_str() {
         "yes" | "on" | "y" | "t" | "1" | "enabled" => Some("write true".into()),

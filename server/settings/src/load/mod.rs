@@ -5,12 +5,12 @@
 //! keys, not sections. [`merge`] puts them upon each other, [`verify`] checks the result against the shape
 //! of our structs, and only then serde reads it: serde stops at the first mistake and knows no lines.
 
-pub(crate) mod advice;
+mod advice;
 mod files;
 mod layer;
 mod merge;
 mod misspelt;
-pub(crate) mod near;
+mod near;
 mod padding;
 mod positions;
 mod show;

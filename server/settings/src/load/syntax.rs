@@ -143,7 +143,10 @@ impl<'a> Mistakes<'a> {
                     }
                 }
             }
-            Some((Shape::One(kind), false)) if kind.check(&value.into()).is_some() => {
+            // An address may hold a password.
+            Some((Shape::One(kind), false))
+                if !matches!(kind, Kind::Url(_)) && kind.check(&value.into()).is_some() =>
+            {
                 format!("write it in quotes: {name} = {value:?}")
             }
             Some((Shape::List(_), _)) => format!("write a list: {name} = [\"…\"]"),

@@ -59,9 +59,7 @@ fn beside(main: &Path) -> Vec<String> {
     let strays =
         strays.map(|file| format!("{} is not read: only *.toml in {} is", file.display(), folder.display()));
     let is_own = is_own_folder(main);
-    let files = siblings(main).into_iter().filter(|file| {
-        is_own && is_toml(file) && !is_of_environment(file) && !STARTERS.contains(&name(file))
-    });
+    let files = siblings(main).into_iter().filter(|file| is_own && is_more(file));
     let files = files.map(|file| format!("{} is not read: move it to {}", file.display(), folder.display()));
     formats.chain(strays).chain(files).collect()
 }
@@ -71,7 +69,7 @@ fn beside(main: &Path) -> Vec<String> {
 fn instead_of(place: &Path) -> Vec<String> {
     let formats = other_formats(place).into_iter().map(|file| not_toml(&file, place));
     let is_own = is_own_folder(place);
-    let meant = |file: &PathBuf| {
+    let meant = |file: &Path| {
         is_toml(file) && is_own && name(file) != STARTERS[1]
             || resembles(file)
             || is_toml(file) && is_of_environment(file)
@@ -79,11 +77,16 @@ fn instead_of(place: &Path) -> Vec<String> {
     let deeper =
         FOLDERS.iter().flat_map(|folder| NAMES[..2].iter().map(move |name| Path::new(folder).join(name)));
     let deeper = deeper.map(|file| place.with_file_name(file)).filter(|file| file.is_file());
-    let files = siblings(place).into_iter().filter(meant).chain(deeper);
+    let files = siblings(place).into_iter().filter(|file| meant(file) && file.is_file()).chain(deeper);
     let files = files.map(|file| {
         format!("{} is not read: call it {}, or name it with --config", file.display(), place.display())
     });
     formats.chain(files).collect()
+}
+
+/// Whether a file in our own folder belongs into `config.d`.
+fn is_more(file: &Path) -> bool {
+    is_toml(file) && !is_of_environment(file) && !STARTERS.contains(&name(file)) && file.is_file()
 }
 
 /// A `config.d` without the file that it adds to.
@@ -102,12 +105,12 @@ fn other_formats(place: &Path) -> Vec<PathBuf> {
     files.filter(|file| file.is_file()).collect()
 }
 
-/// The files in the folder of `place`, without `place` itself.
+/// What is in the folder of `place`, without `place` itself.
 fn siblings(place: &Path) -> Vec<PathBuf> {
     let folder = place.parent().unwrap_or(Path::new(""));
     let here = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let names = entries(here).into_iter().filter_map(|file| Some(folder.join(file.file_name()?)));
-    names.filter(|file| file != place && file.is_file()).collect()
+    names.filter(|file| file != place).collect()
 }
 
 /// What is in a folder, in the order of the names; nothing if it cannot be read, which is told elsewhere.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::layer::{Layer, Origin, Problems};
-use super::{Note, misspelt};
+use super::{Note, advice, misspelt};
 use crate::problem::{Place, Problem};
 use crate::shape::{self, Key, Shape};
 use crate::variables::{self, Reading, SEED, Target, Treatment, Variable};
@@ -182,7 +182,7 @@ fn layer(set: &Set, target: &Target) -> Result<Option<Layer>, Problem> {
         Ok(None) => return Ok(None),
         Err(expected) => {
             let message = format!("expected {expected}, found {:?}", set.text);
-            let help = target.reading.advice(&set.text);
+            let help = advice::for_variable(target.reading, &set.text);
             return Err(Problem {
                 place: Some(place(&set.name)),
                 help,

@@ -2,8 +2,7 @@
 
 use serde_json::Value;
 
-use crate::load::{advice, near};
-use crate::{kind, units};
+use crate::kind;
 
 /// How one value is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,23 +74,6 @@ impl Reading {
             Self::Alone if word.is_empty() => Ok(Some(Value::Array(Vec::new()))),
             Self::Alone => Ok(Some(vec![text].into())),
             Self::Seed => Ok(word.eq_ignore_ascii_case("true").then(|| "realtime-dev".into())),
-        }
-    }
-
-    /// What to write instead of a value that cannot be read.
-    pub(crate) fn advice(self, text: &str) -> Option<String> {
-        const LEVELS: [&str; 8] =
-            ["emergency", "alert", "critical", "error", "warning", "notice", "info", "debug"];
-        let word = text.trim();
-        match self {
-            Self::Milliseconds => {
-                let duration = units::parse_duration(word).ok()?;
-                Some(format!("write {}", duration.as_millis()))
-            }
-            Self::HeaderBytes => Some(format!("write {}", units::parse_size(word).ok()?.as_u64())),
-            Self::LogLevel => near::nearest(word, LEVELS).map(|level| format!("did you mean {level}?")),
-            Self::Inverted => advice::for_switch(&word.into()),
-            _ => None,
         }
     }
 

@@ -164,6 +164,7 @@ fn a_value_that_is_no_toml_is_told_how_it_is_written() {
         ("[auth]\njwt_secret = 7263547263-x", "write text in quotes"),
         ("[bus]\nredis_url = redis://:7263547263@h", "write text in quotes"),
         ("[banana]\npeel = 7263547263-x", "write text in quotes"),
+        ("[server]\npublic_url = https://ann:7263547263@h", "write text in quotes"),
         ("[server]\nport == 8080", "write one equals sign"),
         ("{\"server\": {}}", "this is not JSON: write key = value"),
         ("server:\n  port: 80", "this is not YAML: write key = value"),
@@ -236,6 +237,16 @@ fn an_address_that_is_none_is_told_what_is_wrong_with_it() {
         assert_eq!(help("", &[("REDIS_URL", address)]), [expected], "{told}");
         assert!(!told.contains("72"), "{told}");
     }
+}
+
+#[test]
+fn a_password_that_ends_the_host_is_told_for_other_addresses_too() {
+    let encode = "percent-encode such signs in a user name or password: / is %2F, # is %23, ? is %3F, @ is %40, % is %25";
+    for address in ["https://ann:72#6354@idp/keys", "https://:72#6354@idp/keys", "https://ann:x/y@idp/keys"] {
+        assert_eq!(help("", &[("REALTIME__AUTH__JWKS_URL", address)]), [encode], "{address}");
+    }
+    // A path with an `@`, for all that anybody can know.
+    crate::good("", &[("REALTIME__AUTH__JWKS_URL", "https://idp.example/@realm/keys?as=a@b")]);
 }
 
 #[test]
