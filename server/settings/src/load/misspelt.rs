@@ -5,6 +5,8 @@
 //! in short names two swapped letters at most. What a variable is called is compared, never its value, save to
 //! recognize those of Kubernetes.
 
+use std::sync::LazyLock;
+
 use super::files::{CONFIG, ENVIRONMENT};
 use super::variables::{FILE, PREFIX, Variables};
 use super::{Note, near};
@@ -17,7 +19,7 @@ const LETTERS_PER_EDIT: usize = 8;
 /// … and never more than this.
 const EDITS_MAX: usize = 2;
 
-/// Words of at most this many letters at the start of a name say whose variable it is: `APP_JWT_SECRET`.
+/// A first word of at most this many letters names the program it belongs to: `APP_JWT_SECRET`.
 const OWNER_LETTERS: usize = 3;
 
 /// A warning for each.
@@ -59,7 +61,7 @@ fn meant(name: &str, value: &str, variables: &Variables) -> Option<String> {
     }
 }
 
-/// Whether somebody looks at this variable, be it to say that it is wrong.
+/// Whether this variable is read, and so is reported elsewhere if it is wrong.
 fn is_read(name: &str) -> bool {
     let named = |row: &Variable| {
         row.names.iter().any(|known| match known.strip_suffix('*') {
@@ -85,12 +87,18 @@ fn known() -> impl Iterator<Item = (&'static str, bool)> {
 }
 
 /// All names by which they, and those that choose the files, are read.
-fn known_names() -> impl Iterator<Item = String> {
-    let names = known().flat_map(|(name, secret)| {
-        let file = secret.then(|| format!("{name}{FILE}"));
-        std::iter::once(name.to_owned()).chain(file)
+fn known_names() -> &'static [String] {
+    static NAMES: LazyLock<Vec<String>> = LazyLock::new(|| {
+        let names = known().flat_map(|(name, secret)| spellings(name.to_owned(), secret));
+        names.chain([CONFIG, ENVIRONMENT].map(str::to_owned)).collect()
     });
-    names.chain([CONFIG, ENVIRONMENT].map(str::to_owned))
+    &NAMES
+}
+
+/// A variable, and the one that names a file with it.
+fn spellings(name: String, secret: bool) -> impl Iterator<Item = String> {
+    let file = secret.then(|| format!("{name}{FILE}"));
+    std::iter::once(name).chain(file)
 }
 
 /// The known variable that cannot be given by a file, where `name` tries to.
@@ -102,25 +110,25 @@ fn without_file_support(name: &str) -> Option<&'static str> {
 /// A known variable that was given our prefix: `REALTIME_JWT_SECRET`.
 fn without_our_prefix(upper: &str) -> Option<String> {
     let rest = upper.strip_prefix("REALTIME_")?;
-    known_names().find(|known| known == rest && known.contains('_'))
+    known_names().iter().find(|known| *known == rest && known.contains('_')).cloned()
 }
 
 /// The known variable whose name is misspelt.
 fn near_known(upper: &str) -> Option<String> {
     let longer = |known: &str| [CONFIG, ENVIRONMENT].contains(&known) && upper.starts_with(known);
-    let near = known_names().filter_map(|known| match longer(&known) {
+    let near = known_names().iter().filter_map(|known| match longer(known) {
         // `REALTIME_ENVIRONMENT`, `REALTIME_CONFIG_FILE`
         true => Some((0, known)),
-        false => Some((slip(upper, &known)?, known)),
+        false => Some((slip(upper, known)?, known)),
     });
-    near.min().map(|(_, known)| known)
+    near.min().map(|(_, known)| known.clone())
 }
 
 /// How many edits make `known` of `name`, if so few that it may be a slip.
 fn slip(name: &str, known: &str) -> Option<usize> {
     let distance = distance(name, known)?;
     let digits = |name: &str| name.bytes().filter(u8::is_ascii_digit).count();
-    // A numbered one is somebody's second.
+    // A digit more makes it another variable, such as `DATABASE_URL2`.
     if digits(name) != digits(known) {
         return None;
     }
@@ -138,10 +146,15 @@ fn edits_allowed(letters: usize) -> usize {
     (letters / LETTERS_PER_EDIT).min(EDITS_MAX)
 }
 
-/// The number of edits between two names, unless their lengths show that it is too large.
+/// The number of edits between two names, unless they are so different that it is too large at first sight.
 fn distance(name: &str, known: &str) -> Option<usize> {
-    let near = name.len().abs_diff(known.len()) <= EDITS_MAX;
+    let near = name.len().abs_diff(known.len()) <= EDITS_MAX && begins_alike(name, known);
     near.then(|| strsim::damerau_levenshtein(name, known))
+}
+
+/// Whether they share one of their first two letters: a slip at the very start is rare.
+fn begins_alike(a: &str, b: &str) -> bool {
+    a.bytes().take(2).any(|letter| b.bytes().take(2).any(|other| letter == other))
 }
 
 /// Whether two words have the same letters.
@@ -156,9 +169,11 @@ fn is_swapped(a: &str, b: &str) -> bool {
 
 /// `REALTIME_MAX_CHANNELS_PER_CLIENT`, which lacks its section.
 fn key_without_section(upper: &str) -> Option<String> {
-    let rest = upper.strip_prefix("REALTIME_")?.to_ascii_lowercase();
-    let key = near::key_named(&rest).filter(|_| rest.contains('_'))?;
-    Some(near::variable(&key))
+    let rest = upper.strip_prefix("REALTIME_").filter(|rest| rest.contains('_'))?;
+    let ending = format!("__{rest}");
+    // Cheaper than the search below, and enough for most names.
+    our_variables().iter().find(|ours| ours.name.ends_with(&ending))?;
+    near::key_named(&rest.to_ascii_lowercase()).map(|key| near::variable(&key))
 }
 
 /// A variable of ours, written with other underscores or with a slip, whatever its value.
@@ -168,29 +183,50 @@ pub(super) fn near_ours(name: &str) -> Option<String> {
 
 /// The same; a whole section is meant only where the value is JSON.
 fn near_ours_with(upper: &str, value: &str) -> Option<String> {
-    let root = shape::root();
-    let mut paths: Vec<_> = root.leaves().into_iter().collect();
-    if let (Shape::Section(sections), true) = (&root.shape, value.trim_start().starts_with('{')) {
-        paths.extend(sections.iter().map(|(name, key)| (vec![name.clone()], key)));
-    }
-    let squeezed = |text: &str| text.replace('_', "");
-    let (name, prefix) = (squeezed(upper), squeezed(PREFIX));
-    // Most variables are another program's, and need no closer look.
-    if !name.starts_with(&prefix[..1]) {
-        return None;
-    }
-    let ours = paths.into_iter().filter(|(path, _)| !path.iter().any(|name| name == "*"));
-    let spellings = ours.flat_map(|(path, key)| {
-        let variable = near::variable(&path);
-        let file = key.secret.then(|| format!("{variable}{FILE}"));
-        [Some(variable), file].into_iter().flatten()
+    let name = squeezed(upper);
+    let is_json = value.trim_start().starts_with('{');
+    let candidates = our_variables().iter().filter(|ours| is_json || !ours.is_section);
+    let near = candidates.filter_map(|ours| {
+        let distance = distance(&name, &ours.squeezed)?;
+        (distance <= ours.edits_allowed).then_some((distance, &ours.name))
     });
-    let near = spellings.filter_map(|variable| {
-        let known = squeezed(&variable);
-        let distance = distance(&name, &known)?;
-        (distance <= edits_allowed(known.len() - prefix.len())).then_some((distance, variable))
+    near.min().map(|(_, name)| name.clone()).or_else(|| near_tenants(upper))
+}
+
+/// A variable of ours, whose name does not depend on a tenant's.
+struct Ours {
+    name: String,
+    /// The name without underscores, of which people write too many or too few.
+    squeezed: String,
+    edits_allowed: usize,
+    is_section: bool,
+}
+
+fn our_variables() -> &'static [Ours] {
+    static OURS: LazyLock<Vec<Ours>> = LazyLock::new(|| {
+        let leaves =
+            shape::root().leaves().into_iter().filter(|(path, _)| !path.iter().any(|name| name == "*"));
+        let leaves = leaves.flat_map(|(path, key)| spellings(near::variable(&path), key.secret));
+        let leaves = leaves.map(|name| Ours::new(name, false));
+        let sections = match &shape::root().shape {
+            Shape::Section(sections) => sections.keys().cloned().collect(),
+            _ => Vec::new(),
+        };
+        leaves.chain(sections.into_iter().map(|name| Ours::new(near::variable(&[name]), true))).collect()
     });
-    near.min().map(|(_, variable)| variable).or_else(|| near_tenants(upper))
+    &OURS
+}
+
+impl Ours {
+    fn new(name: String, is_section: bool) -> Self {
+        let squeezed = squeezed(&name);
+        let edits_allowed = edits_allowed(squeezed.len() - self::squeezed(PREFIX).len());
+        Self { name, squeezed, edits_allowed, is_section }
+    }
+}
+
+fn squeezed(name: &str) -> String {
+    name.replace('_', "")
 }
 
 /// A variable of a tenant, written with other underscores. Its id is whatever stands before the key.

@@ -58,8 +58,8 @@ fn beside(main: &Path) -> Vec<String> {
     let strays = entries(&folder).into_iter().filter(|file| is_stray(file));
     let strays =
         strays.map(|file| format!("{} is not read: only *.toml in {} is", file.display(), folder.display()));
-    let is_own = is_own_folder(main);
-    let files = siblings(main).into_iter().filter(|file| is_own && is_more(file));
+    let siblings = if is_own_folder(main) { siblings(main) } else { Vec::new() };
+    let files = siblings.into_iter().filter(|file| is_more(file));
     let files = files.map(|file| format!("{} is not read: move it to {}", file.display(), folder.display()));
     formats.chain(strays).chain(files).collect()
 }

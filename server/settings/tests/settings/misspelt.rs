@@ -80,7 +80,7 @@ fn a_name_whose_right_spelling_is_set_as_well_is_another_programs() {
 }
 
 #[test]
-fn a_slip_is_a_warning_in_a_reload_and_never_shows_the_value() {
+fn the_value_of_a_misspelt_variable_is_never_shown() {
     let notes = only(&[("JWT_SECERT", "hunter2")]).load().expect("good").notes;
     assert!(!format!("{notes:?}").contains("hunter2"));
 }
