@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use realtime_server::cli::{Cli, remark};
+use realtime_server::cli::{Cli, Signals, remark};
 use realtime_server::crypto;
 
 /// Returns memory to the system when connections leave, and keeps small allocations cheap.
@@ -12,8 +12,6 @@ use realtime_server::crypto;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    crypto::install();
-    let cli = Cli::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -21,7 +19,14 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let code = runtime.block_on(cli.run()).unwrap_or_else(|error| {
+    // Before anything that takes time: until then SIGHUP, which only asks for a reload, ends the process.
+    let signals = {
+        let _runtime = runtime.enter();
+        Signals::for_command(std::env::args_os().nth(1).as_deref())
+    };
+    crypto::install();
+    let code = signals.and_then(|signals| runtime.block_on(Cli::parse().run(signals)));
+    let code = code.unwrap_or_else(|error| {
         // Not returned from `main`, which would print it as a debugging value, backtrace included.
         remark(format_args!("error: {error:#}"));
         ExitCode::FAILURE

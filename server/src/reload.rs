@@ -6,12 +6,11 @@
 //! at once. One reload at a time, on a thread that may wait for disks: no client notices.
 
 use std::fmt;
-use std::io;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use settings::{LoadError, Loaded, Note, Problem, Running, Sources, Update};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::Signal;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -65,20 +64,18 @@ impl fmt::Display for Occasion {
 
 impl Follower {
     /// Will follow `sources`, of which `loaded` is running; `watch` is on their files since before they were
-    /// read, so that no change is missed. From now on SIGHUP no longer ends the process.
-    ///
-    /// # Errors
-    /// When there can be no handler for SIGHUP.
+    /// read, so that no change is missed. Each `hangup` (SIGHUP) has them read again; one that came before counts.
     pub fn new(
         sources: Sources,
         loaded: &Loaded,
         logs: Logs,
         watch: Result<Watch, impl fmt::Display>,
-    ) -> io::Result<Self> {
+        hangup: Signal,
+    ) -> Self {
         let complain = |error| warn!("Files of settings are not watched, send SIGHUP after an edit: {error}");
         let last = Last { running: loaded.running(), notes: loaded.notes.clone() };
         let reader = Arc::new(Reader { sources, logs, last: Mutex::new(last) });
-        Ok(Self { reader, watch: watch.map_err(complain).ok(), hangup: signal(SignalKind::hangup())? })
+        Self { reader, watch: watch.map_err(complain).ok(), hangup }
     }
 
     /// Lets operators order a reload of `node`'s settings.

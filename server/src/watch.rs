@@ -24,6 +24,9 @@ use tokio::time::{sleep, timeout};
 
 use eyes::Eyes;
 
+/// Why files cannot be watched.
+pub use notify::Error as WatchError;
+
 /// How long nothing may change before a change is told: a certificate and its key are two files.
 const SETTLE: Duration = Duration::from_millis(100);
 

@@ -8,6 +8,7 @@ pub mod health;
 mod open_files;
 mod running;
 pub mod serve;
+mod signals;
 pub mod token;
 pub mod version;
 
@@ -19,6 +20,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use settings::{LoadError, Settings, Sources};
+
+pub use signals::Signals;
 
 /// Rooms for applications: broadcast, presence and shared state over WebSocket and HTTP.
 #[derive(Debug, Parser)]
@@ -55,13 +58,14 @@ enum Command {
 }
 
 impl Cli {
-    /// Does what was asked for. The exit code is the answer of commands that are questions.
+    /// Does what was asked for. The exit code is the answer of commands that are questions. `signals` are those that
+    /// were registered for `serve`.
     ///
     /// # Errors
     /// Whatever kept the command from doing it, for a person to read.
-    pub async fn run(self) -> anyhow::Result<ExitCode> {
+    pub async fn run(self, signals: Option<Signals>) -> anyhow::Result<ExitCode> {
         match self.command {
-            Command::Serve(args) => serve::run(args).await.map(|()| ExitCode::SUCCESS),
+            Command::Serve(args) => serve::run(args, signals).await.map(|()| ExitCode::SUCCESS),
             Command::Token(args) => token::run(args).map(|()| ExitCode::SUCCESS),
             Command::Health(args) => health::run(args),
             Command::Config(args) => config::run(args),

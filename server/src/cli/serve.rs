@@ -15,18 +15,18 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Map;
-use settings::{Settings, Sources};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use settings::{Loaded, Settings, Sources};
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
+use super::Signals;
 use super::running::Running;
 use crate::app::Server;
 use crate::auth::sign;
 use crate::drain::Haste;
 use crate::reload::Follower;
 use crate::telemetry::logs;
-use crate::watch::Watch;
+use crate::watch::{Watch, WatchError};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -67,11 +67,61 @@ impl Args {
     }
 }
 
+/// What has to be read before there is a server.
+struct Prepared {
+    sources: Sources,
+    watch: Result<Watch, WatchError>,
+    loaded: Loaded,
+}
+
 /// Serves until SIGTERM, then drains; a second one hurries, a third ends. SIGINT (Ctrl-C) hurries at once.
 ///
 /// # Errors
 /// Wrong settings, no secret, or a port that cannot be had.
-pub async fn run(args: Args) -> anyhow::Result<()> {
+pub async fn run(args: Args, signals: Option<Signals>) -> anyhow::Result<()> {
+    let Signals { hangup, mut stop } = signals.map_or_else(Signals::register, Ok)?;
+    let dev = args.dev;
+    // On a thread of its own: a network file system may take its time, and whoever sends a signal should not wait.
+    let prepared = tokio::task::spawn_blocking(move || prepare(&args));
+    let Prepared { sources, watch, loaded } = tokio::select! {
+        prepared = prepared => prepared.context("the settings could not be read")??,
+        _stop = stop.next(Haste::Hurried) => {
+            super::remark("stopped by a signal before the settings were read");
+            return Ok(());
+        }
+    };
+    let settings = loaded.settings.clone();
+    let (logs, _rest) = logs::start(&settings.telemetry, &settings.regions);
+    for note in &loaded.notes {
+        if note.warning { warn!("{}", note.text) } else { info!("{}", note.text) }
+    }
+    super::open_files::raise(&settings.server);
+    let follower = Follower::new(sources, &loaded, logs, watch, hangup);
+    let server = Server::start_following(settings.clone(), follower).await?;
+    let _kept = Running::new(&settings, server.address())
+        .keep(&settings.server.data_dir)
+        .inspect_err(|error| debug!("`realtime-server health` goes by the settings alone: {error}"));
+    if dev {
+        // Whoever has read enough (`| head -1`) still wants a server.
+        let _nobody_reads = super::answer(welcome(&settings, server.address()));
+    }
+    let haste = match stop.arrived() {
+        Some(haste) => haste,
+        None => stop.next(Haste::None).await,
+    };
+    let hurry = watch::Sender::new(haste);
+    let drained = server.drain(hurry.subscribe());
+    tokio::pin!(drained);
+    loop {
+        tokio::select! {
+            () = &mut drained => return Ok(()),
+            more = stop.next(hurry.borrow().more()) => drop(hurry.send_replace(more)),
+        }
+    }
+}
+
+/// Reads the settings.
+fn prepare(args: &Args) -> anyhow::Result<Prepared> {
     let mut sources = args.sources();
     let watch = Watch::new(sources.files());
     let mut loaded = sources.load()?;
@@ -80,55 +130,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         sources = sources.with_fallback("serve --dev", "auth.jwt_secret", secret.expose_secret());
         loaded = sources.load()?;
     }
-    let settings = loaded.settings.clone();
-    let (logs, _rest) = logs::start(&settings.telemetry, &settings.regions);
-    for note in &loaded.notes {
-        if note.warning { warn!("{}", note.text) } else { info!("{}", note.text) }
-    }
-    super::open_files::raise(&settings.server);
-    let terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
-    let interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
-    let follower = Follower::new(sources, &loaded, logs, watch).context("cannot listen for SIGHUP")?;
-    let server = Server::start_following(settings.clone(), follower).await?;
-    let _kept = Running::new(&settings, server.address())
-        .keep(&settings.server.data_dir)
-        .inspect_err(|error| debug!("`realtime-server health` goes by the settings alone: {error}"));
-    if args.dev {
-        // Whoever has read enough (`| head -1`) still wants a server.
-        let _nobody_reads = super::answer(welcome(&settings, server.address()));
-    }
-    let mut signals = Signals { terminate, interrupt };
-    let hurry = watch::Sender::new(signals.next(Haste::None).await);
-    let drained = server.drain(hurry.subscribe());
-    tokio::pin!(drained);
-    loop {
-        tokio::select! {
-            () = &mut drained => return Ok(()),
-            more = signals.next(hurry.borrow().more()) => drop(hurry.send_replace(more)),
-        }
-    }
-}
-
-/// What asks us to stop.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    /// Waits for one. SIGTERM means `haste`; a person at the keyboard (SIGINT) has no load balancer to wait for.
-    async fn next(&mut self, haste: Haste) -> Haste {
-        tokio::select! {
-            _ = self.terminate.recv() => {
-                info!("Stopping: SIGTERM");
-                haste
-            }
-            _ = self.interrupt.recv() => {
-                info!("Stopping: SIGINT");
-                haste.max(Haste::Hurried)
-            }
-        }
-    }
+    Ok(Prepared { sources, watch, loaded })
 }
 
 /// The secret of earlier runs, or a new one.

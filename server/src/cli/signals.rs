@@ -1,0 +1,68 @@
+//! The signals that a server handles: SIGTERM and SIGINT stop it, SIGHUP has its settings read again.
+//!
+//! Registered before anything else is done, because the default action of each of them ends the process: a
+//! supervisor may send SIGHUP while the settings are still being read. A signal that arrives before somebody waits
+//! for it is kept, once per kind.
+
+use std::ffi::OsStr;
+use std::io;
+
+use anyhow::Context;
+use futures_util::FutureExt;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::info;
+
+use crate::drain::Haste;
+
+/// The signals of `serve`.
+#[derive(Debug)]
+pub struct Signals {
+    pub(super) hangup: Signal,
+    pub(super) stop: Stop,
+}
+
+/// What asks the server to stop.
+#[derive(Debug)]
+pub(super) struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Registers them if `command`, the first argument of the program, is the one that serves. Other commands end by
+    /// a signal as programs usually do. Needs a runtime.
+    ///
+    /// # Errors
+    /// When the system refuses a handler.
+    pub fn for_command(command: Option<&OsStr>) -> anyhow::Result<Option<Self>> {
+        let serves = command.is_some_and(|command| command == "serve");
+        serves.then(|| Self::register().context("cannot handle signals")).transpose()
+    }
+
+    pub(super) fn register() -> io::Result<Self> {
+        let hangup = signal(SignalKind::hangup())?;
+        let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        Ok(Self { hangup, stop: Stop { terminate, interrupt } })
+    }
+}
+
+impl Stop {
+    /// Waits for one. SIGTERM means `haste`; a person at the keyboard (SIGINT) has no load balancer to wait for.
+    pub(super) async fn next(&mut self, haste: Haste) -> Haste {
+        tokio::select! {
+            _ = self.terminate.recv() => {
+                info!("Stopping: SIGTERM");
+                haste
+            }
+            _ = self.interrupt.recv() => {
+                info!("Stopping: SIGINT");
+                haste.max(Haste::Hurried)
+            }
+        }
+    }
+
+    /// Whether one has arrived already. Before the server was ready nobody relies on it, so it stops without delay.
+    pub(super) fn arrived(&mut self) -> Option<Haste> {
+        self.next(Haste::Hurried).now_or_never()
+    }
+}

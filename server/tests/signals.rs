@@ -1,0 +1,127 @@
+//! Signals that reach the program while it starts. The settings come through a named pipe, which holds the start
+//! exactly where the test wants it: opened, and not read to its end.
+
+use std::fs::{self, OpenOptions};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+const CONFIG: &str = "[server]\nhost = \"127.0.0.1\"\nport = 0\ndrain_delay = \"1h\"\n";
+
+/// A server in the middle of reading its settings. Killed when the test ends.
+struct Starting {
+    child: Child,
+    log: BufReader<ChildStderr>,
+    settings: fs::File,
+    _folder: TempDir,
+}
+
+impl Starting {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("config.toml");
+        mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a named pipe");
+        let mut child = Command::new(env!("CARGO_BIN_EXE_realtime-server"))
+            .arg("serve")
+            .current_dir(folder.path())
+            .env_clear()
+            .env("JWT_SECRET", "a secret of more than thirty-two bytes")
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it runs");
+        let log = BufReader::new(child.stderr.take().expect("piped"));
+        // Waits until the server has opened the other end.
+        let settings = OpenOptions::new().write(true).open(&path).expect("the pipe");
+        // Whoever reads them again finds a file.
+        fs::write(folder.path().join("new"), CONFIG).expect("a file");
+        fs::rename(folder.path().join("new"), &path).expect("renamed");
+        Self { child, log, settings, _folder: folder }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("it runs");
+    }
+
+    /// Lets it read its settings to the end.
+    fn go_on(&mut self) {
+        self.settings.write_all(CONFIG.as_bytes()).expect("it reads");
+        self.settings = fs::File::open("/dev/null").expect("there on every Unix");
+    }
+
+    /// Reads the log until there is a line with each of these words.
+    fn says(&mut self, mut words: Vec<&str>) -> String {
+        let mut told = String::new();
+        while !words.is_empty() {
+            let mut line = String::new();
+            let read = self.log.read_line(&mut line).expect("text");
+            assert!(read > 0, "it ended without saying {words:?}:\n{told}");
+            words.retain(|words| !line.contains(words));
+            told += &line;
+        }
+        told
+    }
+
+    /// How it ends, and what it says until then.
+    fn ends(mut self) -> (ExitStatus, String) {
+        let mut rest = String::new();
+        self.log.read_to_string(&mut rest).expect("text");
+        (self.child.wait().expect("it is our child"), rest)
+    }
+}
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        let _gone_already = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+#[test]
+fn a_hangup_while_it_starts_is_one_reload_once_it_runs() {
+    let mut starting = Starting::new();
+    starting.signal(Signal::HUP);
+    starting.signal(Signal::HUP);
+    starting.go_on();
+    let told = starting.says(vec!["Listening", "nothing changes: SIGHUP"]);
+    starting.signal(Signal::INT);
+    let (status, rest) = starting.ends();
+    assert!(status.success(), "{status}");
+    assert_eq!((told + &rest).matches("nothing changes: SIGHUP").count(), 1);
+}
+
+#[test]
+fn a_stop_while_it_starts_is_obeyed_at_once() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let starting = Starting::new();
+        starting.signal(signal);
+        let (status, told) = starting.ends();
+        assert_eq!((status.code(), status.signal()), (Some(0), None), "{signal:?}: {told}");
+        assert!(!told.contains("Listening"), "{told}");
+    }
+}
+
+// A script that calls the program in a loop is ended by Ctrl-C only if the program is.
+#[test]
+fn other_commands_end_by_a_signal_as_programs_do() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("config.toml");
+    for command in ["token", "health"] {
+        mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a named pipe");
+        let mut child = Command::new(env!("CARGO_BIN_EXE_realtime-server"))
+            .arg(command)
+            .current_dir(folder.path())
+            .env_clear()
+            .spawn()
+            .expect("it runs");
+        let settings = OpenOptions::new().write(true).open(&path).expect("the pipe");
+        kill_process(Pid::from_child(&child), Signal::INT).expect("it runs");
+        let status = child.wait().expect("it is our child");
+        assert_eq!(status.signal(), Some(2), "{command}: {status}");
+        drop(settings);
+        fs::remove_file(&path).expect("removed");
+    }
+}
