@@ -5,6 +5,8 @@
 #     docker build -t realtime-server .                     compiles here; the libraries are a layer of their own
 #     docker build -t realtime-server --target prebuilt .   takes dist/realtime-server, built on Debian 12 or older
 #
+# With `--build-arg REVISION="$(git rev-parse HEAD)"` the program and the image know which commit they are.
+#
 # Only two official images are needed, and no extension of this file's syntax: BuildKit and Buildah (Podman) read it
 # as it is.
 
@@ -92,8 +94,9 @@ RUN cargo build --release --locked -p realtime-server
 # as the program. Names of functions stay in, for the backtrace of a panic.
 FROM dependencies AS build
 COPY server server
+ARG REVISION
 RUN find server -name '*.rs' -exec touch {} + \
-    && cargo build --release --locked -p realtime-server \
+    && REALTIME_COMMIT="$REVISION" cargo build --release --locked -p realtime-server \
     && strip --strip-debug -o /realtime-server target/release/realtime-server
 
 FROM base AS server

@@ -23,6 +23,7 @@
 //! | [`telemetry`] | logs and numbers |
 //! | [`crypto`] | which cryptography TLS uses |
 //! | [`watch`] | when a file has changed |
+//! | [`version`] | the version and the commit of this build |
 //! | crate `hub` | rooms: members, fan-out, presence, outboxes. No await, no JSON, no sockets |
 //! | crate `wire` | bytes ↔ messages. Pure, fuzzed |
 //! | crate `settings` | what can be configured |
@@ -68,4 +69,5 @@ pub mod reload;
 pub mod sessions;
 pub mod telemetry;
 pub mod tenants;
+pub mod version;
 pub mod watch;

@@ -150,7 +150,8 @@ async fn the_status_tells_how_things_are() {
     ] {
         assert_eq!(status[key], value, "{key}");
     }
-    assert!(status["version"].is_string() && status["uptime"].is_u64(), "{status}");
+    assert!(status["version"].is_string() && status["commit"].is_string(), "{status}");
+    assert!(status["uptime"].is_u64(), "{status}");
     assert_eq!(status["node"].as_str().map(str::len), Some(16), "{status}");
     let text = status.to_string();
     assert!(!text.contains("secret") && !text.contains("realtime:room"), "{text}");

@@ -9,12 +9,14 @@ use serde_json::{Value, json};
 
 use crate::node::Node;
 use crate::tenants::Standing;
+use crate::version::{COMMIT, VERSION};
 
 /// Everything, as JSON.
 pub(super) fn of(node: &Node) -> Value {
     let (settings, population) = (node.settings(), node.hub.population());
     json!({
-        "version": env!("CARGO_PKG_VERSION"),
+        "version": VERSION,
+        "commit": COMMIT,
         "status": node.condition().word(),
         "node": node.id.to_string(),
         "region": settings.regions.name,

@@ -23,9 +23,11 @@ use settings::{LoadError, Settings, Sources};
 
 pub use signals::Signals;
 
+use crate::version::VERSION_AND_COMMIT;
+
 /// Rooms for applications: broadcast, presence and shared state over WebSocket and HTTP.
 #[derive(Debug, Parser)]
-#[command(name = "realtime-server", version, after_help = EXAMPLES)]
+#[command(name = "realtime-server", version = VERSION_AND_COMMIT, after_help = EXAMPLES)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -53,7 +55,7 @@ enum Command {
     Health(health::Args),
     /// Check the settings, show them, or explain what there is to set
     Config(config::Args),
-    /// Say which version this is
+    /// Print the version and the commit it was built from
     Version,
 }
 

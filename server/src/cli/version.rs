@@ -2,11 +2,12 @@
 
 use anyhow::Context;
 
-/// Prints name and version, as one line.
+use crate::version::VERSION_AND_COMMIT;
+
+/// Prints name, version and commit, as one line.
 ///
 /// # Errors
 /// If nobody reads it.
 pub fn run() -> anyhow::Result<()> {
-    super::answer(concat!("realtime-server ", env!("CARGO_PKG_VERSION"), "\n"))
-        .context("cannot print the version")
+    super::answer(format_args!("realtime-server {VERSION_AND_COMMIT}\n")).context("cannot print the version")
 }
