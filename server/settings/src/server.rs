@@ -124,7 +124,8 @@ pub struct Server {
     pub read_buffer_size: ByteSize,
 
     /// Folder for what the server keeps by itself, such as the secret of `serve --dev`, and where it listens for
-    /// `realtime-server health`. Relative paths begin at the working directory. Not to be shared by two servers.
+    /// `realtime-server health`. Relative paths begin at the working directory. One server holds it at a time; a second
+    /// one ends with an error.
     #[schemars(extend("x-reload" = "restart"))]
     pub data_dir: PathBuf,
 

@@ -4,6 +4,7 @@
 //! a person reads both.
 
 pub mod config;
+mod data_dir;
 pub mod health;
 mod open_files;
 mod running;
@@ -130,11 +131,6 @@ fn reachable(host: IpAddr) -> IpAddr {
         IpAddr::V6(all) if all.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
         host => host,
     }
-}
-
-/// Where `serve --dev` keeps the secret it made up, and where `token` finds it.
-pub fn dev_secret_file(settings: &Settings) -> PathBuf {
-    settings.server.data_dir.join("dev-secret")
 }
 
 #[cfg(test)]

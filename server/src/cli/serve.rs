@@ -7,7 +7,6 @@ use std::fs;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
@@ -20,6 +19,7 @@ use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
 use super::Signals;
+use super::data_dir::{DataDir, Lock, LockError};
 use super::running::Running;
 use crate::app::Server;
 use crate::auth::sign;
@@ -72,6 +72,8 @@ struct Prepared {
     sources: Sources,
     watch: Result<Watch, WatchError>,
     loaded: Loaded,
+    /// An error when it cannot be locked, which is no reason not to serve.
+    lock: Result<Lock, LockError>,
 }
 
 /// Serves until SIGTERM, then drains; a second one hurries, a third ends. SIGINT (Ctrl-C) hurries at once.
@@ -83,7 +85,7 @@ pub async fn run(args: Args, signals: Option<Signals>) -> anyhow::Result<()> {
     let dev = args.dev;
     // On a thread of its own: a network file system may take its time, and whoever sends a signal should not wait.
     let prepared = tokio::task::spawn_blocking(move || prepare(&args));
-    let Prepared { sources, watch, loaded } = tokio::select! {
+    let Prepared { sources, watch, loaded, lock } = tokio::select! {
         prepared = prepared => prepared.context("the settings could not be read")??,
         _stop = stop.next(Haste::Hurried) => {
             super::remark("stopped by a signal before the settings were read");
@@ -94,6 +96,9 @@ pub async fn run(args: Args, signals: Option<Signals>) -> anyhow::Result<()> {
     let (logs, _rest) = logs::start(&settings.telemetry, &settings.regions);
     for note in &loaded.notes {
         if note.warning { warn!("{}", note.text) } else { info!("{}", note.text) }
+    }
+    if let Err(error) = &lock {
+        debug!("Other servers may use the same one: {error}");
     }
     super::open_files::raise(&settings.server);
     let follower = Follower::new(sources, &loaded, logs, watch, hangup);
@@ -120,22 +125,28 @@ pub async fn run(args: Args, signals: Option<Signals>) -> anyhow::Result<()> {
     }
 }
 
-/// Reads the settings.
+/// Reads the settings, and takes the folder they name.
 fn prepare(args: &Args) -> anyhow::Result<Prepared> {
     let mut sources = args.sources();
     let watch = Watch::new(sources.files());
     let mut loaded = sources.load()?;
+    let folder = DataDir::of(&loaded.settings);
+    let lock = match folder.lock() {
+        Err(held @ LockError::Held { .. }) => return Err(held.into()),
+        lock => lock,
+    };
     if args.dev && loaded.settings.auth.jwt_secret.is_none() {
-        let secret = dev_secret(&super::dev_secret_file(&loaded.settings))?;
+        let secret = dev_secret(&folder)?;
         sources = sources.with_fallback("serve --dev", "auth.jwt_secret", secret.expose_secret());
         loaded = sources.load()?;
     }
-    Ok(Prepared { sources, watch, loaded })
+    Ok(Prepared { sources, watch, loaded, lock })
 }
 
 /// The secret of earlier runs, or a new one.
-fn dev_secret(file: &Path) -> anyhow::Result<SecretString> {
-    if let Ok(secret) = fs::read_to_string(file)
+fn dev_secret(folder: &DataDir) -> anyhow::Result<SecretString> {
+    let file = folder.dev_secret_file();
+    if let Ok(secret) = fs::read_to_string(&file)
         && !secret.trim().is_empty()
     {
         return Ok(secret.trim().into());
@@ -143,17 +154,15 @@ fn dev_secret(file: &Path) -> anyhow::Result<SecretString> {
     let mut random = [0; 48];
     getrandom::fill(&mut random).map_err(|error| anyhow::anyhow!("no random numbers: {error}"))?;
     let secret = BASE64_URL_SAFE_NO_PAD.encode(random);
-    if let Some(folder) = file.parent() {
-        fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
-    }
+    fs::create_dir_all(folder.path()).with_context(|| format!("cannot make the folder {folder}"))?;
     fs::OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(true)
         .mode(0o600)
-        .open(file)
+        .open(&file)
         .and_then(|mut opened| opened.write_all(secret.as_bytes()))
-        .with_context(|| format!("cannot keep the secret in {}", file.display()))?;
+        .with_context(|| format!("cannot keep the secret of `serve --dev` in {folder}"))?;
     Ok(secret.into())
 }
 

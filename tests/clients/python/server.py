@@ -11,6 +11,7 @@ import json
 import os
 import secrets
 import socket
+import tempfile
 import time
 import urllib.request
 from pathlib import Path
@@ -27,6 +28,8 @@ class Server:
 
     def __init__(self) -> None:
         self.secret = secrets.token_urlsafe(48)
+        # Removed with the object. Many servers may run here at once, and none shares a folder with another.
+        self._folder = tempfile.TemporaryDirectory(prefix="realtime-server-")
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port: int = probe.getsockname()[1]
@@ -40,6 +43,7 @@ class Server:
     async def start(self) -> None:
         """Starts it and waits until it answers."""
         settings = {"JWT_SECRET": self.secret, "PORT": str(self.port), "HOST": "127.0.0.1"}
+        settings["REALTIME__SERVER__DATA_DIR"] = self._folder.name
         # No load balancer has to hear of the end, and nobody is to wait for his goodbye.
         settings |= {"REALTIME__SERVER__DRAIN_DELAY": "0s", "REALTIME__SERVER__DRAIN_TIMEOUT": "0s"}
         self.process = await asyncio.create_subprocess_exec(PROGRAM, "serve", env={**os.environ, **settings})

@@ -6,6 +6,8 @@ use anyhow::{Context, bail};
 use secrecy::SecretString;
 use settings::{Auth, Settings};
 
+use crate::cli::data_dir::DataDir;
+
 /// A secret to sign with.
 #[derive(Debug)]
 pub(super) struct Secret {
@@ -71,22 +73,22 @@ fn of_default_tenant(settings: &Settings) -> anyhow::Result<Secret> {
     if let Some(secret) = first(&settings.auth.jwt_secret, &settings.auth.jwt_secrets) {
         return Ok(Secret { secret, whence: "the configured secret".into() });
     }
-    let file = super::super::dev_secret_file(settings);
+    let folder = DataDir::of(settings);
+    let file = folder.dev_secret_file();
     let text = match std::fs::read_to_string(&file) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => bail!(
             "there is no secret to sign with: set JWT_SECRET to the server's, or start `realtime-server serve \
-             --dev` once (it keeps one in {})",
-            file.display()
+             --dev` once, with the same {folder}, where it keeps one"
         ),
-        Err(error) => return Err(error).with_context(|| format!("cannot read {}", file.display())),
+        Err(error) => return Err(error).with_context(|| format!("cannot read dev-secret in {folder}")),
     };
-    in_file(&text, &file)
+    in_file(&text, &file, &folder)
 }
 
-fn in_file(text: &str, file: &Path) -> anyhow::Result<Secret> {
+fn in_file(text: &str, file: &Path, folder: &DataDir) -> anyhow::Result<Secret> {
     match text.trim() {
-        "" => bail!("{} is empty: delete it, and `serve --dev` makes a new one", file.display()),
+        "" => bail!("dev-secret in {folder} is empty: delete it, and `serve --dev` makes a new one"),
         secret => {
             let whence = format!("the development secret in {}", file.display());
             Ok(Secret { secret: secret.into(), whence })

@@ -119,7 +119,7 @@ fn the_configured_secret_comes_before_the_development_secret() {
     let missing = secret(&settings).expect_err("there is none").to_string();
     assert!(missing.contains("JWT_SECRET"), "{missing}");
 
-    let file = super::super::dev_secret_file(&settings);
+    let file = crate::cli::data_dir::DataDir::of(&settings).dev_secret_file();
     std::fs::write(&file, "made up\n").expect("the folder is writable");
     assert_eq!(secret(&settings).expect("from the folder").expose_secret(), "made up");
 

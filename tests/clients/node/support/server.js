@@ -5,9 +5,12 @@
 import { spawn } from 'node:child_process'
 import { createHmac, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { get } from 'node:http'
 import { get as getOverTls } from 'node:https'
 import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 /** The program under test. */
@@ -27,6 +30,7 @@ export class Server {
   /** How each connected client says goodbye. */
   guests = new Set()
   #process
+  #folder
   #log = ''
 
   /** Starts a server; `environment` may change its settings. */
@@ -45,10 +49,13 @@ export class Server {
 
   async start() {
     const { program, port, secret, environment } = this
+    // Many servers run here at once, and none shares a folder with another.
+    this.#folder ??= await mkdtemp(join(tmpdir(), 'realtime-server-'))
+    const own = { REALTIME__SERVER__DATA_DIR: this.#folder }
     // No load balancer has to hear of the end, and nobody is to wait for his goodbye.
     const hasty = { REALTIME__SERVER__DRAIN_DELAY: '0s', REALTIME__SERVER__DRAIN_TIMEOUT: '0s' }
     this.#process = spawn(program, ['serve'], {
-      env: { ...process.env, JWT_SECRET: secret, PORT: String(port), HOST: '127.0.0.1', ...hasty, ...environment },
+      env: { ...process.env, JWT_SECRET: secret, PORT: String(port), HOST: '127.0.0.1', ...own, ...hasty, ...environment },
       stdio: ['ignore', 'ignore', 'pipe'],
     })
     this.#process.stderr.on('data', (text) => (this.#log += text))
@@ -61,6 +68,7 @@ export class Server {
     for (const goodbye of this.guests) goodbye()
     this.guests.clear()
     await this.stop()
+    await rm(this.#folder, { recursive: true, force: true })
   }
 
   /** Stops in good order (SIGTERM); everybody is told with 1012. */

@@ -1,0 +1,94 @@
+//! The folder for what the server keeps by itself (`server.data_dir`), which one server holds at a time: two would
+//! overwrite each other's files, and `realtime-server health` would ask the wrong one.
+//!
+//! The lock is one of the system (`flock`) and ends with the process, however that ends. Commands that only look into
+//! the folder (`token`, `health`, `config`) do not take it.
+
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+use settings::Settings;
+
+use super::running::Running;
+
+/// What is locked. It stays behind, because whoever removes it may remove the one that the next server holds.
+const LOCK: &str = "lock";
+
+/// The folder, as the settings name it.
+#[derive(Debug)]
+pub(super) struct DataDir(PathBuf);
+
+/// Held for as long as this lives.
+#[derive(Debug)]
+pub(super) struct Lock {
+    _file: File,
+}
+
+/// Why the folder is not locked.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LockError {
+    /// Another server holds it.
+    #[error("another server{} holds the folder {folder}: stop it, or give this one a folder of its own, such as by \
+             `--set server.data_dir=DIR`", at(.other))]
+    Held {
+        folder: String,
+        /// Where it listens, as far as it says so.
+        other: Option<Running>,
+    },
+    /// Nothing can be written there, or not be locked; a server does not need the folder.
+    #[error("the folder {folder} cannot be locked: {source}")]
+    Impossible { folder: String, source: io::Error },
+}
+
+fn at(other: &Option<Running>) -> String {
+    other.as_ref().map(|other| format!(", which listens on {},", other.address)).unwrap_or_default()
+}
+
+impl DataDir {
+    pub(super) fn of(settings: &Settings) -> Self {
+        Self(settings.server.data_dir.clone())
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Where `serve --dev` keeps the secret it made up, and where `token` finds it.
+    pub(super) fn dev_secret_file(&self) -> PathBuf {
+        self.0.join("dev-secret")
+    }
+
+    /// Takes the lock, without waiting for it.
+    pub(super) fn lock(&self) -> Result<Lock, LockError> {
+        let impossible = |source: io::Error| LockError::Impossible { folder: self.to_string(), source };
+        let file = self.open_lock().map_err(impossible)?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Lock { _file: file }),
+            Err(Errno::WOULDBLOCK) => {
+                Err(LockError::Held { folder: self.to_string(), other: Running::find(&self.0) })
+            }
+            Err(error) => Err(impossible(error.into())),
+        }
+    }
+
+    fn open_lock(&self) -> io::Result<File> {
+        let file = self.0.join(LOCK);
+        fs::create_dir_all(&self.0)?;
+        let opened = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&file);
+        // Another user's, or on a disk that is mounted read-only: to be locked it need not be written.
+        opened.or_else(|error| File::open(&file).map_err(|_| error))
+    }
+}
+
+/// The absolute path, and the key that names it.
+impl fmt::Display for DataDir {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let absolute = std::path::absolute(&self.0).unwrap_or_else(|_| self.0.clone());
+        write!(f, "{} (`server.data_dir`)", absolute.display())
+    }
+}
