@@ -1,9 +1,10 @@
 # Two commands matter: `make run` and `make test`. Each target is one line; the work is in the scripts.
 .PHONY: run test deploy-test bench soak
 
-# Builds the server in a quick way and starts it for trying things out. Nothing else is needed.
+# Builds the server in a quick way and starts it for trying things out. Nothing else is needed. Options of
+# `realtime-server serve` go into ARGS: make run ARGS="--port 8081".
 run:
-	@tests/run-dev
+	@tests/run-dev $(ARGS)
 
 # Installs what is missing (Debian, Ubuntu), checks formatting and lints, runs every test.
 test:

@@ -1,7 +1,7 @@
 //! `realtime-server serve`: runs the server until it is told to stop.
 //!
 //! `--dev` asks for nothing: it makes up a secret and keeps it in the data folder, so that tokens live
-//! through restarts, and prints what a newcomer pastes next.
+//! through restarts, and prints what a newcomer pastes next. Unless an address is set, it binds 127.0.0.1.
 
 use std::fs;
 use std::io::Write;
@@ -41,7 +41,8 @@ const DEV_TOKEN_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Try things out: make up a secret, keep it in the data folder, print tokens and a first program
+    /// Try things out: make up a secret, keep it in the data folder, print tokens and a first program, and
+    /// bind 127.0.0.1 unless another address is set
     #[arg(long)]
     dev: bool,
 
@@ -59,8 +60,14 @@ pub struct Args {
 
 impl Args {
     fn sources(&self) -> Sources {
+        let sources = self.config.sources();
+        // Whoever reaches it may use the tokens it prints, and they last for years.
+        let sources = match self.dev {
+            true => sources.with_fallback("serve --dev", "server.host", "127.0.0.1"),
+            false => sources,
+        };
         let flags = [("--host", "server.host", &self.host), ("--port", "server.port", &self.port)];
-        flags.into_iter().fold(self.config.sources(), |sources, (flag, key, value)| match value {
+        flags.into_iter().fold(sources, |sources, (flag, key, value)| match value {
             Some(value) => sources.with_flag(flag, key, value),
             None => sources,
         })
