@@ -21,6 +21,7 @@
 //! | [`auth`] | which tokens are believed |
 //! | [`bus`] | how nodes hear each other |
 //! | [`telemetry`] | logs and numbers |
+//! | [`pem`] | files of certificates and keys |
 //! | [`crypto`] | which cryptography TLS uses |
 //! | [`watch`] | when a file has changed |
 //! | [`version`] | the version and the commit of this build |
@@ -64,6 +65,7 @@ pub mod crypto;
 pub mod drain;
 pub mod edge;
 pub mod node;
+pub mod pem;
 pub mod presence;
 pub mod reload;
 pub mod sessions;

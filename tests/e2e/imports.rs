@@ -15,7 +15,7 @@ const FLOORS: [&[&str]; 8] = [
     &["auth", "tenants"],
 ];
 /// Below all floors: what everybody may use.
-const CELLAR: [&str; 7] = ["store", "bus", "telemetry", "answer", "watch", "crypto", "version"];
+const CELLAR: [&str; 8] = ["store", "bus", "telemetry", "answer", "watch", "crypto", "pem", "version"];
 /// Slices, which meet in the hub and nowhere else.
 const SLICES: &[&str] = FLOORS[5];
 

@@ -22,7 +22,7 @@ use hub::NodeId;
 pub use inbox::{Dropped, Heard, Inbox, Lost, Missing};
 pub use link::{Condition, Control, Host, Keeper, Link, NotTold};
 pub use local::Broker;
-pub use redis::Redis;
+pub use redis::{Redis, Unusable};
 
 /// The name of a room, as it is known to all nodes. It spells tenant, space, privacy and topic, in this order.
 pub type RoomName = Arc<str>;

@@ -4,18 +4,43 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use settings::NetworkError;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tracing::{debug, warn};
 
 use super::proxy_protocol::{self, Balancers, HeaderError};
-use super::tls::{Certificates, Secure};
+use super::tls::{Certificates, Secure, TlsError};
 use crate::node::Node;
+
+/// The setting that names the networks of load balancers.
+const BALANCERS: &str = "server.proxy_protocol_from";
 
 /// The entrance, as the settings have it.
 pub struct Entrance {
     certificates: Option<Arc<Certificates>>,
     balancers: Balancers,
+}
+
+/// What is wrong with the settings of the entrance.
+#[derive(Debug, thiserror::Error)]
+pub enum EntranceError {
+    /// The certificate or its key.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The networks of load balancers.
+    #[error("`{BALANCERS}` {0}")]
+    Balancers(#[from] NetworkError),
+}
+
+impl EntranceError {
+    /// The setting to look at first.
+    pub fn key(&self) -> &'static str {
+        match self {
+            Self::Tls(error) => error.key(),
+            Self::Balancers(_) => BALANCERS,
+        }
+    }
 }
 
 /// A connection that is in.
@@ -29,9 +54,8 @@ impl Entrance {
     ///
     /// # Errors
     /// When certificates or networks cannot be used; the error names the setting.
-    pub fn of(settings: &settings::Server) -> anyhow::Result<Self> {
-        let balancers = Balancers::parse(&settings.proxy_protocol_from)
-            .map_err(|error| anyhow::anyhow!("`server.proxy_protocol_from` {error}"))?;
+    pub fn of(settings: &settings::Server) -> Result<Self, EntranceError> {
+        let balancers = Balancers::parse(&settings.proxy_protocol_from)?;
         Ok(Self { certificates: Certificates::load(&settings.tls)?.map(Arc::new), balancers })
     }
 

@@ -3,10 +3,12 @@
 //! The files are watched. A new pair counts for the next handshake; a bad one counts for nothing, the log
 //! says why, and a gauge goes up until the pair is good again.
 
-use std::fs;
+mod validity;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use rustls::pki_types::pem::PemObject;
@@ -20,12 +22,18 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use self::validity::Validity;
+use crate::pem;
 use crate::telemetry::metrics::NodeMetrics;
 use crate::watch::Watch;
 
 /// Encrypted bytes that may wait for the socket: about one record. What is in there counts as sent, so a slow
 /// reader is known for one this much later than without TLS.
 const BUFFERED: usize = 16 * 1024;
+
+/// The settings that name the files.
+const CERT_FILE: &str = "server.tls.cert_file";
+const KEY_FILE: &str = "server.tls.key_file";
 
 /// A connection over TLS. In a box, because all that TLS remembers would be moved with it from hand to hand.
 pub(super) type Secure = Box<TlsStream<TcpStream>>;
@@ -47,7 +55,7 @@ pub enum TlsError {
         source: io::Error,
     },
     /// A file holds something else.
-    #[error("`{key}` ({}) has no {what} in it (PEM)", file.display())]
+    #[error("`{key}` ({}) has no {what} in it (PEM): {found}", file.display())]
     NothingIn {
         /// The setting that names it.
         key: &'static str,
@@ -55,6 +63,8 @@ pub enum TlsError {
         file: PathBuf,
         /// What it should hold.
         what: &'static str,
+        /// What it holds instead.
+        found: &'static str,
     },
     /// Two good files that have nothing to do with each other.
     #[error(
@@ -77,6 +87,17 @@ pub enum TlsError {
     },
 }
 
+impl TlsError {
+    /// The setting to look at first.
+    pub fn key(&self) -> &'static str {
+        match self {
+            Self::Unreadable { key, .. } | Self::NothingIn { key, .. } => key,
+            Self::OneMissing | Self::Unusable { .. } => CERT_FILE,
+            Self::Mismatch { .. } => KEY_FILE,
+        }
+    }
+}
+
 /// The certificate in use, and the files it comes from.
 pub struct Certificates {
     cert_file: PathBuf,
@@ -87,7 +108,8 @@ pub struct Certificates {
 }
 
 struct Pair {
-    certificate: CertificateDer<'static>,
+    /// That of the server, then those that vouch for it.
+    certificates: Vec<CertificateDer<'static>>,
     config: Arc<ServerConfig>,
 }
 
@@ -106,6 +128,23 @@ impl Certificates {
         let tickets = rustls::crypto::ring::Ticketer::new().map_err(unusable)?;
         let pair = read(&cert_file, &key_file, Arc::clone(&tickets))?;
         Ok(Some(Self { cert_file, key_file, tickets, current: ArcSwap::from_pointee(pair) }))
+    }
+
+    /// The files, each with the setting that names it.
+    pub fn files(&self) -> [(&'static str, &Path); 2] {
+        [(CERT_FILE, &self.cert_file), (KEY_FILE, &self.key_file)]
+    }
+
+    /// What clients will not accept at `now`, a sentence each: certificates that have expired, or are not valid yet.
+    pub fn complaints(&self, now: SystemTime) -> Vec<String> {
+        let pair = self.current.load();
+        let complaints = pair.certificates.iter().enumerate().filter_map(|(place, certificate)| {
+            let complaint = Validity::of(certificate)?.complaint(now)?;
+            let which =
+                if place == 0 { "the certificate" } else { "a certificate that vouches for another one" };
+            Some(format!("{which} in `{CERT_FILE}` ({}) {complaint}", self.cert_file.display()))
+        });
+        complaints.collect()
     }
 
     /// The handshake with a client.
@@ -137,11 +176,12 @@ impl Certificates {
     fn refresh(&self, metrics: &NodeMetrics) {
         match read(&self.cert_file, &self.key_file, Arc::clone(&self.tickets)) {
             Ok(pair) => {
-                let renewed = pair.certificate != self.current.load().certificate;
+                let renewed = pair.certificates != self.current.load().certificates;
                 self.current.store(Arc::new(pair));
                 metrics.tls_reload_failed.set(0.0);
                 if renewed {
                     info!("A new certificate is in use, from {}", self.cert_file.display());
+                    self.complaints(SystemTime::now()).iter().for_each(|complaint| warn!("{complaint}"));
                 }
             }
             Err(error) => {
@@ -154,29 +194,32 @@ impl Certificates {
 }
 
 fn read(cert: &Path, key: &Path, tickets: Arc<dyn ProducesTickets>) -> Result<Pair, TlsError> {
-    let (cert_key, key_key) = ("server.tls.cert_file", "server.tls.key_file");
-    let nothing_in = |key, file: &Path, what| TlsError::NothingIn { key, file: file.to_owned(), what };
-    let no_certificate = || nothing_in(cert_key, cert, "certificate");
-
-    let certificates: Result<Vec<_>, _> =
-        CertificateDer::pem_slice_iter(&contents(cert_key, cert)?).collect();
-    let certificates = certificates.map_err(|_broken| no_certificate())?;
-    let certificate = certificates.first().ok_or_else(no_certificate)?.clone();
-    let private = PrivateKeyDer::from_pem_slice(&contents(key_key, key)?)
-        .map_err(|_none| nothing_in(key_key, key, "private key without password"))?;
+    let nothing_in = |key, file: &Path, what, contents: &[u8]| TlsError::NothingIn {
+        key,
+        file: file.to_owned(),
+        what,
+        found: pem::found(contents),
+    };
+    let contents_of_cert = contents(CERT_FILE, cert)?;
+    let certificates = pem::certificates(&contents_of_cert)
+        .ok_or_else(|| nothing_in(CERT_FILE, cert, "certificate", &contents_of_cert))?;
+    let contents_of_key = contents(KEY_FILE, key)?;
+    let private = PrivateKeyDer::from_pem_slice(&contents_of_key)
+        .map_err(|_none| nothing_in(KEY_FILE, key, "private key without password", &contents_of_key))?;
 
     let builder = ServerConfig::builder().with_no_client_auth();
-    let mut config = builder.with_single_cert(certificates, private).map_err(|error| match error {
-        rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
-            TlsError::Mismatch { cert: cert.to_owned(), key: key.to_owned() }
-        }
-        source => TlsError::Unusable { cert: cert.to_owned(), source },
-    })?;
+    let mut config =
+        builder.with_single_cert(certificates.clone(), private).map_err(|error| match error {
+            rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
+                TlsError::Mismatch { cert: cert.to_owned(), key: key.to_owned() }
+            }
+            source => TlsError::Unusable { cert: cert.to_owned(), source },
+        })?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config.ticketer = tickets;
-    Ok(Pair { certificate, config: Arc::new(config) })
+    Ok(Pair { certificates, config: Arc::new(config) })
 }
 
 fn contents(key: &'static str, file: &Path) -> Result<Vec<u8>, TlsError> {
-    fs::read(file).map_err(|source| TlsError::Unreadable { key, file: file.to_owned(), source })
+    pem::read(file).map_err(|source| TlsError::Unreadable { key, file: file.to_owned(), source })
 }

@@ -13,12 +13,12 @@
 mod cable;
 mod keys;
 mod leased;
+mod usable;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use anyhow::Context;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use hub::{Bounds, NodeId};
@@ -35,6 +35,7 @@ use super::{Answer, Bus, BusError, Cable, Connected, Heard, Inbox, UNANSWERED_MA
 use cable::RedisCable;
 use keys::{Account, Keys};
 use leased::{Leased, Tenure};
+pub use usable::Unusable;
 
 /// A Redis that nodes share.
 #[derive(Debug)]
@@ -57,9 +58,8 @@ impl Redis {
     /// What `settings` describe. Connects to nothing yet. `None` without an address.
     ///
     /// # Errors
-    /// When the address is none, or the certificates cannot be read. The address, which may hold a password,
-    /// is in no message.
-    pub fn new(settings: &settings::Bus) -> anyhow::Result<Option<Self>> {
+    /// When the address or the certificates cannot be used. The address, which may hold a password, is in no message.
+    pub fn new(settings: &settings::Bus) -> Result<Option<Self>, Unusable> {
         let Some(url) = &settings.redis_url else { return Ok(None) };
         let shared = Shared {
             client: client(url.expose_secret(), settings)?,
@@ -77,8 +77,9 @@ impl Redis {
     }
 }
 
-fn client(url: &str, settings: &settings::Bus) -> anyhow::Result<Client> {
-    let info = url.into_connection_info().context("`bus.redis_url` is not the address of a Redis")?;
+fn client(url: &str, settings: &settings::Bus) -> Result<Client, Unusable> {
+    usable::verifies(url)?;
+    let info = url.into_connection_info().map_err(Unusable::Address)?;
     let redis = info
         .redis_settings()
         .clone()
@@ -92,13 +93,11 @@ fn client(url: &str, settings: &settings::Bus) -> anyhow::Result<Client> {
     let info = info.set_redis_settings(redis).set_tcp_settings(tcp);
     match &settings.tls_ca_file {
         Some(path) if encrypted => {
-            let pem = std::fs::read(path)
-                .with_context(|| format!("cannot read `bus.tls_ca_file`, {}", path.display()))?;
-            let certificates = TlsCertificates { client_tls: None, root_cert: Some(pem) };
-            Client::build_with_tls(info, certificates)
-                .with_context(|| format!("`bus.tls_ca_file`, {}, holds no certificates", path.display()))
+            let certificates =
+                TlsCertificates { client_tls: None, root_cert: Some(usable::certificates(path)?) };
+            Client::build_with_tls(info, certificates).map_err(Unusable::Client)
         }
-        _ => Client::open(info).context("`bus.redis_url` cannot be used"),
+        _ => Client::open(info).map_err(Unusable::Client),
     }
 }
 
