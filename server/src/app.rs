@@ -21,6 +21,7 @@ use crate::edge::listener;
 use crate::node::Node;
 use crate::presence::announcer;
 use crate::reload::Follower;
+use crate::resources::Resources;
 
 /// How often the numbers are tidied up: histograms keep single samples until then.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
@@ -53,17 +54,20 @@ impl Server {
     /// As [`start_on`](Self::start_on), and when the bus is described wrongly. That it cannot be reached is no
     /// reason.
     pub async fn start(settings: Settings) -> anyhow::Result<Self> {
-        let bus = shared(&settings)?;
-        Self::begin(settings, bus, None).await
+        let Resources { entrance, bus, .. } = Resources::load(&settings, |_| None)?;
+        Self::begin(settings, entrance, shared(bus), None).await
     }
 
-    /// Starts serving with settings that follow where they came from.
+    /// Starts serving with settings that follow where they came from, on the `resources` that they name.
     ///
     /// # Errors
-    /// As [`start`](Self::start).
-    pub async fn start_following(settings: Settings, follower: Follower) -> anyhow::Result<Self> {
-        let bus = shared(&settings)?;
-        Self::begin(settings, bus, Some(follower)).await
+    /// Without a secret, or when the port cannot be had.
+    pub async fn start_following(
+        settings: Settings,
+        resources: Resources,
+        follower: Follower,
+    ) -> anyhow::Result<Self> {
+        Self::begin(settings, resources.entrance, shared(resources.bus), Some(follower)).await
     }
 
     /// Starts serving as one of the nodes on `bus`, or alone.
@@ -71,7 +75,8 @@ impl Server {
     /// # Errors
     /// Without a secret, with certificates that cannot be used, or when the port cannot be had.
     pub async fn start_on(settings: Settings, bus: Option<Arc<dyn Bus>>) -> anyhow::Result<Self> {
-        Self::begin(settings, bus, None).await
+        let entrance = Entrance::of(&settings.server)?;
+        Self::begin(settings, entrance, bus, None).await
     }
 
     #[expect(
@@ -80,6 +85,7 @@ impl Server {
     )]
     async fn begin(
         settings: Settings,
+        entrance: Entrance,
         bus: Option<Arc<dyn Bus>>,
         follower: Option<Follower>,
     ) -> anyhow::Result<Self> {
@@ -90,7 +96,6 @@ impl Server {
         let server = &node.settings().server;
         let listener = listener::bind(server)
             .with_context(|| format!("cannot listen on {}", SocketAddr::new(server.host, server.port)))?;
-        let entrance = Entrance::of(server)?;
         let address = listener.local_addr().context("the listener has no address")?;
         let door = CancellationToken::new();
         tasks.spawn(ring(Arc::clone(&node), service.clone()));
@@ -140,8 +145,8 @@ impl Server {
 }
 
 /// What the nodes share, if there are several.
-fn shared(settings: &Settings) -> anyhow::Result<Option<Arc<dyn Bus>>> {
-    Ok(bus::Redis::new(&settings.bus)?.map(|bus| Arc::new(bus) as Arc<dyn Bus>))
+fn shared(bus: Option<bus::Redis>) -> Option<Arc<dyn Bus>> {
+    bus.map(|bus| Arc::new(bus) as Arc<dyn Bus>)
 }
 
 impl Neighbours {

@@ -10,6 +10,7 @@
 //! |---|---|
 //! | [`cli`] | what can be typed: `serve`, `token`, `health`, `config`, `version` |
 //! | [`app`] | how the parts are put together, started and stopped |
+//! | [`resources`] | the files and addresses that settings name, as a start, a reload and `config check` load them |
 //! | [`reload`] | how the settings follow their files while it runs |
 //! | [`drain`] | how it stops without anybody noticing more than one reconnect |
 //! | [`edge`] | sockets, HTTP, the WebSocket; the only place that knows hyper and tungstenite |
@@ -68,6 +69,7 @@ pub mod node;
 pub mod pem;
 pub mod presence;
 pub mod reload;
+pub mod resources;
 pub mod sessions;
 pub mod telemetry;
 pub mod tenants;

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::node::{Changes, Node, Outcome, Reloading, anybody_has_keys};
+use crate::resources::Resources;
 use crate::telemetry::logs::Logs;
 use crate::watch::Watch;
 
@@ -139,7 +140,7 @@ impl Reader {
     fn reload_now(&self, node: &Node, occasion: Occasion) -> Outcome {
         let mut last = self.last.lock();
         match self.newest(&last.running) {
-            Ok(Update { settings, running, changed, pending, notes, overridden }) => {
+            Ok(Update { settings, running, changed, pending, notes, overridden, .. }) => {
                 node.reloading.accepted(pending.clone());
                 if !changed.is_empty() {
                     self.logs.apply(&settings.telemetry);
@@ -166,6 +167,10 @@ impl Reader {
 
     fn newest(&self, running: &Running) -> Result<Update, LoadError> {
         let update = self.sources.reload(running)?;
+        if !update.pending.is_empty() {
+            // What the next start would end with is wrong now, not only then.
+            Resources::of(&update.after_restart)?;
+        }
         if anybody_has_keys(&update.settings) { Ok(update) } else { Err(no_key_left()) }
     }
 }

@@ -36,7 +36,7 @@ fn what_is_wrong_is_told_and_the_exit_code_says_so() {
     let shell = Shell::with(&[("config.toml", "server.port = 1"), ("broken.toml", broken)]);
     let output = shell.run("config check", &[("NUM_ACCEPTORS", "7"), ("PORT", "2")]);
     assert!(output.status.success());
-    assert_eq!(text(&output.stdout), "The settings: nothing is wrong\n");
+    assert_eq!(text(&output.stdout), "The settings: nothing is wrong\n    read config.toml\n");
     assert_eq!(
         text(&output.stderr),
         "note: NUM_ACCEPTORS has no meaning here: sockets and memory are managed otherwise\n\
@@ -48,7 +48,7 @@ fn what_is_wrong_is_told_and_the_exit_code_says_so() {
 
     let output = shell.run("config check config.toml broken.toml", &[("PORT", "not looked at")]);
     assert_eq!(output.status.code(), Some(1));
-    assert_eq!(text(&output.stdout), "config.toml: nothing is wrong\n");
+    assert_eq!(text(&output.stdout), "config.toml: nothing is wrong\n    read config.toml\n");
     assert_eq!(
         text(&output.stderr),
         "note: config.toml holds no secret to verify tokens with; a variable may\n\
@@ -66,7 +66,8 @@ fn a_file_without_a_secret_is_remarked_and_a_server_without_one_does_not_start()
     let shell = Shell::with(&[("a.toml", ""), ("b.toml", "tenants.acme.auth.jwks_url = 'https://x/keys'")]);
     let output = shell.run("config check a.toml b.toml", &[]);
     assert!(output.status.success());
-    assert_eq!(text(&output.stdout), "a.toml: nothing is wrong\nb.toml: nothing is wrong\n");
+    let told = "a.toml: nothing is wrong\n    read a.toml\nb.toml: nothing is wrong\n    read b.toml\n";
+    assert_eq!(text(&output.stdout), told);
     let note = "note: a.toml holds no secret to verify tokens with; a variable may\n";
     assert_eq!(text(&output.stderr), note);
     let output = shell.run("serve --port 0 --config a.toml", &[]);
@@ -95,7 +96,7 @@ fn what_is_unwise_is_told_and_nothing_is_wrong_with_it() {
     ] {
         let output = shell.run(line, &[]);
         assert!(output.status.success());
-        assert_eq!(text(&output.stdout), format!("{name}: nothing is wrong\n"));
+        assert_eq!(text(&output.stdout), format!("{name}: nothing is wrong\n    read config.toml\n"));
         assert_eq!(text(&output.stderr), notes.map(|note| format!("{prefix}{note}\n")).concat());
     }
 }

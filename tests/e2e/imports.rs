@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 const FLOORS: [&[&str]; 8] = [
     &["main"],
     &["cli"],
-    &["app", "drain", "reload"],
+    &["app", "drain", "reload", "resources"],
     &["edge"],
     &["sessions"],
     &["broadcast", "presence", "documents", "changes", "webhooks", "admin"],

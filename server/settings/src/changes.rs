@@ -33,6 +33,8 @@ pub struct Update {
     pub notes: Vec<Note>,
     /// What in the files does not count, as [`Loaded::overridden`] tells it.
     pub overridden: Vec<String>,
+    /// What a restart would load, the values that wait for it included.
+    pub after_restart: Loaded,
 }
 
 impl Running {
@@ -55,7 +57,7 @@ impl Loaded {
     fn update(self, running: &Running) -> Result<Update, LoadError> {
         let overridden = self.overridden();
         let mut comparison = Comparison::default();
-        let Loaded { mut settings, mut values, files, notes, .. } = self;
+        let (mut settings, mut values) = (self.settings.clone(), self.values.clone());
         comparison.adopt(shape::root(), running.values.as_json(), values.as_json_mut());
         let Comparison { changed, pending, .. } = comparison;
         if !pending.is_empty() {
@@ -66,8 +68,8 @@ impl Loaded {
                 return Err(LoadError { problems }.help(&until));
             }
         }
-        let running = Running { values, files };
-        Ok(Update { settings, running, changed, pending, notes, overridden })
+        let (running, notes) = (Running { values, files: self.files.clone() }, self.notes.clone());
+        Ok(Update { settings, running, changed, pending, notes, overridden, after_restart: self })
     }
 }
 

@@ -1,6 +1,7 @@
 //! `realtime-server config`: what the settings are, what is wrong with them, and what there is to set.
 //!
-//! The problems are told in the same words as at the start and on a reload.
+//! The problems are told in the same words as at the start and on a reload. The files that settings name, such as
+//! certificates, are loaded as `serve` loads them.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,6 +13,7 @@ use settings::{LoadError, Loaded, Settings, Sources};
 
 use crate::auth::check_jwks;
 use crate::node::anybody_has_keys;
+use crate::resources::Resources;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -32,7 +34,7 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Tell everything that is wrong; exit code 0 if nothing is
+    /// Tell everything that is wrong, and which files were read; exit code 0 if nothing is wrong
     Check {
         /// Files to check one by one, without any variables; none: what `serve` would read
         #[arg(value_name = "FILE", conflicts_with_all = ["config", "set"])]
@@ -72,12 +74,42 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Settings and what they name, all of which can be used.
+struct Checked {
+    loaded: Loaded,
+    resources: Resources,
+}
+
+impl Checked {
+    /// Loads everything that `serve` would.
+    fn of(sources: &Sources) -> Result<Self, LoadError> {
+        let loaded = sources.load()?;
+        let resources = Resources::of(&loaded)?;
+        Ok(Self { loaded, resources })
+    }
+
+    /// What is not wrong, and should be known.
+    fn notes(&self) -> Vec<String> {
+        let notes = self.loaded.notes.iter().map(|note| note.text.clone());
+        let notes = notes.chain(self.resources.warnings.iter().cloned());
+        notes.chain(unusable_keys(&self.loaded.settings)).chain(self.loaded.overridden()).collect()
+    }
+
+    /// The files that were read, a line each.
+    fn files(&self) -> String {
+        let named = self.resources.files.iter().map(|(key, file)| format!("{} ({key})", file.display()));
+        let files = self.loaded.files().into_iter().map(|file| file.display().to_string()).chain(named);
+        let lines: String = files.map(|file| format!("    read {file}\n")).collect();
+        if lines.is_empty() { "    read no file\n".into() } else { lines }
+    }
+}
+
 /// Checks what `serve` would read.
 fn check(config: &super::Config) -> anyhow::Result<ExitCode> {
-    let checked = config.sources().load();
-    if let Ok(loaded) = &checked {
-        notes(loaded).iter().for_each(|note| super::remark(format_args!("note: {note}")));
-        if !anybody_has_keys(&loaded.settings) {
+    let checked = Checked::of(&config.sources());
+    if let Ok(checked) = &checked {
+        checked.notes().iter().for_each(|note| super::remark(format_args!("note: {note}")));
+        if !anybody_has_keys(&checked.loaded.settings) {
             super::remark(
                 "note: no secret to verify tokens with: `serve` starts only with one, such as from JWT_SECRET",
             );
@@ -89,10 +121,10 @@ fn check(config: &super::Config) -> anyhow::Result<ExitCode> {
 /// Checks each file by itself.
 fn check_files(files: &[PathBuf]) -> anyhow::Result<ExitCode> {
     let check = |file: &PathBuf| {
-        let (name, checked) = (file.display().to_string(), Sources::new(Some(file), []).load());
-        if let Ok(loaded) = &checked {
-            notes(loaded).iter().for_each(|note| super::remark(format_args!("note: {name}: {note}")));
-            if !anybody_has_keys(&loaded.settings) {
+        let (name, checked) = (file.display().to_string(), Checked::of(&Sources::new(Some(file), [])));
+        if let Ok(checked) = &checked {
+            checked.notes().iter().for_each(|note| super::remark(format_args!("note: {name}: {note}")));
+            if !anybody_has_keys(&checked.loaded.settings) {
                 super::remark(format_args!(
                     "note: {name} holds no secret to verify tokens with; a variable may"
                 ));
@@ -101,12 +133,6 @@ fn check_files(files: &[PathBuf]) -> anyhow::Result<ExitCode> {
         (name, checked)
     };
     tell(files.iter().map(check))
-}
-
-/// What is not wrong, and should be known.
-fn notes(loaded: &Loaded) -> Vec<String> {
-    let notes = loaded.notes.iter().map(|note| note.text.clone());
-    notes.chain(unusable_keys(&loaded.settings)).chain(loaded.overridden()).collect()
 }
 
 /// The keys of key sets that the server will leave out. A running one tells them in its log.
@@ -123,11 +149,12 @@ fn unusable_keys(settings: &Settings) -> Vec<String> {
     told.collect()
 }
 
-fn tell(checked: impl IntoIterator<Item = (String, Result<Loaded, LoadError>)>) -> anyhow::Result<ExitCode> {
+fn tell(checked: impl IntoIterator<Item = (String, Result<Checked, LoadError>)>) -> anyhow::Result<ExitCode> {
     let mut problems = 0;
     for (name, checked) in checked {
         match checked {
-            Ok(_) => super::answer(format_args!("{name}: nothing is wrong\n")).context("cannot print it")?,
+            Ok(checked) => super::answer(format_args!("{name}: nothing is wrong\n{}", checked.files()))
+                .context("cannot print it")?,
             Err(error) => {
                 problems += error.problems.len();
                 super::remark(&error);

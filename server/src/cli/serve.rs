@@ -25,6 +25,7 @@ use crate::app::Server;
 use crate::auth::sign;
 use crate::drain::Haste;
 use crate::reload::Follower;
+use crate::resources::Resources;
 use crate::telemetry::logs;
 use crate::watch::{Watch, WatchError};
 
@@ -79,6 +80,7 @@ struct Prepared {
     sources: Sources,
     watch: Result<Watch, WatchError>,
     loaded: Loaded,
+    resources: Resources,
     /// An error when it cannot be locked, which is no reason not to serve.
     lock: Result<Lock, LockError>,
 }
@@ -92,7 +94,7 @@ pub async fn run(args: Args, signals: Option<Signals>) -> anyhow::Result<()> {
     let dev = args.dev;
     // On a thread of its own: a network file system may take its time, and whoever sends a signal should not wait.
     let prepared = tokio::task::spawn_blocking(move || prepare(&args));
-    let Prepared { sources, watch, loaded, lock } = tokio::select! {
+    let Prepared { sources, watch, loaded, resources, lock } = tokio::select! {
         prepared = prepared => prepared.context("the settings could not be read")??,
         _stop = stop.next(Haste::Hurried) => {
             super::remark("stopped by a signal before the settings were read");
@@ -104,12 +106,13 @@ pub async fn run(args: Args, signals: Option<Signals>) -> anyhow::Result<()> {
     for note in &loaded.notes {
         if note.warning { warn!("{}", note.text) } else { info!("{}", note.text) }
     }
+    resources.warnings.iter().for_each(|warning| warn!("{warning}"));
     if let Err(error) = &lock {
         debug!("Other servers may use the same one: {error}");
     }
     super::open_files::raise(&settings.server);
     let follower = Follower::new(sources, &loaded, logs, watch, hangup);
-    let server = Server::start_following(settings.clone(), follower).await?;
+    let server = Server::start_following(settings.clone(), resources, follower).await?;
     let _kept = Running::new(&settings, server.address())
         .keep(&settings.server.data_dir)
         .inspect_err(|error| debug!("`realtime-server health` goes by the settings alone: {error}"));
@@ -132,7 +135,7 @@ pub async fn run(args: Args, signals: Option<Signals>) -> anyhow::Result<()> {
     }
 }
 
-/// Reads the settings, and takes the folder they name.
+/// Reads the settings and the files they name, and takes their folder.
 fn prepare(args: &Args) -> anyhow::Result<Prepared> {
     let mut sources = args.sources();
     let watch = Watch::new(sources.files());
@@ -147,7 +150,8 @@ fn prepare(args: &Args) -> anyhow::Result<Prepared> {
         sources = sources.with_fallback("serve --dev", "auth.jwt_secret", secret.expose_secret());
         loaded = sources.load()?;
     }
-    Ok(Prepared { sources, watch, loaded, lock })
+    let resources = Resources::of(&loaded)?;
+    Ok(Prepared { sources, watch, loaded, resources, lock })
 }
 
 /// The secret of earlier runs, or a new one.

@@ -127,6 +127,18 @@ fn what_takes_a_restart_is_pending() {
     assert_eq!(server.status()["settings"]["pending"], serde_json::json!([]));
 }
 
+// Else the next start would be the first to tell, and fail.
+#[test]
+fn files_that_a_restart_would_load_are_loaded_before_they_wait_for_it() {
+    let server = Running::with(&[("config.toml", &called("one"))]);
+    let tls = "tls = { cert_file = \"cert.pem\", key_file = \"key.pem\" }\n";
+    server.write("config.toml", &(called("two") + tls));
+    let told = server.hears("cannot read `server.tls.cert_file` (cert.pem): No such file");
+    assert!(told.contains("ERROR") && told.contains("config.toml:3:"), "{told}");
+    assert_eq!(server.status()["public_url"], "wss://one");
+    assert_eq!(server.number("realtime_settings_reload_failed"), "1");
+}
+
 #[test]
 fn a_hangup_and_an_operator_have_them_read() {
     let server = Running::with(&[("config.toml", &called("one"))]);

@@ -74,6 +74,7 @@ pub struct Loaded {
     pub(crate) values: Values,
     /// The files they were read from.
     pub(crate) files: Files,
+    secret_files: Vec<PathBuf>,
     written: Written,
     layers: Vec<Layer>,
 }
@@ -81,6 +82,7 @@ pub struct Loaded {
 /// What is in all layers, and what is wrong with single keys.
 struct Read {
     files: Files,
+    secret_files: Vec<PathBuf>,
     layers: Vec<Layer>,
     notes: Vec<Note>,
     written: Written,
@@ -175,7 +177,8 @@ impl Sources {
         layers.extend(self.flags.iter().map(|assignment| assignment.layer(Origin::Flag)));
         let written = merge::merge(&layers);
         let values = verify::verify(&layers, &written, &mut problems);
-        (Read { files, layers, notes, written, problems }, values)
+        let secret_files = variables::secret_files(&self.variables);
+        (Read { files, secret_files, layers, notes, written, problems }, values)
     }
 
     /// Every file and folder that has a say, whether it is there or not: what to watch.
@@ -210,9 +213,9 @@ impl Read {
     }
 
     fn loaded(self, settings: Settings, values: Values) -> Loaded {
-        let Self { files, layers, mut notes, written, .. } = self;
+        let Self { files, secret_files, layers, mut notes, written, .. } = self;
         notes.extend(secrets::remarks(&settings));
-        let mut loaded = Loaded { settings, notes, values, files, written, layers };
+        let mut loaded = Loaded { settings, notes, values, files, secret_files, written, layers };
         let padded = padding::notes(&loaded);
         loaded.notes.extend(padded);
         loaded

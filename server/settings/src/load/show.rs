@@ -1,5 +1,7 @@
 //! What holds, and who said so: `config show`, and the keys of a file that a variable overrides.
 
+use std::path::PathBuf;
+
 use serde_json::{Map, Value};
 
 use super::Loaded;
@@ -46,6 +48,18 @@ impl Loaded {
             }
         }
         sentences
+    }
+
+    /// Where the value of `key` was written, if it was written anywhere.
+    pub fn place(&self, key: &str) -> Option<Place> {
+        let default_tenant = &self.settings.server.default_tenant;
+        who_said(&self.written, &self.layers, default_tenant, &super::path(key)).map(|(_, place)| place)
+    }
+
+    /// The files that were read, secrets' files included, in the order in which they count.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let layers = self.layers.iter().filter(|layer| layer.origin == Origin::File);
+        layers.map(|layer| PathBuf::from(&layer.name)).chain(self.secret_files.iter().cloned()).collect()
     }
 
     fn show(&self, key: &Key, value: &Value, path: &mut Vec<String>, lines: &mut Vec<Shown>) {

@@ -1,0 +1,86 @@
+//! The files and addresses that the settings name, loaded as the server uses them.
+//!
+//! One function for all who need to know whether they can be used: `serve` runs on what it returns, a reload asks
+//! before it accepts values that wait for a restart, and `config check` reports what it says.
+
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use secrecy::ExposeSecret;
+use settings::{LoadError, Loaded, Place, Problem, Settings};
+
+use crate::bus::Redis;
+use crate::edge::entrance::Entrance;
+
+/// What a server is made of beside its settings.
+pub struct Resources {
+    /// Certificates, and the networks of load balancers.
+    pub entrance: Entrance,
+    /// The connection to the other nodes, not opened yet.
+    pub bus: Option<Redis>,
+    /// The files that were read, each with the setting that names it.
+    pub files: Vec<(&'static str, PathBuf)>,
+    /// What can be used and is probably not what was meant, a sentence each.
+    pub warnings: Vec<String>,
+}
+
+impl Resources {
+    /// Those that `loaded` names.
+    ///
+    /// # Errors
+    /// Everything that cannot be used, with the place where it was named.
+    pub fn of(loaded: &Loaded) -> Result<Self, LoadError> {
+        Self::load(&loaded.settings, |key| loaded.place(key))
+    }
+
+    /// Those that `settings` name; `place` knows where a key was written.
+    ///
+    /// # Errors
+    /// Everything that cannot be used.
+    pub fn load(settings: &Settings, place: impl Fn(&str) -> Option<Place>) -> Result<Self, LoadError> {
+        let mut problems = Vec::new();
+        let mut note = |key: &str, error: anyhow::Error| {
+            // The message names the key, and perhaps a second one.
+            problems.push(Problem {
+                place: place(key),
+                key: String::new(),
+                message: format!("{error:#}"),
+                help: None,
+            });
+        };
+        let entrance = Entrance::of(&settings.server).map_err(|error| note(error.key(), error.into()));
+        let bus = Redis::new(&settings.bus).map_err(|error| note(error.key(), error.into()));
+        match (entrance, bus) {
+            (Ok(entrance), Ok(bus)) => {
+                let (files, warnings) = (files(settings, &entrance), warnings(settings, &entrance));
+                Ok(Self { entrance, bus, files, warnings })
+            }
+            _ => Err(LoadError { problems }),
+        }
+    }
+}
+
+fn files(settings: &Settings, entrance: &Entrance) -> Vec<(&'static str, PathBuf)> {
+    let certificates = entrance.certificates();
+    let tls = certificates.iter().flat_map(|certificates| certificates.files());
+    let tls = tls.map(|(key, file)| (key, file.to_owned()));
+    let ca = settings.bus.tls_ca_file.clone().filter(|_| bus_is_encrypted(settings));
+    tls.chain(ca.map(|file| ("bus.tls_ca_file", file))).collect()
+}
+
+fn warnings(settings: &Settings, entrance: &Entrance) -> Vec<String> {
+    let mut warnings: Vec<_> = entrance
+        .certificates()
+        .map(|certificates| certificates.complaints(SystemTime::now()))
+        .unwrap_or_default();
+    if settings.bus.tls_ca_file.is_some() && !bus_is_encrypted(settings) {
+        warnings.push(
+            "`bus.tls_ca_file` has no effect, because `bus.redis_url` does not begin with rediss://".into(),
+        );
+    }
+    warnings
+}
+
+fn bus_is_encrypted(settings: &Settings) -> bool {
+    settings.bus.redis_url.as_ref().is_some_and(|url| url.expose_secret().starts_with("rediss://"))
+}
