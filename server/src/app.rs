@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::auth::jwks::Sources;
 use crate::bus::{self, Bus, Keeper, Link};
@@ -110,9 +110,7 @@ impl Server {
             follower.take_orders(&node);
             tasks.spawn(follower.run(Arc::clone(&node), service.clone()));
         }
-        let tls = entrance.certificates().is_some();
         tasks.spawn(listener::run(Arc::clone(&node), listener, entrance, tasks.clone(), door.clone()));
-        announce(&node.settings(), address, tls);
         let neighbours = keeper.map(|keeper| Neighbours::meet(keeper, &node));
         Ok(Self { node, address, tasks, door, service, neighbours })
     }
@@ -174,13 +172,6 @@ impl Neighbours {
 /// Lets parked sockets notice what has changed for their tenant.
 async fn ring(node: Arc<Node>, stop: CancellationToken) {
     node.tenants.run_bell(stop).await;
-}
-
-/// What an operator checks first, in one line.
-fn announce(settings: &Settings, address: SocketAddr, tls: bool) {
-    let (public_url, region) = (settings.server.public_url.as_deref(), settings.regions.name.as_deref());
-    let bus = if settings.bus.redis_url.is_some() { "Redis" } else { "none" };
-    info!(%address, tls, public_url, region, bus, "Listening");
 }
 
 async fn keep_metrics(node: Arc<Node>, stop: CancellationToken) {

@@ -215,7 +215,8 @@ fn tell(occasion: Occasion, changes: &Changes, overridden: &[String], news: &[&N
     }
 }
 
-fn names(keys: &[String]) -> String {
+/// A list for one line of the log; of a long one only the beginning.
+pub(crate) fn names(keys: &[String]) -> String {
     let shown = keys[..keys.len().min(NAMES_SHOWN)].join(", ");
     match keys.len().saturating_sub(NAMES_SHOWN) {
         0 => shown,

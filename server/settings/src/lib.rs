@@ -36,6 +36,7 @@ mod units;
 mod values;
 mod variables;
 
+pub use address::shown as shown_address;
 pub use admin::Admin;
 pub use auth::Auth;
 pub use broadcast::Broadcast;

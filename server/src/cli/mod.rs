@@ -10,6 +10,7 @@ mod open_files;
 mod running;
 pub mod serve;
 mod signals;
+mod start_line;
 pub mod token;
 pub mod version;
 

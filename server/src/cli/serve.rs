@@ -21,6 +21,7 @@ use tracing::{debug, info, warn};
 use super::Signals;
 use super::data_dir::{DataDir, Lock, LockError};
 use super::running::Running;
+use super::start_line;
 use crate::app::Server;
 use crate::auth::sign;
 use crate::drain::Haste;
@@ -112,15 +113,19 @@ pub async fn run(args: Args, signals: Option<Signals>) -> anyhow::Result<()> {
     }
     super::open_files::raise(&settings.server);
     let follower = Follower::new(sources, &loaded, logs, watch, hangup);
+    let files = start_line::files(&loaded, &resources);
     let server = Server::start_following(settings.clone(), resources, follower).await?;
     let _kept = Running::new(&settings, server.address())
         .keep(&settings.server.data_dir)
         .inspect_err(|error| debug!("`realtime-server health` goes by the settings alone: {error}"));
+    // Asked before anybody can know that it is ready.
+    let early = stop.arrived();
+    start_line::write(&settings, &files, &server);
     if dev {
         // Whoever has read enough (`| head -1`) still wants a server.
         let _nobody_reads = super::answer(welcome(&settings, server.address()));
     }
-    let haste = match stop.arrived() {
+    let haste = match early {
         Some(haste) => haste,
         None => stop.next(Haste::None).await,
     };

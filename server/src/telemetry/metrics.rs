@@ -11,6 +11,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, 
 
 use super::process::ProcessMetrics;
 use super::reports::Reports;
+use crate::version::{COMMIT, VERSION};
 
 metrics! {
     /// Numbers of the whole process.
@@ -167,7 +168,8 @@ impl Metrics {
             None,
             "Which build this is, in its labels; always 1.".into(),
         );
-        let build = Key::from_parts(BUILD_INFO, vec![Label::new("version", env!("CARGO_PKG_VERSION"))]);
+        let build = vec![Label::new("version", VERSION), Label::new("commit", COMMIT)];
+        let build = Key::from_parts(BUILD_INFO, build);
         recorder.register_gauge(&build, &Metadata::new(module_path!(), Level::INFO, None)).set(1.0);
         let (bus, process) = (BusMetrics::register(&recorder, &[]), ProcessMetrics::register(&recorder, &[]));
         Self { page: recorder.handle(), node, bus, process, recorder: Arc::new(recorder) }

@@ -1,0 +1,54 @@
+//! The line that the log begins with once clients can connect: what runs here, on which settings, and what of it is
+//! off. It is what an operator looks at first, and what a bug report should hold.
+
+use std::path::PathBuf;
+
+use secrecy::ExposeSecret;
+use settings::{Loaded, Settings};
+use tracing::info;
+
+use crate::app::Server;
+use crate::reload::names;
+use crate::resources::Resources;
+use crate::version::{COMMIT, VERSION};
+
+/// The files that settings and their resources were read from.
+pub(super) fn files(loaded: &Loaded, resources: &Resources) -> Vec<String> {
+    let named = resources.files.iter().map(|(_key, file)| file.clone());
+    let files = loaded.files().into_iter().chain(named);
+    files.map(|file: PathBuf| file.display().to_string()).collect()
+}
+
+/// Writes it.
+pub(super) fn write(settings: &Settings, files: &[String], server: &Server) {
+    let bus = settings.bus.redis_url.as_ref();
+    // Without the password in it.
+    let bus = bus.map(|url| settings::shown_address(url.expose_secret()).unwrap_or_else(|| "Redis".into()));
+    info!(
+        address = %server.address(),
+        version = VERSION,
+        commit = COMMIT,
+        files = if files.is_empty() { "none".into() } else { names(files) },
+        bus = bus.as_deref().unwrap_or("none"),
+        public_url = settings.server.public_url.as_deref().unwrap_or("none"),
+        region = settings.regions.name.as_deref(),
+        tenants = server.node().tenants.all().len(),
+        tls = settings.server.tls.cert_file.is_some(),
+        off = names(&off(settings)),
+        "Listening"
+    );
+}
+
+/// What is off, each with the setting that turns it on.
+fn off(settings: &Settings) -> Vec<String> {
+    let (server, admin) = (&settings.server, &settings.admin);
+    let operators = admin.jwt_secret.is_some() || !admin.jwt_secrets.is_empty();
+    let off = [
+        ("TLS", "server.tls", server.tls.cert_file.is_some()),
+        ("other nodes", "bus.redis_url", settings.bus.redis_url.is_some()),
+        ("administration", "admin.jwt_secret", operators),
+        ("tokens for /metrics", "admin.metrics_jwt_secret", admin.metrics_jwt_secret.is_some()),
+        ("PROXY protocol", "server.proxy_protocol_from", !server.proxy_protocol_from.is_empty()),
+    ];
+    off.into_iter().filter(|(.., on)| !on).map(|(what, key, _)| format!("{what} ({key})")).collect()
+}

@@ -1,0 +1,105 @@
+//! The first line of the log that matters, as a person and as a machine reads it.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use harness::Certificate;
+use serde_json::{Value, json};
+
+/// The line of a server in this folder.
+fn start_line(folder: &Path, variables: &[(&str, &str)]) -> String {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_realtime-server"))
+        .arg("serve")
+        .current_dir(folder)
+        .env_clear()
+        .env("HOST", "127.0.0.1")
+        .env("PORT", "0")
+        .env("JWT_SECRET", "users, of thirty-two bytes or more than that")
+        .envs(variables.iter().copied())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    let mut log = BufReader::new(child.stderr.take().expect("piped")).lines().map_while(Result::ok);
+    let line = log.find(|line| line.contains("Listening"));
+    child.kill().expect("it is our child");
+    child.wait().expect("it is our child");
+    line.expect("it listens")
+}
+
+/// A field of a line in text.
+fn field<'a>(line: &'a str, name: &str) -> &'a str {
+    let rest = line.split(&format!(" {name}=")).nth(1).unwrap_or_else(|| panic!("no {name}: {line}"));
+    match rest.strip_prefix('"') {
+        Some(quoted) => quoted.split('"').next().unwrap_or_default(),
+        None => rest.split(' ').next().unwrap_or_default(),
+    }
+}
+
+#[test]
+fn a_bare_server_says_which_it_is_and_what_is_off() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let line = start_line(folder.path(), &[]);
+    for (name, value) in [
+        ("version", env!("CARGO_PKG_VERSION")),
+        ("files", "none"),
+        ("bus", "none"),
+        ("public_url", "none"),
+        ("tenants", "1"),
+        ("tls", "false"),
+        (
+            "off",
+            "TLS (server.tls), other nodes (bus.redis_url), administration (admin.jwt_secret), tokens for /metrics \
+             (admin.metrics_jwt_secret), PROXY protocol (server.proxy_protocol_from)",
+        ),
+    ] {
+        assert_eq!(field(&line, name), value, "{name}: {line}");
+    }
+    assert!(!field(&line, "commit").is_empty(), "{line}");
+}
+
+#[test]
+fn a_machine_reads_the_same_and_no_password() {
+    let certificate = Certificate::new();
+    let folder = certificate.folder();
+    let write = |name: &str, text: &str| fs::write(folder.join(name), text).expect("a file");
+    write("operators", "operators, of thirty-two bytes or more");
+    write(
+        "config.toml",
+        r#"
+            [server]
+            public_url = "wss://rt.example.com"
+            proxy_protocol_from = ["10.0.0.0/8"]
+            [bus]
+            redis_url = "redis://ann:hush@127.0.0.1:1/2"
+            [telemetry]
+            log_format = "json"
+            [tenants.acme.auth]
+            jwt_secret = "acme, of thirty-two bytes or more than that"
+        "#,
+    );
+    fs::create_dir(folder.join("config.d")).expect("a folder");
+    write("config.d/tls.toml", "[server.tls]\ncert_file = \"cert.pem\"\nkey_file = \"key.pem\"");
+    let line = start_line(
+        folder,
+        &[
+            ("API_JWT_SECRET_FILE", "operators"),
+            ("METRICS_JWT_SECRET", "metrics, of thirty-two bytes or more"),
+        ],
+    );
+    assert!(!line.contains("hush"), "{line}");
+    let line: Value = serde_json::from_str(&line).expect("JSON");
+    for (name, value) in [
+        ("version", json!(env!("CARGO_PKG_VERSION"))),
+        ("files", json!("config.toml, config.d/tls.toml, operators, cert.pem, key.pem")),
+        ("bus", json!("redis://…@127.0.0.1:1/2")),
+        ("public_url", json!("wss://rt.example.com")),
+        ("tenants", json!(2)),
+        ("tls", json!(true)),
+        ("off", json!("")),
+    ] {
+        assert_eq!(line[name], value, "{name}: {line}");
+    }
+}
