@@ -6,7 +6,7 @@ mod neighbours;
 mod reloading;
 
 pub use condition::{Company, Condition};
-pub use keys::anybody_has_keys;
+pub use keys::{NobodyHasKeys, unusable_keys};
 pub use reloading::{Account, Changes, Outcome, Reload, Reloading};
 
 use std::sync::Arc;
@@ -80,12 +80,13 @@ impl Node {
     /// # Errors
     /// Without a key no token can be verified, so there is nothing to run.
     pub fn new(settings: Settings, sources: Sources, link: Link) -> anyhow::Result<Arc<Self>> {
-        anyhow::ensure!(
-            anybody_has_keys(&settings),
-            "no secret to verify tokens with: set JWT_SECRET, or start with `serve --dev` to try things out",
-        );
+        if let Some(nobody) = NobodyHasKeys::find(&settings) {
+            anyhow::bail!("{nobody}: set JWT_SECRET, or start with `serve --dev` to try things out");
+        }
         let metrics = Metrics::new(settings.regions.name.as_deref());
         let tenants = Registry::new(&settings, sources, &metrics);
+        let reports = metrics.reports(None);
+        let operators = Operators::new(&settings.admin, &settings.auth);
         Ok(Arc::new(Self {
             id: NodeId::random(),
             hub: match link.condition() {
@@ -94,10 +95,10 @@ impl Node {
             },
             link,
             tenants,
-            operators: ArcSwap::from_pointee(Operators::new(&settings.admin, &settings.auth)),
+            operators: ArcSwap::from_pointee(operators),
             reloading: Reloading::new(),
             settings: ArcSwap::from_pointee(settings),
-            reports: metrics.reports(None),
+            reports,
             metrics,
             started: Instant::now(),
             leaving: AtomicBool::new(false),
@@ -116,7 +117,8 @@ impl Node {
     pub fn apply(&self, settings: Settings) {
         let settings = Arc::new(settings);
         self.settings.store(Arc::clone(&settings));
-        self.operators.store(Arc::new(Operators::new(&settings.admin, &settings.auth)));
+        let operators = Operators::new(&settings.admin, &settings.auth);
+        self.operators.store(Arc::new(operators));
         self.hub.set_coalesce(settings.presence.coalesce);
         self.tenants.apply(&settings, &self.metrics);
         self.reloading.applied();

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::node::{Changes, Node, Outcome, Reloading, anybody_has_keys};
+use crate::node::{Changes, NobodyHasKeys, Node, Outcome, Reloading};
 use crate::resources::Resources;
 use crate::telemetry::logs::Logs;
 use crate::watch::Watch;
@@ -171,7 +171,7 @@ impl Reader {
             // What the next start would end with is wrong now, not only then.
             Resources::of(&update.after_restart)?;
         }
-        if anybody_has_keys(&update.settings) { Ok(update) } else { Err(no_key_left()) }
+        NobodyHasKeys::find(&update.settings).map_or(Ok(update), |nobody| Err(no_key_left(&nobody)))
     }
 }
 
@@ -186,12 +186,15 @@ async fn outcome(reading: JoinHandle<Outcome>, reloading: &Reloading, occasion: 
 }
 
 /// Settings by which nobody could come in any more: all channels would end, and the next start be refused.
-fn no_key_left() -> LoadError {
+fn no_key_left(nobody: &NobodyHasKeys) -> LoadError {
     LoadError {
         problems: vec![Problem {
             place: None,
             key: "auth.jwt_secret".into(),
-            message: "no secret to verify tokens with would be left, nor any other key".into(),
+            message: format!(
+                "no secret to verify tokens with would be left, nor any other key{}",
+                nobody.about_key_sets()
+            ),
             help: Some("leave one to some tenant at least; to close them, suspend them".into()),
         }],
     }

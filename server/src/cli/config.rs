@@ -8,11 +8,9 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Subcommand;
-use secrecy::ExposeSecret;
-use settings::{LoadError, Loaded, Settings, Sources};
+use settings::{LoadError, Loaded, Sources};
 
-use crate::auth::check_jwks;
-use crate::node::anybody_has_keys;
+use crate::node::{NobodyHasKeys, unusable_keys};
 use crate::resources::Resources;
 
 const EXAMPLES: &str = "\
@@ -109,10 +107,10 @@ fn check(config: &super::Config) -> anyhow::Result<ExitCode> {
     let checked = Checked::of(&config.sources());
     if let Ok(checked) = &checked {
         checked.notes().iter().for_each(|note| super::remark(format_args!("note: {note}")));
-        if !anybody_has_keys(&checked.loaded.settings) {
-            super::remark(
-                "note: no secret to verify tokens with: `serve` starts only with one, such as from JWT_SECRET",
-            );
+        if let Some(nobody) = NobodyHasKeys::find(&checked.loaded.settings) {
+            super::remark(format_args!(
+                "note: {nobody}: `serve` starts only with one, such as from JWT_SECRET"
+            ));
         }
     }
     tell([("The settings".to_owned(), checked)])
@@ -124,7 +122,7 @@ fn check_files(files: &[PathBuf]) -> anyhow::Result<ExitCode> {
         let (name, checked) = (file.display().to_string(), Checked::of(&Sources::new(Some(file), [])));
         if let Ok(checked) = &checked {
             checked.notes().iter().for_each(|note| super::remark(format_args!("note: {name}: {note}")));
-            if !anybody_has_keys(&checked.loaded.settings) {
+            if NobodyHasKeys::find(&checked.loaded.settings).is_some() {
                 super::remark(format_args!(
                     "note: {name} holds no secret to verify tokens with; a variable may"
                 ));
@@ -133,20 +131,6 @@ fn check_files(files: &[PathBuf]) -> anyhow::Result<ExitCode> {
         (name, checked)
     };
     tell(files.iter().map(check))
-}
-
-/// The keys of key sets that the server will leave out. A running one tells them in its log.
-fn unusable_keys(settings: &Settings) -> Vec<String> {
-    let tenants = settings.tenants.iter();
-    let tenants = tenants.map(|(id, tenant)| (format!("tenants.{id}.auth.jwt_jwks"), &tenant.auth));
-    let sets = std::iter::once(("auth.jwt_jwks".to_owned(), &settings.auth)).chain(tenants);
-    let told = sets.flat_map(|(name, auth)| {
-        // One that is no set at all would have been a problem.
-        let set = auth.jwt_jwks.as_ref().map(|set| check_jwks(set.expose_secret()));
-        let left_out = set.and_then(Result::ok).unwrap_or_default().into_iter();
-        left_out.map(move |key| format!("{name} is used without {key}"))
-    });
-    told.collect()
 }
 
 fn tell(checked: impl IntoIterator<Item = (String, Result<Checked, LoadError>)>) -> anyhow::Result<ExitCode> {

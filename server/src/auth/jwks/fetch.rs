@@ -81,8 +81,11 @@ fn read(body: &[u8]) -> Result<KeySet, FetchError> {
     let text = std::str::from_utf8(body).map_err(|_| FetchError::NotASet("is no text".into()))?;
     let keys = KeySet::parse(text, Origin::Published).map_err(FetchError::NotASet)?;
     if keys.is_empty() {
-        let why = keys.problems().first().cloned();
-        return Err(FetchError::NoKeys(why.unwrap_or_else(|| "it holds none for signatures".into())));
+        let why = match keys.problems() {
+            [] => "it holds none for signatures".into(),
+            problems => problems.join("; "),
+        };
+        return Err(FetchError::NoKeys(why));
     }
     Ok(keys)
 }
