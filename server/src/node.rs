@@ -86,7 +86,7 @@ impl Node {
         let metrics = Metrics::new(settings.regions.name.as_deref());
         let tenants = Registry::new(&settings, sources, &metrics);
         let reports = metrics.reports(None);
-        let operators = Operators::new(&settings.admin, &settings.auth);
+        let operators = Operators::new(&settings.admin, &settings.auth).remarking(&reports);
         Ok(Arc::new(Self {
             id: NodeId::random(),
             hub: match link.condition() {
@@ -117,7 +117,7 @@ impl Node {
     pub fn apply(&self, settings: Settings) {
         let settings = Arc::new(settings);
         self.settings.store(Arc::clone(&settings));
-        let operators = Operators::new(&settings.admin, &settings.auth);
+        let operators = Operators::new(&settings.admin, &settings.auth).remarking(&self.reports);
         self.operators.store(Arc::new(operators));
         self.hub.set_coalesce(settings.presence.coalesce);
         self.tenants.apply(&settings, &self.metrics);

@@ -279,7 +279,7 @@ async fn claims_are_read_as_documented() {
     for good in [
         json!({"role": "anon", "exp": exp}),
         json!({"role": "anon", "exp": 4_000_000_000.5}),
-        json!({"role": "anon", "exp": exp, "iat": 1_700_000_000.25, "aud": "whoever", "iss": "anybody", "nbf": exp}),
+        json!({"role": "anon", "exp": exp, "iat": 1_700_000_000.25, "aud": "whoever", "iss": "anybody", "nbf": 1_700_000_000}),
         json!({"role": "anon", "exp": exp, "aud": ["several", "people"]}),
     ] {
         assert_eq!(knock(&world, &world.sign(&good)).await, 101, "{good}");
@@ -287,6 +287,8 @@ async fn claims_are_read_as_documented() {
     for bad in [
         json!({"role": "anon", "exp": "4000000000"}),
         json!({"role": "anon", "exp": exp, "iat": "yesterday"}),
+        json!({"role": "anon", "exp": exp, "nbf": "tomorrow"}),
+        json!({"role": "anon", "exp": exp, "nbf": 3_999_999_999u64}),
         json!({"role": "anon", "exp": 0}),
         json!({"role": "anon", "exp": -5}),
     ] {
@@ -316,6 +318,22 @@ async fn audience_and_issuer_count_once_they_are_configured() {
     assert_eq!(knock(&world, &token(claims(json!("others"), "https://auth.example"))).await, 401);
     assert_eq!(knock(&world, &token(claims(json!("authenticated"), "https://elsewhere.example"))).await, 401);
     assert_eq!(knock(&world, &token(json!({"role": "r", "exp": 4_000_000_000u64}))).await, 401);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_token_whose_nbf_is_to_come_is_refused_in_words() {
+    let world = World::start().await;
+    let token = world.sign(&json!({"role": "anon", "exp": 4_000_000_000u64, "nbf": 3_000_000_000u64}));
+    let answer = world.send(Request::upgrade("/socket/websocket").header("x-api-key", &token)).await;
+    assert_eq!((answer.status, &answer.json()["error"]), (401, &json!("Token is not valid yet")));
+
+    let mut ann = world.connect().await;
+    let join = json!({"config": {}, "access_token": token});
+    ann.send_json(&json!(["1", "1", "realtime:room", "phx_join", join])).await;
+    let reply = ann.next_json().await;
+    let reason = reply[4]["response"]["reason"].as_str().expect("a reason");
+    assert!(reason.starts_with("InvalidJWTToken: Token is not valid for another "), "{reason}");
     world.stop().await;
 }
 

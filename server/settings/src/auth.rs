@@ -62,7 +62,7 @@ pub struct Auth {
     #[schemars(with = "Option<String>", extend("x-reload" = "live"))]
     pub jwt_audience: Option<String>,
 
-    /// How long a token is still believed after its `exp`, for clocks that differ.
+    /// How long a token is still believed after its `exp`, and how long before its `nbf`, for clocks that differ.
     #[serde(with = "units::duration")]
     #[schemars(with = "marks::Wait", extend("x-reload" = "live"))]
     pub leeway: Duration,

@@ -29,6 +29,12 @@ pub enum TokenError {
         /// Since when.
         seconds_ago: i64,
     },
+    /// Its `nbf` is still to come.
+    #[error("Token is not valid for another {seconds} seconds")]
+    TooEarly {
+        /// Until when.
+        seconds: i64,
+    },
     /// It does not say who its holder is, or when it ends.
     #[error("Fields `role` and `exp` are required in JWT")]
     MissingClaims,
@@ -45,6 +51,7 @@ impl TokenError {
     pub fn handshake_text(&self) -> String {
         match self {
             Self::Expired { .. } => "Token has expired".into(),
+            Self::TooEarly { .. } => "Token is not valid yet".into(),
             other => other.to_string(),
         }
     }
@@ -63,16 +70,22 @@ impl TokenError {
             Self::Signature => Code::JwtSignatureError,
             Self::Signer { .. } => Code::JwtSignerError,
             Self::Revoked => Code::JwtKeyRevoked,
-            Self::Expired { .. } | Self::MissingClaims | Self::InvalidExpiry | Self::Rejected(_) => {
-                Code::InvalidJWTToken
-            }
+            Self::Expired { .. }
+            | Self::TooEarly { .. }
+            | Self::MissingClaims
+            | Self::InvalidExpiry
+            | Self::Rejected(_) => Code::InvalidJWTToken,
         }
     }
 
     /// The same for a handshake, which has one word for most of them (§1.4).
     pub fn handshake_code(&self) -> Code {
         match self {
-            Self::Missing | Self::Malformed | Self::Expired { .. } | Self::MissingClaims => self.code(),
+            Self::Missing
+            | Self::Malformed
+            | Self::Expired { .. }
+            | Self::TooEarly { .. }
+            | Self::MissingClaims => self.code(),
             Self::Signature
             | Self::Signer { .. }
             | Self::Revoked

@@ -11,6 +11,7 @@ pub mod jwks;
 mod key_set;
 mod keys;
 mod operator;
+mod remarks;
 mod rules;
 mod sign;
 mod token;

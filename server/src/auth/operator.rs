@@ -14,8 +14,10 @@ use subtle::ConstantTimeEq;
 
 use super::TokenError;
 use super::keys::{Kind, Secrets, no_signer};
+use super::remarks::Remarks;
 use super::rules::Rules;
 use super::token::{Token, clean};
+use crate::telemetry::reports::Reports;
 
 /// Claims by which a token without a `role` may still be a user's.
 const OF_PEOPLE: [&str; 2] = ["sub", "permissions"];
@@ -67,6 +69,13 @@ impl Operators {
         }
     }
 
+    /// Remarks in `reports` on genuine tokens that are odd.
+    #[must_use]
+    pub fn remarking(self, reports: &Reports) -> Self {
+        let remarking = |gate: Gate| Gate { remarks: Remarks::to(reports), ..gate };
+        Self { management: remarking(self.management), metrics: self.metrics.map(remarking) }
+    }
+
     /// Whether whoever sent these headers may manage the server.
     ///
     /// # Errors
@@ -92,6 +101,7 @@ struct Gate {
     of_users: Secrets,
     blocklist: Box<[SecretString]>,
     rules: Rules,
+    remarks: Remarks,
 }
 
 impl Gate {
@@ -103,6 +113,7 @@ impl Gate {
             of_users: Secrets::new(auth.jwt_secret.iter().chain(&auth.jwt_secrets)),
             blocklist: blocklist.map(SecretString::from).collect(),
             rules: Rules::for_operators(auth),
+            remarks: Remarks::default(),
         }
     }
 
@@ -116,6 +127,7 @@ impl Gate {
         }
         let Kind::Secret(algorithm) = Kind::of(&token)? else { return Err(no_signer(&token).into()) };
         let key = self.secrets.signer(&token, algorithm).ok_or(TokenError::Signature)?;
+        self.remarks.look_at(&token.claims, now);
         let names_somebody = || OF_PEOPLE.iter().any(|claim| token.claims.contains_key(*claim));
         if token.claims.contains_key("role") || (self.of_users.hold(key) && names_somebody()) {
             return Err(Denied::User);

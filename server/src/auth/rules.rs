@@ -3,7 +3,8 @@
 //! Claims are checked here and not by jsonwebtoken, because Supabase's rules differ: no leeway unless
 //! configured, fractions are rounded, `aud` is not looked at unless configured. Where upstream lets a token
 //! pass that lacks a validated claim, we refuse it: whoever demands `aal = "aal2"` means it. No arithmetic on
-//! times can overflow; tokens that last for centuries are normal.
+//! times can overflow; tokens that last for centuries are normal. `nbf` is honoured, with the leeway of `exp`, which
+//! upstream does not do: whoever writes it means it.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -47,6 +48,13 @@ impl Rules {
         if let Some(exp) = claims.get("exp") {
             self.check_expiry(rounded(exp).ok_or(TokenError::InvalidExpiry)?, now)?;
         }
+        if let Some(nbf) = claims.get("nbf") {
+            let nbf = rounded(nbf).ok_or_else(|| TokenError::Rejected("nbf".into()))?;
+            let seconds = nbf.saturating_sub(self.leeway).saturating_sub(seconds_since_epoch(now));
+            if seconds > 0 {
+                return Err(TokenError::TooEarly { seconds });
+            }
+        }
         if claims.get("iat").is_some_and(|iat| !iat.is_number()) {
             return Err(TokenError::Rejected("iat".into()));
         }
@@ -81,6 +89,23 @@ impl Rules {
         Duration::from_secs(end).saturating_sub(since_epoch)
     }
 }
+
+/// The time in `claims` that was most likely written in milliseconds instead of seconds: as seconds it lies thousands of
+/// years ahead, as milliseconds within [`PLAUSIBLE`]. Whoever means a token to last for ever writes still more.
+pub(super) fn in_milliseconds(claims: &Map<String, Value>, now: SystemTime) -> Option<&'static str> {
+    let latest = seconds_since_epoch(now).saturating_add(seconds(PLAUSIBLE)).saturating_mul(1_000);
+    let is_one = |claim: &&str| {
+        let time = claims.get(*claim).and_then(rounded);
+        time.is_some_and(|time| (MILLISECONDS_FROM..=latest).contains(&time))
+    };
+    ["exp", "nbf"].into_iter().find(is_one)
+}
+
+/// In milliseconds since 1970 a day in 1973, in seconds the year 5138.
+const MILLISECONDS_FROM: i64 = 100_000_000_000;
+
+/// How long a token may be meant to last: a century.
+const PLAUSIBLE: Duration = Duration::from_secs(100 * 31_557_600);
 
 /// Whether a claim is this text, or a list with this text in it.
 fn says(claim: &Value, expected: &str) -> bool {

@@ -10,9 +10,11 @@ use settings::Auth;
 use super::jwks::Source;
 use super::key_set::KeySet;
 use super::keys::{Kind, Origin, Secrets, kid, no_signer};
+use super::remarks::Remarks;
 use super::rules::Rules;
 use super::token::Token;
 use super::{Claims, KeyId, TokenError};
+use crate::telemetry::reports::Reports;
 
 /// Decides which tokens are believed. One per tenant and settings.
 #[derive(Debug, Clone)]
@@ -23,6 +25,7 @@ pub struct Verifier {
     /// Keys that are fetched.
     fetched: Option<Arc<Source>>,
     rules: Rules,
+    remarks: Remarks,
 }
 
 impl Verifier {
@@ -38,7 +41,14 @@ impl Verifier {
             named: named.unwrap_or_default(),
             fetched,
             rules: Rules::for_users(auth),
+            remarks: Remarks::default(),
         }
+    }
+
+    /// Remarks in `reports` on genuine tokens that are odd.
+    #[must_use]
+    pub fn remarking(self, reports: &Reports) -> Self {
+        Self { remarks: Remarks::to(reports), ..self }
     }
 
     /// Where it fetches keys; to be handed on to the verifier that replaces this one.
@@ -76,6 +86,7 @@ impl Verifier {
     pub fn verify(&self, token: &str, now: SystemTime) -> Result<Claims, TokenError> {
         let token = Token::read(token)?;
         let key = self.signer(&token)?;
+        self.remarks.look_at(&token.claims, now);
         self.rules.check(&token.claims, now)?;
         token.granted(key)
     }

@@ -151,6 +151,8 @@ codes! {
     JwksUnavailable: Error, [Log], "<why>";
     /// A key of a set cannot be used. Ours.
     JwksKeyUnusable: Warning, [Log], "<which, and why>";
+    /// A genuine token has a time in milliseconds instead of seconds. Ours.
+    JwtTimeInMilliseconds: Warning, [Log], "<which claim, and what follows>";
     /// Somebody without a good token asked for what only operators may see. Ours.
     OperatorDenied: Warning, [Http], "<why>";
 }
@@ -193,6 +195,7 @@ mod tests {
                 "ChannelShutdown",
                 "OutboxFull",
                 "JwksKeyUnusable",
+                "JwtTimeInMilliseconds",
                 "OperatorDenied"
             ]
         );

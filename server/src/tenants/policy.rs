@@ -56,7 +56,8 @@ impl Policy {
     /// The policy of a new tenant.
     pub(super) fn first(terms: Terms, sources: &Sources, metrics: &TenantMetrics, reports: &Reports) -> Self {
         let auth = &terms.tenant.auth;
-        let verifier = Arc::new(Verifier::new(auth, sources.source(auth, None, metrics, reports)));
+        let fetched = sources.source(auth, None, metrics, reports);
+        let verifier = Arc::new(Verifier::new(auth, fetched).remarking(reports));
         Self { generation: 0, standing: terms.standing(), verifier, terms: Arc::new(terms), farewell: None }
     }
 
@@ -98,7 +99,7 @@ impl Policy {
             Arc::clone(&self.verifier)
         } else {
             let fetched = sources.source(auth, self.verifier.fetched(), metrics, reports);
-            Arc::new(Verifier::new(auth, fetched))
+            Arc::new(Verifier::new(auth, fetched).remarking(reports))
         };
         let (standing, terms) = (terms.standing(), Arc::new(terms));
         let next = Self { standing, verifier, terms, ..self.next() };

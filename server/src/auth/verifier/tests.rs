@@ -254,6 +254,21 @@ fn times_may_be_fractions_and_absurdly_far() {
 }
 
 #[test]
+fn a_token_begins_at_its_nbf_less_the_leeway() {
+    let claims = |nbf: Value| json!({"role": "r", "exp": NOW + 3600, "nbf": nbf});
+    for good in [json!(0), json!(NOW), json!(NOW - 1), json!(NOW as f64 + 0.4), json!(-5)] {
+        assert!(verify(&signed(claims(good.clone()))).is_ok(), "{good}");
+    }
+    assert_eq!(refused(claims(json!(NOW + 7))), TokenError::TooEarly { seconds: 7 });
+    assert_eq!(refused(claims(json!(i64::MAX))), TokenError::TooEarly { seconds: i64::MAX - NOW });
+    assert_eq!(refused(claims(json!("now"))), TokenError::Rejected("nbf".into()));
+    let patient = with(|auth| auth.leeway = Duration::from_secs(5));
+    assert!(patient.verify(&signed(claims(json!(NOW + 5))), now()).is_ok());
+    let early = patient.verify(&signed(claims(json!(NOW + 6))), now());
+    assert_eq!(early, Err(TokenError::TooEarly { seconds: 1 }));
+}
+
+#[test]
 fn times_must_be_numbers() {
     for exp in [json!("1900000000"), json!(null), json!([]), json!(true), json!({})] {
         assert_eq!(refused(json!({"role": "a", "exp": exp})), TokenError::InvalidExpiry, "{exp}");

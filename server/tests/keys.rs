@@ -1,0 +1,161 @@
+//! Keys and tokens that look good and are not: what whoever runs the server is told of them.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use harness::Mint;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const SECRET: &str = "the secret of users, of thirty-two bytes";
+const OPERATORS: &str = "the secret of operators, of thirty-two bytes";
+
+fn program(line: &str, folder: &Path) -> Command {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_realtime-server"));
+    program.args(line.split_whitespace()).current_dir(folder).env_clear();
+    program.env("HOST", "127.0.0.1").env("PORT", "0");
+    program
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("text")
+}
+
+#[test]
+fn a_key_set_of_which_no_key_can_be_used_says_which_and_why() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let without_kid = r#"{"keys":[{"kty":"oct","k":"a2V5"},{"kty":"EC","kid":"two","crv":"P-521"}]}"#;
+    let for_encryption = r#"{"keys":[{"kty":"RSA","kid":"e","use":"enc"}]}"#;
+    for (keys, why) in [
+        (
+            without_kid,
+            "auth.jwt_jwks: key 1 (kid \"\"): `kid` is missing; auth.jwt_jwks: key 2 (kid \"two\"): the curve \
+             \"P-521\" is not known here",
+        ),
+        (for_encryption, "auth.jwt_jwks holds no key for signatures"),
+        (r#"{"keys":[]}"#, "auth.jwt_jwks holds no key for signatures"),
+    ] {
+        let config = format!("[auth]\njwt_jwks = '{keys}'\n");
+        fs::write(folder.path().join("config.toml"), config).expect("a file");
+        let nobody =
+            format!("no secret to verify tokens with, and no key of the key sets can be used ({why})");
+        let output = program("serve", folder.path()).output().expect("it runs");
+        assert_eq!(output.status.code(), Some(1));
+        assert!(stderr(&output).contains(&format!("error: {nobody}: set JWT_SECRET")), "{}", stderr(&output));
+        let output = program("config check", folder.path()).output().expect("it runs");
+        assert!(
+            stderr(&output).contains(&format!("note: {nobody}: `serve` starts only")),
+            "{}",
+            stderr(&output)
+        );
+    }
+}
+
+/// A server that believes [`SECRET`] and [`OPERATORS`]. Killed when the test ends.
+struct Serve {
+    child: Child,
+    log: BufReader<ChildStderr>,
+    address: String,
+    _folder: TempDir,
+}
+
+impl Serve {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut command = program("serve", folder.path());
+        command.env("JWT_SECRET", SECRET).env("API_JWT_SECRET", OPERATORS);
+        command.env("REALTIME__TELEMETRY__LOG_FORMAT", "json");
+        command.env("REALTIME__SERVER__CONNECT_ERROR_BACKOFF", "0s");
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("it runs");
+        let log = BufReader::new(child.stderr.take().expect("piped"));
+        let mut serve = Self { child, log, address: String::new(), _folder: folder };
+        let line = serve.line(|line| line["message"] == "Listening");
+        serve.address = line["address"].as_str().expect("an address").to_owned();
+        serve
+    }
+
+    /// The next line for which this holds.
+    fn line(&mut self, holds: impl Fn(&Value) -> bool) -> Value {
+        loop {
+            let mut line = String::new();
+            assert!(self.log.read_line(&mut line).expect("text") > 0, "the log ended");
+            let line = serde_json::from_str(&line).expect("JSON");
+            if holds(&line) {
+                return line;
+            }
+        }
+    }
+
+    /// The status of the answer to a request with this path and header.
+    fn ask(&self, path: &str, header: &str) -> u16 {
+        let mut stream = TcpStream::connect(&self.address).expect("it listens");
+        let head = format!("GET {path} HTTP/1.1\r\nhost: x\r\n{header}\r\nconnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).expect("it reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("text");
+        answer.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status")
+    }
+
+    /// Everything written until it has stopped.
+    fn stop(mut self) -> String {
+        let id = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(id, rustix::process::Signal::INT).expect("it runs");
+        let mut rest = String::new();
+        self.log.read_to_string(&mut rest).expect("text");
+        rest
+    }
+}
+
+impl Drop for Serve {
+    fn drop(&mut self) {
+        let _gone_already = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+#[test]
+fn a_time_in_milliseconds_has_one_line_and_nothing_of_the_token() {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("later").as_secs();
+    let claims = |extra: Value| {
+        let mut claims = json!({"role": "hidden-role", "sub": "hidden-sub", "exp": now + 3600});
+        claims.as_object_mut().expect("an object").extend(extra.as_object().expect("an object").clone());
+        claims
+    };
+    let users = Mint::new(SECRET);
+    let milliseconds = users.sign(&claims(json!({"exp": (now + 3600) * 1000})));
+    let path = |token: &str| format!("/socket/websocket?apikey={token}");
+    let mut serve = Serve::start();
+    // Neither far away on purpose, nor somebody else's.
+    for token in [
+        users.sign(&claims(json!({"exp": i64::MAX}))),
+        users.sign(&claims(json!({"exp": 4_000_000_000_u64}))),
+        Mint::new("somebody else").sign(&claims(json!({"exp": now * 1000 + 1}))),
+    ] {
+        serve.ask(&path(&token), "x: y");
+    }
+    for _ in 0..3 {
+        serve.ask(&path(&milliseconds), "x: y");
+    }
+    let odd = |line: &Value| line["error_code"] == "JwtTimeInMilliseconds";
+    let line = serve.line(odd);
+    let told = "JwtTimeInMilliseconds: `exp` of a token is in milliseconds, and is read as seconds: such a token does \
+                not expire for thousands of years";
+    assert_eq!(
+        (&line["message"], &line["level"], &line["project"]),
+        (&told.into(), &"WARN".into(), &"default".into())
+    );
+
+    let operator = Mint::new(OPERATORS).sign(&json!({"nbf": now * 1000, "sub": "hidden-sub"}));
+    assert_eq!(serve.ask("/status", &format!("authorization: Bearer {operator}")), 403);
+    let other = serve.line(odd);
+    assert!(other["message"].as_str().is_some_and(|told| told.contains("`nbf` of a token")), "{other}");
+    let rest = serve.stop();
+    assert!(!rest.contains("JwtTimeInMilliseconds"), "{rest}");
+    for shown in [line.to_string(), other.to_string(), rest] {
+        assert!(!shown.contains("hidden") && !shown.contains(&milliseconds), "{shown}");
+    }
+}
