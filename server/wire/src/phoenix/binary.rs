@@ -6,7 +6,7 @@
 
 use hub::Frame;
 
-use super::{Malformed, Ref, UserBroadcast, UserPayload};
+use super::{Address, Malformed, Ref, UnreadableBroadcast, UserBroadcast, UserPayload};
 use crate::raw_json;
 use crate::websocket::FrameBuilder;
 
@@ -16,10 +16,10 @@ const USER_BROADCAST: u8 = 4;
 const ENCODING_BINARY: u8 = 0;
 const ENCODING_JSON: u8 = 1;
 
-pub(super) fn decode(frame: &[u8]) -> Result<UserBroadcast<'_>, Malformed> {
+pub(super) fn decode(frame: &[u8]) -> Result<UserBroadcast<'_>, UnreadableBroadcast<'_>> {
     let (&kind, rest) = frame.split_first().ok_or(Malformed::Truncated)?;
     if kind != USER_BROADCAST_PUSH {
-        return Err(Malformed::Kind(kind));
+        return Err(Malformed::Kind(kind).into());
     }
     let (&[join_ref, reference, topic, event, metadata, encoding], mut rest) =
         rest.split_first_chunk().ok_or(Malformed::Truncated)?;
@@ -28,14 +28,11 @@ pub(super) fn decode(frame: &[u8]) -> Result<UserBroadcast<'_>, Malformed> {
     let topic = take(&mut rest, topic, Malformed::Topic)?;
     let event = take(&mut rest, event, Malformed::Event)?;
     let metadata = take(&mut rest, metadata, Malformed::Metadata)?;
-    Ok(UserBroadcast {
-        join_ref: Ref::from_text(join_ref),
-        reference: Ref::from_text(reference),
-        topic,
-        event,
-        metadata: object(metadata)?,
-        payload: payload(encoding, rest)?,
-    })
+    let (join_ref, reference) = (Ref::from_text(join_ref), Ref::from_text(reference));
+    match object(metadata).and_then(|metadata| Ok((metadata, payload(encoding, rest)?))) {
+        Ok((metadata, payload)) => Ok(UserBroadcast { join_ref, reference, topic, event, metadata, payload }),
+        Err(why) => Err(UnreadableBroadcast { why, address: Some(Address { join_ref, reference, topic }) }),
+    }
 }
 
 /// Cuts the next field off `rest`; `not_text` is the verdict when it is not UTF-8.

@@ -1,7 +1,7 @@
 //! Why a frame is dropped.
 //!
-//! Goes to the log and to a metric, never to the client. No variant holds a part of the frame, for frames
-//! hold tokens and other people's words.
+//! Goes to the log, to a metric and, where the frame says which channel it belongs to, to its sender. No variant
+//! holds a part of the frame, because frames contain tokens and other users' data.
 
 /// Why a frame could not be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use super::Ref;
+use super::{Malformed, Ref};
 use crate::raw_json;
 
 /// A text message. Every event of the protocol may come as one.
@@ -45,6 +45,32 @@ pub struct UserBroadcast<'a> {
     pub metadata: Option<&'a str>,
     /// What is to be delivered.
     pub payload: UserPayload<'a>,
+}
+
+/// A binary frame that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnreadableBroadcast<'a> {
+    /// What is wrong with it.
+    pub why: Malformed,
+    /// Where an answer belongs, if the frame is whole and only its metadata or payload is wrong.
+    pub address: Option<Address<'a>>,
+}
+
+impl From<Malformed> for UnreadableBroadcast<'_> {
+    fn from(why: Malformed) -> Self {
+        Self { why, address: None }
+    }
+}
+
+/// The join and the message that an answer belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address<'a> {
+    /// The ref of the join, as the client believes. May be stale or null.
+    pub join_ref: Ref<'a>,
+    /// The ref of the message.
+    pub reference: Ref<'a>,
+    /// The full topic.
+    pub topic: &'a str,
 }
 
 /// The inner payload of a broadcast.

@@ -17,7 +17,7 @@ mod version;
 use hub::Dialect;
 
 pub use malformed::Malformed;
-pub use message::{Push, UserBroadcast, UserPayload};
+pub use message::{Address, Push, UnreadableBroadcast, UserBroadcast, UserPayload};
 pub use outgoing::{Status, closed, crashed, push, reply};
 pub use reference::Ref;
 pub use version::protocol;
@@ -46,7 +46,7 @@ pub fn decode_text(dialect: Dialect, text: &str) -> Result<Push<'_>, Malformed> 
 ///
 /// # Errors
 /// When it is not a user broadcast of V2, the only binary message an SDK sends. The frame is then dropped
-/// and the socket lives.
-pub fn decode_binary(dialect: Dialect, bytes: &[u8]) -> Result<UserBroadcast<'_>, Malformed> {
-    if dialect == V1 { Err(Malformed::BinaryInV1) } else { binary::decode(bytes) }
+/// and the socket stays open.
+pub fn decode_binary(dialect: Dialect, bytes: &[u8]) -> Result<UserBroadcast<'_>, UnreadableBroadcast<'_>> {
+    if dialect == V1 { Err(Malformed::BinaryInV1.into()) } else { binary::decode(bytes) }
 }

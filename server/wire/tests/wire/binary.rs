@@ -68,7 +68,7 @@ fn any_encoding_but_0_means_json() {
 
 #[test]
 fn what_is_no_user_broadcast_is_refused_with_its_reason() {
-    let refused = |hex: &str| decode_binary(V2, &bytes(hex)).unwrap_err();
+    let refused = |hex: &str| decode_binary(V2, &bytes(hex)).unwrap_err().why;
     for kind in [0, 1, 2, 4, 255] {
         assert_eq!(refused(&format!("{kind:02x} 00 00 01 01 00 00 74 65")), Malformed::Kind(kind));
     }
@@ -82,7 +82,22 @@ fn what_is_no_user_broadcast_is_refused_with_its_reason() {
     assert_eq!(refused("03 00 00 01 01 00 01 74 65"), Malformed::Payload);
     assert_eq!(refused("03 00 00 01 01 00 01 74 65 7b"), Malformed::Payload);
     assert_eq!(refused("03 00 00 01 01 00 01 74 65 22ff22"), Malformed::Payload);
-    assert_eq!(decode_binary(V1, &bytes(KIND_3_JSON)), Err(Malformed::BinaryInV1));
+    assert_eq!(decode_binary(V1, &bytes(KIND_3_JSON)), Err(Malformed::BinaryInV1.into()));
+}
+
+#[test]
+fn a_whole_frame_with_a_payload_that_is_not_json_can_be_answered() {
+    for (rest, why) in
+        [("01 02 00 31 32 74 65 5b5d", Malformed::Metadata), ("01 00 01 31 32 74 65 7b", Malformed::Payload)]
+    {
+        let frame = bytes(&format!("03 01 01 01 {rest}"));
+        let refused = decode_binary(V2, &frame).unwrap_err();
+        let address = refused.address.expect("a whole frame");
+        assert_eq!((address.join_ref.as_json(), address.reference.as_json()), ("\"1\"", "\"2\""));
+        assert_eq!((address.topic, refused.why), ("t", why));
+    }
+    let not_whole = bytes("03 01 01 01 02 00 00 31 32 74 65");
+    assert_eq!(decode_binary(V2, &not_whole), Err(Malformed::Truncated.into()));
 }
 
 #[test]
