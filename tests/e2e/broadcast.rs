@@ -57,9 +57,11 @@ async fn a_payload_that_is_not_an_object_reaches_nobody() {
         ann, bob join realtime:room
         cid (v1) joins realtime:room
         ann > ["1","2","realtime:room","broadcast",null]
+        ann < ["1",null,"realtime:room","system",{"extension":"system","status":"ok","message":"Broadcast payload must be a map","channel":"room"}]
         ann > ["1","3","realtime:room","broadcast","text"]
         ann > ["1","4","realtime:room","broadcast",[1]]
         cid > {"topic":"realtime:room","event":"broadcast","payload":7,"ref":"2"}
+        cid < {"topic":"realtime:room","event":"system","payload":{"extension":"system","status":"ok","message":"Broadcast payload must be a map","channel":"room"},"ref":null}
         bob, cid are quiet
         ann is alive
         "#,
@@ -187,7 +189,7 @@ async fn with_ack_the_reply_follows_the_echo() {
 
 // The limit is kilobytes × 1000 + 500, by a measure that is near the length of the JSON.
 #[tokio::test]
-async fn an_oversized_broadcast_is_refused_with_ack_and_silently_without() {
+async fn an_oversized_broadcast_is_refused_by_a_reply_with_ack_and_by_a_notice_without() {
     let world = World::with(|settings| settings.limits.max_payload_size_in_kb = count(1)).await;
     let (fits, too_large) = ("x".repeat(1200), "x".repeat(2000));
     world
@@ -201,6 +203,7 @@ async fn an_oversized_broadcast_is_refused_with_ack_and_silently_without() {
             ann > binary 03 01 01 0d 02 00 00 '1' '3' 'realtime:room' 'hi' '{too_large}'
             ann < ["1","3","realtime:room","phx_reply",{{"status":"error","response":{{"reason":"payload_size_exceeded"}}}}]
             bob > ["1","2","realtime:room","broadcast",{{"a":"{too_large}"}}]
+            bob < ["1",null,"realtime:room","system",{{"extension":"system","status":"ok","message":"payload_size_exceeded","channel":"room"}}]
             ann, bob, cid are quiet
             bob > ["1","3","realtime:room","broadcast",{{"a":"{fits}"}}]
             ann, cid < [null,null,"realtime:room","broadcast",{{"a":"{fits}"}}]

@@ -5,7 +5,7 @@
 pub mod http;
 
 use hub::{Audience, Bundle, Delivery, Hub, Membership, RoomKey};
-use wire::phoenix::UserPayload;
+use wire::phoenix::{Malformed, UserPayload};
 use wire::supabase::Broadcast;
 use wire::term_size;
 
@@ -21,6 +21,12 @@ pub enum Refusal {
     /// The payload is over `limits.max_payload_size_in_kb`.
     #[error("payload_size_exceeded")]
     TooLarge,
+    /// A text broadcast whose payload is no JSON object.
+    #[error("Broadcast payload must be a map")]
+    NotAMap,
+    /// A binary broadcast whose metadata or payload is not the JSON it says.
+    #[error(transparent)]
+    Unreadable(Malformed),
 }
 
 impl Refusal {
@@ -29,6 +35,7 @@ impl Refusal {
         match self {
             Self::TooMany => Code::MessagePerSecondRateLimitReached,
             Self::TooLarge => Code::PayloadSizeExceeded,
+            Self::NotAMap | Self::Unreadable(_) => Code::MalformedWebSocketMessage,
         }
     }
 }

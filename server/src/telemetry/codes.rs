@@ -123,8 +123,8 @@ codes! {
 
     /// The server ended a channel, or sent a client away.
     ChannelShutdown: Warning, [Channel], "<what the client was told>";
-    /// What a client sent is no message; it was dropped.
-    MalformedWebSocketMessage: Error, [Log], "<what is wrong>";
+    /// What a client sent is no message, or a broadcast that cannot be read; it was dropped.
+    MalformedWebSocketMessage: Error, [Channel, Log], "<what is wrong>";
     /// Messages while `limits.max_events_per_second` is used up; they were dropped.
     MessagePerSecondRateLimitReached: Error, [Channel, Http], "Too many messages per second";
     /// Presence calls while `limits.max_presence_events_per_second` is used up; they were dropped.

@@ -14,12 +14,9 @@ use crate::presence::Tracker;
 use crate::telemetry::codes::{Code, Place};
 use crate::tenants::Tenant;
 
-/// A sender that stays over a limit hears of it in a `system` message once in this time: the span that
-/// the limits' buckets hold.
+/// A sender whose messages are refused gets one `system` message per reason in this time: the span that the
+/// limits' buckets hold.
 const NOTICE_WINDOW: Duration = Duration::from_secs(10);
-
-/// What a broadcast that is not an object is refused with.
-const NOT_A_MAP: &str = "Broadcast payload must be a map";
 
 /// A client's place in a room, and how it wants to be treated there.
 #[derive(Debug)]
@@ -37,7 +34,7 @@ pub(super) struct Joined {
     pub(super) presence_key: Option<Box<str>>,
     /// There once presence is used.
     pub(super) tracker: Option<Box<Tracker>>,
-    /// What limits it was told to be over within the last window, and when; no more than there are limits.
+    /// The refusals it was notified of within the last window, and when; no more than there are reasons.
     pub(super) noticed: Vec<(Instant, Box<str>)>,
 }
 
@@ -48,35 +45,38 @@ impl Joined {
         self.tracker = Some(Box::new(Tracker::new(self.presence_key.as_deref())));
     }
 
-    /// Adds to `bundle` what is to be sent to the room; `None` is a payload that cannot be sent. If the client
-    /// wants answers, it is sent and answered at once.
+    /// Adds to `bundle` what is to be sent to the room, unless it is refused. A sender that wants answers gets
+    /// one at once, and what was gathered is sent before it.
     pub(super) fn broadcast(
         &mut self,
         line: &Line,
         tenant: &Tenant,
         topic: &str,
         refs: (&Ref<'_>, &Ref<'_>),
-        event: Option<Broadcast<'_>>,
+        event: Result<Broadcast<'_>, broadcast::Refusal>,
         bundle: &mut Bundle,
     ) {
-        let gathered =
-            event.map(|event| broadcast::gather(tenant, &self.membership, &event, self.audience, bundle));
-        let refused = match gathered {
-            Some(Ok(())) => None,
-            Some(Err(refusal)) => {
-                let text = refusal.to_string();
-                self.report(line, tenant, refusal.code(), &text);
-                if refusal == broadcast::Refusal::TooMany {
-                    self.notice(line, topic, &text);
-                }
-                Some(text)
-            }
-            None => Some(NOT_A_MAP.to_owned()),
-        };
+        let gathered = event
+            .and_then(|event| broadcast::gather(tenant, &self.membership, &event, self.audience, bundle));
+        let refused = gathered.err().map(|refusal| self.refuse(line, tenant, topic, refusal));
         if self.ack {
             self.send(tenant, std::mem::take(bundle));
             answer(line, topic, refs, refused.as_deref());
         }
+    }
+
+    /// Reports a refused broadcast, to the sender as well if no reply will. Returns the reason.
+    fn refuse(&mut self, line: &Line, tenant: &Tenant, topic: &str, refusal: broadcast::Refusal) -> String {
+        let text = refusal.to_string();
+        self.report(line, tenant, refusal.code(), &text);
+        if refusal.code() == Code::MalformedWebSocketMessage {
+            tenant.metrics.malformed.increment(1);
+        }
+        // The rate concerns the messages that follow as well, so it is in both.
+        if !self.ack || refusal == broadcast::Refusal::TooMany {
+            self.notice(line, topic, &text);
+        }
+        text
     }
 
     /// Sends what was gathered.
@@ -142,13 +142,14 @@ impl Joined {
         tenant.reports.tell(report, text);
     }
 
-    /// Tells a sender that it is over a limit, unless it was told the same just now.
+    /// Notifies a sender that a message was refused, unless it had the same notice within the window. Of
+    /// status ok, because the channel stays: Dart's client takes an error for the end of the channel.
     fn notice(&mut self, line: &Line, topic: &str, message: &str) {
         let now = Instant::now();
         self.noticed.retain(|(last, _)| now < *last + NOTICE_WINDOW);
         if self.noticed.iter().all(|(_, text)| **text != *message) {
             self.noticed.push((now, message.into()));
-            line.system(&self.join_ref, topic, "system", Status::Error, message);
+            line.system(&self.join_ref, topic, "system", Status::Ok, message);
         }
     }
 

@@ -20,7 +20,7 @@ use std::time::Instant;
 use hub::{Bounds, Bundle, Dialect, Goodbye, Outbox};
 use rustc_hash::FxBuildHasher;
 use serde_json::json;
-use wire::phoenix::{self, Malformed, Push, Ref, Status};
+use wire::phoenix::{self, Malformed, Push, Ref, Status, UnreadableBroadcast};
 use wire::supabase::{Broadcast, PresenceCall};
 
 use self::joined::Joined;
@@ -28,6 +28,7 @@ use self::line::Line;
 use self::refusals::Refusals;
 use super::Session;
 use crate::auth::Claims;
+use crate::broadcast::Refusal;
 use crate::node::Node;
 use crate::telemetry::codes::{Code, Place};
 use crate::telemetry::origin::Origin;
@@ -131,7 +132,11 @@ impl Phoenix {
             return self.malformed(&Malformed::Topic);
         }
         if push.event == "broadcast" {
-            let event = push.payload_is_object().then_some(Broadcast::Text { payload: push.payload });
+            let event = if push.payload_is_object() {
+                Ok(Broadcast::Text { payload: push.payload })
+            } else {
+                Err(Refusal::NotAMap)
+            };
             return self.broadcast(topic, (&push.join_ref, &push.reference), event);
         }
         // Whatever else is done comes after what was said before it.
@@ -178,7 +183,7 @@ impl Phoenix {
     }
 
     /// A broadcast. Those that are read together go out together: see [`Bundle`].
-    fn broadcast(&mut self, topic: &str, refs: (&Ref<'_>, &Ref<'_>), event: Option<Broadcast<'_>>) {
+    fn broadcast(&mut self, topic: &str, refs: (&Ref<'_>, &Ref<'_>), event: Result<Broadcast<'_>, Refusal>) {
         if self.gathered.as_ref().is_some_and(|gathered| *gathered.topic != *topic) {
             self.flush();
         }
@@ -247,9 +252,12 @@ impl Session for Phoenix {
             Ok(push) => {
                 // The metadata a client sends reaches nobody, as upstream has it.
                 let event = Broadcast::User { event: push.event, payload: push.payload, meta: None };
-                self.broadcast(push.topic, (&push.join_ref, &push.reference), Some(event));
+                self.broadcast(push.topic, (&push.join_ref, &push.reference), Ok(event));
             }
-            Err(why) => self.malformed(&why),
+            Err(UnreadableBroadcast { why, address: Some(to) }) => {
+                self.broadcast(to.topic, (&to.join_ref, &to.reference), Err(Refusal::Unreadable(why)));
+            }
+            Err(UnreadableBroadcast { why, address: None }) => self.malformed(&why),
         }
     }
 
