@@ -166,6 +166,27 @@ async fn a_tenant_of_private_rooms_refuses_public_ones() {
     world.stop().await;
 }
 
+// Nobody would receive it, so it is not accepted.
+#[tokio::test]
+async fn a_tenant_of_private_rooms_takes_no_public_messages_over_http() {
+    let world = World::with_tenants(&["acme"]).await;
+    let token = world.tenant_mint("acme").token(Token::Valid);
+    let post = |path: &str| Request::post(path).header("x-tenant", "acme").bearer(&token);
+    let message = json!({"messages": [{"topic": "room", "event": "e", "payload": {}}]});
+    let requests =
+        [post("/api/broadcast").json(&message), post("/api/broadcast/room/events/e").json(&json!({}))];
+    for request in &requests {
+        assert_eq!(world.send(request.clone()).await.status, 202);
+    }
+    world.apply(|settings| settings.tenants.get_mut("acme").expect("there").private_only = true);
+    for request in requests {
+        let refusal = world.send(request).await;
+        let text = json!({"message": "This project only allows private channels"});
+        assert_eq!((refusal.status, refusal.json()), (422, text));
+    }
+    world.stop().await;
+}
+
 #[tokio::test]
 async fn limits_are_a_tenants_own() {
     let world = World::with_tenants(&["acme", "globex"]).await;

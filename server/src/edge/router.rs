@@ -116,8 +116,11 @@ impl Router {
             [_, _, topic, _, event] => {
                 let private =
                     head.uri.query().is_some_and(|query| query.split('&').any(|p| p == "private=true"));
-                let decode = |segment: &str| percent_decode_str(segment).decode_utf8_lossy().into_owned();
-                caller.single(&decode(topic), &decode(event), private, body).await
+                let decode = |segment| percent_decode_str(segment).decode_utf8();
+                let (Ok(topic), Ok(event)) = (decode(topic), decode(event)) else {
+                    return json(StatusCode::BAD_REQUEST, &"Bad Request".into());
+                };
+                caller.single(&topic, &event, private, body).await
             }
             _ => caller.batch(body).await,
         }

@@ -110,12 +110,12 @@ codes! {
     /// Parts of the join's payload are of the wrong type. The join goes on without them, unless they are
     /// what keeps a channel private.
     InvalidJoinPayload: Error, [Join, Log], "<what is wrong>";
-    /// A join of a public channel of a tenant that allows none.
-    PrivateOnly: Error, [Join, Channel], "This project only allows private channels";
+    /// A join of a public channel of a tenant that allows none, or a message to one.
+    PrivateOnly: Error, [Join, Channel, Http], "This project only allows private channels";
     /// The server is about to stop.
     RealtimeRestarting: Error, [Join], "Realtime is restarting, please standby";
-    /// A private channel, or changes, of a tenant whose database is not there.
-    UnableToConnectToProject: Error, [Join], "Realtime was unable to connect to the project database";
+    /// A private channel or message, or changes, of a tenant whose database is not there.
+    UnableToConnectToProject: Error, [Join, Http], "Realtime was unable to connect to the project database";
     /// A join asks for old messages and cannot have them.
     UnableToReplayMessages: Error, [Join], "Replay is not allowed for public channels";
 

@@ -13,7 +13,10 @@ use wire::supabase::Broadcast;
 use wire::term_size;
 
 use super::super::publish;
-use super::{BATCH_TOO_LONG, BLANK, INVALID, Refused, TOO_LARGE, room, spend, too_many};
+use super::{
+    BATCH_TOO_LONG, BLANK, INVALID, Refused, TOO_LARGE, TOPIC_BYTES_MAX, check_privacy, room, spend,
+    too_long, too_many,
+};
 use crate::node::Node;
 use crate::tenants::Tenant;
 
@@ -60,10 +63,9 @@ pub(super) fn send(node: &Node, tenant: &Tenant, body: &[u8]) -> Result<(), Refu
         let errors: Vec<_> = read.into_iter().map(|message| message.err().unwrap_or_default()).collect();
         return Err(wrong(errors.into()));
     }
+    read.iter().flatten().try_for_each(|message| check_privacy(tenant, message.private))?;
     spend(tenant, read.len() as u64)?;
-    // Private messages need the tenant's database to be authorized. This server knows none yet, and drops
-    // them as upstream drops what it cannot authorize: the answer is 202 all the same.
-    for message in read.iter().flatten().filter(|message| !message.private) {
+    for message in read.iter().flatten() {
         let Message { topic, event, payload, meta, .. } = message;
         let event = Broadcast::Http { event, payload, meta: meta.as_deref() };
         publish(&node.hub, tenant, &room(tenant, topic), &event);
@@ -116,7 +118,7 @@ impl<'a> Message<'a> {
     fn check(tenant: &Tenant, fields: Fields<'a>) -> Result<Self, Errors> {
         let mut errors = Errors::new();
         let mut wrong = |field: &str, text: &str| errors.insert(field.into(), json!([text]));
-        let topic = text(fields.topic).map_err(|why| wrong("topic", why));
+        let topic = topic(fields.topic).map_err(|why| wrong("topic", &why));
         let event = text(fields.event).map_err(|why| wrong("event", why));
         let payload = payload(tenant, fields.payload).map_err(|why| wrong("payload", why));
         let private = flag(fields.private).map_err(|why| wrong("private", why));
@@ -129,6 +131,11 @@ impl<'a> Message<'a> {
             _ => Err(errors),
         }
     }
+}
+
+fn topic(value: Option<&RawValue>) -> Result<String, String> {
+    let topic = text(value)?;
+    if topic.len() > TOPIC_BYTES_MAX { Err(too_long(TOPIC_BYTES_MAX)) } else { Ok(topic) }
 }
 
 fn text(value: Option<&RawValue>) -> Result<String, &'static str> {

@@ -14,6 +14,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use hub::{Privacy, RoomKey, Space};
 use serde_json::{Value, json};
+use wire::phoenix::FIELD_BYTES_MAX;
+use wire::supabase::TOPIC_PREFIX;
 
 use crate::answer;
 use crate::node::Node;
@@ -192,6 +194,25 @@ fn too_many(tenant: &Tenant, text: &str) -> Refused {
     tenant.metrics.limited.increment(1);
     tenant.reports.tell(Code::MessagePerSecondRateLimitReached.at(Place::Http), text);
     Refused::message(StatusCode::TOO_MANY_REQUESTS, text)
+}
+
+/// Refuses what nobody could receive: private messages, which need the tenant's database to be authorized, as
+/// this server knows none yet; and public ones of a tenant whose rooms are all private. 202 would hide it.
+fn check_privacy(tenant: &Tenant, private: bool) -> Result<(), Refused> {
+    let (code, text) = match (private, tenant.policy().private_only()) {
+        (true, _) => (Code::UnableToConnectToProject, "Tenant database unavailable"),
+        (false, true) => (Code::PrivateOnly, Code::PrivateOnly.text()),
+        (false, false) => return Ok(()),
+    };
+    tenant.reports.tell(code.at(Place::Http), text);
+    Err(Refused::message(StatusCode::UNPROCESSABLE_ENTITY, text))
+}
+
+/// The longest name of a room that can be joined: with its prefix it has to fit the binary frame it travels in.
+const TOPIC_BYTES_MAX: usize = FIELD_BYTES_MAX - TOPIC_PREFIX.len();
+
+fn too_long(bytes_max: usize) -> String {
+    format!("should be at most {bytes_max} byte(s)")
 }
 
 fn room(tenant: &Tenant, topic: &str) -> RoomKey {

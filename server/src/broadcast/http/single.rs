@@ -1,15 +1,15 @@
 //! One message in one request, JSON or bytes (http §7).
 
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, header};
 use hub::Hub;
 use serde_json::json;
 use serde_json::value::RawValue;
 use wire::phoenix::{FIELD_BYTES_MAX, UserPayload};
-use wire::supabase::{Broadcast, TOPIC_PREFIX};
+use wire::supabase::Broadcast;
 use wire::term_size;
 
 use super::super::publish;
-use super::{BLANK, Refused, TOO_LARGE, room, spend};
+use super::{BLANK, Refused, TOO_LARGE, TOPIC_BYTES_MAX, check_privacy, room, spend, too_long};
 use crate::tenants::Tenant;
 
 /// What the body is, by its content type.
@@ -46,7 +46,7 @@ pub(super) struct Message<'a> {
 }
 
 pub(super) fn send(hub: &Hub, tenant: &Tenant, message: &Message<'_>) -> Result<(), Refused> {
-    check_name("topic", message.topic, FIELD_BYTES_MAX - TOPIC_PREFIX.len())?;
+    check_name("topic", message.topic, TOPIC_BYTES_MAX)?;
     check_name("event", message.event, FIELD_BYTES_MAX)?;
     let json;
     let limit = tenant.allowance.max_payload_bytes();
@@ -60,10 +60,7 @@ pub(super) fn send(hub: &Hub, tenant: &Tenant, message: &Message<'_>) -> Result<
     if is_too_large {
         return Err(Refused::errors(json!({ "payload": [TOO_LARGE] })));
     }
-    if message.private {
-        let text = "Tenant database unavailable";
-        return Err(Refused::message(StatusCode::UNPROCESSABLE_ENTITY, text));
-    }
+    check_privacy(tenant, message.private)?;
     spend(tenant, 1)?;
     let event = Broadcast::User { event: message.event, payload, meta: None };
     publish(hub, tenant, &room(tenant, message.topic), &event);
@@ -75,7 +72,7 @@ fn check_name(field: &str, name: &str, bytes_max: usize) -> Result<(), Refused> 
     let wrong = |text: &str| Err(Refused::errors(json!({ field: [text] })));
     match name.len() {
         0 => wrong(BLANK),
-        length if length > bytes_max => wrong(&format!("should be at most {bytes_max} byte(s)")),
+        length if length > bytes_max => wrong(&too_long(bytes_max)),
         _ => Ok(()),
     }
 }
