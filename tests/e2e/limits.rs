@@ -256,7 +256,8 @@ async fn presence_calls_beyond_the_window_are_gathered_to_the_newest_state() {
     let mut ann = world.connect().await;
     ann.join(ROOM, json!({"presence": {"key": "ann", "enabled": true}})).await;
     let mut bob = world.connect().await;
-    bob.join(ROOM, json!({})).await;
+    bob.join(ROOM, json!({"presence": {"enabled": true}})).await;
+    assert_eq!(bob.next_json().await[3], "presence_state");
     for n in 1..=100 {
         let track = json!({"type": "presence", "event": "track", "payload": {"n": n}});
         ann.push(&n.to_string(), ROOM, "presence", &track).await;

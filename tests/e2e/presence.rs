@@ -218,18 +218,44 @@ async fn leaving_vanishing_and_rejoining_end_a_presence() {
     .await;
 }
 
-// §8.5 and trap 12: diffs go to all members of a public room, the state only to those who asked.
+// realtime-js keeps diffs back until it has had a state, so a diff alone is of no use to anybody. Upstream
+// sends them to all members of a public room (§8.5).
 #[tokio::test]
-async fn without_presence_there_are_diffs_but_no_state() {
+async fn without_presence_there_is_neither_state_nor_diff() {
     check(
         r#"
-        ann joins realtime:room {"presence":{"enabled":false}}
-        ann is quiet
+        ann joins realtime:room {"presence":{"key":"ann","enabled":false}}
+        cid joins realtime:room {"presence":null}
+        dan (v1) joins realtime:room
         bob joins realtime:room {"presence":{"key":"bob","enabled":true}}
         bob < ["1",null,"realtime:room","presence_state",{}]
         bob > ["1","2","realtime:room","presence",{"type":"presence","event":"track","payload":{}}]
-        ann < [null,null,"realtime:room","presence_diff",{"joins":{"bob":{"metas":[{"phx_ref":_}]}},"leaves":{}}]
-        ann is quiet
+        bob <~ ["1","2","realtime:room","phx_reply",{"status":"ok","response":{}}]
+        bob <~ [null,null,"realtime:room","presence_diff",{"joins":{"bob":{"metas":[{"phx_ref":_}]}},"leaves":{}}]
+        ann, bob, cid, dan are quiet
+        "#,
+    )
+    .await;
+}
+
+// Clients from before `enabled`, such as realtime-js 2.9 to 2.11, ask for presence by naming a key.
+#[tokio::test]
+async fn a_join_with_a_key_alone_takes_part() {
+    check(
+        r#"
+        bob joins realtime:room {"presence":{"key":"bob","enabled":true}}
+        bob < ["1",null,"realtime:room","presence_state",{}]
+        bob > ["1","2","realtime:room","presence",{"type":"presence","event":"track","payload":{}}]
+        bob <~ ["1","2","realtime:room","phx_reply",{"status":"ok","response":{}}]
+        bob <~ [null,null,"realtime:room","presence_diff",{"joins":{"bob":{"metas":[{"phx_ref":_}]}},"leaves":{}}]
+        ann (v1) joins realtime:room {"presence":{"key":""}}
+        ann < {"topic":"realtime:room","event":"presence_state","payload":{"bob":{"metas":[{"phx_ref":_}]}},"ref":null}
+        cid joins realtime:room {"presence":{"key":"cid","enabled":null}}
+        cid < ["1",null,"realtime:room","presence_state",{"bob":{"metas":[{"phx_ref":_}]}}]
+        bob > ["1","3","realtime:room","presence",{"type":"presence","event":"untrack"}]
+        ann < {"topic":"realtime:room","event":"presence_diff","payload":{"joins":{},"leaves":{"bob":{"metas":[{"phx_ref":_}]}}},"ref":null}
+        cid < [null,null,"realtime:room","presence_diff",{"joins":{},"leaves":{"bob":{"metas":[{"phx_ref":_}]}}}]
+        ann, cid are quiet
         "#,
     )
     .await;

@@ -251,7 +251,13 @@ async fn offend(offence: Vec<u8>, code: u16, unread: usize) {
     })
     .await;
     let mut room = world.conversation();
-    room.check("ann, bob join realtime:room").await;
+    room.check(
+        r#"
+        ann, bob join realtime:room {"presence":{"enabled":true}}
+        ann, bob < ["1",null,"realtime:room","presence_state",{}]
+        "#,
+    )
+    .await;
     let mut eve = world.raw().await;
     let join = r#"["1","1","realtime:room","phx_join",{"config":{"presence":{"key":"eve"}}}]"#;
     let track = r#"["1","2","realtime:room","presence",{"event":"track","payload":{"is":"eve"}}]"#;

@@ -26,7 +26,8 @@ pub(crate) struct Slot {
     /// Broadcasts it missed because its outbox was full, since it was last told.
     pub(crate) lost: u32,
     pub(crate) dialect: Dialect,
-    /// It missed a presence diff and needs the whole state before the next one means anything.
+    /// It has had no presence state yet, or has missed a diff since: until it gets the whole state, diffs mean
+    /// nothing to it and are not sent.
     pub(crate) stale: bool,
     /// It waits for the whole state already.
     pub(crate) awaits_state: bool,
@@ -40,7 +41,7 @@ impl Slot {
             meta: None,
             lost: 0,
             dialect: member.dialect,
-            stale: false,
+            stale: true,
             awaits_state: false,
         }
     }

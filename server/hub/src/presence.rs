@@ -153,7 +153,7 @@ impl Pending {
         old.announced
     }
 
-    /// `slot` is to be shown everybody; until then diffs mean nothing to it.
+    /// `slot` is to be shown everybody; until then it receives no diffs.
     pub(crate) fn request_state(&mut self, number: usize, slot: &mut Slot, tag: &str) {
         slot.stale = true;
         if !std::mem::replace(&mut slot.awaits_state, true) {

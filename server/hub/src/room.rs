@@ -54,7 +54,8 @@ impl Delivery {
 pub struct Missed {
     /// How many broadcasts were dropped.
     pub broadcasts: u32,
-    /// Whether a presence diff was dropped, so that only the whole state helps.
+    /// Whether it lacks the presence state, because a diff or the state itself was dropped or because it has
+    /// never asked for it. It receives no diffs until it [asks](crate::Membership::request_state).
     pub presence: bool,
 }
 
@@ -252,11 +253,11 @@ impl Room {
         delivery
     }
 
-    /// What the member has missed since this was last asked: broadcasts lost, and whether it needs the
-    /// presence state again. It gets the next diffs in any case.
+    /// What the member has missed: the broadcasts lost since this was last asked, and whether it lacks the
+    /// presence state.
     pub(crate) fn take_missed(&self, number: usize) -> Missed {
         let mut members = self.members.lock();
         let slot = members.slots.get_mut(number).expect("a membership's slot outlives it");
-        Missed { broadcasts: std::mem::take(&mut slot.lost), presence: std::mem::take(&mut slot.stale) }
+        Missed { broadcasts: std::mem::take(&mut slot.lost), presence: slot.stale }
     }
 }

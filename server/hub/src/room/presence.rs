@@ -117,7 +117,7 @@ impl Room {
         self.population[dialect.index()].load(Ordering::Relaxed) > 0
     }
 
-    /// Announces a presence change to everyone who knows the state so far.
+    /// Announces a presence change to the members that have had the state so far.
     pub fn announce(&self, diff: &FrameCache) -> Delivery {
         self.fan_out(
             |_| {},

@@ -157,7 +157,7 @@ impl Joined {
     /// asked for again.
     pub(super) fn caught_up(&self, line: &Line, topic: &str) {
         let missed = self.membership.take_missed();
-        // Who never asked for the state is not shown it now: it gets the diffs that come.
+        // A member without presence receives neither state nor diffs.
         if missed.presence && self.tracker.is_some() {
             self.membership.request_state(self.join_ref.as_json());
         }

@@ -29,7 +29,8 @@ pub struct JoinRequest {
     pub replay: Option<Replay>,
     /// Announce that changes written from now on will be seen.
     pub replication_ready: bool,
-    /// Take part in presence from the start.
+    /// Take part in presence from the start. Without `enabled`, whoever sends `config.presence` does: clients from
+    /// before that field, such as realtime-js 2.9 to 2.11, have no other way to ask.
     pub presence_enabled: bool,
     /// The key to be present under; `None` when the server is to choose.
     pub presence_key: Option<String>,
@@ -178,7 +179,8 @@ impl JoinRequest {
             self.problems.push("config.presence: expected a map");
             return;
         };
-        self.presence_enabled = self.flag_or_false(enabled, "config.presence.enabled: expected boolean");
+        self.presence_enabled = given(enabled).is_none()
+            || self.flag_or_false(enabled, "config.presence.enabled: expected boolean");
         let key = match given(key) {
             None => return,
             Some(number) if number.starts_with(['-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']) => {

@@ -99,6 +99,24 @@ fn wrong_types_take_defaults_and_are_named() {
     assert_eq!(join.private, Private::No);
 }
 
+// Clients from before `enabled` send `config.presence` alone.
+#[test]
+fn presence_is_enabled_by_asking_for_it_in_either_way() {
+    for (presence, enabled) in [
+        (r#"{"key":"me"}"#, true),
+        (r#"{"key":""}"#, true),
+        ("{}", true),
+        (r#"{"key":"me","enabled":null}"#, true),
+        (r#"{"key":"me","enabled":true}"#, true),
+        (r#"{"key":"me","enabled":false}"#, false),
+        ("null", false),
+        ("7", false),
+    ] {
+        let join = JoinRequest::parse(&format!(r#"{{"config":{{"presence":{presence}}}}}"#));
+        assert_eq!(join.presence_enabled, enabled, "{presence}");
+    }
+}
+
 #[test]
 fn presence_keys_are_text() {
     for (key, expected) in [
