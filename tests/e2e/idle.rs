@@ -25,6 +25,22 @@ async fn a_silent_client_is_pinged_and_closed_when_it_does_not_answer() {
     world.stop().await;
 }
 
+// A proxy counts the time since it last saw a byte; one ping resets it once.
+#[tokio::test]
+async fn a_silent_client_is_pinged_after_each_interval_of_silence() {
+    let world = World::with(|settings| {
+        settings.server.ping_interval = Duration::from_millis(100);
+        settings.server.idle_timeout = Duration::from_secs(3600);
+    })
+    .await;
+    let mut silent = world.raw().await;
+    for number in 1..=5 {
+        let frame = silent.next().await.expect("the connection stays");
+        assert_eq!(frame.opcode, opcode::PING, "ping {number}");
+    }
+    world.stop().await;
+}
+
 // A browser answers pings by itself, however rarely its timers run.
 #[tokio::test]
 async fn answering_pings_is_enough_to_stay() {

@@ -91,7 +91,8 @@ pub struct Server {
     #[schemars(extend("x-reload" = "live"))]
     pub max_pending_refusals: NonZeroUsize,
 
-    /// Silence after which the server pings a client. A browser answers without timers, so a throttled tab
+    /// Silence after which the server pings a client, and again after each further one without an answer, so
+    /// that no proxy in between sees a longer silence. A browser answers without timers, so a throttled tab
     /// stays connected. Shorter than `idle_timeout`.
     #[serde(with = "units::duration")]
     #[schemars(with = "marks::Wait", extend("x-reload" = "connection", "x-least" = "1ms"))]

@@ -1,6 +1,6 @@
 //! The life of one connection, as a future: write, read a little, repeat; close in order.
 //!
-//! What a slow or silent client costs is bounded here. It is pinged when silent, closed when silent too
+//! What a slow or silent client costs is bounded here. It is pinged while silent, closed when silent too
 //! long, cut when it accepts no byte. It is read only while its own outbox has room, so a client that does
 //! not read cannot make us queue answers for it.
 
@@ -69,8 +69,6 @@ pub struct Connection<S, T: Session> {
     timer_moved: bool,
     /// The last attempt to read found nothing, so the socket knows whom to wake.
     read_armed: bool,
-    /// Whether the client was pinged since it was last heard.
-    pinged: bool,
     /// Since when the socket has taken no byte although some are waiting.
     stalled: Option<Instant>,
     socket: WebSocketStream<Tap<S>>,
@@ -80,6 +78,8 @@ pub struct Connection<S, T: Session> {
     patience: Arc<Patience>,
     /// When the client was last heard.
     heard: Instant,
+    /// When it was last pinged since then, if it was.
+    pinged: Option<Instant>,
     /// See [`LARGE_MESSAGE`].
     large: Option<Bytes>,
 }
@@ -112,7 +112,7 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin, T: Session> Connection<S, T> 
             timer: Box::pin(tokio::time::sleep_until(first.into())),
             timer_moved: true,
             heard,
-            pinged: false,
+            pinged: None,
             read_armed: false,
             stalled: None,
             large: None,
@@ -216,7 +216,7 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin, T: Session> Connection<S, T> 
         if received > 0 {
             self.session.count(received, self.writer.take_sent());
             self.heard = Instant::now();
-            self.pinged = false;
+            self.pinged = None;
         }
         // Also when nothing new came: messages may have been waiting in the buffer.
         if let Some(deadline) = self.session.deadline() {

@@ -17,7 +17,7 @@ use crate::sessions::Session;
 /// How long a connection waits for its client, and how much it takes from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Patience {
-    /// Silence after which the client is pinged.
+    /// Silence after which the client is pinged, and again each time it passes without an answer.
     pub ping_interval: Duration,
     /// Silence after which the connection is closed (1000).
     pub idle_timeout: Duration,
@@ -94,21 +94,20 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin, T: Session> Connection<S, T> 
 
     /// Pings or closes a silent client. Returns when to look again.
     fn check_silence(&mut self, now: Instant) -> Instant {
-        let (ping_at, idle_at) =
-            (self.heard + self.patience.ping_interval, self.heard + self.patience.idle_timeout);
+        let Patience { ping_interval, idle_timeout, close_timeout, .. } = *self.patience;
+        let idle_at = self.heard + idle_timeout;
         if now >= idle_at {
             self.outbox.say_goodbye(Goodbye { code: 1000, reason: "idle timeout".into() });
-            return now + self.patience.close_timeout;
+            return now + close_timeout;
         }
+        let ping_at = self.pinged.unwrap_or(self.heard) + ping_interval;
         if now < ping_at {
-            return ping_at;
+            return ping_at.min(idle_at);
         }
-        if !self.pinged {
-            self.pinged = true;
-            self.socket.get_mut().parts().1.extend_from_slice(&PING);
-            self.outbox.shrink();
-            self.writer.shrink();
-        }
-        idle_at
+        self.pinged = Some(now);
+        self.socket.get_mut().parts().1.extend_from_slice(&PING);
+        self.outbox.shrink();
+        self.writer.shrink();
+        (now + ping_interval).min(idle_at)
     }
 }
