@@ -87,6 +87,8 @@ impl Session for Echo {
         self.outbox.answer(&binary(message));
     }
 
+    fn broken(&mut self, _why: &str) {}
+
     fn flush(&mut self) {}
 
     fn close(&mut self) {}

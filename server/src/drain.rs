@@ -9,7 +9,7 @@ use std::convert::Infallible;
 use std::sync::Weak;
 use std::time::{Duration, Instant};
 
-use hub::{Goodbye, Outbox};
+use hub::Outbox;
 use settings::format_duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use tracing::info;
 
 use crate::node::Node;
+use crate::telemetry::close_reasons::CloseReason;
 
 /// How often clients are sent away: often enough to be even, seldom enough to be cheap.
 const BATCH_EVERY: Duration = Duration::from_millis(50);
@@ -103,7 +104,7 @@ impl Parts<'_> {
             let hurried = *haste.borrow() >= Haste::Hurried;
             let due = if hurried { everybody.len() } else { due(everybody.len(), began.elapsed(), spread) };
             for outbox in everybody[told..due].iter().filter_map(Weak::upgrade) {
-                outbox.say_goodbye(Goodbye::restarting());
+                outbox.say_goodbye(CloseReason::Restarting.into());
             }
             told = due;
             if told < everybody.len() {

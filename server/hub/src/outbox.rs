@@ -34,13 +34,6 @@ pub struct Goodbye {
     pub reason: Cow<'static, str>,
 }
 
-impl Goodbye {
-    /// The server stops or restarts (1012): the one code after which every client comes back.
-    pub fn restarting() -> Self {
-        Self { code: 1012, reason: "server is restarting".into() }
-    }
-}
-
 /// What became of a frame.
 #[derive(Debug, PartialEq, Eq, Clone, Copy)]
 pub enum Offer {

@@ -98,12 +98,12 @@ pub struct Server {
     #[schemars(with = "marks::Wait", extend("x-reload" = "connection", "x-least" = "1ms"))]
     pub ping_interval: Duration,
 
-    /// Time without any byte from a client after which its socket is closed.
+    /// Time without any byte from a client after which its socket is closed with 1013; clients reconnect.
     #[serde(with = "units::duration")]
     #[schemars(with = "marks::Wait", extend("x-reload" = "connection", "x-least" = "1ms"))]
     pub idle_timeout: Duration,
 
-    /// Time a socket may stay without having joined a room before it is closed.
+    /// Time a socket may stay without having joined a room before it is closed with 1013.
     #[serde(with = "units::duration")]
     #[schemars(with = "marks::Wait", extend("x-reload" = "connection", "x-least" = "1ms"))]
     pub no_channel_timeout: Duration,

@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use hub::{Delivery, Goodbye};
+use hub::Delivery;
 use tracing::info;
 
 use super::Node;
 use crate::bus::{Control, Host};
+use crate::telemetry::close_reasons::CloseReason;
 
 impl Node {
     /// Sends the clients of a tenant away from this node (1012); they may come back. Returns how many sockets
     /// that concerns; `None` when there is no such tenant.
     pub fn send_away(&self, tenant: &str) -> Option<usize> {
-        let goodbye = Goodbye { code: 1012, reason: "an operator has disconnected this tenant".into() };
-        self.tenants.send_away(tenant, goodbye)
+        self.tenants.send_away(tenant, CloseReason::Disconnected.into())
     }
 }
 

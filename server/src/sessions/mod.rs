@@ -23,6 +23,9 @@ pub trait Session: Send + Unpin {
     /// A whole binary message.
     fn binary(&mut self, message: &[u8]);
 
+    /// What came is no message: the connection is about to end because of `why`.
+    fn broken(&mut self, why: &str);
+
     /// Nothing more is to be read for now: what was held back to go out together goes out.
     fn flush(&mut self);
 

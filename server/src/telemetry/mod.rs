@@ -1,5 +1,6 @@
 //! What the server says about itself: log lines and numbers.
 
+pub mod close_reasons;
 pub mod codes;
 pub mod logs;
 #[macro_use]

@@ -11,6 +11,7 @@ use hub::Goodbye;
 
 use crate::auth::Verifier;
 use crate::auth::jwks::Sources;
+use crate::telemetry::close_reasons::CloseReason;
 use crate::telemetry::metrics::TenantMetrics;
 use crate::telemetry::reports::Reports;
 
@@ -105,14 +106,14 @@ impl Policy {
         let next = Self { standing, verifier, terms, ..self.next() };
         match standing {
             Standing::Open | Standing::Removed => next,
-            Standing::Suspended => next.saying(Goodbye { code: 1012, reason: "tenant is suspended".into() }),
+            Standing::Suspended => next.saying(CloseReason::Suspended.into()),
         }
     }
 
     /// The last one.
     pub(super) fn removed(&self) -> Self {
         let last = Self { standing: Standing::Removed, ..self.next() };
-        last.saying(Goodbye { code: 1012, reason: "tenant was removed".into() })
+        last.saying(CloseReason::Removed.into())
     }
 
     /// The same, to be looked at again.

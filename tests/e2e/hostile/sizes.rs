@@ -1,5 +1,7 @@
 //! Messages, topics and nesting as large as they may be, and larger.
 
+use settings::ByteSize;
+
 use super::*;
 
 /// A heartbeat of exactly so many bytes.
@@ -30,6 +32,20 @@ async fn five_megabytes_pass_and_one_byte_more_closes_with_1009() {
     cid.write(&only_the_head).await.expect("the server listens");
     assert_eq!(cid.drain_to_close().await, Some(1009), "the announcement is enough");
     untouched(pair).await;
+    world.stop().await;
+}
+
+// The sender of a broadcast that no frame may carry learns why, and the operator too.
+#[tokio::test]
+async fn a_message_over_the_frame_size_is_refused_with_the_limit() {
+    let world = World::with(|settings| settings.server.max_frame_size = ByteSize::kib(1)).await;
+    let mut ann = world.raw().await;
+    let _ = ann.write(&RawFrame::text(&heartbeat_of(1025)).encode()).await;
+    let close = ann.next().await.expect("a close frame");
+    assert_eq!((close.opcode, &close.payload[..2]), (opcode::CLOSE, &1009_u16.to_be_bytes()[..]));
+    assert_eq!(&close.payload[2..], b"message is larger than 1024 bytes");
+    let page = world.send(Request::new("GET", "/metrics")).await.text();
+    assert!(page.contains("realtime_malformed_messages_total{tenant=\"default\"} 1\n"), "{page}");
     world.stop().await;
 }
 

@@ -20,7 +20,6 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error};
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
@@ -29,6 +28,7 @@ use super::readable::Readable;
 use super::tap::Tap;
 use super::writer::Writer;
 use crate::sessions::Session;
+use crate::telemetry::close_reasons::CloseReason;
 
 /// Messages read before what they caused is written and others get their turn.
 const MESSAGES_PER_TURN: usize = 32;
@@ -246,7 +246,7 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin, T: Session> Connection<S, T> 
     /// Says goodbye and waits for the client to say it too.
     fn close(&mut self, goodbye: Goodbye) {
         self.leave();
-        self.send_close(goodbye.code.into(), &goodbye.reason);
+        self.send_close(goodbye);
         self.phase = Phase::Closing(self.closing_deadline());
     }
 
@@ -262,22 +262,25 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin, T: Session> Connection<S, T> 
     /// The client broke the protocol, or is gone.
     fn fail(&mut self, error: &Error) -> Result<(), ()> {
         use tokio_tungstenite::tungstenite::error::ProtocolError::ResetWithoutClosingHandshake;
-        let code = match error {
+        let why = match error {
             Error::Protocol(ResetWithoutClosingHandshake) => return Err(()),
-            Error::Protocol(_) => CloseCode::Protocol,
-            Error::Utf8(_) => CloseCode::Invalid,
-            Error::Capacity(CapacityError::MessageTooLong { .. }) => CloseCode::Size,
+            Error::Protocol(_) => CloseReason::ProtocolError,
+            Error::Utf8(_) => CloseReason::InvalidText,
+            Error::Capacity(CapacityError::MessageTooLong { .. }) => {
+                CloseReason::MessageTooLarge { max: self.patience.max_message_size }
+            }
             _ => return Err(()),
         };
         if self.phase == Phase::Open {
-            self.send_close(code, "");
+            self.session.broken(&why.text());
+            self.send_close(why.into());
         }
         self.linger_from_now();
         Ok(())
     }
 
-    fn send_close(&mut self, code: CloseCode, reason: &str) {
-        let frame = CloseFrame { code, reason: Utf8Bytes::from(reason) };
+    fn send_close(&mut self, goodbye: Goodbye) {
+        let frame = CloseFrame { code: goodbye.code.into(), reason: Utf8Bytes::from(&*goodbye.reason) };
         // Goes into the tap, which takes everything; refused only if a close frame was sent before.
         let _already_closing = Pin::new(&mut self.socket).start_send(Message::Close(Some(frame)));
     }

@@ -85,6 +85,7 @@ mod tests {
     use crate::bus::Link;
     use crate::node::Node;
     use crate::sessions::phoenix::Admitted;
+    use crate::telemetry::close_reasons::CloseReason;
     use crate::telemetry::origin::Origin;
 
     /// What a client that was let in so is told at once, if it has to go.
@@ -113,7 +114,7 @@ mod tests {
             Admitted { tenant: Arc::clone(&tenant), generation: policy.generation, claims }
         };
         let before = guest();
-        node.tenants.send_away("default", Goodbye { code: 1012, reason: "away".into() });
+        node.tenants.send_away("default", CloseReason::Disconnected.into());
         let after = guest();
         assert_eq!(goodbye(&node, before), Some(1012));
         assert_eq!(goodbye(&node, after), None, "who comes later is welcome");

@@ -17,7 +17,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use hub::{Bounds, Bundle, Dialect, Goodbye, Outbox};
+use hub::{Bounds, Bundle, Dialect, Outbox};
 use rustc_hash::FxBuildHasher;
 use serde_json::json;
 use wire::phoenix::{self, Malformed, Push, Ref, Status, UnreadableBroadcast};
@@ -30,6 +30,7 @@ use super::Session;
 use crate::auth::Claims;
 use crate::broadcast::Refusal;
 use crate::node::Node;
+use crate::telemetry::close_reasons::CloseReason;
 use crate::telemetry::codes::{Code, Place};
 use crate::telemetry::origin::Origin;
 use crate::telemetry::reports::Report;
@@ -103,7 +104,7 @@ impl Phoenix {
         let ticket = tenant.sockets.enter(Arc::clone(&outbox));
         if node.is_stopping() {
             // Whoever stops the server may have told everybody before this connection was on the list.
-            outbox.say_goodbye(Goodbye::restarting());
+            outbox.say_goodbye(CloseReason::Restarting.into());
         }
         let mut session = Self {
             node,
@@ -129,7 +130,7 @@ impl Phoenix {
     fn push(&mut self, push: &Push<'_>) {
         let topic = &*push.topic;
         if topic.len() > TOPIC_ECHOED_MAX {
-            return self.malformed(&Malformed::Topic);
+            return self.malformed(Malformed::Topic);
         }
         if push.event == "broadcast" {
             let event = if push.payload_is_object() {
@@ -229,7 +230,7 @@ impl Phoenix {
         code.at(place).from(&self.line.origin).by(self.claims.sub.as_deref(), self.claims.expires_at)
     }
 
-    fn malformed(&self, why: &Malformed) {
+    fn malformed(&self, why: impl std::fmt::Display) {
         self.tenant.metrics.malformed.increment(1);
         self.tenant.reports.tell(self.report(Code::MalformedWebSocketMessage, Place::Log), why);
     }
@@ -243,7 +244,7 @@ impl Session for Phoenix {
     fn text(&mut self, message: &str) {
         match phoenix::decode_text(self.line.dialect, message) {
             Ok(push) => self.push(&push),
-            Err(why) => self.malformed(&why),
+            Err(why) => self.malformed(why),
         }
     }
 
@@ -257,8 +258,12 @@ impl Session for Phoenix {
             Err(UnreadableBroadcast { why, address: Some(to) }) => {
                 self.broadcast(to.topic, (&to.join_ref, &to.reference), Err(Refusal::Unreadable(why)));
             }
-            Err(UnreadableBroadcast { why, address: None }) => self.malformed(&why),
+            Err(UnreadableBroadcast { why, address: None }) => self.malformed(why),
         }
+    }
+
+    fn broken(&mut self, why: &str) {
+        self.malformed(why);
     }
 
     fn flush(&mut self) {
@@ -285,8 +290,7 @@ impl Session for Phoenix {
             }
         }
         if self.roomless_deadline().is_some_and(|deadline| now >= deadline) {
-            let reason = "no channel joined".into();
-            self.line.outbox.say_goodbye(Goodbye { code: 1000, reason });
+            self.line.outbox.say_goodbye(CloseReason::NoChannel.into());
             self.deadline = None;
             return;
         }

@@ -6,20 +6,20 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use hub::Goodbye;
 use settings::{ByteSize, Settings};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{Connection, Phase};
 use crate::edge::websocket::Readable;
 use crate::sessions::Session;
+use crate::telemetry::close_reasons::CloseReason;
 
 /// How long a connection waits for its client, and how much it takes from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Patience {
     /// Silence after which the client is pinged, and again each time it passes without an answer.
     pub ping_interval: Duration,
-    /// Silence after which the connection is closed (1000).
+    /// Silence after which the connection is closed (1013).
     pub idle_timeout: Duration,
     /// How long the client may accept no byte before it is cut (1013).
     pub stall_timeout: Duration,
@@ -87,7 +87,7 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin, T: Session> Connection<S, T> 
             return Some(closed_at);
         }
         // If it wakes up after all, it is told why; the socket has no room for that now.
-        self.outbox.say_goodbye(Goodbye { code: 1013, reason: "reading too slowly".into() });
+        self.outbox.say_goodbye(CloseReason::ReadsTooSlowly.into());
         let cut_at = closed_at + self.patience.close_timeout;
         (now < cut_at).then_some(cut_at)
     }
@@ -97,7 +97,7 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin, T: Session> Connection<S, T> 
         let Patience { ping_interval, idle_timeout, close_timeout, .. } = *self.patience;
         let idle_at = self.heard + idle_timeout;
         if now >= idle_at {
-            self.outbox.say_goodbye(Goodbye { code: 1000, reason: "idle timeout".into() });
+            self.outbox.say_goodbye(CloseReason::Idle.into());
             return now + close_timeout;
         }
         let ping_at = self.pinged.unwrap_or(self.heard) + ping_interval;

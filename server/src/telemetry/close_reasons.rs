@@ -1,0 +1,124 @@
+//! Why the server closes a WebSocket: the close code and the reason, in one table.
+//!
+//! A client decides by the code whether it reconnects. Every closure here is one after which it should, so no
+//! code may be final for any client: 1000 is for phoenix.js 1.6 and 1.7, 1000 and 1001 are for realtime-py 2.4 to
+//! 2.28, 4000 and above are for supabase-swift. The test below keeps the table clear of them; the official
+//! clients in `tests/clients` reconnect after each code.
+
+use std::borrow::Cow;
+
+use hub::Goodbye;
+
+/// Why the server closes a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CloseReason {
+    /// The server stops or restarts.
+    Restarting,
+    /// An operator has disconnected the tenant's clients.
+    Disconnected,
+    /// The tenant was suspended. The next handshake is refused, and says so.
+    Suspended,
+    /// The tenant was removed from the settings. The next handshake is refused, and says so.
+    Removed,
+    /// No byte from the client for `server.idle_timeout`.
+    Idle,
+    /// No room joined for `server.no_channel_timeout`.
+    NoChannel,
+    /// The client has accepted no byte for `outbox.stall_timeout`.
+    ReadsTooSlowly,
+    /// What the client sent breaks RFC 6455.
+    ProtocolError,
+    /// A text message is not UTF-8.
+    InvalidText,
+    /// A message is larger than `server.max_frame_size`.
+    MessageTooLarge {
+        /// The limit in bytes.
+        max: usize,
+    },
+}
+
+impl CloseReason {
+    /// The close code (RFC 6455 §7.4 and its registry).
+    pub const fn code(self) -> u16 {
+        match self {
+            Self::ProtocolError => 1002,
+            Self::InvalidText => 1007,
+            Self::MessageTooLarge { .. } => 1009,
+            Self::Restarting | Self::Disconnected | Self::Suspended | Self::Removed => 1012,
+            Self::Idle | Self::NoChannel | Self::ReadsTooSlowly => 1013,
+        }
+    }
+
+    /// The text beside it.
+    pub fn text(self) -> Cow<'static, str> {
+        match self {
+            Self::Restarting => "server is restarting".into(),
+            Self::Disconnected => "an operator has disconnected this tenant".into(),
+            Self::Suspended => "tenant is suspended".into(),
+            Self::Removed => "tenant was removed".into(),
+            Self::Idle => "idle timeout".into(),
+            Self::NoChannel => "no channel joined".into(),
+            Self::ReadsTooSlowly => "reading too slowly".into(),
+            Self::ProtocolError => "protocol error".into(),
+            Self::InvalidText => "text message is not UTF-8".into(),
+            Self::MessageTooLarge { max } => format!("message is larger than {max} bytes").into(),
+        }
+    }
+}
+
+impl From<CloseReason> for Goodbye {
+    fn from(why: CloseReason) -> Self {
+        Self { code: why.code(), reason: why.text() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [CloseReason; 10] = [
+        CloseReason::Restarting,
+        CloseReason::Disconnected,
+        CloseReason::Suspended,
+        CloseReason::Removed,
+        CloseReason::Idle,
+        CloseReason::NoChannel,
+        CloseReason::ReadsTooSlowly,
+        CloseReason::ProtocolError,
+        CloseReason::InvalidText,
+        CloseReason::MessageTooLarge { max: usize::MAX },
+    ];
+
+    /// Whether a client reconnects after a close code.
+    type Reconnects = fn(u16) -> bool;
+
+    /// The clients of the websocket specification §14 and what they do, by their source.
+    const CLIENTS: [(&str, Reconnects); 9] = [
+        ("phoenix.js 1.4, 1.5, 1.8", |_| true),
+        ("phoenix.js 1.6, 1.7", |code| code != 1000),
+        ("realtime-js 2.9 to 3", |_| true),
+        ("realtime-py 2.4 to 2.28", |code| !matches!(code, 1000 | 1001)),
+        ("realtime-py from 2.34", |_| true),
+        ("realtime_client (Dart)", |_| true),
+        ("supabase-swift", |code| code < 4000),
+        ("supabase-kt", |_| true),
+        ("realtime-csharp", |_| true),
+    ];
+
+    #[test]
+    fn every_client_reconnects_after_every_close_code() {
+        for why in ALL {
+            for (client, reconnects) in CLIENTS {
+                assert!(reconnects(why.code()), "{client} stays away after {why:?}");
+            }
+        }
+    }
+
+    // RFC 6455 §5.5: a control frame carries 125 bytes, two of which are the code.
+    #[test]
+    fn every_text_fits_a_close_frame() {
+        for why in ALL {
+            assert!(why.text().len() <= 123, "{why:?}");
+        }
+    }
+}
