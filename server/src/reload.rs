@@ -13,12 +13,12 @@ use settings::{LoadError, Loaded, Note, Problem, Running, Sources, Update};
 use tokio::signal::unix::Signal;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::node::{Changes, NobodyHasKeys, Node, Outcome, Reloading};
 use crate::resources::Resources;
 use crate::telemetry::logs::Logs;
-use crate::watch::Watch;
+use crate::watch::{self, Watch};
 
 /// Names of keys that one log line shows; a thousand tenants may change at once.
 const NAMES_SHOWN: usize = 20;
@@ -100,7 +100,7 @@ impl Follower {
             let occasion = tokio::select! {
                 () = stop.cancelled() => return,
                 _ = self.hangup.recv() => Occasion::Hangup,
-                () = changed(self.watch.as_mut()) => Occasion::Files,
+                () = watch::changed(self.watch.as_mut()) => Occasion::Files,
             };
             // A disk may keep us waiting, but not from stopping.
             tokio::select! {
@@ -121,14 +121,6 @@ impl Follower {
     }
 }
 
-/// Waits for a change of the files, for ever if nobody watches them.
-async fn changed(watch: Option<&mut Watch>) {
-    match watch {
-        Some(watch) => watch.changed().await,
-        None => std::future::pending().await,
-    }
-}
-
 impl Reader {
     /// Reads all layers again, and makes them count if nothing is wrong.
     async fn reload(self: &Arc<Self>, node: Arc<Node>, occasion: Occasion) -> Outcome {
@@ -140,7 +132,8 @@ impl Reader {
     fn reload_now(&self, node: &Node, occasion: Occasion) -> Outcome {
         let mut last = self.last.lock();
         match self.newest(&last.running) {
-            Ok(Update { settings, running, changed, pending, notes, overridden, .. }) => {
+            Ok(Update { settings, running, edited, changed, pending, notes, overridden, .. }) => {
+                let was_refused = node.reloading.account().last_error.is_some();
                 node.reloading.accepted(pending.clone());
                 if !changed.is_empty() {
                     self.logs.apply(&settings.telemetry);
@@ -149,13 +142,22 @@ impl Reader {
                 last.running = running;
                 let news: Vec<_> = notes.iter().filter(|note| !last.notes.contains(note)).collect();
                 let changes = Changes { changed, pending };
-                tell(occasion, &changes, &overridden, &news);
+                // A ConfigMap, or an editor, touches files several times for one change, which is one line in the log.
+                if edited || was_refused || occasion != Occasion::Files {
+                    tell(occasion, &changes, &overridden, &news);
+                } else {
+                    debug!("Settings read again, nothing is written otherwise: {occasion}");
+                }
                 last.notes = notes;
                 Ok(changes)
             }
             Err(LoadError { problems }) => {
                 let told: Vec<_> = problems.iter().map(ToString::to_string).collect();
+                let is_known = node.reloading.account().last_error == Some(told.join("\n"));
                 node.reloading.refused(&told);
+                if is_known && occasion == Occasion::Files {
+                    return Err(told);
+                }
                 error!(problems = problems.len(), "Settings refused, the old ones stay: {occasion}");
                 for problem in &problems {
                     error!(help = problem.help, "{}", problem.line());

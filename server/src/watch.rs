@@ -92,6 +92,14 @@ impl Watch {
     }
 }
 
+/// Waits for a change, for ever if the system watches nothing more.
+pub async fn changed(watch: Option<&mut Watch>) {
+    match watch {
+        Some(watch) => watch.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Waits until two looks a moment apart have seen the same, but not for ever.
 async fn settled<Sight: PartialEq, Look: Future<Output = Sight>>(look: impl Fn() -> Look) {
     let mut seen = look().await;

@@ -1,6 +1,7 @@
 //! What a reload changes: new settings compared with the running ones, value by value.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use serde_json::{Map, Value};
 
@@ -12,11 +13,15 @@ use crate::{Loaded, Note, Settings, Sources};
 
 /// What a running server's settings are, and which files they came from: what a reload compares with. Holds
 /// secrets; to be kept, not shown.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Running {
     values: Values,
     files: Files,
+    layers: Layers,
 }
+
+/// What is written in each layer, by the layer's name.
+type Layers = Vec<(String, Map<String, Value>)>;
 
 /// New settings as far as a running server can take them on.
 #[derive(Debug)]
@@ -25,6 +30,8 @@ pub struct Update {
     pub settings: Settings,
     /// What runs once these count: the next ones are compared with it.
     pub running: Running,
+    /// Whether anything is written otherwise than it was, be it without effect.
+    pub edited: bool,
     /// The keys that have changed.
     pub changed: Vec<String>,
     /// The keys that will have changed after a restart.
@@ -35,6 +42,13 @@ pub struct Update {
     pub overridden: Vec<String>,
     /// What a restart would load, the values that wait for it included.
     pub after_restart: Loaded,
+}
+
+/// Without its layers, whose values may be secrets.
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Running").field("files", &self.files).finish_non_exhaustive()
+    }
 }
 
 impl Running {
@@ -51,7 +65,7 @@ impl Running {
 impl Loaded {
     /// What a server runs on that was started with these settings.
     pub fn running(&self) -> Running {
-        Running { values: self.values.clone(), files: self.files.clone() }
+        Running { values: self.values.clone(), files: self.files.clone(), layers: self.layers() }
     }
 
     fn update(self, running: &Running) -> Result<Update, LoadError> {
@@ -68,8 +82,10 @@ impl Loaded {
                 return Err(LoadError { problems }.help(&until));
             }
         }
-        let (running, notes) = (Running { values, files: self.files.clone() }, self.notes.clone());
-        Ok(Update { settings, running, changed, pending, notes, overridden, after_restart: self })
+        let (layers, notes) = (self.layers(), self.notes.clone());
+        let edited = layers != running.layers;
+        let running = Running { values, files: self.files.clone(), layers };
+        Ok(Update { settings, running, edited, changed, pending, notes, overridden, after_restart: self })
     }
 }
 

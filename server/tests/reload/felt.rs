@@ -95,9 +95,9 @@ async fn a_lowered_limit() {
 #[tokio::test]
 async fn the_log_level() {
     let mut parked = Parked::with(&acme("", "")).await;
-    let refused = |server: &Running| assert_eq!(server.ask("GET", "/status", "a wrong secret").0, 403);
+    let refused = |server: &Running| assert_eq!(server.ask("GET", "/status", "a wrong secret").0, 401);
     refused(&parked.server);
-    parked.server.hears("GET /status 403");
+    parked.server.hears("GET /status 401");
     let error = format!("{}[telemetry]\nlog_level = \"error\"\n", acme("", ""));
     parked.edit(&error);
     while parked.server.status()["settings"]["generation"] != 2 {
@@ -108,6 +108,6 @@ async fn the_log_level() {
     parked.edit(&acme("", ""));
     let heard = parked.server.hears_until("Settings have changed");
     assert!(parked.since.elapsed() < SOON, "felt after {:?}", parked.since.elapsed());
-    assert!(!heard.iter().any(|line| line.contains("GET /status 403")), "{heard:?}");
+    assert!(!heard.iter().any(|line| line.contains("GET /status 401")), "{heard:?}");
     parked.ann.expect_quiet().await;
 }

@@ -58,6 +58,32 @@ fn a_turned_link_counts_each_time() {
     }
 }
 
+// The kubelet writes a new folder, turns the link to it, and removes the old one: several signs for one change.
+#[test]
+fn a_swap_of_a_config_map_is_one_line() {
+    let folder = folder(&[("..1/config.toml", &called("one"))]);
+    symlink("..1", folder.path().join("..data")).expect("a link");
+    symlink("..data/config.toml", folder.path().join("config.toml")).expect("a link");
+    let server = Running::in_folder(folder, &[]);
+    let swap = |old: &str, new: &str, name: &str| {
+        std::fs::create_dir(server.path(new)).expect("a folder");
+        server.write(&format!("{new}/config.toml"), &called(name));
+        symlink(new, server.path("..data_tmp")).expect("a link");
+        std::fs::rename(server.path("..data_tmp"), server.path("..data")).expect("turned");
+        std::fs::remove_dir_all(server.path(old)).expect("removed");
+    };
+    swap("..1", "..2", "two");
+    server.hears("Settings have changed");
+    // Whoever saves the same again is no news either; a SIGHUP is answered in any case.
+    server.write("..2/config.toml", &called("two"));
+    swap("..2", "..3", "three");
+    let told = server.hears_until("Settings have changed");
+    let lines = told.iter().filter(|line| line.contains("Settings"));
+    assert_eq!(lines.count(), 1, "{told:?}");
+    server.hang_up();
+    server.hears("nothing changes: SIGHUP");
+}
+
 #[test]
 fn a_file_that_appears_beside_counts_and_so_does_its_going() {
     let server = Running::with(&[("config.toml", &called("one"))]);
@@ -157,7 +183,7 @@ fn a_secret_in_a_file_of_its_own_is_followed() {
     server.write("secrets/operators", "the second secret\n");
     let told = server.hears("Settings have changed");
     assert!(told.contains("changed=admin.jwt_secret") && !told.contains("second"), "{told}");
-    assert_eq!(server.ask("GET", "/status", "the first secret").0, 403);
+    assert_eq!(server.ask("GET", "/status", "the first secret").0, 401);
     assert_eq!(server.ask("GET", "/status", "the second secret").0, 200);
 }
 
@@ -177,13 +203,13 @@ fn an_edit_that_a_variable_overrides_is_told() {
 #[test]
 fn the_log_level_is_followed() {
     let server = Running::with(&[("config.toml", "")]);
-    let refused = || assert_eq!(server.ask("GET", "/status", "a wrong secret").0, 403);
+    let refused = || assert_eq!(server.ask("GET", "/status", "a wrong secret").0, 401);
     refused();
-    server.hears("GET /status 403");
+    server.hears("GET /status 401");
     server.write("config.toml", "[telemetry]\nlog_level = \"error\"");
     assert_eq!(server.ask("POST", "/admin/reload", OPERATORS).0, 200);
     refused();
     server.write("config.toml", "broken");
     let heard = server.hears_until("Settings refused");
-    assert!(!heard.iter().any(|line| line.contains("GET /status 403")), "{heard:?}");
+    assert!(!heard.iter().any(|line| line.contains("GET /status 401")), "{heard:?}");
 }

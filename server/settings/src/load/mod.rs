@@ -79,6 +79,13 @@ pub struct Loaded {
     layers: Vec<Layer>,
 }
 
+impl Loaded {
+    /// What is written in each layer, by the layer's name.
+    pub(crate) fn layers(&self) -> Vec<(String, Map<String, Value>)> {
+        self.layers.iter().map(|layer| (layer.name.clone(), layer.values.clone())).collect()
+    }
+}
+
 /// What is in all layers, and what is wrong with single keys.
 struct Read {
     files: Files,
