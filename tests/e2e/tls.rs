@@ -61,11 +61,27 @@ async fn http_one_is_agreed_on_and_nothing_newer() {
 }
 
 #[tokio::test]
-async fn without_tls_nobody_is_served_where_tls_is_spoken() {
+async fn without_tls_nobody_is_served_where_tls_is_spoken_and_is_told_why() {
     let (server, world) = secured(&Certificate::new(), |_| {}).await;
-    assert!(server.try_send(Request::get("/health")).await.is_err());
+    let answer = server.send(Request::get("/health")).await;
+    assert_eq!(answer.status, 400);
+    assert!(answer.text().contains("https://"), "{}", answer.text());
     let metrics = world.send(Request::get("/metrics")).await.text();
     assert!(metrics.contains("\nrealtime_tls_handshakes_failed_total 1\n"), "{metrics}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn metrics_say_when_the_certificate_expires() {
+    let (server, world) = secured(&Certificate::new(), |_| {}).await;
+    let name = "\nrealtime_tls_certificate_expiry_timestamp_seconds ";
+    let now = std::time::UNIX_EPOCH.elapsed().expect("after 1970").as_secs_f64();
+    eventually("the certificate has been looked at", async || {
+        let page = world.send(Request::get("/metrics")).await.text();
+        let value = page.split(name).nth(1).and_then(|rest| rest.lines().next()).map(str::to_owned);
+        value.is_some_and(|value| value.parse::<f64>().expect("a number") > now)
+    })
+    .await;
     server.stop().await;
 }
 

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use settings::NetworkError;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tracing::{debug, warn};
@@ -79,6 +80,11 @@ impl Entrance {
             peer
         };
         let Some(certificates) = &self.certificates else { return Some((Stream::Plain(stream), address)) };
+        if matches!(timeout_at(deadline, is_plain_http(&stream)).await, Ok(true)) {
+            node.metrics.node.tls_handshakes_failed.increment(1);
+            debug!(client_address = %address, "Refused an HTTP request without TLS");
+            return answer_plain_http(stream).await;
+        }
         let failure = match timeout_at(deadline, certificates.accept(stream)).await {
             Ok(Ok(stream)) => return Some((Stream::Secure(stream), address)),
             Ok(Err(error)) => error.to_string(),
@@ -88,6 +94,27 @@ impl Entrance {
         debug!(client_address = %address, "A TLS handshake failed: {failure}");
         None
     }
+}
+
+/// What is said to a client that speaks HTTP without TLS.
+const TLS_ONLY: &str = "this port speaks TLS: use https:// or wss://\n";
+
+/// Whether the client begins with a letter, as HTTP does, and not with a TLS record.
+async fn is_plain_http(stream: &TcpStream) -> bool {
+    let mut first = [0];
+    matches!(stream.peek(&mut first).await, Ok(1) if first[0].is_ascii_alphabetic())
+}
+
+/// 400 with a hint, as other servers have it.
+async fn answer_plain_http<T>(mut stream: TcpStream) -> Option<T> {
+    let head = "HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\nconnection: close";
+    let answer = format!("{head}\r\ncontent-length: {}\r\n\r\n{TLS_ONLY}", TLS_ONLY.len());
+    // What the client sent is taken first, or the system would cut the connection before the answer is read.
+    let mut request = [0; 4 * 1024];
+    let _taken = stream.try_read(&mut request);
+    let _best_effort = stream.write_all(answer.as_bytes()).await;
+    let _closed = stream.shutdown().await;
+    None
 }
 
 /// The client that the load balancer at `peer` brings, or the balancer itself.

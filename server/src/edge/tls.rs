@@ -8,7 +8,7 @@ mod validity;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use rustls::pki_types::pem::PemObject;
@@ -17,6 +17,7 @@ use rustls::server::ProducesTickets;
 use rustls::{InconsistentKeys, ServerConfig, ServerConnection};
 use settings::Tls;
 use tokio::net::TcpStream;
+use tokio::time::{Instant, interval_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
@@ -25,11 +26,14 @@ use tracing::{info, warn};
 use self::validity::Validity;
 use crate::pem;
 use crate::telemetry::metrics::NodeMetrics;
-use crate::watch::Watch;
+use crate::watch::{self, Watch};
 
 /// Encrypted bytes that may wait for the socket: about one record. What is in there counts as sent, so a slow
 /// reader is known for one this much later than without TLS.
 const BUFFERED: usize = 16 * 1024;
+
+/// How often a certificate that expires is warned of.
+const REMIND_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The settings that name the files.
 const CERT_FILE: &str = "server.tls.cert_file";
@@ -135,7 +139,8 @@ impl Certificates {
         [(CERT_FILE, &self.cert_file), (KEY_FILE, &self.key_file)]
     }
 
-    /// What clients will not accept at `now`, a sentence each: certificates that have expired, or are not valid yet.
+    /// What clients do not accept at `now`, or soon will not, a sentence each: certificates that have expired, expire
+    /// within two weeks, or are not valid yet.
     pub fn complaints(&self, now: SystemTime) -> Vec<String> {
         let pair = self.current.load();
         let complaints = pair.certificates.iter().enumerate().filter_map(|(place, certificate)| {
@@ -159,18 +164,29 @@ impl Certificates {
 
     /// Reads the files again whenever they change, until `stop`.
     pub async fn keep_fresh(&self, metrics: &NodeMetrics, stop: CancellationToken) {
-        let mut watch = match Watch::new([self.cert_file.clone(), self.key_file.clone()]) {
-            Ok(watch) => watch,
-            Err(error) => return warn!("Renewed certificates will not be noticed: {error}"),
-        };
+        let complain = |error| warn!("Renewed certificates will not be noticed: {error}");
+        let mut watch = Watch::new([self.cert_file.clone(), self.key_file.clone()]).map_err(complain).ok();
+        let mut reminder = interval_at(Instant::now() + REMIND_EVERY, REMIND_EVERY);
+        // First of all once: they may have changed before they were watched.
+        self.refresh(metrics);
         loop {
-            // First of all once: they may have changed before they were watched.
-            self.refresh(metrics);
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = watch.changed() => {}
+                () = watch::changed(watch.as_mut()) => self.refresh(metrics),
+                _ = reminder.tick() => self.warn_of_expiry(),
             }
         }
+    }
+
+    fn warn_of_expiry(&self) {
+        self.complaints(SystemTime::now()).iter().for_each(|complaint| warn!("{complaint}"));
+    }
+
+    /// When the first of the certificates ends, in seconds since 1970.
+    fn ends_at(&self) -> f64 {
+        let pair = self.current.load();
+        let ends = pair.certificates.iter().filter_map(|certificate| Validity::of(certificate));
+        ends.map(|validity| validity.ends_at()).reduce(f64::min).unwrap_or_default()
     }
 
     fn refresh(&self, metrics: &NodeMetrics) {
@@ -181,7 +197,7 @@ impl Certificates {
                 metrics.tls_reload_failed.set(0.0);
                 if renewed {
                     info!("A new certificate is in use, from {}", self.cert_file.display());
-                    self.complaints(SystemTime::now()).iter().for_each(|complaint| warn!("{complaint}"));
+                    self.warn_of_expiry();
                 }
             }
             Err(error) => {
@@ -190,6 +206,7 @@ impl Certificates {
                 warn!("The certificate in use stays, because of the one in its place: {error:#}");
             }
         }
+        metrics.tls_certificate_expiry.set(self.ends_at());
     }
 }
 

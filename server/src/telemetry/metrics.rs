@@ -40,6 +40,8 @@ metrics! {
         pub tls_handshakes_failed: Counter = "realtime_tls_handshakes_failed_total",
         /// 1 while the files of server.tls cannot be used and an older certificate is.
         pub tls_reload_failed: Gauge = "realtime_tls_reload_failed",
+        /// When the first certificate of server.tls expires, in seconds since 1970; 0 without TLS.
+        pub tls_certificate_expiry: Gauge = "realtime_tls_certificate_expiry_timestamp_seconds",
         /// Generation of the settings: 1 at the start, one more with each reload.
         pub settings_generation: Gauge = "realtime_settings_generation",
         /// 1 while the newest settings are refused and older ones count, else 0.

@@ -1,9 +1,12 @@
 //! From when and until when a certificate is valid (RFC 5280, 4.1.2.5): the one thing in it that is looked at here and
 //! not by rustls, which leaves it to clients.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use humantime_serde::re::humantime::{format_rfc3339_seconds, parse_rfc3339};
+
+/// How long before its end a certificate is worth a warning: those who renew by themselves do so a month before.
+const EXPIRES_SOON: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 const SEQUENCE: u8 = 0x30;
 const EXPLICIT_VERSION: u8 = 0xa0;
@@ -36,10 +39,18 @@ impl Validity {
         Some(Self { not_before, not_after: time(tag, not_after)? })
     }
 
+    /// When it ends, in seconds since 1970.
+    pub(super) fn ends_at(&self) -> f64 {
+        self.not_after.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+    }
+
     /// What is wrong with it at `now`, to follow the words «the certificate».
     pub(super) fn complaint(&self, now: SystemTime) -> Option<String> {
         if now > self.not_after {
             return Some(format!("has expired at {}", format_rfc3339_seconds(self.not_after)));
+        }
+        if now + EXPIRES_SOON > self.not_after {
+            return Some(format!("expires at {}", format_rfc3339_seconds(self.not_after)));
         }
         let early = now < self.not_before;
         early.then(|| format!("is not valid before {}", format_rfc3339_seconds(self.not_before)))
