@@ -16,7 +16,7 @@
 //! | [`edge`] | sockets, HTTP, the WebSocket; the only place that knows hyper and tungstenite |
 //! | [`sessions`] | what a client says → what the hub does; one module per protocol |
 //! | [`broadcast`], [`presence`], [`admin`] | the slices: one feature each, none knows another |
-//! | [`answer`] | what an HTTP answer looks like |
+//! | [`answer`], [`query`] | what an HTTP answer looks like, and a request's query |
 //! | [`node`] | what every part of this process shares |
 //! | [`tenants`] | who owns rooms: keys, limits, open sockets |
 //! | [`auth`] | which tokens are believed |
@@ -68,6 +68,7 @@ pub mod edge;
 pub mod node;
 pub mod pem;
 pub mod presence;
+pub mod query;
 pub mod reload;
 pub mod resources;
 pub mod sessions;

@@ -150,7 +150,7 @@ fn a_time_in_milliseconds_has_one_line_and_nothing_of_the_token() {
     );
 
     let operator = Mint::new(OPERATORS).sign(&json!({"nbf": now * 1000, "sub": "hidden-sub"}));
-    assert_eq!(serve.ask("/status", &format!("authorization: Bearer {operator}")), 403);
+    assert_eq!(serve.ask("/status", &format!("authorization: Bearer {operator}")), 401);
     let other = serve.line(odd);
     assert!(other["message"].as_str().is_some_and(|told| told.contains("`nbf` of a token")), "{other}");
     let rest = serve.stop();

@@ -132,8 +132,42 @@ fn each_request_is_one_line_with_its_id_and_whence_it_came_and_never_its_token()
     assert_eq!(line["error_code"], "MalformedJWT");
 
     serve.ask("this is no request");
-    let line = serve.line(|line| line["level"] == "WARN");
+    let line = serve.line(|line| line["level"] == "WARN" && line["status"].is_null());
     assert_eq!(line["client_address"], "127.0.0.1");
+}
+
+/// A request, and what its line is to say: the status, and why.
+#[test]
+fn each_refusal_names_its_reason_and_none_is_an_error() {
+    let operators = "the operators' secret, of thirty-two bytes";
+    let mut serve = Serve::start(&[
+        ("API_JWT_SECRET", operators),
+        ("METRICS_JWT_SECRET", "that of the numbers, of thirty-two bytes"),
+        ("REALTIME__SERVER__STRICT_HOST", "false"),
+    ]);
+    let token = serve.token.clone();
+    let socket = "GET /socket/websocket";
+    for (request, status, code) in [
+        ("GET /nowhere HTTP/1.1".to_owned(), 404, "PathNotFound"),
+        (format!("{socket} HTTP/1.1"), 401, "MissingAPIKey"),
+        (format!("{socket}?apikey=a.b.c HTTP/1.1"), 401, "MalformedJWT"),
+        (format!("{socket}?vsn=9&apikey={token} HTTP/1.1"), 403, "UnsupportedProtocolVersion"),
+        (format!("{socket}?apikey={token} HTTP/1.1"), 400, "NotAWebSocketHandshake"),
+        (format!("{socket}?apikey={token}&tenant=nobody HTTP/1.1"), 404, "TenantNotFound"),
+        ("POST /api/broadcast HTTP/1.1\r\ncontent-length: 0".to_owned(), 401, "MissingAPIKey"),
+        ("POST /api/broadcast HTTP/1.1\r\ncontent-length: 0\r\napikey: x".to_owned(), 401, "MalformedJWT"),
+        ("POST /api/broadcast?tenant=nobody HTTP/1.1\r\ncontent-length: 0".to_owned(), 401, "TenantNotFound"),
+        ("GET /status HTTP/1.1".to_owned(), 401, "OperatorDenied"),
+        ("GET /metrics HTTP/1.1".to_owned(), 403, "OperatorDenied"),
+    ] {
+        serve.ask(&request);
+        let line = serve.line(is_request);
+        let said = (&line["status"], &line["error_code"], &line["level"]);
+        assert_eq!(said, (&status.into(), &code.into(), &"WARN".into()), "{request}: {line}");
+        assert!(!line.to_string().contains(&token), "{line}");
+    }
+    let rest = serve.stop();
+    assert!(!rest.contains("ERROR"), "{rest}");
 }
 
 #[test]
@@ -170,7 +204,7 @@ fn an_operational_line_says_what_whom_and_whence() {
     let line = serve.line(|line| line["error_code"] == "TopicNameRequired");
     assert_eq!(line["message"], "TopicNameRequired: You must provide a topic name");
     for (field, value) in [
-        ("level", "ERROR"),
+        ("level", "WARN"),
         ("project", "default"),
         ("external_id", "default"),
         ("request_id", "an-id-of-twenty-letters"),

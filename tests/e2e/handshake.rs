@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use harness::{Dialect, Request, Token, World, check, eventually};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
@@ -91,10 +93,119 @@ async fn the_header_wins_over_the_query() {
 }
 
 #[tokio::test]
-async fn authorization_is_not_read_here() {
+async fn a_token_counts_in_every_place_where_http_takes_it() {
     let world = World::start().await;
-    let refusal = world.send(Request::upgrade(SOCKET).bearer(&world.token(Token::Valid))).await;
-    assert_eq!(refusal.json(), json!({"error": "API key is missing"}));
+    let token = world.token(Token::Valid);
+    let in_a_subprotocol = format!("phoenix, base64url.bearer.phx.{}", BASE64_URL_SAFE_NO_PAD.encode(&token));
+    for (name, value) in [
+        ("apikey", token.clone()),
+        ("x-api-key", token.clone()),
+        ("authorization", format!("Bearer {token}")),
+        ("sec-websocket-protocol", in_a_subprotocol),
+    ] {
+        let answer = world.send(Request::upgrade(SOCKET).header(name, &value)).await;
+        assert_eq!(answer.status, 101, "{name}");
+        let message = json!({"messages": [{"topic": "room", "event": "e", "payload": {}}]});
+        let post = Request::post("/api/broadcast").header(name, &value).json(&message);
+        assert_eq!(world.send(post).await.status, 202, "{name}");
+    }
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn of_the_subprotocols_offered_the_one_of_phoenix_is_accepted() {
+    let world = World::start().await;
+    let target = world.target(SOCKET, Dialect::V2, Token::Valid);
+    for (offered, accepted) in [
+        (&[][..], None),
+        (&["phoenix"][..], Some("phoenix")),
+        (&["graphql-ws, phoenix"], Some("phoenix")),
+        (&["graphql-ws", "phoenix"], Some("phoenix")),
+        (&["graphql-ws"], None),
+    ] {
+        let upgrade = Request::upgrade(&target);
+        let upgrade = offered.iter().fold(upgrade, |it, line| it.header("sec-websocket-protocol", line));
+        let answer = world.send(upgrade).await;
+        assert_eq!((answer.status, answer.header("sec-websocket-protocol")), (101, accepted), "{offered:?}");
+    }
+    world.stop().await;
+}
+
+// Go's proxies and Node's clients write a header's list on several lines (RFC 9110 §5.3).
+#[tokio::test]
+async fn lines_of_one_name_are_one_list_whose_tokens_have_no_case() {
+    let world = World::start().await;
+    let target = world.target(SOCKET, Dialect::V2, Token::Valid);
+    let key = "sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==";
+    for lists in [
+        "connection: keep-alive\r\nConnection: Upgrade\r\nupgrade: websocket",
+        "connection: keep-alive,  UPGRADE\r\nupgrade: WebSocket",
+        "connection: upgrade\r\nupgrade: h2c\r\nupgrade: websocket",
+        "connection: upgrade\r\nupgrade: h2c, websocket",
+    ] {
+        let head = format!("GET {target} HTTP/1.1\r\nhost: x\r\n{lists}\r\n{key}\r\n\r\n");
+        assert_eq!(world.send_bytes(head.as_bytes()).await.status, 101, "{lists}");
+    }
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn another_version_of_the_protocol_is_told_which_would_do() {
+    let world = World::start().await;
+    let target = world.target(SOCKET, Dialect::V2, Token::Valid);
+    let upgrade = Request::get(&target)
+        .header("upgrade", "websocket")
+        .header("sec-websocket-version", "8")
+        .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+    let answer = world.send(upgrade).await;
+    assert_eq!((answer.status, answer.header("sec-websocket-version")), (426, Some("13")));
+    world.stop().await;
+}
+
+// `createClient("https://host/")` asks for `//realtime/v1/websocket`.
+#[tokio::test]
+async fn empty_segments_count_for_nothing_in_what_clients_ask_for() {
+    let world = World::start().await;
+    let query = format!("?vsn=2.0.0&apikey={}", world.token(Token::Valid));
+    for path in ["/realtime/v1//websocket", "//realtime/v1/websocket/", "//socket//websocket"] {
+        assert_eq!(world.send(Request::upgrade(&format!("{path}{query}"))).await.status, 101, "{path}");
+    }
+    let message = json!({"messages": [{"topic": "room", "event": "e", "payload": {}}]});
+    for path in ["//api/broadcast", "/realtime/v1//api/broadcast/"] {
+        let post = Request::post(path).bearer(&world.token(Token::Valid)).json(&message);
+        assert_eq!(world.send(post).await.status, 202, "{path}");
+    }
+    for path in ["/health/", "//healthcheck", "/readyz/"] {
+        assert_eq!(world.send(Request::get(path)).await.status, 200, "{path}");
+    }
+    world.stop().await;
+}
+
+// A gateway that keeps strangers from `/metrics` compares paths, so there is one path for each page.
+#[tokio::test]
+async fn pages_of_operators_are_found_under_one_path_alone() {
+    let world = World::start().await;
+    for path in [
+        "//metrics",
+        "/metrics/",
+        "/realtime/v1/metrics",
+        "/status/",
+        "//status",
+        "/realtime/v1/status",
+        "/admin//reload",
+    ] {
+        assert_eq!(world.send(Request::get(path)).await.status, 404, "{path}");
+    }
+    assert_eq!(world.send(Request::get("/metrics")).await.status, 200);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_load_balancer_that_asks_for_the_root_hears_that_somebody_is_here() {
+    let world = World::start().await;
+    assert_eq!(world.send(Request::get("/")).await.text(), "Realtime Server\n");
+    assert_eq!(world.send(Request::new("HEAD", "/")).await.status, 200);
+    assert_eq!(world.send(Request::post("/")).await.status, 404);
     world.stop().await;
 }
 

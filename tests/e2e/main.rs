@@ -19,6 +19,7 @@ mod imports;
 mod joining;
 mod jwks;
 mod jwks_url;
+mod keep_alive;
 mod limits;
 mod metrics;
 mod outbox;

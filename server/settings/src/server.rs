@@ -75,6 +75,12 @@ pub struct Server {
     #[schemars(with = "marks::Wait", extend("x-reload" = "live", "x-least" = "1ms"))]
     pub handshake_timeout: Duration,
 
+    /// Time a connection without a request under way stays open for the next one. Longer than the load balancer keeps
+    /// its own (often 60 s), which else sends a request on a connection that is just being closed, and answers 502.
+    #[serde(with = "units::duration")]
+    #[schemars(with = "marks::Wait", extend("x-reload" = "live", "x-least" = "1ms"))]
+    pub keep_alive_timeout: Duration,
+
     /// Pause before a refused handshake is answered, to slow down clients that retry at once. Delays
     /// nobody else. 0s answers at once.
     #[serde(with = "units::duration")]
@@ -163,6 +169,7 @@ impl Default for Server {
             open_files: None,
             max_header_size: ByteSize::kib(32),
             handshake_timeout: Duration::from_secs(10),
+            keep_alive_timeout: Duration::from_secs(75),
             connect_error_backoff: Duration::from_secs(1),
             channel_error_backoff: Duration::ZERO,
             max_pending_refusals: NonZeroUsize::new(1024).expect("not zero"),

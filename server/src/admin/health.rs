@@ -35,3 +35,8 @@ pub fn readyz(node: &Node) -> Response<Bytes> {
 pub fn healthcheck() -> Response<Bytes> {
     answer::page(StatusCode::OK, "text/plain; charset=utf-8", "ok".into())
 }
+
+/// `GET /`: something is here, as load balancers ask that know no better path.
+pub fn greeting() -> Response<Bytes> {
+    answer::page(StatusCode::OK, "text/plain; charset=utf-8", "Realtime Server\n".into())
+}

@@ -5,6 +5,5 @@ mod numbers;
 mod orders;
 mod status;
 
-pub use health::{health, healthcheck, readyz};
-pub use numbers::metrics;
+pub use health::{greeting, health, healthcheck, readyz};
 pub use orders::{answer, wrong_method};

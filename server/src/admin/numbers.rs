@@ -8,16 +8,15 @@ use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode};
 
 use crate::answer;
-use crate::auth::Denied;
 use crate::node::Node;
 use crate::telemetry::codes::{Code, Place};
 use crate::telemetry::logs;
 
 /// `GET /metrics`, if whoever sent `headers` may read it.
-pub fn metrics(node: &Node, headers: &HeaderMap) -> Response<Bytes> {
+pub(super) fn metrics(node: &Node, headers: &HeaderMap) -> Response<Bytes> {
     if let Err(why) = node.operators().admit_to_metrics(headers, SystemTime::now()) {
         node.reports.tell(Code::OperatorDenied.at(Place::Http), &why);
-        return answer::empty(Denied::STATUS);
+        return answer::empty(StatusCode::FORBIDDEN);
     }
     let (population, numbers) = (node.hub.population(), &node.metrics.node);
     numbers.connections_total.set(node.open_sockets() as f64);

@@ -2,6 +2,7 @@
 //!
 //! | | |
 //! |---|---|
+//! | `GET /metrics` | numbers; open to everybody, or for tokens of its own |
 //! | `GET /status` | what the server is doing |
 //! | `POST /admin/reload` | reads the settings again, now, and says what came of it |
 //! | `POST /admin/tenants/<id>/disconnect` | sends the clients of a tenant away (1012); they may come back |
@@ -15,9 +16,9 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use serde_json::json;
 use tracing::{info, warn};
 
-use super::status;
+use super::{numbers, status};
 use crate::answer;
-use crate::auth::Denied;
+use crate::auth::{Denied, Operator};
 use crate::bus::Control;
 use crate::node::{Changes, Node};
 use crate::telemetry::codes::{Code, Place};
@@ -55,18 +56,25 @@ pub async fn answer(
     path: &[&str],
     headers: &HeaderMap,
 ) -> Option<Response<Bytes>> {
+    if path == ["metrics"] {
+        let asks = matches!(*method, Method::GET | Method::HEAD);
+        return asks.then(|| numbers::metrics(node, headers));
+    }
     let order = Order::at(path)?;
     if !order.methods().split(", ").any(|allowed| allowed == method.as_str()) {
         return Some(wrong_method(order.methods()));
     }
-    if let Err(why) = node.operators().admit(headers, SystemTime::now()) {
-        node.reports.tell(Code::OperatorDenied.at(Place::Http), &why);
-        return Some(denied(&why));
-    }
+    let operator = match node.operators().admit(headers, SystemTime::now()) {
+        Ok(operator) => operator,
+        Err(why) => {
+            node.reports.tell(Code::OperatorDenied.at(Place::Http), &why);
+            return Some(denied(&why));
+        }
+    };
     Some(match order {
         Order::Status => answer::json(StatusCode::OK, &status::of(node)),
-        Order::Reload => reload(node).await,
-        Order::Disconnect { tenant } => disconnect(node, tenant),
+        Order::Reload => reload(node, &operator).await,
+        Order::Disconnect { tenant } => disconnect(node, &operator, tenant),
     })
 }
 
@@ -77,19 +85,19 @@ pub fn wrong_method(allowed: &'static str) -> Response<Bytes> {
     response
 }
 
-/// Whoever guesses learns nothing; whoever has forgotten the secret is helped.
+/// 401 with the reason, and the scheme that would do (RFC 9110 §11.6.1).
 fn denied(why: &Denied) -> Response<Bytes> {
-    match why {
-        Denied::Closed => {
-            let message = "Closed: set `admin.jwt_secret` (or the variable API_JWT_SECRET)";
-            answer::json(Denied::STATUS, &json!({ "message": message }))
-        }
-        _ => answer::empty(Denied::STATUS),
-    }
+    let message = match why {
+        Denied::Closed => "Closed: set `admin.jwt_secret` (or the variable API_JWT_SECRET)".to_owned(),
+        why => why.to_string(),
+    };
+    let mut response = answer::json(StatusCode::UNAUTHORIZED, &json!({ "message": message }));
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    response
 }
 
-async fn reload(node: &Node) -> Response<Bytes> {
-    info!("An operator asks for a reload");
+async fn reload(node: &Node, operator: &Operator) -> Response<Bytes> {
+    info!(sub = operator.sub(), "An operator asks for a reload");
     pass_on(node, Control::ReadAgain);
     match node.reloading.reload().await {
         Some(Ok(Changes { changed, pending })) => {
@@ -113,11 +121,14 @@ fn pass_on(node: &Node, control: Control) {
     }
 }
 
-fn disconnect(node: &Node, tenant: &str) -> Response<Bytes> {
+fn disconnect(node: &Node, operator: &Operator, tenant: &str) -> Response<Bytes> {
     match node.send_away(tenant) {
         Some(disconnected) => {
             pass_on(node, Control::SendAway { tenant: tenant.into() });
-            info!(tenant, disconnected, "An operator sends the clients of a tenant away");
+            info!(
+                sub = operator.sub(),
+                tenant, disconnected, "An operator sends the clients of a tenant away"
+            );
             answer::json(StatusCode::OK, &json!({ "disconnected": disconnected }))
         }
         None => answer::json(StatusCode::NOT_FOUND, &json!({ "message": "not found" })),

@@ -6,6 +6,7 @@
 //! held against our rules ([`rules`]). [`Verifier`] does the three for a tenant's users, [`Operators`]
 //! for those who run the server.
 
+mod credentials;
 mod error;
 pub mod jwks;
 mod key_set;
@@ -17,10 +18,11 @@ mod sign;
 mod token;
 mod verifier;
 
+pub use credentials::{Credentials, subprotocols};
 pub use error::TokenError;
 pub use key_set::check_jwks;
 pub use keys::KeyId;
-pub use operator::{Denied, Operators};
+pub use operator::{Denied, Operator, Operators};
 pub use sign::{sign, sign_operator};
 pub use token::{Claims, Fingerprint};
 pub use verifier::Verifier;

@@ -7,8 +7,9 @@
 
 use std::time::SystemTime;
 
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, header};
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
 use settings::{Admin, Auth};
 use subtle::ConstantTimeEq;
 
@@ -18,6 +19,9 @@ use super::remarks::Remarks;
 use super::rules::Rules;
 use super::token::{Token, clean};
 use crate::telemetry::reports::Reports;
+
+/// Characters of a `sub` that the log shows.
+const SUB_LOGGED: usize = 128;
 
 /// Claims by which a token without a `role` may still be a user's.
 const OF_PEOPLE: [&str; 2] = ["sub", "permissions"];
@@ -30,8 +34,20 @@ pub struct Operators {
     metrics: Option<Gate>,
 }
 
-/// Why somebody is not let in. They are all told the same, [`Denied::STATUS`] without a body: who guesses need
-/// not learn how far they have come.
+/// Who has been let in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Operator {
+    sub: Option<Box<str>>,
+}
+
+impl Operator {
+    /// Who it is, if the token says so; for the log.
+    pub fn sub(&self) -> Option<&str> {
+        self.sub.as_deref()
+    }
+}
+
+/// Why somebody is not let in.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
     /// Nobody is: no secret is configured.
@@ -49,11 +65,6 @@ pub enum Denied {
     /// It is not believed.
     #[error(transparent)]
     Token(#[from] TokenError),
-}
-
-impl Denied {
-    /// What the answer says.
-    pub const STATUS: StatusCode = StatusCode::FORBIDDEN;
 }
 
 impl Operators {
@@ -76,11 +87,11 @@ impl Operators {
         Self { management: remarking(self.management), metrics: self.metrics.map(remarking) }
     }
 
-    /// Whether whoever sent these headers may manage the server.
+    /// Who sent these headers, if they may manage the server.
     ///
     /// # Errors
     /// If not.
-    pub fn admit(&self, headers: &HeaderMap, now: SystemTime) -> Result<(), Denied> {
+    pub fn admit(&self, headers: &HeaderMap, now: SystemTime) -> Result<Operator, Denied> {
         self.management.admit(headers, now)
     }
 
@@ -89,7 +100,7 @@ impl Operators {
     /// # Errors
     /// If not.
     pub fn admit_to_metrics(&self, headers: &HeaderMap, now: SystemTime) -> Result<(), Denied> {
-        self.metrics.as_ref().map_or(Ok(()), |gate| gate.admit(headers, now))
+        self.metrics.as_ref().map_or(Ok(()), |gate| gate.admit(headers, now).map(drop))
     }
 }
 
@@ -117,7 +128,7 @@ impl Gate {
         }
     }
 
-    fn admit(&self, headers: &HeaderMap, now: SystemTime) -> Result<(), Denied> {
+    fn admit(&self, headers: &HeaderMap, now: SystemTime) -> Result<Operator, Denied> {
         if self.secrets.is_empty() {
             return Err(Denied::Closed);
         }
@@ -132,7 +143,9 @@ impl Gate {
         if token.claims.contains_key("role") || (self.of_users.hold(key) && names_somebody()) {
             return Err(Denied::User);
         }
-        Ok(self.rules.check(&token.claims, now)?)
+        self.rules.check(&token.claims, now)?;
+        let sub = token.claims.get("sub").and_then(Value::as_str);
+        Ok(Operator { sub: sub.map(|sub| sub.chars().take(SUB_LOGGED).collect()) })
     }
 
     fn blocks(&self, token: &Token) -> bool {

@@ -20,7 +20,7 @@ Examples:
   realtime-server token --role anon --expires-in 10y             the key an application ships with
   realtime-server token --sub ann --claims '{\"team\":\"red\"}'      with claims of your own
   realtime-server token --tenant acme                            for a user of another tenant
-  realtime-server token --operator                               for /status, /admin and the management API
+  realtime-server token --operator --sub ann                     for /status, /admin and the management API
   realtime-server token --metrics --expires-in 1y                for whoever reads /metrics
   TOKEN=$(JWT_SECRET=… realtime-server token 2>/dev/null)        in a script
 
@@ -32,7 +32,7 @@ for the numbers with METRICS_JWT_SECRET (admin.metrics_jwt_secret).";
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Who its holder is (the claim `sub`), such as a user's id
+    /// Who its holder is (the claim `sub`), such as a user's id; of an operator, the name that the log shows
     #[arg(long)]
     sub: Option<String>,
 
@@ -45,7 +45,7 @@ pub struct Args {
     tenant: Option<String>,
 
     /// For whoever runs the server, instead of a user
-    #[arg(long, conflicts_with_all = ["metrics", "tenant", "role", "sub"])]
+    #[arg(long, conflicts_with_all = ["metrics", "tenant", "role"])]
     operator: bool,
 
     /// For whoever reads /metrics, instead of a user
@@ -109,7 +109,10 @@ fn issue(settings: &Settings, args: Args, now: SystemTime) -> anyhow::Result<(St
     } else {
         (secret::of_operators(settings)?, "an operator")
     };
-    let claims = with_validated_claims(*args.claims, &settings.auth);
+    let mut claims = with_validated_claims(*args.claims, &settings.auth);
+    if let Some(sub) = args.sub {
+        claims.insert("sub".into(), sub.into());
+    }
     let about = format!(
         "A token for {holder}, signed with {whence}. It lasts {lifetime}.\n\
          It goes into the header  authorization: Bearer <token>"

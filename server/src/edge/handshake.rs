@@ -14,24 +14,25 @@ use hyper::body::Incoming;
 use hyper::upgrade::Parts;
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
-use percent_encoding::percent_decode_str;
 use serde_json::json;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 use tokio_util::task::TaskTracker;
 use tracing::{Span, debug};
 use wire::phoenix;
 
 use super::caller::{AddressPlace, Addresses, Caller};
+use super::request_deadline::RequestDeadline;
 use super::tls::Secure;
+use super::upgrade;
 use super::websocket::{Connection, Patience, Readable};
 use crate::answer;
-use crate::auth::TokenError;
+use crate::auth::{Credentials, TokenError};
 use crate::node::{Node, Place};
+use crate::query;
 use crate::sessions::phoenix::{Admitted, Phoenix};
 use crate::telemetry::codes::{self, Code};
-use crate::telemetry::origin::Origin;
+use crate::telemetry::origin::{ERROR_CODE, Origin};
 use crate::tenants::{Standing, Tenant};
 
 /// Turns requests into sessions.
@@ -80,13 +81,10 @@ impl Handshake {
         caller: Arc<Caller>,
         origin: Arc<Origin>,
     ) -> Response<Bytes> {
-        let query = Query::of(request.uri().query().unwrap_or_default());
-        let Some(dialect) = phoenix::protocol(query.vsn.as_deref()) else {
+        let Some(dialect) = phoenix::protocol(query::parameter(request.uri(), "vsn").as_deref()) else {
+            Span::current().record(ERROR_CODE, Code::UnsupportedProtocolVersion.name());
             return answer::empty(StatusCode::FORBIDDEN);
         };
-        let header =
-            request.headers().get("x-api-key").map(|value| String::from_utf8_lossy(value.as_bytes()));
-        let token = header.as_deref().or(query.api_key.as_deref());
         let Some(seat) = self.node.take_connection() else {
             self.node.metrics.node.connections_refused.increment(1);
             let code = Code::ServerConnectionLimitReached;
@@ -103,7 +101,7 @@ impl Handshake {
             let (status, code) = (StatusCode::TOO_MANY_REQUESTS, Code::AddressConnectionLimitReached);
             return self.refuse(Refusal::new(status, code, code.text())).await;
         };
-        match self.admit(&request, token).await {
+        match self.admit(&request).await {
             Ok((admitted, among_its_tenants)) => {
                 let guest = Guest { origin, places: (seat, among_its_tenants, place, caller) };
                 self.upgrade(request, dialect, admitted, guest)
@@ -117,11 +115,7 @@ impl Handshake {
     }
 
     /// The checks of §1.4, in their order.
-    async fn admit(
-        &self,
-        request: &Request<Incoming>,
-        token: Option<&str>,
-    ) -> Result<(Admitted, Place), Refusal> {
+    async fn admit(&self, request: &Request<Incoming>) -> Result<(Admitted, Place), Refusal> {
         let unknown = Code::TenantNotFound;
         let not_found = Refusal::new(StatusCode::NOT_FOUND, unknown, unknown.text());
         let tenant = self.node.tenant_meant_by(request.headers(), request.uri()).ok_or(not_found)?;
@@ -139,8 +133,8 @@ impl Handshake {
                 return refused(StatusCode::NOT_FOUND, unknown, unknown.text());
             }
         }
-        let verified = match token {
-            Some(token) => policy.verifier.verify_fetching(token, SystemTime::now()).await,
+        let verified = match Credentials::of(request.headers(), request.uri()).for_handshake() {
+            Some(token) => policy.verifier.verify_fetching(&token, SystemTime::now()).await,
             None => Err(TokenError::Missing),
         };
         let claims = match verified {
@@ -168,7 +162,6 @@ impl Handshake {
         // Not by the name that was said: whoever knocks would choose the labels of our metrics.
         let reports = tenant.as_ref().map_or(&self.node.reports, |tenant| &tenant.reports);
         reports.tell(code.at(codes::Place::Handshake), &text);
-        Span::current().record("error_code", code.name());
         let (pause, bound) = {
             let server = &self.node.settings().server;
             (server.connect_error_backoff, server.max_pending_refusals.get())
@@ -186,12 +179,11 @@ impl Handshake {
         admitted: Admitted,
         guest: Guest,
     ) -> Response<Bytes> {
-        let response = match create_response_with_body(&request, Bytes::new) {
+        let response = match upgrade::response(&request) {
             Ok(response) => response,
-            Err(why) => {
-                let mut response = Response::new(Bytes::from(format!("not a WebSocket handshake: {why}\n")));
-                *response.status_mut() = StatusCode::BAD_REQUEST;
-                return response;
+            Err(refused) => {
+                Span::current().record(ERROR_CODE, Code::NotAWebSocketHandshake.name());
+                return *refused;
             }
         };
         let upgrade = hyper::upgrade::on(&mut request);
@@ -201,11 +193,11 @@ impl Handshake {
             let Ok(upgraded) = upgrade.await else { return };
             let session = Phoenix::new(node, dialect, admitted, Arc::clone(&guest.origin));
             // Each kind of stream has a connection of its own: what TLS needs costs the others nothing.
-            let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
+            let upgraded = match upgraded.downcast::<TokioIo<RequestDeadline<TcpStream>>>() {
                 Ok(parts) => return converse(parts, session, patience, guest, &tasks).await,
                 Err(upgraded) => upgraded,
             };
-            if let Ok(parts) = upgraded.downcast::<TokioIo<Secure>>() {
+            if let Ok(parts) = upgraded.downcast::<TokioIo<RequestDeadline<Secure>>>() {
                 converse(parts, session, patience, guest, &tasks).await;
             }
         });
@@ -227,7 +219,7 @@ impl Handshake {
 
 /// Starts the connection on what hyper leaves us, its read buffer included.
 async fn converse<S>(
-    parts: Parts<TokioIo<S>>,
+    parts: Parts<TokioIo<RequestDeadline<S>>>,
     session: Phoenix,
     patience: Arc<Patience>,
     guest: Guest,
@@ -235,33 +227,12 @@ async fn converse<S>(
 ) where
     S: AsyncRead + AsyncWrite + Readable + Send + Unpin + 'static,
 {
-    let connection = Connection::new(parts.io.into_inner(), &parts.read_buf, session, patience).await;
+    let connection =
+        Connection::new(parts.io.into_inner().into_inner(), &parts.read_buf, session, patience).await;
     // A task of its own, of just the connection's size: the caller's carries hyper's upgrade along.
     tasks.spawn(async move {
         connection.await;
         debug!(parent: &guest.origin.span(), "The WebSocket has ended");
         drop(guest.places);
     });
-}
-
-/// What of the query matters (§1.2); everything else is ignored.
-#[derive(Default)]
-struct Query {
-    api_key: Option<String>,
-    vsn: Option<String>,
-}
-
-impl Query {
-    fn of(query: &str) -> Self {
-        let mut found = Self::default();
-        for (name, value) in query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, ""))) {
-            let value = || Some(percent_decode_str(value).decode_utf8_lossy().into_owned());
-            match name {
-                "apikey" => found.api_key = value(),
-                "vsn" => found.vsn = value(),
-                _ => {}
-            }
-        }
-        found
-    }
 }

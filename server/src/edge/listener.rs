@@ -20,6 +20,7 @@ use tracing::{debug, warn};
 
 use super::caller::Caller;
 use super::entrance::{Entrance, Stream};
+use super::request_deadline::{RequestDeadline, Serving};
 use super::router::Router;
 use crate::node::Node;
 
@@ -118,18 +119,24 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     // Copied out, because a snapshot is not to be held for as long as a connection lives.
-    let (head_timeout, head_size) = {
+    let (head_timeout, idle_timeout, head_size) = {
         let server = &hall.node.settings().server;
-        (server.handshake_timeout, server.max_header_size.as_u64())
+        (server.handshake_timeout, server.keep_alive_timeout, server.max_header_size.as_u64())
     };
+    let serving = Serving::default();
+    let stream = RequestDeadline::new(stream, head_timeout, serving.clone());
     let client_address = caller.address;
     let service = service_fn(move |request| {
-        let (hall, caller) = (Arc::clone(hall), Arc::clone(&caller));
-        async move { Ok::<_, std::convert::Infallible>(hall.router.handle(request, caller).await) }
+        let (hall, caller, answering) = (Arc::clone(hall), Arc::clone(&caller), serving.begin());
+        async move {
+            let response = hall.router.handle(request, caller).await;
+            drop(answering);
+            Ok::<_, std::convert::Infallible>(response)
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(head_timeout)
+        .header_read_timeout(idle_timeout)
         .max_buf_size(usize::try_from(head_size).unwrap_or(usize::MAX))
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();

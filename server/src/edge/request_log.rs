@@ -24,7 +24,9 @@ impl Line {
 
     /// Whether it only asks how we are, as supervisors do every few seconds.
     pub(super) fn is_health_check(&self) -> bool {
-        matches!(self.path.trim_matches('/'), "health" | "healthcheck" | "readyz")
+        let mut segments = self.path.split('/').filter(|segment| !segment.is_empty());
+        let only = (segments.next(), segments.next());
+        matches!(only, (None | Some("health" | "healthcheck" | "readyz"), None))
             || (self.path.starts_with("/api/tenants/") && self.path.ends_with("/health"))
     }
 
@@ -33,8 +35,9 @@ impl Line {
         let Self { method, path, began } = self;
         let (status, duration_ms) = (status.as_u16(), began.elapsed().as_millis() as u64);
         match status {
-            500.. => error!(%method, path, status, duration_ms, "{method} {path} {status}"),
-            400.. => warn!(%method, path, status, duration_ms, "{method} {path} {status}"),
+            // 503 says that the server is full or about to stop, which is no fault of it.
+            500..=502 | 504.. => error!(%method, path, status, duration_ms, "{method} {path} {status}"),
+            400..=599 => warn!(%method, path, status, duration_ms, "{method} {path} {status}"),
             _ => info!(%method, path, status, duration_ms, "{method} {path} {status}"),
         }
     }
@@ -56,10 +59,10 @@ mod tests {
 
     #[test]
     fn health_checks_are_known() {
-        for path in ["/health", "/health/", "/healthcheck", "/readyz", "/api/tenants/a/health"] {
+        for path in ["/", "/health", "//health/", "/healthcheck", "/readyz", "/api/tenants/a/health"] {
             assert!(line(path).is_health_check(), "{path}");
         }
-        for path in ["/", "/metrics", "/api/broadcast/room/events/health", "/socket/websocket"] {
+        for path in ["/metrics", "/api/broadcast/room/events/health", "/socket/websocket"] {
             assert!(!line(path).is_health_check(), "{path}");
         }
     }

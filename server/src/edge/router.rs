@@ -10,7 +10,7 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
 use tokio_util::task::TaskTracker;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use super::caller::Caller;
 use super::handshake::Handshake;
@@ -18,7 +18,9 @@ use super::request_id::{self, X_REQUEST_ID};
 use super::request_log::Line;
 use crate::answer::{empty, json};
 use crate::node::Node;
-use crate::telemetry::origin::Origin;
+use crate::query;
+use crate::telemetry::codes::Code;
+use crate::telemetry::origin::{ERROR_CODE, Origin};
 use crate::{admin, broadcast};
 
 /// What a gateway would strip.
@@ -64,7 +66,13 @@ impl Router {
         origin: Arc<Origin>,
     ) -> Response<Bytes> {
         let path = request.uri().path().to_owned();
-        let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
+        // Operators' pages are what gateways filter by path, so they are found under exactly one.
+        let exact: Vec<&str> = path.strip_prefix('/').unwrap_or(&path).split('/').collect();
+        if let Some(answer) = admin::answer(&self.node, request.method(), &exact, request.headers()).await {
+            return answer;
+        }
+        // In everything else empty segments do not count: SDKs append to addresses that end with a slash.
+        let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
         let inner = segments.strip_prefix(&GATEWAY_PREFIX).unwrap_or(&segments);
         match (request.method(), inner) {
             (method, ["socket", "websocket"] | ["websocket"]) if *method == Method::GET => {
@@ -72,11 +80,11 @@ impl Router {
             }
             (_, ["socket", "websocket"] | ["websocket"]) => empty(StatusCode::BAD_REQUEST),
             // To HEAD, hyper sends what GET would get, without the body.
+            (&Method::GET | &Method::HEAD, []) => admin::greeting(),
             (&Method::GET | &Method::HEAD, ["health"]) => admin::health(&self.node),
             (&Method::GET | &Method::HEAD, ["healthcheck"]) => admin::healthcheck(),
             (&Method::GET | &Method::HEAD, ["readyz"]) => admin::readyz(&self.node),
             (_, ["readyz"]) => admin::wrong_method("GET, HEAD"),
-            (&Method::GET | &Method::HEAD, ["metrics"]) => admin::metrics(&self.node, request.headers()),
             (_, ["api", "broadcast"] | ["api", "broadcast", _, "events", _]) => {
                 if !accepts_json(request.headers()) {
                     return json(StatusCode::NOT_ACCEPTABLE, &"Not Acceptable".into());
@@ -84,10 +92,7 @@ impl Router {
                 let segments: Vec<String> = inner.iter().map(|segment| (*segment).to_owned()).collect();
                 self.broadcast(request, &segments).await
             }
-            (method, path) => {
-                let answer = admin::answer(&self.node, method, path, request.headers()).await;
-                answer.unwrap_or_else(not_found)
-            }
+            _ => not_found(),
         }
     }
 
@@ -111,11 +116,11 @@ impl Router {
         // Nothing is read until it is awaited, and that is once the caller has been let in.
         let body = self.collect(body);
         let tenant = self.node.tenant_meant_by(&head.headers, &head.uri);
-        let caller = broadcast::http::Caller { node: &self.node, tenant, headers: &head.headers };
+        let caller =
+            broadcast::http::Caller { node: &self.node, tenant, headers: &head.headers, uri: &head.uri };
         match segments {
             [_, _, topic, _, event] => {
-                let private =
-                    head.uri.query().is_some_and(|query| query.split('&').any(|p| p == "private=true"));
+                let private = query::parameter(&head.uri, "private").as_deref() == Some("true");
                 let decode = |segment| percent_decode_str(segment).decode_utf8();
                 let (Ok(topic), Ok(event)) = (decode(topic), decode(event)) else {
                     return json(StatusCode::BAD_REQUEST, &"Bad Request".into());
@@ -161,14 +166,18 @@ fn preflight(request: &http::HeaderMap) -> Response<Bytes> {
     let headers = response.headers_mut();
     headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST, OPTIONS"));
     // Named one by one, as asked: `*` does not cover `authorization`.
-    let asked = request.get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
+    let asked = request.get_all(header::ACCESS_CONTROL_REQUEST_HEADERS);
+    for names in &asked {
+        headers.append(header::ACCESS_CONTROL_ALLOW_HEADERS, names.clone());
+    }
     let usual = HeaderValue::from_static("authorization, apikey, content-type, x-client-info");
-    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, asked.unwrap_or(usual));
+    headers.entry(header::ACCESS_CONTROL_ALLOW_HEADERS).or_insert(usual);
     headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
     response
 }
 
 /// The answer where no controller is (http §1.5).
 fn not_found() -> Response<Bytes> {
+    Span::current().record(ERROR_CODE, Code::PathNotFound.name());
     json(StatusCode::NOT_FOUND, &"Not Found".into())
 }

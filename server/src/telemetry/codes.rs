@@ -5,12 +5,16 @@
 
 use std::fmt;
 
-/// How much a code matters. Both are in the log unless its level hides them.
+/// How much a code matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
-    /// Somebody was refused, or something was lost.
+    /// Something is broken that an operator has to look at. In the log as an error.
     Error,
-    /// Odd or expected, and over.
+    /// A client is refused, or lost something, for a reason of its own. In the log as a warning, although upstream has
+    /// most of them as errors: whoever is called at night for errors must not be called by a client's bad token.
+    /// Counted among the errors of channels, as upstream counts them.
+    Refusal,
+    /// Odd or expected, and over. In the log as a warning.
     Warning,
 }
 
@@ -72,69 +76,75 @@ macro_rules! codes {
 codes! {
     // Connecting and joining.
 
-    /// Neither a header `x-api-key` nor a parameter `apikey`.
-    MissingAPIKey: Error, [Handshake], "API key is missing";
+    /// No token in any of the places where one is looked for.
+    MissingAPIKey: Refusal, [Handshake, Http], "API key is missing";
     /// Nobody knows the tenant that was named, or it was removed since.
-    TenantNotFound: Error, [Handshake, Join, Http], "Tenant not found";
+    TenantNotFound: Refusal, [Handshake, Join, Http], "Tenant not found";
     /// The tenant is suspended.
-    RealtimeDisabledForTenant: Error, [Handshake, Join, Http], "Realtime disabled for this tenant";
+    RealtimeDisabledForTenant: Refusal, [Handshake, Join, Http], "Realtime disabled for this tenant";
     /// A handshake with a token that is refused for any reason without a code of its own there, such as its
     /// signature.
-    ErrorConnectingToWebsocket: Error, [Handshake], "<why the token is refused>";
+    ErrorConnectingToWebsocket: Refusal, [Handshake], "<why the token is refused>";
+    /// A handshake asks for a version of the serializer that there is not. Ours.
+    UnsupportedProtocolVersion: Refusal, [Handshake], "<nothing>";
+    /// A request for the WebSocket that does not ask for one as RFC 6455 has it. Ours.
+    NotAWebSocketHandshake: Refusal, [Handshake], "<why>";
+    /// There is nothing at the path of a request. Ours.
+    PathNotFound: Refusal, [Http], "Not Found";
     /// What was sent as a token is none.
-    MalformedJWT: Error, [Handshake, Join, Channel], "The token provided is not a valid JWT";
+    MalformedJWT: Refusal, [Handshake, Join, Channel, Http], "The token provided is not a valid JWT";
     /// The token was signed with another key.
-    JwtSignatureError: Error, [Join, Channel], "Failed to validate JWT signature";
+    JwtSignatureError: Refusal, [Join, Channel, Http], "Failed to validate JWT signature";
     /// There is no key for the algorithm and the key id that the token names.
-    JwtSignerError: Error, [Join, Channel], "Failed to generate JWT signer<for a key id>, check your JWT secret or JWKS configuration";
+    JwtSignerError: Refusal, [Join, Channel, Http], "Failed to generate JWT signer<for a key id>, check your JWT secret or JWKS configuration";
     /// The key that signed the token was taken away. Ours.
-    JwtKeyRevoked: Warning, [Join, Channel], "The key that signed this token is no longer accepted";
+    JwtKeyRevoked: Warning, [Join, Channel, Http], "The key that signed this token is no longer accepted";
     /// The token has expired, or lacks a claim, or one is not as it must be.
-    InvalidJWTToken: Warning, [Handshake, Join, Channel], "Token has expired <n> seconds ago";
+    InvalidJWTToken: Warning, [Handshake, Join, Channel, Http], "Token has expired <n> seconds ago";
     /// The tenant has `limits.max_concurrent_users` already.
-    ConnectionRateLimitReached: Error, [Handshake, Join], "Too many connected users";
+    ConnectionRateLimitReached: Refusal, [Handshake, Join], "Too many connected users";
     /// This server has `server.max_connections` already. Ours.
-    ServerConnectionLimitReached: Error, [Handshake], "Too many connections";
+    ServerConnectionLimitReached: Refusal, [Handshake], "Too many connections";
     /// The client's address has `server.max_connections_per_address` already. Ours.
-    AddressConnectionLimitReached: Error, [Handshake], "Too many connections from this address";
+    AddressConnectionLimitReached: Refusal, [Handshake], "Too many connections from this address";
     /// A handshake while `limits.max_joins_per_second` is used up.
-    JoinsRateLimitReached: Error, [Handshake], "Too many joins per second";
+    JoinsRateLimitReached: Refusal, [Handshake], "Too many joins per second";
     /// A join while `limits.max_joins_per_second` is used up.
-    ClientJoinRateLimitReached: Error, [Join], "Too many joins per second";
+    ClientJoinRateLimitReached: Refusal, [Join], "Too many joins per second";
     /// This connection has `limits.max_channels_per_client` already.
-    ChannelRateLimitReached: Error, [Join], "Too many channels";
+    ChannelRateLimitReached: Refusal, [Join], "Too many channels";
     /// The topic is `realtime:` and no more.
-    TopicNameRequired: Error, [Join], "You must provide a topic name";
+    TopicNameRequired: Refusal, [Join], "You must provide a topic name";
     /// The topic is longer than a frame can carry. Ours.
-    TopicNameTooLong: Error, [Join], "A topic name has at most 255 bytes";
+    TopicNameTooLong: Refusal, [Join], "A topic name has at most 255 bytes";
     /// Parts of the join's payload are of the wrong type. The join goes on without them, unless they are
     /// what keeps a channel private.
-    InvalidJoinPayload: Error, [Join, Log], "<what is wrong>";
+    InvalidJoinPayload: Refusal, [Join, Log], "<what is wrong>";
     /// A join of a public channel of a tenant that allows none, or a message to one.
-    PrivateOnly: Error, [Join, Channel, Http], "This project only allows private channels";
+    PrivateOnly: Refusal, [Join, Channel, Http], "This project only allows private channels";
     /// The server is about to stop.
-    RealtimeRestarting: Error, [Join], "Realtime is restarting, please standby";
+    RealtimeRestarting: Refusal, [Join], "Realtime is restarting, please standby";
     /// A private channel or message, or changes, of a tenant whose database is not there.
     UnableToConnectToProject: Error, [Join, Http], "Realtime was unable to connect to the project database";
     /// A join asks for old messages and cannot have them.
-    UnableToReplayMessages: Error, [Join], "Replay is not allowed for public channels";
+    UnableToReplayMessages: Refusal, [Join], "Replay is not allowed for public channels";
 
     // Connected.
 
     /// The server ended a channel, or sent a client away.
     ChannelShutdown: Warning, [Channel], "<what the client was told>";
     /// What a client sent is no message, or a broadcast that cannot be read; it was dropped.
-    MalformedWebSocketMessage: Error, [Channel, Log], "<what is wrong>";
+    MalformedWebSocketMessage: Refusal, [Channel, Log], "<what is wrong>";
     /// Messages while `limits.max_events_per_second` is used up; they were dropped.
-    MessagePerSecondRateLimitReached: Error, [Channel, Http], "Too many messages per second";
+    MessagePerSecondRateLimitReached: Refusal, [Channel, Http], "Too many messages per second";
     /// Presence calls while `limits.max_presence_events_per_second` is used up; they were dropped.
-    PresenceRateLimitReached: Error, [Channel], "Too many presence messages per second";
+    PresenceRateLimitReached: Refusal, [Channel], "Too many presence messages per second";
     /// What is tracked is no object.
-    InvalidPresencePayload: Error, [Channel], "Presence track payload must be a map";
+    InvalidPresencePayload: Refusal, [Channel], "Presence track payload must be a map";
     /// A presence call that is neither `track` nor `untrack`.
-    UnknownPresenceEvent: Error, [Channel], "<nothing>";
+    UnknownPresenceEvent: Refusal, [Channel], "<nothing>";
     /// A payload over `limits.max_payload_size_in_kb`; it was dropped. Ours.
-    PayloadSizeExceeded: Error, [Channel, Http], "payload_size_exceeded";
+    PayloadSizeExceeded: Refusal, [Channel, Http], "payload_size_exceeded";
     /// Messages were dropped because a client reads more slowly than they come. Ours.
     OutboxFull: Warning, [Log], "Dropped messages for clients that read too slowly";
 
@@ -179,25 +189,13 @@ mod tests {
         }
     }
 
-    // Operations §7: all others of those that exist here are errors there.
     #[test]
-    fn warnings_are_those_that_upstream_warns_of_and_some_of_ours() {
-        let warnings: Vec<_> = Code::ALL
-            .iter()
-            .filter(|code| code.severity() == Severity::Warning)
-            .map(|code| code.name())
-            .collect();
+    fn errors_are_what_an_operator_has_to_look_at() {
+        let errors = Code::ALL.iter().filter(|code| code.severity() == Severity::Error);
+        let names: Vec<_> = errors.map(|code| code.name()).collect();
         assert_eq!(
-            warnings,
-            [
-                "JwtKeyRevoked",
-                "InvalidJWTToken",
-                "ChannelShutdown",
-                "OutboxFull",
-                "JwksKeyUnusable",
-                "JwtTimeInMilliseconds",
-                "OperatorDenied"
-            ]
+            names,
+            ["UnableToConnectToProject", "BusAway", "RealtimeNodeDisconnected", "JwksUnavailable"]
         );
     }
 }

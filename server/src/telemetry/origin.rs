@@ -10,6 +10,9 @@ use std::net::IpAddr;
 use tracing::field::Empty;
 use tracing::{Span, error_span};
 
+/// The field of a request's span that holds why it was refused.
+pub const ERROR_CODE: &str = "error_code";
+
 /// Where a request came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use tracing::{Span, error, warn};
 
 use super::codes::{Code, Place, Severity};
-use super::origin::Origin;
+use super::origin::{ERROR_CODE, Origin};
 
 /// At most one line of a code and tenant in this time.
 const SPELL: Duration = Duration::from_secs(10);
@@ -81,8 +81,11 @@ impl Reports {
         Self(Arc::new(Desk { tenant: tenant.map(Into::into), recorder, spells: Mutex::default() }))
     }
 
-    /// Tells `report`, in the words of `text`.
+    /// Tells `report`, in the words of `text`. A request's line in the log carries the code, too.
     pub fn tell(&self, report: Report<'_>, text: impl fmt::Display) {
+        if matches!(report.place, Place::Handshake | Place::Http) {
+            Span::current().record(ERROR_CODE, report.code.name());
+        }
         if let Some(suppressed) = self.0.count(report, Instant::now()) {
             self.0.write(report, &text, suppressed);
         }
@@ -108,7 +111,7 @@ impl Desk {
         });
         let spell = &mut spells[place_in_list];
         spell.told.increment(1);
-        if matches!(place, Place::Join | Place::Channel) && code.severity() == Severity::Error {
+        if matches!(place, Place::Join | Place::Channel) && code.severity() != Severity::Warning {
             spell.errors.iter().for_each(|counter| counter.increment(1));
         }
         if !new && now.saturating_duration_since(spell.begun) < SPELL {
@@ -155,7 +158,7 @@ impl Desk {
                 target: TARGET, parent: &span,
                 error_code = name, project = tenant, external_id = tenant, sub, exp, suppressed, "{name}: {text}"
             ),
-            Severity::Warning => warn!(
+            Severity::Refusal | Severity::Warning => warn!(
                 target: TARGET, parent: &span,
                 error_code = name, project = tenant, external_id = tenant, sub, exp, suppressed, "{name}: {text}"
             ),
@@ -194,7 +197,7 @@ mod tests {
         let [line] = &lines[..] else { panic!("{lines:?}") };
         assert_eq!(line["message"], "PrivateOnly: This project only allows private channels");
         for (field, value) in [
-            ("level", json!("ERROR")),
+            ("level", json!("WARN")),
             ("error_code", json!("PrivateOnly")),
             ("project", json!("acme")),
             ("external_id", json!("acme")),

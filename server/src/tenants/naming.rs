@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use http::{HeaderMap, Uri, header};
-use percent_encoding::percent_decode_str;
+
+use crate::query;
 
 /// Whom a request names.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,18 +24,13 @@ impl<'a> Named<'a> {
     pub(super) fn in_head(headers: &'a HeaderMap, uri: &'a Uri) -> Self {
         let header = headers.get("x-tenant").map(|value| String::from_utf8_lossy(value.as_bytes()));
         let said = |id: &Cow<'_, str>| !id.is_empty();
-        if let Some(id) = header.filter(said).or_else(|| in_query(uri.query()?).filter(said)) {
+        if let Some(id) = header.filter(said).or_else(|| query::parameter(uri, "tenant").filter(said)) {
             return Self::Outright(id);
         }
         let host = || headers.get(header::HOST)?.to_str().ok();
         // A request target with a host in it wins over the header (RFC 9112 §3.2.2).
         uri.host().or_else(host).and_then(first_label).map_or(Self::Nobody, Self::ByHost)
     }
-}
-
-fn in_query(query: &str) -> Option<Cow<'_, str>> {
-    let value = query.split('&').find_map(|pair| pair.strip_prefix("tenant="))?;
-    Some(percent_decode_str(value).decode_utf8_lossy())
 }
 
 /// The first label of a host name. Addresses have none, and `localhost` is what everybody calls a machine.

@@ -6,7 +6,7 @@ use tokio::time::timeout;
 
 use crate::PATIENCE;
 use crate::door::{Door, Line};
-use crate::http::{Request, read_response};
+use crate::http::{Request, Response, read_response};
 
 /// Opcodes of RFC 6455, section 5.2.
 pub mod opcode {
@@ -122,6 +122,15 @@ impl RawSocket {
     pub async fn write(&mut self, bytes: &[u8]) -> Result<()> {
         timeout(PATIENCE, self.stream.write_all(bytes)).await.context("the server takes nothing")??;
         Ok(())
+    }
+
+    /// The next answer over HTTP.
+    ///
+    /// # Panics
+    /// When none comes within [`PATIENCE`].
+    pub async fn response(&mut self) -> Response {
+        let answer = timeout(PATIENCE, read_response(&mut self.stream, &mut self.buffer));
+        answer.await.expect("an answer comes in time").expect("an answer comes")
     }
 
     /// Writes a frame.

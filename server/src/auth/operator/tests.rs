@@ -51,7 +51,7 @@ fn auth() -> Auth {
 }
 
 fn ask(operators: &Operators, token: &str) -> Result<(), Denied> {
-    operators.admit(&with_token(token), now())
+    operators.admit(&with_token(token), now()).map(drop)
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn a_user_is_no_operator_even_under_one_secret() {
 fn the_header_is_one_and_spelled_exactly() {
     let operators = Operators::new(&admin(), &auth());
     let good = &*format!("Bearer {}", token("operators", &json!({})));
-    let ask = |values: &[&str]| operators.admit(&headers(values), now());
+    let ask = |values: &[&str]| operators.admit(&headers(values), now()).map(drop);
     assert_eq!(ask(&[good]), Ok(()));
     for values in [
         &[][..],
@@ -196,8 +196,7 @@ fn the_numbers_have_tokens_of_their_own() {
 }
 
 #[test]
-fn a_refusal_tells_nothing_and_its_log_line_no_secret() {
-    assert_eq!(Denied::STATUS, 403);
+fn what_is_shown_of_operators_has_no_secret() {
     let admin = Admin { token_blocklist: vec!["leaked".into()], ..admin() };
     let shown = format!("{:?}", Operators::new(&admin, &auth()));
     for secret in ["operators", "numbers", "leaked", "next"] {

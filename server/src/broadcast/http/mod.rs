@@ -11,13 +11,14 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, Uri};
 use hub::{Privacy, RoomKey, Space};
 use serde_json::{Value, json};
 use wire::phoenix::FIELD_BYTES_MAX;
 use wire::supabase::TOPIC_PREFIX;
 
 use crate::answer;
+use crate::auth::{Credentials, TokenError};
 use crate::node::Node;
 use crate::telemetry::codes::{Code, Place};
 use crate::tenants::{Standing, Tenant};
@@ -38,6 +39,8 @@ pub struct Caller<'a> {
     pub tenant: Option<Arc<Tenant>>,
     /// The request's headers.
     pub headers: &'a HeaderMap,
+    /// The request's address.
+    pub uri: &'a Uri,
 }
 
 /// A request's body, read when it is awaited and not before; or the status that says why it cannot be read.
@@ -98,8 +101,9 @@ impl Caller<'_> {
         send: impl FnOnce(&Tenant, &[u8]) -> Result<(), Refused>,
     ) -> Response<Bytes> {
         let Some(tenant) = self.tenant.as_deref() else {
-            let message = json!({ "message": "Tenant not found in database" });
-            return answer::json(StatusCode::UNAUTHORIZED, &message);
+            let text = "Tenant not found in database";
+            self.node.reports.tell(Code::TenantNotFound.at(Place::Http), text);
+            return answer::json(StatusCode::UNAUTHORIZED, &json!({ "message": text }));
         };
         let rate = Rate::count_one(tenant);
         let sent = match self.admit(tenant, &rate).await {
@@ -124,27 +128,14 @@ impl Caller<'_> {
         if rate.is_reached() {
             return Err(too_many(tenant, "Too many requests"));
         }
-        let unauthorized = || Refused::message(StatusCode::UNAUTHORIZED, "Unauthorized");
-        let token = self.token().ok_or_else(unauthorized)?;
-        let verdict = policy.verifier.verify_fetching(token, SystemTime::now()).await;
+        let verdict = match Credentials::of(self.headers, self.uri).for_http() {
+            Some(token) => policy.verifier.verify_fetching(&token, SystemTime::now()).await,
+            None => Err(TokenError::Missing),
+        };
         verdict.map(drop).map_err(|why| {
             tenant.reports.tell(why.code().at(Place::Http), &why);
-            unauthorized()
+            Refused::message(StatusCode::UNAUTHORIZED, "Unauthorized")
         })
-    }
-
-    /// The token of `authorization`, or else of `apikey`. An `authorization` that is no `Bearer <token>`
-    /// counts as none, unless it names another scheme: then `apikey` is looked at.
-    fn token(&self) -> Option<&str> {
-        let text = |name| self.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-        match text(header::AUTHORIZATION.as_str()).filter(|value| !value.is_empty()) {
-            None => text("apikey"),
-            Some(authorization) => match authorization.split_once(' ') {
-                Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Some(token),
-                Some(_other_scheme) => text("apikey"),
-                None => None,
-            },
-        }
     }
 }
 

@@ -92,11 +92,15 @@ fn tokens_for_those_who_run_the_server() {
     settings.admin.metrics_jwt_secret = Some("numbers".into());
     settings.auth.claim_validators = [("env".into(), json!("prod"))].into();
     let (operators, now) = (Operators::new(&settings.admin, &settings.auth), SystemTime::now());
-    let headers = |line| {
-        let value = HeaderValue::from_str(&format!("Bearer {}", token(&settings, &[line], now)));
+    let headers = |line: &str| {
+        let words: Vec<_> = line.split(' ').collect();
+        let value = HeaderValue::from_str(&format!("Bearer {}", token(&settings, &words, now)));
         HeaderMap::from_iter([(header::AUTHORIZATION, value.expect("a header"))])
     };
-    assert_eq!(operators.admit(&headers("--operator"), now), Ok(()));
+    let sub =
+        |line| operators.admit(&headers(line), now).map(|operator| operator.sub().map(ToOwned::to_owned));
+    assert_eq!(sub("--operator"), Ok(None));
+    assert_eq!(sub("--operator --sub ann"), Ok(Some("ann".to_owned())));
     assert_eq!(operators.admit_to_metrics(&headers("--metrics"), now), Ok(()));
     assert!(operators.admit(&headers("--metrics"), now).is_err());
     assert!(operators.admit_to_metrics(&headers("--operator"), now).is_err());
