@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import pytest
 import pytest_asyncio
 from realtime import AsyncRealtimeClient
 
@@ -11,9 +12,10 @@ from server import Server
 
 
 @pytest_asyncio.fixture
-async def server() -> AsyncIterator[Server]:
-    """A running server."""
-    running = Server()
+async def server(request: pytest.FixtureRequest) -> AsyncIterator[Server]:
+    """A running server, with the settings that the test's mark `settings` names as variables."""
+    mark = request.node.get_closest_marker("settings")
+    running = Server(mark.kwargs if mark else {})
     await running.start()
     yield running
     await running.stop()

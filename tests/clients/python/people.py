@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from realtime import AsyncRealtimeChannel, AsyncRealtimeClient, RealtimeSubscribeStates
+from websockets.frames import Frame, Opcode
 
 from server import PATIENCE
 
@@ -45,6 +46,25 @@ class Person:
         self.heard = Inbox()
         self.states = Inbox()
         self.presence = Inbox()
+
+    def notices(self) -> Inbox:
+        """The `system` messages of the channel from now on, those of status ok."""
+        notices = Inbox()
+        self.channel.on_system(notices.put)
+        return notices
+
+    def pings(self) -> Inbox:
+        """The pings of the server from now on, over the connection there is; they are answered as ever."""
+        pings, protocol = Inbox(), self.client._ws_connection.protocol
+        receive = protocol.recv_frame
+
+        def recv_frame(frame: Frame) -> None:
+            if frame.opcode is Opcode.PING:
+                pings.put(frame)
+            receive(frame)
+
+        protocol.recv_frame = recv_frame
+        return pings
 
     async def say(self, event: str, payload: dict[str, Any]) -> None:
         """Broadcasts."""

@@ -14,6 +14,7 @@ import socket
 import tempfile
 import time
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 
 BUILT = Path(__file__).resolve().parents[3] / "target/debug/realtime-server"
@@ -26,7 +27,8 @@ PATIENCE = 10
 class Server:
     """One server, which may be stopped and started again on its port."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Mapping[str, str]) -> None:
+        self.settings = settings
         self.secret = secrets.token_urlsafe(48)
         # Removed with the object. Many servers may run here at once, and none shares a folder with another.
         self._folder = tempfile.TemporaryDirectory(prefix="realtime-server-")
@@ -42,7 +44,7 @@ class Server:
 
     async def start(self) -> None:
         """Starts it and waits until it answers."""
-        settings = {"JWT_SECRET": self.secret, "PORT": str(self.port), "HOST": "127.0.0.1"}
+        settings = {**self.settings, "JWT_SECRET": self.secret, "PORT": str(self.port), "HOST": "127.0.0.1"}
         settings["REALTIME__SERVER__DATA_DIR"] = self._folder.name
         # No load balancer has to hear of the end, and nobody is to wait for his goodbye.
         settings |= {"REALTIME__SERVER__DRAIN_DELAY": "0s", "REALTIME__SERVER__DRAIN_TIMEOUT": "0s"}
