@@ -128,7 +128,7 @@ async fn every_refused_broadcast_is_answered_to_a_sender_with_ack() {
 
 // The limit of the payload is well below that of a frame, so what is refused is read.
 #[tokio::test]
-async fn three_and_a_half_megabytes_are_refused_aloud_with_the_defaults() {
+async fn three_and_a_half_megabytes_are_reported_with_the_defaults() {
     let world = World::start().await;
     let mut ann = world.connect().await;
     ann.join(ROOM, json!({})).await;

@@ -176,6 +176,25 @@ fn a_burst_of_changes_is_one_diff_with_the_newest_state_of_each() {
 }
 
 #[test]
+fn a_member_that_has_had_no_state_receives_no_diffs() {
+    let hub = hub();
+    let reader = Reader::new(PLAIN, 100);
+    let membership = hub.join(key("a"), reader.member(), &frame("ok"));
+    let mut ann = Client::join(&hub, 100);
+    ann.track(1);
+    announce(&hub);
+    assert_eq!(reader.words(), ["ok"]);
+    assert!(membership.take_missed().presence, "it lacks the state");
+    membership.request_state("tag");
+    announce(&hub);
+    assert_eq!(reader.words(), ["=+r1"]);
+    assert!(!membership.take_missed().presence);
+    ann.track(2);
+    announce(&hub);
+    assert_eq!(reader.words(), ["+r2-r1"]);
+}
+
+#[test]
 fn who_came_and_went_unannounced_is_never_mentioned() {
     let hub = hub();
     let bob = Client::join(&hub, 100);
