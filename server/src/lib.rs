@@ -8,7 +8,7 @@
 //!
 //! | where | what it answers |
 //! |---|---|
-//! | [`cli`] | what can be typed: `serve`, `token`, `health`, `config`, `version` |
+//! | [`cli`] | what can be typed: `serve`, `token`, `health`, `config`, `completions`, `man`, `version` |
 //! | [`app`] | how the parts are put together, started and stopped |
 //! | [`resources`] | the files and addresses that settings name, as a start, a reload and `config check` load them |
 //! | [`reload`] | how the settings follow their files while it runs |

@@ -3,9 +3,11 @@
 //! A command says what it has to say on stdout and why on stderr, so that a script can take the first and
 //! a person reads both.
 
+pub mod completions;
 pub mod config;
 mod data_dir;
 pub mod health;
+pub mod man;
 mod open_files;
 mod running;
 pub mod serve;
@@ -27,9 +29,12 @@ pub use signals::Signals;
 
 use crate::version::VERSION_AND_COMMIT;
 
+/// The name of the program.
+const NAME: &str = "realtime-server";
+
 /// Rooms for applications: broadcast, presence and shared state over WebSocket and HTTP.
 #[derive(Debug, Parser)]
-#[command(name = "realtime-server", version = VERSION_AND_COMMIT, after_help = EXAMPLES)]
+#[command(name = NAME, version = VERSION_AND_COMMIT, after_help = EXAMPLES)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -57,6 +62,10 @@ enum Command {
     Health(health::Args),
     /// Check the settings, show them, or explain what there is to set
     Config(config::Args),
+    /// Print a script by which a shell completes commands and options
+    Completions(completions::Args),
+    /// Print or install the manual pages
+    Man(man::Args),
     /// Print the version and the commit it was built from
     Version,
 }
@@ -73,6 +82,8 @@ impl Cli {
             Command::Token(args) => token::run(args).map(|()| ExitCode::SUCCESS),
             Command::Health(args) => health::run(args),
             Command::Config(args) => config::run(args),
+            Command::Completions(args) => completions::run(&args).map(|()| ExitCode::SUCCESS),
+            Command::Man(args) => man::run(args).map(|()| ExitCode::SUCCESS),
             Command::Version => version::run().map(|()| ExitCode::SUCCESS),
         }
     }
