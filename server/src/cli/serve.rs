@@ -115,9 +115,10 @@ pub async fn run(args: Args, signals: Option<Signals>) -> anyhow::Result<()> {
     let follower = Follower::new(sources, &loaded, logs, watch, hangup);
     let files = start_line::files(&loaded, &resources);
     let server = Server::start_following(settings.clone(), resources, follower).await?;
-    let _kept = Running::new(&settings, server.address())
-        .keep(&settings.server.data_dir)
-        .inspect_err(|error| debug!("`realtime-server health` goes by the settings alone: {error}"));
+    let folder = DataDir::of(&settings);
+    let _kept = Running::new(&settings, server.address()).keep(folder.path()).inspect_err(|error| {
+        debug!("Cannot write into {folder}, `realtime-server health` goes by the settings alone: {error}")
+    });
     // Asked before anybody can know that it is ready.
     let early = stop.arrived();
     start_line::write(&settings, &files, &server);
