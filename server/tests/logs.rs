@@ -55,16 +55,21 @@ impl Serve {
 
     /// Sends a request, reads the head of the answer, and leaves the connection open.
     fn ask(&self, head: &str) -> TcpStream {
-        let mut stream = TcpStream::connect(&self.address).expect("it listens");
-        write!(stream, "{head}\r\nhost: x\r\n\r\n").expect("it reads");
-        let mut answer = Vec::new();
-        while !answer.ends_with(b"\r\n\r\n") {
-            let mut byte = [0];
-            stream.read_exact(&mut byte).expect("an answer");
-            answer.push(byte[0]);
-        }
-        stream
+        ask(&self.address, head)
     }
+
+    /// Sends this request until a line with `words` in it has come through the log, which nobody has read for a while.
+    fn ask_until_written(&mut self, head: &str, words: &str) {
+        let Self { log, address, .. } = self;
+        std::thread::scope(|scope| {
+            let reading = scope.spawn(|| log.lines().map_while(Result::ok).any(|line| line.contains(words)));
+            while !reading.is_finished() {
+                ask(address, head);
+            }
+            assert!(reading.join().expect("lines of text"), "the log ended");
+        });
+    }
+
     /// A WebSocket with this token.
     fn open(&self, token: &str) -> TcpStream {
         self.ask(&format!(
@@ -97,6 +102,19 @@ impl Drop for Serve {
         let _gone_already = self.child.kill();
         let _reaped = self.child.wait();
     }
+}
+
+/// Sends a request, reads the head of the answer, and leaves the connection open.
+fn ask(address: &str, head: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    write!(stream, "{head}\r\nhost: x\r\n\r\n").expect("it reads");
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).expect("an answer");
+        answer.push(byte[0]);
+    }
+    stream
 }
 
 /// A text frame, masked with nothing.
@@ -259,6 +277,8 @@ fn nobody_waits_for_whoever_reads_the_log() {
         serve.number("realtime_log_lines_dropped_total ") > 0.0
     });
     assert!(asked.is_some(), "all lines found a reader");
+    // Until what waits has been read, further lines may be lost.
+    serve.ask_until_written("GET /a-reader-is-back HTTP/1.1\r\nconnection: close", "/a-reader-is-back");
     let rest = serve.stop();
     assert!(rest.contains("Stopping: SIGINT"), "what is said once there is a reader again is written");
 }
