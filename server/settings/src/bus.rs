@@ -35,6 +35,13 @@ pub struct Bus {
     #[schemars(with = "marks::Wait", extend("x-reload" = "restart", "x-least" = "1ms"))]
     pub timeout: Duration,
 
+    /// How often each connection to Redis is used at the latest. A proxy or load balancer in between, and Redis
+    /// itself with `timeout`, close connections that are idle for longer than they allow: this has to be shorter.
+    /// A connection that does not answer within `timeout` is taken for lost.
+    #[serde(with = "units::duration")]
+    #[schemars(with = "marks::Wait", extend("x-reload" = "restart", "x-least" = "1ms"))]
+    pub keep_alive: Duration,
+
     /// How long the first join of a room on this node may wait until messages of the other nodes reach it.
     /// Later it is answered all the same.
     #[serde(with = "units::duration")]
@@ -70,6 +77,7 @@ impl Default for Bus {
             tls_ca_file: None,
             prefix: "realtime".into(),
             timeout: Duration::from_secs(5),
+            keep_alive: Duration::from_secs(3),
             subscribe_timeout: Duration::from_secs(1),
             linger: Duration::from_secs(2),
             lease: Duration::from_secs(15),

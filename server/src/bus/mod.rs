@@ -8,6 +8,7 @@
 //! a whole, and a new one begins a new account of what the node shows. So whoever tidies up after the old one
 //! cannot hit the new one.
 
+mod backoff;
 mod inbox;
 mod link;
 mod local;
@@ -171,8 +172,13 @@ pub trait Cable: Send {
 
     /// What the nodes that are alive show in each of these rooms, this one included. What is told in a room
     /// that was subscribed to before is in its copy, or arrives, or both, in whichever order. Copies may be large
-    /// and take several turns, each at most `bus.timeout`.
+    /// and take several turns, each at most `bus.timeout`. They may be read over a connection of their own; if
+    /// only that one is lost it is opened again, and this waits for it: the cable holds, and nothing is missed.
     fn copies(&mut self, rooms: &[RoomName]) -> Answer<Vec<Vec<(NodeId, Copy)>>>;
+
+    /// Makes sure that each connection behind the cable carries traffic, whatever else is said over it, and is
+    /// answered: proxies and Redis itself may close what is idle. To be called each `bus.keep_alive`.
+    fn check(&mut self) -> Answer<()>;
 
     /// Renews the lease, removes what the dead have left, and tells which nodes are alive, this one included. A
     /// node is among them from before it could say anything until it leaves or its lease runs out.

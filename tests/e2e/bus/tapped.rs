@@ -88,6 +88,10 @@ impl Cable for TappedCable {
         self.cable.copies(rooms)
     }
 
+    fn check(&mut self) -> Answer<()> {
+        self.cable.check()
+    }
+
     fn renew(&mut self) -> Answer<Vec<NodeId>> {
         self.cable.renew()
     }

@@ -3,8 +3,8 @@
 //! Stands between a server and what it depends on, so that a test breaks the cable and not the code.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -18,6 +18,8 @@ struct Cable {
     target: SocketAddr,
     state: State,
     delay: Duration,
+    /// Connections in which nothing has moved for so long end.
+    idle_limit: Option<Duration>,
     /// Grows when connections that are open have to end.
     cut: u64,
     /// Grows when connections that are open are stranded.
@@ -58,8 +60,15 @@ impl ChaosProxy {
     pub async fn to(target: SocketAddr) -> ChaosProxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a port");
-        let whole =
-            Cable { target, state: State::Whole, delay: Duration::ZERO, cut: 0, strands: 0, stranded: 0 };
+        let whole = Cable {
+            target,
+            state: State::Whole,
+            delay: Duration::ZERO,
+            idle_limit: None,
+            cut: 0,
+            strands: 0,
+            stranded: 0,
+        };
         let cable = Arc::new(watch::Sender::new(whole));
         let listener = tokio::spawn(serve(listener, Arc::clone(&cable))).abort_handle();
         ChaosProxy { address, cable, listener }
@@ -104,6 +113,16 @@ impl ChaosProxy {
         self.change(|cable| cable.delay = delay);
     }
 
+    /// From now on ends each connection in which nothing has moved for so long, as load balancers do.
+    pub fn limit_idle(&self, limit: Duration) {
+        self.change(|cable| cable.idle_limit = Some(limit));
+    }
+
+    /// From now on new connections lead to `target`; those that are open stay.
+    pub fn redirect(&self, target: SocketAddr) {
+        self.change(|cable| cable.target = target);
+    }
+
     /// Ends all connections; new ones lead to `target`.
     pub fn plug_into(&self, target: SocketAddr) {
         self.change(|cable| {
@@ -143,15 +162,49 @@ async fn connect(client: TcpStream, mut cable: watch::Receiver<Cable>) {
     }
     let ((client_read, client_write), (server_read, server_write)) =
         (client.into_split(), server.into_split());
+    let used = Used::new();
     tokio::select! {
-        () = pass(client_read, server_write, cable.clone(), now.strands) => {}
-        () = pass(server_read, client_write, cable.clone(), now.strands) => {}
+        () = pass(client_read, server_write, cable.clone(), now.strands, &used) => {}
+        () = pass(server_read, client_write, cable.clone(), now.strands, &used) => {}
+        () = used.idle(cable.clone()) => {}
         _ = cable.wait_for(|it| it.cut != now.cut) => {}
     }
 }
 
+/// When something last moved in a connection.
+struct Used(Mutex<Instant>);
+
+impl Used {
+    fn new() -> Self {
+        Self(Mutex::new(Instant::now()))
+    }
+
+    fn now(&self) {
+        *self.0.lock().expect("nobody panics here") = Instant::now();
+    }
+
+    /// Waits until nothing has moved for as long as the cable allows.
+    async fn idle(&self, mut cable: watch::Receiver<Cable>) {
+        loop {
+            let limited = cable.wait_for(|it| it.idle_limit.is_some()).await;
+            let Some(limit) = limited.ok().and_then(|it| it.idle_limit) else { return };
+            let end = *self.0.lock().expect("nobody panics here") + limit;
+            if end <= Instant::now() {
+                return;
+            }
+            tokio::time::sleep_until(end.into()).await;
+        }
+    }
+}
+
 /// Passes bytes on in one direction, until an end is reached.
-async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut cable: watch::Receiver<Cable>, born: u64) {
+async fn pass(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut cable: watch::Receiver<Cable>,
+    born: u64,
+    used: &Used,
+) {
     let mut buffer = vec![0; 64 * 1024];
     loop {
         let Ok(length @ 1..) = from.read(&mut buffer).await else { return };
@@ -161,6 +214,7 @@ async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut cable: watch:
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
         }
+        used.now();
         if to.write_all(&buffer[..length]).await.is_err() {
             return;
         }

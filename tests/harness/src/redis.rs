@@ -25,6 +25,8 @@ pub struct RedisOptions<'a> {
     pub replica_of: Option<SocketAddr>,
     /// Listens here rather than on a free port.
     pub port: Option<u16>,
+    /// Closes connections that are idle for this many seconds.
+    pub idle_timeout: Option<u32>,
 }
 
 /// A running Redis.
@@ -77,6 +79,9 @@ impl Redis {
         }
         if let Some(password) = options.password {
             command.args(["--requirepass", password]);
+        }
+        if let Some(seconds) = options.idle_timeout {
+            command.args(["--timeout", &seconds.to_string()]);
         }
         if let Some(primary) = options.replica_of {
             command.args(["--replicaof", "127.0.0.1", &primary.port().to_string()]);
@@ -170,6 +175,29 @@ impl Redis {
     /// As [`Redis::ask`].
     pub async fn kill_subscribers(&self) -> usize {
         self.ask(&["CLIENT", "KILL", "TYPE", "pubsub"]).await
+    }
+
+    /// The numbers of the connections that have this name, in order.
+    ///
+    /// # Panics
+    /// As [`Redis::ask`].
+    pub async fn connections(&self, name: &str) -> Vec<u64> {
+        let list: String = self.ask(&["CLIENT", "LIST"]).await;
+        let named = list.lines().filter(|line| line.split(' ').any(|field| field == format!("name={name}")));
+        let id = |line: &str| line.split(' ').find_map(|field| field.strip_prefix("id=")?.parse().ok());
+        named.filter_map(id).collect()
+    }
+
+    /// Ends the connections that have this name. Returns how many there were.
+    ///
+    /// # Panics
+    /// As [`Redis::ask`].
+    pub async fn kill_connections(&self, name: &str) -> usize {
+        let ids = self.connections(name).await;
+        for id in &ids {
+            let _killed: usize = self.ask(&["CLIENT", "KILL", "ID", &id.to_string()]).await;
+        }
+        ids.len()
     }
 
     async fn connect(&self) -> ::redis::RedisResult<MultiplexedConnection> {

@@ -7,7 +7,6 @@
 //! Broadcasts that were missed stay missed. Presence does not: a node that is back tells everything it shows
 //! and reads what the others show, and any gap in what is heard is asked for again.
 
-mod backoff;
 mod control;
 mod departing;
 mod others;

@@ -145,9 +145,10 @@ impl<'c, 'l> Session<'c, 'l> {
 
     async fn work(&mut self, controls: &mut mpsc::Receiver<Control>) -> BusError {
         let settings = &self.context.settings;
-        let [mut renewal, mut census, mut patience] =
-            [renewal(settings), CENSUS, opening::patience(settings.subscribe_timeout)].map(interval);
-        for interval in [&mut renewal, &mut census, &mut patience] {
+        let [mut renewal, mut census, mut patience, mut keep_alive] =
+            [renewal(settings), CENSUS, opening::patience(settings.subscribe_timeout), settings.keep_alive]
+                .map(interval);
+        for interval in [&mut renewal, &mut census, &mut patience, &mut keep_alive] {
             interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         }
         let (inbox, mut fresh) = (Arc::clone(&self.inbox), Vec::new());
@@ -170,6 +171,7 @@ impl<'c, 'l> Session<'c, 'l> {
                 () = tokio::task::yield_now(), if may_send && self.has_rooms_to_read() => self.read_some(),
                 Some(control) = controls.recv() => self.say(&Said::Do(control)),
                 _ = renewal.tick() => self.renew(),
+                _ = keep_alive.tick() => self.check(),
                 _ = census.tick() => self.count(),
                 _ = patience.tick() => self.admit_waiting(),
                 () = sleep_until(deadline.unwrap_or_else(Instant::now).into()), if deadline.is_some() => {
@@ -200,6 +202,11 @@ impl<'c, 'l> Session<'c, 'l> {
         self.say(&users);
         let (renewed, known) = (self.cable.renew(), self.others.known().clone());
         self.expect(renewed, |alive| Done::Renewed { known, alive });
+    }
+
+    fn check(&mut self) {
+        let checked = self.cable.check();
+        self.expect(checked, |()| Done::Listened);
     }
 
     fn count(&mut self) {

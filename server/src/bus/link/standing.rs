@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use tracing::info;
 
-use super::backoff::Backoff;
 use super::{Condition, Context, Link};
+use crate::bus::backoff::Backoff;
 use crate::bus::{BusError, told};
 use crate::telemetry::codes::{Code, Place};
 

@@ -2,7 +2,7 @@
 //!
 //! Each method is one request of many commands. It is put on a connection's queue before the method returns,
 //! which is all it takes for the order that [`Cable`] promises; but what is shown is read on a connection of
-//! its own, once the subscriptions stand that were asked for before.
+//! its own ([`Reader`]), once the subscriptions stand that were asked for before.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use hub::NodeId;
 use redis::aio::MultiplexedConnection;
-use redis::{FromRedisValue, Pipeline, Value, from_redis_value};
+use redis::{FromRedisValue, Pipeline, Value, cmd, from_redis_value};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::unconstrained;
 use tokio::time::timeout;
@@ -19,6 +19,7 @@ use tokio::time::timeout;
 use super::Shared;
 use super::keys::Account;
 use super::leased::{self, Tenure};
+use super::reading::Reader;
 use crate::bus::{Answer, BusError, Cable, Change, Command, Copy, RoomName};
 
 /// Beside entries, whose fields are numbers, the hash of what is shown has this one.
@@ -37,7 +38,7 @@ const READS: usize = 4;
 pub(super) struct RedisCable {
     listening: Wire,
     speaking: Wire,
-    reading: Wire,
+    reader: Reader,
     account: Account,
     /// How many subscriptions have been asked for.
     subscriptions: u64,
@@ -49,21 +50,15 @@ pub(super) struct RedisCable {
 
 /// What requests need; a clone goes along with each that asks more than once.
 #[derive(Clone)]
-struct Wire {
-    connection: MultiplexedConnection,
-    shared: Arc<Shared>,
+pub(super) struct Wire {
+    pub(super) connection: MultiplexedConnection,
+    pub(super) shared: Arc<Shared>,
 }
 
 impl RedisCable {
-    pub(super) fn new(
-        connections: [MultiplexedConnection; 3],
-        shared: &Arc<Shared>,
-        account: Account,
-    ) -> Self {
-        let [listening, speaking, reading] =
-            connections.map(|connection| Wire { connection, shared: Arc::clone(shared) });
+    pub(super) fn new([listening, speaking]: [Wire; 2], reader: Reader, account: Account) -> Self {
         let (standing, turns) = (Arc::new(watch::Sender::new(0)), Arc::new(Semaphore::new(READS)));
-        Self { listening, speaking, reading, account, subscriptions: 0, standing, turns }
+        Self { listening, speaking, reader, account, subscriptions: 0, standing, turns }
     }
 
     pub(super) async fn subscribe_to_nodes(&mut self) -> Result<(), BusError> {
@@ -140,15 +135,22 @@ impl Cable for RedisCable {
     }
 
     fn copies(&mut self, rooms: &[RoomName]) -> Answer<Vec<Vec<(NodeId, Copy)>>> {
-        let (wire, rooms, turns) = (self.reading.clone(), rooms.to_vec(), Arc::clone(&self.turns));
+        let (reader, rooms, turns) = (self.reader.clone(), rooms.to_vec(), Arc::clone(&self.turns));
+        let limit = self.listening.shared.timeout;
         let (subscriptions, mut standing) = (self.subscriptions, self.standing.subscribe());
         Box::pin(async move {
             let stand = standing.wait_for(|standing| *standing >= subscriptions);
-            let stand = timeout(wire.shared.timeout, stand).await.map_err(|_elapsed| BusError::TimedOut)?;
+            let stand = timeout(limit, stand).await.map_err(|_elapsed| BusError::TimedOut)?;
             stand.map_err(|_gone| BusError::Lost)?;
             let _turn = turns.acquire().await.map_err(|_closed| BusError::Lost)?;
-            wire.copies(&rooms).await
+            reader.copies(&rooms).await
         })
+    }
+
+    fn check(&mut self) -> Answer<()> {
+        // The third looks after itself.
+        let (listening, speaking) = (self.listening.clone(), self.speaking.clone());
+        hand_over(async move { tokio::try_join!(listening.ping(), speaking.ping()).map(drop) })
     }
 
     fn renew(&mut self) -> Answer<Vec<NodeId>> {
@@ -212,7 +214,15 @@ impl Wire {
         values.into_iter().map(|value| Ok(value.extract_error()?)).collect()
     }
 
-    async fn copies(&self, rooms: &[RoomName]) -> Result<Vec<Vec<(NodeId, Copy)>>, BusError> {
+    /// Waits for a sign of life; an error that Redis answers with is one.
+    pub(super) async fn ping(&self) -> Result<(), BusError> {
+        match cmd("PING").query_async::<Value>(&mut self.connection.clone()).await.map_err(BusError::from) {
+            Ok(_) | Err(BusError::Refused(_)) => Ok(()),
+            Err(lost) => Err(lost),
+        }
+    }
+
+    pub(super) async fn copies(&self, rooms: &[RoomName]) -> Result<Vec<Vec<(NodeId, Copy)>>, BusError> {
         let keys = &self.shared.keys;
         let mut pipe = Pipeline::new();
         for room in rooms {

@@ -1,6 +1,9 @@
 //! The bus over Redis (or Valkey). The only place that knows it.
 //!
-//! Three connections: one to speak, one to listen, and one to read what is shown. RESP3 would let one do it all,
+//! Three connections: one to speak, one to listen, and one to read what is shown. When one of the first two is
+//! lost the cable is; the third is opened again without the others noticing.
+//!
+//! RESP3 would let one do it all,
 //! but Redis before 7.2 puts a message that a client publishes to itself in a transaction into the midst of the
 //! answer to it, and bounds all that waits for a client that listens, answers included
 //! (`client-output-buffer-limit pubsub`): there a large room would end the connection.
@@ -14,6 +17,7 @@ mod cable;
 mod keys;
 mod leased;
 mod usable;
+mod reading;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,20 +26,21 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use hub::{Bounds, NodeId};
-use redis::aio::MultiplexedConnection;
+use redis::aio::{AsyncPushSender, MultiplexedConnection};
 use redis::io::tcp::TcpSettings;
 use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind,
-    RedisError, TlsCertificates, Value,
+    RedisError, TlsCertificates, Value, cmd,
 };
 use secrecy::ExposeSecret;
 use tokio::time::timeout;
 
 use super::{Answer, Bus, BusError, Cable, Connected, Heard, Inbox, UNANSWERED_MAX};
-use cable::RedisCable;
+use cable::{RedisCable, Wire};
 use keys::{Account, Keys};
 use leased::{Leased, Tenure};
 pub use usable::Unusable;
+use reading::Reader;
 
 /// A Redis that nodes share.
 #[derive(Debug)]
@@ -48,6 +53,7 @@ struct Shared {
     client: Client,
     keys: Keys,
     timeout: Duration,
+    keep_alive: Duration,
     lease: Duration,
     bounds: Bounds,
     accounts: AtomicU64,
@@ -65,6 +71,7 @@ impl Redis {
             client: client(url.expose_secret(), settings)?,
             keys: Keys::new(&settings.prefix),
             timeout: settings.timeout,
+            keep_alive: settings.keep_alive,
             lease: settings.lease,
             bounds: Bounds {
                 frames: settings.max_frames.get(),
@@ -113,11 +120,15 @@ impl Bus for Redis {
 impl Shared {
     async fn connect(self: Arc<Self>, node: NodeId) -> Result<Connected, BusError> {
         let inbox = Arc::new(Inbox::new(self.bounds));
-        let (listening, speaking, reading) =
-            tokio::try_join!(self.open(&inbox), self.open(&inbox), self.open(&inbox))?;
+        let (listening, speaking) = tokio::try_join!(
+            self.open(Role::Listening, receiver(&self.keys, &inbox)),
+            self.open(Role::Speaking, receiver(&self.keys, &inbox)),
+        )?;
         let account = Account { node, number: self.accounts.fetch_add(1, Ordering::Relaxed) };
         let tenure = Tenure::begin(account, speaking.clone()).await;
-        let mut cable = RedisCable::new([listening, speaking, reading], &self, account);
+        let wires = [listening, speaking].map(|connection| Wire { connection, shared: Arc::clone(&self) });
+        let reader = Reader::start(&self, account, &inbox);
+        let mut cable = RedisCable::new(wires, reader, account);
         cable.subscribe_to_nodes().await?;
         let before = self.leased.add(tenure);
         match cable.enter(&before).await {
@@ -135,22 +146,53 @@ impl Shared {
         Ok((Box::new(cable) as Box<dyn Cable>, inbox))
     }
 
-    async fn open(&self, inbox: &Arc<Inbox>) -> Result<MultiplexedConnection, BusError> {
-        let (keys, inbox) = (self.keys.clone(), Arc::clone(inbox));
-        let receive = move |push: PushInfo| -> Result<(), ()> {
-            match push.kind {
-                PushKind::Message => drop(heard(&keys, push.data).map(|heard| inbox.put(heard))),
-                PushKind::Disconnection => inbox.close(),
-                _confirmation => {}
-            }
-            Ok(())
-        };
+    /// Opens a connection, and has `receive` called with whatever comes over it unasked, its end included.
+    async fn open(
+        &self,
+        role: Role,
+        receive: impl AsyncPushSender,
+    ) -> Result<MultiplexedConnection, BusError> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.timeout))
             .set_response_timeout(Some(self.timeout))
             .set_pipeline_buffer_size(UNANSWERED_MAX)
             .set_push_sender(receive);
-        Ok(self.client.get_multiplexed_async_connection_with_config(&config).await?)
+        let mut connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
+        // For whoever reads `CLIENT LIST`, and users who may; the others do without.
+        let _named = cmd("CLIENT").arg("SETNAME").arg(role.name()).exec_async(&mut connection).await;
+        Ok(connection)
+    }
+}
+
+/// What a connection is for.
+#[derive(Debug, Clone, Copy)]
+enum Role {
+    Listening,
+    Speaking,
+    Reading,
+}
+
+impl Role {
+    /// Its name in `CLIENT LIST`.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Listening => "realtime-server:subscribe",
+            Self::Speaking => "realtime-server:publish",
+            Self::Reading => "realtime-server:read",
+        }
+    }
+}
+
+/// Puts messages into the inbox, and closes it with the connection.
+fn receiver(keys: &Keys, inbox: &Arc<Inbox>) -> impl AsyncPushSender + use<> {
+    let (keys, inbox) = (keys.clone(), Arc::clone(inbox));
+    move |push: PushInfo| -> Result<(), ()> {
+        match push.kind {
+            PushKind::Message => drop(heard(&keys, push.data).map(|heard| inbox.put(heard))),
+            PushKind::Disconnection => inbox.close(),
+            _confirmation => {}
+        }
+        Ok(())
     }
 }
 

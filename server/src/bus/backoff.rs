@@ -1,4 +1,4 @@
-//! How long to wait before the next attempt to connect.
+//! How long to wait before the next attempt to connect, to Redis as a whole or by the connection that reads.
 
 use std::time::Duration;
 
@@ -8,22 +8,22 @@ const LONGEST: Duration = Duration::from_secs(5);
 /// Waits that double up to a bound, each made shorter by chance: nodes that lost the bus together do not all
 /// come back at the same moment.
 #[derive(Debug)]
-pub(super) struct Backoff {
+pub(in crate::bus) struct Backoff {
     longest_next: Duration,
 }
 
 impl Backoff {
-    pub(super) fn new() -> Self {
+    pub(in crate::bus) fn new() -> Self {
         Self { longest_next: FIRST }
     }
 
     /// The last attempt was a success.
-    pub(super) fn reset(&mut self) {
+    pub(in crate::bus) fn reset(&mut self) {
         *self = Self::new();
     }
 
     /// The next wait: between half of what it may be and all of it.
-    pub(super) fn next(&mut self) -> Duration {
+    pub(in crate::bus) fn next(&mut self) -> Duration {
         let longest = self.longest_next;
         self.longest_next = (longest * 2).min(LONGEST);
         let chance = getrandom::u32().unwrap_or(u32::MAX);

@@ -1,0 +1,141 @@
+//! Connections that would be idle are used, and the one that reads may break without harm to the others.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use harness::{ChaosProxy, PATIENCE, Redis, RedisOptions, World, eventually};
+use serde_json::json;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::{at, hears, member, on, say, shows, track, two};
+
+/// What the connections of a node are called.
+const NAMES: [&str; 3] = ["realtime-server:subscribe", "realtime-server:publish", "realtime-server:read"];
+
+/// The numbers of all connections of our nodes.
+async fn connections(redis: &Redis) -> Vec<Vec<u64>> {
+    let mut connections = Vec::new();
+    for name in NAMES {
+        connections.push(redis.connections(name).await);
+    }
+    connections
+}
+
+/// Waits until a connection that says nothing is closed, by Redis or by the proxy at `address`.
+async fn idle_connection_ends(address: SocketAddr) {
+    let mut idle = TcpStream::connect(address).await.expect("a connection");
+    let ended = timeout(PATIENCE * 2, idle.read(&mut [0])).await.expect("it is closed in time");
+    assert!(!matches!(ended, Ok(1..)), "{ended:?}");
+}
+
+/// How often the nodes have reconnected.
+async fn reconnects(one: &World, two: &World) -> f64 {
+    one.number("realtime_bus_reconnects_total").await + two.number("realtime_bus_reconnects_total").await
+}
+
+#[tokio::test]
+async fn the_default_settings_suit_a_redis_that_closes_idle_connections() {
+    let redis = Redis::with(RedisOptions { idle_timeout: Some(5), ..RedisOptions::default() }).await;
+    let (one, two) = two(on(&redis)).await;
+    eventually("all connections are there", async || {
+        connections(&redis).await.iter().all(|of_name| of_name.len() == 2)
+    })
+    .await;
+    let before = connections(&redis).await;
+    idle_connection_ends(redis.address()).await;
+    assert_eq!(connections(&redis).await, before);
+    assert_eq!(reconnects(&one, &two).await, 0.0);
+    one.stop().await;
+    two.stop().await;
+}
+
+#[tokio::test]
+async fn a_proxy_that_closes_idle_connections_closes_none_of_ours() {
+    let redis = Redis::start().await;
+    let proxy = ChaosProxy::to(redis.address()).await;
+    proxy.limit_idle(Duration::from_millis(800));
+    let (one, two) = two(|settings| {
+        at(&redis, proxy.address())(settings);
+        settings.bus.keep_alive = Duration::from_millis(100);
+        settings.bus.lease = Duration::from_secs(60);
+    })
+    .await;
+    eventually("all connections are there", async || {
+        connections(&redis).await.iter().all(|of_name| of_name.len() == 2)
+    })
+    .await;
+    let before = connections(&redis).await;
+    for _ in 0..2 {
+        idle_connection_ends(proxy.address()).await;
+    }
+    assert_eq!(connections(&redis).await, before);
+    assert_eq!(reconnects(&one, &two).await, 0.0);
+    one.stop().await;
+    two.stop().await;
+}
+
+#[tokio::test]
+async fn losing_the_connection_that_reads_costs_no_message_and_no_presence() {
+    let redis = Redis::start().await;
+    let (one, two) = two(|settings| {
+        on(&redis)(settings);
+        settings.limits.max_events_per_second = crate::count(1_000_000);
+    })
+    .await;
+    let ((mut ann, _), (mut bob, _)) = (member(&one, "ann").await, member(&two, "bob").await);
+    track(&mut ann, json!({})).await;
+    ann.heard().await;
+    eventually("Ann is seen", async || !bob.heard().await.is_empty()).await;
+    for round in 0..10 {
+        let topic = format!("realtime:room {round}");
+        let (mut here, mut there) = (one.connect().await, two.connect().await);
+        let config = json!({"presence": {"key": "here", "enabled": true}});
+        here.join(&topic, config.clone()).await;
+        here.push("2", &topic, "presence", &json!({"type": "presence", "event": "track", "payload": {}}))
+            .await;
+        here.settle().await;
+        assert!(redis.kill_connections("realtime-server:read").await <= 2);
+        // What is shown there has to be read, over a connection that is being opened.
+        there.join(&topic, config).await;
+        eventually("whoever is there is shown", async || {
+            let mut look = two.connect().await;
+            look.join(&topic, json!({"presence": {"key": "look", "enabled": true}})).await;
+            look.next_json().await[4]["here"].is_object()
+        })
+        .await;
+        for n in 0..20 {
+            say(&mut ann, json!(round * 20 + n)).await;
+        }
+        for n in 0..20 {
+            assert_eq!(bob.next_json().await[4]["payload"], round * 20 + n);
+        }
+    }
+    assert_eq!(reconnects(&one, &two).await, 0.0);
+    one.stop().await;
+    two.stop().await;
+}
+
+// What is missing in another Redis is not gone. The node follows its address as a whole.
+#[tokio::test]
+async fn a_connection_that_leads_elsewhere_takes_the_node_along() {
+    let (old, new) = (Redis::start().await, Redis::start().await);
+    let proxy = ChaosProxy::to(old.address()).await;
+    let (one, two) = two(at(&old, proxy.address())).await;
+    let ((mut ann, _), (mut bob, _)) = (member(&one, "ann").await, member(&two, "bob").await);
+    track(&mut ann, json!({})).await;
+    track(&mut bob, json!({})).await;
+    shows(&one, &["ann", "bob"]).await;
+    shows(&two, &["ann", "bob"]).await;
+    proxy.redirect(new.address());
+    assert_eq!(old.kill_connections("realtime-server:read").await, 2);
+    for world in [&one, &two] {
+        eventually("it has moved", async || world.number("realtime_bus_reconnects_total").await == 1.0).await;
+        hears(world, 2).await;
+        shows(world, &["ann", "bob"]).await;
+    }
+    assert_eq!(new.keys("realtime:lease:*").await.len(), 2);
+    one.stop().await;
+    two.stop().await;
+}
