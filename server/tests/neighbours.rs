@@ -1,7 +1,7 @@
 //! Several programs on one Redis, as a supervisor runs and loses them.
 
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -30,10 +30,16 @@ struct Program {
 impl Program {
     /// On a free port, with the bus at `url`.
     fn start(url: &str) -> Program {
+        Program::start_with(url, &[])
+    }
+
+    /// With these variables besides.
+    fn start_with(url: &str, variables: &[(&str, &str)]) -> Program {
         let folder = tempfile::tempdir().expect("a folder for the test");
         let mut command = Command::new(PROGRAM);
         command.arg("serve").current_dir(folder.path()).env("HOST", "127.0.0.1").env("PORT", "0");
         command.env("JWT_SECRET", SECRET).env("REDIS_URL", url).env("REALTIME__BUS__LEASE", "1s");
+        command.envs(variables.iter().copied());
         command.env("REALTIME__SERVER__DRAIN_DELAY", "0s").env("REALTIME__SERVER__DRAIN_TIMEOUT", "0s");
         command.env("REALTIME__SERVER__SHUTDOWN_TIMEOUT", "200ms");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -156,6 +162,74 @@ async fn a_wrong_password_is_told_and_not_shown() {
     // It serves all the same.
     let (mut ann, _) = program.member("ann").await;
     ann.settle().await;
+}
+
+/// Waits for a line with this in it.
+async fn logs(program: &Program, text: &str) {
+    eventually(&format!("the log says «{text}»"), async || program.log().contains(text)).await;
+}
+
+#[tokio::test]
+async fn the_log_tells_a_redis_that_was_never_there_from_one_that_is_lost() {
+    let port = TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("a port").port();
+    let program = Program::start(&format!("redis://somebody:hush@localhost:{port}/0"));
+    logs(&program, &format!("cannot reach Redis at localhost:{port}: connection refused")).await;
+    assert!(!program.log().contains("lost the connection"), "{}", program.log());
+
+    let options = RedisOptions { port: Some(port), ..RedisOptions::default() };
+    let redis = Redis::with(options).await;
+    let _: String = redis.ask(&["ACL", "SETUSER", "somebody", "on", ">hush", "allkeys", "&*", "+@all"]).await;
+    program.hears(1).await;
+    logs(&program, &format!("Connected to Redis at localhost:{port}")).await;
+    assert!(!program.log().contains("again"), "{}", program.log());
+
+    // Of one code there is a line in ten seconds, so this takes another program.
+    let program = Program::start(&format!("redis://somebody:hush@localhost:{port}/0"));
+    program.hears(2).await;
+    drop(redis);
+    logs(&program, &format!("lost the connection to Redis at localhost:{port}: the connection was closed"))
+        .await;
+    let redis = Redis::with(options).await;
+    let _: String = redis.ask(&["ACL", "SETUSER", "somebody", "on", ">hush", "allkeys", "&*", "+@all"]).await;
+    logs(&program, &format!("Connected to Redis at localhost:{port} again")).await;
+    assert!(!program.log().contains("hush"), "{}", program.log());
+}
+
+#[tokio::test]
+async fn what_redis_refuses_is_told_with_what_to_do() {
+    let plain = Redis::start().await;
+    let [secret, encrypted] = [(Some("secret"), false), (None, true)].map(|(password, tls)| RedisOptions {
+        password,
+        tls,
+        ..RedisOptions::default()
+    });
+    let (secret, encrypted) = (Redis::with(secret).await, Redis::with(encrypted).await);
+    let replica =
+        Redis::with(RedisOptions { replica_of: Some(plain.address()), ..RedisOptions::default() }).await;
+    replica.copies_in_full().await;
+    let full = Redis::start().await;
+    let _: String = full.ask(&["CONFIG", "SET", "maxclients", "1"]).await;
+    let limited = Redis::start().await;
+    let _: String = limited.ask(&["ACL", "SETUSER", "default", "-publish"]).await;
+    let at = |scheme: &str, redis: &Redis| format!("{scheme}://localhost:{}", redis.address().port());
+    for (url, expected) in [
+        (at("redis", &secret), "it requires a password, and `bus.redis_url` has none"),
+        (at("redis", &encrypted), "has to begin with rediss://"),
+        (at("rediss", &plain), "has to begin with redis://"),
+        (at("rediss", &encrypted), "`bus.tls_ca_file` has to name"),
+        (at("redis", &replica), "has to lead to the primary"),
+        (at("redis", &full), "`maxclients`"),
+        (at("redis", &limited), "lacks a permission"),
+    ] {
+        eprintln!("{url}: {expected}");
+        let program = Program::start_with(&url, &[("REALTIME__BUS__TIMEOUT", "2s")]);
+        let address = url.split("//").nth(1).expect("an address");
+        logs(&program, "BusAway").await;
+        let log = program.log();
+        let line = log.lines().find(|line| line.contains("BusAway")).expect("a line");
+        assert!(line.contains(&format!("cannot reach Redis at {address}: ")), "{line}");
+        assert!(line.contains(expected), "{line}");
+    }
 }
 
 #[test]

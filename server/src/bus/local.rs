@@ -75,6 +75,10 @@ impl Broker {
 }
 
 impl Bus for Broker {
+    fn name(&self) -> String {
+        "the broker of this process".into()
+    }
+
     fn connect(&self, node: NodeId) -> Answer<Connected> {
         let broker = self.clone();
         Box::pin(async move {

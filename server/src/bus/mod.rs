@@ -116,17 +116,20 @@ pub struct Copy {
 #[derive(Debug, thiserror::Error)]
 pub enum BusError {
     /// No answer came within `bus.timeout`.
-    #[error("no answer in time")]
+    #[error("there was no answer within `bus.timeout`")]
     TimedOut,
-    /// The cable had been lost before.
-    #[error("the connection is lost")]
+    /// The connection was closed, perhaps a while ago.
+    #[error("the connection was closed")]
     Lost,
+    /// There is no connection, for this reason.
+    #[error("{0}")]
+    Unreachable(String),
     /// This node was not heard of for longer than `bus.lease`, and the others have taken it for dead.
     #[error("the lease of this node has run out")]
     Expired,
     /// Whatever is between us and the others says no.
     #[error("{0}")]
-    Refused(#[source] anyhow::Error),
+    Refused(String),
 }
 
 /// Rooms or commands in one call: others share the cable and what is behind it.
@@ -140,6 +143,9 @@ pub type Answer<T> = BoxFuture<'static, Result<T, BusError>>;
 
 /// The others.
 pub trait Bus: Send + Sync + 'static {
+    /// What and where it is, as log lines name it. Without credentials.
+    fn name(&self) -> String;
+
     /// A cable for `node`, with a lease and an empty account of what it shows. What was shown over an earlier
     /// cable of the same node counts no longer; the node is alive all the while.
     ///
@@ -186,17 +192,4 @@ pub trait Cable: Send {
 
     /// Gives up the lease and removes everything this node has shown. The last thing to be called.
     fn leave(&mut self) -> Answer<()>;
-}
-
-/// An error with everything behind it, as a log line has it.
-fn told(error: &BusError) -> String {
-    let behind = std::iter::successors(std::error::Error::source(error), |error| error.source());
-    let mut told = error.to_string();
-    for error in behind.map(ToString::to_string) {
-        if !told.ends_with(&error) {
-            told.push_str(": ");
-            told.push_str(&error);
-        }
-    }
-    told
 }

@@ -150,8 +150,9 @@ codes! {
 
     // Other nodes.
 
-    /// The bus cannot be reached: this node goes on alone. Ours.
-    BusAway: Error, [Log], "<why>";
+    /// Redis, over which nodes reach each other, cannot be reached: this node goes on alone. Told when it begins,
+    /// and again while it lasts. Ours.
+    BusAway: Error, [Log], "cannot reach Redis at <host and port>: <why>";
     /// Another node has not been heard of for `bus.lease`, and is taken for dead.
     RealtimeNodeDisconnected: Error, [Log], "Node <id> is not heard of any more and is forgotten";
 

@@ -44,6 +44,10 @@ impl Tapped {
 }
 
 impl Bus for Tapped {
+    fn name(&self) -> String {
+        self.broker.name()
+    }
+
     fn connect(&self, node: NodeId) -> Answer<Connected> {
         let (bus, connecting) = (self.clone(), self.broker.connect(node));
         Box::pin(async move {

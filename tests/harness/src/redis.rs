@@ -185,7 +185,9 @@ impl Redis {
         let list: String = self.ask(&["CLIENT", "LIST"]).await;
         let named = list.lines().filter(|line| line.split(' ').any(|field| field == format!("name={name}")));
         let id = |line: &str| line.split(' ').find_map(|field| field.strip_prefix("id=")?.parse().ok());
-        named.filter_map(id).collect()
+        let mut ids: Vec<_> = named.filter_map(id).collect();
+        ids.sort_unstable();
+        ids
     }
 
     /// Ends the connections that have this name. Returns how many there were.

@@ -10,6 +10,7 @@
 mod control;
 mod departing;
 mod others;
+mod reminder;
 mod rooms;
 mod session;
 mod standing;
@@ -187,7 +188,7 @@ async fn keep(
     mut controls: mpsc::Receiver<Control>,
     stop: &CancellationToken,
 ) {
-    let (mut others, mut standing) = (Others::default(), Standing::new(context, link));
+    let (mut others, mut standing) = (Others::default(), Standing::new(context, link, bus.name()));
     // Whoever comes before the first cable stands waits for it, or what is said meanwhile would be lost.
     let mut grace = context.settings.subscribe_timeout;
     loop {

@@ -1,72 +1,90 @@
 //! How the link stands: whether this node hears the others, since when, and when it is tried again.
 //!
 //! A cable counts when everything has been told and read over it. One that is lost before, perhaps because of
-//! what is told or read, is one more attempt in a row: each waits longer, and the log is silent.
+//! what is told or read, is one more attempt in a row, and each waits longer. The log says at the beginning that
+//! there is none and why, and reminds of it while that lasts.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
+use humantime_serde::re::humantime::format_duration;
 use tracing::info;
 
+use super::reminder::Reminder;
 use super::{Condition, Context, Link};
+use crate::bus::BusError;
 use crate::bus::backoff::Backoff;
-use crate::bus::{BusError, told};
 use crate::telemetry::codes::{Code, Place};
 
 /// How the link stands, and who wants to know.
 pub(super) struct Standing<'l> {
     context: &'l Context,
     link: &'l Link,
+    /// What is connected to.
+    name: String,
     away: Option<Away>,
+    was_reached: bool,
     backoff: Backoff,
 }
 
 /// A time in which the others are not heard.
 struct Away {
     since: Instant,
-    /// Whether the log says why.
-    explained: bool,
+    /// Whether the log says so.
+    is_told: bool,
+    /// How often a connection was tried for in vain.
+    attempts: u32,
+    reminder: Reminder,
 }
 
 impl Away {
     fn begin() -> Self {
-        Self { since: Instant::now(), explained: false }
+        let now = Instant::now();
+        Self { since: now, is_told: false, attempts: 0, reminder: Reminder::since(now) }
     }
 }
 
 impl<'l> Standing<'l> {
     /// Before the first cable; so far nothing is wrong.
-    pub(super) fn new(context: &'l Context, link: &'l Link) -> Self {
+    pub(super) fn new(context: &'l Context, link: &'l Link, name: String) -> Self {
         context.metrics.connected.set(0.0);
-        Self { context, link, away: Some(Away::begin()), backoff: Backoff::new() }
+        Self { context, link, name, away: Some(Away::begin()), was_reached: false, backoff: Backoff::new() }
     }
 
     /// Everything has been told and read. Again: nothing happens.
     pub(super) fn settle(&mut self) {
         let Some(away) = self.away.take() else { return };
-        let Context { node, metrics, .. } = self.context;
+        let (Context { node, metrics, .. }, name) = (self.context, &self.name);
         self.backoff.reset();
         metrics.connected.set(1.0);
         self.link.set(Condition::Connected);
-        if away.explained {
+        if away.is_told {
             metrics.reconnects.increment(1);
-            info!(%node, away_ms = away.since.elapsed().as_millis() as u64, "The bus is back");
-        } else {
-            info!(%node, "Connected to the bus");
         }
+        let again = if std::mem::replace(&mut self.was_reached, true) { " again" } else { "" };
+        let away_ms = away.is_told.then(|| away.since.elapsed().as_millis() as u64);
+        info!(%node, away_ms, "Connected to {name}{again}");
     }
 
-    /// There is no cable, or no more. The log says why once: whoever reads it does not want to know how often it
-    /// was tried.
+    /// There is no cable, or no more.
     pub(super) fn lose(&mut self, why: &BusError) {
-        let context = self.context;
+        let (context, name) = (self.context, &self.name);
+        let is_new = self.away.is_none();
         let away = self.away.get_or_insert_with(|| {
             context.metrics.connected.set(0.0);
             self.link.set(Condition::Away { since: Instant::now() });
             Away::begin()
         });
-        if !std::mem::replace(&mut away.explained, true) {
-            let why = told(why);
-            context.reports.tell(Code::BusAway.at(Place::Log), format_args!("The bus is away: {why}"));
+        let tell = |text: fmt::Arguments<'_>| context.reports.tell(Code::BusAway.at(Place::Log), text);
+        away.attempts += u32::from(!is_new);
+        if !std::mem::replace(&mut away.is_told, true) {
+            let what = if is_new { "lost the connection to" } else { "cannot reach" };
+            tell(format_args!("{what} {name}: {why}"));
+        } else if away.reminder.is_due(Instant::now()) {
+            let lasted = format_duration(Duration::from_secs(away.since.elapsed().as_secs()));
+            let (attempts, never) =
+                (away.attempts, if self.was_reached { "" } else { ", never reached so far" });
+            tell(format_args!("cannot reach {name} for {lasted} and {attempts} attempts{never}: {why}"));
         }
     }
 

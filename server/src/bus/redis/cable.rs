@@ -322,7 +322,7 @@ impl Wire {
 }
 
 fn read<T: FromRedisValue>(value: Option<Value>) -> Result<T, BusError> {
-    from_redis_value(value.unwrap_or(Value::Nil)).map_err(|error| BusError::Refused(error.into()))
+    from_redis_value(value.unwrap_or(Value::Nil)).map_err(|error| BusError::Refused(error.to_string()))
 }
 
 fn accounts_of(set: Value) -> Result<Vec<Account>, BusError> {

@@ -14,6 +14,7 @@
 //! See [`keys`] for what is kept, and why nothing of it outlives its node for long.
 
 mod cable;
+mod causes;
 mod keys;
 mod leased;
 mod usable;
@@ -30,7 +31,7 @@ use redis::aio::{AsyncPushSender, MultiplexedConnection};
 use redis::io::tcp::TcpSettings;
 use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind,
-    RedisError, TlsCertificates, Value, cmd,
+    TlsCertificates, Value, cmd,
 };
 use secrecy::ExposeSecret;
 use tokio::time::timeout;
@@ -109,6 +110,10 @@ fn client(url: &str, settings: &settings::Bus) -> Result<Client, Unusable> {
 }
 
 impl Bus for Redis {
+    fn name(&self) -> String {
+        format!("Redis at {}", self.shared.client.get_connection_info().addr())
+    }
+
     fn connect(&self, node: NodeId) -> Answer<Connected> {
         let (shared, limit) = (Arc::clone(&self.shared), self.shared.timeout);
         // As a whole: each of its steps may take as long.
@@ -118,6 +123,10 @@ impl Bus for Redis {
 }
 
 impl Shared {
+    fn is_encrypted(&self) -> bool {
+        matches!(self.client.get_connection_info().addr(), ConnectionAddr::TcpTls { .. })
+    }
+
     async fn connect(self: Arc<Self>, node: NodeId) -> Result<Connected, BusError> {
         let inbox = Arc::new(Inbox::new(self.bounds));
         let (listening, speaking) = tokio::try_join!(
@@ -153,16 +162,30 @@ impl Shared {
         receive: impl AsyncPushSender,
     ) -> Result<MultiplexedConnection, BusError> {
         let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.timeout))
+            // Less than connecting may take as a whole, so that it is this error that is told.
+            .set_connection_timeout(Some(self.timeout.mul_f64(0.9)))
             .set_response_timeout(Some(self.timeout))
             .set_pipeline_buffer_size(UNANSWERED_MAX)
             .set_push_sender(receive);
-        let mut connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
+        let opened = self.client.get_multiplexed_async_connection_with_config(&config).await;
+        let mut connection = opened.map_err(|error| match BusError::from(error) {
+            BusError::Lost if !self.is_encrypted() => BusError::Unreachable(CLOSED_AT_ONCE.into()),
+            BusError::TimedOut if self.is_encrypted() => BusError::Unreachable(SILENT.into()),
+            other => other,
+        })?;
         // For whoever reads `CLIENT LIST`, and users who may; the others do without.
         let _named = cmd("CLIENT").arg("SETNAME").arg(role.name()).exec_async(&mut connection).await;
         Ok(connection)
     }
 }
+
+/// A Redis that expects TLS closes the connection without a word, and one with too many clients may.
+const CLOSED_AT_ONCE: &str = "the connection was closed before it could be used; either it has as many clients as its \
+                              `maxclients` allows, or it expects TLS and `bus.redis_url` has to begin with rediss://";
+
+/// Who does not expect TLS waits for the end of a command.
+const SILENT: &str = "there was no answer within `bus.timeout`; if TLS is not expected there, `bus.redis_url` has to \
+                      begin with redis://";
 
 /// What a connection is for.
 #[derive(Debug, Clone, Copy)]
@@ -202,16 +225,4 @@ fn heard(keys: &Keys, data: Vec<Value>) -> Option<Heard> {
         return None;
     };
     Some(Heard { channel: keys.channel_of(&channel)?, message: Bytes::from(message) })
-}
-
-impl From<RedisError> for BusError {
-    fn from(error: RedisError) -> Self {
-        if error.is_timeout() {
-            Self::TimedOut
-        } else if error.is_connection_dropped() {
-            Self::Lost
-        } else {
-            Self::Refused(error.into())
-        }
-    }
 }

@@ -54,7 +54,7 @@ impl Reader {
             let next = next.ok().and_then(|it| it.clone());
             let Opened { number, wire } = next.ok_or(BusError::Lost)?;
             match wire.copies(rooms).await {
-                Err(BusError::TimedOut | BusError::Lost) => {
+                Err(BusError::TimedOut | BusError::Lost | BusError::Unreachable(_)) => {
                     newest = number;
                     lose(&self.lost, number);
                 }

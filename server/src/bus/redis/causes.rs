@@ -1,0 +1,88 @@
+//! Errors of Redis and of the connections to it, as causes that say what is to be done.
+//!
+//! What is needed to understand an error, and which setting it is about, stands in its text, because the log is
+//! where it ends. The address, which may hold a password, is in none of them.
+
+use std::error::Error;
+use std::io;
+use std::sync::Arc;
+
+use redis::{ErrorKind, RedisError};
+
+use crate::bus::BusError;
+
+impl From<RedisError> for BusError {
+    fn from(error: RedisError) -> Self {
+        if error.is_timeout() {
+            return Self::TimedOut;
+        }
+        if let Some(error) = io_error(&error) {
+            return match error.kind() {
+                io::ErrorKind::BrokenPipe
+                | io::ErrorKind::ConnectionReset
+                | io::ErrorKind::ConnectionAborted
+                | io::ErrorKind::NotConnected
+                | io::ErrorKind::UnexpectedEof => Self::Lost,
+                _ => Self::Unreachable(network(error)),
+            };
+        }
+        match error.kind() {
+            ErrorKind::RESP3NotSupported => Self::Refused("it is older than Redis 6".into()),
+            ErrorKind::Server(_) | ErrorKind::Extension => {
+                Self::Refused(refusal(error.code().unwrap_or_default(), error.detail().unwrap_or_default()))
+            }
+            _ => Self::Refused(error.to_string()),
+        }
+    }
+}
+
+fn io_error(error: &RedisError) -> Option<&io::Error> {
+    error.source()?.downcast_ref::<Arc<dyn Error + Send + Sync>>()?.downcast_ref()
+}
+
+/// What the network or TLS says.
+fn network(error: &io::Error) -> String {
+    let text = error.to_string();
+    if error.get_ref().is_none() {
+        // The kind has words for what is common, and the number of the error adds nothing to them.
+        let known = error.kind().to_string();
+        return if known.contains("uncategorized") { text } else { known };
+    }
+    if text.contains("certificate") {
+        format!("{text}; `bus.tls_ca_file` has to name the certificates that vouch for it")
+    } else if text.contains("corrupt message") {
+        format!("{text}; if it does not expect TLS, `bus.redis_url` has to begin with redis://")
+    } else {
+        text
+    }
+}
+
+/// What Redis answers with, by the first word of its answer.
+pub(super) fn refusal(code: &str, detail: &str) -> String {
+    let cause = match code {
+        "NOAUTH" => "it requires a password, and `bus.redis_url` has none",
+        "WRONGPASS" => "it does not accept the user or the password in `bus.redis_url`",
+        "NOPERM" => return format!("the user in `bus.redis_url` lacks a permission: {detail}"),
+        "OOM" => "it has no memory left; its `maxmemory` is too low",
+        "MISCONF" => "it cannot save its data to disk, and does not write until it can",
+        "READONLY" => "it is a replica, and read-only; `bus.redis_url` has to lead to the primary",
+        "MASTERDOWN" => {
+            "it is a replica and has lost its primary; `bus.redis_url` has to lead to the primary"
+        }
+        "LOADING" => "it is loading its data",
+        "NOREPLICAS" => {
+            "it has fewer replicas than its `min-replicas-to-write`, and does not write until it has more"
+        }
+        "WRONGTYPE" => {
+            "a key that begins with `bus.prefix` is of another type; nothing else may use that prefix"
+        }
+        "CLUSTERDOWN" | "MOVED" | "ASK" | "CROSSSLOT" | "TRYAGAIN" => {
+            return format!("it is part of a Redis Cluster, which is not supported ({code} {detail})");
+        }
+        "ERR" if detail.starts_with("max number of clients") => {
+            "it has as many clients as its `maxclients` allows"
+        }
+        _ => return format!("{code} {detail}"),
+    };
+    cause.into()
+}
