@@ -4,32 +4,23 @@
 //! which is all it takes for the order that [`Cable`] promises; but what is shown is read on a connection of
 //! its own ([`Reader`]), once the subscriptions stand that were asked for before.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use bytes::Bytes;
 use hub::NodeId;
-use redis::aio::MultiplexedConnection;
-use redis::{FromRedisValue, Pipeline, Value, cmd, from_redis_value};
+use redis::Pipeline;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::unconstrained;
 use tokio::time::timeout;
 
-use super::Shared;
-use super::keys::Account;
+use super::keys::{Account, POSITION};
 use super::leased::{self, Tenure};
 use super::reading::Reader;
+use super::wire::Wire;
 use crate::bus::{Answer, BusError, Cable, Change, Command, Copy, RoomName};
-
-/// Beside entries, whose fields are numbers, the hash of what is shown has this one.
-const POSITION: &str = "position";
 
 /// Keys in one command or answer.
 const CHUNK: usize = 512;
-
-/// Copies in one answer. Each may be as large as a room's presence.
-const COPIES: usize = 16;
 
 /// Answers of copies that are under way at once: with more, those behind would be late for what is before them.
 const READS: usize = 4;
@@ -46,13 +37,6 @@ pub(super) struct RedisCable {
     standing: Arc<watch::Sender<u64>>,
     /// For those who read.
     turns: Arc<Semaphore>,
-}
-
-/// What requests need; a clone goes along with each that asks more than once.
-#[derive(Clone)]
-pub(super) struct Wire {
-    pub(super) connection: MultiplexedConnection,
-    pub(super) shared: Arc<Shared>,
 }
 
 impl RedisCable {
@@ -80,12 +64,6 @@ impl RedisCable {
         }
         pipe.cmd("EXEC");
         self.speaking.request(pipe).await.map(drop)
-    }
-}
-
-impl Shared {
-    fn lease_ms(&self) -> u64 {
-        u64::try_from(self.lease.as_millis()).unwrap_or(u64::MAX).max(1)
     }
 }
 
@@ -202,139 +180,6 @@ impl RedisCable {
             pipe.cmd("HDEL").arg(&shown).arg(ids);
         }
     }
-}
-
-impl Wire {
-    /// Sends all commands and waits for all answers; the first that is an error is the result.
-    async fn request(&self, pipe: Pipeline) -> Result<Vec<Value>, BusError> {
-        if pipe.is_empty() {
-            return Ok(Vec::new());
-        }
-        let values = self.connection.clone().send_packed_commands(&pipe, 0, pipe.len()).await?;
-        values.into_iter().map(|value| Ok(value.extract_error()?)).collect()
-    }
-
-    /// Waits for a sign of life; an error that Redis answers with is one.
-    pub(super) async fn ping(&self) -> Result<(), BusError> {
-        match cmd("PING").query_async::<Value>(&mut self.connection.clone()).await.map_err(BusError::from) {
-            Ok(_) | Err(BusError::Refused(_)) => Ok(()),
-            Err(lost) => Err(lost),
-        }
-    }
-
-    pub(super) async fn copies(&self, rooms: &[RoomName]) -> Result<Vec<Vec<(NodeId, Copy)>>, BusError> {
-        let keys = &self.shared.keys;
-        let mut pipe = Pipeline::new();
-        for room in rooms {
-            pipe.cmd("SMEMBERS").arg(keys.present(room));
-        }
-        let mut present = Vec::new();
-        for (index, accounts) in self.request(pipe).await?.into_iter().enumerate() {
-            present.extend(accounts_of(accounts)?.into_iter().map(|account| (index, account)));
-        }
-        let mut copies = vec![Vec::new(); rooms.len()];
-        for chunk in present.chunks(COPIES) {
-            let mut pipe = Pipeline::new();
-            for &(index, account) in chunk {
-                pipe.cmd("EXISTS").arg(keys.lease(account));
-                pipe.cmd("HGETALL").arg(keys.shown(account, &rooms[index]));
-            }
-            let mut answers = self.request(pipe).await?.into_iter();
-            for &(index, account) in chunk {
-                let (alive, hash) = (answers.next(), answers.next());
-                if read::<bool>(alive)? {
-                    copies[index].extend(copy(read(hash)?).map(|copy| (account.node, copy)));
-                }
-            }
-        }
-        Ok(copies)
-    }
-
-    /// Renews the lease of `account` and sorts all accounts into nodes that are alive and what the dead left.
-    async fn renew(&self, account: Account) -> Result<(Vec<NodeId>, Vec<Account>), BusError> {
-        let keys = &self.shared.keys;
-        let mut pipe = Pipeline::new();
-        // Only if it is there still: the others may have done away with what belonged to it.
-        pipe.cmd("SET").arg(keys.lease(account)).arg(1).arg("PX").arg(self.shared.lease_ms()).arg("XX");
-        // A Redis that is short of memory may have thrown the set away.
-        pipe.cmd("SADD").arg(keys.accounts()).arg(account.to_string());
-        pipe.cmd("SMEMBERS").arg(keys.accounts());
-        let mut answers = self.request(pipe).await?.into_iter();
-        let (renewed, _added) = (answers.next(), answers.next());
-        if matches!(renewed, None | Some(Value::Nil)) {
-            return Err(BusError::Expired);
-        }
-        let mut accounts = accounts_of(answers.next().unwrap_or(Value::Nil))?;
-        loop {
-            let (alive, dead) = self.sort(&accounts).await?;
-            if dead.iter().all(|account| alive.contains(&account.node)) {
-                return Ok((alive.into_iter().collect(), dead));
-            }
-            // A node may have changed its cable between our two questions. Then its new account was there before
-            // the old lease went: only if there is no new one, it is dead.
-            let mut pipe = Pipeline::new();
-            pipe.cmd("SMEMBERS").arg(keys.accounts());
-            let now = accounts_of(self.request(pipe).await?.pop().unwrap_or(Value::Nil))?;
-            if now.iter().all(|account| accounts.contains(account)) {
-                return Ok((alive.into_iter().collect(), dead));
-            }
-            accounts = now;
-        }
-    }
-
-    /// Sorts accounts into nodes with a lease and accounts without.
-    async fn sort(&self, accounts: &[Account]) -> Result<(HashSet<NodeId>, Vec<Account>), BusError> {
-        let mut pipe = Pipeline::new();
-        for account in accounts {
-            pipe.cmd("EXISTS").arg(self.shared.keys.lease(*account));
-        }
-        let (mut alive, mut dead) = (HashSet::new(), Vec::new());
-        for (account, exists) in accounts.iter().zip(self.request(pipe).await?) {
-            if read(Some(exists))? {
-                alive.insert(account.node);
-            } else {
-                dead.push(*account);
-            }
-        }
-        Ok((alive, dead))
-    }
-
-    /// Removes everything of an account that has no lease any more.
-    async fn remove(&self, account: Account) -> Result<(), BusError> {
-        let keys = &self.shared.keys;
-        let mut pipe = Pipeline::new();
-        pipe.cmd("SMEMBERS").arg(keys.rooms(account));
-        let rooms: Vec<String> = read(self.request(pipe).await?.pop())?;
-        for chunk in rooms.chunks(CHUNK) {
-            let mut pipe = Pipeline::new();
-            for room in chunk {
-                pipe.cmd("DEL").arg(keys.shown(account, room));
-                pipe.cmd("SREM").arg(keys.present(&room.as_str().into())).arg(account.to_string());
-            }
-            self.request(pipe).await?;
-        }
-        let mut pipe = Pipeline::new();
-        pipe.cmd("DEL").arg(keys.rooms(account));
-        // Last, so that whoever is interrupted leaves the rest to be found.
-        pipe.cmd("SREM").arg(keys.accounts()).arg(account.to_string());
-        self.request(pipe).await.map(drop)
-    }
-}
-
-fn read<T: FromRedisValue>(value: Option<Value>) -> Result<T, BusError> {
-    from_redis_value(value.unwrap_or(Value::Nil)).map_err(|error| BusError::Refused(error.to_string()))
-}
-
-fn accounts_of(set: Value) -> Result<Vec<Account>, BusError> {
-    let members: Vec<Vec<u8>> = read(Some(set))?;
-    Ok(members.iter().filter_map(|member| Account::parse(member)).collect())
-}
-
-/// `None` when the hash is gone.
-fn copy(mut hash: HashMap<String, Vec<u8>>) -> Option<Copy> {
-    let position = Bytes::from(hash.remove(POSITION)?);
-    let entry = |(id, entry): (String, Vec<u8>)| Some((id.parse().ok()?, Bytes::from(entry)));
-    Some(Copy { position, entries: hash.into_iter().filter_map(entry).collect() })
 }
 
 /// Lets `request` come as far as the connection's queue, in which requests keep their order, be it full or not.

@@ -22,6 +22,9 @@ use hub::NodeId;
 
 use crate::bus::{Channel, RoomName};
 
+/// Beside entries, whose fields are numbers, the hash of what is shown has this one.
+pub(super) const POSITION: &str = "position";
+
 /// One cable of one node, as it is spelled in keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Account {

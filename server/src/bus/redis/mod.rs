@@ -13,12 +13,14 @@
 //!
 //! See [`keys`] for what is kept, and why nothing of it outlives its node for long.
 
+mod accounts;
 mod cable;
 mod causes;
 mod keys;
 mod leased;
 mod usable;
 mod reading;
+mod wire;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,11 +39,12 @@ use secrecy::ExposeSecret;
 use tokio::time::timeout;
 
 use super::{Answer, Bus, BusError, Cable, Connected, Heard, Inbox, UNANSWERED_MAX};
-use cable::{RedisCable, Wire};
+use cable::RedisCable;
 use keys::{Account, Keys};
 use leased::{Leased, Tenure};
 pub use usable::Unusable;
 use reading::Reader;
+use wire::Wire;
 
 /// A Redis that nodes share.
 #[derive(Debug)]

@@ -5,19 +5,25 @@
 //! node is missing where a new connection leads, the address has come to lead to another server: then nothing
 //! follows from what is missing there, and the cable as a whole is given up.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use hub::NodeId;
-use redis::{PushInfo, PushKind, cmd};
+use redis::{Pipeline, PushInfo, PushKind, cmd};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::cable::Wire;
-use super::keys::Account;
+use super::accounts::accounts_of;
+use super::keys::{Account, POSITION};
+use super::wire::{Wire, read};
 use super::{Role, Shared};
 use crate::bus::backoff::Backoff;
 use crate::bus::{BusError, Copy, Inbox, RoomName};
+
+/// Copies in one answer. Each may be as large as a room's presence.
+const COPIES: usize = 16;
 
 /// Reads copies over a connection that is replaced when it is lost. Clones use the same one; it is closed when
 /// the last is dropped.
@@ -137,4 +143,42 @@ async fn unanswered(wire: &Wire) {
             return;
         }
     }
+}
+
+impl Wire {
+    /// What the nodes that are alive show in these rooms.
+    async fn copies(&self, rooms: &[RoomName]) -> Result<Vec<Vec<(NodeId, Copy)>>, BusError> {
+        let keys = &self.shared.keys;
+        let mut pipe = Pipeline::new();
+        for room in rooms {
+            pipe.cmd("SMEMBERS").arg(keys.present(room));
+        }
+        let mut present = Vec::new();
+        for (index, accounts) in self.request(pipe).await?.into_iter().enumerate() {
+            present.extend(accounts_of(accounts)?.into_iter().map(|account| (index, account)));
+        }
+        let mut copies = vec![Vec::new(); rooms.len()];
+        for chunk in present.chunks(COPIES) {
+            let mut pipe = Pipeline::new();
+            for &(index, account) in chunk {
+                pipe.cmd("EXISTS").arg(keys.lease(account));
+                pipe.cmd("HGETALL").arg(keys.shown(account, &rooms[index]));
+            }
+            let mut answers = self.request(pipe).await?.into_iter();
+            for &(index, account) in chunk {
+                let (alive, hash) = (answers.next(), answers.next());
+                if read::<bool>(alive)? {
+                    copies[index].extend(copy(read(hash)?).map(|copy| (account.node, copy)));
+                }
+            }
+        }
+        Ok(copies)
+    }
+}
+
+/// `None` when the hash is gone.
+fn copy(mut hash: HashMap<String, Vec<u8>>) -> Option<Copy> {
+    let position = Bytes::from(hash.remove(POSITION)?);
+    let entry = |(id, entry): (String, Vec<u8>)| Some((id.parse().ok()?, Bytes::from(entry)));
+    Some(Copy { position, entries: hash.into_iter().filter_map(entry).collect() })
 }

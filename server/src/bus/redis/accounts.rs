@@ -1,0 +1,98 @@
+//! The accounts of all nodes: the lease that keeps one alive, and what is done away with when it has run out.
+
+use std::collections::HashSet;
+
+use hub::NodeId;
+use redis::{Pipeline, Value};
+
+use super::Shared;
+use super::keys::Account;
+use super::wire::{Wire, read};
+use crate::bus::BusError;
+
+/// Keys in one command or answer.
+const CHUNK: usize = 512;
+
+impl Shared {
+    pub(super) fn lease_ms(&self) -> u64 {
+        u64::try_from(self.lease.as_millis()).unwrap_or(u64::MAX).max(1)
+    }
+}
+
+impl Wire {
+    /// Renews the lease of `account` and sorts all accounts into nodes that are alive and what the dead left.
+    pub(super) async fn renew(&self, account: Account) -> Result<(Vec<NodeId>, Vec<Account>), BusError> {
+        let keys = &self.shared.keys;
+        let mut pipe = Pipeline::new();
+        // Only if it is there still: the others may have done away with what belonged to it.
+        pipe.cmd("SET").arg(keys.lease(account)).arg(1).arg("PX").arg(self.shared.lease_ms()).arg("XX");
+        // A Redis that is short of memory may have thrown the set away.
+        pipe.cmd("SADD").arg(keys.accounts()).arg(account.to_string());
+        pipe.cmd("SMEMBERS").arg(keys.accounts());
+        let mut answers = self.request(pipe).await?.into_iter();
+        let (renewed, _added) = (answers.next(), answers.next());
+        if matches!(renewed, None | Some(Value::Nil)) {
+            return Err(BusError::Expired);
+        }
+        let mut accounts = accounts_of(answers.next().unwrap_or(Value::Nil))?;
+        loop {
+            let (alive, dead) = self.sort(&accounts).await?;
+            if dead.iter().all(|account| alive.contains(&account.node)) {
+                return Ok((alive.into_iter().collect(), dead));
+            }
+            // A node may have changed its cable between our two questions. Then its new account was there before
+            // the old lease went: only if there is no new one, it is dead.
+            let mut pipe = Pipeline::new();
+            pipe.cmd("SMEMBERS").arg(keys.accounts());
+            let now = accounts_of(self.request(pipe).await?.pop().unwrap_or(Value::Nil))?;
+            if now.iter().all(|account| accounts.contains(account)) {
+                return Ok((alive.into_iter().collect(), dead));
+            }
+            accounts = now;
+        }
+    }
+
+    /// Sorts accounts into nodes with a lease and accounts without.
+    async fn sort(&self, accounts: &[Account]) -> Result<(HashSet<NodeId>, Vec<Account>), BusError> {
+        let mut pipe = Pipeline::new();
+        for account in accounts {
+            pipe.cmd("EXISTS").arg(self.shared.keys.lease(*account));
+        }
+        let (mut alive, mut dead) = (HashSet::new(), Vec::new());
+        for (account, exists) in accounts.iter().zip(self.request(pipe).await?) {
+            if read(Some(exists))? {
+                alive.insert(account.node);
+            } else {
+                dead.push(*account);
+            }
+        }
+        Ok((alive, dead))
+    }
+
+    /// Removes everything of an account that has no lease any more.
+    pub(super) async fn remove(&self, account: Account) -> Result<(), BusError> {
+        let keys = &self.shared.keys;
+        let mut pipe = Pipeline::new();
+        pipe.cmd("SMEMBERS").arg(keys.rooms(account));
+        let rooms: Vec<String> = read(self.request(pipe).await?.pop())?;
+        for chunk in rooms.chunks(CHUNK) {
+            let mut pipe = Pipeline::new();
+            for room in chunk {
+                pipe.cmd("DEL").arg(keys.shown(account, room));
+                pipe.cmd("SREM").arg(keys.present(&room.as_str().into())).arg(account.to_string());
+            }
+            self.request(pipe).await?;
+        }
+        let mut pipe = Pipeline::new();
+        pipe.cmd("DEL").arg(keys.rooms(account));
+        // Last, so that whoever is interrupted leaves the rest to be found.
+        pipe.cmd("SREM").arg(keys.accounts()).arg(account.to_string());
+        self.request(pipe).await.map(drop)
+    }
+}
+
+/// The accounts in a set.
+pub(super) fn accounts_of(set: Value) -> Result<Vec<Account>, BusError> {
+    let members: Vec<Vec<u8>> = read(Some(set))?;
+    Ok(members.iter().filter_map(|member| Account::parse(member)).collect())
+}
