@@ -158,7 +158,7 @@ impl Node {
     pub fn condition(&self) -> Condition {
         match self.company() {
             _ if self.is_leaving() => Condition::Stopping,
-            Company::CutOff => Condition::Degraded,
+            Company::CutOff | Company::WithoutPresence => Condition::Degraded,
             Company::Alone | Company::Connected => Condition::Ready,
         }
     }
@@ -168,6 +168,7 @@ impl Node {
         match self.link.condition() {
             bus::Condition::Alone => Company::Alone,
             bus::Condition::Connected => Company::Connected,
+            bus::Condition::WithoutPresence => Company::WithoutPresence,
             bus::Condition::Away { .. } => Company::CutOff,
         }
     }

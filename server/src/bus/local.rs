@@ -11,7 +11,8 @@ use hub::{Bounds, NodeId};
 use parking_lot::Mutex;
 
 use super::{
-    Answer, Bus, BusError, Cable, Change, Channel, Command, Connected, Copy, Heard, Inbox, RoomName,
+    Answer, Bus, BusError, Cable, Change, Channel, Command, Connected, Copy, Heard, Inbox, Refusal, Renewal,
+    RoomName, Shown,
 };
 
 /// What the nodes of one process share. Clones are the same broker.
@@ -134,7 +135,7 @@ impl Cable for LocalCable {
         self.with(|account| account.subscribed.retain(|room| !rooms.contains(room)))
     }
 
-    fn send(&mut self, commands: Vec<Command>) -> Answer<()> {
+    fn send(&mut self, commands: Vec<Command>) -> Answer<Vec<Refusal>> {
         self.now(|shared, number| {
             for command in commands {
                 match command {
@@ -145,17 +146,18 @@ impl Cable for LocalCable {
                     }
                 }
             }
-            Ok(())
+            Ok(Vec::new())
         })
     }
 
-    fn copies(&mut self, rooms: &[RoomName]) -> Answer<Vec<Vec<(NodeId, Copy)>>> {
+    fn copies(&mut self, rooms: &[RoomName]) -> Answer<Vec<Shown>> {
         self.now(|shared, _| {
             let now = Instant::now();
             let alive = || shared.accounts.values().filter(|account| account.expires > now);
-            let shown =
-                |room| alive().filter_map(|it| Some((it.node, it.shown.get(room)?.clone()))).collect();
-            Ok(rooms.iter().map(shown).collect())
+            let shown = |room: &RoomName| {
+                alive().filter_map(|it| Some((it.node, it.shown.get(room)?.clone()))).collect()
+            };
+            Ok(rooms.iter().map(|room| Ok(shown(room))).collect())
         })
     }
 
@@ -163,7 +165,7 @@ impl Cable for LocalCable {
         self.with(|_| ())
     }
 
-    fn renew(&mut self) -> Answer<Vec<NodeId>> {
+    fn renew(&mut self) -> Answer<Renewal> {
         let lease = self.broker.lease;
         self.now(|shared, number| {
             let now = Instant::now();
@@ -173,7 +175,8 @@ impl Cable for LocalCable {
             }
             shared.own(number).expires = now + lease;
             shared.forget(|account| account.expires <= now);
-            Ok(shared.accounts.values().map(|account| account.node).collect())
+            let alive = shared.accounts.values().map(|account| account.node).collect();
+            Ok(Renewal { alive, registered: true, refused: None })
         })
     }
 

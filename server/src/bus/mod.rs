@@ -112,6 +112,29 @@ pub struct Copy {
     pub entries: Vec<(u64, Bytes)>,
 }
 
+/// What became of renewing a lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Renewal {
+    /// Nodes whose lease holds. With this one, if it has one; without any, if nobody may ask.
+    pub alive: Vec<NodeId>,
+    /// Whether this cable has, or had, a lease. Until then nothing can be shown over it.
+    pub registered: bool,
+    /// Why something that presence needs is refused now, although messages pass.
+    pub refused: Option<String>,
+}
+
+/// A change that was refused: nothing of it took effect, and its message was not told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Where it was to be shown.
+    pub room: RoomName,
+    /// Why not.
+    pub why: String,
+}
+
+/// What nodes show in one room, or why that cannot be read.
+pub type Shown = Result<Vec<(NodeId, Copy)>, String>;
+
 /// Why a cable cannot be had, or is lost.
 #[derive(Debug, thiserror::Error)]
 pub enum BusError {
@@ -127,9 +150,12 @@ pub enum BusError {
     /// This node was not heard of for longer than `bus.lease`, and the others have taken it for dead.
     #[error("the lease of this node has run out")]
     Expired,
-    /// Whatever is between us and the others says no.
+    /// What is between us and the others cannot be used, for this reason.
     #[error("{0}")]
     Refused(String),
+    /// One request is refused, for this reason. Others may pass.
+    #[error("{0}")]
+    Denied(String),
 }
 
 /// Rooms or commands in one call: others share the cable and what is behind it.
@@ -147,7 +173,8 @@ pub trait Bus: Send + Sync + 'static {
     fn name(&self) -> String;
 
     /// A cable for `node`, with a lease and an empty account of what it shows. What was shown over an earlier
-    /// cable of the same node counts no longer; the node is alive all the while.
+    /// cable of the same node counts no longer; the node is alive all the while. While nothing can be stored the
+    /// cable has no lease: messages pass, changes are refused, and [`renew`](Cable::renew) tries for one.
     ///
     /// # Errors
     /// After `bus.timeout` at the latest; may be tried again.
@@ -173,22 +200,23 @@ pub trait Cable: Send {
     /// Hears the rooms no longer. What has arrived before may still be in the inbox.
     fn unsubscribe(&mut self, rooms: &[RoomName]) -> Answer<()>;
 
-    /// Carries out `commands`, in order. This node hears what it publishes where it listens itself.
-    fn send(&mut self, commands: Vec<Command>) -> Answer<()>;
+    /// Carries out `commands`, in order. This node hears what it publishes where it listens itself. Changes may be
+    /// refused, each as a whole and without consequence for the others.
+    fn send(&mut self, commands: Vec<Command>) -> Answer<Vec<Refusal>>;
 
     /// What the nodes that are alive show in each of these rooms, this one included. What is told in a room
     /// that was subscribed to before is in its copy, or arrives, or both, in whichever order. Copies may be large
     /// and take several turns, each at most `bus.timeout`. They may be read over a connection of their own; if
     /// only that one is lost it is opened again, and this waits for it: the cable holds, and nothing is missed.
-    fn copies(&mut self, rooms: &[RoomName]) -> Answer<Vec<Vec<(NodeId, Copy)>>>;
+    fn copies(&mut self, rooms: &[RoomName]) -> Answer<Vec<Shown>>;
 
     /// Makes sure that each connection behind the cable carries traffic, whatever else is said over it, and is
     /// answered: proxies and Redis itself may close what is idle. To be called each `bus.keep_alive`.
     fn check(&mut self) -> Answer<()>;
 
-    /// Renews the lease, removes what the dead have left, and tells which nodes are alive, this one included. A
-    /// node is among them from before it could say anything until it leaves or its lease runs out.
-    fn renew(&mut self) -> Answer<Vec<NodeId>>;
+    /// Renews the lease, removes what the dead have left, and tells which nodes are alive. A node with a lease is
+    /// among them from before it could show anything until it leaves or its lease runs out.
+    fn renew(&mut self) -> Answer<Renewal>;
 
     /// Gives up the lease and removes everything this node has shown. The last thing to be called.
     fn leave(&mut self) -> Answer<()>;

@@ -5,7 +5,7 @@
 pub enum Condition {
     /// Yes.
     Ready,
-    /// Yes: local traffic goes on. But what happens on other nodes is not heard here.
+    /// Yes: local traffic goes on. But what happens on other nodes is not heard here, or not in full.
     Degraded,
     /// No: it has been asked to stop, although it may serve everybody for a while.
     Stopping,
@@ -29,6 +29,8 @@ pub enum Company {
     Alone,
     /// It hears them.
     Connected,
+    /// It hears them, but presence is not shared in full.
+    WithoutPresence,
     /// It should hear them and does not.
     CutOff,
 }
@@ -39,6 +41,7 @@ impl Company {
         match self {
             Self::Alone => "alone",
             Self::Connected => "connected",
+            Self::WithoutPresence => "without presence",
             Self::CutOff => "away",
         }
     }

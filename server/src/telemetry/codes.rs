@@ -153,6 +153,9 @@ codes! {
     /// Redis, over which nodes reach each other, cannot be reached: this node goes on alone. Told when it begins,
     /// and again while it lasts. Ours.
     BusAway: Error, [Log], "cannot reach Redis at <host and port>: <why>";
+    /// Redis passes messages, and refuses to store or to give what presence needs. Told when it begins, and again while
+    /// it lasts. Ours.
+    BusPresenceRefused: Error, [Log], "Redis at <host and port> refuses what presence needs, and passes messages: <why>";
     /// Another node has not been heard of for `bus.lease`, and is taken for dead.
     RealtimeNodeDisconnected: Error, [Log], "Node <id> is not heard of any more and is forgotten";
 

@@ -60,6 +60,8 @@ metrics! {
     pub struct BusMetrics {
         /// Whether this node hears the others: 1 or 0. A node without bus shows 0.
         pub connected: Gauge = "realtime_bus_connected",
+        /// Whether this node shares presence with the others: 1 or 0. Of a node that hears them it is 0 while Redis refuses to store or give what presence needs. A node without bus shows 0.
+        pub presence_shared: Gauge = "realtime_bus_presence_shared",
         /// Times the bus came back after it was away.
         pub reconnects: Counter = "realtime_bus_reconnects_total",
         /// Messages of members told to the other nodes.

@@ -6,6 +6,7 @@ mod keep_alive;
 mod outages;
 mod presence;
 mod redis;
+mod refused;
 mod returning;
 mod tapped;
 mod users;

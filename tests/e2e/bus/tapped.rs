@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex};
 
 use futures_util::FutureExt as _;
 use hub::NodeId;
-use realtime_server::bus::{Answer, Broker, Bus, BusError, Cable, Command, Connected, Copy, RoomName};
+use realtime_server::bus::{
+    Answer, Broker, Bus, BusError, Cable, Command, Connected, Refusal, Renewal, RoomName, Shown,
+};
 
 /// What has just been asked of the bus.
 pub(super) enum Asked<'a> {
@@ -83,12 +85,12 @@ impl Cable for TappedCable {
         self.cable.unsubscribe(rooms)
     }
 
-    fn send(&mut self, commands: Vec<Command>) -> Answer<()> {
+    fn send(&mut self, commands: Vec<Command>) -> Answer<Vec<Refusal>> {
         let answer = self.cable.send(commands.clone());
         self.and(answer, &Asked::Send(&commands))
     }
 
-    fn copies(&mut self, rooms: &[RoomName]) -> Answer<Vec<Vec<(NodeId, Copy)>>> {
+    fn copies(&mut self, rooms: &[RoomName]) -> Answer<Vec<Shown>> {
         self.cable.copies(rooms)
     }
 
@@ -96,7 +98,7 @@ impl Cable for TappedCable {
         self.cable.check()
     }
 
-    fn renew(&mut self) -> Answer<Vec<NodeId>> {
+    fn renew(&mut self) -> Answer<Renewal> {
         self.cable.renew()
     }
 

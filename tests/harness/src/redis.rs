@@ -66,7 +66,9 @@ impl Redis {
         let address = SocketAddr::from(([127, 0, 0, 1], options.port.unwrap_or_else(free_port)));
         let mut command = Command::new("redis-server");
         command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--loglevel", "warning"]);
-        command.args(["--repl-diskless-sync-delay", "0"]).arg("--dir").arg(folder.path());
+        command.args(["--repl-diskless-sync-delay", "0"]);
+        // So that a test may change where it saves.
+        command.args(["--enable-protected-configs", "yes"]).arg("--dir").arg(folder.path());
         let port = address.port().to_string();
         let mut certificate = None;
         if options.tls {
@@ -100,7 +102,9 @@ impl Redis {
             if self.child.try_wait().expect("a child of ours").is_some() {
                 return false;
             }
-            if self.connect().await.is_ok() {
+            if let Ok(mut connection) = self.connect().await
+                && ::redis::cmd("PING").query_async::<()>(&mut connection).await.is_ok()
+            {
                 return true;
             }
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
@@ -139,6 +143,15 @@ impl Redis {
         let mut connection = self.connect().await.expect("Redis answers");
         let mut asked = ::redis::cmd(command[0]);
         asked.arg(&command[1..]).query_async(&mut connection).await.expect("Redis obeys")
+    }
+
+    /// Runs a command, of words between blanks.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub async fn run(&self, command: &str) {
+        let words: Vec<_> = command.split(' ').collect();
+        let _answer: ::redis::Value = self.ask(&words).await;
     }
 
     /// How many clients hear the channel of this name.
@@ -214,9 +227,7 @@ impl Redis {
         let patient = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(PATIENCE))
             .set_response_timeout(Some(PATIENCE));
-        let mut connection = client.get_multiplexed_async_connection_with_config(&patient).await?;
-        ::redis::cmd("PING").query_async::<()>(&mut connection).await?;
-        Ok(connection)
+        client.get_multiplexed_async_connection_with_config(&patient).await
     }
 }
 

@@ -64,6 +64,8 @@ pub enum Condition {
     Alone,
     /// It does.
     Connected,
+    /// It does, but presence is not shared in full: something is refused that it needs.
+    WithoutPresence,
     /// The bus cannot be reached.
     Away {
         /// Since when.
@@ -111,7 +113,7 @@ impl Link {
     /// When this node does not hear the others itself. Alone, there is nobody to be told, which is fine.
     pub fn tell(&self, control: Control) -> Result<(), NotTold> {
         match (&self.0, self.condition()) {
-            (Some(shared), Condition::Connected) => {
+            (Some(shared), Condition::Connected | Condition::WithoutPresence) => {
                 shared.controls.try_send(control).map_err(|_full| NotTold)
             }
             (Some(_), _) => Err(NotTold),

@@ -4,6 +4,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Instant;
 
 use hub::NodeId;
 use tracing::warn;
@@ -16,7 +17,8 @@ use crate::telemetry::codes::{Code, Place};
 /// What this node knows of the others.
 #[derive(Debug, Default)]
 pub(super) struct Others {
-    known: HashSet<NodeId>,
+    /// When each was last heard.
+    known: HashMap<NodeId, Instant>,
     /// Users of each tenant, by node.
     users: HashMap<NodeId, HashMap<String, usize>>,
     /// Users here, as the others have been told.
@@ -28,7 +30,7 @@ pub(super) struct Others {
 impl Others {
     /// A node has said something, so it is there.
     pub(super) fn notice(&mut self, context: &Context, node: NodeId) {
-        if self.known.insert(node) {
+        if self.known.insert(node, Instant::now()).is_none() {
             self.show_how_many(context);
         }
     }
@@ -45,22 +47,29 @@ impl Others {
         context.metrics.nodes.set(self.known.len() as f64 + 1.0);
     }
 
-    /// Everybody this node has heard of.
-    pub(super) fn known(&self) -> &HashSet<NodeId> {
-        &self.known
+    /// Whether this node has heard of that one.
+    pub(super) fn knows(&self, node: NodeId) -> bool {
+        self.known.contains_key(&node)
     }
 
     /// These are alive. Returns whether there are any who have said nothing yet, or nothing that arrived here.
     pub(super) fn meet(&mut self, context: &Context, alive: &HashSet<NodeId>) -> bool {
         let before = self.known.len();
-        self.known.extend(alive.iter().copied().filter(|node| *node != context.node));
+        for node in alive.iter().filter(|node| **node != context.node) {
+            self.known.entry(*node).or_insert_with(Instant::now);
+        }
         self.show_how_many(context);
         self.known.len() > before
     }
 
-    /// Forgets those of `known` that are not alive; `known` were known before it was asked who is.
-    pub(super) fn bury(&mut self, context: &Context, known: &HashSet<NodeId>, alive: &HashSet<NodeId>) {
-        for node in known.difference(alive) {
+    /// Forgets those that have no lease and were not heard for as long as one lasts. A node that is heard may have
+    /// none only because it is refused.
+    pub(super) fn bury(&mut self, context: &Context, alive: &HashSet<NodeId>) {
+        let lease = context.settings.lease;
+        let silent =
+            self.known.iter().filter(|(node, heard)| !alive.contains(node) && heard.elapsed() >= lease);
+        let dead: Vec<_> = silent.map(|(node, _)| *node).collect();
+        for node in &dead {
             let text = format_args!("Node {node} is not heard of any more and is forgotten");
             context.reports.tell(Code::RealtimeNodeDisconnected.at(Place::Log), text);
             self.forget(context, *node);

@@ -28,6 +28,24 @@ pub(super) fn name(key: &RoomKey) -> RoomName {
     format!("{}:{space}:{privacy}:{}", key.tenant, key.topic).into()
 }
 
+/// The room of this name.
+pub(super) fn key(name: &str) -> Option<RoomKey> {
+    let mut parts = name.splitn(4, ':');
+    let tenant = parts.next()?.into();
+    let space = match parts.next()? {
+        "phoenix" => Space::Phoenix,
+        "rooms" => Space::Rooms,
+        "document" => Space::Document,
+        _ => return None,
+    };
+    let privacy = match parts.next()? {
+        "public" => Privacy::Public,
+        "private" => Privacy::Private,
+        _ => return None,
+    };
+    Some(RoomKey { tenant, space, privacy, topic: parts.next()?.into() })
+}
+
 /// Rooms of one cable.
 #[derive(Debug, Default)]
 pub(super) struct Rooms {
@@ -183,6 +201,19 @@ mod tests {
     fn listened() -> Listened {
         let (space, privacy) = (Space::Phoenix, Privacy::Public);
         Listened::new(RoomKey { tenant: "t".into(), space, privacy, topic: "a".into() }.into())
+    }
+
+    #[test]
+    fn a_name_is_read_as_the_room_it_is_of() {
+        for space in [Space::Phoenix, Space::Rooms, Space::Document] {
+            for privacy in [Privacy::Public, Privacy::Private] {
+                for topic in ["a", "", "a:b::", ":rooms:private:ü"] {
+                    let room = RoomKey { tenant: "t".into(), space, privacy, topic: topic.into() };
+                    assert_eq!(key(&name(&room)), Some(room));
+                }
+            }
+        }
+        assert_eq!(key("t:phoenix:public"), None);
     }
 
     #[test]

@@ -8,6 +8,7 @@
 mod hearing;
 mod judging;
 mod opening;
+mod refused;
 mod speaking;
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
@@ -27,7 +28,11 @@ use super::others::Others;
 use super::rooms::Rooms;
 use super::standing::Standing;
 use super::{Context, Control, departures, renewal};
-use crate::bus::{BATCH_MAX, BusError, Cable, Connected, Copy, Heard, Inbox, Lost, Missing, RoomName};
+use crate::bus::{
+    BATCH_MAX, BusError, Cable, Connected, Copy, Heard, Inbox, Lost, Missing, Refusal, Renewal, RoomName,
+    Shown,
+};
+use refused::Refused;
 
 /// How often the others are told how many users there are, if that has changed.
 const CENSUS: Duration = Duration::from_secs(1);
@@ -61,8 +66,13 @@ pub(super) struct Session<'c, 'l> {
     missed: Missing,
     /// When it began.
     since: Instant,
-    /// Whether the lease has been renewed, and so everybody who was there before is known.
+    /// Whether the lease has been renewed, or that was refused; so everybody who was there before is known.
     is_renewed: bool,
+    /// Whether there is a lease: until then nothing can be shown over this cable.
+    is_registered: bool,
+    /// Whether something was refused when the lease was last renewed.
+    is_refused: bool,
+    refused: Refused,
     /// Whether everything there was before this cable has been told over it.
     has_told: bool,
     /// How many requests for copies from before then are not answered.
@@ -79,12 +89,12 @@ pub(super) struct Session<'c, 'l> {
 enum Done {
     /// It took effect.
     Listened,
-    /// It took effect, with so many messages of members.
-    Sent { bytes: usize, messages: u64 },
+    /// It took effect, with so many messages of members, but for some changes.
+    Sent { bytes: usize, messages: u64, refusals: Vec<Refusal> },
     /// These rooms are shown like this.
-    Copies { rooms: Vec<RoomName>, copies: Vec<Vec<(NodeId, Copy)>>, is_first: bool },
-    /// The lease is renewed. `known` had been heard of before.
-    Renewed { known: HashSet<NodeId>, alive: Vec<NodeId> },
+    Copies { rooms: Vec<RoomName>, copies: Vec<Shown>, is_first: bool },
+    /// The lease is renewed, unless that is refused.
+    Renewed(Renewal),
 }
 
 impl<'c, 'l> Session<'c, 'l> {
@@ -112,6 +122,9 @@ impl<'c, 'l> Session<'c, 'l> {
             missed: Missing::default(),
             since: Instant::now(),
             is_renewed: false,
+            is_registered: false,
+            is_refused: false,
+            refused: Refused::default(),
             has_told: false,
             first_reads: 0,
             alive: HashSet::new(),
@@ -152,7 +165,6 @@ impl<'c, 'l> Session<'c, 'l> {
             interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         }
         let (inbox, mut fresh) = (Arc::clone(&self.inbox), Vec::new());
-        self.begin();
         loop {
             let may_send = self.unanswered.len() < UNANSWERED && self.unanswered_bytes < UNANSWERED_BYTES;
             let deadline = self.rooms.deadline();
@@ -181,9 +193,11 @@ impl<'c, 'l> Session<'c, 'l> {
         }
     }
 
-    /// Tells the others that everything is about to be told.
+    /// Tells the others that everything is about to be told, if anything can be.
     fn begin(&mut self) {
-        self.say(&Said::Hello);
+        if self.is_registered {
+            self.say(&Said::Hello);
+        }
         self.returning = self.context.hub.list_rooms().into();
         self.tell_end();
         let users = self.others.users_whole(self.context);
@@ -200,8 +214,8 @@ impl<'c, 'l> Session<'c, 'l> {
         self.ask_again();
         let users = self.others.users_whole(self.context);
         self.say(&users);
-        let (renewed, known) = (self.cable.renew(), self.others.known().clone());
-        self.expect(renewed, |alive| Done::Renewed { known, alive });
+        let renewed = self.cable.renew();
+        self.expect(renewed, Done::Renewed);
     }
 
     fn check(&mut self) {
@@ -228,20 +242,24 @@ impl<'c, 'l> Session<'c, 'l> {
     fn settle(&mut self, done: Done) {
         match done {
             Done::Listened => {}
-            Done::Sent { bytes, messages } => {
+            Done::Sent { bytes, messages, refusals } => {
                 self.unanswered_bytes -= bytes;
                 self.unanswered_messages -= messages;
                 self.context.metrics.published.increment(messages);
+                self.note_refusals(refusals);
             }
             Done::Copies { rooms, copies, is_first } => {
                 self.first_reads -= usize::from(is_first);
-                for (name, copies) in rooms.iter().zip(copies) {
-                    self.hear_copies(name, copies);
+                for (name, copies) in rooms.into_iter().zip(copies) {
+                    match copies {
+                        Ok(copies) => self.hear_copies(&name, copies),
+                        Err(why) => self.note_unread(name, &why),
+                    }
                 }
             }
-            Done::Renewed { known, alive } => self.know_alive(&known, alive.into_iter().collect()),
+            Done::Renewed(renewal) => self.note_renewal(renewal),
         }
-        if self.is_renewed && self.has_told && self.first_reads == 0 {
+        if self.is_renewed && self.has_told && (self.first_reads == 0 || self.is_refused) {
             self.standing.settle();
         }
     }

@@ -23,6 +23,8 @@ pub(super) struct Standing<'l> {
     /// What is connected to.
     name: String,
     away: Option<Away>,
+    /// There while something is refused that presence needs.
+    denied: Option<Denied>,
     was_reached: bool,
     backoff: Backoff,
 }
@@ -37,6 +39,12 @@ struct Away {
     reminder: Reminder,
 }
 
+/// A time in which presence is refused.
+struct Denied {
+    since: Instant,
+    reminder: Reminder,
+}
+
 impl Away {
     fn begin() -> Self {
         let now = Instant::now();
@@ -48,16 +56,24 @@ impl<'l> Standing<'l> {
     /// Before the first cable; so far nothing is wrong.
     pub(super) fn new(context: &'l Context, link: &'l Link, name: String) -> Self {
         context.metrics.connected.set(0.0);
-        Self { context, link, name, away: Some(Away::begin()), was_reached: false, backoff: Backoff::new() }
+        Self {
+            context,
+            link,
+            name,
+            away: Some(Away::begin()),
+            denied: None,
+            was_reached: false,
+            backoff: Backoff::new(),
+        }
     }
 
     /// Everything has been told and read. Again: nothing happens.
     pub(super) fn settle(&mut self) {
         let Some(away) = self.away.take() else { return };
-        let (Context { node, metrics, .. }, name) = (self.context, &self.name);
         self.backoff.reset();
+        let (Context { node, metrics, .. }, name) = (self.context, &self.name);
         metrics.connected.set(1.0);
-        self.link.set(Condition::Connected);
+        self.show();
         if away.is_told {
             metrics.reconnects.increment(1);
         }
@@ -72,6 +88,7 @@ impl<'l> Standing<'l> {
         let is_new = self.away.is_none();
         let away = self.away.get_or_insert_with(|| {
             context.metrics.connected.set(0.0);
+            context.metrics.presence_shared.set(0.0);
             self.link.set(Condition::Away { since: Instant::now() });
             Away::begin()
         });
@@ -86,6 +103,51 @@ impl<'l> Standing<'l> {
                 (away.attempts, if self.was_reached { "" } else { ", never reached so far" });
             tell(format_args!("cannot reach {name} for {lasted} and {attempts} attempts{never}: {why}"));
         }
+    }
+
+    /// Presence cannot be shared in full with the others, for this reason, although messages pass.
+    pub(super) fn deny(&mut self, why: &str) {
+        let (now, name, reports) = (Instant::now(), &self.name, &self.context.reports);
+        let report = Code::BusPresenceRefused.at(Place::Log);
+        match &mut self.denied {
+            None => {
+                self.denied = Some(Denied { since: now, reminder: Reminder::since(now) });
+                reports.tell(
+                    report,
+                    format_args!("{name} refuses what presence needs, and passes messages: {why}"),
+                );
+                self.show();
+            }
+            Some(denied) => {
+                if denied.reminder.is_due(now) {
+                    let lasted = format_duration(Duration::from_secs(denied.since.elapsed().as_secs()));
+                    reports.tell(
+                        report,
+                        format_args!("{name} has refused what presence needs for {lasted}: {why}"),
+                    );
+                }
+            }
+        }
+    }
+
+    /// Nothing is refused, and everything that was has been made up for.
+    pub(super) fn allow(&mut self) {
+        if let Some(denied) = self.denied.take() {
+            let refused_ms = denied.since.elapsed().as_millis() as u64;
+            info!(node = %self.context.node, refused_ms, "{} takes what presence needs again", self.name);
+            self.show();
+        }
+    }
+
+    /// Shows how things stand, while there is a cable.
+    fn show(&self) {
+        let condition = match &self.denied {
+            _ if self.away.is_some() => return,
+            Some(_) => Condition::WithoutPresence,
+            None => Condition::Connected,
+        };
+        self.link.set(condition);
+        self.context.metrics.presence_shared.set(if condition == Condition::Connected { 1.0 } else { 0.0 });
     }
 
     /// How long to wait before the next attempt.

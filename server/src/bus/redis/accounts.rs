@@ -7,7 +7,8 @@ use redis::{Pipeline, Value};
 
 use super::Shared;
 use super::keys::Account;
-use super::wire::{Wire, read};
+use super::leased;
+use super::wire::{Wire, allowed, read};
 use crate::bus::BusError;
 
 /// Keys in one command or answer.
@@ -20,21 +21,66 @@ impl Shared {
 }
 
 impl Wire {
-    /// Renews the lease of `account` and sorts all accounts into nodes that are alive and what the dead left.
-    pub(super) async fn renew(&self, account: Account) -> Result<(Vec<NodeId>, Vec<Account>), BusError> {
+    /// Ends the connections of the earlier accounts of the node; then takes the lease and gives up theirs, at once.
+    pub(super) async fn register(&self, account: Account) -> Result<(), BusError> {
+        let before = self.shared.leased.others(account);
+        leased::silence(&before, self.connection.clone()).await?;
         let keys = &self.shared.keys;
         let mut pipe = Pipeline::new();
-        // Only if it is there still: the others may have done away with what belonged to it.
-        pipe.cmd("SET").arg(keys.lease(account)).arg(1).arg("PX").arg(self.shared.lease_ms()).arg("XX");
-        // A Redis that is short of memory may have thrown the set away.
+        pipe.cmd("MULTI");
+        // First the lease: whoever is among the accounts without one is dead.
+        pipe.cmd("SET").arg(keys.lease(account)).arg(1).arg("PX").arg(self.shared.lease_ms());
         pipe.cmd("SADD").arg(keys.accounts()).arg(account.to_string());
-        pipe.cmd("SMEMBERS").arg(keys.accounts());
-        let mut answers = self.request(pipe).await?.into_iter();
-        let (renewed, _added) = (answers.next(), answers.next());
-        if matches!(renewed, None | Some(Value::Nil)) {
-            return Err(BusError::Expired);
+        let before: Vec<_> = before.iter().map(|tenure| tenure.account).collect();
+        for account in &before {
+            pipe.cmd("DEL").arg(keys.lease(*account));
         }
-        let mut accounts = accounts_of(answers.next().unwrap_or(Value::Nil))?;
+        pipe.cmd("EXEC");
+        self.request(pipe).await?;
+        self.shared.leased.remove(account.node, &before);
+        Ok(())
+    }
+
+    /// Renews the lease of `account`. The result is a refusal if that, or anything else that has to be stored, is
+    /// refused.
+    pub(super) async fn renew(&self, account: Account) -> Result<Result<(), String>, BusError> {
+        let keys = &self.shared.keys;
+        let mut pipe = Pipeline::new();
+        // Only if it is there still: the others may have done away with what belonged to it. Unlike SET this needs
+        // no memory, of which there may be none left.
+        pipe.cmd("PEXPIRE").arg(keys.lease(account)).arg(self.shared.lease_ms());
+        // A Redis that is short of memory may have thrown the set away, or may take nothing more.
+        pipe.cmd("SADD").arg(keys.accounts()).arg(account.to_string());
+        let mut refused = Ok(());
+        for (index, answer) in self.answers(pipe).await?.into_iter().enumerate() {
+            match allowed(answer)? {
+                Ok(Value::Int(0)) if index == 0 => return Err(BusError::Expired),
+                Ok(_) => {}
+                Err(why) => refused = refused.and(Err(why)),
+            }
+        }
+        Ok(refused)
+    }
+
+    /// Removes what the dead have left, as far as that is allowed, and returns which nodes are alive.
+    pub(super) async fn tidy(&self) -> Result<Result<Vec<NodeId>, String>, BusError> {
+        let (alive, dead) = match allowed(self.accounts().await)? {
+            Ok(accounts) => accounts,
+            Err(why) => return Ok(Err(why)),
+        };
+        for account in dead {
+            // Whoever may do so later finds it still.
+            let _allowed = allowed(self.remove(account).await)?;
+        }
+        Ok(Ok(alive))
+    }
+
+    /// Sorts all accounts into nodes that are alive and what the dead left.
+    async fn accounts(&self) -> Result<(Vec<NodeId>, Vec<Account>), BusError> {
+        let keys = &self.shared.keys;
+        let mut pipe = Pipeline::new();
+        pipe.cmd("SMEMBERS").arg(keys.accounts());
+        let mut accounts = accounts_of(self.request(pipe).await?.pop().unwrap_or(Value::Nil))?;
         loop {
             let (alive, dead) = self.sort(&accounts).await?;
             if dead.iter().all(|account| alive.contains(&account.node)) {

@@ -4,20 +4,21 @@
 //! which is all it takes for the order that [`Cable`] promises; but what is shown is read on a connection of
 //! its own ([`Reader`]), once the subscriptions stand that were asked for before.
 
+use std::mem;
+use std::ops::Range;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use hub::NodeId;
-use redis::Pipeline;
+use parking_lot::Mutex;
+use redis::{Pipeline, Value};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::unconstrained;
 use tokio::time::timeout;
 
 use super::keys::{Account, POSITION};
-use super::leased::{self, Tenure};
 use super::reading::Reader;
-use super::wire::Wire;
-use crate::bus::{Answer, BusError, Cable, Change, Command, Copy, RoomName};
+use super::wire::{Wire, allowed};
+use crate::bus::{Answer, BusError, Cable, Change, Command, Copy, Refusal, Renewal, RoomName, Shown};
 
 /// Keys in one command or answer.
 const CHUNK: usize = 512;
@@ -25,12 +26,31 @@ const CHUNK: usize = 512;
 /// Answers of copies that are under way at once: with more, those behind would be late for what is before them.
 const READS: usize = 4;
 
+/// Why an account has not been taken, if it has not. Clones are the same.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Registration(Arc<Mutex<Option<String>>>);
+
+impl Registration {
+    /// Why there is none, if there is none.
+    pub(super) fn refused(&self) -> Option<String> {
+        self.0.lock().clone()
+    }
+
+    /// Takes the account, or remembers why that is refused.
+    async fn take(&self, wire: &Wire, account: Account) -> Result<Result<(), String>, BusError> {
+        let registered = allowed(wire.register(account).await)?;
+        *self.0.lock() = registered.clone().err();
+        Ok(registered)
+    }
+}
+
 /// The account of one node.
 pub(super) struct RedisCable {
     listening: Wire,
     speaking: Wire,
     reader: Reader,
     account: Account,
+    registration: Registration,
     /// How many subscriptions have been asked for.
     subscriptions: u64,
     /// How many of them stand.
@@ -40,9 +60,14 @@ pub(super) struct RedisCable {
 }
 
 impl RedisCable {
-    pub(super) fn new([listening, speaking]: [Wire; 2], reader: Reader, account: Account) -> Self {
+    pub(super) fn new(
+        [listening, speaking]: [Wire; 2],
+        reader: Reader,
+        account: Account,
+        registration: Registration,
+    ) -> Self {
         let (standing, turns) = (Arc::new(watch::Sender::new(0)), Arc::new(Semaphore::new(READS)));
-        Self { listening, speaking, reader, account, subscriptions: 0, standing, turns }
+        Self { listening, speaking, reader, account, registration, subscriptions: 0, standing, turns }
     }
 
     pub(super) async fn subscribe_to_nodes(&mut self) -> Result<(), BusError> {
@@ -50,20 +75,9 @@ impl RedisCable {
         Ok(self.listening.connection.subscribe(channel).await?)
     }
 
-    /// Ends the connections of the accounts `before`; then takes the lease and gives up theirs, at once.
-    pub(super) async fn enter(&mut self, before: &[Tenure]) -> Result<(), BusError> {
-        let Wire { shared, connection } = &self.speaking;
-        leased::silence(before, connection.clone()).await?;
-        let mut pipe = Pipeline::new();
-        pipe.cmd("MULTI");
-        // First the lease: whoever is among the accounts without one is dead.
-        pipe.cmd("SET").arg(shared.keys.lease(self.account)).arg(1).arg("PX").arg(shared.lease_ms());
-        pipe.cmd("SADD").arg(shared.keys.accounts()).arg(self.account.to_string());
-        for Tenure { account, .. } in before {
-            pipe.cmd("DEL").arg(shared.keys.lease(*account));
-        }
-        pipe.cmd("EXEC");
-        self.speaking.request(pipe).await.map(drop)
+    /// Takes the account. That it is refused is no error: it will be tried for again with each renewal.
+    pub(super) async fn register(&self) -> Result<(), BusError> {
+        self.registration.take(&self.speaking, self.account).await.map(drop)
     }
 }
 
@@ -93,26 +107,37 @@ impl Cable for RedisCable {
         })
     }
 
-    fn send(&mut self, commands: Vec<Command>) -> Answer<()> {
-        let mut pipe = Pipeline::new();
+    fn send(&mut self, commands: Vec<Command>) -> Answer<Vec<Refusal>> {
+        let (mut pipe, mut shown, mut refused) = (Pipeline::new(), Vec::new(), Vec::new());
+        let unregistered = self.registration.refused();
         for command in commands {
             match command {
                 Command::Publish { channel, message } => {
                     pipe.cmd("PUBLISH").arg(self.speaking.shared.keys.channel(&channel)).arg(&*message);
                 }
                 Command::Show { room, change, message } => {
+                    if let Some(why) = &unregistered {
+                        refused.push(Refusal { room, why: why.clone() });
+                        continue;
+                    }
+                    let begin = pipe.len();
                     pipe.cmd("MULTI");
                     self.show(&mut pipe, &room, change);
                     pipe.cmd("PUBLISH").arg(self.speaking.shared.keys.room_channel(&room)).arg(&*message);
                     pipe.cmd("EXEC");
+                    shown.push((room, begin..pipe.len()));
                 }
             }
         }
         let wire = self.speaking.clone();
-        hand_over(async move { wire.request(pipe).await.map(drop) })
+        hand_over(async move {
+            let answers = wire.answers(pipe).await?;
+            refused.extend(refusals(answers, shown)?);
+            Ok(refused)
+        })
     }
 
-    fn copies(&mut self, rooms: &[RoomName]) -> Answer<Vec<Vec<(NodeId, Copy)>>> {
+    fn copies(&mut self, rooms: &[RoomName]) -> Answer<Vec<Shown>> {
         let (reader, rooms, turns) = (self.reader.clone(), rooms.to_vec(), Arc::clone(&self.turns));
         let limit = self.listening.shared.timeout;
         let (subscriptions, mut standing) = (self.subscriptions, self.standing.subscribe());
@@ -131,14 +156,19 @@ impl Cable for RedisCable {
         hand_over(async move { tokio::try_join!(listening.ping(), speaking.ping()).map(drop) })
     }
 
-    fn renew(&mut self) -> Answer<Vec<NodeId>> {
+    fn renew(&mut self) -> Answer<Renewal> {
         let (wire, account) = (self.speaking.clone(), self.account);
+        let (registration, reader) = (self.registration.clone(), self.reader.clone());
         hand_over(async move {
-            let (alive, dead) = wire.renew(account).await?;
-            for account in dead {
-                wire.remove(account).await?;
-            }
-            Ok(alive)
+            let renewed = if registration.refused().is_some() {
+                registration.take(&wire, account).await?
+            } else {
+                wire.renew(account).await?
+            };
+            let alive = wire.tidy().await?;
+            let refused = renewed.err().or(alive.clone().err()).or(reader.trouble());
+            let registered = registration.refused().is_none();
+            Ok(Renewal { alive: alive.unwrap_or_default(), registered, refused })
         })
     }
 
@@ -147,8 +177,11 @@ impl Cable for RedisCable {
         hand_over(async move {
             let mut pipe = Pipeline::new();
             pipe.cmd("DEL").arg(wire.shared.keys.lease(account));
-            wire.request(pipe).await?;
-            wire.remove(account).await
+            // What is refused goes by itself, with the lease.
+            if allowed(wire.request(pipe).await)?.is_ok() {
+                let _allowed = allowed(wire.remove(account).await)?;
+            }
+            Ok(())
         })
     }
 }
@@ -180,6 +213,28 @@ impl RedisCable {
             pipe.cmd("HDEL").arg(&shown).arg(ids);
         }
     }
+}
+
+/// The changes that were refused. Of `answers`, in their order, each change in `shown` has those in its range.
+///
+/// # Errors
+/// When anything else went wrong, such as a message that may not be published.
+fn refusals(
+    mut answers: Vec<Result<Value, BusError>>,
+    shown: Vec<(RoomName, Range<usize>)>,
+) -> Result<Vec<Refusal>, BusError> {
+    let mut refused = Vec::new();
+    for (room, range) in shown {
+        // The first error has the cause. The others follow from it.
+        let mut errors = answers[range].iter_mut().filter(|answer| answer.is_err());
+        let first = errors.next().map(|answer| mem::replace(answer, Ok(Value::Nil)));
+        errors.for_each(|answer| *answer = Ok(Value::Nil));
+        if let Some(Err(why)) = first.map(allowed).transpose()? {
+            refused.push(Refusal { room, why });
+        }
+    }
+    answers.into_iter().try_for_each(|answer| answer.map(drop))?;
+    Ok(refused)
 }
 
 /// Lets `request` come as far as the connection's queue, in which requests keep their order, be it full or not.

@@ -29,7 +29,10 @@ impl From<RedisError> for BusError {
         match error.kind() {
             ErrorKind::RESP3NotSupported => Self::Refused("it is older than Redis 6".into()),
             ErrorKind::Server(_) | ErrorKind::Extension => {
-                Self::Refused(refusal(error.code().unwrap_or_default(), error.detail().unwrap_or_default()))
+                let code = error.code().unwrap_or_default();
+                let why = refusal(code, error.detail().unwrap_or_default());
+                // The address is to be followed, because it may lead to the primary by now.
+                if matches!(code, "READONLY" | "MASTERDOWN") { Self::Refused(why) } else { Self::Denied(why) }
             }
             _ => Self::Refused(error.to_string()),
         }
@@ -58,7 +61,7 @@ fn network(error: &io::Error) -> String {
 }
 
 /// What Redis answers with, by the first word of its answer.
-pub(super) fn refusal(code: &str, detail: &str) -> String {
+fn refusal(code: &str, detail: &str) -> String {
     let cause = match code {
         "NOAUTH" => "it requires a password, and `bus.redis_url` has none",
         "WRONGPASS" => "it does not accept the user or the password in `bus.redis_url`",

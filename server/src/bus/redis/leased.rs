@@ -50,13 +50,16 @@ impl Speaker {
 }
 
 impl Leased {
-    /// The account is about to take a lease. Returns those of its node that may have one already.
-    pub(super) fn add(&self, tenure: Tenure) -> Vec<Tenure> {
-        let mut leased = self.0.lock();
-        let tenures = leased.entry(tenure.account.node).or_default();
-        let before = tenures.clone();
-        tenures.push(tenure);
-        before
+    /// The account is about to take a lease.
+    pub(super) fn add(&self, tenure: Tenure) {
+        self.0.lock().entry(tenure.account.node).or_default().push(tenure);
+    }
+
+    /// Other accounts of the node of this one that may have a lease.
+    pub(super) fn others(&self, account: Account) -> Vec<Tenure> {
+        let leased = self.0.lock();
+        let tenures = leased.get(&account.node).into_iter().flatten();
+        tenures.filter(|tenure| tenure.account != account).cloned().collect()
     }
 
     /// These accounts have no lease any more.

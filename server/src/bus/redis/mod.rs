@@ -39,7 +39,7 @@ use secrecy::ExposeSecret;
 use tokio::time::timeout;
 
 use super::{Answer, Bus, BusError, Cable, Connected, Heard, Inbox, UNANSWERED_MAX};
-use cable::RedisCable;
+use cable::{RedisCable, Registration};
 use keys::{Account, Keys};
 use leased::{Leased, Tenure};
 pub use usable::Unusable;
@@ -139,21 +139,17 @@ impl Shared {
         let account = Account { node, number: self.accounts.fetch_add(1, Ordering::Relaxed) };
         let tenure = Tenure::begin(account, speaking.clone()).await;
         let wires = [listening, speaking].map(|connection| Wire { connection, shared: Arc::clone(&self) });
-        let reader = Reader::start(&self, account, &inbox);
-        let mut cable = RedisCable::new(wires, reader, account);
+        let registration = Registration::default();
+        let reader = Reader::start(&self, account, &registration, &inbox);
+        let mut cable = RedisCable::new(wires, reader, account, registration);
         cable.subscribe_to_nodes().await?;
-        let before = self.leased.add(tenure);
-        match cable.enter(&before).await {
-            Ok(()) => {
-                let before: Vec<_> = before.iter().map(|tenure| tenure.account).collect();
-                self.leased.remove(node, &before);
-            }
+        self.leased.add(tenure);
+        if let Err(error) = cable.register().await {
             // It has taken nothing. Of any other error nobody knows, and the next attempt ends this account too.
-            Err(BusError::Refused(why)) => {
+            if matches!(error, BusError::Refused(_)) {
                 self.leased.remove(node, &[account]);
-                return Err(BusError::Refused(why));
             }
-            Err(unknown) => return Err(unknown),
+            return Err(error);
         }
         Ok((Box::new(cable) as Box<dyn Cable>, inbox))
     }

@@ -10,17 +10,21 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use hub::NodeId;
-use redis::{Pipeline, PushInfo, PushKind, cmd};
+use parking_lot::Mutex;
+use redis::{Pipeline, PushInfo, PushKind, Value, cmd};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::accounts::accounts_of;
+use super::cable::Registration;
 use super::keys::{Account, POSITION};
-use super::wire::{Wire, read};
+use super::wire::{Wire, allowed, read};
 use super::{Role, Shared};
 use crate::bus::backoff::Backoff;
-use crate::bus::{BusError, Copy, Inbox, RoomName};
+use crate::bus::{BusError, Copy, Inbox, RoomName, Shown};
+
+/// After so many attempts the log says that there is no connection.
+const ATTEMPTS: u32 = 3;
 
 /// Copies in one answer. Each may be as large as a room's presence.
 const COPIES: usize = 16;
@@ -32,6 +36,8 @@ pub(super) struct Reader {
     opened: watch::Receiver<Option<Opened>>,
     /// The newest connection that is known to be lost.
     lost: Arc<watch::Sender<u64>>,
+    /// Why there has been none for some attempts.
+    trouble: Arc<Mutex<Option<String>>>,
 }
 
 /// A connection, and how many there were up to it.
@@ -43,17 +49,28 @@ struct Opened {
 
 impl Reader {
     /// Begins to open the connection, for a node that has this account and inbox.
-    pub(super) fn start(shared: &Arc<Shared>, account: Account, inbox: &Arc<Inbox>) -> Self {
+    pub(super) fn start(
+        shared: &Arc<Shared>,
+        account: Account,
+        registration: &Registration,
+        inbox: &Arc<Inbox>,
+    ) -> Self {
         let (opening, opened) = watch::channel(None);
-        let lost = Arc::new(watch::Sender::new(0));
-        let reader = Self { opened, lost: Arc::clone(&lost) };
-        let maintained = Maintained { shared: Arc::clone(shared), account, opening, lost };
+        let (lost, trouble) = (Arc::new(watch::Sender::new(0)), Arc::default());
+        let reader = Self { opened, lost: Arc::clone(&lost), trouble: Arc::clone(&trouble) };
+        let (shared, registration) = (Arc::clone(shared), registration.clone());
+        let maintained = Maintained { shared, account, registration, opening, lost, trouble };
         tokio::spawn(maintained.run(Arc::clone(inbox)));
         reader
     }
 
+    /// Why nothing can be read, if that has been so for some attempts.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.trouble.lock().clone()
+    }
+
     /// What the nodes that are alive show in these rooms.
-    pub(super) async fn copies(&self, rooms: &[RoomName]) -> Result<Vec<Vec<(NodeId, Copy)>>, BusError> {
+    pub(super) async fn copies(&self, rooms: &[RoomName]) -> Result<Vec<Shown>, BusError> {
         let (mut opened, mut newest) = (self.opened.clone(), 0);
         loop {
             let next = opened.wait_for(|it| it.as_ref().is_some_and(|it| it.number > newest)).await;
@@ -74,8 +91,10 @@ impl Reader {
 struct Maintained {
     shared: Arc<Shared>,
     account: Account,
+    registration: Registration,
     opening: watch::Sender<Option<Opened>>,
     lost: Arc<watch::Sender<u64>>,
+    trouble: Arc<Mutex<Option<String>>>,
 }
 
 impl Maintained {
@@ -89,23 +108,29 @@ impl Maintained {
 
     /// Opens one connection after the other, until one leads elsewhere.
     async fn keep_open(&self) {
-        let (mut backoff, mut lost) = (Backoff::new(), self.lost.subscribe());
+        let (mut backoff, mut lost, mut in_vain) = (Backoff::new(), self.lost.subscribe(), 0);
         for number in 1.. {
             let begun = Instant::now();
-            if let Ok(wire) = self.open(number).await {
-                if number > 1 && self.leads_elsewhere(&wire).await {
-                    return;
+            let why = match self.open(number).await {
+                Ok(wire) if number > 1 && self.leads_elsewhere(&wire).await => return,
+                Ok(wire) => {
+                    self.opening.send_replace(Some(Opened { number, wire: wire.clone() }));
+                    tokio::select! {
+                        () = self.use_now_and_then(&wire) => {}
+                        _ = lost.wait_for(|lost| *lost >= number) => {}
+                    }
+                    self.opening.send_replace(None);
+                    BusError::Lost
                 }
-                self.opening.send_replace(Some(Opened { number, wire: wire.clone() }));
-                tokio::select! {
-                    () = unanswered(&wire) => {}
-                    _ = lost.wait_for(|lost| *lost >= number) => {}
-                }
-                self.opening.send_replace(None);
-            }
+                Err(why) => why,
+            };
             // What is read may be what ends it each time: only one that has held for a while begins anew.
             if begun.elapsed() > self.shared.keep_alive + self.shared.timeout {
-                backoff.reset();
+                (backoff, in_vain) = (Backoff::new(), 0);
+            }
+            in_vain += 1;
+            if in_vain > ATTEMPTS {
+                *self.trouble.lock() = Some(format!("the connection that reads presence: {why}"));
             }
             sleep(backoff.next()).await;
         }
@@ -123,8 +148,22 @@ impl Maintained {
         Ok(Wire { connection, shared: Arc::clone(&self.shared) })
     }
 
-    /// Whether the lease of this node is not there.
+    /// Uses the connection every now and then. Ends when there is no answer.
+    async fn use_now_and_then(&self, wire: &Wire) {
+        loop {
+            sleep(self.shared.keep_alive).await;
+            if wire.ping().await.is_err() {
+                return;
+            }
+            *self.trouble.lock() = None;
+        }
+    }
+
+    /// Whether this node has taken a lease, and it is not there.
     async fn leads_elsewhere(&self, wire: &Wire) -> bool {
+        if self.registration.refused().is_some() {
+            return false;
+        }
         let mut exists = cmd("EXISTS");
         exists.arg(self.shared.keys.lease(self.account));
         exists.query_async::<bool>(&mut wire.connection.clone()).await.is_ok_and(|exists| !exists)
@@ -135,45 +174,44 @@ fn lose(lost: &watch::Sender<u64>, number: u64) {
     lost.send_modify(|lost| *lost = number.max(*lost));
 }
 
-/// Uses the connection every now and then. Ends when there is no answer.
-async fn unanswered(wire: &Wire) {
-    loop {
-        sleep(wire.shared.keep_alive).await;
-        if wire.ping().await.is_err() {
-            return;
-        }
-    }
-}
-
 impl Wire {
     /// What the nodes that are alive show in these rooms.
-    async fn copies(&self, rooms: &[RoomName]) -> Result<Vec<Vec<(NodeId, Copy)>>, BusError> {
+    async fn copies(&self, rooms: &[RoomName]) -> Result<Vec<Shown>, BusError> {
         let keys = &self.shared.keys;
         let mut pipe = Pipeline::new();
         for room in rooms {
             pipe.cmd("SMEMBERS").arg(keys.present(room));
         }
-        let mut present = Vec::new();
-        for (index, accounts) in self.request(pipe).await?.into_iter().enumerate() {
-            present.extend(accounts_of(accounts)?.into_iter().map(|account| (index, account)));
+        let (mut present, mut copies) = (Vec::new(), vec![Ok(Vec::new()); rooms.len()]);
+        for (index, answer) in self.answers(pipe).await?.into_iter().enumerate() {
+            match allowed(answer.and_then(accounts_of))? {
+                Ok(accounts) => present.extend(accounts.into_iter().map(|account| (index, account))),
+                Err(why) => copies[index] = Err(why),
+            }
         }
-        let mut copies = vec![Vec::new(); rooms.len()];
         for chunk in present.chunks(COPIES) {
             let mut pipe = Pipeline::new();
             for &(index, account) in chunk {
                 pipe.cmd("EXISTS").arg(keys.lease(account));
                 pipe.cmd("HGETALL").arg(keys.shown(account, &rooms[index]));
             }
-            let mut answers = self.request(pipe).await?.into_iter();
+            let mut answers = self.answers(pipe).await?.into_iter();
             for &(index, account) in chunk {
-                let (alive, hash) = (answers.next(), answers.next());
-                if read::<bool>(alive)? {
-                    copies[index].extend(copy(read(hash)?).map(|copy| (account.node, copy)));
+                match (allowed(one_copy(&mut answers))?, &mut copies[index]) {
+                    (Ok(copy), Ok(copies)) => copies.extend(copy.map(|copy| (account.node, copy))),
+                    (Err(why), copies) => *copies = Err(why),
+                    (Ok(_), Err(_)) => {}
                 }
             }
         }
         Ok(copies)
     }
+}
+
+/// The next copy, if its node is alive and it is there.
+fn one_copy(answers: &mut impl Iterator<Item = Result<Value, BusError>>) -> Result<Option<Copy>, BusError> {
+    let (alive, hash) = (answers.next(), answers.next());
+    if read(alive.transpose()?)? { Ok(copy(read(hash.transpose()?)?)) } else { Ok(None) }
 }
 
 /// `None` when the hash is gone.

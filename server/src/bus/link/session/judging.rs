@@ -83,16 +83,17 @@ impl Session<'_, '_> {
         context.hub.admit(&room);
     }
 
-    /// Who is alive now, asked when those in `known` had been heard of.
-    pub(super) fn know_alive(&mut self, known: &HashSet<NodeId>, alive: HashSet<NodeId>) {
+    /// Whose lease holds now.
+    pub(super) fn know_alive(&mut self, alive: HashSet<NodeId>) {
         let strangers = self.others.meet(self.context, &alive);
         // At first everybody may be a stranger: they have nothing to say to who has just come.
         if std::mem::replace(&mut self.is_renewed, true) && strangers {
             self.missed = Missing::Anywhere;
         }
         if self.since.elapsed() >= self.context.settings.lease {
-            self.others.bury(self.context, known, &alive);
-            self.telling.retain(|node, _| alive.contains(node));
+            self.others.bury(self.context, &alive);
+            let others = &self.others;
+            self.telling.retain(|node, _| others.knows(*node));
         }
         self.alive = alive;
         std::mem::take(&mut self.unclear).into_iter().for_each(|name| self.read_again(name));
@@ -120,7 +121,7 @@ impl Session<'_, '_> {
         let (others, rooms, hub) = (&self.others, &mut self.rooms, &self.context.hub);
         self.asked.retain(|(name, node), _| {
             let is_open = rooms.get(name).is_some_and(|listened| hub.room(&listened.key).is_some());
-            is_open && others.known().contains(node)
+            is_open && others.knows(*node)
         });
         let me = self.context.node;
         self.send(self.asked.keys().map(|(name, node)| ask(me, name, *node)).collect(), 0);

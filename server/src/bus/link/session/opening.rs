@@ -27,11 +27,14 @@ pub(super) fn patience(wait: Duration) -> Duration {
 
 impl Session<'_, '_> {
     pub(super) fn has_rooms_to_read(&self) -> bool {
-        !self.returning.is_empty() || !self.rereading.is_empty()
+        !self.returning.is_empty() || !self.rereading.is_empty() || self.refused.is_retelling()
     }
 
-    /// Goes on with the rooms that there were before this cable, or of which something was missed.
+    /// Goes on with the rooms that there were before this cable, or of which something was missed or refused.
     pub(super) fn read_some(&mut self) {
+        if self.refused.is_retelling() {
+            return self.retell_some();
+        }
         if self.returning.is_empty() {
             let next = std::iter::from_fn(|| self.rereading.pop_first());
             let names = next.take(BATCH_MAX).collect();
@@ -41,7 +44,7 @@ impl Session<'_, '_> {
         // What has closed meanwhile would never be left: its end may have been heard of already.
         rooms.retain(|room| !room.is_closed());
         let (node, hub) = (self.context.node, &self.context.hub);
-        let spoken = rooms.iter().filter(|room| room.own_presence().position.seq > 0);
+        let spoken = rooms.iter().filter(|room| self.is_registered && room.own_presence().position.seq > 0);
         let whole: Vec<_> = spoken.map(|room| departing::whole(node, hub, room.key())).collect();
         let mut opening = Opening::default();
         for room in rooms {
@@ -56,7 +59,9 @@ impl Session<'_, '_> {
     pub(super) fn tell_end(&mut self) {
         if self.returning.is_empty() {
             self.has_told = true;
-            self.say(&Said::Told);
+            if self.is_registered {
+                self.say(&Said::Told);
+            }
         }
     }
 

@@ -21,14 +21,16 @@ impl Session<'_, '_> {
                 Departure::Frame { key, frame, messages } => departing.say(node, &key, frame, messages),
                 Departure::News(room) => {
                     let news = room.take_news();
-                    // A room that is yet to return will be told of as a whole, these news included.
-                    let is_known = self.rooms.get(&rooms::name(room.key())).is_some();
-                    if let Some(news) = news.filter(|_| is_known) {
+                    // A room that is yet to return will be told of as a whole, these news included. So will one
+                    // of which news were refused.
+                    let name = rooms::name(room.key());
+                    let follows = self.rooms.get(&name).is_some() && !self.refused.is_untold(&name);
+                    if let Some(news) = news.filter(|_| follows && self.is_registered) {
                         departing.add(node, departing::news(node, room.key(), &news));
                     }
                 }
                 Departure::Closed { key, gone } => {
-                    if let Some(gone) = gone {
+                    if let Some(gone) = gone.filter(|_| self.is_registered) {
                         departing.add(node, departing::state(node, &key, &gone));
                     }
                     self.rooms.close(&rooms::name(&key), Instant::now() + linger);
@@ -51,7 +53,7 @@ impl Session<'_, '_> {
             self.unanswered_bytes += bytes;
             self.unanswered_messages += messages;
             let sent = self.cable.send(batch);
-            self.expect(sent, move |()| Done::Sent { bytes, messages });
+            self.expect(sent, move |refusals| Done::Sent { bytes, messages, refusals });
         }
     }
 

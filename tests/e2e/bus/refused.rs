@@ -1,0 +1,261 @@
+//! A Redis that refuses to store, or to give, what presence needs: messages pass, and presence is put right later.
+
+use std::time::{Duration, Instant};
+
+use harness::{Client, Redis, Request, World, eventually};
+use serde_json::{Value, json};
+
+use super::{hears, member, on, say, shows, track, two};
+
+/// Makes Redis refuse all that needs memory.
+async fn fill(redis: &Redis) {
+    redis.run("CONFIG SET maxmemory 1").await;
+}
+
+async fn empty(redis: &Redis) {
+    redis.run("CONFIG SET maxmemory 0").await;
+}
+
+/// Waits until the node shares presence with the others, or does not; it hears them all the while.
+async fn shares_presence(world: &World, shares: bool) {
+    let number = if shares { 1.0 } else { 0.0 };
+    eventually(&format!("that it shares presence is {shares}"), async || {
+        world.number("realtime_bus_presence_shared").await == number
+    })
+    .await;
+    assert_eq!(world.number("realtime_bus_connected").await, 1.0);
+    let ready = world.send(Request::get("/readyz")).await;
+    let expected = if shares { "ready" } else { "degraded" };
+    assert_eq!((ready.status, &ready.json()["status"]), (200, &json!(expected)));
+}
+
+/// The next broadcast that a client hears.
+async fn next_said(client: &mut Client) -> Value {
+    loop {
+        let frame = client.next_json().await;
+        if frame[3] == "broadcast" {
+            return frame[4]["payload"].clone();
+        }
+    }
+}
+
+/// What one says in the room, the other hears.
+async fn passes(from: &mut Client, to: &mut Client, what: Value) {
+    say(from, what.clone()).await;
+    assert_eq!(next_said(to).await, what);
+    from.heard().await;
+}
+
+async fn untracked(world: &World, key: &str) -> Client {
+    let (client, _) = member(world, key).await;
+    client
+}
+
+async fn tracked(world: &World, key: &str) -> Client {
+    let mut client = untracked(world, key).await;
+    track(&mut client, json!({})).await;
+    client
+}
+
+// Its nodes keep their leases, too: to renew one needs no memory.
+#[tokio::test]
+async fn a_redis_without_memory_passes_messages_and_shares_presence_again_later() {
+    const LEASE: Duration = Duration::from_secs(1);
+    let redis = Redis::start().await;
+    let (one, two) = two(|settings| {
+        on(&redis)(settings);
+        settings.bus.lease = LEASE;
+    })
+    .await;
+    let (mut ann, mut bob) = (tracked(&one, "ann").await, tracked(&two, "bob").await);
+    shows(&one, &["ann", "bob"]).await;
+    shows(&two, &["ann", "bob"]).await;
+    shares_presence(&one, true).await;
+    fill(&redis).await;
+    let carl = tracked(&one, "carl").await;
+    let mut dora = tracked(&two, "dora").await;
+    for world in [&one, &two] {
+        shares_presence(world, false).await;
+    }
+    assert_eq!(one.number("realtime_bus_nodes").await, 2.0);
+    let (begun, mut number) = (Instant::now(), 0);
+    while begun.elapsed() < LEASE * 3 {
+        number += 1;
+        passes(&mut ann, &mut bob, json!(number)).await;
+        passes(&mut bob, &mut ann, json!(number)).await;
+    }
+    dora.heard().await;
+    // Presence stands still; nobody is taken for gone.
+    shows(&one, &["ann", "bob", "carl"]).await;
+    drop(carl);
+    empty(&redis).await;
+    for world in [&one, &two] {
+        shares_presence(world, true).await;
+        hears(world, 2).await;
+        shows(world, &["ann", "bob", "dora"]).await;
+        assert_eq!(world.number("realtime_bus_reconnects_total").await, 0.0);
+        assert_eq!(world.number("realtime_bus_unsent_total").await, 0.0);
+    }
+    one.stop().await;
+    two.stop().await;
+}
+
+#[tokio::test]
+async fn nodes_that_connect_to_a_redis_without_memory_pass_messages() {
+    let redis = Redis::start().await;
+    fill(&redis).await;
+    let (one, two) = two(|settings| {
+        on(&redis)(settings);
+        settings.bus.lease = Duration::from_secs(1);
+    })
+    .await;
+    let (mut ann, mut bob) = (tracked(&one, "ann").await, tracked(&two, "bob").await);
+    for world in [&one, &two] {
+        shares_presence(world, false).await;
+    }
+    for number in 0..10 {
+        passes(&mut ann, &mut bob, json!(number)).await;
+        passes(&mut bob, &mut ann, json!(number)).await;
+    }
+    // Over new connections, too.
+    redis.kill_connections("realtime-server:publish").await;
+    for world in [&one, &two] {
+        eventually("it is back", async || world.number("realtime_bus_reconnects_total").await == 1.0).await;
+        hears(world, 2).await;
+    }
+    passes(&mut ann, &mut bob, json!("still")).await;
+    empty(&redis).await;
+    for world in [&one, &two] {
+        shares_presence(world, true).await;
+        shows(world, &["ann", "bob"]).await;
+        assert_eq!(world.number("realtime_bus_reconnects_total").await, 1.0);
+    }
+    one.stop().await;
+    two.stop().await;
+}
+
+// Each of these refuses something else: what needs memory, all that writes, single commands.
+#[tokio::test]
+async fn whatever_is_refused_messages_pass_and_presence_is_put_right() {
+    let redis = Redis::start().await;
+    let (one, two) = two(|settings| {
+        on(&redis)(settings);
+        settings.bus.lease = Duration::from_secs(3);
+    })
+    .await;
+    let (mut ann, mut bob) = (tracked(&one, "ann").await, tracked(&two, "bob").await);
+    shows(&two, &["ann", "bob"]).await;
+    // Only a Redis that saves minds that it cannot.
+    let _: String = redis.ask(&["CONFIG", "SET", "save", "3600 1"]).await;
+    for (refuse, allow) in [
+        (vec!["CONFIG SET min-replicas-to-write 1"], "CONFIG SET min-replicas-to-write 0"),
+        (vec!["CONFIG SET dir /proc", "BGSAVE"], "CONFIG SET stop-writes-on-bgsave-error no"),
+        (vec!["ACL SETUSER default -hset"], "ACL SETUSER default +hset"),
+        (vec!["ACL SETUSER default -hgetall -smembers"], "ACL SETUSER default +hgetall +smembers"),
+        (vec!["ACL SETUSER default resetkeys"], "ACL SETUSER default allkeys"),
+    ] {
+        eprintln!("{refuse:?}");
+        for refuse in refuse {
+            redis.run(refuse).await;
+        }
+        eventually("nothing is being saved", async || {
+            let told: String = redis.ask(&["INFO", "persistence"]).await;
+            told.contains("rdb_bgsave_in_progress:0")
+        })
+        .await;
+        let carl = tracked(&one, "carl").await;
+        shares_presence(&one, false).await;
+        for number in 0..10 {
+            passes(&mut ann, &mut bob, json!(number)).await;
+            passes(&mut bob, &mut ann, json!(number)).await;
+        }
+        redis.run(allow).await;
+        for world in [&one, &two] {
+            eventually("nothing is refused any more", async || {
+                world.number("realtime_bus_presence_shared").await == 1.0
+            })
+            .await;
+            shows(world, &["ann", "bob", "carl"]).await;
+        }
+        drop(carl);
+        shows(&two, &["ann", "bob"]).await;
+    }
+    one.stop().await;
+    two.stop().await;
+}
+
+// They cannot renew their leases, and know each other by what they say.
+#[tokio::test]
+async fn nobody_is_taken_for_dead_because_leases_cannot_be_renewed() {
+    const LEASE: Duration = Duration::from_secs(1);
+    let redis = Redis::start().await;
+    let (one, two) = two(|settings| {
+        on(&redis)(settings);
+        settings.bus.lease = LEASE;
+    })
+    .await;
+    let (mut ann, mut bob) = (tracked(&one, "ann").await, tracked(&two, "bob").await);
+    shows(&one, &["ann", "bob"]).await;
+    shows(&two, &["ann", "bob"]).await;
+    redis.run("CONFIG SET min-replicas-to-write 1").await;
+    eventually("the leases have run out", async || redis.keys("realtime:lease:*").await.is_empty()).await;
+    let begun = Instant::now();
+    while begun.elapsed() < LEASE * 2 {
+        passes(&mut ann, &mut bob, json!(1)).await;
+    }
+    for world in [&one, &two] {
+        shares_presence(world, false).await;
+        assert_eq!(world.number("realtime_bus_nodes").await, 2.0);
+        shows(world, &["ann", "bob"]).await;
+    }
+    redis.run("CONFIG SET min-replicas-to-write 0").await;
+    for world in [&one, &two] {
+        eventually("it has a lease again", async || {
+            world.number("realtime_bus_presence_shared").await == 1.0
+                && redis.keys("realtime:lease:*").await.len() == 2
+        })
+        .await;
+        shows(world, &["ann", "bob"]).await;
+    }
+    one.stop().await;
+    two.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_one_room_stays_with_it() {
+    let redis = Redis::start().await;
+    let (one, two) = two(|settings| {
+        on(&redis)(settings);
+        settings.bus.lease = Duration::from_secs(1);
+    })
+    .await;
+    redis.run("SET realtime:present:default:phoenix:public:room nonsense").await;
+    let (mut ann, mut bob) = (tracked(&one, "ann").await, tracked(&two, "bob").await);
+    for world in [&one, &two] {
+        shares_presence(world, false).await;
+    }
+    passes(&mut ann, &mut bob, json!(1)).await;
+    let mut carl = one.connect().await;
+    carl.join("realtime:other", json!({"presence": {"key": "carl", "enabled": true}})).await;
+    carl.push(
+        "2",
+        "realtime:other",
+        "presence",
+        &json!({"type": "presence", "event": "track", "payload": {}}),
+    )
+    .await;
+    eventually("the other room is as ever", async || {
+        let mut look = two.connect().await;
+        look.join("realtime:other", json!({"presence": {"key": "look", "enabled": true}})).await;
+        look.next_json().await[4]["carl"].is_object()
+    })
+    .await;
+    redis.run("DEL realtime:present:default:phoenix:public:room").await;
+    for world in [&one, &two] {
+        shares_presence(world, true).await;
+        shows(world, &["ann", "bob"]).await;
+        assert_eq!(world.number("realtime_bus_reconnects_total").await, 0.0);
+    }
+    one.stop().await;
+    two.stop().await;
+}
