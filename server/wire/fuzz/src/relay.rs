@@ -12,6 +12,7 @@ pub fn relay_message(data: &[u8]) {
     let sender = message.sender;
     let again = match message.said {
         Said::Events(events) => relay::events(sender, &frames(events)),
+        Said::Numbered(number, events) => relay::numbered(sender, number, &frames(events)),
         Said::News(news) => relay::news(sender, &news),
         Said::State(state) => relay::state(sender, &state),
         Said::Ask { of } => relay::ask(sender, of),

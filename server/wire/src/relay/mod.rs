@@ -3,6 +3,7 @@
 //! ```text
 //! message  version 1 · kind 1 · sender 8 · the rest by kind
 //! events   event … to the end (see `event`)
+//! numbered stream 8 · before 8 · event … to the end
 //! news     epoch 8 · from 8 · to 8 · count 4 · hidden id 8 … · entry … to the end
 //! state    epoch 8 · seq 8 · entry … to the end
 //! ask      nothing: everyone is asked, or node 8
@@ -36,6 +37,7 @@ const NEWS: u8 = 2;
 const STATE: u8 = 3;
 const ASK: u8 = 4;
 const LOOK: u8 = 5;
+const NUMBERED: u8 = 6;
 
 /// Bytes before the part that differs by kind.
 const HEADER_BYTES: usize = 10;
@@ -54,6 +56,8 @@ pub struct Message<'a> {
 pub enum Said<'a> {
     /// Its members, or somebody through its HTTP endpoints, said this.
     Events(Events<'a>),
+    /// The same, with the number of the first; it may also be that of the next, with none to go with it.
+    Numbered(Number, Events<'a>),
     /// What its members show has changed.
     News(News),
     /// This is all its members show.
@@ -65,6 +69,15 @@ pub enum Said<'a> {
     },
     /// What its members show has changed, by more than fits into a message: the copy has it.
     Look,
+}
+
+/// How many events a node has published in a room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Number {
+    /// Which count this is. A node that begins to count anew in a room takes a higher one.
+    pub stream: u64,
+    /// How many there were before.
+    pub before: u64,
 }
 
 /// Why a message cannot be read.
@@ -92,6 +105,21 @@ pub fn events<'f>(sender: NodeId, frames: impl IntoIterator<Item = &'f Frame, In
     let frames = frames.into_iter();
     let capacity = frames.clone().map(Frame::len).sum();
     let mut message = begin(EVENTS, sender, capacity);
+    frames.for_each(|frame| message.extend_from_slice(frame.bytes()));
+    message
+}
+
+/// As [`events`], with the number of the first.
+pub fn numbered<'f>(
+    sender: NodeId,
+    number: Number,
+    frames: impl IntoIterator<Item = &'f Frame, IntoIter: Clone>,
+) -> Vec<u8> {
+    let frames = frames.into_iter();
+    let capacity = 16 + frames.clone().map(Frame::len).sum::<usize>();
+    let mut message = begin(NUMBERED, sender, capacity);
+    message.extend(number.stream.to_be_bytes());
+    message.extend(number.before.to_be_bytes());
     frames.for_each(|frame| message.extend_from_slice(frame.bytes()));
     message
 }
@@ -143,6 +171,10 @@ pub fn decode(message: &[u8]) -> Result<Message<'_>, Malformed> {
     let sender = NodeId::new(fields.number()?);
     let said = match kind {
         EVENTS => Said::Events(Events::read(fields)?),
+        NUMBERED => {
+            let number = Number { stream: fields.number()?, before: fields.number()? };
+            Said::Numbered(number, Events::read(fields)?)
+        }
         NEWS => Said::News(presence::read_news(fields)?),
         STATE => Said::State(presence::read_state(fields)?),
         ASK if fields.is_at_end() => Said::Ask { of: None },

@@ -5,7 +5,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use wire::phoenix::UserPayload;
-use wire::relay::{self, Malformed, Message, Said};
+use wire::relay::{self, Malformed, Message, Number, Said};
 use wire::supabase::Broadcast;
 
 const ANN: NodeId = NodeId::new(0x0102_0304_0506_0708);
@@ -23,6 +23,10 @@ fn a_message_is_laid_out_as_the_table_says() {
     let header = |kind| [&[1, kind][..], &[1, 2, 3, 4, 5, 6, 7, 8]].concat();
     let text = Broadcast::Text { payload: "{}" };
     assert_eq!(relay::events(ANN, [&frame(&text)]), [&header(1)[..], &[0, 0, 0, 3, 0], b"{}"].concat());
+    let number = Number { stream: 1, before: 258 };
+    let numbered = [&header(6)[..], &[0, 0, 0, 0, 0, 0, 0, 1], &[0, 0, 0, 0, 0, 0, 1, 2]].concat();
+    assert_eq!(relay::numbered(ANN, number, []), numbered);
+    assert_eq!(relay::decode(&numbered[..25]), Err(Malformed::Truncated));
     assert_eq!(relay::ask(ANN, None), header(4));
     assert_eq!(relay::ask(ANN, Some(NodeId::new(7))), [&header(4)[..], &[0, 0, 0, 0, 0, 0, 0, 7]].concat());
     assert_eq!(relay::look(ANN), header(5));
@@ -106,7 +110,16 @@ proptest! {
         hidden in vec(any::<u64>(), 0..9),
     ) {
         let said: Vec<_> = parts.iter().map(broadcast).collect();
-        let message = relay::events(sender, &said.iter().map(frame).collect::<Vec<_>>());
+        let frames: Vec<_> = said.iter().map(frame).collect();
+        let number = Number { stream: numbers[0], before: numbers[1] };
+        match relay::decode(&relay::numbered(sender, number, &frames)).unwrap() {
+            Message { sender: from, said: Said::Numbered(read, events) } => {
+                prop_assert_eq!((from, read), (sender, number));
+                prop_assert_eq!(events.collect::<Vec<_>>(), said.clone());
+            }
+            other => prop_assert!(false, "{:?}", other),
+        }
+        let message = relay::events(sender, &frames);
         match relay::decode(&message).unwrap() {
             Message { sender: from, said: Said::Events(events) } => {
                 prop_assert_eq!(from, sender);

@@ -55,7 +55,7 @@ impl Session<'_, '_> {
         self.others.notice(context, sender);
         let Some(listened) = self.rooms.get(&name) else { return };
         match message.said {
-            SaidInRoom::Events(events) => {
+            SaidInRoom::Events(events) | SaidInRoom::Numbered(_, events) => {
                 let messages = events.clone().count();
                 let delivery = context.hub.deliver(&listened.key, events);
                 context.metrics.received.increment(messages as u64);
