@@ -68,9 +68,13 @@ metrics! {
         pub published: Counter = "realtime_bus_published_total",
         /// Messages heard from members of other nodes.
         pub received: Counter = "realtime_bus_received_total",
-        /// Messages of members that the other nodes were not told, because too many waited or the bus was away or went away.
+        /// Messages of members that were not handed to Redis for the other nodes, because too many waited or Redis could not be reached. None of them is in any other number.
         pub unsent: Counter = "realtime_bus_unsent_total",
-        /// Messages of other nodes that were dropped because too many waited to be heard.
+        /// Messages of members that were handed to Redis when the connection was lost, before it answered: they may have reached the other nodes or not, and realtime_bus_missed_total of those counts the ones that did not.
+        pub unconfirmed: Counter = "realtime_bus_unconfirmed_total",
+        /// Messages that another node handed to Redis for a room this node was listening to, and that did not arrive here, whatever connection was lost or buffer was full. Found by their numbers, when that node is heard again in the room or, at the latest, when both are connected again. Not counted is what precedes the first message heard of a node in a room, unless the node began to publish there while this one was cut off.
+        pub missed: Counter = "realtime_bus_missed_total",
+        /// Messages of other nodes, of whatever kind, that were dropped on arrival because too many waited. Those of members among them are in realtime_bus_missed_total as well, each by itself.
         pub unheard: Counter = "realtime_bus_unheard_total",
         /// Messages of other nodes that this one cannot read, because those run another version.
         pub unread: Counter = "realtime_bus_unread_total",

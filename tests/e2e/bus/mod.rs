@@ -2,6 +2,7 @@
 
 mod broadcast;
 mod conformance;
+mod counted;
 mod keep_alive;
 mod outages;
 mod presence;

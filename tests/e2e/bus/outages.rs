@@ -206,7 +206,7 @@ async fn a_cable_that_is_stuck_is_noticed() {
 }
 
 #[tokio::test]
-async fn what_was_on_its_way_when_the_cable_broke_counts_as_unsent() {
+async fn what_was_on_its_way_when_the_cable_broke_counts_as_unconfirmed() {
     let redis = Redis::start().await;
     let cable = ChaosProxy::to(redis.address()).await;
     let world = World::with(|settings| {
@@ -223,7 +223,8 @@ async fn what_was_on_its_way_when_the_cable_broke_counts_as_unsent() {
         say(&mut ann, json!(n)).await;
     }
     misses(&world).await;
-    assert_eq!(world.number("realtime_bus_unsent_total").await, 3.0);
+    assert_eq!(world.number("realtime_bus_unconfirmed_total").await, 3.0);
+    assert_eq!(world.number("realtime_bus_unsent_total").await, 0.0);
     assert_eq!(world.number("realtime_bus_published_total").await, 1.0);
     world.stop().await;
 }

@@ -37,15 +37,8 @@ impl Hub {
         }
     }
 
-    /// `messages` have departed, and nobody knows whether they arrived.
-    pub fn count_relay_dropped(&self, messages: u64) {
-        if let Some(departures) = &self.departures {
-            departures.count_dropped(messages);
-        }
-    }
-
     /// Messages that never departed, since the start: what did not fit and what came while the relay was
-    /// paused. With those that [got lost on their way](Self::count_relay_dropped).
+    /// paused.
     pub fn relay_dropped(&self) -> u64 {
         self.departures.as_ref().map_or(0, |departures| departures.dropped())
     }

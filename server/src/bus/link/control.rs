@@ -31,6 +31,9 @@ pub(super) enum Said {
     Users { whole: bool, users: HashMap<String, usize> },
     /// It stops now.
     Goodbye,
+    /// It has missed something: it wants to be told the numbers of rooms in which something was said since so long
+    /// ago.
+    Count { since_ms: u64 },
     /// See [`Control`].
     Do(Control),
 }
@@ -39,18 +42,22 @@ pub(super) enum Said {
 struct Message<T> {
     from: u64,
     said: T,
+    /// Every stream of numbers that the node begins later is at least this one. Nodes that do not say so cannot
+    /// read numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    streams: Option<u64>,
 }
 
-/// The message that tells it.
-pub(super) fn encode(from: NodeId, said: &Said) -> Bytes {
-    let text = serde_json::to_vec(&Message { from: from.get(), said });
+/// The message that tells it, and the next stream of numbers.
+pub(super) fn encode(from: NodeId, said: &Said, next_stream: u64) -> Bytes {
+    let text = serde_json::to_vec(&Message { from: from.get(), said, streams: Some(next_stream) });
     text.expect("strings and numbers can be written").into()
 }
 
-/// Who says what; `None` for words we do not know.
-pub(super) fn decode(message: &[u8]) -> Option<(NodeId, Said)> {
-    let Message { from, said } = serde_json::from_slice(message).ok()?;
-    Some((NodeId::new(from), said))
+/// Who says what, and which stream is its next, if it can read numbers; `None` for words we do not know.
+pub(super) fn decode(message: &[u8]) -> Option<(NodeId, Said, Option<u64>)> {
+    let Message { from, said, streams } = serde_json::from_slice(message).ok()?;
+    Some((NodeId::new(from), said, streams))
 }
 
 #[cfg(test)]
@@ -61,10 +68,19 @@ mod tests {
     fn what_is_said_is_understood() {
         let users = HashMap::from([("acme".to_owned(), 3)]);
         let control = Said::Do(Control::SendAway { tenant: "acme".into() });
-        for said in [Said::Hello, Said::Told, Said::Users { whole: true, users }, Said::Goodbye, control] {
+        let count = Said::Count { since_ms: 7 };
+        for said in
+            [Said::Hello, Said::Told, Said::Users { whole: true, users }, Said::Goodbye, count, control]
+        {
             let node = NodeId::new(u64::MAX);
-            assert_eq!(decode(&encode(node, &said)), Some((node, said)));
+            assert_eq!(decode(&encode(node, &said, 3)), Some((node, said, Some(3))));
         }
+    }
+
+    #[test]
+    fn nodes_that_know_of_no_numbers_are_understood() {
+        let said = decode(br#"{"from":1,"said":"Hello"}"#);
+        assert_eq!(said, Some((NodeId::new(1), Said::Hello, None)));
     }
 
     #[test]

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hub::{Frame, Hub, News, NodeId, Position, RoomKey, State};
-use wire::relay::{self, Malformed};
+use wire::relay::{self, Malformed, Number};
 
 use super::rooms::name;
-use crate::bus::{Change, Channel, Command, Copy};
+use crate::bus::{Change, Channel, Command, Copy, RoomName};
 
 /// Frames of one room go out as one message up to this size; more in one would hold up those behind it.
 const MESSAGE_BYTES: usize = 64 * 1024;
@@ -19,46 +19,65 @@ const TOLD_BYTES: usize = 4 * 1024 * 1024;
 /// Frames that follow each other in one room, to go out together.
 #[derive(Debug, Default)]
 pub(super) struct Departing {
-    commands: Vec<Command>,
-    key: Option<Arc<RoomKey>>,
-    frames: Vec<Frame>,
-    bytes: usize,
-    /// Messages in all commands, as members count them.
+    parts: Vec<Part>,
+    /// Messages in all of them, as members count them.
     pub(super) messages: u64,
+}
+
+#[derive(Debug)]
+enum Part {
+    Frames { key: Arc<RoomKey>, frames: Vec<Frame>, bytes: usize, messages: u64 },
+    Command(Command),
 }
 
 impl Departing {
     /// Members of a room, or somebody from outside, said this.
-    pub(super) fn say(&mut self, node: NodeId, key: &Arc<RoomKey>, frame: Frame, messages: u32) {
-        let same = self.key.as_ref().is_some_and(|current| Arc::ptr_eq(current, key));
-        if !same || self.bytes + frame.len() > MESSAGE_BYTES {
-            self.flush(node);
+    pub(super) fn say(&mut self, key: Arc<RoomKey>, frame: Frame, messages: u32) {
+        let (more, length) = (u64::from(messages), frame.len());
+        self.messages += more;
+        if let Some(Part::Frames { key: current, frames, bytes, messages }) = self.parts.last_mut()
+            && Arc::ptr_eq(current, &key)
+            && *bytes + length <= MESSAGE_BYTES
+        {
+            *bytes += length;
+            *messages += more;
+            frames.push(frame);
+        } else {
+            self.parts.push(Part::Frames { key, frames: vec![frame], bytes: length, messages: more });
         }
-        self.bytes += frame.len();
-        self.messages += u64::from(messages);
-        self.frames.push(frame);
-        self.key = Some(Arc::clone(key));
     }
 
     /// Anything else, in its order.
-    pub(super) fn add(&mut self, node: NodeId, command: Command) {
-        self.flush(node);
-        self.commands.push(command);
+    pub(super) fn add(&mut self, command: Command) {
+        self.parts.push(Part::Command(command));
     }
 
-    /// Everything, in order.
-    pub(super) fn into_commands(mut self, node: NodeId) -> Vec<Command> {
-        self.flush(node);
-        self.commands
+    /// Everything, in order. `count` is told how many messages there are for a room, and has the number of the first
+    /// if the others can read it.
+    pub(super) fn into_commands(
+        self,
+        node: NodeId,
+        mut count: impl FnMut(&RoomName, u64) -> Option<Number>,
+    ) -> Vec<Command> {
+        let parts = self.parts.into_iter().map(|part| match part {
+            Part::Command(command) => command,
+            Part::Frames { key, frames, messages, .. } => {
+                let room = name(&key);
+                let message = match count(&room, messages) {
+                    Some(number) => relay::numbered(node, number, &frames),
+                    None => relay::events(node, &frames),
+                };
+                Command::Publish { channel: Channel::Room(room), message: message.into() }
+            }
+        });
+        parts.collect()
     }
+}
 
-    fn flush(&mut self, node: NodeId) {
-        let Some(key) = self.key.take() else { return };
-        let message = relay::events(node, &self.frames).into();
-        self.commands.push(Command::Publish { channel: Channel::Room(name(&key)), message });
-        self.frames.clear();
-        self.bytes = 0;
-    }
+/// Tells the others how many messages there were for a room.
+pub(super) fn count(node: NodeId, room: &RoomName, number: Number) -> Command {
+    let channel = Channel::Room(RoomName::clone(room));
+    Command::Publish { channel, message: relay::numbered(node, number, []).into() }
 }
 
 /// Tells the others what has changed in what members show.

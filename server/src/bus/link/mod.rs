@@ -9,6 +9,7 @@
 
 mod control;
 mod departing;
+mod numbers;
 mod others;
 mod reminder;
 mod rooms;

@@ -12,13 +12,19 @@ use wire::relay::Malformed;
 
 use super::Context;
 use super::control::Said;
+use super::numbers::{Incoming, Outgoing};
 use crate::telemetry::codes::{Code, Place};
 
 /// What this node knows of the others.
 #[derive(Debug, Default)]
 pub(super) struct Others {
-    /// When each was last heard.
-    known: HashMap<NodeId, Instant>,
+    known: HashMap<NodeId, Known>,
+    /// Numbers of what this node says in rooms.
+    pub(super) outgoing: Outgoing,
+    /// Numbers of what the others say there.
+    pub(super) incoming: Incoming,
+    /// Since when something may have been missed, because there was no cable.
+    pub(super) lost_at: Option<Instant>,
     /// Users of each tenant, by node.
     users: HashMap<NodeId, HashMap<String, usize>>,
     /// Users here, as the others have been told.
@@ -27,12 +33,47 @@ pub(super) struct Others {
     unreadable: HashSet<Malformed>,
 }
 
+/// What is known of one.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    /// When it was last heard.
+    heard: Instant,
+    /// Its next stream of numbers, and when it said so; `None` if it has not, and may not be able to read any.
+    next_stream: Option<(u64, Instant)>,
+}
+
+impl Known {
+    fn now() -> Self {
+        Self { heard: Instant::now(), next_stream: None }
+    }
+}
+
 impl Others {
     /// A node has said something, so it is there.
     pub(super) fn notice(&mut self, context: &Context, node: NodeId) {
-        if self.known.insert(node, Instant::now()).is_none() {
+        if let Some(known) = self.known.get_mut(&node) {
+            known.heard = Instant::now();
+        } else {
+            self.known.insert(node, Known::now());
             self.show_how_many(context);
         }
+    }
+
+    /// A node has said which stream of numbers is its next, or not.
+    pub(super) fn notice_stream(&mut self, node: NodeId, next_stream: Option<u64>) {
+        if let Some(known) = self.known.get_mut(&node) {
+            known.next_stream = next_stream.map(|stream| (stream, known.heard));
+        }
+    }
+
+    /// Whether all can read numbers.
+    pub(super) fn read_numbers(&self) -> bool {
+        self.known.values().all(|known| known.next_stream.is_some())
+    }
+
+    /// The next stream of each, and when it said so.
+    fn next_streams(&self) -> impl Iterator<Item = (NodeId, (u64, Instant))> {
+        self.known.iter().filter_map(|(node, known)| Some((*node, known.next_stream?)))
     }
 
     /// A node has said something that cannot be read. The log tells of each version once.
@@ -56,7 +97,7 @@ impl Others {
     pub(super) fn meet(&mut self, context: &Context, alive: &HashSet<NodeId>) -> bool {
         let before = self.known.len();
         for node in alive.iter().filter(|node| **node != context.node) {
-            self.known.entry(*node).or_insert_with(Instant::now);
+            self.known.entry(*node).or_insert_with(Known::now);
         }
         self.show_how_many(context);
         self.known.len() > before
@@ -66,18 +107,27 @@ impl Others {
     /// none only because it is refused.
     pub(super) fn bury(&mut self, context: &Context, alive: &HashSet<NodeId>) {
         let lease = context.settings.lease;
-        let silent =
-            self.known.iter().filter(|(node, heard)| !alive.contains(node) && heard.elapsed() >= lease);
+        let is_silent = |known: &Known| known.heard.elapsed() >= lease;
+        let silent = self.known.iter().filter(|(node, known)| !alive.contains(node) && is_silent(known));
         let dead: Vec<_> = silent.map(|(node, _)| *node).collect();
         for node in &dead {
             let text = format_args!("Node {node} is not heard of any more and is forgotten");
             context.reports.tell(Code::RealtimeNodeDisconnected.at(Place::Log), text);
             self.forget(context, *node);
+            self.incoming.forget_later(*node, Instant::now());
         }
+        let known = &self.known;
+        self.incoming.tidy(Instant::now(), |node| known.contains_key(&node));
+    }
+
+    /// A node has said that it stops.
+    pub(super) fn part(&mut self, context: &Context, node: NodeId) {
+        self.forget(context, node);
+        self.incoming.forget(node);
     }
 
     /// A node is gone, with all it showed.
-    pub(super) fn forget(&mut self, context: &Context, node: NodeId) {
+    fn forget(&mut self, context: &Context, node: NodeId) {
         self.known.remove(&node);
         self.show_how_many(context);
         context.hub.forget(node);
@@ -88,6 +138,10 @@ impl Others {
     /// There is no cable. Users elsewhere are not counted until the others are heard again: their numbers
     /// would be too old to turn anybody away for.
     pub(super) fn lose(&mut self, context: &Context) {
+        if self.lost_at.is_none() {
+            self.lost_at = Some(Instant::now());
+            self.incoming.lose(self.next_streams().collect());
+        }
         let users = std::mem::take(&mut self.users);
         self.tell_host(context, users.values().flat_map(HashMap::keys));
         self.told.clear();

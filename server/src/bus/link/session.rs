@@ -5,6 +5,7 @@
 //! before it does something else. What it has handed over and not heard of is bounded, and while that bound
 //! is reached departures stay where they are counted.
 
+mod counting;
 mod hearing;
 mod judging;
 mod opening;
@@ -73,6 +74,8 @@ pub(super) struct Session<'c, 'l> {
     /// Whether something was refused when the lease was last renewed.
     is_refused: bool,
     refused: Refused,
+    /// Rooms of which the others are to be told how many messages there were.
+    uncounted: BTreeSet<RoomName>,
     /// Whether everything there was before this cable has been told over it.
     has_told: bool,
     /// How many requests for copies from before then are not answered.
@@ -125,6 +128,7 @@ impl<'c, 'l> Session<'c, 'l> {
             is_registered: false,
             is_refused: false,
             refused: Refused::default(),
+            uncounted: BTreeSet::new(),
             has_told: false,
             first_reads: 0,
             alive: HashSet::new(),
@@ -151,7 +155,8 @@ impl<'c, 'l> Session<'c, 'l> {
             Ok(()) => timeout(self.context.settings.timeout, self.leave()).await.unwrap_or(Ok(())),
             lost => lost,
         };
-        self.context.hub.count_relay_dropped(self.unanswered_messages);
+        // Those of the others who have missed them will know.
+        self.context.metrics.unconfirmed.increment(self.unanswered_messages);
         self.rooms.admit_all(&self.context.hub);
         ended
     }
@@ -199,12 +204,16 @@ impl<'c, 'l> Session<'c, 'l> {
             self.say(&Said::Hello);
         }
         self.returning = self.context.hub.list_rooms().into();
+        self.keep_counts_of_returning();
         self.tell_end();
         let users = self.others.users_whole(self.context);
         self.say(&users);
     }
 
     fn renew(&mut self) {
+        if !self.missed.is_empty() {
+            self.ask_for_counts(renewal(&self.context.settings));
+        }
         match std::mem::take(&mut self.missed) {
             Missing::In(rooms) => rooms.into_iter().for_each(|name| self.read_again(name)),
             Missing::Anywhere => {
@@ -233,6 +242,7 @@ impl<'c, 'l> Session<'c, 'l> {
     fn tidy(&mut self, now: Instant) {
         self.rooms.admit_late(&self.context.hub, now);
         let left = self.rooms.leave(BATCH_MAX, now);
+        left.iter().for_each(|name| self.others.incoming.leave(name));
         if !left.is_empty() {
             let unsubscribed = self.cable.unsubscribe(&left);
             self.expect(unsubscribed, |()| Done::Listened);
@@ -261,6 +271,7 @@ impl<'c, 'l> Session<'c, 'l> {
         }
         if self.is_renewed && self.has_told && (self.first_reads == 0 || self.is_refused) {
             self.standing.settle();
+            self.compare_counts();
         }
     }
 

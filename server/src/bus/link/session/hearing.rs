@@ -1,8 +1,10 @@
 //! What arrives over the cable, and what follows from it.
 
+use std::time::Duration;
+
 use hub::{Heard as Verdict, NodeId, Position, Statement};
 use tracing::debug;
-use wire::relay::{self, Said as SaidInRoom};
+use wire::relay::{self, Events, Number, Said as SaidInRoom};
 
 use super::{Heard, RoomName, Said, Session};
 use crate::bus::link::{control, departing};
@@ -53,14 +55,12 @@ impl Session<'_, '_> {
             return;
         }
         self.others.notice(context, sender);
-        let Some(listened) = self.rooms.get(&name) else { return };
+        if self.rooms.get(&name).is_none() {
+            return;
+        }
         match message.said {
-            SaidInRoom::Events(events) | SaidInRoom::Numbered(_, events) => {
-                let messages = events.clone().count();
-                let delivery = context.hub.deliver(&listened.key, events);
-                context.metrics.received.increment(messages as u64);
-                context.host.delivered(&listened.key.tenant, messages, delivery);
-            }
+            SaidInRoom::Events(events) => self.hear_events(&name, sender, None, events),
+            SaidInRoom::Numbered(number, events) => self.hear_events(&name, sender, Some(number), events),
             SaidInRoom::News(news) => self.hear_statement(name, sender, news.into(), answers),
             SaidInRoom::State(state) => self.hear_statement(name, sender, state.into(), answers),
             SaidInRoom::Ask { of } => {
@@ -72,6 +72,20 @@ impl Session<'_, '_> {
                 self.has_told(sender, &name);
                 self.read_again(name);
             }
+        }
+    }
+
+    /// What another node passes on, and how much before it is missing.
+    fn hear_events(&mut self, name: &RoomName, node: NodeId, number: Option<Number>, events: Events<'_>) {
+        let (context, messages) = (self.context, events.clone().count());
+        let Some(listened) = self.rooms.get(name) else { return };
+        let since = || context.hub.room(&listened.key).map(|room| room.opened_at());
+        let missed = self.others.incoming.count(name, node, number, messages as u64, since);
+        context.metrics.missed.increment(missed);
+        if messages > 0 {
+            let delivery = context.hub.deliver(&listened.key, events);
+            context.metrics.received.increment(messages as u64);
+            context.host.delivered(&listened.key.tenant, messages, delivery);
         }
     }
 
@@ -95,7 +109,7 @@ impl Session<'_, '_> {
 
     /// Something said to all nodes.
     fn hear_node(&mut self, message: &[u8]) {
-        let Some((node, said)) = control::decode(message) else {
+        let Some((node, said, next_stream)) = control::decode(message) else {
             self.context.metrics.unread.increment(1);
             return debug!("Passed over a word of another node");
         };
@@ -105,7 +119,7 @@ impl Session<'_, '_> {
         match said {
             Said::Goodbye => {
                 self.telling.remove(&node);
-                return self.others.forget(self.context, node);
+                return self.others.part(self.context, node);
             }
             Said::Hello => {
                 self.begins_to_tell(node);
@@ -114,9 +128,11 @@ impl Session<'_, '_> {
             }
             Said::Told => self.doubt_untold(node),
             Said::Users { whole, users } => self.others.hear_users(self.context, node, whole, users),
+            Said::Count { since_ms } => self.tell_counts(Duration::from_millis(since_ms)),
             Said::Do(control) => self.context.host.obey(control),
         }
         self.others.notice(self.context, node);
+        self.others.notice_stream(node, next_stream);
     }
 }
 

@@ -27,13 +27,19 @@ pub(super) fn patience(wait: Duration) -> Duration {
 
 impl Session<'_, '_> {
     pub(super) fn has_rooms_to_read(&self) -> bool {
-        !self.returning.is_empty() || !self.rereading.is_empty() || self.refused.is_retelling()
+        !self.returning.is_empty()
+            || !self.rereading.is_empty()
+            || self.refused.is_retelling()
+            || !self.uncounted.is_empty()
     }
 
     /// Goes on with the rooms that there were before this cable, or of which something was missed or refused.
     pub(super) fn read_some(&mut self) {
         if self.refused.is_retelling() {
             return self.retell_some();
+        }
+        if !self.uncounted.is_empty() {
+            return self.tell_some_counts();
         }
         if self.returning.is_empty() {
             let next = std::iter::from_fn(|| self.rereading.pop_first());

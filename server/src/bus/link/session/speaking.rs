@@ -18,7 +18,7 @@ impl Session<'_, '_> {
         for departure in departures {
             match departure {
                 Departure::Opened(room) => self.open(room, &mut opening),
-                Departure::Frame { key, frame, messages } => departing.say(node, &key, frame, messages),
+                Departure::Frame { key, frame, messages } => departing.say(key, frame, messages),
                 Departure::News(room) => {
                     let news = room.take_news();
                     // A room that is yet to return will be told of as a whole, these news included. So will one
@@ -26,20 +26,23 @@ impl Session<'_, '_> {
                     let name = rooms::name(room.key());
                     let follows = self.rooms.get(&name).is_some() && !self.refused.is_untold(&name);
                     if let Some(news) = news.filter(|_| follows && self.is_registered) {
-                        departing.add(node, departing::news(node, room.key(), &news));
+                        departing.add(departing::news(node, room.key(), &news));
                     }
                 }
                 Departure::Closed { key, gone } => {
                     if let Some(gone) = gone.filter(|_| self.is_registered) {
-                        departing.add(node, departing::state(node, &key, &gone));
+                        departing.add(departing::state(node, &key, &gone));
                     }
                     self.rooms.close(&rooms::name(&key), Instant::now() + linger);
                 }
             }
         }
         self.listen(opening);
-        let messages = departing.messages;
-        self.send(departing.into_commands(node), messages);
+        let (messages, now, is_read) = (departing.messages, Instant::now(), self.others.read_numbers());
+        let outgoing = &mut self.others.outgoing;
+        let count = |room: &_, messages| Some(outgoing.count(room, messages, now)).filter(|_| is_read);
+        let commands = departing.into_commands(node, count);
+        self.send(commands, messages);
     }
 
     /// Sends `commands`, in which there are this many messages of members.
@@ -59,7 +62,7 @@ impl Session<'_, '_> {
 
     /// Tells all other nodes.
     pub(super) fn say(&mut self, said: &Said) {
-        let message = control::encode(self.context.node, said);
+        let message = control::encode(self.context.node, said, self.others.outgoing.next_stream());
         self.send(vec![Command::Publish { channel: Channel::Nodes, message }], 0);
     }
 

@@ -1,0 +1,57 @@
+//! How many messages were missed: numbers are told, and asked for, when something may have been.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use super::{Said, Session};
+use crate::bus::BATCH_MAX;
+use crate::bus::link::{departing, rooms};
+
+impl Session<'_, '_> {
+    /// There has been a cable again for long enough that everything is listened to. What was handed over before and
+    /// had no answer may be missing elsewhere, and anything may be here.
+    pub(super) fn compare_counts(&mut self) {
+        let Some(lost_at) = self.others.lost_at.take() else { return };
+        self.tell_counts(lost_at.elapsed() + self.unnoticed());
+        self.ask_for_counts(lost_at.elapsed());
+    }
+
+    /// Asks the others to tell how much they have said up to now, where they have since so long ago.
+    pub(super) fn ask_for_counts(&mut self, ago: Duration) {
+        let since = ago + self.unnoticed();
+        self.say(&Said::Count { since_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX) });
+    }
+
+    /// Tells how many messages were handed over, where that has changed since so long ago.
+    pub(super) fn tell_counts(&mut self, ago: Duration) {
+        let then = Instant::now().checked_sub(ago);
+        let rooms = then.into_iter().flat_map(|then| self.others.outgoing.rooms_since(then)).cloned();
+        self.uncounted.extend(rooms);
+    }
+
+    /// Tells some of the counts that are to be told.
+    pub(super) fn tell_some_counts(&mut self) {
+        let (node, outgoing) = (self.context.node, &self.others.outgoing);
+        let next = std::iter::from_fn(|| self.uncounted.pop_first()).take(BATCH_MAX);
+        let counts = next.filter_map(|room| Some(departing::count(node, &room, outgoing.get(&room)?)));
+        let counts = counts.filter(|_| self.others.read_numbers()).collect();
+        self.send(counts, 0);
+    }
+
+    /// Rooms that were opened since the cable was lost are not known to have been listened to before.
+    pub(super) fn keep_counts_of_returning(&mut self) {
+        let lost_at = self.others.lost_at;
+        let returning: HashMap<_, _> =
+            self.returning.iter().map(|room| (rooms::name(room.key()), room.opened_at())).collect();
+        self.others.incoming.retain(|name| {
+            let opened_at = returning.get(name);
+            opened_at.is_some_and(|opened_at| lost_at.is_none_or(|lost_at| *opened_at <= lost_at))
+        });
+    }
+
+    /// For how long a connection may have been dead before that was noticed, and a little more.
+    fn unnoticed(&self) -> Duration {
+        let settings = &self.context.settings;
+        settings.keep_alive + settings.timeout * 2
+    }
+}
