@@ -3,13 +3,13 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use harness::{ChaosProxy, PATIENCE, Redis, RedisOptions, World, eventually};
+use harness::{ChaosProxy, PATIENCE, Redis, RedisOptions, Request, World, eventually};
 use serde_json::json;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::{at, hears, member, on, say, shows, track, two};
+use super::{at, guest, hears, member, on, say, shows, track, two};
 
 /// What the connections of a node are called.
 const NAMES: [&str; 3] = ["realtime-server:subscribe", "realtime-server:publish", "realtime-server:read"];
@@ -81,6 +81,7 @@ async fn losing_the_connection_that_reads_costs_no_message_and_no_presence() {
     let redis = Redis::start().await;
     let (one, two) = two(|settings| {
         on(&redis)(settings);
+        settings.bus.keep_alive = Duration::from_millis(20);
         settings.limits.max_events_per_second = crate::count(1_000_000);
     })
     .await;
@@ -115,6 +116,65 @@ async fn losing_the_connection_that_reads_costs_no_message_and_no_presence() {
     assert_eq!(reconnects(&one, &two).await, 0.0);
     one.stop().await;
     two.stop().await;
+}
+
+// A room that opens waits for what is read, and not for long. So many more wait than may be asked for at once.
+#[tokio::test]
+async fn messages_pass_while_nothing_can_be_read() {
+    const ROOMS: usize = 400;
+    let redis = Redis::start().await;
+    let proxy = ChaosProxy::to(redis.address()).await;
+    let (one, two) = two(|settings| {
+        at(&redis, proxy.address())(settings);
+        settings.bus.keep_alive = Duration::from_millis(100);
+        settings.bus.lease = Duration::from_secs(1);
+        settings.bus.subscribe_timeout = Duration::from_millis(50);
+    })
+    .await;
+    let ((mut ann, _), (mut bob, _)) = (member(&one, "ann").await, member(&two, "bob").await);
+    // Nobody listens there.
+    proxy.redirect(SocketAddr::from(([127, 0, 0, 1], 1)));
+    assert_eq!(redis.kill_connections("realtime-server:read").await, 2);
+    for world in [&one, &two] {
+        eventually("it says so", async || world.number("realtime_bus_presence_shared").await == 0.0).await;
+        assert_eq!(world.send(Request::get("/readyz")).await.json()["status"], "degraded");
+    }
+    let (hub, mut guests) = (std::sync::Arc::clone(&two.node().hub), Vec::new());
+    for n in 0..ROOMS {
+        guests.push(guest(&hub, &n.to_string()));
+        let channel = format!("realtime:room:default:phoenix:public:{n}");
+        eventually("it is listened to", async || redis.subscribers(&channel).await == 1).await;
+    }
+    say(&mut ann, json!("heard")).await;
+    assert_eq!(bob.next_json().await[4]["payload"], "heard");
+    track(&mut ann, json!({})).await;
+    proxy.redirect(redis.address());
+    for world in [&one, &two] {
+        eventually("it can read", async || world.number("realtime_bus_presence_shared").await == 1.0).await;
+        shows(world, &["ann"]).await;
+    }
+    assert_eq!(reconnects(&one, &two).await, 0.0);
+    one.stop().await;
+    two.stop().await;
+}
+
+#[tokio::test]
+async fn connections_that_are_stuck_are_noticed_although_nothing_is_said() {
+    let redis = Redis::start().await;
+    let proxy = ChaosProxy::to(redis.address()).await;
+    let world = World::with(|settings| {
+        at(&redis, proxy.address())(settings);
+        settings.bus.keep_alive = Duration::from_millis(100);
+        settings.bus.timeout = Duration::from_millis(500);
+        settings.bus.lease = Duration::from_secs(600);
+    })
+    .await;
+    hears(&world, 1).await;
+    proxy.strand();
+    eventually("it has connected anew", async || world.number("realtime_bus_reconnects_total").await == 1.0)
+        .await;
+    hears(&world, 1).await;
+    world.stop().await;
 }
 
 // What is missing in another Redis is not gone. The node follows its address as a whole.

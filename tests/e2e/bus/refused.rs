@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use harness::{Client, Redis, Request, World, eventually};
+use harness::{Client, Mint, Redis, Request, World, eventually};
 use serde_json::{Value, json};
 
 use super::{hears, member, on, say, shows, track, two};
@@ -16,6 +16,10 @@ async fn empty(redis: &Redis) {
     redis.run("CONFIG SET maxmemory 0").await;
 }
 
+fn operators() -> Mint {
+    Mint::new("the operators' secret, of thirty-two bytes")
+}
+
 /// Waits until the node shares presence with the others, or does not; it hears them all the while.
 async fn shares_presence(world: &World, shares: bool) {
     let number = if shares { 1.0 } else { 0.0 };
@@ -27,6 +31,10 @@ async fn shares_presence(world: &World, shares: bool) {
     let ready = world.send(Request::get("/readyz")).await;
     let expected = if shares { "ready" } else { "degraded" };
     assert_eq!((ready.status, &ready.json()["status"]), (200, &json!(expected)));
+    let status = world
+        .send(Request::get("/status").bearer(&operators().sign(&json!({"exp": 4_000_000_000_u64}))))
+        .await;
+    assert_eq!(status.json()["bus"], if shares { "connected" } else { "without presence" });
 }
 
 /// The next broadcast that a client hears.
@@ -64,6 +72,7 @@ async fn a_redis_without_memory_passes_messages_and_shares_presence_again_later(
     let redis = Redis::start().await;
     let (one, two) = two(|settings| {
         on(&redis)(settings);
+        settings.admin.jwt_secret = Some(operators().secret().into());
         settings.bus.lease = LEASE;
     })
     .await;
@@ -106,6 +115,7 @@ async fn nodes_that_connect_to_a_redis_without_memory_pass_messages() {
     fill(&redis).await;
     let (one, two) = two(|settings| {
         on(&redis)(settings);
+        settings.admin.jwt_secret = Some(operators().secret().into());
         settings.bus.lease = Duration::from_secs(1);
     })
     .await;
@@ -140,6 +150,7 @@ async fn whatever_is_refused_messages_pass_and_presence_is_put_right() {
     let redis = Redis::start().await;
     let (one, two) = two(|settings| {
         on(&redis)(settings);
+        settings.admin.jwt_secret = Some(operators().secret().into());
         settings.bus.lease = Duration::from_secs(3);
     })
     .await;
@@ -191,6 +202,7 @@ async fn nobody_is_taken_for_dead_because_leases_cannot_be_renewed() {
     let redis = Redis::start().await;
     let (one, two) = two(|settings| {
         on(&redis)(settings);
+        settings.admin.jwt_secret = Some(operators().secret().into());
         settings.bus.lease = LEASE;
     })
     .await;
@@ -226,6 +238,7 @@ async fn what_is_wrong_with_one_room_stays_with_it() {
     let redis = Redis::start().await;
     let (one, two) = two(|settings| {
         on(&redis)(settings);
+        settings.admin.jwt_secret = Some(operators().secret().into());
         settings.bus.lease = Duration::from_secs(1);
     })
     .await;

@@ -42,6 +42,10 @@ const CENSUS: Duration = Duration::from_secs(1);
 const UNANSWERED: usize = 256;
 const UNANSWERED_BYTES: usize = 4 * 1024 * 1024;
 
+/// Requests for copies that are not answered yet. They are counted apart: what is read may be out of reach while
+/// messages pass.
+const READS: usize = 256;
+
 /// One cable's time.
 pub(super) struct Session<'c, 'l> {
     context: &'c Context,
@@ -53,6 +57,8 @@ pub(super) struct Session<'c, 'l> {
     unanswered: FuturesUnordered<BoxFuture<'static, Result<Done, BusError>>>,
     unanswered_bytes: usize,
     unanswered_messages: u64,
+    /// How many of the requests are for copies.
+    reads: usize,
     /// Taken out of the inbox and not yet heard.
     arrived: VecDeque<Heard>,
     /// Rooms there were before this cable.
@@ -117,6 +123,7 @@ impl<'c, 'l> Session<'c, 'l> {
             unanswered: FuturesUnordered::new(),
             unanswered_bytes: 0,
             unanswered_messages: 0,
+            reads: 0,
             arrived: VecDeque::new(),
             returning: VecDeque::new(),
             rereading: BTreeSet::new(),
@@ -171,7 +178,8 @@ impl<'c, 'l> Session<'c, 'l> {
         }
         let (inbox, mut fresh) = (Arc::clone(&self.inbox), Vec::new());
         loop {
-            let may_send = self.unanswered.len() < UNANSWERED && self.unanswered_bytes < UNANSWERED_BYTES;
+            let unanswered = self.unanswered.len() - self.reads;
+            let may_send = unanswered < UNANSWERED && self.unanswered_bytes < UNANSWERED_BYTES;
             let deadline = self.rooms.deadline();
             tokio::select! {
                 Some(done) = self.unanswered.next() => match done {
@@ -185,7 +193,7 @@ impl<'c, 'l> Session<'c, 'l> {
                 },
                 // In turns, because there may be much to hear, and others wait for this thread.
                 () = tokio::task::yield_now(), if !self.arrived.is_empty() => self.hear_some(),
-                () = tokio::task::yield_now(), if may_send && self.has_rooms_to_read() => self.read_some(),
+                () = tokio::task::yield_now(), if may_send && self.has_more() => self.do_some(),
                 Some(control) = controls.recv() => self.say(&Said::Do(control)),
                 _ = renewal.tick() => self.renew(),
                 _ = keep_alive.tick() => self.check(),
@@ -259,6 +267,7 @@ impl<'c, 'l> Session<'c, 'l> {
                 self.note_refusals(refusals);
             }
             Done::Copies { rooms, copies, is_first } => {
+                self.reads -= 1;
                 self.first_reads -= usize::from(is_first);
                 for (name, copies) in rooms.into_iter().zip(copies) {
                     match copies {

@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -59,7 +60,8 @@ impl Reader {
         let (lost, trouble) = (Arc::new(watch::Sender::new(0)), Arc::default());
         let reader = Self { opened, lost: Arc::clone(&lost), trouble: Arc::clone(&trouble) };
         let (shared, registration) = (Arc::clone(shared), registration.clone());
-        let maintained = Maintained { shared, account, registration, opening, lost, trouble };
+        let maintained =
+            Maintained { shared, account, registration, opening, lost, trouble, in_vain: AtomicU32::new(0) };
         tokio::spawn(maintained.run(Arc::clone(inbox)));
         reader
     }
@@ -95,6 +97,8 @@ struct Maintained {
     opening: watch::Sender<Option<Opened>>,
     lost: Arc<watch::Sender<u64>>,
     trouble: Arc<Mutex<Option<String>>>,
+    /// Connections in a row that could not be opened, or were lost before they had answered a ping.
+    in_vain: AtomicU32,
 }
 
 impl Maintained {
@@ -108,7 +112,7 @@ impl Maintained {
 
     /// Opens one connection after the other, until one leads elsewhere.
     async fn keep_open(&self) {
-        let (mut backoff, mut lost, mut in_vain) = (Backoff::new(), self.lost.subscribe(), 0);
+        let (mut backoff, mut lost) = (Backoff::new(), self.lost.subscribe());
         for number in 1.. {
             let begun = Instant::now();
             let why = match self.open(number).await {
@@ -125,11 +129,10 @@ impl Maintained {
                 Err(why) => why,
             };
             // What is read may be what ends it each time: only one that has held for a while begins anew.
-            if begun.elapsed() > self.shared.keep_alive + self.shared.timeout {
-                (backoff, in_vain) = (Backoff::new(), 0);
+            if begun.elapsed() > self.shared.keep_alive {
+                backoff.reset();
             }
-            in_vain += 1;
-            if in_vain > ATTEMPTS {
+            if self.in_vain.fetch_add(1, Ordering::Relaxed) >= ATTEMPTS {
                 *self.trouble.lock() = Some(format!("the connection that reads presence: {why}"));
             }
             sleep(backoff.next()).await;
@@ -155,6 +158,7 @@ impl Maintained {
             if wire.ping().await.is_err() {
                 return;
             }
+            self.in_vain.store(0, Ordering::Relaxed);
             *self.trouble.lock() = None;
         }
     }

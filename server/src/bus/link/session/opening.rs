@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use hub::Room;
 
-use super::{Done, Said, Session};
+use super::{Done, READS, Said, Session};
 use crate::bus::link::departing;
 use crate::bus::{BATCH_MAX, RoomName};
 
@@ -26,21 +26,32 @@ pub(super) fn patience(wait: Duration) -> Duration {
 }
 
 impl Session<'_, '_> {
-    pub(super) fn has_rooms_to_read(&self) -> bool {
-        !self.returning.is_empty()
-            || !self.rereading.is_empty()
-            || self.refused.is_retelling()
-            || !self.uncounted.is_empty()
+    /// Whether there is something to do that can be done in parts.
+    pub(super) fn has_more(&self) -> bool {
+        self.has_rooms_to_tell() || self.has_rooms_to_read()
     }
 
-    /// Goes on with the rooms that there were before this cable, or of which something was missed or refused.
-    pub(super) fn read_some(&mut self) {
+    /// Does some of it.
+    pub(super) fn do_some(&mut self) {
         if self.refused.is_retelling() {
-            return self.retell_some();
+            self.retell_some();
+        } else if !self.uncounted.is_empty() {
+            self.tell_some_counts();
+        } else {
+            self.read_some();
         }
-        if !self.uncounted.is_empty() {
-            return self.tell_some_counts();
-        }
+    }
+
+    fn has_rooms_to_tell(&self) -> bool {
+        self.refused.is_retelling() || !self.uncounted.is_empty()
+    }
+
+    fn has_rooms_to_read(&self) -> bool {
+        self.reads < READS && !(self.returning.is_empty() && self.rereading.is_empty())
+    }
+
+    /// Goes on with the rooms that there were before this cable, or of which something was missed.
+    fn read_some(&mut self) {
         if self.returning.is_empty() {
             let next = std::iter::from_fn(|| self.rereading.pop_first());
             let names = next.take(BATCH_MAX).collect();
@@ -103,8 +114,11 @@ impl Session<'_, '_> {
         }
     }
 
-    /// Asks what is shown in rooms that are listened to.
+    /// Asks what is shown in rooms that are listened to; later, if much has been asked already.
     fn read(&mut self, mut rooms: Vec<RoomName>) {
+        if self.reads >= READS {
+            return self.rereading.extend(rooms);
+        }
         rooms.retain(|name| {
             let Some(listened) = self.rooms.get(name) else { return false };
             let room = self.context.hub.room(&listened.key);
@@ -113,6 +127,7 @@ impl Session<'_, '_> {
         if !rooms.is_empty() {
             let (copies, is_first) = (self.cable.copies(&rooms), !self.has_told);
             self.first_reads += usize::from(is_first);
+            self.reads += 1;
             self.expect(copies, move |copies| Done::Copies { rooms, copies, is_first });
         }
     }
