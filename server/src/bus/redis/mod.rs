@@ -18,8 +18,8 @@ mod cable;
 mod causes;
 mod keys;
 mod leased;
-mod usable;
 mod reading;
+mod usable;
 mod wire;
 
 use std::sync::Arc;
@@ -42,8 +42,8 @@ use super::{Answer, Bus, BusError, Cable, Connected, Heard, Inbox, UNANSWERED_MA
 use cable::{RedisCable, Registration};
 use keys::{Account, Keys};
 use leased::{Leased, Tenure};
-pub use usable::Unusable;
 use reading::Reader;
+pub use usable::Unusable;
 use wire::Wire;
 
 /// A Redis that nodes share.

@@ -31,11 +31,16 @@ impl Session<'_, '_> {
 
     /// Tells some of the counts that are to be told.
     pub(super) fn tell_some_counts(&mut self) {
-        let (node, outgoing) = (self.context.node, &self.others.outgoing);
+        let (node, may_number, outgoing) = (self.context.node, self.may_number(), &self.others.outgoing);
         let next = std::iter::from_fn(|| self.uncounted.pop_first()).take(BATCH_MAX);
         let counts = next.filter_map(|room| Some(departing::count(node, &room, outgoing.get(&room)?)));
-        let counts = counts.filter(|_| self.others.read_numbers()).collect();
+        let counts = counts.filter(|_| may_number).collect();
         self.send(counts, 0);
+    }
+
+    /// Whether all nodes can read numbers. Until it is known who they are, it is not.
+    pub(super) fn may_number(&self) -> bool {
+        self.is_renewed && self.others.read_numbers()
     }
 
     /// Rooms that were opened since the cable was lost are not known to have been listened to before.

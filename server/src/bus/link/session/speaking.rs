@@ -38,7 +38,7 @@ impl Session<'_, '_> {
             }
         }
         self.listen(opening);
-        let (messages, now, is_read) = (departing.messages, Instant::now(), self.others.read_numbers());
+        let (messages, now, is_read) = (departing.messages, Instant::now(), self.may_number());
         let outgoing = &mut self.others.outgoing;
         let count = |room: &_, messages| Some(outgoing.count(room, messages, now)).filter(|_| is_read);
         let commands = departing.into_commands(node, count);
