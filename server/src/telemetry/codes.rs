@@ -199,7 +199,13 @@ mod tests {
         let names: Vec<_> = errors.map(|code| code.name()).collect();
         assert_eq!(
             names,
-            ["UnableToConnectToProject", "BusAway", "RealtimeNodeDisconnected", "JwksUnavailable"]
+            [
+                "UnableToConnectToProject",
+                "BusAway",
+                "BusPresenceRefused",
+                "RealtimeNodeDisconnected",
+                "JwksUnavailable"
+            ]
         );
     }
 }
