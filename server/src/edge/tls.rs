@@ -140,7 +140,7 @@ impl Certificates {
     }
 
     /// What clients do not accept at `now`, or soon will not, a sentence each: certificates that have expired, expire
-    /// within two weeks, or are not valid yet.
+    /// within two weeks (sooner, if they are valid for less than six), or are not valid yet.
     pub fn complaints(&self, now: SystemTime) -> Vec<String> {
         let pair = self.current.load();
         let complaints = pair.certificates.iter().enumerate().filter_map(|(place, certificate)| {

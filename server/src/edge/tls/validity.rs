@@ -5,8 +5,9 @@ use std::time::{Duration, SystemTime};
 
 use humantime_serde::re::humantime::{format_rfc3339_seconds, parse_rfc3339};
 
-/// How long before its end a certificate is worth a warning: those who renew by themselves do so a month before.
-const EXPIRES_SOON: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+/// How long before its end a certificate is warned of at most. Clients of ACME renew at the last third of its life, which
+/// is a month for one of ninety days.
+const WARN_BEFORE_MAX: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 const SEQUENCE: u8 = 0x30;
 const EXPLICIT_VERSION: u8 = 0xa0;
@@ -49,11 +50,18 @@ impl Validity {
         if now > self.not_after {
             return Some(format!("has expired at {}", format_rfc3339_seconds(self.not_after)));
         }
-        if now + EXPIRES_SOON > self.not_after {
-            return Some(format!("expires at {}", format_rfc3339_seconds(self.not_after)));
+        if now < self.not_before {
+            return Some(format!("is not valid before {}", format_rfc3339_seconds(self.not_before)));
         }
-        let early = now < self.not_before;
-        early.then(|| format!("is not valid before {}", format_rfc3339_seconds(self.not_before)))
+        let soon = now + self.warn_before() > self.not_after;
+        soon.then(|| format!("expires at {}", format_rfc3339_seconds(self.not_after)))
+    }
+
+    /// How long before its end it is warned of. Of one that is valid for six days that is the last two: a longer time would
+    /// warn of it from its first day on, however well it is renewed.
+    fn warn_before(&self) -> Duration {
+        let life = self.not_after.duration_since(self.not_before).unwrap_or_default();
+        WARN_BEFORE_MAX.min(life / 3)
     }
 }
 
@@ -126,6 +134,19 @@ mod tests {
         let complaint = |time| validity.complaint(at(time)).expect("it is not valid");
         assert_eq!(complaint("2021-03-04T00:00:01Z"), "has expired at 2021-03-04T00:00:00Z");
         assert_eq!(complaint("2020-01-01T00:00:00Z"), "is not valid before 2020-01-02T00:00:00Z");
+    }
+
+    #[test]
+    fn a_certificate_is_warned_of_in_its_last_two_weeks_or_its_last_third() {
+        let day = Duration::from_secs(24 * 60 * 60);
+        let not_before = UNIX_EPOCH + 20_000 * day;
+        for (days_valid, days_warned) in [(400, 14), (90, 14), (42, 14), (6, 2), (3, 1)] {
+            let validity = Validity { not_before, not_after: not_before + days_valid * day };
+            let complaint = |days_left: u32| validity.complaint(validity.not_after - days_left * day);
+            assert_eq!(complaint(days_warned), None, "{days_valid} days");
+            let warning = complaint(days_warned - 1).expect("it ends soon");
+            assert!(warning.starts_with("expires at 20"), "{warning}");
+        }
     }
 
     #[test]
