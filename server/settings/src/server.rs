@@ -78,7 +78,7 @@ pub struct Server {
     /// Time a connection without a request under way stays open for the next one. Longer than the load balancer keeps
     /// its own (often 60 s), which else sends a request on a connection that is just being closed, and answers 502.
     #[serde(with = "units::duration")]
-    #[schemars(with = "marks::Wait", extend("x-reload" = "live", "x-least" = "1ms"))]
+    #[schemars(with = "marks::Wait", extend("x-reload" = "connection", "x-least" = "1ms"))]
     pub keep_alive_timeout: Duration,
 
     /// Pause before a refused handshake is answered, to slow down clients that retry at once. Delays
