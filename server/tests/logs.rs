@@ -175,11 +175,22 @@ fn each_refusal_names_its_reason_and_none_is_an_error() {
         ("POST /api/broadcast HTTP/1.1\r\ncontent-length: 0".to_owned(), 401, "MissingAPIKey"),
         ("POST /api/broadcast HTTP/1.1\r\ncontent-length: 0\r\napikey: x".to_owned(), 401, "MalformedJWT"),
         ("POST /api/broadcast?tenant=nobody HTTP/1.1\r\ncontent-length: 0".to_owned(), 401, "TenantNotFound"),
+        (
+            format!(
+                "POST /api/broadcast/t/events/e?private=true&apikey={token} HTTP/1.1\r\ncontent-length: 0"
+            ),
+            422,
+            "UnableToConnectToProject",
+        ),
         ("GET /status HTTP/1.1".to_owned(), 401, "OperatorDenied"),
         ("GET /metrics HTTP/1.1".to_owned(), 403, "OperatorDenied"),
     ] {
         serve.ask(&request);
-        let line = serve.line(is_request);
+        let line = serve.line(|line| {
+            // The line of the code comes before that of the request.
+            assert_ne!(line["level"], "ERROR", "{line}");
+            is_request(line)
+        });
         let said = (&line["status"], &line["error_code"], &line["level"]);
         assert_eq!(said, (&status.into(), &code.into(), &"WARN".into()), "{request}: {line}");
         assert!(!line.to_string().contains(&token), "{line}");

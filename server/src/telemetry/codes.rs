@@ -124,8 +124,9 @@ codes! {
     PrivateOnly: Refusal, [Join, Channel, Http], "This project only allows private channels";
     /// The server is about to stop.
     RealtimeRestarting: Refusal, [Join], "Realtime is restarting, please standby";
-    /// A private channel or message, or changes, of a tenant whose database is not there.
-    UnableToConnectToProject: Error, [Join, Http], "Realtime was unable to connect to the project database";
+    /// A private channel or message, or changes, of a tenant whose database is not there. No tenant has one yet, so this
+    /// says what a client asked for, not that a database is away.
+    UnableToConnectToProject: Refusal, [Join, Http], "Realtime was unable to connect to the project database";
     /// A join asks for old messages and cannot have them.
     UnableToReplayMessages: Refusal, [Join], "Replay is not allowed for public channels";
 
@@ -197,15 +198,6 @@ mod tests {
     fn errors_are_what_an_operator_has_to_look_at() {
         let errors = Code::ALL.iter().filter(|code| code.severity() == Severity::Error);
         let names: Vec<_> = errors.map(|code| code.name()).collect();
-        assert_eq!(
-            names,
-            [
-                "UnableToConnectToProject",
-                "BusAway",
-                "BusPresenceRefused",
-                "RealtimeNodeDisconnected",
-                "JwksUnavailable"
-            ]
-        );
+        assert_eq!(names, ["BusAway", "BusPresenceRefused", "RealtimeNodeDisconnected", "JwksUnavailable"]);
     }
 }
