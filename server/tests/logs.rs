@@ -3,8 +3,10 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, ChildStderr, Command, Stdio};
+use std::time::{Duration, SystemTime};
 
-use serde_json::Value;
+use realtime_server::auth::sign_operator;
+use serde_json::{Map, Value};
 use tempfile::TempDir;
 
 /// `serve --dev` that logs JSON. Killed when the test ends.
@@ -197,6 +199,28 @@ fn each_refusal_names_its_reason_and_none_is_an_error() {
     }
     let rest = serve.stop();
     assert!(!rest.contains("ERROR"), "{rest}");
+}
+
+#[test]
+fn an_operators_order_is_logged_with_the_sub_of_its_token() {
+    let secret = "the operators' secret, of thirty-two bytes";
+    let mut serve = Serve::start(&[("API_JWT_SECRET", secret)]);
+    let claims = Map::from_iter([("sub".to_owned(), "ann".into())]);
+    let token = sign_operator(&secret.into(), claims, SystemTime::now(), Duration::from_secs(60));
+    let order =
+        |path: &str| format!("POST {path} HTTP/1.1\r\ncontent-length: 0\r\nauthorization: Bearer {token}");
+    for (path, message) in [
+        ("/admin/reload", "An operator asks for a reload"),
+        ("/admin/tenants/default/disconnect", "An operator sends the clients of a tenant away"),
+    ] {
+        serve.ask(&order(path));
+        let line = serve.line(|line| line["message"] == message);
+        assert_eq!((&line["sub"], &line["level"]), (&"ann".into(), &"INFO".into()), "{line}");
+        assert!(line["request_id"].is_string() && !line.to_string().contains(&token), "{line}");
+    }
+    serve.ask(&order("/admin/tenants/nobody/disconnect"));
+    let line = serve.line(|line| line["status"] == 404);
+    assert_eq!(line["error_code"], "TenantNotFound");
 }
 
 #[test]

@@ -131,6 +131,10 @@ fn disconnect(node: &Node, operator: &Operator, tenant: &str) -> Response<Bytes>
             );
             answer::json(StatusCode::OK, &json!({ "disconnected": disconnected }))
         }
-        None => answer::json(StatusCode::NOT_FOUND, &json!({ "message": "not found" })),
+        None => {
+            let code = Code::TenantNotFound;
+            node.reports.tell(code.at(Place::Http), code.text());
+            answer::json(StatusCode::NOT_FOUND, &json!({ "message": "not found" }))
+        }
     }
 }
