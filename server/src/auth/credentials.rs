@@ -31,8 +31,7 @@ const ENGINES: [GeneralPurpose; 2] =
 const LENIENT: GeneralPurposeConfig =
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
 
-/// The tokens of one request, by place.
-#[derive(Debug, Default)]
+/// The tokens of one request, by place. Not to be shown.
 pub struct Credentials<'a> {
     authorization: Option<Authorization<'a>>,
     api_key_header: Option<Cow<'a, str>>,
@@ -42,7 +41,6 @@ pub struct Credentials<'a> {
 }
 
 /// What the header `authorization` holds.
-#[derive(Debug)]
 enum Authorization<'a> {
     Bearer(Cow<'a, str>),
     /// Another scheme, which is not for us.

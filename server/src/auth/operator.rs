@@ -18,10 +18,7 @@ use super::keys::{Kind, Secrets, no_signer};
 use super::remarks::Remarks;
 use super::rules::Rules;
 use super::token::{Token, clean};
-use crate::telemetry::reports::Reports;
-
-/// Characters of a `sub` that the log shows.
-const SUB_LOGGED: usize = 128;
+use crate::telemetry::reports::{Reports, SUB_SHOWN};
 
 /// Claims by which a token without a `role` may still be a user's.
 const OF_PEOPLE: [&str; 2] = ["sub", "permissions"];
@@ -145,7 +142,7 @@ impl Gate {
         }
         self.rules.check(&token.claims, now)?;
         let sub = token.claims.get("sub").and_then(Value::as_str);
-        Ok(Operator { sub: sub.map(|sub| sub.chars().take(SUB_LOGGED).collect()) })
+        Ok(Operator { sub: sub.map(|sub| sub.chars().take(SUB_SHOWN).collect()) })
     }
 
     fn blocks(&self, token: &Token) -> bool {

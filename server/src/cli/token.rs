@@ -8,6 +8,7 @@ mod secret;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, bail};
+use secrecy::ExposeSecret;
 use serde_json::{Map, Value};
 use settings::{Auth, Settings};
 
@@ -111,6 +112,13 @@ fn issue(settings: &Settings, args: Args, now: SystemTime) -> anyhow::Result<(St
     };
     let mut claims = with_validated_claims(*args.claims, &settings.auth);
     if let Some(sub) = args.sub {
+        let of_users = settings.auth.jwt_secret.iter().chain(&settings.auth.jwt_secrets);
+        if of_users.map(ExposeSecret::expose_secret).any(|users| users == secret.expose_secret()) {
+            bail!(
+                "with one secret for users and operators, a token that names a person is a user's: leave --sub out, or \
+                 set API_JWT_SECRET to a secret of its own"
+            );
+        }
         claims.insert("sub".into(), sub.into());
     }
     let about = format!(

@@ -21,7 +21,7 @@ use super::origin::{ERROR_CODE, Origin};
 const SPELL: Duration = Duration::from_secs(10);
 
 /// Characters of a `sub` that are written; a token may hold one of many kilobytes.
-const SUB_SHOWN: usize = 128;
+pub const SUB_SHOWN: usize = 128;
 
 /// Tells what happens to one tenant, or to nobody in particular. Clones tell together.
 #[derive(Clone)]

@@ -107,6 +107,9 @@ fn tokens_for_those_who_run_the_server() {
 
     let told = refused(&settings, &["--operator", "--claims", r#"{"role":"service_role"}"#]);
     assert!(told.starts_with("a token with a `role` is a user's"), "{told}");
+    settings.auth.jwt_secret = settings.admin.jwt_secret.clone();
+    let told = refused(&settings, &["--operator", "--sub", "ann"]);
+    assert!(told.contains("leave --sub out"), "{told}");
 }
 
 #[test]
