@@ -337,6 +337,20 @@ async fn a_token_whose_nbf_is_to_come_is_refused_in_words() {
     world.stop().await;
 }
 
+// An issuer whose clock is a second ahead: final for realtime-js, had it been `phx_close`.
+#[tokio::test]
+async fn a_newer_token_whose_nbf_is_to_come_ends_the_channel_so_that_the_client_joins_again() {
+    let world = World::start().await;
+    let token = world.sign(&json!({"role": "anon", "exp": 4_000_000_000u64, "nbf": 3_000_000_000u64}));
+    let mut ann = world.connect().await;
+    ann.join("realtime:room", json!({})).await;
+    ann.send_json(&json!(["1", "2", "realtime:room", "access_token", {"access_token": token}])).await;
+    let notice = ann.next_json().await;
+    assert_eq!(notice[3], "system", "{notice}");
+    assert_eq!(ann.next_json().await[3], "phx_error");
+    world.stop().await;
+}
+
 #[tokio::test]
 async fn leeway_forgives_clocks_that_differ() {
     let world = World::with(|settings| settings.auth.leeway = Duration::from_secs(3600)).await;

@@ -94,10 +94,11 @@ impl TokenError {
         }
     }
 
-    /// Whether the token was good and only its time is over: its holder may come again with a newer one. A
-    /// membership that ends so is told `phx_error`, on which clients join again; any other end is for good.
-    pub fn is_outlived(&self) -> bool {
-        matches!(self, Self::Expired { .. } | Self::Revoked)
+    /// Whether another try may succeed: the token was good and only its time is over, or its time is about to come (the
+    /// issuer's clock is a little ahead). A membership that ends so is told `phx_error`, on which clients join again; any
+    /// other end is for good.
+    pub fn may_join_again(&self) -> bool {
+        matches!(self, Self::Expired { .. } | Self::Revoked | Self::TooEarly { .. })
     }
 }
 

@@ -389,8 +389,8 @@ fn without_a_key_nobody_is_believed() {
 
 #[test]
 fn what_only_outlived_its_time_may_come_again() {
-    assert!(TokenError::Revoked.is_outlived() && TokenError::Expired { seconds_ago: 1 }.is_outlived());
-    assert!(!TokenError::Signature.is_outlived() && !TokenError::MissingClaims.is_outlived());
+    assert!(TokenError::Revoked.may_join_again() && TokenError::Expired { seconds_ago: 1 }.may_join_again());
+    assert!(!TokenError::Signature.may_join_again() && !TokenError::MissingClaims.may_join_again());
 }
 
 #[test]

@@ -60,7 +60,7 @@ impl Phoenix {
     /// Ends a channel because of its token. If that was good once, or names a key that is being fetched, the
     /// client may come again; one that never was good is told that this is the end.
     fn end_because(&mut self, topic: &str, error: &TokenError) {
-        let may_be_good = error.is_outlived() || self.tenant.policy().verifier.is_looking_into(error);
+        let may_be_good = error.may_join_again() || self.tenant.policy().verifier.is_looking_into(error);
         let last_word = if may_be_good { Line::errored } else { Line::closed };
         self.end(topic, &error.refresh_text(), last_word);
     }
