@@ -29,7 +29,8 @@ fn of_repository() -> Option<String> {
     }
     // What a commit or a checkout changes. Of a path that is not there cargo would think that it changes every time.
     let branch = git(&["symbolic-ref", "--quiet", "HEAD"]);
-    for name in ["HEAD", "packed-refs"].into_iter().chain(branch.as_deref()) {
+    // A branch may have no file of its own (`git pack-refs`), but each commit is a line in the log of HEAD.
+    for name in ["HEAD", "logs/HEAD", "packed-refs"].into_iter().chain(branch.as_deref()) {
         let path = git(&["rev-parse", "--git-path", name]).filter(|path| Path::new(path).exists());
         path.inspect(|path| println!("cargo::rerun-if-changed={path}"));
     }
