@@ -143,7 +143,7 @@ impl Reader {
                 let news: Vec<_> = notes.iter().filter(|note| !last.notes.contains(note)).collect();
                 let changes = Changes { changed, pending };
                 // A ConfigMap, or an editor, touches files several times for one change, which is one line in the log.
-                if edited || was_refused || occasion != Occasion::Files {
+                if edited || was_refused || !news.is_empty() || occasion != Occasion::Files {
                     tell(occasion, &changes, &overridden, &news);
                 } else {
                     debug!("Settings read again, nothing is written otherwise: {occasion}");
@@ -169,8 +169,9 @@ impl Reader {
 
     fn newest(&self, running: &Running) -> Result<Update, LoadError> {
         let update = self.sources.reload(running)?;
-        if !update.pending.is_empty() {
-            // What the next start would end with is wrong now, not only then.
+        // What the next start would end with is wrong now, not only then. Only where it waits, because a certificate may
+        // be half exchanged at the moment in which something else is edited.
+        if update.pending.iter().any(|key| Resources::are_named_by(key)) {
             Resources::of(&update.after_restart)?;
         }
         NobodyHasKeys::find(&update.settings).map_or(Ok(update), |nobody| Err(no_key_left(&nobody)))

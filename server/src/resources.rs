@@ -24,7 +24,15 @@ pub struct Resources {
     pub warnings: Vec<String>,
 }
 
+/// What begins the names of settings that files and addresses depend on.
+const NAMING: [&str; 3] = ["server.tls", "server.proxy_protocol_from", "bus."];
+
 impl Resources {
+    /// Whether what this setting says decides which files and addresses there are.
+    pub fn are_named_by(key: &str) -> bool {
+        NAMING.iter().any(|start| key.starts_with(start))
+    }
+
     /// Those that `loaded` names.
     ///
     /// # Errors
