@@ -7,7 +7,7 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -21,12 +21,17 @@ pub(super) struct RequestDeadline<S> {
     /// Set while a head is awaited that has begun.
     deadline: Option<Pin<Box<Sleep>>>,
     serving: Serving,
+    /// Heads that had arrived when the deadline was last looked at.
+    heads_seen: usize,
 }
 
-/// Whether a request is being answered; then what is read is its body, which has a time-out of its own. Clones are the
-/// same.
+/// How many requests have begun to be answered on a connection, and how many answers are complete. While there are more
+/// of the former, what is read is a body, which has a time-out of its own. Clones are the same.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Serving(Arc<AtomicBool>);
+pub(super) struct Serving {
+    begun: Arc<AtomicUsize>,
+    complete: Arc<AtomicUsize>,
+}
 
 /// A request that is being answered, until this is dropped.
 pub(super) struct Answering(Serving);
@@ -34,14 +39,14 @@ pub(super) struct Answering(Serving);
 impl Serving {
     /// A head has arrived.
     pub(super) fn begin(&self) -> Answering {
-        self.0.store(true, Ordering::Relaxed);
+        self.begun.fetch_add(1, Ordering::Relaxed);
         Answering(self.clone())
     }
 }
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        self.0.0.store(false, Ordering::Relaxed);
+        self.0.complete.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -49,7 +54,7 @@ impl<S> RequestDeadline<S> {
     /// `stream`, whose first request has to arrive within `head_timeout`.
     pub(super) fn new(stream: S, head_timeout: Duration, serving: Serving) -> Self {
         let deadline = Some(Box::pin(tokio::time::sleep(head_timeout)));
-        Self { stream, head_timeout, deadline, serving }
+        Self { stream, head_timeout, deadline, serving, heads_seen: 0 }
     }
 
     /// The stream itself.
@@ -73,8 +78,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for RequestDeadline<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if this.serving.0.load(Ordering::Relaxed) {
+        let begun = this.serving.begun.load(Ordering::Relaxed);
+        if std::mem::replace(&mut this.heads_seen, begun) != begun {
+            // The head that the deadline was for is complete.
             this.deadline = None;
+        }
+        if this.serving.complete.load(Ordering::Relaxed) < begun {
             return Pin::new(&mut this.stream).poll_read(cx, buffer);
         }
         if this.poll_deadline(cx).is_ready() {
