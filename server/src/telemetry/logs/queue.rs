@@ -17,6 +17,9 @@ use tracing_subscriber::fmt::MakeWriter;
 /// How long the process waits at its end for the lines that are left.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// How long the thread waits for more lines after the first: a line that wakes it costs more than one that does not.
+const GATHER: Duration = Duration::from_millis(2);
+
 /// Lines the thread takes at once. So many may wait in addition to `telemetry.log_queue_lines`.
 const BATCH_LINES: usize = 256;
 
@@ -75,6 +78,9 @@ impl Shared {
         loop {
             let mut state = self.state.lock();
             self.changed.wait_while(&mut state, |state| state.lines.is_empty() && !state.closing);
+            if !self.is_filling(&state) {
+                self.changed.wait_while_for(&mut state, |state| !self.is_filling(state), GATHER);
+            }
             let taken = state.lines.len().min(BATCH_LINES);
             batch.extend(state.lines.drain(..taken));
             drop(state);
@@ -90,13 +96,23 @@ impl Shared {
     }
 }
 
+impl Shared {
+    /// Whether the lines should be written without waiting for more.
+    fn is_filling(&self, state: &State) -> bool {
+        state.closing || state.lines.len() >= self.lines_max.div_ceil(2)
+    }
+}
+
 impl Write for Queue {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let Shared { lines_max, state, changed } = &*self.0;
         let mut state = state.lock();
         if state.lines.len() < *lines_max {
             state.lines.push_back(line.to_vec());
-            changed.notify_one();
+            // Lines between wait for the thread, which has been woken by the first and gathers.
+            if state.lines.len() == 1 || state.lines.len() == lines_max.div_ceil(2) {
+                changed.notify_one();
+            }
         } else {
             DROPPED.fetch_add(1, Ordering::Relaxed);
         }
