@@ -6,7 +6,7 @@ mod neighbours;
 mod reloading;
 
 pub use condition::{Company, Condition};
-pub use keys::{NobodyHasKeys, unusable_keys};
+pub use keys::{NoVerificationKey, unusable_keys};
 pub use reloading::{Account, Changes, Outcome, Reload, Reloading};
 
 use std::sync::Arc;
@@ -80,7 +80,7 @@ impl Node {
     /// # Errors
     /// Without a key no token can be verified, so there is nothing to run.
     pub fn new(settings: Settings, sources: Sources, link: Link) -> anyhow::Result<Arc<Self>> {
-        if let Some(nobody) = NobodyHasKeys::find(&settings) {
+        if let Some(nobody) = NoVerificationKey::find(&settings) {
             anyhow::bail!("{nobody}: set JWT_SECRET, or start with `serve --dev` to try things out");
         }
         let metrics = Metrics::new(settings.regions.name.as_deref());

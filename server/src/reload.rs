@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
-use crate::node::{Changes, NobodyHasKeys, Node, Outcome, Reloading};
+use crate::node::{Changes, NoVerificationKey, Node, Outcome, Reloading};
 use crate::resources::Resources;
 use crate::telemetry::logs::Logs;
 use crate::watch::{self, Watch};
@@ -174,7 +174,7 @@ impl Reader {
         if update.pending.iter().any(|key| Resources::are_named_by(key)) {
             Resources::of(&update.after_restart)?;
         }
-        NobodyHasKeys::find(&update.settings).map_or(Ok(update), |nobody| Err(no_key_left(&nobody)))
+        NoVerificationKey::find(&update.settings).map_or(Ok(update), |nobody| Err(no_key_left(&nobody)))
     }
 }
 
@@ -189,7 +189,7 @@ async fn outcome(reading: JoinHandle<Outcome>, reloading: &Reloading, occasion: 
 }
 
 /// Settings by which nobody could come in any more: all channels would end, and the next start be refused.
-fn no_key_left(nobody: &NobodyHasKeys) -> LoadError {
+fn no_key_left(nobody: &NoVerificationKey) -> LoadError {
     LoadError {
         problems: vec![Problem {
             place: None,

@@ -22,7 +22,8 @@ pub struct Bus {
     #[schemars(with = "Option<String>", extend("x-reload" = "restart", "x-secret" = true, "x-kind" = "url", "x-schemes" = ["redis://", "rediss://"]))]
     pub redis_url: Option<SecretString>,
 
-    /// Certificates (PEM) that vouch for Redis under `rediss://`. Unset: those the system trusts.
+    /// CA certificates (PEM) by which the certificate of Redis is verified under `rediss://`. Unset: those the system
+    /// trusts.
     #[schemars(extend("x-reload" = "restart"))]
     pub tls_ca_file: Option<PathBuf>,
 

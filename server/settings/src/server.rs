@@ -191,7 +191,7 @@ impl Default for Server {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Tls {
-    /// File with the certificate and those that vouch for it (PEM), the server's own first.
+    /// File with the certificate chain (PEM): the server's certificate first, then those of its issuers.
     #[schemars(extend("x-reload" = "restart"))]
     pub cert_file: Option<PathBuf>,
 

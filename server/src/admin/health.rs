@@ -36,7 +36,7 @@ pub fn healthcheck() -> Response<Bytes> {
     answer::page(StatusCode::OK, "text/plain; charset=utf-8", "ok".into())
 }
 
-/// `GET /`: something is here, as load balancers ask that know no better path.
+/// `GET /`: a short text, for load balancers whose health check asks for the root.
 pub fn greeting() -> Response<Bytes> {
     answer::page(StatusCode::OK, "text/plain; charset=utf-8", "Realtime Server\n".into())
 }

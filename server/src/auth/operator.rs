@@ -31,7 +31,7 @@ pub struct Operators {
     metrics: Option<Gate>,
 }
 
-/// Who has been let in.
+/// An operator whose token is accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Operator {
     sub: Option<Box<str>>,

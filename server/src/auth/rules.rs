@@ -2,9 +2,9 @@
 //!
 //! Claims are checked here and not by jsonwebtoken, because Supabase's rules differ: no leeway unless
 //! configured, fractions are rounded, `aud` is not looked at unless configured. Where upstream lets a token
-//! pass that lacks a validated claim, we refuse it: whoever demands `aal = "aal2"` means it. No arithmetic on
+//! pass that lacks a validated claim, we refuse it: a validator of `aal = "aal2"` is a requirement. No arithmetic on
 //! times can overflow; tokens that last for centuries are normal. `nbf` is honoured, with the leeway of `exp`, which
-//! upstream does not do: whoever writes it means it.
+//! upstream does not do.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

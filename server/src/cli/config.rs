@@ -10,7 +10,7 @@ use anyhow::Context;
 use clap::Subcommand;
 use settings::{LoadError, Loaded, Sources};
 
-use crate::node::{NobodyHasKeys, unusable_keys};
+use crate::node::{NoVerificationKey, unusable_keys};
 use crate::resources::Resources;
 
 const EXAMPLES: &str = "\
@@ -107,7 +107,7 @@ fn check(config: &super::Config) -> anyhow::Result<ExitCode> {
     let checked = Checked::of(&config.sources());
     if let Ok(checked) = &checked {
         checked.notes().iter().for_each(|note| super::remark(format_args!("note: {note}")));
-        if let Some(nobody) = NobodyHasKeys::find(&checked.loaded.settings) {
+        if let Some(nobody) = NoVerificationKey::find(&checked.loaded.settings) {
             super::remark(format_args!(
                 "note: {nobody}: `serve` starts only with one, such as from JWT_SECRET"
             ));
@@ -122,7 +122,7 @@ fn check_files(files: &[PathBuf]) -> anyhow::Result<ExitCode> {
         let (name, checked) = (file.display().to_string(), Checked::of(&Sources::new(Some(file), [])));
         if let Ok(checked) = &checked {
             checked.notes().iter().for_each(|note| super::remark(format_args!("note: {name}: {note}")));
-            if NobodyHasKeys::find(&checked.loaded.settings).is_some() {
+            if NoVerificationKey::find(&checked.loaded.settings).is_some() {
                 super::remark(format_args!(
                     "note: {name} holds no secret to verify tokens with; a variable may"
                 ));

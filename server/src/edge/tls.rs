@@ -112,7 +112,7 @@ pub struct Certificates {
 }
 
 struct Pair {
-    /// That of the server, then those that vouch for it.
+    /// The chain: the certificate of the server, then those of its issuers.
     certificates: Vec<CertificateDer<'static>>,
     config: Arc<ServerConfig>,
 }
@@ -145,8 +145,7 @@ impl Certificates {
         let pair = self.current.load();
         let complaints = pair.certificates.iter().enumerate().filter_map(|(place, certificate)| {
             let complaint = Validity::of(certificate)?.complaint(now)?;
-            let which =
-                if place == 0 { "the certificate" } else { "a certificate that vouches for another one" };
+            let which = if place == 0 { "the certificate" } else { "an issuer's certificate" };
             Some(format!("{which} in `{CERT_FILE}` ({}) {complaint}", self.cert_file.display()))
         });
         complaints.collect()

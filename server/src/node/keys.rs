@@ -13,12 +13,12 @@ use crate::auth::{Verifier, check_jwks};
 
 /// No tenant holds a key to verify tokens with, nor knows where to get one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NobodyHasKeys {
+pub struct NoVerificationKey {
     /// What is wrong with the keys that key sets hold, a sentence each.
     unusable: Vec<String>,
 }
 
-impl NobodyHasKeys {
+impl NoVerificationKey {
     /// `None` if a tenant has a key.
     pub fn find(settings: &Settings) -> Option<Self> {
         let tenants = settings.every_tenant();
@@ -44,7 +44,7 @@ impl NobodyHasKeys {
     }
 }
 
-impl fmt::Display for NobodyHasKeys {
+impl fmt::Display for NoVerificationKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "no secret to verify tokens with{}", self.about_key_sets())
     }

@@ -96,7 +96,7 @@ fn for_kind(kind: &Kind, value: &Value, origin: Origin) -> Option<String> {
         (Kind::Wait { .. }, Value::Number(_)) => {
             Some("write it in quotes with its unit, such as \"30s\"".into())
         }
-        (Kind::Wait { .. }, Value::String(text)) => for_wait(text.trim(), in_a_file),
+        (Kind::Wait { .. }, Value::String(text)) => for_wait(text.trim(), origin),
         (Kind::Size { .. }, Value::Number(number)) if !number.is_u64() => Some(
             "write a whole number of bytes, or a number with its unit in quotes, such as \"64 KiB\"".into(),
         ),
@@ -132,9 +132,9 @@ fn for_kind(kind: &Kind, value: &Value, origin: Origin) -> Option<String> {
     }
 }
 
-fn for_wait(text: &str, in_a_file: bool) -> Option<String> {
+fn for_wait(text: &str, origin: Origin) -> Option<String> {
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        let quote = if in_a_file { "\"" } else { "" };
+        let quote = if origin == Origin::File { "\"" } else { "" };
         return Some(format!("add its unit, such as {quote}{text}s{quote} for seconds"));
     }
     // One that is too long or too short has a unit already.

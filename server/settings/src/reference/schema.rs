@@ -47,7 +47,7 @@ fn constrain(fields: &mut Map<String, Value>) {
         return;
     }
     let kind = Kind::of(&Value::Object(fields.clone()));
-    // `uint16` and `ip` are formats of nobody else.
+    // No other validator knows the formats `uint16` and `ip`.
     fields.remove("format");
     let mut set = |name: &str, value: Value| drop(fields.insert(name.into(), value));
     match &kind {
