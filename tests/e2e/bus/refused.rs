@@ -195,6 +195,43 @@ async fn whatever_is_refused_messages_pass_and_presence_is_put_right() {
     two.stop().await;
 }
 
+// A node that registers again while changes are refused has not shared all it had: nothing follows from what is missing.
+#[tokio::test]
+async fn members_of_a_node_that_reconnects_while_changes_are_refused_stay() {
+    const LEASE: Duration = Duration::from_secs(3);
+    let redis = Redis::start().await;
+    let (one, two) = two(|settings| {
+        on(&redis)(settings);
+        settings.admin.jwt_secret = Some(operators().secret().into());
+        settings.bus.lease = LEASE;
+    })
+    .await;
+    let (mut ann, mut bob) = (tracked(&one, "ann").await, tracked(&two, "bob").await);
+    shows(&one, &["ann", "bob"]).await;
+    shows(&two, &["ann", "bob"]).await;
+    redis.run("ACL SETUSER default -hset").await;
+    // The second node connected last.
+    let of_two = redis.connections("realtime-server:publish").await.pop().expect("a connection");
+    redis.run(&format!("CLIENT KILL ID {of_two}")).await;
+    eventually("it is back", async || two.number("realtime_bus_reconnects_total").await == 1.0).await;
+    let begun = Instant::now();
+    while begun.elapsed() < LEASE {
+        passes(&mut ann, &mut bob, json!(1)).await;
+        passes(&mut bob, &mut ann, json!(2)).await;
+        let (_look, state) = member(&one, "look").await;
+        assert!(state["bob"].is_object(), "{state}");
+    }
+    redis.run("ACL SETUSER default +hset").await;
+    drop(bob);
+    let _carl = tracked(&two, "carl").await;
+    for world in [&one, &two] {
+        shares_presence(world, true).await;
+        shows(world, &["ann", "carl"]).await;
+    }
+    one.stop().await;
+    two.stop().await;
+}
+
 // They cannot renew their leases, and know each other by what they say.
 #[tokio::test]
 async fn nobody_is_taken_for_dead_because_leases_cannot_be_renewed() {

@@ -84,6 +84,10 @@ pub(super) struct Session<'c, 'l> {
     uncounted: BTreeSet<RoomName>,
     /// Whether everything there was before this cable has been told over it.
     has_told: bool,
+    /// Whether `Hello` was sent, and `Told` was not.
+    owes_told: bool,
+    /// Requests with whole states of rooms that are not answered yet.
+    unanswered_wholes: usize,
     /// How many requests for copies from before then are not answered.
     first_reads: usize,
     /// Who was alive when the lease was last renewed.
@@ -98,12 +102,22 @@ pub(super) struct Session<'c, 'l> {
 enum Done {
     /// It took effect.
     Listened,
-    /// It took effect, with so many messages of members, but for some changes.
-    Sent { bytes: usize, messages: u64, refusals: Vec<Refusal> },
+    /// Commands took effect, but for some changes.
+    Sent(Sent),
+    /// The same, of whole states of rooms.
+    SentWholes(Sent),
     /// These rooms are shown like this.
     Copies { rooms: Vec<RoomName>, copies: Vec<Shown>, is_first: bool },
     /// The lease is renewed, unless that is refused.
     Renewed(Renewal),
+}
+
+/// What became of one batch of commands.
+struct Sent {
+    bytes: usize,
+    /// Messages of members in it.
+    messages: u64,
+    refusals: Vec<Refusal>,
 }
 
 impl<'c, 'l> Session<'c, 'l> {
@@ -137,6 +151,8 @@ impl<'c, 'l> Session<'c, 'l> {
             refused: Refused::default(),
             uncounted: BTreeSet::new(),
             has_told: false,
+            owes_told: false,
+            unanswered_wholes: 0,
             first_reads: 0,
             alive: HashSet::new(),
             telling: HashMap::new(),
@@ -210,6 +226,7 @@ impl<'c, 'l> Session<'c, 'l> {
     fn begin(&mut self) {
         if self.is_registered {
             self.say(&Said::Hello);
+            self.owes_told = true;
         }
         self.returning = self.context.hub.list_rooms().into();
         self.keep_counts_of_returning();
@@ -260,11 +277,11 @@ impl<'c, 'l> Session<'c, 'l> {
     fn settle(&mut self, done: Done) {
         match done {
             Done::Listened => {}
-            Done::Sent { bytes, messages, refusals } => {
-                self.unanswered_bytes -= bytes;
-                self.unanswered_messages -= messages;
-                self.context.metrics.published.increment(messages);
-                self.note_refusals(refusals);
+            Done::Sent(sent) => self.note_sent(sent),
+            Done::SentWholes(sent) => {
+                self.unanswered_wholes -= 1;
+                self.note_sent(sent);
+                self.tell_end();
             }
             Done::Copies { rooms, copies, is_first } => {
                 self.reads -= 1;

@@ -68,17 +68,20 @@ impl Session<'_, '_> {
             self.open(room, &mut opening);
         }
         self.listen(opening);
-        self.send(whole, 0);
+        self.send_wholes(whole);
         self.tell_end();
     }
 
-    /// Tells the others that this was everything, if it was.
+    /// Tells the others that this was everything, once it was and all of it has taken effect: until then, what is
+    /// missing among the copies says nothing about this node.
     pub(super) fn tell_end(&mut self) {
-        if self.returning.is_empty() {
-            self.has_told = true;
-            if self.is_registered {
-                self.say(&Said::Told);
-            }
+        if !self.returning.is_empty() {
+            return;
+        }
+        self.has_told = true;
+        if self.owes_told && self.unanswered_wholes == 0 && !self.refused.has_untold() {
+            self.owes_told = false;
+            self.say(&Said::Told);
         }
     }
 

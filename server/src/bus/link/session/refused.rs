@@ -21,6 +21,8 @@ pub(super) struct Refused {
     untold: BTreeSet<RoomName>,
     /// The same, now.
     retelling: BTreeSet<RoomName>,
+    /// Whether there were more rooms than are remembered.
+    is_incomplete: bool,
     /// Their copies are to be read.
     unread: BTreeSet<RoomName>,
 }
@@ -36,6 +38,11 @@ impl Refused {
         !self.retelling.is_empty()
     }
 
+    /// Whether there are rooms of which the others have not been told the whole, or of which that is not known.
+    pub(super) fn has_untold(&self) -> bool {
+        self.is_incomplete || !self.untold.is_empty() || !self.retelling.is_empty()
+    }
+
     fn is_empty(&self) -> bool {
         self.untold.is_empty() && self.retelling.is_empty() && self.unread.is_empty()
     }
@@ -48,6 +55,8 @@ impl Session<'_, '_> {
             self.standing.deny(&why);
             if self.refused.untold.len() < ROOMS_MAX {
                 self.refused.untold.insert(room);
+            } else {
+                self.refused.is_incomplete = true;
             }
         }
     }
@@ -93,6 +102,6 @@ impl Session<'_, '_> {
         let keys = next.take(BATCH_MAX).filter_map(|name| rooms::key(&name));
         let (node, hub) = (self.context.node, &self.context.hub);
         let whole = keys.map(|key| departing::whole(node, hub, &key)).collect();
-        self.send(whole, 0);
+        self.send_wholes(whole);
     }
 }

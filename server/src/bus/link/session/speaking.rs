@@ -6,7 +6,7 @@ use futures_util::FutureExt;
 use hub::Departure;
 
 use super::opening::Opening;
-use super::{Done, Said, Session};
+use super::{Done, Said, Sent, Session};
 use crate::bus::link::departing::{self, Departing};
 use crate::bus::link::{control, rooms};
 use crate::bus::{Answer, BATCH_MAX, Channel, Command};
@@ -47,6 +47,16 @@ impl Session<'_, '_> {
 
     /// Sends `commands`, in which there are this many messages of members.
     pub(super) fn send(&mut self, commands: Vec<Command>, messages: u64) {
+        self.send_batches(commands, messages, Done::Sent);
+    }
+
+    /// Sends whole states of rooms.
+    pub(super) fn send_wholes(&mut self, wholes: Vec<Command>) {
+        self.unanswered_wholes += wholes.len().div_ceil(BATCH_MAX);
+        self.send_batches(wholes, 0, Done::SentWholes);
+    }
+
+    fn send_batches(&mut self, commands: Vec<Command>, messages: u64, done: fn(Sent) -> Done) {
         let mut commands = commands.into_iter().peekable();
         while commands.peek().is_some() {
             let batch: Vec<_> = commands.by_ref().take(BATCH_MAX).collect();
@@ -56,8 +66,15 @@ impl Session<'_, '_> {
             self.unanswered_bytes += bytes;
             self.unanswered_messages += messages;
             let sent = self.cable.send(batch);
-            self.expect(sent, move |refusals| Done::Sent { bytes, messages, refusals });
+            self.expect(sent, move |refusals| done(Sent { bytes, messages, refusals }));
         }
+    }
+
+    pub(super) fn note_sent(&mut self, Sent { bytes, messages, refusals }: Sent) {
+        self.unanswered_bytes -= bytes;
+        self.unanswered_messages -= messages;
+        self.context.metrics.published.increment(messages);
+        self.note_refusals(refusals);
     }
 
     /// Tells all other nodes.
