@@ -18,6 +18,9 @@ use crate::bus::RoomName;
 const ROOMS: usize = 65_536;
 const KEPT: Duration = Duration::from_secs(10 * 60);
 
+/// No node begins this stream: it stands for messages that arrived before the first number.
+const UNNUMBERED: u64 = 0;
+
 /// What this node has handed over.
 #[derive(Debug)]
 pub(super) struct Outgoing {
@@ -83,7 +86,7 @@ impl Outgoing {
 /// What has arrived, in rooms that are listened to.
 #[derive(Debug, Default)]
 pub(super) struct Incoming {
-    /// By room and node, the number of the next message.
+    /// By room and node, the number of the next message. In the stream [`UNNUMBERED`], how many have arrived.
     rooms: HashMap<RoomName, HashMap<NodeId, Number>>,
     /// By node, the next stream it would have begun, and when it said so, before the cable was last lost.
     next_streams: HashMap<NodeId, (u64, Instant)>,
@@ -104,20 +107,25 @@ impl Incoming {
     ) -> u64 {
         let known = self.rooms.get_mut(room).and_then(|nodes| nodes.get_mut(&node));
         let Some(number) = number else {
-            // To a room with nodes of an older version in it, which could not read a number.
-            known.into_iter().for_each(|next| next.before += messages);
+            // There are nodes of an older version, which could not read a number, or may be.
+            if let Some(next) = known {
+                next.before += messages;
+            } else {
+                let arrived = Number { stream: UNNUMBERED, before: messages };
+                self.rooms.entry(RoomName::clone(room)).or_default().insert(node, arrived);
+            }
             return 0;
         };
         let after = Number { before: number.before + messages, ..number };
-        let Some(next) = known else {
+        let Some(next) = known.filter(|next| next.stream != UNNUMBERED) else {
+            let nodes = self.rooms.entry(RoomName::clone(room)).or_default();
+            let arrived = nodes.insert(node, after).map_or(0, |unnumbered| unnumbered.before);
             let told = self.next_streams.get(&node);
             let listened = |(stream, at): &(u64, Instant)| {
                 // It began after the node last spoke to us, and we were there before that.
                 number.stream >= *stream && listened_since().is_some_and(|since| since <= *at)
             };
-            let missed = if told.is_some_and(listened) { number.before } else { 0 };
-            self.rooms.entry(RoomName::clone(room)).or_default().insert(node, after);
-            return missed;
+            return if told.is_some_and(listened) { number.before.saturating_sub(arrived) } else { 0 };
         };
         let missed = if number.stream == next.stream {
             number.before.saturating_sub(next.before)
@@ -149,6 +157,7 @@ impl Incoming {
 
     /// A node will not be heard again.
     pub(super) fn forget(&mut self, node: NodeId) {
+        self.next_streams.remove(&node);
         for nodes in self.rooms.values_mut() {
             nodes.remove(&node);
         }
@@ -236,6 +245,28 @@ mod tests {
         assert_eq!(count(number(5, 5), 1), 0);
         incoming.leave(&name(0));
         assert_eq!(incoming.count(&name(0), ANN, number(5, 9), 1, || None), 0);
+    }
+
+    // Nodes of an older version cannot read numbers, so those beside them send none.
+    #[test]
+    fn messages_that_arrived_without_a_number_were_not_missed() {
+        let (begun, told) = (Instant::now(), Instant::now() + Duration::from_secs(1));
+        let mut incoming = Incoming::default();
+        incoming.lose([(ANN, (5, told))].into());
+        let mut count = |number, messages| incoming.count(&name(0), ANN, number, messages, || Some(begun));
+        assert_eq!(count(None, 2_000), 0);
+        assert_eq!(count(None, 1_000), 0);
+        assert_eq!(count(number(5, 3_007), 1), 7);
+        assert_eq!(count(number(5, 3_008), 1), 0);
+    }
+
+    #[test]
+    fn a_node_that_was_forgotten_is_as_one_that_was_never_heard() {
+        let (begun, told) = (Instant::now(), Instant::now() + Duration::from_secs(1));
+        let mut incoming = Incoming::default();
+        incoming.lose([(ANN, (5, told))].into());
+        incoming.forget(ANN);
+        assert_eq!(incoming.count(&name(0), ANN, number(7, 10_000), 1, || Some(begun)), 0);
     }
 
     #[test]
