@@ -109,14 +109,14 @@ impl Incoming {
         let Some(number) = number else {
             // There are nodes of an older version, which could not read a number, or may be.
             if let Some(next) = known {
-                next.before += messages;
+                next.before = next.before.saturating_add(messages);
             } else {
                 let arrived = Number { stream: UNNUMBERED, before: messages };
                 self.rooms.entry(RoomName::clone(room)).or_default().insert(node, arrived);
             }
             return 0;
         };
-        let after = Number { before: number.before + messages, ..number };
+        let after = Number { before: number.before.saturating_add(messages), ..number };
         let Some(next) = known.filter(|next| next.stream != UNNUMBERED) else {
             let nodes = self.rooms.entry(RoomName::clone(room)).or_default();
             let arrived = nodes.insert(node, after).map_or(0, |unnumbered| unnumbered.before);
@@ -267,6 +267,15 @@ mod tests {
         incoming.lose([(ANN, (5, told))].into());
         incoming.forget(ANN);
         assert_eq!(incoming.count(&name(0), ANN, number(7, 10_000), 1, || Some(begun)), 0);
+    }
+
+    #[test]
+    fn numbers_of_other_nodes_may_be_any() {
+        let mut incoming = Incoming::default();
+        let mut count = |number, messages| incoming.count(&name(0), ANN, number, messages, || None);
+        assert_eq!(count(number(1, u64::MAX), 3), 0);
+        assert_eq!(count(None, 3), 0);
+        assert_eq!(count(number(1, u64::MAX), 1), 0);
     }
 
     #[test]
