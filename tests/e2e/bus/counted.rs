@@ -244,10 +244,13 @@ async fn what_nobody_was_there_for_is_not_missed() {
     two.stop().await;
 }
 
+/// The NUMBERED kind of messages between nodes, and their bytes without an event.
+const NUMBERED: u8 = 6;
+const COUNT_BYTES: usize = 26;
+
 // Until it says that it can read numbers. What cannot be read would be lost for it.
 #[tokio::test]
 async fn a_node_of_an_older_version_is_sent_no_numbers() {
-    const NUMBERED: u8 = 6;
     let broker = Broker::new(Duration::from_secs(60), Bounds { frames: 10_000, bytes: 1 << 26 });
     let bus = Tapped::over(broker.clone());
     let one = World::on(bus.clone(), |_| {}).await;
@@ -282,5 +285,47 @@ async fn a_node_of_an_older_version_is_sent_no_numbers() {
         })
         .await;
     }
+    one.stop().await;
+}
+
+// A count that may not be sent yet is sent when it may.
+#[tokio::test]
+async fn counts_that_were_asked_for_are_sent_once_all_nodes_can_read_them() {
+    let broker = Broker::new(Duration::from_secs(60), Bounds { frames: 10_000, bytes: 1 << 26 });
+    let bus = Tapped::over(broker.clone());
+    let one = World::on(bus.clone(), |_| {}).await;
+    hears(&one, 1).await;
+    let messages: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
+    let sent = Arc::clone(&messages);
+    bus.tap(move |asked| {
+        if let Asked::Send(commands) = asked {
+            for command in *commands {
+                if let Command::Publish { channel: Channel::Room(_), message } = command {
+                    sent.lock().expect("nobody panics").push(message.to_vec());
+                }
+            }
+        }
+        Ok::<(), BusError>(())
+    });
+    let (mut cable, _inbox) = broker.connect(hub::NodeId::new(7)).await.expect("a cable");
+    let mut tell = |said: &'static str| {
+        let message = said.as_bytes().into();
+        cable.send(vec![Command::Publish { channel: Channel::Nodes, message }])
+    };
+    let mut ann = joined(&one, ROOM).await;
+    tell(r#"{"from":7,"said":"Hello"}"#).await.expect("sent");
+    tell(r#"{"from":7,"said":{"Count":{"since_ms":60000}}}"#).await.expect("sent");
+    for n in 0..50 {
+        say(&mut ann, json!(n)).await;
+        tell(r#"{"from":7,"said":{"Count":{"since_ms":60000}}}"#).await.expect("sent");
+        ann.settle().await;
+    }
+    let counts = || {
+        let messages = messages.lock().expect("nobody panics");
+        messages.iter().filter(|it| it[1] == NUMBERED && it.len() == COUNT_BYTES).count()
+    };
+    assert_eq!(counts(), 0);
+    tell(r#"{"from":7,"said":"Told","streams":1}"#).await.expect("sent");
+    eventually("the count is sent", async || counts() == 1).await;
     one.stop().await;
 }

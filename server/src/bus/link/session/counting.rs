@@ -29,12 +29,17 @@ impl Session<'_, '_> {
         self.uncounted.extend(rooms);
     }
 
+    /// Whether there are counts that can be told now. Those that cannot be read yet wait.
+    pub(super) fn has_counts_to_tell(&self) -> bool {
+        !self.uncounted.is_empty() && self.may_number()
+    }
+
     /// Tells some of the counts that are to be told.
     pub(super) fn tell_some_counts(&mut self) {
-        let (node, may_number, outgoing) = (self.context.node, self.may_number(), &self.others.outgoing);
+        let (node, outgoing) = (self.context.node, &self.others.outgoing);
         let next = std::iter::from_fn(|| self.uncounted.pop_first()).take(BATCH_MAX);
         let counts = next.filter_map(|room| Some(departing::count(node, &room, outgoing.get(&room)?)));
-        let counts = counts.filter(|_| may_number).collect();
+        let counts = counts.collect();
         self.send(counts, 0);
     }
 

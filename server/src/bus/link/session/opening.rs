@@ -35,7 +35,7 @@ impl Session<'_, '_> {
     pub(super) fn do_some(&mut self) {
         if self.refused.is_retelling() {
             self.retell_some();
-        } else if !self.uncounted.is_empty() {
+        } else if self.has_counts_to_tell() {
             self.tell_some_counts();
         } else {
             self.read_some();
@@ -43,7 +43,7 @@ impl Session<'_, '_> {
     }
 
     fn has_rooms_to_tell(&self) -> bool {
-        self.refused.is_retelling() || !self.uncounted.is_empty()
+        self.refused.is_retelling() || self.has_counts_to_tell()
     }
 
     fn has_rooms_to_read(&self) -> bool {
