@@ -1,14 +1,19 @@
 //! Connections that would be idle are used, and the one that reads may break without harm to the others.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use harness::{ChaosProxy, PATIENCE, Redis, RedisOptions, Request, World, eventually};
+use hub::Bounds;
+use realtime_server::bus::{Broker, BusError};
 use serde_json::json;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::tapped::{Asked, Tapped};
 use super::{at, guest, hears, member, on, say, shows, track, two};
 
 /// What the connections of a node are called.
@@ -198,4 +203,32 @@ async fn a_connection_that_leads_elsewhere_takes_the_node_along() {
     assert_eq!(new.keys("realtime:lease:*").await.len(), 2);
     one.stop().await;
     two.stop().await;
+}
+
+// The queue of a connection is bounded, and requests that wait there would hold up the others.
+#[tokio::test]
+async fn no_connection_is_checked_again_before_it_has_answered() {
+    let broker = Broker::new(Duration::from_secs(60), Bounds { frames: 10_000, bytes: 1 << 26 });
+    let bus = Tapped::over(broker);
+    let world = World::on(bus.clone(), |settings| {
+        settings.bus.keep_alive = Duration::from_millis(1);
+        settings.bus.lease = Duration::from_secs(1);
+    })
+    .await;
+    hears(&world, 1).await;
+    bus.stall_checks();
+    let [checks, sent] = [(); 2].map(|()| Arc::new(AtomicUsize::new(0)));
+    let counters = [Arc::clone(&checks), Arc::clone(&sent)];
+    bus.tap(move |asked| {
+        let [checks, sent] = &counters;
+        match asked {
+            Asked::Check => drop(checks.fetch_add(1, Ordering::Relaxed)),
+            Asked::Send(_) => drop(sent.fetch_add(1, Ordering::Relaxed)),
+            Asked::Connect | Asked::Subscribe(_) => {}
+        }
+        Ok::<(), BusError>(())
+    });
+    eventually("the lease was renewed", async || sent.load(Ordering::Relaxed) >= 2).await;
+    assert!(checks.load(Ordering::Relaxed) <= 1, "{checks:?}");
+    world.stop().await;
 }

@@ -3,6 +3,7 @@
 //! Whatever a test does from outside comes too early or too late for what lies between two steps of a link.
 //! The tap runs within such a step.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use futures_util::FutureExt as _;
@@ -19,6 +20,8 @@ pub(super) enum Asked<'a> {
     Subscribe(&'a [RoomName]),
     /// To carry out these commands.
     Send(&'a [Command]),
+    /// To make sure that the connections carry traffic.
+    Check,
 }
 
 type Tap = Box<dyn FnMut(&Asked<'_>) -> Result<(), BusError> + Send>;
@@ -28,16 +31,22 @@ type Tap = Box<dyn FnMut(&Asked<'_>) -> Result<(), BusError> + Send>;
 pub(super) struct Tapped {
     broker: Broker,
     tap: Arc<Mutex<Option<Tap>>>,
+    is_stalled: Arc<AtomicBool>,
 }
 
 impl Tapped {
     pub(super) fn over(broker: Broker) -> Self {
-        Self { broker, tap: Arc::default() }
+        Self { broker, tap: Arc::default(), is_stalled: Arc::default() }
     }
 
     /// From now on `tap` runs whenever something has been asked; with its error the cable is lost.
     pub(super) fn tap(&self, tap: impl FnMut(&Asked<'_>) -> Result<(), BusError> + Send + 'static) {
         *self.tap.lock().expect("no tap panics") = Some(Box::new(tap));
+    }
+
+    /// From now on no check is answered.
+    pub(super) fn stall_checks(&self) {
+        self.is_stalled.store(true, Ordering::Relaxed);
     }
 
     fn asked(&self, asked: &Asked<'_>) -> Result<(), BusError> {
@@ -95,7 +104,9 @@ impl Cable for TappedCable {
     }
 
     fn check(&mut self) -> Answer<()> {
-        self.cable.check()
+        let answer = self.cable.check();
+        let answer = self.and(answer, &Asked::Check);
+        if self.bus.is_stalled.load(Ordering::Relaxed) { std::future::pending().boxed() } else { answer }
     }
 
     fn renew(&mut self) -> Answer<Renewal> {

@@ -59,6 +59,8 @@ pub(super) struct Session<'c, 'l> {
     unanswered_messages: u64,
     /// How many of the requests are for copies.
     reads: usize,
+    /// Whether one of the requests is a check of the connections.
+    is_checking: bool,
     /// Taken out of the inbox and not yet heard.
     arrived: VecDeque<Heard>,
     /// Rooms there were before this cable.
@@ -102,6 +104,8 @@ pub(super) struct Session<'c, 'l> {
 enum Done {
     /// It took effect.
     Listened,
+    /// All connections answer.
+    Checked,
     /// Commands took effect, but for some changes.
     Sent(Sent),
     /// The same, of whole states of rooms.
@@ -138,6 +142,7 @@ impl<'c, 'l> Session<'c, 'l> {
             unanswered_bytes: 0,
             unanswered_messages: 0,
             reads: 0,
+            is_checking: false,
             arrived: VecDeque::new(),
             returning: VecDeque::new(),
             rereading: BTreeSet::new(),
@@ -252,9 +257,13 @@ impl<'c, 'l> Session<'c, 'l> {
         self.expect(renewed, Done::Renewed);
     }
 
+    /// Checks the connections, one check at a time: the next is not needed while one has no answer, and requests that
+    /// wait in the queue of a connection are bounded.
     fn check(&mut self) {
-        let checked = self.cable.check();
-        self.expect(checked, |()| Done::Listened);
+        if !std::mem::replace(&mut self.is_checking, true) {
+            let checked = self.cable.check();
+            self.expect(checked, |()| Done::Checked);
+        }
     }
 
     fn count(&mut self) {
@@ -277,6 +286,7 @@ impl<'c, 'l> Session<'c, 'l> {
     fn settle(&mut self, done: Done) {
         match done {
             Done::Listened => {}
+            Done::Checked => self.is_checking = false,
             Done::Sent(sent) => self.note_sent(sent),
             Done::SentWholes(sent) => {
                 self.unanswered_wholes -= 1;
