@@ -232,3 +232,29 @@ async fn no_connection_is_checked_again_before_it_has_answered() {
     assert!(checks.load(Ordering::Relaxed) <= 1, "{checks:?}");
     world.stop().await;
 }
+
+#[tokio::test]
+async fn a_node_that_stops_while_nothing_can_be_read_leaves_nothing_behind() {
+    let redis = Redis::start().await;
+    let proxy = ChaosProxy::to(redis.address()).await;
+    let (one, two) = two(|settings| {
+        at(&redis, proxy.address())(settings);
+        settings.bus.lease = Duration::from_secs(60);
+        settings.bus.subscribe_timeout = Duration::from_millis(50);
+    })
+    .await;
+    let (mut ann, _) = member(&one, "ann").await;
+    track(&mut ann, json!({})).await;
+    shows(&two, &["ann"]).await;
+    proxy.redirect(SocketAddr::from(([127, 0, 0, 1], 1)));
+    assert_eq!(redis.kill_connections("realtime-server:read").await, 2);
+    // Its copies cannot be read.
+    let _waiting = guest(&one.node().hub, "waiting");
+    eventually("it is listened to", async || {
+        redis.subscribers("realtime:room:default:phoenix:public:waiting").await == 1
+    })
+    .await;
+    one.stop().await;
+    two.stop().await;
+    assert_eq!(redis.keys("realtime:*").await, Vec::<String>::new());
+}

@@ -311,16 +311,27 @@ impl<'c, 'l> Session<'c, 'l> {
         }
     }
 
-    /// Tells the others what has happened up to the end, and that this is it.
+    /// Tells the others what has happened up to the end, and that this is it. Copies are not waited for: there may be
+    /// no connection to read them over.
     async fn leave(&mut self) -> Result<(), BusError> {
         while let Some(last) = departures(&self.context.hub).now_or_never() {
             self.depart(last);
         }
         self.say(&Said::Goodbye);
-        let left = self.cable.leave();
-        while let Some(done) = self.unanswered.next().await {
-            done?;
+        let (mut left, mut has_left) = (self.cable.leave(), false);
+        while !has_left || self.unanswered.len() > self.reads {
+            tokio::select! {
+                answer = &mut left, if !has_left => {
+                    answer?;
+                    has_left = true;
+                }
+                Some(done) = self.unanswered.next() => match done? {
+                    Done::Sent(sent) | Done::SentWholes(sent) => self.note_sent(sent),
+                    Done::Copies { .. } => self.reads -= 1,
+                    Done::Listened | Done::Checked | Done::Renewed(_) => {}
+                },
+            }
         }
-        left.await
+        Ok(())
     }
 }
