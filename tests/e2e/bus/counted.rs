@@ -73,12 +73,15 @@ impl Chance {
     }
 }
 
-/// Says much while connections are closed at any moment, on either side.
+/// Says much while connections are closed at any moment, on either side. `CHAOS_SEED` repeats what was closed when.
 async fn chaos(change: impl Fn(&mut Settings)) {
     const STEPS: u64 = 60;
     const MESSAGES: u64 = 20;
-    let seed = RandomState::new().hash_one(());
-    eprintln!("seed: {seed}");
+    let seed = std::env::var("CHAOS_SEED").map_or_else(
+        |_not_set| RandomState::new().hash_one(()),
+        |seed| seed.parse().expect("`CHAOS_SEED` is a number"),
+    );
+    eprintln!("CHAOS_SEED={seed}");
     let mut chance = Chance(seed);
     let redis = Redis::start().await;
     let (mut worlds, mut proxies) = (Vec::new(), Vec::new());
