@@ -32,11 +32,17 @@ pub(super) struct Standing<'l> {
 /// A time in which the others are not heard.
 struct Away {
     since: Instant,
-    /// Whether the log says so.
-    is_told: bool,
     /// How often a connection was tried for in vain.
     attempts: u32,
-    reminder: Reminder,
+    /// There once the log says so.
+    reminder: Option<Reminder>,
+}
+
+/// A line in the log.
+#[derive(Debug, PartialEq, Eq)]
+enum Line {
+    First,
+    Reminder,
 }
 
 /// A time in which presence is refused.
@@ -47,8 +53,16 @@ struct Denied {
 
 impl Away {
     fn begin() -> Self {
-        let now = Instant::now();
-        Self { since: now, is_told: false, attempts: 0, reminder: Reminder::since(now) }
+        Self { since: Instant::now(), attempts: 0, reminder: None }
+    }
+
+    /// The line that is due. Reminders follow the first line, which comes late when attempts take long.
+    fn line(&mut self, now: Instant) -> Option<Line> {
+        let Some(reminder) = &mut self.reminder else {
+            self.reminder = Some(Reminder::since(now));
+            return Some(Line::First);
+        };
+        reminder.is_due(now).then_some(Line::Reminder)
     }
 }
 
@@ -74,11 +88,12 @@ impl<'l> Standing<'l> {
         let (Context { node, metrics, .. }, name) = (self.context, &self.name);
         metrics.connected.set(1.0);
         self.show();
-        if away.is_told {
+        let is_told = away.reminder.is_some();
+        if is_told {
             metrics.reconnects.increment(1);
         }
         let again = if std::mem::replace(&mut self.was_reached, true) { " again" } else { "" };
-        let away_ms = away.is_told.then(|| away.since.elapsed().as_millis() as u64);
+        let away_ms = is_told.then(|| away.since.elapsed().as_millis() as u64);
         info!(%node, away_ms, "Connected to {name}{again}");
     }
 
@@ -94,14 +109,18 @@ impl<'l> Standing<'l> {
         });
         let tell = |text: fmt::Arguments<'_>| context.reports.tell(Code::BusAway.at(Place::Log), text);
         away.attempts += u32::from(!is_new);
-        if !std::mem::replace(&mut away.is_told, true) {
-            let what = if is_new { "lost the connection to" } else { "cannot reach" };
-            tell(format_args!("{what} {name}: {why}"));
-        } else if away.reminder.is_due(Instant::now()) {
-            let lasted = format_duration(Duration::from_secs(away.since.elapsed().as_secs()));
-            let (attempts, never) =
-                (away.attempts, if self.was_reached { "" } else { ", never reached so far" });
-            tell(format_args!("cannot reach {name} for {lasted} and {attempts} attempts{never}: {why}"));
+        match away.line(Instant::now()) {
+            None => {}
+            Some(Line::First) => {
+                let what = if is_new { "lost the connection to" } else { "cannot reach" };
+                tell(format_args!("{what} {name}: {why}"));
+            }
+            Some(Line::Reminder) => {
+                let lasted = format_duration(Duration::from_secs(away.since.elapsed().as_secs()));
+                let (attempts, never) =
+                    (away.attempts, if self.was_reached { "" } else { ", never reached so far" });
+                tell(format_args!("cannot reach {name} for {lasted} and {attempts} attempts{never}: {why}"));
+            }
         }
     }
 
@@ -153,5 +172,24 @@ impl<'l> Standing<'l> {
     /// How long to wait before the next attempt.
     pub(super) fn wait(&mut self) -> Duration {
         self.backoff.next()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // A connection that never opens takes some seconds to fail, and a second line within ten would not be written.
+    #[test]
+    fn the_reminder_comes_ten_seconds_after_the_first_line() {
+        let mut away = Away::begin();
+        let begun = away.since;
+        let mut line = |millis| away.line(begun + Duration::from_millis(millis));
+        assert_eq!(line(4_500), Some(Line::First));
+        assert_eq!(line(9_500), None);
+        assert_eq!(line(14_400), None);
+        assert_eq!(line(14_500), Some(Line::Reminder));
+        assert_eq!(line(74_400), None);
+        assert_eq!(line(74_500), Some(Line::Reminder));
     }
 }
