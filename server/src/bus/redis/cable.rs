@@ -37,7 +37,7 @@ impl Registration {
     }
 
     /// Takes the account, or remembers why that is refused.
-    async fn take(&self, wire: &Wire, account: Account) -> Result<Result<(), String>, BusError> {
+    pub(super) async fn take(&self, wire: &Wire, account: Account) -> Result<Result<(), String>, BusError> {
         let registered = allowed(wire.register(account).await)?;
         *self.0.lock() = registered.clone().err();
         Ok(registered)
@@ -68,16 +68,6 @@ impl RedisCable {
     ) -> Self {
         let (standing, turns) = (Arc::new(watch::Sender::new(0)), Arc::new(Semaphore::new(READS)));
         Self { listening, speaking, reader, account, registration, subscriptions: 0, standing, turns }
-    }
-
-    pub(super) async fn subscribe_to_nodes(&mut self) -> Result<(), BusError> {
-        let channel = self.listening.shared.keys.nodes_channel();
-        Ok(self.listening.connection.subscribe(channel).await?)
-    }
-
-    /// Takes the account. That it is refused is no error: it will be tried for again with each renewal.
-    pub(super) async fn register(&self) -> Result<(), BusError> {
-        self.registration.take(&self.speaking, self.account).await.map(drop)
     }
 }
 

@@ -138,19 +138,22 @@ impl Shared {
         )?;
         let account = Account { node, number: self.accounts.fetch_add(1, Ordering::Relaxed) };
         let tenure = Tenure::begin(account, speaking.clone()).await;
-        let wires = [listening, speaking].map(|connection| Wire { connection, shared: Arc::clone(&self) });
+        let [mut listening, speaking] =
+            [listening, speaking].map(|connection| Wire { connection, shared: Arc::clone(&self) });
+        listening.connection.subscribe(self.keys.nodes_channel()).await?;
         let registration = Registration::default();
-        let reader = Reader::start(&self, account, &registration, &inbox);
-        let mut cable = RedisCable::new(wires, reader, account, registration);
-        cable.subscribe_to_nodes().await?;
         self.leased.add(tenure);
-        if let Err(error) = cable.register().await {
+        // That it is refused is no error: it will be tried for again with each renewal.
+        if let Err(error) = registration.take(&speaking, account).await {
             // It has taken nothing. Of any other error nobody knows, and the next attempt ends this account too.
             if matches!(error, BusError::Refused(_)) {
                 self.leased.remove(node, &[account]);
             }
             return Err(error);
         }
+        // Not earlier: it gives the cable up when there is no lease where a new connection leads.
+        let reader = Reader::start(&self, account, &registration, &inbox);
+        let cable = RedisCable::new([listening, speaking], reader, account, registration);
         Ok((Box::new(cable) as Box<dyn Cable>, inbox))
     }
 
