@@ -25,6 +25,7 @@ impl Wire {
     pub(super) async fn register(&self, account: Account) -> Result<(), BusError> {
         let before = self.shared.leased.others(account);
         leased::silence(&before, self.connection.clone()).await?;
+        self.shared.leased.forget_refused(&before);
         let keys = &self.shared.keys;
         let mut pipe = Pipeline::new();
         pipe.cmd("MULTI");

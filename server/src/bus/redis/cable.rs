@@ -38,7 +38,12 @@ impl Registration {
 
     /// Takes the account, or remembers why that is refused.
     pub(super) async fn take(&self, wire: &Wire, account: Account) -> Result<Result<(), String>, BusError> {
+        let leased = &wire.shared.leased;
+        leased.attempt(account);
         let registered = allowed(wire.register(account).await)?;
+        if registered.is_err() {
+            leased.refuse(account);
+        }
         *self.0.lock() = registered.clone().err();
         Ok(registered)
     }

@@ -23,6 +23,8 @@ pub(super) struct Leased(Mutex<HashMap<NodeId, Vec<Tenure>>>);
 pub(super) struct Tenure {
     pub(super) account: Account,
     speaker: Option<Speaker>,
+    /// Whether it was refused the lease when it was last tried for. It is here only for its connection then.
+    is_refused: bool,
 }
 
 /// A connection as Redis knows it. Its number alone might be that of a stranger, behind an address that leads
@@ -38,7 +40,7 @@ impl Tenure {
     pub(super) async fn begin(account: Account, mut speaking: MultiplexedConnection) -> Self {
         // Redis 6.2 or later, for users who may ask; the others do without.
         let told = cmd("CLIENT").arg("INFO").query_async::<String>(&mut speaking).await;
-        Self { account, speaker: told.ok().as_deref().and_then(Speaker::read) }
+        Self { account, speaker: told.ok().as_deref().and_then(Speaker::read), is_refused: false }
     }
 }
 
@@ -53,6 +55,29 @@ impl Leased {
     /// The account is about to take a lease.
     pub(super) fn add(&self, tenure: Tenure) {
         self.0.lock().entry(tenure.account.node).or_default().push(tenure);
+    }
+
+    /// The account tries for a lease, and may have it from now on.
+    pub(super) fn attempt(&self, account: Account) {
+        self.update(account, |tenure| tenure.is_refused = false);
+    }
+
+    /// The account has no lease: that was refused.
+    pub(super) fn refuse(&self, account: Account) {
+        self.update(account, |tenure| tenure.is_refused = true);
+    }
+
+    fn update(&self, account: Account, change: impl FnMut(&mut Tenure)) {
+        let mut leased = self.0.lock();
+        let tenures = leased.get_mut(&account.node).into_iter().flatten();
+        tenures.filter(|tenure| tenure.account == account).for_each(change);
+    }
+
+    /// The connections of these tenures have been ended: nothing is left of those that were refused a lease.
+    pub(super) fn forget_refused(&self, ended: &[Tenure]) {
+        for tenure in ended.iter().filter(|tenure| tenure.is_refused) {
+            self.remove(tenure.account.node, &[tenure.account]);
+        }
     }
 
     /// Other accounts of the node of this one that may have a lease.
@@ -91,6 +116,26 @@ pub(super) async fn silence(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn accounts_that_are_refused_a_lease_do_not_accumulate() {
+        let (leased, node) = (Leased::default(), NodeId::new(1));
+        let account = |number| Account { node, number };
+        let numbers = |before: &[Tenure]| before.iter().map(|it| it.account.number).collect::<Vec<_>>();
+        let mut before = Vec::new();
+        for number in 0..10 {
+            leased.add(Tenure { account: account(number), speaker: None, is_refused: false });
+            before = leased.others(account(number));
+            leased.forget_refused(&before);
+            leased.attempt(account(number));
+            // The first has a lease, and of the fourth nobody knows.
+            if number != 0 && number != 3 {
+                leased.refuse(account(number));
+            }
+        }
+        assert_eq!(numbers(&before), [0, 3, 8]);
+        assert_eq!(numbers(&leased.others(account(10))), [0, 3, 9]);
+    }
 
     #[test]
     fn a_connection_is_known_by_its_number_and_its_address() {
