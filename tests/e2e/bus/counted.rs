@@ -4,8 +4,9 @@
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use harness::{ChaosProxy, Client, Frame, Redis, Request, Token, World, eventually};
 use hub::Bounds;
 use realtime_server::bus::{Broker, Bus as _, BusError, Channel, Command};
@@ -251,6 +252,29 @@ async fn what_nobody_was_there_for_is_not_missed() {
 const NUMBERED: u8 = 6;
 const COUNT_BYTES: usize = 26;
 
+/// What is published in rooms from now on.
+fn room_messages(bus: &Tapped) -> Arc<Mutex<Vec<Bytes>>> {
+    let messages: Arc<Mutex<Vec<Bytes>>> = Arc::default();
+    let sent = Arc::clone(&messages);
+    bus.tap(move |asked| {
+        if let Asked::Send(commands) = asked {
+            for command in *commands {
+                if let Command::Publish { channel: Channel::Room(_), message } = command {
+                    sent.lock().expect("nobody panics").push(message.clone());
+                }
+            }
+        }
+        Ok::<(), BusError>(())
+    });
+    messages
+}
+
+/// How many of these are counts without an event.
+fn counts(messages: &Mutex<Vec<Bytes>>) -> usize {
+    let messages = messages.lock().expect("nobody panics");
+    messages.iter().filter(|it| it[1] == NUMBERED && it.len() == COUNT_BYTES).count()
+}
+
 // Until it says that it can read numbers. What cannot be read would be lost for it.
 #[tokio::test]
 async fn a_node_of_an_older_version_is_sent_no_numbers() {
@@ -258,18 +282,7 @@ async fn a_node_of_an_older_version_is_sent_no_numbers() {
     let bus = Tapped::over(broker.clone());
     let one = World::on(bus.clone(), |_| {}).await;
     hears(&one, 1).await;
-    let kinds: Arc<Mutex<Vec<u8>>> = Arc::default();
-    let sent = Arc::clone(&kinds);
-    bus.tap(move |asked| {
-        if let Asked::Send(commands) = asked {
-            for command in *commands {
-                if let Command::Publish { channel: Channel::Room(_), message } = command {
-                    sent.lock().expect("nobody panics").push(message[1]);
-                }
-            }
-        }
-        Ok::<(), BusError>(())
-    });
+    let messages = room_messages(&bus);
     let (mut cable, _inbox) = broker.connect(hub::NodeId::new(7)).await.expect("a cable");
     let mut ann = joined(&one, ROOM).await;
     for (said, expected) in [
@@ -284,7 +297,7 @@ async fn a_node_of_an_older_version_is_sent_no_numbers() {
         eventually("what is said is as the other can read it", async || {
             say(&mut ann, json!(1)).await;
             ann.settle().await;
-            kinds.lock().expect("nobody panics").last() == Some(&expected)
+            messages.lock().expect("nobody panics").last().is_some_and(|last| last[1] == expected)
         })
         .await;
     }
@@ -298,18 +311,7 @@ async fn counts_that_were_asked_for_are_sent_once_all_nodes_can_read_them() {
     let bus = Tapped::over(broker.clone());
     let one = World::on(bus.clone(), |_| {}).await;
     hears(&one, 1).await;
-    let messages: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
-    let sent = Arc::clone(&messages);
-    bus.tap(move |asked| {
-        if let Asked::Send(commands) = asked {
-            for command in *commands {
-                if let Command::Publish { channel: Channel::Room(_), message } = command {
-                    sent.lock().expect("nobody panics").push(message.to_vec());
-                }
-            }
-        }
-        Ok::<(), BusError>(())
-    });
+    let messages = room_messages(&bus);
     let (mut cable, _inbox) = broker.connect(hub::NodeId::new(7)).await.expect("a cable");
     let mut tell = |said: &'static str| {
         let message = said.as_bytes().into();
@@ -323,12 +325,31 @@ async fn counts_that_were_asked_for_are_sent_once_all_nodes_can_read_them() {
         tell(r#"{"from":7,"said":{"Count":{"since_ms":60000}}}"#).await.expect("sent");
         ann.settle().await;
     }
-    let counts = || {
-        let messages = messages.lock().expect("nobody panics");
-        messages.iter().filter(|it| it[1] == NUMBERED && it.len() == COUNT_BYTES).count()
-    };
-    assert_eq!(counts(), 0);
+    assert_eq!(counts(&messages), 0);
     tell(r#"{"from":7,"said":"Told","streams":1}"#).await.expect("sent");
-    eventually("the count is sent", async || counts() == 1).await;
+    eventually("the count is sent", async || counts(&messages) == 1).await;
+    one.stop().await;
+}
+
+// When Redis is back, every node asks every other, and each answer is as long as there are rooms.
+#[tokio::test]
+async fn many_questions_for_counts_have_one_answer() {
+    let broker = Broker::new(Duration::from_secs(60), Bounds { frames: 10_000, bytes: 1 << 26 });
+    let bus = Tapped::over(broker.clone());
+    let one = World::on(bus.clone(), |_| {}).await;
+    hears(&one, 1).await;
+    let messages = room_messages(&bus);
+    let (mut cable, _inbox) = broker.connect(hub::NodeId::new(7)).await.expect("a cable");
+    let mut ann = joined(&one, ROOM).await;
+    say(&mut ann, json!("first")).await;
+    ann.settle().await;
+    let begun = Instant::now();
+    for _ in 0..200 {
+        let message = br#"{"from":7,"said":{"Count":{"since_ms":60000}},"streams":1}"#.as_slice().into();
+        cable.send(vec![Command::Publish { channel: Channel::Nodes, message }]).await.expect("sent");
+        ann.settle().await;
+    }
+    eventually("they are answered", async || counts(&messages) > 0).await;
+    assert!(counts(&messages) as u64 <= begun.elapsed().as_secs() + 2, "{}", counts(&messages));
     one.stop().await;
 }

@@ -84,6 +84,8 @@ pub(super) struct Session<'c, 'l> {
     refused: Refused,
     /// Rooms of which the others are to be told how many messages there were.
     uncounted: BTreeSet<RoomName>,
+    /// Others have asked for the counts of rooms in which there were messages since then.
+    counts_asked_since: Option<Instant>,
     /// Whether everything there was before this cable has been told over it.
     has_told: bool,
     /// Whether `Hello` was sent, and `Told` was not.
@@ -155,6 +157,7 @@ impl<'c, 'l> Session<'c, 'l> {
             is_refused: false,
             refused: Refused::default(),
             uncounted: BTreeSet::new(),
+            counts_asked_since: None,
             has_told: false,
             owes_told: false,
             unanswered_wholes: 0,
@@ -271,6 +274,7 @@ impl<'c, 'l> Session<'c, 'l> {
         if let Some(users) = self.others.users_changed(self.context) {
             self.say(&users);
         }
+        self.answer_for_counts();
     }
 
     fn tidy(&mut self, now: Instant) {

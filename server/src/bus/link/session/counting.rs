@@ -12,7 +12,8 @@ impl Session<'_, '_> {
     /// had no answer may be missing elsewhere, and anything may be here.
     pub(super) fn compare_counts(&mut self) {
         let Some(lost_at) = self.others.lost_at.take() else { return };
-        self.tell_counts(lost_at.elapsed() + self.unnoticed());
+        self.note_count_request(lost_at.elapsed() + self.unnoticed());
+        self.answer_for_counts();
         self.ask_for_counts(lost_at.elapsed());
     }
 
@@ -22,11 +23,16 @@ impl Session<'_, '_> {
         self.say(&Said::Count { since_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX) });
     }
 
-    /// Tells how many messages were handed over, where that has changed since so long ago.
-    pub(super) fn tell_counts(&mut self, ago: Duration) {
+    /// The others are to be told how many messages were handed over, where that has changed since so long ago.
+    pub(super) fn note_count_request(&mut self, ago: Duration) {
         let then = Instant::now().checked_sub(ago);
-        let rooms = then.into_iter().flat_map(|then| self.others.outgoing.rooms_since(then)).cloned();
-        self.uncounted.extend(rooms);
+        self.counts_asked_since = self.counts_asked_since.into_iter().chain(then).min();
+    }
+
+    /// Takes up all requests for counts at once: when Redis is back, every node asks every other.
+    pub(super) fn answer_for_counts(&mut self) {
+        let Some(then) = self.counts_asked_since.take() else { return };
+        self.uncounted.extend(self.others.outgoing.rooms_since(then).cloned());
     }
 
     /// Whether there are counts that can be told now. Those that cannot be read yet wait.

@@ -128,7 +128,7 @@ impl Session<'_, '_> {
             }
             Said::Told => self.doubt_untold(node),
             Said::Users { whole, users } => self.others.hear_users(self.context, node, whole, users),
-            Said::Count { since_ms } => self.tell_counts(Duration::from_millis(since_ms)),
+            Said::Count { since_ms } => self.note_count_request(Duration::from_millis(since_ms)),
             Said::Do(control) => self.context.host.obey(control),
         }
         self.others.notice(self.context, node);
