@@ -232,6 +232,44 @@ async fn members_of_a_node_that_reconnects_while_changes_are_refused_stay() {
     two.stop().await;
 }
 
+#[tokio::test]
+async fn a_new_connection_to_a_redis_that_still_refuses_is_no_recovery() {
+    const LEASE: Duration = Duration::from_secs(1);
+    const EPISODES: &str = r#"realtime_codes_total{tenant="nil",code="BusPresenceRefused"}"#;
+    let redis = Redis::start().await;
+    let (one, two) = two(|settings| {
+        on(&redis)(settings);
+        settings.admin.jwt_secret = Some(operators().secret().into());
+        settings.bus.lease = LEASE;
+    })
+    .await;
+    let (mut ann, mut bob) = (tracked(&one, "ann").await, tracked(&two, "bob").await);
+    redis.run("ACL SETUSER default -hset").await;
+    let _carl = tracked(&one, "carl").await;
+    shares_presence(&one, false).await;
+    for round in 1..4 {
+        redis.kill_connections("realtime-server:publish").await;
+        for world in [&one, &two] {
+            eventually("it is back", async || {
+                world.number("realtime_bus_reconnects_total").await == f64::from(round)
+            })
+            .await;
+        }
+        let begun = Instant::now();
+        while begun.elapsed() < LEASE {
+            passes(&mut ann, &mut bob, json!(1)).await;
+        }
+        assert_eq!(one.number(EPISODES).await, 1.0);
+    }
+    redis.run("ACL SETUSER default +hset").await;
+    for world in [&one, &two] {
+        shares_presence(world, true).await;
+        shows(world, &["ann", "bob", "carl"]).await;
+    }
+    one.stop().await;
+    two.stop().await;
+}
+
 // They cannot renew their leases, and know each other by what they say.
 #[tokio::test]
 async fn nobody_is_taken_for_dead_because_leases_cannot_be_renewed() {

@@ -79,10 +79,15 @@ impl Session<'_, '_> {
             return;
         }
         self.has_told = true;
-        if self.owes_told && self.unanswered_wholes == 0 && !self.refused.has_untold() {
+        if self.owes_told && self.is_told_in_full() {
             self.owes_told = false;
             self.say(&Said::Told);
         }
+    }
+
+    /// Whether the others have been told the whole of every room there was before this cable, or could have been.
+    pub(super) fn is_told_in_full(&self) -> bool {
+        self.returning.is_empty() && self.unanswered_wholes == 0 && !self.refused.has_untold()
     }
 
     /// What is shown in the room is to be read once more.

@@ -82,8 +82,10 @@ impl Session<'_, '_> {
         }
         match &refused {
             Some(why) => self.standing.deny(why),
-            None if self.refused.is_empty() => self.standing.allow(),
-            None => self.try_again(),
+            None if !self.refused.is_empty() => self.try_again(),
+            None if self.is_told_in_full() => self.standing.allow(),
+            // What is on its way may be refused, as it was before: the next renewal knows.
+            None => {}
         }
         self.is_refused = refused.is_some();
         self.know_alive(alive.into_iter().collect());
