@@ -4,9 +4,9 @@
 //! Two implementations stand behind one trait: [`Redis`], and [`Broker`] for several nodes of one process.
 //! Both know names and bytes, and nothing of rooms. What is said over the bus, and when, is the link's.
 //!
-//! A cable is one connection of one node. It is never mended: when anything goes wrong with it, it is lost as
-//! a whole, and a new one begins a new account of what the node shows. So whoever tidies up after the old one
-//! cannot hit the new one.
+//! A cable is what connects one node to the bus. When a connection that carries messages is lost, the cable is lost as a
+//! whole, and a new one begins a new account of what the node shows: removing what the old account has left cannot
+//! affect the new one. Only the connection over which copies are read is replaced alone, as no message is lost with it.
 
 mod backoff;
 mod inbox;

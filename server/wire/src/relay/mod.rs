@@ -13,8 +13,10 @@
 //!
 //! Numbers are big endian. There is one way to write each message, and any other bytes are refused. The
 //! version changes when older nodes could not read what newer ones write; they drop it then, and rooms reach
-//! only over nodes of one version. Nodes trust each other as they trust their own memory: text is checked to
-//! be text, not to be JSON once more.
+//! only over nodes of one version. A new kind leaves the version as it is if it is sent only while all nodes are known
+//! to read it: `numbered` (kind 6) is sent while every other node announces its `streams` in what it says to all nodes,
+//! and `events` otherwise. Nodes trust each other as they trust their own memory: text is checked to be text, not to
+//! be JSON once more.
 
 mod event;
 mod fields;
@@ -29,7 +31,7 @@ pub use presence::{decode_entry, entry};
 
 pub(crate) use event::encode as event;
 
-/// Grows with every change that older nodes cannot read.
+/// Grows with every change that older nodes cannot read and would be sent. Kind 6 is not sent to them: it is still 1.
 const VERSION: u8 = 1;
 
 const EVENTS: u8 = 1;
