@@ -12,6 +12,14 @@ use tempfile::TempDir;
 
 const CONFIG: &str = "[server]\nhost = \"127.0.0.1\"\nport = 0\ndrain_delay = \"1h\"\n";
 
+/// The program, with signals as a terminal leaves them: whoever started the tests in the background, or with `nohup`,
+/// may have them ignored.
+fn program() -> Command {
+    let mut command = Command::new("/usr/bin/env");
+    command.args(["--default-signal=HUP,INT,TERM", env!("CARGO_BIN_EXE_realtime-server")]);
+    command
+}
+
 /// A server in the middle of reading its settings. Killed when the test ends.
 struct Starting {
     child: Child,
@@ -25,7 +33,7 @@ impl Starting {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("config.toml");
         mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a named pipe");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_realtime-server"))
+        let mut child = program()
             .arg("serve")
             .current_dir(folder.path())
             .env_clear()
@@ -111,7 +119,7 @@ fn other_commands_end_by_a_signal_as_programs_do() {
     let path = folder.path().join("config.toml");
     for command in ["token", "health"] {
         mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a named pipe");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_realtime-server"))
+        let mut child = program()
             .arg(command)
             .current_dir(folder.path())
             .env_clear()
