@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use harness::rustls::{ClientConfig, version};
 use harness::{Certificate, RawFrame, Request, World, eventually, opcode};
+use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, open};
 use serde_json::json;
 
 /// A server with this certificate, and the same world seen over TLS.
@@ -68,6 +69,26 @@ async fn without_tls_nobody_is_served_where_tls_is_spoken_and_is_told_why() {
     assert!(answer.text().contains("https://"), "{}", answer.text());
     let metrics = world.send(Request::get("/metrics")).await.text();
     assert!(metrics.contains("\nrealtime_tls_handshakes_failed_total 1\n"), "{metrics}");
+    server.stop().await;
+}
+
+// A network file system that hangs, as a pipe that nobody writes to.
+#[tokio::test]
+async fn a_certificate_that_cannot_be_read_to_its_end_holds_up_nobody() {
+    let certificate = Certificate::new();
+    let (server, world) = secured(&certificate, |_| {}).await;
+    fs::remove_file(certificate.cert_file()).expect("removed");
+    mknodat(CWD, certificate.cert_file(), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a named pipe");
+    let writer = std::sync::Mutex::new(None);
+    // Succeeds once the server has opened the other end; as long as it is open, the read does not end.
+    eventually("it is being read", async || {
+        let opened = open(certificate.cert_file(), OFlags::WRONLY | OFlags::NONBLOCK, Mode::empty()).ok();
+        let is_open = opened.is_some();
+        *writer.lock().expect("no test panics here") = opened;
+        is_open
+    })
+    .await;
+    world.check(CONVERSATION).await;
     server.stop().await;
 }
 

@@ -162,16 +162,22 @@ impl Certificates {
     }
 
     /// Reads the files again whenever they change, until `stop`.
-    pub async fn keep_fresh(&self, metrics: &NodeMetrics, stop: CancellationToken) {
+    pub async fn keep_fresh(self: Arc<Self>, metrics: &NodeMetrics, stop: CancellationToken) {
         let complain = |error| warn!("Renewed certificates will not be noticed: {error}");
         let mut watch = Watch::new([self.cert_file.clone(), self.key_file.clone()]).map_err(complain).ok();
         let mut reminder = interval_at(Instant::now() + REMIND_EVERY, REMIND_EVERY);
         // First of all once: they may have changed before they were watched.
-        self.refresh(metrics);
+        let mut is_due = true;
         loop {
+            if std::mem::take(&mut is_due) {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = self.refresh(metrics) => {}
+                }
+            }
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = watch::changed(watch.as_mut()) => self.refresh(metrics),
+                () = watch::changed(watch.as_mut()) => is_due = true,
                 _ = reminder.tick() => self.warn_of_expiry(),
             }
         }
@@ -188,8 +194,13 @@ impl Certificates {
         ends.map(|validity| validity.ends_at()).reduce(f64::min).unwrap_or_default()
     }
 
-    fn refresh(&self, metrics: &NodeMetrics) {
-        match read(&self.cert_file, &self.key_file, Arc::clone(&self.tickets)) {
+    /// Reads the files on a thread that may wait: a network file system may keep it.
+    async fn refresh(self: &Arc<Self>, metrics: &NodeMetrics) {
+        let here = Arc::clone(self);
+        let reading = move || read(&here.cert_file, &here.key_file, Arc::clone(&here.tickets));
+        // An error means that the runtime is shutting down.
+        let Ok(pair) = tokio::task::spawn_blocking(reading).await else { return };
+        match pair {
             Ok(pair) => {
                 let renewed = pair.certificates != self.current.load().certificates;
                 self.current.store(Arc::new(pair));
