@@ -223,6 +223,21 @@ fn an_operators_order_is_logged_with_the_sub_of_its_token() {
     assert_eq!(line["error_code"], "TenantNotFound");
 }
 
+// The lines of a code itself are one in ten seconds, so the request's own line says why.
+#[test]
+fn each_refused_request_says_why_in_its_own_line() {
+    let mut serve = Serve::start(&[("API_JWT_SECRET", "the operators' secret, of thirty-two bytes")]);
+    for (request, reason) in [
+        ("GET /status HTTP/1.1", "there is no header"),
+        ("GET /status HTTP/1.1\r\nauthorization: Bearer x", "not a valid JWT"),
+        ("GET /status HTTP/1.1", "there is no header"),
+    ] {
+        serve.ask(request);
+        let line = serve.line(is_request);
+        assert!(line["reason"].as_str().is_some_and(|said| said.contains(reason)), "{reason}: {line}");
+    }
+}
+
 #[test]
 fn a_websocket_keeps_the_id_of_its_handshake() {
     let mut serve = Serve::start(&[]);

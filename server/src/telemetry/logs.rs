@@ -106,6 +106,8 @@ fn targets(telemetry: &Telemetry) -> Targets {
     Targets::new()
         .with_default(everybody.min(LevelFilter::DEBUG))
         .with_targets(OURS.map(|krate| (krate, everybody)))
+        // It remarks on each watched file that is replaced, which is what files of settings are.
+        .with_target("notify", everybody.min(LevelFilter::ERROR))
         .with_targets(modules)
 }
 

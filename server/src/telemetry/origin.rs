@@ -26,14 +26,16 @@ impl Origin {
         Self { request_id: request_id.into(), client_address }
     }
 
-    /// A span with the fields `request_id`, `client_address`, and `error_code` for whoever has one to record.
+    /// A span with the fields `request_id` and `client_address`, and `error_code` and `reason` for whoever has them to
+    /// record.
     pub fn span(&self) -> Span {
         // Of the highest level, because a span below the log's level would be missing from its lines.
         error_span!(
             "request",
             request_id = &*self.request_id,
             client_address = %self.client_address,
-            error_code = Empty
+            error_code = Empty,
+            reason = Empty
         )
     }
 }

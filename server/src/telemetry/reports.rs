@@ -84,7 +84,8 @@ impl Reports {
     /// Tells `report`, in the words of `text`. A request's line in the log carries the code, too.
     pub fn tell(&self, report: Report<'_>, text: impl fmt::Display) {
         if matches!(report.place, Place::Handshake | Place::Http) {
-            Span::current().record(ERROR_CODE, report.code.name());
+            // The line of the code itself may be left out, as one of many; the request has one in any case.
+            Span::current().record(ERROR_CODE, report.code.name()).record("reason", text.to_string());
         }
         if let Some(suppressed) = self.0.count(report, Instant::now()) {
             self.0.write(report, &text, suppressed);
