@@ -168,7 +168,9 @@ impl Others {
 
     fn tell_host<'t>(&self, context: &Context, tenants: impl Iterator<Item = &'t String>) {
         for tenant in tenants {
-            let users = self.users.values().filter_map(|users| users.get(tenant)).sum();
+            // Numbers of other nodes may be any: they come from Redis.
+            let counts = self.users.values().filter_map(|users| users.get(tenant));
+            let users = counts.fold(0_usize, |sum, users| sum.saturating_add(*users));
             context.host.set_users_elsewhere(tenant, users);
         }
     }
