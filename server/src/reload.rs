@@ -143,6 +143,9 @@ impl Reader {
                 let news: Vec<_> = notes.iter().filter(|note| !last.notes.contains(note)).collect();
                 let changes = Changes { changed, pending };
                 // A ConfigMap, or an editor, touches files several times for one change, which is one line in the log.
+                if was_refused && changes.changed.is_empty() {
+                    info!("Settings are good again: {occasion}");
+                }
                 if edited || was_refused || !news.is_empty() || occasion != Occasion::Files {
                     tell(occasion, &changes, &overridden, &news);
                 } else {

@@ -109,7 +109,7 @@ pub async fn run(args: Args, signals: Option<Signals>) -> anyhow::Result<()> {
     }
     resources.warnings.iter().for_each(|warning| warn!("{warning}"));
     if let Err(error) = &lock {
-        debug!("Other servers may use the same one: {error}");
+        warn!("`server.data_dir`: {error}; a second server on it would not be noticed");
     }
     super::open_files::raise(&settings.server);
     let follower = Follower::new(sources, &loaded, logs, watch, hangup);

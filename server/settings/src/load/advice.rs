@@ -113,6 +113,11 @@ fn for_kind(kind: &Kind, value: &Value, origin: Origin) -> Option<String> {
         (Kind::Whole { .. }, Value::Number(number)) if number.is_f64() => {
             Some("write it without a fraction".into())
         }
+        (Kind::Whole { .. }, Value::String(text))
+            if text.trim().parse::<f64>().is_ok_and(|number| number.fract() != 0.0) =>
+        {
+            Some("write it without a fraction".into())
+        }
         (Kind::Whole { .. }, Value::String(text)) if is_grouped(text.trim()) => {
             Some("write its digits without anything between them".into())
         }
