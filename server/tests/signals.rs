@@ -119,12 +119,8 @@ fn other_commands_end_by_a_signal_as_programs_do() {
     let path = folder.path().join("config.toml");
     for command in ["token", "health"] {
         mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a named pipe");
-        let mut child = program()
-            .arg(command)
-            .current_dir(folder.path())
-            .env_clear()
-            .spawn()
-            .expect("it runs");
+        let mut child =
+            program().arg(command).current_dir(folder.path()).env_clear().spawn().expect("it runs");
         let settings = OpenOptions::new().write(true).open(&path).expect("the pipe");
         kill_process(Pid::from_child(&child), Signal::INT).expect("it runs");
         let status = child.wait().expect("it is our child");
