@@ -21,7 +21,8 @@ pub fn page(status: StatusCode, content_type: &'static str, body: String) -> Res
     response
 }
 
-/// An answer with a JSON body. Where no controller answers, upstream's is a bare string (http §1.5).
+/// An answer with a JSON body. Where no controller answers, upstream's is a bare string
+/// (docs/protocol/http.md#errors-without-a-controller).
 pub fn json(status: StatusCode, body: &Value) -> Response<Bytes> {
     page(status, "application/json; charset=utf-8", body.to_string())
 }

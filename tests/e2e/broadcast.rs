@@ -1,4 +1,4 @@
-//! Broadcast: which form reaches whom, echo, acknowledgement, order (§2.3, §2.4, §7).
+//! Broadcast: which form reaches whom, echo, acknowledgement, order (docs/protocol/channels.md#broadcasts).
 
 use harness::{Conversation, Dialect, Frame, RawFrame, World, check, opcode};
 use serde_json::{Value, json};
@@ -49,7 +49,7 @@ async fn a_payload_is_not_looked_into() {
     .await;
 }
 
-// §7.1: it crashes upstream's sender, and realtime-js on the other side.
+// docs/protocol/channels.md#broadcasts: it crashes upstream's sender, and realtime-js on the other side.
 #[tokio::test]
 async fn a_payload_that_is_not_an_object_reaches_nobody() {
     check(
@@ -69,7 +69,7 @@ async fn a_payload_that_is_not_an_object_reaches_nobody() {
     .await;
 }
 
-// The bytes are those of §2.3, measured with realtime-js.
+// The bytes are those of docs/protocol/websocket.md#binary-frames, measured with realtime-js.
 #[tokio::test]
 async fn binary_json_becomes_kind_4_and_text_for_the_first_serializer() {
     check(

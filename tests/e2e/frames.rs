@@ -1,4 +1,4 @@
-//! What is not a message is dropped, and the socket lives (§2.1, §2.2, §3.2).
+//! What is not a message is dropped, and the socket lives (docs/protocol/websocket.md#invalid-frames).
 
 use harness::check;
 

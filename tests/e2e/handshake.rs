@@ -1,4 +1,5 @@
-//! Before the first frame: paths, versions, tokens, and how the door is kept shut (§1).
+//! Before the first frame: paths, versions, tokens, and how the door is kept shut
+//! (docs/protocol/websocket.md#handshake-checks).
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Heartbeats: answered at once, whatever else the socket is doing (§3.1).
+//! Heartbeats: answered at once, whatever else the socket is doing (docs/protocol/websocket.md#heartbeats).
 
 use std::time::Duration;
 

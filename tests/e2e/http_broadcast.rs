@@ -1,5 +1,5 @@
 //! Broadcast over HTTP: the batch that `channel.send()` falls back to and `channel.httpSend()`
-//! (§13, HTTP §5 to §8).
+//! (docs/protocol/http.md#broadcast-checks).
 
 use std::time::Duration;
 

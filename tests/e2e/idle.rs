@@ -1,4 +1,4 @@
-//! Silence: pings keep a throttled tab, and who answers nothing is let go (§1.5, §3.5).
+//! Silence: pings keep a throttled tab, and who answers nothing is let go (docs/protocol/websocket.md#silence).
 
 use std::time::Duration;
 

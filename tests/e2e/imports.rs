@@ -1,4 +1,4 @@
-//! The house has floors: imports go down only, and some guests stay in one room (design §3, invariant 6).
+//! The house has floors: imports go down only, and some guests stay in one room (server/src/lib.rs).
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Joining and leaving rooms (§3.3, §3.4, §4).
+//! Joining and leaving rooms (docs/protocol/channels.md).
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ async fn nulls_strings_for_booleans_and_unknown_keys_are_fine() {
     .await;
 }
 
-// §4.2: what does not parse is at its default, and the join goes on.
+// docs/protocol/channels.md#join-payload: what does not parse is at its default, and the join goes on.
 #[tokio::test]
 async fn wrong_types_fall_back_to_their_defaults() {
     check(
@@ -51,7 +51,8 @@ async fn wrong_types_fall_back_to_their_defaults() {
     .await;
 }
 
-// §4.2, last sentence: the public room must not open for somebody who asked, badly, for the private one.
+// docs/protocol/channels.md#join-payload: the public room must not open for somebody who asked, badly, for
+// the private one.
 #[tokio::test]
 async fn a_private_that_cannot_be_read_is_refused() {
     check(
@@ -218,7 +219,8 @@ async fn a_rejoin_is_answered_before_the_old_join_is_closed() {
     .await;
 }
 
-// §4.7: realtime-js sends two joins back to back after failed connection attempts; the second counts.
+// docs/protocol/channels.md#repeated-joins: realtime-js sends two joins back to back after failed connection
+// attempts; the second counts.
 #[tokio::test]
 async fn of_two_joins_back_to_back_the_second_is_current() {
     let world = World::start().await;
@@ -338,7 +340,8 @@ async fn a_refusal_that_waits_stays_in_order_with_its_topic_only() {
     world.stop().await;
 }
 
-// §3.6: results keep their order per topic, so the later join brings the earlier refusal with it.
+// docs/protocol/channels.md#join-replies: results keep their order per topic, so the later join brings the
+// earlier refusal with it.
 #[tokio::test]
 async fn a_later_join_or_leave_of_the_topic_does_not_overtake_its_refusal() {
     let world =

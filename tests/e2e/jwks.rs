@@ -1,4 +1,5 @@
-//! Keys by id (§6.1): which key verifies which token, and that no token talks us into another.
+//! Keys by id (docs/protocol/tokens.md#verification): which key verifies which token, and that no token talks
+//! us into another.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;

@@ -1,4 +1,4 @@
-//! Limits: the sender is told, receivers never pay (§10, made milder by the issue).
+//! Limits: the sender is told, receivers never pay (docs/protocol/limits.md).
 //!
 //! Rates are token buckets that hold ten seconds' worth, so a limit of one per second lets ten through
 //! at once. A slow machine may earn another one meanwhile; the counts below leave room for that.
@@ -220,7 +220,7 @@ async fn a_tenant_has_so_many_users_and_idle_sockets_are_free() {
     world.stop().await;
 }
 
-// §10.3, but for the close with 1001 that follows upstream: a limit ends nothing that is already there.
+// docs/protocol/limits.md#rates-and-counts: a limit ends nothing that is already there.
 #[tokio::test]
 async fn too_many_joins_are_refused_and_new_sockets_get_429() {
     let world = World::with(|settings| settings.limits.max_joins_per_second = count(1)).await;

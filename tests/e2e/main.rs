@@ -1,12 +1,12 @@
 //! What the server promises, told as conversations; a file per feature.
 //!
-//! Section numbers in comments are those of the Supabase WebSocket specification (§) and, with «HTTP»
-//! before them, of its HTTP sister. Each test starts a server of its own on a free port.
+//! Comments cite the notes in docs/protocol. Each test starts a server of its own on a free port.
 
 mod addresses;
 mod admin;
 mod broadcast;
 mod bus;
+mod citations;
 mod draining;
 mod frames;
 mod handshake;

@@ -1,7 +1,7 @@
 //! The page for Prometheus, as Prometheus' own linter reads it.
 //!
-//! Names that upstream's dashboards know stay as upstream has them (operations §4), whatever the linter thinks of
-//! them; of everything else there is no complaint.
+//! Names that upstream's dashboards know stay as upstream has them (docs/protocol/operations.md#metrics),
+//! whatever the linter thinks of them; of everything else there is no complaint.
 
 use std::io::Write;
 use std::process::{Command, Stdio};

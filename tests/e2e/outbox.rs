@@ -1,4 +1,4 @@
-//! Slow readers are their own problem, never the room's (design §5, issue §3).
+//! Slow readers are their own problem, never the room's (docs/protocol/websocket.md#slow-readers).
 
 use std::time::Duration;
 

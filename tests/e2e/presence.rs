@@ -1,4 +1,4 @@
-//! Presence: who is here, and what the others see of it (§8).
+//! Presence: who is here, and what the others see of it (docs/protocol/channels.md#presence-messages).
 
 mod bursts;
 
@@ -119,7 +119,8 @@ async fn the_first_serializer_sees_the_same() {
     .await;
 }
 
-// §8.2: realtime-js applies joins, then leaves, by phx_ref; two diffs or one half would leave ghosts.
+// docs/protocol/channels.md#presence-state-and-diffs: realtime-js applies joins, then leaves, by phx_ref; two
+// diffs or one half would leave ghosts.
 #[tokio::test]
 async fn an_update_is_one_diff_that_names_the_state_before() {
     let world = World::with(|settings| settings.presence.coalesce = Duration::ZERO).await;
@@ -219,7 +220,7 @@ async fn leaving_vanishing_and_rejoining_end_a_presence() {
 }
 
 // realtime-js keeps diffs back until it has had a state, so a diff alone is of no use to anybody. Upstream
-// sends them to all members of a public room (§8.5).
+// sends them to all members of a public room (docs/protocol/channels.md#recipients-of-presence).
 #[tokio::test]
 async fn without_presence_there_is_neither_state_nor_diff() {
     check(
@@ -261,7 +262,8 @@ async fn a_join_with_a_key_alone_takes_part() {
     .await;
 }
 
-// §8.3: upstream sends no state then, and realtime-js never shows its own presence.
+// docs/protocol/channels.md#recipients-of-presence: upstream sends no state then, and realtime-js never shows
+// its own presence.
 #[tokio::test]
 async fn the_first_track_of_a_member_without_presence_also_brings_the_state() {
     let world = World::with(|settings| settings.presence.coalesce = Duration::ZERO).await;

@@ -1,4 +1,5 @@
-//! Every answer says by which id the log knows its request (HTTP §1.3), and which answers a sender can do with.
+//! Every answer says by which id the log knows its request (docs/protocol/http.md#request-ids), and which
+//! answers a sender can do with.
 
 use harness::{Dialect, Request, Response, Token, World};
 

@@ -48,7 +48,7 @@ async fn a_message_may_come_in_pieces() {
     world.stop().await;
 }
 
-// §5.4: control frames may come between the pieces of a message, and must be answered there.
+// RFC 6455 §5.4: control frames may come between the pieces of a message, and must be answered there.
 #[tokio::test]
 async fn a_ping_between_the_pieces_is_answered_first() {
     let world = World::start().await;
@@ -116,7 +116,7 @@ async fn a_message_may_pause_after_any_number_of_reads() {
     world.stop().await;
 }
 
-// §5.2: 7 bits, 16 bits, 64 bits of length, in both directions.
+// RFC 6455 §5.2: 7 bits, 16 bits, 64 bits of length, in both directions.
 #[tokio::test]
 async fn every_size_comes_back_byte_for_byte() {
     let world = World::start().await;
@@ -148,7 +148,7 @@ async fn reserved_bits_and_opcodes_are_protocol_errors() {
     }
 }
 
-// §5.1: «a server MUST close the connection upon receiving a frame that is not masked».
+// RFC 6455 §5.1: «a server MUST close the connection upon receiving a frame that is not masked».
 #[tokio::test]
 async fn an_unmasked_frame_is_a_protocol_error() {
     assert_eq!(verdict(&[RawFrame { masked: false, ..RawFrame::text(HEARTBEAT) }]).await, Some(1002));
@@ -300,7 +300,7 @@ fn oversized() -> Vec<u8> {
     RawFrame::new(opcode::BINARY, vec![b'x'; 5_000_001]).encode()
 }
 
-// §5.5.1 and §7.1.7: an endpoint that fails the connection says so, then nothing; nobody waits for it.
+// RFC 6455 §5.5.1 and §7.1.7: an endpoint that fails the connection says so, then nothing; nobody waits for it.
 #[tokio::test]
 async fn an_offender_in_a_busy_room_hears_why_and_nothing_after_it() {
     offend(unmasked(), 1002, 0).await;

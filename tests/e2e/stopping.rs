@@ -1,4 +1,5 @@
-//! A planned end: everybody is told with 1012, from which every client comes back (§1.5).
+//! A planned end: everybody is told with 1012, from which every client comes back
+//! (docs/protocol/websocket.md#close-codes).
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Tokens of a channel: at the join, while it lives, and when it expires (§6).
+//! Tokens of a channel: at the join, while it lives, and when it expires (docs/protocol/tokens.md).
 
 use std::time::Duration;
 
@@ -159,7 +159,7 @@ async fn a_refresh_that_has_expired_asks_the_client_to_come_again() {
 }
 
 // Upstream says `phx_close`, from which realtime-js never comes back; `phx_error` makes it join again with
-// the token it holds by then (§16, «Token expires, channel closes for good»).
+// the token it holds by then (docs/protocol/tokens.md#expiry).
 #[tokio::test]
 async fn a_token_that_expires_ends_its_channel_and_nothing_else() {
     check(
@@ -293,7 +293,7 @@ async fn claims_are_read_as_documented() {
         json!({"role": "anon", "exp": -5}),
     ] {
         let status = knock(&world, &world.sign(&bad)).await;
-        // Upstream's 500 for some of these is a slip that §1.4 allows to mend.
+        // Upstream's 500 for some of these is not required: docs/protocol/websocket.md#handshake-token-errors.
         assert!(matches!(status, 401 | 500), "{bad}: {status}");
     }
     let token = world.mint().sign_hs512(&json!({"role": "anon", "exp": exp}));

@@ -27,7 +27,7 @@ pub struct Regions {
     pub mapping: BTreeMap<String, String>,
 }
 
-/// Tenant regions by node region, as Supabase Realtime has them (operations §9.1).
+/// Tenant regions by node region, as Supabase Realtime has them (docs/protocol/operations.md#regions).
 const NEAREST: [(&str, &[&str]); 5] = [
     ("ap-southeast-1", &["ap-east-1", "ap-northeast-1", "ap-northeast-2", "ap-south-1", "ap-southeast-1"]),
     ("ap-southeast-2", &["ap-southeast-2"]),

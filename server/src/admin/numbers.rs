@@ -33,7 +33,8 @@ pub(super) fn metrics(node: &Node, headers: &HeaderMap) -> Response<Bytes> {
     node.metrics.bus.unsent.absolute(node.hub.relay_dropped());
     count_users(node);
     let mut page = node.metrics.render();
-    // A comment to Prometheus; to whoever scrapes upstream, the sign that the page came whole (http §10).
+    // A comment to Prometheus; to whoever scrapes upstream, the sign that the page came whole
+    // (docs/protocol/http.md#metrics-endpoint).
     page.push_str("# EOF\n");
     answer::page(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", page)
 }

@@ -72,7 +72,7 @@ impl<'a> Credentials<'a> {
     }
 
     /// The token that an HTTP request is decided by. An `authorization` that is no `Bearer <token>` counts as none,
-    /// unless it names another scheme (http §5).
+    /// unless it names another scheme (`docs/protocol/http.md#broadcast-checks`).
     pub fn for_http(self) -> Option<Cow<'a, str>> {
         match self.authorization {
             Some(Authorization::Bearer(token)) => Some(token),

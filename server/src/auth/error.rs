@@ -1,4 +1,5 @@
-//! Why a token is not believed, in the exact words that clients and their users match on (§6, §11).
+//! Why a token is not believed, in the exact words that clients and their users match on
+//! (docs/protocol/tokens.md#token-errors).
 
 use crate::telemetry::codes::Code;
 
@@ -78,7 +79,8 @@ impl TokenError {
         }
     }
 
-    /// The same for a handshake, which has one word for most of them (§1.4).
+    /// The same for a handshake, which has one word for most of them
+    /// (docs/protocol/websocket.md#handshake-token-errors).
     pub fn handshake_code(&self) -> Code {
         match self {
             Self::Missing

@@ -1,4 +1,4 @@
-//! Who may ask the server about itself, and tell it what to do (http §3, §10).
+//! Who may ask the server about itself, and tell it what to do (docs/protocol/tokens.md#operator-tokens).
 //!
 //! An operator's token is signed with a secret of `[admin]` and has no `role`; it needs no other claim. A
 //! user's token is never one, even where both are signed with the same secret, as in self-hosted set-ups of

@@ -1,4 +1,5 @@
-//! The WebSocket handshake: the documented checks in their order, then a session (§1).
+//! The WebSocket handshake: the documented checks in their order, then a session
+//! (docs/protocol/websocket.md#handshake-checks).
 //!
 //! A refusal waits a little before it is said, so that clients that retry at once do so less often. Only
 //! so many wait; the others are answered at once. Nobody else waits for them.
@@ -114,7 +115,7 @@ impl Handshake {
         }
     }
 
-    /// The checks of §1.4, in their order.
+    /// The checks of docs/protocol/websocket.md#handshake-checks, in their order.
     async fn admit(&self, request: &Request<Incoming>) -> Result<(Admitted, Place), Refusal> {
         let unknown = Code::TenantNotFound;
         let not_found = Refusal::new(StatusCode::NOT_FOUND, unknown, unknown.text());

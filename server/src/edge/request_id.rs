@@ -1,4 +1,4 @@
-//! The id of a request: given by its sender, or made up (http §1.3).
+//! The id of a request: given by its sender, or made up (docs/protocol/http.md#request-ids).
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;

@@ -1,5 +1,5 @@
 //! Which path leads where. Every path of Supabase Realtime exists twice: as the server has it, and as its
-//! gateway shows it to clients, because here no gateway stands in front (§1.1).
+//! gateway shows it to clients, because here no gateway stands in front (docs/protocol/websocket.md#paths).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -149,7 +149,7 @@ async fn within<F: Future>(timeout: Duration, future: F) -> Result<F::Output, St
     tokio::time::timeout(timeout, future).await.map_err(|_elapsed| StatusCode::REQUEST_TIMEOUT)
 }
 
-/// Whether the sender can do with JSON, which is all it gets (http §1.2).
+/// Whether the sender can do with JSON, which is all it gets (docs/protocol/http.md#content-negotiation).
 fn accepts_json(request: &http::HeaderMap) -> bool {
     let mut accepted = request.get_all(header::ACCEPT).iter().peekable();
     let json = |range: &str| {
@@ -176,7 +176,7 @@ fn preflight(request: &http::HeaderMap) -> Response<Bytes> {
     response
 }
 
-/// The answer where no controller is (http §1.5).
+/// The answer where no controller is (docs/protocol/http.md#errors-without-a-controller).
 fn not_found() -> Response<Bytes> {
     Span::current().record(ERROR_CODE, Code::PathNotFound.name());
     json(StatusCode::NOT_FOUND, &"Not Found".into())

@@ -92,7 +92,7 @@ mod tests {
     /// Whether a client reconnects after a close code.
     type Reconnects = fn(u16) -> bool;
 
-    /// The clients of the websocket specification §14 and what they do, by their source.
+    /// The clients of docs/protocol/clients.md#reconnecting and what they do, by their source.
     const CLIENTS: [(&str, Reconnects); 9] = [
         ("phoenix.js 1.4, 1.5, 1.8", |_| true),
         ("phoenix.js 1.6, 1.7", |code| code != 1000),

@@ -1,7 +1,8 @@
 //! Operational codes: the words that operators search their logs for, and clients their replies.
 //!
-//! One table. A condition that Supabase Realtime knows has its code, level and text (operations §7); one that
-//! only we know has a code of its own. What is not in this table, this server does not say.
+//! One table. A condition that Supabase Realtime knows has its code, level and text
+//! (docs/protocol/operations.md#operational-codes); one that only we know has a code of its own. What is not
+//! in this table, this server does not say.
 
 use std::fmt;
 

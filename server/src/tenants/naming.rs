@@ -1,5 +1,5 @@
 //! Which tenant a request means: header `x-tenant`, else query parameter `tenant`, else the first label of
-//! the host name (design §7).
+//! the host name (docs/protocol/http.md#tenant-selection).
 
 use std::borrow::Cow;
 use std::net::{Ipv4Addr, Ipv6Addr};

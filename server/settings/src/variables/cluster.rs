@@ -1,4 +1,4 @@
-//! Several nodes (operations §1.5).
+//! Several nodes (docs/protocol/operations.md#cluster).
 
 use super::{Part, Reading, Variable, read, to};
 

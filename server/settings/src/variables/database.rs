@@ -1,4 +1,4 @@
-//! The control plane's database (operations §1.2).
+//! The control plane's database (docs/protocol/operations.md#control-plane-database).
 
 use super::{Part, Variable};
 

@@ -1,4 +1,4 @@
-//! Listener and HTTP (operations §1.1).
+//! Listener and HTTP (docs/protocol/operations.md#listener-and-http).
 
 use super::{Part, Reading, Variable, read, to};
 

@@ -1,4 +1,4 @@
-//! Janitor, metrics, logs, the process, OpenTelemetry (operations §1.4, §1.6, §1.7).
+//! Janitor, metrics, logs, the process, OpenTelemetry (docs/protocol/operations.md#janitor-metrics-log-process).
 
 use super::{Part, Reading, Variable, read, to};
 

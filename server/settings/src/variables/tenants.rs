@@ -1,4 +1,4 @@
-//! Tenants, their keys and limits (operations §1.3).
+//! Tenants, their keys and limits (docs/protocol/operations.md#tenants-and-keys).
 
 use super::{Part, Reading, SEED, Variable, read, seeds, to};
 

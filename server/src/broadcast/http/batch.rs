@@ -1,5 +1,5 @@
-//! Many messages in one request (http §6). One bad message refuses all, and the answer says for each what
-//! is wrong with it.
+//! Many messages in one request (docs/protocol/http.md#batch). One bad message refuses all, and the answer
+//! says for each what is wrong with it.
 //!
 //! What a message costs must not depend on what its sender puts in it: a body of a few megabytes holds
 //! millions of empty messages, or one whose topic is a list of millions. So messages are counted before

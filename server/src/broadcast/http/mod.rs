@@ -1,4 +1,4 @@
-//! Broadcasts sent over HTTP: many at once, or one (http §5–7).
+//! Broadcasts sent over HTTP: many at once, or one (docs/protocol/http.md#broadcast-checks).
 //!
 //! Both answer 202 when the messages were handed to the rooms. Their common checks are here: who asks,
 //! how often, and with which token. They need the request's head only; the body, which may be large, is
@@ -94,7 +94,8 @@ impl Caller<'_> {
         self.answer(body, send).await
     }
 
-    /// The checks of http §5 in their order, then the body, then `send`. Every answer tells the rate.
+    /// The checks of docs/protocol/http.md#broadcast-checks in their order, then the body, then `send`. Every
+    /// answer tells the rate.
     async fn answer(
         &self,
         body: impl Body,

@@ -1,4 +1,4 @@
-//! One message in one request, JSON or bytes (http §7).
+//! One message in one request, JSON or bytes (docs/protocol/http.md#single-message).
 
 use http::{HeaderMap, header};
 use hub::Hub;
@@ -14,9 +14,9 @@ use crate::tenants::Tenant;
 
 /// What the body is, by its content type.
 ///
-/// JSON, if it does not say. Our two documents disagree: the HTTP one (§7) has such a body ignored and `{}`
-/// sent in its place, the WebSocket one (§13) has it read as JSON. We follow the latter. Who sends a body
-/// means it, and 202 for something that nobody receives would hide the missing header.
+/// JSON, if it does not say. Upstream ignores such a body and sends `{}`
+/// (docs/protocol/http.md#single-message). Who sends a body means it, and 202 for something that nobody
+/// receives would hide the missing header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Content {
     Json,

@@ -11,7 +11,8 @@ use super::line::Line;
 use crate::sessions::Session;
 use crate::telemetry::codes::{Code, Place};
 
-/// What every room is told before its connection is closed from outside (§5).
+/// What every room is told before its connection is closed from outside
+/// (docs/protocol/channels.md#system-messages).
 const DISCONNECT: &str = "Server requested disconnect";
 
 impl Phoenix {

@@ -1,4 +1,5 @@
-//! Joining: the checks in their documented order, and what follows a yes or a no (§4).
+//! Joining: the checks in their documented order, and what follows a yes or a no
+//! (docs/protocol/channels.md#join-checks).
 
 use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -19,7 +20,7 @@ use crate::tenants::Standing;
 /// The answer to a join without database changes.
 const NO_CHANGES: &str = r#"{"postgres_changes":[]}"#;
 
-/// Why a join is refused: an operational code and a sentence (§11).
+/// Why a join is refused: an operational code and a sentence (docs/protocol/channels.md#join-checks).
 struct Why {
     code: Code,
     message: Cow<'static, str>,
@@ -51,7 +52,7 @@ const SUBSCRIPTION_ID_BITS: u64 = 27;
 
 impl Phoenix {
     /// A `phx_join`. An older join of the same topic ends first, whatever becomes of this one; its
-    /// `phx_close` follows the answer (§4.7).
+    /// `phx_close` follows the answer (docs/protocol/channels.md#repeated-joins).
     pub(super) fn join(&mut self, push: &Push<'_>) {
         let topic = &*push.topic;
         let Some(sub_topic) = topic.strip_prefix(TOPIC_PREFIX) else {
@@ -73,7 +74,8 @@ impl Phoenix {
         }
     }
 
-    /// The checks of §4.4 in their order. The error is the reason the client sees.
+    /// The checks of docs/protocol/channels.md#join-checks in their order. The error is the reason the client
+    /// sees.
     fn admit(&mut self, sub_topic: &str, topic: &str, request: &JoinRequest) -> Result<Arc<Claims>, Why> {
         let (allowance, policy) = (&self.tenant.allowance, self.tenant.policy());
         if sub_topic.is_empty() {
@@ -205,7 +207,8 @@ impl Phoenix {
     }
 }
 
-/// What a join without `config` subscribes to: its topic names schema, table and filter (§4.3).
+/// What a join without `config` subscribes to: its topic names schema, table and filter
+/// (docs/protocol/channels.md#legacy-joins).
 fn legacy_subscription(sub_topic: &str) -> serde_json::Value {
     let mut entry = serde_json::Map::new();
     for (name, part) in ["schema", "table", "filter"].into_iter().zip(sub_topic.splitn(3, ':')) {
@@ -217,7 +220,7 @@ fn legacy_subscription(sub_topic: &str) -> serde_json::Value {
     entry.into()
 }
 
-/// The documented text for changes that cannot be had (§9.3).
+/// The documented text for changes that cannot be had (docs/protocol/channels.md#legacy-joins).
 fn unable_to_subscribe(entry: &serde_json::Value) -> String {
     let part = |name: &str| entry[name].as_str().unwrap_or("*").to_owned();
     format!(

@@ -1,5 +1,5 @@
 //! What supabase-js and its sisters say: the Phoenix channel protocol as Supabase Realtime speaks it
-//! (the section numbers in here are those of its specification).
+//! (docs/protocol).
 //!
 //! Every message is handled to its end before the next one, and nothing here waits: an answer that is to
 //! be delayed is put aside with its time. So a refused join delays only its own answer, and heartbeats
@@ -152,7 +152,8 @@ impl Phoenix {
         }
     }
 
-    /// Something said in a joined topic. Any join_ref will do: SDKs leave it out (§3.4).
+    /// Something said in a joined topic. Any join_ref will do: SDKs leave it out
+    /// (docs/protocol/channels.md#join-refs).
     fn event(&mut self, push: &Push<'_>, event: &str) {
         let topic = &*push.topic;
         let refs = (&push.join_ref, &push.reference);
@@ -198,7 +199,8 @@ impl Phoenix {
         }
     }
 
-    /// A `phx_leave`. One that names an earlier join is ignored: that join is over already (§3.4).
+    /// A `phx_leave`. One that names an earlier join is ignored: that join is over already
+    /// (docs/protocol/channels.md#join-refs).
     fn leave(&mut self, push: &Push<'_>) {
         let topic = &*push.topic;
         self.refusals.settle(&self.line, topic);
@@ -215,7 +217,7 @@ impl Phoenix {
         self.watch_rooms();
     }
 
-    /// Anything for a topic that is not joined or is none (§3.3).
+    /// Anything for a topic that is not joined or is none (docs/protocol/channels.md#topics).
     fn unmatched(&self, reference: &Ref<'_>, topic: &str) {
         self.line.reply(&Ref::NULL, reference, topic, Status::Error, &reason("unmatched topic"));
     }

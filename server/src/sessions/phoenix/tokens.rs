@@ -1,4 +1,5 @@
-//! Tokens while connected: refreshed by the client, ended by the clock or with their key (§6.3, §6.4).
+//! Tokens while connected: refreshed by the client, ended by the clock or with their key
+//! (docs/protocol/tokens.md#expiry).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};

@@ -120,7 +120,7 @@ pub fn term_size(data: &[u8]) {
     assert_eq!(size::json(&value.to_string()), expected);
 }
 
-/// The table of appendix A, written down as it stands there.
+/// The table of docs/protocol/limits.md#payload-size, row by row.
 pub fn reference_size(value: &Value) -> usize {
     match value {
         Value::Null => 5,

@@ -1,4 +1,4 @@
-//! Which form of a broadcast reaches whom (section 2.4).
+//! Which form of a broadcast reaches whom (docs/protocol/channels.md#broadcasts).
 
 use hub::{Dialect, Encode};
 use wire::phoenix::{UserPayload, V1, V2};

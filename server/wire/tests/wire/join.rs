@@ -1,4 +1,4 @@
-//! Join payloads of every SDK, and of none (sections 4.1 to 4.3, 6.2, 7.6).
+//! Join payloads of every SDK, and of none (docs/protocol/channels.md#join-payload).
 
 use wire::supabase::{JoinRequest, JoinToken, Private, Replay};
 

@@ -1,4 +1,4 @@
-//! The protocol, as its specification writes it down.
+//! The protocol, as docs/protocol describes it.
 //!
 //! One binary, since linking seven costs more than running them. The reader and the checks are those of
 //! the fuzz targets.

@@ -1,4 +1,4 @@
-//! Presence calls, metas, states and diffs (section 8).
+//! Presence calls, metas, states and diffs (docs/protocol/channels.md#presence-messages).
 
 use wire::supabase::{PresenceCall, presence_diff, presence_meta, presence_payload};
 

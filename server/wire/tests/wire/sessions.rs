@@ -1,4 +1,4 @@
-//! Whole sessions on the wire, text only, line by line (appendix B and the sections it draws on).
+//! Whole sessions on the wire, text only, line by line (docs/protocol/channels.md).
 
 use hub::{Dialect, Encode};
 use wire::phoenix::{self, Malformed, Status, V1, V2};

@@ -1,4 +1,4 @@
-//! Sizes as upstream's own tests have them (appendix A).
+//! Sizes as upstream's own tests have them (docs/protocol/limits.md#payload-size).
 
 use wire::phoenix::UserPayload;
 use wire::term_size::{bytes, exceeds, json, user_broadcast};
