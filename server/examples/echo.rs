@@ -23,7 +23,7 @@ use hub::{Bounds, Burst, Frame, Outbox, Turn};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use realtime_server::edge::websocket::{Connection, Patience};
+use realtime_server::edge::websocket::{Connection, ConnectionConfig};
 use realtime_server::sessions::Session;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -131,11 +131,11 @@ impl AsyncWrite for ReadOnly {
     }
 }
 
-async fn two_tasks(stream: TcpStream, patience: &Patience) {
+async fn two_tasks(stream: TcpStream, config: &ConnectionConfig) {
     let (reader, writer) = stream.into_split();
     let echo = Echo::new();
     tokio::spawn(write_all(writer, Arc::clone(&echo.outbox)));
-    let config = WebSocketConfig::default().read_buffer_size(patience.read_buffer_size);
+    let config = WebSocketConfig::default().read_buffer_size(config.read_buffer_size);
     let mut socket = WebSocketStream::from_raw_socket(ReadOnly(reader), Role::Server, Some(config)).await;
     while let Some(Ok(message)) = socket.next().await {
         match message {
@@ -144,7 +144,7 @@ async fn two_tasks(stream: TcpStream, patience: &Patience) {
             _ => {}
         }
     }
-    echo.outbox.say_goodbye(hub::Goodbye { code: 1000, reason: "".into() });
+    echo.outbox.disconnect(hub::Disconnect { code: 1000, reason: "".into() });
 }
 
 async fn write_all(mut writer: OwnedWriteHalf, outbox: Arc<Outbox>) {
@@ -154,7 +154,7 @@ async fn write_all(mut writer: OwnedWriteHalf, outbox: Arc<Outbox>) {
             Turn::Idle => Poll::Pending,
             turn => Poll::Ready(turn),
         });
-        if let Turn::Goodbye(_) = turn.await {
+        if let Turn::Disconnect(_) = turn.await {
             return;
         }
         while !burst.is_empty() {
@@ -175,9 +175,9 @@ async fn write_all(mut writer: OwnedWriteHalf, outbox: Arc<Outbox>) {
     }
 }
 
-async fn serve(stream: TcpStream, tasks: Tasks, patience: Arc<Patience>) {
+async fn serve(stream: TcpStream, tasks: Tasks, config: Arc<ConnectionConfig>) {
     let service = service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
-        let patience = Arc::clone(&patience);
+        let config = Arc::clone(&config);
         async move {
             let response = create_response_with_body(&request, Empty::<Bytes>::new)?;
             let upgrade = hyper::upgrade::on(&mut request);
@@ -189,8 +189,8 @@ async fn serve(stream: TcpStream, tasks: Tasks, patience: Arc<Patience>) {
                 let Ok(parts) = parts else { return };
                 let stream = parts.io.into_inner();
                 match tasks {
-                    Tasks::One => Connection::new(stream, &parts.read_buf, Echo::new(), patience).await.await,
-                    Tasks::Two => two_tasks(stream, &patience).await,
+                    Tasks::One => Connection::new(stream, &parts.read_buf, Echo::new(), config).await.await,
+                    Tasks::Two => two_tasks(stream, &config).await,
                 }
             });
             anyhow::Ok(response)
@@ -202,7 +202,7 @@ async fn serve(stream: TcpStream, tasks: Tasks, patience: Arc<Patience>) {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    let patience = Arc::new(Patience {
+    let config = Arc::new(ConnectionConfig {
         ping_interval: Duration::from_secs(30),
         idle_timeout: Duration::from_secs(120),
         stall_timeout: Duration::from_secs(30),
@@ -215,6 +215,6 @@ async fn main() -> anyhow::Result<()> {
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
-        tokio::spawn(serve(stream, args.tasks, Arc::clone(&patience)));
+        tokio::spawn(serve(stream, args.tasks, Arc::clone(&config)));
     }
 }

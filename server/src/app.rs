@@ -13,14 +13,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
-use crate::auth::jwks::Sources;
-use crate::bus::{self, Bus, Keeper, Link};
-use crate::drain::{Haste, Parts};
-use crate::edge::entrance::Entrance;
+use crate::auth::jwks::JwksSources;
+use crate::bus::{self, Bus, ClusterLink, LinkTask};
+use crate::drain::{Parts, Urgency};
+use crate::edge::acceptor::Acceptor;
 use crate::edge::listener;
 use crate::node::Node;
 use crate::presence::announcer;
-use crate::reload::Follower;
+use crate::reload::ConfigReloader;
 use crate::resources::Resources;
 
 /// How often the numbers are tidied up: histograms keep single samples until then.
@@ -54,20 +54,20 @@ impl Server {
     /// As [`start_on`](Self::start_on), and when the bus is described wrongly. That it cannot be reached is no
     /// reason.
     pub async fn start(settings: Settings) -> anyhow::Result<Self> {
-        let Resources { entrance, bus, .. } = Resources::load(&settings, |_| None)?;
-        Self::begin(settings, entrance, shared(bus), None).await
+        let Resources { acceptor, bus, .. } = Resources::load(&settings, |_| None)?;
+        Self::begin(settings, acceptor, shared(bus), None).await
     }
 
     /// Starts serving with settings that follow where they came from, on the `resources` that they name.
     ///
     /// # Errors
     /// Without a secret, or when the port cannot be had.
-    pub async fn start_following(
+    pub async fn start_with_reload(
         settings: Settings,
         resources: Resources,
-        follower: Follower,
+        reloader: ConfigReloader,
     ) -> anyhow::Result<Self> {
-        Self::begin(settings, resources.entrance, shared(resources.bus), Some(follower)).await
+        Self::begin(settings, resources.acceptor, shared(resources.bus), Some(reloader)).await
     }
 
     /// Starts serving as one of the nodes on `bus`, or alone.
@@ -75,8 +75,8 @@ impl Server {
     /// # Errors
     /// Without a secret, with certificates that cannot be used, or when the port cannot be had.
     pub async fn start_on(settings: Settings, bus: Option<Arc<dyn Bus>>) -> anyhow::Result<Self> {
-        let entrance = Entrance::of(&settings.server)?;
-        Self::begin(settings, entrance, bus, None).await
+        let acceptor = Acceptor::of(&settings.server)?;
+        Self::begin(settings, acceptor, bus, None).await
     }
 
     #[expect(
@@ -85,14 +85,14 @@ impl Server {
     )]
     async fn begin(
         settings: Settings,
-        entrance: Entrance,
+        acceptor: Acceptor,
         bus: Option<Arc<dyn Bus>>,
-        follower: Option<Follower>,
+        reloader: Option<ConfigReloader>,
     ) -> anyhow::Result<Self> {
         let (tasks, service) = (TaskTracker::new(), CancellationToken::new());
-        let over = bus.map(|bus| Link::over(bus, settings.bus.clone()));
-        let (link, keeper) = over.map_or((Link::alone(), None), |(link, keeper)| (link, Some(keeper)));
-        let node = Node::new(settings, Sources::new(tasks.clone(), service.clone()), link)?;
+        let over = bus.map(|bus| ClusterLink::over(bus, settings.bus.clone()));
+        let (link, keeper) = over.map_or((ClusterLink::alone(), None), |(link, keeper)| (link, Some(keeper)));
+        let node = Node::new(settings, JwksSources::new(tasks.clone(), service.clone()), link)?;
         let server = &node.settings().server;
         let listener = listener::bind(server)
             .with_context(|| format!("cannot listen on {}", SocketAddr::new(server.host, server.port)))?;
@@ -101,16 +101,16 @@ impl Server {
         tasks.spawn(ring(Arc::clone(&node), service.clone()));
         tasks.spawn(announcer::run(Arc::clone(&node), service.clone()));
         tasks.spawn(keep_metrics(Arc::clone(&node), service.clone()));
-        if let Some(certificates) = entrance.certificates() {
+        if let Some(certificates) = acceptor.certificates() {
             let (node, service) = (Arc::clone(&node), service.clone());
             tasks.spawn(async move { certificates.keep_fresh(&node.metrics.node, service).await });
         }
-        if let Some(follower) = follower {
+        if let Some(reloader) = reloader {
             // Before anybody comes in: an operator's first request may be an order to reload.
-            follower.take_orders(&node);
-            tasks.spawn(follower.run(Arc::clone(&node), service.clone()));
+            reloader.register_handler(&node);
+            tasks.spawn(reloader.run(Arc::clone(&node), service.clone()));
         }
-        tasks.spawn(listener::run(Arc::clone(&node), listener, entrance, tasks.clone(), door.clone()));
+        tasks.spawn(listener::run(Arc::clone(&node), listener, acceptor, tasks.clone(), door.clone()));
         let neighbours = keeper.map(|keeper| Neighbours::meet(keeper, &node));
         Ok(Self { node, address, tasks, door, service, neighbours })
     }
@@ -120,11 +120,11 @@ impl Server {
         self.address
     }
 
-    /// Stops without sending anybody away before its time: see [`drain`](crate::drain). `haste` may grow
+    /// Stops without sending anybody away before its time: see [`drain`](crate::drain). `urgency` may grow
     /// meanwhile.
-    pub async fn drain(self, haste: watch::Receiver<Haste>) {
+    pub async fn drain(self, urgency: watch::Receiver<Urgency>) {
         let Self { node, tasks, door, service, .. } = &self;
-        Parts { node, door, service, tasks }.drain(haste).await;
+        Parts { node, door, service, tasks }.drain(urgency).await;
         if let Some(neighbours) = self.neighbours {
             neighbours.leave().await;
         }
@@ -138,7 +138,7 @@ impl Server {
     /// Takes nobody in any more, tells every client to come back later (1012), and waits until they have
     /// gone or `server.shutdown_timeout` is over.
     pub async fn stop(self) {
-        self.drain(watch::channel(Haste::Hurried).1).await;
+        self.drain(watch::channel(Urgency::Soon).1).await;
     }
 }
 
@@ -148,7 +148,7 @@ fn shared(bus: Option<bus::Redis>) -> Option<Arc<dyn Bus>> {
 }
 
 impl Neighbours {
-    fn meet(keeper: Keeper, node: &Arc<Node>) -> Self {
+    fn meet(keeper: LinkTask, node: &Arc<Node>) -> Self {
         let stop = CancellationToken::new();
         let (node, stopping) = (Arc::clone(node), stop.clone());
         let kept = async move {
@@ -171,7 +171,7 @@ impl Neighbours {
 
 /// Lets parked sockets notice what has changed for their tenant.
 async fn ring(node: Arc<Node>, stop: CancellationToken) {
-    node.tenants.run_bell(stop).await;
+    node.tenants.run_policy_notifier(stop).await;
 }
 
 async fn keep_metrics(node: Arc<Node>, stop: CancellationToken) {

@@ -3,7 +3,7 @@
 //! First the server says that it will go (`/readyz`) and serves on, newcomers included, until load balancers
 //! have heard it: `server.drain_delay`. Then it closes the door and sends its clients away one after the
 //! other (1012), evenly over `server.drain_timeout`, so that those who take them in are not overrun. What is
-//! left has `server.shutdown_timeout` to finish. Whoever is in a hurry says so, once or twice: see [`Haste`].
+//! left has `server.shutdown_timeout` to finish. Whoever is in a hurry says so, once or twice: see [`Urgency`].
 
 use std::convert::Infallible;
 use std::sync::Weak;
@@ -27,23 +27,23 @@ const REPORT_EVERY: Duration = Duration::from_secs(3);
 
 /// How much of a drain's patience is left.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Haste {
+pub enum Urgency {
     /// Everything takes the time the settings give it.
     #[default]
-    None,
+    Normal,
     /// No delay, and all goodbyes at once; the clients still have time to answer.
-    Hurried,
+    Soon,
     /// The end, whoever is left.
     Immediate,
 }
 
-impl Haste {
+impl Urgency {
     /// One step more of it.
     #[must_use]
     pub fn more(self) -> Self {
         match self {
-            Self::None => Self::Hurried,
-            Self::Hurried | Self::Immediate => Self::Immediate,
+            Self::Normal => Self::Soon,
+            Self::Soon | Self::Immediate => Self::Immediate,
         }
     }
 }
@@ -61,54 +61,54 @@ pub(crate) struct Parts<'a> {
 
 impl Parts<'_> {
     /// Stops the server; when this returns, it has stopped.
-    pub(crate) async fn drain(&self, mut haste: watch::Receiver<Haste>) {
+    pub(crate) async fn drain(&self, mut urgency: watch::Receiver<Urgency>) {
         tokio::select! {
-            () = self.stop(&mut haste) => {}
+            () = self.stop(&mut urgency) => {}
             never = report(self.node) => match never {},
         }
     }
 
-    async fn stop(&self, haste: &mut watch::Receiver<Haste>) {
+    async fn stop(&self, urgency: &mut watch::Receiver<Urgency>) {
         // One snapshot: what counted when the end began counts to the end.
         let (delay, spread, rest) = {
             let server = &self.node.settings().server;
             (server.drain_delay, server.drain_timeout, server.shutdown_timeout)
         };
         self.node.announce_stop();
-        if !delay.is_zero() && *haste.borrow() == Haste::None {
+        if !delay.is_zero() && *urgency.borrow() == Urgency::Normal {
             info!("Stopping: not ready any more, still open for {}", format_duration(delay));
-            pause(delay, haste, Haste::Hurried).await;
+            pause(delay, urgency, Urgency::Soon).await;
         }
         // In this order: whoever gets in after the list is made is told by its own session.
         self.door.cancel();
         self.node.stop_admitting();
-        self.send_away(spread, haste).await;
+        self.disconnect_clients(spread, urgency).await;
         self.service.cancel();
         self.tasks.close();
         tokio::select! {
             () = self.tasks.wait() => info!("Stopped"),
-            () = pause(rest, haste, Haste::Immediate) => {
+            () = pause(rest, urgency, Urgency::Immediate) => {
                 info!(tasks = self.tasks.len(), "Stopped without waiting for the last connections");
             }
         }
     }
 
     /// Tells every client to come back (elsewhere), evenly over `spread`.
-    async fn send_away(&self, spread: Duration, haste: &mut watch::Receiver<Haste>) {
+    async fn disconnect_clients(&self, spread: Duration, urgency: &mut watch::Receiver<Urgency>) {
         let tenants = self.node.tenants.all();
         let everybody: Vec<Weak<Outbox>> =
             tenants.iter().flat_map(|tenant| tenant.sockets.everybody()).collect();
         let (began, mut told) = (Instant::now(), 0);
         info!(clients = everybody.len(), "Stopping: sending the clients away");
         while told < everybody.len() && self.node.connections() > 0 {
-            let hurried = *haste.borrow() >= Haste::Hurried;
+            let hurried = *urgency.borrow() >= Urgency::Soon;
             let due = if hurried { everybody.len() } else { due(everybody.len(), began.elapsed(), spread) };
             for outbox in everybody[told..due].iter().filter_map(Weak::upgrade) {
-                outbox.say_goodbye(CloseReason::Restarting.into());
+                outbox.disconnect(CloseReason::Restarting.into());
             }
             told = due;
             if told < everybody.len() {
-                pause(BATCH_EVERY, haste, Haste::Hurried).await;
+                pause(BATCH_EVERY, urgency, Urgency::Soon).await;
             }
         }
     }
@@ -122,9 +122,9 @@ fn due(all: usize, elapsed: Duration, spread: Duration) -> usize {
 }
 
 /// Waits for `time`, or until there is `enough` haste.
-async fn pause(time: Duration, haste: &mut watch::Receiver<Haste>, enough: Haste) {
+async fn pause(time: Duration, urgency: &mut watch::Receiver<Urgency>, enough: Urgency) {
     let hurried = async {
-        if haste.wait_for(|haste| *haste >= enough).await.is_err() {
+        if urgency.wait_for(|urgency| *urgency >= enough).await.is_err() {
             // Nobody is left who could hurry us.
             std::future::pending::<()>().await;
         }
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn haste_grows_to_its_end() {
-        assert_eq!(Haste::None.more(), Haste::Hurried);
-        assert_eq!(Haste::Hurried.more().more(), Haste::Immediate);
+        assert_eq!(Urgency::Normal.more(), Urgency::Soon);
+        assert_eq!(Urgency::Soon.more().more(), Urgency::Immediate);
     }
 }

@@ -56,7 +56,6 @@
 //! struct below them all is simpler than handing five around.
 
 pub mod admin;
-pub mod answer;
 pub mod app;
 pub mod auth;
 pub mod broadcast;
@@ -71,6 +70,7 @@ pub mod presence;
 pub mod query;
 pub mod reload;
 pub mod resources;
+pub mod response;
 pub mod sessions;
 pub mod telemetry;
 pub mod tenants;

@@ -1,13 +1,13 @@
 //! What every part of this process shares.
 
-mod condition;
 mod keys;
 mod neighbours;
+mod readiness;
 mod reloading;
 
-pub use condition::{Company, Condition};
 pub use keys::{NoVerificationKey, unusable_keys};
-pub use reloading::{Account, Changes, Outcome, Reload, Reloading};
+pub use readiness::{Connectivity, Readiness};
+pub use reloading::{Changes, Outcome, Reload, Reloading, SettingsStatus};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -19,8 +19,8 @@ use hub::{Bounds, Hub, NodeId};
 use settings::Settings;
 
 use crate::auth::Operators;
-use crate::auth::jwks::Sources;
-use crate::bus::{self, Link};
+use crate::auth::jwks::JwksSources;
+use crate::bus::{self, ClusterLink};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::reports::Reports;
 use crate::tenants::{Registry, Tenant};
@@ -33,7 +33,7 @@ pub struct Node {
     /// The rooms.
     pub hub: Arc<Hub>,
     /// The other nodes.
-    pub link: Link,
+    pub link: ClusterLink,
     /// The numbers it publishes.
     pub metrics: Metrics,
     /// Tells what happens to nobody in particular.
@@ -57,9 +57,9 @@ pub const SPARE_SOCKETS: usize = 1_024;
 
 /// A place taken among a bounded number; dropping it gives it back.
 #[derive(Debug)]
-pub struct Place(Arc<AtomicUsize>);
+pub struct Permit(Arc<AtomicUsize>);
 
-impl Place {
+impl Permit {
     /// One more place, while fewer than `bound` are taken.
     pub fn take(taken: &Arc<AtomicUsize>, bound: usize) -> Option<Self> {
         let below = |taken| (taken < bound).then_some(taken + 1);
@@ -68,7 +68,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -79,7 +79,7 @@ impl Node {
     ///
     /// # Errors
     /// Without a key no token can be verified, so there is nothing to run.
-    pub fn new(settings: Settings, sources: Sources, link: Link) -> anyhow::Result<Arc<Self>> {
+    pub fn new(settings: Settings, sources: JwksSources, link: ClusterLink) -> anyhow::Result<Arc<Self>> {
         if let Some(nobody) = NoVerificationKey::find(&settings) {
             anyhow::bail!("{nobody}: set JWT_SECRET, or start with `serve --dev` to try things out");
         }
@@ -89,8 +89,8 @@ impl Node {
         let operators = Operators::new(&settings.admin, &settings.auth).remarking(&reports);
         Ok(Arc::new(Self {
             id: NodeId::random(),
-            hub: match link.condition() {
-                bus::Condition::Alone => Hub::new(settings.presence.coalesce),
+            hub: match link.connectivity() {
+                bus::Connectivity::Alone => Hub::new(settings.presence.coalesce),
                 _with_others => Hub::relayed(settings.presence.coalesce, bounds(&settings.bus)),
             },
             link,
@@ -130,18 +130,21 @@ impl Node {
     }
 
     /// The tenant that a request means; `None` when it names one that is not there.
-    pub fn tenant_meant_by(&self, headers: &HeaderMap, uri: &Uri) -> Option<Arc<Tenant>> {
-        self.tenants.meant_by(headers, uri, self.settings().server.strict_host)
+    pub fn tenant_for_request(&self, headers: &HeaderMap, uri: &Uri) -> Option<Arc<Tenant>> {
+        self.tenants.for_request(headers, uri, self.settings().server.strict_host)
     }
 
     /// A place for one more TCP connection, while there is one.
-    pub fn take_socket(&self) -> Option<Place> {
-        Place::take(&self.sockets, self.settings().server.max_connections.get().saturating_add(SPARE_SOCKETS))
+    pub fn take_socket(&self) -> Option<Permit> {
+        Permit::take(
+            &self.sockets,
+            self.settings().server.max_connections.get().saturating_add(SPARE_SOCKETS),
+        )
     }
 
     /// A place for one more WebSocket, while there is one.
-    pub fn take_connection(&self) -> Option<Place> {
-        Place::take(&self.connections, self.settings().server.max_connections.get())
+    pub fn take_connection(&self) -> Option<Permit> {
+        Permit::take(&self.connections, self.settings().server.max_connections.get())
     }
 
     /// Open TCP connections.
@@ -155,21 +158,21 @@ impl Node {
     }
 
     /// Whether new clients should be sent here.
-    pub fn condition(&self) -> Condition {
-        match self.company() {
-            _ if self.is_leaving() => Condition::Stopping,
-            Company::CutOff | Company::WithoutPresence => Condition::Degraded,
-            Company::Alone | Company::Connected => Condition::Ready,
+    pub fn readiness(&self) -> Readiness {
+        match self.connectivity() {
+            _ if self.is_leaving() => Readiness::Stopping,
+            Connectivity::CutOff | Connectivity::WithoutPresence => Readiness::Degraded,
+            Connectivity::Alone | Connectivity::Connected => Readiness::Ready,
         }
     }
 
     /// What this node has to do with others.
-    pub fn company(&self) -> Company {
-        match self.link.condition() {
-            bus::Condition::Alone => Company::Alone,
-            bus::Condition::Connected => Company::Connected,
-            bus::Condition::WithoutPresence => Company::WithoutPresence,
-            bus::Condition::Away { .. } => Company::CutOff,
+    pub fn connectivity(&self) -> Connectivity {
+        match self.link.connectivity() {
+            bus::Connectivity::Alone => Connectivity::Alone,
+            bus::Connectivity::Connected => Connectivity::Connected,
+            bus::Connectivity::WithoutPresence => Connectivity::WithoutPresence,
+            bus::Connectivity::Away { .. } => Connectivity::CutOff,
         }
     }
 

@@ -24,7 +24,7 @@ use crate::watch::{self, Watch};
 const NAMES_SHOWN: usize = 20;
 
 /// Where the running settings came from, and who is told when they change.
-pub struct Follower {
+pub struct ConfigReloader {
     reader: Arc<Reader>,
     /// Nothing when the system watches no more files.
     watch: Option<Watch>,
@@ -47,13 +47,13 @@ struct Last {
 
 /// Why settings are read again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Occasion {
+enum Trigger {
     Files,
     Hangup,
     Operator,
 }
 
-impl fmt::Display for Occasion {
+impl fmt::Display for Trigger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Files => "a file has changed",
@@ -63,7 +63,7 @@ impl fmt::Display for Occasion {
     }
 }
 
-impl Follower {
+impl ConfigReloader {
     /// Will follow `sources`, of which `loaded` is running; `watch` is on their files since before they were
     /// read, so that no change is missed. Each `hangup` (SIGHUP) has them read again; one that came before counts.
     pub fn new(
@@ -80,14 +80,14 @@ impl Follower {
     }
 
     /// Lets operators order a reload of `node`'s settings.
-    pub fn take_orders(&self, node: &Arc<Node>) {
+    pub fn register_handler(&self, node: &Arc<Node>) {
         // The node holds the order, so the order must not hold the node.
         let (reader, weak) = (Arc::clone(&self.reader), Arc::downgrade(node));
-        node.reloading.is_done_by(Arc::new(move || {
+        node.reloading.set_handler(Arc::new(move || {
             let (reader, node) = (Arc::clone(&reader), weak.clone());
             Box::pin(async move {
                 match node.upgrade() {
-                    Some(node) => reader.reload(node, Occasion::Operator).await,
+                    Some(node) => reader.reload(node, Trigger::Operator).await,
                     None => Err(vec!["the server has stopped".into()]),
                 }
             })
@@ -97,43 +97,43 @@ impl Follower {
     /// Follows until `stop`.
     pub async fn run(mut self, node: Arc<Node>, stop: CancellationToken) {
         loop {
-            let occasion = tokio::select! {
+            let trigger = tokio::select! {
                 () = stop.cancelled() => return,
-                _ = self.hangup.recv() => Occasion::Hangup,
-                () = watch::changed(self.watch.as_mut()) => Occasion::Files,
+                _ = self.hangup.recv() => Trigger::Hangup,
+                () = watch::changed(self.watch.as_mut()) => Trigger::Files,
             };
             // A disk may keep us waiting, but not from stopping.
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = self.follow(&node, occasion) => {}
+                () = self.follow(&node, trigger) => {}
             }
         }
     }
 
-    async fn follow(&mut self, node: &Arc<Node>, occasion: Occasion) {
+    async fn follow(&mut self, node: &Arc<Node>, trigger: Trigger) {
         if let Some(watch) = &mut self.watch {
             // Before they are read, so that what changes meanwhile is told again.
             let reader = Arc::clone(&self.reader);
             watch.look_at(move || reader.sources.files()).await;
         }
         // What came of it is told where it belongs.
-        let _told = self.reader.reload(Arc::clone(node), occasion).await;
+        let _told = self.reader.reload(Arc::clone(node), trigger).await;
     }
 }
 
 impl Reader {
     /// Reads all layers again, and makes them count if nothing is wrong.
-    async fn reload(self: &Arc<Self>, node: Arc<Node>, occasion: Occasion) -> Outcome {
+    async fn reload(self: &Arc<Self>, node: Arc<Node>, trigger: Trigger) -> Outcome {
         let (reader, here) = (Arc::clone(self), Arc::clone(&node));
-        let reading = tokio::task::spawn_blocking(move || reader.reload_now(&here, occasion));
-        outcome(reading, &node.reloading, occasion).await
+        let reading = tokio::task::spawn_blocking(move || reader.reload_now(&here, trigger));
+        outcome(reading, &node.reloading, trigger).await
     }
 
-    fn reload_now(&self, node: &Node, occasion: Occasion) -> Outcome {
+    fn reload_now(&self, node: &Node, trigger: Trigger) -> Outcome {
         let mut last = self.last.lock();
         match self.newest(&last.running) {
             Ok(Update { settings, running, edited, changed, pending, notes, overridden, .. }) => {
-                let was_refused = node.reloading.account().last_error.is_some();
+                let was_refused = node.reloading.status().last_error.is_some();
                 node.reloading.accepted(pending.clone());
                 if !changed.is_empty() {
                     self.logs.apply(&settings.telemetry);
@@ -144,24 +144,24 @@ impl Reader {
                 let changes = Changes { changed, pending };
                 // A ConfigMap, or an editor, touches files several times for one change, which is one line in the log.
                 if was_refused && changes.changed.is_empty() {
-                    info!("Settings are good again: {occasion}");
+                    info!("Settings are good again: {trigger}");
                 }
-                if edited || was_refused || !news.is_empty() || occasion != Occasion::Files {
-                    tell(occasion, &changes, &overridden, &news);
+                if edited || was_refused || !news.is_empty() || trigger != Trigger::Files {
+                    tell(trigger, &changes, &overridden, &news);
                 } else {
-                    debug!("Settings read again, nothing is written otherwise: {occasion}");
+                    debug!("Settings read again, nothing is written otherwise: {trigger}");
                 }
                 last.notes = notes;
                 Ok(changes)
             }
             Err(LoadError { problems }) => {
                 let told: Vec<_> = problems.iter().map(ToString::to_string).collect();
-                let is_known = node.reloading.account().last_error == Some(told.join("\n"));
+                let is_known = node.reloading.status().last_error == Some(told.join("\n"));
                 node.reloading.refused(&told);
-                if is_known && occasion == Occasion::Files {
+                if is_known && trigger == Trigger::Files {
                     return Err(told);
                 }
-                error!(problems = problems.len(), "Settings refused, the old ones stay: {occasion}");
+                error!(problems = problems.len(), "Settings refused, the old ones stay: {trigger}");
                 for problem in &problems {
                     error!(help = problem.help, "{}", problem.line());
                 }
@@ -182,9 +182,9 @@ impl Reader {
 }
 
 /// What `reading` has come to; a panic is our own mistake, and told as settings that were refused.
-async fn outcome(reading: JoinHandle<Outcome>, reloading: &Reloading, occasion: Occasion) -> Outcome {
+async fn outcome(reading: JoinHandle<Outcome>, reloading: &Reloading, trigger: Trigger) -> Outcome {
     reading.await.unwrap_or_else(|panicked| {
-        error!("Settings refused, the old ones stay: {occasion}: {panicked}");
+        error!("Settings refused, the old ones stay: {trigger}: {panicked}");
         let told = vec!["they could not be read, by a mistake of the server; its log says which".to_owned()];
         reloading.refused(&told);
         Err(told)
@@ -207,11 +207,11 @@ fn no_key_left(nobody: &NoVerificationKey) -> LoadError {
 }
 
 /// Says in the log what a reload has come to.
-fn tell(occasion: Occasion, changes: &Changes, overridden: &[String], news: &[&Note]) {
+fn tell(trigger: Trigger, changes: &Changes, overridden: &[String], news: &[&Note]) {
     let Changes { changed, pending } = changes;
     match changed.as_slice() {
-        [] => info!("Settings read again, nothing changes: {occasion}"),
-        changed => info!(changed = names(changed), "Settings have changed: {occasion}"),
+        [] => info!("Settings read again, nothing changes: {trigger}"),
+        changed => info!(changed = names(changed), "Settings have changed: {trigger}"),
     }
     if !pending.is_empty() {
         warn!(pending = names(pending), "Some settings wait for a restart");
@@ -241,7 +241,7 @@ mod tests {
     async fn a_reload_that_panics_is_told_as_one_that_is_refused() {
         let reloading = Reloading::new();
         let reading = tokio::task::spawn_blocking(|| -> Outcome { panic!("as it should in this test") });
-        let told = outcome(reading, &reloading, Occasion::Hangup).await.expect_err("it is refused");
-        assert_eq!(reloading.account().last_error, Some(told.join("\n")));
+        let told = outcome(reading, &reloading, Trigger::Hangup).await.expect_err("it is refused");
+        assert_eq!(reloading.status().last_error, Some(told.join("\n")));
     }
 }

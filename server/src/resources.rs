@@ -10,12 +10,12 @@ use secrecy::ExposeSecret;
 use settings::{LoadError, Loaded, Place, Problem, Settings};
 
 use crate::bus::Redis;
-use crate::edge::entrance::Entrance;
+use crate::edge::acceptor::Acceptor;
 
 /// What a server is made of beside its settings.
 pub struct Resources {
     /// Certificates, and the networks of load balancers.
-    pub entrance: Entrance,
+    pub acceptor: Acceptor,
     /// The connection to the other nodes, not opened yet.
     pub bus: Option<Redis>,
     /// The files that were read, each with the setting that names it.
@@ -56,28 +56,28 @@ impl Resources {
                 help: None,
             });
         };
-        let entrance = Entrance::of(&settings.server).map_err(|error| note(error.key(), error.into()));
+        let acceptor = Acceptor::of(&settings.server).map_err(|error| note(error.key(), error.into()));
         let bus = Redis::new(&settings.bus).map_err(|error| note(error.key(), error.into()));
-        match (entrance, bus) {
-            (Ok(entrance), Ok(bus)) => {
-                let (files, warnings) = (files(settings, &entrance), warnings(settings, &entrance));
-                Ok(Self { entrance, bus, files, warnings })
+        match (acceptor, bus) {
+            (Ok(acceptor), Ok(bus)) => {
+                let (files, warnings) = (files(settings, &acceptor), warnings(settings, &acceptor));
+                Ok(Self { acceptor, bus, files, warnings })
             }
             _ => Err(LoadError { problems }),
         }
     }
 }
 
-fn files(settings: &Settings, entrance: &Entrance) -> Vec<(&'static str, PathBuf)> {
-    let certificates = entrance.certificates();
+fn files(settings: &Settings, acceptor: &Acceptor) -> Vec<(&'static str, PathBuf)> {
+    let certificates = acceptor.certificates();
     let tls = certificates.iter().flat_map(|certificates| certificates.files());
     let tls = tls.map(|(key, file)| (key, file.to_owned()));
     let ca = settings.bus.tls_ca_file.clone().filter(|_| bus_is_encrypted(settings));
     tls.chain(ca.map(|file| ("bus.tls_ca_file", file))).collect()
 }
 
-fn warnings(settings: &Settings, entrance: &Entrance) -> Vec<String> {
-    let mut warnings: Vec<_> = entrance
+fn warnings(settings: &Settings, acceptor: &Acceptor) -> Vec<String> {
+    let mut warnings: Vec<_> = acceptor
         .certificates()
         .map(|certificates| certificates.complaints(SystemTime::now()))
         .unwrap_or_default();

@@ -10,7 +10,7 @@
 //! folders of virtual machines), files are looked at every half minute. That is done on threads that may wait
 //! for a disk.
 
-mod eyes;
+mod watched_files;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
-use eyes::Eyes;
+use watched_files::WatchedFiles;
 
 /// Why files cannot be watched.
 pub use notify::Error as WatchError;
@@ -38,7 +38,7 @@ const RECHECK: Duration = Duration::from_secs(30);
 
 /// Some files, and a system that tells when something happens around them.
 pub struct Watch {
-    eyes: Arc<Mutex<Eyes>>,
+    watched_files: Arc<Mutex<WatchedFiles>>,
     signs: Arc<Notify>,
 }
 
@@ -57,31 +57,31 @@ impl Watch {
             }
             told.notify_one();
         })?;
-        let mut eyes = Eyes::with(watcher);
-        eyes.look_at(files.into_iter().collect());
-        Ok(Self { eyes: Arc::new(Mutex::new(eyes)), signs })
+        let mut watched_files = WatchedFiles::with(watcher);
+        watched_files.look_at(files.into_iter().collect());
+        Ok(Self { watched_files: Arc::new(Mutex::new(watched_files)), signs })
     }
 
     /// Watches other files instead, which are listed on a thread that may wait.
     pub async fn look_at(&mut self, files: impl FnOnce() -> Vec<PathBuf> + Send + 'static) {
-        self.have(move |eyes| eyes.look_at(files())).await;
+        self.have(move |watched_files| watched_files.look_at(files())).await;
     }
 
     /// Waits until one of the files is no longer what it was, and has been left alone for a moment.
     ///
     /// Safe to drop while it waits: a change is told by the next call.
     pub async fn changed(&mut self) {
-        while !self.have(Eyes::see_news).await {
+        while !self.have(WatchedFiles::see_news).await {
             let _nothing_told = timeout(RECHECK, self.signs.notified()).await;
         }
-        settled(|| self.have(|eyes| eyes.look())).await;
-        self.have(Eyes::arm).await;
+        settled(|| self.have(|watched_files| watched_files.look())).await;
+        self.have(WatchedFiles::arm).await;
     }
 
     /// What `look` sees. A network file system may keep it waiting, and then nobody else with it.
-    async fn have<T: Send + 'static>(&self, look: impl FnOnce(&mut Eyes) -> T + Send + 'static) -> T {
-        let eyes = Arc::clone(&self.eyes);
-        match tokio::task::spawn_blocking(move || look(&mut eyes.lock())).await {
+    async fn have<T: Send + 'static>(&self, look: impl FnOnce(&mut WatchedFiles) -> T + Send + 'static) -> T {
+        let watched_files = Arc::clone(&self.watched_files);
+        match tokio::task::spawn_blocking(move || look(&mut watched_files.lock())).await {
             Ok(seen) => seen,
             Err(failed) => match failed.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use harness::Mint;
+use harness::TokenIssuer;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -125,7 +125,7 @@ fn a_time_in_milliseconds_has_one_line_and_nothing_of_the_token() {
         claims.as_object_mut().expect("an object").extend(extra.as_object().expect("an object").clone());
         claims
     };
-    let users = Mint::new(SECRET);
+    let users = TokenIssuer::new(SECRET);
     let milliseconds = users.sign(&claims(json!({"exp": (now + 3600) * 1000})));
     let path = |token: &str| format!("/socket/websocket?apikey={token}");
     let mut serve = Serve::start();
@@ -133,7 +133,7 @@ fn a_time_in_milliseconds_has_one_line_and_nothing_of_the_token() {
     for token in [
         users.sign(&claims(json!({"exp": i64::MAX}))),
         users.sign(&claims(json!({"exp": 4_000_000_000_u64}))),
-        Mint::new("somebody else").sign(&claims(json!({"exp": now * 1000 + 1}))),
+        TokenIssuer::new("somebody else").sign(&claims(json!({"exp": now * 1000 + 1}))),
     ] {
         serve.ask(&path(&token), "x: y");
     }
@@ -149,7 +149,7 @@ fn a_time_in_milliseconds_has_one_line_and_nothing_of_the_token() {
         (&told.into(), &"WARN".into(), &"default".into())
     );
 
-    let operator = Mint::new(OPERATORS).sign(&json!({"nbf": now * 1000, "sub": "hidden-sub"}));
+    let operator = TokenIssuer::new(OPERATORS).sign(&json!({"nbf": now * 1000, "sub": "hidden-sub"}));
     assert_eq!(serve.ask("/status", &format!("authorization: Bearer {operator}")), 401);
     let other = serve.line(odd);
     assert!(other["message"].as_str().is_some_and(|told| told.contains("`nbf` of a token")), "{other}");

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use harness::{Client, Mint, Redis, RedisOptions, World, eventually};
+use harness::{Client, Redis, RedisOptions, TokenIssuer, World, eventually};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -61,7 +61,7 @@ impl Program {
                 kept.lock().expect("nobody panics here").push_str(&format!("{line}\n"));
             }
         });
-        Program { child, log, world: World::at(address, Mint::new(SECRET)), _folder: folder }
+        Program { child, log, world: World::at(address, TokenIssuer::new(SECRET)), _folder: folder }
     }
 
     fn signal(&self, signal: Signal) {

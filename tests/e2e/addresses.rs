@@ -20,7 +20,7 @@ async fn an_address_has_so_many_connections_and_another_its_own() {
     assert_eq!(refusal.status, 429);
     assert_eq!(refusal.json(), json!({"error": "Too many connections from this address"}));
     assert_eq!(world.send(Request::get("/health")).await.status, 200, "only WebSockets are counted");
-    let elsewhere = world.behind(world.door().from("127.0.0.2"));
+    let elsewhere = world.behind(world.endpoint().from("127.0.0.2"));
     assert_eq!(elsewhere.send(Request::upgrade(&target)).await.status, 101);
     let page = world.send(Request::get("/metrics")).await.text();
     assert!(page.contains("\nrealtime_connections_refused_by_address_total 1\n"), "{page}");

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use harness::{Changes, Mint, Request, Response, Token, World};
+use harness::{Changes, Request, Response, Token, TokenIssuer, World};
 use serde_json::{Value, json};
 
 const ROOM: &str = "realtime:room";
@@ -11,8 +11,8 @@ const ROOM: &str = "realtime:room";
 const ORDERS: [(&str, &str); 3] =
     [("GET", "/status"), ("POST", "/admin/reload"), ("POST", "/admin/tenants/acme/disconnect")];
 
-fn operators() -> Mint {
-    Mint::new("the operators' secret, of thirty-two bytes")
+fn operators() -> TokenIssuer {
+    TokenIssuer::new("the operators' secret, of thirty-two bytes")
 }
 
 /// An operator's token: no role, nobody in particular.
@@ -66,10 +66,10 @@ async fn only_operators_are_let_in() {
     let strangers = [
         (String::new(), "no header"),
         (world.token(Token::Valid), "signature"),
-        (world.tenant_mint("acme").token(Token::Valid), "signature"),
+        (world.tenant_token_issuer("acme").token(Token::Valid), "signature"),
         (operators().token(Token::Valid), "a user's"),
         (operators().sign(&json!({"exp": 1})), "expired"),
-        (Mint::new("someone else's").sign(&json!({"exp": 4_000_000_000_u64})), "signature"),
+        (TokenIssuer::new("someone else's").sign(&json!({"exp": 4_000_000_000_u64})), "signature"),
         (blocked, "blocklist"),
         ("garbage".to_owned(), "not a valid JWT"),
     ];
@@ -192,7 +192,7 @@ async fn a_reload_can_be_ordered_and_says_what_came_of_it() {
     let world = world().await;
     let answer = order(&world, "POST", "/admin/reload").await;
     assert_eq!(answer.status, 501, "these settings come from no file");
-    world.node().reloading.is_done_by(Arc::new(|| {
+    world.node().reloading.set_handler(Arc::new(|| {
         static CALLS: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
         let first = CALLS.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0;
         Box::pin(async move {
@@ -238,7 +238,7 @@ async fn a_tenants_clients_can_be_sent_away_and_may_come_back() {
 #[tokio::test]
 async fn the_numbers_can_be_kept_for_some() {
     let world = world().await;
-    let scraper = Mint::new("the scraper's secret, of thirty-two bytes");
+    let scraper = TokenIssuer::new("the scraper's secret, of thirty-two bytes");
     let token = scraper.sign(&json!({"exp": 4_000_000_000_u64}));
     let ask = async |token: &str| world.send(Request::get("/metrics").bearer(token)).await;
     assert_eq!(world.send(Request::get("/metrics")).await.status, 200, "open unless a secret is set");

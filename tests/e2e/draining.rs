@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use harness::{Client, Frame, Haste, Request, World, eventually};
+use harness::{Client, Frame, Request, Urgency, World, eventually};
 use serde_json::json;
 use tokio::net::TcpStream;
 
@@ -33,7 +33,7 @@ async fn before_the_end_it_is_not_ready_and_serves_newcomers_as_ever() {
         )
         .await;
 
-    drain.hurry(Haste::Hurried);
+    drain.hurry(Urgency::Soon);
     people.check("ann, bob are closed 1012").await;
     drain.ended().await;
 }
@@ -46,7 +46,7 @@ async fn an_http_connection_is_not_kept_by_a_server_that_will_go() {
     eventually("it is not ready", async || world.send(Request::get("/readyz")).await.status == 503).await;
     kept.write(b"GET /healthcheck HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("it still serves");
     assert!(kept.is_dropped().await, "after its answer, although nobody asked for that");
-    drain.hurry(Haste::Hurried);
+    drain.hurry(Urgency::Soon);
     drain.ended().await;
 }
 
@@ -102,14 +102,14 @@ fn at_leisure(settings: &mut settings::Settings) {
 async fn once_clients_are_sent_away_nobody_joins_and_nobody_connects() {
     let world = World::with(at_leisure).await;
     let (mut second, drain) = halfway(&world).await;
-    assert!(TcpStream::connect(world.address()).await.is_err(), "the door is closed");
+    assert!(TcpStream::connect(world.address()).await.is_err(), "the port is closed");
     second.push("1", "realtime:room", "phx_join", &json!({"config": {}})).await;
     let reason = "RealtimeRestarting: Realtime is restarting, please standby";
     assert_eq!(
         second.next_json().await,
         json!(["1", "1", "realtime:room", "phx_reply", {"status": "error", "response": {"reason": reason}}])
     );
-    drain.hurry(Haste::Hurried);
+    drain.hurry(Urgency::Soon);
     assert_eq!(second.next().await, Frame::Closed(1012), "haste sends everybody away");
     drop(second);
     drain.ended().await;
@@ -131,7 +131,7 @@ async fn who_joined_before_talks_until_it_is_sent_away() {
             "#,
         )
         .await;
-    drain.hurry(Haste::Hurried);
+    drain.hurry(Urgency::Soon);
     people.check("ann, bob are closed 1012").await;
     drain.ended().await;
 }
@@ -142,7 +142,7 @@ async fn in_the_greatest_haste_nobody_is_waited_for() {
     // Never answers the close frame, and never hangs up.
     let deaf = world.raw().await;
     let drain = world.drain();
-    drain.hurry(Haste::Immediate);
+    drain.hurry(Urgency::Immediate);
     drain.ended().await;
     drop(deaf);
 }

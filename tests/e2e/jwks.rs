@@ -3,7 +3,7 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use harness::{Algorithm, KeyPair, Mint, Request, World, key_set};
+use harness::{Algorithm, KeyPair, Request, TokenIssuer, World, key_set};
 use serde_json::{Value, json};
 
 const PUBLIC: [Algorithm; 6] = [
@@ -97,7 +97,11 @@ async fn a_public_key_alone_is_enough_to_start_with() {
     .await;
     assert_eq!(refusal(&world, &pair.sign(&user())).await, None);
     assert_eq!(refusal(&world, &world.sign(&user())).await, no_signer(None), "there is no secret");
-    assert_eq!(refusal(&world, &Mint::new("").sign(&user())).await, no_signer(None), "not even an empty one");
+    assert_eq!(
+        refusal(&world, &TokenIssuer::new("").sign(&user())).await,
+        no_signer(None),
+        "not even an empty one"
+    );
     world.stop().await;
 }
 
@@ -105,7 +109,7 @@ async fn a_public_key_alone_is_enough_to_start_with() {
 async fn an_unknown_name_means_the_secret_for_hmac_and_nothing_for_the_others() {
     let world = world_with(key_set([&KeyPair::new("known", Algorithm::RS256)])).await;
     let header = json!({"alg": "HS256", "kid": "unknown"});
-    let secret = world.mint().sign_saying(&header, &user());
+    let secret = world.token_issuer().sign_saying(&header, &user());
     assert_eq!(refusal(&world, &secret).await, None);
     for algorithm in PUBLIC {
         let pair = KeyPair::new("unknown", algorithm);
@@ -122,8 +126,8 @@ async fn a_named_secret_is_the_only_one_that_counts_for_its_name() {
     let world = world_with(key_set([&named])).await;
     assert_eq!(refusal(&world, &named.sign(&user())).await, None);
     let with = |kid: &str| json!({"alg": "HS256", "kid": kid});
-    let mint = world.mint();
-    assert_eq!(refusal(&world, &mint.sign_saying(&with("named"), &user())).await, wrong_signature());
+    let token_issuer = world.token_issuer();
+    assert_eq!(refusal(&world, &token_issuer.sign_saying(&with("named"), &user())).await, wrong_signature());
     assert_eq!(refusal(&world, &named.sign_saying(&with("other"), &user())).await, wrong_signature());
     assert_eq!(
         refusal(&world, &named.sign_saying(&json!({"alg": "HS256"}), &user())).await,
@@ -150,10 +154,10 @@ async fn no_token_turns_one_kind_of_key_into_another() {
         let members = ["n", "e", "x", "y"].iter().filter_map(|member| jwk[member].as_str());
         for text in members.chain([&*jwk.to_string()]) {
             let header = json!({"alg": "HS256", "kid": kid});
-            let forged = Mint::new(text).sign_saying(&header, &user());
+            let forged = TokenIssuer::new(text).sign_saying(&header, &user());
             assert_eq!(refusal(&world, &forged).await, wrong_signature(), "{kid}");
             let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).unwrap_or_default();
-            let forged = Mint::of_bytes(&bytes).sign_saying(&header, &user());
+            let forged = TokenIssuer::of_bytes(&bytes).sign_saying(&header, &user());
             assert_eq!(refusal(&world, &forged).await, wrong_signature(), "{kid}");
         }
     }

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use harness::{Certificate, Dialect, Door, Haproxy, Request, Token, World};
+use harness::{Certificate, Dialect, Endpoint, Haproxy, Request, Token, World};
 
 use crate::size;
 
@@ -34,13 +34,13 @@ async fn knock(world: &World) -> u16 {
 async fn a_client_is_known_by_what_its_balancer_says() {
     let server = World::with(balanced).await;
     for header in headers([192, 0, 2, 7]) {
-        let client = server.behind(server.door().saying(header));
+        let client = server.behind(server.endpoint().saying(header));
         let mut inside = client.conversation();
         inside.check("ann joins realtime:room").await;
         assert_eq!(knock(&client).await, 429, "one connection of this address is inside");
         inside.check("ann is alive").await;
         for other in headers([192, 0, 2, 8]) {
-            let other = server.behind(server.door().saying(other));
+            let other = server.behind(server.endpoint().saying(other));
             other.check("bob joins realtime:room\n bob vanishes").await;
             harness::eventually("the place is free", async || knock(&other).await == 101).await;
         }
@@ -55,13 +55,14 @@ async fn a_balancer_may_ask_for_itself_but_not_without_a_header() {
     let server = World::with(balanced).await;
     let local = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0".to_vec();
     for header in [local, b"PROXY UNKNOWN\r\n".to_vec()] {
-        let balancer = server.behind(server.door().saying(header));
+        let balancer = server.behind(server.endpoint().saying(header));
         assert_eq!(balancer.send(Request::get("/health")).await.status, 200);
     }
     assert!(server.try_send(Request::get("/health")).await.is_err());
     // Hangs up without a word, as a check of the port does: that is no refusal.
     drop(server.dial().await);
-    let metrics = server.behind(server.door().from("127.0.0.2")).send(Request::get("/metrics")).await.text();
+    let metrics =
+        server.behind(server.endpoint().from("127.0.0.2")).send(Request::get("/metrics")).await.text();
     assert!(metrics.contains("\nrealtime_proxy_protocol_refused_total 1\n"), "{metrics}");
     server.stop().await;
 }
@@ -69,7 +70,7 @@ async fn a_balancer_may_ask_for_itself_but_not_without_a_header() {
 #[tokio::test]
 async fn from_elsewhere_nobody_is_believed() {
     let server = World::with(balanced).await;
-    let elsewhere = server.door().from("127.0.0.2");
+    let elsewhere = server.endpoint().from("127.0.0.2");
     assert_eq!(server.behind(elsewhere.clone()).send(Request::get("/health")).await.status, 200);
     for forged in headers([192, 0, 2, 7]) {
         let liar = server.behind(elsewhere.clone().saying(forged));
@@ -86,7 +87,7 @@ async fn a_header_that_does_not_come_to_an_end_is_not_waited_for() {
     })
     .await;
     for half in [&b""[..], b"PROXY TCP4 192.0.2.7", b"\r\n\r\n\0\r\nQUIT\n\x21\x11\xff\xff"] {
-        let mut balancer = server.behind(server.door().saying(half)).dial().await;
+        let mut balancer = server.behind(server.endpoint().saying(half)).dial().await;
         assert!(balancer.is_dropped().await);
     }
     server.stop().await;
@@ -101,7 +102,7 @@ async fn the_header_comes_before_tls() {
     })
     .await;
     for header in headers([192, 0, 2, 7]) {
-        let client = server.behind(server.door().saying(header).over_tls(certificate.client()));
+        let client = server.behind(server.endpoint().saying(header).over_tls(certificate.client()));
         let mut inside = client.conversation();
         inside.check("ann joins realtime:room").await;
         assert_eq!(knock(&client).await, 429);
@@ -111,9 +112,9 @@ async fn the_header_comes_before_tls() {
     server.stop().await;
 }
 
-/// Two clients at two addresses talk through `door`, and a third is one too many at the first's address.
-async fn clients_keep_their_addresses(server: &World, door: Door) {
-    let at = |address: &str| server.behind(door.clone().from(address));
+/// Two clients at two addresses talk through `endpoint`, and a third is one too many at the first's address.
+async fn clients_keep_their_addresses(server: &World, endpoint: Endpoint) {
+    let at = |address: &str| server.behind(endpoint.clone().from(address));
     let (first, second) = (at("127.0.0.2"), at("127.0.0.3"));
     let (mut ann, mut bob) = (first.conversation(), second.conversation());
     ann.check("ann joins realtime:room").await;
@@ -130,12 +131,12 @@ async fn behind_haproxy_clients_keep_their_addresses() {
         let server = World::with(balanced).await;
         let haproxy = Haproxy::start(|address| {
             format!(
-                "listen door\n mode tcp\n bind {address}\n server only {} {send} check check-send-proxy inter 50ms\n",
+                "listen endpoint\n mode tcp\n bind {address}\n server only {} {send} check check-send-proxy inter 50ms\n",
                 server.address()
             )
         })
         .await;
-        clients_keep_their_addresses(&server, haproxy.door()).await;
+        clients_keep_their_addresses(&server, haproxy.endpoint()).await;
         server.stop().await;
     }
 }
@@ -146,14 +147,14 @@ async fn behind_haproxy_that_ends_tls_clients_keep_their_addresses() {
     let server = World::with(balanced).await;
     let haproxy = Haproxy::start(|address| {
         format!(
-            "listen door\n mode http\n bind {address} ssl crt {}\n option httpchk GET /readyz\n \
+            "listen endpoint\n mode http\n bind {address} ssl crt {}\n option httpchk GET /readyz\n \
              server only {} send-proxy-v2-ssl-cn check check-send-proxy inter 50ms\n",
             certificate.folder().join("both.pem").display(),
             server.address()
         )
     })
     .await;
-    clients_keep_their_addresses(&server, haproxy.door().over_tls(certificate.client())).await;
+    clients_keep_their_addresses(&server, haproxy.endpoint().over_tls(certificate.client())).await;
     server.stop().await;
 }
 
@@ -167,12 +168,12 @@ async fn behind_haproxy_that_passes_tls_on_clients_keep_their_addresses() {
     .await;
     let haproxy = Haproxy::start(|address| {
         format!(
-            "listen door\n mode tcp\n bind {address}\n \
+            "listen endpoint\n mode tcp\n bind {address}\n \
              server only {} send-proxy-v2 check check-send-proxy check-ssl verify none inter 50ms\n",
             server.address()
         )
     })
     .await;
-    clients_keep_their_addresses(&server, haproxy.door().over_tls(certificate.client())).await;
+    clients_keep_their_addresses(&server, haproxy.endpoint().over_tls(certificate.client())).await;
     server.stop().await;
 }

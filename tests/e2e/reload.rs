@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use harness::{Client, Frame, Mint, Request, Token, World, eventually};
+use harness::{Client, Frame, Request, Token, TokenIssuer, World, eventually};
 use serde_json::{Value, json};
 use settings::{ByteSize, Settings};
 
@@ -43,7 +43,7 @@ fn joined() -> Value {
 
 #[tokio::test]
 async fn a_removed_secret_ends_exactly_the_channels_it_verified() {
-    let next = Mint::new("the next secret, of at least thirty-two bytes");
+    let next = TokenIssuer::new("the next secret, of at least thirty-two bytes");
     let world = World::start().await;
     // Both count for a while, as in every rotation.
     world.apply(|settings| settings.auth.jwt_secrets = vec![next.secret().into()]);
@@ -123,7 +123,7 @@ async fn a_removed_tenant_sends_its_sockets_away_and_is_forgotten() {
     assert_eq!(ann.next_json().await, told("1", ROOM, "ok", "Server requested disconnect"));
     assert_eq!(ann.expect_close().await, Some(1012));
     bob.expect_quiet().await;
-    let token = world.tenant_mint("acme").token(Token::Valid);
+    let token = world.tenant_token_issuer("acme").token(Token::Valid);
     let request = Request::upgrade("/socket/websocket?tenant=acme").header("x-api-key", &token);
     assert_eq!(world.send(request).await.status, 404);
 

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use harness::{Conversation, PATIENCE, RawFrame, RawSocket, World, opcode};
+use harness::{Conversation, RawFrame, RawSocket, WAIT_MAX, World, opcode};
 use serde_json::{Value, json};
 use settings::ByteSize;
 use tokio::time::timeout;
@@ -110,7 +110,7 @@ async fn a_message_may_pause_after_any_number_of_reads() {
         other.settle().await;
         other.settle().await;
         socket.write(rest).await.expect("the server listens");
-        let answer = timeout(PATIENCE / 2, answered(&mut socket)).await;
+        let answer = timeout(WAIT_MAX / 2, answered(&mut socket)).await;
         assert!(answer.is_ok(), "nothing happens after a pause at read {reads}");
     }
     world.stop().await;

@@ -47,14 +47,14 @@ async fn each_client_comes_back_once() {
     let old = World::with(settings).await;
     let new = World::with(|changed| {
         settings(changed);
-        changed.auth.jwt_secret = Some(old.mint().secret().into());
+        changed.auth.jwt_secret = Some(old.token_issuer().secret().into());
     })
     .await;
     let haproxy = Haproxy::start(|address| {
         format!(
             "backend servers\n mode tcp\n option httpchk GET /readyz\n default-server check inter 50ms rise 1 fall 1\n \
              server old {}\n server new {} backup\n\
-             frontend door\n mode tcp\n bind {address}\n default_backend servers\n",
+             frontend endpoint\n mode tcp\n bind {address}\n default_backend servers\n",
             old.address(),
             new.address()
         )
@@ -62,7 +62,7 @@ async fn each_client_comes_back_once() {
     .await;
     let (stop, stopped) = watch::channel(false);
     let clients: Vec<_> =
-        (0..CLIENTS).map(|_| tokio::spawn(stay(old.behind(haproxy.door()), stopped.clone()))).collect();
+        (0..CLIENTS).map(|_| tokio::spawn(stay(old.behind(haproxy.endpoint()), stopped.clone()))).collect();
     eventually("everybody is with the old one", async || connections(&old).await == CLIENTS as u64).await;
     assert_eq!(connections(&new).await, 0);
 

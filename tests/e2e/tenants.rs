@@ -15,7 +15,7 @@ fn refused(reason: &str) -> Value {
 
 /// What a handshake with the token of `tenant` is answered.
 async fn knock(world: &World, tenant: &str, target: &str, headers: &[(&str, &str)]) -> Response {
-    let token = world.tenant_mint(tenant).token(Token::Valid);
+    let token = world.tenant_token_issuer(tenant).token(Token::Valid);
     let request = Request::upgrade(target).header("x-api-key", &token);
     world.send(headers.iter().fold(request, |request, (name, value)| request.header(name, value))).await
 }
@@ -42,7 +42,7 @@ async fn tenants_with_the_same_topic_never_hear_each_other() {
         assert_eq!(person.next_json().await[4], json!({"n": n}));
     }
     let message = json!({"messages": [{"topic": "room", "event": "over http", "payload": {}}]});
-    let token = world.tenant_mint("acme").token(Token::Valid);
+    let token = world.tenant_token_issuer("acme").token(Token::Valid);
     let sent = Request::post("/api/broadcast").header("x-tenant", "acme").bearer(&token).json(&message);
     assert_eq!(world.send(sent).await.status, 202);
     assert_eq!(people[0].next_json().await[4]["event"], "over http");
@@ -67,7 +67,7 @@ async fn a_key_opens_its_own_tenant_and_no_other() {
     }
     // Nor at a join, nor over HTTP.
     let mut ann = world.connect_for("acme").await;
-    let foreign = world.tenant_mint("globex").token(Token::Valid);
+    let foreign = world.tenant_token_issuer("globex").token(Token::Valid);
     ann.push("1", ROOM, "phx_join", &json!({"config": {}, "access_token": foreign})).await;
     assert_eq!(ann.next_json().await[4], refused("JwtSignatureError: Failed to validate JWT signature"));
     let message = json!({"messages": [{"topic": "room", "event": "e", "payload": {}}]});
@@ -143,7 +143,7 @@ async fn a_suspended_tenant_takes_nobody_in() {
         (403, json!({"error": "Realtime was disabled for this tenant"}))
     );
     let message = json!({"messages": [{"topic": "room", "event": "e", "payload": {}}]});
-    let token = world.tenant_mint("acme").token(Token::Valid);
+    let token = world.tenant_token_issuer("acme").token(Token::Valid);
     let post = Request::post("/api/broadcast").bearer(&token).json(&message).header("x-tenant", "acme");
     let answer = world.send(post).await;
     assert_eq!(
@@ -170,7 +170,7 @@ async fn a_tenant_of_private_rooms_refuses_public_ones() {
 #[tokio::test]
 async fn a_tenant_of_private_rooms_takes_no_public_messages_over_http() {
     let world = World::with_tenants(&["acme"]).await;
-    let token = world.tenant_mint("acme").token(Token::Valid);
+    let token = world.tenant_token_issuer("acme").token(Token::Valid);
     let post = |path: &str| Request::post(path).header("x-tenant", "acme").bearer(&token);
     let message = json!({"messages": [{"topic": "room", "event": "e", "payload": {}}]});
     let requests =

@@ -23,7 +23,7 @@ async fn secured(certificate: &Certificate, change: impl FnOnce(&mut settings::S
 }
 
 fn trusting(server: &World, certificate: &Certificate) -> World {
-    server.behind(server.door().over_tls(certificate.client()))
+    server.behind(server.endpoint().over_tls(certificate.client()))
 }
 
 const CONVERSATION: &str = r#"
@@ -39,7 +39,7 @@ async fn both_versions_of_tls_carry_conversations_and_requests() {
     let certificate = Certificate::new();
     let (server, _) = secured(&certificate, |_| {}).await;
     for version in [&version::TLS12, &version::TLS13] {
-        let world = server.behind(server.door().over_tls(certificate.client_of(&[version])));
+        let world = server.behind(server.endpoint().over_tls(certificate.client_of(&[version])));
         world.check(CONVERSATION).await;
         assert_eq!(world.send(Request::get("/health")).await.status, 200);
     }
@@ -53,7 +53,7 @@ async fn http_one_is_agreed_on_and_nothing_newer() {
     let offering = |protocols: &[&str]| {
         let mut client = ClientConfig::clone(&certificate.client());
         client.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
-        server.behind(server.door().over_tls(Arc::new(client)))
+        server.behind(server.endpoint().over_tls(Arc::new(client)))
     };
     let both = offering(&["h2", "http/1.1"]);
     assert_eq!(both.send(Request::get("/health")).await.status, 200);

@@ -296,7 +296,7 @@ async fn claims_are_read_as_documented() {
         // Upstream's 500 for some of these is not required: docs/protocol/websocket.md#handshake-token-errors.
         assert!(matches!(status, 401 | 500), "{bad}: {status}");
     }
-    let token = world.mint().sign_hs512(&json!({"role": "anon", "exp": exp}));
+    let token = world.token_issuer().sign_hs512(&json!({"role": "anon", "exp": exp}));
     assert_eq!(knock(&world, &token).await, 101, "HS512");
     world.stop().await;
 }

@@ -20,11 +20,11 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use crate::bundle::Bundle;
-use crate::departures::Departures;
 use crate::frame::{Dialect, Encode, Frame};
 use crate::member::Member;
 use crate::membership::Membership;
 use crate::outbox::Bounds;
+use crate::relay_queue::RelayQueue;
 use crate::room::{Delivery, Room};
 use crate::topic::RoomKey;
 use crate::wakers::Wakers;
@@ -49,7 +49,7 @@ pub struct Hub {
     due: Mutex<Due>,
     coalesce_nanos: AtomicU64,
     /// There if this node is one among several.
-    pub(crate) departures: Option<Departures>,
+    pub(crate) departures: Option<RelayQueue>,
 }
 
 /// How many rooms and members there are.
@@ -77,10 +77,10 @@ impl Hub {
 
     /// No rooms yet, but other nodes. As much as `bounds` may wait on its way to them.
     pub fn relayed(coalesce: Duration, bounds: Bounds) -> Arc<Self> {
-        Arc::new(Self::with(coalesce, Some(Departures::new(bounds))))
+        Arc::new(Self::with(coalesce, Some(RelayQueue::new(bounds))))
     }
 
-    fn with(coalesce: Duration, departures: Option<Departures>) -> Self {
+    fn with(coalesce: Duration, departures: Option<RelayQueue>) -> Self {
         Self {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             hasher: RandomState::new(),

@@ -12,30 +12,30 @@
 
 mod bundle;
 mod burst;
-mod departures;
 mod frame;
 mod hub;
 mod limits;
 mod member;
 mod membership;
-mod node;
-mod opening;
 mod outbox;
+mod pending_joins;
 mod presence;
+mod relay_queue;
+mod replication;
 mod room;
 mod topic;
 mod wakers;
 
 pub use bundle::Bundle;
 pub use burst::Burst;
-pub use departures::Departure;
 pub use frame::{Dialect, Encode, Frame, FrameCache};
 pub use hub::{Hub, Population};
 pub use limits::{RollingRate, TokenBucket};
 pub use member::Member;
 pub use membership::Membership;
-pub use node::{Heard, News, NodeId, Position, State, Statement};
-pub use outbox::{Bounds, Goodbye, Offer, Outbox, Turn};
+pub use outbox::{Bounds, Disconnect, Offer, Outbox, Turn};
 pub use presence::{Entry, PresenceChange, StateRequest};
+pub use relay_queue::RelayEvent;
+pub use replication::{ApplyOutcome, Delta, NodeId, Position, PresenceUpdate, Snapshot};
 pub use room::{Audience, Delivery, Missed, Room};
 pub use topic::{Privacy, RoomKey, Space};

@@ -27,7 +27,7 @@ pub struct Bounds {
 
 /// Why the server ends a connection: a WebSocket close code and a short text (RFC 6455 §7.4).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Goodbye {
+pub struct Disconnect {
     /// The close code.
     pub code: u16,
     /// At most 123 bytes, as a close frame allows.
@@ -54,7 +54,7 @@ pub enum Turn {
     /// Nothing is queued, and the connection's timer has gone off.
     Alarm,
     /// Nothing is queued and the connection is to be closed.
-    Goodbye(Goodbye),
+    Disconnect(Disconnect),
     /// Nothing to do; the waker is registered.
     Idle,
 }
@@ -84,7 +84,7 @@ struct Queue {
     /// The close frame is on its way: nothing may follow it.
     closed: bool,
     frames: Burst,
-    goodbye: Option<Box<Goodbye>>,
+    goodbye: Option<Box<Disconnect>>,
 }
 
 impl Queue {
@@ -169,7 +169,7 @@ impl Outbox {
     }
 
     /// Asks the connection to close once everything queued has been written. The first reason stays.
-    pub fn say_goodbye(&self, goodbye: Goodbye) {
+    pub fn disconnect(&self, goodbye: Disconnect) {
         let mut queue = self.queue.lock();
         queue.goodbye.get_or_insert_with(|| Box::new(goodbye));
         let waker = queue.waker.take();
@@ -215,7 +215,7 @@ impl Outbox {
         }
         queue.leave(waker);
         match &queue.goodbye {
-            Some(goodbye) => Turn::Goodbye(Goodbye::clone(goodbye)),
+            Some(goodbye) => Turn::Disconnect(Disconnect::clone(goodbye)),
             None => Turn::Idle,
         }
     }
@@ -310,13 +310,13 @@ mod tests {
     #[test]
     fn goodbye_comes_after_everything_queued_and_keeps_its_first_reason() {
         let outbox = Outbox::new(Bounds { frames: 4, bytes: 100 });
-        outbox.say_goodbye(Goodbye { code: 1012, reason: "first".into() });
-        outbox.say_goodbye(Goodbye { code: 1013, reason: "second".into() });
+        outbox.disconnect(Disconnect { code: 1012, reason: "first".into() });
+        outbox.disconnect(Disconnect { code: 1013, reason: "second".into() });
         outbox.answer(&frame(1));
         let mut burst = Burst::default();
         assert_eq!(outbox.take(&mut burst, Waker::noop()), Turn::Write);
         burst = Burst::default();
-        let first = Goodbye { code: 1012, reason: "first".into() };
-        assert_eq!(outbox.take(&mut burst, Waker::noop()), Turn::Goodbye(first));
+        let first = Disconnect { code: 1012, reason: "first".into() };
+        assert_eq!(outbox.take(&mut burst, Waker::noop()), Turn::Disconnect(first));
     }
 }

@@ -21,7 +21,7 @@ use slab::Slab;
 
 use crate::frame::Dialect;
 use crate::member::Slot;
-use crate::node::{Heard, News, NodeId, State, Statement};
+use crate::replication::{ApplyOutcome, Delta, NodeId, PresenceUpdate, Snapshot};
 
 use self::others::{Change, Others};
 use self::own::Own;
@@ -218,12 +218,12 @@ impl Pending {
     }
 
     /// What the other nodes have not been told yet.
-    pub(crate) fn take_news(&mut self, epoch: u64, slots: &mut Slab<Slot>) -> Option<News> {
-        self.relayed.as_mut()?.own.take_news(epoch, slots)
+    pub(crate) fn take_delta(&mut self, epoch: u64, slots: &mut Slab<Slot>) -> Option<Delta> {
+        self.relayed.as_mut()?.own.take_delta(epoch, slots)
     }
 
     /// What the members of this node show.
-    pub(crate) fn own(&self, epoch: u64, slots: &mut Slab<Slot>) -> Option<State> {
+    pub(crate) fn own(&self, epoch: u64, slots: &mut Slab<Slot>) -> Option<Snapshot> {
         self.relayed.as_ref().map(|relayed| relayed.own.state(epoch, slots))
     }
 
@@ -234,8 +234,8 @@ impl Pending {
 
     /// Takes a statement of another node for true, unless it is old or something before it is missing.
     /// Returns as well whether there is something to announce.
-    pub(crate) fn hear(&mut self, node: NodeId, statement: Statement) -> (Heard, bool) {
-        let Some(relayed) = &mut self.relayed else { return (Heard::Old, false) };
+    pub(crate) fn hear(&mut self, node: NodeId, statement: PresenceUpdate) -> (ApplyOutcome, bool) {
+        let Some(relayed) = &mut self.relayed else { return (ApplyOutcome::Old, false) };
         let mut change = Change::default();
         let heard = relayed.others.hear(node, statement, &mut change);
         (heard, self.note(node, change))

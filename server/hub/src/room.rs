@@ -14,13 +14,13 @@ use parking_lot::Mutex;
 use slab::Slab;
 
 use crate::bundle::Bundle;
-use crate::departures::{Departures, Standing};
 use crate::frame::{Dialect, Encode, Frame, FrameCache};
 use crate::hub::Hub;
 use crate::member::{Member, Slot};
-use crate::opening::Opening;
 use crate::outbox::Offer;
+use crate::pending_joins::PendingJoins;
 use crate::presence::Pending;
+use crate::relay_queue::{RelayQueue, RelayState};
 use crate::topic::RoomKey;
 use crate::wakers::Wakers;
 
@@ -68,7 +68,7 @@ pub struct Room {
     /// Members of each dialect, readable without the lock: tells what to encode before taking it.
     population: [AtomicUsize; Dialect::COUNT],
     members: Mutex<Members>,
-    pub(crate) standing: Standing,
+    pub(crate) relay_state: RelayState,
 }
 
 #[derive(Debug, Default)]
@@ -78,7 +78,7 @@ struct Members {
     /// Boxed and absent until someone uses presence, because most rooms never do.
     presence: Option<Box<Pending>>,
     /// There while the members wait until the messages of the other nodes reach this one.
-    opening: Option<Box<Opening>>,
+    opening: Option<Box<PendingJoins>>,
 }
 
 impl Room {
@@ -89,7 +89,7 @@ impl Room {
             epoch: 0,
             population: Default::default(),
             members: Mutex::default(),
-            standing: Standing::new(),
+            relay_state: RelayState::new(),
         }
     }
 
@@ -116,12 +116,12 @@ impl Room {
 
     /// Whether its last member has left. It does not open again, but another may under the same key.
     pub fn is_closed(&self) -> bool {
-        self.standing.is_closed()
+        self.relay_state.is_closed()
     }
 
     /// When its first member came.
     pub fn opened_at(&self) -> Instant {
-        self.standing.since
+        self.relay_state.since
     }
 
     /// Queues the reply and inserts the member under one lock, so that no message of the room overtakes
@@ -186,11 +186,11 @@ impl Room {
         event: &impl Encode,
         outsiders: usize,
         bundle: &mut Bundle,
-        departures: Option<&Departures>,
+        departures: Option<&RelayQueue>,
     ) {
         let present = |dialect: Dialect| self.population[dialect.index()].load(Ordering::Relaxed);
         let everyone: usize = (0..Dialect::RELAY.index()).map(|i| present(Dialect::new(i as u8))).sum();
-        let departs = departures.is_some_and(Departures::is_flowing);
+        let departs = departures.is_some_and(RelayQueue::is_flowing);
         let wanted = |dialect| match dialect {
             Dialect::RELAY => departs,
             _ => everyone > outsiders && present(dialect) > 0,
@@ -204,7 +204,7 @@ impl Room {
         &self,
         bundle: Bundle,
         except: Option<usize>,
-        departures: Option<&Departures>,
+        departures: Option<&RelayQueue>,
     ) -> Delivery {
         let messages = bundle.messages();
         let frames = bundle.into_frames();

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use serde_json::json;
 
-use crate::answer;
-use crate::node::{Condition, Node};
+use crate::node::{Node, Readiness};
+use crate::response;
 
 /// `GET /health`: alive, and how busy (the Realtime SDK's self-hosting page, «Health Checks»).
 pub fn health(node: &Node) -> Response<Bytes> {
@@ -16,27 +16,27 @@ pub fn health(node: &Node) -> Response<Bytes> {
         "rooms": population.rooms,
         "members": population.members,
     });
-    answer::json(StatusCode::OK, &body)
+    response::json(StatusCode::OK, &body)
 }
 
 /// `GET /readyz`: whether new clients should be sent here. Not while the server is about to stop, although it
 /// still takes them; but also when it does not hear the other nodes, because to its own clients it is as good
 /// as ever.
 pub fn readyz(node: &Node) -> Response<Bytes> {
-    let condition = node.condition();
+    let condition = node.readiness();
     let status = match condition {
-        Condition::Ready | Condition::Degraded => StatusCode::OK,
-        Condition::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+        Readiness::Ready | Readiness::Degraded => StatusCode::OK,
+        Readiness::Stopping => StatusCode::SERVICE_UNAVAILABLE,
     };
-    answer::json(status, &json!({ "status": condition.word() }))
+    response::json(status, &json!({ "status": condition.word() }))
 }
 
 /// `GET /healthcheck`: alive, as Supabase Realtime says it.
 pub fn healthcheck() -> Response<Bytes> {
-    answer::page(StatusCode::OK, "text/plain; charset=utf-8", "ok".into())
+    response::page(StatusCode::OK, "text/plain; charset=utf-8", "ok".into())
 }
 
 /// `GET /`: a short text, for load balancers whose health check asks for the root.
 pub fn greeting() -> Response<Bytes> {
-    answer::page(StatusCode::OK, "text/plain; charset=utf-8", "Realtime Server\n".into())
+    response::page(StatusCode::OK, "text/plain; charset=utf-8", "Realtime Server\n".into())
 }

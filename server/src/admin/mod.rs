@@ -1,9 +1,9 @@
 //! What the server tells its operators over HTTP, and what they can order.
 
 mod health;
-mod numbers;
-mod orders;
+mod metrics;
+mod operator;
 mod status;
 
 pub use health::{greeting, health, healthcheck, readyz};
-pub use orders::{answer, wrong_method};
+pub use operator::{answer, wrong_method};

@@ -8,7 +8,7 @@ use humantime_serde::re::humantime::format_rfc3339_seconds;
 use serde_json::{Value, json};
 
 use crate::node::Node;
-use crate::tenants::Standing;
+use crate::tenants::TenantStatus;
 use crate::version::{COMMIT, VERSION};
 
 /// Everything, as JSON.
@@ -17,11 +17,11 @@ pub(super) fn of(node: &Node) -> Value {
     json!({
         "version": VERSION,
         "commit": COMMIT,
-        "status": node.condition().word(),
+        "status": node.readiness().word(),
         "node": node.id.to_string(),
         "region": settings.regions.name,
         "public_url": settings.server.public_url,
-        "bus": node.company().word(),
+        "bus": node.connectivity().word(),
         "started_at": time(SystemTime::now() - node.started.elapsed()),
         "uptime": node.started.elapsed().as_secs(),
         "connections": node.connections(),
@@ -33,7 +33,7 @@ pub(super) fn of(node: &Node) -> Value {
 }
 
 fn account(node: &Node) -> Value {
-    let account = node.reloading.account();
+    let account = node.reloading.status();
     json!({
         "generation": account.generation,
         "applied_at": time(account.applied_at),
@@ -59,7 +59,7 @@ fn tenants(node: &Node) -> Vec<Value> {
             "connected": tenant.users_here(),
             "sockets": tenant.sockets.len(),
             "rooms": rooms.get(&tenant.id).copied().unwrap_or_default(),
-            "suspended": policy.standing == Standing::Suspended,
+            "suspended": policy.status == TenantStatus::Suspended,
         })
     });
     tenants.collect()

@@ -5,7 +5,7 @@
 //! more than one request in ten seconds. While the provider is away, what it said last counts.
 //!
 //! A key that is published no longer opens nothing any more; whoever holds the tenants is told
-//! ([`Sources::lost_keys`]), to end what it has opened.
+//! ([`JwksSources::lost_keys`]), to end what it has opened.
 //!
 //! Looking keys up never waits. One task a source does the fetching; who can wait for it (a handshake, a
 //! request) may, in bounded number.
@@ -31,7 +31,7 @@ use self::fetch::{FetchError, Fetcher};
 use super::key_set::KeySet;
 use super::keys::KeyId;
 use super::token::Token;
-use crate::telemetry::codes::{Code, Place};
+use crate::telemetry::codes::{Code, Scope};
 use crate::telemetry::metrics::TenantMetrics;
 use crate::telemetry::reports::Reports;
 
@@ -46,7 +46,7 @@ const WAITING_MAX: usize = 1_024;
 
 /// Makes sources, and runs their tasks. One per server.
 #[derive(Debug)]
-pub struct Sources {
+pub struct JwksSources {
     fetcher: Arc<Fetcher>,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -54,7 +54,7 @@ pub struct Sources {
     loss: Arc<Notify>,
 }
 
-impl Sources {
+impl JwksSources {
     /// None yet. Their tasks are counted by `tasks` and end with `stop`.
     pub fn new(tasks: TaskTracker, stop: CancellationToken) -> Self {
         Self { fetcher: Arc::default(), tasks, stop, loss: Arc::default() }
@@ -65,10 +65,10 @@ impl Sources {
     pub fn source(
         &self,
         auth: &Auth,
-        before: Option<&Arc<Source>>,
+        before: Option<&Arc<JwksSource>>,
         metrics: &TenantMetrics,
         reports: &Reports,
-    ) -> Option<Arc<Source>> {
+    ) -> Option<Arc<JwksSource>> {
         let url = auth.jwks_url.as_ref()?.expose_secret();
         let pace = Pace { refresh: auth.jwks_refresh, timeout: auth.jwks_timeout };
         if let Some(same) = before.filter(|before| *before.shared.url == *url) {
@@ -88,7 +88,7 @@ impl Sources {
             loss: Arc::clone(&self.loss),
         };
         self.tasks.spawn(keeper.run(stop.clone()));
-        Some(Arc::new(Source { shared, _end: stop.drop_guard() }))
+        Some(Arc::new(JwksSource { shared, _end: stop.drop_guard() }))
     }
 
     /// Waits until some source has lost keys. For one task.
@@ -99,12 +99,12 @@ impl Sources {
 
 /// A key set at a URL. Lives as long as somebody's settings name that URL.
 #[derive(Debug)]
-pub struct Source {
+pub struct JwksSource {
     shared: Arc<Shared>,
     _end: DropGuard,
 }
 
-impl Source {
+impl JwksSource {
     /// As [`KeySet::judge`], by what was fetched last.
     pub(super) fn judge(&self, kid: &str, algorithm: Algorithm, token: &Token) -> Option<(KeyId, bool)> {
         self.shared.keys.load().as_ref()?.judge(kid, algorithm, token)
@@ -256,8 +256,8 @@ impl Keeper {
             let problems = keys.problems();
             if !problems.is_empty() {
                 let url = fetch::shown(&self.shared.url);
-                let report = Code::JwksKeyUnusable.at(Place::Log);
-                self.reports.tell(report, format_args!("{url}: {}", problems.join("; ")));
+                let report = Code::JwksKeyUnusable.at(Scope::Log);
+                self.reports.record(report, format_args!("{url}: {}", problems.join("; ")));
             }
             self.told = problems.to_vec();
         }
@@ -275,8 +275,8 @@ impl Keeper {
         self.failures += 1;
         if self.failures == 1 {
             let (url, why) = (fetch::shown(&self.shared.url), why.in_full());
-            let report = Code::JwksUnavailable.at(Place::Log);
-            self.reports.tell(report, format_args!("{url}: {why}; keys fetched before still count"));
+            let report = Code::JwksUnavailable.at(Scope::Log);
+            self.reports.record(report, format_args!("{url}: {why}; keys fetched before still count"));
         }
     }
 

@@ -11,7 +11,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde_json::{Map, Value};
 
-use super::keys::{KeyId, Origin, printable, signed};
+use super::keys::{KeyId, KeySource, printable, signed};
 use super::token::Token;
 
 /// Shorter RSA keys can be broken (RFC 7518, 3.3), longer ones our library does not take.
@@ -37,7 +37,7 @@ struct NamedKey {
 /// # Errors
 /// What was expected, as a sentence.
 pub fn check_jwks(text: &str) -> Result<Vec<String>, String> {
-    KeySet::parse(text, Origin::Settings).map(|set| set.problems)
+    KeySet::parse(text, KeySource::Settings).map(|set| set.problems)
 }
 
 impl KeySet {
@@ -45,7 +45,7 @@ impl KeySet {
     ///
     /// # Errors
     /// If it is none at all: what was expected, as a sentence.
-    pub(super) fn parse(text: &str, origin: Origin) -> Result<Self, String> {
+    pub(super) fn parse(text: &str, origin: KeySource) -> Result<Self, String> {
         let expected = "must be a JSON Web Key Set: {\"keys\": […]}";
         let json: Value = serde_json::from_str(text).map_err(|error| {
             format!("{expected}, but is no JSON (line {}, column {})", error.line(), error.column())
@@ -90,7 +90,7 @@ impl KeySet {
         Some((key.id, signed(token, &key.key, algorithm)))
     }
 
-    fn add(&mut self, entry: &Value, origin: Origin) -> Result<(), String> {
+    fn add(&mut self, entry: &Value, origin: KeySource) -> Result<(), String> {
         let entry = entry.as_object().ok_or("is no object")?;
         if !is_for_signatures(entry) {
             return Ok(());
@@ -145,10 +145,12 @@ enum Material {
 
 impl Material {
     /// The entry's type, and what it holds.
-    fn read(entry: &Map<String, Value>, origin: Origin) -> Result<(&str, Self), String> {
+    fn read(entry: &Map<String, Value>, origin: KeySource) -> Result<(&str, Self), String> {
         let kty = text(entry, "kty")?;
         let material = match kty {
-            "oct" if origin == Origin::Published => return Err("a secret that is published is none".into()),
+            "oct" if origin == KeySource::Published => {
+                return Err("a secret that is published is none".into());
+            }
             "oct" => Self::Secret(bytes(entry, "k")?),
             "RSA" => rsa(without_zeros(bytes(entry, "n")?), without_zeros(bytes(entry, "e")?))?,
             "EC" => match text(entry, "crv")? {

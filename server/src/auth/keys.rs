@@ -20,12 +20,12 @@ use super::token::Token;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct KeyId {
     hash: u64,
-    origin: Origin,
+    origin: KeySource,
 }
 
 /// Where a key comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Origin {
+pub(super) enum KeySource {
     /// Written by whoever runs this server. May be a secret.
     Settings,
     /// Fetched from where everybody can read it. A secret that is published is none.
@@ -33,13 +33,13 @@ pub(super) enum Origin {
 }
 
 impl KeyId {
-    pub(super) fn of(key: impl Hash, origin: Origin) -> Self {
+    pub(super) fn of(key: impl Hash, origin: KeySource) -> Self {
         static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
         Self { hash: KEY.hash_one(key), origin }
     }
 
     pub(super) fn is_published(self) -> bool {
-        self.origin == Origin::Published
+        self.origin == KeySource::Published
     }
 }
 
@@ -52,7 +52,7 @@ impl Secrets {
     pub(super) fn new<'a>(secrets: impl IntoIterator<Item = &'a SecretString>) -> Self {
         let mut keys: Vec<(KeyId, DecodingKey)> = Vec::new();
         for secret in secrets.into_iter().map(|secret| secret.expose_secret().as_bytes()) {
-            let id = KeyId::of(secret, Origin::Settings);
+            let id = KeyId::of(secret, KeySource::Settings);
             if keys.iter().all(|(known, _)| *known != id) {
                 keys.push((id, DecodingKey::from_secret(secret)));
             }

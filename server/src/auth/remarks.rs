@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use serde_json::{Map, Value};
 
 use super::rules;
-use crate::telemetry::codes::{Code, Place};
+use crate::telemetry::codes::{Code, Scope};
 use crate::telemetry::reports::Reports;
 
 /// Where to remark, if anywhere.
@@ -26,8 +26,8 @@ impl Remarks {
                 "exp" => "such a token does not expire for thousands of years",
                 _ => "such a token is not valid for thousands of years",
             };
-            reports.tell(
-                Code::JwtTimeInMilliseconds.at(Place::Log),
+            reports.record(
+                Code::JwtTimeInMilliseconds.at(Scope::Log),
                 format_args!(
                     "`{claim}` of a token is in milliseconds, and is read as seconds: {consequence}"
                 ),

@@ -7,9 +7,9 @@ use jsonwebtoken::Algorithm;
 use secrecy::ExposeSecret;
 use settings::Auth;
 
-use super::jwks::Source;
+use super::jwks::JwksSource;
 use super::key_set::KeySet;
-use super::keys::{Kind, Origin, Secrets, kid, no_signer};
+use super::keys::{KeySource, Kind, Secrets, kid, no_signer};
 use super::remarks::Remarks;
 use super::rules::Rules;
 use super::token::Token;
@@ -23,7 +23,7 @@ pub struct Verifier {
     /// Keys that the settings name.
     named: KeySet,
     /// Keys that are fetched.
-    fetched: Option<Arc<Source>>,
+    fetched: Option<Arc<JwksSource>>,
     rules: Rules,
     remarks: Remarks,
 }
@@ -31,10 +31,10 @@ pub struct Verifier {
 impl Verifier {
     /// Believes tokens as `auth` says: signed with one of its keys, carrying what it demands, and up to its
     /// leeway after they expire. Keys at `auth.jwks_url` come from `fetched`.
-    pub fn new(auth: &Auth, fetched: Option<Arc<Source>>) -> Self {
+    pub fn new(auth: &Auth, fetched: Option<Arc<JwksSource>>) -> Self {
         let secrets = auth.jwt_secret.iter().chain(&auth.jwt_secrets);
         let named = auth.jwt_jwks.as_ref().map(|text| {
-            KeySet::parse(text.expose_secret(), Origin::Settings).unwrap_or_else(KeySet::unreadable)
+            KeySet::parse(text.expose_secret(), KeySource::Settings).unwrap_or_else(KeySet::unreadable)
         });
         Self {
             secrets: Secrets::new(secrets),
@@ -52,7 +52,7 @@ impl Verifier {
     }
 
     /// Where it fetches keys; to be handed on to the verifier that replaces this one.
-    pub fn fetched(&self) -> Option<&Arc<Source>> {
+    pub fn fetched(&self) -> Option<&Arc<JwksSource>> {
         self.fetched.as_ref()
     }
 

@@ -9,12 +9,12 @@ use wire::phoenix::{Malformed, UserPayload};
 use wire::supabase::Broadcast;
 use wire::term_size;
 
-use crate::telemetry::codes::{Code, Place};
+use crate::telemetry::codes::{Code, Scope};
 use crate::tenants::Tenant;
 
 /// Why a broadcast is not sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum BroadcastError {
     /// The tenant's senders together are over `limits.max_events_per_second`.
     #[error("Too many messages per second")]
     TooMany,
@@ -29,7 +29,7 @@ pub enum Refusal {
     Unreadable(Malformed),
 }
 
-impl Refusal {
+impl BroadcastError {
     /// The word that operators search their logs for.
     pub fn code(self) -> Code {
         match self {
@@ -50,10 +50,10 @@ pub fn gather(
     event: &Broadcast<'_>,
     audience: Audience,
     bundle: &mut Bundle,
-) -> Result<(), Refusal> {
+) -> Result<(), BroadcastError> {
     if !tenant.allowance.events.take(1, std::time::Instant::now()) {
         tenant.metrics.limited.increment(1);
-        return Err(Refusal::TooMany);
+        return Err(BroadcastError::TooMany);
     }
     check_size(tenant, event)?;
     membership.gather(event, audience, bundle);
@@ -71,14 +71,14 @@ fn publish(hub: &Hub, tenant: &Tenant, key: &RoomKey, event: &Broadcast<'_>) {
     count(tenant, 1, hub.publish(key, event));
 }
 
-fn check_size(tenant: &Tenant, event: &Broadcast<'_>) -> Result<(), Refusal> {
+fn check_size(tenant: &Tenant, event: &Broadcast<'_>) -> Result<(), BroadcastError> {
     let limit = tenant.allowance.max_payload_bytes();
     let exceeds = match *event {
         Broadcast::Text { payload } | Broadcast::Http { payload, .. } => term_size::exceeds(payload, limit),
         Broadcast::User { event, payload, meta } => term_size::user_broadcast(event, payload, meta) > limit,
     };
     tenant.metrics.payload_size.record(payload_len(event) as f64);
-    if exceeds { Err(Refusal::TooLarge) } else { Ok(()) }
+    if exceeds { Err(BroadcastError::TooLarge) } else { Ok(()) }
 }
 
 fn payload_len(event: &Broadcast<'_>) -> usize {
@@ -95,6 +95,6 @@ fn count(tenant: &Tenant, messages: u32, delivery: Delivery) {
     if delivery.dropped > 0 {
         let dropped = messages * delivery.dropped as u64;
         tenant.metrics.outbox_dropped.increment(dropped);
-        tenant.reports.tell(Code::OutboxFull.at(Place::Log), Code::OutboxFull.text());
+        tenant.reports.record(Code::OutboxFull.at(Scope::Log), Code::OutboxFull.text());
     }
 }

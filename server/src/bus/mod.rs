@@ -21,7 +21,7 @@ use futures_util::future::BoxFuture;
 use hub::NodeId;
 
 pub use inbox::{Dropped, Heard, Inbox, Lost, Missing};
-pub use link::{Condition, Control, Host, Keeper, Link, NotTold};
+pub use link::{ClusterLink, Connectivity, Host, LinkTask, OperatorCommand, PeersUnreachable};
 pub use local::Broker;
 pub use redis::{Redis, Unusable};
 

@@ -24,8 +24,8 @@ use super::running::Running;
 use super::start_line;
 use crate::app::Server;
 use crate::auth::sign;
-use crate::drain::Haste;
-use crate::reload::Follower;
+use crate::drain::Urgency;
+use crate::reload::ConfigReloader;
 use crate::resources::Resources;
 use crate::telemetry::logs;
 use crate::watch::{Watch, WatchError};
@@ -97,7 +97,7 @@ pub async fn run(args: Args, signals: Option<Signals>) -> anyhow::Result<()> {
     let prepared = tokio::task::spawn_blocking(move || prepare(&args));
     let Prepared { sources, watch, loaded, resources, lock } = tokio::select! {
         prepared = prepared => prepared.context("the settings could not be read")??,
-        _stop = stop.next(Haste::Hurried) => {
+        _stop = stop.next(Urgency::Soon) => {
             super::remark("stopped by a signal before the settings were read");
             return Ok(());
         }
@@ -112,9 +112,9 @@ pub async fn run(args: Args, signals: Option<Signals>) -> anyhow::Result<()> {
         warn!("`server.data_dir`: {error}; a second server on it would not be noticed");
     }
     super::open_files::raise(&settings.server);
-    let follower = Follower::new(sources, &loaded, logs, watch, hangup);
+    let reloader = ConfigReloader::new(sources, &loaded, logs, watch, hangup);
     let files = start_line::files(&loaded, &resources);
-    let server = Server::start_following(settings.clone(), resources, follower).await?;
+    let server = Server::start_with_reload(settings.clone(), resources, reloader).await?;
     let folder = DataDir::of(&settings);
     let _kept = Running::new(&settings, server.address()).keep(folder.path()).inspect_err(|error| {
         debug!("Cannot write into {folder}, `realtime-server health` goes by the settings alone: {error}")
@@ -126,11 +126,11 @@ pub async fn run(args: Args, signals: Option<Signals>) -> anyhow::Result<()> {
         // Whoever has read enough (`| head -1`) still wants a server.
         let _nobody_reads = super::answer(welcome(&settings, server.address()));
     }
-    let haste = match early {
-        Some(haste) => haste,
-        None => stop.next(Haste::None).await,
+    let urgency = match early {
+        Some(urgency) => urgency,
+        None => stop.next(Urgency::Normal).await,
     };
-    let hurry = watch::Sender::new(haste);
+    let hurry = watch::Sender::new(urgency);
     let drained = server.drain(hurry.subscribe());
     tokio::pin!(drained);
     loop {

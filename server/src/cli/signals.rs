@@ -12,7 +12,7 @@ use futures_util::FutureExt;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::info;
 
-use crate::drain::Haste;
+use crate::drain::Urgency;
 
 /// The signals of `serve`.
 #[derive(Debug)]
@@ -47,22 +47,22 @@ impl Signals {
 }
 
 impl Stop {
-    /// Waits for one. SIGTERM means `haste`; a person at the keyboard (SIGINT) has no load balancer to wait for.
-    pub(super) async fn next(&mut self, haste: Haste) -> Haste {
+    /// Waits for one. SIGTERM means `urgency`; a person at the keyboard (SIGINT) has no load balancer to wait for.
+    pub(super) async fn next(&mut self, urgency: Urgency) -> Urgency {
         tokio::select! {
             _ = self.terminate.recv() => {
                 info!("Stopping: SIGTERM");
-                haste
+                urgency
             }
             _ = self.interrupt.recv() => {
                 info!("Stopping: SIGINT");
-                haste.max(Haste::Hurried)
+                urgency.max(Urgency::Soon)
             }
         }
     }
 
     /// Whether one has arrived already. Before the server was ready nobody relies on it, so it stops without delay.
-    pub(super) fn arrived(&mut self) -> Option<Haste> {
-        self.next(Haste::Hurried).now_or_never()
+    pub(super) fn arrived(&mut self) -> Option<Urgency> {
+        self.next(Urgency::Soon).now_or_never()
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::node::Place;
+use crate::node::Permit;
 
 /// Bits of an IPv6 address that tell one customer from another: each has a network of his own to choose from.
 const IPV6_NETWORK_BITS: u32 = 64;
@@ -19,11 +19,11 @@ const IPV6_NETWORK_BITS: u32 = 64;
 pub(super) struct Caller {
     /// Its address; that of the client where a load balancer has said it.
     pub(super) address: IpAddr,
-    _place: Place,
+    _place: Permit,
 }
 
 impl Caller {
-    pub(super) fn new(address: IpAddr, place: Place) -> Self {
+    pub(super) fn new(address: IpAddr, place: Permit) -> Self {
         // Where IPv4 comes through an IPv6 socket, it is still IPv4.
         Self { address: address.to_canonical(), _place: place }
     }
@@ -35,7 +35,7 @@ pub(super) struct Addresses(Arc<Mutex<HashMap<IpAddr, usize>>>);
 
 /// One WebSocket's place among those of its address; dropping it gives it back.
 #[derive(Debug)]
-pub(super) struct AddressPlace {
+pub(super) struct AddressPermit {
     addresses: Arc<Mutex<HashMap<IpAddr, usize>>>,
     network: IpAddr,
 }
@@ -43,7 +43,7 @@ pub(super) struct AddressPlace {
 impl Addresses {
     /// A place for one more from `address`, while there are fewer than `bound`. Counted also without a
     /// bound: the settings may bring one later.
-    pub(super) fn take(&self, address: IpAddr, bound: Option<NonZeroUsize>) -> Option<AddressPlace> {
+    pub(super) fn take(&self, address: IpAddr, bound: Option<NonZeroUsize>) -> Option<AddressPermit> {
         let network = network(address);
         let mut addresses = self.0.lock();
         let taken = addresses.get(&network).copied().unwrap_or_default();
@@ -51,11 +51,11 @@ impl Addresses {
             return None;
         }
         addresses.insert(network, taken + 1);
-        Some(AddressPlace { addresses: Arc::clone(&self.0), network })
+        Some(AddressPermit { addresses: Arc::clone(&self.0), network })
     }
 }
 
-impl Drop for AddressPlace {
+impl Drop for AddressPermit {
     fn drop(&mut self) {
         let mut addresses = self.addresses.lock();
         match addresses.get_mut(&self.network) {

@@ -22,26 +22,26 @@ use tokio_util::task::TaskTracker;
 use tracing::{Span, debug};
 use wire::phoenix;
 
-use super::caller::{AddressPlace, Addresses, Caller};
+use super::caller::{AddressPermit, Addresses, Caller};
 use super::request_deadline::RequestDeadline;
 use super::tls::Secure;
 use super::upgrade;
-use super::websocket::{Connection, Patience, Readable};
-use crate::answer;
+use super::websocket::{Connection, ConnectionConfig, Readable};
 use crate::auth::{Credentials, TokenError};
-use crate::node::{Node, Place};
+use crate::node::{Node, Permit};
 use crate::query;
+use crate::response;
 use crate::sessions::phoenix::{Admitted, Phoenix};
 use crate::telemetry::codes::{self, Code};
-use crate::telemetry::origin::{ERROR_CODE, Origin};
-use crate::tenants::{Standing, Tenant};
+use crate::telemetry::request_context::{ERROR_CODE, RequestContext};
+use crate::tenants::{Tenant, TenantStatus};
 
 /// Turns requests into sessions.
 pub(super) struct Handshake {
     node: Arc<Node>,
     tasks: TaskTracker,
     /// That of the newest connections, shared by all that began under the same settings.
-    patience: Mutex<Arc<Patience>>,
+    config: Mutex<Arc<ConnectionConfig>>,
     /// Refusals that wait now.
     pauses: Arc<AtomicUsize>,
     addresses: Addresses,
@@ -49,13 +49,13 @@ pub(super) struct Handshake {
 
 /// What a WebSocket keeps of its handshake.
 struct Guest {
-    origin: Arc<Origin>,
+    origin: Arc<RequestContext>,
     /// Its places: among the WebSockets, those of its tenant, those of its address, and among the sockets.
-    places: (Place, Place, AddressPlace, Arc<Caller>),
+    places: (Permit, Permit, AddressPermit, Arc<Caller>),
 }
 
 /// Why a handshake is refused.
-struct Refusal {
+struct HandshakeError {
     /// Whom it wanted to join, if there is such a tenant.
     tenant: Option<Arc<Tenant>>,
     status: StatusCode,
@@ -63,7 +63,7 @@ struct Refusal {
     text: String,
 }
 
-impl Refusal {
+impl HandshakeError {
     fn new(status: StatusCode, code: Code, text: &str) -> Self {
         Self { tenant: None, status, code, text: text.to_owned() }
     }
@@ -71,8 +71,8 @@ impl Refusal {
 
 impl Handshake {
     pub(super) fn new(node: Arc<Node>, tasks: TaskTracker) -> Self {
-        let patience = Mutex::new(Arc::new(Patience::by(&node.settings())));
-        Self { node, tasks, patience, pauses: Arc::default(), addresses: Addresses::default() }
+        let config = Mutex::new(Arc::new(ConnectionConfig::by(&node.settings())));
+        Self { node, tasks, config, pauses: Arc::default(), addresses: Addresses::default() }
     }
 
     /// Answers a GET for the WebSocket.
@@ -80,17 +80,17 @@ impl Handshake {
         &self,
         request: Request<Incoming>,
         caller: Arc<Caller>,
-        origin: Arc<Origin>,
+        origin: Arc<RequestContext>,
     ) -> Response<Bytes> {
         let Some(dialect) = phoenix::protocol(query::parameter(request.uri(), "vsn").as_deref()) else {
             Span::current().record(ERROR_CODE, Code::UnsupportedProtocolVersion.name());
-            return answer::empty(StatusCode::FORBIDDEN);
+            return response::empty(StatusCode::FORBIDDEN);
         };
         let Some(seat) = self.node.take_connection() else {
             self.node.metrics.node.connections_refused.increment(1);
             let code = Code::ServerConnectionLimitReached;
-            self.node.reports.tell(code.at(codes::Place::Handshake), code.text());
-            return answer::json(
+            self.node.reports.record(code.at(codes::Scope::Handshake), code.text());
+            return response::json(
                 StatusCode::SERVICE_UNAVAILABLE,
                 &json!({ "error": "Too many connections" }),
             );
@@ -100,7 +100,7 @@ impl Handshake {
             drop(seat);
             self.node.metrics.node.connections_refused_by_address.increment(1);
             let (status, code) = (StatusCode::TOO_MANY_REQUESTS, Code::AddressConnectionLimitReached);
-            return self.refuse(Refusal::new(status, code, code.text())).await;
+            return self.refuse(HandshakeError::new(status, code, code.text())).await;
         };
         match self.admit(&request).await {
             Ok((admitted, among_its_tenants)) => {
@@ -116,21 +116,24 @@ impl Handshake {
     }
 
     /// The checks of docs/protocol/websocket.md#handshake-checks, in their order.
-    async fn admit(&self, request: &Request<Incoming>) -> Result<(Admitted, Place), Refusal> {
+    async fn admit(&self, request: &Request<Incoming>) -> Result<(Admitted, Permit), HandshakeError> {
         let unknown = Code::TenantNotFound;
-        let not_found = Refusal::new(StatusCode::NOT_FOUND, unknown, unknown.text());
-        let tenant = self.node.tenant_meant_by(request.headers(), request.uri()).ok_or(not_found)?;
+        let not_found = HandshakeError::new(StatusCode::NOT_FOUND, unknown, unknown.text());
+        let tenant = self.node.tenant_for_request(request.headers(), request.uri()).ok_or(not_found)?;
         let policy = tenant.policy();
         let refused = |status, code, text: &str| {
-            Err(Refusal { tenant: Some(Arc::clone(&tenant)), ..Refusal::new(status, code, text) })
+            Err(HandshakeError {
+                tenant: Some(Arc::clone(&tenant)),
+                ..HandshakeError::new(status, code, text)
+            })
         };
-        match policy.standing {
-            Standing::Open => {}
-            Standing::Suspended => {
+        match policy.status {
+            TenantStatus::Open => {}
+            TenantStatus::Suspended => {
                 let text = "Realtime was disabled for this tenant";
                 return refused(StatusCode::FORBIDDEN, Code::RealtimeDisabledForTenant, text);
             }
-            Standing::Removed => {
+            TenantStatus::Removed => {
                 return refused(StatusCode::NOT_FOUND, unknown, unknown.text());
             }
         }
@@ -145,7 +148,7 @@ impl Handshake {
                 return refused(StatusCode::UNAUTHORIZED, code, &text);
             }
         };
-        let place = Place::take(&tenant.connections, tenant.allowance.max_connections());
+        let place = Permit::take(&tenant.connections, tenant.allowance.max_connections());
         let Some(place) = place.filter(|_| tenant.has_room()) else {
             let code = Code::ConnectionRateLimitReached;
             return refused(StatusCode::TOO_MANY_REQUESTS, code, code.text());
@@ -158,19 +161,19 @@ impl Handshake {
         Ok((Admitted { generation: policy.generation, tenant, claims }, place))
     }
 
-    async fn refuse(&self, refusal: Refusal) -> Response<Bytes> {
-        let Refusal { tenant, status, code, text } = refusal;
+    async fn refuse(&self, refusal: HandshakeError) -> Response<Bytes> {
+        let HandshakeError { tenant, status, code, text } = refusal;
         // Not by the name that was said: whoever knocks would choose the labels of our metrics.
         let reports = tenant.as_ref().map_or(&self.node.reports, |tenant| &tenant.reports);
-        reports.tell(code.at(codes::Place::Handshake), &text);
+        reports.record(code.at(codes::Scope::Handshake), &text);
         let (pause, bound) = {
             let server = &self.node.settings().server;
             (server.connect_error_backoff, server.max_pending_refusals.get())
         };
-        if let Some(_place) = Place::take(&self.pauses, bound) {
+        if let Some(_place) = Permit::take(&self.pauses, bound) {
             tokio::time::sleep(pause).await;
         }
-        answer::json(status, &json!({ "error": text }))
+        response::json(status, &json!({ "error": text }))
     }
 
     fn upgrade(
@@ -189,17 +192,17 @@ impl Handshake {
         };
         let upgrade = hyper::upgrade::on(&mut request);
         let (node, tasks) = (Arc::clone(&self.node), self.tasks.clone());
-        let patience = self.patience();
+        let config = self.config();
         self.tasks.spawn(async move {
             let Ok(upgraded) = upgrade.await else { return };
             let session = Phoenix::new(node, dialect, admitted, Arc::clone(&guest.origin));
             // Each kind of stream has a connection of its own: what TLS needs costs the others nothing.
             let upgraded = match upgraded.downcast::<TokioIo<RequestDeadline<TcpStream>>>() {
-                Ok(parts) => return converse(parts, session, patience, guest, &tasks).await,
+                Ok(parts) => return converse(parts, session, config, guest, &tasks).await,
                 Err(upgraded) => upgraded,
             };
             if let Ok(parts) = upgraded.downcast::<TokioIo<RequestDeadline<Secure>>>() {
-                converse(parts, session, patience, guest, &tasks).await;
+                converse(parts, session, config, guest, &tasks).await;
             }
         });
         response
@@ -208,9 +211,9 @@ impl Handshake {
 
 impl Handshake {
     /// What connections that begin now are treated with. A setting that changes counts for those that come.
-    fn patience(&self) -> Arc<Patience> {
-        let current = Patience::by(&self.node.settings());
-        let mut shared = self.patience.lock();
+    fn config(&self) -> Arc<ConnectionConfig> {
+        let current = ConnectionConfig::by(&self.node.settings());
+        let mut shared = self.config.lock();
         if **shared != current {
             *shared = Arc::new(current);
         }
@@ -222,14 +225,14 @@ impl Handshake {
 async fn converse<S>(
     parts: Parts<TokioIo<RequestDeadline<S>>>,
     session: Phoenix,
-    patience: Arc<Patience>,
+    config: Arc<ConnectionConfig>,
     guest: Guest,
     tasks: &TaskTracker,
 ) where
     S: AsyncRead + AsyncWrite + Readable + Send + Unpin + 'static,
 {
     let connection =
-        Connection::new(parts.io.into_inner().into_inner(), &parts.read_buf, session, patience).await;
+        Connection::new(parts.io.into_inner().into_inner(), &parts.read_buf, session, config).await;
     // A task of its own, of just the connection's size: the caller's carries hyper's upgrade along.
     tasks.spawn(async move {
         connection.await;

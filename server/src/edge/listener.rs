@@ -18,8 +18,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
+use super::acceptor::{Acceptor, Stream};
 use super::caller::Caller;
-use super::entrance::{Entrance, Stream};
 use super::request_deadline::{RequestDeadline, Serving};
 use super::router::Router;
 use crate::node::Node;
@@ -51,9 +51,9 @@ pub fn bind(settings: &settings::Server) -> io::Result<TcpListener> {
 }
 
 /// What every connection needs.
-struct Hall {
+struct ListenerContext {
     node: Arc<Node>,
-    entrance: Entrance,
+    acceptor: Acceptor,
     router: Router,
     stop: CancellationToken,
 }
@@ -62,12 +62,12 @@ struct Hall {
 pub async fn run(
     node: Arc<Node>,
     listener: TcpListener,
-    entrance: Entrance,
+    acceptor: Acceptor,
     tasks: TaskTracker,
     stop: CancellationToken,
 ) {
     let router = Router::new(Arc::clone(&node), tasks.clone());
-    let hall = Arc::new(Hall { node, entrance, router, stop: stop.clone() });
+    let context = Arc::new(ListenerContext { node, acceptor, router, stop: stop.clone() });
     let mut last_failure: Option<Instant> = None;
     loop {
         let accepted = tokio::select! {
@@ -75,7 +75,7 @@ pub async fn run(
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, address)) => admit(&hall, stream, address.ip(), &tasks),
+            Ok((stream, address)) => admit(&context, stream, address.ip(), &tasks),
             Err(error) if is_about_one_client(&error) => {
                 debug!("A client left before it was accepted: {error}")
             }
@@ -89,47 +89,47 @@ pub async fn run(
     }
 }
 
-fn admit(hall: &Arc<Hall>, stream: TcpStream, address: IpAddr, tasks: &TaskTracker) {
-    let Some(place) = hall.node.take_socket() else {
+fn admit(context: &Arc<ListenerContext>, stream: TcpStream, address: IpAddr, tasks: &TaskTracker) {
+    let Some(place) = context.node.take_socket() else {
         // Best effort, without waiting: the next client is at the door. Not with `try_write`, which writes
         // only if tokio thinks the socket ready: of one just accepted it does (1.54.1), and promises nothing. A
         // socket taken from tokio does not block either.
         let _said = stream.into_std().and_then(|mut stream| stream.write(FULL));
         return;
     };
-    let hall = Arc::clone(hall);
+    let context = Arc::clone(context);
     tasks.spawn(async move {
         // Frames are small and written whole; waiting for more to send would only delay them.
         let _best_effort = stream.set_nodelay(true);
         let entered = tokio::select! {
-            () = hall.stop.cancelled() => return,
-            entered = hall.entrance.pass(&hall.node, stream, address) => entered,
+            () = context.stop.cancelled() => return,
+            entered = context.acceptor.pass(&context.node, stream, address) => entered,
         };
         let Some((stream, address)) = entered else { return };
         let caller = Arc::new(Caller::new(address, place));
         match stream {
-            Stream::Plain(stream) => serve(&hall, stream, caller).await,
-            Stream::Secure(stream) => serve(&hall, stream, caller).await,
+            Stream::Plain(stream) => serve(&context, stream, caller).await,
+            Stream::Secure(stream) => serve(&context, stream, caller).await,
         }
     });
 }
 
-async fn serve<S>(hall: &Arc<Hall>, stream: S, caller: Arc<Caller>)
+async fn serve<S>(context: &Arc<ListenerContext>, stream: S, caller: Arc<Caller>)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     // Copied out, because a snapshot is not to be held for as long as a connection lives.
     let (head_timeout, idle_timeout, head_size) = {
-        let server = &hall.node.settings().server;
+        let server = &context.node.settings().server;
         (server.handshake_timeout, server.keep_alive_timeout, server.max_header_size.as_u64())
     };
     let serving = Serving::default();
     let stream = RequestDeadline::new(stream, head_timeout, serving.clone());
     let client_address = caller.address;
     let service = service_fn(move |request| {
-        let (hall, caller, answering) = (Arc::clone(hall), Arc::clone(&caller), serving.begin());
+        let (context, caller, answering) = (Arc::clone(context), Arc::clone(&caller), serving.begin());
         async move {
-            let response = hall.router.handle(request, caller).await;
+            let response = context.router.handle(request, caller).await;
             drop(answering);
             Ok::<_, std::convert::Infallible>(response)
         }
@@ -143,7 +143,7 @@ where
     let mut connection = pin!(connection);
     let served = tokio::select! {
         served = connection.as_mut() => served,
-        () = hall.stop.cancelled() => {
+        () = context.stop.cancelled() => {
             // A request under way is answered; a connection kept for the next one is closed.
             connection.as_mut().graceful_shutdown();
             connection.await

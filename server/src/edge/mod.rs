@@ -1,7 +1,7 @@
 //! The door: sockets, HTTP and WebSocket. The only place that knows hyper and tungstenite.
 
+pub mod acceptor;
 mod caller;
-pub mod entrance;
 mod handshake;
 pub mod listener;
 pub mod proxy_protocol;

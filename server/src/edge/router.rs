@@ -16,11 +16,11 @@ use super::caller::Caller;
 use super::handshake::Handshake;
 use super::request_id::{self, X_REQUEST_ID};
 use super::request_log::Line;
-use crate::answer::{empty, json};
 use crate::node::Node;
 use crate::query;
+use crate::response::{empty, json};
 use crate::telemetry::codes::Code;
-use crate::telemetry::origin::{ERROR_CODE, Origin};
+use crate::telemetry::request_context::{ERROR_CODE, RequestContext};
 use crate::{admin, broadcast};
 
 /// What a gateway would strip.
@@ -44,7 +44,7 @@ impl Router {
         caller: Arc<Caller>,
     ) -> Response<Full<Bytes>> {
         let id = request_id::choose(request.headers(), &self.node.settings().server.request_id_baggage_key);
-        let origin = Arc::new(Origin::new(&id, caller.address));
+        let origin = Arc::new(RequestContext::new(&id, caller.address));
         let (line, span) = (Line::begin(&request), origin.span());
         let mut response = self.route(request, caller, origin).instrument(span.clone()).await;
         if !line.is_health_check() || self.node.settings().telemetry.log_health_checks {
@@ -63,7 +63,7 @@ impl Router {
         &self,
         request: Request<Incoming>,
         caller: Arc<Caller>,
-        origin: Arc<Origin>,
+        origin: Arc<RequestContext>,
     ) -> Response<Bytes> {
         let path = request.uri().path().to_owned();
         // Operators' pages are what gateways filter by path, so they are found under exactly one.
@@ -115,7 +115,7 @@ impl Router {
         let (head, body) = request.into_parts();
         // Nothing is read until it is awaited, and that is once the caller has been let in.
         let body = self.collect(body);
-        let tenant = self.node.tenant_meant_by(&head.headers, &head.uri);
+        let tenant = self.node.tenant_for_request(&head.headers, &head.uri);
         let caller =
             broadcast::http::Caller { node: &self.node, tenant, headers: &head.headers, uri: &head.uri };
         match segments {

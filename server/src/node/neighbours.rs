@@ -6,14 +6,14 @@ use hub::Delivery;
 use tracing::info;
 
 use super::Node;
-use crate::bus::{Control, Host};
+use crate::bus::{Host, OperatorCommand};
 use crate::telemetry::close_reasons::CloseReason;
 
 impl Node {
     /// Sends the clients of a tenant away from this node (1012); they may come back. Returns how many sockets
     /// that concerns; `None` when there is no such tenant.
-    pub fn send_away(&self, tenant: &str) -> Option<usize> {
-        self.tenants.send_away(tenant, CloseReason::Disconnected.into())
+    pub fn disconnect_clients(&self, tenant: &str) -> Option<usize> {
+        self.tenants.disconnect_clients(tenant, CloseReason::Disconnected.into())
     }
 }
 
@@ -36,14 +36,14 @@ impl Host for Arc<Node> {
         }
     }
 
-    fn obey(&self, control: Control) {
+    fn obey(&self, control: OperatorCommand) {
         match control {
-            Control::SendAway { tenant } => {
-                if let Some(disconnected) = self.send_away(&tenant) {
+            OperatorCommand::SendAway { tenant } => {
+                if let Some(disconnected) = self.disconnect_clients(&tenant) {
                     info!(tenant, disconnected, "Another node has the clients of a tenant sent away");
                 }
             }
-            Control::ReadAgain => {
+            OperatorCommand::ReadAgain => {
                 info!("Another node asks for a reload");
                 let node = Arc::clone(self);
                 // What comes of it is told where the settings are read; nobody here waits for that.

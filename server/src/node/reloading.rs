@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 /// What is known about the settings.
 #[derive(Debug, Clone)]
-pub struct Account {
+pub struct SettingsStatus {
     /// 1 for those of the start, one more for each that counted later.
     pub generation: u64,
     /// When they began to count.
@@ -40,20 +40,24 @@ pub type Reload = dyn Fn() -> Pin<Box<dyn Future<Output = Outcome> + Send>> + Se
 
 /// The settings' own story, and the way to ask for its next chapter.
 pub struct Reloading {
-    account: Mutex<Account>,
+    account: Mutex<SettingsStatus>,
     reload: OnceLock<Arc<Reload>>,
 }
 
 impl Reloading {
     /// The story of a server that has just started.
     pub(crate) fn new() -> Self {
-        let account =
-            Account { generation: 1, applied_at: SystemTime::now(), pending: Vec::new(), last_error: None };
+        let account = SettingsStatus {
+            generation: 1,
+            applied_at: SystemTime::now(),
+            pending: Vec::new(),
+            last_error: None,
+        };
         Self { account: Mutex::new(account), reload: OnceLock::new() }
     }
 
     /// What is known now.
-    pub fn account(&self) -> Account {
+    pub fn status(&self) -> SettingsStatus {
         self.account.lock().clone()
     }
 
@@ -77,7 +81,7 @@ impl Reloading {
     }
 
     /// Whoever reads the settings says how to ask for it. Once.
-    pub fn is_done_by(&self, reload: Arc<Reload>) {
+    pub fn set_handler(&self, reload: Arc<Reload>) {
         let _only_the_first_counts = self.reload.set(reload);
     }
 

@@ -15,7 +15,7 @@ use wire::phoenix;
 use wire::supabase::{PresenceDiff, TOPIC_PREFIX, presence_diff, presence_payload};
 
 use crate::node::Node;
-use crate::telemetry::codes::{Code, Place};
+use crate::telemetry::codes::{Code, Scope};
 
 /// A listed room; ordered by when it is due, then by when it was listed.
 struct Listed {
@@ -98,7 +98,7 @@ fn announce(node: &Node, room: &Room, now: Instant) {
         let dropped: u64 = told.iter().map(|t| t.dropped as u64).sum();
         if dropped > 0 {
             tenant.metrics.outbox_dropped.increment(dropped);
-            tenant.reports.tell(Code::OutboxFull.at(Place::Log), Code::OutboxFull.text());
+            tenant.reports.record(Code::OutboxFull.at(Scope::Log), Code::OutboxFull.text());
         }
     }
 }

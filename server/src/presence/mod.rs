@@ -5,4 +5,4 @@ mod references;
 mod tracker;
 
 pub use references::References;
-pub use tracker::{Refusal, Tracker};
+pub use tracker::{PresenceError, Tracker};

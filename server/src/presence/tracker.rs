@@ -17,7 +17,7 @@ use crate::tenants::Tenant;
 
 /// Why a presence call is not obeyed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum PresenceError {
     /// The tenant's clients together are over `limits.max_presence_events_per_second`.
     #[error("Too many presence messages per second")]
     TooMany,
@@ -27,7 +27,7 @@ pub enum Refusal {
     TooLarge,
 }
 
-impl Refusal {
+impl PresenceError {
     /// The word that operators search their logs for.
     pub fn code(self) -> Code {
         match self {
@@ -90,10 +90,10 @@ impl Tracker {
         payload: &str,
         bytes_max: usize,
         now: Instant,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), PresenceError> {
         let unchanged = self.shown.as_ref().is_some_and(|shown| shown.fingerprint == fingerprint(payload));
         if payload.len() > bytes_max {
-            return Err(Refusal::TooLarge);
+            return Err(PresenceError::TooLarge);
         }
         if !self.may_call(tenant, now) {
             check_size(tenant, payload)?;
@@ -159,10 +159,10 @@ impl Tracker {
         membership: &Membership,
         payload: &str,
         now: Instant,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), PresenceError> {
         if !tenant.allowance.presence_events.take(1, now) {
             tenant.metrics.limited.increment(1);
-            return Err(Refusal::TooMany);
+            return Err(PresenceError::TooMany);
         }
         tenant.metrics.presence_events.increment(1);
         let reference = References::next();
@@ -200,9 +200,9 @@ impl Tracker {
     }
 }
 
-fn check_size(tenant: &Tenant, payload: &str) -> Result<(), Refusal> {
+fn check_size(tenant: &Tenant, payload: &str) -> Result<(), PresenceError> {
     let exceeds = term_size::exceeds(payload, tenant.allowance.max_payload_bytes());
-    if exceeds { Err(Refusal::TooLarge) } else { Ok(()) }
+    if exceeds { Err(PresenceError::TooLarge) } else { Ok(()) }
 }
 
 fn fingerprint(payload: &str) -> u64 {

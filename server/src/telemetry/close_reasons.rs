@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 
-use hub::Goodbye;
+use hub::Disconnect;
 
 /// Why the server closes a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +66,7 @@ impl CloseReason {
     }
 }
 
-impl From<CloseReason> for Goodbye {
+impl From<CloseReason> for Disconnect {
     fn from(why: CloseReason) -> Self {
         Self { code: why.code(), reason: why.text() }
     }

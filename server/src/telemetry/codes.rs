@@ -21,7 +21,7 @@ pub enum Severity {
 
 /// Where a code is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum Scope {
     /// A refused WebSocket handshake: an HTTP status, and the text in the body.
     Handshake,
     /// A refused join: `Code: text` is the reply's reason.
@@ -57,8 +57,8 @@ macro_rules! codes {
             }
 
             /// Where it is said.
-            pub const fn places(self) -> &'static [Place] {
-                match self { $( Self::$code => &[$( Place::$place, )+], )+ }
+            pub const fn places(self) -> &'static [Scope] {
+                match self { $( Self::$code => &[$( Scope::$place, )+], )+ }
             }
 
             /// What is said with it. Where that varies, an example, with what varies in angle brackets.

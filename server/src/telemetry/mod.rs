@@ -6,6 +6,6 @@ pub mod logs;
 #[macro_use]
 mod macros;
 pub mod metrics;
-pub mod origin;
 mod process;
 pub mod reports;
+pub mod request_context;

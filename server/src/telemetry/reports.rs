@@ -14,8 +14,8 @@ use metrics_exporter_prometheus::PrometheusRecorder;
 use parking_lot::Mutex;
 use tracing::{Span, error, warn};
 
-use super::codes::{Code, Place, Severity};
-use super::origin::{ERROR_CODE, Origin};
+use super::codes::{Code, Scope, Severity};
+use super::request_context::{ERROR_CODE, RequestContext};
 
 /// At most one line of a code and tenant in this time.
 const SPELL: Duration = Duration::from_secs(10);
@@ -48,15 +48,15 @@ struct Spell {
 #[derive(Debug, Clone, Copy)]
 pub struct Report<'a> {
     code: Code,
-    place: Place,
-    origin: Option<&'a Origin>,
+    place: Scope,
+    origin: Option<&'a RequestContext>,
     sub: Option<&'a str>,
     exp: Option<i64>,
 }
 
 impl Code {
     /// That this has happened at `place`.
-    pub fn at(self, place: Place) -> Report<'static> {
+    pub fn at(self, place: Scope) -> Report<'static> {
         Report { code: self, place, origin: None, sub: None, exp: None }
     }
 }
@@ -64,7 +64,7 @@ impl Code {
 impl<'a> Report<'a> {
     /// To a client that came from here; else the current span says where from.
     #[must_use]
-    pub fn from(self, origin: &'a Origin) -> Self {
+    pub fn from(self, origin: &'a RequestContext) -> Self {
         Self { origin: Some(origin), ..self }
     }
 
@@ -82,8 +82,8 @@ impl Reports {
     }
 
     /// Tells `report`, in the words of `text`. A request's line in the log carries the code, too.
-    pub fn tell(&self, report: Report<'_>, text: impl fmt::Display) {
-        if matches!(report.place, Place::Handshake | Place::Http) {
+    pub fn record(&self, report: Report<'_>, text: impl fmt::Display) {
+        if matches!(report.place, Scope::Handshake | Scope::Http) {
             // The line of the code itself may be left out, as one of many; the request has one in any case.
             Span::current().record(ERROR_CODE, report.code.name()).record("reason", text.to_string());
         }
@@ -112,7 +112,7 @@ impl Desk {
         });
         let spell = &mut spells[place_in_list];
         spell.told.increment(1);
-        if matches!(place, Place::Join | Place::Channel) && code.severity() != Severity::Warning {
+        if matches!(place, Scope::Join | Scope::Channel) && code.severity() != Severity::Warning {
             spell.errors.iter().for_each(|counter| counter.increment(1));
         }
         if !new && now.saturating_duration_since(spell.begun) < SPELL {
@@ -147,7 +147,7 @@ impl Desk {
 
     fn write(&self, report: Report<'_>, text: &dyn fmt::Display, suppressed: u64) {
         let Report { code, origin, sub, exp, .. } = report;
-        let span = origin.map_or_else(Span::current, Origin::span);
+        let span = origin.map_or_else(Span::current, RequestContext::span);
         let tenant = self.tenant.as_deref();
         let sub: Option<String> = sub.map(|sub| sub.chars().take(SUB_SHOWN).collect());
         let sub = sub.as_deref();
@@ -189,11 +189,11 @@ mod tests {
     #[test]
     fn a_line_says_the_code_the_tenant_and_where_it_came_from() {
         let reports = Metrics::new(None).reports(Some("acme"));
-        let origin = Origin::new("id-1", Ipv4Addr::LOCALHOST.into());
+        let origin = RequestContext::new("id-1", Ipv4Addr::LOCALHOST.into());
         let sub = "é".repeat(1_000);
         let lines = lines(|| {
-            let report = Code::PrivateOnly.at(Place::Join).from(&origin).by(Some(&sub), 7);
-            reports.tell(report, Code::PrivateOnly.text());
+            let report = Code::PrivateOnly.at(Scope::Join).from(&origin).by(Some(&sub), 7);
+            reports.record(report, Code::PrivateOnly.text());
         });
         let [line] = &lines[..] else { panic!("{lines:?}") };
         assert_eq!(line["message"], "PrivateOnly: This project only allows private channels");
@@ -216,7 +216,7 @@ mod tests {
     fn a_code_has_one_line_in_ten_seconds_and_says_how_many_it_stands_for() {
         let metrics = Metrics::new(None);
         let (acme, other) = (metrics.reports(Some("acme")), metrics.reports(Some("other")));
-        let (begun, report) = (Instant::now(), Code::TopicNameRequired.at(Place::Join));
+        let (begun, report) = (Instant::now(), Code::TopicNameRequired.at(Scope::Join));
         let after =
             |reports: &Reports, millis| reports.0.count(report, begun + Duration::from_millis(millis));
         assert_eq!(after(&acme, 0), Some(0));
@@ -224,7 +224,7 @@ mod tests {
             assert_eq!(after(&acme, millis), None);
         }
         assert_eq!(after(&other, 1), Some(0), "tenants do not hide each other");
-        assert_eq!(acme.clone().0.count(Code::PrivateOnly.at(Place::Join), begun), Some(0), "nor do codes");
+        assert_eq!(acme.clone().0.count(Code::PrivateOnly.at(Scope::Join), begun), Some(0), "nor do codes");
         assert_eq!(after(&acme, 9_999), None);
         assert_eq!(after(&acme, 10_000), Some(1_000));
         assert_eq!(after(&acme, 20_000), Some(0));
@@ -236,10 +236,10 @@ mod tests {
         let (acme, nobody) = (metrics.reports(Some("acme")), metrics.reports(None));
         let _quiet = lines(|| {
             for _ in 0..3 {
-                acme.tell(Code::MalformedJWT.at(Place::Join), "");
-                acme.tell(Code::MalformedJWT.at(Place::Handshake), "");
-                acme.tell(Code::ChannelShutdown.at(Place::Channel), "");
-                nobody.tell(Code::TenantNotFound.at(Place::Handshake), "");
+                acme.record(Code::MalformedJWT.at(Scope::Join), "");
+                acme.record(Code::MalformedJWT.at(Scope::Handshake), "");
+                acme.record(Code::ChannelShutdown.at(Scope::Channel), "");
+                nobody.record(Code::TenantNotFound.at(Scope::Handshake), "");
             }
         });
         let page = metrics.render();
@@ -258,7 +258,7 @@ mod tests {
     #[test]
     fn what_concerns_nobody_names_no_project() {
         let lines =
-            lines(|| Metrics::new(None).reports(None).tell(Code::TenantNotFound.at(Place::Handshake), "x"));
+            lines(|| Metrics::new(None).reports(None).record(Code::TenantNotFound.at(Scope::Handshake), "x"));
         assert!(lines[0].get("project").is_none() && lines[0].get("external_id").is_none(), "{lines:?}");
     }
 }

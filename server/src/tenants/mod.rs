@@ -5,16 +5,16 @@
 //! [`Registry`] keeps the two in step with the settings, and a change of one tenant touches no other.
 
 mod allowance;
-mod bell;
 mod effective;
 mod naming;
 mod policy;
+mod policy_notifier;
 mod registry;
 mod sockets;
 mod tenant;
 
 pub use allowance::Allowance;
-pub use policy::{Policy, Standing};
+pub use policy::{Policy, TenantStatus};
 pub use registry::Registry;
 pub use sockets::{Sockets, Ticket};
 pub use tenant::{Tenant, User};

@@ -7,17 +7,17 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use hub::Goodbye;
+use hub::Disconnect;
 
 use crate::auth::Verifier;
-use crate::auth::jwks::Sources;
+use crate::auth::jwks::JwksSources;
 use crate::telemetry::close_reasons::CloseReason;
 use crate::telemetry::metrics::TenantMetrics;
 use crate::telemetry::reports::Reports;
 
 /// Whether a tenant takes clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum TenantStatus {
     /// It does.
     Open,
     /// Not until its settings say so again.
@@ -28,7 +28,7 @@ pub enum Standing {
 
 /// What the settings say about a tenant, with what other sections decide where it says nothing.
 #[derive(Clone, PartialEq)]
-pub(super) struct Terms {
+pub(super) struct TenantSpec {
     pub(super) tenant: settings::Tenant,
     /// All connections this node may have, and so all users of one tenant.
     pub(super) everyone: NonZeroUsize,
@@ -39,80 +39,85 @@ pub struct Policy {
     /// Rises by one with each change.
     pub generation: u64,
     /// Whether it takes clients.
-    pub standing: Standing,
+    pub status: TenantStatus,
     /// Believes or refuses the tokens of its users.
     pub verifier: Arc<Verifier>,
-    terms: Arc<Terms>,
-    farewell: Option<Farewell>,
+    spec: Arc<TenantSpec>,
+    farewell: Option<DisconnectBefore>,
 }
 
 /// The last word to everybody admitted before a generation.
 #[derive(Clone)]
-struct Farewell {
+struct DisconnectBefore {
     before: u64,
-    goodbye: Goodbye,
+    goodbye: Disconnect,
 }
 
 impl Policy {
     /// The policy of a new tenant.
-    pub(super) fn first(terms: Terms, sources: &Sources, metrics: &TenantMetrics, reports: &Reports) -> Self {
-        let auth = &terms.tenant.auth;
+    pub(super) fn first(
+        spec: TenantSpec,
+        sources: &JwksSources,
+        metrics: &TenantMetrics,
+        reports: &Reports,
+    ) -> Self {
+        let auth = &spec.tenant.auth;
         let fetched = sources.source(auth, None, metrics, reports);
         let verifier = Arc::new(Verifier::new(auth, fetched).remarking(reports));
-        Self { generation: 0, standing: terms.standing(), verifier, terms: Arc::new(terms), farewell: None }
+        Self { generation: 0, status: spec.status(), verifier, spec: Arc::new(spec), farewell: None }
     }
 
     /// Whether public rooms are refused.
     pub fn private_only(&self) -> bool {
-        self.terms.tenant.private_only
+        self.spec.tenant.private_only
     }
 
     /// Whether a join that says nothing about presence has it.
     pub fn presence_enabled(&self) -> bool {
-        self.terms.tenant.presence_enabled.unwrap_or_default()
+        self.spec.tenant.presence_enabled.unwrap_or_default()
     }
 
     /// Region of its database, if it is known.
     pub fn region(&self) -> Option<&str> {
-        self.terms.tenant.region.as_deref()
+        self.spec.tenant.region.as_deref()
     }
 
     /// What is to be said to a connection that was admitted under generation `admitted`, if it has to go.
-    pub fn farewell(&self, admitted: u64) -> Option<&Goodbye> {
+    pub fn farewell(&self, admitted: u64) -> Option<&Disconnect> {
         self.farewell.as_ref().filter(|farewell| admitted < farewell.before).map(|farewell| &farewell.goodbye)
     }
 
-    /// Whether it is what `terms` lead to.
-    pub(super) fn is_by(&self, terms: &Terms) -> bool {
-        *self.terms == *terms
+    /// Whether it is what `spec` lead to.
+    pub(super) fn is_by(&self, spec: &TenantSpec) -> bool {
+        *self.spec == *spec
     }
 
     /// The next one, by other terms. Keys that stay are not read again.
     pub(super) fn followed_by(
         &self,
-        terms: Terms,
-        sources: &Sources,
+        spec: TenantSpec,
+        sources: &JwksSources,
         metrics: &TenantMetrics,
         reports: &Reports,
     ) -> Self {
-        let auth = &terms.tenant.auth;
-        let verifier = if self.terms.tenant.auth == *auth {
+        let auth = &spec.tenant.auth;
+        let verifier = if self.spec.tenant.auth == *auth {
             Arc::clone(&self.verifier)
         } else {
             let fetched = sources.source(auth, self.verifier.fetched(), metrics, reports);
             Arc::new(Verifier::new(auth, fetched).remarking(reports))
         };
-        let (standing, terms) = (terms.standing(), Arc::new(terms));
-        let next = Self { standing, verifier, terms, ..self.next() };
-        match standing {
-            Standing::Open | Standing::Removed => next,
-            Standing::Suspended => next.saying(CloseReason::Suspended.into()),
+        let (status, spec) = (spec.status(), Arc::new(spec));
+        let next = Self { status, verifier, spec, ..self.next() };
+        match status {
+            TenantStatus::Open | TenantStatus::Removed => next,
+            TenantStatus::Suspended => next.saying(CloseReason::Suspended.into()),
         }
     }
 
     /// The last one.
     pub(super) fn removed(&self) -> Self {
-        let last = Self { standing: Standing::Removed, ..self.next() };
+        let last = Self { status: TenantStatus::Removed, ..self.next() };
         last.saying(CloseReason::Removed.into())
     }
 
@@ -122,28 +127,28 @@ impl Policy {
     }
 
     /// The same for newcomers, and `goodbye` for everybody else.
-    pub(super) fn with_farewell(&self, goodbye: Goodbye) -> Self {
+    pub(super) fn with_farewell(&self, goodbye: Disconnect) -> Self {
         self.next().saying(goodbye)
     }
 
     fn next(&self) -> Self {
         Self {
             generation: self.generation + 1,
-            standing: self.standing,
+            status: self.status,
             verifier: Arc::clone(&self.verifier),
-            terms: Arc::clone(&self.terms),
+            spec: Arc::clone(&self.spec),
             // Stays: some may not have heard it yet.
             farewell: self.farewell.clone(),
         }
     }
 
-    fn saying(self, goodbye: Goodbye) -> Self {
-        Self { farewell: Some(Farewell { before: self.generation, goodbye }), ..self }
+    fn saying(self, goodbye: Disconnect) -> Self {
+        Self { farewell: Some(DisconnectBefore { before: self.generation, goodbye }), ..self }
     }
 }
 
-impl Terms {
-    fn standing(&self) -> Standing {
-        if self.tenant.suspended { Standing::Suspended } else { Standing::Open }
+impl TenantSpec {
+    fn status(&self) -> TenantStatus {
+        if self.tenant.suspended { TenantStatus::Suspended } else { TenantStatus::Open }
     }
 }

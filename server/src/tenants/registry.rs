@@ -9,18 +9,18 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use http::{HeaderMap, Uri};
-use hub::Goodbye;
+use hub::Disconnect;
 use parking_lot::Mutex;
 use settings::Settings;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::bell::Bell;
 use super::naming::Named;
-use super::policy::Terms;
+use super::policy::TenantSpec;
+use super::policy_notifier::PolicyNotifier;
 use super::{Tenant, effective};
-use crate::auth::jwks::Sources;
-use crate::telemetry::codes::{Code, Place};
+use crate::auth::jwks::JwksSources;
+use crate::telemetry::codes::{Code, Scope};
 use crate::telemetry::metrics::Metrics;
 
 /// By id in lower case, because host names have no case.
@@ -31,17 +31,17 @@ pub struct Registry {
     tenants: ArcSwap<Tenants>,
     default: Arc<Tenant>,
     /// Where keys are fetched.
-    sources: Sources,
-    bell: Bell,
+    sources: JwksSources,
+    notifier: PolicyNotifier,
     /// One change at a time.
     changing: Mutex<()>,
 }
 
 impl Registry {
     /// The tenants of `settings`.
-    pub fn new(settings: &Settings, sources: Sources, metrics: &Metrics) -> Self {
-        let tenant = |(id, terms): (String, Terms)| {
-            let tenant = Tenant::new(&id, terms, &sources, metrics);
+    pub fn new(settings: &Settings, sources: JwksSources, metrics: &Metrics) -> Self {
+        let tenant = |(id, spec): (String, TenantSpec)| {
+            let tenant = Tenant::new(&id, spec, &sources, metrics);
             report(&tenant);
             (key(&id).into(), Arc::new(tenant))
         };
@@ -52,7 +52,7 @@ impl Registry {
             tenants: ArcSwap::from_pointee(tenants),
             default,
             sources,
-            bell: Bell::default(),
+            notifier: PolicyNotifier::default(),
             changing: Mutex::default(),
         }
     }
@@ -62,11 +62,11 @@ impl Registry {
         let _one_at_a_time = self.changing.lock();
         let mut before = Tenants::clone(&self.tenants.load());
         let (mut after, mut touched, mut added) = (Tenants::with_capacity(before.len()), Vec::new(), 0);
-        for (id, terms) in effective::tenants(settings) {
+        for (id, spec) in effective::tenants(settings) {
             let key = key(&id);
             let tenant = match before.remove(&*key) {
                 Some(tenant) => {
-                    if tenant.agree(terms, &self.sources) {
+                    if tenant.reconfigure(spec, &self.sources) {
                         report(&tenant);
                         touched.push(Arc::clone(&tenant));
                     }
@@ -74,7 +74,7 @@ impl Registry {
                 }
                 None => {
                     added += 1;
-                    let tenant = Arc::new(Tenant::new(&id, terms, &self.sources, metrics));
+                    let tenant = Arc::new(Tenant::new(&id, spec, &self.sources, metrics));
                     report(&tenant);
                     tenant
                 }
@@ -88,7 +88,7 @@ impl Registry {
         // Only now that nobody finds them any more: who was admitted before is sent away.
         removed.values().for_each(|tenant| tenant.remove());
         let changed = touched.len();
-        touched.iter().chain(removed.values()).for_each(|tenant| self.bell.ring(tenant));
+        touched.iter().chain(removed.values()).for_each(|tenant| self.notifier.ring(tenant));
         if added + changed + removed.len() > 0 {
             info!(added, changed, removed = removed.len(), "Tenants changed");
         }
@@ -115,7 +115,7 @@ impl Registry {
     /// A name said outright (`x-tenant`, `tenant`) must be known: to let its bearer into another tenant's
     /// rooms instead would hide the mistake. A host name may have nothing to do with tenants, so an unknown
     /// one means the default tenant, unless the settings are `strict` about it.
-    pub fn meant_by(&self, headers: &HeaderMap, uri: &Uri, strict: bool) -> Option<Arc<Tenant>> {
+    pub fn for_request(&self, headers: &HeaderMap, uri: &Uri, strict: bool) -> Option<Arc<Tenant>> {
         let default = || Arc::clone(&self.default);
         match Named::in_head(headers, uri) {
             Named::Outright(id) => self.get(&id),
@@ -126,35 +126,35 @@ impl Registry {
 
     /// Sends everybody connected to a tenant away. Returns how many sockets that concerns; `None` when there
     /// is no such tenant.
-    pub fn send_away(&self, id: &str, goodbye: Goodbye) -> Option<usize> {
+    pub fn disconnect_clients(&self, id: &str, goodbye: Disconnect) -> Option<usize> {
         let tenant = self.get(id)?;
         let _one_at_a_time = self.changing.lock();
-        tenant.send_away(goodbye);
-        self.bell.ring(&tenant);
+        tenant.disconnect_clients(goodbye);
+        self.notifier.ring(&tenant);
         Some(tenant.sockets.len())
     }
 
     /// Rings the sockets of tenants that have changed, or whose keys were withdrawn where they are published,
     /// until `stop`.
-    pub async fn run_bell(&self, stop: CancellationToken) {
+    pub async fn run_policy_notifier(&self, stop: CancellationToken) {
         let follow = async {
             loop {
                 self.sources.lost_keys().await;
-                self.renew_bereft();
+                self.recheck_withdrawn_keys();
             }
         };
         tokio::select! {
-            () = self.bell.run(stop) => {}
+            () = self.notifier.run(stop) => {}
             () = follow => {}
         }
     }
 
     /// Sees to it that the sockets of tenants that have lost keys ask about theirs again.
-    fn renew_bereft(&self) {
+    fn recheck_withdrawn_keys(&self) {
         let _one_at_a_time = self.changing.lock();
         for tenant in self.tenants.load().values().filter(|tenant| tenant.policy().verifier.has_lost_keys()) {
             tenant.renew();
-            self.bell.ring(tenant);
+            self.notifier.ring(tenant);
         }
     }
 }
@@ -164,8 +164,8 @@ fn report(tenant: &Tenant) {
     let policy = tenant.policy();
     let problems = policy.verifier.problems();
     if !problems.is_empty() {
-        let report = Code::JwksKeyUnusable.at(Place::Log);
-        tenant.reports.tell(report, format_args!("`jwt_jwks`: {}", problems.join("; ")));
+        let report = Code::JwksKeyUnusable.at(Scope::Log);
+        tenant.reports.record(report, format_args!("`jwt_jwks`: {}", problems.join("; ")));
     }
 }
 
@@ -193,7 +193,7 @@ mod tests {
     fn a_change_concerns_those_whose_settings_have_changed() {
         let metrics = Metrics::new(None);
         let mut settings = many();
-        let sources = Sources::new(TaskTracker::new(), CancellationToken::new());
+        let sources = JwksSources::new(TaskTracker::new(), CancellationToken::new());
         let registry = Registry::new(&settings, sources, &metrics);
         assert_eq!(registry.apply(&settings, &metrics), 0);
         let generation = |id| registry.get(id).expect("there").policy().generation;

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
-use hub::{Goodbye, RollingRate};
+use hub::{Disconnect, RollingRate};
 
-use super::policy::Terms;
+use super::policy::TenantSpec;
 use super::{Allowance, Policy, Sockets};
-use crate::auth::jwks::Sources;
+use crate::auth::jwks::JwksSources;
 use crate::telemetry::metrics::{Metrics, TenantMetrics};
 use crate::telemetry::reports::Reports;
 
@@ -35,17 +35,17 @@ pub struct Tenant {
 
 impl Tenant {
     /// A tenant without clients.
-    pub(super) fn new(id: &str, terms: Terms, sources: &Sources, metrics: &Metrics) -> Self {
+    pub(super) fn new(id: &str, spec: TenantSpec, sources: &JwksSources, metrics: &Metrics) -> Self {
         let (metrics, reports) = (metrics.tenant(id), metrics.reports(Some(id)));
         Self {
             id: id.into(),
-            allowance: Allowance::new(&terms.tenant.limits, terms.everyone),
+            allowance: Allowance::new(&spec.tenant.limits, spec.everyone),
             sockets: Sockets::default(),
             connections: Arc::default(),
             requests: RollingRate::new(),
             users_here: AtomicUsize::new(0),
             users_elsewhere: AtomicUsize::new(0),
-            policy: ArcSwap::from_pointee(Policy::first(terms, sources, &metrics, &reports)),
+            policy: ArcSwap::from_pointee(Policy::first(spec, sources, &metrics, &reports)),
             metrics,
             reports,
         }
@@ -56,14 +56,14 @@ impl Tenant {
         self.policy.load_full()
     }
 
-    /// From now on `terms` count. `false` when they did already.
-    pub(super) fn agree(&self, terms: Terms, sources: &Sources) -> bool {
+    /// From now on `spec` count. `false` when they did already.
+    pub(super) fn reconfigure(&self, spec: TenantSpec, sources: &JwksSources) -> bool {
         let policy = self.policy();
-        if policy.is_by(&terms) {
+        if policy.is_by(&spec) {
             return false;
         }
-        self.allowance.set(&terms.tenant.limits, terms.everyone);
-        self.policy.store(Arc::new(policy.followed_by(terms, sources, &self.metrics, &self.reports)));
+        self.allowance.set(&spec.tenant.limits, spec.everyone);
+        self.policy.store(Arc::new(policy.followed_by(spec, sources, &self.metrics, &self.reports)));
         true
     }
 
@@ -79,7 +79,7 @@ impl Tenant {
     }
 
     /// Whoever is connected goes; who comes after that is welcome.
-    pub(super) fn send_away(&self, goodbye: Goodbye) {
+    pub(super) fn disconnect_clients(&self, goodbye: Disconnect) {
         self.policy.store(Arc::new(self.policy().with_farewell(goodbye)));
     }
 

@@ -143,14 +143,14 @@ async fn a_folder_that_cannot_be_watched_is_complained_about_once_and_one_that_i
     let circle = folder.path().join("circle");
     symlink("circle", &circle).expect("a link");
     let mut watch = Watch::new([folder.path().join("missing/folder/b")]).expect("a watch");
-    let complaint = |watch: &Watch| watch.eyes.lock().complaint.take();
+    let complaint = |watch: &Watch| watch.watched_files.lock().complaint.take();
     assert_eq!(complaint(&watch), None);
     let file = circle.join("b");
     watch.look_at(move || vec![file]).await;
     let told = complaint(&watch).expect("a complaint");
     assert!(told.starts_with(&format!("Cannot watch {}: Too many", circle.display())), "{told}");
     assert!(!told.ends_with(['.', ']']), "a clause of a longer sentence: {told}");
-    watch.have(Eyes::arm).await;
+    watch.have(WatchedFiles::arm).await;
     assert_eq!(complaint(&watch), None, "once is enough");
 }
 

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use serde_json::{Value, json};
 
 use crate::called;
-use crate::running::{OPERATORS, PATIENCE, Running, folder};
+use crate::running::{OPERATORS, Running, WAIT_MAX, folder};
 
 /// A way to damage a file, with what is then said of it.
 type Damage = (fn(&Path), &'static str);
@@ -140,7 +140,7 @@ fn a_disk_that_does_not_answer_keeps_nobody_from_stopping() {
     server.hears("nothing is written otherwise");
     let (mode, pipe) = (Mode::from_raw_mode(0o600), server.path("config.d/deaf.toml"));
     mknodat(CWD, &pipe, FileType::Fifo, mode, 0).expect("a pipe");
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + WAIT_MAX;
     let _silent = loop {
         // Nobody can write into a pipe that nobody reads.
         match open(&pipe, OFlags::WRONLY | OFlags::NONBLOCK, Mode::empty()) {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use harness::{Client, Mint, Token, World};
+use harness::{Client, Token, TokenIssuer, World};
 use serde_json::{Value, json};
 
 use crate::running::{Running, folder};
@@ -24,7 +24,7 @@ struct Parked {
 impl Parked {
     async fn with(acme: &str) -> Self {
         let server = Running::in_folder(folder(&[("config.toml", acme)]), &[("JWT_SECRET", SECRET)]);
-        let world = World::at(server.address.parse().expect("an address"), Mint::new(SECRET));
+        let world = World::at(server.address.parse().expect("an address"), TokenIssuer::new(SECRET));
         let mut ann = world.connect_for("acme").await;
         ann.join(ROOM, json!({"broadcast": {"ack": true}})).await;
         Self { server, world, ann, since: Instant::now() }
@@ -62,7 +62,7 @@ async fn a_suspended_tenant() {
 
 #[tokio::test]
 async fn a_removed_secret() {
-    let next = Mint::new("the next secret of acme, of thirty-two bytes");
+    let next = TokenIssuer::new("the next secret of acme, of thirty-two bytes");
     let both = format!(
         "[tenants.acme.auth]\njwt_secret = \"{SECRET}, of acme\"\njwt_secrets = [\"{}\"]",
         next.secret()

@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use tempfile::TempDir;
 
 /// How long anything may take before a test gives up on it.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub const WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// Signs the tokens of operators.
 pub const OPERATORS: &str = "the operators' secret, of thirty-two bytes";
@@ -85,7 +85,7 @@ impl Running {
 
     /// Waits for a log line with these words, and returns all until then.
     pub fn hears_until(&self, words: &str) -> Vec<String> {
-        let (until, mut heard) = (Instant::now() + PATIENCE, Vec::new());
+        let (until, mut heard) = (Instant::now() + WAIT_MAX, Vec::new());
         loop {
             match self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok(line) => {
@@ -105,7 +105,7 @@ impl Running {
         let lifetime = Duration::from_secs(60);
         let token = sign_operator(&secret.into(), Map::new(), SystemTime::now(), lifetime);
         let mut stream = TcpStream::connect(&self.address).expect("it listens");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+        stream.set_read_timeout(Some(WAIT_MAX)).expect("a time-out");
         let head = "HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 0";
         write!(stream, "{method} {target} {head}\r\nauthorization: Bearer {token}\r\n\r\n")
             .expect("it reads");
@@ -136,7 +136,7 @@ impl Running {
     /// Asks it to stop, and waits until it has.
     pub fn stop(mut self) {
         kill_process(Pid::from_child(&self.child), Signal::TERM).expect("it runs");
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + WAIT_MAX;
         while self.child.try_wait().expect("our own child").is_none() {
             assert!(Instant::now() < until, "it does not end");
             std::thread::sleep(Duration::from_millis(10));

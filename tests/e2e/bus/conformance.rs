@@ -5,7 +5,7 @@ mod leases;
 use std::time::Duration;
 
 use bytes::Bytes;
-use harness::{ChaosProxy, PATIENCE, Redis, eventually};
+use harness::{ChaosProxy, Redis, WAIT_MAX, eventually};
 use hub::{Bounds, NodeId};
 use realtime_server::bus::{
     self, BATCH_MAX, Broker, Bus, BusError, Cable, Change, Channel, Command, Copy, Heard, Inbox, RoomName,
@@ -79,7 +79,7 @@ impl Node {
                 self.messages.append(&mut arrived);
             }
         };
-        timeout(PATIENCE, hear).await.expect("messages come");
+        timeout(WAIT_MAX, hear).await.expect("messages come");
         let heard: Vec<_> = self.messages.drain(..count).collect();
         heard.iter().map(told).collect()
     }
@@ -194,7 +194,7 @@ async fn names_and_messages_may_be_of_any_kind() {
         let mut heard = Vec::new();
         while heard.len() < 2 {
             let mut arrived = Vec::new();
-            timeout(PATIENCE, ann.inbox.take(&mut arrived)).await.expect("in time").expect("the cable holds");
+            timeout(WAIT_MAX, ann.inbox.take(&mut arrived)).await.expect("in time").expect("the cable holds");
             heard.extend(arrived);
         }
         assert_eq!(heard[0], Heard { channel, message });

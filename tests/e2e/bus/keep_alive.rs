@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use harness::{ChaosProxy, PATIENCE, Redis, RedisOptions, Request, World, eventually};
+use harness::{ChaosProxy, Redis, RedisOptions, Request, WAIT_MAX, World, eventually};
 use hub::Bounds;
 use realtime_server::bus::{Broker, BusError};
 use serde_json::json;
@@ -31,7 +31,7 @@ async fn connections(redis: &Redis) -> Vec<Vec<u64>> {
 /// Waits until a connection that says nothing is closed, by Redis or by the proxy at `address`.
 async fn idle_connection_ends(address: SocketAddr) {
     let mut idle = TcpStream::connect(address).await.expect("a connection");
-    let ended = timeout(PATIENCE * 2, idle.read(&mut [0])).await.expect("it is closed in time");
+    let ended = timeout(WAIT_MAX * 2, idle.read(&mut [0])).await.expect("it is closed in time");
     assert!(!matches!(ended, Ok(1..)), "{ended:?}");
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use harness::{Client, Conversation, Frame, PATIENCE, Redis, World, eventually};
+use harness::{Client, Conversation, Frame, Redis, WAIT_MAX, World, eventually};
 use serde_json::{Value, json};
 
 use super::{ROOM, guest, hears, member, on, shows, track, two};
@@ -235,7 +235,7 @@ async fn diff(client: &mut Client) -> Value {
             }
         }
     };
-    tokio::time::timeout(PATIENCE, next).await.expect("a diff comes")
+    tokio::time::timeout(WAIT_MAX, next).await.expect("a diff comes")
 }
 
 /// A state whose metas stand in a certain order.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use harness::{Client, Mint, Redis, Request, World, eventually};
+use harness::{Client, Redis, Request, TokenIssuer, World, eventually};
 use serde_json::{Value, json};
 
 use super::{hears, member, on, say, shows, track, two};
@@ -16,8 +16,8 @@ async fn empty(redis: &Redis) {
     redis.run("CONFIG SET maxmemory 0").await;
 }
 
-fn operators() -> Mint {
-    Mint::new("the operators' secret, of thirty-two bytes")
+fn operators() -> TokenIssuer {
+    TokenIssuer::new("the operators' secret, of thirty-two bytes")
 }
 
 /// Waits until the node shares presence with the others, or does not; it hears them all the while.

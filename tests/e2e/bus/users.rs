@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use harness::{Changes, ChaosProxy, Client, Mint, Redis, Request, World, eventually};
+use harness::{Changes, ChaosProxy, Client, Redis, Request, TokenIssuer, World, eventually};
 use serde_json::json;
 use settings::Settings;
 
@@ -115,7 +115,7 @@ async fn without_a_limit_of_their_own_users_fill_every_node() {
 #[tokio::test]
 async fn an_operators_order_reaches_all_nodes() {
     let redis = Redis::start().await;
-    let operators = Mint::new("the operators' secret, of thirty-two bytes");
+    let operators = TokenIssuer::new("the operators' secret, of thirty-two bytes");
     let (one, two) = two(|settings: &mut Settings| {
         on(&redis)(settings);
         settings.admin.jwt_secret = Some(operators.secret().into());
@@ -123,7 +123,7 @@ async fn an_operators_order_reaches_all_nodes() {
     .await;
     let read_again = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&read_again);
-    two.node().reloading.is_done_by(Arc::new(move || {
+    two.node().reloading.set_handler(Arc::new(move || {
         counted.fetch_add(1, Ordering::Relaxed);
         Box::pin(async { Ok(Changes::default()) })
     }));

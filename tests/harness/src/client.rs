@@ -13,8 +13,8 @@ use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use crate::PATIENCE;
-use crate::door::Line;
+use crate::WAIT_MAX;
+use crate::endpoint::Line;
 use crate::expect::matches;
 
 /// A serializer version of the Phoenix protocol.
@@ -102,7 +102,7 @@ impl Client {
     /// Sends a text frame.
     ///
     /// # Panics
-    /// When the connection is gone or takes nothing for [`PATIENCE`].
+    /// When the connection is gone or takes nothing for [`WAIT_MAX`].
     pub async fn send_text(&mut self, text: impl Into<String>) {
         self.send(Message::text(text.into())).await.expect("the server takes a text frame");
     }
@@ -135,7 +135,7 @@ impl Client {
     /// The next frame.
     ///
     /// # Panics
-    /// When nothing comes for [`PATIENCE`].
+    /// When nothing comes for [`WAIT_MAX`].
     pub async fn next(&mut self) -> Frame {
         self.receive().await.expect("a frame comes")
     }
@@ -174,7 +174,7 @@ impl Client {
     /// Reads whatever comes until the connection ends; the close code, or `None`.
     ///
     /// # Panics
-    /// When nothing comes for [`PATIENCE`].
+    /// When nothing comes for [`WAIT_MAX`].
     pub async fn drain_to_close(&mut self) -> Option<u16> {
         loop {
             match self.next().await {
@@ -226,7 +226,7 @@ impl Client {
     }
 
     pub(crate) async fn send(&mut self, message: Message) -> Result<()> {
-        timeout(PATIENCE, self.socket.send(message))
+        timeout(WAIT_MAX, self.socket.send(message))
             .await
             .context("the server takes nothing")?
             .context("sending failed")
@@ -308,7 +308,7 @@ impl Client {
     }
 
     async fn read(&mut self) -> Result<Frame> {
-        let next = timeout(PATIENCE, self.socket.next()).await.context("nothing came")?;
+        let next = timeout(WAIT_MAX, self.socket.next()).await.context("nothing came")?;
         Ok(match next {
             None | Some(Err(Error::ConnectionClosed | Error::Io(_) | Error::Protocol(_))) => Frame::Gone,
             Some(Err(error)) => return Err(error).context("reading failed"),

@@ -8,8 +8,8 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::time::{Duration, sleep, timeout};
 
-use crate::PATIENCE;
-use crate::door::Door;
+use crate::WAIT_MAX;
+use crate::endpoint::Endpoint;
 
 /// Where Debian has it, which is on nobody's path but root's.
 const PROGRAM: &str = "/usr/sbin/haproxy";
@@ -48,13 +48,13 @@ impl Haproxy {
         command.arg("-db").arg("-f").arg(&file).stdin(Stdio::null());
         let child = command.spawn().expect("HAProxy runs");
         let mut haproxy = Haproxy { child, address, _folder: folder };
-        timeout(PATIENCE, haproxy.listens()).await.expect("HAProxy listens in time");
+        timeout(WAIT_MAX, haproxy.listens()).await.expect("HAProxy listens in time");
         haproxy
     }
 
     /// The way through it.
-    pub fn door(&self) -> Door {
-        Door::at(self.address)
+    pub fn endpoint(&self) -> Endpoint {
+        Endpoint::at(self.address)
     }
 
     async fn listens(&mut self) {

@@ -9,8 +9,8 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 
-use crate::PATIENCE;
-use crate::door::{Door, Line};
+use crate::WAIT_MAX;
+use crate::endpoint::{Endpoint, Line};
 
 /// A request to be sent.
 #[derive(Debug, Clone)]
@@ -130,14 +130,14 @@ impl Response {
 }
 
 /// Sends bytes and reads one response.
-pub(crate) async fn exchange(door: &Door, request: &[u8]) -> Result<Response> {
+pub(crate) async fn exchange(endpoint: &Endpoint, request: &[u8]) -> Result<Response> {
     let work = async {
-        let mut stream = door.open().await?;
+        let mut stream = endpoint.open().await?;
         // A server that has refused the head may stop reading; its answer counts, not our write.
         let _ = stream.write_all(request).await;
         read_response(&mut stream, &mut Vec::new()).await
     };
-    timeout(PATIENCE, work).await.context("no answer")?
+    timeout(WAIT_MAX, work).await.context("no answer")?
 }
 
 /// Reads a response; what follows it stays in `buffer`.

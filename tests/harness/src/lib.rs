@@ -6,14 +6,14 @@
 //! speaks a dialect), [`Request`] (plain HTTP), [`Provider`] (an identity
 //! provider) and [`RawSocket`] (frames no library would send).
 //!
-//! Every wait is bounded by [`PATIENCE`] and nothing sleeps: that somebody hears *nothing* is shown
+//! Every wait is bounded by [`WAIT_MAX`] and nothing sleeps: that somebody hears *nothing* is shown
 //! by a heartbeat answered at once. A world whose server panicked fails its test.
 
 mod certificate;
 mod chaos_proxy;
 mod client;
 mod conversation;
-mod door;
+mod endpoint;
 mod expect;
 mod haproxy;
 mod http;
@@ -33,7 +33,7 @@ pub use certificate::Certificate;
 pub use chaos_proxy::ChaosProxy;
 pub use client::{Client, Dialect, Frame};
 pub use conversation::Conversation;
-pub use door::Door;
+pub use endpoint::Endpoint;
 pub use expect::matches;
 pub use haproxy::Haproxy;
 pub use http::{Request, Response};
@@ -41,14 +41,14 @@ pub use jsonwebtoken::Algorithm;
 pub use keys::{KeyPair, key_set};
 pub use provider::Provider;
 pub use raw::{RawFrame, RawSocket, opcode};
-pub use realtime_server::drain::Haste;
+pub use realtime_server::drain::Urgency;
 pub use realtime_server::node::Changes;
-pub use tokens::{Mint, Token};
+pub use tokens::{Token, TokenIssuer};
 pub use tokio_rustls::rustls;
 pub use world::{Drain, World};
 
 /// How long anything may take before a test gives up on it.
-pub const PATIENCE: Duration = Duration::from_secs(5);
+pub const WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// Runs a conversation with a fresh server of default settings, and stops that server.
 ///
@@ -64,12 +64,12 @@ pub async fn check(script: &str) {
 /// Asks again and again until the answer is yes, for what nobody announces (a slot that frees after a hang-up).
 ///
 /// # Panics
-/// When it is still no after [`PATIENCE`].
+/// When it is still no after [`WAIT_MAX`].
 pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let asking = async {
         while !holds().await {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    assert!(tokio::time::timeout(PATIENCE, asking).await.is_ok(), "never came true: {what}");
+    assert!(tokio::time::timeout(WAIT_MAX, asking).await.is_ok(), "never came true: {what}");
 }

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::PATIENCE;
+use crate::WAIT_MAX;
 
 /// A provider; it is gone when this is dropped.
 #[derive(Debug)]
@@ -83,7 +83,7 @@ impl Provider {
     pub async fn was_asked(&self, times: usize) {
         let mut requests = self.requests.clone();
         let asked = requests.wait_for(|requests| *requests >= times);
-        timeout(PATIENCE, asked).await.expect("it is asked in time").expect("it still serves");
+        timeout(WAIT_MAX, asked).await.expect("it is asked in time").expect("it still serves");
     }
 
     fn set(&self, answer: Answer) {

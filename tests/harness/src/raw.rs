@@ -4,8 +4,8 @@ use anyhow::{Context as _, Result, ensure};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 
-use crate::PATIENCE;
-use crate::door::{Door, Line};
+use crate::WAIT_MAX;
+use crate::endpoint::{Endpoint, Line};
 use crate::http::{Request, Response, read_response};
 
 /// Opcodes of RFC 6455, section 5.2.
@@ -99,17 +99,17 @@ pub struct RawSocket {
 
 impl RawSocket {
     /// A TCP connection that has said nothing yet.
-    pub(crate) async fn dial(door: &Door) -> Result<RawSocket> {
-        Ok(RawSocket { stream: door.open().await?, buffer: Vec::new() })
+    pub(crate) async fn dial(endpoint: &Endpoint) -> Result<RawSocket> {
+        Ok(RawSocket { stream: endpoint.open().await?, buffer: Vec::new() })
     }
 
     /// A WebSocket, its handshake done. The frames of `early` come in one write with it.
-    pub(crate) async fn open(door: &Door, target: &str, early: &[RawFrame]) -> Result<RawSocket> {
-        let mut socket = RawSocket::dial(door).await?;
-        let mut bytes = Request::upgrade(target).encode(&door.address().to_string());
+    pub(crate) async fn open(endpoint: &Endpoint, target: &str, early: &[RawFrame]) -> Result<RawSocket> {
+        let mut socket = RawSocket::dial(endpoint).await?;
+        let mut bytes = Request::upgrade(target).encode(&endpoint.address().to_string());
         bytes.extend(early.iter().flat_map(RawFrame::encode));
         socket.stream.write_all(&bytes).await?;
-        let answer = timeout(PATIENCE, read_response(&mut socket.stream, &mut socket.buffer));
+        let answer = timeout(WAIT_MAX, read_response(&mut socket.stream, &mut socket.buffer));
         let response = answer.await.context("no answer to the handshake")??;
         ensure!(response.status == 101, "refused: {} {}", response.status, response.text());
         Ok(socket)
@@ -118,18 +118,18 @@ impl RawSocket {
     /// Writes bytes as they are.
     ///
     /// # Errors
-    /// When the server has closed, or takes nothing for [`PATIENCE`].
+    /// When the server has closed, or takes nothing for [`WAIT_MAX`].
     pub async fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        timeout(PATIENCE, self.stream.write_all(bytes)).await.context("the server takes nothing")??;
+        timeout(WAIT_MAX, self.stream.write_all(bytes)).await.context("the server takes nothing")??;
         Ok(())
     }
 
     /// The next answer over HTTP.
     ///
     /// # Panics
-    /// When none comes within [`PATIENCE`].
+    /// When none comes within [`WAIT_MAX`].
     pub async fn response(&mut self) -> Response {
-        let answer = timeout(PATIENCE, read_response(&mut self.stream, &mut self.buffer));
+        let answer = timeout(WAIT_MAX, read_response(&mut self.stream, &mut self.buffer));
         answer.await.expect("an answer comes in time").expect("an answer comes")
     }
 
@@ -144,9 +144,9 @@ impl RawSocket {
     /// The next frame, or `None` at the end of the connection.
     ///
     /// # Panics
-    /// When neither comes within [`PATIENCE`].
+    /// When neither comes within [`WAIT_MAX`].
     pub async fn next(&mut self) -> Option<RawFrame> {
-        timeout(PATIENCE, self.read()).await.expect("a frame or the end comes")
+        timeout(WAIT_MAX, self.read()).await.expect("a frame or the end comes")
     }
 
     /// Reads up to the server's close frame and tells its code; `None` if there was no close frame.
@@ -162,10 +162,10 @@ impl RawSocket {
         None
     }
 
-    /// Whether the server ends the connection within [`PATIENCE`], whatever it says before.
+    /// Whether the server ends the connection within [`WAIT_MAX`], whatever it says before.
     pub async fn is_dropped(&mut self) -> bool {
         let end = async { while self.fill().await {} };
-        timeout(PATIENCE, end).await.is_ok()
+        timeout(WAIT_MAX, end).await.is_ok()
     }
 
     async fn read(&mut self) -> Option<RawFrame> {

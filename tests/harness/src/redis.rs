@@ -9,7 +9,7 @@ use ::redis::aio::MultiplexedConnection;
 use ::redis::{AsyncConnectionConfig, Client, FromRedisValue, TlsCertificates};
 use tempfile::TempDir;
 
-use crate::{Certificate, PATIENCE, eventually};
+use crate::{Certificate, WAIT_MAX, eventually};
 
 /// Somebody else may take the port between our looking for one and Redis' taking it.
 const TRIES: usize = 5;
@@ -98,7 +98,7 @@ impl Redis {
     /// Whether it answers; false when it has ended.
     async fn is_ready(&mut self) -> bool {
         let started = std::time::Instant::now();
-        while started.elapsed() < PATIENCE {
+        while started.elapsed() < WAIT_MAX {
             if self.child.try_wait().expect("a child of ours").is_some() {
                 return false;
             }
@@ -225,8 +225,8 @@ impl Redis {
             }
         };
         let patient = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(PATIENCE))
-            .set_response_timeout(Some(PATIENCE));
+            .set_connection_timeout(Some(WAIT_MAX))
+            .set_response_timeout(Some(WAIT_MAX));
         client.get_multiplexed_async_connection_with_config(&patient).await
     }
 }

@@ -64,19 +64,19 @@ impl Token {
 
 /// Where a world's tokens are made.
 #[derive(Debug, Clone)]
-pub struct Mint {
+pub struct TokenIssuer {
     secret: Vec<u8>,
 }
 
-impl Mint {
+impl TokenIssuer {
     /// A mint that signs with `secret`.
-    pub fn new(secret: impl Into<String>) -> Mint {
-        Mint { secret: secret.into().into_bytes() }
+    pub fn new(secret: impl Into<String>) -> TokenIssuer {
+        TokenIssuer { secret: secret.into().into_bytes() }
     }
 
     /// A mint whose secret need not be text.
-    pub fn of_bytes(secret: &[u8]) -> Mint {
-        Mint { secret: secret.into() }
+    pub fn of_bytes(secret: &[u8]) -> TokenIssuer {
+        TokenIssuer { secret: secret.into() }
     }
 
     /// The secret itself.
@@ -95,7 +95,7 @@ impl Mint {
             Token::Eternal => self.sign(&json!({"role": "authenticated", "exp": i64::MAX})),
             Token::Soon => self.sign(&claims(2)),
             Token::Expired => self.sign(&claims(-10)),
-            Token::Forged => Mint::new("another secret, of thirty-two bytes").sign(&claims(3600)),
+            Token::Forged => TokenIssuer::new("another secret, of thirty-two bytes").sign(&claims(3600)),
             Token::Roleless => self.sign(&json!({"sub": "ann", "exp": now() + 3600})),
             Token::Endless => self.sign(&json!({"sub": "ann", "role": "authenticated"})),
             Token::Unsigned => format!("{HEADER_NONE}.{}.", self.claims_part(&claims(3600))),

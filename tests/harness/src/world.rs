@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use realtime_server::app::Server;
 use realtime_server::bus::Bus;
 use realtime_server::crypto;
-use realtime_server::drain::Haste;
+use realtime_server::drain::Urgency;
 use realtime_server::node::Node;
 use serde_json::Value;
 use settings::Settings;
@@ -21,11 +21,11 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
 use crate::client::{Client, Dialect};
 use crate::conversation::Conversation;
-use crate::door::Door;
+use crate::endpoint::Endpoint;
 use crate::http::{self, Request, Response};
 use crate::raw::{RawFrame, RawSocket};
-use crate::tokens::{Mint, Token};
-use crate::{PATIENCE, panics};
+use crate::tokens::{Token, TokenIssuer};
+use crate::{WAIT_MAX, panics};
 
 /// The path supabase-js uses.
 pub(crate) const SOCKET: &str = "/realtime/v1/websocket";
@@ -33,9 +33,9 @@ pub(crate) const SOCKET: &str = "/realtime/v1/websocket";
 /// A running server, and what a test needs to talk to it.
 pub struct World {
     server: Mutex<Option<Server>>,
-    door: Door,
+    endpoint: Endpoint,
     settings: Mutex<Settings>,
-    mint: Mint,
+    token_issuer: TokenIssuer,
 }
 
 impl World {
@@ -53,7 +53,7 @@ impl World {
     /// # Panics
     /// When it does not start.
     pub async fn with(change: impl FnOnce(&mut Settings)) -> World {
-        World::start_on(Mint::new(random_secret()), None, change).await
+        World::start_on(TokenIssuer::new(random_secret()), None, change).await
     }
 
     /// Another server with the same secret, and otherwise settings of its own.
@@ -61,7 +61,7 @@ impl World {
     /// # Panics
     /// When it does not start.
     pub async fn beside(&self, change: impl FnOnce(&mut Settings)) -> World {
-        World::start_on(self.mint.clone(), None, change).await
+        World::start_on(self.token_issuer.clone(), None, change).await
     }
 
     /// As [`World::with`], as one of the nodes on `bus`.
@@ -69,14 +69,18 @@ impl World {
     /// # Panics
     /// When it does not start.
     pub async fn on(bus: impl Bus, change: impl FnOnce(&mut Settings)) -> World {
-        World::start_on(Mint::new(random_secret()), Some(Arc::new(bus)), change).await
+        World::start_on(TokenIssuer::new(random_secret()), Some(Arc::new(bus)), change).await
     }
 
-    async fn start_on(mint: Mint, bus: Option<Arc<dyn Bus>>, change: impl FnOnce(&mut Settings)) -> World {
+    async fn start_on(
+        token_issuer: TokenIssuer,
+        bus: Option<Arc<dyn Bus>>,
+        change: impl FnOnce(&mut Settings),
+    ) -> World {
         panics::watch();
         crypto::install();
         let mut settings = Settings::default();
-        settings.auth.jwt_secret = Some(mint.secret().into());
+        settings.auth.jwt_secret = Some(token_issuer.secret().into());
         settings.server.host = "127.0.0.1".parse().expect("an address");
         settings.server.port = 0;
         settings.server.connect_error_backoff = Duration::ZERO;
@@ -89,8 +93,8 @@ impl World {
             None => Server::start(settings.clone()).await,
         };
         let server = server.expect("the server starts");
-        let door = Door::at(server.address());
-        World { server: Mutex::new(Some(server)), door, settings: Mutex::new(settings), mint }
+        let endpoint = Endpoint::at(server.address());
+        World { server: Mutex::new(Some(server)), endpoint, settings: Mutex::new(settings), token_issuer }
     }
 
     /// A server with these tenants beside the default one, each with a secret of its own.
@@ -110,7 +114,7 @@ impl World {
     /// What `[tenants.<id>]` says when nothing but its secret is set.
     pub fn tenant_settings(&self, id: &str) -> settings::Tenant {
         let mut tenant = settings::Tenant::default();
-        tenant.auth.jwt_secret = Some(self.tenant_mint(id).secret().into());
+        tenant.auth.jwt_secret = Some(self.tenant_token_issuer(id).secret().into());
         tenant
     }
 
@@ -133,10 +137,10 @@ impl World {
         Arc::clone(server.as_ref().expect("the server runs").node())
     }
 
-    /// A server that somebody else has started and stops, which knows the secret of `mint`.
-    pub fn at(address: SocketAddr, mint: Mint) -> World {
+    /// A server that somebody else has started and stops, which knows the secret of `token_issuer`.
+    pub fn at(address: SocketAddr, token_issuer: TokenIssuer) -> World {
         let settings = Mutex::new(Settings::default());
-        World { server: Mutex::new(None), door: Door::at(address), settings, mint }
+        World { server: Mutex::new(None), endpoint: Endpoint::at(address), settings, token_issuer }
     }
 
     /// The value of a metric without labels.
@@ -152,39 +156,44 @@ impl World {
 
     /// Where the server listens.
     pub fn address(&self) -> SocketAddr {
-        self.door.address()
+        self.endpoint.address()
     }
 
     /// The way to the server.
-    pub fn door(&self) -> Door {
-        self.door.clone()
+    pub fn endpoint(&self) -> Endpoint {
+        self.endpoint.clone()
     }
 
     /// The same world as it is behind another door: with its tokens, but the server stays where it is.
     #[must_use]
-    pub fn behind(&self, door: Door) -> World {
+    pub fn behind(&self, endpoint: Endpoint) -> World {
         let settings = self.settings.lock().expect("no test panics here").clone();
-        World { server: Mutex::new(None), settings: Mutex::new(settings), door, mint: self.mint.clone() }
+        World {
+            server: Mutex::new(None),
+            settings: Mutex::new(settings),
+            endpoint,
+            token_issuer: self.token_issuer.clone(),
+        }
     }
 
     /// A token of this kind.
     pub fn token(&self, kind: Token) -> String {
-        self.mint.token(kind)
+        self.token_issuer.token(kind)
     }
 
     /// A token with these claims.
     pub fn sign(&self, claims: &Value) -> String {
-        self.mint.sign(claims)
+        self.token_issuer.sign(claims)
     }
 
     /// The mint itself.
-    pub fn mint(&self) -> &Mint {
-        &self.mint
+    pub fn token_issuer(&self) -> &TokenIssuer {
+        &self.token_issuer
     }
 
     /// Where the tokens of a tenant are made.
-    pub fn tenant_mint(&self, id: &str) -> Mint {
-        Mint::new(format!("{}, of {id}", self.mint.secret()))
+    pub fn tenant_token_issuer(&self, id: &str) -> TokenIssuer {
+        TokenIssuer::new(format!("{}, of {id}", self.token_issuer.secret()))
     }
 
     /// A V2 client of a tenant, with a valid token.
@@ -192,7 +201,7 @@ impl World {
     /// # Panics
     /// When the handshake is refused.
     pub async fn connect_for(&self, id: &str) -> Client {
-        let token = self.tenant_mint(id).token(Token::Valid);
+        let token = self.tenant_token_issuer(id).token(Token::Valid);
         let target = format!("{SOCKET}?tenant={id}&apikey={token}&vsn=2.0.0");
         self.connect_to(Dialect::V2, &target).await.expect("the handshake succeeds")
     }
@@ -220,9 +229,9 @@ impl World {
     pub async fn connect_to(&self, dialect: Dialect, target: &str) -> Result<Client> {
         let request =
             format!("ws://{}{target}", self.address()).into_client_request().context("not a URL")?;
-        let stream = self.door.open().await?;
+        let stream = self.endpoint.open().await?;
         let handshake =
-            timeout(PATIENCE, client_async(request, stream)).await.context("no answer to the handshake")?;
+            timeout(WAIT_MAX, client_async(request, stream)).await.context("no answer to the handshake")?;
         Ok(Client::new(handshake.context("the handshake failed")?.0, dialect))
     }
 
@@ -248,7 +257,7 @@ impl World {
     /// # Errors
     /// When there is no connection, or no answer.
     pub async fn try_send(&self, request: Request) -> Result<Response> {
-        http::exchange(&self.door, &request.encode(&self.address().to_string())).await
+        http::exchange(&self.endpoint, &request.encode(&self.address().to_string())).await
     }
 
     /// Sends bytes that should be an HTTP request.
@@ -256,7 +265,7 @@ impl World {
     /// # Panics
     /// When no answer comes.
     pub async fn send_bytes(&self, request: &[u8]) -> Response {
-        http::exchange(&self.door, request).await.expect("an answer comes")
+        http::exchange(&self.endpoint, request).await.expect("an answer comes")
     }
 
     /// A WebSocket under the test's own control, its handshake done.
@@ -273,7 +282,7 @@ impl World {
     /// # Panics
     /// When the handshake is refused.
     pub async fn raw_saying(&self, early: &[RawFrame]) -> RawSocket {
-        RawSocket::open(&self.door, &self.target(SOCKET, Dialect::V2, Token::Valid), early)
+        RawSocket::open(&self.endpoint, &self.target(SOCKET, Dialect::V2, Token::Valid), early)
             .await
             .expect("the handshake succeeds")
     }
@@ -283,7 +292,7 @@ impl World {
     /// # Panics
     /// When nobody listens.
     pub async fn dial(&self) -> RawSocket {
-        RawSocket::dial(&self.door).await.expect("somebody listens")
+        RawSocket::dial(&self.endpoint).await.expect("somebody listens")
     }
 
     /// A conversation that goes on over several scripts, or between script and code.
@@ -310,7 +319,7 @@ impl World {
     pub(crate) async fn stop_server(&self) {
         let server = self.server.lock().expect("no test panics here").take();
         if let Some(server) = server {
-            timeout(PATIENCE, server.stop()).await.expect("the server stops in time");
+            timeout(WAIT_MAX, server.stop()).await.expect("the server stops in time");
         }
     }
 
@@ -320,7 +329,7 @@ impl World {
     /// When it is stopping already.
     pub fn drain(&self) -> Drain {
         let server = self.server.lock().expect("no test panics here").take().expect("the server runs");
-        let hurry = watch::Sender::new(Haste::None);
+        let hurry = watch::Sender::new(Urgency::Normal);
         let ended = tokio::spawn(server.drain(hurry.subscribe()));
         Drain { hurry, ended }
     }
@@ -329,14 +338,14 @@ impl World {
 /// A server that has been asked to stop.
 #[derive(Debug)]
 pub struct Drain {
-    hurry: watch::Sender<Haste>,
+    hurry: watch::Sender<Urgency>,
     ended: JoinHandle<()>,
 }
 
 impl Drain {
     /// Asks it to hurry, as a second signal does.
-    pub fn hurry(&self, haste: Haste) {
-        self.hurry.send_replace(haste);
+    pub fn hurry(&self, urgency: Urgency) {
+        self.hurry.send_replace(urgency);
     }
 
     /// Waits for the end.
@@ -344,7 +353,7 @@ impl Drain {
     /// # Panics
     /// When it does not come in time.
     pub async fn ended(self) {
-        timeout(PATIENCE, self.ended).await.expect("the server stops in time").expect("without a panic");
+        timeout(WAIT_MAX, self.ended).await.expect("the server stops in time").expect("without a panic");
     }
 }
 

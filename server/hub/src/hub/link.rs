@@ -9,16 +9,16 @@ use std::time::Instant;
 
 use super::Hub;
 use crate::bundle::Bundle;
-use crate::departures::Departure;
 use crate::frame::Encode;
-use crate::node::{Heard, NodeId, State, Statement};
+use crate::relay_queue::RelayEvent;
+use crate::replication::{ApplyOutcome, NodeId, PresenceUpdate, Snapshot};
 use crate::room::{Delivery, Room};
 use crate::topic::RoomKey;
 
 impl Hub {
     /// Up to `max` departures in order, or pending until there are some. For one task: the last waker wins.
     /// A hub that is alone has none.
-    pub fn poll_departures(&self, max: usize, waker: &Waker) -> Poll<Vec<Departure>> {
+    pub fn poll_relay(&self, max: usize, waker: &Waker) -> Poll<Vec<RelayEvent>> {
         self.departures.as_ref().map_or(Poll::Pending, |departures| departures.poll(max, waker))
     }
 
@@ -90,7 +90,7 @@ impl Hub {
     ///
     /// Statements may come in any order and more than once. In a room without any presence that nothing is
     /// shown leaves no trace; older news of the same node would then be believed if they came after it.
-    pub fn hear(&self, room: &Arc<Room>, node: NodeId, statement: impl Into<Statement>) -> Heard {
+    pub fn hear(&self, room: &Arc<Room>, node: NodeId, statement: impl Into<PresenceUpdate>) -> ApplyOutcome {
         room.hear(node, statement.into(), self)
     }
 
@@ -109,13 +109,13 @@ impl Hub {
 
     /// Everything that this node's members show in the room, also if it has none there: newer than all that
     /// was said of the room before, and older than all that will be said when it opens again.
-    pub fn own_presence(&self, key: &RoomKey) -> State {
+    pub fn own_snapshot(&self, key: &RoomKey) -> Snapshot {
         let shard = self.shard(key).lock();
         if let Some(room) = shard.get(key).cloned() {
             drop(shard);
-            return room.own_presence();
+            return room.own_snapshot();
         }
         // Under the shard's lock, without which the room does not open.
-        State::gone(self.departures.as_ref().map_or(0, |departures| departures.newest_epoch()))
+        Snapshot::gone(self.departures.as_ref().map_or(0, |departures| departures.newest_epoch()))
     }
 }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::mem;
 
 use super::Entry;
-use crate::node::{Heard, News, NodeId, Position, State, Statement};
+use crate::replication::{ApplyOutcome, Delta, NodeId, Position, PresenceUpdate, Snapshot};
 
 /// What all the other nodes show in a room.
 #[derive(Debug, Default)]
@@ -59,26 +59,33 @@ impl Change {
 
 impl Others {
     /// Takes a statement of `node` for true, unless it is old or something before it is missing.
-    pub(super) fn hear(&mut self, node: NodeId, statement: Statement, change: &mut Change) -> Heard {
+    pub(super) fn hear(
+        &mut self,
+        node: NodeId,
+        statement: PresenceUpdate,
+        change: &mut Change,
+    ) -> ApplyOutcome {
         let known = self.nodes.get(&node).map(|account| account.position);
         match statement {
-            Statement::State(state) if known.is_some_and(|known| state.position <= known) => Heard::Old,
-            Statement::State(state) => self.replace(node, state, change),
-            Statement::News(news) => match known.filter(|known| known.epoch >= news.epoch) {
-                Some(known) if known >= (Position { epoch: news.epoch, seq: news.to }) => Heard::Old,
+            PresenceUpdate::Snapshot(state) if known.is_some_and(|known| state.position <= known) => {
+                ApplyOutcome::Old
+            }
+            PresenceUpdate::Snapshot(state) => self.replace(node, state, change),
+            PresenceUpdate::Delta(news) => match known.filter(|known| known.epoch >= news.epoch) {
+                Some(known) if known >= (Position { epoch: news.epoch, seq: news.to }) => ApplyOutcome::Old,
                 Some(known) if known.seq >= news.from => self.apply(node, news, change),
                 None if news.from == 0 => {
                     let position = Position { epoch: news.epoch, seq: news.to };
-                    self.replace(node, State { position, entries: news.shown }, change)
+                    self.replace(node, Snapshot { position, entries: news.shown }, change)
                 }
-                Some(_) | None => Heard::Gap,
+                Some(_) | None => ApplyOutcome::Gap,
             },
         }
     }
 
     /// News that may overlap with what is known: ids are never used again, so hearing twice of one changes
     /// nothing.
-    fn apply(&mut self, node: NodeId, news: News, change: &mut Change) -> Heard {
+    fn apply(&mut self, node: NodeId, news: Delta, change: &mut Change) -> ApplyOutcome {
         let account = self.nodes.get_mut(&node).expect("it has a known position");
         account.position.seq = news.to;
         for id in news.hidden {
@@ -89,10 +96,10 @@ impl Others {
         for shown in news.shown {
             change.show(&mut account.entries, shown);
         }
-        Heard::Applied
+        ApplyOutcome::Applied
     }
 
-    fn replace(&mut self, node: NodeId, state: State, change: &mut Change) -> Heard {
+    fn replace(&mut self, node: NodeId, state: Snapshot, change: &mut Change) -> ApplyOutcome {
         let empty = || Account { position: state.position, entries: HashMap::new() };
         let account = self.nodes.entry(node).or_insert_with(empty);
         let mut before = mem::take(&mut account.entries);
@@ -108,7 +115,7 @@ impl Others {
             }
         }
         before.into_values().for_each(|told| change.hide(told));
-        Heard::Applied
+        ApplyOutcome::Applied
     }
 
     /// Nothing of what `node` has shown is true any more.

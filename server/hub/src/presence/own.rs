@@ -11,7 +11,7 @@ use slab::Slab;
 
 use super::Meta;
 use crate::member::Slot;
-use crate::node::{News, Position, State};
+use crate::replication::{Delta, Position, Snapshot};
 
 /// The account of one room in one epoch.
 #[derive(Debug, Default)]
@@ -57,7 +57,7 @@ impl Own {
     }
 
     /// What has changed since this was last taken.
-    pub(super) fn take_news(&mut self, epoch: u64, slots: &mut Slab<Slot>) -> Option<News> {
+    pub(super) fn take_delta(&mut self, epoch: u64, slots: &mut Slab<Slot>) -> Option<Delta> {
         self.listed = false;
         if self.shown.is_empty() && self.hidden.is_empty() {
             return None;
@@ -69,17 +69,17 @@ impl Own {
             meta.told = true;
             (id, meta.entry.clone())
         });
-        Some(News { epoch, from, to: self.seq, shown: shown.collect(), hidden: mem::take(&mut self.hidden) })
+        Some(Delta { epoch, from, to: self.seq, shown: shown.collect(), hidden: mem::take(&mut self.hidden) })
     }
 
     /// Everything shown now. Whoever is told may know what the next news only mention as new, so that it has
     /// to hear when that goes.
-    pub(super) fn state(&self, epoch: u64, slots: &mut Slab<Slot>) -> State {
+    pub(super) fn state(&self, epoch: u64, slots: &mut Slab<Slot>) -> Snapshot {
         let metas = slots.iter_mut().filter_map(|(_, slot)| slot.meta.as_mut());
         let entries = metas.map(|meta| {
             meta.told = true;
             (meta.id, meta.entry.clone())
         });
-        State { position: Position { epoch, seq: self.seq }, entries: entries.collect() }
+        Snapshot { position: Position { epoch, seq: self.seq }, entries: entries.collect() }
     }
 }

@@ -11,9 +11,9 @@ use super::{Delivery, Members, Room};
 use crate::frame::{Dialect, Frame, FrameCache};
 use crate::hub::Hub;
 use crate::member::Slot;
-use crate::node::{Heard, News, NodeId, Position, State, Statement};
 use crate::outbox::Offer;
 use crate::presence::{Entry, Pending, PresenceChange, StateRequest};
+use crate::replication::{ApplyOutcome, Delta, NodeId, Position, PresenceUpdate, Snapshot};
 use crate::wakers::Wakers;
 
 impl Members {
@@ -59,8 +59,8 @@ impl Room {
 
     /// Takes what another node says of its members for true, unless it is old or something before it is
     /// missing.
-    pub(crate) fn hear(self: &Arc<Self>, node: NodeId, statement: Statement, hub: &Hub) -> Heard {
-        let mut heard = Heard::Applied;
+    pub(crate) fn hear(self: &Arc<Self>, node: NodeId, statement: PresenceUpdate, hub: &Hub) -> ApplyOutcome {
+        let mut heard = ApplyOutcome::Applied;
         self.change_presence(hub, |members| {
             if members.presence.is_none() && statement.is_empty() {
                 // Most rooms have no presence anywhere, and keep no memory of everybody saying so.
@@ -148,26 +148,26 @@ impl Room {
     }
 
     /// What this node's members show that the other nodes have not been told, since this was last taken.
-    pub fn take_news(&self) -> Option<News> {
+    pub fn take_delta(&self) -> Option<Delta> {
         let mut members = self.members.lock();
         let Members { slots, presence, .. } = &mut *members;
-        presence.as_mut()?.take_news(self.epoch, slots)
+        presence.as_mut()?.take_delta(self.epoch, slots)
     }
 
     /// Everything that this node's members show. May be told to anybody at any time; news go on as before.
-    pub fn own_presence(&self) -> State {
+    pub fn own_snapshot(&self) -> Snapshot {
         let mut members = self.members.lock();
         let Members { slots, presence, .. } = &mut *members;
         let own = presence.as_ref().and_then(|pending| pending.own(self.epoch, slots));
-        let nothing = || State { position: Position { epoch: self.epoch, seq: 0 }, entries: Vec::new() };
+        let nothing = || Snapshot { position: Position { epoch: self.epoch, seq: 0 }, entries: Vec::new() };
         own.unwrap_or_else(nothing)
     }
 
     /// The last that is to be said of this node's members, if anything was ever said.
-    pub(crate) fn last_words(&self) -> Option<State> {
+    pub(crate) fn last_words(&self) -> Option<Snapshot> {
         let members = self.members.lock();
         let has_spoken = members.presence.as_ref().is_some_and(|pending| pending.has_spoken());
-        has_spoken.then(|| State::gone(self.epoch))
+        has_spoken.then(|| Snapshot::gone(self.epoch))
     }
 
     /// The other nodes that have said something of their members, also those that show nothing now.

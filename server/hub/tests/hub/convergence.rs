@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use hub::{Departure, Heard, Hub, NodeId, Statement};
+use hub::{ApplyOutcome, Hub, NodeId, PresenceUpdate, RelayEvent};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -33,7 +33,7 @@ impl Node {
 
 #[derive(Debug, Clone)]
 enum Said {
-    Statement(Statement),
+    PresenceUpdate(PresenceUpdate),
     /// The whole is wanted.
     Ask,
 }
@@ -74,21 +74,21 @@ impl World {
     fn link(&mut self, place: usize) {
         for departure in departures(&self.nodes[place].hub) {
             match departure {
-                Departure::Opened(room) => {
+                RelayEvent::RoomOpened(room) => {
                     self.nodes[place].hub.admit(&room);
                     self.send_to_all(place, &Said::Ask);
                 }
-                Departure::News(room) => {
-                    if let Some(news) = room.take_news() {
-                        self.send_to_all(place, &Said::Statement(news.into()));
+                RelayEvent::PresenceChanged(room) => {
+                    if let Some(news) = room.take_delta() {
+                        self.send_to_all(place, &Said::PresenceUpdate(news.into()));
                     }
                 }
-                Departure::Closed { gone, .. } => {
+                RelayEvent::RoomClosed { gone, .. } => {
                     if let Some(gone) = gone {
-                        self.send_to_all(place, &Said::Statement(gone.into()));
+                        self.send_to_all(place, &Said::PresenceUpdate(gone.into()));
                     }
                 }
-                Departure::Frame { .. } => {}
+                RelayEvent::Frame { .. } => {}
             }
         }
     }
@@ -100,10 +100,10 @@ impl World {
         let from = place(packet.from);
         let hub = Arc::clone(&self.nodes[to].hub);
         let answer = match packet.said {
-            Said::Ask => Some(Said::Statement(hub.own_presence(&key("a")).into())),
-            Said::Statement(statement) => {
+            Said::Ask => Some(Said::PresenceUpdate(hub.own_snapshot(&key("a")).into())),
+            Said::PresenceUpdate(statement) => {
                 let heard = hub.room(&key("a")).map(|room| hub.hear(&room, packet.from, statement));
-                (heard == Some(Heard::Gap)).then_some(Said::Ask)
+                (heard == Some(ApplyOutcome::Gap)).then_some(Said::Ask)
             }
         };
         if let (Some(from), Some(answer)) = (from, answer) {
@@ -259,7 +259,7 @@ proptest! {
         for node in &world.nodes {
             let mut guest = Client::join(&node.hub, 100);
             departures(&node.hub).into_iter().for_each(|departure| match departure {
-                Departure::Opened(room) => node.hub.admit(&room),
+                RelayEvent::RoomOpened(room) => node.hub.admit(&room),
                 other => panic!("{other:?} was left over"),
             });
             announce(&node.hub);

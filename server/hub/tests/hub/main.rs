@@ -90,7 +90,7 @@ impl Reader {
                 }
                 Turn::CaughtUp => caught_up = true,
                 Turn::Alarm => {}
-                Turn::Goodbye(_) | Turn::Idle => return (words, caught_up),
+                Turn::Disconnect(_) | Turn::Idle => return (words, caught_up),
             }
         }
     }

@@ -6,8 +6,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use hub::{
-    Audience, Bounds, Bundle, Delivery, Departure, Entry, Frame, Heard, Hub, News, NodeId, Position, Room,
-    State,
+    ApplyOutcome, Audience, Bounds, Bundle, Delivery, Delta, Entry, Frame, Hub, NodeId, Position, RelayEvent,
+    Room, Snapshot,
 };
 
 use crate::presence::{Client, announce};
@@ -20,8 +20,8 @@ pub(crate) fn relayed() -> Arc<Hub> {
     Hub::relayed(Duration::ZERO, PLENTY)
 }
 
-pub(crate) fn departures(hub: &Hub) -> Vec<Departure> {
-    match hub.poll_departures(usize::MAX, Waker::noop()) {
+pub(crate) fn departures(hub: &Hub) -> Vec<RelayEvent> {
+    match hub.poll_relay(usize::MAX, Waker::noop()) {
         Poll::Ready(departures) => departures,
         Poll::Pending => Vec::new(),
     }
@@ -30,16 +30,16 @@ pub(crate) fn departures(hub: &Hub) -> Vec<Departure> {
 /// Admits what has opened, and returns the rest in short words.
 fn link(hub: &Hub) -> Vec<String> {
     let rest = departures(hub).into_iter().filter_map(|departure| match departure {
-        Departure::Opened(room) => {
+        RelayEvent::RoomOpened(room) => {
             hub.admit(&room);
             None
         }
-        Departure::Frame { key, frame, messages } => {
+        RelayEvent::Frame { key, frame, messages } => {
             let text = String::from_utf8(frame.bytes().to_vec()).expect("words are text");
             Some(format!("{}: {text} ({messages})", key.topic))
         }
-        Departure::News(room) => Some(format!("{} has news", room.topic())),
-        Departure::Closed { key, gone } => {
+        RelayEvent::PresenceChanged(room) => Some(format!("{} has news", room.topic())),
+        RelayEvent::RoomClosed { key, gone } => {
             Some(format!("{} closed{}", key.topic, if gone.is_some() { ", tell them" } else { "" }))
         }
     });
@@ -54,10 +54,10 @@ fn entry(meta: &str) -> Entry {
     Entry { key: "k".into(), meta: meta.into() }
 }
 
-fn state(position: (u64, u64), metas: &[(u64, &str)]) -> State {
+fn state(position: (u64, u64), metas: &[(u64, &str)]) -> Snapshot {
     let (epoch, seq) = position;
     let entries = metas.iter().map(|(id, meta)| (*id, entry(meta))).collect();
-    State { position: Position { epoch, seq }, entries }
+    Snapshot { position: Position { epoch, seq }, entries }
 }
 
 #[test]
@@ -100,7 +100,10 @@ fn who_has_waited_too_long_is_in_whatever_the_link_does() {
     assert!(ann.words().is_empty());
     hub.admit_waiting(opened_at);
     assert_eq!(ann.words(), ["ok"]);
-    assert!(matches!(&departures(&hub)[..], [Departure::Opened(_)]), "the link hears of it all the same");
+    assert!(
+        matches!(&departures(&hub)[..], [RelayEvent::RoomOpened(_)]),
+        "the link hears of it all the same"
+    );
 }
 
 #[test]
@@ -147,7 +150,7 @@ fn those_who_wait_are_shown_the_state_when_they_are_in() {
 fn a_room_is_told_of_when_it_opens_and_when_it_closes() {
     let (hub, ann) = (relayed(), Reader::new(PLAIN, 80));
     let member = hub.join(key("a"), ann.member(), &frame("ok"));
-    assert!(matches!(&departures(&hub)[..], [Departure::Opened(room)] if **room.key() == key("a")));
+    assert!(matches!(&departures(&hub)[..], [RelayEvent::RoomOpened(room)] if **room.key() == key("a")));
     assert_eq!(hub.rooms().len(), 1);
     drop(member);
     assert_eq!(link(&hub), ["a closed"]);
@@ -287,20 +290,20 @@ fn news_are_listed_once_and_hold_what_has_changed() {
     }
     bob.untrack();
     assert_eq!(link(&hub), ["a has news"]);
-    let first = room.take_news().expect("there are some");
+    let first = room.take_delta().expect("there are some");
     let metas: Vec<_> = first.shown.iter().map(|(_id, entry)| &*entry.meta).collect();
     assert_eq!((metas, first.hidden.len(), first.from), (vec!["ann 49"], 0, 0));
-    assert_eq!(room.take_news(), None);
+    assert_eq!(room.take_delta(), None);
 
     bob.track(entry("bob"));
     bob.untrack();
     link(&hub);
-    assert_eq!(room.take_news(), None, "what came and went is nobody's business");
+    assert_eq!(room.take_delta(), None, "what came and went is nobody's business");
     ann.track(entry("ann"));
     assert_eq!(link(&hub), ["a has news"]);
-    let second = room.take_news().expect("an update");
+    let second = room.take_delta().expect("an update");
     assert_eq!((second.from, second.shown.len(), second.hidden), (first.to, 1, vec![first.shown[0].0]));
-    assert_eq!(room.own_presence().entries, second.shown);
+    assert_eq!(room.own_snapshot().entries, second.shown);
 }
 
 #[test]
@@ -309,9 +312,9 @@ fn what_somebody_was_told_outside_the_news_is_taken_back_in_the_news() {
     let member = hub.join(key("a"), ann.member(), &frame("ok"));
     let room = room(&hub);
     member.track(entry("x"));
-    let told = room.own_presence();
+    let told = room.own_snapshot();
     member.untrack();
-    let news = room.take_news().expect("the one who was told has to hear of it");
+    let news = room.take_delta().expect("the one who was told has to hear of it");
     assert_eq!((news.shown.len(), news.hidden), (0, vec![told.entries[0].0]));
     assert!(news.from < told.position.seq && told.position.seq < news.to);
 }
@@ -319,14 +322,14 @@ fn what_somebody_was_told_outside_the_news_is_taken_back_in_the_news() {
 #[test]
 fn what_is_said_of_a_closed_room_lies_between_its_epochs() {
     let (hub, ann) = (relayed(), Reader::new(PLAIN, 80));
-    let before = hub.own_presence(&key("a"));
+    let before = hub.own_snapshot(&key("a"));
     let member = hub.join(key("a"), ann.member(), &frame("ok"));
     member.track(entry("x"));
-    let first = hub.own_presence(&key("a"));
+    let first = hub.own_snapshot(&key("a"));
     drop(member);
-    let between = hub.own_presence(&key("a"));
+    let between = hub.own_snapshot(&key("a"));
     let _member = hub.join(key("a"), ann.member(), &frame("ok"));
-    let second = hub.own_presence(&key("a"));
+    let second = hub.own_snapshot(&key("a"));
     let positions = [&before, &first, &between, &second].map(|state| state.position);
     assert!(positions.is_sorted_by(|a, b| a < b), "{positions:?}");
     assert_eq!([&before, &first, &between, &second].map(|state| state.entries.len()), [0, 1, 0, 0]);
@@ -340,26 +343,26 @@ fn statements_are_new_old_or_after_a_gap() {
     let room = room(&hub);
     let news = |epoch, from, to, shown: &[(u64, &str)], hidden: &[u64]| {
         let shown = shown.iter().map(|(id, meta)| (*id, entry(meta))).collect();
-        hub.hear(&room, ELSEWHERE, News { epoch, from, to, shown, hidden: hidden.to_vec() })
+        hub.hear(&room, ELSEWHERE, Delta { epoch, from, to, shown, hidden: hidden.to_vec() })
     };
     let told = || {
         announce(&hub);
         ann.reader.words().into_iter().filter(|word| !word.starts_with(['=', 'o'])).collect::<Vec<_>>()
     };
     assert_eq!(told(), [""; 0]);
-    assert_eq!(news(2, 3, 4, &[(4, "d")], &[]), Heard::Gap, "not from the beginning");
-    assert_eq!(news(2, 0, 3, &[(1, "a"), (3, "c")], &[]), Heard::Applied);
+    assert_eq!(news(2, 3, 4, &[(4, "d")], &[]), ApplyOutcome::Gap, "not from the beginning");
+    assert_eq!(news(2, 0, 3, &[(1, "a"), (3, "c")], &[]), ApplyOutcome::Applied);
     assert_eq!(told(), ["+a+c"]);
-    assert_eq!(news(2, 0, 3, &[(1, "a"), (3, "c")], &[]), Heard::Old, "twice");
-    assert_eq!(news(2, 4, 5, &[(5, "e")], &[]), Heard::Gap);
-    assert_eq!(news(2, 2, 4, &[(3, "c"), (4, "d")], &[1, 99]), Heard::Applied, "overlapping");
+    assert_eq!(news(2, 0, 3, &[(1, "a"), (3, "c")], &[]), ApplyOutcome::Old, "twice");
+    assert_eq!(news(2, 4, 5, &[(5, "e")], &[]), ApplyOutcome::Gap);
+    assert_eq!(news(2, 2, 4, &[(3, "c"), (4, "d")], &[1, 99]), ApplyOutcome::Applied, "overlapping");
     assert_eq!(told(), ["+d-a"]);
-    assert_eq!(news(1, 0, 9, &[(9, "z")], &[]), Heard::Old, "of an earlier life");
-    assert_eq!(hub.hear(&room, ELSEWHERE, state((2, 4), &[])), Heard::Old);
-    assert_eq!(hub.hear(&room, ELSEWHERE, state((2, 9), &[(4, "d"), (9, "i")])), Heard::Applied);
+    assert_eq!(news(1, 0, 9, &[(9, "z")], &[]), ApplyOutcome::Old, "of an earlier life");
+    assert_eq!(hub.hear(&room, ELSEWHERE, state((2, 4), &[])), ApplyOutcome::Old);
+    assert_eq!(hub.hear(&room, ELSEWHERE, state((2, 9), &[(4, "d"), (9, "i")])), ApplyOutcome::Applied);
     assert_eq!(told(), ["+i-c"]);
-    assert_eq!(news(3, 1, 2, &[], &[]), Heard::Gap, "of a later life, not from its beginning");
-    assert_eq!(hub.hear(&room, ELSEWHERE, state((3, 1), &[(4, "D")])), Heard::Applied);
+    assert_eq!(news(3, 1, 2, &[], &[]), ApplyOutcome::Gap, "of a later life, not from its beginning");
+    assert_eq!(hub.hear(&room, ELSEWHERE, state((3, 1), &[(4, "D")])), ApplyOutcome::Applied);
     let mut words = told();
     assert!(matches!(words.pop().as_deref(), Some("+D-d-i" | "+D-i-d")), "an id means something else now");
     assert!(link(&hub).is_empty(), "nothing of it departs");
@@ -382,7 +385,7 @@ fn a_node_that_is_gone_takes_along_what_it_showed_and_may_come_back() {
     hub.forget(NodeId::new(9));
     announce(&hub);
     assert_eq!((ann.reader.words(), room.nodes()), (vec!["-far".to_owned()], vec![NodeId::new(8)]));
-    assert_eq!(hub.hear(&room, ELSEWHERE, state((1, 5), &[(1, "far")])), Heard::Applied);
+    assert_eq!(hub.hear(&room, ELSEWHERE, state((1, 5), &[(1, "far")])), ApplyOutcome::Applied);
     announce(&hub);
     assert_eq!(ann.reader.words(), ["+far"]);
 
@@ -397,7 +400,7 @@ fn a_room_without_presence_remembers_nobody() {
     let (hub, ann) = (relayed(), Reader::new(PLAIN, 8));
     let _member = hub.join(key("a"), ann.member(), &frame("ok"));
     let room = room(&hub);
-    assert_eq!(hub.hear(&room, ELSEWHERE, state((1, 0), &[])), Heard::Applied);
+    assert_eq!(hub.hear(&room, ELSEWHERE, state((1, 0), &[])), ApplyOutcome::Applied);
     assert!(room.nodes().is_empty());
 }
 

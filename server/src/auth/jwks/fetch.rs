@@ -10,7 +10,7 @@ use rustls::ClientConfig;
 use rustls_platform_verifier::BuilderVerifierExt;
 
 use crate::auth::key_set::KeySet;
-use crate::auth::keys::Origin;
+use crate::auth::keys::KeySource;
 
 /// A set of a hundred large keys is not even half as long.
 const BODY_BYTES_MAX: usize = 256 * 1024;
@@ -79,7 +79,7 @@ impl Fetcher {
 /// A set without a usable key is no answer: it would send everybody away, and is most likely a mistake.
 fn read(body: &[u8]) -> Result<KeySet, FetchError> {
     let text = std::str::from_utf8(body).map_err(|_| FetchError::NotASet("is no text".into()))?;
-    let keys = KeySet::parse(text, Origin::Published).map_err(FetchError::NotASet)?;
+    let keys = KeySet::parse(text, KeySource::Published).map_err(FetchError::NotASet)?;
     if keys.is_empty() {
         let why = match keys.problems() {
             [] => "it holds none for signatures".into(),

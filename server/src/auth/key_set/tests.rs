@@ -9,7 +9,7 @@ use super::*;
 const ED25519: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
 
 fn parse(keys: Value) -> KeySet {
-    KeySet::parse(&json!({ "keys": keys }).to_string(), Origin::Settings).expect("a set")
+    KeySet::parse(&json!({ "keys": keys }).to_string(), KeySource::Settings).expect("a set")
 }
 
 /// The one problem of a set with this key in it.
@@ -128,7 +128,7 @@ fn nothing_of_a_key_is_repeated_but_its_name() {
 #[test]
 fn a_published_secret_is_none() {
     let text = json!({"keys": [{"kid": "k", "kty": "oct", "k": "c2VjcmV0"}]}).to_string();
-    let set = KeySet::parse(&text, Origin::Published).expect("a set");
+    let set = KeySet::parse(&text, KeySource::Published).expect("a set");
     assert!(set.is_empty());
     assert_eq!(set.problems(), ["key 1 (kid \"k\"): a secret that is published is none"]);
 }

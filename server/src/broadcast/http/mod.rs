@@ -17,11 +17,11 @@ use serde_json::{Value, json};
 use wire::phoenix::FIELD_BYTES_MAX;
 use wire::supabase::TOPIC_PREFIX;
 
-use crate::answer;
 use crate::auth::{Credentials, TokenError};
 use crate::node::Node;
-use crate::telemetry::codes::{Code, Place};
-use crate::tenants::{Standing, Tenant};
+use crate::response;
+use crate::telemetry::codes::{Code, Scope};
+use crate::tenants::{Tenant, TenantStatus};
 
 /// What a field is refused with.
 const BLANK: &str = "can't be blank";
@@ -85,7 +85,7 @@ impl Caller<'_> {
     pub async fn single(&self, topic: &str, event: &str, private: bool, body: impl Body) -> Response<Bytes> {
         let Some(content) = single::Content::of(self.headers) else {
             let error = "Unsupported Media Type. Use application/json or application/octet-stream";
-            return answer::json(StatusCode::UNSUPPORTED_MEDIA_TYPE, &json!({ "error": error }));
+            return response::json(StatusCode::UNSUPPORTED_MEDIA_TYPE, &json!({ "error": error }));
         };
         let send = |tenant: &Tenant, body: &[u8]| {
             let message = single::Message { topic, event, private, content, body };
@@ -103,8 +103,8 @@ impl Caller<'_> {
     ) -> Response<Bytes> {
         let Some(tenant) = self.tenant.as_deref() else {
             let text = "Tenant not found in database";
-            self.node.reports.tell(Code::TenantNotFound.at(Place::Http), text);
-            return answer::json(StatusCode::UNAUTHORIZED, &json!({ "message": text }));
+            self.node.reports.record(Code::TenantNotFound.at(Scope::Http), text);
+            return response::json(StatusCode::UNAUTHORIZED, &json!({ "message": text }));
         };
         let rate = Rate::count_one(tenant);
         let sent = match self.admit(tenant, &rate).await {
@@ -112,18 +112,18 @@ impl Caller<'_> {
             Err(refused) => Err(refused),
         };
         let mut response = match sent {
-            Ok(()) => answer::empty(StatusCode::ACCEPTED),
-            Err(Refused(status, body)) => answer::json(status, &body),
+            Ok(()) => response::empty(StatusCode::ACCEPTED),
+            Err(Refused(status, body)) => response::json(status, &body),
         };
-        rate.tell(response.headers_mut());
+        rate.add_headers(response.headers_mut());
         response
     }
 
     async fn admit(&self, tenant: &Tenant, rate: &Rate) -> Result<(), Refused> {
         let policy = tenant.policy();
-        if policy.standing == Standing::Suspended {
+        if policy.status == TenantStatus::Suspended {
             let text = "Realtime was disabled for this tenant";
-            tenant.reports.tell(Code::RealtimeDisabledForTenant.at(Place::Http), text);
+            tenant.reports.record(Code::RealtimeDisabledForTenant.at(Scope::Http), text);
             return Err(Refused::message(StatusCode::FORBIDDEN, text));
         }
         if rate.is_reached() {
@@ -134,7 +134,7 @@ impl Caller<'_> {
             None => Err(TokenError::Missing),
         };
         verdict.map(drop).map_err(|why| {
-            tenant.reports.tell(why.code().at(Place::Http), &why);
+            tenant.reports.record(why.code().at(Scope::Http), &why);
             Refused::message(StatusCode::UNAUTHORIZED, "Unauthorized")
         })
     }
@@ -158,7 +158,7 @@ impl Rate {
         self.rolling >= self.limit
     }
 
-    fn tell(&self, headers: &mut HeaderMap) {
+    fn add_headers(&self, headers: &mut HeaderMap) {
         let (rolling, limit) = (i128::from(self.rolling), i128::from(self.limit));
         for (name, value) in [
             ("x-rate-rolling", rolling),
@@ -184,7 +184,7 @@ fn spend(tenant: &Tenant, events: u64) -> Result<(), Refused> {
 
 fn too_many(tenant: &Tenant, text: &str) -> Refused {
     tenant.metrics.limited.increment(1);
-    tenant.reports.tell(Code::MessagePerSecondRateLimitReached.at(Place::Http), text);
+    tenant.reports.record(Code::MessagePerSecondRateLimitReached.at(Scope::Http), text);
     Refused::message(StatusCode::TOO_MANY_REQUESTS, text)
 }
 
@@ -196,7 +196,7 @@ fn check_privacy(tenant: &Tenant, private: bool) -> Result<(), Refused> {
         (false, true) => (Code::PrivateOnly, Code::PrivateOnly.text()),
         (false, false) => return Ok(()),
     };
-    tenant.reports.tell(code.at(Place::Http), text);
+    tenant.reports.record(code.at(Scope::Http), text);
     Err(Refused::message(StatusCode::UNPROCESSABLE_ENTITY, text))
 }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 /// What an operator has asked one node for and all are to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Control {
+pub enum OperatorCommand {
     /// Send away all clients of a tenant.
     SendAway {
         /// Its name.
@@ -30,12 +30,12 @@ pub(super) enum Said {
     /// Its users by tenant: those whose number has changed, or of all tenants that have any.
     Users { whole: bool, users: HashMap<String, usize> },
     /// It stops now.
-    Goodbye,
+    Disconnect,
     /// It has missed something: it wants to be told the numbers of rooms in which something was said since so long
     /// ago.
     Count { since_ms: u64 },
-    /// See [`Control`].
-    Do(Control),
+    /// See [`OperatorCommand`].
+    Do(OperatorCommand),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -67,10 +67,10 @@ mod tests {
     #[test]
     fn what_is_said_is_understood() {
         let users = HashMap::from([("acme".to_owned(), 3)]);
-        let control = Said::Do(Control::SendAway { tenant: "acme".into() });
+        let control = Said::Do(OperatorCommand::SendAway { tenant: "acme".into() });
         let count = Said::Count { since_ms: 7 };
         for said in
-            [Said::Hello, Said::Told, Said::Users { whole: true, users }, Said::Goodbye, count, control]
+            [Said::Hello, Said::Told, Said::Users { whole: true, users }, Said::Disconnect, count, control]
         {
             let node = NodeId::new(u64::MAX);
             assert_eq!(decode(&encode(node, &said, 3)), Some((node, said, Some(3))));

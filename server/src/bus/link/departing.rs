@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hub::{Frame, Hub, News, NodeId, Position, RoomKey, State};
+use hub::{Delta, Frame, Hub, NodeId, Position, RoomKey, Snapshot};
 use wire::relay::{self, Malformed, Number};
 
 use super::rooms::name;
@@ -81,7 +81,7 @@ pub(super) fn count(node: NodeId, room: &RoomName, number: Number) -> Command {
 }
 
 /// Tells the others what has changed in what members show.
-pub(super) fn news(node: NodeId, key: &RoomKey, news: &News) -> Command {
+pub(super) fn news(node: NodeId, key: &RoomKey, news: &Delta) -> Command {
     let change = Change::Update {
         position: position(Position { epoch: news.epoch, seq: news.to }),
         set: entries(&news.shown),
@@ -92,11 +92,11 @@ pub(super) fn news(node: NodeId, key: &RoomKey, news: &News) -> Command {
 
 /// Tells the others everything that members show.
 pub(super) fn whole(node: NodeId, hub: &Hub, key: &RoomKey) -> Command {
-    state(node, key, &hub.own_presence(key))
+    state(node, key, &hub.own_snapshot(key))
 }
 
 /// Tells the others that this is everything.
-pub(super) fn state(node: NodeId, key: &RoomKey, state: &State) -> Command {
+pub(super) fn state(node: NodeId, key: &RoomKey, state: &Snapshot) -> Command {
     let change = if state.entries.is_empty() {
         Change::Remove
     } else {
@@ -113,12 +113,12 @@ fn told(node: NodeId, message: Vec<u8>) -> Bytes {
 ///
 /// # Errors
 /// When another version of this program wrote it.
-pub(super) fn read(copy: &Copy) -> Result<State, Malformed> {
+pub(super) fn read(copy: &Copy) -> Result<Snapshot, Malformed> {
     let (epoch, seq) = copy.position.split_first_chunk::<8>().ok_or(Malformed::Truncated)?;
     let seq = seq.try_into().map_err(|_other_length| Malformed::Truncated)?;
     let position = Position { epoch: u64::from_be_bytes(*epoch), seq: u64::from_be_bytes(seq) };
     let entries = copy.entries.iter().map(|(_, entry)| relay::decode_entry(entry));
-    Ok(State { position, entries: entries.collect::<Result<_, _>>()? })
+    Ok(Snapshot { position, entries: entries.collect::<Result<_, _>>()? })
 }
 
 fn position(position: Position) -> Bytes {

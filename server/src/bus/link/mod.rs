@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
-use hub::{Delivery, Departure, Hub, NodeId};
+use hub::{Delivery, Hub, NodeId, RelayEvent};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -35,7 +35,7 @@ use others::Others;
 use session::Session;
 use standing::Standing;
 
-pub use control::Control;
+pub use control::OperatorCommand;
 
 /// Controls that may wait to be told; operators give them, one at a time.
 const CONTROLS_MAX: usize = 64;
@@ -55,12 +55,12 @@ pub trait Host: Send + Sync + 'static {
     fn delivered(&self, tenant: &str, messages: usize, delivery: Delivery);
 
     /// Another node has asked all the others for this.
-    fn obey(&self, control: Control);
+    fn obey(&self, control: OperatorCommand);
 }
 
 /// Whether this node hears the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Condition {
+pub enum Connectivity {
     /// There are no others: no bus is configured.
     Alone,
     /// It does.
@@ -76,65 +76,65 @@ pub enum Condition {
 
 /// The link as the rest of the node sees it. Clones are the same link.
 #[derive(Debug, Clone)]
-pub struct Link(Option<Arc<Shared>>);
+pub struct ClusterLink(Option<Arc<Shared>>);
 
 #[derive(Debug)]
 struct Shared {
-    condition: Mutex<Condition>,
-    controls: mpsc::Sender<Control>,
+    connectivity: Mutex<Connectivity>,
+    controls: mpsc::Sender<OperatorCommand>,
 }
 
 /// The other nodes were not told: the bus cannot be reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the other nodes cannot be reached")]
-pub struct NotTold;
+pub struct PeersUnreachable;
 
-impl Link {
+impl ClusterLink {
     /// The link of a node without others.
     pub fn alone() -> Self {
         Self(None)
     }
 
     /// A link over `bus`, and the task that keeps it.
-    pub fn over(bus: Arc<dyn Bus>, settings: settings::Bus) -> (Self, Keeper) {
+    pub fn over(bus: Arc<dyn Bus>, settings: settings::Bus) -> (Self, LinkTask) {
         let (sender, controls) = mpsc::channel(CONTROLS_MAX);
-        let condition = Mutex::new(Condition::Away { since: Instant::now() });
-        let link = Self(Some(Arc::new(Shared { condition, controls: sender })));
-        (link.clone(), Keeper { link, bus, settings, controls })
+        let connectivity = Mutex::new(Connectivity::Away { since: Instant::now() });
+        let link = Self(Some(Arc::new(Shared { connectivity, controls: sender })));
+        (link.clone(), LinkTask { link, bus, settings, controls })
     }
 
     /// How things stand.
-    pub fn condition(&self) -> Condition {
-        self.0.as_ref().map_or(Condition::Alone, |shared| *shared.condition.lock())
+    pub fn connectivity(&self) -> Connectivity {
+        self.0.as_ref().map_or(Connectivity::Alone, |shared| *shared.connectivity.lock())
     }
 
     /// Asks all other nodes to do this. Those that cannot be reached now will not hear of it later.
     ///
     /// # Errors
     /// When this node does not hear the others itself. Alone, there is nobody to be told, which is fine.
-    pub fn tell(&self, control: Control) -> Result<(), NotTold> {
-        match (&self.0, self.condition()) {
-            (Some(shared), Condition::Connected | Condition::WithoutPresence) => {
-                shared.controls.try_send(control).map_err(|_full| NotTold)
+    pub fn broadcast(&self, command: OperatorCommand) -> Result<(), PeersUnreachable> {
+        match (&self.0, self.connectivity()) {
+            (Some(shared), Connectivity::Connected | Connectivity::WithoutPresence) => {
+                shared.controls.try_send(command).map_err(|_full| PeersUnreachable)
             }
-            (Some(_), _) => Err(NotTold),
+            (Some(_), _) => Err(PeersUnreachable),
             (None, _) => Ok(()),
         }
     }
 
-    fn set(&self, condition: Condition) {
+    fn set(&self, connectivity: Connectivity) {
         if let Some(shared) = &self.0 {
-            *shared.condition.lock() = condition;
+            *shared.connectivity.lock() = connectivity;
         }
     }
 }
 
 /// Keeps a link: connects, and connects again.
-pub struct Keeper {
-    link: Link,
+pub struct LinkTask {
+    link: ClusterLink,
     bus: Arc<dyn Bus>,
     settings: settings::Bus,
-    controls: mpsc::Receiver<Control>,
+    controls: mpsc::Receiver<OperatorCommand>,
 }
 
 /// What all parts of the task use, whatever cable there is.
@@ -147,7 +147,7 @@ struct Context {
     settings: settings::Bus,
 }
 
-impl Keeper {
+impl LinkTask {
     /// Runs until `stop`, and then says goodbye to the others. `node` is what they call this one, and `hub` is
     /// one among several. Should a bug end it, the node does without the others from then on: nobody could join
     /// a new room while nobody keeps the link.
@@ -170,7 +170,7 @@ impl Keeper {
             "The link to the other nodes has ended because of a bug; this node is alone until it starts anew"
         );
         context.metrics.connected.set(0.0);
-        link.set(Condition::Away { since: Instant::now() });
+        link.set(Connectivity::Away { since: Instant::now() });
         for room in context.hub.rooms() {
             // It may have been taken notice of, and nobody let in yet.
             context.hub.admit(&room);
@@ -186,9 +186,9 @@ impl Keeper {
 /// Connects, and connects again, until `stop`.
 async fn keep(
     context: &Context,
-    link: &Link,
+    link: &ClusterLink,
     bus: &dyn Bus,
-    mut controls: mpsc::Receiver<Control>,
+    mut controls: mpsc::Receiver<OperatorCommand>,
     stop: &CancellationToken,
 ) {
     let (mut others, mut standing) = (Others::default(), Standing::new(context, link, bus.name()));
@@ -233,17 +233,17 @@ async fn alone(hub: &Arc<Hub>) {
     loop {
         for departure in departures(hub).await {
             match departure {
-                Departure::Opened(room) => hub.admit(&room),
+                RelayEvent::RoomOpened(room) => hub.admit(&room),
                 // Taken, so that the room says when there is more.
-                Departure::News(room) => drop(room.take_news()),
-                Departure::Frame { .. } | Departure::Closed { .. } => {}
+                RelayEvent::PresenceChanged(room) => drop(room.take_delta()),
+                RelayEvent::Frame { .. } | RelayEvent::RoomClosed { .. } => {}
             }
         }
     }
 }
 
-async fn departures(hub: &Hub) -> Vec<Departure> {
-    poll_fn(|cx| hub.poll_departures(DEPARTURES_MAX, cx.waker())).await
+async fn departures(hub: &Hub) -> Vec<RelayEvent> {
+    poll_fn(|cx| hub.poll_relay(DEPARTURES_MAX, cx.waker())).await
 }
 
 /// A third of the lease: two of three attempts to renew it may fail.

@@ -13,7 +13,7 @@ use wire::relay::Malformed;
 use super::Context;
 use super::control::Said;
 use super::numbers::{Incoming, Outgoing};
-use crate::telemetry::codes::{Code, Place};
+use crate::telemetry::codes::{Code, Scope};
 
 /// What this node knows of the others.
 #[derive(Debug, Default)]
@@ -112,7 +112,7 @@ impl Others {
         let dead: Vec<_> = silent.map(|(node, _)| *node).collect();
         for node in &dead {
             let text = format_args!("Node {node} is not heard of any more and is forgotten");
-            context.reports.tell(Code::RealtimeNodeDisconnected.at(Place::Log), text);
+            context.reports.record(Code::RealtimeNodeDisconnected.at(Scope::Log), text);
             self.forget(context, *node);
             self.incoming.forget_later(*node, Instant::now());
         }

@@ -28,7 +28,7 @@ use super::control::Said;
 use super::others::Others;
 use super::rooms::Rooms;
 use super::standing::Standing;
-use super::{Context, Control, departures, renewal};
+use super::{Context, OperatorCommand, departures, renewal};
 use crate::bus::{
     BATCH_MAX, BusError, Cable, Connected, Copy, Heard, Inbox, Lost, Missing, Refusal, Renewal, RoomName,
     Shown,
@@ -174,7 +174,7 @@ impl<'c, 'l> Session<'c, 'l> {
     /// When the cable is lost.
     pub(super) async fn run(
         mut self,
-        controls: &mut mpsc::Receiver<Control>,
+        controls: &mut mpsc::Receiver<OperatorCommand>,
         stop: &CancellationToken,
     ) -> Result<(), BusError> {
         let ended = tokio::select! {
@@ -192,7 +192,7 @@ impl<'c, 'l> Session<'c, 'l> {
         ended
     }
 
-    async fn work(&mut self, controls: &mut mpsc::Receiver<Control>) -> BusError {
+    async fn work(&mut self, controls: &mut mpsc::Receiver<OperatorCommand>) -> BusError {
         let settings = &self.context.settings;
         let [mut renewal, mut census, mut patience, mut keep_alive] =
             [renewal(settings), CENSUS, opening::patience(settings.subscribe_timeout), settings.keep_alive]
@@ -321,7 +321,7 @@ impl<'c, 'l> Session<'c, 'l> {
         while let Some(last) = departures(&self.context.hub).now_or_never() {
             self.depart(last);
         }
-        self.say(&Said::Goodbye);
+        self.say(&Said::Disconnect);
         let (mut left, mut has_left) = (self.cable.leave(), false);
         while !has_left || self.unanswered.len() > self.reads {
             tokio::select! {

@@ -11,15 +11,15 @@ use humantime_serde::re::humantime::format_duration;
 use tracing::info;
 
 use super::reminder::Reminder;
-use super::{Condition, Context, Link};
+use super::{ClusterLink, Connectivity, Context};
 use crate::bus::BusError;
 use crate::bus::backoff::Backoff;
-use crate::telemetry::codes::{Code, Place};
+use crate::telemetry::codes::{Code, Scope};
 
 /// How the link stands, and who wants to know.
 pub(super) struct Standing<'l> {
     context: &'l Context,
-    link: &'l Link,
+    link: &'l ClusterLink,
     /// What is connected to.
     name: String,
     away: Option<Away>,
@@ -68,7 +68,7 @@ impl Away {
 
 impl<'l> Standing<'l> {
     /// Before the first cable; so far nothing is wrong.
-    pub(super) fn new(context: &'l Context, link: &'l Link, name: String) -> Self {
+    pub(super) fn new(context: &'l Context, link: &'l ClusterLink, name: String) -> Self {
         context.metrics.connected.set(0.0);
         Self {
             context,
@@ -104,10 +104,10 @@ impl<'l> Standing<'l> {
         let away = self.away.get_or_insert_with(|| {
             context.metrics.connected.set(0.0);
             context.metrics.presence_shared.set(0.0);
-            self.link.set(Condition::Away { since: Instant::now() });
+            self.link.set(Connectivity::Away { since: Instant::now() });
             Away::begin()
         });
-        let tell = |text: fmt::Arguments<'_>| context.reports.tell(Code::BusAway.at(Place::Log), text);
+        let tell = |text: fmt::Arguments<'_>| context.reports.record(Code::BusAway.at(Scope::Log), text);
         away.attempts += u32::from(!is_new);
         match away.line(Instant::now()) {
             None => {}
@@ -127,11 +127,11 @@ impl<'l> Standing<'l> {
     /// Presence cannot be shared in full with the others, for this reason, although messages pass.
     pub(super) fn deny(&mut self, why: &str) {
         let (now, name, reports) = (Instant::now(), &self.name, &self.context.reports);
-        let report = Code::BusPresenceRefused.at(Place::Log);
+        let report = Code::BusPresenceRefused.at(Scope::Log);
         match &mut self.denied {
             None => {
                 self.denied = Some(Denied { since: now, reminder: Reminder::since(now) });
-                reports.tell(
+                reports.record(
                     report,
                     format_args!("{name} refuses what presence needs, and passes messages: {why}"),
                 );
@@ -140,7 +140,7 @@ impl<'l> Standing<'l> {
             Some(denied) => {
                 if denied.reminder.is_due(now) {
                     let lasted = format_duration(Duration::from_secs(denied.since.elapsed().as_secs()));
-                    reports.tell(
+                    reports.record(
                         report,
                         format_args!("{name} has refused what presence needs for {lasted}: {why}"),
                     );
@@ -160,13 +160,17 @@ impl<'l> Standing<'l> {
 
     /// Shows how things stand, while there is a cable.
     fn show(&self) {
-        let condition = match &self.denied {
+        let connectivity = match &self.denied {
             _ if self.away.is_some() => return,
-            Some(_) => Condition::WithoutPresence,
-            None => Condition::Connected,
+            Some(_) => Connectivity::WithoutPresence,
+            None => Connectivity::Connected,
         };
-        self.link.set(condition);
-        self.context.metrics.presence_shared.set(if condition == Condition::Connected { 1.0 } else { 0.0 });
+        self.link.set(connectivity);
+        self.context.metrics.presence_shared.set(if connectivity == Connectivity::Connected {
+            1.0
+        } else {
+            0.0
+        });
     }
 
     /// How long to wait before the next attempt.

@@ -4,7 +4,7 @@
 //! long, cut when it accepts no byte. It is read only while its own outbox has room, so a client that does
 //! not read cannot make us queue answers for it.
 
-mod patience;
+mod config;
 
 use std::future::Future;
 use std::io;
@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::{Sink, Stream};
-use hub::{Goodbye, Outbox, Turn};
+use hub::{Disconnect, Outbox, Turn};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 use tokio_tungstenite::WebSocketStream;
@@ -23,7 +23,7 @@ use tokio_tungstenite::tungstenite::error::{CapacityError, Error};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
-pub use self::patience::Patience;
+pub use self::config::ConnectionConfig;
 use super::readable::Readable;
 use super::tap::Tap;
 use super::writer::Writer;
@@ -75,7 +75,7 @@ pub struct Connection<S, T: Session> {
     session: T,
     /// Rings the outbox as its alarm.
     timer: Pin<Box<Sleep>>,
-    patience: Arc<Patience>,
+    config: Arc<ConnectionConfig>,
     /// When the client was last heard.
     heard: Instant,
     /// When it was last pinged since then, if it was.
@@ -92,22 +92,23 @@ impl<S, T: Session> Drop for Connection<S, T> {
 
 impl<S: AsyncRead + AsyncWrite + Readable + Unpin, T: Session> Connection<S, T> {
     /// Takes over `stream` right after the upgrade; `early` is what was read beyond it.
-    pub async fn new(stream: S, early: &[u8], session: T, patience: Arc<Patience>) -> Self {
-        let config = WebSocketConfig::default()
-            .read_buffer_size(patience.read_buffer_size)
-            .max_message_size(Some(patience.max_message_size))
-            .max_frame_size(Some(patience.max_message_size));
+    pub async fn new(stream: S, early: &[u8], session: T, config: Arc<ConnectionConfig>) -> Self {
+        let socket_config = WebSocketConfig::default()
+            .read_buffer_size(config.read_buffer_size)
+            .max_message_size(Some(config.max_message_size))
+            .max_frame_size(Some(config.max_message_size));
         let (tap, early) = (Tap::new(stream), early.to_vec());
-        let socket = WebSocketStream::from_partially_read(tap, early, Role::Server, Some(config)).await;
+        let socket =
+            WebSocketStream::from_partially_read(tap, early, Role::Server, Some(socket_config)).await;
         let heard = Instant::now();
-        let first = heard + patience.ping_interval;
+        let first = heard + config.ping_interval;
         let first = session.deadline().map_or(first, |deadline| deadline.min(first));
         Self {
             outbox: Arc::clone(session.outbox()),
             socket,
             session,
             writer: Writer::default(),
-            patience,
+            config,
             phase: Phase::Open,
             timer: Box::pin(tokio::time::sleep_until(first.into())),
             timer_moved: true,
@@ -164,7 +165,7 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin, T: Session> Connection<S, T> 
                     if self.writer.progressed() || self.stalled.is_none() {
                         let now = Instant::now();
                         self.stalled = Some(now);
-                        self.wake_by(now + self.patience.stall_timeout);
+                        self.wake_by(now + self.config.stall_timeout);
                     }
                     // Until the alarm is silent: only then does it know whom to wake next time.
                     while self.outbox.take_alarm(cx.waker()) {
@@ -175,7 +176,9 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin, T: Session> Connection<S, T> 
                 Poll::Ready(Err(error)) => return Err(error),
                 Poll::Ready(Ok(Turn::Alarm)) => self.on_timer(Instant::now())?,
                 Poll::Ready(Ok(Turn::CaughtUp)) => self.session.caught_up(),
-                Poll::Ready(Ok(Turn::Goodbye(goodbye))) if self.phase == Phase::Open => self.close(goodbye),
+                Poll::Ready(Ok(Turn::Disconnect(goodbye))) if self.phase == Phase::Open => {
+                    self.close(goodbye)
+                }
                 Poll::Ready(Ok(_)) => {
                     self.stalled = None;
                     return Ok(true);
@@ -244,7 +247,7 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin, T: Session> Connection<S, T> 
     }
 
     /// Says goodbye and waits for the client to say it too.
-    fn close(&mut self, goodbye: Goodbye) {
+    fn close(&mut self, goodbye: Disconnect) {
         self.leave();
         self.send_close(goodbye);
         self.phase = Phase::Closing(self.closing_deadline());
@@ -267,7 +270,7 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin, T: Session> Connection<S, T> 
             Error::Protocol(_) => CloseReason::ProtocolError,
             Error::Utf8(_) => CloseReason::InvalidText,
             Error::Capacity(CapacityError::MessageTooLong { .. }) => {
-                CloseReason::MessageTooLarge { max: self.patience.max_message_size }
+                CloseReason::MessageTooLarge { max: self.config.max_message_size }
             }
             _ => return Err(()),
         };
@@ -279,7 +282,7 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin, T: Session> Connection<S, T> 
         Ok(())
     }
 
-    fn send_close(&mut self, goodbye: Goodbye) {
+    fn send_close(&mut self, goodbye: Disconnect) {
         let frame = CloseFrame { code: goodbye.code.into(), reason: Utf8Bytes::from(&*goodbye.reason) };
         // Goes into the tap, which takes everything; refused only if a close frame was sent before.
         let _already_closing = Pin::new(&mut self.socket).start_send(Message::Close(Some(frame)));
@@ -291,7 +294,7 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin, T: Session> Connection<S, T> 
     }
 
     fn closing_deadline(&mut self) -> Instant {
-        let deadline = Instant::now() + self.patience.close_timeout;
+        let deadline = Instant::now() + self.config.close_timeout;
         self.wake_by(deadline);
         deadline
     }

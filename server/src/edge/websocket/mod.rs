@@ -12,5 +12,5 @@ mod readable;
 mod tap;
 mod writer;
 
-pub use connection::{Connection, Patience};
+pub use connection::{Connection, ConnectionConfig};
 pub use readable::Readable;

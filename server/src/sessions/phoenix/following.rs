@@ -3,13 +3,13 @@
 //! Nothing of this waits for the client to say something. What is only asked at a join or for a message
 //! (limits, whether presence is on) is looked up there and is not here.
 
-use hub::Goodbye;
+use hub::Disconnect;
 use wire::phoenix::{Ref, Status};
 
 use super::Phoenix;
-use super::line::Line;
+use super::outbound::Outbound;
 use crate::sessions::Session;
-use crate::telemetry::codes::{Code, Place};
+use crate::telemetry::codes::{Code, Scope};
 
 /// What every room is told before its connection is closed from outside
 /// (docs/protocol/channels.md#system-messages).
@@ -34,34 +34,34 @@ impl Phoenix {
     }
 
     /// Says so in every room, leaves them all, and closes the connection.
-    fn go(&mut self, goodbye: &Goodbye) {
-        self.tenant.reports.tell(self.report(Code::ChannelShutdown, Place::Channel), &goodbye.reason);
+    fn go(&mut self, goodbye: &Disconnect) {
+        self.tenant.reports.record(self.report(Code::ChannelShutdown, Scope::Channel), &goodbye.reason);
         self.flush();
         for (topic, joined) in self.topics.drain() {
             // Ok, as upstream says it: an error makes some SDKs give up the channel, instead of coming back.
-            self.line.system(&joined.join_ref, &topic, "system", Status::Ok, DISCONNECT);
+            self.outbound.system(&joined.join_ref, &topic, "system", Status::Ok, DISCONNECT);
         }
-        self.line.outbox.say_goodbye(goodbye.clone());
+        self.outbound.outbox.disconnect(goodbye.clone());
     }
 
     /// Ends every public channel. Those are all: a private one needs the tenant's database.
     fn end_public(&mut self) {
         let topics: Vec<Box<str>> = self.topics.keys().cloned().collect();
         for topic in topics {
-            self.end(&topic, Code::PrivateOnly.text(), Line::closed);
+            self.end(&topic, Code::PrivateOnly.text(), Outbound::closed);
         }
     }
 
     /// Ends a channel: says why, then the last word, which tells clients whether to come again.
-    pub(super) fn end(&mut self, topic: &str, why: &str, last_word: fn(&Line, &Ref<'_>, &str)) {
+    pub(super) fn end(&mut self, topic: &str, why: &str, last_word: fn(&Outbound, &Ref<'_>, &str)) {
         let Some(joined) = self.topics.remove(topic) else { return };
         let claims = &joined.claims;
-        let report = self.report(Code::ChannelShutdown, Place::Channel);
-        self.tenant.reports.tell(report.by(claims.sub.as_deref(), claims.expires_at), why);
+        let report = self.report(Code::ChannelShutdown, Scope::Channel);
+        self.tenant.reports.record(report.by(claims.sub.as_deref(), claims.expires_at), why);
         let join_ref = joined.join_ref.clone();
         drop(joined);
-        self.line.system(&join_ref, topic, "system", Status::Error, why);
-        last_word(&self.line, &join_ref, topic);
+        self.outbound.system(&join_ref, topic, "system", Status::Error, why);
+        last_word(&self.outbound, &join_ref, topic);
     }
 }
 
@@ -81,20 +81,20 @@ mod tests {
     use wire::phoenix::V2;
 
     use super::*;
-    use crate::auth::jwks::Sources;
+    use crate::auth::jwks::JwksSources;
     use crate::auth::sign;
-    use crate::bus::Link;
+    use crate::bus::ClusterLink;
     use crate::node::Node;
     use crate::sessions::phoenix::Admitted;
     use crate::telemetry::close_reasons::CloseReason;
-    use crate::telemetry::origin::Origin;
+    use crate::telemetry::request_context::RequestContext;
 
     /// What a client that was let in so is told at once, if it has to go.
     fn goodbye(node: &Arc<Node>, admitted: Admitted) -> Option<u16> {
-        let origin = Arc::new(Origin::new("a request", Ipv4Addr::LOCALHOST.into()));
+        let origin = Arc::new(RequestContext::new("a request", Ipv4Addr::LOCALHOST.into()));
         let session = Phoenix::new(Arc::clone(node), V2, admitted, origin);
         match session.outbox().take(&mut Burst::default(), Waker::noop()) {
-            Turn::Goodbye(goodbye) => Some(goodbye.code),
+            Turn::Disconnect(goodbye) => Some(goodbye.code),
             _ => None,
         }
     }
@@ -105,8 +105,8 @@ mod tests {
         let secret = SecretString::from("a secret");
         let mut settings = Settings::default();
         settings.auth.jwt_secret = Some(secret.clone());
-        let sources = Sources::new(TaskTracker::new(), CancellationToken::new());
-        let node = Node::new(settings, sources, Link::alone()).expect("a secret is all it takes");
+        let sources = JwksSources::new(TaskTracker::new(), CancellationToken::new());
+        let node = Node::new(settings, sources, ClusterLink::alone()).expect("a secret is all it takes");
         let tenant = Arc::clone(node.tenants.default_tenant());
         let guest = || {
             let (policy, now) = (tenant.policy(), SystemTime::now());
@@ -115,7 +115,7 @@ mod tests {
             Admitted { tenant: Arc::clone(&tenant), generation: policy.generation, claims }
         };
         let before = guest();
-        node.tenants.send_away("default", CloseReason::Disconnected.into());
+        node.tenants.disconnect_clients("default", CloseReason::Disconnected.into());
         let after = guest();
         assert_eq!(goodbye(&node, before), Some(1012));
         assert_eq!(goodbye(&node, after), None, "who comes later is welcome");

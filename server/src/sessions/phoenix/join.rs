@@ -11,22 +11,22 @@ use serde_json::json;
 use wire::phoenix::{self, FIELD_BYTES_MAX, Push, Ref, Status};
 use wire::supabase::{JoinRequest, JoinToken, Private, TOPIC_PREFIX};
 
-use super::joined::Joined;
+use super::joined::JoinedTopic;
 use super::{Phoenix, reason};
 use crate::auth::Claims;
-use crate::telemetry::codes::{Code, Place};
-use crate::tenants::Standing;
+use crate::telemetry::codes::{Code, Scope};
+use crate::tenants::TenantStatus;
 
 /// The answer to a join without database changes.
 const NO_CHANGES: &str = r#"{"postgres_changes":[]}"#;
 
 /// Why a join is refused: an operational code and a sentence (docs/protocol/channels.md#join-checks).
-struct Why {
+struct JoinError {
     code: Code,
     message: Cow<'static, str>,
 }
 
-impl Why {
+impl JoinError {
     /// In the words that the code has everywhere.
     const fn of(code: Code) -> Self {
         Self::new(code, code.text())
@@ -37,11 +37,12 @@ impl Why {
     }
 }
 
-const TENANT_NOT_FOUND: Why = Why::new(Code::TenantNotFound, "Tenant with the given ID does not exist");
-const PAYLOAD_TOO_LARGE: Why = Why::new(Code::InvalidJoinPayload, "The payload is too large");
-const PRIVATE_UNREADABLE: Why = Why::new(Code::InvalidJoinPayload, "`private` must be a boolean");
+const TENANT_NOT_FOUND: JoinError =
+    JoinError::new(Code::TenantNotFound, "Tenant with the given ID does not exist");
+const PAYLOAD_TOO_LARGE: JoinError = JoinError::new(Code::InvalidJoinPayload, "The payload is too large");
+const PRIVATE_UNREADABLE: JoinError = JoinError::new(Code::InvalidJoinPayload, "`private` must be a boolean");
 /// No tenant database is known to this server yet.
-const NO_DATABASE: Why = Why::of(Code::UnableToConnectToProject);
+const NO_DATABASE: JoinError = JoinError::of(Code::UnableToConnectToProject);
 
 /// Bytes of a join's payload: the longest token believed, and plenty beside it. Reading one is linear, but a
 /// list of millions of empty subscriptions would take many times its size in memory.
@@ -58,15 +59,15 @@ impl Phoenix {
         let Some(sub_topic) = topic.strip_prefix(TOPIC_PREFIX) else {
             return self.unmatched(&push.reference, topic);
         };
-        self.refusals.settle(&self.line, topic);
+        self.refusals.settle(&self.outbound, topic);
         let replaced = self.topics.remove(topic).map(|old| old.join_ref);
         if push.payload.len() > PAYLOAD_BYTES_MAX {
             return self.refuse(push, &PAYLOAD_TOO_LARGE, replaced);
         }
         let request = JoinRequest::parse(push.payload);
         if !request.problems.is_empty() {
-            let report = self.report(Code::InvalidJoinPayload, Place::Log);
-            self.tenant.reports.tell(report, request.problems.join("; "));
+            let report = self.report(Code::InvalidJoinPayload, Scope::Log);
+            self.tenant.reports.record(report, request.problems.join("; "));
         }
         match self.admit(sub_topic, topic, &request) {
             Ok(claims) => self.enter(push, sub_topic, request, claims, replaced),
@@ -76,34 +77,39 @@ impl Phoenix {
 
     /// The checks of docs/protocol/channels.md#join-checks in their order. The error is the reason the client
     /// sees.
-    fn admit(&mut self, sub_topic: &str, topic: &str, request: &JoinRequest) -> Result<Arc<Claims>, Why> {
+    fn admit(
+        &mut self,
+        sub_topic: &str,
+        topic: &str,
+        request: &JoinRequest,
+    ) -> Result<Arc<Claims>, JoinError> {
         let (allowance, policy) = (&self.tenant.allowance, self.tenant.policy());
         if sub_topic.is_empty() {
-            return Err(Why::of(Code::TopicNameRequired));
+            return Err(JoinError::of(Code::TopicNameRequired));
         }
         if topic.len() > FIELD_BYTES_MAX {
-            return Err(Why::of(Code::TopicNameTooLong));
+            return Err(JoinError::of(Code::TopicNameTooLong));
         }
         if self.node.is_stopping() {
-            return Err(Why::of(Code::RealtimeRestarting));
+            return Err(JoinError::of(Code::RealtimeRestarting));
         }
-        match policy.standing {
-            Standing::Open => {}
-            Standing::Suspended => return Err(Why::of(Code::RealtimeDisabledForTenant)),
-            Standing::Removed => return Err(TENANT_NOT_FOUND),
+        match policy.status {
+            TenantStatus::Open => {}
+            TenantStatus::Suspended => return Err(JoinError::of(Code::RealtimeDisabledForTenant)),
+            TenantStatus::Removed => return Err(TENANT_NOT_FOUND),
         }
         if policy.private_only() && request.private == Private::No {
-            return Err(Why::of(Code::PrivateOnly));
+            return Err(JoinError::of(Code::PrivateOnly));
         }
         if self.user.is_none() && !self.tenant.has_room() {
-            return Err(Why::of(Code::ConnectionRateLimitReached));
+            return Err(JoinError::of(Code::ConnectionRateLimitReached));
         }
         if !allowance.joins.take(1, Instant::now()) {
-            return Err(Why::of(Code::ClientJoinRateLimitReached));
+            return Err(JoinError::of(Code::ClientJoinRateLimitReached));
         }
         self.tenant.metrics.joins.increment(1);
         if self.topics.len() >= allowance.max_channels_per_client() {
-            return Err(Why::of(Code::ChannelRateLimitReached));
+            return Err(JoinError::of(Code::ChannelRateLimitReached));
         }
         let (verifier, now) = (&policy.verifier, SystemTime::now());
         let claims = match &request.token {
@@ -113,10 +119,10 @@ impl Phoenix {
             JoinToken::Own(token) => verifier.verify(token, now).map(Arc::new),
         };
         let claims =
-            claims.map_err(|error| Why { code: error.code(), message: error.refresh_text().into() })?;
+            claims.map_err(|error| JoinError { code: error.code(), message: error.refresh_text().into() })?;
         match request.private {
             Private::Unreadable => Err(PRIVATE_UNREADABLE),
-            Private::No if request.replay.is_some() => Err(Why::of(Code::UnableToReplayMessages)),
+            Private::No if request.replay.is_some() => Err(JoinError::of(Code::UnableToReplayMessages)),
             Private::Yes => Err(NO_DATABASE),
             Private::No if !request.postgres_changes.is_empty() || request.replication_ready => {
                 Err(NO_DATABASE)
@@ -126,11 +132,11 @@ impl Phoenix {
     }
 
     /// Counts this connection among the tenant's users, once.
-    fn count_user(&mut self) -> Result<(), Why> {
+    fn count_user(&mut self) -> Result<(), JoinError> {
         if self.user.is_none() {
             let user = self.tenant.admit_user();
             // Between the first look and now others may have taken the last places.
-            self.user = Some(user.ok_or(Why::of(Code::ConnectionRateLimitReached))?);
+            self.user = Some(user.ok_or(JoinError::of(Code::ConnectionRateLimitReached))?);
         }
         Ok(())
     }
@@ -157,17 +163,22 @@ impl Phoenix {
             privacy: Privacy::Public,
             topic: sub_topic.into(),
         };
-        let member = Member { outbox: Arc::clone(&self.line.outbox), dialect: self.line.dialect };
+        let member = Member { outbox: Arc::clone(&self.outbound.outbox), dialect: self.outbound.dialect };
         let mut answer =
-            vec![self.line.reply_frame(&push.join_ref, &push.reference, topic, Status::Ok, &response)];
+            vec![self.outbound.reply_frame(&push.join_ref, &push.reference, topic, Status::Ok, &response)];
         if let Some(entry) = &legacy {
             let message = unable_to_subscribe(entry);
-            let system =
-                self.line.system_frame(&push.join_ref, topic, "postgres_changes", Status::Error, &message);
+            let system = self.outbound.system_frame(
+                &push.join_ref,
+                topic,
+                "postgres_changes",
+                Status::Error,
+                &message,
+            );
             answer.push(system);
         }
-        answer.extend(replaced.map(|old| phoenix::closed(self.line.dialect, old.as_json(), topic)));
-        let mut joined = Joined {
+        answer.extend(replaced.map(|old| phoenix::closed(self.outbound.dialect, old.as_json(), topic)));
+        let mut joined = JoinedTopic {
             join_ref: push.join_ref.clone().into_owned(),
             membership: self.node.hub.join(key, member, &Frame::concat(&answer)),
             claims,
@@ -187,20 +198,20 @@ impl Phoenix {
     }
 
     /// Answers a refused join, after a pause if the settings want one.
-    fn refuse(&mut self, push: &Push<'_>, why: &Why, replaced: Option<Ref<'_>>) {
+    fn refuse(&mut self, push: &Push<'_>, why: &JoinError, replaced: Option<Ref<'_>>) {
         let topic = &*push.topic;
-        let Why { code, message } = why;
-        self.tenant.reports.tell(self.report(*code, Place::Join), message);
+        let JoinError { code, message } = why;
+        self.tenant.reports.record(self.report(*code, Scope::Join), message);
         let response = reason(&format!("{code}: {message}"));
         let mut frames =
-            vec![self.line.reply_frame(&push.join_ref, &push.reference, topic, Status::Error, &response)];
-        frames.extend(replaced.map(|old| phoenix::closed(self.line.dialect, old.as_json(), topic)));
+            vec![self.outbound.reply_frame(&push.join_ref, &push.reference, topic, Status::Error, &response)];
+        frames.extend(replaced.map(|old| phoenix::closed(self.outbound.dialect, old.as_json(), topic)));
         let pause = self.node.settings().server.channel_error_backoff;
         if pause.is_zero() {
-            frames.iter().for_each(|frame| self.line.answer(frame));
+            frames.iter().for_each(|frame| self.outbound.answer(frame));
         } else {
             let bound = self.tenant.allowance.max_channels_per_client();
-            self.refusals.put(&self.line, Instant::now() + pause, topic, frames, bound);
+            self.refusals.put(&self.outbound, Instant::now() + pause, topic, frames, bound);
             self.look_by(self.refusals.deadline());
         }
         self.watch_rooms();

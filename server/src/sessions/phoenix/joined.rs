@@ -7,11 +7,11 @@ use hub::{Audience, Bundle, Membership};
 use wire::phoenix::{Ref, Status};
 use wire::supabase::{Broadcast, PresenceCall};
 
-use super::line::Line;
+use super::outbound::Outbound;
 use crate::auth::Claims;
 use crate::broadcast;
 use crate::presence::Tracker;
-use crate::telemetry::codes::{Code, Place};
+use crate::telemetry::codes::{Code, Scope};
 use crate::tenants::Tenant;
 
 /// A sender whose messages are refused gets one `system` message per reason in this time: the span that the
@@ -20,7 +20,7 @@ const NOTICE_WINDOW: Duration = Duration::from_secs(10);
 
 /// A client's place in a room, and how it wants to be treated there.
 #[derive(Debug)]
-pub(super) struct Joined {
+pub(super) struct JoinedTopic {
     /// Of the join; everything the room says to this member carries it.
     pub(super) join_ref: Ref<'static>,
     pub(super) membership: Membership,
@@ -38,7 +38,7 @@ pub(super) struct Joined {
     pub(super) noticed: Vec<(Instant, Box<str>)>,
 }
 
-impl Joined {
+impl JoinedTopic {
     /// Takes part in presence from now on, and asks for the state so far.
     pub(super) fn enable_presence(&mut self) {
         self.membership.request_state(self.join_ref.as_json());
@@ -49,32 +49,38 @@ impl Joined {
     /// one at once, and what was gathered is sent before it.
     pub(super) fn broadcast(
         &mut self,
-        line: &Line,
+        outbound: &Outbound,
         tenant: &Tenant,
         topic: &str,
         refs: (&Ref<'_>, &Ref<'_>),
-        event: Result<Broadcast<'_>, broadcast::Refusal>,
+        event: Result<Broadcast<'_>, broadcast::BroadcastError>,
         bundle: &mut Bundle,
     ) {
         let gathered = event
             .and_then(|event| broadcast::gather(tenant, &self.membership, &event, self.audience, bundle));
-        let refused = gathered.err().map(|refusal| self.refuse(line, tenant, topic, refusal));
+        let refused = gathered.err().map(|refusal| self.refuse(outbound, tenant, topic, refusal));
         if self.ack {
             self.send(tenant, std::mem::take(bundle));
-            answer(line, topic, refs, refused.as_deref());
+            answer(outbound, topic, refs, refused.as_deref());
         }
     }
 
     /// Reports a refused broadcast, to the sender as well if no reply will. Returns the reason.
-    fn refuse(&mut self, line: &Line, tenant: &Tenant, topic: &str, refusal: broadcast::Refusal) -> String {
+    fn refuse(
+        &mut self,
+        outbound: &Outbound,
+        tenant: &Tenant,
+        topic: &str,
+        refusal: broadcast::BroadcastError,
+    ) -> String {
         let text = refusal.to_string();
-        self.report(line, tenant, refusal.code(), &text);
+        self.report(outbound, tenant, refusal.code(), &text);
         if refusal.code() == Code::MalformedWebSocketMessage {
             tenant.metrics.malformed.increment(1);
         }
         // The rate concerns the messages that follow as well, so it is in both.
-        if !self.ack || refusal == broadcast::Refusal::TooMany {
-            self.notice(line, topic, &text);
+        if !self.ack || refusal == broadcast::BroadcastError::TooMany {
+            self.notice(outbound, topic, &text);
         }
         text
     }
@@ -87,7 +93,7 @@ impl Joined {
     /// Does what a `presence` message asks for, and answers. No more than `bytes_max` are to be kept for it.
     pub(super) fn presence(
         &mut self,
-        line: &Line,
+        outbound: &Outbound,
         tenant: &Tenant,
         topic: &str,
         refs: (&Ref<'_>, &Ref<'_>),
@@ -102,7 +108,7 @@ impl Joined {
                     tracker.unknown(tenant, now);
                 }
                 let code = Code::InvalidPresencePayload;
-                self.report(line, tenant, code, code.text());
+                self.report(outbound, tenant, code, code.text());
                 Some(code.text().to_owned())
             }
             PresenceCall::Track(payload) => {
@@ -113,8 +119,8 @@ impl Joined {
                 let refused = tracker.track(tenant, &self.membership, payload, bytes_max, now).err();
                 refused.map(|refusal| {
                     let text = refusal.to_string();
-                    self.report(line, tenant, refusal.code(), &text);
-                    self.notice(line, topic, &text);
+                    self.report(outbound, tenant, refusal.code(), &text);
+                    self.notice(outbound, topic, &text);
                     text
                 })
             }
@@ -128,34 +134,34 @@ impl Joined {
                 if let Some(tracker) = &mut self.tracker {
                     tracker.unknown(tenant, now);
                 }
-                self.report(line, tenant, Code::UnknownPresenceEvent, "neither `track` nor `untrack`");
-                return line.reply(refs.0, refs.1, topic, Status::Error, "{}");
+                self.report(outbound, tenant, Code::UnknownPresenceEvent, "neither `track` nor `untrack`");
+                return outbound.reply(refs.0, refs.1, topic, Status::Error, "{}");
             }
         };
-        answer(line, topic, refs, refused.as_deref());
+        answer(outbound, topic, refs, refused.as_deref());
     }
 
     /// Tells that what this member wanted was not done.
-    fn report(&self, line: &Line, tenant: &Tenant, code: Code, text: &str) {
+    fn report(&self, outbound: &Outbound, tenant: &Tenant, code: Code, text: &str) {
         let Claims { sub, expires_at, .. } = &*self.claims;
-        let report = code.at(Place::Channel).from(&line.origin).by(sub.as_deref(), *expires_at);
-        tenant.reports.tell(report, text);
+        let report = code.at(Scope::Channel).from(&outbound.origin).by(sub.as_deref(), *expires_at);
+        tenant.reports.record(report, text);
     }
 
     /// Notifies a sender that a message was refused, unless it had the same notice within the window. Of
     /// status ok, because the channel stays: Dart's client takes an error for the end of the channel.
-    fn notice(&mut self, line: &Line, topic: &str, message: &str) {
+    fn notice(&mut self, outbound: &Outbound, topic: &str, message: &str) {
         let now = Instant::now();
         self.noticed.retain(|(last, _)| now < *last + NOTICE_WINDOW);
         if self.noticed.iter().all(|(_, text)| **text != *message) {
             self.noticed.push((now, message.into()));
-            line.system(&self.join_ref, topic, "system", Status::Ok, message);
+            outbound.system(&self.join_ref, topic, "system", Status::Ok, message);
         }
     }
 
     /// The connection has caught up after frames were dropped: says how many, and asks for what can be
     /// asked for again.
-    pub(super) fn caught_up(&self, line: &Line, topic: &str) {
+    pub(super) fn caught_up(&self, outbound: &Outbound, topic: &str) {
         let missed = self.membership.take_missed();
         // A member without presence receives neither state nor diffs.
         if missed.presence && self.tracker.is_some() {
@@ -164,14 +170,14 @@ impl Joined {
         if missed.broadcasts > 0 {
             // Status ok: an error makes some SDKs give up the channel, which is as good as before.
             let message = format!("{} messages were dropped: reading too slowly", missed.broadcasts);
-            line.system(&self.join_ref, topic, "system", Status::Ok, &message);
+            outbound.system(&self.join_ref, topic, "system", Status::Ok, &message);
         }
     }
 }
 
-fn answer(line: &Line, topic: &str, refs: (&Ref<'_>, &Ref<'_>), refused: Option<&str>) {
+fn answer(outbound: &Outbound, topic: &str, refs: (&Ref<'_>, &Ref<'_>), refused: Option<&str>) {
     match refused {
-        None => line.reply(refs.0, refs.1, topic, Status::Ok, "{}"),
-        Some(reason) => line.reply(refs.0, refs.1, topic, Status::Error, &super::reason(reason)),
+        None => outbound.reply(refs.0, refs.1, topic, Status::Ok, "{}"),
+        Some(reason) => outbound.reply(refs.0, refs.1, topic, Status::Error, &super::reason(reason)),
     }
 }

@@ -9,7 +9,7 @@ mod deadlines;
 mod following;
 mod join;
 mod joined;
-mod line;
+mod outbound;
 mod refusals;
 mod tokens;
 
@@ -23,17 +23,17 @@ use serde_json::json;
 use wire::phoenix::{self, Malformed, Push, Ref, Status, UnreadableBroadcast};
 use wire::supabase::{Broadcast, PresenceCall};
 
-use self::joined::Joined;
-use self::line::Line;
+use self::joined::JoinedTopic;
+use self::outbound::Outbound;
 use self::refusals::Refusals;
 use super::Session;
 use crate::auth::Claims;
-use crate::broadcast::Refusal;
+use crate::broadcast::BroadcastError;
 use crate::node::Node;
 use crate::telemetry::close_reasons::CloseReason;
-use crate::telemetry::codes::{Code, Place};
-use crate::telemetry::origin::Origin;
+use crate::telemetry::codes::{Code, Scope};
 use crate::telemetry::reports::Report;
+use crate::telemetry::request_context::RequestContext;
 use crate::tenants::{Tenant, Ticket, User};
 
 /// The topic of heartbeats.
@@ -51,12 +51,12 @@ pub struct Phoenix {
     admitted: u64,
     /// That of the policy it has followed last.
     generation: u64,
-    line: Line,
+    outbound: Outbound,
     /// What the token of the handshake said; channels that bring none of their own act with it.
     claims: Arc<Claims>,
     /// By full topic. The hash needs no secret: a client that makes its own topics collide slows down
     /// nobody else, and it has at most `limits.max_channels_per_client` of them.
-    topics: HashMap<Box<str>, Box<Joined>, FxBuildHasher>,
+    topics: HashMap<Box<str>, Box<JoinedTopic>, FxBuildHasher>,
     refusals: Refusals,
     /// Broadcasts that were read and not yet sent. Nothing stays here beyond one turn of reading.
     gathered: Option<Box<Gathered>>,
@@ -93,7 +93,7 @@ pub struct Admitted {
 
 impl Phoenix {
     /// A client that has just connected. Log lines about it name `origin`.
-    pub fn new(node: Arc<Node>, dialect: Dialect, admitted: Admitted, origin: Arc<Origin>) -> Self {
+    pub fn new(node: Arc<Node>, dialect: Dialect, admitted: Admitted, origin: Arc<RequestContext>) -> Self {
         let Admitted { tenant, generation, claims } = admitted;
         let bounds = {
             let outbox = &node.settings().outbox;
@@ -104,14 +104,14 @@ impl Phoenix {
         let ticket = tenant.sockets.enter(Arc::clone(&outbox));
         if node.is_stopping() {
             // Whoever stops the server may have told everybody before this connection was on the list.
-            outbox.say_goodbye(CloseReason::Restarting.into());
+            outbox.disconnect(CloseReason::Restarting.into());
         }
         let mut session = Self {
             node,
             tenant,
             admitted: generation,
             generation,
-            line: Line { outbox, dialect, origin },
+            outbound: Outbound { outbox, dialect, origin },
             claims: Arc::new(claims),
             topics: HashMap::default(),
             refusals: Refusals::default(),
@@ -136,7 +136,7 @@ impl Phoenix {
             let event = if push.payload_is_object() {
                 Ok(Broadcast::Text { payload: push.payload })
             } else {
-                Err(Refusal::NotAMap)
+                Err(BroadcastError::NotAMap)
             };
             return self.broadcast(topic, (&push.join_ref, &push.reference), event);
         }
@@ -144,7 +144,7 @@ impl Phoenix {
         self.flush();
         match &*push.event {
             "heartbeat" if topic == CONNECTION_TOPIC => {
-                self.line.reply(&push.join_ref, &push.reference, topic, Status::Ok, "{}");
+                self.outbound.reply(&push.join_ref, &push.reference, topic, Status::Ok, "{}");
             }
             "phx_join" => self.join(push),
             "phx_leave" => self.leave(push),
@@ -171,7 +171,7 @@ impl Phoenix {
     fn presence(&mut self, topic: &str, refs: (&Ref<'_>, &Ref<'_>), call: PresenceCall<'_>) {
         let bytes_left = self.presence_bytes_left(topic);
         let Some(joined) = self.topics.get_mut(topic) else { return };
-        joined.presence(&self.line, &self.tenant, topic, refs, call, bytes_left);
+        joined.presence(&self.outbound, &self.tenant, topic, refs, call, bytes_left);
         let held = joined.tracker.as_ref().and_then(|tracker| tracker.deadline(&self.tenant));
         self.look_by(held);
     }
@@ -185,7 +185,12 @@ impl Phoenix {
     }
 
     /// A broadcast. Those that are read together go out together: see [`Bundle`].
-    fn broadcast(&mut self, topic: &str, refs: (&Ref<'_>, &Ref<'_>), event: Result<Broadcast<'_>, Refusal>) {
+    fn broadcast(
+        &mut self,
+        topic: &str,
+        refs: (&Ref<'_>, &Ref<'_>),
+        event: Result<Broadcast<'_>, BroadcastError>,
+    ) {
         if self.gathered.as_ref().is_some_and(|gathered| *gathered.topic != *topic) {
             self.flush();
         }
@@ -193,7 +198,7 @@ impl Phoenix {
             return self.unmatched(refs.1, topic);
         };
         let gathered = self.gathered.get_or_insert_with(|| Box::new(Gathered::new(topic)));
-        joined.broadcast(&self.line, &self.tenant, topic, refs, event, &mut gathered.bundle);
+        joined.broadcast(&self.outbound, &self.tenant, topic, refs, event, &mut gathered.bundle);
         if gathered.bundle.is_full() {
             self.flush();
         }
@@ -203,23 +208,24 @@ impl Phoenix {
     /// (docs/protocol/channels.md#join-refs).
     fn leave(&mut self, push: &Push<'_>) {
         let topic = &*push.topic;
-        self.refusals.settle(&self.line, topic);
-        let meant =
-            |joined: &Joined| push.join_ref.is_null() || push.join_ref.as_json() == joined.join_ref.as_json();
+        self.refusals.settle(&self.outbound, topic);
+        let meant = |joined: &JoinedTopic| {
+            push.join_ref.is_null() || push.join_ref.as_json() == joined.join_ref.as_json()
+        };
         if self.topics.get(topic).is_some_and(|joined| !meant(joined)) {
             return;
         }
         let left = self.topics.remove(topic).map(|joined| joined.join_ref);
-        self.line.reply(&push.join_ref, &push.reference, topic, Status::Ok, "{}");
+        self.outbound.reply(&push.join_ref, &push.reference, topic, Status::Ok, "{}");
         if let Some(join_ref) = left {
-            self.line.closed(&join_ref, topic);
+            self.outbound.closed(&join_ref, topic);
         }
         self.watch_rooms();
     }
 
     /// Anything for a topic that is not joined or is none (docs/protocol/channels.md#topics).
     fn unmatched(&self, reference: &Ref<'_>, topic: &str) {
-        self.line.reply(&Ref::NULL, reference, topic, Status::Error, &reason("unmatched topic"));
+        self.outbound.reply(&Ref::NULL, reference, topic, Status::Error, &reason("unmatched topic"));
     }
 
     /// An event nobody knows is not answered, but counts as one.
@@ -228,37 +234,37 @@ impl Phoenix {
     }
 
     /// A report about this client.
-    fn report(&self, code: Code, place: Place) -> Report<'_> {
-        code.at(place).from(&self.line.origin).by(self.claims.sub.as_deref(), self.claims.expires_at)
+    fn report(&self, code: Code, place: Scope) -> Report<'_> {
+        code.at(place).from(&self.outbound.origin).by(self.claims.sub.as_deref(), self.claims.expires_at)
     }
 
     fn malformed(&self, why: impl std::fmt::Display) {
         self.tenant.metrics.malformed.increment(1);
-        self.tenant.reports.tell(self.report(Code::MalformedWebSocketMessage, Place::Log), why);
+        self.tenant.reports.record(self.report(Code::MalformedWebSocketMessage, Scope::Log), why);
     }
 }
 
 impl Session for Phoenix {
     fn outbox(&self) -> &Arc<Outbox> {
-        &self.line.outbox
+        &self.outbound.outbox
     }
 
     fn text(&mut self, message: &str) {
-        match phoenix::decode_text(self.line.dialect, message) {
+        match phoenix::decode_text(self.outbound.dialect, message) {
             Ok(push) => self.push(&push),
             Err(why) => self.malformed(why),
         }
     }
 
     fn binary(&mut self, message: &[u8]) {
-        match phoenix::decode_binary(self.line.dialect, message) {
+        match phoenix::decode_binary(self.outbound.dialect, message) {
             Ok(push) => {
                 // The metadata a client sends reaches nobody, as upstream has it.
                 let event = Broadcast::User { event: push.event, payload: push.payload, meta: None };
                 self.broadcast(push.topic, (&push.join_ref, &push.reference), Ok(event));
             }
             Err(UnreadableBroadcast { why, address: Some(to) }) => {
-                self.broadcast(to.topic, (&to.join_ref, &to.reference), Err(Refusal::Unreadable(why)));
+                self.broadcast(to.topic, (&to.join_ref, &to.reference), Err(BroadcastError::Unreadable(why)));
             }
             Err(UnreadableBroadcast { why, address: None }) => self.malformed(why),
         }
@@ -284,7 +290,7 @@ impl Session for Phoenix {
         if self.deadline.is_none_or(|deadline| deadline > now) {
             return;
         }
-        self.refusals.release(&self.line, now);
+        self.refusals.release(&self.outbound, now);
         self.end_outlived();
         for joined in self.topics.values_mut() {
             if let Some(tracker) = &mut joined.tracker {
@@ -292,7 +298,7 @@ impl Session for Phoenix {
             }
         }
         if self.roomless_deadline().is_some_and(|deadline| now >= deadline) {
-            self.line.outbox.say_goodbye(CloseReason::NoChannel.into());
+            self.outbound.outbox.disconnect(CloseReason::NoChannel.into());
             self.deadline = None;
             return;
         }
@@ -307,7 +313,7 @@ impl Session for Phoenix {
 
     fn caught_up(&mut self) {
         for (topic, joined) in &self.topics {
-            joined.caught_up(&self.line, topic);
+            joined.caught_up(&self.outbound, topic);
         }
     }
 

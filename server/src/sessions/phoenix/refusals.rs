@@ -8,14 +8,14 @@ use std::time::Instant;
 
 use hub::Frame;
 
-use super::line::Line;
+use super::outbound::Outbound;
 
 /// Answers put aside, earliest first.
 #[derive(Debug, Default)]
-pub(super) struct Refusals(VecDeque<Refusal>);
+pub(super) struct Refusals(VecDeque<DelayedReply>);
 
 #[derive(Debug)]
-struct Refusal {
+struct DelayedReply {
     due: Instant,
     topic: Box<str>,
     frames: Vec<Frame>,
@@ -23,28 +23,35 @@ struct Refusal {
 
 impl Refusals {
     /// Puts `frames` aside until `due`. No more than `bound` wait; the earliest goes out for the newest.
-    pub(super) fn put(&mut self, line: &Line, due: Instant, topic: &str, frames: Vec<Frame>, bound: usize) {
+    pub(super) fn put(
+        &mut self,
+        outbound: &Outbound,
+        due: Instant,
+        topic: &str,
+        frames: Vec<Frame>,
+        bound: usize,
+    ) {
         if self.0.len() >= bound {
-            self.0.pop_front().iter().for_each(|refusal| refusal.say(line));
+            self.0.pop_front().iter().for_each(|refusal| refusal.say(outbound));
         }
-        self.0.push_back(Refusal { due, topic: topic.into(), frames });
+        self.0.push_back(DelayedReply { due, topic: topic.into(), frames });
     }
 
     /// Sends what is waiting for `topic`.
-    pub(super) fn settle(&mut self, line: &Line, topic: &str) {
+    pub(super) fn settle(&mut self, outbound: &Outbound, topic: &str) {
         self.0.retain(|refusal| {
             let other = *refusal.topic != *topic;
             if !other {
-                refusal.say(line);
+                refusal.say(outbound);
             }
             other
         });
     }
 
     /// Sends what is due.
-    pub(super) fn release(&mut self, line: &Line, now: Instant) {
+    pub(super) fn release(&mut self, outbound: &Outbound, now: Instant) {
         while let Some(refusal) = self.0.front().filter(|refusal| refusal.due <= now) {
-            refusal.say(line);
+            refusal.say(outbound);
             self.0.pop_front();
         }
     }
@@ -55,8 +62,8 @@ impl Refusals {
     }
 }
 
-impl Refusal {
-    fn say(&self, line: &Line) {
-        self.frames.iter().for_each(|frame| line.answer(frame));
+impl DelayedReply {
+    fn say(&self, outbound: &Outbound) {
+        self.frames.iter().for_each(|frame| outbound.answer(frame));
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use wire::supabase::TokenRefresh;
 
 use super::Phoenix;
-use super::line::Line;
+use super::outbound::Outbound;
 use crate::auth::{Claims, Fingerprint, TokenError};
 
 /// A token is looked at again at least this often, however long it lives: the clock may be set meanwhile,
@@ -62,7 +62,7 @@ impl Phoenix {
     /// client may come again; one that never was good is told that this is the end.
     fn end_because(&mut self, topic: &str, error: &TokenError) {
         let may_be_good = error.may_join_again() || self.tenant.policy().verifier.is_looking_into(error);
-        let last_word = if may_be_good { Line::errored } else { Line::closed };
+        let last_word = if may_be_good { Outbound::errored } else { Outbound::closed };
         self.end(topic, &error.refresh_text(), last_word);
     }
 

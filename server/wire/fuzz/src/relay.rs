@@ -13,8 +13,8 @@ pub fn relay_message(data: &[u8]) {
     let again = match message.said {
         Said::Events(events) => relay::events(sender, &frames(events)),
         Said::Numbered(number, events) => relay::numbered(sender, number, &frames(events)),
-        Said::News(news) => relay::news(sender, &news),
-        Said::State(state) => relay::state(sender, &state),
+        Said::Delta(news) => relay::news(sender, &news),
+        Said::Snapshot(state) => relay::state(sender, &state),
         Said::Ask { of } => relay::ask(sender, of),
         Said::Look => relay::look(sender),
     };

@@ -22,7 +22,7 @@ mod event;
 mod fields;
 mod presence;
 
-use hub::{Frame, News, NodeId, State};
+use hub::{Delta, Frame, NodeId, Snapshot};
 
 use self::fields::Fields;
 
@@ -61,9 +61,9 @@ pub enum Said<'a> {
     /// The same, with the number of the first; it may also be that of the next, with none to go with it.
     Numbered(Number, Events<'a>),
     /// What its members show has changed.
-    News(News),
+    Delta(Delta),
     /// This is all its members show.
-    State(State),
+    Snapshot(Snapshot),
     /// It wants to be told the whole state.
     Ask {
         /// By this node; by everyone if there is none.
@@ -127,14 +127,14 @@ pub fn numbered<'f>(
 }
 
 /// A change of what the sender's members show.
-pub fn news(sender: NodeId, news: &News) -> Vec<u8> {
+pub fn news(sender: NodeId, news: &Delta) -> Vec<u8> {
     let mut message = begin(NEWS, sender, presence::news_bytes(news));
     presence::write_news(&mut message, news);
     message
 }
 
 /// All that the sender's members show.
-pub fn state(sender: NodeId, state: &State) -> Vec<u8> {
+pub fn state(sender: NodeId, state: &Snapshot) -> Vec<u8> {
     let mut message = begin(STATE, sender, presence::state_bytes(state));
     presence::write_state(&mut message, state);
     message
@@ -177,8 +177,8 @@ pub fn decode(message: &[u8]) -> Result<Message<'_>, Malformed> {
             let number = Number { stream: fields.number()?, before: fields.number()? };
             Said::Numbered(number, Events::read(fields)?)
         }
-        NEWS => Said::News(presence::read_news(fields)?),
-        STATE => Said::State(presence::read_state(fields)?),
+        NEWS => Said::Delta(presence::read_news(fields)?),
+        STATE => Said::Snapshot(presence::read_state(fields)?),
         ASK if fields.is_at_end() => Said::Ask { of: None },
         ASK => {
             let of = Some(NodeId::new(fields.number()?));

@@ -1,6 +1,6 @@
 //! Presence among nodes: entries, and the two statements made of them.
 
-use hub::{Entry, News, Position, State};
+use hub::{Delta, Entry, Position, Snapshot};
 
 use super::fields::Fields;
 use super::{Malformed, VERSION};
@@ -31,12 +31,12 @@ pub fn decode_entry(bytes: &[u8]) -> Result<(u64, Entry), Malformed> {
     Ok(entry)
 }
 
-pub(super) fn news_bytes(news: &News) -> usize {
+pub(super) fn news_bytes(news: &Delta) -> usize {
     28 + 8 * news.hidden.len() + entries_bytes(&news.shown)
 }
 
-pub(super) fn write_news(message: &mut Vec<u8>, news: &News) {
-    let News { epoch, from, to, shown, hidden } = news;
+pub(super) fn write_news(message: &mut Vec<u8>, news: &Delta) {
+    let Delta { epoch, from, to, shown, hidden } = news;
     for number in [epoch, from, to] {
         message.extend(number.to_be_bytes());
     }
@@ -45,30 +45,30 @@ pub(super) fn write_news(message: &mut Vec<u8>, news: &News) {
     write_entries(message, shown);
 }
 
-pub(super) fn read_news(mut fields: Fields<'_>) -> Result<News, Malformed> {
+pub(super) fn read_news(mut fields: Fields<'_>) -> Result<Delta, Malformed> {
     let [epoch, from, to] = [fields.number()?, fields.number()?, fields.number()?];
     let count = fields.count()?;
     if count > fields.len() / 8 {
         return Err(Malformed::Truncated);
     }
     let hidden = (0..count).map(|_| fields.number()).collect::<Result<_, _>>()?;
-    Ok(News { epoch, from, to, shown: read_entries(fields)?, hidden })
+    Ok(Delta { epoch, from, to, shown: read_entries(fields)?, hidden })
 }
 
-pub(super) fn state_bytes(state: &State) -> usize {
+pub(super) fn state_bytes(state: &Snapshot) -> usize {
     16 + entries_bytes(&state.entries)
 }
 
-pub(super) fn write_state(message: &mut Vec<u8>, state: &State) {
+pub(super) fn write_state(message: &mut Vec<u8>, state: &Snapshot) {
     let Position { epoch, seq } = state.position;
     message.extend(epoch.to_be_bytes());
     message.extend(seq.to_be_bytes());
     write_entries(message, &state.entries);
 }
 
-pub(super) fn read_state(mut fields: Fields<'_>) -> Result<State, Malformed> {
+pub(super) fn read_state(mut fields: Fields<'_>) -> Result<Snapshot, Malformed> {
     let position = Position { epoch: fields.number()?, seq: fields.number()? };
-    Ok(State { position, entries: read_entries(fields)? })
+    Ok(Snapshot { position, entries: read_entries(fields)? })
 }
 
 fn entries_bytes(entries: &[(u64, Entry)]) -> usize {

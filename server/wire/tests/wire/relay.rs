@@ -1,6 +1,6 @@
 //! What nodes say to each other.
 
-use hub::{Dialect, Encode, Entry, Frame, News, NodeId, Position, State};
+use hub::{Delta, Dialect, Encode, Entry, Frame, NodeId, Position, Snapshot};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -131,11 +131,11 @@ proptest! {
             prop_assert_eq!(relay::decode_entry(&relay::entry(*id, entry)), Ok((*id, entry.clone())));
         }
         let [epoch, from, to] = numbers;
-        let state = State { position: Position { epoch, seq: to }, entries: shown.clone() };
+        let state = Snapshot { position: Position { epoch, seq: to }, entries: shown.clone() };
         let message = relay::state(sender, &state);
-        prop_assert_eq!(relay::decode(&message), Ok(Message { sender, said: Said::State(state) }));
-        let news = News { epoch, from, to, shown, hidden };
+        prop_assert_eq!(relay::decode(&message), Ok(Message { sender, said: Said::Snapshot(state) }));
+        let news = Delta { epoch, from, to, shown, hidden };
         let message = relay::news(sender, &news);
-        prop_assert_eq!(relay::decode(&message), Ok(Message { sender, said: Said::News(news) }));
+        prop_assert_eq!(relay::decode(&message), Ok(Message { sender, said: Said::Delta(news) }));
     }
 }

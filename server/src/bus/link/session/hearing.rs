@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hub::{Heard as Verdict, NodeId, Position, Statement};
+use hub::{ApplyOutcome, NodeId, Position, PresenceUpdate};
 use tracing::debug;
 use wire::relay::{self, Events, Number, Said as SaidInRoom};
 
@@ -61,8 +61,8 @@ impl Session<'_, '_> {
         match message.said {
             SaidInRoom::Events(events) => self.hear_events(&name, sender, None, events),
             SaidInRoom::Numbered(number, events) => self.hear_events(&name, sender, Some(number), events),
-            SaidInRoom::News(news) => self.hear_statement(name, sender, news.into(), answers),
-            SaidInRoom::State(state) => self.hear_statement(name, sender, state.into(), answers),
+            SaidInRoom::Delta(news) => self.hear_statement(name, sender, news.into(), answers),
+            SaidInRoom::Snapshot(state) => self.hear_statement(name, sender, state.into(), answers),
             SaidInRoom::Ask { of } => {
                 if of.is_none_or(|node| node == context.node) && !answers.whole.contains(&name) {
                     answers.whole.push(name);
@@ -90,7 +90,13 @@ impl Session<'_, '_> {
     }
 
     /// What another node shows in a room.
-    fn hear_statement(&mut self, name: RoomName, node: NodeId, statement: Statement, answers: &mut Answers) {
+    fn hear_statement(
+        &mut self,
+        name: RoomName,
+        node: NodeId,
+        statement: PresenceUpdate,
+        answers: &mut Answers,
+    ) {
         let hub = &self.context.hub;
         let Some(listened) = self.rooms.get(&name) else { return };
         listened.heard(node);
@@ -98,7 +104,7 @@ impl Session<'_, '_> {
         let position = position(&statement);
         let verdict = hub.hear(&room, node, statement);
         self.has_told(node, &name);
-        if verdict == Verdict::Gap {
+        if verdict == ApplyOutcome::Gap {
             if self.miss_until(&name, node, position) {
                 answers.questions.push(ask(self.context.node, &name, node));
             }
@@ -117,7 +123,7 @@ impl Session<'_, '_> {
             return;
         }
         match said {
-            Said::Goodbye => {
+            Said::Disconnect => {
                 self.telling.remove(&node);
                 return self.others.part(self.context, node);
             }
@@ -145,10 +151,10 @@ struct Answers {
 }
 
 /// As of when a node has said it.
-fn position(statement: &Statement) -> Position {
+fn position(statement: &PresenceUpdate) -> Position {
     match statement {
-        Statement::State(state) => state.position,
-        Statement::News(news) => Position { epoch: news.epoch, seq: news.to },
+        PresenceUpdate::Snapshot(state) => state.position,
+        PresenceUpdate::Delta(news) => Position { epoch: news.epoch, seq: news.to },
     }
 }
 

@@ -61,7 +61,7 @@ impl Session<'_, '_> {
         // What has closed meanwhile would never be left: its end may have been heard of already.
         rooms.retain(|room| !room.is_closed());
         let (node, hub) = (self.context.node, &self.context.hub);
-        let spoken = rooms.iter().filter(|room| self.is_registered && room.own_presence().position.seq > 0);
+        let spoken = rooms.iter().filter(|room| self.is_registered && room.own_snapshot().position.seq > 0);
         let whole: Vec<_> = spoken.map(|room| departing::whole(node, hub, room.key())).collect();
         let mut opening = Opening::default();
         for room in rooms {

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use futures_util::FutureExt;
-use hub::Departure;
+use hub::RelayEvent;
 
 use super::opening::Opening;
 use super::{Done, Said, Sent, Session};
@@ -12,15 +12,15 @@ use crate::bus::link::{control, rooms};
 use crate::bus::{Answer, BATCH_MAX, Channel, Command};
 
 impl Session<'_, '_> {
-    pub(super) fn depart(&mut self, departures: Vec<Departure>) {
+    pub(super) fn depart(&mut self, departures: Vec<RelayEvent>) {
         let (node, linger) = (self.context.node, self.context.settings.linger);
         let (mut opening, mut departing) = (Opening::default(), Departing::default());
         for departure in departures {
             match departure {
-                Departure::Opened(room) => self.open(room, &mut opening),
-                Departure::Frame { key, frame, messages } => departing.say(key, frame, messages),
-                Departure::News(room) => {
-                    let news = room.take_news();
+                RelayEvent::RoomOpened(room) => self.open(room, &mut opening),
+                RelayEvent::Frame { key, frame, messages } => departing.say(key, frame, messages),
+                RelayEvent::PresenceChanged(room) => {
+                    let news = room.take_delta();
                     // A room that is yet to return will be told of as a whole, these news included. So will one
                     // of which news were refused.
                     let name = rooms::name(room.key());
@@ -29,7 +29,7 @@ impl Session<'_, '_> {
                         departing.add(departing::news(node, room.key(), &news));
                     }
                 }
-                Departure::Closed { key, gone } => {
+                RelayEvent::RoomClosed { key, gone } => {
                     if let Some(gone) = gone.filter(|_| self.is_registered) {
                         departing.add(departing::state(node, &key, &gone));
                     }

@@ -2,7 +2,7 @@
 
 /// Whether new clients should be sent here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Condition {
+pub enum Readiness {
     /// Yes.
     Ready,
     /// Yes: local traffic goes on. But what happens on other nodes is not heard here, or not in full.
@@ -11,7 +11,7 @@ pub enum Condition {
     Stopping,
 }
 
-impl Condition {
+impl Readiness {
     /// The word for it.
     pub fn word(self) -> &'static str {
         match self {
@@ -24,7 +24,7 @@ impl Condition {
 
 /// What this node has to do with others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Company {
+pub enum Connectivity {
     /// There are none.
     Alone,
     /// It hears them.
@@ -35,7 +35,7 @@ pub enum Company {
     CutOff,
 }
 
-impl Company {
+impl Connectivity {
     /// The word for it.
     pub fn word(self) -> &'static str {
         match self {

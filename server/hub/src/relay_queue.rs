@@ -15,8 +15,8 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use crate::frame::Frame;
-use crate::node::State;
 use crate::outbox::Bounds;
+use crate::replication::Snapshot;
 use crate::room::Room;
 use crate::topic::RoomKey;
 use crate::wakers::Wakers;
@@ -30,10 +30,10 @@ const IDLE_CAPACITY: usize = 1_024;
 
 /// Something the other nodes, or the link to them, should know.
 #[derive(Debug)]
-pub enum Departure {
+pub enum RelayEvent {
     /// The room has its first member on this node. Its members wait until it is
     /// [admitted](crate::Hub::admit).
-    Opened(Arc<Room>),
+    RoomOpened(Arc<Room>),
     /// Something was said in the room, to everybody who is in it elsewhere.
     Frame {
         /// Which room.
@@ -43,30 +43,30 @@ pub enum Departure {
         /// How many.
         messages: u32,
     },
-    /// What the room's own members show has changed: [`Room::take_news`].
-    News(Arc<Room>),
+    /// What the room's own members show has changed: [`Room::take_delta`].
+    PresenceChanged(Arc<Room>),
     /// The room's last member on this node has left.
-    Closed {
+    RoomClosed {
         /// Which room.
         key: Arc<RoomKey>,
         /// To be told to the others, if anything was shown.
-        gone: Option<State>,
+        gone: Option<Snapshot>,
     },
 }
 
-impl Departure {
+impl RelayEvent {
     /// Nobody needs to hear of it any more.
     fn is_stale(&self) -> bool {
         match self {
-            Self::Opened(room) | Self::News(room) => room.standing.is_closed(),
-            Self::Frame { .. } | Self::Closed { .. } => false,
+            Self::RoomOpened(room) | Self::PresenceChanged(room) => room.relay_state.is_closed(),
+            Self::Frame { .. } | Self::RoomClosed { .. } => false,
         }
     }
 }
 
 /// What the link has been told of a room. Belongs to the queue, and changes under its lock alone.
 #[derive(Debug)]
-pub(crate) struct Standing {
+pub(crate) struct RelayState {
     /// When the room opened.
     pub(crate) since: Instant,
     /// It has taken `Opened` or has been given the room in a list, so it will have to hear of the end.
@@ -74,7 +74,7 @@ pub(crate) struct Standing {
     closed: AtomicBool,
 }
 
-impl Standing {
+impl RelayState {
     pub(crate) fn new() -> Self {
         Self { since: Instant::now(), known: AtomicBool::new(false), closed: AtomicBool::new(false) }
     }
@@ -91,7 +91,7 @@ impl Standing {
 
 /// The queue, and what its rooms need to be one among several.
 #[derive(Debug)]
-pub(crate) struct Departures {
+pub(crate) struct RelayQueue {
     bounds: Bounds,
     queue: Mutex<Queue>,
     paused: AtomicBool,
@@ -101,7 +101,7 @@ pub(crate) struct Departures {
 
 #[derive(Debug, Default)]
 struct Queue {
-    waiting: VecDeque<Departure>,
+    waiting: VecDeque<RelayEvent>,
     frames: u32,
     bytes: usize,
     /// Rooms in `waiting` that have closed before the link heard of them.
@@ -110,7 +110,7 @@ struct Queue {
 }
 
 impl Queue {
-    fn push(&mut self, departure: Departure, wakers: &mut Wakers) {
+    fn push(&mut self, departure: RelayEvent, wakers: &mut Wakers) {
         self.waiting.push_back(departure);
         wakers.extend(self.waker.take());
     }
@@ -119,23 +119,23 @@ impl Queue {
         self.frames == 0 || (self.frames < bounds.frames && self.bytes + frame.len() <= bounds.bytes)
     }
 
-    fn pop(&mut self) -> Option<Departure> {
+    fn pop(&mut self) -> Option<RelayEvent> {
         let departure = self.waiting.pop_front()?;
         match &departure {
-            Departure::Frame { frame, .. } => {
+            RelayEvent::Frame { frame, .. } => {
                 self.frames -= 1;
                 self.bytes -= frame.len();
             }
-            Departure::Opened(room) if room.standing.is_known() => {}
-            Departure::Opened(room) if room.standing.is_closed() => self.stale -= 1,
-            Departure::Opened(room) => room.standing.known.store(true, Ordering::Relaxed),
-            Departure::News(_) | Departure::Closed { .. } => {}
+            RelayEvent::RoomOpened(room) if room.relay_state.is_known() => {}
+            RelayEvent::RoomOpened(room) if room.relay_state.is_closed() => self.stale -= 1,
+            RelayEvent::RoomOpened(room) => room.relay_state.known.store(true, Ordering::Relaxed),
+            RelayEvent::PresenceChanged(_) | RelayEvent::RoomClosed { .. } => {}
         }
         Some(departure)
     }
 }
 
-impl Departures {
+impl RelayQueue {
     pub(crate) fn new(bounds: Bounds) -> Self {
         Self {
             bounds,
@@ -162,26 +162,26 @@ impl Departures {
     }
 
     pub(crate) fn opened(&self, room: &Arc<Room>, wakers: &mut Wakers) {
-        self.queue.lock().push(Departure::Opened(Arc::clone(room)), wakers);
+        self.queue.lock().push(RelayEvent::RoomOpened(Arc::clone(room)), wakers);
     }
 
     pub(crate) fn news(&self, room: &Arc<Room>, wakers: &mut Wakers) {
-        self.queue.lock().push(Departure::News(Arc::clone(room)), wakers);
+        self.queue.lock().push(RelayEvent::PresenceChanged(Arc::clone(room)), wakers);
     }
 
     /// The room has closed. If the link has not heard of it, it never will.
-    pub(crate) fn closed(&self, room: &Room, gone: Option<State>, wakers: &mut Wakers) {
+    pub(crate) fn closed(&self, room: &Room, gone: Option<Snapshot>, wakers: &mut Wakers) {
         let mut queue = self.queue.lock();
-        room.standing.closed.store(true, Ordering::Relaxed);
-        if room.standing.is_known() {
-            queue.push(Departure::Closed { key: Arc::clone(room.key()), gone }, wakers);
+        room.relay_state.closed.store(true, Ordering::Relaxed);
+        if room.relay_state.is_known() {
+            queue.push(RelayEvent::RoomClosed { key: Arc::clone(room.key()), gone }, wakers);
             return;
         }
         queue.stale += 1;
         if queue.stale > STALE_KEPT.max(queue.waiting.len() / 4) {
             queue.stale = 0;
             let all = mem::take(&mut queue.waiting).into_iter();
-            let (stale, waiting): (VecDeque<_>, _) = all.partition(Departure::is_stale);
+            let (stale, waiting): (VecDeque<_>, _) = all.partition(RelayEvent::is_stale);
             queue.waiting = waiting;
             drop(queue);
             drop(stale);
@@ -192,18 +192,18 @@ impl Departures {
     pub(crate) fn list(&self, rooms: &mut Vec<Arc<Room>>) {
         // Under the lock under which rooms close.
         let _queue = self.queue.lock();
-        rooms.retain(|room| !room.standing.is_closed());
-        rooms.iter().for_each(|room| room.standing.known.store(true, Ordering::Relaxed));
+        rooms.retain(|room| !room.relay_state.is_closed());
+        rooms.iter().for_each(|room| room.relay_state.known.store(true, Ordering::Relaxed));
     }
 
     /// Rooms that opened at `before` at the latest and of which the link has not yet taken notice.
     pub(crate) fn waiting(&self, before: Instant) -> Vec<Arc<Room>> {
         let queue = self.queue.lock();
         let opened = queue.waiting.iter().filter_map(|departure| match departure {
-            Departure::Opened(room) => Some(room),
+            RelayEvent::RoomOpened(room) => Some(room),
             _ => None,
         });
-        opened.filter(|room| room.standing.since <= before).cloned().collect()
+        opened.filter(|room| room.relay_state.since <= before).cloned().collect()
     }
 
     /// `messages` were said in a room. Without a frame they were not encoded, because frames did not flow.
@@ -214,7 +214,7 @@ impl Departures {
                 queue.frames += 1;
                 queue.bytes += frame.len();
                 let (key, frame) = (Arc::clone(key), frame.clone());
-                queue.push(Departure::Frame { key, frame, messages }, wakers);
+                queue.push(RelayEvent::Frame { key, frame, messages }, wakers);
             }
             None => self.count_dropped(messages.into()),
         }
@@ -234,14 +234,14 @@ impl Departures {
     pub(crate) fn pause(&self) {
         let mut queue = self.queue.lock();
         self.paused.store(true, Ordering::Relaxed);
-        let is_frame = |departure: &Departure| matches!(departure, Departure::Frame { .. });
+        let is_frame = |departure: &RelayEvent| matches!(departure, RelayEvent::Frame { .. });
         let (frames, others): (VecDeque<_>, _) =
             mem::take(&mut queue.waiting).into_iter().partition(is_frame);
         queue.waiting = others;
         (queue.frames, queue.bytes) = (0, 0);
         drop(queue);
         for departure in &frames {
-            if let Departure::Frame { messages, .. } = departure {
+            if let RelayEvent::Frame { messages, .. } = departure {
                 self.count_dropped((*messages).into());
             }
         }
@@ -253,7 +253,7 @@ impl Departures {
     }
 
     /// Takes up to `max` out, or leaves `waker`.
-    pub(crate) fn poll(&self, max: usize, waker: &Waker) -> Poll<Vec<Departure>> {
+    pub(crate) fn poll(&self, max: usize, waker: &Waker) -> Poll<Vec<RelayEvent>> {
         let mut queue = self.queue.lock();
         let mut taken = Vec::with_capacity(max.min(queue.waiting.len()));
         let mut stale = Vec::new();
@@ -284,7 +284,7 @@ mod tests {
 
     #[test]
     fn rooms_that_come_and_go_unheard_of_do_not_pile_up() {
-        let departures = Departures::new(Bounds { frames: 1, bytes: 1 });
+        let departures = RelayQueue::new(Bounds { frames: 1, bytes: 1 });
         let mut wakers = Wakers::collect();
         let lasting: Vec<_> = (0..10).map(|number| room(&number.to_string())).collect();
         for (number, kept) in lasting.iter().enumerate() {
@@ -299,7 +299,7 @@ mod tests {
         assert!(departures.queue.lock().waiting.len() <= 10 + 2 * (STALE_KEPT + 1));
         let Poll::Ready(taken) = departures.poll(usize::MAX, Waker::noop()) else { panic!("ten are open") };
         let opened = taken.iter().map(|departure| match departure {
-            Departure::Opened(room) => room.topic(),
+            RelayEvent::RoomOpened(room) => room.topic(),
             other => panic!("nobody has heard of {other:?}"),
         });
         assert!(opened.eq(lasting.iter().map(|room| room.topic())));
@@ -308,7 +308,7 @@ mod tests {
 
     #[test]
     fn whoever_lists_a_room_hears_of_its_end() {
-        let departures = Departures::new(Bounds { frames: 1, bytes: 1 });
+        let departures = RelayQueue::new(Bounds { frames: 1, bytes: 1 });
         let mut wakers = Wakers::collect();
         let (open, closed) = (room("open"), room("closed"));
         departures.opened(&open, &mut wakers);
@@ -320,7 +320,10 @@ mod tests {
         assert_eq!(listed, ["open"], "the other has gone unheard of");
         departures.closed(&open, None, &mut wakers);
         let Poll::Ready(taken) = departures.poll(usize::MAX, Waker::noop()) else { panic!("it has closed") };
-        assert!(matches!(&taken[..], [Departure::Closed { key, .. }] if *key.topic == *"open"), "{taken:?}");
+        assert!(
+            matches!(&taken[..], [RelayEvent::RoomClosed { key, .. }] if *key.topic == *"open"),
+            "{taken:?}"
+        );
         assert_eq!(departures.queue.lock().stale, 0);
     }
 }

@@ -15,12 +15,12 @@ use tracing::{debug, warn};
 const LINKS: usize = 40;
 
 /// Which file a path leads to, and which edition of it: device, number, size, seconds and nanoseconds.
-pub(super) type Edition = Option<(u64, u64, u64, i64, i64)>;
+pub(super) type FileStamp = Option<(u64, u64, u64, i64, i64)>;
 
 /// Some files, as they were when last looked at, and the folders that are watched for them.
-pub(super) struct Eyes {
+pub(super) struct WatchedFiles {
     files: Vec<PathBuf>,
-    editions: Vec<Edition>,
+    editions: Vec<FileStamp>,
     folders: BTreeSet<PathBuf>,
     watcher: RecommendedWatcher,
     /// Whether a folder cannot be watched that should be.
@@ -29,7 +29,7 @@ pub(super) struct Eyes {
     pub(super) complaint: Option<String>,
 }
 
-impl Eyes {
+impl WatchedFiles {
     pub(super) fn with(watcher: RecommendedWatcher) -> Self {
         let (files, editions, folders) = (Vec::new(), Vec::new(), BTreeSet::new());
         Self { files, editions, folders, watcher, blind: false, complaint: None }
@@ -90,7 +90,7 @@ impl Eyes {
     }
 
     /// Which edition of each file is there now.
-    pub(super) fn look(&self) -> Vec<Edition> {
+    pub(super) fn look(&self) -> Vec<FileStamp> {
         let edition = |file: &PathBuf| {
             let found = fs::metadata(file).ok()?;
             Some((found.dev(), found.ino(), found.size(), found.mtime(), found.mtime_nsec()))

@@ -14,12 +14,12 @@ use super::Tenant;
 
 /// Tenants whose sockets are to be rung, each at most once.
 #[derive(Default)]
-pub(super) struct Bell {
+pub(super) struct PolicyNotifier {
     waiting: Mutex<Vec<Arc<Tenant>>>,
     rung: Notify,
 }
 
-impl Bell {
+impl PolicyNotifier {
     /// Every socket of `tenant` will look at its policy again.
     pub(super) fn ring(&self, tenant: &Arc<Tenant>) {
         let mut waiting = self.waiting.lock();
@@ -56,7 +56,7 @@ mod tests {
     use tokio_util::task::TaskTracker;
 
     use super::*;
-    use crate::auth::jwks::Sources;
+    use crate::auth::jwks::JwksSources;
     use crate::telemetry::metrics::Metrics;
     use crate::tenants::Registry;
 
@@ -69,17 +69,18 @@ mod tests {
     // On one thread, where whoever does not step aside holds everybody up.
     #[tokio::test]
     async fn ten_thousand_sockets_are_rung_and_others_work_in_between() {
-        let sources = Sources::new(TaskTracker::new(), CancellationToken::new());
+        let sources = JwksSources::new(TaskTracker::new(), CancellationToken::new());
         let registry = Registry::new(&settings::Settings::default(), sources, &Metrics::new(None));
         let tenant = Arc::clone(registry.default_tenant());
         let outboxes: Vec<_> =
             (0..SOCKETS).map(|_| Arc::new(Outbox::new(Bounds { frames: 1, bytes: 1 }))).collect();
         let tickets: Vec<_> =
             outboxes.iter().map(|outbox| tenant.sockets.enter(Arc::clone(outbox))).collect();
-        let (bell, stop, turns) = (Bell::default(), CancellationToken::new(), AtomicUsize::new(0));
-        bell.ring(&tenant);
-        bell.ring(&tenant);
-        assert_eq!(bell.waiting.lock().len(), 1, "one round for both");
+        let (notifier, stop, turns) =
+            (PolicyNotifier::default(), CancellationToken::new(), AtomicUsize::new(0));
+        notifier.ring(&tenant);
+        notifier.ring(&tenant);
+        assert_eq!(notifier.waiting.lock().len(), 1, "one round for both");
         let others = async {
             while !alarmed(&outboxes[SOCKETS - 1]) {
                 turns.fetch_add(1, Ordering::Relaxed);
@@ -87,7 +88,7 @@ mod tests {
             }
             stop.cancel();
         };
-        tokio::join!(bell.run(stop.clone()), others);
+        tokio::join!(notifier.run(stop.clone()), others);
         assert!(outboxes[..SOCKETS - 1].iter().all(|outbox| alarmed(outbox)), "everybody was rung");
         let turns = turns.into_inner();
         assert!(turns >= 100, "the others had {turns} turns");

@@ -17,7 +17,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 
-use crate::PATIENCE;
+use crate::WAIT_MAX;
 
 /// A connection, whatever it is made of.
 pub(crate) trait Duplex: AsyncRead + AsyncWrite + Debug + Send + Unpin {}
@@ -28,36 +28,36 @@ pub(crate) type Line = Box<dyn Duplex>;
 
 /// How to reach a server.
 #[derive(Debug, Clone)]
-pub struct Door {
+pub struct Endpoint {
     address: SocketAddr,
     from: Option<IpAddr>,
     first: Vec<u8>,
     tls: Option<Arc<ClientConfig>>,
 }
 
-impl Door {
+impl Endpoint {
     /// The door at this address.
-    pub fn at(address: SocketAddr) -> Door {
-        Door { address, from: None, first: Vec::new(), tls: None }
+    pub fn at(address: SocketAddr) -> Endpoint {
+        Endpoint { address, from: None, first: Vec::new(), tls: None }
     }
 
     /// The same, for somebody who comes from this address.
     #[must_use]
-    pub fn from(mut self, client: &str) -> Door {
+    pub fn from(mut self, client: &str) -> Endpoint {
         self.from = Some(client.parse().expect("an address of this machine"));
         self
     }
 
     /// The same, for somebody who says this before anything else.
     #[must_use]
-    pub fn saying(mut self, first: impl Into<Vec<u8>>) -> Door {
+    pub fn saying(mut self, first: impl Into<Vec<u8>>) -> Endpoint {
         self.first = first.into();
         self
     }
 
     /// The same, for somebody who speaks TLS like this.
     #[must_use]
-    pub fn over_tls(mut self, config: Arc<ClientConfig>) -> Door {
+    pub fn over_tls(mut self, config: Arc<ClientConfig>) -> Endpoint {
         self.tls = Some(config);
         self
     }
@@ -69,7 +69,7 @@ impl Door {
 
     /// Goes through it.
     pub(crate) async fn open(&self) -> Result<Line> {
-        timeout(PATIENCE, self.dial()).await.context("nobody opens")?
+        timeout(WAIT_MAX, self.dial()).await.context("nobody opens")?
     }
 
     async fn dial(&self) -> Result<Line> {

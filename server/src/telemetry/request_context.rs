@@ -15,12 +15,12 @@ pub const ERROR_CODE: &str = "error_code";
 
 /// Where a request came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Origin {
+pub struct RequestContext {
     request_id: Box<str>,
     client_address: IpAddr,
 }
 
-impl Origin {
+impl RequestContext {
     /// The request with this id, from this address.
     pub fn new(request_id: &str, client_address: IpAddr) -> Self {
         Self { request_id: request_id.into(), client_address }

@@ -56,7 +56,7 @@ impl Position {
 
 /// What has changed in what a node's members show. What came and went in between is not in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct News {
+pub struct Delta {
     /// See [`Position::epoch`].
     pub epoch: u64,
     /// The change it follows; news from 0 stand by themselves.
@@ -71,14 +71,14 @@ pub struct News {
 
 /// Everything that a node's members show in a room.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct State {
+pub struct Snapshot {
     /// When this was so.
     pub position: Position,
     /// What is shown, each under its id.
     pub entries: Vec<(u64, Entry)>,
 }
 
-impl State {
+impl Snapshot {
     /// Nobody is in the room any more: the last that is said in `epoch`.
     pub(crate) fn gone(epoch: u64) -> Self {
         Self { position: Position::end_of(epoch), entries: Vec::new() }
@@ -87,35 +87,35 @@ impl State {
 
 /// Either of the two.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Statement {
+pub enum PresenceUpdate {
     /// A change.
-    News(News),
+    Delta(Delta),
     /// The whole.
-    State(State),
+    Snapshot(Snapshot),
 }
 
-impl Statement {
+impl PresenceUpdate {
     /// Whether it only says that nothing is shown.
     pub(crate) fn is_empty(&self) -> bool {
-        matches!(self, Self::State(state) if state.entries.is_empty())
+        matches!(self, Self::Snapshot(state) if state.entries.is_empty())
     }
 }
 
-impl From<News> for Statement {
-    fn from(news: News) -> Self {
-        Self::News(news)
+impl From<Delta> for PresenceUpdate {
+    fn from(news: Delta) -> Self {
+        Self::Delta(news)
     }
 }
 
-impl From<State> for Statement {
-    fn from(state: State) -> Self {
-        Self::State(state)
+impl From<Snapshot> for PresenceUpdate {
+    fn from(state: Snapshot) -> Self {
+        Self::Snapshot(state)
     }
 }
 
 /// What became of a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Heard {
+pub enum ApplyOutcome {
     /// It was new, and is known now.
     Applied,
     /// It says nothing that was not known.

@@ -8,9 +8,9 @@ use crate::frame::Frame;
 
 /// Replies by the number of their member's slot.
 #[derive(Debug, Default)]
-pub(crate) struct Opening(Vec<Option<Frame>>);
+pub(crate) struct PendingJoins(Vec<Option<Frame>>);
 
-impl Opening {
+impl PendingJoins {
     /// The member in slot `number` waits to be told `reply`.
     pub(crate) fn keep(&mut self, number: usize, reply: &Frame) {
         if self.0.len() <= number {

@@ -18,14 +18,14 @@ use crate::node::Node;
 const BALANCERS: &str = "server.proxy_protocol_from";
 
 /// The entrance, as the settings have it.
-pub struct Entrance {
+pub struct Acceptor {
     certificates: Option<Arc<Certificates>>,
     balancers: Balancers,
 }
 
 /// What is wrong with the settings of the entrance.
 #[derive(Debug, thiserror::Error)]
-pub enum EntranceError {
+pub enum AcceptorError {
     /// The certificate or its key.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -34,7 +34,7 @@ pub enum EntranceError {
     Balancers(#[from] NetworkError),
 }
 
-impl EntranceError {
+impl AcceptorError {
     /// The setting to look at first.
     pub fn key(&self) -> &'static str {
         match self {
@@ -50,12 +50,12 @@ pub(super) enum Stream {
     Secure(Secure),
 }
 
-impl Entrance {
+impl Acceptor {
     /// The entrance these settings describe.
     ///
     /// # Errors
     /// When certificates or networks cannot be used; the error names the setting.
-    pub fn of(settings: &settings::Server) -> Result<Self, EntranceError> {
+    pub fn of(settings: &settings::Server) -> Result<Self, AcceptorError> {
         let balancers = Balancers::parse(&settings.proxy_protocol_from)?;
         Ok(Self { certificates: Certificates::load(&settings.tls)?.map(Arc::new), balancers })
     }
@@ -75,7 +75,7 @@ impl Entrance {
     ) -> Option<(Stream, IpAddr)> {
         let deadline = Instant::now() + node.settings().server.handshake_timeout;
         let address = if self.balancers.contain(peer) {
-            introduced(node, &mut stream, peer, deadline).await?
+            read_proxy_header(node, &mut stream, peer, deadline).await?
         } else {
             peer
         };
@@ -118,7 +118,12 @@ async fn answer_plain_http<T>(mut stream: TcpStream) -> Option<T> {
 }
 
 /// The client that the load balancer at `peer` brings, or the balancer itself.
-async fn introduced(node: &Node, stream: &mut TcpStream, peer: IpAddr, deadline: Instant) -> Option<IpAddr> {
+async fn read_proxy_header(
+    node: &Node,
+    stream: &mut TcpStream,
+    peer: IpAddr,
+    deadline: Instant,
+) -> Option<IpAddr> {
     let refusal = match timeout_at(deadline, proxy_protocol::read(stream)).await {
         Ok(Ok(client)) => return Some(client.unwrap_or(peer)),
         Ok(Err(HeaderError::Nothing)) => {

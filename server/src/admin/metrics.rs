@@ -7,16 +7,16 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode};
 
-use crate::answer;
 use crate::node::Node;
-use crate::telemetry::codes::{Code, Place};
+use crate::response;
+use crate::telemetry::codes::{Code, Scope};
 use crate::telemetry::logs;
 
 /// `GET /metrics`, if whoever sent `headers` may read it.
 pub(super) fn metrics(node: &Node, headers: &HeaderMap) -> Response<Bytes> {
     if let Err(why) = node.operators().admit_to_metrics(headers, SystemTime::now()) {
-        node.reports.tell(Code::OperatorDenied.at(Place::Http), &why);
-        return answer::empty(StatusCode::FORBIDDEN);
+        node.reports.record(Code::OperatorDenied.at(Scope::Http), &why);
+        return response::empty(StatusCode::FORBIDDEN);
     }
     let (population, numbers) = (node.hub.population(), &node.metrics.node);
     numbers.connections_total.set(node.open_sockets() as f64);
@@ -25,7 +25,7 @@ pub(super) fn metrics(node: &Node, headers: &HeaderMap) -> Response<Bytes> {
     numbers.rooms.set(population.rooms as f64);
     numbers.members.set(population.members as f64);
     numbers.uptime_seconds.set(node.started.elapsed().as_secs_f64());
-    let settings = node.reloading.account();
+    let settings = node.reloading.status();
     numbers.settings_generation.set(settings.generation as f64);
     numbers.settings_reload_failed.set(if settings.last_error.is_some() { 1.0 } else { 0.0 });
     numbers.settings_pending.set(settings.pending.len() as f64);
@@ -36,7 +36,7 @@ pub(super) fn metrics(node: &Node, headers: &HeaderMap) -> Response<Bytes> {
     // A comment to Prometheus; to whoever scrapes upstream, the sign that the page came whole
     // (docs/protocol/http.md#metrics-endpoint).
     page.push_str("# EOF\n");
-    answer::page(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", page)
+    response::page(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", page)
 }
 
 /// Counts, tenant by tenant, the sockets that have joined a room. The numbers of a tenant that was removed stay

@@ -16,7 +16,7 @@ use crate::telemetry::close_reasons::CloseReason;
 
 /// How long a connection waits for its client, and how much it takes from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Patience {
+pub struct ConnectionConfig {
     /// Silence after which the client is pinged, and again each time it passes without an answer.
     pub ping_interval: Duration,
     /// Silence after which the connection is closed (1013).
@@ -31,7 +31,7 @@ pub struct Patience {
     pub read_buffer_size: usize,
 }
 
-impl Patience {
+impl ConnectionConfig {
     /// What `settings` say.
     pub fn by(settings: &Settings) -> Self {
         let (server, outbox) = (&settings.server, &settings.outbox);
@@ -81,23 +81,23 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin, T: Session> Connection<S, T> 
 
     /// When to look again at whether the client accepts bytes; `None` means that it is cut now.
     fn check_stall(&mut self, now: Instant) -> Option<Instant> {
-        let Some(stalled) = self.stalled else { return Some(now + self.patience.idle_timeout) };
-        let closed_at = stalled + self.patience.stall_timeout;
+        let Some(stalled) = self.stalled else { return Some(now + self.config.idle_timeout) };
+        let closed_at = stalled + self.config.stall_timeout;
         if now < closed_at {
             return Some(closed_at);
         }
         // If it wakes up after all, it is told why; the socket has no room for that now.
-        self.outbox.say_goodbye(CloseReason::ReadsTooSlowly.into());
-        let cut_at = closed_at + self.patience.close_timeout;
+        self.outbox.disconnect(CloseReason::ReadsTooSlowly.into());
+        let cut_at = closed_at + self.config.close_timeout;
         (now < cut_at).then_some(cut_at)
     }
 
     /// Pings or closes a silent client. Returns when to look again.
     fn check_silence(&mut self, now: Instant) -> Instant {
-        let Patience { ping_interval, idle_timeout, close_timeout, .. } = *self.patience;
+        let ConnectionConfig { ping_interval, idle_timeout, close_timeout, .. } = *self.config;
         let idle_at = self.heard + idle_timeout;
         if now >= idle_at {
-            self.outbox.say_goodbye(CloseReason::Idle.into());
+            self.outbox.disconnect(CloseReason::Idle.into());
             return now + close_timeout;
         }
         let ping_at = self.pinged.unwrap_or(self.heard) + ping_interval;

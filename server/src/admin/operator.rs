@@ -16,12 +16,12 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use serde_json::json;
 use tracing::{info, warn};
 
-use super::{numbers, status};
-use crate::answer;
+use super::{metrics, status};
 use crate::auth::{Denied, Operator};
-use crate::bus::Control;
+use crate::bus::OperatorCommand;
 use crate::node::{Changes, Node};
-use crate::telemetry::codes::{Code, Place};
+use crate::response;
+use crate::telemetry::codes::{Code, Scope};
 
 /// Something that can be asked for.
 enum Order<'a> {
@@ -58,7 +58,7 @@ pub async fn answer(
 ) -> Option<Response<Bytes>> {
     if path == ["metrics"] {
         let asks = matches!(*method, Method::GET | Method::HEAD);
-        return asks.then(|| numbers::metrics(node, headers));
+        return asks.then(|| metrics::metrics(node, headers));
     }
     let order = Order::at(path)?;
     if !order.methods().split(", ").any(|allowed| allowed == method.as_str()) {
@@ -67,12 +67,12 @@ pub async fn answer(
     let operator = match node.operators().admit(headers, SystemTime::now()) {
         Ok(operator) => operator,
         Err(why) => {
-            node.reports.tell(Code::OperatorDenied.at(Place::Http), &why);
+            node.reports.record(Code::OperatorDenied.at(Scope::Http), &why);
             return Some(denied(&why));
         }
     };
     Some(match order {
-        Order::Status => answer::json(StatusCode::OK, &status::of(node)),
+        Order::Status => response::json(StatusCode::OK, &status::of(node)),
         Order::Reload => reload(node, &operator).await,
         Order::Disconnect { tenant } => disconnect(node, &operator, tenant),
     })
@@ -80,7 +80,7 @@ pub async fn answer(
 
 /// Not with this method. `allowed` lists those that would do.
 pub fn wrong_method(allowed: &'static str) -> Response<Bytes> {
-    let mut response = answer::json(StatusCode::METHOD_NOT_ALLOWED, &"Method Not Allowed".into());
+    let mut response = response::json(StatusCode::METHOD_NOT_ALLOWED, &"Method Not Allowed".into());
     response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
     response
 }
@@ -91,50 +91,50 @@ fn denied(why: &Denied) -> Response<Bytes> {
         Denied::Closed => "Closed: set `admin.jwt_secret` (or the variable API_JWT_SECRET)".to_owned(),
         why => why.to_string(),
     };
-    let mut response = answer::json(StatusCode::UNAUTHORIZED, &json!({ "message": message }));
+    let mut response = response::json(StatusCode::UNAUTHORIZED, &json!({ "message": message }));
     response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     response
 }
 
 async fn reload(node: &Node, operator: &Operator) -> Response<Bytes> {
     info!(sub = operator.sub(), "An operator asks for a reload");
-    pass_on(node, Control::ReadAgain);
+    pass_on(node, OperatorCommand::ReadAgain);
     match node.reloading.reload().await {
         Some(Ok(Changes { changed, pending })) => {
-            let generation = node.reloading.account().generation;
+            let generation = node.reloading.status().generation;
             let body = json!({ "generation": generation, "changed": changed, "pending": pending });
-            answer::json(StatusCode::OK, &body)
+            response::json(StatusCode::OK, &body)
         }
         Some(Err(problems)) => {
-            answer::json(StatusCode::UNPROCESSABLE_ENTITY, &json!({ "problems": problems }))
+            response::json(StatusCode::UNPROCESSABLE_ENTITY, &json!({ "problems": problems }))
         }
         None => {
             let message = "This server was started without settings that can be read again";
-            answer::json(StatusCode::NOT_IMPLEMENTED, &json!({ "message": message }))
+            response::json(StatusCode::NOT_IMPLEMENTED, &json!({ "message": message }))
         }
     }
 }
 
-fn pass_on(node: &Node, control: Control) {
-    if let Err(why) = node.link.tell(control) {
+fn pass_on(node: &Node, control: OperatorCommand) {
+    if let Err(why) = node.link.broadcast(control) {
         warn!("An operator's order counts for this node alone: {why}");
     }
 }
 
 fn disconnect(node: &Node, operator: &Operator, tenant: &str) -> Response<Bytes> {
-    match node.send_away(tenant) {
+    match node.disconnect_clients(tenant) {
         Some(disconnected) => {
-            pass_on(node, Control::SendAway { tenant: tenant.into() });
+            pass_on(node, OperatorCommand::SendAway { tenant: tenant.into() });
             info!(
                 sub = operator.sub(),
                 tenant, disconnected, "An operator sends the clients of a tenant away"
             );
-            answer::json(StatusCode::OK, &json!({ "disconnected": disconnected }))
+            response::json(StatusCode::OK, &json!({ "disconnected": disconnected }))
         }
         None => {
             let code = Code::TenantNotFound;
-            node.reports.tell(code.at(Place::Http), code.text());
-            answer::json(StatusCode::NOT_FOUND, &json!({ "message": "not found" }))
+            node.reports.record(code.at(Scope::Http), code.text());
+            response::json(StatusCode::NOT_FOUND, &json!({ "message": "not found" }))
         }
     }
 }

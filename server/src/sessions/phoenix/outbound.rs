@@ -6,18 +6,18 @@ use hub::{Dialect, Frame, Outbox};
 use wire::phoenix::{self, Ref, Status};
 use wire::supabase::{TOPIC_PREFIX, system};
 
-use crate::telemetry::origin::Origin;
+use crate::telemetry::request_context::RequestContext;
 
 /// A client's outbox and dialect.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(super) struct Outbound {
     pub(super) outbox: Arc<Outbox>,
     pub(super) dialect: Dialect,
     /// Where it leads, for log lines.
-    pub(super) origin: Arc<Origin>,
+    pub(super) origin: Arc<RequestContext>,
 }
 
-impl Line {
+impl Outbound {
     pub(super) fn answer(&self, frame: &Frame) {
         self.outbox.answer(frame);
     }
