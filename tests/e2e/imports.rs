@@ -1,10 +1,11 @@
-//! The house has floors: imports go down only, and some guests stay in one room (server/src/lib.rs).
+//! The modules of `server/src` form layers: a module imports from lower layers only, and some external
+//! crates are confined to one module (server/src/lib.rs).
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The floors of `server/src`, from the roof down. A module may use those below its own.
-const FLOORS: [&[&str]; 8] = [
+/// The layers of `server/src`, from the top down. A module may use the layers below its own.
+const LAYERS: [&[&str]; 8] = [
     &["main"],
     &["cli"],
     &["app", "drain", "reload", "resources"],
@@ -14,11 +15,27 @@ const FLOORS: [&[&str]; 8] = [
     &["node"],
     &["auth", "tenants"],
 ];
-/// Below all floors: what everybody may use.
-const CELLAR: [&str; 9] =
-    ["store", "bus", "telemetry", "answer", "query", "watch", "crypto", "pem", "version"];
-/// Slices, which meet in the hub and nowhere else.
-const SLICES: &[&str] = FLOORS[5];
+/// Below all layers: modules that every layer may use.
+const FOUNDATION: [&str; 9] =
+    ["store", "bus", "telemetry", "response", "query", "watch", "crypto", "pem", "version"];
+/// The features. They do not import each other; they meet in the hub.
+const SLICES: &[&str] = LAYERS[5];
+
+/// External crates that one module hides from the rest: the crate, and the path that may name it.
+const CONFINED: [(&str, &str); 12] = [
+    ("hyper", "server/src/edge/"),
+    ("hyper_util", "server/src/edge/"),
+    ("tokio_rustls", "server/src/edge/"),
+    ("proxy_header", "server/src/edge/"),
+    ("tungstenite", "server/src/edge/"),
+    ("tokio_tungstenite", "server/src/edge/"),
+    ("figment", "server/settings/src/load/merge.rs"),
+    ("jsonwebtoken", "server/src/auth/"),
+    ("reqwest", "server/src/auth/jwks/"),
+    ("notify", "server/src/watch"),
+    ("redis", "server/src/bus/"),
+    ("metrics_exporter_prometheus", "server/src/telemetry/"),
+];
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the repository")
@@ -43,7 +60,7 @@ fn sources(folder: &str) -> Vec<(String, String)> {
     found
 }
 
-/// The lines of code: no comments, and nothing after `mod tests`, which may look wherever it likes.
+/// The lines of code without comments, up to `mod tests`: unit tests may import anything.
 fn code(text: &str) -> impl Iterator<Item = &str> {
     let lines = text.lines().map(str::trim).take_while(|line| !line.starts_with("mod tests"));
     lines.map(|line| line.split("//").next().unwrap_or_default())
@@ -62,13 +79,14 @@ fn imports(line: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-fn floor(module: &str) -> Option<usize> {
-    let found = FLOORS.iter().position(|floor| floor.contains(&module));
-    found.or_else(|| CELLAR.contains(&module).then_some(FLOORS.len()))
+/// The index of a module's layer; the foundation comes after the last one.
+fn layer(module: &str) -> Option<usize> {
+    let found = LAYERS.iter().position(|layer| layer.contains(&module));
+    found.or_else(|| FOUNDATION.contains(&module).then_some(LAYERS.len()))
 }
 
 #[test]
-fn imports_go_down_only() {
+fn modules_import_from_lower_layers_only() {
     let mut wrong = Vec::new();
     for (file, text) in sources("server/src") {
         let inside = file.strip_prefix("server/src/").expect("below server/src");
@@ -76,14 +94,14 @@ fn imports_go_down_only() {
         if module == "lib" {
             continue;
         }
-        let Some(own) = floor(module) else {
-            wrong.push(format!("{file}: give `{module}` a floor in tests/e2e/imports.rs"));
+        let Some(own) = layer(module) else {
+            wrong.push(format!("{file}: add `{module}` to a layer in tests/e2e/imports.rs"));
             continue;
         };
         for import in code(&text).flat_map(imports).filter(|import| *import != module) {
-            let below = floor(import).is_some_and(|other| other > own);
-            // Above the cellar and outside the slices, neighbours of one floor may know each other.
-            let beside = floor(import) == Some(own) && !SLICES.contains(&module);
+            let below = layer(import).is_some_and(|other| other > own);
+            // Modules of one layer may import each other, slices excepted.
+            let beside = layer(import) == Some(own) && !SLICES.contains(&module);
             if !below && !beside {
                 wrong.push(format!("{file}: `{module}` must not use `crate::{import}`"));
             }
@@ -92,37 +110,25 @@ fn imports_go_down_only() {
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
+/// Whether a line has a path into the crate; the name alone may be a word of a text, or an address such
+/// as `redis://`.
+fn names(line: &str, krate: &str) -> bool {
+    let of_word = |c: char| c.is_alphanumeric() || c == '_';
+    line.match_indices(krate).any(|(at, _)| {
+        let (before, rest) = line.split_at(at);
+        !before.ends_with(of_word) && rest[krate.len()..].starts_with("::")
+    })
+}
+
 #[test]
-fn some_crates_are_known_in_one_place_only() {
-    let guests = [
-        ("hyper", "server/src/edge/"),
-        ("hyper_util", "server/src/edge/"),
-        ("tokio_rustls", "server/src/edge/"),
-        ("proxy_header", "server/src/edge/"),
-        ("tungstenite", "server/src/edge/"),
-        ("tokio_tungstenite", "server/src/edge/"),
-        ("figment", "server/settings/src/load/merge.rs"),
-        ("jsonwebtoken", "server/src/auth/"),
-        ("reqwest", "server/src/auth/jwks/"),
-        ("notify", "server/src/watch"),
-        ("redis", "server/src/bus/"),
-        ("metrics_exporter_prometheus", "server/src/telemetry/"),
-    ];
+fn some_crates_are_confined_to_one_module() {
     let mut wrong = Vec::new();
     for (file, text) in sources("server") {
-        for (guest, home) in guests {
-            // A path into the crate; a word alone may be a sentence, or an address such as `redis://`.
-            let mentions = |line: &str| {
-                let word = |c: char| c.is_alphanumeric() || c == '_';
-                let found = line.match_indices(guest).map(|(at, _)| line.split_at(at));
-                found
-                    .into_iter()
-                    .any(|(before, rest)| !before.ends_with(word) && rest[guest.len()..].starts_with("::"))
-            };
-            // An example that measures the edge's own code may speak its language.
-            let excused = file.starts_with(home) || file.starts_with("server/examples/");
-            if !excused && code(&text).any(mentions) {
-                wrong.push(format!("{file} knows `{guest}`, which lives in {home}"));
+        for (krate, module) in CONFINED {
+            // The examples measure the code of `edge`, and so use its crates.
+            let allowed = file.starts_with(module) || file.starts_with("server/examples/");
+            if !allowed && code(&text).any(|line| names(line, krate)) {
+                wrong.push(format!("{file} uses `{krate}`, which is confined to {module}"));
             }
         }
     }
@@ -130,8 +136,8 @@ fn some_crates_are_known_in_one_place_only() {
 }
 
 #[test]
-fn every_file_says_first_what_it_is() {
+fn every_file_begins_with_a_header() {
     let files = sources("server").into_iter().chain(sources("tests"));
-    let silent: Vec<_> = files.filter(|(_, text)| !text.starts_with("//!")).map(|(file, _)| file).collect();
-    assert!(silent.is_empty(), "without a header: {silent:?}");
+    let without: Vec<_> = files.filter(|(_, text)| !text.starts_with("//!")).map(|(file, _)| file).collect();
+    assert!(without.is_empty(), "without a header: {without:?}");
 }
