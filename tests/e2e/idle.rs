@@ -53,7 +53,7 @@ async fn answering_pings_is_enough_to_stay() {
     for _ in 0..12 {
         assert_eq!(ann.next().await, Frame::Ping);
     }
-    assert!(ann.heard().await.iter().all(|frame| *frame == Frame::Ping));
+    assert!(ann.received().await.iter().all(|frame| *frame == Frame::Ping));
     world.stop().await;
 }
 

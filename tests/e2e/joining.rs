@@ -227,14 +227,14 @@ async fn of_two_joins_back_to_back_the_second_is_current() {
     let mut ann = world.connect().await;
     ann.send_text(r#"["6","6","realtime:room","phx_join",{"config":{"broadcast":{"self":true}}}]"#).await;
     ann.send_text(r#"["16","16","realtime:room","phx_join",{"config":{"broadcast":{"self":true}}}]"#).await;
-    let heard = ann.heard().await;
+    let heard = ann.received().await;
     let reply = json!(["16", "16", "realtime:room", "phx_reply", {"status": "ok", "response": {"postgres_changes": []}}]);
     assert!(heard.contains(&Frame::Json(reply)), "{heard:?}");
     let close_of_the_second = json!(["16", "16", "realtime:room", "phx_close", {}]);
     assert!(!heard.contains(&Frame::Json(close_of_the_second)), "{heard:?}");
     ann.send_text(r#"["16","17","realtime:room","broadcast",{"event":"hi"}]"#).await;
     assert_eq!(
-        ann.heard().await,
+        ann.received().await,
         [Frame::Json(json!([null, null, "realtime:room", "broadcast", {"event": "hi"}]))]
     );
     world.stop().await;

@@ -109,12 +109,12 @@ async fn a_public_key_alone_is_enough_to_start_with() {
 async fn an_unknown_name_means_the_secret_for_hmac_and_nothing_for_the_others() {
     let world = world_with(key_set([&KeyPair::new("known", Algorithm::RS256)])).await;
     let header = json!({"alg": "HS256", "kid": "unknown"});
-    let secret = world.token_issuer().sign_saying(&header, &user());
+    let secret = world.token_issuer().sign_with_header(&header, &user());
     assert_eq!(refusal(&world, &secret).await, None);
     for algorithm in PUBLIC {
         let pair = KeyPair::new("unknown", algorithm);
         assert_eq!(refusal(&world, &pair.sign(&user())).await, no_signer(Some("unknown")), "{algorithm:?}");
-        let nameless = pair.sign_saying(&json!({"alg": format!("{algorithm:?}")}), &user());
+        let nameless = pair.sign_with_header(&json!({"alg": format!("{algorithm:?}")}), &user());
         assert_eq!(refusal(&world, &nameless).await, no_signer(None), "{algorithm:?}");
     }
     world.stop().await;
@@ -127,10 +127,13 @@ async fn a_named_secret_is_the_only_one_that_counts_for_its_name() {
     assert_eq!(refusal(&world, &named.sign(&user())).await, None);
     let with = |kid: &str| json!({"alg": "HS256", "kid": kid});
     let token_issuer = world.token_issuer();
-    assert_eq!(refusal(&world, &token_issuer.sign_saying(&with("named"), &user())).await, wrong_signature());
-    assert_eq!(refusal(&world, &named.sign_saying(&with("other"), &user())).await, wrong_signature());
     assert_eq!(
-        refusal(&world, &named.sign_saying(&json!({"alg": "HS256"}), &user())).await,
+        refusal(&world, &token_issuer.sign_with_header(&with("named"), &user())).await,
+        wrong_signature()
+    );
+    assert_eq!(refusal(&world, &named.sign_with_header(&with("other"), &user())).await, wrong_signature());
+    assert_eq!(
+        refusal(&world, &named.sign_with_header(&json!({"alg": "HS256"}), &user())).await,
         wrong_signature()
     );
     world.stop().await;
@@ -154,10 +157,10 @@ async fn no_token_turns_one_kind_of_key_into_another() {
         let members = ["n", "e", "x", "y"].iter().filter_map(|member| jwk[member].as_str());
         for text in members.chain([&*jwk.to_string()]) {
             let header = json!({"alg": "HS256", "kid": kid});
-            let forged = TokenIssuer::new(text).sign_saying(&header, &user());
+            let forged = TokenIssuer::new(text).sign_with_header(&header, &user());
             assert_eq!(refusal(&world, &forged).await, wrong_signature(), "{kid}");
             let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).unwrap_or_default();
-            let forged = TokenIssuer::of_bytes(&bytes).sign_saying(&header, &user());
+            let forged = TokenIssuer::of_bytes(&bytes).sign_with_header(&header, &user());
             assert_eq!(refusal(&world, &forged).await, wrong_signature(), "{kid}");
         }
     }
@@ -165,18 +168,18 @@ async fn no_token_turns_one_kind_of_key_into_another() {
     for (kid, pair) in [("rsa", &rsa), ("ec", &ec), ("ed", &ed), ("secret", &secret)] {
         let own = pair.jwk()["alg"].as_str().expect("it names its algorithm");
         for alg in ["RS256", "RS512", "ES256", "ES384", "EdDSA", "Ed25519"] {
-            let forged = pair.sign_saying(&json!({"alg": alg, "kid": kid}), &user());
+            let forged = pair.sign_with_header(&json!({"alg": alg, "kid": kid}), &user());
             let genuine = alg == own || (own == "EdDSA" && alg == "Ed25519");
             let told = if genuine { None } else { no_signer(Some(kid)) };
             assert_eq!(refusal(&world, &forged).await, told, "{kid} as {alg}");
         }
     }
     for alg in ["ES512", "Ed448"] {
-        let forged = ec.sign_saying(&json!({"alg": alg, "kid": "ec"}), &user());
+        let forged = ec.sign_with_header(&json!({"alg": alg, "kid": "ec"}), &user());
         assert_eq!(refusal(&world, &forged).await, no_signer(Some("ec")), "{alg}");
     }
     for alg in ["PS256", "none", "", "rs256"] {
-        let forged = rsa.sign_saying(&json!({"alg": alg, "kid": "rsa"}), &user());
+        let forged = rsa.sign_with_header(&json!({"alg": alg, "kid": "rsa"}), &user());
         assert_eq!(refusal(&world, &forged).await, no_signer(None), "{alg}");
     }
     world.stop().await;

@@ -97,7 +97,7 @@ async fn a_key_published_since_is_fetched_when_a_token_names_it() {
 async fn a_key_in_the_settings_needs_no_provider() {
     let (ours, theirs) = (pair("ours"), pair("theirs"));
     let provider = Provider::publishing(&key_set([&theirs])).await;
-    provider.fall_silent();
+    provider.stop_answering();
     let world = World::with(|settings| {
         settings.auth.jwt_jwks = Some(key_set([&ours]).to_string().into());
         settings.auth.jwks_url = Some(provider.url().into());
@@ -145,7 +145,7 @@ async fn a_join_does_not_wait_and_the_next_one_succeeds() {
     let reply = ann.next_json().await;
     let reason = reply[4]["response"]["reason"].as_str().expect("a reason");
     assert_eq!(reason, format!("JwtSignerError: {}", unknown("new").1));
-    provider.was_asked(2).await;
+    provider.wait_for_requests(2).await;
     let mut n = 1;
     eventually("the key has come", async || {
         n += 1;
@@ -270,12 +270,12 @@ async fn a_silent_provider_keeps_only_those_waiting_whom_it_concerns() {
     })
     .await;
     assert_eq!(knock(&world, &known).await, welcome());
-    provider.fall_silent();
+    provider.stop_answering();
     let waiting = async {
         assert_eq!(knock(&world, &new).await, unknown("new"), "refused when the time is over");
     };
     let passing = async {
-        provider.was_asked(2).await;
+        provider.wait_for_requests(2).await;
         assert_eq!(knock(&world, &known).await, welcome());
         assert_eq!(number(&world, "realtime_jwks_failures_total").await, 0.0, "it is still being waited for");
     };

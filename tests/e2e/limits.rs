@@ -14,8 +14,8 @@ use crate::{count, millis, size};
 const ROOM: &str = "realtime:room";
 
 /// The JSON of what a client heard.
-async fn heard(client: &mut Client) -> Vec<Value> {
-    let frames = client.heard().await.into_iter();
+async fn received(client: &mut Client) -> Vec<Value> {
+    let frames = client.received().await.into_iter();
     frames.filter_map(|frame| if let Frame::Json(value) = frame { Some(value) } else { None }).collect()
 }
 
@@ -45,7 +45,7 @@ async fn too_many_messages_are_refused_to_their_sender_and_nobody_is_closed() {
     for n in 0..SENT {
         room.client("ann").push(&n.to_string(), ROOM, "broadcast", &json!({"n": n})).await;
     }
-    let answers = heard(room.client("ann")).await;
+    let answers = received(room.client("ann")).await;
     let ok = of(&answers, "phx_reply").into_iter().filter(|frame| frame[4]["status"] == "ok").count();
     let refused: Vec<_> =
         of(&answers, "phx_reply").into_iter().filter(|frame| frame[4]["status"] == "error").collect();
@@ -61,7 +61,7 @@ async fn too_many_messages_are_refused_to_their_sender_and_nobody_is_closed() {
     );
     assert!(of(&answers, "phx_close").is_empty() && of(&answers, "phx_error").is_empty());
 
-    let received = heard(room.client("bob")).await;
+    let received = received(room.client("bob")).await;
     assert_eq!(of(&received, "broadcast").len(), ok, "what was accepted was delivered");
     assert_eq!(received.len(), ok, "and nothing else");
     world.stop().await;
@@ -133,7 +133,7 @@ async fn three_and_a_half_megabytes_are_reported_with_the_defaults() {
     let mut ann = world.connect().await;
     ann.join(ROOM, json!({})).await;
     ann.push("2", ROOM, "broadcast", &json!({"a": "x".repeat(3_500_000)})).await;
-    assert_eq!(heard(&mut ann).await, [system(ROOM, "payload_size_exceeded")]);
+    assert_eq!(received(&mut ann).await, [system(ROOM, "payload_size_exceeded")]);
     world.stop().await;
 }
 
@@ -145,7 +145,7 @@ async fn without_ack_the_notice_alone_tells() {
     for n in 0..40 {
         ann.push("2", ROOM, "broadcast", &json!({"n": n})).await;
     }
-    assert_eq!(heard(&mut ann).await, [system(ROOM, "Too many messages per second")]);
+    assert_eq!(received(&mut ann).await, [system(ROOM, "Too many messages per second")]);
     world.stop().await;
 }
 
@@ -272,7 +272,7 @@ async fn presence_calls_beyond_the_window_are_gathered_to_the_newest_state() {
         }
     }
     assert!(diffs <= 40, "{diffs} diffs");
-    let answers = heard(&mut ann).await;
+    let answers = received(&mut ann).await;
     assert_eq!(of(&answers, "phx_reply").len(), 100, "every call is answered");
     assert!(of(&answers, "phx_close").is_empty() && of(&answers, "phx_error").is_empty(), "{answers:?}");
     world.stop().await;
@@ -285,13 +285,13 @@ async fn a_track_that_is_too_large_is_refused_and_the_channel_stays() {
     ann.join(ROOM, json!({"presence": {"key": "ann", "enabled": true}})).await;
     let large = json!({"type": "presence", "event": "track", "payload": {"a": "x".repeat(4000)}});
     ann.push("2", ROOM, "presence", &large).await;
-    let answers = heard(&mut ann).await;
+    let answers = received(&mut ann).await;
     let reply = json!(["1", "2", ROOM, "phx_reply", {"status": "error", "response": {"reason": "Track message size exceeded"}}]);
     assert_eq!(of(&answers, "phx_reply"), [&reply]);
     assert!(of(&answers, "phx_close").is_empty() && of(&answers, "presence_diff").is_empty(), "{answers:?}");
     let small = json!({"type": "presence", "event": "track", "payload": {"a": "x"}});
     ann.push("3", ROOM, "presence", &small).await;
-    assert_eq!(of(&heard(&mut ann).await, "phx_reply")[0][4]["status"], "ok");
+    assert_eq!(of(&received(&mut ann).await, "phx_reply")[0][4]["status"], "ok");
     world.stop().await;
 }
 
@@ -308,7 +308,7 @@ async fn too_many_presence_calls_of_a_tenant_never_close_a_channel() {
         let track = json!({"type": "presence", "event": "track", "payload": {"n": n}});
         ann.push(&n.to_string(), ROOM, "presence", &track).await;
     }
-    let answers = heard(&mut ann).await;
+    let answers = received(&mut ann).await;
     assert_eq!(of(&answers, "phx_reply").len(), 40, "every call is answered");
     assert!(of(&answers, "phx_close").is_empty() && of(&answers, "phx_error").is_empty(), "{answers:?}");
     assert!(of(&answers, "system").len() <= 1, "one notice per window");
@@ -431,7 +431,7 @@ async fn every_limit_is_told_of_once() {
         ann.push("2", ROOM, "broadcast", &json!({"n": n})).await;
         ann.push("3", ROOM, "presence", &large).await;
     }
-    let answers = heard(&mut ann).await;
+    let answers = received(&mut ann).await;
     assert_eq!(of(&answers, "phx_reply").len(), EACH, "every track is answered");
     let notices = [system(ROOM, "Track message size exceeded"), system(ROOM, "Too many messages per second")];
     assert_eq!(of(&answers, "system"), notices.iter().collect::<Vec<_>>());

@@ -26,7 +26,7 @@ async fn member(world: &World, key: Value) -> Client {
 
 /// The payloads of the `presence_diff`s among what a client heard.
 async fn diffs(client: &mut Client) -> Vec<Value> {
-    let heard = client.heard().await.into_iter();
+    let heard = client.received().await.into_iter();
     heard
         .filter_map(|frame| match frame {
             Frame::Json(frame) if frame[3] == "presence_diff" => Some(frame[4].clone()),

@@ -34,13 +34,13 @@ async fn knock(world: &World) -> u16 {
 async fn a_client_is_known_by_what_its_balancer_says() {
     let server = World::with(balanced).await;
     for header in headers([192, 0, 2, 7]) {
-        let client = server.behind(server.endpoint().saying(header));
+        let client = server.behind(server.endpoint().with_preface(header));
         let mut inside = client.conversation();
         inside.check("ann joins realtime:room").await;
         assert_eq!(knock(&client).await, 429, "one connection of this address is inside");
         inside.check("ann is alive").await;
         for other in headers([192, 0, 2, 8]) {
-            let other = server.behind(server.endpoint().saying(other));
+            let other = server.behind(server.endpoint().with_preface(other));
             other.check("bob joins realtime:room\n bob vanishes").await;
             harness::eventually("the place is free", async || knock(&other).await == 101).await;
         }
@@ -55,7 +55,7 @@ async fn a_balancer_may_ask_for_itself_but_not_without_a_header() {
     let server = World::with(balanced).await;
     let local = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0".to_vec();
     for header in [local, b"PROXY UNKNOWN\r\n".to_vec()] {
-        let balancer = server.behind(server.endpoint().saying(header));
+        let balancer = server.behind(server.endpoint().with_preface(header));
         assert_eq!(balancer.send(Request::get("/health")).await.status, 200);
     }
     assert!(server.try_send(Request::get("/health")).await.is_err());
@@ -73,7 +73,7 @@ async fn from_elsewhere_nobody_is_believed() {
     let elsewhere = server.endpoint().from("127.0.0.2");
     assert_eq!(server.behind(elsewhere.clone()).send(Request::get("/health")).await.status, 200);
     for forged in headers([192, 0, 2, 7]) {
-        let liar = server.behind(elsewhere.clone().saying(forged));
+        let liar = server.behind(elsewhere.clone().with_preface(forged));
         assert_eq!(liar.send(Request::get("/health")).await.status, 400, "it is no HTTP");
     }
     server.stop().await;
@@ -87,7 +87,7 @@ async fn a_header_that_does_not_come_to_an_end_is_not_waited_for() {
     })
     .await;
     for half in [&b""[..], b"PROXY TCP4 192.0.2.7", b"\r\n\r\n\0\r\nQUIT\n\x21\x11\xff\xff"] {
-        let mut balancer = server.behind(server.endpoint().saying(half)).dial().await;
+        let mut balancer = server.behind(server.endpoint().with_preface(half)).dial().await;
         assert!(balancer.is_dropped().await);
     }
     server.stop().await;
@@ -102,7 +102,7 @@ async fn the_header_comes_before_tls() {
     })
     .await;
     for header in headers([192, 0, 2, 7]) {
-        let client = server.behind(server.endpoint().saying(header).over_tls(certificate.client()));
+        let client = server.behind(server.endpoint().with_preface(header).over_tls(certificate.client()));
         let mut inside = client.conversation();
         inside.check("ann joins realtime:room").await;
         assert_eq!(knock(&client).await, 429);

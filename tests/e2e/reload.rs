@@ -256,7 +256,7 @@ async fn lowered_limits_count_at_their_next_use() {
     for n in 10..40 {
         ann.push(&n.to_string(), "realtime:d", "phx_join", &json!({"config": {}})).await;
     }
-    let heard = ann.heard().await;
+    let heard = ann.received().await;
     let too_many = |frame: &&Frame| frame.to_string().contains("ClientJoinRateLimitReached");
     assert!(heard.iter().filter(too_many).count() >= 10, "{heard:?}");
     world.stop().await;

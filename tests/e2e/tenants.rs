@@ -203,7 +203,7 @@ async fn limits_are_a_tenants_own() {
     for _ in 0..20 {
         ann.push("2", ROOM, "broadcast", &json!({})).await;
     }
-    let heard = ann.heard().await;
+    let heard = ann.received().await;
     assert!(heard.iter().any(|frame| frame.to_string().contains("Too many messages per second")));
     let full = knock(&world, "acme", "/socket/websocket?tenant=acme", &[]).await;
     assert_eq!((full.status, full.json()), (429, json!({"error": "Too many connected users"})));

@@ -39,7 +39,7 @@ async fn both_versions_of_tls_carry_conversations_and_requests() {
     let certificate = Certificate::new();
     let (server, _) = secured(&certificate, |_| {}).await;
     for version in [&version::TLS12, &version::TLS13] {
-        let world = server.behind(server.endpoint().over_tls(certificate.client_of(&[version])));
+        let world = server.behind(server.endpoint().over_tls(certificate.client_with(&[version])));
         world.check(CONVERSATION).await;
         assert_eq!(world.send(Request::get("/health")).await.status, 200);
     }

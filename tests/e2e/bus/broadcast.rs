@@ -76,7 +76,7 @@ async fn the_order_of_a_sender_holds_on_every_node() {
                 say(&mut sender, json!({"from": number, "n": n})).await;
                 if n % 50 == 0 {
                     // Both talk at the same time, and hear each other.
-                    sender.heard().await;
+                    sender.received().await;
                 }
             }
             sender
@@ -120,7 +120,7 @@ async fn a_node_listens_to_a_room_while_it_has_members_there() {
     drop(carl);
     eventually("the second node listens no longer", async || redis.subscribers(CHANNEL).await == 1).await;
     ann.push("9", ROOM, "phx_leave", &json!({})).await;
-    ann.heard().await;
+    ann.received().await;
     assert_eq!(redis.subscribers(CHANNEL).await, 1, "Bob is still there");
     one.stop().await;
     two.stop().await;

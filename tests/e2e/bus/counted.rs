@@ -49,7 +49,7 @@ fn counting(mut client: Client) -> Counting {
     let counted = Arc::clone(&count);
     let task = tokio::spawn(async move {
         loop {
-            let heard = client.heard().await;
+            let heard = client.received().await;
             let said = heard.iter().filter(|frame| matches!(frame, Frame::Json(it) if it[3] == "broadcast"));
             counted.fetch_add(said.count() as u64, Ordering::Relaxed);
         }

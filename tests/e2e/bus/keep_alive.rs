@@ -92,8 +92,8 @@ async fn losing_the_connection_that_reads_costs_no_message_and_no_presence() {
     .await;
     let ((mut ann, _), (mut bob, _)) = (member(&one, "ann").await, member(&two, "bob").await);
     track(&mut ann, json!({})).await;
-    ann.heard().await;
-    eventually("Ann is seen", async || !bob.heard().await.is_empty()).await;
+    ann.received().await;
+    eventually("Ann is seen", async || !bob.received().await.is_empty()).await;
     let mut killed = 0;
     for round in 0..10 {
         let topic = format!("realtime:room {round}");

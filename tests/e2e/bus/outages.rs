@@ -34,7 +34,7 @@ async fn with_cables(redis: &Redis, change: impl Fn(&mut Settings)) -> [(World, 
 
 /// What a client heard being said, up to now.
 async fn said(client: &mut Client) -> Vec<Value> {
-    let heard = client.heard().await.into_iter();
+    let heard = client.received().await.into_iter();
     let said = heard.filter_map(|frame| match frame {
         Frame::Json(frame) if frame[3] == "broadcast" => Some(frame[4]["payload"].clone()),
         _ => None,
@@ -163,7 +163,7 @@ async fn traffic_goes_on_while_the_cable_is_cut_again_and_again() {
                 next += 1;
             }
         }
-        ann.heard().await;
+        ann.received().await;
     }
     for world in [&one, &two] {
         hears(world, 2).await;
@@ -302,7 +302,7 @@ async fn a_connection_that_redis_ends_is_made_again() {
         hears(world, 2).await;
         shows(world, &["ann"]).await;
     }
-    bob.heard().await;
+    bob.received().await;
     say(&mut ann, json!(1)).await;
     assert_eq!(bob.next_json().await[4]["payload"], 1);
     one.stop().await;

@@ -213,7 +213,7 @@ async fn nobody_leaves_because_a_node_was_too_slow_to_hear_of_them() {
     guests.push(show(&topics[0], "late"));
     let mut has_come = false;
     eventually("what follows is heard", async || {
-        for frame in ann.heard().await {
+        for frame in ann.received().await {
             let Frame::Json(frame) = frame else { panic!("{frame:?}") };
             assert!(frame[4]["leaves"].get("guest").is_none(), "{frame}");
             has_come |= frame[4]["joins"].get("late").is_some();

@@ -56,8 +56,8 @@ async fn a_failover_loses_nobody() {
     for world in [&one, &two] {
         super::shows(world, &["ann", "bob"]).await;
     }
-    ann.heard().await;
-    bob.heard().await;
+    ann.received().await;
+    bob.received().await;
     say(&mut ann, json!(1)).await;
     assert_eq!(bob.next_json().await[4]["payload"], 1);
     one.stop().await;

@@ -51,7 +51,7 @@ async fn next_said(client: &mut Client) -> Value {
 async fn passes(from: &mut Client, to: &mut Client, what: Value) {
     say(from, what.clone()).await;
     assert_eq!(next_said(to).await, what);
-    from.heard().await;
+    from.received().await;
 }
 
 async fn untracked(world: &World, key: &str) -> Client {
@@ -93,7 +93,7 @@ async fn a_redis_without_memory_passes_messages_and_shares_presence_again_later(
         passes(&mut ann, &mut bob, json!(number)).await;
         passes(&mut bob, &mut ann, json!(number)).await;
     }
-    dora.heard().await;
+    dora.received().await;
     // Presence stands still; nobody is taken for gone.
     shows(&one, &["ann", "bob", "carl"]).await;
     drop(carl);

@@ -59,7 +59,7 @@ async fn a_flood_of_joins_and_leaves_of_one_room_ends_where_it_should() {
             ann.send_text(format!(r#"["{n}","l{n}","realtime:room","phx_leave",{{}}]"#)).await;
         }
     }
-    ann.heard().await;
+    ann.received().await;
     let members = world.send(Request::get("/health")).await.json()["members"].clone();
     assert_eq!(members, 3, "the bystanders and ann's last join");
     untouched(pair).await;
@@ -96,7 +96,7 @@ async fn visit(world: &World, number: u64) {
             }
         }
         if noise.next() & 1 == 0 {
-            visitor.heard().await;
+            visitor.received().await;
         }
     }
 }

@@ -17,7 +17,7 @@ async fn a_burst_of_updates_is_gathered_and_ends_with_the_newest_state() {
     }
     assert!(view.diffs < UPDATES as usize / 2, "{} diffs for {UPDATES} updates", view.diffs);
     let replies = ann
-        .heard()
+        .received()
         .await
         .iter()
         .filter(|frame| matches!(frame, Frame::Json(f) if f[3] == "phx_reply"))

@@ -56,14 +56,14 @@ impl Certificate {
 
     /// A client that believes it and nothing else.
     pub fn client(&self) -> Arc<ClientConfig> {
-        self.client_of(&[&tokio_rustls::rustls::version::TLS13, &tokio_rustls::rustls::version::TLS12])
+        self.client_with(&[&tokio_rustls::rustls::version::TLS13, &tokio_rustls::rustls::version::TLS12])
     }
 
     /// The same, speaking these versions of TLS.
     ///
     /// # Panics
     /// When there is no such client.
-    pub fn client_of(&self, versions: &[&'static SupportedProtocolVersion]) -> Arc<ClientConfig> {
+    pub fn client_with(&self, versions: &[&'static SupportedProtocolVersion]) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(self.der.clone()).expect("a certificate");
         let builder = ClientConfig::builder_with_protocol_versions(versions);

@@ -207,7 +207,7 @@ impl Client {
     ///
     /// # Panics
     /// When the heartbeat is not answered.
-    pub async fn heard(&mut self) -> Vec<Frame> {
+    pub async fn received(&mut self) -> Vec<Frame> {
         self.settle().await;
         self.unread.drain(..).collect()
     }

@@ -50,7 +50,7 @@ impl Endpoint {
 
     /// The same, for somebody who says this before anything else.
     #[must_use]
-    pub fn saying(mut self, first: impl Into<Vec<u8>>) -> Endpoint {
+    pub fn with_preface(mut self, first: impl Into<Vec<u8>>) -> Endpoint {
         self.first = first.into();
         self
     }

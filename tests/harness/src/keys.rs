@@ -71,7 +71,7 @@ impl KeyPair {
     }
 
     /// A token whose header is written by hand, signed with this key as its own algorithm wants.
-    pub fn sign_saying(&self, header: &Value, claims: &Value) -> String {
+    pub fn sign_with_header(&self, header: &Value, claims: &Value) -> String {
         let encode = |part: &Value| BASE64_URL_SAFE_NO_PAD.encode(part.to_string());
         let message = format!("{}.{}", encode(header), encode(claims));
         let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &self.private, self.algorithm);

@@ -67,7 +67,7 @@ impl Provider {
     }
 
     /// From now on takes requests and says nothing.
-    pub fn fall_silent(&self) {
+    pub fn stop_answering(&self) {
         self.set(Answer::Silence);
     }
 
@@ -80,7 +80,7 @@ impl Provider {
     ///
     /// # Panics
     /// When that does not happen.
-    pub async fn was_asked(&self, times: usize) {
+    pub async fn wait_for_requests(&self, times: usize) {
         let mut requests = self.requests.clone();
         let asked = requests.wait_for(|requests| *requests >= times);
         timeout(WAIT_MAX, asked).await.expect("it is asked in time").expect("it still serves");

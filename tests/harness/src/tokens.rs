@@ -99,7 +99,7 @@ impl TokenIssuer {
             Token::Roleless => self.sign(&json!({"sub": "ann", "exp": now() + 3600})),
             Token::Endless => self.sign(&json!({"sub": "ann", "role": "authenticated"})),
             Token::Unsigned => format!("{HEADER_NONE}.{}.", self.claims_part(&claims(3600))),
-            Token::Confused => self.sign_saying(&json!({"alg": "RS256", "typ": "JWT"}), &claims(3600)),
+            Token::Confused => self.sign_with_header(&json!({"alg": "RS256", "typ": "JWT"}), &claims(3600)),
             Token::Garbage => "not-a-jwt".to_owned(),
             Token::Nothing => String::new(),
         }
@@ -116,7 +116,7 @@ impl TokenIssuer {
     }
 
     /// These claims under a header written by hand, signed as HS256 whatever it says.
-    pub fn sign_saying(&self, header: &Value, claims: &Value) -> String {
+    pub fn sign_with_header(&self, header: &Value, claims: &Value) -> String {
         let encode = |part: &Value| BASE64_URL_SAFE_NO_PAD.encode(part.to_string());
         let message = format!("{}.{}", encode(header), encode(claims));
         let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &self.key(), Algorithm::HS256);

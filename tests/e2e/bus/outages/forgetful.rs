@@ -31,7 +31,7 @@ async fn a_redis_that_starts_empty_is_filled_again() {
 async fn hears_of_no_leaves(client: &mut Client) {
     let mut has_heard = false;
     eventually("what is said is heard", async || {
-        for frame in client.heard().await {
+        for frame in client.received().await {
             let Frame::Json(frame) = frame else { panic!("{frame:?}") };
             let leaves = frame[4]["leaves"].as_object();
             assert!(leaves.is_none_or(|leaves| leaves.is_empty()), "{frame}");
