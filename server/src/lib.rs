@@ -23,6 +23,7 @@
 //! | [`bus`] | how nodes hear each other |
 //! | [`telemetry`] | logs and numbers |
 //! | [`pem`] | files of certificates and keys |
+//! | [`permit`] | what is bounded in number: sockets, users, WebSockets of an address |
 //! | [`crypto`] | which cryptography TLS uses |
 //! | [`watch`] | when a file has changed |
 //! | [`version`] | the version and the commit of this build |
@@ -66,6 +67,7 @@ pub mod drain;
 pub mod edge;
 pub mod node;
 pub mod pem;
+pub mod permit;
 pub mod presence;
 pub mod query;
 pub mod reload;

@@ -10,7 +10,7 @@ pub use readiness::{Connectivity, Readiness};
 pub use reloading::{Changes, Outcome, Reload, Reloading, SettingsStatus};
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use arc_swap::{ArcSwap, Guard};
@@ -21,6 +21,7 @@ use settings::Settings;
 use crate::auth::Operators;
 use crate::auth::jwks::JwksSources;
 use crate::bus::{self, ClusterLink};
+use crate::permit::{Permit, Permits};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::reports::Reports;
 use crate::tenants::{Registry, Tenant};
@@ -48,31 +49,12 @@ pub struct Node {
     pub started: Instant,
     leaving: AtomicBool,
     stopping: AtomicBool,
-    sockets: Arc<AtomicUsize>,
-    connections: Arc<AtomicUsize>,
+    sockets: Permits,
+    connections: Permits,
 }
 
 /// Sockets beyond the WebSocket limit, for health checks, HTTP and refusals.
 pub const SPARE_SOCKETS: usize = 1_024;
-
-/// A place taken among a bounded number; dropping it gives it back.
-#[derive(Debug)]
-pub struct Permit(Arc<AtomicUsize>);
-
-impl Permit {
-    /// One more place, while fewer than `bound` are taken.
-    pub fn take(taken: &Arc<AtomicUsize>, bound: usize) -> Option<Self> {
-        let below = |taken| (taken < bound).then_some(taken + 1);
-        taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, below).ok()?;
-        Some(Self(Arc::clone(taken)))
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
 
 impl Node {
     /// An empty node, which has its keys fetched by `sources` and hears the others over `link`.
@@ -103,8 +85,8 @@ impl Node {
             started: Instant::now(),
             leaving: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
-            sockets: Arc::default(),
-            connections: Arc::default(),
+            sockets: Permits::default(),
+            connections: Permits::default(),
         }))
     }
 
@@ -134,27 +116,25 @@ impl Node {
         self.tenants.for_request(headers, uri, self.settings().server.strict_host)
     }
 
-    /// A place for one more TCP connection, while there is one.
-    pub fn take_socket(&self) -> Option<Permit> {
-        Permit::take(
-            &self.sockets,
-            self.settings().server.max_connections.get().saturating_add(SPARE_SOCKETS),
-        )
+    /// A permit for one more TCP connection, if there is one.
+    pub fn acquire_socket(&self) -> Option<Permit> {
+        let max = self.settings().server.max_connections.get().saturating_add(SPARE_SOCKETS);
+        self.sockets.acquire(max)
     }
 
-    /// A place for one more WebSocket, while there is one.
-    pub fn take_connection(&self) -> Option<Permit> {
-        Permit::take(&self.connections, self.settings().server.max_connections.get())
+    /// A permit for one more WebSocket, if there is one.
+    pub fn acquire_connection(&self) -> Option<Permit> {
+        self.connections.acquire(self.settings().server.max_connections.get())
     }
 
     /// Open TCP connections.
     pub fn open_sockets(&self) -> usize {
-        self.sockets.load(Ordering::Relaxed)
+        self.sockets.in_use()
     }
 
     /// Open WebSockets.
     pub fn connections(&self) -> usize {
-        self.connections.load(Ordering::Relaxed)
+        self.connections.in_use()
     }
 
     /// Whether new clients should be sent here.

@@ -178,7 +178,7 @@ async fn no_more_users_are_admitted_than_there_are_places() {
     let world = World::with(|settings| settings.limits.max_concurrent_users = Some(size(3))).await;
     let node = world.node();
     let tenant = node.tenants.default_tenant();
-    let users: Vec<_> = (0..5).filter_map(|_| tenant.admit_user()).collect();
+    let users: Vec<_> = (0..5).filter_map(|_| tenant.acquire_user()).collect();
     assert_eq!((users.len(), tenant.users_here()), (3, 3));
     drop(users);
     assert_eq!(tenant.users_here(), 0);

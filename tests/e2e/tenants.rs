@@ -1,7 +1,5 @@
 //! Many tenants in one server: who is meant, and that none can see, use or slow down another's things.
 
-use std::sync::atomic::Ordering;
-
 use harness::{Dialect, Request, Response, Token, World, eventually};
 use serde_json::{Value, json};
 
@@ -247,7 +245,7 @@ async fn a_tenants_idle_sockets_take_no_places_of_others() {
     set(None, Some(size(1)));
     let node = world.node();
     let acme = node.tenants.get("acme").expect("there");
-    eventually("nobody is left", async || acme.connections.load(Ordering::Relaxed) == 0).await;
+    eventually("nobody is left", async || acme.connections.in_use() == 0).await;
     let mut idle = Vec::new();
     for _ in 0..102 {
         idle.push(world.connect_for("acme").await);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::node::Permit;
+use crate::permit::{Permit, PermitPool};
 
 /// Bits of an IPv6 address that tell one customer from another: each has a network of his own to choose from.
 const IPV6_NETWORK_BITS: u32 = 64;
@@ -17,53 +17,53 @@ const IPV6_NETWORK_BITS: u32 = 64;
 /// The other end of a socket.
 #[derive(Debug)]
 pub(super) struct Caller {
-    /// Its address; that of the client where a load balancer has said it.
+    /// Its address; the client's address where a load balancer has sent it.
     pub(super) address: IpAddr,
-    _place: Permit,
+    _socket: Permit,
 }
 
 impl Caller {
-    pub(super) fn new(address: IpAddr, place: Permit) -> Self {
+    pub(super) fn new(address: IpAddr, socket: Permit) -> Self {
         // Where IPv4 comes through an IPv6 socket, it is still IPv4.
-        Self { address: address.to_canonical(), _place: place }
+        Self { address: address.to_canonical(), _socket: socket }
     }
 }
 
 /// WebSockets by the address they come from.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Addresses(Arc<Mutex<HashMap<IpAddr, usize>>>);
 
-/// One WebSocket's place among those of its address; dropping it gives it back.
-#[derive(Debug)]
-pub(super) struct AddressPermit {
-    addresses: Arc<Mutex<HashMap<IpAddr, usize>>>,
+/// Where the permits of one address are returned to.
+struct AddressPool {
+    addresses: Addresses,
     network: IpAddr,
 }
 
 impl Addresses {
-    /// A place for one more from `address`, while there are fewer than `bound`. Counted also without a
-    /// bound: the settings may bring one later.
-    pub(super) fn take(&self, address: IpAddr, bound: Option<NonZeroUsize>) -> Option<AddressPermit> {
+    /// A permit for one more WebSocket from `address`, if fewer than `max` are in use. Counted also without a
+    /// maximum: a reload may set one later.
+    pub(super) fn acquire(&self, address: IpAddr, max: Option<NonZeroUsize>) -> Option<Permit> {
         let network = network(address);
         let mut addresses = self.0.lock();
-        let taken = addresses.get(&network).copied().unwrap_or_default();
-        if bound.is_some_and(|bound| taken >= bound.get()) {
+        let used = addresses.get(&network).copied().unwrap_or_default();
+        if max.is_some_and(|max| used >= max.get()) {
             return None;
         }
-        addresses.insert(network, taken + 1);
-        Some(AddressPermit { addresses: Arc::clone(&self.0), network })
+        addresses.insert(network, used + 1);
+        drop(addresses);
+        Some(Permit::of(Arc::new(AddressPool { addresses: self.clone(), network })))
     }
 }
 
-impl Drop for AddressPermit {
-    fn drop(&mut self) {
-        let mut addresses = self.addresses.lock();
+impl PermitPool for AddressPool {
+    fn release(&self) {
+        let mut addresses = self.addresses.0.lock();
         match addresses.get_mut(&self.network) {
-            Some(taken) if *taken > 1 => *taken -= 1,
+            Some(used) if *used > 1 => *used -= 1,
             _ => drop(addresses.remove(&self.network)),
         }
         if addresses.is_empty() {
-            // The room of a rush is given back.
+            // Returns the memory that many addresses needed.
             *addresses = HashMap::new();
         }
     }
@@ -89,23 +89,23 @@ mod tests {
     }
 
     #[test]
-    fn a_place_is_free_again_when_it_is_left() {
-        let (addresses, bound) = (Addresses::default(), NonZeroUsize::new(2));
-        let take = |text| addresses.take(address(text), bound);
-        let first = take("192.0.2.1").expect("the first");
-        let second = take("192.0.2.1").expect("the second");
-        assert!(take("192.0.2.1").is_none());
-        let other = take("192.0.2.2").expect("another address");
+    fn a_permit_is_available_again_once_its_connection_has_ended() {
+        let (addresses, max) = (Addresses::default(), NonZeroUsize::new(2));
+        let acquire = |text| addresses.acquire(address(text), max);
+        let first = acquire("192.0.2.1").expect("the first");
+        let second = acquire("192.0.2.1").expect("the second");
+        assert!(acquire("192.0.2.1").is_none());
+        let other = acquire("192.0.2.2").expect("another address");
         drop(first);
-        drop((take("192.0.2.1").expect("the place that was left"), second, other));
-        assert!(addresses.0.lock().is_empty(), "nobody is remembered");
+        drop((acquire("192.0.2.1").expect("the permit that was returned"), second, other));
+        assert!(addresses.0.lock().is_empty(), "no address is remembered");
     }
 
     #[test]
     fn addresses_of_one_ipv6_network_are_one() {
-        let (addresses, bound) = (Addresses::default(), NonZeroUsize::new(1));
-        let _held = addresses.take(address("2001:db8::1"), bound).expect("the first");
-        assert!(addresses.take(address("2001:db8::ffff:2"), bound).is_none());
-        assert!(addresses.take(address("2001:db8:0:1::1"), bound).is_some());
+        let (addresses, max) = (Addresses::default(), NonZeroUsize::new(1));
+        let _held = addresses.acquire(address("2001:db8::1"), max).expect("the first");
+        assert!(addresses.acquire(address("2001:db8::ffff:2"), max).is_none());
+        assert!(addresses.acquire(address("2001:db8:0:1::1"), max).is_some());
     }
 }

@@ -5,7 +5,6 @@
 //! so many wait; the others are answered at once. Nobody else waits for them.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
@@ -22,13 +21,14 @@ use tokio_util::task::TaskTracker;
 use tracing::{Span, debug};
 use wire::phoenix;
 
-use super::caller::{AddressPermit, Addresses, Caller};
+use super::caller::{Addresses, Caller};
 use super::request_deadline::RequestDeadline;
 use super::tls::Secure;
 use super::upgrade;
 use super::websocket::{Connection, ConnectionConfig, Readable};
 use crate::auth::{Credentials, TokenError};
-use crate::node::{Node, Permit};
+use crate::node::Node;
+use crate::permit::{Permit, Permits};
 use crate::query;
 use crate::response;
 use crate::sessions::phoenix::{Admitted, Phoenix};
@@ -43,15 +43,15 @@ pub(super) struct Handshake {
     /// That of the newest connections, shared by all that began under the same settings.
     config: Mutex<Arc<ConnectionConfig>>,
     /// Refusals that wait now.
-    pauses: Arc<AtomicUsize>,
+    pauses: Permits,
     addresses: Addresses,
 }
 
 /// What a WebSocket keeps of its handshake.
 struct Guest {
     origin: Arc<RequestContext>,
-    /// Its places: among the WebSockets, those of its tenant, those of its address, and among the sockets.
-    places: (Permit, Permit, AddressPermit, Arc<Caller>),
+    /// Among the WebSockets of the server, of its tenant and of its address; the caller holds that of its socket.
+    permits: (Permit, Permit, Permit, Arc<Caller>),
 }
 
 /// Why a handshake is refused.
@@ -72,7 +72,7 @@ impl HandshakeError {
 impl Handshake {
     pub(super) fn new(node: Arc<Node>, tasks: TaskTracker) -> Self {
         let config = Mutex::new(Arc::new(ConnectionConfig::by(&node.settings())));
-        Self { node, tasks, config, pauses: Arc::default(), addresses: Addresses::default() }
+        Self { node, tasks, config, pauses: Permits::default(), addresses: Addresses::default() }
     }
 
     /// Answers a GET for the WebSocket.
@@ -86,7 +86,7 @@ impl Handshake {
             Span::current().record(ERROR_CODE, Code::UnsupportedProtocolVersion.name());
             return response::empty(StatusCode::FORBIDDEN);
         };
-        let Some(seat) = self.node.take_connection() else {
+        let Some(connection) = self.node.acquire_connection() else {
             self.node.metrics.node.connections_refused.increment(1);
             let code = Code::ServerConnectionLimitReached;
             self.node.reports.record(code.at(codes::Scope::Handshake), code.text());
@@ -95,21 +95,21 @@ impl Handshake {
                 &json!({ "error": "Too many connections" }),
             );
         };
-        let bound = self.node.settings().server.max_connections_per_address;
-        let Some(place) = self.addresses.take(caller.address, bound) else {
-            drop(seat);
+        let max = self.node.settings().server.max_connections_per_address;
+        let Some(of_address) = self.addresses.acquire(caller.address, max) else {
+            drop(connection);
             self.node.metrics.node.connections_refused_by_address.increment(1);
             let (status, code) = (StatusCode::TOO_MANY_REQUESTS, Code::AddressConnectionLimitReached);
             return self.refuse(HandshakeError::new(status, code, code.text())).await;
         };
         match self.admit(&request).await {
-            Ok((admitted, among_its_tenants)) => {
-                let guest = Guest { origin, places: (seat, among_its_tenants, place, caller) };
+            Ok((admitted, of_tenant)) => {
+                let guest = Guest { origin, permits: (connection, of_tenant, of_address, caller) };
                 self.upgrade(request, dialect, admitted, guest)
             }
             Err(refusal) => {
-                // Not kept while the refusal waits: someone else may come in.
-                drop((seat, place));
+                // Not held while the refusal waits: another client may use them.
+                drop((connection, of_address));
                 self.refuse(refusal).await
             }
         }
@@ -148,8 +148,8 @@ impl Handshake {
                 return refused(StatusCode::UNAUTHORIZED, code, &text);
             }
         };
-        let place = Permit::take(&tenant.connections, tenant.allowance.max_connections());
-        let Some(place) = place.filter(|_| tenant.has_room()) else {
+        let permit = tenant.connections.acquire(tenant.allowance.max_connections());
+        let Some(permit) = permit.filter(|_| tenant.has_room()) else {
             let code = Code::ConnectionRateLimitReached;
             return refused(StatusCode::TOO_MANY_REQUESTS, code, code.text());
         };
@@ -158,7 +158,7 @@ impl Handshake {
             let code = Code::JoinsRateLimitReached;
             return refused(StatusCode::TOO_MANY_REQUESTS, code, code.text());
         }
-        Ok((Admitted { generation: policy.generation, tenant, claims }, place))
+        Ok((Admitted { generation: policy.generation, tenant, claims }, permit))
     }
 
     async fn refuse(&self, refusal: HandshakeError) -> Response<Bytes> {
@@ -166,11 +166,11 @@ impl Handshake {
         // Not by the name that was said: whoever knocks would choose the labels of our metrics.
         let reports = tenant.as_ref().map_or(&self.node.reports, |tenant| &tenant.reports);
         reports.record(code.at(codes::Scope::Handshake), &text);
-        let (pause, bound) = {
+        let (pause, max) = {
             let server = &self.node.settings().server;
             (server.connect_error_backoff, server.max_pending_refusals.get())
         };
-        if let Some(_place) = Permit::take(&self.pauses, bound) {
+        if let Some(_pause) = self.pauses.acquire(max) {
             tokio::time::sleep(pause).await;
         }
         response::json(status, &json!({ "error": text }))
@@ -237,6 +237,6 @@ async fn converse<S>(
     tasks.spawn(async move {
         connection.await;
         debug!(parent: &guest.origin.span(), "The WebSocket has ended");
-        drop(guest.places);
+        drop(guest.permits);
     });
 }

@@ -90,7 +90,7 @@ pub async fn run(
 }
 
 fn admit(context: &Arc<ListenerContext>, stream: TcpStream, address: IpAddr, tasks: &TaskTracker) {
-    let Some(place) = context.node.take_socket() else {
+    let Some(socket) = context.node.acquire_socket() else {
         // Best effort, without waiting: the next client is at the door. Not with `try_write`, which writes
         // only if tokio thinks the socket ready: of one just accepted it does (1.54.1), and promises nothing. A
         // socket taken from tokio does not block either.
@@ -106,7 +106,7 @@ fn admit(context: &Arc<ListenerContext>, stream: TcpStream, address: IpAddr, tas
             entered = context.acceptor.pass(&context.node, stream, address) => entered,
         };
         let Some((stream, address)) = entered else { return };
-        let caller = Arc::new(Caller::new(address, place));
+        let caller = Arc::new(Caller::new(address, socket));
         match stream {
             Stream::Plain(stream) => serve(&context, stream, caller).await,
             Stream::Secure(stream) => serve(&context, stream, caller).await,

@@ -16,5 +16,5 @@ mod tenant;
 pub use allowance::Allowance;
 pub use policy::{Policy, TenantStatus};
 pub use registry::Registry;
-pub use sockets::{Sockets, Ticket};
-pub use tenant::{Tenant, User};
+pub use sockets::{SocketRegistration, Sockets};
+pub use tenant::Tenant;

@@ -74,8 +74,8 @@ mod tests {
         let tenant = Arc::clone(registry.default_tenant());
         let outboxes: Vec<_> =
             (0..SOCKETS).map(|_| Arc::new(Outbox::new(Bounds { frames: 1, bytes: 1 }))).collect();
-        let tickets: Vec<_> =
-            outboxes.iter().map(|outbox| tenant.sockets.enter(Arc::clone(outbox))).collect();
+        let registrations: Vec<_> =
+            outboxes.iter().map(|outbox| tenant.sockets.register(Arc::clone(outbox))).collect();
         let (notifier, stop, turns) =
             (PolicyNotifier::default(), CancellationToken::new(), AtomicUsize::new(0));
         notifier.ring(&tenant);
@@ -92,6 +92,6 @@ mod tests {
         assert!(outboxes[..SOCKETS - 1].iter().all(|outbox| alarmed(outbox)), "everybody was rung");
         let turns = turns.into_inner();
         assert!(turns >= 100, "the others had {turns} turns");
-        drop(tickets);
+        drop(registrations);
     }
 }

@@ -13,18 +13,18 @@ const PAGE: usize = 64;
 #[derive(Debug, Default)]
 pub struct Sockets(Arc<Mutex<Slab<Arc<Outbox>>>>);
 
-/// A connection's entry; dropping it takes the connection off the list.
+/// A connection's entry in the list; dropping it removes the entry.
 #[derive(Debug)]
-pub struct Ticket {
+pub struct SocketRegistration {
     sockets: Arc<Mutex<Slab<Arc<Outbox>>>>,
     number: usize,
 }
 
 impl Sockets {
-    /// Adds a connection.
-    pub fn enter(&self, outbox: Arc<Outbox>) -> Ticket {
+    /// Adds a connection to the list.
+    pub fn register(&self, outbox: Arc<Outbox>) -> SocketRegistration {
         let number = self.0.lock().insert(outbox);
-        Ticket { sockets: Arc::clone(&self.0), number }
+        SocketRegistration { sockets: Arc::clone(&self.0), number }
     }
 
     /// How many there are.
@@ -54,7 +54,7 @@ impl Sockets {
     }
 }
 
-impl Drop for Ticket {
+impl Drop for SocketRegistration {
     fn drop(&mut self) {
         let mut sockets = self.sockets.lock();
         let outbox = sockets.remove(self.number);

@@ -9,6 +9,7 @@ use hub::{Disconnect, RollingRate};
 use super::policy::TenantSpec;
 use super::{Allowance, Policy, Sockets};
 use crate::auth::jwks::JwksSources;
+use crate::permit::{Permit, Permits};
 use crate::telemetry::metrics::{Metrics, TenantMetrics};
 use crate::telemetry::reports::Reports;
 
@@ -24,11 +25,11 @@ pub struct Tenant {
     pub reports: Reports,
     /// Its open connections.
     pub sockets: Sockets,
-    /// How many there are, those included that are just being let in.
-    pub connections: Arc<AtomicUsize>,
+    /// Permits for them, those included whose handshake is not finished.
+    pub connections: Permits,
     /// HTTP requests per second on this node, shown to those who send them.
     pub requests: RollingRate,
-    users_here: AtomicUsize,
+    users: Permits,
     users_elsewhere: AtomicUsize,
     policy: ArcSwap<Policy>,
 }
@@ -41,9 +42,9 @@ impl Tenant {
             id: id.into(),
             allowance: Allowance::new(&spec.tenant.limits, spec.everyone),
             sockets: Sockets::default(),
-            connections: Arc::default(),
+            connections: Permits::default(),
             requests: RollingRate::new(),
-            users_here: AtomicUsize::new(0),
+            users: Permits::default(),
             users_elsewhere: AtomicUsize::new(0),
             policy: ArcSwap::from_pointee(Policy::first(spec, sources, &metrics, &reports)),
             metrics,
@@ -85,7 +86,7 @@ impl Tenant {
 
     /// Connections of this node that have joined a room. They count until they end, not until they leave it.
     pub fn users_here(&self) -> usize {
-        self.users_here.load(Ordering::Relaxed)
+        self.users.in_use()
     }
 
     /// The other nodes have this many users together, as of about a second ago.
@@ -93,29 +94,18 @@ impl Tenant {
         self.users_elsewhere.store(users, Ordering::Relaxed);
     }
 
-    /// How many users this node may have, given how many there are on the others.
-    fn places(&self) -> usize {
+    /// Users that this node may have, given those of the other nodes.
+    fn max_users_here(&self) -> usize {
         self.allowance.users_beside(self.users_elsewhere.load(Ordering::Relaxed))
     }
 
-    /// Whether there is room for one more user. If the limit was lowered, those above it stay.
+    /// Whether one more user is allowed. If the limit was lowered, those above it stay.
     pub fn has_room(&self) -> bool {
-        self.users_here() < self.places()
+        self.users_here() < self.max_users_here()
     }
 
-    /// Counts one more user while the limit allows; the count falls when the result is dropped.
-    pub fn admit_user(self: &Arc<Self>) -> Option<User> {
-        let below = |users| (users < self.places()).then_some(users + 1);
-        self.users_here.fetch_update(Ordering::Relaxed, Ordering::Relaxed, below).ok()?;
-        Some(User(Arc::clone(self)))
-    }
-}
-
-/// One connection's place among its tenant's users.
-pub struct User(Arc<Tenant>);
-
-impl Drop for User {
-    fn drop(&mut self) {
-        self.0.users_here.fetch_sub(1, Ordering::Relaxed);
+    /// A permit for one more user, if the limit allows it.
+    pub fn acquire_user(&self) -> Option<Permit> {
+        self.users.acquire(self.max_users_here())
     }
 }

@@ -134,7 +134,7 @@ impl Phoenix {
     /// Counts this connection among the tenant's users, once.
     fn count_user(&mut self) -> Result<(), JoinError> {
         if self.user.is_none() {
-            let user = self.tenant.admit_user();
+            let user = self.tenant.acquire_user();
             // Between the first look and now others may have taken the last places.
             self.user = Some(user.ok_or(JoinError::of(Code::ConnectionRateLimitReached))?);
         }

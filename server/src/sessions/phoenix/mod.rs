@@ -30,11 +30,12 @@ use super::Session;
 use crate::auth::Claims;
 use crate::broadcast::BroadcastError;
 use crate::node::Node;
+use crate::permit::Permit;
 use crate::telemetry::close_reasons::CloseReason;
 use crate::telemetry::codes::{Code, Scope};
 use crate::telemetry::reports::Report;
 use crate::telemetry::request_context::RequestContext;
-use crate::tenants::{Tenant, Ticket, User};
+use crate::tenants::{SocketRegistration, Tenant};
 
 /// The topic of heartbeats.
 const CONNECTION_TOPIC: &str = "phoenix";
@@ -61,11 +62,11 @@ pub struct Phoenix {
     /// Broadcasts that were read and not yet sent. Nothing stays here beyond one turn of reading.
     gathered: Option<Box<Gathered>>,
     /// Held from the first successful join on.
-    user: Option<User>,
+    user: Option<Permit>,
     /// Since when no room is joined, if none is.
     roomless: Option<Instant>,
     deadline: Option<Instant>,
-    _ticket: Ticket,
+    _registration: SocketRegistration,
 }
 
 /// Broadcasts to one topic.
@@ -101,7 +102,7 @@ impl Phoenix {
             Bounds { frames: outbox.max_frames.get(), bytes }
         };
         let outbox = Arc::new(Outbox::new(bounds));
-        let ticket = tenant.sockets.enter(Arc::clone(&outbox));
+        let registration = tenant.sockets.register(Arc::clone(&outbox));
         if node.is_stopping() {
             // Whoever stops the server may have told everybody before this connection was on the list.
             outbox.disconnect(CloseReason::Restarting.into());
@@ -119,7 +120,7 @@ impl Phoenix {
             user: None,
             roomless: None,
             deadline: None,
-            _ticket: ticket,
+            _registration: registration,
         };
         session.reschedule();
         // Whoever changed the policy since it was asked may have rung before this connection was on the list.
