@@ -7,8 +7,9 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use hub::TokenBucket;
 use settings::Limits;
+
+use super::token_bucket::TokenBucket;
 
 /// Limits with their counters. Rates are token buckets with a burst of ten seconds, and count what comes to
 /// this node: a tenant with clients on two nodes has them twice.

@@ -10,8 +10,10 @@ mod naming;
 mod policy;
 mod policy_notifier;
 mod registry;
+mod rolling_rate;
 mod sockets;
 mod tenant;
+mod token_bucket;
 
 pub use allowance::Allowance;
 pub use policy::{Policy, TenantStatus};

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
-use hub::{Disconnect, RollingRate};
+use hub::Disconnect;
 
 use super::policy::TenantSpec;
+use super::rolling_rate::RollingRate;
 use super::{Allowance, Policy, Sockets};
 use crate::auth::jwks::JwksSources;
 use crate::permit::{Permit, Permits};
