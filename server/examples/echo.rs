@@ -80,11 +80,11 @@ impl Session for Echo {
     }
 
     fn text(&mut self, message: &str) {
-        self.outbox.answer(&text(message));
+        self.outbox.reply(&text(message));
     }
 
     fn binary(&mut self, message: &[u8]) {
-        self.outbox.answer(&binary(message));
+        self.outbox.reply(&binary(message));
     }
 
     fn broken(&mut self, _why: &str) {}
@@ -139,8 +139,8 @@ async fn two_tasks(stream: TcpStream, config: &ConnectionConfig) {
     let mut socket = WebSocketStream::from_raw_socket(ReadOnly(reader), Role::Server, Some(config)).await;
     while let Some(Ok(message)) = socket.next().await {
         match message {
-            Message::Text(message) => echo.outbox.answer(&text(&message)),
-            Message::Binary(message) => echo.outbox.answer(&binary(&message)),
+            Message::Text(message) => echo.outbox.reply(&text(&message)),
+            Message::Binary(message) => echo.outbox.reply(&binary(&message)),
             _ => {}
         }
     }

@@ -46,7 +46,7 @@ pub struct Hub {
     hasher: RandomState,
     rooms: AtomicUsize,
     members: AtomicUsize,
-    due: Mutex<Due>,
+    due: Mutex<DueRooms>,
     coalesce_nanos: AtomicU64,
     /// There if this node is one among several.
     pub(crate) departures: Option<RelayQueue>,
@@ -63,7 +63,7 @@ pub struct Population {
 
 /// Rooms that have presence to announce, each at most once, and who works through them.
 #[derive(Debug, Default)]
-struct Due {
+struct DueRooms {
     rooms: Vec<(Instant, Arc<Room>)>,
     waker: Option<Waker>,
 }
@@ -103,7 +103,7 @@ impl Hub {
 
     /// Makes `member` a member of the room and queues `reply` for it, before anything the room says. With
     /// other nodes around, the first members of a room wait for the reply until the room is
-    /// [admitted](Self::admit), and receive nothing before it.
+    /// [admitted](Self::confirm_joins), and receive nothing before it.
     pub fn join(self: &Arc<Self>, key: RoomKey, member: Member, reply: &Frame) -> Membership {
         let mut wakers = Wakers::collect();
         let mut shard = self.shard(&key).lock();
@@ -199,7 +199,7 @@ impl Hub {
         if gone {
             shard.remove(room.key());
             if let Some(departures) = &self.departures {
-                departures.closed(room, room.last_words(), &mut wakers);
+                departures.closed(room, room.final_snapshot(), &mut wakers);
             }
             self.rooms.fetch_sub(1, Ordering::Relaxed);
             if shard.len() < shard.capacity() / 4 {

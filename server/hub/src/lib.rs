@@ -32,7 +32,7 @@ pub use hub::{Hub, Population};
 pub use member::Member;
 pub use membership::Membership;
 pub use outbox::{Bounds, Disconnect, Offer, Outbox, Turn};
-pub use presence::{Entry, PresenceChange, StateRequest};
+pub use presence::{PresenceChange, PresenceEntry, StateRequest};
 pub use relay_queue::RelayEvent;
 pub use replication::{ApplyOutcome, Delta, NodeId, Position, PresenceUpdate, Snapshot};
 pub use room::{Audience, Delivery, Missed, Room};

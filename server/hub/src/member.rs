@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::frame::Dialect;
 use crate::outbox::Outbox;
-use crate::presence::Meta;
+use crate::presence::TrackedEntry;
 
 /// Who wants to join: where its frames go and how they are spelled.
 #[derive(Debug, Clone)]
@@ -22,7 +22,7 @@ pub(crate) struct Slot {
     /// Unique in the room for all time, because slot numbers are used again.
     pub(crate) id: u64,
     /// What it tracks, if it tracks.
-    pub(crate) meta: Option<Box<Meta>>,
+    pub(crate) meta: Option<Box<TrackedEntry>>,
     /// Broadcasts it missed because its outbox was full, since it was last told.
     pub(crate) lost: u32,
     pub(crate) dialect: Dialect,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::bundle::Bundle;
 use crate::frame::Encode;
 use crate::hub::Hub;
-use crate::presence::Entry;
+use crate::presence::PresenceEntry;
 use crate::room::{Audience, Delivery, Missed, Room};
 
 /// One member of one room.
@@ -33,7 +33,7 @@ impl Membership {
     }
 
     /// Shows `entry` to the room instead of whatever this member showed before.
-    pub fn track(&self, entry: Entry) {
+    pub fn track(&self, entry: PresenceEntry) {
         self.room.track(self.slot, entry, &self.hub);
     }
 

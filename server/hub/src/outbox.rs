@@ -52,7 +52,7 @@ pub enum Turn {
     /// missed something can be told now.
     CaughtUp,
     /// Nothing is queued, and the connection's timer has gone off.
-    Alarm,
+    Notified,
     /// Nothing is queued and the connection is to be closed.
     Disconnect(Disconnect),
     /// Nothing to do; the waker is registered.
@@ -78,13 +78,13 @@ struct Queue {
     outstanding_bytes: usize,
     outstanding_frames: u32,
     missed: bool,
-    alarm: bool,
+    notified: bool,
     /// The socket takes nothing: a new frame is no reason to wake the connection.
     blocked: bool,
     /// The close frame is on its way: nothing may follow it.
     closed: bool,
     frames: Burst,
-    goodbye: Option<Box<Disconnect>>,
+    disconnect: Option<Box<Disconnect>>,
 }
 
 impl Queue {
@@ -118,11 +118,11 @@ impl Outbox {
                 outstanding_bytes: 0,
                 outstanding_frames: 0,
                 missed: false,
-                alarm: false,
+                notified: false,
                 blocked: false,
                 closed: false,
                 frames: Burst::default(),
-                goodbye: None,
+                disconnect: None,
             }),
         }
     }
@@ -130,13 +130,13 @@ impl Outbox {
     /// Queues a frame if there is room for it, and wakes the connection.
     pub fn offer(&self, frame: &Frame) -> Offer {
         let mut wakers = Wakers::collect();
-        let offer = self.offer_quietly(frame, &mut wakers);
+        let offer = self.offer_deferred(frame, &mut wakers);
         wakers.wake();
         offer
     }
 
     /// Like [`offer`](Self::offer), but leaves the waking to the caller, who may hold a lock.
-    pub(crate) fn offer_quietly(&self, frame: &Frame, wakers: &mut Wakers) -> Offer {
+    pub(crate) fn offer_deferred(&self, frame: &Frame, wakers: &mut Wakers) -> Offer {
         let mut queue = self.queue.lock();
         if queue.closed {
             return Offer::Full;
@@ -154,14 +154,14 @@ impl Outbox {
     ///
     /// The bound holds all the same: a connection stops reading while it is
     /// [backlogged](Self::is_backlogged), so at most one burst of questions is answered beyond it.
-    pub fn answer(&self, frame: &Frame) {
+    pub fn reply(&self, frame: &Frame) {
         let mut wakers = Wakers::collect();
-        self.answer_quietly(frame, &mut wakers);
+        self.reply_deferred(frame, &mut wakers);
         wakers.wake();
     }
 
     /// Like [`answer`](Self::answer), but leaves the waking to the caller, who may hold a lock.
-    pub(crate) fn answer_quietly(&self, frame: &Frame, wakers: &mut Wakers) {
+    pub(crate) fn reply_deferred(&self, frame: &Frame, wakers: &mut Wakers) {
         let mut queue = self.queue.lock();
         if !queue.closed {
             wakers.extend(queue.push(frame));
@@ -169,9 +169,9 @@ impl Outbox {
     }
 
     /// Asks the connection to close once everything queued has been written. The first reason stays.
-    pub fn disconnect(&self, goodbye: Disconnect) {
+    pub fn disconnect(&self, disconnect: Disconnect) {
         let mut queue = self.queue.lock();
-        queue.goodbye.get_or_insert_with(|| Box::new(goodbye));
+        queue.disconnect.get_or_insert_with(|| Box::new(disconnect));
         let waker = queue.waker.take();
         drop(queue);
         if let Some(waker) = waker {
@@ -207,24 +207,24 @@ impl Outbox {
             mem::swap(&mut queue.frames, burst);
             return Turn::Write;
         }
-        if mem::take(&mut queue.alarm) {
-            return Turn::Alarm;
+        if mem::take(&mut queue.notified) {
+            return Turn::Notified;
         }
         if mem::take(&mut queue.missed) {
             return Turn::CaughtUp;
         }
         queue.leave(waker);
-        match &queue.goodbye {
-            Some(goodbye) => Turn::Disconnect(Disconnect::clone(goodbye)),
+        match &queue.disconnect {
+            Some(disconnect) => Turn::Disconnect(Disconnect::clone(disconnect)),
             None => Turn::Idle,
         }
     }
 
     /// For a connection that cannot get to its queue because the socket takes nothing: whether the alarm has
     /// gone off. If not, `waker` is woken by it, and not by frames, which would find the socket as it is.
-    pub fn take_alarm(&self, waker: &Waker) -> bool {
+    pub fn take_notified(&self, waker: &Waker) -> bool {
         let mut queue = self.queue.lock();
-        if mem::take(&mut queue.alarm) {
+        if mem::take(&mut queue.notified) {
             return true;
         }
         queue.blocked = true;
@@ -245,7 +245,7 @@ impl Outbox {
     }
 }
 
-/// As a waker an outbox is an alarm: what wakes it is found in the queue, and so costs a delivery nothing.
+/// As a waker an outbox notifies its connection: what wakes it is found in the queue, and so costs a delivery nothing.
 impl Wake for Outbox {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
@@ -253,7 +253,7 @@ impl Wake for Outbox {
 
     fn wake_by_ref(self: &Arc<Self>) {
         let mut queue = self.queue.lock();
-        queue.alarm = true;
+        queue.notified = true;
         let waker = queue.waker.take();
         drop(queue);
         if let Some(waker) = waker {
@@ -312,7 +312,7 @@ mod tests {
         let outbox = Outbox::new(Bounds { frames: 4, bytes: 100 });
         outbox.disconnect(Disconnect { code: 1012, reason: "first".into() });
         outbox.disconnect(Disconnect { code: 1013, reason: "second".into() });
-        outbox.answer(&frame(1));
+        outbox.reply(&frame(1));
         let mut burst = Burst::default();
         assert_eq!(outbox.take(&mut burst, Waker::noop()), Turn::Write);
         burst = Burst::default();

@@ -23,12 +23,12 @@ use crate::frame::Dialect;
 use crate::member::Slot;
 use crate::replication::{ApplyOutcome, Delta, NodeId, PresenceUpdate, Snapshot};
 
-use self::others::{Change, Others};
-use self::own::Own;
+use self::others::{Change, RemotePresence};
+use self::own::LocalChanges;
 
 /// One tracked state, ready to be shown. No two are the same.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Entry {
+pub struct PresenceEntry {
     /// What the member is known by. Several members may share a key: two tabs of one user.
     pub key: Arc<str>,
     /// What it tracks, as finished text.
@@ -37,8 +37,8 @@ pub struct Entry {
 
 /// A member's tracked state, and who has heard of it.
 #[derive(Debug)]
-pub(crate) struct Meta {
-    pub(crate) entry: Entry,
+pub(crate) struct TrackedEntry {
+    pub(crate) entry: PresenceEntry,
     /// What the other nodes know it by.
     pub(crate) id: u64,
     /// The members of this node have.
@@ -62,13 +62,13 @@ pub struct StateRequest {
 #[derive(Debug, Default)]
 pub struct PresenceChange {
     /// New states, sorted by key.
-    pub joins: Vec<Entry>,
+    pub joins: Vec<PresenceEntry>,
     /// States that are gone, sorted by key. An update is in both lists.
-    pub leaves: Vec<Entry>,
+    pub leaves: Vec<PresenceEntry>,
     /// Who is to be shown everybody.
     pub states: Vec<StateRequest>,
     /// Everybody, sorted by key, `joins` included; empty when nobody asked.
-    pub present: Vec<Entry>,
+    pub present: Vec<PresenceEntry>,
 }
 
 impl PresenceChange {
@@ -79,8 +79,9 @@ impl PresenceChange {
         if joins.is_empty() || leaves.is_empty() {
             return;
         }
-        let left: HashSet<&Entry> = leaves.iter().collect();
-        let back: HashSet<Entry> = joins.iter().filter(|entry| left.contains(entry)).cloned().collect();
+        let left: HashSet<&PresenceEntry> = leaves.iter().collect();
+        let back: HashSet<PresenceEntry> =
+            joins.iter().filter(|entry| left.contains(entry)).cloned().collect();
         for entries in [joins, leaves] {
             entries.retain(|entry| !back.contains(entry));
         }
@@ -89,21 +90,21 @@ impl PresenceChange {
 
 /// What has happened since the last announcement, and what other nodes are told and have told.
 #[derive(Debug, Default)]
-pub(crate) struct Pending {
-    fresh: Vec<Fresh>,
-    leaves: Vec<Entry>,
+pub(crate) struct RoomPresence {
+    fresh: Vec<Unannounced>,
+    leaves: Vec<PresenceEntry>,
     states: Vec<StateRequest>,
     /// Whether the room is on the hub's list already.
     listed: bool,
     /// When the room last announced something.
     announced_at: Option<Instant>,
     /// There if this node is one among several.
-    relayed: Option<Box<Relayed>>,
+    relayed: Option<Box<ClusterPresence>>,
 }
 
 /// Something to be announced, unless it has gone by then.
 #[derive(Debug, Clone, Copy)]
-enum Fresh {
+enum Unannounced {
     /// Of the member in the slot `number`, if that is still `member`.
     Here { number: usize, member: u64 },
     /// Of another node, by its id there.
@@ -112,25 +113,25 @@ enum Fresh {
 
 /// Presence beyond this node.
 #[derive(Debug, Default)]
-struct Relayed {
-    own: Own,
-    others: Others,
+struct ClusterPresence {
+    own: LocalChanges,
+    others: RemotePresence,
 }
 
-impl Pending {
+impl RoomPresence {
     /// Nothing has happened yet in a room that is known to other nodes.
     pub(crate) fn relayed() -> Self {
         Self { relayed: Some(Box::default()), ..Self::default() }
     }
 
     /// `slot` now tracks `entry` instead of whatever it tracked.
-    pub(crate) fn track(&mut self, number: usize, slot: &mut Slot, entry: Entry) {
+    pub(crate) fn track(&mut self, number: usize, slot: &mut Slot, entry: PresenceEntry) {
         if let (Some(relayed), Some(old)) = (&mut self.relayed, &slot.meta) {
             relayed.own.hide(old);
         }
         let id = self.relayed.as_mut().map_or(0, |relayed| relayed.own.show(number));
-        let meta = Box::new(Meta { entry, id, announced: false, told: false });
-        let fresh = Fresh::Here { number, member: slot.id };
+        let meta = Box::new(TrackedEntry { entry, id, announced: false, told: false });
+        let fresh = Unannounced::Here { number, member: slot.id };
         match slot.meta.replace(meta) {
             Some(old) if old.announced => {
                 self.leaves.push(old.entry);
@@ -183,8 +184,10 @@ impl Pending {
         };
         for fresh in self.fresh.drain(..) {
             let entry = match fresh {
-                Fresh::Here { number, member } => announce(slots, number, member),
-                Fresh::There { node, id } => self.relayed.as_mut().and_then(|r| r.others.announce(node, id)),
+                Unannounced::Here { number, member } => announce(slots, number, member),
+                Unannounced::There { node, id } => {
+                    self.relayed.as_mut().and_then(|r| r.others.announce(node, id))
+                }
             };
             change.joins.extend(entry);
         }
@@ -234,10 +237,10 @@ impl Pending {
 
     /// Takes a statement of another node for true, unless it is old or something before it is missing.
     /// Returns as well whether there is something to announce.
-    pub(crate) fn hear(&mut self, node: NodeId, statement: PresenceUpdate) -> (ApplyOutcome, bool) {
+    pub(crate) fn apply_presence(&mut self, node: NodeId, statement: PresenceUpdate) -> (ApplyOutcome, bool) {
         let Some(relayed) = &mut self.relayed else { return (ApplyOutcome::Old, false) };
         let mut change = Change::default();
-        let heard = relayed.others.hear(node, statement, &mut change);
+        let heard = relayed.others.apply_presence(node, statement, &mut change);
         (heard, self.note(node, change))
     }
 
@@ -257,14 +260,14 @@ impl Pending {
 
     fn note(&mut self, node: NodeId, change: Change) -> bool {
         let is_change = !change.is_empty();
-        self.fresh.extend(change.shown.into_iter().map(|id| Fresh::There { node, id }));
-        self.leaves.extend(change.hidden);
+        self.fresh.extend(change.added.into_iter().map(|id| Unannounced::There { node, id }));
+        self.leaves.extend(change.removed);
         is_change
     }
 }
 
 /// Marks what a member tracks as announced. `None` if that has gone, or was announced before.
-fn announce(slots: &mut Slab<Slot>, number: usize, member: u64) -> Option<Entry> {
+fn announce(slots: &mut Slab<Slot>, number: usize, member: u64) -> Option<PresenceEntry> {
     let slot = slots.get_mut(number).filter(|slot| slot.id == member)?;
     let meta = slot.meta.as_mut().filter(|meta| !meta.announced)?;
     meta.announced = true;

@@ -32,7 +32,7 @@ const IDLE_CAPACITY: usize = 1_024;
 #[derive(Debug)]
 pub enum RelayEvent {
     /// The room has its first member on this node. Its members wait until it is
-    /// [admitted](crate::Hub::admit).
+    /// [admitted](crate::Hub::confirm_joins).
     RoomOpened(Arc<Room>),
     /// Something was said in the room, to everybody who is in it elsewhere.
     Frame {
@@ -50,7 +50,7 @@ pub enum RelayEvent {
         /// Which room.
         key: Arc<RoomKey>,
         /// To be told to the others, if anything was shown.
-        gone: Option<Snapshot>,
+        final_snapshot: Option<Snapshot>,
     },
 }
 
@@ -170,11 +170,11 @@ impl RelayQueue {
     }
 
     /// The room has closed. If the link has not heard of it, it never will.
-    pub(crate) fn closed(&self, room: &Room, gone: Option<Snapshot>, wakers: &mut Wakers) {
+    pub(crate) fn closed(&self, room: &Room, final_snapshot: Option<Snapshot>, wakers: &mut Wakers) {
         let mut queue = self.queue.lock();
         room.relay_state.closed.store(true, Ordering::Relaxed);
         if room.relay_state.is_known() {
-            queue.push(RelayEvent::RoomClosed { key: Arc::clone(room.key()), gone }, wakers);
+            queue.push(RelayEvent::RoomClosed { key: Arc::clone(room.key()), final_snapshot }, wakers);
             return;
         }
         queue.stale += 1;

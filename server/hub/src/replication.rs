@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use crate::presence::Entry;
+use crate::presence::PresenceEntry;
 
 /// One run of one server process. Never the same again, not even after a restart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,10 +63,10 @@ pub struct Delta {
     pub from: u64,
     /// The last change in it.
     pub to: u64,
-    /// What is shown now and was not shown at `from`. An id is never used again within an epoch.
-    pub shown: Vec<(u64, Entry)>,
-    /// What is not shown any more. May name ids that the one who hears it has never heard of.
-    pub hidden: Vec<u64>,
+    /// What is added now and was not added at `from`. An id is never used again within an epoch.
+    pub added: Vec<(u64, PresenceEntry)>,
+    /// What is not added any more. May name ids that the one who hears it has never heard of.
+    pub removed: Vec<u64>,
 }
 
 /// Everything that a node's members show in a room.
@@ -74,8 +74,8 @@ pub struct Delta {
 pub struct Snapshot {
     /// When this was so.
     pub position: Position,
-    /// What is shown, each under its id.
-    pub entries: Vec<(u64, Entry)>,
+    /// What is added, each under its id.
+    pub entries: Vec<(u64, PresenceEntry)>,
 }
 
 impl Snapshot {
@@ -95,7 +95,7 @@ pub enum PresenceUpdate {
 }
 
 impl PresenceUpdate {
-    /// Whether it only says that nothing is shown.
+    /// Whether it only says that nothing is added.
     pub(crate) fn is_empty(&self) -> bool {
         matches!(self, Self::Snapshot(state) if state.entries.is_empty())
     }

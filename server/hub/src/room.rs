@@ -19,7 +19,7 @@ use crate::hub::Hub;
 use crate::member::{Member, Slot};
 use crate::outbox::Offer;
 use crate::pending_joins::PendingJoins;
-use crate::presence::Pending;
+use crate::presence::RoomPresence;
 use crate::relay_queue::{RelayQueue, RelayState};
 use crate::topic::RoomKey;
 use crate::wakers::Wakers;
@@ -76,7 +76,7 @@ struct Members {
     slots: Slab<Slot>,
     next_id: u64,
     /// Boxed and absent until someone uses presence, because most rooms never do.
-    presence: Option<Box<Pending>>,
+    presence: Option<Box<RoomPresence>>,
     /// There while the members wait until the messages of the other nodes reach this one.
     opening: Option<Box<PendingJoins>>,
 }
@@ -136,19 +136,19 @@ impl Room {
         let number = entry.key();
         match opening {
             Some(opening) => opening.keep(number, reply),
-            None => slot.outbox.answer_quietly(reply, wakers),
+            None => slot.outbox.reply_deferred(reply, wakers),
         }
         entry.insert(slot);
         number
     }
 
     /// Queues the replies of all who wait. From now on they are members like others.
-    pub(crate) fn admit(self: &Arc<Self>, hub: &Hub) {
+    pub(crate) fn confirm_joins(self: &Arc<Self>, hub: &Hub) {
         let mut wakers = Wakers::collect();
         let mut members = self.members.lock();
         let opening = members.opening.take();
         for (number, reply) in opening.iter().flat_map(|opening| opening.replies()) {
-            members.slots[number].outbox.answer_quietly(reply, &mut wakers);
+            members.slots[number].outbox.reply_deferred(reply, &mut wakers);
         }
         let pending = members.presence.as_mut().filter(|pending| pending.is_due());
         let due = pending.and_then(|pending| pending.list(hub.coalesce()));
@@ -242,7 +242,7 @@ impl Room {
         let open = members.opening.is_none().then_some(&mut members.slots);
         for (number, slot) in open.into_iter().flatten() {
             let Some((frame, missed)) = choose(number, slot) else { continue };
-            let queued = slot.outbox.offer_quietly(frame, &mut wakers) == Offer::Queued;
+            let queued = slot.outbox.offer_deferred(frame, &mut wakers) == Offer::Queued;
             delivery.note(queued);
             if !queued {
                 missed(slot);

@@ -82,15 +82,17 @@ fn announce(node: &Node, room: &Room, now: Instant) {
     if !change.joins.is_empty() || !change.leaves.is_empty() {
         let diff = presence_diff(&payload(&change.joins), &payload(&change.leaves));
         let diff = PresenceDiff { payload: &diff };
-        told.push(room.announce(&FrameCache::encode(&diff, room.topic(), |dialect| room.speaks(dialect))));
+        told.push(
+            room.announce(&FrameCache::encode(&diff, room.topic(), |dialect| room.has_dialect(dialect))),
+        );
     }
     if !change.states.is_empty() {
         let topic = [TOPIC_PREFIX, room.topic()].concat();
         let present = payload(&change.present);
         // One after the other: a large state for a hundred newcomers is not held a hundred times.
-        for request in change.states.iter().filter(|request| room.awaits(request)) {
+        for request in change.states.iter().filter(|request| room.has_requester(request)) {
             let state = phoenix::push(request.dialect, &request.tag, &topic, "presence_state", &present);
-            told.push(room.show(request, &state));
+            told.push(room.send_state(request, &state));
         }
     }
     if let Some(tenant) = node.tenants.get(room.tenant()) {
@@ -103,6 +105,6 @@ fn announce(node: &Node, room: &Room, now: Instant) {
     }
 }
 
-fn payload(entries: &[hub::Entry]) -> String {
+fn payload(entries: &[hub::PresenceEntry]) -> String {
     presence_payload(entries.iter().map(|entry| (&*entry.key, &*entry.meta)))
 }

@@ -8,7 +8,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
-use hub::{Entry, Membership};
+use hub::{Membership, PresenceEntry};
 use wire::{supabase, term_size};
 
 use super::References;
@@ -170,7 +170,7 @@ impl Tracker {
         let previous =
             self.shown.take().and_then(|old| if announced { Some(old.reference) } else { old.previous });
         let meta = supabase::presence_meta(payload, &reference, previous.as_deref());
-        membership.track(Entry { key: Arc::clone(&self.key), meta: meta.into() });
+        membership.track(PresenceEntry { key: Arc::clone(&self.key), meta: meta.into() });
         self.shown =
             Some(Shown { reference, previous, bytes: payload.len(), fingerprint: fingerprint(payload) });
         Ok(())

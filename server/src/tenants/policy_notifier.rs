@@ -63,7 +63,7 @@ mod tests {
     const SOCKETS: usize = 10_000;
 
     fn alarmed(outbox: &Outbox) -> bool {
-        matches!(outbox.take(&mut Burst::default(), std::task::Waker::noop()), Turn::Alarm)
+        matches!(outbox.take(&mut Burst::default(), std::task::Waker::noop()), Turn::Notified)
     }
 
     // On one thread, where whoever does not step aside holds everybody up.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use harness::{ChaosProxy, Client, Frame, Redis, RedisOptions, Request, World, eventually};
-use hub::{Bounds, Entry};
+use hub::{Bounds, PresenceEntry};
 use realtime_server::bus::{BATCH_MAX, Broker};
 use serde_json::{Value, json};
 use settings::Settings;
@@ -238,7 +238,7 @@ async fn a_node_with_many_rooms_tells_all_of_them_over_its_next_cable() {
     let show = |world: &World, key: &str| {
         let hub = Arc::clone(&world.node().hub);
         let meta = json!({"phx_ref": key, "picture": "x".repeat(10_000)}).to_string();
-        let entry = Entry { key: key.into(), meta: meta.into() };
+        let entry = PresenceEntry { key: key.into(), meta: meta.into() };
         let guests = (0..ROOMS).map(|n| guest(&hub, &format!("room {n}")));
         guests.inspect(|guest| guest.track(entry.clone())).collect::<Vec<_>>()
     };

@@ -118,7 +118,7 @@ async fn a_room_may_show_more_than_fits_into_a_message() {
     for key in &keys {
         let guest = guest(&hub, "room");
         let meta = json!({"phx_ref": key, "picture": "x".repeat(200_000)}).to_string();
-        guest.track(hub::Entry { key: key.as_str().into(), meta: meta.into() });
+        guest.track(hub::PresenceEntry { key: key.as_str().into(), meta: meta.into() });
         guests.push(guest);
     }
     shows(&two, &keys).await;
@@ -181,7 +181,7 @@ async fn a_node_that_was_too_slow_to_hear_everything_sees_everybody_in_the_end()
 // in between was told all the same.
 #[tokio::test]
 async fn nobody_leaves_because_a_node_was_too_slow_to_hear_of_them() {
-    use hub::{Bounds, Entry};
+    use hub::{Bounds, PresenceEntry};
     use realtime_server::bus::{BATCH_MAX, Broker};
 
     let broker = Broker::new(Duration::from_secs(60), Bounds { frames: 50, bytes: 1 << 20 });
@@ -195,7 +195,7 @@ async fn nobody_leaves_because_a_node_was_too_slow_to_hear_of_them() {
     let hub = Arc::clone(&one.node().hub);
     let show = |topic: &str, key: &str| {
         let guest = guest(&hub, topic);
-        guest.track(Entry { key: key.into(), meta: json!({"phx_ref": key}).to_string().into() });
+        guest.track(PresenceEntry { key: key.into(), meta: json!({"phx_ref": key}).to_string().into() });
         guest
     };
     // They are told in two messages' worth of time, of which the second is short and fits.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use harness::{World, eventually};
-use hub::{Bounds, Entry, Membership};
+use hub::{Bounds, Membership, PresenceEntry};
 use realtime_server::bus::{Broker, BusError, Change, Command};
 use serde_json::json;
 
@@ -50,7 +50,7 @@ async fn what_is_shown_over_a_new_cable_is_whole_from_the_first_word() {
         match asked {
             Asked::Connect => {
                 let bob = bob.insert(guest(&hub, "room"));
-                bob.track(Entry { key: "bob".into(), meta: "{}".into() });
+                bob.track(PresenceEntry { key: "bob".into(), meta: "{}".into() });
                 *shown.lock().expect("nobody panics") = None;
             }
             Asked::Send(commands) => {

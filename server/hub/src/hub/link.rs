@@ -1,7 +1,7 @@
 //! The hub as the link to the other nodes sees it: what departs, and what arrives.
 //!
 //! One task takes the departures and passes them on, and gives what it hears from other nodes to
-//! [`deliver`](Hub::deliver) and [`hear`](Hub::hear). Nothing that arrives ever departs again.
+//! [`deliver`](Hub::deliver) and [`apply_presence`](Hub::apply_presence). Nothing that arrives ever departs again.
 
 use std::sync::Arc;
 use std::task::{Poll, Waker};
@@ -45,15 +45,15 @@ impl Hub {
 
     /// The messages of the other nodes reach the room from now on: those who wait for that get their replies
     /// and are members like others. Does nothing for a room that is open already.
-    pub fn admit(&self, room: &Arc<Room>) {
-        room.admit(self);
+    pub fn confirm_joins(&self, room: &Arc<Room>) {
+        room.confirm_joins(self);
     }
 
-    /// [Admits](Self::admit) the rooms that opened at `before` at the latest and are among the departures still:
+    /// [Admits](Self::confirm_joins) the rooms that opened at `before` at the latest and are among the departures still:
     /// a link that has no time for those must not keep anybody waiting.
-    pub fn admit_waiting(&self, before: Instant) {
+    pub fn confirm_joins_before(&self, before: Instant) {
         let rooms = self.departures.as_ref().map(|departures| departures.waiting(before));
-        rooms.iter().flatten().for_each(|room| self.admit(room));
+        rooms.iter().flatten().for_each(|room| self.confirm_joins(room));
     }
 
     /// All rooms, one shard after the other: some that open or close meanwhile may be missing, or there still.
@@ -67,7 +67,7 @@ impl Hub {
 
     /// As [`rooms`](Self::rooms), for a link that is about to listen to them: it will hear of the end of each,
     /// be it before or after it has taken [`Opened`](Departure::Opened).
-    pub fn list_rooms(&self) -> Vec<Arc<Room>> {
+    pub fn rooms_for_relay(&self) -> Vec<Arc<Room>> {
         let mut rooms = self.rooms();
         if let Some(departures) = &self.departures {
             departures.list(&mut rooms);
@@ -90,30 +90,35 @@ impl Hub {
     ///
     /// Statements may come in any order and more than once. In a room without any presence that nothing is
     /// shown leaves no trace; older news of the same node would then be believed if they came after it.
-    pub fn hear(&self, room: &Arc<Room>, node: NodeId, statement: impl Into<PresenceUpdate>) -> ApplyOutcome {
-        room.hear(node, statement.into(), self)
+    pub fn apply_presence(
+        &self,
+        room: &Arc<Room>,
+        node: NodeId,
+        statement: impl Into<PresenceUpdate>,
+    ) -> ApplyOutcome {
+        room.apply_presence(node, statement.into(), self)
     }
 
     /// Another node is gone: whatever it showed leaves all rooms. Should it be heard again, it has to begin
     /// with the whole.
-    pub fn forget(&self, node: NodeId) {
+    pub fn remove_node(&self, node: NodeId) {
         for room in self.rooms() {
             room.forget(node, self);
         }
     }
 
-    /// As [`forget`](Self::forget), in one room.
-    pub fn forget_in(&self, room: &Arc<Room>, node: NodeId) {
+    /// As [`remove_node`](Self::remove_node), in one room.
+    pub fn remove_node_from(&self, room: &Arc<Room>, node: NodeId) {
         room.forget(node, self);
     }
 
     /// Everything that this node's members show in the room, also if it has none there: newer than all that
     /// was said of the room before, and older than all that will be said when it opens again.
-    pub fn own_snapshot(&self, key: &RoomKey) -> Snapshot {
+    pub fn local_snapshot(&self, key: &RoomKey) -> Snapshot {
         let shard = self.shard(key).lock();
         if let Some(room) = shard.get(key).cloned() {
             drop(shard);
-            return room.own_snapshot();
+            return room.local_snapshot();
         }
         // Under the shard's lock, without which the room does not open.
         Snapshot::gone(self.departures.as_ref().map_or(0, |departures| departures.newest_epoch()))

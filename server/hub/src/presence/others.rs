@@ -6,26 +6,26 @@
 use std::collections::HashMap;
 use std::mem;
 
-use super::Entry;
+use super::PresenceEntry;
 use crate::replication::{ApplyOutcome, Delta, NodeId, Position, PresenceUpdate, Snapshot};
 
 /// What all the other nodes show in a room.
 #[derive(Debug, Default)]
-pub(crate) struct Others {
-    nodes: HashMap<NodeId, Account>,
+pub(crate) struct RemotePresence {
+    nodes: HashMap<NodeId, NodePresence>,
 }
 
 /// What one node has told.
 #[derive(Debug)]
-struct Account {
+struct NodePresence {
     position: Position,
-    entries: HashMap<u64, Told>,
+    entries: HashMap<u64, RemoteEntry>,
 }
 
 /// An entry, and whether the members of this node have heard of it.
 #[derive(Debug)]
-struct Told {
-    entry: Entry,
+struct RemoteEntry {
+    entry: PresenceEntry,
     announced: bool,
 }
 
@@ -33,33 +33,33 @@ struct Told {
 #[derive(Debug, Default)]
 pub(super) struct Change {
     /// Ids of what is new.
-    pub(super) shown: Vec<u64>,
+    pub(super) added: Vec<u64>,
     /// What was announced and is gone.
-    pub(super) hidden: Vec<Entry>,
+    pub(super) removed: Vec<PresenceEntry>,
 }
 
 impl Change {
     pub(super) fn is_empty(&self) -> bool {
-        self.shown.is_empty() && self.hidden.is_empty()
+        self.added.is_empty() && self.removed.is_empty()
     }
 
-    fn show(&mut self, entries: &mut HashMap<u64, Told>, (id, entry): (u64, Entry)) {
+    fn show(&mut self, entries: &mut HashMap<u64, RemoteEntry>, (id, entry): (u64, PresenceEntry)) {
         entries.entry(id).or_insert_with(|| {
-            self.shown.push(id);
-            Told { entry, announced: false }
+            self.added.push(id);
+            RemoteEntry { entry, announced: false }
         });
     }
 
-    fn hide(&mut self, told: Told) {
+    fn hide(&mut self, told: RemoteEntry) {
         if told.announced {
-            self.hidden.push(told.entry);
+            self.removed.push(told.entry);
         }
     }
 }
 
-impl Others {
+impl RemotePresence {
     /// Takes a statement of `node` for true, unless it is old or something before it is missing.
-    pub(super) fn hear(
+    pub(super) fn apply_presence(
         &mut self,
         node: NodeId,
         statement: PresenceUpdate,
@@ -76,7 +76,7 @@ impl Others {
                 Some(known) if known.seq >= news.from => self.apply(node, news, change),
                 None if news.from == 0 => {
                     let position = Position { epoch: news.epoch, seq: news.to };
-                    self.replace(node, Snapshot { position, entries: news.shown }, change)
+                    self.replace(node, Snapshot { position, entries: news.added }, change)
                 }
                 Some(_) | None => ApplyOutcome::Gap,
             },
@@ -88,19 +88,19 @@ impl Others {
     fn apply(&mut self, node: NodeId, news: Delta, change: &mut Change) -> ApplyOutcome {
         let account = self.nodes.get_mut(&node).expect("it has a known position");
         account.position.seq = news.to;
-        for id in news.hidden {
+        for id in news.removed {
             if let Some(told) = account.entries.remove(&id) {
                 change.hide(told);
             }
         }
-        for shown in news.shown {
-            change.show(&mut account.entries, shown);
+        for added in news.added {
+            change.show(&mut account.entries, added);
         }
         ApplyOutcome::Applied
     }
 
     fn replace(&mut self, node: NodeId, state: Snapshot, change: &mut Change) -> ApplyOutcome {
-        let empty = || Account { position: state.position, entries: HashMap::new() };
+        let empty = || NodePresence { position: state.position, entries: HashMap::new() };
         let account = self.nodes.entry(node).or_insert_with(empty);
         let mut before = mem::take(&mut account.entries);
         if account.position.epoch != state.position.epoch {
@@ -118,7 +118,7 @@ impl Others {
         ApplyOutcome::Applied
     }
 
-    /// Nothing of what `node` has shown is true any more.
+    /// Nothing of what `node` has added is true any more.
     pub(super) fn forget(&mut self, node: NodeId, change: &mut Change) {
         let account = self.nodes.remove(&node);
         account
@@ -128,13 +128,13 @@ impl Others {
     }
 
     /// Marks an entry as announced. `None` if it is gone, or was announced before.
-    pub(super) fn announce(&mut self, node: NodeId, id: u64) -> Option<Entry> {
+    pub(super) fn announce(&mut self, node: NodeId, id: u64) -> Option<PresenceEntry> {
         let told = self.nodes.get_mut(&node)?.entries.get_mut(&id)?;
         (!mem::replace(&mut told.announced, true)).then(|| told.entry.clone())
     }
 
-    /// Everything shown.
-    pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
+    /// Everything added.
+    pub(super) fn entries(&self) -> impl Iterator<Item = &PresenceEntry> {
         self.nodes.values().flat_map(|account| account.entries.values()).map(|told| &told.entry)
     }
 

@@ -12,27 +12,27 @@ use crate::frame::{Dialect, Frame, FrameCache};
 use crate::hub::Hub;
 use crate::member::Slot;
 use crate::outbox::Offer;
-use crate::presence::{Entry, Pending, PresenceChange, StateRequest};
+use crate::presence::{PresenceChange, PresenceEntry, RoomPresence, StateRequest};
 use crate::replication::{ApplyOutcome, Delta, NodeId, Position, PresenceUpdate, Snapshot};
 use crate::wakers::Wakers;
 
 impl Members {
     /// The member in slot `number` and what the room has to announce.
-    fn present(&mut self, number: usize, hub: &Hub) -> (&mut Slot, &mut Pending) {
+    fn present(&mut self, number: usize, hub: &Hub) -> (&mut Slot, &mut RoomPresence) {
         let slot = self.slots.get_mut(number).expect("a membership's slot outlives it");
         (slot, pending(&mut self.presence, hub))
     }
 }
 
-fn pending<'p>(presence: &'p mut Option<Box<Pending>>, hub: &Hub) -> &'p mut Pending {
+fn pending<'p>(presence: &'p mut Option<Box<RoomPresence>>, hub: &Hub) -> &'p mut RoomPresence {
     presence.get_or_insert_with(|| {
-        Box::new(if hub.departures.is_some() { Pending::relayed() } else { Pending::default() })
+        Box::new(if hub.departures.is_some() { RoomPresence::relayed() } else { RoomPresence::default() })
     })
 }
 
 impl Room {
     /// The member now tracks `entry`.
-    pub(crate) fn track(self: &Arc<Self>, number: usize, entry: Entry, hub: &Hub) {
+    pub(crate) fn track(self: &Arc<Self>, number: usize, entry: PresenceEntry, hub: &Hub) {
         self.change_presence(hub, |members| {
             let (slot, pending) = members.present(number, hub);
             pending.track(number, slot, entry);
@@ -59,14 +59,19 @@ impl Room {
 
     /// Takes what another node says of its members for true, unless it is old or something before it is
     /// missing.
-    pub(crate) fn hear(self: &Arc<Self>, node: NodeId, statement: PresenceUpdate, hub: &Hub) -> ApplyOutcome {
+    pub(crate) fn apply_presence(
+        self: &Arc<Self>,
+        node: NodeId,
+        statement: PresenceUpdate,
+        hub: &Hub,
+    ) -> ApplyOutcome {
         let mut heard = ApplyOutcome::Applied;
         self.change_presence(hub, |members| {
             if members.presence.is_none() && statement.is_empty() {
                 // Most rooms have no presence anywhere, and keep no memory of everybody saying so.
                 return false;
             }
-            let (verdict, is_change) = pending(&mut members.presence, hub).hear(node, statement);
+            let (verdict, is_change) = pending(&mut members.presence, hub).apply_presence(node, statement);
             heard = verdict;
             is_change
         });
@@ -113,7 +118,7 @@ impl Room {
     }
 
     /// Whether members of `dialect` are there; tells what is worth encoding.
-    pub fn speaks(&self, dialect: Dialect) -> bool {
+    pub fn has_dialect(&self, dialect: Dialect) -> bool {
         self.population[dialect.index()].load(Ordering::Relaxed) > 0
     }
 
@@ -129,17 +134,17 @@ impl Room {
     }
 
     /// Whether whoever asked for the state is still there.
-    pub fn awaits(&self, request: &StateRequest) -> bool {
+    pub fn has_requester(&self, request: &StateRequest) -> bool {
         self.members.lock().slots.get(request.slot).is_some_and(|slot| slot.id == request.id)
     }
 
     /// Shows everybody to the member that asked.
-    pub fn show(&self, request: &StateRequest, state: &Frame) -> Delivery {
+    pub fn send_state(&self, request: &StateRequest, state: &Frame) -> Delivery {
         let mut told = Delivery::default();
         let mut wakers = Wakers::collect();
         let mut members = self.members.lock();
         if let Some(slot) = members.slots.get_mut(request.slot).filter(|slot| slot.id == request.id) {
-            slot.stale = slot.outbox.offer_quietly(state, &mut wakers) == Offer::Full;
+            slot.stale = slot.outbox.offer_deferred(state, &mut wakers) == Offer::Full;
             told.note(!slot.stale);
         }
         drop(members);
@@ -155,7 +160,7 @@ impl Room {
     }
 
     /// Everything that this node's members show. May be told to anybody at any time; news go on as before.
-    pub fn own_snapshot(&self) -> Snapshot {
+    pub fn local_snapshot(&self) -> Snapshot {
         let mut members = self.members.lock();
         let Members { slots, presence, .. } = &mut *members;
         let own = presence.as_ref().and_then(|pending| pending.own(self.epoch, slots));
@@ -164,14 +169,14 @@ impl Room {
     }
 
     /// The last that is to be said of this node's members, if anything was ever said.
-    pub(crate) fn last_words(&self) -> Option<Snapshot> {
+    pub(crate) fn final_snapshot(&self) -> Option<Snapshot> {
         let members = self.members.lock();
         let has_spoken = members.presence.as_ref().is_some_and(|pending| pending.has_spoken());
         has_spoken.then(|| Snapshot::gone(self.epoch))
     }
 
     /// The other nodes that have said something of their members, also those that show nothing now.
-    pub fn nodes(&self) -> Vec<NodeId> {
+    pub fn remote_nodes(&self) -> Vec<NodeId> {
         let members = self.members.lock();
         members.presence.iter().flat_map(|pending| pending.nodes()).collect()
     }

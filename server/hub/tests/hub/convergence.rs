@@ -75,7 +75,7 @@ impl World {
         for departure in departures(&self.nodes[place].hub) {
             match departure {
                 RelayEvent::RoomOpened(room) => {
-                    self.nodes[place].hub.admit(&room);
+                    self.nodes[place].hub.confirm_joins(&room);
                     self.send_to_all(place, &Said::Ask);
                 }
                 RelayEvent::PresenceChanged(room) => {
@@ -83,9 +83,9 @@ impl World {
                         self.send_to_all(place, &Said::PresenceUpdate(news.into()));
                     }
                 }
-                RelayEvent::RoomClosed { gone, .. } => {
-                    if let Some(gone) = gone {
-                        self.send_to_all(place, &Said::PresenceUpdate(gone.into()));
+                RelayEvent::RoomClosed { final_snapshot, .. } => {
+                    if let Some(snapshot) = final_snapshot {
+                        self.send_to_all(place, &Said::PresenceUpdate(snapshot.into()));
                     }
                 }
                 RelayEvent::Frame { .. } => {}
@@ -100,9 +100,9 @@ impl World {
         let from = place(packet.from);
         let hub = Arc::clone(&self.nodes[to].hub);
         let answer = match packet.said {
-            Said::Ask => Some(Said::PresenceUpdate(hub.own_snapshot(&key("a")).into())),
+            Said::Ask => Some(Said::PresenceUpdate(hub.local_snapshot(&key("a")).into())),
             Said::PresenceUpdate(statement) => {
-                let heard = hub.room(&key("a")).map(|room| hub.hear(&room, packet.from, statement));
+                let heard = hub.room(&key("a")).map(|room| hub.apply_presence(&room, packet.from, statement));
                 (heard == Some(ApplyOutcome::Gap)).then_some(Said::Ask)
             }
         };
@@ -133,10 +133,10 @@ impl World {
         for place in 0..NODES {
             let hub = Arc::clone(&self.nodes[place].hub);
             for room in hub.rooms() {
-                room.nodes()
+                room.remote_nodes()
                     .into_iter()
                     .filter(|node| !alive.contains(node))
-                    .for_each(|node| hub.forget(node));
+                    .for_each(|node| hub.remove_node(node));
                 self.send_to_all(place, &Said::Ask);
             }
         }
@@ -238,7 +238,7 @@ fn take(world: &mut World, step: Step, number: usize) {
         Step::Never(which) => drop(world.packets.remove(which.index(world.packets.len()))),
         Step::Cut(a, b) => drop(world.cuts.insert((a.min(b), a.max(b)))),
         Step::Mend(a, b) => drop(world.cuts.remove(&(a.min(b), a.max(b)))),
-        Step::Forget(a, b) => world.nodes[a].hub.forget(world.nodes[b].id),
+        Step::Forget(a, b) => world.nodes[a].hub.remove_node(world.nodes[b].id),
         Step::Die(node) => world.nodes[node] = Node::start(),
     }
 }
@@ -259,7 +259,7 @@ proptest! {
         for node in &world.nodes {
             let mut guest = Client::join(&node.hub, 100);
             departures(&node.hub).into_iter().for_each(|departure| match departure {
-                RelayEvent::RoomOpened(room) => node.hub.admit(&room),
+                RelayEvent::RoomOpened(room) => node.hub.confirm_joins(&room),
                 other => panic!("{other:?} was left over"),
             });
             announce(&node.hub);

@@ -89,7 +89,7 @@ impl Reader {
                     }
                 }
                 Turn::CaughtUp => caught_up = true,
-                Turn::Alarm => {}
+                Turn::Notified => {}
                 Turn::Disconnect(_) | Turn::Idle => return (words, caught_up),
             }
         }

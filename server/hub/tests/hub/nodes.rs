@@ -6,8 +6,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use hub::{
-    ApplyOutcome, Audience, Bounds, Bundle, Delivery, Delta, Entry, Frame, Hub, NodeId, Position, RelayEvent,
-    Room, Snapshot,
+    ApplyOutcome, Audience, Bounds, Bundle, Delivery, Delta, Frame, Hub, NodeId, Position, PresenceEntry,
+    RelayEvent, Room, Snapshot,
 };
 
 use crate::presence::{Client, announce};
@@ -31,7 +31,7 @@ pub(crate) fn departures(hub: &Hub) -> Vec<RelayEvent> {
 fn link(hub: &Hub) -> Vec<String> {
     let rest = departures(hub).into_iter().filter_map(|departure| match departure {
         RelayEvent::RoomOpened(room) => {
-            hub.admit(&room);
+            hub.confirm_joins(&room);
             None
         }
         RelayEvent::Frame { key, frame, messages } => {
@@ -39,8 +39,8 @@ fn link(hub: &Hub) -> Vec<String> {
             Some(format!("{}: {text} ({messages})", key.topic))
         }
         RelayEvent::PresenceChanged(room) => Some(format!("{} has news", room.topic())),
-        RelayEvent::RoomClosed { key, gone } => {
-            Some(format!("{} closed{}", key.topic, if gone.is_some() { ", tell them" } else { "" }))
+        RelayEvent::RoomClosed { key, final_snapshot } => {
+            Some(format!("{} closed{}", key.topic, if final_snapshot.is_some() { ", tell them" } else { "" }))
         }
     });
     rest.collect()
@@ -50,8 +50,8 @@ fn room(hub: &Hub) -> Arc<Room> {
     hub.room(&key("a")).expect("it has members")
 }
 
-fn entry(meta: &str) -> Entry {
-    Entry { key: "k".into(), meta: meta.into() }
+fn entry(meta: &str) -> PresenceEntry {
+    PresenceEntry { key: "k".into(), meta: meta.into() }
 }
 
 fn state(position: (u64, u64), metas: &[(u64, &str)]) -> Snapshot {
@@ -87,7 +87,7 @@ fn the_first_members_wait_until_their_room_is_admitted() {
     assert_eq!(eve.words(), ["ok eve"], "the room is open");
     say(&first, &Say::new("hi"), Audience::Others);
     assert_eq!((bob.words(), eve.words()), (vec!["HI".to_owned()], vec!["hi".to_owned()]));
-    hub.admit(&room(&hub));
+    hub.confirm_joins(&room(&hub));
     assert!(ann.words().is_empty(), "once is enough");
 }
 
@@ -96,9 +96,9 @@ fn who_has_waited_too_long_is_in_whatever_the_link_does() {
     let (hub, ann) = (relayed(), Reader::new(PLAIN, 8));
     let _member = hub.join(key("a"), ann.member(), &frame("ok"));
     let opened_at = room(&hub).opened_at();
-    hub.admit_waiting(opened_at - Duration::from_nanos(1));
+    hub.confirm_joins_before(opened_at - Duration::from_nanos(1));
     assert!(ann.words().is_empty());
-    hub.admit_waiting(opened_at);
+    hub.confirm_joins_before(opened_at);
     assert_eq!(ann.words(), ["ok"]);
     assert!(
         matches!(&departures(&hub)[..], [RelayEvent::RoomOpened(_)]),
@@ -139,7 +139,7 @@ fn those_who_wait_are_shown_the_state_when_they_are_in() {
     let mut ann = Client::join(&hub, 8);
     ann.track(1);
     announce(&hub);
-    hub.hear(&room(&hub), ELSEWHERE, state((1, 1), &[(1, "far")]));
+    hub.apply_presence(&room(&hub), ELSEWHERE, state((1, 1), &[(1, "far")]));
     assert!(ann.reader.words().is_empty());
     assert_eq!(link(&hub), ["a has news"]);
     announce(&hub);
@@ -291,8 +291,8 @@ fn news_are_listed_once_and_hold_what_has_changed() {
     bob.untrack();
     assert_eq!(link(&hub), ["a has news"]);
     let first = room.take_delta().expect("there are some");
-    let metas: Vec<_> = first.shown.iter().map(|(_id, entry)| &*entry.meta).collect();
-    assert_eq!((metas, first.hidden.len(), first.from), (vec!["ann 49"], 0, 0));
+    let metas: Vec<_> = first.added.iter().map(|(_id, entry)| &*entry.meta).collect();
+    assert_eq!((metas, first.removed.len(), first.from), (vec!["ann 49"], 0, 0));
     assert_eq!(room.take_delta(), None);
 
     bob.track(entry("bob"));
@@ -302,8 +302,8 @@ fn news_are_listed_once_and_hold_what_has_changed() {
     ann.track(entry("ann"));
     assert_eq!(link(&hub), ["a has news"]);
     let second = room.take_delta().expect("an update");
-    assert_eq!((second.from, second.shown.len(), second.hidden), (first.to, 1, vec![first.shown[0].0]));
-    assert_eq!(room.own_snapshot().entries, second.shown);
+    assert_eq!((second.from, second.added.len(), second.removed), (first.to, 1, vec![first.added[0].0]));
+    assert_eq!(room.local_snapshot().entries, second.added);
 }
 
 #[test]
@@ -312,24 +312,24 @@ fn what_somebody_was_told_outside_the_news_is_taken_back_in_the_news() {
     let member = hub.join(key("a"), ann.member(), &frame("ok"));
     let room = room(&hub);
     member.track(entry("x"));
-    let told = room.own_snapshot();
+    let told = room.local_snapshot();
     member.untrack();
     let news = room.take_delta().expect("the one who was told has to hear of it");
-    assert_eq!((news.shown.len(), news.hidden), (0, vec![told.entries[0].0]));
+    assert_eq!((news.added.len(), news.removed), (0, vec![told.entries[0].0]));
     assert!(news.from < told.position.seq && told.position.seq < news.to);
 }
 
 #[test]
 fn what_is_said_of_a_closed_room_lies_between_its_epochs() {
     let (hub, ann) = (relayed(), Reader::new(PLAIN, 80));
-    let before = hub.own_snapshot(&key("a"));
+    let before = hub.local_snapshot(&key("a"));
     let member = hub.join(key("a"), ann.member(), &frame("ok"));
     member.track(entry("x"));
-    let first = hub.own_snapshot(&key("a"));
+    let first = hub.local_snapshot(&key("a"));
     drop(member);
-    let between = hub.own_snapshot(&key("a"));
+    let between = hub.local_snapshot(&key("a"));
     let _member = hub.join(key("a"), ann.member(), &frame("ok"));
-    let second = hub.own_snapshot(&key("a"));
+    let second = hub.local_snapshot(&key("a"));
     let positions = [&before, &first, &between, &second].map(|state| state.position);
     assert!(positions.is_sorted_by(|a, b| a < b), "{positions:?}");
     assert_eq!([&before, &first, &between, &second].map(|state| state.entries.len()), [0, 1, 0, 0]);
@@ -341,9 +341,9 @@ fn statements_are_new_old_or_after_a_gap() {
     let ann = Client::join(&hub, 80);
     link(&hub);
     let room = room(&hub);
-    let news = |epoch, from, to, shown: &[(u64, &str)], hidden: &[u64]| {
-        let shown = shown.iter().map(|(id, meta)| (*id, entry(meta))).collect();
-        hub.hear(&room, ELSEWHERE, Delta { epoch, from, to, shown, hidden: hidden.to_vec() })
+    let news = |epoch, from, to, added: &[(u64, &str)], removed: &[u64]| {
+        let added = added.iter().map(|(id, meta)| (*id, entry(meta))).collect();
+        hub.apply_presence(&room, ELSEWHERE, Delta { epoch, from, to, added, removed: removed.to_vec() })
     };
     let told = || {
         announce(&hub);
@@ -358,11 +358,14 @@ fn statements_are_new_old_or_after_a_gap() {
     assert_eq!(news(2, 2, 4, &[(3, "c"), (4, "d")], &[1, 99]), ApplyOutcome::Applied, "overlapping");
     assert_eq!(told(), ["+d-a"]);
     assert_eq!(news(1, 0, 9, &[(9, "z")], &[]), ApplyOutcome::Old, "of an earlier life");
-    assert_eq!(hub.hear(&room, ELSEWHERE, state((2, 4), &[])), ApplyOutcome::Old);
-    assert_eq!(hub.hear(&room, ELSEWHERE, state((2, 9), &[(4, "d"), (9, "i")])), ApplyOutcome::Applied);
+    assert_eq!(hub.apply_presence(&room, ELSEWHERE, state((2, 4), &[])), ApplyOutcome::Old);
+    assert_eq!(
+        hub.apply_presence(&room, ELSEWHERE, state((2, 9), &[(4, "d"), (9, "i")])),
+        ApplyOutcome::Applied
+    );
     assert_eq!(told(), ["+i-c"]);
     assert_eq!(news(3, 1, 2, &[], &[]), ApplyOutcome::Gap, "of a later life, not from its beginning");
-    assert_eq!(hub.hear(&room, ELSEWHERE, state((3, 1), &[(4, "D")])), ApplyOutcome::Applied);
+    assert_eq!(hub.apply_presence(&room, ELSEWHERE, state((3, 1), &[(4, "D")])), ApplyOutcome::Applied);
     let mut words = told();
     assert!(matches!(words.pop().as_deref(), Some("+D-d-i" | "+D-i-d")), "an id means something else now");
     assert!(link(&hub).is_empty(), "nothing of it departs");
@@ -374,23 +377,23 @@ fn a_node_that_is_gone_takes_along_what_it_showed_and_may_come_back() {
     let ann = Client::join(&hub, 80);
     link(&hub);
     let room = room(&hub);
-    hub.hear(&room, ELSEWHERE, state((1, 5), &[(1, "far")]));
-    hub.hear(&room, NodeId::new(8), state((1, 5), &[(1, "near")]));
+    hub.apply_presence(&room, ELSEWHERE, state((1, 5), &[(1, "far")]));
+    hub.apply_presence(&room, NodeId::new(8), state((1, 5), &[(1, "near")]));
     announce(&hub);
     ann.reader.words();
-    let mut nodes = room.nodes();
+    let mut nodes = room.remote_nodes();
     nodes.sort();
     assert_eq!(nodes, [ELSEWHERE, NodeId::new(8)]);
-    hub.forget(ELSEWHERE);
-    hub.forget(NodeId::new(9));
+    hub.remove_node(ELSEWHERE);
+    hub.remove_node(NodeId::new(9));
     announce(&hub);
-    assert_eq!((ann.reader.words(), room.nodes()), (vec!["-far".to_owned()], vec![NodeId::new(8)]));
-    assert_eq!(hub.hear(&room, ELSEWHERE, state((1, 5), &[(1, "far")])), ApplyOutcome::Applied);
+    assert_eq!((ann.reader.words(), room.remote_nodes()), (vec!["-far".to_owned()], vec![NodeId::new(8)]));
+    assert_eq!(hub.apply_presence(&room, ELSEWHERE, state((1, 5), &[(1, "far")])), ApplyOutcome::Applied);
     announce(&hub);
     assert_eq!(ann.reader.words(), ["+far"]);
 
-    hub.forget(ELSEWHERE);
-    hub.hear(&room, ELSEWHERE, state((1, 6), &[(1, "far"), (6, "new")]));
+    hub.remove_node(ELSEWHERE);
+    hub.apply_presence(&room, ELSEWHERE, state((1, 6), &[(1, "far"), (6, "new")]));
     announce(&hub);
     assert_eq!(ann.reader.words(), ["+new"], "a node that was away for a moment was not away");
 }
@@ -400,8 +403,8 @@ fn a_room_without_presence_remembers_nobody() {
     let (hub, ann) = (relayed(), Reader::new(PLAIN, 8));
     let _member = hub.join(key("a"), ann.member(), &frame("ok"));
     let room = room(&hub);
-    assert_eq!(hub.hear(&room, ELSEWHERE, state((1, 0), &[])), ApplyOutcome::Applied);
-    assert!(room.nodes().is_empty());
+    assert_eq!(hub.apply_presence(&room, ELSEWHERE, state((1, 0), &[])), ApplyOutcome::Applied);
+    assert!(room.remote_nodes().is_empty());
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Instant;
 
-use hub::{Dialect, Encode, Entry, Frame, FrameCache, Hub, Membership};
+use hub::{Dialect, Encode, Frame, FrameCache, Hub, Membership, PresenceEntry};
 use proptest::prelude::*;
 
 use crate::{PLAIN, Reader, Say, frame, hub, key, say};
@@ -19,7 +19,7 @@ impl Encode for Diff {
     }
 }
 
-fn list(sign: char, entries: &[Entry]) -> String {
+fn list(sign: char, entries: &[PresenceEntry]) -> String {
     entries.iter().map(|entry| format!("{sign}{}", entry.meta)).collect()
 }
 
@@ -37,7 +37,7 @@ pub(crate) fn announce(hub: &Arc<Hub>) -> usize {
         let everybody = format!("={}", list('+', &change.present));
         room.announce(&diff);
         for request in &change.states {
-            room.show(request, &frame(&everybody));
+            room.send_state(request, &frame(&everybody));
         }
     }
     rooms.len()
@@ -62,7 +62,7 @@ impl Client {
 
     pub(crate) fn track(&mut self, reference: usize) {
         let meta = format!("r{reference}");
-        self.membership.track(Entry { key: "k".into(), meta: (*meta).into() });
+        self.membership.track(PresenceEntry { key: "k".into(), meta: (*meta).into() });
         self.tracked = Some(meta);
     }
 

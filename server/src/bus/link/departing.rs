@@ -84,15 +84,15 @@ pub(super) fn count(node: NodeId, room: &RoomName, number: Number) -> Command {
 pub(super) fn news(node: NodeId, key: &RoomKey, news: &Delta) -> Command {
     let change = Change::Update {
         position: position(Position { epoch: news.epoch, seq: news.to }),
-        set: entries(&news.shown),
-        removed: news.hidden.clone(),
+        set: entries(&news.added),
+        removed: news.removed.clone(),
     };
     Command::Show { room: name(key), change, message: told(node, relay::news(node, news)) }
 }
 
 /// Tells the others everything that members show.
 pub(super) fn whole(node: NodeId, hub: &Hub, key: &RoomKey) -> Command {
-    state(node, key, &hub.own_snapshot(key))
+    state(node, key, &hub.local_snapshot(key))
 }
 
 /// Tells the others that this is everything.
@@ -125,6 +125,6 @@ fn position(position: Position) -> Bytes {
     [position.epoch.to_be_bytes(), position.seq.to_be_bytes()].concat().into()
 }
 
-fn entries(entries: &[(u64, hub::Entry)]) -> Vec<(u64, Bytes)> {
+fn entries(entries: &[(u64, hub::PresenceEntry)]) -> Vec<(u64, Bytes)> {
     entries.iter().map(|(id, entry)| (*id, relay::entry(*id, entry).into())).collect()
 }

@@ -173,8 +173,8 @@ impl LinkTask {
         link.set(Connectivity::Away { since: Instant::now() });
         for room in context.hub.rooms() {
             // It may have been taken notice of, and nobody let in yet.
-            context.hub.admit(&room);
-            room.nodes().into_iter().for_each(|node| context.hub.forget_in(&room, node));
+            context.hub.confirm_joins(&room);
+            room.remote_nodes().into_iter().for_each(|node| context.hub.remove_node_from(&room, node));
         }
         tokio::select! {
             () = stop.cancelled() => {}
@@ -233,7 +233,7 @@ async fn alone(hub: &Arc<Hub>) {
     loop {
         for departure in departures(hub).await {
             match departure {
-                RelayEvent::RoomOpened(room) => hub.admit(&room),
+                RelayEvent::RoomOpened(room) => hub.confirm_joins(&room),
                 // Taken, so that the room says when there is more.
                 RelayEvent::PresenceChanged(room) => drop(room.take_delta()),
                 RelayEvent::Frame { .. } | RelayEvent::RoomClosed { .. } => {}

@@ -130,7 +130,7 @@ impl Others {
     fn forget(&mut self, context: &Context, node: NodeId) {
         self.known.remove(&node);
         self.show_how_many(context);
-        context.hub.forget(node);
+        context.hub.remove_node(node);
         let users = self.users.remove(&node).unwrap_or_default();
         self.tell_host(context, users.keys());
     }

@@ -151,13 +151,13 @@ impl Rooms {
     /// Admits the rooms that have waited long enough.
     pub(super) fn admit_late(&mut self, hub: &Hub, now: Instant) {
         while self.opening.front().is_some_and(|(deadline, _)| *deadline <= now) {
-            self.opening.pop_front().inspect(|(_, room)| hub.admit(room));
+            self.opening.pop_front().inspect(|(_, room)| hub.confirm_joins(room));
         }
     }
 
     /// Admits all rooms that wait.
     pub(super) fn admit_all(&mut self, hub: &Hub) {
-        self.opening.drain(..).for_each(|(_, room)| hub.admit(&room));
+        self.opening.drain(..).for_each(|(_, room)| hub.confirm_joins(&room));
     }
 
     /// The rooms, at most `max`, that have lingered long enough; they are not listened to any more.

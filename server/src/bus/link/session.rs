@@ -236,7 +236,7 @@ impl<'c, 'l> Session<'c, 'l> {
             self.say(&Said::Hello);
             self.owes_told = true;
         }
-        self.returning = self.context.hub.list_rooms().into();
+        self.returning = self.context.hub.rooms_for_relay().into();
         self.keep_counts_of_returning();
         self.tell_end();
         let users = self.others.users_whole(self.context);

@@ -168,13 +168,13 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin, T: Session> Connection<S, T> 
                         self.wake_by(now + self.config.stall_timeout);
                     }
                     // Until the alarm is silent: only then does it know whom to wake next time.
-                    while self.outbox.take_alarm(cx.waker()) {
+                    while self.outbox.take_notified(cx.waker()) {
                         self.on_timer(Instant::now())?;
                     }
                     return Ok(false);
                 }
                 Poll::Ready(Err(error)) => return Err(error),
-                Poll::Ready(Ok(Turn::Alarm)) => self.on_timer(Instant::now())?,
+                Poll::Ready(Ok(Turn::Notified)) => self.on_timer(Instant::now())?,
                 Poll::Ready(Ok(Turn::CaughtUp)) => self.session.caught_up(),
                 Poll::Ready(Ok(Turn::Disconnect(goodbye))) if self.phase == Phase::Open => {
                     self.close(goodbye)

@@ -19,7 +19,7 @@ pub(super) struct Outbound {
 
 impl Outbound {
     pub(super) fn answer(&self, frame: &Frame) {
-        self.outbox.answer(frame);
+        self.outbox.reply(frame);
     }
 
     /// Answers a message; `response` is a JSON object.

@@ -1,6 +1,6 @@
 //! Presence among nodes: entries, and the two statements made of them.
 
-use hub::{Delta, Entry, Position, Snapshot};
+use hub::{Delta, Position, PresenceEntry, Snapshot};
 
 use super::fields::Fields;
 use super::{Malformed, VERSION};
@@ -9,7 +9,7 @@ use super::{Malformed, VERSION};
 const ENTRY_BYTES_MIN: usize = 16;
 
 /// An entry by itself, as the copy outside the nodes keeps it.
-pub fn entry(id: u64, entry: &Entry) -> Vec<u8> {
+pub fn entry(id: u64, entry: &PresenceEntry) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(1 + entry_bytes(entry));
     bytes.push(VERSION);
     write_entry(&mut bytes, id, entry);
@@ -20,7 +20,7 @@ pub fn entry(id: u64, entry: &Entry) -> Vec<u8> {
 ///
 /// # Errors
 /// When it is none, or of another version.
-pub fn decode_entry(bytes: &[u8]) -> Result<(u64, Entry), Malformed> {
+pub fn decode_entry(bytes: &[u8]) -> Result<(u64, PresenceEntry), Malformed> {
     let mut fields = Fields::new(bytes);
     let version = fields.byte()?;
     if version != VERSION {
@@ -32,17 +32,17 @@ pub fn decode_entry(bytes: &[u8]) -> Result<(u64, Entry), Malformed> {
 }
 
 pub(super) fn news_bytes(news: &Delta) -> usize {
-    28 + 8 * news.hidden.len() + entries_bytes(&news.shown)
+    28 + 8 * news.removed.len() + entries_bytes(&news.added)
 }
 
 pub(super) fn write_news(message: &mut Vec<u8>, news: &Delta) {
-    let Delta { epoch, from, to, shown, hidden } = news;
+    let Delta { epoch, from, to, added, removed } = news;
     for number in [epoch, from, to] {
         message.extend(number.to_be_bytes());
     }
-    message.extend(length(hidden.len()));
-    message.extend(hidden.iter().flat_map(|id| id.to_be_bytes()));
-    write_entries(message, shown);
+    message.extend(length(removed.len()));
+    message.extend(removed.iter().flat_map(|id| id.to_be_bytes()));
+    write_entries(message, added);
 }
 
 pub(super) fn read_news(mut fields: Fields<'_>) -> Result<Delta, Malformed> {
@@ -51,8 +51,8 @@ pub(super) fn read_news(mut fields: Fields<'_>) -> Result<Delta, Malformed> {
     if count > fields.len() / 8 {
         return Err(Malformed::Truncated);
     }
-    let hidden = (0..count).map(|_| fields.number()).collect::<Result<_, _>>()?;
-    Ok(Delta { epoch, from, to, shown: read_entries(fields)?, hidden })
+    let removed = (0..count).map(|_| fields.number()).collect::<Result<_, _>>()?;
+    Ok(Delta { epoch, from, to, added: read_entries(fields)?, removed })
 }
 
 pub(super) fn state_bytes(state: &Snapshot) -> usize {
@@ -71,17 +71,17 @@ pub(super) fn read_state(mut fields: Fields<'_>) -> Result<Snapshot, Malformed> 
     Ok(Snapshot { position, entries: read_entries(fields)? })
 }
 
-fn entries_bytes(entries: &[(u64, Entry)]) -> usize {
+fn entries_bytes(entries: &[(u64, PresenceEntry)]) -> usize {
     entries.iter().map(|(_id, entry)| entry_bytes(entry)).sum()
 }
 
-fn write_entries(message: &mut Vec<u8>, entries: &[(u64, Entry)]) {
+fn write_entries(message: &mut Vec<u8>, entries: &[(u64, PresenceEntry)]) {
     for (id, entry) in entries {
         write_entry(message, *id, entry);
     }
 }
 
-fn read_entries(mut fields: Fields<'_>) -> Result<Vec<(u64, Entry)>, Malformed> {
+fn read_entries(mut fields: Fields<'_>) -> Result<Vec<(u64, PresenceEntry)>, Malformed> {
     let mut entries = Vec::new();
     while !fields.is_at_end() {
         entries.push(read_entry(&mut fields)?);
@@ -89,11 +89,11 @@ fn read_entries(mut fields: Fields<'_>) -> Result<Vec<(u64, Entry)>, Malformed> 
     Ok(entries)
 }
 
-fn entry_bytes(entry: &Entry) -> usize {
+fn entry_bytes(entry: &PresenceEntry) -> usize {
     ENTRY_BYTES_MIN + entry.key.len() + entry.meta.len()
 }
 
-fn write_entry(message: &mut Vec<u8>, id: u64, entry: &Entry) {
+fn write_entry(message: &mut Vec<u8>, id: u64, entry: &PresenceEntry) {
     message.extend(id.to_be_bytes());
     for text in [&entry.key, &entry.meta] {
         message.extend(length(text.len()));
@@ -101,9 +101,9 @@ fn write_entry(message: &mut Vec<u8>, id: u64, entry: &Entry) {
     }
 }
 
-fn read_entry(fields: &mut Fields<'_>) -> Result<(u64, Entry), Malformed> {
+fn read_entry(fields: &mut Fields<'_>) -> Result<(u64, PresenceEntry), Malformed> {
     let id = fields.number()?;
-    Ok((id, Entry { key: fields.text()?.into(), meta: fields.text()?.into() }))
+    Ok((id, PresenceEntry { key: fields.text()?.into(), meta: fields.text()?.into() }))
 }
 
 fn length(length: usize) -> [u8; 4] {

@@ -1,6 +1,6 @@
 //! What nodes say to each other.
 
-use hub::{Delta, Dialect, Encode, Entry, Frame, NodeId, Position, Snapshot};
+use hub::{Delta, Dialect, Encode, Frame, NodeId, Position, PresenceEntry, Snapshot};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -14,8 +14,8 @@ fn frame(event: &Broadcast<'_>) -> Frame {
     event.encode("never told", Dialect::RELAY).expect("every broadcast can be passed on")
 }
 
-fn entry(key: &str, meta: &str) -> Entry {
-    Entry { key: key.into(), meta: meta.into() }
+fn entry(key: &str, meta: &str) -> PresenceEntry {
+    PresenceEntry { key: key.into(), meta: meta.into() }
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn broadcast((kind, event, payload, bytes, meta): &Parts) -> Broadcast<'_> {
     }
 }
 
-fn entries() -> impl Strategy<Value = Vec<(u64, Entry)>> {
+fn entries() -> impl Strategy<Value = Vec<(u64, PresenceEntry)>> {
     vec((any::<u64>(), (".{0,9}", ".{0,40}").prop_map(|(key, meta)| entry(&key, &meta))), 0..9)
 }
 
@@ -106,8 +106,8 @@ proptest! {
         sender in any::<u64>().prop_map(NodeId::new),
         parts in vec((0..4_u8, ".{0,300}", ".*", vec(any::<u8>(), 0..300), option::of(".*")), 0..9),
         numbers in any::<[u64; 3]>(),
-        shown in entries(),
-        hidden in vec(any::<u64>(), 0..9),
+        added in entries(),
+        removed in vec(any::<u64>(), 0..9),
     ) {
         let said: Vec<_> = parts.iter().map(broadcast).collect();
         let frames: Vec<_> = said.iter().map(frame).collect();
@@ -127,14 +127,14 @@ proptest! {
             }
             other => prop_assert!(false, "{:?}", other),
         }
-        for (id, entry) in &shown {
+        for (id, entry) in &added {
             prop_assert_eq!(relay::decode_entry(&relay::entry(*id, entry)), Ok((*id, entry.clone())));
         }
         let [epoch, from, to] = numbers;
-        let state = Snapshot { position: Position { epoch, seq: to }, entries: shown.clone() };
+        let state = Snapshot { position: Position { epoch, seq: to }, entries: added.clone() };
         let message = relay::state(sender, &state);
         prop_assert_eq!(relay::decode(&message), Ok(Message { sender, said: Said::Snapshot(state) }));
-        let news = Delta { epoch, from, to, shown, hidden };
+        let news = Delta { epoch, from, to, added, removed };
         let message = relay::news(sender, &news);
         prop_assert_eq!(relay::decode(&message), Ok(Message { sender, said: Said::Delta(news) }));
     }

@@ -102,7 +102,7 @@ impl Session<'_, '_> {
         listened.heard(node);
         let Some(room) = hub.room(&listened.key) else { return };
         let position = position(&statement);
-        let verdict = hub.hear(&room, node, statement);
+        let verdict = hub.apply_presence(&room, node, statement);
         self.has_told(node, &name);
         if verdict == ApplyOutcome::Gap {
             if self.miss_until(&name, node, position) {

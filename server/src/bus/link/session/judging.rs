@@ -43,7 +43,7 @@ impl Session<'_, '_> {
         let Some(told) = self.telling.remove(&node) else { return };
         for (name, listened) in self.rooms.iter().filter(|(name, _)| !told.contains(*name)) {
             let room = self.context.hub.room(&listened.key);
-            if room.is_some_and(|room| room.nodes().contains(&node)) {
+            if room.is_some_and(|room| room.remote_nodes().contains(&node)) {
                 self.rereading.insert(RoomName::clone(name));
             }
         }
@@ -65,7 +65,7 @@ impl Session<'_, '_> {
             match departing::read(&copy) {
                 Ok(state) => {
                     let position = state.position;
-                    context.hub.hear(&room, node, state);
+                    context.hub.apply_presence(&room, node, state);
                     self.know_until(name, node, position);
                 }
                 Err(why) => self.others.pass_over(context, why),
@@ -74,13 +74,13 @@ impl Session<'_, '_> {
         // Whoever is about to tell everything has no copies yet; it will be read once more when it has told them.
         for node in silent.into_iter().filter(|node| !self.telling.contains_key(node)) {
             if self.alive.contains(&node) {
-                context.hub.forget_in(&room, node);
+                context.hub.remove_node_from(&room, node);
                 self.asked.remove(&(RoomName::clone(name), node));
             } else {
                 self.unclear.insert(RoomName::clone(name));
             }
         }
-        context.hub.admit(&room);
+        context.hub.confirm_joins(&room);
     }
 
     /// Whose lease holds now.

@@ -61,7 +61,7 @@ impl Session<'_, '_> {
         // What has closed meanwhile would never be left: its end may have been heard of already.
         rooms.retain(|room| !room.is_closed());
         let (node, hub) = (self.context.node, &self.context.hub);
-        let spoken = rooms.iter().filter(|room| self.is_registered && room.own_snapshot().position.seq > 0);
+        let spoken = rooms.iter().filter(|room| self.is_registered && room.local_snapshot().position.seq > 0);
         let whole: Vec<_> = spoken.map(|room| departing::whole(node, hub, room.key())).collect();
         let mut opening = Opening::default();
         for room in rooms {
@@ -118,7 +118,7 @@ impl Session<'_, '_> {
         let wait = self.context.settings.subscribe_timeout;
         // By the time this is looked at again it would be too long.
         if let Some(before) = Instant::now().checked_sub(wait.saturating_sub(patience(wait))) {
-            self.context.hub.admit_waiting(before);
+            self.context.hub.confirm_joins_before(before);
         }
     }
 
@@ -130,7 +130,7 @@ impl Session<'_, '_> {
         rooms.retain(|name| {
             let Some(listened) = self.rooms.get(name) else { return false };
             let room = self.context.hub.room(&listened.key);
-            listened.ask(room.map(|room| room.nodes()).unwrap_or_default())
+            listened.ask(room.map(|room| room.remote_nodes()).unwrap_or_default())
         });
         if !rooms.is_empty() {
             let (copies, is_first) = (self.cable.copies(&rooms), !self.has_told);

@@ -67,7 +67,7 @@ impl Session<'_, '_> {
         let Some(listened) = self.rooms.get(&name) else { return };
         listened.answered();
         if let Some(room) = self.context.hub.room(&listened.key) {
-            self.context.hub.admit(&room);
+            self.context.hub.confirm_joins(&room);
         }
         self.refused.unread.insert(name);
     }

@@ -29,9 +29,9 @@ impl Session<'_, '_> {
                         departing.add(departing::news(node, room.key(), &news));
                     }
                 }
-                RelayEvent::RoomClosed { key, gone } => {
-                    if let Some(gone) = gone.filter(|_| self.is_registered) {
-                        departing.add(departing::state(node, &key, &gone));
+                RelayEvent::RoomClosed { key, final_snapshot } => {
+                    if let Some(snapshot) = final_snapshot.filter(|_| self.is_registered) {
+                        departing.add(departing::state(node, &key, &snapshot));
                     }
                     self.rooms.close(&rooms::name(&key), Instant::now() + linger);
                 }
