@@ -38,12 +38,12 @@ pub struct Auth {
     pub jwks_url: Option<SecretString>,
 
     /// How often `jwks_url` is read.
-    #[serde(with = "units::duration")]
+    #[serde(with = "humantime_serde")]
     #[schemars(with = "marks::Wait", extend("x-reload" = "live", "x-least" = "1s"))]
     pub jwks_refresh: Duration,
 
     /// How long `jwks_url` may take to answer.
-    #[serde(with = "units::duration")]
+    #[serde(with = "humantime_serde")]
     #[schemars(with = "marks::Wait", extend("x-reload" = "live", "x-least" = "1ms"))]
     pub jwks_timeout: Duration,
 
@@ -53,17 +53,15 @@ pub struct Auth {
     pub claim_validators: BTreeMap<String, serde_json::Value>,
 
     /// The `iss` a token must carry. Unset: not looked at.
-    #[serde(with = "units::text")]
-    #[schemars(with = "Option<String>", extend("x-reload" = "live"))]
+    #[schemars(extend("x-reload" = "live"))]
     pub jwt_issuer: Option<String>,
 
     /// The `aud` a token must carry, alone or in a list. Unset: not looked at.
-    #[serde(with = "units::text")]
-    #[schemars(with = "Option<String>", extend("x-reload" = "live"))]
+    #[schemars(extend("x-reload" = "live"))]
     pub jwt_audience: Option<String>,
 
     /// How long a token is still believed after its `exp`, and how long before its `nbf`, for clocks that differ.
-    #[serde(with = "units::duration")]
+    #[serde(with = "humantime_serde")]
     #[schemars(with = "marks::Wait", extend("x-reload" = "live"))]
     pub leeway: Duration,
 }

@@ -169,7 +169,7 @@ impl Kind {
             }
             Self::Size { least, most } => {
                 let size = match value.as_str() {
-                    Some(text) => units::parse_size(text).ok()?.as_u64(),
+                    Some(text) => units::parse_size(text)?.as_u64(),
                     None => value.as_u64()?,
                 };
                 (least..=most).contains(&&size).then(|| format_size(size).into())

@@ -25,7 +25,7 @@ pub struct Outbox {
     pub max_bytes: ByteSize,
 
     /// A connection that accepts no byte for this long while frames wait is closed with 1013.
-    #[serde(with = "units::duration")]
+    #[serde(with = "humantime_serde")]
     #[schemars(with = "marks::Wait", extend("x-reload" = "connection", "x-least" = "1ms"))]
     pub stall_timeout: Duration,
 }

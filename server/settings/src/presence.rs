@@ -19,7 +19,7 @@ pub struct Presence {
 
     /// How long the changes of one room are gathered when they come in bursts; the first of a burst goes out
     /// at once. 0s announces at once whatever there is.
-    #[serde(with = "units::duration")]
+    #[serde(with = "humantime_serde")]
     #[schemars(with = "marks::Wait", extend("x-reload" = "live"))]
     pub coalesce: Duration,
 

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::units;
 
 /// Where this node is, and which nodes are near a tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -13,13 +12,11 @@ use crate::units;
 pub struct Regions {
     /// Region of this node, such as `eu-west-2`: a label of every metric, a field of every log line, and in
     /// `/status`.
-    #[serde(with = "units::text")]
-    #[schemars(with = "Option<String>", extend("x-reload" = "restart"))]
+    #[schemars(extend("x-reload" = "restart"))]
     pub name: Option<String>,
 
     /// Name of the cluster this node belongs to, a field of every log line.
-    #[serde(with = "units::text")]
-    #[schemars(with = "Option<String>", extend("x-reload" = "restart"))]
+    #[schemars(extend("x-reload" = "restart"))]
     pub cluster: Option<String>,
 
     /// Region of a tenant → region of the nodes that serve it best. Setting it replaces the whole table.

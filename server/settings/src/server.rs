@@ -25,8 +25,7 @@ pub struct Server {
 
     /// The address by which clients reach this server, such as `wss://realtime.example.com`, when something
     /// stands in front of it. Told at the start and in `/status`.
-    #[serde(with = "units::text")]
-    #[schemars(with = "Option<String>", extend("x-reload" = "live", "x-kind" = "url", "x-schemes" = ["http://", "https://", "ws://", "wss://"]))]
+    #[schemars(extend("x-reload" = "live", "x-kind" = "url", "x-schemes" = ["http://", "https://", "ws://", "wss://"]))]
     pub public_url: Option<String>,
 
     /// Certificate and key, for TLS without anything in front.
@@ -71,24 +70,24 @@ pub struct Server {
     pub max_header_size: ByteSize,
 
     /// Time in which the whole request head must have arrived; later the socket is closed.
-    #[serde(with = "units::duration")]
+    #[serde(with = "humantime_serde")]
     #[schemars(with = "marks::Wait", extend("x-reload" = "live", "x-least" = "1ms"))]
     pub handshake_timeout: Duration,
 
     /// Time a connection without a request under way stays open for the next one. Longer than the load balancer keeps
     /// its own (often 60 s), which else sends a request on a connection that is just being closed, and answers 502.
-    #[serde(with = "units::duration")]
+    #[serde(with = "humantime_serde")]
     #[schemars(with = "marks::Wait", extend("x-reload" = "connection", "x-least" = "1ms"))]
     pub keep_alive_timeout: Duration,
 
     /// Pause before a refused handshake is answered, to slow down clients that retry at once. Delays
     /// nobody else. 0s answers at once.
-    #[serde(with = "units::duration")]
+    #[serde(with = "humantime_serde")]
     #[schemars(with = "marks::Wait", extend("x-reload" = "live"))]
     pub connect_error_backoff: Duration,
 
     /// Pause before a refused join is answered. Delays nothing else on that socket. 0s answers at once.
-    #[serde(with = "units::duration")]
+    #[serde(with = "humantime_serde")]
     #[schemars(with = "marks::Wait", extend("x-reload" = "live"))]
     pub channel_error_backoff: Duration,
 
@@ -100,22 +99,22 @@ pub struct Server {
     /// Silence after which the server pings a client, and again after each further one without an answer, so
     /// that no proxy in between sees a longer silence. A browser answers without timers, so a throttled tab
     /// stays connected. Shorter than `idle_timeout`.
-    #[serde(with = "units::duration")]
+    #[serde(with = "humantime_serde")]
     #[schemars(with = "marks::Wait", extend("x-reload" = "connection", "x-least" = "1ms"))]
     pub ping_interval: Duration,
 
     /// Time without any byte from a client after which its socket is closed with 1013; clients reconnect.
-    #[serde(with = "units::duration")]
+    #[serde(with = "humantime_serde")]
     #[schemars(with = "marks::Wait", extend("x-reload" = "connection", "x-least" = "1ms"))]
     pub idle_timeout: Duration,
 
     /// Time a socket may stay without having joined a room before it is closed with 1013.
-    #[serde(with = "units::duration")]
+    #[serde(with = "humantime_serde")]
     #[schemars(with = "marks::Wait", extend("x-reload" = "connection", "x-least" = "1ms"))]
     pub no_channel_timeout: Duration,
 
     /// Time we wait for a client to answer our close frame before the socket is cut.
-    #[serde(with = "units::duration")]
+    #[serde(with = "humantime_serde")]
     #[schemars(with = "marks::Wait", extend("x-reload" = "connection", "x-least" = "1ms"))]
     pub close_timeout: Duration,
 
@@ -138,17 +137,17 @@ pub struct Server {
 
     /// How long the server goes on as before when asked to stop (SIGTERM), while `/readyz` says 503, so that a
     /// load balancer stops sending new clients.
-    #[serde(with = "units::duration")]
+    #[serde(with = "humantime_serde")]
     #[schemars(with = "marks::Wait", extend("x-reload" = "live"))]
     pub drain_delay: Duration,
 
     /// Over how long the clients are then sent away (1012), so that they do not all knock elsewhere at once.
-    #[serde(with = "units::duration")]
+    #[serde(with = "humantime_serde")]
     #[schemars(with = "marks::Wait", extend("x-reload" = "live"))]
     pub drain_timeout: Duration,
 
     /// Time the last connections have to finish after that; then they are cut.
-    #[serde(with = "units::duration")]
+    #[serde(with = "humantime_serde")]
     #[schemars(with = "marks::Wait", extend("x-reload" = "live"))]
     pub shutdown_timeout: Duration,
 }

@@ -57,3 +57,56 @@ fn lay(lower: &mut Value, upper: Value, key: &shape::Key) {
         (_, lower, upper) => *lower = upper,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::kind::Kind;
+    use crate::shape::{Key, Shape};
+    use crate::units::{format_duration, format_size};
+
+    /// Values that `kind` accepts, the ends of its range included.
+    fn accepted(kind: &Kind) -> Vec<Value> {
+        match kind {
+            Kind::Anything => vec![json!("text"), json!(1.5), json!(true), json!(["a"])],
+            Kind::Text => vec![json!("text")],
+            Kind::Switch => vec![json!(true), json!(false)],
+            Kind::Whole { least, most } => vec![json!(least), json!(most)],
+            Kind::Word(words) => words.iter().map(|word| json!(word)).collect(),
+            Kind::Wait { least, most } => vec![json!(format_duration(*least)), json!(format_duration(*most))],
+            Kind::Size { least, most } => vec![json!(format_size(*least)), json!(format_size(*most))],
+            Kind::Address => vec![json!("127.0.0.1"), json!("::1")],
+            Kind::Network => vec![json!("10.0.0.0/8"), json!("::1")],
+            Kind::Url(schemes) => schemes.iter().map(|scheme| json!(format!("{scheme}host"))).collect(),
+            Kind::TenantId => vec![json!("acme")],
+            Kind::Module => vec![json!("hub::room")],
+            Kind::Jwks => vec![json!(r#"{"keys": []}"#)],
+        }
+    }
+
+    fn samples(key: &Key) -> Vec<Value> {
+        match &key.shape {
+            Shape::One(kind) => {
+                accepted(kind).iter().map(|value| kind.check(value).expect("an accepted value")).collect()
+            }
+            Shape::List(item) => vec![json!([]), samples(item).into()],
+            Shape::Table(item) => samples(item).into_iter().map(|value| json!({ "name": value })).collect(),
+            Shape::Section(_) => panic!("a leaf is no section"),
+        }
+    }
+
+    // Values are checked once, by their kind. This is what makes a second check in serde needless.
+    #[test]
+    fn what_a_kind_accepts_its_field_accepts() {
+        for (path, key) in shape::root().leaves() {
+            for value in samples(key) {
+                let written = path.iter().rev().fold(value, |inner, name| json!({ name.as_str(): inner }));
+                let Value::Object(written) = written else { panic!("a key stands in a section") };
+                let settings = Values::over_defaults(written.clone()).settings();
+                assert!(settings.is_ok(), "{written:?}: {settings:?}");
+            }
+        }
+    }
+}

@@ -101,7 +101,7 @@ fn for_kind(kind: &Kind, value: &Value, origin: Origin) -> Option<String> {
             "write a whole number of bytes, or a number with its unit in quotes, such as \"64 KiB\"".into(),
         ),
         (Kind::Size { .. }, Value::String(text)) => {
-            let wrong = units::parse_size(text).is_err();
+            let wrong = units::parse_size(text).is_none();
             wrong.then(|| "write a number with its unit, such as 64 KiB, 5 MB or 1 GiB".into())
         }
         (Kind::Switch | Kind::Whole { .. }, Value::String(text))
@@ -157,7 +157,7 @@ pub(super) fn for_variable(reading: Reading, text: &str) -> Option<String> {
             let duration = units::parse_duration(word).ok()?;
             Some(format!("write {}", duration.as_millis()))
         }
-        Reading::HeaderBytes => Some(format!("write {}", units::parse_size(word).ok()?.as_u64())),
+        Reading::HeaderBytes => Some(format!("write {}", units::parse_size(word)?.as_u64())),
         Reading::LogLevel => near::nearest(word, LEVELS).map(|level| format!("did you mean {level}?")),
         Reading::Inverted => for_switch(&word.into()),
         _ => None,

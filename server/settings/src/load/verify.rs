@@ -61,7 +61,10 @@ impl Verifier<'_> {
             }
             (Shape::List(item), Content::Value(Value::Array(values))) => {
                 let mut list = Vec::new();
-                for value in values {
+                let is_blank_text = |value: &&Value| {
+                    matches!(item.shape, Shape::One(Kind::Text)) && is_blank(value)
+                };
+                for value in values.iter().filter(|value| !is_blank_text(value)) {
                     list.extend(self.one(item, value, written.layer));
                 }
                 Some(Value::Array(list))
@@ -76,8 +79,7 @@ impl Verifier<'_> {
 
     /// A single value. Blank text leaves unset what may be unset.
     fn one(&mut self, key: &Key, value: &Value, layer: usize) -> Option<Value> {
-        let blank = value.as_str().is_some_and(|text| text.trim().is_empty());
-        if key.optional && blank {
+        if key.optional && is_blank(value) {
             return None;
         }
         let in_a_file = self.layers[layer].origin == Origin::File;
@@ -121,6 +123,10 @@ impl Verifier<'_> {
         let place = Some(self.layers[layer].place(&self.path));
         self.problems.push(layer, Problem { place, key: dotted(&self.path), message, help });
     }
+}
+
+fn is_blank(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| text.trim().is_empty())
 }
 
 /// What was there instead, if showing it cannot show a secret.
