@@ -13,9 +13,13 @@ use crate::shape::{Key, Shape, dotted, root};
 /// The longest text that is shown back.
 const SHOWN: usize = 60;
 
+/// Unknown keys that get a suggestion. A suggestion compares the key with all others, and a file of another
+/// program may have thousands of keys.
+const SUGGESTIONS_MAX: usize = 50;
+
 /// The values in canonical form, without those that are wrong, each of which is a problem.
 pub(crate) fn verify(layers: &[Layer], written: &Written, problems: &mut Problems) -> Map<String, Value> {
-    let mut verifier = Verifier { layers, problems, path: Vec::new() };
+    let mut verifier = Verifier { layers, problems, suggestions_left: SUGGESTIONS_MAX, path: Vec::new() };
     match verifier.value(root(), written) {
         Some(Value::Object(values)) => values,
         _ => Map::new(),
@@ -25,6 +29,7 @@ pub(crate) fn verify(layers: &[Layer], written: &Written, problems: &mut Problem
 struct Verifier<'a> {
     layers: &'a [Layer],
     problems: &'a mut Problems,
+    suggestions_left: usize,
     path: Vec<String>,
 }
 
@@ -61,9 +66,8 @@ impl Verifier<'_> {
             }
             (Shape::List(item), Content::Value(Value::Array(values))) => {
                 let mut list = Vec::new();
-                let is_blank_text = |value: &&Value| {
-                    matches!(item.shape, Shape::One(Kind::Text)) && is_blank(value)
-                };
+                let is_blank_text =
+                    |value: &&Value| matches!(item.shape, Shape::One(Kind::Text)) && is_blank(value);
                 for value in values.iter().filter(|value| !is_blank_text(value)) {
                     list.extend(self.one(item, value, written.layer));
                 }
@@ -115,7 +119,13 @@ impl Verifier<'_> {
 
     fn unknown(&mut self, section: &Key, written: &Written) {
         let layer = &self.layers[written.layer];
-        let help = advice::for_unknown(section, &self.path, written, layer);
+        let help = match self.suggestions_left.checked_sub(1) {
+            Some(left) => {
+                self.suggestions_left = left;
+                advice::for_unknown(section, &self.path, written, layer)
+            }
+            None => None,
+        };
         self.complain(written.layer, "unknown key".into(), help);
     }
 

@@ -216,6 +216,17 @@ fn a_file_of_mistakes_is_told_in_time() {
     assert_eq!(told(&file, &[]).lines().filter(|line| line.starts_with("config.toml")).count(), 9_999);
 }
 
+// Twenty thousand took 14 s while each was compared with every key.
+#[test]
+fn a_file_of_unknown_keys_is_checked_in_linear_time() {
+    let file = (0..20_000).map(|n| format!("max_cnnections_{n} = 1\n")).collect::<String>();
+    let started = std::time::Instant::now();
+    let told = told(&format!("[server]\n{file}"), &[]);
+    assert!(started.elapsed().as_secs() < 5, "{:?}", started.elapsed());
+    assert_eq!(told.lines().filter(|line| line.ends_with(": unknown key")).count(), 20_000);
+    assert_eq!(told.lines().filter(|line| line.starts_with("    help: ")).count(), 50, "the first ones");
+}
+
 #[test]
 fn an_address_that_is_none_is_told_what_is_wrong_with_it() {
     let encode = "percent-encode such signs in a user name or password: / is %2F, # is %23, ? is %3F, @ is %40, % is %25";
