@@ -1,5 +1,9 @@
 //! The whole server: its parts put together, started and stopped.
 
+mod builder;
+
+pub use builder::ServerBuilder;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,14 +18,13 @@ use tokio_util::task::TaskTracker;
 use tracing::warn;
 
 use crate::auth::jwks::JwksSources;
-use crate::bus::{self, Bus, ClusterLink, LinkTask};
+use crate::bus::{Bus, ClusterLink, LinkTask};
 use crate::drain::{Parts, Urgency};
-use crate::edge::acceptor::Acceptor;
 use crate::edge::listener;
 use crate::node::Node;
 use crate::presence::announcer;
-use crate::reload::ConfigReloader;
 use crate::resources::Resources;
+use crate::sessions::Services;
 
 /// How often the numbers are tidied up: histograms keep single samples until then.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
@@ -48,47 +51,18 @@ struct Neighbours {
 }
 
 impl Server {
-    /// Starts serving. When this returns, clients can connect.
-    ///
-    /// # Errors
-    /// As [`start_on`](Self::start_on), and when the bus is described wrongly. That it cannot be reached is no
-    /// reason.
-    pub async fn start(settings: Settings) -> anyhow::Result<Self> {
-        let Resources { acceptor, bus, .. } = Resources::load(&settings, |_| None)?;
-        Self::begin(settings, acceptor, shared(bus), None).await
+    /// A server with these settings, to be completed and started.
+    pub fn builder(settings: Settings) -> ServerBuilder {
+        ServerBuilder::new(settings)
     }
 
-    /// Starts serving with settings that follow where they came from, on the `resources` that they name.
-    ///
-    /// # Errors
-    /// Without a secret, or when the port cannot be had.
-    pub async fn start_with_reload(
-        settings: Settings,
-        resources: Resources,
-        reloader: ConfigReloader,
-    ) -> anyhow::Result<Self> {
-        Self::begin(settings, resources.acceptor, shared(resources.bus), Some(reloader)).await
-    }
-
-    /// Starts serving as one of the nodes on `bus`, or alone.
-    ///
-    /// # Errors
-    /// Without a secret, with certificates that cannot be used, or when the port cannot be had.
-    pub async fn start_on(settings: Settings, bus: Option<Arc<dyn Bus>>) -> anyhow::Result<Self> {
-        let acceptor = Acceptor::of(&settings.server)?;
-        Self::begin(settings, acceptor, bus, None).await
-    }
-
-    #[expect(
-        clippy::unused_async,
-        reason = "starting spawns tasks, so it needs the runtime an async caller has"
-    )]
-    async fn begin(
-        settings: Settings,
-        acceptor: Acceptor,
-        bus: Option<Arc<dyn Bus>>,
-        reloader: Option<ConfigReloader>,
-    ) -> anyhow::Result<Self> {
+    fn start(builder: ServerBuilder) -> anyhow::Result<Self> {
+        let ServerBuilder { settings, resources, bus, reloader } = builder;
+        let Resources { acceptor, bus: redis, .. } = match resources {
+            Some(resources) => resources,
+            None => Resources::load(&settings, |_| None)?,
+        };
+        let bus = bus.or_else(|| redis.map(|redis| Arc::new(redis) as Arc<dyn Bus>));
         let (tasks, service) = (TaskTracker::new(), CancellationToken::new());
         let over = bus.map(|bus| ClusterLink::over(bus, settings.bus.clone()));
         let (link, keeper) = over.map_or((ClusterLink::alone(), None), |(link, keeper)| (link, Some(keeper)));
@@ -110,7 +84,8 @@ impl Server {
             reloader.register_handler(&node);
             tasks.spawn(reloader.run(Arc::clone(&node), service.clone()));
         }
-        tasks.spawn(listener::run(Arc::clone(&node), listener, acceptor, tasks.clone(), door.clone()));
+        let services = Arc::new(Services { node: Arc::clone(&node), tasks: tasks.clone() });
+        tasks.spawn(listener::run(services, listener, acceptor, door.clone()));
         let neighbours = keeper.map(|keeper| Neighbours::meet(keeper, &node));
         Ok(Self { node, address, tasks, door, service, neighbours })
     }
@@ -140,11 +115,6 @@ impl Server {
     pub async fn stop(self) {
         self.drain(watch::channel(Urgency::Soon).1).await;
     }
-}
-
-/// What the nodes share, if there are several.
-fn shared(bus: Option<bus::Redis>) -> Option<Arc<dyn Bus>> {
-    bus.map(|bus| Arc::new(bus) as Arc<dyn Bus>)
 }
 
 impl Neighbours {

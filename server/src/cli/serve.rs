@@ -114,7 +114,7 @@ pub async fn run(args: Args, signals: Option<Signals>) -> anyhow::Result<()> {
     super::open_files::raise(&settings.server);
     let reloader = ConfigReloader::new(sources, &loaded, logs, watch, hangup);
     let files = start_line::files(&loaded, &resources);
-    let server = Server::start_with_reload(settings.clone(), resources, reloader).await?;
+    let server = Server::builder(settings.clone()).resources(resources).reloader(reloader).start().await?;
     let folder = DataDir::of(&settings);
     let _kept = Running::new(&settings, server.address()).keep(folder.path()).inspect_err(|error| {
         debug!("Cannot write into {folder}, `realtime-server health` goes by the settings alone: {error}")

@@ -27,10 +27,10 @@ use super::tls::Secure;
 use super::upgrade;
 use super::websocket::{Connection, ConnectionConfig, Readable};
 use crate::auth::{Credentials, TokenError};
-use crate::node::Node;
 use crate::permit::{Permit, Permits};
 use crate::query;
 use crate::response;
+use crate::sessions::Services;
 use crate::sessions::phoenix::{Admitted, Phoenix};
 use crate::telemetry::codes::{self, Code};
 use crate::telemetry::request_context::{ERROR_CODE, RequestContext};
@@ -38,8 +38,7 @@ use crate::tenants::{Tenant, TenantStatus};
 
 /// Turns requests into sessions.
 pub(super) struct Handshake {
-    node: Arc<Node>,
-    tasks: TaskTracker,
+    services: Arc<Services>,
     /// That of the newest connections, shared by all that began under the same settings.
     config: Mutex<Arc<ConnectionConfig>>,
     /// Refusals that wait now.
@@ -70,9 +69,9 @@ impl HandshakeError {
 }
 
 impl Handshake {
-    pub(super) fn new(node: Arc<Node>, tasks: TaskTracker) -> Self {
-        let config = Mutex::new(Arc::new(ConnectionConfig::by(&node.settings())));
-        Self { node, tasks, config, pauses: Permits::default(), addresses: Addresses::default() }
+    pub(super) fn new(services: Arc<Services>) -> Self {
+        let config = Mutex::new(Arc::new(ConnectionConfig::by(&services.node.settings())));
+        Self { services, config, pauses: Permits::default(), addresses: Addresses::default() }
     }
 
     /// Answers a GET for the WebSocket.
@@ -86,19 +85,19 @@ impl Handshake {
             Span::current().record(ERROR_CODE, Code::UnsupportedProtocolVersion.name());
             return response::empty(StatusCode::FORBIDDEN);
         };
-        let Some(connection) = self.node.acquire_connection() else {
-            self.node.metrics.node.connections_refused.increment(1);
+        let Some(connection) = self.services.node.acquire_connection() else {
+            self.services.node.metrics.node.connections_refused.increment(1);
             let code = Code::ServerConnectionLimitReached;
-            self.node.reports.record(code.at(codes::Scope::Handshake), code.text());
+            self.services.node.reports.record(code.at(codes::Scope::Handshake), code.text());
             return response::json(
                 StatusCode::SERVICE_UNAVAILABLE,
                 &json!({ "error": "Too many connections" }),
             );
         };
-        let max = self.node.settings().server.max_connections_per_address;
+        let max = self.services.node.settings().server.max_connections_per_address;
         let Some(of_address) = self.addresses.acquire(caller.address, max) else {
             drop(connection);
-            self.node.metrics.node.connections_refused_by_address.increment(1);
+            self.services.node.metrics.node.connections_refused_by_address.increment(1);
             let (status, code) = (StatusCode::TOO_MANY_REQUESTS, Code::AddressConnectionLimitReached);
             return self.refuse(HandshakeError::new(status, code, code.text())).await;
         };
@@ -119,7 +118,8 @@ impl Handshake {
     async fn admit(&self, request: &Request<Incoming>) -> Result<(Admitted, Permit), HandshakeError> {
         let unknown = Code::TenantNotFound;
         let not_found = HandshakeError::new(StatusCode::NOT_FOUND, unknown, unknown.text());
-        let tenant = self.node.tenant_for_request(request.headers(), request.uri()).ok_or(not_found)?;
+        let tenant =
+            self.services.node.tenant_for_request(request.headers(), request.uri()).ok_or(not_found)?;
         let policy = tenant.policy();
         let refused = |status, code, text: &str| {
             Err(HandshakeError {
@@ -164,10 +164,10 @@ impl Handshake {
     async fn refuse(&self, refusal: HandshakeError) -> Response<Bytes> {
         let HandshakeError { tenant, status, code, text } = refusal;
         // Not by the name that was said: whoever knocks would choose the labels of our metrics.
-        let reports = tenant.as_ref().map_or(&self.node.reports, |tenant| &tenant.reports);
+        let reports = tenant.as_ref().map_or(&self.services.node.reports, |tenant| &tenant.reports);
         reports.record(code.at(codes::Scope::Handshake), &text);
         let (pause, max) = {
-            let server = &self.node.settings().server;
+            let server = &self.services.node.settings().server;
             (server.connect_error_backoff, server.max_pending_refusals.get())
         };
         if let Some(_pause) = self.pauses.acquire(max) {
@@ -191,11 +191,11 @@ impl Handshake {
             }
         };
         let upgrade = hyper::upgrade::on(&mut request);
-        let (node, tasks) = (Arc::clone(&self.node), self.tasks.clone());
+        let (services, tasks) = (Arc::clone(&self.services), self.services.tasks.clone());
         let config = self.config();
-        self.tasks.spawn(async move {
+        self.services.tasks.spawn(async move {
             let Ok(upgraded) = upgrade.await else { return };
-            let session = Phoenix::new(node, dialect, admitted, Arc::clone(&guest.origin));
+            let session = Phoenix::new(services, dialect, admitted, Arc::clone(&guest.origin));
             // Each kind of stream has a connection of its own: what TLS needs costs the others nothing.
             let upgraded = match upgraded.downcast::<TokioIo<RequestDeadline<TcpStream>>>() {
                 Ok(parts) => return converse(parts, session, config, guest, &tasks).await,
@@ -212,7 +212,7 @@ impl Handshake {
 impl Handshake {
     /// What connections that begin now are treated with. A setting that changes counts for those that come.
     fn config(&self) -> Arc<ConnectionConfig> {
-        let current = ConnectionConfig::by(&self.node.settings());
+        let current = ConnectionConfig::by(&self.services.node.settings());
         let mut shared = self.config.lock();
         if **shared != current {
             *shared = Arc::new(current);

@@ -23,6 +23,7 @@ use super::caller::Caller;
 use super::request_deadline::{RequestDeadline, Serving};
 use super::router::Router;
 use crate::node::Node;
+use crate::sessions::Services;
 
 /// Connections the kernel holds for us until we accept them.
 const BACKLOG: u32 = 4_096;
@@ -60,13 +61,13 @@ struct ListenerContext {
 
 /// Accepts until `stop`.
 pub async fn run(
-    node: Arc<Node>,
+    services: Arc<Services>,
     listener: TcpListener,
     acceptor: Acceptor,
-    tasks: TaskTracker,
     stop: CancellationToken,
 ) {
-    let router = Router::new(Arc::clone(&node), tasks.clone());
+    let (node, tasks) = (Arc::clone(&services.node), services.tasks.clone());
+    let router = Router::new(services);
     let context = Arc::new(ListenerContext { node, acceptor, router, stop: stop.clone() });
     let mut last_failure: Option<Instant> = None;
     loop {

@@ -9,7 +9,6 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
-use tokio_util::task::TaskTracker;
 use tracing::{Instrument, Span};
 
 use super::caller::Caller;
@@ -19,6 +18,7 @@ use super::request_log::Line;
 use crate::node::Node;
 use crate::query;
 use crate::response::{empty, json};
+use crate::sessions::Services;
 use crate::telemetry::codes::Code;
 use crate::telemetry::request_context::{ERROR_CODE, RequestContext};
 use crate::{admin, broadcast};
@@ -33,8 +33,8 @@ pub(super) struct Router {
 }
 
 impl Router {
-    pub(super) fn new(node: Arc<Node>, tasks: TaskTracker) -> Self {
-        Self { handshake: Handshake::new(Arc::clone(&node), tasks), node }
+    pub(super) fn new(services: Arc<Services>) -> Self {
+        Self { node: Arc::clone(&services.node), handshake: Handshake::new(services) }
     }
 
     /// Answers one request of `caller`, gives it its id, and tells the log.

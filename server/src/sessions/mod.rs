@@ -4,6 +4,9 @@
 //! through its outbox. So no message waits for another, and a test can drive a session without a socket.
 
 pub mod phoenix;
+mod services;
+
+pub use services::Services;
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use realtime_server::app::Server;
+use realtime_server::app::{Server, ServerBuilder};
 use realtime_server::bus::Bus;
 use realtime_server::crypto;
 use realtime_server::drain::Urgency;
@@ -53,7 +53,7 @@ impl World {
     /// # Panics
     /// When it does not start.
     pub async fn with(change: impl FnOnce(&mut Settings)) -> World {
-        World::start_on(TokenIssuer::new(random_secret()), None, change).await
+        World::extended(|server| server, change).await
     }
 
     /// Another server with the same secret, and otherwise settings of its own.
@@ -61,7 +61,7 @@ impl World {
     /// # Panics
     /// When it does not start.
     pub async fn beside(&self, change: impl FnOnce(&mut Settings)) -> World {
-        World::start_on(self.token_issuer.clone(), None, change).await
+        World::build(self.token_issuer.clone(), |server| server, change).await
     }
 
     /// As [`World::with`], as one of the nodes on `bus`.
@@ -69,12 +69,23 @@ impl World {
     /// # Panics
     /// When it does not start.
     pub async fn on(bus: impl Bus, change: impl FnOnce(&mut Settings)) -> World {
-        World::start_on(TokenIssuer::new(random_secret()), Some(Arc::new(bus)), change).await
+        World::extended(|server| server.bus(Arc::new(bus)), change).await
     }
 
-    async fn start_on(
+    /// As [`World::with`]; `extend` adds what settings cannot describe, such as another protocol.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn extended(
+        extend: impl FnOnce(ServerBuilder) -> ServerBuilder,
+        change: impl FnOnce(&mut Settings),
+    ) -> World {
+        World::build(TokenIssuer::new(random_secret()), extend, change).await
+    }
+
+    async fn build(
         token_issuer: TokenIssuer,
-        bus: Option<Arc<dyn Bus>>,
+        extend: impl FnOnce(ServerBuilder) -> ServerBuilder,
         change: impl FnOnce(&mut Settings),
     ) -> World {
         panics::watch();
@@ -88,11 +99,7 @@ impl World {
         // The clients of most tests no longer listen when their server stops.
         settings.server.shutdown_timeout = Duration::from_millis(100);
         change(&mut settings);
-        let server = match bus {
-            Some(bus) => Server::start_on(settings.clone(), Some(bus)).await,
-            None => Server::start(settings.clone()).await,
-        };
-        let server = server.expect("the server starts");
+        let server = extend(Server::builder(settings.clone())).start().await.expect("the server starts");
         let endpoint = Endpoint::at(server.address());
         World { server: Mutex::new(Some(server)), endpoint, settings: Mutex::new(settings), token_issuer }
     }

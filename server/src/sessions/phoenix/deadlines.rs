@@ -19,7 +19,7 @@ impl Phoenix {
     }
 
     pub(super) fn roomless_deadline(&self) -> Option<Instant> {
-        Some(self.roomless? + self.node.settings().server.no_channel_timeout)
+        Some(self.roomless? + self.services.node.settings().server.no_channel_timeout)
     }
 
     /// Looks through everything for the next thing that is due.

@@ -85,6 +85,7 @@ mod tests {
     use crate::auth::sign;
     use crate::bus::ClusterLink;
     use crate::node::Node;
+    use crate::sessions::Services;
     use crate::sessions::phoenix::Admitted;
     use crate::telemetry::close_reasons::CloseReason;
     use crate::telemetry::request_context::RequestContext;
@@ -92,7 +93,8 @@ mod tests {
     /// What a client that was let in so is told at once, if it has to go.
     fn goodbye(node: &Arc<Node>, admitted: Admitted) -> Option<u16> {
         let origin = Arc::new(RequestContext::new("a request", Ipv4Addr::LOCALHOST.into()));
-        let session = Phoenix::new(Arc::clone(node), V2, admitted, origin);
+        let services = Arc::new(Services { node: Arc::clone(node), tasks: TaskTracker::new() });
+        let session = Phoenix::new(services, V2, admitted, origin);
         match session.outbox().take(&mut Burst::default(), Waker::noop()) {
             Turn::Disconnect(goodbye) => Some(goodbye.code),
             _ => None,

@@ -90,7 +90,7 @@ impl Phoenix {
         if topic.len() > FIELD_BYTES_MAX {
             return Err(JoinError::of(Code::TopicNameTooLong));
         }
-        if self.node.is_stopping() {
+        if self.services.node.is_stopping() {
             return Err(JoinError::of(Code::RealtimeRestarting));
         }
         match policy.status {
@@ -180,7 +180,7 @@ impl Phoenix {
         answer.extend(replaced.map(|old| phoenix::closed(self.outbound.dialect, old.as_json(), topic)));
         let mut joined = JoinedTopic {
             join_ref: push.join_ref.clone().into_owned(),
-            membership: self.node.hub.join(key, member, &Frame::concat(&answer)),
+            membership: self.services.node.hub.join(key, member, &Frame::concat(&answer)),
             claims,
             ack: request.ack,
             audience: if request.self_broadcast { Audience::Everyone } else { Audience::Others },
@@ -206,7 +206,7 @@ impl Phoenix {
         let mut frames =
             vec![self.outbound.reply_frame(&push.join_ref, &push.reference, topic, Status::Error, &response)];
         frames.extend(replaced.map(|old| phoenix::closed(self.outbound.dialect, old.as_json(), topic)));
-        let pause = self.node.settings().server.channel_error_backoff;
+        let pause = self.services.node.settings().server.channel_error_backoff;
         if pause.is_zero() {
             frames.iter().for_each(|frame| self.outbound.answer(frame));
         } else {

@@ -26,10 +26,9 @@ use wire::supabase::{Broadcast, PresenceCall};
 use self::joined::JoinedTopic;
 use self::outbound::Outbound;
 use self::refusals::Refusals;
-use super::Session;
+use super::{Services, Session};
 use crate::auth::Claims;
 use crate::broadcast::BroadcastError;
-use crate::node::Node;
 use crate::permit::Permit;
 use crate::telemetry::close_reasons::CloseReason;
 use crate::telemetry::codes::{Code, Scope};
@@ -46,7 +45,7 @@ const TOPIC_ECHOED_MAX: usize = 4 * 1024;
 
 /// One connection of a Phoenix client.
 pub struct Phoenix {
-    node: Arc<Node>,
+    services: Arc<Services>,
     tenant: Arc<Tenant>,
     /// The generation of the tenant's policy under which it was let in.
     admitted: u64,
@@ -94,21 +93,26 @@ pub struct Admitted {
 
 impl Phoenix {
     /// A client that has just connected. Log lines about it name `origin`.
-    pub fn new(node: Arc<Node>, dialect: Dialect, admitted: Admitted, origin: Arc<RequestContext>) -> Self {
+    pub fn new(
+        services: Arc<Services>,
+        dialect: Dialect,
+        admitted: Admitted,
+        origin: Arc<RequestContext>,
+    ) -> Self {
         let Admitted { tenant, generation, claims } = admitted;
         let bounds = {
-            let outbox = &node.settings().outbox;
+            let outbox = &services.node.settings().outbox;
             let bytes = usize::try_from(outbox.max_bytes.as_u64()).unwrap_or(usize::MAX);
             Bounds { frames: outbox.max_frames.get(), bytes }
         };
         let outbox = Arc::new(Outbox::new(bounds));
         let registration = tenant.sockets.register(Arc::clone(&outbox));
-        if node.is_stopping() {
+        if services.node.is_stopping() {
             // Whoever stops the server may have told everybody before this connection was on the list.
             outbox.disconnect(CloseReason::Restarting.into());
         }
         let mut session = Self {
-            node,
+            services,
             tenant,
             admitted: generation,
             generation,
@@ -179,7 +183,7 @@ impl Phoenix {
 
     /// How much this client may show in `topic`, given what it shows in others.
     fn presence_bytes_left(&self, topic: &str) -> usize {
-        let limit = self.node.settings().presence.max_bytes_per_client.as_u64();
+        let limit = self.services.node.settings().presence.max_bytes_per_client.as_u64();
         let others = self.topics.iter().filter(|(name, _)| ***name != *topic);
         let used: usize = others.filter_map(|(_, joined)| Some(joined.tracker.as_ref()?.bytes())).sum();
         usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(used)

@@ -1,0 +1,55 @@
+//! What a server is started with. The settings suffice; a caller may add what they cannot describe.
+
+use std::sync::Arc;
+
+use settings::Settings;
+
+use super::Server;
+use crate::bus::Bus;
+use crate::reload::ConfigReloader;
+use crate::resources::Resources;
+
+/// The parts of a server that is about to start.
+pub struct ServerBuilder {
+    pub(super) settings: Settings,
+    pub(super) resources: Option<Resources>,
+    pub(super) bus: Option<Arc<dyn Bus>>,
+    pub(super) reloader: Option<ConfigReloader>,
+}
+
+impl ServerBuilder {
+    pub(super) fn new(settings: Settings) -> Self {
+        Self { settings, resources: None, bus: None, reloader: None }
+    }
+
+    /// Uses `resources` that are loaded already. Without them the start loads those that the settings name.
+    #[must_use]
+    pub fn resources(self, resources: Resources) -> Self {
+        Self { resources: Some(resources), ..self }
+    }
+
+    /// Joins the nodes on `bus` instead of those on the bus of the settings.
+    #[must_use]
+    pub fn bus(self, bus: Arc<dyn Bus>) -> Self {
+        Self { bus: Some(bus), ..self }
+    }
+
+    /// Reloads the settings while the server runs.
+    #[must_use]
+    pub fn reloader(self, reloader: ConfigReloader) -> Self {
+        Self { reloader: Some(reloader), ..self }
+    }
+
+    /// Starts serving. When this returns, clients can connect.
+    ///
+    /// # Errors
+    /// Without a secret, with files or addresses that cannot be used, or when the port cannot be bound. A bus that
+    /// cannot be reached is not an error.
+    #[expect(
+        clippy::unused_async,
+        reason = "starting spawns tasks, so it needs the runtime an async caller has"
+    )]
+    pub async fn start(self) -> anyhow::Result<Server> {
+        Server::start(self)
+    }
+}
