@@ -6,10 +6,11 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use crate::load::Files;
+use crate::note::Note;
 use crate::problem::LoadError;
 use crate::shape::{self, Key, Reload, Shape, dotted};
 use crate::values::Values;
-use crate::{Loaded, Note, Settings, Sources};
+use crate::{Loaded, Settings, Sources};
 
 /// What a running server's settings are, and which files they came from: what a reload compares with. Holds
 /// secrets; to be kept, not shown.
@@ -52,11 +53,7 @@ impl fmt::Debug for Running {
 }
 
 impl Running {
-    pub(crate) fn files(&self) -> &Files {
-        &self.files
-    }
-
-    pub(crate) fn default_tenant(&self) -> &str {
+    fn default_tenant(&self) -> &str {
         let name = self.values.as_json()["server"]["default_tenant"].as_str();
         name.expect("settings that run name their default tenant")
     }
@@ -96,7 +93,7 @@ impl Sources {
     /// Every problem found, a file that has vanished or been emptied included, and if the new values do not go
     /// together with those that stay until a restart. Then nothing is to change.
     pub fn reload(&self, running: &Running) -> Result<Update, LoadError> {
-        self.load_again(running)?.update(running)
+        self.load_again(&running.files, running.default_tenant())?.update(running)
     }
 }
 

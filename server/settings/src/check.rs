@@ -3,27 +3,22 @@
 //! Every problem is reported, not only the first: whoever edits a file wants to fix it once. What one key
 //! can get wrong, ranges included, is marked where the key is defined.
 
-use crate::{Problem, Settings, secrets};
-
-/// Keys that contradict each other: the one to look at first comes first.
-pub(crate) struct Complaint {
-    pub keys: Vec<String>,
-    pub message: String,
-}
+use crate::problem::{Conflict, Problem};
+use crate::{Settings, secrets};
 
 impl Settings {
     /// Every problem between these settings; none when they can be used.
     pub fn check(&self) -> Vec<Problem> {
-        let complaints = self.complaints().into_iter();
-        complaints.map(|complaint| Problem::with(complaint.keys[0].clone(), complaint.message)).collect()
+        let conflicts = self.conflicts().into_iter();
+        conflicts.map(|conflict| Problem::with(conflict.keys[0].clone(), conflict.message)).collect()
     }
 
-    pub(crate) fn complaints(&self) -> Vec<Complaint> {
-        let mut complaints = Vec::new();
+    pub(crate) fn conflicts(&self) -> Vec<Conflict> {
+        let mut conflicts = Vec::new();
         let mut expect = |holds: bool, keys: &[&str], message: &str| {
             if !holds {
                 let keys = keys.iter().map(|key| (*key).to_owned()).collect();
-                complaints.push(Complaint { keys, message: message.into() });
+                conflicts.push(Conflict { keys, message: message.into() });
             }
         };
         expect(
@@ -39,8 +34,8 @@ impl Settings {
             "server.tls.cert_file and server.tls.key_file are needed together",
         );
         self.expect_frames_that_fit(&mut expect);
-        complaints.extend(secrets::shared_with_operators(self));
-        complaints
+        conflicts.extend(secrets::shared_with_operators(self));
+        conflicts
     }
 
     /// A payload that is allowed must fit into a message that is allowed.

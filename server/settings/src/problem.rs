@@ -56,6 +56,13 @@ impl fmt::Display for Problem {
     }
 }
 
+/// Keys that contradict each other.
+pub(crate) struct Conflict {
+    /// The key to look at first comes first.
+    pub keys: Vec<String>,
+    pub message: String,
+}
+
 /// Where something was written.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {

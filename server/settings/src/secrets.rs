@@ -5,9 +5,10 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::check::Complaint;
+use crate::note::Note;
+use crate::problem::Conflict;
 use crate::shape::dotted;
-use crate::{Admin, Auth, Note, Settings};
+use crate::{Admin, Auth, Settings};
 
 /// A secret shorter than this can be guessed from a token, by trying.
 const WISE_BYTES: usize = 32;
@@ -53,24 +54,24 @@ fn of_tenants(settings: &Settings) -> impl Iterator<Item = Signing<'_>> {
 
 /// Secrets of tenants that operators have as well. The default tenant may share one with them, as in self-hosted
 /// set-ups of Supabase: who asks tells its users and operators apart by what their tokens say.
-pub(crate) fn shared_with_operators(settings: &Settings) -> Vec<Complaint> {
+pub(crate) fn shared_with_operators(settings: &Settings) -> Vec<Conflict> {
     let [one, more] = Signing::of_operators(&settings.admin);
     let operators = [one, more, Signing::of_metrics(&settings.admin)];
-    let complaint = |users: Signing<'_>| {
+    let conflict = |users: Signing<'_>| {
         let other = operators.iter().find(|operators| operators.shares_with(&users))?;
         let message = format!(
             "must not be a secret of {} too: a token of this tenant's users that has no `role` would work there",
             other.key
         );
-        Some(Complaint { keys: vec![users.key, other.key.clone()], message })
+        Some(Conflict { keys: vec![users.key, other.key.clone()], message })
     };
-    of_tenants(settings).filter_map(complaint).collect()
+    of_tenants(settings).filter_map(conflict).collect()
 }
 
 /// What is unwise about the secrets.
 pub(crate) fn remarks(settings: &Settings) -> impl Iterator<Item = Note> {
     let texts = [short(settings), numbers_open_all(&settings.admin)];
-    texts.into_iter().flatten().map(|text| Note { warning: true, text })
+    texts.into_iter().flatten().map(Note::warning)
 }
 
 /// One remark for all of them.

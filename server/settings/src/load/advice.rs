@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 
 use serde_json::Value;
 
+use super::environment::variable_of;
 use super::layer::{Layer, Origin};
 use super::merge::{Content, Written};
 use super::{misspelt, near};
@@ -27,7 +28,7 @@ pub(super) fn for_unknown(
     layer: &Layer,
 ) -> Option<String> {
     let in_a_variable = layer.origin == Origin::Variable;
-    let name = |path: &[String]| if in_a_variable { near::variable(path) } else { dotted(path) };
+    let name = |path: &[String]| if in_a_variable { variable_of(path) } else { dotted(path) };
     let (last, above) = path.split_last()?;
     let mut meant: Vec<String> = Vec::new();
     if in_a_variable {

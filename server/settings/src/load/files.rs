@@ -9,18 +9,30 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::environment::{CONFIG, ENVIRONMENT};
 use super::layer::{Layer, Problems};
-use super::{Note, Sources, near, positions, unread};
+use super::{near, positions, syntax};
 use crate::problem::{Place, Problem};
 
 /// Looked for in this order when no file is named.
 pub(crate) const USUAL: [&str; 2] = ["config.toml", "/etc/realtime/config.toml"];
 
-/// Names the file, when no flag does.
-pub(super) const CONFIG: &str = "REALTIME_CONFIG";
+/// Where to look for files.
+pub(super) struct Search<'a> {
+    /// The file that a flag or a variable names.
+    pub named: Option<PathBuf>,
+    /// Where to look, in this order, when none is named.
+    pub usual: &'a [PathBuf],
+    /// The environment, which may have a file of its own.
+    pub environment: Option<&'a str>,
+}
 
-/// Names the environment, which may have a file of its own.
-pub(super) const ENVIRONMENT: &str = "REALTIME_ENV";
+impl Search<'_> {
+    /// Where the file may be.
+    pub(super) fn candidates(&self) -> &[PathBuf] {
+        self.named.as_ref().map_or(self.usual, std::slice::from_ref)
+    }
+}
 
 /// The files that settings were read from.
 #[derive(Debug, Clone, Default)]
@@ -31,22 +43,24 @@ pub(crate) struct Files {
     filled: BTreeSet<PathBuf>,
 }
 
+impl Files {
+    /// The main file, if there is one.
+    pub(super) fn main(&self) -> Option<&Path> {
+        self.main.as_deref()
+    }
+}
+
 /// Adds a layer for each file. What there was `before` may not be missed now.
 pub(crate) fn read(
-    sources: &Sources,
+    search: &Search<'_>,
     before: &Files,
     layers: &mut Vec<Layer>,
     problems: &mut Problems,
-    notes: &mut Vec<Note>,
 ) -> Files {
-    let main = main_file(sources, before);
-    if let Ok(main) = &main {
-        notes.extend(unread::notes(&places(sources), main.as_deref()));
-    }
-    let main = match main {
+    let main = match main_file(search, before) {
         Ok(Some(main)) => main,
         Ok(None) => {
-            if let Some(problem) = without_main(sources) {
+            if let Some(problem) = without_main(search) {
                 problems.push(layers.len(), problem);
             }
             return Files::default();
@@ -62,7 +76,7 @@ pub(crate) fn read(
         Ok(more) => files.extend(more),
         Err(problem) => problems.push(layers.len(), problem),
     }
-    match environments_file_there(sources, &main, before) {
+    match environments_file_there(search, &main, before) {
         Ok(file) => now.environments = file,
         Err(problem) => problems.push(layers.len(), problem),
     }
@@ -82,30 +96,20 @@ pub(crate) fn read(
 }
 
 /// Every file and folder that has a say, whether it is there or not.
-pub(crate) fn looked_at(sources: &Sources) -> Vec<PathBuf> {
-    let main = places(sources);
+pub(super) fn watched(search: &Search<'_>) -> Vec<PathBuf> {
     let beside = |main: &PathBuf| {
-        let environments = environments_file(sources, main).ok().flatten();
+        let environments = environments_file(search, main).ok().flatten();
         let more = folder(main).unwrap_or_default();
         [main.clone(), more_folder(main)].into_iter().chain(more).chain(environments).collect::<Vec<_>>()
     };
-    main.iter().flat_map(beside).collect()
+    search.candidates().iter().flat_map(beside).collect()
 }
 
-fn named(sources: &Sources) -> Option<PathBuf> {
-    sources.file.clone().or_else(|| sources.variables.get(CONFIG).map(PathBuf::from))
-}
-
-/// Where the file may be.
-fn places(sources: &Sources) -> Vec<PathBuf> {
-    named(sources).map_or_else(|| sources.usual_files.clone(), |file| vec![file])
-}
-
-fn main_file(sources: &Sources, before: &Files) -> Result<Option<PathBuf>, Problem> {
-    if let Some(file) = named(sources) {
-        return Ok(Some(file));
+fn main_file(search: &Search<'_>, before: &Files) -> Result<Option<PathBuf>, Problem> {
+    if let Some(file) = &search.named {
+        return Ok(Some(file.clone()));
     }
-    for file in &sources.usual_files {
+    for file in search.usual {
         if is_there(file, before.main.as_ref())? {
             return Ok(Some(file.clone()));
         }
@@ -149,8 +153,8 @@ fn folder(main: &Path) -> Result<Vec<PathBuf>, Problem> {
     Ok(files)
 }
 
-fn environments_file(sources: &Sources, main: &Path) -> Result<Option<PathBuf>, Problem> {
-    let Some(name) = sources.variables.get(ENVIRONMENT).map(|name| name.trim()) else { return Ok(None) };
+fn environments_file(search: &Search<'_>, main: &Path) -> Result<Option<PathBuf>, Problem> {
+    let Some(name) = search.environment else { return Ok(None) };
     if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
         return Err(Problem::at(
             variable(ENVIRONMENT),
@@ -162,11 +166,11 @@ fn environments_file(sources: &Sources, main: &Path) -> Result<Option<PathBuf>, 
 
 /// The file of the environment, if one is chosen; then it has to be there.
 fn environments_file_there(
-    sources: &Sources,
+    search: &Search<'_>,
     main: &Path,
     before: &Files,
 ) -> Result<Option<PathBuf>, Problem> {
-    let Some(file) = environments_file(sources, main)? else { return Ok(None) };
+    let Some(file) = environments_file(search, main)? else { return Ok(None) };
     if is_there(&file, before.environments.as_ref())? {
         return Ok(Some(file));
     }
@@ -190,9 +194,9 @@ fn near_environment(file: &Path) -> Option<String> {
 }
 
 /// What is wrong if an environment is chosen, and there is no file that its own could add to.
-fn without_main(sources: &Sources) -> Option<Problem> {
-    let usual = sources.usual_files.first().map_or(Path::new(USUAL[0]), PathBuf::as_path);
-    let file = match environments_file(sources, usual) {
+fn without_main(search: &Search<'_>) -> Option<Problem> {
+    let usual = search.usual.first().map_or(Path::new(USUAL[0]), PathBuf::as_path);
+    let file = match environments_file(search, usual) {
         Ok(file) => file?,
         Err(problem) => return Some(problem),
     };
@@ -215,7 +219,7 @@ fn layer(file: &Path, before: &Files) -> Result<Layer, Vec<Problem>> {
     let name = file.display().to_string();
     let bytes = fs::read(file).map_err(|error| vec![unreadable(file, &error)])?;
     let text = positions::text(&name, bytes).map_err(|problem| vec![problem])?;
-    let values = positions::parse(&name, &text)?;
+    let values = positions::parse(&text).map_err(|errors| syntax::explain(&name, &text, errors))?;
     let layer = Layer::file(name, text, values);
     if layer.is_blank() && before.filled.contains(file) {
         let emptied = Problem::at(place(file), "was not empty, and is empty now");

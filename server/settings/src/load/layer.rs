@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::positions::Positions;
 use crate::problem::{LoadError, Place, Problem};
+use crate::shape::dotted;
 
 /// Where the values of a layer were written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +46,7 @@ impl Layer {
 
     /// A layer of one value.
     pub(crate) fn single(origin: Origin, name: String, path: &[String], value: Value) -> Self {
-        let values = match super::nest(path, value) {
+        let values = match nest(path, value) {
             Value::Object(values) => written(values),
             _ => Map::new(),
         };
@@ -60,6 +61,11 @@ impl Layer {
         });
         Place { source: self.to_string(), position }
     }
+}
+
+/// Nests `value` below `path`.
+fn nest(path: &[String], value: Value) -> Value {
+    path.iter().rev().fold(value, |inner, name| Value::Object([(name.clone(), inner)].into_iter().collect()))
 }
 
 /// What is `null` in a variable's JSON is not written.
@@ -99,5 +105,20 @@ impl Problems {
             (a_layer, &a.place, &a.key).cmp(&(b_layer, &b.place, &b.key))
         });
         Err(LoadError { problems: self.0.drain(..).map(|(_, problem)| problem).collect() })
+    }
+}
+
+/// A value as it is written in TOML.
+pub(crate) fn literal(value: &Value) -> String {
+    match value {
+        Value::Null => "(unset)".into(),
+        Value::Array(items) => format!("[{}]", items.iter().map(literal).collect::<Vec<_>>().join(", ")),
+        Value::Object(values) if values.is_empty() => "{}".into(),
+        Value::Object(values) => {
+            let pairs =
+                values.iter().map(|(name, value)| format!("{} = {}", dotted(&[name]), literal(value)));
+            format!("{{ {} }}", pairs.collect::<Vec<_>>().join(", "))
+        }
+        other => other.to_string(),
     }
 }

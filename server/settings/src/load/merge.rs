@@ -47,6 +47,26 @@ impl Written {
         let number = self.find(path)?.layer;
         layers.get(number).map(|layer| (number, layer.place(path)))
     }
+
+    /// Where the effective value of `path` was written, with the number of that layer. What a tenant inherits is
+    /// written in `[limits]`, and the `default` one may have a section for its keys.
+    pub(super) fn place_of(
+        &self,
+        layers: &[Layer],
+        default: &str,
+        path: &[String],
+    ) -> Option<(usize, Place)> {
+        let path: Vec<_> = path.iter().map(String::as_str).collect();
+        let mut candidates = vec![path.clone()];
+        match path.as_slice() {
+            ["tenants", _, "limits", rest @ ..] => candidates.push([&["limits"], rest].concat()),
+            [section @ ("auth" | "limits"), rest @ ..] => {
+                candidates.insert(0, [&["tenants", default, section], rest].concat());
+            }
+            _ => {}
+        }
+        candidates.iter().find_map(|path| self.place(layers, path))
+    }
 }
 
 /// The layers upon each other, later ones above. A higher layer replaces values and adds to tables, save

@@ -7,9 +7,9 @@
 
 use std::sync::LazyLock;
 
-use super::files::{CONFIG, ENVIRONMENT};
-use super::variables::{FILE, PREFIX, Variables};
-use super::{Note, near};
+use super::environment::{CONFIG, ENVIRONMENT, FILE_SUFFIX, PREFIX, Variables, file_variable, variable_of};
+use super::near;
+use crate::note::Note;
 use crate::shape::{self, Shape, dotted};
 use crate::variables::{self, Treatment, Variable};
 
@@ -30,7 +30,7 @@ pub(super) fn notes(variables: &Variables) -> impl Iterator<Item = Note> {
             Some(known) => format!("{name} is not read: {known} holds no secret, so set {known} itself"),
             None => format!("{name} is not read: did you mean {}?", meant(name, value, variables)?),
         };
-        Some(Note { warning: true, text })
+        Some(Note::warning(text))
     })
 }
 
@@ -47,14 +47,14 @@ fn meant(name: &str, value: &str, variables: &Variables) -> Option<String> {
     let Some(known) = without_our_prefix(&upper).or_else(|| near_known(&upper)) else {
         return key_without_section(&upper);
     };
-    let stem = known.strip_suffix(FILE).unwrap_or(&known);
+    let stem = known.strip_suffix(FILE_SUFFIX).unwrap_or(&known);
     let key = near::key_named(&name.to_ascii_lowercase());
     match key.filter(|key| !variables::that_set(&dotted(key)).contains(&stem)) {
         // One that spells a key of ours is meant for us, whatever else is set.
-        Some(key) => Some(format!("{known}, or {}", near::variable(&key))),
+        Some(key) => Some(format!("{known}, or {}", variable_of(&key))),
         // Where the right name is set as well, this one is another program's.
         None => {
-            let right = [stem.to_owned(), format!("{stem}{FILE}")];
+            let right = [stem.to_owned(), file_variable(stem)];
             let is_set = right.iter().any(|right| right != name && variables.contains_key(right));
             (!is_set).then_some(known)
         }
@@ -66,7 +66,7 @@ fn is_read(name: &str) -> bool {
     let named = |row: &Variable| {
         row.names.iter().any(|known| match known.strip_suffix('*') {
             Some(family) => name.starts_with(family),
-            None => name == *known || row.secret && name.strip_suffix(FILE) == Some(known),
+            None => name == *known || row.secret && name.strip_suffix(FILE_SUFFIX) == Some(known),
         })
     };
     name.starts_with(PREFIX) || [CONFIG, ENVIRONMENT].contains(&name) || variables::table().any(named)
@@ -97,13 +97,13 @@ fn known_names() -> &'static [String] {
 
 /// A variable, and the one that names a file with it.
 fn spellings(name: String, secret: bool) -> impl Iterator<Item = String> {
-    let file = secret.then(|| format!("{name}{FILE}"));
+    let file = secret.then(|| file_variable(&name));
     std::iter::once(name).chain(file)
 }
 
 /// The known variable that cannot be given by a file, where `name` tries to.
 fn without_file_support(name: &str) -> Option<&'static str> {
-    let stem = name.strip_suffix(FILE)?;
+    let stem = name.strip_suffix(FILE_SUFFIX)?;
     known().find(|(known, _)| *known == stem && known.contains('_')).map(|(known, _)| known)
 }
 
@@ -173,7 +173,7 @@ fn key_without_section(upper: &str) -> Option<String> {
     let ending = format!("__{rest}");
     // Cheaper than the search below, and enough for most names.
     our_variables().iter().find(|ours| ours.name.ends_with(&ending))?;
-    near::key_named(&rest.to_ascii_lowercase()).map(|key| near::variable(&key))
+    near::key_named(&rest.to_ascii_lowercase()).map(|key| variable_of(&key))
 }
 
 /// A variable of ours, written with other underscores or with a slip, whatever its value.
@@ -206,13 +206,13 @@ fn our_variables() -> &'static [Ours] {
     static OURS: LazyLock<Vec<Ours>> = LazyLock::new(|| {
         let leaves =
             shape::root().leaves().into_iter().filter(|(path, _)| !path.iter().any(|name| name == "*"));
-        let leaves = leaves.flat_map(|(path, key)| spellings(near::variable(&path), key.secret));
+        let leaves = leaves.flat_map(|(path, key)| spellings(variable_of(&path), key.secret));
         let leaves = leaves.map(|name| Ours::new(name, false));
         let sections = match &shape::root().shape {
             Shape::Section(sections) => sections.keys().cloned().collect(),
             _ => Vec::new(),
         };
-        leaves.chain(sections.into_iter().map(|name| Ours::new(near::variable(&[name]), true))).collect()
+        leaves.chain(sections.into_iter().map(|name| Ours::new(variable_of(&[name]), true))).collect()
     });
     &OURS
 }
@@ -238,10 +238,10 @@ fn near_tenants(upper: &str) -> Option<String> {
     let near = leaves.filter_map(|(path, key)| {
         let inside = path[2..].iter().map(|name| name.to_uppercase()).collect::<Vec<_>>();
         let spelt = inside.join("_");
-        let by_file = key.secret.then(|| rest.strip_suffix(FILE)).flatten();
-        let (stem, file) = by_file.map_or((rest.as_str(), ""), |stem| (stem, FILE));
+        let by_file = key.secret.then(|| rest.strip_suffix(FILE_SUFFIX)).flatten();
+        let (stem, file) = by_file.map_or((rest.as_str(), ""), |stem| (stem, FILE_SUFFIX));
         let id = stem.strip_suffix(&spelt)?.strip_suffix('_').filter(|id| !id.is_empty())?;
-        let variable = near::variable(&[path[0].clone(), id.to_owned()]);
+        let variable = variable_of(&[path[0].clone(), id.to_owned()]);
         Some((spelt.len(), format!("{variable}__{}{file}", inside.join("__"))))
     });
     near.max().map(|(_, variable)| variable)

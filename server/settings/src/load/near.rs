@@ -77,9 +77,3 @@ pub(crate) fn names(section: &Key) -> String {
         _ => String::new(),
     }
 }
-
-/// A path as the variable that sets it.
-pub(crate) fn variable(path: &[String]) -> String {
-    let names: Vec<_> = path.iter().map(|name| name.to_uppercase()).collect();
-    format!("{}{}", super::variables::PREFIX, names.join("__"))
-}

@@ -6,9 +6,9 @@
 
 use serde_json::Value;
 
-use super::show::who_said;
-use super::{Loaded, Note};
+use super::loaded::Loaded;
 use crate::kind::Kind;
+use crate::note::Note;
 use crate::shape::{self, Key, Shape, dotted};
 
 /// Texts that are named; of the others their number is said.
@@ -21,7 +21,7 @@ pub(super) fn notes(loaded: &Loaded) -> Vec<Note> {
     let more = found.len().saturating_sub(NAMED);
     let default = &loaded.settings.server.default_tenant;
     let sentences = found.into_iter().take(NAMED).map(|(path, what)| {
-        let place = who_said(&loaded.written, &loaded.layers, default, &path);
+        let place = loaded.written.place_of(&loaded.layers, default, &path);
         let place = place.map_or_else(String::new, |(_, place)| format!("{place}: "));
         let key = dotted(&path);
         let signs = path.iter().any(|name| ["auth", "admin"].contains(&name.as_str()));
@@ -29,7 +29,7 @@ pub(super) fn notes(loaded: &Loaded) -> Vec<Note> {
         format!("{place}{key} {what}. It counts as part of the text{effect}: remove it if it is not meant")
     });
     let more = (more > 0).then(|| format!("{more} more texts have white space or quotes around them"));
-    sentences.chain(more).map(|text| Note { warning: true, text }).collect()
+    sentences.chain(more).map(Note::warning).collect()
 }
 
 fn look_at(key: &Key, value: &Value, path: &mut Vec<String>, found: &mut Vec<(Vec<String>, String)>) {

@@ -4,11 +4,11 @@
 //! stands there, which may be a secret.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use serde_json::{Map, Value};
 use toml::de::{DeTable, DeValue};
 
-use super::syntax::Mistakes;
 use crate::problem::{Place, Problem};
 
 /// The text of a file, or where it ceases to be text. `name` is the file's.
@@ -21,17 +21,26 @@ pub(crate) fn text(name: &str, bytes: Vec<u8>) -> Result<String, Problem> {
     })
 }
 
-/// The values in `text`, or everything that keeps it from being TOML. `name` is the file's.
-pub(crate) fn parse(name: &str, text: &str) -> Result<Map<String, Value>, Vec<Problem>> {
+/// What the parser reports about a text that is no TOML.
+pub(super) struct SyntaxError {
+    pub message: String,
+    /// The bytes of the text that it is about.
+    pub span: Option<Range<usize>>,
+}
+
+/// The values in `text`, or every syntax error in it.
+pub(super) fn parse(text: &str) -> Result<Map<String, Value>, Vec<SyntaxError>> {
     let (table, errors) = DeTable::parse_recoverable(text);
     if errors.is_empty() {
         return Ok(object(table.get_ref()));
     }
-    let mut mistakes = Mistakes::in_file(name, text);
-    for error in errors {
-        mistakes.add(error.message(), error.span());
-    }
-    Err(mistakes.into_problems())
+    let errors = errors.into_iter();
+    Err(errors.map(|error| SyntaxError { message: error.message().to_owned(), span: error.span() }).collect())
+}
+
+/// A dotted key as a path; names in quotes may contain dots.
+pub(super) fn path(key: &str) -> Vec<String> {
+    path_of(key).unwrap_or_else(|| key.split('.').map(str::to_owned).collect())
 }
 
 /// The names in a dotted key, quoted ones included; nothing if it is none.

@@ -9,7 +9,7 @@ use std::ops::Range;
 use serde_json::Value;
 
 use super::advice;
-use super::positions::{Lines, Positions, path_of};
+use super::positions::{Lines, Positions, SyntaxError, path_of};
 use crate::kind::Kind;
 use crate::problem::{Place, Problem};
 use crate::shape::{Shape, dotted, root};
@@ -17,8 +17,17 @@ use crate::shape::{Shape, dotted, root};
 /// Mistakes that are explained. A file may have thousands, and each looks back over the text before it.
 const EXPLAINED: usize = 50;
 
+/// Explains the `errors` in `text`, which is that of the file `name`.
+pub(super) fn explain(name: &str, text: &str, errors: Vec<SyntaxError>) -> Vec<Problem> {
+    let mut mistakes = Mistakes { name, text, lines: Lines::of(text), problems: Vec::new() };
+    for error in errors {
+        mistakes.add(&error.message, error.span);
+    }
+    mistakes.problems
+}
+
 /// Collects the mistakes in one text.
-pub(super) struct Mistakes<'a> {
+struct Mistakes<'a> {
     name: &'a str,
     text: &'a str,
     lines: Lines,
@@ -26,17 +35,8 @@ pub(super) struct Mistakes<'a> {
 }
 
 impl<'a> Mistakes<'a> {
-    /// In `text`, which is that of the file `name`.
-    pub(super) fn in_file(name: &'a str, text: &'a str) -> Self {
-        Self { name, text, lines: Lines::of(text), problems: Vec::new() }
-    }
-
-    pub(super) fn into_problems(self) -> Vec<Problem> {
-        self.problems
-    }
-
     /// Adds one, as the parser describes it, with the part of the text that it is about.
-    pub(super) fn add(&mut self, why: &str, span: Option<Range<usize>>) {
+    fn add(&mut self, why: &str, span: Option<Range<usize>>) {
         let why = why.replace('\n', ", ");
         let why = why.strip_suffix(", expected nothing").unwrap_or(&why);
         let Some(span) = span else {

@@ -7,8 +7,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::Note;
 use super::files::more_folder;
+use crate::note::Note;
 
 /// Endings of formats that are not read.
 const FORMATS: [&str; 3] = ["yaml", "yml", "json"];
@@ -32,19 +32,18 @@ const ENTRIES_MAX: usize = 1000;
 
 /// A note for each near the `places` where a file may be, of which `main` is the one that is read.
 pub(super) fn notes(places: &[PathBuf], main: Option<&Path>) -> Vec<Note> {
-    let warning = |text| Note { warning: true, text };
     let mut notes = Vec::new();
     for place in places {
         match main {
-            Some(main) if main == place => notes.extend(beside(place).into_iter().map(warning)),
+            Some(main) if main == place => notes.extend(beside(place).into_iter().map(Note::warning)),
             Some(main) if place.is_file() => {
                 let text = format!("{} is not read, because {} is", place.display(), main.display());
-                notes.push(Note { warning: false, text });
+                notes.push(Note::info(text));
             }
-            Some(_) => notes.extend(folder_without_file(place).map(warning)),
+            Some(_) => notes.extend(folder_without_file(place).map(Note::warning)),
             None => {
-                notes.extend(folder_without_file(place).map(warning));
-                notes.extend(instead_of(place).into_iter().map(warning));
+                notes.extend(folder_without_file(place).map(Note::warning));
+                notes.extend(instead_of(place).into_iter().map(Note::warning));
             }
         }
     }

@@ -1,24 +1,17 @@
 //! The environment: first the variables of others that we understand, then our own.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
 use serde_json::Value;
 
+use super::environment::{FILE_SUFFIX, PREFIX, Variables, file_variable};
 use super::layer::{Layer, Origin, Problems};
-use super::{Note, advice, misspelt};
+use super::{advice, misspelt, positions};
+use crate::note::Note;
 use crate::problem::{Place, Problem};
 use crate::shape::{self, Key, Shape};
 use crate::variables::{self, Reading, SEED, Target, Treatment, Variable};
-
-/// What a variable of ours begins with.
-pub(crate) const PREFIX: &str = "REALTIME__";
-
-/// `NAME` + this names a file that holds the secret of `NAME`.
-pub(super) const FILE: &str = "_FILE";
-
-pub(super) type Variables = BTreeMap<String, String>;
 
 /// A variable's value, and which variable it really was: `NAME` or `NAME_FILE`.
 struct Set {
@@ -85,7 +78,7 @@ pub(crate) fn read(
 /// The files that hold the secrets of variables.
 pub(crate) fn secret_files(variables: &Variables) -> Vec<PathBuf> {
     let theirs = variables::table().filter(|variable| variable.secret).flat_map(|variable| variable.names);
-    let theirs = theirs.filter_map(|name| variables.get(&format!("{name}{FILE}")));
+    let theirs = theirs.filter_map(|name| variables.get(&file_variable(name)));
     let ours =
         variables.iter().filter(|(name, _)| path(name).is_some_and(|path| secret_beside(&path).is_some()));
     theirs.chain(ours.map(|(_, file)| file)).map(PathBuf::from).collect()
@@ -144,7 +137,7 @@ fn theirs(
 fn superseded(variable: &Variable, variables: &Variables) -> Option<&'static str> {
     let other = variable.yields_to?;
     let set = |name: &str| variables.contains_key(name);
-    (set(other) || set(&format!("{other}{FILE}"))).then_some(other)
+    (set(other) || set(&file_variable(other))).then_some(other)
 }
 
 /// The names of this row that are set, in the order in which they count.
@@ -159,7 +152,7 @@ fn present(variable: &Variable, variables: &Variables) -> Vec<String> {
                 present.extend(named.filter(own).cloned());
             }
             None if variables.contains_key(*name) => present.push((*name).to_owned()),
-            None if variable.secret && variables.contains_key(&format!("{name}{FILE}")) => {
+            None if variable.secret && variables.contains_key(&file_variable(name)) => {
                 present.push((*name).to_owned());
             }
             None => {}
@@ -169,12 +162,12 @@ fn present(variable: &Variable, variables: &Variables) -> Vec<String> {
 }
 
 fn target_key(target: &Target) -> &'static Key {
-    shape::root().find(&super::path(target.key)).expect("the table names keys that exist")
+    shape::root().find(&positions::path(target.key)).expect("the table names keys that exist")
 }
 
 /// One key's value from a variable of others; nothing when this value changes nothing.
 fn layer(set: &Set, target: &Target) -> Result<Option<Layer>, Problem> {
-    let (path, key) = (super::path(target.key), target_key(target));
+    let (path, key) = (positions::path(target.key), target_key(target));
     let value = match target.reading.read(&set.text) {
         Ok(Some(_)) if target.reading == Reading::AsWritten => set.read(key),
         Ok(Some(Value::String(text))) => key.read(&text),
@@ -231,7 +224,7 @@ fn secret_beside(path: &[String]) -> Option<Vec<String>> {
 }
 
 fn without_file(name: &str) -> &str {
-    name.strip_suffix(FILE).unwrap_or(name)
+    name.strip_suffix(FILE_SUFFIX).unwrap_or(name)
 }
 
 /// The value of a variable, or what is in the file that `NAME_FILE` names.
@@ -242,7 +235,7 @@ fn value(
     number: usize,
     problems: &mut Problems,
 ) -> Option<Set> {
-    let by_file = format!("{name}{FILE}");
+    let by_file = file_variable(name);
     let file = variables.get(&by_file).filter(|_| holds != Holds::Plain);
     let problem = match (variables.get(name), file) {
         (Some(_), Some(_)) => said_twice(name, variables)?,
@@ -273,7 +266,7 @@ fn value(
 
 /// What is wrong if both the secret `name` and a file with it are set.
 fn said_twice(name: &str, variables: &Variables) -> Option<Problem> {
-    let by_file = format!("{name}{FILE}");
+    let by_file = file_variable(name);
     let both = variables.contains_key(name) && variables.contains_key(&by_file);
     both.then(|| {
         Problem::at(place(name), format!("{by_file} is set as well"))

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value};
 
-use super::Loaded;
-use super::layer::{Layer, Origin};
+use super::layer::{Origin, literal};
+use super::loaded::Loaded;
 use super::merge::{Content, Written};
+use super::positions;
 use crate::address;
 use crate::kind::Kind;
 use crate::problem::Place;
@@ -53,7 +54,7 @@ impl Loaded {
     /// Where the value of `key` was written, if it was written anywhere.
     pub fn place(&self, key: &str) -> Option<Place> {
         let default_tenant = &self.settings.server.default_tenant;
-        who_said(&self.written, &self.layers, default_tenant, &super::path(key)).map(|(_, place)| place)
+        self.written.place_of(&self.layers, default_tenant, &positions::path(key)).map(|(_, place)| place)
     }
 
     /// The files that were read, secrets' files included, in the order in which they count.
@@ -86,7 +87,7 @@ impl Loaded {
     }
 
     fn origin(&self, at: &[String]) -> String {
-        let place = who_said(&self.written, &self.layers, &self.settings.server.default_tenant, at);
+        let place = self.written.place_of(&self.layers, &self.settings.server.default_tenant, at);
         place.map_or_else(|| "default".into(), |(_, place)| place.to_string())
     }
 
@@ -117,26 +118,6 @@ impl Loaded {
     }
 }
 
-/// Where the value that holds for `at` was written, with the number of that layer. What a tenant took over stands
-/// in `[limits]`, and the `default` one may have a section for its keys.
-pub(super) fn who_said(
-    written: &Written,
-    layers: &[Layer],
-    default: &str,
-    at: &[String],
-) -> Option<(usize, Place)> {
-    let at: Vec<_> = at.iter().map(String::as_str).collect();
-    let mut candidates = vec![at.clone()];
-    match at.as_slice() {
-        ["tenants", _, "limits", rest @ ..] => candidates.push([&["limits"], rest].concat()),
-        [section @ ("auth" | "limits"), rest @ ..] => {
-            candidates.insert(0, [&["tenants", default, section], rest].concat());
-        }
-        _ => {}
-    }
-    candidates.iter().find_map(|path| written.place(layers, path))
-}
-
 /// A value as far as it may be seen.
 fn visible(key: &Key, value: &Value) -> String {
     match (&key.shape, value) {
@@ -154,20 +135,5 @@ fn starred(value: &Value) -> String {
         Value::Null => literal(value),
         Value::Array(items) => format!("[{}]", vec![format!("{STARS:?}"); items.len()].join(", ")),
         _ => format!("{STARS:?}"),
-    }
-}
-
-/// A value as it is written in TOML.
-pub(crate) fn literal(value: &Value) -> String {
-    match value {
-        Value::Null => "(unset)".into(),
-        Value::Array(items) => format!("[{}]", items.iter().map(literal).collect::<Vec<_>>().join(", ")),
-        Value::Object(values) if values.is_empty() => "{}".into(),
-        Value::Object(values) => {
-            let pairs =
-                values.iter().map(|(name, value)| format!("{} = {}", dotted(&[name]), literal(value)));
-            format!("{{ {} }}", pairs.collect::<Vec<_>>().join(", "))
-        }
-        other => other.to_string(),
     }
 }

@@ -1,0 +1,35 @@
+//! What a load returns: the settings, and where they come from.
+
+use std::path::PathBuf;
+
+use serde_json::{Map, Value};
+
+use super::files::Files;
+use super::layer::Layer;
+use super::merge::Written;
+use crate::Settings;
+use crate::note::Note;
+use crate::values::Values;
+
+/// Settings, and where they come from.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The settings.
+    pub settings: Settings,
+    /// What was accepted without effect, or is insecure, a sentence each: to be logged once.
+    pub notes: Vec<Note>,
+    /// The settings as values, for comparison on a reload.
+    pub(crate) values: Values,
+    /// The files they were read from.
+    pub(crate) files: Files,
+    pub(super) secret_files: Vec<PathBuf>,
+    pub(super) written: Written,
+    pub(super) layers: Vec<Layer>,
+}
+
+impl Loaded {
+    /// What is written in each layer, by the layer's name.
+    pub(crate) fn layers(&self) -> Vec<(String, Map<String, Value>)> {
+        self.layers.iter().map(|layer| (layer.name.clone(), layer.values.clone())).collect()
+    }
+}

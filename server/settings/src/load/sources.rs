@@ -1,0 +1,190 @@
+//! Everything settings are read from: files, variables, flags.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+use super::environment::{CONFIG, ENVIRONMENT, Variables};
+use super::files::{Files, Search, USUAL};
+use super::layer::{Layer, Origin, Problems};
+use super::loaded::Loaded;
+use super::merge::{self, Written};
+use super::{files, padding, positions, tenants, unread, variables, verify};
+use crate::note::Note;
+use crate::problem::{LoadError, Problem};
+use crate::values::Values;
+use crate::{Settings, secrets, shape};
+
+/// Everything settings are read from. Read it as often as you like: each [`Sources::load`] looks again.
+#[derive(Clone)]
+pub struct Sources {
+    file: Option<PathBuf>,
+    usual_files: Vec<PathBuf>,
+    variables: Variables,
+    flags: Vec<Assignment>,
+    fallbacks: Vec<Assignment>,
+}
+
+/// A value given to a key by neither file nor variable.
+#[derive(Clone)]
+struct Assignment {
+    /// Who gave it: the flag as it is typed.
+    by: String,
+    key: String,
+    text: String,
+}
+
+/// Without the values, which may be secrets.
+impl fmt::Debug for Sources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sources").field("file", &self.file).finish_non_exhaustive()
+    }
+}
+
+/// What is in all layers, and what is wrong with single keys.
+struct Read {
+    files: Files,
+    secret_files: Vec<PathBuf>,
+    layers: Vec<Layer>,
+    notes: Vec<Note>,
+    written: Written,
+    problems: Problems,
+}
+
+impl Sources {
+    /// `file` must be there if it is given; else the variable `REALTIME_CONFIG` names one, else
+    /// `./config.toml` or `/etc/realtime/config.toml` is read if it is there. `variables` are
+    /// [`environment()`], or what a test says instead.
+    pub fn new(file: Option<&Path>, variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        Self {
+            file: file.map(Path::to_owned),
+            usual_files: USUAL.iter().map(PathBuf::from).collect(),
+            variables: variables.into_iter().filter(|(_, value)| !value.trim().is_empty()).collect(),
+            flags: Vec::new(),
+            fallbacks: Vec::new(),
+        }
+    }
+
+    /// Looks for a file that nobody named here, instead of in the usual places.
+    #[must_use]
+    pub fn usually_in(self, files: impl IntoIterator<Item = PathBuf>) -> Self {
+        Self { usual_files: files.into_iter().collect(), ..self }
+    }
+
+    /// Above everything else: `flag`, as it is typed, says that `key` is `text`.
+    #[must_use]
+    pub fn with_flag(mut self, flag: &str, key: &str, text: &str) -> Self {
+        self.flags.push(Assignment { by: flag.into(), key: key.into(), text: text.into() });
+        self
+    }
+
+    /// Below everything but the defaults: `by`, as it is typed, says that `key` is `text`.
+    #[must_use]
+    pub fn with_fallback(mut self, by: &str, key: &str, text: &str) -> Self {
+        self.fallbacks.push(Assignment { by: by.into(), key: key.into(), text: text.into() });
+        self
+    }
+
+    /// Reads all layers.
+    ///
+    /// # Errors
+    /// Every problem found; then nothing is loaded.
+    pub fn load(&self) -> Result<Loaded, LoadError> {
+        let (read, values) = self.read(&Files::default());
+        let default_tenant = tenants::default_tenant(&values);
+        let (settings, values) = read.settings(values, &default_tenant)?;
+        Ok(read.loaded(settings, values))
+    }
+
+    /// Reads all layers again, for a server that runs on `running`.
+    ///
+    /// Which tenant is the default one takes a restart, but decides whose keys and limits `[auth]` and
+    /// `[limits]` are: they are put together for the tenant that it is, and must go together for the one that
+    /// it will be.
+    pub(crate) fn load_again(&self, before: &Files, default_tenant: &str) -> Result<Loaded, LoadError> {
+        let (read, written) = self.read(before);
+        let (is, will_be) = (default_tenant, tenants::default_tenant(&written));
+        if is != will_be {
+            read.settings(written.clone(), &will_be)?;
+        }
+        let until = format!("until a restart, the default tenant is {is}");
+        let explain = |error: LoadError| if is == will_be { error } else { error.help(&until) };
+        let (settings, values) = read.settings(written, is).map_err(explain)?;
+        Ok(read.loaded(settings, values))
+    }
+
+    /// Everything in all layers, and with it the values that are in order by themselves.
+    fn read(&self, before: &Files) -> (Read, Map<String, Value>) {
+        let (mut problems, mut notes) = (Problems::default(), Vec::new());
+        let mut layers: Vec<_> =
+            self.fallbacks.iter().map(|assignment| assignment.layer(Origin::Fallback)).collect();
+        let search = self.search();
+        let files = files::read(&search, before, &mut layers, &mut problems);
+        notes.extend(unread::notes(search.candidates(), files.main()));
+        variables::read(&self.variables, &mut layers, &mut problems, &mut notes);
+        layers.extend(self.flags.iter().map(|assignment| assignment.layer(Origin::Flag)));
+        let written = merge::merge(&layers);
+        let values = verify::verify(&layers, &written, &mut problems);
+        let secret_files = variables::secret_files(&self.variables);
+        (Read { files, secret_files, layers, notes, written, problems }, values)
+    }
+
+    fn search(&self) -> Search<'_> {
+        Search {
+            named: self.file.clone().or_else(|| self.variables.get(CONFIG).map(PathBuf::from)),
+            usual: &self.usual_files,
+            environment: self.variables.get(ENVIRONMENT).map(|name| name.trim()),
+        }
+    }
+
+    /// Every file and folder that has a say, whether it is there or not: what to watch.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let mut files = files::watched(&self.search());
+        files.extend(variables::secret_files(&self.variables));
+        files
+    }
+}
+
+impl Read {
+    /// What the values come to for this default tenant.
+    fn settings(
+        &self,
+        mut values: Map<String, Value>,
+        default_tenant: &str,
+    ) -> Result<(Settings, Values), LoadError> {
+        let mut problems = self.problems.clone();
+        tenants::complete(&mut values, default_tenant, &self.layers, &self.written, &mut problems);
+        problems.none()?;
+        let values = Values::over_defaults(values);
+        let settings = values.settings().map_err(|problem| LoadError { problems: vec![problem] })?;
+        for conflict in settings.conflicts() {
+            let said =
+                |key: &String| self.written.place_of(&self.layers, default_tenant, &positions::path(key));
+            let place = conflict.keys.iter().find_map(said);
+            let (layer, place) = place.map_or((0, None), |(layer, place)| (layer, Some(place)));
+            let key = conflict.keys.into_iter().next().unwrap_or_default();
+            problems.push(layer, Problem { place, ..Problem::with(key, conflict.message) });
+        }
+        problems.none()?;
+        Ok((settings, values))
+    }
+
+    fn loaded(self, settings: Settings, values: Values) -> Loaded {
+        let Self { files, secret_files, layers, mut notes, written, .. } = self;
+        notes.extend(secrets::remarks(&settings));
+        let mut loaded = Loaded { settings, notes, values, files, secret_files, written, layers };
+        let padded = padding::notes(&loaded);
+        loaded.notes.extend(padded);
+        loaded
+    }
+}
+
+impl Assignment {
+    fn layer(&self, origin: Origin) -> Layer {
+        let path = positions::path(&self.key);
+        let value =
+            shape::root().find(&path).map_or_else(|| self.text.clone().into(), |key| key.read(&self.text));
+        Layer::single(origin, self.by.clone(), &path, value)
+    }
+}
