@@ -189,7 +189,9 @@ async fn serve(stream: TcpStream, tasks: Tasks, config: Arc<ConnectionConfig>) {
                 let Ok(parts) = parts else { return };
                 let stream = parts.io.into_inner();
                 match tasks {
-                    Tasks::One => Connection::new(stream, &parts.read_buf, Echo::new(), config).await.await,
+                    Tasks::One => {
+                        Connection::new(stream, &parts.read_buf, Box::new(Echo::new()), config).await.await
+                    }
                     Tasks::Two => two_tasks(stream, &config).await,
                 }
             });

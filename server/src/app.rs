@@ -57,7 +57,7 @@ impl Server {
     }
 
     fn start(builder: ServerBuilder) -> anyhow::Result<Self> {
-        let ServerBuilder { settings, resources, bus, reloader } = builder;
+        let ServerBuilder { settings, resources, bus, reloader, protocols } = builder;
         let Resources { acceptor, bus: redis, .. } = match resources {
             Some(resources) => resources,
             None => Resources::load(&settings, |_| None)?,
@@ -85,7 +85,7 @@ impl Server {
             tasks.spawn(reloader.run(Arc::clone(&node), service.clone()));
         }
         let services = Arc::new(Services { node: Arc::clone(&node), tasks: tasks.clone() });
-        tasks.spawn(listener::run(services, listener, acceptor, door.clone()));
+        tasks.spawn(listener::run(services, protocols.into(), listener, acceptor, door.clone()));
         let neighbours = keeper.map(|keeper| Neighbours::meet(keeper, &node));
         Ok(Self { node, address, tasks, door, service, neighbours })
     }

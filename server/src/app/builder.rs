@@ -8,6 +8,8 @@ use super::Server;
 use crate::bus::Bus;
 use crate::reload::ConfigReloader;
 use crate::resources::Resources;
+use crate::sessions::Protocol;
+use crate::sessions::phoenix::PhoenixProtocol;
 
 /// The parts of a server that is about to start.
 pub struct ServerBuilder {
@@ -15,11 +17,13 @@ pub struct ServerBuilder {
     pub(super) resources: Option<Resources>,
     pub(super) bus: Option<Arc<dyn Bus>>,
     pub(super) reloader: Option<ConfigReloader>,
+    pub(super) protocols: Vec<Arc<dyn Protocol>>,
 }
 
 impl ServerBuilder {
     pub(super) fn new(settings: Settings) -> Self {
-        Self { settings, resources: None, bus: None, reloader: None }
+        let protocols: Vec<Arc<dyn Protocol>> = vec![Arc::new(PhoenixProtocol)];
+        Self { settings, resources: None, bus: None, reloader: None, protocols }
     }
 
     /// Uses `resources` that are loaded already. Without them the start loads those that the settings name.
@@ -38,6 +42,13 @@ impl ServerBuilder {
     #[must_use]
     pub fn reloader(self, reloader: ConfigReloader) -> Self {
         Self { reloader: Some(reloader), ..self }
+    }
+
+    /// Serves a further protocol at its own paths.
+    #[must_use]
+    pub fn protocol(mut self, protocol: Arc<dyn Protocol>) -> Self {
+        self.protocols.push(protocol);
+        self
     }
 
     /// Starts serving. When this returns, clients can connect.

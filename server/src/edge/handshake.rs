@@ -1,8 +1,8 @@
-//! The WebSocket handshake: the documented checks in their order, then a session
+//! The WebSocket handshake: the checks that all protocols have in common, in their documented order, then a session
 //! (docs/protocol/websocket.md#handshake-checks).
 //!
-//! A refusal waits a little before it is said, so that clients that retry at once do so less often. Only
-//! so many wait; the others are answered at once. Nobody else waits for them.
+//! A refusal is answered after a pause, so that clients that retry at once do so less often. The number of pauses is
+//! bounded; beyond it refusals are answered at once. No other request waits for them.
 
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -14,58 +14,41 @@ use hyper::body::Incoming;
 use hyper::upgrade::Parts;
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
-use serde_json::json;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_util::task::TaskTracker;
 use tracing::{Span, debug};
-use wire::phoenix;
 
 use super::caller::{Addresses, Caller};
 use super::request_deadline::RequestDeadline;
 use super::tls::Secure;
 use super::upgrade;
 use super::websocket::{Connection, ConnectionConfig, Readable};
-use crate::auth::{Credentials, TokenError};
+use crate::auth::TokenError;
 use crate::permit::{Permit, Permits};
-use crate::query;
-use crate::response;
-use crate::sessions::Services;
-use crate::sessions::phoenix::{Admitted, Phoenix};
-use crate::telemetry::codes::{self, Code};
+use crate::sessions::{Admission, ClientContext, HandshakeError, Protocol, Services, Session};
+use crate::telemetry::codes::{Code, Scope};
 use crate::telemetry::request_context::{ERROR_CODE, RequestContext};
 use crate::tenants::{Tenant, TenantStatus};
 
 /// Turns requests into sessions.
 pub(super) struct Handshake {
     services: Arc<Services>,
-    /// That of the newest connections, shared by all that began under the same settings.
+    /// The configuration of the newest connections, shared by all that began under the same settings.
     config: Mutex<Arc<ConnectionConfig>>,
-    /// Refusals that wait now.
+    /// Refusals that are waiting for their answer.
     pauses: Permits,
     addresses: Addresses,
 }
 
-/// What a WebSocket keeps of its handshake.
-struct Guest {
-    origin: Arc<RequestContext>,
-    /// Among the WebSockets of the server, of its tenant and of its address; the caller holds that of its socket.
-    permits: (Permit, Permit, Permit, Arc<Caller>),
-}
+/// What a WebSocket is counted by until it ends: among the WebSockets of the server, of its tenant and of its
+/// address; the caller holds the permit of its socket.
+type ConnectionPermits = (Permit, Permit, Permit, Arc<Caller>);
 
-/// Why a handshake is refused.
-struct HandshakeError {
-    /// Whom it wanted to join, if there is such a tenant.
+/// A refused handshake, with the tenant it was meant for, if there is such a tenant.
+struct Refused {
     tenant: Option<Arc<Tenant>>,
-    status: StatusCode,
-    code: Code,
-    text: String,
-}
-
-impl HandshakeError {
-    fn new(status: StatusCode, code: Code, text: &str) -> Self {
-        Self { tenant: None, status, code, text: text.to_owned() }
-    }
+    error: HandshakeError,
 }
 
 impl Handshake {
@@ -74,116 +57,117 @@ impl Handshake {
         Self { services, config, pauses: Permits::default(), addresses: Addresses::default() }
     }
 
-    /// Answers a GET for the WebSocket.
+    /// Answers a GET for a WebSocket of `protocol`.
     pub(super) async fn answer(
         &self,
+        protocol: &Arc<dyn Protocol>,
         request: Request<Incoming>,
         caller: Arc<Caller>,
-        origin: Arc<RequestContext>,
+        context: Arc<RequestContext>,
     ) -> Response<Bytes> {
-        let Some(dialect) = phoenix::protocol(query::parameter(request.uri(), "vsn").as_deref()) else {
-            Span::current().record(ERROR_CODE, Code::UnsupportedProtocolVersion.name());
-            return response::empty(StatusCode::FORBIDDEN);
+        let node = &self.services.node;
+        let dialect = match protocol.dialect(request.headers(), request.uri()) {
+            Ok(dialect) => dialect,
+            Err(error) => {
+                Span::current().record(ERROR_CODE, error.code.name());
+                return protocol.refusal(&error);
+            }
         };
-        let Some(connection) = self.services.node.acquire_connection() else {
-            self.services.node.metrics.node.connections_refused.increment(1);
+        let Some(connection) = node.acquire_connection() else {
+            node.metrics.node.connections_refused.increment(1);
             let code = Code::ServerConnectionLimitReached;
-            self.services.node.reports.record(code.at(codes::Scope::Handshake), code.text());
-            return response::json(
-                StatusCode::SERVICE_UNAVAILABLE,
-                &json!({ "error": "Too many connections" }),
-            );
+            node.reports.record(code.at(Scope::Handshake), code.text());
+            return protocol.refusal(&HandshakeError::of(StatusCode::SERVICE_UNAVAILABLE, code));
         };
-        let max = self.services.node.settings().server.max_connections_per_address;
+        let max = node.settings().server.max_connections_per_address;
         let Some(of_address) = self.addresses.acquire(caller.address, max) else {
             drop(connection);
-            self.services.node.metrics.node.connections_refused_by_address.increment(1);
+            node.metrics.node.connections_refused_by_address.increment(1);
             let (status, code) = (StatusCode::TOO_MANY_REQUESTS, Code::AddressConnectionLimitReached);
-            return self.refuse(HandshakeError::new(status, code, code.text())).await;
+            let refused = Refused { tenant: None, error: HandshakeError::of(status, code) };
+            return self.refuse(&**protocol, refused).await;
         };
-        match self.admit(&request).await {
-            Ok((admitted, of_tenant)) => {
-                let guest = Guest { origin, permits: (connection, of_tenant, of_address, caller) };
-                self.upgrade(request, dialect, admitted, guest)
+        match self.admit(&**protocol, &request).await {
+            Ok((admission, of_tenant)) => {
+                let permits = (connection, of_tenant, of_address, caller);
+                self.upgrade(Arc::clone(protocol), request, (dialect, admission, context), permits)
             }
-            Err(refusal) => {
+            Err(refused) => {
                 // Not held while the refusal waits: another client may use them.
                 drop((connection, of_address));
-                self.refuse(refusal).await
+                self.refuse(&**protocol, refused).await
             }
         }
     }
 
     /// The checks of docs/protocol/websocket.md#handshake-checks, in their order.
-    async fn admit(&self, request: &Request<Incoming>) -> Result<(Admitted, Permit), HandshakeError> {
-        let unknown = Code::TenantNotFound;
-        let not_found = HandshakeError::new(StatusCode::NOT_FOUND, unknown, unknown.text());
-        let tenant =
-            self.services.node.tenant_for_request(request.headers(), request.uri()).ok_or(not_found)?;
-        let policy = tenant.policy();
-        let refused = |status, code, text: &str| {
-            Err(HandshakeError {
-                tenant: Some(Arc::clone(&tenant)),
-                ..HandshakeError::new(status, code, text)
-            })
+    async fn admit(
+        &self,
+        protocol: &dyn Protocol,
+        request: &Request<Incoming>,
+    ) -> Result<(Admission, Permit), Refused> {
+        let unknown = HandshakeError::of(StatusCode::NOT_FOUND, Code::TenantNotFound);
+        let Some(tenant) = self.services.node.tenant_for_request(request.headers(), request.uri()) else {
+            return Err(Refused { tenant: None, error: unknown });
         };
+        let policy = tenant.policy();
+        let refused = |error| Err(Refused { tenant: Some(Arc::clone(&tenant)), error });
         match policy.status {
             TenantStatus::Open => {}
             TenantStatus::Suspended => {
-                let text = "Realtime was disabled for this tenant";
-                return refused(StatusCode::FORBIDDEN, Code::RealtimeDisabledForTenant, text);
+                let (status, code) = (StatusCode::FORBIDDEN, Code::RealtimeDisabledForTenant);
+                let text = "Realtime was disabled for this tenant".into();
+                return refused(HandshakeError { status, code, text });
             }
-            TenantStatus::Removed => {
-                return refused(StatusCode::NOT_FOUND, unknown, unknown.text());
-            }
+            TenantStatus::Removed => return refused(unknown),
         }
-        let verified = match Credentials::of(request.headers(), request.uri()).for_handshake() {
+        let verified = match protocol.token(request.headers(), request.uri()) {
             Some(token) => policy.verifier.verify_fetching(&token, SystemTime::now()).await,
             None => Err(TokenError::Missing),
         };
         let claims = match verified {
             Ok(claims) => claims,
             Err(error) => {
-                let (code, text) = (error.handshake_code(), error.handshake_text());
-                return refused(StatusCode::UNAUTHORIZED, code, &text);
+                let (code, text) = (error.handshake_code(), error.handshake_text().into());
+                return refused(HandshakeError { status: StatusCode::UNAUTHORIZED, code, text });
             }
         };
+        let limited = |code| refused(HandshakeError::of(StatusCode::TOO_MANY_REQUESTS, code));
         let permit = tenant.connections.acquire(tenant.allowance.max_connections());
         let Some(permit) = permit.filter(|_| tenant.has_room()) else {
-            let code = Code::ConnectionRateLimitReached;
-            return refused(StatusCode::TOO_MANY_REQUESTS, code, code.text());
+            return limited(Code::ConnectionRateLimitReached);
         };
-        // Looked at, not counted: the join will be.
+        // Checked, not counted: the join is counted.
         if !tenant.allowance.joins.has_any(Instant::now()) {
-            let code = Code::JoinsRateLimitReached;
-            return refused(StatusCode::TOO_MANY_REQUESTS, code, code.text());
+            return limited(Code::JoinsRateLimitReached);
         }
-        Ok((Admitted { generation: policy.generation, tenant, claims }, permit))
+        Ok((Admission { generation: policy.generation, tenant, claims }, permit))
     }
 
-    async fn refuse(&self, refusal: HandshakeError) -> Response<Bytes> {
-        let HandshakeError { tenant, status, code, text } = refusal;
-        // Not by the name that was said: whoever knocks would choose the labels of our metrics.
-        let reports = tenant.as_ref().map_or(&self.services.node.reports, |tenant| &tenant.reports);
-        reports.record(code.at(codes::Scope::Handshake), &text);
+    async fn refuse(&self, protocol: &dyn Protocol, refused: Refused) -> Response<Bytes> {
+        let Refused { tenant, error } = refused;
+        let node = &self.services.node;
+        // Not labelled with an unknown name from the request: clients would choose the labels of our metrics.
+        let reports = tenant.as_ref().map_or(&node.reports, |tenant| &tenant.reports);
+        reports.record(error.code.at(Scope::Handshake), &error.text);
         let (pause, max) = {
-            let server = &self.services.node.settings().server;
+            let server = &node.settings().server;
             (server.connect_error_backoff, server.max_pending_refusals.get())
         };
         if let Some(_pause) = self.pauses.acquire(max) {
             tokio::time::sleep(pause).await;
         }
-        response::json(status, &json!({ "error": text }))
+        protocol.refusal(&error)
     }
 
     fn upgrade(
         &self,
+        protocol: Arc<dyn Protocol>,
         mut request: Request<Incoming>,
-        dialect: Dialect,
-        admitted: Admitted,
-        guest: Guest,
+        client: (Dialect, Admission, Arc<RequestContext>),
+        permits: ConnectionPermits,
     ) -> Response<Bytes> {
-        let response = match upgrade::response(&request) {
+        let response = match upgrade::response(&request, protocol.subprotocol()) {
             Ok(response) => response,
             Err(refused) => {
                 Span::current().record(ERROR_CODE, Code::NotAWebSocketHandshake.name());
@@ -191,26 +175,26 @@ impl Handshake {
             }
         };
         let upgrade = hyper::upgrade::on(&mut request);
-        let (services, tasks) = (Arc::clone(&self.services), self.services.tasks.clone());
-        let config = self.config();
+        let (services, config) = (Arc::clone(&self.services), self.config());
         self.services.tasks.spawn(async move {
             let Ok(upgraded) = upgrade.await else { return };
-            let session = Phoenix::new(services, dialect, admitted, Arc::clone(&guest.origin));
+            let (dialect, admission, context) = client;
+            let client = ClientContext::new(&services, dialect, admission, Arc::clone(&context));
+            let session = protocol.session(Arc::clone(&services), client);
+            let tasks = &services.tasks;
             // Each kind of stream has a connection of its own: what TLS needs costs the others nothing.
             let upgraded = match upgraded.downcast::<TokioIo<RequestDeadline<TcpStream>>>() {
-                Ok(parts) => return converse(parts, session, config, guest, &tasks).await,
+                Ok(parts) => return serve(parts, session, config, (permits, context), tasks).await,
                 Err(upgraded) => upgraded,
             };
             if let Ok(parts) = upgraded.downcast::<TokioIo<RequestDeadline<Secure>>>() {
-                converse(parts, session, config, guest, &tasks).await;
+                serve(parts, session, config, (permits, context), tasks).await;
             }
         });
         response
     }
-}
 
-impl Handshake {
-    /// What connections that begin now are treated with. A setting that changes counts for those that come.
+    /// The configuration of connections that begin now. A changed setting applies to new connections.
     fn config(&self) -> Arc<ConnectionConfig> {
         let current = ConnectionConfig::by(&self.services.node.settings());
         let mut shared = self.config.lock();
@@ -221,22 +205,23 @@ impl Handshake {
     }
 }
 
-/// Starts the connection on what hyper leaves us, its read buffer included.
-async fn converse<S>(
+/// Starts the connection on what hyper leaves, its read buffer included.
+async fn serve<S>(
     parts: Parts<TokioIo<RequestDeadline<S>>>,
-    session: Phoenix,
+    session: Box<dyn Session>,
     config: Arc<ConnectionConfig>,
-    guest: Guest,
+    held: (ConnectionPermits, Arc<RequestContext>),
     tasks: &TaskTracker,
 ) where
     S: AsyncRead + AsyncWrite + Readable + Send + Unpin + 'static,
 {
     let connection =
         Connection::new(parts.io.into_inner().into_inner(), &parts.read_buf, session, config).await;
-    // A task of its own, of just the connection's size: the caller's carries hyper's upgrade along.
+    // A task of its own, of just the connection's size: the task of the upgrade is larger by hyper's state.
     tasks.spawn(async move {
+        let (permits, context) = held;
         connection.await;
-        debug!(parent: &guest.origin.span(), "The WebSocket has ended");
-        drop(guest.permits);
+        debug!(parent: &context.span(), "The WebSocket has ended");
+        drop(permits);
     });
 }

@@ -18,7 +18,7 @@ use super::request_log::Line;
 use crate::node::Node;
 use crate::query;
 use crate::response::{empty, json};
-use crate::sessions::Services;
+use crate::sessions::{Protocol, Services};
 use crate::telemetry::codes::Code;
 use crate::telemetry::request_context::{ERROR_CODE, RequestContext};
 use crate::{admin, broadcast};
@@ -29,12 +29,13 @@ const GATEWAY_PREFIX: [&str; 2] = ["realtime", "v1"];
 /// Answers requests.
 pub(super) struct Router {
     node: Arc<Node>,
+    protocols: Arc<[Arc<dyn Protocol>]>,
     handshake: Handshake,
 }
 
 impl Router {
-    pub(super) fn new(services: Arc<Services>) -> Self {
-        Self { node: Arc::clone(&services.node), handshake: Handshake::new(services) }
+    pub(super) fn new(services: Arc<Services>, protocols: Arc<[Arc<dyn Protocol>]>) -> Self {
+        Self { node: Arc::clone(&services.node), protocols, handshake: Handshake::new(services) }
     }
 
     /// Answers one request of `caller`, gives it its id, and tells the log.
@@ -74,11 +75,13 @@ impl Router {
         // In everything else empty segments do not count: SDKs append to addresses that end with a slash.
         let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
         let inner = segments.strip_prefix(&GATEWAY_PREFIX).unwrap_or(&segments);
+        if let Some(protocol) = self.protocol_at(inner) {
+            return match *request.method() {
+                Method::GET => self.handshake.answer(protocol, request, caller, origin).await,
+                _ => empty(StatusCode::BAD_REQUEST),
+            };
+        }
         match (request.method(), inner) {
-            (method, ["socket", "websocket"] | ["websocket"]) if *method == Method::GET => {
-                self.handshake.answer(request, caller, origin).await
-            }
-            (_, ["socket", "websocket"] | ["websocket"]) => empty(StatusCode::BAD_REQUEST),
             // To HEAD, hyper sends what GET would get, without the body.
             (&Method::GET | &Method::HEAD, []) => admin::greeting(),
             (&Method::GET | &Method::HEAD, ["health"]) => admin::health(&self.node),
@@ -94,6 +97,12 @@ impl Router {
             }
             _ => not_found(),
         }
+    }
+
+    /// The protocol whose clients connect at this path.
+    fn protocol_at(&self, segments: &[&str]) -> Option<&Arc<dyn Protocol>> {
+        let is_at = |path: &&str| path.split('/').eq(segments.iter().copied());
+        self.protocols.iter().find(|protocol| protocol.paths().iter().any(is_at))
     }
 
     /// The endpoints for broadcasts, with what a browser needs to call them from another origin.

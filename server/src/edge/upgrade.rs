@@ -1,7 +1,7 @@
-//! The answer to a WebSocket handshake (RFC 6455 §4.2).
+//! The response to a WebSocket handshake (RFC 6455 §4.2).
 //!
-//! tungstenite makes it, from a request in which each header has one line and one word. What is a list in HTTP is
-//! read here (RFC 9110 §5.3): lines of one name are one list, and its tokens have no case.
+//! tungstenite writes it, from a request in which each header has one line and one token. Headers that are lists in
+//! HTTP are read here (RFC 9110 §5.3): lines of one name are one list, and tokens are compared without case.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
@@ -9,17 +9,17 @@ use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body
 
 use crate::auth::subprotocols;
 
-/// The subprotocol that clients of Phoenix offer, and the only one that is accepted by name.
-const PHOENIX: &str = "phoenix";
-
-/// The version of the protocol, the only one there is.
+/// The version of the WebSocket protocol; there is no other.
 const VERSION: &str = "13";
 
-/// The answer that switches protocols.
+/// The response that switches protocols. It confirms `subprotocol` if the client offers it.
 ///
 /// # Errors
-/// If the request is no such handshake: the answer that says so.
-pub(super) fn response<B>(request: &Request<B>) -> Result<Response<Bytes>, Box<Response<Bytes>>> {
+/// If the request is not a WebSocket handshake: the response that refuses it.
+pub(super) fn response<B>(
+    request: &Request<B>,
+    subprotocol: Option<&'static str>,
+) -> Result<Response<Bytes>, Box<Response<Bytes>>> {
     let headers = request.headers();
     let mut single = Request::builder().method(request.method()).version(request.version());
     for (name, token) in [(header::CONNECTION, "upgrade"), (header::UPGRADE, "websocket")] {
@@ -32,16 +32,19 @@ pub(super) fn response<B>(request: &Request<B>) -> Result<Response<Bytes>, Box<R
             single = single.header(name, value);
         }
     }
-    let single = single.body(()).expect("it is made of parts of a request");
+    let single = single.body(()).expect("it consists of parts of a request");
     let mut response =
         create_response_with_body(&single, Bytes::new).map_err(|why| refused(headers, &why.to_string()))?;
-    if subprotocols(headers).any(|offered| offered == PHOENIX) {
-        response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(PHOENIX));
+    if let Some(subprotocol) =
+        subprotocol.filter(|name| subprotocols(headers).any(|offered| offered == *name))
+    {
+        let confirmed = HeaderValue::from_static(subprotocol);
+        response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, confirmed);
     }
     Ok(response)
 }
 
-/// 400 with the reason; 426 for a version that we do not speak, with the one that we do (RFC 6455 §4.4).
+/// 400 with the reason; 426 with the supported version if the client asks for another one (RFC 6455 §4.4).
 fn refused(headers: &HeaderMap, why: &str) -> Box<Response<Bytes>> {
     let mut response = Response::new(Bytes::from(format!("not a WebSocket handshake: {why}\n")));
     *response.status_mut() = StatusCode::BAD_REQUEST;

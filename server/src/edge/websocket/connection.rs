@@ -60,7 +60,7 @@ enum Verdict {
 /// The order of the fields is their order in memory: what a delivery touches stands together, because with
 /// thousands of members every cache line is fetched anew for each message.
 #[repr(C)]
-pub struct Connection<S, T: Session> {
+pub struct Connection<S> {
     /// That of the session.
     outbox: Arc<Outbox>,
     writer: Writer,
@@ -72,7 +72,7 @@ pub struct Connection<S, T: Session> {
     /// Since when the socket has taken no byte although some are waiting.
     stalled: Option<Instant>,
     socket: WebSocketStream<Tap<S>>,
-    session: T,
+    session: Box<dyn Session>,
     /// Rings the outbox as its alarm.
     timer: Pin<Box<Sleep>>,
     config: Arc<ConnectionConfig>,
@@ -84,15 +84,20 @@ pub struct Connection<S, T: Session> {
     large: Option<Bytes>,
 }
 
-impl<S, T: Session> Drop for Connection<S, T> {
+impl<S> Drop for Connection<S> {
     fn drop(&mut self) {
         self.session.count(0, self.writer.take_sent());
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Readable + Unpin, T: Session> Connection<S, T> {
+impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
     /// Takes over `stream` right after the upgrade; `early` is what was read beyond it.
-    pub async fn new(stream: S, early: &[u8], session: T, config: Arc<ConnectionConfig>) -> Self {
+    pub async fn new(
+        stream: S,
+        early: &[u8],
+        session: Box<dyn Session>,
+        config: Arc<ConnectionConfig>,
+    ) -> Self {
         let socket_config = WebSocketConfig::default()
             .read_buffer_size(config.read_buffer_size)
             .max_message_size(Some(config.max_message_size))
@@ -320,7 +325,7 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin, T: Session> Connection<S, T> 
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Readable + Unpin, T: Session> Future for Connection<S, T> {
+impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Future for Connection<S> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {

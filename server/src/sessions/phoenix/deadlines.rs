@@ -3,9 +3,9 @@
 
 use std::time::Instant;
 
-use super::Phoenix;
+use super::PhoenixSession;
 
-impl Phoenix {
+impl PhoenixSession {
     /// There is something to look at by `due`, if not before. Looking too early does no harm, so whatever is
     /// due no more is not taken back: a client may be in thousands of rooms, and this costs the same for all.
     pub(super) fn look_by(&mut self, due: Option<Instant>) {

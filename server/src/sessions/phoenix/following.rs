@@ -6,7 +6,7 @@
 use hub::Disconnect;
 use wire::phoenix::{Ref, Status};
 
-use super::Phoenix;
+use super::PhoenixSession;
 use super::outbound::Outbound;
 use crate::sessions::Session;
 use crate::telemetry::codes::{Code, Scope};
@@ -15,7 +15,7 @@ use crate::telemetry::codes::{Code, Scope};
 /// (docs/protocol/channels.md#system-messages).
 const DISCONNECT: &str = "Server requested disconnect";
 
-impl Phoenix {
+impl PhoenixSession {
     /// Looks at the policy if it is another than last time, and ends what it no longer allows.
     pub(super) fn follow_policy(&mut self) {
         let policy = self.tenant.policy();
@@ -85,41 +85,42 @@ mod tests {
     use crate::auth::sign;
     use crate::bus::ClusterLink;
     use crate::node::Node;
-    use crate::sessions::Services;
-    use crate::sessions::phoenix::Admitted;
+    use crate::sessions::{Admission, ClientContext, Services};
     use crate::telemetry::close_reasons::CloseReason;
     use crate::telemetry::request_context::RequestContext;
 
-    /// What a client that was let in so is told at once, if it has to go.
-    fn goodbye(node: &Arc<Node>, admitted: Admitted) -> Option<u16> {
-        let origin = Arc::new(RequestContext::new("a request", Ipv4Addr::LOCALHOST.into()));
-        let services = Arc::new(Services { node: Arc::clone(node), tasks: TaskTracker::new() });
-        let session = Phoenix::new(services, V2, admitted, origin);
+    /// The close code that a client accepted by `admission` receives at once, if it is closed.
+    fn close_code(services: &Arc<Services>, admission: Admission) -> Option<u16> {
+        let context = Arc::new(RequestContext::new("a request", Ipv4Addr::LOCALHOST.into()));
+        let client = ClientContext::new(services, V2, admission, context);
+        let session = PhoenixSession::new(Arc::clone(services), client);
         match session.outbox().take(&mut Burst::default(), Waker::noop()) {
-            Turn::Disconnect(goodbye) => Some(goodbye.code),
+            Turn::Disconnect(disconnect) => Some(disconnect.code),
             _ => None,
         }
     }
 
-    // The bell may have rung after its handshake was believed and before it was on the list.
+    // The notification may come after the handshake was accepted and before the connection was registered.
     #[test]
-    fn who_comes_while_the_policy_changes_is_sent_away_too() {
+    fn a_client_that_connects_while_the_policy_changes_is_closed_too() {
         let secret = SecretString::from("a secret");
         let mut settings = Settings::default();
         settings.auth.jwt_secret = Some(secret.clone());
-        let sources = JwksSources::new(TaskTracker::new(), CancellationToken::new());
+        let tasks = TaskTracker::new();
+        let sources = JwksSources::new(tasks.clone(), CancellationToken::new());
         let node = Node::new(settings, sources, ClusterLink::alone()).expect("a secret is all it takes");
+        let services = Arc::new(Services { node: Arc::clone(&node), tasks });
         let tenant = Arc::clone(node.tenants.default_tenant());
-        let guest = || {
+        let accepted = || {
             let (policy, now) = (tenant.policy(), SystemTime::now());
             let token = sign(&secret, "anon", None, Map::new(), now, Duration::from_secs(60));
             let claims = policy.verifier.verify(&token, now).expect("a good token");
-            Admitted { tenant: Arc::clone(&tenant), generation: policy.generation, claims }
+            Admission { tenant: Arc::clone(&tenant), generation: policy.generation, claims }
         };
-        let before = guest();
+        let before = accepted();
         node.tenants.disconnect_clients("default", CloseReason::Disconnected.into());
-        let after = guest();
-        assert_eq!(goodbye(&node, before), Some(1012));
-        assert_eq!(goodbye(&node, after), None, "who comes later is welcome");
+        let after = accepted();
+        assert_eq!(close_code(&services, before), Some(1012));
+        assert_eq!(close_code(&services, after), None, "later clients are accepted");
     }
 }

@@ -12,7 +12,7 @@ use wire::phoenix::{self, FIELD_BYTES_MAX, Push, Ref, Status};
 use wire::supabase::{JoinRequest, JoinToken, Private, TOPIC_PREFIX};
 
 use super::joined::JoinedTopic;
-use super::{Phoenix, reason};
+use super::{PhoenixSession, reason};
 use crate::auth::Claims;
 use crate::telemetry::codes::{Code, Scope};
 use crate::tenants::TenantStatus;
@@ -51,7 +51,7 @@ const PAYLOAD_BYTES_MAX: usize = 256 * 1024;
 /// The largest id upstream gives to a subscription; some clients read it as a 32-bit integer.
 const SUBSCRIPTION_ID_BITS: u64 = 27;
 
-impl Phoenix {
+impl PhoenixSession {
     /// A `phx_join`. An older join of the same topic ends first, whatever becomes of this one; its
     /// `phx_close` follows the answer (docs/protocol/channels.md#repeated-joins).
     pub(super) fn join(&mut self, push: &Push<'_>) {

@@ -144,7 +144,7 @@ impl JoinedTopic {
     /// Tells that what this member wanted was not done.
     fn report(&self, outbound: &Outbound, tenant: &Tenant, code: Code, text: &str) {
         let Claims { sub, expires_at, .. } = &*self.claims;
-        let report = code.at(Scope::Channel).from(&outbound.origin).by(sub.as_deref(), *expires_at);
+        let report = code.at(Scope::Channel).from(&outbound.context).by(sub.as_deref(), *expires_at);
         tenant.reports.record(report, text);
     }
 

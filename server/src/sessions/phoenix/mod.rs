@@ -10,14 +10,17 @@ mod following;
 mod join;
 mod joined;
 mod outbound;
+mod protocol;
 mod refusals;
 mod tokens;
+
+pub use protocol::PhoenixProtocol;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use hub::{Bounds, Bundle, Dialect, Outbox};
+use hub::{Bundle, Outbox};
 use rustc_hash::FxBuildHasher;
 use serde_json::json;
 use wire::phoenix::{self, Malformed, Push, Ref, Status, UnreadableBroadcast};
@@ -26,14 +29,13 @@ use wire::supabase::{Broadcast, PresenceCall};
 use self::joined::JoinedTopic;
 use self::outbound::Outbound;
 use self::refusals::Refusals;
-use super::{Services, Session};
+use super::{ClientContext, Services, Session};
 use crate::auth::Claims;
 use crate::broadcast::BroadcastError;
 use crate::permit::Permit;
 use crate::telemetry::close_reasons::CloseReason;
 use crate::telemetry::codes::{Code, Scope};
 use crate::telemetry::reports::Report;
-use crate::telemetry::request_context::RequestContext;
 use crate::tenants::{SocketRegistration, Tenant};
 
 /// The topic of heartbeats.
@@ -44,12 +46,12 @@ const CONNECTION_TOPIC: &str = "phoenix";
 const TOPIC_ECHOED_MAX: usize = 4 * 1024;
 
 /// One connection of a Phoenix client.
-pub struct Phoenix {
+pub struct PhoenixSession {
     services: Arc<Services>,
     tenant: Arc<Tenant>,
-    /// The generation of the tenant's policy under which it was let in.
+    /// The generation of the tenant's policy under which the handshake was accepted.
     admitted: u64,
-    /// That of the policy it has followed last.
+    /// The generation of the policy that was applied last.
     generation: u64,
     outbound: Outbound,
     /// What the token of the handshake said; channels that bring none of their own act with it.
@@ -80,44 +82,17 @@ impl Gathered {
     }
 }
 
-/// Who has been let in: as whose client, under which generation of that tenant's policy, and because of which
-/// token.
-pub struct Admitted {
-    /// Whose client it is.
-    pub tenant: Arc<Tenant>,
-    /// The generation of the policy that was asked.
-    pub generation: u64,
-    /// What its token said.
-    pub claims: Claims,
-}
-
-impl Phoenix {
-    /// A client that has just connected. Log lines about it name `origin`.
-    pub fn new(
-        services: Arc<Services>,
-        dialect: Dialect,
-        admitted: Admitted,
-        origin: Arc<RequestContext>,
-    ) -> Self {
-        let Admitted { tenant, generation, claims } = admitted;
-        let bounds = {
-            let outbox = &services.node.settings().outbox;
-            let bytes = usize::try_from(outbox.max_bytes.as_u64()).unwrap_or(usize::MAX);
-            Bounds { frames: outbox.max_frames.get(), bytes }
-        };
-        let outbox = Arc::new(Outbox::new(bounds));
-        let registration = tenant.sockets.register(Arc::clone(&outbox));
-        if services.node.is_stopping() {
-            // Whoever stops the server may have told everybody before this connection was on the list.
-            outbox.disconnect(CloseReason::Restarting.into());
-        }
+impl PhoenixSession {
+    /// The session of a client that has just connected.
+    pub fn new(services: Arc<Services>, client: ClientContext) -> Self {
+        let ClientContext { tenant, generation, claims, outbox, dialect, context, registration } = client;
         let mut session = Self {
             services,
             tenant,
             admitted: generation,
             generation,
-            outbound: Outbound { outbox, dialect, origin },
-            claims: Arc::new(claims),
+            outbound: Outbound { outbox, dialect, context },
+            claims,
             topics: HashMap::default(),
             refusals: Refusals::default(),
             gathered: None,
@@ -127,7 +102,7 @@ impl Phoenix {
             _registration: registration,
         };
         session.reschedule();
-        // Whoever changed the policy since it was asked may have rung before this connection was on the list.
+        // The policy may have changed after the handshake read it and before this connection was registered.
         session.follow_policy();
         session
     }
@@ -240,7 +215,7 @@ impl Phoenix {
 
     /// A report about this client.
     fn report(&self, code: Code, place: Scope) -> Report<'_> {
-        code.at(place).from(&self.outbound.origin).by(self.claims.sub.as_deref(), self.claims.expires_at)
+        code.at(place).from(&self.outbound.context).by(self.claims.sub.as_deref(), self.claims.expires_at)
     }
 
     fn malformed(&self, why: impl std::fmt::Display) {
@@ -249,7 +224,7 @@ impl Phoenix {
     }
 }
 
-impl Session for Phoenix {
+impl Session for PhoenixSession {
     fn outbox(&self) -> &Arc<Outbox> {
         &self.outbound.outbox
     }

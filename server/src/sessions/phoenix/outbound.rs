@@ -13,8 +13,8 @@ use crate::telemetry::request_context::RequestContext;
 pub(super) struct Outbound {
     pub(super) outbox: Arc<Outbox>,
     pub(super) dialect: Dialect,
-    /// Where it leads, for log lines.
-    pub(super) origin: Arc<RequestContext>,
+    /// Names the client's handshake in log lines.
+    pub(super) context: Arc<RequestContext>,
 }
 
 impl Outbound {

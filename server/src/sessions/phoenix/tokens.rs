@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use wire::supabase::TokenRefresh;
 
-use super::Phoenix;
+use super::PhoenixSession;
 use super::outbound::Outbound;
 use crate::auth::{Claims, Fingerprint, TokenError};
 
@@ -14,7 +14,7 @@ use crate::auth::{Claims, Fingerprint, TokenError};
 /// and no timer has to reach decades ahead.
 const RECHECK: Duration = Duration::from_secs(300);
 
-impl Phoenix {
+impl PhoenixSession {
     /// The event `access_token`. Never answered; a refused token ends the channel.
     pub(super) fn refresh_token(&mut self, topic: &str, payload: &str) {
         let token = match TokenRefresh::parse(payload) {

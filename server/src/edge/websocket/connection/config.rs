@@ -11,7 +11,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{Connection, Phase};
 use crate::edge::websocket::Readable;
-use crate::sessions::Session;
 use crate::telemetry::close_reasons::CloseReason;
 
 /// How long a connection waits for its client, and how much it takes from it.
@@ -50,7 +49,7 @@ impl ConnectionConfig {
 /// A ping without a payload, as a whole frame (RFC 6455 §5.5.2).
 const PING: [u8; 2] = [0x89, 0x00];
 
-impl<S: AsyncRead + AsyncWrite + Readable + Unpin, T: Session> Connection<S, T> {
+impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
     /// Sets the timer to fire at `deadline`, if that is earlier than it would.
     pub(super) fn wake_by(&mut self, deadline: Instant) {
         if self.timer.deadline() > deadline.into() {

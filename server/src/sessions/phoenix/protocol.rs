@@ -1,0 +1,53 @@
+//! The handshake of Phoenix clients (docs/protocol/websocket.md).
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Response, StatusCode, Uri};
+use hub::Dialect;
+use serde_json::json;
+use wire::phoenix;
+
+use super::PhoenixSession;
+use crate::auth::Credentials;
+use crate::query;
+use crate::response;
+use crate::sessions::{ClientContext, HandshakeError, Protocol, Services, Session};
+use crate::telemetry::codes::Code;
+
+/// The Phoenix channel protocol of supabase-js and its sisters.
+#[derive(Debug)]
+pub struct PhoenixProtocol;
+
+impl Protocol for PhoenixProtocol {
+    fn paths(&self) -> &'static [&'static str] {
+        // As the server has it, and as clients see it behind upstream's gateway.
+        &["socket/websocket", "websocket"]
+    }
+
+    fn subprotocol(&self) -> Option<&'static str> {
+        Some("phoenix")
+    }
+
+    fn dialect(&self, _: &HeaderMap, uri: &Uri) -> Result<Dialect, HandshakeError> {
+        let version = query::parameter(uri, "vsn");
+        let refused = HandshakeError::of(StatusCode::FORBIDDEN, Code::UnsupportedProtocolVersion);
+        phoenix::protocol(version.as_deref()).ok_or(refused)
+    }
+
+    fn token<'a>(&self, headers: &'a HeaderMap, uri: &'a Uri) -> Option<Cow<'a, str>> {
+        Credentials::of(headers, uri).for_handshake()
+    }
+
+    fn refusal(&self, error: &HandshakeError) -> Response<Bytes> {
+        match error.code {
+            Code::UnsupportedProtocolVersion => response::empty(error.status),
+            _ => response::json(error.status, &json!({ "error": error.text })),
+        }
+    }
+
+    fn session(&self, services: Arc<Services>, client: ClientContext) -> Box<dyn Session> {
+        Box::new(PhoenixSession::new(services, client))
+    }
+}
