@@ -24,6 +24,7 @@ mod limits;
 mod metrics;
 mod outbox;
 mod presence;
+mod protocols;
 mod proxy_protocol;
 mod reload;
 mod request_ids;

@@ -1,0 +1,120 @@
+//! A protocol of text lines: `join <topic>`, `send <JSON>`, `leave`. One room at a time.
+//!
+//! What the room sends is encoded as in Phoenix V2: events are encoded by crate `wire` for the dialects it knows, and
+//! a dialect of a test is not among them. Everything else is its own.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::{HeaderMap, Response, StatusCode, Uri};
+use hub::{Audience, Bundle, Dialect, Frame, Member, Membership, Outbox, Privacy, RoomKey, Space};
+use realtime_server::sessions::{ClientContext, HandshakeError, Protocol, Services, Session};
+use realtime_server::telemetry::codes::Code;
+use realtime_server::{broadcast, query, response};
+use wire::phoenix::V2;
+use wire::supabase::Broadcast;
+use wire::websocket::FrameBuilder;
+
+/// Clients connect at `/lines?format=1&key=<token>`.
+#[derive(Debug)]
+pub(super) struct LinesProtocol;
+
+impl Protocol for LinesProtocol {
+    fn paths(&self) -> &'static [&'static str] {
+        &["lines"]
+    }
+
+    fn subprotocol(&self) -> Option<&'static str> {
+        None
+    }
+
+    fn dialect(&self, _: &HeaderMap, uri: &Uri) -> Result<Dialect, HandshakeError> {
+        let refused = HandshakeError::of(StatusCode::BAD_REQUEST, Code::UnsupportedProtocolVersion);
+        if query::parameter(uri, "format").as_deref() == Some("1") { Ok(V2) } else { Err(refused) }
+    }
+
+    fn token<'a>(&self, _: &'a HeaderMap, uri: &'a Uri) -> Option<Cow<'a, str>> {
+        query::parameter(uri, "key")
+    }
+
+    fn refusal(&self, error: &HandshakeError) -> Response<Bytes> {
+        response::page(error.status, "text/plain", format!("refused: {}", error.text))
+    }
+
+    fn session(&self, services: Arc<Services>, client: ClientContext) -> Box<dyn Session> {
+        Box::new(LinesSession { services, client, membership: None })
+    }
+}
+
+struct LinesSession {
+    services: Arc<Services>,
+    client: ClientContext,
+    membership: Option<Membership>,
+}
+
+impl LinesSession {
+    fn join(&mut self, topic: &str) {
+        let key = RoomKey {
+            tenant: Arc::clone(&self.client.tenant.id),
+            space: Space::Phoenix,
+            privacy: Privacy::Public,
+            topic: topic.into(),
+        };
+        let member = Member { outbox: Arc::clone(&self.client.outbox), dialect: self.client.dialect };
+        let reply = line(&format!("joined {topic}"));
+        self.membership = Some(self.services.node.hub.join(key, member, &reply));
+    }
+
+    fn send(&self, payload: &str) {
+        let Some(membership) = &self.membership else { return };
+        let (tenant, mut bundle) = (&self.client.tenant, Bundle::default());
+        let event = Broadcast::Text { payload };
+        broadcast::gather(tenant, membership, &event, Audience::Others, &mut bundle).expect("within limits");
+        broadcast::send(tenant, membership, bundle, Audience::Others);
+    }
+}
+
+impl Session for LinesSession {
+    fn outbox(&self) -> &Arc<Outbox> {
+        &self.client.outbox
+    }
+
+    fn text(&mut self, message: &str) {
+        match message.split_once(' ') {
+            Some(("join", topic)) => self.join(topic),
+            Some(("send", payload)) => self.send(payload),
+            _ => {
+                self.membership = None;
+                self.client.outbox.reply(&line("left"));
+            }
+        }
+    }
+
+    fn binary(&mut self, _: &[u8]) {}
+
+    fn broken(&mut self, _: &str) {}
+
+    fn flush(&mut self) {}
+
+    fn close(&mut self) {
+        self.membership = None;
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        None
+    }
+
+    fn tick(&mut self, _: Instant) {}
+
+    fn caught_up(&mut self) {}
+
+    fn count(&self, _: u64, _: u64) {}
+}
+
+fn line(text: &str) -> Frame {
+    let mut frame = FrameBuilder::text(text.len());
+    frame.push_str(text);
+    frame.finish()
+}
