@@ -26,8 +26,8 @@ use crate::presence::announcer;
 use crate::resources::Resources;
 use crate::sessions::Services;
 
-/// How often the numbers are tidied up: histograms keep single samples until then.
-const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+/// How often sampled metrics are brought up to date. Histograms keep single samples until then.
+const METRICS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How long the last words to the other nodes may take.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -57,7 +57,7 @@ impl Server {
     }
 
     fn start(builder: ServerBuilder) -> anyhow::Result<Self> {
-        let ServerBuilder { settings, resources, bus, reloader, protocols } = builder;
+        let ServerBuilder { settings, resources, bus, reloader, protocols, exporters } = builder;
         let Resources { acceptor, bus: redis, .. } = match resources {
             Some(resources) => resources,
             None => Resources::load(&settings, |_| None)?,
@@ -66,7 +66,7 @@ impl Server {
         let (tasks, service) = (TaskTracker::new(), CancellationToken::new());
         let over = bus.map(|bus| ClusterLink::over(bus, settings.bus.clone()));
         let (link, keeper) = over.map_or((ClusterLink::alone(), None), |(link, keeper)| (link, Some(keeper)));
-        let node = Node::new(settings, JwksSources::new(tasks.clone(), service.clone()), link)?;
+        let node = Node::new(settings, JwksSources::new(tasks.clone(), service.clone()), link, exporters)?;
         let server = &node.settings().server;
         let listener = listener::bind(server)
             .with_context(|| format!("cannot listen on {}", SocketAddr::new(server.host, server.port)))?;
@@ -74,7 +74,7 @@ impl Server {
         let door = CancellationToken::new();
         tasks.spawn(ring(Arc::clone(&node), service.clone()));
         tasks.spawn(announcer::run(Arc::clone(&node), service.clone()));
-        tasks.spawn(keep_metrics(Arc::clone(&node), service.clone()));
+        tasks.spawn(maintain_metrics(Arc::clone(&node), service.clone()));
         if let Some(certificates) = acceptor.certificates() {
             let (node, service) = (Arc::clone(&node), service.clone());
             tasks.spawn(async move { certificates.keep_fresh(&node.metrics.node, service).await });
@@ -144,12 +144,20 @@ async fn ring(node: Arc<Node>, stop: CancellationToken) {
     node.tenants.run_policy_notifier(stop).await;
 }
 
-async fn keep_metrics(node: Arc<Node>, stop: CancellationToken) {
-    let mut interval = tokio::time::interval(METRICS_UPKEEP);
+/// Keeps sampled metrics current, whether or not they are scraped.
+async fn maintain_metrics(node: Arc<Node>, stop: CancellationToken) {
+    let mut interval = tokio::time::interval(METRICS_INTERVAL);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            _ = interval.tick() => node.metrics.upkeep(),
+            _ = interval.tick() => {}
         }
+        let node = Arc::clone(&node);
+        let sample = move || {
+            node.sample_metrics();
+            node.prometheus.run_upkeep();
+        };
+        // A panic is in the log already, and the next sample may do better.
+        let _panicked = tokio::task::spawn_blocking(sample).await;
     }
 }

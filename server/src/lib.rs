@@ -21,7 +21,7 @@
 //! | [`tenants`] | who owns rooms: keys, limits, open sockets |
 //! | [`auth`] | which tokens are believed |
 //! | [`bus`] | how nodes hear each other |
-//! | [`telemetry`] | logs and numbers |
+//! | [`telemetry`] | logs and metrics |
 //! | [`pem`] | files of certificates and keys |
 //! | [`permit`] | what is bounded in number: sockets, users, WebSockets of an address |
 //! | [`crypto`] | which cryptography TLS uses |

@@ -1,5 +1,6 @@
 //! What every part of this process shares.
 
+mod gauges;
 mod keys;
 mod neighbours;
 mod readiness;
@@ -22,7 +23,9 @@ use crate::auth::Operators;
 use crate::auth::jwks::JwksSources;
 use crate::bus::{self, ClusterLink};
 use crate::permit::{Permit, Permits};
+use crate::telemetry::fan_out::Exporter;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::prometheus::Prometheus;
 use crate::telemetry::reports::Reports;
 use crate::tenants::{Registry, Tenant};
 
@@ -35,8 +38,10 @@ pub struct Node {
     pub hub: Arc<Hub>,
     /// The other nodes.
     pub link: ClusterLink,
-    /// The numbers it publishes.
+    /// The metrics it publishes.
     pub metrics: Metrics,
+    /// The exporter behind `/metrics`.
+    pub prometheus: Prometheus,
     /// Tells what happens to nobody in particular.
     pub reports: Reports,
     /// Who owns rooms here.
@@ -57,15 +62,22 @@ pub struct Node {
 pub const SPARE_SOCKETS: usize = 1_024;
 
 impl Node {
-    /// An empty node, which has its keys fetched by `sources` and hears the others over `link`.
+    /// An empty node, which has its keys fetched by `sources` and hears the others over `link`. Its metrics go to
+    /// Prometheus' page and to `exporters`.
     ///
     /// # Errors
     /// Without a key no token can be verified, so there is nothing to run.
-    pub fn new(settings: Settings, sources: JwksSources, link: ClusterLink) -> anyhow::Result<Arc<Self>> {
+    pub fn new(
+        settings: Settings,
+        sources: JwksSources,
+        link: ClusterLink,
+        exporters: Vec<Exporter>,
+    ) -> anyhow::Result<Arc<Self>> {
         if let Some(nobody) = NoVerificationKey::find(&settings) {
             anyhow::bail!("{nobody}: set JWT_SECRET, or start with `serve --dev` to try things out");
         }
-        let metrics = Metrics::new(settings.regions.name.as_deref());
+        let prometheus = Prometheus::new(settings.regions.name.as_deref());
+        let metrics = Metrics::new([vec![prometheus.exporter()], exporters].concat());
         let tenants = Registry::new(&settings, sources, &metrics);
         let reports = metrics.reports(None);
         let operators = Operators::new(&settings.admin, &settings.auth).remarking(&reports);
@@ -82,6 +94,7 @@ impl Node {
             settings: ArcSwap::from_pointee(settings),
             reports,
             metrics,
+            prometheus,
             started: Instant::now(),
             leaving: AtomicBool::new(false),
             stopping: AtomicBool::new(false),

@@ -34,7 +34,7 @@ const CONFINED: [(&str, &str); 12] = [
     ("reqwest", "server/src/auth/jwks/"),
     ("notify", "server/src/watch"),
     ("redis", "server/src/bus/"),
-    ("metrics_exporter_prometheus", "server/src/telemetry/"),
+    ("metrics_exporter_prometheus", "server/src/telemetry/prometheus.rs"),
 ];
 
 fn repository() -> PathBuf {

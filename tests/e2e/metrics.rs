@@ -1,12 +1,15 @@
-//! The page for Prometheus, as Prometheus' own linter reads it.
+//! The page for Prometheus, as Prometheus' own linter reads it, and metrics that another exporter gets without a scrape.
 //!
 //! Names that upstream's dashboards know stay as upstream has them (docs/protocol/operations.md#metrics),
 //! whatever the linter thinks of them; of everything else there is no complaint.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
 
-use harness::{Request, World};
+use harness::{MemoryExporter, Request, World};
+use tokio::time::{sleep, timeout};
 
 /// Names of upstream's that the linter complains of.
 const UPSTREAM: [&str; 8] = [
@@ -87,4 +90,64 @@ async fn the_process_is_described_by_the_standard_names() {
     assert!(page.contains("\n# TYPE process_cpu_seconds_total counter\n"), "{page}");
     let version = env!("CARGO_PKG_VERSION");
     assert!(page.contains(&format!("\nrealtime_build_info{{version=\"{version}\"")), "{page}");
+}
+
+/// Longer than the interval at which gauges are sampled, even on a busy machine.
+const SAMPLED: Duration = Duration::from_secs(20);
+
+/// Waits until a gauge of `exporter` has this value.
+async fn gauge_becomes(exporter: &MemoryExporter, series: &str, expected: f64) {
+    let reached = async {
+        while exporter.gauge(series) != Some(expected) {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let found = || format!("{series} is {:?}, not {expected}", exporter.gauge(series));
+    timeout(SAMPLED, reached).await.unwrap_or_else(|_| panic!("{}", found()));
+}
+
+#[tokio::test]
+async fn another_exporter_sees_counters_at_once_and_current_gauges_without_a_scrape() {
+    let exporter = Arc::new(MemoryExporter::default());
+    let second = Arc::clone(&exporter);
+    let world = World::extended(|server| server.exporter(second), |_| {}).await;
+    let mut clients = world.conversation();
+    clients
+        .check(
+            r#"
+            ann, bob join realtime:a
+            ann > ["1","2","realtime:a","broadcast",{"event":"hi","payload":{"n":1}}]
+            bob < [null,null,"realtime:a","broadcast",{"event":"hi","payload":{"n":1}}]
+            ann > not json
+            ann is quiet
+            "#,
+        )
+        .await;
+    let tenant = r#"{tenant="default"}"#;
+    assert_eq!(exporter.counter(&format!("realtime_channel_joins{tenant}")), Some(2));
+    assert_eq!(exporter.counter(&format!("realtime_channel_events{tenant}")), Some(2));
+    assert_eq!(exporter.samples(&format!("realtime_tenants_payload_size{tenant}")), Some(1));
+    let code = r#"realtime_codes_total{tenant="default",code="MalformedWebSocketMessage"}"#;
+    assert_eq!(exporter.counter(code), Some(1));
+    gauge_becomes(&exporter, "realtime_members", 2.0).await;
+    for (series, expected) in [
+        ("realtime_rooms", 1.0),
+        ("phoenix_connections_active", 2.0),
+        ("realtime_connections_global_connected", 2.0),
+        (r#"realtime_connections_connected{tenant="default"}"#, 2.0),
+        ("realtime_settings_generation", 1.0),
+        ("realtime_settings_reload_failed", 0.0),
+    ] {
+        gauge_becomes(&exporter, series, expected).await;
+    }
+    assert!(exporter.gauge("process_resident_memory_bytes").is_some_and(|bytes| bytes > 1e6));
+    assert!(exporter.gauge("realtime_uptime_seconds").is_some_and(|seconds| seconds > 0.0));
+    drop(clients);
+    gauge_becomes(&exporter, "realtime_members", 0.0).await;
+    gauge_becomes(&exporter, "phoenix_connections_active", 0.0).await;
+    // The page shows the same.
+    assert_eq!(world.number("realtime_members").await, 0.0);
+    let page = world.send(Request::get("/metrics")).await.text();
+    assert!(page.contains(&format!("\nrealtime_channel_joins{tenant} 2\n")), "{page}");
+    world.stop().await;
 }

@@ -10,6 +10,7 @@ use crate::reload::ConfigReloader;
 use crate::resources::Resources;
 use crate::sessions::Protocol;
 use crate::sessions::phoenix::PhoenixProtocol;
+use crate::telemetry::fan_out::Exporter;
 
 /// The parts of a server that is about to start.
 pub struct ServerBuilder {
@@ -18,12 +19,13 @@ pub struct ServerBuilder {
     pub(super) bus: Option<Arc<dyn Bus>>,
     pub(super) reloader: Option<ConfigReloader>,
     pub(super) protocols: Vec<Arc<dyn Protocol>>,
+    pub(super) exporters: Vec<Exporter>,
 }
 
 impl ServerBuilder {
     pub(super) fn new(settings: Settings) -> Self {
         let protocols: Vec<Arc<dyn Protocol>> = vec![Arc::new(PhoenixProtocol)];
-        Self { settings, resources: None, bus: None, reloader: None, protocols }
+        Self { settings, resources: None, bus: None, reloader: None, protocols, exporters: Vec::new() }
     }
 
     /// Uses `resources` that are loaded already. Without them the start loads those that the settings name.
@@ -48,6 +50,13 @@ impl ServerBuilder {
     #[must_use]
     pub fn protocol(mut self, protocol: Arc<dyn Protocol>) -> Self {
         self.protocols.push(protocol);
+        self
+    }
+
+    /// Sends the metrics to `exporter`, as well as to Prometheus' page and to those added before.
+    #[must_use]
+    pub fn exporter(mut self, exporter: Exporter) -> Self {
+        self.exporters.push(exporter);
         self
     }
 

@@ -1,20 +1,20 @@
-//! Every number the server publishes, and the page Prometheus reads.
+//! Every metric the server publishes.
 //!
 //! Names are upstream's where the thing means the same here, so that existing dashboards work, and begin
-//! with `realtime_` otherwise. A label has few values: a tenant, never a topic or a user. What is a state
-//! rather than a count (connections, rooms) is read when the page is asked for.
+//! with `realtime_` otherwise. A label has few values: a tenant, never a topic or a user. What is not set
+//! where it changes (connections, rooms) is sampled, in `node/gauges.rs`.
 
 use std::sync::Arc;
 
 use metrics::{Key, Label, Level, Metadata, Recorder};
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
+use super::fan_out::{Exporter, FanOut};
 use super::process::ProcessMetrics;
 use super::reports::Reports;
 use crate::version::{COMMIT, VERSION};
 
 metrics! {
-    /// Numbers of the whole process.
+    /// Metrics of the whole process.
     pub struct NodeMetrics {
         /// Open TCP connections of the listener.
         pub connections_total: Gauge = "phoenix_connections_total",
@@ -56,7 +56,7 @@ metrics! {
 }
 
 metrics! {
-    /// Numbers of the link to the other nodes.
+    /// Metrics of the link to the other nodes.
     pub struct BusMetrics {
         /// Whether this node hears the others: 1 or 0. A node without bus shows 0.
         pub connected: Gauge = "realtime_bus_connected",
@@ -86,7 +86,7 @@ metrics! {
 }
 
 metrics! {
-    /// Numbers of one tenant; each carries the label `tenant`.
+    /// Metrics of one tenant; each carries the label `tenant`.
     pub struct TenantMetrics {
         /// Sockets with at least one joined channel.
         pub connected: Gauge = "realtime_connections_connected",
@@ -115,26 +115,8 @@ metrics! {
     }
 }
 
-/// Bounds of `realtime_tenants_payload_size`, as upstream's dashboards expect them, in bytes.
-const PAYLOAD_SIZES: [f64; 11] = [
-    250.0,
-    500.0,
-    1_000.0,
-    3_000.0,
-    5_000.0,
-    10_000.0,
-    25_000.0,
-    100_000.0,
-    500_000.0,
-    1_000_000.0,
-    3_000_000.0,
-];
-
 /// The metric that names the build.
 const BUILD_INFO: &str = "realtime_build_info";
-
-/// CPU time, which [`ProcessMetrics`] has.
-const CPU_SECONDS: &str = "process_cpu_seconds_total";
 
 /// Counters that have one series per operational code, and their help texts.
 const CODE_COUNTERS: [(&str, &str); 3] = [
@@ -143,30 +125,21 @@ const CODE_COUNTERS: [(&str, &str); 3] = [
     ("realtime_channel_global_error", "Errors of channels and joins of all tenants, by operational code."),
 ];
 
-/// The recorder of one server. Not installed globally: two servers in one process, as in tests, count apart.
+/// The metrics of one server, registered with each of its exporters.
 pub struct Metrics {
-    recorder: Arc<PrometheusRecorder>,
-    page: PrometheusHandle,
-    /// Numbers of the whole process.
+    recorder: Arc<FanOut>,
+    /// Metrics of the whole process.
     pub node: NodeMetrics,
-    /// Numbers of the link to the other nodes.
+    /// Metrics of the link to the other nodes.
     pub bus: BusMetrics,
-    process: ProcessMetrics,
+    /// Metrics of the process, as the operating system counts them.
+    pub process: ProcessMetrics,
 }
 
 impl Metrics {
-    /// A recorder with every name of the process described and at zero. Every number carries the label
-    /// `region`, if this node is in one.
-    pub fn new(region: Option<&str>) -> Self {
-        let builder = PrometheusBuilder::new();
-        let builder = match region {
-            Some(region) => builder.add_global_label("region", region),
-            None => builder,
-        };
-        let recorder = builder
-            .set_buckets_for_metric(Matcher::Full("realtime_tenants_payload_size".into()), &PAYLOAD_SIZES)
-            .expect("the bounds are not empty")
-            .build_recorder();
+    /// Registers and describes every metric that has no tenant, each at zero.
+    pub fn new(exporters: Vec<Exporter>) -> Self {
+        let recorder = FanOut::new(exporters);
         let node = NodeMetrics::register(&recorder, &[]);
         for (name, help) in CODE_COUNTERS {
             recorder.describe_counter(name.into(), None, help.into());
@@ -180,30 +153,16 @@ impl Metrics {
         let build = Key::from_parts(BUILD_INFO, build);
         recorder.register_gauge(&build, &Metadata::new(module_path!(), Level::INFO, None)).set(1.0);
         let (bus, process) = (BusMetrics::register(&recorder, &[]), ProcessMetrics::register(&recorder, &[]));
-        Self { page: recorder.handle(), node, bus, process, recorder: Arc::new(recorder) }
+        Self { node, bus, process, recorder: Arc::new(recorder) }
     }
 
-    /// The numbers of `tenant`.
+    /// The metrics of `tenant`.
     pub fn tenant(&self, tenant: &str) -> TenantMetrics {
         TenantMetrics::register(&*self.recorder, &[Label::new("tenant", tenant.to_owned())])
     }
 
-    /// Reports about `tenant`, or about nobody in particular.
+    /// Reports about `tenant`, or about no tenant in particular.
     pub fn reports(&self, tenant: Option<&str>) -> Reports {
-        Reports::new(tenant, Arc::clone(&self.recorder))
-    }
-
-    /// Sums up what histograms have collected. They keep single samples until this, or the page, is asked
-    /// for.
-    pub fn upkeep(&self) {
-        self.page.run_upkeep();
-    }
-
-    /// The page, in Prometheus' text format.
-    pub fn render(&self) -> String {
-        self.process.observe();
-        // The facade has gauges of fractions and counters of whole numbers; CPU time is a counter of fractions.
-        let [gauge, counter] = ["gauge", "counter"].map(|kind| format!("# TYPE {CPU_SECONDS} {kind}\n"));
-        self.page.render().replacen(&gauge, &counter, 1)
+        Reports::new(tenant, Arc::clone(&self.recorder) as Arc<_>)
     }
 }

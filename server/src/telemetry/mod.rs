@@ -1,11 +1,13 @@
-//! What the server says about itself: log lines and numbers.
+//! What the server reports about itself: log lines and metrics.
 
 pub mod close_reasons;
 pub mod codes;
-pub mod logs;
 #[macro_use]
 mod macros;
+pub mod fan_out;
+pub mod logs;
 pub mod metrics;
 mod process;
+pub mod prometheus;
 pub mod reports;
 pub mod request_context;

@@ -10,11 +10,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use metrics::{Counter, Key, Label, Level, Metadata, Recorder};
-use metrics_exporter_prometheus::PrometheusRecorder;
 use parking_lot::Mutex;
 use tracing::{Span, error, warn};
 
 use super::codes::{Code, Scope, Severity};
+use super::fan_out::Exporter;
 use super::request_context::{ERROR_CODE, RequestContext};
 
 /// At most one line of a code and tenant in this time.
@@ -30,7 +30,7 @@ pub struct Reports(Arc<Desk>);
 struct Desk {
     /// `None`: nobody in particular.
     tenant: Option<Box<str>>,
-    recorder: Arc<PrometheusRecorder>,
+    recorder: Exporter,
     /// A handful: those codes that have been told.
     spells: Mutex<Vec<Spell>>,
 }
@@ -77,7 +77,7 @@ impl<'a> Report<'a> {
 
 impl Reports {
     /// Reports about `tenant`, counted by `recorder`.
-    pub(super) fn new(tenant: Option<&str>, recorder: Arc<PrometheusRecorder>) -> Self {
+    pub(super) fn new(tenant: Option<&str>, recorder: Exporter) -> Self {
         Self(Arc::new(Desk { tenant: tenant.map(Into::into), recorder, spells: Mutex::default() }))
     }
 
@@ -179,6 +179,7 @@ mod tests {
 
     use super::super::logs::tests::said;
     use super::super::metrics::Metrics;
+    use super::super::prometheus::Prometheus;
     use super::*;
 
     fn lines(say: impl FnOnce()) -> Vec<Value> {
@@ -188,7 +189,7 @@ mod tests {
 
     #[test]
     fn a_line_says_the_code_the_tenant_and_where_it_came_from() {
-        let reports = Metrics::new(None).reports(Some("acme"));
+        let reports = Metrics::new(Vec::new()).reports(Some("acme"));
         let origin = RequestContext::new("id-1", Ipv4Addr::LOCALHOST.into());
         let sub = "é".repeat(1_000);
         let lines = lines(|| {
@@ -214,7 +215,7 @@ mod tests {
 
     #[test]
     fn a_code_has_one_line_in_ten_seconds_and_says_how_many_it_stands_for() {
-        let metrics = Metrics::new(None);
+        let metrics = Metrics::new(Vec::new());
         let (acme, other) = (metrics.reports(Some("acme")), metrics.reports(Some("other")));
         let (begun, report) = (Instant::now(), Code::TopicNameRequired.at(Scope::Join));
         let after =
@@ -232,7 +233,8 @@ mod tests {
 
     #[test]
     fn every_report_is_counted_and_errors_of_channels_apart() {
-        let metrics = Metrics::new(None);
+        let prometheus = Prometheus::new(None);
+        let metrics = Metrics::new(vec![prometheus.exporter()]);
         let (acme, nobody) = (metrics.reports(Some("acme")), metrics.reports(None));
         let _quiet = lines(|| {
             for _ in 0..3 {
@@ -242,7 +244,7 @@ mod tests {
                 nobody.record(Code::TenantNotFound.at(Scope::Handshake), "");
             }
         });
-        let page = metrics.render();
+        let page = prometheus.render();
         for line in [
             r#"realtime_codes_total{tenant="acme",code="MalformedJWT"} 6"#,
             r#"realtime_codes_total{tenant="acme",code="ChannelShutdown"} 3"#,
@@ -257,8 +259,9 @@ mod tests {
 
     #[test]
     fn what_concerns_nobody_names_no_project() {
-        let lines =
-            lines(|| Metrics::new(None).reports(None).record(Code::TenantNotFound.at(Scope::Handshake), "x"));
+        let lines = lines(|| {
+            Metrics::new(Vec::new()).reports(None).record(Code::TenantNotFound.at(Scope::Handshake), "x")
+        });
         assert!(lines[0].get("project").is_none() && lines[0].get("external_id").is_none(), "{lines:?}");
     }
 }

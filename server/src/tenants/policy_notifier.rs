@@ -70,7 +70,7 @@ mod tests {
     #[tokio::test]
     async fn ten_thousand_sockets_are_rung_and_others_work_in_between() {
         let sources = JwksSources::new(TaskTracker::new(), CancellationToken::new());
-        let registry = Registry::new(&settings::Settings::default(), sources, &Metrics::new(None));
+        let registry = Registry::new(&settings::Settings::default(), sources, &Metrics::new(Vec::new()));
         let tenant = Arc::clone(registry.default_tenant());
         let outboxes: Vec<_> =
             (0..SOCKETS).map(|_| Arc::new(Outbox::new(Bounds { frames: 1, bytes: 1 }))).collect();

@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_change_concerns_those_whose_settings_have_changed() {
-        let metrics = Metrics::new(None);
+        let metrics = Metrics::new(Vec::new());
         let mut settings = many();
         let sources = JwksSources::new(TaskTracker::new(), CancellationToken::new());
         let registry = Registry::new(&settings, sources, &metrics);

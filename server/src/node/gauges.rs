@@ -1,0 +1,42 @@
+//! Metrics that are sampled, because reading them now and then costs less than setting them at every change.
+//!
+//! Sampled every few seconds, for exporters that push, and before each page that Prometheus reads.
+
+use super::Node;
+use crate::telemetry::logs;
+
+impl Node {
+    /// Sets all metrics that are sampled to their present values. Reads files of `/proc`, so it blocks for a moment.
+    pub fn sample_metrics(&self) {
+        let (population, metrics) = (self.hub.population(), &self.metrics.node);
+        metrics.connections_total.set(self.open_sockets() as f64);
+        metrics.connections_active.set(self.connections() as f64);
+        metrics.connections_max.set(self.settings().server.max_connections.get() as f64);
+        metrics.rooms.set(population.rooms as f64);
+        metrics.members.set(population.members as f64);
+        metrics.uptime_seconds.set(self.started.elapsed().as_secs_f64());
+        let settings = self.reloading.status();
+        metrics.settings_generation.set(settings.generation as f64);
+        metrics.settings_reload_failed.set(if settings.last_error.is_some() { 1.0 } else { 0.0 });
+        metrics.settings_pending.set(settings.pending.len() as f64);
+        metrics.log_lines_dropped.absolute(logs::dropped());
+        self.metrics.bus.unsent.absolute(self.hub.relay_dropped());
+        self.metrics.process.sample();
+        self.sample_users();
+    }
+
+    /// Counts, tenant by tenant, the sockets that have joined a room. The metrics of a tenant that was removed
+    /// keep their values, except this one, which is zero then: there are no more of them than tenants this
+    /// process has known.
+    fn sample_users(&self) {
+        let (mut users, mut tenants) = (0, 0);
+        for tenant in self.tenants.all() {
+            let connected = tenant.users_here();
+            tenant.metrics.connected.set(connected as f64);
+            users += connected;
+            tenants += usize::from(connected > 0);
+        }
+        self.metrics.node.users.set(users as f64);
+        self.metrics.node.tenants.set(tenants as f64);
+    }
+}

@@ -1,0 +1,72 @@
+//! The exporter that Prometheus scrapes: its text page.
+
+use std::sync::Arc;
+
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+
+use super::fan_out::Exporter;
+
+/// Bounds of `realtime_tenants_payload_size`, as upstream's dashboards expect them, in bytes.
+const PAYLOAD_SIZES: [f64; 11] = [
+    250.0,
+    500.0,
+    1_000.0,
+    3_000.0,
+    5_000.0,
+    10_000.0,
+    25_000.0,
+    100_000.0,
+    500_000.0,
+    1_000_000.0,
+    3_000_000.0,
+];
+
+/// The one counter that is registered as a gauge (see `process.rs`).
+const CPU_SECONDS: &str = "process_cpu_seconds_total";
+
+/// The page of one server. Not installed globally: two servers in one process, as in tests, count apart.
+pub struct Prometheus {
+    recorder: Arc<PrometheusRecorder>,
+    handle: PrometheusHandle,
+}
+
+impl Prometheus {
+    /// An empty page. Every metric carries the label `region`, if this node is in one.
+    ///
+    /// # Panics
+    /// Never: the bounds of the histogram are not empty.
+    pub fn new(region: Option<&str>) -> Self {
+        let builder = PrometheusBuilder::new();
+        let builder = match region {
+            Some(region) => builder.add_global_label("region", region),
+            None => builder,
+        };
+        let recorder = builder
+            .set_buckets_for_metric(Matcher::Full("realtime_tenants_payload_size".into()), &PAYLOAD_SIZES)
+            .expect("the bounds are not empty")
+            .build_recorder();
+        Self { handle: recorder.handle(), recorder: Arc::new(recorder) }
+    }
+
+    /// What metrics are registered with.
+    pub fn exporter(&self) -> Exporter {
+        Arc::clone(&self.recorder) as Exporter
+    }
+
+    /// Sorts the samples of histograms into their buckets. Until this or [`render`](Self::render) is called,
+    /// each sample is kept.
+    pub fn run_upkeep(&self) {
+        self.handle.run_upkeep();
+    }
+
+    /// The page, in Prometheus' text format.
+    pub fn render(&self) -> String {
+        // The facade has gauges of fractions and counters of whole numbers; CPU time is a counter of fractions.
+        let [gauge, counter] = ["gauge", "counter"].map(|kind| format!("# TYPE {CPU_SECONDS} {kind}\n"));
+        let mut page = self.handle.render().replacen(&gauge, &counter, 1);
+        // A comment to Prometheus; to whatever scrapes upstream, the sign that the page is complete
+        // (docs/protocol/http.md#metrics-endpoint).
+        page.push_str("# EOF\n");
+        page
+    }
+}
