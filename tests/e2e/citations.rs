@@ -4,46 +4,16 @@
 //! file and heading: `docs/protocol/channels.md#join-checks`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::{Path, PathBuf};
+
+use crate::repository;
 
 /// Where the notes are, as citations spell it.
 const NOTES: &str = "docs/protocol/";
 
-/// Directories without sources of ours: what is built, installed, generated or secret.
-const SKIPPED: [&str; 8] =
-    ["target", "node_modules", "__pycache__", "corpus", "artifacts", "data", "dist", "secrets"];
-
-/// Extensions of files that hold comments or documentation. A script may have none.
-const READ: [&str; 11] = ["rs", "js", "mjs", "ts", "py", "toml", "md", "sh", "yaml", "yml", ""];
-
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the repository")
-}
-
-/// All sources by their path within the repository, but for this file, which holds examples of what it refuses.
+/// All sources but this file, which holds examples of what it refuses.
 fn sources() -> BTreeMap<String, String> {
-    let (root, mut found) = (repository(), BTreeMap::new());
-    let mut open = vec![root.clone()];
-    while let Some(directory) = open.pop() {
-        for entry in fs::read_dir(&directory).expect("a readable directory") {
-            let path = entry.expect("an entry").path();
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let extension = path.extension().unwrap_or_default().to_string_lossy().into_owned();
-            if path.is_dir() {
-                if !name.starts_with('.') && !SKIPPED.contains(&name.as_str()) {
-                    open.push(path);
-                }
-            } else if READ.contains(&extension.as_str()) {
-                // Anything that is not text is no source.
-                let Ok(text) = fs::read_to_string(&path) else { continue };
-                let within = path.strip_prefix(&root).expect("below the root");
-                found.insert(within.to_string_lossy().into_owned(), text);
-            }
-        }
-    }
+    let mut found = repository::sources();
     found.remove("tests/e2e/citations.rs").expect("the walk has found this file");
-    assert!(found.contains_key("docs/protocol/README.md"), "the walk has found the notes");
     found
 }
 

@@ -1,8 +1,7 @@
 //! The modules of `server/src` form layers: a module imports from lower layers only, and some external
 //! crates are confined to one module (server/src/lib.rs).
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use crate::repository::rust_sources;
 
 /// The layers of `server/src`, from the top down. A module may use the layers below its own.
 const LAYERS: [&[&str]; 8] = [
@@ -37,29 +36,6 @@ const CONFINED: [(&str, &str); 12] = [
     ("metrics_exporter_prometheus", "server/src/telemetry/prometheus.rs"),
 ];
 
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the repository")
-}
-
-/// All Rust files below a folder, with their text.
-fn sources(folder: &str) -> Vec<(String, String)> {
-    let (root, mut found) = (repository(), Vec::new());
-    let mut open = vec![root.join(folder)];
-    while let Some(path) = open.pop() {
-        if path.is_dir() {
-            let entries = fs::read_dir(&path).expect("a readable folder");
-            open.extend(
-                entries.map(|entry| entry.expect("an entry").path()).filter(|path| !path.ends_with("target")),
-            );
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let name = path.strip_prefix(&root).expect("below the root").to_string_lossy().into_owned();
-            found.push((name, fs::read_to_string(&path).expect("a readable file")));
-        }
-    }
-    assert!(!found.is_empty(), "no sources in {folder}");
-    found
-}
-
 /// The lines of code without comments, up to `mod tests`: unit tests may import anything.
 fn code(text: &str) -> impl Iterator<Item = &str> {
     let lines = text.lines().map(str::trim).take_while(|line| !line.starts_with("mod tests"));
@@ -88,7 +64,7 @@ fn layer(module: &str) -> Option<usize> {
 #[test]
 fn modules_import_from_lower_layers_only() {
     let mut wrong = Vec::new();
-    for (file, text) in sources("server/src") {
+    for (file, text) in rust_sources("server/src") {
         let inside = file.strip_prefix("server/src/").expect("below server/src");
         let module = inside.split(['/', '.']).next().unwrap_or_default();
         if module == "lib" {
@@ -123,7 +99,7 @@ fn names(line: &str, krate: &str) -> bool {
 #[test]
 fn some_crates_are_confined_to_one_module() {
     let mut wrong = Vec::new();
-    for (file, text) in sources("server") {
+    for (file, text) in rust_sources("server") {
         for (krate, module) in CONFINED {
             // The examples measure the code of `edge`, and so use its crates.
             let allowed = file.starts_with(module) || file.starts_with("server/examples/");
@@ -137,7 +113,7 @@ fn some_crates_are_confined_to_one_module() {
 
 #[test]
 fn every_file_begins_with_a_header() {
-    let files = sources("server").into_iter().chain(sources("tests"));
+    let files = rust_sources("server").into_iter().chain(rust_sources("tests"));
     let without: Vec<_> = files.filter(|(_, text)| !text.starts_with("//!")).map(|(file, _)| file).collect();
     assert!(without.is_empty(), "without a header: {without:?}");
 }

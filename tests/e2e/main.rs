@@ -1,6 +1,7 @@
-//! What the server promises, told as conversations; a file per feature.
+//! What the server promises, as conversations between clients and a server; a file per feature.
 //!
-//! Comments cite the notes in docs/protocol. Each test starts a server of its own on a free port.
+//! Comments cite the notes in docs/protocol. Each test starts a server of its own on a free port. `imports`,
+//! `citations` and `words` test the sources themselves.
 
 mod addresses;
 mod admin;
@@ -27,6 +28,7 @@ mod presence;
 mod protocols;
 mod proxy_protocol;
 mod reload;
+mod repository;
 mod request_ids;
 mod rfc6455;
 mod rolling_restart;
@@ -34,6 +36,7 @@ mod stopping;
 mod tenants;
 mod tls;
 mod tokens;
+mod words;
 
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 

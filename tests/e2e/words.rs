@@ -1,0 +1,169 @@
+//! The sources use the field's standard words: this refuses the names and metaphors that they have replaced, and
+//! type names with two meanings.
+
+mod lexer;
+mod refused;
+
+use std::collections::BTreeMap;
+
+use crate::repository::{rust_sources, sources};
+use lexer::{Piece, identifiers, pieces, words};
+use refused::{EMPTY_COMMENTS, In, REFUSED, Refused};
+
+/// Files that may hold any word: these tables, and the releases of the past.
+const EXCLUDED: [&str; 2] = ["tests/e2e/words", "CHANGELOG.md"];
+
+/// Not yet: directories and files that still use refused words.
+const NOT_YET: &[&str] = &[
+    "Dockerfile",
+    "README.md",
+    "SECURITY.md",
+    "config/",
+    "server/Cargo.toml",
+    "server/build.rs",
+    "server/hub",
+    "server/settings",
+    "server/src/admin",
+    "server/src/app.rs",
+    "server/src/auth",
+    "server/src/bus",
+    "server/src/cli",
+    "server/src/crypto.rs",
+    "server/src/drain.rs",
+    "server/src/edge",
+    "server/src/lib.rs",
+    "server/src/node",
+    "server/src/presence",
+    "server/src/reload.rs",
+    "server/src/resources.rs",
+    "server/src/sessions",
+    "server/src/telemetry",
+    "server/src/tenants",
+    "server/src/watch",
+    "server/tests",
+    "server/wire",
+    "tests/clients/node",
+    "tests/clients/python",
+    "tests/deploy",
+    "tests/e2e/",
+    "tests/harness",
+    "tests/load",
+];
+
+/// Words that mean something else in one file, with the reason.
+const EXCEPTIONS: &[(&str, &str, &str)] = &[];
+
+/// Type names that two modules of a crate may share, with the reason.
+const SHARED_NAMES: &[(&str, &str, &str)] = &[
+    ("server/src", "Args", "clap: the arguments of each subcommand, always named with their module"),
+    ("server/src", "Caller", "not yet"),
+    ("server/src", "Connectivity", "not yet"),
+    ("server/src", "Line", "not yet"),
+    ("server/src", "Session", "not yet"),
+    ("server/wire/src", "Malformed", "not yet"),
+    ("tests/harness/src", "Line", "not yet"),
+];
+
+fn is_excluded(file: &str) -> bool {
+    EXCLUDED.iter().chain(NOT_YET).any(|path| file.starts_with(path))
+}
+
+/// Whether `wanted` stands somewhere in `found`, word by word.
+fn contains(found: &[String], wanted: &str) -> bool {
+    let wanted = words(wanted);
+    found.windows(wanted.len()).any(|run| run == wanted)
+}
+
+/// The refused words of a piece of a source.
+fn refused(piece: Piece<'_>) -> Vec<(&'static str, &'static Refused)> {
+    let (text, is_code) = match piece {
+        Piece::Code(text) => (text, true),
+        Piece::Text(text) => (text, false),
+    };
+    let sentence = words(text);
+    let is_found = |form: &str, place: In| match place {
+        In::Sentences => contains(&sentence, form),
+        In::Names => is_code && identifiers(text).any(|name| contains(&words(name), form)),
+        In::Types => is_code && identifiers(text).any(|name| name == form),
+    };
+    let forms = REFUSED.iter().flat_map(|rule| rule.forms.iter().map(move |form| (*form, rule)));
+    forms.filter(|(form, rule)| is_found(form, rule.place)).collect()
+}
+
+#[test]
+fn refused_words_are_not_used() {
+    let mut wrong = Vec::new();
+    for (file, text) in sources() {
+        if is_excluded(&file) {
+            continue;
+        }
+        for (line, piece) in pieces(&file, &text) {
+            for (form, rule) in refused(piece) {
+                let is_excepted = EXCEPTIONS.iter().any(|(path, word, _)| (*path, *word) == (&file, form));
+                if !is_excepted {
+                    wrong.push(format!("{file}:{line}: «{form}»: {} ({})", rule.instead, rule.why));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn doc_comments_say_something() {
+    let mut wrong = Vec::new();
+    for (file, text) in rust_sources("server").into_iter().chain(rust_sources("tests")) {
+        let comments = (1..).zip(text.lines()).filter_map(|(number, line)| {
+            let comment = line.trim().strip_prefix("///")?.trim();
+            EMPTY_COMMENTS.contains(&comment).then_some((number, comment))
+        });
+        wrong.extend(comments.map(|(number, comment)| format!("{file}:{number}: {comment}")));
+    }
+    wrong.retain(|line| !is_excluded(line));
+    assert!(wrong.is_empty(), "say what the item is for, or leave the comment out:\n{}", wrong.join("\n"));
+}
+
+/// The name of the type that a line defines at the top of a module, if others can see it.
+fn defined_type(line: &str) -> Option<&str> {
+    let rest = line.strip_prefix("pub")?;
+    let rest =
+        rest.strip_prefix('(').map_or(Some(rest), |scope| scope.split_once(')').map(|(_, rest)| rest))?;
+    let (kind, name) = rest.trim_start().split_once(' ')?;
+    ["struct", "enum", "trait", "type"].contains(&kind).then(|| identifiers(name).next())?
+}
+
+#[test]
+fn a_type_name_has_one_meaning_within_a_crate() {
+    let mut wrong = Vec::new();
+    for krate in
+        ["server/src", "server/hub/src", "server/wire/src", "server/settings/src", "tests/harness/src"]
+    {
+        let mut homes: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (file, text) in rust_sources(krate) {
+            for name in text.lines().filter_map(defined_type) {
+                homes.entry(name.to_owned()).or_default().push(file.clone());
+            }
+        }
+        let is_shared =
+            |name: &str| SHARED_NAMES.iter().any(|(path, known, _)| (*path, *known) == (krate, name));
+        homes.retain(|name, files| files.len() > 1 && !is_shared(name));
+        wrong.extend(homes.iter().map(|(name, files)| format!("`{name}`: {}", files.join(", "))));
+    }
+    assert!(wrong.is_empty(), "two modules define a type of this name:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_refused_word_is_found_in_each_of_its_forms() {
+    let forms = |piece| refused(piece).into_iter().map(|(form, _)| form).collect::<Vec<_>>();
+    assert_eq!(forms(Piece::Text(" The cable's end.")), ["cable"]);
+    assert_eq!(forms(Piece::Code("struct RedisCable;")), ["cable"]);
+    assert_eq!(forms(Piece::Code("fn is_done_by()")), ["is done by"]);
+    assert_eq!(forms(Piece::Code("let address_place = AddressPlace;")), ["address place"]);
+    assert_eq!(forms(Piece::Code("enum Why {}")), ["Why"]);
+    for fine in [Piece::Text("heard, a ticket and why"), Piece::Code("let why = applicable(place);")] {
+        assert_eq!(forms(fine), [""; 0], "{fine:?}");
+    }
+    assert_eq!(defined_type("pub(crate) struct Wire<'a> {"), Some("Wire"));
+    assert_eq!(defined_type("pub type Names = [u8; 2];"), Some("Names"));
+    assert_eq!(defined_type("    pub struct Inner;"), None);
+}
