@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use settings::{LoadError, Loaded, Note, Problem, Running, Sources, Update};
+use settings::{LoadError, Loaded, Note, Problem, RunningSettings, Sources, Update};
 use tokio::signal::unix::Signal;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -41,7 +41,7 @@ struct Reader {
 
 /// What the last reload left behind.
 struct Last {
-    running: Running,
+    running: RunningSettings,
     notes: Vec<Note>,
 }
 
@@ -170,7 +170,7 @@ impl Reader {
         }
     }
 
-    fn newest(&self, running: &Running) -> Result<Update, LoadError> {
+    fn newest(&self, running: &RunningSettings) -> Result<Update, LoadError> {
         let update = self.sources.reload(running)?;
         // What the next start would end with is wrong now, not only then. Only where it waits, because a certificate may
         // be half exchanged at the moment in which something else is edited.
@@ -195,7 +195,7 @@ async fn outcome(reading: JoinHandle<Outcome>, reloading: &Reloading, trigger: T
 fn no_key_left(nobody: &NoVerificationKey) -> LoadError {
     LoadError {
         problems: vec![Problem {
-            place: None,
+            location: None,
             key: "auth.jwt_secret".into(),
             message: format!(
                 "no secret to verify tokens with would be left, nor any other key{}",

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use secrecy::ExposeSecret;
-use settings::{LoadError, Loaded, Place, Problem, Settings};
+use settings::{LoadError, Loaded, Location, Problem, Settings};
 
 use crate::bus::Redis;
 use crate::edge::acceptor::Acceptor;
@@ -36,21 +36,21 @@ impl Resources {
     /// Those that `loaded` names.
     ///
     /// # Errors
-    /// Everything that cannot be used, with the place where it was named.
+    /// Everything that cannot be used, with the location where it was named.
     pub fn of(loaded: &Loaded) -> Result<Self, LoadError> {
-        Self::load(&loaded.settings, |key| loaded.place(key))
+        Self::load(&loaded.settings, |key| loaded.location(key))
     }
 
-    /// Those that `settings` name; `place` knows where a key was written.
+    /// Those that `settings` name; `location` knows where a key was written.
     ///
     /// # Errors
     /// Everything that cannot be used.
-    pub fn load(settings: &Settings, place: impl Fn(&str) -> Option<Place>) -> Result<Self, LoadError> {
+    pub fn load(settings: &Settings, location: impl Fn(&str) -> Option<Location>) -> Result<Self, LoadError> {
         let mut problems = Vec::new();
         let mut note = |key: &str, error: anyhow::Error| {
             // The message names the key, and perhaps a second one.
             problems.push(Problem {
-                place: place(key),
+                location: location(key),
                 key: String::new(),
                 message: format!("{error:#}"),
                 help: None,

@@ -59,7 +59,7 @@ fn is_redis(url: &Url) -> bool {
 }
 
 /// What of `text` may be seen, with `…` for what may not; nothing if it is no address.
-pub fn shown(text: &str) -> Option<String> {
+pub fn redacted(text: &str) -> Option<String> {
     let url = Url::parse(text).ok().filter(Url::has_host)?;
     // A password whose `/` or `#` is not percent-encoded ends the host too soon, and goes on here.
     if url[Position::BeforePath..].contains('@') {

@@ -39,12 +39,12 @@ pub struct Auth {
 
     /// How often `jwks_url` is read.
     #[serde(with = "humantime_serde")]
-    #[schemars(with = "marks::Wait", extend("x-reload" = "live", "x-least" = "1s"))]
+    #[schemars(with = "marks::DurationText", extend("x-reload" = "live", "x-min" = "1s"))]
     pub jwks_refresh: Duration,
 
     /// How long `jwks_url` may take to answer.
     #[serde(with = "humantime_serde")]
-    #[schemars(with = "marks::Wait", extend("x-reload" = "live", "x-least" = "1ms"))]
+    #[schemars(with = "marks::DurationText", extend("x-reload" = "live", "x-min" = "1ms"))]
     pub jwks_timeout: Duration,
 
     /// Claims a token must carry, each with the value it must have: `{ aal = "aal2" }`. A token without the
@@ -62,7 +62,7 @@ pub struct Auth {
 
     /// How long a token is still believed after its `exp`, and how long before its `nbf`, for clocks that differ.
     #[serde(with = "humantime_serde")]
-    #[schemars(with = "marks::Wait", extend("x-reload" = "live"))]
+    #[schemars(with = "marks::DurationText", extend("x-reload" = "live"))]
     pub leeway: Duration,
 }
 

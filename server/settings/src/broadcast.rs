@@ -15,7 +15,7 @@ pub struct Broadcast {
     /// Bytes of one request body, which may carry many messages; a longer one is answered with 413. Each
     /// message is bound by `limits.max_payload_size_in_kb` besides.
     #[serde(with = "units::size")]
-    #[schemars(with = "marks::Size", extend("x-reload" = "live", "x-least" = "1 KiB", "x-most" = "1 GiB"))]
+    #[schemars(with = "marks::SizeText", extend("x-reload" = "live", "x-min" = "1 KiB", "x-max" = "1 GiB"))]
     pub max_body_size: ByteSize,
 
     /// Messages in one request; more are answered with 429, before any of them is looked at. They also need

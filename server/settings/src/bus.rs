@@ -33,31 +33,31 @@ pub struct Bus {
 
     /// How long connecting to Redis, or waiting for its answer, may take.
     #[serde(with = "humantime_serde")]
-    #[schemars(with = "marks::Wait", extend("x-reload" = "restart", "x-least" = "1ms"))]
+    #[schemars(with = "marks::DurationText", extend("x-reload" = "restart", "x-min" = "1ms"))]
     pub timeout: Duration,
 
     /// How often each connection to Redis is used at the latest. A proxy or load balancer in between, and Redis
     /// itself with `timeout`, close connections that are idle for longer than they allow: this has to be shorter.
     /// A connection that does not answer within `timeout` is taken for lost.
     #[serde(with = "humantime_serde")]
-    #[schemars(with = "marks::Wait", extend("x-reload" = "restart", "x-least" = "1ms"))]
+    #[schemars(with = "marks::DurationText", extend("x-reload" = "restart", "x-min" = "1ms"))]
     pub keep_alive: Duration,
 
     /// How long the first join of a room on this node may wait until messages of the other nodes reach it.
     /// Later it is answered all the same.
     #[serde(with = "humantime_serde")]
-    #[schemars(with = "marks::Wait", extend("x-reload" = "restart"))]
+    #[schemars(with = "marks::DurationText", extend("x-reload" = "restart"))]
     pub subscribe_timeout: Duration,
 
     /// How long a room is listened to after its last member on this node has left: whoever comes right back
     /// finds it as it was.
     #[serde(with = "humantime_serde")]
-    #[schemars(with = "marks::Wait", extend("x-reload" = "restart"))]
+    #[schemars(with = "marks::DurationText", extend("x-reload" = "restart"))]
     pub linger: Duration,
 
     /// A node not heard of for this long is taken for dead: what its clients showed in presence leaves.
     #[serde(with = "humantime_serde")]
-    #[schemars(with = "marks::Wait", extend("x-reload" = "restart", "x-least" = "1ms"))]
+    #[schemars(with = "marks::DurationText", extend("x-reload" = "restart", "x-min" = "1ms"))]
     pub lease: Duration,
 
     /// Messages that may wait on their way to the other nodes. What does not fit is dropped for them, and
@@ -67,7 +67,7 @@ pub struct Bus {
 
     /// Bytes that may wait on their way to the other nodes.
     #[serde(with = "units::size")]
-    #[schemars(with = "marks::Size", extend("x-reload" = "restart", "x-least" = "1 KiB"))]
+    #[schemars(with = "marks::SizeText", extend("x-reload" = "restart", "x-min" = "1 KiB"))]
     pub max_bytes: ByteSize,
 }
 

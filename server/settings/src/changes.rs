@@ -8,14 +8,14 @@ use serde_json::{Map, Value};
 use crate::load::Files;
 use crate::note::Note;
 use crate::problem::LoadError;
-use crate::shape::{self, Key, Reload, Shape, dotted};
+use crate::shape::{self, Key, ReloadMode, Shape, dotted};
 use crate::values::Values;
 use crate::{Loaded, Settings, Sources};
 
 /// What a running server's settings are, and which files they came from: what a reload compares with. Holds
 /// secrets; to be kept, not shown.
 #[derive(Clone)]
-pub struct Running {
+pub struct RunningSettings {
     values: Values,
     files: Files,
     layers: Layers,
@@ -30,7 +30,7 @@ pub struct Update {
     /// The new settings, with the running value of every key that takes a restart.
     pub settings: Settings,
     /// What runs once these count: the next ones are compared with it.
-    pub running: Running,
+    pub running: RunningSettings,
     /// Whether anything is written otherwise than it was, be it without effect.
     pub edited: bool,
     /// The keys that have changed.
@@ -46,13 +46,13 @@ pub struct Update {
 }
 
 /// Without its layers, whose values may be secrets.
-impl fmt::Debug for Running {
+impl fmt::Debug for RunningSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Running").field("files", &self.files).finish_non_exhaustive()
     }
 }
 
-impl Running {
+impl RunningSettings {
     fn default_tenant(&self) -> &str {
         let name = self.values.as_json()["server"]["default_tenant"].as_str();
         name.expect("settings that run name their default tenant")
@@ -61,11 +61,11 @@ impl Running {
 
 impl Loaded {
     /// What a server runs on that was started with these settings.
-    pub fn running(&self) -> Running {
-        Running { values: self.values.clone(), files: self.files.clone(), layers: self.layers() }
+    pub fn running(&self) -> RunningSettings {
+        RunningSettings { values: self.values.clone(), files: self.files.clone(), layers: self.layers() }
     }
 
-    fn update(self, running: &Running) -> Result<Update, LoadError> {
+    fn update(self, running: &RunningSettings) -> Result<Update, LoadError> {
         let overridden = self.overridden();
         let mut comparison = Comparison::default();
         let (mut settings, mut values) = (self.settings.clone(), self.values.clone());
@@ -81,7 +81,7 @@ impl Loaded {
         }
         let (layers, notes) = (self.layers(), self.notes.clone());
         let edited = layers != running.layers;
-        let running = Running { values, files: self.files.clone(), layers };
+        let running = RunningSettings { values, files: self.files.clone(), layers };
         Ok(Update { settings, running, edited, changed, pending, notes, overridden, after_restart: self })
     }
 }
@@ -92,7 +92,7 @@ impl Sources {
     /// # Errors
     /// Every problem found, a file that has vanished or been emptied included, and if the new values do not go
     /// together with those that stay until a restart. Then nothing is to change.
-    pub fn reload(&self, running: &Running) -> Result<Update, LoadError> {
+    pub fn reload(&self, running: &RunningSettings) -> Result<Update, LoadError> {
         self.load_again(&running.files, running.default_tenant())?.update(running)
     }
 }
@@ -122,7 +122,7 @@ impl Comparison {
                     self.inside(&name, item, running, new);
                 }
             }
-            _ if key.reload == Reload::Restart => {
+            _ if key.reload == ReloadMode::Restart => {
                 self.pending.push(dotted(&self.path));
                 *new = running.clone();
             }

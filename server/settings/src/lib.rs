@@ -3,7 +3,7 @@
 //! A default stands in `Default` and nowhere else, the meaning and unit in the doc comment, and when a
 //! running server picks a change up in the `x-reload` mark: «live», «connection» (for connections made from
 //! then on) or «restart». Further marks say what a type cannot: `x-secret`, the kind of a text (`x-kind`), the
-//! ends of a range (`x-least`, `x-most`). [`Settings::check`] knows what takes two keys to get wrong.
+//! ends of a range (`x-min`, `x-max`). [`Settings::check`] knows what takes two keys to get wrong.
 //!
 //! The marks reach the JSON Schema, and everything that must know all keys reads them there ([`Sources`],
 //! the reference, the comparison on a reload).
@@ -17,7 +17,6 @@ mod broadcast;
 mod bus;
 mod changes;
 mod check;
-mod kind;
 mod limits;
 mod load;
 mod marks;
@@ -34,27 +33,28 @@ mod shape;
 mod telemetry;
 mod tenants;
 mod units;
+mod value_kind;
 mod values;
 mod variables;
 
-pub use address::shown as shown_address;
+pub use address::redacted as redacted_address;
 pub use admin::Admin;
 pub use auth::Auth;
 pub use broadcast::Broadcast;
 pub use bus::Bus;
 pub use bytesize::ByteSize;
-pub use changes::{Running, Update};
+pub use changes::{RunningSettings, Update};
 pub use limits::Limits;
-pub use load::{Loaded, Shown, Sources, environment};
+pub use load::{EffectiveKey, Loaded, Sources, environment};
 pub use network::{NetworkError, parse_network};
 pub use note::Note;
 pub use outbox::Outbox;
 pub use presence::Presence;
-pub use problem::{LoadError, Place, Problem};
+pub use problem::{LoadError, Location, Problem};
 pub use reference::{Starter, reference, schema};
 pub use regions::Regions;
 pub use server::{Server, Tls};
-pub use shape::Reload;
+pub use shape::ReloadMode;
 pub use telemetry::{LogFormat, LogLevel, Telemetry};
 pub use tenants::Tenant;
 pub use units::{format_duration, parse_duration};

@@ -1,22 +1,22 @@
 //! Marks in the schema that say how a value is written, where its type alone does not.
 //!
 //! A field that is text in the file and something else in the program names one of these as its schema
-//! (`#[schemars(with = "marks::Wait")]`) or carries `x-kind`. [`crate::kind`] reads the marks again to check
+//! (`#[schemars(with = "marks::DurationText")]`) or carries `x-kind`. [`crate::value_kind`] reads the marks again to check
 //! values, the reference to explain them, and the schema makes patterns of them for editors.
 
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-/// A length of time as text: `"30s"`, `"1h 30m"`. Ends of its range: `x-least`, `x-most`.
-pub(crate) struct Wait;
+/// A length of time as text: `"30s"`, `"1h 30m"`. Ends of its range: `x-min`, `x-max`.
+pub(crate) struct DurationText;
 
-/// A number of bytes, or a size as text: `"64 KiB"`. Ends of its range: `x-least`, `x-most`.
-pub(crate) struct Size;
+/// A number of bytes, or a size as text: `"64 KiB"`. Ends of its range: `x-min`, `x-max`.
+pub(crate) struct SizeText;
 
-impl JsonSchema for Wait {
+impl JsonSchema for DurationText {
     fn schema_name() -> Cow<'static, str> {
-        "Wait".into()
+        "DurationText".into()
     }
 
     fn inline_schema() -> bool {
@@ -24,13 +24,13 @@ impl JsonSchema for Wait {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "x-kind": "wait" })
+        json_schema!({ "type": "string", "x-kind": "duration" })
     }
 }
 
-impl JsonSchema for Size {
+impl JsonSchema for SizeText {
     fn schema_name() -> Cow<'static, str> {
-        "Size".into()
+        "SizeText".into()
     }
 
     fn inline_schema() -> bool {
@@ -43,11 +43,11 @@ impl JsonSchema for Size {
 }
 
 /// A network of addresses: `"10.0.0.0/8"`, or a single address.
-pub(crate) struct Network;
+pub(crate) struct NetworkText;
 
-impl JsonSchema for Network {
+impl JsonSchema for NetworkText {
     fn schema_name() -> Cow<'static, str> {
-        "Network".into()
+        "NetworkText".into()
     }
 
     fn inline_schema() -> bool {

@@ -21,12 +21,12 @@ pub struct Outbox {
     /// Bytes that may wait for one connection. Frames are shared between connections, so a thousand slow
     /// readers of one room do not hold this a thousand times.
     #[serde(with = "units::size")]
-    #[schemars(with = "marks::Size", extend("x-reload" = "connection", "x-least" = "1 KiB"))]
+    #[schemars(with = "marks::SizeText", extend("x-reload" = "connection", "x-min" = "1 KiB"))]
     pub max_bytes: ByteSize,
 
     /// A connection that accepts no byte for this long while frames wait is closed with 1013.
     #[serde(with = "humantime_serde")]
-    #[schemars(with = "marks::Wait", extend("x-reload" = "connection", "x-least" = "1ms"))]
+    #[schemars(with = "marks::DurationText", extend("x-reload" = "connection", "x-min" = "1ms"))]
     pub stall_timeout: Duration,
 }
 

@@ -20,14 +20,14 @@ pub struct Presence {
     /// How long the changes of one room are gathered when they come in bursts; the first of a burst goes out
     /// at once. 0s announces at once whatever there is.
     #[serde(with = "humantime_serde")]
-    #[schemars(with = "marks::Wait", extend("x-reload" = "live"))]
+    #[schemars(with = "marks::DurationText", extend("x-reload" = "live"))]
     pub coalesce: Duration,
 
     /// Bytes that one connection may show, in all its rooms together. They are held for as long as it shows
     /// them and sent to whoever joins; a track beyond this is refused with «Track message size exceeded». At
     /// least 1 KiB.
     #[serde(with = "units::size")]
-    #[schemars(with = "marks::Size", extend("x-reload" = "live", "x-least" = "1 KiB"))]
+    #[schemars(with = "marks::SizeText", extend("x-reload" = "live", "x-min" = "1 KiB"))]
     pub max_bytes_per_client: ByteSize,
 }
 

@@ -10,7 +10,7 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// Where it was written, if it was written anywhere.
-    pub place: Option<Place>,
+    pub location: Option<Location>,
     /// The setting, such as `server.port`; empty when the place as a whole is meant.
     pub key: String,
     /// What was expected and what was found.
@@ -22,12 +22,12 @@ pub struct Problem {
 impl Problem {
     /// A problem with `key`, to be given a place and help later.
     pub(crate) fn with(key: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { place: None, key: key.into(), message: message.into(), help: None }
+        Self { location: None, key: key.into(), message: message.into(), help: None }
     }
 
     /// A problem with a place as a whole.
-    pub(crate) fn at(place: Place, message: impl Into<String>) -> Self {
-        Self { place: Some(place), key: String::new(), message: message.into(), help: None }
+    pub(crate) fn at(location: Location, message: impl Into<String>) -> Self {
+        Self { location: Some(location), key: String::new(), message: message.into(), help: None }
     }
 
     /// The problem without its help, which is one line.
@@ -42,8 +42,8 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(place) = &self.place {
-            write!(f, "{place}: ")?;
+        if let Some(location) = &self.location {
+            write!(f, "{location}: ")?;
         }
         if !self.key.is_empty() {
             write!(f, "{}: ", self.key)?;
@@ -65,14 +65,14 @@ pub(crate) struct Conflict {
 
 /// Where something was written.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct Location {
     /// A file's path, `variable PORT`, or the flag as it is typed.
     pub source: String,
     /// Line and column in the file, both from 1.
     pub position: Option<(usize, usize)>,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.source)?;
         match self.position {

@@ -33,7 +33,7 @@ pub struct Server {
 
     /// Networks of load balancers that say by PROXY protocol (v1 or v2) whom they bring, such as
     /// `10.0.0.0/8`. Whoever connects from there must say it first of all; from elsewhere it is refused.
-    #[schemars(with = "Vec<marks::Network>", extend("x-reload" = "restart"))]
+    #[schemars(with = "Vec<marks::NetworkText>", extend("x-reload" = "restart"))]
     pub proxy_protocol_from: Vec<String>,
 
     /// The tenant of `[auth]` and of every client that names none.
@@ -66,29 +66,29 @@ pub struct Server {
     /// 16 KiB that a single header may fill (a large token does), so that the others fit beside it. At
     /// least 8 KiB.
     #[serde(with = "units::size")]
-    #[schemars(with = "marks::Size", extend("x-reload" = "restart", "x-least" = "8 KiB", "x-most" = "16 MiB"))]
+    #[schemars(with = "marks::SizeText", extend("x-reload" = "restart", "x-min" = "8 KiB", "x-max" = "16 MiB"))]
     pub max_header_size: ByteSize,
 
     /// Time in which the whole request head must have arrived; later the socket is closed.
     #[serde(with = "humantime_serde")]
-    #[schemars(with = "marks::Wait", extend("x-reload" = "live", "x-least" = "1ms"))]
+    #[schemars(with = "marks::DurationText", extend("x-reload" = "live", "x-min" = "1ms"))]
     pub handshake_timeout: Duration,
 
     /// Time a connection without a request under way stays open for the next one. Longer than the load balancer keeps
     /// its own (often 60 s), which else sends a request on a connection that is just being closed, and answers 502.
     #[serde(with = "humantime_serde")]
-    #[schemars(with = "marks::Wait", extend("x-reload" = "connection", "x-least" = "1ms"))]
+    #[schemars(with = "marks::DurationText", extend("x-reload" = "connection", "x-min" = "1ms"))]
     pub keep_alive_timeout: Duration,
 
     /// Pause before a refused handshake is answered, to slow down clients that retry at once. Delays
     /// nobody else. 0s answers at once.
     #[serde(with = "humantime_serde")]
-    #[schemars(with = "marks::Wait", extend("x-reload" = "live"))]
+    #[schemars(with = "marks::DurationText", extend("x-reload" = "live"))]
     pub connect_error_backoff: Duration,
 
     /// Pause before a refused join is answered. Delays nothing else on that socket. 0s answers at once.
     #[serde(with = "humantime_serde")]
-    #[schemars(with = "marks::Wait", extend("x-reload" = "live"))]
+    #[schemars(with = "marks::DurationText", extend("x-reload" = "live"))]
     pub channel_error_backoff: Duration,
 
     /// Refused handshakes of the whole process that may wait for their answer at once; beyond it they are
@@ -100,33 +100,33 @@ pub struct Server {
     /// that no proxy in between sees a longer silence. A browser answers without timers, so a throttled tab
     /// stays connected. Shorter than `idle_timeout`.
     #[serde(with = "humantime_serde")]
-    #[schemars(with = "marks::Wait", extend("x-reload" = "connection", "x-least" = "1ms"))]
+    #[schemars(with = "marks::DurationText", extend("x-reload" = "connection", "x-min" = "1ms"))]
     pub ping_interval: Duration,
 
     /// Time without any byte from a client after which its socket is closed with 1013; clients reconnect.
     #[serde(with = "humantime_serde")]
-    #[schemars(with = "marks::Wait", extend("x-reload" = "connection", "x-least" = "1ms"))]
+    #[schemars(with = "marks::DurationText", extend("x-reload" = "connection", "x-min" = "1ms"))]
     pub idle_timeout: Duration,
 
     /// Time a socket may stay without having joined a room before it is closed with 1013.
     #[serde(with = "humantime_serde")]
-    #[schemars(with = "marks::Wait", extend("x-reload" = "connection", "x-least" = "1ms"))]
+    #[schemars(with = "marks::DurationText", extend("x-reload" = "connection", "x-min" = "1ms"))]
     pub no_channel_timeout: Duration,
 
     /// Time we wait for a client to answer our close frame before the socket is cut.
     #[serde(with = "humantime_serde")]
-    #[schemars(with = "marks::Wait", extend("x-reload" = "connection", "x-least" = "1ms"))]
+    #[schemars(with = "marks::DurationText", extend("x-reload" = "connection", "x-min" = "1ms"))]
     pub close_timeout: Duration,
 
     /// Bytes of one WebSocket message from a client; a longer one closes its socket with 1009.
     #[serde(with = "units::size")]
-    #[schemars(with = "marks::Size", extend("x-reload" = "connection", "x-least" = "1 KiB", "x-most" = "1 GiB"))]
+    #[schemars(with = "marks::SizeText", extend("x-reload" = "connection", "x-min" = "1 KiB", "x-max" = "1 GiB"))]
     pub max_frame_size: ByteSize,
 
     /// Bytes of the read buffer each connection holds from its first moment on. Small, because it is paid
     /// once per connection; larger messages make it grow for as long as they need. 256 B to 1 MiB.
     #[serde(with = "units::size")]
-    #[schemars(with = "marks::Size", extend("x-reload" = "connection", "x-least" = "256 B", "x-most" = "1 MiB"))]
+    #[schemars(with = "marks::SizeText", extend("x-reload" = "connection", "x-min" = "256 B", "x-max" = "1 MiB"))]
     pub read_buffer_size: ByteSize,
 
     /// Folder for what the server keeps by itself, such as the secret of `serve --dev`, and where it listens for
@@ -138,17 +138,17 @@ pub struct Server {
     /// How long the server goes on as before when asked to stop (SIGTERM), while `/readyz` says 503, so that a
     /// load balancer stops sending new clients.
     #[serde(with = "humantime_serde")]
-    #[schemars(with = "marks::Wait", extend("x-reload" = "live"))]
+    #[schemars(with = "marks::DurationText", extend("x-reload" = "live"))]
     pub drain_delay: Duration,
 
     /// Over how long the clients are then sent away (1012), so that they do not all knock elsewhere at once.
     #[serde(with = "humantime_serde")]
-    #[schemars(with = "marks::Wait", extend("x-reload" = "live"))]
+    #[schemars(with = "marks::DurationText", extend("x-reload" = "live"))]
     pub drain_timeout: Duration,
 
     /// Time the last connections have to finish after that; then they are cut.
     #[serde(with = "humantime_serde")]
-    #[schemars(with = "marks::Wait", extend("x-reload" = "live"))]
+    #[schemars(with = "marks::DurationText", extend("x-reload" = "live"))]
     pub shutdown_timeout: Duration,
 }
 

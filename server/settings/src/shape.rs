@@ -10,11 +10,11 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
 
 use crate::Settings;
-use crate::kind::Kind;
+use crate::value_kind::ValueKind;
 
 /// When a running server picks up a change of a key (`x-reload`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reload {
+pub enum ReloadMode {
     /// At once, for everybody.
     Live,
     /// At once, for connections made from then on.
@@ -30,7 +30,7 @@ pub(crate) struct Key {
     pub meaning: String,
     /// What holds when nothing is written.
     pub default: Value,
-    pub reload: Reload,
+    pub reload: ReloadMode,
     pub secret: bool,
     /// Whether it may be left unset, so that blank text means that it is.
     pub optional: bool,
@@ -39,7 +39,7 @@ pub(crate) struct Key {
     /// Whether commas part the items of a list, in plain text. A secret may hold some.
     pub commas: bool,
     /// What the names of a person's own must be, where they are not free.
-    pub names: Option<Kind>,
+    pub names: Option<ValueKind>,
     pub shape: Shape,
 }
 
@@ -50,7 +50,7 @@ pub(crate) enum Shape {
     /// Keys with names of a person's own.
     Table(Box<Key>),
     List(Box<Key>),
-    One(Kind),
+    One(ValueKind),
 }
 
 /// The shape of [`Settings`].
@@ -58,19 +58,19 @@ pub(crate) fn root() -> &'static Key {
     static ROOT: LazyLock<Key> = LazyLock::new(|| {
         let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
         let schema = settings.into_generator().into_root_schema_for::<Settings>();
-        Key::of(&schema.to_value(), Reload::Live, false)
+        Key::of(&schema.to_value(), ReloadMode::Live, false)
     });
     &ROOT
 }
 
 impl Key {
     /// `reload` and `secret` are those of what it stands in; items of lists and tables have no marks.
-    fn of(schema: &Value, reload: Reload, secret: bool) -> Self {
+    fn of(schema: &Value, reload: ReloadMode, secret: bool) -> Self {
         let reload = match schema["x-reload"].as_str() {
             None => reload,
-            Some("live") => Reload::Live,
-            Some("connection") => Reload::Connection,
-            Some("restart") => Reload::Restart,
+            Some("live") => ReloadMode::Live,
+            Some("connection") => ReloadMode::Connection,
+            Some("restart") => ReloadMode::Restart,
             Some(other) => panic!("`x-reload` {other} is unknown"),
         };
         let secret = secret || schema["x-secret"] == true;
@@ -83,7 +83,7 @@ impl Key {
         } else if schema["type"] == "array" {
             Shape::List(Box::new(inside(&schema["items"])))
         } else {
-            Shape::One(Kind::of(schema))
+            Shape::One(ValueKind::of(schema))
         };
         Self {
             meaning: one_line(schema["description"].as_str().unwrap_or_default()),
@@ -93,7 +93,7 @@ impl Key {
             optional: schema["type"].as_array().is_some_and(|types| types.iter().any(|name| name == "null")),
             replaced: schema["x-merge"] == "replace",
             commas: !secret || schema["x-commas"] == true,
-            names: schema["x-names"].as_str().map(Kind::name),
+            names: schema["x-names"].as_str().map(ValueKind::name),
             shape,
         }
     }

@@ -1,6 +1,6 @@
 //! How durations, sizes and secrets are converted between text and the fields of the section structs.
 //!
-//! Nothing here checks what an operator wrote: [`crate::kind`] does, and passes on values in canonical form. So
+//! Nothing here checks what an operator wrote: [`crate::value_kind`] does, and passes on values in canonical form. So
 //! the serde functions accept that form only and have no error texts of their own. A size is written without
 //! rounding, a secret never.
 

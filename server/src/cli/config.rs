@@ -153,7 +153,7 @@ fn tell(checked: impl IntoIterator<Item = (String, Result<Checked, LoadError>)>)
 }
 
 fn shown(loaded: &Loaded, origin: bool) -> String {
-    let lines = loaded.shown().into_iter().map(|line| match origin {
+    let lines = loaded.effective_keys().into_iter().map(|line| match origin {
         true => format!("{} = {}  # {}\n", line.key, line.value, line.origin),
         false => format!("{} = {}\n", line.key, line.value),
     });

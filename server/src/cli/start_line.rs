@@ -23,7 +23,8 @@ pub(super) fn files(loaded: &Loaded, resources: &Resources) -> Vec<String> {
 pub(super) fn write(settings: &Settings, files: &[String], server: &Server) {
     let bus = settings.bus.redis_url.as_ref();
     // Without the password in it.
-    let bus = bus.map(|url| settings::shown_address(url.expose_secret()).unwrap_or_else(|| "Redis".into()));
+    let bus =
+        bus.map(|url| settings::redacted_address(url.expose_secret()).unwrap_or_else(|| "Redis".into()));
     info!(
         address = %server.address(),
         version = VERSION,

@@ -9,35 +9,30 @@ use serde_json::Value;
 
 use super::environment::variable_of;
 use super::layer::{Layer, Origin};
-use super::merge::{Content, Written};
+use super::merge::{Content, Merged};
 use super::{misspelt, near};
 use crate::address;
-use crate::kind::{self, Kind};
 use crate::shape::{Key, Shape, dotted};
 use crate::units;
-use crate::variables::Reading;
+use crate::value_kind::{self, ValueKind};
+use crate::variables::Conversion;
 
 /// Names that one help offers.
 const OFFERED: usize = 3;
 
 /// For the unknown `path` below `section`, `written` in this layer.
-pub(super) fn for_unknown(
-    section: &Key,
-    path: &[String],
-    written: &Written,
-    layer: &Layer,
-) -> Option<String> {
+pub(super) fn for_unknown(section: &Key, path: &[String], merged: &Merged, layer: &Layer) -> Option<String> {
     let in_a_variable = layer.origin == Origin::Variable;
     let name = |path: &[String]| if in_a_variable { variable_of(path) } else { dotted(path) };
     let (last, above) = path.split_last()?;
     let mut meant: Vec<String> = Vec::new();
     if in_a_variable {
-        meant.extend(misspelt::near_ours(&layer.name).filter(|near| *near != layer.name));
+        meant.extend(misspelt::nearest_own_variable(&layer.name).filter(|near| *near != layer.name));
     }
     if meant.is_empty() {
         meant.extend(near::meant(section, path).iter().map(|path| name(path)));
     }
-    if let (true, Content::Table(keys)) = (meant.is_empty(), &written.content) {
+    if let (true, Content::Table(keys)) = (meant.is_empty(), &merged.content) {
         meant.extend(near::meant_by_section(last, keys.keys()).iter().map(|path| name(path)));
     }
     meant.truncate(OFFERED);
@@ -49,9 +44,10 @@ pub(super) fn for_unknown(
 }
 
 /// For a name of a person's own that is not of this kind.
-pub(super) fn for_name(kind: &Kind, name: &str) -> Option<String> {
+pub(super) fn for_name(kind: &ValueKind, name: &str) -> Option<String> {
     let better = name.trim().to_lowercase().replace(['.', ' '], "-");
-    (matches!(kind, Kind::TenantId) && kind::is_tenant_id(&better)).then(|| format!("write {better}"))
+    (matches!(kind, ValueKind::TenantId) && value_kind::is_tenant_id(&better))
+        .then(|| format!("write {better}"))
 }
 
 /// For `value`, which is not what `key` at `path` expects.
@@ -91,47 +87,51 @@ fn meaning(key: &Key) -> Option<String> {
     }
 }
 
-fn for_kind(kind: &Kind, value: &Value, origin: Origin) -> Option<String> {
+fn for_kind(kind: &ValueKind, value: &Value, origin: Origin) -> Option<String> {
     let in_a_file = origin == Origin::File;
     match (kind, value) {
-        (Kind::Wait { .. }, Value::Number(_)) => {
+        (ValueKind::Duration { .. }, Value::Number(_)) => {
             Some("write it in quotes with its unit, such as \"30s\"".into())
         }
-        (Kind::Wait { .. }, Value::String(text)) => for_wait(text.trim(), origin),
-        (Kind::Size { .. }, Value::Number(number)) if !number.is_u64() => Some(
+        (ValueKind::Duration { .. }, Value::String(text)) => for_wait(text.trim(), origin),
+        (ValueKind::Size { .. }, Value::Number(number)) if !number.is_u64() => Some(
             "write a whole number of bytes, or a number with its unit in quotes, such as \"64 KiB\"".into(),
         ),
-        (Kind::Size { .. }, Value::String(text)) => {
+        (ValueKind::Size { .. }, Value::String(text)) => {
             let wrong = units::parse_size(text).is_none();
             wrong.then(|| "write a number with its unit, such as 64 KiB, 5 MB or 1 GiB".into())
         }
-        (Kind::Switch | Kind::Whole { .. }, Value::String(text))
+        (ValueKind::Boolean | ValueKind::Integer { .. }, Value::String(text))
             if in_a_file && kind.check(&kind.read(text)).is_some() =>
         {
             Some("write it without quotes".into())
         }
-        (Kind::Switch, value) => for_switch(value),
-        (Kind::Whole { .. }, Value::Number(number)) if number.is_f64() => {
+        (ValueKind::Boolean, value) => for_switch(value),
+        (ValueKind::Integer { .. }, Value::Number(number)) if number.is_f64() => {
             Some("write it without a fraction".into())
         }
-        (Kind::Whole { .. }, Value::String(text))
+        (ValueKind::Integer { .. }, Value::String(text))
             if text.trim().parse::<f64>().is_ok_and(|number| number.fract() != 0.0) =>
         {
             Some("write it without a fraction".into())
         }
-        (Kind::Whole { .. }, Value::String(text)) if is_grouped(text.trim()) => {
+        (ValueKind::Integer { .. }, Value::String(text)) if is_grouped(text.trim()) => {
             Some("write its digits without anything between them".into())
         }
-        (Kind::Word(words), Value::String(text)) => for_word(words, text),
-        (Kind::Address, Value::String(text)) => for_address(text.trim()),
-        (Kind::Network, Value::String(_)) => {
+        (ValueKind::Choice(words), Value::String(text)) => for_word(words, text),
+        (ValueKind::IpAddress, Value::String(text)) => for_address(text.trim()),
+        (ValueKind::Network, Value::String(_)) => {
             Some("write an address and how many of its first bits count: /0 to /32, for IPv6 to /128".into())
         }
-        (Kind::Url(schemes), Value::String(text)) => address::advice(text, schemes),
-        (Kind::TenantId, Value::String(text)) => for_name(kind, text),
-        (Kind::Jwks, Value::String(text)) => for_jwks(text.trim()),
+        (ValueKind::Url(schemes), Value::String(text)) => address::advice(text, schemes),
+        (ValueKind::TenantId, Value::String(text)) => for_name(kind, text),
+        (ValueKind::Jwks, Value::String(text)) => for_jwks(text.trim()),
         (
-            Kind::Text | Kind::Address | Kind::Network | Kind::Url(_) | Kind::Word(_),
+            ValueKind::Text
+            | ValueKind::IpAddress
+            | ValueKind::Network
+            | ValueKind::Url(_)
+            | ValueKind::Choice(_),
             Value::Number(_) | Value::Bool(_),
         ) => Some("write it in quotes".into()),
         _ => None,
@@ -149,18 +149,18 @@ fn for_wait(text: &str, origin: Origin) -> Option<String> {
 }
 
 /// For the text of a variable that cannot be read as its program documents it.
-pub(super) fn for_variable(reading: Reading, text: &str) -> Option<String> {
+pub(super) fn for_variable(conversion: Conversion, text: &str) -> Option<String> {
     const LEVELS: [&str; 8] =
         ["emergency", "alert", "critical", "error", "warning", "notice", "info", "debug"];
     let word = text.trim();
-    match reading {
-        Reading::Milliseconds => {
+    match conversion {
+        Conversion::Milliseconds => {
             let duration = units::parse_duration(word).ok()?;
             Some(format!("write {}", duration.as_millis()))
         }
-        Reading::HeaderBytes => Some(format!("write {}", units::parse_size(word)?.as_u64())),
-        Reading::LogLevel => near::nearest(word, LEVELS).map(|level| format!("did you mean {level}?")),
-        Reading::Inverted => for_switch(&word.into()),
+        Conversion::HeaderBytes => Some(format!("write {}", units::parse_size(word)?.as_u64())),
+        Conversion::LogLevel => near::nearest(word, LEVELS).map(|level| format!("did you mean {level}?")),
+        Conversion::Inverted => for_switch(&word.into()),
         _ => None,
     }
 }
@@ -183,7 +183,7 @@ pub(super) fn for_switch(value: &Value) -> Option<String> {
 
 fn for_word(words: &[String], text: &str) -> Option<String> {
     let known = |word: &str| words.iter().find(|known| *known == word);
-    let elsewhere = Reading::LogLevel.read(text).ok().flatten();
+    let elsewhere = Conversion::LogLevel.read(text).ok().flatten();
     let elsewhere = elsewhere.and_then(|word| known(word.as_str()?).map(String::as_str));
     let near = elsewhere.or_else(|| near::nearest(text.trim(), words.iter().map(String::as_str)))?;
     Some(format!("did you mean {near}?"))

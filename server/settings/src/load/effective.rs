@@ -6,16 +6,16 @@ use serde_json::{Map, Value};
 
 use super::layer::{Origin, literal};
 use super::loaded::Loaded;
-use super::merge::{Content, Written};
+use super::merge::{Content, Merged};
 use super::positions;
 use crate::address;
-use crate::kind::Kind;
-use crate::problem::Place;
+use crate::problem::Location;
 use crate::shape::{self, Key, Shape, dotted};
+use crate::value_kind::ValueKind;
 
 /// One key and its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shown {
+pub struct EffectiveKey {
     /// Its name, such as `server.port`.
     pub key: String,
     /// Its value as in a file; stars for a secret, `…` for what may be one in an address, `(unset)` for nothing.
@@ -25,13 +25,13 @@ pub struct Shown {
 }
 
 /// What stands for a secret, whatever its length.
-const STARS: &str = "********";
+const MASK: &str = "********";
 
 impl Loaded {
     /// Every key with its effective value, in the order of their names.
-    pub fn shown(&self) -> Vec<Shown> {
+    pub fn effective_keys(&self) -> Vec<EffectiveKey> {
         let mut lines = Vec::new();
-        self.show(shape::root(), self.values.as_json(), &mut Vec::new(), &mut lines);
+        self.collect(shape::root(), self.values.as_json(), &mut Vec::new(), &mut lines);
         lines
     }
 
@@ -42,19 +42,21 @@ impl Loaded {
             self.layers.iter().enumerate().filter(|(_, layer)| layer.origin == Origin::File)
         {
             let mut paths = Vec::new();
-            self.overridden_in(&layer.values, &self.written, &mut Vec::new(), &mut paths);
-            for (path, by) in paths.into_iter().filter(|(_, by)| *by > number) {
-                let (place, key) = (layer.place(&path), dotted(&path));
-                sentences.push(format!("{place}: {key} is overridden by {}", self.layers[by]));
+            self.overridden_in(&layer.values, &self.merged, &mut Vec::new(), &mut paths);
+            for (path, source) in paths.into_iter().filter(|(_, source)| *source > number) {
+                let (location, key) = (layer.location(&path), dotted(&path));
+                sentences.push(format!("{location}: {key} is overridden by {}", self.layers[source]));
             }
         }
         sentences
     }
 
     /// Where the value of `key` was written, if it was written anywhere.
-    pub fn place(&self, key: &str) -> Option<Place> {
+    pub fn location(&self, key: &str) -> Option<Location> {
         let default_tenant = &self.settings.server.default_tenant;
-        self.written.place_of(&self.layers, default_tenant, &positions::path(key)).map(|(_, place)| place)
+        self.merged
+            .location_of(&self.layers, default_tenant, &positions::path(key))
+            .map(|(_, location)| location)
     }
 
     /// The files that were read, secrets' files included, in the order in which they count.
@@ -63,10 +65,10 @@ impl Loaded {
         layers.map(|layer| PathBuf::from(&layer.name)).chain(self.secret_files.iter().cloned()).collect()
     }
 
-    fn show(&self, key: &Key, value: &Value, path: &mut Vec<String>, lines: &mut Vec<Shown>) {
+    fn collect(&self, key: &Key, value: &Value, path: &mut Vec<String>, lines: &mut Vec<EffectiveKey>) {
         let mut inside = |name: &str, key: &Key, value: &Value| {
             path.push(name.to_owned());
-            self.show(key, value, path, lines);
+            self.collect(key, value, path, lines);
             path.pop();
         };
         match (&key.shape, value) {
@@ -80,34 +82,36 @@ impl Loaded {
                     inside(name, item, value);
                 }
             }
-            _ => {
-                lines.push(Shown { key: dotted(path), value: visible(key, value), origin: self.origin(path) })
-            }
+            _ => lines.push(EffectiveKey {
+                key: dotted(path),
+                value: visible(key, value),
+                origin: self.origin(path),
+            }),
         }
     }
 
     fn origin(&self, at: &[String]) -> String {
-        let place = self.written.place_of(&self.layers, &self.settings.server.default_tenant, at);
-        place.map_or_else(|| "default".into(), |(_, place)| place.to_string())
+        let location = self.merged.location_of(&self.layers, &self.settings.server.default_tenant, at);
+        location.map_or_else(|| "default".into(), |(_, location)| location.to_string())
     }
 
     /// The paths in `values` that a variable or flag decides, with the number of its layer.
     fn overridden_in(
         &self,
         values: &Map<String, Value>,
-        written: &Written,
+        merged: &Merged,
         path: &mut Vec<String>,
         found: &mut Vec<(Vec<String>, usize)>,
     ) {
         for (name, value) in values {
             path.push(name.clone());
-            let winner = written.find(std::slice::from_ref(name));
+            let winner = merged.find(std::slice::from_ref(name));
             match (value, winner.map(|winner| &winner.content)) {
                 (Value::Object(values), Some(Content::Table(_))) => {
-                    self.overridden_in(values, winner.unwrap_or(written), path, found);
+                    self.overridden_in(values, winner.unwrap_or(merged), path, found);
                 }
                 _ => {
-                    let layer = winner.unwrap_or(written).layer;
+                    let layer = winner.unwrap_or(merged).layer;
                     if matches!(self.layers[layer].origin, Origin::Variable | Origin::Flag) {
                         found.push((path.clone(), layer));
                     }
@@ -121,19 +125,19 @@ impl Loaded {
 /// A value as far as it may be seen.
 fn visible(key: &Key, value: &Value) -> String {
     match (&key.shape, value) {
-        (Shape::One(Kind::Url(_)), Value::String(text)) => match address::shown(text) {
+        (Shape::One(ValueKind::Url(_)), Value::String(text)) => match address::redacted(text) {
             Some(seen) => literal(&seen.into()),
-            None => starred(value),
+            None => masked(value),
         },
-        _ if key.secret => starred(value),
+        _ if key.secret => masked(value),
         _ => literal(value),
     }
 }
 
-fn starred(value: &Value) -> String {
+fn masked(value: &Value) -> String {
     match value {
         Value::Null => literal(value),
-        Value::Array(items) => format!("[{}]", vec![format!("{STARS:?}"); items.len()].join(", ")),
-        _ => format!("{STARS:?}"),
+        Value::Array(items) => format!("[{}]", vec![format!("{MASK:?}"); items.len()].join(", ")),
+        _ => format!("{MASK:?}"),
     }
 }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use super::environment::{CONFIG, ENVIRONMENT};
 use super::layer::{Layer, Problems};
 use super::{near, positions, syntax};
-use crate::problem::{Place, Problem};
+use crate::problem::{Location, Problem};
 
 /// Looked for in this order when no file is named.
 pub(crate) const USUAL: [&str; 2] = ["config.toml", "/etc/realtime/config.toml"];
@@ -123,7 +123,7 @@ fn is_there(file: &Path, was: Option<&PathBuf>) -> Result<bool, Problem> {
         Ok(_) => Ok(true),
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unreadable(file, &error)),
         Err(_) if was.is_some_and(|was| was == file) => {
-            let gone = Problem::at(place(file), "was there, and is gone");
+            let gone = Problem::at(location(file), "was there, and is gone");
             Err(gone.help("put it back; to go on without it, restart the server"))
         }
         Err(_) => Ok(false),
@@ -209,8 +209,8 @@ fn without_main(search: &Search<'_>) -> Option<Problem> {
     Some(Problem::at(variable(ENVIRONMENT), message).help(help))
 }
 
-fn variable(name: &str) -> Place {
-    Place { source: format!("variable {name}"), position: None }
+fn variable(name: &str) -> Location {
+    Location { source: format!("variable {name}"), position: None }
 }
 
 /// What is in `file`. If there was something `before`, there has to be something now: whoever writes a file
@@ -222,14 +222,14 @@ fn layer(file: &Path, before: &Files) -> Result<Layer, Vec<Problem>> {
     let values = positions::parse(&text).map_err(|errors| syntax::explain(&name, &text, errors))?;
     let layer = Layer::file(name, text, values);
     if layer.is_blank() && before.filled.contains(file) {
-        let emptied = Problem::at(place(file), "was not empty, and is empty now");
+        let emptied = Problem::at(location(file), "was not empty, and is empty now");
         return Err(vec![emptied.help("if it is to say nothing, leave a comment in it")]);
     }
     Ok(layer)
 }
 
 fn unreadable(file: &Path, error: &io::Error) -> Problem {
-    let problem = Problem::at(place(file), format!("cannot be read: {error}"));
+    let problem = Problem::at(location(file), format!("cannot be read: {error}"));
     let help = match error.kind() {
         io::ErrorKind::NotFound => near_file(file).map(|near| format!("did you mean {}?", near.display())),
         io::ErrorKind::IsADirectory => Some("name a file in it".into()),
@@ -254,6 +254,6 @@ fn names_beside(file: &Path) -> Vec<String> {
     entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect()
 }
 
-fn place(file: &Path) -> Place {
-    Place { source: file.display().to_string(), position: None }
+fn location(file: &Path) -> Location {
+    Location { source: file.display().to_string(), position: None }
 }

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use serde_json::{Map, Value};
 
 use super::positions::Positions;
-use crate::problem::{LoadError, Place, Problem};
+use crate::problem::{LoadError, Location, Problem};
 use crate::shape::dotted;
 
 /// Where the values of a layer were written.
@@ -47,19 +47,19 @@ impl Layer {
     /// A layer of one value.
     pub(crate) fn single(origin: Origin, name: String, path: &[String], value: Value) -> Self {
         let values = match nest(path, value) {
-            Value::Object(values) => written(values),
+            Value::Object(values) => without_nulls(values),
             _ => Map::new(),
         };
         Self { origin, name, values, text: String::new(), positions: OnceLock::new() }
     }
 
     /// Where in this layer `path` was written, or the nearest thing above it.
-    pub(crate) fn place<S: AsRef<str>>(&self, path: &[S]) -> Place {
+    pub(crate) fn location<S: AsRef<str>>(&self, path: &[S]) -> Location {
         let position = (self.origin == Origin::File).then(|| {
             // Looked up rarely, so that a file without problems is read once only.
             self.positions.get_or_init(|| Positions::of(&self.text)).find(path)
         });
-        Place { source: self.to_string(), position }
+        Location { source: self.to_string(), position }
     }
 }
 
@@ -69,10 +69,10 @@ fn nest(path: &[String], value: Value) -> Value {
 }
 
 /// What is `null` in a variable's JSON is not written.
-fn written(values: Map<String, Value>) -> Map<String, Value> {
+fn without_nulls(values: Map<String, Value>) -> Map<String, Value> {
     let values = values.into_iter().filter(|(_, value)| !value.is_null());
     let inside = |value| match value {
-        Value::Object(inside) => Value::Object(written(inside)),
+        Value::Object(inside) => Value::Object(without_nulls(inside)),
         value => value,
     };
     values.map(|(name, value)| (name, inside(value))).collect()
@@ -102,7 +102,7 @@ impl Problems {
             return Ok(());
         }
         self.0.sort_by(|(a_layer, a), (b_layer, b)| {
-            (a_layer, &a.place, &a.key).cmp(&(b_layer, &b.place, &b.key))
+            (a_layer, &a.location, &a.key).cmp(&(b_layer, &b.location, &b.key))
         });
         Err(LoadError { problems: self.0.drain(..).map(|(_, problem)| problem).collect() })
     }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::files::Files;
 use super::layer::Layer;
-use super::merge::Written;
+use super::merge::Merged;
 use crate::Settings;
 use crate::note::Note;
 use crate::values::Values;
@@ -23,7 +23,7 @@ pub struct Loaded {
     /// The files they were read from.
     pub(crate) files: Files,
     pub(super) secret_files: Vec<PathBuf>,
-    pub(super) written: Written,
+    pub(super) merged: Merged,
     pub(super) layers: Vec<Layer>,
 }
 

@@ -3,17 +3,17 @@
 
 use std::collections::BTreeMap;
 
-use figment::value::{Dict, Map, Value as Merged};
+use figment::value::{Dict, Map, Value as FigmentValue};
 use figment::{Figment, Metadata, Profile, Provider};
 use serde_json::Value;
 
 use super::layer::Layer;
-use crate::problem::Place;
+use crate::problem::Location;
 use crate::shape;
 
 /// What was written, and by which layer.
 #[derive(Clone)]
-pub(crate) struct Written {
+pub(crate) struct Merged {
     /// Its number, from the lowest.
     pub layer: usize,
     pub content: Content,
@@ -21,18 +21,18 @@ pub(crate) struct Written {
 
 #[derive(Clone)]
 pub(crate) enum Content {
-    Table(BTreeMap<String, Written>),
+    Table(BTreeMap<String, Merged>),
     Value(Value),
 }
 
 /// Without the values, which may be secrets.
-impl std::fmt::Debug for Written {
+impl std::fmt::Debug for Merged {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Written").field("layer", &self.layer).finish_non_exhaustive()
     }
 }
 
-impl Written {
+impl Merged {
     /// What was written under `path`.
     pub(crate) fn find<S: AsRef<str>>(&self, path: &[S]) -> Option<&Self> {
         let Some((first, rest)) = path.split_first() else { return Some(self) };
@@ -43,19 +43,19 @@ impl Written {
     }
 
     /// Where `path` was written, with the number of that layer.
-    pub(crate) fn place<S: AsRef<str>>(&self, layers: &[Layer], path: &[S]) -> Option<(usize, Place)> {
+    pub(crate) fn location<S: AsRef<str>>(&self, layers: &[Layer], path: &[S]) -> Option<(usize, Location)> {
         let number = self.find(path)?.layer;
-        layers.get(number).map(|layer| (number, layer.place(path)))
+        layers.get(number).map(|layer| (number, layer.location(path)))
     }
 
     /// Where the effective value of `path` was written, with the number of that layer. What a tenant inherits is
     /// written in `[limits]`, and the `default` one may have a section for its keys.
-    pub(super) fn place_of(
+    pub(super) fn location_of(
         &self,
         layers: &[Layer],
         default: &str,
         path: &[String],
-    ) -> Option<(usize, Place)> {
+    ) -> Option<(usize, Location)> {
         let path: Vec<_> = path.iter().map(String::as_str).collect();
         let mut candidates = vec![path.clone()];
         match path.as_slice() {
@@ -65,13 +65,13 @@ impl Written {
             }
             _ => {}
         }
-        candidates.iter().find_map(|path| self.place(layers, path))
+        candidates.iter().find_map(|path| self.location(layers, path))
     }
 }
 
 /// The layers upon each other, later ones above. A higher layer replaces values and adds to tables, save
 /// those tables that say what all there is.
-pub(crate) fn merge(layers: &[Layer]) -> Written {
+pub(crate) fn merge(layers: &[Layer]) -> Merged {
     let whole: Vec<_> = shape::root().leaves().into_iter().filter(|(_, key)| key.replaced).collect();
     let top = |path: &[String]| layers.iter().rposition(|layer| held(&layer.values, path));
     let tops: Vec<_> = whole.iter().map(|(path, _)| (path, top(path))).collect();
@@ -86,9 +86,9 @@ pub(crate) fn merge(layers: &[Layer]) -> Written {
         }
         figment = figment.merge(Numbered { number, values });
     }
-    let merged = figment.data().expect("our layers are values already, so none can fail");
-    let values = merged.into_values().next().unwrap_or_default();
-    Written { layer: 0, content: Content::Table(table(&figment, values)) }
+    let data = figment.data().expect("layers are values already, so none can fail");
+    let values = data.into_values().next().unwrap_or_default();
+    Merged { layer: 0, content: Content::Table(table(&figment, values)) }
 }
 
 /// A layer for figment: its name is its number, by which values find it again.
@@ -109,23 +109,23 @@ impl Provider for Numbered {
 
 fn dict(values: &serde_json::Map<String, Value>) -> Dict {
     let value = |value: &Value| match value {
-        Value::Object(inside) => Merged::from(dict(inside)),
-        value => Merged::serialize(value).expect("JSON is a value"),
+        Value::Object(inside) => FigmentValue::from(dict(inside)),
+        value => FigmentValue::serialize(value).expect("JSON is a value"),
     };
     values.iter().map(|(name, inside)| (name.clone(), value(inside))).collect()
 }
 
-fn table(figment: &Figment, values: Dict) -> BTreeMap<String, Written> {
-    let written = |value: Merged| {
+fn table(figment: &Figment, values: Dict) -> BTreeMap<String, Merged> {
+    let from_figment = |value: FigmentValue| {
         let metadata = figment.get_metadata(value.tag());
         let layer = metadata.and_then(|metadata| metadata.name.parse().ok()).unwrap_or_default();
         let content = match value {
-            Merged::Dict(_, inside) => Content::Table(table(figment, inside)),
+            FigmentValue::Dict(_, inside) => Content::Table(table(figment, inside)),
             value => Content::Value(serde_json::to_value(value).expect("a value is JSON")),
         };
-        Written { layer, content }
+        Merged { layer, content }
     };
-    values.into_iter().map(|(name, value)| (name, written(value))).collect()
+    values.into_iter().map(|(name, value)| (name, from_figment(value))).collect()
 }
 
 fn held(values: &serde_json::Map<String, Value>, path: &[String]) -> bool {
@@ -143,7 +143,7 @@ fn remove(values: &mut Dict, path: &[String]) {
         [] => {}
         [name] => drop(values.remove(name)),
         [name, rest @ ..] => {
-            if let Some(Merged::Dict(_, inside)) = values.get_mut(name) {
+            if let Some(FigmentValue::Dict(_, inside)) = values.get_mut(name) {
                 remove(inside, rest);
             }
         }

@@ -41,15 +41,15 @@ fn meant(name: &str, value: &str, variables: &Variables) -> Option<String> {
     if !name.contains('_') && *name != upper {
         return None;
     }
-    if let Some(ours) = near_ours_with(&upper, value) {
-        return Some(ours);
+    if let Some(own) = nearest_own_variable_with(&upper, value) {
+        return Some(own);
     }
     let Some(known) = without_our_prefix(&upper).or_else(|| near_known(&upper)) else {
         return key_without_section(&upper);
     };
     let stem = known.strip_suffix(FILE_SUFFIX).unwrap_or(&known);
     let key = near::key_named(&name.to_ascii_lowercase());
-    match key.filter(|key| !variables::that_set(&dotted(key)).contains(&stem)) {
+    match key.filter(|key| !variables::names_that_set(&dotted(key)).contains(&stem)) {
         // One that spells a key of ours is meant for us, whatever else is set.
         Some(key) => Some(format!("{known}, or {}", variable_of(&key))),
         // Where the right name is set as well, this one is another program's.
@@ -80,7 +80,7 @@ fn is_service_link(value: &str) -> bool {
 
 /// The variables of other programs that do something here, or will.
 fn known() -> impl Iterator<Item = (&'static str, bool)> {
-    let does = |row: &&Variable| matches!(row.treatment, Treatment::Sets(_) | Treatment::Later(_));
+    let does = |row: &&Variable| matches!(row.treatment, Treatment::Sets(_) | Treatment::Planned(_));
     let names =
         variables::table().filter(does).flat_map(|row| row.names.iter().map(|name| (*name, row.secret)));
     names.filter(|(name, _)| !name.ends_with('*'))
@@ -89,16 +89,12 @@ fn known() -> impl Iterator<Item = (&'static str, bool)> {
 /// All names by which they, and those that choose the files, are read.
 fn known_names() -> &'static [String] {
     static NAMES: LazyLock<Vec<String>> = LazyLock::new(|| {
-        let names = known().flat_map(|(name, secret)| spellings(name.to_owned(), secret));
+        let names = known().flat_map(|(name, secret)| {
+            std::iter::once(name.to_owned()).chain(secret.then(|| file_variable(name)))
+        });
         names.chain([CONFIG, ENVIRONMENT].map(str::to_owned)).collect()
     });
     &NAMES
-}
-
-/// A variable, and the one that names a file with it.
-fn spellings(name: String, secret: bool) -> impl Iterator<Item = String> {
-    let file = secret.then(|| file_variable(&name));
-    std::iter::once(name).chain(file)
 }
 
 /// The known variable that cannot be given by a file, where `name` tries to.
@@ -133,9 +129,9 @@ fn slip(name: &str, known: &str) -> Option<usize> {
         return None;
     }
     let owner = |name: &str| name.split('_').next().unwrap_or_default().to_owned();
-    let (its_owner, ours) = (owner(name), owner(known));
+    let (its_owner, own) = (owner(name), owner(known));
     let allowed = match known.len() {
-        _ if ours.len() <= OWNER_LETTERS && !is_swapped(&its_owner, &ours) => return None,
+        _ if own.len() <= OWNER_LETTERS && !is_swapped(&its_owner, &own) => return None,
         ..LETTERS_PER_EDIT => usize::from(is_swapped(name, known)),
         letters => edits_allowed(letters),
     };
@@ -172,29 +168,29 @@ fn key_without_section(upper: &str) -> Option<String> {
     let rest = upper.strip_prefix("REALTIME_").filter(|rest| rest.contains('_'))?;
     let ending = format!("__{rest}");
     // Cheaper than the search below, and enough for most names.
-    our_variables().iter().find(|ours| ours.name.ends_with(&ending))?;
+    own_variables().iter().find(|own| own.name.ends_with(&ending))?;
     near::key_named(&rest.to_ascii_lowercase()).map(|key| variable_of(&key))
 }
 
 /// A variable of ours, written with other underscores or with a slip, whatever its value.
-pub(super) fn near_ours(name: &str) -> Option<String> {
-    near_ours_with(&name.to_ascii_uppercase(), "")
+pub(super) fn nearest_own_variable(name: &str) -> Option<String> {
+    nearest_own_variable_with(&name.to_ascii_uppercase(), "")
 }
 
 /// The same; a whole section is meant only where the value is JSON.
-fn near_ours_with(upper: &str, value: &str) -> Option<String> {
+fn nearest_own_variable_with(upper: &str, value: &str) -> Option<String> {
     let name = squeezed(upper);
     let is_json = value.trim_start().starts_with('{');
-    let candidates = our_variables().iter().filter(|ours| is_json || !ours.is_section);
-    let near = candidates.filter_map(|ours| {
-        let distance = distance(&name, &ours.squeezed)?;
-        (distance <= ours.edits_allowed).then_some((distance, &ours.name))
+    let candidates = own_variables().iter().filter(|own| is_json || !own.is_section);
+    let near = candidates.filter_map(|own| {
+        let distance = distance(&name, &own.squeezed)?;
+        (distance <= own.edits_allowed).then_some((distance, &own.name))
     });
-    near.min().map(|(_, name)| name.clone()).or_else(|| near_tenants(upper))
+    near.min().map(|(_, name)| name.clone()).or_else(|| nearest_tenant_variable(upper))
 }
 
 /// A variable of ours, whose name does not depend on a tenant's.
-struct Ours {
+struct OwnVariable {
     name: String,
     /// The name without underscores, of which people write too many or too few.
     squeezed: String,
@@ -202,26 +198,35 @@ struct Ours {
     is_section: bool,
 }
 
-fn our_variables() -> &'static [Ours] {
-    static OURS: LazyLock<Vec<Ours>> = LazyLock::new(|| {
+fn own_variables() -> &'static [OwnVariable] {
+    static OWN_VARIABLES: LazyLock<Vec<OwnVariable>> = LazyLock::new(|| {
         let leaves =
             shape::root().leaves().into_iter().filter(|(path, _)| !path.iter().any(|name| name == "*"));
-        let leaves = leaves.flat_map(|(path, key)| spellings(variable_of(&path), key.secret));
-        let leaves = leaves.map(|name| Ours::new(name, false));
+        let leaves = leaves.flat_map(|(path, key)| {
+            let name = variable_of(&path);
+            let file = key.secret.then(|| file_variable(&name));
+            std::iter::once(name).chain(file)
+        });
+        let leaves = leaves.map(OwnVariable::of_key);
         let sections = match &shape::root().shape {
             Shape::Section(sections) => sections.keys().cloned().collect(),
             _ => Vec::new(),
         };
-        leaves.chain(sections.into_iter().map(|name| Ours::new(variable_of(&[name]), true))).collect()
+        let sections = sections.into_iter().map(|name| OwnVariable::of_section(variable_of(&[name])));
+        leaves.chain(sections).collect()
     });
-    &OURS
+    &OWN_VARIABLES
 }
 
-impl Ours {
-    fn new(name: String, is_section: bool) -> Self {
+impl OwnVariable {
+    fn of_key(name: String) -> Self {
         let squeezed = squeezed(&name);
         let edits_allowed = edits_allowed(squeezed.len() - self::squeezed(PREFIX).len());
-        Self { name, squeezed, edits_allowed, is_section }
+        Self { name, squeezed, edits_allowed, is_section: false }
+    }
+
+    fn of_section(name: String) -> Self {
+        Self { is_section: true, ..Self::of_key(name) }
     }
 }
 
@@ -230,7 +235,7 @@ fn squeezed(name: &str) -> String {
 }
 
 /// A variable of a tenant, written with other underscores. Its id is whatever stands before the key.
-fn near_tenants(upper: &str) -> Option<String> {
+fn nearest_tenant_variable(upper: &str) -> Option<String> {
     let rest = upper.strip_prefix("REALTIME")?.trim_start_matches('_').strip_prefix("TENANTS_")?;
     let rest = rest.trim_start_matches('_').replace("__", "_");
     let leaves =

@@ -23,7 +23,7 @@ mod unread;
 mod variables;
 mod verify;
 
-pub use effective::Shown;
+pub use effective::EffectiveKey;
 pub use environment::environment;
 pub(crate) use files::Files;
 pub(crate) use layer::literal;

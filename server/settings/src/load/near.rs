@@ -45,7 +45,7 @@ fn around(above: &[String], wanted: impl Fn(&str) -> bool) -> Vec<Vec<String>> {
     // `JWT_SECRET` sets `auth.jwt_secret`, so that is what most people mean by the bare name; few mean operators.
     let rank = |path: &Vec<String>| {
         let variable = path.last().map(|name| name.to_uppercase()).unwrap_or_default();
-        (!variables::that_set(&dotted(path)).contains(&variable.as_str()), path[0] == "admin")
+        (!variables::names_that_set(&dotted(path)).contains(&variable.as_str()), path[0] == "admin")
     };
     if let Some(found) = &mut found {
         found.sort_by_key(rank);

@@ -7,9 +7,9 @@
 use serde_json::Value;
 
 use super::loaded::Loaded;
-use crate::kind::Kind;
 use crate::note::Note;
 use crate::shape::{self, Key, Shape, dotted};
+use crate::value_kind::ValueKind;
 
 /// Texts that are named; of the others their number is said.
 const NAMED: usize = 20;
@@ -21,12 +21,12 @@ pub(super) fn notes(loaded: &Loaded) -> Vec<Note> {
     let more = found.len().saturating_sub(NAMED);
     let default = &loaded.settings.server.default_tenant;
     let sentences = found.into_iter().take(NAMED).map(|(path, what)| {
-        let place = loaded.written.place_of(&loaded.layers, default, &path);
-        let place = place.map_or_else(String::new, |(_, place)| format!("{place}: "));
+        let location = loaded.merged.location_of(&loaded.layers, default, &path);
+        let location = location.map_or_else(String::new, |(_, location)| format!("{location}: "));
         let key = dotted(&path);
         let signs = path.iter().any(|name| ["auth", "admin"].contains(&name.as_str()));
         let effect = if signs { ", and tokens that do not have it are refused" } else { "" };
-        format!("{place}{key} {what}. It counts as part of the text{effect}: remove it if it is not meant")
+        format!("{location}{key} {what}. It counts as part of the text{effect}: remove it if it is not meant")
     });
     let more = (more > 0).then(|| format!("{more} more texts have white space or quotes around them"));
     sentences.chain(more).map(Note::warning).collect()
@@ -56,7 +56,8 @@ fn look_at(key: &Key, value: &Value, path: &mut Vec<String>, found: &mut Vec<(Ve
 
 /// What is around a text.
 fn padding(key: &Key, value: &Value) -> Option<String> {
-    let text = value.as_str().filter(|_| matches!(key.shape, Shape::One(Kind::Text | Kind::Anything)))?;
+    let text =
+        value.as_str().filter(|_| matches!(key.shape, Shape::One(ValueKind::Text | ValueKind::Anything)))?;
     let (first, last) = (text.chars().next()?, text.chars().next_back()?);
     match (sign(first), sign(last)) {
         (Some(first), Some(last)) if first == last => Some(format!("begins and ends with {first}")),

@@ -9,15 +9,15 @@ use std::ops::Range;
 use serde_json::{Map, Value};
 use toml::de::{DeTable, DeValue};
 
-use crate::problem::{Place, Problem};
+use crate::problem::{Location, Problem};
 
 /// The text of a file, or where it ceases to be text. `name` is the file's.
 pub(crate) fn text(name: &str, bytes: Vec<u8>) -> Result<String, Problem> {
     String::from_utf8(bytes).map_err(|error| {
         let end = error.utf8_error().valid_up_to();
         let text = String::from_utf8_lossy(&error.as_bytes()[..end]);
-        let place = Place { source: name.to_owned(), position: Some(Lines::of(&text).position(end)) };
-        Problem::at(place, "not text in UTF-8").help("save the file as UTF-8")
+        let location = Location { source: name.to_owned(), position: Some(Lines::of(&text).position(end)) };
+        Problem::at(location, "not text in UTF-8").help("save the file as UTF-8")
     })
 }
 
@@ -80,47 +80,50 @@ fn json(value: &DeValue<'_>) -> Value {
 /// Where the keys of a file stand.
 pub(crate) struct Positions {
     lines: Lines,
-    root: Spot,
+    root: KeyOffset,
 }
 
 #[derive(Default)]
-struct Spot {
+struct KeyOffset {
     offset: usize,
-    inside: BTreeMap<String, Spot>,
+    inside: BTreeMap<String, KeyOffset>,
 }
 
 impl Positions {
     pub(crate) fn of(text: &str) -> Self {
         let (table, _) = DeTable::parse_recoverable(text);
-        Self { lines: Lines::of(text), root: Spot { offset: 0, inside: Spot::inside(table.get_ref()) } }
+        Self {
+            lines: Lines::of(text),
+            root: KeyOffset { offset: 0, inside: KeyOffset::inside(table.get_ref()) },
+        }
     }
 
     /// Line and column of `path`, or of the nearest thing above it.
     pub(crate) fn find<S: AsRef<str>>(&self, path: &[S]) -> (usize, usize) {
-        let mut spot = &self.root;
+        let mut entry = &self.root;
         for name in path {
-            match spot.inside.get(name.as_ref()) {
-                Some(inside) => spot = inside,
+            match entry.inside.get(name.as_ref()) {
+                Some(inside) => entry = inside,
                 None => break,
             }
         }
-        self.lines.position(spot.offset)
+        self.lines.position(entry.offset)
     }
 
     /// Line and column of `path` itself.
     pub(super) fn find_exactly<S: AsRef<str>>(&self, path: &[S]) -> Option<(usize, usize)> {
-        let spot = path.iter().try_fold(&self.root, |spot, name| spot.inside.get(name.as_ref()))?;
-        Some(self.lines.position(spot.offset))
+        let entry = path.iter().try_fold(&self.root, |entry, name| entry.inside.get(name.as_ref()))?;
+        Some(self.lines.position(entry.offset))
     }
 }
 
-impl Spot {
+impl KeyOffset {
     fn inside(table: &DeTable<'_>) -> BTreeMap<String, Self> {
-        let spots = table.iter().map(|(name, value)| {
+        let entries = table.iter().map(|(name, value)| {
             let inside = value.get_ref().as_table().map(Self::inside).unwrap_or_default();
             (name.get_ref().to_string(), Self { offset: name.span().start, inside })
         });
-        spots.collect()
+        entries.collect()
     }
 }
 

@@ -9,14 +9,14 @@ use super::environment::{CONFIG, ENVIRONMENT, Variables};
 use super::files::{Files, Search, USUAL};
 use super::layer::{Layer, Origin, Problems};
 use super::loaded::Loaded;
-use super::merge::{self, Written};
+use super::merge::{self, Merged};
 use super::{files, padding, positions, tenants, unread, variables, verify};
 use crate::note::Note;
 use crate::problem::{LoadError, Problem};
 use crate::values::Values;
 use crate::{Settings, secrets, shape};
 
-/// Everything settings are read from. Read it as often as you like: each [`Sources::load`] looks again.
+/// Everything settings are read from. ReadLayers it as often as you like: each [`Sources::load`] looks again.
 #[derive(Clone)]
 pub struct Sources {
     file: Option<PathBuf>,
@@ -30,7 +30,7 @@ pub struct Sources {
 #[derive(Clone)]
 struct Assignment {
     /// Who gave it: the flag as it is typed.
-    by: String,
+    source: String,
     key: String,
     text: String,
 }
@@ -43,12 +43,12 @@ impl fmt::Debug for Sources {
 }
 
 /// What is in all layers, and what is wrong with single keys.
-struct Read {
+struct ReadLayers {
     files: Files,
     secret_files: Vec<PathBuf>,
     layers: Vec<Layer>,
     notes: Vec<Note>,
-    written: Written,
+    merged: Merged,
     problems: Problems,
 }
 
@@ -75,14 +75,14 @@ impl Sources {
     /// Above everything else: `flag`, as it is typed, says that `key` is `text`.
     #[must_use]
     pub fn with_flag(mut self, flag: &str, key: &str, text: &str) -> Self {
-        self.flags.push(Assignment { by: flag.into(), key: key.into(), text: text.into() });
+        self.flags.push(Assignment { source: flag.into(), key: key.into(), text: text.into() });
         self
     }
 
     /// Below everything but the defaults: `by`, as it is typed, says that `key` is `text`.
     #[must_use]
-    pub fn with_fallback(mut self, by: &str, key: &str, text: &str) -> Self {
-        self.fallbacks.push(Assignment { by: by.into(), key: key.into(), text: text.into() });
+    pub fn with_fallback(mut self, source: &str, key: &str, text: &str) -> Self {
+        self.fallbacks.push(Assignment { source: source.into(), key: key.into(), text: text.into() });
         self
     }
 
@@ -103,19 +103,19 @@ impl Sources {
     /// `[limits]` are: they are put together for the tenant that it is, and must go together for the one that
     /// it will be.
     pub(crate) fn load_again(&self, before: &Files, default_tenant: &str) -> Result<Loaded, LoadError> {
-        let (read, written) = self.read(before);
-        let (is, will_be) = (default_tenant, tenants::default_tenant(&written));
-        if is != will_be {
-            read.settings(written.clone(), &will_be)?;
+        let (read, values) = self.read(before);
+        let (now, after_restart) = (default_tenant, tenants::default_tenant(&values));
+        if now != after_restart {
+            read.settings(values.clone(), &after_restart)?;
         }
-        let until = format!("until a restart, the default tenant is {is}");
-        let explain = |error: LoadError| if is == will_be { error } else { error.help(&until) };
-        let (settings, values) = read.settings(written, is).map_err(explain)?;
+        let until = format!("until a restart, the default tenant is {now}");
+        let explain = |error: LoadError| if now == after_restart { error } else { error.help(&until) };
+        let (settings, values) = read.settings(values, now).map_err(explain)?;
         Ok(read.loaded(settings, values))
     }
 
     /// Everything in all layers, and with it the values that are in order by themselves.
-    fn read(&self, before: &Files) -> (Read, Map<String, Value>) {
+    fn read(&self, before: &Files) -> (ReadLayers, Map<String, Value>) {
         let (mut problems, mut notes) = (Problems::default(), Vec::new());
         let mut layers: Vec<_> =
             self.fallbacks.iter().map(|assignment| assignment.layer(Origin::Fallback)).collect();
@@ -124,10 +124,10 @@ impl Sources {
         notes.extend(unread::notes(search.candidates(), files.main()));
         variables::read(&self.variables, &mut layers, &mut problems, &mut notes);
         layers.extend(self.flags.iter().map(|assignment| assignment.layer(Origin::Flag)));
-        let written = merge::merge(&layers);
-        let values = verify::verify(&layers, &written, &mut problems);
+        let merged = merge::merge(&layers);
+        let values = verify::verify(&layers, &merged, &mut problems);
         let secret_files = variables::secret_files(&self.variables);
-        (Read { files, secret_files, layers, notes, written, problems }, values)
+        (ReadLayers { files, secret_files, layers, notes, merged, problems }, values)
     }
 
     fn search(&self) -> Search<'_> {
@@ -146,7 +146,7 @@ impl Sources {
     }
 }
 
-impl Read {
+impl ReadLayers {
     /// What the values come to for this default tenant.
     fn settings(
         &self,
@@ -154,26 +154,26 @@ impl Read {
         default_tenant: &str,
     ) -> Result<(Settings, Values), LoadError> {
         let mut problems = self.problems.clone();
-        tenants::complete(&mut values, default_tenant, &self.layers, &self.written, &mut problems);
+        tenants::complete(&mut values, default_tenant, &self.layers, &self.merged, &mut problems);
         problems.none()?;
         let values = Values::over_defaults(values);
         let settings = values.settings().map_err(|problem| LoadError { problems: vec![problem] })?;
         for conflict in settings.conflicts() {
             let said =
-                |key: &String| self.written.place_of(&self.layers, default_tenant, &positions::path(key));
-            let place = conflict.keys.iter().find_map(said);
-            let (layer, place) = place.map_or((0, None), |(layer, place)| (layer, Some(place)));
+                |key: &String| self.merged.location_of(&self.layers, default_tenant, &positions::path(key));
+            let location = conflict.keys.iter().find_map(said);
+            let (layer, location) = location.map_or((0, None), |(layer, location)| (layer, Some(location)));
             let key = conflict.keys.into_iter().next().unwrap_or_default();
-            problems.push(layer, Problem { place, ..Problem::with(key, conflict.message) });
+            problems.push(layer, Problem { location, ..Problem::with(key, conflict.message) });
         }
         problems.none()?;
         Ok((settings, values))
     }
 
     fn loaded(self, settings: Settings, values: Values) -> Loaded {
-        let Self { files, secret_files, layers, mut notes, written, .. } = self;
+        let Self { files, secret_files, layers, mut notes, merged, .. } = self;
         notes.extend(secrets::remarks(&settings));
-        let mut loaded = Loaded { settings, notes, values, files, secret_files, written, layers };
+        let mut loaded = Loaded { settings, notes, values, files, secret_files, merged, layers };
         let padded = padding::notes(&loaded);
         loaded.notes.extend(padded);
         loaded
@@ -185,6 +185,6 @@ impl Assignment {
         let path = positions::path(&self.key);
         let value =
             shape::root().find(&path).map_or_else(|| self.text.clone().into(), |key| key.read(&self.text));
-        Layer::single(origin, self.by.clone(), &path, value)
+        Layer::single(origin, self.source.clone(), &path, value)
     }
 }

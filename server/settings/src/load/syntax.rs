@@ -10,16 +10,16 @@ use serde_json::Value;
 
 use super::advice;
 use super::positions::{Lines, Positions, SyntaxError, path_of};
-use crate::kind::Kind;
-use crate::problem::{Place, Problem};
+use crate::problem::{Location, Problem};
 use crate::shape::{Shape, dotted, root};
+use crate::value_kind::ValueKind;
 
 /// Mistakes that are explained. A file may have thousands, and each looks back over the text before it.
 const EXPLAINED: usize = 50;
 
 /// Explains the `errors` in `text`, which is that of the file `name`.
 pub(super) fn explain(name: &str, text: &str, errors: Vec<SyntaxError>) -> Vec<Problem> {
-    let mut mistakes = Mistakes { name, text, lines: Lines::of(text), problems: Vec::new() };
+    let mut mistakes = SyntaxProblems { name, text, lines: Lines::of(text), problems: Vec::new() };
     for error in errors {
         mistakes.add(&error.message, error.span);
     }
@@ -27,56 +27,56 @@ pub(super) fn explain(name: &str, text: &str, errors: Vec<SyntaxError>) -> Vec<P
 }
 
 /// Collects the mistakes in one text.
-struct Mistakes<'a> {
+struct SyntaxProblems<'a> {
     name: &'a str,
     text: &'a str,
     lines: Lines,
     problems: Vec<Problem>,
 }
 
-impl<'a> Mistakes<'a> {
+impl<'a> SyntaxProblems<'a> {
     /// Adds one, as the parser describes it, with the part of the text that it is about.
     fn add(&mut self, why: &str, span: Option<Range<usize>>) {
         let why = why.replace('\n', ", ");
         let why = why.strip_suffix(", expected nothing").unwrap_or(&why);
         let Some(span) = span else {
-            let place = Place { source: self.name.to_owned(), position: None };
-            return self.problems.push(Problem::at(place, format!("not TOML: {why}")));
+            let location = Location { source: self.name.to_owned(), position: None };
+            return self.problems.push(Problem::at(location, format!("not TOML: {why}")));
         };
         let (row, column) = self.lines.position(span.start);
-        let place = Place { source: self.name.to_owned(), position: Some((row, column)) };
+        let location = Location { source: self.name.to_owned(), position: Some((row, column)) };
         let rest = self.text.get(span.start..).unwrap_or_default();
         let problem = match why {
             // The parser takes the end of the line for text without quotes.
             _ if why.starts_with("string values must be quoted") && ends(rest) => {
-                Problem::at(place, "not TOML: a value is missing")
+                Problem::at(location, "not TOML: a value is missing")
             }
-            _ if self.problems.len() >= EXPLAINED => Problem::at(place, format!("not TOML: {why}")),
-            "duplicate key" => self.duplicate(place, span),
+            _ if self.problems.len() >= EXPLAINED => Problem::at(location, format!("not TOML: {why}")),
+            "duplicate key" => self.duplicate(location, span),
             _ => {
                 let help = self.help(why, span.start);
-                Problem { help, ..Problem::at(place, format!("not TOML: {why}")) }
+                Problem { help, ..Problem::at(location, format!("not TOML: {why}")) }
             }
         };
         self.problems.push(problem);
     }
 
     /// A key at `span` that was there before.
-    fn duplicate(&self, place: Place, span: Range<usize>) -> Problem {
+    fn duplicate(&self, location: Location, span: Range<usize>) -> Problem {
         let Some(path) = self.path_to(span.end) else {
             // In an inline table, whose keys stand side by side.
-            return Problem::at(place, format!("not TOML: duplicate key {}", &self.text[span]));
+            return Problem::at(location, format!("not TOML: duplicate key {}", &self.text[span]));
         };
         let message = format!("not TOML: duplicate key {}", dotted(&path));
         let before = &self.text[..self.line_start(span.start)];
         let Some((row, column)) = Positions::of(before).find_exactly(&path) else {
-            return Problem::at(place, message);
+            return Problem::at(location, message);
         };
         let first = format!("{message}, first written at {}:{row}:{column}", self.name);
         let is_section = self.line_with(span.start).trim_start().starts_with('[');
         let help =
             if is_section { "write all keys of a section below one header" } else { "keep one of the two" };
-        Problem::at(place, first).help(help)
+        Problem::at(location, first).help(help)
     }
 
     fn line_start(&self, offset: usize) -> usize {
@@ -133,7 +133,7 @@ impl<'a> Mistakes<'a> {
         let path = path_of(name).map(|path| [self.section_at(start), path].concat());
         let key = path.and_then(|path| root().find(&path));
         match key.map(|key| (&key.shape, key.secret)) {
-            Some((Shape::One(kind @ (Kind::Switch | Kind::Whole { .. })), _)) => {
+            Some((Shape::One(kind @ (ValueKind::Boolean | ValueKind::Integer { .. })), _)) => {
                 let written = Value::from(value.trim_end_matches([';', ',']));
                 let better = kind.read(written.as_str().unwrap_or_default());
                 match kind.check(&better) {
@@ -145,7 +145,7 @@ impl<'a> Mistakes<'a> {
             }
             // An address may hold a password.
             Some((Shape::One(kind), false))
-                if !matches!(kind, Kind::Url(_)) && kind.check(&value.into()).is_some() =>
+                if !matches!(kind, ValueKind::Url(_)) && kind.check(&value.into()).is_some() =>
             {
                 format!("write it in quotes: {name} = {value:?}")
             }

@@ -7,7 +7,7 @@
 use serde_json::{Map, Value};
 
 use super::layer::{Layer, Problems};
-use super::merge::{Content, Written};
+use super::merge::{Content, Merged};
 use crate::problem::Problem;
 use crate::{Settings, shape};
 
@@ -16,10 +16,10 @@ pub(crate) fn complete(
     values: &mut Map<String, Value>,
     default: &str,
     layers: &[Layer],
-    written: &Written,
+    merged: &Merged,
     problems: &mut Problems,
 ) {
-    one_auth(default, layers, written, problems);
+    one_auth(default, layers, merged, problems);
     let limits = values.get("limits").and_then(Value::as_object).cloned().unwrap_or_default();
     let Some(tenants) = values.get_mut("tenants").and_then(Value::as_object_mut) else { return };
     for tenant in tenants.values_mut().filter_map(Value::as_object_mut) {
@@ -45,17 +45,17 @@ pub(crate) fn default_tenant(values: &Map<String, Value>) -> String {
 }
 
 /// The default tenant's keys are said in one place.
-fn one_auth(default: &str, layers: &[Layer], written: &Written, problems: &mut Problems) {
+fn one_auth(default: &str, layers: &[Layer], merged: &Merged, problems: &mut Problems) {
     let said = |path: &[&str]| {
-        let section = written.find(path)?;
+        let section = merged.find(path)?;
         let Content::Table(keys) = &section.content else { return None };
         let (name, key) = keys.iter().next()?;
-        Some((key.layer, layers.get(key.layer)?.place(&[path, &[name]].concat())))
+        Some((key.layer, layers.get(key.layer)?.location(&[path, &[name]].concat())))
     };
     let own = ["tenants", default, "auth"];
-    if let (Some((layer, place)), Some((_, other))) = (said(&own), said(&["auth"])) {
+    if let (Some((layer, location)), Some((_, other))) = (said(&own), said(&["auth"])) {
         let message = format!("the keys of the default tenant are said in [auth] too ({other})");
-        let problem = Problem { place: Some(place), ..Problem::with(shape::dotted(&own), message) };
+        let problem = Problem { location: Some(location), ..Problem::with(shape::dotted(&own), message) };
         problems.push(layer, problem.help("say all of them in one of the two"));
     }
 }

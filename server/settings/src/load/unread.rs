@@ -33,17 +33,17 @@ const ENTRIES_MAX: usize = 1000;
 /// A note for each near the `places` where a file may be, of which `main` is the one that is read.
 pub(super) fn notes(places: &[PathBuf], main: Option<&Path>) -> Vec<Note> {
     let mut notes = Vec::new();
-    for place in places {
+    for location in places {
         match main {
-            Some(main) if main == place => notes.extend(beside(place).into_iter().map(Note::warning)),
-            Some(main) if place.is_file() => {
-                let text = format!("{} is not read, because {} is", place.display(), main.display());
+            Some(main) if main == location => notes.extend(beside(location).into_iter().map(Note::warning)),
+            Some(main) if location.is_file() => {
+                let text = format!("{} is not read, because {} is", location.display(), main.display());
                 notes.push(Note::info(text));
             }
-            Some(_) => notes.extend(folder_without_file(place).map(Note::warning)),
+            Some(_) => notes.extend(folder_without_file(location).map(Note::warning)),
             None => {
-                notes.extend(folder_without_file(place).map(Note::warning));
-                notes.extend(instead_of(place).into_iter().map(Note::warning));
+                notes.extend(folder_without_file(location).map(Note::warning));
+                notes.extend(instead_of(location).into_iter().map(Note::warning));
             }
         }
     }
@@ -65,9 +65,9 @@ fn beside(main: &Path) -> Vec<String> {
 
 /// What was probably meant to be the file at `place`, where there is none. Of the files to copy, that for trying things
 /// out is never meant.
-fn instead_of(place: &Path) -> Vec<String> {
-    let formats = other_formats(place).into_iter().map(|file| not_toml(&file, place));
-    let is_own = is_own_folder(place);
+fn instead_of(location: &Path) -> Vec<String> {
+    let formats = other_formats(location).into_iter().map(|file| not_toml(&file, location));
+    let is_own = is_own_folder(location);
     let meant = |file: &Path| {
         is_toml(file) && is_own && name(file) != STARTERS[1]
             || resembles(file)
@@ -75,10 +75,10 @@ fn instead_of(place: &Path) -> Vec<String> {
     };
     let deeper =
         FOLDERS.iter().flat_map(|folder| NAMES[..2].iter().map(move |name| Path::new(folder).join(name)));
-    let deeper = deeper.map(|file| place.with_file_name(file)).filter(|file| file.is_file());
-    let files = siblings(place).into_iter().filter(|file| meant(file) && file.is_file()).chain(deeper);
+    let deeper = deeper.map(|file| location.with_file_name(file)).filter(|file| file.is_file());
+    let files = siblings(location).into_iter().filter(|file| meant(file) && file.is_file()).chain(deeper);
     let files = files.map(|file| {
-        format!("{} is not read: call it {}, or name it with --config", file.display(), place.display())
+        format!("{} is not read: call it {}, or name it with --config", file.display(), location.display())
     });
     formats.chain(files).collect()
 }
@@ -89,27 +89,27 @@ fn is_more(file: &Path) -> bool {
 }
 
 /// A `config.d` without the file that it adds to.
-fn folder_without_file(place: &Path) -> Option<String> {
-    let folder = more_folder(place);
+fn folder_without_file(location: &Path) -> Option<String> {
+    let folder = more_folder(location);
     let has_files = entries(&folder).iter().any(|file| is_toml(file));
-    has_files.then(|| format!("{} is not read, because there is no {}", folder.display(), place.display()))
+    has_files.then(|| format!("{} is not read, because there is no {}", folder.display(), location.display()))
 }
 
-fn not_toml(file: &Path, place: &Path) -> String {
-    format!("{} is not read: write TOML, into {}", file.display(), place.display())
+fn not_toml(file: &Path, location: &Path) -> String {
+    format!("{} is not read: write TOML, into {}", file.display(), location.display())
 }
 
-fn other_formats(place: &Path) -> Vec<PathBuf> {
-    let files = FORMATS.iter().map(|format| place.with_extension(format));
+fn other_formats(location: &Path) -> Vec<PathBuf> {
+    let files = FORMATS.iter().map(|format| location.with_extension(format));
     files.filter(|file| file.is_file()).collect()
 }
 
 /// What is in the folder of `place`, without `place` itself.
-fn siblings(place: &Path) -> Vec<PathBuf> {
-    let folder = place.parent().unwrap_or(Path::new(""));
+fn siblings(location: &Path) -> Vec<PathBuf> {
+    let folder = location.parent().unwrap_or(Path::new(""));
     let here = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let names = entries(here).into_iter().filter_map(|file| Some(folder.join(file.file_name()?)));
-    names.filter(|file| file != place).collect()
+    names.filter(|file| file != location).collect()
 }
 
 /// What is in a folder, in the order of the names; nothing if it cannot be read, which is told elsewhere.
@@ -141,8 +141,8 @@ fn is_stray(file: &Path) -> bool {
     !name(file).starts_with('.') && (is_format || is_folder())
 }
 
-fn is_own_folder(place: &Path) -> bool {
-    place.parent().is_some_and(|folder| folder.file_name().is_some_and(|name| name == OWN_FOLDER))
+fn is_own_folder(location: &Path) -> bool {
+    location.parent().is_some_and(|folder| folder.file_name().is_some_and(|name| name == OWN_FOLDER))
 }
 
 /// Whether the name of a file is nearly one of those that people use.

@@ -9,51 +9,51 @@ use super::environment::{FILE_SUFFIX, PREFIX, Variables, file_variable};
 use super::layer::{Layer, Origin, Problems};
 use super::{advice, misspelt, positions};
 use crate::note::Note;
-use crate::problem::{Place, Problem};
+use crate::problem::{Location, Problem};
 use crate::shape::{self, Key, Shape};
-use crate::variables::{self, Reading, SEED, Target, Treatment, Variable};
+use crate::variables::{self, Conversion, SEED, TargetKey, Treatment, Variable};
 
 /// A variable's value, and which variable it really was: `NAME` or `NAME_FILE`.
-struct Set {
+struct VariableText {
     name: String,
     text: String,
-    by: By,
+    source: TextSource,
 }
 
 /// Where the text of a variable stands.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum By {
-    Itself,
+enum TextSource {
+    Variable,
     File,
 }
 
-impl Set {
+impl VariableText {
     /// What the text means for `key`.
     fn read(&self, key: &Key) -> Value {
-        match self.by {
-            By::Itself => key.read(&self.text),
-            By::File => key.read_file(&self.text),
+        match self.source {
+            TextSource::Variable => key.read(&self.text),
+            TextSource::File => key.read_file(&self.text),
         }
     }
 }
 
 /// What a variable holds, as far as `NAME_FILE` is concerned.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Holds {
+enum SecretKind {
     /// Nothing that belongs into a file.
-    Plain,
+    NotSecret,
     /// One secret, which is not empty.
-    Secret,
+    One,
     /// Any number of secrets: between two rotations there are none.
-    Secrets,
+    Many,
 }
 
-impl Holds {
+impl SecretKind {
     fn of(key: &Key) -> Self {
         match key.shape {
-            _ if !key.secret => Self::Plain,
-            Shape::List(_) => Self::Secrets,
-            _ => Self::Secret,
+            _ if !key.secret => Self::NotSecret,
+            Shape::List(_) => Self::Many,
+            _ => Self::One,
         }
     }
 }
@@ -70,7 +70,7 @@ pub(crate) fn read(
         theirs(variable, seeding, variables, layers, problems, notes);
     }
     for name in variables.keys().filter(|name| name.starts_with(PREFIX)) {
-        ours(name, variables, layers, problems);
+        own(name, variables, layers, problems);
     }
     notes.extend(misspelt::notes(variables));
 }
@@ -79,9 +79,9 @@ pub(crate) fn read(
 pub(crate) fn secret_files(variables: &Variables) -> Vec<PathBuf> {
     let theirs = variables::table().filter(|variable| variable.secret).flat_map(|variable| variable.names);
     let theirs = theirs.filter_map(|name| variables.get(&file_variable(name)));
-    let ours =
+    let own =
         variables.iter().filter(|(name, _)| path(name).is_some_and(|path| secret_beside(&path).is_some()));
-    theirs.chain(ours.map(|(_, file)| file)).map(PathBuf::from).collect()
+    theirs.chain(own.map(|(_, file)| file)).map(PathBuf::from).collect()
 }
 
 /// A variable of others.
@@ -97,7 +97,7 @@ fn theirs(
     let Some(name) = names.first() else { return };
     // Whatever becomes of it: which of the two is meant may matter tomorrow.
     if variable.secret
-        && let Some(problem) = names.iter().find_map(|name| said_twice(name, variables))
+        && let Some(problem) = names.iter().find_map(|name| set_twice(name, variables))
     {
         return problems.push(layers.len(), problem);
     }
@@ -111,8 +111,8 @@ fn theirs(
             for other in &names[1..] {
                 note(true, format!("{other} is not looked at, because {name} is set"));
             }
-            let holds = Holds::of(target_key(&targets[0]));
-            let Some(set) = value(name, holds, variables, layers.len(), problems) else { return };
+            let secret_kind = SecretKind::of(target_key(&targets[0]));
+            let Some(set) = value(name, secret_kind, variables, layers.len(), problems) else { return };
             let counting: Vec<_> = targets.iter().filter(|target| seeding || !target.seeding).collect();
             if counting.is_empty() {
                 note(true, format!("{} counts only under {SEED}=true", set.name));
@@ -120,14 +120,14 @@ fn theirs(
             for target in counting {
                 match layer(&set, target) {
                     Ok(Some(layer)) => layers.push(layer),
-                    Ok(None) => note(false, format!("{} {}", set.name, target.reading.without_effect())),
+                    Ok(None) => note(false, format!("{} {}", set.name, target.conversion.without_effect())),
                     Err(problem) => problems.push(layers.len(), problem),
                 }
             }
         }
-        Treatment::Accepted(why) => note(false, format!("{} {has} no meaning here: {why}", names.join(", "))),
-        Treatment::Warned(why) => note(true, format!("{} {is} not obeyed: {why}", names.join(", "))),
-        Treatment::Later(part) => {
+        Treatment::Ignored(why) => note(false, format!("{} {has} no meaning here: {why}", names.join(", "))),
+        Treatment::Unsupported(why) => note(true, format!("{} {is} not obeyed: {why}", names.join(", "))),
+        Treatment::Planned(part) => {
             note(false, format!("{} {has} no effect yet: {} still to come", names.join(", "), part.name()));
         }
     }
@@ -161,23 +161,23 @@ fn present(variable: &Variable, variables: &Variables) -> Vec<String> {
     present
 }
 
-fn target_key(target: &Target) -> &'static Key {
+fn target_key(target: &TargetKey) -> &'static Key {
     shape::root().find(&positions::path(target.key)).expect("the table names keys that exist")
 }
 
 /// One key's value from a variable of others; nothing when this value changes nothing.
-fn layer(set: &Set, target: &Target) -> Result<Option<Layer>, Problem> {
+fn layer(set: &VariableText, target: &TargetKey) -> Result<Option<Layer>, Problem> {
     let (path, key) = (positions::path(target.key), target_key(target));
-    let value = match target.reading.read(&set.text) {
-        Ok(Some(_)) if target.reading == Reading::AsWritten => set.read(key),
+    let value = match target.conversion.read(&set.text) {
+        Ok(Some(_)) if target.conversion == Conversion::Verbatim => set.read(key),
         Ok(Some(Value::String(text))) => key.read(&text),
         Ok(Some(value)) => value,
         Ok(None) => return Ok(None),
         Err(expected) => {
             let message = format!("expected {expected}, found {:?}", set.text);
-            let help = advice::for_variable(target.reading, &set.text);
+            let help = advice::for_variable(target.conversion, &set.text);
             return Err(Problem {
-                place: Some(place(&set.name)),
+                location: Some(location(&set.name)),
                 help,
                 ..Problem::with(target.key, message)
             });
@@ -187,13 +187,13 @@ fn layer(set: &Set, target: &Target) -> Result<Option<Layer>, Problem> {
 }
 
 /// A variable of ours.
-fn ours(name: &str, variables: &Variables, layers: &mut Vec<Layer>, problems: &mut Problems) {
+fn own(name: &str, variables: &Variables, layers: &mut Vec<Layer>, problems: &mut Problems) {
     let Some(path) = path(name) else {
-        let help = match misspelt::near_ours(name) {
+        let help = match misspelt::nearest_own_variable(name) {
             Some(near) => format!("did you mean {near}?"),
             None => format!("write {PREFIX}SECTION__KEY, such as {PREFIX}SERVER__PORT"),
         };
-        return problems.push(layers.len(), Problem::at(place(name), "names no key").help(help));
+        return problems.push(layers.len(), Problem::at(location(name), "names no key").help(help));
     };
     let (name, path) = match secret_beside(&path) {
         // Told at the variable itself, if that is set too.
@@ -202,8 +202,8 @@ fn ours(name: &str, variables: &Variables, layers: &mut Vec<Layer>, problems: &m
         None => (name, path),
     };
     let key = shape::root().find(&path);
-    let holds = key.map_or(Holds::Plain, Holds::of);
-    let Some(set) = value(name, holds, variables, layers.len(), problems) else { return };
+    let secret_kind = key.map_or(SecretKind::NotSecret, SecretKind::of);
+    let Some(set) = value(name, secret_kind, variables, layers.len(), problems) else { return };
     let value = key.map_or_else(|| Value::from(set.text.as_str()), |key| set.read(key));
     layers.push(Layer::single(Origin::Variable, set.name, &path, value));
 }
@@ -230,29 +230,35 @@ fn without_file(name: &str) -> &str {
 /// The value of a variable, or what is in the file that `NAME_FILE` names.
 fn value(
     name: &str,
-    holds: Holds,
+    secret_kind: SecretKind,
     variables: &Variables,
     number: usize,
     problems: &mut Problems,
-) -> Option<Set> {
+) -> Option<VariableText> {
     let by_file = file_variable(name);
-    let file = variables.get(&by_file).filter(|_| holds != Holds::Plain);
+    let file = variables.get(&by_file).filter(|_| secret_kind != SecretKind::NotSecret);
     let problem = match (variables.get(name), file) {
-        (Some(_), Some(_)) => said_twice(name, variables)?,
-        (Some(text), None) => return Some(Set { name: name.into(), text: text.clone(), by: By::Itself }),
+        (Some(_), Some(_)) => set_twice(name, variables)?,
+        (Some(text), None) => {
+            return Some(VariableText {
+                name: name.into(),
+                text: text.clone(),
+                source: TextSource::Variable,
+            });
+        }
         (None, Some(file)) => match fs::read_to_string(file) {
-            Ok(text) if text.trim().is_empty() && holds == Holds::Secret => {
-                Problem::at(place(&by_file), format!("{file} is empty")).help("write the secret into it")
+            Ok(text) if text.trim().is_empty() && secret_kind == SecretKind::One => {
+                Problem::at(location(&by_file), format!("{file} is empty")).help("write the secret into it")
             }
             Ok(text) => {
                 // Editors write the one at the start, and both `echo` and editors the other at the end.
                 let text = text.trim_start_matches('\u{feff}').trim_end_matches(['\n', '\r']).to_owned();
-                return Some(Set { name: by_file, text, by: By::File });
+                return Some(VariableText { name: by_file, text, source: TextSource::File });
             }
             Err(error) => {
                 // What is no absolute path may be the secret itself.
                 let shown = if file.starts_with('/') { file } else { "the file" };
-                let problem = Problem::at(place(&by_file), format!("{shown} cannot be read: {error}"));
+                let problem = Problem::at(location(&by_file), format!("{shown} cannot be read: {error}"));
                 problem.help(format!(
                     "{by_file} is the path of a file with the secret, and {name} is the secret"
                 ))
@@ -265,15 +271,15 @@ fn value(
 }
 
 /// What is wrong if both the secret `name` and a file with it are set.
-fn said_twice(name: &str, variables: &Variables) -> Option<Problem> {
+fn set_twice(name: &str, variables: &Variables) -> Option<Problem> {
     let by_file = file_variable(name);
     let both = variables.contains_key(name) && variables.contains_key(&by_file);
     both.then(|| {
-        Problem::at(place(name), format!("{by_file} is set as well"))
+        Problem::at(location(name), format!("{by_file} is set as well"))
             .help("set one of the two: which of them is meant cannot be known")
     })
 }
 
-fn place(name: &str) -> Place {
-    Place { source: format!("variable {name}"), position: None }
+fn location(name: &str) -> Location {
+    Location { source: format!("variable {name}"), position: None }
 }

@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::wrap;
-use crate::kind::Kind;
+use super::wrap::wrap;
 use crate::load::literal;
-use crate::shape::{self, Key, Reload, Shape, dotted};
+use crate::shape::{self, Key, ReloadMode, Shape, dotted};
+use crate::value_kind::ValueKind;
 use crate::variables::{self, Treatment, Variable};
 
 /// Lines of text are broken here.
@@ -95,7 +95,7 @@ fn describe_key(page: &mut String, name: &str, key: &Key) {
         _ => "default below".into(),
     });
     facts.push(reload(key.reload).into());
-    let variables = variables::that_set(name);
+    let variables = variables::names_that_set(name);
     if !variables.is_empty() {
         facts.push(format!("set by `{}`", variables.join("`, `")));
     }
@@ -114,18 +114,20 @@ fn describe_key(page: &mut String, name: &str, key: &Key) {
 fn kind(key: &Key) -> String {
     let expected = key.expected();
     match &key.shape {
-        Shape::One(Kind::Url(_)) if key.secret => format!("secret {}", expected.trim_start_matches("an ")),
+        Shape::One(ValueKind::Url(_)) if key.secret => {
+            format!("secret {}", expected.trim_start_matches("an "))
+        }
         Shape::One(_) if key.secret => "secret text".into(),
         Shape::List(_) if key.secret => "list of secret texts".into(),
         _ => expected.trim_start_matches("a ").trim_start_matches("an ").to_owned(),
     }
 }
 
-fn reload(reload: Reload) -> &'static str {
+fn reload(reload: ReloadMode) -> &'static str {
     match reload {
-        Reload::Live => "**live**",
-        Reload::Connection => "**new connections**",
-        Reload::Restart => "**restart**",
+        ReloadMode::Live => "**live**",
+        ReloadMode::Connection => "**new connections**",
+        ReloadMode::Restart => "**restart**",
     }
 }
 
@@ -149,16 +151,16 @@ fn effect(variable: &Variable) -> String {
     match variable.treatment {
         Treatment::Sets(targets) => {
             let keys = targets.iter().map(|target| {
-                let words = target.reading.in_words();
+                let words = target.conversion.description();
                 let words = if words.is_empty() { String::new() } else { format!(" ({words})") };
                 let when = if target.seeding { " under `SEED_SELF_HOST=true`" } else { "" };
                 format!("`{}`{words}{when}", target.key)
             });
             format!("sets {}", keys.collect::<Vec<_>>().join(", "))
         }
-        Treatment::Accepted(why) => format!("accepted, no meaning here: {why}"),
-        Treatment::Warned(why) => format!("not obeyed, with a warning: {why}"),
-        Treatment::Later(part) => format!("accepted, no effect yet: {} still to come", part.name()),
+        Treatment::Ignored(why) => format!("accepted, no meaning here: {why}"),
+        Treatment::Unsupported(why) => format!("not obeyed, with a warning: {why}"),
+        Treatment::Planned(part) => format!("accepted, no effect yet: {} still to come", part.name()),
     }
 }
 

@@ -5,6 +5,7 @@
 mod markdown;
 mod schema;
 mod starters;
+mod wrap;
 
 pub use starters::Starter;
 
@@ -16,19 +17,4 @@ pub fn reference() -> String {
 /// The JSON Schema of a settings file, by which editors complete and check.
 pub fn schema() -> String {
     schema::text()
-}
-
-/// Breaks text into lines of at most `width` characters, longer words aside.
-fn wrap(text: &str, width: usize) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split_whitespace() {
-        match lines.last_mut() {
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
-    }
-    lines
 }

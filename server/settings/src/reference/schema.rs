@@ -7,7 +7,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::Settings;
-use crate::kind::Kind;
+use crate::value_kind::ValueKind;
 
 /// The schema as indented JSON.
 pub(super) fn text() -> String {
@@ -33,7 +33,7 @@ fn refine(schema: &mut Value) {
 
 fn constrain(fields: &mut Map<String, Value>) {
     if let Some(mark) = fields.get("x-names").and_then(Value::as_str) {
-        let names = pattern(&Kind::name(mark)).map(|pattern| json!({ "pattern": pattern }));
+        let names = pattern(&ValueKind::name(mark)).map(|pattern| json!({ "pattern": pattern }));
         fields.extend(names.map(|names| ("propertyNames".to_owned(), names)));
     }
     let is_type = |name: &str| match fields.get("type") {
@@ -46,23 +46,23 @@ fn constrain(fields: &mut Map<String, Value>) {
     if !is_integer && !is_marked && fields.get("format").is_none() {
         return;
     }
-    let kind = Kind::of(&Value::Object(fields.clone()));
+    let kind = ValueKind::of(&Value::Object(fields.clone()));
     // No other validator knows the formats `uint16` and `ip`.
     fields.remove("format");
     let mut set = |name: &str, value: Value| drop(fields.insert(name.into(), value));
     match &kind {
-        Kind::Whole { least, most } | Kind::Size { least, most } => {
-            set("minimum", (*least).into());
-            if i64::try_from(*most).is_ok_and(|most| most < i64::MAX) {
-                set("maximum", (*most).into());
+        ValueKind::Integer { min, max } | ValueKind::Size { min, max } => {
+            set("minimum", (*min).into());
+            if i64::try_from(*max).is_ok_and(|max| max < i64::MAX) {
+                set("maximum", (*max).into());
             }
         }
-        Kind::Address => set("anyOf", json!([{ "format": "ipv4" }, { "format": "ipv6" }])),
+        ValueKind::IpAddress => set("anyOf", json!([{ "format": "ipv4" }, { "format": "ipv6" }])),
         _ => {}
     }
     let needs_more_than_zero = match &kind {
-        Kind::Wait { least, .. } => !least.is_zero(),
-        Kind::Size { least, .. } => *least > 0,
+        ValueKind::Duration { min, .. } => !min.is_zero(),
+        ValueKind::Size { min, .. } => *min > 0,
         _ => false,
     };
     if needs_more_than_zero {
@@ -76,29 +76,33 @@ fn constrain(fields: &mut Map<String, Value>) {
 }
 
 /// What every text of this kind matches, where that says something.
-fn pattern(kind: &Kind) -> Option<String> {
+fn pattern(kind: &ValueKind) -> Option<String> {
     const BYTE: &str = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])";
     const V6: &str = "[0-9A-Fa-f]*:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*";
     const TIME: &str = "nanos|nsec|ns|usec|us|µs|millis|msec|ms|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d|\
         weeks?|wks?|w|months?|M|years?|yrs?|y";
     let v4 = format!("({BYTE}\\.){{3}}{BYTE}");
     let pattern = match kind {
-        Kind::Wait { .. } => format!("^\\s*([0-9]+(\\.[0-9]+)?\\s*({TIME})\\s*)+$"),
-        Kind::Size { .. } => {
+        ValueKind::Duration { .. } => format!("^\\s*([0-9]+(\\.[0-9]+)?\\s*({TIME})\\s*)+$"),
+        ValueKind::Size { .. } => {
             "^\\s*([0-9]+|[0-9]+(\\.[0-9]+)?\\s*([kKmMgGtTpPeE][iI]?[bB]?|[bB]))\\s*$".into()
         }
-        Kind::Address => format!("^({v4}|{V6})$"),
-        Kind::Network => {
+        ValueKind::IpAddress => format!("^({v4}|{V6})$"),
+        ValueKind::Network => {
             format!("^\\s*({v4}(/(3[0-2]|[12]?[0-9]))?|{V6}(/(12[0-8]|1[01][0-9]|[1-9]?[0-9]))?)\\s*$")
         }
-        Kind::Url(schemes) => {
+        ValueKind::Url(schemes) => {
             let schemes: Vec<_> = schemes.iter().map(|scheme| without_case(scheme)).collect();
             format!("^({})[^\\s/\\\\]\\S*$", schemes.join("|"))
         }
-        Kind::TenantId => "^[a-z0-9_][a-z0-9_-]{0,62}$".into(),
-        Kind::Module => "^[A-Za-z_][A-Za-z0-9_]*(::[A-Za-z_][A-Za-z0-9_]*)*$".into(),
-        Kind::Jwks => "^\\s*\\{".into(),
-        Kind::Anything | Kind::Text | Kind::Switch | Kind::Whole { .. } | Kind::Word(_) => return None,
+        ValueKind::TenantId => "^[a-z0-9_][a-z0-9_-]{0,62}$".into(),
+        ValueKind::Module => "^[A-Za-z_][A-Za-z0-9_]*(::[A-Za-z_][A-Za-z0-9_]*)*$".into(),
+        ValueKind::Jwks => "^\\s*\\{".into(),
+        ValueKind::Anything
+        | ValueKind::Text
+        | ValueKind::Boolean
+        | ValueKind::Integer { .. }
+        | ValueKind::Choice(_) => return None,
     };
     Some(pattern)
 }

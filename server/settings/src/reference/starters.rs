@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::wrap;
+use super::wrap::wrap;
 use crate::load::literal;
 use crate::shape;
 
@@ -18,14 +18,14 @@ pub enum Starter {
 /// How a key stands in a starter.
 enum Entry {
     /// Written, because most will want it so.
-    Says(&'static str),
+    Set(&'static str),
     /// As a comment, with its default.
     Default,
     /// As a comment, with a value that only shows the form.
     Example(&'static str),
 }
 
-use Entry::{Default, Example, Says};
+use Entry::{Default, Example, Set};
 
 /// Lines of comments are broken here, `# ` aside.
 const WIDTH: usize = 98;
@@ -44,11 +44,11 @@ const DEVELOPMENT_HEAD: &str = "\
 ";
 
 const DEVELOPMENT: &[(&str, Entry)] = &[
-    ("server.host", Says("\"127.0.0.1\"")),
-    ("server.port", Says("8080")),
-    ("server.data_dir", Says("\"data\"")),
-    ("telemetry.log_level", Says("\"debug\"")),
-    ("telemetry.log_format", Says("\"text\"")),
+    ("server.host", Set("\"127.0.0.1\"")),
+    ("server.port", Set("8080")),
+    ("server.data_dir", Set("\"data\"")),
+    ("telemetry.log_level", Set("\"debug\"")),
+    ("telemetry.log_format", Set("\"text\"")),
 ];
 
 const PRODUCTION_HEAD: &str = "\
@@ -72,13 +72,13 @@ const PRODUCTION_HEAD: &str = "\
 ";
 
 const PRODUCTION: &[(&str, Entry)] = &[
-    ("server.host", Says("\"0.0.0.0\"")),
-    ("server.port", Says("8080")),
+    ("server.host", Set("\"0.0.0.0\"")),
+    ("server.port", Set("8080")),
     ("server.public_url", Example("\"wss://realtime.example.com\"")),
-    ("server.max_connections", Says("16384")),
+    ("server.max_connections", Set("16384")),
     ("server.max_connections_per_address", Example("100")),
     ("server.proxy_protocol_from", Example("[\"10.0.0.0/8\"]")),
-    ("server.data_dir", Says("\"/var/lib/realtime\"")),
+    ("server.data_dir", Set("\"/var/lib/realtime\"")),
     ("server.drain_delay", Default),
     ("server.drain_timeout", Default),
     ("server.shutdown_timeout", Default),
@@ -87,15 +87,15 @@ const PRODUCTION: &[(&str, Entry)] = &[
     ("auth.jwt_issuer", Example("\"https://auth.example.com\"")),
     ("auth.jwt_audience", Example("\"authenticated\"")),
     ("auth.jwks_url", Example("\"https://auth.example.com/.well-known/jwks.json\"")),
-    ("auth.leeway", Says("\"5s\"")),
+    ("auth.leeway", Set("\"5s\"")),
     ("limits.max_concurrent_users", Example("10000")),
-    ("limits.max_channels_per_client", Says("100")),
-    ("limits.max_joins_per_second", Says("2500")),
-    ("limits.max_events_per_second", Says("10000")),
-    ("limits.max_payload_size_in_kb", Says("3000")),
+    ("limits.max_channels_per_client", Set("100")),
+    ("limits.max_joins_per_second", Set("2500")),
+    ("limits.max_events_per_second", Set("10000")),
+    ("limits.max_payload_size_in_kb", Set("3000")),
     ("regions.name", Example("\"eu-west-2\"")),
-    ("telemetry.log_level", Says("\"info\"")),
-    ("telemetry.log_format", Says("\"json\"")),
+    ("telemetry.log_level", Set("\"info\"")),
+    ("telemetry.log_format", Set("\"json\"")),
     ("tenants.acme.suspended", Default),
     ("tenants.acme.private_only", Default),
     ("tenants.acme.auth.jwt_issuer", Example("\"https://auth.acme.example\"")),
@@ -116,7 +116,7 @@ impl Starter {
             if section != open {
                 let all =
                     entries.iter().filter(|(key, _)| key.rsplit_once('.').is_some_and(|(s, _)| s == section));
-                let silent = all.clone().all(|(_, entry)| !matches!(entry, Says(_)));
+                let silent = all.clone().all(|(_, entry)| !matches!(entry, Set(_)));
                 let _ = write!(text, "\n{}[{section}]\n", if silent { "# " } else { "" });
                 open = section;
             } else {
@@ -135,7 +135,7 @@ fn write_key(text: &mut String, path: &str, name: &str, entry: &Entry) {
         let _ = writeln!(text, "# {line}");
     }
     let _ = match entry {
-        Says(value) => writeln!(text, "{name} = {value}"),
+        Set(value) => writeln!(text, "{name} = {value}"),
         Default => writeln!(text, "# {name} = {}", literal(&key.default)),
         Example(value) => writeln!(text, "# {name} = {value}"),
     };

@@ -1,9 +1,9 @@
 //! The control plane's database (docs/protocol/operations.md#control-plane-database).
 
-use super::{Part, Variable};
+use super::variable::{PlannedFeature, Variable};
 
 const fn database(names: &'static [&'static str]) -> Variable {
-    Variable::later(names, Part::Databases)
+    Variable::planned(names, PlannedFeature::Databases)
 }
 
 const REPLICA: &str = "there is no read-only replica";
@@ -26,12 +26,12 @@ pub(super) const ROWS: &[Variable] = &[
     database(&["DB_POOL_SIZE"]),
     database(&["DB_QUEUE_TARGET"]),
     database(&["DB_QUEUE_INTERVAL"]),
-    Variable::accepted(&["DB_REPLICA_HOST"], REPLICA),
-    Variable::accepted(&["DB_REPLICA_POOL_SIZE"], REPLICA),
-    Variable::warned(&["DB_HOST_REPLICA_FRA"], REPLICA),
-    Variable::warned(&["DB_HOST_REPLICA_IAD"], REPLICA),
-    Variable::warned(&["DB_HOST_REPLICA_SIN"], REPLICA),
-    Variable::warned(&["DB_HOST_REPLICA_SJC"], REPLICA),
+    Variable::ignored(&["DB_REPLICA_HOST"], REPLICA),
+    Variable::ignored(&["DB_REPLICA_POOL_SIZE"], REPLICA),
+    Variable::unsupported(&["DB_HOST_REPLICA_FRA"], REPLICA),
+    Variable::unsupported(&["DB_HOST_REPLICA_IAD"], REPLICA),
+    Variable::unsupported(&["DB_HOST_REPLICA_SIN"], REPLICA),
+    Variable::unsupported(&["DB_HOST_REPLICA_SJC"], REPLICA),
     database(&["DB_MASTER_REGION"]),
     database(&["DB_ENC_KEY"]).secret(),
     database(&["DB_ENC_KEY_GCM"]).secret(),

@@ -1,17 +1,17 @@
 //! The Realtime SDK's server. `PORT` and `HOST` stand with the listener.
 
-use super::{Part, Variable, to};
+use super::variable::{PlannedFeature, Variable, verbatim};
 
 const fn webhooks(names: &'static [&'static str]) -> Variable {
-    Variable::later(names, Part::Webhooks)
+    Variable::planned(names, PlannedFeature::Webhooks)
 }
 
 pub(super) const ROWS: &[Variable] = &[
-    Variable::sets(&["JWT_SECRET"], &[to("auth.jwt_secret")]).secret(),
-    Variable::later(&["DATABASE_URL"], Part::Databases).secret(),
-    Variable::sets(&["REDIS_URL"], &[to("bus.redis_url")]).secret(),
-    Variable::sets(&["JWT_ISSUER"], &[to("auth.jwt_issuer")]),
-    Variable::sets(&["JWT_AUDIENCE"], &[to("auth.jwt_audience")]),
+    Variable::sets(&["JWT_SECRET"], &[verbatim("auth.jwt_secret")]).secret(),
+    Variable::planned(&["DATABASE_URL"], PlannedFeature::Databases).secret(),
+    Variable::sets(&["REDIS_URL"], &[verbatim("bus.redis_url")]).secret(),
+    Variable::sets(&["JWT_ISSUER"], &[verbatim("auth.jwt_issuer")]),
+    Variable::sets(&["JWT_AUDIENCE"], &[verbatim("auth.jwt_audience")]),
     webhooks(&["WEBHOOK_MODE"]),
     webhooks(&["WEBHOOK_ENV_CONFIG_JSON"]).secret(),
     webhooks(&["WEBHOOK_TIMEOUT_MS"]),

@@ -1,32 +1,37 @@
 //! Tenants, their keys and limits (docs/protocol/operations.md#tenants-and-keys).
 
-use super::{Part, Reading, SEED, Variable, read, seeds, to};
+use super::conversion::Conversion;
+use super::variable::{PlannedFeature, SEED, Variable, converted, seeds, verbatim};
 
 const SUPERVISORS: &str = "nothing is divided among supervisors";
 
 pub(super) const ROWS: &[Variable] = &[
-    Variable::sets(&[SEED], &[read("server.default_tenant", Reading::Seed)]),
-    Variable::sets(&["SELF_HOST_TENANT_NAME"], &[seeds("server.default_tenant", Reading::AsWritten)]),
+    Variable::sets(&[SEED], &[converted("server.default_tenant", Conversion::Seed)]),
+    Variable::sets(&["SELF_HOST_TENANT_NAME"], &[seeds("server.default_tenant", Conversion::Verbatim)]),
     Variable::sets(
         &["API_JWT_SECRET"],
-        &[to("admin.jwt_secret"), seeds("auth.jwt_secret", Reading::AsWritten)],
+        &[verbatim("admin.jwt_secret"), seeds("auth.jwt_secret", Conversion::Verbatim)],
     )
     .secret(),
-    Variable::sets(&["API_JWT_SECRET_NEXT"], &[read("admin.jwt_secrets", Reading::Alone)]).secret(),
-    Variable::sets(&["API_JWT_JWKS"], &[seeds("auth.jwt_jwks", Reading::AsWritten)]).secret(),
-    Variable::sets(&["API_TOKEN_BLOCKLIST"], &[to("admin.token_blocklist")]).secret(),
-    Variable::sets(&["METRICS_JWT_SECRET"], &[to("admin.metrics_jwt_secret")]).secret(),
-    Variable::sets(&["METRICS_TOKEN_BLOCKLIST"], &[to("admin.metrics_token_blocklist")]).secret(),
-    Variable::sets(&["JWT_CLAIM_VALIDATORS"], &[read("auth.claim_validators", Reading::Json)]),
-    Variable::sets(&["TENANT_MAX_CONCURRENT_USERS"], &[to("limits.max_concurrent_users")]),
-    Variable::sets(&["TENANT_MAX_EVENTS_PER_SECOND"], &[to("limits.max_events_per_second")]),
-    Variable::sets(&["TENANT_MAX_JOINS_PER_SECOND"], &[to("limits.max_joins_per_second")]),
-    Variable::sets(&["TENANT_MAX_CHANNELS_PER_CLIENT"], &[to("limits.max_channels_per_client")]),
-    Variable::accepted(&["TENANT_MAX_BYTES_PER_SECOND"], "it was stored and never enforced"),
-    Variable::later(&["TENANT_CACHE_EXPIRATION_IN_MS"], Part::ManagementApi),
-    Variable::sets(&["CLIENT_PRESENCE_MAX_CALLS"], &[to("limits.max_client_presence_events_per_window")]),
-    Variable::sets(&["CLIENT_PRESENCE_WINDOW_MS"], &[to("limits.client_presence_window_ms")]),
-    Variable::later(&["SLOT_NAME_SUFFIX"], Part::Databases),
-    Variable::accepted(&["CONNECT_PARTITION_SLOTS"], SUPERVISORS),
-    Variable::accepted(&["MIGRATION_PARTITION_SLOTS"], SUPERVISORS),
+    Variable::sets(&["API_JWT_SECRET_NEXT"], &[converted("admin.jwt_secrets", Conversion::SingleItem)])
+        .secret(),
+    Variable::sets(&["API_JWT_JWKS"], &[seeds("auth.jwt_jwks", Conversion::Verbatim)]).secret(),
+    Variable::sets(&["API_TOKEN_BLOCKLIST"], &[verbatim("admin.token_blocklist")]).secret(),
+    Variable::sets(&["METRICS_JWT_SECRET"], &[verbatim("admin.metrics_jwt_secret")]).secret(),
+    Variable::sets(&["METRICS_TOKEN_BLOCKLIST"], &[verbatim("admin.metrics_token_blocklist")]).secret(),
+    Variable::sets(&["JWT_CLAIM_VALIDATORS"], &[converted("auth.claim_validators", Conversion::Json)]),
+    Variable::sets(&["TENANT_MAX_CONCURRENT_USERS"], &[verbatim("limits.max_concurrent_users")]),
+    Variable::sets(&["TENANT_MAX_EVENTS_PER_SECOND"], &[verbatim("limits.max_events_per_second")]),
+    Variable::sets(&["TENANT_MAX_JOINS_PER_SECOND"], &[verbatim("limits.max_joins_per_second")]),
+    Variable::sets(&["TENANT_MAX_CHANNELS_PER_CLIENT"], &[verbatim("limits.max_channels_per_client")]),
+    Variable::ignored(&["TENANT_MAX_BYTES_PER_SECOND"], "it was stored and never enforced"),
+    Variable::planned(&["TENANT_CACHE_EXPIRATION_IN_MS"], PlannedFeature::ManagementApi),
+    Variable::sets(
+        &["CLIENT_PRESENCE_MAX_CALLS"],
+        &[verbatim("limits.max_client_presence_events_per_window")],
+    ),
+    Variable::sets(&["CLIENT_PRESENCE_WINDOW_MS"], &[verbatim("limits.client_presence_window_ms")]),
+    Variable::planned(&["SLOT_NAME_SUFFIX"], PlannedFeature::Databases),
+    Variable::ignored(&["CONNECT_PARTITION_SLOTS"], SUPERVISORS),
+    Variable::ignored(&["MIGRATION_PARTITION_SLOTS"], SUPERVISORS),
 ];

@@ -116,9 +116,9 @@ fn every_row_does_what_it_says() {
         for name in variable.names {
             match variable.treatment {
                 Treatment::Sets(targets) => sets(variable, name, targets.len()),
-                Treatment::Accepted(why) => says(name, false, &format!("has no meaning here: {why}")),
-                Treatment::Warned(why) => says(name, true, &format!("is not obeyed: {why}")),
-                Treatment::Later(part) => {
+                Treatment::Ignored(why) => says(name, false, &format!("has no meaning here: {why}")),
+                Treatment::Unsupported(why) => says(name, true, &format!("is not obeyed: {why}")),
+                Treatment::Planned(part) => {
                     says(name, false, &format!("has no effect yet: {} still to come", part.name()));
                 }
             }

@@ -4,7 +4,7 @@ use std::os::unix::fs::symlink;
 use std::{fs, io};
 
 use secrecy::ExposeSecret as _;
-use settings::{LoadError, Running, Settings, Sources, Update};
+use settings::{LoadError, RunningSettings, Settings, Sources, Update};
 
 use crate::Folder;
 
@@ -12,7 +12,7 @@ use crate::Folder;
 struct Runs {
     folder: Folder,
     sources: Sources,
-    on: Running,
+    on: RunningSettings,
 }
 
 impl Runs {

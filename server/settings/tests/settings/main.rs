@@ -2,6 +2,7 @@
 
 mod changes;
 mod defaults;
+mod effective;
 mod files;
 mod generated;
 mod help;
@@ -11,7 +12,6 @@ mod padding;
 mod problems;
 mod remarks;
 mod secrets;
-mod shown;
 mod tenants;
 mod unread;
 

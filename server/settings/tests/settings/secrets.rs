@@ -213,7 +213,7 @@ fn of_an_address_only_what_holds_no_secret_is_shown() {
     assert!(!format!("{:?}", loaded.settings).contains("7263547263"));
     assert!(!serde_json::to_string(&loaded.settings).expect("settings are JSON").contains("7263547263"));
     let shown = |loaded: &settings::Loaded, key: &str| {
-        loaded.shown().into_iter().find(|line| line.key == key).expect("a key").value
+        loaded.effective_keys().into_iter().find(|line| line.key == key).expect("a key").value
     };
     assert_eq!(shown(&loaded, "auth.jwks_url"), "\"https://…@idp.example:8443/jwks?…\"");
     assert_eq!(shown(&loaded, "bus.redis_url"), "\"redis://…@redis:6379/1\"");

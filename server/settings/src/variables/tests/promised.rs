@@ -184,9 +184,9 @@ fn promises() -> Vec<Promise> {
 fn done(variable: &Variable) -> String {
     let word = match variable.treatment {
         Treatment::Sets(_) => "sets",
-        Treatment::Later(_) => "later",
-        Treatment::Accepted(_) => "accepted",
-        Treatment::Warned(_) => "warned",
+        Treatment::Planned(_) => "later",
+        Treatment::Ignored(_) => "accepted",
+        Treatment::Unsupported(_) => "warned",
     };
     format!("{word}{}", if variable.secret { " secret" } else { "" })
 }

@@ -2,13 +2,13 @@
 
 use serde_json::Value;
 
-use crate::kind;
+use crate::value_kind;
 
 /// How one value is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reading {
+pub(crate) enum Conversion {
     /// As the key reads plain text.
-    AsWritten,
+    Verbatim,
     /// A whole number of milliseconds.
     Milliseconds,
     /// Bytes of one header's value; ours counts the whole head.
@@ -22,7 +22,7 @@ pub(crate) enum Reading {
     /// A JSON object.
     Json,
     /// The only item of a list, whatever stands in it.
-    Alone,
+    SingleItem,
     /// `true` and nothing else names the tenant that is made.
     Seed,
 }
@@ -30,7 +30,7 @@ pub(crate) enum Reading {
 /// The least our HTTP library lives with, and so what a smaller number means.
 const LEAST_HEAD: u64 = 8 * 1024;
 
-impl Reading {
+impl Conversion {
     /// The value that is meant; nothing when this one changes nothing.
     ///
     /// # Errors
@@ -42,7 +42,7 @@ impl Reading {
             false => None,
         };
         match self {
-            Self::AsWritten => Ok(Some(text.into())),
+            Self::Verbatim => Ok(Some(text.into())),
             Self::Milliseconds => match whole() {
                 Some(number) => Ok(Some(format!("{number}ms").into())),
                 None => Err("a whole number of milliseconds"),
@@ -63,7 +63,7 @@ impl Reading {
                 word @ ("debug" | "trace") => Ok(Some(word.into())),
                 _ => Err("one of emergency, alert, critical, error, warning, notice, info, debug"),
             },
-            Self::Inverted => match kind::Kind::Switch.read(word) {
+            Self::Inverted => match value_kind::ValueKind::Boolean.read(word) {
                 Value::Bool(value) => Ok(Some((!value).into())),
                 _ => Err("one of true, 1, false, 0"),
             },
@@ -71,8 +71,8 @@ impl Reading {
                 Ok(Value::Object(object)) => Ok(Some(Value::Object(object))),
                 _ => Err(r#"a JSON object such as {"name": "value"}"#),
             },
-            Self::Alone if word.is_empty() => Ok(Some(Value::Array(Vec::new()))),
-            Self::Alone => Ok(Some(vec![text].into())),
+            Self::SingleItem if word.is_empty() => Ok(Some(Value::Array(Vec::new()))),
+            Self::SingleItem => Ok(Some(vec![text].into())),
             Self::Seed => Ok(word.eq_ignore_ascii_case("true").then(|| "realtime-dev".into())),
         }
     }
@@ -86,9 +86,9 @@ impl Reading {
     }
 
     /// How the value is read, for the table people read.
-    pub(crate) fn in_words(self) -> &'static str {
+    pub(crate) fn description(self) -> &'static str {
         match self {
-            Self::AsWritten | Self::Alone => "",
+            Self::Verbatim | Self::SingleItem => "",
             Self::Milliseconds => "in milliseconds",
             Self::HeaderBytes => "doubled, because ours is that of all headers together; at least 8 KiB",
             Self::IpVersion => "`ipv4` is `0.0.0.0`, `ipv6` is `::`",

@@ -3,7 +3,7 @@
 use crate::Folder;
 
 fn lines(folder: &Folder, variables: &[(&str, &str)]) -> Vec<String> {
-    let shown = folder.sources(variables).load().expect("good").shown().into_iter();
+    let shown = folder.sources(variables).load().expect("good").effective_keys().into_iter();
     shown
         .map(|line| folder.without_folder(&format!("{} = {} # {}", line.key, line.value, line.origin)))
         .collect()

@@ -13,30 +13,30 @@ use crate::address;
 use crate::units::{self, format_duration, format_size, parse_duration};
 
 /// A year. Longer waits are typing errors, and far longer ones overflow the clock.
-const LONGEST: Duration = Duration::from_secs(31_557_600);
+const DURATION_MAX: Duration = Duration::from_secs(31_557_600);
 
 /// What one value may be.
 #[derive(Debug)]
-pub(crate) enum Kind {
+pub(crate) enum ValueKind {
     /// Any text, number or truth value.
     Anything,
     Text,
-    Switch,
-    Whole {
-        least: u64,
-        most: u64,
+    Boolean,
+    Integer {
+        min: u64,
+        max: u64,
     },
     /// One of some words.
-    Word(Vec<String>),
-    Wait {
-        least: Duration,
-        most: Duration,
+    Choice(Vec<String>),
+    Duration {
+        min: Duration,
+        max: Duration,
     },
     Size {
-        least: u64,
-        most: u64,
+        min: u64,
+        max: u64,
     },
-    Address,
+    IpAddress,
     Network,
     /// An address that begins with one of these.
     Url(Vec<String>),
@@ -45,7 +45,7 @@ pub(crate) enum Kind {
     Jwks,
 }
 
-impl Kind {
+impl ValueKind {
     /// The kind of a leaf of the schema.
     ///
     /// # Panics
@@ -53,16 +53,16 @@ impl Kind {
     pub(crate) fn of(schema: &Value) -> Self {
         let text = |mark: &str| schema[mark].as_str();
         match text("x-kind") {
-            Some("wait") => {
+            Some("duration") => {
                 let bound = |mark| text(mark).map(|text| parse_duration(text).expect("a mark is a duration"));
-                let (least, most) = (bound("x-least"), bound("x-most"));
-                return Self::Wait { least: least.unwrap_or_default(), most: most.unwrap_or(LONGEST) };
+                let (min, max) = (bound("x-min"), bound("x-max"));
+                return Self::Duration { min: min.unwrap_or_default(), max: max.unwrap_or(DURATION_MAX) };
             }
             Some("size") => {
                 let bound = |mark| text(mark).map(|text| units::parse_size(text).expect("a mark is a size"));
                 let bytes = |size: ByteSize| size.as_u64();
-                let (least, most) = (bound("x-least").map(bytes), bound("x-most").map(bytes));
-                return Self::Size { least: least.unwrap_or(0), most: most.unwrap_or(u64::MAX) };
+                let (min, max) = (bound("x-min").map(bytes), bound("x-max").map(bytes));
+                return Self::Size { min: min.unwrap_or(0), max: max.unwrap_or(u64::MAX) };
             }
             Some("network") => return Self::Network,
             Some(name @ ("tenant" | "module")) => return Self::name(name),
@@ -72,18 +72,18 @@ impl Kind {
             None => {}
         }
         if let Some(choices) = schema["oneOf"].as_array() {
-            return Self::Word(choices.iter().flat_map(|choice| words(&choice["const"])).collect());
+            return Self::Choice(choices.iter().flat_map(|choice| words(&choice["const"])).collect());
         }
         if text("format") == Some("ip") {
-            return Self::Address;
+            return Self::IpAddress;
         }
         let types = words(&schema["type"]);
         match types.iter().map(String::as_str).find(|name| *name != "null") {
-            Some("boolean") => Self::Switch,
+            Some("boolean") => Self::Boolean,
             Some("string") => Self::Text,
-            Some("integer") => Self::Whole {
-                least: schema["minimum"].as_u64().unwrap_or(0),
-                most: schema["maximum"].as_u64().unwrap_or(match text("format") {
+            Some("integer") => Self::Integer {
+                min: schema["minimum"].as_u64().unwrap_or(0),
+                max: schema["maximum"].as_u64().unwrap_or(match text("format") {
                     Some("uint32") => u32::MAX.into(),
                     _ => i64::MAX as u64,
                 }),
@@ -107,23 +107,23 @@ impl Kind {
         match self {
             Self::Anything => "a value".into(),
             Self::Text => "text in quotes".into(),
-            Self::Switch => "true or false".into(),
-            Self::Whole { least, most } if *most >= i64::MAX as u64 => {
-                format!("a whole number of at least {least}")
+            Self::Boolean => "true or false".into(),
+            Self::Integer { min, max } if *max >= i64::MAX as u64 => {
+                format!("a whole number of at least {min}")
             }
-            Self::Whole { least, most } => format!("a whole number from {least} to {most}"),
-            Self::Word(words) => format!("one of {}", words.join(", ")),
-            Self::Wait { least, most } if least.is_zero() => {
-                format!("a length of time of at most {}", format_duration(*most))
+            Self::Integer { min, max } => format!("a whole number from {min} to {max}"),
+            Self::Choice(words) => format!("one of {}", words.join(", ")),
+            Self::Duration { min, max } if min.is_zero() => {
+                format!("a length of time of at most {}", format_duration(*max))
             }
-            Self::Wait { least, most } => {
-                format!("a length of time from {} to {}", format_duration(*least), format_duration(*most))
+            Self::Duration { min, max } => {
+                format!("a length of time from {} to {}", format_duration(*min), format_duration(*max))
             }
-            Self::Size { least, most: u64::MAX } => format!("a size of at least {}", format_size(*least)),
-            Self::Size { least, most } => {
-                format!("a size from {} to {}", format_size(*least), format_size(*most))
+            Self::Size { min, max: u64::MAX } => format!("a size of at least {}", format_size(*min)),
+            Self::Size { min, max } => {
+                format!("a size from {} to {}", format_size(*min), format_size(*max))
             }
-            Self::Address => "an IP address such as 0.0.0.0 or ::1".into(),
+            Self::IpAddress => "an IP address such as 0.0.0.0 or ::1".into(),
             Self::Network => "a network such as 10.0.0.0/8".into(),
             Self::Url(schemes) => format!("an address that begins with {}", schemes.join(" or ")),
             Self::TenantId => "1 to 63 of the letters a-z, digits, `-` and `_`, not `-` first".into(),
@@ -132,20 +132,20 @@ impl Kind {
         }
     }
 
-    /// What plain text means for this kind, or the text itself, for [`Kind::check`] to complain about.
+    /// What plain text means for this kind, or the text itself, for [`ValueKind::check`] to complain about.
     pub(crate) fn read(&self, text: &str) -> Value {
         let word = text.trim();
         let read = match self {
-            Self::Switch => match word.to_ascii_lowercase().as_str() {
+            Self::Boolean => match word.to_ascii_lowercase().as_str() {
                 "true" | "1" => Some(Value::Bool(true)),
                 "false" | "0" => Some(Value::Bool(false)),
                 _ => None,
             },
-            Self::Whole { .. } => whole(word),
+            Self::Integer { .. } => whole(word),
             Self::Size { .. } => whole(word).or_else(|| Some(word.into())),
             Self::Anything => serde_json::from_str(word).ok(),
             Self::Text => None,
-            Self::Word(words) => {
+            Self::Choice(words) => {
                 let known = words.iter().find(|known| known.eq_ignore_ascii_case(word));
                 Some(known.map_or(word, String::as_str).into())
             }
@@ -158,25 +158,24 @@ impl Kind {
     pub(crate) fn check(&self, value: &Value) -> Option<Value> {
         match self {
             Self::Anything => (!holds_null(value)).then(|| value.clone()),
-            Self::Switch => value.as_bool().map(Value::from),
-            Self::Whole { least, most } => {
-                value.as_u64().filter(|n| (least..=most).contains(&n)).map(Value::from)
+            Self::Boolean => value.as_bool().map(Value::from),
+            Self::Integer { min, max } => {
+                value.as_u64().filter(|n| (min..=max).contains(&n)).map(Value::from)
             }
-            Self::Wait { least, most } => {
-                let wait =
-                    parse_duration(value.as_str()?).ok().filter(|wait| (least..=most).contains(&wait))?;
+            Self::Duration { min, max } => {
+                let wait = parse_duration(value.as_str()?).ok().filter(|wait| (min..=max).contains(&wait))?;
                 Some(format_duration(wait).into())
             }
-            Self::Size { least, most } => {
+            Self::Size { min, max } => {
                 let size = match value.as_str() {
                     Some(text) => units::parse_size(text)?.as_u64(),
                     None => value.as_u64()?,
                 };
-                (least..=most).contains(&&size).then(|| format_size(size).into())
+                (min..=max).contains(&&size).then(|| format_size(size).into())
             }
-            Self::Address => Some(value.as_str()?.parse::<IpAddr>().ok()?.to_string().into()),
+            Self::IpAddress => Some(value.as_str()?.parse::<IpAddr>().ok()?.to_string().into()),
             Self::Text => value.as_str().map(Value::from),
-            Self::Word(words) => words.iter().find(|word| value == *word).map(|word| word.as_str().into()),
+            Self::Choice(words) => words.iter().find(|word| value == *word).map(|word| word.as_str().into()),
             Self::Network => {
                 value.as_str().filter(|text| crate::parse_network(text).is_ok()).map(Value::from)
             }
