@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
+use crate::close_reason::CloseReason;
 use crate::node::Node;
-use crate::telemetry::close_reasons::CloseReason;
 
 /// How often clients are sent away: often enough to be even, seldom enough to be cheap.
 const BATCH_EVERY: Duration = Duration::from_millis(50);

@@ -22,6 +22,7 @@
 //! | [`auth`] | which tokens are believed |
 //! | [`bus`] | how nodes hear each other |
 //! | [`telemetry`] | logs and metrics |
+//! | [`close_reason`] | why the server closes a WebSocket, and with which code |
 //! | [`pem`] | files of certificates and keys |
 //! | [`permit`] | what is bounded in number: sockets, users, WebSockets of an address |
 //! | [`crypto`] | which cryptography TLS uses |
@@ -62,6 +63,7 @@ pub mod auth;
 pub mod broadcast;
 pub mod bus;
 pub mod cli;
+pub mod close_reason;
 pub mod crypto;
 pub mod drain;
 pub mod edge;

@@ -15,8 +15,19 @@ const LAYERS: [&[&str]; 8] = [
     &["auth", "tenants"],
 ];
 /// Below all layers: modules that every layer may use.
-const FOUNDATION: [&str; 10] =
-    ["store", "bus", "telemetry", "response", "query", "watch", "crypto", "pem", "permit", "version"];
+const FOUNDATION: [&str; 11] = [
+    "store",
+    "bus",
+    "telemetry",
+    "response",
+    "query",
+    "watch",
+    "crypto",
+    "pem",
+    "permit",
+    "version",
+    "close_reason",
+];
 /// The features. They do not import each other; they meet in the hub.
 const SLICES: &[&str] = LAYERS[5];
 

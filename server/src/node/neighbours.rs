@@ -7,7 +7,7 @@ use tracing::info;
 
 use super::Node;
 use crate::bus::{Host, OperatorCommand};
-use crate::telemetry::close_reasons::CloseReason;
+use crate::close_reason::CloseReason;
 
 impl Node {
     /// Sends the clients of a tenant away from this node (1012); they may come back. Returns how many sockets

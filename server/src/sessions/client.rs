@@ -6,7 +6,7 @@ use hub::{Bounds, Dialect, Outbox};
 
 use super::Services;
 use crate::auth::Claims;
-use crate::telemetry::close_reasons::CloseReason;
+use crate::close_reason::CloseReason;
 use crate::telemetry::request_context::RequestContext;
 use crate::tenants::{SocketRegistration, Tenant};
 

@@ -1,6 +1,5 @@
 //! What the server reports about itself: log lines and metrics.
 
-pub mod close_reasons;
 pub mod codes;
 #[macro_use]
 mod macros;

@@ -11,7 +11,7 @@ use hub::Disconnect;
 
 use crate::auth::Verifier;
 use crate::auth::jwks::JwksSources;
-use crate::telemetry::close_reasons::CloseReason;
+use crate::close_reason::CloseReason;
 use crate::telemetry::metrics::TenantMetrics;
 use crate::telemetry::reports::Reports;
 

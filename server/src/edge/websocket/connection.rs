@@ -27,8 +27,8 @@ pub use self::config::ConnectionConfig;
 use super::readable::Readable;
 use super::tap::Tap;
 use super::writer::Writer;
+use crate::close_reason::CloseReason;
 use crate::sessions::Session;
-use crate::telemetry::close_reasons::CloseReason;
 
 /// Messages read before what they caused is written and others get their turn.
 const MESSAGES_PER_TURN: usize = 32;

@@ -84,9 +84,9 @@ mod tests {
     use crate::auth::jwks::JwksSources;
     use crate::auth::sign;
     use crate::bus::ClusterLink;
+    use crate::close_reason::CloseReason;
     use crate::node::Node;
     use crate::sessions::{Admission, ClientContext, Services};
-    use crate::telemetry::close_reasons::CloseReason;
     use crate::telemetry::request_context::RequestContext;
 
     /// The close code that a client accepted by `admission` receives at once, if it is closed.

@@ -10,8 +10,8 @@ use settings::{ByteSize, Settings};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{Connection, Phase};
+use crate::close_reason::CloseReason;
 use crate::edge::websocket::Readable;
-use crate::telemetry::close_reasons::CloseReason;
 
 /// How long a connection waits for its client, and how much it takes from it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,9 +1,9 @@
 //! Why the server closes a WebSocket: the close code and the reason, in one table.
 //!
-//! A client decides by the code whether it reconnects. Every closure here is one after which it should, so no
-//! code may be final for any client: 1000 is for phoenix.js 1.6 and 1.7, 1000 and 1001 are for realtime-py 2.4 to
-//! 2.28, 4000 and above are for supabase-swift. The test below keeps the table clear of them; the official
-//! clients in `tests/clients` reconnect after each code.
+//! A client decides by the code whether it reconnects, and it should after every close of this table. So the
+//! table has no code that is final for a client: 1000 is final for phoenix.js 1.6 and 1.7, 1000 and 1001 are for
+//! realtime-py 2.4 to 2.28, 4000 and above are for supabase-swift. A test below checks that; the official clients
+//! in `tests/clients` reconnect after each code.
 
 use std::borrow::Cow;
 
@@ -16,13 +16,13 @@ pub enum CloseReason {
     Restarting,
     /// An operator has disconnected the tenant's clients.
     Disconnected,
-    /// The tenant was suspended. The next handshake is refused, and says so.
+    /// The tenant was suspended. The next handshake is refused with that reason.
     Suspended,
-    /// The tenant was removed from the settings. The next handshake is refused, and says so.
+    /// The tenant was removed from the settings. The next handshake is refused with that reason.
     Removed,
-    /// No byte from the client for `server.idle_timeout`.
+    /// The client has sent no byte for `server.idle_timeout`.
     Idle,
-    /// No room joined for `server.no_channel_timeout`.
+    /// The client has joined no room for `server.no_channel_timeout`.
     NoChannel,
     /// The client has accepted no byte for `outbox.stall_timeout`.
     ReadsTooSlowly,
@@ -49,7 +49,7 @@ impl CloseReason {
         }
     }
 
-    /// The text beside it.
+    /// The reason sent with the code.
     pub fn text(self) -> Cow<'static, str> {
         match self {
             Self::Restarting => "server is restarting".into(),
@@ -67,8 +67,8 @@ impl CloseReason {
 }
 
 impl From<CloseReason> for Disconnect {
-    fn from(why: CloseReason) -> Self {
-        Self { code: why.code(), reason: why.text() }
+    fn from(reason: CloseReason) -> Self {
+        Self { code: reason.code(), reason: reason.text() }
     }
 }
 
@@ -89,7 +89,7 @@ mod tests {
         CloseReason::MessageTooLarge { max: usize::MAX },
     ];
 
-    /// Whether a client reconnects after a close code.
+    /// Returns whether a client reconnects after a close code.
     type Reconnects = fn(u16) -> bool;
 
     /// The clients of docs/protocol/clients.md#reconnecting and what they do, by their source.
@@ -107,9 +107,9 @@ mod tests {
 
     #[test]
     fn every_client_reconnects_after_every_close_code() {
-        for why in ALL {
+        for reason in ALL {
             for (client, reconnects) in CLIENTS {
-                assert!(reconnects(why.code()), "{client} stays away after {why:?}");
+                assert!(reconnects(reason.code()), "{client} does not reconnect after {reason:?}");
             }
         }
     }
@@ -117,8 +117,8 @@ mod tests {
     // RFC 6455 §5.5: a control frame carries 125 bytes, two of which are the code.
     #[test]
     fn every_text_fits_a_close_frame() {
-        for why in ALL {
-            assert!(why.text().len() <= 123, "{why:?}");
+        for reason in ALL {
+            assert!(reason.text().len() <= 123, "{reason:?}");
         }
     }
 }
