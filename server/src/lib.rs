@@ -16,7 +16,8 @@
 //! | [`edge`] | sockets, HTTP, the WebSocket; the only place that knows hyper and tungstenite |
 //! | [`sessions`] | what a client says → what the hub does; one module per protocol |
 //! | [`broadcast`], [`presence`], [`admin`] | the slices: one feature each, none knows another |
-//! | [`answer`], [`query`] | what an HTTP answer looks like, and a request's query |
+//! | [`routes`] | HTTP routes: what a slice declares about its endpoints, enforced by the edge (`docs/http.md`) |
+//! | [`response`], [`query`] | HTTP responses, and the query of a request |
 //! | [`node`] | what every part of this process shares |
 //! | [`tenants`] | who owns rooms: keys, limits, open sockets |
 //! | [`auth`] | which tokens are believed |
@@ -75,6 +76,7 @@ pub mod query;
 pub mod reload;
 pub mod resources;
 pub mod response;
+pub mod routes;
 pub mod sessions;
 pub mod telemetry;
 pub mod tenants;

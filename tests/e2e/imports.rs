@@ -11,7 +11,7 @@ const LAYERS: [&[&str]; 8] = [
     &["edge"],
     &["sessions"],
     &["broadcast", "presence", "documents", "changes", "webhooks", "admin"],
-    &["node"],
+    &["node", "routes"],
     &["auth", "tenants"],
 ];
 /// Below all layers: modules that every layer may use.

@@ -1,0 +1,231 @@
+//! HTTP routes: what a slice declares about each of its endpoints.
+//!
+//! A route states everything that is decided before its handler runs: methods, paths, who may use it, how large a body
+//! may be. Slices declare routes, `app` collects them in one [`RouteTable`], and `edge` enforces what they state, so that
+//! authorization of operators, method checks and body limits exist once. The generated page `docs/http.md` lists them.
+
+mod path;
+mod request;
+mod table;
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Method, Response};
+use settings::{ByteSize, Settings};
+
+pub use self::path::PathParameters;
+use self::path::{Matching, PathPattern};
+pub use self::request::{BodyError, RequestBody, RequestHead, RoutedRequest};
+pub use self::table::RouteTable;
+
+/// The methods of a page. hyper answers HEAD with the headers that GET gets, without the body.
+pub const PAGE: &[Method] = &[Method::GET, Method::HEAD];
+
+/// The method of an action.
+pub const ACTION: &[Method] = &[Method::POST];
+
+/// Who may use a route. Checked before the handler runs, and before the body is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Every client that reaches the port.
+    Public,
+    /// The bearer of an operator token, others get 401 (docs/protocol/tokens.md#operator-tokens).
+    Operator,
+    /// Every client, or with `admin.metrics_jwt_secret` the bearer of a metrics token; others get 403.
+    Metrics,
+    /// The bearer of a token of the tenant that the request names. The handler verifies it, because other documented
+    /// checks precede that one (docs/protocol/http.md#broadcast-checks).
+    Tenant,
+}
+
+/// The response to a method that no route at the path takes. Upstream's paths keep upstream's responses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OtherMethod {
+    /// 404, as for an unknown path.
+    NotFound,
+    /// 405 with the header `allow`.
+    NotAllowed,
+    /// 400 without a body.
+    BadRequest,
+}
+
+/// The name of a route for API descriptions (OpenAPI's `operationId` and `summary`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Operation {
+    /// Unique among all routes.
+    pub id: &'static str,
+    /// What the route does, in one sentence.
+    pub summary: &'static str,
+}
+
+/// The largest body that a route takes.
+#[derive(Debug, Clone, Copy)]
+pub struct BodyLimit {
+    /// The setting that limits it.
+    pub key: &'static str,
+    /// The value of that setting.
+    pub value: fn(&Settings) -> ByteSize,
+}
+
+/// The code behind a route, with the state it needs.
+#[derive(Clone)]
+pub struct RouteHandler(Arc<dyn Fn(RoutedRequest) -> HandlerFuture + Send + Sync>);
+
+/// A response under way.
+type HandlerFuture = Pin<Box<dyn Future<Output = Response<Bytes>> + Send>>;
+
+impl RouteHandler {
+    /// A handler that awaits something, the body for example.
+    pub fn new<S, F>(state: &Arc<S>, respond: fn(Arc<S>, RoutedRequest) -> F) -> Self
+    where
+        S: Send + Sync + 'static,
+        F: Future<Output = Response<Bytes>> + Send + 'static,
+    {
+        let state = Arc::clone(state);
+        Self(Arc::new(move |request| Box::pin(respond(Arc::clone(&state), request))))
+    }
+
+    /// A handler that needs the head of the request only, and responds without awaiting.
+    pub fn immediate<S>(state: &Arc<S>, respond: fn(&S, &RequestHead) -> Response<Bytes>) -> Self
+    where
+        S: Send + Sync + 'static,
+    {
+        let state = Arc::clone(state);
+        Self(Arc::new(move |request| Box::pin(std::future::ready(respond(&state, &request.head)))))
+    }
+}
+
+/// One operation, at one or several paths.
+#[derive(Clone)]
+pub struct Route {
+    methods: &'static [Method],
+    paths: Vec<PathPattern>,
+    access: Access,
+    operation: Operation,
+    handler: RouteHandler,
+    other_method: OtherMethod,
+    body_limit: Option<BodyLimit>,
+    cross_origin: Option<fn(&Settings) -> bool>,
+    negotiated: bool,
+}
+
+impl Route {
+    /// A route without a body, whose other methods are not found. A path may hold parameters: `/rooms/{id}/close`. It
+    /// exists below the gateway's prefix as well, and empty segments in a request's path are ignored.
+    pub fn new(
+        methods: &'static [Method],
+        paths: &[&'static str],
+        access: Access,
+        operation: Operation,
+        handler: RouteHandler,
+    ) -> Self {
+        Self {
+            methods,
+            paths: paths.iter().map(|path| PathPattern::lenient(path)).collect(),
+            access,
+            operation,
+            handler,
+            other_method: OtherMethod::NotFound,
+            body_limit: None,
+            cross_origin: None,
+            negotiated: false,
+        }
+    }
+
+    /// Exists at exactly the declared paths. So do operators' routes, because gateways filter them by path.
+    #[must_use]
+    pub fn exact(self) -> Self {
+        Self { paths: self.paths.into_iter().map(PathPattern::exact).collect(), ..self }
+    }
+
+    /// Chooses the response to other methods.
+    #[must_use]
+    pub fn other_method(self, other_method: OtherMethod) -> Self {
+        Self { other_method, ..self }
+    }
+
+    /// Takes a body, up to the value of the setting `key`.
+    #[must_use]
+    pub fn body_limit(self, key: &'static str, value: fn(&Settings) -> ByteSize) -> Self {
+        Self { body_limit: Some(BodyLimit { key, value }), ..self }
+    }
+
+    /// Answers browsers at other origins while `is_enabled`, preflight requests included
+    /// (docs/protocol/http.md#cors).
+    #[must_use]
+    pub fn cross_origin(self, is_enabled: fn(&Settings) -> bool) -> Self {
+        Self { cross_origin: Some(is_enabled), ..self }
+    }
+
+    /// Refuses clients that do not accept JSON (docs/protocol/http.md#content-negotiation).
+    #[must_use]
+    pub fn negotiated(self) -> Self {
+        Self { negotiated: true, ..self }
+    }
+}
+
+/// What the edge enforces, and what descriptions print.
+impl Route {
+    /// The methods that the handler takes.
+    pub fn methods(&self) -> &'static [Method] {
+        self.methods
+    }
+
+    /// The paths as they were declared.
+    pub fn paths(&self) -> impl Iterator<Item = &'static str> {
+        self.paths.iter().map(|path| path.text)
+    }
+
+    /// Whether the route exists below the gateway's prefix as well.
+    pub fn is_below_gateway_prefix(&self) -> bool {
+        self.paths.iter().all(|path| path.matching == Matching::Lenient)
+    }
+
+    /// Who may use it.
+    pub fn access(&self) -> Access {
+        self.access
+    }
+
+    /// Its name in descriptions.
+    pub fn operation(&self) -> Operation {
+        self.operation
+    }
+
+    /// The response to other methods.
+    pub fn on_other_method(&self) -> OtherMethod {
+        self.other_method
+    }
+
+    /// The largest body that it takes; `None` if it takes none.
+    pub fn max_body(&self) -> Option<BodyLimit> {
+        self.body_limit
+    }
+
+    /// Whether browsers at other origins may use it.
+    pub fn is_cross_origin(&self, settings: &Settings) -> bool {
+        self.cross_origin.is_some_and(|is_enabled| is_enabled(settings))
+    }
+
+    /// Whether it can be configured to answer browsers at other origins.
+    pub fn can_be_cross_origin(&self) -> bool {
+        self.cross_origin.is_some()
+    }
+
+    /// Whether the client must accept JSON.
+    pub fn is_negotiated(&self) -> bool {
+        self.negotiated
+    }
+
+    /// Runs the handler.
+    pub async fn respond(&self, request: RoutedRequest) -> Response<Bytes> {
+        (self.handler.0)(request).await
+    }
+}
+
+impl std::fmt::Debug for Route {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_tuple("Route").field(&self.operation.id).finish()
+    }
+}

@@ -1,0 +1,139 @@
+//! Paths of routes, and the parameters that a request's path has for them.
+
+/// What Supabase's gateway strips. No gateway stands in front of this server, so that it strips the prefix itself
+/// (docs/protocol/websocket.md#paths).
+const GATEWAY_PREFIX: [&str; 2] = ["realtime", "v1"];
+
+/// How literally a path is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Matching {
+    /// As it is written.
+    Exact,
+    /// Below the gateway's prefix as well, and with empty segments ignored: SDKs append paths to addresses that end with
+    /// a slash.
+    Lenient,
+}
+
+/// A declared path.
+#[derive(Debug, Clone)]
+pub(super) struct PathPattern {
+    pub(super) text: &'static str,
+    pub(super) matching: Matching,
+    segments: Vec<Segment>,
+}
+
+/// What is between two slashes.
+#[derive(Debug, Clone, Copy)]
+enum Segment {
+    Literal(&'static str),
+    Parameter(&'static str),
+}
+
+/// The parameters of a request's path, not decoded.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PathParameters(Vec<(&'static str, Box<str>)>);
+
+impl PathParameters {
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| &**value)
+    }
+}
+
+impl PathPattern {
+    pub(super) fn lenient(text: &'static str) -> Self {
+        let segment = |text: &'static str| {
+            let parameter = text.strip_prefix('{').and_then(|text| text.strip_suffix('}'));
+            parameter.map_or(Segment::Literal(text), Segment::Parameter)
+        };
+        let segments = text.split('/').filter(|text| !text.is_empty()).map(segment).collect();
+        Self { text, matching: Matching::Lenient, segments }
+    }
+
+    pub(super) fn exact(self) -> Self {
+        Self { matching: Matching::Exact, ..self }
+    }
+
+    /// The parameters in `path`; `None` if it is another path.
+    pub(super) fn parameters(&self, path: &RequestPath<'_>) -> Option<PathParameters> {
+        let segments = match self.matching {
+            Matching::Exact => &path.exact,
+            Matching::Lenient => path.lenient(),
+        };
+        if segments.len() != self.segments.len() {
+            return None;
+        }
+        let mut parameters = PathParameters::default();
+        for (declared, given) in self.segments.iter().zip(segments) {
+            match declared {
+                Segment::Literal(text) if text == given => {}
+                Segment::Literal(_) => return None,
+                Segment::Parameter(name) => parameters.0.push((name, (*given).into())),
+            }
+        }
+        Some(parameters)
+    }
+}
+
+/// A request's path, split for both ways of matching.
+pub(super) struct RequestPath<'a> {
+    exact: Vec<&'a str>,
+    non_empty: Vec<&'a str>,
+}
+
+impl<'a> RequestPath<'a> {
+    pub(super) fn split(path: &'a str) -> Self {
+        let exact: Vec<&str> = path.strip_prefix('/').unwrap_or(path).split('/').collect();
+        let non_empty = exact.iter().copied().filter(|segment| !segment.is_empty()).collect();
+        Self { exact, non_empty }
+    }
+
+    fn lenient(&self) -> &[&'a str] {
+        self.non_empty.strip_prefix(&GATEWAY_PREFIX).unwrap_or(&self.non_empty)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parameters(pattern: &PathPattern, path: &str) -> Option<Vec<String>> {
+        let found = pattern.parameters(&RequestPath::split(path))?;
+        Some(found.0.into_iter().map(|(name, value)| format!("{name}={value}")).collect())
+    }
+
+    #[test]
+    fn an_exact_path_is_found_as_it_is_written_and_nowhere_else() {
+        let pattern = PathPattern::lenient("/admin/tenants/{id}/disconnect").exact();
+        let found = |path| parameters(&pattern, path);
+        assert_eq!(found("/admin/tenants/a%20b/disconnect"), Some(vec!["id=a%20b".into()]));
+        assert_eq!(found("/admin/tenants//disconnect"), Some(vec!["id=".into()]));
+        for path in [
+            "/admin/tenants/a/disconnect/",
+            "//admin/tenants/a/disconnect",
+            "/realtime/v1/admin/tenants/a/disconnect",
+            "/admin/tenants/disconnect",
+        ] {
+            assert_eq!(found(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_lenient_path_is_found_below_the_gateways_prefix_and_between_slashes() {
+        let pattern = PathPattern::lenient("/rooms/{id}");
+        let found = |path| parameters(&pattern, path);
+        for path in ["/rooms/a", "/rooms/a/", "//rooms//a", "/realtime/v1/rooms/a", "//realtime/v1//rooms/a"]
+        {
+            assert_eq!(found(path), Some(vec!["id=a".into()]), "{path}");
+        }
+        for path in ["/rooms//", "/rooms/a/b", "/v1/rooms/a", "/realtime/v1/realtime/v1/rooms/a", "*", ""] {
+            assert_eq!(found(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_root_is_the_empty_path_and_the_gateways_prefix() {
+        for path in ["/", "", "//", "/realtime/v1", "/realtime/v1/"] {
+            assert_eq!(parameters(&PathPattern::lenient("/"), path), Some(Vec::new()), "{path}");
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! What a handler receives: the head of a request, and a body that is read on demand.
+
+use std::borrow::Cow;
+use std::pin::Pin;
+use std::str::Utf8Error;
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderMap, StatusCode, Uri};
+use percent_encoding::percent_decode_str;
+
+use super::PathParameters;
+use crate::auth::Operator;
+use crate::query;
+
+/// A request at a route that may be used by its sender.
+pub struct RoutedRequest {
+    /// All but the body.
+    pub head: RequestHead,
+    /// The body, not read yet.
+    pub body: RequestBody,
+}
+
+/// The head of a request, with what its route has found in it.
+#[derive(Debug)]
+pub struct RequestHead {
+    parts: Parts,
+    parameters: PathParameters,
+    operator: Option<Operator>,
+}
+
+impl RequestHead {
+    /// The head with the parameters of its path, and with the operator who sent it at routes for operators.
+    pub fn new(parts: Parts, parameters: PathParameters, operator: Option<Operator>) -> Self {
+        Self { parts, parameters, operator }
+    }
+
+    /// The headers.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.parts.headers
+    }
+
+    /// The request target.
+    pub fn uri(&self) -> &Uri {
+        &self.parts.uri
+    }
+
+    /// A parameter of the path, as it is in the request target.
+    ///
+    /// # Panics
+    /// If the path of the route has no such parameter.
+    pub fn parameter(&self, name: &str) -> &str {
+        self.parameters.get(name).expect("the path of the route has this parameter")
+    }
+
+    /// A parameter of the path, percent-decoded.
+    ///
+    /// # Errors
+    /// If it is not UTF-8 then.
+    pub fn decoded_parameter(&self, name: &str) -> Result<Cow<'_, str>, Utf8Error> {
+        percent_decode_str(self.parameter(name)).decode_utf8()
+    }
+
+    /// A parameter of the query, percent-decoded.
+    pub fn query_parameter(&self, name: &str) -> Option<Cow<'_, str>> {
+        query::parameter(&self.parts.uri, name)
+    }
+
+    /// The subject of the operator token, if the route asks for such a token and it has one. For the log.
+    pub fn operator_sub(&self) -> Option<&str> {
+        self.operator.as_ref()?.sub()
+    }
+
+    /// The head as it was received, with its extensions.
+    pub fn into_parts(self) -> Parts {
+        self.parts
+    }
+}
+
+/// The body of a request. It is read when the handler asks for it, within the limits of its route.
+pub struct RequestBody(Pin<Box<dyn Future<Output = Result<Bytes, BodyError>> + Send>>);
+
+impl RequestBody {
+    /// A body that `read` reads. It must do nothing before it is polled.
+    pub fn new(read: impl Future<Output = Result<Bytes, BodyError>> + Send + 'static) -> Self {
+        Self(Box::pin(read))
+    }
+
+    /// Reads the body to its end.
+    ///
+    /// # Errors
+    /// When it is over the limit of the route, does not end in time, or breaks off.
+    pub async fn read(self) -> Result<Bytes, BodyError> {
+        self.0.await
+    }
+}
+
+/// Why a body could not be read (docs/protocol/http.md#errors-without-a-controller).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BodyError {
+    /// It is over the limit of the route.
+    // Upstream's text; the status has been renamed since.
+    #[error("Request Entity Too Large")]
+    TooLarge,
+    /// It did not end within `server.handshake_timeout`.
+    #[error("Request Timeout")]
+    TimedOut,
+    /// It broke off, or is not what its headers announce.
+    #[error("Bad Request")]
+    Broken,
+}
+
+impl BodyError {
+    /// The status of the response; the text of the error is its body, as a JSON string.
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TimedOut => StatusCode::REQUEST_TIMEOUT,
+            Self::Broken => StatusCode::BAD_REQUEST,
+        }
+    }
+}
