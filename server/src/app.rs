@@ -20,11 +20,13 @@ use tracing::warn;
 use crate::auth::jwks::JwksSources;
 use crate::bus::{Bus, ClusterLink, LinkTask};
 use crate::drain::{Parts, Urgency};
-use crate::edge::listener;
+use crate::edge::{self, listener};
 use crate::node::Node;
 use crate::presence::announcer;
 use crate::resources::Resources;
+use crate::routes::RouteTable;
 use crate::sessions::Services;
+use crate::{admin, broadcast};
 
 /// How often sampled metrics are brought up to date. Histograms keep single samples until then.
 const METRICS_INTERVAL: Duration = Duration::from_secs(5);
@@ -36,6 +38,7 @@ const GOODBYE: Duration = Duration::from_secs(1);
 pub struct Server {
     node: Arc<Node>,
     address: SocketAddr,
+    routes: Arc<RouteTable>,
     tasks: TaskTracker,
     /// Cancelled, nobody comes in any more.
     door: CancellationToken,
@@ -57,7 +60,7 @@ impl Server {
     }
 
     fn start(builder: ServerBuilder) -> anyhow::Result<Self> {
-        let ServerBuilder { settings, resources, bus, reloader, protocols, exporters } = builder;
+        let ServerBuilder { settings, resources, bus, reloader, protocols, exporters, routes } = builder;
         let Resources { acceptor, bus: redis, .. } = match resources {
             Some(resources) => resources,
             None => Resources::load(&settings, |_| None)?,
@@ -85,9 +88,15 @@ impl Server {
             tasks.spawn(reloader.run(Arc::clone(&node), service.clone()));
         }
         let services = Arc::new(Services { node: Arc::clone(&node), tasks: tasks.clone() });
-        tasks.spawn(listener::run(services, protocols.into(), listener, acceptor, door.clone()));
+        let routes = Arc::new(RouteTable::new([
+            edge::upgrade_routes(&services, &protocols),
+            broadcast::http::routes(&node),
+            admin::routes(&node),
+            routes,
+        ]));
+        tasks.spawn(listener::run(services, listener, acceptor, Arc::clone(&routes), door.clone()));
         let neighbours = keeper.map(|keeper| Neighbours::meet(keeper, &node));
-        Ok(Self { node, address, tasks, door, service, neighbours })
+        Ok(Self { node, address, routes, tasks, door, service, neighbours })
     }
 
     /// Where it listens; tells the port if the settings left it open.
@@ -103,6 +112,11 @@ impl Server {
         if let Some(neighbours) = self.neighbours {
             neighbours.leave().await;
         }
+    }
+
+    /// The HTTP routes that it serves.
+    pub fn routes(&self) -> &Arc<RouteTable> {
+        &self.routes
     }
 
     /// What its parts share; through it settings are exchanged.

@@ -210,8 +210,8 @@ fn an_operators_order_is_logged_with_the_sub_of_its_token() {
     let order =
         |path: &str| format!("POST {path} HTTP/1.1\r\ncontent-length: 0\r\nauthorization: Bearer {token}");
     for (path, message) in [
-        ("/admin/reload", "An operator asks for a reload"),
-        ("/admin/tenants/default/disconnect", "An operator sends the clients of a tenant away"),
+        ("/admin/reload", "An operator requests a reload"),
+        ("/admin/tenants/default/disconnect", "An operator disconnects the clients of a tenant"),
     ] {
         serve.ask(&order(path));
         let line = serve.line(|line| line["message"] == message);

@@ -1,4 +1,4 @@
-//! Whether the server lives, and whether it should be sent clients. Nobody needs a token to ask.
+//! Liveness and readiness. These pages need no token.
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
@@ -8,7 +8,7 @@ use crate::node::{Node, Readiness};
 use crate::response;
 
 /// `GET /health`: alive, and how busy (the Realtime SDK's self-hosting page, «Health Checks»).
-pub fn health(node: &Node) -> Response<Bytes> {
+pub(super) fn health(node: &Node) -> Response<Bytes> {
     let population = node.hub.population();
     let body = json!({
         "status": "ok",
@@ -19,24 +19,23 @@ pub fn health(node: &Node) -> Response<Bytes> {
     response::json(StatusCode::OK, &body)
 }
 
-/// `GET /readyz`: whether new clients should be sent here. Not while the server is about to stop, although it
-/// still takes them; but also when it does not hear the other nodes, because to its own clients it is as good
-/// as ever.
-pub fn readyz(node: &Node) -> Response<Bytes> {
-    let condition = node.readiness();
-    let status = match condition {
+/// `GET /readyz`: whether new clients should be sent here. Not while the server drains, although it still accepts
+/// connections. A node without a connection to the other nodes is ready, because its own clients do not notice.
+pub(super) fn readyz(node: &Node) -> Response<Bytes> {
+    let readiness = node.readiness();
+    let status = match readiness {
         Readiness::Ready | Readiness::Degraded => StatusCode::OK,
         Readiness::Stopping => StatusCode::SERVICE_UNAVAILABLE,
     };
-    response::json(status, &json!({ "status": condition.word() }))
+    response::json(status, &json!({ "status": readiness.word() }))
 }
 
-/// `GET /healthcheck`: alive, as Supabase Realtime says it.
-pub fn healthcheck() -> Response<Bytes> {
+/// `GET /healthcheck`: alive, with the response of Supabase Realtime.
+pub(super) fn healthcheck() -> Response<Bytes> {
     response::page(StatusCode::OK, "text/plain; charset=utf-8", "ok".into())
 }
 
 /// `GET /`: a short text, for load balancers whose health check asks for the root.
-pub fn greeting() -> Response<Bytes> {
+pub(super) fn root() -> Response<Bytes> {
     response::page(StatusCode::OK, "text/plain; charset=utf-8", "Realtime Server\n".into())
 }

@@ -1,9 +1,90 @@
-//! What the server tells its operators over HTTP, and what they can order.
+//! What operators ask of the server over HTTP: whether it is healthy, what it is doing, and administrative commands.
 
 mod health;
 mod metrics;
 mod operator;
 mod status;
 
-pub use health::{greeting, health, healthcheck, readyz};
-pub use operator::{answer, wrong_method};
+use std::sync::Arc;
+
+use crate::node::Node;
+use crate::routes::{ACTION, Access, Operation, OtherMethod, PAGE, Route, RouteHandler};
+
+/// The routes of operators and of the programs that watch the server.
+pub fn routes(node: &Arc<Node>) -> Vec<Route> {
+    let pages = [metrics(node), status(node)];
+    health_checks(node).into_iter().chain(pages).chain(commands(node)).collect()
+}
+
+fn health_checks(node: &Arc<Node>) -> [Route; 4] {
+    let page = |path, id, summary, handler| {
+        Route::new(PAGE, &[path], Access::Public, Operation { id, summary }, handler)
+    };
+    [
+        page(
+            "/",
+            "getRoot",
+            "Responds with a short text, for load balancers whose health check asks for the root.",
+            RouteHandler::immediate(node, |_, _| health::root()),
+        ),
+        page(
+            "/health",
+            "getHealth",
+            "Responds while the process is alive, with the number of connections, rooms and members.",
+            RouteHandler::immediate(node, |node, _| health::health(node)),
+        ),
+        page(
+            "/healthcheck",
+            "getHealthcheck",
+            "Responds while the process is alive, as Supabase Realtime does.",
+            RouteHandler::immediate(node, |_, _| health::healthcheck()),
+        ),
+        page(
+            "/readyz",
+            "getReadiness",
+            "Reports whether load balancers should send new clients to this node.",
+            RouteHandler::immediate(node, |node, _| health::readyz(node)),
+        )
+        .other_method(OtherMethod::NotAllowed),
+    ]
+}
+
+fn metrics(node: &Arc<Node>) -> Route {
+    let operation = Operation {
+        id: "getMetrics",
+        summary: "Reports the metrics of this node in the text format of Prometheus.",
+    };
+    let handler = RouteHandler::immediate(node, |node, _| metrics::page(node));
+    Route::new(PAGE, &["/metrics"], Access::Metrics, operation, handler).exact()
+}
+
+fn status(node: &Arc<Node>) -> Route {
+    let operation = Operation {
+        id: "getStatus",
+        summary: "Reports the state of this node: settings, tenants, connection to the other nodes.",
+    };
+    let handler = RouteHandler::immediate(node, |node, _| status::page(node));
+    let route = Route::new(PAGE, &["/status"], Access::Operator, operation, handler).exact();
+    route.other_method(OtherMethod::NotAllowed)
+}
+
+fn commands(node: &Arc<Node>) -> [Route; 2] {
+    let command = |path, id, summary, handler| {
+        let route = Route::new(ACTION, &[path], Access::Operator, Operation { id, summary }, handler);
+        route.exact().other_method(OtherMethod::NotAllowed)
+    };
+    [
+        command(
+            "/admin/reload",
+            "reloadSettings",
+            "Reads the settings again on all nodes, and reports what has changed on this one.",
+            RouteHandler::new(node, operator::reload),
+        ),
+        command(
+            "/admin/tenants/{id}/disconnect",
+            "disconnectTenant",
+            "Closes the connections of a tenant on all nodes with 1012; clients may reconnect.",
+            RouteHandler::immediate(node, operator::disconnect),
+        ),
+    ]
+}

@@ -1,20 +1,23 @@
-//! `GET /status`: what an operator wants to know first. No secrets, no topics, no users.
+//! `GET /status`: the state of this node for operators. It holds no secrets, no topics and no users.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use bytes::Bytes;
+use http::{Response, StatusCode};
 use humantime_serde::re::humantime::format_rfc3339_seconds;
 use serde_json::{Value, json};
 
 use crate::node::Node;
+use crate::response;
 use crate::tenants::TenantStatus;
 use crate::version::{COMMIT, VERSION};
 
-/// Everything, as JSON.
-pub(super) fn of(node: &Node) -> Value {
+/// The page.
+pub(super) fn page(node: &Node) -> Response<Bytes> {
     let (settings, population) = (node.settings(), node.hub.population());
-    json!({
+    let body = json!({
         "version": VERSION,
         "commit": COMMIT,
         "status": node.readiness().word(),
@@ -27,18 +30,19 @@ pub(super) fn of(node: &Node) -> Value {
         "connections": node.connections(),
         "rooms": population.rooms,
         "members": population.members,
-        "settings": account(node),
+        "settings": settings_status(node),
         "tenants": tenants(node),
-    })
+    });
+    response::json(StatusCode::OK, &body)
 }
 
-fn account(node: &Node) -> Value {
-    let account = node.reloading.status();
+fn settings_status(node: &Node) -> Value {
+    let status = node.reloading.status();
     json!({
-        "generation": account.generation,
-        "applied_at": time(account.applied_at),
-        "pending": account.pending,
-        "last_error": account.last_error,
+        "generation": status.generation,
+        "applied_at": time(status.applied_at),
+        "pending": status.pending,
+        "last_error": status.last_error,
     })
 }
 

@@ -8,6 +8,7 @@ use super::Server;
 use crate::bus::Bus;
 use crate::reload::ConfigReloader;
 use crate::resources::Resources;
+use crate::routes::Route;
 use crate::sessions::Protocol;
 use crate::sessions::phoenix::PhoenixProtocol;
 use crate::telemetry::fan_out::Exporter;
@@ -20,12 +21,14 @@ pub struct ServerBuilder {
     pub(super) reloader: Option<ConfigReloader>,
     pub(super) protocols: Vec<Arc<dyn Protocol>>,
     pub(super) exporters: Vec<Exporter>,
+    pub(super) routes: Vec<Route>,
 }
 
 impl ServerBuilder {
     pub(super) fn new(settings: Settings) -> Self {
         let protocols: Vec<Arc<dyn Protocol>> = vec![Arc::new(PhoenixProtocol)];
-        Self { settings, resources: None, bus: None, reloader: None, protocols, exporters: Vec::new() }
+        let (exporters, routes) = (Vec::new(), Vec::new());
+        Self { settings, resources: None, bus: None, reloader: None, protocols, exporters, routes }
     }
 
     /// Uses `resources` that are loaded already. Without them the start loads those that the settings name.
@@ -58,6 +61,12 @@ impl ServerBuilder {
     pub fn exporter(mut self, exporter: Exporter) -> Self {
         self.exporters.push(exporter);
         self
+    }
+
+    /// Serves `routes` besides those of the slices.
+    #[must_use]
+    pub fn routes(self, routes: Vec<Route>) -> Self {
+        Self { routes, ..self }
     }
 
     /// Starts serving. When this returns, clients can connect.

@@ -10,7 +10,6 @@ use std::time::{Instant, SystemTime};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use hub::Dialect;
-use hyper::body::Incoming;
 use hyper::upgrade::Parts;
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
@@ -61,7 +60,7 @@ impl Handshake {
     pub(super) async fn answer(
         &self,
         protocol: &Arc<dyn Protocol>,
-        request: Request<Incoming>,
+        request: Request<()>,
         caller: Arc<Caller>,
         context: Arc<RequestContext>,
     ) -> Response<Bytes> {
@@ -104,7 +103,7 @@ impl Handshake {
     async fn admit(
         &self,
         protocol: &dyn Protocol,
-        request: &Request<Incoming>,
+        request: &Request<()>,
     ) -> Result<(Admission, Permit), Refused> {
         let unknown = HandshakeError::of(StatusCode::NOT_FOUND, Code::TenantNotFound);
         let Some(tenant) = self.services.node.tenant_for_request(request.headers(), request.uri()) else {
@@ -163,7 +162,7 @@ impl Handshake {
     fn upgrade(
         &self,
         protocol: Arc<dyn Protocol>,
-        mut request: Request<Incoming>,
+        mut request: Request<()>,
         client: (Dialect, Admission, Arc<RequestContext>),
         permits: ConnectionPermits,
     ) -> Response<Bytes> {

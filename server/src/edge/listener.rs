@@ -23,7 +23,8 @@ use super::caller::Caller;
 use super::request_deadline::{RequestDeadline, Serving};
 use super::router::Router;
 use crate::node::Node;
-use crate::sessions::{Protocol, Services};
+use crate::routes::RouteTable;
+use crate::sessions::Services;
 
 /// Connections the kernel holds for us until we accept them.
 const BACKLOG: u32 = 4_096;
@@ -62,13 +63,13 @@ struct ListenerContext {
 /// Accepts until `stop`.
 pub async fn run(
     services: Arc<Services>,
-    protocols: Arc<[Arc<dyn Protocol>]>,
     listener: TcpListener,
     acceptor: Acceptor,
+    routes: Arc<RouteTable>,
     stop: CancellationToken,
 ) {
     let (node, tasks) = (Arc::clone(&services.node), services.tasks.clone());
-    let router = Router::new(services, protocols);
+    let router = Router::new(Arc::clone(&node), routes);
     let context = Arc::new(ListenerContext { node, acceptor, router, stop: stop.clone() });
     let mut last_failure: Option<Instant> = None;
     loop {

@@ -1,7 +1,9 @@
-//! The door: sockets, HTTP and WebSocket. The only place that knows hyper and tungstenite.
+//! Sockets, HTTP and WebSocket. The only place that knows hyper and tungstenite.
 
 pub mod acceptor;
+mod authorise;
 mod caller;
+mod cors;
 mod handshake;
 pub mod listener;
 pub mod proxy_protocol;
@@ -11,4 +13,7 @@ mod request_log;
 mod router;
 pub mod tls;
 mod upgrade;
+mod upgrade_routes;
 pub mod websocket;
+
+pub use upgrade_routes::upgrade_routes;

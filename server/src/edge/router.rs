@@ -1,164 +1,135 @@
-//! Which path leads where. Every path of Supabase Realtime exists twice: as the server has it, and as its
-//! gateway shows it to clients, because here no gateway stands in front (docs/protocol/websocket.md#paths).
+//! Responds to requests: finds the route, enforces what it declares, and runs its handler.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
+use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use percent_encoding::percent_decode_str;
 use tracing::{Instrument, Span};
 
 use super::caller::Caller;
-use super::handshake::Handshake;
 use super::request_id::{self, X_REQUEST_ID};
 use super::request_log::Line;
+use super::{authorise, cors};
 use crate::node::Node;
-use crate::query;
 use crate::response::{empty, json};
-use crate::sessions::{Protocol, Services};
+use crate::routes::{BodyError, OtherMethod, PathParameters, RequestBody, RequestHead, Route};
+use crate::routes::{RouteTable, RoutedRequest};
 use crate::telemetry::codes::Code;
 use crate::telemetry::request_context::{ERROR_CODE, RequestContext};
-use crate::{admin, broadcast};
 
-/// What a gateway would strip.
-const GATEWAY_PREFIX: [&str; 2] = ["realtime", "v1"];
-
-/// Answers requests.
+/// Responds to the requests of all connections.
 pub(super) struct Router {
     node: Arc<Node>,
-    protocols: Arc<[Arc<dyn Protocol>]>,
-    handshake: Handshake,
+    routes: Arc<RouteTable>,
 }
 
 impl Router {
-    pub(super) fn new(services: Arc<Services>, protocols: Arc<[Arc<dyn Protocol>]>) -> Self {
-        Self { node: Arc::clone(&services.node), protocols, handshake: Handshake::new(services) }
+    pub(super) fn new(node: Arc<Node>, routes: Arc<RouteTable>) -> Self {
+        Self { node, routes }
     }
 
-    /// Answers one request of `caller`, gives it its id, and tells the log.
+    /// Responds to one request of `caller`, gives it an id, and logs it.
     pub(super) async fn handle(
         &self,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
         caller: Arc<Caller>,
     ) -> Response<Full<Bytes>> {
         let id = request_id::choose(request.headers(), &self.node.settings().server.request_id_baggage_key);
-        let origin = Arc::new(RequestContext::new(&id, caller.address));
-        let (line, span) = (Line::begin(&request), origin.span());
-        let mut response = self.route(request, caller, origin).instrument(span.clone()).await;
+        let context = Arc::new(RequestContext::new(&id, caller.address));
+        let (line, span) = (Line::begin(&request), context.span());
+        // Handlers of upgrade routes keep both for as long as their WebSocket is open.
+        request.extensions_mut().insert(caller);
+        request.extensions_mut().insert(context);
+        let mut response = self.respond(request).instrument(span.clone()).await;
         if !line.is_health_check() || self.node.settings().telemetry.log_health_checks {
             span.in_scope(|| line.end(response.status()));
         }
         let headers = response.headers_mut();
         headers.insert(X_REQUEST_ID, request_id::value(&id));
         if self.node.is_leaving() && !headers.contains_key(header::UPGRADE) {
-            // The next request of this client had better go elsewhere.
+            // The client's next request should reach another node.
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response.map(Full::new)
     }
 
-    async fn route(
-        &self,
-        request: Request<Incoming>,
-        caller: Arc<Caller>,
-        origin: Arc<RequestContext>,
-    ) -> Response<Bytes> {
-        let path = request.uri().path().to_owned();
-        // Operators' pages are what gateways filter by path, so they are found under exactly one.
-        let exact: Vec<&str> = path.strip_prefix('/').unwrap_or(&path).split('/').collect();
-        if let Some(answer) = admin::answer(&self.node, request.method(), &exact, request.headers()).await {
-            return answer;
-        }
-        // In everything else empty segments do not count: SDKs append to addresses that end with a slash.
-        let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
-        let inner = segments.strip_prefix(&GATEWAY_PREFIX).unwrap_or(&segments);
-        if let Some(protocol) = self.protocol_at(inner) {
-            return match *request.method() {
-                Method::GET => self.handshake.answer(protocol, request, caller, origin).await,
-                _ => empty(StatusCode::BAD_REQUEST),
-            };
-        }
-        match (request.method(), inner) {
-            // To HEAD, hyper sends what GET would get, without the body.
-            (&Method::GET | &Method::HEAD, []) => admin::greeting(),
-            (&Method::GET | &Method::HEAD, ["health"]) => admin::health(&self.node),
-            (&Method::GET | &Method::HEAD, ["healthcheck"]) => admin::healthcheck(),
-            (&Method::GET | &Method::HEAD, ["readyz"]) => admin::readyz(&self.node),
-            (_, ["readyz"]) => admin::wrong_method("GET, HEAD"),
-            (_, ["api", "broadcast"] | ["api", "broadcast", _, "events", _]) => {
-                if !accepts_json(request.headers()) {
-                    return json(StatusCode::NOT_ACCEPTABLE, &"Not Acceptable".into());
-                }
-                let segments: Vec<String> = inner.iter().map(|segment| (*segment).to_owned()).collect();
-                self.broadcast(request, &segments).await
-            }
-            _ => not_found(),
-        }
-    }
-
-    /// The protocol whose clients connect at this path.
-    fn protocol_at(&self, segments: &[&str]) -> Option<&Arc<dyn Protocol>> {
-        let is_at = |path: &&str| path.split('/').eq(segments.iter().copied());
-        self.protocols.iter().find(|protocol| protocol.paths().iter().any(is_at))
-    }
-
-    /// The endpoints for broadcasts, with what a browser needs to call them from another origin.
-    async fn broadcast(&self, request: Request<Incoming>, segments: &[String]) -> Response<Bytes> {
-        let cors = self.node.settings().broadcast.cors;
-        let mut response = match *request.method() {
-            Method::OPTIONS if cors => preflight(request.headers()),
-            Method::POST => self.post_broadcast(request, segments).await,
-            _ => not_found(),
+    /// Enforces what precedes the handler: content negotiation, CORS, the method.
+    async fn respond(&self, request: Request<Incoming>) -> Response<Bytes> {
+        let (head, body) = request.into_parts();
+        let Some((route, parameters)) = self.routes.find(&head.method, head.uri.path()) else {
+            return not_found();
         };
-        if cors {
-            let anyone = HeaderValue::from_static("*");
-            response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, anyone);
+        if route.is_negotiated() && !accepts_json(&head.headers) {
+            return json(StatusCode::NOT_ACCEPTABLE, &"Not Acceptable".into());
+        }
+        let is_cross_origin = route.is_cross_origin(&self.node.settings());
+        let mut response = if is_cross_origin && head.method == Method::OPTIONS {
+            cors::preflight(route, &head.headers)
+        } else if route.methods().contains(&head.method) {
+            self.call(route, head, parameters, body).await
+        } else {
+            self.other_method(route, &head)
+        };
+        if is_cross_origin {
+            cors::allow_any_origin(response.headers_mut());
         }
         response
     }
 
-    async fn post_broadcast(&self, request: Request<Incoming>, segments: &[String]) -> Response<Bytes> {
-        let (head, body) = request.into_parts();
-        // Nothing is read until it is awaited, and that is once the caller has been let in.
-        let body = self.collect(body);
-        let tenant = self.node.tenant_for_request(&head.headers, &head.uri);
-        let caller =
-            broadcast::http::Caller { node: &self.node, tenant, headers: &head.headers, uri: &head.uri };
-        match segments {
-            [_, _, topic, _, event] => {
-                let private = query::parameter(&head.uri, "private").as_deref() == Some("true");
-                let decode = |segment| percent_decode_str(segment).decode_utf8();
-                let (Ok(topic), Ok(event)) = (decode(topic), decode(event)) else {
-                    return json(StatusCode::BAD_REQUEST, &"Bad Request".into());
-                };
-                caller.single(&topic, &event, private, body).await
+    /// Runs the handler of `route`, if the client may use it.
+    async fn call(
+        &self,
+        route: &Route,
+        head: Parts,
+        parameters: PathParameters,
+        body: Incoming,
+    ) -> Response<Bytes> {
+        match authorise::operator(&self.node, route.access(), &head.headers) {
+            Ok(operator) => {
+                let body = self.body(route, body);
+                route
+                    .respond(RoutedRequest { head: RequestHead::new(head, parameters, operator), body })
+                    .await
             }
-            _ => caller.batch(body).await,
+            Err(denied) => authorise::denied(route.access(), &denied),
         }
     }
 
-    /// The whole body, if it is small enough and comes in time.
-    async fn collect(&self, body: Incoming) -> Result<Bytes, StatusCode> {
+    fn other_method(&self, route: &Route, head: &Parts) -> Response<Bytes> {
+        match route.on_other_method() {
+            OtherMethod::NotFound => not_found(),
+            OtherMethod::BadRequest => empty(StatusCode::BAD_REQUEST),
+            OtherMethod::NotAllowed => {
+                let mut response = json(StatusCode::METHOD_NOT_ALLOWED, &"Method Not Allowed".into());
+                let allowed = self.routes.allowed_methods(head.uri.path());
+                let allowed = HeaderValue::from_str(&allowed).expect("methods are tokens");
+                response.headers_mut().insert(header::ALLOW, allowed);
+                response
+            }
+        }
+    }
+
+    /// The body, within the limit of `route` and the time for a request. Nothing is read before it is polled.
+    fn body(&self, route: &Route, body: Incoming) -> RequestBody {
         let settings = self.node.settings();
-        let limit = usize::try_from(settings.broadcast.max_body_size.as_u64()).unwrap_or(usize::MAX);
-        let collected =
-            within(settings.server.handshake_timeout, Limited::new(body, limit).collect()).await?;
-        match collected {
-            Ok(collected) => Ok(collected.to_bytes()),
-            Err(error) if error.is::<LengthLimitError>() => Err(StatusCode::PAYLOAD_TOO_LARGE),
-            Err(_broken) => Err(StatusCode::BAD_REQUEST),
-        }
+        let limit = route.max_body().map_or(0, |limit| (limit.value)(&settings).as_u64());
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let timeout = settings.server.handshake_timeout;
+        RequestBody::new(async move {
+            let collected = tokio::time::timeout(timeout, Limited::new(body, limit).collect()).await;
+            match collected.map_err(|_elapsed| BodyError::TimedOut)? {
+                Ok(collected) => Ok(collected.to_bytes()),
+                Err(error) if error.is::<LengthLimitError>() => Err(BodyError::TooLarge),
+                Err(_broken) => Err(BodyError::Broken),
+            }
+        })
     }
 }
 
-async fn within<F: Future>(timeout: Duration, future: F) -> Result<F::Output, StatusCode> {
-    tokio::time::timeout(timeout, future).await.map_err(|_elapsed| StatusCode::REQUEST_TIMEOUT)
-}
-
-/// Whether the sender can do with JSON, which is all it gets (docs/protocol/http.md#content-negotiation).
+/// Whether the client accepts JSON (docs/protocol/http.md#content-negotiation).
 fn accepts_json(request: &http::HeaderMap) -> bool {
     let mut accepted = request.get_all(header::ACCEPT).iter().peekable();
     let json = |range: &str| {
@@ -169,23 +140,7 @@ fn accepts_json(request: &http::HeaderMap) -> bool {
         || accepted.any(|list| list.to_str().is_ok_and(|list| list.split(',').any(json)))
 }
 
-/// What a browser asks before it sends a request to another origin.
-fn preflight(request: &http::HeaderMap) -> Response<Bytes> {
-    let mut response = empty(StatusCode::NO_CONTENT);
-    let headers = response.headers_mut();
-    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST, OPTIONS"));
-    // Named one by one, as asked: `*` does not cover `authorization`.
-    let asked = request.get_all(header::ACCESS_CONTROL_REQUEST_HEADERS);
-    for names in &asked {
-        headers.append(header::ACCESS_CONTROL_ALLOW_HEADERS, names.clone());
-    }
-    let usual = HeaderValue::from_static("authorization, apikey, content-type, x-client-info");
-    headers.entry(header::ACCESS_CONTROL_ALLOW_HEADERS).or_insert(usual);
-    headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
-    response
-}
-
-/// The answer where no controller is (docs/protocol/http.md#errors-without-a-controller).
+/// The response at paths without a route (docs/protocol/http.md#errors-without-a-controller).
 fn not_found() -> Response<Bytes> {
     Span::current().record(ERROR_CODE, Code::PathNotFound.name());
     json(StatusCode::NOT_FOUND, &"Not Found".into())

@@ -11,13 +11,16 @@ use http::{HeaderMap, Response, StatusCode, Uri};
 use hub::Dialect;
 
 use super::{ClientContext, Services, Session};
+use crate::routes::Operation;
 use crate::telemetry::codes::Code;
 
 /// A protocol that clients use over a WebSocket.
 pub trait Protocol: Send + Sync {
-    /// The paths at which its clients connect, without slashes at the ends and without the prefix of upstream's
-    /// gateway, such as `socket/websocket`.
+    /// The paths at which its clients connect, without the prefix of upstream's gateway.
     fn paths(&self) -> &'static [&'static str];
+
+    /// The name of its route in descriptions.
+    fn operation(&self) -> Operation;
 
     /// The WebSocket subprotocol that is confirmed to clients that offer it.
     fn subprotocol(&self) -> Option<&'static str>;

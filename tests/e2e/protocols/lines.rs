@@ -10,6 +10,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode, Uri};
 use hub::{Audience, Bundle, Dialect, Frame, Member, Membership, Outbox, Privacy, RoomKey, Space};
+use realtime_server::routes::Operation;
 use realtime_server::sessions::{ClientContext, HandshakeError, Protocol, Services, Session};
 use realtime_server::telemetry::codes::Code;
 use realtime_server::{broadcast, query, response};
@@ -23,7 +24,11 @@ pub(super) struct LinesProtocol;
 
 impl Protocol for LinesProtocol {
     fn paths(&self) -> &'static [&'static str] {
-        &["lines"]
+        &["/lines"]
+    }
+
+    fn operation(&self) -> Operation {
+        Operation { id: "openLines", summary: "Opens a WebSocket of text lines." }
     }
 
     fn subprotocol(&self) -> Option<&'static str> {

@@ -14,7 +14,7 @@ use wire::term_size;
 
 use super::super::publish;
 use super::{
-    BATCH_TOO_LONG, BLANK, INVALID, Refused, TOO_LARGE, TOPIC_BYTES_MAX, check_privacy, room, spend,
+    BATCH_TOO_LONG, BLANK, INVALID, Rejection, TOO_LARGE, TOPIC_BYTES_MAX, check_privacy, room, spend,
     too_long, too_many,
 };
 use crate::node::Node;
@@ -53,7 +53,7 @@ struct Message<'a> {
 /// What is wrong with a message, by field.
 type Errors = Map<String, Value>;
 
-pub(super) fn send(node: &Node, tenant: &Tenant, body: &[u8]) -> Result<(), Refused> {
+pub(super) fn send(node: &Node, tenant: &Tenant, body: &[u8]) -> Result<(), Rejection> {
     let list = list(body)?;
     if length(list)? > node.settings().broadcast.max_batch_size.get() {
         return Err(too_many(tenant, BATCH_TOO_LONG));
@@ -73,18 +73,18 @@ pub(super) fn send(node: &Node, tenant: &Tenant, body: &[u8]) -> Result<(), Refu
     Ok(())
 }
 
-fn wrong(messages: Value) -> Refused {
-    Refused::errors(json!({ "messages": messages }))
+fn wrong(messages: Value) -> Rejection {
+    Rejection::errors(json!({ "messages": messages }))
 }
 
 /// The list of messages, unread.
-fn list(body: &[u8]) -> Result<&RawValue, Refused> {
+fn list(body: &[u8]) -> Result<&RawValue, Rejection> {
     let list = match serde_json::from_slice::<Body<'_>>(body) {
         Ok(read) if is_object(body.trim_ascii_start()) => read.messages,
         // Valid JSON without the key, as upstream sees anything that is not an object.
         Ok(_) => None,
         Err(error) if error.is_data() => None,
-        Err(_not_json) => return Err(Refused::not_json()),
+        Err(_not_json) => return Err(Rejection::not_json()),
     };
     list.ok_or_else(|| wrong(json!([BLANK])))
 }
@@ -96,7 +96,7 @@ fn is_object(json: &[u8]) -> bool {
 
 /// How many messages a list holds; an empty one counts as none at all. Takes no memory, as `IgnoredAny`
 /// has no size.
-fn length(list: &RawValue) -> Result<usize, Refused> {
+fn length(list: &RawValue) -> Result<usize, Rejection> {
     match serde_json::from_str::<Vec<IgnoredAny>>(list.get()) {
         Ok(messages) if messages.is_empty() => Err(wrong(json!([BLANK]))),
         Ok(messages) => Ok(messages.len()),
@@ -104,7 +104,7 @@ fn length(list: &RawValue) -> Result<usize, Refused> {
     }
 }
 
-fn messages(list: &RawValue) -> Result<Vec<Fields<'_>>, Refused> {
+fn messages(list: &RawValue) -> Result<Vec<Fields<'_>>, Rejection> {
     let invalid = || wrong(json!([INVALID]));
     let messages: Vec<&RawValue> = serde_json::from_str(list.get()).map_err(|_no_list| invalid())?;
     let objects = messages.into_iter().map(|message| {

@@ -9,7 +9,7 @@ use wire::supabase::Broadcast;
 use wire::term_size;
 
 use super::super::publish;
-use super::{BLANK, Refused, TOO_LARGE, TOPIC_BYTES_MAX, check_privacy, room, spend, too_long};
+use super::{BLANK, Rejection, TOO_LARGE, TOPIC_BYTES_MAX, check_privacy, room, spend, too_long};
 use crate::tenants::Tenant;
 
 /// What the body is, by its content type.
@@ -45,7 +45,7 @@ pub(super) struct Message<'a> {
     pub(super) body: &'a [u8],
 }
 
-pub(super) fn send(hub: &Hub, tenant: &Tenant, message: &Message<'_>) -> Result<(), Refused> {
+pub(super) fn send(hub: &Hub, tenant: &Tenant, message: &Message<'_>) -> Result<(), Rejection> {
     check_name("topic", message.topic, TOPIC_BYTES_MAX)?;
     check_name("event", message.event, FIELD_BYTES_MAX)?;
     let json;
@@ -58,7 +58,7 @@ pub(super) fn send(hub: &Hub, tenant: &Tenant, message: &Message<'_>) -> Result<
         }
     };
     if is_too_large {
-        return Err(Refused::errors(json!({ "payload": [TOO_LARGE] })));
+        return Err(Rejection::errors(json!({ "payload": [TOO_LARGE] })));
     }
     check_privacy(tenant, message.private)?;
     spend(tenant, 1)?;
@@ -68,8 +68,8 @@ pub(super) fn send(hub: &Hub, tenant: &Tenant, message: &Message<'_>) -> Result<
 }
 
 /// A name has to fit the binary frame it travels in.
-fn check_name(field: &str, name: &str, bytes_max: usize) -> Result<(), Refused> {
-    let wrong = |text: &str| Err(Refused::errors(json!({ field: [text] })));
+fn check_name(field: &str, name: &str, bytes_max: usize) -> Result<(), Rejection> {
+    let wrong = |text: &str| Err(Rejection::errors(json!({ field: [text] })));
     match name.len() {
         0 => wrong(BLANK),
         length if length > bytes_max => wrong(&too_long(bytes_max)),
@@ -79,11 +79,11 @@ fn check_name(field: &str, name: &str, bytes_max: usize) -> Result<(), Refused> 
 
 /// The body as a JSON object. Lists and single values are put into one, under `_json`, as upstream's
 /// parser does; an empty body is an empty object.
-fn object(body: &[u8]) -> Result<String, Refused> {
+fn object(body: &[u8]) -> Result<String, Rejection> {
     if body.iter().all(u8::is_ascii_whitespace) {
         return Ok("{}".into());
     }
-    let value: &RawValue = serde_json::from_slice(body).map_err(|_error| Refused::not_json())?;
+    let value: &RawValue = serde_json::from_slice(body).map_err(|_error| Rejection::not_json())?;
     let text = value.get();
     Ok(if text.starts_with('{') { text.to_owned() } else { ["{\"_json\":", text, "}"].concat() })
 }

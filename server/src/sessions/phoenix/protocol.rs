@@ -13,6 +13,7 @@ use super::PhoenixSession;
 use crate::auth::Credentials;
 use crate::query;
 use crate::response;
+use crate::routes::Operation;
 use crate::sessions::{ClientContext, HandshakeError, Protocol, Services, Session};
 use crate::telemetry::codes::Code;
 
@@ -23,7 +24,11 @@ pub struct PhoenixProtocol;
 impl Protocol for PhoenixProtocol {
     fn paths(&self) -> &'static [&'static str] {
         // As the server has it, and as clients see it behind upstream's gateway.
-        &["socket/websocket", "websocket"]
+        &["/socket/websocket", "/websocket"]
+    }
+
+    fn operation(&self) -> Operation {
+        Operation { id: "openSocket", summary: "Opens a WebSocket of the Phoenix protocol, version 1 or 2." }
     }
 
     fn subprotocol(&self) -> Option<&'static str> {

@@ -1,0 +1,40 @@
+//! The routes at which clients open a WebSocket: those of each protocol.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Extensions, Method, Request, Response};
+
+use super::handshake::Handshake;
+use crate::routes::{Access, OtherMethod, Route, RouteHandler, RoutedRequest};
+use crate::sessions::{Protocol, Services};
+
+/// One protocol, with the handshake that all of them share.
+struct Upgrade {
+    handshake: Arc<Handshake>,
+    protocol: Arc<dyn Protocol>,
+}
+
+/// The routes of `protocols`.
+pub fn upgrade_routes(services: &Arc<Services>, protocols: &[Arc<dyn Protocol>]) -> Vec<Route> {
+    let handshake = Arc::new(Handshake::new(Arc::clone(services)));
+    let route = |protocol: &Arc<dyn Protocol>| {
+        let upgrade = Upgrade { handshake: Arc::clone(&handshake), protocol: Arc::clone(protocol) };
+        let handler = RouteHandler::new(&Arc::new(upgrade), respond);
+        Route::new(&[Method::GET], protocol.paths(), Access::Tenant, protocol.operation(), handler)
+            .other_method(OtherMethod::BadRequest)
+    };
+    protocols.iter().map(route).collect()
+}
+
+async fn respond(upgrade: Arc<Upgrade>, request: RoutedRequest) -> Response<Bytes> {
+    let mut head = request.head.into_parts();
+    let (caller, context) = (take(&mut head.extensions), take(&mut head.extensions));
+    let request = Request::from_parts(head, ());
+    upgrade.handshake.answer(&upgrade.protocol, request, caller, context).await
+}
+
+/// What the router has attached to the request.
+fn take<T: Send + Sync + 'static>(extensions: &mut Extensions) -> Arc<T> {
+    extensions.remove().expect("the router attaches the caller and the context to each request")
+}
