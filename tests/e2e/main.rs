@@ -32,6 +32,7 @@ mod repository;
 mod request_ids;
 mod rfc6455;
 mod rolling_restart;
+mod routes;
 mod stopping;
 mod tenants;
 mod tls;

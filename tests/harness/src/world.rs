@@ -11,6 +11,7 @@ use realtime_server::bus::Bus;
 use realtime_server::crypto;
 use realtime_server::drain::Urgency;
 use realtime_server::node::Node;
+use realtime_server::routes::RouteTable;
 use serde_json::Value;
 use settings::Settings;
 use tokio::sync::watch;
@@ -142,6 +143,15 @@ impl World {
     pub fn node(&self) -> Arc<Node> {
         let server = self.server.lock().expect("no test panics here");
         Arc::clone(server.as_ref().expect("the server runs").node())
+    }
+
+    /// The HTTP routes of the server.
+    ///
+    /// # Panics
+    /// When the server has been stopped.
+    pub fn routes(&self) -> Arc<RouteTable> {
+        let server = self.server.lock().expect("no test panics here");
+        Arc::clone(server.as_ref().expect("the server runs").routes())
     }
 
     /// A server that somebody else has started and stops, which knows the secret of `token_issuer`.
