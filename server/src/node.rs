@@ -84,7 +84,7 @@ impl Node {
         Ok(Arc::new(Self {
             id: NodeId::random(),
             hub: match link.connectivity() {
-                bus::Connectivity::Alone => Hub::new(settings.presence.coalesce),
+                bus::Connectivity::Standalone => Hub::new(settings.presence.coalesce),
                 _with_others => Hub::relayed(settings.presence.coalesce, bounds(&settings.bus)),
             },
             link,
@@ -162,10 +162,10 @@ impl Node {
     /// What this node has to do with others.
     pub fn connectivity(&self) -> Connectivity {
         match self.link.connectivity() {
-            bus::Connectivity::Alone => Connectivity::Alone,
+            bus::Connectivity::Standalone => Connectivity::Alone,
             bus::Connectivity::Connected => Connectivity::Connected,
             bus::Connectivity::WithoutPresence => Connectivity::WithoutPresence,
-            bus::Connectivity::Away { .. } => Connectivity::CutOff,
+            bus::Connectivity::Disconnected { .. } => Connectivity::CutOff,
         }
     }
 

@@ -16,7 +16,7 @@ use crate::telemetry::codes::{Code, Scope};
 /// `POST /admin/reload`: reads the settings again, and responds with what changed.
 pub(super) async fn reload(node: Arc<Node>, request: RoutedRequest) -> Response<Bytes> {
     info!(sub = request.head.operator_sub(), "An operator requests a reload");
-    send_to_other_nodes(&node, OperatorCommand::ReadAgain);
+    send_to_other_nodes(&node, OperatorCommand::ReloadConfig);
     match node.reloading.reload().await {
         Some(Ok(Changes { changed, pending })) => {
             let generation = node.reloading.status().generation;
@@ -38,7 +38,7 @@ pub(super) fn disconnect(node: &Node, request: &RequestHead) -> Response<Bytes> 
     let tenant = request.parameter("id");
     match node.disconnect_clients(tenant) {
         Some(disconnected) => {
-            send_to_other_nodes(node, OperatorCommand::SendAway { tenant: tenant.into() });
+            send_to_other_nodes(node, OperatorCommand::DisconnectTenant { tenant: tenant.into() });
             info!(
                 sub = request.operator_sub(),
                 tenant, disconnected, "An operator disconnects the clients of a tenant"

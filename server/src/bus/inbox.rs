@@ -1,8 +1,8 @@
-//! What has arrived over a cable and waits for the link.
+//! Messages that have arrived over a bus connection and wait for the link.
 //!
-//! Bounded by messages and bytes. What does not fit is dropped and counted, never waited for: a node that is
-//! behind must not hold up the answers that come over the same cable. The link hears how much is missing, and
-//! where, and asks the others again for whatever cannot be missed.
+//! Bounded by messages and bytes. What does not fit is dropped and counted: a node that is behind must not delay the
+//! responses that come over the same connection. The link learns how much was dropped, and in which rooms, and reads
+//! the stored snapshots of those rooms again.
 
 use std::collections::HashSet;
 use std::future::poll_fn;
@@ -15,71 +15,73 @@ use parking_lot::Mutex;
 
 use super::{Channel, RoomName};
 
-/// Rooms whose names are kept when something of them was dropped; with more, it might be any.
+/// Names of rooms that are kept when messages are dropped; beyond that, any room counts as affected.
 const ROOMS_KEPT: usize = 1_024;
 
 /// A message from the bus.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Heard {
-    /// Where it was published.
+pub struct ReceivedMessage {
+    /// The channel it was published on.
     pub channel: Channel,
-    /// What was.
+    /// The content.
     pub message: Bytes,
 }
 
-/// The cable is lost, and everything that came over it has been taken.
+/// The connection is lost, and all messages that came over it have been taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Lost;
+pub struct InboxClosed;
 
-/// What did not fit.
+/// Messages that did not fit.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Dropped {
-    /// How many messages.
+pub struct InboxOverflow {
+    /// How many.
     pub messages: u64,
-    /// Where something is missing now.
-    pub missing: Missing,
+    /// The rooms they were for.
+    pub rooms: AffectedRooms,
 }
 
-/// Where something is missing.
+/// Rooms in which messages are missing.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Missing {
-    /// In these rooms, if in any.
-    In(HashSet<RoomName>),
-    /// Nobody knows.
-    Anywhere,
+pub enum AffectedRooms {
+    /// These rooms.
+    Only(HashSet<RoomName>),
+    /// Possibly every room.
+    All,
 }
 
-impl Default for Missing {
+impl Default for AffectedRooms {
     fn default() -> Self {
-        Self::In(HashSet::new())
+        Self::Only(HashSet::new())
     }
 }
 
-impl Missing {
-    /// Whether nothing is.
+impl AffectedRooms {
+    /// Whether no room is affected.
     pub fn is_empty(&self) -> bool {
-        matches!(self, Self::In(rooms) if rooms.is_empty())
+        matches!(self, Self::Only(rooms) if rooms.is_empty())
     }
 
-    /// Something is missing there as well.
+    /// Adds rooms.
     pub fn extend(&mut self, more: Self) {
         match (&mut *self, more) {
-            (Self::In(rooms), Self::In(more)) if rooms.len() + more.len() <= ROOMS_KEPT => rooms.extend(more),
+            (Self::Only(rooms), Self::Only(more)) if rooms.len() + more.len() <= ROOMS_KEPT => {
+                rooms.extend(more)
+            }
             (_, more) if more.is_empty() => {}
-            _ => *self = Self::Anywhere,
+            _ => *self = Self::All,
         }
     }
 
     fn add(&mut self, channel: Channel) {
         match channel {
-            Channel::Room(room) => self.extend(Self::In(HashSet::from([room]))),
-            // What is said to all nodes may be of consequence for any room.
-            Channel::Nodes => *self = Self::Anywhere,
+            Channel::Room(room) => self.extend(Self::Only(HashSet::from([room]))),
+            // A cluster message may concern any room.
+            Channel::Nodes => *self = Self::All,
         }
     }
 }
 
-/// A queue with one taker.
+/// A queue with one consumer.
 #[derive(Debug)]
 pub struct Inbox {
     bounds: Bounds,
@@ -88,10 +90,10 @@ pub struct Inbox {
 
 #[derive(Debug, Default)]
 struct Queue {
-    messages: Vec<Heard>,
+    messages: Vec<ReceivedMessage>,
     bytes: usize,
-    dropped: Dropped,
-    lost: bool,
+    overflow: InboxOverflow,
+    closed: bool,
     waker: Option<Waker>,
 }
 
@@ -101,48 +103,48 @@ impl Inbox {
         Self { bounds, queue: Mutex::default() }
     }
 
-    /// A message has arrived. The first always fits.
-    pub fn put(&self, heard: Heard) {
+    /// Adds a message, or drops and counts it if it does not fit. Any message fits into an empty inbox.
+    pub fn put(&self, received: ReceivedMessage) {
         let mut queue = self.queue.lock();
-        let bytes = queue.bytes.saturating_add(heard.message.len());
+        let bytes = queue.bytes.saturating_add(received.message.len());
         let fits = queue.messages.len() < self.bounds.frames as usize && bytes <= self.bounds.bytes;
         if queue.messages.is_empty() || fits {
             queue.bytes = bytes;
-            queue.messages.push(heard);
+            queue.messages.push(received);
         } else {
-            queue.dropped.messages += 1;
-            queue.dropped.missing.add(heard.channel);
+            queue.overflow.messages += 1;
+            queue.overflow.rooms.add(received.channel);
         }
         let waker = queue.waker.take();
         drop(queue);
         waker.inspect(Waker::wake_by_ref);
     }
 
-    /// Nothing will arrive any more.
+    /// No more messages will arrive.
     pub fn close(&self) {
         let mut queue = self.queue.lock();
-        queue.lost = true;
+        queue.closed = true;
         let waker = queue.waker.take();
         drop(queue);
         waker.inspect(Waker::wake_by_ref);
     }
 
-    /// Waits until something has arrived and moves it into `messages`, which must be empty. Returns what has been
-    /// dropped since the last time; it would have followed these.
+    /// Waits for messages and moves them into `messages`, which must be empty. Returns what has been dropped since the
+    /// last call; it would have followed these.
     ///
     /// # Errors
-    /// When the cable is lost and nothing is left.
-    pub async fn take(&self, messages: &mut Vec<Heard>) -> Result<Dropped, Lost> {
-        debug_assert!(messages.is_empty(), "messages are heard before the next are taken");
+    /// When the connection is lost and the inbox is empty.
+    pub async fn take(&self, messages: &mut Vec<ReceivedMessage>) -> Result<InboxOverflow, InboxClosed> {
+        debug_assert!(messages.is_empty(), "messages are processed before the next are taken");
         poll_fn(|cx| {
             let mut queue = self.queue.lock();
             if !queue.messages.is_empty() {
                 mem::swap(&mut queue.messages, messages);
                 queue.bytes = 0;
-                return Poll::Ready(Ok(mem::take(&mut queue.dropped)));
+                return Poll::Ready(Ok(mem::take(&mut queue.overflow)));
             }
-            if queue.lost {
-                return Poll::Ready(Err(Lost));
+            if queue.closed {
+                return Poll::Ready(Err(InboxClosed));
             }
             queue.waker = Some(cx.waker().clone());
             Poll::Pending
@@ -155,28 +157,29 @@ impl Inbox {
 mod tests {
     use super::*;
 
-    fn heard(channel: Channel) -> Heard {
-        Heard { channel, message: Bytes::new() }
+    fn message_in(channel: Channel) -> ReceivedMessage {
+        ReceivedMessage { channel, message: Bytes::new() }
     }
 
     fn room(number: usize) -> Channel {
         Channel::Room(number.to_string().into())
     }
 
-    async fn dropped(channels: impl IntoIterator<Item = Channel>) -> Dropped {
+    /// What is dropped of messages on these channels when none of them fits.
+    async fn overflow(channels: impl IntoIterator<Item = Channel>) -> InboxOverflow {
         let inbox = Inbox::new(Bounds { frames: 1, bytes: 1 });
-        inbox.put(heard(room(0)));
-        channels.into_iter().for_each(|channel| inbox.put(heard(channel)));
-        inbox.take(&mut Vec::new()).await.expect("it is not lost")
+        inbox.put(message_in(room(0)));
+        channels.into_iter().for_each(|channel| inbox.put(message_in(channel)));
+        inbox.take(&mut Vec::new()).await.expect("the inbox is open")
     }
 
     #[tokio::test]
-    async fn whoever_is_too_slow_is_told_where_something_is_missing() {
-        assert_eq!(dropped([]).await, Dropped::default());
-        let missing = Missing::In(HashSet::from(["1".into(), "2".into()]));
-        assert_eq!(dropped([room(1), room(2), room(1)]).await, Dropped { messages: 3, missing });
-        let anywhere = Dropped { messages: 2, missing: Missing::Anywhere };
-        assert_eq!(dropped([Channel::Nodes, room(1)]).await, anywhere);
-        assert_eq!(dropped((0..2_000).map(room)).await.missing, Missing::Anywhere);
+    async fn an_overflow_names_the_rooms_in_which_messages_are_missing() {
+        assert_eq!(overflow([]).await, InboxOverflow::default());
+        let rooms = AffectedRooms::Only(HashSet::from(["1".into(), "2".into()]));
+        assert_eq!(overflow([room(1), room(2), room(1)]).await, InboxOverflow { messages: 3, rooms });
+        let all = InboxOverflow { messages: 2, rooms: AffectedRooms::All };
+        assert_eq!(overflow([Channel::Nodes, room(1)]).await, all);
+        assert_eq!(overflow((0..2_000).map(room)).await.rooms, AffectedRooms::All);
     }
 }

@@ -11,8 +11,8 @@ use hub::{Bounds, NodeId};
 use parking_lot::Mutex;
 
 use super::{
-    Answer, Bus, BusError, Cable, Change, Channel, Command, Connected, Copy, Heard, Inbox, Refusal, Renewal,
-    RoomName, Shown,
+    Bus, BusConnection, BusError, BusFuture, Channel, Command, Inbox, LeaseRenewal, OpenedConnection,
+    ReceivedMessage, RejectedChange, RoomName, SnapshotChange, StoredSnapshot, StoredSnapshots,
 };
 
 /// What the nodes of one process share. Clones are the same broker.
@@ -29,18 +29,18 @@ struct Shared {
     away: bool,
     next: u64,
     /// By the number of the cable.
-    accounts: BTreeMap<u64, Account>,
+    accounts: BTreeMap<u64, Incarnation>,
 }
 
 /// A cable, and what was shown over it. Outlives the cable until the lease has run out.
 #[derive(Debug)]
-struct Account {
+struct Incarnation {
     node: NodeId,
     expires: Instant,
     /// None when the cable is lost.
     inbox: Option<Arc<Inbox>>,
     subscribed: HashSet<RoomName>,
-    shown: HashMap<RoomName, Copy>,
+    shown: HashMap<RoomName, StoredSnapshot>,
 }
 
 impl Broker {
@@ -60,7 +60,7 @@ impl Broker {
     pub fn go_away(&self) {
         let mut shared = self.shared.lock();
         shared.away = true;
-        shared.accounts.values_mut().for_each(Account::lose);
+        shared.accounts.values_mut().for_each(Incarnation::lose);
     }
 
     /// Gives out cables again.
@@ -70,7 +70,7 @@ impl Broker {
 
     /// How many nodes hear a room.
     pub fn subscribers(&self, room: &str) -> usize {
-        let hears = |account: &&Account| account.inbox.is_some() && account.subscribed.contains(room);
+        let hears = |account: &&Incarnation| account.inbox.is_some() && account.subscribed.contains(room);
         self.shared.lock().accounts.values().filter(hears).count()
     }
 }
@@ -80,17 +80,17 @@ impl Bus for Broker {
         "the broker of this process".into()
     }
 
-    fn connect(&self, node: NodeId) -> Answer<Connected> {
+    fn connect(&self, node: NodeId) -> BusFuture<OpenedConnection> {
         let broker = self.clone();
         Box::pin(async move {
             let mut shared = broker.shared.lock();
             if shared.away {
-                return Err(BusError::Lost);
+                return Err(BusError::Closed);
             }
             shared.forget(|account| account.node == node);
             shared.next += 1;
             let (number, inbox) = (shared.next, Arc::new(Inbox::new(broker.bounds)));
-            let account = Account {
+            let account = Incarnation {
                 node,
                 expires: Instant::now() + broker.lease,
                 inbox: Some(Arc::clone(&inbox)),
@@ -99,7 +99,7 @@ impl Bus for Broker {
             };
             shared.accounts.insert(number, account);
             drop(shared);
-            let cable: Box<dyn Cable> = Box::new(LocalCable { broker, number });
+            let cable: Box<dyn BusConnection> = Box::new(LocalConnection { broker, number });
             Ok((cable, inbox))
         })
     }
@@ -107,42 +107,47 @@ impl Bus for Broker {
 
 /// One node's cable to a [`Broker`].
 #[derive(Debug)]
-struct LocalCable {
+struct LocalConnection {
     broker: Broker,
     number: u64,
 }
 
-impl LocalCable {
+impl LocalConnection {
     /// Does it now; what is returned only tells.
-    fn now<T: Send + 'static>(&self, act: impl FnOnce(&mut Shared, u64) -> Result<T, BusError>) -> Answer<T> {
+    fn now<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&mut Shared, u64) -> Result<T, BusError>,
+    ) -> BusFuture<T> {
         let mut shared = self.broker.shared.lock();
         let holds = shared.accounts.get(&self.number).is_some_and(|account| account.inbox.is_some());
-        let result = if holds { act(&mut shared, self.number) } else { Err(BusError::Lost) };
+        let result = if holds { act(&mut shared, self.number) } else { Err(BusError::Closed) };
         Box::pin(std::future::ready(result))
     }
 
-    fn with<T: Send + 'static>(&self, act: impl FnOnce(&mut Account) -> T) -> Answer<T> {
+    fn with<T: Send + 'static>(&self, act: impl FnOnce(&mut Incarnation) -> T) -> BusFuture<T> {
         self.now(|shared, number| Ok(act(shared.own(number))))
     }
 }
 
-impl Cable for LocalCable {
-    fn subscribe(&mut self, rooms: &[RoomName]) -> Answer<()> {
+impl BusConnection for LocalConnection {
+    fn subscribe(&mut self, rooms: &[RoomName]) -> BusFuture<()> {
         self.with(|account| account.subscribed.extend(rooms.iter().cloned()))
     }
 
-    fn unsubscribe(&mut self, rooms: &[RoomName]) -> Answer<()> {
+    fn unsubscribe(&mut self, rooms: &[RoomName]) -> BusFuture<()> {
         self.with(|account| account.subscribed.retain(|room| !rooms.contains(room)))
     }
 
-    fn send(&mut self, commands: Vec<Command>) -> Answer<Vec<Refusal>> {
+    fn send(&mut self, commands: Vec<Command>) -> BusFuture<Vec<RejectedChange>> {
         self.now(|shared, number| {
             for command in commands {
                 match command {
-                    Command::Publish { channel, message } => shared.publish(Heard { channel, message }),
-                    Command::Show { room, change, message } => {
+                    Command::Publish { channel, message } => {
+                        shared.publish(ReceivedMessage { channel, message })
+                    }
+                    Command::Store { room, change, message } => {
                         shared.own(number).show(&room, change);
-                        shared.publish(Heard { channel: Channel::Room(room), message });
+                        shared.publish(ReceivedMessage { channel: Channel::Room(room), message });
                     }
                 }
             }
@@ -150,7 +155,7 @@ impl Cable for LocalCable {
         })
     }
 
-    fn copies(&mut self, rooms: &[RoomName]) -> Answer<Vec<Shown>> {
+    fn snapshots(&mut self, rooms: &[RoomName]) -> BusFuture<Vec<StoredSnapshots>> {
         self.now(|shared, _| {
             let now = Instant::now();
             let alive = || shared.accounts.values().filter(|account| account.expires > now);
@@ -161,26 +166,26 @@ impl Cable for LocalCable {
         })
     }
 
-    fn check(&mut self) -> Answer<()> {
+    fn check(&mut self) -> BusFuture<()> {
         self.with(|_| ())
     }
 
-    fn renew(&mut self) -> Answer<Renewal> {
+    fn renew(&mut self) -> BusFuture<LeaseRenewal> {
         let lease = self.broker.lease;
         self.now(|shared, number| {
             let now = Instant::now();
             if shared.own(number).expires <= now {
                 shared.own(number).lose();
-                return Err(BusError::Expired);
+                return Err(BusError::LeaseExpired);
             }
             shared.own(number).expires = now + lease;
             shared.forget(|account| account.expires <= now);
             let alive = shared.accounts.values().map(|account| account.node).collect();
-            Ok(Renewal { alive, registered: true, refused: None })
+            Ok(LeaseRenewal { alive, registered: true, rejected: None })
         })
     }
 
-    fn leave(&mut self) -> Answer<()> {
+    fn leave(&mut self) -> BusFuture<()> {
         self.now(|shared, number| {
             let node = shared.own(number).node;
             shared.forget(|account| account.node == node);
@@ -189,7 +194,7 @@ impl Cable for LocalCable {
     }
 }
 
-impl Drop for LocalCable {
+impl Drop for LocalConnection {
     fn drop(&mut self) {
         if let Some(account) = self.broker.shared.lock().accounts.get_mut(&self.number) {
             account.lose();
@@ -198,11 +203,11 @@ impl Drop for LocalCable {
 }
 
 impl Shared {
-    fn own(&mut self, number: u64) -> &mut Account {
+    fn own(&mut self, number: u64) -> &mut Incarnation {
         self.accounts.get_mut(&number).expect("a cable that holds has an account")
     }
 
-    fn forget(&mut self, which: impl Fn(&Account) -> bool) {
+    fn forget(&mut self, which: impl Fn(&Incarnation) -> bool) {
         self.accounts.retain(|_, account| {
             let kept = !which(account);
             if !kept {
@@ -212,7 +217,7 @@ impl Shared {
         });
     }
 
-    fn publish(&self, heard: Heard) {
+    fn publish(&self, heard: ReceivedMessage) {
         for account in self.accounts.values() {
             let listens = match &heard.channel {
                 Channel::Room(room) => account.subscribed.contains(room),
@@ -225,19 +230,19 @@ impl Shared {
     }
 }
 
-impl Account {
+impl Incarnation {
     fn lose(&mut self) {
         if let Some(inbox) = self.inbox.take() {
             inbox.close();
         }
     }
 
-    fn show(&mut self, room: &RoomName, change: Change) {
+    fn show(&mut self, room: &RoomName, change: SnapshotChange) {
         match change {
-            Change::Replace(copy) => drop(self.shown.insert(Arc::clone(room), copy)),
-            Change::Remove => drop(self.shown.remove(room)),
-            Change::Update { position, set, removed } => {
-                let empty = || Copy { position: position.clone(), entries: Vec::new() };
+            SnapshotChange::Replace(copy) => drop(self.shown.insert(Arc::clone(room), copy)),
+            SnapshotChange::Remove => drop(self.shown.remove(room)),
+            SnapshotChange::Update { position, set, removed } => {
+                let empty = || StoredSnapshot { position: position.clone(), entries: Vec::new() };
                 let copy = self.shown.entry(Arc::clone(room)).or_insert_with(empty);
                 let replaced = |id: &u64| removed.contains(id) || set.iter().any(|(new, _)| new == id);
                 copy.entries.retain(|(id, _)| !replaced(id));

@@ -1,12 +1,14 @@
-//! How nodes hear each other: channels that carry messages, a copy of what each node shows, and a lease that
-//! tells who is alive.
+//! The bus: how nodes exchange messages and presence.
 //!
-//! Two implementations stand behind one trait: [`Redis`], and [`Broker`] for several nodes of one process.
-//! Both know names and bytes, and nothing of rooms. What is said over the bus, and when, is the link's.
+//! It has channels that carry messages, a stored snapshot of each node's presence in each room, and a lease per node
+//! that shows which nodes are alive. There are two implementations of one trait: [`Redis`], and [`Broker`] for several
+//! nodes in one process. Both know names and bytes, and nothing of rooms or presence; `link` decides what is published
+//! and when. `docs/bus-protocol.md` describes what goes over the wire.
 //!
-//! A cable is what connects one node to the bus. When a connection that carries messages is lost, the cable is lost as a
-//! whole, and a new one begins a new account of what the node shows: removing what the old account has left cannot
-//! affect the new one. Only the connection over which copies are read is replaced alone, as no message is lost with it.
+//! A node has one [`BusConnection`] at a time. When a TCP connection that carries messages is lost, the bus connection
+//! is given up as a whole. The next one begins a new *incarnation* of the node, whose stored snapshots are separate, so
+//! removing those of the previous incarnation cannot affect it. Only the TCP connection that reads snapshots is
+//! replaced on its own, because no message is lost with it.
 
 mod backoff;
 mod inbox;
@@ -20,204 +22,203 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use hub::NodeId;
 
-pub use inbox::{Dropped, Heard, Inbox, Lost, Missing};
+pub use inbox::{AffectedRooms, Inbox, InboxClosed, InboxOverflow, ReceivedMessage};
 pub use link::{ClusterLink, Connectivity, Host, LinkTask, OperatorCommand, PeersUnreachable};
 pub use local::Broker;
-pub use redis::{Redis, Unusable};
+pub use redis::{Redis, RedisConfigError};
 
-/// The name of a room, as it is known to all nodes. It spells tenant, space, privacy and topic, in this order.
+/// The name of a room, the same on all nodes: tenant, space, privacy and topic, in this order.
 pub type RoomName = Arc<str>;
 
-/// Where messages are published.
+/// A destination of messages.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Channel {
-    /// Heard by nodes that have subscribed to the room.
+    /// Received by nodes that have subscribed to the room.
     Room(RoomName),
-    /// Heard by every node as long as its cable holds.
+    /// Received by every connected node.
     Nodes,
 }
 
-/// Something for other nodes.
+/// Something to send.
 #[derive(Debug, Clone)]
 pub enum Command {
-    /// Tells `message` to whoever listens to `channel` at this moment.
+    /// Publishes a message to the present subscribers of a channel.
     Publish {
-        /// Where.
+        /// The destination.
         channel: Channel,
-        /// What.
+        /// The content.
         message: Bytes,
     },
-    /// Changes the copy of what this node shows in a room and tells `message` there, both at once: whoever
-    /// subscribes first and looks at the copy then misses nothing.
-    Show {
-        /// Where.
+    /// Changes this node's stored snapshot of a room and publishes a message there, atomically: a node that subscribes
+    /// first and then reads the snapshot misses nothing.
+    Store {
+        /// The room.
         room: RoomName,
-        /// What the copy becomes.
-        change: Change,
-        /// What those are told who have seen it before.
+        /// The change of the stored snapshot.
+        change: SnapshotChange,
+        /// The same change for nodes that have seen the snapshot before.
         message: Bytes,
     },
 }
 
 impl Command {
-    /// Bytes it takes, but for names.
+    /// Bytes of content, without names.
     pub fn len(&self) -> usize {
         match self {
             Self::Publish { message, .. } => message.len(),
-            Self::Show { change, message, .. } => message.len() + change.len(),
+            Self::Store { change, message, .. } => message.len() + change.len(),
         }
     }
 
-    /// Whether it takes none.
+    /// Whether there is no content.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// What becomes of the copy of what this node shows in a room.
+/// A change of this node's stored snapshot of one room.
 #[derive(Debug, Clone)]
-pub enum Change {
-    /// Some entries come or are replaced, others go.
+pub enum SnapshotChange {
+    /// Adds, replaces and removes entries.
     Update {
-        /// As of when the copy is; opaque.
+        /// The position of the snapshot after the change; opaque.
         position: Bytes,
-        /// Entries that are shown now.
+        /// Entries to add or replace.
         set: Vec<(u64, Bytes)>,
-        /// Entries that are not shown any more, if they were.
+        /// Entries to remove, if they exist.
         removed: Vec<u64>,
     },
-    /// It is exactly this.
-    Replace(Copy),
-    /// There is none.
+    /// Replaces the whole snapshot.
+    Replace(StoredSnapshot),
+    /// Deletes the snapshot.
     Remove,
 }
 
-impl Change {
+impl SnapshotChange {
     fn len(&self) -> usize {
         let entries = match self {
             Self::Update { set, .. } => set,
-            Self::Replace(copy) => &copy.entries,
+            Self::Replace(snapshot) => &snapshot.entries,
             Self::Remove => return 0,
         };
         entries.iter().map(|(_, entry)| entry.len()).sum()
     }
 }
 
-/// What one node shows in a room.
+/// One node's presence in a room, as the bus stores it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Copy {
-    /// As of when; opaque.
+pub struct StoredSnapshot {
+    /// The position it is current at; opaque.
     pub position: Bytes,
-    /// The entries by their numbers, in any order.
+    /// The entries by id, in any order.
     pub entries: Vec<(u64, Bytes)>,
 }
 
-/// What became of renewing a lease.
+/// The result of renewing a lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Renewal {
-    /// Nodes whose lease holds. With this one, if it has one; without any, if nobody may ask.
+pub struct LeaseRenewal {
+    /// Nodes with a valid lease, this one included if it has one. Empty if they may not be read.
     pub alive: Vec<NodeId>,
-    /// Whether this cable has, or had, a lease. Until then nothing can be shown over it.
+    /// Whether this incarnation has, or had, a lease. Until then nothing can be stored.
     pub registered: bool,
-    /// Why something that presence needs is refused now, although messages pass.
-    pub refused: Option<String>,
+    /// Why a command that presence needs is rejected now, although messages pass.
+    pub rejected: Option<String>,
 }
 
-/// A change that was refused: nothing of it took effect, and its message was not told.
+/// A change that was rejected: it was not stored, and its message was not published.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
-    /// Where it was to be shown.
+pub struct RejectedChange {
+    /// The room of the snapshot.
     pub room: RoomName,
-    /// Why not.
-    pub why: String,
+    /// The reason, for the log.
+    pub reason: String,
 }
 
-/// What nodes show in one room, or why that cannot be read.
-pub type Shown = Result<Vec<(NodeId, Copy)>, String>;
+/// The snapshots of all live nodes in one room, or why they cannot be read.
+pub type StoredSnapshots = Result<Vec<(NodeId, StoredSnapshot)>, String>;
 
-/// Why a cable cannot be had, or is lost.
+/// Why a bus connection cannot be opened, or is lost.
 #[derive(Debug, thiserror::Error)]
 pub enum BusError {
-    /// No answer came within `bus.timeout`.
+    /// No response came within `bus.timeout`.
     #[error("there was no answer within `bus.timeout`")]
     TimedOut,
     /// The connection was closed, perhaps a while ago.
     #[error("the connection was closed")]
-    Lost,
-    /// There is no connection, for this reason.
+    Closed,
+    /// No connection could be opened, for this reason.
     #[error("{0}")]
     Unreachable(String),
-    /// This node was not heard of for longer than `bus.lease`, and the others have taken it for dead.
+    /// The lease was not renewed within `bus.lease`, and the other nodes have removed this incarnation.
     #[error("the lease of this node has run out")]
-    Expired,
-    /// What is between us and the others cannot be used, for this reason.
+    LeaseExpired,
+    /// The server cannot be used, for this reason.
     #[error("{0}")]
-    Refused(String),
-    /// One request is refused, for this reason. Others may pass.
+    Unusable(String),
+    /// One request is rejected, for this reason. Others may be accepted.
     #[error("{0}")]
-    Denied(String),
+    Rejected(String),
 }
 
-/// Rooms or commands in one call: others share the cable and what is behind it.
+/// Most rooms or commands in one call: other nodes share the server behind the connection.
 pub const BATCH_MAX: usize = 512;
 
-/// Answers that one node may wait for at once.
-pub const UNANSWERED_MAX: usize = 1_024;
+/// Most requests of one node without a response.
+pub const PENDING_REQUESTS_MAX: usize = 1_024;
 
-/// The answer to something that has been handed over already. Dropping it may take that back.
-pub type Answer<T> = BoxFuture<'static, Result<T, BusError>>;
+/// The response to a request that has been queued already. Dropping it may cancel the request.
+pub type BusFuture<T> = BoxFuture<'static, Result<T, BusError>>;
 
-/// The others.
+/// What connects nodes.
 pub trait Bus: Send + Sync + 'static {
-    /// What and where it is, as log lines name it. Without credentials.
+    /// The kind and address of the server, for log lines. Without credentials.
     fn name(&self) -> String;
 
-    /// A cable for `node`, with a lease and an empty account of what it shows. What was shown over an earlier
-    /// cable of the same node counts no longer; the node is alive all the while. While nothing can be stored the
-    /// cable has no lease: messages pass, changes are refused, and [`renew`](Cable::renew) tries for one.
+    /// Opens a connection for `node`, with a lease and no stored snapshots. Snapshots of earlier incarnations of the
+    /// node become invalid; the node is alive throughout. While nothing can be stored the incarnation has no lease:
+    /// messages pass, changes are rejected, and [`renew`](BusConnection::renew) tries to take one.
     ///
     /// # Errors
-    /// After `bus.timeout` at the latest; may be tried again.
-    fn connect(&self, node: NodeId) -> Answer<Connected>;
+    /// After `bus.timeout` at the latest; may be retried.
+    fn connect(&self, node: NodeId) -> BusFuture<OpenedConnection>;
 }
 
-/// A cable, and where it puts what comes over it.
-pub type Connected = (Box<dyn Cable>, Arc<Inbox>);
+/// A connection, and the inbox of the messages it receives.
+pub type OpenedConnection = (Box<dyn BusConnection>, Arc<Inbox>);
 
-/// One connection of one node, in two directions. What is said takes effect in the order in which it is handed
-/// over ([`send`](Self::send)); so does what is listened to ([`subscribe`](Self::subscribe),
-/// [`unsubscribe`](Self::unsubscribe)), and [`copies`](Self::copies) are looked at after the subscriptions that
-/// were asked for before; beyond that nothing is promised. What arrives of one node, in whatever channels,
-/// arrives in its order.
+/// One node's connection to the bus. Commands take effect in the order of the calls of [`send`](Self::send);
+/// subscriptions in the order of [`subscribe`](Self::subscribe) and [`unsubscribe`](Self::unsubscribe);
+/// [`snapshots`](Self::snapshots) are read after the subscriptions that were requested before. No other order is
+/// promised. Messages of one node, on whatever channels, arrive in the order in which it sent them.
 ///
-/// A method hands over at once and does not wait for earlier answers; the future it returns waits for its own,
-/// and at most `bus.timeout`. Any error means that the cable is lost, and that it is unknown what took effect.
-/// No list is longer than [`BATCH_MAX`], and no more than [`UNANSWERED_MAX`] answers are open.
-pub trait Cable: Send {
-    /// Hears the rooms from now on; the answer comes when every subscription stands. Again: nothing happens.
-    fn subscribe(&mut self, rooms: &[RoomName]) -> Answer<()>;
+/// A method queues its request and returns; the future waits for the response. An error means that the connection is
+/// lost and that it is unknown which pending requests took effect. No list is longer than [`BATCH_MAX`], and at most
+/// [`PENDING_REQUESTS_MAX`] requests are pending.
+pub trait BusConnection: Send {
+    /// Subscribes to the rooms; the response comes when every subscription is in effect. Idempotent.
+    fn subscribe(&mut self, rooms: &[RoomName]) -> BusFuture<()>;
 
-    /// Hears the rooms no longer. What has arrived before may still be in the inbox.
-    fn unsubscribe(&mut self, rooms: &[RoomName]) -> Answer<()>;
+    /// Unsubscribes from the rooms. Messages that have arrived before may still be in the inbox.
+    fn unsubscribe(&mut self, rooms: &[RoomName]) -> BusFuture<()>;
 
-    /// Carries out `commands`, in order. This node hears what it publishes where it listens itself. Changes may be
-    /// refused, each as a whole and without consequence for the others.
-    fn send(&mut self, commands: Vec<Command>) -> Answer<Vec<Refusal>>;
+    /// Carries out `commands`, in order. This node receives its own messages on channels it has subscribed to. Changes
+    /// may be rejected, each without consequence for the others.
+    fn send(&mut self, commands: Vec<Command>) -> BusFuture<Vec<RejectedChange>>;
 
-    /// What the nodes that are alive show in each of these rooms, this one included. What is told in a room
-    /// that was subscribed to before is in its copy, or arrives, or both, in whichever order. Copies may be large
-    /// and take several turns, each at most `bus.timeout`. They may be read over a connection of their own; if
-    /// only that one is lost it is opened again, and this waits for it: the cable holds, and nothing is missed.
-    fn copies(&mut self, rooms: &[RoomName]) -> Answer<Vec<Shown>>;
+    /// Reads the snapshots of all live nodes, this one included, in each of these rooms. A change in a room that was
+    /// subscribed to before is in its snapshot, or arrives as a message, or both, in any order. Large snapshots may take
+    /// several requests, each within `bus.timeout`. If they are read over a connection of their own and that is lost, it
+    /// is opened again while this waits.
+    fn snapshots(&mut self, rooms: &[RoomName]) -> BusFuture<Vec<StoredSnapshots>>;
 
-    /// Makes sure that each connection behind the cable carries traffic, whatever else is said over it, and is
-    /// answered: proxies and Redis itself may close what is idle. To be called each `bus.keep_alive`.
-    fn check(&mut self) -> Answer<()>;
+    /// Sends something over each TCP connection and waits for the response, because proxies and Redis itself may close
+    /// idle connections. To be called each `bus.keep_alive`.
+    fn check(&mut self) -> BusFuture<()>;
 
-    /// Renews the lease, removes what the dead have left, and tells which nodes are alive. A node with a lease is
-    /// among them from before it could show anything until it leaves or its lease runs out.
-    fn renew(&mut self) -> Answer<Renewal>;
+    /// Renews the lease, removes what expired incarnations have stored, and returns the live nodes. A node with a lease
+    /// is among them from before it could store anything until it leaves or its lease expires.
+    fn renew(&mut self) -> BusFuture<LeaseRenewal>;
 
-    /// Gives up the lease and removes everything this node has shown. The last thing to be called.
-    fn leave(&mut self) -> Answer<()>;
+    /// Gives up the lease and removes everything this node has stored. The last request.
+    fn leave(&mut self) -> BusFuture<()>;
 }

@@ -36,14 +36,14 @@ impl Host for Arc<Node> {
         }
     }
 
-    fn obey(&self, control: OperatorCommand) {
+    fn execute(&self, control: OperatorCommand) {
         match control {
-            OperatorCommand::SendAway { tenant } => {
+            OperatorCommand::DisconnectTenant { tenant } => {
                 if let Some(disconnected) = self.disconnect_clients(&tenant) {
                     info!(tenant, disconnected, "Another node has the clients of a tenant sent away");
                 }
             }
-            OperatorCommand::ReadAgain => {
+            OperatorCommand::ReloadConfig => {
                 info!("Another node asks for a reload");
                 let node = Arc::clone(self);
                 // What comes of it is told where the settings are read; nobody here waits for that.

@@ -8,7 +8,8 @@ use bytes::Bytes;
 use harness::{ChaosProxy, Redis, WAIT_MAX, eventually};
 use hub::{Bounds, NodeId};
 use realtime_server::bus::{
-    self, BATCH_MAX, Broker, Bus, BusError, Cable, Change, Channel, Command, Copy, Heard, Inbox, RoomName,
+    self, BATCH_MAX, Broker, Bus, BusConnection, BusError, Channel, Command, Inbox, ReceivedMessage,
+    RoomName, SnapshotChange, StoredSnapshot,
 };
 use tokio::time::timeout;
 
@@ -44,9 +45,9 @@ impl Kind {
 
 /// A node's end of a cable.
 struct Node {
-    cable: Box<dyn Cable>,
+    cable: Box<dyn BusConnection>,
     inbox: std::sync::Arc<Inbox>,
-    messages: Vec<Heard>,
+    messages: Vec<ReceivedMessage>,
 }
 
 async fn connect(bus: &dyn Bus, node: NodeId) -> Node {
@@ -63,9 +64,9 @@ impl Node {
         self.cable.send(vec![said(room, text)]).await.expect("sent");
     }
 
-    async fn show(&mut self, room: &str, change: Change, text: &str) {
+    async fn show(&mut self, room: &str, change: SnapshotChange, text: &str) {
         let message = Bytes::copy_from_slice(text.as_bytes());
-        let command = Command::Show { room: room.into(), change, message };
+        let command = Command::Store { room: room.into(), change, message };
         self.cable.send(vec![command]).await.expect("sent");
     }
 
@@ -91,9 +92,9 @@ impl Node {
         assert_eq!(self.hear(1).await, ["everyone: end"]);
     }
 
-    async fn copies(&mut self, room: &str) -> Vec<(NodeId, Copy)> {
+    async fn snapshots(&mut self, room: &str) -> Vec<(NodeId, StoredSnapshot)> {
         let mut copies =
-            self.cable.copies(&names(&[room])).await.expect("copies").remove(0).expect("allowed");
+            self.cable.snapshots(&names(&[room])).await.expect("copies").remove(0).expect("allowed");
         copies.iter_mut().for_each(|(_, copy)| copy.entries.sort());
         copies.sort_by_key(|(node, _)| *node);
         copies
@@ -114,7 +115,7 @@ fn said(room: &str, text: &str) -> Command {
     Command::Publish { channel: Channel::Room(room.into()), message: Bytes::copy_from_slice(text.as_bytes()) }
 }
 
-fn told(heard: &Heard) -> String {
+fn told(heard: &ReceivedMessage) -> String {
     let text = String::from_utf8_lossy(&heard.message);
     match &heard.channel {
         Channel::Room(room) => format!("{room}: {text}"),
@@ -122,9 +123,9 @@ fn told(heard: &Heard) -> String {
     }
 }
 
-fn copy(position: &'static str, entries: &[(u64, &'static str)]) -> Copy {
+fn copy(position: &'static str, entries: &[(u64, &'static str)]) -> StoredSnapshot {
     let entries = entries.iter().map(|(id, entry)| (*id, Bytes::from(*entry))).collect();
-    Copy { position: position.into(), entries }
+    StoredSnapshot { position: position.into(), entries }
 }
 
 #[tokio::test]
@@ -197,7 +198,7 @@ async fn names_and_messages_may_be_of_any_kind() {
             timeout(WAIT_MAX, ann.inbox.take(&mut arrived)).await.expect("in time").expect("the cable holds");
             heard.extend(arrived);
         }
-        assert_eq!(heard[0], Heard { channel, message });
+        assert_eq!(heard[0], ReceivedMessage { channel, message });
         assert_eq!(told(&heard[1]), ": ");
     }
 }
@@ -209,23 +210,24 @@ async fn what_is_shown_is_copied_and_told_at_once() {
         let (mut ann, mut bob) = (connect(&*bus, ANN).await, connect(&*bus, BOB).await);
         bob.subscribe(&["a"]).await;
         let set = vec![(1, "one".into()), (2, "two".into())];
-        ann.show("a", Change::Update { position: "p1".into(), set, removed: vec![] }, "news 1").await;
+        ann.show("a", SnapshotChange::Update { position: "p1".into(), set, removed: vec![] }, "news 1").await;
         assert_eq!(bob.hear(1).await, ["a: news 1"]);
-        assert_eq!(bob.copies("a").await, [(ANN, copy("p1", &[(1, "one"), (2, "two")]))]);
+        assert_eq!(bob.snapshots("a").await, [(ANN, copy("p1", &[(1, "one"), (2, "two")]))]);
 
         let set = vec![(2, "zwei".into()), (3, "three".into())];
-        ann.show("a", Change::Update { position: "p2".into(), set, removed: vec![1, 77] }, "news 2").await;
+        ann.show("a", SnapshotChange::Update { position: "p2".into(), set, removed: vec![1, 77] }, "news 2")
+            .await;
         assert_eq!(bob.hear(1).await, ["a: news 2"]);
-        assert_eq!(bob.copies("a").await, [(ANN, copy("p2", &[(2, "zwei"), (3, "three")]))]);
+        assert_eq!(bob.snapshots("a").await, [(ANN, copy("p2", &[(2, "zwei"), (3, "three")]))]);
 
-        bob.show("a", Change::Replace(copy("q", &[(1, "bob")])), "mine").await;
-        ann.show("a", Change::Replace(copy("p3", &[(9, "nine")])), "whole").await;
+        bob.show("a", SnapshotChange::Replace(copy("q", &[(1, "bob")])), "mine").await;
+        ann.show("a", SnapshotChange::Replace(copy("p3", &[(9, "nine")])), "whole").await;
         let expected = [(ANN, copy("p3", &[(9, "nine")])), (BOB, copy("q", &[(1, "bob")]))];
-        assert_eq!(ann.copies("a").await, expected);
+        assert_eq!(ann.snapshots("a").await, expected);
 
-        ann.show("a", Change::Remove, "gone").await;
-        assert_eq!(ann.copies("a").await, [(BOB, copy("q", &[(1, "bob")]))]);
-        assert_eq!(ann.copies("b").await, []);
+        ann.show("a", SnapshotChange::Remove, "gone").await;
+        assert_eq!(ann.snapshots("a").await, [(BOB, copy("q", &[(1, "bob")]))]);
+        assert_eq!(ann.snapshots("b").await, []);
         assert_eq!(bob.hear(3).await, ["a: mine", "a: whole", "a: gone"]);
     }
 }
@@ -237,10 +239,11 @@ async fn copies_come_in_the_order_of_the_question() {
         let mut ann = connect(&*bus, ANN).await;
         let rooms: Vec<RoomName> = (0..BATCH_MAX).map(|n| format!("room {n}").into()).collect();
         for room in rooms.iter().step_by(3) {
-            let whole = Copy { position: "p".into(), entries: vec![(1, Bytes::from(room.to_string()))] };
-            ann.show(room, Change::Replace(whole), "whole").await;
+            let whole =
+                StoredSnapshot { position: "p".into(), entries: vec![(1, Bytes::from(room.to_string()))] };
+            ann.show(room, SnapshotChange::Replace(whole), "whole").await;
         }
-        let copies = ann.cable.copies(&rooms).await.expect("copies");
+        let copies = ann.cable.snapshots(&rooms).await.expect("copies");
         assert_eq!(copies.len(), rooms.len());
         for (n, (room, copies)) in rooms.iter().zip(copies).enumerate() {
             let shown: Vec<_> =

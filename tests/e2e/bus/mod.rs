@@ -2,13 +2,13 @@
 
 mod broadcast;
 mod conformance;
-mod counted;
 mod keep_alive;
+mod loss;
 mod outages;
 mod presence;
+mod reconnecting;
 mod redis;
-mod refused;
-mod returning;
+mod rejected;
 mod tapped;
 mod users;
 

@@ -1,6 +1,6 @@
 //! The cable breaks, and is mended: local traffic goes on, and afterwards nobody is missing and no ghost is left.
 
-mod forgetful;
+mod empty_redis;
 
 use std::sync::Arc;
 use std::time::Duration;

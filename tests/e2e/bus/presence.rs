@@ -125,7 +125,7 @@ async fn a_room_may_show_more_than_fits_into_a_message() {
     for world in [&one, &two] {
         assert_eq!(world.number("realtime_bus_reconnects_total").await, 0.0);
     }
-    // Told as a whole, to those who know nothing of it any more.
+    // Published as a whole, to those who know nothing of it any more.
     redis.kill_subscribers().await;
     for world in [&one, &two] {
         eventually("it has come back", async || world.number("realtime_bus_reconnects_total").await == 1.0)

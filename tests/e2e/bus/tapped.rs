@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex};
 use futures_util::FutureExt as _;
 use hub::NodeId;
 use realtime_server::bus::{
-    Answer, Broker, Bus, BusError, Cable, Command, Connected, Refusal, Renewal, RoomName, Shown,
+    Broker, Bus, BusConnection, BusError, BusFuture, Command, LeaseRenewal, OpenedConnection, RejectedChange,
+    RoomName, StoredSnapshots,
 };
 
 /// What has just been asked of the bus.
@@ -59,24 +60,24 @@ impl Bus for Tapped {
         self.broker.name()
     }
 
-    fn connect(&self, node: NodeId) -> Answer<Connected> {
+    fn connect(&self, node: NodeId) -> BusFuture<OpenedConnection> {
         let (bus, connecting) = (self.clone(), self.broker.connect(node));
         Box::pin(async move {
             let (cable, inbox) = connecting.await?;
             bus.asked(&Asked::Connect)?;
-            Ok((Box::new(TappedCable { cable, bus }) as Box<dyn Cable>, inbox))
+            Ok((Box::new(TappedConnection { cable, bus }) as Box<dyn BusConnection>, inbox))
         })
     }
 }
 
-struct TappedCable {
-    cable: Box<dyn Cable>,
+struct TappedConnection {
+    cable: Box<dyn BusConnection>,
     bus: Tapped,
 }
 
-impl TappedCable {
+impl TappedConnection {
     /// The answer, unless the tap has another.
-    fn and<T: Send + 'static>(&self, answer: Answer<T>, asked: &Asked<'_>) -> Answer<T> {
+    fn and<T: Send + 'static>(&self, answer: BusFuture<T>, asked: &Asked<'_>) -> BusFuture<T> {
         match self.bus.asked(asked) {
             Ok(()) => answer,
             Err(lost) => std::future::ready(Err(lost)).boxed(),
@@ -84,36 +85,36 @@ impl TappedCable {
     }
 }
 
-impl Cable for TappedCable {
-    fn subscribe(&mut self, rooms: &[RoomName]) -> Answer<()> {
+impl BusConnection for TappedConnection {
+    fn subscribe(&mut self, rooms: &[RoomName]) -> BusFuture<()> {
         let answer = self.cable.subscribe(rooms);
         self.and(answer, &Asked::Subscribe(rooms))
     }
 
-    fn unsubscribe(&mut self, rooms: &[RoomName]) -> Answer<()> {
+    fn unsubscribe(&mut self, rooms: &[RoomName]) -> BusFuture<()> {
         self.cable.unsubscribe(rooms)
     }
 
-    fn send(&mut self, commands: Vec<Command>) -> Answer<Vec<Refusal>> {
+    fn send(&mut self, commands: Vec<Command>) -> BusFuture<Vec<RejectedChange>> {
         let answer = self.cable.send(commands.clone());
         self.and(answer, &Asked::Send(&commands))
     }
 
-    fn copies(&mut self, rooms: &[RoomName]) -> Answer<Vec<Shown>> {
-        self.cable.copies(rooms)
+    fn snapshots(&mut self, rooms: &[RoomName]) -> BusFuture<Vec<StoredSnapshots>> {
+        self.cable.snapshots(rooms)
     }
 
-    fn check(&mut self) -> Answer<()> {
+    fn check(&mut self) -> BusFuture<()> {
         let answer = self.cable.check();
         let answer = self.and(answer, &Asked::Check);
         if self.bus.is_stalled.load(Ordering::Relaxed) { std::future::pending().boxed() } else { answer }
     }
 
-    fn renew(&mut self) -> Answer<Renewal> {
+    fn renew(&mut self) -> BusFuture<LeaseRenewal> {
         self.cable.renew()
     }
 
-    fn leave(&mut self) -> Answer<()> {
+    fn leave(&mut self) -> BusFuture<()> {
         self.cable.leave()
     }
 }

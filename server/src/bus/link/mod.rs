@@ -2,19 +2,19 @@
 //!
 //! One task takes what departs from the hub and publishes it, keeps the subscriptions equal to the rooms that
 //! have members here, and gives the hub what arrives. It holds at most one cable. While there is none, the
-//! node does its work alone: rooms open at once, and what was meant for the others is dropped and counted.
+//! node does its work alone: rooms open at once, and what was meant for the peers is dropped and counted.
 //!
 //! Broadcasts that were missed stay missed. Presence does not: a node that is back tells everything it shows
-//! and reads what the others show, and any gap in what is heard is asked for again.
+//! and reads what the peers show, and any gap in what is heard is asked for again.
 
-mod control;
-mod departing;
-mod numbers;
-mod others;
-mod reminder;
-mod rooms;
+mod cluster_message;
+mod commands;
+mod log_interval;
+mod peers;
+mod room_table;
+mod sequence;
 mod session;
-mod standing;
+mod status;
 
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
@@ -31,11 +31,11 @@ use tracing::error;
 use super::Bus;
 use crate::telemetry::metrics::{BusMetrics, Metrics};
 use crate::telemetry::reports::Reports;
-use others::Others;
-use session::Session;
-use standing::Standing;
+use peers::Peers;
+use session::LinkSession;
+use status::LinkStatus;
 
-pub use control::OperatorCommand;
+pub use cluster_message::OperatorCommand;
 
 /// Controls that may wait to be told; operators give them, one at a time.
 const CONTROLS_MAX: usize = 64;
@@ -54,21 +54,21 @@ pub trait Host: Send + Sync + 'static {
     /// `messages` of other nodes have been given to members here.
     fn delivered(&self, tenant: &str, messages: usize, delivery: Delivery);
 
-    /// Another node has asked all the others for this.
-    fn obey(&self, control: OperatorCommand);
+    /// Another node has asked all the peers for this.
+    fn execute(&self, control: OperatorCommand);
 }
 
-/// Whether this node hears the others.
+/// Whether this node hears the peers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Connectivity {
-    /// There are no others: no bus is configured.
-    Alone,
+    /// There are no peers: no bus is configured.
+    Standalone,
     /// It does.
     Connected,
     /// It does, but presence is not shared in full: something is refused that it needs.
     WithoutPresence,
     /// The bus cannot be reached.
-    Away {
+    Disconnected {
         /// Since when.
         since: Instant,
     },
@@ -90,7 +90,7 @@ struct Shared {
 pub struct PeersUnreachable;
 
 impl ClusterLink {
-    /// The link of a node without others.
+    /// The link of a node without peers.
     pub fn alone() -> Self {
         Self(None)
     }
@@ -98,20 +98,20 @@ impl ClusterLink {
     /// A link over `bus`, and the task that keeps it.
     pub fn over(bus: Arc<dyn Bus>, settings: settings::Bus) -> (Self, LinkTask) {
         let (sender, controls) = mpsc::channel(CONTROLS_MAX);
-        let connectivity = Mutex::new(Connectivity::Away { since: Instant::now() });
+        let connectivity = Mutex::new(Connectivity::Disconnected { since: Instant::now() });
         let link = Self(Some(Arc::new(Shared { connectivity, controls: sender })));
         (link.clone(), LinkTask { link, bus, settings, controls })
     }
 
     /// How things stand.
     pub fn connectivity(&self) -> Connectivity {
-        self.0.as_ref().map_or(Connectivity::Alone, |shared| *shared.connectivity.lock())
+        self.0.as_ref().map_or(Connectivity::Standalone, |shared| *shared.connectivity.lock())
     }
 
     /// Asks all other nodes to do this. Those that cannot be reached now will not hear of it later.
     ///
     /// # Errors
-    /// When this node does not hear the others itself. Alone, there is nobody to be told, which is fine.
+    /// When this node does not hear the peers itself. Standalone, there is nobody to be told, which is fine.
     pub fn broadcast(&self, command: OperatorCommand) -> Result<(), PeersUnreachable> {
         match (&self.0, self.connectivity()) {
             (Some(shared), Connectivity::Connected | Connectivity::WithoutPresence) => {
@@ -148,8 +148,8 @@ struct Context {
 }
 
 impl LinkTask {
-    /// Runs until `stop`, and then says goodbye to the others. `node` is what they call this one, and `hub` is
-    /// one among several. Should a bug end it, the node does without the others from then on: nobody could join
+    /// Runs until `stop`, and then says goodbye to the peers. `node` is what they call this one, and `hub` is
+    /// one among several. Should a bug end it, the node does without the peers from then on: nobody could join
     /// a new room while nobody keeps the link.
     pub async fn run(
         self,
@@ -170,7 +170,7 @@ impl LinkTask {
             "The link to the other nodes has ended because of a bug; this node is alone until it starts anew"
         );
         context.metrics.connected.set(0.0);
-        link.set(Connectivity::Away { since: Instant::now() });
+        link.set(Connectivity::Disconnected { since: Instant::now() });
         for room in context.hub.rooms() {
             // It may have been taken notice of, and nobody let in yet.
             context.hub.confirm_joins(&room);
@@ -191,7 +191,7 @@ async fn keep(
     mut controls: mpsc::Receiver<OperatorCommand>,
     stop: &CancellationToken,
 ) {
-    let (mut others, mut standing) = (Others::default(), Standing::new(context, link, bus.name()));
+    let (mut peers, mut standing) = (Peers::default(), LinkStatus::new(context, link, bus.name()));
     // Whoever comes before the first cable stands waits for it, or what is said meanwhile would be lost.
     let mut grace = context.settings.subscribe_timeout;
     loop {
@@ -203,7 +203,7 @@ async fn keep(
         let lost = match connected {
             Ok(connected) => {
                 context.hub.resume_relay();
-                let session = Session::new(context, &mut others, &mut standing, connected);
+                let session = LinkSession::new(context, &mut peers, &mut standing, connected);
                 match Box::pin(session.run(&mut controls, stop)).await {
                     Ok(()) => return,
                     Err(lost) => lost,
@@ -211,7 +211,7 @@ async fn keep(
             }
             Err(unreachable) => unreachable,
         };
-        others.lose(context);
+        peers.lose(context);
         standing.lose(&lost);
         tokio::select! {
             () = stop.cancelled() => return,
@@ -221,13 +221,13 @@ async fn keep(
     }
 }
 
-/// Waits for a while, then does without the others.
+/// Waits for a while, then does without the peers.
 async fn alone_after(grace: Duration, hub: &Arc<Hub>) {
     tokio::time::sleep(grace).await;
     alone(hub).await;
 }
 
-/// Does without the others: lets everybody in, and keeps nothing for later. Never ends.
+/// Does without the peers: lets everybody in, and keeps nothing for later. Never ends.
 async fn alone(hub: &Arc<Hub>) {
     hub.pause_relay();
     loop {

@@ -1,16 +1,16 @@
 //! The link while it has a cable.
 //!
-//! A session begins by telling the others everything and reading what they show, and ends with the cable. In
+//! A session begins by telling the peers everything and reading what they show, and ends with the cable. In
 //! between it waits for whatever comes first and hands on what follows from it; it never waits for an answer
 //! before it does something else. What it has handed over and not heard of is bounded, and while that bound
 //! is reached departures stay where they are counted.
 
-mod counting;
-mod hearing;
-mod judging;
-mod opening;
-mod refused;
-mod speaking;
+mod inbound;
+mod liveness;
+mod loss;
+mod outbound;
+mod resync;
+mod subscriptions;
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -24,18 +24,18 @@ use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::control::Said;
-use super::others::Others;
-use super::rooms::Rooms;
-use super::standing::Standing;
+use super::cluster_message::ClusterMessage;
+use super::peers::Peers;
+use super::room_table::RoomTable;
+use super::status::LinkStatus;
 use super::{Context, OperatorCommand, departures, renewal};
 use crate::bus::{
-    BATCH_MAX, BusError, Cable, Connected, Copy, Heard, Inbox, Lost, Missing, Refusal, Renewal, RoomName,
-    Shown,
+    AffectedRooms, BATCH_MAX, BusConnection, BusError, Inbox, InboxClosed, LeaseRenewal, OpenedConnection,
+    ReceivedMessage, RejectedChange, RoomName, StoredSnapshot, StoredSnapshots,
 };
-use refused::Refused;
+use resync::UnsyncedRooms;
 
-/// How often the others are told how many users there are, if that has changed.
+/// How often the peers are told how many users there are, if that has changed.
 const CENSUS: Duration = Duration::from_secs(1);
 
 /// Requests that are not answered yet, and bytes of messages in them. Enough to keep a long cable busy.
@@ -47,13 +47,13 @@ const UNANSWERED_BYTES: usize = 4 * 1024 * 1024;
 const READS: usize = 256;
 
 /// One cable's time.
-pub(super) struct Session<'c, 'l> {
+pub(super) struct LinkSession<'c, 'l> {
     context: &'c Context,
-    others: &'c mut Others,
-    standing: &'c mut Standing<'l>,
-    cable: Box<dyn Cable>,
+    peers: &'c mut Peers,
+    standing: &'c mut LinkStatus<'l>,
+    cable: Box<dyn BusConnection>,
     inbox: Arc<Inbox>,
-    rooms: Rooms,
+    rooms: RoomTable,
     unanswered: FuturesUnordered<BoxFuture<'static, Result<Done, BusError>>>,
     unanswered_bytes: usize,
     unanswered_messages: u64,
@@ -62,17 +62,17 @@ pub(super) struct Session<'c, 'l> {
     /// Whether one of the requests is a check of the connections.
     is_checking: bool,
     /// Taken out of the inbox and not yet heard.
-    arrived: VecDeque<Heard>,
-    /// Rooms there were before this cable.
+    arrived: VecDeque<ReceivedMessage>,
+    /// RoomTable there were before this cable.
     returning: VecDeque<Arc<Room>>,
-    /// Rooms whose copies are to be read again, because something was missed.
+    /// RoomTable whose copies are to be read again, because something was missed.
     rereading: BTreeSet<RoomName>,
-    /// Rooms in which somebody was silent of whom it is not known whether it is alive.
+    /// RoomTable in which somebody was silent of whom it is not known whether it is alive.
     unclear: HashSet<RoomName>,
     /// Where messages were dropped that would have followed those that have arrived.
-    interrupted: Missing,
+    interrupted: AffectedRooms,
     /// Where something has been missed since the last renewal.
-    missed: Missing,
+    missed: AffectedRooms,
     /// When it began.
     since: Instant,
     /// Whether the lease has been renewed, or that was refused; so everybody who was there before is known.
@@ -81,14 +81,14 @@ pub(super) struct Session<'c, 'l> {
     is_registered: bool,
     /// Whether something was refused when the lease was last renewed.
     is_refused: bool,
-    refused: Refused,
-    /// Rooms of which the others are to be told how many messages there were.
+    refused: UnsyncedRooms,
+    /// RoomTable of which the peers are to be told how many messages there were.
     uncounted: BTreeSet<RoomName>,
-    /// Others have asked for the counts of rooms in which there were messages since then.
+    /// Peers have asked for the counts of rooms in which there were messages since then.
     counts_asked_since: Option<Instant>,
     /// Whether everything there was before this cable has been told over it.
     has_told: bool,
-    /// Whether `Hello` was sent, and `Told` was not.
+    /// Whether `ResyncBegin` was sent, and `ResyncEnd` was not.
     owes_told: bool,
     /// Requests with whole states of rooms that are not answered yet.
     unanswered_wholes: usize,
@@ -105,7 +105,7 @@ pub(super) struct Session<'c, 'l> {
 /// What became of a request.
 enum Done {
     /// It took effect.
-    Listened,
+    Subscription,
     /// All connections answer.
     Checked,
     /// Commands took effect, but for some changes.
@@ -113,9 +113,9 @@ enum Done {
     /// The same, of whole states of rooms.
     SentWholes(Sent),
     /// These rooms are shown like this.
-    Copies { rooms: Vec<RoomName>, copies: Vec<Shown>, is_first: bool },
+    Copies { rooms: Vec<RoomName>, copies: Vec<StoredSnapshots>, is_first: bool },
     /// The lease is renewed, unless that is refused.
-    Renewed(Renewal),
+    Renewed(LeaseRenewal),
 }
 
 /// What became of one batch of commands.
@@ -123,23 +123,23 @@ struct Sent {
     bytes: usize,
     /// Messages of members in it.
     messages: u64,
-    refusals: Vec<Refusal>,
+    refusals: Vec<RejectedChange>,
 }
 
-impl<'c, 'l> Session<'c, 'l> {
+impl<'c, 'l> LinkSession<'c, 'l> {
     pub(super) fn new(
         context: &'c Context,
-        others: &'c mut Others,
-        standing: &'c mut Standing<'l>,
-        (cable, inbox): Connected,
+        peers: &'c mut Peers,
+        standing: &'c mut LinkStatus<'l>,
+        (cable, inbox): OpenedConnection,
     ) -> Self {
         Self {
             context,
-            others,
+            peers,
             standing,
             cable,
             inbox,
-            rooms: Rooms::default(),
+            rooms: RoomTable::default(),
             unanswered: FuturesUnordered::new(),
             unanswered_bytes: 0,
             unanswered_messages: 0,
@@ -149,13 +149,13 @@ impl<'c, 'l> Session<'c, 'l> {
             returning: VecDeque::new(),
             rereading: BTreeSet::new(),
             unclear: HashSet::new(),
-            interrupted: Missing::default(),
-            missed: Missing::default(),
+            interrupted: AffectedRooms::default(),
+            missed: AffectedRooms::default(),
             since: Instant::now(),
             is_renewed: false,
             is_registered: false,
             is_refused: false,
-            refused: Refused::default(),
+            refused: UnsyncedRooms::default(),
             uncounted: BTreeSet::new(),
             counts_asked_since: None,
             has_told: false,
@@ -182,11 +182,11 @@ impl<'c, 'l> Session<'c, 'l> {
             lost = self.work(controls) => Err(lost),
         };
         let ended = match ended {
-            // Others learn of the end in any case, if only when the lease has run out.
+            // Peers learn of the end in any case, if only when the lease has run out.
             Ok(()) => timeout(self.context.settings.timeout, self.leave()).await.unwrap_or(Ok(())),
             lost => lost,
         };
-        // Those of the others who have missed them will know.
+        // Those of the peers who have missed them will know.
         self.context.metrics.unconfirmed.increment(self.unanswered_messages);
         self.rooms.admit_all(&self.context.hub);
         ended
@@ -194,9 +194,13 @@ impl<'c, 'l> Session<'c, 'l> {
 
     async fn work(&mut self, controls: &mut mpsc::Receiver<OperatorCommand>) -> BusError {
         let settings = &self.context.settings;
-        let [mut renewal, mut census, mut patience, mut keep_alive] =
-            [renewal(settings), CENSUS, opening::patience(settings.subscribe_timeout), settings.keep_alive]
-                .map(interval);
+        let [mut renewal, mut census, mut patience, mut keep_alive] = [
+            renewal(settings),
+            CENSUS,
+            subscriptions::patience(settings.subscribe_timeout),
+            settings.keep_alive,
+        ]
+        .map(interval);
         for interval in [&mut renewal, &mut census, &mut patience, &mut keep_alive] {
             interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         }
@@ -213,12 +217,12 @@ impl<'c, 'l> Session<'c, 'l> {
                 departures = departures(&self.context.hub), if may_send => self.depart(departures),
                 taken = inbox.take(&mut fresh), if self.arrived.is_empty() => match taken {
                     Ok(dropped) => self.arrive(&mut fresh, dropped),
-                    Err(Lost) => return BusError::Lost,
+                    Err(InboxClosed) => return BusError::Closed,
                 },
-                // In turns, because there may be much to hear, and others wait for this thread.
+                // In turns, because there may be much to hear, and peers wait for this thread.
                 () = tokio::task::yield_now(), if !self.arrived.is_empty() => self.hear_some(),
                 () = tokio::task::yield_now(), if may_send && self.has_more() => self.do_some(),
-                Some(control) = controls.recv() => self.say(&Said::Do(control)),
+                Some(control) = controls.recv() => self.say(&ClusterMessage::Operator(control)),
                 _ = renewal.tick() => self.renew(),
                 _ = keep_alive.tick() => self.check(),
                 _ = census.tick() => self.count(),
@@ -230,16 +234,16 @@ impl<'c, 'l> Session<'c, 'l> {
         }
     }
 
-    /// Tells the others that everything is about to be told, if anything can be.
+    /// Tells the peers that everything is about to be told, if anything can be.
     fn begin(&mut self) {
         if self.is_registered {
-            self.say(&Said::Hello);
+            self.say(&ClusterMessage::ResyncBegin);
             self.owes_told = true;
         }
         self.returning = self.context.hub.rooms_for_relay().into();
         self.keep_counts_of_returning();
         self.tell_end();
-        let users = self.others.users_whole(self.context);
+        let users = self.peers.users_whole(self.context);
         self.say(&users);
     }
 
@@ -248,13 +252,13 @@ impl<'c, 'l> Session<'c, 'l> {
             self.ask_for_counts(renewal(&self.context.settings));
         }
         match std::mem::take(&mut self.missed) {
-            Missing::In(rooms) => rooms.into_iter().for_each(|name| self.read_again(name)),
-            Missing::Anywhere => {
+            AffectedRooms::Only(rooms) => rooms.into_iter().for_each(|name| self.read_again(name)),
+            AffectedRooms::All => {
                 self.rereading.extend(self.rooms.iter().map(|(name, _)| Arc::clone(name)));
             }
         }
         self.ask_again();
-        let users = self.others.users_whole(self.context);
+        let users = self.peers.users_whole(self.context);
         self.say(&users);
         let renewed = self.cable.renew();
         self.expect(renewed, Done::Renewed);
@@ -271,7 +275,7 @@ impl<'c, 'l> Session<'c, 'l> {
 
     fn count(&mut self) {
         self.context.metrics.subscriptions.set(self.rooms.len() as f64);
-        if let Some(users) = self.others.users_changed(self.context) {
+        if let Some(users) = self.peers.users_changed(self.context) {
             self.say(&users);
         }
         self.answer_for_counts();
@@ -280,16 +284,16 @@ impl<'c, 'l> Session<'c, 'l> {
     fn tidy(&mut self, now: Instant) {
         self.rooms.admit_late(&self.context.hub, now);
         let left = self.rooms.leave(BATCH_MAX, now);
-        left.iter().for_each(|name| self.others.incoming.leave(name));
+        left.iter().for_each(|name| self.peers.incoming.leave(name));
         if !left.is_empty() {
             let unsubscribed = self.cable.unsubscribe(&left);
-            self.expect(unsubscribed, |()| Done::Listened);
+            self.expect(unsubscribed, |()| Done::Subscription);
         }
     }
 
     fn settle(&mut self, done: Done) {
         match done {
-            Done::Listened => {}
+            Done::Subscription => {}
             Done::Checked => self.is_checking = false,
             Done::Sent(sent) => self.note_sent(sent),
             Done::SentWholes(sent) => {
@@ -315,13 +319,13 @@ impl<'c, 'l> Session<'c, 'l> {
         }
     }
 
-    /// Tells the others what has happened up to the end, and that this is it. Copies are not waited for: there may be
+    /// Tells the peers what has happened up to the end, and that this is it. Copies are not waited for: there may be
     /// no connection to read them over.
     async fn leave(&mut self) -> Result<(), BusError> {
         while let Some(last) = departures(&self.context.hub).now_or_never() {
             self.depart(last);
         }
-        self.say(&Said::Disconnect);
+        self.say(&ClusterMessage::Disconnect);
         let (mut left, mut has_left) = (self.cable.leave(), false);
         while !has_left || self.unanswered.len() > self.reads {
             tokio::select! {
@@ -332,7 +336,7 @@ impl<'c, 'l> Session<'c, 'l> {
                 Some(done) = self.unanswered.next() => match done? {
                     Done::Sent(sent) | Done::SentWholes(sent) => self.note_sent(sent),
                     Done::Copies { .. } => self.reads -= 1,
-                    Done::Listened | Done::Checked | Done::Renewed(_) => {}
+                    Done::Subscription | Done::Checked | Done::Renewed(_) => {}
                 },
             }
         }

@@ -27,18 +27,18 @@ pub(super) const POSITION: &str = "position";
 
 /// One cable of one node, as it is spelled in keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Account {
+pub(super) struct Incarnation {
     pub(super) node: NodeId,
     pub(super) number: u64,
 }
 
-impl fmt::Display for Account {
+impl fmt::Display for Incarnation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.node, self.number)
     }
 }
 
-impl Account {
+impl Incarnation {
     /// The account that is spelled like this.
     pub(super) fn parse(text: &[u8]) -> Option<Self> {
         let (node, number) = std::str::from_utf8(text).ok()?.split_once('.')?;
@@ -86,15 +86,15 @@ impl Keys {
         format!("{}:accounts", self.prefix)
     }
 
-    pub(super) fn lease(&self, account: Account) -> String {
+    pub(super) fn lease(&self, account: Incarnation) -> String {
         format!("{}:lease:{account}", self.prefix)
     }
 
-    pub(super) fn rooms(&self, account: Account) -> String {
+    pub(super) fn rooms(&self, account: Incarnation) -> String {
         format!("{}:rooms:{account}", self.prefix)
     }
 
-    pub(super) fn shown(&self, account: Account, room: &str) -> String {
+    pub(super) fn shown(&self, account: Incarnation, room: &str) -> String {
         format!("{}:shown:{account}:{room}", self.prefix)
     }
 

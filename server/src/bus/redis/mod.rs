@@ -1,7 +1,7 @@
 //! The bus over Redis (or Valkey). The only place that knows it.
 //!
 //! Three connections: one to speak, one to listen, and one to read what is shown. When one of the first two is
-//! lost the cable is; the third is opened again without the others noticing.
+//! lost the cable is; the third is opened again without the peers noticing.
 //!
 //! RESP3 would let one do it all,
 //! but Redis before 7.2 puts a message that a client publishes to itself in a transaction into the midst of the
@@ -13,14 +13,14 @@
 //!
 //! See [`keys`] for what is kept, and why nothing of it outlives its node for long.
 
-mod accounts;
-mod cable;
-mod causes;
+mod bus_connection;
+mod config;
+mod connection;
+mod errors;
 mod keys;
-mod leased;
-mod reading;
-mod usable;
-mod wire;
+mod lease_holders;
+mod leases;
+mod snapshot_reader;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -38,13 +38,15 @@ use redis::{
 use secrecy::ExposeSecret;
 use tokio::time::timeout;
 
-use super::{Answer, Bus, BusError, Cable, Connected, Heard, Inbox, UNANSWERED_MAX};
-use cable::{RedisCable, Registration};
-use keys::{Account, Keys};
-use leased::{Leased, Tenure};
-use reading::Reader;
-pub use usable::Unusable;
-use wire::Wire;
+use super::{
+    Bus, BusConnection, BusError, BusFuture, Inbox, OpenedConnection, PENDING_REQUESTS_MAX, ReceivedMessage,
+};
+use bus_connection::{RedisBusConnection, Registration};
+pub use config::RedisConfigError;
+use connection::RedisConnection;
+use keys::{Incarnation, Keys};
+use lease_holders::{LeaseHolder, LeaseHolders};
+use snapshot_reader::Reader;
 
 /// A Redis that nodes share.
 #[derive(Debug)]
@@ -61,7 +63,7 @@ struct Shared {
     lease: Duration,
     bounds: Bounds,
     accounts: AtomicU64,
-    leased: Leased,
+    leased: LeaseHolders,
 }
 
 impl Redis {
@@ -69,7 +71,7 @@ impl Redis {
     ///
     /// # Errors
     /// When the address or the certificates cannot be used. The address, which may hold a password, is in no message.
-    pub fn new(settings: &settings::Bus) -> Result<Option<Self>, Unusable> {
+    pub fn new(settings: &settings::Bus) -> Result<Option<Self>, RedisConfigError> {
         let Some(url) = &settings.redis_url else { return Ok(None) };
         let shared = Shared {
             client: client(url.expose_secret(), settings)?,
@@ -82,15 +84,15 @@ impl Redis {
                 bytes: usize::try_from(settings.max_bytes.as_u64()).unwrap_or(usize::MAX),
             },
             accounts: AtomicU64::new(0),
-            leased: Leased::default(),
+            leased: LeaseHolders::default(),
         };
         Ok(Some(Self { shared: Arc::new(shared) }))
     }
 }
 
-fn client(url: &str, settings: &settings::Bus) -> Result<Client, Unusable> {
-    usable::verifies(url)?;
-    let info = url.into_connection_info().map_err(Unusable::Address)?;
+fn client(url: &str, settings: &settings::Bus) -> Result<Client, RedisConfigError> {
+    config::verifies(url)?;
+    let info = url.into_connection_info().map_err(RedisConfigError::Address)?;
     let redis = info
         .redis_settings()
         .clone()
@@ -105,10 +107,10 @@ fn client(url: &str, settings: &settings::Bus) -> Result<Client, Unusable> {
     match &settings.tls_ca_file {
         Some(path) if encrypted => {
             let certificates =
-                TlsCertificates { client_tls: None, root_cert: Some(usable::certificates(path)?) };
-            Client::build_with_tls(info, certificates).map_err(Unusable::Client)
+                TlsCertificates { client_tls: None, root_cert: Some(config::certificates(path)?) };
+            Client::build_with_tls(info, certificates).map_err(RedisConfigError::Client)
         }
-        _ => Client::open(info).map_err(Unusable::Client),
+        _ => Client::open(info).map_err(RedisConfigError::Client),
     }
 }
 
@@ -117,7 +119,7 @@ impl Bus for Redis {
         format!("Redis at {}", self.shared.client.get_connection_info().addr())
     }
 
-    fn connect(&self, node: NodeId) -> Answer<Connected> {
+    fn connect(&self, node: NodeId) -> BusFuture<OpenedConnection> {
         let (shared, limit) = (Arc::clone(&self.shared), self.shared.timeout);
         // As a whole: each of its steps may take as long.
         let connected = async move { timeout(limit, shared.connect(node)).await };
@@ -130,31 +132,31 @@ impl Shared {
         matches!(self.client.get_connection_info().addr(), ConnectionAddr::TcpTls { .. })
     }
 
-    async fn connect(self: Arc<Self>, node: NodeId) -> Result<Connected, BusError> {
+    async fn connect(self: Arc<Self>, node: NodeId) -> Result<OpenedConnection, BusError> {
         let inbox = Arc::new(Inbox::new(self.bounds));
         let (listening, speaking) = tokio::try_join!(
             self.open(Role::Listening, receiver(&self.keys, &inbox)),
             self.open(Role::Speaking, receiver(&self.keys, &inbox)),
         )?;
-        let account = Account { node, number: self.accounts.fetch_add(1, Ordering::Relaxed) };
-        let tenure = Tenure::begin(account, speaking.clone()).await;
+        let account = Incarnation { node, number: self.accounts.fetch_add(1, Ordering::Relaxed) };
+        let holder = LeaseHolder::begin(account, speaking.clone()).await;
         let [mut listening, speaking] =
-            [listening, speaking].map(|connection| Wire { connection, shared: Arc::clone(&self) });
+            [listening, speaking].map(|connection| RedisConnection { connection, shared: Arc::clone(&self) });
         listening.connection.subscribe(self.keys.nodes_channel()).await?;
         let registration = Registration::default();
-        self.leased.add(tenure);
+        self.leased.add(holder);
         // That it is refused is no error: it will be tried for again with each renewal.
         if let Err(error) = registration.take(&speaking, account).await {
             // It has taken nothing. Of any other error nobody knows, and the next attempt ends this account too.
-            if matches!(error, BusError::Refused(_)) {
+            if matches!(error, BusError::Unusable(_)) {
                 self.leased.remove(node, &[account]);
             }
             return Err(error);
         }
         // Not earlier: it gives the cable up when there is no lease where a new connection leads.
         let reader = Reader::start(&self, account, &registration, &inbox);
-        let cable = RedisCable::new([listening, speaking], reader, account, registration);
-        Ok((Box::new(cable) as Box<dyn Cable>, inbox))
+        let cable = RedisBusConnection::new([listening, speaking], reader, account, registration);
+        Ok((Box::new(cable) as Box<dyn BusConnection>, inbox))
     }
 
     /// Opens a connection, and has `receive` called with whatever comes over it unasked, its end included.
@@ -167,15 +169,15 @@ impl Shared {
             // Less than connecting may take as a whole, so that it is this error that is told.
             .set_connection_timeout(Some(self.timeout.mul_f64(0.9)))
             .set_response_timeout(Some(self.timeout))
-            .set_pipeline_buffer_size(UNANSWERED_MAX)
+            .set_pipeline_buffer_size(PENDING_REQUESTS_MAX)
             .set_push_sender(receive);
         let opened = self.client.get_multiplexed_async_connection_with_config(&config).await;
         let mut connection = opened.map_err(|error| match BusError::from(error) {
-            BusError::Lost if !self.is_encrypted() => BusError::Unreachable(CLOSED_AT_ONCE.into()),
+            BusError::Closed if !self.is_encrypted() => BusError::Unreachable(CLOSED_AT_ONCE.into()),
             BusError::TimedOut if self.is_encrypted() => BusError::Unreachable(SILENT.into()),
             other => other,
         })?;
-        // For whoever reads `CLIENT LIST`, and users who may; the others do without.
+        // For whoever reads `CLIENT LIST`, and users who may; the peers do without.
         let _named = cmd("CLIENT").arg("SETNAME").arg(role.name()).exec_async(&mut connection).await;
         Ok(connection)
     }
@@ -194,7 +196,7 @@ const SILENT: &str = "there was no answer within `bus.timeout`; if TLS is not ex
 enum Role {
     Listening,
     Speaking,
-    Reading,
+    ReadState,
 }
 
 impl Role {
@@ -203,7 +205,7 @@ impl Role {
         match self {
             Self::Listening => "realtime-server:subscribe",
             Self::Speaking => "realtime-server:publish",
-            Self::Reading => "realtime-server:read",
+            Self::ReadState => "realtime-server:read",
         }
     }
 }
@@ -222,9 +224,9 @@ fn receiver(keys: &Keys, inbox: &Arc<Inbox>) -> impl AsyncPushSender + use<> {
 }
 
 /// A message and its channel, without copying either.
-fn heard(keys: &Keys, data: Vec<Value>) -> Option<Heard> {
+fn heard(keys: &Keys, data: Vec<Value>) -> Option<ReceivedMessage> {
     let [Value::BulkString(channel), Value::BulkString(message)] = <[Value; 2]>::try_from(data).ok()? else {
         return None;
     };
-    Some(Heard { channel: keys.channel_of(&channel)?, message: Bytes::from(message) })
+    Some(ReceivedMessage { channel: keys.channel_of(&channel)?, message: Bytes::from(message) })
 }

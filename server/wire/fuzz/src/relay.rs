@@ -1,22 +1,24 @@
-//! What nodes say to each other.
+//! Messages between nodes.
 //!
-//! There is one way to write each message, so whatever is accepted is written again byte for byte.
+//! Each message has one encoding, so whatever decodes is encoded to the same bytes again.
 
 use hub::{Dialect, Encode, Frame};
 use wire::phoenix::{V1, V2};
-use wire::relay::{self, Events, Said};
+use wire::relay::{self, Events, MessageBody};
 
-/// A message of another node.
+/// A room message of another node.
 pub fn relay_message(data: &[u8]) {
     let Ok(message) = relay::decode(data) else { return };
     let sender = message.sender;
-    let again = match message.said {
-        Said::Events(events) => relay::events(sender, &frames(events)),
-        Said::Numbered(number, events) => relay::numbered(sender, number, &frames(events)),
-        Said::Delta(news) => relay::news(sender, &news),
-        Said::Snapshot(state) => relay::state(sender, &state),
-        Said::Ask { of } => relay::ask(sender, of),
-        Said::Look => relay::look(sender),
+    let again = match message.body {
+        MessageBody::Events(events) => relay::events(sender, &frames(events)),
+        MessageBody::NumberedEvents(number, events) => {
+            relay::numbered_events(sender, number, &frames(events))
+        }
+        MessageBody::Delta(delta) => relay::delta(sender, &delta),
+        MessageBody::Snapshot(snapshot) => relay::snapshot(sender, &snapshot),
+        MessageBody::RequestSnapshot { of } => relay::request_snapshot(sender, of),
+        MessageBody::SnapshotStored => relay::snapshot_stored(sender),
     };
     assert_eq!(again, data);
 }
@@ -24,15 +26,15 @@ pub fn relay_message(data: &[u8]) {
 fn frames(events: Events<'_>) -> Vec<Frame> {
     let again = events.map(|event| {
         for dialect in [V1, V2] {
-            // Not every event can be said in every dialect; that none stops the server is all there is to ask.
-            let _said = event.encode("room1", dialect);
+            // Not every event can be encoded in every dialect; it must not panic.
+            let _encoded = event.encode("room1", dialect);
         }
-        event.encode("room1", Dialect::RELAY).expect("what came can be passed on")
+        event.encode("room1", Dialect::RELAY).expect("a decoded event can be encoded")
     });
     again.collect()
 }
 
-/// A single entry of a presence.
+/// A single presence entry.
 pub fn relay_entry(data: &[u8]) {
     if let Ok((id, entry)) = relay::decode_entry(data) {
         assert_eq!(relay::entry(id, &entry), data);

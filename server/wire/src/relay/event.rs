@@ -1,4 +1,4 @@
-//! Events among nodes: a broadcast in the form it came in, so that every node can say it in each dialect.
+//! Events among nodes: a broadcast in its source form, so that every node can encode it in each dialect.
 //!
 //! ```text
 //! event    length 4 · kind 1 · fields
@@ -47,7 +47,7 @@ pub(crate) fn encode(event: &Broadcast<'_>) -> Option<Frame> {
     Some(Frame::new(bytes, 0))
 }
 
-/// Events in order. They have all been looked at once, and are read again when they are wanted.
+/// Events in order. All have been validated; iteration decodes them again.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Events<'a>(Fields<'a>);
 

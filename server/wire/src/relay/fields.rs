@@ -1,8 +1,8 @@
-//! The fields of a message, cut off one after the other.
+//! Reads the fields of a message, one after the other.
 
 use super::Malformed;
 
-/// What is left of a message.
+/// The unread rest of a message.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Fields<'a>(&'a [u8]);
 
@@ -11,7 +11,7 @@ impl<'a> Fields<'a> {
         Self(message)
     }
 
-    /// How many bytes are left.
+    /// Unread bytes.
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
@@ -20,7 +20,7 @@ impl<'a> Fields<'a> {
         self.0.is_empty()
     }
 
-    /// There is to be nothing more.
+    /// Fails if bytes are left.
     pub(super) fn end(&self) -> Result<(), Malformed> {
         if self.is_at_end() { Ok(()) } else { Err(Malformed::TooLong) }
     }
@@ -33,13 +33,13 @@ impl<'a> Fields<'a> {
         self.take().map(u64::from_be_bytes)
     }
 
-    /// A length or a count: always far from its bounds, yet nothing is believed before it is there.
+    /// A length or a count. The caller checks it against the bytes that are left before it allocates.
     pub(super) fn count(&mut self) -> Result<usize, Malformed> {
         let count = self.take().map(u32::from_be_bytes)?;
         usize::try_from(count).map_err(|_too_large| Malformed::Truncated)
     }
 
-    /// Bytes after their length.
+    /// Length-prefixed bytes.
     pub(super) fn bytes(&mut self) -> Result<&'a [u8], Malformed> {
         let length = self.count()?;
         let (bytes, rest) = self.0.split_at_checked(length).ok_or(Malformed::Truncated)?;
@@ -47,12 +47,12 @@ impl<'a> Fields<'a> {
         Ok(bytes)
     }
 
-    /// Text after its length.
+    /// Length-prefixed text.
     pub(super) fn text(&mut self) -> Result<&'a str, Malformed> {
         text(self.bytes()?)
     }
 
-    /// Everything that is left.
+    /// All unread bytes.
     pub(super) fn rest(self) -> &'a [u8] {
         self.0
     }

@@ -1,22 +1,21 @@
-//! What nodes say to each other about one room. Which room it is, is told by where a message is published.
+//! Messages between nodes about one room. The channel a message is published on names the room.
 //!
 //! ```text
-//! message  version 1 · kind 1 · sender 8 · the rest by kind
-//! events   event … to the end (see `event`)
-//! numbered stream 8 · before 8 · event … to the end
-//! news     epoch 8 · from 8 · to 8 · count 4 · hidden id 8 … · entry … to the end
-//! state    epoch 8 · seq 8 · entry … to the end
-//! ask      nothing: everyone is asked, or node 8
-//! look     nothing
-//! entry    id 8 · key length 4 · key · meta length 4 · meta
+//! message          version 1 · kind 1 · sender 8 · body by kind
+//! events           event … to the end (see `event`)
+//! numbered events  stream 8 · before 8 · event … to the end
+//! delta            epoch 8 · from 8 · to 8 · count 4 · removed id 8 … · entry … to the end
+//! snapshot         epoch 8 · seq 8 · entry … to the end
+//! request snapshot nothing: addressed to every node, or node 8
+//! snapshot stored  nothing
+//! entry            id 8 · key length 4 · key · meta length 4 · meta
 //! ```
 //!
-//! Numbers are big endian. There is one way to write each message, and any other bytes are refused. The
-//! version changes when older nodes could not read what newer ones write; they drop it then, and rooms reach
-//! only over nodes of one version. A new kind leaves the version as it is if it is sent only while all nodes are known
-//! to read it: `numbered` (kind 6) is sent while every other node announces its `streams` in what it says to all nodes,
-//! and `events` otherwise. Nodes trust each other as they trust their own memory: text is checked to be text, not to
-//! be JSON once more.
+//! Integers are big endian. Each message has exactly one encoding; any other bytes are rejected. The version is raised
+//! when older nodes could not decode what newer ones send; they drop such messages, and rooms then reach only nodes of
+//! the same version. A new kind keeps the version if it is sent only while all nodes are known to decode it: numbered
+//! events (kind 6) are sent while every other node announces its `streams` in its cluster messages, and plain events
+//! otherwise. Nodes trust each other: text is checked to be UTF-8, and not parsed as JSON again.
 
 mod event;
 mod fields;
@@ -31,78 +30,78 @@ pub use presence::{decode_entry, entry};
 
 pub(crate) use event::encode as event;
 
-/// Grows with every change that older nodes cannot read and would be sent. Kind 6 is not sent to them: it is still 1.
-const VERSION: u8 = 1;
+/// The major version of the protocol. Kind 6 did not raise it, because it is not sent to nodes that cannot decode it.
+pub const VERSION: u8 = 1;
 
 const EVENTS: u8 = 1;
-const NEWS: u8 = 2;
-const STATE: u8 = 3;
-const ASK: u8 = 4;
-const LOOK: u8 = 5;
-const NUMBERED: u8 = 6;
+const DELTA: u8 = 2;
+const SNAPSHOT: u8 = 3;
+const REQUEST_SNAPSHOT: u8 = 4;
+const SNAPSHOT_STORED: u8 = 5;
+const NUMBERED_EVENTS: u8 = 6;
 
-/// Bytes before the part that differs by kind.
+/// Bytes before the body.
 const HEADER_BYTES: usize = 10;
 
 /// A message of another node.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Message<'a> {
-    /// Who says it. A node hears itself too and is to ignore that.
+    /// The node that published it. A node receives its own messages too, and ignores them.
     pub sender: NodeId,
-    /// What it says.
-    pub said: Said<'a>,
+    /// The content.
+    pub body: MessageBody<'a>,
 }
 
-/// What a node may say about a room.
+/// The content of a message.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Said<'a> {
-    /// Its members, or somebody through its HTTP endpoints, said this.
+pub enum MessageBody<'a> {
+    /// Broadcasts of the sender's members, or received by its HTTP endpoints.
     Events(Events<'a>),
-    /// The same, with the number of the first; it may also be that of the next, with none to go with it.
-    Numbered(Number, Events<'a>),
-    /// What its members show has changed.
+    /// The same, with the sequence number of the first. Without events, the number of the next one.
+    NumberedEvents(SequenceNumber, Events<'a>),
+    /// A change of the sender's presence.
     Delta(Delta),
-    /// This is all its members show.
+    /// The sender's whole presence.
     Snapshot(Snapshot),
-    /// It wants to be told the whole state.
-    Ask {
-        /// By this node; by everyone if there is none.
+    /// Requests a snapshot. Sent only by nodes up to 2026-11; newer ones read the stored snapshot instead.
+    RequestSnapshot {
+        /// The node that is to answer; every node if there is none.
         of: Option<NodeId>,
     },
-    /// What its members show has changed, by more than fits into a message: the copy has it.
-    Look,
+    /// The sender's presence has changed by more than fits into a message: the stored snapshot has it.
+    SnapshotStored,
 }
 
-/// How many events a node has published in a room.
+/// The place of an event among those that a node has published in a room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Number {
-    /// Which count this is. A node that begins to count anew in a room takes a higher one.
+pub struct SequenceNumber {
+    /// The count that `before` belongs to. A node that restarts its count in a room takes a higher stream.
     pub stream: u64,
-    /// How many there were before.
+    /// How many events of the stream precede it.
     pub before: u64,
 }
 
-/// Why a message cannot be read.
+/// Why a message cannot be decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Malformed {
-    /// It is from a node that speaks another version.
+    /// The sender uses another version.
     #[error("message of version {0}")]
     Version(u8),
-    /// There is no such kind of message or event.
+    /// The kind of message or event is unknown.
     #[error("message of kind {0}")]
     Kind(u8),
-    /// It ends before its fields do.
+    /// The message ends within a field.
     #[error("message ends too early")]
     Truncated,
-    /// It goes on after its fields.
+    /// Bytes follow the last field.
     #[error("message goes on after its end")]
     TooLong,
-    /// A field that should be text is not UTF-8.
+    /// A text field is not UTF-8.
     #[error("field is not text")]
     NotText,
 }
 
-/// What was said in the room: `frames` are in [`Dialect::RELAY`](hub::Dialect::RELAY), in order.
+/// Encodes broadcasts: `frames` are in [`Dialect::RELAY`](hub::Dialect::RELAY), in order.
 pub fn events<'f>(sender: NodeId, frames: impl IntoIterator<Item = &'f Frame, IntoIter: Clone>) -> Vec<u8> {
     let frames = frames.into_iter();
     let capacity = frames.clone().map(Frame::len).sum();
@@ -111,45 +110,45 @@ pub fn events<'f>(sender: NodeId, frames: impl IntoIterator<Item = &'f Frame, In
     message
 }
 
-/// As [`events`], with the number of the first.
-pub fn numbered<'f>(
+/// As [`events`], with the sequence number of the first.
+pub fn numbered_events<'f>(
     sender: NodeId,
-    number: Number,
+    number: SequenceNumber,
     frames: impl IntoIterator<Item = &'f Frame, IntoIter: Clone>,
 ) -> Vec<u8> {
     let frames = frames.into_iter();
     let capacity = 16 + frames.clone().map(Frame::len).sum::<usize>();
-    let mut message = begin(NUMBERED, sender, capacity);
+    let mut message = begin(NUMBERED_EVENTS, sender, capacity);
     message.extend(number.stream.to_be_bytes());
     message.extend(number.before.to_be_bytes());
     frames.for_each(|frame| message.extend_from_slice(frame.bytes()));
     message
 }
 
-/// A change of what the sender's members show.
-pub fn news(sender: NodeId, news: &Delta) -> Vec<u8> {
-    let mut message = begin(NEWS, sender, presence::news_bytes(news));
-    presence::write_news(&mut message, news);
+/// Encodes a change of the sender's presence.
+pub fn delta(sender: NodeId, delta: &Delta) -> Vec<u8> {
+    let mut message = begin(DELTA, sender, presence::delta_bytes(delta));
+    presence::write_delta(&mut message, delta);
     message
 }
 
-/// All that the sender's members show.
-pub fn state(sender: NodeId, state: &Snapshot) -> Vec<u8> {
-    let mut message = begin(STATE, sender, presence::state_bytes(state));
-    presence::write_state(&mut message, state);
+/// Encodes the sender's whole presence.
+pub fn snapshot(sender: NodeId, snapshot: &Snapshot) -> Vec<u8> {
+    let mut message = begin(SNAPSHOT, sender, presence::snapshot_bytes(snapshot));
+    presence::write_snapshot(&mut message, snapshot);
     message
 }
 
-/// A question for the whole state, to the node `of` or to everyone.
-pub fn ask(sender: NodeId, of: Option<NodeId>) -> Vec<u8> {
-    let mut message = begin(ASK, sender, 8);
+/// Encodes a request for a snapshot, to the node `of` or to every node.
+pub fn request_snapshot(sender: NodeId, of: Option<NodeId>) -> Vec<u8> {
+    let mut message = begin(REQUEST_SNAPSHOT, sender, 8);
     message.extend(of.iter().flat_map(|of| of.get().to_be_bytes()));
     message
 }
 
-/// A hint that what the sender's members show is to be looked up.
-pub fn look(sender: NodeId) -> Vec<u8> {
-    begin(LOOK, sender, 0)
+/// Encodes the notice that the sender's stored snapshot has changed.
+pub fn snapshot_stored(sender: NodeId) -> Vec<u8> {
+    begin(SNAPSHOT_STORED, sender, 0)
 }
 
 fn begin(kind: u8, sender: NodeId, capacity: usize) -> Vec<u8> {
@@ -159,10 +158,10 @@ fn begin(kind: u8, sender: NodeId, capacity: usize) -> Vec<u8> {
     message
 }
 
-/// Reads a message.
+/// Decodes a message.
 ///
 /// # Errors
-/// When it is none, or of another version. It is to be dropped then.
+/// When it is malformed or of another version; the caller drops it.
 pub fn decode(message: &[u8]) -> Result<Message<'_>, Malformed> {
     let mut fields = Fields::new(message);
     let version = fields.byte()?;
@@ -171,25 +170,25 @@ pub fn decode(message: &[u8]) -> Result<Message<'_>, Malformed> {
     }
     let kind = fields.byte()?;
     let sender = NodeId::new(fields.number()?);
-    let said = match kind {
-        EVENTS => Said::Events(Events::read(fields)?),
-        NUMBERED => {
-            let number = Number { stream: fields.number()?, before: fields.number()? };
-            Said::Numbered(number, Events::read(fields)?)
+    let body = match kind {
+        EVENTS => MessageBody::Events(Events::read(fields)?),
+        NUMBERED_EVENTS => {
+            let number = SequenceNumber { stream: fields.number()?, before: fields.number()? };
+            MessageBody::NumberedEvents(number, Events::read(fields)?)
         }
-        NEWS => Said::Delta(presence::read_news(fields)?),
-        STATE => Said::Snapshot(presence::read_state(fields)?),
-        ASK if fields.is_at_end() => Said::Ask { of: None },
-        ASK => {
+        DELTA => MessageBody::Delta(presence::read_delta(fields)?),
+        SNAPSHOT => MessageBody::Snapshot(presence::read_snapshot(fields)?),
+        REQUEST_SNAPSHOT if fields.is_at_end() => MessageBody::RequestSnapshot { of: None },
+        REQUEST_SNAPSHOT => {
             let of = Some(NodeId::new(fields.number()?));
             fields.end()?;
-            Said::Ask { of }
+            MessageBody::RequestSnapshot { of }
         }
-        LOOK => {
+        SNAPSHOT_STORED => {
             fields.end()?;
-            Said::Look
+            MessageBody::SnapshotStored
         }
         _ => return Err(Malformed::Kind(kind)),
     };
-    Ok(Message { sender, said })
+    Ok(Message { sender, body })
 }

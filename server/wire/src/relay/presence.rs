@@ -1,4 +1,4 @@
-//! Presence among nodes: entries, and the two statements made of them.
+//! Presence among nodes: entries, deltas and snapshots.
 
 use hub::{Delta, Position, PresenceEntry, Snapshot};
 
@@ -8,7 +8,7 @@ use super::{Malformed, VERSION};
 /// Bytes of an entry beside its key and meta.
 const ENTRY_BYTES_MIN: usize = 16;
 
-/// An entry by itself, as the copy outside the nodes keeps it.
+/// Encodes a single entry, as stored snapshots hold it.
 pub fn entry(id: u64, entry: &PresenceEntry) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(1 + entry_bytes(entry));
     bytes.push(VERSION);
@@ -16,10 +16,10 @@ pub fn entry(id: u64, entry: &PresenceEntry) -> Vec<u8> {
     bytes
 }
 
-/// Reads an [`entry`] by itself.
+/// Decodes a single [`entry`].
 ///
 /// # Errors
-/// When it is none, or of another version.
+/// When it is malformed or of another version.
 pub fn decode_entry(bytes: &[u8]) -> Result<(u64, PresenceEntry), Malformed> {
     let mut fields = Fields::new(bytes);
     let version = fields.byte()?;
@@ -31,12 +31,12 @@ pub fn decode_entry(bytes: &[u8]) -> Result<(u64, PresenceEntry), Malformed> {
     Ok(entry)
 }
 
-pub(super) fn news_bytes(news: &Delta) -> usize {
-    28 + 8 * news.removed.len() + entries_bytes(&news.added)
+pub(super) fn delta_bytes(delta: &Delta) -> usize {
+    28 + 8 * delta.removed.len() + entries_bytes(&delta.added)
 }
 
-pub(super) fn write_news(message: &mut Vec<u8>, news: &Delta) {
-    let Delta { epoch, from, to, added, removed } = news;
+pub(super) fn write_delta(message: &mut Vec<u8>, delta: &Delta) {
+    let Delta { epoch, from, to, added, removed } = delta;
     for number in [epoch, from, to] {
         message.extend(number.to_be_bytes());
     }
@@ -45,7 +45,7 @@ pub(super) fn write_news(message: &mut Vec<u8>, news: &Delta) {
     write_entries(message, added);
 }
 
-pub(super) fn read_news(mut fields: Fields<'_>) -> Result<Delta, Malformed> {
+pub(super) fn read_delta(mut fields: Fields<'_>) -> Result<Delta, Malformed> {
     let [epoch, from, to] = [fields.number()?, fields.number()?, fields.number()?];
     let count = fields.count()?;
     if count > fields.len() / 8 {
@@ -55,18 +55,18 @@ pub(super) fn read_news(mut fields: Fields<'_>) -> Result<Delta, Malformed> {
     Ok(Delta { epoch, from, to, added: read_entries(fields)?, removed })
 }
 
-pub(super) fn state_bytes(state: &Snapshot) -> usize {
-    16 + entries_bytes(&state.entries)
+pub(super) fn snapshot_bytes(snapshot: &Snapshot) -> usize {
+    16 + entries_bytes(&snapshot.entries)
 }
 
-pub(super) fn write_state(message: &mut Vec<u8>, state: &Snapshot) {
-    let Position { epoch, seq } = state.position;
+pub(super) fn write_snapshot(message: &mut Vec<u8>, snapshot: &Snapshot) {
+    let Position { epoch, seq } = snapshot.position;
     message.extend(epoch.to_be_bytes());
     message.extend(seq.to_be_bytes());
-    write_entries(message, &state.entries);
+    write_entries(message, &snapshot.entries);
 }
 
-pub(super) fn read_state(mut fields: Fields<'_>) -> Result<Snapshot, Malformed> {
+pub(super) fn read_snapshot(mut fields: Fields<'_>) -> Result<Snapshot, Malformed> {
     let position = Position { epoch: fields.number()?, seq: fields.number()? };
     Ok(Snapshot { position, entries: read_entries(fields)? })
 }
@@ -107,5 +107,5 @@ fn read_entry(fields: &mut Fields<'_>) -> Result<(u64, PresenceEntry), Malformed
 }
 
 fn length(length: usize) -> [u8; 4] {
-    u32::try_from(length).expect("what members track is far below 4 GiB").to_be_bytes()
+    u32::try_from(length).expect("presence payloads are far below 4 GiB").to_be_bytes()
 }

@@ -1,17 +1,17 @@
-//! What nodes say to each other.
+//! The encoding of messages between nodes.
 
 use hub::{Delta, Dialect, Encode, Frame, NodeId, Position, PresenceEntry, Snapshot};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use wire::phoenix::UserPayload;
-use wire::relay::{self, Malformed, Message, Number, Said};
+use wire::relay::{self, Malformed, Message, MessageBody, SequenceNumber};
 use wire::supabase::Broadcast;
 
 const ANN: NodeId = NodeId::new(0x0102_0304_0506_0708);
 
 fn frame(event: &Broadcast<'_>) -> Frame {
-    event.encode("never told", Dialect::RELAY).expect("every broadcast can be passed on")
+    event.encode("unused", Dialect::RELAY).expect("every broadcast can be relayed")
 }
 
 fn entry(key: &str, meta: &str) -> PresenceEntry {
@@ -19,18 +19,21 @@ fn entry(key: &str, meta: &str) -> PresenceEntry {
 }
 
 #[test]
-fn a_message_is_laid_out_as_the_table_says() {
+fn messages_are_encoded_as_documented() {
     let header = |kind| [&[1, kind][..], &[1, 2, 3, 4, 5, 6, 7, 8]].concat();
     let text = Broadcast::Text { payload: "{}" };
     assert_eq!(relay::events(ANN, [&frame(&text)]), [&header(1)[..], &[0, 0, 0, 3, 0], b"{}"].concat());
-    let number = Number { stream: 1, before: 258 };
+    let number = SequenceNumber { stream: 1, before: 258 };
     let numbered = [&header(6)[..], &[0, 0, 0, 0, 0, 0, 0, 1], &[0, 0, 0, 0, 0, 0, 1, 2]].concat();
-    assert_eq!(relay::numbered(ANN, number, []), numbered);
+    assert_eq!(relay::numbered_events(ANN, number, []), numbered);
     assert_eq!(relay::decode(&numbered[..25]), Err(Malformed::Truncated));
-    assert_eq!(relay::ask(ANN, None), header(4));
-    assert_eq!(relay::ask(ANN, Some(NodeId::new(7))), [&header(4)[..], &[0, 0, 0, 0, 0, 0, 0, 7]].concat());
-    assert_eq!(relay::look(ANN), header(5));
-    assert_eq!(relay::decode(&header(5)), Ok(Message { sender: ANN, said: Said::Look }));
+    assert_eq!(relay::request_snapshot(ANN, None), header(4));
+    assert_eq!(
+        relay::request_snapshot(ANN, Some(NodeId::new(7))),
+        [&header(4)[..], &[0, 0, 0, 0, 0, 0, 0, 7]].concat()
+    );
+    assert_eq!(relay::snapshot_stored(ANN), header(5));
+    assert_eq!(relay::decode(&header(5)), Ok(Message { sender: ANN, body: MessageBody::SnapshotStored }));
     assert_eq!(
         relay::entry(2, &entry("a", "{}")),
         [&[1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 1][..], b"a", &[0, 0, 0, 2], b"{}"].concat()
@@ -38,27 +41,27 @@ fn a_message_is_laid_out_as_the_table_says() {
 }
 
 #[test]
-fn several_frames_are_one_message_with_all_their_events() {
-    let said = [
+fn several_frames_are_one_message_with_all_events() {
+    let broadcasts = [
         Broadcast::Text { payload: "{\"a\":1}" },
         Broadcast::User { event: "e", payload: UserPayload::Json("1"), meta: Some("{}") },
         Broadcast::User { event: "", payload: UserPayload::Binary(&[0xFF]), meta: None },
         Broadcast::Http { event: "e", payload: "{}", meta: Some("") },
     ];
-    let message = relay::events(ANN, &said.each_ref().map(frame));
-    let Ok(Message { sender: ANN, said: Said::Events(events) }) = relay::decode(&message) else {
+    let message = relay::events(ANN, &broadcasts.each_ref().map(frame));
+    let Ok(Message { sender: ANN, body: MessageBody::Events(events) }) = relay::decode(&message) else {
         panic!("{:?}", relay::decode(&message))
     };
-    assert_eq!(events.collect::<Vec<_>>(), said);
-    let silence = relay::events(ANN, &[]);
-    let Ok(Message { said: Said::Events(events), .. }) = relay::decode(&silence) else {
-        panic!("no events are some")
+    assert_eq!(events.collect::<Vec<_>>(), broadcasts);
+    let empty = relay::events(ANN, &[]);
+    let Ok(Message { body: MessageBody::Events(events), .. }) = relay::decode(&empty) else {
+        panic!("an empty list decodes")
     };
     assert_eq!(events.count(), 0);
 }
 
 #[test]
-fn what_is_no_message_is_refused() {
+fn malformed_messages_are_rejected() {
     let header = |kind| [&[1, kind][..], &[0; 8]].concat();
     let with = |kind, rest: &[u8]| relay::decode(&[&header(kind)[..], rest].concat()).unwrap_err();
     assert_eq!(relay::decode(&[]), Err(Malformed::Truncated));
@@ -109,21 +112,21 @@ proptest! {
         added in entries(),
         removed in vec(any::<u64>(), 0..9),
     ) {
-        let said: Vec<_> = parts.iter().map(broadcast).collect();
-        let frames: Vec<_> = said.iter().map(frame).collect();
-        let number = Number { stream: numbers[0], before: numbers[1] };
-        match relay::decode(&relay::numbered(sender, number, &frames)).unwrap() {
-            Message { sender: from, said: Said::Numbered(read, events) } => {
+        let broadcasts: Vec<_> = parts.iter().map(broadcast).collect();
+        let frames: Vec<_> = broadcasts.iter().map(frame).collect();
+        let number = SequenceNumber { stream: numbers[0], before: numbers[1] };
+        match relay::decode(&relay::numbered_events(sender, number, &frames)).unwrap() {
+            Message { sender: from, body: MessageBody::NumberedEvents(read, events) } => {
                 prop_assert_eq!((from, read), (sender, number));
-                prop_assert_eq!(events.collect::<Vec<_>>(), said.clone());
+                prop_assert_eq!(events.collect::<Vec<_>>(), broadcasts.clone());
             }
             other => prop_assert!(false, "{:?}", other),
         }
         let message = relay::events(sender, &frames);
         match relay::decode(&message).unwrap() {
-            Message { sender: from, said: Said::Events(events) } => {
+            Message { sender: from, body: MessageBody::Events(events) } => {
                 prop_assert_eq!(from, sender);
-                prop_assert_eq!(events.collect::<Vec<_>>(), said);
+                prop_assert_eq!(events.collect::<Vec<_>>(), broadcasts);
             }
             other => prop_assert!(false, "{:?}", other),
         }
@@ -131,11 +134,11 @@ proptest! {
             prop_assert_eq!(relay::decode_entry(&relay::entry(*id, entry)), Ok((*id, entry.clone())));
         }
         let [epoch, from, to] = numbers;
-        let state = Snapshot { position: Position { epoch, seq: to }, entries: added.clone() };
-        let message = relay::state(sender, &state);
-        prop_assert_eq!(relay::decode(&message), Ok(Message { sender, said: Said::Snapshot(state) }));
-        let news = Delta { epoch, from, to, added, removed };
-        let message = relay::news(sender, &news);
-        prop_assert_eq!(relay::decode(&message), Ok(Message { sender, said: Said::Delta(news) }));
+        let snapshot = Snapshot { position: Position { epoch, seq: to }, entries: added.clone() };
+        let message = relay::snapshot(sender, &snapshot);
+        prop_assert_eq!(relay::decode(&message), Ok(Message { sender, body: MessageBody::Snapshot(snapshot) }));
+        let delta = Delta { epoch, from, to, added, removed };
+        let message = relay::delta(sender, &delta);
+        prop_assert_eq!(relay::decode(&message), Ok(Message { sender, body: MessageBody::Delta(delta) }));
     }
 }

@@ -7,11 +7,11 @@ async fn whoever_leaves_is_gone_with_all_it_has_shown() {
     for kind in Kind::all().await {
         let bus = kind.bus(LONG_LEASE);
         let (mut ann, mut bob) = (connect(&*bus, ANN).await, connect(&*bus, BOB).await);
-        ann.show("a", Change::Replace(copy("p", &[(1, "one")])), "whole").await;
+        ann.show("a", SnapshotChange::Replace(copy("p", &[(1, "one")])), "whole").await;
         assert_eq!(bob.alive().await, [ANN, BOB]);
         ann.cable.leave().await.expect("left");
         assert_eq!(bob.alive().await, [BOB]);
-        assert_eq!(bob.copies("a").await, []);
+        assert_eq!(bob.snapshots("a").await, []);
         if let Kind::Redis(redis) = &kind {
             let left = redis.keys("*").await.into_iter().filter(|key| key.contains(&ANN.to_string()));
             assert_eq!(left.collect::<Vec<_>>(), [""; 0]);
@@ -24,13 +24,13 @@ async fn the_dead_are_forgotten_when_their_lease_has_run_out() {
     for kind in Kind::all().await {
         let bus = kind.bus(LEASE);
         let (mut ann, mut bob) = (connect(&*bus, ANN).await, connect(&*bus, BOB).await);
-        ann.show("a", Change::Replace(copy("p", &[(1, "one")])), "whole").await;
-        bob.show("a", Change::Replace(copy("q", &[(1, "two")])), "whole").await;
+        ann.show("a", SnapshotChange::Replace(copy("p", &[(1, "one")])), "whole").await;
+        bob.show("a", SnapshotChange::Replace(copy("q", &[(1, "two")])), "whole").await;
         // Her node is killed: nobody says goodbye.
         drop(ann);
-        assert_eq!(bob.copies("a").await.len(), 2, "a lease is not a cable");
+        assert_eq!(bob.snapshots("a").await.len(), 2, "a lease is not a cable");
         eventually("Ann is taken for dead", async || bob.alive().await == [BOB]).await;
-        assert_eq!(bob.copies("a").await, [(BOB, copy("q", &[(1, "two")]))]);
+        assert_eq!(bob.snapshots("a").await, [(BOB, copy("q", &[(1, "two")]))]);
         if let Kind::Redis(redis) = &kind {
             let left = redis.keys("*").await.into_iter().filter(|key| key.contains(&ANN.to_string()));
             assert_eq!(left.collect::<Vec<_>>(), [""; 0]);
@@ -57,17 +57,17 @@ async fn a_new_cable_ends_what_was_shown_over_the_old_one() {
     for kind in Kind::all().await {
         let bus = kind.bus(LONG_LEASE);
         let (mut ann, mut bob) = (connect(&*bus, ANN).await, connect(&*bus, BOB).await);
-        ann.show("a", Change::Replace(copy("p", &[(1, "one")])), "whole").await;
-        ann.show("b", Change::Replace(copy("p", &[(1, "one")])), "whole").await;
+        ann.show("a", SnapshotChange::Replace(copy("p", &[(1, "one")])), "whole").await;
+        ann.show("b", SnapshotChange::Replace(copy("p", &[(1, "one")])), "whole").await;
         drop(ann);
         let mut ann = connect(&*bus, ANN).await;
-        assert_eq!(bob.copies("a").await, []);
-        ann.show("a", Change::Replace(copy("p2", &[(2, "two")])), "whole").await;
+        assert_eq!(bob.snapshots("a").await, []);
+        ann.show("a", SnapshotChange::Replace(copy("p2", &[(2, "two")])), "whole").await;
         // Whoever tidies up after the old one does the new one no harm.
         assert_eq!(bob.alive().await, [ANN, BOB]);
         assert_eq!(ann.alive().await, [ANN, BOB]);
-        assert_eq!(bob.copies("a").await, [(ANN, copy("p2", &[(2, "two")]))]);
-        assert_eq!(bob.copies("b").await, []);
+        assert_eq!(bob.snapshots("a").await, [(ANN, copy("p2", &[(2, "two")]))]);
+        assert_eq!(bob.snapshots("b").await, []);
     }
 }
 
@@ -103,17 +103,17 @@ async fn a_cable_that_could_not_be_had_leaves_the_old_one_to_be_ended() {
     let kind = Kind::Redis(Redis::start().await);
     let (Kind::Redis(redis), bus) = (&kind, kind.bus(LONG_LEASE)) else { unreachable!("it is a Redis") };
     let (mut ann, mut bob) = (connect(&*bus, ANN).await, connect(&*bus, BOB).await);
-    ann.show("a", Change::Replace(copy("p", &[(1, "one")])), "whole").await;
+    ann.show("a", SnapshotChange::Replace(copy("p", &[(1, "one")])), "whole").await;
     drop(ann);
     // For a while it takes nothing, as after a failover that went the wrong way.
     let _: String = redis.ask(&["REPLICAOF", "127.0.0.1", "1"]).await;
     for _ in 0..2 {
-        assert!(matches!(bus.connect(ANN).await, Err(BusError::Refused(_))));
+        assert!(matches!(bus.connect(ANN).await, Err(BusError::Unusable(_))));
     }
     let _: String = redis.ask(&["REPLICAOF", "NO", "ONE"]).await;
-    assert_eq!(bob.copies("a").await.len(), 1, "until it is back");
+    assert_eq!(bob.snapshots("a").await.len(), 1, "until it is back");
     let _ann = connect(&*bus, ANN).await;
-    assert_eq!(bob.copies("a").await, []);
+    assert_eq!(bob.snapshots("a").await, []);
     assert_eq!(redis.keys("realtime:lease:*").await.len(), 2);
 }
 
@@ -126,9 +126,9 @@ async fn a_room_may_show_more_than_redis_keeps_for_those_who_listen() {
     let (mut ann, mut bob) = (connect(&*bus, ANN).await, connect(&*bus, BOB).await);
     bob.subscribe(&["a"]).await;
     let entries = (0..20).map(|id| (id, Bytes::from(vec![b'x'; 200_000]))).collect();
-    let whole = Copy { position: "p".into(), entries };
-    ann.show("a", Change::Replace(whole.clone()), "whole").await;
-    assert_eq!(bob.copies("a").await, [(ANN, whole)]);
+    let whole = StoredSnapshot { position: "p".into(), entries };
+    ann.show("a", SnapshotChange::Replace(whole.clone()), "whole").await;
+    assert_eq!(bob.snapshots("a").await, [(ANN, whole)]);
     assert_eq!(bob.hear(1).await, ["a: whole"]);
 }
 

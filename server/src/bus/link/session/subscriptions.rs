@@ -1,6 +1,6 @@
 //! Which rooms are listened to, and what is told and read of them first.
 //!
-//! A room is among [`Rooms`](super::Rooms) from when it is listened to, and then what this node shows in it
+//! A room is among [`RoomTable`](super::RoomTable) from when it is listened to, and then what this node shows in it
 //! has been told as a whole over this cable, or begins at nothing: only so can news follow.
 
 use std::sync::Arc;
@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use hub::Room;
 
-use super::{Done, READS, Said, Session};
-use crate::bus::link::departing;
+use super::{ClusterMessage, Done, LinkSession, READS};
+use crate::bus::link::commands;
 use crate::bus::{BATCH_MAX, RoomName};
 
-/// Rooms that are opened together.
+/// RoomTable that are opened together.
 #[derive(Debug, Default)]
 pub(super) struct Opening {
     names: Vec<RoomName>,
@@ -25,7 +25,7 @@ pub(super) fn patience(wait: Duration) -> Duration {
     (wait / 4).clamp(Duration::from_millis(10), Duration::from_millis(250))
 }
 
-impl Session<'_, '_> {
+impl LinkSession<'_, '_> {
     /// Whether there is something to do that can be done in parts.
     pub(super) fn has_more(&self) -> bool {
         self.has_rooms_to_tell() || self.has_rooms_to_read()
@@ -62,7 +62,7 @@ impl Session<'_, '_> {
         rooms.retain(|room| !room.is_closed());
         let (node, hub) = (self.context.node, &self.context.hub);
         let spoken = rooms.iter().filter(|room| self.is_registered && room.local_snapshot().position.seq > 0);
-        let whole: Vec<_> = spoken.map(|room| departing::whole(node, hub, room.key())).collect();
+        let whole: Vec<_> = spoken.map(|room| commands::whole(node, hub, room.key())).collect();
         let mut opening = Opening::default();
         for room in rooms {
             self.open(room, &mut opening);
@@ -72,7 +72,7 @@ impl Session<'_, '_> {
         self.tell_end();
     }
 
-    /// Tells the others that this was everything, once it was and all of it has taken effect: until then, what is
+    /// Tells the peers that this was everything, once it was and all of it has taken effect: until then, what is
     /// missing among the copies says nothing about this node.
     pub(super) fn tell_end(&mut self) {
         if !self.returning.is_empty() {
@@ -81,11 +81,11 @@ impl Session<'_, '_> {
         self.has_told = true;
         if self.owes_told && self.is_told_in_full() {
             self.owes_told = false;
-            self.say(&Said::Told);
+            self.say(&ClusterMessage::ResyncEnd);
         }
     }
 
-    /// Whether the others have been told the whole of every room there was before this cable, or could have been.
+    /// Whether the peers have been told the whole of every room there was before this cable, or could have been.
     pub(super) fn is_told_in_full(&self) -> bool {
         self.returning.is_empty() && self.unanswered_wholes == 0 && !self.refused.has_untold()
     }
@@ -107,7 +107,7 @@ impl Session<'_, '_> {
     pub(super) fn listen(&mut self, Opening { names, unheard }: Opening) {
         if !unheard.is_empty() {
             let subscribed = self.cable.subscribe(&unheard);
-            self.expect(subscribed, |()| Done::Listened);
+            self.expect(subscribed, |()| Done::Subscription);
         }
         // After the subscription: what is not in a copy will be heard.
         self.read(names);
@@ -133,7 +133,7 @@ impl Session<'_, '_> {
             listened.ask(room.map(|room| room.remote_nodes()).unwrap_or_default())
         });
         if !rooms.is_empty() {
-            let (copies, is_first) = (self.cable.copies(&rooms), !self.has_told);
+            let (copies, is_first) = (self.cable.snapshots(&rooms), !self.has_told);
             self.first_reads += usize::from(is_first);
             self.reads += 1;
             self.expect(copies, move |copies| Done::Copies { rooms, copies, is_first });

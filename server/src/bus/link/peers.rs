@@ -11,23 +11,23 @@ use tracing::warn;
 use wire::relay::Malformed;
 
 use super::Context;
-use super::control::Said;
-use super::numbers::{Incoming, Outgoing};
+use super::cluster_message::ClusterMessage;
+use super::sequence::{ReceivedSequences, SentSequences};
 use crate::telemetry::codes::{Code, Scope};
 
-/// What this node knows of the others.
+/// What this node knows of the peers.
 #[derive(Debug, Default)]
-pub(super) struct Others {
+pub(super) struct Peers {
     known: HashMap<NodeId, Known>,
     /// Numbers of what this node says in rooms.
-    pub(super) outgoing: Outgoing,
-    /// Numbers of what the others say there.
-    pub(super) incoming: Incoming,
+    pub(super) outgoing: SentSequences,
+    /// Numbers of what the peers say there.
+    pub(super) incoming: ReceivedSequences,
     /// Since when something may have been missed, because there was no cable.
     pub(super) lost_at: Option<Instant>,
     /// Users of each tenant, by node.
     users: HashMap<NodeId, HashMap<String, usize>>,
-    /// Users here, as the others have been told.
+    /// Users here, as the peers have been told.
     told: HashMap<Arc<str>, usize>,
     /// What could not be read, as the log has told already: a version or a kind of message each, so never many.
     unreadable: HashSet<Malformed>,
@@ -48,7 +48,7 @@ impl Known {
     }
 }
 
-impl Others {
+impl Peers {
     /// A node has said something, so it is there.
     pub(super) fn notice(&mut self, context: &Context, node: NodeId) {
         if let Some(known) = self.known.get_mut(&node) {
@@ -105,7 +105,7 @@ impl Others {
 
     /// Forgets those that have no lease and were not heard for as long as one lasts. A node that is heard may have
     /// none only because it is refused.
-    pub(super) fn bury(&mut self, context: &Context, alive: &HashSet<NodeId>) {
+    pub(super) fn expire(&mut self, context: &Context, alive: &HashSet<NodeId>) {
         let lease = context.settings.lease;
         let is_silent = |known: &Known| known.heard.elapsed() >= lease;
         let silent = self.known.iter().filter(|(node, known)| !alive.contains(node) && is_silent(known));
@@ -135,7 +135,7 @@ impl Others {
         self.tell_host(context, users.keys());
     }
 
-    /// There is no cable. Users elsewhere are not counted until the others are heard again: their numbers
+    /// There is no cable. Users elsewhere are not counted until the peers are heard again: their numbers
     /// would be too old to turn anybody away for.
     pub(super) fn lose(&mut self, context: &Context) {
         if self.lost_at.is_none() {
@@ -175,8 +175,8 @@ impl Others {
         }
     }
 
-    /// What has changed in the number of users here since the others were last told; nothing if nothing has.
-    pub(super) fn users_changed(&mut self, context: &Context) -> Option<Said> {
+    /// What has changed in the number of users here since the peers were last told; nothing if nothing has.
+    pub(super) fn users_changed(&mut self, context: &Context) -> Option<ClusterMessage> {
         let now: HashMap<Arc<str>, usize> = context.host.users().into_iter().collect();
         let gone = self.told.keys().filter(|tenant| !now.contains_key(*tenant)).map(|tenant| (tenant, 0));
         let changed = now.iter().filter(|(tenant, users)| self.told.get(*tenant).unwrap_or(&0) != *users);
@@ -184,13 +184,16 @@ impl Others {
         let users: HashMap<String, usize> =
             changed.map(|(tenant, users)| (tenant.to_string(), users)).collect();
         self.told = now;
-        (!users.is_empty()).then_some(Said::Users { whole: false, users })
+        (!users.is_empty()).then_some(ClusterMessage::Users { whole: false, users })
     }
 
     /// All users here, for those who missed a change.
-    pub(super) fn users_whole(&mut self, context: &Context) -> Said {
+    pub(super) fn users_whole(&mut self, context: &Context) -> ClusterMessage {
         self.told = context.host.users().into_iter().collect();
         let some = self.told.iter().filter(|(_, users)| **users > 0);
-        Said::Users { whole: true, users: some.map(|(tenant, users)| (tenant.to_string(), *users)).collect() }
+        ClusterMessage::Users {
+            whole: true,
+            users: some.map(|(tenant, users)| (tenant.to_string(), *users)).collect(),
+        }
     }
 }

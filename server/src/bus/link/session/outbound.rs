@@ -5,16 +5,16 @@ use std::time::Instant;
 use futures_util::FutureExt;
 use hub::RelayEvent;
 
-use super::opening::Opening;
-use super::{Done, Said, Sent, Session};
-use crate::bus::link::departing::{self, Departing};
-use crate::bus::link::{control, rooms};
-use crate::bus::{Answer, BATCH_MAX, Channel, Command};
+use super::subscriptions::Opening;
+use super::{ClusterMessage, Done, LinkSession, Sent};
+use crate::bus::link::commands::{self, OutboundBatch};
+use crate::bus::link::{cluster_message, room_table};
+use crate::bus::{BATCH_MAX, BusFuture, Channel, Command};
 
-impl Session<'_, '_> {
+impl LinkSession<'_, '_> {
     pub(super) fn depart(&mut self, departures: Vec<RelayEvent>) {
         let (node, linger) = (self.context.node, self.context.settings.linger);
-        let (mut opening, mut departing) = (Opening::default(), Departing::default());
+        let (mut opening, mut departing) = (Opening::default(), OutboundBatch::default());
         for departure in departures {
             match departure {
                 RelayEvent::RoomOpened(room) => self.open(room, &mut opening),
@@ -23,23 +23,23 @@ impl Session<'_, '_> {
                     let news = room.take_delta();
                     // A room that is yet to return will be told of as a whole, these news included. So will one
                     // of which news were refused.
-                    let name = rooms::name(room.key());
+                    let name = room_table::name(room.key());
                     let follows = self.rooms.get(&name).is_some() && !self.refused.is_untold(&name);
                     if let Some(news) = news.filter(|_| follows && self.is_registered) {
-                        departing.add(departing::news(node, room.key(), &news));
+                        departing.add(commands::news(node, room.key(), &news));
                     }
                 }
                 RelayEvent::RoomClosed { key, final_snapshot } => {
                     if let Some(snapshot) = final_snapshot.filter(|_| self.is_registered) {
-                        departing.add(departing::state(node, &key, &snapshot));
+                        departing.add(commands::state(node, &key, &snapshot));
                     }
-                    self.rooms.close(&rooms::name(&key), Instant::now() + linger);
+                    self.rooms.close(&room_table::name(&key), Instant::now() + linger);
                 }
             }
         }
         self.listen(opening);
         let (messages, now, is_read) = (departing.messages, Instant::now(), self.may_number());
-        let outgoing = &mut self.others.outgoing;
+        let outgoing = &mut self.peers.outgoing;
         let count = |room: &_, messages| Some(outgoing.count(room, messages, now)).filter(|_| is_read);
         let commands = departing.into_commands(node, count);
         self.send(commands, messages);
@@ -78,15 +78,15 @@ impl Session<'_, '_> {
     }
 
     /// Tells all other nodes.
-    pub(super) fn say(&mut self, said: &Said) {
-        let message = control::encode(self.context.node, said, self.others.outgoing.next_stream());
+    pub(super) fn say(&mut self, said: &ClusterMessage) {
+        let message = cluster_message::encode(self.context.node, said, self.peers.outgoing.next_stream());
         self.send(vec![Command::Publish { channel: Channel::Nodes, message }], 0);
     }
 
-    /// Waits for an answer, beside the others.
+    /// Waits for an answer, beside the peers.
     pub(super) fn expect<T: Send + 'static>(
         &self,
-        answer: Answer<T>,
+        answer: BusFuture<T>,
         done: impl FnOnce(T) -> Done + Send + 'static,
     ) {
         self.unanswered.push(Box::pin(answer.map(|answer| answer.map(done))));

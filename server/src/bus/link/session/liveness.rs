@@ -9,24 +9,24 @@ use std::collections::HashSet;
 
 use hub::{NodeId, Position};
 
-use super::hearing::ask;
-use super::{Copy, RoomName, Session};
-use crate::bus::Missing;
-use crate::bus::link::departing;
+use super::inbound::ask;
+use super::{LinkSession, RoomName, StoredSnapshot};
+use crate::bus::AffectedRooms;
+use crate::bus::link::commands;
 
-impl Session<'_, '_> {
+impl LinkSession<'_, '_> {
     /// What was dropped would have been heard by now.
     pub(super) fn miss(&mut self) {
         self.missed.extend(std::mem::take(&mut self.interrupted));
         if !self.telling.is_empty() {
             // Whoever was telling everything may have told what is missing, or that this was everything.
             self.telling.clear();
-            self.missed = Missing::Anywhere;
+            self.missed = AffectedRooms::All;
         }
     }
 
     /// A node is about to tell everything it shows.
-    pub(super) fn begins_to_tell(&mut self, node: NodeId) {
+    pub(super) fn resync_started(&mut self, node: NodeId) {
         self.telling.insert(node, HashSet::new());
     }
 
@@ -39,7 +39,7 @@ impl Session<'_, '_> {
 
     /// A node has told everything: where it said nothing, it shows nothing, unless it did so before we listened.
     /// The copies know; those that were asked for earlier may be of its last cable.
-    pub(super) fn doubt_untold(&mut self, node: NodeId) {
+    pub(super) fn reconcile(&mut self, node: NodeId) {
         let Some(told) = self.telling.remove(&node) else { return };
         for (name, listened) in self.rooms.iter().filter(|(name, _)| !told.contains(*name)) {
             let room = self.context.hub.room(&listened.key);
@@ -50,7 +50,7 @@ impl Session<'_, '_> {
     }
 
     /// What the nodes that are alive show in a room, as it stood after it began to be listened to.
-    pub(super) fn hear_copies(&mut self, name: &RoomName, copies: Vec<(NodeId, Copy)>) {
+    pub(super) fn hear_copies(&mut self, name: &RoomName, copies: Vec<(NodeId, StoredSnapshot)>) {
         let (context, me) = (self.context, self.context.node);
         let Some(listened) = self.rooms.get(name) else { return };
         copies.iter().for_each(|(node, _)| listened.heard(*node));
@@ -61,14 +61,14 @@ impl Session<'_, '_> {
         }
         let Some(room) = room else { return };
         for (node, copy) in copies.into_iter().filter(|(node, _)| *node != me) {
-            self.others.notice(context, node);
-            match departing::read(&copy) {
+            self.peers.notice(context, node);
+            match commands::read(&copy) {
                 Ok(state) => {
                     let position = state.position;
                     context.hub.apply_presence(&room, node, state);
                     self.know_until(name, node, position);
                 }
-                Err(why) => self.others.pass_over(context, why),
+                Err(why) => self.peers.pass_over(context, why),
             }
         }
         // Whoever is about to tell everything has no copies yet; it will be read once more when it has told them.
@@ -85,15 +85,15 @@ impl Session<'_, '_> {
 
     /// Whose lease holds now.
     pub(super) fn know_alive(&mut self, alive: HashSet<NodeId>) {
-        let strangers = self.others.meet(self.context, &alive);
+        let strangers = self.peers.meet(self.context, &alive);
         // At first everybody may be a stranger: they have nothing to say to who has just come.
         if std::mem::replace(&mut self.is_renewed, true) && strangers {
-            self.missed = Missing::Anywhere;
+            self.missed = AffectedRooms::All;
         }
         if self.since.elapsed() >= self.context.settings.lease {
-            self.others.bury(self.context, &alive);
-            let others = &self.others;
-            self.telling.retain(|node, _| others.knows(*node));
+            self.peers.expire(self.context, &alive);
+            let peers = &self.peers;
+            self.telling.retain(|node, _| peers.knows(*node));
         }
         self.alive = alive;
         std::mem::take(&mut self.unclear).into_iter().for_each(|name| self.read_again(name));
@@ -118,10 +118,10 @@ impl Session<'_, '_> {
 
     /// Questions may be lost like anything else.
     pub(super) fn ask_again(&mut self) {
-        let (others, rooms, hub) = (&self.others, &mut self.rooms, &self.context.hub);
+        let (peers, rooms, hub) = (&self.peers, &mut self.rooms, &self.context.hub);
         self.asked.retain(|(name, node), _| {
             let is_open = rooms.get(name).is_some_and(|listened| hub.room(&listened.key).is_some());
-            is_open && others.knows(*node)
+            is_open && peers.knows(*node)
         });
         let me = self.context.node;
         self.send(self.asked.keys().map(|(name, node)| ask(me, name, *node)).collect(), 0);

@@ -46,10 +46,10 @@ pub(super) fn key(name: &str) -> Option<RoomKey> {
     Some(RoomKey { tenant, space, privacy, topic: parts.next()?.into() })
 }
 
-/// Rooms of one cable.
+/// RoomTable of one cable.
 #[derive(Debug, Default)]
-pub(super) struct Rooms {
-    heard: HashMap<RoomName, Listened>,
+pub(super) struct RoomTable {
+    heard: HashMap<RoomName, Subscription>,
     /// In the order of their times.
     opening: VecDeque<(Instant, Arc<Room>)>,
     lingering: VecDeque<(Instant, RoomName)>,
@@ -57,11 +57,11 @@ pub(super) struct Rooms {
 
 /// A room that is listened to.
 #[derive(Debug)]
-pub(super) struct Listened {
+pub(super) struct Subscription {
     pub(super) key: Arc<RoomKey>,
     /// When it is to be listened to no longer.
     until: Option<Instant>,
-    reading: Reading,
+    reading: ReadState,
     /// Nodes that showed something here when the copies were asked for, and have not been heard since. Those
     /// that have no copy have nothing to show.
     suspects: HashSet<NodeId>,
@@ -69,7 +69,7 @@ pub(super) struct Listened {
 
 /// Whether its copies have been asked for. Once at a time: of two answers nobody could say which is newer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reading {
+enum ReadState {
     Nothing,
     /// The answer is on its way.
     Asked,
@@ -77,19 +77,19 @@ enum Reading {
     AskedAgain,
 }
 
-impl Listened {
+impl Subscription {
     fn new(key: Arc<RoomKey>) -> Self {
-        Self { key, until: None, reading: Reading::Nothing, suspects: HashSet::new() }
+        Self { key, until: None, reading: ReadState::Nothing, suspects: HashSet::new() }
     }
 
     /// Its copies are wanted; `nodes` are those that have shown something here so far. Returns whether they are
     /// to be asked for now, and not when the answer to an earlier question has come.
     pub(super) fn ask(&mut self, nodes: Vec<NodeId>) -> bool {
-        if self.reading != Reading::Nothing {
-            self.reading = Reading::AskedAgain;
+        if self.reading != ReadState::Nothing {
+            self.reading = ReadState::AskedAgain;
             return false;
         }
-        self.reading = Reading::Asked;
+        self.reading = ReadState::Asked;
         self.suspects = nodes.into_iter().collect();
         true
     }
@@ -97,13 +97,13 @@ impl Listened {
     /// The copies have come: those that had none and were not heard meanwhile, and whether it is to be asked
     /// once more.
     pub(super) fn answered(&mut self) -> (HashSet<NodeId>, bool) {
-        let before = std::mem::replace(&mut self.reading, Reading::Nothing);
-        (std::mem::take(&mut self.suspects), before == Reading::AskedAgain)
+        let before = std::mem::replace(&mut self.reading, ReadState::Nothing);
+        (std::mem::take(&mut self.suspects), before == ReadState::AskedAgain)
     }
 
     /// Whether copies are on their way.
     pub(super) fn is_asked(&self) -> bool {
-        self.reading != Reading::Nothing
+        self.reading != ReadState::Nothing
     }
 
     /// A node has said what it shows here, or has a copy.
@@ -112,19 +112,19 @@ impl Listened {
     }
 }
 
-impl Rooms {
+impl RoomTable {
     /// How many rooms are listened to.
     pub(super) fn len(&self) -> usize {
         self.heard.len()
     }
 
     /// The room of this name.
-    pub(super) fn get(&mut self, name: &str) -> Option<&mut Listened> {
+    pub(super) fn get(&mut self, name: &str) -> Option<&mut Subscription> {
         self.heard.get_mut(name)
     }
 
     /// All rooms.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&RoomName, &Listened)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&RoomName, &Subscription)> {
         self.heard.iter()
     }
 
@@ -134,7 +134,7 @@ impl Rooms {
         let name = name(room.key());
         let before = self.heard.len();
         let listened = self.heard.entry(Arc::clone(&name));
-        let listened = listened.or_insert_with(|| Listened::new(Arc::clone(room.key())));
+        let listened = listened.or_insert_with(|| Subscription::new(Arc::clone(room.key())));
         listened.until = None;
         self.opening.push_back((deadline, room));
         (name, self.heard.len() > before)
@@ -198,9 +198,9 @@ mod tests {
     const ANN: NodeId = NodeId::new(1);
     const BOB: NodeId = NodeId::new(2);
 
-    fn listened() -> Listened {
+    fn listened() -> Subscription {
         let (space, privacy) = (Space::Phoenix, Privacy::Public);
-        Listened::new(RoomKey { tenant: "t".into(), space, privacy, topic: "a".into() }.into())
+        Subscription::new(RoomKey { tenant: "t".into(), space, privacy, topic: "a".into() }.into())
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use harness::{World, eventually};
 use hub::{Bounds, Membership, PresenceEntry};
-use realtime_server::bus::{Broker, BusError, Change, Command};
+use realtime_server::bus::{Broker, BusError, Command, SnapshotChange};
 use serde_json::json;
 
 use super::tapped::{Asked, Tapped};
@@ -37,14 +37,14 @@ async fn reconnect(world: &World, broker: &Broker) {
 }
 
 // News of a room that nobody has been told of over this cable are no news: what was taken while there was none
-// is not in them. Told like that, they make a copy that lacks whoever was there before, at the newest position.
+// is not in them. Published like that, they make a copy that lacks whoever was there before, at the newest position.
 #[tokio::test]
 async fn what_is_shown_over_a_new_cable_is_whole_from_the_first_word() {
     let (world, broker, bus) = tapped().await;
     let (mut ann, _) = member(&world, "ann").await;
     track(&mut ann, json!({})).await;
     let hub = Arc::clone(&world.node().hub);
-    let first: Arc<Mutex<Option<Change>>> = Arc::default();
+    let first: Arc<Mutex<Option<SnapshotChange>>> = Arc::default();
     let (shown, mut bob) = (Arc::clone(&first), None);
     bus.tap(move |asked| {
         match asked {
@@ -55,7 +55,7 @@ async fn what_is_shown_over_a_new_cable_is_whole_from_the_first_word() {
             }
             Asked::Send(commands) => {
                 for command in *commands {
-                    if let Command::Show { room, change, .. } = command {
+                    if let Command::Store { room, change, .. } = command {
                         assert_eq!(&**room, NAME);
                         shown.lock().expect("nobody panics").get_or_insert_with(|| change.clone());
                     }
@@ -69,7 +69,7 @@ async fn what_is_shown_over_a_new_cable_is_whole_from_the_first_word() {
         reconnect(&world, &broker).await;
         eventually("it is shown", async || first.lock().expect("nobody panics").is_some()).await;
         let first = first.lock().expect("nobody panics").take();
-        let Some(Change::Replace(whole)) = first else { panic!("{first:?} is not the whole") };
+        let Some(SnapshotChange::Replace(whole)) = first else { panic!("{first:?} is not the whole") };
         assert_eq!(whole.entries.len(), 2);
     }
     world.stop().await;
@@ -139,7 +139,7 @@ async fn a_cable_that_is_lost_right_away_is_one_more_failed_attempt() {
             Ok(())
         }
         Asked::Subscribe(_) | Asked::Check => Ok(()),
-        Asked::Send(_) => Err(BusError::Lost),
+        Asked::Send(_) => Err(BusError::Closed),
     });
     broker.cut(world.node().id);
     eventually("it was tried", async || attempts.lock().expect("nobody panics").len() >= 5).await;

@@ -6,9 +6,9 @@ use hub::NodeId;
 use redis::{Pipeline, Value};
 
 use super::Shared;
-use super::keys::Account;
-use super::leased;
-use super::wire::{Wire, allowed, read};
+use super::connection::{RedisConnection, allowed, read};
+use super::keys::Incarnation;
+use super::lease_holders;
 use crate::bus::BusError;
 
 /// Keys in one command or answer.
@@ -20,11 +20,11 @@ impl Shared {
     }
 }
 
-impl Wire {
+impl RedisConnection {
     /// Ends the connections of the earlier accounts of the node; then takes the lease and gives up theirs, at once.
-    pub(super) async fn register(&self, account: Account) -> Result<(), BusError> {
-        let before = self.shared.leased.others(account);
-        leased::silence(&before, self.connection.clone()).await?;
+    pub(super) async fn register(&self, account: Incarnation) -> Result<(), BusError> {
+        let before = self.shared.leased.peers(account);
+        lease_holders::kill_clients(&before, self.connection.clone()).await?;
         self.shared.leased.forget_refused(&before);
         let keys = &self.shared.keys;
         let mut pipe = Pipeline::new();
@@ -32,7 +32,7 @@ impl Wire {
         // First the lease: whoever is among the accounts without one is dead.
         pipe.cmd("SET").arg(keys.lease(account)).arg(1).arg("PX").arg(self.shared.lease_ms());
         pipe.cmd("SADD").arg(keys.accounts()).arg(account.to_string());
-        let before: Vec<_> = before.iter().map(|tenure| tenure.account).collect();
+        let before: Vec<_> = before.iter().map(|holder| holder.account).collect();
         for account in &before {
             pipe.cmd("DEL").arg(keys.lease(*account));
         }
@@ -44,10 +44,10 @@ impl Wire {
 
     /// Renews the lease of `account`. The result is a refusal if that, or anything else that has to be stored, is
     /// refused.
-    pub(super) async fn renew(&self, account: Account) -> Result<Result<(), String>, BusError> {
+    pub(super) async fn renew(&self, account: Incarnation) -> Result<Result<(), String>, BusError> {
         let keys = &self.shared.keys;
         let mut pipe = Pipeline::new();
-        // Only if it is there still: the others may have done away with what belonged to it. Unlike SET this needs
+        // Only if it is there still: the peers may have done away with what belonged to it. Unlike SET this needs
         // no memory, of which there may be none left.
         pipe.cmd("PEXPIRE").arg(keys.lease(account)).arg(self.shared.lease_ms());
         // A Redis that is short of memory may have thrown the set away, or may take nothing more.
@@ -55,7 +55,7 @@ impl Wire {
         let mut refused = Ok(());
         for (index, answer) in self.answers(pipe).await?.into_iter().enumerate() {
             match allowed(answer)? {
-                Ok(Value::Int(0)) if index == 0 => return Err(BusError::Expired),
+                Ok(Value::Int(0)) if index == 0 => return Err(BusError::LeaseExpired),
                 Ok(_) => {}
                 Err(why) => refused = refused.and(Err(why)),
             }
@@ -77,7 +77,7 @@ impl Wire {
     }
 
     /// Sorts all accounts into nodes that are alive and what the dead left.
-    async fn accounts(&self) -> Result<(Vec<NodeId>, Vec<Account>), BusError> {
+    async fn accounts(&self) -> Result<(Vec<NodeId>, Vec<Incarnation>), BusError> {
         let keys = &self.shared.keys;
         let mut pipe = Pipeline::new();
         pipe.cmd("SMEMBERS").arg(keys.accounts());
@@ -100,7 +100,7 @@ impl Wire {
     }
 
     /// Sorts accounts into nodes with a lease and accounts without.
-    async fn sort(&self, accounts: &[Account]) -> Result<(HashSet<NodeId>, Vec<Account>), BusError> {
+    async fn sort(&self, accounts: &[Incarnation]) -> Result<(HashSet<NodeId>, Vec<Incarnation>), BusError> {
         let mut pipe = Pipeline::new();
         for account in accounts {
             pipe.cmd("EXISTS").arg(self.shared.keys.lease(*account));
@@ -117,7 +117,7 @@ impl Wire {
     }
 
     /// Removes everything of an account that has no lease any more.
-    pub(super) async fn remove(&self, account: Account) -> Result<(), BusError> {
+    pub(super) async fn remove(&self, account: Incarnation) -> Result<(), BusError> {
         let keys = &self.shared.keys;
         let mut pipe = Pipeline::new();
         pipe.cmd("SMEMBERS").arg(keys.rooms(account));
@@ -139,7 +139,7 @@ impl Wire {
 }
 
 /// The accounts in a set.
-pub(super) fn accounts_of(set: Value) -> Result<Vec<Account>, BusError> {
+pub(super) fn accounts_of(set: Value) -> Result<Vec<Incarnation>, BusError> {
     let members: Vec<Vec<u8>> = read(Some(set))?;
-    Ok(members.iter().filter_map(|member| Account::parse(member)).collect())
+    Ok(members.iter().filter_map(|member| Incarnation::parse(member)).collect())
 }

@@ -1,7 +1,7 @@
 //! A cable made of three connections to Redis.
 //!
 //! Each method is one request of many commands. It is put on a connection's queue before the method returns,
-//! which is all it takes for the order that [`Cable`] promises; but what is shown is read on a connection of
+//! which is all it takes for the order that [`BusConnection`] promises; but what is shown is read on a connection of
 //! its own ([`Reader`]), once the subscriptions stand that were asked for before.
 
 use std::mem;
@@ -15,10 +15,13 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::unconstrained;
 use tokio::time::timeout;
 
-use super::keys::{Account, POSITION};
-use super::reading::Reader;
-use super::wire::{Wire, allowed};
-use crate::bus::{Answer, BusError, Cable, Change, Command, Copy, Refusal, Renewal, RoomName, Shown};
+use super::connection::{RedisConnection, allowed};
+use super::keys::{Incarnation, POSITION};
+use super::snapshot_reader::Reader;
+use crate::bus::{
+    BusConnection, BusError, BusFuture, Command, LeaseRenewal, RejectedChange, RoomName, SnapshotChange,
+    StoredSnapshot, StoredSnapshots,
+};
 
 /// Keys in one command or answer.
 const CHUNK: usize = 512;
@@ -37,7 +40,11 @@ impl Registration {
     }
 
     /// Takes the account, or remembers why that is refused.
-    pub(super) async fn take(&self, wire: &Wire, account: Account) -> Result<Result<(), String>, BusError> {
+    pub(super) async fn take(
+        &self,
+        wire: &RedisConnection,
+        account: Incarnation,
+    ) -> Result<Result<(), String>, BusError> {
         let leased = &wire.shared.leased;
         leased.attempt(account);
         let registered = allowed(wire.register(account).await)?;
@@ -50,11 +57,11 @@ impl Registration {
 }
 
 /// The account of one node.
-pub(super) struct RedisCable {
-    listening: Wire,
-    speaking: Wire,
+pub(super) struct RedisBusConnection {
+    listening: RedisConnection,
+    speaking: RedisConnection,
     reader: Reader,
-    account: Account,
+    account: Incarnation,
     registration: Registration,
     /// How many subscriptions have been asked for.
     subscriptions: u64,
@@ -64,11 +71,11 @@ pub(super) struct RedisCable {
     turns: Arc<Semaphore>,
 }
 
-impl RedisCable {
+impl RedisBusConnection {
     pub(super) fn new(
-        [listening, speaking]: [Wire; 2],
+        [listening, speaking]: [RedisConnection; 2],
         reader: Reader,
-        account: Account,
+        account: Incarnation,
         registration: Registration,
     ) -> Self {
         let (standing, turns) = (Arc::new(watch::Sender::new(0)), Arc::new(Semaphore::new(READS)));
@@ -76,8 +83,8 @@ impl RedisCable {
     }
 }
 
-impl Cable for RedisCable {
-    fn subscribe(&mut self, rooms: &[RoomName]) -> Answer<()> {
+impl BusConnection for RedisBusConnection {
+    fn subscribe(&mut self, rooms: &[RoomName]) -> BusFuture<()> {
         let channels: Vec<_> =
             rooms.iter().map(|room| self.listening.shared.keys.room_channel(room)).collect();
         self.subscriptions += 1;
@@ -93,7 +100,7 @@ impl Cable for RedisCable {
         })
     }
 
-    fn unsubscribe(&mut self, rooms: &[RoomName]) -> Answer<()> {
+    fn unsubscribe(&mut self, rooms: &[RoomName]) -> BusFuture<()> {
         let channels: Vec<_> =
             rooms.iter().map(|room| self.listening.shared.keys.room_channel(room)).collect();
         let mut connection = self.listening.connection.clone();
@@ -102,7 +109,7 @@ impl Cable for RedisCable {
         })
     }
 
-    fn send(&mut self, commands: Vec<Command>) -> Answer<Vec<Refusal>> {
+    fn send(&mut self, commands: Vec<Command>) -> BusFuture<Vec<RejectedChange>> {
         let (mut pipe, mut shown, mut refused) = (Pipeline::new(), Vec::new(), Vec::new());
         let unregistered = self.registration.refused();
         for command in commands {
@@ -110,9 +117,9 @@ impl Cable for RedisCable {
                 Command::Publish { channel, message } => {
                     pipe.cmd("PUBLISH").arg(self.speaking.shared.keys.channel(&channel)).arg(&*message);
                 }
-                Command::Show { room, change, message } => {
+                Command::Store { room, change, message } => {
                     if let Some(why) = &unregistered {
-                        refused.push(Refusal { room, why: why.clone() });
+                        refused.push(RejectedChange { room, reason: why.clone() });
                         continue;
                     }
                     let begin = pipe.len();
@@ -132,26 +139,26 @@ impl Cable for RedisCable {
         })
     }
 
-    fn copies(&mut self, rooms: &[RoomName]) -> Answer<Vec<Shown>> {
+    fn snapshots(&mut self, rooms: &[RoomName]) -> BusFuture<Vec<StoredSnapshots>> {
         let (reader, rooms, turns) = (self.reader.clone(), rooms.to_vec(), Arc::clone(&self.turns));
         let limit = self.listening.shared.timeout;
         let (subscriptions, mut standing) = (self.subscriptions, self.standing.subscribe());
         Box::pin(async move {
             let stand = standing.wait_for(|standing| *standing >= subscriptions);
             let stand = timeout(limit, stand).await.map_err(|_elapsed| BusError::TimedOut)?;
-            stand.map_err(|_gone| BusError::Lost)?;
-            let _turn = turns.acquire().await.map_err(|_closed| BusError::Lost)?;
-            reader.copies(&rooms).await
+            stand.map_err(|_gone| BusError::Closed)?;
+            let _turn = turns.acquire().await.map_err(|_closed| BusError::Closed)?;
+            reader.snapshots(&rooms).await
         })
     }
 
-    fn check(&mut self) -> Answer<()> {
+    fn check(&mut self) -> BusFuture<()> {
         // The third looks after itself.
         let (listening, speaking) = (self.listening.clone(), self.speaking.clone());
         hand_over(async move { tokio::try_join!(listening.ping(), speaking.ping()).map(drop) })
     }
 
-    fn renew(&mut self) -> Answer<Renewal> {
+    fn renew(&mut self) -> BusFuture<LeaseRenewal> {
         let (wire, account) = (self.speaking.clone(), self.account);
         let (registration, reader) = (self.registration.clone(), self.reader.clone());
         hand_over(async move {
@@ -163,11 +170,11 @@ impl Cable for RedisCable {
             let alive = wire.tidy().await?;
             let refused = renewed.err().or(alive.clone().err()).or(reader.trouble());
             let registered = registration.refused().is_none();
-            Ok(Renewal { alive: alive.unwrap_or_default(), registered, refused })
+            Ok(LeaseRenewal { alive: alive.unwrap_or_default(), registered, rejected: refused })
         })
     }
 
-    fn leave(&mut self) -> Answer<()> {
+    fn leave(&mut self) -> BusFuture<()> {
         let (wire, account) = (self.speaking.clone(), self.account);
         hand_over(async move {
             let mut pipe = Pipeline::new();
@@ -181,22 +188,22 @@ impl Cable for RedisCable {
     }
 }
 
-impl RedisCable {
-    fn show(&self, pipe: &mut Pipeline, room: &RoomName, change: Change) {
+impl RedisBusConnection {
+    fn show(&self, pipe: &mut Pipeline, room: &RoomName, change: SnapshotChange) {
         let (keys, account) = (&self.speaking.shared.keys, self.account);
         let shown = keys.shown(account, room);
         let (position, set, removed) = match change {
-            Change::Remove => {
+            SnapshotChange::Remove => {
                 pipe.cmd("DEL").arg(shown);
                 pipe.cmd("SREM").arg(keys.present(room)).arg(account.to_string());
                 pipe.cmd("SREM").arg(keys.rooms(account)).arg(&**room);
                 return;
             }
-            Change::Replace(Copy { position, entries }) => {
+            SnapshotChange::Replace(StoredSnapshot { position, entries }) => {
                 pipe.cmd("DEL").arg(&shown);
                 (position, entries, Vec::new())
             }
-            Change::Update { position, set, removed } => (position, set, removed),
+            SnapshotChange::Update { position, set, removed } => (position, set, removed),
         };
         pipe.cmd("SADD").arg(keys.rooms(account)).arg(&**room);
         pipe.cmd("SADD").arg(keys.present(room)).arg(account.to_string());
@@ -217,15 +224,15 @@ impl RedisCable {
 fn refusals(
     mut answers: Vec<Result<Value, BusError>>,
     shown: Vec<(RoomName, Range<usize>)>,
-) -> Result<Vec<Refusal>, BusError> {
+) -> Result<Vec<RejectedChange>, BusError> {
     let mut refused = Vec::new();
     for (room, range) in shown {
-        // The first error has the cause. The others follow from it.
+        // The first error has the cause. The peers follow from it.
         let mut errors = answers[range].iter_mut().filter(|answer| answer.is_err());
         let first = errors.next().map(|answer| mem::replace(answer, Ok(Value::Nil)));
         errors.for_each(|answer| *answer = Ok(Value::Nil));
         if let Some(Err(why)) = first.map(allowed).transpose()? {
-            refused.push(Refusal { room, why });
+            refused.push(RejectedChange { room, reason: why });
         }
     }
     answers.into_iter().try_for_each(|answer| answer.map(drop))?;
@@ -235,9 +242,9 @@ fn refusals(
 /// Lets `request` come as far as the connection's queue, in which requests keep their order, be it full or not.
 fn hand_over<T: Send + 'static>(
     request: impl Future<Output = Result<T, BusError>> + Send + 'static,
-) -> Answer<T> {
-    // Tokio makes whoever does much in one turn wait for the next; these must not wait, or others overtake them.
-    let mut answer: Answer<T> = Box::pin(unconstrained(request));
+) -> BusFuture<T> {
+    // Tokio makes whoever does much in one turn wait for the next; these must not wait, or peers overtake them.
+    let mut answer: BusFuture<T> = Box::pin(unconstrained(request));
     // Whoever waits for the answer polls again, and is woken then.
     match answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(result) => Box::pin(std::future::ready(result)),

@@ -10,12 +10,12 @@ use crate::bus::BusError;
 
 /// What requests need; a clone goes along with each that asks more than once.
 #[derive(Clone)]
-pub(super) struct Wire {
+pub(super) struct RedisConnection {
     pub(super) connection: MultiplexedConnection,
     pub(super) shared: Arc<Shared>,
 }
 
-impl Wire {
+impl RedisConnection {
     /// Sends all commands and waits for all answers; the first that is an error is the result.
     pub(super) async fn request(&self, pipe: Pipeline) -> Result<Vec<Value>, BusError> {
         self.answers(pipe).await?.into_iter().collect()
@@ -33,7 +33,7 @@ impl Wire {
     /// Waits for a sign of life; an error that Redis answers with is one.
     pub(super) async fn ping(&self) -> Result<(), BusError> {
         match cmd("PING").query_async::<Value>(&mut self.connection.clone()).await.map_err(BusError::from) {
-            Ok(_) | Err(BusError::Refused(_) | BusError::Denied(_)) => Ok(()),
+            Ok(_) | Err(BusError::Unusable(_) | BusError::Rejected(_)) => Ok(()),
             Err(lost) => Err(lost),
         }
     }
@@ -43,12 +43,12 @@ impl Wire {
 pub(super) fn allowed<T>(result: Result<T, BusError>) -> Result<Result<T, String>, BusError> {
     match result {
         Ok(value) => Ok(Ok(value)),
-        Err(BusError::Denied(why)) => Ok(Err(why)),
+        Err(BusError::Rejected(why)) => Ok(Err(why)),
         Err(error) => Err(error),
     }
 }
 
 /// A value as what it should be.
 pub(super) fn read<T: FromRedisValue>(value: Option<Value>) -> Result<T, BusError> {
-    from_redis_value(value.unwrap_or(Value::Nil)).map_err(|error| BusError::Denied(error.to_string()))
+    from_redis_value(value.unwrap_or(Value::Nil)).map_err(|error| BusError::Rejected(error.to_string()))
 }

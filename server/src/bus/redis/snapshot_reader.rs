@@ -16,13 +16,13 @@ use redis::{Pipeline, PushInfo, PushKind, Value, cmd};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::accounts::accounts_of;
-use super::cable::Registration;
-use super::keys::{Account, POSITION};
-use super::wire::{Wire, allowed, read};
+use super::bus_connection::Registration;
+use super::connection::{RedisConnection, allowed, read};
+use super::keys::{Incarnation, POSITION};
+use super::leases::accounts_of;
 use super::{Role, Shared};
 use crate::bus::backoff::Backoff;
-use crate::bus::{BusError, Copy, Inbox, RoomName, Shown};
+use crate::bus::{BusError, Inbox, RoomName, StoredSnapshot, StoredSnapshots};
 
 /// After so many attempts the log says that there is no connection.
 const ATTEMPTS: u32 = 3;
@@ -45,14 +45,14 @@ pub(super) struct Reader {
 #[derive(Clone)]
 struct Opened {
     number: u64,
-    wire: Wire,
+    wire: RedisConnection,
 }
 
 impl Reader {
     /// Begins to open the connection, for a node that has this account and inbox.
     pub(super) fn start(
         shared: &Arc<Shared>,
-        account: Account,
+        account: Incarnation,
         registration: &Registration,
         inbox: &Arc<Inbox>,
     ) -> Self {
@@ -72,14 +72,14 @@ impl Reader {
     }
 
     /// What the nodes that are alive show in these rooms.
-    pub(super) async fn copies(&self, rooms: &[RoomName]) -> Result<Vec<Shown>, BusError> {
+    pub(super) async fn snapshots(&self, rooms: &[RoomName]) -> Result<Vec<StoredSnapshots>, BusError> {
         let (mut opened, mut newest) = (self.opened.clone(), 0);
         loop {
             let next = opened.wait_for(|it| it.as_ref().is_some_and(|it| it.number > newest)).await;
             let next = next.ok().and_then(|it| it.clone());
-            let Opened { number, wire } = next.ok_or(BusError::Lost)?;
-            match wire.copies(rooms).await {
-                Err(BusError::TimedOut | BusError::Lost | BusError::Unreachable(_)) => {
+            let Opened { number, wire } = next.ok_or(BusError::Closed)?;
+            match wire.snapshots(rooms).await {
+                Err(BusError::TimedOut | BusError::Closed | BusError::Unreachable(_)) => {
                     newest = number;
                     lose(&self.lost, number);
                 }
@@ -92,7 +92,7 @@ impl Reader {
 /// The connection, as the task that opens it again sees it.
 struct Maintained {
     shared: Arc<Shared>,
-    account: Account,
+    account: Incarnation,
     registration: Registration,
     opening: watch::Sender<Option<Opened>>,
     lost: Arc<watch::Sender<u64>>,
@@ -124,7 +124,7 @@ impl Maintained {
                         _ = lost.wait_for(|lost| *lost >= number) => {}
                     }
                     self.opening.send_replace(None);
-                    BusError::Lost
+                    BusError::Closed
                 }
                 Err(why) => why,
             };
@@ -139,7 +139,7 @@ impl Maintained {
         }
     }
 
-    async fn open(&self, number: u64) -> Result<Wire, BusError> {
+    async fn open(&self, number: u64) -> Result<RedisConnection, BusError> {
         let lost = Arc::clone(&self.lost);
         let receive = move |push: PushInfo| -> Result<(), ()> {
             if push.kind == PushKind::Disconnection {
@@ -147,12 +147,12 @@ impl Maintained {
             }
             Ok(())
         };
-        let connection = self.shared.open(Role::Reading, receive).await?;
-        Ok(Wire { connection, shared: Arc::clone(&self.shared) })
+        let connection = self.shared.open(Role::ReadState, receive).await?;
+        Ok(RedisConnection { connection, shared: Arc::clone(&self.shared) })
     }
 
     /// Uses the connection every now and then. Ends when there is no answer.
-    async fn use_now_and_then(&self, wire: &Wire) {
+    async fn use_now_and_then(&self, wire: &RedisConnection) {
         loop {
             sleep(self.shared.keep_alive).await;
             if wire.ping().await.is_err() {
@@ -164,7 +164,7 @@ impl Maintained {
     }
 
     /// Whether this node has taken a lease, and it is not there.
-    async fn leads_elsewhere(&self, wire: &Wire) -> bool {
+    async fn leads_elsewhere(&self, wire: &RedisConnection) -> bool {
         if self.registration.refused().is_some() {
             return false;
         }
@@ -178,9 +178,9 @@ fn lose(lost: &watch::Sender<u64>, number: u64) {
     lost.send_modify(|lost| *lost = number.max(*lost));
 }
 
-impl Wire {
+impl RedisConnection {
     /// What the nodes that are alive show in these rooms.
-    async fn copies(&self, rooms: &[RoomName]) -> Result<Vec<Shown>, BusError> {
+    async fn snapshots(&self, rooms: &[RoomName]) -> Result<Vec<StoredSnapshots>, BusError> {
         let keys = &self.shared.keys;
         let mut pipe = Pipeline::new();
         for room in rooms {
@@ -213,14 +213,16 @@ impl Wire {
 }
 
 /// The next copy, if its node is alive and it is there.
-fn one_copy(answers: &mut impl Iterator<Item = Result<Value, BusError>>) -> Result<Option<Copy>, BusError> {
+fn one_copy(
+    answers: &mut impl Iterator<Item = Result<Value, BusError>>,
+) -> Result<Option<StoredSnapshot>, BusError> {
     let (alive, hash) = (answers.next(), answers.next());
     if read(alive.transpose()?)? { Ok(copy(read(hash.transpose()?)?)) } else { Ok(None) }
 }
 
 /// `None` when the hash is gone.
-fn copy(mut hash: HashMap<String, Vec<u8>>) -> Option<Copy> {
+fn copy(mut hash: HashMap<String, Vec<u8>>) -> Option<StoredSnapshot> {
     let position = Bytes::from(hash.remove(POSITION)?);
     let entry = |(id, entry): (String, Vec<u8>)| Some((id.parse().ok()?, Bytes::from(entry)));
-    Some(Copy { position, entries: hash.into_iter().filter_map(entry).collect() })
+    Some(StoredSnapshot { position, entries: hash.into_iter().filter_map(entry).collect() })
 }

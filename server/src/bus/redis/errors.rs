@@ -22,19 +22,23 @@ impl From<RedisError> for BusError {
                 | io::ErrorKind::ConnectionReset
                 | io::ErrorKind::ConnectionAborted
                 | io::ErrorKind::NotConnected
-                | io::ErrorKind::UnexpectedEof => Self::Lost,
+                | io::ErrorKind::UnexpectedEof => Self::Closed,
                 _ => Self::Unreachable(network(error)),
             };
         }
         match error.kind() {
-            ErrorKind::RESP3NotSupported => Self::Refused("it is older than Redis 6".into()),
+            ErrorKind::RESP3NotSupported => Self::Unusable("it is older than Redis 6".into()),
             ErrorKind::Server(_) | ErrorKind::Extension => {
                 let code = error.code().unwrap_or_default();
                 let why = refusal(code, error.detail().unwrap_or_default());
                 // The address is to be followed, because it may lead to the primary by now.
-                if matches!(code, "READONLY" | "MASTERDOWN") { Self::Refused(why) } else { Self::Denied(why) }
+                if matches!(code, "READONLY" | "MASTERDOWN") {
+                    Self::Unusable(why)
+                } else {
+                    Self::Rejected(why)
+                }
             }
-            _ => Self::Refused(error.to_string()),
+            _ => Self::Unusable(error.to_string()),
         }
     }
 }

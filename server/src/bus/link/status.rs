@@ -1,4 +1,4 @@
-//! How the link stands: whether this node hears the others, since when, and when it is tried again.
+//! How the link stands: whether this node hears the peers, since when, and when it is tried again.
 //!
 //! A cable counts when everything has been told and read over it. One that is lost before, perhaps because of
 //! what is told or read, is one more attempt in a row, and each waits longer. The log says at the beginning that
@@ -10,63 +10,63 @@ use std::time::{Duration, Instant};
 use humantime_serde::re::humantime::format_duration;
 use tracing::info;
 
-use super::reminder::Reminder;
+use super::log_interval::LogInterval;
 use super::{ClusterLink, Connectivity, Context};
 use crate::bus::BusError;
 use crate::bus::backoff::Backoff;
 use crate::telemetry::codes::{Code, Scope};
 
 /// How the link stands, and who wants to know.
-pub(super) struct Standing<'l> {
+pub(super) struct LinkStatus<'l> {
     context: &'l Context,
     link: &'l ClusterLink,
     /// What is connected to.
     name: String,
-    away: Option<Away>,
+    away: Option<Outage>,
     /// There while something is refused that presence needs.
-    denied: Option<Denied>,
+    denied: Option<PresenceOutage>,
     was_reached: bool,
     backoff: Backoff,
 }
 
-/// A time in which the others are not heard.
-struct Away {
+/// A time in which the peers are not heard.
+struct Outage {
     since: Instant,
     /// How often a connection was tried for in vain.
     attempts: u32,
     /// There once the log says so.
-    reminder: Option<Reminder>,
+    reminder: Option<LogInterval>,
 }
 
 /// A line in the log.
 #[derive(Debug, PartialEq, Eq)]
-enum Line {
+enum LogLine {
     First,
-    Reminder,
+    LogInterval,
 }
 
 /// A time in which presence is refused.
-struct Denied {
+struct PresenceOutage {
     since: Instant,
-    reminder: Reminder,
+    reminder: LogInterval,
 }
 
-impl Away {
+impl Outage {
     fn begin() -> Self {
         Self { since: Instant::now(), attempts: 0, reminder: None }
     }
 
     /// The line that is due. Reminders follow the first line, which comes late when attempts take long.
-    fn line(&mut self, now: Instant) -> Option<Line> {
+    fn line(&mut self, now: Instant) -> Option<LogLine> {
         let Some(reminder) = &mut self.reminder else {
-            self.reminder = Some(Reminder::since(now));
-            return Some(Line::First);
+            self.reminder = Some(LogInterval::since(now));
+            return Some(LogLine::First);
         };
-        reminder.is_due(now).then_some(Line::Reminder)
+        reminder.is_due(now).then_some(LogLine::LogInterval)
     }
 }
 
-impl<'l> Standing<'l> {
+impl<'l> LinkStatus<'l> {
     /// Before the first cable; so far nothing is wrong.
     pub(super) fn new(context: &'l Context, link: &'l ClusterLink, name: String) -> Self {
         context.metrics.connected.set(0.0);
@@ -74,7 +74,7 @@ impl<'l> Standing<'l> {
             context,
             link,
             name,
-            away: Some(Away::begin()),
+            away: Some(Outage::begin()),
             denied: None,
             was_reached: false,
             backoff: Backoff::new(),
@@ -104,18 +104,18 @@ impl<'l> Standing<'l> {
         let away = self.away.get_or_insert_with(|| {
             context.metrics.connected.set(0.0);
             context.metrics.presence_shared.set(0.0);
-            self.link.set(Connectivity::Away { since: Instant::now() });
-            Away::begin()
+            self.link.set(Connectivity::Disconnected { since: Instant::now() });
+            Outage::begin()
         });
         let tell = |text: fmt::Arguments<'_>| context.reports.record(Code::BusAway.at(Scope::Log), text);
         away.attempts += u32::from(!is_new);
         match away.line(Instant::now()) {
             None => {}
-            Some(Line::First) => {
+            Some(LogLine::First) => {
                 let what = if is_new { "lost the connection to" } else { "cannot reach" };
                 tell(format_args!("{what} {name}: {why}"));
             }
-            Some(Line::Reminder) => {
+            Some(LogLine::LogInterval) => {
                 let lasted = format_duration(Duration::from_secs(away.since.elapsed().as_secs()));
                 let (attempts, never) =
                     (away.attempts, if self.was_reached { "" } else { ", never reached so far" });
@@ -124,13 +124,13 @@ impl<'l> Standing<'l> {
         }
     }
 
-    /// Presence cannot be shared in full with the others, for this reason, although messages pass.
+    /// Presence cannot be shared in full with the peers, for this reason, although messages pass.
     pub(super) fn deny(&mut self, why: &str) {
         let (now, name, reports) = (Instant::now(), &self.name, &self.context.reports);
         let report = Code::BusPresenceRefused.at(Scope::Log);
         match &mut self.denied {
             None => {
-                self.denied = Some(Denied { since: now, reminder: Reminder::since(now) });
+                self.denied = Some(PresenceOutage { since: now, reminder: LogInterval::since(now) });
                 reports.record(
                     report,
                     format_args!("{name} refuses what presence needs, and passes messages: {why}"),
@@ -186,14 +186,14 @@ mod tests {
     // A connection that never opens takes some seconds to fail, and a second line within ten would not be written.
     #[test]
     fn the_reminder_comes_ten_seconds_after_the_first_line() {
-        let mut away = Away::begin();
+        let mut away = Outage::begin();
         let begun = away.since;
         let mut line = |millis| away.line(begun + Duration::from_millis(millis));
-        assert_eq!(line(4_500), Some(Line::First));
+        assert_eq!(line(4_500), Some(LogLine::First));
         assert_eq!(line(9_500), None);
         assert_eq!(line(14_400), None);
-        assert_eq!(line(14_500), Some(Line::Reminder));
+        assert_eq!(line(14_500), Some(LogLine::LogInterval));
         assert_eq!(line(74_400), None);
-        assert_eq!(line(74_500), Some(Line::Reminder));
+        assert_eq!(line(74_500), Some(LogLine::LogInterval));
     }
 }

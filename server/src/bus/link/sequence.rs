@@ -1,15 +1,15 @@
-//! Numbers of messages, by which a node knows how many of the others' it has missed.
+//! Numbers of messages, by which a node knows how many of the peers' it has missed.
 //!
 //! For each room a node counts the messages that it hands over, and each says how many there were before it. Whoever
 //! receives them compares: what lies between two has not arrived, whether it was lost on this side, on the other, or
 //! in between. What is not handed over has no number, and is counted where it is dropped, so nothing counts twice.
-//! That the last ones are missing shows when nodes are [asked](super::control::Said::Count) for their counts.
+//! That the last ones are missing shows when nodes are [asked](super::cluster_message::ClusterMessage::Count) for their counts.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use hub::NodeId;
-use wire::relay::Number;
+use wire::relay::SequenceNumber;
 
 use crate::bus::RoomName;
 
@@ -23,7 +23,7 @@ const UNNUMBERED: u64 = 0;
 
 /// What this node has handed over.
 #[derive(Debug)]
-pub(super) struct Outgoing {
+pub(super) struct SentSequences {
     recent: HashMap<RoomName, Stream>,
     /// What was recent before. Forgotten when the recent take its place.
     older: HashMap<RoomName, Stream>,
@@ -34,44 +34,45 @@ pub(super) struct Outgoing {
 
 #[derive(Debug, Clone, Copy)]
 struct Stream {
-    number: Number,
+    number: SequenceNumber,
     used: Instant,
 }
 
-impl Default for Outgoing {
+impl Default for SentSequences {
     fn default() -> Self {
         Self { recent: HashMap::new(), older: HashMap::new(), since: Instant::now(), next: 1 }
     }
 }
 
-impl Outgoing {
+impl SentSequences {
     /// So many messages are handed over now for the room. Returns the number of the first.
-    pub(super) fn count(&mut self, room: &RoomName, messages: u64, now: Instant) -> Number {
+    pub(super) fn count(&mut self, room: &RoomName, messages: u64, now: Instant) -> SequenceNumber {
         if let Some(stream) = self.recent.get_mut(room) {
             let number = stream.number;
-            *stream = Stream { number: Number { before: number.before + messages, ..number }, used: now };
+            *stream =
+                Stream { number: SequenceNumber { before: number.before + messages, ..number }, used: now };
             return number;
         }
         if self.recent.len() >= ROOMS || now.saturating_duration_since(self.since) >= KEPT {
             (self.older, self.since) = (std::mem::take(&mut self.recent), now);
         }
         let number = self.older.remove(room).map_or_else(|| self.begin(), |stream| stream.number);
-        let counted = Number { before: number.before + messages, ..number };
+        let counted = SequenceNumber { before: number.before + messages, ..number };
         self.recent.insert(RoomName::clone(room), Stream { number: counted, used: now });
         number
     }
 
-    fn begin(&mut self) -> Number {
+    fn begin(&mut self) -> SequenceNumber {
         self.next += 1;
-        Number { stream: self.next - 1, before: 0 }
+        SequenceNumber { stream: self.next - 1, before: 0 }
     }
 
     /// The number of the next message for the room, if there was any.
-    pub(super) fn get(&self, room: &RoomName) -> Option<Number> {
+    pub(super) fn get(&self, room: &RoomName) -> Option<SequenceNumber> {
         self.recent.get(room).or_else(|| self.older.get(room)).map(|stream| stream.number)
     }
 
-    /// Rooms for which something was handed over since then.
+    /// RoomTable for which something was handed over since then.
     pub(super) fn rooms_since(&self, then: Instant) -> impl Iterator<Item = &RoomName> {
         let all = self.recent.iter().chain(&self.older);
         all.filter(move |(_, stream)| stream.used >= then).map(|(room, _)| room)
@@ -85,23 +86,23 @@ impl Outgoing {
 
 /// What has arrived, in rooms that are listened to.
 #[derive(Debug, Default)]
-pub(super) struct Incoming {
+pub(super) struct ReceivedSequences {
     /// By room and node, the number of the next message. In the stream [`UNNUMBERED`], how many have arrived.
-    rooms: HashMap<RoomName, HashMap<NodeId, Number>>,
+    rooms: HashMap<RoomName, HashMap<NodeId, SequenceNumber>>,
     /// By node, the next stream it would have begun, and when it said so, before the cable was last lost.
     next_streams: HashMap<NodeId, (u64, Instant)>,
     /// Nodes that were taken for dead, and when.
     gone: HashMap<NodeId, Instant>,
 }
 
-impl Incoming {
+impl ReceivedSequences {
     /// So many messages of a node have arrived, the first with this number if it has any. Returns how many before
     /// them have not. `listened_since` is asked when the node is heard in this room for the first time.
     pub(super) fn count(
         &mut self,
         room: &RoomName,
         node: NodeId,
-        number: Option<Number>,
+        number: Option<SequenceNumber>,
         messages: u64,
         listened_since: impl FnOnce() -> Option<Instant>,
     ) -> u64 {
@@ -111,12 +112,12 @@ impl Incoming {
             if let Some(next) = known {
                 next.before = next.before.saturating_add(messages);
             } else {
-                let arrived = Number { stream: UNNUMBERED, before: messages };
+                let arrived = SequenceNumber { stream: UNNUMBERED, before: messages };
                 self.rooms.entry(RoomName::clone(room)).or_default().insert(node, arrived);
             }
             return 0;
         };
-        let after = Number { before: number.before.saturating_add(messages), ..number };
+        let after = SequenceNumber { before: number.before.saturating_add(messages), ..number };
         let Some(next) = known.filter(|next| next.stream != UNNUMBERED) else {
             let nodes = self.rooms.entry(RoomName::clone(room)).or_default();
             let arrived = nodes.insert(node, after).map_or(0, |unnumbered| unnumbered.before);
@@ -140,7 +141,7 @@ impl Incoming {
         missed
     }
 
-    /// The cable is lost. `next_streams` is what the others have said of theirs, and when.
+    /// The cable is lost. `next_streams` is what the peers have said of theirs, and when.
     pub(super) fn lose(&mut self, next_streams: HashMap<NodeId, (u64, Instant)>) {
         self.next_streams = next_streams;
     }
@@ -192,13 +193,13 @@ mod tests {
         room.to_string().into()
     }
 
-    fn number(stream: u64, before: u64) -> Option<Number> {
-        Some(Number { stream, before })
+    fn number(stream: u64, before: u64) -> Option<SequenceNumber> {
+        Some(SequenceNumber { stream, before })
     }
 
     #[test]
     fn messages_are_numbered_by_room() {
-        let mut outgoing = Outgoing::default();
+        let mut outgoing = SentSequences::default();
         let now = Instant::now();
         assert_eq!(outgoing.get(&name(0)), None);
         assert_eq!(Some(outgoing.count(&name(0), 3, now)), number(1, 0));
@@ -213,7 +214,7 @@ mod tests {
 
     #[test]
     fn counts_of_few_rooms_are_kept_and_not_for_ever() {
-        let mut outgoing = Outgoing::default();
+        let mut outgoing = SentSequences::default();
         let now = Instant::now();
         for room in 0..5 * ROOMS {
             outgoing.count(&name(room), 1, now);
@@ -229,7 +230,7 @@ mod tests {
 
     #[test]
     fn what_lies_between_two_messages_was_missed() {
-        let mut incoming = Incoming::default();
+        let mut incoming = ReceivedSequences::default();
         let mut count = |number, messages| incoming.count(&name(0), ANN, number, messages, || None);
         assert_eq!(count(None, 7), 0);
         assert_eq!(count(number(3, 10), 2), 0, "what was before nobody knows");
@@ -251,7 +252,7 @@ mod tests {
     #[test]
     fn messages_that_arrived_without_a_number_were_not_missed() {
         let (begun, told) = (Instant::now(), Instant::now() + Duration::from_secs(1));
-        let mut incoming = Incoming::default();
+        let mut incoming = ReceivedSequences::default();
         incoming.lose([(ANN, (5, told))].into());
         let mut count = |number, messages| incoming.count(&name(0), ANN, number, messages, || Some(begun));
         assert_eq!(count(None, 2_000), 0);
@@ -263,7 +264,7 @@ mod tests {
     #[test]
     fn a_node_that_was_forgotten_is_as_one_that_was_never_heard() {
         let (begun, told) = (Instant::now(), Instant::now() + Duration::from_secs(1));
-        let mut incoming = Incoming::default();
+        let mut incoming = ReceivedSequences::default();
         incoming.lose([(ANN, (5, told))].into());
         incoming.forget(ANN);
         assert_eq!(incoming.count(&name(0), ANN, number(7, 10_000), 1, || Some(begun)), 0);
@@ -271,7 +272,7 @@ mod tests {
 
     #[test]
     fn numbers_of_other_nodes_may_be_any() {
-        let mut incoming = Incoming::default();
+        let mut incoming = ReceivedSequences::default();
         let mut count = |number, messages| incoming.count(&name(0), ANN, number, messages, || None);
         assert_eq!(count(number(1, u64::MAX), 3), 0);
         assert_eq!(count(None, 3), 0);
@@ -282,7 +283,7 @@ mod tests {
     fn a_stream_that_began_while_nothing_could_arrive_was_missed_from_its_beginning() {
         let (begun, told) = (Instant::now(), Instant::now() + Duration::from_secs(1));
         let late = told + Duration::from_secs(1);
-        let mut incoming = Incoming::default();
+        let mut incoming = ReceivedSequences::default();
         incoming.lose([(ANN, (5, told))].into());
         let mut count =
             |room, stream, since| incoming.count(&name(room), ANN, number(stream, 3), 1, || Some(since));

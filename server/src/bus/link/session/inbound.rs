@@ -4,27 +4,27 @@ use std::time::Duration;
 
 use hub::{ApplyOutcome, NodeId, Position, PresenceUpdate};
 use tracing::debug;
-use wire::relay::{self, Events, Number, Said as SaidInRoom};
+use wire::relay::{self, Events, MessageBody, SequenceNumber};
 
-use super::{Heard, RoomName, Said, Session};
-use crate::bus::link::{control, departing};
-use crate::bus::{Channel, Command, Dropped};
+use super::{ClusterMessage, LinkSession, ReceivedMessage, RoomName};
+use crate::bus::link::{cluster_message, commands};
+use crate::bus::{Channel, Command, InboxOverflow};
 
 /// Messages heard in one turn.
 const TURN: usize = 256;
 
-impl Session<'_, '_> {
+impl LinkSession<'_, '_> {
     /// Messages have come out of the inbox; `dropped` did not fit into it.
-    pub(super) fn arrive(&mut self, messages: &mut Vec<Heard>, dropped: Dropped) {
+    pub(super) fn arrive(&mut self, messages: &mut Vec<ReceivedMessage>, dropped: InboxOverflow) {
         self.context.metrics.unheard.increment(dropped.messages);
-        self.interrupted.extend(dropped.missing);
+        self.interrupted.extend(dropped.rooms);
         self.arrived.extend(messages.drain(..));
     }
 
     pub(super) fn hear_some(&mut self) {
         let mut answers = Answers::default();
         for _ in 0..TURN {
-            let Some(Heard { channel, message }) = self.arrived.pop_front() else { break };
+            let Some(ReceivedMessage { channel, message }) = self.arrived.pop_front() else { break };
             match channel {
                 Channel::Room(name) => self.hear_room(name, &message, &mut answers),
                 Channel::Nodes => self.hear_node(&message),
@@ -38,7 +38,7 @@ impl Session<'_, '_> {
         let mut commands = answers.questions;
         for name in answers.whole {
             if let Some(listened) = self.rooms.get(&name) {
-                commands.push(departing::whole(node, &self.context.hub, &listened.key));
+                commands.push(commands::whole(node, &self.context.hub, &listened.key));
             }
         }
         self.send(commands, 0);
@@ -48,27 +48,29 @@ impl Session<'_, '_> {
     fn hear_room(&mut self, name: RoomName, message: &[u8], answers: &mut Answers) {
         let message = match relay::decode(message) {
             Ok(message) => message,
-            Err(why) => return self.others.pass_over(self.context, why),
+            Err(why) => return self.peers.pass_over(self.context, why),
         };
         let (context, sender) = (self.context, message.sender);
         if sender == context.node {
             return;
         }
-        self.others.notice(context, sender);
+        self.peers.notice(context, sender);
         if self.rooms.get(&name).is_none() {
             return;
         }
-        match message.said {
-            SaidInRoom::Events(events) => self.hear_events(&name, sender, None, events),
-            SaidInRoom::Numbered(number, events) => self.hear_events(&name, sender, Some(number), events),
-            SaidInRoom::Delta(news) => self.hear_statement(name, sender, news.into(), answers),
-            SaidInRoom::Snapshot(state) => self.hear_statement(name, sender, state.into(), answers),
-            SaidInRoom::Ask { of } => {
+        match message.body {
+            MessageBody::Events(events) => self.hear_events(&name, sender, None, events),
+            MessageBody::NumberedEvents(number, events) => {
+                self.hear_events(&name, sender, Some(number), events)
+            }
+            MessageBody::Delta(news) => self.hear_statement(name, sender, news.into(), answers),
+            MessageBody::Snapshot(state) => self.hear_statement(name, sender, state.into(), answers),
+            MessageBody::RequestSnapshot { of } => {
                 if of.is_none_or(|node| node == context.node) && !answers.whole.contains(&name) {
                     answers.whole.push(name);
                 }
             }
-            SaidInRoom::Look => {
+            MessageBody::SnapshotStored => {
                 self.has_told(sender, &name);
                 self.read_again(name);
             }
@@ -76,11 +78,17 @@ impl Session<'_, '_> {
     }
 
     /// What another node passes on, and how much before it is missing.
-    fn hear_events(&mut self, name: &RoomName, node: NodeId, number: Option<Number>, events: Events<'_>) {
+    fn hear_events(
+        &mut self,
+        name: &RoomName,
+        node: NodeId,
+        number: Option<SequenceNumber>,
+        events: Events<'_>,
+    ) {
         let (context, messages) = (self.context, events.clone().count());
         let Some(listened) = self.rooms.get(name) else { return };
         let since = || context.hub.room(&listened.key).map(|room| room.opened_at());
-        let missed = self.others.incoming.count(name, node, number, messages as u64, since);
+        let missed = self.peers.incoming.count(name, node, number, messages as u64, since);
         context.metrics.missed.increment(missed);
         if messages > 0 {
             let delivery = context.hub.deliver(&listened.key, events);
@@ -115,7 +123,7 @@ impl Session<'_, '_> {
 
     /// Something said to all nodes.
     fn hear_node(&mut self, message: &[u8]) {
-        let Some((node, said, next_stream)) = control::decode(message) else {
+        let Some((node, said, next_stream)) = cluster_message::decode(message) else {
             self.context.metrics.unread.increment(1);
             return debug!("Passed over a word of another node");
         };
@@ -123,22 +131,24 @@ impl Session<'_, '_> {
             return;
         }
         match said {
-            Said::Disconnect => {
+            ClusterMessage::Disconnect => {
                 self.telling.remove(&node);
-                return self.others.part(self.context, node);
+                return self.peers.part(self.context, node);
             }
-            Said::Hello => {
-                self.begins_to_tell(node);
-                let users = self.others.users_whole(self.context);
+            ClusterMessage::ResyncBegin => {
+                self.resync_started(node);
+                let users = self.peers.users_whole(self.context);
                 self.say(&users);
             }
-            Said::Told => self.doubt_untold(node),
-            Said::Users { whole, users } => self.others.hear_users(self.context, node, whole, users),
-            Said::Count { since_ms } => self.note_count_request(Duration::from_millis(since_ms)),
-            Said::Do(control) => self.context.host.obey(control),
+            ClusterMessage::ResyncEnd => self.reconcile(node),
+            ClusterMessage::Users { whole, users } => self.peers.hear_users(self.context, node, whole, users),
+            ClusterMessage::RequestSequences { since_ms } => {
+                self.note_count_request(Duration::from_millis(since_ms))
+            }
+            ClusterMessage::Operator(control) => self.context.host.execute(control),
         }
-        self.others.notice(self.context, node);
-        self.others.notice_stream(node, next_stream);
+        self.peers.notice(self.context, node);
+        self.peers.notice_stream(node, next_stream);
     }
 }
 
@@ -146,7 +156,7 @@ impl Session<'_, '_> {
 #[derive(Default)]
 struct Answers {
     questions: Vec<Command>,
-    /// Rooms whose whole state somebody wants; many may ask at once.
+    /// RoomTable whose whole state somebody wants; many may ask at once.
     whole: Vec<RoomName>,
 }
 
@@ -161,5 +171,5 @@ fn position(statement: &PresenceUpdate) -> Position {
 /// Asks a node what it shows in a room.
 pub(super) fn ask(me: NodeId, room: &RoomName, node: NodeId) -> Command {
     let channel = Channel::Room(RoomName::clone(room));
-    Command::Publish { channel, message: relay::ask(me, Some(node)).into() }
+    Command::Publish { channel, message: relay::request_snapshot(me, Some(node)).into() }
 }

@@ -13,7 +13,7 @@ const CA_FILE: &str = "bus.tls_ca_file";
 
 /// What is wrong with the settings of the bus. The address, which may hold a password, is in no message.
 #[derive(Debug, thiserror::Error)]
-pub enum Unusable {
+pub enum RedisConfigError {
     /// It is no address.
     #[error("`{URL}` is not the address of a Redis")]
     Address(#[source] RedisError),
@@ -44,7 +44,7 @@ pub enum Unusable {
     Client(#[source] RedisError),
 }
 
-impl Unusable {
+impl RedisConfigError {
     /// The setting to look at first.
     pub fn key(&self) -> &'static str {
         match self {
@@ -55,23 +55,23 @@ impl Unusable {
 }
 
 /// That an address does not switch verification off, as the fragment `insecure` does in clients of Redis.
-pub(super) fn verifies(url: &str) -> Result<(), Unusable> {
+pub(super) fn verifies(url: &str) -> Result<(), RedisConfigError> {
     let fragment = url.rsplit_once('#').map(|(_, fragment)| fragment);
     if fragment.is_some_and(|fragment| fragment.trim().eq_ignore_ascii_case("insecure")) {
-        return Err(Unusable::Unverified);
+        return Err(RedisConfigError::Unverified);
     }
     Ok(())
 }
 
 /// The contents of a file with at least one certificate, each of which can vouch for Redis.
-pub(super) fn certificates(file: &Path) -> Result<Vec<u8>, Unusable> {
+pub(super) fn certificates(file: &Path) -> Result<Vec<u8>, RedisConfigError> {
     let contents =
-        pem::read(file).map_err(|source| Unusable::Unreadable { file: file.to_owned(), source })?;
+        pem::read(file).map_err(|source| RedisConfigError::Unreadable { file: file.to_owned(), source })?;
     let mut store = RootCertStore::empty();
     let certificates = pem::certificates(&contents).unwrap_or_default();
     let usable = !certificates.is_empty() && certificates.into_iter().all(|one| store.add(one).is_ok());
     if usable {
         return Ok(contents);
     }
-    Err(Unusable::NoCertificate { file: file.to_owned(), found: pem::found(&contents) })
+    Err(RedisConfigError::NoCertificate { file: file.to_owned(), found: pem::found(&contents) })
 }

@@ -1,4 +1,4 @@
-//! What presence the others are not told, or this node cannot read, because it is refused; and how that is put
+//! What presence the peers are not told, or this node cannot read, because it is refused; and how that is put
 //! right.
 //!
 //! A Redis that is full, or cannot write to its disk, still passes messages. So the cable stays, and each room whose
@@ -7,16 +7,16 @@
 
 use std::collections::BTreeSet;
 
-use super::Session;
-use crate::bus::link::{departing, rooms};
-use crate::bus::{BATCH_MAX, Refusal, Renewal, RoomName};
+use super::LinkSession;
+use crate::bus::link::{commands, room_table};
+use crate::bus::{BATCH_MAX, LeaseRenewal, RejectedChange, RoomName};
 
-/// Rooms that are remembered. Beyond, they are told over the next cable.
+/// RoomTable that are remembered. Beyond, they are told over the next cable.
 const ROOMS_MAX: usize = 65_536;
 
-/// Rooms for which something was refused.
+/// RoomTable for which something was refused.
 #[derive(Debug, Default)]
-pub(super) struct Refused {
+pub(super) struct UnsyncedRooms {
     /// What this node shows there is to be told as a whole, when nothing is refused any more.
     untold: BTreeSet<RoomName>,
     /// The same, now.
@@ -27,7 +27,7 @@ pub(super) struct Refused {
     unread: BTreeSet<RoomName>,
 }
 
-impl Refused {
+impl UnsyncedRooms {
     /// Whether what this node shows in the room will be told as a whole.
     pub(super) fn is_untold(&self, name: &RoomName) -> bool {
         self.untold.contains(name) || self.retelling.contains(name)
@@ -38,7 +38,7 @@ impl Refused {
         !self.retelling.is_empty()
     }
 
-    /// Whether there are rooms of which the others have not been told the whole, or of which that is not known.
+    /// Whether there are rooms of which the peers have not been told the whole, or of which that is not known.
     pub(super) fn has_untold(&self) -> bool {
         self.is_incomplete || !self.untold.is_empty() || !self.retelling.is_empty()
     }
@@ -48,10 +48,10 @@ impl Refused {
     }
 }
 
-impl Session<'_, '_> {
+impl LinkSession<'_, '_> {
     /// Changes were refused.
-    pub(super) fn note_refusals(&mut self, refusals: Vec<Refusal>) {
-        for Refusal { room, why } in refusals {
+    pub(super) fn note_refusals(&mut self, refusals: Vec<RejectedChange>) {
+        for RejectedChange { room, reason: why } in refusals {
             self.standing.deny(&why);
             if self.refused.untold.len() < ROOMS_MAX {
                 self.refused.untold.insert(room);
@@ -73,11 +73,11 @@ impl Session<'_, '_> {
     }
 
     /// The lease was renewed, or that was refused.
-    pub(super) fn note_renewal(&mut self, renewal: Renewal) {
-        let Renewal { alive, registered, refused } = renewal;
+    pub(super) fn note_renewal(&mut self, renewal: LeaseRenewal) {
+        let LeaseRenewal { alive, registered, rejected: refused } = renewal;
         if !self.is_renewed || registered && !self.is_registered {
             self.is_registered = registered;
-            self.refused = Refused::default();
+            self.refused = UnsyncedRooms::default();
             self.begin();
         }
         match &refused {
@@ -101,9 +101,9 @@ impl Session<'_, '_> {
     /// Tells of some of the rooms that are to be told as a whole now.
     pub(super) fn retell_some(&mut self) {
         let next = std::iter::from_fn(|| self.refused.retelling.pop_first());
-        let keys = next.take(BATCH_MAX).filter_map(|name| rooms::key(&name));
+        let keys = next.take(BATCH_MAX).filter_map(|name| room_table::key(&name));
         let (node, hub) = (self.context.node, &self.context.hub);
-        let whole = keys.map(|key| departing::whole(node, hub, &key)).collect();
+        let whole = keys.map(|key| commands::whole(node, hub, &key)).collect();
         self.send_wholes(whole);
     }
 }

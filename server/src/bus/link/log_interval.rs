@@ -8,11 +8,11 @@ const LATER: Duration = Duration::from_secs(60);
 
 /// Reminders of something that lasts since it was created: the first after ten seconds, then one a minute.
 #[derive(Debug)]
-pub(super) struct Reminder {
+pub(super) struct LogInterval {
     due: Instant,
 }
 
-impl Reminder {
+impl LogInterval {
     pub(super) fn since(now: Instant) -> Self {
         Self { due: now + FIRST }
     }
@@ -34,7 +34,7 @@ mod tests {
     #[test]
     fn the_first_reminder_comes_after_ten_seconds_and_then_one_a_minute() {
         let begun = Instant::now();
-        let mut reminder = Reminder::since(begun);
+        let mut reminder = LogInterval::since(begun);
         let due = (0..300).filter(|second| reminder.is_due(begun + Duration::from_secs(*second)));
         assert_eq!(due.collect::<Vec<_>>(), [10, 70, 130, 190, 250]);
     }
