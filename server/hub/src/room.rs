@@ -164,7 +164,7 @@ impl Room {
             let mut slot = members.slots.remove(number);
             self.population[slot.dialect.index()].fetch_sub(1, Ordering::Relaxed);
             if let Some(opening) = &mut members.opening {
-                opening.forget(number);
+                opening.remove(number);
             }
             if members.slots.is_empty() && hub.departures.is_none() {
                 // An empty room that lives on for a moment gives its memory back; nobody is left to be told.
