@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use arc_swap::{ArcSwap, Guard};
 use http::{HeaderMap, Uri};
-use hub::{Bounds, Hub, NodeId};
+use hub::{Bounds, Hub, HubBuilder, NodeId};
 use settings::Settings;
 
 use crate::auth::Operators;
@@ -81,11 +81,12 @@ impl Node {
         let tenants = Registry::new(&settings, sources, &metrics);
         let reports = metrics.reports(None);
         let operators = Operators::new(&settings.admin, &settings.auth).remarking(&reports);
+        let hub = HubBuilder::new(settings.presence.coalesce);
         Ok(Arc::new(Self {
             id: NodeId::random(),
             hub: match link.connectivity() {
-                bus::Connectivity::Standalone => Hub::new(settings.presence.coalesce),
-                _with_others => Hub::relayed(settings.presence.coalesce, bounds(&settings.bus)),
+                bus::Connectivity::Standalone => hub.build(),
+                _with_others => hub.relayed(bounds(&settings.bus)).build(),
             },
             link,
             tenants,

@@ -107,6 +107,11 @@ impl FrameCache {
         }))
     }
 
+    /// Whether nothing was encoded.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.iter().all(|frame| frame.is_none())
+    }
+
     /// The frames in the order of their dialects' indices.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Option<&Frame>> {
         self.0.iter().map(Option::as_ref)

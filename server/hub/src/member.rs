@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::frame::Dialect;
 use crate::outbox::Outbox;
-use crate::presence::TrackedEntry;
+use crate::presence_entry::TrackedEntry;
 
 /// What a connection joins a room with.
 #[derive(Debug, Clone)]
@@ -22,9 +22,9 @@ pub(crate) struct Slot {
     /// Tells apart the members that use the same slot one after the other.
     pub(crate) id: u64,
     /// The entry it tracks.
-    pub(crate) meta: Option<Box<TrackedEntry>>,
+    pub(crate) tracked: Option<Box<TrackedEntry>>,
     /// Broadcasts dropped because its outbox was full, until the session takes the number.
-    pub(crate) lost: u32,
+    pub(crate) missed: u32,
     pub(crate) dialect: Dialect,
     /// It has received no presence state yet, or has missed a diff since. Diffs are not sent to it until it
     /// receives the state.
@@ -38,8 +38,8 @@ impl Slot {
         Self {
             outbox: member.outbox,
             id,
-            meta: None,
-            lost: 0,
+            tracked: None,
+            missed: 0,
             dialect: member.dialect,
             stale: true,
             awaits_state: false,
