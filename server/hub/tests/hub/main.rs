@@ -1,6 +1,7 @@
 //! The hub from outside: rooms, outboxes and presence, with words instead of a protocol.
 
 mod convergence;
+mod observers;
 mod presence;
 mod relay;
 mod rooms;
