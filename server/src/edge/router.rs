@@ -13,7 +13,7 @@ use super::caller::Caller;
 use super::request_id::{self, X_REQUEST_ID};
 use super::request_log::Line;
 use super::{authorise, cors};
-use crate::node::Node;
+use crate::node::{LifecyclePhase, Node};
 use crate::response::{empty, json};
 use crate::routes::{BodyError, OtherMethod, PathParameters, RequestBody, RequestHead, Route};
 use crate::routes::{RouteTable, RoutedRequest};
@@ -49,7 +49,8 @@ impl Router {
         }
         let headers = response.headers_mut();
         headers.insert(X_REQUEST_ID, request_id::value(&id));
-        if self.node.is_leaving() && !headers.contains_key(header::UPGRADE) {
+        let ends = self.node.lifecycle.has_reached(LifecyclePhase::NotReady);
+        if ends && !headers.contains_key(header::UPGRADE) {
             // The client's next request should reach another node.
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }

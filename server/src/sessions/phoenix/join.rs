@@ -14,6 +14,7 @@ use wire::supabase::{JoinRequest, JoinToken, Private, TOPIC_PREFIX};
 use super::joined::JoinedTopic;
 use super::{PhoenixSession, reason};
 use crate::auth::Claims;
+use crate::node::LifecyclePhase;
 use crate::telemetry::codes::{Code, Scope};
 use crate::tenants::TenantStatus;
 
@@ -90,7 +91,7 @@ impl PhoenixSession {
         if topic.len() > FIELD_BYTES_MAX {
             return Err(JoinError::of(Code::TopicNameTooLong));
         }
-        if self.services.node.is_stopping() {
+        if self.services.node.lifecycle.has_reached(LifecyclePhase::Draining) {
             return Err(JoinError::of(Code::RealtimeRestarting));
         }
         match policy.status {
