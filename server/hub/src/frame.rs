@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// The encoding a connection uses. An opaque index: only `wire` knows what it stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Dialect(u8);
 
 impl Dialect {
@@ -33,6 +33,26 @@ impl Dialect {
     /// The index into a table of [`Dialect::COUNT`] entries.
     pub const fn index(self) -> usize {
         self.0 as usize
+    }
+}
+
+/// What the frames of some events depend on besides the dialect, such as the subscriptions of a member. Chosen at join;
+/// the number has a meaning only to those who choose it and encode for it, and within one room.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Group(u32);
+
+impl Group {
+    /// The group of members for whom no event is encoded differently.
+    pub const DEFAULT: Self = Self(0);
+
+    /// The group with this number.
+    pub const fn new(number: u32) -> Self {
+        Self(number)
+    }
+
+    /// The number.
+    pub const fn get(self) -> u32 {
+        self.0
     }
 }
 
@@ -94,37 +114,77 @@ pub trait Encode {
     fn encode(&self, topic: &str, dialect: Dialect) -> Option<Frame>;
 }
 
-/// The frames of one event: at most one per dialect, encoded before any lock is taken.
+/// An event whose frames depend on the delivery group as well as on the dialect.
+pub trait EncodeByGroup {
+    /// The frame that members of `dialect` and `group` receive in the room named `topic`; `None` if they receive
+    /// nothing. In [`Dialect::RELAY`] it is asked for the [default](Group::DEFAULT) group only.
+    fn encode(&self, topic: &str, dialect: Dialect, group: Group) -> Option<Frame>;
+}
+
+/// The frames of one event: at most one per dialect, or per dialect and delivery group, encoded before any lock is
+/// taken.
 #[derive(Debug, Default)]
-pub struct FrameCache([Option<Frame>; Dialect::COUNT]);
+pub struct FrameCache {
+    by_dialect: [Option<Frame>; Dialect::COUNT],
+    /// Sorted. Empty, and without memory of its own, for an event that is the same for all groups.
+    by_group: Vec<((Group, Dialect), Frame)>,
+}
 
 impl FrameCache {
     /// Encodes `event` in every dialect for which `wanted` is true.
     pub fn encode(event: &impl Encode, topic: &str, wanted: impl Fn(Dialect) -> bool) -> Self {
-        Self(std::array::from_fn(|index| {
+        let by_dialect = std::array::from_fn(|index| {
             let dialect = Dialect(index as u8);
             if wanted(dialect) { event.encode(topic, dialect) } else { None }
-        }))
+        });
+        by_dialect.into()
+    }
+
+    /// Encodes `event` for each of `receivers`, which are sorted. [`Dialect::RELAY`] may be among them.
+    pub(crate) fn encode_by_group(
+        event: &impl EncodeByGroup,
+        topic: &str,
+        receivers: impl IntoIterator<Item = (Group, Dialect)>,
+    ) -> Self {
+        let mut cache = Self::default();
+        for (group, dialect) in receivers {
+            let frame = event.encode(topic, dialect, group);
+            if dialect == Dialect::RELAY {
+                cache.by_dialect[dialect.index()] = frame;
+            } else {
+                cache.by_group.extend(frame.map(|frame| ((group, dialect), frame)));
+            }
+        }
+        cache
     }
 
     /// Whether nothing was encoded.
     pub(crate) fn is_empty(&self) -> bool {
-        self.iter().all(|frame| frame.is_none())
+        self.by_group.is_empty() && self.iter().all(|frame| frame.is_none())
     }
 
     /// The frames in the order of their dialects' indices.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Option<&Frame>> {
-        self.0.iter().map(Option::as_ref)
+        self.by_dialect.iter().map(Option::as_ref)
     }
 
-    /// The frame for members of `dialect`, if there is one.
-    pub fn get(&self, dialect: Dialect) -> Option<&Frame> {
-        self.0[dialect.index()].as_ref()
+    /// The frame for members of `dialect` and `group`, if there is one.
+    pub fn get(&self, dialect: Dialect, group: Group) -> Option<&Frame> {
+        if self.by_group.is_empty() {
+            return self.by_dialect[dialect.index()].as_ref();
+        }
+        let found = self.by_group.binary_search_by_key(&(group, dialect), |(receivers, _)| *receivers);
+        found.ok().map(|index| &self.by_group[index].1)
+    }
+
+    /// The frame in [`Dialect::RELAY`], if there is one.
+    pub(crate) fn relay(&self) -> Option<&Frame> {
+        self.by_dialect[Dialect::RELAY.index()].as_ref()
     }
 }
 
 impl From<[Option<Frame>; Dialect::COUNT]> for FrameCache {
     fn from(frames: [Option<Frame>; Dialect::COUNT]) -> Self {
-        Self(frames)
+        Self { by_dialect: frames, by_group: Vec::new() }
     }
 }

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use crate::bundle::Bundle;
-use crate::frame::{Dialect, Encode, Frame};
+use crate::frame::{Dialect, Encode, EncodeByGroup, Frame, Group};
 use crate::member::Member;
 use crate::observer::Observer;
 use crate::relay::Relay;
@@ -158,13 +158,28 @@ impl Hub {
             room.gather(event, 0, &mut bundle, Some(self));
             return room.publish(bundle, None, Some(self));
         }
-        if !self.observers.is_empty() {
-            let frame = if self.wants_frames() { event.encode(&key.topic, Dialect::RELAY) } else { None };
-            let mut wakers = Wakers::collect();
-            self.published(&Arc::new(key.clone()), frame.as_ref(), 1, &mut wakers);
-            wakers.wake();
-        }
+        self.report_published(key, || event.encode(&key.topic, Dialect::RELAY));
         Delivery::default()
+    }
+
+    /// As [`publish`](Self::publish), for an event that is encoded differently for each delivery group.
+    pub fn publish_by_group(&self, key: &RoomKey, event: &impl EncodeByGroup) -> Delivery {
+        if let Some(room) = self.room(key) {
+            return room.publish_by_group(event, self);
+        }
+        self.report_published(key, || event.encode(&key.topic, Dialect::RELAY, Group::DEFAULT));
+        Delivery::default()
+    }
+
+    /// Reports a message to a room without members on this node.
+    fn report_published(&self, key: &RoomKey, encode: impl FnOnce() -> Option<Frame>) {
+        if self.observers.is_empty() {
+            return;
+        }
+        let frame = if self.wants_frames() { encode() } else { None };
+        let mut wakers = Wakers::collect();
+        self.published(&Arc::new(key.clone()), frame.as_ref(), 1, &mut wakers);
+        wakers.wake();
     }
 
     /// The room, while it has members on this node.

@@ -13,6 +13,7 @@
 mod bundle;
 mod burst;
 mod frame;
+mod group_counts;
 mod hub;
 mod marks;
 mod member;
@@ -31,7 +32,7 @@ mod wakers;
 
 pub use bundle::Bundle;
 pub use burst::Burst;
-pub use frame::{Dialect, Encode, Frame, FrameCache};
+pub use frame::{Dialect, Encode, EncodeByGroup, Frame, FrameCache, Group};
 pub use hub::{Hub, HubBuilder, Population};
 pub use member::Member;
 pub use membership::Membership;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::frame::Dialect;
+use crate::frame::{Dialect, Group};
 use crate::outbox::Outbox;
 use crate::presence_entry::TrackedEntry;
 
@@ -13,6 +13,8 @@ pub struct Member {
     pub outbox: Arc<Outbox>,
     /// The encoding the connection uses.
     pub dialect: Dialect,
+    /// Selects its frames of events that are encoded by group.
+    pub group: Group,
 }
 
 /// A member inside a room. Kept small: a fan-out iterates over thousands of these.
@@ -20,11 +22,12 @@ pub struct Member {
 pub(crate) struct Slot {
     pub(crate) outbox: Arc<Outbox>,
     /// Tells apart the members that use the same slot one after the other.
-    pub(crate) id: u64,
+    pub(crate) id: u32,
     /// The entry it tracks.
     pub(crate) tracked: Option<Box<TrackedEntry>>,
     /// Broadcasts dropped because its outbox was full, until the session takes the number.
     pub(crate) missed: u32,
+    pub(crate) group: Group,
     pub(crate) dialect: Dialect,
     /// It has received no presence state yet, or has missed a diff since. Diffs are not sent to it until it
     /// receives the state.
@@ -33,13 +36,16 @@ pub(crate) struct Slot {
     pub(crate) awaits_state: bool,
 }
 
+const _: () = assert!(size_of::<Slot>() <= 32, "two slots in a cache line");
+
 impl Slot {
-    pub(crate) fn new(member: Member, id: u64) -> Self {
+    pub(crate) fn new(member: Member, id: u32) -> Self {
         Self {
             outbox: member.outbox,
             id,
             tracked: None,
             missed: 0,
+            group: member.group,
             dialect: member.dialect,
             stale: true,
             awaits_state: false,

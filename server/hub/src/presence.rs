@@ -33,7 +33,7 @@ pub struct StateRequest {
     /// What the session passed with the request: what its protocol needs to address the member.
     pub tag: Box<str>,
     pub(crate) slot: usize,
-    pub(crate) id: u64,
+    pub(crate) id: u32,
 }
 
 /// What to announce in a room.
@@ -92,7 +92,7 @@ pub(crate) struct Effect {
 #[derive(Debug, Clone, Copy)]
 enum Unannounced {
     /// The entry of the member in slot `number`, if that is still `member`.
-    Local { number: usize, member: u64 },
+    Local { number: usize, member: u32 },
     /// The entry of another node with this id.
     Remote { node: NodeId, id: u64 },
 }
@@ -259,7 +259,7 @@ impl RoomPresence {
 }
 
 /// Marks what a member tracks as announced. `None` if it was removed, or announced before.
-fn announce(slots: &mut Slab<Slot>, number: usize, member: u64) -> Option<PresenceEntry> {
+fn announce(slots: &mut Slab<Slot>, number: usize, member: u32) -> Option<PresenceEntry> {
     let slot = slots.get_mut(number).filter(|slot| slot.id == member)?;
     let tracked = slot.tracked.as_mut().filter(|tracked| !tracked.announced)?;
     tracked.announced = true;

@@ -16,7 +16,8 @@ use parking_lot::Mutex;
 use slab::Slab;
 
 use crate::bundle::Bundle;
-use crate::frame::{Dialect, Encode, Frame, FrameCache};
+use crate::frame::{Dialect, Encode, EncodeByGroup, Frame, FrameCache, Group};
+use crate::group_counts::GroupCounts;
 use crate::marks::Marks;
 use crate::member::{Member, Slot};
 use crate::outbox::Offer;
@@ -105,7 +106,8 @@ pub struct Room {
 #[derive(Debug, Default)]
 struct Members {
     slots: Slab<Slot>,
-    next_id: u64,
+    next_id: u32,
+    groups: GroupCounts,
     /// Present once presence is used in the room.
     presence: Option<Box<RoomPresence>>,
     /// Present until the messages of the other nodes reach this one.
@@ -177,7 +179,8 @@ impl Room {
     ) -> usize {
         let mut members = self.members.lock();
         self.member_counts[member.dialect.index()].fetch_add(1, Ordering::Relaxed);
-        members.next_id += 1;
+        members.next_id = members.next_id.wrapping_add(1);
+        members.groups.add(member.group, member.dialect);
         let slot = Slot::new(member, members.next_id);
         let Members { slots, pending_joins, .. } = &mut *members;
         let entry = slots.vacant_entry();
@@ -214,6 +217,7 @@ impl Room {
         self.change_presence(outlets, |members, wakers| {
             let mut slot = members.slots.remove(number);
             self.member_counts[slot.dialect.index()].fetch_sub(1, Ordering::Relaxed);
+            members.groups.remove(slot.group, slot.dialect);
             if let Some(pending) = &mut members.pending_joins {
                 pending.remove(number);
             }
@@ -257,10 +261,37 @@ impl Room {
         outlets: Option<&dyn Outlets>,
     ) -> Delivery {
         let messages = bundle.messages();
-        let frames = bundle.into_frames();
+        self.send(&bundle.into_frames(), messages, except, outlets)
+    }
+
+    /// Encodes `event` for each delivery group that has members, and for the observers behind `outlets`, and offers
+    /// each member the frame of its group.
+    pub(crate) fn publish_by_group(&self, event: &impl EncodeByGroup, outlets: &dyn Outlets) -> Delivery {
+        let relay = outlets.wants_frames().then_some((Group::DEFAULT, Dialect::RELAY));
+        let receivers = self.receivers();
+        let frames = FrameCache::encode_by_group(event, &self.key.topic, receivers.into_iter().chain(relay));
+        self.send(&frames, 1, None, Some(outlets))
+    }
+
+    /// The delivery groups that have members, with the members' dialects, sorted.
+    fn receivers(&self) -> Vec<(Group, Dialect)> {
+        let members = self.members.lock();
+        let dialects = (0..Dialect::RELAY.index()).map(|index| Dialect::new(index as u8));
+        let by_default = dialects.filter(|dialect| self.member_count(*dialect) > members.groups.of(*dialect));
+        by_default.map(|dialect| (Group::DEFAULT, dialect)).chain(members.groups.present()).collect()
+    }
+
+    /// Offers each member its frame, except the member in slot `except`, and reports them to `outlets`.
+    fn send(
+        &self,
+        frames: &FrameCache,
+        messages: u32,
+        except: Option<usize>,
+        outlets: Option<&dyn Outlets>,
+    ) -> Delivery {
         let report = |wakers: &mut Wakers| {
             if let Some(outlets) = outlets {
-                outlets.published(&self.key, frames.get(Dialect::RELAY), messages, wakers);
+                outlets.published(&self.key, frames.relay(), messages, wakers);
             }
         };
         if frames.is_empty() {
@@ -270,9 +301,9 @@ impl Room {
             return Delivery::default();
         }
         self.fan_out(report, |number, slot| {
-            // A dialect without a frame got its first member after the messages were encoded, or cannot express
-            // them.
-            let frame = frames.get(slot.dialect).filter(|_| Some(number) != except)?;
+            // Without a frame, the first member of this dialect and group joined after the messages were encoded, or
+            // the messages cannot be expressed for it.
+            let frame = frames.get(slot.dialect, slot.group).filter(|_| Some(number) != except)?;
             Some((frame, |slot: &mut Slot| slot.missed = slot.missed.saturating_add(messages)))
         })
     }

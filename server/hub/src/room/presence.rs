@@ -99,7 +99,7 @@ impl Room {
         self.fan_out(
             |_| {},
             |_, slot| {
-                let frame = diff.get(slot.dialect).filter(|_| !slot.stale)?;
+                let frame = diff.get(slot.dialect, slot.group).filter(|_| !slot.stale)?;
                 Some((frame, |slot: &mut Slot| slot.stale = true))
             },
         )

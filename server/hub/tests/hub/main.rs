@@ -1,6 +1,7 @@
 //! The hub from outside: rooms, outboxes and presence, with words instead of a protocol.
 
 mod convergence;
+mod groups;
 mod observers;
 mod presence;
 mod relay;
@@ -12,8 +13,8 @@ use std::task::Waker;
 use std::time::Duration;
 
 use hub::{
-    Audience, Bounds, Bundle, Burst, Delivery, Dialect, Encode, Frame, Hub, HubBuilder, Member, Membership,
-    Outbox, Privacy, RoomKey, Space, Turn,
+    Audience, Bounds, Bundle, Burst, Delivery, Dialect, Encode, Frame, Group, Hub, HubBuilder, Member,
+    Membership, Outbox, Privacy, RoomKey, Space, Turn,
 };
 
 pub(crate) const PLAIN: Dialect = Dialect::new(0);
@@ -74,7 +75,7 @@ impl Reader {
     }
 
     pub(crate) fn member(&self) -> Member {
-        Member { outbox: Arc::clone(&self.outbox), dialect: self.dialect }
+        Member { outbox: Arc::clone(&self.outbox), dialect: self.dialect, group: Group::DEFAULT }
     }
 
     /// Everything queued, and whether it had missed something and has caught up now.

@@ -28,7 +28,7 @@ pub(crate) fn relay_events(hub: &Hub) -> Vec<RoomEvent> {
 }
 
 /// Confirms the joins of opened rooms, and returns the other events as short texts.
-fn link(hub: &Hub) -> Vec<String> {
+pub(crate) fn link(hub: &Hub) -> Vec<String> {
     let rest = relay_events(hub).into_iter().filter_map(|event| match event {
         RoomEvent::RoomOpened(room) => {
             hub.confirm_joins(&room);

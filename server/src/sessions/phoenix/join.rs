@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use hub::{Audience, Frame, Member, Privacy, RoomKey, Space};
+use hub::{Audience, Frame, Group, Member, Privacy, RoomKey, Space};
 use serde_json::json;
 use wire::phoenix::{self, FIELD_BYTES_MAX, Push, Ref, Status};
 use wire::supabase::{JoinRequest, JoinToken, Private, TOPIC_PREFIX};
@@ -164,7 +164,8 @@ impl PhoenixSession {
             privacy: Privacy::Public,
             topic: sub_topic.into(),
         };
-        let member = Member { outbox: Arc::clone(&self.outbound.outbox), dialect: self.outbound.dialect };
+        let (outbox, dialect) = (Arc::clone(&self.outbound.outbox), self.outbound.dialect);
+        let member = Member { outbox, dialect, group: Group::DEFAULT };
         let mut answer =
             vec![self.outbound.reply_frame(&push.join_ref, &push.reference, topic, Status::Ok, &response)];
         if let Some(entry) = &legacy {
