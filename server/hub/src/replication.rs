@@ -1,19 +1,19 @@
-//! Presence as nodes replicate it to each other.
+//! What nodes tell each other about who is present.
 //!
-//! Each node publishes the entries of its own members only, so updates of two nodes never conflict. Every entry has an
-//! id and every update a [`Position`]. Updates may arrive late, twice or not at all, and the receiver recognises
-//! each of these cases. Updates are plain data; the link transports them.
+//! Each node speaks for its own members alone, so nobody ever contradicts it. What it shows has an id, and
+//! what it says about a room has a [`Position`]: statements may come late, twice, or not at all, and the one
+//! who hears them knows which of these it was. Statements are plain data; how they travel is the link's.
 
 use std::fmt;
 
-use crate::presence_entry::PresenceEntry;
+use crate::presence::PresenceEntry;
 
-/// One run of one server process. Never reused, not even after a restart.
+/// One run of one server process. Never the same again, not even after a restart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(u64);
 
 impl NodeId {
-    /// A new random id.
+    /// An id that nobody has.
     ///
     /// # Panics
     /// If the operating system has no random numbers.
@@ -21,12 +21,12 @@ impl NodeId {
         Self(getrandom::u64().expect("the operating system has random numbers"))
     }
 
-    /// The node with this number, as received from it.
+    /// The node with this number, as it has told it.
     pub const fn new(number: u64) -> Self {
         Self(number)
     }
 
-    /// The number, to be sent to other nodes.
+    /// The number, to be told to others.
     pub const fn get(self) -> u64 {
         self.0
     }
@@ -38,88 +38,88 @@ impl fmt::Display for NodeId {
     }
 }
 
-/// The position of an update among a node's updates of a room. Greater positions are newer.
+/// Where in a node's account of a room a statement belongs. The greater, the newer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
-    /// Grows each time the room opens on that node.
+    /// Grows whenever the room comes to be on that node again.
     pub epoch: u64,
-    /// The number of changes within the epoch.
+    /// How many changes there have been since.
     pub seq: u64,
 }
 
 impl Position {
-    /// The position after all updates of `epoch`.
+    /// After everything that is said in `epoch`.
     pub const fn end_of(epoch: u64) -> Self {
         Self { epoch, seq: u64::MAX }
     }
 }
 
-/// What has changed among the entries of a node's members. Entries added and removed in between are not in it.
+/// What has changed in what a node's members show. What came and went in between is not in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delta {
     /// See [`Position::epoch`].
     pub epoch: u64,
-    /// The change that precedes it. A delta from 0 needs no earlier update.
+    /// The change it follows; news from 0 stand by themselves.
     pub from: u64,
     /// The last change in it.
     pub to: u64,
-    /// Entries tracked now that were not tracked at `from`. Ids are never reused within an epoch.
+    /// What is added now and was not added at `from`. An id is never used again within an epoch.
     pub added: Vec<(u64, PresenceEntry)>,
-    /// Ids of entries no longer tracked. The receiver may not know all of them.
+    /// What is not added any more. May name ids that the one who hears it has never heard of.
     pub removed: Vec<u64>,
 }
 
-/// All entries of a node's members in a room.
+/// Everything that a node's members show in a room.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
-    /// The position as of which these are the entries.
+    /// When this was so.
     pub position: Position,
-    /// The entries with their ids.
+    /// What is added, each under its id.
     pub entries: Vec<(u64, PresenceEntry)>,
 }
 
 impl Snapshot {
-    /// No entries: the last update of `epoch`, after the room has closed on its node.
-    pub(crate) fn closed(epoch: u64) -> Self {
+    /// Nobody is in the room any more: the last that is said in `epoch`.
+    pub(crate) fn gone(epoch: u64) -> Self {
         Self { position: Position::end_of(epoch), entries: Vec::new() }
     }
 }
 
-/// A delta or a snapshot.
+/// Either of the two.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PresenceUpdate {
-    /// What has changed.
+    /// A change.
     Delta(Delta),
-    /// All entries.
+    /// The whole.
     Snapshot(Snapshot),
 }
 
 impl PresenceUpdate {
-    /// Whether it is a snapshot without entries.
+    /// Whether it only says that nothing is added.
     pub(crate) fn is_empty(&self) -> bool {
-        matches!(self, Self::Snapshot(snapshot) if snapshot.entries.is_empty())
+        matches!(self, Self::Snapshot(state) if state.entries.is_empty())
     }
 }
 
 impl From<Delta> for PresenceUpdate {
-    fn from(delta: Delta) -> Self {
-        Self::Delta(delta)
+    fn from(news: Delta) -> Self {
+        Self::Delta(news)
     }
 }
 
 impl From<Snapshot> for PresenceUpdate {
-    fn from(snapshot: Snapshot) -> Self {
-        Self::Snapshot(snapshot)
+    fn from(state: Snapshot) -> Self {
+        Self::Snapshot(state)
     }
 }
 
-/// The result of applying an update.
+/// What became of a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ApplyOutcome {
-    /// The update was new and is applied.
+    /// It was new, and is known now.
     Applied,
-    /// The update contains nothing new.
+    /// It says nothing that was not known.
     Old,
-    /// An earlier update is missing. Nothing was changed; a snapshot of the node is needed.
+    /// Something before it is missing. Nothing was changed; the node has to be asked for the whole.
     Gap,
 }

@@ -1,11 +1,11 @@
-//! The identity of a room.
+//! What names a room.
 //!
-//! A room belongs to one tenant. Tenant and privacy are fields of the key and not part of the topic, so no topic
-//! that a client chooses reaches another tenant's room or a private one.
+//! A room belongs to one tenant, and neither tenant nor privacy can be spelled inside a topic: they are
+//! fields of the key, so no topic a client invents reaches another tenant's or a private room.
 
 use std::sync::Arc;
 
-/// The kind of clients that use a room. Rooms of different spaces never share members.
+/// Which kind of client meets in a room; rooms of different spaces never share members.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Space {
     /// Phoenix channels: supabase-js and its sisters.
@@ -16,7 +16,7 @@ pub enum Space {
     Document,
 }
 
-/// Whether policies apply to the room. A public and a private room with the same topic are two rooms.
+/// Whether policies guard the room. A public and a private room of one topic are two rooms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Privacy {
     /// Anyone with a valid token may join.
@@ -28,12 +28,12 @@ pub enum Privacy {
 /// The identity of a room.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RoomKey {
-    /// The tenant that owns the room.
+    /// Who owns it.
     pub tenant: Arc<str>,
-    /// The kind of clients that use it.
+    /// Which kind of client meets in it.
     pub space: Space,
-    /// Whether policies apply to it.
+    /// Whether policies guard it.
     pub privacy: Privacy,
-    /// Its name, without the prefix of any protocol.
+    /// Its name, without any prefix a protocol puts before it.
     pub topic: Box<str>,
 }

@@ -1,19 +1,19 @@
-//! Wakers collected under a lock and woken after it is released.
+//! Wakers collected under a lock, to be woken after it.
 //!
-//! Waking runs the scheduler's code, and no foreign code runs under our locks. Each thread keeps its list
-//! between uses, so a fan-out to a thousand members does not allocate.
+//! Waking runs the scheduler's code, and nobody else's code runs under our locks. The list is kept by
+//! the thread between uses, so a fan-out to a thousand members asks for no memory.
 
 use std::cell::Cell;
 use std::task::Waker;
 
-/// Capacity in wakers that a thread keeps between fan-outs (16 bytes each).
+/// How many wakers a thread keeps room for between fan-outs (16 bytes each).
 const KEPT: usize = 4_096;
 
 thread_local! {
     static SPARE: Cell<Vec<Waker>> = const { Cell::new(Vec::new()) };
 }
 
-/// The tasks to wake once the locks are released.
+/// The connections to wake once the locks are released.
 pub(crate) struct Wakers(Vec<Waker>);
 
 impl Wakers {

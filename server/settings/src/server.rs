@@ -96,6 +96,22 @@ pub struct Server {
     #[schemars(extend("x-reload" = "live"))]
     pub max_pending_refusals: NonZeroUsize,
 
+    /// Tasks of one connection that may be at work at once, such as the authorisation of a join. Further ones wait for
+    /// their turn.
+    #[schemars(extend("x-reload" = "connection"))]
+    pub max_tasks_per_connection: NonZeroUsize,
+
+    /// Messages of one connection that are held while the join of their topic waits for its authorisation. Further ones
+    /// are refused.
+    #[schemars(extend("x-reload" = "live"))]
+    pub max_held_messages: NonZeroUsize,
+
+    /// Bytes of the messages of one connection that are held while the join of their topic waits for its authorisation. A
+    /// single message is held whatever its size.
+    #[serde(with = "units::size")]
+    #[schemars(with = "marks::SizeText", extend("x-reload" = "live", "x-min" = "1 KiB"))]
+    pub max_held_bytes: ByteSize,
+
     /// Silence after which the server pings a client, and again after each further one without an answer, so
     /// that no proxy in between sees a longer silence. A browser answers without timers, so a throttled tab
     /// stays connected. Shorter than `idle_timeout`.
@@ -172,6 +188,9 @@ impl Default for Server {
             connect_error_backoff: Duration::from_secs(1),
             channel_error_backoff: Duration::ZERO,
             max_pending_refusals: NonZeroUsize::new(1024).expect("not zero"),
+            max_tasks_per_connection: NonZeroUsize::new(8).expect("not zero"),
+            max_held_messages: NonZeroUsize::new(64).expect("not zero"),
+            max_held_bytes: ByteSize::mib(1),
             ping_interval: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(120),
             no_channel_timeout: Duration::from_secs(600),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use settings::Settings;
 
 use super::Server;
+use crate::auth::{Authorizer, PublicRooms};
 use crate::bus::Bus;
 use crate::reload::ConfigReloader;
 use crate::resources::Resources;
@@ -20,6 +21,7 @@ pub struct ServerBuilder {
     pub(super) bus: Option<Arc<dyn Bus>>,
     pub(super) reloader: Option<ConfigReloader>,
     pub(super) protocols: Vec<Arc<dyn Protocol>>,
+    pub(super) authorizer: Arc<dyn Authorizer>,
     pub(super) exporters: Vec<Exporter>,
     pub(super) routes: Vec<Route>,
 }
@@ -27,8 +29,16 @@ pub struct ServerBuilder {
 impl ServerBuilder {
     pub(super) fn new(settings: Settings) -> Self {
         let protocols: Vec<Arc<dyn Protocol>> = vec![Arc::new(PhoenixProtocol)];
-        let (exporters, routes) = (Vec::new(), Vec::new());
-        Self { settings, resources: None, bus: None, reloader: None, protocols, exporters, routes }
+        Self {
+            settings,
+            resources: None,
+            bus: None,
+            reloader: None,
+            protocols,
+            authorizer: Arc::new(PublicRooms),
+            exporters: Vec::new(),
+            routes: Vec::new(),
+        }
     }
 
     /// Uses `resources` that are loaded already. Without them the start loads those that the settings name.
@@ -54,6 +64,12 @@ impl ServerBuilder {
     pub fn protocol(mut self, protocol: Arc<dyn Protocol>) -> Self {
         self.protocols.push(protocol);
         self
+    }
+
+    /// Lets `authorizer` decide who may join which room.
+    #[must_use]
+    pub fn authorizer(self, authorizer: Arc<dyn Authorizer>) -> Self {
+        Self { authorizer, ..self }
     }
 
     /// Sends the metrics to `exporter`, as well as to Prometheus' page and to those added before.

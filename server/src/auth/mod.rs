@@ -6,6 +6,7 @@
 //! held against our rules ([`rules`]). [`Verifier`] does the three for a tenant's users, [`Operators`]
 //! for those who run the server.
 
+mod authorizer;
 mod credentials;
 mod error;
 pub mod jwks;
@@ -18,6 +19,7 @@ mod sign;
 mod token;
 mod verifier;
 
+pub use authorizer::{AuthorizationError, Authorizer, Decision, PublicRooms};
 pub use credentials::{Credentials, subprotocols};
 pub use error::TokenError;
 pub use key_set::check_jwks;

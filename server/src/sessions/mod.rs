@@ -4,6 +4,7 @@
 //! through its outbox. So no message waits for another, and a test can drive a session without a socket.
 
 mod client;
+mod completions;
 pub mod phoenix;
 mod protocol;
 mod services;

@@ -1,10 +1,8 @@
 //! The hub from outside: rooms, outboxes and presence, with words instead of a protocol.
 
 mod convergence;
-mod groups;
-mod observers;
+mod nodes;
 mod presence;
-mod relay;
 mod rooms;
 
 use std::cell::Cell;
@@ -13,8 +11,8 @@ use std::task::Waker;
 use std::time::Duration;
 
 use hub::{
-    Audience, Bounds, Bundle, Burst, Delivery, Dialect, Encode, Frame, Group, Hub, HubBuilder, Member,
-    Membership, Outbox, Privacy, RoomKey, Space, Turn,
+    Audience, Bounds, Bundle, Burst, Delivery, Dialect, Encode, Frame, Hub, Member, Membership, Outbox,
+    Privacy, RoomKey, Space, Turn,
 };
 
 pub(crate) const PLAIN: Dialect = Dialect::new(0);
@@ -49,7 +47,7 @@ pub(crate) fn frame(text: &str) -> Frame {
 }
 
 pub(crate) fn hub() -> Arc<Hub> {
-    HubBuilder::new(Duration::ZERO).build()
+    Hub::new(Duration::ZERO)
 }
 
 pub(crate) fn key(topic: &str) -> RoomKey {
@@ -75,7 +73,7 @@ impl Reader {
     }
 
     pub(crate) fn member(&self) -> Member {
-        Member { outbox: Arc::clone(&self.outbox), dialect: self.dialect, group: Group::DEFAULT }
+        Member { outbox: Arc::clone(&self.outbox), dialect: self.dialect }
     }
 
     /// Everything queued, and whether it had missed something and has caught up now.

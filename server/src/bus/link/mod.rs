@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
-use hub::{Delivery, Hub, NodeId, RoomEvent};
+use hub::{Delivery, Hub, NodeId, RelayEvent};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -233,19 +233,16 @@ async fn alone(hub: &Arc<Hub>) {
     loop {
         for departure in departures(hub).await {
             match departure {
-                RoomEvent::RoomOpened(room) => hub.confirm_joins(&room),
+                RelayEvent::RoomOpened(room) => hub.confirm_joins(&room),
                 // Taken, so that the room says when there is more.
-                RoomEvent::PresenceChanged(room) => drop(room.take_delta()),
-                RoomEvent::Published { .. }
-                | RoomEvent::RoomClosed { .. }
-                | RoomEvent::MemberJoined(_)
-                | RoomEvent::MemberLeft(_) => {}
+                RelayEvent::PresenceChanged(room) => drop(room.take_delta()),
+                RelayEvent::Frame { .. } | RelayEvent::RoomClosed { .. } => {}
             }
         }
     }
 }
 
-async fn departures(hub: &Hub) -> Vec<RoomEvent> {
+async fn departures(hub: &Hub) -> Vec<RelayEvent> {
     poll_fn(|cx| hub.poll_relay(DEPARTURES_MAX, cx.waker())).await
 }
 

@@ -3,7 +3,7 @@
 //! Nothing of this waits for the client to say something. What is only asked at a join or for a message
 //! (limits, whether presence is on) is looked up there and is not here.
 
-use hub::Disconnect;
+use hub::{Disconnect, Privacy};
 use wire::phoenix::{Ref, Status};
 
 use super::PhoenixSession;
@@ -37,6 +37,7 @@ impl PhoenixSession {
     fn go(&mut self, goodbye: &Disconnect) {
         self.tenant.reports.record(self.report(Code::ChannelShutdown, Scope::Channel), &goodbye.reason);
         self.flush();
+        self.joining = None;
         for (topic, joined) in self.topics.drain() {
             // Ok, as upstream says it: an error makes some SDKs give up the channel, instead of coming back.
             self.outbound.system(&joined.join_ref, &topic, "system", Status::Ok, DISCONNECT);
@@ -44,9 +45,10 @@ impl PhoenixSession {
         self.outbound.outbox.disconnect(goodbye.clone());
     }
 
-    /// Ends every public channel. Those are all: a private one needs the tenant's database.
+    /// Ends every public channel.
     fn end_public(&mut self) {
-        let topics: Vec<Box<str>> = self.topics.keys().cloned().collect();
+        let public = self.topics.iter().filter(|(_, joined)| joined.privacy == Privacy::Public);
+        let topics: Vec<Box<str>> = public.map(|(topic, _)| topic.clone()).collect();
         for topic in topics {
             self.end(&topic, Code::PrivateOnly.text(), Outbound::closed);
         }
@@ -82,10 +84,10 @@ mod tests {
 
     use super::*;
     use crate::auth::jwks::JwksSources;
-    use crate::auth::sign;
+    use crate::auth::{PublicRooms, sign};
     use crate::bus::ClusterLink;
     use crate::close_reason::CloseReason;
-    use crate::node::{Lifecycle, Node};
+    use crate::node::Node;
     use crate::sessions::{Admission, ClientContext, Services};
     use crate::telemetry::request_context::RequestContext;
 
@@ -108,9 +110,10 @@ mod tests {
         settings.auth.jwt_secret = Some(secret.clone());
         let tasks = TaskTracker::new();
         let sources = JwksSources::new(tasks.clone(), CancellationToken::new());
-        let node = Node::new(settings, sources, ClusterLink::alone(), Lifecycle::default(), Vec::new())
-            .expect("a secret is all it takes");
-        let services = Arc::new(Services { node: Arc::clone(&node), tasks });
+        let node =
+            Node::new(settings, sources, ClusterLink::alone(), Vec::new()).expect("a secret is all it takes");
+        let services =
+            Arc::new(Services { node: Arc::clone(&node), authorizer: Arc::new(PublicRooms), tasks });
         let tenant = Arc::clone(node.tenants.default_tenant());
         let accepted = || {
             let (policy, now) = (tenant.policy(), SystemTime::now());

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hub::{Audience, Bundle, Membership};
+use hub::{Audience, Bundle, Membership, Privacy};
 use wire::phoenix::{Ref, Status};
 use wire::supabase::{Broadcast, PresenceCall};
 
@@ -23,6 +23,7 @@ const NOTICE_WINDOW: Duration = Duration::from_secs(10);
 pub(super) struct JoinedTopic {
     /// Of the join; everything the room says to this member carries it.
     pub(super) join_ref: Ref<'static>,
+    pub(super) privacy: Privacy,
     pub(super) membership: Membership,
     /// What the token said that it acts with.
     pub(super) claims: Arc<Claims>,

@@ -9,6 +9,8 @@ mod deadlines;
 mod following;
 mod join;
 mod joined;
+mod joining;
+mod legacy;
 mod outbound;
 mod protocol;
 mod refusals;
@@ -23,10 +25,11 @@ use std::time::Instant;
 use hub::{Bundle, Outbox};
 use rustc_hash::FxBuildHasher;
 use serde_json::json;
-use wire::phoenix::{self, Malformed, Push, Ref, Status, UnreadableBroadcast};
+use wire::phoenix::{self, Address, Malformed, Push, Ref, Status, UnreadableBroadcast, UserBroadcast};
 use wire::supabase::{Broadcast, PresenceCall};
 
 use self::joined::JoinedTopic;
+use self::joining::{HeldMessage, Joining};
 use self::outbound::Outbound;
 use self::refusals::Refusals;
 use super::{ClientContext, Services, Session};
@@ -59,6 +62,8 @@ pub struct PhoenixSession {
     /// By full topic. The hash needs no secret: a client that makes its own topics collide slows down
     /// nobody else, and it has at most `limits.max_channels_per_client` of them.
     topics: HashMap<Box<str>, Box<JoinedTopic>, FxBuildHasher>,
+    /// Topics whose join waits for its authorization, if there are any.
+    joining: Option<Box<Joining>>,
     refusals: Refusals,
     /// Broadcasts that were read and not yet sent. Nothing stays here beyond one turn of reading.
     gathered: Option<Box<Gathered>>,
@@ -94,6 +99,7 @@ impl PhoenixSession {
             outbound: Outbound { outbox, dialect, context },
             claims,
             topics: HashMap::default(),
+            joining: None,
             refusals: Refusals::default(),
             gathered: None,
             user: None,
@@ -189,13 +195,14 @@ impl PhoenixSession {
     fn leave(&mut self, push: &Push<'_>) {
         let topic = &*push.topic;
         self.refusals.settle(&self.outbound, topic);
-        let meant = |joined: &JoinedTopic| {
-            push.join_ref.is_null() || push.join_ref.as_json() == joined.join_ref.as_json()
-        };
-        if self.topics.get(topic).is_some_and(|joined| !meant(joined)) {
+        let meant = |join_ref: &Ref<'_>| push.join_ref.is_null() || push.join_ref == *join_ref;
+        if self.topics.get(topic).is_some_and(|joined| !meant(&joined.join_ref))
+            || self.waiting_join(topic).is_some_and(|join_ref| !meant(join_ref))
+        {
             return;
         }
-        let left = self.topics.remove(topic).map(|joined| joined.join_ref);
+        let joined = self.topics.remove(topic).map(|joined| joined.join_ref);
+        let left = joined.or_else(|| self.cancel_join(topic));
         self.outbound.reply(&push.join_ref, &push.reference, topic, Status::Ok, "{}");
         if let Some(join_ref) = left {
             self.outbound.closed(&join_ref, topic);
@@ -231,23 +238,31 @@ impl Session for PhoenixSession {
 
     fn text(&mut self, message: &str) {
         match phoenix::decode_text(self.outbound.dialect, message) {
+            Ok(push) if self.is_joining(&push.topic) && !matches!(&*push.event, "phx_join" | "phx_leave") => {
+                let held = HeldMessage::Text(message.into());
+                self.hold(&push.topic, (&push.join_ref, &push.reference), held);
+            }
             Ok(push) => self.push(&push),
             Err(why) => self.malformed(why),
         }
     }
 
     fn binary(&mut self, message: &[u8]) {
-        match phoenix::decode_binary(self.outbound.dialect, message) {
-            Ok(push) => {
-                // The metadata a client sends reaches nobody, as upstream has it.
-                let event = Broadcast::User { event: push.event, payload: push.payload, meta: None };
-                self.broadcast(push.topic, (&push.join_ref, &push.reference), Ok(event));
+        let (address, event) = match phoenix::decode_binary(self.outbound.dialect, message) {
+            Ok(UserBroadcast { join_ref, reference, topic, event, payload, metadata: _ }) => {
+                // The metadata that a client sends is discarded, as upstream does it.
+                (Address { join_ref, reference, topic }, Ok(Broadcast::User { event, payload, meta: None }))
             }
-            Err(UnreadableBroadcast { why, address: Some(to) }) => {
-                self.broadcast(to.topic, (&to.join_ref, &to.reference), Err(BroadcastError::Unreadable(why)));
+            Err(UnreadableBroadcast { why, address: Some(address) }) => {
+                (address, Err(BroadcastError::Unreadable(why)))
             }
-            Err(UnreadableBroadcast { why, address: None }) => self.malformed(why),
+            Err(UnreadableBroadcast { why, address: None }) => return self.malformed(why),
+        };
+        let refs = (&address.join_ref, &address.reference);
+        if self.is_joining(address.topic) {
+            return self.hold(address.topic, refs, HeldMessage::Binary(message.into()));
         }
+        self.broadcast(address.topic, refs, event);
     }
 
     fn broken(&mut self, why: &str) {
@@ -267,6 +282,7 @@ impl Session for PhoenixSession {
 
     fn tick(&mut self, now: Instant) {
         self.follow_policy();
+        self.answer_authorized();
         if self.deadline.is_none_or(|deadline| deadline > now) {
             return;
         }
@@ -287,6 +303,7 @@ impl Session for PhoenixSession {
 
     fn close(&mut self) {
         self.gathered = None;
+        self.joining = None;
         self.topics.clear();
         self.deadline = None;
     }

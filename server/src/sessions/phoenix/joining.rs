@@ -1,0 +1,182 @@
+//! Topics whose join waits for its authorization (docs/protocol/channels.md#waiting-joins).
+//!
+//! The wait is a task; everything else of the connection goes on. Messages to such a topic are held until the join is
+//! answered, and are then handled in their order as if they arrived only now: a topic that is not joined in the end
+//! answers them as one that never was. A leave, another join of the topic and the end of the connection cancel the wait.
+
+use std::collections::HashMap;
+
+use rustc_hash::FxBuildHasher;
+use wire::phoenix::{Ref, Status};
+
+use super::join::Join;
+use super::{PhoenixSession, reason};
+use crate::auth::AuthorizationError;
+use crate::broadcast::BroadcastError;
+use crate::sessions::Session;
+use crate::sessions::completions::{Completion, Completions, PendingTask};
+use crate::telemetry::codes::{Code, Scope};
+
+/// The result of an authorization.
+type Authorized = Result<(), AuthorizationError>;
+
+/// The waiting joins of one connection. There while at least one waits.
+pub(super) struct Joining {
+    topics: HashMap<Box<str>, JoiningTopic, FxBuildHasher>,
+    completions: Completions<Authorized>,
+    /// Of all topics together.
+    held: HeldSize,
+}
+
+/// A join that waits, and the messages that wait for it.
+struct JoiningTopic {
+    join: Join<'static>,
+    task: PendingTask,
+    messages: Vec<HeldMessage>,
+}
+
+/// A message as it was received.
+pub(super) enum HeldMessage {
+    Text(Box<str>),
+    Binary(Box<[u8]>),
+}
+
+/// How many messages are held, and how large they are.
+#[derive(Debug, Clone, Copy, Default)]
+struct HeldSize {
+    messages: usize,
+    bytes: usize,
+}
+
+impl HeldMessage {
+    fn len(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Binary(bytes) => bytes.len(),
+        }
+    }
+}
+
+impl Joining {
+    /// Keeps `message` until the join of `topic` is answered, if there is room below `max`. One message always has.
+    fn hold(&mut self, topic: &str, message: HeldMessage, max: HeldSize) -> Result<(), BroadcastError> {
+        let Self { topics, held, .. } = self;
+        let bytes = held.bytes + message.len();
+        if held.messages > 0 && (held.messages >= max.messages || bytes > max.bytes) {
+            return Err(BroadcastError::TooMany);
+        }
+        if let Some(joining) = topics.get_mut(topic) {
+            joining.messages.push(message);
+            *held = HeldSize { messages: held.messages + 1, bytes };
+        }
+        Ok(())
+    }
+
+    /// Ends the wait of a topic. Its task is cancelled when the result is dropped.
+    fn remove(&mut self, topic: &str) -> Option<JoiningTopic> {
+        let joining = self.topics.remove(topic)?;
+        self.held.messages -= joining.messages.len();
+        self.held.bytes -= joining.messages.iter().map(HeldMessage::len).sum::<usize>();
+        Some(joining)
+    }
+
+    /// The next join whose authorization has completed.
+    fn next(&mut self) -> Option<(JoiningTopic, Authorized)> {
+        loop {
+            let Completion { task, result } = self.completions.take()?;
+            let found = self.topics.iter().find(|(_, joining)| joining.task.id() == task);
+            // A join that was cancelled in the last moment is not there any more.
+            let Some(topic) = found.map(|(topic, _)| topic.clone()) else { continue };
+            let joining = self.remove(&topic)?;
+            // A panic is logged where it happens; to the client the policies cannot be read.
+            let failed = AuthorizationError::of(Code::UnableToConnectToProject);
+            return Some((joining, result.unwrap_or(Err(failed))));
+        }
+    }
+}
+
+impl PhoenixSession {
+    /// How many topics are being joined.
+    pub(super) fn joining_topics(&self) -> usize {
+        self.joining.as_ref().map_or(0, |joining| joining.topics.len())
+    }
+
+    /// Whether messages to `topic` have to wait for its join.
+    pub(super) fn is_joining(&self, topic: &str) -> bool {
+        self.joining.as_ref().is_some_and(|joining| joining.topics.contains_key(topic))
+    }
+
+    /// Lets `join` wait for its authorization.
+    pub(super) fn await_authorization(
+        &mut self,
+        join: Join<'_>,
+        work: impl Future<Output = Authorized> + Send + 'static,
+    ) {
+        let (services, outbox) = (&self.services, &self.outbound.outbox);
+        let joining = self.joining.get_or_insert_with(|| {
+            let max = services.node.settings().server.max_tasks_per_connection;
+            let completions = Completions::new(outbox, services.tasks.clone(), max);
+            Box::new(Joining { topics: HashMap::default(), completions, held: HeldSize::default() })
+        });
+        let (join, task) = (join.into_owned(), joining.completions.start(work));
+        let topic = join.message.topic.as_ref().into();
+        joining.topics.insert(topic, JoiningTopic { join, task, messages: Vec::new() });
+        self.watch_rooms();
+    }
+
+    /// Holds a message to a topic that is being joined. One that finds no room is refused.
+    pub(super) fn hold(&mut self, topic: &str, refs: (&Ref<'_>, &Ref<'_>), message: HeldMessage) {
+        let max = {
+            let server = &self.services.node.settings().server;
+            let bytes = usize::try_from(server.max_held_bytes.as_u64()).unwrap_or(usize::MAX);
+            HeldSize { messages: server.max_held_messages.get(), bytes }
+        };
+        let Some(joining) = &mut self.joining else { return };
+        if let Err(error) = joining.hold(topic, message, max) {
+            self.tenant.metrics.limited.increment(1);
+            self.tenant.reports.record(self.report(error.code(), Scope::Channel), error);
+            let response = reason(&error.to_string());
+            self.outbound.reply(refs.0, refs.1, topic, Status::Error, &response);
+        }
+    }
+
+    /// The `join_ref` of the waiting join of `topic`, if there is one.
+    pub(super) fn waiting_join(&self, topic: &str) -> Option<&Ref<'static>> {
+        let joining = self.joining.as_ref()?.topics.get(topic)?;
+        Some(&joining.join.message.join_ref)
+    }
+
+    /// Ends the wait of `topic` without an answer to its join, and returns the `join_ref` of that. What the join has
+    /// replaced is closed, and what was sent to it is answered.
+    pub(super) fn cancel_join(&mut self, topic: &str) -> Option<Ref<'static>> {
+        let JoiningTopic { join, task, messages } = self.joining.as_mut()?.remove(topic)?;
+        drop(task);
+        if let Some(replaced) = &join.message.replaced {
+            self.outbound.closed(replaced, topic);
+        }
+        self.handle_held(messages);
+        Some(join.message.join_ref)
+    }
+
+    /// Answers the joins whose authorization has completed.
+    pub(super) fn answer_authorized(&mut self) {
+        while let Some((joining, result)) = self.joining.as_mut().and_then(|joining| joining.next()) {
+            self.answer_waiting_join(joining.join, result);
+            self.handle_held(joining.messages);
+        }
+    }
+
+    /// Handles messages that were held, and forgets the last wait.
+    fn handle_held(&mut self, messages: Vec<HeldMessage>) {
+        if self.joining_topics() == 0 {
+            self.joining = None;
+        }
+        for message in messages {
+            match message {
+                HeldMessage::Text(text) => self.text(&text),
+                HeldMessage::Binary(bytes) => self.binary(&bytes),
+            }
+        }
+        self.flush();
+    }
+}
