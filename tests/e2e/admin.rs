@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use harness::{Changes, LifecyclePhase, Request, Response, Token, TokenIssuer, World};
+use harness::{Changes, Request, Response, Token, TokenIssuer, World};
 use serde_json::{Value, json};
 
 const ROOM: &str = "realtime:room";
@@ -38,7 +38,7 @@ async fn ready_means_that_new_clients_are_welcome() {
         (answer.status, answer.json()["status"].clone())
     };
     assert_eq!(ready().await, (200, json!("ready")));
-    world.node().lifecycle.enter(LifecyclePhase::NotReady);
+    world.node().announce_stop();
     assert_eq!(ready().await, (503, json!("stopping")));
     assert_eq!(world.send(Request::get("/health")).await.status, 200, "alive all the same");
     world.stop().await;

@@ -37,6 +37,7 @@ mod stopping;
 mod tenants;
 mod tls;
 mod tokens;
+mod waiting_joins;
 mod words;
 
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};

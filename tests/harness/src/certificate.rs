@@ -1,4 +1,4 @@
-//! A certificate for `localhost`, made for one test and trusted by its clients only.
+//! A certificate for `localhost`, made for one test and believed by nobody else.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 
-/// A certificate and its key, in files of a temporary folder that is removed on drop.
+/// A certificate and its key, in files of a folder that goes with it.
 #[derive(Debug)]
 pub struct Certificate {
     folder: TempDir,
@@ -17,7 +17,7 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    /// Generates a certificate and writes its files.
+    /// A new one.
     ///
     /// # Panics
     /// When the folder cannot be made.
@@ -28,7 +28,7 @@ impl Certificate {
         let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).expect("a file");
         write("cert.pem", &cert.pem());
         write("key.pem", &signing_key.serialize_pem());
-        // HAProxy reads certificate and key from one file.
+        // As HAProxy wants it.
         write("both.pem", &format!("{}{}", cert.pem(), signing_key.serialize_pem()));
         Certificate { folder, der: cert.der().clone() }
     }
@@ -48,21 +48,21 @@ impl Certificate {
         self.folder().join("key.pem")
     }
 
-    /// Sets the files in the settings of a server.
+    /// Settings for a server that has it.
     pub fn install(&self, settings: &mut settings::Settings) {
         settings.server.tls.cert_file = Some(self.cert_file());
         settings.server.tls.key_file = Some(self.key_file());
     }
 
-    /// A client that trusts this certificate and no other.
+    /// A client that believes it and nothing else.
     pub fn client(&self) -> Arc<ClientConfig> {
         self.client_with(&[&tokio_rustls::rustls::version::TLS13, &tokio_rustls::rustls::version::TLS12])
     }
 
-    /// As [`Certificate::client`], limited to these versions of TLS.
+    /// The same, speaking these versions of TLS.
     ///
     /// # Panics
-    /// When the certificate cannot be parsed.
+    /// When there is no such client.
     pub fn client_with(&self, versions: &[&'static SupportedProtocolVersion]) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(self.der.clone()).expect("a certificate");

@@ -1,7 +1,7 @@
-//! A WebSocket client of one dialect.
+//! One WebSocket that speaks a dialect.
 //!
-//! Frames are read only when a test asks for one; [`Client::settle`] keeps the frames that come before its
-//! reply for later reads. The library answers pings whenever the socket is read.
+//! What arrives is read only when somebody asks for it; [`Client::settle`] keeps what it has to pass
+//! over for later. Pings are answered by the library whenever the socket is read.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -14,7 +14,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::WAIT_MAX;
-use crate::endpoint::Stream;
+use crate::endpoint::Line;
 use crate::expect::matches;
 
 /// A serializer version of the Phoenix protocol.
@@ -37,12 +37,12 @@ impl Dialect {
     }
 }
 
-/// A received frame, or the end of the connection.
+/// What arrived.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Frame {
     /// A text frame that is JSON.
     Json(Value),
-    /// A text frame that is not JSON.
+    /// A text frame that is not.
     Text(String),
     /// A binary frame.
     Binary(Vec<u8>),
@@ -61,17 +61,17 @@ impl fmt::Display for Frame {
         match self {
             Frame::Json(value) => write!(out, "{value}"),
             Frame::Text(text) => write!(out, "text that is not JSON: {text:?}"),
-            Frame::Binary(bytes) => write!(out, "binary {}", hex_dump(bytes)),
+            Frame::Binary(bytes) => write!(out, "binary {}", shown(bytes)),
             Frame::Ping => write!(out, "a ping"),
             Frame::Pong => write!(out, "a pong"),
-            Frame::Closed(code) => write!(out, "the end: close frame {code}"),
+            Frame::Closed(code) => write!(out, "the end: closed with {code}"),
             Frame::Gone => write!(out, "the end: no close frame"),
         }
     }
 }
 
-/// Bytes in hex as in a script, followed by their length and their text.
-pub(crate) fn hex_dump(bytes: &[u8]) -> String {
+/// Bytes as a script would write them, readable text in quotes.
+pub(crate) fn shown(bytes: &[u8]) -> String {
     let mut out = String::new();
     for byte in bytes.iter().take(512) {
         out.push_str(&format!("{byte:02x} "));
@@ -82,7 +82,7 @@ pub(crate) fn hex_dump(bytes: &[u8]) -> String {
 /// A connected client.
 #[derive(Debug)]
 pub struct Client {
-    socket: WebSocketStream<Stream>,
+    socket: WebSocketStream<Line>,
     dialect: Dialect,
     unread: VecDeque<Frame>,
     joins: u64,
@@ -90,7 +90,7 @@ pub struct Client {
 }
 
 impl Client {
-    pub(crate) fn new(socket: WebSocketStream<Stream>, dialect: Dialect) -> Client {
+    pub(crate) fn new(socket: WebSocketStream<Line>, dialect: Dialect) -> Client {
         Client { socket, dialect, unread: VecDeque::new(), joins: 0, barriers: 0 }
     }
 
@@ -102,9 +102,9 @@ impl Client {
     /// Sends a text frame.
     ///
     /// # Panics
-    /// When the connection is closed, or accepts no bytes for [`WAIT_MAX`].
+    /// When the connection is gone or takes nothing for [`WAIT_MAX`].
     pub async fn send_text(&mut self, text: impl Into<String>) {
-        self.send(Message::text(text.into())).await.expect("a text frame is sent");
+        self.send(Message::text(text.into())).await.expect("the server takes a text frame");
     }
 
     /// Sends JSON as a text frame.
@@ -120,7 +120,7 @@ impl Client {
     /// # Panics
     /// As [`Client::send_text`].
     pub async fn send_binary(&mut self, bytes: Vec<u8>) {
-        self.send(Message::binary(bytes)).await.expect("a binary frame is sent");
+        self.send(Message::binary(bytes)).await.expect("the server takes a binary frame");
     }
 
     /// Sends a push in the client's dialect, with the join_ref of its first join.
@@ -128,7 +128,7 @@ impl Client {
     /// # Panics
     /// As [`Client::send_text`].
     pub async fn push(&mut self, reference: &str, topic: &str, event: &str, payload: &Value) {
-        let text = self.encode(Some("1"), reference, topic, event, payload);
+        let text = self.phrase(Some("1"), reference, topic, event, payload);
         self.send_text(text).await;
     }
 
@@ -159,10 +159,10 @@ impl Client {
         self.try_join(topic, &config).await.expect("the join succeeds");
     }
 
-    /// Waits for the end of the connection. Returns the close code, or `None` without a close frame.
+    /// Reads until the connection ends, and tells the close code; `None` without close frame.
     ///
     /// # Panics
-    /// When another frame comes first, or nothing for [`WAIT_MAX`].
+    /// When a frame that is not the end comes, or nothing.
     pub async fn expect_close(&mut self) -> Option<u16> {
         match self.next().await {
             Frame::Closed(code) => Some(code),
@@ -171,7 +171,7 @@ impl Client {
         }
     }
 
-    /// Discards frames until the connection ends. Returns the close code, or `None`.
+    /// Reads whatever comes until the connection ends; the close code, or `None`.
     ///
     /// # Panics
     /// When nothing comes for [`WAIT_MAX`].
@@ -185,7 +185,7 @@ impl Client {
         }
     }
 
-    /// As [`Client::drain_to_close`] without a limit of time, for callers with a limit of their own.
+    /// As [`Client::drain_to_close`], however long it takes: for those who bound the wait themselves.
     pub async fn end(&mut self) -> Option<u16> {
         while let Some(Ok(message)) = self.socket.next().await {
             if let Message::Close(frame) = message {
@@ -195,7 +195,7 @@ impl Client {
         None
     }
 
-    /// Waits until the server has handled every frame of this client. Other frames stay unread.
+    /// Waits until the server has handled everything this client said; what else comes stays unread.
     ///
     /// # Panics
     /// When the heartbeat is not answered.
@@ -203,7 +203,7 @@ impl Client {
         assert!(self.try_settle().await.expect("a heartbeat is answered"), "the connection is over");
     }
 
-    /// All frames that come before the reply to a heartbeat sent now.
+    /// Everything that came before the answer to a heartbeat sent now.
     ///
     /// # Panics
     /// When the heartbeat is not answered.
@@ -217,7 +217,7 @@ impl Client {
     /// # Panics
     /// When it has.
     pub async fn expect_quiet(&mut self) {
-        self.try_quiet().await.expect("no frame comes");
+        self.try_quiet().await.expect("nothing to hear");
     }
 
     /// Whether the connection is over, by close frame or without.
@@ -228,7 +228,7 @@ impl Client {
     pub(crate) async fn send(&mut self, message: Message) -> Result<()> {
         timeout(WAIT_MAX, self.socket.send(message))
             .await
-            .context("the server accepts no bytes")?
+            .context("the server takes nothing")?
             .context("sending failed")
     }
 
@@ -242,21 +242,21 @@ impl Client {
     pub(crate) async fn try_join(&mut self, topic: &str, config: &Value) -> Result<()> {
         self.joins += 1;
         let reference = self.joins.to_string();
-        let join = self.encode(Some(&reference), &reference, topic, "phx_join", &json!({"config": config}));
+        let join = self.phrase(Some(&reference), &reference, topic, "phx_join", &json!({"config": config}));
         self.send(Message::text(join)).await?;
         let response = json!({"status": "ok", "response": {"postgres_changes": []}});
         let reply = self.reply(Some(&reference), &json!(reference), topic, &response);
-        self.expect_json(&reply).await
+        self.hear(&reply).await
     }
 
     pub(crate) async fn try_leave(&mut self, topic: &str) -> Result<()> {
-        let leave = self.encode(None, "leave", topic, "phx_leave", &json!({}));
+        let leave = self.phrase(None, "leave", topic, "phx_leave", &json!({}));
         self.send(Message::text(leave)).await?;
-        self.expect_event(topic, "phx_reply").await?;
-        self.expect_event(topic, "phx_close").await
+        self.hear_event(topic, "phx_reply").await?;
+        self.hear_event(topic, "phx_close").await
     }
 
-    /// As [`Client::settle`]; false when the connection is over, which the next read returns.
+    /// As [`Client::settle`]; false when the connection is over, the end being left to read.
     pub(crate) async fn try_settle(&mut self) -> Result<bool> {
         let Ok(expected) = self.barrier().await else { return Ok(false) };
         loop {
@@ -275,19 +275,19 @@ impl Client {
 
     pub(crate) async fn try_quiet(&mut self) -> Result<()> {
         let expected = self.barrier().await?;
-        self.expect_json(&expected).await
+        self.hear(&expected).await
     }
 
-    /// Sends a heartbeat and returns the reply to wait for.
+    /// Sends a heartbeat and returns the answer to wait for.
     async fn barrier(&mut self) -> Result<Value> {
         self.barriers += 1;
         let reference = format!("barrier {}", self.barriers);
-        let heartbeat = self.encode(None, &reference, "phoenix", "heartbeat", &json!({}));
+        let heartbeat = self.phrase(None, &reference, "phoenix", "heartbeat", &json!({}));
         self.send(Message::text(heartbeat)).await?;
         Ok(self.reply(None, &json!(reference), "phoenix", &json!({"status": "ok", "response": {}})))
     }
 
-    async fn expect_json(&mut self, expected: &Value) -> Result<()> {
+    async fn hear(&mut self, expected: &Value) -> Result<()> {
         let got = self.receive().await?;
         ensure!(
             matches!(&got, Frame::Json(value) if matches(expected, value)),
@@ -296,19 +296,19 @@ impl Client {
         Ok(())
     }
 
-    async fn expect_event(&mut self, topic: &str, event: &str) -> Result<()> {
+    async fn hear_event(&mut self, topic: &str, event: &str) -> Result<()> {
         let got = self.receive().await?;
-        let is_expected = match (&got, self.dialect) {
+        let is_it = match (&got, self.dialect) {
             (Frame::Json(value), Dialect::V1) => value["topic"] == topic && value["event"] == event,
             (Frame::Json(value), Dialect::V2) => value[2] == topic && value[3] == event,
             _ => false,
         };
-        ensure!(is_expected, "expected: {event} of {topic}\n     got: {got}");
+        ensure!(is_it, "expected: {event} of {topic}\n     got: {got}");
         Ok(())
     }
 
     async fn read(&mut self) -> Result<Frame> {
-        let next = timeout(WAIT_MAX, self.socket.next()).await.context("no frame came")?;
+        let next = timeout(WAIT_MAX, self.socket.next()).await.context("nothing came")?;
         Ok(match next {
             None | Some(Err(Error::ConnectionClosed | Error::Io(_) | Error::Protocol(_))) => Frame::Gone,
             Some(Err(error)) => return Err(error).context("reading failed"),
@@ -320,11 +320,11 @@ impl Client {
             Some(Ok(Message::Ping(_))) => Frame::Ping,
             Some(Ok(Message::Pong(_))) => Frame::Pong,
             Some(Ok(Message::Close(close))) => Frame::Closed(close.map_or(1005, |frame| frame.code.into())),
-            Some(Ok(Message::Frame(_))) => bail!("the library returns no raw frames"),
+            Some(Ok(Message::Frame(_))) => bail!("the library never hands out raw frames"),
         })
     }
 
-    fn encode(
+    fn phrase(
         &self,
         join_ref: Option<&str>,
         reference: &str,

@@ -1,6 +1,6 @@
-//! An identity provider under the control of a test: publishes a key set, replaces it, fails, or does not respond.
+//! An identity provider that does as a test tells it: publishes keys, changes them, stumbles, keeps silent.
 //!
-//! An HTTP server on a free port, written by hand, because it must send responses that no library would.
+//! A real HTTP server on a free port, written by hand, because it must be able to answer what no library would.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -14,22 +14,22 @@ use tokio::time::timeout;
 
 use crate::WAIT_MAX;
 
-/// A running provider; stops on drop.
+/// A provider; it is gone when this is dropped.
 #[derive(Debug)]
 pub struct Provider {
     address: SocketAddr,
-    answer: Arc<Mutex<Reply>>,
+    answer: Arc<Mutex<Answer>>,
     requests: watch::Receiver<usize>,
     serving: JoinHandle<()>,
 }
 
-/// The response to the next requests.
+/// What it says to the next request.
 #[derive(Debug, Clone)]
-enum Reply {
+enum Answer {
     /// These bytes.
     Bytes(Vec<u8>),
-    /// None; the connection stays open.
-    Nothing,
+    /// Nothing, while it keeps the connection.
+    Silence,
 }
 
 impl Provider {
@@ -46,47 +46,47 @@ impl Provider {
         Provider { address, answer, requests, serving }
     }
 
-    /// The address of its key set.
+    /// Where its keys are.
     pub fn url(&self) -> String {
         format!("http://{}/.well-known/jwks.json", self.address)
     }
 
-    /// Publishes this key set from now on.
+    /// From now on publishes this key set.
     pub fn publish(&self, keys: &Value) {
         self.set(published(keys));
     }
 
-    /// Responds with these bytes from now on: a whole HTTP response.
+    /// From now on answers with these bytes, a whole response of its own making.
     pub fn answer(&self, response: impl Into<Vec<u8>>) {
-        self.set(Reply::Bytes(response.into()));
+        self.set(Answer::Bytes(response.into()));
     }
 
-    /// Responds with this status and no body from now on.
+    /// From now on answers this status, without a body.
     pub fn fail(&self, status: u16) {
         self.answer(format!("HTTP/1.1 {status} Whatever\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"));
     }
 
-    /// Accepts requests and sends no response from now on.
+    /// From now on takes requests and says nothing.
     pub fn stop_answering(&self) {
-        self.set(Reply::Nothing);
+        self.set(Answer::Silence);
     }
 
-    /// The number of requests so far.
+    /// Requests so far.
     pub fn requests(&self) -> usize {
         *self.requests.borrow()
     }
 
-    /// Waits until it has received this number of requests.
+    /// Waits until it was asked so often.
     ///
     /// # Panics
-    /// When it does not within [`WAIT_MAX`].
+    /// When that does not happen.
     pub async fn wait_for_requests(&self, times: usize) {
         let mut requests = self.requests.clone();
-        let received = requests.wait_for(|requests| *requests >= times);
-        timeout(WAIT_MAX, received).await.expect("requests come in time").expect("the provider runs");
+        let asked = requests.wait_for(|requests| *requests >= times);
+        timeout(WAIT_MAX, asked).await.expect("it is asked in time").expect("it still serves");
     }
 
-    fn set(&self, answer: Reply) {
+    fn set(&self, answer: Answer) {
         *self.answer.lock().expect("no test panics here") = answer;
     }
 }
@@ -97,33 +97,33 @@ impl Drop for Provider {
     }
 }
 
-fn published(keys: &Value) -> Reply {
+fn published(keys: &Value) -> Answer {
     let body = keys.to_string();
     let head = format!(
         "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
         body.len()
     );
-    Reply::Bytes((head + &body).into_bytes())
+    Answer::Bytes((head + &body).into_bytes())
 }
 
-async fn serve(listener: TcpListener, answer: Arc<Mutex<Reply>>, count: watch::Sender<usize>) {
+async fn serve(listener: TcpListener, answer: Arc<Mutex<Answer>>, count: watch::Sender<usize>) {
     let mut kept = Vec::new();
     while let Ok((mut stream, _)) = listener.accept().await {
-        if !read_request(&mut stream).await {
+        if !asks(&mut stream).await {
             continue;
         }
         let answer = answer.lock().expect("no test panics here").clone();
         count.send_modify(|requests| *requests += 1);
         match answer {
-            // The client may close the connection before it has read everything.
-            Reply::Bytes(bytes) => drop(stream.write_all(&bytes).await),
-            Reply::Nothing => kept.push(stream),
+            // Whoever asked may have had enough before the end.
+            Answer::Bytes(bytes) => drop(stream.write_all(&bytes).await),
+            Answer::Silence => kept.push(stream),
         }
     }
 }
 
-/// Reads the head of a request; false if the connection ends before.
-async fn read_request(stream: &mut TcpStream) -> bool {
+/// Reads the head of a request; whether there was one.
+async fn asks(stream: &mut TcpStream) -> bool {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         if !matches!(stream.read_buf(&mut head).await, Ok(read) if read > 0) {
