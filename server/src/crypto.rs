@@ -1,8 +1,8 @@
-//! Which cryptography TLS uses, here and towards other servers: `ring`, for all of the process.
+//! The cryptography provider of TLS, for clients and towards other servers: `ring`.
 //!
-//! Several of our crates bring rustls along and could each choose; so it is chosen before any of them asks.
+//! Several dependencies use rustls and could enable different providers. So one is installed before any of them starts.
 
-/// Makes the choice. Done first thing by whoever has a `main`; a second time changes nothing.
+/// Installs the provider for this process. `main` calls this first; further calls change nothing.
 pub fn install() {
     let _installed_before = rustls::crypto::ring::default_provider().install_default();
 }

@@ -1,5 +1,5 @@
-//! Files of certificates and keys (PEM), as people have them: with the byte order mark that Windows puts first, or in
-//! UTF-16 as its shell writes them. And what such a file holds when it does not hold what it should.
+//! Files of certificates and keys (PEM), also with the byte order mark that Windows editors write, or in UTF-16 as
+//! PowerShell writes them; and what a file holds instead, for error messages.
 
 use std::fs;
 use std::io;
@@ -8,10 +8,10 @@ use std::path::Path;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-/// The contents of `file` without a byte order mark, in UTF-8 if they were text in UTF-16.
+/// The contents of `file` without a byte order mark, and in UTF-8 if they are text in UTF-16.
 ///
 /// # Errors
-/// When it cannot be read.
+/// When the file cannot be read.
 pub fn read(file: &Path) -> io::Result<Vec<u8>> {
     let contents = fs::read(file)?;
     let utf16 = |rest: &[u8], unit: fn([u8; 2]) -> u16| {
@@ -29,27 +29,27 @@ pub fn read(file: &Path) -> io::Result<Vec<u8>> {
     })
 }
 
-/// The certificates in `contents`; `None` if there are none, or one of them is damaged.
+/// The certificates in `contents`; `None` if there are none, or one of them is invalid.
 pub fn certificates(contents: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(contents).collect();
     certificates.ok().filter(|certificates| !certificates.is_empty())
 }
 
-/// What `contents` are, to finish the sentence «it is not what it should be: …».
-pub fn found(contents: &[u8]) -> &'static str {
+/// Describes `contents` that have no PEM block of the expected kind. Continues a message after a colon.
+pub fn describe(contents: &[u8]) -> &'static str {
     let text = String::from_utf8_lossy(contents);
-    let holds =
-        |words: &str| text.lines().any(|line| line.starts_with("-----BEGIN ") && line.contains(words));
+    let has_block =
+        |label: &str| text.lines().any(|line| line.starts_with("-----BEGIN ") && line.contains(label));
     match contents {
         blank if blank.trim_ascii().is_empty() => "it is empty",
-        // A sequence whose length takes one or two bytes.
+        // An ASN.1 sequence whose length takes one or two bytes.
         [0x30, 0x81 | 0x82, ..] => {
             "it is DER, which `openssl x509 -inform der` or `openssl pkey -inform der` converts"
         }
-        _ if holds("ENCRYPTED") || text.contains("Proc-Type: 4,ENCRYPTED") => "its key is encrypted",
-        _ if holds("PRIVATE KEY") => "it holds a private key",
-        _ if holds("CERTIFICATE REQUEST") => "it holds a request for a certificate",
-        _ if holds("CERTIFICATE") => "it holds a certificate, or what is left of one",
+        _ if has_block("ENCRYPTED") || text.contains("Proc-Type: 4,ENCRYPTED") => "its key is encrypted",
+        _ if has_block("PRIVATE KEY") => "it holds a private key",
+        _ if has_block("CERTIFICATE REQUEST") => "it holds a certificate signing request",
+        _ if has_block("CERTIFICATE") => "it holds a certificate, which may be damaged",
         _ => "it holds something else",
     }
 }
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_order_mark_is_left_out() {
+    fn a_byte_order_mark_is_removed() {
         let text = "-----BEGIN";
         let with = |mark: &[u8], unit: fn(u16) -> [u8; 2]| {
             [mark, &*text.encode_utf16().flat_map(unit).collect::<Vec<_>>()].concat()
@@ -78,13 +78,16 @@ mod tests {
     }
 
     #[test]
-    fn what_a_file_holds_instead_is_recognised() {
-        assert_eq!(found(b" \n"), "it is empty");
-        assert!(found(&[0x30, 0x82, 1, 2]).starts_with("it is DER"));
-        assert_eq!(found(b"x\n-----BEGIN RSA PRIVATE KEY-----"), "it holds a private key");
-        assert_eq!(found(b"-----BEGIN ENCRYPTED PRIVATE KEY-----"), "its key is encrypted");
-        assert!(found(b"-----BEGIN CERTIFICATE-----\nAA").starts_with("it holds a certificate"));
-        assert_eq!(found(b"-----BEGIN CERTIFICATE REQUEST-----"), "it holds a request for a certificate");
-        assert_eq!(found(&[0xff; 8]), "it holds something else");
+    fn other_contents_are_described() {
+        assert_eq!(describe(b" \n"), "it is empty");
+        assert!(describe(&[0x30, 0x82, 1, 2]).starts_with("it is DER"));
+        assert_eq!(describe(b"x\n-----BEGIN RSA PRIVATE KEY-----"), "it holds a private key");
+        assert_eq!(describe(b"-----BEGIN ENCRYPTED PRIVATE KEY-----"), "its key is encrypted");
+        assert!(describe(b"-----BEGIN CERTIFICATE-----\nAA").starts_with("it holds a certificate"));
+        assert_eq!(
+            describe(b"-----BEGIN CERTIFICATE REQUEST-----"),
+            "it holds a certificate signing request"
+        );
+        assert_eq!(describe(&[0xff; 8]), "it holds something else");
     }
 }

@@ -1,19 +1,19 @@
-//! Answers over HTTP: a status, and a body that says what it is.
+//! HTTP responses: a status and a body with its content type.
 //!
-//! Below all slices, because each of them answers requests and the edge answers the rest.
+//! Below all slices, because their handlers build responses, and so does the edge.
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::Value;
 
-/// An answer without a body.
+/// A response without a body.
 pub fn empty(status: StatusCode) -> Response<Bytes> {
     let mut response = Response::new(Bytes::new());
     *response.status_mut() = status;
     response
 }
 
-/// An answer with a body of this type.
+/// A response with a body of this content type.
 pub fn page(status: StatusCode, content_type: &'static str, body: String) -> Response<Bytes> {
     let mut response = Response::new(Bytes::from(body));
     *response.status_mut() = status;
@@ -21,7 +21,7 @@ pub fn page(status: StatusCode, content_type: &'static str, body: String) -> Res
     response
 }
 
-/// An answer with a JSON body. Where no controller answers, upstream's is a bare string
+/// A response with a JSON body. Errors that no handler produces are a JSON string, as upstream's are
 /// (docs/protocol/http.md#errors-without-a-controller).
 pub fn json(status: StatusCode, body: &Value) -> Response<Bytes> {
     page(status, "application/json; charset=utf-8", body.to_string())

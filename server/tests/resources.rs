@@ -116,7 +116,7 @@ fn what_serve_cannot_use_is_wrong_for_config_check() {
         ),
         (
             tls("damaged.pem", "key.pem"),
-            "has no certificate in it (PEM): it holds a certificate, or what is left of one",
+            "has no certificate in it (PEM): it holds a certificate, which may be damaged",
         ),
         (
             tls("no-certificate.pem", "key.pem"),

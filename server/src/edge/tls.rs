@@ -225,7 +225,7 @@ fn read(cert: &Path, key: &Path, tickets: Arc<dyn ProducesTickets>) -> Result<Pa
         key,
         file: file.to_owned(),
         what,
-        found: pem::found(contents),
+        found: pem::describe(contents),
     };
     let contents_of_cert = contents(CERT_FILE, cert)?;
     let certificates = pem::certificates(&contents_of_cert)

@@ -1,9 +1,9 @@
-//! Many messages in one request (docs/protocol/http.md#batch). One bad message refuses all, and the answer
-//! says for each what is wrong with it.
+//! Several messages in one request (docs/protocol/http.md#batch). One invalid message refuses the batch, and the response
+//! holds the errors of each.
 //!
-//! What a message costs must not depend on what its sender puts in it: a body of a few megabytes holds
-//! millions of empty messages, or one whose topic is a list of millions. So messages are counted before
-//! any is looked at, and fields stay text until they have turned out to be of the type we want.
+//! The cost of a request must not depend on its contents: a body of a few megabytes can hold millions of empty messages,
+//! or one whose topic is a list of millions. So the messages are counted before any is parsed, and a field is parsed only
+//! if it has the expected type.
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -26,7 +26,7 @@ struct Body<'a> {
     messages: Option<&'a RawValue>,
 }
 
-/// A message as it came.
+/// A message with its fields not parsed.
 #[derive(Deserialize)]
 struct Fields<'a> {
     #[serde(borrow)]
@@ -41,7 +41,7 @@ struct Fields<'a> {
     id: Option<&'a RawValue>,
 }
 
-/// A message that can be sent. The payload is passed on as its sender spelled it.
+/// A valid message. The payload is forwarded as it was received.
 struct Message<'a> {
     topic: String,
     event: String,
@@ -50,8 +50,8 @@ struct Message<'a> {
     meta: Option<String>,
 }
 
-/// What is wrong with a message, by field.
-type Errors = Map<String, Value>;
+/// The errors of a message, by field.
+type FieldErrors = Map<String, Value>;
 
 pub(super) fn send(node: &Node, tenant: &Tenant, body: &[u8]) -> Result<(), Rejection> {
     let list = list(body)?;
@@ -61,7 +61,7 @@ pub(super) fn send(node: &Node, tenant: &Tenant, body: &[u8]) -> Result<(), Reje
     let read: Vec<_> = messages(list)?.into_iter().map(|fields| Message::check(tenant, fields)).collect();
     if read.iter().any(Result::is_err) {
         let errors: Vec<_> = read.into_iter().map(|message| message.err().unwrap_or_default()).collect();
-        return Err(wrong(errors.into()));
+        return Err(invalid(errors.into()));
     }
     read.iter().flatten().try_for_each(|message| check_privacy(tenant, message.private))?;
     spend(tenant, read.len() as u64)?;
@@ -73,56 +73,55 @@ pub(super) fn send(node: &Node, tenant: &Tenant, body: &[u8]) -> Result<(), Reje
     Ok(())
 }
 
-fn wrong(messages: Value) -> Rejection {
+fn invalid(messages: Value) -> Rejection {
     Rejection::errors(json!({ "messages": messages }))
 }
 
-/// The list of messages, unread.
+/// The list of messages, not parsed.
 fn list(body: &[u8]) -> Result<&RawValue, Rejection> {
     let list = match serde_json::from_slice::<Body<'_>>(body) {
         Ok(read) if is_object(body.trim_ascii_start()) => read.messages,
-        // Valid JSON without the key, as upstream sees anything that is not an object.
+        // Valid JSON that is not an object counts as an object without the key, as upstream treats it.
         Ok(_) => None,
         Err(error) if error.is_data() => None,
         Err(_not_json) => return Err(Rejection::not_json()),
     };
-    list.ok_or_else(|| wrong(json!([BLANK])))
+    list.ok_or_else(|| invalid(json!([BLANK])))
 }
 
-/// Whether JSON is an object. It must be asked: serde reads a struct from a list of its fields as well.
+/// Whether JSON is an object. Checked because serde also reads a struct from a list of its fields.
 fn is_object(json: &[u8]) -> bool {
     json.starts_with(b"{")
 }
 
-/// How many messages a list holds; an empty one counts as none at all. Takes no memory, as `IgnoredAny`
-/// has no size.
+/// The number of messages in a list; an empty list is an error. Takes no memory, because `IgnoredAny` has no size.
 fn length(list: &RawValue) -> Result<usize, Rejection> {
     match serde_json::from_str::<Vec<IgnoredAny>>(list.get()) {
-        Ok(messages) if messages.is_empty() => Err(wrong(json!([BLANK]))),
+        Ok(messages) if messages.is_empty() => Err(invalid(json!([BLANK]))),
         Ok(messages) => Ok(messages.len()),
-        Err(_no_list) => Err(wrong(json!([INVALID]))),
+        Err(_no_list) => Err(invalid(json!([INVALID]))),
     }
 }
 
 fn messages(list: &RawValue) -> Result<Vec<Fields<'_>>, Rejection> {
-    let invalid = || wrong(json!([INVALID]));
-    let messages: Vec<&RawValue> = serde_json::from_str(list.get()).map_err(|_no_list| invalid())?;
+    let not_objects = || invalid(json!([INVALID]));
+    let messages: Vec<&RawValue> = serde_json::from_str(list.get()).map_err(|_no_list| not_objects())?;
     let objects = messages.into_iter().map(|message| {
         let object = Some(message.get()).filter(|text| is_object(text.as_bytes()));
-        object.and_then(|text| serde_json::from_str(text).ok()).ok_or_else(invalid)
+        object.and_then(|text| serde_json::from_str(text).ok()).ok_or_else(not_objects)
     });
     objects.collect()
 }
 
 impl<'a> Message<'a> {
-    fn check(tenant: &Tenant, fields: Fields<'a>) -> Result<Self, Errors> {
-        let mut errors = Errors::new();
-        let mut wrong = |field: &str, text: &str| errors.insert(field.into(), json!([text]));
-        let topic = topic(fields.topic).map_err(|why| wrong("topic", &why));
-        let event = text(fields.event).map_err(|why| wrong("event", why));
-        let payload = payload(tenant, fields.payload).map_err(|why| wrong("payload", why));
-        let private = flag(fields.private).map_err(|why| wrong("private", why));
-        let id = id(fields.id).map_err(|why| wrong("id", why));
+    fn check(tenant: &Tenant, fields: Fields<'a>) -> Result<Self, FieldErrors> {
+        let mut errors = FieldErrors::new();
+        let mut note = |field: &str, text: &str| errors.insert(field.into(), json!([text]));
+        let topic = topic(fields.topic).map_err(|error| note("topic", &error));
+        let event = text(fields.event).map_err(|error| note("event", error));
+        let payload = payload(tenant, fields.payload).map_err(|error| note("payload", error));
+        let private = flag(fields.private).map_err(|error| note("private", error));
+        let id = id(fields.id).map_err(|error| note("id", error));
         match (topic, event, payload, private, id) {
             (Ok(topic), Ok(event), Ok(payload), Ok(private), Ok(id)) => {
                 let meta = id.map(|id| json!({ "id": id }).to_string());
@@ -143,7 +142,7 @@ fn text(value: Option<&RawValue>) -> Result<String, &'static str> {
     if text.is_empty() { Err(BLANK) } else { Ok(text) }
 }
 
-/// What is not a string is not parsed.
+/// A JSON string. Other values are refused without being parsed.
 fn string(value: &RawValue) -> Result<String, &'static str> {
     let text = Some(value.get()).filter(|text| text.starts_with('"')).ok_or(INVALID)?;
     serde_json::from_str(text).map_err(|_half_a_surrogate_pair| INVALID)

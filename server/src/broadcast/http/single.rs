@@ -12,11 +12,10 @@ use super::super::publish;
 use super::{BLANK, Rejection, TOO_LARGE, TOPIC_BYTES_MAX, check_privacy, room, spend, too_long};
 use crate::tenants::Tenant;
 
-/// What the body is, by its content type.
+/// The format of the body, by its content type; JSON without one.
 ///
-/// JSON, if it does not say. Upstream ignores such a body and sends `{}`
-/// (docs/protocol/http.md#single-message). Who sends a body means it, and 202 for something that nobody
-/// receives would hide the missing header.
+/// Upstream ignores a body without a content type and sends `{}` (docs/protocol/http.md#single-message). A client that
+/// sends a body intends it to be received, and 202 for an empty message would hide the missing header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Content {
     Json,
@@ -24,7 +23,7 @@ pub(super) enum Content {
 }
 
 impl Content {
-    /// `None` for what the endpoint does not take.
+    /// `None` for a content type that the endpoint does not accept.
     pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
         let Some(content_type) = headers.get(header::CONTENT_TYPE) else { return Some(Self::Json) };
         let essence = content_type.to_str().ok()?.split(';').next()?.trim().to_ascii_lowercase();
@@ -36,7 +35,7 @@ impl Content {
     }
 }
 
-/// What is to be sent, and where.
+/// A message, and where it is sent.
 pub(super) struct Message<'a> {
     pub(super) topic: &'a str,
     pub(super) event: &'a str,
@@ -67,18 +66,18 @@ pub(super) fn send(hub: &Hub, tenant: &Tenant, message: &Message<'_>) -> Result<
     Ok(())
 }
 
-/// A name has to fit the binary frame it travels in.
+/// Refuses a name that is empty, or does not fit its field of a binary frame.
 fn check_name(field: &str, name: &str, bytes_max: usize) -> Result<(), Rejection> {
-    let wrong = |text: &str| Err(Rejection::errors(json!({ field: [text] })));
+    let invalid = |text: &str| Err(Rejection::errors(json!({ field: [text] })));
     match name.len() {
-        0 => wrong(BLANK),
-        length if length > bytes_max => wrong(&too_long(bytes_max)),
+        0 => invalid(BLANK),
+        length if length > bytes_max => invalid(&too_long(bytes_max)),
         _ => Ok(()),
     }
 }
 
-/// The body as a JSON object. Lists and single values are put into one, under `_json`, as upstream's
-/// parser does; an empty body is an empty object.
+/// The body as a JSON object. Lists and single values become the value of `_json` in an object, as upstream's parser does;
+/// an empty body is an empty object.
 fn object(body: &[u8]) -> Result<String, Rejection> {
     if body.iter().all(u8::is_ascii_whitespace) {
         return Ok("{}".into());

@@ -73,5 +73,5 @@ pub(super) fn certificates(file: &Path) -> Result<Vec<u8>, RedisConfigError> {
     if usable {
         return Ok(contents);
     }
-    Err(RedisConfigError::NoCertificate { file: file.to_owned(), found: pem::found(&contents) })
+    Err(RedisConfigError::NoCertificate { file: file.to_owned(), found: pem::describe(&contents) })
 }
