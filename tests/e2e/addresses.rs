@@ -1,4 +1,4 @@
-//! `server.max_connections_per_address`: nobody takes all the places from one address.
+//! `server.max_connections_per_address`: one address cannot open all the connections of a server.
 
 use harness::{Dialect, Request, Token, World, eventually};
 use serde_json::json;
@@ -10,11 +10,11 @@ fn at_most(connections: usize) -> impl FnOnce(&mut settings::Settings) {
 }
 
 #[tokio::test]
-async fn an_address_has_so_many_connections_and_another_its_own() {
+async fn the_limit_applies_to_each_address() {
     let world = World::with(at_most(2)).await;
     let target = world.target("/socket/websocket", Dialect::V2, Token::Valid);
-    let mut people = world.conversation();
-    people.check("ann, bob join realtime:room").await;
+    let mut clients = world.conversation();
+    clients.check("ann, bob join realtime:room").await;
 
     let refusal = world.send(Request::upgrade(&target)).await;
     assert_eq!(refusal.status, 429);
@@ -25,17 +25,17 @@ async fn an_address_has_so_many_connections_and_another_its_own() {
     let page = world.send(Request::get("/metrics")).await.text();
     assert!(page.contains("\nrealtime_connections_refused_by_address_total 1\n"), "{page}");
 
-    people.check("bob vanishes").await;
-    eventually("the place of somebody who left is free", async || {
+    clients.check("bob vanishes").await;
+    eventually("the permit of a closed connection is free", async || {
         world.send(Request::upgrade(&target)).await.status == 101
     })
     .await;
     world.stop().await;
 }
 
-// Otherwise a client with an expired token, that tries again and again, would shut itself out.
+// Otherwise a client that retries with an expired token would lock itself out.
 #[tokio::test]
-async fn a_refused_handshake_takes_no_place() {
+async fn a_refused_handshake_does_not_count() {
     let world = World::with(at_most(1)).await;
     let expired = world.target("/socket/websocket", Dialect::V2, Token::Expired);
     for _ in 0..3 {
@@ -46,11 +46,11 @@ async fn a_refused_handshake_takes_no_place() {
 }
 
 #[tokio::test]
-async fn without_a_limit_an_address_may_have_all_the_places() {
+async fn without_a_limit_an_address_may_open_all_connections() {
     let world = World::start().await;
-    let mut people = world.conversation();
+    let mut clients = world.conversation();
     for name in ["ann", "bob", "cid", "dan", "eve"] {
-        people.check(&format!("{name} joins realtime:room")).await;
+        clients.check(&format!("{name} joins realtime:room")).await;
     }
     world.stop().await;
 }

@@ -1,4 +1,4 @@
-//! What operators ask and order over HTTP, and that nobody else does.
+//! The pages and commands of operators over HTTP, and that other clients are refused.
 
 use std::sync::Arc;
 
@@ -7,15 +7,15 @@ use serde_json::{Value, json};
 
 const ROOM: &str = "realtime:room";
 
-/// Everything that takes an operator's token.
-const ORDERS: [(&str, &str); 3] =
+/// The requests that need an operator token.
+const REQUESTS: [(&str, &str); 3] =
     [("GET", "/status"), ("POST", "/admin/reload"), ("POST", "/admin/tenants/acme/disconnect")];
 
 fn operators() -> TokenIssuer {
     TokenIssuer::new("the operators' secret, of thirty-two bytes")
 }
 
-/// An operator's token: no role, nobody in particular.
+/// An operator token without a role and a subject.
 fn operator() -> String {
     operators().sign(&json!({"exp": 4_000_000_000_u64}))
 }
@@ -26,32 +26,32 @@ async fn world() -> World {
     world
 }
 
-async fn order(world: &World, method: &str, target: &str) -> Response {
+async fn request(world: &World, method: &str, target: &str) -> Response {
     world.send(Request::new(method, target).bearer(&operator())).await
 }
 
 #[tokio::test]
-async fn ready_means_that_new_clients_are_welcome() {
+async fn ready_means_that_the_node_takes_new_clients() {
     let world = World::start().await;
     let ready = async || {
-        let answer = world.send(Request::get("/readyz")).await;
-        (answer.status, answer.json()["status"].clone())
+        let response = world.send(Request::get("/readyz")).await;
+        (response.status, response.json()["status"].clone())
     };
     assert_eq!(ready().await, (200, json!("ready")));
     world.node().announce_stop();
     assert_eq!(ready().await, (503, json!("stopping")));
-    assert_eq!(world.send(Request::get("/health")).await.status, 200, "alive all the same");
+    assert_eq!(world.send(Request::get("/health")).await.status, 200, "still alive");
     world.stop().await;
 }
 
 #[tokio::test]
-async fn without_a_secret_everything_is_closed_and_says_what_to_set() {
+async fn without_a_secret_every_request_is_refused_and_the_setting_is_named() {
     let world = World::start().await;
-    for (method, target) in ORDERS {
+    for (method, target) in REQUESTS {
         for token in [operator(), world.token(Token::Valid), String::new()] {
-            let answer = world.send(Request::new(method, target).bearer(&token)).await;
-            assert_eq!(answer.status, 401, "{target}");
-            let message = answer.json()["message"].to_string();
+            let response = world.send(Request::new(method, target).bearer(&token)).await;
+            assert_eq!(response.status, 401, "{target}");
+            let message = response.json()["message"].to_string();
             assert!(message.contains("admin.jwt_secret"), "{target}: {message}");
         }
     }
@@ -59,11 +59,11 @@ async fn without_a_secret_everything_is_closed_and_says_what_to_set() {
 }
 
 #[tokio::test]
-async fn only_operators_are_let_in() {
+async fn only_operator_tokens_are_accepted() {
     let world = world().await;
     let blocked = operators().sign(&json!({"exp": 4_000_000_001_u64}));
     world.apply(|settings| settings.admin.token_blocklist = vec![blocked.as_str().into()]);
-    let strangers = [
+    let refused = [
         (String::new(), "no header"),
         (world.token(Token::Valid), "signature"),
         (world.tenant_token_issuer("acme").token(Token::Valid), "signature"),
@@ -73,41 +73,45 @@ async fn only_operators_are_let_in() {
         (blocked, "blocklist"),
         ("garbage".to_owned(), "not a valid JWT"),
     ];
-    for (method, target) in ORDERS {
-        for (token, reason) in &strangers {
-            let answer = world.send(Request::new(method, target).bearer(token)).await;
-            assert_eq!((answer.status, answer.header("www-authenticate")), (401, Some("Bearer")), "{target}");
-            let message = answer.json()["message"].to_string();
+    for (method, target) in REQUESTS {
+        for (token, reason) in &refused {
+            let response = world.send(Request::new(method, target).bearer(token)).await;
+            assert_eq!(
+                (response.status, response.header("www-authenticate")),
+                (401, Some("Bearer")),
+                "{target}"
+            );
+            let message = response.json()["message"].to_string();
             assert!(message.contains(reason) && !message.contains(&operator()), "{target}: {message}");
         }
         assert_eq!(world.send(Request::new(method, target)).await.status, 401, "{target} without a token");
-        assert_ne!(order(&world, method, target).await.status, 401, "{target}");
+        assert_ne!(request(&world, method, target).await.status, 401, "{target}");
     }
     world.stop().await;
 }
 
 // Even where one secret signs for both, as in self-hosted set-ups of Supabase.
 #[tokio::test]
-async fn an_operators_token_opens_nothing_else() {
+async fn an_operator_token_is_not_a_user_token() {
     let world = world().await;
     world.apply(|settings| settings.auth.jwt_secret = Some(operators().secret().into()));
     let socket = Request::upgrade("/socket/websocket").header("x-api-key", &operator());
-    let answer = world.send(socket).await;
+    let response = world.send(socket).await;
     assert_eq!(
-        (answer.status, answer.json()),
+        (response.status, response.json()),
         (401, json!({"error": "Fields `role` and `exp` are required in JWT"}))
     );
     let message = json!({"messages": [{"topic": "room", "event": "e", "payload": {}}]});
     let post = Request::post("/api/broadcast").bearer(&operator()).json(&message);
     assert_eq!(world.send(post).await.status, 401);
-    assert_eq!(order(&world, "GET", "/status").await.status, 200);
+    assert_eq!(request(&world, "GET", "/status").await.status, 200);
     let user = Request::get("/status").bearer(&operators().token(Token::Valid));
     assert_eq!(world.send(user).await.status, 401);
     world.stop().await;
 }
 
 #[tokio::test]
-async fn another_method_is_told_which_would_do() {
+async fn another_method_is_refused_with_the_allowed_ones() {
     let world = world().await;
     for (method, target, allowed) in [
         ("POST", "/status", "GET, HEAD"),
@@ -115,16 +119,16 @@ async fn another_method_is_told_which_would_do() {
         ("DELETE", "/admin/tenants/acme/disconnect", "POST"),
         ("POST", "/readyz", "GET, HEAD"),
     ] {
-        let answer = order(&world, method, target).await;
-        assert_eq!((answer.status, answer.header("allow")), (405, Some(allowed)), "{method} {target}");
+        let response = request(&world, method, target).await;
+        assert_eq!((response.status, response.header("allow")), (405, Some(allowed)), "{method} {target}");
     }
-    assert_eq!(order(&world, "POST", "/admin/tenants").await.status, 404);
-    assert_eq!(order(&world, "HEAD", "/status").await.text(), "");
+    assert_eq!(request(&world, "POST", "/admin/tenants").await.status, 404);
+    assert_eq!(request(&world, "HEAD", "/status").await.text(), "");
     world.stop().await;
 }
 
 #[tokio::test]
-async fn the_status_tells_how_things_are() {
+async fn the_status_describes_the_node_and_its_tenants() {
     let world = world().await;
     world.apply(|settings| {
         settings.tenants.get_mut("acme").expect("there").region = Some("eu-west-1".into());
@@ -134,7 +138,7 @@ async fn the_status_tells_how_things_are() {
     ann.join(ROOM, json!({})).await;
     let mut idle = world.connect_for("acme").await;
     idle.settle().await;
-    let status = order(&world, "GET", "/status").await.json();
+    let status = request(&world, "GET", "/status").await.json();
     assert_eq!(
         status["tenants"],
         json!([
@@ -162,36 +166,38 @@ async fn the_status_tells_how_things_are() {
 }
 
 #[tokio::test]
-async fn the_status_tells_the_story_of_the_settings() {
+async fn the_status_describes_the_settings() {
     let world = world().await;
-    let story = async || order(&world, "GET", "/status").await.json()["settings"].clone();
-    let before = story().await;
+    let settings = async || request(&world, "GET", "/status").await.json()["settings"].clone();
+    let before = settings().await;
     assert_eq!((&before["pending"], &before["last_error"]), (&json!([]), &Value::Null));
     world.node().reloading.accepted(vec!["server.port".into()]);
     world.node().reloading.refused(&["config.toml:3:1: unknown key".into()]);
-    let refused = story().await;
-    assert_eq!(refused["generation"], before["generation"], "nothing has changed");
+    let refused = settings().await;
+    assert_eq!(refused["generation"], before["generation"], "the old settings are in use");
     assert_eq!(refused["pending"], json!(["server.port"]));
     assert_eq!(refused["last_error"], "config.toml:3:1: unknown key");
-    let shown = async |line: &str| {
+    let has_line = async |line: &str| {
         let page = world.send(Request::get("/metrics")).await.text();
-        page.lines().any(|shown| shown == line)
+        page.lines().any(|known| known == line)
     };
-    assert!(shown("realtime_settings_reload_failed 1").await && shown("realtime_settings_pending 1").await);
+    assert!(
+        has_line("realtime_settings_reload_failed 1").await && has_line("realtime_settings_pending 1").await
+    );
     world.apply(|_| {});
-    let after = story().await;
+    let after = settings().await;
     assert_eq!(after["generation"].as_u64(), before["generation"].as_u64().map(|n| n + 1));
     assert_eq!(after["last_error"], Value::Null);
-    assert!(shown("realtime_settings_reload_failed 0").await);
-    assert!(shown(&format!("realtime_settings_generation {}", after["generation"])).await);
+    assert!(has_line("realtime_settings_reload_failed 0").await);
+    assert!(has_line(&format!("realtime_settings_generation {}", after["generation"])).await);
     world.stop().await;
 }
 
 #[tokio::test]
-async fn a_reload_can_be_ordered_and_says_what_came_of_it() {
+async fn a_reload_can_be_requested_and_responds_with_its_outcome() {
     let world = world().await;
-    let answer = order(&world, "POST", "/admin/reload").await;
-    assert_eq!(answer.status, 501, "these settings come from no file");
+    let response = request(&world, "POST", "/admin/reload").await;
+    assert_eq!(response.status, 501, "these settings come from no file");
     world.node().reloading.set_handler(Arc::new(|| {
         static CALLS: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
         let first = CALLS.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0;
@@ -200,26 +206,26 @@ async fn a_reload_can_be_ordered_and_says_what_came_of_it() {
             if first { Ok(changes) } else { Err(vec!["config.toml:1:1: no".into()]) }
         })
     }));
-    let answer = order(&world, "POST", "/admin/reload").await;
-    assert_eq!(answer.status, 200);
-    assert_eq!(answer.json()["changed"], json!(["limits.a"]));
-    assert_eq!(answer.json()["pending"], json!(["server.port"]));
-    let answer = order(&world, "POST", "/admin/reload").await;
-    assert_eq!((answer.status, answer.json()), (422, json!({"problems": ["config.toml:1:1: no"]})));
+    let response = request(&world, "POST", "/admin/reload").await;
+    assert_eq!(response.status, 200);
+    assert_eq!(response.json()["changed"], json!(["limits.a"]));
+    assert_eq!(response.json()["pending"], json!(["server.port"]));
+    let response = request(&world, "POST", "/admin/reload").await;
+    assert_eq!((response.status, response.json()), (422, json!({"problems": ["config.toml:1:1: no"]})));
     world.stop().await;
 }
 
 #[tokio::test]
-async fn a_tenants_clients_can_be_sent_away_and_may_come_back() {
+async fn the_clients_of_a_tenant_can_be_disconnected_and_may_reconnect() {
     let world = world().await;
     let (mut ann, mut idle) = (world.connect_for("acme").await, world.connect_for("acme").await);
     let (mut bob, mut cid) = (world.connect_for("globex").await, world.connect().await);
-    for person in [&mut ann, &mut bob, &mut cid] {
-        person.join(ROOM, json!({})).await;
+    for client in [&mut ann, &mut bob, &mut cid] {
+        client.join(ROOM, json!({})).await;
     }
     idle.settle().await;
-    let answer = order(&world, "POST", "/admin/tenants/Acme/disconnect").await;
-    assert_eq!((answer.status, answer.json()), (200, json!({"disconnected": 2})));
+    let response = request(&world, "POST", "/admin/tenants/Acme/disconnect").await;
+    assert_eq!((response.status, response.json()), (200, json!({"disconnected": 2})));
     assert_eq!(ann.next_json().await[4]["message"], "Server requested disconnect");
     assert_eq!((ann.expect_close().await, idle.expect_close().await), (Some(1012), Some(1012)));
     bob.expect_quiet().await;
@@ -227,25 +233,25 @@ async fn a_tenants_clients_can_be_sent_away_and_may_come_back() {
     let mut again = world.connect_for("acme").await;
     again.join(ROOM, json!({})).await;
     again.expect_quiet().await;
-    // Another change has everybody look at the policy anew.
+    // Another change makes all sessions read the policy again.
     world.apply(|settings| settings.tenants.get_mut("acme").expect("there").region = Some("eu".into()));
     again.expect_quiet().await;
-    let answer = order(&world, "POST", "/admin/tenants/nobody/disconnect").await;
-    assert_eq!((answer.status, answer.json()), (404, json!({"message": "not found"})));
+    let response = request(&world, "POST", "/admin/tenants/unknown/disconnect").await;
+    assert_eq!((response.status, response.json()), (404, json!({"message": "not found"})));
     world.stop().await;
 }
 
 #[tokio::test]
-async fn the_numbers_can_be_kept_for_some() {
+async fn metrics_can_require_a_token() {
     let world = world().await;
     let scraper = TokenIssuer::new("the scraper's secret, of thirty-two bytes");
     let token = scraper.sign(&json!({"exp": 4_000_000_000_u64}));
     let ask = async |token: &str| world.send(Request::get("/metrics").bearer(token)).await;
     assert_eq!(world.send(Request::get("/metrics")).await.status, 200, "open unless a secret is set");
     world.apply(|settings| settings.admin.metrics_jwt_secret = Some(scraper.secret().into()));
-    for stranger in [String::new(), operator(), world.token(Token::Valid), scraper.token(Token::Valid)] {
-        let answer = ask(&stranger).await;
-        assert_eq!((answer.status, answer.text().as_str()), (403, ""), "{stranger}");
+    for token in [String::new(), operator(), world.token(Token::Valid), scraper.token(Token::Valid)] {
+        let response = ask(&token).await;
+        assert_eq!((response.status, response.text().as_str()), (403, ""), "{token}");
     }
     assert_eq!(ask(&token).await.status, 200);
     world.apply(|settings| settings.admin.metrics_token_blocklist = vec![token.as_str().into()]);
@@ -254,17 +260,17 @@ async fn the_numbers_can_be_kept_for_some() {
 }
 
 #[tokio::test]
-async fn every_number_says_where_it_was_counted() {
+async fn every_metric_has_the_label_of_its_region() {
     let world = World::with(|settings| settings.regions.name = Some("eu-west-2".into())).await;
     let mut ann = world.connect().await;
     ann.join(ROOM, json!({})).await;
     ann.push("2", ROOM, "broadcast", &json!({})).await;
     ann.settle().await;
     let page = world.send(Request::get("/metrics")).await.text();
-    let numbers: Vec<&str> = page.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).collect();
-    assert!(numbers.len() > 10, "{page}");
-    for number in numbers {
-        assert!(number.contains("region=\"eu-west-2\""), "{number}");
+    let metrics: Vec<&str> = page.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).collect();
+    assert!(metrics.len() > 10, "{page}");
+    for metric in metrics {
+        assert!(metric.contains("region=\"eu-west-2\""), "{metric}");
     }
     world.stop().await;
 }

@@ -1,4 +1,4 @@
-//! What an operator asks: `/health`, `/healthcheck`, `/metrics`.
+//! Pages without a token: `/health`, `/healthcheck`, `/metrics`.
 
 use harness::{Request, World, eventually};
 use serde_json::json;
@@ -12,27 +12,27 @@ async fn health_counts_connections_rooms_and_members() {
     assert!(idle.header("content-type").is_some_and(|kind| kind.starts_with("application/json")));
     assert_eq!(idle.json(), json!({"status": "ok", "connections": 0, "rooms": 0, "members": 0}));
 
-    let mut people = world.conversation();
-    people.check("ann, bob, cid connect\n ann, bob join realtime:a\n ann joins realtime:b").await;
+    let mut clients = world.conversation();
+    clients.check("ann, bob, cid connect\n ann, bob join realtime:a\n ann joins realtime:b").await;
     assert_eq!(health().await.json(), json!({"status": "ok", "connections": 3, "rooms": 2, "members": 3}));
-    people.check("ann leaves realtime:b").await;
+    clients.check("ann leaves realtime:b").await;
     assert_eq!(health().await.json(), json!({"status": "ok", "connections": 3, "rooms": 1, "members": 2}));
-    people.check("ann, bob, cid vanish").await;
-    eventually("everything is as before", async || health().await.json() == idle.json()).await;
+    clients.check("ann, bob, cid vanish").await;
+    eventually("the counts are as before", async || health().await.json() == idle.json()).await;
     world.stop().await;
 }
 
 #[tokio::test]
-async fn healthcheck_says_ok() {
+async fn healthcheck_responds_with_ok() {
     let world = World::start().await;
-    let answer = world.send(Request::get("/healthcheck")).await;
-    assert_eq!((answer.status, answer.text().as_str()), (200, "ok"));
-    assert!(answer.header("content-type").is_some_and(|kind| kind.starts_with("text/plain")));
+    let response = world.send(Request::get("/healthcheck")).await;
+    assert_eq!((response.status, response.text().as_str()), (200, "ok"));
+    assert!(response.header("content-type").is_some_and(|kind| kind.starts_with("text/plain")));
     world.stop().await;
 }
 
 #[tokio::test]
-async fn head_is_answered_as_get_is_without_the_body() {
+async fn head_gets_the_headers_of_get_without_a_body() {
     let world = World::start().await;
     for path in ["/health", "/healthcheck", "/metrics"] {
         let (get, head) =
@@ -55,8 +55,8 @@ fn value(page: &str, name: &str) -> Option<f64> {
 #[tokio::test]
 async fn metrics_are_prometheus_text_with_known_names() {
     let world = World::start().await;
-    let mut people = world.conversation();
-    people
+    let mut clients = world.conversation();
+    clients
         .check(
             r#"
             ann, bob join realtime:room
@@ -67,10 +67,10 @@ async fn metrics_are_prometheus_text_with_known_names() {
             "#,
         )
         .await;
-    let answer = world.send(Request::get("/metrics")).await;
-    assert_eq!(answer.status, 200);
-    assert!(answer.header("content-type").is_some_and(|kind| kind.starts_with("text/plain")));
-    let page = answer.text();
+    let response = world.send(Request::get("/metrics")).await;
+    assert_eq!(response.status, 200);
+    assert!(response.header("content-type").is_some_and(|kind| kind.starts_with("text/plain")));
+    let page = response.text();
     for (name, least) in [
         ("realtime_connections_connected", 2.0),
         ("realtime_channel_joins", 2.0),
@@ -89,7 +89,7 @@ async fn metrics_are_prometheus_text_with_known_names() {
     assert!(!page.contains("realtime:room"), "no label names a topic");
     assert!(
         page.ends_with("\n# EOF\n") && page.matches("# EOF").count() == 1,
-        "the page has an end:\n{page}"
+        "the page ends with its marker:\n{page}"
     );
     world.stop().await;
 }

@@ -13,16 +13,16 @@ fn batch(messages: Value) -> Value {
     json!({"messages": messages})
 }
 
-/// Asserts that an answer carries the three headers about the rate of requests.
-fn tells_the_rate(answer: &Response) {
+/// Asserts that a response has the three headers about the rate of requests.
+fn assert_rate_headers(response: &Response) {
     for name in ["x-rate-rolling", "x-rate-limit", "x-rate-limit-remaining"] {
-        let value = answer.header(name).unwrap_or_else(|| panic!("{name} is there ({})", answer.status));
+        let value = response.header(name).unwrap_or_else(|| panic!("{name} is there ({})", response.status));
         assert!(value.parse::<i64>().is_ok(), "{name}: {value}");
     }
 }
 
 #[tokio::test]
-async fn a_batch_reaches_everybody_as_text() {
+async fn a_batch_reaches_all_members_as_text() {
     check(
         r#"
         ann joins realtime:room
@@ -83,7 +83,7 @@ async fn names_in_the_path_are_percent_encoded_and_may_hold_slashes() {
 }
 
 #[tokio::test]
-async fn octets_stay_octets_and_the_first_serializer_hears_nothing() {
+async fn bytes_stay_bytes_and_version_one_clients_receive_none() {
     let world = World::start().await;
     let mut room = world.conversation();
     room.check("ann joins realtime:room\n bob (v1) joins realtime:room").await;
@@ -111,13 +111,13 @@ async fn other_content_types_are_refused_by_the_single_form() {
     let error = "Unsupported Media Type. Use application/json or application/octet-stream";
     assert_eq!(refusal.json(), json!({"error": error}));
     let charset = Request::post("/api/broadcast/room/events/e").bearer(&world.token(Token::Valid)).body("{}");
-    let answer = world.send(charset.header("content-type", "application/json; charset=utf-8")).await;
-    assert_eq!(answer.status, 202);
+    let response = world.send(charset.header("content-type", "application/json; charset=utf-8")).await;
+    assert_eq!(response.status, 202);
     world.stop().await;
 }
 
 #[tokio::test]
-async fn a_batch_with_anything_wrong_is_refused_entry_by_entry() {
+async fn an_invalid_batch_is_refused_with_the_errors_of_each_message() {
     let world = World::start().await;
     let mut room = world.conversation();
     room.check("ann joins realtime:room").await;
@@ -125,7 +125,7 @@ async fn a_batch_with_anything_wrong_is_refused_entry_by_entry() {
     for (sent, errors) in [
         (json!({}), json!(["can't be blank"])),
         (batch(json!([])), json!(["can't be blank"])),
-        // A list in place of an object is no object, even if its items are in the order of our fields.
+        // A list is not an object, even if its items are in the order of the fields.
         (json!([[good]]), json!(["can't be blank"])),
         (batch(json!("text")), json!(["is invalid"])),
         (batch(json!([good, 7])), json!(["is invalid"])),
@@ -162,7 +162,7 @@ async fn a_batch_with_anything_wrong_is_refused_entry_by_entry() {
 }
 
 #[tokio::test]
-async fn too_many_messages_are_refused_before_they_are_looked_at() {
+async fn too_many_messages_are_refused_before_they_are_parsed() {
     let world = World::with(|settings| settings.broadcast.max_batch_size = size(3)).await;
     let good = json!({"topic": "room", "event": "e", "payload": {}});
     let post = Request::post("/api/broadcast").bearer(&world.token(Token::Valid));
@@ -175,7 +175,7 @@ async fn too_many_messages_are_refused_before_they_are_looked_at() {
     world.stop().await;
 }
 
-// Each of two million empty messages once had its three errors written down, in gigabytes.
+// Once, the three errors of each of two million empty messages were put into the response: gigabytes.
 #[tokio::test]
 async fn a_body_full_of_empty_messages_costs_little() {
     let world = World::start().await;
@@ -204,19 +204,19 @@ async fn an_oversized_payload_is_refused() {
 }
 
 #[tokio::test]
-async fn broken_and_endless_bodies_are_refused() {
+async fn invalid_and_oversized_bodies_are_refused() {
     let world = World::with(|settings| settings.broadcast.max_body_size = ByteSize::kib(2)).await;
     let post = Request::post("/api/broadcast").bearer(&world.token(Token::Valid));
     let post = post.header("content-type", "application/json");
     assert_eq!(world.send(post.clone().body("{\"messages\":[")).await.status, 400);
     let refusal = world.send(post.body(vec![b' '; 100_000])).await;
     assert_eq!((refusal.status, refusal.json()), (413, json!("Request Entity Too Large")));
-    tells_the_rate(&refusal);
+    assert_rate_headers(&refusal);
     world.stop().await;
 }
 
 #[tokio::test]
-async fn without_a_good_token_it_is_401_and_says_so() {
+async fn without_a_valid_token_the_response_is_401() {
     let world = World::start().await;
     let valid = world.token(Token::Valid);
     let message = batch(json!([{"topic": "room", "event": "e", "payload": {}}]));
@@ -243,33 +243,33 @@ async fn without_a_good_token_it_is_401_and_says_so() {
             let refusal = world.send(refused.clone()).await;
             assert_eq!(refusal.status, 401, "{refused:?}");
         }
-        for welcome in [
+        for accepted in [
             post.clone().bearer(&valid),
             post.clone().header("authorization", &format!("bearer {valid}")),
             post.clone().header("apikey", &valid),
             post.clone().header("authorization", "").header("apikey", &valid),
         ] {
-            assert_eq!(world.send(welcome.clone()).await.status, 202, "{welcome:?}");
+            assert_eq!(world.send(accepted.clone()).await.status, 202, "{accepted:?}");
         }
     }
     world.stop().await;
 }
 
 #[tokio::test]
-async fn every_answer_tells_the_rate() {
+async fn every_response_has_the_headers_of_the_rate() {
     let world = World::start().await;
     let message = batch(json!([{"topic": "room", "event": "e", "payload": {}}]));
     for kind in [Token::Valid, Token::Expired] {
-        let answer =
+        let response =
             world.send(Request::post("/api/broadcast").bearer(&world.token(kind)).json(&message)).await;
-        tells_the_rate(&answer);
+        assert_rate_headers(&response);
     }
     world.stop().await;
 }
 
-// A body is read only for those who may send it. Here it never comes, and the answer does.
+// The body is read after the checks. Here it never arrives, and the response does.
 #[tokio::test]
-async fn who_may_not_send_is_told_before_the_body() {
+async fn a_request_is_refused_before_its_body_is_read() {
     let world = World::start().await;
     for (path, header, status) in [
         ("/api/broadcast", "apikey: garbage", 401),
@@ -279,42 +279,42 @@ async fn who_may_not_send_is_told_before_the_body() {
         let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\n{header}\r\ncontent-length: 7000000\r\n\r\n");
         let refusal = world.send_bytes(head.as_bytes()).await;
         assert_eq!(refusal.status, status, "{path}");
-        // The content type is looked at before the request is counted.
+        // The content type is checked before the request is counted.
         if status == 401 {
-            tells_the_rate(&refusal);
+            assert_rate_headers(&refusal);
         }
     }
     world.stop().await;
 }
 
 #[tokio::test]
-async fn a_body_that_does_not_come_is_answered_with_408() {
+async fn a_body_that_does_not_arrive_in_time_is_refused_with_408() {
     let world = World::with(|settings| settings.server.handshake_timeout = Duration::from_millis(100)).await;
     let token = world.token(Token::Valid);
     let head =
         format!("POST /api/broadcast HTTP/1.1\r\nhost: x\r\napikey: {token}\r\ncontent-length: 9\r\n\r\n");
     let refusal = world.send_bytes(head.as_bytes()).await;
     assert_eq!((refusal.status, refusal.json()), (408, json!("Request Timeout")));
-    tells_the_rate(&refusal);
+    assert_rate_headers(&refusal);
     world.stop().await;
 }
 
-// Upstream leaves preflights to its gateway; without one, we must answer them.
+// Upstream leaves preflight requests to its gateway. Without a gateway the server responds to them.
 #[tokio::test]
-async fn browsers_of_any_origin_may_call() {
+async fn browsers_may_send_from_any_origin() {
     let world = World::start().await;
     for path in ["/api/broadcast", "/realtime/v1/api/broadcast", "/api/broadcast/room/events/e"] {
         let preflight = Request::new("OPTIONS", path)
             .header("origin", "https://app.example")
             .header("access-control-request-method", "POST")
             .header("access-control-request-headers", "authorization,apikey,content-type");
-        let answer = world.send(preflight).await;
-        assert_eq!(answer.status, 204, "{path}");
-        assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
+        let response = world.send(preflight).await;
+        assert_eq!(response.status, 204, "{path}");
+        assert_eq!(response.header("access-control-allow-origin"), Some("*"));
         assert!(
-            answer.header("access-control-allow-methods").is_some_and(|methods| methods.contains("POST"))
+            response.header("access-control-allow-methods").is_some_and(|methods| methods.contains("POST"))
         );
-        let allowed = answer.header("access-control-allow-headers").unwrap_or_default().to_lowercase();
+        let allowed = response.header("access-control-allow-headers").unwrap_or_default().to_lowercase();
         let all = ["authorization", "apikey", "content-type"].iter().all(|name| allowed.contains(name));
         assert!(all || allowed == "*", "{path}: {allowed}");
         let post = Request::post(path).header("origin", "https://app.example").json(&json!({}));
@@ -323,9 +323,9 @@ async fn browsers_of_any_origin_may_call() {
     world.stop().await;
 }
 
-// Until tenants have databases no policy can be asked; 202 for what nobody receives would be a lie.
+// Without a tenant database no policy can be evaluated, and 202 would hide that no client receives the message.
 #[tokio::test]
-async fn private_messages_are_refused_in_a_batch_as_alone() {
+async fn private_messages_are_refused_in_both_forms() {
     check(
         r#"
         ann joins realtime:room
@@ -344,7 +344,7 @@ async fn private_messages_are_refused_in_a_batch_as_alone() {
     .await;
 }
 
-// The name that was meant is unknown; the room of a replacement character is somebody else's.
+// The intended name is unknown, and a replacement character would name another room.
 #[tokio::test]
 async fn a_name_that_is_not_utf_8_is_refused() {
     let world = World::start().await;
@@ -355,9 +355,9 @@ async fn a_name_that_is_not_utf_8_is_refused() {
     world.stop().await;
 }
 
-// Nobody can join such a room: its name would not fit the frame of a join.
+// No client can join such a room: its name does not fit the frame of a join.
 #[tokio::test]
-async fn a_topic_that_nobody_can_join_is_refused_in_a_batch_as_alone() {
+async fn a_topic_too_long_to_be_joined_is_refused_in_both_forms() {
     let world = World::start().await;
     let post = |path: &str| Request::post(path).bearer(&world.token(Token::Valid));
     let message = |bytes| json!([{"topic": "x".repeat(bytes), "event": "e", "payload": {}}]);

@@ -1,4 +1,4 @@
-//! Connections that are kept for another request: for how long, and that a request's head still comes in time.
+//! Keep-alive: how long an idle connection is kept, and that the head of a further request has its own deadline.
 
 use std::time::Duration;
 
@@ -23,14 +23,14 @@ async fn a_connection_is_kept_longer_than_a_head_may_take() {
     for _ in 0..3 {
         balancer.write(REQUEST).await.expect("it is open");
         assert_eq!(balancer.response().await.status, 200);
-        // Time itself is what this is about.
+        // The behaviour depends on the time that passes.
         tokio::time::sleep(2 * HEAD).await;
     }
     world.stop().await;
 }
 
 #[tokio::test]
-async fn a_connection_without_a_request_is_closed_after_its_time() {
+async fn an_idle_connection_is_closed_after_its_timeout() {
     let world = World::with(settings(Duration::from_millis(600))).await;
     let mut balancer = world.dial().await;
     balancer.write(REQUEST).await.expect("it is open");
@@ -40,12 +40,12 @@ async fn a_connection_without_a_request_is_closed_after_its_time() {
 }
 
 #[tokio::test]
-async fn the_head_of_a_later_request_has_no_more_time_than_that_of_the_first() {
+async fn the_head_of_a_later_request_has_the_same_deadline_as_the_first() {
     let world = World::with(settings(Duration::from_secs(3_600))).await;
     let mut slow = world.dial().await;
     slow.write(REQUEST).await.expect("it is open");
     assert_eq!(slow.response().await.status, 200);
-    // With the answer to the first: what of the second comes later is not waited for either.
+    // Part of the head follows the first response, and the rest never arrives.
     slow.write(b"GET /healthcheck HTTP/1.1\r\n").await.expect("it is open");
     assert!(slow.is_dropped().await);
     world.stop().await;

@@ -1,7 +1,7 @@
-//! The page for Prometheus, as Prometheus' own linter reads it, and metrics that another exporter gets without a scrape.
+//! The page for Prometheus, checked by Prometheus' own linter, and metrics that another exporter gets without a scrape.
 //!
-//! Names that upstream's dashboards know stay as upstream has them (docs/protocol/operations.md#metrics),
-//! whatever the linter thinks of them; of everything else there is no complaint.
+//! Names that upstream's dashboards use stay as upstream has them (docs/protocol/operations.md#metrics), although the
+//! linter reports them. It reports nothing else.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -11,7 +11,7 @@ use std::time::Duration;
 use harness::{MemoryExporter, Request, World};
 use tokio::time::{sleep, timeout};
 
-/// Names of upstream's that the linter complains of.
+/// Names of upstream that the linter reports.
 const UPSTREAM: [&str; 8] = [
     "phoenix_connections_total",
     "realtime_channel_error",
@@ -23,11 +23,11 @@ const UPSTREAM: [&str; 8] = [
     "realtime_channel_presence_events",
 ];
 
-/// The page after a client has done something of everything that is counted.
+/// The page after clients have done most things that are counted.
 async fn page() -> String {
     let world = World::start().await;
-    let mut people = world.conversation();
-    people
+    let mut clients = world.conversation();
+    clients
         .check(
             r#"
             ann, bob join realtime:a
@@ -43,7 +43,7 @@ async fn page() -> String {
 }
 
 #[tokio::test]
-async fn prometheus_linter_complains_of_upstreams_names_alone() {
+async fn the_linter_reports_upstreams_names_only() {
     let page = page().await;
     let mut promtool = Command::new("promtool")
         .args(["check", "metrics"])
@@ -52,16 +52,18 @@ async fn prometheus_linter_complains_of_upstreams_names_alone() {
         .stderr(Stdio::piped())
         .spawn()
         .expect("promtool is installed: tests/install");
-    promtool.stdin.take().expect("piped").write_all(page.as_bytes()).expect("it reads");
-    let output = promtool.wait_with_output().expect("it ends");
-    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    let complaints: Vec<_> =
-        said.lines().filter(|line| !UPSTREAM.contains(&line.split(' ').next().unwrap_or_default())).collect();
-    assert_eq!(complaints, Vec::<&str>::new(), "{page}");
+    promtool.stdin.take().expect("piped").write_all(page.as_bytes()).expect("it reads the page");
+    let output = promtool.wait_with_output().expect("it exits");
+    let output = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    let reported: Vec<_> = output
+        .lines()
+        .filter(|line| !UPSTREAM.contains(&line.split(' ').next().unwrap_or_default()))
+        .collect();
+    assert_eq!(reported, Vec::<&str>::new(), "{page}");
 }
 
 #[tokio::test]
-async fn every_help_text_is_understood_alone() {
+async fn every_help_text_can_be_understood_alone() {
     let page = page().await;
     let helps: Vec<_> = page.lines().filter_map(|line| line.strip_prefix("# HELP ")).collect();
     assert!(helps.len() > 40, "{page}");
@@ -74,7 +76,7 @@ async fn every_help_text_is_understood_alone() {
 }
 
 #[tokio::test]
-async fn the_process_is_described_by_the_standard_names() {
+async fn the_process_has_the_standard_metrics() {
     let page = page().await;
     let value = |name: &str| -> f64 {
         let mut lines = page.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(' '));

@@ -1,4 +1,4 @@
-//! The WebSocket protocol itself, frame by frame, as RFC 6455 draws and forbids it.
+//! The WebSocket protocol itself, frame by frame, as RFC 6455 defines it.
 //!
 //! Section numbers here are those of the RFC.
 
@@ -10,22 +10,22 @@ use settings::ByteSize;
 use tokio::time::timeout;
 
 const HEARTBEAT: &str = r#"[null,"1","phoenix","heartbeat",{}]"#;
-const ANSWER: &str = r#"[null,"1","phoenix","phx_reply",{"status":"ok","response":{}}]"#;
+const REPLY: &str = r#"[null,"1","phoenix","phx_reply",{"status":"ok","response":{}}]"#;
 
-/// Asserts that the next frame is the answer to [`HEARTBEAT`], and drawn as servers must.
-async fn answered(socket: &mut RawSocket) {
-    let frame = socket.next().await.expect("an answer");
+/// Asserts that the next frame is the reply to [`HEARTBEAT`], framed as a server must.
+async fn assert_reply(socket: &mut RawSocket) {
+    let frame = socket.next().await.expect("a reply");
     assert_eq!((frame.fin, frame.reserved, frame.opcode, frame.masked), (true, 0, opcode::TEXT, false));
     let json = |text: &[u8]| serde_json::from_slice::<Value>(text).expect("JSON");
-    assert_eq!(json(&frame.payload), json(ANSWER.as_bytes()));
+    assert_eq!(json(&frame.payload), json(REPLY.as_bytes()));
 }
 
-/// What the server closes with after these frames.
-async fn verdict(frames: &[RawFrame]) -> Option<u16> {
+/// The code with which the server closes after these frames.
+async fn close_code_after(frames: &[RawFrame]) -> Option<u16> {
     let world = World::start().await;
     let mut socket = world.raw().await;
     for frame in frames {
-        // It may have hung up after an earlier one.
+        // The server may have closed after an earlier frame.
         let _ = socket.write(&frame.encode()).await;
     }
     let code = socket.drain_to_close().await;
@@ -35,7 +35,7 @@ async fn verdict(frames: &[RawFrame]) -> Option<u16> {
 }
 
 #[tokio::test]
-async fn a_message_may_come_in_pieces() {
+async fn a_message_may_be_fragmented() {
     let world = World::start().await;
     let mut socket = world.raw().await;
     let (start, rest) = HEARTBEAT.split_at(9);
@@ -44,13 +44,13 @@ async fn a_message_may_come_in_pieces() {
     socket.send(&RawFrame::new(opcode::CONTINUATION, middle).unfinished()).await;
     socket.send(&RawFrame::new(opcode::CONTINUATION, "").unfinished()).await;
     socket.send(&RawFrame::new(opcode::CONTINUATION, end)).await;
-    answered(&mut socket).await;
+    assert_reply(&mut socket).await;
     world.stop().await;
 }
 
-// RFC 6455 §5.4: control frames may come between the pieces of a message, and must be answered there.
+// RFC 6455 §5.4: control frames may be interleaved with the fragments of a message, and are answered at once.
 #[tokio::test]
-async fn a_ping_between_the_pieces_is_answered_first() {
+async fn a_ping_between_fragments_is_answered_first() {
     let world = World::start().await;
     let mut socket = world.raw().await;
     let (start, end) = HEARTBEAT.split_at(20);
@@ -58,44 +58,44 @@ async fn a_ping_between_the_pieces_is_answered_first() {
     socket.send(&RawFrame::new(opcode::PING, "x".repeat(125))).await;
     let pong = socket.next().await.expect("a pong");
     assert_eq!((pong.opcode, pong.payload), (opcode::PONG, vec![b'x'; 125]));
-    socket.send(&RawFrame::new(opcode::PONG, "nobody asked")).await;
+    socket.send(&RawFrame::new(opcode::PONG, "unsolicited")).await;
     socket.send(&RawFrame::new(opcode::CONTINUATION, end)).await;
-    answered(&mut socket).await;
+    assert_reply(&mut socket).await;
     world.stop().await;
 }
 
 #[tokio::test]
-async fn a_letter_may_be_split_between_pieces() {
+async fn a_character_may_be_split_between_fragments() {
     let world = World::start().await;
     let mut socket = world.raw().await;
     let heartbeat = r#"[null,"é","phoenix","heartbeat",{}]"#.as_bytes();
-    let inside_the_letter = 8;
-    assert!(std::str::from_utf8(&heartbeat[..inside_the_letter]).is_err());
-    socket.send(&RawFrame::new(opcode::TEXT, &heartbeat[..inside_the_letter]).unfinished()).await;
-    socket.send(&RawFrame::new(opcode::CONTINUATION, &heartbeat[inside_the_letter..])).await;
-    let answer = socket.next().await.expect("an answer");
-    assert!(String::from_utf8(answer.payload).expect("UTF-8").contains("\"é\""));
+    let inside_the_character = 8;
+    assert!(std::str::from_utf8(&heartbeat[..inside_the_character]).is_err());
+    socket.send(&RawFrame::new(opcode::TEXT, &heartbeat[..inside_the_character]).unfinished()).await;
+    socket.send(&RawFrame::new(opcode::CONTINUATION, &heartbeat[inside_the_character..])).await;
+    let reply = socket.next().await.expect("a reply");
+    assert!(String::from_utf8(reply.payload).expect("UTF-8").contains("\"é\""));
     world.stop().await;
 }
 
 #[tokio::test]
-async fn bytes_may_trickle_in_one_by_one_and_frames_all_at_once() {
+async fn bytes_may_arrive_one_by_one_and_frames_all_at_once() {
     let world = World::start().await;
     let mut socket = world.raw().await;
     let frame = RawFrame::text(HEARTBEAT).encode();
     for byte in &frame {
         socket.write(&[*byte]).await.expect("the server listens");
     }
-    answered(&mut socket).await;
+    assert_reply(&mut socket).await;
     socket.write(&frame.repeat(100)).await.expect("the server listens");
     for _ in 0..100 {
-        answered(&mut socket).await;
+        assert_reply(&mut socket).await;
     }
     world.stop().await;
 }
 
-// Tokio lets a task read so often in one turn, 128 times, and then says «pending» without asking the socket
-// to wake it. A pause of the client just there must not be taken for one the socket knows of.
+// Tokio lets a task read 128 times in one poll, and then returns «pending» without registering with the socket. A pause
+// of the client at exactly that point must not stall the connection.
 #[tokio::test]
 async fn a_message_may_pause_after_any_number_of_reads() {
     let world = World::with(|settings| settings.server.read_buffer_size = ByteSize::kib(1)).await;
@@ -106,12 +106,12 @@ async fn a_message_may_pause_after_any_number_of_reads() {
     for reads in (120..=136).chain(248..=264) {
         let (start, rest) = message.split_at(reads * 1024 - 500);
         socket.write(start).await.expect("the server listens");
-        // When somebody else is answered, it has read what there was.
+        // When another client gets its reply, the server has read everything.
         other.settle().await;
         other.settle().await;
         socket.write(rest).await.expect("the server listens");
-        let answer = timeout(WAIT_MAX / 2, answered(&mut socket)).await;
-        assert!(answer.is_ok(), "nothing happens after a pause at read {reads}");
+        let reply = timeout(WAIT_MAX / 2, assert_reply(&mut socket)).await;
+        assert!(reply.is_ok(), "nothing happens after a pause at read {reads}");
     }
     world.stop().await;
 }
@@ -124,7 +124,7 @@ async fn every_size_comes_back_byte_for_byte() {
     let join = r#"["1","1","realtime:room","phx_join",{"config":{"broadcast":{"self":true}}}]"#;
     socket.send(&RawFrame::text(join)).await;
     assert_eq!(socket.next().await.map(|reply| reply.opcode), Some(opcode::TEXT));
-    // The header of kind 4 and its names take 20 bytes, so these lie around 125, 126, 65,535 and 65,536.
+    // The header of kind 4 and its names take 20 bytes, so these sizes are around 125, 126, 65,535 and 65,536.
     for size in [0, 1, 104, 105, 106, 107, 65_514, 65_515, 65_516, 65_517, 1_000_000] {
         let body: Vec<u8> = (0..size).map(|n| (n % 251) as u8).collect();
         let pushed = [&b"\x03\x01\x01\x0d\x02\x00\x00\x31\x32realtime:roomhi"[..], &body].concat();
@@ -141,38 +141,45 @@ async fn every_size_comes_back_byte_for_byte() {
 async fn reserved_bits_and_opcodes_are_protocol_errors() {
     for reserved in [1, 2, 4] {
         let frame = RawFrame { reserved, ..RawFrame::text(HEARTBEAT) };
-        assert_eq!(verdict(&[frame]).await, Some(1002), "RSV {reserved:03b}");
+        assert_eq!(close_code_after(&[frame]).await, Some(1002), "RSV {reserved:03b}");
     }
     for reserved in [3, 7, 0xB, 0xF] {
-        assert_eq!(verdict(&[RawFrame::new(reserved, "")]).await, Some(1002), "opcode {reserved:x}");
+        assert_eq!(close_code_after(&[RawFrame::new(reserved, "")]).await, Some(1002), "opcode {reserved:x}");
     }
 }
 
 // RFC 6455 §5.1: «a server MUST close the connection upon receiving a frame that is not masked».
 #[tokio::test]
 async fn an_unmasked_frame_is_a_protocol_error() {
-    assert_eq!(verdict(&[RawFrame { masked: false, ..RawFrame::text(HEARTBEAT) }]).await, Some(1002));
+    assert_eq!(
+        close_code_after(&[RawFrame { masked: false, ..RawFrame::text(HEARTBEAT) }]).await,
+        Some(1002)
+    );
 }
 
 #[tokio::test]
-async fn pieces_out_of_order_are_protocol_errors() {
-    assert_eq!(verdict(&[RawFrame::new(opcode::CONTINUATION, "x")]).await, Some(1002), "nothing was begun");
+async fn fragments_out_of_order_are_protocol_errors() {
+    assert_eq!(
+        close_code_after(&[RawFrame::new(opcode::CONTINUATION, "x")]).await,
+        Some(1002),
+        "no message was begun"
+    );
     let begun_twice = [RawFrame::text("[").unfinished(), RawFrame::text("]")];
-    assert_eq!(verdict(&begun_twice).await, Some(1002), "a message inside a message");
+    assert_eq!(close_code_after(&begun_twice).await, Some(1002), "a message inside a message");
 }
 
 #[tokio::test]
-async fn control_frames_are_short_and_whole() {
-    assert_eq!(verdict(&[RawFrame::new(opcode::PING, "").unfinished()]).await, Some(1002));
-    assert_eq!(verdict(&[RawFrame::new(opcode::PING, "x".repeat(126))]).await, Some(1002));
+async fn control_frames_are_short_and_not_fragmented() {
+    assert_eq!(close_code_after(&[RawFrame::new(opcode::PING, "").unfinished()]).await, Some(1002));
+    assert_eq!(close_code_after(&[RawFrame::new(opcode::PING, "x".repeat(126))]).await, Some(1002));
 }
 
 #[tokio::test]
 async fn text_that_is_not_utf8_is_1007() {
-    assert_eq!(verdict(&[RawFrame::new(opcode::TEXT, [b'"', 0xff, b'"'])]).await, Some(1007));
-    let in_pieces =
+    assert_eq!(close_code_after(&[RawFrame::new(opcode::TEXT, [b'"', 0xff, b'"'])]).await, Some(1007));
+    let fragmented =
         [RawFrame::new(opcode::TEXT, [0xf0, 0x9f]).unfinished(), RawFrame::new(opcode::CONTINUATION, "x")];
-    assert_eq!(verdict(&in_pieces).await, Some(1007), "half a letter");
+    assert_eq!(close_code_after(&fragmented).await, Some(1007), "half a character");
 }
 
 fn close(code: u16, reason: &[u8]) -> RawFrame {
@@ -182,7 +189,7 @@ fn close(code: u16, reason: &[u8]) -> RawFrame {
 #[tokio::test]
 async fn a_close_is_answered_with_its_code() {
     for code in [1000, 1001, 1011, 3000, 4999] {
-        assert_eq!(verdict(&[close(code, b"bye")]).await, Some(code));
+        assert_eq!(close_code_after(&[close(code, b"bye")]).await, Some(code));
     }
 }
 
@@ -191,23 +198,23 @@ async fn a_close_without_code_is_answered_and_the_connection_ends() {
     let world = World::start().await;
     let mut socket = world.raw().await;
     socket.send(&RawFrame::new(opcode::CLOSE, "")).await;
-    let answer = socket.next().await.expect("an answer");
-    assert_eq!(answer.opcode, opcode::CLOSE);
-    assert!(matches!(answer.close_code(), None | Some(1000)), "{answer:?}");
+    let reply = socket.next().await.expect("a reply");
+    assert_eq!(reply.opcode, opcode::CLOSE);
+    assert!(matches!(reply.close_code(), None | Some(1000)), "{reply:?}");
     assert!(socket.is_dropped().await);
     world.stop().await;
 }
 
 #[tokio::test]
 async fn a_close_that_is_malformed_is_a_protocol_error() {
-    assert_eq!(verdict(&[RawFrame::new(opcode::CLOSE, [3])]).await, Some(1002), "half a code");
+    assert_eq!(close_code_after(&[RawFrame::new(opcode::CLOSE, [3])]).await, Some(1002), "half a code");
     for code in [0, 999, 1004, 1005, 1006, 1015, 2999, 5000] {
-        assert_eq!(verdict(&[close(code, b"")]).await, Some(1002), "code {code}");
+        assert_eq!(close_code_after(&[close(code, b"")]).await, Some(1002), "code {code}");
     }
 }
 
 #[tokio::test]
-async fn what_comes_after_a_close_is_not_listened_to() {
+async fn frames_after_a_close_are_ignored() {
     let world = World::start().await;
     let mut socket = world.raw().await;
     socket
@@ -221,15 +228,15 @@ async fn what_comes_after_a_close_is_not_listened_to() {
 
 const ROOM: &str = "realtime:room";
 
-/// Ann says ten things.
-async fn talk(room: &mut Conversation<'_>) {
+/// Ann sends ten messages.
+async fn send_ten(room: &mut Conversation<'_>) {
     for n in 0..10 {
         room.client("ann").push("2", ROOM, "broadcast", &json!({"n": n})).await;
     }
 }
 
-/// Bob listens until he sees eve go, which must not take another word of ann's.
-async fn eve_goes(room: &mut Conversation<'_>) {
+/// Reads bob's frames up to eve's leave. It must come without a further message of ann's.
+async fn expect_eves_leave(room: &mut Conversation<'_>) {
     let diff = loop {
         let frame = room.client("bob").next_json().await;
         match frame[3].as_str() {
@@ -240,11 +247,11 @@ async fn eve_goes(room: &mut Conversation<'_>) {
     assert_eq!((&diff[4]["joins"], &diff[4]["leaves"]["eve"]["metas"][0]["is"]), (&json!({}), &json!("eve")));
 }
 
-/// Has eve break the protocol in a room where ann keeps talking. Before, eve is told so many quarter
-/// megabytes that she does not read.
-async fn offend(offence: Vec<u8>, code: u16, unread: usize) {
+/// Eve violates the protocol with these bytes in a room where ann keeps sending, and is closed with `code`. Before, eve is
+/// sent `unread` messages of a quarter megabyte, which she has not read yet.
+async fn violate(violation: Vec<u8>, code: u16, unread: usize) {
     let world = World::with(|settings| {
-        // Whoever waited for it would wait longer than this test has patience.
+        // Longer than the timeouts of this test, so that nothing may wait for it.
         settings.server.close_timeout = Duration::from_secs(60);
         settings.outbox.max_bytes = ByteSize::mib(64);
         settings.presence.coalesce = Duration::ZERO;
@@ -269,19 +276,19 @@ async fn offend(offence: Vec<u8>, code: u16, unread: usize) {
         assert_eq!(room.client("bob").next_json().await[3], "broadcast");
     }
 
-    talk(&mut room).await;
-    // The server need not take all of an offence.
-    let _ = eve.write(&offence).await;
-    eve_goes(&mut room).await;
-    talk(&mut room).await;
+    send_ten(&mut room).await;
+    // The server need not read all of it.
+    let _ = eve.write(&violation).await;
+    expect_eves_leave(&mut room).await;
+    send_ten(&mut room).await;
     room.client("ann").settle().await;
 
     let close = loop {
-        let frame = eve.next().await.expect("a close frame comes");
+        let frame = eve.next().await.expect("a close frame");
         if frame.opcode == opcode::CLOSE {
             break frame;
         }
-        serde_json::from_slice::<Value>(&frame.payload).expect("what comes before it is whole");
+        serde_json::from_slice::<Value>(&frame.payload).expect("frames before it are complete");
     };
     assert_eq!(close.close_code(), Some(code));
     let after = eve.next().await.map(|frame| String::from_utf8_lossy(&frame.payload).into_owned());
@@ -300,17 +307,17 @@ fn oversized() -> Vec<u8> {
     RawFrame::new(opcode::BINARY, vec![b'x'; 5_000_001]).encode()
 }
 
-// RFC 6455 §5.5.1 and §7.1.7: an endpoint that fails the connection says so, then nothing; nobody waits for it.
+// RFC 6455 §5.5.1 and §7.1.7: an endpoint that fails the connection sends a close frame, and nothing after it.
 #[tokio::test]
-async fn an_offender_in_a_busy_room_hears_why_and_nothing_after_it() {
-    offend(unmasked(), 1002, 0).await;
-    offend(oversized(), 1009, 0).await;
+async fn a_violation_in_a_busy_room_is_closed_with_a_code_and_nothing_after_it() {
+    violate(unmasked(), 1002, 0).await;
+    violate(oversized(), 1009, 0).await;
 }
 
-// What the socket took half must be finished before the close frame; the rest is not sent any more.
+// A frame that was sent in part is completed before the close frame; frames queued after it are not sent.
 #[tokio::test]
-async fn an_offender_that_is_behind_hears_why_and_nothing_after_it() {
+async fn a_violation_of_a_slow_reader_is_closed_with_a_code_and_nothing_after_it() {
     const UNREAD: usize = 60;
-    offend(unmasked(), 1002, UNREAD).await;
-    offend(oversized()[..100].to_vec(), 1009, UNREAD).await;
+    violate(unmasked(), 1002, UNREAD).await;
+    violate(oversized()[..100].to_vec(), 1009, UNREAD).await;
 }

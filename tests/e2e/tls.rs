@@ -1,4 +1,4 @@
-//! `server.tls`: the same conversations over TLS, and certificates that are exchanged while it runs.
+//! `server.tls`: the same conversations over TLS, and certificates that are renewed while the server runs.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -11,7 +11,7 @@ use harness::{Certificate, RawFrame, Request, World, eventually, opcode};
 use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, open};
 use serde_json::json;
 
-/// A server with this certificate, and the same world seen over TLS.
+/// A server with this certificate, and a world that connects to it over TLS.
 async fn secured(certificate: &Certificate, change: impl FnOnce(&mut settings::Settings)) -> (World, World) {
     let server = World::with(|settings| {
         certificate.install(settings);
@@ -47,7 +47,7 @@ async fn both_versions_of_tls_carry_conversations_and_requests() {
 }
 
 #[tokio::test]
-async fn http_one_is_agreed_on_and_nothing_newer() {
+async fn http_1_1_is_negotiated_and_nothing_newer() {
     let certificate = Certificate::new();
     let (server, _) = secured(&certificate, |_| {}).await;
     let offering = |protocols: &[&str]| {
@@ -62,25 +62,25 @@ async fn http_one_is_agreed_on_and_nothing_newer() {
 }
 
 #[tokio::test]
-async fn without_tls_nobody_is_served_where_tls_is_spoken_and_is_told_why() {
+async fn http_without_tls_gets_a_response_that_names_https() {
     let (server, world) = secured(&Certificate::new(), |_| {}).await;
-    let answer = server.send(Request::get("/health")).await;
-    assert_eq!(answer.status, 400);
-    assert!(answer.text().contains("https://"), "{}", answer.text());
+    let response = server.send(Request::get("/health")).await;
+    assert_eq!(response.status, 400);
+    assert!(response.text().contains("https://"), "{}", response.text());
     let metrics = world.send(Request::get("/metrics")).await.text();
     assert!(metrics.contains("\nrealtime_tls_handshakes_failed_total 1\n"), "{metrics}");
     server.stop().await;
 }
 
-// A network file system that hangs, as a pipe that nobody writes to.
+// A named pipe without data behaves as a network file system that does not respond.
 #[tokio::test]
-async fn a_certificate_that_cannot_be_read_to_its_end_holds_up_nobody() {
+async fn a_certificate_whose_read_does_not_end_delays_no_client() {
     let certificate = Certificate::new();
     let (server, world) = secured(&certificate, |_| {}).await;
     fs::remove_file(certificate.cert_file()).expect("removed");
     mknodat(CWD, certificate.cert_file(), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a named pipe");
     let writer = std::sync::Mutex::new(None);
-    // Succeeds once the server has opened the other end; as long as it is open, the read does not end.
+    // Succeeds once the server has opened the other end. While this end is open, the read does not end.
     eventually("it is being read", async || {
         let opened = open(certificate.cert_file(), OFlags::WRONLY | OFlags::NONBLOCK, Mode::empty()).ok();
         let is_open = opened.is_some();
@@ -93,11 +93,11 @@ async fn a_certificate_that_cannot_be_read_to_its_end_holds_up_nobody() {
 }
 
 #[tokio::test]
-async fn metrics_say_when_the_certificate_expires() {
+async fn metrics_show_when_the_certificate_expires() {
     let (server, world) = secured(&Certificate::new(), |_| {}).await;
     let name = "\nrealtime_tls_certificate_expiry_timestamp_seconds ";
     let now = std::time::UNIX_EPOCH.elapsed().expect("after 1970").as_secs_f64();
-    eventually("the certificate has been looked at", async || {
+    eventually("the certificate has been read", async || {
         let page = world.send(Request::get("/metrics")).await.text();
         let value = page.split(name).nth(1).and_then(|rest| rest.lines().next()).map(str::to_owned);
         value.is_some_and(|value| value.parse::<f64>().expect("a number") > now)
@@ -107,23 +107,23 @@ async fn metrics_say_when_the_certificate_expires() {
 }
 
 #[tokio::test]
-async fn a_handshake_that_is_never_finished_ends_in_time() {
+async fn an_incomplete_handshake_is_closed_after_its_timeout() {
     let quick = |settings: &mut settings::Settings| {
         settings.server.handshake_timeout = Duration::from_millis(200);
     };
     let (server, _) = secured(&Certificate::new(), quick).await;
     let mut silent = server.dial().await;
     assert!(silent.is_dropped().await);
-    let mut begun = server.dial().await;
-    // The head of a handshake record, and nothing of what it announces.
-    begun.write(&[0x16, 0x03, 0x01, 0x02, 0x00]).await.expect("the server listens");
-    assert!(begun.is_dropped().await);
+    let mut incomplete = server.dial().await;
+    // The header of a handshake record without the rest of the record.
+    incomplete.write(&[0x16, 0x03, 0x01, 0x02, 0x00]).await.expect("the server listens");
+    assert!(incomplete.is_dropped().await);
     server.stop().await;
 }
 
-// What comes in one record is decrypted at once, and the socket has nothing more to tell of.
+// One record is decrypted at once, and the socket is not readable again after it.
 #[tokio::test]
-async fn what_was_said_in_one_breath_is_heard_to_the_end() {
+async fn all_messages_in_one_record_are_processed() {
     let (server, world) = secured(&Certificate::new(), |_| {}).await;
     let mut ann = world.raw().await;
     let heartbeats: Vec<u8> = (0..150)
@@ -132,16 +132,16 @@ async fn what_was_said_in_one_breath_is_heard_to_the_end() {
     assert!(heartbeats.len() < 16 * 1024, "they fit into one record");
     ann.write(&heartbeats).await.expect("the server reads");
     for n in 0..150 {
-        let reply = ann.next().await.expect("an answer");
+        let reply = ann.next().await.expect("an response");
         let reply = String::from_utf8(reply.payload).expect("text");
         assert!(reply.starts_with(&format!(r#"[null,"{n}","phoenix","phx_reply""#)), "{n}: {reply}");
     }
     server.stop().await;
 }
 
-// More than the socket takes at once: the rest has to follow when there is room, to the last byte.
+// More than the socket buffer takes at once: the rest follows when there is space, to the last byte.
 #[tokio::test]
-async fn who_reads_late_gets_everything_in_order() {
+async fn a_client_that_reads_late_receives_everything_in_order() {
     let (server, world) = secured(&Certificate::new(), |settings| {
         settings.outbox.max_bytes = settings::ByteSize::mib(64);
         settings.limits.max_payload_size_in_kb = std::num::NonZeroU32::new(3_000).expect("not zero");
@@ -152,9 +152,9 @@ async fn who_reads_late_gets_everything_in_order() {
     assert_eq!(late.next().await.map(|reply| reply.opcode), Some(opcode::TEXT));
     let mut ann = world.connect().await;
     ann.join("realtime:room", json!({})).await;
-    let letters = "x".repeat(400_000);
+    let padding = "x".repeat(400_000);
     for n in 0..40 {
-        let payload = json!({"event": "large", "n": n, "letters": letters});
+        let payload = json!({"event": "large", "n": n, "padding": padding});
         ann.push("2", "realtime:room", "broadcast", &payload).await;
     }
     ann.settle().await;
@@ -162,13 +162,13 @@ async fn who_reads_late_gets_everything_in_order() {
         let frame = late.next().await.expect("a broadcast");
         let text = String::from_utf8(frame.payload).expect("text");
         assert!(text.contains(&format!(r#""n":{n}"#)), "{n}: {} bytes", text.len());
-        assert!(text.len() > letters.len());
+        assert!(text.len() > padding.len());
     }
     server.stop().await;
 }
 
 #[tokio::test]
-async fn a_server_that_stops_says_so_over_tls() {
+async fn a_stopping_server_sends_a_close_frame_over_tls() {
     let (server, world) = secured(&Certificate::new(), |settings| {
         settings.server.shutdown_timeout = Duration::from_secs(3);
     })
@@ -179,11 +179,11 @@ async fn a_server_that_stops_says_so_over_tls() {
     assert_eq!(code, Some(1012));
 }
 
-/// Puts the other certificate's files in the place of ours, as an editor or certbot does.
-fn replace(ours: &Certificate, name: &str, text: impl AsRef<[u8]>) {
-    let fresh = ours.folder().join("fresh");
+/// Replaces a file of the certificate in use by renaming a new one, as editors and certbot do.
+fn replace(current: &Certificate, name: &str, text: impl AsRef<[u8]>) {
+    let fresh = current.folder().join("fresh");
     fs::write(&fresh, text).expect("a file");
-    fs::rename(fresh, ours.folder().join(name)).expect("renamed");
+    fs::rename(fresh, current.folder().join(name)).expect("renamed");
 }
 
 fn copy(from: &Certificate, to: &Certificate) {
@@ -193,21 +193,21 @@ fn copy(from: &Certificate, to: &Certificate) {
 }
 
 async fn is_trusted(world: &World) -> bool {
-    world.try_send(Request::get("/health")).await.is_ok_and(|answer| answer.status == 200)
+    world.try_send(Request::get("/health")).await.is_ok_and(|response| response.status == 200)
 }
 
 #[tokio::test]
-async fn a_renewed_certificate_counts_for_the_next_client_and_nobody_is_disconnected() {
+async fn a_renewed_certificate_applies_to_new_connections_and_closes_none() {
     let (first, second) = (Certificate::new(), Certificate::new());
     let (server, world) = secured(&first, |_| {}).await;
-    let mut inside = world.conversation();
-    inside.check("ann, bob join realtime:room").await;
+    let mut connected = world.conversation();
+    connected.check("ann, bob join realtime:room").await;
     copy(&second, &first);
     let renewed = trusting(&server, &second);
-    eventually("the new certificate is shown", async || is_trusted(&renewed).await).await;
-    // A client of its own: who has been here before resumes its session, and looks at no certificate.
-    assert!(!is_trusted(&trusting(&server, &first)).await, "and the old one is not");
-    inside
+    eventually("the new certificate is in use", async || is_trusted(&renewed).await).await;
+    // A new client, because one that has connected before resumes its session and verifies no certificate.
+    assert!(!is_trusted(&trusting(&server, &first)).await, "the old one is not");
+    connected
         .check(
             r#"
             ann > ["1","2","realtime:room","broadcast",{"event":"hi"}]
@@ -218,24 +218,24 @@ async fn a_renewed_certificate_counts_for_the_next_client_and_nobody_is_disconne
     server.stop().await;
 }
 
-/// Whether the gauge for a bad pair is up.
-async fn complains(world: &World) -> bool {
+/// Whether the gauge reports that the files cannot be used.
+async fn reload_failed(world: &World) -> bool {
     world.send(Request::get("/metrics")).await.text().contains("\nrealtime_tls_reload_failed 1\n")
 }
 
 #[tokio::test]
-async fn a_pair_that_is_no_good_changes_nothing_and_is_told() {
+async fn files_that_cannot_be_used_change_nothing_and_are_reported() {
     let (first, second) = (Certificate::new(), Certificate::new());
     let (server, world) = secured(&first, |_| {}).await;
     let key = fs::read(first.key_file()).expect("a file");
     for bad in [&b"nothing like a key"[..], &fs::read(second.key_file()).expect("a file"), b""] {
         replace(&first, "key.pem", bad);
-        eventually("the gauge goes up", async || complains(&world).await).await;
+        eventually("the gauge goes up", async || reload_failed(&world).await).await;
         replace(&first, "key.pem", &key);
-        eventually("the gauge goes down", async || !complains(&world).await).await;
+        eventually("the gauge goes down", async || !reload_failed(&world).await).await;
     }
     fs::remove_file(first.cert_file()).expect("removed");
-    eventually("the gauge goes up", async || complains(&world).await).await;
+    eventually("the gauge goes up", async || reload_failed(&world).await).await;
     assert!(is_trusted(&world).await, "the old one is in use");
     server.stop().await;
 }
@@ -245,12 +245,12 @@ async fn a_pair_that_is_no_good_changes_nothing_and_is_told() {
 async fn certificates_of_a_kubernetes_secret_are_renewed() {
     let (first, second) = (Certificate::new(), Certificate::new());
     let mounted = tempfile::tempdir().expect("a folder");
-    let turn = |to: &Path| {
+    let point_to = |to: &Path| {
         let (fresh, link) = (mounted.path().join("..data_tmp"), mounted.path().join("..data"));
         symlink(to, &fresh).expect("a link");
-        fs::rename(fresh, link).expect("the link is turned");
+        fs::rename(fresh, link).expect("the link is replaced");
     };
-    turn(first.folder());
+    point_to(first.folder());
     for name in ["cert.pem", "key.pem"] {
         symlink(Path::new("..data").join(name), mounted.path().join(name)).expect("a link");
     }
@@ -260,8 +260,8 @@ async fn certificates_of_a_kubernetes_secret_are_renewed() {
     })
     .await;
     assert!(is_trusted(&trusting(&server, &first)).await);
-    turn(second.folder());
+    point_to(second.folder());
     let renewed = trusting(&server, &second);
-    eventually("the new certificate is shown", async || is_trusted(&renewed).await).await;
+    eventually("the new certificate is in use", async || is_trusted(&renewed).await).await;
     server.stop().await;
 }
