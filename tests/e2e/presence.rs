@@ -1,5 +1,6 @@
 //! Presence: who is here, and what the others see of it (docs/protocol/channels.md#presence-messages).
 
+mod budget;
 mod bursts;
 
 use std::time::Duration;

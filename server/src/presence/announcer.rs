@@ -1,7 +1,7 @@
-//! The one task that tells rooms what has changed in their presence.
+//! The task that sends rooms the changes of their presence.
 //!
-//! The hub lists rooms with something to announce and when each is due. That they are all served by one
-//! task is what keeps the diffs of a room in order and its states in agreement with them.
+//! The hub lists rooms with something to announce and when each is due. One task serves them all, which keeps the diffs
+//! of a room in order and its states in agreement with them.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -18,35 +18,35 @@ use crate::node::Node;
 use crate::telemetry::codes::{Code, Scope};
 
 /// A listed room; ordered by when it is due, then by when it was listed.
-struct Listed {
+struct DueRoom {
     due: Instant,
     number: u64,
     room: Arc<Room>,
 }
 
-impl Ord for Listed {
+impl Ord for DueRoom {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         (self.due, self.number).cmp(&(other.due, other.number))
     }
 }
 
-impl PartialOrd for Listed {
+impl PartialOrd for DueRoom {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl PartialEq for Listed {
+impl PartialEq for DueRoom {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other).is_eq()
     }
 }
 
-impl Eq for Listed {}
+impl Eq for DueRoom {}
 
 /// Announces until `stop`.
 pub async fn run(node: Arc<Node>, stop: CancellationToken) {
-    let mut waiting = BinaryHeap::<Reverse<Listed>>::new();
+    let mut waiting = BinaryHeap::<Reverse<DueRoom>>::new();
     let mut number = 0;
     loop {
         let next_due = waiting.peek().map(|Reverse(listed)| listed.due);
@@ -61,7 +61,7 @@ pub async fn run(node: Arc<Node>, stop: CancellationToken) {
             rooms = poll_fn(|cx| node.hub.poll_due(cx.waker())) => {
                 for (due, room) in rooms {
                     number += 1;
-                    waiting.push(Reverse(Listed { due, number, room }));
+                    waiting.push(Reverse(DueRoom { due, number, room }));
                 }
             }
             () = sleep => {}
@@ -70,7 +70,7 @@ pub async fn run(node: Arc<Node>, stop: CancellationToken) {
         while waiting.peek().is_some_and(|Reverse(listed)| listed.due <= now) {
             let Some(Reverse(listed)) = waiting.pop() else { break };
             announce(&node, &listed.room, now);
-            // A large room takes a while to tell; connections get their turn in between.
+            // The diff of a large room takes a while; connections get their turn in between.
             tokio::task::yield_now().await;
         }
     }
@@ -78,26 +78,29 @@ pub async fn run(node: Arc<Node>, stop: CancellationToken) {
 
 fn announce(node: &Node, room: &Room, now: Instant) {
     let change = room.take_presence(now);
-    let mut told = vec![];
+    let mut deliveries = vec![];
     if !change.joins.is_empty() || !change.leaves.is_empty() {
         let diff = presence_diff(&payload(&change.joins), &payload(&change.leaves));
         let diff = PresenceDiff { payload: &diff };
-        told.push(
+        deliveries.push(
             room.announce(&FrameCache::encode(&diff, room.topic(), |dialect| room.has_dialect(dialect))),
         );
     }
     if !change.states.is_empty() {
         let topic = [TOPIC_PREFIX, room.topic()].concat();
         let present = payload(&change.present);
-        // One after the other: a large state for a hundred newcomers is not held a hundred times.
+        // One after the other: a large state for a hundred new members is not held a hundred times.
         for request in change.states.iter().filter(|request| room.has_requester(request)) {
             let state = phoenix::push(request.dialect, &request.tag, &topic, "presence_state", &present);
-            told.push(room.send_state(request, &state));
+            deliveries.push(room.send_state(request, &state));
         }
     }
     if let Some(tenant) = node.tenants.get(room.tenant()) {
-        tenant.metrics.presence_events.increment(told.iter().map(|t| t.delivered as u64).sum());
-        let dropped: u64 = told.iter().map(|t| t.dropped as u64).sum();
+        tenant
+            .metrics
+            .presence_events
+            .increment(deliveries.iter().map(|delivery| delivery.delivered as u64).sum());
+        let dropped: u64 = deliveries.iter().map(|delivery| delivery.dropped as u64).sum();
         if dropped > 0 {
             tenant.metrics.outbox_dropped.increment(dropped);
             tenant.reports.record(Code::OutboxFull.at(Scope::Log), Code::OutboxFull.text());

@@ -1,8 +1,10 @@
-//! Who is in a room: what one member shows of itself, and how the others hear of it.
+//! Who is in a room: what one member tracks, and how the others are sent it.
 
 pub mod announcer;
+mod budget;
 mod references;
 mod tracker;
 
+pub use budget::PresenceBudget;
 pub use references::References;
 pub use tracker::{PresenceError, Tracker};

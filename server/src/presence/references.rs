@@ -1,7 +1,7 @@
 //! Names for tracked states: `phx_ref`.
 //!
-//! Clients tell states apart by nothing else, so a ref is never given twice, not even by another node:
-//! four random bytes for this process, eight that count. Sixteen base64url characters, as upstream's.
+//! Clients distinguish states by nothing else, so a ref is never used twice, not even by another node: four random
+//! bytes for this process, then a counter of eight. Sixteen base64url characters, as upstream's.
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,12 +9,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
-/// Where refs come from.
+/// The source of refs.
 #[derive(Debug, Clone, Copy)]
 pub struct References;
 
 impl References {
-    /// A ref that nobody has had.
+    /// A ref that was not used before.
     pub fn next() -> String {
         static PROCESS: LazyLock<u32> =
             LazyLock::new(|| getrandom::u32().expect("the operating system has random numbers"));

@@ -1,8 +1,8 @@
-//! What one member shows of itself in one room.
+//! What one member tracks in one room.
 //!
-//! A client may change what it shows only so often. What comes faster is not refused and does not end the
-//! channel, as upstream does: the newest state is held back and shown when the window reopens, because
-//! with presence only the newest counts.
+//! A client may change it only so often. Calls that come faster are not refused and do not end the channel, as upstream
+//! does it: the newest state is held back and tracked when the window reopens, because of presence only the newest state
+//! matters.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, LazyLock};
@@ -12,23 +12,24 @@ use hub::{Membership, PresenceEntry};
 use wire::{supabase, term_size};
 
 use super::References;
+use super::budget::{BudgetShare, PresenceBudget};
 use crate::telemetry::codes::Code;
 use crate::tenants::Tenant;
 
-/// Why a presence call is not obeyed.
+/// Why a presence call is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PresenceError {
     /// The tenant's clients together are over `limits.max_presence_events_per_second`.
     #[error("Too many presence messages per second")]
     TooMany,
-    /// The tracked object is over `limits.max_payload_size_in_kb`, or with everything else this client shows
-    /// over `presence.max_bytes_per_client`.
+    /// The tracked object is over `limits.max_payload_size_in_kb`, or with everything else that this client tracks over
+    /// `presence.max_bytes_per_client`.
     #[error("Track message size exceeded")]
     TooLarge,
 }
 
 impl PresenceError {
-    /// The word that operators search their logs for.
+    /// The operational code, for the log.
     pub fn code(self) -> Code {
         match self {
             Self::TooMany => Code::PresenceRateLimitReached,
@@ -41,48 +42,49 @@ impl PresenceError {
 #[derive(Debug)]
 pub struct Tracker {
     key: Arc<str>,
-    shown: Option<Shown>,
-    window: Option<Window>,
-    held: Option<Held>,
+    tracked: Option<Tracked>,
+    window: Option<CallWindow>,
+    held: Option<HeldCall>,
+    share: BudgetShare,
 }
 
 /// The newest state given to the room.
 #[derive(Debug)]
-struct Shown {
+struct Tracked {
     reference: String,
-    /// The ref of the state before it that the others have been told of. In a burst that is not the last.
+    /// The ref of the newest state before it that was announced. In a burst that is not the last one.
     previous: Option<String>,
     bytes: usize,
-    /// Stands for the payload, to tell whether the next one is the same without keeping it twice.
+    /// Of the payload: tells whether the next payload is the same, without a second copy of it.
     fingerprint: u64,
 }
 
 /// The current window of the limit per client.
 #[derive(Debug)]
-struct Window {
+struct CallWindow {
     opened: Instant,
     calls: u32,
 }
 
-/// The newest wish that came too fast.
+/// The newest call beyond the limit per client.
 #[derive(Debug)]
-enum Held {
+enum HeldCall {
     Track(Box<str>),
     Untrack,
 }
 
 impl Tracker {
-    /// A member known by `key`; without one it gets a key of its own.
-    pub fn new(key: Option<&str>) -> Self {
+    /// A member with the key `key`, or with a random one. What it tracks counts in `budget`.
+    pub fn new(key: Option<&str>, budget: &PresenceBudget) -> Self {
         let key = key.map_or_else(|| uuid::Uuid::new_v4().to_string().into(), Arc::from);
-        Self { key, shown: None, window: None, held: None }
+        Self { key, tracked: None, window: None, held: None, share: budget.share() }
     }
 
-    /// Shows `payload`, the text of a JSON object, now or as soon as this client may again. At most
-    /// `bytes_max` of it are to be kept.
+    /// Tracks `payload`, the text of a JSON object, now or as soon as the limit per client allows. The client may track
+    /// `bytes_max` in all its rooms together.
     ///
     /// # Errors
-    /// When a limit is reached; what was shown before stays.
+    /// When a limit is reached; what was tracked before stays.
     pub fn track(
         &mut self,
         tenant: &Tenant,
@@ -91,13 +93,27 @@ impl Tracker {
         bytes_max: usize,
         now: Instant,
     ) -> Result<(), PresenceError> {
-        let unchanged = self.shown.as_ref().is_some_and(|shown| shown.fingerprint == fingerprint(payload));
-        if payload.len() > bytes_max {
+        let result = self.try_track(tenant, membership, payload, bytes_max, now);
+        self.share.set(self.bytes());
+        result
+    }
+
+    fn try_track(
+        &mut self,
+        tenant: &Tenant,
+        membership: &Membership,
+        payload: &str,
+        bytes_max: usize,
+        now: Instant,
+    ) -> Result<(), PresenceError> {
+        let unchanged =
+            self.tracked.as_ref().is_some_and(|tracked| tracked.fingerprint == fingerprint(payload));
+        if payload.len() > bytes_max.saturating_sub(self.share.used_by_others()) {
             return Err(PresenceError::TooLarge);
         }
         if !self.may_call(tenant, now) {
             check_size(tenant, payload)?;
-            self.held = (!unchanged).then(|| Held::Track(payload.into()));
+            self.held = (!unchanged).then(|| HeldCall::Track(payload.into()));
             return Ok(());
         }
         self.held = None;
@@ -105,55 +121,57 @@ impl Tracker {
             return Ok(());
         }
         check_size(tenant, payload)?;
-        self.show(tenant, membership, payload, now)
+        self.track_now(tenant, membership, payload, now)
     }
 
-    /// Shows nothing any more, now or as soon as this client may again.
+    /// Tracks nothing any more, now or as soon as the limit per client allows.
     pub fn untrack(&mut self, tenant: &Tenant, membership: &Membership, now: Instant) {
         if self.may_call(tenant, now) {
-            self.hide(membership);
+            self.untrack_now(membership);
         } else {
-            self.held = Some(Held::Untrack);
+            self.held = Some(HeldCall::Untrack);
         }
+        self.share.set(self.bytes());
     }
 
-    /// Counts a call that asked for nothing that can be done.
+    /// Counts a call that has no effect.
     pub fn unknown(&mut self, tenant: &Tenant, now: Instant) {
         let _counted = self.may_call(tenant, now);
     }
 
-    /// Bytes kept for this member: what it shows and what is held back.
-    pub fn bytes(&self) -> usize {
-        let held = match &self.held {
-            Some(Held::Track(payload)) => payload.len(),
-            Some(Held::Untrack) | None => 0,
-        };
-        held + self.shown.as_ref().map_or(0, |shown| shown.bytes)
-    }
-
-    /// When something held back is to be shown, if there is something.
+    /// When a held call is due, if there is one.
     pub fn deadline(&self, tenant: &Tenant) -> Option<Instant> {
         let window = self.window.as_ref().filter(|_| self.held.is_some())?;
         Some(window.opened + tenant.allowance.client_presence_window())
     }
 
-    /// Shows what was held back, if its time has come.
+    /// Does what a held call asked for, if it is due.
     pub fn release(&mut self, tenant: &Tenant, membership: &Membership, now: Instant) {
         if self.deadline(tenant).is_none_or(|deadline| deadline > now) || !self.may_call(tenant, now) {
             return;
         }
         match self.held.take() {
-            Some(Held::Track(payload)) => {
+            Some(HeldCall::Track(payload)) => {
                 // Refused only if the whole tenant is over its limit; then the newest state stays held.
-                let refused = self.show(tenant, membership, &payload, now).err();
-                self.held = refused.map(|_too_many| Held::Track(payload));
+                let refused = self.track_now(tenant, membership, &payload, now).err();
+                self.held = refused.map(|_too_many| HeldCall::Track(payload));
             }
-            Some(Held::Untrack) => self.hide(membership),
+            Some(HeldCall::Untrack) => self.untrack_now(membership),
             None => {}
         }
+        self.share.set(self.bytes());
     }
 
-    fn show(
+    /// Bytes kept for this member: tracked, and held back.
+    fn bytes(&self) -> usize {
+        let held = match &self.held {
+            Some(HeldCall::Track(payload)) => payload.len(),
+            Some(HeldCall::Untrack) | None => 0,
+        };
+        held + self.tracked.as_ref().map_or(0, |tracked| tracked.bytes)
+    }
+
+    fn track_now(
         &mut self,
         tenant: &Tenant,
         membership: &Membership,
@@ -168,17 +186,17 @@ impl Tracker {
         let reference = References::next();
         let announced = membership.is_announced();
         let previous =
-            self.shown.take().and_then(|old| if announced { Some(old.reference) } else { old.previous });
+            self.tracked.take().and_then(|old| if announced { Some(old.reference) } else { old.previous });
         let meta = supabase::presence_meta(payload, &reference, previous.as_deref());
         membership.track(PresenceEntry { key: Arc::clone(&self.key), meta: meta.into() });
-        self.shown =
-            Some(Shown { reference, previous, bytes: payload.len(), fingerprint: fingerprint(payload) });
+        let (bytes, fingerprint) = (payload.len(), fingerprint(payload));
+        self.tracked = Some(Tracked { reference, previous, bytes, fingerprint });
         Ok(())
     }
 
-    fn hide(&mut self, membership: &Membership) {
+    fn untrack_now(&mut self, membership: &Membership) {
         self.held = None;
-        if self.shown.take().is_some() {
+        if self.tracked.take().is_some() {
             membership.untrack();
         }
     }
@@ -186,14 +204,14 @@ impl Tracker {
     /// Counts a call in this client's window. `false` when the window is full.
     fn may_call(&mut self, tenant: &Tenant, now: Instant) -> bool {
         let allowance = &tenant.allowance;
-        let open = |window: &&mut Window| now < window.opened + allowance.client_presence_window();
+        let open = |window: &&mut CallWindow| now < window.opened + allowance.client_presence_window();
         match self.window.as_mut().filter(open) {
             Some(window) => {
                 window.calls = window.calls.saturating_add(1);
                 window.calls <= allowance.client_presence_calls()
             }
             None => {
-                self.window = Some(Window { opened: now, calls: 1 });
+                self.window = Some(CallWindow { opened: now, calls: 1 });
                 true
             }
         }

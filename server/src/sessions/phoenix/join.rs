@@ -253,7 +253,7 @@ impl PhoenixSession {
             noticed: Vec::new(),
         };
         if request.presence_enabled || self.tenant.policy().presence_enabled() {
-            joined.enable_presence();
+            joined.enable_presence(self.presence_budget.get_or_insert_default());
         }
         let deadline = self.recheck_deadline(&joined.claims);
         self.topics.insert(topic.into_owned().into_boxed_str(), Box::new(joined));

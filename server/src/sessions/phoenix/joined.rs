@@ -10,7 +10,7 @@ use wire::supabase::{Broadcast, PresenceCall};
 use super::outbound::Outbound;
 use crate::auth::Claims;
 use crate::broadcast;
-use crate::presence::Tracker;
+use crate::presence::{PresenceBudget, Tracker};
 use crate::telemetry::codes::{Code, Scope};
 use crate::tenants::Tenant;
 
@@ -41,9 +41,9 @@ pub(super) struct JoinedTopic {
 
 impl JoinedTopic {
     /// Takes part in presence from now on, and asks for the state so far.
-    pub(super) fn enable_presence(&mut self) {
+    pub(super) fn enable_presence(&mut self, budget: &PresenceBudget) {
         self.membership.request_state(self.join_ref.as_json());
-        self.tracker = Some(Box::new(Tracker::new(self.presence_key.as_deref())));
+        self.tracker = Some(Box::new(Tracker::new(self.presence_key.as_deref(), budget)));
     }
 
     /// Adds to `bundle` what is to be sent to the room, unless it is refused. A sender that wants answers gets
@@ -99,7 +99,7 @@ impl JoinedTopic {
         topic: &str,
         refs: (&Ref<'_>, &Ref<'_>),
         call: PresenceCall<'_>,
-        bytes_max: usize,
+        (budget, bytes_max): (&PresenceBudget, usize),
     ) {
         let now = Instant::now();
         let refused = match call {
@@ -114,7 +114,7 @@ impl JoinedTopic {
             }
             PresenceCall::Track(payload) => {
                 if self.tracker.is_none() {
-                    self.enable_presence();
+                    self.enable_presence(budget);
                 }
                 let tracker = self.tracker.as_mut().expect("presence was just enabled");
                 let refused = tracker.track(tenant, &self.membership, payload, bytes_max, now).err();

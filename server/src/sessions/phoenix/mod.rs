@@ -37,6 +37,7 @@ use crate::auth::Claims;
 use crate::broadcast::BroadcastError;
 use crate::close_reason::CloseReason;
 use crate::permit::Permit;
+use crate::presence::PresenceBudget;
 use crate::telemetry::codes::{Code, Scope};
 use crate::telemetry::reports::Report;
 use crate::tenants::{SocketRegistration, Tenant};
@@ -65,6 +66,8 @@ pub struct PhoenixSession {
     /// Topics whose join waits for its authorization, if there are any.
     joining: Option<Box<Joining>>,
     refusals: Refusals,
+    /// The bytes that the client tracks in all its topics. There once presence is used.
+    presence_budget: Option<PresenceBudget>,
     /// Broadcasts that were read and not yet sent. Nothing stays here beyond one turn of reading.
     gathered: Option<Box<Gathered>>,
     /// Held from the first successful join on.
@@ -101,6 +104,7 @@ impl PhoenixSession {
             topics: HashMap::default(),
             joining: None,
             refusals: Refusals::default(),
+            presence_budget: None,
             gathered: None,
             user: None,
             roomless: None,
@@ -153,21 +157,15 @@ impl PhoenixSession {
         }
     }
 
-    /// What a `presence` message asks for.
+    /// A `presence` message.
     fn presence(&mut self, topic: &str, refs: (&Ref<'_>, &Ref<'_>), call: PresenceCall<'_>) {
-        let bytes_left = self.presence_bytes_left(topic);
+        let bytes_max = self.services.node.settings().presence.max_bytes_per_client.as_u64();
+        let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
+        let budget = self.presence_budget.get_or_insert_default();
         let Some(joined) = self.topics.get_mut(topic) else { return };
-        joined.presence(&self.outbound, &self.tenant, topic, refs, call, bytes_left);
+        joined.presence(&self.outbound, &self.tenant, topic, refs, call, (budget, bytes_max));
         let held = joined.tracker.as_ref().and_then(|tracker| tracker.deadline(&self.tenant));
         self.look_by(held);
-    }
-
-    /// How much this client may show in `topic`, given what it shows in others.
-    fn presence_bytes_left(&self, topic: &str) -> usize {
-        let limit = self.services.node.settings().presence.max_bytes_per_client.as_u64();
-        let others = self.topics.iter().filter(|(name, _)| ***name != *topic);
-        let used: usize = others.filter_map(|(_, joined)| Some(joined.tracker.as_ref()?.bytes())).sum();
-        usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(used)
     }
 
     /// A broadcast. Those that are read together go out together: see [`Bundle`].
