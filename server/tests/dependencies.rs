@@ -1,13 +1,13 @@
-//! How many crates `make run` builds. A newcomer waits for every one of them, so a new one is a decision.
+//! How many crates `make run` builds. The first build takes longer with each of them, so a new one is a decision.
 
 use std::collections::BTreeSet;
 use std::process::Command;
 
-/// The number, beside this crate's manifest. Whoever adds or removes a dependency changes it, and says why.
+/// The expected number. A commit that adds or removes a dependency changes it, and explains why.
 const EXPECTED: &str = include_str!("../crates-built-by-make-run");
 
 #[test]
-fn make_run_builds_as_many_crates_as_were_decided() {
+fn make_run_builds_the_expected_number_of_crates() {
     let output = Command::new(env!("CARGO"))
         .args(["tree", "--locked", "--package", "realtime-server", "--no-default-features"])
         .args(["--edges", "normal,build", "--prefix", "none", "--format", "{p}"])
@@ -20,6 +20,6 @@ fn make_run_builds_as_many_crates_as_were_decided() {
     assert_eq!(
         crates.len().to_string(),
         EXPECTED.trim(),
-        "if this is intended, write it into server/crates-built-by-make-run"
+        "if this is intended, update server/crates-built-by-make-run"
     );
 }

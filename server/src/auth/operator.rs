@@ -18,7 +18,7 @@ use super::keys::{Kind, Secrets, no_signer};
 use super::remarks::Remarks;
 use super::rules::Rules;
 use super::token::{Token, clean};
-use crate::telemetry::reports::{Reports, SUB_SHOWN};
+use crate::telemetry::reports::{Reports, SUB_CHARS_MAX};
 
 /// Claims by which a token without a `role` may still be a user's.
 const OF_PEOPLE: [&str; 2] = ["sub", "permissions"];
@@ -142,7 +142,7 @@ impl Gate {
         }
         self.rules.check(&token.claims, now)?;
         let sub = token.claims.get("sub").and_then(Value::as_str);
-        Ok(Operator { sub: sub.map(|sub| sub.chars().take(SUB_SHOWN).collect()) })
+        Ok(Operator { sub: sub.map(|sub| sub.chars().take(SUB_CHARS_MAX).collect()) })
     }
 
     fn blocks(&self, token: &Token) -> bool {

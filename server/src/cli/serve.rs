@@ -103,7 +103,7 @@ pub async fn run(args: Args, signals: Option<Signals>) -> anyhow::Result<()> {
         }
     };
     let settings = loaded.settings.clone();
-    let (logs, _rest) = logs::start(&settings.telemetry, &settings.regions);
+    let (logs, _flush) = logs::start(&settings.telemetry, &settings.regions);
     for note in &loaded.notes {
         if note.warning { warn!("{}", note.text) } else { info!("{}", note.text) }
     }

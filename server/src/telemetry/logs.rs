@@ -1,8 +1,8 @@
-//! Log lines: to standard error, readable for people or as JSON for machines. What is written may be changed
-//! while the server runs; how it is written may not.
+//! Log lines: to standard error, as text for people or as JSON for machines. Levels may be changed while the
+//! server runs; the format may not.
 //!
-//! A thread of its own does the writing, so that nobody waits for whoever reads: a full pipe or a slow disk
-//! costs lines, which are counted, and not time. Lines that come together are written together.
+//! A thread of its own writes the lines, so that no other thread waits for a full pipe or a slow disk: lines that do
+//! not fit the queue are dropped and counted. Lines that wait together are written together.
 
 mod line;
 mod queue;
@@ -20,94 +20,94 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, reload};
 
-use self::line::Home;
-use self::queue::Queue;
+use self::line::static_fields;
+use self::queue::LogQueue;
 use self::write::{Json, Text};
 
-pub use self::queue::{Rest, dropped};
+pub use self::queue::{FlushOnDrop, dropped};
 
-/// The log of this process, to be told when its settings change.
+/// Changes the levels of this process's log while it runs.
 #[derive(Debug, Clone)]
 pub struct Logs {
     filter: reload::Handle<Targets, Registry>,
 }
 
-/// Bytes written at once, at most.
-const WRITTEN_AT_ONCE: usize = 64 * 1024;
+/// Bytes per write to standard error, unless a single line is longer.
+const WRITE_BUFFER: usize = 64 * 1024;
 
-/// Whether levels have colours.
+/// Whether level names are coloured with ANSI escapes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Paint {
-    Coloured,
-    Plain,
+enum Colours {
+    Ansi,
+    None,
 }
 
-/// Starts logging as the settings say, each line with the region and cluster of this node. Called once, first
-/// thing; a second call changes nothing. Keep the second part of the result to the end.
-pub fn start(telemetry: &Telemetry, regions: &Regions) -> (Logs, Rest) {
-    let paint = if io::stderr().is_terminal() { Paint::Coloured } else { Paint::Plain };
-    let to = BufWriter::with_capacity(WRITTEN_AT_ONCE, io::stderr());
-    let (queue, rest) = Queue::start(telemetry.log_queue_lines, to);
-    let (subscriber, logs) = subscriber(telemetry, regions, queue, paint);
+/// Installs the log that the settings describe; each line has the region and cluster of this node. Called once, before
+/// anything is logged; a second call changes nothing. The guard must live until the process ends.
+pub fn start(telemetry: &Telemetry, regions: &Regions) -> (Logs, FlushOnDrop) {
+    let colours = if io::stderr().is_terminal() { Colours::Ansi } else { Colours::None };
+    let output = BufWriter::with_capacity(WRITE_BUFFER, io::stderr());
+    let (queue, guard) = LogQueue::start(telemetry.log_queue_lines, output);
+    let (subscriber, logs) = subscriber(telemetry, regions, queue, colours);
     // An error means that a subscriber is installed already, which only tests do.
     let _installed = subscriber.try_init();
-    // Crates that use `log` are told once and for all what they need not even say; the rest is filtered here.
+    // Crates that use `log` drop `trace` lines themselves; the rest is filtered here.
     log::set_max_level(log::LevelFilter::Debug);
-    (logs, rest)
+    (logs, guard)
 }
 
-/// What writes lines to `writer`, and the handle to change it with.
+/// The subscriber that writes lines to `writer`, and the handle that changes its levels.
 fn subscriber<W>(
     telemetry: &Telemetry,
     regions: &Regions,
     writer: W,
-    paint: Paint,
+    colours: Colours,
 ) -> (impl Subscriber + Send + Sync, Logs)
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let (filter, handle) = reload::Layer::new(targets(telemetry));
-    let home = Home::new(regions);
+    let fields = static_fields(regions);
     let lines = tracing_subscriber::fmt::layer()
-        .with_ansi(paint == Paint::Coloured)
+        .with_ansi(colours == Colours::Ansi)
         .with_writer(writer)
-        // The fields of spans are kept in a form that can be read again, whatever the lines look like.
+        // The fields of spans are stored as JSON in both formats, because each line parses them.
         .fmt_fields(JsonFields::new())
-        // A line that cannot be written is lost. The complaint would go to stderr with `eprintln!`, which
-        // panics when nobody reads there any more (`2>&1 | head -1`).
+        // A line that cannot be written is lost. An internal error would be reported with `eprintln!`, which panics
+        // when standard error is a closed pipe (`2>&1 | head -1`).
         .log_internal_errors(false);
     let lines = match telemetry.log_format {
-        LogFormat::Text => lines.event_format(Text(home)).boxed(),
-        LogFormat::Json => lines.event_format(Json(home)).boxed(),
+        LogFormat::Text => lines.event_format(Text(fields)).boxed(),
+        LogFormat::Json => lines.event_format(Json(fields)).boxed(),
     };
     (tracing_subscriber::registry().with(lines.with_filter(filter)), Logs { filter: handle })
 }
 
 impl Logs {
-    /// From now on the level, and the levels of modules, are these.
+    /// Applies the level, and the levels of modules, of these settings.
     pub fn apply(&self, telemetry: &Telemetry) {
-        // An error means that nothing is logged with this filter: another subscriber was there first.
+        // An error means that another subscriber was installed before this one, which only tests do.
         let _applied = self.filter.reload(targets(telemetry));
     }
 }
 
-/// Crates of ours. What they say holds no payloads and no tokens, at any level.
-const OURS: [&str; 4] = ["realtime_server", "hub", "wire", "settings"];
+/// The crates of this workspace. Their lines contain no payloads and no tokens, at any level.
+const OWN_CRATES: [&str; 4] = ["realtime_server", "hub", "wire", "settings"];
 
-/// What is written: a level for all, and for some modules another. The crates of others trace what goes over
-/// the wire, payloads and tokens included: from them nothing below `debug` is ever written.
+/// Which lines are written: those of a default level, and of another level for some modules. External crates trace
+/// what they read and write, payloads and tokens included, so their `trace` lines are never written.
 fn targets(telemetry: &Telemetry) -> Targets {
-    let everybody = filter(telemetry.log_level);
+    let default = filter(telemetry.log_level);
     let modules = telemetry.log_modules.iter().map(|(module, level)| {
         let krate = module.split("::").next().unwrap_or_default();
         let level = filter(*level);
-        (module.clone(), if OURS.contains(&krate) { level } else { level.min(LevelFilter::DEBUG) })
+        (module.clone(), if OWN_CRATES.contains(&krate) { level } else { level.min(LevelFilter::DEBUG) })
     });
     Targets::new()
-        .with_default(everybody.min(LevelFilter::DEBUG))
-        .with_targets(OURS.map(|krate| (krate, everybody)))
-        // It remarks on each watched file that is replaced, which is what files of settings are.
-        .with_target("notify", everybody.min(LevelFilter::ERROR))
+        .with_default(default.min(LevelFilter::DEBUG))
+        .with_targets(OWN_CRATES.map(|krate| (krate, default)))
+        // It warns at each watched file that is replaced, which is how files of settings change.
+        .with_target("notify", default.min(LevelFilter::ERROR))
         .with_targets(modules)
 }
 

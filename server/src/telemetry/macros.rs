@@ -1,8 +1,8 @@
-//! `metrics!`: a struct of numbers, where the doc comment of a field is its help text.
+//! `metrics!`: a struct of metric handles, where the doc comment of a field is its help text.
 
 /// Declares a struct whose fields are metric handles, and how to register them with a recorder.
 ///
-/// Handles are made once and kept: counting is then one atomic addition, without a look-up by name.
+/// Handles are made once and kept: an increment is then one atomic addition, without a look-up by name.
 macro_rules! metrics {
     (
         $(#[$meta:meta])*
@@ -25,20 +25,20 @@ macro_rules! metrics {
     };
     (@ $kind:ident, $recorder:ident, $metric:literal, $help:literal, $labels:ident) => {{
         let key = ::metrics::Key::from_parts($metric, $labels.to_vec());
-        let place = ::metrics::Metadata::new(module_path!(), ::metrics::Level::INFO, None);
+        let metadata = ::metrics::Metadata::new(module_path!(), ::metrics::Level::INFO, None);
         let help = ::metrics::SharedString::const_str($help.trim_ascii());
-        metrics!(@register $kind, $recorder, key, place, help)
+        metrics!(@register $kind, $recorder, key, metadata, help)
     }};
-    (@register Counter, $recorder:ident, $key:ident, $place:ident, $help:ident) => {{
+    (@register Counter, $recorder:ident, $key:ident, $metadata:ident, $help:ident) => {{
         $recorder.describe_counter($key.name().to_owned().into(), None, $help);
-        $recorder.register_counter(&$key, &$place)
+        $recorder.register_counter(&$key, &$metadata)
     }};
-    (@register Gauge, $recorder:ident, $key:ident, $place:ident, $help:ident) => {{
+    (@register Gauge, $recorder:ident, $key:ident, $metadata:ident, $help:ident) => {{
         $recorder.describe_gauge($key.name().to_owned().into(), None, $help);
-        $recorder.register_gauge(&$key, &$place)
+        $recorder.register_gauge(&$key, &$metadata)
     }};
-    (@register Histogram, $recorder:ident, $key:ident, $place:ident, $help:ident) => {{
+    (@register Histogram, $recorder:ident, $key:ident, $metadata:ident, $help:ident) => {{
         $recorder.describe_histogram($key.name().to_owned().into(), None, $help);
-        $recorder.register_histogram(&$key, &$place)
+        $recorder.register_histogram(&$key, &$metadata)
     }};
 }

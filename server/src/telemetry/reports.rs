@@ -1,9 +1,9 @@
-//! How operational codes are told: a counter each time, and a line in the log once in a while.
+//! How operational codes are reported: a counter each time, and a line in the log at a limited rate.
 //!
-//! Most codes are caused by what a client does, as often as it likes. So a code gets one line for a tenant in
-//! ten seconds, which says how many were not written since the last one: no client can fill a disk, nor hide
-//! what others do, and the numbers are whole. A line names the tenant, the request it began with, and of a token
-//! who its holder is; never a payload, never a token.
+//! Most codes are caused by what a client does, as often as it likes. So a code gets one line per tenant in ten
+//! seconds, which has the number of those suppressed since the line before: no client can fill a disk or hide what
+//! other clients do, and the counters are complete. A line names the tenant, the request, and the `sub` of the
+//! token; never a payload, never a token.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,58 +17,59 @@ use super::codes::{Code, Scope, Severity};
 use super::fan_out::Exporter;
 use super::request_context::{ERROR_CODE, RequestContext};
 
-/// At most one line of a code and tenant in this time.
-const SPELL: Duration = Duration::from_secs(10);
+/// At most one line per code and tenant in this time.
+const WINDOW: Duration = Duration::from_secs(10);
 
-/// Characters of a `sub` that are written; a token may hold one of many kilobytes.
-pub const SUB_SHOWN: usize = 128;
+/// Characters of a `sub` that are logged; a token may contain one of many kilobytes.
+pub const SUB_CHARS_MAX: usize = 128;
 
-/// Tells what happens to one tenant, or to nobody in particular. Clones tell together.
+/// Counts and logs the operational codes of one tenant, or those that concern no tenant. Clones share their
+/// limits.
 #[derive(Clone)]
-pub struct Reports(Arc<Desk>);
+pub struct Reports(Arc<Inner>);
 
-struct Desk {
-    /// `None`: nobody in particular.
+struct Inner {
+    /// `None` for codes that concern no tenant.
     tenant: Option<Box<str>>,
     recorder: Exporter,
-    /// A handful: those codes that have been told.
-    spells: Mutex<Vec<Spell>>,
+    /// One for each code reported so far, which are few.
+    windows: Mutex<Vec<LogWindow>>,
 }
 
-/// The last ten seconds of one code.
-struct Spell {
+/// Limits the log lines of one code, and counts its reports.
+struct LogWindow {
     code: Code,
-    begun: Instant,
+    opened: Instant,
     suppressed: u64,
-    told: Counter,
+    reports: Counter,
     errors: [Counter; 2],
 }
 
-/// Something that has happened.
+/// One occurrence of an operational code.
 #[derive(Debug, Clone, Copy)]
 pub struct Report<'a> {
     code: Code,
-    place: Scope,
-    origin: Option<&'a RequestContext>,
+    scope: Scope,
+    context: Option<&'a RequestContext>,
     sub: Option<&'a str>,
     exp: Option<i64>,
 }
 
 impl Code {
-    /// That this has happened at `place`.
-    pub fn at(self, place: Scope) -> Report<'static> {
-        Report { code: self, place, origin: None, sub: None, exp: None }
+    /// A report of this code in `scope`.
+    pub fn at(self, scope: Scope) -> Report<'static> {
+        Report { code: self, scope, context: None, sub: None, exp: None }
     }
 }
 
 impl<'a> Report<'a> {
-    /// To a client that came from here; else the current span says where from.
+    /// Adds the request that the client's connection began with. Without it the line has the current span's.
     #[must_use]
-    pub fn from(self, origin: &'a RequestContext) -> Self {
-        Self { origin: Some(origin), ..self }
+    pub fn from(self, context: &'a RequestContext) -> Self {
+        Self { context: Some(context), ..self }
     }
 
-    /// Who acted with a token that says this.
+    /// Adds the claims `sub` and `exp` of the client's token.
     #[must_use]
     pub fn by(self, sub: Option<&'a str>, exp: i64) -> Self {
         Self { sub, exp: Some(exp), ..self }
@@ -78,13 +79,14 @@ impl<'a> Report<'a> {
 impl Reports {
     /// Reports about `tenant`, counted by `recorder`.
     pub(super) fn new(tenant: Option<&str>, recorder: Exporter) -> Self {
-        Self(Arc::new(Desk { tenant: tenant.map(Into::into), recorder, spells: Mutex::default() }))
+        Self(Arc::new(Inner { tenant: tenant.map(Into::into), recorder, windows: Mutex::default() }))
     }
 
-    /// Tells `report`, in the words of `text`. A request's line in the log carries the code, too.
+    /// Counts `report`, and logs it with `text` unless its code has had a line within [`WINDOW`]. The log line of
+    /// the current request gets the code too.
     pub fn record(&self, report: Report<'_>, text: impl fmt::Display) {
-        if matches!(report.place, Scope::Handshake | Scope::Http) {
-            // The line of the code itself may be left out, as one of many; the request has one in any case.
+        if matches!(report.scope, Scope::Handshake | Scope::Http) {
+            // The code's own line may be suppressed; the request has its line in any case.
             Span::current().record(ERROR_CODE, report.code.name()).record("reason", text.to_string());
         }
         if let Some(suppressed) = self.0.count(report, Instant::now()) {
@@ -99,45 +101,44 @@ impl fmt::Debug for Reports {
     }
 }
 
-impl Desk {
-    /// Counts a report. If it is worth a line, returns how many since the last line were not.
+impl Inner {
+    /// Counts a report. If it is to be logged, returns how many were suppressed since the last line.
     fn count(&self, report: Report<'_>, now: Instant) -> Option<u64> {
-        let Report { code, place, .. } = report;
-        let mut spells = self.spells.lock();
-        let known = spells.iter().position(|spell| spell.code == code);
-        let new = known.is_none();
-        let place_in_list = known.unwrap_or_else(|| {
-            spells.push(self.spell(code, now));
-            spells.len() - 1
+        let Report { code, scope, .. } = report;
+        let mut windows = self.windows.lock();
+        let known = windows.iter().position(|window| window.code == code);
+        let index = known.unwrap_or_else(|| {
+            windows.push(self.open_window(code, now));
+            windows.len() - 1
         });
-        let spell = &mut spells[place_in_list];
-        spell.told.increment(1);
-        if matches!(place, Scope::Join | Scope::Channel) && code.severity() != Severity::Warning {
-            spell.errors.iter().for_each(|counter| counter.increment(1));
+        let window = &mut windows[index];
+        window.reports.increment(1);
+        if matches!(scope, Scope::Join | Scope::Channel) && code.severity() != Severity::Warning {
+            window.errors.iter().for_each(|counter| counter.increment(1));
         }
-        if !new && now.saturating_duration_since(spell.begun) < SPELL {
-            spell.suppressed += 1;
+        if known.is_some() && now.saturating_duration_since(window.opened) < WINDOW {
+            window.suppressed += 1;
             return None;
         }
-        spell.begun = now;
-        Some(std::mem::take(&mut spell.suppressed))
+        window.opened = now;
+        Some(std::mem::take(&mut window.suppressed))
     }
 
-    /// A spell that begins now. Its counters are made once, because finding one by name costs more than
+    /// The first window of a code. Its counters are made once, because finding one by name costs more than
     /// refusing a message does.
-    fn spell(&self, code: Code, now: Instant) -> Spell {
+    fn open_window(&self, code: Code, now: Instant) -> LogWindow {
         let counter = |name: &'static str, labels: Vec<Label>| {
-            let place = Metadata::new(module_path!(), Level::INFO, None);
-            self.recorder.register_counter(&Key::from_parts(name, labels), &place)
+            let metadata = Metadata::new(module_path!(), Level::INFO, None);
+            self.recorder.register_counter(&Key::from_parts(name, labels), &metadata)
         };
         let code_label = || Label::new("code", code.name());
-        // As upstream prints what is not there.
+        // Upstream prints a missing tenant as `nil`.
         let tenant = Label::new("tenant", self.tenant.as_deref().unwrap_or("nil").to_owned());
-        Spell {
+        LogWindow {
             code,
-            begun: now,
+            opened: now,
             suppressed: 0,
-            told: counter("realtime_codes_total", vec![tenant.clone(), code_label()]),
+            reports: counter("realtime_codes_total", vec![tenant.clone(), code_label()]),
             errors: [
                 counter("realtime_channel_error", vec![tenant, code_label()]),
                 counter("realtime_channel_global_error", vec![code_label()]),
@@ -146,20 +147,20 @@ impl Desk {
     }
 
     fn write(&self, report: Report<'_>, text: &dyn fmt::Display, suppressed: u64) {
-        let Report { code, origin, sub, exp, .. } = report;
-        let span = origin.map_or_else(Span::current, RequestContext::span);
+        let Report { code, context, sub, exp, .. } = report;
+        let span = context.map_or_else(Span::current, RequestContext::span);
         let tenant = self.tenant.as_deref();
-        let sub: Option<String> = sub.map(|sub| sub.chars().take(SUB_SHOWN).collect());
+        let sub: Option<String> = sub.map(|sub| sub.chars().take(SUB_CHARS_MAX).collect());
         let sub = sub.as_deref();
         let suppressed = Some(suppressed).filter(|suppressed| *suppressed > 0);
         let name = code.name();
-        // A macro for each level, because a level is part of where a line comes from.
+        // Two macro calls, because the level of a line is part of its static metadata.
         match code.severity() {
             Severity::Error => error!(
                 target: TARGET, parent: &span,
                 error_code = name, project = tenant, external_id = tenant, sub, exp, suppressed, "{name}: {text}"
             ),
-            Severity::Refusal | Severity::Warning => warn!(
+            Severity::ClientError | Severity::Warning => warn!(
                 target: TARGET, parent: &span,
                 error_code = name, project = tenant, external_id = tenant, sub, exp, suppressed, "{name}: {text}"
             ),
@@ -167,7 +168,7 @@ impl Desk {
     }
 }
 
-/// The module under which all codes are told, to set their level apart (`telemetry.log_modules`).
+/// The module name of all lines about codes, whose level can be set apart (`telemetry.log_modules`).
 const TARGET: &str = "realtime_server::telemetry::codes";
 
 #[cfg(test)]
@@ -177,23 +178,23 @@ mod tests {
     use serde_json::{Value, json};
     use settings::LogFormat;
 
-    use super::super::logs::tests::said;
+    use super::super::logs::tests::logged;
     use super::super::metrics::Metrics;
     use super::super::prometheus::Prometheus;
     use super::*;
 
-    fn lines(say: impl FnOnce()) -> Vec<Value> {
-        let lines = said(LogFormat::Json, |_| say()).lines();
+    fn lines(log: impl FnOnce()) -> Vec<Value> {
+        let lines = logged(LogFormat::Json, |_| log()).lines();
         lines.iter().map(|line| serde_json::from_str(line).expect("JSON")).collect()
     }
 
     #[test]
-    fn a_line_says_the_code_the_tenant_and_where_it_came_from() {
+    fn a_line_has_the_code_the_tenant_the_request_and_the_tokens_holder() {
         let reports = Metrics::new(Vec::new()).reports(Some("acme"));
-        let origin = RequestContext::new("id-1", Ipv4Addr::LOCALHOST.into());
+        let context = RequestContext::new("id-1", Ipv4Addr::LOCALHOST.into());
         let sub = "é".repeat(1_000);
         let lines = lines(|| {
-            let report = Code::PrivateOnly.at(Scope::Join).from(&origin).by(Some(&sub), 7);
+            let report = Code::PrivateOnly.at(Scope::Join).from(&context).by(Some(&sub), 7);
             reports.record(report, Code::PrivateOnly.text());
         });
         let [line] = &lines[..] else { panic!("{lines:?}") };
@@ -205,7 +206,7 @@ mod tests {
             ("external_id", json!("acme")),
             ("request_id", json!("id-1")),
             ("client_address", json!("127.0.0.1")),
-            ("sub", json!("é".repeat(SUB_SHOWN))),
+            ("sub", json!("é".repeat(SUB_CHARS_MAX))),
             ("exp", json!(7)),
             ("suppressed", Value::Null),
         ] {
@@ -214,18 +215,18 @@ mod tests {
     }
 
     #[test]
-    fn a_code_has_one_line_in_ten_seconds_and_says_how_many_it_stands_for() {
+    fn a_code_has_one_line_in_ten_seconds_with_the_number_of_those_suppressed() {
         let metrics = Metrics::new(Vec::new());
         let (acme, other) = (metrics.reports(Some("acme")), metrics.reports(Some("other")));
-        let (begun, report) = (Instant::now(), Code::TopicNameRequired.at(Scope::Join));
+        let (opened, report) = (Instant::now(), Code::TopicNameRequired.at(Scope::Join));
         let after =
-            |reports: &Reports, millis| reports.0.count(report, begun + Duration::from_millis(millis));
+            |reports: &Reports, millis| reports.0.count(report, opened + Duration::from_millis(millis));
         assert_eq!(after(&acme, 0), Some(0));
         for millis in 1..1_000 {
             assert_eq!(after(&acme, millis), None);
         }
-        assert_eq!(after(&other, 1), Some(0), "tenants do not hide each other");
-        assert_eq!(acme.clone().0.count(Code::PrivateOnly.at(Scope::Join), begun), Some(0), "nor do codes");
+        assert_eq!(after(&other, 1), Some(0), "a tenant has a window of its own");
+        assert_eq!(acme.clone().0.count(Code::PrivateOnly.at(Scope::Join), opened), Some(0), "so has a code");
         assert_eq!(after(&acme, 9_999), None);
         assert_eq!(after(&acme, 10_000), Some(1_000));
         assert_eq!(after(&acme, 20_000), Some(0));
@@ -235,13 +236,13 @@ mod tests {
     fn every_report_is_counted_and_errors_of_channels_apart() {
         let prometheus = Prometheus::new(None);
         let metrics = Metrics::new(vec![prometheus.exporter()]);
-        let (acme, nobody) = (metrics.reports(Some("acme")), metrics.reports(None));
+        let (acme, global) = (metrics.reports(Some("acme")), metrics.reports(None));
         let _quiet = lines(|| {
             for _ in 0..3 {
                 acme.record(Code::MalformedJWT.at(Scope::Join), "");
                 acme.record(Code::MalformedJWT.at(Scope::Handshake), "");
                 acme.record(Code::ChannelShutdown.at(Scope::Channel), "");
-                nobody.record(Code::TenantNotFound.at(Scope::Handshake), "");
+                global.record(Code::TenantNotFound.at(Scope::Handshake), "");
             }
         });
         let page = prometheus.render();
@@ -258,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn what_concerns_nobody_names_no_project() {
+    fn a_report_about_no_tenant_has_no_project() {
         let lines = lines(|| {
             Metrics::new(Vec::new()).reports(None).record(Code::TenantNotFound.at(Scope::Handshake), "x")
         });

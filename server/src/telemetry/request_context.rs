@@ -1,8 +1,8 @@
-//! Where something came from, as the log names it: a request's id and the address of its client.
+//! The request that a log line belongs to: its id and the address of its client.
 //!
-//! A WebSocket keeps the origin of its handshake, so that its lines are found by the id its client was given.
-//! It is not made the current span: entering one on every wake-up would cost each delivery more than its
-//! write does. Whoever logs about a connection names it: `debug!(parent: &origin.span(), …)`, which costs
+//! A WebSocket keeps the context of its handshake, so that its lines are found by the id its client was given.
+//! The context is not made the current span: entering a span at every wake-up would cost each delivery more than
+//! its write does. A line about a connection names it instead: `debug!(parent: &context.span(), …)`, which costs
 //! nothing unless the line is written.
 
 use std::net::IpAddr;
@@ -13,7 +13,7 @@ use tracing::{Span, error_span};
 /// The field of a request's span that holds why it was refused.
 pub const ERROR_CODE: &str = "error_code";
 
-/// Where a request came from.
+/// A request's id and its client's address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestContext {
     request_id: Box<str>,
@@ -21,13 +21,13 @@ pub struct RequestContext {
 }
 
 impl RequestContext {
-    /// The request with this id, from this address.
+    /// The context of the request with this id, from this address.
     pub fn new(request_id: &str, client_address: IpAddr) -> Self {
         Self { request_id: request_id.into(), client_address }
     }
 
-    /// A span with the fields `request_id` and `client_address`, and `error_code` and `reason` for whoever has them to
-    /// record.
+    /// A span with the fields `request_id` and `client_address`, and empty fields `error_code` and `reason` that a
+    /// refusal records.
     pub fn span(&self) -> Span {
         // Of the highest level, because a span below the log's level would be missing from its lines.
         error_span!(

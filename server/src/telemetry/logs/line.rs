@@ -1,7 +1,7 @@
-//! What one line of the log holds, before it is spelled: a message, and fields by name.
+//! The content of one log line, before it is formatted: a message, and fields by name.
 //!
-//! Fields lie flat beside each other, so that they can be queried: those of the event, of the spans around it,
-//! and where this node is. Whoever is nearer to the event wins.
+//! Fields are flat, so that they can be queried: those of the event, those of its spans, and the static ones of this
+//! node. Of two with one name the event's precedes that of a span, and an inner span's that of an outer one.
 
 use std::fmt;
 
@@ -12,30 +12,28 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::{FmtContext, FormattedFields, format::JsonFields};
 use tracing_subscriber::registry::LookupSpan;
 
-/// Where this node is, for every line.
-#[derive(Debug, Default)]
-pub(super) struct Home(Map<String, Value>);
-
-impl Home {
-    pub(super) fn new(regions: &Regions) -> Self {
-        let known = [("region", &regions.name), ("cluster", &regions.cluster)].into_iter();
-        let known = known.filter_map(|(field, name)| Some((field.to_owned(), name.as_deref()?.into())));
-        Self(known.collect())
-    }
+/// The fields that every line has: the region and the cluster of this node, as far as they are set.
+pub(super) fn static_fields(regions: &Regions) -> Map<String, Value> {
+    let fields = [("region", &regions.name), ("cluster", &regions.cluster)].into_iter();
+    fields.filter_map(|(field, name)| Some((field.to_owned(), name.as_deref()?.into()))).collect()
 }
 
-/// A line.
+/// The content of one line.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(super) struct LogLine {
     pub(super) level: Level,
     pub(super) target: String,
     pub(super) message: String,
     pub(super) fields: Map<String, Value>,
 }
 
-impl Line {
-    /// What `event` says.
-    pub(super) fn of<S>(event: &Event<'_>, context: &FmtContext<'_, S, JsonFields>, home: &Home) -> Self
+impl LogLine {
+    /// The line of `event`, with the fields of its spans and the `static_fields`.
+    pub(super) fn new<S>(
+        event: &Event<'_>,
+        context: &FmtContext<'_, S, JsonFields>,
+        static_fields: &Map<String, Value>,
+    ) -> Self
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
@@ -43,7 +41,7 @@ impl Line {
             level: *event.metadata().level(),
             target: event.metadata().target().to_owned(),
             message: String::new(),
-            fields: home.0.clone(),
+            fields: static_fields.clone(),
         };
         for span in context.event_scope().into_iter().flat_map(|scope| scope.from_root()) {
             let extensions = span.extensions();
@@ -57,10 +55,10 @@ impl Line {
     fn put(&mut self, field: &Field, value: Value) {
         match (field.name(), value) {
             ("message", Value::String(message)) => self.message = message,
-            // How crates that do not know spans tell where they are.
+            // The module, in the events that `tracing-log` makes of records of the crate `log`.
             ("log.target", Value::String(target)) => self.target = target,
             (name, _) if name.starts_with("log.") => {}
-            // A raw identifier is written so because its name is a keyword; the name is what is meant.
+            // A field whose name is a keyword is a raw identifier in the macro's arguments.
             (name, value) => {
                 self.fields.insert(name.trim_start_matches("r#").to_owned(), value);
             }
@@ -68,12 +66,12 @@ impl Line {
     }
 }
 
-/// The fields of a span. Those that were recorded later are already among them.
+/// The fields of a span, with those that were recorded after it began.
 fn parse(fields: &FormattedFields<JsonFields>) -> Option<Map<String, Value>> {
     serde_json::from_str(fields).ok()
 }
 
-impl Visit for Line {
+impl Visit for LogLine {
     fn record_f64(&mut self, field: &Field, value: f64) {
         self.put(field, value.into());
     }

@@ -1,4 +1,4 @@
-//! Lines as they are written, word for word but for the time.
+//! Lines as they are written, exact but for the time.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -9,11 +9,11 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use super::*;
 
-/// What was written.
+/// A writer that keeps what was written.
 #[derive(Debug, Clone, Default)]
-pub(in crate::telemetry) struct Page(Arc<Mutex<Vec<u8>>>);
+pub(in crate::telemetry) struct Output(Arc<Mutex<Vec<u8>>>);
 
-impl io::Write for Page {
+impl io::Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.lock().expect("no test panics here").write(bytes)
     }
@@ -23,7 +23,7 @@ impl io::Write for Page {
     }
 }
 
-impl MakeWriter<'_> for Page {
+impl MakeWriter<'_> for Output {
     type Writer = Self;
 
     fn make_writer(&self) -> Self {
@@ -31,7 +31,7 @@ impl MakeWriter<'_> for Page {
     }
 }
 
-impl Page {
+impl Output {
     pub(in crate::telemetry) fn lines(&self) -> Vec<String> {
         let bytes = std::mem::take(&mut *self.0.lock().expect("no test panics here"));
         String::from_utf8(bytes).expect("text").lines().map(ToOwned::to_owned).collect()
@@ -59,34 +59,34 @@ fn regions() -> Regions {
     Regions { name: Some("eu".into()), cluster: Some("blue".into()), ..Regions::default() }
 }
 
-/// Logs what `say` says, and returns the page.
-pub(in crate::telemetry) fn said(format: LogFormat, say: impl FnOnce(&Logs)) -> Page {
-    said_in(format, &Regions::default(), say)
+/// Runs `log` and returns what it has logged, at any level.
+pub(in crate::telemetry) fn logged(format: LogFormat, log: impl FnOnce(&Logs)) -> Output {
+    logged_in(format, &Regions::default(), log)
 }
 
-/// The same, in a place.
-fn said_in(format: LogFormat, regions: &Regions, say: impl FnOnce(&Logs)) -> Page {
+/// As [`logged`], on a node in these regions.
+fn logged_in(format: LogFormat, regions: &Regions, log: impl FnOnce(&Logs)) -> Output {
     let telemetry = &telemetry(format);
-    let page = Page::default();
-    let (subscriber, logs) = subscriber(telemetry, regions, page.clone(), Paint::Plain);
-    tracing::subscriber::with_default(subscriber, || say(&logs));
-    page
+    let output = Output::default();
+    let (subscriber, logs) = subscriber(telemetry, regions, output.clone(), Colours::None);
+    tracing::subscriber::with_default(subscriber, || log(&logs));
+    output
 }
 
 #[test]
 fn text_is_one_readable_line() {
-    let say = |_: &Logs| warn!(error_code = "Code", project = "acme", n = 3, "Code: what happened");
-    let line = said(LogFormat::Text, say).line();
+    let log = |_: &Logs| warn!(error_code = "Code", project = "acme", n = 3, "Code: what happened");
+    let line = logged(LogFormat::Text, log).line();
     assert_eq!(line, " WARN Code: what happened error_code=Code n=3 project=acme");
-    let line = said_in(LogFormat::Text, &regions(), |_| info!("Hello")).line();
+    let line = logged_in(LogFormat::Text, &regions(), |_| info!("Hello")).line();
     assert_eq!(line, " INFO Hello cluster=blue region=eu");
-    let line = said(LogFormat::Text, |_| error!(a = "", b = "x y", c = ?Some(1), d = true, "Hm")).line();
+    let line = logged(LogFormat::Text, |_| error!(a = "", b = "x y", c = ?Some(1), d = true, "Hm")).line();
     assert_eq!(line, r#"ERROR Hm a="" b="x y" c=Some(1) d=true"#);
 }
 
 #[test]
 fn json_is_one_flat_object_with_a_time_a_machine_can_read() {
-    let say = |_: &Logs| {
+    let log = |_: &Logs| {
         let span = error_span!(
             "request",
             request_id = "id-1",
@@ -97,7 +97,7 @@ fn json_is_one_flat_object_with_a_time_a_machine_can_read() {
         let _entered = span.enter();
         error!(project = "acme", n = 3_u64, half = 0.5, gone = false, "Code: what happened");
     };
-    let line = said_in(LogFormat::Json, &regions(), say).json();
+    let line = logged_in(LogFormat::Json, &regions(), log).json();
     let time = line["timestamp"].as_str().expect("text");
     assert!(time.len() == 27 && time.ends_with('Z') && &time[10..11] == "T", "{time}");
     let mut rest = line.clone();
@@ -113,21 +113,21 @@ fn json_is_one_flat_object_with_a_time_a_machine_can_read() {
 }
 
 #[test]
-fn a_span_may_be_named_without_being_entered_and_the_event_wins() {
-    let say = |_: &Logs| {
+fn a_parent_span_need_not_be_entered_and_the_fields_of_the_event_win() {
+    let log = |_: &Logs| {
         let outer = error_span!("connection", request_id = "outer", project = "acme");
         let inner = error_span!(parent: &outer, "request", request_id = "inner");
-        info!(parent: &inner, project = "event", "Said");
+        info!(parent: &inner, project = "event", "Done");
     };
-    let line = said(LogFormat::Json, say).json();
+    let line = logged(LogFormat::Json, log).json();
     assert_eq!((&line["request_id"], &line["project"]), (&json!("inner"), &json!("event")));
 }
 
 #[test]
-fn no_field_is_there_twice() {
-    let say = |_: &Logs| info!(level = "mine", timestamp = "never", target = "x", "Once");
-    let page = said(LogFormat::Json, say);
-    let line = page.lines().remove(0);
+fn no_field_is_duplicate() {
+    let log = |_: &Logs| info!(level = "mine", timestamp = "never", target = "x", "Once");
+    let output = logged(LogFormat::Json, log);
+    let line = output.lines().remove(0);
     for name in ["level", "timestamp", "target", "message"] {
         assert_eq!(line.matches(&format!("\"{name}\":")).count(), 1, "{line}");
     }
@@ -135,66 +135,67 @@ fn no_field_is_there_twice() {
 }
 
 #[test]
-fn nobody_writes_lines_of_their_own_or_steers_a_terminal() {
-    let nasty = "a\nINFO forged\r\u{1b}[2J\u{7f}\u{9b}\u{202e}\u{2028}z\"";
+fn a_field_can_neither_forge_a_line_nor_control_a_terminal() {
+    let hostile = "a\nINFO forged\r\u{1b}[2J\u{7f}\u{9b}\u{202e}\u{2028}z\"";
     for format in [LogFormat::Text, LogFormat::Json] {
-        let page = said(format, |_| {
-            info!(field = nasty, debug = ?nasty, shown = %nasty, "Heard {nasty}");
+        let output = logged(format, |_| {
+            info!(field = hostile, debug = ?hostile, shown = %hostile, "Received {hostile}");
         });
-        let lines = page.lines();
+        let lines = output.lines();
         assert_eq!(lines.len(), 1, "{lines:?}");
         assert!(!lines[0].contains('\u{1b}'), "{lines:?}");
-        let steers = |c: char| c.is_control() || c == '\u{202e}';
-        assert!(format == LogFormat::Json || !lines[0].contains(steers), "{lines:?}");
+        let is_control = |c: char| c.is_control() || c == '\u{202e}';
+        assert!(format == LogFormat::Json || !lines[0].contains(is_control), "{lines:?}");
     }
 }
 
 #[test]
 fn levels_change_while_it_runs() {
-    let speak = || {
+    let log_all = || {
         error!("error");
         debug!("debug");
         trace!(target: "realtime_server::edge::websocket", "edge");
         debug!(target: "realtime_server::bus", "bus");
     };
     let mut telemetry = Telemetry { log_level: LogLevel::Error, ..telemetry(LogFormat::Text) };
-    let page = Page::default();
-    let (subscriber, logs) = subscriber(&telemetry, &Regions::default(), page.clone(), Paint::Plain);
+    let output = Output::default();
+    let (subscriber, logs) = subscriber(&telemetry, &Regions::default(), output.clone(), Colours::None);
     tracing::subscriber::with_default(subscriber, || {
-        let heard = |telemetry: &Telemetry| {
+        let levels_logged = |telemetry: &Telemetry| {
             logs.apply(telemetry);
-            speak();
-            page.lines()
+            log_all();
+            output
+                .lines()
                 .iter()
-                .map(|line| line.rsplit(' ').next().expect("a word").to_owned())
+                .map(|line| line.rsplit(' ').next().expect("a last word").to_owned())
                 .collect::<Vec<_>>()
         };
-        assert_eq!(heard(&telemetry), ["error"]);
+        assert_eq!(levels_logged(&telemetry), ["error"]);
         telemetry.log_level = LogLevel::Debug;
-        assert_eq!(heard(&telemetry), ["error", "debug", "bus"]);
+        assert_eq!(levels_logged(&telemetry), ["error", "debug", "bus"]);
         telemetry.log_modules.insert("realtime_server::edge".into(), LogLevel::Trace);
         telemetry.log_modules.insert("realtime_server::bus".into(), LogLevel::Warn);
-        assert_eq!(heard(&telemetry), ["error", "debug", "edge"]);
+        assert_eq!(levels_logged(&telemetry), ["error", "debug", "edge"]);
         telemetry.log_modules.clear();
         telemetry.log_level = LogLevel::Error;
-        assert_eq!(heard(&telemetry), ["error"]);
+        assert_eq!(levels_logged(&telemetry), ["error"]);
     });
 }
 
-// The crate that reads WebSockets, for one, traces every frame.
+// The WebSocket crate, for one, traces every frame.
 #[test]
-fn what_others_trace_is_never_written() {
+fn trace_lines_of_external_crates_are_never_written() {
     let mut telemetry = telemetry(LogFormat::Text);
-    telemetry.log_modules.insert("theirs".into(), LogLevel::Trace);
-    let page = Page::default();
-    let (subscriber, _logs) = subscriber(&telemetry, &Regions::default(), page.clone(), Paint::Plain);
+    telemetry.log_modules.insert("external".into(), LogLevel::Trace);
+    let output = Output::default();
+    let (subscriber, _logs) = subscriber(&telemetry, &Regions::default(), output.clone(), Colours::None);
     tracing::subscriber::with_default(subscriber, || {
-        trace!(target: "theirs::protocol", "a payload");
-        trace!(target: "whoever", "a token");
-        debug!(target: "theirs::protocol", "harmless");
-        trace!(target: "hub", "ours");
+        trace!(target: "external::protocol", "a payload");
+        trace!(target: "another", "a token");
+        debug!(target: "external::protocol", "harmless");
+        trace!(target: "hub", "own");
     });
     let words: Vec<_> =
-        page.lines().iter().map(|line| line.rsplit(' ').next().unwrap_or_default().to_owned()).collect();
-    assert_eq!(words, ["harmless", "ours"]);
+        output.lines().iter().map(|line| line.rsplit(' ').next().unwrap_or_default().to_owned()).collect();
+    assert_eq!(words, ["harmless", "own"]);
 }
