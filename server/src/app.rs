@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use anyhow::Context;
 use settings::Settings;
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -19,9 +18,9 @@ use tracing::warn;
 
 use crate::auth::jwks::JwksSources;
 use crate::bus::{Bus, ClusterLink, LinkTask};
-use crate::drain::{Parts, Urgency};
+use crate::drain::drain;
 use crate::edge::{self, listener};
-use crate::node::Node;
+use crate::node::{Lifecycle, LifecyclePhase, Node, Urgency};
 use crate::presence::announcer;
 use crate::resources::Resources;
 use crate::routes::RouteTable;
@@ -31,26 +30,18 @@ use crate::{admin, broadcast};
 /// How often sampled metrics are brought up to date. Histograms keep single samples until then.
 const METRICS_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How long the last words to the other nodes may take.
-const GOODBYE: Duration = Duration::from_secs(1);
+/// How long the link may take to publish the last changes and to give up its lease.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A running server.
 pub struct Server {
     node: Arc<Node>,
     address: SocketAddr,
     routes: Arc<RouteTable>,
+    /// All tasks but that of the link.
     tasks: TaskTracker,
-    /// Cancelled, nobody comes in any more.
-    door: CancellationToken,
-    /// Cancelled, the tasks end that serve everybody.
-    service: CancellationToken,
-    neighbours: Option<Neighbours>,
-}
-
-/// The task that keeps the link to the other nodes. It ends after all others, to tell what they did last.
-struct Neighbours {
-    keeper: JoinHandle<()>,
-    stop: CancellationToken,
+    /// The task of the link to the other nodes. It ends after all others, so that it publishes their last changes.
+    link: Option<JoinHandle<()>>,
 }
 
 impl Server {
@@ -67,27 +58,29 @@ impl Server {
             None => Resources::load(&settings, |_| None)?,
         };
         let bus = bus.or_else(|| redis.map(|redis| Arc::new(redis) as Arc<dyn Bus>));
-        let (tasks, service) = (TaskTracker::new(), CancellationToken::new());
         let over = bus.map(|bus| ClusterLink::over(bus, settings.bus.clone()));
-        let (link, keeper) = over.map_or((ClusterLink::alone(), None), |(link, keeper)| (link, Some(keeper)));
-        let node = Node::new(settings, JwksSources::new(tasks.clone(), service.clone()), link, exporters)?;
+        let (link, link_task) = over.map_or((ClusterLink::alone(), None), |(link, task)| (link, Some(task)));
+        let (tasks, lifecycle) = (TaskTracker::new(), Lifecycle::default());
+        let stopping = lifecycle.token(LifecyclePhase::Stopping);
+        let jwks = JwksSources::new(tasks.clone(), stopping.clone());
+        let node = Node::new(settings, jwks, link, lifecycle, exporters)?;
         let server = &node.settings().server;
         let listener = listener::bind(server)
             .with_context(|| format!("cannot listen on {}", SocketAddr::new(server.host, server.port)))?;
         let address = listener.local_addr().context("the listener has no address")?;
-        let door = CancellationToken::new();
-        tasks.spawn(ring(Arc::clone(&node), service.clone()));
-        tasks.spawn(announcer::run(Arc::clone(&node), service.clone()));
-        tasks.spawn(maintain_metrics(Arc::clone(&node), service.clone()));
+        tasks.spawn(notify_of_policies(Arc::clone(&node), stopping.clone()));
+        tasks.spawn(announcer::run(Arc::clone(&node), stopping.clone()));
+        tasks.spawn(maintain_metrics(Arc::clone(&node), stopping.clone()));
         if let Some(certificates) = acceptor.certificates() {
-            let (node, service) = (Arc::clone(&node), service.clone());
-            tasks.spawn(async move { certificates.keep_fresh(&node.metrics.node, service).await });
+            let (node, stopping) = (Arc::clone(&node), stopping.clone());
+            tasks.spawn(async move { certificates.keep_fresh(&node.metrics.node, stopping).await });
         }
         if let Some(reloader) = reloader {
-            // Before anybody comes in: an operator's first request may be an order to reload.
+            // Before the first client connects: the first request of an operator may ask for a reload.
             reloader.register_handler(&node);
-            tasks.spawn(reloader.run(Arc::clone(&node), service.clone()));
+            tasks.spawn(reloader.run(Arc::clone(&node), stopping));
         }
+        node.lifecycle.enter(LifecyclePhase::Serving);
         let services = Arc::new(Services { node: Arc::clone(&node), authorizer, tasks: tasks.clone() });
         let routes = Arc::new(RouteTable::new([
             edge::upgrade_routes(&services, &protocols),
@@ -95,24 +88,15 @@ impl Server {
             admin::routes(&node),
             routes,
         ]));
-        tasks.spawn(listener::run(services, listener, acceptor, Arc::clone(&routes), door.clone()));
-        let neighbours = keeper.map(|keeper| Neighbours::meet(keeper, &node));
-        Ok(Self { node, address, routes, tasks, door, service, neighbours })
+        let draining = node.lifecycle.token(LifecyclePhase::Draining);
+        tasks.spawn(listener::run(services, listener, acceptor, Arc::clone(&routes), draining));
+        let link = link_task.map(|task| tokio::spawn(keep_link(task, Arc::clone(&node))));
+        Ok(Self { node, address, routes, tasks, link })
     }
 
-    /// Where it listens; tells the port if the settings left it open.
+    /// The address of the listener, with the port that the system chose if the settings left it open.
     pub fn address(&self) -> SocketAddr {
         self.address
-    }
-
-    /// Stops without sending anybody away before its time: see [`drain`](crate::drain). `urgency` may grow
-    /// meanwhile.
-    pub async fn drain(self, urgency: watch::Receiver<Urgency>) {
-        let Self { node, tasks, door, service, .. } = &self;
-        Parts { node, door, service, tasks }.drain(urgency).await;
-        if let Some(neighbours) = self.neighbours {
-            neighbours.leave().await;
-        }
     }
 
     /// The HTTP routes that it serves.
@@ -120,42 +104,47 @@ impl Server {
         &self.routes
     }
 
-    /// What its parts share; through it settings are exchanged.
+    /// What all parts of the server share; through it settings are applied.
     pub fn node(&self) -> &Arc<Node> {
         &self.node
     }
 
-    /// Takes nobody in any more, tells every client to come back later (1012), and waits until they have
+    /// Stops in the time that the settings allow, and sooner if the [urgency](Lifecycle::raise_urgency) is raised: see
+    /// [`drain`](crate::drain).
+    pub async fn drain(self) {
+        let Self { node, tasks, link, .. } = self;
+        drain(&node, &tasks).await;
+        node.lifecycle.enter(LifecyclePhase::Leaving);
+        if let Some(link) = link {
+            leave(link).await;
+        }
+        node.lifecycle.enter(LifecyclePhase::Stopped);
+    }
+
+    /// Stops without a delay: closes the listener, disconnects all clients at once (1012), and waits until they have
     /// gone or `server.shutdown_timeout` is over.
     pub async fn stop(self) {
-        self.drain(watch::channel(Urgency::Soon).1).await;
+        self.node.lifecycle.raise_urgency(Urgency::Soon);
+        self.drain().await;
     }
 }
 
-impl Neighbours {
-    fn meet(keeper: LinkTask, node: &Arc<Node>) -> Self {
-        let stop = CancellationToken::new();
-        let (node, stopping) = (Arc::clone(node), stop.clone());
-        let kept = async move {
-            let (hub, host) = (Arc::clone(&node.hub), Arc::new(Arc::clone(&node)));
-            keeper.run(node.id, hub, host, &node.metrics, stopping).await;
-        };
-        Self { keeper: tokio::spawn(kept), stop }
-    }
+async fn keep_link(task: LinkTask, node: Arc<Node>) {
+    let (hub, host) = (Arc::clone(&node.hub), Arc::new(Arc::clone(&node)));
+    task.run(node.id, hub, host, &node.metrics, node.lifecycle.token(LifecyclePhase::Leaving)).await;
+}
 
-    /// Says goodbye to the other nodes, in [`GOODBYE`]. They learn of the end in any case, when the lease is over.
-    async fn leave(self) {
-        self.stop.cancel();
-        match timeout(GOODBYE, self.keeper).await {
-            Ok(Ok(())) => {}
-            Ok(Err(panicked)) => warn!("The link to the other nodes ended badly: {panicked}"),
-            Err(_elapsed) => warn!("The other nodes could not be told goodbye in time"),
-        }
+/// Waits until the link has left the other nodes. Without that they learn of the end when its lease expires.
+async fn leave(link: JoinHandle<()>) {
+    match timeout(LEAVE_TIMEOUT, link).await {
+        Ok(Ok(())) => {}
+        Ok(Err(panicked)) => warn!("The link to the other nodes failed while it left them: {panicked}"),
+        Err(_elapsed) => warn!("The other nodes could not be notified of the stop in time"),
     }
 }
 
-/// Lets parked sockets notice what has changed for their tenant.
-async fn ring(node: Arc<Node>, stop: CancellationToken) {
+/// Makes idle sockets look at policies of their tenant that have changed.
+async fn notify_of_policies(node: Arc<Node>, stop: CancellationToken) {
     node.tenants.run_policy_notifier(stop).await;
 }
 

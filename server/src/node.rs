@@ -1,22 +1,23 @@
 //! What every part of this process shares.
 
+mod cluster;
 mod gauges;
 mod keys;
-mod neighbours;
+mod lifecycle;
 mod readiness;
 mod reloading;
 
 pub use keys::{NoVerificationKey, unusable_keys};
+pub use lifecycle::{Lifecycle, LifecyclePhase, Urgency};
 pub use readiness::{Connectivity, Readiness};
 pub use reloading::{Changes, Outcome, Reload, Reloading, SettingsStatus};
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use arc_swap::{ArcSwap, Guard};
 use http::{HeaderMap, Uri};
-use hub::{Bounds, Hub, NodeId};
+use hub::{Bounds, Hub, HubBuilder, NodeId};
 use settings::Settings;
 
 use crate::auth::Operators;
@@ -52,8 +53,8 @@ pub struct Node {
     pub reloading: Reloading,
     /// When it started.
     pub started: Instant,
-    leaving: AtomicBool,
-    stopping: AtomicBool,
+    /// Whether it serves or stops.
+    pub lifecycle: Lifecycle,
     sockets: Permits,
     connections: Permits,
 }
@@ -71,6 +72,7 @@ impl Node {
         settings: Settings,
         sources: JwksSources,
         link: ClusterLink,
+        lifecycle: Lifecycle,
         exporters: Vec<Exporter>,
     ) -> anyhow::Result<Arc<Self>> {
         if let Some(nobody) = NoVerificationKey::find(&settings) {
@@ -81,11 +83,12 @@ impl Node {
         let tenants = Registry::new(&settings, sources, &metrics);
         let reports = metrics.reports(None);
         let operators = Operators::new(&settings.admin, &settings.auth).remarking(&reports);
+        let hub = HubBuilder::new(settings.presence.coalesce);
         Ok(Arc::new(Self {
             id: NodeId::random(),
             hub: match link.connectivity() {
-                bus::Connectivity::Standalone => Hub::new(settings.presence.coalesce),
-                _with_others => Hub::relayed(settings.presence.coalesce, bounds(&settings.bus)),
+                bus::Connectivity::Standalone => hub.build(),
+                _with_others => hub.relayed(bounds(&settings.bus)).build(),
             },
             link,
             tenants,
@@ -96,8 +99,7 @@ impl Node {
             metrics,
             prometheus,
             started: Instant::now(),
-            leaving: AtomicBool::new(false),
-            stopping: AtomicBool::new(false),
+            lifecycle,
             sockets: Permits::default(),
             connections: Permits::default(),
         }))
@@ -153,7 +155,7 @@ impl Node {
     /// Whether new clients should be sent here.
     pub fn readiness(&self) -> Readiness {
         match self.connectivity() {
-            _ if self.is_leaving() => Readiness::Stopping,
+            _ if self.lifecycle.has_reached(LifecyclePhase::NotReady) => Readiness::Stopping,
             Connectivity::CutOff | Connectivity::WithoutPresence => Readiness::Degraded,
             Connectivity::Alone | Connectivity::Connected => Readiness::Ready,
         }
@@ -167,26 +169,6 @@ impl Node {
             bus::Connectivity::WithoutPresence => Connectivity::WithoutPresence,
             bus::Connectivity::Disconnected { .. } => Connectivity::CutOff,
         }
-    }
-
-    /// Whether the server has been asked to stop. It may still serve everybody.
-    pub fn is_leaving(&self) -> bool {
-        self.leaving.load(Ordering::Relaxed)
-    }
-
-    /// From now on the server says that it is about to go.
-    pub fn announce_stop(&self) {
-        self.leaving.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether the server is about to stop and takes nobody in.
-    pub fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Relaxed)
-    }
-
-    /// From now on nobody is taken in.
-    pub fn stop_admitting(&self) {
-        self.stopping.store(true, Ordering::Relaxed);
     }
 }
 

@@ -79,7 +79,7 @@ fn files(settings: &Settings, acceptor: &Acceptor) -> Vec<(&'static str, PathBuf
 fn warnings(settings: &Settings, acceptor: &Acceptor) -> Vec<String> {
     let mut warnings: Vec<_> = acceptor
         .certificates()
-        .map(|certificates| certificates.complaints(SystemTime::now()))
+        .map(|certificates| certificates.expiry_warnings(SystemTime::now()))
         .unwrap_or_default();
     if settings.bus.tls_ca_file.is_some() && !bus_is_encrypted(settings) {
         warnings.push(

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use harness::{Changes, Request, Response, Token, TokenIssuer, World};
+use harness::{Changes, LifecyclePhase, Request, Response, Token, TokenIssuer, World};
 use serde_json::{Value, json};
 
 const ROOM: &str = "realtime:room";
@@ -38,7 +38,7 @@ async fn ready_means_that_the_node_takes_new_clients() {
         (response.status, response.json()["status"].clone())
     };
     assert_eq!(ready().await, (200, json!("ready")));
-    world.node().announce_stop();
+    world.node().lifecycle.enter(LifecyclePhase::NotReady);
     assert_eq!(ready().await, (503, json!("stopping")));
     assert_eq!(world.send(Request::get("/health")).await.status, 200, "still alive");
     world.stop().await;

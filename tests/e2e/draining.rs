@@ -1,12 +1,13 @@
-//! SIGTERM: first the load balancer is told, then the door closes, then the clients go one after the other.
+//! SIGTERM: first the load balancers are notified, then the listener closes, then the clients are disconnected one after
+//! the other.
 
 use std::time::{Duration, Instant};
 
-use harness::{Client, Frame, Request, Urgency, World, eventually};
+use harness::{Client, Frame, LifecyclePhase, RawSocket, Request, TokenIssuer, Urgency, World, eventually};
 use serde_json::json;
 use tokio::net::TcpStream;
 
-/// Longer than any test: only haste ends it.
+/// Longer than any test: only a higher urgency ends it.
 const ENDLESS: Duration = Duration::from_secs(3_600);
 
 #[tokio::test]
@@ -33,7 +34,7 @@ async fn before_the_end_it_is_not_ready_and_serves_newcomers_as_ever() {
         )
         .await;
 
-    drain.hurry(Urgency::Soon);
+    drain.raise_urgency(Urgency::Soon);
     people.check("ann, bob are closed 1012").await;
     drain.ended().await;
 }
@@ -46,7 +47,7 @@ async fn an_http_connection_is_not_kept_by_a_server_that_will_go() {
     eventually("it is not ready", async || world.send(Request::get("/readyz")).await.status == 503).await;
     kept.write(b"GET /healthcheck HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("it still serves");
     assert!(kept.is_dropped().await, "after its answer, although nobody asked for that");
-    drain.hurry(Urgency::Soon);
+    drain.raise_urgency(Urgency::Soon);
     drain.ended().await;
 }
 
@@ -109,7 +110,7 @@ async fn once_clients_are_sent_away_nobody_joins_and_nobody_connects() {
         second.next_json().await,
         json!(["1", "1", "realtime:room", "phx_reply", {"status": "error", "response": {"reason": reason}}])
     );
-    drain.hurry(Urgency::Soon);
+    drain.raise_urgency(Urgency::Soon);
     assert_eq!(second.next().await, Frame::Closed(1012), "haste sends everybody away");
     drop(second);
     drain.ended().await;
@@ -131,7 +132,7 @@ async fn who_joined_before_talks_until_it_is_sent_away() {
             "#,
         )
         .await;
-    drain.hurry(Urgency::Soon);
+    drain.raise_urgency(Urgency::Soon);
     people.check("ann, bob are closed 1012").await;
     drain.ended().await;
 }
@@ -142,7 +143,7 @@ async fn in_the_greatest_haste_nobody_is_waited_for() {
     // Never answers the close frame, and never hangs up.
     let deaf = world.raw().await;
     let drain = world.drain();
-    drain.hurry(Urgency::Immediate);
+    drain.raise_urgency(Urgency::Immediate);
     drain.ended().await;
     drop(deaf);
 }
@@ -157,4 +158,70 @@ async fn a_drain_without_clients_ends_at_once() {
     })
     .await;
     world.drain().ended().await;
+}
+
+const OPERATORS_SECRET: &str = "the operators' secret, of thirty-two bytes";
+
+/// A connection with the first line of a request for `/status`. The server keeps it while it drains.
+async fn status_begun(world: &World) -> RawSocket {
+    let mut connection = world.dial().await;
+    connection.write(b"GET /status HTTP/1.1\r\n").await.expect("the server listens");
+    // It has been read when a later request on another connection is answered.
+    assert_eq!(world.send(Request::get("/healthcheck")).await.status, 200);
+    connection
+}
+
+/// Finishes the request, and returns the phase that its answer names.
+async fn phase(mut begun: RawSocket) -> String {
+    let operator = TokenIssuer::new(OPERATORS_SECRET).sign(&json!({"exp": 4_000_000_000_u64}));
+    let rest = format!("host: x\r\nauthorization: Bearer {operator}\r\n\r\n");
+    begun.write(rest.as_bytes()).await.expect("the server still reads");
+    begun.response().await.json()["phase"].as_str().expect("a phase").to_owned()
+}
+
+#[tokio::test]
+async fn status_shows_each_phase_of_a_drain() {
+    let world = World::with(|settings| {
+        settings.admin.jwt_secret = Some(OPERATORS_SECRET.into());
+        settings.server.drain_delay = ENDLESS;
+        settings.server.drain_timeout = ENDLESS;
+    })
+    .await;
+    let node = world.node();
+    assert_eq!(phase(status_begun(&world).await).await, "serving");
+    let mut client = world.connect().await;
+    let drain = world.drain();
+    node.lifecycle.token(LifecyclePhase::NotReady).cancelled().await;
+    assert_eq!(phase(status_begun(&world).await).await, "not ready");
+    assert_eq!(world.send(Request::get("/readyz")).await.status, 503);
+    drain.raise_urgency(Urgency::Soon);
+    assert_eq!(client.drain_to_close().await, Some(1012));
+    drain.ended().await;
+    assert_eq!(node.lifecycle.phase(), LifecyclePhase::Stopped);
+}
+
+// The listener is closed by then, so the requests come over connections that were opened before.
+#[tokio::test]
+async fn status_shows_that_clients_are_being_disconnected_and_that_the_last_ones_are_awaited() {
+    let world = World::with(|settings| {
+        at_leisure(settings);
+        settings.admin.jwt_secret = Some(OPERATORS_SECRET.into());
+        settings.server.shutdown_timeout = ENDLESS;
+        settings.server.close_timeout = ENDLESS;
+    })
+    .await;
+    let node = world.node();
+    let (draining, stopping) = (status_begun(&world).await, status_begun(&world).await);
+    let mut first = world.connect().await;
+    // Never answers the close frame.
+    let silent = world.raw().await;
+    let drain = world.drain();
+    assert_eq!(first.drain_to_close().await, Some(1012));
+    assert_eq!(phase(draining).await, "draining");
+    drain.raise_urgency(Urgency::Soon);
+    node.lifecycle.token(LifecyclePhase::Stopping).cancelled().await;
+    assert_eq!(phase(stopping).await, "stopping");
+    drain.raise_urgency(Urgency::Immediate);
+    drain.ended().await;
+    drop(silent);
 }

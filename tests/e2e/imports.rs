@@ -1,6 +1,8 @@
 //! The modules of `server/src` form layers: a module imports from lower layers only, and some external
 //! crates are confined to one module (server/src/lib.rs).
 
+mod cycles;
+
 use crate::repository::rust_sources;
 
 /// The layers of `server/src`, from the top down. A module may use the layers below its own.

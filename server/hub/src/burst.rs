@@ -1,14 +1,14 @@
-//! Frames waiting in order. The first needs no memory of its own.
+//! A queue of frames that stores the first one inline.
 //!
-//! Most of the time a connection has one frame waiting or none. Then neither the outbox nor the writer
-//! touches anything but itself: no allocation, and one cache line less for every delivery.
+//! Most of the time a connection has at most one frame queued. Then neither the outbox nor the writer touches
+//! memory outside itself: no allocation, and one cache line less per delivery.
 
 use std::collections::VecDeque;
 use std::mem;
 
 use crate::frame::Frame;
 
-/// Queue memory a quiet connection may keep, in frames.
+/// Capacity in frames that an idle connection keeps.
 const IDLE_CAPACITY: usize = 8;
 
 /// A queue of frames.
@@ -21,7 +21,7 @@ pub struct Burst {
 }
 
 impl Burst {
-    /// Adds a frame at the end.
+    /// Appends a frame.
     pub fn push(&mut self, frame: Frame) {
         if self.first.is_none() {
             self.first = Some(frame);
@@ -35,7 +35,7 @@ impl Burst {
         self.first.as_ref()
     }
 
-    /// Takes the next frame out.
+    /// Removes the next frame.
     pub fn pop(&mut self) -> Option<Frame> {
         let next = self.rest.pop_front();
         mem::replace(&mut self.first, next)
@@ -46,17 +46,17 @@ impl Burst {
         self.first.iter().chain(&self.rest)
     }
 
-    /// How many frames wait.
+    /// The number of frames.
     pub fn len(&self) -> usize {
         usize::from(self.first.is_some()) + self.rest.len()
     }
 
-    /// Whether none waits.
+    /// Whether there are no frames.
     pub fn is_empty(&self) -> bool {
         self.first.is_none()
     }
 
-    /// Gives back memory that only a rush needs.
+    /// Frees memory beyond what an idle connection keeps.
     pub fn shrink(&mut self) {
         if self.rest.is_empty() {
             self.rest.shrink_to(IDLE_CAPACITY);

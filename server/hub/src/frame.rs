@@ -1,4 +1,4 @@
-//! Bytes ready for a socket, shared by everyone who is to receive them.
+//! Bytes ready for a socket, shared by all members that receive them.
 //!
 //! A frame is a *whole* WebSocket frame. Server frames are not masked, so its bytes are the same for
 //! every member of a room, and a burst of frames goes out in one vectored write without a copy. The
@@ -7,32 +7,52 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// How a connection spells events. An opaque index: what it stands for is known to `wire` alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// The encoding a connection uses. An opaque index: only `wire` knows what it stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Dialect(u8);
 
 impl Dialect {
-    /// How many dialects there may be; sizes the tables that hold one entry for each.
+    /// The number of dialects; sizes the tables that hold one entry for each.
     pub const COUNT: usize = 5;
 
-    /// How nodes spell events among themselves: the form an event came in, so that every other node can say
-    /// it in all the dialects of its own members. No member speaks it. What it stands for is delimited by
-    /// itself, as messages are put end to end in a [`Bundle`](crate::Bundle).
+    /// The encoding between nodes: the form in which an event was received, from which every other node can
+    /// encode it in the dialects of its own members. No member uses it. Its messages are self-delimiting,
+    /// because a [`Bundle`](crate::Bundle) concatenates them.
     pub const RELAY: Self = Self(Self::COUNT as u8 - 1);
 
     /// The members' dialect with this index.
     ///
     /// # Panics
-    /// If `index` is not below that of [`Dialect::RELAY`], the last: dialects are constants, so this fails at
-    /// compile time.
+    /// If `index` is not below that of [`Dialect::RELAY`], which is the last. Dialects are constants, so this
+    /// fails at compile time.
     pub const fn new(index: u8) -> Self {
         assert!(index < Self::RELAY.0, "a member's dialect comes before Dialect::RELAY");
         Self(index)
     }
 
-    /// Its place in a table of [`Dialect::COUNT`] entries.
+    /// The index into a table of [`Dialect::COUNT`] entries.
     pub const fn index(self) -> usize {
         self.0 as usize
+    }
+}
+
+/// What the frames of some events depend on besides the dialect, such as the subscriptions of a member. Chosen at join;
+/// the number has a meaning only to those who choose it and encode for it, and within one room.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Group(u32);
+
+impl Group {
+    /// The group of members for whom no event is encoded differently.
+    pub const DEFAULT: Self = Self(0);
+
+    /// The group with this number.
+    pub const fn new(number: u32) -> Self {
+        Self(number)
+    }
+
+    /// The number.
+    pub const fn get(self) -> u32 {
+        self.0
     }
 }
 
@@ -40,24 +60,24 @@ impl Dialect {
 #[derive(Clone)]
 pub struct Frame(Arc<Contents>);
 
-/// The header is written *before* the payload once the length is known, right-aligned against it;
-/// `start` is where it begins. So a payload of any size is encoded once and never moved.
+/// The header is written *before* the payload once the length is known, right-aligned against it, and begins
+/// at `start`. So a payload of any size is encoded once and never moved.
 struct Contents {
     bytes: Vec<u8>,
     start: u8,
 }
 
 impl Frame {
-    /// The frame that begins at `start` in `bytes` (what lies before is unused header space).
+    /// The frame that begins at `start` in `bytes`; the bytes before it are unused header space.
     ///
     /// # Panics
-    /// If `start` lies beyond the bytes.
+    /// If `start` is greater than the length of `bytes`.
     pub fn new(bytes: Vec<u8>, start: u8) -> Self {
         assert!(usize::from(start) <= bytes.len(), "a frame begins inside its bytes");
         Self(Arc::new(Contents { bytes, start }))
     }
 
-    /// `frames` end to end, to be sent as if they were one.
+    /// Concatenates `frames` into one, in order.
     pub fn concat(frames: &[Self]) -> Self {
         match frames {
             [frame] => frame.clone(),
@@ -65,17 +85,17 @@ impl Frame {
         }
     }
 
-    /// What goes over the wire.
+    /// The bytes to write to the socket.
     pub fn bytes(&self) -> &[u8] {
         &self.0.bytes[usize::from(self.0.start)..]
     }
 
-    /// Length on the wire, in bytes.
+    /// The number of [`bytes`](Self::bytes).
     pub fn len(&self) -> usize {
         self.0.bytes.len() - usize::from(self.0.start)
     }
 
-    /// Whether there is nothing to send.
+    /// Whether the frame has no bytes.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -87,39 +107,84 @@ impl fmt::Debug for Frame {
     }
 }
 
-/// Something that happened, able to say itself in every dialect.
+/// An event that can be encoded in every dialect.
 pub trait Encode {
-    /// The frame members of `dialect` receive in the room called `topic`; `None` when the dialect cannot
-    /// express the event, in which case those members receive nothing.
+    /// The frame that members of `dialect` receive in the room named `topic`. `None` when the dialect cannot
+    /// express the event; those members receive nothing then.
     fn encode(&self, topic: &str, dialect: Dialect) -> Option<Frame>;
 }
 
-/// The frames of one event: at most one per dialect, encoded before any lock is taken.
+/// An event whose frames depend on the delivery group as well as on the dialect.
+pub trait EncodeByGroup {
+    /// The frame that members of `dialect` and `group` receive in the room named `topic`; `None` if they receive
+    /// nothing. In [`Dialect::RELAY`] it is asked for the [default](Group::DEFAULT) group only.
+    fn encode(&self, topic: &str, dialect: Dialect, group: Group) -> Option<Frame>;
+}
+
+/// The frames of one event: at most one per dialect, or per dialect and delivery group, encoded before any lock is
+/// taken.
 #[derive(Debug, Default)]
-pub struct FrameCache([Option<Frame>; Dialect::COUNT]);
+pub struct FrameCache {
+    by_dialect: [Option<Frame>; Dialect::COUNT],
+    /// Sorted. Empty, and without memory of its own, for an event that is the same for all groups.
+    by_group: Vec<((Group, Dialect), Frame)>,
+}
 
 impl FrameCache {
-    /// Encodes `event` for every dialect that `wanted` says has members.
+    /// Encodes `event` in every dialect for which `wanted` is true.
     pub fn encode(event: &impl Encode, topic: &str, wanted: impl Fn(Dialect) -> bool) -> Self {
-        Self(std::array::from_fn(|index| {
+        let by_dialect = std::array::from_fn(|index| {
             let dialect = Dialect(index as u8);
             if wanted(dialect) { event.encode(topic, dialect) } else { None }
-        }))
+        });
+        by_dialect.into()
     }
 
-    /// The frames by the index of their dialect.
+    /// Encodes `event` for each of `receivers`, which are sorted. [`Dialect::RELAY`] may be among them.
+    pub(crate) fn encode_by_group(
+        event: &impl EncodeByGroup,
+        topic: &str,
+        receivers: impl IntoIterator<Item = (Group, Dialect)>,
+    ) -> Self {
+        let mut cache = Self::default();
+        for (group, dialect) in receivers {
+            let frame = event.encode(topic, dialect, group);
+            if dialect == Dialect::RELAY {
+                cache.by_dialect[dialect.index()] = frame;
+            } else {
+                cache.by_group.extend(frame.map(|frame| ((group, dialect), frame)));
+            }
+        }
+        cache
+    }
+
+    /// Whether nothing was encoded.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.by_group.is_empty() && self.iter().all(|frame| frame.is_none())
+    }
+
+    /// The frames in the order of their dialects' indices.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Option<&Frame>> {
-        self.0.iter().map(Option::as_ref)
+        self.by_dialect.iter().map(Option::as_ref)
     }
 
-    /// The frame for members of `dialect`, if there is one.
-    pub fn get(&self, dialect: Dialect) -> Option<&Frame> {
-        self.0[dialect.index()].as_ref()
+    /// The frame for members of `dialect` and `group`, if there is one.
+    pub fn get(&self, dialect: Dialect, group: Group) -> Option<&Frame> {
+        if self.by_group.is_empty() {
+            return self.by_dialect[dialect.index()].as_ref();
+        }
+        let found = self.by_group.binary_search_by_key(&(group, dialect), |(receivers, _)| *receivers);
+        found.ok().map(|index| &self.by_group[index].1)
+    }
+
+    /// The frame in [`Dialect::RELAY`], if there is one.
+    pub(crate) fn relay(&self) -> Option<&Frame> {
+        self.by_dialect[Dialect::RELAY.index()].as_ref()
     }
 }
 
 impl From<[Option<Frame>; Dialect::COUNT]> for FrameCache {
     fn from(frames: [Option<Frame>; Dialect::COUNT]) -> Self {
-        Self(frames)
+        Self { by_dialect: frames, by_group: Vec::new() }
     }
 }

@@ -1,14 +1,15 @@
 //! All rooms of this process, found by their key.
 //!
-//! The table is cut into shards so that joins on different rooms rarely meet; publishing does not come
-//! here at all, because a membership holds its room. A room appears with its first member and goes with
-//! its last.
+//! The table is divided into shards so that joins to different rooms rarely contend. Publishing does not look up
+//! rooms, because a membership holds its room. A room opens with its first member and closes with its last.
 //!
-//! A hub is alone, or one among several: then what its members say and show departs for the other nodes,
-//! and what those say is delivered here. See [`departures`](crate::departures) and the second half of this
-//! type, in `hub/link.rs`, which is for the link between them.
+//! What happens in the rooms is offered to the hub's [observers](crate::Observer), which are chosen when it is
+//! [built](crate::HubBuilder). One of them may be the relay to other nodes; `hub/relay.rs` is the part of the hub for
+//! the link that consumes it.
 
-mod link;
+mod builder;
+mod outlets;
+mod relay;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -20,22 +21,23 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use crate::bundle::Bundle;
-use crate::frame::{Dialect, Encode, Frame};
+use crate::frame::{Dialect, Encode, EncodeByGroup, Frame, Group};
 use crate::member::Member;
-use crate::membership::Membership;
-use crate::outbox::Bounds;
-use crate::relay_queue::RelayQueue;
-use crate::room::{Delivery, Room};
+use crate::observer::Observer;
+use crate::relay::Relay;
+use crate::room::{Delivery, Outlets, Room};
 use crate::topic::RoomKey;
 use crate::wakers::Wakers;
+
+pub use builder::HubBuilder;
 
 /// A power of two, well above the number of cores.
 const SHARDS: usize = 64;
 
-/// A shard gives memory back when it has shrunk, but not below this many rooms.
+/// A shard frees memory when it has shrunk, but not below this many rooms.
 const SHARD_KEPT: usize = 64;
 
-/// Hashed with a random key: topics are chosen by clients, who must not be able to make them collide.
+/// Hashed with a random key: clients choose topics, and must not be able to make them collide.
 type Shard = HashMap<Arc<RoomKey>, Arc<Room>>;
 
 /// The rooms.
@@ -48,20 +50,21 @@ pub struct Hub {
     members: AtomicUsize,
     due: Mutex<DueRooms>,
     coalesce_nanos: AtomicU64,
-    /// There if this node is one among several.
-    pub(crate) departures: Option<RelayQueue>,
+    observers: Box<[Arc<Observer>]>,
+    /// Present if the rooms are shared with other nodes. Its observer is one of `observers`.
+    relay: Option<Relay>,
 }
 
-/// How many rooms and members there are.
+/// The number of rooms and members.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Population {
     /// Rooms with at least one member.
     pub rooms: usize,
-    /// Places taken in them; a connection in three rooms counts three times.
+    /// Members of all rooms. A connection that has joined three rooms counts three times.
     pub members: usize,
 }
 
-/// Rooms that have presence to announce, each at most once, and who works through them.
+/// Rooms that have presence to announce, each at most once, and the waker of the task that announces it.
 #[derive(Debug, Default)]
 struct DueRooms {
     rooms: Vec<(Instant, Arc<Room>)>,
@@ -69,18 +72,7 @@ struct DueRooms {
 }
 
 impl Hub {
-    /// No rooms, and no other nodes. Presence changes of one room that follow each other within `coalesce`
-    /// are announced together.
-    pub fn new(coalesce: Duration) -> Arc<Self> {
-        Arc::new(Self::with(coalesce, None))
-    }
-
-    /// No rooms yet, but other nodes. As much as `bounds` may wait on its way to them.
-    pub fn relayed(coalesce: Duration, bounds: Bounds) -> Arc<Self> {
-        Arc::new(Self::with(coalesce, Some(RelayQueue::new(bounds))))
-    }
-
-    fn with(coalesce: Duration, departures: Option<RelayQueue>) -> Self {
+    fn with(coalesce: Duration, observers: Box<[Arc<Observer>]>, relay: Option<Relay>) -> Self {
         Self {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             hasher: RandomState::new(),
@@ -88,23 +80,18 @@ impl Hub {
             members: AtomicUsize::new(0),
             due: Mutex::default(),
             coalesce_nanos: nanos(coalesce).into(),
-            departures,
+            observers,
+            relay,
         }
     }
 
-    /// From now on presence changes are gathered for this long.
+    /// Changes the time during which presence changes of a room are gathered.
     pub fn set_coalesce(&self, coalesce: Duration) {
         self.coalesce_nanos.store(nanos(coalesce), Ordering::Relaxed);
     }
 
-    pub(crate) fn coalesce(&self) -> Duration {
-        Duration::from_nanos(self.coalesce_nanos.load(Ordering::Relaxed))
-    }
-
-    /// Makes `member` a member of the room and queues `reply` for it, before anything the room says. With
-    /// other nodes around, the first members of a room wait for the reply until the room is
-    /// [admitted](Self::confirm_joins), and receive nothing before it.
-    pub fn join(self: &Arc<Self>, key: RoomKey, member: Member, reply: &Frame) -> Membership {
+    /// Adds `member` to the room and queues `reply` for it. Returns the room and the member's slot.
+    pub(crate) fn enter(&self, key: RoomKey, member: Member, reply: &Frame) -> (Arc<Room>, usize) {
         let mut wakers = Wakers::collect();
         let mut shard = self.shard(&key).lock();
         let room = match shard.get(&key) {
@@ -115,48 +102,101 @@ impl Hub {
                 room
             }
         };
-        // Still under the shard's lock: otherwise the last member might take the room away in between.
-        let slot = room.join(member, reply, &mut wakers);
+        // Still under the shard's lock: otherwise the last member might close the room in between.
+        let slot = room.join(member, reply, self, &mut wakers);
         drop(shard);
         wakers.wake();
         self.members.fetch_add(1, Ordering::Relaxed);
-        Membership { hub: Arc::clone(self), room, slot }
+        (room, slot)
     }
 
-    /// A new room, which the link is told of. The caller holds the lock of its shard.
+    /// A new room, reported to the observers. The caller holds the lock of its shard.
     fn open(&self, key: Arc<RoomKey>, wakers: &mut Wakers) -> Arc<Room> {
         self.rooms.fetch_add(1, Ordering::Relaxed);
-        let Some(departures) = &self.departures else { return Arc::new(Room::new(key)) };
-        let room = Arc::new(Room::opening(key, departures.next_epoch()));
-        departures.opened(&room, wakers);
+        let epoch = self.relay.as_ref().map(Relay::next_epoch);
+        let room = Arc::new(Room::new(key, epoch));
+        self.observers.iter().for_each(|observer| observer.room_opened(&room, wakers));
         room
     }
 
-    /// Sends `event` to everyone in the room, from outside it. Other nodes may have members of it even if
-    /// this one has none.
+    /// Removes the member in `slot` from the room. The last member closes it.
+    pub(crate) fn exit(&self, room: &Arc<Room>, slot: usize) {
+        room.leave(slot, self);
+        self.members.fetch_sub(1, Ordering::Relaxed);
+        if !room.is_empty() {
+            return;
+        }
+        let mut wakers = Wakers::collect();
+        let mut shard = self.shard(room.key()).lock();
+        // While no lock was held, a member may have joined, or another one that left may have closed the room.
+        let is_open = shard.get(room.key()).is_some_and(|known| Arc::ptr_eq(known, room));
+        if is_open && room.is_empty() {
+            shard.remove(room.key());
+            self.close(room, &mut wakers);
+            if shard.len() < shard.capacity() / 4 {
+                shard.shrink_to(SHARD_KEPT);
+            }
+        }
+        drop(shard);
+        wakers.wake();
+    }
+
+    /// Reports the end of a room. The caller holds the lock of its shard.
+    fn close(&self, room: &Arc<Room>, wakers: &mut Wakers) {
+        self.rooms.fetch_sub(1, Ordering::Relaxed);
+        room.close();
+        for observer in &self.observers {
+            observer.room_closed(room, room.final_snapshot(), wakers);
+        }
+    }
+
+    /// Publishes `event` to all members of the room, from outside the room. Other nodes may have members of it even
+    /// if this one has none.
     pub fn publish(&self, key: &RoomKey, event: &impl Encode) -> Delivery {
-        let departures = self.departures.as_ref();
         if let Some(room) = self.room(key) {
             let mut bundle = Bundle::default();
-            room.gather(event, 0, &mut bundle, departures);
-            return room.publish(bundle, None, departures);
+            room.gather(event, 0, &mut bundle, Some(self));
+            return room.publish(bundle, None, Some(self));
         }
-        if let Some(departures) = departures {
-            let flowing = departures.is_flowing();
-            let frame = if flowing { event.encode(&key.topic, Dialect::RELAY) } else { None };
-            let mut wakers = Wakers::collect();
-            departures.say(&Arc::new(key.clone()), frame.as_ref(), 1, &mut wakers);
-            wakers.wake();
-        }
+        self.report_published(key, || event.encode(&key.topic, Dialect::RELAY));
         Delivery::default()
     }
 
-    /// The room, while it has members here.
+    /// As [`publish`](Self::publish), for an event that is encoded differently for each delivery group.
+    pub fn publish_by_group(&self, key: &RoomKey, event: &impl EncodeByGroup) -> Delivery {
+        if let Some(room) = self.room(key) {
+            return room.publish_by_group(event, self);
+        }
+        self.report_published(key, || event.encode(&key.topic, Dialect::RELAY, Group::DEFAULT));
+        Delivery::default()
+    }
+
+    /// Reports a message to a room without members on this node.
+    fn report_published(&self, key: &RoomKey, encode: impl FnOnce() -> Option<Frame>) {
+        if self.observers.is_empty() {
+            return;
+        }
+        let frame = if self.wants_frames() { encode() } else { None };
+        let mut wakers = Wakers::collect();
+        self.published(&Arc::new(key.clone()), frame.as_ref(), 1, &mut wakers);
+        wakers.wake();
+    }
+
+    /// The room, while it has members on this node.
     pub fn room(&self, key: &RoomKey) -> Option<Arc<Room>> {
         self.shard(key).lock().get(key).cloned()
     }
 
-    /// How many rooms and members there are now.
+    /// All rooms, collected one shard after the other. Rooms that open or close meanwhile may or may not be included.
+    pub fn rooms(&self) -> Vec<Arc<Room>> {
+        let mut rooms = Vec::with_capacity(self.population().rooms);
+        for shard in &self.shards {
+            rooms.extend(shard.lock().values().cloned());
+        }
+        rooms
+    }
+
+    /// The current number of rooms and members.
     pub fn population(&self) -> Population {
         Population {
             rooms: self.rooms.load(Ordering::Relaxed),
@@ -164,8 +204,8 @@ impl Hub {
         }
     }
 
-    /// Rooms with presence to announce and when each is due, or pending until there are some. For one
-    /// task: the last waker wins.
+    /// Rooms with presence to announce and when each is due, or pending until there are some. For one task: the last
+    /// waker replaces the others.
     pub fn poll_due(&self, waker: &Waker) -> Poll<Vec<(Instant, Arc<Room>)>> {
         let mut due = self.due.lock();
         if due.rooms.is_empty() {
@@ -173,41 +213,6 @@ impl Hub {
             return Poll::Pending;
         }
         Poll::Ready(std::mem::take(&mut due.rooms))
-    }
-
-    pub(crate) fn list(&self, due_at: Option<Instant>, room: &Arc<Room>) {
-        let Some(due_at) = due_at else { return };
-        let mut due = self.due.lock();
-        due.rooms.push((due_at, Arc::clone(room)));
-        let waker = due.waker.take();
-        drop(due);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-
-    /// A member has left: the last one takes the room along.
-    pub(crate) fn left(&self, room: &Arc<Room>) {
-        self.members.fetch_sub(1, Ordering::Relaxed);
-        if !room.is_empty() {
-            return;
-        }
-        let mut wakers = Wakers::collect();
-        let mut shard = self.shard(room.key()).lock();
-        // Someone may have joined, or another leaver been faster, while no lock was held.
-        let gone = room.is_empty() && shard.get(room.key()).is_some_and(|known| Arc::ptr_eq(known, room));
-        if gone {
-            shard.remove(room.key());
-            if let Some(departures) = &self.departures {
-                departures.closed(room, room.final_snapshot(), &mut wakers);
-            }
-            self.rooms.fetch_sub(1, Ordering::Relaxed);
-            if shard.len() < shard.capacity() / 4 {
-                shard.shrink_to(SHARD_KEPT);
-            }
-        }
-        drop(shard);
-        wakers.wake();
     }
 
     fn shard(&self, key: &RoomKey) -> &Mutex<Shard> {

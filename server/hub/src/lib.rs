@@ -1,39 +1,46 @@
-//! Rooms in one process: who is where, what they are told, and in what order.
+//! Rooms in one process: their members, what is delivered to them, and in which order.
 //!
-//! No await, no JSON, no sockets, and no protocol: an event encodes itself for each dialect, the hub
-//! only moves the resulting frames. Rooms are plain data behind short locks; nothing in here waits.
+//! No await, no JSON, no sockets, and no protocol: an event encodes itself for each dialect, and the hub moves the
+//! resulting frames. Rooms are plain data behind short locks; nothing in here waits.
 //!
-//! Rooms may reach over several nodes. Then each node has a hub, and a link between them that passes on what
-//! departs from one and delivers it to the others: to a hub they are one more dialect. A hub that is alone
-//! pays nothing for it.
+//! What happens in the rooms is offered to observers, which are chosen when the hub is built. What no observer is
+//! interested in costs nothing. Rooms may be shared by several nodes: then each node has a hub whose relay, an
+//! observer, is consumed by a link, which publishes to the other nodes and delivers what they publish.
 //!
-//! Lock order is shard → room → outbox or departures. These two are leaves, and no callback runs under any of
-//! them: wakers and drops that might call back are kept until the locks are released.
+//! Lock order is shard → room → outbox or observer. These two are leaves, and no callback runs under any lock:
+//! wakers, and drops that might call back, are kept until the locks are released.
 
 mod bundle;
 mod burst;
 mod frame;
+mod group_counts;
 mod hub;
+mod marks;
 mod member;
 mod membership;
+mod observer;
 mod outbox;
 mod pending_joins;
 mod presence;
-mod relay_queue;
+mod presence_entry;
+mod relay;
 mod replication;
 mod room;
+mod room_event;
 mod topic;
 mod wakers;
 
 pub use bundle::Bundle;
 pub use burst::Burst;
-pub use frame::{Dialect, Encode, Frame, FrameCache};
-pub use hub::{Hub, Population};
+pub use frame::{Dialect, Encode, EncodeByGroup, Frame, FrameCache, Group};
+pub use hub::{Hub, HubBuilder, Population};
 pub use member::Member;
 pub use membership::Membership;
+pub use observer::{Interests, Observer};
 pub use outbox::{Bounds, Disconnect, Offer, Outbox, Turn};
-pub use presence::{PresenceChange, PresenceEntry, StateRequest};
-pub use relay_queue::RelayEvent;
+pub use presence::{PresenceChange, StateRequest};
+pub use presence_entry::PresenceEntry;
 pub use replication::{ApplyOutcome, Delta, NodeId, Position, PresenceUpdate, Snapshot};
 pub use room::{Audience, Delivery, Missed, Room};
+pub use room_event::RoomEvent;
 pub use topic::{Privacy, RoomKey, Space};

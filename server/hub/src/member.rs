@@ -1,45 +1,51 @@
-//! One connection's place in one room, as the room keeps it.
+//! One connection in one room: what it joins with, and what the room keeps of it.
 
 use std::sync::Arc;
 
-use crate::frame::Dialect;
+use crate::frame::{Dialect, Group};
 use crate::outbox::Outbox;
-use crate::presence::TrackedEntry;
+use crate::presence_entry::TrackedEntry;
 
-/// Who wants to join: where its frames go and how they are spelled.
+/// What a connection joins a room with.
 #[derive(Debug, Clone)]
 pub struct Member {
     /// The connection's queue.
     pub outbox: Arc<Outbox>,
-    /// How the connection spells events.
+    /// The encoding the connection uses.
     pub dialect: Dialect,
+    /// Selects its frames of events that are encoded by group.
+    pub group: Group,
 }
 
-/// A member inside a room. Kept small: a fan-out walks a thousand of these.
+/// A member inside a room. Kept small: a fan-out iterates over thousands of these.
 #[derive(Debug)]
 pub(crate) struct Slot {
     pub(crate) outbox: Arc<Outbox>,
-    /// Unique in the room for all time, because slot numbers are used again.
-    pub(crate) id: u64,
-    /// What it tracks, if it tracks.
-    pub(crate) meta: Option<Box<TrackedEntry>>,
-    /// Broadcasts it missed because its outbox was full, since it was last told.
-    pub(crate) lost: u32,
+    /// Tells apart the members that use the same slot one after the other.
+    pub(crate) id: u32,
+    /// The entry it tracks.
+    pub(crate) tracked: Option<Box<TrackedEntry>>,
+    /// Broadcasts dropped because its outbox was full, until the session takes the number.
+    pub(crate) missed: u32,
+    pub(crate) group: Group,
     pub(crate) dialect: Dialect,
-    /// It has had no presence state yet, or has missed a diff since: until it gets the whole state, diffs mean
-    /// nothing to it and are not sent.
+    /// It has received no presence state yet, or has missed a diff since. Diffs are not sent to it until it
+    /// receives the state.
     pub(crate) stale: bool,
-    /// It waits for the whole state already.
+    /// It has requested the state and waits for it.
     pub(crate) awaits_state: bool,
 }
 
+const _: () = assert!(size_of::<Slot>() <= 32, "two slots in a cache line");
+
 impl Slot {
-    pub(crate) fn new(member: Member, id: u64) -> Self {
+    pub(crate) fn new(member: Member, id: u32) -> Self {
         Self {
             outbox: member.outbox,
             id,
-            meta: None,
-            lost: 0,
+            tracked: None,
+            missed: 0,
+            group: member.group,
             dialect: member.dialect,
             stale: true,
             awaits_state: false,

@@ -1,58 +1,70 @@
-//! A receipt for being in a room. Dropping it leaves.
+//! A guard for being a member of a room. Dropping it leaves the room.
 //!
-//! So no way of ending a connection, a topic or a task can forget to leave, and what a member tracked
-//! is gone from the room the moment it is.
+//! So no path that ends a connection, a topic or a task can forget to leave, and what a member tracked is removed
+//! in the same moment.
 
 use std::sync::Arc;
 
 use crate::bundle::Bundle;
-use crate::frame::Encode;
+use crate::frame::{Encode, Frame};
 use crate::hub::Hub;
-use crate::presence::PresenceEntry;
+use crate::member::Member;
+use crate::presence_entry::PresenceEntry;
 use crate::room::{Audience, Delivery, Missed, Room};
+use crate::topic::RoomKey;
 
 /// One member of one room.
 #[derive(Debug)]
 pub struct Membership {
-    pub(crate) hub: Arc<Hub>,
-    pub(crate) room: Arc<Room>,
-    pub(crate) slot: usize,
+    hub: Arc<Hub>,
+    room: Arc<Room>,
+    slot: usize,
+}
+
+impl Hub {
+    /// Makes `member` a member of the room and queues `reply` for it, before any message of the room. With a relay,
+    /// the joins of a room that has just opened are pending until they are [confirmed](Self::confirm_joins): their
+    /// members receive nothing until then, not even the reply.
+    pub fn join(self: &Arc<Self>, key: RoomKey, member: Member, reply: &Frame) -> Membership {
+        let (room, slot) = self.enter(key, member, reply);
+        Membership { hub: Arc::clone(self), room, slot }
+    }
 }
 
 impl Membership {
-    /// Adds `event` to what this member is going to send to `audience`.
+    /// Adds `event` to the messages that this member is going to publish to `audience`.
     pub fn gather(&self, event: &impl Encode, audience: Audience, bundle: &mut Bundle) {
-        let outsiders = usize::from(audience == Audience::Others);
-        self.room.gather(event, outsiders, bundle, self.hub.departures.as_ref());
+        let excluded = usize::from(audience == Audience::Others);
+        self.room.gather(event, excluded, bundle, Some(&*self.hub));
     }
 
-    /// Sends what was gathered to the room, in order with everything else this member sends.
+    /// Publishes the gathered messages, in order with everything else that this member publishes.
     pub fn publish(&self, bundle: Bundle, audience: Audience) -> Delivery {
         let except = (audience == Audience::Others).then_some(self.slot);
-        self.room.publish(bundle, except, self.hub.departures.as_ref())
+        self.room.publish(bundle, except, Some(&*self.hub))
     }
 
-    /// Shows `entry` to the room instead of whatever this member showed before.
+    /// Tracks `entry`, which replaces what this member tracked before.
     pub fn track(&self, entry: PresenceEntry) {
-        self.room.track(self.slot, entry, &self.hub);
+        self.room.track(self.slot, entry, &*self.hub);
     }
 
-    /// Whether the others have been told of what it shows now.
+    /// Whether the entry that this member tracks now has been announced.
     pub fn is_announced(&self) -> bool {
         self.room.is_announced(self.slot)
     }
 
-    /// Shows nothing any more.
+    /// Removes the entry that this member tracks.
     pub fn untrack(&self) {
-        self.room.untrack(self.slot, &self.hub);
+        self.room.untrack(self.slot, &*self.hub);
     }
 
-    /// Asks for everybody present; `tag` comes back in the [`StateRequest`](crate::StateRequest).
+    /// Requests the presence state. `tag` is returned in the [`StateRequest`](crate::StateRequest).
     pub fn request_state(&self, tag: &str) {
-        self.room.request_state(self.slot, tag, &self.hub);
+        self.room.request_state(self.slot, tag, &*self.hub);
     }
 
-    /// What this member has missed since last asked.
+    /// What this member has missed since the last call.
     pub fn take_missed(&self) -> Missed {
         self.room.take_missed(self.slot)
     }
@@ -60,7 +72,6 @@ impl Membership {
 
 impl Drop for Membership {
     fn drop(&mut self) {
-        self.room.leave(self.slot, &self.hub);
-        self.hub.left(&self.room);
+        self.hub.exit(&self.room, self.slot);
     }
 }

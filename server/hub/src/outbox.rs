@@ -1,9 +1,9 @@
 //! One connection's queue of outgoing frames.
 //!
-//! Bounded twice, by frames and by bytes, because ten large documents hurt as much as a thousand
-//! cursors. Frames count until the socket has accepted them, not until they leave the queue, so there
-//! is no hidden second one. A full outbox is a verdict, not an error: the room notes what the member
-//! missed and moves on. Nothing here waits; the connection's task leaves its waker and is woken.
+//! Bounded by frames and by bytes, because ten large documents cost as much memory as a thousand cursors.
+//! Frames are counted until the socket has accepted them, not until they leave the queue, so there is no
+//! hidden second queue. A full outbox is not an error: the room records what the member missed and continues.
+//! Nothing here waits; the connection's task registers its waker and is woken.
 
 use std::borrow::Cow;
 use std::mem;
@@ -16,16 +16,16 @@ use crate::burst::Burst;
 use crate::frame::Frame;
 use crate::wakers::Wakers;
 
-/// How much one connection may have outstanding. A single frame always fits an empty outbox.
+/// The bounds of a queue. A single frame always fits an empty queue.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
-    /// Most bytes.
+    /// Maximum bytes.
     pub bytes: usize,
-    /// Most frames.
+    /// Maximum frames.
     pub frames: u32,
 }
 
-/// Why the server ends a connection: a WebSocket close code and a short text (RFC 6455 §7.4).
+/// Why the server closes a connection: a WebSocket close code and a short text (RFC 6455 §7.4).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Disconnect {
     /// The close code.
@@ -34,35 +34,35 @@ pub struct Disconnect {
     pub reason: Cow<'static, str>,
 }
 
-/// What became of a frame.
+/// The result of offering a frame.
 #[derive(Debug, PartialEq, Eq, Clone, Copy)]
 pub enum Offer {
-    /// It is in the queue.
+    /// The frame is queued.
     Queued,
-    /// There was no room, and the connection has been marked as having missed something; or it is closed.
+    /// The frame did not fit and the connection is marked as having missed something, or the outbox is closed.
     Full,
 }
 
-/// What the connection finds when it looks into its outbox.
+/// What the connection does next, according to its outbox.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Turn {
-    /// There are frames to write.
+    /// Write the frames taken.
     Write,
-    /// Nothing is queued, and after a time of being too slow the connection has just caught up: whoever
-    /// missed something can be told now.
+    /// Nothing is queued, and frames were dropped since the queue was last empty: the session can now make up
+    /// for them.
     CaughtUp,
-    /// Nothing is queued, and the connection's timer has gone off.
+    /// Nothing is queued, and the connection was notified through the outbox's waker.
     Notified,
-    /// Nothing is queued and the connection is to be closed.
+    /// Nothing is queued, and the connection must be closed.
     Disconnect(Disconnect),
-    /// Nothing to do; the waker is registered.
+    /// Nothing to do. The waker is registered.
     Idle,
 }
 
-/// The queue itself, shared by every room the connection is a member of.
+/// The queue, shared by all rooms of which the connection is a member.
 ///
-/// Aligned, and its fields in this order, so that offering a frame and taking it touch one cache line: with
-/// thousands of members each line is fetched anew for each message, and they are what a fan-out costs.
+/// The alignment and the order of the fields let offering and taking a frame touch one cache line only. With
+/// thousands of members every line is a cache miss per message, and those dominate the cost of a fan-out.
 #[derive(Debug)]
 #[repr(align(64))]
 pub struct Outbox {
@@ -74,21 +74,21 @@ pub struct Outbox {
 struct Queue {
     bounds: Bounds,
     waker: Option<Waker>,
-    /// Frames and bytes that are queued or handed to the connection but not yet accepted by the socket.
+    /// Frames and bytes that are queued or taken by the connection, and not yet accepted by the socket.
     outstanding_bytes: usize,
     outstanding_frames: u32,
     missed: bool,
     notified: bool,
-    /// The socket takes nothing: a new frame is no reason to wake the connection.
+    /// The socket accepts no bytes at the moment, so that new frames do not wake the connection.
     blocked: bool,
-    /// The close frame is on its way: nothing may follow it.
+    /// The close frame is being sent, and nothing may follow it.
     closed: bool,
     frames: Burst,
     disconnect: Option<Box<Disconnect>>,
 }
 
 impl Queue {
-    fn leave(&mut self, waker: &Waker) {
+    fn register(&mut self, waker: &Waker) {
         if !self.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
             self.waker = Some(waker.clone());
         }
@@ -127,7 +127,7 @@ impl Outbox {
         }
     }
 
-    /// Queues a frame if there is room for it, and wakes the connection.
+    /// Queues a frame if it fits, and wakes the connection.
     pub fn offer(&self, frame: &Frame) -> Offer {
         let mut wakers = Wakers::collect();
         let offer = self.offer_deferred(frame, &mut wakers);
@@ -135,7 +135,7 @@ impl Outbox {
         offer
     }
 
-    /// Like [`offer`](Self::offer), but leaves the waking to the caller, who may hold a lock.
+    /// Like [`offer`](Self::offer), but the caller wakes the connection, after releasing its locks.
     pub(crate) fn offer_deferred(&self, frame: &Frame, wakers: &mut Wakers) -> Offer {
         let mut queue = self.queue.lock();
         if queue.closed {
@@ -150,17 +150,17 @@ impl Outbox {
         }
     }
 
-    /// Queues the answer to something this connection asked, whatever the bounds say.
+    /// Queues a reply to a request of this connection, whether or not it fits.
     ///
-    /// The bound holds all the same: a connection stops reading while it is
-    /// [backlogged](Self::is_backlogged), so at most one burst of questions is answered beyond it.
+    /// The queue is bounded all the same: a connection stops reading while it is
+    /// [backlogged](Self::is_backlogged), so at most one burst of replies exceeds the bounds.
     pub fn reply(&self, frame: &Frame) {
         let mut wakers = Wakers::collect();
         self.reply_deferred(frame, &mut wakers);
         wakers.wake();
     }
 
-    /// Like [`answer`](Self::answer), but leaves the waking to the caller, who may hold a lock.
+    /// Like [`reply`](Self::reply), but the caller wakes the connection, after releasing its locks.
     pub(crate) fn reply_deferred(&self, frame: &Frame, wakers: &mut Wakers) {
         let mut queue = self.queue.lock();
         if !queue.closed {
@@ -168,7 +168,7 @@ impl Outbox {
         }
     }
 
-    /// Asks the connection to close once everything queued has been written. The first reason stays.
+    /// Closes the connection once everything queued has been written. The first reason stays.
     pub fn disconnect(&self, disconnect: Disconnect) {
         let mut queue = self.queue.lock();
         queue.disconnect.get_or_insert_with(|| Box::new(disconnect));
@@ -179,8 +179,7 @@ impl Outbox {
         }
     }
 
-    /// Drops what is queued and takes nothing any more: after a close frame nothing is sent (RFC 6455
-    /// §5.5.1).
+    /// Drops what is queued and rejects further frames: nothing is sent after a close frame (RFC 6455 §5.5.1).
     pub fn close(&self) {
         let mut queue = self.queue.lock();
         queue.closed = true;
@@ -189,18 +188,18 @@ impl Outbox {
         drop(dropped);
     }
 
-    /// Whether so much is outstanding that the connection should not take on more work.
+    /// Whether so much is outstanding that the connection should not read more requests.
     pub fn is_backlogged(&self) -> bool {
         let queue = self.queue.lock();
         let Bounds { frames, bytes } = queue.bounds;
         queue.outstanding_frames > frames / 2 || queue.outstanding_bytes > bytes / 2
     }
 
-    /// Moves everything queued into `burst`, which must be empty, or leaves `waker` to be woken by.
+    /// Moves everything queued into `burst`, which must be empty, or registers `waker`.
     ///
-    /// The two buffers are exchanged, so nothing is copied and no memory is asked for.
+    /// The two buffers are swapped, so nothing is copied or allocated.
     pub fn take(&self, burst: &mut Burst, waker: &Waker) -> Turn {
-        debug_assert!(burst.is_empty(), "a burst is written before the next is taken");
+        debug_assert!(burst.is_empty(), "a burst is written before the next one is taken");
         let mut queue = self.queue.lock();
         queue.blocked = false;
         if !queue.frames.is_empty() {
@@ -213,39 +212,40 @@ impl Outbox {
         if mem::take(&mut queue.missed) {
             return Turn::CaughtUp;
         }
-        queue.leave(waker);
+        queue.register(waker);
         match &queue.disconnect {
             Some(disconnect) => Turn::Disconnect(Disconnect::clone(disconnect)),
             None => Turn::Idle,
         }
     }
 
-    /// For a connection that cannot get to its queue because the socket takes nothing: whether the alarm has
-    /// gone off. If not, `waker` is woken by it, and not by frames, which would find the socket as it is.
+    /// Whether the connection was notified, for one whose socket accepts no bytes. If not, registers `waker` for
+    /// notifications only: a new frame would find the socket as it is.
     pub fn take_notified(&self, waker: &Waker) -> bool {
         let mut queue = self.queue.lock();
         if mem::take(&mut queue.notified) {
             return true;
         }
         queue.blocked = true;
-        queue.leave(waker);
+        queue.register(waker);
         false
     }
 
-    /// Notes that the socket has accepted this much.
+    /// Records that the socket has accepted this much.
     pub fn written(&self, frames: u32, bytes: usize) {
         let mut queue = self.queue.lock();
         queue.outstanding_frames -= frames;
         queue.outstanding_bytes -= bytes;
     }
 
-    /// Gives back queue memory beyond what an idle connection keeps. Called when it has been quiet.
+    /// Frees queue memory beyond what an idle connection keeps.
     pub fn shrink(&self) {
         self.queue.lock().frames.shrink();
     }
 }
 
-/// As a waker an outbox notifies its connection: what wakes it is found in the queue, and so costs a delivery nothing.
+/// As a waker, an outbox notifies its connection. The notification is a flag in the queue and costs a delivery
+/// nothing.
 impl Wake for Outbox {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
@@ -289,13 +289,13 @@ mod tests {
         outbox.offer(&frame(10));
         outbox.offer(&frame(10));
         assert_eq!(taken(&outbox), 2);
-        assert_eq!(outbox.offer(&frame(10)), Offer::Full, "taken is not written");
+        assert_eq!(outbox.offer(&frame(10)), Offer::Full, "taken, but not yet written");
         outbox.written(1, 10);
         assert_eq!(outbox.offer(&frame(10)), Offer::Queued);
     }
 
     #[test]
-    fn a_connection_that_missed_something_is_told_when_it_has_caught_up() {
+    fn a_connection_that_missed_something_learns_that_it_has_caught_up() {
         let outbox = Outbox::new(Bounds { frames: 1, bytes: 100 });
         outbox.offer(&frame(10));
         outbox.offer(&frame(10));
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn goodbye_comes_after_everything_queued_and_keeps_its_first_reason() {
+    fn a_disconnect_follows_everything_queued_and_keeps_its_first_reason() {
         let outbox = Outbox::new(Bounds { frames: 4, bytes: 100 });
         outbox.disconnect(Disconnect { code: 1012, reason: "first".into() });
         outbox.disconnect(Disconnect { code: 1013, reason: "second".into() });

@@ -1,17 +1,17 @@
-//! The answers of those who wait for a room to open.
+//! Join replies held back until the room receives the messages of other nodes.
 //!
-//! The first member of a room on this node must not be told that it is in before the messages of the other
-//! nodes reach it. While a room is opening all its members wait: nothing is delivered, nobody is blocked,
-//! and whoever leaves is simply gone. Once it is open none of this exists any more.
+//! The first members of a room on this node must not get their join replies before the room is subscribed on
+//! the bus, or they would miss messages after a successful join. Until then all members are pending: nothing is
+//! delivered to them, and leaving discards the reply. Afterwards this state no longer exists.
 
 use crate::frame::Frame;
 
-/// Replies by the number of their member's slot.
+/// Join replies, indexed by the member's slot.
 #[derive(Debug, Default)]
 pub(crate) struct PendingJoins(Vec<Option<Frame>>);
 
 impl PendingJoins {
-    /// The member in slot `number` waits to be told `reply`.
+    /// Keeps the reply to the member in slot `number`.
     pub(crate) fn keep(&mut self, number: usize, reply: &Frame) {
         if self.0.len() <= number {
             self.0.resize(number + 1, None);
@@ -19,12 +19,12 @@ impl PendingJoins {
         self.0[number] = Some(reply.clone());
     }
 
-    /// The member in slot `number` does not wait any more.
-    pub(crate) fn forget(&mut self, number: usize) {
+    /// Discards the reply to the member in slot `number`.
+    pub(crate) fn remove(&mut self, number: usize) {
         self.0[number] = None;
     }
 
-    /// Everybody's reply, with the number of the slot.
+    /// All replies, each with the number of its slot.
     pub(crate) fn replies(&self) -> impl Iterator<Item = (usize, &Frame)> {
         self.0.iter().enumerate().filter_map(|(number, reply)| Some((number, reply.as_ref()?)))
     }

@@ -1,208 +1,204 @@
-//! Who is present in a room, and what has changed since the members were last told.
+//! The presence of a room, and what has changed since its last announcement.
 //!
-//! A change is not announced by whoever makes it. It is noted under the room's lock, the room is put on
-//! the hub's list of rooms with something to announce, and one task works through that list. So diffs
-//! of a room leave in one order, a burst of changes becomes one diff (the newest state of each member),
-//! and a member that asks for the whole state gets one that agrees with the diffs around it.
+//! A change is not announced by the task that makes it. It is recorded under the room's lock, the room is put on
+//! the hub's list of rooms to announce, and one task works through that list. So the diffs of a room are sent in
+//! one order, a burst of changes becomes one diff (with the newest entry of each member), and a member that
+//! requests the state receives one that agrees with the diffs before and after it.
 //!
-//! What the members of other nodes show is heard from those nodes and announced in the same way, though by
-//! nobody but this node to its own members.
-//!
-//! What a member tracks is opaque: a key and finished text.
+//! Entries of other nodes' members arrive as updates of those nodes and are announced in the same way, by each node
+//! to its own members.
 
-mod others;
-mod own;
+mod local;
+mod remote;
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::mem;
 use std::time::{Duration, Instant};
 
 use slab::Slab;
 
 use crate::frame::Dialect;
 use crate::member::Slot;
+use crate::presence_entry::{PresenceEntry, TrackedEntry};
 use crate::replication::{ApplyOutcome, Delta, NodeId, PresenceUpdate, Snapshot};
 
-use self::others::{Change, RemotePresence};
-use self::own::LocalChanges;
+use self::local::LocalChanges;
+use self::remote::{RemoteChange, RemotePresence};
 
-/// One tracked state, ready to be shown. No two are the same.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct PresenceEntry {
-    /// What the member is known by. Several members may share a key: two tabs of one user.
-    pub key: Arc<str>,
-    /// What it tracks, as finished text.
-    pub meta: Arc<str>,
-}
-
-/// A member's tracked state, and who has heard of it.
-#[derive(Debug)]
-pub(crate) struct TrackedEntry {
-    pub(crate) entry: PresenceEntry,
-    /// What the other nodes know it by.
-    pub(crate) id: u64,
-    /// The members of this node have.
-    pub(crate) announced: bool,
-    /// Other nodes may have.
-    pub(crate) told: bool,
-}
-
-/// A member that is to be shown everybody present.
+/// A member that has requested the presence state.
 #[derive(Debug)]
 pub struct StateRequest {
-    /// How its connection spells events.
+    /// The encoding its connection uses.
     pub dialect: Dialect,
-    /// What the session gave along: whatever its protocol needs to address the member.
+    /// What the session passed with the request: what its protocol needs to address the member.
     pub tag: Box<str>,
     pub(crate) slot: usize,
-    pub(crate) id: u64,
+    pub(crate) id: u32,
 }
 
-/// What is to be announced in a room now.
+/// What to announce in a room.
 #[derive(Debug, Default)]
 pub struct PresenceChange {
-    /// New states, sorted by key.
+    /// New entries, sorted by key.
     pub joins: Vec<PresenceEntry>,
-    /// States that are gone, sorted by key. An update is in both lists.
+    /// Removed entries, sorted by key. An update of an entry is in both lists.
     pub leaves: Vec<PresenceEntry>,
-    /// Who is to be shown everybody.
-    pub states: Vec<StateRequest>,
-    /// Everybody, sorted by key, `joins` included; empty when nobody asked.
+    /// Members to send the state to.
+    pub requests: Vec<StateRequest>,
+    /// All entries, sorted by key, `joins` included. Empty without requests.
     pub present: Vec<PresenceEntry>,
 }
 
 impl PresenceChange {
-    /// Takes out what was lost and has come back: another node was forgotten, and heard again at once. A
-    /// client that finds the same state in both lists takes it for gone.
-    fn settle(&mut self) {
+    /// Takes out entries that were removed and added again: another node was removed and returned at once. A client
+    /// that finds the same entry in both lists removes it.
+    fn cancel_out(&mut self) {
         let Self { joins, leaves, .. } = self;
         if joins.is_empty() || leaves.is_empty() {
             return;
         }
         let left: HashSet<&PresenceEntry> = leaves.iter().collect();
-        let back: HashSet<PresenceEntry> =
+        let returned: HashSet<PresenceEntry> =
             joins.iter().filter(|entry| left.contains(entry)).cloned().collect();
         for entries in [joins, leaves] {
-            entries.retain(|entry| !back.contains(entry));
+            entries.retain(|entry| !returned.contains(entry));
         }
     }
 }
 
-/// What has happened since the last announcement, and what other nodes are told and have told.
+/// What has changed since the last announcement, and the presence exchanged with other nodes.
 #[derive(Debug, Default)]
 pub(crate) struct RoomPresence {
-    fresh: Vec<Unannounced>,
+    joins: Vec<Unannounced>,
     leaves: Vec<PresenceEntry>,
-    states: Vec<StateRequest>,
+    requests: Vec<StateRequest>,
     /// Whether the room is on the hub's list already.
-    listed: bool,
-    /// When the room last announced something.
+    scheduled: bool,
     announced_at: Option<Instant>,
-    /// There if this node is one among several.
-    relayed: Option<Box<ClusterPresence>>,
+    /// Present if this node is part of a cluster.
+    cluster: Option<Box<ClusterPresence>>,
 }
 
-/// Something to be announced, unless it has gone by then.
+/// What follows from a change of presence.
+#[derive(Debug, Default)]
+pub(crate) struct Effect {
+    /// There is something to announce to the members of this node.
+    pub(crate) announces: bool,
+    /// A member of this node tracks something else than before.
+    pub(crate) is_local: bool,
+}
+
+/// An entry to announce, unless it is removed before.
 #[derive(Debug, Clone, Copy)]
 enum Unannounced {
-    /// Of the member in the slot `number`, if that is still `member`.
-    Here { number: usize, member: u64 },
-    /// Of another node, by its id there.
-    There { node: NodeId, id: u64 },
+    /// The entry of the member in slot `number`, if that is still `member`.
+    Local { number: usize, member: u32 },
+    /// The entry of another node with this id.
+    Remote { node: NodeId, id: u64 },
 }
 
-/// Presence beyond this node.
-#[derive(Debug, Default)]
+/// Presence exchanged with other nodes.
+#[derive(Debug)]
 struct ClusterPresence {
-    own: LocalChanges,
-    others: RemotePresence,
+    epoch: u64,
+    local: LocalChanges,
+    remote: RemotePresence,
 }
 
 impl RoomPresence {
-    /// Nothing has happened yet in a room that is known to other nodes.
-    pub(crate) fn relayed() -> Self {
-        Self { relayed: Some(Box::default()), ..Self::default() }
+    /// An empty presence. With an epoch, it is exchanged with other nodes.
+    pub(crate) fn new(epoch: Option<u64>) -> Self {
+        let cluster = epoch.map(|epoch| {
+            Box::new(ClusterPresence {
+                epoch,
+                local: LocalChanges::default(),
+                remote: RemotePresence::default(),
+            })
+        });
+        Self { cluster, ..Self::default() }
     }
 
-    /// `slot` now tracks `entry` instead of whatever it tracked.
-    pub(crate) fn track(&mut self, number: usize, slot: &mut Slot, entry: PresenceEntry) {
-        if let (Some(relayed), Some(old)) = (&mut self.relayed, &slot.meta) {
-            relayed.own.hide(old);
+    /// `slot` now tracks `entry`, which replaces what it tracked.
+    pub(crate) fn track(&mut self, number: usize, slot: &mut Slot, entry: PresenceEntry) -> Effect {
+        if let (Some(cluster), Some(old)) = (&mut self.cluster, &slot.tracked) {
+            cluster.local.remove(old);
         }
-        let id = self.relayed.as_mut().map_or(0, |relayed| relayed.own.show(number));
-        let meta = Box::new(TrackedEntry { entry, id, announced: false, told: false });
-        let fresh = Unannounced::Here { number, member: slot.id };
-        match slot.meta.replace(meta) {
+        let id = self.cluster.as_mut().map_or(0, |cluster| cluster.local.add(number));
+        let tracked = Box::new(TrackedEntry { entry, id, announced: false, replicated: false });
+        let join = Unannounced::Local { number, member: slot.id };
+        match slot.tracked.replace(tracked) {
             Some(old) if old.announced => {
                 self.leaves.push(old.entry);
-                self.fresh.push(fresh);
+                self.joins.push(join);
             }
             Some(_unannounced) => {}
-            None => self.fresh.push(fresh),
+            None => self.joins.push(join),
         }
+        Effect { announces: true, is_local: true }
     }
 
-    /// `slot` tracks nothing any more. Returns whether there is something to announce.
-    pub(crate) fn untrack(&mut self, slot: &mut Slot) -> bool {
-        let Some(old) = slot.meta.take() else { return false };
-        if let Some(relayed) = &mut self.relayed {
-            relayed.own.hide(&old);
+    /// `slot` no longer tracks anything.
+    pub(crate) fn untrack(&mut self, slot: &mut Slot) -> Effect {
+        let Some(old) = slot.tracked.take() else { return Effect::default() };
+        if let Some(cluster) = &mut self.cluster {
+            cluster.local.remove(&old);
         }
         if old.announced {
             self.leaves.push(old.entry);
         }
-        old.announced
+        Effect { announces: old.announced, is_local: true }
     }
 
-    /// `slot` is to be shown everybody; until then it receives no diffs.
-    pub(crate) fn request_state(&mut self, number: usize, slot: &mut Slot, tag: &str) {
+    /// `slot` requests the state. It receives no diffs before it.
+    pub(crate) fn request_state(&mut self, number: usize, slot: &mut Slot, tag: &str) -> Effect {
         slot.stale = true;
-        if !std::mem::replace(&mut slot.awaits_state, true) {
+        if !mem::replace(&mut slot.awaits_state, true) {
             let (dialect, id) = (slot.dialect, slot.id);
-            self.states.push(StateRequest { dialect, tag: tag.into(), slot: number, id });
+            self.requests.push(StateRequest { dialect, tag: tag.into(), slot: number, id });
         }
+        Effect { announces: true, is_local: false }
     }
 
-    /// Puts the room on the list: returns when it is due, unless it is listed already. The first change
-    /// after a quiet time is due at once, the following ones when `coalesce` has passed.
-    pub(crate) fn list(&mut self, coalesce: Duration) -> Option<Instant> {
-        if std::mem::replace(&mut self.listed, true) {
+    /// Marks the room as scheduled. Returns when it is due, or `None` if it is scheduled already. The first change
+    /// after a quiet time is due at once, the following ones `coalesce` after the last announcement.
+    pub(crate) fn schedule(&mut self, coalesce: Duration) -> Option<Instant> {
+        if mem::replace(&mut self.scheduled, true) {
             return None;
         }
         let now = Instant::now();
         Some(self.announced_at.map_or(now, |last| now.max(last + coalesce)))
     }
 
-    /// Takes everything out, marking what is new as announced.
+    /// Takes what is to be announced at `now`, and marks it as announced.
     pub(crate) fn take(&mut self, slots: &mut Slab<Slot>, now: Instant) -> PresenceChange {
-        self.listed = false;
+        self.scheduled = false;
         self.announced_at = Some(now);
         let mut change = PresenceChange {
-            leaves: std::mem::take(&mut self.leaves),
-            states: std::mem::take(&mut self.states),
+            leaves: mem::take(&mut self.leaves),
+            requests: mem::take(&mut self.requests),
             ..PresenceChange::default()
         };
-        for fresh in self.fresh.drain(..) {
-            let entry = match fresh {
-                Unannounced::Here { number, member } => announce(slots, number, member),
-                Unannounced::There { node, id } => {
-                    self.relayed.as_mut().and_then(|r| r.others.announce(node, id))
+        for join in self.joins.drain(..) {
+            let entry = match join {
+                Unannounced::Local { number, member } => announce(slots, number, member),
+                Unannounced::Remote { node, id } => {
+                    self.cluster.as_mut().and_then(|cluster| cluster.remote.announce(node, id))
                 }
             };
             change.joins.extend(entry);
         }
-        // Whoever has left meanwhile is not to be shown anything.
-        change.states.retain(|request| match slots.get_mut(request.slot) {
-            Some(slot) if slot.id == request.id => std::mem::replace(&mut slot.awaits_state, false),
+        // Without the members that have left meanwhile.
+        change.requests.retain(|request| match slots.get_mut(request.slot) {
+            Some(slot) if slot.id == request.id => mem::replace(&mut slot.awaits_state, false),
             _ => false,
         });
-        if !change.states.is_empty() {
-            let here = slots.iter().filter_map(|(_, slot)| Some(&slot.meta.as_ref()?.entry));
-            let there = self.relayed.iter().flat_map(|relayed| relayed.others.entries());
-            change.present = here.chain(there).cloned().collect();
+        if !change.requests.is_empty() {
+            let local = slots.iter().filter_map(|(_, slot)| Some(&slot.tracked.as_ref()?.entry));
+            let remote = self.cluster.iter().flat_map(|cluster| cluster.remote.entries());
+            change.present = local.chain(remote).cloned().collect();
         }
-        if self.relayed.is_some() {
-            change.settle();
+        if self.cluster.is_some() {
+            change.cancel_out();
         }
         for entries in [&mut change.joins, &mut change.leaves, &mut change.present] {
             entries.sort_by(|a, b| a.key.cmp(&b.key));
@@ -211,65 +207,61 @@ impl RoomPresence {
     }
 
     /// Whether there is anything to announce.
-    pub(crate) fn is_due(&self) -> bool {
-        !(self.fresh.is_empty() && self.leaves.is_empty() && self.states.is_empty())
+    pub(crate) fn has_changes(&self) -> bool {
+        !(self.joins.is_empty() && self.leaves.is_empty() && self.requests.is_empty())
     }
 
-    /// Whether the other nodes are to be told of something and the link does not know yet.
-    pub(crate) fn list_news(&mut self) -> bool {
-        self.relayed.as_mut().is_some_and(|relayed| relayed.own.list())
+    /// What other nodes have not received yet of what this node's members track.
+    pub(crate) fn take_delta(&mut self, slots: &mut Slab<Slot>) -> Option<Delta> {
+        let cluster = self.cluster.as_mut()?;
+        cluster.local.take_delta(cluster.epoch, slots)
     }
 
-    /// What the other nodes have not been told yet.
-    pub(crate) fn take_delta(&mut self, epoch: u64, slots: &mut Slab<Slot>) -> Option<Delta> {
-        self.relayed.as_mut()?.own.take_delta(epoch, slots)
+    /// Everything that this node's members track.
+    pub(crate) fn local_snapshot(&self, slots: &mut Slab<Slot>) -> Option<Snapshot> {
+        self.cluster.as_ref().map(|cluster| cluster.local.snapshot(cluster.epoch, slots))
     }
 
-    /// What the members of this node show.
-    pub(crate) fn own(&self, epoch: u64, slots: &mut Slab<Slot>) -> Option<Snapshot> {
-        self.relayed.as_ref().map(|relayed| relayed.own.state(epoch, slots))
+    /// What to publish when the room closes: needed only if its members ever tracked anything.
+    pub(crate) fn final_snapshot(&self) -> Option<Snapshot> {
+        let cluster = self.cluster.as_ref().filter(|cluster| cluster.local.has_changed())?;
+        Some(Snapshot::closed(cluster.epoch))
     }
 
-    /// Whether they have ever shown anything.
-    pub(crate) fn has_spoken(&self) -> bool {
-        self.relayed.as_ref().is_some_and(|relayed| relayed.own.has_spoken())
+    /// Applies an update of another node, unless it is old or an earlier one is missing.
+    pub(crate) fn apply(&mut self, node: NodeId, update: PresenceUpdate) -> (ApplyOutcome, Effect) {
+        let Some(cluster) = &mut self.cluster else { return (ApplyOutcome::Old, Effect::default()) };
+        let mut change = RemoteChange::default();
+        let outcome = cluster.remote.apply(node, update, &mut change);
+        (outcome, self.record(node, change))
     }
 
-    /// Takes a statement of another node for true, unless it is old or something before it is missing.
-    /// Returns as well whether there is something to announce.
-    pub(crate) fn apply_presence(&mut self, node: NodeId, statement: PresenceUpdate) -> (ApplyOutcome, bool) {
-        let Some(relayed) = &mut self.relayed else { return (ApplyOutcome::Old, false) };
-        let mut change = Change::default();
-        let heard = relayed.others.apply_presence(node, statement, &mut change);
-        (heard, self.note(node, change))
-    }
-
-    /// Nothing of what `node` has shown is true any more. Returns whether there is something to announce.
-    pub(crate) fn forget(&mut self, node: NodeId) -> bool {
-        let mut change = Change::default();
-        if let Some(relayed) = &mut self.relayed {
-            relayed.others.forget(node, &mut change);
+    /// Removes everything of `node`.
+    pub(crate) fn remove_node(&mut self, node: NodeId) -> Effect {
+        let mut change = RemoteChange::default();
+        if let Some(cluster) = &mut self.cluster {
+            cluster.remote.remove_node(node, &mut change);
         }
-        self.note(node, change)
+        self.record(node, change)
     }
 
-    /// The other nodes that have said something.
-    pub(crate) fn nodes(&self) -> impl Iterator<Item = NodeId> {
-        self.relayed.iter().flat_map(|relayed| relayed.others.nodes())
+    /// The other nodes that have published presence.
+    pub(crate) fn remote_nodes(&self) -> impl Iterator<Item = NodeId> {
+        self.cluster.iter().flat_map(|cluster| cluster.remote.nodes())
     }
 
-    fn note(&mut self, node: NodeId, change: Change) -> bool {
-        let is_change = !change.is_empty();
-        self.fresh.extend(change.added.into_iter().map(|id| Unannounced::There { node, id }));
+    fn record(&mut self, node: NodeId, change: RemoteChange) -> Effect {
+        let announces = !change.is_empty();
+        self.joins.extend(change.added.into_iter().map(|id| Unannounced::Remote { node, id }));
         self.leaves.extend(change.removed);
-        is_change
+        Effect { announces, is_local: false }
     }
 }
 
-/// Marks what a member tracks as announced. `None` if that has gone, or was announced before.
-fn announce(slots: &mut Slab<Slot>, number: usize, member: u64) -> Option<PresenceEntry> {
+/// Marks what a member tracks as announced. `None` if it was removed, or announced before.
+fn announce(slots: &mut Slab<Slot>, number: usize, member: u32) -> Option<PresenceEntry> {
     let slot = slots.get_mut(number).filter(|slot| slot.id == member)?;
-    let meta = slot.meta.as_mut().filter(|meta| !meta.announced)?;
-    meta.announced = true;
-    Some(meta.entry.clone())
+    let tracked = slot.tracked.as_mut().filter(|tracked| !tracked.announced)?;
+    tracked.announced = true;
+    Some(tracked.entry.clone())
 }

@@ -1,19 +1,19 @@
-//! What nodes tell each other about who is present.
+//! Presence as nodes replicate it to each other.
 //!
-//! Each node speaks for its own members alone, so nobody ever contradicts it. What it shows has an id, and
-//! what it says about a room has a [`Position`]: statements may come late, twice, or not at all, and the one
-//! who hears them knows which of these it was. Statements are plain data; how they travel is the link's.
+//! Each node publishes the entries of its own members only, so updates of two nodes never conflict. Every entry has an
+//! id and every update a [`Position`]. Updates may arrive late, twice or not at all, and the receiver recognises
+//! each of these cases. Updates are plain data; the link transports them.
 
 use std::fmt;
 
-use crate::presence::PresenceEntry;
+use crate::presence_entry::PresenceEntry;
 
-/// One run of one server process. Never the same again, not even after a restart.
+/// One run of one server process. Never reused, not even after a restart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(u64);
 
 impl NodeId {
-    /// An id that nobody has.
+    /// A new random id.
     ///
     /// # Panics
     /// If the operating system has no random numbers.
@@ -21,12 +21,12 @@ impl NodeId {
         Self(getrandom::u64().expect("the operating system has random numbers"))
     }
 
-    /// The node with this number, as it has told it.
+    /// The node with this number, as received from it.
     pub const fn new(number: u64) -> Self {
         Self(number)
     }
 
-    /// The number, to be told to others.
+    /// The number, to be sent to other nodes.
     pub const fn get(self) -> u64 {
         self.0
     }
@@ -38,88 +38,88 @@ impl fmt::Display for NodeId {
     }
 }
 
-/// Where in a node's account of a room a statement belongs. The greater, the newer.
+/// The position of an update among a node's updates of a room. Greater positions are newer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
-    /// Grows whenever the room comes to be on that node again.
+    /// Grows each time the room opens on that node.
     pub epoch: u64,
-    /// How many changes there have been since.
+    /// The number of changes within the epoch.
     pub seq: u64,
 }
 
 impl Position {
-    /// After everything that is said in `epoch`.
+    /// The position after all updates of `epoch`.
     pub const fn end_of(epoch: u64) -> Self {
         Self { epoch, seq: u64::MAX }
     }
 }
 
-/// What has changed in what a node's members show. What came and went in between is not in it.
+/// What has changed among the entries of a node's members. Entries added and removed in between are not in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delta {
     /// See [`Position::epoch`].
     pub epoch: u64,
-    /// The change it follows; news from 0 stand by themselves.
+    /// The change that precedes it. A delta from 0 needs no earlier update.
     pub from: u64,
     /// The last change in it.
     pub to: u64,
-    /// What is added now and was not added at `from`. An id is never used again within an epoch.
+    /// Entries tracked now that were not tracked at `from`. Ids are never reused within an epoch.
     pub added: Vec<(u64, PresenceEntry)>,
-    /// What is not added any more. May name ids that the one who hears it has never heard of.
+    /// Ids of entries no longer tracked. The receiver may not know all of them.
     pub removed: Vec<u64>,
 }
 
-/// Everything that a node's members show in a room.
+/// All entries of a node's members in a room.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
-    /// When this was so.
+    /// The position as of which these are the entries.
     pub position: Position,
-    /// What is added, each under its id.
+    /// The entries with their ids.
     pub entries: Vec<(u64, PresenceEntry)>,
 }
 
 impl Snapshot {
-    /// Nobody is in the room any more: the last that is said in `epoch`.
-    pub(crate) fn gone(epoch: u64) -> Self {
+    /// No entries: the last update of `epoch`, after the room has closed on its node.
+    pub(crate) fn closed(epoch: u64) -> Self {
         Self { position: Position::end_of(epoch), entries: Vec::new() }
     }
 }
 
-/// Either of the two.
+/// A delta or a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PresenceUpdate {
-    /// A change.
+    /// What has changed.
     Delta(Delta),
-    /// The whole.
+    /// All entries.
     Snapshot(Snapshot),
 }
 
 impl PresenceUpdate {
-    /// Whether it only says that nothing is added.
+    /// Whether it is a snapshot without entries.
     pub(crate) fn is_empty(&self) -> bool {
-        matches!(self, Self::Snapshot(state) if state.entries.is_empty())
+        matches!(self, Self::Snapshot(snapshot) if snapshot.entries.is_empty())
     }
 }
 
 impl From<Delta> for PresenceUpdate {
-    fn from(news: Delta) -> Self {
-        Self::Delta(news)
+    fn from(delta: Delta) -> Self {
+        Self::Delta(delta)
     }
 }
 
 impl From<Snapshot> for PresenceUpdate {
-    fn from(state: Snapshot) -> Self {
-        Self::Snapshot(state)
+    fn from(snapshot: Snapshot) -> Self {
+        Self::Snapshot(snapshot)
     }
 }
 
-/// What became of a statement.
+/// The result of applying an update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ApplyOutcome {
-    /// It was new, and is known now.
+    /// The update was new and is applied.
     Applied,
-    /// It says nothing that was not known.
+    /// The update contains nothing new.
     Old,
-    /// Something before it is missing. Nothing was changed; the node has to be asked for the whole.
+    /// An earlier update is missing. Nothing was changed; a snapshot of the node is needed.
     Gap,
 }

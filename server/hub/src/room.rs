@@ -1,39 +1,41 @@
-//! A room: its members, and the one way anything reaches them.
+//! A room: its members, and the one path by which anything reaches them.
 //!
-//! Whoever publishes does the fan-out. The event is encoded first, for the dialects that have members,
-//! and only then is the room locked: what happens under the lock is a pointer pushed per member. Members
-//! who are too slow are noted and passed over; the room never waits for anyone.
+//! The task that publishes does the fan-out. The event is encoded first, in the dialects that have members, and only
+//! then is the room locked: under the lock one pointer is pushed per member. Members that read too slowly are
+//! recorded and skipped; the room never waits for a member.
+//!
+//! What a room needs of its hub, above all the observers of what happens in it, it reaches through [`Outlets`].
 
 mod presence;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use slab::Slab;
 
 use crate::bundle::Bundle;
-use crate::frame::{Dialect, Encode, Frame, FrameCache};
-use crate::hub::Hub;
+use crate::frame::{Dialect, Encode, EncodeByGroup, Frame, FrameCache, Group};
+use crate::group_counts::GroupCounts;
+use crate::marks::Marks;
 use crate::member::{Member, Slot};
 use crate::outbox::Offer;
 use crate::pending_joins::PendingJoins;
-use crate::presence::RoomPresence;
-use crate::relay_queue::{RelayQueue, RelayState};
+use crate::presence::{Effect, RoomPresence};
 use crate::topic::RoomKey;
 use crate::wakers::Wakers;
 
-/// Who is to receive an event.
+/// The members that receive an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Audience {
-    /// Every member, the one who publishes included.
+    /// All members, the publisher included.
     Everyone,
-    /// Every member but the one who publishes.
+    /// All members except the publisher.
     Others,
 }
 
-/// What became of a publication.
+/// The result of a publication.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Delivery {
     /// Outboxes that took a frame.
@@ -43,134 +45,189 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    fn note(&mut self, queued: bool) {
+    fn count(&mut self, queued: bool) {
         self.delivered += usize::from(queued);
         self.dropped += usize::from(!queued);
     }
 }
 
-/// What a member did not get because its connection read too slowly.
+/// What a member did not receive because its connection reads too slowly.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Missed {
-    /// How many broadcasts were dropped.
+    /// The number of broadcasts dropped.
     pub broadcasts: u32,
-    /// Whether it lacks the presence state, because a diff or the state itself was dropped or because it has
-    /// never asked for it. It receives no diffs until it [asks](crate::Membership::request_state).
+    /// Whether it lacks the presence state, because a diff or the state itself was dropped or because it has never
+    /// requested it. It receives no diffs until it [requests](crate::Membership::request_state) it.
     pub presence: bool,
+}
+
+/// What a room needs of its hub.
+///
+/// The methods with `wakers` are called under the room's lock, so that observers see what happens in the order in
+/// which the members see it.
+pub(crate) trait Outlets {
+    /// The time during which presence changes are gathered into one announcement.
+    fn coalesce(&self) -> Duration;
+
+    /// The room has presence to announce at `due`. Called without a lock.
+    fn schedule(&self, room: &Arc<Room>, due: Instant);
+
+    /// Whether events are to be encoded in [`Dialect::RELAY`] for an observer.
+    fn wants_frames(&self) -> bool;
+
+    /// `messages` were published by this node. There is no frame if they were not or cannot be encoded in
+    /// [`Dialect::RELAY`].
+    fn published(&self, key: &Arc<RoomKey>, frame: Option<&Frame>, messages: u32, wakers: &mut Wakers);
+
+    /// A member has joined.
+    fn member_joined(&self, key: &Arc<RoomKey>, wakers: &mut Wakers);
+
+    /// A member has left.
+    fn member_left(&self, key: &Arc<RoomKey>, wakers: &mut Wakers);
+
+    /// The members of this node track something else than before.
+    fn presence_changed(&self, room: &Arc<Room>, wakers: &mut Wakers);
 }
 
 /// Everything under one [`RoomKey`].
 #[derive(Debug)]
 pub struct Room {
     key: Arc<RoomKey>,
-    /// See [`Position::epoch`](crate::Position); 0 in a hub that is alone.
-    epoch: u64,
-    /// Members of each dialect, readable without the lock: tells what to encode before taking it.
-    population: [AtomicUsize; Dialect::COUNT],
+    opened_at: Instant,
+    closed: AtomicBool,
+    /// See [`Position::epoch`](crate::Position). `None` in a hub without relay.
+    epoch: Option<u64>,
+    /// The number of members of each dialect. Read without the lock, to encode before taking it.
+    member_counts: [AtomicUsize; Dialect::COUNT],
+    pub(crate) marks: Marks,
     members: Mutex<Members>,
-    pub(crate) relay_state: RelayState,
 }
 
 #[derive(Debug, Default)]
 struct Members {
     slots: Slab<Slot>,
-    next_id: u64,
-    /// Boxed and absent until someone uses presence, because most rooms never do.
+    next_id: u32,
+    groups: GroupCounts,
+    /// Present once presence is used in the room.
     presence: Option<Box<RoomPresence>>,
-    /// There while the members wait until the messages of the other nodes reach this one.
-    opening: Option<Box<PendingJoins>>,
+    /// Present until the messages of the other nodes reach this one.
+    pending_joins: Option<Box<PendingJoins>>,
 }
 
 impl Room {
-    /// A room of a hub that is alone.
-    pub(crate) fn new(key: Arc<RoomKey>) -> Self {
+    /// A room without members. With an epoch it is shared with other nodes, and its joins are pending until they are
+    /// [confirmed](Self::confirm_joins).
+    pub(crate) fn new(key: Arc<RoomKey>, epoch: Option<u64>) -> Self {
+        let pending_joins = epoch.map(|_epoch| Box::default());
         Self {
             key,
-            epoch: 0,
-            population: Default::default(),
-            members: Mutex::default(),
-            relay_state: RelayState::new(),
+            opened_at: Instant::now(),
+            closed: AtomicBool::new(false),
+            epoch,
+            member_counts: Default::default(),
+            marks: Marks::default(),
+            members: Mutex::new(Members { pending_joins, ..Members::default() }),
         }
     }
 
-    /// A room whose members wait until it is admitted that they are in.
-    pub(crate) fn opening(key: Arc<RoomKey>, epoch: u64) -> Self {
-        let members = Members { opening: Some(Box::default()), ..Members::default() };
-        Self { epoch, members: members.into(), ..Self::new(key) }
-    }
-
-    /// What names it.
+    /// The identity of the room.
     pub fn key(&self) -> &Arc<RoomKey> {
         &self.key
     }
 
-    /// Its name, without any prefix.
+    /// The name of the room, without the prefix of any protocol.
     pub fn topic(&self) -> &str {
         &self.key.topic
     }
 
-    /// Whose room it is.
+    /// The tenant that owns the room.
     pub fn tenant(&self) -> &str {
         &self.key.tenant
     }
 
-    /// Whether its last member has left. It does not open again, but another may under the same key.
+    /// Whether the last member has left. A closed room never opens again, but another may under the same key.
     pub fn is_closed(&self) -> bool {
-        self.relay_state.is_closed()
+        self.closed.load(Ordering::Relaxed)
     }
 
-    /// When its first member came.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+    }
+
+    /// When the first member joined.
     pub fn opened_at(&self) -> Instant {
-        self.relay_state.since
+        self.opened_at
     }
 
-    /// Queues the reply and inserts the member under one lock, so that no message of the room overtakes
-    /// the reply; while the room is opening the reply waits. Returns the member's slot.
-    pub(crate) fn join(&self, member: Member, reply: &Frame, wakers: &mut Wakers) -> usize {
+    /// Whether there are members of `dialect`, so that encoding in it is worthwhile.
+    pub fn has_dialect(&self, dialect: Dialect) -> bool {
+        self.member_count(dialect) > 0
+    }
+
+    fn member_count(&self, dialect: Dialect) -> usize {
+        self.member_counts[dialect.index()].load(Ordering::Relaxed)
+    }
+
+    /// Queues the reply and inserts the member under one lock, so that no message of the room overtakes the reply.
+    /// While joins are pending the reply is held back. Returns the member's slot.
+    pub(crate) fn join(
+        &self,
+        member: Member,
+        reply: &Frame,
+        outlets: &dyn Outlets,
+        wakers: &mut Wakers,
+    ) -> usize {
         let mut members = self.members.lock();
-        self.population[member.dialect.index()].fetch_add(1, Ordering::Relaxed);
-        members.next_id += 1;
+        self.member_counts[member.dialect.index()].fetch_add(1, Ordering::Relaxed);
+        members.next_id = members.next_id.wrapping_add(1);
+        members.groups.add(member.group, member.dialect);
         let slot = Slot::new(member, members.next_id);
-        let Members { slots, opening, .. } = &mut *members;
+        let Members { slots, pending_joins, .. } = &mut *members;
         let entry = slots.vacant_entry();
         let number = entry.key();
-        match opening {
-            Some(opening) => opening.keep(number, reply),
+        match pending_joins {
+            Some(pending) => pending.keep(number, reply),
             None => slot.outbox.reply_deferred(reply, wakers),
         }
         entry.insert(slot);
+        outlets.member_joined(&self.key, wakers);
         number
     }
 
-    /// Queues the replies of all who wait. From now on they are members like others.
-    pub(crate) fn confirm_joins(self: &Arc<Self>, hub: &Hub) {
+    /// Queues the replies of all pending joins. From now on joins are not pending.
+    pub(crate) fn confirm_joins(self: &Arc<Self>, outlets: &dyn Outlets) {
         let mut wakers = Wakers::collect();
         let mut members = self.members.lock();
-        let opening = members.opening.take();
-        for (number, reply) in opening.iter().flat_map(|opening| opening.replies()) {
+        let pending = members.pending_joins.take();
+        for (number, reply) in pending.iter().flat_map(|pending| pending.replies()) {
             members.slots[number].outbox.reply_deferred(reply, &mut wakers);
         }
-        let pending = members.presence.as_mut().filter(|pending| pending.is_due());
-        let due = pending.and_then(|pending| pending.list(hub.coalesce()));
+        let presence = members.presence.as_mut().filter(|presence| presence.has_changes());
+        let due = presence.and_then(|presence| presence.schedule(outlets.coalesce()));
         drop(members);
-        drop(opening);
+        drop(pending);
         wakers.wake();
-        hub.list(due, self);
+        if let Some(due) = due {
+            outlets.schedule(self, due);
+        }
     }
 
     /// Removes the member, and what it tracked.
-    pub(crate) fn leave(self: &Arc<Self>, number: usize, hub: &Hub) {
-        self.change_presence(hub, |members| {
+    pub(crate) fn leave(self: &Arc<Self>, number: usize, outlets: &dyn Outlets) {
+        self.change_presence(outlets, |members, wakers| {
             let mut slot = members.slots.remove(number);
-            self.population[slot.dialect.index()].fetch_sub(1, Ordering::Relaxed);
-            if let Some(opening) = &mut members.opening {
-                opening.forget(number);
+            self.member_counts[slot.dialect.index()].fetch_sub(1, Ordering::Relaxed);
+            members.groups.remove(slot.group, slot.dialect);
+            if let Some(pending) = &mut members.pending_joins {
+                pending.remove(number);
             }
-            if members.slots.is_empty() && hub.departures.is_none() {
-                // An empty room that lives on for a moment gives its memory back; nobody is left to be told.
+            outlets.member_left(&self.key, wakers);
+            let effect = members.presence.as_mut().map(|presence| presence.untrack(&mut slot));
+            if members.slots.is_empty() && self.epoch.is_none() {
+                // Nobody is left to announce to. An empty room that exists for a moment longer frees its memory.
                 *members = Members { next_id: members.next_id, ..Members::default() };
             }
-            members.presence.as_mut().is_some_and(|pending| pending.untrack(&mut slot))
+            effect.unwrap_or_default()
         });
     }
 
@@ -178,72 +235,95 @@ impl Room {
         self.members.lock().slots.is_empty()
     }
 
-    /// Encodes `event` for the members there are, and for the other nodes if frames depart to them, and adds
-    /// it to `bundle`. `outsiders` is how many of the members are not to receive it; when nobody is left,
-    /// nothing is encoded for them.
+    /// Encodes `event` for the members, and for the observers behind `outlets`, and adds it to `bundle`. `excluded`
+    /// members are not going to receive it; if no others are left, nothing is encoded for members.
     pub(crate) fn gather(
         &self,
         event: &impl Encode,
-        outsiders: usize,
+        excluded: usize,
         bundle: &mut Bundle,
-        departures: Option<&RelayQueue>,
+        outlets: Option<&dyn Outlets>,
     ) {
-        let present = |dialect: Dialect| self.population[dialect.index()].load(Ordering::Relaxed);
-        let everyone: usize = (0..Dialect::RELAY.index()).map(|i| present(Dialect::new(i as u8))).sum();
-        let departs = departures.is_some_and(RelayQueue::is_flowing);
+        let members: usize = self.member_counts.iter().map(|count| count.load(Ordering::Relaxed)).sum();
+        let observed = outlets.is_some_and(|outlets| outlets.wants_frames());
         let wanted = |dialect| match dialect {
-            Dialect::RELAY => departs,
-            _ => everyone > outsiders && present(dialect) > 0,
+            Dialect::RELAY => observed,
+            _ => members > excluded && self.has_dialect(dialect),
         };
         bundle.add(&FrameCache::encode(event, &self.key.topic, wanted));
     }
 
-    /// Offers what was gathered to all members but the one in slot `except`, and sends it to the other nodes
-    /// by way of `departures`.
+    /// Offers the gathered messages to all members except the one in slot `except`, and reports them to `outlets`.
     pub(crate) fn publish(
         &self,
         bundle: Bundle,
         except: Option<usize>,
-        departures: Option<&RelayQueue>,
+        outlets: Option<&dyn Outlets>,
     ) -> Delivery {
         let messages = bundle.messages();
-        let frames = bundle.into_frames();
-        if frames.iter().all(|frame| frame.is_none()) {
-            if let Some(departures) = departures {
-                departures.count_dropped(messages.into());
-            }
-            return Delivery::default();
-        }
-        let depart = |wakers: &mut Wakers| {
-            if let Some(departures) = departures {
-                departures.say(&self.key, frames.get(Dialect::RELAY), messages, wakers);
+        self.send(&bundle.into_frames(), messages, except, outlets)
+    }
+
+    /// Encodes `event` for each delivery group that has members, and for the observers behind `outlets`, and offers
+    /// each member the frame of its group.
+    pub(crate) fn publish_by_group(&self, event: &impl EncodeByGroup, outlets: &dyn Outlets) -> Delivery {
+        let relay = outlets.wants_frames().then_some((Group::DEFAULT, Dialect::RELAY));
+        let receivers = self.receivers();
+        let frames = FrameCache::encode_by_group(event, &self.key.topic, receivers.into_iter().chain(relay));
+        self.send(&frames, 1, None, Some(outlets))
+    }
+
+    /// The delivery groups that have members, with the members' dialects, sorted.
+    fn receivers(&self) -> Vec<(Group, Dialect)> {
+        let members = self.members.lock();
+        let dialects = (0..Dialect::RELAY.index()).map(|index| Dialect::new(index as u8));
+        let by_default = dialects.filter(|dialect| self.member_count(*dialect) > members.groups.of(*dialect));
+        by_default.map(|dialect| (Group::DEFAULT, dialect)).chain(members.groups.present()).collect()
+    }
+
+    /// Offers each member its frame, except the member in slot `except`, and reports them to `outlets`.
+    fn send(
+        &self,
+        frames: &FrameCache,
+        messages: u32,
+        except: Option<usize>,
+        outlets: Option<&dyn Outlets>,
+    ) -> Delivery {
+        let report = |wakers: &mut Wakers| {
+            if let Some(outlets) = outlets {
+                outlets.published(&self.key, frames.relay(), messages, wakers);
             }
         };
-        self.fan_out(depart, |number, slot| {
-            // A dialect without a frame has come in since the messages were encoded: its first member
-            // joined after them. Or they cannot be said in it.
-            let frame = frames.get(slot.dialect).filter(|_| Some(number) != except)?;
-            Some((frame, |slot: &mut Slot| slot.lost = slot.lost.saturating_add(messages)))
+        if frames.is_empty() {
+            let mut wakers = Wakers::collect();
+            report(&mut wakers);
+            wakers.wake();
+            return Delivery::default();
+        }
+        self.fan_out(report, |number, slot| {
+            // Without a frame, the first member of this dialect and group joined after the messages were encoded, or
+            // the messages cannot be expressed for it.
+            let frame = frames.get(slot.dialect, slot.group).filter(|_| Some(number) != except)?;
+            Some((frame, |slot: &mut Slot| slot.missed = slot.missed.saturating_add(messages)))
         })
     }
 
-    /// Walks the members once, offering each the frame `choose` picks for it; `missed` notes a full outbox.
-    /// What `depart` puts among the departures keeps the order that the members see. Members that wait for
-    /// the room to open receive nothing.
+    /// Walks the members once and offers each the frame that `choose` picks for it; `missed` records a full outbox.
+    /// `report` is called under the lock, before the first offer. Members with pending joins receive nothing.
     fn fan_out<'f, M: FnOnce(&mut Slot)>(
         &self,
-        depart: impl FnOnce(&mut Wakers),
+        report: impl FnOnce(&mut Wakers),
         mut choose: impl FnMut(usize, &Slot) -> Option<(&'f Frame, M)>,
     ) -> Delivery {
         let mut delivery = Delivery::default();
         let mut wakers = Wakers::collect();
         let mut members = self.members.lock();
-        depart(&mut wakers);
-        let open = members.opening.is_none().then_some(&mut members.slots);
-        for (number, slot) in open.into_iter().flatten() {
+        report(&mut wakers);
+        let confirmed = members.pending_joins.is_none().then_some(&mut members.slots);
+        for (number, slot) in confirmed.into_iter().flatten() {
             let Some((frame, missed)) = choose(number, slot) else { continue };
             let queued = slot.outbox.offer_deferred(frame, &mut wakers) == Offer::Queued;
-            delivery.note(queued);
+            delivery.count(queued);
             if !queued {
                 missed(slot);
             }
@@ -253,11 +333,33 @@ impl Room {
         delivery
     }
 
-    /// What the member has missed: the broadcasts lost since this was last asked, and whether it lacks the
-    /// presence state.
+    /// What the member has missed: the broadcasts dropped since the last call, and whether it lacks the presence
+    /// state.
     pub(crate) fn take_missed(&self, number: usize) -> Missed {
         let mut members = self.members.lock();
         let slot = members.slots.get_mut(number).expect("a membership's slot outlives it");
-        Missed { broadcasts: std::mem::take(&mut slot.lost), presence: slot.stale }
+        Missed { broadcasts: std::mem::take(&mut slot.missed), presence: slot.stale }
+    }
+
+    /// Makes a change under the lock, reports it and schedules its announcement.
+    fn change_presence(
+        self: &Arc<Self>,
+        outlets: &dyn Outlets,
+        change: impl FnOnce(&mut Members, &mut Wakers) -> Effect,
+    ) {
+        let mut wakers = Wakers::collect();
+        let mut members = self.members.lock();
+        let effect = change(&mut members, &mut wakers);
+        if effect.is_local {
+            outlets.presence_changed(self, &mut wakers);
+        }
+        let announces = effect.announces && members.pending_joins.is_none();
+        let presence = members.presence.as_mut().filter(|_| announces);
+        let due = presence.and_then(|presence| presence.schedule(outlets.coalesce()));
+        drop(members);
+        wakers.wake();
+        if let Some(due) = due {
+            outlets.schedule(self, due);
+        }
     }
 }

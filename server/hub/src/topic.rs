@@ -1,11 +1,11 @@
-//! What names a room.
+//! The identity of a room.
 //!
-//! A room belongs to one tenant, and neither tenant nor privacy can be spelled inside a topic: they are
-//! fields of the key, so no topic a client invents reaches another tenant's or a private room.
+//! A room belongs to one tenant. Tenant and privacy are fields of the key and not part of the topic, so no topic
+//! that a client chooses reaches another tenant's room or a private one.
 
 use std::sync::Arc;
 
-/// Which kind of client meets in a room; rooms of different spaces never share members.
+/// The kind of clients that use a room. Rooms of different spaces never share members.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Space {
     /// Phoenix channels: supabase-js and its sisters.
@@ -16,7 +16,7 @@ pub enum Space {
     Document,
 }
 
-/// Whether policies guard the room. A public and a private room of one topic are two rooms.
+/// Whether policies apply to the room. A public and a private room with the same topic are two rooms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Privacy {
     /// Anyone with a valid token may join.
@@ -28,12 +28,12 @@ pub enum Privacy {
 /// The identity of a room.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RoomKey {
-    /// Who owns it.
+    /// The tenant that owns the room.
     pub tenant: Arc<str>,
-    /// Which kind of client meets in it.
+    /// The kind of clients that use it.
     pub space: Space,
-    /// Whether policies guard it.
+    /// Whether policies apply to it.
     pub privacy: Privacy,
-    /// Its name, without any prefix a protocol puts before it.
+    /// Its name, without the prefix of any protocol.
     pub topic: Box<str>,
 }

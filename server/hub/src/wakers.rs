@@ -1,19 +1,19 @@
-//! Wakers collected under a lock, to be woken after it.
+//! Wakers collected under a lock and woken after it is released.
 //!
-//! Waking runs the scheduler's code, and nobody else's code runs under our locks. The list is kept by
-//! the thread between uses, so a fan-out to a thousand members asks for no memory.
+//! Waking runs the scheduler's code, and no foreign code runs under our locks. Each thread keeps its list
+//! between uses, so a fan-out to a thousand members does not allocate.
 
 use std::cell::Cell;
 use std::task::Waker;
 
-/// How many wakers a thread keeps room for between fan-outs (16 bytes each).
+/// Capacity in wakers that a thread keeps between fan-outs (16 bytes each).
 const KEPT: usize = 4_096;
 
 thread_local! {
     static SPARE: Cell<Vec<Waker>> = const { Cell::new(Vec::new()) };
 }
 
-/// The connections to wake once the locks are released.
+/// The tasks to wake once the locks are released.
 pub(crate) struct Wakers(Vec<Waker>);
 
 impl Wakers {

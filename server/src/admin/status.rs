@@ -21,6 +21,7 @@ pub(super) fn page(node: &Node) -> Response<Bytes> {
         "version": VERSION,
         "commit": COMMIT,
         "status": node.readiness().word(),
+        "phase": node.lifecycle.phase().word(),
         "node": node.id.to_string(),
         "region": settings.regions.name,
         "public_url": settings.server.public_url,

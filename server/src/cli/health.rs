@@ -16,7 +16,7 @@ use settings::Settings;
 
 use self::question::ask;
 use super::running::Running;
-use crate::edge::proxy_protocol::Balancers;
+use crate::edge::proxy_protocol::TrustedProxies;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -49,7 +49,7 @@ pub struct Args {
 /// A door to knock at.
 struct Place {
     url: Uri,
-    balancers: Balancers,
+    proxies: TrustedProxies,
 }
 
 /// Asks, and says the answer in one line.
@@ -58,14 +58,14 @@ struct Place {
 /// If there is nobody to ask: the settings or the URL are wrong.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let places = match args.url {
-        Some(url) => vec![Place { url, balancers: Balancers::default() }],
+        Some(url) => vec![Place { url, proxies: TrustedProxies::default() }],
         None => places(&args.config)?,
     };
     // All of them together have the time of one.
     let time_each = args.timeout / u32::try_from(places.len().max(1)).unwrap_or(u32::MAX);
     let mut failure = None;
-    for Place { url, balancers } in &places {
-        let why = match ask(url, balancers, time_each) {
+    for Place { url, proxies } in &places {
+        let why = match ask(url, proxies, time_each) {
             Ok(status) if (200..300).contains(&status) => {
                 // The exit code is the answer; a supervisor may read nothing else.
                 let _nobody_reads = super::answer(format_args!("{url} is up ({status})\n"));
@@ -116,7 +116,7 @@ fn place(running: &Running) -> anyhow::Result<Place> {
     let Running { address, tls, proxy_protocol_from } = running;
     let scheme = if *tls { "https" } else { "http" };
     let url = format!("{scheme}://{address}/health").parse().context("the settings make no URL")?;
-    Ok(Place { url, balancers: Balancers::parse(proxy_protocol_from)? })
+    Ok(Place { url, proxies: TrustedProxies::parse(proxy_protocol_from)? })
 }
 
 #[cfg(test)]

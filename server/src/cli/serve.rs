@@ -7,6 +7,7 @@ use std::fs;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
@@ -15,7 +16,6 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Map;
 use settings::{Loaded, Settings, Sources};
-use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
 use super::Signals;
@@ -24,7 +24,7 @@ use super::running::Running;
 use super::start_line;
 use crate::app::Server;
 use crate::auth::sign;
-use crate::drain::Urgency;
+use crate::node::Urgency;
 use crate::reload::ConfigReloader;
 use crate::resources::Resources;
 use crate::telemetry::logs;
@@ -130,13 +130,14 @@ pub async fn run(args: Args, signals: Option<Signals>) -> anyhow::Result<()> {
         Some(urgency) => urgency,
         None => stop.next(Urgency::Normal).await,
     };
-    let hurry = watch::Sender::new(urgency);
-    let drained = server.drain(hurry.subscribe());
+    let node = Arc::clone(server.node());
+    node.lifecycle.raise_urgency(urgency);
+    let drained = server.drain();
     tokio::pin!(drained);
     loop {
         tokio::select! {
             () = &mut drained => return Ok(()),
-            more = stop.next(hurry.borrow().more()) => drop(hurry.send_replace(more)),
+            more = stop.next(node.lifecycle.urgency().more()) => node.lifecycle.raise_urgency(more),
         }
     }
 }

@@ -12,7 +12,7 @@ use futures_util::FutureExt;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::info;
 
-use crate::drain::Urgency;
+use crate::node::Urgency;
 
 /// The signals of `serve`.
 #[derive(Debug)]

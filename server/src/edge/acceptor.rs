@@ -1,5 +1,5 @@
-//! What a connection passes on its way in, before HTTP: the load balancer's word about whom it brings, then
-//! the TLS handshake. Both together have the time of a handshake.
+//! What happens to a connection before HTTP: the PROXY protocol header of a load balancer is read, then TLS is
+//! negotiated. Both together must complete within `server.handshake_timeout`.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -10,130 +10,146 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tracing::{debug, warn};
 
-use super::proxy_protocol::{self, Balancers, HeaderError};
-use super::tls::{Certificates, Secure, TlsError};
+use super::proxy_protocol::{self, HeaderError, TrustedProxies};
+use super::tls::{Certificates, ServerTlsStream, TlsError};
 use crate::node::Node;
 
 /// The setting that names the networks of load balancers.
-const BALANCERS: &str = "server.proxy_protocol_from";
+const PROXY_PROTOCOL_FROM: &str = "server.proxy_protocol_from";
 
-/// The entrance, as the settings have it.
+/// The response to HTTP without TLS on a port with TLS.
+const TLS_ONLY: &str = "this port speaks TLS: use https:// or wss://\n";
+
+/// Prepares accepted connections for HTTP, as the settings have it.
 pub struct Acceptor {
     certificates: Option<Arc<Certificates>>,
-    balancers: Balancers,
+    proxies: TrustedProxies,
 }
 
-/// What is wrong with the settings of the entrance.
+/// Why an acceptor cannot be built from the settings.
 #[derive(Debug, thiserror::Error)]
 pub enum AcceptorError {
-    /// The certificate or its key.
+    /// The certificate or its key cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// The networks of load balancers.
-    #[error("`{BALANCERS}` {0}")]
-    Balancers(#[from] NetworkError),
+    /// A network of load balancers cannot be parsed.
+    #[error("`{PROXY_PROTOCOL_FROM}` {0}")]
+    ProxyNetwork(#[from] NetworkError),
 }
 
 impl AcceptorError {
-    /// The setting to look at first.
+    /// The setting that is at fault, or the first of several.
     pub fn key(&self) -> &'static str {
         match self {
             Self::Tls(error) => error.key(),
-            Self::Balancers(_) => BALANCERS,
+            Self::ProxyNetwork(_) => PROXY_PROTOCOL_FROM,
         }
     }
 }
 
-/// A connection that is in.
-pub(super) enum Stream {
+/// A connection on which HTTP can be served.
+pub(super) enum ClientStream {
     Plain(TcpStream),
-    Secure(Secure),
+    Tls(ServerTlsStream),
 }
 
 impl Acceptor {
-    /// The entrance these settings describe.
+    /// The acceptor that these settings describe.
     ///
     /// # Errors
     /// When certificates or networks cannot be used; the error names the setting.
     pub fn of(settings: &settings::Server) -> Result<Self, AcceptorError> {
-        let balancers = Balancers::parse(&settings.proxy_protocol_from)?;
-        Ok(Self { certificates: Certificates::load(&settings.tls)?.map(Arc::new), balancers })
+        let proxies = TrustedProxies::parse(&settings.proxy_protocol_from)?;
+        Ok(Self { certificates: Certificates::load(&settings.tls)?.map(Arc::new), proxies })
     }
 
-    /// The certificates, when TLS is spoken.
+    /// The certificates, if the port uses TLS.
     pub fn certificates(&self) -> Option<Arc<Certificates>> {
         self.certificates.clone()
     }
 
-    /// Leads a connection in. `None` when it is not served; then the log and the numbers know why. The address is
-    /// that of the client, as far as it is known.
-    pub(super) async fn pass(
+    /// Prepares a connection. `None` if it is not served, which is logged and counted here. The address is that of the
+    /// client where a load balancer has sent it, otherwise that of the peer.
+    pub(super) async fn accept(
         &self,
         node: &Node,
         mut stream: TcpStream,
         peer: IpAddr,
-    ) -> Option<(Stream, IpAddr)> {
+    ) -> Option<(ClientStream, IpAddr)> {
         let deadline = Instant::now() + node.settings().server.handshake_timeout;
-        let address = if self.balancers.contain(peer) {
+        let address = if self.proxies.contain(peer) {
             read_proxy_header(node, &mut stream, peer, deadline).await?
         } else {
             peer
         };
-        let Some(certificates) = &self.certificates else { return Some((Stream::Plain(stream), address)) };
-        if matches!(timeout_at(deadline, is_plain_http(&stream)).await, Ok(true)) {
-            node.metrics.node.tls_handshakes_failed.increment(1);
-            debug!(client_address = %address, "Refused an HTTP request without TLS");
-            return answer_plain_http(stream).await;
-        }
-        let failure = match timeout_at(deadline, certificates.accept(stream)).await {
-            Ok(Ok(stream)) => return Some((Stream::Secure(stream), address)),
-            Ok(Err(error)) => error.to_string(),
-            Err(_elapsed) => "it took too long".to_owned(),
+        let Some(certificates) = &self.certificates else {
+            return Some((ClientStream::Plain(stream), address));
         };
-        node.metrics.node.tls_handshakes_failed.increment(1);
-        debug!(client_address = %address, "A TLS handshake failed: {failure}");
-        None
+        let stream = negotiate_tls(node, certificates, stream, (address, deadline)).await?;
+        Some((ClientStream::Tls(stream), address))
     }
 }
 
-/// What is said to a client that speaks HTTP without TLS.
-const TLS_ONLY: &str = "this port speaks TLS: use https:// or wss://\n";
+/// The stream after the TLS handshake; `None` if that fails. A client that sends HTTP without TLS gets a response that
+/// says so.
+async fn negotiate_tls(
+    node: &Node,
+    certificates: &Certificates,
+    stream: TcpStream,
+    (client_address, deadline): (IpAddr, Instant),
+) -> Option<ServerTlsStream> {
+    let failed = &node.metrics.node.tls_handshakes_failed;
+    if matches!(timeout_at(deadline, is_plain_http(&stream)).await, Ok(true)) {
+        failed.increment(1);
+        debug!(%client_address, "Refused an HTTP request without TLS");
+        respond_without_tls(stream).await;
+        return None;
+    }
+    let failure = match timeout_at(deadline, certificates.accept(stream)).await {
+        Ok(Ok(stream)) => return Some(stream),
+        Ok(Err(error)) => error.to_string(),
+        Err(_elapsed) => "it took too long".to_owned(),
+    };
+    failed.increment(1);
+    debug!(%client_address, "A TLS handshake failed: {failure}");
+    None
+}
 
-/// Whether the client begins with a letter, as HTTP does, and not with a TLS record.
+/// Whether the first byte is a letter, as in HTTP, and not the type of a TLS record.
 async fn is_plain_http(stream: &TcpStream) -> bool {
     let mut first = [0];
     matches!(stream.peek(&mut first).await, Ok(1) if first[0].is_ascii_alphabetic())
 }
 
-/// 400 with a hint, as other servers have it.
-async fn answer_plain_http<T>(mut stream: TcpStream) -> Option<T> {
+/// Responds with 400 and a hint, as other servers do.
+async fn respond_without_tls(mut stream: TcpStream) {
     let head = "HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\nconnection: close";
-    let answer = format!("{head}\r\ncontent-length: {}\r\n\r\n{TLS_ONLY}", TLS_ONLY.len());
-    // What the client sent is taken first, or the system would cut the connection before the answer is read.
+    let response = format!("{head}\r\ncontent-length: {}\r\n\r\n{TLS_ONLY}", TLS_ONLY.len());
+    // The request is read first: closing a socket with unread bytes resets the connection, and the response is lost.
     let mut request = [0; 4 * 1024];
-    let _taken = stream.try_read(&mut request);
-    let _best_effort = stream.write_all(answer.as_bytes()).await;
-    let _closed = stream.shutdown().await;
-    None
+    let _best_effort = stream.try_read(&mut request);
+    let _best_effort = stream.write_all(response.as_bytes()).await;
+    let _best_effort = stream.shutdown().await;
 }
 
-/// The client that the load balancer at `peer` brings, or the balancer itself.
+/// The address of the client, from the header that the load balancer at `peer` must send; the balancer's own address if
+/// the header names none.
 async fn read_proxy_header(
     node: &Node,
     stream: &mut TcpStream,
     peer: IpAddr,
     deadline: Instant,
 ) -> Option<IpAddr> {
-    let refusal = match timeout_at(deadline, proxy_protocol::read(stream)).await {
+    let reason = match timeout_at(deadline, proxy_protocol::read(stream)).await {
         Ok(Ok(client)) => return Some(client.unwrap_or(peer)),
         Ok(Err(HeaderError::Nothing)) => {
-            debug!(client_address = %peer, "A load balancer looked whether somebody is here");
+            debug!(client_address = %peer, "A load balancer has checked the port");
             return None;
         }
         Ok(Err(error)) => format!("{:#}", anyhow::Error::from(error)),
-        Err(_elapsed) => "no PROXY protocol header came in time".to_owned(),
+        Err(_elapsed) => "no PROXY protocol header arrived in time".to_owned(),
     };
     node.metrics.node.proxy_protocol_refused.increment(1);
-    warn!(client_address = %peer, "Refused a connection from `server.proxy_protocol_from`: {refusal}");
+    warn!(client_address = %peer, "Refused a connection from `{PROXY_PROTOCOL_FROM}`: {reason}");
     None
 }

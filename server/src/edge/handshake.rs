@@ -20,7 +20,7 @@ use tracing::{Span, debug};
 
 use super::caller::{Addresses, Caller};
 use super::request_deadline::RequestDeadline;
-use super::tls::Secure;
+use super::tls::ServerTlsStream;
 use super::upgrade;
 use super::websocket::{Connection, ConnectionConfig, Readable};
 use crate::auth::TokenError;
@@ -186,7 +186,7 @@ impl Handshake {
                 Ok(parts) => return serve(parts, session, config, (permits, context), tasks).await,
                 Err(upgraded) => upgraded,
             };
-            if let Ok(parts) = upgraded.downcast::<TokioIo<RequestDeadline<Secure>>>() {
+            if let Ok(parts) = upgraded.downcast::<TokioIo<RequestDeadline<ServerTlsStream>>>() {
                 serve(parts, session, config, (permits, context), tasks).await;
             }
         });

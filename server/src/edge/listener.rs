@@ -1,8 +1,9 @@
-//! Accepts connections and serves HTTP on them until they become something else.
+//! Accepts connections and serves HTTP on them until they are upgraded or closed.
 //!
-//! Every socket has a deadline for its first request, and their number is bounded: beyond the WebSocket
-//! limit there is room for requests, so that health checks and refusals still get through a full house.
+//! Every socket has a deadline for its first request. The number of sockets is bounded, above the limit of WebSockets, so
+//! that a server whose WebSockets are all taken still responds to health checks and refuses handshakes.
 
+use std::convert::Infallible;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
@@ -18,31 +19,33 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use super::acceptor::{Acceptor, Stream};
+use super::acceptor::{Acceptor, ClientStream};
 use super::caller::Caller;
-use super::request_deadline::{RequestDeadline, Serving};
+use super::request_deadline::{RequestCounts, RequestDeadline};
 use super::router::Router;
 use crate::node::Node;
 use crate::routes::RouteTable;
 use crate::sessions::Services;
 
-/// Connections the kernel holds for us until we accept them.
+/// Connections that the kernel queues until they are accepted.
 const BACKLOG: u32 = 4_096;
 
-/// How long to wait when the system has no more sockets to give: they come back as clients leave.
-const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+/// The pause after a failure to accept, which usually means that no file descriptor is free. Closed connections free
+/// some.
+const ACCEPT_RETRY_PAUSE: Duration = Duration::from_millis(100);
 
-/// Failures closer to each other than this are one spell, and told once: while the system has no sockets, a
-/// client that leaves lets one in, and the next fails again.
-const SPELL: Duration = Duration::from_secs(10);
+/// Failures closer to each other than this are logged once. While descriptors are short, every connection that closes
+/// lets one more be accepted, and the next one fails again.
+const LOG_QUIET_PERIOD: Duration = Duration::from_secs(10);
 
-/// Said to a socket for which there is no room at all.
-const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+/// The response on a socket above the limit.
+const TOO_MANY_SOCKETS: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
-/// Opens the port named in the settings.
+/// Binds the address of the settings.
 ///
 /// # Errors
-/// When it cannot be had: in use, not of this machine, or not allowed.
+/// When the address is in use, not of this machine, or not permitted.
 pub fn bind(settings: &settings::Server) -> io::Result<TcpListener> {
     let address = SocketAddr::new(settings.host, settings.port);
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
@@ -52,7 +55,7 @@ pub fn bind(settings: &settings::Server) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// What every connection needs.
+/// The state that all connections of the listener share.
 struct ListenerContext {
     node: Arc<Node>,
     acceptor: Acceptor,
@@ -60,7 +63,7 @@ struct ListenerContext {
     stop: CancellationToken,
 }
 
-/// Accepts until `stop`.
+/// Accepts connections until `stop`.
 pub async fn run(
     services: Arc<Services>,
     listener: TcpListener,
@@ -78,63 +81,64 @@ pub async fn run(
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, address)) => admit(&context, stream, address.ip(), &tasks),
-            Err(error) if is_about_one_client(&error) => {
-                debug!("A client left before it was accepted: {error}")
+            Ok((stream, address)) => spawn_connection(&context, stream, address.ip(), &tasks),
+            Err(error) if concerns_one_client(&error) => {
+                debug!("A client closed its connection before it was accepted: {error}")
             }
             Err(error) => {
-                if last_failure.replace(Instant::now()).is_none_or(|last| last.elapsed() > SPELL) {
+                if last_failure.replace(Instant::now()).is_none_or(|last| last.elapsed() > LOG_QUIET_PERIOD) {
                     warn!("Cannot accept connections: {error}");
                 }
-                tokio::time::sleep(EXHAUSTED_PAUSE).await;
+                tokio::time::sleep(ACCEPT_RETRY_PAUSE).await;
             }
         }
     }
 }
 
-fn admit(context: &Arc<ListenerContext>, stream: TcpStream, address: IpAddr, tasks: &TaskTracker) {
+fn spawn_connection(context: &Arc<ListenerContext>, stream: TcpStream, address: IpAddr, tasks: &TaskTracker) {
     let Some(socket) = context.node.acquire_socket() else {
-        // Best effort, without waiting: the next client is at the door. Not with `try_write`, which writes
-        // only if tokio thinks the socket ready: of one just accepted it does (1.54.1), and promises nothing. A
-        // socket taken from tokio does not block either.
-        let _said = stream.into_std().and_then(|mut stream| stream.write(FULL));
+        // Best effort, without waiting, because other connections are to be accepted. Not with tokio's `try_write`,
+        // which writes only if tokio knows that the socket is ready; for a new one it assumes so (1.54.1) but does not
+        // promise it. A socket taken out of tokio does not block either.
+        let _best_effort = stream.into_std().and_then(|mut stream| stream.write(TOO_MANY_SOCKETS));
         return;
     };
     let context = Arc::clone(context);
     tasks.spawn(async move {
-        // Frames are small and written whole; waiting for more to send would only delay them.
+        // Frames are small and written whole: waiting for more bytes to send would only delay them.
         let _best_effort = stream.set_nodelay(true);
-        let entered = tokio::select! {
+        let accepted = tokio::select! {
             () = context.stop.cancelled() => return,
-            entered = context.acceptor.pass(&context.node, stream, address) => entered,
+            accepted = context.acceptor.accept(&context.node, stream, address) => accepted,
         };
-        let Some((stream, address)) = entered else { return };
+        let Some((stream, address)) = accepted else { return };
         let caller = Arc::new(Caller::new(address, socket));
         match stream {
-            Stream::Plain(stream) => serve(&context, stream, caller).await,
-            Stream::Secure(stream) => serve(&context, stream, caller).await,
+            ClientStream::Plain(stream) => serve(&context, stream, caller).await,
+            ClientStream::Tls(stream) => serve(&context, stream, caller).await,
         }
     });
 }
 
+/// Serves requests on one connection until it is upgraded or closed.
 async fn serve<S>(context: &Arc<ListenerContext>, stream: S, caller: Arc<Caller>)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    // Copied out, because a snapshot is not to be held for as long as a connection lives.
+    // Copied, because a snapshot of the settings must not be held for the lifetime of a connection.
     let (head_timeout, idle_timeout, head_size) = {
         let server = &context.node.settings().server;
         (server.handshake_timeout, server.keep_alive_timeout, server.max_header_size.as_u64())
     };
-    let serving = Serving::default();
-    let stream = RequestDeadline::new(stream, head_timeout, serving.clone());
+    let requests = RequestCounts::default();
+    let stream = RequestDeadline::new(stream, head_timeout, requests.clone());
     let client_address = caller.address;
     let service = service_fn(move |request| {
-        let (context, caller, answering) = (Arc::clone(context), Arc::clone(&caller), serving.begin());
+        let (context, caller, started) = (Arc::clone(context), Arc::clone(&caller), requests.start());
         async move {
             let response = context.router.handle(request, caller).await;
-            drop(answering);
-            Ok::<_, std::convert::Infallible>(response)
+            drop(started);
+            Ok::<_, Infallible>(response)
         }
     });
     let connection = http1::Builder::new()
@@ -147,20 +151,26 @@ where
     let served = tokio::select! {
         served = connection.as_mut() => served,
         () = context.stop.cancelled() => {
-            // A request under way is answered; a connection kept for the next one is closed.
+            // A request in progress is completed; an idle connection is closed.
             connection.as_mut().graceful_shutdown();
             connection.await
         }
     };
-    match served {
-        // Answered with 400 or 431 before it was a request, so nobody else tells of it.
-        Err(error) if error.is_parse() => warn!(%client_address, "Refused what is no HTTP request: {error}"),
-        Err(error) => debug!(%client_address, "An HTTP connection ended: {error}"),
-        Ok(()) => {}
+    if let Err(error) = served {
+        log_failure(&error, client_address);
     }
 }
 
-fn is_about_one_client(error: &io::Error) -> bool {
+fn log_failure(error: &hyper::Error, client_address: IpAddr) {
+    if error.is_parse() {
+        // hyper has responded with 400 or 431, and no request will be logged.
+        warn!(%client_address, "Refused bytes that are not an HTTP request: {error}");
+    } else {
+        debug!(%client_address, "An HTTP connection ended: {error}");
+    }
+}
+
+fn concerns_one_client(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }

@@ -1,7 +1,7 @@
-//! The PROXY protocol, versions 1 and 2: a load balancer says whom it brings.
+//! The PROXY protocol, versions 1 and 2: a load balancer sends the address of its client ahead of the client's bytes.
 //!
-//! Believed is only who comes from a network named in `server.proxy_protocol_from`, and from there it must be
-//! said, first of all and before TLS. Nobody else is listened to: there the same bytes are bad HTTP.
+//! Connections from the networks in `server.proxy_protocol_from` must begin with the header, before TLS. On all other
+//! connections the header is not read, because any client could forge it; there its bytes are an invalid HTTP request.
 
 use std::io;
 use std::net::IpAddr;
@@ -10,8 +10,8 @@ use ipnet::IpNet;
 use proxy_header::{ParseConfig, ProxyHeader};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-/// The shortest header there is: `PROXY UNKNOWN\r\n`. Nothing beyond a header must be read.
-const SHORTEST: usize = 15;
+/// The length of the shortest header, `PROXY UNKNOWN\r\n`. Bytes after the header must not be read.
+const LENGTH_MIN: usize = 15;
 
 /// The first bytes of version 1.
 const PREFIX_V1: &[u8] = b"PROXY";
@@ -19,40 +19,40 @@ const PREFIX_V1: &[u8] = b"PROXY";
 /// The first bytes of version 2.
 const PREFIX_V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 
-/// The longest line of version 1, its end included.
-const LONGEST_V1: usize = 107;
+/// The length of the longest line of version 1, with its end.
+const V1_LENGTH_MAX: usize = 107;
 
-/// Bytes of version 2 that say how many follow.
-const START_V2: usize = 16;
+/// The fixed part of a header of version 2. Its last two bytes are the length of the rest.
+const V2_FIXED_LENGTH: usize = 16;
 
-/// Bytes that may follow: addresses, and what balancers add to them (the TLS client's name, say).
-const LONGEST_REST_V2: usize = 2 * 1024;
+/// The accepted length of the rest: addresses, and additions of the balancer, such as the name in the TLS handshake.
+const V2_REST_LENGTH_MAX: usize = 2 * 1024;
 
-/// Networks from which the protocol must be spoken.
+/// Networks of load balancers, whose connections must begin with a header.
 #[derive(Debug, Default)]
-pub struct Balancers(Vec<IpNet>);
+pub struct TrustedProxies(Vec<IpNet>);
 
-/// Why a connection from a load balancer is not served.
+/// Why no header could be read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum HeaderError {
-    /// It hung up before it said anything, as many a health check does.
-    #[error("it hung up at once")]
+    /// The balancer closed the connection without sending a byte, as health checks of the port do.
+    #[error("the connection was closed at once")]
     Nothing,
-    #[error("the header breaks off")]
-    Broken(#[source] io::Error),
-    #[error("no PROXY protocol header comes first")]
+    #[error("the header is incomplete")]
+    Incomplete(#[source] io::Error),
+    #[error("the connection does not begin with a PROXY protocol header")]
     Absent,
     #[error("the header is too long")]
     TooLong,
-    #[error("the header cannot be read")]
+    #[error("the header is invalid")]
     Invalid(#[source] proxy_header::Error),
 }
 
-impl Balancers {
-    /// Those of `server.proxy_protocol_from`.
+impl TrustedProxies {
+    /// The networks of `server.proxy_protocol_from`.
     ///
     /// # Errors
-    /// When one of them is no network; the error says which.
+    /// When one of them is not a network; the error names it.
     pub fn parse(networks: &[String]) -> Result<Self, settings::NetworkError> {
         networks.iter().map(|network| settings::parse_network(network)).collect::<Result<_, _>>().map(Self)
     }
@@ -64,13 +64,13 @@ impl Balancers {
     }
 }
 
-/// Reads the header, and not one byte beyond it. `None` when the balancer speaks for itself.
+/// Reads the header and no byte after it. `None` when the header names no client.
 pub(super) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option<IpAddr>, HeaderError> {
-    let mut header = vec![0; SHORTEST];
+    let mut header = vec![0; LENGTH_MIN];
     match stream.read(&mut header).await {
         Ok(0) => return Err(HeaderError::Nothing),
-        Ok(read) => stream.read_exact(&mut header[read..]).await.map_err(HeaderError::Broken)?,
-        Err(error) => return Err(HeaderError::Broken(error)),
+        Ok(read) => stream.read_exact(&mut header[read..]).await.map_err(HeaderError::Incomplete)?,
+        Err(error) => return Err(HeaderError::Incomplete(error)),
     };
     if header.starts_with(PREFIX_V2) {
         read_v2(stream, &mut header).await?;
@@ -81,31 +81,31 @@ pub(super) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option
     }
     let config = ParseConfig { include_tlvs: false, ..ParseConfig::default() };
     let (header, _length) = ProxyHeader::parse(&header, config).map_err(HeaderError::Invalid)?;
-    // Without addresses it is a health check of the balancer's own, or the client has none (a UNIX socket).
+    // Without addresses it is a health check of the balancer, or the client has none (a UNIX socket).
     Ok(header.proxied_address().map(|addresses| addresses.source.ip()))
 }
 
-/// Completes `line` up to its end.
+/// Reads the rest of a line of version 1 into `line`.
 async fn read_v1(stream: &mut (impl AsyncRead + Unpin), line: &mut Vec<u8>) -> Result<(), HeaderError> {
     while !line.ends_with(b"\r\n") {
-        if line.len() == LONGEST_V1 {
+        if line.len() == V1_LENGTH_MAX {
             return Err(HeaderError::TooLong);
         }
-        // One by one, because nothing says how many there are.
-        line.push(stream.read_u8().await.map_err(HeaderError::Broken)?);
+        // Byte by byte, because the length is not known in advance.
+        line.push(stream.read_u8().await.map_err(HeaderError::Incomplete)?);
     }
     Ok(())
 }
 
-/// Completes `header` up to the length that it states.
+/// Reads the rest of a header of version 2 into `header`.
 async fn read_v2(stream: &mut (impl AsyncRead + Unpin), header: &mut Vec<u8>) -> Result<(), HeaderError> {
-    header.push(stream.read_u8().await.map_err(HeaderError::Broken)?);
-    let rest = usize::from(u16::from_be_bytes([header[START_V2 - 2], header[START_V2 - 1]]));
-    if rest > LONGEST_REST_V2 {
+    header.push(stream.read_u8().await.map_err(HeaderError::Incomplete)?);
+    let rest = usize::from(u16::from_be_bytes([header[V2_FIXED_LENGTH - 2], header[V2_FIXED_LENGTH - 1]]));
+    if rest > V2_REST_LENGTH_MAX {
         return Err(HeaderError::TooLong);
     }
-    header.resize(START_V2 + rest, 0);
-    stream.read_exact(&mut header[START_V2..]).await.map_err(HeaderError::Broken)?;
+    header.resize(V2_FIXED_LENGTH + rest, 0);
+    stream.read_exact(&mut header[V2_FIXED_LENGTH..]).await.map_err(HeaderError::Incomplete)?;
     Ok(())
 }
 
@@ -113,7 +113,7 @@ async fn read_v2(stream: &mut (impl AsyncRead + Unpin), header: &mut Vec<u8>) ->
 mod tests {
     use super::*;
 
-    /// What is read of `bytes`, and what is left of them.
+    /// The result of reading a header from `bytes`, and the bytes that are left.
     async fn read_from(mut bytes: &[u8]) -> (Result<Option<IpAddr>, String>, &[u8]) {
         let read = read(&mut bytes).await.map_err(|error| error.to_string());
         (read, bytes)
@@ -131,7 +131,7 @@ mod tests {
     const V4: [u8; 12] = [192, 0, 2, 7, 198, 51, 100, 1, 0x10, 0x92, 1, 0xbb];
 
     #[tokio::test]
-    async fn the_client_is_known_and_nothing_beyond_the_header_is_read() {
+    async fn the_header_names_the_client_and_no_byte_after_it_is_read() {
         let client: IpAddr = "192.0.2.7".parse().expect("an address");
         let mut with_more = V4.to_vec();
         // An authority (type 2) of 200 bytes.
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_balancer_may_speak_for_itself() {
+    async fn a_header_without_addresses_names_no_client() {
         for header in [
             b"PROXY UNKNOWN\r\n".to_vec(),
             b"PROXY UNKNOWN ffff::1 ffff::2 1 2\r\n".to_vec(),
@@ -166,25 +166,28 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_header_is_told_and_never_read_without_end() {
+    async fn an_invalid_header_is_an_error_and_is_read_to_a_bound() {
         let error = async |bytes: &[u8]| read_from(bytes).await.0.expect_err("no header");
-        assert_eq!(error(b"").await, "it hung up at once");
-        assert_eq!(error(b"GET / HTTP/1.1\r\n\r\n").await, "no PROXY protocol header comes first");
-        assert_eq!(error(b"PROXY TCP4 192.0.2.7").await, "the header breaks off");
+        assert_eq!(error(b"").await, "the connection was closed at once");
+        assert_eq!(
+            error(b"GET / HTTP/1.1\r\n\r\n").await,
+            "the connection does not begin with a PROXY protocol header"
+        );
+        assert_eq!(error(b"PROXY TCP4 192.0.2.7").await, "the header is incomplete");
         assert_eq!(error(&[&b"PROXY TCP4 "[..], &[b'1'; 4_096]].concat()).await, "the header is too long");
-        assert_eq!(error(b"PROXY TCP4 1.2.3 1.2.3.4 1 2\r\n").await, "the header cannot be read");
-        assert_eq!(error(b"PROXY TCP4\xff\xff 1.2.3.4 1 2\r\n").await, "the header cannot be read");
-        assert_eq!(error(&v2(0x21, 0x11, &V4[..11])).await, "the header cannot be read");
-        assert_eq!(error(&v2(0x31, 0x11, &V4)).await, "the header cannot be read");
+        assert_eq!(error(b"PROXY TCP4 1.2.3 1.2.3.4 1 2\r\n").await, "the header is invalid");
+        assert_eq!(error(b"PROXY TCP4\xff\xff 1.2.3.4 1 2\r\n").await, "the header is invalid");
+        assert_eq!(error(&v2(0x21, 0x11, &V4[..11])).await, "the header is invalid");
+        assert_eq!(error(&v2(0x31, 0x11, &V4)).await, "the header is invalid");
         assert_eq!(error(&v2(0x21, 0x11, &[0; 2_049])).await, "the header is too long");
-        assert_eq!(error(&v2(0x21, 0x11, &V4)[..20]).await, "the header breaks off");
+        assert_eq!(error(&v2(0x21, 0x11, &V4)[..20]).await, "the header is incomplete");
     }
 
     #[test]
-    fn balancers_are_networks_or_single_addresses() {
+    fn trusted_proxies_are_networks_or_single_addresses() {
         let named = ["10.0.0.0/8".to_owned(), "192.0.2.7".to_owned(), "2001:db8::/32".to_owned()];
-        let balancers = Balancers::parse(&named).expect("good networks");
-        for (address, is_one) in [
+        let proxies = TrustedProxies::parse(&named).expect("good networks");
+        for (address, is_trusted) in [
             ("10.255.0.1", true),
             ("11.0.0.1", false),
             ("192.0.2.7", true),
@@ -192,8 +195,8 @@ mod tests {
             ("2001:db8:1::1", true),
             ("::ffff:10.0.0.1", true),
         ] {
-            assert_eq!(balancers.contain(address.parse().expect("an address")), is_one, "{address}");
+            assert_eq!(proxies.contain(address.parse().expect("an address")), is_trusted, "{address}");
         }
-        assert!(Balancers::parse(&["10.0.0.0/33".to_owned()]).is_err());
+        assert!(TrustedProxies::parse(&["10.0.0.0/33".to_owned()]).is_err());
     }
 }

@@ -1,8 +1,8 @@
-//! A socket on which the head of a request has to arrive in time.
+//! A stream on which the head of each request must arrive in time.
 //!
-//! hyper knows one time-out for both, the wait for a request and its head, and so a connection that is kept for the
-//! next request could be kept only as long as a head may take. Here hyper's time-out is the longer one, for a
-//! connection that is kept, and the head's begins with its first byte; for the first request, with the connection.
+//! hyper has one timeout for two waits: for the next request, and for the rest of its head. With it alone, a connection
+//! could be kept alive only as long as a head may take. So hyper gets the keep-alive timeout, and the head has a
+//! deadline here, which starts with its first byte; for the first request it starts with the connection.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -18,43 +18,43 @@ use tokio::time::{Instant, Sleep};
 pub(super) struct RequestDeadline<S> {
     stream: S,
     head_timeout: Duration,
-    /// Set while a head is awaited that has begun.
+    /// Set while a head is incomplete.
     deadline: Option<Pin<Box<Sleep>>>,
-    serving: Serving,
-    /// Heads that had arrived when the deadline was last looked at.
-    heads_seen: usize,
+    requests: RequestCounts,
+    /// Requests that had started at the last read.
+    started_before: usize,
 }
 
-/// How many requests have begun to be answered on a connection, and how many answers are complete. While there are more
-/// of the former, what is read is a body, which has a time-out of its own. Clones are the same.
+/// How many requests have started on a connection, and how many have a response. While more have started, the bytes that
+/// are read belong to a body, which has a timeout of its own. Clones share their counts.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Serving {
-    begun: Arc<AtomicUsize>,
-    complete: Arc<AtomicUsize>,
+pub(super) struct RequestCounts {
+    started: Arc<AtomicUsize>,
+    finished: Arc<AtomicUsize>,
 }
 
-/// A request that is being answered, until this is dropped.
-pub(super) struct Answering(Serving);
+/// A request without a response; finished when this is dropped.
+pub(super) struct StartedRequest(RequestCounts);
 
-impl Serving {
-    /// A head has arrived.
-    pub(super) fn begin(&self) -> Answering {
-        self.begun.fetch_add(1, Ordering::Relaxed);
-        Answering(self.clone())
+impl RequestCounts {
+    /// The head of a request is complete.
+    pub(super) fn start(&self) -> StartedRequest {
+        self.started.fetch_add(1, Ordering::Relaxed);
+        StartedRequest(self.clone())
     }
 }
 
-impl Drop for Answering {
+impl Drop for StartedRequest {
     fn drop(&mut self) {
-        self.0.complete.fetch_add(1, Ordering::Relaxed);
+        self.0.finished.fetch_add(1, Ordering::Relaxed);
     }
 }
 
 impl<S> RequestDeadline<S> {
-    /// `stream`, whose first request has to arrive within `head_timeout`.
-    pub(super) fn new(stream: S, head_timeout: Duration, serving: Serving) -> Self {
+    /// A deadline for each head on `stream`. The first request must arrive within `head_timeout` from now.
+    pub(super) fn new(stream: S, head_timeout: Duration, requests: RequestCounts) -> Self {
         let deadline = Some(Box::pin(tokio::time::sleep(head_timeout)));
-        Self { stream, head_timeout, deadline, serving, heads_seen: 0 }
+        Self { stream, head_timeout, deadline, requests, started_before: 0 }
     }
 
     /// The stream itself.
@@ -62,7 +62,7 @@ impl<S> RequestDeadline<S> {
         self.stream
     }
 
-    /// Whether the deadline is over.
+    /// Ready when the deadline has passed.
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.deadline {
             Some(deadline) => deadline.as_mut().poll(cx),
@@ -78,12 +78,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for RequestDeadline<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        let begun = this.serving.begun.load(Ordering::Relaxed);
-        if std::mem::replace(&mut this.heads_seen, begun) != begun {
-            // The head that the deadline was for is complete.
+        let started = this.requests.started.load(Ordering::Relaxed);
+        if std::mem::replace(&mut this.started_before, started) != started {
+            // The head is complete.
             this.deadline = None;
         }
-        if this.serving.complete.load(Ordering::Relaxed) < begun {
+        if this.requests.finished.load(Ordering::Relaxed) < started {
             return Pin::new(&mut this.stream).poll_read(cx, buffer);
         }
         if this.poll_deadline(cx).is_ready() {

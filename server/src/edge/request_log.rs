@@ -1,41 +1,41 @@
-//! One line in the log per HTTP request. It says how it ended, never what was in it: of the address only the
-//! path, because queries hold tokens.
+//! One log line per HTTP request, with its outcome and never its contents. Of the request target only the path is
+//! logged, because queries hold tokens.
 
 use std::time::Instant;
 
 use http::{Method, Request, StatusCode};
 use tracing::{error, info, warn};
 
-/// Characters of a path that are written; what is longer was written to fill logs.
-const PATH_SHOWN: usize = 256;
+/// Characters of a path that are logged. No route is as long; a longer path would only fill the log.
+const PATH_CHARS_MAX: usize = 256;
 
-/// A request under way.
-pub(super) struct Line {
+/// The log line of a request that is being handled.
+pub(super) struct RequestLog {
     method: Method,
     path: Box<str>,
-    began: Instant,
+    started: Instant,
 }
 
-impl Line {
-    pub(super) fn begin<B>(request: &Request<B>) -> Self {
-        let path: String = request.uri().path().chars().take(PATH_SHOWN).collect();
-        Self { method: request.method().clone(), path: path.into(), began: Instant::now() }
+impl RequestLog {
+    pub(super) fn start<B>(request: &Request<B>) -> Self {
+        let path: String = request.uri().path().chars().take(PATH_CHARS_MAX).collect();
+        Self { method: request.method().clone(), path: path.into(), started: Instant::now() }
     }
 
-    /// Whether it only asks how we are, as supervisors do every few seconds.
+    /// Whether the request is a health check, which supervisors send every few seconds.
     pub(super) fn is_health_check(&self) -> bool {
         let mut segments = self.path.split('/').filter(|segment| !segment.is_empty());
-        let only = (segments.next(), segments.next());
-        matches!(only, (None | Some("health" | "healthcheck" | "readyz"), None))
+        let first_two = (segments.next(), segments.next());
+        matches!(first_two, (None | Some("health" | "healthcheck" | "readyz"), None))
             || (self.path.starts_with("/api/tenants/") && self.path.ends_with("/health"))
     }
 
-    /// The request was answered with `status`.
-    pub(super) fn end(&self, status: StatusCode) {
-        let Self { method, path, began } = self;
-        let (status, duration_ms) = (status.as_u16(), began.elapsed().as_millis() as u64);
+    /// Writes the line of a request whose response has this status.
+    pub(super) fn finish(&self, status: StatusCode) {
+        let Self { method, path, started } = self;
+        let (status, duration_ms) = (status.as_u16(), started.elapsed().as_millis() as u64);
         match status {
-            // 503 says that the server is full or about to stop, which is no fault of it.
+            // 503 means that the server is full or stopping, which is not an error of the server.
             500..=502 | 504.. => error!(%method, path, status, duration_ms, "{method} {path} {status}"),
             400..=599 => warn!(%method, path, status, duration_ms, "{method} {path} {status}"),
             _ => info!(%method, path, status, duration_ms, "{method} {path} {status}"),
@@ -47,23 +47,23 @@ impl Line {
 mod tests {
     use super::*;
 
-    fn line(uri: &str) -> Line {
-        Line::begin(&Request::builder().uri(uri).body(()).expect("a request"))
+    fn log(uri: &str) -> RequestLog {
+        RequestLog::start(&Request::builder().uri(uri).body(()).expect("a request"))
     }
 
     #[test]
-    fn a_query_is_never_part_of_it_and_a_path_only_as_far_as_it_is_useful() {
-        assert_eq!(&*line("/socket/websocket?apikey=secret").path, "/socket/websocket");
-        assert_eq!(line(&format!("/{}", "x".repeat(1_000))).path.len(), PATH_SHOWN);
+    fn queries_are_not_logged_and_long_paths_are_cut() {
+        assert_eq!(&*log("/socket/websocket?apikey=secret").path, "/socket/websocket");
+        assert_eq!(log(&format!("/{}", "x".repeat(1_000))).path.len(), PATH_CHARS_MAX);
     }
 
     #[test]
-    fn health_checks_are_known() {
+    fn health_checks_are_recognised_by_their_path() {
         for path in ["/", "/health", "//health/", "/healthcheck", "/readyz", "/api/tenants/a/health"] {
-            assert!(line(path).is_health_check(), "{path}");
+            assert!(log(path).is_health_check(), "{path}");
         }
         for path in ["/metrics", "/api/broadcast/room/events/health", "/socket/websocket"] {
-            assert!(!line(path).is_health_check(), "{path}");
+            assert!(!log(path).is_health_check(), "{path}");
         }
     }
 }

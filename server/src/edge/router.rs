@@ -11,9 +11,9 @@ use tracing::{Instrument, Span};
 
 use super::caller::Caller;
 use super::request_id::{self, X_REQUEST_ID};
-use super::request_log::Line;
+use super::request_log::RequestLog;
 use super::{authorise, cors};
-use crate::node::Node;
+use crate::node::{LifecyclePhase, Node};
 use crate::response::{empty, json};
 use crate::routes::{BodyError, OtherMethod, PathParameters, RequestBody, RequestHead, Route};
 use crate::routes::{RouteTable, RoutedRequest};
@@ -39,17 +39,18 @@ impl Router {
     ) -> Response<Full<Bytes>> {
         let id = request_id::choose(request.headers(), &self.node.settings().server.request_id_baggage_key);
         let context = Arc::new(RequestContext::new(&id, caller.address));
-        let (line, span) = (Line::begin(&request), context.span());
+        let (log, span) = (RequestLog::start(&request), context.span());
         // Handlers of upgrade routes keep both for as long as their WebSocket is open.
         request.extensions_mut().insert(caller);
         request.extensions_mut().insert(context);
         let mut response = self.respond(request).instrument(span.clone()).await;
-        if !line.is_health_check() || self.node.settings().telemetry.log_health_checks {
-            span.in_scope(|| line.end(response.status()));
+        if !log.is_health_check() || self.node.settings().telemetry.log_health_checks {
+            span.in_scope(|| log.finish(response.status()));
         }
         let headers = response.headers_mut();
         headers.insert(X_REQUEST_ID, request_id::value(&id));
-        if self.node.is_leaving() && !headers.contains_key(header::UPGRADE) {
+        let ends = self.node.lifecycle.has_reached(LifecyclePhase::NotReady);
+        if ends && !headers.contains_key(header::UPGRADE) {
             // The client's next request should reach another node.
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }

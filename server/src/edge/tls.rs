@@ -1,7 +1,7 @@
-//! TLS for clients: the certificate, exchanged while the server runs, and the handshake.
+//! TLS for clients: the certificate, which can be renewed while the server runs, and the handshake.
 //!
-//! The files are watched. A new pair counts for the next handshake; a bad one counts for nothing, the log
-//! says why, and a gauge goes up until the pair is good again.
+//! The files are watched. A new certificate is used from the next handshake on. One that cannot be used changes nothing:
+//! the reason is logged, and the gauge `realtime_tls_reload_failed` is 1 until the files are good again.
 
 mod validity;
 
@@ -28,40 +28,40 @@ use crate::pem;
 use crate::telemetry::metrics::NodeMetrics;
 use crate::watch::{self, Watch};
 
-/// Encrypted bytes that may wait for the socket: about one record. What is in there counts as sent, so a slow
-/// reader is known for one this much later than without TLS.
-const BUFFERED: usize = 16 * 1024;
+/// The limit of encrypted bytes that wait for the socket: about one record. These bytes count as sent, so that a slow
+/// reader is noticed this much later than without TLS.
+const BUFFER_BYTES_MAX: usize = 16 * 1024;
 
-/// How often a certificate that expires is warned of.
-const REMIND_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
+/// How often a certificate that is about to expire is logged.
+const EXPIRY_LOG_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The settings that name the files.
 const CERT_FILE: &str = "server.tls.cert_file";
 const KEY_FILE: &str = "server.tls.key_file";
 
-/// A connection over TLS. In a box, because all that TLS remembers would be moved with it from hand to hand.
-pub(super) type Secure = Box<TlsStream<TcpStream>>;
+/// A connection over TLS. Boxed, because the state of TLS is large and would be copied with each move.
+pub(super) type ServerTlsStream = Box<TlsStream<TcpStream>>;
 
-/// What is wrong with the files, in the words of the settings.
+/// Why the files of `[server.tls]` cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// TLS needs both files.
     #[error("`server.tls.cert_file` and `server.tls.key_file` belong together, and only one of them is set")]
     OneMissing,
-    /// A file is not there, or not for us.
+    /// A file does not exist, or its permissions forbid reading it.
     #[error("cannot read `{key}` ({})", file.display())]
     Unreadable {
-        /// The setting that names it.
+        /// The setting that names the file.
         key: &'static str,
         /// The file.
         file: PathBuf,
-        /// Why not.
+        /// The error of the system.
         source: io::Error,
     },
-    /// A file holds something else.
+    /// A file does not hold what it should.
     #[error("`{key}` ({}) has no {what} in it (PEM): {found}", file.display())]
     NothingIn {
-        /// The setting that names it.
+        /// The setting that names the file.
         key: &'static str,
         /// The file.
         file: PathBuf,
@@ -70,7 +70,7 @@ pub enum TlsError {
         /// What it holds instead.
         found: &'static str,
     },
-    /// Two good files that have nothing to do with each other.
+    /// The certificate is not for this key.
     #[error(
         "the key in `server.tls.key_file` ({}) is not that of the certificate in `server.tls.cert_file` ({})",
         key.display(), cert.display()
@@ -81,18 +81,18 @@ pub enum TlsError {
         /// File of the key.
         key: PathBuf,
     },
-    /// The certificate or its key is of a kind we cannot use.
+    /// The certificate or its key is of a kind that is not supported.
     #[error("the certificate in `server.tls.cert_file` ({}) cannot be used", cert.display())]
     Unusable {
         /// File of the certificate.
         cert: PathBuf,
-        /// Why not.
+        /// The error of the TLS library.
         source: rustls::Error,
     },
 }
 
 impl TlsError {
-    /// The setting to look at first.
+    /// The setting that is at fault, or the first of several.
     pub fn key(&self) -> &'static str {
         match self {
             Self::Unreadable { key, .. } | Self::NothingIn { key, .. } => key,
@@ -106,22 +106,23 @@ impl TlsError {
 pub struct Certificates {
     cert_file: PathBuf,
     key_file: PathBuf,
-    /// Kept from one certificate to the next, so that clients which come back need no whole handshake.
+    /// Kept when the certificate is renewed, so that clients can still resume their sessions.
     tickets: Arc<dyn ProducesTickets>,
-    current: ArcSwap<Pair>,
+    current: ArcSwap<CertifiedConfig>,
 }
 
-struct Pair {
-    /// The chain: the certificate of the server, then those of its issuers.
-    certificates: Vec<CertificateDer<'static>>,
+/// A certificate chain, and the TLS configuration that uses it.
+struct CertifiedConfig {
+    /// The certificate of the server, then those of its issuers.
+    chain: Vec<CertificateDer<'static>>,
     config: Arc<ServerConfig>,
 }
 
 impl Certificates {
-    /// Those the settings name; `None` when they name none.
+    /// The certificates that the settings name; `None` if they name none.
     ///
     /// # Errors
-    /// When they cannot be used; the error says which file, and by which key it is named.
+    /// When they cannot be used. The error names the file and its setting.
     pub fn load(tls: &Tls) -> Result<Option<Self>, TlsError> {
         let (cert_file, key_file) = match (&tls.cert_file, &tls.key_file) {
             (None, None) => return Ok(None),
@@ -130,43 +131,45 @@ impl Certificates {
         };
         let unusable = |source| TlsError::Unusable { cert: cert_file.clone(), source };
         let tickets = rustls::crypto::ring::Ticketer::new().map_err(unusable)?;
-        let pair = read(&cert_file, &key_file, Arc::clone(&tickets))?;
-        Ok(Some(Self { cert_file, key_file, tickets, current: ArcSwap::from_pointee(pair) }))
+        let current = read(&cert_file, &key_file, Arc::clone(&tickets))?;
+        Ok(Some(Self { cert_file, key_file, tickets, current: ArcSwap::from_pointee(current) }))
     }
 
-    /// The files, each with the setting that names it.
+    /// The files, each with its setting.
     pub fn files(&self) -> [(&'static str, &Path); 2] {
         [(CERT_FILE, &self.cert_file), (KEY_FILE, &self.key_file)]
     }
 
-    /// What clients do not accept at `now`, or soon will not, a sentence each: certificates that have expired, expire
-    /// within two weeks (sooner, if they are valid for less than six), or are not valid yet.
-    pub fn complaints(&self, now: SystemTime) -> Vec<String> {
-        let pair = self.current.load();
-        let complaints = pair.certificates.iter().enumerate().filter_map(|(place, certificate)| {
-            let complaint = Validity::of(certificate)?.complaint(now)?;
-            let which = if place == 0 { "the certificate" } else { "an issuer's certificate" };
-            Some(format!("{which} in `{CERT_FILE}` ({}) {complaint}", self.cert_file.display()))
+    /// A sentence about each certificate that clients do not accept at `now`, or soon will not: those that have expired,
+    /// expire within two weeks (or the last third of a shorter validity), or are not valid yet.
+    pub fn expiry_warnings(&self, now: SystemTime) -> Vec<String> {
+        let current = self.current.load();
+        let warnings = current.chain.iter().enumerate().filter_map(|(index, certificate)| {
+            let problem = Validity::of(certificate)?.problem(now)?;
+            let which = if index == 0 { "the certificate" } else { "an issuer's certificate" };
+            Some(format!("{which} in `{CERT_FILE}` ({}) {problem}", self.cert_file.display()))
         });
-        complaints.collect()
+        warnings.collect()
     }
 
-    /// The handshake with a client.
+    /// Performs the handshake with a client.
     ///
     /// # Errors
-    /// When it fails, which is the client's affair.
-    pub(super) async fn accept(&self, stream: TcpStream) -> io::Result<Secure> {
+    /// When it fails.
+    pub(super) async fn accept(&self, stream: TcpStream) -> io::Result<ServerTlsStream> {
         let acceptor = TlsAcceptor::from(Arc::clone(&self.current.load().config));
-        let bounded = |connection: &mut ServerConnection| connection.set_buffer_limit(Some(BUFFERED));
+        let bounded = |connection: &mut ServerConnection| connection.set_buffer_limit(Some(BUFFER_BYTES_MAX));
         Ok(Box::new(acceptor.accept_with(stream, bounded).await?))
     }
 
     /// Reads the files again whenever they change, until `stop`.
     pub async fn keep_fresh(self: Arc<Self>, metrics: &NodeMetrics, stop: CancellationToken) {
-        let complain = |error| warn!("Renewed certificates will not be noticed: {error}");
-        let mut watch = Watch::new([self.cert_file.clone(), self.key_file.clone()]).map_err(complain).ok();
-        let mut reminder = interval_at(Instant::now() + REMIND_EVERY, REMIND_EVERY);
-        // First of all once: they may have changed before they were watched.
+        let files = [self.cert_file.clone(), self.key_file.clone()];
+        let mut watch = Watch::new(files)
+            .inspect_err(|error| warn!("The files of certificates are not watched: {error}"))
+            .ok();
+        let mut expiry_log = interval_at(Instant::now() + EXPIRY_LOG_INTERVAL, EXPIRY_LOG_INTERVAL);
+        // Once at the start: the files may have changed before they were watched.
         let mut is_due = true;
         loop {
             if std::mem::take(&mut is_due) {
@@ -178,49 +181,49 @@ impl Certificates {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = watch::changed(watch.as_mut()) => is_due = true,
-                _ = reminder.tick() => self.warn_of_expiry(),
+                _ = expiry_log.tick() => self.log_expiry(),
             }
         }
     }
 
-    fn warn_of_expiry(&self) {
-        self.complaints(SystemTime::now()).iter().for_each(|complaint| warn!("{complaint}"));
+    fn log_expiry(&self) {
+        self.expiry_warnings(SystemTime::now()).iter().for_each(|warning| warn!("{warning}"));
     }
 
-    /// When the first of the certificates ends, in seconds since 1970.
-    fn ends_at(&self) -> f64 {
-        let pair = self.current.load();
-        let ends = pair.certificates.iter().filter_map(|certificate| Validity::of(certificate));
-        ends.map(|validity| validity.ends_at()).reduce(f64::min).unwrap_or_default()
+    /// When the first of the certificates expires, in seconds since 1970.
+    fn expires_at(&self) -> f64 {
+        let current = self.current.load();
+        let validities = current.chain.iter().filter_map(|certificate| Validity::of(certificate));
+        validities.map(|validity| validity.expires_at()).reduce(f64::min).unwrap_or_default()
     }
 
-    /// Reads the files on a thread that may wait: a network file system may keep it.
+    /// Reads the files on a thread for blocking work, because a network file system may not respond for long.
     async fn refresh(self: &Arc<Self>, metrics: &NodeMetrics) {
-        let here = Arc::clone(self);
-        let reading = move || read(&here.cert_file, &here.key_file, Arc::clone(&here.tickets));
+        let this = Arc::clone(self);
+        let reading = move || read(&this.cert_file, &this.key_file, Arc::clone(&this.tickets));
         // An error means that the runtime is shutting down.
-        let Ok(pair) = tokio::task::spawn_blocking(reading).await else { return };
-        match pair {
-            Ok(pair) => {
-                let renewed = pair.certificates != self.current.load().certificates;
-                self.current.store(Arc::new(pair));
+        let Ok(result) = tokio::task::spawn_blocking(reading).await else { return };
+        match result {
+            Ok(fresh) => {
+                let is_renewed = fresh.chain != self.current.load().chain;
+                self.current.store(Arc::new(fresh));
                 metrics.tls_reload_failed.set(0.0);
-                if renewed {
+                if is_renewed {
                     info!("A new certificate is in use, from {}", self.cert_file.display());
-                    self.warn_of_expiry();
+                    self.log_expiry();
                 }
             }
             Err(error) => {
                 metrics.tls_reload_failed.set(1.0);
                 let error = anyhow::Error::from(error);
-                warn!("The certificate in use stays, because of the one in its place: {error:#}");
+                warn!("The old certificate stays in use, because the new one cannot be used: {error:#}");
             }
         }
-        metrics.tls_certificate_expiry.set(self.ends_at());
+        metrics.tls_certificate_expiry.set(self.expires_at());
     }
 }
 
-fn read(cert: &Path, key: &Path, tickets: Arc<dyn ProducesTickets>) -> Result<Pair, TlsError> {
+fn read(cert: &Path, key: &Path, tickets: Arc<dyn ProducesTickets>) -> Result<CertifiedConfig, TlsError> {
     let nothing_in = |key, file: &Path, what, contents: &[u8]| TlsError::NothingIn {
         key,
         file: file.to_owned(),
@@ -228,23 +231,22 @@ fn read(cert: &Path, key: &Path, tickets: Arc<dyn ProducesTickets>) -> Result<Pa
         found: pem::describe(contents),
     };
     let contents_of_cert = contents(CERT_FILE, cert)?;
-    let certificates = pem::certificates(&contents_of_cert)
+    let chain = pem::certificates(&contents_of_cert)
         .ok_or_else(|| nothing_in(CERT_FILE, cert, "certificate", &contents_of_cert))?;
     let contents_of_key = contents(KEY_FILE, key)?;
     let private = PrivateKeyDer::from_pem_slice(&contents_of_key)
         .map_err(|_none| nothing_in(KEY_FILE, key, "private key without password", &contents_of_key))?;
 
     let builder = ServerConfig::builder().with_no_client_auth();
-    let mut config =
-        builder.with_single_cert(certificates.clone(), private).map_err(|error| match error {
-            rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
-                TlsError::Mismatch { cert: cert.to_owned(), key: key.to_owned() }
-            }
-            source => TlsError::Unusable { cert: cert.to_owned(), source },
-        })?;
+    let mut config = builder.with_single_cert(chain.clone(), private).map_err(|error| match error {
+        rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
+            TlsError::Mismatch { cert: cert.to_owned(), key: key.to_owned() }
+        }
+        source => TlsError::Unusable { cert: cert.to_owned(), source },
+    })?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config.ticketer = tickets;
-    Ok(Pair { certificates, config: Arc::new(config) })
+    Ok(CertifiedConfig { chain, config: Arc::new(config) })
 }
 
 fn contents(key: &'static str, file: &Path) -> Result<Vec<u8>, TlsError> {

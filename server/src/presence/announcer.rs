@@ -86,11 +86,11 @@ fn announce(node: &Node, room: &Room, now: Instant) {
             room.announce(&FrameCache::encode(&diff, room.topic(), |dialect| room.has_dialect(dialect))),
         );
     }
-    if !change.states.is_empty() {
+    if !change.requests.is_empty() {
         let topic = [TOPIC_PREFIX, room.topic()].concat();
         let present = payload(&change.present);
         // One after the other: a large state for a hundred new members is not held a hundred times.
-        for request in change.states.iter().filter(|request| room.has_requester(request)) {
+        for request in change.requests.iter().filter(|request| room.has_requester(request)) {
             let state = phoenix::push(request.dialect, &request.tag, &topic, "presence_state", &present);
             deliveries.push(room.send_state(request, &state));
         }

@@ -7,6 +7,7 @@ use hub::{Bounds, Dialect, Outbox};
 use super::Services;
 use crate::auth::Claims;
 use crate::close_reason::CloseReason;
+use crate::node::LifecyclePhase;
 use crate::telemetry::request_context::RequestContext;
 use crate::tenants::{SocketRegistration, Tenant};
 
@@ -54,7 +55,7 @@ impl ClientContext {
         };
         let outbox = Arc::new(Outbox::new(bounds));
         let registration = tenant.sockets.register(Arc::clone(&outbox));
-        if services.node.is_stopping() {
+        if services.node.lifecycle.has_reached(LifecyclePhase::Draining) {
             // The drain may have closed all registered connections before this one was registered.
             outbox.disconnect(CloseReason::Restarting.into());
         }

@@ -49,7 +49,7 @@ impl Sockets {
     }
 
     /// The outboxes of everybody who is connected now, held so that nobody's queue outlives its connection.
-    pub fn everybody(&self) -> Vec<Weak<Outbox>> {
+    pub fn outboxes(&self) -> Vec<Weak<Outbox>> {
         self.0.lock().iter().map(|(_, outbox)| Arc::downgrade(outbox)).collect()
     }
 }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use harness::{Client, Redis, World, eventually};
-use hub::{Bounds, Dialect, Frame, Hub, Member, Membership, Outbox, Privacy, RoomKey, Space};
+use hub::{Bounds, Dialect, Frame, Group, Hub, Member, Membership, Outbox, Privacy, RoomKey, Space};
 use serde_json::{Value, json};
 use settings::Settings;
 
@@ -78,7 +78,8 @@ fn guest(hub: &Arc<Hub>, topic: &str) -> Membership {
     let (space, privacy) = (Space::Phoenix, Privacy::Public);
     let key = RoomKey { tenant: "default".into(), space, privacy, topic: topic.into() };
     let outbox = Arc::new(Outbox::new(Bounds { frames: 100, bytes: 1 << 20 }));
-    hub.join(key, Member { outbox, dialect: Dialect::new(0) }, &Frame::new("joined".into(), 0))
+    let member = Member { outbox, dialect: Dialect::new(0), group: Group::DEFAULT };
+    hub.join(key, member, &Frame::new("joined".into(), 0))
 }
 
 /// Shows `payload` to the room, and waits for the answer.

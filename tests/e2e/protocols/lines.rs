@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode, Uri};
-use hub::{Audience, Bundle, Dialect, Frame, Member, Membership, Outbox, Privacy, RoomKey, Space};
+use hub::{Audience, Bundle, Dialect, Frame, Group, Member, Membership, Outbox, Privacy, RoomKey, Space};
 use realtime_server::routes::Operation;
 use realtime_server::sessions::{ClientContext, HandshakeError, Protocol, Services, Session};
 use realtime_server::telemetry::codes::Code;
@@ -67,7 +67,8 @@ impl LinesSession {
             privacy: Privacy::Public,
             topic: topic.into(),
         };
-        let member = Member { outbox: Arc::clone(&self.client.outbox), dialect: self.client.dialect };
+        let (outbox, dialect) = (Arc::clone(&self.client.outbox), self.client.dialect);
+        let member = Member { outbox, dialect, group: Group::DEFAULT };
         let reply = line(&format!("joined {topic}"));
         self.membership = Some(self.services.node.hub.join(key, member, &reply));
     }

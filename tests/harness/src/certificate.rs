@@ -1,4 +1,4 @@
-//! A certificate for `localhost`, made for one test and believed by nobody else.
+//! A certificate for `localhost`, made for one test and trusted by its clients only.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 
-/// A certificate and its key, in files of a folder that goes with it.
+/// A certificate and its key, in files of a temporary folder that is removed on drop.
 #[derive(Debug)]
 pub struct Certificate {
     folder: TempDir,
@@ -17,7 +17,7 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    /// A new one.
+    /// Generates a certificate and writes its files.
     ///
     /// # Panics
     /// When the folder cannot be made.
@@ -28,7 +28,7 @@ impl Certificate {
         let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).expect("a file");
         write("cert.pem", &cert.pem());
         write("key.pem", &signing_key.serialize_pem());
-        // As HAProxy wants it.
+        // HAProxy reads certificate and key from one file.
         write("both.pem", &format!("{}{}", cert.pem(), signing_key.serialize_pem()));
         Certificate { folder, der: cert.der().clone() }
     }
@@ -48,21 +48,21 @@ impl Certificate {
         self.folder().join("key.pem")
     }
 
-    /// Settings for a server that has it.
+    /// Sets the files in the settings of a server.
     pub fn install(&self, settings: &mut settings::Settings) {
         settings.server.tls.cert_file = Some(self.cert_file());
         settings.server.tls.key_file = Some(self.key_file());
     }
 
-    /// A client that believes it and nothing else.
+    /// A client that trusts this certificate and no other.
     pub fn client(&self) -> Arc<ClientConfig> {
         self.client_with(&[&tokio_rustls::rustls::version::TLS13, &tokio_rustls::rustls::version::TLS12])
     }
 
-    /// The same, speaking these versions of TLS.
+    /// As [`Certificate::client`], limited to these versions of TLS.
     ///
     /// # Panics
-    /// When there is no such client.
+    /// When the certificate cannot be parsed.
     pub fn client_with(&self, versions: &[&'static SupportedProtocolVersion]) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(self.der.clone()).expect("a certificate");

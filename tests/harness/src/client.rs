@@ -1,7 +1,7 @@
-//! One WebSocket that speaks a dialect.
+//! A WebSocket client of one dialect.
 //!
-//! What arrives is read only when somebody asks for it; [`Client::settle`] keeps what it has to pass
-//! over for later. Pings are answered by the library whenever the socket is read.
+//! Frames are read only when a test asks for one; [`Client::settle`] keeps the frames that come before its
+//! reply for later reads. The library answers pings whenever the socket is read.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -14,7 +14,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::WAIT_MAX;
-use crate::endpoint::Line;
+use crate::endpoint::Stream;
 use crate::expect::matches;
 
 /// A serializer version of the Phoenix protocol.
@@ -37,12 +37,12 @@ impl Dialect {
     }
 }
 
-/// What arrived.
+/// A received frame, or the end of the connection.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Frame {
     /// A text frame that is JSON.
     Json(Value),
-    /// A text frame that is not.
+    /// A text frame that is not JSON.
     Text(String),
     /// A binary frame.
     Binary(Vec<u8>),
@@ -61,17 +61,17 @@ impl fmt::Display for Frame {
         match self {
             Frame::Json(value) => write!(out, "{value}"),
             Frame::Text(text) => write!(out, "text that is not JSON: {text:?}"),
-            Frame::Binary(bytes) => write!(out, "binary {}", shown(bytes)),
+            Frame::Binary(bytes) => write!(out, "binary {}", hex_dump(bytes)),
             Frame::Ping => write!(out, "a ping"),
             Frame::Pong => write!(out, "a pong"),
-            Frame::Closed(code) => write!(out, "the end: closed with {code}"),
+            Frame::Closed(code) => write!(out, "the end: close frame {code}"),
             Frame::Gone => write!(out, "the end: no close frame"),
         }
     }
 }
 
-/// Bytes as a script would write them, readable text in quotes.
-pub(crate) fn shown(bytes: &[u8]) -> String {
+/// Bytes in hex as in a script, followed by their length and their text.
+pub(crate) fn hex_dump(bytes: &[u8]) -> String {
     let mut out = String::new();
     for byte in bytes.iter().take(512) {
         out.push_str(&format!("{byte:02x} "));
@@ -82,7 +82,7 @@ pub(crate) fn shown(bytes: &[u8]) -> String {
 /// A connected client.
 #[derive(Debug)]
 pub struct Client {
-    socket: WebSocketStream<Line>,
+    socket: WebSocketStream<Stream>,
     dialect: Dialect,
     unread: VecDeque<Frame>,
     joins: u64,
@@ -90,7 +90,7 @@ pub struct Client {
 }
 
 impl Client {
-    pub(crate) fn new(socket: WebSocketStream<Line>, dialect: Dialect) -> Client {
+    pub(crate) fn new(socket: WebSocketStream<Stream>, dialect: Dialect) -> Client {
         Client { socket, dialect, unread: VecDeque::new(), joins: 0, barriers: 0 }
     }
 
@@ -102,9 +102,9 @@ impl Client {
     /// Sends a text frame.
     ///
     /// # Panics
-    /// When the connection is gone or takes nothing for [`WAIT_MAX`].
+    /// When the connection is closed, or accepts no bytes for [`WAIT_MAX`].
     pub async fn send_text(&mut self, text: impl Into<String>) {
-        self.send(Message::text(text.into())).await.expect("the server takes a text frame");
+        self.send(Message::text(text.into())).await.expect("a text frame is sent");
     }
 
     /// Sends JSON as a text frame.
@@ -120,7 +120,7 @@ impl Client {
     /// # Panics
     /// As [`Client::send_text`].
     pub async fn send_binary(&mut self, bytes: Vec<u8>) {
-        self.send(Message::binary(bytes)).await.expect("the server takes a binary frame");
+        self.send(Message::binary(bytes)).await.expect("a binary frame is sent");
     }
 
     /// Sends a push in the client's dialect, with the join_ref of its first join.
@@ -128,7 +128,7 @@ impl Client {
     /// # Panics
     /// As [`Client::send_text`].
     pub async fn push(&mut self, reference: &str, topic: &str, event: &str, payload: &Value) {
-        let text = self.phrase(Some("1"), reference, topic, event, payload);
+        let text = self.encode(Some("1"), reference, topic, event, payload);
         self.send_text(text).await;
     }
 
@@ -159,10 +159,10 @@ impl Client {
         self.try_join(topic, &config).await.expect("the join succeeds");
     }
 
-    /// Reads until the connection ends, and tells the close code; `None` without close frame.
+    /// Waits for the end of the connection. Returns the close code, or `None` without a close frame.
     ///
     /// # Panics
-    /// When a frame that is not the end comes, or nothing.
+    /// When another frame comes first, or nothing for [`WAIT_MAX`].
     pub async fn expect_close(&mut self) -> Option<u16> {
         match self.next().await {
             Frame::Closed(code) => Some(code),
@@ -171,7 +171,7 @@ impl Client {
         }
     }
 
-    /// Reads whatever comes until the connection ends; the close code, or `None`.
+    /// Discards frames until the connection ends. Returns the close code, or `None`.
     ///
     /// # Panics
     /// When nothing comes for [`WAIT_MAX`].
@@ -185,7 +185,7 @@ impl Client {
         }
     }
 
-    /// As [`Client::drain_to_close`], however long it takes: for those who bound the wait themselves.
+    /// As [`Client::drain_to_close`] without a limit of time, for callers with a limit of their own.
     pub async fn end(&mut self) -> Option<u16> {
         while let Some(Ok(message)) = self.socket.next().await {
             if let Message::Close(frame) = message {
@@ -195,7 +195,7 @@ impl Client {
         None
     }
 
-    /// Waits until the server has handled everything this client said; what else comes stays unread.
+    /// Waits until the server has handled every frame of this client. Other frames stay unread.
     ///
     /// # Panics
     /// When the heartbeat is not answered.
@@ -203,7 +203,7 @@ impl Client {
         assert!(self.try_settle().await.expect("a heartbeat is answered"), "the connection is over");
     }
 
-    /// Everything that came before the answer to a heartbeat sent now.
+    /// All frames that come before the reply to a heartbeat sent now.
     ///
     /// # Panics
     /// When the heartbeat is not answered.
@@ -217,7 +217,7 @@ impl Client {
     /// # Panics
     /// When it has.
     pub async fn expect_quiet(&mut self) {
-        self.try_quiet().await.expect("nothing to hear");
+        self.try_quiet().await.expect("no frame comes");
     }
 
     /// Whether the connection is over, by close frame or without.
@@ -228,7 +228,7 @@ impl Client {
     pub(crate) async fn send(&mut self, message: Message) -> Result<()> {
         timeout(WAIT_MAX, self.socket.send(message))
             .await
-            .context("the server takes nothing")?
+            .context("the server accepts no bytes")?
             .context("sending failed")
     }
 
@@ -242,21 +242,21 @@ impl Client {
     pub(crate) async fn try_join(&mut self, topic: &str, config: &Value) -> Result<()> {
         self.joins += 1;
         let reference = self.joins.to_string();
-        let join = self.phrase(Some(&reference), &reference, topic, "phx_join", &json!({"config": config}));
+        let join = self.encode(Some(&reference), &reference, topic, "phx_join", &json!({"config": config}));
         self.send(Message::text(join)).await?;
         let response = json!({"status": "ok", "response": {"postgres_changes": []}});
         let reply = self.reply(Some(&reference), &json!(reference), topic, &response);
-        self.hear(&reply).await
+        self.expect_json(&reply).await
     }
 
     pub(crate) async fn try_leave(&mut self, topic: &str) -> Result<()> {
-        let leave = self.phrase(None, "leave", topic, "phx_leave", &json!({}));
+        let leave = self.encode(None, "leave", topic, "phx_leave", &json!({}));
         self.send(Message::text(leave)).await?;
-        self.hear_event(topic, "phx_reply").await?;
-        self.hear_event(topic, "phx_close").await
+        self.expect_event(topic, "phx_reply").await?;
+        self.expect_event(topic, "phx_close").await
     }
 
-    /// As [`Client::settle`]; false when the connection is over, the end being left to read.
+    /// As [`Client::settle`]; false when the connection is over, which the next read returns.
     pub(crate) async fn try_settle(&mut self) -> Result<bool> {
         let Ok(expected) = self.barrier().await else { return Ok(false) };
         loop {
@@ -275,19 +275,19 @@ impl Client {
 
     pub(crate) async fn try_quiet(&mut self) -> Result<()> {
         let expected = self.barrier().await?;
-        self.hear(&expected).await
+        self.expect_json(&expected).await
     }
 
-    /// Sends a heartbeat and returns the answer to wait for.
+    /// Sends a heartbeat and returns the reply to wait for.
     async fn barrier(&mut self) -> Result<Value> {
         self.barriers += 1;
         let reference = format!("barrier {}", self.barriers);
-        let heartbeat = self.phrase(None, &reference, "phoenix", "heartbeat", &json!({}));
+        let heartbeat = self.encode(None, &reference, "phoenix", "heartbeat", &json!({}));
         self.send(Message::text(heartbeat)).await?;
         Ok(self.reply(None, &json!(reference), "phoenix", &json!({"status": "ok", "response": {}})))
     }
 
-    async fn hear(&mut self, expected: &Value) -> Result<()> {
+    async fn expect_json(&mut self, expected: &Value) -> Result<()> {
         let got = self.receive().await?;
         ensure!(
             matches!(&got, Frame::Json(value) if matches(expected, value)),
@@ -296,19 +296,19 @@ impl Client {
         Ok(())
     }
 
-    async fn hear_event(&mut self, topic: &str, event: &str) -> Result<()> {
+    async fn expect_event(&mut self, topic: &str, event: &str) -> Result<()> {
         let got = self.receive().await?;
-        let is_it = match (&got, self.dialect) {
+        let is_expected = match (&got, self.dialect) {
             (Frame::Json(value), Dialect::V1) => value["topic"] == topic && value["event"] == event,
             (Frame::Json(value), Dialect::V2) => value[2] == topic && value[3] == event,
             _ => false,
         };
-        ensure!(is_it, "expected: {event} of {topic}\n     got: {got}");
+        ensure!(is_expected, "expected: {event} of {topic}\n     got: {got}");
         Ok(())
     }
 
     async fn read(&mut self) -> Result<Frame> {
-        let next = timeout(WAIT_MAX, self.socket.next()).await.context("nothing came")?;
+        let next = timeout(WAIT_MAX, self.socket.next()).await.context("no frame came")?;
         Ok(match next {
             None | Some(Err(Error::ConnectionClosed | Error::Io(_) | Error::Protocol(_))) => Frame::Gone,
             Some(Err(error)) => return Err(error).context("reading failed"),
@@ -320,11 +320,11 @@ impl Client {
             Some(Ok(Message::Ping(_))) => Frame::Ping,
             Some(Ok(Message::Pong(_))) => Frame::Pong,
             Some(Ok(Message::Close(close))) => Frame::Closed(close.map_or(1005, |frame| frame.code.into())),
-            Some(Ok(Message::Frame(_))) => bail!("the library never hands out raw frames"),
+            Some(Ok(Message::Frame(_))) => bail!("the library returns no raw frames"),
         })
     }
 
-    fn phrase(
+    fn encode(
         &self,
         join_ref: Option<&str>,
         reference: &str,

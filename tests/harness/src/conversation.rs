@@ -1,4 +1,4 @@
-//! Plays a script: keeps the cast, runs the lines, and shows where it went otherwise.
+//! Runs a script: keeps its clients by name, executes its lines, and reports the line that fails.
 
 use std::collections::BTreeMap;
 
@@ -6,64 +6,64 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::client::{Client, Frame, shown};
+use crate::client::{Client, Frame, hex_dump};
 use crate::expect::{matches, pattern};
 use crate::http::Request;
-use crate::script::{Act, Line, Who, Words, parse};
+use crate::script::{Action, Actor, FrameText, Step, parse};
 use crate::tokens::Token;
 use crate::world::{SOCKET, World};
 
-/// The people of a conversation and the worlds they are in; lives over several scripts.
+/// The clients of a conversation and the servers they connect to; may run several scripts.
 #[derive(Debug)]
 pub struct Conversation<'w> {
     worlds: Vec<&'w World>,
-    cast: BTreeMap<String, Client>,
+    clients: BTreeMap<String, Client>,
 }
 
 impl<'w> Conversation<'w> {
-    /// Nobody yet. Who does not say otherwise goes to the first of these servers.
+    /// A conversation without clients yet. Clients connect to the first of these servers unless a line names another.
     pub fn among(worlds: impl IntoIterator<Item = &'w World>) -> Conversation<'w> {
-        Conversation { worlds: worlds.into_iter().collect(), cast: BTreeMap::new() }
+        Conversation { worlds: worlds.into_iter().collect(), clients: BTreeMap::new() }
     }
 
-    /// The client a script introduced under this name.
+    /// The client that a script has connected under this name.
     ///
     /// # Panics
-    /// When no script did.
+    /// When there is none.
     pub fn client(&mut self, name: &str) -> &mut Client {
-        self.cast.get_mut(name).unwrap_or_else(|| panic!("{name} has not connected"))
+        self.clients.get_mut(name).unwrap_or_else(|| panic!("{name} has not connected"))
     }
 
-    /// Runs a script, or more of it.
+    /// Runs a script with the clients that earlier scripts have connected.
     ///
     /// # Panics
-    /// When a line does not hold.
+    /// When a line fails.
     pub async fn check(&mut self, script: &str) {
         let lines: Vec<&str> = script.lines().collect();
         let mut at = 0;
         while at < lines.len() {
             match self.step(&lines[at..]).await {
                 Ok(taken) => at += taken,
-                Err(error) => panic!("{}", told(&lines, at, &error)),
+                Err(error) => panic!("{}", failure(&lines, at, &error)),
             }
         }
     }
 
-    /// Runs the first line, or the first few if they belong together; how many those were.
+    /// Runs the first line, or the first group of `<~` lines. Returns how many lines it has run.
     async fn step(&mut self, lines: &[&str]) -> Result<usize> {
         let Some(line) = parse(lines[0])? else { return Ok(1) };
         match line {
-            Line::ServerStops => self.worlds[0].stop_server().await,
-            Line::Post { target, body, status, answer } => self.post(target, body, status, answer).await?,
-            Line::Client { who, act: Act::HearInAnyOrder(first) } => {
+            Step::ServerStops => self.worlds[0].stop_server().await,
+            Step::Post { target, body, status, answer } => self.post(target, body, status, answer).await?,
+            Step::Client { who, act: Action::ReceiveInAnyOrder(first) } => {
                 let group = same_group(lines, &who, first)?;
                 let taken = group.len();
                 for who in &who {
-                    self.hear_in_any_order(who, &group).await.with_context(|| who.name.to_owned())?;
+                    self.receive_in_any_order(who, &group).await.with_context(|| who.name.to_owned())?;
                 }
                 return Ok(taken);
             }
-            Line::Client { who, act } => {
+            Step::Client { who, act } => {
                 for who in &who {
                     self.act(who, &act).await.with_context(|| who.name.to_owned())?;
                 }
@@ -72,46 +72,48 @@ impl<'w> Conversation<'w> {
         Ok(1)
     }
 
-    async fn act(&mut self, who: &Who<'_>, act: &Act<'_>) -> Result<()> {
+    async fn act(&mut self, who: &Actor<'_>, act: &Action<'_>) -> Result<()> {
         match act {
-            Act::Connect { path, token } => self.connect(who, *path, *token).await,
-            Act::Join { topic, config } => {
-                if !self.cast.contains_key(who.name) {
+            Action::Connect { path, token } => self.connect(who, *path, *token).await,
+            Action::Join { topic, config } => {
+                if !self.clients.contains_key(who.name) {
                     self.connect(who, None, Token::Valid).await?;
                 }
                 let config =
                     config.map_or(Ok(json!({})), serde_json::from_str).context("config is not JSON")?;
                 self.find(who)?.try_join(topic, &config).await
             }
-            Act::Leave { topic } => self.find(who)?.try_leave(topic).await,
-            Act::Say(Words::Text(text)) => {
+            Action::Leave { topic } => self.find(who)?.try_leave(topic).await,
+            Action::Send(FrameText::Text(text)) => {
                 let text = self.with_tokens(text);
                 self.find(who)?.send(Message::text(text)).await
             }
-            Act::Say(Words::Binary(bytes)) => self.find(who)?.send(Message::binary(bytes.clone())).await,
-            Act::Hear(words) => {
-                self.hear_in_any_order(who, std::slice::from_ref(&Expected::new(words)?)).await
+            Action::Send(FrameText::Binary(bytes)) => {
+                self.find(who)?.send(Message::binary(bytes.clone())).await
             }
-            Act::HearInAnyOrder(_) => bail!("handled with its neighbours"),
-            Act::Quiet => self.quiet(who).await,
-            Act::Alive => {
+            Action::Receive(words) => {
+                self.receive_in_any_order(who, std::slice::from_ref(&Expected::new(words)?)).await
+            }
+            Action::ReceiveInAnyOrder(_) => bail!("runs with the lines of its group"),
+            Action::Quiet => self.quiet(who).await,
+            Action::Alive => {
                 ensure!(self.find(who)?.try_settle().await?, "the connection is over");
                 Ok(())
             }
-            Act::Closed { code } => self.closed(who, *code).await,
-            Act::Vanish => {
-                self.cast.remove(who.name).context("has not connected")?;
+            Action::Closed { code } => self.closed(who, *code).await,
+            Action::Vanish => {
+                self.clients.remove(who.name).context("has not connected")?;
                 Ok(())
             }
         }
     }
 
-    async fn connect(&mut self, who: &Who<'_>, path: Option<&str>, token: Token) -> Result<()> {
+    async fn connect(&mut self, who: &Actor<'_>, path: Option<&str>, token: Token) -> Result<()> {
         let dialect = who.dialect.unwrap_or_default();
         let world =
             self.worlds.get(who.node.unwrap_or(1).wrapping_sub(1)).context("there is no such node")?;
         let client = world.connect_to(dialect, &world.target(path.unwrap_or(SOCKET), dialect, token)).await?;
-        self.cast.insert(who.name.to_owned(), client);
+        self.clients.insert(who.name.to_owned(), client);
         Ok(())
     }
 
@@ -133,16 +135,16 @@ impl<'w> Conversation<'w> {
         Ok(())
     }
 
-    /// Nothing is in flight to this client once everybody else's words are known to be handled.
-    async fn quiet(&mut self, who: &Who<'_>) -> Result<()> {
-        for (name, other) in self.cast.iter_mut().filter(|(name, _)| *name != who.name) {
-            // Somebody whose connection is over says nothing any more.
-            other.try_settle().await.with_context(|| format!("{name} should have been able to finish"))?;
+    /// No frame is on its way to this client once the server has handled every frame of the other clients.
+    async fn quiet(&mut self, who: &Actor<'_>) -> Result<()> {
+        for (name, other) in self.clients.iter_mut().filter(|(name, _)| *name != who.name) {
+            // A client whose connection is over has sent nothing that could still be in progress.
+            other.try_settle().await.with_context(|| format!("the server handles the frames of {name}"))?;
         }
         self.find(who)?.try_quiet().await
     }
 
-    async fn closed(&mut self, who: &Who<'_>, code: Option<u16>) -> Result<()> {
+    async fn closed(&mut self, who: &Actor<'_>, code: Option<u16>) -> Result<()> {
         let got = self.find(who)?.receive().await?;
         let holds = match code {
             Some(code) => got == Frame::Closed(code),
@@ -153,25 +155,25 @@ impl<'w> Conversation<'w> {
             "expected: closed {}\n     got: {got}",
             code.map_or("in any way".into(), |code| code.to_string())
         );
-        self.cast.remove(who.name);
+        self.clients.remove(who.name);
         Ok(())
     }
 
-    async fn hear_in_any_order(&mut self, who: &Who<'_>, expected: &[Expected]) -> Result<()> {
+    async fn receive_in_any_order(&mut self, who: &Actor<'_>, expected: &[Expected]) -> Result<()> {
         let client = self.find(who)?;
         let mut open: Vec<&Expected> = expected.iter().collect();
         while !open.is_empty() {
-            let got = client.receive().await.with_context(|| format!("expected: {}", listed(&open)))?;
-            match open.iter().position(|one| one.is(&got)) {
+            let got = client.receive().await.with_context(|| format!("expected: {}", alternatives(&open)))?;
+            match open.iter().position(|one| one.matches(&got)) {
                 Some(at) => drop(open.remove(at)),
-                None => bail!("expected: {}\n     got: {got}", listed(&open)),
+                None => bail!("expected: {}\n     got: {got}", alternatives(&open)),
             }
         }
         Ok(())
     }
 
-    fn find(&mut self, who: &Who<'_>) -> Result<&mut Client> {
-        self.cast.get_mut(who.name).context("has not connected")
+    fn find(&mut self, who: &Actor<'_>) -> Result<&mut Client> {
+        self.clients.get_mut(who.name).context("has not connected")
     }
 
     fn with_tokens(&self, text: &str) -> String {
@@ -186,7 +188,7 @@ impl<'w> Conversation<'w> {
     }
 }
 
-/// A frame that must come.
+/// An expected frame.
 #[derive(Debug)]
 enum Expected {
     Json(Value),
@@ -194,14 +196,14 @@ enum Expected {
 }
 
 impl Expected {
-    fn new(words: &Words<'_>) -> Result<Expected> {
+    fn new(words: &FrameText<'_>) -> Result<Expected> {
         Ok(match words {
-            Words::Text(text) => Expected::Json(pattern(text)?),
-            Words::Binary(bytes) => Expected::Binary(bytes.clone()),
+            FrameText::Text(text) => Expected::Json(pattern(text)?),
+            FrameText::Binary(bytes) => Expected::Binary(bytes.clone()),
         })
     }
 
-    fn is(&self, frame: &Frame) -> bool {
+    fn matches(&self, frame: &Frame) -> bool {
         match (self, frame) {
             (Expected::Json(pattern), Frame::Json(value)) => matches(pattern, value),
             (Expected::Binary(bytes), Frame::Binary(got)) => bytes == got,
@@ -210,20 +212,20 @@ impl Expected {
     }
 }
 
-fn listed(expected: &[&Expected]) -> String {
-    let shown = |one: &&Expected| match one {
+fn alternatives(expected: &[&Expected]) -> String {
+    let describe = |one: &&Expected| match one {
         Expected::Json(pattern) => pattern.to_string().replace("\"\\u0000any\"", "_"),
-        Expected::Binary(bytes) => format!("binary {}", shown(bytes)),
+        Expected::Binary(bytes) => format!("binary {}", hex_dump(bytes)),
     };
-    expected.iter().map(shown).collect::<Vec<_>>().join("\n      or: ")
+    expected.iter().map(describe).collect::<Vec<_>>().join("\n      or: ")
 }
 
-/// The lines of `<~` that follow each other for the same people.
-fn same_group(lines: &[&str], who: &[Who<'_>], first: Words<'_>) -> Result<Vec<Expected>> {
+/// The consecutive `<~` lines of the same clients.
+fn same_group(lines: &[&str], who: &[Actor<'_>], first: FrameText<'_>) -> Result<Vec<Expected>> {
     let mut group = vec![Expected::new(&first)?];
     for line in &lines[1..] {
         match parse(line)? {
-            Some(Line::Client { who: next, act: Act::HearInAnyOrder(words) }) if next == who => {
+            Some(Step::Client { who: next, act: Action::ReceiveInAnyOrder(words) }) if next == who => {
                 group.push(Expected::new(&words)?);
             }
             _ => break,
@@ -232,9 +234,9 @@ fn same_group(lines: &[&str], who: &[Who<'_>], first: Words<'_>) -> Result<Vec<E
     Ok(group)
 }
 
-/// The script with a mark at the line that failed.
-fn told(lines: &[&str], at: usize, error: &anyhow::Error) -> String {
-    let mut out = String::from("the conversation went otherwise:\n\n");
+/// The script with a mark at the line that failed, and the error.
+fn failure(lines: &[&str], at: usize, error: &anyhow::Error) -> String {
+    let mut out = String::from("the conversation fails at the marked line:\n\n");
     for (number, line) in lines.iter().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let mark = if number == at { ">>>" } else { "   " };
         out.push_str(&format!("{mark} {}\n", line.trim()));

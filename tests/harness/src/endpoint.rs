@@ -1,9 +1,7 @@
-//! The way to a server: where it is, from which address, what is said before anything else, and whether TLS
-//! is spoken.
+//! How clients reach a server: its address, the address they connect from, bytes to send first, and TLS.
 //!
-//! A [`World`](crate::World) has the door of its own server. Another one leads to the same server through
-//! something else, such as a load balancer, or leads there as somebody else: every address of 127.0.0.0/8 is
-//! this machine's.
+//! A [`World`](crate::World) has the endpoint of its own server. Another endpoint may lead to the same server
+//! through a load balancer, or from another source address: all of 127.0.0.0/8 belongs to this machine.
 
 use std::fmt::Debug;
 use std::net::{IpAddr, SocketAddr};
@@ -19,70 +17,70 @@ use tokio_rustls::rustls::pki_types::ServerName;
 
 use crate::WAIT_MAX;
 
-/// A connection, whatever it is made of.
+/// A byte stream, with or without TLS.
 pub(crate) trait Duplex: AsyncRead + AsyncWrite + Debug + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Debug + Send + Unpin> Duplex for T {}
 
-/// An open line to a server.
-pub(crate) type Line = Box<dyn Duplex>;
+/// An open connection to a server.
+pub(crate) type Stream = Box<dyn Duplex>;
 
 /// How to reach a server.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
     address: SocketAddr,
     from: Option<IpAddr>,
-    first: Vec<u8>,
+    preface: Vec<u8>,
     tls: Option<Arc<ClientConfig>>,
 }
 
 impl Endpoint {
-    /// The door at this address.
+    /// An endpoint at this address.
     pub fn at(address: SocketAddr) -> Endpoint {
-        Endpoint { address, from: None, first: Vec::new(), tls: None }
+        Endpoint { address, from: None, preface: Vec::new(), tls: None }
     }
 
-    /// The same, for somebody who comes from this address.
+    /// Connects from this source address.
     #[must_use]
     pub fn from(mut self, client: &str) -> Endpoint {
         self.from = Some(client.parse().expect("an address of this machine"));
         self
     }
 
-    /// The same, for somebody who says this before anything else.
+    /// Sends these bytes before anything else, TLS included.
     #[must_use]
-    pub fn with_preface(mut self, first: impl Into<Vec<u8>>) -> Endpoint {
-        self.first = first.into();
+    pub fn with_preface(mut self, preface: impl Into<Vec<u8>>) -> Endpoint {
+        self.preface = preface.into();
         self
     }
 
-    /// The same, for somebody who speaks TLS like this.
+    /// Uses TLS with this configuration.
     #[must_use]
     pub fn over_tls(mut self, config: Arc<ClientConfig>) -> Endpoint {
         self.tls = Some(config);
         self
     }
 
-    /// Where it is.
+    /// The address of the server.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Goes through it.
-    pub(crate) async fn open(&self) -> Result<Line> {
-        timeout(WAIT_MAX, self.dial()).await.context("nobody opens")?
+    /// Opens a connection.
+    pub(crate) async fn open(&self) -> Result<Stream> {
+        timeout(WAIT_MAX, self.dial()).await.context("no connection in time")?
     }
 
-    async fn dial(&self) -> Result<Line> {
+    async fn dial(&self) -> Result<Stream> {
         let socket = if self.address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         if let Some(from) = self.from {
             socket.bind(SocketAddr::new(from, 0))?;
         }
-        let mut stream = socket.connect(self.address).await.context("nobody listens")?;
+        let mut stream = socket.connect(self.address).await.context("connection refused")?;
         stream.set_nodelay(true)?;
-        stream.write_all(&self.first).await?;
+        stream.write_all(&self.preface).await?;
         let Some(config) = &self.tls else { return Ok(Box::new(stream)) };
         let name = ServerName::try_from("localhost")?;
         let stream = TlsConnector::from(Arc::clone(config)).connect(name, stream).await;
-        Ok(Box::new(stream.context("no TLS")?))
+        Ok(Box::new(stream.context("the TLS handshake failed")?))
     }
 }

@@ -1,15 +1,15 @@
-//! What a frame must look like: JSON with two wildcards.
+//! Patterns of expected frames: JSON with two wildcards.
 //!
 //! A bare `_` stands for any value, `…` inside a string for any run of characters. Keys have no
-//! order; there are no optional keys, because a stray key is news to a client.
+//! order; none is optional, because an additional key is a change that clients see.
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
-/// What a bare `_` becomes; no server sends it.
+/// The string that stands for a bare `_`; no server sends it.
 const ANY: &str = "\u{0}any";
 
-/// Reads a pattern.
+/// Parses a pattern.
 pub(crate) fn pattern(text: &str) -> Result<Value> {
     let mut json = String::with_capacity(text.len());
     let (mut in_string, mut escaped) = (false, false);
@@ -28,7 +28,7 @@ pub(crate) fn pattern(text: &str) -> Result<Value> {
     serde_json::from_str(&json).with_context(|| format!("the expected frame is not JSON: {text}"))
 }
 
-/// Whether `value` is what `pattern` describes.
+/// Whether `value` matches `pattern`.
 pub fn matches(pattern: &Value, value: &Value) -> bool {
     match (pattern, value) {
         (Value::String(any), _) if any == ANY => true,
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stray_key_is_a_difference() {
+    fn an_additional_key_is_a_difference() {
         assert!(!matches(&json!({"a": 1}), &json!({"a": 1, "b": 2})));
         assert!(matches(&json!({"a": 1, "b": 2}), &json!({"b": 2, "a": 1})));
     }

@@ -1,4 +1,4 @@
-//! A real HAProxy on a free port, as it stands in front of a server.
+//! A real HAProxy on a free port, for tests with a load balancer in front of the server.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
@@ -11,10 +11,10 @@ use tokio::time::{Duration, sleep, timeout};
 use crate::WAIT_MAX;
 use crate::endpoint::Endpoint;
 
-/// Where Debian has it, which is on nobody's path but root's.
+/// Where Debian installs it; only root has this directory in its `PATH`.
 const PROGRAM: &str = "/usr/sbin/haproxy";
 
-/// Time-outs that no test reaches, and one attempt at a time.
+/// Timeouts longer than any test, and no retries.
 const DEFAULTS: &str = "
 defaults
     timeout connect 5s
@@ -23,7 +23,7 @@ defaults
     retries 0
 ";
 
-/// A running HAProxy; ends with its test.
+/// A running HAProxy, killed on drop.
 #[derive(Debug)]
 pub struct Haproxy {
     child: Child,
@@ -32,7 +32,7 @@ pub struct Haproxy {
 }
 
 impl Haproxy {
-    /// Starts one. `sections` gets the address to bind and returns the rest of the configuration.
+    /// Starts HAProxy. `sections` gets the address to bind and returns the rest of the configuration.
     ///
     /// # Panics
     /// When HAProxy is not installed (`tests/install` does it), or does not start.
@@ -52,7 +52,7 @@ impl Haproxy {
         haproxy
     }
 
-    /// The way through it.
+    /// The endpoint that leads through it.
     pub fn endpoint(&self) -> Endpoint {
         Endpoint::at(self.address)
     }
@@ -60,7 +60,7 @@ impl Haproxy {
     async fn listens(&mut self) {
         while TcpStream::connect(self.address).await.is_err() {
             let ended = self.child.try_wait().expect("our child");
-            assert!(ended.is_none(), "HAProxy ended: what it said stands above");
+            assert!(ended.is_none(), "HAProxy has exited: its output is above");
             sleep(Duration::from_millis(10)).await;
         }
     }
@@ -68,7 +68,7 @@ impl Haproxy {
 
 impl Drop for Haproxy {
     fn drop(&mut self) {
-        let _gone_already = self.child.kill();
+        let _may_have_exited = self.child.kill();
         let _reaped = self.child.wait();
     }
 }

@@ -1,6 +1,6 @@
-//! The smallest HTTP client: one request, one connection, one answer.
+//! A minimal HTTP client: one request and one response per connection.
 //!
-//! By hand, because tests want requests that no library would send and headers exactly as they came.
+//! Written by hand, because tests need requests that no library sends, and response headers exactly as received.
 
 use std::fmt::Write as _;
 
@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 
 use crate::WAIT_MAX;
-use crate::endpoint::{Endpoint, Line};
+use crate::endpoint::{Endpoint, Stream};
 
 /// A request to be sent.
 #[derive(Debug, Clone)]
@@ -63,7 +63,7 @@ impl Request {
         self.header("authorization", &format!("Bearer {token}"))
     }
 
-    /// Sets the body and nothing else.
+    /// Sets the body, without a content type.
     #[must_use]
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Request {
         self.body = body.into();
@@ -76,7 +76,7 @@ impl Request {
         self.header("content-type", "application/json").body(value.to_string())
     }
 
-    /// The bytes on the wire.
+    /// Encodes the request.
     pub(crate) fn encode(&self, host: &str) -> Vec<u8> {
         let mut head = format!("{} {} HTTP/1.1\r\n", self.method, self.target);
         let has = |wanted: &str| self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(wanted));
@@ -97,12 +97,12 @@ impl Request {
     }
 }
 
-/// What came back.
+/// A response.
 #[derive(Debug, Clone)]
 pub struct Response {
     /// The status code.
     pub status: u16,
-    /// Names in lower case, in order.
+    /// Names in lower case, in the order received.
     pub headers: Vec<(String, String)>,
     /// The whole body.
     pub body: Vec<u8>,
@@ -133,21 +133,21 @@ impl Response {
 pub(crate) async fn exchange(endpoint: &Endpoint, request: &[u8]) -> Result<Response> {
     let work = async {
         let mut stream = endpoint.open().await?;
-        // A server that has refused the head may stop reading; its answer counts, not our write.
+        // A server that has refused the head may stop reading: only its response matters, not a failed write.
         let _ = stream.write_all(request).await;
         read_response(&mut stream, &mut Vec::new()).await
     };
-    timeout(WAIT_MAX, work).await.context("no answer")?
+    timeout(WAIT_MAX, work).await.context("no response")?
 }
 
-/// Reads a response; what follows it stays in `buffer`.
-pub(crate) async fn read_response(stream: &mut Line, buffer: &mut Vec<u8>) -> Result<Response> {
+/// Reads a response; bytes after it stay in `buffer`.
+pub(crate) async fn read_response(stream: &mut Stream, buffer: &mut Vec<u8>) -> Result<Response> {
     let end = loop {
         if let Some(end) = find(buffer, b"\r\n\r\n") {
             break end;
         }
         if stream.read_buf(buffer).await? == 0 {
-            bail!("the connection ended before an answer: {:?}", String::from_utf8_lossy(buffer));
+            bail!("the connection ended before a response: {:?}", String::from_utf8_lossy(buffer));
         }
     };
     let head = String::from_utf8_lossy(&buffer[..end]).into_owned();
@@ -160,7 +160,7 @@ pub(crate) async fn read_response(stream: &mut Line, buffer: &mut Vec<u8>) -> Re
     Ok(response)
 }
 
-async fn read_body(stream: &mut Line, buffer: &mut Vec<u8>, response: &mut Response) -> Result<()> {
+async fn read_body(stream: &mut Stream, buffer: &mut Vec<u8>, response: &mut Response) -> Result<()> {
     let length = response.header("content-length").map(str::parse::<usize>).transpose()?;
     while length.is_none_or(|length| buffer.len() < length) {
         if stream.read_buf(buffer).await? == 0 {

@@ -1,13 +1,12 @@
-//! Tests that read like conversations.
+//! Support for tests that are written as conversations between clients and a server.
 //!
-//! [`check`] runs a script against a server of its own: who says what, and who must hear what, word
-//! for word as it stands on the wire. The language is described in `script.rs`. What needs a loop, a
-//! clock or broken bytes is written in Rust with [`World`] (a server), [`Client`] (a WebSocket that
-//! speaks a dialect), [`Request`] (plain HTTP), [`Provider`] (an identity
-//! provider) and [`RawSocket`] (frames no library would send).
+//! [`check`] runs a script against a server of its own: the frames that each client sends and the frames that it
+//! must receive, as they are on the wire. `script.rs` describes the language. A test that needs a loop, a clock
+//! or malformed bytes is written in Rust with [`World`] (a server), [`Client`] (a WebSocket client), [`Request`]
+//! (plain HTTP), [`Provider`] (an identity provider) and [`RawSocket`] (frames that no library sends).
 //!
-//! Every wait is bounded by [`WAIT_MAX`] and nothing sleeps: that somebody hears *nothing* is shown
-//! by a heartbeat answered at once. A world whose server panicked fails its test.
+//! Every wait is bounded by [`WAIT_MAX`] and nothing sleeps: that a client receives *nothing* is shown by a
+//! heartbeat whose reply comes first. A test whose server panicked fails when its [`World`] is dropped.
 
 mod certificate;
 mod chaos_proxy;
@@ -43,35 +42,34 @@ pub use keys::{KeyPair, key_set};
 pub use memory_exporter::MemoryExporter;
 pub use provider::Provider;
 pub use raw::{RawFrame, RawSocket, opcode};
-pub use realtime_server::drain::Urgency;
 pub use realtime_server::node::Changes;
+pub use realtime_server::node::{LifecyclePhase, Urgency};
 pub use tokens::{Token, TokenIssuer};
 pub use tokio_rustls::rustls;
 pub use world::{Drain, World};
 
-/// How long anything may take before a test gives up on it.
+/// The timeout of every single wait in a test.
 pub const WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// Runs a conversation with a fresh server of default settings, and stops that server.
 ///
 /// # Panics
-/// When the conversation goes otherwise than written; the message shows the line, what was expected
-/// and what came.
+/// When a line fails; the message shows the line, the expected frame and the received one.
 pub async fn check(script: &str) {
     let world = World::start().await;
     world.check(script).await;
     world.stop().await;
 }
 
-/// Asks again and again until the answer is yes, for what nobody announces (a slot that frees after a hang-up).
+/// Polls until the condition holds, for changes without an event to wait for (a slot freed after a disconnect).
 ///
 /// # Panics
-/// When it is still no after [`WAIT_MAX`].
+/// When it does not hold within [`WAIT_MAX`].
 pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let asking = async {
+    let polling = async {
         while !holds().await {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    assert!(tokio::time::timeout(WAIT_MAX, asking).await.is_ok(), "never came true: {what}");
+    assert!(tokio::time::timeout(WAIT_MAX, polling).await.is_ok(), "does not hold in time: {what}");
 }

@@ -1,6 +1,6 @@
-//! An identity provider that does as a test tells it: publishes keys, changes them, stumbles, keeps silent.
+//! An identity provider under the control of a test: publishes a key set, replaces it, fails, or does not respond.
 //!
-//! A real HTTP server on a free port, written by hand, because it must be able to answer what no library would.
+//! An HTTP server on a free port, written by hand, because it must send responses that no library would.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -14,22 +14,22 @@ use tokio::time::timeout;
 
 use crate::WAIT_MAX;
 
-/// A provider; it is gone when this is dropped.
+/// A running provider; stops on drop.
 #[derive(Debug)]
 pub struct Provider {
     address: SocketAddr,
-    answer: Arc<Mutex<Answer>>,
+    answer: Arc<Mutex<Reply>>,
     requests: watch::Receiver<usize>,
     serving: JoinHandle<()>,
 }
 
-/// What it says to the next request.
+/// The response to the next requests.
 #[derive(Debug, Clone)]
-enum Answer {
+enum Reply {
     /// These bytes.
     Bytes(Vec<u8>),
-    /// Nothing, while it keeps the connection.
-    Silence,
+    /// None; the connection stays open.
+    Nothing,
 }
 
 impl Provider {
@@ -46,47 +46,47 @@ impl Provider {
         Provider { address, answer, requests, serving }
     }
 
-    /// Where its keys are.
+    /// The address of its key set.
     pub fn url(&self) -> String {
         format!("http://{}/.well-known/jwks.json", self.address)
     }
 
-    /// From now on publishes this key set.
+    /// Publishes this key set from now on.
     pub fn publish(&self, keys: &Value) {
         self.set(published(keys));
     }
 
-    /// From now on answers with these bytes, a whole response of its own making.
+    /// Responds with these bytes from now on: a whole HTTP response.
     pub fn answer(&self, response: impl Into<Vec<u8>>) {
-        self.set(Answer::Bytes(response.into()));
+        self.set(Reply::Bytes(response.into()));
     }
 
-    /// From now on answers this status, without a body.
+    /// Responds with this status and no body from now on.
     pub fn fail(&self, status: u16) {
         self.answer(format!("HTTP/1.1 {status} Whatever\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"));
     }
 
-    /// From now on takes requests and says nothing.
+    /// Accepts requests and sends no response from now on.
     pub fn stop_answering(&self) {
-        self.set(Answer::Silence);
+        self.set(Reply::Nothing);
     }
 
-    /// Requests so far.
+    /// The number of requests so far.
     pub fn requests(&self) -> usize {
         *self.requests.borrow()
     }
 
-    /// Waits until it was asked so often.
+    /// Waits until it has received this number of requests.
     ///
     /// # Panics
-    /// When that does not happen.
+    /// When it does not within [`WAIT_MAX`].
     pub async fn wait_for_requests(&self, times: usize) {
         let mut requests = self.requests.clone();
-        let asked = requests.wait_for(|requests| *requests >= times);
-        timeout(WAIT_MAX, asked).await.expect("it is asked in time").expect("it still serves");
+        let received = requests.wait_for(|requests| *requests >= times);
+        timeout(WAIT_MAX, received).await.expect("requests come in time").expect("the provider runs");
     }
 
-    fn set(&self, answer: Answer) {
+    fn set(&self, answer: Reply) {
         *self.answer.lock().expect("no test panics here") = answer;
     }
 }
@@ -97,33 +97,33 @@ impl Drop for Provider {
     }
 }
 
-fn published(keys: &Value) -> Answer {
+fn published(keys: &Value) -> Reply {
     let body = keys.to_string();
     let head = format!(
         "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
         body.len()
     );
-    Answer::Bytes((head + &body).into_bytes())
+    Reply::Bytes((head + &body).into_bytes())
 }
 
-async fn serve(listener: TcpListener, answer: Arc<Mutex<Answer>>, count: watch::Sender<usize>) {
+async fn serve(listener: TcpListener, answer: Arc<Mutex<Reply>>, count: watch::Sender<usize>) {
     let mut kept = Vec::new();
     while let Ok((mut stream, _)) = listener.accept().await {
-        if !asks(&mut stream).await {
+        if !read_request(&mut stream).await {
             continue;
         }
         let answer = answer.lock().expect("no test panics here").clone();
         count.send_modify(|requests| *requests += 1);
         match answer {
-            // Whoever asked may have had enough before the end.
-            Answer::Bytes(bytes) => drop(stream.write_all(&bytes).await),
-            Answer::Silence => kept.push(stream),
+            // The client may close the connection before it has read everything.
+            Reply::Bytes(bytes) => drop(stream.write_all(&bytes).await),
+            Reply::Nothing => kept.push(stream),
         }
     }
 }
 
-/// Reads the head of a request; whether there was one.
-async fn asks(stream: &mut TcpStream) -> bool {
+/// Reads the head of a request; false if the connection ends before.
+async fn read_request(stream: &mut TcpStream) -> bool {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         if !matches!(stream.read_buf(&mut head).await, Ok(read) if read > 0) {

@@ -1,20 +1,20 @@
-//! A WebSocket without manners: frames as RFC 6455 draws them, and as it forbids them.
+//! A WebSocket client that may violate the protocol: frames as RFC 6455 defines them, and as it forbids them.
 
 use anyhow::{Context as _, Result, ensure};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 
 use crate::WAIT_MAX;
-use crate::endpoint::{Endpoint, Line};
+use crate::endpoint::{Endpoint, Stream};
 use crate::http::{Request, Response, read_response};
 
 /// Opcodes of RFC 6455, section 5.2.
 pub mod opcode {
-    /// More of the message begun before.
+    /// Continues a fragmented message.
     pub const CONTINUATION: u8 = 0x0;
     /// Text.
     pub const TEXT: u8 = 0x1;
-    /// Bytes.
+    /// Binary data.
     pub const BINARY: u8 = 0x2;
     /// The closing handshake.
     pub const CLOSE: u8 = 0x8;
@@ -24,18 +24,18 @@ pub mod opcode {
     pub const PONG: u8 = 0xA;
 }
 
-/// One frame; [`RawFrame::text`] and its sisters are well-formed until a field is changed.
+/// One frame; the frames of its constructors are well-formed until a field is changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RawFrame {
     /// Whether this is the last frame of its message.
     pub fin: bool,
     /// RSV1 to RSV3, as the three lowest bits.
     pub reserved: u8,
-    /// Four bits.
+    /// Four bits, see [`opcode`].
     pub opcode: u8,
-    /// Clients must; servers must not.
+    /// Clients must mask, servers must not.
     pub masked: bool,
-    /// Unmasked.
+    /// The payload without its mask.
     pub payload: Vec<u8>,
 }
 
@@ -63,7 +63,7 @@ impl RawFrame {
         Some(u16::from_be_bytes(*code))
     }
 
-    /// The bytes on the wire.
+    /// Encodes the frame.
     pub fn encode(&self) -> Vec<u8> {
         const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
         let mut bytes = vec![u8::from(self.fin) << 7 | self.reserved << 4 | self.opcode];
@@ -93,24 +93,24 @@ impl RawFrame {
 /// A TCP connection to the server, before or after the handshake.
 #[derive(Debug)]
 pub struct RawSocket {
-    stream: Line,
+    stream: Stream,
     buffer: Vec<u8>,
 }
 
 impl RawSocket {
-    /// A TCP connection that has said nothing yet.
+    /// Opens a TCP connection and sends nothing.
     pub(crate) async fn dial(endpoint: &Endpoint) -> Result<RawSocket> {
         Ok(RawSocket { stream: endpoint.open().await?, buffer: Vec::new() })
     }
 
-    /// A WebSocket, its handshake done. The frames of `early` come in one write with it.
+    /// Opens a WebSocket. The frames of `early` are sent in one write with the handshake request.
     pub(crate) async fn open(endpoint: &Endpoint, target: &str, early: &[RawFrame]) -> Result<RawSocket> {
         let mut socket = RawSocket::dial(endpoint).await?;
         let mut bytes = Request::upgrade(target).encode(&endpoint.address().to_string());
         bytes.extend(early.iter().flat_map(RawFrame::encode));
         socket.stream.write_all(&bytes).await?;
-        let answer = timeout(WAIT_MAX, read_response(&mut socket.stream, &mut socket.buffer));
-        let response = answer.await.context("no answer to the handshake")??;
+        let response = timeout(WAIT_MAX, read_response(&mut socket.stream, &mut socket.buffer));
+        let response = response.await.context("no response to the handshake")??;
         ensure!(response.status == 101, "refused: {} {}", response.status, response.text());
         Ok(socket)
     }
@@ -118,27 +118,27 @@ impl RawSocket {
     /// Writes bytes as they are.
     ///
     /// # Errors
-    /// When the server has closed, or takes nothing for [`WAIT_MAX`].
+    /// When the connection is closed, or accepts no bytes for [`WAIT_MAX`].
     pub async fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        timeout(WAIT_MAX, self.stream.write_all(bytes)).await.context("the server takes nothing")??;
+        timeout(WAIT_MAX, self.stream.write_all(bytes)).await.context("the server accepts no bytes")??;
         Ok(())
     }
 
-    /// The next answer over HTTP.
+    /// The next HTTP response.
     ///
     /// # Panics
     /// When none comes within [`WAIT_MAX`].
     pub async fn response(&mut self) -> Response {
-        let answer = timeout(WAIT_MAX, read_response(&mut self.stream, &mut self.buffer));
-        answer.await.expect("an answer comes in time").expect("an answer comes")
+        let response = timeout(WAIT_MAX, read_response(&mut self.stream, &mut self.buffer));
+        response.await.expect("a response comes in time").expect("a response comes")
     }
 
     /// Writes a frame.
     ///
     /// # Panics
-    /// When the server does not take it.
+    /// When it cannot be sent.
     pub async fn send(&mut self, frame: &RawFrame) {
-        self.write(&frame.encode()).await.expect("the server takes a frame");
+        self.write(&frame.encode()).await.expect("a frame is sent");
     }
 
     /// The next frame, or `None` at the end of the connection.
@@ -149,7 +149,7 @@ impl RawSocket {
         timeout(WAIT_MAX, self.read()).await.expect("a frame or the end comes")
     }
 
-    /// Reads up to the server's close frame and tells its code; `None` if there was no close frame.
+    /// Reads up to the server's close frame and returns its code; `None` if there was no close frame.
     ///
     /// # Panics
     /// As [`RawSocket::next`].
@@ -162,7 +162,7 @@ impl RawSocket {
         None
     }
 
-    /// Whether the server ends the connection within [`WAIT_MAX`], whatever it says before.
+    /// Whether the server ends the connection within [`WAIT_MAX`], whatever it sends before.
     pub async fn is_dropped(&mut self) -> bool {
         let end = async { while self.fill().await {} };
         timeout(WAIT_MAX, end).await.is_ok()
@@ -180,7 +180,7 @@ impl RawSocket {
         }
     }
 
-    /// Reads some more; false at the end, be it orderly or not.
+    /// Reads more bytes; false at the end of the connection, orderly or not.
     async fn fill(&mut self) -> bool {
         self.stream.read_buf(&mut self.buffer).await.is_ok_and(|count| count > 0)
     }

@@ -1,7 +1,7 @@
-//! Tokens, good and bad, by the names tests call them.
+//! Valid and invalid tokens by name.
 //!
-//! Scripts say `with token expired` or write `$expired` inside a frame; code says [`Token::Expired`].
-//! The bad ones are each bad in one way only.
+//! A script writes `with token expired`, or `$expired` inside a frame; Rust code writes [`Token::Expired`].
+//! Each invalid token has exactly one defect.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -13,14 +13,14 @@ use serde_json::{Value, json};
 /// `{"alg":"none","typ":"JWT"}`
 const HEADER_NONE: &str = "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0";
 
-/// A token of one kind.
+/// The kinds of tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Token {
-    /// A user's, good for an hour, with the `aud` that Supabase writes.
+    /// A user's token, valid for an hour, with the `aud` that Supabase writes.
     Valid,
-    /// Good until the year 292,277,026,596: no timer may overflow.
+    /// Valid until the year 292,277,026,596: no timer may overflow.
     Eternal,
-    /// Good for two more seconds.
+    /// Valid for two seconds.
     Soon,
     /// Expired ten seconds ago.
     Expired,
@@ -32,7 +32,7 @@ pub enum Token {
     Endless,
     /// `alg: none`, no signature.
     Unsigned,
-    /// Says `RS256`, signed by HMAC with the secret as if it were a public key.
+    /// `RS256` in the header, but signed by HMAC with the secret as if it were a public key.
     Confused,
     /// Not a token.
     Garbage,
@@ -62,19 +62,19 @@ impl Token {
     }
 }
 
-/// Where a world's tokens are made.
+/// Signs the tokens of a server under test.
 #[derive(Debug, Clone)]
 pub struct TokenIssuer {
     secret: Vec<u8>,
 }
 
 impl TokenIssuer {
-    /// A mint that signs with `secret`.
+    /// An issuer that signs with `secret`.
     pub fn new(secret: impl Into<String>) -> TokenIssuer {
         TokenIssuer { secret: secret.into().into_bytes() }
     }
 
-    /// A mint whose secret need not be text.
+    /// An issuer whose secret may be any bytes.
     pub fn of_bytes(secret: &[u8]) -> TokenIssuer {
         TokenIssuer { secret: secret.into() }
     }
@@ -82,7 +82,7 @@ impl TokenIssuer {
     /// The secret itself.
     ///
     /// # Panics
-    /// When it is no text.
+    /// When it is not text.
     pub fn secret(&self) -> &str {
         std::str::from_utf8(&self.secret).expect("the secret is text")
     }
@@ -105,17 +105,17 @@ impl TokenIssuer {
         }
     }
 
-    /// These claims, signed HS256.
+    /// A token with these claims, signed with HS256.
     pub fn sign(&self, claims: &Value) -> String {
         self.sign_as(Algorithm::HS256, claims)
     }
 
-    /// These claims, signed HS512.
+    /// A token with these claims, signed with HS512.
     pub fn sign_hs512(&self, claims: &Value) -> String {
         self.sign_as(Algorithm::HS512, claims)
     }
 
-    /// These claims under a header written by hand, signed as HS256 whatever it says.
+    /// A token with this header, signed with HS256 whatever the header names.
     pub fn sign_with_header(&self, header: &Value, claims: &Value) -> String {
         let encode = |part: &Value| BASE64_URL_SAFE_NO_PAD.encode(part.to_string());
         let message = format!("{}.{}", encode(header), encode(claims));

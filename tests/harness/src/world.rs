@@ -9,12 +9,10 @@ use anyhow::{Context as _, Result};
 use realtime_server::app::{Server, ServerBuilder};
 use realtime_server::bus::Bus;
 use realtime_server::crypto;
-use realtime_server::drain::Urgency;
-use realtime_server::node::Node;
+use realtime_server::node::{Node, Urgency};
 use realtime_server::routes::RouteTable;
 use serde_json::Value;
 use settings::Settings;
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_tungstenite::client_async;
@@ -340,32 +338,30 @@ impl World {
         }
     }
 
-    /// Asks the server to stop as SIGTERM does, with the patience of its settings.
+    /// Asks the server to stop as SIGTERM does, with the timeouts of its settings.
     ///
     /// # Panics
     /// When it is stopping already.
     pub fn drain(&self) -> Drain {
         let server = self.server.lock().expect("no test panics here").take().expect("the server runs");
-        let hurry = watch::Sender::new(Urgency::Normal);
-        let ended = tokio::spawn(server.drain(hurry.subscribe()));
-        Drain { hurry, ended }
+        let node = Arc::clone(server.node());
+        Drain { node, ended: tokio::spawn(server.drain()) }
     }
 }
 
 /// A server that has been asked to stop.
-#[derive(Debug)]
 pub struct Drain {
-    hurry: watch::Sender<Urgency>,
+    node: Arc<Node>,
     ended: JoinHandle<()>,
 }
 
 impl Drain {
-    /// Asks it to hurry, as a second signal does.
-    pub fn hurry(&self, urgency: Urgency) {
-        self.hurry.send_replace(urgency);
+    /// Raises the urgency, as a second signal does.
+    pub fn raise_urgency(&self, urgency: Urgency) {
+        self.node.lifecycle.raise_urgency(urgency);
     }
 
-    /// Waits for the end.
+    /// Waits until the server has stopped.
     ///
     /// # Panics
     /// When it does not come in time.

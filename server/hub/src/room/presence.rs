@@ -1,183 +1,153 @@
-//! Presence in a room: what members do, what the announcer and the link take out, what other nodes say.
+//! Presence in a room: what members track, what the announcer and the link take, and what other nodes publish.
 //!
-//! Every change is made in one place, which also puts the room on the lists of those who have to tell of it:
-//! the announcer, who tells the members of this node, and the link, which tells the other nodes.
+//! Every change goes through [`Room::change_presence`], which also schedules its announcement to the members of this
+//! node and reports it to the observers.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::{Delivery, Members, Room};
-use crate::frame::{Dialect, Frame, FrameCache};
-use crate::hub::Hub;
+use super::{Delivery, Members, Outlets, Room};
+use crate::frame::{Frame, FrameCache};
 use crate::member::Slot;
 use crate::outbox::Offer;
-use crate::presence::{PresenceChange, PresenceEntry, RoomPresence, StateRequest};
+use crate::presence::{Effect, PresenceChange, RoomPresence, StateRequest};
+use crate::presence_entry::PresenceEntry;
 use crate::replication::{ApplyOutcome, Delta, NodeId, Position, PresenceUpdate, Snapshot};
 use crate::wakers::Wakers;
 
 impl Members {
-    /// The member in slot `number` and what the room has to announce.
-    fn present(&mut self, number: usize, hub: &Hub) -> (&mut Slot, &mut RoomPresence) {
+    /// The member in slot `number`, and the room's presence.
+    fn with_presence(&mut self, number: usize, epoch: Option<u64>) -> (&mut Slot, &mut RoomPresence) {
         let slot = self.slots.get_mut(number).expect("a membership's slot outlives it");
-        (slot, pending(&mut self.presence, hub))
+        (slot, used(&mut self.presence, epoch))
     }
 }
 
-fn pending<'p>(presence: &'p mut Option<Box<RoomPresence>>, hub: &Hub) -> &'p mut RoomPresence {
-    presence.get_or_insert_with(|| {
-        Box::new(if hub.departures.is_some() { RoomPresence::relayed() } else { RoomPresence::default() })
-    })
+fn used(presence: &mut Option<Box<RoomPresence>>, epoch: Option<u64>) -> &mut RoomPresence {
+    presence.get_or_insert_with(|| Box::new(RoomPresence::new(epoch)))
 }
 
 impl Room {
     /// The member now tracks `entry`.
-    pub(crate) fn track(self: &Arc<Self>, number: usize, entry: PresenceEntry, hub: &Hub) {
-        self.change_presence(hub, |members| {
-            let (slot, pending) = members.present(number, hub);
-            pending.track(number, slot, entry);
-            true
+    pub(crate) fn track(self: &Arc<Self>, number: usize, entry: PresenceEntry, outlets: &dyn Outlets) {
+        self.change_presence(outlets, |members, _| {
+            let (slot, presence) = members.with_presence(number, self.epoch);
+            presence.track(number, slot, entry)
         });
     }
 
-    /// The member tracks nothing any more.
-    pub(crate) fn untrack(self: &Arc<Self>, number: usize, hub: &Hub) {
-        self.change_presence(hub, |members| {
-            let (slot, pending) = members.present(number, hub);
-            pending.untrack(slot)
+    /// The member no longer tracks anything.
+    pub(crate) fn untrack(self: &Arc<Self>, number: usize, outlets: &dyn Outlets) {
+        self.change_presence(outlets, |members, _| {
+            let (slot, presence) = members.with_presence(number, self.epoch);
+            presence.untrack(slot)
         });
     }
 
-    /// The member is to be shown everybody.
-    pub(crate) fn request_state(self: &Arc<Self>, number: usize, tag: &str, hub: &Hub) {
-        self.change_presence(hub, |members| {
-            let (slot, pending) = members.present(number, hub);
-            pending.request_state(number, slot, tag);
-            true
+    /// The member requests the presence state.
+    pub(crate) fn request_state(self: &Arc<Self>, number: usize, tag: &str, outlets: &dyn Outlets) {
+        self.change_presence(outlets, |members, _| {
+            let (slot, presence) = members.with_presence(number, self.epoch);
+            presence.request_state(number, slot, tag)
         });
     }
 
-    /// Takes what another node says of its members for true, unless it is old or something before it is
-    /// missing.
+    /// Applies an update of another node, unless it is old or an earlier one is missing.
     pub(crate) fn apply_presence(
         self: &Arc<Self>,
         node: NodeId,
-        statement: PresenceUpdate,
-        hub: &Hub,
+        update: PresenceUpdate,
+        outlets: &dyn Outlets,
     ) -> ApplyOutcome {
-        let mut heard = ApplyOutcome::Applied;
-        self.change_presence(hub, |members| {
-            if members.presence.is_none() && statement.is_empty() {
-                // Most rooms have no presence anywhere, and keep no memory of everybody saying so.
-                return false;
+        let mut outcome = ApplyOutcome::Applied;
+        self.change_presence(outlets, |members, _| {
+            if members.presence.is_none() && update.is_empty() {
+                // Most rooms have no presence on any node, and need no memory to know it.
+                return Effect::default();
             }
-            let (verdict, is_change) = pending(&mut members.presence, hub).apply_presence(node, statement);
-            heard = verdict;
-            is_change
+            let effect;
+            (outcome, effect) = used(&mut members.presence, self.epoch).apply(node, update);
+            effect
         });
-        heard
+        outcome
     }
 
-    /// Nothing of what `node` has shown is true any more.
-    pub(crate) fn forget(self: &Arc<Self>, node: NodeId, hub: &Hub) {
-        self.change_presence(hub, |members| {
-            members.presence.as_mut().is_some_and(|pending| pending.forget(node))
+    /// Removes everything that `node` has published.
+    pub(crate) fn remove_node(self: &Arc<Self>, node: NodeId, outlets: &dyn Outlets) {
+        self.change_presence(outlets, |members, _| {
+            members.presence.as_mut().map(|presence| presence.remove_node(node)).unwrap_or_default()
         });
     }
 
-    /// Makes a change, and puts the room on the lists of those who have to tell of it: the announcer's, if
-    /// `change` says so, and the link's.
-    pub(super) fn change_presence(self: &Arc<Self>, hub: &Hub, change: impl FnOnce(&mut Members) -> bool) {
-        let mut wakers = Wakers::collect();
-        let mut members = self.members.lock();
-        let is_due = change(&mut members) && members.opening.is_none();
-        let mut due = None;
-        if let Some(pending) = &mut members.presence {
-            due = if is_due { pending.list(hub.coalesce()) } else { None };
-            if let Some(departures) = hub.departures.as_ref().filter(|_| pending.list_news()) {
-                departures.news(self, &mut wakers);
-            }
-        }
-        drop(members);
-        wakers.wake();
-        hub.list(due, self);
-    }
-
-    /// What is to be announced now; the caller encodes it and calls [`announce`](Self::announce).
+    /// Takes what is to be announced at `now`. The caller encodes it and calls [`announce`](Self::announce) and
+    /// [`send_state`](Self::send_state).
     pub fn take_presence(&self, now: Instant) -> PresenceChange {
         let mut members = self.members.lock();
         let Members { slots, presence, .. } = &mut *members;
-        presence.as_mut().map(|pending| pending.take(slots, now)).unwrap_or_default()
+        presence.as_mut().map(|presence| presence.take(slots, now)).unwrap_or_default()
     }
 
-    /// Whether the others have been told of what the member tracks now.
+    /// Whether what the member tracks now has been announced.
     pub(crate) fn is_announced(&self, number: usize) -> bool {
         let members = self.members.lock();
-        let meta = members.slots.get(number).and_then(|slot| slot.meta.as_ref());
-        meta.is_some_and(|meta| meta.announced)
+        let tracked = members.slots.get(number).and_then(|slot| slot.tracked.as_ref());
+        tracked.is_some_and(|tracked| tracked.announced)
     }
 
-    /// Whether members of `dialect` are there; tells what is worth encoding.
-    pub fn has_dialect(&self, dialect: Dialect) -> bool {
-        self.population[dialect.index()].load(Ordering::Relaxed) > 0
-    }
-
-    /// Announces a presence change to the members that have had the state so far.
+    /// Sends a presence diff to the members that have received the state and every diff since.
     pub fn announce(&self, diff: &FrameCache) -> Delivery {
         self.fan_out(
             |_| {},
             |_, slot| {
-                let frame = diff.get(slot.dialect).filter(|_| !slot.stale)?;
+                let frame = diff.get(slot.dialect, slot.group).filter(|_| !slot.stale)?;
                 Some((frame, |slot: &mut Slot| slot.stale = true))
             },
         )
     }
 
-    /// Whether whoever asked for the state is still there.
+    /// Whether the member that requested the state is still in the room.
     pub fn has_requester(&self, request: &StateRequest) -> bool {
         self.members.lock().slots.get(request.slot).is_some_and(|slot| slot.id == request.id)
     }
 
-    /// Shows everybody to the member that asked.
+    /// Sends the presence state to the member that requested it.
     pub fn send_state(&self, request: &StateRequest, state: &Frame) -> Delivery {
-        let mut told = Delivery::default();
+        let mut delivery = Delivery::default();
         let mut wakers = Wakers::collect();
         let mut members = self.members.lock();
         if let Some(slot) = members.slots.get_mut(request.slot).filter(|slot| slot.id == request.id) {
             slot.stale = slot.outbox.offer_deferred(state, &mut wakers) == Offer::Full;
-            told.note(!slot.stale);
+            delivery.count(!slot.stale);
         }
         drop(members);
         wakers.wake();
-        told
+        delivery
     }
 
-    /// What this node's members show that the other nodes have not been told, since this was last taken.
+    /// Takes the changes of what this node's members track since the last call.
     pub fn take_delta(&self) -> Option<Delta> {
         let mut members = self.members.lock();
         let Members { slots, presence, .. } = &mut *members;
-        presence.as_mut()?.take_delta(self.epoch, slots)
+        presence.as_mut()?.take_delta(slots)
     }
 
-    /// Everything that this node's members show. May be told to anybody at any time; news go on as before.
+    /// Everything that this node's members track. Does not affect the deltas.
     pub fn local_snapshot(&self) -> Snapshot {
         let mut members = self.members.lock();
         let Members { slots, presence, .. } = &mut *members;
-        let own = presence.as_ref().and_then(|pending| pending.own(self.epoch, slots));
-        let nothing = || Snapshot { position: Position { epoch: self.epoch, seq: 0 }, entries: Vec::new() };
-        own.unwrap_or_else(nothing)
+        let snapshot = presence.as_ref().and_then(|presence| presence.local_snapshot(slots));
+        let position = Position { epoch: self.epoch.unwrap_or_default(), seq: 0 };
+        snapshot.unwrap_or_else(|| Snapshot { position, entries: Vec::new() })
     }
 
-    /// The last that is to be said of this node's members, if anything was ever said.
+    /// The last update to publish for the room, if there was ever one.
     pub(crate) fn final_snapshot(&self) -> Option<Snapshot> {
-        let members = self.members.lock();
-        let has_spoken = members.presence.as_ref().is_some_and(|pending| pending.has_spoken());
-        has_spoken.then(|| Snapshot::gone(self.epoch))
+        self.members.lock().presence.as_ref().and_then(|presence| presence.final_snapshot())
     }
 
-    /// The other nodes that have said something of their members, also those that show nothing now.
+    /// The other nodes that have published presence for the room, those without entries included.
     pub fn remote_nodes(&self) -> Vec<NodeId> {
         let members = self.members.lock();
-        members.presence.iter().flat_map(|pending| pending.nodes()).collect()
+        members.presence.iter().flat_map(|presence| presence.remote_nodes()).collect()
     }
 }

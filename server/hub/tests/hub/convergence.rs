@@ -9,13 +9,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use hub::{ApplyOutcome, Hub, NodeId, PresenceUpdate, RelayEvent};
+use hub::{ApplyOutcome, Hub, NodeId, PresenceUpdate, RoomEvent};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
 use crate::key;
-use crate::nodes::{departures, relayed};
 use crate::presence::{Client, announce};
+use crate::relay::{relay_events, relayed};
 
 const NODES: usize = 3;
 
@@ -72,23 +72,23 @@ impl World {
 
     /// The link of one node does what is to be done.
     fn link(&mut self, place: usize) {
-        for departure in departures(&self.nodes[place].hub) {
-            match departure {
-                RelayEvent::RoomOpened(room) => {
+        for event in relay_events(&self.nodes[place].hub) {
+            match event {
+                RoomEvent::RoomOpened(room) => {
                     self.nodes[place].hub.confirm_joins(&room);
                     self.send_to_all(place, &Said::Ask);
                 }
-                RelayEvent::PresenceChanged(room) => {
+                RoomEvent::PresenceChanged(room) => {
                     if let Some(news) = room.take_delta() {
                         self.send_to_all(place, &Said::PresenceUpdate(news.into()));
                     }
                 }
-                RelayEvent::RoomClosed { final_snapshot, .. } => {
+                RoomEvent::RoomClosed { final_snapshot, .. } => {
                     if let Some(snapshot) = final_snapshot {
                         self.send_to_all(place, &Said::PresenceUpdate(snapshot.into()));
                     }
                 }
-                RelayEvent::Frame { .. } => {}
+                RoomEvent::Published { .. } | RoomEvent::MemberJoined(_) | RoomEvent::MemberLeft(_) => {}
             }
         }
     }
@@ -258,8 +258,8 @@ proptest! {
         }
         for node in &world.nodes {
             let mut guest = Client::join(&node.hub, 100);
-            departures(&node.hub).into_iter().for_each(|departure| match departure {
-                RelayEvent::RoomOpened(room) => node.hub.confirm_joins(&room),
+            relay_events(&node.hub).into_iter().for_each(|event| match event {
+                RoomEvent::RoomOpened(room) => node.hub.confirm_joins(&room),
                 other => panic!("{other:?} was left over"),
             });
             announce(&node.hub);

@@ -1,8 +1,10 @@
 //! The hub from outside: rooms, outboxes and presence, with words instead of a protocol.
 
 mod convergence;
-mod nodes;
+mod groups;
+mod observers;
 mod presence;
+mod relay;
 mod rooms;
 
 use std::cell::Cell;
@@ -11,8 +13,8 @@ use std::task::Waker;
 use std::time::Duration;
 
 use hub::{
-    Audience, Bounds, Bundle, Burst, Delivery, Dialect, Encode, Frame, Hub, Member, Membership, Outbox,
-    Privacy, RoomKey, Space, Turn,
+    Audience, Bounds, Bundle, Burst, Delivery, Dialect, Encode, Frame, Group, Hub, HubBuilder, Member,
+    Membership, Outbox, Privacy, RoomKey, Space, Turn,
 };
 
 pub(crate) const PLAIN: Dialect = Dialect::new(0);
@@ -47,7 +49,7 @@ pub(crate) fn frame(text: &str) -> Frame {
 }
 
 pub(crate) fn hub() -> Arc<Hub> {
-    Hub::new(Duration::ZERO)
+    HubBuilder::new(Duration::ZERO).build()
 }
 
 pub(crate) fn key(topic: &str) -> RoomKey {
@@ -73,7 +75,7 @@ impl Reader {
     }
 
     pub(crate) fn member(&self) -> Member {
-        Member { outbox: Arc::clone(&self.outbox), dialect: self.dialect }
+        Member { outbox: Arc::clone(&self.outbox), dialect: self.dialect, group: Group::DEFAULT }
     }
 
     /// Everything queued, and whether it had missed something and has caught up now.

@@ -36,7 +36,7 @@ pub(crate) fn announce(hub: &Arc<Hub>) -> usize {
         };
         let everybody = format!("={}", list('+', &change.present));
         room.announce(&diff);
-        for request in &change.states {
+        for request in &change.requests {
             room.send_state(request, &frame(&everybody));
         }
     }

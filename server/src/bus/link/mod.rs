@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
-use hub::{Delivery, Hub, NodeId, RelayEvent};
+use hub::{Delivery, Hub, NodeId, RoomEvent};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -233,16 +233,19 @@ async fn alone(hub: &Arc<Hub>) {
     loop {
         for departure in departures(hub).await {
             match departure {
-                RelayEvent::RoomOpened(room) => hub.confirm_joins(&room),
+                RoomEvent::RoomOpened(room) => hub.confirm_joins(&room),
                 // Taken, so that the room says when there is more.
-                RelayEvent::PresenceChanged(room) => drop(room.take_delta()),
-                RelayEvent::Frame { .. } | RelayEvent::RoomClosed { .. } => {}
+                RoomEvent::PresenceChanged(room) => drop(room.take_delta()),
+                RoomEvent::Published { .. }
+                | RoomEvent::RoomClosed { .. }
+                | RoomEvent::MemberJoined(_)
+                | RoomEvent::MemberLeft(_) => {}
             }
         }
     }
 }
 
-async fn departures(hub: &Hub) -> Vec<RelayEvent> {
+async fn departures(hub: &Hub) -> Vec<RoomEvent> {
     poll_fn(|cx| hub.poll_relay(DEPARTURES_MAX, cx.waker())).await
 }
 

@@ -14,14 +14,14 @@ use anyhow::{Context, bail};
 use http::Uri;
 
 use super::unverified;
-use crate::edge::proxy_protocol::Balancers;
+use crate::edge::proxy_protocol::TrustedProxies;
 
 /// A status line is shorter than this; what does not end by then is none.
 const LONGEST_STATUS_LINE: usize = 1024;
 
-/// The status that `url` is answered with. A server that takes us for one of its `balancers` is told that we
-/// bring nobody.
-pub(super) fn ask(url: &Uri, balancers: &Balancers, timeout: Duration) -> anyhow::Result<u16> {
+/// The status of the response from `url`. A server that treats this host as one of its `proxies` expects a PROXY protocol
+/// header, and gets one without a client.
+pub(super) fn ask(url: &Uri, proxies: &TrustedProxies, timeout: Duration) -> anyhow::Result<u16> {
     let is_tls = match url.scheme_str() {
         Some("http") => false,
         Some("https") => true,
@@ -32,7 +32,7 @@ pub(super) fn ask(url: &Uri, balancers: &Balancers, timeout: Duration) -> anyhow
     let deadline = Instant::now().checked_add(timeout).context("the timeout is too long")?;
 
     let mut line = Line { stream: connect(host, port, deadline)?, deadline };
-    if balancers.contain(line.stream.local_addr()?.ip()) {
+    if proxies.contain(line.stream.local_addr()?.ip()) {
         line.write_all(b"PROXY UNKNOWN\r\n")?;
     }
     let path = url.path_and_query().map_or("/", |path| path.as_str());
@@ -161,7 +161,7 @@ mod tests {
     }
 
     fn asked(answer: &'static [u8]) -> Result<u16, String> {
-        ask(&answering(answer), &Balancers::default(), Duration::from_secs(10))
+        ask(&answering(answer), &TrustedProxies::default(), Duration::from_secs(10))
             .map_err(|error| format!("{error:#}"))
     }
 
@@ -182,7 +182,8 @@ mod tests {
     fn a_server_that_says_nothing_is_given_up_in_time() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let url = format!("http://{}/", listener.local_addr().expect("bound")).parse().expect("a URL");
-        let error = ask(&url, &Balancers::default(), Duration::from_millis(50)).expect_err("nobody answers");
+        let error =
+            ask(&url, &TrustedProxies::default(), Duration::from_millis(50)).expect_err("nobody answers");
         assert_eq!(error.to_string(), "no answer in time");
     }
 
@@ -191,9 +192,10 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let url = format!("http://{}/", listener.local_addr().expect("bound")).parse().expect("a URL");
         drop(listener);
-        let error = ask(&url, &Balancers::default(), Duration::from_secs(10)).expect_err("nobody is there");
+        let error =
+            ask(&url, &TrustedProxies::default(), Duration::from_secs(10)).expect_err("nobody is there");
         assert!(format!("{error:#}").starts_with("cannot connect: "), "{error:#}");
-        let error = ask(&Uri::from_static("ftp://x/"), &Balancers::default(), Duration::from_secs(1));
+        let error = ask(&Uri::from_static("ftp://x/"), &TrustedProxies::default(), Duration::from_secs(1));
         assert_eq!(error.expect_err("no HTTP").to_string(), "only http:// and https:// can be asked");
     }
 }

@@ -1,12 +1,12 @@
-//! From when and until when a certificate is valid (RFC 5280, 4.1.2.5): the one thing in it that is looked at here and
-//! not by rustls, which leaves it to clients.
+//! The period in which a certificate is valid (RFC 5280, 4.1.2.5). rustls does not read it from a server's own
+//! certificate, because clients check it.
 
 use std::time::{Duration, SystemTime};
 
 use humantime_serde::re::humantime::{format_rfc3339_seconds, parse_rfc3339};
 
-/// How long before its end a certificate is warned of at most. Clients of ACME renew at the last third of its life, which
-/// is a month for one of ninety days.
+/// The longest time before expiry in which a certificate is warned of. ACME clients renew in the last third of the
+/// validity, which is a month for a certificate of ninety days.
 const WARN_BEFORE_MAX: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 const SEQUENCE: u8 = 0x30;
@@ -14,7 +14,7 @@ const EXPLICIT_VERSION: u8 = 0xa0;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 
-/// When a certificate is valid.
+/// The validity period of a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Validity {
     not_before: SystemTime,
@@ -22,15 +22,15 @@ pub(super) struct Validity {
 }
 
 impl Validity {
-    /// That of a certificate in DER. `None` if it cannot be read.
+    /// The validity of a certificate in DER. `None` if it cannot be parsed.
     pub(super) fn of(certificate: &[u8]) -> Option<Self> {
         let (_, certificate, _) = element(certificate)?;
         let (_, mut fields, _) = element(certificate)?;
         if let (EXPLICIT_VERSION, _, rest) = element(fields)? {
             fields = rest;
         }
-        // The serial number, the algorithm and the issuer stand before it.
-        for _before in 0..3 {
+        // The serial number, the algorithm and the issuer precede it.
+        for _preceding in 0..3 {
             (_, _, fields) = element(fields)?;
         }
         let (SEQUENCE, validity, _) = element(fields)? else { return None };
@@ -40,28 +40,28 @@ impl Validity {
         Some(Self { not_before, not_after: time(tag, not_after)? })
     }
 
-    /// When it ends, in seconds since 1970.
-    pub(super) fn ends_at(&self) -> f64 {
+    /// When the certificate expires, in seconds since 1970.
+    pub(super) fn expires_at(&self) -> f64 {
         self.not_after.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
     }
 
-    /// What is wrong with it at `now`, to follow the words «the certificate».
-    pub(super) fn complaint(&self, now: SystemTime) -> Option<String> {
+    /// Why clients do not accept the certificate at `now`, or soon will not. Continues the words «the certificate».
+    pub(super) fn problem(&self, now: SystemTime) -> Option<String> {
         if now > self.not_after {
             return Some(format!("has expired at {}", format_rfc3339_seconds(self.not_after)));
         }
         if now < self.not_before {
             return Some(format!("is not valid before {}", format_rfc3339_seconds(self.not_before)));
         }
-        let soon = now + self.warn_before() > self.not_after;
-        soon.then(|| format!("expires at {}", format_rfc3339_seconds(self.not_after)))
+        let expires_soon = now + self.warn_before() > self.not_after;
+        expires_soon.then(|| format!("expires at {}", format_rfc3339_seconds(self.not_after)))
     }
 
-    /// How long before its end it is warned of. Of one that is valid for six days that is the last two: a longer time would
-    /// warn of it from its first day on, however well it is renewed.
+    /// How long before expiry the certificate is warned of: for one that is valid for six days, two days. A fixed time
+    /// would warn of short-lived certificates from their first day on, even if they are renewed in time.
     fn warn_before(&self) -> Duration {
-        let life = self.not_after.duration_since(self.not_before).unwrap_or_default();
-        WARN_BEFORE_MAX.min(life / 3)
+        let validity = self.not_after.duration_since(self.not_before).unwrap_or_default();
+        WARN_BEFORE_MAX.min(validity / 3)
     }
 }
 
@@ -89,7 +89,7 @@ fn time(tag: u8, text: &[u8]) -> Option<SystemTime> {
     let (year, rest) = match tag {
         UTC_TIME => {
             let (year, rest) = text.split_at_checked(2)?;
-            // Years are those of 1950 to 2049.
+            // Two digits mean a year from 1950 to 2049.
             (format!("{}{year}", if year < "50" { "20" } else { "19" }), rest)
         }
         GENERALIZED_TIME => text.split_at_checked(4).map(|(year, rest)| (year.to_owned(), rest))?,
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_forms_of_a_time_are_read() {
+    fn both_forms_of_a_time_are_parsed() {
         let seconds = |tag, text: &str| {
             time(tag, text.as_bytes()).map(|time| time.duration_since(UNIX_EPOCH).expect("later").as_secs())
         };
@@ -122,18 +122,18 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_is_complained_about_outside_its_time() {
+    fn a_certificate_outside_its_validity_is_a_problem() {
         let mut parameters = rcgen::CertificateParams::new(["a".to_owned()]).expect("a name");
         (parameters.not_before, parameters.not_after) =
             (rcgen::date_time_ymd(2020, 1, 2), rcgen::date_time_ymd(2021, 3, 4));
         let key = rcgen::KeyPair::generate().expect("a key");
         let certificate = parameters.self_signed(&key).expect("a certificate");
-        let validity = Validity::of(certificate.der()).expect("it can be read");
+        let validity = Validity::of(certificate.der()).expect("it can be parsed");
         let at = |text| parse_rfc3339(text).expect("a time");
-        assert_eq!(validity.complaint(at("2020-06-01T00:00:00Z")), None);
-        let complaint = |time| validity.complaint(at(time)).expect("it is not valid");
-        assert_eq!(complaint("2021-03-04T00:00:01Z"), "has expired at 2021-03-04T00:00:00Z");
-        assert_eq!(complaint("2020-01-01T00:00:00Z"), "is not valid before 2020-01-02T00:00:00Z");
+        assert_eq!(validity.problem(at("2020-06-01T00:00:00Z")), None);
+        let problem = |time| validity.problem(at(time)).expect("it is not valid");
+        assert_eq!(problem("2021-03-04T00:00:01Z"), "has expired at 2021-03-04T00:00:00Z");
+        assert_eq!(problem("2020-01-01T00:00:00Z"), "is not valid before 2020-01-02T00:00:00Z");
     }
 
     #[test]
@@ -142,15 +142,15 @@ mod tests {
         let not_before = UNIX_EPOCH + 20_000 * day;
         for (days_valid, days_warned) in [(400, 14), (90, 14), (42, 14), (6, 2), (3, 1)] {
             let validity = Validity { not_before, not_after: not_before + days_valid * day };
-            let complaint = |days_left: u32| validity.complaint(validity.not_after - days_left * day);
-            assert_eq!(complaint(days_warned), None, "{days_valid} days");
-            let warning = complaint(days_warned - 1).expect("it ends soon");
+            let problem = |days_left: u32| validity.problem(validity.not_after - days_left * day);
+            assert_eq!(problem(days_warned), None, "{days_valid} days");
+            let warning = problem(days_warned - 1).expect("it expires soon");
             assert!(warning.starts_with("expires at 20"), "{warning}");
         }
     }
 
     #[test]
-    fn whatever_is_no_certificate_has_none() {
+    fn bytes_that_are_not_a_certificate_have_no_validity() {
         let certificate =
             rcgen::generate_simple_self_signed(["a".to_owned()]).expect("a certificate").cert.der().to_vec();
         for end in 0..100.min(certificate.len()) {
@@ -160,7 +160,7 @@ mod tests {
         for at in 0..certificate.len() {
             let mut damaged = certificate.clone();
             damaged[at] = 0xff;
-            // Whatever it finds, it does not panic.
+            // It may be parsed, but does not panic.
             let _validity = Validity::of(&damaged);
         }
     }

@@ -87,7 +87,7 @@ mod tests {
     use crate::auth::{PublicRooms, sign};
     use crate::bus::ClusterLink;
     use crate::close_reason::CloseReason;
-    use crate::node::Node;
+    use crate::node::{Lifecycle, Node};
     use crate::sessions::{Admission, ClientContext, Services};
     use crate::telemetry::request_context::RequestContext;
 
@@ -110,8 +110,8 @@ mod tests {
         settings.auth.jwt_secret = Some(secret.clone());
         let tasks = TaskTracker::new();
         let sources = JwksSources::new(tasks.clone(), CancellationToken::new());
-        let node =
-            Node::new(settings, sources, ClusterLink::alone(), Vec::new()).expect("a secret is all it takes");
+        let node = Node::new(settings, sources, ClusterLink::alone(), Lifecycle::default(), Vec::new())
+            .expect("a secret is all it takes");
         let services =
             Arc::new(Services { node: Arc::clone(&node), authorizer: Arc::new(PublicRooms), tasks });
         let tenant = Arc::clone(node.tenants.default_tenant());

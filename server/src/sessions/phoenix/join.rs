@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use hub::{Audience, Frame, Member, Privacy, RoomKey, Space};
+use hub::{Audience, Frame, Group, Member, Privacy, RoomKey, Space};
 use serde_json::json;
 use wire::phoenix::{self, FIELD_BYTES_MAX, Push, Ref, Status};
 use wire::supabase::{JoinRequest, JoinToken, Private, TOPIC_PREFIX};
@@ -13,6 +13,7 @@ use wire::supabase::{JoinRequest, JoinToken, Private, TOPIC_PREFIX};
 use super::joined::JoinedTopic;
 use super::{PhoenixSession, legacy, reason};
 use crate::auth::{AuthorizationError, Claims, Decision, TokenError};
+use crate::node::LifecyclePhase;
 use crate::telemetry::codes::{Code, Scope};
 use crate::tenants::{Policy, TenantStatus};
 
@@ -179,7 +180,7 @@ impl PhoenixSession {
 
     /// Whether the server and the tenant accept such joins now.
     fn check_availability(&self, policy: &Policy, request: &JoinRequest) -> Result<(), JoinError> {
-        if self.services.node.is_stopping() {
+        if self.services.node.lifecycle.has_reached(LifecyclePhase::Draining) {
             return Err(JoinError::of(Code::RealtimeRestarting));
         }
         match policy.status {
@@ -234,7 +235,8 @@ impl PhoenixSession {
             None => NO_CHANGES.into(),
         };
         let outbound = &self.outbound;
-        let member = Member { outbox: Arc::clone(&outbound.outbox), dialect: outbound.dialect };
+        let member =
+            Member { outbox: Arc::clone(&outbound.outbox), dialect: outbound.dialect, group: Group::DEFAULT };
         let mut frames = vec![outbound.reply_frame(&join_ref, &reference, &topic, Status::Ok, &response)];
         if let Some(entry) = &subscription {
             let text = legacy::unable_to_subscribe(entry);

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use futures_util::FutureExt;
-use hub::RelayEvent;
+use hub::RoomEvent;
 
 use super::subscriptions::Opening;
 use super::{ClusterMessage, Done, LinkSession, Sent};
@@ -12,14 +12,14 @@ use crate::bus::link::{cluster_message, room_table};
 use crate::bus::{BATCH_MAX, BusFuture, Channel, Command};
 
 impl LinkSession<'_, '_> {
-    pub(super) fn depart(&mut self, departures: Vec<RelayEvent>) {
+    pub(super) fn depart(&mut self, departures: Vec<RoomEvent>) {
         let (node, linger) = (self.context.node, self.context.settings.linger);
         let (mut opening, mut departing) = (Opening::default(), OutboundBatch::default());
         for departure in departures {
             match departure {
-                RelayEvent::RoomOpened(room) => self.open(room, &mut opening),
-                RelayEvent::Frame { key, frame, messages } => departing.say(key, frame, messages),
-                RelayEvent::PresenceChanged(room) => {
+                RoomEvent::RoomOpened(room) => self.open(room, &mut opening),
+                RoomEvent::Published { key, frame, messages } => departing.say(key, frame, messages),
+                RoomEvent::PresenceChanged(room) => {
                     let news = room.take_delta();
                     // A room that is yet to return will be told of as a whole, these news included. So will one
                     // of which news were refused.
@@ -29,12 +29,14 @@ impl LinkSession<'_, '_> {
                         departing.add(commands::news(node, room.key(), &news));
                     }
                 }
-                RelayEvent::RoomClosed { key, final_snapshot } => {
+                RoomEvent::RoomClosed { key, final_snapshot } => {
                     if let Some(snapshot) = final_snapshot.filter(|_| self.is_registered) {
                         departing.add(commands::state(node, &key, &snapshot));
                     }
                     self.rooms.close(&room_table::name(&key), Instant::now() + linger);
                 }
+                // The relay is not interested in these: users are published by tenant.
+                RoomEvent::MemberJoined(_) | RoomEvent::MemberLeft(_) => {}
             }
         }
         self.listen(opening);

@@ -118,7 +118,7 @@ impl LinkSession<'_, '_> {
         let wait = self.context.settings.subscribe_timeout;
         // By the time this is looked at again it would be too long.
         if let Some(before) = Instant::now().checked_sub(wait.saturating_sub(patience(wait))) {
-            self.context.hub.confirm_joins_before(before);
+            self.context.hub.confirm_joins_until(before);
         }
     }
 

@@ -1,0 +1,47 @@
+//! What the hub does for its rooms.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::Hub;
+use crate::frame::Frame;
+use crate::room::{Outlets, Room};
+use crate::topic::RoomKey;
+use crate::wakers::Wakers;
+
+impl Outlets for Hub {
+    fn coalesce(&self) -> Duration {
+        Duration::from_nanos(self.coalesce_nanos.load(Ordering::Relaxed))
+    }
+
+    fn schedule(&self, room: &Arc<Room>, due_at: Instant) {
+        let mut due = self.due.lock();
+        due.rooms.push((due_at, Arc::clone(room)));
+        let waker = due.waker.take();
+        drop(due);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn wants_frames(&self) -> bool {
+        self.observers.iter().any(|observer| observer.wants_frames())
+    }
+
+    fn published(&self, key: &Arc<RoomKey>, frame: Option<&Frame>, messages: u32, wakers: &mut Wakers) {
+        self.observers.iter().for_each(|observer| observer.published(key, frame, messages, wakers));
+    }
+
+    fn member_joined(&self, key: &Arc<RoomKey>, wakers: &mut Wakers) {
+        self.observers.iter().for_each(|observer| observer.member_joined(key, wakers));
+    }
+
+    fn member_left(&self, key: &Arc<RoomKey>, wakers: &mut Wakers) {
+        self.observers.iter().for_each(|observer| observer.member_left(key, wakers));
+    }
+
+    fn presence_changed(&self, room: &Arc<Room>, wakers: &mut Wakers) {
+        self.observers.iter().for_each(|observer| observer.presence_changed(room, wakers));
+    }
+}

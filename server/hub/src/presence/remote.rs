@@ -1,0 +1,143 @@
+//! What the members of other nodes track in a room, as those nodes have published it.
+//!
+//! For each node its entries and the position of its newest update. The position stays when a node tracks nothing
+//! any more: otherwise a late update would bring back entries that were removed.
+
+use std::collections::HashMap;
+use std::mem;
+
+use crate::presence_entry::PresenceEntry;
+use crate::replication::{ApplyOutcome, Delta, NodeId, Position, PresenceUpdate, Snapshot};
+
+/// The presence of all other nodes in a room.
+#[derive(Debug, Default)]
+pub(super) struct RemotePresence {
+    nodes: HashMap<NodeId, NodePresence>,
+}
+
+/// The presence of one node.
+#[derive(Debug)]
+struct NodePresence {
+    position: Position,
+    entries: HashMap<u64, RemoteEntry>,
+}
+
+/// An entry, and whether it has been announced to the members of this node.
+#[derive(Debug)]
+struct RemoteEntry {
+    entry: PresenceEntry,
+    announced: bool,
+}
+
+/// What an update changes for the members of this node.
+#[derive(Debug, Default)]
+pub(super) struct RemoteChange {
+    /// Ids of new entries.
+    pub(super) added: Vec<u64>,
+    /// Announced entries that were removed.
+    pub(super) removed: Vec<PresenceEntry>,
+}
+
+impl RemoteChange {
+    pub(super) fn is_empty(&self) -> bool {
+        self.added.is_empty() && self.removed.is_empty()
+    }
+
+    fn add(&mut self, entries: &mut HashMap<u64, RemoteEntry>, (id, entry): (u64, PresenceEntry)) {
+        entries.entry(id).or_insert_with(|| {
+            self.added.push(id);
+            RemoteEntry { entry, announced: false }
+        });
+    }
+
+    fn remove(&mut self, removed: RemoteEntry) {
+        if removed.announced {
+            self.removed.push(removed.entry);
+        }
+    }
+}
+
+impl RemotePresence {
+    /// Applies an update of `node`, unless it is old or an earlier one is missing.
+    pub(super) fn apply(
+        &mut self,
+        node: NodeId,
+        update: PresenceUpdate,
+        change: &mut RemoteChange,
+    ) -> ApplyOutcome {
+        let known = self.nodes.get(&node).map(|presence| presence.position);
+        match update {
+            PresenceUpdate::Snapshot(snapshot) if known.is_some_and(|known| snapshot.position <= known) => {
+                ApplyOutcome::Old
+            }
+            PresenceUpdate::Snapshot(snapshot) => self.replace(node, snapshot, change),
+            PresenceUpdate::Delta(delta) => match known.filter(|known| known.epoch >= delta.epoch) {
+                Some(known) if known >= (Position { epoch: delta.epoch, seq: delta.to }) => ApplyOutcome::Old,
+                Some(known) if known.seq >= delta.from => self.apply_delta(node, delta, change),
+                None if delta.from == 0 => {
+                    let position = Position { epoch: delta.epoch, seq: delta.to };
+                    self.replace(node, Snapshot { position, entries: delta.added }, change)
+                }
+                Some(_) | None => ApplyOutcome::Gap,
+            },
+        }
+    }
+
+    /// Applies a delta that may overlap with what is known: ids are never reused, so applying a change twice has no
+    /// effect.
+    fn apply_delta(&mut self, node: NodeId, delta: Delta, change: &mut RemoteChange) -> ApplyOutcome {
+        let presence = self.nodes.get_mut(&node).expect("the node has a known position");
+        presence.position.seq = delta.to;
+        for id in delta.removed {
+            if let Some(removed) = presence.entries.remove(&id) {
+                change.remove(removed);
+            }
+        }
+        for added in delta.added {
+            change.add(&mut presence.entries, added);
+        }
+        ApplyOutcome::Applied
+    }
+
+    fn replace(&mut self, node: NodeId, snapshot: Snapshot, change: &mut RemoteChange) -> ApplyOutcome {
+        let empty = || NodePresence { position: snapshot.position, entries: HashMap::new() };
+        let presence = self.nodes.entry(node).or_insert_with(empty);
+        let mut before = mem::take(&mut presence.entries);
+        if presence.position.epoch != snapshot.position.epoch {
+            // Ids are unique within an epoch only.
+            before.drain().for_each(|(_id, removed)| change.remove(removed));
+        }
+        presence.position = snapshot.position;
+        for (id, entry) in snapshot.entries {
+            match before.remove(&id) {
+                Some(known) => drop(presence.entries.insert(id, known)),
+                None => change.add(&mut presence.entries, (id, entry)),
+            }
+        }
+        before.into_values().for_each(|removed| change.remove(removed));
+        ApplyOutcome::Applied
+    }
+
+    /// Removes everything of `node`, its position included.
+    pub(super) fn remove_node(&mut self, node: NodeId, change: &mut RemoteChange) {
+        let entries =
+            self.nodes.remove(&node).into_iter().flat_map(|presence| presence.entries.into_values());
+        entries.for_each(|removed| change.remove(removed));
+    }
+
+    /// Marks an entry as announced. `None` if it was removed, or announced before.
+    pub(super) fn announce(&mut self, node: NodeId, id: u64) -> Option<PresenceEntry> {
+        let remote = self.nodes.get_mut(&node)?.entries.get_mut(&id)?;
+        (!mem::replace(&mut remote.announced, true)).then(|| remote.entry.clone())
+    }
+
+    /// All entries.
+    pub(super) fn entries(&self) -> impl Iterator<Item = &PresenceEntry> {
+        self.nodes.values().flat_map(|presence| presence.entries.values()).map(|remote| &remote.entry)
+    }
+
+    /// The nodes that have published presence, those without entries included.
+    pub(super) fn nodes(&self) -> impl Iterator<Item = NodeId> {
+        self.nodes.keys().copied()
+    }
+}

@@ -1,0 +1,26 @@
+//! What a member tracks.
+//!
+//! The content is opaque to the hub: a key and encoded text.
+
+use std::sync::Arc;
+
+/// One tracked presence entry, encoded. No two entries are equal, because the text contains a unique reference.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct PresenceEntry {
+    /// The presence key of the member. Several members may share a key: two tabs of one user.
+    pub key: Arc<str>,
+    /// What it tracks, as encoded text.
+    pub meta: Arc<str>,
+}
+
+/// An entry tracked by a member of this node, and to whom it has been sent.
+#[derive(Debug)]
+pub(crate) struct TrackedEntry {
+    pub(crate) entry: PresenceEntry,
+    /// Its id in deltas and snapshots.
+    pub(crate) id: u64,
+    /// It has been announced to the members of this node.
+    pub(crate) announced: bool,
+    /// Other nodes may know it: it was in a delta or a snapshot.
+    pub(crate) replicated: bool,
+}
