@@ -40,7 +40,7 @@ pub struct Node {
     /// The other nodes.
     pub link: ClusterLink,
     /// The metrics it publishes.
-    pub metrics: Metrics,
+    pub metrics: Arc<Metrics>,
     /// The exporter behind `/metrics`.
     pub prometheus: Prometheus,
     /// Tells what happens to nobody in particular.
@@ -79,7 +79,7 @@ impl Node {
             anyhow::bail!("{nobody}: set JWT_SECRET, or start with `serve --dev` to try things out");
         }
         let prometheus = Prometheus::new(settings.regions.name.as_deref());
-        let metrics = Metrics::new([vec![prometheus.exporter()], exporters].concat());
+        let metrics = Arc::new(Metrics::new([vec![prometheus.exporter()], exporters].concat()));
         let tenants = Registry::new(&settings, sources, &metrics);
         let reports = metrics.reports(None);
         let operators = Operators::new(&settings.admin, &settings.auth).remarking(&reports);
@@ -117,7 +117,7 @@ impl Node {
         let operators = Operators::new(&settings.admin, &settings.auth).remarking(&self.reports);
         self.operators.store(Arc::new(operators));
         self.hub.set_coalesce(settings.presence.coalesce);
-        self.tenants.apply(&settings, &self.metrics);
+        self.tenants.apply(&settings);
         self.reloading.applied();
     }
 
@@ -127,8 +127,9 @@ impl Node {
     }
 
     /// The tenant that a request means; `None` when it names one that is not there.
-    pub fn tenant_for_request(&self, headers: &HeaderMap, uri: &Uri) -> Option<Arc<Tenant>> {
-        self.tenants.for_request(headers, uri, self.settings().server.strict_host)
+    pub async fn tenant_for_request(&self, headers: &HeaderMap, uri: &Uri) -> Option<Arc<Tenant>> {
+        let strict = self.settings().server.strict_host;
+        self.tenants.for_request(headers, uri, strict).await
     }
 
     /// A permit for one more TCP connection, if there is one.

@@ -34,6 +34,7 @@ mod rfc6455;
 mod rolling_restart;
 mod routes;
 mod stopping;
+mod tenant_sources;
 mod tenants;
 mod tls;
 mod tokens;

@@ -106,7 +106,8 @@ impl Handshake {
         request: &Request<()>,
     ) -> Result<(Admission, Permit), Refused> {
         let unknown = HandshakeError::of(StatusCode::NOT_FOUND, Code::TenantNotFound);
-        let Some(tenant) = self.services.node.tenant_for_request(request.headers(), request.uri()) else {
+        let Some(tenant) = self.services.node.tenant_for_request(request.headers(), request.uri()).await
+        else {
             return Err(Refused { tenant: None, error: unknown });
         };
         let policy = tenant.policy();

@@ -1,7 +1,7 @@
 //! What a tenant's clients may use together, and how much of it they have used on this node.
 //!
-//! Limits are exchanged while they are in use, each by itself: a plain number that the next operation reads.
-//! So a message costs no lock and no look at the settings.
+//! Limits are replaced while they are in use, each by itself: a plain number that the next operation reads. So a
+//! message costs no lock and no access to the settings.
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -11,8 +11,8 @@ use settings::Limits;
 
 use super::token_bucket::TokenBucket;
 
-/// Limits with their counters. Rates are token buckets with a burst of ten seconds, and count what comes to
-/// this node: a tenant with clients on two nodes has them twice.
+/// Limits with their counters. Rates are token buckets with a burst of ten seconds, and apply to one node: a tenant with
+/// clients on two nodes has them twice.
 #[derive(Debug)]
 pub struct Allowance {
     /// Messages accepted from senders on this node.
@@ -22,7 +22,7 @@ pub struct Allowance {
     /// Presence calls on this node.
     pub presence_events: TokenBucket,
     max_concurrent_users: AtomicUsize,
-    everyone: AtomicUsize,
+    node_max_connections: AtomicUsize,
     max_connections: AtomicUsize,
     max_channels_per_client: AtomicUsize,
     max_payload_bytes: AtomicUsize,
@@ -32,14 +32,14 @@ pub struct Allowance {
 }
 
 impl Allowance {
-    /// Full buckets for `limits`. This node has no more users than `everyone`, whatever the limits say.
-    pub(super) fn new(limits: &Limits, everyone: NonZeroUsize) -> Self {
+    /// Full buckets for `limits`. A tenant has no more users on this node than the node has connections.
+    pub(super) fn new(limits: &Limits, node_max_connections: NonZeroUsize) -> Self {
         let allowance = Self {
             events: TokenBucket::per_second(0),
             joins: TokenBucket::per_second(0),
             presence_events: TokenBucket::per_second(0),
             max_concurrent_users: AtomicUsize::default(),
-            everyone: AtomicUsize::default(),
+            node_max_connections: AtomicUsize::default(),
             max_connections: AtomicUsize::default(),
             max_channels_per_client: AtomicUsize::default(),
             max_payload_bytes: AtomicUsize::default(),
@@ -47,16 +47,17 @@ impl Allowance {
             client_presence_calls: AtomicU32::default(),
             client_presence_window_ms: AtomicU64::default(),
         };
-        allowance.set(limits, everyone);
+        allowance.set(limits, node_max_connections);
         allowance
     }
 
-    /// From now on these limits count. What was used stays used.
-    pub(super) fn set(&self, limits: &Limits, everyone: NonZeroUsize) {
+    /// Applies these limits. What was used stays used.
+    pub(super) fn set(&self, limits: &Limits, node_max_connections: NonZeroUsize) {
         let users = limits.max_concurrent_users.map_or(usize::MAX, NonZeroUsize::get);
         self.max_concurrent_users.store(users, Ordering::Relaxed);
-        self.everyone.store(everyone.get(), Ordering::Relaxed);
-        self.max_connections.store(limits.connections().unwrap_or(everyone).get(), Ordering::Relaxed);
+        self.node_max_connections.store(node_max_connections.get(), Ordering::Relaxed);
+        self.max_connections
+            .store(limits.connections().unwrap_or(node_max_connections).get(), Ordering::Relaxed);
         self.max_channels_per_client.store(limits.max_channels_per_client.get(), Ordering::Relaxed);
         self.max_payload_bytes.store(limits.max_payload_bytes(), Ordering::Relaxed);
         self.max_events_per_second.store(limits.max_events_per_second.get().into(), Ordering::Relaxed);
@@ -68,10 +69,10 @@ impl Allowance {
         self.presence_events.set_rate(limits.max_presence_events_per_second.get().into());
     }
 
-    /// Connections that may have joined a room on this node, while there are so many on the others.
-    pub fn users_beside(&self, elsewhere: usize) -> usize {
-        let users = self.max_concurrent_users.load(Ordering::Relaxed).saturating_sub(elsewhere);
-        users.min(self.everyone.load(Ordering::Relaxed))
+    /// Connections on this node that may have joined a room, given the users of the other nodes.
+    pub fn max_users_here(&self, users_elsewhere: usize) -> usize {
+        let users = self.max_concurrent_users.load(Ordering::Relaxed).saturating_sub(users_elsewhere);
+        users.min(self.node_max_connections.load(Ordering::Relaxed))
     }
 
     /// WebSockets on this node, whether or not they have joined a room.
@@ -89,7 +90,7 @@ impl Allowance {
         self.max_payload_bytes.load(Ordering::Relaxed)
     }
 
-    /// Messages accepted per second on this node; also told to HTTP clients.
+    /// Messages accepted per second on this node; HTTP responses name it.
     pub fn max_events_per_second(&self) -> u64 {
         self.max_events_per_second.load(Ordering::Relaxed)
     }

@@ -1,17 +1,19 @@
-//! Who owns rooms: keys, limits and the sockets that are connected.
+//! The owners of rooms: keys, limits, and the sockets that are connected.
 //!
-//! A [`Tenant`] is who somebody is and what was counted so far; it lives as long as it is configured. Its
-//! [`Policy`] is what counts for it at the moment, and is exchanged while clients are connected. The
-//! [`Registry`] keeps the two in step with the settings, and a change of one tenant touches no other.
+//! A [`Tenant`] holds what stays while its configuration changes: identity, counters, sockets; it lives as long as a
+//! source specifies it. Its [`Policy`] is what applies to it at the moment, and is replaced while clients are connected.
+//! The [`Registry`] keeps both in step with the sources, and a change of one tenant touches no other.
 
 mod allowance;
-mod effective;
 mod naming;
 mod policy;
 mod policy_notifier;
 mod registry;
 mod rolling_rate;
 mod sockets;
+mod source;
+mod spec;
+mod spec_table;
 mod tenant;
 mod token_bucket;
 
@@ -19,4 +21,6 @@ pub use allowance::Allowance;
 pub use policy::{Policy, TenantStatus};
 pub use registry::Registry;
 pub use sockets::{SocketRegistration, Sockets};
+pub use source::{SourceId, TenantSource};
+pub use spec::TenantSpec;
 pub use tenant::Tenant;

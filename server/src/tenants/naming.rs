@@ -1,4 +1,4 @@
-//! Which tenant a request means: header `x-tenant`, else query parameter `tenant`, else the first label of
+//! Which tenant a request names: header `x-tenant`, else query parameter `tenant`, else the first label of
 //! the host name (docs/protocol/http.md#tenant-selection).
 
 use std::borrow::Cow;
@@ -8,32 +8,33 @@ use http::{HeaderMap, Uri, header};
 
 use crate::query;
 
-/// Whom a request names.
+/// How a request names its tenant.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Named<'a> {
-    /// This tenant, outright. If it is not there, nobody else is meant.
-    Outright(Cow<'a, str>),
-    /// Perhaps this tenant: the host name begins like this, but hosts have names for other reasons too.
+    /// By a header or parameter. If there is no such tenant, the request is refused.
+    Explicitly(Cow<'a, str>),
+    /// By the first label of the host name, which may have nothing to do with tenants.
     ByHost(&'a str),
-    /// Nobody.
-    Nobody,
+    /// It does not name one.
+    NotAtAll,
 }
 
 impl<'a> Named<'a> {
-    /// Whom the head of a request names.
+    /// The tenant that the head of a request names.
     pub(super) fn in_head(headers: &'a HeaderMap, uri: &'a Uri) -> Self {
         let header = headers.get("x-tenant").map(|value| String::from_utf8_lossy(value.as_bytes()));
-        let said = |id: &Cow<'_, str>| !id.is_empty();
-        if let Some(id) = header.filter(said).or_else(|| query::parameter(uri, "tenant").filter(said)) {
-            return Self::Outright(id);
+        let is_given = |id: &Cow<'_, str>| !id.is_empty();
+        if let Some(id) = header.filter(is_given).or_else(|| query::parameter(uri, "tenant").filter(is_given))
+        {
+            return Self::Explicitly(id);
         }
         let host = || headers.get(header::HOST)?.to_str().ok();
         // A request target with a host in it wins over the header (RFC 9112 §3.2.2).
-        uri.host().or_else(host).and_then(first_label).map_or(Self::Nobody, Self::ByHost)
+        uri.host().or_else(host).and_then(first_label).map_or(Self::NotAtAll, Self::ByHost)
     }
 }
 
-/// The first label of a host name. Addresses have none, and `localhost` is what everybody calls a machine.
+/// The first label of a host name. Addresses have none, and `localhost` names a machine rather than a tenant.
 fn first_label(host: &str) -> Option<&str> {
     let name = host.split(':').next().unwrap_or(host);
     let is_address =
@@ -47,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_label_of_a_host_name_is_a_tenant_and_addresses_name_nobody() {
+    fn the_first_label_of_a_host_name_is_a_tenant_and_addresses_name_none() {
         for (host, label) in [
             ("acme.example.com", Some("acme")),
             ("acme.example.com:4000", Some("acme")),

@@ -1,134 +1,126 @@
-//! What counts for a tenant at the moment: exchanged as a whole when its settings change.
+//! What applies to a tenant at the moment: replaced as a whole when its specification changes.
 //!
-//! Every policy has a generation, one above the last. A connection remembers the one it has seen, so that
-//! one comparison tells it whether to look again, and the one it was admitted under, so that a farewell
-//! reaches those who were there before it and nobody else.
+//! Every policy has a generation, one above that of its predecessor. A connection remembers the generation it has seen
+//! last, so that one comparison tells it whether to look again, and the one under which it was accepted, so that a
+//! [`DisconnectBefore`] reaches the connections that were there before it and no others.
 
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use hub::Disconnect;
 
+use super::spec::EffectiveSpec;
 use crate::auth::Verifier;
 use crate::auth::jwks::JwksSources;
 use crate::close_reason::CloseReason;
 use crate::telemetry::metrics::TenantMetrics;
 use crate::telemetry::reports::Reports;
 
-/// Whether a tenant takes clients.
+/// Whether a tenant accepts clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TenantStatus {
-    /// It does.
+    /// It accepts them.
     Open,
-    /// Not until its settings say so again.
+    /// It refuses them until its specification opens it again.
     Suspended,
-    /// It was taken out of the settings. Only those who were connected can still see it.
+    /// No source specifies it any more. Only connections accepted before still refer to it.
     Removed,
 }
 
-/// What the settings say about a tenant, with what other sections decide where it says nothing.
-#[derive(Clone, PartialEq)]
-pub(super) struct TenantSpec {
-    pub(super) tenant: settings::Tenant,
-    /// All connections this node may have, and so all users of one tenant.
-    pub(super) everyone: NonZeroUsize,
-}
-
-/// What counts for a tenant at the moment.
+/// What applies to a tenant at the moment.
 pub struct Policy {
     /// Rises by one with each change.
     pub generation: u64,
-    /// Whether it takes clients.
+    /// Whether it accepts clients.
     pub status: TenantStatus,
-    /// Believes or refuses the tokens of its users.
+    /// Verifies the tokens of its users.
     pub verifier: Arc<Verifier>,
-    spec: Arc<TenantSpec>,
-    farewell: Option<DisconnectBefore>,
+    spec: EffectiveSpec,
+    disconnect: Option<DisconnectBefore>,
 }
 
-/// The last word to everybody admitted before a generation.
+/// Closes all connections that were accepted before a generation.
 #[derive(Clone)]
 struct DisconnectBefore {
-    before: u64,
-    goodbye: Disconnect,
+    generation: u64,
+    disconnect: Disconnect,
 }
 
 impl Policy {
     /// The policy of a new tenant.
     pub(super) fn first(
-        spec: TenantSpec,
-        sources: &JwksSources,
+        spec: EffectiveSpec,
+        jwks: &JwksSources,
         metrics: &TenantMetrics,
         reports: &Reports,
     ) -> Self {
-        let auth = &spec.tenant.auth;
-        let fetched = sources.source(auth, None, metrics, reports);
+        let auth = &spec.spec.settings.auth;
+        let fetched = jwks.source(auth, None, metrics, reports);
         let verifier = Arc::new(Verifier::new(auth, fetched).remarking(reports));
-        Self { generation: 0, status: spec.status(), verifier, spec: Arc::new(spec), farewell: None }
+        Self { generation: 0, status: spec.status(), verifier, spec, disconnect: None }
     }
 
     /// Whether public rooms are refused.
     pub fn private_only(&self) -> bool {
-        self.spec.tenant.private_only
+        self.spec.spec.settings.private_only
     }
 
-    /// Whether a join that says nothing about presence has it.
+    /// Whether a join that does not mention presence has it.
     pub fn presence_enabled(&self) -> bool {
-        self.spec.tenant.presence_enabled.unwrap_or_default()
+        self.spec.presence_enabled
     }
 
     /// Region of its database, if it is known.
     pub fn region(&self) -> Option<&str> {
-        self.spec.tenant.region.as_deref()
+        self.spec.spec.settings.region.as_deref()
     }
 
-    /// What is to be said to a connection that was admitted under generation `admitted`, if it has to go.
-    pub fn farewell(&self, admitted: u64) -> Option<&Disconnect> {
-        self.farewell.as_ref().filter(|farewell| admitted < farewell.before).map(|farewell| &farewell.goodbye)
+    /// With which close code and reason a connection accepted under generation `accepted` is closed, if it is.
+    pub fn disconnect(&self, accepted: u64) -> Option<&Disconnect> {
+        let disconnect = self.disconnect.as_ref().filter(|before| accepted < before.generation)?;
+        Some(&disconnect.disconnect)
     }
 
-    /// Whether it is what `spec` lead to.
-    pub(super) fn is_by(&self, spec: &TenantSpec) -> bool {
-        *self.spec == *spec
+    /// Whether it is the policy of `spec`.
+    pub(super) fn is_of(&self, spec: &EffectiveSpec) -> bool {
+        self.spec == *spec
     }
 
-    /// The next one, by other terms. Keys that stay are not read again.
-    pub(super) fn followed_by(
+    /// The next policy, of another specification. Keys that stay are not fetched again.
+    pub(super) fn reconfigured(
         &self,
-        spec: TenantSpec,
-        sources: &JwksSources,
+        spec: EffectiveSpec,
+        jwks: &JwksSources,
         metrics: &TenantMetrics,
         reports: &Reports,
     ) -> Self {
-        let auth = &spec.tenant.auth;
-        let verifier = if self.spec.tenant.auth == *auth {
+        let auth = &spec.spec.settings.auth;
+        let verifier = if self.spec.spec.settings.auth == *auth {
             Arc::clone(&self.verifier)
         } else {
-            let fetched = sources.source(auth, self.verifier.fetched(), metrics, reports);
+            let fetched = jwks.source(auth, self.verifier.fetched(), metrics, reports);
             Arc::new(Verifier::new(auth, fetched).remarking(reports))
         };
-        let (status, spec) = (spec.status(), Arc::new(spec));
-        let next = Self { status, verifier, spec, ..self.next() };
-        match status {
+        let next = Self { status: spec.status(), verifier, spec, ..self.next() };
+        match next.status {
             TenantStatus::Open | TenantStatus::Removed => next,
-            TenantStatus::Suspended => next.saying(CloseReason::Suspended.into()),
+            TenantStatus::Suspended => next.disconnecting(CloseReason::Suspended.into()),
         }
     }
 
-    /// The last one.
+    /// The last policy.
     pub(super) fn removed(&self) -> Self {
         let last = Self { status: TenantStatus::Removed, ..self.next() };
-        last.saying(CloseReason::Removed.into())
+        last.disconnecting(CloseReason::Removed.into())
     }
 
-    /// The same, to be looked at again.
+    /// The same rules under the next generation, so that connections look at them again.
     pub(super) fn renewed(&self) -> Self {
         self.next()
     }
 
-    /// The same for newcomers, and `goodbye` for everybody else.
-    pub(super) fn with_farewell(&self, goodbye: Disconnect) -> Self {
-        self.next().saying(goodbye)
+    /// The same rules for new connections; all others are closed.
+    pub(super) fn with_disconnect(&self, disconnect: Disconnect) -> Self {
+        self.next().disconnecting(disconnect)
     }
 
     fn next(&self) -> Self {
@@ -136,19 +128,13 @@ impl Policy {
             generation: self.generation + 1,
             status: self.status,
             verifier: Arc::clone(&self.verifier),
-            spec: Arc::clone(&self.spec),
-            // Stays: some may not have heard it yet.
-            farewell: self.farewell.clone(),
+            spec: self.spec.clone(),
+            // Stays: some connections may not have seen it yet.
+            disconnect: self.disconnect.clone(),
         }
     }
 
-    fn saying(self, goodbye: Disconnect) -> Self {
-        Self { farewell: Some(DisconnectBefore { before: self.generation, goodbye }), ..self }
-    }
-}
-
-impl TenantSpec {
-    fn status(&self) -> TenantStatus {
-        if self.tenant.suspended { TenantStatus::Suspended } else { TenantStatus::Open }
+    fn disconnecting(self, disconnect: Disconnect) -> Self {
+        Self { disconnect: Some(DisconnectBefore { generation: self.generation, disconnect }), ..self }
     }
 }

@@ -1,7 +1,7 @@
-//! All tenants, by id, kept in step with the settings.
+//! All tenants, by id, kept in step with the sources that specify them.
 //!
-//! Looking one up takes no lock. A change compares every tenant with what the settings now say of it, and
-//! touches those for which that is something new: they get another policy, and their sockets are rung.
+//! Looking one up takes no lock. A change concerns the tenants whose specification is another than before: they get
+//! another policy, and their sockets are notified. No other tenant is touched.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -16,160 +16,211 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::naming::Named;
-use super::policy::TenantSpec;
 use super::policy_notifier::PolicyNotifier;
-use super::{Tenant, effective};
+use super::source::{SourceId, TenantSource};
+use super::spec_table::{Key, SpecTable, key};
+use super::{Tenant, TenantSpec};
 use crate::auth::jwks::JwksSources;
-use crate::telemetry::codes::{Code, Scope};
 use crate::telemetry::metrics::Metrics;
 
-/// By id in lower case, because host names have no case.
-type Tenants = HashMap<Box<str>, Arc<Tenant>>;
+type Tenants = HashMap<Key, Arc<Tenant>>;
 
 /// All tenants.
 pub struct Registry {
     tenants: ArcSwap<Tenants>,
     default: Arc<Tenant>,
-    /// Where keys are fetched.
-    sources: JwksSources,
+    /// Held for a whole change, so that changes follow each other.
+    specs: Mutex<SpecTable>,
+    /// The sources beside the configuration, in order of precedence.
+    sources: ArcSwap<Vec<Arc<dyn TenantSource>>>,
+    jwks: JwksSources,
+    metrics: Arc<Metrics>,
     notifier: PolicyNotifier,
-    /// One change at a time.
-    changing: Mutex<()>,
 }
 
 impl Registry {
     /// The tenants of `settings`.
-    pub fn new(settings: &Settings, sources: JwksSources, metrics: &Metrics) -> Self {
-        let tenant = |(id, spec): (String, TenantSpec)| {
-            let tenant = Tenant::new(&id, spec, &sources, metrics);
-            report(&tenant);
-            (key(&id).into(), Arc::new(tenant))
-        };
-        let tenants: Tenants = effective::tenants(settings).map(tenant).collect();
-        let default = tenants.get(&*key(&settings.server.default_tenant));
+    pub fn new(settings: &Settings, jwks: JwksSources, metrics: &Arc<Metrics>) -> Self {
+        let specs = SpecTable::new(settings);
+        let created = specs.keys().map(|key| {
+            let effective = specs.effective(key).expect("each key of the table has a specification");
+            (key.clone(), Arc::new(Tenant::new(effective, &jwks, metrics)))
+        });
+        let tenants: Tenants = created.collect();
+        let default = tenants.get(&key(&settings.server.default_tenant));
         let default = Arc::clone(default.expect("the default tenant is always there"));
         Self {
             tenants: ArcSwap::from_pointee(tenants),
             default,
-            sources,
+            specs: Mutex::new(specs),
+            sources: ArcSwap::default(),
+            jwks,
+            metrics: Arc::clone(metrics),
             notifier: PolicyNotifier::default(),
-            changing: Mutex::default(),
         }
     }
 
-    /// From now on `settings` count. Returns how many tenants that concerns; no other notices.
-    pub fn apply(&self, settings: &Settings, metrics: &Metrics) -> usize {
-        let _one_at_a_time = self.changing.lock();
-        let mut before = Tenants::clone(&self.tenants.load());
-        let (mut after, mut touched, mut added) = (Tenants::with_capacity(before.len()), Vec::new(), 0);
-        for (id, spec) in effective::tenants(settings) {
-            let key = key(&id);
-            let tenant = match before.remove(&*key) {
-                Some(tenant) => {
-                    if tenant.reconfigure(spec, &self.sources) {
-                        report(&tenant);
-                        touched.push(Arc::clone(&tenant));
+    /// Adds a source of tenants. Where it specifies a tenant that the configuration or a source added earlier specifies
+    /// too, the earlier one applies.
+    pub fn add_source(&self, source: Arc<dyn TenantSource>) -> SourceId {
+        let _one_at_a_time = self.specs.lock();
+        let mut sources = Vec::clone(&self.sources.load());
+        let id = SourceId::after(sources.len());
+        sources.push(source);
+        self.sources.store(Arc::new(sources));
+        id
+    }
+
+    /// Applies the tenants of `settings`. Returns how many tenants have changed.
+    pub fn apply(&self, settings: &Settings) -> usize {
+        let mut specs = self.specs.lock();
+        let concerned = specs.configure(settings);
+        self.update(&specs, concerned)
+    }
+
+    /// Applies what `source` specifies for a tenant, new or known.
+    pub fn put(&self, source: SourceId, spec: TenantSpec) {
+        let mut specs = self.specs.lock();
+        let concerned = specs.put(source, spec);
+        self.update(&specs, concerned);
+    }
+
+    /// Withdraws what `source` specifies for a tenant. If no other source specifies it, its clients are disconnected.
+    pub fn remove(&self, source: SourceId, id: &str) {
+        let mut specs = self.specs.lock();
+        let concerned = specs.remove(source, id);
+        self.update(&specs, concerned);
+    }
+
+    /// Makes the tenants `concerned` what their specifications say. Returns how many have changed.
+    fn update(&self, specs: &SpecTable, concerned: impl IntoIterator<Item = Key>) -> usize {
+        let before = self.tenants.load_full();
+        let (mut added, mut changed, mut removed) = (Vec::new(), Vec::new(), Vec::new());
+        for key in concerned {
+            match (before.get(&key), specs.effective(&key)) {
+                (Some(tenant), Some(effective)) => {
+                    if tenant.reconfigure(effective, &self.jwks) {
+                        changed.push(Arc::clone(tenant));
                     }
-                    tenant
                 }
-                None => {
-                    added += 1;
-                    let tenant = Arc::new(Tenant::new(&id, spec, &self.sources, metrics));
-                    report(&tenant);
-                    tenant
+                (Some(tenant), None) => removed.push((key, Arc::clone(tenant))),
+                (None, Some(effective)) => {
+                    added.push((key, Arc::new(Tenant::new(effective, &self.jwks, &self.metrics))));
                 }
-            };
-            after.insert(key.into_owned().into(), tenant);
+                (None, None) => {}
+            }
         }
-        let removed = before;
-        if added + removed.len() > 0 {
+        let counts = (added.len(), changed.len(), removed.len());
+        if counts.0 + counts.2 > 0 {
+            let mut after = Tenants::clone(&before);
+            removed.iter().for_each(|(key, _)| drop(after.remove(key)));
+            after.extend(added);
             self.tenants.store(Arc::new(after));
         }
-        // Only now that nobody finds them any more: who was admitted before is sent away.
-        removed.values().for_each(|tenant| tenant.remove());
-        let changed = touched.len();
-        touched.iter().chain(removed.values()).for_each(|tenant| self.notifier.ring(tenant));
-        if added + changed + removed.len() > 0 {
-            info!(added, changed, removed = removed.len(), "Tenants changed");
+        // Only when requests no longer find it: a connection accepted before is disconnected.
+        removed.iter().for_each(|(_, tenant)| tenant.remove());
+        changed
+            .iter()
+            .chain(removed.iter().map(|(_, tenant)| tenant))
+            .for_each(|one| self.notifier.notify(one));
+        let (added, changed, removed) = counts;
+        if added + changed + removed > 0 {
+            info!(added, changed, removed, "Tenants changed");
         }
-        added + changed + removed.len()
+        added + changed + removed
     }
 
-    /// The tenant of this name, in whatever case it is written.
+    /// The tenant of this name, in whatever case it is written, if it is registered.
     pub fn get(&self, id: &str) -> Option<Arc<Tenant>> {
-        self.tenants.load().get(&*key(id)).map(Arc::clone)
+        self.tenants.load().get(&*lower_case(id)).map(Arc::clone)
     }
 
-    /// The tenant of those who name none.
+    /// The tenant of this name. One that is not registered is looked up in the sources.
+    pub async fn resolve(&self, id: &str) -> Option<Arc<Tenant>> {
+        if let Some(tenant) = self.get(id) {
+            return Some(tenant);
+        }
+        let sources = self.sources.load_full();
+        for (number, source) in sources.iter().enumerate() {
+            if let Some(tenant) = self.resolve_in(SourceId::after(number), &**source, id).await {
+                return Some(tenant);
+            }
+        }
+        None
+    }
+
+    async fn resolve_in(&self, of: SourceId, source: &dyn TenantSource, id: &str) -> Option<Arc<Tenant>> {
+        let id = lower_case(id);
+        loop {
+            let removals = self.specs.lock().removals();
+            let spec = source.resolve(&id).await.filter(|spec| spec.id.eq_ignore_ascii_case(&id));
+            let mut specs = self.specs.lock();
+            if specs.removals() == removals {
+                let concerned = specs.put_resolved(of, spec?);
+                self.update(&specs, concerned);
+                return self.get(&id);
+            }
+        }
+    }
+
+    /// The tenant of requests that name none.
     pub fn default_tenant(&self) -> &Arc<Tenant> {
         &self.default
     }
 
-    /// Every tenant there is now, in no order.
+    /// Every registered tenant, in no order.
     pub fn all(&self) -> Vec<Arc<Tenant>> {
         self.tenants.load().values().map(Arc::clone).collect()
     }
 
-    /// The tenant that a request means; `None` when it names one that is not there.
+    /// The tenant that a request names; `None` when there is no such tenant.
     ///
-    /// A name said outright (`x-tenant`, `tenant`) must be known: to let its bearer into another tenant's
-    /// rooms instead would hide the mistake. A host name may have nothing to do with tenants, so an unknown
-    /// one means the default tenant, unless the settings are `strict` about it.
-    pub fn for_request(&self, headers: &HeaderMap, uri: &Uri, strict: bool) -> Option<Arc<Tenant>> {
+    /// A name given explicitly (`x-tenant`, `tenant`) must be known: to serve the request for another tenant instead
+    /// would hide the mistake. A host name may have nothing to do with tenants, so an unknown one means the default
+    /// tenant, unless the settings are `strict` about it.
+    pub async fn for_request(&self, headers: &HeaderMap, uri: &Uri, strict: bool) -> Option<Arc<Tenant>> {
         let default = || Arc::clone(&self.default);
         match Named::in_head(headers, uri) {
-            Named::Outright(id) => self.get(&id),
-            Named::ByHost(label) => self.get(label).or_else(|| (!strict).then(default)),
-            Named::Nobody => Some(default()),
+            Named::Explicitly(id) => self.resolve(&id).await,
+            Named::ByHost(label) => self.resolve(label).await.or_else(|| (!strict).then(default)),
+            Named::NotAtAll => Some(default()),
         }
     }
 
-    /// Sends everybody connected to a tenant away. Returns how many sockets that concerns; `None` when there
-    /// is no such tenant.
-    pub fn disconnect_clients(&self, id: &str, goodbye: Disconnect) -> Option<usize> {
+    /// Disconnects all clients of a tenant. Returns how many sockets that concerns; `None` when there is no such tenant.
+    pub fn disconnect_clients(&self, id: &str, disconnect: Disconnect) -> Option<usize> {
         let tenant = self.get(id)?;
-        let _one_at_a_time = self.changing.lock();
-        tenant.disconnect_clients(goodbye);
-        self.notifier.ring(&tenant);
+        let _one_at_a_time = self.specs.lock();
+        tenant.disconnect_clients(disconnect);
+        self.notifier.notify(&tenant);
         Some(tenant.sockets.len())
     }
 
-    /// Rings the sockets of tenants that have changed, or whose keys were withdrawn where they are published,
-    /// until `stop`.
+    /// Notifies the sockets of tenants that have changed, or whose published keys were withdrawn, until `stop`.
     pub async fn run_policy_notifier(&self, stop: CancellationToken) {
-        let follow = async {
+        let recheck = async {
             loop {
-                self.sources.lost_keys().await;
+                self.jwks.lost_keys().await;
                 self.recheck_withdrawn_keys();
             }
         };
         tokio::select! {
             () = self.notifier.run(stop) => {}
-            () = follow => {}
+            () = recheck => {}
         }
     }
 
-    /// Sees to it that the sockets of tenants that have lost keys ask about theirs again.
+    /// Makes the sockets of tenants that have lost keys verify their tokens again.
     fn recheck_withdrawn_keys(&self) {
-        let _one_at_a_time = self.changing.lock();
+        let _one_at_a_time = self.specs.lock();
         for tenant in self.tenants.load().values().filter(|tenant| tenant.policy().verifier.has_lost_keys()) {
-            tenant.renew();
-            self.notifier.ring(tenant);
+            tenant.renew_policy();
+            self.notifier.notify(tenant);
         }
     }
 }
 
-/// Tells which of a tenant's keys had to be left out.
-fn report(tenant: &Tenant) {
-    let policy = tenant.policy();
-    let problems = policy.verifier.problems();
-    if !problems.is_empty() {
-        let report = Code::JwksKeyUnusable.at(Scope::Log);
-        tenant.reports.record(report, format_args!("`jwt_jwks`: {}", problems.join("; ")));
-    }
-}
-
-fn key(id: &str) -> Cow<'_, str> {
+fn lower_case(id: &str) -> Cow<'_, str> {
     if id.bytes().any(|byte| byte.is_ascii_uppercase()) { id.to_ascii_lowercase().into() } else { id.into() }
 }
 
@@ -190,22 +241,25 @@ mod tests {
     }
 
     #[test]
-    fn a_change_concerns_those_whose_settings_have_changed() {
-        let metrics = Metrics::new(Vec::new());
+    fn a_change_concerns_the_tenants_whose_settings_have_changed() {
         let mut settings = many();
-        let sources = JwksSources::new(TaskTracker::new(), CancellationToken::new());
-        let registry = Registry::new(&settings, sources, &metrics);
-        assert_eq!(registry.apply(&settings, &metrics), 0);
+        let jwks = JwksSources::new(TaskTracker::new(), CancellationToken::new());
+        let registry = Registry::new(&settings, jwks, &Arc::new(Metrics::new(Vec::new())));
+        assert_eq!(registry.apply(&settings), 0);
         let generation = |id| registry.get(id).expect("there").policy().generation;
 
         settings.tenants.get_mut("tenant-7").expect("there").suspended = true;
         settings.tenants.remove("tenant-8");
         settings.tenants.insert("another".into(), settings::Tenant::default());
-        assert_eq!(registry.apply(&settings, &metrics), 3);
+        assert_eq!(registry.apply(&settings), 3);
         assert_eq!((generation("tenant-7"), generation("tenant-9"), generation("another")), (1, 0, 0));
         assert!(registry.get("tenant-8").is_none());
 
         settings.server.max_connections = settings.server.max_connections.saturating_add(1);
-        assert_eq!(registry.apply(&settings, &metrics), 1_001, "all who may be as many as fit");
+        assert_eq!(
+            registry.apply(&settings),
+            1_001,
+            "the limit of the node is part of every tenant's limits"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! The open connections of a tenant, so that all of them can be told something.
+//! The open connections of a tenant, so that all of them can be notified or disconnected.
 
 use std::sync::{Arc, Weak};
 
@@ -37,8 +37,8 @@ impl Sockets {
         self.len() == 0
     }
 
-    /// All of them, a page at a time, so that the list is locked only briefly and whoever goes through it can
-    /// let others work in between. Everybody who is there from beginning to end is met.
+    /// All of them, a page at a time: the list is locked only briefly, and the caller can yield in between. A connection
+    /// that is open from beginning to end is in one of the pages.
     pub fn pages(&self) -> impl Iterator<Item = Vec<Arc<Outbox>>> {
         (0..).step_by(PAGE).map_while(|first| {
             let sockets = self.0.lock();
@@ -48,7 +48,7 @@ impl Sockets {
         })
     }
 
-    /// The outboxes of everybody who is connected now, held so that nobody's queue outlives its connection.
+    /// The outboxes of all present connections, weakly, so that no queue outlives its connection.
     pub fn outboxes(&self) -> Vec<Weak<Outbox>> {
         self.0.lock().iter().map(|(_, outbox)| Arc::downgrade(outbox)).collect()
     }
@@ -62,7 +62,7 @@ impl Drop for SocketRegistration {
             *sockets = Slab::new();
         }
         drop(sockets);
-        // Only now: it may be the last to hold a long queue of frames, and the others wait for the lock.
+        // After the unlock: it may be the last reference to a long queue of frames, which takes a while to free.
         drop(outbox);
     }
 }

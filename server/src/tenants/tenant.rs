@@ -1,4 +1,4 @@
-//! One owner of rooms: what lives on while its policy is exchanged.
+//! One owner of rooms: what stays while its policy is replaced.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use arc_swap::ArcSwap;
 use hub::Disconnect;
 
-use super::policy::TenantSpec;
 use super::rolling_rate::RollingRate;
+use super::spec::EffectiveSpec;
 use super::{Allowance, Policy, Sockets};
 use crate::auth::jwks::JwksSources;
 use crate::permit::{Permit, Permits};
+use crate::telemetry::codes::{Code, Scope};
 use crate::telemetry::metrics::{Metrics, TenantMetrics};
 use crate::telemetry::reports::Reports;
 
@@ -20,9 +21,9 @@ pub struct Tenant {
     pub id: Arc<str>,
     /// What its clients may use, and have used.
     pub allowance: Allowance,
-    /// Its numbers.
+    /// Its metrics.
     pub metrics: TenantMetrics,
-    /// Tells what happens to it.
+    /// Reports on it, in the log and in counters.
     pub reports: Reports,
     /// Its open connections.
     pub sockets: Sockets,
@@ -37,52 +38,66 @@ pub struct Tenant {
 
 impl Tenant {
     /// A tenant without clients.
-    pub(super) fn new(id: &str, spec: TenantSpec, sources: &JwksSources, metrics: &Metrics) -> Self {
+    pub(super) fn new(effective: EffectiveSpec, jwks: &JwksSources, metrics: &Metrics) -> Self {
+        let id = effective.spec.id.as_str();
         let (metrics, reports) = (metrics.tenant(id), metrics.reports(Some(id)));
-        Self {
+        let tenant = Self {
             id: id.into(),
-            allowance: Allowance::new(&spec.tenant.limits, spec.everyone),
+            allowance: Allowance::new(&effective.spec.settings.limits, effective.max_connections),
             sockets: Sockets::default(),
             connections: Permits::default(),
             requests: RollingRate::new(),
             users: Permits::default(),
             users_elsewhere: AtomicUsize::new(0),
-            policy: ArcSwap::from_pointee(Policy::first(spec, sources, &metrics, &reports)),
+            policy: ArcSwap::from_pointee(Policy::first(effective, jwks, &metrics, &reports)),
             metrics,
             reports,
-        }
+        };
+        tenant.report_unusable_keys();
+        tenant
     }
 
-    /// What counts for it now. Taken once per operation.
+    /// What applies to it now. Taken once per operation.
     pub fn policy(&self) -> Arc<Policy> {
         self.policy.load_full()
     }
 
-    /// From now on `spec` count. `false` when they did already.
-    pub(super) fn reconfigure(&self, spec: TenantSpec, sources: &JwksSources) -> bool {
+    /// Applies a specification. Returns whether it is another than before.
+    pub(super) fn reconfigure(&self, effective: EffectiveSpec, jwks: &JwksSources) -> bool {
         let policy = self.policy();
-        if policy.is_by(&spec) {
+        if policy.is_of(&effective) {
             return false;
         }
-        self.allowance.set(&spec.tenant.limits, spec.everyone);
-        self.policy.store(Arc::new(policy.followed_by(spec, sources, &self.metrics, &self.reports)));
+        self.allowance.set(&effective.spec.settings.limits, effective.max_connections);
+        self.policy.store(Arc::new(policy.reconfigured(effective, jwks, &self.metrics, &self.reports)));
+        self.report_unusable_keys();
         true
     }
 
-    /// It is no tenant any more: whoever is connected goes.
+    /// Disconnects all clients for good: no source specifies it any more.
     pub(super) fn remove(&self) {
         self.policy.store(Arc::new(self.policy().removed()));
         self.metrics.connected.set(0.0);
     }
 
-    /// The same counts as before, but its keys are not what they were.
-    pub(super) fn renew(&self) {
+    /// Makes connections verify their tokens again, because some of its keys were withdrawn.
+    pub(super) fn renew_policy(&self) {
         self.policy.store(Arc::new(self.policy().renewed()));
     }
 
-    /// Whoever is connected goes; who comes after that is welcome.
-    pub(super) fn disconnect_clients(&self, goodbye: Disconnect) {
-        self.policy.store(Arc::new(self.policy().with_farewell(goodbye)));
+    /// Disconnects all present clients; new ones are accepted.
+    pub(super) fn disconnect_clients(&self, disconnect: Disconnect) {
+        self.policy.store(Arc::new(self.policy().with_disconnect(disconnect)));
+    }
+
+    /// Reports which of its keys cannot be used.
+    fn report_unusable_keys(&self) {
+        let policy = self.policy();
+        let problems = policy.verifier.problems();
+        if !problems.is_empty() {
+            let report = Code::JwksKeyUnusable.at(Scope::Log);
+            self.reports.record(report, format_args!("`jwt_jwks`: {}", problems.join("; ")));
+        }
     }
 
     /// Connections of this node that have joined a room. They count until they end, not until they leave it.
@@ -90,14 +105,14 @@ impl Tenant {
         self.users.in_use()
     }
 
-    /// The other nodes have this many users together, as of about a second ago.
+    /// Notes how many users the other nodes have together, as of about a second ago.
     pub fn set_users_elsewhere(&self, users: usize) {
         self.users_elsewhere.store(users, Ordering::Relaxed);
     }
 
     /// Users that this node may have, given those of the other nodes.
     fn max_users_here(&self) -> usize {
-        self.allowance.users_beside(self.users_elsewhere.load(Ordering::Relaxed))
+        self.allowance.max_users_here(self.users_elsewhere.load(Ordering::Relaxed))
     }
 
     /// Whether one more user is allowed. If the limit was lowered, those above it stay.

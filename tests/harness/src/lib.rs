@@ -44,6 +44,7 @@ pub use provider::Provider;
 pub use raw::{RawFrame, RawSocket, opcode};
 pub use realtime_server::node::Changes;
 pub use realtime_server::node::{LifecyclePhase, Urgency};
+pub use realtime_server::tenants::{TenantSource, TenantSpec};
 pub use tokens::{Token, TokenIssuer};
 pub use tokio_rustls::rustls;
 pub use world::{Drain, World};

@@ -93,7 +93,7 @@ async fn respond(
     body: RequestBody,
     send: impl FnOnce(&Tenant, &[u8]) -> Result<(), Rejection>,
 ) -> Response<Bytes> {
-    let Some(tenant) = node.tenant_for_request(head.headers(), head.uri()) else {
+    let Some(tenant) = node.tenant_for_request(head.headers(), head.uri()).await else {
         let text = "Tenant not found in database";
         node.reports.record(Code::TenantNotFound.at(Scope::Http), text);
         return response::json(StatusCode::UNAUTHORIZED, &json!({ "message": text }));

@@ -23,8 +23,8 @@ impl PhoenixSession {
             return;
         }
         self.generation = policy.generation;
-        if let Some(goodbye) = policy.farewell(self.admitted) {
-            return self.go(goodbye);
+        if let Some(disconnect) = policy.disconnect(self.admitted) {
+            return self.go(disconnect);
         }
         self.end_outlived();
         if policy.private_only() {

@@ -1,0 +1,31 @@
+//! Sources of tenant specifications: the configuration, and others that are added while the server runs.
+
+use futures_util::future::BoxFuture;
+
+use super::TenantSpec;
+
+/// A source of tenants beside the configuration. It announces changes with [`Registry::put`](super::Registry::put) and
+/// [`Registry::remove`](super::Registry::remove).
+pub trait TenantSource: Send + Sync {
+    /// The specification of the tenant `id` (in lower case), if this source has it.
+    ///
+    /// Called for each request that names a tenant which the registry does not have. The result is registered as by
+    /// `put`; one that the source removes meanwhile is not. Clients choose the names, so a source that has to wait for
+    /// an answer bounds the wait, and remembers which names it does not know.
+    fn resolve<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Option<TenantSpec>>;
+}
+
+/// One source, by its precedence: where several specify the same tenant, the lowest applies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SourceId(usize);
+
+impl SourceId {
+    /// The configuration. It comes first, because an operator who edits it expects the edit to apply, and because the
+    /// default tenant, which is always there, must not depend on anything else.
+    pub(super) const CONFIGURATION: Self = Self(0);
+
+    /// The source after `others` that were added before it.
+    pub(super) fn after(others: usize) -> Self {
+        Self(Self::CONFIGURATION.0 + 1 + others)
+    }
+}
