@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 
+use bytesize::ByteSize;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::{marks, units};
 
 /// What the server says about itself.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -30,6 +33,12 @@ pub struct Telemetry {
     /// stands still, further lines are dropped, and counted in `realtime_log_lines_dropped_total`.
     #[schemars(extend("x-reload" = "restart"))]
     pub log_queue_lines: NonZeroUsize,
+
+    /// Bytes of log lines that may wait to be written. Whichever of this and `log_queue_lines` is reached first drops
+    /// further lines. A longer line is accepted while no other waits.
+    #[serde(with = "units::size")]
+    #[schemars(with = "marks::SizeText", extend("x-reload" = "restart", "x-min" = "64 KiB"))]
+    pub log_queue_bytes: ByteSize,
 }
 
 impl Default for Telemetry {
@@ -40,6 +49,7 @@ impl Default for Telemetry {
             log_health_checks: true,
             log_format: LogFormat::default(),
             log_queue_lines: NonZeroUsize::new(10_000).expect("not zero"),
+            log_queue_bytes: ByteSize::mib(16),
         }
     }
 }

@@ -47,7 +47,7 @@ enum Colours {
 pub fn start(telemetry: &Telemetry, regions: &Regions) -> (Logs, FlushOnDrop) {
     let colours = if io::stderr().is_terminal() { Colours::Ansi } else { Colours::None };
     let output = BufWriter::with_capacity(WRITE_BUFFER, io::stderr());
-    let (queue, guard) = LogQueue::start(telemetry.log_queue_lines, output);
+    let (queue, guard) = LogQueue::start(telemetry, output);
     let (subscriber, logs) = subscriber(telemetry, regions, queue, colours);
     // An error means that a subscriber is installed already, which only tests do.
     let _installed = subscriber.try_init();
