@@ -1,13 +1,14 @@
 //! The program and an identity provider that is asked over TLS, as all of them are: whom it trusts, and what it
 //! says when it does not.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::Command;
 use std::sync::Arc;
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use harness::ServerProcess;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
@@ -65,11 +66,10 @@ fn answer(config: Arc<ServerConfig>, stream: TcpStream) -> std::io::Result<()> {
     stream.flush()
 }
 
-/// A server that fetches its keys from a provider. Killed when the test ends.
+/// A server that fetches its keys from a provider.
 struct Serve {
-    child: Child,
-    address: String,
-    log: BufReader<std::process::ChildStderr>,
+    process: ServerProcess,
+    address: SocketAddr,
     _folder: TempDir,
 }
 
@@ -84,31 +84,16 @@ impl Serve {
         if let Some(file) = trusted {
             command.env("SSL_CERT_FILE", provider.folder.path().join(file));
         }
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it runs");
-        let log = BufReader::new(child.stderr.take().expect("piped"));
-        let mut serve = Self { child, address: String::new(), log, _folder: folder };
-        let listening = serve.line("address=");
-        let address = listening.split("address=").nth(1).expect("it is there");
-        serve.address = address.split_whitespace().next().expect("an address").to_owned();
-        serve
-    }
-
-    /// The next line with these words in it.
-    fn line(&mut self, words: &str) -> String {
-        loop {
-            let mut line = String::new();
-            assert!(self.log.read_line(&mut line).expect("text") > 0, "the log ended");
-            if line.contains(words) {
-                return line;
-            }
-        }
+        let process = ServerProcess::start(command);
+        let address = process.listening();
+        Self { process, address, _folder: folder }
     }
 
     /// What a handshake is answered whose token names the provider's key, and was signed with no key at all.
     fn knock(&self) -> String {
         let part = |json: &str| BASE64_URL_SAFE_NO_PAD.encode(json);
         let token = format!("{}.{}.AAAA", part(r#"{"alg":"EdDSA","kid":"one"}"#), part("{}"));
-        let mut stream = TcpStream::connect(&self.address).expect("it listens");
+        let mut stream = TcpStream::connect(self.address).expect("it listens");
         let request = format!(
             "GET /socket/websocket?apikey={token} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
         );
@@ -116,13 +101,6 @@ impl Serve {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("text");
         answer
-    }
-}
-
-impl Drop for Serve {
-    fn drop(&mut self) {
-        let _gone_already = self.child.kill();
-        let _reaped = self.child.wait();
     }
 }
 
@@ -137,10 +115,10 @@ fn a_provider_that_the_system_trusts_is_believed() {
 #[test]
 fn one_that_it_does_not_trust_is_not_and_the_log_says_why() {
     let provider = Provider::start();
-    let mut serve = Serve::asking(&provider, None);
+    let serve = Serve::asking(&provider, None);
     let answer = serve.knock();
     assert!(answer.contains("Failed to generate JWT signer for key ID"), "{answer}");
-    let line = serve.line("JwksUnavailable");
+    let line = serve.process.log_line("JwksUnavailable");
     assert!(line.contains("certificate") && line.contains(&provider.url), "{line}");
 }
 
@@ -148,8 +126,8 @@ fn one_that_it_does_not_trust_is_not_and_the_log_says_why() {
 #[test]
 fn without_certificates_it_starts_and_says_what_is_missing() {
     let provider = Provider::start();
-    let mut serve = Serve::asking(&provider, Some("missing.pem"));
-    let line = serve.line("JwksUnavailable");
+    let serve = Serve::asking(&provider, Some("missing.pem"));
+    let line = serve.process.log_line("JwksUnavailable");
     assert!(line.contains("ertificate"), "{line}");
     assert!(serve.knock().contains("Failed to generate JWT signer for key ID"));
 }

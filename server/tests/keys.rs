@@ -1,13 +1,14 @@
 //! Keys and tokens that look good and are not: what whoever runs the server is told of them.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use harness::TokenIssuer;
+use harness::{ServerProcess, TokenIssuer};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -55,11 +56,10 @@ fn a_key_set_of_which_no_key_can_be_used_says_which_and_why() {
     }
 }
 
-/// A server that believes [`SECRET`] and [`OPERATORS`]. Killed when the test ends.
+/// A server that verifies tokens with [`SECRET`] and [`OPERATORS`].
 struct Serve {
-    child: Child,
-    log: BufReader<ChildStderr>,
-    address: String,
+    process: ServerProcess,
+    address: SocketAddr,
     _folder: TempDir,
 }
 
@@ -70,29 +70,20 @@ impl Serve {
         command.env("JWT_SECRET", SECRET).env("API_JWT_SECRET", OPERATORS);
         command.env("REALTIME__TELEMETRY__LOG_FORMAT", "json");
         command.env("REALTIME__SERVER__CONNECT_ERROR_BACKOFF", "0s");
-        let mut child = command.stderr(Stdio::piped()).spawn().expect("it runs");
-        let log = BufReader::new(child.stderr.take().expect("piped"));
-        let mut serve = Self { child, log, address: String::new(), _folder: folder };
-        let line = serve.line(|line| line["message"] == "Listening");
-        serve.address = line["address"].as_str().expect("an address").to_owned();
-        serve
+        let process = ServerProcess::start(command);
+        let address = process.listening();
+        Self { process, address, _folder: folder }
     }
 
-    /// The next line for which this holds.
-    fn line(&mut self, holds: impl Fn(&Value) -> bool) -> Value {
-        loop {
-            let mut line = String::new();
-            assert!(self.log.read_line(&mut line).expect("text") > 0, "the log ended");
-            let line = serde_json::from_str(&line).expect("JSON");
-            if holds(&line) {
-                return line;
-            }
-        }
+    /// The next line with this error code.
+    fn line(&self, error_code: &str) -> Value {
+        let line = self.process.log_line(&format!("\"error_code\":\"{error_code}\""));
+        serde_json::from_str(&line).expect("JSON")
     }
 
     /// The status of the answer to a request with this path and header.
     fn ask(&self, path: &str, header: &str) -> u16 {
-        let mut stream = TcpStream::connect(&self.address).expect("it listens");
+        let mut stream = TcpStream::connect(self.address).expect("it listens");
         let head = format!("GET {path} HTTP/1.1\r\nhost: x\r\n{header}\r\nconnection: close\r\n\r\n");
         stream.write_all(head.as_bytes()).expect("it reads");
         let mut answer = String::new();
@@ -100,20 +91,10 @@ impl Serve {
         answer.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status")
     }
 
-    /// Everything written until it has stopped.
+    /// Stops it, and returns the rest of its log.
     fn stop(mut self) -> String {
-        let id = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(id, rustix::process::Signal::INT).expect("it runs");
-        let mut rest = String::new();
-        self.log.read_to_string(&mut rest).expect("text");
-        rest
-    }
-}
-
-impl Drop for Serve {
-    fn drop(&mut self) {
-        let _gone_already = self.child.kill();
-        let _reaped = self.child.wait();
+        self.process.signal(Signal::INT);
+        self.process.exit().1
     }
 }
 
@@ -128,7 +109,7 @@ fn a_time_in_milliseconds_has_one_line_and_nothing_of_the_token() {
     let users = TokenIssuer::new(SECRET);
     let milliseconds = users.sign(&claims(json!({"exp": (now + 3600) * 1000})));
     let path = |token: &str| format!("/socket/websocket?apikey={token}");
-    let mut serve = Serve::start();
+    let serve = Serve::start();
     // Neither far away on purpose, nor somebody else's.
     for token in [
         users.sign(&claims(json!({"exp": i64::MAX}))),
@@ -140,8 +121,7 @@ fn a_time_in_milliseconds_has_one_line_and_nothing_of_the_token() {
     for _ in 0..3 {
         serve.ask(&path(&milliseconds), "x: y");
     }
-    let odd = |line: &Value| line["error_code"] == "JwtTimeInMilliseconds";
-    let line = serve.line(odd);
+    let line = serve.line("JwtTimeInMilliseconds");
     let told = "JwtTimeInMilliseconds: `exp` of a token is in milliseconds, and is read as seconds: such a token does \
                 not expire for thousands of years";
     assert_eq!(
@@ -151,7 +131,7 @@ fn a_time_in_milliseconds_has_one_line_and_nothing_of_the_token() {
 
     let operator = TokenIssuer::new(OPERATORS).sign(&json!({"nbf": now * 1000, "sub": "hidden-sub"}));
     assert_eq!(serve.ask("/status", &format!("authorization: Bearer {operator}")), 401);
-    let other = serve.line(odd);
+    let other = serve.line("JwtTimeInMilliseconds");
     assert!(other["message"].as_str().is_some_and(|told| told.contains("`nbf` of a token")), "{other}");
     let rest = serve.stop();
     assert!(!rest.contains("JwtTimeInMilliseconds"), "{rest}");

@@ -1,10 +1,10 @@
 //! The files that settings name: `config check` and `serve` load the same, and say the same of them.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
+use harness::ServerProcess;
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use tempfile::TempDir;
 
@@ -60,16 +60,11 @@ fn check(folder: &Path) -> (Option<i32>, String, String) {
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
 
-/// What `serve` says until it listens or ends, and whether it listens.
+/// The log of `serve` until it listens or exits, and whether it listens.
 fn serve(folder: &Path) -> (bool, String) {
-    let mut child =
-        program("serve", folder).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it runs");
-    let lines = BufReader::new(child.stderr.take().expect("piped")).lines().map_while(Result::ok);
-    let mut told = String::new();
-    let listens = lines.inspect(|line| told += &format!("{line}\n")).any(|line| line.contains("Listening"));
-    child.kill().expect("it is our child");
-    child.wait().expect("it is our child");
-    (listens, told)
+    let process = ServerProcess::start(program("serve", folder));
+    let listens = process.try_listening().is_some();
+    (listens, process.log() + "\n")
 }
 
 fn tls(cert: &str, key: &str) -> String {

@@ -1,32 +1,20 @@
 //! The first line of the log that matters, as a person and as a machine reads it.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use harness::Certificate;
+use harness::{Certificate, ServerProcess};
 use serde_json::{Value, json};
 
 /// The line of a server in this folder.
 fn start_line(folder: &Path, variables: &[(&str, &str)]) -> String {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_realtime-server"))
-        .arg("serve")
-        .current_dir(folder)
-        .env_clear()
-        .env("HOST", "127.0.0.1")
-        .env("PORT", "0")
-        .env("JWT_SECRET", "users, of thirty-two bytes or more than that")
-        .envs(variables.iter().copied())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("it runs");
-    let mut log = BufReader::new(child.stderr.take().expect("piped")).lines().map_while(Result::ok);
-    let line = log.find(|line| line.contains("Listening"));
-    child.kill().expect("it is our child");
-    child.wait().expect("it is our child");
-    line.expect("it listens")
+    let mut command = Command::new(env!("CARGO_BIN_EXE_realtime-server"));
+    command.arg("serve").current_dir(folder).env_clear();
+    command.env("HOST", "127.0.0.1").env("PORT", "0");
+    command.env("JWT_SECRET", "users, of thirty-two bytes or more than that");
+    command.envs(variables.iter().copied());
+    ServerProcess::start(command).log_line("Listening")
 }
 
 /// A field of a line in text.

@@ -23,6 +23,7 @@ mod provider;
 mod raw;
 mod redis;
 mod script;
+mod server_process;
 mod tokens;
 mod world;
 
@@ -45,6 +46,7 @@ pub use raw::{RawFrame, RawSocket, opcode};
 pub use realtime_server::node::Changes;
 pub use realtime_server::node::{LifecyclePhase, Urgency};
 pub use realtime_server::tenants::{TenantSource, TenantSpec};
+pub use server_process::ServerProcess;
 pub use tokens::{Token, TokenIssuer};
 pub use tokio_rustls::rustls;
 pub use world::{Drain, World};
