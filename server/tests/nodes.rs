@@ -1,14 +1,11 @@
 //! Several programs on one Redis, as a supervisor runs and loses them.
 
-use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, TcpListener};
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
-use std::thread;
+use std::net::TcpListener;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use harness::{Client, Redis, RedisOptions, TokenIssuer, World, eventually};
-use rustix::process::{Pid, Signal, kill_process};
+use harness::{Client, Redis, RedisOptions, ServerProcess, TokenIssuer, World, eventually};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -19,10 +16,9 @@ const ROOM: &str = "realtime:room";
 /// A node that is not heard of for this long is dead.
 const LEASE: Duration = Duration::from_secs(1);
 
-/// A running program. Killed when the test is over.
+/// A running program.
 struct Program {
-    child: Child,
-    log: Arc<Mutex<String>>,
+    process: ServerProcess,
     world: World,
     _folder: TempDir,
 }
@@ -42,34 +38,10 @@ impl Program {
         command.envs(variables.iter().copied());
         command.env("REALTIME__SERVER__DRAIN_DELAY", "0s").env("REALTIME__SERVER__DRAIN_TIMEOUT", "0s");
         command.env("REALTIME__SERVER__SHUTDOWN_TIMEOUT", "200ms");
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("it runs");
-        let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
-        let mut begin = String::new();
-        let address = loop {
-            let line = lines.next().unwrap_or_else(|| panic!("it ended:\n{begin}")).expect("a line of text");
-            begin.push_str(&line);
-            begin.push('\n');
-            if line.contains("Listening") {
-                break address_in(&line);
-            }
-        };
-        let log = Arc::new(Mutex::new(begin));
-        let kept = Arc::clone(&log);
-        thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                kept.lock().expect("nobody panics here").push_str(&format!("{line}\n"));
-            }
-        });
-        Program { child, log, world: World::at(address, TokenIssuer::new(SECRET)), _folder: folder }
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).expect("it runs");
-    }
-
-    fn log(&self) -> String {
-        self.log.lock().expect("nobody panics here").clone()
+        command.stdout(Stdio::null());
+        let process = ServerProcess::start(command);
+        let world = World::at(process.listening(), TokenIssuer::new(SECRET));
+        Program { process, world, _folder: folder }
     }
 
     async fn hears(&self, nodes: usize) {
@@ -86,20 +58,6 @@ impl Program {
         let state = client.next_json().await;
         (client, state[4].clone())
     }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _gone_already = self.child.kill();
-        let _reaped = self.child.wait();
-    }
-}
-
-/// The address in a line of the log.
-fn address_in(line: &str) -> SocketAddr {
-    let at = line.find("127.0.0.1:").expect("an address");
-    let end = line[at..].find(|c: char| !(c.is_ascii_digit() || ".:".contains(c)));
-    line[at..end.map_or(line.len(), |end| at + end)].parse().expect("an address")
 }
 
 async fn track(client: &mut Client) {
@@ -119,13 +77,13 @@ async fn whoever_is_on_a_node_that_is_killed_leaves_within_its_lease() {
     assert!(bob.next_json().await[4]["joins"]["ann"].is_object());
 
     let killed = Instant::now();
-    one.signal(Signal::KILL);
+    one.process.signal(Signal::KILL);
     let diff = bob.next_json().await;
     assert!(diff[4]["leaves"]["ann"].is_object(), "{diff}");
     // A lease, and the third of one until the other looks; the rest is for the slowness of the machine.
     assert!(killed.elapsed() < LEASE * 3, "{:?}", killed.elapsed());
     two.hears(1).await;
-    assert!(two.log().contains("RealtimeNodeDisconnected"), "{}", two.log());
+    assert!(two.process.log().contains("RealtimeNodeDisconnected"), "{}", two.process.log());
     // Nothing is left of it but what belongs to the other.
     drop(bob);
     eventually("it is tidied up", async || redis.keys("realtime:*").await.len() == 2).await;
@@ -141,12 +99,12 @@ async fn whoever_is_on_a_node_that_stops_leaves_at_once() {
     let (mut ann, _) = one.member("ann").await;
     track(&mut ann).await;
     assert!(bob.next_json().await[4]["joins"]["ann"].is_object());
-    one.signal(Signal::TERM);
+    one.process.signal(Signal::TERM);
     let diff = bob.next_json().await;
     assert!(diff[4]["leaves"]["ann"].is_object(), "{diff}");
-    assert!(one.child.wait().expect("it is our child").success());
+    assert!(one.process.exit().0.success());
     two.hears(1).await;
-    assert!(!two.log().contains("RealtimeNodeDisconnected"), "{}", two.log());
+    assert!(!two.process.log().contains("RealtimeNodeDisconnected"), "{}", two.process.log());
 }
 
 #[tokio::test]
@@ -154,8 +112,8 @@ async fn a_wrong_password_is_told_and_not_shown() {
     let redis =
         Redis::with(RedisOptions { password: Some("the-right-one"), ..RedisOptions::default() }).await;
     let program = Program::start(&format!("redis://:a-wrong-one@localhost:{}", redis.address().port()));
-    eventually("the log says why", async || program.log().contains("BusAway")).await;
-    let log = program.log();
+    eventually("the log says why", async || program.process.log().contains("BusAway")).await;
+    let log = program.process.log();
     let line = log.lines().find(|line| line.contains("BusAway")).expect("a line");
     assert!(line.to_lowercase().contains("password"), "{line}");
     assert!(!log.contains("a-wrong-one"), "{log}");
@@ -166,7 +124,7 @@ async fn a_wrong_password_is_told_and_not_shown() {
 
 /// Waits for a line with this in it.
 async fn logs(program: &Program, text: &str) {
-    eventually(&format!("the log says «{text}»"), async || program.log().contains(text)).await;
+    eventually(&format!("the log says «{text}»"), async || program.process.log().contains(text)).await;
 }
 
 #[tokio::test]
@@ -174,14 +132,14 @@ async fn the_log_tells_a_redis_that_was_never_there_from_one_that_is_lost() {
     let port = TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("a port").port();
     let program = Program::start(&format!("redis://somebody:hush@localhost:{port}/0"));
     logs(&program, &format!("cannot reach Redis at localhost:{port}: connection refused")).await;
-    assert!(!program.log().contains("lost the connection"), "{}", program.log());
+    assert!(!program.process.log().contains("lost the connection"), "{}", program.process.log());
 
     let options = RedisOptions { port: Some(port), ..RedisOptions::default() };
     let redis = Redis::with(options).await;
     let _: String = redis.ask(&["ACL", "SETUSER", "somebody", "on", ">hush", "allkeys", "&*", "+@all"]).await;
     program.hears(1).await;
     logs(&program, &format!("Connected to Redis at localhost:{port}")).await;
-    assert!(!program.log().contains("again"), "{}", program.log());
+    assert!(!program.process.log().contains("again"), "{}", program.process.log());
 
     // Of one code there is a line in ten seconds, so this takes another program.
     let program = Program::start(&format!("redis://somebody:hush@localhost:{port}/0"));
@@ -192,7 +150,7 @@ async fn the_log_tells_a_redis_that_was_never_there_from_one_that_is_lost() {
     let redis = Redis::with(options).await;
     let _: String = redis.ask(&["ACL", "SETUSER", "somebody", "on", ">hush", "allkeys", "&*", "+@all"]).await;
     logs(&program, &format!("Connected to Redis at localhost:{port} again")).await;
-    assert!(!program.log().contains("hush"), "{}", program.log());
+    assert!(!program.process.log().contains("hush"), "{}", program.process.log());
 }
 
 #[tokio::test]
@@ -225,7 +183,7 @@ async fn what_redis_refuses_is_told_with_what_to_do() {
         let program = Program::start_with(&url, &[("REALTIME__BUS__TIMEOUT", "2s")]);
         let address = url.split("//").nth(1).expect("an address");
         logs(&program, "BusAway").await;
-        let log = program.log();
+        let log = program.process.log();
         let line = log.lines().find(|line| line.contains("BusAway")).expect("a line");
         assert!(line.contains(&format!("cannot reach Redis at {address}: ")), "{line}");
         assert!(line.contains(expected), "{line}");

@@ -24,7 +24,7 @@ struct Parked {
 impl Parked {
     async fn with(acme: &str) -> Self {
         let server = Running::in_folder(folder(&[("config.toml", acme)]), &[("JWT_SECRET", SECRET)]);
-        let world = World::at(server.address.parse().expect("an address"), TokenIssuer::new(SECRET));
+        let world = World::at(server.address, TokenIssuer::new(SECRET));
         let mut ann = world.connect_for("acme").await;
         ann.join(ROOM, json!({"broadcast": {"ack": true}})).await;
         Self { server, world, ann, since: Instant::now() }

@@ -1,15 +1,15 @@
-//! The program, running on a folder with settings, and what a test asks of it.
+//! The program, running on a folder with settings, and the requests that tests send to it.
 
 use std::ffi::OsStr;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::{Duration, Instant, SystemTime};
+use std::process::Command;
+use std::time::{Duration, SystemTime};
 
+use harness::ServerProcess;
 use realtime_server::auth::sign_operator;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::{Map, Value};
 use tempfile::TempDir;
 
@@ -19,11 +19,10 @@ pub const WAIT_MAX: Duration = Duration::from_secs(10);
 /// Signs the tokens of operators.
 pub const OPERATORS: &str = "the operators' secret, of thirty-two bytes";
 
-/// A folder with settings, and a server that runs on them. Killed when the test fails.
+/// A folder with settings, and a server that runs on them.
 pub struct Running {
-    child: Child,
-    lines: Receiver<String>,
-    pub address: String,
+    process: ServerProcess,
+    pub address: SocketAddr,
     folder: TempDir,
 }
 
@@ -53,21 +52,9 @@ impl Running {
         if !variables.iter().any(|(name, _)| name.starts_with("API_JWT_SECRET")) {
             command.env("API_JWT_SECRET", OPERATORS);
         }
-        let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
-        let (said, lines) = channel();
-        let stderr = BufReader::new(child.stderr.take().expect("piped"));
-        std::thread::spawn(move || {
-            for line in stderr.lines().map_while(Result::ok) {
-                if said.send(line).is_err() {
-                    return;
-                }
-            }
-        });
-        let mut running = Self { child, lines, address: String::new(), folder };
-        let listening = running.hears("Listening");
-        let address = listening.split("address=").nth(1).expect("it says where");
-        running.address = address.split_whitespace().next().expect("it says where").to_owned();
-        running
+        let process = ServerProcess::start(command);
+        let address = process.listening();
+        Self { process, address, folder }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -80,31 +67,19 @@ impl Running {
 
     /// Waits for a log line with these words, and returns it.
     pub fn hears(&self, words: &str) -> String {
-        self.hears_until(words).pop().expect("the line that was waited for")
+        self.process.log_line(words)
     }
 
     /// Waits for a log line with these words, and returns all until then.
     pub fn hears_until(&self, words: &str) -> Vec<String> {
-        let (until, mut heard) = (Instant::now() + WAIT_MAX, Vec::new());
-        loop {
-            match self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(line) => {
-                    heard.push(line);
-                    if heard.last().is_some_and(|line| line.contains(words)) {
-                        return heard;
-                    }
-                }
-                Err(RecvTimeoutError::Timeout) => panic!("no word of {words:?} in\n{}", heard.join("\n")),
-                Err(RecvTimeoutError::Disconnected) => panic!("it ended:\n{}", heard.join("\n")),
-            }
-        }
+        self.process.log_until(words)
     }
 
     /// Status and body of an answer.
     pub fn ask(&self, method: &str, target: &str, secret: &str) -> (u16, String) {
         let lifetime = Duration::from_secs(60);
         let token = sign_operator(&secret.into(), Map::new(), SystemTime::now(), lifetime);
-        let mut stream = TcpStream::connect(&self.address).expect("it listens");
+        let mut stream = TcpStream::connect(self.address).expect("it listens");
         stream.set_read_timeout(Some(WAIT_MAX)).expect("a time-out");
         let head = "HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 0";
         write!(stream, "{method} {target} {head}\r\nauthorization: Bearer {token}\r\n\r\n")
@@ -130,24 +105,13 @@ impl Running {
     }
 
     pub fn hang_up(&self) {
-        kill_process(Pid::from_child(&self.child), Signal::HUP).expect("it runs");
+        self.process.signal(Signal::HUP);
     }
 
     /// Asks it to stop, and waits until it has.
     pub fn stop(mut self) {
-        kill_process(Pid::from_child(&self.child), Signal::TERM).expect("it runs");
-        let until = Instant::now() + WAIT_MAX;
-        while self.child.try_wait().expect("our own child").is_none() {
-            assert!(Instant::now() < until, "it does not end");
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _gone_already = self.child.kill();
-        let _reaped = self.child.wait();
+        self.process.signal(Signal::TERM);
+        self.process.exit();
     }
 }
 
