@@ -41,6 +41,27 @@ impl Burst {
         mem::replace(&mut self.first, next)
     }
 
+    /// The frame at `position`.
+    pub(crate) fn get_mut(&mut self, position: usize) -> Option<&mut Frame> {
+        match position.checked_sub(1) {
+            None => self.first.as_mut(),
+            Some(behind) => self.rest.get_mut(behind),
+        }
+    }
+
+    /// Removes the frames at `positions`, which are in ascending order.
+    pub(crate) fn remove(&mut self, positions: &[usize]) {
+        let mut kept = Self::default();
+        let mut positions = positions.iter().peekable();
+        for position in 0..self.len() {
+            let frame = self.pop();
+            if positions.next_if_eq(&&position).is_none() {
+                frame.into_iter().for_each(|frame| kept.push(frame));
+            }
+        }
+        *self = kept;
+    }
+
     /// All frames in order.
     pub fn iter(&self) -> impl Iterator<Item = &Frame> {
         self.first.iter().chain(&self.rest)

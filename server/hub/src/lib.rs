@@ -37,7 +37,7 @@ pub use hub::{Hub, HubBuilder, Population};
 pub use member::Member;
 pub use membership::Membership;
 pub use observer::{Interests, Observer};
-pub use outbox::{Bounds, Disconnect, Offer, Outbox, Turn};
+pub use outbox::{Bounds, Disconnect, Offer, Outbox, ReplaceKey, Turn};
 pub use presence::{PresenceChange, StateRequest};
 pub use presence_entry::PresenceEntry;
 pub use replication::{ApplyOutcome, Delta, NodeId, Position, PresenceUpdate, Snapshot};

@@ -4,6 +4,12 @@
 //! Frames are counted until the socket has accepted them, not until they leave the queue, so there is no
 //! hidden second queue. A full outbox is not an error: the room records what the member missed and continues.
 //! Nothing here waits; the connection's task registers its waker and is woken.
+//!
+//! An entry may be *replaceable*: queued under a key, it is overwritten in place by a newer frame with the same key, and
+//! it is the first to be dropped when the outbox is full. So a slow reader receives only the newest cursor of each
+//! sender, in its order among everything else.
+
+mod replaceable;
 
 use std::borrow::Cow;
 use std::mem;
@@ -15,6 +21,10 @@ use parking_lot::Mutex;
 use crate::burst::Burst;
 use crate::frame::Frame;
 use crate::wakers::Wakers;
+
+use self::replaceable::Positions;
+
+pub use replaceable::ReplaceKey;
 
 /// The bounds of a queue. A single frame always fits an empty queue.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +49,9 @@ pub struct Disconnect {
 pub enum Offer {
     /// The frame is queued.
     Queued,
+    /// The frame is queued, and this many replaceable entries were dropped to make it fit. The connection is marked as
+    /// having missed something.
+    Evicted(u32),
     /// The frame did not fit and the connection is marked as having missed something, or the outbox is closed.
     Full,
 }
@@ -85,6 +98,8 @@ struct Queue {
     closed: bool,
     frames: Burst,
     disconnect: Option<Box<Disconnect>>,
+    /// Present once a replaceable entry was queued.
+    replaceable: Option<Box<Positions>>,
 }
 
 impl Queue {
@@ -98,6 +113,42 @@ impl Queue {
         self.outstanding_frames == 0
             || (self.outstanding_frames < self.bounds.frames
                 && self.outstanding_bytes + frame.len() <= self.bounds.bytes)
+    }
+
+    /// Makes the frame fit, by dropping the replaceable entries if that is necessary and enough.
+    fn make_room(&mut self, frame: &Frame) -> Offer {
+        if self.fits(frame) {
+            return Offer::Queued;
+        }
+        self.missed = true;
+        let (frames, bytes) = self.replaceable.as_ref().map_or((0, 0), |positions| positions.size());
+        let is_enough = self.outstanding_frames == frames
+            || (self.outstanding_frames - frames < self.bounds.frames
+                && self.outstanding_bytes - bytes + frame.len() <= self.bounds.bytes);
+        if frames == 0 || !is_enough {
+            return Offer::Full;
+        }
+        // All at once, because removing a single one from the middle costs as much.
+        let positions = self.replaceable.take().map(|positions| positions.into_sorted()).unwrap_or_default();
+        self.frames.remove(&positions);
+        self.outstanding_frames -= frames;
+        self.outstanding_bytes -= bytes;
+        Offer::Evicted(frames)
+    }
+
+    /// Puts `frame` in the place of the entry with this key, if there is one and the frame fits there.
+    fn replace(&mut self, key: ReplaceKey, frame: &Frame) -> bool {
+        let Some(positions) = &mut self.replaceable else { return false };
+        let position = positions.get(key);
+        let Some(queued) = position.and_then(|position| self.frames.get_mut(position)) else { return false };
+        let bytes = self.outstanding_bytes - queued.len() + frame.len();
+        let fits = bytes <= self.bounds.bytes || frame.len() <= queued.len() || self.outstanding_frames == 1;
+        if fits {
+            self.outstanding_bytes = bytes;
+            positions.resize(queued.len(), frame.len());
+            *queued = frame.clone();
+        }
+        fits
     }
 
     fn push(&mut self, frame: &Frame) -> Option<Waker> {
@@ -123,6 +174,7 @@ impl Outbox {
                 closed: false,
                 frames: Burst::default(),
                 disconnect: None,
+                replaceable: None,
             }),
         }
     }
@@ -141,13 +193,38 @@ impl Outbox {
         if queue.closed {
             return Offer::Full;
         }
-        if queue.fits(frame) {
+        let offer = queue.make_room(frame);
+        if offer != Offer::Full {
             wakers.extend(queue.push(frame));
-            Offer::Queued
-        } else {
-            queue.missed = true;
-            Offer::Full
         }
+        offer
+    }
+
+    /// Queues a frame under `key`. If an entry with this key is still queued, the frame takes its place; otherwise it is
+    /// queued at the end, if it fits.
+    ///
+    /// Only for frames on which no later frame depends. The presence state is not one of them: the diffs queued after it
+    /// apply to that state and no other, so it must neither be overwritten nor dropped.
+    pub fn offer_replaceable(&self, key: ReplaceKey, frame: &Frame) -> Offer {
+        let mut queue = self.queue.lock();
+        if queue.closed {
+            return Offer::Full;
+        }
+        if queue.replace(key, frame) {
+            return Offer::Queued;
+        }
+        let offer = queue.make_room(frame);
+        if offer == Offer::Full {
+            return offer;
+        }
+        let position = queue.frames.len();
+        queue.replaceable.get_or_insert_default().insert(key, position, frame.len());
+        let waker = queue.push(frame);
+        drop(queue);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        offer
     }
 
     /// Queues a reply to a request of this connection, whether or not it fits.
@@ -184,6 +261,7 @@ impl Outbox {
         let mut queue = self.queue.lock();
         queue.closed = true;
         let dropped = mem::take(&mut queue.frames);
+        queue.replaceable = None;
         drop(queue);
         drop(dropped);
     }
@@ -204,6 +282,9 @@ impl Outbox {
         queue.blocked = false;
         if !queue.frames.is_empty() {
             mem::swap(&mut queue.frames, burst);
+            if let Some(positions) = &mut queue.replaceable {
+                positions.clear();
+            }
             return Turn::Write;
         }
         if mem::take(&mut queue.notified) {
@@ -240,7 +321,11 @@ impl Outbox {
 
     /// Frees queue memory beyond what an idle connection keeps.
     pub fn shrink(&self) {
-        self.queue.lock().frames.shrink();
+        let mut queue = self.queue.lock();
+        queue.frames.shrink();
+        if queue.frames.is_empty() {
+            queue.replaceable = None;
+        }
     }
 }
 
@@ -263,60 +348,4 @@ impl Wake for Outbox {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn frame(len: usize) -> Frame {
-        Frame::new(vec![0; len], 0)
-    }
-
-    fn taken(outbox: &Outbox) -> usize {
-        let mut burst = Burst::default();
-        while !matches!(outbox.take(&mut burst, Waker::noop()), Turn::Write) {}
-        burst.len()
-    }
-
-    #[test]
-    fn one_frame_always_fits_an_empty_outbox() {
-        let outbox = Outbox::new(Bounds { bytes: 10, frames: 1 });
-        assert_eq!(outbox.offer(&frame(1_000)), Offer::Queued);
-        assert_eq!(outbox.offer(&frame(1)), Offer::Full);
-    }
-
-    #[test]
-    fn frames_count_until_the_socket_has_them() {
-        let outbox = Outbox::new(Bounds { frames: 2, bytes: 100 });
-        outbox.offer(&frame(10));
-        outbox.offer(&frame(10));
-        assert_eq!(taken(&outbox), 2);
-        assert_eq!(outbox.offer(&frame(10)), Offer::Full, "taken, but not yet written");
-        outbox.written(1, 10);
-        assert_eq!(outbox.offer(&frame(10)), Offer::Queued);
-    }
-
-    #[test]
-    fn a_connection_that_missed_something_learns_that_it_has_caught_up() {
-        let outbox = Outbox::new(Bounds { frames: 1, bytes: 100 });
-        outbox.offer(&frame(10));
-        outbox.offer(&frame(10));
-        let mut burst = Burst::default();
-        assert_eq!(outbox.take(&mut burst, Waker::noop()), Turn::Write);
-        burst = Burst::default();
-        outbox.written(1, 10);
-        assert_eq!(outbox.take(&mut burst, Waker::noop()), Turn::CaughtUp);
-        assert_eq!(outbox.take(&mut burst, Waker::noop()), Turn::Idle);
-    }
-
-    #[test]
-    fn a_disconnect_follows_everything_queued_and_keeps_its_first_reason() {
-        let outbox = Outbox::new(Bounds { frames: 4, bytes: 100 });
-        outbox.disconnect(Disconnect { code: 1012, reason: "first".into() });
-        outbox.disconnect(Disconnect { code: 1013, reason: "second".into() });
-        outbox.reply(&frame(1));
-        let mut burst = Burst::default();
-        assert_eq!(outbox.take(&mut burst, Waker::noop()), Turn::Write);
-        burst = Burst::default();
-        let first = Disconnect { code: 1012, reason: "first".into() };
-        assert_eq!(outbox.take(&mut burst, Waker::noop()), Turn::Disconnect(first));
-    }
-}
+mod tests;

@@ -40,14 +40,20 @@ pub enum Audience {
 pub struct Delivery {
     /// Outboxes that took a frame.
     pub delivered: usize,
-    /// Members whose outbox was full.
+    /// Frames that full outboxes dropped: this one, or replaceable entries in its favour.
     pub dropped: usize,
 }
 
 impl Delivery {
-    fn count(&mut self, queued: bool) {
-        self.delivered += usize::from(queued);
-        self.dropped += usize::from(!queued);
+    fn count(&mut self, offer: Offer) {
+        match offer {
+            Offer::Queued => self.delivered += 1,
+            Offer::Evicted(entries) => {
+                self.delivered += 1;
+                self.dropped += entries as usize;
+            }
+            Offer::Full => self.dropped += 1,
+        }
     }
 }
 
@@ -322,9 +328,9 @@ impl Room {
         let confirmed = members.pending_joins.is_none().then_some(&mut members.slots);
         for (number, slot) in confirmed.into_iter().flatten() {
             let Some((frame, missed)) = choose(number, slot) else { continue };
-            let queued = slot.outbox.offer_deferred(frame, &mut wakers) == Offer::Queued;
-            delivery.count(queued);
-            if !queued {
+            let offer = slot.outbox.offer_deferred(frame, &mut wakers);
+            delivery.count(offer);
+            if offer == Offer::Full {
                 missed(slot);
             }
         }

@@ -116,8 +116,9 @@ impl Room {
         let mut wakers = Wakers::collect();
         let mut members = self.members.lock();
         if let Some(slot) = members.slots.get_mut(request.slot).filter(|slot| slot.id == request.id) {
-            slot.stale = slot.outbox.offer_deferred(state, &mut wakers) == Offer::Full;
-            delivery.count(!slot.stale);
+            let offer = slot.outbox.offer_deferred(state, &mut wakers);
+            slot.stale = offer == Offer::Full;
+            delivery.count(offer);
         }
         drop(members);
         wakers.wake();

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use hub::{Audience, Delivery, Dialect, Privacy};
+use hub::{Audience, Delivery, Dialect, Privacy, ReplaceKey};
 
 use crate::{LOUD, PLAIN, Reader, Say, frame, hub, key, say};
 
@@ -126,4 +126,29 @@ fn a_bundle_is_everything_in_order_as_one_frame() {
     assert_eq!(member.publish(bundle, Audience::Others), Delivery { delivered: 1, dropped: 1 });
     assert_eq!(eve.words(), ["ok", "xyz"]);
     assert_eq!(slow.take_missed().broadcasts, 3, "counted as messages");
+}
+
+#[test]
+fn a_slow_reader_receives_the_newest_replaceable_entries_in_order_with_the_messages_of_its_rooms() {
+    let (hub, ann, slow) = (hub(), Reader::new(PLAIN, 8), Reader::new(PLAIN, 5));
+    let speaker = hub.join(key("a"), ann.member(), &frame("ok"));
+    let slow_member = hub.join(key("a"), slow.member(), &frame("ok"));
+    let cursor =
+        |id: u64, text: &str| slow.outbox.offer_replaceable(ReplaceKey { scope: 1, id }, &frame(text));
+    for number in 1..=3 {
+        cursor(1, &format!("first at {number}"));
+        say(&speaker, &Say::new(&number.to_string()), Audience::Others);
+    }
+    assert_eq!(slow.words(), ["ok", "first at 3", "1", "2", "3"]);
+
+    for number in 1..=9 {
+        cursor(1, &format!("first at {number}"));
+        cursor(2, &format!("second at {number}"));
+    }
+    let deliveries =
+        ["4", "5", "6", "7", "8", "9"].map(|word| say(&speaker, &Say::new(word), Audience::Others));
+    assert_eq!(deliveries[3], Delivery { delivered: 1, dropped: 2 }, "the cursors are dropped first");
+    assert_eq!(deliveries[5], Delivery { delivered: 0, dropped: 1 });
+    assert_eq!(slow.read(), (["4", "5", "6", "7", "8"].map(str::to_owned).to_vec(), true));
+    assert_eq!(slow_member.take_missed().broadcasts, 1);
 }

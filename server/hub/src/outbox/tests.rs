@@ -1,0 +1,141 @@
+//! Bounds, replacement, and what the connection finds.
+
+use super::*;
+
+fn frame(len: usize) -> Frame {
+    Frame::new(vec![0; len], 0)
+}
+
+fn taken(outbox: &Outbox) -> usize {
+    let mut burst = Burst::default();
+    while !matches!(outbox.take(&mut burst, Waker::noop()), Turn::Write) {}
+    burst.len()
+}
+
+#[test]
+fn one_frame_always_fits_an_empty_outbox() {
+    let outbox = Outbox::new(Bounds { bytes: 10, frames: 1 });
+    assert_eq!(outbox.offer(&frame(1_000)), Offer::Queued);
+    assert_eq!(outbox.offer(&frame(1)), Offer::Full);
+}
+
+#[test]
+fn frames_count_until_the_socket_has_them() {
+    let outbox = Outbox::new(Bounds { frames: 2, bytes: 100 });
+    outbox.offer(&frame(10));
+    outbox.offer(&frame(10));
+    assert_eq!(taken(&outbox), 2);
+    assert_eq!(outbox.offer(&frame(10)), Offer::Full, "taken, but not yet written");
+    outbox.written(1, 10);
+    assert_eq!(outbox.offer(&frame(10)), Offer::Queued);
+}
+
+#[test]
+fn a_connection_that_missed_something_learns_that_it_has_caught_up() {
+    let outbox = Outbox::new(Bounds { frames: 1, bytes: 100 });
+    outbox.offer(&frame(10));
+    outbox.offer(&frame(10));
+    let mut burst = Burst::default();
+    assert_eq!(outbox.take(&mut burst, Waker::noop()), Turn::Write);
+    burst = Burst::default();
+    outbox.written(1, 10);
+    assert_eq!(outbox.take(&mut burst, Waker::noop()), Turn::CaughtUp);
+    assert_eq!(outbox.take(&mut burst, Waker::noop()), Turn::Idle);
+}
+
+#[test]
+fn a_disconnect_follows_everything_queued_and_keeps_its_first_reason() {
+    let outbox = Outbox::new(Bounds { frames: 4, bytes: 100 });
+    outbox.disconnect(Disconnect { code: 1012, reason: "first".into() });
+    outbox.disconnect(Disconnect { code: 1013, reason: "second".into() });
+    outbox.reply(&frame(1));
+    let mut burst = Burst::default();
+    assert_eq!(outbox.take(&mut burst, Waker::noop()), Turn::Write);
+    burst = Burst::default();
+    let first = Disconnect { code: 1012, reason: "first".into() };
+    assert_eq!(outbox.take(&mut burst, Waker::noop()), Turn::Disconnect(first));
+}
+
+const KEY: ReplaceKey = ReplaceKey { scope: 1, id: 1 };
+const OTHER: ReplaceKey = ReplaceKey { scope: 1, id: 2 };
+
+/// Everything queued, as the lengths of the frames.
+fn lengths(outbox: &Outbox) -> Vec<usize> {
+    let mut burst = Burst::default();
+    let turn = outbox.take(&mut burst, Waker::noop());
+    let lengths: Vec<usize> = burst.iter().map(Frame::len).collect();
+    assert_eq!(turn == Turn::Write, !lengths.is_empty());
+    lengths
+}
+
+#[test]
+fn a_slow_reader_receives_only_the_newest_replaceable_entry_in_its_place() {
+    let outbox = Outbox::new(Bounds { frames: 10, bytes: 1_000 });
+    outbox.offer(&frame(100));
+    for length in 1..=5 {
+        assert_eq!(outbox.offer_replaceable(KEY, &frame(length)), Offer::Queued);
+        assert_eq!(outbox.offer_replaceable(OTHER, &frame(10 + length)), Offer::Queued);
+    }
+    outbox.offer(&frame(200));
+    outbox.offer_replaceable(KEY, &frame(6));
+    assert_eq!(lengths(&outbox), [100, 6, 15, 200]);
+    // What the connection has taken is no longer replaced.
+    outbox.offer(&frame(300));
+    outbox.offer_replaceable(KEY, &frame(7));
+    assert_eq!(lengths(&outbox), [300, 7]);
+}
+
+#[test]
+fn bytes_of_replaced_entries_do_not_count() {
+    let outbox = Outbox::new(Bounds { frames: 3, bytes: 100 });
+    outbox.offer(&frame(50));
+    outbox.offer_replaceable(KEY, &frame(40));
+    outbox.offer_replaceable(KEY, &frame(10));
+    assert_eq!(outbox.offer(&frame(40)), Offer::Queued);
+    assert_eq!(lengths(&outbox), [50, 10, 40]);
+    outbox.written(3, 100);
+    assert!(!outbox.is_backlogged());
+}
+
+#[test]
+fn replaceable_entries_are_dropped_first_when_the_outbox_is_full() {
+    let outbox = Outbox::new(Bounds { frames: 3, bytes: 100 });
+    outbox.offer_replaceable(KEY, &frame(10));
+    outbox.offer(&frame(20));
+    outbox.offer_replaceable(OTHER, &frame(30));
+    assert_eq!(outbox.offer(&frame(40)), Offer::Evicted(2));
+    assert_eq!(outbox.offer(&frame(60)), Offer::Full);
+    outbox.offer_replaceable(KEY, &frame(5));
+    assert_eq!(lengths(&outbox), [20, 40, 5]);
+    outbox.written(3, 65);
+    assert_eq!(outbox.take(&mut Burst::default(), Waker::noop()), Turn::CaughtUp);
+}
+
+#[test]
+fn a_larger_replacement_that_does_not_fit_in_place_is_queued_at_the_end_instead() {
+    let outbox = Outbox::new(Bounds { frames: 10, bytes: 100 });
+    outbox.offer_replaceable(KEY, &frame(10));
+    outbox.offer_replaceable(OTHER, &frame(20));
+    outbox.offer(&frame(60));
+    assert_eq!(outbox.offer_replaceable(KEY, &frame(40)), Offer::Evicted(2));
+    assert_eq!(lengths(&outbox), [60, 40]);
+    assert_eq!(outbox.offer_replaceable(OTHER, &frame(1)), Offer::Full, "taken frames count until written");
+}
+
+#[test]
+fn a_replaceable_entry_alone_in_its_outbox_may_be_of_any_size() {
+    let outbox = Outbox::new(Bounds { frames: 1, bytes: 10 });
+    assert_eq!(outbox.offer_replaceable(KEY, &frame(100)), Offer::Queued);
+    assert_eq!(outbox.offer_replaceable(KEY, &frame(200)), Offer::Queued);
+    assert_eq!(outbox.offer_replaceable(OTHER, &frame(1)), Offer::Evicted(1));
+    assert_eq!(lengths(&outbox), [1]);
+}
+
+#[test]
+fn a_closed_outbox_takes_no_replaceable_entries() {
+    let outbox = Outbox::new(Bounds { frames: 10, bytes: 100 });
+    outbox.offer_replaceable(KEY, &frame(1));
+    outbox.close();
+    assert_eq!(outbox.offer_replaceable(KEY, &frame(1)), Offer::Full);
+    assert!(lengths(&outbox).is_empty());
+}
