@@ -1,7 +1,7 @@
 //! A bus inside one process: several nodes that share a broker.
 //!
-//! It says in a few lines what the other implementation must do over a network. A test can cut a cable, or
-//! all of them.
+//! It states in a few lines what the implementation over Redis has to do. A test can close the connections of one node,
+//! or of all.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -25,22 +25,22 @@ pub struct Broker {
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// Whether no cable can be had.
-    away: bool,
+    /// Whether connecting fails.
+    unreachable: bool,
     next: u64,
-    /// By the number of the cable.
-    accounts: BTreeMap<u64, Incarnation>,
+    /// By number.
+    incarnations: BTreeMap<u64, Incarnation>,
 }
 
-/// A cable, and what was shown over it. Outlives the cable until the lease has run out.
+/// A connection and what was stored over it, until the lease expires.
 #[derive(Debug)]
 struct Incarnation {
     node: NodeId,
     expires: Instant,
-    /// None when the cable is lost.
+    /// None when the connection is closed.
     inbox: Option<Arc<Inbox>>,
     subscribed: HashSet<RoomName>,
-    shown: HashMap<RoomName, StoredSnapshot>,
+    stored: HashMap<RoomName, StoredSnapshot>,
 }
 
 impl Broker {
@@ -49,29 +49,29 @@ impl Broker {
         Self { shared: Arc::default(), lease, bounds }
     }
 
-    /// Cuts the cables of `node`; it may connect again.
+    /// Closes the connections of `node`; it may connect again.
     pub fn cut(&self, node: NodeId) {
-        for account in self.shared.lock().accounts.values_mut().filter(|account| account.node == node) {
-            account.lose();
+        for incarnation in self.shared.lock().incarnations.values_mut().filter(|it| it.node == node) {
+            incarnation.close();
         }
     }
 
-    /// Cuts all cables, and gives out none until [`mend`](Self::mend).
+    /// Closes all connections, and refuses new ones until [`mend`](Self::mend).
     pub fn go_away(&self) {
         let mut shared = self.shared.lock();
-        shared.away = true;
-        shared.accounts.values_mut().for_each(Incarnation::lose);
+        shared.unreachable = true;
+        shared.incarnations.values_mut().for_each(Incarnation::close);
     }
 
-    /// Gives out cables again.
+    /// Accepts connections again.
     pub fn mend(&self) {
-        self.shared.lock().away = false;
+        self.shared.lock().unreachable = false;
     }
 
-    /// How many nodes hear a room.
+    /// How many nodes have subscribed to a room.
     pub fn subscribers(&self, room: &str) -> usize {
-        let hears = |account: &&Incarnation| account.inbox.is_some() && account.subscribed.contains(room);
-        self.shared.lock().accounts.values().filter(hears).count()
+        let is_subscribed = |it: &&Incarnation| it.inbox.is_some() && it.subscribed.contains(room);
+        self.shared.lock().incarnations.values().filter(is_subscribed).count()
     }
 }
 
@@ -84,28 +84,28 @@ impl Bus for Broker {
         let broker = self.clone();
         Box::pin(async move {
             let mut shared = broker.shared.lock();
-            if shared.away {
+            if shared.unreachable {
                 return Err(BusError::Closed);
             }
-            shared.forget(|account| account.node == node);
+            shared.remove(|incarnation| incarnation.node == node);
             shared.next += 1;
             let (number, inbox) = (shared.next, Arc::new(Inbox::new(broker.bounds)));
-            let account = Incarnation {
+            let incarnation = Incarnation {
                 node,
                 expires: Instant::now() + broker.lease,
                 inbox: Some(Arc::clone(&inbox)),
                 subscribed: HashSet::new(),
-                shown: HashMap::new(),
+                stored: HashMap::new(),
             };
-            shared.accounts.insert(number, account);
+            shared.incarnations.insert(number, incarnation);
             drop(shared);
-            let cable: Box<dyn BusConnection> = Box::new(LocalConnection { broker, number });
-            Ok((cable, inbox))
+            let connection: Box<dyn BusConnection> = Box::new(LocalConnection { broker, number });
+            Ok((connection, inbox))
         })
     }
 }
 
-/// One node's cable to a [`Broker`].
+/// One node's connection to a [`Broker`].
 #[derive(Debug)]
 struct LocalConnection {
     broker: Broker,
@@ -113,40 +113,40 @@ struct LocalConnection {
 }
 
 impl LocalConnection {
-    /// Does it now; what is returned only tells.
-    fn now<T: Send + 'static>(
+    /// Acts at once; the future only returns the result.
+    fn act<T: Send + 'static>(
         &self,
         act: impl FnOnce(&mut Shared, u64) -> Result<T, BusError>,
     ) -> BusFuture<T> {
         let mut shared = self.broker.shared.lock();
-        let holds = shared.accounts.get(&self.number).is_some_and(|account| account.inbox.is_some());
-        let result = if holds { act(&mut shared, self.number) } else { Err(BusError::Closed) };
+        let is_open = shared.incarnations.get(&self.number).is_some_and(|it| it.inbox.is_some());
+        let result = if is_open { act(&mut shared, self.number) } else { Err(BusError::Closed) };
         Box::pin(std::future::ready(result))
     }
 
     fn with<T: Send + 'static>(&self, act: impl FnOnce(&mut Incarnation) -> T) -> BusFuture<T> {
-        self.now(|shared, number| Ok(act(shared.own(number))))
+        self.act(|shared, number| Ok(act(shared.own(number))))
     }
 }
 
 impl BusConnection for LocalConnection {
     fn subscribe(&mut self, rooms: &[RoomName]) -> BusFuture<()> {
-        self.with(|account| account.subscribed.extend(rooms.iter().cloned()))
+        self.with(|incarnation| incarnation.subscribed.extend(rooms.iter().cloned()))
     }
 
     fn unsubscribe(&mut self, rooms: &[RoomName]) -> BusFuture<()> {
-        self.with(|account| account.subscribed.retain(|room| !rooms.contains(room)))
+        self.with(|incarnation| incarnation.subscribed.retain(|room| !rooms.contains(room)))
     }
 
     fn send(&mut self, commands: Vec<Command>) -> BusFuture<Vec<RejectedChange>> {
-        self.now(|shared, number| {
+        self.act(|shared, number| {
             for command in commands {
                 match command {
                     Command::Publish { channel, message } => {
-                        shared.publish(ReceivedMessage { channel, message })
+                        shared.publish(ReceivedMessage { channel, message });
                     }
                     Command::Store { room, change, message } => {
-                        shared.own(number).show(&room, change);
+                        shared.own(number).store(&room, change);
                         shared.publish(ReceivedMessage { channel: Channel::Room(room), message });
                     }
                 }
@@ -156,13 +156,13 @@ impl BusConnection for LocalConnection {
     }
 
     fn snapshots(&mut self, rooms: &[RoomName]) -> BusFuture<Vec<StoredSnapshots>> {
-        self.now(|shared, _| {
+        self.act(|shared, _| {
             let now = Instant::now();
-            let alive = || shared.accounts.values().filter(|account| account.expires > now);
-            let shown = |room: &RoomName| {
-                alive().filter_map(|it| Some((it.node, it.shown.get(room)?.clone()))).collect()
+            let alive = || shared.incarnations.values().filter(|incarnation| incarnation.expires > now);
+            let stored = |room: &RoomName| {
+                alive().filter_map(|it| Some((it.node, Some(it.stored.get(room)?.clone())))).collect()
             };
-            Ok(rooms.iter().map(|room| Ok(shown(room))).collect())
+            Ok(rooms.iter().map(|room| Ok(stored(room))).collect())
         })
     }
 
@@ -172,23 +172,23 @@ impl BusConnection for LocalConnection {
 
     fn renew(&mut self) -> BusFuture<LeaseRenewal> {
         let lease = self.broker.lease;
-        self.now(|shared, number| {
+        self.act(|shared, number| {
             let now = Instant::now();
             if shared.own(number).expires <= now {
-                shared.own(number).lose();
+                shared.own(number).close();
                 return Err(BusError::LeaseExpired);
             }
             shared.own(number).expires = now + lease;
-            shared.forget(|account| account.expires <= now);
-            let alive = shared.accounts.values().map(|account| account.node).collect();
+            shared.remove(|incarnation| incarnation.expires <= now);
+            let alive = shared.incarnations.values().map(|incarnation| incarnation.node).collect();
             Ok(LeaseRenewal { alive, registered: true, rejected: None })
         })
     }
 
     fn leave(&mut self) -> BusFuture<()> {
-        self.now(|shared, number| {
+        self.act(|shared, number| {
             let node = shared.own(number).node;
-            shared.forget(|account| account.node == node);
+            shared.remove(|incarnation| incarnation.node == node);
             Ok(())
         })
     }
@@ -196,58 +196,58 @@ impl BusConnection for LocalConnection {
 
 impl Drop for LocalConnection {
     fn drop(&mut self) {
-        if let Some(account) = self.broker.shared.lock().accounts.get_mut(&self.number) {
-            account.lose();
+        if let Some(incarnation) = self.broker.shared.lock().incarnations.get_mut(&self.number) {
+            incarnation.close();
         }
     }
 }
 
 impl Shared {
     fn own(&mut self, number: u64) -> &mut Incarnation {
-        self.accounts.get_mut(&number).expect("a cable that holds has an account")
+        self.incarnations.get_mut(&number).expect("an open connection has an incarnation")
     }
 
-    fn forget(&mut self, which: impl Fn(&Incarnation) -> bool) {
-        self.accounts.retain(|_, account| {
-            let kept = !which(account);
-            if !kept {
-                account.lose();
+    fn remove(&mut self, which: impl Fn(&Incarnation) -> bool) {
+        self.incarnations.retain(|_, incarnation| {
+            let is_kept = !which(incarnation);
+            if !is_kept {
+                incarnation.close();
             }
-            kept
+            is_kept
         });
     }
 
-    fn publish(&self, heard: ReceivedMessage) {
-        for account in self.accounts.values() {
-            let listens = match &heard.channel {
-                Channel::Room(room) => account.subscribed.contains(room),
+    fn publish(&self, message: ReceivedMessage) {
+        for incarnation in self.incarnations.values() {
+            let is_subscribed = match &message.channel {
+                Channel::Room(room) => incarnation.subscribed.contains(room),
                 Channel::Nodes => true,
             };
-            if let Some(inbox) = account.inbox.as_ref().filter(|_| listens) {
-                inbox.put(heard.clone());
+            if let Some(inbox) = incarnation.inbox.as_ref().filter(|_| is_subscribed) {
+                inbox.put(message.clone());
             }
         }
     }
 }
 
 impl Incarnation {
-    fn lose(&mut self) {
+    fn close(&mut self) {
         if let Some(inbox) = self.inbox.take() {
             inbox.close();
         }
     }
 
-    fn show(&mut self, room: &RoomName, change: SnapshotChange) {
+    fn store(&mut self, room: &RoomName, change: SnapshotChange) {
         match change {
-            SnapshotChange::Replace(copy) => drop(self.shown.insert(Arc::clone(room), copy)),
-            SnapshotChange::Remove => drop(self.shown.remove(room)),
+            SnapshotChange::Replace(snapshot) => drop(self.stored.insert(Arc::clone(room), snapshot)),
+            SnapshotChange::Remove => drop(self.stored.remove(room)),
             SnapshotChange::Update { position, set, removed } => {
                 let empty = || StoredSnapshot { position: position.clone(), entries: Vec::new() };
-                let copy = self.shown.entry(Arc::clone(room)).or_insert_with(empty);
-                let replaced = |id: &u64| removed.contains(id) || set.iter().any(|(new, _)| new == id);
-                copy.entries.retain(|(id, _)| !replaced(id));
-                copy.entries.extend(set.iter().cloned());
-                copy.position = position;
+                let snapshot = self.stored.entry(Arc::clone(room)).or_insert_with(empty);
+                let is_replaced = |id: &u64| removed.contains(id) || set.iter().any(|(new, _)| new == id);
+                snapshot.entries.retain(|(id, _)| !is_replaced(id));
+                snapshot.entries.extend(set.iter().cloned());
+                snapshot.position = position;
             }
         }
     }

@@ -79,7 +79,8 @@ impl Command {
 /// A change of this node's stored snapshot of one room.
 #[derive(Debug, Clone)]
 pub enum SnapshotChange {
-    /// Adds, replaces and removes entries.
+    /// Adds, replaces and removes entries of an existing snapshot. Rejected if it was deleted or evicted meanwhile, but the
+    /// message is published.
     Update {
         /// The position of the snapshot after the change; opaque.
         position: Bytes,
@@ -125,7 +126,8 @@ pub struct LeaseRenewal {
     pub rejected: Option<String>,
 }
 
-/// A change that was rejected: it was not stored, and its message was not published.
+/// A change that was rejected: it was not stored in full, and its message may not have been published. The snapshot has to
+/// be replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RejectedChange {
     /// The room of the snapshot.
@@ -134,11 +136,12 @@ pub struct RejectedChange {
     pub reason: String,
 }
 
-/// The snapshots of all live nodes in one room, or why they cannot be read.
-pub type StoredSnapshots = Result<Vec<(NodeId, StoredSnapshot)>, String>;
+/// The snapshots of live nodes in one room, or why they cannot be read. A node without a snapshot has one that was deleted
+/// or evicted, or that it has just removed: what is known of the node holds until the next read.
+pub type StoredSnapshots = Result<Vec<(NodeId, Option<StoredSnapshot>)>, String>;
 
 /// Why a bus connection cannot be opened, or is lost.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum BusError {
     /// No response came within `bus.timeout`.
     #[error("there was no answer within `bus.timeout`")]

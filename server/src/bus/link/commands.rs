@@ -1,4 +1,4 @@
-//! What departs from the hub, as commands for the bus.
+//! Relay events of the hub as commands for the bus.
 
 use std::sync::Arc;
 
@@ -9,18 +9,18 @@ use wire::relay::{self, Malformed, SequenceNumber};
 use super::room_table::name;
 use crate::bus::{Channel, Command, RoomName, SnapshotChange, StoredSnapshot};
 
-/// Frames of one room go out as one message up to this size; more in one would hold up those behind it.
+/// Frames of one room share a message up to this size; a larger one would delay the messages behind it.
 const MESSAGE_BYTES: usize = 64 * 1024;
 
-/// What is larger is not told but shown, and those who listen are asked to look. A bus may end the connection of
-/// whoever has too much to hear at once (Redis, by default, at 32 MB).
-const TOLD_BYTES: usize = 4 * 1024 * 1024;
+/// Presence beyond this size is stored and not published: subscribers read it. A bus may end the connection of a subscriber
+/// for which too much waits (Redis, by default, at 32 MB).
+const PRESENCE_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
 
-/// Frames that follow each other in one room, to go out together.
+/// Commands in the order of the events they are made of. Frames that follow each other in one room share a message.
 #[derive(Debug, Default)]
-pub(super) struct OutboundBatch {
+pub(super) struct CommandBatch {
     parts: Vec<Part>,
-    /// Messages in all of them, as members count them.
+    /// Messages of clients in all of them.
     pub(super) messages: u64,
 }
 
@@ -30,9 +30,9 @@ enum Part {
     Command(Command),
 }
 
-impl OutboundBatch {
-    /// Members of a room, or somebody from outside, said this.
-    pub(super) fn say(&mut self, key: Arc<RoomKey>, frame: Frame, messages: u32) {
+impl CommandBatch {
+    /// Adds a frame with this many messages of clients.
+    pub(super) fn add_frame(&mut self, key: Arc<RoomKey>, frame: Frame, messages: u32) {
         let (more, length) = (u64::from(messages), frame.len());
         self.messages += more;
         if let Some(Part::Frames { key: current, frames, bytes, messages }) = self.parts.last_mut()
@@ -47,23 +47,23 @@ impl OutboundBatch {
         }
     }
 
-    /// Anything else, in its order.
+    /// Adds any other command.
     pub(super) fn add(&mut self, command: Command) {
         self.parts.push(Part::Command(command));
     }
 
-    /// Everything, in order. `count` is told how many messages there are for a room, and has the number of the first
-    /// if the peers can read it.
+    /// All commands, in order. `number` counts messages for a room and returns the sequence number of the first, if all
+    /// nodes can decode it.
     pub(super) fn into_commands(
         self,
         node: NodeId,
-        mut count: impl FnMut(&RoomName, u64) -> Option<SequenceNumber>,
+        mut number: impl FnMut(&RoomName, u64) -> Option<SequenceNumber>,
     ) -> Vec<Command> {
         let parts = self.parts.into_iter().map(|part| match part {
             Part::Command(command) => command,
             Part::Frames { key, frames, messages, .. } => {
                 let room = name(&key);
-                let message = match count(&room, messages) {
+                let message = match number(&room, messages) {
                     Some(number) => relay::numbered_events(node, number, &frames),
                     None => relay::events(node, &frames),
                 };
@@ -74,53 +74,55 @@ impl OutboundBatch {
     }
 }
 
-/// Tells the peers how many messages there were for a room.
-pub(super) fn count(node: NodeId, room: &RoomName, number: SequenceNumber) -> Command {
+/// Publishes the sequence number of the next message for a room.
+pub(super) fn sequence(node: NodeId, room: &RoomName, number: SequenceNumber) -> Command {
     let channel = Channel::Room(RoomName::clone(room));
     Command::Publish { channel, message: relay::numbered_events(node, number, []).into() }
 }
 
-/// Tells the peers what has changed in what members show.
-pub(super) fn news(node: NodeId, key: &RoomKey, news: &Delta) -> Command {
-    let change = SnapshotChange::Update {
-        position: position(Position { epoch: news.epoch, seq: news.to }),
-        set: entries(&news.added),
-        removed: news.removed.clone(),
+/// Stores and publishes a change of this node's presence in a room.
+pub(super) fn delta(node: NodeId, key: &RoomKey, delta: &Delta) -> Command {
+    let (position, entries) =
+        (position(Position { epoch: delta.epoch, seq: delta.to }), entries(&delta.added));
+    let change = if delta.from == 0 {
+        // Nothing precedes it, so there need not be a snapshot yet.
+        SnapshotChange::Replace(StoredSnapshot { position, entries })
+    } else {
+        SnapshotChange::Update { position, set: entries, removed: delta.removed.clone() }
     };
-    Command::Store { room: name(key), change, message: told(node, relay::delta(node, news)) }
+    Command::Store { room: name(key), change, message: message(node, relay::delta(node, delta)) }
 }
 
-/// Tells the peers everything that members show.
-pub(super) fn whole(node: NodeId, hub: &Hub, key: &RoomKey) -> Command {
-    state(node, key, &hub.local_snapshot(key))
+/// Stores and publishes this node's whole presence in a room.
+pub(super) fn local_snapshot(node: NodeId, hub: &Hub, key: &RoomKey) -> Command {
+    snapshot(node, key, &hub.local_snapshot(key))
 }
 
-/// Tells the peers that this is everything.
-pub(super) fn state(node: NodeId, key: &RoomKey, state: &Snapshot) -> Command {
-    let change = if state.entries.is_empty() {
+/// Stores and publishes a snapshot.
+pub(super) fn snapshot(node: NodeId, key: &RoomKey, snapshot: &Snapshot) -> Command {
+    let is_final = snapshot.position == Position::end_of(snapshot.position.epoch);
+    let change = if is_final {
         SnapshotChange::Remove
     } else {
-        SnapshotChange::Replace(StoredSnapshot {
-            position: position(state.position),
-            entries: entries(&state.entries),
-        })
+        let (position, entries) = (position(snapshot.position), entries(&snapshot.entries));
+        SnapshotChange::Replace(StoredSnapshot { position, entries })
     };
-    Command::Store { room: name(key), change, message: told(node, relay::snapshot(node, state)) }
+    Command::Store { room: name(key), change, message: message(node, relay::snapshot(node, snapshot)) }
 }
 
-fn told(node: NodeId, message: Vec<u8>) -> Bytes {
-    if message.len() > TOLD_BYTES { relay::snapshot_stored(node).into() } else { message.into() }
+fn message(node: NodeId, message: Vec<u8>) -> Bytes {
+    if message.len() > PRESENCE_MESSAGE_BYTES { relay::snapshot_stored(node).into() } else { message.into() }
 }
 
-/// A copy as the statement it stands for.
+/// Decodes a stored snapshot.
 ///
 /// # Errors
-/// When another version of this program wrote it.
-pub(super) fn read(copy: &StoredSnapshot) -> Result<Snapshot, Malformed> {
-    let (epoch, seq) = copy.position.split_first_chunk::<8>().ok_or(Malformed::Truncated)?;
+/// When a node of another version has stored it.
+pub(super) fn decode(stored: &StoredSnapshot) -> Result<Snapshot, Malformed> {
+    let (epoch, seq) = stored.position.split_first_chunk::<8>().ok_or(Malformed::Truncated)?;
     let seq = seq.try_into().map_err(|_other_length| Malformed::Truncated)?;
     let position = Position { epoch: u64::from_be_bytes(*epoch), seq: u64::from_be_bytes(seq) };
-    let entries = copy.entries.iter().map(|(_, entry)| relay::decode_entry(entry));
+    let entries = stored.entries.iter().map(|(_, entry)| relay::decode_entry(entry));
     Ok(Snapshot { position, entries: entries.collect::<Result<_, _>>()? })
 }
 

@@ -1,253 +1,212 @@
-//! A cable made of three connections to Redis.
-//!
-//! Each method is one request of many commands. It is put on a connection's queue before the method returns,
-//! which is all it takes for the order that [`BusConnection`] promises; but what is shown is read on a connection of
-//! its own ([`Reader`]), once the subscriptions stand that were asked for before.
+//! A bus connection made of three connections to Redis: one publishes, one receives, one reads snapshots.
 
 use std::mem;
 use std::ops::Range;
-use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 
-use parking_lot::Mutex;
-use redis::{Pipeline, Value};
-use tokio::sync::{Semaphore, watch};
-use tokio::task::unconstrained;
-use tokio::time::timeout;
+use futures_util::FutureExt;
+use redis::{Value, cmd};
 
-use super::connection::{RedisConnection, allowed};
-use super::keys::{Incarnation, POSITION};
-use super::snapshot_reader::Reader;
+use super::connection::{BATCH_BYTES, Commands, RedisConnection, accepted};
+use super::keys::POSITION;
+use super::lease::Lease;
+use super::snapshot_reader::SnapshotReader;
+use super::subscriber::{Action, Subscriber};
 use crate::bus::{
     BusConnection, BusError, BusFuture, Command, LeaseRenewal, RejectedChange, RoomName, SnapshotChange,
     StoredSnapshot, StoredSnapshots,
 };
 
-/// Keys in one command or answer.
+/// Keys in one command.
 const CHUNK: usize = 512;
 
-/// Answers of copies that are under way at once: with more, those behind would be late for what is before them.
-const READS: usize = 4;
+/// Reason of a rejection that Redis does not report: it has stored an update of a snapshot it did not have any more.
+const EVICTED: &str = "a key that begins with `bus.prefix` was deleted or evicted; its `maxmemory-policy` has to be \
+                       noeviction";
 
-/// Why an account has not been taken, if it has not. Clones are the same.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Registration(Arc<Mutex<Option<String>>>);
-
-impl Registration {
-    /// Why there is none, if there is none.
-    pub(super) fn refused(&self) -> Option<String> {
-        self.0.lock().clone()
-    }
-
-    /// Takes the account, or remembers why that is refused.
-    pub(super) async fn take(
-        &self,
-        wire: &RedisConnection,
-        account: Incarnation,
-    ) -> Result<Result<(), String>, BusError> {
-        let leased = &wire.shared.leased;
-        leased.attempt(account);
-        let registered = allowed(wire.register(account).await)?;
-        if registered.is_err() {
-            leased.refuse(account);
-        }
-        *self.0.lock() = registered.clone().err();
-        Ok(registered)
-    }
-}
-
-/// The account of one node.
+/// The connections of one incarnation.
 pub(super) struct RedisBusConnection {
-    listening: RedisConnection,
-    speaking: RedisConnection,
-    reader: Reader,
-    account: Incarnation,
-    registration: Registration,
-    /// How many subscriptions have been asked for.
-    subscriptions: u64,
-    /// How many of them stand.
-    standing: Arc<watch::Sender<u64>>,
-    /// For those who read.
-    turns: Arc<Semaphore>,
-}
-
-impl RedisBusConnection {
-    pub(super) fn new(
-        [listening, speaking]: [RedisConnection; 2],
-        reader: Reader,
-        account: Incarnation,
-        registration: Registration,
-    ) -> Self {
-        let (standing, turns) = (Arc::new(watch::Sender::new(0)), Arc::new(Semaphore::new(READS)));
-        Self { listening, speaking, reader, account, registration, subscriptions: 0, standing, turns }
-    }
+    pub(super) publisher: RedisConnection,
+    pub(super) subscriber: Subscriber,
+    pub(super) reader: SnapshotReader,
+    pub(super) lease: Lease,
 }
 
 impl BusConnection for RedisBusConnection {
     fn subscribe(&mut self, rooms: &[RoomName]) -> BusFuture<()> {
-        let channels: Vec<_> =
-            rooms.iter().map(|room| self.listening.shared.keys.room_channel(room)).collect();
-        self.subscriptions += 1;
-        let (number, standing) = (self.subscriptions, Arc::clone(&self.standing));
-        let mut connection = self.listening.connection.clone();
-        hand_over(async move {
-            if !channels.is_empty() {
-                connection.subscribe(channels).await?;
-            }
-            // Answers come in the order of the questions.
-            standing.send_modify(|standing| *standing = number.max(*standing));
-            Ok(())
-        })
+        let channels = self.channels(rooms);
+        self.subscriber.request(Action::Subscribe(channels)).boxed()
     }
 
     fn unsubscribe(&mut self, rooms: &[RoomName]) -> BusFuture<()> {
-        let channels: Vec<_> =
-            rooms.iter().map(|room| self.listening.shared.keys.room_channel(room)).collect();
-        let mut connection = self.listening.connection.clone();
-        hand_over(async move {
-            if channels.is_empty() { Ok(()) } else { Ok(connection.unsubscribe(channels).await?) }
-        })
+        let channels = self.channels(rooms);
+        self.subscriber.request(Action::Unsubscribe(channels)).boxed()
     }
 
     fn send(&mut self, commands: Vec<Command>) -> BusFuture<Vec<RejectedChange>> {
-        let (mut pipe, mut shown, mut refused) = (Pipeline::new(), Vec::new(), Vec::new());
-        let unregistered = self.registration.refused();
+        let unregistered = self.lease.rejected();
+        let (mut rejected, mut batches) = (Vec::new(), vec![StoreBatch::default()]);
         for command in commands {
+            let batch = match batches.last_mut() {
+                Some(batch) if batch.commands.bytes() + command.len() <= BATCH_BYTES => batch,
+                _ => {
+                    batches.push(StoreBatch::default());
+                    batches.last_mut().expect("one was pushed")
+                }
+            };
             match command {
                 Command::Publish { channel, message } => {
-                    pipe.cmd("PUBLISH").arg(self.speaking.shared.keys.channel(&channel)).arg(&*message);
+                    let channel = self.lease.shared.keys.channel(&channel);
+                    batch.commands.push(cmd("PUBLISH").arg(channel).arg(&*message));
                 }
-                Command::Store { room, change, message } => {
-                    if let Some(why) = &unregistered {
-                        refused.push(RejectedChange { room, reason: why.clone() });
-                        continue;
-                    }
-                    let begin = pipe.len();
-                    pipe.cmd("MULTI");
-                    self.show(&mut pipe, &room, change);
-                    pipe.cmd("PUBLISH").arg(self.speaking.shared.keys.room_channel(&room)).arg(&*message);
-                    pipe.cmd("EXEC");
-                    shown.push((room, begin..pipe.len()));
-                }
+                Command::Store { room, change, message } => match &unregistered {
+                    Some(reason) => rejected.push(RejectedChange { room, reason: reason.clone() }),
+                    None => batch.store(&self.lease, room, change, &message),
+                },
             }
         }
-        let wire = self.speaking.clone();
-        hand_over(async move {
-            let answers = wire.answers(pipe).await?;
-            refused.extend(refusals(answers, shown)?);
-            Ok(refused)
-        })
+        // All are queued before the first response is awaited.
+        let responses: Vec<_> = batches
+            .into_iter()
+            .map(|batch| (self.publisher.responses(batch.commands), batch.stores))
+            .collect();
+        async move {
+            for (responses, stores) in responses {
+                rejected.extend(rejections(responses.await?, stores)?);
+            }
+            Ok(rejected)
+        }
+        .boxed()
     }
 
     fn snapshots(&mut self, rooms: &[RoomName]) -> BusFuture<Vec<StoredSnapshots>> {
-        let (reader, rooms, turns) = (self.reader.clone(), rooms.to_vec(), Arc::clone(&self.turns));
-        let limit = self.listening.shared.timeout;
-        let (subscriptions, mut standing) = (self.subscriptions, self.standing.subscribe());
-        Box::pin(async move {
-            let stand = standing.wait_for(|standing| *standing >= subscriptions);
-            let stand = timeout(limit, stand).await.map_err(|_elapsed| BusError::TimedOut)?;
-            stand.map_err(|_gone| BusError::Closed)?;
-            let _turn = turns.acquire().await.map_err(|_closed| BusError::Closed)?;
+        let (confirmed, reader, rooms) = (self.subscriber.confirmed(), self.reader.clone(), rooms.to_vec());
+        async move {
+            confirmed.await?;
             reader.snapshots(&rooms).await
-        })
+        }
+        .boxed()
     }
 
     fn check(&mut self) -> BusFuture<()> {
-        // The third looks after itself.
-        let (listening, speaking) = (self.listening.clone(), self.speaking.clone());
-        hand_over(async move { tokio::try_join!(listening.ping(), speaking.ping()).map(drop) })
+        // The reader checks its connection itself.
+        let (publisher, subscriber) = (self.publisher.ping(), self.subscriber.request(Action::Ping));
+        async move { tokio::try_join!(publisher, subscriber).map(drop) }.boxed()
     }
 
     fn renew(&mut self) -> BusFuture<LeaseRenewal> {
-        let (wire, account) = (self.speaking.clone(), self.account);
-        let (registration, reader) = (self.registration.clone(), self.reader.clone());
-        hand_over(async move {
-            let renewed = if registration.refused().is_some() {
-                registration.take(&wire, account).await?
-            } else {
-                wire.renew(account).await?
-            };
-            let alive = wire.tidy().await?;
-            let refused = renewed.err().or(alive.clone().err()).or(reader.trouble());
-            let registered = registration.refused().is_none();
-            Ok(LeaseRenewal { alive: alive.unwrap_or_default(), registered, rejected: refused })
-        })
+        let (lease, reader) = (self.lease.clone(), self.reader.clone());
+        async move {
+            let renewal = lease.renew().await?;
+            Ok(LeaseRenewal { rejected: renewal.rejected.or(reader.failure()), ..renewal })
+        }
+        .boxed()
     }
 
     fn leave(&mut self) -> BusFuture<()> {
-        let (wire, account) = (self.speaking.clone(), self.account);
-        hand_over(async move {
-            let mut pipe = Pipeline::new();
-            pipe.cmd("DEL").arg(wire.shared.keys.lease(account));
-            // What is refused goes by itself, with the lease.
-            if allowed(wire.request(pipe).await)?.is_ok() {
-                let _allowed = allowed(wire.remove(account).await)?;
-            }
-            Ok(())
-        })
+        // Everything that was sent is queued already, and so precedes it.
+        let lease = self.lease.clone();
+        async move { lease.release().await }.boxed()
     }
 }
 
 impl RedisBusConnection {
-    fn show(&self, pipe: &mut Pipeline, room: &RoomName, change: SnapshotChange) {
-        let (keys, account) = (&self.speaking.shared.keys, self.account);
-        let shown = keys.shown(account, room);
-        let (position, set, removed) = match change {
-            SnapshotChange::Remove => {
-                pipe.cmd("DEL").arg(shown);
-                pipe.cmd("SREM").arg(keys.present(room)).arg(account.to_string());
-                pipe.cmd("SREM").arg(keys.rooms(account)).arg(&**room);
-                return;
-            }
-            SnapshotChange::Replace(StoredSnapshot { position, entries }) => {
-                pipe.cmd("DEL").arg(&shown);
-                (position, entries, Vec::new())
-            }
-            SnapshotChange::Update { position, set, removed } => (position, set, removed),
-        };
-        pipe.cmd("SADD").arg(keys.rooms(account)).arg(&**room);
-        pipe.cmd("SADD").arg(keys.present(room)).arg(account.to_string());
-        let hash = pipe.cmd("HSET").arg(&shown).arg(POSITION).arg(&*position);
-        for (id, entry) in &set {
-            hash.arg(id).arg(&**entry);
-        }
-        for ids in removed.chunks(CHUNK) {
-            pipe.cmd("HDEL").arg(&shown).arg(ids);
-        }
+    fn channels(&self, rooms: &[RoomName]) -> Vec<String> {
+        rooms.iter().map(|room| self.lease.shared.keys.room_channel(room)).collect()
     }
 }
 
-/// The changes that were refused. Of `answers`, in their order, each change in `shown` has those in its range.
+/// Commands that are sent together, and the changes among them.
+#[derive(Default)]
+struct StoreBatch {
+    commands: Commands,
+    stores: Vec<StoreRequest>,
+}
+
+/// The commands of one change.
+struct StoreRequest {
+    room: RoomName,
+    /// Which commands of the batch.
+    commands: Range<usize>,
+    /// Of an update, how many fields it adds at most if the snapshot exists: the position is there already.
+    fields_max: Option<usize>,
+}
+
+impl StoreBatch {
+    fn store(&mut self, lease: &Lease, room: RoomName, change: SnapshotChange, message: &[u8]) {
+        let (keys, incarnation) = (&lease.shared.keys, lease.incarnation.to_string());
+        let (snapshot, present) = (keys.snapshot(&room, lease.incarnation), keys.present(&room));
+        let (rooms, publish) = (keys.rooms(lease.incarnation), keys.room_channel(&room));
+        let begin = self.commands.len();
+        let commands = &mut self.commands;
+        let mut fields_max = None;
+        let (position, set, removed) = match change {
+            SnapshotChange::Remove => {
+                commands.push(&mut cmd("MULTI"));
+                commands.push(cmd("DEL").arg(snapshot));
+                commands.push(cmd("SREM").arg(present).arg(incarnation));
+                commands.push(cmd("PUBLISH").arg(publish).arg(message));
+                commands.push(&mut cmd("EXEC"));
+                commands.push(cmd("SREM").arg(rooms).arg(&*room));
+                self.stores.push(StoreRequest { room, commands: begin..self.commands.len(), fields_max });
+                return;
+            }
+            SnapshotChange::Replace(StoredSnapshot { position, entries }) => (position, entries, None),
+            SnapshotChange::Update { position, set, removed } => (position, set, Some(removed)),
+        };
+        // Before the snapshot, so that it is found when the incarnation has expired.
+        commands.push(cmd("SADD").arg(rooms).arg(&*room));
+        commands.push(&mut cmd("MULTI"));
+        commands.push(cmd("SADD").arg(present).arg(incarnation));
+        if removed.is_none() {
+            commands.push(cmd("DEL").arg(&snapshot));
+        } else {
+            fields_max = Some(set.len());
+        }
+        let mut hset = cmd("HSET");
+        hset.arg(&snapshot).arg(POSITION).arg(&*position);
+        for (id, entry) in &set {
+            hset.arg(id).arg(&**entry);
+        }
+        commands.push(&mut hset);
+        for ids in removed.iter().flat_map(|removed| removed.chunks(CHUNK)) {
+            commands.push(cmd("HDEL").arg(&snapshot).arg(ids));
+        }
+        commands.push(cmd("PUBLISH").arg(publish).arg(message));
+        commands.push(&mut cmd("EXEC"));
+        self.stores.push(StoreRequest { room, commands: begin..self.commands.len(), fields_max });
+    }
+}
+
+/// The position of HSET in the transaction of an update.
+const HSET_INDEX: usize = 1;
+
+/// The changes that were rejected.
 ///
 /// # Errors
 /// When anything else went wrong, such as a message that may not be published.
-fn refusals(
-    mut answers: Vec<Result<Value, BusError>>,
-    shown: Vec<(RoomName, Range<usize>)>,
+fn rejections(
+    mut responses: Vec<Result<Value, BusError>>,
+    stores: Vec<StoreRequest>,
 ) -> Result<Vec<RejectedChange>, BusError> {
-    let mut refused = Vec::new();
-    for (room, range) in shown {
-        // The first error has the cause. The peers follow from it.
-        let mut errors = answers[range].iter_mut().filter(|answer| answer.is_err());
-        let first = errors.next().map(|answer| mem::replace(answer, Ok(Value::Nil)));
-        errors.for_each(|answer| *answer = Ok(Value::Nil));
-        if let Some(Err(why)) = first.map(allowed).transpose()? {
-            refused.push(RejectedChange { room, reason: why });
+    let mut rejected = Vec::new();
+    for StoreRequest { room, commands, fields_max } in stores {
+        let responses = &mut responses[commands];
+        // The first error is the cause of the others.
+        let mut errors = responses.iter_mut().filter(|response| response.is_err());
+        let first = errors.next().map(|response| mem::replace(response, Ok(Value::Nil)));
+        errors.for_each(|response| *response = Ok(Value::Nil));
+        if let Some(Err(reason)) = first.map(accepted).transpose()? {
+            rejected.push(RejectedChange { room, reason });
+        } else if is_lost(responses.last(), fields_max) {
+            rejected.push(RejectedChange { room, reason: EVICTED.into() });
         }
     }
-    answers.into_iter().try_for_each(|answer| answer.map(drop))?;
-    Ok(refused)
+    responses.into_iter().try_for_each(|response| response.map(drop))?;
+    Ok(rejected)
 }
 
-/// Lets `request` come as far as the connection's queue, in which requests keep their order, be it full or not.
-fn hand_over<T: Send + 'static>(
-    request: impl Future<Output = Result<T, BusError>> + Send + 'static,
-) -> BusFuture<T> {
-    // Tokio makes whoever does much in one turn wait for the next; these must not wait, or peers overtake them.
-    let mut answer: BusFuture<T> = Box::pin(unconstrained(request));
-    // Whoever waits for the answer polls again, and is woken then.
-    match answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(result) => Box::pin(std::future::ready(result)),
-        Poll::Pending => answer,
-    }
+/// Whether an update has found no snapshot to update, given the response to EXEC.
+fn is_lost(executed: Option<&Result<Value, BusError>>, fields_max: Option<usize>) -> bool {
+    let (Some(Ok(Value::Array(executed))), Some(fields_max)) = (executed, fields_max) else { return false };
+    matches!(executed.get(HSET_INDEX), Some(Value::Int(added)) if *added > fields_max as i64)
 }

@@ -1,4 +1,4 @@
-//! Whether the address of Redis and the certificates that vouch for it can be used, and why not.
+//! Validation of the address of Redis and of the CA certificates.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,13 +11,13 @@ use crate::pem;
 const URL: &str = "bus.redis_url";
 const CA_FILE: &str = "bus.tls_ca_file";
 
-/// What is wrong with the settings of the bus. The address, which may hold a password, is in no message.
+/// An error in the settings of the bus. The address, which may hold a password, is in no message.
 #[derive(Debug, thiserror::Error)]
 pub enum RedisConfigError {
-    /// It is no address.
+    /// The address cannot be parsed.
     #[error("`{URL}` is not the address of a Redis")]
     Address(#[source] RedisError),
-    /// The address asks for TLS that believes everybody.
+    /// The address switches certificate verification off.
     #[error(
         "`{URL}` ends with `#insecure`, by which the certificate of Redis would not be verified: leave it out, and name \
          the certificate that vouches for it in `{CA_FILE}`"
@@ -28,18 +28,18 @@ pub enum RedisConfigError {
     Unreadable {
         /// The file.
         file: PathBuf,
-        /// Why not.
+        /// The reason.
         source: io::Error,
     },
-    /// The file holds something else.
+    /// The file has no certificate.
     #[error("`{CA_FILE}` ({}) has no certificate in it (PEM): {found}", file.display())]
     NoCertificate {
         /// The file.
         file: PathBuf,
-        /// What it holds instead.
+        /// What it has instead.
         found: &'static str,
     },
-    /// No client can be made of them.
+    /// The client library rejects them.
     #[error("`{URL}` cannot be used")]
     Client(#[source] RedisError),
 }
@@ -54,8 +54,8 @@ impl RedisConfigError {
     }
 }
 
-/// That an address does not switch verification off, as the fragment `insecure` does in clients of Redis.
-pub(super) fn verifies(url: &str) -> Result<(), RedisConfigError> {
+/// Checks that an address does not switch verification off, as the fragment `insecure` does in Redis clients.
+pub(super) fn check_verification(url: &str) -> Result<(), RedisConfigError> {
     let fragment = url.rsplit_once('#').map(|(_, fragment)| fragment);
     if fragment.is_some_and(|fragment| fragment.trim().eq_ignore_ascii_case("insecure")) {
         return Err(RedisConfigError::Unverified);
@@ -63,7 +63,7 @@ pub(super) fn verifies(url: &str) -> Result<(), RedisConfigError> {
     Ok(())
 }
 
-/// The contents of a file with at least one certificate, each of which can vouch for Redis.
+/// The contents of a file with at least one certificate, all of which can be trusted as roots.
 pub(super) fn certificates(file: &Path) -> Result<Vec<u8>, RedisConfigError> {
     let contents =
         pem::read(file).map_err(|source| RedisConfigError::Unreadable { file: file.to_owned(), source })?;

@@ -1,7 +1,7 @@
-//! Errors of Redis and of the connections to it, as causes that say what is to be done.
+//! Errors of Redis and of the connections to it, with texts that say what to do.
 //!
-//! What is needed to understand an error, and which setting it is about, stands in its text, because the log is
-//! where it ends. The address, which may hold a password, is in none of them.
+//! A text has everything needed to understand the error, and the setting it is about, because it ends in the log. The
+//! address, which may hold a password, is in none of them.
 
 use std::error::Error;
 use std::io;
@@ -30,12 +30,12 @@ impl From<RedisError> for BusError {
             ErrorKind::RESP3NotSupported => Self::Unusable("it is older than Redis 6".into()),
             ErrorKind::Server(_) | ErrorKind::Extension => {
                 let code = error.code().unwrap_or_default();
-                let why = refusal(code, error.detail().unwrap_or_default());
-                // The address is to be followed, because it may lead to the primary by now.
+                let reason = rejection(code, error.detail().unwrap_or_default());
+                // Connecting again may lead to the primary by now.
                 if matches!(code, "READONLY" | "MASTERDOWN") {
-                    Self::Unusable(why)
+                    Self::Unusable(reason)
                 } else {
-                    Self::Rejected(why)
+                    Self::Rejected(reason)
                 }
             }
             _ => Self::Unusable(error.to_string()),
@@ -47,11 +47,11 @@ fn io_error(error: &RedisError) -> Option<&io::Error> {
     error.source()?.downcast_ref::<Arc<dyn Error + Send + Sync>>()?.downcast_ref()
 }
 
-/// What the network or TLS says.
+/// The text of an error of the network or TLS.
 fn network(error: &io::Error) -> String {
     let text = error.to_string();
     if error.get_ref().is_none() {
-        // The kind has words for what is common, and the number of the error adds nothing to them.
+        // The kind describes common errors, and the number of the error adds nothing.
         let known = error.kind().to_string();
         return if known.contains("uncategorized") { text } else { known };
     }
@@ -64,8 +64,8 @@ fn network(error: &io::Error) -> String {
     }
 }
 
-/// What Redis answers with, by the first word of its answer.
-fn refusal(code: &str, detail: &str) -> String {
+/// The text of an error that Redis responds with, by its code.
+fn rejection(code: &str, detail: &str) -> String {
     let cause = match code {
         "NOAUTH" => "it requires a password, and `bus.redis_url` has none",
         "WRONGPASS" => "it does not accept the user or the password in `bus.redis_url`",

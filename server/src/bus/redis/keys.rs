@@ -1,31 +1,34 @@
-//! What stands in Redis, and under which names. All begin with `bus.prefix`.
+//! Keys and channels in Redis. All names begin with `bus.prefix`.
 //!
-//! | name | holds |
+//! | name | content |
 //! |---|---|
-//! | `:room:<room>` | channel: what is said in a room |
-//! | `:nodes` | channel: what is said to all nodes |
-//! | `:accounts` | set: the accounts there are, alive or not |
-//! | `:lease:<account>` | string that goes by itself when its node has not renewed it |
-//! | `:rooms:<account>` | set: the rooms in which the account shows something |
-//! | `:shown:<account>:<room>` | hash: what it shows there, and as of when |
-//! | `:present:<room>` | set: the accounts that show something there |
+//! | `:room:<room>` | channel: messages in a room |
+//! | `:nodes` | channel: messages to all nodes |
+//! | `:accounts` | set: all incarnations, live or not |
+//! | `:lease:<incarnation>` | string that expires when its node does not renew it |
+//! | `:rooms:<incarnation>` | set: the rooms in which the incarnation has a stored snapshot |
+//! | `:shown:<incarnation>:<room>` | hash: the stored snapshot, entries by id and the position |
+//! | `:present:<room>` | set: the incarnations that have a stored snapshot of the room |
 //!
-//! An account is one cable of one node, and no account is ever used again. So one without a lease is dead for
-//! good: readers pass it over, and whoever finds it removes it, however late, without harm to anybody.
-//! A room begins with its tenant, whose name has no colon, and ends with the topic, so that no topic can
-//! spell the name of another tenant's room.
+//! An incarnation is one connection of one node to the bus, and is never used again. So one without a lease is dead for
+//! good: readers ignore it, and any node may remove it at any time. A room begins with its tenant, whose name has no
+//! colon, and ends with the topic, so that no topic can spell the name of another tenant's room.
+//!
+//! Every transaction is about one room, and names that hold a room are made here alone, so that a hash tag per room
+//! (`{…}`, one slot of a Redis Cluster) is a change of this file. Names have none as long as nodes of protocol version 1,
+//! which share them, are supported: see `docs/bus-protocol.md`.
 
 use std::fmt;
 use std::sync::Arc;
 
 use hub::NodeId;
 
-use crate::bus::{Channel, RoomName};
+use crate::bus::Channel;
 
-/// Beside entries, whose fields are numbers, the hash of what is shown has this one.
+/// The field of a stored snapshot that holds its position. The others are entries, whose fields are numbers.
 pub(super) const POSITION: &str = "position";
 
-/// One cable of one node, as it is spelled in keys.
+/// One connection of one node to the bus, as keys spell it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Incarnation {
     pub(super) node: NodeId,
@@ -39,7 +42,7 @@ impl fmt::Display for Incarnation {
 }
 
 impl Incarnation {
-    /// The account that is spelled like this.
+    /// The inverse of [`Display`](fmt::Display).
     pub(super) fn parse(text: &[u8]) -> Option<Self> {
         let (node, number) = std::str::from_utf8(text).ok()?.split_once('.')?;
         let node = NodeId::new(u64::from_str_radix(node, 16).ok()?);
@@ -82,23 +85,23 @@ impl Keys {
         }
     }
 
-    pub(super) fn accounts(&self) -> String {
+    pub(super) fn incarnations(&self) -> String {
         format!("{}:accounts", self.prefix)
     }
 
-    pub(super) fn lease(&self, account: Incarnation) -> String {
-        format!("{}:lease:{account}", self.prefix)
+    pub(super) fn lease(&self, incarnation: Incarnation) -> String {
+        format!("{}:lease:{incarnation}", self.prefix)
     }
 
-    pub(super) fn rooms(&self, account: Incarnation) -> String {
-        format!("{}:rooms:{account}", self.prefix)
+    pub(super) fn rooms(&self, incarnation: Incarnation) -> String {
+        format!("{}:rooms:{incarnation}", self.prefix)
     }
 
-    pub(super) fn shown(&self, account: Incarnation, room: &str) -> String {
-        format!("{}:shown:{account}:{room}", self.prefix)
+    pub(super) fn snapshot(&self, room: &str, incarnation: Incarnation) -> String {
+        format!("{}:shown:{incarnation}:{room}", self.prefix)
     }
 
-    pub(super) fn present(&self, room: &RoomName) -> String {
+    pub(super) fn present(&self, room: &str) -> String {
         format!("{}:present:{room}", self.prefix)
     }
 }

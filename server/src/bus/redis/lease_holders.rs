@@ -1,34 +1,34 @@
-//! The accounts of this process that may have a lease, so that the next one of their node ends them.
+//! The incarnations of this process that may hold a lease, so that the next one of their node can end them.
 //!
-//! Attempts to connect may fail half-way, and then nobody knows whether a lease was taken; so there may be
-//! several. What an account has said may also be on its way still, in a connection that this process has given
-//! up: Redis is asked to end that connection, so that nothing of it is heard after what follows.
+//! An attempt to connect may fail half-way, and then it is unknown whether it took a lease; so there may be several.
+//! Messages of an incarnation may also be buffered in a connection that this process has given up. Redis is asked to
+//! kill that connection, so that nothing of it is delivered after messages of the next incarnation.
 
 use std::collections::HashMap;
 
 use hub::NodeId;
 use parking_lot::Mutex;
-use redis::aio::MultiplexedConnection;
-use redis::{Pipeline, cmd};
+use redis::cmd;
 
+use super::connection::{Commands, RedisConnection};
 use super::keys::Incarnation;
 use crate::bus::BusError;
 
-/// Accounts that may have a lease, by node.
+/// Incarnations that may hold a lease, by node.
 #[derive(Debug, Default)]
 pub(super) struct LeaseHolders(Mutex<HashMap<NodeId, Vec<LeaseHolder>>>);
 
-/// An account, and the connection over which it speaks, if Redis tells.
+/// An incarnation, and its publishing connection, if Redis has told which one that is.
 #[derive(Debug, Clone)]
 pub(super) struct LeaseHolder {
-    pub(super) account: Incarnation,
-    speaker: Option<ClientIdentity>,
-    /// Whether it was refused the lease when it was last tried for. It is here only for its connection then.
-    is_refused: bool,
+    pub(super) incarnation: Incarnation,
+    client: Option<ClientIdentity>,
+    /// Whether its last attempt to take the lease was rejected. Then only its connection matters.
+    is_rejected: bool,
 }
 
-/// A connection as Redis knows it. Its number alone might be that of a stranger, behind an address that leads
-/// to another server since.
+/// A connection as Redis identifies it. Its id alone might be that of another client, if the address has led to another
+/// server since.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct ClientIdentity {
     id: String,
@@ -36,81 +36,71 @@ struct ClientIdentity {
 }
 
 impl LeaseHolder {
-    /// The account is about to speak over this connection.
-    pub(super) async fn begin(account: Incarnation, mut speaking: MultiplexedConnection) -> Self {
-        // Redis 6.2 or later, for users who may ask; the peers do without.
-        let told = cmd("CLIENT").arg("INFO").query_async::<String>(&mut speaking).await;
-        Self { account, speaker: told.ok().as_deref().and_then(ClientIdentity::read), is_refused: false }
+    /// An incarnation that publishes over this connection.
+    pub(super) async fn identify(incarnation: Incarnation, publisher: &RedisConnection) -> Self {
+        // Redis 6.2 or later, if the user has the permission; otherwise no connection is killed.
+        let info = publisher.value::<String>(cmd("CLIENT").arg("INFO")).await;
+        Self { incarnation, client: info.ok().as_deref().and_then(ClientIdentity::read), is_rejected: false }
     }
 }
 
 impl ClientIdentity {
-    fn read(told: &str) -> Option<Self> {
-        let field = |name| told.split_ascii_whitespace().find_map(|field| field.strip_prefix(name));
+    fn read(info: &str) -> Option<Self> {
+        let field = |name| info.split_ascii_whitespace().find_map(|field| field.strip_prefix(name));
         Some(Self { id: field("id=")?.to_owned(), address: field("addr=")?.to_owned() })
     }
 }
 
 impl LeaseHolders {
-    /// The account is about to take a lease.
+    /// The incarnation is about to take a lease.
     pub(super) fn add(&self, holder: LeaseHolder) {
-        self.0.lock().entry(holder.account.node).or_default().push(holder);
+        self.0.lock().entry(holder.incarnation.node).or_default().push(holder);
     }
 
-    /// The account tries for a lease, and may have it from now on.
-    pub(super) fn attempt(&self, account: Incarnation) {
-        self.update(account, |holder| holder.is_refused = false);
-    }
-
-    /// The account has no lease: that was refused.
-    pub(super) fn refuse(&self, account: Incarnation) {
-        self.update(account, |holder| holder.is_refused = true);
-    }
-
-    fn update(&self, account: Incarnation, change: impl FnMut(&mut LeaseHolder)) {
-        let mut leased = self.0.lock();
-        let holders = leased.get_mut(&account.node).into_iter().flatten();
-        holders.filter(|holder| holder.account == account).for_each(change);
-    }
-
-    /// The connections of these holders have been ended: nothing is left of those that were refused a lease.
-    pub(super) fn forget_refused(&self, ended: &[LeaseHolder]) {
-        for holder in ended.iter().filter(|holder| holder.is_refused) {
-            self.remove(holder.account.node, &[holder.account]);
+    /// Whether the attempt of the incarnation to take the lease was rejected. While it is under way, it may hold one.
+    pub(super) fn set_rejected(&self, incarnation: Incarnation, is_rejected: bool) {
+        let mut holders = self.0.lock();
+        let holders = holders.get_mut(&incarnation.node).into_iter().flatten();
+        for holder in holders.filter(|holder| holder.incarnation == incarnation) {
+            holder.is_rejected = is_rejected;
         }
     }
 
-    /// Other accounts of the node of this one that may have a lease.
-    pub(super) fn peers(&self, account: Incarnation) -> Vec<LeaseHolder> {
-        let leased = self.0.lock();
-        let holders = leased.get(&account.node).into_iter().flatten();
-        holders.filter(|holder| holder.account != account).cloned().collect()
+    /// Forgets those whose lease was rejected; their connections have been killed.
+    pub(super) fn remove_rejected(&self, killed: &[LeaseHolder]) {
+        for holder in killed.iter().filter(|holder| holder.is_rejected) {
+            self.remove(holder.incarnation.node, &[holder.incarnation]);
+        }
     }
 
-    /// These accounts have no lease any more.
-    pub(super) fn remove(&self, node: NodeId, accounts: &[Incarnation]) {
+    /// Other incarnations of the node of this one that may hold a lease.
+    pub(super) fn predecessors(&self, incarnation: Incarnation) -> Vec<LeaseHolder> {
+        let holders = self.0.lock();
+        let holders = holders.get(&incarnation.node).into_iter().flatten();
+        holders.filter(|holder| holder.incarnation != incarnation).cloned().collect()
+    }
+
+    /// Forgets incarnations that hold no lease any more.
+    pub(super) fn remove(&self, node: NodeId, incarnations: &[Incarnation]) {
         if let Some(holders) = self.0.lock().get_mut(&node) {
-            holders.retain(|holder| !accounts.contains(&holder.account));
+            holders.retain(|holder| !incarnations.contains(&holder.incarnation));
         }
     }
 }
 
-/// Ends the connections over which these accounts have spoken, as far as this user may.
+/// Kills the publishing connections of these incarnations, if this user has the permission.
 ///
 /// # Errors
-/// When there is no answer.
+/// When there is no response.
 pub(super) async fn kill_clients(
     holders: &[LeaseHolder],
-    mut connection: MultiplexedConnection,
+    connection: &RedisConnection,
 ) -> Result<(), BusError> {
-    let mut pipe = Pipeline::new();
-    for ClientIdentity { id, address } in holders.iter().filter_map(|holder| holder.speaker.as_ref()) {
-        pipe.cmd("CLIENT").arg("KILL").arg("ID").arg(id).arg("ADDR").arg(address);
+    let mut commands = Commands::default();
+    for ClientIdentity { id, address } in holders.iter().filter_map(|holder| holder.client.as_ref()) {
+        commands.push(cmd("CLIENT").arg("KILL").arg("ID").arg(id).arg("ADDR").arg(address));
     }
-    if !pipe.is_empty() {
-        let _how_many = connection.send_packed_commands(&pipe, 0, pipe.len()).await?;
-    }
-    Ok(())
+    connection.responses(commands).await.map(drop)
 }
 
 #[cfg(test)]
@@ -118,30 +108,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn accounts_that_are_refused_a_lease_do_not_accumulate() {
-        let (leased, node) = (LeaseHolders::default(), NodeId::new(1));
-        let account = |number| Incarnation { node, number };
-        let numbers = |before: &[LeaseHolder]| before.iter().map(|it| it.account.number).collect::<Vec<_>>();
+    fn incarnations_without_a_lease_do_not_accumulate() {
+        let (holders, node) = (LeaseHolders::default(), NodeId::new(1));
+        let incarnation = |number| Incarnation { node, number };
+        let numbers =
+            |before: &[LeaseHolder]| before.iter().map(|it| it.incarnation.number).collect::<Vec<_>>();
         let mut before = Vec::new();
         for number in 0..10 {
-            leased.add(LeaseHolder { account: account(number), speaker: None, is_refused: false });
-            before = leased.peers(account(number));
-            leased.forget_refused(&before);
-            leased.attempt(account(number));
-            // The first has a lease, and of the fourth nobody knows.
-            if number != 0 && number != 3 {
-                leased.refuse(account(number));
-            }
+            holders.add(LeaseHolder { incarnation: incarnation(number), client: None, is_rejected: false });
+            before = holders.predecessors(incarnation(number));
+            holders.remove_rejected(&before);
+            // The first has a lease, and of the fourth it is unknown.
+            holders.set_rejected(incarnation(number), number != 0 && number != 3);
         }
         assert_eq!(numbers(&before), [0, 3, 8]);
-        assert_eq!(numbers(&leased.peers(account(10))), [0, 3, 9]);
+        assert_eq!(numbers(&holders.predecessors(incarnation(10))), [0, 3, 9]);
     }
 
     #[test]
-    fn a_connection_is_known_by_its_number_and_its_address() {
-        let told = "id=7 addr=127.0.0.1:5000 laddr=127.0.0.1:6379 fd=8 name= age=0 user=default\n";
+    fn a_connection_is_identified_by_its_id_and_its_address() {
+        let info = "id=7 addr=127.0.0.1:5000 laddr=127.0.0.1:6379 fd=8 name= age=0 user=default\n";
         let expected = ClientIdentity { id: "7".into(), address: "127.0.0.1:5000".into() };
-        assert_eq!(ClientIdentity::read(told), Some(expected));
+        assert_eq!(ClientIdentity::read(info), Some(expected));
         assert_eq!(ClientIdentity::read("fd=8"), None);
     }
 }

@@ -1,26 +1,24 @@
-//! The bus over Redis (or Valkey). The only place that knows it.
+//! The bus over Redis or Valkey. The only module that knows Redis.
 //!
-//! Three connections: one to speak, one to listen, and one to read what is shown. When one of the first two is
-//! lost the cable is; the third is opened again without the peers noticing.
+//! A node has three connections: one publishes, one receives, one reads stored snapshots. When one of the first two is
+//! lost, the bus connection is given up; the third is opened again without effect on the others.
 //!
-//! RESP3 would let one do it all,
-//! but Redis before 7.2 puts a message that a client publishes to itself in a transaction into the midst of the
-//! answer to it, and bounds all that waits for a client that listens, answers included
-//! (`client-output-buffer-limit pubsub`): there a large room would end the connection.
+//! RESP3 would allow one connection for everything, but Redis before 7.2 puts a message that a client publishes to itself
+//! in a transaction into the middle of the response to it, and bounds all output to a subscriber, responses included
+//! (`client-output-buffer-limit pubsub`): reading a large room would end the connection.
 //!
-//! Redis 6 or later, one server; behind an address that follows the primary, a failover is a lost cable like
-//! any other. Redis Cluster is not spoken: the keys of one change lie on different nodes there.
-//!
-//! See [`keys`] for what is kept, and why nothing of it outlives its node for long.
+//! Redis 6 or later, one server; behind an address that follows the primary, a failover is a lost connection like any
+//! other. Redis Cluster is not supported. See [`keys`] for what is stored, and why nothing outlives its node for long.
 
 mod bus_connection;
 mod config;
 mod connection;
 mod errors;
 mod keys;
+mod lease;
 mod lease_holders;
-mod leases;
 mod snapshot_reader;
+mod subscriber;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -38,15 +36,15 @@ use redis::{
 use secrecy::ExposeSecret;
 use tokio::time::timeout;
 
-use super::{
-    Bus, BusConnection, BusError, BusFuture, Inbox, OpenedConnection, PENDING_REQUESTS_MAX, ReceivedMessage,
-};
-use bus_connection::{RedisBusConnection, Registration};
+use super::{Bus, BusConnection, BusError, BusFuture, Inbox, OpenedConnection, ReceivedMessage};
+use bus_connection::RedisBusConnection;
 pub use config::RedisConfigError;
 use connection::RedisConnection;
 use keys::{Incarnation, Keys};
+use lease::Lease;
 use lease_holders::{LeaseHolder, LeaseHolders};
-use snapshot_reader::Reader;
+use snapshot_reader::SnapshotReader;
+use subscriber::Subscriber;
 
 /// A Redis that nodes share.
 #[derive(Debug)]
@@ -62,12 +60,13 @@ struct Shared {
     keep_alive: Duration,
     lease: Duration,
     bounds: Bounds,
-    accounts: AtomicU64,
-    leased: LeaseHolders,
+    /// How many incarnations have begun.
+    incarnations: AtomicU64,
+    lease_holders: LeaseHolders,
 }
 
 impl Redis {
-    /// What `settings` describe. Connects to nothing yet. `None` without an address.
+    /// The bus that `settings` describe; `None` without an address. Does not connect yet.
     ///
     /// # Errors
     /// When the address or the certificates cannot be used. The address, which may hold a password, is in no message.
@@ -83,15 +82,15 @@ impl Redis {
                 frames: settings.max_frames.get(),
                 bytes: usize::try_from(settings.max_bytes.as_u64()).unwrap_or(usize::MAX),
             },
-            accounts: AtomicU64::new(0),
-            leased: LeaseHolders::default(),
+            incarnations: AtomicU64::new(0),
+            lease_holders: LeaseHolders::default(),
         };
         Ok(Some(Self { shared: Arc::new(shared) }))
     }
 }
 
 fn client(url: &str, settings: &settings::Bus) -> Result<Client, RedisConfigError> {
-    config::verifies(url)?;
+    config::check_verification(url)?;
     let info = url.into_connection_info().map_err(RedisConfigError::Address)?;
     let redis = info
         .redis_settings()
@@ -99,7 +98,7 @@ fn client(url: &str, settings: &settings::Bus) -> Result<Client, RedisConfigErro
         .set_protocol(ProtocolVersion::RESP3)
         .set_lib_name("realtime-server", env!("CARGO_PKG_VERSION"));
     let tcp = TcpSettings::default().set_nodelay(true);
-    // Linux gives up a connection whose bytes nobody has acknowledged for this long.
+    // Linux closes a connection whose bytes are not acknowledged for this long.
     #[cfg(target_os = "linux")]
     let tcp = tcp.set_user_timeout(settings.timeout);
     let encrypted = matches!(info.addr(), ConnectionAddr::TcpTls { .. });
@@ -121,7 +120,7 @@ impl Bus for Redis {
 
     fn connect(&self, node: NodeId) -> BusFuture<OpenedConnection> {
         let (shared, limit) = (Arc::clone(&self.shared), self.shared.timeout);
-        // As a whole: each of its steps may take as long.
+        // For all steps together: each alone may take as long.
         let connected = async move { timeout(limit, shared.connect(node)).await };
         Box::pin(connected.map(|connected| connected.unwrap_or(Err(BusError::TimedOut))))
     }
@@ -134,42 +133,41 @@ impl Shared {
 
     async fn connect(self: Arc<Self>, node: NodeId) -> Result<OpenedConnection, BusError> {
         let inbox = Arc::new(Inbox::new(self.bounds));
-        let (listening, speaking) = tokio::try_join!(
-            self.open(Role::Listening, receiver(&self.keys, &inbox)),
-            self.open(Role::Speaking, receiver(&self.keys, &inbox)),
+        let (mut subscriber, publisher) = tokio::try_join!(
+            self.open(Role::Subscribe, receiver(&self.keys, &inbox)),
+            self.open(Role::Publish, receiver(&self.keys, &inbox)),
         )?;
-        let account = Incarnation { node, number: self.accounts.fetch_add(1, Ordering::Relaxed) };
-        let holder = LeaseHolder::begin(account, speaking.clone()).await;
-        let [mut listening, speaking] =
-            [listening, speaking].map(|connection| RedisConnection { connection, shared: Arc::clone(&self) });
-        listening.connection.subscribe(self.keys.nodes_channel()).await?;
-        let registration = Registration::default();
-        self.leased.add(holder);
-        // That it is refused is no error: it will be tried for again with each renewal.
-        if let Err(error) = registration.take(&speaking, account).await {
-            // It has taken nothing. Of any other error nobody knows, and the next attempt ends this account too.
+        subscriber.subscribe(self.keys.nodes_channel()).await?;
+        let subscriber = Subscriber::start(subscriber, self.timeout);
+        let publisher = RedisConnection::start(publisher, self.timeout);
+        let incarnation = Incarnation { node, number: self.incarnations.fetch_add(1, Ordering::Relaxed) };
+        self.lease_holders.add(LeaseHolder::identify(incarnation, &publisher).await);
+        let lease = Lease::new(Arc::clone(&self), incarnation, publisher.clone());
+        // A rejection is no error: each renewal tries again.
+        if let Err(error) = lease.take().await {
+            // This error means that no lease was taken. After any other that is unknown, and the next incarnation deletes it.
             if matches!(error, BusError::Unusable(_)) {
-                self.leased.remove(node, &[account]);
+                self.lease_holders.remove(node, &[incarnation]);
             }
             return Err(error);
         }
-        // Not earlier: it gives the cable up when there is no lease where a new connection leads.
-        let reader = Reader::start(&self, account, &registration, &inbox);
-        let cable = RedisBusConnection::new([listening, speaking], reader, account, registration);
-        Ok((Box::new(cable) as Box<dyn BusConnection>, inbox))
+        // Not earlier: it closes the inbox when there is no lease where a new connection leads.
+        let reader = SnapshotReader::start(&lease, &inbox);
+        let connection = RedisBusConnection { publisher, subscriber, reader, lease };
+        Ok((Box::new(connection) as Box<dyn BusConnection>, inbox))
     }
 
-    /// Opens a connection, and has `receive` called with whatever comes over it unasked, its end included.
+    /// Opens a connection. `receive` is called with everything that is not a response, and when it is closed.
     async fn open(
         &self,
         role: Role,
         receive: impl AsyncPushSender,
     ) -> Result<MultiplexedConnection, BusError> {
         let config = AsyncConnectionConfig::new()
-            // Less than connecting may take as a whole, so that it is this error that is told.
+            // Less than connecting may take as a whole, so that this error is the one reported.
             .set_connection_timeout(Some(self.timeout.mul_f64(0.9)))
-            .set_response_timeout(Some(self.timeout))
-            .set_pipeline_buffer_size(PENDING_REQUESTS_MAX)
+            // The tasks that write have timeouts of their own.
+            .set_response_timeout(None)
             .set_push_sender(receive);
         let opened = self.client.get_multiplexed_async_connection_with_config(&config).await;
         let mut connection = opened.map_err(|error| match BusError::from(error) {
@@ -177,45 +175,46 @@ impl Shared {
             BusError::TimedOut if self.is_encrypted() => BusError::Unreachable(SILENT.into()),
             other => other,
         })?;
-        // For whoever reads `CLIENT LIST`, and users who may; the peers do without.
-        let _named = cmd("CLIENT").arg("SETNAME").arg(role.name()).exec_async(&mut connection).await;
+        // For readers of `CLIENT LIST`, if the user has the permission; not needed otherwise.
+        let name = cmd("CLIENT").arg("SETNAME").arg(role.name()).take();
+        let _named = timeout(self.timeout, name.exec_async(&mut connection)).await;
         Ok(connection)
     }
 }
 
-/// A Redis that expects TLS closes the connection without a word, and one with too many clients may.
+/// A Redis that expects TLS closes the connection without an error, and one with too many clients may.
 const CLOSED_AT_ONCE: &str = "the connection was closed before it could be used; either it has as many clients as its \
                               `maxclients` allows, or it expects TLS and `bus.redis_url` has to begin with rediss://";
 
-/// Who does not expect TLS waits for the end of a command.
+/// A server that does not expect TLS waits for the end of a command.
 const SILENT: &str = "there was no answer within `bus.timeout`; if TLS is not expected there, `bus.redis_url` has to \
                       begin with redis://";
 
 /// What a connection is for.
 #[derive(Debug, Clone, Copy)]
 enum Role {
-    Listening,
-    Speaking,
-    ReadState,
+    Subscribe,
+    Publish,
+    Read,
 }
 
 impl Role {
     /// Its name in `CLIENT LIST`.
     fn name(self) -> &'static str {
         match self {
-            Self::Listening => "realtime-server:subscribe",
-            Self::Speaking => "realtime-server:publish",
-            Self::ReadState => "realtime-server:read",
+            Self::Subscribe => "realtime-server:subscribe",
+            Self::Publish => "realtime-server:publish",
+            Self::Read => "realtime-server:read",
         }
     }
 }
 
-/// Puts messages into the inbox, and closes it with the connection.
+/// Puts messages into the inbox, and closes it when the connection is closed.
 fn receiver(keys: &Keys, inbox: &Arc<Inbox>) -> impl AsyncPushSender + use<> {
     let (keys, inbox) = (keys.clone(), Arc::clone(inbox));
     move |push: PushInfo| -> Result<(), ()> {
         match push.kind {
-            PushKind::Message => drop(heard(&keys, push.data).map(|heard| inbox.put(heard))),
+            PushKind::Message => drop(received(&keys, push.data).map(|received| inbox.put(received))),
             PushKind::Disconnection => inbox.close(),
             _confirmation => {}
         }
@@ -224,7 +223,7 @@ fn receiver(keys: &Keys, inbox: &Arc<Inbox>) -> impl AsyncPushSender + use<> {
 }
 
 /// A message and its channel, without copying either.
-fn heard(keys: &Keys, data: Vec<Value>) -> Option<ReceivedMessage> {
+fn received(keys: &Keys, data: Vec<Value>) -> Option<ReceivedMessage> {
     let [Value::BulkString(channel), Value::BulkString(message)] = <[Value; 2]>::try_from(data).ok()? else {
         return None;
     };

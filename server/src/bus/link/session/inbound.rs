@@ -38,7 +38,7 @@ impl LinkSession<'_, '_> {
         let mut commands = answers.questions;
         for name in answers.whole {
             if let Some(listened) = self.rooms.get(&name) {
-                commands.push(commands::whole(node, &self.context.hub, &listened.key));
+                commands.push(commands::local_snapshot(node, &self.context.hub, &listened.key));
             }
         }
         self.send(commands, 0);

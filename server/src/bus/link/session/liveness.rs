@@ -50,7 +50,7 @@ impl LinkSession<'_, '_> {
     }
 
     /// What the nodes that are alive show in a room, as it stood after it began to be listened to.
-    pub(super) fn hear_copies(&mut self, name: &RoomName, copies: Vec<(NodeId, StoredSnapshot)>) {
+    pub(super) fn hear_copies(&mut self, name: &RoomName, copies: Vec<(NodeId, Option<StoredSnapshot>)>) {
         let (context, me) = (self.context, self.context.node);
         let Some(listened) = self.rooms.get(name) else { return };
         copies.iter().for_each(|(node, _)| listened.heard(*node));
@@ -62,7 +62,11 @@ impl LinkSession<'_, '_> {
         let Some(room) = room else { return };
         for (node, copy) in copies.into_iter().filter(|(node, _)| *node != me) {
             self.peers.notice(context, node);
-            match commands::read(&copy) {
+            let Some(copy) = copy else {
+                self.unclear.insert(RoomName::clone(name));
+                continue;
+            };
+            match commands::decode(&copy) {
                 Ok(state) => {
                     let position = state.position;
                     context.hub.apply_presence(&room, node, state);

@@ -46,7 +46,7 @@ impl LinkSession<'_, '_> {
     pub(super) fn tell_some_counts(&mut self) {
         let (node, outgoing) = (self.context.node, &self.peers.outgoing);
         let next = std::iter::from_fn(|| self.uncounted.pop_first()).take(BATCH_MAX);
-        let counts = next.filter_map(|room| Some(commands::count(node, &room, outgoing.get(&room)?)));
+        let counts = next.filter_map(|room| Some(commands::sequence(node, &room, outgoing.get(&room)?)));
         let counts = counts.collect();
         self.send(counts, 0);
     }

@@ -7,18 +7,18 @@ use hub::RoomEvent;
 
 use super::subscriptions::Opening;
 use super::{ClusterMessage, Done, LinkSession, Sent};
-use crate::bus::link::commands::{self, OutboundBatch};
+use crate::bus::link::commands::{self, CommandBatch};
 use crate::bus::link::{cluster_message, room_table};
 use crate::bus::{BATCH_MAX, BusFuture, Channel, Command};
 
 impl LinkSession<'_, '_> {
     pub(super) fn depart(&mut self, departures: Vec<RoomEvent>) {
         let (node, linger) = (self.context.node, self.context.settings.linger);
-        let (mut opening, mut departing) = (Opening::default(), OutboundBatch::default());
+        let (mut opening, mut departing) = (Opening::default(), CommandBatch::default());
         for departure in departures {
             match departure {
                 RoomEvent::RoomOpened(room) => self.open(room, &mut opening),
-                RoomEvent::Published { key, frame, messages } => departing.say(key, frame, messages),
+                RoomEvent::Published { key, frame, messages } => departing.add_frame(key, frame, messages),
                 RoomEvent::PresenceChanged(room) => {
                     let news = room.take_delta();
                     // A room that is yet to return will be told of as a whole, these news included. So will one
@@ -26,12 +26,12 @@ impl LinkSession<'_, '_> {
                     let name = room_table::name(room.key());
                     let follows = self.rooms.get(&name).is_some() && !self.refused.is_untold(&name);
                     if let Some(news) = news.filter(|_| follows && self.is_registered) {
-                        departing.add(commands::news(node, room.key(), &news));
+                        departing.add(commands::delta(node, room.key(), &news));
                     }
                 }
                 RoomEvent::RoomClosed { key, final_snapshot } => {
                     if let Some(snapshot) = final_snapshot.filter(|_| self.is_registered) {
-                        departing.add(commands::state(node, &key, &snapshot));
+                        departing.add(commands::snapshot(node, &key, &snapshot));
                     }
                     self.rooms.close(&room_table::name(&key), Instant::now() + linger);
                 }

@@ -103,7 +103,7 @@ impl LinkSession<'_, '_> {
         let next = std::iter::from_fn(|| self.refused.retelling.pop_first());
         let keys = next.take(BATCH_MAX).filter_map(|name| room_table::key(&name));
         let (node, hub) = (self.context.node, &self.context.hub);
-        let whole = keys.map(|key| commands::whole(node, hub, &key)).collect();
+        let whole = keys.map(|key| commands::local_snapshot(node, hub, &key)).collect();
         self.send_wholes(whole);
     }
 }

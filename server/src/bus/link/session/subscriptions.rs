@@ -62,7 +62,7 @@ impl LinkSession<'_, '_> {
         rooms.retain(|room| !room.is_closed());
         let (node, hub) = (self.context.node, &self.context.hub);
         let spoken = rooms.iter().filter(|room| self.is_registered && room.local_snapshot().position.seq > 0);
-        let whole: Vec<_> = spoken.map(|room| commands::whole(node, hub, room.key())).collect();
+        let whole: Vec<_> = spoken.map(|room| commands::local_snapshot(node, hub, room.key())).collect();
         let mut opening = Opening::default();
         for room in rooms {
             self.open(room, &mut opening);
