@@ -1,6 +1,6 @@
-//! Messages to a room that nobody keeps: allowed or refused, then fanned out.
+//! Messages to a room that are not stored: checked against the limits, then fanned out.
 //!
-//! A refusal concerns the one message. Who receives and what else the sender does is never touched by it.
+//! A refusal concerns one message: it affects neither the receivers nor other messages of the sender.
 
 pub mod http;
 
@@ -21,16 +21,16 @@ pub enum BroadcastError {
     /// The payload is over `limits.max_payload_size_in_kb`.
     #[error("payload_size_exceeded")]
     TooLarge,
-    /// A text broadcast whose payload is no JSON object.
+    /// A text broadcast whose payload is not a JSON object.
     #[error("Broadcast payload must be a map")]
     NotAMap,
-    /// A binary broadcast whose metadata or payload is not the JSON it says.
+    /// A binary broadcast whose metadata or payload is not the JSON that it announces.
     #[error(transparent)]
     Unreadable(Malformed),
 }
 
 impl BroadcastError {
-    /// The word that operators search their logs for.
+    /// The operational code, for the log.
     pub fn code(self) -> Code {
         match self {
             Self::TooMany => Code::MessagePerSecondRateLimitReached,
@@ -40,10 +40,10 @@ impl BroadcastError {
     }
 }
 
-/// Adds a member's broadcast to what it is going to send.
+/// Adds a member's broadcast to the bundle that it will send.
 ///
 /// # Errors
-/// When a limit is reached; nobody will receive anything of it then.
+/// When a limit is reached. The broadcast is then not in the bundle.
 pub fn gather(
     tenant: &Tenant,
     membership: &Membership,
@@ -60,13 +60,13 @@ pub fn gather(
     Ok(())
 }
 
-/// Sends what a member has gathered to its room.
+/// Sends the bundle of a member to its room.
 pub fn send(tenant: &Tenant, membership: &Membership, bundle: Bundle, audience: Audience) {
     let messages = bundle.messages();
     count(tenant, messages, membership.publish(bundle, audience));
 }
 
-/// Sends to a room from outside; the limits have been checked.
+/// Sends a message of no member to a room; the limits have been checked.
 fn publish(hub: &Hub, tenant: &Tenant, key: &RoomKey, event: &Broadcast<'_>) {
     count(tenant, 1, hub.publish(key, event));
 }

@@ -1,6 +1,6 @@
-//! Who is at the other end of a socket, and how many WebSockets each address has.
+//! The other end of a socket, and how many WebSockets each address has.
 //!
-//! Only addresses with a connection are remembered, so there are never more of them than connections.
+//! Only addresses with a connection are kept, so there are never more of them than connections.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use crate::permit::{Permit, PermitPool};
 
-/// Bits of an IPv6 address that tell one customer from another: each has a network of his own to choose from.
+/// Bits of an IPv6 address that identify one customer of a provider, who has a whole network to choose addresses from.
 const IPV6_NETWORK_BITS: u32 = 64;
 
 /// The other end of a socket.

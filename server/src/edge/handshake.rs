@@ -52,7 +52,7 @@ struct Refused {
 
 impl Handshake {
     pub(super) fn new(services: Arc<Services>) -> Self {
-        let config = Mutex::new(Arc::new(ConnectionConfig::by(&services.node.settings())));
+        let config = Mutex::new(Arc::new(ConnectionConfig::of(&services.node.settings())));
         Self { services, config, pauses: Permits::default(), addresses: Addresses::default() }
     }
 
@@ -196,7 +196,7 @@ impl Handshake {
 
     /// The configuration of connections that begin now. A changed setting applies to new connections.
     fn config(&self) -> Arc<ConnectionConfig> {
-        let current = ConnectionConfig::by(&self.services.node.settings());
+        let current = ConnectionConfig::of(&self.services.node.settings());
         let mut shared = self.config.lock();
         if **shared != current {
             *shared = Arc::new(current);

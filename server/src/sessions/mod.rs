@@ -43,7 +43,7 @@ pub trait Session: Send {
     /// When [`tick`](Self::tick) is needed next, if at all. Read after messages and after every tick.
     fn deadline(&self) -> Option<Instant>;
 
-    /// The deadline has passed, or the outbox's alarm was set: does what is due. May be called early.
+    /// The deadline has passed, or the connection was notified through its outbox: does what is due. May be called early.
     fn tick(&mut self, now: Instant);
 
     /// Frames were dropped because the client read too slowly, and it has now caught up.

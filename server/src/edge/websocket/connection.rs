@@ -1,13 +1,15 @@
-//! The life of one connection, as a future: write, read a little, repeat; close in order.
+//! One connection, as a future: write, read a little, repeat; close in order.
 //!
-//! What a slow or silent client costs is bounded here. It is pinged while silent, closed when silent too
-//! long, cut when it accepts no byte. It is read only while its own outbox has room, so a client that does
-//! not read cannot make us queue answers for it.
+//! What a slow or silent client costs is bounded here. It is pinged while silent, closed when silent too long, cut when
+//! it accepts no byte. It is read only while its own outbox has room, so a client that does not read cannot make us queue
+//! replies for it.
 
 mod config;
+mod timer;
 
 use std::future::Future;
 use std::io;
+use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -30,56 +32,49 @@ use super::writer::Writer;
 use crate::close_reason::CloseReason;
 use crate::sessions::Session;
 
-/// Messages read before what they caused is written and others get their turn.
+/// Messages read before what they caused is written and other connections get their turn.
 const MESSAGES_PER_TURN: usize = 32;
 
 /// A message larger than this is kept until the next one is read, because tungstenite would otherwise
 /// reuse, and so keep, the buffer that grew for it.
 const LARGE_MESSAGE: usize = 16 * 1024;
 
-/// Where the connection is in its life.
+/// The phase of the closing handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Open,
-    /// Our close frame is on its way; the client's answer is awaited until then.
+    /// Our close frame is queued or sent; the client's close frame is awaited until then.
     Closing(Instant),
-    /// Everything is said. What the client still sends is thrown away until it hangs up: closing with
-    /// unread bytes would reset the connection and take our close frame with it.
+    /// Everything is written. What the client still sends is discarded until it closes its side: closing ours with
+    /// unread bytes would reset the connection, and the client might lose our close frame.
     Lingering(Instant),
-}
-
-/// Whether the connection lives on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
-    Alive,
-    Over,
 }
 
 /// One connection and its session; a future that ends when both are done.
 ///
-/// The order of the fields is their order in memory: what a delivery touches stands together, because with
-/// thousands of members every cache line is fetched anew for each message.
+/// The order of the fields is their order in memory: what a delivery touches is adjacent, because with thousands of
+/// members every cache line is fetched anew for each message.
 #[repr(C)]
 pub struct Connection<S> {
-    /// That of the session.
+    /// The outbox of the session.
     outbox: Arc<Outbox>,
     writer: Writer,
     phase: Phase,
-    /// The timer was set anew and has to be polled to know whom to wake.
+    /// The timer was set and has to be polled to register its waker.
     timer_moved: bool,
-    /// The last attempt to read found nothing, so the socket knows whom to wake.
+    /// The last read found nothing, so the socket has registered the waker.
     read_armed: bool,
-    /// Since when the socket has taken no byte although some are waiting.
+    /// Since when the socket has accepted no byte although some are queued.
     stalled: Option<Instant>,
     socket: WebSocketStream<Tap<S>>,
     session: Box<dyn Session>,
-    /// Rings the outbox as its alarm.
+    /// Wakes the outbox, which notifies the connection.
     timer: Pin<Box<Sleep>>,
     config: Arc<ConnectionConfig>,
-    /// When the client was last heard.
-    heard: Instant,
-    /// When it was last pinged since then, if it was.
-    pinged: Option<Instant>,
+    /// When bytes were last received.
+    received_at: Instant,
+    /// When the client was last pinged since then, if it was.
+    pinged_at: Option<Instant>,
     /// See [`LARGE_MESSAGE`].
     large: Option<Bytes>,
 }
@@ -91,7 +86,7 @@ impl<S> Drop for Connection<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
-    /// Takes over `stream` right after the upgrade; `early` is what was read beyond it.
+    /// Uses `stream` from the end of the handshake on; `early` are the bytes that were read beyond it.
     pub async fn new(
         stream: S,
         early: &[u8],
@@ -105,8 +100,8 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
         let (tap, early) = (Tap::new(stream), early.to_vec());
         let socket =
             WebSocketStream::from_partially_read(tap, early, Role::Server, Some(socket_config)).await;
-        let heard = Instant::now();
-        let first = heard + config.ping_interval;
+        let now = Instant::now();
+        let first = now + config.ping_interval;
         let first = session.deadline().map_or(first, |deadline| deadline.min(first));
         Self {
             outbox: Arc::clone(session.outbox()),
@@ -117,8 +112,8 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
             phase: Phase::Open,
             timer: Box::pin(tokio::time::sleep_until(first.into())),
             timer_moved: true,
-            heard,
-            pinged: None,
+            received_at: now,
+            pinged_at: None,
             read_armed: false,
             stalled: None,
             large: None,
@@ -126,31 +121,30 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
     }
 
     /// Writes, reads a little, writes what that caused.
-    fn poll_traffic(&mut self, cx: &mut Context<'_>) -> Verdict {
+    fn poll_traffic(&mut self, cx: &mut Context<'_>) -> ControlFlow<()> {
         let mut drained = match self.write(cx) {
             Ok(drained) => drained,
-            Err(_hung_up) => return Verdict::Over,
+            Err(_closed) => return ControlFlow::Break(()),
         };
         if !matches!(self.phase, Phase::Lingering(_)) && self.may_read(drained) {
-            let heard = self.read(cx);
-            let Ok(more) = heard else { return Verdict::Over };
+            let Ok(more) = self.read(cx) else { return ControlFlow::Break(()) };
             drained = match self.write(cx) {
                 Ok(drained) => drained,
-                Err(_hung_up) => return Verdict::Over,
+                Err(_closed) => return ControlFlow::Break(()),
             };
             if more {
-                // There is more to read, but others want their turn, if only to write what they got.
+                // There is more to read, but other connections get their turn first.
                 cx.waker().wake_by_ref();
             }
         }
         if drained && matches!(self.phase, Phase::Lingering(_)) {
             return self.linger(cx);
         }
-        Verdict::Alive
+        ControlFlow::Continue(())
     }
 
-    /// A client that does not take what we have for it is not asked for more. And a connection woken to
-    /// write does not try to read: in a fan-out that would cost every member more than its write's rest.
+    /// Whether to read now. A client that does not accept what is queued for it is not read. A connection that was woken to
+    /// write does not try to read: in a fan-out that would cost every member more than the rest of its write.
     fn may_read(&self, drained: bool) -> bool {
         let tap = self.socket.get_ref();
         if self.read_armed && !tap.is_readable() {
@@ -159,8 +153,7 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
         (drained || !self.outbox.is_backlogged()) && !tap.is_flooded()
     }
 
-    /// Writes everything there is, and does what is due. `false` means that the socket takes no more for
-    /// now.
+    /// Writes everything that is queued, and does what is due. `false` means that the socket accepts no more for now.
     fn write(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
         loop {
             let (stream, control) = self.socket.get_mut().parts();
@@ -172,7 +165,7 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
                         self.stalled = Some(now);
                         self.wake_by(now + self.config.stall_timeout);
                     }
-                    // Until the alarm is silent: only then does it know whom to wake next time.
+                    // Until there is no notification: only then is the waker registered.
                     while self.outbox.take_notified(cx.waker()) {
                         self.on_timer(Instant::now())?;
                     }
@@ -181,8 +174,8 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
                 Poll::Ready(Err(error)) => return Err(error),
                 Poll::Ready(Ok(Turn::Notified)) => self.on_timer(Instant::now())?,
                 Poll::Ready(Ok(Turn::CaughtUp)) => self.session.caught_up(),
-                Poll::Ready(Ok(Turn::Disconnect(goodbye))) if self.phase == Phase::Open => {
-                    self.close(goodbye)
+                Poll::Ready(Ok(Turn::Disconnect(disconnect))) if self.phase == Phase::Open => {
+                    self.close(disconnect)
                 }
                 Poll::Ready(Ok(_)) => {
                     self.stalled = None;
@@ -192,7 +185,7 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
         }
     }
 
-    /// Reads a few messages. `Ok(true)` means that there may be more, an error that nobody is there.
+    /// Reads a few messages. `Ok(true)` means that there may be more, an error that the connection has ended.
     fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, ()> {
         self.read_armed = false;
         let mut read = Ok(true);
@@ -209,24 +202,24 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
                     read = Ok(false);
                 }
                 Poll::Pending => {
-                    // Not if the task has merely used up its turn: then the socket was never asked.
+                    // Not if the task has merely used up its budget: then the socket was not polled.
                     self.read_armed = tokio::task::coop::has_budget_remaining();
-                    // tungstenite has made room for the next message, not in this one's buffer.
+                    // tungstenite has reserved a buffer for the next message, which is not that of this one.
                     self.large = None;
                     read = Ok(false);
                 }
             }
             break;
         }
-        // Also when the client has gone: what it said before is said.
+        // Also when the client has closed: what it sent before is delivered.
         self.session.flush();
         let received = self.socket.get_mut().take_received();
         if received > 0 {
             self.session.count(received, self.writer.take_sent());
-            self.heard = Instant::now();
-            self.pinged = None;
+            self.received_at = Instant::now();
+            self.pinged_at = None;
         }
-        // Also when nothing new came: messages may have been waiting in the buffer.
+        // Also when nothing was received: messages may have been in the buffer.
         if let Some(deadline) = self.session.deadline() {
             self.wake_by(deadline);
         }
@@ -251,15 +244,15 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
         self.large = (payload.len() > LARGE_MESSAGE).then_some(payload);
     }
 
-    /// Says goodbye and waits for the client to say it too.
-    fn close(&mut self, goodbye: Disconnect) {
+    /// Sends a close frame and waits for that of the client.
+    fn close(&mut self, disconnect: Disconnect) {
         self.leave();
-        self.send_close(goodbye);
+        self.send_close(disconnect);
         self.phase = Phase::Closing(self.closing_deadline());
     }
 
-    /// Leaves every room, and sends nothing any more but what the socket has taken half. What the client said
-    /// last is said first: many send and hang up in one breath.
+    /// Leaves every room, and writes nothing more than the frame that the socket has accepted in part. Before that the
+    /// last messages of the client are delivered: many clients send and close at once.
     fn leave(&mut self) {
         self.session.flush();
         self.session.close();
@@ -267,10 +260,10 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
         self.writer.discard(&self.outbox);
     }
 
-    /// The client broke the protocol, or is gone.
+    /// Reading has failed: the client broke the protocol, or has gone.
     fn fail(&mut self, error: &Error) -> Result<(), ()> {
         use tokio_tungstenite::tungstenite::error::ProtocolError::ResetWithoutClosingHandshake;
-        let why = match error {
+        let reason = match error {
             Error::Protocol(ResetWithoutClosingHandshake) => return Err(()),
             Error::Protocol(_) => CloseReason::ProtocolError,
             Error::Utf8(_) => CloseReason::InvalidText,
@@ -280,16 +273,16 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
             _ => return Err(()),
         };
         if self.phase == Phase::Open {
-            self.session.broken(&why.text());
-            self.send_close(why.into());
+            self.session.broken(&reason.text());
+            self.send_close(reason.into());
         }
         self.linger_from_now();
         Ok(())
     }
 
-    fn send_close(&mut self, goodbye: Disconnect) {
-        let frame = CloseFrame { code: goodbye.code.into(), reason: Utf8Bytes::from(&*goodbye.reason) };
-        // Goes into the tap, which takes everything; refused only if a close frame was sent before.
+    fn send_close(&mut self, disconnect: Disconnect) {
+        let frame = CloseFrame { code: disconnect.code.into(), reason: Utf8Bytes::from(&*disconnect.reason) };
+        // The tap accepts everything; this fails only if a close frame was sent before.
         let _already_closing = Pin::new(&mut self.socket).start_send(Message::Close(Some(frame)));
     }
 
@@ -304,22 +297,22 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
         deadline
     }
 
-    /// Hangs up our side and throws away what the client still sends.
-    fn linger(&mut self, cx: &mut Context<'_>) -> Verdict {
+    /// Closes our side and discards what the client still sends.
+    fn linger(&mut self, cx: &mut Context<'_>) -> ControlFlow<()> {
         let stream = self.socket.get_mut().stream();
         let mut scratch = [0; 1024];
         match Pin::new(&mut *stream).poll_shutdown(cx) {
             Poll::Ready(Ok(())) => {}
-            Poll::Ready(Err(_hung_up)) => return Verdict::Over,
-            // TLS has something to say at the end.
-            Poll::Pending => return Verdict::Alive,
+            Poll::Ready(Err(_closed)) => return ControlFlow::Break(()),
+            // TLS has a last record to write.
+            Poll::Pending => return ControlFlow::Continue(()),
         }
         loop {
             let mut buffer = ReadBuf::new(&mut scratch);
             match Pin::new(&mut *stream).poll_read(cx, &mut buffer) {
                 Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {}
-                Poll::Ready(_) => return Verdict::Over,
-                Poll::Pending => return Verdict::Alive,
+                Poll::Ready(_) => return ControlFlow::Break(()),
+                Poll::Pending => return ControlFlow::Continue(()),
             }
         }
     }
@@ -330,13 +323,13 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Future for Connection<S> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        if this.poll_traffic(cx) == Verdict::Over {
+        if this.poll_traffic(cx).is_break() {
             return Poll::Ready(());
         }
         if std::mem::take(&mut this.timer_moved) {
-            let alarm = Waker::from(Arc::clone(&this.outbox));
-            if this.timer.as_mut().poll(&mut Context::from_waker(&alarm)).is_ready() {
-                alarm.wake();
+            let notify = Waker::from(Arc::clone(&this.outbox));
+            if this.timer.as_mut().poll(&mut Context::from_waker(&notify)).is_ready() {
+                notify.wake();
             }
         }
         Poll::Pending

@@ -1,9 +1,8 @@
 //! A WebSocket connection, from the upgrade to the last byte (RFC 6455).
 //!
-//! tungstenite reads: it owns framing, masking, UTF-8 and the closing handshake. We write: frames come
-//! finished out of the outbox and go to the socket in one vectored write per burst. The two meet in the
-//! [`Tap`], which catches the little tungstenite has to say (pongs, close) and lets us put it between two
-//! frames.
+//! tungstenite reads: framing, masking, UTF-8 and the closing handshake are its. We write: frames are taken encoded from the
+//! outbox and go to the socket in one vectored write per burst. The two meet in the `Tap`, which catches the little that
+//! tungstenite writes (pongs, close frames), so that it is sent between two frames.
 //!
 //! One task per connection. The `echo` example measures this very code against two tasks.
 

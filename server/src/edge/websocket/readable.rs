@@ -1,4 +1,4 @@
-//! Whether a socket has something to read, without trying to.
+//! Whether a socket has something to read, without a read.
 //!
 //! The runtime knows from the last event; asking it is one load of a word that the write has just touched.
 
@@ -8,9 +8,9 @@ use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-/// A stream that can say whether reading it is worth a try.
+/// A stream that knows whether a read may return something.
 pub trait Readable {
-    /// `false` only if a read would find nothing.
+    /// `false` only if a read would return nothing.
     fn is_readable(&self) -> bool;
 }
 
@@ -21,7 +21,7 @@ impl Readable for TcpStream {
 }
 
 impl<S: Readable> Readable for Box<TlsStream<S>> {
-    /// Also what was decrypted and not yet asked for counts, although the socket has nothing more.
+    /// True as well while decrypted bytes have not been read, although the socket has nothing more.
     fn is_readable(&self) -> bool {
         let (socket, session) = self.get_ref();
         !session.wants_read() || socket.is_readable()

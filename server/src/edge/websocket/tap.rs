@@ -1,8 +1,8 @@
 //! The stream as tungstenite sees it: reading goes to the socket, writing into a small buffer.
 //!
-//! tungstenite answers pings and closes by itself, whenever it reads. Were it to write to the socket, its
-//! bytes could land in the middle of a frame of ours that the socket took only half. So they are caught
-//! here, and the writer sends them between two frames.
+//! tungstenite answers pings and close frames by itself, whenever it reads. If it wrote to the socket, its bytes could end up
+//! in the middle of a frame of ours that the socket took only half. So they are caught here, and the writer sends them
+//! between two frames.
 
 use std::io;
 use std::pin::Pin;
@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::readable::Readable;
 
-/// So many caught bytes are enough: the connection stops reading, hence stops being asked for pongs.
+/// With more caught bytes than this the connection stops reading, and so stops causing pongs.
 const CONTROL_HIGH_WATER: usize = 4 * 1024;
 
 /// A stream whose writes are caught.
@@ -21,7 +21,7 @@ pub(super) struct Tap<S> {
     stream: S,
     /// Control frames to be sent, in order.
     control: Vec<u8>,
-    /// Bytes read since last asked.
+    /// Bytes read since they were last taken.
     received: u64,
 }
 
@@ -40,7 +40,7 @@ impl<S> Tap<S> {
         (&mut self.stream, &mut self.control)
     }
 
-    /// Whether a read may bring something.
+    /// Whether a read may return something.
     pub(super) fn is_readable(&self) -> bool
     where
         S: Readable,
@@ -53,7 +53,7 @@ impl<S> Tap<S> {
         self.control.len() > CONTROL_HIGH_WATER
     }
 
-    /// Bytes that came in since this was last asked.
+    /// Bytes read since the last call.
     pub(super) fn take_received(&mut self) -> u64 {
         std::mem::take(&mut self.received)
     }

@@ -1,7 +1,7 @@
 //! From the outbox to the socket: whole bursts in one vectored write, without copying a byte.
 //!
-//! Control frames caught from tungstenite go between two frames, never into one: what the socket took
-//! only half is finished first. Frames stay counted in the outbox until the socket has them.
+//! Control frames caught from tungstenite go between two frames, never into one: a frame of which the socket accepted a
+//! part is finished first. Frames stay counted in the outbox until the socket has accepted them.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use hub::{Burst, Frame, Outbox, Turn};
 use tokio::io::AsyncWrite;
 
-/// Frames handed to the socket at once. More make no write cheaper, and the list lives on the stack.
+/// Frames per vectored write. More would make no write cheaper, and the list is on the stack.
 const SLICES: usize = 64;
 
 /// What has been taken from the outbox and not yet been accepted by the socket.
@@ -18,19 +18,19 @@ const SLICES: usize = 64;
 #[repr(C)]
 pub(super) struct Writer {
     burst: Burst,
-    /// Bytes of the first frame, or of the control bytes, that the socket has already.
+    /// Bytes of the first frame, or of the control bytes, that the socket has accepted.
     offset: usize,
     /// Whether `offset` is in the control bytes.
     in_control: bool,
-    /// Bytes the socket took, since they were last counted.
+    /// Bytes that the socket has accepted since they were last taken.
     sent: u64,
-    /// Bytes it had taken when its progress was last asked for.
-    seen: u64,
+    /// `sent` when its progress was last checked.
+    sent_at_check: u64,
 }
 
 impl Writer {
-    /// Writes until the outbox has nothing more to write and says what comes next; pending when the socket
-    /// takes no more. [`Turn::Write`] is never returned.
+    /// Writes until the outbox has nothing more to write, and returns its next turn; pending when the socket
+    /// accepts no more. [`Turn::Write`] is never returned.
     pub(super) fn poll_drain<S: AsyncWrite + Unpin>(
         &mut self,
         stream: &mut S,
@@ -42,14 +42,14 @@ impl Writer {
             if self.in_control || (self.offset == 0 && !control.is_empty()) {
                 ready!(self.poll_control(stream, control, cx))?;
             } else if self.burst.is_empty() {
-                // TLS holds back what the socket did not take; a TCP socket has nothing to do here.
+                // TLS buffers what the socket did not accept; a TCP socket has nothing to do here.
                 ready!(Pin::new(&mut *stream).poll_flush(cx))?;
                 match outbox.take(&mut self.burst, cx.waker()) {
                     Turn::Write => {}
                     turn => return Poll::Ready(Ok(turn)),
                 }
             } else {
-                // With control bytes waiting behind half a frame, that frame alone is finished.
+                // With control bytes waiting behind half a frame, only that frame is finished.
                 let frames = if control.is_empty() { SLICES } else { 1 };
                 let written = ready!(self.poll_burst(stream, frames, cx))?;
                 self.advance(written, outbox);
@@ -57,18 +57,18 @@ impl Writer {
         }
     }
 
-    /// Bytes the socket took since this was last asked.
+    /// Bytes that the socket has accepted since the last call.
     pub(super) fn take_sent(&mut self) -> u64 {
-        self.seen = 0;
+        self.sent_at_check = 0;
         std::mem::take(&mut self.sent)
     }
 
-    /// Whether the socket took a byte since this was last asked.
+    /// Whether the socket has accepted a byte since the last call.
     pub(super) fn progressed(&mut self) -> bool {
-        std::mem::replace(&mut self.seen, self.sent) != self.sent
+        std::mem::replace(&mut self.sent_at_check, self.sent) != self.sent
     }
 
-    /// Drops what is not yet on its way; a frame that the socket has taken half stays.
+    /// Drops what is not yet written; a frame of which the socket has accepted a part stays.
     pub(super) fn discard(&mut self, outbox: &Outbox) {
         let begun = if self.offset > 0 && !self.in_control { self.burst.pop() } else { None };
         let dropped = std::mem::take(&mut self.burst);
@@ -78,7 +78,7 @@ impl Writer {
         }
     }
 
-    /// Gives back memory that only a burst needs.
+    /// Frees memory that only a burst needs.
     pub(super) fn shrink(&mut self) {
         self.burst.shrink();
     }
@@ -96,7 +96,7 @@ impl Writer {
         self.in_control = self.offset < control.len();
         if !self.in_control {
             self.offset = 0;
-            // Freed, not cleared: most connections never see a control frame again.
+            // Freed, not cleared: most connections never write a control frame again.
             *control = Vec::new();
         }
         Poll::Ready(Ok(()))
@@ -139,7 +139,7 @@ impl Writer {
     }
 }
 
-/// A socket that takes no byte of a non-empty write is gone.
+/// A socket that accepts no byte of a non-empty write is closed.
 fn not_closed(written: usize) -> io::Result<()> {
     if written == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(()) }
 }
@@ -152,24 +152,24 @@ mod tests {
 
     use super::*;
 
-    /// Takes every byte at once, as TLS does, but its socket takes none of them until `open`.
+    /// Buffers every byte at once, as TLS does, but its socket accepts none of them until `open`.
     #[derive(Default)]
-    struct Hoarder {
-        held: Vec<u8>,
+    struct BufferingStream {
+        buffered: Vec<u8>,
         open: bool,
     }
 
-    impl AsyncWrite for Hoarder {
+    impl AsyncWrite for BufferingStream {
         fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, b: &[u8]) -> Poll<io::Result<usize>> {
-            self.held.extend_from_slice(b);
+            self.buffered.extend_from_slice(b);
             Poll::Ready(Ok(b.len()))
         }
 
         fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-            if !self.open && !self.held.is_empty() {
+            if !self.open && !self.buffered.is_empty() {
                 return Poll::Pending;
             }
-            self.held.clear();
+            self.buffered.clear();
             Poll::Ready(Ok(()))
         }
 
@@ -179,16 +179,17 @@ mod tests {
     }
 
     #[test]
-    fn what_the_stream_holds_back_is_sent_before_there_is_nothing_more_to_do() {
+    fn what_the_stream_buffers_is_flushed_before_the_writer_is_idle() {
         let outbox = Outbox::new(Bounds { frames: 8, bytes: 1_000 });
-        let (mut writer, mut stream, mut control) = (Writer::default(), Hoarder::default(), Vec::new());
-        let mut drain = |stream: &mut Hoarder| {
+        let (mut writer, mut stream, mut control) =
+            (Writer::default(), BufferingStream::default(), Vec::new());
+        let mut drain = |stream: &mut BufferingStream| {
             writer.poll_drain(stream, &mut control, &outbox, &mut Context::from_waker(Waker::noop()))
         };
         outbox.offer(&Frame::new(vec![7; 10], 0));
-        assert!(drain(&mut stream).is_pending(), "the frame is in the stream, not on its way");
+        assert!(drain(&mut stream).is_pending(), "the frame is in the stream, not in the socket");
         stream.open = true;
         assert!(matches!(drain(&mut stream), Poll::Ready(Ok(Turn::Idle))));
-        assert!(stream.held.is_empty());
+        assert!(stream.buffered.is_empty());
     }
 }

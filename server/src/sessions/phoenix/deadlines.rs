@@ -1,32 +1,32 @@
-//! When a connection has to be looked at next, though nobody says anything: something held back is due, a token
-//! runs out, a client has been without a room for too long.
+//! When a connection needs a tick although no message arrives: a held presence call or a delayed reply is due, a token
+//! expires, a client has been without a room for too long.
 
 use std::time::Instant;
 
 use super::PhoenixSession;
 
 impl PhoenixSession {
-    /// There is something to look at by `due`, if not before. Looking too early does no harm, so whatever is
-    /// due no more is not taken back: a client may be in thousands of rooms, and this costs the same for all.
-    pub(super) fn look_by(&mut self, due: Option<Instant>) {
+    /// Requests a tick by `due`. An early tick does no harm, so a request is not withdrawn when its reason is gone: a client
+    /// may be in thousands of rooms, and this takes the same time for each.
+    pub(super) fn tick_by(&mut self, due: Option<Instant>) {
         self.deadline = self.deadline.into_iter().chain(due).min();
     }
 
-    /// Sees to it that a client without a room is noticed. Called after whatever takes a room away or gives one.
+    /// Starts or stops the timeout of clients without a room. Called after every join and leave.
     pub(super) fn watch_rooms(&mut self) {
         self.roomless = self.topics.is_empty().then(|| self.roomless.unwrap_or_else(Instant::now));
-        self.look_by(self.roomless_deadline());
+        self.tick_by(self.roomless_deadline());
     }
 
     pub(super) fn roomless_deadline(&self) -> Option<Instant> {
         Some(self.roomless? + self.services.node.settings().server.no_channel_timeout)
     }
 
-    /// Looks through everything for the next thing that is due.
+    /// Computes from scratch when the next tick is needed.
     pub(super) fn reschedule(&mut self) {
         self.watch_rooms();
         let held = self.topics.values().filter_map(|joined| joined.tracker.as_ref()?.deadline(&self.tenant));
-        let others = [self.roomless_deadline(), self.refusals.deadline(), self.token_deadline()];
+        let others = [self.roomless_deadline(), self.delayed_replies.deadline(), self.token_deadline()];
         self.deadline = held.chain(others.into_iter().flatten()).min();
     }
 }

@@ -11,7 +11,7 @@ use wire::phoenix::{self, FIELD_BYTES_MAX, Push, Ref, Status};
 use wire::supabase::{JoinRequest, JoinToken, Private, TOPIC_PREFIX};
 
 use super::joined::JoinedTopic;
-use super::{PhoenixSession, legacy, reason};
+use super::{PhoenixSession, error_response, legacy};
 use crate::auth::{AuthorizationError, Claims, Decision, TokenError};
 use crate::node::LifecyclePhase;
 use crate::telemetry::codes::{Code, Scope};
@@ -103,7 +103,7 @@ impl PhoenixSession {
         let Some(sub_topic) = topic.strip_prefix(TOPIC_PREFIX) else {
             return self.unmatched(&push.reference, topic);
         };
-        self.refusals.settle(&self.outbound, topic);
+        self.delayed_replies.send_for(&self.outbound, topic);
         let joined = self.topics.remove(topic).map(|old| old.join_ref);
         let message = JoinMessage {
             join_ref: push.join_ref.clone(),
@@ -259,7 +259,7 @@ impl PhoenixSession {
         }
         let deadline = self.recheck_deadline(&joined.claims);
         self.topics.insert(topic.into_owned().into_boxed_str(), Box::new(joined));
-        self.look_by(Some(deadline));
+        self.tick_by(Some(deadline));
         self.watch_rooms();
     }
 
@@ -268,16 +268,16 @@ impl PhoenixSession {
         let JoinMessage { join_ref, reference, topic, replaced } = message;
         let JoinError { code, text } = error;
         self.tenant.reports.record(self.report(*code, Scope::Join), text);
-        let (outbound, response) = (&self.outbound, reason(&format!("{code}: {text}")));
+        let (outbound, response) = (&self.outbound, error_response(&format!("{code}: {text}")));
         let mut frames = vec![outbound.reply_frame(join_ref, reference, topic, Status::Error, &response)];
         frames.extend(replaced.as_ref().map(|old| phoenix::closed(outbound.dialect, old.as_json(), topic)));
         let pause = self.services.node.settings().server.channel_error_backoff;
         if pause.is_zero() {
-            frames.iter().for_each(|frame| outbound.answer(frame));
+            frames.iter().for_each(|frame| outbound.send(frame));
         } else {
             let max = self.tenant.allowance.max_channels_per_client();
-            self.refusals.put(outbound, Instant::now() + pause, topic, frames, max);
-            self.look_by(self.refusals.deadline());
+            self.delayed_replies.delay(outbound, Instant::now() + pause, topic, frames, max);
+            self.tick_by(self.delayed_replies.deadline());
         }
         self.watch_rooms();
     }

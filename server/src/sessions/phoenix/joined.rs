@@ -1,4 +1,4 @@
-//! One joined topic: what a client does in it.
+//! One joined topic: what its client does there.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,24 +14,24 @@ use crate::presence::{PresenceBudget, Tracker};
 use crate::telemetry::codes::{Code, Scope};
 use crate::tenants::Tenant;
 
-/// A sender whose messages are refused gets one `system` message per reason in this time: the span that the
-/// limits' buckets hold.
+/// A sender whose messages are refused gets one `system` message per reason in this time: the time whose messages the
+/// token buckets of the limits hold.
 const NOTICE_WINDOW: Duration = Duration::from_secs(10);
 
-/// A client's place in a room, and how it wants to be treated there.
+/// A client's membership of a room, and the options of its join.
 #[derive(Debug)]
 pub(super) struct JoinedTopic {
-    /// Of the join; everything the room says to this member carries it.
+    /// Of the join; what is sent to this member alone carries it.
     pub(super) join_ref: Ref<'static>,
     pub(super) privacy: Privacy,
     pub(super) membership: Membership,
-    /// What the token said that it acts with.
+    /// The claims of the token that it acts with.
     pub(super) claims: Arc<Claims>,
     /// Whether each broadcast is answered.
     pub(super) ack: bool,
-    /// Whether it hears its own broadcasts.
+    /// Whether it receives its own broadcasts.
     pub(super) audience: Audience,
-    /// What to be present as, unless the server chooses.
+    /// The key in the room's presence, unless the server chooses one.
     pub(super) presence_key: Option<Box<str>>,
     /// There once presence is used.
     pub(super) tracker: Option<Box<Tracker>>,
@@ -40,14 +40,14 @@ pub(super) struct JoinedTopic {
 }
 
 impl JoinedTopic {
-    /// Takes part in presence from now on, and asks for the state so far.
+    /// Takes part in presence from now on, and requests the state so far.
     pub(super) fn enable_presence(&mut self, budget: &PresenceBudget) {
         self.membership.request_state(self.join_ref.as_json());
         self.tracker = Some(Box::new(Tracker::new(self.presence_key.as_deref(), budget)));
     }
 
-    /// Adds to `bundle` what is to be sent to the room, unless it is refused. A sender that wants answers gets
-    /// one at once, and what was gathered is sent before it.
+    /// Adds a broadcast to `bundle`, unless it is refused. If the join asked for acknowledgements, the bundle is sent and
+    /// the reply follows.
     pub(super) fn broadcast(
         &mut self,
         outbound: &Outbound,
@@ -59,39 +59,39 @@ impl JoinedTopic {
     ) {
         let gathered = event
             .and_then(|event| broadcast::gather(tenant, &self.membership, &event, self.audience, bundle));
-        let refused = gathered.err().map(|refusal| self.refuse(outbound, tenant, topic, refusal));
+        let refused = gathered.err().map(|error| self.refuse(outbound, tenant, topic, &error));
         if self.ack {
             self.send(tenant, std::mem::take(bundle));
-            answer(outbound, topic, refs, refused.as_deref());
+            reply(outbound, topic, refs, refused.as_deref());
         }
     }
 
-    /// Reports a refused broadcast, to the sender as well if no reply will. Returns the reason.
+    /// Reports a refused broadcast: to the log, and to the sender if no reply does. Returns the reason.
     fn refuse(
         &mut self,
         outbound: &Outbound,
         tenant: &Tenant,
         topic: &str,
-        refusal: broadcast::BroadcastError,
+        error: &broadcast::BroadcastError,
     ) -> String {
-        let text = refusal.to_string();
-        self.report(outbound, tenant, refusal.code(), &text);
-        if refusal.code() == Code::MalformedWebSocketMessage {
+        let text = error.to_string();
+        self.report(outbound, tenant, error.code(), &text);
+        if error.code() == Code::MalformedWebSocketMessage {
             tenant.metrics.malformed.increment(1);
         }
-        // The rate concerns the messages that follow as well, so it is in both.
-        if !self.ack || refusal == broadcast::BroadcastError::TooMany {
+        // The rate concerns the messages that follow as well, so it is sent besides the reply.
+        if !self.ack || *error == broadcast::BroadcastError::TooMany {
             self.notice(outbound, topic, &text);
         }
         text
     }
 
-    /// Sends what was gathered.
+    /// Sends the broadcasts that were gathered.
     pub(super) fn send(&self, tenant: &Tenant, bundle: Bundle) {
         broadcast::send(tenant, &self.membership, bundle, self.audience);
     }
 
-    /// Does what a `presence` message asks for, and answers. No more than `bytes_max` are to be kept for it.
+    /// Handles a `presence` message and answers it. The client may track `bytes_max` in all its topics together.
     pub(super) fn presence(
         &mut self,
         outbound: &Outbound,
@@ -118,9 +118,9 @@ impl JoinedTopic {
                 }
                 let tracker = self.tracker.as_mut().expect("presence was just enabled");
                 let refused = tracker.track(tenant, &self.membership, payload, bytes_max, now).err();
-                refused.map(|refusal| {
-                    let text = refusal.to_string();
-                    self.report(outbound, tenant, refusal.code(), &text);
+                refused.map(|error| {
+                    let text = error.to_string();
+                    self.report(outbound, tenant, error.code(), &text);
                     self.notice(outbound, topic, &text);
                     text
                 })
@@ -139,10 +139,10 @@ impl JoinedTopic {
                 return outbound.reply(refs.0, refs.1, topic, Status::Error, "{}");
             }
         };
-        answer(outbound, topic, refs, refused.as_deref());
+        reply(outbound, topic, refs, refused.as_deref());
     }
 
-    /// Tells that what this member wanted was not done.
+    /// Reports that a message of this member had no effect.
     fn report(&self, outbound: &Outbound, tenant: &Tenant, code: Code, text: &str) {
         let Claims { sub, expires_at, .. } = &*self.claims;
         let report = code.at(Scope::Channel).from(&outbound.context).by(sub.as_deref(), *expires_at);
@@ -160,8 +160,8 @@ impl JoinedTopic {
         }
     }
 
-    /// The connection has caught up after frames were dropped: says how many, and asks for what can be
-    /// asked for again.
+    /// The connection has caught up after frames were dropped: sends how many broadcasts are missing, and requests the
+    /// presence state again.
     pub(super) fn caught_up(&self, outbound: &Outbound, topic: &str) {
         let missed = self.membership.take_missed();
         // A member without presence receives neither state nor diffs.
@@ -169,16 +169,16 @@ impl JoinedTopic {
             self.membership.request_state(self.join_ref.as_json());
         }
         if missed.broadcasts > 0 {
-            // Status ok: an error makes some SDKs give up the channel, which is as good as before.
+            // Status ok: after an error some SDKs end the channel, which works as before.
             let message = format!("{} messages were dropped: reading too slowly", missed.broadcasts);
             outbound.system(&self.join_ref, topic, "system", Status::Ok, &message);
         }
     }
 }
 
-fn answer(outbound: &Outbound, topic: &str, refs: (&Ref<'_>, &Ref<'_>), refused: Option<&str>) {
+fn reply(outbound: &Outbound, topic: &str, refs: (&Ref<'_>, &Ref<'_>), refused: Option<&str>) {
     match refused {
         None => outbound.reply(refs.0, refs.1, topic, Status::Ok, "{}"),
-        Some(reason) => outbound.reply(refs.0, refs.1, topic, Status::Error, &super::reason(reason)),
+        Some(reason) => outbound.reply(refs.0, refs.1, topic, Status::Error, &super::error_response(reason)),
     }
 }

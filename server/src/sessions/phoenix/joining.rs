@@ -10,7 +10,7 @@ use rustc_hash::FxBuildHasher;
 use wire::phoenix::{Ref, Status};
 
 use super::join::Join;
-use super::{PhoenixSession, reason};
+use super::{PhoenixSession, error_response};
 use crate::auth::AuthorizationError;
 use crate::broadcast::BroadcastError;
 use crate::sessions::Session;
@@ -135,7 +135,7 @@ impl PhoenixSession {
         if let Err(error) = joining.hold(topic, message, max) {
             self.tenant.metrics.limited.increment(1);
             self.tenant.reports.record(self.report(error.code(), Scope::Channel), error);
-            let response = reason(&error.to_string());
+            let response = error_response(&error.to_string());
             self.outbound.reply(refs.0, refs.1, topic, Status::Error, &response);
         }
     }

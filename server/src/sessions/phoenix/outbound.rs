@@ -1,4 +1,4 @@
-//! The line to one client: what is said on it, spelled in the client's dialect.
+//! What is sent to one client alone, encoded in the client's dialect.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ pub(super) struct Outbound {
 }
 
 impl Outbound {
-    pub(super) fn answer(&self, frame: &Frame) {
+    pub(super) fn send(&self, frame: &Frame) {
         self.outbox.reply(frame);
     }
 
@@ -31,7 +31,7 @@ impl Outbound {
         status: Status,
         response: &str,
     ) {
-        self.answer(&self.reply_frame(join_ref, reference, topic, status, response));
+        self.send(&self.reply_frame(join_ref, reference, topic, status, response));
     }
 
     pub(super) fn reply_frame(
@@ -54,7 +54,7 @@ impl Outbound {
         status: Status,
         message: &str,
     ) {
-        self.answer(&self.system_frame(join_ref, topic, extension, status, message));
+        self.send(&self.system_frame(join_ref, topic, extension, status, message));
     }
 
     pub(super) fn system_frame(
@@ -70,13 +70,13 @@ impl Outbound {
         phoenix::push(self.dialect, join_ref.as_json(), topic, "system", &payload)
     }
 
-    /// The join with `join_ref` is over, for good.
+    /// Ends the join with `join_ref` for good.
     pub(super) fn closed(&self, join_ref: &Ref<'_>, topic: &str) {
-        self.answer(&phoenix::closed(self.dialect, join_ref.as_json(), topic));
+        self.send(&phoenix::closed(self.dialect, join_ref.as_json(), topic));
     }
 
-    /// The join with `join_ref` is over; the client may join again.
+    /// Ends the join with `join_ref`; the client may join again.
     pub(super) fn errored(&self, join_ref: &Ref<'_>, topic: &str) {
-        self.answer(&phoenix::crashed(self.dialect, join_ref.as_json(), topic));
+        self.send(&phoenix::crashed(self.dialect, join_ref.as_json(), topic));
     }
 }

@@ -1,4 +1,4 @@
-//! Tokens while connected: refreshed by the client, ended by the clock or with their key
+//! Tokens while connected: refreshed by the client, rejected when they expire or their key is withdrawn
 //! (docs/protocol/tokens.md#expiry).
 
 use std::sync::Arc;
@@ -10,8 +10,8 @@ use super::PhoenixSession;
 use super::outbound::Outbound;
 use crate::auth::{Claims, Fingerprint, TokenError};
 
-/// A token is looked at again at least this often, however long it lives: the clock may be set meanwhile,
-/// and no timer has to reach decades ahead.
+/// A token is checked again at least this often, however late it expires: the clock may be set meanwhile, and no timer
+/// has to reach decades ahead.
 const RECHECK: Duration = Duration::from_secs(300);
 
 impl PhoenixSession {
@@ -19,7 +19,7 @@ impl PhoenixSession {
     pub(super) fn refresh_token(&mut self, topic: &str, payload: &str) {
         let token = match TokenRefresh::parse(payload) {
             TokenRefresh::New(token) => token,
-            // Signed out: the rights stay until the token ends.
+            // Signed out: the rights stay until the token expires.
             TokenRefresh::Unchanged => return,
             TokenRefresh::Unreadable => return self.unknown_event(),
         };
@@ -32,20 +32,20 @@ impl PhoenixSession {
             Ok(claims) => {
                 let claims = Arc::new(claims);
                 joined.claims = Arc::clone(&claims);
-                self.look_by(Some(self.recheck_deadline(&claims)));
+                self.tick_by(Some(self.recheck_deadline(&claims)));
             }
             Err(error) => {
-                self.end_because(topic, &error);
+                self.end_for_token(topic, &error);
                 self.watch_rooms();
             }
         }
     }
 
-    /// Ends every channel whose token has run out, or was signed with a key that was taken away. Clients join
-    /// again with the token they hold by then.
-    pub(super) fn end_outlived(&mut self) {
+    /// Ends every channel whose token has expired, or was signed with a key that was withdrawn. Clients join again with the
+    /// token they have by then.
+    pub(super) fn recheck_tokens(&mut self) {
         let (policy, now) = (self.tenant.policy(), SystemTime::now());
-        let outlived: Vec<(Box<str>, TokenError)> = self
+        let rejected: Vec<(Box<str>, TokenError)> = self
             .topics
             .iter()
             .filter_map(|(topic, joined)| {
@@ -53,28 +53,28 @@ impl PhoenixSession {
                 Some((topic.clone(), error))
             })
             .collect();
-        for (topic, error) in outlived {
-            self.end_because(&topic, &error);
+        for (topic, error) in rejected {
+            self.end_for_token(&topic, &error);
         }
     }
 
-    /// Ends a channel because of its token. If that was good once, or names a key that is being fetched, the
-    /// client may come again; one that never was good is told that this is the end.
-    fn end_because(&mut self, topic: &str, error: &TokenError) {
-        let may_be_good = error.may_join_again() || self.tenant.policy().verifier.is_looking_into(error);
-        let last_word = if may_be_good { Outbound::errored } else { Outbound::closed };
-        self.end(topic, &error.refresh_text(), last_word);
+    /// Ends a channel because of its token. If the token was valid once, or names a key that is being fetched, the client may
+    /// join again; if it never was valid, the end is final.
+    fn end_for_token(&mut self, topic: &str, error: &TokenError) {
+        let may_be_valid = error.may_join_again() || self.tenant.policy().verifier.is_looking_into(error);
+        let send_final = if may_be_valid { Outbound::errored } else { Outbound::closed };
+        self.end(topic, &error.refresh_text(), send_final);
     }
 
-    /// When the first token has to be looked at.
+    /// When the first token has to be checked.
     pub(super) fn token_deadline(&self) -> Option<Instant> {
-        // The times as tokens have them are compared, because a client may be in thousands of rooms.
+        // Compared as the tokens state it, without a look at the clock for each: a client may be in thousands of rooms.
         let first =
             self.topics.values().map(|joined| &joined.claims).min_by_key(|claims| claims.expires_at)?;
         Some(self.recheck_deadline(first))
     }
 
-    /// When a token that said `claims` has to be looked at.
+    /// When a token with `claims` has to be checked.
     pub(super) fn recheck_deadline(&self, claims: &Claims) -> Instant {
         let left = self.tenant.policy().verifier.time_left(claims, SystemTime::now());
         Instant::now() + left.min(RECHECK)

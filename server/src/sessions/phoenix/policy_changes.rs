@@ -1,7 +1,8 @@
-//! Following the tenant's policy while connected: the server rings, and what no longer holds ends.
+//! Changes of the tenant's policy while a client is connected: the connection is notified, and what the new policy does
+//! not allow ends.
 //!
-//! Nothing of this waits for the client to say something. What is only asked at a join or for a message
-//! (limits, whether presence is on) is looked up there and is not here.
+//! None of this waits for a message of the client. What matters only at a join or for a message (limits, whether presence
+//! is on) is looked up there.
 
 use hub::{Disconnect, Privacy};
 use wire::phoenix::{Ref, Status};
@@ -11,38 +12,38 @@ use super::outbound::Outbound;
 use crate::sessions::Session;
 use crate::telemetry::codes::{Code, Scope};
 
-/// What every room is told before its connection is closed from outside
+/// What every channel receives before the server closes its connection
 /// (docs/protocol/channels.md#system-messages).
 const DISCONNECT: &str = "Server requested disconnect";
 
 impl PhoenixSession {
-    /// Looks at the policy if it is another than last time, and ends what it no longer allows.
-    pub(super) fn follow_policy(&mut self) {
+    /// Applies the policy if it has changed since the last time: ends what it no longer allows.
+    pub(super) fn apply_policy(&mut self) {
         let policy = self.tenant.policy();
-        if policy.generation == self.generation {
+        if policy.generation == self.applied_generation {
             return;
         }
-        self.generation = policy.generation;
-        if let Some(disconnect) = policy.disconnect(self.admitted) {
-            return self.go(disconnect);
+        self.applied_generation = policy.generation;
+        if let Some(disconnect) = policy.disconnect(self.accepted_generation) {
+            return self.disconnect(disconnect);
         }
-        self.end_outlived();
+        self.recheck_tokens();
         if policy.private_only() {
             self.end_public();
         }
         self.reschedule();
     }
 
-    /// Says so in every room, leaves them all, and closes the connection.
-    fn go(&mut self, goodbye: &Disconnect) {
-        self.tenant.reports.record(self.report(Code::ChannelShutdown, Scope::Channel), &goodbye.reason);
+    /// Announces the disconnect in every channel, leaves all rooms and closes the connection.
+    fn disconnect(&mut self, disconnect: &Disconnect) {
+        self.tenant.reports.record(self.report(Code::ChannelShutdown, Scope::Channel), &disconnect.reason);
         self.flush();
         self.joining = None;
         for (topic, joined) in self.topics.drain() {
-            // Ok, as upstream says it: an error makes some SDKs give up the channel, instead of coming back.
+            // Status ok, as upstream sends it: after an error some SDKs do not join again.
             self.outbound.system(&joined.join_ref, &topic, "system", Status::Ok, DISCONNECT);
         }
-        self.outbound.outbox.disconnect(goodbye.clone());
+        self.outbound.outbox.disconnect(disconnect.clone());
     }
 
     /// Ends every public channel.
@@ -54,16 +55,16 @@ impl PhoenixSession {
         }
     }
 
-    /// Ends a channel: says why, then the last word, which tells clients whether to come again.
-    pub(super) fn end(&mut self, topic: &str, why: &str, last_word: fn(&Outbound, &Ref<'_>, &str)) {
+    /// Ends a channel: sends the reason, then the final message, which tells clients whether to join again.
+    pub(super) fn end(&mut self, topic: &str, reason: &str, send_final: fn(&Outbound, &Ref<'_>, &str)) {
         let Some(joined) = self.topics.remove(topic) else { return };
         let claims = &joined.claims;
         let report = self.report(Code::ChannelShutdown, Scope::Channel);
-        self.tenant.reports.record(report.by(claims.sub.as_deref(), claims.expires_at), why);
+        self.tenant.reports.record(report.by(claims.sub.as_deref(), claims.expires_at), reason);
         let join_ref = joined.join_ref.clone();
         drop(joined);
-        self.outbound.system(&join_ref, topic, "system", Status::Error, why);
-        last_word(&self.outbound, &join_ref, topic);
+        self.outbound.system(&join_ref, topic, "system", Status::Error, reason);
+        send_final(&self.outbound, &join_ref, topic);
     }
 }
 
