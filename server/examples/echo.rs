@@ -1,10 +1,10 @@
-//! An echo server on the very code that carries every connection: for RFC 6455 conformance suites, and to
-//! measure one task per connection against two.
+//! An echo server on the code that serves every connection: for RFC 6455 conformance suites, and to measure
+//! one task per connection against two.
 //!
 //! `cargo run --release --example echo -- [--tasks one|two] [--address 127.0.0.1:9001]`
 //!
-//! With two tasks a reader and a writer share the outbox. What that costs and gains stands in
-//! `tests/load/README.md`; the server uses one.
+//! With two tasks a reader and a writer share the outbox. `tests/load/README.md` has the measurements; the
+//! server uses one.
 
 use std::future::poll_fn;
 use std::io::IoSlice;
@@ -37,7 +37,7 @@ use wire::websocket::FrameBuilder;
 /// Echoes every message.
 #[derive(Parser)]
 struct Args {
-    /// Where to listen
+    /// Address to listen on
     #[arg(long, default_value = "127.0.0.1:9001")]
     address: SocketAddr,
     /// Tasks per connection
@@ -51,7 +51,7 @@ enum Tasks {
     Two,
 }
 
-/// A session that says back what it hears.
+/// A session that sends every message back.
 struct Echo {
     outbox: Arc<Outbox>,
 }
@@ -104,7 +104,7 @@ impl Session for Echo {
     fn count(&self, _received: u64, _sent: u64) {}
 }
 
-/// A reader's half: tungstenite reads from it, what it would write is thrown away.
+/// The reader's half of a socket: tungstenite reads from it, and what it writes is discarded.
 struct ReadOnly(OwnedReadHalf);
 
 impl AsyncRead for ReadOnly {

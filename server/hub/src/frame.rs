@@ -36,8 +36,9 @@ impl Dialect {
     }
 }
 
-/// What the frames of some events depend on besides the dialect, such as the subscriptions of a member. Chosen at join;
-/// the number has a meaning only to those who choose it and encode for it, and within one room.
+/// What the frames of some events depend on besides the dialect, such as the subscriptions of a member.
+/// Chosen at join; the number has a meaning only to those who choose it and encode for it, and within one
+/// room.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Group(u32);
 
@@ -116,13 +117,13 @@ pub trait Encode {
 
 /// An event whose frames depend on the delivery group as well as on the dialect.
 pub trait EncodeByGroup {
-    /// The frame that members of `dialect` and `group` receive in the room named `topic`; `None` if they receive
-    /// nothing. In [`Dialect::RELAY`] it is asked for the [default](Group::DEFAULT) group only.
+    /// The frame that members of `dialect` and `group` receive in the room named `topic`; `None` if they
+    /// receive nothing. In [`Dialect::RELAY`] it is asked for the [default](Group::DEFAULT) group only.
     fn encode(&self, topic: &str, dialect: Dialect, group: Group) -> Option<Frame>;
 }
 
-/// The frames of one event: at most one per dialect, or per dialect and delivery group, encoded before any lock is
-/// taken.
+/// The frames of one event: at most one per dialect, or per dialect and delivery group, encoded before any
+/// lock is taken.
 #[derive(Debug, Default)]
 pub struct FrameCache {
     by_dialect: [Option<Frame>; Dialect::COUNT],

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::frame::{Dialect, Group};
 
-/// The number of members per delivery group and dialect. The default group is not counted, so that rooms with no other
-/// group need no memory for it.
+/// The number of members per delivery group and dialect. The default group is not counted, so that rooms with
+/// no other group need no memory for it.
 #[derive(Debug, Default)]
 pub(crate) struct GroupCounts(BTreeMap<(Group, Dialect), usize>);
 

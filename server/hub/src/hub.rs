@@ -1,11 +1,12 @@
 //! All rooms of this process, found by their key.
 //!
-//! The table is divided into shards so that joins to different rooms rarely contend. Publishing does not look up
-//! rooms, because a membership holds its room. A room opens with its first member and closes with its last.
+//! The table is divided into shards so that joins to different rooms rarely contend. Publishing does not look
+//! up rooms, because a membership holds its room. A room opens with its first member and closes with its
+//! last.
 //!
-//! What happens in the rooms is offered to the hub's [observers](crate::Observer), which are chosen when it is
-//! [built](crate::HubBuilder). One of them may be the relay to other nodes; `hub/relay.rs` is the part of the hub for
-//! the link that consumes it.
+//! What happens in the rooms is offered to the hub's [observers](crate::Observer), which are chosen when it
+//! is [built](crate::HubBuilder). One of them may be the relay to other nodes; `hub/relay.rs` is the part of
+//! the hub for the link that consumes it.
 
 mod builder;
 mod outlets;
@@ -128,7 +129,8 @@ impl Hub {
         }
         let mut wakers = Wakers::collect();
         let mut shard = self.shard(room.key()).lock();
-        // While no lock was held, a member may have joined, or another one that left may have closed the room.
+        // While no lock was held, a member may have joined, or another one that left may have closed the
+        // room.
         let is_open = shard.get(room.key()).is_some_and(|known| Arc::ptr_eq(known, room));
         if is_open && room.is_empty() {
             shard.remove(room.key());
@@ -150,8 +152,8 @@ impl Hub {
         }
     }
 
-    /// Publishes `event` to all members of the room, from outside the room. Other nodes may have members of it even
-    /// if this one has none.
+    /// Publishes `event` to all members of the room, from outside the room. Other nodes may have members of
+    /// it even if this one has none.
     pub fn publish(&self, key: &RoomKey, event: &impl Encode) -> Delivery {
         if let Some(room) = self.room(key) {
             let mut bundle = Bundle::default();
@@ -187,7 +189,8 @@ impl Hub {
         self.shard(key).lock().get(key).cloned()
     }
 
-    /// All rooms, collected one shard after the other. Rooms that open or close meanwhile may or may not be included.
+    /// All rooms, collected one shard after the other. Rooms that open or close meanwhile may or may not be
+    /// included.
     pub fn rooms(&self) -> Vec<Arc<Room>> {
         let mut rooms = Vec::with_capacity(self.population().rooms);
         for shard in &self.shards {
@@ -204,8 +207,8 @@ impl Hub {
         }
     }
 
-    /// Rooms with presence to announce and when each is due, or pending until there are some. For one task: the last
-    /// waker replaces the others.
+    /// Rooms with presence to announce and when each is due, or pending until there are some. For one task:
+    /// the last waker replaces the others.
     pub fn poll_due(&self, waker: &Waker) -> Poll<Vec<(Instant, Arc<Room>)>> {
         let mut due = self.due.lock();
         if due.rooms.is_empty() {

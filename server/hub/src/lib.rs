@@ -1,14 +1,15 @@
 //! Rooms in one process: their members, what is delivered to them, and in which order.
 //!
-//! No await, no JSON, no sockets, and no protocol: an event encodes itself for each dialect, and the hub moves the
-//! resulting frames. Rooms are plain data behind short locks; nothing in here waits.
+//! No await, no JSON, no sockets, and no protocol: an event encodes itself for each dialect, and the hub
+//! moves the resulting frames. Rooms are plain data behind short locks; nothing in here waits.
 //!
-//! What happens in the rooms is offered to observers, which are chosen when the hub is built. What no observer is
-//! interested in costs nothing. Rooms may be shared by several nodes: then each node has a hub whose relay, an
-//! observer, is consumed by a link, which publishes to the other nodes and delivers what they publish.
+//! What happens in the rooms is offered to observers, which are chosen when the hub is built. What no
+//! observer is interested in costs nothing. Rooms may be shared by several nodes: then each node has a hub
+//! whose relay, an observer, is consumed by a link, which publishes to the other nodes and delivers what they
+//! publish.
 //!
-//! Lock order is shard → room → outbox or observer. These two are leaves, and no callback runs under any lock:
-//! wakers, and drops that might call back, are kept until the locks are released.
+//! Lock order is shard → room → outbox or observer. These two are leaves, and no callback runs under any
+//! lock: wakers, and drops that might call back, are kept until the locks are released.
 
 mod bundle;
 mod burst;

@@ -1,7 +1,7 @@
 //! A guard for being a member of a room. Dropping it leaves the room.
 //!
-//! So no path that ends a connection, a topic or a task can forget to leave, and what a member tracked is removed
-//! in the same moment.
+//! So no path that ends a connection, a topic or a task can forget to leave, and what a member tracked is
+//! removed in the same moment.
 
 use std::sync::Arc;
 
@@ -22,9 +22,9 @@ pub struct Membership {
 }
 
 impl Hub {
-    /// Makes `member` a member of the room and queues `reply` for it, before any message of the room. With a relay,
-    /// the joins of a room that has just opened are pending until they are [confirmed](Self::confirm_joins): their
-    /// members receive nothing until then, not even the reply.
+    /// Makes `member` a member of the room and queues `reply` for it, before any message of the room. With a
+    /// relay, the joins of a room that has just opened are pending until they are
+    /// [confirmed](Self::confirm_joins): their members receive nothing until then, not even the reply.
     pub fn join(self: &Arc<Self>, key: RoomKey, member: Member, reply: &Frame) -> Membership {
         let (room, slot) = self.enter(key, member, reply);
         Membership { hub: Arc::clone(self), room, slot }

@@ -1,10 +1,10 @@
 //! A bounded queue of what happens in the rooms of a hub, for one observer.
 //!
-//! A leaf under the locks of shard and room, so that an observer receives events in the order in which the members
-//! of a room see them. Messages, joins and leaves are bounded by frames and bytes, as in an outbox; those that do not
-//! fit are dropped for this observer alone, and counted. Rooms that open, close or change presence are never dropped
-//! and never many: each is queued at most once per kind, and a room that opens and closes before the observer has
-//! taken notice of it is not reported.
+//! A leaf under the locks of shard and room, so that an observer receives events in the order in which the
+//! members of a room see them. Messages, joins and leaves are bounded by frames and bytes, as in an outbox;
+//! those that do not fit are dropped for this observer alone, and counted. Rooms that open, close or change
+//! presence are never dropped and never many: each is queued at most once per kind, and a room that opens and
+//! closes before the observer has taken notice of it is not reported.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -65,7 +65,8 @@ struct Queue {
     waker: Option<Waker>,
 }
 
-/// How much of the bounds is used. There is one for all tenants, and [`Load::fits`] alone decides what is queued.
+/// How much of the bounds is used. [`Load::fits`] alone decides what is queued. There is one load for all
+/// tenants: a share per tenant is one of these for each, with bounds of its own.
 #[derive(Debug, Default)]
 struct Load {
     frames: u32,
@@ -129,7 +130,8 @@ impl Observer {
         self.paused.store(false, Ordering::Relaxed);
     }
 
-    /// Takes up to `max` events in order, or registers `waker`. For one task: the last waker replaces the others.
+    /// Takes up to `max` events in order, or registers `waker`. For one task: the last waker replaces the
+    /// others.
     pub fn poll(&self, max: usize, waker: &Waker) -> Poll<Vec<RoomEvent>> {
         let mut queue = self.queue.lock();
         let mut taken = Vec::with_capacity(max.min(queue.events.len()));
@@ -259,8 +261,8 @@ impl Observer {
         self.dropped.fetch_add(events, Ordering::Relaxed);
     }
 
-    /// The observer lists these rooms: it takes notice of them, so that it receives the end of each even if it has not
-    /// taken `RoomOpened`. Removes those that have closed.
+    /// The observer lists these rooms: it takes notice of them, so that it receives the end of each even if
+    /// it has not taken `RoomOpened`. Removes those that have closed.
     pub(crate) fn take_notice(&self, rooms: &mut Vec<Arc<Room>>) {
         // Under the lock under which rooms close.
         let _queue = self.queue.lock();

@@ -5,9 +5,9 @@
 //! hidden second queue. A full outbox is not an error: the room records what the member missed and continues.
 //! Nothing here waits; the connection's task registers its waker and is woken.
 //!
-//! An entry may be *replaceable*: queued under a key, it is overwritten in place by a newer frame with the same key, and
-//! it is the first to be dropped when the outbox is full. So a slow reader receives only the newest cursor of each
-//! sender, in its order among everything else.
+//! An entry may be *replaceable*: queued under a key, it is overwritten in place by a newer frame with the
+//! same key, and it is the first to be dropped when the outbox is full. So a slow reader receives only the
+//! newest cursor of each sender, in its order among everything else.
 
 mod replaceable;
 
@@ -49,10 +49,11 @@ pub struct Disconnect {
 pub enum Offer {
     /// The frame is queued.
     Queued,
-    /// The frame is queued, and this many replaceable entries were dropped to make it fit. The connection is marked as
-    /// having missed something.
+    /// The frame is queued, and this many replaceable entries were dropped to make it fit. The connection is
+    /// marked as having missed something.
     Evicted(u32),
-    /// The frame did not fit and the connection is marked as having missed something, or the outbox is closed.
+    /// The frame did not fit and the connection is marked as having missed something, or the outbox is
+    /// closed.
     Full,
 }
 
@@ -200,11 +201,11 @@ impl Outbox {
         offer
     }
 
-    /// Queues a frame under `key`. If an entry with this key is still queued, the frame takes its place; otherwise it is
-    /// queued at the end, if it fits.
+    /// Queues a frame under `key`. If an entry with this key is still queued, the frame takes its place;
+    /// otherwise it is queued at the end, if it fits.
     ///
-    /// Only for frames on which no later frame depends. The presence state is not one of them: the diffs queued after it
-    /// apply to that state and no other, so it must neither be overwritten nor dropped.
+    /// Only for frames on which no later frame depends. The presence state is not one of them: the diffs
+    /// queued after it apply to that state and no other, so it must neither be overwritten nor dropped.
     pub fn offer_replaceable(&self, key: ReplaceKey, frame: &Frame) -> Offer {
         let mut queue = self.queue.lock();
         if queue.closed {
@@ -256,7 +257,8 @@ impl Outbox {
         }
     }
 
-    /// Drops what is queued and rejects further frames: nothing is sent after a close frame (RFC 6455 §5.5.1).
+    /// Drops what is queued and rejects further frames: nothing is sent after a close frame (RFC 6455
+    /// §5.5.1).
     pub fn close(&self) {
         let mut queue = self.queue.lock();
         queue.closed = true;
@@ -300,8 +302,8 @@ impl Outbox {
         }
     }
 
-    /// Whether the connection was notified, for one whose socket accepts no bytes. If not, registers `waker` for
-    /// notifications only: a new frame would find the socket as it is.
+    /// Whether the connection was notified, for one whose socket accepts no bytes. If not, registers `waker`
+    /// for notifications only: a new frame would find the socket as it is.
     pub fn take_notified(&self, waker: &Waker) -> bool {
         let mut queue = self.queue.lock();
         if mem::take(&mut queue.notified) {
@@ -329,8 +331,8 @@ impl Outbox {
     }
 }
 
-/// As a waker, an outbox notifies its connection. The notification is a flag in the queue and costs a delivery
-/// nothing.
+/// As a waker, an outbox notifies its connection. The notification is a flag in the queue and costs a
+/// delivery nothing.
 impl Wake for Outbox {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();

@@ -1,8 +1,8 @@
 //! Join replies held back until the room receives the messages of other nodes.
 //!
 //! The first members of a room on this node must not get their join replies before the room is subscribed on
-//! the bus, or they would miss messages after a successful join. Until then all members are pending: nothing is
-//! delivered to them, and leaving discards the reply. Afterwards this state no longer exists.
+//! the bus, or they would miss messages after a successful join. Until then all members are pending: nothing
+//! is delivered to them, and leaving discards the reply. Afterwards this state no longer exists.
 
 use crate::frame::Frame;
 

@@ -1,12 +1,12 @@
 //! The presence of a room, and what has changed since its last announcement.
 //!
-//! A change is not announced by the task that makes it. It is recorded under the room's lock, the room is put on
-//! the hub's list of rooms to announce, and one task works through that list. So the diffs of a room are sent in
-//! one order, a burst of changes becomes one diff (with the newest entry of each member), and a member that
-//! requests the state receives one that agrees with the diffs before and after it.
+//! A change is not announced by the task that makes it. It is recorded under the room's lock, the room is put
+//! on the hub's list of rooms to announce, and one task works through that list. So the diffs of a room are
+//! sent in one order, a burst of changes becomes one diff (with the newest entry of each member), and a
+//! member that requests the state receives one that agrees with the diffs before and after it.
 //!
-//! Entries of other nodes' members arrive as updates of those nodes and are announced in the same way, by each node
-//! to its own members.
+//! Entries of other nodes' members arrive as updates of those nodes and are announced in the same way, by
+//! each node to its own members.
 
 mod local;
 mod remote;
@@ -50,8 +50,8 @@ pub struct PresenceChange {
 }
 
 impl PresenceChange {
-    /// Takes out entries that were removed and added again: another node was removed and returned at once. A client
-    /// that finds the same entry in both lists removes it.
+    /// Takes out entries that were removed and added again: another node was removed and returned at once. A
+    /// client that finds the same entry in both lists removes it.
     fn cancel_out(&mut self) {
         let Self { joins, leaves, .. } = self;
         if joins.is_empty() || leaves.is_empty() {
@@ -159,8 +159,8 @@ impl RoomPresence {
         Effect { announces: true, is_local: false }
     }
 
-    /// Marks the room as scheduled. Returns when it is due, or `None` if it is scheduled already. The first change
-    /// after a quiet time is due at once, the following ones `coalesce` after the last announcement.
+    /// Marks the room as scheduled. Returns when it is due, or `None` if it is scheduled already. The first
+    /// change after a quiet time is due at once, the following ones `coalesce` after the last announcement.
     pub(crate) fn schedule(&mut self, coalesce: Duration) -> Option<Instant> {
         if mem::replace(&mut self.scheduled, true) {
             return None;

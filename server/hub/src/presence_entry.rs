@@ -4,7 +4,8 @@
 
 use std::sync::Arc;
 
-/// One tracked presence entry, encoded. No two entries are equal, because the text contains a unique reference.
+/// One tracked presence entry, encoded. No two entries are equal, because the text contains a unique
+/// reference.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PresenceEntry {
     /// The presence key of the member. Several members may share a key: two tabs of one user.

@@ -1,8 +1,8 @@
 //! Presence as nodes replicate it to each other.
 //!
-//! Each node publishes the entries of its own members only, so updates of two nodes never conflict. Every entry has an
-//! id and every update a [`Position`]. Updates may arrive late, twice or not at all, and the receiver recognises
-//! each of these cases. Updates are plain data; the link transports them.
+//! Each node publishes the entries of its own members only, so updates of two nodes never conflict. Every
+//! entry has an id and every update a [`Position`]. Updates may arrive late, twice or not at all, and the
+//! receiver recognises each of these cases. Updates are plain data; the link transports them.
 
 use std::fmt;
 
@@ -54,7 +54,8 @@ impl Position {
     }
 }
 
-/// What has changed among the entries of a node's members. Entries added and removed in between are not in it.
+/// What has changed among the entries of a node's members. Entries added and removed in between are not in
+/// it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delta {
     /// See [`Position::epoch`].

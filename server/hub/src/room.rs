@@ -1,10 +1,11 @@
 //! A room: its members, and the one path by which anything reaches them.
 //!
-//! The task that publishes does the fan-out. The event is encoded first, in the dialects that have members, and only
-//! then is the room locked: under the lock one pointer is pushed per member. Members that read too slowly are
-//! recorded and skipped; the room never waits for a member.
+//! The task that publishes does the fan-out. The event is encoded first, in the dialects that have members,
+//! and only then is the room locked: under the lock one pointer is pushed per member. Members that read too
+//! slowly are recorded and skipped; the room never waits for a member.
 //!
-//! What a room needs of its hub, above all the observers of what happens in it, it reaches through [`Outlets`].
+//! What a room needs of its hub, above all the observers of what happens in it, it reaches through
+//! [`Outlets`].
 
 mod presence;
 
@@ -62,15 +63,15 @@ impl Delivery {
 pub struct Missed {
     /// The number of broadcasts dropped.
     pub broadcasts: u32,
-    /// Whether it lacks the presence state, because a diff or the state itself was dropped or because it has never
-    /// requested it. It receives no diffs until it [requests](crate::Membership::request_state) it.
+    /// Whether it lacks the presence state, because a diff or the state itself was dropped or because it has
+    /// never requested it. It receives no diffs until it [requests](crate::Membership::request_state) it.
     pub presence: bool,
 }
 
 /// What a room needs of its hub.
 ///
-/// The methods with `wakers` are called under the room's lock, so that observers see what happens in the order in
-/// which the members see it.
+/// The methods with `wakers` are called under the room's lock, so that observers see what happens in the
+/// order in which the members see it.
 pub(crate) trait Outlets {
     /// The time during which presence changes are gathered into one announcement.
     fn coalesce(&self) -> Duration;
@@ -121,8 +122,8 @@ struct Members {
 }
 
 impl Room {
-    /// A room without members. With an epoch it is shared with other nodes, and its joins are pending until they are
-    /// [confirmed](Self::confirm_joins).
+    /// A room without members. With an epoch it is shared with other nodes, and its joins are pending until
+    /// they are [confirmed](Self::confirm_joins).
     pub(crate) fn new(key: Arc<RoomKey>, epoch: Option<u64>) -> Self {
         let pending_joins = epoch.map(|_epoch| Box::default());
         Self {
@@ -174,8 +175,8 @@ impl Room {
         self.member_counts[dialect.index()].load(Ordering::Relaxed)
     }
 
-    /// Queues the reply and inserts the member under one lock, so that no message of the room overtakes the reply.
-    /// While joins are pending the reply is held back. Returns the member's slot.
+    /// Queues the reply and inserts the member under one lock, so that no message of the room overtakes the
+    /// reply. While joins are pending the reply is held back. Returns the member's slot.
     pub(crate) fn join(
         &self,
         member: Member,
@@ -230,7 +231,8 @@ impl Room {
             outlets.member_left(&self.key, wakers);
             let effect = members.presence.as_mut().map(|presence| presence.untrack(&mut slot));
             if members.slots.is_empty() && self.epoch.is_none() {
-                // Nobody is left to announce to. An empty room that exists for a moment longer frees its memory.
+                // Nobody is left to announce to. An empty room that exists for a moment longer frees its
+                // memory.
                 *members = Members { next_id: members.next_id, ..Members::default() };
             }
             effect.unwrap_or_default()
@@ -241,8 +243,8 @@ impl Room {
         self.members.lock().slots.is_empty()
     }
 
-    /// Encodes `event` for the members, and for the observers behind `outlets`, and adds it to `bundle`. `excluded`
-    /// members are not going to receive it; if no others are left, nothing is encoded for members.
+    /// Encodes `event` for the members, and for the observers behind `outlets`, and adds it to `bundle`.
+    /// `excluded` members are not going to receive it; if no others are left, nothing is encoded for members.
     pub(crate) fn gather(
         &self,
         event: &impl Encode,
@@ -259,7 +261,8 @@ impl Room {
         bundle.add(&FrameCache::encode(event, &self.key.topic, wanted));
     }
 
-    /// Offers the gathered messages to all members except the one in slot `except`, and reports them to `outlets`.
+    /// Offers the gathered messages to all members except the one in slot `except`, and reports them to
+    /// `outlets`.
     pub(crate) fn publish(
         &self,
         bundle: Bundle,
@@ -270,8 +273,8 @@ impl Room {
         self.send(&bundle.into_frames(), messages, except, outlets)
     }
 
-    /// Encodes `event` for each delivery group that has members, and for the observers behind `outlets`, and offers
-    /// each member the frame of its group.
+    /// Encodes `event` for each delivery group that has members, and for the observers behind `outlets`, and
+    /// offers each member the frame of its group.
     pub(crate) fn publish_by_group(&self, event: &impl EncodeByGroup, outlets: &dyn Outlets) -> Delivery {
         let relay = outlets.wants_frames().then_some((Group::DEFAULT, Dialect::RELAY));
         let receivers = self.receivers();
@@ -307,15 +310,16 @@ impl Room {
             return Delivery::default();
         }
         self.fan_out(report, |number, slot| {
-            // Without a frame, the first member of this dialect and group joined after the messages were encoded, or
-            // the messages cannot be expressed for it.
+            // Without a frame, the first member of this dialect and group joined after the messages were
+            // encoded, or the messages cannot be expressed for it.
             let frame = frames.get(slot.dialect, slot.group).filter(|_| Some(number) != except)?;
             Some((frame, |slot: &mut Slot| slot.missed = slot.missed.saturating_add(messages)))
         })
     }
 
-    /// Walks the members once and offers each the frame that `choose` picks for it; `missed` records a full outbox.
-    /// `report` is called under the lock, before the first offer. Members with pending joins receive nothing.
+    /// Walks the members once and offers each the frame that `choose` picks for it; `missed` records a full
+    /// outbox. `report` is called under the lock, before the first offer. Members with pending joins receive
+    /// nothing.
     fn fan_out<'f, M: FnOnce(&mut Slot)>(
         &self,
         report: impl FnOnce(&mut Wakers),
@@ -339,8 +343,8 @@ impl Room {
         delivery
     }
 
-    /// What the member has missed: the broadcasts dropped since the last call, and whether it lacks the presence
-    /// state.
+    /// What the member has missed: the broadcasts dropped since the last call, and whether it lacks the
+    /// presence state.
     pub(crate) fn take_missed(&self, number: usize) -> Missed {
         let mut members = self.members.lock();
         let slot = members.slots.get_mut(number).expect("a membership's slot outlives it");

@@ -8,8 +8,8 @@ use crate::replication::Snapshot;
 use crate::room::Room;
 use crate::topic::RoomKey;
 
-/// Something that happened in a room on this node. What other nodes have published is not reported: they report it
-/// to their own observers.
+/// Something that happened in a room on this node. What other nodes have published is not reported: they
+/// report it to their own observers.
 #[derive(Debug)]
 pub enum RoomEvent {
     /// The first member has joined. With a relay, joins are pending until they are
@@ -26,8 +26,8 @@ pub enum RoomEvent {
         /// The number of messages.
         messages: u32,
     },
-    /// The members track something else than before, after one or more changes. The relay takes what has changed
-    /// with [`Room::take_delta`].
+    /// The members track something else than before, after one or more changes. The relay takes what has
+    /// changed with [`Room::take_delta`].
     PresenceChanged(Arc<Room>),
     /// A member has left, the last one included.
     MemberLeft(Arc<RoomKey>),
@@ -41,8 +41,8 @@ pub enum RoomEvent {
 }
 
 impl RoomEvent {
-    /// The bytes it counts against the bounds of a queue. `None` for an event that is never dropped, because a queue
-    /// contains it at most once per room.
+    /// The bytes it counts against the bounds of a queue. `None` for an event that is never dropped, because
+    /// a queue contains it at most once per room.
     pub(crate) fn bounded_bytes(&self) -> Option<usize> {
         match self {
             Self::Published { frame, .. } => Some(frame.len()),

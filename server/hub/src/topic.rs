@@ -1,7 +1,7 @@
 //! The identity of a room.
 //!
-//! A room belongs to one tenant. Tenant and privacy are fields of the key and not part of the topic, so no topic
-//! that a client chooses reaches another tenant's room or a private one.
+//! A room belongs to one tenant. Tenant and privacy are fields of the key and not part of the topic, so no
+//! topic that a client chooses reaches another tenant's room or a private one.
 
 use std::sync::Arc;
 

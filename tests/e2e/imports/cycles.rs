@@ -1,8 +1,8 @@
 //! The modules of one folder import each other in one direction only: no cycles, however long.
 //!
-//! A module stands for everything below it, so that each folder is a graph of its own. Imports between a module and
-//! its own submodules are not considered. A name re-exported by a module counts as an import of the submodule that
-//! defines it.
+//! A module stands for everything below it, so that each folder is a graph of its own. Imports between a
+//! module and its own submodules are not considered. A name re-exported by a module counts as an import of
+//! the submodule that defines it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -152,7 +152,8 @@ impl Tree {
     }
 }
 
-/// A cycle among the imports of one folder, if there is one: modules that each import the next, the last the first.
+/// A cycle among the imports of one folder, if there is one: modules that each import the next, the last the
+/// first.
 fn cycle(imports: &BTreeMap<String, BTreeSet<String>>) -> Option<Vec<&str>> {
     let mut remaining: BTreeMap<&str, &BTreeSet<String>> =
         imports.iter().map(|(from, to)| (from.as_str(), to)).collect();

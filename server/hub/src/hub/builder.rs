@@ -23,7 +23,8 @@ impl HubBuilder {
         Self { coalesce, observers: Vec::new(), relay: None }
     }
 
-    /// Adds an observer, which is notified of what it is interested in within `bounds`. `name` is for its metric.
+    /// Adds an observer, which is notified of what it is interested in within `bounds`. `name` is for its
+    /// metric.
     ///
     /// # Panics
     /// If there are too many observers. They are constants of the program, so this fails at its start.

@@ -1,7 +1,8 @@
 //! The part of the hub for the link to the other nodes: what it publishes to them, and what it receives.
 //!
 //! One task takes the relay's events and publishes them, and passes what other nodes publish to
-//! [`deliver`](Hub::deliver) and [`apply_presence`](Hub::apply_presence). What is received is never relayed again.
+//! [`deliver`](Hub::deliver) and [`apply_presence`](Hub::apply_presence). What is received is never relayed
+//! again.
 
 use std::sync::Arc;
 use std::task::{Poll, Waker};
@@ -17,13 +18,14 @@ use crate::room_event::RoomEvent;
 use crate::topic::RoomKey;
 
 impl Hub {
-    /// Takes up to `max` events for the other nodes in order, or registers `waker`. A hub without relay has none.
+    /// Takes up to `max` events for the other nodes in order, or registers `waker`. A hub without relay has
+    /// none.
     pub fn poll_relay(&self, max: usize, waker: &Waker) -> Poll<Vec<RoomEvent>> {
         self.relay.as_ref().map_or(Poll::Pending, |relay| relay.observer.poll(max, waker))
     }
 
-    /// The other nodes cannot be reached: messages for them are dropped and counted, those queued included. Rooms
-    /// that open, close or change presence are still reported.
+    /// The other nodes cannot be reached: messages for them are dropped and counted, those queued included.
+    /// Rooms that open, close or change presence are still reported.
     pub fn pause_relay(&self) {
         if let Some(relay) = &self.relay {
             relay.observer.pause();
@@ -37,20 +39,21 @@ impl Hub {
         }
     }
 
-    /// Messages that were not relayed, since the start: they did not fit, or were published while the relay was
-    /// paused.
+    /// Messages that were not relayed, since the start: they did not fit, or were published while the relay
+    /// was paused.
     pub fn relay_dropped(&self) -> u64 {
         self.relay.as_ref().map_or(0, |relay| relay.observer.dropped())
     }
 
-    /// The messages of the other nodes reach the room from now on: members with pending joins receive their replies,
-    /// and messages like others. No effect on a room without pending joins.
+    /// The messages of the other nodes reach the room from now on: members with pending joins receive their
+    /// replies, and messages like others. No effect on a room without pending joins.
     pub fn confirm_joins(&self, room: &Arc<Room>) {
         room.confirm_joins(self);
     }
 
     /// [Confirms the joins](Self::confirm_joins) of rooms that opened at `until` or earlier and whose
-    /// [`RoomOpened`](RoomEvent::RoomOpened) has not been taken: members must not wait for a link that is busy.
+    /// [`RoomOpened`](RoomEvent::RoomOpened) has not been taken: members must not wait for a link that is
+    /// busy.
     pub fn confirm_joins_until(&self, until: Instant) {
         let rooms = self.relay.as_ref().map(|relay| relay.observer.opened_until(until));
         rooms.iter().flatten().for_each(|room| self.confirm_joins(room));
@@ -67,8 +70,8 @@ impl Hub {
         rooms
     }
 
-    /// Delivers what was published in the room on another node to the members on this node. Several events are
-    /// delivered together, as one frame.
+    /// Delivers what was published in the room on another node to the members on this node. Several events
+    /// are delivered together, as one frame.
     pub fn deliver<E: Encode>(&self, key: &RoomKey, events: impl IntoIterator<Item = E>) -> Delivery {
         let Some(room) = self.room(key) else { return Delivery::default() };
         let mut bundle = Bundle::default();
@@ -80,8 +83,9 @@ impl Hub {
 
     /// Applies a presence update of another node. What is new in it will be announced to the members.
     ///
-    /// Updates may be applied in any order and more than once. A snapshot without entries is not recorded in a room
-    /// that has no presence at all: an older update of the same node that arrives after it would be applied.
+    /// Updates may be applied in any order and more than once. A snapshot without entries is not recorded in
+    /// a room that has no presence at all: an older update of the same node that arrives after it would be
+    /// applied.
     pub fn apply_presence(
         &self,
         room: &Arc<Room>,
@@ -103,8 +107,8 @@ impl Hub {
         room.remove_node(node, self);
     }
 
-    /// Everything that this node's members track in the room, also if there are none: newer than all previous updates
-    /// of the room, and older than all updates after it opens again.
+    /// Everything that this node's members track in the room, also if there are none: newer than all previous
+    /// updates of the room, and older than all updates after it opens again.
     pub fn local_snapshot(&self, key: &RoomKey) -> Snapshot {
         let shard = self.shard(key).lock();
         if let Some(room) = shard.get(key).cloned() {

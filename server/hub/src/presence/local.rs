@@ -1,8 +1,8 @@
 //! The changes of what this node's members track, as other nodes receive them.
 //!
-//! Changes are numbered, and the entries changed since the last delta are kept by id. An entry that was tracked and
-//! removed in between leaves no trace, so the size is bounded by the entries tracked now and those in the last
-//! delta, however long no delta is taken.
+//! Changes are numbered, and the entries changed since the last delta are kept by id. An entry that was
+//! tracked and removed in between leaves no trace, so the size is bounded by the entries tracked now and
+//! those in the last delta, however long no delta is taken.
 
 use std::collections::BTreeMap;
 use std::mem;
@@ -69,8 +69,8 @@ impl LocalChanges {
         })
     }
 
-    /// Everything tracked now. Its receiver may know entries that are new in the next delta only, so their removal
-    /// must be in a delta too.
+    /// Everything tracked now. Its receiver may know entries that are new in the next delta only, so their
+    /// removal must be in a delta too.
     pub(super) fn snapshot(&self, epoch: u64, slots: &mut Slab<Slot>) -> Snapshot {
         let tracked = slots.iter_mut().filter_map(|(_, slot)| slot.tracked.as_mut());
         let entries = tracked.map(|tracked| {

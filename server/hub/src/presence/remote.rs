@@ -1,7 +1,7 @@
 //! What the members of other nodes track in a room, as those nodes have published it.
 //!
-//! For each node its entries and the position of its newest update. The position stays when a node tracks nothing
-//! any more: otherwise a late update would bring back entries that were removed.
+//! For each node its entries and the position of its newest update. The position stays when a node tracks
+//! nothing any more: otherwise a late update would bring back entries that were removed.
 
 use std::collections::HashMap;
 use std::mem;
@@ -83,8 +83,8 @@ impl RemotePresence {
         }
     }
 
-    /// Applies a delta that may overlap with what is known: ids are never reused, so applying a change twice has no
-    /// effect.
+    /// Applies a delta that may overlap with what is known: ids are never reused, so applying a change twice
+    /// has no effect.
     fn apply_delta(&mut self, node: NodeId, delta: Delta, change: &mut RemoteChange) -> ApplyOutcome {
         let presence = self.nodes.get_mut(&node).expect("the node has a known position");
         presence.position.seq = delta.to;

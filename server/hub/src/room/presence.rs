@@ -1,7 +1,8 @@
-//! Presence in a room: what members track, what the announcer and the link take, and what other nodes publish.
+//! Presence in a room: what members track, what the announcer and the link take, and what other nodes
+//! publish.
 //!
-//! Every change goes through [`Room::change_presence`], which also schedules its announcement to the members of this
-//! node and reports it to the observers.
+//! Every change goes through [`Room::change_presence`], which also schedules its announcement to the members
+//! of this node and reports it to the observers.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -79,8 +80,8 @@ impl Room {
         });
     }
 
-    /// Takes what is to be announced at `now`. The caller encodes it and calls [`announce`](Self::announce) and
-    /// [`send_state`](Self::send_state).
+    /// Takes what is to be announced at `now`. The caller encodes it and calls [`announce`](Self::announce)
+    /// and [`send_state`](Self::send_state).
     pub fn take_presence(&self, now: Instant) -> PresenceChange {
         let mut members = self.members.lock();
         let Members { slots, presence, .. } = &mut *members;

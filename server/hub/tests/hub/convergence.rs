@@ -1,10 +1,9 @@
-//! Presence over several nodes: whatever the network does to what they say, and whoever dies, once it is whole
-//! again everybody sees the same people.
+//! Presence over several nodes: after any losses, delays and restarts, once the network is whole again all
+//! clients see the same entries.
 //!
-//! The link here is the shortest one that keeps the rules: it tells everybody the news, answers whoever asks
-//! for the whole, and asks where something is missing. The network between is as bad as can be: statements
-//! come in any order, twice, or never; nodes cannot reach each other; nodes die and are declared dead while
-//! they live.
+//! The link here is the smallest correct one: it sends deltas to all nodes, answers requests for snapshots,
+//! and requests one after a gap. The network between is as bad as possible: updates arrive in any order,
+//! twice, or never; nodes cannot reach each other; nodes crash, and are taken for crashed while they run.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -32,24 +31,24 @@ impl Node {
 }
 
 #[derive(Debug, Clone)]
-enum Said {
+enum Content {
     PresenceUpdate(PresenceUpdate),
-    /// The whole is wanted.
-    Ask,
+    /// A request for a snapshot.
+    Request,
 }
 
 #[derive(Debug, Clone)]
 struct Packet {
     from: NodeId,
     to: NodeId,
-    said: Said,
+    content: Content,
 }
 
-/// The nodes and what is on its way between them.
+/// The nodes, and the packets in transit between them.
 struct World {
     nodes: Vec<Node>,
     packets: Vec<Packet>,
-    /// Pairs that cannot reach each other, the smaller place first.
+    /// Pairs of nodes that cannot reach each other, the smaller index first.
     cuts: BTreeSet<(usize, usize)>,
 }
 
@@ -59,33 +58,33 @@ impl World {
         Self { nodes, packets: Vec::new(), cuts: BTreeSet::new() }
     }
 
-    fn send(&mut self, from: usize, to: usize, said: Said) {
+    fn send(&mut self, from: usize, to: usize, content: Content) {
         if from != to && !self.cuts.contains(&(from.min(to), from.max(to))) {
             let (from, to) = (self.nodes[from].id, self.nodes[to].id);
-            self.packets.push(Packet { from, to, said });
+            self.packets.push(Packet { from, to, content });
         }
     }
 
-    fn send_to_all(&mut self, from: usize, said: &Said) {
-        (0..NODES).for_each(|to| self.send(from, to, said.clone()));
+    fn send_to_all(&mut self, from: usize, content: &Content) {
+        (0..NODES).for_each(|to| self.send(from, to, content.clone()));
     }
 
-    /// The link of one node does what is to be done.
-    fn link(&mut self, place: usize) {
-        for event in relay_events(&self.nodes[place].hub) {
+    /// Handles the relay events of one node.
+    fn link(&mut self, node: usize) {
+        for event in relay_events(&self.nodes[node].hub) {
             match event {
                 RoomEvent::RoomOpened(room) => {
-                    self.nodes[place].hub.confirm_joins(&room);
-                    self.send_to_all(place, &Said::Ask);
+                    self.nodes[node].hub.confirm_joins(&room);
+                    self.send_to_all(node, &Content::Request);
                 }
                 RoomEvent::PresenceChanged(room) => {
-                    if let Some(news) = room.take_delta() {
-                        self.send_to_all(place, &Said::PresenceUpdate(news.into()));
+                    if let Some(delta) = room.take_delta() {
+                        self.send_to_all(node, &Content::PresenceUpdate(delta.into()));
                     }
                 }
                 RoomEvent::RoomClosed { final_snapshot, .. } => {
                     if let Some(snapshot) = final_snapshot {
-                        self.send_to_all(place, &Said::PresenceUpdate(snapshot.into()));
+                        self.send_to_all(node, &Content::PresenceUpdate(snapshot.into()));
                     }
                 }
                 RoomEvent::Published { .. } | RoomEvent::MemberJoined(_) | RoomEvent::MemberLeft(_) => {}
@@ -93,51 +92,52 @@ impl World {
         }
     }
 
-    /// A packet arrives, if who it is for still lives.
-    fn arrive(&mut self, packet: Packet) {
-        let place = |id| self.nodes.iter().position(|node| node.id == id);
-        let Some(to) = place(packet.to) else { return };
-        let from = place(packet.from);
+    /// Handles a packet, if its receiver is still running.
+    fn receive(&mut self, packet: Packet) {
+        let index = |id| self.nodes.iter().position(|node| node.id == id);
+        let Some(to) = index(packet.to) else { return };
+        let from = index(packet.from);
         let hub = Arc::clone(&self.nodes[to].hub);
-        let answer = match packet.said {
-            Said::Ask => Some(Said::PresenceUpdate(hub.local_snapshot(&key("a")).into())),
-            Said::PresenceUpdate(statement) => {
-                let heard = hub.room(&key("a")).map(|room| hub.apply_presence(&room, packet.from, statement));
-                (heard == Some(ApplyOutcome::Gap)).then_some(Said::Ask)
+        let reply = match packet.content {
+            Content::Request => Some(Content::PresenceUpdate(hub.local_snapshot(&key("a")).into())),
+            Content::PresenceUpdate(update) => {
+                let outcome = hub.room(&key("a")).map(|room| hub.apply_presence(&room, packet.from, update));
+                (outcome == Some(ApplyOutcome::Gap)).then_some(Content::Request)
             }
         };
-        if let (Some(from), Some(answer)) = (from, answer) {
-            self.send(to, from, answer);
+        if let (Some(from), Some(reply)) = (from, reply) {
+            self.send(to, from, reply);
         }
     }
 
-    /// Delivers all there is, and all that follows from it, in an order drawn from `seed`.
+    /// Delivers all packets, and those that follow from them, in an order drawn from `seed`.
     fn settle(&mut self, seed: &mut u64) {
         loop {
-            (0..NODES).for_each(|place| self.link(place));
+            (0..NODES).for_each(|node| self.link(node));
             if self.packets.is_empty() {
                 return;
             }
             *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let drawn = (*seed >> 33) as usize % self.packets.len();
             let packet = self.packets.swap_remove(drawn);
-            self.arrive(packet);
+            self.receive(packet);
         }
     }
 
-    /// The network is whole: everything late has come, the dead are known to be dead, and everybody asks.
+    /// Makes the network whole: late packets arrive, crashed nodes are removed, and all nodes request
+    /// snapshots.
     fn heal(&mut self, seed: &mut u64) {
         self.cuts.clear();
         self.settle(seed);
-        let alive: Vec<NodeId> = self.nodes.iter().map(|node| node.id).collect();
-        for place in 0..NODES {
-            let hub = Arc::clone(&self.nodes[place].hub);
+        let running: Vec<NodeId> = self.nodes.iter().map(|node| node.id).collect();
+        for index in 0..NODES {
+            let hub = Arc::clone(&self.nodes[index].hub);
             for room in hub.rooms() {
                 room.remote_nodes()
                     .into_iter()
-                    .filter(|node| !alive.contains(node))
+                    .filter(|node| !running.contains(node))
                     .for_each(|node| hub.remove_node(node));
-                self.send_to_all(place, &Said::Ask);
+                self.send_to_all(index, &Content::Request);
             }
         }
         self.settle(seed);
@@ -161,15 +161,15 @@ enum Step {
     Read(usize, Index),
     Announce(usize),
     Link(usize),
-    Arrive(Index),
-    Twice(Index),
-    Never(Index),
+    Deliver(Index),
+    Duplicate(Index),
+    Lose(Index),
     Cut(usize, usize),
-    Mend(usize, usize),
-    /// One node takes another for dead, rightly or not.
-    Forget(usize, usize),
-    /// A node dies at once and another starts in its place.
-    Die(usize),
+    Reconnect(usize, usize),
+    /// One node removes another, whether or not it has crashed.
+    Remove(usize, usize),
+    /// A node crashes and another starts in its place.
+    Crash(usize),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -185,18 +185,18 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (node(), which()).prop_map(|(node, who)| Step::Read(node, who)),
         3 => node().prop_map(Step::Announce),
         6 => node().prop_map(Step::Link),
-        10 => which().prop_map(Step::Arrive),
-        2 => which().prop_map(Step::Twice),
-        2 => which().prop_map(Step::Never),
+        10 => which().prop_map(Step::Deliver),
+        2 => which().prop_map(Step::Duplicate),
+        2 => which().prop_map(Step::Lose),
         1 => (node(), node()).prop_map(|(a, b)| Step::Cut(a, b)),
-        1 => (node(), node()).prop_map(|(a, b)| Step::Mend(a, b)),
-        3 => (node(), node()).prop_map(|(a, b)| Step::Forget(a, b)),
-        1 => node().prop_map(Step::Die),
+        1 => (node(), node()).prop_map(|(a, b)| Step::Reconnect(a, b)),
+        3 => (node(), node()).prop_map(|(a, b)| Step::Remove(a, b)),
+        1 => node().prop_map(Step::Crash),
     ];
     prop::collection::vec(step, 0..200)
 }
 
-fn take(world: &mut World, step: Step, number: usize) {
+fn apply(world: &mut World, step: Step, number: usize) {
     fn pick<'c>(world: &'c mut World, node: usize, who: &Index) -> Option<&'c mut Client> {
         let clients = &mut world.nodes[node].clients;
         if clients.is_empty() { None } else { Some(who.get_mut(clients)) }
@@ -229,43 +229,43 @@ fn take(world: &mut World, step: Step, number: usize) {
         }
         Step::Announce(node) => drop(announce(&world.nodes[node].hub)),
         Step::Link(node) => world.link(node),
-        Step::Arrive(_) | Step::Twice(_) | Step::Never(_) if world.packets.is_empty() => {}
-        Step::Arrive(which) => {
+        Step::Deliver(_) | Step::Duplicate(_) | Step::Lose(_) if world.packets.is_empty() => {}
+        Step::Deliver(which) => {
             let packet = world.packets.remove(which.index(world.packets.len()));
-            world.arrive(packet);
+            world.receive(packet);
         }
-        Step::Twice(which) => world.packets.push(which.get(&world.packets).clone()),
-        Step::Never(which) => drop(world.packets.remove(which.index(world.packets.len()))),
+        Step::Duplicate(which) => world.packets.push(which.get(&world.packets).clone()),
+        Step::Lose(which) => drop(world.packets.remove(which.index(world.packets.len()))),
         Step::Cut(a, b) => drop(world.cuts.insert((a.min(b), a.max(b)))),
-        Step::Mend(a, b) => drop(world.cuts.remove(&(a.min(b), a.max(b)))),
-        Step::Forget(a, b) => world.nodes[a].hub.remove_node(world.nodes[b].id),
-        Step::Die(node) => world.nodes[node] = Node::start(),
+        Step::Reconnect(a, b) => drop(world.cuts.remove(&(a.min(b), a.max(b)))),
+        Step::Remove(a, b) => world.nodes[a].hub.remove_node(world.nodes[b].id),
+        Step::Crash(node) => world.nodes[node] = Node::start(),
     }
 }
 
 proptest! {
     #[test]
-    fn all_nodes_converge_to_who_is_there(steps in steps(), mut seed in any::<u64>()) {
+    fn all_nodes_converge_to_what_is_tracked(steps in steps(), mut seed in any::<u64>()) {
         let mut world = World::new();
         for (number, step) in steps.into_iter().enumerate() {
-            take(&mut world, step, number);
+            apply(&mut world, step, number);
         }
         world.heal(&mut seed);
         let clients = world.nodes.iter().flat_map(|node| &node.clients);
         let present: BTreeSet<String> = clients.clone().filter_map(|client| client.tracked.clone()).collect();
         for client in clients {
-            prop_assert_eq!(client.view.as_ref(), Some(&present), "what was told bit by bit");
+            prop_assert_eq!(client.view.as_ref(), Some(&present), "after diffs");
         }
         for node in &world.nodes {
-            let mut guest = Client::join(&node.hub, 100);
+            let mut newcomer = Client::join(&node.hub, 100);
             relay_events(&node.hub).into_iter().for_each(|event| match event {
                 RoomEvent::RoomOpened(room) => node.hub.confirm_joins(&room),
                 other => panic!("{other:?} was left over"),
             });
             announce(&node.hub);
-            guest.read();
+            newcomer.read();
             if !node.clients.is_empty() {
-                prop_assert_eq!(guest.view.as_ref(), Some(&present), "what is there");
+                prop_assert_eq!(newcomer.view.as_ref(), Some(&present), "in a new state");
             }
         }
     }

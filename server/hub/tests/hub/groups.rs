@@ -7,12 +7,13 @@ use hub::{
     Audience, Bounds, Delivery, Dialect, EncodeByGroup, Frame, Group, Hub, HubBuilder, Member, Membership,
 };
 
-use crate::{LOUD, PLAIN, Reader, Say, frame, hub, key, say};
+use crate::{LOUD, PLAIN, Reader, Text, frame, hub, key, publish};
 
 const FIRST: Group = Group::new(1);
 const SECOND: Group = Group::new(2);
 
-/// A row change that carries the ids of a group's subscriptions. The default group has none and receives nothing.
+/// A row change that carries the ids of a group's subscriptions. The default group has none and receives
+/// nothing.
 #[derive(Default)]
 struct Change {
     encoded: RefCell<Vec<(Dialect, Group)>>,
@@ -47,14 +48,14 @@ fn two_groups_receive_different_frames_of_one_event_each_encoded_once() {
     let mut encoded = change.encoded.take();
     encoded.sort();
     assert_eq!(encoded, [(PLAIN, Group::DEFAULT), (PLAIN, FIRST), (PLAIN, SECOND), (LOUD, FIRST)]);
-    let words: Vec<_> = readers.iter().map(|reader| reader.words()[1..].join(", ")).collect();
+    let texts: Vec<_> = readers.iter().map(|reader| reader.texts()[1..].join(", ")).collect();
     let [first, second, loud] = ["a: row for 1", "a: row for 2", "A: ROW FOR 1"];
-    assert_eq!(words, [first, first, first, second, second, "", loud, loud]);
+    assert_eq!(texts, [first, first, first, second, second, "", loud, loud]);
 
-    let word = Say::new("hi");
-    say(&members[0], &word, Audience::Others);
-    assert_eq!(word.encoded.get(), 2, "a broadcast is the same for all groups");
-    assert_eq!((readers[3].words(), readers[5].words()), (vec!["hi".to_owned()], vec!["hi".to_owned()]));
+    let event = Text::new("hi");
+    publish(&members[0], &event, Audience::Others);
+    assert_eq!(event.encoded.get(), 2, "a broadcast is the same for all groups");
+    assert_eq!((readers[3].texts(), readers[5].texts()), (vec!["hi".to_owned()], vec!["hi".to_owned()]));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The hub from outside: rooms, outboxes and presence, with words instead of a protocol.
+//! The public surface of the hub: rooms, outboxes, presence, observers, with texts instead of a protocol.
 
 mod convergence;
 mod groups;
@@ -20,25 +20,26 @@ use hub::{
 pub(crate) const PLAIN: Dialect = Dialect::new(0);
 pub(crate) const LOUD: Dialect = Dialect::new(1);
 
-/// Says a word: as it is in one dialect, in capitals in the other, with a full stop to other nodes.
-pub(crate) struct Say<'a> {
-    pub(crate) word: &'a str,
+/// An event encoded as its text: unchanged in one dialect, in capitals in the other, with a full stop for the
+/// relay.
+pub(crate) struct Text<'a> {
+    pub(crate) text: &'a str,
     pub(crate) encoded: Cell<usize>,
 }
 
-impl<'a> Say<'a> {
-    pub(crate) fn new(word: &'a str) -> Self {
-        Self { word, encoded: Cell::new(0) }
+impl<'a> Text<'a> {
+    pub(crate) fn new(text: &'a str) -> Self {
+        Self { text, encoded: Cell::new(0) }
     }
 }
 
-impl Encode for Say<'_> {
+impl Encode for Text<'_> {
     fn encode(&self, _topic: &str, dialect: Dialect) -> Option<Frame> {
         self.encoded.set(self.encoded.get() + 1);
         match dialect {
-            PLAIN => Some(frame(self.word)),
-            LOUD => Some(frame(&self.word.to_uppercase())),
-            Dialect::RELAY => Some(frame(&format!("{}.", self.word))),
+            PLAIN => Some(frame(self.text)),
+            LOUD => Some(frame(&self.text.to_uppercase())),
+            Dialect::RELAY => Some(frame(&format!("{}.", self.text))),
             _ => None,
         }
     }
@@ -56,14 +57,14 @@ pub(crate) fn key(topic: &str) -> RoomKey {
     RoomKey { tenant: "t".into(), space: Space::Phoenix, privacy: Privacy::Public, topic: topic.into() }
 }
 
-/// Says one word to the room.
-pub(crate) fn say(member: &Membership, word: &Say<'_>, audience: Audience) -> Delivery {
+/// Publishes one event to the room.
+pub(crate) fn publish(member: &Membership, event: &Text<'_>, audience: Audience) -> Delivery {
     let mut bundle = Bundle::default();
-    member.gather(word, audience, &mut bundle);
+    member.gather(event, audience, &mut bundle);
     member.publish(bundle, audience)
 }
 
-/// A connection that reads when told to.
+/// A connection that reads when the test calls it.
 pub(crate) struct Reader {
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) dialect: Dialect,
@@ -78,26 +79,26 @@ impl Reader {
         Member { outbox: Arc::clone(&self.outbox), dialect: self.dialect, group: Group::DEFAULT }
     }
 
-    /// Everything queued, and whether it had missed something and has caught up now.
+    /// Reads everything queued. Also returns whether the connection has caught up after missing something.
     pub(crate) fn read(&self) -> (Vec<String>, bool) {
-        let (mut words, mut caught_up) = (Vec::new(), false);
+        let (mut texts, mut caught_up) = (Vec::new(), false);
         let mut burst = Burst::default();
         loop {
             match self.outbox.take(&mut burst, Waker::noop()) {
                 Turn::Write => {
                     while let Some(frame) = burst.pop() {
-                        words.push(String::from_utf8(frame.bytes().to_vec()).expect("words are text"));
+                        texts.push(String::from_utf8(frame.bytes().to_vec()).expect("frames are text"));
                         self.outbox.written(1, frame.len());
                     }
                 }
                 Turn::CaughtUp => caught_up = true,
                 Turn::Notified => {}
-                Turn::Disconnect(_) | Turn::Idle => return (words, caught_up),
+                Turn::Disconnect(_) | Turn::Idle => return (texts, caught_up),
             }
         }
     }
 
-    pub(crate) fn words(&self) -> Vec<String> {
+    pub(crate) fn texts(&self) -> Vec<String> {
         self.read().0
     }
 }

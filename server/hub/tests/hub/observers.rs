@@ -1,4 +1,4 @@
-//! Observers: each receives what it is interested in, within its bounds, and nobody pays for the rest.
+//! Observers: each receives what it is interested in, within its bounds, and what none wants costs nothing.
 
 use std::sync::Arc;
 use std::task::{Poll, Waker};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hub::{Audience, Bounds, HubBuilder, Interests, Observer, PresenceEntry, RoomEvent};
 
-use crate::{PLAIN, Reader, Say, frame, key, say};
+use crate::{PLAIN, Reader, Text, frame, key, publish};
 
 const LARGE: Bounds = Bounds { frames: 1_000, bytes: 1_000_000 };
 const ALL: Interests = Interests { rooms: true, members: true, messages: true, presence: true };
@@ -62,12 +62,12 @@ fn an_observer_counts_beside_the_relay() {
     let (ann, bob) = (Reader::new(PLAIN, 8), Reader::new(PLAIN, 8));
     let first = hub.join(key("a"), ann.member(), &frame("ok"));
     let second = hub.join(key("a"), bob.member(), &frame("ok"));
-    let word = Say::new("hi");
-    say(&first, &word, Audience::Others);
-    assert_eq!(word.encoded.get(), 2, "once for the members, once for both observers");
-    hub.publish(&key("a"), &Say::new("from outside"));
-    hub.publish(&key("nobody"), &Say::new("from outside"));
-    hub.deliver(&key("a"), [Say::new("from another node")]);
+    let event = Text::new("hi");
+    publish(&first, &event, Audience::Others);
+    assert_eq!(event.encoded.get(), 2, "once for the members, once for both observers");
+    hub.publish(&key("a"), &Text::new("from outside"));
+    hub.publish(&key("empty"), &Text::new("from outside"));
+    hub.deliver(&key("a"), [Text::new("from another node")]);
     drop(second);
     let mut counts = Counts::default();
     counts.add(&observer);
@@ -94,8 +94,8 @@ fn an_observer_without_relay_sees_the_life_of_a_room_in_order() {
     let (observer, hub) = (builder.observe("all", ALL, LARGE), builder.build());
     let ann = Reader::new(PLAIN, 8);
     let member = hub.join(key("a"), ann.member(), &frame("ok"));
-    assert_eq!(ann.words(), ["ok"], "joins are pending for a relay only");
-    say(&member, &Say::new("hi"), Audience::Everyone);
+    assert_eq!(ann.texts(), ["ok"], "joins are pending for a relay only");
+    publish(&member, &Text::new("hi"), Audience::Everyone);
     member.track(PresenceEntry { key: "k".into(), meta: "1".into() });
     member.track(PresenceEntry { key: "k".into(), meta: "2".into() });
     assert_eq!(texts(&observer), ["a opened", "a joined", "a: hi. (1)", "a changed"]);
@@ -107,7 +107,7 @@ fn an_observer_without_relay_sees_the_life_of_a_room_in_order() {
 }
 
 #[test]
-fn a_full_observer_is_counted_and_affects_nobody_else() {
+fn a_full_observer_is_counted_and_does_not_affect_the_sender() {
     let mut builder = HubBuilder::new(Duration::ZERO);
     let small = builder.observe("small", ALL, Bounds { frames: 2, bytes: 1_000_000 });
     let narrow = builder.observe("narrow", ALL, Bounds { frames: 1_000, bytes: 10 });
@@ -115,8 +115,9 @@ fn a_full_observer_is_counted_and_affects_nobody_else() {
     let (ann, bob) = (Reader::new(PLAIN, 80), Reader::new(PLAIN, 80));
     let member = hub.join(key("a"), ann.member(), &frame("ok"));
     let _bob = hub.join(key("a"), bob.member(), &frame("ok"));
-    let dropped: usize = (0..3).map(|_| say(&member, &Say::new("12345"), Audience::Others).dropped).sum();
-    assert_eq!((dropped, bob.words().len()), (0, 4));
+    let dropped: usize =
+        (0..3).map(|_| publish(&member, &Text::new("12345"), Audience::Others).dropped).sum();
+    assert_eq!((dropped, bob.texts().len()), (0, 4));
     drop(member);
     assert_eq!(texts(&small), ["a opened", "a joined", "a joined"]);
     assert_eq!(texts(&narrow), ["a opened", "a joined", "a joined", "a: 12345. (1)", "a left"]);
@@ -130,10 +131,10 @@ fn what_no_observer_wants_is_not_encoded() {
     let (members, hub) = (builder.observe("members", MEMBERS, LARGE), builder.build());
     let ann = Reader::new(PLAIN, 8);
     let member = hub.join(key("a"), ann.member(), &frame("ok"));
-    let word = Say::new("hi");
-    say(&member, &word, Audience::Others);
-    hub.publish(&key("nobody"), &word);
-    assert_eq!(word.encoded.get(), 0);
+    let event = Text::new("hi");
+    publish(&member, &event, Audience::Others);
+    hub.publish(&key("empty"), &event);
+    assert_eq!(event.encoded.get(), 0);
     drop(member);
     assert_eq!(texts(&members), ["a joined", "a left"]);
     assert_eq!(members.dropped(), 0, "messages that it does not want are not counted");
@@ -147,12 +148,12 @@ fn a_paused_observer_keeps_and_encodes_nothing_while_another_receives() {
     let ann = Reader::new(PLAIN, 8);
     let member = hub.join(key("a"), ann.member(), &frame("ok"));
     paused.pause();
-    let word = Say::new("hi");
-    say(&member, &word, Audience::Others);
-    assert_eq!(word.encoded.get(), 1, "for the other observer");
+    let event = Text::new("hi");
+    publish(&member, &event, Audience::Others);
+    assert_eq!(event.encoded.get(), 1, "for the other observer");
     other.pause();
-    say(&member, &word, Audience::Others);
-    assert_eq!(word.encoded.get(), 1);
+    publish(&member, &event, Audience::Others);
+    assert_eq!(event.encoded.get(), 1);
     assert_eq!((texts(&paused), paused.dropped()), (vec!["a opened".to_owned()], 3));
     assert_eq!((texts(&other), other.dropped()), (vec!["a opened".to_owned()], 3));
     paused.resume();

@@ -1,4 +1,4 @@
-//! Presence: whatever happens in whatever order, everybody ends up seeing the same people.
+//! Presence: in whatever order changes happen, the views of all clients converge.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,9 +8,9 @@ use std::time::Instant;
 use hub::{Dialect, Encode, Frame, FrameCache, Hub, Membership, PresenceEntry};
 use proptest::prelude::*;
 
-use crate::{PLAIN, Reader, Say, frame, hub, key, say};
+use crate::{PLAIN, Reader, Text, frame, hub, key, publish};
 
-/// `+a+b-c`: who came and who went.
+/// `+a+b-c`: the entries that joined and left.
 struct Diff(String);
 
 impl Encode for Diff {
@@ -23,21 +23,21 @@ fn list(sign: char, entries: &[PresenceEntry]) -> String {
     entries.iter().map(|entry| format!("{sign}{}", entry.meta)).collect()
 }
 
-/// Does the work of the one task that announces. Returns how many diffs were sent.
+/// Does the work of the announcing task. Returns the number of rooms announced.
 pub(crate) fn announce(hub: &Arc<Hub>) -> usize {
     let Poll::Ready(rooms) = hub.poll_due(Waker::noop()) else { return 0 };
     for (_due, room) in &rooms {
         let change = room.take_presence(Instant::now());
-        let words = list('+', &change.joins) + &list('-', &change.leaves);
-        let diff = if words.is_empty() {
+        let text = list('+', &change.joins) + &list('-', &change.leaves);
+        let diff = if text.is_empty() {
             FrameCache::default()
         } else {
-            FrameCache::encode(&Diff(words), room.topic(), |_| true)
+            FrameCache::encode(&Diff(text), room.topic(), |_| true)
         };
-        let everybody = format!("={}", list('+', &change.present));
+        let state = format!("={}", list('+', &change.present));
         room.announce(&diff);
         for request in &change.requests {
-            room.send_state(request, &frame(&everybody));
+            room.send_state(request, &frame(&state));
         }
     }
     rooms.len()
@@ -48,7 +48,7 @@ pub(crate) struct Client {
     pub(crate) reader: Reader,
     pub(crate) membership: Membership,
     pub(crate) tracked: Option<String>,
-    /// Who it believes is present, once it has been told.
+    /// The entries it has received, once it has received the state.
     pub(crate) view: Option<BTreeSet<String>>,
 }
 
@@ -72,16 +72,16 @@ impl Client {
     }
 
     pub(crate) fn read(&mut self) {
-        let (words, caught_up) = self.reader.read();
-        for word in words {
-            if word.starts_with('=') {
+        let (texts, caught_up) = self.reader.read();
+        for text in texts {
+            if text.starts_with('=') {
                 self.view = Some(BTreeSet::new());
             }
-            let Some(view) = self.view.as_mut().filter(|_| word.starts_with(['=', '+', '-'])) else {
+            let Some(view) = self.view.as_mut().filter(|_| text.starts_with(['=', '+', '-'])) else {
                 continue;
             };
-            let (joins, leaves) = parse(&word);
-            // Joins first, as realtime-js does it.
+            let (joins, leaves) = parse(&text);
+            // Joins first, as realtime-js does.
             view.extend(joins);
             view.retain(|name| !leaves.contains(name));
         }
@@ -91,10 +91,10 @@ impl Client {
     }
 }
 
-/// `=+a+b-c` → who came, who went.
-fn parse(word: &str) -> (Vec<String>, Vec<String>) {
-    let signs = word.match_indices(['+', '-']);
-    let parts = signs.map(|(at, sign)| (sign, word[at + 1..].split(['+', '-']).next().unwrap_or_default()));
+/// `=+a+b-c` → the entries that joined, and those that left.
+fn parse(text: &str) -> (Vec<String>, Vec<String>) {
+    let signs = text.match_indices(['+', '-']);
+    let parts = signs.map(|(at, sign)| (sign, text[at + 1..].split(['+', '-']).next().unwrap_or_default()));
     let (joins, leaves): (Vec<_>, Vec<_>) = parts.partition(|(sign, _)| *sign == "+");
     let names = |parts: Vec<(&str, &str)>| parts.into_iter().map(|(_, name)| name.to_owned()).collect();
     (names(joins), names(leaves))
@@ -106,7 +106,7 @@ enum Step {
     Leave(usize),
     Track(usize),
     Untrack(usize),
-    Speak(usize),
+    Publish(usize),
     Read(usize),
     Announce,
 }
@@ -118,7 +118,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => who.clone().prop_map(Step::Leave),
         4 => who.clone().prop_map(Step::Track),
         1 => who.clone().prop_map(Step::Untrack),
-        3 => who.clone().prop_map(Step::Speak),
+        3 => who.clone().prop_map(Step::Publish),
         2 => who.prop_map(Step::Read),
         2 => Just(Step::Announce),
     ];
@@ -127,20 +127,20 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 proptest! {
     #[test]
-    fn every_view_converges_to_who_is_there(steps in steps()) {
+    fn every_view_converges_to_what_is_tracked(steps in steps()) {
         let hub = hub();
         let mut clients: Vec<Client> = Vec::new();
         for (number, step) in steps.into_iter().enumerate() {
             let count = clients.len();
             let pick = |who: usize| (count > 0).then(|| who % count);
             match step {
-                // Small outboxes: diffs are dropped, and have to be made good.
+                // Small outboxes, so that diffs are dropped and states are requested again.
                 Step::Join => clients.push(Client::join(&hub, 3)),
                 Step::Leave(who) => drop(pick(who).map(|who| clients.remove(who))),
                 Step::Track(who) => if let Some(who) = pick(who) { clients[who].track(number) },
                 Step::Untrack(who) => if let Some(who) = pick(who) { clients[who].untrack() },
-                Step::Speak(who) => if let Some(who) = pick(who) {
-                    say(&clients[who].membership, &Say::new("hi"), hub::Audience::Others);
+                Step::Publish(who) => if let Some(who) = pick(who) {
+                    publish(&clients[who].membership, &Text::new("hi"), hub::Audience::Others);
                 },
                 Step::Read(who) => if let Some(who) = pick(who) { clients[who].read() },
                 Step::Announce => { announce(&hub); }
@@ -164,15 +164,15 @@ fn a_burst_of_changes_is_one_diff_with_the_newest_state_of_each() {
     let hub = hub();
     let (mut ann, bob) = (Client::join(&hub, 100), Client::join(&hub, 100));
     announce(&hub);
-    bob.reader.words();
+    bob.reader.texts();
     for number in 0..50 {
         ann.track(number);
     }
     announce(&hub);
-    assert_eq!(bob.reader.words(), ["+r49"]);
+    assert_eq!(bob.reader.texts(), ["+r49"]);
     ann.track(50);
     announce(&hub);
-    assert_eq!(bob.reader.words(), ["+r50-r49"], "an update is both, in one diff");
+    assert_eq!(bob.reader.texts(), ["+r50-r49"], "an update is both, in one diff");
 }
 
 #[test]
@@ -183,26 +183,26 @@ fn a_member_that_has_had_no_state_receives_no_diffs() {
     let mut ann = Client::join(&hub, 100);
     ann.track(1);
     announce(&hub);
-    assert_eq!(reader.words(), ["ok"]);
+    assert_eq!(reader.texts(), ["ok"]);
     assert!(membership.take_missed().presence, "it lacks the state");
     membership.request_state("tag");
     announce(&hub);
-    assert_eq!(reader.words(), ["=+r1"]);
+    assert_eq!(reader.texts(), ["=+r1"]);
     assert!(!membership.take_missed().presence);
     ann.track(2);
     announce(&hub);
-    assert_eq!(reader.words(), ["+r2-r1"]);
+    assert_eq!(reader.texts(), ["+r2-r1"]);
 }
 
 #[test]
-fn who_came_and_went_unannounced_is_never_mentioned() {
+fn an_entry_that_came_and_went_unannounced_is_never_sent() {
     let hub = hub();
     let bob = Client::join(&hub, 100);
     announce(&hub);
-    bob.reader.words();
+    bob.reader.texts();
     let mut ann = Client::join(&hub, 100);
     ann.track(1);
     drop(ann);
     announce(&hub);
-    assert_eq!(bob.reader.words(), Vec::<String>::new());
+    assert_eq!(bob.reader.texts(), Vec::<String>::new());
 }

@@ -11,7 +11,7 @@ use hub::{
 };
 
 use crate::presence::{Client, announce};
-use crate::{LOUD, PLAIN, Reader, Say, frame, hub, key, say};
+use crate::{LOUD, PLAIN, Reader, Text, frame, hub, key, publish};
 
 const LARGE: Bounds = Bounds { frames: 1_000, bytes: 1_000_000 };
 const OTHER: NodeId = NodeId::new(7);
@@ -35,7 +35,7 @@ pub(crate) fn link(hub: &Hub) -> Vec<String> {
             None
         }
         RoomEvent::Published { key, frame, messages } => {
-            let text = String::from_utf8(frame.bytes().to_vec()).expect("words are text");
+            let text = String::from_utf8(frame.bytes().to_vec()).expect("frames are text");
             Some(format!("{}: {text} ({messages})", key.topic))
         }
         RoomEvent::PresenceChanged(room) => Some(format!("{} changed", room.topic())),
@@ -66,8 +66,8 @@ fn snapshot(position: (u64, u64), metas: &[(u64, &str)]) -> Snapshot {
 fn a_hub_without_relay_has_no_events_for_it_and_no_pending_joins() {
     let (hub, ann) = (hub(), Reader::new(PLAIN, 8));
     let member = hub.join(key("a"), ann.member(), &frame("ok"));
-    assert_eq!(ann.words(), ["ok"]);
-    say(&member, &Say::new("hi"), Audience::Everyone);
+    assert_eq!(ann.texts(), ["ok"]);
+    publish(&member, &Text::new("hi"), Audience::Everyone);
     drop(member);
     assert!(relay_events(&hub).is_empty());
     assert_eq!(hub.relay_dropped(), 0);
@@ -79,18 +79,18 @@ fn joins_are_pending_until_their_room_is_confirmed() {
     let (ann, bob, eve) = (Reader::new(PLAIN, 8), Reader::new(LOUD, 8), Reader::new(PLAIN, 8));
     let first = hub.join(key("a"), ann.member(), &Frame::concat(&[frame("ok"), frame(" ann")]));
     let _second = hub.join(key("a"), bob.member(), &frame("ok bob"));
-    assert_eq!(say(&first, &Say::new("early"), Audience::Everyone), Delivery::default());
-    hub.deliver(&key("a"), [Say::new("early too")]);
-    assert!(ann.words().is_empty() && bob.words().is_empty());
+    assert_eq!(publish(&first, &Text::new("early"), Audience::Everyone), Delivery::default());
+    hub.deliver(&key("a"), [Text::new("early too")]);
+    assert!(ann.texts().is_empty() && bob.texts().is_empty());
 
     assert_eq!(link(&hub), ["a: early. (1)"], "a member with a pending join can publish");
-    assert_eq!((ann.words(), bob.words()), (vec!["ok ann".to_owned()], vec!["ok bob".to_owned()]));
+    assert_eq!((ann.texts(), bob.texts()), (vec!["ok ann".to_owned()], vec!["ok bob".to_owned()]));
     let _third = hub.join(key("a"), eve.member(), &frame("ok eve"));
-    assert_eq!(eve.words(), ["ok eve"], "the room is confirmed");
-    say(&first, &Say::new("hi"), Audience::Others);
-    assert_eq!((bob.words(), eve.words()), (vec!["HI".to_owned()], vec!["hi".to_owned()]));
+    assert_eq!(eve.texts(), ["ok eve"], "the room is confirmed");
+    publish(&first, &Text::new("hi"), Audience::Others);
+    assert_eq!((bob.texts(), eve.texts()), (vec!["HI".to_owned()], vec!["hi".to_owned()]));
     hub.confirm_joins(&room(&hub));
-    assert!(ann.words().is_empty(), "confirming again has no effect");
+    assert!(ann.texts().is_empty(), "confirming again has no effect");
 }
 
 #[test]
@@ -99,9 +99,9 @@ fn joins_pending_for_too_long_are_confirmed_without_the_link() {
     let _member = hub.join(key("a"), ann.member(), &frame("ok"));
     let opened_at = room(&hub).opened_at();
     hub.confirm_joins_until(opened_at - Duration::from_nanos(1));
-    assert!(ann.words().is_empty());
+    assert!(ann.texts().is_empty());
     hub.confirm_joins_until(opened_at);
-    assert_eq!(ann.words(), ["ok"]);
+    assert_eq!(ann.texts(), ["ok"]);
     assert!(
         matches!(&relay_events(&hub)[..], [RoomEvent::RoomOpened(_)]),
         "the link receives the event all the same"
@@ -114,10 +114,10 @@ fn a_join_pending_in_one_room_does_not_affect_another() {
     let open = hub.join(key("a"), ann.member(), &frame("ok a"));
     link(&hub);
     let _waiting = hub.join(key("b"), ann.member(), &frame("ok b"));
-    say(&open, &Say::new("hi"), Audience::Everyone);
-    assert_eq!(ann.words(), ["ok a", "hi"]);
+    publish(&open, &Text::new("hi"), Audience::Everyone);
+    assert_eq!(ann.texts(), ["ok a", "hi"]);
     link(&hub);
-    assert_eq!(ann.words(), ["ok b"]);
+    assert_eq!(ann.texts(), ["ok b"]);
 }
 
 #[test]
@@ -127,8 +127,8 @@ fn leaving_a_room_discards_a_pending_join() {
     let _staying = hub.join(key("a"), bob.member(), &frame("ok"));
     drop(leaving);
     link(&hub);
-    assert!(ann.words().is_empty());
-    assert_eq!(bob.words(), ["ok"]);
+    assert!(ann.texts().is_empty());
+    assert_eq!(bob.texts(), ["ok"]);
 
     drop(hub.join(key("b"), ann.member(), &frame("ok")));
     assert!(relay_events(&hub).is_empty(), "a room that closed before it was taken is not reported");
@@ -142,10 +142,10 @@ fn the_presence_state_follows_a_confirmed_join() {
     ann.track(1);
     announce(&hub);
     hub.apply_presence(&room(&hub), OTHER, snapshot((1, 1), &[(1, "far")]));
-    assert!(ann.reader.words().is_empty());
+    assert!(ann.reader.texts().is_empty());
     assert_eq!(link(&hub), ["a changed"]);
     announce(&hub);
-    assert_eq!(ann.reader.words(), ["ok", "=+r1+far"]);
+    assert_eq!(ann.reader.texts(), ["ok", "=+r1+far"]);
 }
 
 #[test]
@@ -164,7 +164,7 @@ fn a_room_is_reported_when_it_opens_and_when_it_closes() {
     drop(member);
     let member = hub.join(key("a"), ann.member(), &frame("ok"));
     assert_eq!(link(&hub), ["a closed with a snapshot"]);
-    assert!(ann.words().ends_with(&["ok".to_owned()]), "the new room opened after the old one closed");
+    assert!(ann.texts().ends_with(&["ok".to_owned()]), "the new room opened after the old one closed");
     drop(member);
 }
 
@@ -183,23 +183,23 @@ fn the_relay_receives_messages_in_the_order_of_the_members() {
                 let own = Reader::new(PLAIN, 1);
                 let member = hub.join(key("a"), own.member(), &frame("ok"));
                 for number in 0..MESSAGES {
-                    say(&member, &Say::new(&format!("{sender}{number}")), Audience::Others);
+                    publish(&member, &Text::new(&format!("{sender}{number}")), Audience::Others);
                 }
             });
         }
     });
-    let heard: Vec<String> = reader.words()[1..].iter().map(|word| format!("a: {word}. (1)")).collect();
-    assert_eq!(heard.len(), 2 * MESSAGES);
-    assert_eq!(link(&hub), heard);
+    let received: Vec<String> = reader.texts()[1..].iter().map(|text| format!("a: {text}. (1)")).collect();
+    assert_eq!(received.len(), 2 * MESSAGES);
+    assert_eq!(link(&hub), received);
 }
 
 #[test]
 fn messages_from_outside_are_relayed_without_members_on_this_node() {
     let (hub, ann) = (relayed(), Reader::new(PLAIN, 8));
-    assert_eq!(hub.publish(&key("a"), &Say::new("x")), Delivery::default());
+    assert_eq!(hub.publish(&key("a"), &Text::new("x")), Delivery::default());
     let _member = hub.join(key("a"), ann.member(), &frame("ok"));
     assert_eq!(link(&hub), ["a: x. (1)"]);
-    assert_eq!(hub.publish(&key("a"), &Say::new("y")).delivered, 1);
+    assert_eq!(hub.publish(&key("a"), &Text::new("y")).delivered, 1);
     assert_eq!(link(&hub), ["a: y. (1)"]);
 }
 
@@ -208,9 +208,9 @@ fn a_message_of_the_only_member_is_encoded_for_the_relay_only() {
     let (hub, ann) = (relayed(), Reader::new(PLAIN, 8));
     let member = hub.join(key("a"), ann.member(), &frame("ok"));
     link(&hub);
-    let word = Say::new("hi");
-    say(&member, &word, Audience::Others);
-    assert_eq!(word.encoded.get(), 1);
+    let event = Text::new("hi");
+    publish(&member, &event, Audience::Others);
+    assert_eq!(event.encoded.get(), 1);
     assert_eq!(link(&hub), ["a: hi. (1)"]);
 }
 
@@ -221,23 +221,22 @@ fn a_bundle_is_relayed_and_delivered_as_one_frame() {
     let slow = hub.join(key("a"), bob.member(), &frame("ok"));
     link(&hub);
     let mut bundle = Bundle::default();
-    for word in ["x", "y", "z"] {
-        member.gather(&Say::new(word), Audience::Others, &mut bundle);
+    for text in ["x", "y", "z"] {
+        member.gather(&Text::new(text), Audience::Others, &mut bundle);
     }
     member.publish(bundle, Audience::Others);
     assert_eq!(link(&hub), ["a: x.y.z. (3)"]);
 
-    let words = ["u", "v"].map(Say::new);
-    let delivery =
-        hub.deliver(&key("a"), words.each_ref().map(|word| Say { word: word.word, encoded: 0.into() }));
+    let events = ["u", "v"].map(Text::new);
+    let delivery = hub.deliver(&key("a"), events);
     assert_eq!(delivery, Delivery { delivered: 1, dropped: 1 });
     assert_eq!(
-        (ann.words(), bob.words()),
+        (ann.texts(), bob.texts()),
         (vec!["ok".into(), "uv".into()], vec!["OK".to_lowercase(), "XYZ".into()])
     );
     assert_eq!(slow.take_missed().broadcasts, 2);
     assert!(link(&hub).is_empty(), "what is received is not relayed again");
-    assert_eq!(hub.deliver(&key("nobody"), [Say::new("hi")]), Delivery::default());
+    assert_eq!(hub.deliver(&key("empty"), [Text::new("hi")]), Delivery::default());
 }
 
 #[test]
@@ -248,16 +247,16 @@ fn what_does_not_fit_is_dropped_for_the_relay_alone_and_counted() {
     let _bob = hub.join(key("a"), bob.member(), &frame("ok"));
     link(&hub);
     let dropped: usize =
-        ["1", "2", "3"].map(|word| say(&member, &Say::new(word), Audience::Others).dropped).iter().sum();
+        ["1", "2", "3"].map(|text| publish(&member, &Text::new(text), Audience::Others).dropped).iter().sum();
     member.track(entry("x"));
     let _other = hub.join(key("b"), ann.member(), &frame("ok"));
     assert_eq!((dropped, hub.relay_dropped()), (0, 1));
-    assert_eq!(bob.words(), ["ok", "1", "2", "3"]);
+    assert_eq!(bob.texts(), ["ok", "1", "2", "3"]);
     assert_eq!(link(&hub), ["a: 1. (1)", "a: 2. (1)", "a changed"]);
 
     let long = "x".repeat(200);
-    say(&member, &Say::new(&long), Audience::Others);
-    say(&member, &Say::new("4"), Audience::Others);
+    publish(&member, &Text::new(&long), Audience::Others);
+    publish(&member, &Text::new("4"), Audience::Others);
     assert_eq!(hub.relay_dropped(), 2, "the bytes are used up");
     assert_eq!(link(&hub), [format!("a: {long}. (1)")], "a single frame always fits");
 }
@@ -267,16 +266,16 @@ fn a_paused_relay_keeps_and_encodes_no_messages() {
     let (hub, ann) = (relayed(), Reader::new(PLAIN, 80));
     let member = hub.join(key("a"), ann.member(), &frame("ok"));
     link(&hub);
-    say(&member, &Say::new("before"), Audience::Others);
+    publish(&member, &Text::new("before"), Audience::Others);
     hub.pause_relay();
-    let word = Say::new("during");
-    say(&member, &word, Audience::Others);
-    hub.publish(&key("b"), &word);
-    assert_eq!((word.encoded.get(), hub.relay_dropped()), (0, 3));
+    let event = Text::new("during");
+    publish(&member, &event, Audience::Others);
+    hub.publish(&key("b"), &event);
+    assert_eq!((event.encoded.get(), hub.relay_dropped()), (0, 3));
     member.track(entry("x"));
     assert_eq!(link(&hub), ["a changed"], "presence is still reported");
     hub.resume_relay();
-    say(&member, &Say::new("after"), Audience::Others);
+    publish(&member, &Text::new("after"), Audience::Others);
     assert_eq!(link(&hub), ["a: after. (1)"]);
 }
 
@@ -350,7 +349,7 @@ fn an_update_is_applied_or_old_or_follows_a_gap() {
     };
     let announced = || {
         announce(&hub);
-        ann.reader.words().into_iter().filter(|word| !word.starts_with(['=', 'o'])).collect::<Vec<_>>()
+        ann.reader.texts().into_iter().filter(|text| !text.starts_with(['=', 'o'])).collect::<Vec<_>>()
     };
     assert_eq!(announced(), [""; 0]);
     assert_eq!(delta(2, 3, 4, &[(4, "d")], &[]), ApplyOutcome::Gap, "not from the beginning");
@@ -369,8 +368,8 @@ fn an_update_is_applied_or_old_or_follows_a_gap() {
     assert_eq!(announced(), ["+i-c"]);
     assert_eq!(delta(3, 1, 2, &[], &[]), ApplyOutcome::Gap, "of a later epoch, not from its beginning");
     assert_eq!(hub.apply_presence(&room, OTHER, snapshot((3, 1), &[(4, "D")])), ApplyOutcome::Applied);
-    let mut words = announced();
-    assert!(matches!(words.pop().as_deref(), Some("+D-d-i" | "+D-i-d")), "ids are new in each epoch");
+    let mut texts = announced();
+    assert!(matches!(texts.pop().as_deref(), Some("+D-d-i" | "+D-i-d")), "ids are new in each epoch");
     assert!(link(&hub).is_empty(), "updates of other nodes are not relayed");
 }
 
@@ -383,22 +382,22 @@ fn a_removed_node_loses_its_entries_and_may_return() {
     hub.apply_presence(&room, OTHER, snapshot((1, 5), &[(1, "far")]));
     hub.apply_presence(&room, NodeId::new(8), snapshot((1, 5), &[(1, "near")]));
     announce(&hub);
-    ann.reader.words();
+    ann.reader.texts();
     let mut nodes = room.remote_nodes();
     nodes.sort();
     assert_eq!(nodes, [OTHER, NodeId::new(8)]);
     hub.remove_node(OTHER);
     hub.remove_node(NodeId::new(9));
     announce(&hub);
-    assert_eq!((ann.reader.words(), room.remote_nodes()), (vec!["-far".to_owned()], vec![NodeId::new(8)]));
+    assert_eq!((ann.reader.texts(), room.remote_nodes()), (vec!["-far".to_owned()], vec![NodeId::new(8)]));
     assert_eq!(hub.apply_presence(&room, OTHER, snapshot((1, 5), &[(1, "far")])), ApplyOutcome::Applied);
     announce(&hub);
-    assert_eq!(ann.reader.words(), ["+far"]);
+    assert_eq!(ann.reader.texts(), ["+far"]);
 
     hub.remove_node(OTHER);
     hub.apply_presence(&room, OTHER, snapshot((1, 6), &[(1, "far"), (6, "new")]));
     announce(&hub);
-    assert_eq!(ann.reader.words(), ["+new"], "a node that returns at once is not announced as gone");
+    assert_eq!(ann.reader.texts(), ["+new"], "a node that returns at once is not announced as gone");
 }
 
 #[test]
