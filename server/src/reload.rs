@@ -1,17 +1,19 @@
-//! Settings that follow their files while the server runs.
+//! Reloads the settings while the server runs.
 //!
-//! All layers are read again when one of their files changes, on SIGHUP, and when an operator orders it. If
-//! anything is wrong, nothing changes: the log, `/status` and a gauge tell. Otherwise the new values are
-//! compared with the running ones; those that take a restart wait for it, the others count from then on, all
-//! at once. One reload at a time, on a thread that may wait for disks: no client notices.
+//! All layers are read again when one of their files changes, on SIGHUP, and when an operator orders it. If anything is
+//! wrong, nothing changes, which the log, `/status` and a gauge report. Otherwise the new values are compared with the
+//! running ones; those that need a restart wait for it, the others are applied, all at once. One reload at a time, on a
+//! thread that may wait for disks: no client notices. One that takes too long is reported as failed.
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
-use settings::{LoadError, Loaded, Note, Problem, RunningSettings, Sources, Update};
+use settings::{LoadError, Loaded, Note, Problem, RunningSettings, Sources, Update, format_duration};
 use tokio::signal::unix::Signal;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
@@ -20,32 +22,36 @@ use crate::resources::Resources;
 use crate::telemetry::logs::Logs;
 use crate::watch::{self, Watch};
 
-/// Names of keys that one log line shows; a thousand tenants may change at once.
-const NAMES_SHOWN: usize = 20;
+/// Names of keys that one log line lists; a thousand tenants may change at once.
+const NAMES_LISTED_MAX: usize = 20;
 
-/// Where the running settings came from, and who is told when they change.
+/// How long a reload may take before it is reported as failed: a file may be a pipe, or on a network file system that does
+/// not answer. If it ends after all, its result is applied.
+const RELOAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Reads the settings again, and the events that make it do so.
 pub struct ConfigReloader {
     reader: Arc<Reader>,
-    /// Nothing when the system watches no more files.
+    /// `None` when the system cannot watch files.
     watch: Option<Watch>,
     hangup: Signal,
 }
 
-/// Reads the settings again and again.
+/// Reads the settings and applies them.
 struct Reader {
     sources: Sources,
     logs: Logs,
-    /// Held for a whole reload, so that two of them follow each other.
-    last: Mutex<Last>,
+    /// Locked for a whole reload, so that reloads follow each other.
+    last: Mutex<LastReload>,
 }
 
-/// What the last reload left behind.
-struct Last {
+/// What the next reload is compared with.
+struct LastReload {
     running: RunningSettings,
     notes: Vec<Note>,
 }
 
-/// Why settings are read again.
+/// The reason for a reload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Trigger {
     Files,
@@ -64,8 +70,8 @@ impl fmt::Display for Trigger {
 }
 
 impl ConfigReloader {
-    /// Will follow `sources`, of which `loaded` is running; `watch` is on their files since before they were
-    /// read, so that no change is missed. Each `hangup` (SIGHUP) has them read again; one that came before counts.
+    /// Reloads `sources`, of which `loaded` is running. `watch` has watched their files since before they were read, so
+    /// that no change is missed. Each `hangup` (SIGHUP) is a reason for a reload, also one that came before.
     pub fn new(
         sources: Sources,
         loaded: &Loaded,
@@ -73,15 +79,15 @@ impl ConfigReloader {
         watch: Result<Watch, impl fmt::Display>,
         hangup: Signal,
     ) -> Self {
-        let complain = |error| warn!("Files of settings are not watched, send SIGHUP after an edit: {error}");
-        let last = Last { running: loaded.running(), notes: loaded.notes.clone() };
+        let warn = |error| warn!("Files of settings are not watched, send SIGHUP after an edit: {error}");
+        let last = LastReload { running: loaded.running(), notes: loaded.notes.clone() };
         let reader = Arc::new(Reader { sources, logs, last: Mutex::new(last) });
-        Self { reader, watch: watch.map_err(complain).ok(), hangup }
+        Self { reader, watch: watch.map_err(warn).ok(), hangup }
     }
 
-    /// Lets operators order a reload of `node`'s settings.
+    /// Registers the handler of reloads that operators order.
     pub fn register_handler(&self, node: &Arc<Node>) {
-        // The node holds the order, so the order must not hold the node.
+        // Weakly, because the node holds the handler.
         let (reader, weak) = (Arc::clone(&self.reader), Arc::downgrade(node));
         node.reloading.set_handler(Arc::new(move || {
             let (reader, node) = (Arc::clone(&reader), weak.clone());
@@ -94,7 +100,7 @@ impl ConfigReloader {
         }));
     }
 
-    /// Follows until `stop`.
+    /// Reloads until `stop`.
     pub async fn run(mut self, node: Arc<Node>, stop: CancellationToken) {
         loop {
             let trigger = tokio::select! {
@@ -102,35 +108,39 @@ impl ConfigReloader {
                 _ = self.hangup.recv() => Trigger::Hangup,
                 () = watch::changed(self.watch.as_mut()) => Trigger::Files,
             };
-            // A disk may keep us waiting, but not from stopping.
+            // A disk that does not answer must not delay the stop.
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = self.follow(&node, trigger) => {}
+                () = self.reload(&node, trigger) => {}
             }
         }
     }
 
-    async fn follow(&mut self, node: &Arc<Node>, trigger: Trigger) {
+    async fn reload(&mut self, node: &Arc<Node>, trigger: Trigger) {
         if let Some(watch) = &mut self.watch {
-            // Before they are read, so that what changes meanwhile is told again.
+            // Before they are read, so that a change meanwhile is noticed.
             let reader = Arc::clone(&self.reader);
-            watch.look_at(move || reader.sources.files()).await;
+            // Bounded, because listing them may block. What blocks this blocks reading too, and is reported there.
+            let _elapsed = timeout(RELOAD_TIMEOUT, watch.watch_instead(move || reader.sources.files())).await;
         }
-        // What came of it is told where it belongs.
-        let _told = self.reader.reload(Arc::clone(node), trigger).await;
+        // Reported where it was reached.
+        let _outcome = self.reader.reload(Arc::clone(node), trigger).await;
     }
 }
 
 impl Reader {
-    /// Reads all layers again, and makes them count if nothing is wrong.
+    /// Reads all layers again, and applies them if nothing is wrong.
     async fn reload(self: &Arc<Self>, node: Arc<Node>, trigger: Trigger) -> Outcome {
         let (reader, here) = (Arc::clone(self), Arc::clone(&node));
         let reading = tokio::task::spawn_blocking(move || reader.reload_now(&here, trigger));
-        outcome(reading, &node.reloading, trigger).await
+        outcome(reading, RELOAD_TIMEOUT, &node.reloading, trigger).await
     }
 
     fn reload_now(&self, node: &Node, trigger: Trigger) -> Outcome {
-        let mut last = self.last.lock();
+        // A reload whose reading does not end keeps the lock; those that follow give up, or their threads would add up.
+        let Some(mut last) = self.last.try_lock_for(RELOAD_TIMEOUT) else {
+            return Err(vec!["an earlier reload has not ended".to_owned()]);
+        };
         match self.newest(&last.running) {
             Ok(Update { settings, running, edited, changed, pending, notes, overridden, .. }) => {
                 let was_refused = node.reloading.status().last_error.is_some();
@@ -140,74 +150,89 @@ impl Reader {
                     node.apply(settings);
                 }
                 last.running = running;
-                let news: Vec<_> = notes.iter().filter(|note| !last.notes.contains(note)).collect();
+                let new_notes: Vec<_> = notes.iter().filter(|note| !last.notes.contains(note)).collect();
                 let changes = Changes { changed, pending };
-                // A ConfigMap, or an editor, touches files several times for one change, which is one line in the log.
+                // An update of a ConfigMap, or an editor, writes files several times for one change; the log has one line.
                 if was_refused && changes.changed.is_empty() {
                     info!("Settings are good again: {trigger}");
                 }
-                if edited || was_refused || !news.is_empty() || trigger != Trigger::Files {
-                    tell(trigger, &changes, &overridden, &news);
+                if edited || was_refused || !new_notes.is_empty() || trigger != Trigger::Files {
+                    log_changes(trigger, &changes, &overridden, &new_notes);
                 } else {
-                    debug!("Settings read again, nothing is written otherwise: {trigger}");
+                    debug!("Settings read again, their files are unchanged: {trigger}");
                 }
                 last.notes = notes;
                 Ok(changes)
             }
             Err(LoadError { problems }) => {
-                let told: Vec<_> = problems.iter().map(ToString::to_string).collect();
-                let is_known = node.reloading.status().last_error == Some(told.join("\n"));
-                node.reloading.refused(&told);
+                let texts: Vec<_> = problems.iter().map(ToString::to_string).collect();
+                let is_known = node.reloading.status().last_error == Some(texts.join("\n"));
+                node.reloading.refused(&texts);
                 if is_known && trigger == Trigger::Files {
-                    return Err(told);
+                    return Err(texts);
                 }
                 error!(problems = problems.len(), "Settings refused, the old ones stay: {trigger}");
                 for problem in &problems {
                     error!(help = problem.help, "{}", problem.line());
                 }
-                Err(told)
+                Err(texts)
             }
         }
     }
 
     fn newest(&self, running: &RunningSettings) -> Result<Update, LoadError> {
         let update = self.sources.reload(running)?;
-        // What the next start would end with is wrong now, not only then. Only where it waits, because a certificate may
-        // be half exchanged at the moment in which something else is edited.
+        // What would make the next start fail is refused now. Only what waits for a restart is checked, because a running
+        // certificate may be half replaced at the moment in which something else is edited.
         if update.pending.iter().any(|key| Resources::are_named_by(key)) {
             Resources::of(&update.after_restart)?;
         }
-        NoVerificationKey::find(&update.settings).map_or(Ok(update), |nobody| Err(no_key_left(&nobody)))
+        NoVerificationKey::find(&update.settings).map_or(Ok(update), |no_key| Err(no_key_left(&no_key)))
     }
 }
 
-/// What `reading` has come to; a panic is our own mistake, and told as settings that were refused.
-async fn outcome(reading: JoinHandle<Outcome>, reloading: &Reloading, trigger: Trigger) -> Outcome {
-    reading.await.unwrap_or_else(|panicked| {
-        error!("Settings refused, the old ones stay: {trigger}: {panicked}");
-        let told = vec!["they could not be read, by a mistake of the server; its log says which".to_owned()];
-        reloading.refused(&told);
-        Err(told)
-    })
+/// The outcome of `reading`. A panic, and a reading that takes longer than `limit`, are reported as settings that are
+/// refused.
+async fn outcome(
+    reading: JoinHandle<Outcome>,
+    limit: Duration,
+    reloading: &Reloading,
+    trigger: Trigger,
+) -> Outcome {
+    let (logged, text) = match timeout(limit, reading).await {
+        Ok(Ok(outcome)) => return outcome,
+        Ok(Err(panicked)) => (
+            panicked.to_string(),
+            "they could not be read, because of a bug in the server; its log has the details".to_owned(),
+        ),
+        Err(_elapsed) => {
+            let text = format!("they could not be read within {}", format_duration(limit));
+            (text.clone(), text)
+        }
+    };
+    error!("Settings refused, the old ones stay: {trigger}: {logged}");
+    let problems = vec![text];
+    reloading.refused(&problems);
+    Err(problems)
 }
 
-/// Settings by which nobody could come in any more: all channels would end, and the next start be refused.
-fn no_key_left(nobody: &NoVerificationKey) -> LoadError {
+/// Settings without any verification key: they would end all channels, and the next start would refuse them.
+fn no_key_left(no_key: &NoVerificationKey) -> LoadError {
     LoadError {
         problems: vec![Problem {
             location: None,
             key: "auth.jwt_secret".into(),
             message: format!(
                 "no secret to verify tokens with would be left, nor any other key{}",
-                nobody.about_key_sets()
+                no_key.about_key_sets()
             ),
             help: Some("leave one to some tenant at least; to close them, suspend them".into()),
         }],
     }
 }
 
-/// Says in the log what a reload has come to.
-fn tell(trigger: Trigger, changes: &Changes, overridden: &[String], news: &[&Note]) {
+/// Logs what a reload has changed.
+fn log_changes(trigger: Trigger, changes: &Changes, overridden: &[String], new_notes: &[&Note]) {
     let Changes { changed, pending } = changes;
     match changed.as_slice() {
         [] => info!("Settings read again, nothing changes: {trigger}"),
@@ -216,20 +241,20 @@ fn tell(trigger: Trigger, changes: &Changes, overridden: &[String], news: &[&Not
     if !pending.is_empty() {
         warn!(pending = names(pending), "Some settings wait for a restart");
     }
-    for sentence in overridden.iter().take(NAMES_SHOWN) {
+    for sentence in overridden.iter().take(NAMES_LISTED_MAX) {
         warn!("{sentence}");
     }
-    for note in news {
+    for note in new_notes {
         warn!("{}", note.text);
     }
 }
 
-/// A list for one line of the log; of a long one only the beginning.
+/// A list of names for one line of the log; of a long one, its beginning.
 pub(crate) fn names(keys: &[String]) -> String {
-    let shown = keys[..keys.len().min(NAMES_SHOWN)].join(", ");
-    match keys.len().saturating_sub(NAMES_SHOWN) {
-        0 => shown,
-        more => format!("{shown} and {more} more"),
+    let listed = keys[..keys.len().min(NAMES_LISTED_MAX)].join(", ");
+    match keys.len().saturating_sub(NAMES_LISTED_MAX) {
+        0 => listed,
+        more => format!("{listed} and {more} more"),
     }
 }
 
@@ -238,10 +263,22 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_reload_that_panics_is_told_as_one_that_is_refused() {
+    async fn a_reload_that_panics_is_reported_as_refused() {
         let reloading = Reloading::new();
         let reading = tokio::task::spawn_blocking(|| -> Outcome { panic!("as it should in this test") });
-        let told = outcome(reading, &reloading, Trigger::Hangup).await.expect_err("it is refused");
-        assert_eq!(reloading.status().last_error, Some(told.join("\n")));
+        let refused = outcome(reading, RELOAD_TIMEOUT, &reloading, Trigger::Hangup).await;
+        let problems = refused.expect_err("it is refused");
+        assert_eq!(reloading.status().last_error, Some(problems.join("\n")));
+    }
+
+    // A configuration file that is a pipe, or on a disk that does not answer.
+    #[tokio::test]
+    async fn a_reload_that_does_not_end_is_reported_as_refused() {
+        let reloading = Reloading::new();
+        let reading = tokio::spawn(std::future::pending());
+        let limit = Duration::from_millis(10);
+        let problems = outcome(reading, limit, &reloading, Trigger::Files).await.expect_err("it is refused");
+        assert_eq!(problems, ["they could not be read within 10ms"]);
+        assert_eq!(reloading.status().last_error, Some(problems.join("\n")));
     }
 }

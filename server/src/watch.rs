@@ -1,14 +1,13 @@
-//! Tells when files have changed, however they are changed.
+//! Reports when files have changed, in whatever way they are changed.
 //!
-//! Folders are watched, not files: an editor puts a new file in the place of the old one, and Kubernetes
-//! turns a link (`..data`) by which all files of a folder change at once; a watch on the file would go on
-//! looking at what is gone. Whether one of *our* files changed is told by where its path leads now, and by
-//! size and time of what is there, so a busy neighbour in the folder is no news.
+//! Folders are watched, not files: an editor puts a new file in the place of the old one, and Kubernetes replaces a link
+//! (`..data`) by which all files of a folder change at once; a watch on the file would stay on the one that is gone.
+//! Whether one of *our* files has changed is decided by where its path leads now, and by size and time of what is there,
+//! so other files in the folder make no difference.
 //!
-//! Changes that come together are told once, when there has been none for a moment: whoever writes a file in
-//! place has it empty first, then half. Where the system tells nothing (network file systems, some shared
-//! folders of virtual machines), files are looked at every half minute. That is done on threads that may wait
-//! for a disk.
+//! Changes that come together are reported once, when there has been none for a moment: a file that is written in place
+//! is empty first, then incomplete. Where the system reports nothing (network file systems, some shared folders of virtual
+//! machines), the files are compared every half minute. That is done on threads that may wait for a disk.
 
 mod watched_files;
 
@@ -27,72 +26,75 @@ use watched_files::WatchedFiles;
 /// Why files cannot be watched.
 pub use notify::Error as WatchError;
 
-/// How long nothing may change before a change is told: a certificate and its key are two files.
-const SETTLE: Duration = Duration::from_millis(100);
+/// How long nothing may change before a change is reported: a certificate and its key are two files.
+const SETTLE_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How many such moments a change may go on before it is told all the same.
-const MOMENTS: u32 = 7;
+/// How many such intervals a change may go on before it is reported all the same.
+const SETTLE_INTERVALS_MAX: u32 = 7;
 
-/// How often the files are looked at without any sign.
-const RECHECK: Duration = Duration::from_secs(30);
+/// How often the files are compared without an event.
+const RECHECK_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Some files, and a system that tells when something happens around them.
+/// Some files, and the events of the system about their folders.
 pub struct Watch {
     watched_files: Arc<Mutex<WatchedFiles>>,
-    signs: Arc<Notify>,
+    events: Arc<Notify>,
 }
 
 impl Watch {
-    /// Watches `files`. What happens to them from now on is told by [`changed`](Self::changed). A file may be
-    /// missing, and may be a folder: that changes when something in it comes or goes.
+    /// Watches `files`. Changes from now on are reported by [`changed`](Self::changed). A file may be missing, and may be
+    /// a folder: that changes when something in it comes or goes.
     ///
     /// # Errors
-    /// When the system cannot watch anything (more), as when all of its watches are taken.
+    /// When the system cannot watch anything (more), for example because all of its watches are taken.
     pub fn new(files: impl IntoIterator<Item = PathBuf>) -> notify::Result<Self> {
-        let signs = Arc::new(Notify::new());
-        let told = Arc::clone(&signs);
+        let events = Arc::new(Notify::new());
+        let notified = Arc::clone(&events);
         let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
-            if event.is_ok_and(|event| is_no_sign(event.kind)) {
+            if event.is_ok_and(|event| is_irrelevant(event.kind)) {
                 return;
             }
-            told.notify_one();
+            notified.notify_one();
         })?;
         let mut watched_files = WatchedFiles::with(watcher);
-        watched_files.look_at(files.into_iter().collect());
-        Ok(Self { watched_files: Arc::new(Mutex::new(watched_files)), signs })
+        watched_files.watch_instead(files.into_iter().collect());
+        Ok(Self { watched_files: Arc::new(Mutex::new(watched_files)), events })
     }
 
     /// Watches other files instead, which are listed on a thread that may wait.
-    pub async fn look_at(&mut self, files: impl FnOnce() -> Vec<PathBuf> + Send + 'static) {
-        self.have(move |watched_files| watched_files.look_at(files())).await;
+    pub async fn watch_instead(&mut self, files: impl FnOnce() -> Vec<PathBuf> + Send + 'static) {
+        self.with_files(move |watched_files| watched_files.watch_instead(files())).await;
     }
 
-    /// Waits until one of the files is no longer what it was, and has been left alone for a moment.
+    /// Waits until one of the files is no longer what it was, and nothing has changed for a moment.
     ///
-    /// Safe to drop while it waits: a change is told by the next call.
+    /// Safe to drop while it waits: the next call reports the change.
     pub async fn changed(&mut self) {
-        while !self.have(WatchedFiles::see_news).await {
-            let _nothing_told = timeout(RECHECK, self.signs.notified()).await;
+        while !self.with_files(WatchedFiles::have_changed).await {
+            let _event_or_elapsed = timeout(RECHECK_INTERVAL, self.events.notified()).await;
         }
-        settled(|| self.have(|watched_files| watched_files.look())).await;
-        self.have(WatchedFiles::arm).await;
+        settled(|| self.with_files(|watched_files| watched_files.stamps())).await;
+        self.with_files(WatchedFiles::arm).await;
     }
 
-    /// What `look` sees. A network file system may keep it waiting, and then nobody else with it.
-    async fn have<T: Send + 'static>(&self, look: impl FnOnce(&mut WatchedFiles) -> T + Send + 'static) -> T {
+    /// The result of `look`, on a thread of its own: a network file system may block it.
+    async fn with_files<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&mut WatchedFiles) -> T + Send + 'static,
+    ) -> T {
         let watched_files = Arc::clone(&self.watched_files);
         match tokio::task::spawn_blocking(move || look(&mut watched_files.lock())).await {
-            Ok(seen) => seen,
+            Ok(result) => result,
             Err(failed) => match failed.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),
-                // The runtime is shutting down: nobody will hear of anything.
+                // The runtime is shutting down, and this task with it.
                 Err(_cancelled) => std::future::pending().await,
             },
         }
     }
 }
 
-/// Waits for a change, for ever if the system watches nothing more.
+/// Waits for a change; for ever if nothing is watched.
 pub async fn changed(watch: Option<&mut Watch>) {
     match watch {
         Some(watch) => watch.changed().await,
@@ -100,22 +102,23 @@ pub async fn changed(watch: Option<&mut Watch>) {
     }
 }
 
-/// Waits until two looks a moment apart have seen the same, but not for ever.
-async fn settled<Sight: PartialEq, Look: Future<Output = Sight>>(look: impl Fn() -> Look) {
-    let mut seen = look().await;
-    for _moment in 0..MOMENTS {
-        sleep(SETTLE).await;
+/// Waits until two looks an interval apart have the same result, but not for ever.
+async fn settled<T: PartialEq, Look: Future<Output = T>>(look: impl Fn() -> Look) {
+    let mut last = look().await;
+    for _interval in 0..SETTLE_INTERVALS_MAX {
+        sleep(SETTLE_INTERVAL).await;
         let now = look().await;
-        if now == seen {
+        if now == last {
             return;
         }
-        seen = now;
+        last = now;
     }
 }
 
-/// Reading changes nothing, and we read ourselves. A file that is being written is told once it is closed, where
-/// the system tells that; before, half of it may be there, and a log that grows beside it is never closed.
-fn is_no_sign(kind: EventKind) -> bool {
+/// Whether an event is no reason to compare the files. Reading changes nothing, and the server reads itself. Where the
+/// system reports that a written file is closed, only that counts: before, half of it may be there, and a log file in the
+/// same folder is written all the time.
+fn is_irrelevant(kind: EventKind) -> bool {
     match kind {
         EventKind::Access(access) => access != AccessKind::Close(AccessMode::Write),
         EventKind::Modify(ModifyKind::Data(_)) => cfg!(target_os = "linux"),

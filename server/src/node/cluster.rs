@@ -1,4 +1,4 @@
-//! This node as the link to the others needs it, and what operators order for all of them.
+//! What the link to the other nodes needs of this one, and commands of operators that all nodes carry out.
 
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use crate::bus::{Host, OperatorCommand};
 use crate::close_reason::CloseReason;
 
 impl Node {
-    /// Sends the clients of a tenant away from this node (1012); they may come back. Returns how many sockets
-    /// that concerns; `None` when there is no such tenant.
+    /// Disconnects the clients of a tenant from this node (1012); they may reconnect. Returns how many sockets that
+    /// concerns; `None` when there is no such tenant.
     pub fn disconnect_clients(&self, tenant: &str) -> Option<usize> {
         self.tenants.disconnect_clients(tenant, CloseReason::Disconnected.into())
     }
@@ -40,13 +40,13 @@ impl Host for Arc<Node> {
         match control {
             OperatorCommand::DisconnectTenant { tenant } => {
                 if let Some(disconnected) = self.disconnect_clients(&tenant) {
-                    info!(tenant, disconnected, "Another node has the clients of a tenant sent away");
+                    info!(tenant, disconnected, "Clients of a tenant disconnected, ordered on another node");
                 }
             }
             OperatorCommand::ReloadConfig => {
-                info!("Another node asks for a reload");
+                info!("Reload ordered on another node");
                 let node = Arc::clone(self);
-                // What comes of it is told where the settings are read; nobody here waits for that.
+                // Its outcome is logged by the reloader; the link does not wait for it.
                 tokio::spawn(async move { node.reloading.reload().await });
             }
         }

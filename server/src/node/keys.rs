@@ -1,8 +1,8 @@
-//! Whether any tenant can verify a token: asked at the start, on a reload, and by `config check`. And which keys of key
+//! Whether any tenant can verify a token: checked at the start, on a reload, and by `config check`. And which keys of key
 //! sets cannot be used.
 //!
-//! A server without a key refuses everybody. That is a mistake, and one that would end every channel if a
-//! running server made it.
+//! A server without a key refuses all clients. That is a mistake, and applied to a running server it would end every
+//! channel.
 
 use std::fmt;
 
@@ -11,19 +11,19 @@ use settings::{Auth, Settings};
 
 use crate::auth::{Verifier, check_jwks};
 
-/// No tenant holds a key to verify tokens with, nor knows where to get one.
+/// No tenant has a key to verify tokens with, nor a URL to fetch one from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NoVerificationKey {
-    /// What is wrong with the keys that key sets hold, a sentence each.
+    /// What is wrong with the keys in key sets, a sentence each.
     unusable: Vec<String>,
 }
 
 impl NoVerificationKey {
-    /// `None` if a tenant has a key.
+    /// Looks for a key in all tenants; `None` if one has a key.
     pub fn find(settings: &Settings) -> Option<Self> {
         let tenants = settings.every_tenant();
         let has_keys = tenants.values().any(|tenant| {
-            // One that fetches its keys has none at first, and nothing is fetched for a question.
+            // A tenant that fetches its keys has none yet, and this check fetches nothing.
             tenant.auth.jwks_url.is_some() || Verifier::new(&tenant.auth, None).has_keys()
         });
         (!has_keys).then(|| {
@@ -35,7 +35,7 @@ impl NoVerificationKey {
         })
     }
 
-    /// Why the key sets are no help, if there are any; to follow a sentence.
+    /// Why the key sets hold no usable key, if there are any: a clause that follows a sentence.
     pub fn about_key_sets(&self) -> String {
         match self.unusable.as_slice() {
             [] => String::new(),
@@ -50,15 +50,15 @@ impl fmt::Display for NoVerificationKey {
     }
 }
 
-/// The keys of key sets that the server leaves out, a sentence each. A running one tells them in its log.
+/// The keys of key sets that the server does not use, a sentence each. A running server logs them.
 pub fn unusable_keys(settings: &Settings) -> Vec<String> {
-    let left_out = sets(settings).flat_map(|(name, auth)| {
+    let unused = sets(settings).flat_map(|(name, auth)| {
         problems(auth).into_iter().map(move |key| format!("{name} is used without {key}"))
     });
-    left_out.collect()
+    unused.collect()
 }
 
-/// Who has a key set, by the name of its key.
+/// All key sets, with the name of the setting.
 fn sets(settings: &Settings) -> impl Iterator<Item = (String, &Auth)> {
     let tenants = settings.tenants.iter();
     let tenants = tenants.map(|(id, tenant)| (format!("tenants.{id}.auth.jwt_jwks"), &tenant.auth));
@@ -66,7 +66,7 @@ fn sets(settings: &Settings) -> impl Iterator<Item = (String, &Auth)> {
     all.filter(|(_, auth)| auth.jwt_jwks.is_some())
 }
 
-/// What of a key set cannot be used. One that is no set at all would have been a problem of the settings.
+/// The keys of a set that cannot be used. Text that is no key set is refused when the settings are loaded.
 fn problems(auth: &Auth) -> Vec<String> {
     let set = auth.jwt_jwks.as_ref().map(|set| check_jwks(set.expose_secret()));
     set.and_then(Result::ok).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! How this node is: whether it stops, and whether it hears the others.
+//! Whether clients should be sent to this node, and whether it is connected to the others.
 
 /// Whether new clients should be sent here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,7 @@
-//! What becomes of the settings while the server runs: which count, since when, and how they are read again.
+//! The status of the settings: which generation is applied, since when, what waits for a restart, what was refused.
 //!
-//! Reading files and watching them is somebody else's work, above us. It reports here what came of it, and
-//! leaves here how to ask for it, so that whoever answers for the settings need not know who reads them.
+//! Files are read and watched in a layer above this one. It reports its outcomes here and registers a handler here, so
+//! that the layers below can report the status and order a reload without knowing how settings are read.
 
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
@@ -9,83 +9,83 @@ use std::time::SystemTime;
 
 use parking_lot::Mutex;
 
-/// What is known about the settings.
+/// The status of the settings.
 #[derive(Debug, Clone)]
 pub struct SettingsStatus {
-    /// 1 for those of the start, one more for each that counted later.
+    /// 1 at the start, one more with each reload that changed something.
     pub generation: u64,
-    /// When they began to count.
+    /// When the present generation was applied.
     pub applied_at: SystemTime,
     /// The keys whose new value waits for a restart.
     pub pending: Vec<String>,
-    /// Why the newest were refused, if they were: every problem, one a line.
+    /// Why the newest settings were refused, if they were: all problems, one a line.
     pub last_error: Option<String>,
 }
 
-/// What reading the settings again has led to.
+/// The outcome of a reload. The error is the list of all problems.
 pub type Outcome = Result<Changes, Vec<String>>;
 
 /// What a reload changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// The keys whose value is another now.
+    /// The keys whose new value is applied.
     pub changed: Vec<String>,
     /// The keys whose new value waits for a restart.
     pub pending: Vec<String>,
 }
 
-/// Reads all layers of the settings again, and applies them if nothing is wrong with them. The error is every
-/// problem, as a text.
+/// Reads all layers of the settings again, and applies them if nothing is wrong with them.
 pub type Reload = dyn Fn() -> Pin<Box<dyn Future<Output = Outcome> + Send>> + Send + Sync;
 
-/// The settings' own story, and the way to ask for its next chapter.
+/// The status of the settings, and the handler that reloads them.
 pub struct Reloading {
-    account: Mutex<SettingsStatus>,
+    status: Mutex<SettingsStatus>,
     reload: OnceLock<Arc<Reload>>,
 }
 
 impl Reloading {
-    /// The story of a server that has just started.
+    /// The status at the start.
     pub(crate) fn new() -> Self {
-        let account = SettingsStatus {
+        let status = SettingsStatus {
             generation: 1,
             applied_at: SystemTime::now(),
             pending: Vec::new(),
             last_error: None,
         };
-        Self { account: Mutex::new(account), reload: OnceLock::new() }
+        Self { status: Mutex::new(status), reload: OnceLock::new() }
     }
 
-    /// What is known now.
+    /// The present status.
     pub fn status(&self) -> SettingsStatus {
-        self.account.lock().clone()
+        self.status.lock().clone()
     }
 
+    /// Notes that a new generation is applied.
     pub(super) fn applied(&self) {
-        let mut account = self.account.lock();
-        account.generation += 1;
-        account.applied_at = SystemTime::now();
-        account.last_error = None;
+        let mut status = self.status.lock();
+        status.generation += 1;
+        status.applied_at = SystemTime::now();
+        status.last_error = None;
     }
 
-    /// The newest settings are good, whether they change anything or not; these keys wait for a restart.
+    /// Notes that the newest settings are valid, whether they change anything or not, and which keys wait for a restart.
     pub fn accepted(&self, pending: Vec<String>) {
-        let mut account = self.account.lock();
-        account.pending = pending;
-        account.last_error = None;
+        let mut status = self.status.lock();
+        status.pending = pending;
+        status.last_error = None;
     }
 
-    /// The newest settings were refused, and changed nothing.
+    /// Notes that the newest settings were refused and changed nothing.
     pub fn refused(&self, problems: &[String]) {
-        self.account.lock().last_error = Some(problems.join("\n"));
+        self.status.lock().last_error = Some(problems.join("\n"));
     }
 
-    /// Whoever reads the settings says how to ask for it. Once.
+    /// Registers the handler of reloads. Later calls have no effect.
     pub fn set_handler(&self, reload: Arc<Reload>) {
-        let _only_the_first_counts = self.reload.set(reload);
+        let _already_set = self.reload.set(reload);
     }
 
-    /// Reads the settings again, now. `None` when nobody here reads any.
+    /// Reloads the settings now. `None` when no handler is registered.
     pub async fn reload(&self) -> Option<Outcome> {
         let reload = Arc::clone(self.reload.get()?);
         Some(reload().await)

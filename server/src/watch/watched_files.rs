@@ -1,6 +1,6 @@
-//! What can be seen of some files now, and which folders have to be watched to hear of more.
+//! The present state of some files, and the folders that have to be watched to notice changes of it.
 //!
-//! Everything here asks the file system and may have to wait for it.
+//! Everything here reads the file system, and may block.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,37 +11,37 @@ use std::path::{Path, PathBuf};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tracing::{debug, warn};
 
-/// Links that one path may lead through, as many as Linux follows itself.
-const LINKS: usize = 40;
+/// Links that one path may lead through; Linux follows as many itself.
+const LINKS_MAX: usize = 40;
 
-/// Which file a path leads to, and which edition of it: device, number, size, seconds and nanoseconds.
+/// Which file a path leads to, and in which version: device, inode, size, seconds and nanoseconds of the modification.
 pub(super) type FileStamp = Option<(u64, u64, u64, i64, i64)>;
 
-/// Some files, as they were when last looked at, and the folders that are watched for them.
+/// Some files, as they were when their folders were armed, and these folders.
 pub(super) struct WatchedFiles {
     files: Vec<PathBuf>,
-    editions: Vec<FileStamp>,
+    stamps: Vec<FileStamp>,
     folders: BTreeSet<PathBuf>,
     watcher: RecommendedWatcher,
-    /// Whether a folder cannot be watched that should be.
-    blind: bool,
-    /// Why, until it has been told.
-    pub(super) complaint: Option<String>,
+    /// Whether a folder that should be watched cannot be.
+    has_unwatched: bool,
+    /// Which and why, until it has been logged.
+    pub(super) unlogged_problem: Option<String>,
 }
 
 impl WatchedFiles {
     pub(super) fn with(watcher: RecommendedWatcher) -> Self {
-        let (files, editions, folders) = (Vec::new(), Vec::new(), BTreeSet::new());
-        Self { files, editions, folders, watcher, blind: false, complaint: None }
+        let (files, stamps, folders) = (Vec::new(), Vec::new(), BTreeSet::new());
+        Self { files, stamps, folders, watcher, has_unwatched: false, unlogged_problem: None }
     }
 
-    pub(super) fn look_at(&mut self, files: Vec<PathBuf>) {
+    pub(super) fn watch_instead(&mut self, files: Vec<PathBuf>) {
         self.files = files;
         self.arm();
     }
 
-    /// Watches every folder that matters now, then looks: what happens in between is seen either way. Those
-    /// watched before are watched anew, because another folder may stand where they stood.
+    /// Watches every folder that matters now, then takes the stamps: a change in between is noticed either way. Folders
+    /// watched before are watched anew, because another folder may have taken their place.
     pub(super) fn arm(&mut self) {
         for folder in std::mem::take(&mut self.folders) {
             let _gone = self.watcher.unwatch(&folder);
@@ -54,29 +54,31 @@ impl WatchedFiles {
                 Err(error) => unwatched = unwatched.or(Some((folder, error))),
             }
         }
-        let was_blind = std::mem::replace(&mut self.blind, unwatched.is_some());
-        if let Some((folder, mut error)) = unwatched.filter(|_| !was_blind) {
-            // Told here, as part of a sentence.
+        let had_unwatched = std::mem::replace(&mut self.has_unwatched, unwatched.is_some());
+        if let Some((folder, mut error)) = unwatched.filter(|_| !had_unwatched) {
+            // The sentence below names the folder.
             error.paths.clear();
             let why = error.to_string();
-            self.complaint =
+            self.unlogged_problem =
                 Some(format!("Cannot watch {}: {}", folder.display(), why.trim_end_matches('.')));
         }
-        self.editions = self.look();
+        self.stamps = self.stamps();
     }
 
     /// Whether a file is no longer what it was when the folders were armed.
-    pub(super) fn see_news(&mut self) -> bool {
-        // Not where it was noticed: at the start that is before anybody writes the log.
-        if let Some(complaint) = self.complaint.take() {
-            warn!("{complaint}. An edit may be felt half a minute late; SIGHUP hurries it");
+    pub(super) fn have_changed(&mut self) -> bool {
+        // Not where it was noticed: at the start that is before the log is open.
+        if let Some(problem) = self.unlogged_problem.take() {
+            warn!(
+                "{problem}. An edit may be noticed half a minute late; SIGHUP makes the server read it at once"
+            );
         }
-        self.editions != self.look() || self.see_new_folders() && self.editions != self.look()
+        self.stamps != self.stamps() || self.watch_new_folders() && self.stamps != self.stamps()
     }
 
-    /// Watches folders that have come on the way to a missing file. Whether there are any.
-    fn see_new_folders(&mut self) -> bool {
-        let missing = self.files.iter().zip(&self.editions).filter(|(_, edition)| edition.is_none());
+    /// Watches folders that have been created on the way to a missing file. Returns whether there are any.
+    fn watch_new_folders(&mut self) -> bool {
+        let missing = self.files.iter().zip(&self.stamps).filter(|(_, stamp)| stamp.is_none());
         let wanted: BTreeSet<_> = missing.flat_map(|(file, _)| folders(file)).collect();
         let watched = self.folders.len();
         for folder in wanted {
@@ -89,17 +91,17 @@ impl WatchedFiles {
         self.folders.len() > watched
     }
 
-    /// Which edition of each file is there now.
-    pub(super) fn look(&self) -> Vec<FileStamp> {
-        let edition = |file: &PathBuf| {
+    /// The present stamp of each file.
+    pub(super) fn stamps(&self) -> Vec<FileStamp> {
+        let stamp = |file: &PathBuf| {
             let found = fs::metadata(file).ok()?;
             Some((found.dev(), found.ino(), found.size(), found.mtime(), found.mtime_nsec()))
         };
-        self.files.iter().map(edition).collect()
+        self.files.iter().map(stamp).collect()
     }
 }
 
-/// Whether there is no such folder. The one above is watched, so that we hear when it comes.
+/// Whether there is no such folder. The one above is watched, so that its creation is noticed.
 fn is_missing(error: &notify::Error) -> bool {
     match &error.kind {
         notify::ErrorKind::PathNotFound => true,
@@ -110,12 +112,12 @@ fn is_missing(error: &notify::Error) -> bool {
     }
 }
 
-/// Where something has to happen for `file` to change: its own folder, the one above (where its folder may be
-/// replaced or come), the same of every link on the way and of what it leads to, and itself if it is a folder.
+/// The folders in which something has to happen for `file` to change: its own, the one above (where its folder may be
+/// replaced or created), the same of every link on the way and of its target, and itself if it is a folder.
 fn folders(file: &Path) -> BTreeSet<PathBuf> {
     let (mut folders, mut path) = (BTreeSet::new(), file.to_owned());
     folders.extend(above(&path));
-    for _ in 0..LINKS {
+    for _ in 0..LINKS_MAX {
         let Some((link, leads_to)) = first_link(&path) else { break };
         folders.extend(above(&link));
         folders.extend(above(&leads_to));
@@ -133,13 +135,13 @@ fn first_link(path: &Path) -> Option<(PathBuf, PathBuf)> {
     steps.into_iter().rev().find_map(|step| {
         let target = fs::read_link(step).ok()?;
         let (folder, rest) = (step.parent()?, path.strip_prefix(step).ok()?);
-        // Put together anew, because nothing to add would leave a slash, which leads through the last link.
+        // Collected from components: joining an empty rest would leave a slash, which follows the last link.
         let leads_to = folder.join(target).join(rest).components().collect();
         Some((step.to_owned(), leads_to))
     })
 }
 
-/// The folder of `path`, the one above, and further up to one that is there.
+/// The folder of `path`, the one above, and further up to one that exists.
 fn above(path: &Path) -> BTreeSet<PathBuf> {
     let mut folders = BTreeSet::new();
     for folder in path.ancestors().skip(1) {
