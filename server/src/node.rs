@@ -1,4 +1,4 @@
-//! What every part of this process shares.
+//! What all parts of this process share: identity, lifecycle, settings, hub, tenants.
 
 mod cluster;
 mod gauges;
@@ -9,7 +9,7 @@ mod reloading;
 
 pub use keys::{NoVerificationKey, unusable_keys};
 pub use lifecycle::{Lifecycle, LifecyclePhase, Urgency};
-pub use readiness::{Connectivity, Readiness};
+pub use readiness::Readiness;
 pub use reloading::{Changes, Outcome, Reload, Reloading, SettingsStatus};
 
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use settings::Settings;
 
 use crate::auth::Operators;
 use crate::auth::jwks::JwksSources;
-use crate::bus::{self, ClusterLink};
+use crate::bus::{ClusterLink, Connectivity};
 use crate::permit::{Permit, Permits};
 use crate::telemetry::fan_out::Exporter;
 use crate::telemetry::metrics::Metrics;
@@ -30,87 +30,85 @@ use crate::telemetry::prometheus::Prometheus;
 use crate::telemetry::reports::Reports;
 use crate::tenants::{Registry, Tenant};
 
-/// One running server.
+/// One running server: the parts that all layers above share. A slice with state of its own keeps it in `Services`.
 pub struct Node {
-    /// Which run of which process this is, among others.
+    /// Identifies this run of this process among the nodes of a cluster.
     pub id: NodeId,
+    /// When it started.
+    pub started: Instant,
+    /// In which phase of its life it is.
+    pub lifecycle: Lifecycle,
     settings: ArcSwap<Settings>,
+    /// The status of the settings, and how to reload them.
+    pub reloading: Reloading,
+    operators: ArcSwap<Operators>,
     /// The rooms.
     pub hub: Arc<Hub>,
-    /// The other nodes.
+    /// The owners of rooms.
+    pub tenants: Registry,
+    /// The link to the other nodes.
     pub link: ClusterLink,
+    sockets: Permits,
+    connections: Permits,
     /// The metrics it publishes.
     pub metrics: Arc<Metrics>,
     /// The exporter behind `/metrics`.
     pub prometheus: Prometheus,
-    /// Tells what happens to nobody in particular.
+    /// Reports on what concerns no tenant in particular, in the log and in counters.
     pub reports: Reports,
-    /// Who owns rooms here.
-    pub tenants: Registry,
-    /// Who is an operator.
-    operators: ArcSwap<Operators>,
-    /// What became of the settings, and how to have them read again.
-    pub reloading: Reloading,
-    /// When it started.
-    pub started: Instant,
-    /// Whether it serves or stops.
-    pub lifecycle: Lifecycle,
-    sockets: Permits,
-    connections: Permits,
 }
 
 /// Sockets beyond the WebSocket limit, for health checks, HTTP and refusals.
 pub const SPARE_SOCKETS: usize = 1_024;
 
 impl Node {
-    /// An empty node, which has its keys fetched by `sources` and hears the others over `link`. Its metrics go to
-    /// Prometheus' page and to `exporters`.
+    /// A node without clients. Its keys are fetched by `jwks`; its metrics go to Prometheus' page and to `exporters`.
     ///
     /// # Errors
     /// Without a key no token can be verified, so there is nothing to run.
     pub fn new(
         settings: Settings,
-        sources: JwksSources,
+        jwks: JwksSources,
         link: ClusterLink,
         lifecycle: Lifecycle,
         exporters: Vec<Exporter>,
     ) -> anyhow::Result<Arc<Self>> {
-        if let Some(nobody) = NoVerificationKey::find(&settings) {
-            anyhow::bail!("{nobody}: set JWT_SECRET, or start with `serve --dev` to try things out");
+        if let Some(no_key) = NoVerificationKey::find(&settings) {
+            anyhow::bail!("{no_key}: set JWT_SECRET, or start with `serve --dev` to try things out");
         }
         let prometheus = Prometheus::new(settings.regions.name.as_deref());
         let metrics = Arc::new(Metrics::new([vec![prometheus.exporter()], exporters].concat()));
-        let tenants = Registry::new(&settings, sources, &metrics);
+        let tenants = Registry::new(&settings, jwks, &metrics);
         let reports = metrics.reports(None);
         let operators = Operators::new(&settings.admin, &settings.auth).remarking(&reports);
         let hub = HubBuilder::new(settings.presence.coalesce);
         Ok(Arc::new(Self {
             id: NodeId::random(),
-            hub: match link.connectivity() {
-                bus::Connectivity::Standalone => hub.build(),
-                _with_others => hub.relayed(bounds(&settings.bus)).build(),
-            },
-            link,
-            tenants,
-            operators: ArcSwap::from_pointee(operators),
-            reloading: Reloading::new(),
-            settings: ArcSwap::from_pointee(settings),
-            reports,
-            metrics,
-            prometheus,
             started: Instant::now(),
             lifecycle,
+            reloading: Reloading::new(),
+            operators: ArcSwap::from_pointee(operators),
+            hub: match link.connectivity() {
+                Connectivity::Standalone => hub.build(),
+                _with_other_nodes => hub.relayed(relay_bounds(&settings.bus)).build(),
+            },
+            settings: ArcSwap::from_pointee(settings),
+            tenants,
+            link,
             sockets: Permits::default(),
             connections: Permits::default(),
+            metrics,
+            prometheus,
+            reports,
         }))
     }
 
-    /// The settings as they are now. Taken once per operation, so that one operation sees one of them.
+    /// The present settings. Taken once per operation, so that the operation sees one generation of them.
     pub fn settings(&self) -> Guard<Arc<Settings>> {
         self.settings.load()
     }
 
-    /// From now on these settings count, for those who are connected too. They have been checked.
+    /// Applies settings that have been checked, to connected clients too.
     pub fn apply(&self, settings: Settings) {
         let settings = Arc::new(settings);
         self.settings.store(Arc::clone(&settings));
@@ -121,12 +119,12 @@ impl Node {
         self.reloading.applied();
     }
 
-    /// Who is an operator now.
+    /// Decides who is an operator.
     pub fn operators(&self) -> Guard<Arc<Operators>> {
         self.operators.load()
     }
 
-    /// The tenant that a request means; `None` when it names one that is not there.
+    /// The tenant that a request names; `None` when there is no such tenant.
     pub async fn tenant_for_request(&self, headers: &HeaderMap, uri: &Uri) -> Option<Arc<Tenant>> {
         let strict = self.settings().server.strict_host;
         self.tenants.for_request(headers, uri, strict).await
@@ -153,28 +151,20 @@ impl Node {
         self.connections.in_use()
     }
 
-    /// Whether new clients should be sent here.
+    /// Whether load balancers should send clients here.
     pub fn readiness(&self) -> Readiness {
-        match self.connectivity() {
-            _ if self.lifecycle.has_reached(LifecyclePhase::NotReady) => Readiness::Stopping,
-            Connectivity::CutOff | Connectivity::WithoutPresence => Readiness::Degraded,
-            Connectivity::Alone | Connectivity::Connected => Readiness::Ready,
+        if self.lifecycle.has_reached(LifecyclePhase::NotReady) {
+            return Readiness::Stopping;
         }
-    }
-
-    /// What this node has to do with others.
-    pub fn connectivity(&self) -> Connectivity {
         match self.link.connectivity() {
-            bus::Connectivity::Standalone => Connectivity::Alone,
-            bus::Connectivity::Connected => Connectivity::Connected,
-            bus::Connectivity::WithoutPresence => Connectivity::WithoutPresence,
-            bus::Connectivity::Disconnected { .. } => Connectivity::CutOff,
+            Connectivity::Standalone | Connectivity::Connected => Readiness::Ready,
+            Connectivity::WithoutPresence | Connectivity::Disconnected { .. } => Readiness::Degraded,
         }
     }
 }
 
-/// How much may wait on its way to the other nodes.
-fn bounds(bus: &settings::Bus) -> Bounds {
+/// How much may be queued for the other nodes.
+fn relay_bounds(bus: &settings::Bus) -> Bounds {
     let bytes = usize::try_from(bus.max_bytes.as_u64()).unwrap_or(usize::MAX);
     Bounds { frames: bus.max_frames.get(), bytes }
 }

@@ -25,7 +25,7 @@ pub(super) fn page(node: &Node) -> Response<Bytes> {
         "node": node.id.to_string(),
         "region": settings.regions.name,
         "public_url": settings.server.public_url,
-        "bus": node.connectivity().word(),
+        "bus": node.link.connectivity().word(),
         "started_at": time(SystemTime::now() - node.started.elapsed()),
         "uptime": node.started.elapsed().as_secs(),
         "connections": node.connections(),

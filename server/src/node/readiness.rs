@@ -1,48 +1,23 @@
-//! Whether clients should be sent to this node, and whether it is connected to the others.
+//! Whether load balancers should send clients to this node.
 
-/// Whether new clients should be sent here.
+/// Whether load balancers should send clients to this node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Readiness {
-    /// Yes.
+    /// They should.
     Ready,
-    /// Yes: local traffic goes on. But what happens on other nodes is not heard here, or not in full.
+    /// They should: local traffic goes on. But events of other nodes arrive incompletely or not at all.
     Degraded,
-    /// No: it has been asked to stop, although it may serve everybody for a while.
+    /// They should not: the server has been asked to stop, although it may go on serving for a while.
     Stopping,
 }
 
 impl Readiness {
-    /// The word for it.
+    /// Its name in `/readyz` and `/status`.
     pub fn word(self) -> &'static str {
         match self {
             Self::Ready => "ready",
             Self::Degraded => "degraded",
             Self::Stopping => "stopping",
-        }
-    }
-}
-
-/// What this node has to do with others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Connectivity {
-    /// There are none.
-    Alone,
-    /// It hears them.
-    Connected,
-    /// It hears them, but presence is not shared in full.
-    WithoutPresence,
-    /// It should hear them and does not.
-    CutOff,
-}
-
-impl Connectivity {
-    /// The word for it.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Alone => "alone",
-            Self::Connected => "connected",
-            Self::WithoutPresence => "without presence",
-            Self::CutOff => "away",
         }
     }
 }

@@ -74,6 +74,18 @@ pub enum Connectivity {
     },
 }
 
+impl Connectivity {
+    /// Its name in `/status`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Standalone => "alone",
+            Self::Connected => "connected",
+            Self::WithoutPresence => "without presence",
+            Self::Disconnected { .. } => "away",
+        }
+    }
+}
+
 /// The link as the rest of the node sees it. Clones are the same link.
 #[derive(Debug, Clone)]
 pub struct ClusterLink(Option<Arc<Shared>>);
