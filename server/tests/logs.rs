@@ -1,4 +1,4 @@
-//! What the log says of requests and of the WebSockets that come of them, as a machine reads it.
+//! Log lines of requests and of their WebSockets, in the JSON format.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -31,19 +31,20 @@ impl Serve {
         command.envs(settings.iter().copied());
         let mut child =
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program runs");
-        let mut welcome = BufReader::new(child.stdout.take().expect("piped")).lines().map_while(Result::ok);
-        let mut told = |name: &str| {
-            let mut lines = welcome.by_ref().map(|line| line.trim().to_owned());
+        let mut start_text =
+            BufReader::new(child.stdout.take().expect("piped")).lines().map_while(Result::ok);
+        let mut value_of = |name: &str| {
+            let mut lines = start_text.by_ref().map(|line| line.trim().to_owned());
             let value = lines.find_map(|line| Some(line.strip_prefix(name)?.trim().to_owned()));
-            value.expect("the welcome is as it was")
+            value.expect("the start text has it")
         };
-        let (url, token) = (told("URL"), told("anon"));
+        let (url, token) = (value_of("URL"), value_of("anon"));
         let address = url.trim_start_matches("http://").to_owned();
         let log = BufReader::new(child.stderr.take().expect("piped"));
         Self { child, log, address, token, _folder: folder }
     }
 
-    /// The next line for which this holds.
+    /// The next line that satisfies `holds`.
     fn line(&mut self, mut holds: impl FnMut(&Value) -> bool) -> Value {
         loop {
             let mut line = String::new();
@@ -55,16 +56,16 @@ impl Serve {
         }
     }
 
-    /// Sends a request, reads the head of the answer, and leaves the connection open.
+    /// Sends a request, reads the head of the response, and leaves the connection open.
     fn ask(&self, head: &str) -> TcpStream {
         ask(&self.address, head)
     }
 
-    /// Sends this request until a line with `words` in it has come through the log, which nobody has read for a while.
-    fn ask_until_written(&mut self, head: &str, words: &str) {
+    /// Reads a log that was not read for a while, and sends this request until a line with `text` is written.
+    fn ask_until_written(&mut self, head: &str, text: &str) {
         let Self { log, address, .. } = self;
         std::thread::scope(|scope| {
-            let reading = scope.spawn(|| log.lines().map_while(Result::ok).any(|line| line.contains(words)));
+            let reading = scope.spawn(|| log.lines().map_while(Result::ok).any(|line| line.contains(text)));
             while !reading.is_finished() {
                 ask(address, head);
             }
@@ -81,7 +82,7 @@ impl Serve {
         ))
     }
 
-    /// A number on the page.
+    /// The value of a series on the page; 0 if it has none.
     fn number(&self, series: &str) -> f64 {
         let mut page = String::new();
         self.ask("GET /metrics HTTP/1.1\r\nconnection: close").read_to_string(&mut page).expect("text");
@@ -89,7 +90,7 @@ impl Serve {
         line.and_then(|value| value.trim().parse().ok()).unwrap_or_default()
     }
 
-    /// Everything written until it has stopped.
+    /// Stops the server and returns the remaining log.
     fn stop(&mut self) -> String {
         let id = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(id, rustix::process::Signal::INT).expect("it runs");
@@ -101,25 +102,25 @@ impl Serve {
 
 impl Drop for Serve {
     fn drop(&mut self) {
-        let _gone_already = self.child.kill();
+        let _already_exited = self.child.kill();
         let _reaped = self.child.wait();
     }
 }
 
-/// Sends a request, reads the head of the answer, and leaves the connection open.
-fn ask(address: &str, head: &str) -> TcpStream {
+/// Sends a request, reads the head of the response, and leaves the connection open.
+fn ask(address: &str, request: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).expect("it listens");
-    write!(stream, "{head}\r\nhost: x\r\n\r\n").expect("it reads");
-    let mut answer = Vec::new();
-    while !answer.ends_with(b"\r\n\r\n") {
+    write!(stream, "{request}\r\nhost: x\r\n\r\n").expect("it accepts bytes");
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
-        stream.read_exact(&mut byte).expect("an answer");
-        answer.push(byte[0]);
+        stream.read_exact(&mut byte).expect("a response");
+        head.push(byte[0]);
     }
     stream
 }
 
-/// A text frame, masked with nothing.
+/// A text frame, masked with zeros.
 fn frame(text: &str) -> Vec<u8> {
     let length = u16::try_from(text.len()).expect("a short text").to_be_bytes();
     [&[0x81, 0xfe], &length[..], &[0; 4], text.as_bytes()].concat()
@@ -130,7 +131,7 @@ fn is_request(line: &Value) -> bool {
 }
 
 #[test]
-fn each_request_is_one_line_with_its_id_and_whence_it_came_and_never_its_token() {
+fn each_request_is_one_line_with_its_id_and_address_and_without_its_token() {
     let mut serve = Serve::start(&[]);
     serve.ask("GET /health?apikey=hidden HTTP/1.1\r\nx-request-id: an-id-of-twenty-letters");
     let line = serve.line(is_request);
@@ -156,13 +157,12 @@ fn each_request_is_one_line_with_its_id_and_whence_it_came_and_never_its_token()
     assert_eq!(line["client_address"], "127.0.0.1");
 }
 
-/// A request, and what its line is to say: the status, and why.
 #[test]
 fn each_refusal_names_its_reason_and_none_is_an_error() {
     let operators = "the operators' secret, of thirty-two bytes";
     let mut serve = Serve::start(&[
         ("API_JWT_SECRET", operators),
-        ("METRICS_JWT_SECRET", "that of the numbers, of thirty-two bytes"),
+        ("METRICS_JWT_SECRET", "the secret of metrics, of thirty-two bytes"),
         ("REALTIME__SERVER__STRICT_HOST", "false"),
     ]);
     let token = serve.token.clone();
@@ -193,8 +193,8 @@ fn each_refusal_names_its_reason_and_none_is_an_error() {
             assert_ne!(line["level"], "ERROR", "{line}");
             is_request(line)
         });
-        let said = (&line["status"], &line["error_code"], &line["level"]);
-        assert_eq!(said, (&status.into(), &code.into(), &"WARN".into()), "{request}: {line}");
+        let logged = (&line["status"], &line["error_code"], &line["level"]);
+        assert_eq!(logged, (&status.into(), &code.into(), &"WARN".into()), "{request}: {line}");
         assert!(!line.to_string().contains(&token), "{line}");
     }
     let rest = serve.stop();
@@ -202,30 +202,30 @@ fn each_refusal_names_its_reason_and_none_is_an_error() {
 }
 
 #[test]
-fn an_operators_order_is_logged_with_the_sub_of_its_token() {
+fn an_operators_request_is_logged_with_the_sub_of_its_token() {
     let secret = "the operators' secret, of thirty-two bytes";
     let mut serve = Serve::start(&[("API_JWT_SECRET", secret)]);
     let claims = Map::from_iter([("sub".to_owned(), "ann".into())]);
     let token = sign_operator(&secret.into(), claims, SystemTime::now(), Duration::from_secs(60));
-    let order =
+    let request =
         |path: &str| format!("POST {path} HTTP/1.1\r\ncontent-length: 0\r\nauthorization: Bearer {token}");
     for (path, message) in [
         ("/admin/reload", "An operator requests a reload"),
         ("/admin/tenants/default/disconnect", "An operator disconnects the clients of a tenant"),
     ] {
-        serve.ask(&order(path));
+        serve.ask(&request(path));
         let line = serve.line(|line| line["message"] == message);
         assert_eq!((&line["sub"], &line["level"]), (&"ann".into(), &"INFO".into()), "{line}");
         assert!(line["request_id"].is_string() && !line.to_string().contains(&token), "{line}");
     }
-    serve.ask(&order("/admin/tenants/nobody/disconnect"));
+    serve.ask(&request("/admin/tenants/nobody/disconnect"));
     let line = serve.line(|line| line["status"] == 404);
     assert_eq!(line["error_code"], "TenantNotFound");
 }
 
-// The lines of a code itself are one in ten seconds, so the request's own line says why.
+// A code has one line in ten seconds, so the request's own line has the reason.
 #[test]
-fn each_refused_request_says_why_in_its_own_line() {
+fn each_refused_request_has_the_reason_in_its_own_line() {
     let mut serve = Serve::start(&[("API_JWT_SECRET", "the operators' secret, of thirty-two bytes")]);
     for (request, reason) in [
         ("GET /status HTTP/1.1", "there is no header"),
@@ -234,7 +234,7 @@ fn each_refused_request_says_why_in_its_own_line() {
     ] {
         serve.ask(request);
         let line = serve.line(is_request);
-        assert!(line["reason"].as_str().is_some_and(|said| said.contains(reason)), "{reason}: {line}");
+        assert!(line["reason"].as_str().is_some_and(|found| found.contains(reason)), "{reason}: {line}");
     }
 }
 
@@ -244,7 +244,7 @@ fn a_websocket_keeps_the_id_of_its_handshake() {
     let token = serve.token.clone();
     let mut socket = serve.open(&token);
     assert_eq!(serve.line(is_request)["status"], 101);
-    socket.write_all(&frame("x")).expect("it reads");
+    socket.write_all(&frame("x")).expect("it accepts bytes");
     let line = serve.line(|line| line["error_code"] == "MalformedWebSocketMessage");
     assert_eq!(line["request_id"], "an-id-of-twenty-letters", "{line}");
     assert_eq!(line["client_address"], "127.0.0.1");
@@ -263,12 +263,12 @@ fn health_checks_need_not_be_logged() {
 }
 
 #[test]
-fn an_operational_line_says_what_whom_and_whence() {
+fn the_line_of_a_code_has_the_tenant_the_request_and_the_region() {
     let settings = [("REGION", "eu-west-2"), ("CLUSTER", "blue"), ("REALTIME__TELEMETRY__LOG_LEVEL", "warn")];
     let mut serve = Serve::start(&settings);
     let token = serve.token.clone();
     let mut socket = serve.open(&token);
-    socket.write_all(&frame(r#"["1","1","realtime:","phx_join",{}]"#)).expect("it reads");
+    socket.write_all(&frame(r#"["1","1","realtime:","phx_join",{}]"#)).expect("it accepts bytes");
     let line = serve.line(|line| line["error_code"] == "TopicNameRequired");
     assert_eq!(line["message"], "TopicNameRequired: You must provide a topic name");
     for (field, value) in [
@@ -288,52 +288,52 @@ fn an_operational_line_says_what_whom_and_whence() {
 }
 
 #[test]
-fn a_client_that_does_wrong_a_thousand_times_has_one_line() {
+fn a_client_with_a_thousand_errors_causes_one_line_per_code() {
     let mut serve = Serve::start(&[("REALTIME__TELEMETRY__LOG_LEVEL", "warn")]);
     let token = serve.token.clone();
     let mut socket = serve.open(&token);
-    let (nonsense, join) = (frame("x"), frame(r#"["1","1","realtime:","phx_join",{}]"#));
+    let (malformed, join) = (frame("x"), frame(r#"["1","1","realtime:","phx_join",{}]"#));
     for _ in 0..1_000 {
-        socket.write_all(&nonsense).expect("it reads");
+        socket.write_all(&malformed).expect("it accepts bytes");
     }
     for _ in 0..10 {
-        socket.write_all(&join).expect("it reads");
+        socket.write_all(&join).expect("it accepts bytes");
     }
     serve.line(|line| line["error_code"] == "TopicNameRequired");
-    // Counted all the same; a heartbeat is answered only after everything before it.
-    socket.write_all(&frame(r#"[null,"9","phoenix","heartbeat",{}]"#)).expect("it reads");
-    let mut heard = BufReader::new(socket);
-    let mut byte = Vec::new();
-    while !String::from_utf8_lossy(&byte).contains(r#""9","phoenix""#) {
-        assert!(heard.read_until(b'}', &mut byte).expect("frames") > 0);
+    // All are counted; a heartbeat is answered only after everything before it.
+    socket.write_all(&frame(r#"[null,"9","phoenix","heartbeat",{}]"#)).expect("it accepts bytes");
+    let mut socket = BufReader::new(socket);
+    let mut received = Vec::new();
+    while !String::from_utf8_lossy(&received).contains(r#""9","phoenix""#) {
+        assert!(socket.read_until(b'}', &mut received).expect("frames") > 0);
     }
     let series = |code| format!(r#"realtime_codes_total{{tenant="default",code="{code}"}}"#);
     assert_eq!(serve.number(&series("MalformedWebSocketMessage")), 1_000.0);
     assert_eq!(serve.number(&series("TopicNameRequired")), 10.0);
     let errors = r#"realtime_channel_error{tenant="default",code="TopicNameRequired"}"#;
     assert_eq!(serve.number(errors), 10.0);
-    drop(heard);
+    drop(socket);
     let rest = serve.stop();
     assert!(!rest.contains("TopicNameRequired") && !rest.contains("MalformedWebSocketMessage"), "{rest}");
 }
 
-// A terminal that is scrolled back, a disk that is full: the log waits, the clients do not.
+// A terminal may be paused and a disk may be full: lines wait and are dropped, clients are served.
 #[test]
-fn nobody_waits_for_whoever_reads_the_log() {
+fn no_client_waits_for_the_reader_of_the_log() {
     let mut serve = Serve::start(&[("REALTIME__TELEMETRY__LOG_QUEUE_LINES", "10")]);
     let path = "x".repeat(200);
     let asked = (1..10_000).find(|_| {
         serve.ask(&format!("GET /{path} HTTP/1.1\r\nconnection: close"));
         serve.number("realtime_log_lines_dropped_total ") > 0.0
     });
-    assert!(asked.is_some(), "all lines found a reader");
-    // Until what waits has been read, further lines may be lost.
+    assert!(asked.is_some(), "no line was dropped");
+    // Until the waiting lines have been read, further ones may be dropped.
     serve.ask_until_written("GET /a-reader-is-back HTTP/1.1\r\nconnection: close", "/a-reader-is-back");
     let rest = serve.stop();
-    assert!(rest.contains("Stopping: SIGINT"), "what is said once there is a reader again is written");
+    assert!(rest.contains("Stopping: SIGINT"), "lines are written again once the log is read: {rest}");
 }
 
-// Whatever goes wrong with a token or a payload, neither is in the log, be it as talkative as it can.
+// Neither is in the log at any level, whatever is wrong with them.
 #[test]
 fn neither_tokens_nor_payloads_are_written() {
     let mut serve = Serve::start(&[("REALTIME__TELEMETRY__LOG_LEVEL", "trace")]);
@@ -342,7 +342,7 @@ fn neither_tokens_nor_payloads_are_written() {
     let forged = token.replace(&signature, "Zm9yZ2Vk");
     serve.ask(&format!("GET /socket/websocket?apikey={forged} HTTP/1.1"));
     let mut socket = serve.open(&token);
-    for said in [
+    for message in [
         r#"["1","1","realtime:a","phx_join",{"config":{"broadcast":"hidden"},"access_token":"hidden"}]"#,
         r#"["2","2","realtime:a","phx_join",{"config":{"private":"hidden"}}]"#,
         r#"["3","3","realtime:a","phx_join",{"config":{}}]"#,
@@ -354,18 +354,18 @@ fn neither_tokens_nor_payloads_are_written() {
         r#"["hidden""#,
         r#"["3","9","realtime:a","access_token",{"access_token":"hidden"}]"#,
     ] {
-        socket.write_all(&frame(said)).expect("it reads");
+        socket.write_all(&frame(message)).expect("it accepts bytes");
     }
-    let mut told = String::new();
+    let mut log = String::new();
     serve.line(|line| {
-        told += &format!("{line}\n");
+        log += &format!("{line}\n");
         line["error_code"] == "ChannelShutdown"
     });
     drop(socket);
-    told += &serve.stop();
-    assert!(told.contains("InvalidPresencePayload") && told.contains("ErrorConnectingToWebsocket"), "{told}");
+    log += &serve.stop();
+    assert!(log.contains("InvalidPresencePayload") && log.contains("ErrorConnectingToWebsocket"), "{log}");
     for secret in ["hidden", &token, &signature, "Zm9yZ2Vk"] {
-        let line = told.lines().find(|line| line.contains(secret));
+        let line = log.lines().find(|line| line.contains(secret));
         assert!(line.is_none(), "{secret}: {line:?}");
     }
 }
