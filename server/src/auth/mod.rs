@@ -1,12 +1,10 @@
-//! Who somebody is. A token is believed or refused here; what its holder may do with a room is asked
-//! elsewhere.
+//! Which tokens are accepted, and which rooms their holders may join ([`Authorizer`]).
 //!
-//! A token is read ([`token`]), its key is looked up among those *we* hold ([`keys`],
-//! [`key_set`], [`jwks`]), and what it says is
-//! held against our rules ([`rules`]). [`Verifier`] does the three for a tenant's users, [`Operators`]
-//! for those who run the server.
+//! A token is parsed ([`token`]), its signature is verified with a configured key ([`keys`], [`key_set`], [`jwks`]),
+//! and its claims are checked ([`rules`]). [`Verifier`] does so for a tenant's users, [`Operators`] for operators.
 
 mod authorizer;
+mod claims;
 mod credentials;
 mod error;
 pub mod jwks;
@@ -20,11 +18,11 @@ mod token;
 mod verifier;
 
 pub use authorizer::{AuthorizationError, Authorizer, Decision, PublicRooms};
+pub use claims::{Claims, Fingerprint};
 pub use credentials::{Credentials, subprotocols};
 pub use error::TokenError;
 pub use key_set::check_jwks;
 pub use keys::KeyId;
 pub use operator::{Denied, Operator, Operators};
 pub use sign::{sign, sign_operator};
-pub use token::{Claims, Fingerprint};
 pub use verifier::Verifier;

@@ -1,33 +1,28 @@
-//! A token (JWT) as it is written: three parts, of which two can be read before anything is believed.
+//! A token (JWT) as it is encoded: three parts, of which two can be read before the third is verified.
 //!
-//! Reading takes time linear in the length, and whatever the text holds it does not panic.
-
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
-use std::sync::LazyLock;
+//! Parsing takes time linear in the length, and no text makes it panic.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
-use super::keys::KeyId;
-use super::{TokenError, rules};
+use super::TokenError;
 
-/// Longer texts are no tokens: real ones must fit a request header. Refused before a byte is decoded.
+/// The longest token accepted, since tokens must fit a request header. Longer ones are refused before they are decoded.
 const MAX_LENGTH: usize = 64 * 1024;
 
-/// A token that has been read, and not been believed yet.
+/// A token that has been parsed, and not been verified.
 #[derive(Debug)]
 pub(super) struct Token {
     text: String,
-    /// Where in `text` the signature begins; a full stop stands before it.
+    /// Where in `text` the signature begins, after a full stop.
     signature: usize,
     pub(super) header: Map<String, Value>,
     pub(super) claims: Map<String, Value>,
 }
 
 impl Token {
-    /// Reads a token as a client sends it.
+    /// Parses a token as a client sends it.
     pub(super) fn read(token: &str) -> Result<Self, TokenError> {
         Self::parse(clean(token).ok_or(TokenError::Malformed)?).ok_or(TokenError::Malformed)
     }
@@ -35,7 +30,7 @@ impl Token {
     fn parse(text: String) -> Option<Self> {
         let (message, signature) = text.rsplit_once('.')?;
         let (header, claims) = message.split_once('.')?;
-        // Full stops are no base64, so more than three parts fail here as well.
+        // A full stop is not in the alphabet of base64, so more than three parts fail here as well.
         let (header, claims) = (object(header)?, object(claims)?);
         Some(Self { signature: text.len() - signature.len(), header, claims, text })
     }
@@ -45,7 +40,7 @@ impl Token {
         &self.text
     }
 
-    /// What is signed.
+    /// The signed part: header and claims, encoded.
     pub(super) fn message(&self) -> &[u8] {
         &self.text.as_bytes()[..self.signature - 1]
     }
@@ -53,51 +48,6 @@ impl Token {
     /// The signature, still encoded.
     pub(super) fn signature(&self) -> &str {
         &self.text[self.signature..]
-    }
-
-    /// The claims that a user's token must have. `key` is the one that signed it.
-    pub(super) fn granted(&self, key: KeyId) -> Result<Claims, TokenError> {
-        let claim = |name| self.claims.get(name);
-        let text = |name| claim(name).and_then(Value::as_str).filter(|text| !text.is_empty()).map(Box::from);
-        let role = text("role").ok_or(TokenError::MissingClaims)?;
-        let expires_at = claim("exp").and_then(rules::rounded).ok_or(TokenError::MissingClaims)?;
-        let fingerprint = Fingerprint::of_cleaned(&self.text);
-        Ok(Claims { role, sub: text("sub"), expires_at, fingerprint, key })
-    }
-}
-
-/// What a believed token says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Claims {
-    /// The Postgres role of its holder: `anon`, `authenticated`, `service_role`, or one of the application's.
-    pub role: Box<str>,
-    /// Who its holder is, if it says so.
-    pub sub: Option<Box<str>>,
-    /// When it ends, in seconds since 1970; `i64::MAX` for everything later.
-    pub expires_at: i64,
-    /// To tell whether a client sends the same token again.
-    pub fingerprint: Fingerprint,
-    /// The key that signed it. Once that is taken away, it is no longer believed.
-    pub key: KeyId,
-}
-
-/// Stands for a token that we do not keep. Compares within this process only: the hash is keyed with a
-/// random number, so that nobody can prepare two tokens that look the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Fingerprint(u64);
-
-impl Fingerprint {
-    /// The fingerprint of a token as a client sends it.
-    pub fn of(token: &str) -> Self {
-        match clean(token) {
-            Some(cleaned) => Self::of_cleaned(&cleaned),
-            None => Self::of_cleaned(token),
-        }
-    }
-
-    fn of_cleaned(token: &str) -> Self {
-        static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-        Self(KEY.hash_one(token))
     }
 }
 

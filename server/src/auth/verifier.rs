@@ -88,7 +88,7 @@ impl Verifier {
         let key = self.signer(&token)?;
         self.remarks.look_at(&token.claims, now);
         self.rules.check(&token.claims, now)?;
-        token.granted(key)
+        Claims::of(&token, key)
     }
 
     /// As [`verify`](Self::verify), for whoever can wait: a key that nobody knows yet is fetched first.
