@@ -21,7 +21,6 @@ const NOT_YET: &[&str] = &[
     "config/",
     "server/Cargo.toml",
     "server/build.rs",
-    "server/hub",
     "server/settings",
     "server/src/admin",
     "server/src/auth",

@@ -34,9 +34,8 @@ impl Marks {
         self.0.load(Ordering::Relaxed) & mark.bit(observer) != 0
     }
 
-    /// Returns whether it was set before.
-    pub(crate) fn set(&self, observer: u32, mark: Mark) -> bool {
-        self.0.fetch_or(mark.bit(observer), Ordering::Relaxed) & mark.bit(observer) != 0
+    pub(crate) fn set(&self, observer: u32, mark: Mark) {
+        self.0.fetch_or(mark.bit(observer), Ordering::Relaxed);
     }
 
     pub(crate) fn clear(&self, observer: u32, mark: Mark) {

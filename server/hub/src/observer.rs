@@ -181,11 +181,12 @@ impl Observer {
     }
 
     pub(crate) fn presence_changed(&self, room: &Arc<Room>, wakers: &mut Wakers) {
-        if self.interests.presence {
+        // The caller holds the room's lock. An observer that has just cleared the mark has yet to read the room
+        // under that lock, and will find this change.
+        if self.interests.presence && !room.marks.has(self.number, Mark::PresenceQueued) {
             let mut queue = self.queue.lock();
-            if !room.marks.set(self.number, Mark::PresenceQueued) {
-                queue.push(RoomEvent::PresenceChanged(Arc::clone(room)), wakers);
-            }
+            room.marks.set(self.number, Mark::PresenceQueued);
+            queue.push(RoomEvent::PresenceChanged(Arc::clone(room)), wakers);
         }
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 /// The kind of clients that use a room. Rooms of different spaces never share members.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Space {
-    /// Phoenix channels: supabase-js and its sisters.
+    /// Phoenix channels: supabase-js and the other Supabase clients.
     Phoenix,
     /// Rooms of the Realtime SDK.
     Rooms,
