@@ -10,7 +10,17 @@ use super::code;
 use crate::repository::rust_sources;
 
 /// The source folders of the crates that are checked.
-const ACYCLIC: [&str; 2] = ["server/hub/src", "server/settings/src"];
+const CRATES: [&str; 6] = [
+    "server/hub/src",
+    "server/settings/src",
+    "server/src",
+    "server/wire/src",
+    "tests/harness/src",
+    "tests/load/src",
+];
+
+/// Not yet: folders whose modules still import each other in a cycle.
+const NOT_YET: [&str; 4] = ["server/src/auth", "server/src/tenants", "server/wire/src", "tests/harness/src"];
 
 /// A module's path below its crate.
 type Module = Vec<String>;
@@ -177,10 +187,11 @@ fn cycle(imports: &BTreeMap<String, BTreeSet<String>>) -> Option<Vec<&str>> {
 #[test]
 fn no_modules_import_each_other() {
     let mut cycles = Vec::new();
-    for krate in ACYCLIC {
+    for krate in CRATES {
         for (folder, imports) in Tree::read(krate).folders() {
-            if let Some(cycle) = cycle(&imports) {
-                cycles.push(format!("{krate}/{}: {} → {}", folder.join("/"), cycle.join(" → "), cycle[0]));
+            let folder = [&[krate.to_owned()], &folder[..]].concat().join("/");
+            if let Some(cycle) = cycle(&imports).filter(|_| !NOT_YET.contains(&folder.as_str())) {
+                cycles.push(format!("{folder}: {} → {}", cycle.join(" → "), cycle[0]));
             }
         }
     }
