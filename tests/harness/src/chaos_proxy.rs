@@ -1,6 +1,5 @@
-//! A TCP cable that can be cut, mended, slowed down, and plugged in elsewhere.
-//!
-//! Stands between a server and what it depends on, so that a test breaks the cable and not the code.
+//! A TCP proxy that a test puts between a server and what it depends on, to close its connections, to delay or slow them
+//! down, and to lead them elsewhere.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -12,66 +11,75 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-/// How the cable is now.
+/// How the proxy treats connections now.
 #[derive(Debug, Clone, Copy)]
-struct Cable {
+struct Conditions {
     target: SocketAddr,
     state: State,
     delay: Duration,
-    /// Connections in which nothing has moved for so long end.
+    /// Bytes per second, in each direction of each connection.
+    bandwidth: Option<u32>,
+    /// Connections that are idle for this long are closed.
     idle_limit: Option<Duration>,
-    /// Grows when connections that are open have to end.
-    cut: u64,
-    /// Grows when connections that are open are stranded.
+    /// Grows when open connections have to be closed.
+    cuts: u64,
+    /// Grows when open connections are stranded.
     strands: u64,
-    /// Connections from before this strand are stuck.
+    /// Connections opened before this strand are stuck.
     stranded: u64,
 }
 
-impl Cable {
-    /// Whether bytes move in a connection that was opened after so many strands.
-    fn moves(&self, born: u64) -> bool {
+impl Conditions {
+    /// Whether bytes pass in a connection that was opened after so many strands.
+    fn passes(&self, born: u64) -> bool {
         self.state != State::Stuck && born >= self.stranded
+    }
+
+    /// How long this many bytes take.
+    fn duration(&self, bytes: usize) -> Duration {
+        let transfer = self.bandwidth.map(|bandwidth| bytes as f64 / f64::from(bandwidth));
+        self.delay + transfer.map(Duration::from_secs_f64).unwrap_or_default()
     }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    Whole,
-    /// Connections end, and new ones end at once.
+    Open,
+    /// Connections are closed, and new ones at once.
     Cut,
-    /// Nothing moves, and nobody is told.
+    /// No byte passes, and no connection is closed.
     Stuck,
 }
 
-/// The proxy. Dropping it ends everything.
+/// The proxy. Dropping it closes everything.
 #[derive(Debug)]
 pub struct ChaosProxy {
     address: SocketAddr,
-    cable: Arc<watch::Sender<Cable>>,
+    conditions: Arc<watch::Sender<Conditions>>,
     listener: AbortHandle,
 }
 
 impl ChaosProxy {
-    /// A whole cable to `target`.
+    /// A proxy to `target` that passes everything.
     ///
     /// # Panics
     /// When there is no free port.
     pub async fn to(target: SocketAddr) -> ChaosProxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a port");
-        let whole = Cable {
+        let open = Conditions {
             target,
-            state: State::Whole,
+            state: State::Open,
             delay: Duration::ZERO,
+            bandwidth: None,
             idle_limit: None,
-            cut: 0,
+            cuts: 0,
             strands: 0,
             stranded: 0,
         };
-        let cable = Arc::new(watch::Sender::new(whole));
-        let listener = tokio::spawn(serve(listener, Arc::clone(&cable))).abort_handle();
-        ChaosProxy { address, cable, listener }
+        let conditions = Arc::new(watch::Sender::new(open));
+        let listener = tokio::spawn(serve(listener, Arc::clone(&conditions))).abort_handle();
+        ChaosProxy { address, conditions, listener }
     }
 
     /// Where it listens.
@@ -79,79 +87,84 @@ impl ChaosProxy {
         self.address
     }
 
-    /// Ends all connections; new ones end at once.
+    /// Closes all connections, and new ones at once.
     pub fn cut(&self) {
-        self.change(|cable| {
-            cable.state = State::Cut;
-            cable.cut += 1;
+        self.change(|conditions| {
+            conditions.state = State::Cut;
+            conditions.cuts += 1;
         });
     }
 
-    /// From now on nothing moves, as if somebody had pulled the plug: no end is told, no byte comes through.
+    /// From now on no byte passes, as if a cable were unplugged: no connection is closed.
     pub fn stick(&self) {
-        self.change(|cable| cable.state = State::Stuck);
+        self.change(|conditions| conditions.state = State::Stuck);
     }
 
-    /// From now on nothing moves in the connections there are, and new ones are whole.
+    /// From now on no byte passes in the connections that are open; new ones work.
     pub fn strand(&self) {
-        self.change(|cable| {
-            cable.strands += 1;
-            cable.stranded = cable.strands;
+        self.change(|conditions| {
+            conditions.strands += 1;
+            conditions.stranded = conditions.strands;
         });
     }
 
-    /// Makes the cable whole again. What was stuck arrives now.
+    /// Passes everything again. What was stuck arrives now.
     pub fn mend(&self) {
-        self.change(|cable| {
-            cable.state = State::Whole;
-            cable.stranded = 0;
+        self.change(|conditions| {
+            conditions.state = State::Open;
+            conditions.stranded = 0;
         });
     }
 
-    /// From now on whatever passes takes this much longer.
+    /// From now on everything takes this much longer.
     pub fn delay(&self, delay: Duration) {
-        self.change(|cable| cable.delay = delay);
+        self.change(|conditions| conditions.delay = delay);
     }
 
-    /// From now on ends each connection in which nothing has moved for so long, as load balancers do.
+    /// From now on each direction of each connection passes this many bytes per second.
+    pub fn limit_bandwidth(&self, bandwidth: u32) {
+        self.change(|conditions| conditions.bandwidth = Some(bandwidth));
+    }
+
+    /// From now on closes connections that are idle for this long, as load balancers do.
     pub fn limit_idle(&self, limit: Duration) {
-        self.change(|cable| cable.idle_limit = Some(limit));
+        self.change(|conditions| conditions.idle_limit = Some(limit));
     }
 
-    /// From now on new connections lead to `target`; those that are open stay.
+    /// From now on new connections lead to `target`; open ones stay.
     pub fn redirect(&self, target: SocketAddr) {
-        self.change(|cable| cable.target = target);
+        self.change(|conditions| conditions.target = target);
     }
 
-    /// Ends all connections; new ones lead to `target`.
+    /// Closes all connections; new ones lead to `target`.
     pub fn plug_into(&self, target: SocketAddr) {
-        self.change(|cable| {
-            cable.target = target;
-            cable.state = State::Whole;
-            cable.cut += 1;
+        self.change(|conditions| {
+            conditions.target = target;
+            conditions.state = State::Open;
+            conditions.cuts += 1;
         });
     }
 
-    fn change(&self, change: impl FnOnce(&mut Cable)) {
-        self.cable.send_modify(change);
+    fn change(&self, change: impl FnOnce(&mut Conditions)) {
+        self.conditions.send_modify(change);
     }
 }
 
 impl Drop for ChaosProxy {
     fn drop(&mut self) {
         self.listener.abort();
-        self.change(|cable| cable.cut += 1);
+        self.change(|conditions| conditions.cuts += 1);
     }
 }
 
-async fn serve(listener: TcpListener, cable: Arc<watch::Sender<Cable>>) {
+async fn serve(listener: TcpListener, conditions: Arc<watch::Sender<Conditions>>) {
     while let Ok((client, _)) = listener.accept().await {
-        tokio::spawn(connect(client, cable.subscribe()));
+        tokio::spawn(connect(client, conditions.subscribe()));
     }
 }
 
-async fn connect(client: TcpStream, mut cable: watch::Receiver<Cable>) {
-    let now = *cable.borrow_and_update();
+async fn connect(client: TcpStream, mut conditions: watch::Receiver<Conditions>) {
+    let now = *conditions.borrow_and_update();
     if now.state == State::Cut {
         return;
     }
@@ -162,33 +175,33 @@ async fn connect(client: TcpStream, mut cable: watch::Receiver<Cable>) {
     }
     let ((client_read, client_write), (server_read, server_write)) =
         (client.into_split(), server.into_split());
-    let used = Used::new();
+    let last_use = LastUse::new();
     tokio::select! {
-        () = pass(client_read, server_write, cable.clone(), now.strands, &used) => {}
-        () = pass(server_read, client_write, cable.clone(), now.strands, &used) => {}
-        () = used.idle(cable.clone()) => {}
-        _ = cable.wait_for(|it| it.cut != now.cut) => {}
+        () = pass(client_read, server_write, conditions.clone(), now.strands, &last_use) => {}
+        () = pass(server_read, client_write, conditions.clone(), now.strands, &last_use) => {}
+        () = last_use.idle(conditions.clone()) => {}
+        _ = conditions.wait_for(|it| it.cuts != now.cuts) => {}
     }
 }
 
-/// When something last moved in a connection.
-struct Used(Mutex<Instant>);
+/// When bytes last passed in a connection.
+struct LastUse(Mutex<Instant>);
 
-impl Used {
+impl LastUse {
     fn new() -> Self {
         Self(Mutex::new(Instant::now()))
     }
 
-    fn now(&self) {
-        *self.0.lock().expect("nobody panics here") = Instant::now();
+    fn update(&self) {
+        *self.0.lock().expect("no holder panics") = Instant::now();
     }
 
-    /// Waits until nothing has moved for as long as the cable allows.
-    async fn idle(&self, mut cable: watch::Receiver<Cable>) {
+    /// Waits until the connection has been idle for as long as is allowed.
+    async fn idle(&self, mut conditions: watch::Receiver<Conditions>) {
         loop {
-            let limited = cable.wait_for(|it| it.idle_limit.is_some()).await;
+            let limited = conditions.wait_for(|it| it.idle_limit.is_some()).await;
             let Some(limit) = limited.ok().and_then(|it| it.idle_limit) else { return };
-            let end = *self.0.lock().expect("nobody panics here") + limit;
+            let end = *self.0.lock().expect("no holder panics") + limit;
             if end <= Instant::now() {
                 return;
             }
@@ -197,24 +210,25 @@ impl Used {
     }
 }
 
-/// Passes bytes on in one direction, until an end is reached.
+/// Passes bytes in one direction, until an end is reached.
 async fn pass(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
-    mut cable: watch::Receiver<Cable>,
+    mut conditions: watch::Receiver<Conditions>,
     born: u64,
-    used: &Used,
+    last_use: &LastUse,
 ) {
     let mut buffer = vec![0; 64 * 1024];
     loop {
         let Ok(length @ 1..) = from.read(&mut buffer).await else { return };
-        let Ok(delay) = cable.wait_for(|it| it.moves(born)).await.map(|it| it.delay) else {
+        let Ok(duration) = conditions.wait_for(|it| it.passes(born)).await.map(|it| it.duration(length))
+        else {
             return;
         };
-        if !delay.is_zero() {
-            tokio::time::sleep(delay).await;
+        if !duration.is_zero() {
+            tokio::time::sleep(duration).await;
         }
-        used.now();
+        last_use.update();
         if to.write_all(&buffer[..length]).await.is_err() {
             return;
         }
