@@ -3,6 +3,7 @@
 mod empty_redis;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use harness::{ChaosProxy, Client, Frame, Redis, RedisOptions, Request, World, eventually};
@@ -262,9 +263,9 @@ async fn a_node_with_many_rooms_tells_all_of_them_over_its_next_cable() {
     two.stop().await;
 }
 
-// A bug in the link, whatever it is.
+// A bug, whatever it is.
 #[tokio::test]
-async fn a_node_that_has_lost_its_link_for_good_does_its_work_alone() {
+async fn a_panic_in_the_link_costs_one_connection() {
     let broker = Broker::new(Duration::from_secs(60), Bounds { frames: 10_000, bytes: 1 << 26 });
     let bus = Tapped::over(broker.clone());
     let one = World::on(bus.clone(), |_| {}).await;
@@ -274,17 +275,71 @@ async fn a_node_that_has_lost_its_link_for_good_does_its_work_alone() {
     let (mut bob, _) = member(&two, "bob").await;
     track(&mut bob, json!({})).await;
     shows(&one, &["bob"]).await;
-    bus.tap(|asked| match asked {
-        Asked::Subscribe(_) => panic!("as a test has it"),
-        Asked::Connect | Asked::Send(_) | Asked::Check => Ok(()),
+    let is_broken = Arc::new(AtomicBool::new(true));
+    let breaks = Arc::clone(&is_broken);
+    bus.tap(move |asked| match asked {
+        Asked::Subscribe(_) if breaks.load(Ordering::Relaxed) => panic!("as a test has it"),
+        Asked::Connect | Asked::Send(_) | Asked::Check | Asked::Subscribe(_) => Ok(()),
     });
+    // As long as it panics, the node works alone.
     for topic in ["realtime:a", "realtime:b"] {
         let mut ann = one.connect().await;
         ann.join(topic, json!({})).await;
     }
-    shows(&one, &[""; 0]).await;
-    assert_eq!(one.number("realtime_bus_connected").await, 0.0);
+    misses(&one).await;
     assert_eq!(one.send(Request::get("/readyz")).await.json()["status"], "degraded");
+    is_broken.store(false, Ordering::Relaxed);
+    hears(&one, 2).await;
+    shows(&one, &["bob"]).await;
+    let (mut ann, _) = member(&one, "ann").await;
+    bob.received().await;
+    eventually("messages reach the other node", async || {
+        say(&mut ann, json!("back")).await;
+        !said(&mut bob).await.is_empty()
+    })
+    .await;
+    one.stop().await;
+    two.stop().await;
+}
+
+// A node that has this much to store needs longer than `bus.timeout` for all of it, and less for each part.
+#[tokio::test]
+async fn much_presence_is_shared_over_a_slow_connection() {
+    const ROOMS: usize = 60;
+    let redis = Redis::start().await;
+    let [(one, first), (two, second)] = with_cables(&redis, |settings| {
+        settings.bus.timeout = Duration::from_secs(1);
+        settings.bus.lease = Duration::from_secs(6);
+    })
+    .await;
+    let guests: Vec<_> = (0..ROOMS).map(|n| guest(&one.node().hub, &format!("room {n}"))).collect();
+    for guest in &guests {
+        let meta = json!({"phx_ref": "1", "picture": "x".repeat(100_000)}).to_string();
+        guest.track(PresenceEntry { key: "ann".into(), meta: meta.into() });
+    }
+    let all_stored = async || redis.keys("realtime:shown:*").await.len() == ROOMS;
+    eventually("everything is stored", all_stored).await;
+    for proxy in [&first, &second] {
+        proxy.cut();
+        proxy.limit_bandwidth(4_000_000);
+    }
+    misses(&one).await;
+    misses(&two).await;
+    let _watchers: Vec<_> = (0..ROOMS).map(|n| guest(&two.node().hub, &format!("room {n}"))).collect();
+    for proxy in [&first, &second] {
+        proxy.mend();
+    }
+    for world in [&one, &two] {
+        hears(world, 2).await;
+    }
+    eventually("the old snapshots are removed, and everything is stored again", all_stored).await;
+    for n in 0..ROOMS {
+        shows_in(&two, &format!("realtime:room {n}"), &["ann"]).await;
+    }
+    for world in [&one, &two] {
+        assert_eq!(world.number("realtime_bus_reconnects_total").await, 1.0, "it held");
+    }
+    drop(guests);
     one.stop().await;
     two.stop().await;
 }

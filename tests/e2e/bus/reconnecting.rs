@@ -5,9 +5,10 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use harness::{World, eventually};
 use hub::{Bounds, Membership, PresenceEntry};
-use realtime_server::bus::{Broker, BusError, Command, SnapshotChange};
+use realtime_server::bus::{Broker, Bus as _, BusError, Channel, Command, SnapshotChange};
 use serde_json::json;
 
 use super::tapped::{Asked, Tapped};
@@ -149,5 +150,40 @@ async fn a_cable_that_is_lost_right_away_is_one_more_failed_attempt() {
     assert_eq!(world.number("realtime_bus_reconnects_total").await, 0.0);
     bus.tap(|_| Ok(()));
     eventually("it is back", async || world.number("realtime_bus_reconnects_total").await == 1.0).await;
+    world.stop().await;
+}
+
+// Nodes of version 1.0 request what they miss.
+#[tokio::test]
+async fn a_snapshot_that_an_older_node_requests_is_published() {
+    const REQUEST_SNAPSHOT: u8 = 4;
+    const SNAPSHOT: u8 = 3;
+    let (world, broker, bus) = tapped().await;
+    let (mut ann, _) = member(&world, "ann").await;
+    track(&mut ann, json!({})).await;
+    let published: Arc<Mutex<Vec<Bytes>>> = Arc::default();
+    let kept = Arc::clone(&published);
+    bus.tap(move |asked| {
+        if let Asked::Send(commands) = asked {
+            for command in *commands {
+                if let Command::Store { message, .. } = command {
+                    kept.lock().expect("no holder panics").push(message.clone());
+                }
+            }
+        }
+        Ok::<(), BusError>(())
+    });
+    let (mut older, _inbox) = broker.connect(hub::NodeId::new(7)).await.expect("a connection");
+    for of in [None, Some(world.node().id)] {
+        let of: Vec<u8> = of.iter().flat_map(|of| of.get().to_be_bytes()).collect();
+        let message = [&[1, REQUEST_SNAPSHOT, 0, 0, 0, 0, 0, 0, 0, 7], &of[..]].concat();
+        let channel = Channel::Room(NAME.into());
+        older.send(vec![Command::Publish { channel, message: message.into() }]).await.expect("sent");
+        eventually("the snapshot is published", async || {
+            let published = std::mem::take(&mut *published.lock().expect("no holder panics"));
+            published.iter().any(|message| message[1] == SNAPSHOT)
+        })
+        .await;
+    }
     world.stop().await;
 }

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use harness::{Client, Redis, Request, TokenIssuer, World, eventually};
+use harness::{ChaosProxy, Client, Redis, Request, TokenIssuer, World, eventually};
 use serde_json::{Value, json};
 
-use super::{hears, member, on, say, shows, track, two};
+use super::{at, hears, member, misses, on, say, shows, track, two};
 
 /// Makes Redis refuse all that needs memory.
 async fn fill(redis: &Redis) {
@@ -349,4 +349,137 @@ async fn what_is_wrong_with_one_room_stays_with_it() {
     }
     one.stop().await;
     two.stop().await;
+}
+
+// Each of the two knows nothing of the other but what it publishes over the new connection.
+#[tokio::test]
+async fn members_of_two_nodes_that_both_reconnect_while_changes_are_rejected_stay() {
+    const LEASE: Duration = Duration::from_secs(1);
+    let redis = Redis::start().await;
+    let (one, two) = two(|settings| {
+        on(&redis)(settings);
+        settings.admin.jwt_secret = Some(operators().secret().into());
+        settings.bus.lease = LEASE;
+    })
+    .await;
+    let (mut ann, mut bob) = (tracked(&one, "ann").await, tracked(&two, "bob").await);
+    shows(&one, &["ann", "bob"]).await;
+    shows(&two, &["ann", "bob"]).await;
+    redis.run("ACL SETUSER default -hset").await;
+    for round in 1..4 {
+        redis.kill_connections("realtime-server:publish").await;
+        for world in [&one, &two] {
+            eventually("it is back", async || {
+                world.number("realtime_bus_reconnects_total").await == f64::from(round)
+            })
+            .await;
+        }
+        let begun = Instant::now();
+        while begun.elapsed() < LEASE * 2 {
+            passes(&mut ann, &mut bob, json!(1)).await;
+            passes(&mut bob, &mut ann, json!(2)).await;
+            for (world, name) in [(&one, "bob"), (&two, "ann")] {
+                let (_look, state) = member(world, "look").await;
+                assert!(state[name].is_object(), "{state}");
+            }
+        }
+    }
+    redis.run("ACL SETUSER default +hset").await;
+    for world in [&one, &two] {
+        shares_presence(world, true).await;
+        shows(world, &["ann", "bob"]).await;
+    }
+    // The resync has ended: whoever leaves now is gone.
+    drop(bob);
+    for world in [&one, &two] {
+        shows(world, &["ann"]).await;
+    }
+    one.stop().await;
+    two.stop().await;
+}
+
+/// The only stored snapshot of a room.
+async fn stored_snapshot(redis: &Redis) -> String {
+    let mut keys = Vec::new();
+    eventually("there is a snapshot", async || {
+        keys = redis.keys("realtime:shown:*:default:phoenix:public:room").await;
+        keys.len() == 1
+    })
+    .await;
+    keys.remove(0)
+}
+
+// `DEL` is what an eviction does. What is missing is not gone, and comes back with the next change.
+#[tokio::test]
+async fn a_snapshot_that_was_evicted_removes_nobody_and_is_stored_again() {
+    let redis = Redis::start().await;
+    let proxy = ChaosProxy::to(redis.address()).await;
+    let quick = |settings: &mut settings::Settings| settings.bus.lease = Duration::from_secs(1);
+    let one = World::with(|settings| {
+        on(&redis)(settings);
+        quick(settings);
+    })
+    .await;
+    let two = one
+        .beside(|settings| {
+            at(&redis, proxy.address())(settings);
+            quick(settings);
+        })
+        .await;
+    hears(&one, 2).await;
+    hears(&two, 2).await;
+    let (_ann, _watcher) = (tracked(&one, "ann").await, untracked(&two, "watcher").await);
+    shows(&two, &["ann"]).await;
+    let snapshot = stored_snapshot(&redis).await;
+    let _: usize = redis.ask(&["DEL", &snapshot]).await;
+    // It reads everything again.
+    proxy.cut();
+    misses(&two).await;
+    proxy.mend();
+    hears(&two, 2).await;
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(1) {
+        shows(&two, &["ann"]).await;
+    }
+    let _carl = tracked(&one, "carl").await;
+    // A third node knows nothing but what is stored.
+    let three = one.beside(on(&redis)).await;
+    for world in [&one, &two, &three] {
+        shows(world, &["ann", "carl"]).await;
+    }
+    for world in [one, two, three] {
+        world.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_snapshot_of_another_type_is_replaced_and_concerns_no_other_room() {
+    let redis = Redis::start().await;
+    let (one, two) = two(|settings| {
+        on(&redis)(settings);
+        settings.bus.lease = Duration::from_secs(1);
+    })
+    .await;
+    let (mut ann, mut bob) = (tracked(&one, "ann").await, untracked(&two, "bob").await);
+    shows(&two, &["ann"]).await;
+    let snapshot = stored_snapshot(&redis).await;
+    let _: usize = redis.ask(&["DEL", &snapshot]).await;
+    let _: String = redis.ask(&["SET", &snapshot, "nonsense"]).await;
+    let _carl = tracked(&one, "carl").await;
+    passes(&mut ann, &mut bob, json!(1)).await;
+    let other = super::guest(&one.node().hub, "other");
+    other.track(hub::PresenceEntry { key: "dora".into(), meta: "{}".into() });
+    eventually("the other room is as ever", async || {
+        redis.keys("realtime:shown:*:default:phoenix:public:other").await.len() == 1
+    })
+    .await;
+    let three = one.beside(on(&redis)).await;
+    for world in [&one, &two, &three] {
+        shows(world, &["ann", "carl"]).await;
+        assert_eq!(world.number("realtime_bus_reconnects_total").await, 0.0);
+    }
+    drop(other);
+    for world in [one, two, three] {
+        world.stop().await;
+    }
 }

@@ -4,7 +4,7 @@
 //! The tap runs within such a step.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::FutureExt as _;
 use hub::NodeId;
@@ -42,7 +42,7 @@ impl Tapped {
 
     /// From now on `tap` runs whenever something has been asked; with its error the cable is lost.
     pub(super) fn tap(&self, tap: impl FnMut(&Asked<'_>) -> Result<(), BusError> + Send + 'static) {
-        *self.tap.lock().expect("no tap panics") = Some(Box::new(tap));
+        *self.tap.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(tap));
     }
 
     /// From now on no check is answered.
@@ -51,7 +51,8 @@ impl Tapped {
     }
 
     fn asked(&self, asked: &Asked<'_>) -> Result<(), BusError> {
-        self.tap.lock().expect("no tap panics").as_mut().map_or(Ok(()), |tap| tap(asked))
+        let mut tap = self.tap.lock().unwrap_or_else(PoisonError::into_inner);
+        tap.as_mut().map_or(Ok(()), |tap| tap(asked))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Messages to all nodes, beside those published in rooms.
 //!
-//! They are rare and small, so they are JSON. A node ignores messages and fields it does not know. The names in JSON are
+//! They are rare and small, so they are JSON. A node ignores messages and fields that it does not know. The names in JSON are
 //! older than those in the code, and stay, because nodes of several versions share a bus.
 
 use std::collections::HashMap;
@@ -8,6 +8,8 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use hub::NodeId;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use wire::relay;
 
 /// A command of an operator to one node that all nodes carry out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,33 +47,64 @@ pub(super) enum ClusterMessage {
     Operator(OperatorCommand),
 }
 
+/// The version of the bus protocol that this node uses: see `docs/bus-protocol.md`. Nodes that send none use 1.0.
+pub(super) const PROTOCOL: ProtocolVersion = ProtocolVersion(relay::VERSION as u16, 1);
+
+/// Major and minor version. A node ignores what it cannot decode; with the same major version that changes nothing for
+/// messages and presence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(super) struct ProtocolVersion(pub(super) u16, pub(super) u16);
+
 #[derive(Serialize, Deserialize)]
 struct Envelope<T> {
     from: u64,
     #[serde(rename = "said")]
     message: T,
+    #[serde(flatten)]
+    header: Header,
+}
+
+/// What each message says of its sender. Older nodes send some of it, or nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Header {
     /// Sequence number streams that the sender begins later have at least this number. Nodes that do not send it cannot
     /// decode sequence numbers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    streams: Option<u64>,
+    pub(super) streams: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) protocol: Option<ProtocolVersion>,
+    /// Whether the sender has not stored its whole presence yet, so that what is missing is not gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) resyncing: Option<bool>,
 }
 
-/// Encodes a message and the sender's next stream of sequence numbers.
-pub(super) fn encode(from: NodeId, message: &ClusterMessage, next_stream: u64) -> Bytes {
-    let text = serde_json::to_vec(&Envelope { from: from.get(), message, streams: Some(next_stream) });
+/// A decoded message.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Decoded {
+    pub(super) from: NodeId,
+    pub(super) header: Header,
+    /// None if a newer node has sent something unknown.
+    pub(super) message: Option<ClusterMessage>,
+}
+
+pub(super) fn encode(from: NodeId, header: Header, message: &ClusterMessage) -> Bytes {
+    let text = serde_json::to_vec(&Envelope { from: from.get(), message, header });
     text.expect("strings and numbers can be encoded").into()
 }
 
-/// Decodes the sender, its message, and its next stream if it can decode sequence numbers; `None` if the message is
-/// unknown.
-pub(super) fn decode(message: &[u8]) -> Option<(NodeId, ClusterMessage, Option<u64>)> {
-    let Envelope { from, message, streams } = serde_json::from_slice(message).ok()?;
-    Some((NodeId::new(from), message, streams))
+/// Decodes a message; `None` if it is not one.
+pub(super) fn decode(message: &[u8]) -> Option<Decoded> {
+    let Envelope { from, message, header } = serde_json::from_slice::<Envelope<Value>>(message).ok()?;
+    Some(Decoded { from: NodeId::new(from), header, message: serde_json::from_value(message).ok() })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn header() -> Header {
+        Header { streams: Some(3), protocol: Some(PROTOCOL), resyncing: Some(true) }
+    }
 
     #[test]
     fn decode_undoes_encode() {
@@ -85,14 +118,14 @@ mod tests {
             ClusterMessage::Operator(OperatorCommand::DisconnectTenant { tenant: "acme".into() }),
             ClusterMessage::Operator(OperatorCommand::ReloadConfig),
         ] {
-            let node = NodeId::new(u64::MAX);
-            assert_eq!(decode(&encode(node, &message, 3)), Some((node, message, Some(3))));
+            let from = NodeId::new(u64::MAX);
+            let decoded = decode(&encode(from, header(), &message));
+            assert_eq!(decoded, Some(Decoded { from, header: header(), message: Some(message) }));
         }
     }
 
     #[test]
     fn names_in_json_are_those_of_earlier_versions() {
-        let text = |message| String::from_utf8(encode(NodeId::new(1), &message, 3).into()).expect("text");
         let tenant = OperatorCommand::DisconnectTenant { tenant: "a".into() };
         for (message, said) in [
             (ClusterMessage::ResyncBegin, r#""Hello""#),
@@ -101,19 +134,26 @@ mod tests {
             (ClusterMessage::Operator(OperatorCommand::ReloadConfig), r#"{"Do":"ReadAgain"}"#),
             (ClusterMessage::Operator(tenant), r#"{"Do":{"SendAway":{"tenant":"a"}}}"#),
         ] {
-            assert_eq!(text(message), format!(r#"{{"from":1,"said":{said},"streams":3}}"#));
+            let header = Header { streams: Some(3), protocol: Some(PROTOCOL), resyncing: Some(false) };
+            let expected =
+                format!(r#"{{"from":1,"said":{said},"streams":3,"protocol":[1,1],"resyncing":false}}"#);
+            assert_eq!(encode(NodeId::new(1), header, &message), expected);
         }
     }
 
     #[test]
-    fn nodes_without_sequence_numbers_are_decoded() {
+    fn messages_of_older_nodes_are_decoded() {
+        let header = Header { streams: None, protocol: None, resyncing: None };
+        let message = Some(ClusterMessage::ResyncBegin);
         let decoded = decode(br#"{"from":1,"said":"Hello"}"#);
-        assert_eq!(decoded, Some((NodeId::new(1), ClusterMessage::ResyncBegin, None)));
+        assert_eq!(decoded, Some(Decoded { from: NodeId::new(1), header, message }));
     }
 
     #[test]
-    fn unknown_messages_are_ignored() {
-        assert_eq!(decode(br#"{"from":1,"said":{"Sing":{"loud":true}}}"#), None);
+    fn of_unknown_messages_the_header_is_decoded() {
+        let text = br#"{"from":1,"said":{"Sing":{"loud":true}},"protocol":[2,0],"mood":"good"}"#;
+        let decoded = decode(text).expect("an envelope");
+        assert_eq!((decoded.message, decoded.header.protocol), (None, Some(ProtocolVersion(2, 0))));
         assert_eq!(decode(b"\xff"), None);
     }
 }

@@ -100,8 +100,9 @@ pub(super) fn local_snapshot(node: NodeId, hub: &Hub, key: &RoomKey) -> Command 
 
 /// Stores and publishes a snapshot.
 pub(super) fn snapshot(node: NodeId, key: &RoomKey, snapshot: &Snapshot) -> Command {
-    let is_final = snapshot.position == Position::end_of(snapshot.position.epoch);
-    let change = if is_final {
+    // Without a first change, or after the last one, there is nothing that a delta could follow.
+    let is_empty = matches!(snapshot.position.seq, 0 | u64::MAX);
+    let change = if is_empty {
         SnapshotChange::Remove
     } else {
         let (position, entries) = (position(snapshot.position), entries(&snapshot.entries));

@@ -1,12 +1,12 @@
-//! When the log says again that something lasts.
+//! When the log repeats that a condition lasts.
 
 use std::time::{Duration, Instant};
 
-/// Soon after the beginning: what is tried meanwhile often shows the cause.
+/// Soon after the first line, because the first attempts to recover often show the cause.
 const FIRST: Duration = Duration::from_secs(10);
 const LATER: Duration = Duration::from_secs(60);
 
-/// Reminders of something that lasts since it was created: the first after ten seconds, then one a minute.
+/// Repetitions of a log line: ten seconds after it was created, then once a minute.
 #[derive(Debug)]
 pub(super) struct LogInterval {
     due: Instant,
@@ -17,7 +17,7 @@ impl LogInterval {
         Self { due: now + FIRST }
     }
 
-    /// Whether the next reminder is due. If so, the one after it is a minute away.
+    /// Whether the line is due. If so, the next is due a minute later.
     pub(super) fn is_due(&mut self, now: Instant) -> bool {
         let is_due = now >= self.due;
         if is_due {
@@ -32,10 +32,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_reminder_comes_after_ten_seconds_and_then_one_a_minute() {
+    fn a_line_is_repeated_after_ten_seconds_and_then_once_a_minute() {
         let begun = Instant::now();
-        let mut reminder = LogInterval::since(begun);
-        let due = (0..300).filter(|second| reminder.is_due(begun + Duration::from_secs(*second)));
+        let mut interval = LogInterval::since(begun);
+        let due = (0..300).filter(|second| interval.is_due(begun + Duration::from_secs(*second)));
         assert_eq!(due.collect::<Vec<_>>(), [10, 70, 130, 190, 250]);
     }
 }

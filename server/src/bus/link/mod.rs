@@ -1,11 +1,12 @@
 //! The link between this node's rooms and those of the other nodes.
 //!
-//! One task takes what departs from the hub and publishes it, keeps the subscriptions equal to the rooms that
-//! have members here, and gives the hub what arrives. It holds at most one cable. While there is none, the
-//! node does its work alone: rooms open at once, and what was meant for the peers is dropped and counted.
+//! One task takes the hub's relay events and publishes them, keeps the subscriptions equal to the rooms that have members
+//! here, and delivers to the hub what other nodes publish. It has at most one bus connection. While there is none, the
+//! node works alone: rooms open at once, and messages for other nodes are dropped and counted.
 //!
-//! Broadcasts that were missed stay missed. Presence does not: a node that is back tells everything it shows
-//! and reads what the peers show, and any gap in what is heard is asked for again.
+//! Broadcasts that are lost stay lost. Presence is repaired in one way: whoever misses something reads the stored
+//! snapshot again, which is stored together with each message. For that, a node that reconnects stores everything anew.
+//! Why snapshots belong to a connection and not to a lease is in `docs/bus-protocol.md`.
 
 mod cluster_message;
 mod commands;
@@ -28,7 +29,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
-use super::Bus;
+use super::{Bus, BusError};
 use crate::telemetry::metrics::{BusMetrics, Metrics};
 use crate::telemetry::reports::Reports;
 use peers::Peers;
@@ -37,39 +38,40 @@ use status::LinkStatus;
 
 pub use cluster_message::OperatorCommand;
 
-/// Controls that may wait to be told; operators give them, one at a time.
-const CONTROLS_MAX: usize = 64;
+/// Operator commands that may wait to be published; there is one at a time.
+const OPERATOR_COMMANDS_MAX: usize = 64;
 
-/// Departures taken at once.
-const DEPARTURES_MAX: usize = 256;
+/// Relay events taken at once, of all tenants in the order in which they happened. Where tenants get a share each, the hub's
+/// relay queue decides which events these are.
+const RELAY_EVENTS_MAX: usize = 256;
 
 /// What the link needs of the rest of its node.
 pub trait Host: Send + Sync + 'static {
     /// The users of each tenant on this node.
     fn users(&self) -> Vec<(Arc<str>, usize)>;
 
-    /// The other nodes have this many users of `tenant` together.
+    /// Sets how many users of `tenant` the other nodes have together.
     fn set_users_elsewhere(&self, tenant: &str, users: usize);
 
-    /// `messages` of other nodes have been given to members here.
+    /// Counts `messages` of other nodes that were delivered to members here.
     fn delivered(&self, tenant: &str, messages: usize, delivery: Delivery);
 
-    /// Another node has asked all the peers for this.
-    fn execute(&self, control: OperatorCommand);
+    /// Carries out a command that another node has passed on.
+    fn execute(&self, command: OperatorCommand);
 }
 
-/// Whether this node hears the peers.
+/// Whether this node is connected to the other nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Connectivity {
-    /// There are no peers: no bus is configured.
+    /// No bus is configured.
     Standalone,
-    /// It does.
+    /// Messages and presence are shared.
     Connected,
-    /// It does, but presence is not shared in full: something is refused that it needs.
+    /// Messages are shared, and presence is not, or not in full: a command that it needs is rejected.
     WithoutPresence,
     /// The bus cannot be reached.
     Disconnected {
-        /// Since when.
+        /// When the connection was lost.
         since: Instant,
     },
 }
@@ -86,48 +88,48 @@ impl Connectivity {
     }
 }
 
-/// The link as the rest of the node sees it. Clones are the same link.
+/// The link as the rest of the node uses it. Clones are the same link.
 #[derive(Debug, Clone)]
 pub struct ClusterLink(Option<Arc<Shared>>);
 
 #[derive(Debug)]
 struct Shared {
     connectivity: Mutex<Connectivity>,
-    controls: mpsc::Sender<OperatorCommand>,
+    operator_commands: mpsc::Sender<OperatorCommand>,
 }
 
-/// The other nodes were not told: the bus cannot be reached.
+/// A command was not passed on: the bus cannot be reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the other nodes cannot be reached")]
 pub struct PeersUnreachable;
 
 impl ClusterLink {
-    /// The link of a node without peers.
+    /// The link of a node without a bus.
     pub fn alone() -> Self {
         Self(None)
     }
 
-    /// A link over `bus`, and the task that keeps it.
+    /// A link over `bus`, and the task that runs it.
     pub fn over(bus: Arc<dyn Bus>, settings: settings::Bus) -> (Self, LinkTask) {
-        let (sender, controls) = mpsc::channel(CONTROLS_MAX);
+        let (sender, operator_commands) = mpsc::channel(OPERATOR_COMMANDS_MAX);
         let connectivity = Mutex::new(Connectivity::Disconnected { since: Instant::now() });
-        let link = Self(Some(Arc::new(Shared { connectivity, controls: sender })));
-        (link.clone(), LinkTask { link, bus, settings, controls })
+        let link = Self(Some(Arc::new(Shared { connectivity, operator_commands: sender })));
+        (link.clone(), LinkTask { link, bus, settings, operator_commands })
     }
 
-    /// How things stand.
+    /// The present connectivity.
     pub fn connectivity(&self) -> Connectivity {
         self.0.as_ref().map_or(Connectivity::Standalone, |shared| *shared.connectivity.lock())
     }
 
-    /// Asks all other nodes to do this. Those that cannot be reached now will not hear of it later.
+    /// Passes a command on to all other nodes. Nodes that cannot be reached now do not receive it later.
     ///
     /// # Errors
-    /// When this node does not hear the peers itself. Standalone, there is nobody to be told, which is fine.
+    /// When this node is disconnected. A node without a bus has nothing to pass on, which is no error.
     pub fn broadcast(&self, command: OperatorCommand) -> Result<(), PeersUnreachable> {
         match (&self.0, self.connectivity()) {
             (Some(shared), Connectivity::Connected | Connectivity::WithoutPresence) => {
-                shared.controls.try_send(command).map_err(|_full| PeersUnreachable)
+                shared.operator_commands.try_send(command).map_err(|_full| PeersUnreachable)
             }
             (Some(_), _) => Err(PeersUnreachable),
             (None, _) => Ok(()),
@@ -141,15 +143,15 @@ impl ClusterLink {
     }
 }
 
-/// Keeps a link: connects, and connects again.
+/// Runs a link: connects, and reconnects.
 pub struct LinkTask {
     link: ClusterLink,
     bus: Arc<dyn Bus>,
     settings: settings::Bus,
-    controls: mpsc::Receiver<OperatorCommand>,
+    operator_commands: mpsc::Receiver<OperatorCommand>,
 }
 
-/// What all parts of the task use, whatever cable there is.
+/// What all parts of the task use, whatever the connection.
 struct Context {
     node: NodeId,
     hub: Arc<Hub>,
@@ -160,9 +162,7 @@ struct Context {
 }
 
 impl LinkTask {
-    /// Runs until `stop`, and then says goodbye to the peers. `node` is what they call this one, and `hub` is
-    /// one among several. Should a bug end it, the node does without the peers from then on: nobody could join
-    /// a new room while nobody keeps the link.
+    /// Runs until `stop`, and then removes this node from the bus. `node` is its id there; `hub` has a relay.
     pub async fn run(
         self,
         node: NodeId,
@@ -171,82 +171,59 @@ impl LinkTask {
         metrics: &Metrics,
         stop: CancellationToken,
     ) {
-        let Self { link, bus, settings, controls } = self;
+        let Self { link, bus, settings, mut operator_commands } = self;
         let (metrics, reports) = (metrics.bus.clone(), metrics.reports(None));
         let context = Context { node, hub, host, metrics, reports, settings };
-        let kept = AssertUnwindSafe(keep(&context, &link, &*bus, controls, &stop));
-        if kept.catch_unwind().await.is_ok() {
-            return;
-        }
-        error!(
-            "The link to the other nodes has ended because of a bug; this node is alone until it starts anew"
-        );
-        context.metrics.connected.set(0.0);
-        link.set(Connectivity::Disconnected { since: Instant::now() });
-        for room in context.hub.rooms() {
-            // It may have been taken notice of, and nobody let in yet.
-            context.hub.confirm_joins(&room);
-            room.remote_nodes().into_iter().for_each(|node| context.hub.remove_node_from(&room, node));
-        }
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = alone(&context.hub) => {}
-        }
-    }
-}
-
-/// Connects, and connects again, until `stop`.
-async fn keep(
-    context: &Context,
-    link: &ClusterLink,
-    bus: &dyn Bus,
-    mut controls: mpsc::Receiver<OperatorCommand>,
-    stop: &CancellationToken,
-) {
-    let (mut peers, mut standing) = (Peers::default(), LinkStatus::new(context, link, bus.name()));
-    // Whoever comes before the first cable stands waits for it, or what is said meanwhile would be lost.
-    let mut grace = context.settings.subscribe_timeout;
-    loop {
-        let connected = tokio::select! {
-            () = stop.cancelled() => return,
-            () = alone_after(std::mem::take(&mut grace), &context.hub) => return,
-            connected = bus.connect(context.node) => connected,
-        };
-        let lost = match connected {
-            Ok(connected) => {
-                context.hub.resume_relay();
-                let session = LinkSession::new(context, &mut peers, &mut standing, connected);
-                match Box::pin(session.run(&mut controls, stop)).await {
-                    Ok(()) => return,
-                    Err(lost) => lost,
+        let (mut peers, mut status) = (Peers::default(), LinkStatus::new(&context, &link, bus.name()));
+        // The first joins wait for the first connection, or they would miss what is published meanwhile.
+        let mut grace = context.settings.subscribe_timeout;
+        loop {
+            let connected = tokio::select! {
+                () = stop.cancelled() => return,
+                () = work_alone(std::mem::take(&mut grace), &context.hub) => return,
+                connected = bus.connect(context.node) => connected,
+            };
+            let error = match connected {
+                Ok(connection) => {
+                    context.hub.resume_relay();
+                    let session = LinkSession::new(&context, &mut peers, &mut status, connection);
+                    let ended = Box::pin(session.run(&mut operator_commands, &stop));
+                    match AssertUnwindSafe(ended).catch_unwind().await {
+                        Ok(Ok(())) => return,
+                        Ok(Err(error)) => error,
+                        Err(_panic) => recover(&context),
+                    }
                 }
+                Err(error) => error,
+            };
+            peers.disconnected(&context);
+            status.disconnected(&error);
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = work_alone(Duration::ZERO, &context.hub) => return,
+                () = tokio::time::sleep(status.next_wait()) => {}
             }
-            Err(unreachable) => unreachable,
-        };
-        peers.lose(context);
-        standing.lose(&lost);
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = alone(&context.hub) => return,
-            () = tokio::time::sleep(standing.wait()) => {}
         }
     }
 }
 
-/// Waits for a while, then does without the peers.
-async fn alone_after(grace: Duration, hub: &Arc<Hub>) {
-    tokio::time::sleep(grace).await;
-    alone(hub).await;
+/// A bug has ended a session. It costs this connection: everything is read and stored anew over the next one.
+fn recover(context: &Context) -> BusError {
+    error!("The link to the other nodes has panicked because of a bug; it connects again");
+    // Joins may have been about to be confirmed.
+    context.hub.rooms().iter().for_each(|room| context.hub.confirm_joins(room));
+    BusError::Unusable("the link has panicked".into())
 }
 
-/// Does without the peers: lets everybody in, and keeps nothing for later. Never ends.
-async fn alone(hub: &Arc<Hub>) {
+/// After `grace`, confirms joins at once and drops messages for other nodes. Never ends.
+async fn work_alone(grace: Duration, hub: &Arc<Hub>) {
+    tokio::time::sleep(grace).await;
     hub.pause_relay();
     loop {
-        for departure in departures(hub).await {
-            match departure {
+        for event in relay_events(hub).await {
+            match event {
                 RoomEvent::RoomOpened(room) => hub.confirm_joins(&room),
-                // Taken, so that the room says when there is more.
+                // Taken, so that the room reports the next change.
                 RoomEvent::PresenceChanged(room) => drop(room.take_delta()),
                 RoomEvent::Published { .. }
                 | RoomEvent::RoomClosed { .. }
@@ -257,11 +234,11 @@ async fn alone(hub: &Arc<Hub>) {
     }
 }
 
-async fn departures(hub: &Hub) -> Vec<RoomEvent> {
-    poll_fn(|cx| hub.poll_relay(DEPARTURES_MAX, cx.waker())).await
+async fn relay_events(hub: &Hub) -> Vec<RoomEvent> {
+    poll_fn(|cx| hub.poll_relay(RELAY_EVENTS_MAX, cx.waker())).await
 }
 
-/// A third of the lease: two of three attempts to renew it may fail.
-fn renewal(settings: &settings::Bus) -> Duration {
+/// The time between renewals: a third of the lease, so that two of three attempts may fail.
+fn renewal_interval(settings: &settings::Bus) -> Duration {
     (settings.lease / 3).max(Duration::from_millis(1))
 }

@@ -1,6 +1,6 @@
-//! The other nodes: who is alive, and how many users each has.
+//! The other nodes: which are alive, and how many users each has.
 //!
-//! Outlives the cable: who died while there was none is noticed when there is one again.
+//! Outlives connections: a node that died while there was none is noticed over the next one.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -11,144 +11,149 @@ use tracing::warn;
 use wire::relay::Malformed;
 
 use super::Context;
-use super::cluster_message::ClusterMessage;
+use super::cluster_message::{ClusterMessage, Header, PROTOCOL, ProtocolVersion};
 use super::sequence::{ReceivedSequences, SentSequences};
 use crate::telemetry::codes::{Code, Scope};
 
-/// What this node knows of the peers.
+/// What this node knows of the others.
 #[derive(Debug, Default)]
 pub(super) struct Peers {
-    known: HashMap<NodeId, Known>,
-    /// Numbers of what this node says in rooms.
-    pub(super) outgoing: SentSequences,
-    /// Numbers of what the peers say there.
-    pub(super) incoming: ReceivedSequences,
-    /// Since when something may have been missed, because there was no cable.
-    pub(super) lost_at: Option<Instant>,
+    known: HashMap<NodeId, Peer>,
+    /// Sequence numbers of what this node publishes in rooms.
+    pub(super) sent: SentSequences,
+    /// Sequence numbers of what the others publish there.
+    pub(super) received: ReceivedSequences,
+    /// Since when messages may be missing, because there was no connection.
+    pub(super) disconnected_at: Option<Instant>,
     /// Users of each tenant, by node.
     users: HashMap<NodeId, HashMap<String, usize>>,
-    /// Users here, as the peers have been told.
-    told: HashMap<Arc<str>, usize>,
-    /// What could not be read, as the log has told already: a version or a kind of message each, so never many.
-    unreadable: HashSet<Malformed>,
+    /// Users here, as they were last published.
+    published_users: HashMap<Arc<str>, usize>,
+    /// What could not be decoded and was logged: a version or a kind of message each, so never many.
+    malformed: HashSet<Malformed>,
+    /// Major protocol versions that were logged as unknown.
+    unknown_majors: HashSet<u16>,
 }
 
-/// What is known of one.
 #[derive(Debug, Clone, Copy)]
-struct Known {
-    /// When it was last heard.
-    heard: Instant,
-    /// Its next stream of numbers, and when it said so; `None` if it has not, and may not be able to read any.
+struct Peer {
+    /// When the last message arrived.
+    heard_at: Instant,
+    /// Its next stream of sequence numbers, and when it sent that. `None` if it may not be able to decode any.
     next_stream: Option<(u64, Instant)>,
 }
 
-impl Known {
-    fn now() -> Self {
-        Self { heard: Instant::now(), next_stream: None }
+impl Peer {
+    fn new() -> Self {
+        Self { heard_at: Instant::now(), next_stream: None }
     }
 }
 
 impl Peers {
-    /// A node has said something, so it is there.
-    pub(super) fn notice(&mut self, context: &Context, node: NodeId) {
-        if let Some(known) = self.known.get_mut(&node) {
-            known.heard = Instant::now();
+    /// A message of the node has arrived, so it is alive.
+    pub(super) fn note_message(&mut self, context: &Context, node: NodeId) {
+        if let Some(peer) = self.known.get_mut(&node) {
+            peer.heard_at = Instant::now();
         } else {
-            self.known.insert(node, Known::now());
-            self.show_how_many(context);
+            self.known.insert(node, Peer::new());
+            self.update_count(context);
         }
     }
 
-    /// A node has said which stream of numbers is its next, or not.
-    pub(super) fn notice_stream(&mut self, node: NodeId, next_stream: Option<u64>) {
-        if let Some(known) = self.known.get_mut(&node) {
-            known.next_stream = next_stream.map(|stream| (stream, known.heard));
+    /// The header of a cluster message of a known node.
+    pub(super) fn note_header(&mut self, node: NodeId, header: &Header) {
+        if let Some(peer) = self.known.get_mut(&node) {
+            peer.next_stream = header.streams.map(|stream| (stream, peer.heard_at));
+        }
+        let Some(ProtocolVersion(major, minor)) = header.protocol else { return };
+        if major != PROTOCOL.0 && self.unknown_majors.insert(major) {
+            let ProtocolVersion(own_major, own_minor) = PROTOCOL;
+            warn!(
+                %node,
+                "Node {node} uses version {major}.{minor} of the bus protocol, and this node {own_major}.{own_minor}: \
+                 what it cannot decode is ignored"
+            );
         }
     }
 
-    /// Whether all can read numbers.
-    pub(super) fn read_numbers(&self) -> bool {
-        self.known.values().all(|known| known.next_stream.is_some())
+    /// Whether all can decode sequence numbers.
+    pub(super) fn decode_sequences(&self) -> bool {
+        self.known.values().all(|peer| peer.next_stream.is_some())
     }
 
-    /// The next stream of each, and when it said so.
-    fn next_streams(&self) -> impl Iterator<Item = (NodeId, (u64, Instant))> {
-        self.known.iter().filter_map(|(node, known)| Some((*node, known.next_stream?)))
-    }
-
-    /// A node has said something that cannot be read. The log tells of each version once.
-    pub(super) fn pass_over(&mut self, context: &Context, why: Malformed) {
+    /// A message cannot be decoded. The log has each reason once.
+    pub(super) fn note_malformed(&mut self, context: &Context, malformed: Malformed) {
         context.metrics.unread.increment(1);
-        if self.unreadable.insert(why) {
-            warn!("Other nodes say what this one cannot read, and passes over: {why}");
+        if self.malformed.insert(malformed) {
+            warn!("Other nodes publish what this node cannot decode, and ignores: {malformed}");
         }
     }
 
-    fn show_how_many(&self, context: &Context) {
+    fn update_count(&self, context: &Context) {
         context.metrics.nodes.set(self.known.len() as f64 + 1.0);
     }
 
-    /// Whether this node has heard of that one.
-    pub(super) fn knows(&self, node: NodeId) -> bool {
+    pub(super) fn is_known(&self, node: NodeId) -> bool {
         self.known.contains_key(&node)
     }
 
-    /// These are alive. Returns whether there are any who have said nothing yet, or nothing that arrived here.
-    pub(super) fn meet(&mut self, context: &Context, alive: &HashSet<NodeId>) -> bool {
+    /// These nodes have a lease. Returns whether there are any of which no message has arrived.
+    pub(super) fn note_alive(&mut self, context: &Context, alive: &HashSet<NodeId>) -> bool {
         let before = self.known.len();
         for node in alive.iter().filter(|node| **node != context.node) {
-            self.known.entry(*node).or_insert_with(Known::now);
+            self.known.entry(*node).or_insert_with(Peer::new);
         }
-        self.show_how_many(context);
+        self.update_count(context);
         self.known.len() > before
     }
 
-    /// Forgets those that have no lease and were not heard for as long as one lasts. A node that is heard may have
-    /// none only because it is refused.
+    /// Removes nodes without a lease of which no message has arrived for as long as a lease lasts. A node that publishes
+    /// may have none only because that is rejected.
     pub(super) fn expire(&mut self, context: &Context, alive: &HashSet<NodeId>) {
         let lease = context.settings.lease;
-        let is_silent = |known: &Known| known.heard.elapsed() >= lease;
-        let silent = self.known.iter().filter(|(node, known)| !alive.contains(node) && is_silent(known));
+        let is_silent = |peer: &Peer| peer.heard_at.elapsed() >= lease;
+        let silent = self.known.iter().filter(|(node, peer)| !alive.contains(node) && is_silent(peer));
         let dead: Vec<_> = silent.map(|(node, _)| *node).collect();
         for node in &dead {
             let text = format_args!("Node {node} is not heard of any more and is forgotten");
             context.reports.record(Code::RealtimeNodeDisconnected.at(Scope::Log), text);
-            self.forget(context, *node);
-            self.incoming.forget_later(*node, Instant::now());
+            self.remove(context, *node);
+            self.received.remove_later(*node, Instant::now());
         }
         let known = &self.known;
-        self.incoming.tidy(Instant::now(), |node| known.contains_key(&node));
+        self.received.tidy(Instant::now(), |node| known.contains_key(&node));
     }
 
-    /// A node has said that it stops.
-    pub(super) fn part(&mut self, context: &Context, node: NodeId) {
-        self.forget(context, node);
-        self.incoming.forget(node);
+    /// A node has announced that it stops.
+    pub(super) fn stopped(&mut self, context: &Context, node: NodeId) {
+        self.remove(context, node);
+        self.received.remove(node);
     }
 
-    /// A node is gone, with all it showed.
-    fn forget(&mut self, context: &Context, node: NodeId) {
+    /// Removes a node with all its presence.
+    fn remove(&mut self, context: &Context, node: NodeId) {
         self.known.remove(&node);
-        self.show_how_many(context);
+        self.update_count(context);
         context.hub.remove_node(node);
         let users = self.users.remove(&node).unwrap_or_default();
-        self.tell_host(context, users.keys());
+        self.update_host(context, users.keys());
     }
 
-    /// There is no cable. Users elsewhere are not counted until the peers are heard again: their numbers
-    /// would be too old to turn anybody away for.
-    pub(super) fn lose(&mut self, context: &Context) {
-        if self.lost_at.is_none() {
-            self.lost_at = Some(Instant::now());
-            self.incoming.lose(self.next_streams().collect());
+    /// The connection is lost. Users elsewhere do not count until the other nodes publish them again: outdated counts would
+    /// refuse clients.
+    pub(super) fn disconnected(&mut self, context: &Context) {
+        if self.disconnected_at.is_none() {
+            self.disconnected_at = Some(Instant::now());
+            let next_streams = self.known.iter().filter_map(|(node, peer)| Some((*node, peer.next_stream?)));
+            self.received.disconnected(next_streams.collect());
         }
         let users = std::mem::take(&mut self.users);
-        self.tell_host(context, users.values().flat_map(HashMap::keys));
-        self.told.clear();
+        self.update_host(context, users.values().flat_map(HashMap::keys));
+        self.published_users.clear();
     }
 
-    /// What another node says of its users.
-    pub(super) fn hear_users(
+    /// Applies the users that another node has published.
+    pub(super) fn apply_users(
         &mut self,
         context: &Context,
         node: NodeId,
@@ -163,37 +168,36 @@ impl Peers {
         }
         known.extend(users);
         known.retain(|_, users| *users > 0);
-        self.tell_host(context, changed.iter());
+        self.update_host(context, changed.iter());
     }
 
-    fn tell_host<'t>(&self, context: &Context, tenants: impl Iterator<Item = &'t String>) {
+    fn update_host<'t>(&self, context: &Context, tenants: impl Iterator<Item = &'t String>) {
         for tenant in tenants {
-            // Numbers of other nodes may be any: they come from Redis.
+            // Saturating, because the counts come from outside.
             let counts = self.users.values().filter_map(|users| users.get(tenant));
             let users = counts.fold(0_usize, |sum, users| sum.saturating_add(*users));
             context.host.set_users_elsewhere(tenant, users);
         }
     }
 
-    /// What has changed in the number of users here since the peers were last told; nothing if nothing has.
+    /// The counts of users here that have changed since they were last published, if any.
     pub(super) fn users_changed(&mut self, context: &Context) -> Option<ClusterMessage> {
         let now: HashMap<Arc<str>, usize> = context.host.users().into_iter().collect();
-        let gone = self.told.keys().filter(|tenant| !now.contains_key(*tenant)).map(|tenant| (tenant, 0));
-        let changed = now.iter().filter(|(tenant, users)| self.told.get(*tenant).unwrap_or(&0) != *users);
+        let published = &self.published_users;
+        let gone = published.keys().filter(|tenant| !now.contains_key(*tenant)).map(|tenant| (tenant, 0));
+        let changed = now.iter().filter(|(tenant, users)| published.get(*tenant).unwrap_or(&0) != *users);
         let changed = changed.map(|(tenant, users)| (tenant, *users)).chain(gone);
         let users: HashMap<String, usize> =
             changed.map(|(tenant, users)| (tenant.to_string(), users)).collect();
-        self.told = now;
+        self.published_users = now;
         (!users.is_empty()).then_some(ClusterMessage::Users { whole: false, users })
     }
 
-    /// All users here, for those who missed a change.
-    pub(super) fn users_whole(&mut self, context: &Context) -> ClusterMessage {
-        self.told = context.host.users().into_iter().collect();
-        let some = self.told.iter().filter(|(_, users)| **users > 0);
-        ClusterMessage::Users {
-            whole: true,
-            users: some.map(|(tenant, users)| (tenant.to_string(), *users)).collect(),
-        }
+    /// All users here.
+    pub(super) fn all_users(&mut self, context: &Context) -> ClusterMessage {
+        self.published_users = context.host.users().into_iter().collect();
+        let some = self.published_users.iter().filter(|(_, users)| **users > 0);
+        let users = some.map(|(tenant, users)| (tenant.to_string(), *users)).collect();
+        ClusterMessage::Users { whole: true, users }
     }
 }

@@ -1,7 +1,7 @@
-//! The rooms this node listens to, and those that wait to be opened.
+//! The rooms this node has subscribed to, and their names on the bus.
 //!
-//! A room is listened to from its first member on. It lingers for a moment after its last, so that somebody
-//! who comes right back finds it heard already.
+//! A room is subscribed to from its first member on. The subscription lasts a little longer than its last member, so that
+//! a client that reconnects finds it in place.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use hub::{Hub, NodeId, Privacy, Room, RoomKey, Space};
 
 use crate::bus::RoomName;
 
-/// How soon it is looked again whether a room can be left that waits for an answer.
-const ASKED_AGAIN: Duration = Duration::from_millis(100);
+/// How long a subscription is extended while its snapshots are being read.
+const EXTENSION: Duration = Duration::from_millis(100);
 
-/// The name under which all nodes know a room. The topic comes last: it may hold anything.
+/// The name of a room on the bus. The topic comes last, because it may contain anything.
 pub(super) fn name(key: &RoomKey) -> RoomName {
     let space = match key.space {
         Space::Phoenix => "phoenix",
@@ -28,7 +28,7 @@ pub(super) fn name(key: &RoomKey) -> RoomName {
     format!("{}:{space}:{privacy}:{}", key.tenant, key.topic).into()
 }
 
-/// The room of this name.
+/// The room with this name.
 pub(super) fn key(name: &str) -> Option<RoomKey> {
     let mut parts = name.splitn(4, ':');
     let tenant = parts.next()?.into();
@@ -46,144 +46,140 @@ pub(super) fn key(name: &str) -> Option<RoomKey> {
     Some(RoomKey { tenant, space, privacy, topic: parts.next()?.into() })
 }
 
-/// RoomTable of one cable.
+/// The rooms subscribed to over one connection.
 #[derive(Debug, Default)]
 pub(super) struct RoomTable {
-    heard: HashMap<RoomName, Subscription>,
-    /// In the order of their times.
+    subscriptions: HashMap<RoomName, Subscription>,
+    /// Rooms whose joins wait for a confirmation, in the order of their deadlines.
     opening: VecDeque<(Instant, Arc<Room>)>,
+    /// Rooms without members, in the order in which their subscriptions end.
     lingering: VecDeque<(Instant, RoomName)>,
 }
 
-/// A room that is listened to.
+/// A room that is subscribed to.
 #[derive(Debug)]
 pub(super) struct Subscription {
     pub(super) key: Arc<RoomKey>,
-    /// When it is to be listened to no longer.
+    /// When the subscription ends, if the room has no members.
     until: Option<Instant>,
-    reading: ReadState,
-    /// Nodes that showed something here when the copies were asked for, and have not been heard since. Those
-    /// that have no copy have nothing to show.
-    suspects: HashSet<NodeId>,
+    read: ReadState,
+    /// Nodes that had presence here when the snapshots were requested, and of which nothing has arrived since. Those
+    /// without a snapshot have no presence any more.
+    silent: HashSet<NodeId>,
 }
 
-/// Whether its copies have been asked for. Once at a time: of two answers nobody could say which is newer.
+/// Whether its snapshots are being read. One request at a time: of two responses it is unknown which is newer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ReadState {
-    Nothing,
-    /// The answer is on its way.
-    Asked,
-    /// And it will be too old.
-    AskedAgain,
+    Idle,
+    /// A request is pending.
+    Requested,
+    /// A request is pending, and its response will be too old.
+    Stale,
 }
 
 impl Subscription {
     fn new(key: Arc<RoomKey>) -> Self {
-        Self { key, until: None, reading: ReadState::Nothing, suspects: HashSet::new() }
+        Self { key, until: None, read: ReadState::Idle, silent: HashSet::new() }
     }
 
-    /// Its copies are wanted; `nodes` are those that have shown something here so far. Returns whether they are
-    /// to be asked for now, and not when the answer to an earlier question has come.
-    pub(super) fn ask(&mut self, nodes: Vec<NodeId>) -> bool {
-        if self.reading != ReadState::Nothing {
-            self.reading = ReadState::AskedAgain;
+    /// Its snapshots are to be read; `nodes` are those that have presence here. Returns whether they are to be requested
+    /// now, and not after the response to an earlier request.
+    pub(super) fn begin_read(&mut self, nodes: Vec<NodeId>) -> bool {
+        if self.read != ReadState::Idle {
+            self.read = ReadState::Stale;
             return false;
         }
-        self.reading = ReadState::Asked;
-        self.suspects = nodes.into_iter().collect();
+        self.read = ReadState::Requested;
+        self.silent = nodes.into_iter().collect();
         true
     }
 
-    /// The copies have come: those that had none and were not heard meanwhile, and whether it is to be asked
+    /// The snapshots have been read. Returns the nodes that have none and were not heard of meanwhile, and whether to read
     /// once more.
-    pub(super) fn answered(&mut self) -> (HashSet<NodeId>, bool) {
-        let before = std::mem::replace(&mut self.reading, ReadState::Nothing);
-        (std::mem::take(&mut self.suspects), before == ReadState::AskedAgain)
+    pub(super) fn end_read(&mut self) -> (HashSet<NodeId>, bool) {
+        let before = std::mem::replace(&mut self.read, ReadState::Idle);
+        (std::mem::take(&mut self.silent), before == ReadState::Stale)
     }
 
-    /// Whether copies are on their way.
-    pub(super) fn is_asked(&self) -> bool {
-        self.reading != ReadState::Nothing
+    fn is_reading(&self) -> bool {
+        self.read != ReadState::Idle
     }
 
-    /// A node has said what it shows here, or has a copy.
-    pub(super) fn heard(&mut self, node: NodeId) {
-        self.suspects.remove(&node);
+    /// A presence update of the node has arrived, or it has a snapshot.
+    pub(super) fn received_from(&mut self, node: NodeId) {
+        self.silent.remove(&node);
     }
 }
 
 impl RoomTable {
-    /// How many rooms are listened to.
+    /// How many rooms are subscribed to.
     pub(super) fn len(&self) -> usize {
-        self.heard.len()
+        self.subscriptions.len()
     }
 
-    /// The room of this name.
     pub(super) fn get(&mut self, name: &str) -> Option<&mut Subscription> {
-        self.heard.get_mut(name)
+        self.subscriptions.get_mut(name)
     }
 
-    /// All rooms.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&RoomName, &Subscription)> {
-        self.heard.iter()
+        self.subscriptions.iter()
     }
 
-    /// The room has a first member, who waits until `deadline` at the latest. Returns its name, and whether it
-    /// has to be subscribed to.
+    /// The room has opened; its joins wait until `deadline` at most. Returns its name, and whether it has to be
+    /// subscribed to.
     pub(super) fn open(&mut self, room: Arc<Room>, deadline: Instant) -> (RoomName, bool) {
         let name = name(room.key());
-        let before = self.heard.len();
-        let listened = self.heard.entry(Arc::clone(&name));
-        let listened = listened.or_insert_with(|| Subscription::new(Arc::clone(room.key())));
-        listened.until = None;
+        let before = self.subscriptions.len();
+        let subscription = self.subscriptions.entry(Arc::clone(&name));
+        let subscription = subscription.or_insert_with(|| Subscription::new(Arc::clone(room.key())));
+        subscription.until = None;
         self.opening.push_back((deadline, room));
-        (name, self.heard.len() > before)
+        (name, self.subscriptions.len() > before)
     }
 
-    /// The room has no members any more.
+    /// The room has closed; its subscription ends later.
     pub(super) fn close(&mut self, name: &RoomName, until: Instant) {
-        if let Some(listened) = self.heard.get_mut(name) {
-            listened.until = Some(until);
+        if let Some(subscription) = self.subscriptions.get_mut(name) {
+            subscription.until = Some(until);
             self.lingering.push_back((until, Arc::clone(name)));
         }
     }
 
-    /// Admits the rooms that have waited long enough.
-    pub(super) fn admit_late(&mut self, hub: &Hub, now: Instant) {
+    /// Confirms the joins that have waited long enough.
+    pub(super) fn confirm_overdue(&mut self, hub: &Hub, now: Instant) {
         while self.opening.front().is_some_and(|(deadline, _)| *deadline <= now) {
             self.opening.pop_front().inspect(|(_, room)| hub.confirm_joins(room));
         }
     }
 
-    /// Admits all rooms that wait.
-    pub(super) fn admit_all(&mut self, hub: &Hub) {
+    /// Confirms all joins that wait.
+    pub(super) fn confirm_all(&mut self, hub: &Hub) {
         self.opening.drain(..).for_each(|(_, room)| hub.confirm_joins(&room));
     }
 
-    /// The rooms, at most `max`, that have lingered long enough; they are not listened to any more.
-    pub(super) fn leave(&mut self, max: usize, now: Instant) -> Vec<RoomName> {
-        let mut left = Vec::new();
-        while left.len() < max && self.lingering.front().is_some_and(|(until, _)| *until <= now) {
+    /// Removes the rooms, at most `max`, whose subscriptions end now.
+    pub(super) fn take_ended(&mut self, max: usize, now: Instant) -> Vec<RoomName> {
+        let mut ended = Vec::new();
+        while ended.len() < max && self.lingering.front().is_some_and(|(until, _)| *until <= now) {
             let Some((until, name)) = self.lingering.pop_front() else { break };
-            // It may have opened again, and closed again, since.
-            let Some(listened) = self.heard.get_mut(&name).filter(|listened| listened.until == Some(until))
-            else {
-                continue;
-            };
-            if listened.is_asked() {
-                // The answer is for this listening, and not for the next.
-                let later = now + ASKED_AGAIN;
-                listened.until = Some(later);
+            // The room may have opened, and closed, again.
+            let subscription = self.subscriptions.get_mut(&name);
+            let Some(subscription) = subscription.filter(|it| it.until == Some(until)) else { continue };
+            if subscription.is_reading() {
+                // The response belongs to this subscription, and not to the next.
+                let later = now + EXTENSION;
+                subscription.until = Some(later);
                 self.lingering.push_back((later, name));
                 continue;
             }
-            self.heard.remove(&name);
-            left.push(name);
+            self.subscriptions.remove(&name);
+            ended.push(name);
         }
-        left
+        ended
     }
 
-    /// When [`admit_late`](Self::admit_late) or [`leave`](Self::leave) has something to do.
+    /// When [`confirm_overdue`](Self::confirm_overdue) or [`take_ended`](Self::take_ended) has something to do.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let opening = self.opening.front().map(|(deadline, _)| *deadline);
         let lingering = self.lingering.front().map(|(until, _)| *until);
@@ -198,13 +194,13 @@ mod tests {
     const ANN: NodeId = NodeId::new(1);
     const BOB: NodeId = NodeId::new(2);
 
-    fn listened() -> Subscription {
+    fn subscription() -> Subscription {
         let (space, privacy) = (Space::Phoenix, Privacy::Public);
         Subscription::new(RoomKey { tenant: "t".into(), space, privacy, topic: "a".into() }.into())
     }
 
     #[test]
-    fn a_name_is_read_as_the_room_it_is_of() {
+    fn a_name_is_parsed_as_the_room_it_was_made_of() {
         for space in [Space::Phoenix, Space::Rooms, Space::Document] {
             for privacy in [Privacy::Public, Privacy::Private] {
                 for topic in ["a", "", "a:b::", ":rooms:private:ü"] {
@@ -217,23 +213,23 @@ mod tests {
     }
 
     #[test]
-    fn whoever_has_no_copy_and_says_nothing_is_silent() {
-        let mut room = listened();
-        assert!(room.ask(vec![ANN, BOB]));
-        room.heard(BOB);
-        assert_eq!(room.answered(), (HashSet::from([ANN]), false));
-        assert!(!room.is_asked());
+    fn a_node_without_snapshot_and_update_is_silent() {
+        let mut room = subscription();
+        assert!(room.begin_read(vec![ANN, BOB]));
+        room.received_from(BOB);
+        assert_eq!(room.end_read(), (HashSet::from([ANN]), false));
+        assert!(!room.is_reading());
     }
 
-    // The copies that were asked for before she showed something say nothing about her.
+    // Snapshots that were requested before her first update show nothing of it.
     #[test]
-    fn whoever_is_heard_after_the_question_is_not_silent_in_its_answer() {
-        let mut room = listened();
-        assert!(room.ask(vec![]));
-        room.heard(ANN);
-        assert!(!room.ask(vec![ANN]), "one question at a time");
-        assert_eq!(room.answered(), (HashSet::new(), true));
-        assert!(room.ask(vec![ANN]));
-        assert_eq!(room.answered(), (HashSet::from([ANN]), false));
+    fn a_node_whose_update_arrives_after_the_request_is_not_silent() {
+        let mut room = subscription();
+        assert!(room.begin_read(vec![]));
+        room.received_from(ANN);
+        assert!(!room.begin_read(vec![ANN]), "one request at a time");
+        assert_eq!(room.end_read(), (HashSet::new(), true));
+        assert!(room.begin_read(vec![ANN]));
+        assert_eq!(room.end_read(), (HashSet::from([ANN]), false));
     }
 }

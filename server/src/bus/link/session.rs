@@ -1,25 +1,21 @@
-//! The link while it has a cable.
+//! The link while it has a connection.
 //!
-//! A session begins by telling the peers everything and reading what they show, and ends with the cable. In
-//! between it waits for whatever comes first and hands on what follows from it; it never waits for an answer
-//! before it does something else. What it has handed over and not heard of is bounded, and while that bound
-//! is reached departures stay where they are counted.
+//! A session begins by storing this node's presence and reading that of the others, and ends with the connection. It
+//! waits for whatever comes first and handles it; it never waits for a response before it does something else. Pending
+//! requests are bounded, and while the bound is reached relay events stay in the hub's queue.
 
 mod inbound;
 mod liveness;
 mod loss;
 mod outbound;
+mod requests;
 mod resync;
 mod subscriptions;
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
-use futures_util::stream::{FuturesUnordered, StreamExt};
-use hub::{NodeId, Position, Room};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -28,316 +24,227 @@ use super::cluster_message::ClusterMessage;
 use super::peers::Peers;
 use super::room_table::RoomTable;
 use super::status::LinkStatus;
-use super::{Context, OperatorCommand, departures, renewal};
-use crate::bus::{
-    AffectedRooms, BATCH_MAX, BusConnection, BusError, Inbox, InboxClosed, LeaseRenewal, OpenedConnection,
-    ReceivedMessage, RejectedChange, RoomName, StoredSnapshot, StoredSnapshots,
-};
-use resync::UnsyncedRooms;
+use super::{Context, OperatorCommand, relay_events, renewal_interval};
+use crate::bus::{BATCH_MAX, BusConnection, BusError, InboxClosed, OpenedConnection};
+use inbound::Inbound;
+use liveness::Liveness;
+use loss::LossReports;
+use requests::{Completed, Requests};
+use resync::Resync;
+use subscriptions::ReadQueue;
 
-/// How often the peers are told how many users there are, if that has changed.
-const CENSUS: Duration = Duration::from_secs(1);
+/// How often changed user counts are published.
+const USERS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Requests that are not answered yet, and bytes of messages in them. Enough to keep a long cable busy.
-const UNANSWERED: usize = 256;
-const UNANSWERED_BYTES: usize = 4 * 1024 * 1024;
-
-/// Requests for copies that are not answered yet. They are counted apart: what is read may be out of reach while
-/// messages pass.
-const READS: usize = 256;
-
-/// One cable's time.
+/// One connection's time.
 pub(super) struct LinkSession<'c, 'l> {
     context: &'c Context,
     peers: &'c mut Peers,
-    standing: &'c mut LinkStatus<'l>,
-    cable: Box<dyn BusConnection>,
-    inbox: Arc<Inbox>,
+    status: &'c mut LinkStatus<'l>,
+    connection: Box<dyn BusConnection>,
+    /// Requests without a response.
+    requests: Requests,
+    /// Messages to process.
+    inbound: Inbound,
+    /// Rooms that are subscribed to.
     rooms: RoomTable,
-    unanswered: FuturesUnordered<BoxFuture<'static, Result<Done, BusError>>>,
-    unanswered_bytes: usize,
-    unanswered_messages: u64,
-    /// How many of the requests are for copies.
-    reads: usize,
-    /// Whether one of the requests is a check of the connections.
-    is_checking: bool,
-    /// Taken out of the inbox and not yet heard.
-    arrived: VecDeque<ReceivedMessage>,
-    /// RoomTable there were before this cable.
-    returning: VecDeque<Arc<Room>>,
-    /// RoomTable whose copies are to be read again, because something was missed.
-    rereading: BTreeSet<RoomName>,
-    /// RoomTable in which somebody was silent of whom it is not known whether it is alive.
-    unclear: HashSet<RoomName>,
-    /// Where messages were dropped that would have followed those that have arrived.
-    interrupted: AffectedRooms,
-    /// Where something has been missed since the last renewal.
-    missed: AffectedRooms,
-    /// When it began.
-    since: Instant,
-    /// Whether the lease has been renewed, or that was refused; so everybody who was there before is known.
-    is_renewed: bool,
-    /// Whether there is a lease: until then nothing can be shown over this cable.
-    is_registered: bool,
-    /// Whether something was refused when the lease was last renewed.
-    is_refused: bool,
-    refused: UnsyncedRooms,
-    /// RoomTable of which the peers are to be told how many messages there were.
-    uncounted: BTreeSet<RoomName>,
-    /// Peers have asked for the counts of rooms in which there were messages since then.
-    counts_asked_since: Option<Instant>,
-    /// Whether everything there was before this cable has been told over it.
-    has_told: bool,
-    /// Whether `ResyncBegin` was sent, and `ResyncEnd` was not.
-    owes_told: bool,
-    /// Requests with whole states of rooms that are not answered yet.
-    unanswered_wholes: usize,
-    /// How many requests for copies from before then are not answered.
-    first_reads: usize,
-    /// Who was alive when the lease was last renewed.
-    alive: HashSet<NodeId>,
-    /// Nodes that are telling everything they show, and where they have done so.
-    telling: HashMap<NodeId, HashSet<RoomName>>,
-    /// Questions that are not answered yet, and what the answer has to reach.
-    asked: HashMap<(RoomName, NodeId), Position>,
-}
-
-/// What became of a request.
-enum Done {
-    /// It took effect.
-    Subscription,
-    /// All connections answer.
-    Checked,
-    /// Commands took effect, but for some changes.
-    Sent(Sent),
-    /// The same, of whole states of rooms.
-    SentWholes(Sent),
-    /// These rooms are shown like this.
-    Copies { rooms: Vec<RoomName>, copies: Vec<StoredSnapshots>, is_first: bool },
-    /// The lease is renewed, unless that is refused.
-    Renewed(LeaseRenewal),
-}
-
-/// What became of one batch of commands.
-struct Sent {
-    bytes: usize,
-    /// Messages of members in it.
-    messages: u64,
-    refusals: Vec<RejectedChange>,
+    /// Rooms whose snapshots are to be read.
+    reads: ReadQueue,
+    /// Rooms whose local snapshot is to be stored, and the lease that this needs.
+    resync: Resync,
+    /// Which nodes are alive, and which of them have no complete snapshots yet.
+    liveness: Liveness,
+    /// Sequence numbers that are to be published.
+    loss: LossReports,
 }
 
 impl<'c, 'l> LinkSession<'c, 'l> {
     pub(super) fn new(
         context: &'c Context,
         peers: &'c mut Peers,
-        standing: &'c mut LinkStatus<'l>,
-        (cable, inbox): OpenedConnection,
+        status: &'c mut LinkStatus<'l>,
+        (connection, inbox): OpenedConnection,
     ) -> Self {
         Self {
             context,
             peers,
-            standing,
-            cable,
-            inbox,
+            status,
+            connection,
+            requests: Requests::default(),
+            inbound: Inbound::new(inbox),
             rooms: RoomTable::default(),
-            unanswered: FuturesUnordered::new(),
-            unanswered_bytes: 0,
-            unanswered_messages: 0,
-            reads: 0,
-            is_checking: false,
-            arrived: VecDeque::new(),
-            returning: VecDeque::new(),
-            rereading: BTreeSet::new(),
-            unclear: HashSet::new(),
-            interrupted: AffectedRooms::default(),
-            missed: AffectedRooms::default(),
-            since: Instant::now(),
-            is_renewed: false,
-            is_registered: false,
-            is_refused: false,
-            refused: UnsyncedRooms::default(),
-            uncounted: BTreeSet::new(),
-            counts_asked_since: None,
-            has_told: false,
-            owes_told: false,
-            unanswered_wholes: 0,
-            first_reads: 0,
-            alive: HashSet::new(),
-            telling: HashMap::new(),
-            asked: HashMap::new(),
+            reads: ReadQueue::default(),
+            resync: Resync::default(),
+            liveness: Liveness::new(),
+            loss: LossReports::default(),
         }
     }
 
-    /// Passes on what departs and what arrives, until `stop`.
+    /// Relays events and messages until `stop`.
     ///
     /// # Errors
-    /// When the cable is lost.
+    /// When the connection is lost.
     pub(super) async fn run(
         mut self,
-        controls: &mut mpsc::Receiver<OperatorCommand>,
+        operator_commands: &mut mpsc::Receiver<OperatorCommand>,
         stop: &CancellationToken,
     ) -> Result<(), BusError> {
         let ended = tokio::select! {
             () = stop.cancelled() => Ok(()),
-            lost = self.work(controls) => Err(lost),
+            error = self.work(operator_commands) => Err(error),
         };
         let ended = match ended {
-            // Peers learn of the end in any case, if only when the lease has run out.
+            // The other nodes notice the end in any case, if only when the lease expires.
             Ok(()) => timeout(self.context.settings.timeout, self.leave()).await.unwrap_or(Ok(())),
             lost => lost,
         };
-        // Those of the peers who have missed them will know.
-        self.context.metrics.unconfirmed.increment(self.unanswered_messages);
-        self.rooms.admit_all(&self.context.hub);
+        // Nodes that have missed these messages count them.
+        self.context.metrics.unconfirmed.increment(self.requests.messages);
+        self.rooms.confirm_all(&self.context.hub);
         ended
     }
 
-    async fn work(&mut self, controls: &mut mpsc::Receiver<OperatorCommand>) -> BusError {
+    async fn work(&mut self, operator_commands: &mut mpsc::Receiver<OperatorCommand>) -> BusError {
         let settings = &self.context.settings;
-        let [mut renewal, mut census, mut patience, mut keep_alive] = [
-            renewal(settings),
-            CENSUS,
-            subscriptions::patience(settings.subscribe_timeout),
-            settings.keep_alive,
-        ]
-        .map(interval);
-        for interval in [&mut renewal, &mut census, &mut patience, &mut keep_alive] {
+        let confirmations = subscriptions::confirmation_interval(settings.subscribe_timeout);
+        let [mut renewal, mut users, mut confirmations, mut keep_alive] =
+            [renewal_interval(settings), USERS_INTERVAL, confirmations, settings.keep_alive].map(interval);
+        for interval in [&mut renewal, &mut users, &mut confirmations, &mut keep_alive] {
             interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         }
-        let (inbox, mut fresh) = (Arc::clone(&self.inbox), Vec::new());
+        let (inbox, mut fresh) = (Arc::clone(&self.inbound.inbox), Vec::new());
         loop {
-            let unanswered = self.unanswered.len() - self.reads;
-            let may_send = unanswered < UNANSWERED && self.unanswered_bytes < UNANSWERED_BYTES;
+            let may_send = self.requests.may_send();
             let deadline = self.rooms.deadline();
             tokio::select! {
-                Some(done) = self.unanswered.next() => match done {
-                    Ok(done) => self.settle(done),
+                Some(completed) = self.requests.next() => match completed {
+                    Ok(completed) => self.complete(completed),
                     Err(lost) => return lost,
                 },
-                departures = departures(&self.context.hub), if may_send => self.depart(departures),
-                taken = inbox.take(&mut fresh), if self.arrived.is_empty() => match taken {
-                    Ok(dropped) => self.arrive(&mut fresh, dropped),
+                events = relay_events(&self.context.hub), if may_send => self.publish_events(events),
+                taken = inbox.take(&mut fresh), if self.inbound.is_empty() => match taken {
+                    Ok(overflow) => self.receive(&mut fresh, overflow),
                     Err(InboxClosed) => return BusError::Closed,
                 },
-                // In turns, because there may be much to hear, and peers wait for this thread.
-                () = tokio::task::yield_now(), if !self.arrived.is_empty() => self.hear_some(),
+                // In turns, because there may be much to process, and other tasks wait for this thread.
+                () = tokio::task::yield_now(), if !self.inbound.is_empty() => self.process_some(),
                 () = tokio::task::yield_now(), if may_send && self.has_more() => self.do_some(),
-                Some(control) = controls.recv() => self.say(&ClusterMessage::Operator(control)),
+                Some(command) = operator_commands.recv() => {
+                    self.publish_to_nodes(&ClusterMessage::Operator(command));
+                }
                 _ = renewal.tick() => self.renew(),
                 _ = keep_alive.tick() => self.check(),
-                _ = census.tick() => self.count(),
-                _ = patience.tick() => self.admit_waiting(),
+                _ = users.tick() => self.publish_changes(),
+                _ = confirmations.tick() => self.confirm_queued(),
                 () = sleep_until(deadline.unwrap_or_else(Instant::now).into()), if deadline.is_some() => {
-                    self.tidy(Instant::now());
+                    self.end_subscriptions(Instant::now());
                 }
             }
         }
     }
 
-    /// Tells the peers that everything is about to be told, if anything can be.
-    fn begin(&mut self) {
-        if self.is_registered {
-            self.say(&ClusterMessage::ResyncBegin);
-            self.owes_told = true;
+    /// Whether there is work that is done in parts.
+    fn has_more(&self) -> bool {
+        self.may_store() || self.may_read() || self.may_publish_sequences()
+    }
+
+    /// Does some of it.
+    fn do_some(&mut self) {
+        if self.may_store() {
+            self.store_some();
+        } else if self.may_read() {
+            self.read_some();
+        } else {
+            self.publish_some_sequences();
         }
-        self.returning = self.context.hub.rooms_for_relay().into();
-        self.keep_counts_of_returning();
-        self.tell_end();
-        let users = self.peers.users_whole(self.context);
-        self.say(&users);
     }
 
     fn renew(&mut self) {
-        if !self.missed.is_empty() {
-            self.ask_for_counts(renewal(&self.context.settings));
+        if self.loss.take_overflow() {
+            self.request_sequences(renewal_interval(&self.context.settings));
         }
-        match std::mem::take(&mut self.missed) {
-            AffectedRooms::Only(rooms) => rooms.into_iter().for_each(|name| self.read_again(name)),
-            AffectedRooms::All => {
-                self.rereading.extend(self.rooms.iter().map(|(name, _)| Arc::clone(name)));
-            }
-        }
-        self.ask_again();
-        let users = self.peers.users_whole(self.context);
-        self.say(&users);
-        let renewed = self.cable.renew();
-        self.expect(renewed, Done::Renewed);
+        let users = self.peers.all_users(self.context);
+        self.publish_to_nodes(&users);
+        let renewed = self.connection.renew();
+        self.requests.add(renewed, Completed::Renewed);
     }
 
-    /// Checks the connections, one check at a time: the next is not needed while one has no answer, and requests that
-    /// wait in the queue of a connection are bounded.
+    /// Checks the connections. One check at a time: the next is not needed before a response, and the queue of a connection
+    /// is bounded.
     fn check(&mut self) {
-        if !std::mem::replace(&mut self.is_checking, true) {
-            let checked = self.cable.check();
-            self.expect(checked, |()| Done::Checked);
+        if self.requests.begin_check() {
+            let checked = self.connection.check();
+            self.requests.add(checked, |()| Completed::Checked);
         }
     }
 
-    fn count(&mut self) {
+    /// Publishes what has changed, once a second.
+    fn publish_changes(&mut self) {
         self.context.metrics.subscriptions.set(self.rooms.len() as f64);
         if let Some(users) = self.peers.users_changed(self.context) {
-            self.say(&users);
+            self.publish_to_nodes(&users);
         }
-        self.answer_for_counts();
+        self.schedule_sequences();
     }
 
-    fn tidy(&mut self, now: Instant) {
-        self.rooms.admit_late(&self.context.hub, now);
-        let left = self.rooms.leave(BATCH_MAX, now);
-        left.iter().for_each(|name| self.peers.incoming.leave(name));
-        if !left.is_empty() {
-            let unsubscribed = self.cable.unsubscribe(&left);
-            self.expect(unsubscribed, |()| Done::Subscription);
+    fn end_subscriptions(&mut self, now: Instant) {
+        self.rooms.confirm_overdue(&self.context.hub, now);
+        let ended = self.rooms.take_ended(BATCH_MAX, now);
+        ended.iter().for_each(|name| self.peers.received.unsubscribed(name));
+        if !ended.is_empty() {
+            let unsubscribed = self.connection.unsubscribe(&ended);
+            self.requests.add(unsubscribed, |()| Completed::Subscribed);
         }
     }
 
-    fn settle(&mut self, done: Done) {
-        match done {
-            Done::Subscription => {}
-            Done::Checked => self.is_checking = false,
-            Done::Sent(sent) => self.note_sent(sent),
-            Done::SentWholes(sent) => {
-                self.unanswered_wholes -= 1;
+    /// Handles a response.
+    fn complete(&mut self, completed: Completed) {
+        self.requests.completed(&completed);
+        match completed {
+            Completed::Subscribed | Completed::Checked => {}
+            Completed::Sent(sent) => self.note_sent(sent),
+            Completed::Stored(sent) => {
                 self.note_sent(sent);
-                self.tell_end();
+                self.end_resync();
             }
-            Done::Copies { rooms, copies, is_first } => {
-                self.reads -= 1;
-                self.first_reads -= usize::from(is_first);
-                for (name, copies) in rooms.into_iter().zip(copies) {
-                    match copies {
-                        Ok(copies) => self.hear_copies(&name, copies),
-                        Err(why) => self.note_unread(name, &why),
+            Completed::Read { rooms, snapshots, .. } => {
+                for (name, snapshots) in rooms.into_iter().zip(snapshots) {
+                    match snapshots {
+                        Ok(snapshots) => self.apply_snapshots(&name, snapshots),
+                        Err(reason) => self.note_unreadable(name, &reason),
                     }
                 }
             }
-            Done::Renewed(renewal) => self.note_renewal(renewal),
+            Completed::Renewed(renewal) => self.note_renewal(renewal),
         }
-        if self.is_renewed && self.has_told && (self.first_reads == 0 || self.is_refused) {
-            self.standing.settle();
-            self.compare_counts();
+        let is_read = self.requests.first_reads == 0 || self.resync.is_renewal_rejected;
+        if self.resync.is_renewed && self.reads.is_caught_up && !self.resync.has_pending() && is_read {
+            self.status.connected();
+            self.compare_sequences();
         }
     }
 
-    /// Tells the peers what has happened up to the end, and that this is it. Copies are not waited for: there may be
-    /// no connection to read them over.
+    /// Publishes what has happened up to the end, and leaves the bus. Does not wait for reads: there may be no connection
+    /// for them.
     async fn leave(&mut self) -> Result<(), BusError> {
-        while let Some(last) = departures(&self.context.hub).now_or_never() {
-            self.depart(last);
+        while let Some(last) = relay_events(&self.context.hub).now_or_never() {
+            self.publish_events(last);
         }
-        self.say(&ClusterMessage::Disconnect);
-        let (mut left, mut has_left) = (self.cable.leave(), false);
-        while !has_left || self.unanswered.len() > self.reads {
+        self.publish_to_nodes(&ClusterMessage::Disconnect);
+        let (mut left, mut has_left) = (self.connection.leave(), false);
+        while !has_left || self.requests.is_waiting_for_more_than_reads() {
             tokio::select! {
-                answer = &mut left, if !has_left => {
-                    answer?;
+                response = &mut left, if !has_left => {
+                    response?;
                     has_left = true;
                 }
-                Some(done) = self.unanswered.next() => match done? {
-                    Done::Sent(sent) | Done::SentWholes(sent) => self.note_sent(sent),
-                    Done::Copies { .. } => self.reads -= 1,
-                    Done::Subscription | Done::Checked | Done::Renewed(_) => {}
-                },
+                Some(completed) = self.requests.next() => {
+                    let completed = completed?;
+                    self.requests.completed(&completed);
+                    if let Completed::Sent(sent) | Completed::Stored(sent) = completed {
+                        self.note_sent(sent);
+                    }
+                }
             }
         }
         Ok(())

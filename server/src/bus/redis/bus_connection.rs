@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use redis::{Value, cmd};
 
 use super::connection::{BATCH_BYTES, Commands, RedisConnection, accepted};
-use super::keys::POSITION;
+use super::keys::{BASE, POSITION, UPDATED};
 use super::lease::Lease;
 use super::snapshot_reader::SnapshotReader;
 use super::subscriber::{Action, Subscriber};
@@ -127,7 +127,7 @@ struct StoreRequest {
     room: RoomName,
     /// Which commands of the batch.
     commands: Range<usize>,
-    /// Of an update, how many fields it adds at most if the snapshot exists: the position is there already.
+    /// Of an update, how many fields it adds at most if the snapshot exists, and so has a position.
     fields_max: Option<usize>,
 }
 
@@ -157,13 +157,15 @@ impl StoreBatch {
         commands.push(cmd("SADD").arg(rooms).arg(&*room));
         commands.push(&mut cmd("MULTI"));
         commands.push(cmd("SADD").arg(present).arg(incarnation));
-        if removed.is_none() {
+        let kind = if removed.is_none() {
             commands.push(cmd("DEL").arg(&snapshot));
+            BASE
         } else {
-            fields_max = Some(set.len());
-        }
+            fields_max = Some(set.len() + 1);
+            UPDATED
+        };
         let mut hset = cmd("HSET");
-        hset.arg(&snapshot).arg(POSITION).arg(&*position);
+        hset.arg(&snapshot).arg(POSITION).arg(&*position).arg(kind).arg(1);
         for (id, entry) in &set {
             hset.arg(id).arg(&**entry);
         }

@@ -7,7 +7,7 @@
 //! | `:accounts` | set: all incarnations, live or not |
 //! | `:lease:<incarnation>` | string that expires when its node does not renew it |
 //! | `:rooms:<incarnation>` | set: the rooms in which the incarnation has a stored snapshot |
-//! | `:shown:<incarnation>:<room>` | hash: the stored snapshot, entries by id and the position |
+//! | `:shown:<incarnation>:<room>` | hash: the stored snapshot, entries by id, and its position |
 //! | `:present:<room>` | set: the incarnations that have a stored snapshot of the room |
 //!
 //! An incarnation is one connection of one node to the bus, and is never used again. So one without a lease is dead for
@@ -25,8 +25,15 @@ use hub::NodeId;
 
 use crate::bus::Channel;
 
-/// The field of a stored snapshot that holds its position. The others are entries, whose fields are numbers.
+/// The field of a stored snapshot that holds its position. Those of its entries are numbers.
 pub(super) const POSITION: &str = "position";
+
+/// The field that a snapshot has which was stored as a whole.
+pub(super) const BASE: &str = "base";
+
+/// The field that a snapshot has which was updated since. Without [`BASE`] it was deleted or evicted in between. Nodes of
+/// version 1.0 write neither.
+pub(super) const UPDATED: &str = "updated";
 
 /// One connection of one node to the bus, as keys spell it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -18,7 +18,7 @@ use tokio::time::sleep;
 
 use super::Role;
 use super::connection::{BATCH_BYTES, Commands, RedisConnection, accepted, read};
-use super::keys::{Incarnation, Keys, POSITION};
+use super::keys::{BASE, Incarnation, Keys, POSITION, UPDATED};
 use super::lease::{Lease, incarnations_in};
 use crate::bus::backoff::Backoff;
 use crate::bus::{BusError, Inbox, RoomName, StoredSnapshot, StoredSnapshots};
@@ -193,7 +193,10 @@ fn snapshot(
     }
     let mut hash: HashMap<String, Vec<u8>> = read(hash.transpose()?)?;
     *bytes += hash.iter().map(|(id, entry)| id.len() + entry.len()).sum::<usize>();
-    let Some(position) = hash.remove(POSITION) else { return Ok(Stored::Live(None)) };
+    let is_incomplete = hash.contains_key(UPDATED) && !hash.contains_key(BASE);
+    let Some(position) = hash.remove(POSITION).filter(|_| !is_incomplete) else {
+        return Ok(Stored::Live(None));
+    };
     let entry = |(id, entry): (String, Vec<u8>)| Some((id.parse().ok()?, Bytes::from(entry)));
     let entries = hash.into_iter().filter_map(entry).collect();
     Ok(Stored::Live(Some(StoredSnapshot { position: position.into(), entries })))

@@ -1,175 +1,151 @@
-//! What arrives over the cable, and what follows from it.
+//! Messages of other nodes, and what follows from them.
 
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
-use hub::{ApplyOutcome, NodeId, Position, PresenceUpdate};
+use hub::{ApplyOutcome, NodeId, PresenceUpdate};
 use tracing::debug;
 use wire::relay::{self, Events, MessageBody, SequenceNumber};
 
-use super::{ClusterMessage, LinkSession, ReceivedMessage, RoomName};
-use crate::bus::link::{cluster_message, commands};
-use crate::bus::{Channel, Command, InboxOverflow};
+use super::{ClusterMessage, LinkSession};
+use crate::bus::link::cluster_message::{self, Decoded};
+use crate::bus::{AffectedRooms, Channel, Inbox, InboxOverflow, ReceivedMessage, RoomName};
 
-/// Messages heard in one turn.
+/// Messages processed in one turn.
 const TURN: usize = 256;
 
-impl LinkSession<'_, '_> {
-    /// Messages have come out of the inbox; `dropped` did not fit into it.
-    pub(super) fn arrive(&mut self, messages: &mut Vec<ReceivedMessage>, dropped: InboxOverflow) {
-        self.context.metrics.unheard.increment(dropped.messages);
-        self.interrupted.extend(dropped.rooms);
-        self.arrived.extend(messages.drain(..));
+/// Messages that have arrived.
+pub(super) struct Inbound {
+    pub(super) inbox: Arc<Inbox>,
+    /// Taken out of the inbox, and not processed yet.
+    taken: VecDeque<ReceivedMessage>,
+    /// Rooms in which messages were dropped that would have followed these.
+    overflow: AffectedRooms,
+}
+
+impl Inbound {
+    pub(super) fn new(inbox: Arc<Inbox>) -> Self {
+        Self { inbox, taken: VecDeque::new(), overflow: AffectedRooms::default() }
     }
 
-    pub(super) fn hear_some(&mut self) {
-        let mut answers = Answers::default();
+    /// Whether all messages taken out of the inbox have been processed.
+    pub(super) fn is_empty(&self) -> bool {
+        self.taken.is_empty()
+    }
+}
+
+impl LinkSession<'_, '_> {
+    /// Messages were taken out of the inbox; those in `overflow` did not fit into it.
+    pub(super) fn receive(&mut self, messages: &mut Vec<ReceivedMessage>, overflow: InboxOverflow) {
+        self.context.metrics.unheard.increment(overflow.messages);
+        self.inbound.overflow.extend(overflow.rooms);
+        self.inbound.taken.extend(messages.drain(..));
+    }
+
+    pub(super) fn process_some(&mut self) {
         for _ in 0..TURN {
-            let Some(ReceivedMessage { channel, message }) = self.arrived.pop_front() else { break };
+            let Some(ReceivedMessage { channel, message }) = self.inbound.taken.pop_front() else { break };
             match channel {
-                Channel::Room(name) => self.hear_room(name, &message, &mut answers),
-                Channel::Nodes => self.hear_node(&message),
+                Channel::Room(name) => self.process_room_message(name, &message),
+                Channel::Nodes => self.process_cluster_message(&message),
             }
         }
         // What was dropped would have come here.
-        if self.arrived.is_empty() && !self.interrupted.is_empty() {
-            self.miss();
+        if self.inbound.is_empty() && !self.inbound.overflow.is_empty() {
+            let rooms = std::mem::take(&mut self.inbound.overflow);
+            self.note_overflow(rooms);
         }
-        let node = self.context.node;
-        let mut commands = answers.questions;
-        for name in answers.whole {
-            if let Some(listened) = self.rooms.get(&name) {
-                commands.push(commands::local_snapshot(node, &self.context.hub, &listened.key));
-            }
-        }
-        self.send(commands, 0);
     }
 
-    /// Something said in a room.
-    fn hear_room(&mut self, name: RoomName, message: &[u8], answers: &mut Answers) {
+    fn process_room_message(&mut self, name: RoomName, message: &[u8]) {
         let message = match relay::decode(message) {
             Ok(message) => message,
-            Err(why) => return self.peers.pass_over(self.context, why),
+            Err(malformed) => return self.peers.note_malformed(self.context, malformed),
         };
-        let (context, sender) = (self.context, message.sender);
-        if sender == context.node {
+        let (node, sender) = (self.context.node, message.sender);
+        if sender == node {
             return;
         }
-        self.peers.notice(context, sender);
+        self.peers.note_message(self.context, sender);
         if self.rooms.get(&name).is_none() {
             return;
         }
         match message.body {
-            MessageBody::Events(events) => self.hear_events(&name, sender, None, events),
-            MessageBody::NumberedEvents(number, events) => {
-                self.hear_events(&name, sender, Some(number), events)
-            }
-            MessageBody::Delta(news) => self.hear_statement(name, sender, news.into(), answers),
-            MessageBody::Snapshot(state) => self.hear_statement(name, sender, state.into(), answers),
+            MessageBody::Events(events) => self.deliver(&name, sender, None, events),
+            MessageBody::NumberedEvents(number, events) => self.deliver(&name, sender, Some(number), events),
+            MessageBody::Delta(delta) => self.apply_update(name, sender, delta.into()),
+            MessageBody::Snapshot(snapshot) => self.apply_update(name, sender, snapshot.into()),
+            // Nodes of version 1.0 request what they miss, and read only the snapshots of rooms that open.
             MessageBody::RequestSnapshot { of } => {
-                if of.is_none_or(|node| node == context.node) && !answers.whole.contains(&name) {
-                    answers.whole.push(name);
+                if of.is_none_or(|of| of == node) && self.resync.is_registered {
+                    self.resync.add(name);
                 }
             }
             MessageBody::SnapshotStored => {
-                self.has_told(sender, &name);
-                self.read_again(name);
+                self.liveness.note_update(sender, &name);
+                self.reads.add(name);
             }
         }
     }
 
-    /// What another node passes on, and how much before it is missing.
-    fn hear_events(
-        &mut self,
-        name: &RoomName,
-        node: NodeId,
-        number: Option<SequenceNumber>,
-        events: Events<'_>,
-    ) {
+    /// Delivers broadcasts of another node, and counts how many before them are missing.
+    fn deliver(&mut self, name: &RoomName, node: NodeId, number: Option<SequenceNumber>, events: Events<'_>) {
         let (context, messages) = (self.context, events.clone().count());
-        let Some(listened) = self.rooms.get(name) else { return };
-        let since = || context.hub.room(&listened.key).map(|room| room.opened_at());
-        let missed = self.peers.incoming.count(name, node, number, messages as u64, since);
+        let Some(subscription) = self.rooms.get(name) else { return };
+        let since = || context.hub.room(&subscription.key).map(|room| room.opened_at());
+        let missed = self.peers.received.count(name, node, number, messages as u64, since);
         context.metrics.missed.increment(missed);
         if messages > 0 {
-            let delivery = context.hub.deliver(&listened.key, events);
+            let delivery = context.hub.deliver(&subscription.key, events);
             context.metrics.received.increment(messages as u64);
-            context.host.delivered(&listened.key.tenant, messages, delivery);
+            context.host.delivered(&subscription.key.tenant, messages, delivery);
         }
     }
 
-    /// What another node shows in a room.
-    fn hear_statement(
-        &mut self,
-        name: RoomName,
-        node: NodeId,
-        statement: PresenceUpdate,
-        answers: &mut Answers,
-    ) {
+    /// Applies a presence update of another node. After a gap the snapshot has what is missing: it was stored together
+    /// with the update.
+    fn apply_update(&mut self, name: RoomName, node: NodeId, update: PresenceUpdate) {
         let hub = &self.context.hub;
-        let Some(listened) = self.rooms.get(&name) else { return };
-        listened.heard(node);
-        let Some(room) = hub.room(&listened.key) else { return };
-        let position = position(&statement);
-        let verdict = hub.apply_presence(&room, node, statement);
-        self.has_told(node, &name);
-        if verdict == ApplyOutcome::Gap {
-            if self.miss_until(&name, node, position) {
-                answers.questions.push(ask(self.context.node, &name, node));
-            }
-        } else {
-            self.know_until(&name, node, position);
+        let Some(subscription) = self.rooms.get(&name) else { return };
+        subscription.received_from(node);
+        let Some(room) = hub.room(&subscription.key) else { return };
+        let outcome = hub.apply_presence(&room, node, update);
+        self.liveness.note_update(node, &name);
+        if outcome == ApplyOutcome::Gap {
+            self.reads.add(name);
         }
     }
 
-    /// Something said to all nodes.
-    fn hear_node(&mut self, message: &[u8]) {
-        let Some((node, said, next_stream)) = cluster_message::decode(message) else {
+    fn process_cluster_message(&mut self, message: &[u8]) {
+        let Some(Decoded { from: node, header, message }) = cluster_message::decode(message) else {
             self.context.metrics.unread.increment(1);
-            return debug!("Passed over a word of another node");
+            return debug!("Ignored a malformed message to all nodes");
         };
         if node == self.context.node {
             return;
         }
-        match said {
-            ClusterMessage::Disconnect => {
-                self.telling.remove(&node);
-                return self.peers.part(self.context, node);
-            }
-            ClusterMessage::ResyncBegin => {
-                self.resync_started(node);
-                let users = self.peers.users_whole(self.context);
-                self.say(&users);
-            }
-            ClusterMessage::ResyncEnd => self.reconcile(node),
-            ClusterMessage::Users { whole, users } => self.peers.hear_users(self.context, node, whole, users),
-            ClusterMessage::RequestSequences { since_ms } => {
-                self.note_count_request(Duration::from_millis(since_ms))
-            }
-            ClusterMessage::Operator(control) => self.context.host.execute(control),
+        if message == Some(ClusterMessage::Disconnect) {
+            self.liveness.remove(node);
+            return self.peers.stopped(self.context, node);
         }
-        self.peers.notice(self.context, node);
-        self.peers.notice_stream(node, next_stream);
+        self.peers.note_message(self.context, node);
+        self.peers.note_header(node, &header);
+        self.note_resyncing(node, message.as_ref(), header.resyncing);
+        match message {
+            Some(ClusterMessage::ResyncBegin) => {
+                let users = self.peers.all_users(self.context);
+                self.publish_to_nodes(&users);
+            }
+            Some(ClusterMessage::Users { whole, users }) => {
+                self.peers.apply_users(self.context, node, whole, users);
+            }
+            Some(ClusterMessage::RequestSequences { since_ms }) => {
+                self.loss.note_request(Duration::from_millis(since_ms));
+            }
+            Some(ClusterMessage::Operator(command)) => self.context.host.execute(command),
+            Some(ClusterMessage::ResyncEnd | ClusterMessage::Disconnect) => {}
+            None => self.context.metrics.unread.increment(1),
+        }
     }
-}
-
-/// What is to be said because of what was heard in one turn.
-#[derive(Default)]
-struct Answers {
-    questions: Vec<Command>,
-    /// RoomTable whose whole state somebody wants; many may ask at once.
-    whole: Vec<RoomName>,
-}
-
-/// As of when a node has said it.
-fn position(statement: &PresenceUpdate) -> Position {
-    match statement {
-        PresenceUpdate::Snapshot(state) => state.position,
-        PresenceUpdate::Delta(news) => Position { epoch: news.epoch, seq: news.to },
-    }
-}
-
-/// Asks a node what it shows in a room.
-pub(super) fn ask(me: NodeId, room: &RoomName, node: NodeId) -> Command {
-    let channel = Channel::Room(RoomName::clone(room));
-    Command::Publish { channel, message: relay::request_snapshot(me, Some(node)).into() }
 }

@@ -1,133 +1,172 @@
-//! Who shows nothing any more, as follows from what is not said, and what is missing.
+//! Whose presence is gone, as follows from what is missing.
 //!
-//! Whatever a node shows has a copy, so where there is none it shows nothing. A node that has a new cable has no
-//! copies before it has told everything, and is judged only then. A node that is not alive may only be later than
-//! this one to come back to a bus that has forgotten everybody: nothing follows from its silence before a lease
-//! has run out.
+//! A node's presence in a room has a stored snapshot, so a live node without one has no presence there. Three things limit
+//! that. A node that is resyncing has not stored everything yet. A node of which nothing has arrived over this connection
+//! may be resyncing. A node without a lease may only be later than this one to reconnect to a bus that has lost its data;
+//! its presence stays for as long as a lease lasts.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Instant;
 
-use hub::{NodeId, Position};
+use hub::NodeId;
 
-use super::inbound::ask;
-use super::{LinkSession, RoomName, StoredSnapshot};
-use crate::bus::AffectedRooms;
+use super::{ClusterMessage, LinkSession};
 use crate::bus::link::commands;
+use crate::bus::{AffectedRooms, RoomName, StoredSnapshot};
+
+pub(super) struct Liveness {
+    /// When the session began.
+    since: Instant,
+    /// Nodes with a lease at the last renewal.
+    alive: HashSet<NodeId>,
+    /// Nodes of which a cluster message has arrived since then: it tells whether they are resyncing.
+    heard: HashSet<NodeId>,
+    /// Nodes that are resyncing, and the rooms in which an update of theirs has arrived since they began.
+    resyncing: HashMap<NodeId, HashSet<RoomName>>,
+}
+
+/// What follows from a missing snapshot.
+#[derive(Debug, PartialEq, Eq)]
+enum Missing {
+    /// The node has no presence in the room.
+    Gone,
+    /// It will be read again when the resync of the node has ended.
+    Resyncing,
+    /// Nothing yet.
+    Unknown,
+}
+
+impl Liveness {
+    pub(super) fn new() -> Self {
+        Self {
+            since: Instant::now(),
+            alive: HashSet::new(),
+            heard: HashSet::new(),
+            resyncing: HashMap::new(),
+        }
+    }
+
+    fn missing(&self, node: NodeId) -> Missing {
+        if self.resyncing.contains_key(&node) {
+            Missing::Resyncing
+        } else if self.alive.contains(&node) && self.heard.contains(&node) {
+            Missing::Gone
+        } else {
+            Missing::Unknown
+        }
+    }
+
+    /// A presence update of the node has arrived.
+    pub(super) fn note_update(&mut self, node: NodeId, name: &RoomName) {
+        if let Some(updated) = self.resyncing.get_mut(&node) {
+            updated.insert(RoomName::clone(name));
+        }
+    }
+
+    /// The node has stopped.
+    pub(super) fn remove(&mut self, node: NodeId) {
+        self.heard.remove(&node);
+        self.resyncing.remove(&node);
+    }
+}
 
 impl LinkSession<'_, '_> {
-    /// What was dropped would have been heard by now.
-    pub(super) fn miss(&mut self) {
-        self.missed.extend(std::mem::take(&mut self.interrupted));
-        if !self.telling.is_empty() {
-            // Whoever was telling everything may have told what is missing, or that this was everything.
-            self.telling.clear();
-            self.missed = AffectedRooms::All;
+    /// Messages were dropped: in these rooms updates may be missing, and of any node the beginning of a resync.
+    pub(super) fn note_overflow(&mut self, rooms: AffectedRooms) {
+        self.loss.note_overflow();
+        self.liveness.heard.clear();
+        let resyncing = std::mem::take(&mut self.liveness.resyncing);
+        self.postpone_reads(if resyncing.is_empty() { rooms } else { AffectedRooms::All });
+    }
+
+    /// A cluster message has arrived. Nodes of version 1.0 do not tell in each whether they are resyncing.
+    pub(super) fn note_resyncing(
+        &mut self,
+        node: NodeId,
+        message: Option<&ClusterMessage>,
+        is_resyncing: Option<bool>,
+    ) {
+        match (message, is_resyncing) {
+            (Some(ClusterMessage::ResyncBegin), _) => self.resync_started(node),
+            (Some(ClusterMessage::ResyncEnd), _) | (_, Some(false)) => self.reconcile(node),
+            (_, Some(true)) => drop(self.liveness.resyncing.entry(node).or_default()),
+            (_, None) => {}
+        }
+        if self.liveness.heard.insert(node) {
+            // Some may have been postponed because nothing of this node had arrived.
+            self.reads.begin_postponed();
         }
     }
 
-    /// A node is about to tell everything it shows.
-    pub(super) fn resync_started(&mut self, node: NodeId) {
-        self.telling.insert(node, HashSet::new());
+    /// A node begins to store and publish its whole presence.
+    fn resync_started(&mut self, node: NodeId) {
+        self.liveness.resyncing.insert(node, HashSet::new());
     }
 
-    /// A node has told what it shows in a room.
-    pub(super) fn has_told(&mut self, node: NodeId, name: &RoomName) {
-        if let Some(told) = self.telling.get_mut(&node) {
-            told.insert(RoomName::clone(name));
-        }
-    }
-
-    /// A node has told everything: where it said nothing, it shows nothing, unless it did so before we listened.
-    /// The copies know; those that were asked for earlier may be of its last cable.
-    pub(super) fn reconcile(&mut self, node: NodeId) {
-        let Some(told) = self.telling.remove(&node) else { return };
-        for (name, listened) in self.rooms.iter().filter(|(name, _)| !told.contains(*name)) {
-            let room = self.context.hub.room(&listened.key);
+    /// A node has stored and published its whole presence. Rooms without an update have none any more, unless it was
+    /// published before this node subscribed: their snapshots are read, because those read earlier may be of the previous
+    /// incarnation.
+    fn reconcile(&mut self, node: NodeId) {
+        let Some(updated) = self.liveness.resyncing.remove(&node) else { return };
+        for (name, subscription) in self.rooms.iter().filter(|(name, _)| !updated.contains(*name)) {
+            let room = self.context.hub.room(&subscription.key);
             if room.is_some_and(|room| room.remote_nodes().contains(&node)) {
-                self.rereading.insert(RoomName::clone(name));
+                self.reads.add(Arc::clone(name));
             }
         }
     }
 
-    /// What the nodes that are alive show in a room, as it stood after it began to be listened to.
-    pub(super) fn hear_copies(&mut self, name: &RoomName, copies: Vec<(NodeId, Option<StoredSnapshot>)>) {
-        let (context, me) = (self.context, self.context.node);
-        let Some(listened) = self.rooms.get(name) else { return };
-        copies.iter().for_each(|(node, _)| listened.heard(*node));
-        let (silent, is_old) = listened.answered();
-        let room = context.hub.room(&listened.key);
-        if is_old {
-            self.read_again(RoomName::clone(name));
+    /// Applies the snapshots of a room, which were read after it was subscribed to.
+    pub(super) fn apply_snapshots(
+        &mut self,
+        name: &RoomName,
+        snapshots: Vec<(NodeId, Option<StoredSnapshot>)>,
+    ) {
+        let context = self.context;
+        let Some(subscription) = self.rooms.get(name) else { return };
+        snapshots.iter().for_each(|(node, _)| subscription.received_from(*node));
+        let (silent, is_stale) = subscription.end_read();
+        let room = context.hub.room(&subscription.key);
+        if is_stale {
+            self.reads.add(RoomName::clone(name));
         }
         let Some(room) = room else { return };
-        for (node, copy) in copies.into_iter().filter(|(node, _)| *node != me) {
-            self.peers.notice(context, node);
-            let Some(copy) = copy else {
-                self.unclear.insert(RoomName::clone(name));
-                continue;
-            };
-            match commands::decode(&copy) {
-                Ok(state) => {
-                    let position = state.position;
-                    context.hub.apply_presence(&room, node, state);
-                    self.know_until(name, node, position);
+        for (node, snapshot) in snapshots {
+            match snapshot.as_ref().map(commands::decode) {
+                None if node == context.node => self.resync.add(RoomName::clone(name)),
+                None => self.reads.postpone(RoomName::clone(name)),
+                Some(_) if node == context.node => {}
+                Some(Ok(snapshot)) => {
+                    self.peers.note_message(context, node);
+                    context.hub.apply_presence(&room, node, snapshot);
                 }
-                Err(why) => self.peers.pass_over(context, why),
+                Some(Err(malformed)) => self.peers.note_malformed(context, malformed),
             }
         }
-        // Whoever is about to tell everything has no copies yet; it will be read once more when it has told them.
-        for node in silent.into_iter().filter(|node| !self.telling.contains_key(node)) {
-            if self.alive.contains(&node) {
-                context.hub.remove_node_from(&room, node);
-                self.asked.remove(&(RoomName::clone(name), node));
-            } else {
-                self.unclear.insert(RoomName::clone(name));
+        for node in silent {
+            match self.liveness.missing(node) {
+                Missing::Gone => context.hub.remove_node_from(&room, node),
+                Missing::Resyncing => {}
+                Missing::Unknown => self.reads.postpone(RoomName::clone(name)),
             }
         }
         context.hub.confirm_joins(&room);
     }
 
-    /// Whose lease holds now.
-    pub(super) fn know_alive(&mut self, alive: HashSet<NodeId>) {
-        let strangers = self.peers.meet(self.context, &alive);
-        // At first everybody may be a stranger: they have nothing to say to who has just come.
-        if std::mem::replace(&mut self.is_renewed, true) && strangers {
-            self.missed = AffectedRooms::All;
+    /// These nodes have a lease now.
+    pub(super) fn note_alive(&mut self, alive: HashSet<NodeId>) {
+        let has_new = self.peers.note_alive(self.context, &alive);
+        // At first every node may be new, and has nothing to publish to a node that has just connected.
+        if self.resync.is_renewed && has_new {
+            self.postpone_reads(AffectedRooms::All);
         }
-        if self.since.elapsed() >= self.context.settings.lease {
+        if self.liveness.since.elapsed() >= self.context.settings.lease {
             self.peers.expire(self.context, &alive);
             let peers = &self.peers;
-            self.telling.retain(|node, _| peers.knows(*node));
+            self.liveness.resyncing.retain(|node, _| peers.is_known(*node));
+            self.liveness.heard.retain(|node| peers.is_known(*node));
         }
-        self.alive = alive;
-        std::mem::take(&mut self.unclear).into_iter().for_each(|name| self.read_again(name));
-    }
-
-    /// What a node said in a room up to `position` is not known in full. Returns whether it is to be asked.
-    pub(super) fn miss_until(&mut self, name: &RoomName, node: NodeId, position: Position) -> bool {
-        let before = self.asked.get(&(RoomName::clone(name), node)).copied();
-        self.asked.insert((RoomName::clone(name), node), before.map_or(position, |it| it.max(position)));
-        before.is_none()
-    }
-
-    /// What a node said in a room is known up to `position`.
-    pub(super) fn know_until(&mut self, name: &RoomName, node: NodeId, position: Position) {
-        if !self.asked.is_empty() {
-            let key = (RoomName::clone(name), node);
-            if self.asked.get(&key).is_some_and(|missing| *missing <= position) {
-                self.asked.remove(&key);
-            }
-        }
-    }
-
-    /// Questions may be lost like anything else.
-    pub(super) fn ask_again(&mut self) {
-        let (peers, rooms, hub) = (&self.peers, &mut self.rooms, &self.context.hub);
-        self.asked.retain(|(name, node), _| {
-            let is_open = rooms.get(name).is_some_and(|listened| hub.room(&listened.key).is_some());
-            is_open && peers.knows(*node)
-        });
-        let me = self.context.node;
-        self.send(self.asked.keys().map(|(name, node)| ask(me, name, *node)).collect(), 0);
+        self.liveness.alive = alive;
     }
 }

@@ -1,74 +1,94 @@
-//! How many messages were missed: numbers are told, and asked for, when something may have been.
+//! Publishing and requesting sequence numbers when messages may have been lost, so that each is counted.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use super::{ClusterMessage, LinkSession};
-use crate::bus::BATCH_MAX;
 use crate::bus::link::{commands, room_table};
+use crate::bus::{BATCH_MAX, RoomName};
+
+#[derive(Debug, Default)]
+pub(super) struct LossReports {
+    /// Rooms whose sequence numbers are to be published.
+    pending: BTreeSet<RoomName>,
+    /// Sequence numbers of rooms in which messages were published since then are requested.
+    requested_since: Option<Instant>,
+    /// Whether messages were dropped since the last renewal.
+    has_overflowed: bool,
+}
+
+impl LossReports {
+    /// Sequence numbers are requested of rooms in which messages were published within this time.
+    pub(super) fn note_request(&mut self, within: Duration) {
+        let then = Instant::now().checked_sub(within);
+        self.requested_since = self.requested_since.into_iter().chain(then).min();
+    }
+
+    pub(super) fn note_overflow(&mut self) {
+        self.has_overflowed = true;
+    }
+
+    /// Whether messages were dropped since this was last called.
+    pub(super) fn take_overflow(&mut self) -> bool {
+        std::mem::take(&mut self.has_overflowed)
+    }
+}
 
 impl LinkSession<'_, '_> {
-    /// There has been a cable again for long enough that everything is listened to. What was handed over before and
-    /// had no answer may be missing elsewhere, and anything may be here.
-    pub(super) fn compare_counts(&mut self) {
-        let Some(lost_at) = self.peers.lost_at.take() else { return };
-        self.note_count_request(lost_at.elapsed() + self.unnoticed());
-        self.answer_for_counts();
-        self.ask_for_counts(lost_at.elapsed());
+    /// After a reconnect, once everything is subscribed to. What was published before and had no response may be missing
+    /// elsewhere, and anything may be missing here.
+    pub(super) fn compare_sequences(&mut self) {
+        let Some(disconnected_at) = self.peers.disconnected_at.take() else { return };
+        self.loss.note_request(disconnected_at.elapsed() + self.detection_time());
+        self.schedule_sequences();
+        self.request_sequences(disconnected_at.elapsed());
     }
 
-    /// Asks the peers to tell how much they have said up to now, where they have since so long ago.
-    pub(super) fn ask_for_counts(&mut self, ago: Duration) {
-        let since = ago + self.unnoticed();
-        self.say(&ClusterMessage::RequestSequences {
-            since_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
-        });
+    /// Requests the sequence numbers of rooms in which other nodes have published within this time.
+    pub(super) fn request_sequences(&mut self, within: Duration) {
+        let within = within + self.detection_time();
+        let since_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
+        self.publish_to_nodes(&ClusterMessage::RequestSequences { since_ms });
     }
 
-    /// The peers are to be told how many messages were handed over, where that has changed since so long ago.
-    pub(super) fn note_count_request(&mut self, ago: Duration) {
-        let then = Instant::now().checked_sub(ago);
-        self.counts_asked_since = self.counts_asked_since.into_iter().chain(then).min();
+    /// Serves all requests at once: after an outage every node sends one to every other.
+    pub(super) fn schedule_sequences(&mut self) {
+        let Some(then) = self.loss.requested_since.take() else { return };
+        self.loss.pending.extend(self.peers.sent.rooms_since(then).cloned());
     }
 
-    /// Takes up all requests for counts at once: when Redis is back, every node asks every other.
-    pub(super) fn answer_for_counts(&mut self) {
-        let Some(then) = self.counts_asked_since.take() else { return };
-        self.uncounted.extend(self.peers.outgoing.rooms_since(then).cloned());
+    /// Whether there are sequence numbers to publish, and all nodes can decode them.
+    pub(super) fn may_publish_sequences(&self) -> bool {
+        !self.loss.pending.is_empty() && self.may_number()
     }
 
-    /// Whether there are counts that can be told now. Those that cannot be read yet wait.
-    pub(super) fn has_counts_to_tell(&self) -> bool {
-        !self.uncounted.is_empty() && self.may_number()
+    pub(super) fn publish_some_sequences(&mut self) {
+        let (node, sent) = (self.context.node, &self.peers.sent);
+        let next = std::iter::from_fn(|| self.loss.pending.pop_first()).take(BATCH_MAX);
+        let sequences = next.filter_map(|room| Some(commands::sequence(node, &room, sent.get(&room)?)));
+        let sequences = sequences.collect();
+        self.send(sequences, 0);
     }
 
-    /// Tells some of the counts that are to be told.
-    pub(super) fn tell_some_counts(&mut self) {
-        let (node, outgoing) = (self.context.node, &self.peers.outgoing);
-        let next = std::iter::from_fn(|| self.uncounted.pop_first()).take(BATCH_MAX);
-        let counts = next.filter_map(|room| Some(commands::sequence(node, &room, outgoing.get(&room)?)));
-        let counts = counts.collect();
-        self.send(counts, 0);
-    }
-
-    /// Whether all nodes can read numbers. Until it is known who they are, it is not.
+    /// Whether all nodes can decode sequence numbers. Unknown, and so false, until the nodes are known.
     pub(super) fn may_number(&self) -> bool {
-        self.is_renewed && self.peers.read_numbers()
+        self.resync.is_renewed && self.peers.decode_sequences()
     }
 
-    /// RoomTable that were opened since the cable was lost are not known to have been listened to before.
-    pub(super) fn keep_counts_of_returning(&mut self) {
-        let lost_at = self.peers.lost_at;
-        let returning: HashMap<_, _> =
-            self.returning.iter().map(|room| (room_table::name(room.key()), room.opened_at())).collect();
-        self.peers.incoming.retain(|name| {
-            let opened_at = returning.get(name);
-            opened_at.is_some_and(|opened_at| lost_at.is_none_or(|lost_at| *opened_at <= lost_at))
+    /// Drops the counts of rooms that were opened after the connection was lost: they were not subscribed to before.
+    pub(super) fn keep_sequences_of_returning(&mut self) {
+        let disconnected_at = self.peers.disconnected_at;
+        let rooms = self.reads.returning.iter();
+        let opened: HashMap<_, _> =
+            rooms.map(|room| (room_table::name(room.key()), room.opened_at())).collect();
+        self.peers.received.retain(|name| {
+            let opened_at = opened.get(name);
+            opened_at.is_some_and(|opened_at| disconnected_at.is_none_or(|lost_at| *opened_at <= lost_at))
         });
     }
 
     /// For how long a connection may have been dead before that was noticed, and a little more.
-    fn unnoticed(&self) -> Duration {
+    fn detection_time(&self) -> Duration {
         let settings = &self.context.settings;
         settings.keep_alive + settings.timeout * 2
     }

@@ -1,96 +1,87 @@
-//! What departs, and how it is handed over.
+//! What a session publishes.
 
 use std::time::Instant;
 
-use futures_util::FutureExt;
 use hub::RoomEvent;
 
+use super::requests::{Completed, Sent};
 use super::subscriptions::Opening;
-use super::{ClusterMessage, Done, LinkSession, Sent};
+use super::{ClusterMessage, LinkSession};
+use crate::bus::link::cluster_message::{self, Header, PROTOCOL};
 use crate::bus::link::commands::{self, CommandBatch};
-use crate::bus::link::{cluster_message, room_table};
-use crate::bus::{BATCH_MAX, BusFuture, Channel, Command};
+use crate::bus::link::room_table;
+use crate::bus::{BATCH_MAX, Channel, Command};
 
 impl LinkSession<'_, '_> {
-    pub(super) fn depart(&mut self, departures: Vec<RoomEvent>) {
+    pub(super) fn publish_events(&mut self, events: Vec<RoomEvent>) {
         let (node, linger) = (self.context.node, self.context.settings.linger);
-        let (mut opening, mut departing) = (Opening::default(), CommandBatch::default());
-        for departure in departures {
-            match departure {
+        let (mut opening, mut batch) = (Opening::default(), CommandBatch::default());
+        for event in events {
+            match event {
                 RoomEvent::RoomOpened(room) => self.open(room, &mut opening),
-                RoomEvent::Published { key, frame, messages } => departing.add_frame(key, frame, messages),
+                RoomEvent::Published { key, frame, messages } => batch.add_frame(key, frame, messages),
                 RoomEvent::PresenceChanged(room) => {
-                    let news = room.take_delta();
-                    // A room that is yet to return will be told of as a whole, these news included. So will one
-                    // of which news were refused.
+                    let delta = room.take_delta();
+                    // A room that is not open again yet, or whose last change was rejected, will be stored as a whole.
                     let name = room_table::name(room.key());
-                    let follows = self.rooms.get(&name).is_some() && !self.refused.is_untold(&name);
-                    if let Some(news) = news.filter(|_| follows && self.is_registered) {
-                        departing.add(commands::delta(node, room.key(), &news));
+                    let is_current = self.rooms.get(&name).is_some() && !self.resync.is_obsolete(&name);
+                    if let Some(delta) = delta.filter(|_| is_current && self.resync.is_registered) {
+                        batch.add(commands::delta(node, room.key(), &delta));
                     }
                 }
                 RoomEvent::RoomClosed { key, final_snapshot } => {
-                    if let Some(snapshot) = final_snapshot.filter(|_| self.is_registered) {
-                        departing.add(commands::snapshot(node, &key, &snapshot));
+                    if let Some(snapshot) = final_snapshot.filter(|_| self.resync.is_registered) {
+                        batch.add(commands::snapshot(node, &key, &snapshot));
                     }
                     self.rooms.close(&room_table::name(&key), Instant::now() + linger);
                 }
-                // The relay is not interested in these: users are published by tenant.
+                // Users are published by tenant, not by room.
                 RoomEvent::MemberJoined(_) | RoomEvent::MemberLeft(_) => {}
             }
         }
-        self.listen(opening);
-        let (messages, now, is_read) = (departing.messages, Instant::now(), self.may_number());
-        let outgoing = &mut self.peers.outgoing;
-        let count = |room: &_, messages| Some(outgoing.count(room, messages, now)).filter(|_| is_read);
-        let commands = departing.into_commands(node, count);
+        self.subscribe(opening);
+        let (messages, now, is_decoded) = (batch.messages, Instant::now(), self.may_number());
+        let sent = &mut self.peers.sent;
+        let number = |room: &_, messages| Some(sent.count(room, messages, now)).filter(|_| is_decoded);
+        let commands = batch.into_commands(node, number);
         self.send(commands, messages);
     }
 
-    /// Sends `commands`, in which there are this many messages of members.
+    /// Sends `commands`, in which there are this many messages of clients.
     pub(super) fn send(&mut self, commands: Vec<Command>, messages: u64) {
-        self.send_batches(commands, messages, Done::Sent);
-    }
-
-    /// Sends whole states of rooms.
-    pub(super) fn send_wholes(&mut self, wholes: Vec<Command>) {
-        self.unanswered_wholes += wholes.len().div_ceil(BATCH_MAX);
-        self.send_batches(wholes, 0, Done::SentWholes);
-    }
-
-    fn send_batches(&mut self, commands: Vec<Command>, messages: u64, done: fn(Sent) -> Done) {
         let mut commands = commands.into_iter().peekable();
         while commands.peek().is_some() {
             let batch: Vec<_> = commands.by_ref().take(BATCH_MAX).collect();
-            let bytes = batch.iter().map(Command::len).sum();
-            // Of several batches the last has them all: they are counted when everything has been taken.
+            // Of several batches the last one counts all messages, because then all have been sent.
             let messages = if commands.peek().is_none() { messages } else { 0 };
-            self.unanswered_bytes += bytes;
-            self.unanswered_messages += messages;
-            let sent = self.cable.send(batch);
-            self.expect(sent, move |refusals| done(Sent { bytes, messages, refusals }));
+            self.send_batch(batch, messages, Completed::Sent);
         }
     }
 
-    pub(super) fn note_sent(&mut self, Sent { bytes, messages, refusals }: Sent) {
-        self.unanswered_bytes -= bytes;
-        self.unanswered_messages -= messages;
-        self.context.metrics.published.increment(messages);
-        self.note_refusals(refusals);
-    }
-
-    /// Tells all other nodes.
-    pub(super) fn say(&mut self, said: &ClusterMessage) {
-        let message = cluster_message::encode(self.context.node, said, self.peers.outgoing.next_stream());
-        self.send(vec![Command::Publish { channel: Channel::Nodes, message }], 0);
-    }
-
-    /// Waits for an answer, beside the peers.
-    pub(super) fn expect<T: Send + 'static>(
-        &self,
-        answer: BusFuture<T>,
-        done: impl FnOnce(T) -> Done + Send + 'static,
+    pub(super) fn send_batch(
+        &mut self,
+        batch: Vec<Command>,
+        messages: u64,
+        completed: fn(Sent) -> Completed,
     ) {
-        self.unanswered.push(Box::pin(answer.map(|answer| answer.map(done))));
+        let bytes = batch.iter().map(Command::len).sum();
+        let sent = self.connection.send(batch);
+        self.requests.add_batch(sent, (bytes, messages), completed);
+    }
+
+    pub(super) fn note_sent(&mut self, Sent { messages, rejected, .. }: Sent) {
+        self.context.metrics.published.increment(messages);
+        self.note_rejected(rejected);
+    }
+
+    /// Publishes a message to all other nodes.
+    pub(super) fn publish_to_nodes(&mut self, message: &ClusterMessage) {
+        let header = Header {
+            streams: Some(self.peers.sent.next_stream()),
+            protocol: Some(PROTOCOL),
+            resyncing: Some(self.resync.is_unfinished()),
+        };
+        let message = cluster_message::encode(self.context.node, header, message);
+        self.send(vec![Command::Publish { channel: Channel::Nodes, message }], 0);
     }
 }

@@ -1,109 +1,144 @@
-//! What presence the peers are not told, or this node cannot read, because it is refused; and how that is put
-//! right.
+//! Storing this node's presence as a whole: all of it over a new connection, and single rooms in which a change was
+//! rejected, or of which an older node requests it.
 //!
-//! A Redis that is full, or cannot write to its disk, still passes messages. So the cable stays, and each room whose
-//! change was refused is told as a whole later: changes that follow would make a copy in which the refused one is
-//! missing. Each renewal of the lease finds out whether there is still something that is refused.
+//! A server that is full, or cannot write to its disk, still passes messages. So the connection stays, and a room in which a
+//! change was rejected is stored again after the next renewal. Until then its changes are not published: they would make a
+//! snapshot in which the rejected one is missing. Each renewal shows whether anything is still rejected.
 
 use std::collections::BTreeSet;
 
-use super::LinkSession;
+use super::requests::Completed;
+use super::{ClusterMessage, LinkSession};
 use crate::bus::link::{commands, room_table};
-use crate::bus::{BATCH_MAX, LeaseRenewal, RejectedChange, RoomName};
+use crate::bus::{BATCH_MAX, Command, LeaseRenewal, RejectedChange, RoomName};
 
-/// RoomTable that are remembered. Beyond, they are told over the next cable.
+/// Rooms with rejected changes that are remembered. More are stored over the next connection.
 const ROOMS_MAX: usize = 65_536;
 
-/// RoomTable for which something was refused.
+/// Bytes of snapshots in one batch, unless a single one is larger.
+const BATCH_BYTES: usize = 256 * 1024;
+
+/// Rooms to store, and the lease without which nothing can be stored.
 #[derive(Debug, Default)]
-pub(super) struct UnsyncedRooms {
-    /// What this node shows there is to be told as a whole, when nothing is refused any more.
-    untold: BTreeSet<RoomName>,
-    /// The same, now.
-    retelling: BTreeSet<RoomName>,
-    /// Whether there were more rooms than are remembered.
+pub(super) struct Resync {
+    /// Rooms to store now.
+    pending: BTreeSet<RoomName>,
+    /// Rooms to store after the next renewal, because a change was rejected.
+    rejected: BTreeSet<RoomName>,
+    /// Whether there were more such rooms than are remembered.
     is_incomplete: bool,
-    /// Their copies are to be read.
-    unread: BTreeSet<RoomName>,
+    /// Whether `ResyncBegin` was published, and `ResyncEnd` was not.
+    owes_end: bool,
+    /// Whether the lease has been renewed, or that was rejected.
+    pub(super) is_renewed: bool,
+    /// Whether there is a lease.
+    pub(super) is_registered: bool,
+    /// Whether anything was rejected at the last renewal.
+    pub(super) is_renewal_rejected: bool,
 }
 
-impl UnsyncedRooms {
-    /// Whether what this node shows in the room will be told as a whole.
-    pub(super) fn is_untold(&self, name: &RoomName) -> bool {
-        self.untold.contains(name) || self.retelling.contains(name)
+impl Resync {
+    /// Stores the room as a whole, soon.
+    pub(super) fn add(&mut self, name: RoomName) {
+        self.pending.insert(name);
     }
 
-    /// Whether there are rooms to be told as a whole now.
-    pub(super) fn is_retelling(&self) -> bool {
-        !self.retelling.is_empty()
+    pub(super) fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
     }
 
-    /// Whether there are rooms of which the peers have not been told the whole, or of which that is not known.
-    pub(super) fn has_untold(&self) -> bool {
-        self.is_incomplete || !self.untold.is_empty() || !self.retelling.is_empty()
+    /// Whether the room will be stored as a whole, so that changes of it need not be.
+    pub(super) fn is_obsolete(&self, name: &RoomName) -> bool {
+        self.pending.contains(name) || self.rejected.contains(name)
     }
 
-    fn is_empty(&self) -> bool {
-        self.untold.is_empty() && self.retelling.is_empty() && self.unread.is_empty()
+    /// Whether other nodes must not conclude anything from what is missing.
+    pub(super) fn is_unfinished(&self) -> bool {
+        self.owes_end || !self.is_registered
+    }
+
+    fn is_stored(&self) -> bool {
+        !self.is_incomplete && self.pending.is_empty() && self.rejected.is_empty()
     }
 }
 
 impl LinkSession<'_, '_> {
-    /// Changes were refused.
-    pub(super) fn note_refusals(&mut self, refusals: Vec<RejectedChange>) {
-        for RejectedChange { room, reason: why } in refusals {
-            self.standing.deny(&why);
-            if self.refused.untold.len() < ROOMS_MAX {
-                self.refused.untold.insert(room);
+    /// The lease is renewed, or that was rejected.
+    pub(super) fn note_renewal(&mut self, LeaseRenewal { alive, registered, rejected }: LeaseRenewal) {
+        if !self.resync.is_renewed || registered && !self.resync.is_registered {
+            self.resync = Resync { is_registered: registered, ..Resync::default() };
+            self.begin_resync();
+        }
+        let has_failed_reads = self.reads.take_failed();
+        match &rejected {
+            Some(reason) => self.status.presence_rejected(reason),
+            None if !self.resync.rejected.is_empty() => {
+                let rejected = &mut self.resync.rejected;
+                self.resync.pending.append(rejected);
+            }
+            // What is pending may be rejected again: the next renewal shows it.
+            None if self.is_resynced() && !has_failed_reads => self.status.presence_accepted(),
+            None => {}
+        }
+        self.resync.is_renewal_rejected = rejected.is_some();
+        self.note_alive(alive.into_iter().collect());
+        self.resync.is_renewed = true;
+        self.reads.begin_postponed();
+    }
+
+    /// Begins to store everything, if anything can be stored, and to read everything.
+    fn begin_resync(&mut self) {
+        if self.resync.is_registered {
+            self.resync.owes_end = true;
+            self.publish_to_nodes(&ClusterMessage::ResyncBegin);
+        }
+        self.reads.begin(self.context.hub.rooms_for_relay());
+        self.keep_sequences_of_returning();
+        self.end_resync();
+        let users = self.peers.all_users(self.context);
+        self.publish_to_nodes(&users);
+    }
+
+    /// Publishes the end of a resync once everything is stored: until then, what is missing means nothing.
+    pub(super) fn end_resync(&mut self) {
+        if self.resync.owes_end && self.is_resynced() {
+            self.resync.owes_end = false;
+            self.publish_to_nodes(&ClusterMessage::ResyncEnd);
+        }
+    }
+
+    fn is_resynced(&self) -> bool {
+        self.reads.is_caught_up && self.resync.is_stored() && self.requests.stores == 0
+    }
+
+    /// Changes were rejected.
+    pub(super) fn note_rejected(&mut self, rejected: Vec<RejectedChange>) {
+        for RejectedChange { room, reason } in rejected {
+            self.status.presence_rejected(&reason);
+            if self.resync.rejected.len() < ROOMS_MAX {
+                self.resync.rejected.insert(room);
             } else {
-                self.refused.is_incomplete = true;
+                self.resync.is_incomplete = true;
             }
         }
     }
 
-    /// Copies were refused. Nothing follows from that but that nobody waits for them.
-    pub(super) fn note_unread(&mut self, name: RoomName, why: &str) {
-        self.standing.deny(why);
-        let Some(listened) = self.rooms.get(&name) else { return };
-        listened.answered();
-        if let Some(room) = self.context.hub.room(&listened.key) {
-            self.context.hub.confirm_joins(&room);
-        }
-        self.refused.unread.insert(name);
+    pub(super) fn may_store(&self) -> bool {
+        self.resync.has_pending() && self.requests.may_store()
     }
 
-    /// The lease was renewed, or that was refused.
-    pub(super) fn note_renewal(&mut self, renewal: LeaseRenewal) {
-        let LeaseRenewal { alive, registered, rejected: refused } = renewal;
-        if !self.is_renewed || registered && !self.is_registered {
-            self.is_registered = registered;
-            self.refused = UnsyncedRooms::default();
-            self.begin();
-        }
-        match &refused {
-            Some(why) => self.standing.deny(why),
-            None if !self.refused.is_empty() => self.try_again(),
-            None if self.is_told_in_full() => self.standing.allow(),
-            // What is on its way may be refused, as it was before: the next renewal knows.
-            None => {}
-        }
-        self.is_refused = refused.is_some();
-        self.know_alive(alive.into_iter().collect());
-    }
-
-    fn try_again(&mut self) {
-        self.refused.retelling.append(&mut self.refused.untold);
-        for name in std::mem::take(&mut self.refused.unread) {
-            self.read_again(name);
-        }
-    }
-
-    /// Tells of some of the rooms that are to be told as a whole now.
-    pub(super) fn retell_some(&mut self) {
-        let next = std::iter::from_fn(|| self.refused.retelling.pop_first());
-        let keys = next.take(BATCH_MAX).filter_map(|name| room_table::key(&name));
+    /// Stores some of the pending rooms.
+    pub(super) fn store_some(&mut self) {
         let (node, hub) = (self.context.node, &self.context.hub);
-        let whole = keys.map(|key| commands::local_snapshot(node, hub, &key)).collect();
-        self.send_wholes(whole);
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        while bytes < BATCH_BYTES && batch.len() < BATCH_MAX {
+            let Some(name) = self.resync.pending.pop_first() else { break };
+            let Some(key) = room_table::key(&name) else { continue };
+            let command = commands::local_snapshot(node, hub, &key);
+            bytes += Command::len(&command);
+            batch.push(command);
+        }
+        self.requests.stores += 1;
+        self.send_batch(batch, 0, Completed::Stored);
     }
 }

@@ -1,142 +1,164 @@
-//! Which rooms are listened to, and what is told and read of them first.
+//! Which rooms are subscribed to, and whose snapshots are read.
 //!
-//! A room is among [`RoomTable`](super::RoomTable) from when it is listened to, and then what this node shows in it
-//! has been told as a whole over this cable, or begins at nothing: only so can news follow.
+//! A room is in [`RoomTable`](super::RoomTable) from when it is subscribed to. By then its local snapshot has been stored over
+//! this connection, or is about to be, or is empty, so that deltas can follow.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hub::Room;
 
-use super::{ClusterMessage, Done, LinkSession, READS};
-use crate::bus::link::commands;
-use crate::bus::{BATCH_MAX, RoomName};
+use super::LinkSession;
+use super::requests::Completed;
+use crate::bus::link::room_table;
+use crate::bus::{AffectedRooms, BATCH_MAX, RoomName};
 
-/// RoomTable that are opened together.
+/// Rooms that are opened together.
 #[derive(Debug, Default)]
 pub(super) struct Opening {
     names: Vec<RoomName>,
     /// Those that have to be subscribed to.
-    unheard: Vec<RoomName>,
+    new: Vec<RoomName>,
 }
 
-/// How often it is looked for members who have waited too long, if they may wait for `wait`.
-pub(super) fn patience(wait: Duration) -> Duration {
+/// Rooms whose snapshots are to be read.
+#[derive(Debug, Default)]
+pub(super) struct ReadQueue {
+    /// Rooms that there were before this connection, and that are to be subscribed to first.
+    pub(super) returning: VecDeque<Arc<Room>>,
+    /// Rooms in which something was missed.
+    due: BTreeSet<RoomName>,
+    /// Rooms to read after the next renewal, which shows which nodes are alive and what is rejected.
+    postponed: BTreeSet<RoomName>,
+    /// Whether snapshots could not be read since the last renewal.
+    has_failed: bool,
+    /// Whether all returning rooms have been subscribed to.
+    pub(super) is_caught_up: bool,
+}
+
+impl ReadQueue {
+    pub(super) fn begin(&mut self, rooms: Vec<Arc<Room>>) {
+        self.is_caught_up = rooms.is_empty();
+        self.returning = rooms.into();
+    }
+
+    /// Reads the room now.
+    pub(super) fn add(&mut self, name: RoomName) {
+        self.due.insert(name);
+    }
+
+    /// Reads the room after the next renewal.
+    pub(super) fn postpone(&mut self, name: RoomName) {
+        self.postponed.insert(name);
+    }
+
+    /// Reads the postponed rooms now.
+    pub(super) fn begin_postponed(&mut self) {
+        self.due.append(&mut self.postponed);
+    }
+
+    /// Whether snapshots could not be read since this was last called.
+    pub(super) fn take_failed(&mut self) -> bool {
+        std::mem::take(&mut self.has_failed)
+    }
+}
+
+/// How often joins are looked for that have waited longer than `wait`.
+pub(super) fn confirmation_interval(wait: Duration) -> Duration {
     (wait / 4).clamp(Duration::from_millis(10), Duration::from_millis(250))
 }
 
 impl LinkSession<'_, '_> {
-    /// Whether there is something to do that can be done in parts.
-    pub(super) fn has_more(&self) -> bool {
-        self.has_rooms_to_tell() || self.has_rooms_to_read()
+    pub(super) fn may_read(&self) -> bool {
+        self.requests.may_read() && !(self.reads.returning.is_empty() && self.reads.due.is_empty())
     }
 
-    /// Does some of it.
-    pub(super) fn do_some(&mut self) {
-        if self.refused.is_retelling() {
-            self.retell_some();
-        } else if self.has_counts_to_tell() {
-            self.tell_some_counts();
-        } else {
-            self.read_some();
-        }
-    }
-
-    fn has_rooms_to_tell(&self) -> bool {
-        self.refused.is_retelling() || self.has_counts_to_tell()
-    }
-
-    fn has_rooms_to_read(&self) -> bool {
-        self.reads < READS && !(self.returning.is_empty() && self.rereading.is_empty())
-    }
-
-    /// Goes on with the rooms that there were before this cable, or of which something was missed.
-    fn read_some(&mut self) {
-        if self.returning.is_empty() {
-            let next = std::iter::from_fn(|| self.rereading.pop_first());
+    /// Reads some rooms: those that there were before this connection, then those in which something was missed.
+    pub(super) fn read_some(&mut self) {
+        if self.reads.returning.is_empty() {
+            let next = std::iter::from_fn(|| self.reads.due.pop_first());
             let names = next.take(BATCH_MAX).collect();
             return self.read(names);
         }
-        let mut rooms: Vec<_> = self.returning.drain(..BATCH_MAX.min(self.returning.len())).collect();
-        // What has closed meanwhile would never be left: its end may have been heard of already.
+        let returning = &mut self.reads.returning;
+        let mut rooms: Vec<_> = returning.drain(..BATCH_MAX.min(returning.len())).collect();
+        // The event that a room has closed may have been handled already; its subscription would never end.
         rooms.retain(|room| !room.is_closed());
-        let (node, hub) = (self.context.node, &self.context.hub);
-        let spoken = rooms.iter().filter(|room| self.is_registered && room.local_snapshot().position.seq > 0);
-        let whole: Vec<_> = spoken.map(|room| commands::local_snapshot(node, hub, room.key())).collect();
         let mut opening = Opening::default();
         for room in rooms {
+            if self.resync.is_registered && room.local_snapshot().position.seq > 0 {
+                self.resync.add(room_table::name(room.key()));
+            }
             self.open(room, &mut opening);
         }
-        self.listen(opening);
-        self.send_wholes(whole);
-        self.tell_end();
+        self.subscribe(opening);
+        self.reads.is_caught_up = self.reads.returning.is_empty();
+        self.end_resync();
     }
 
-    /// Tells the peers that this was everything, once it was and all of it has taken effect: until then, what is
-    /// missing among the copies says nothing about this node.
-    pub(super) fn tell_end(&mut self) {
-        if !self.returning.is_empty() {
-            return;
-        }
-        self.has_told = true;
-        if self.owes_told && self.is_told_in_full() {
-            self.owes_told = false;
-            self.say(&ClusterMessage::ResyncEnd);
-        }
-    }
-
-    /// Whether the peers have been told the whole of every room there was before this cable, or could have been.
-    pub(super) fn is_told_in_full(&self) -> bool {
-        self.returning.is_empty() && self.unanswered_wholes == 0 && !self.refused.has_untold()
-    }
-
-    /// What is shown in the room is to be read once more.
-    pub(super) fn read_again(&mut self, name: RoomName) {
-        self.rereading.insert(name);
-    }
-
-    /// The room has members, who wait. [`listen`](Self::listen) follows.
+    /// The room has opened. [`subscribe`](Self::subscribe) follows.
     pub(super) fn open(&mut self, room: Arc<Room>, opening: &mut Opening) {
         let deadline = room.opened_at() + self.context.settings.subscribe_timeout;
         let (name, is_new) = self.rooms.open(room, deadline);
-        opening.unheard.extend(is_new.then(|| Arc::clone(&name)));
+        opening.new.extend(is_new.then(|| Arc::clone(&name)));
         opening.names.push(name);
     }
 
-    /// Listens to the rooms, reads what is shown there, and lets their members in then.
-    pub(super) fn listen(&mut self, Opening { names, unheard }: Opening) {
-        if !unheard.is_empty() {
-            let subscribed = self.cable.subscribe(&unheard);
-            self.expect(subscribed, |()| Done::Subscription);
+    /// Subscribes to the rooms and reads their snapshots; then their joins are confirmed.
+    pub(super) fn subscribe(&mut self, Opening { names, new }: Opening) {
+        if !new.is_empty() {
+            let subscribed = self.connection.subscribe(&new);
+            self.requests.add(subscribed, |()| Completed::Subscribed);
         }
-        // After the subscription: what is not in a copy will be heard.
+        // After the subscription: what is not in a snapshot arrives as a message.
         self.read(names);
     }
 
-    /// Lets those in who have waited long enough for this link to take notice of their room.
-    pub(super) fn admit_waiting(&self) {
+    /// Confirms joins that have waited long enough in the hub's queue.
+    pub(super) fn confirm_queued(&self) {
         let wait = self.context.settings.subscribe_timeout;
-        // By the time this is looked at again it would be too long.
-        if let Some(before) = Instant::now().checked_sub(wait.saturating_sub(patience(wait))) {
-            self.context.hub.confirm_joins_until(before);
+        // The next time would be too late for these.
+        if let Some(until) = Instant::now().checked_sub(wait.saturating_sub(confirmation_interval(wait))) {
+            self.context.hub.confirm_joins_until(until);
         }
     }
 
-    /// Asks what is shown in rooms that are listened to; later, if much has been asked already.
+    /// Requests the snapshots of rooms that are subscribed to; later, if many reads are pending.
     fn read(&mut self, mut rooms: Vec<RoomName>) {
-        if self.reads >= READS {
-            return self.rereading.extend(rooms);
+        if !self.requests.may_read() {
+            return self.reads.due.extend(rooms);
         }
         rooms.retain(|name| {
-            let Some(listened) = self.rooms.get(name) else { return false };
-            let room = self.context.hub.room(&listened.key);
-            listened.ask(room.map(|room| room.remote_nodes()).unwrap_or_default())
+            let Some(subscription) = self.rooms.get(name) else { return false };
+            let room = self.context.hub.room(&subscription.key);
+            subscription.begin_read(room.map(|room| room.remote_nodes()).unwrap_or_default())
         });
         if !rooms.is_empty() {
-            let (copies, is_first) = (self.cable.snapshots(&rooms), !self.has_told);
-            self.first_reads += usize::from(is_first);
-            self.reads += 1;
-            self.expect(copies, move |copies| Done::Copies { rooms, copies, is_first });
+            let (snapshots, is_first) = (self.connection.snapshots(&rooms), !self.reads.is_caught_up);
+            self.requests.add_read(rooms, snapshots, is_first);
+        }
+    }
+
+    /// Snapshots of a room cannot be read. Joins do not wait for them any longer.
+    pub(super) fn note_unreadable(&mut self, name: RoomName, reason: &str) {
+        self.status.presence_rejected(reason);
+        let Some(subscription) = self.rooms.get(&name) else { return };
+        let _nothing_follows = subscription.end_read();
+        if let Some(room) = self.context.hub.room(&subscription.key) {
+            self.context.hub.confirm_joins(&room);
+        }
+        self.reads.has_failed = true;
+        self.reads.postpone(name);
+    }
+
+    /// Reads rooms in which messages are missing, after the next renewal.
+    pub(super) fn postpone_reads(&mut self, rooms: AffectedRooms) {
+        match rooms {
+            AffectedRooms::Only(rooms) => self.reads.postponed.extend(rooms),
+            AffectedRooms::All => {
+                self.reads.postponed.extend(self.rooms.iter().map(|(name, _)| Arc::clone(name)));
+            }
         }
     }
 }
