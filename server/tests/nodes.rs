@@ -83,7 +83,8 @@ async fn whoever_is_on_a_node_that_is_killed_leaves_within_its_lease() {
     // A lease, and the third of one until the other looks; the rest is for the slowness of the machine.
     assert!(killed.elapsed() < LEASE * 3, "{:?}", killed.elapsed());
     two.hears(1).await;
-    assert!(two.process.log().contains("RealtimeNodeDisconnected"), "{}", two.process.log());
+    // The log is written by a thread of its own.
+    logs(&two, "RealtimeNodeDisconnected").await;
     // Nothing is left of it but what belongs to the other.
     drop(bob);
     eventually("it is tidied up", async || redis.keys("realtime:*").await.len() == 2).await;
@@ -199,4 +200,25 @@ fn an_address_that_is_none_is_told_and_not_shown() {
     assert_eq!(output.status.code(), Some(1), "{told}");
     assert!(told.contains("bus.redis_url"), "{told}");
     assert!(!told.contains("hush"), "{told}");
+}
+
+#[tokio::test]
+async fn an_unknown_version_of_the_bus_protocol_is_logged_once_and_harms_nobody() {
+    let redis = Redis::start().await;
+    let (one, two) = (Program::start(&redis.url()), Program::start(&redis.url()));
+    one.hears(2).await;
+    two.hears(2).await;
+    for said in [r#""Hello""#, r#"{"Sing":{"loud":true}}"#, r#""Told""#] {
+        let message = format!(r#"{{"from":7,"said":{said},"streams":1,"protocol":[2,3],"mood":"good"}}"#);
+        let subscribers: usize = redis.ask(&["PUBLISH", "realtime:nodes", &message]).await;
+        assert_eq!(subscribers, 2);
+    }
+    let expected = "Node 0000000000000007 uses version 2.3 of the bus protocol, and this node 1.1";
+    for program in [&one, &two] {
+        logs(program, expected).await;
+    }
+    let ((mut ann, _), (mut bob, _)) = (one.member("ann").await, two.member("bob").await);
+    track(&mut ann).await;
+    assert!(bob.next_json().await[4]["joins"]["ann"].is_object());
+    assert_eq!(one.process.log().matches("bus protocol").count(), 1);
 }
