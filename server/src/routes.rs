@@ -1,8 +1,8 @@
 //! HTTP routes: what a slice declares about each of its endpoints.
 //!
-//! A route states everything that is decided before its handler runs: methods, paths, who may use it, how large a body
-//! may be. Slices declare routes, `app` collects them in one [`RouteTable`], and `edge` enforces what they state, so that
-//! authorization of operators, method checks and body limits exist once. The generated page `docs/http.md` lists them.
+//! A route states everything that is decided before its handler runs: methods, paths, access, the size of a body. Slices
+//! declare routes, `app` collects them in one [`RouteTable`], and `edge` enforces what they state, so that authorization of
+//! operators, method checks and body limits exist once. The generated page `docs/http.md` lists them.
 
 mod path;
 mod request;
@@ -20,7 +20,7 @@ use self::path::{Matching, PathPattern};
 pub use self::request::{BodyError, RequestBody, RequestHead, RoutedRequest};
 pub use self::table::RouteTable;
 
-/// The methods of a page. hyper answers HEAD with the headers that GET gets, without the body.
+/// The methods of a page. hyper removes the body from the response to HEAD.
 pub const PAGE: &[Method] = &[Method::GET, Method::HEAD];
 
 /// The method of an action.
@@ -152,7 +152,7 @@ impl Route {
         Self { body_limit: Some(BodyLimit { key, value }), ..self }
     }
 
-    /// Answers browsers at other origins while `is_enabled`, preflight requests included
+    /// Allows browsers at other origins while `is_enabled`, preflight requests included
     /// (docs/protocol/http.md#cors).
     #[must_use]
     pub fn cross_origin(self, is_enabled: fn(&Settings) -> bool) -> Self {
@@ -208,7 +208,7 @@ impl Route {
         self.cross_origin.is_some_and(|is_enabled| is_enabled(settings))
     }
 
-    /// Whether it can be configured to answer browsers at other origins.
+    /// Whether settings can allow browsers at other origins to use it.
     pub fn can_be_cross_origin(&self) -> bool {
         self.cross_origin.is_some()
     }

@@ -35,7 +35,7 @@ pub(super) fn healthcheck() -> Response<Bytes> {
     response::page(StatusCode::OK, "text/plain; charset=utf-8", "ok".into())
 }
 
-/// `GET /`: a short text, for load balancers whose health check asks for the root.
+/// `GET /`: a short text, for load balancers whose health check requests the root.
 pub(super) fn root() -> Response<Bytes> {
     response::page(StatusCode::OK, "text/plain; charset=utf-8", "Realtime Server\n".into())
 }

@@ -1,4 +1,4 @@
-//! What operators ask of the server over HTTP: whether it is healthy, what it is doing, and administrative commands.
+//! HTTP for operators: health checks, metrics, the status of the node, and commands.
 
 mod health;
 mod metrics;
@@ -24,7 +24,7 @@ fn health_checks(node: &Arc<Node>) -> [Route; 4] {
         page(
             "/",
             "getRoot",
-            "Responds with a short text, for load balancers whose health check asks for the root.",
+            "Responds with a short text, for load balancers whose health check requests the root.",
             RouteHandler::immediate(node, |_, _| health::root()),
         ),
         page(

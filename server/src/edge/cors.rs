@@ -19,7 +19,7 @@ pub(super) fn preflight(route: &Route, request: &HeaderMap) -> Response<Bytes> {
     let methods: Vec<_> = route.methods().iter().chain([&Method::OPTIONS]).map(Method::as_str).collect();
     let methods = HeaderValue::from_str(&methods.join(", ")).expect("methods are tokens");
     headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
-    // The names that the browser asks for: `*` does not cover `authorization`.
+    // The names that the browser lists: `*` does not cover `authorization`.
     for names in &request.get_all(header::ACCESS_CONTROL_REQUEST_HEADERS) {
         headers.append(header::ACCESS_CONTROL_ALLOW_HEADERS, names.clone());
     }

@@ -66,7 +66,7 @@ impl RequestHead {
         query::parameter(&self.parts.uri, name)
     }
 
-    /// The subject of the operator token, if the route asks for such a token and it has one. For the log.
+    /// The subject of the operator token, if the route requires such a token and it has one. For the log.
     pub fn operator_sub(&self) -> Option<&str> {
         self.operator.as_ref()?.sub()
     }
@@ -77,7 +77,7 @@ impl RequestHead {
     }
 }
 
-/// The body of a request. It is read when the handler asks for it, within the limits of its route.
+/// The body of a request. It is read when the handler calls [`read`](Self::read), within the limits of its route.
 pub struct RequestBody(Pin<Box<dyn Future<Output = Result<Bytes, BodyError>> + Send>>);
 
 impl RequestBody {

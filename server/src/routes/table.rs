@@ -80,7 +80,7 @@ const HEADER: &str = "\
 
 Paths marked in the third column exist below `/realtime/v1` as well, and empty segments in them are ignored; the others
 exist exactly as written. OPTIONS is the preflight request of browsers, answered while `broadcast.cors` is set. Access is
-checked before the body is read. What the routes answer is in [protocol/http.md](protocol/http.md).
+checked before the body is read. The responses are in [protocol/http.md](protocol/http.md).
 
 | Method | Path | Below `/realtime/v1` | Access | Body limit | Summary | Operation |
 |---|---|---|---|---|---|---|
