@@ -103,6 +103,9 @@ struct Queue {
     replaceable: Option<Box<Positions>>,
 }
 
+// The lock before the queue has 8 bytes, and so has the first frame in it.
+const _: () = assert!(8 + mem::offset_of!(Queue, frames) + 8 <= 64, "the first frame is in the first line");
+
 impl Queue {
     fn register(&mut self, waker: &Waker) {
         if !self.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
@@ -118,9 +121,12 @@ impl Queue {
 
     /// Makes the frame fit, by dropping the replaceable entries if that is necessary and enough.
     fn make_room(&mut self, frame: &Frame) -> Offer {
-        if self.fits(frame) {
-            return Offer::Queued;
-        }
+        if self.fits(frame) { Offer::Queued } else { self.evict_for(frame) }
+    }
+
+    /// Apart from the common path, which a fan-out runs for every member.
+    #[cold]
+    fn evict_for(&mut self, frame: &Frame) -> Offer {
         self.missed = true;
         let (frames, bytes) = self.replaceable.as_ref().map_or((0, 0), |positions| positions.size());
         let is_enough = self.outstanding_frames == frames
