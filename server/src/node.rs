@@ -80,7 +80,7 @@ impl Node {
         let metrics = Arc::new(Metrics::new([vec![prometheus.exporter()], exporters].concat()));
         let tenants = Registry::new(&settings, jwks, &metrics);
         let reports = metrics.reports(None);
-        let operators = Operators::new(&settings.admin, &settings.auth).remarking(&reports);
+        let operators = Operators::new(&settings.admin, &settings.auth).reporting_to(&reports);
         let hub = HubBuilder::new(settings.presence.coalesce);
         Ok(Arc::new(Self {
             id: NodeId::random(),
@@ -112,7 +112,7 @@ impl Node {
     pub fn apply(&self, settings: Settings) {
         let settings = Arc::new(settings);
         self.settings.store(Arc::clone(&settings));
-        let operators = Operators::new(&settings.admin, &settings.auth).remarking(&self.reports);
+        let operators = Operators::new(&settings.admin, &settings.auth).reporting_to(&self.reports);
         self.operators.store(Arc::new(operators));
         self.hub.set_coalesce(settings.presence.coalesce);
         self.tenants.apply(&settings);

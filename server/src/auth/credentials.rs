@@ -1,16 +1,16 @@
-//! Where a request may carry its token, the same places for a handshake and for HTTP.
+//! Where a request may have its token, the same places for a handshake and for HTTP.
 //!
-//! | place | who sends it there |
+//! | place | sent there by |
 //! |---|---|
 //! | header `authorization: Bearer <token>` | SDKs over HTTP |
 //! | header `apikey` | SDKs over HTTP, beside the former |
-//! | header `x-api-key` | gateways, with the token they have put in place of an opaque key |
+//! | header `x-api-key` | gateways, with the token that replaces an opaque key |
 //! | query `apikey` | SDKs at the handshake: browsers can set no header there |
 //! | subprotocol `base64url.bearer.phx.<token in base64url>` | phoenix.js 1.8 with `authToken` |
 //!
 //! Where there are several, the order is upstream's, which differs: over HTTP the user's token in `authorization`
-//! counts before the application's key; at the handshake the gateway's counts first, then the SDK's, and
-//! `authorization`, which may be meant for somebody in front of us, only if there is nothing else.
+//! precedes the application's key; at the handshake the gateway's token is the first, then the SDK's, and
+//! `authorization`, which may be meant for a proxy in front of the server, is the last.
 
 use std::borrow::Cow;
 
@@ -21,17 +21,17 @@ use http::{HeaderMap, Uri, header};
 
 use crate::query;
 
-/// What stands before a token among the subprotocols that phoenix.js offers.
+/// The prefix of a token among the subprotocols that phoenix.js offers.
 const BEARER_SUBPROTOCOL: &str = "base64url.bearer.phx.";
 
-/// phoenix.js writes the standard alphabet without padding, and calls it base64url.
+/// phoenix.js uses the standard alphabet without padding, although the prefix says base64url.
 const ENGINES: [GeneralPurpose; 2] =
     [GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT), GeneralPurpose::new(&alphabet::STANDARD, LENIENT)];
 
 const LENIENT: GeneralPurposeConfig =
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
 
-/// The tokens of one request, by place. Not to be shown.
+/// The tokens of one request, by place. Has no `Debug`, so that none is logged.
 pub struct Credentials<'a> {
     authorization: Option<Authorization<'a>>,
     api_key_header: Option<Cow<'a, str>>,
@@ -40,17 +40,17 @@ pub struct Credentials<'a> {
     subprotocol: Option<Cow<'a, str>>,
 }
 
-/// What the header `authorization` holds.
+/// The content of the header `authorization`.
 enum Authorization<'a> {
     Bearer(Cow<'a, str>),
-    /// Another scheme, which is not for us.
+    /// Another scheme, which is ignored.
     OtherScheme,
     /// A word without a scheme.
     Invalid,
 }
 
 impl<'a> Credentials<'a> {
-    /// Those of the request with these headers and this address.
+    /// The tokens of the request with these headers and this URI.
     pub fn of(headers: &'a HeaderMap, uri: &'a Uri) -> Self {
         let text = |name| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()));
         Self {
@@ -62,7 +62,7 @@ impl<'a> Credentials<'a> {
         }
     }
 
-    /// The token that a handshake is decided by.
+    /// The token that a handshake is verified by.
     pub fn for_handshake(self) -> Option<Cow<'a, str>> {
         let authorization = || match self.authorization {
             Some(Authorization::Bearer(token)) => Some(token),
@@ -71,8 +71,8 @@ impl<'a> Credentials<'a> {
         self.gateway.or(self.query).or(self.subprotocol).or(self.api_key_header).or_else(authorization)
     }
 
-    /// The token that an HTTP request is decided by. An `authorization` that is no `Bearer <token>` counts as none,
-    /// unless it names another scheme (`docs/protocol/http.md#broadcast-checks`).
+    /// The token that an HTTP request is verified by. An invalid `authorization` is a missing token, one of another scheme
+    /// is ignored (`docs/protocol/http.md#broadcast-checks`).
     pub fn for_http(self) -> Option<Cow<'a, str>> {
         match self.authorization {
             Some(Authorization::Bearer(token)) => Some(token),
@@ -105,7 +105,7 @@ impl<'a> Authorization<'a> {
 fn in_subprotocols(headers: &HeaderMap) -> Option<String> {
     let token = subprotocols(headers).find_map(|offered| offered.strip_prefix(BEARER_SUBPROTOCOL))?;
     let decoded = ENGINES.iter().find_map(|engine| engine.decode(token).ok());
-    // What cannot be read is still a token, though not a good one: the answer says so.
+    // What cannot be decoded is an invalid token, not a missing one.
     Some(decoded.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default())
 }
 
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn every_place_counts_for_handshakes_and_for_http() {
+    fn every_place_is_read_for_handshakes_and_for_http() {
         assert_eq!(tokens(&[("authorization", "Bearer t")], "/"), both("t"));
         assert_eq!(tokens(&[("authorization", "bearer t")], "/"), both("t"));
         assert_eq!(tokens(&[("apikey", "t")], "/"), both("t"));
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_the_one_counts_that_upstream_takes() {
+    fn of_several_tokens_upstreams_choice_is_used() {
         let all = [("authorization", "Bearer user"), ("apikey", "key"), ("x-api-key", "gateway")];
         let expected = [Some("gateway".to_owned()), Some("user".to_owned())];
         assert_eq!(tokens(&all, "/?apikey=query"), expected);
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn another_scheme_is_not_for_us_and_a_word_without_one_is_wrong() {
+    fn another_scheme_is_ignored_and_a_word_without_one_is_invalid() {
         let key = ("apikey", "key");
         assert_eq!(tokens(&[("authorization", "Basic x"), key], "/"), both("key"));
         assert_eq!(tokens(&[("authorization", "x"), key], "/"), [Some("key".to_owned()), None]);

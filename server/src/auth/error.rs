@@ -1,54 +1,53 @@
-//! Why a token is not believed, in the exact words that clients and their users match on
-//! (docs/protocol/tokens.md#token-errors).
+//! Why a token is refused, in the exact texts that clients match on (docs/protocol/tokens.md#token-errors).
 
 use crate::telemetry::codes::Code;
 
-/// Why a token is not believed. On a handshake the status is 401 for all of them.
+/// Why a token is refused. A handshake has status 401 for all of them.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// There is none. Said by whoever looked for it.
+    /// The request has no token. Returned by the code that reads requests.
     #[error("API key is missing")]
     Missing,
-    /// It is no token.
+    /// The text is no JWT.
     #[error("The token provided is not a valid JWT")]
     Malformed,
-    /// It was signed with another key, or changed since.
+    /// The signature is invalid: another key has signed it, or it was changed since.
     #[error("Failed to validate JWT signature")]
     Signature,
-    /// We hold no key for the algorithm it names.
+    /// There is no key for the algorithm and the key id it names.
     #[error("Failed to generate JWT signer{}, check your JWT secret or JWKS configuration", for_key(.kid))]
     Signer {
-        /// The key it asks for, shortened and made printable.
+        /// The key id, shortened and made printable.
         kid: Option<String>,
     },
-    /// It was believed once, but the key that signed it has been taken away since.
+    /// It was accepted, but the key that signed it has been removed since.
     #[error("The key that signed this token is no longer accepted")]
     Revoked,
-    /// It is over.
+    /// It has expired.
     #[error("Token has expired {seconds_ago} seconds ago")]
     Expired {
-        /// Since when.
+        /// Seconds since its `exp`.
         seconds_ago: i64,
     },
-    /// Its `nbf` is still to come.
+    /// Its `nbf` is in the future.
     #[error("Token is not valid for another {seconds} seconds")]
     TooEarly {
-        /// Until when.
+        /// Seconds until its `nbf`, less the leeway.
         seconds: i64,
     },
-    /// It does not say who its holder is, or when it ends.
+    /// `role` or `exp` is missing.
     #[error("Fields `role` and `exp` are required in JWT")]
     MissingClaims,
-    /// When it ends is not a number.
+    /// `exp` is not a number.
     #[error("Token expiration time is invalid")]
     InvalidExpiry,
-    /// This claim is not there, or not what it must be.
+    /// This claim is missing or has another value than required.
     #[error("Claim `{0}` is missing or not accepted")]
     Rejected(String),
 }
 
 impl TokenError {
-    /// What a refused handshake says in its body.
+    /// The body of a refused handshake.
     pub fn handshake_text(&self) -> String {
         match self {
             Self::Expired { .. } => "Token has expired".into(),
@@ -57,13 +56,13 @@ impl TokenError {
         }
     }
 
-    /// What a refused join says as its `reason`, after the code, and the `system` message when a token sent
-    /// later ends a room's membership.
+    /// The `reason` of a refused join, after the code, and the `system` message when a later token ends a room's
+    /// membership.
     pub fn refresh_text(&self) -> String {
         self.to_string()
     }
 
-    /// The word that operators search their logs for.
+    /// The operational code.
     pub fn code(&self) -> Code {
         match self {
             Self::Missing => Code::MissingAPIKey,
@@ -79,7 +78,7 @@ impl TokenError {
         }
     }
 
-    /// The same for a handshake, which has one word for most of them
+    /// The operational code of a refused handshake, which is one code for most errors
     /// (docs/protocol/websocket.md#handshake-token-errors).
     pub fn handshake_code(&self) -> Code {
         match self {
@@ -96,9 +95,8 @@ impl TokenError {
         }
     }
 
-    /// Whether another try may succeed: the token was good and only its time is over, or its time is about to come (the
-    /// issuer's clock is a little ahead). A membership that ends so is told `phx_error`, on which clients join again; any
-    /// other end is for good.
+    /// Whether another join may succeed: the token was valid before, or will be soon (the issuer's clock is a little
+    /// ahead). The client then receives `phx_error` for its membership, on which it joins again; any other end is final.
     pub fn may_join_again(&self) -> bool {
         matches!(self, Self::Expired { .. } | Self::Revoked | Self::TooEarly { .. })
     }

@@ -1,14 +1,13 @@
-//! A key set that lives at a URL, as identity providers publish theirs.
+//! Key sets at a URL, as identity providers publish theirs.
 //!
-//! Read when it is first needed, again every `auth.jwks_refresh`, and when a token names a key that nobody
-//! knows yet: providers sign with a new key as soon as it is published. Whoever sends unknown names causes no
-//! more than one request in ten seconds. While the provider is away, what it said last counts.
+//! A set is fetched when its source is created, again every `auth.jwks_refresh`, and when a token names an unknown key:
+//! providers sign with a new key as soon as it is published. Unknown key ids cause at most one request in ten seconds.
+//! While the provider is unreachable, the set that was fetched last stays valid.
 //!
-//! A key that is published no longer opens nothing any more; whoever holds the tenants is told
-//! ([`JwksSources::lost_keys`]), to end what it has opened.
+//! A key that is no longer published is no longer accepted; [`JwksSources::keys_withdrawn`] reports that, so that
+//! sessions with its tokens can be ended.
 //!
-//! Looking keys up never waits. One task a source does the fetching; who can wait for it (a handshake, a
-//! request) may, in bounded number.
+//! Looking up a key never waits. One task per source fetches; a bounded number of handshakes and requests may await it.
 
 mod fetch;
 
@@ -35,33 +34,33 @@ use crate::telemetry::codes::{Code, Scope};
 use crate::telemetry::metrics::TenantMetrics;
 use crate::telemetry::reports::Reports;
 
-/// Between two requests that unknown names cause.
-const ASK_INTERVAL: Duration = Duration::from_secs(10);
+/// Between two requests that unknown key ids cause.
+const UNKNOWN_KEY_INTERVAL: Duration = Duration::from_secs(10);
 
-/// After a failure the next try comes this soon, however seldom the set is read otherwise.
-const RETRY: Duration = Duration::from_secs(30);
+/// After a failure the next request follows this soon at the latest.
+const RETRY_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Who waits for one answer. More are refused at once, as if the key were unknown.
+/// How many may await one fetch. More are refused at once, as if the key were unknown.
 const WAITING_MAX: usize = 1_024;
 
-/// Makes sources, and runs their tasks. One per server.
+/// Creates sources, and runs their tasks. One per server.
 #[derive(Debug)]
 pub struct JwksSources {
     fetcher: Arc<Fetcher>,
     tasks: TaskTracker,
     stop: CancellationToken,
-    /// Told when a source has lost keys.
-    loss: Arc<Notify>,
+    /// Notified when keys of a source are withdrawn.
+    withdrawn: Arc<Notify>,
 }
 
 impl JwksSources {
-    /// None yet. Their tasks are counted by `tasks` and end with `stop`.
+    /// No sources yet. Their tasks are tracked by `tasks` and end with `stop`.
     pub fn new(tasks: TaskTracker, stop: CancellationToken) -> Self {
-        Self { fetcher: Arc::default(), tasks, stop, loss: Arc::default() }
+        Self { fetcher: Arc::default(), tasks, stop, withdrawn: Arc::default() }
     }
 
-    /// What `auth.jwks_url` means: `before` as long as that is the same URL, so that what it knows lives on;
-    /// else a new source, which begins to fetch at once. Needs a runtime.
+    /// The source of `auth.jwks_url`: `before` if it has the same URL, with the keys it has fetched, else a new one, which
+    /// begins to fetch at once. Needs a runtime.
     pub fn source(
         &self,
         auth: &Auth,
@@ -70,34 +69,34 @@ impl JwksSources {
         reports: &Reports,
     ) -> Option<Arc<JwksSource>> {
         let url = auth.jwks_url.as_ref()?.expose_secret();
-        let pace = Pace { refresh: auth.jwks_refresh, timeout: auth.jwks_timeout };
+        let times = FetchTimes { refresh: auth.jwks_refresh, timeout: auth.jwks_timeout };
         if let Some(same) = before.filter(|before| *before.shared.url == *url) {
-            same.shared.state.lock().pace = pace;
+            same.shared.state.lock().times = times;
             same.shared.wake.notify_one();
             return Some(Arc::clone(same));
         }
-        let shared = Arc::new(Shared::new(url, pace));
+        let shared = Arc::new(Shared::new(url, times));
         let stop = self.stop.child_token();
-        let keeper = Keeper {
+        let task = RefreshTask {
             shared: Arc::clone(&shared),
             fetcher: Arc::clone(&self.fetcher),
             metrics: metrics.clone(),
             reports: reports.clone(),
             failures: 0,
-            told: Vec::new(),
-            loss: Arc::clone(&self.loss),
+            reported: Vec::new(),
+            withdrawn: Arc::clone(&self.withdrawn),
         };
-        self.tasks.spawn(keeper.run(stop.clone()));
+        self.tasks.spawn(task.run(stop.clone()));
         Some(Arc::new(JwksSource { shared, _end: stop.drop_guard() }))
     }
 
-    /// Waits until some source has lost keys. For one task.
-    pub async fn lost_keys(&self) {
-        self.loss.notified().await;
+    /// Waits until keys of a source are withdrawn. For one task.
+    pub async fn keys_withdrawn(&self) {
+        self.withdrawn.notified().await;
     }
 }
 
-/// A key set at a URL. Lives as long as somebody's settings name that URL.
+/// A key set at a URL. Its task ends when the last policy with that URL is dropped.
 #[derive(Debug)]
 pub struct JwksSource {
     shared: Arc<Shared>,
@@ -105,60 +104,65 @@ pub struct JwksSource {
 }
 
 impl JwksSource {
-    /// As [`KeySet::judge`], by what was fetched last.
-    pub(super) fn judge(&self, kid: &str, algorithm: Algorithm, token: &Token) -> Option<(KeyId, bool)> {
-        self.shared.keys.load().as_ref()?.judge(kid, algorithm, token)
+    /// As [`KeySet::check_signature`], with the keys fetched last.
+    pub(super) fn check_signature(
+        &self,
+        kid: &str,
+        algorithm: Algorithm,
+        token: &Token,
+    ) -> Option<(KeyId, bool)> {
+        self.shared.keys.load().as_ref()?.check_signature(kid, algorithm, token)
     }
 
-    /// Whether the key is among those fetched last. Before anything was fetched nobody can tell, and whoever
-    /// was believed under another URL is not sent away for that.
-    pub(super) fn holds(&self, key: KeyId) -> bool {
+    /// Whether the key is among those fetched last. Before the first fetch any published key may be, so that a change of
+    /// the URL disconnects no client whose key is in the new set too.
+    pub(super) fn may_contain(&self, key: KeyId) -> bool {
         match &*self.shared.keys.load() {
-            Some(keys) => keys.holds(key),
+            Some(keys) => keys.contains(key),
             None => key.is_published(),
         }
     }
 
-    /// Whether keys have been withdrawn since this was last asked.
-    pub(super) fn has_lost_keys(&self) -> bool {
-        self.shared.has_lost_keys.swap(false, Ordering::AcqRel)
+    /// Whether keys have been withdrawn since the last call.
+    pub(super) fn take_keys_withdrawn(&self) -> bool {
+        self.shared.take_keys_withdrawn.swap(false, Ordering::AcqRel)
     }
 
-    /// A token names a key that is not here: fetches, unless that was done for the same reason just now.
-    pub(super) fn ask(&self) {
+    /// Starts a fetch for an unknown key id, unless one is under way or was started so within the interval.
+    pub(super) fn request_fetch(&self) {
         let mut state = self.shared.state.lock();
         let now = Instant::now();
-        let recently = state.asked.is_some_and(|asked| now - asked < ASK_INTERVAL);
+        let recently = state.requested.is_some_and(|requested| now - requested < UNKNOWN_KEY_INTERVAL);
         if state.is_fetching || recently {
             return;
         }
-        state.asked = Some(now);
+        state.requested = Some(now);
         state.is_fetching = true;
         drop(state);
         self.shared.wake.notify_one();
     }
 
-    /// Waits for the answer that is under way, if there is one.
-    pub(super) async fn answer(&self) {
-        // Subscribed before looking: an answer that comes in between is seen.
-        let mut answers = self.shared.answers.subscribe();
-        let patience = {
+    /// Waits for the end of the fetch that is under way, if there is one.
+    pub(super) async fn fetched(&self) {
+        // Subscribed before the check, so that a fetch that ends in between is seen.
+        let mut fetches = self.shared.fetches.subscribe();
+        let timeout = {
             let state = self.shared.state.lock();
             if !state.is_fetching {
                 return;
             }
-            state.pace.timeout
+            state.times.timeout
         };
-        let Ok(_place) = self.shared.waiting.try_acquire() else { return };
-        // Whoever fetches is bound by the same time, and says so at its end; the second is for good measure.
-        let patience = patience.saturating_add(Duration::from_secs(1));
-        let _answered_or_given_up = tokio::time::timeout(patience, answers.changed()).await;
+        let Ok(_permit) = self.shared.waiting.try_acquire() else { return };
+        // The fetch has the same timeout; a second more lets it report its own.
+        let timeout = timeout.saturating_add(Duration::from_secs(1));
+        let _ended_or_timed_out = tokio::time::timeout(timeout, fetches.changed()).await;
     }
 }
 
-/// How often to fetch, and how long that may take.
+/// How often to fetch, and the timeout of a fetch.
 #[derive(Debug, Clone, Copy)]
-struct Pace {
+struct FetchTimes {
     refresh: Duration,
     timeout: Duration,
 }
@@ -168,120 +172,120 @@ struct Shared {
     url: Box<str>,
     /// `None` until something was fetched.
     keys: ArcSwapOption<KeySet>,
-    has_lost_keys: AtomicBool,
+    take_keys_withdrawn: AtomicBool,
     state: Mutex<State>,
-    /// Wakes the task: there is something to fetch, or the pace has changed.
+    /// Wakes the task: a fetch is requested, or the times have changed.
     wake: Notify,
-    /// Changes with every answer, good or bad.
-    answers: watch::Sender<()>,
+    /// Changes at the end of every fetch, successful or not.
+    fetches: watch::Sender<()>,
     waiting: Semaphore,
 }
 
 #[derive(Debug)]
 struct State {
-    pace: Pace,
+    times: FetchTimes,
     is_fetching: bool,
-    /// When an unknown name last caused a request.
-    asked: Option<Instant>,
+    /// When an unknown key id last caused a request.
+    requested: Option<Instant>,
 }
 
 impl Shared {
-    fn new(url: &str, pace: Pace) -> Self {
+    fn new(url: &str, times: FetchTimes) -> Self {
         Self {
             url: url.into(),
             keys: ArcSwapOption::empty(),
-            has_lost_keys: AtomicBool::new(false),
+            take_keys_withdrawn: AtomicBool::new(false),
             // The task begins with a fetch.
-            state: Mutex::new(State { pace, is_fetching: true, asked: None }),
+            state: Mutex::new(State { times, is_fetching: true, requested: None }),
             wake: Notify::new(),
-            answers: watch::Sender::new(()),
+            fetches: watch::Sender::new(()),
             waiting: Semaphore::new(WAITING_MAX),
         }
     }
 }
 
-/// The task of a source.
-struct Keeper {
+/// Fetches the keys of one source, again and again.
+struct RefreshTask {
     shared: Arc<Shared>,
     fetcher: Arc<Fetcher>,
     metrics: TenantMetrics,
     reports: Reports,
-    /// In a row.
+    /// Since the last success.
     failures: u32,
-    /// What of the last set could not be used.
-    told: Vec<String>,
-    loss: Arc<Notify>,
+    /// The problems of the last set, which are reported when they change.
+    reported: Vec<String>,
+    withdrawn: Arc<Notify>,
 }
 
-impl Keeper {
+impl RefreshTask {
     async fn run(mut self, stop: CancellationToken) {
-        let _stopped = stop.run_until_cancelled(self.keep()).await;
+        let _stopped = stop.run_until_cancelled(self.refresh()).await;
     }
 
-    async fn keep(&mut self) {
+    async fn refresh(&mut self) {
         loop {
             let timeout = self.begin();
             let fetched = self.fetcher.fetch(&self.shared.url, timeout).await;
             self.end(fetched);
-            self.rest().await;
+            self.wait_until_due().await;
         }
     }
 
-    /// Marks the fetch, and returns how long it may take.
+    /// Marks a fetch as under way, and returns its timeout.
     fn begin(&self) -> Duration {
         let mut state = self.shared.state.lock();
         state.is_fetching = true;
-        state.pace.timeout
+        state.times.timeout
     }
 
     fn end(&mut self, fetched: Result<KeySet, FetchError>) {
         self.metrics.jwks_fetches.increment(1);
         match fetched {
-            Ok(keys) => self.take(keys),
-            Err(why) => self.complain(&why),
+            Ok(keys) => self.apply(keys),
+            Err(error) => self.report_failure(&error),
         }
         self.shared.state.lock().is_fetching = false;
-        self.shared.answers.send_replace(());
+        self.shared.fetches.send_replace(());
     }
 
-    fn take(&mut self, keys: KeySet) {
+    fn apply(&mut self, keys: KeySet) {
         if self.failures > 0 {
             info!(
-                url = fetch::shown(&self.shared.url),
+                url = fetch::redacted(&self.shared.url),
                 "Fetched keys again, after {} failures", self.failures
             );
         }
         self.failures = 0;
-        if self.told != keys.problems() {
+        if self.reported != keys.problems() {
             let problems = keys.problems();
             if !problems.is_empty() {
-                let url = fetch::shown(&self.shared.url);
+                let url = fetch::redacted(&self.shared.url);
                 let report = Code::JwksKeyUnusable.at(Scope::Log);
                 self.reports.record(report, format_args!("{url}: {}", problems.join("; ")));
             }
-            self.told = problems.to_vec();
+            self.reported = problems.to_vec();
         }
         let keys = Arc::new(keys);
         let before = self.shared.keys.swap(Some(Arc::clone(&keys)));
-        if before.is_some_and(|before| !keys.holds_all_of(&before)) {
-            self.shared.has_lost_keys.store(true, Ordering::Release);
-            self.loss.notify_one();
+        if before.is_some_and(|before| !keys.contains_all_of(&before)) {
+            self.shared.take_keys_withdrawn.store(true, Ordering::Release);
+            self.withdrawn.notify_one();
         }
     }
 
-    /// Once per spell; the others are counted.
-    fn complain(&mut self, why: &FetchError) {
+    /// Counts a failure, and logs the first since the last success.
+    fn report_failure(&mut self, error: &FetchError) {
         self.metrics.jwks_failures.increment(1);
         self.failures += 1;
         if self.failures == 1 {
-            let (url, why) = (fetch::shown(&self.shared.url), why.in_full());
+            let (url, error) = (fetch::redacted(&self.shared.url), error.with_sources());
             let report = Code::JwksUnavailable.at(Scope::Log);
-            self.reports.record(report, format_args!("{url}: {why}; keys fetched before still count"));
+            self.reports.record(report, format_args!("{url}: {error}; keys fetched before stay valid"));
         }
     }
 
-    /// Until it is time, or somebody asks.
-    async fn rest(&self) {
+    /// Waits until the next fetch is due or requested.
+    async fn wait_until_due(&self) {
         let since = Instant::now();
         loop {
             let Some(due) = self.due(since) else { return };
@@ -292,10 +296,11 @@ impl Keeper {
         }
     }
 
-    /// When to fetch next; `None` is now.
+    /// When the next fetch is due; `None` if it is requested now.
     fn due(&self, since: Instant) -> Option<Instant> {
         let state = self.shared.state.lock();
-        let pause = if self.failures > 0 { state.pace.refresh.min(RETRY) } else { state.pace.refresh };
+        let pause =
+            if self.failures > 0 { state.times.refresh.min(RETRY_INTERVAL) } else { state.times.refresh };
         if state.is_fetching { None } else { since.checked_add(pause) }
     }
 }

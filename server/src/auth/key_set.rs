@@ -1,8 +1,8 @@
 //! Keys by id, out of a JSON Web Key Set.
 //!
-//! A key verifies the algorithms of its own type and curve, and if it names one itself, that one alone. What
-//! cannot be used is left out and told ([`KeySet::problems`]), because a set is often somebody else's, and one
-//! odd key in it must not lock everybody out. What is not meant for signatures is left out without a word.
+//! A key verifies the algorithms of its own type and curve, and if it names one itself, that one alone. Unusable keys
+//! are left out and reported ([`KeySet::problems`]), because a set often comes from a provider, and one unusable key in
+//! it must not invalidate the others. Keys that are not for signatures are left out silently.
 
 use std::collections::HashMap;
 
@@ -11,10 +11,10 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde_json::{Map, Value};
 
-use super::keys::{KeyId, KeySource, printable, signed};
+use super::keys::{KeyId, KeySource, is_signed_by, printable};
 use super::token::Token;
 
-/// Shorter RSA keys can be broken (RFC 7518, 3.3), longer ones our library does not take.
+/// Shorter RSA keys can be broken (RFC 7518, 3.3); longer ones are not supported by jsonwebtoken.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
 
 /// Keys by the id that tokens name.
@@ -31,42 +31,42 @@ struct NamedKey {
     verifies: &'static [Algorithm],
 }
 
-/// Whether `text` is a JSON Web Key Set, and what in it cannot be used. Nothing of the text is repeated: it
-/// may hold secrets.
+/// Checks that `text` is a JSON Web Key Set, and returns its problems, which do not quote it, because it may contain
+/// secrets.
 ///
 /// # Errors
-/// What was expected, as a sentence.
+/// Why it is no set, as the end of a sentence.
 pub fn check_jwks(text: &str) -> Result<Vec<String>, String> {
     KeySet::parse(text, KeySource::Settings).map(|set| set.problems)
 }
 
 impl KeySet {
-    /// Reads a set.
+    /// Parses a set.
     ///
     /// # Errors
-    /// If it is none at all: what was expected, as a sentence.
-    pub(super) fn parse(text: &str, origin: KeySource) -> Result<Self, String> {
+    /// Why it is no set, as the end of a sentence.
+    pub(super) fn parse(text: &str, source: KeySource) -> Result<Self, String> {
         let expected = "must be a JSON Web Key Set: {\"keys\": […]}";
         let json: Value = serde_json::from_str(text).map_err(|error| {
             format!("{expected}, but is no JSON (line {}, column {})", error.line(), error.column())
         })?;
         let entries = json.get("keys").and_then(Value::as_array).ok_or(expected)?;
         let mut set = Self::default();
-        for (place, entry) in entries.iter().enumerate() {
-            if let Err(why) = set.add(entry, origin) {
+        for (index, entry) in entries.iter().enumerate() {
+            if let Err(problem) = set.add(entry, source) {
                 let kid = entry.get("kid").and_then(Value::as_str).unwrap_or_default();
-                set.problems.push(format!("key {} (kid \"{}\"): {why}", place + 1, printable(kid)));
+                set.problems.push(format!("key {} (kid \"{}\"): {problem}", index + 1, printable(kid)));
             }
         }
         Ok(set)
     }
 
-    /// A set that could not be read, for a reason.
-    pub(super) fn unreadable(why: String) -> Self {
-        Self { keys: HashMap::new(), problems: vec![why] }
+    /// The empty set in place of one that cannot be parsed because of `problem`.
+    pub(super) fn unreadable(problem: String) -> Self {
+        Self { keys: HashMap::new(), problems: vec![problem] }
     }
 
-    /// What had to be left out, and why.
+    /// Which keys were left out, and why.
     pub(super) fn problems(&self) -> &[String] {
         &self.problems
     }
@@ -75,30 +75,35 @@ impl KeySet {
         self.keys.is_empty()
     }
 
-    pub(super) fn holds(&self, key: KeyId) -> bool {
+    pub(super) fn contains(&self, key: KeyId) -> bool {
         self.keys.values().flatten().any(|known| known.id == key)
     }
 
-    /// Whether every key of `other` is in here too.
-    pub(super) fn holds_all_of(&self, other: &Self) -> bool {
-        other.keys.values().flatten().all(|key| self.holds(key.id))
+    /// Whether it contains every key of `other`.
+    pub(super) fn contains_all_of(&self, other: &Self) -> bool {
+        other.keys.values().flatten().all(|key| self.contains(key.id))
     }
 
-    /// The key called `kid`, if it verifies `algorithm`: its id, and whether it signed `token`.
-    pub(super) fn judge(&self, kid: &str, algorithm: Algorithm, token: &Token) -> Option<(KeyId, bool)> {
+    /// Looks up the key `kid`. If it verifies `algorithm`, returns its id, and whether it signed `token`.
+    pub(super) fn check_signature(
+        &self,
+        kid: &str,
+        algorithm: Algorithm,
+        token: &Token,
+    ) -> Option<(KeyId, bool)> {
         let key = self.keys.get(kid)?.iter().find(|key| key.verifies.contains(&algorithm))?;
-        Some((key.id, signed(token, &key.key, algorithm)))
+        Some((key.id, is_signed_by(token, &key.key, algorithm)))
     }
 
-    fn add(&mut self, entry: &Value, origin: KeySource) -> Result<(), String> {
+    fn add(&mut self, entry: &Value, source: KeySource) -> Result<(), String> {
         let entry = entry.as_object().ok_or("is no object")?;
         if !is_for_signatures(entry) {
             return Ok(());
         }
         let kid = text(entry, "kid")?;
-        let (kty, material) = Material::read(entry, origin)?;
-        let verifies = narrowed(material.verifies(), entry)?;
-        let id = KeyId::of((kty, kid, material.bytes()), origin);
+        let (kty, material) = KeyMaterial::read(entry, source)?;
+        let verifies = allowed(material.verifies(), entry)?;
+        let id = KeyId::of((kty, kid, material.bytes()), source);
         let key = NamedKey { id, key: material.into_key()?, verifies };
         let known = self.keys.entry(kid.into()).or_default();
         if known.iter().any(|known| known.verifies.iter().any(|algorithm| verifies.contains(algorithm))) {
@@ -109,7 +114,7 @@ impl KeySet {
     }
 }
 
-/// Whether an entry may verify signatures. Providers publish keys for encryption beside them.
+/// Whether an entry may verify signatures. Providers publish keys for encryption as well.
 fn is_for_signatures(entry: &Map<String, Value>) -> bool {
     let usage = entry.get("use").and_then(Value::as_str);
     let operations = entry.get("key_ops").and_then(Value::as_array);
@@ -117,38 +122,38 @@ fn is_for_signatures(entry: &Map<String, Value>) -> bool {
         && operations.is_none_or(|operations| operations.iter().any(|operation| operation == "verify"))
 }
 
-/// Of `verifies`, what the entry allows itself.
-fn narrowed(
+/// Those algorithms of `verifies` that the entry allows.
+fn allowed(
     verifies: &'static [Algorithm],
     entry: &Map<String, Value>,
 ) -> Result<&'static [Algorithm], String> {
     let Some(alg) = entry.get("alg").and_then(Value::as_str) else { return Ok(verifies) };
     // jsonwebtoken does not know the name that replaces `EdDSA`.
     let named = if alg == "Ed25519" { Some(Algorithm::EdDSA) } else { alg.parse().ok() };
-    let place = named.and_then(|named| verifies.iter().position(|known| *known == named));
-    let place = place.ok_or_else(|| format!("`alg` \"{}\" cannot be verified with it", printable(alg)))?;
-    Ok(&verifies[place..=place])
+    let index = named.and_then(|named| verifies.iter().position(|known| *known == named));
+    let index = index.ok_or_else(|| format!("`alg` \"{}\" cannot be verified with it", printable(alg)))?;
+    Ok(&verifies[index..=index])
 }
 
-/// What a key is made of.
-enum Material {
+/// The parameters of a key, decoded.
+enum KeyMaterial {
     Secret(Vec<u8>),
     Rsa {
         n: Vec<u8>,
         e: Vec<u8>,
     },
-    /// A point, uncompressed: 4, x, y.
+    /// An uncompressed point: 4, x, y.
     P256(Vec<u8>),
     P384(Vec<u8>),
     Ed25519(Vec<u8>),
 }
 
-impl Material {
-    /// The entry's type, and what it holds.
-    fn read(entry: &Map<String, Value>, origin: KeySource) -> Result<(&str, Self), String> {
+impl KeyMaterial {
+    /// Decodes an entry; returns its type too.
+    fn read(entry: &Map<String, Value>, source: KeySource) -> Result<(&str, Self), String> {
         let kty = text(entry, "kty")?;
         let material = match kty {
-            "oct" if origin == KeySource::Published => {
+            "oct" if source == KeySource::Published => {
                 return Err("a secret that is published is none".into());
             }
             "oct" => Self::Secret(bytes(entry, "k")?),
@@ -194,16 +199,16 @@ impl Material {
             Self::P256(point) | Self::P384(point) => DecodingKey::from_ec_der(&point),
             Self::Ed25519(x) => DecodingKey::from_ed_der(&x),
         };
-        // An empty signature is wrong; that the key is wrong is an error, and now is the time to hear it.
+        // Verifying an empty signature returns an error, instead of `false`, if the key itself is invalid.
         match jsonwebtoken::crypto::verify("", b"", &key, algorithm) {
-            Ok(_wrong) => Ok(key),
+            Ok(_is_valid) => Ok(key),
             Err(_) => Err("is no point on its curve".into()),
         }
     }
 }
 
-/// Checked here, because jsonwebtoken looks at an RSA key only when it verifies.
-fn rsa(n: Vec<u8>, e: Vec<u8>) -> Result<Material, String> {
+/// Checks an RSA key, which jsonwebtoken does only when it verifies a signature.
+fn rsa(n: Vec<u8>, e: Vec<u8>) -> Result<KeyMaterial, String> {
     let bits = n.len() * 8 - n.first().map_or(0, |first| first.leading_zeros() as usize);
     if !RSA_BITS.contains(&bits) {
         let (least, most) = (RSA_BITS.start(), RSA_BITS.end());
@@ -213,7 +218,7 @@ fn rsa(n: Vec<u8>, e: Vec<u8>) -> Result<Material, String> {
     if e.len() > 4 || exponent < 3 || exponent % 2 == 0 {
         return Err("`e` must be an odd number of at most 32 bits, such as 65537".into());
     }
-    Ok(Material::Rsa { n, e })
+    Ok(KeyMaterial::Rsa { n, e })
 }
 
 fn without_zeros(number: Vec<u8>) -> Vec<u8> {

@@ -1,8 +1,7 @@
 //! The keys a tenant's tokens may be signed with.
 //!
-//! The key is chosen by what *we* hold, never by what the token asks for: a secret verifies HMAC and nothing
-//! else, so a token that names an asymmetric algorithm never comes near it. The comparison of signatures is
-//! jsonwebtoken's, in constant time.
+//! The configured key decides which algorithms are allowed, never the token: a secret verifies HMAC and nothing else,
+//! so it is not used for a token that names an asymmetric algorithm. jsonwebtoken compares signatures, in constant time.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hash};
@@ -15,40 +14,40 @@ use serde_json::Value;
 use super::TokenError;
 use super::token::Token;
 
-/// Stands for a key in what it has signed, so that taking the key away ends exactly that. Compares within this
-/// process only: the hash is keyed with a random number, and tells nothing of the key.
+/// Identifies the key that signed a token, so that removing the key ends exactly the sessions of its tokens. Valid
+/// within this process: the hash has a random key, and reveals nothing of the signing key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct KeyId {
     hash: u64,
-    origin: KeySource,
+    source: KeySource,
 }
 
 /// Where a key comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum KeySource {
-    /// Written by whoever runs this server. May be a secret.
+    /// The settings. It may be a secret.
     Settings,
-    /// Fetched from where everybody can read it. A secret that is published is none.
+    /// A URL that anyone can read, so it must not be a secret.
     Published,
 }
 
 impl KeyId {
-    pub(super) fn of(key: impl Hash, origin: KeySource) -> Self {
+    pub(super) fn of(key: impl Hash, source: KeySource) -> Self {
         static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-        Self { hash: KEY.hash_one(key), origin }
+        Self { hash: KEY.hash_one(key), source }
     }
 
     pub(super) fn is_published(self) -> bool {
-        self.origin == KeySource::Published
+        self.source == KeySource::Published
     }
 }
 
-/// Secrets, each of which is believed: two while one of them is being changed.
+/// Secrets, all of which are accepted: there are two while one replaces the other.
 #[derive(Debug, Clone)]
 pub(super) struct Secrets(Box<[(KeyId, DecodingKey)]>);
 
 impl Secrets {
-    /// Those of them that differ.
+    /// The secrets without duplicates.
     pub(super) fn new<'a>(secrets: impl IntoIterator<Item = &'a SecretString>) -> Self {
         let mut keys: Vec<(KeyId, DecodingKey)> = Vec::new();
         for secret in secrets.into_iter().map(|secret| secret.expose_secret().as_bytes()) {
@@ -64,33 +63,35 @@ impl Secrets {
         self.0.is_empty()
     }
 
-    pub(super) fn hold(&self, key: KeyId) -> bool {
+    pub(super) fn contains(&self, key: KeyId) -> bool {
         self.0.iter().any(|(known, _)| *known == key)
     }
 
-    /// The one that signed `token`, by the HMAC `algorithm`.
+    /// The secret that signed `token` with the HMAC `algorithm`.
     pub(super) fn signer(&self, token: &Token, algorithm: Algorithm) -> Option<KeyId> {
-        let signed = |key| signed(token, key, algorithm);
-        self.0.iter().find_map(|(id, key)| signed(key).then_some(*id))
+        self.0.iter().find_map(|(id, key)| is_signed_by(token, key, algorithm).then_some(*id))
     }
 }
 
-/// Whether `token` was signed by the holder of `key`.
-pub(super) fn signed(token: &Token, key: &DecodingKey, algorithm: Algorithm) -> bool {
+/// Whether the signature of `token` is valid for `key`.
+pub(super) fn is_signed_by(token: &Token, key: &DecodingKey, algorithm: Algorithm) -> bool {
     matches!(jsonwebtoken::crypto::verify(token.signature(), token.message(), key, algorithm), Ok(true))
 }
 
-/// What kind of key a token was signed with, as it says itself.
+/// The kind of key that a token names in `alg`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum KeyKind {
     /// A secret.
     Secret(Algorithm),
-    /// A private key, whose public half we may hold. `None`: no library of ours can verify that.
+    /// A private key. `None` for an algorithm that no library here can verify.
     Public(Option<Algorithm>),
 }
 
-impl Kind {
-    /// The kind that `token` names, if it is one that tokens may have.
+impl KeyKind {
+    /// The kind that `token` names.
+    ///
+    /// # Errors
+    /// If it names none, or one that tokens must not have.
     pub(super) fn of(token: &Token) -> Result<Self, TokenError> {
         Ok(match token.header.get("alg").and_then(Value::as_str) {
             Some("HS256") => Self::Secret(Algorithm::HS256),
@@ -108,17 +109,17 @@ impl Kind {
     }
 }
 
-/// The key that `token` asks for.
+/// The id of the key that `token` names.
 pub(super) fn kid(token: &Token) -> Option<&str> {
     token.header.get("kid").and_then(Value::as_str)
 }
 
-/// There is no key for `token`.
-pub(super) fn no_signer(token: &Token) -> TokenError {
+/// The error that there is no key for `token`.
+pub(super) fn unknown_key(token: &Token) -> TokenError {
     TokenError::Signer { kid: kid(token).map(printable) }
 }
 
-/// What somebody else wrote, fit for a log line and for an answer.
+/// A text from outside, shortened and reduced to what is safe in a log line and in a response.
 pub(super) fn printable(kid: &str) -> String {
     kid.chars().filter(|c| c.is_ascii_graphic() && !matches!(c, '"' | '\\')).take(64).collect()
 }

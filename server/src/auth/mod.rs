@@ -11,11 +11,11 @@ pub mod jwks;
 mod key_set;
 mod keys;
 mod operator;
-mod remarks;
 mod rules;
 mod sign;
 mod token;
 mod verifier;
+mod warnings;
 
 pub use authorizer::{AuthorizationError, Authorizer, Decision, PublicRooms};
 pub use claims::{Claims, Fingerprint};

@@ -1,9 +1,9 @@
-//! Who may ask the server about itself, and tell it what to do (docs/protocol/tokens.md#operator-tokens).
+//! Verifies the tokens of operators and of `/metrics` (docs/protocol/tokens.md#operator-tokens).
 //!
-//! An operator's token is signed with a secret of `[admin]` and has no `role`; it needs no other claim. A
-//! user's token is never one, even where both are signed with the same secret, as in self-hosted set-ups of
-//! Supabase: there a token that names a person counts as a user's, since users of the Realtime SDK have no
-//! `role` either. The reverse holds without us: nobody is a user without a `role`.
+//! An operator's token is signed with a secret of `[admin]` and has no `role`; it needs no other claim. A user's token is
+//! never accepted, even where both are signed with the same secret, as in self-hosted installations of Supabase: there a
+//! token with a `sub` is taken for a user's, since users of the Realtime SDK have no `role` either. Conversely, a token
+//! without a `role` is never accepted for a user.
 
 use std::time::SystemTime;
 
@@ -14,21 +14,21 @@ use settings::{Admin, Auth};
 use subtle::ConstantTimeEq;
 
 use super::TokenError;
-use super::keys::{Kind, Secrets, no_signer};
-use super::remarks::Remarks;
+use super::keys::{KeyKind, Secrets, unknown_key};
 use super::rules::Rules;
 use super::token::{Token, clean};
+use super::warnings::TokenWarnings;
 use crate::telemetry::reports::{Reports, SUB_CHARS_MAX};
 
-/// Claims by which a token without a `role` may still be a user's.
-const OF_PEOPLE: [&str; 2] = ["sub", "permissions"];
+/// Claims that a user's token without a `role` has.
+const USER_CLAIMS: [&str; 2] = ["sub", "permissions"];
 
-/// Decides who is an operator.
+/// Authenticates operators.
 #[derive(Debug)]
 pub struct Operators {
-    management: Gate,
-    /// `None` if everybody may read the numbers.
-    metrics: Option<Gate>,
+    management: OperatorVerifier,
+    /// `None` if `/metrics` needs no token.
+    metrics: Option<OperatorVerifier>,
 }
 
 /// An operator whose token is accepted.
@@ -38,16 +38,16 @@ pub struct Operator {
 }
 
 impl Operator {
-    /// Who it is, if the token says so; for the log.
+    /// The `sub` of the token, if it has one; for the log.
     pub fn sub(&self) -> Option<&str> {
         self.sub.as_deref()
     }
 }
 
-/// Why somebody is not let in.
+/// Why a request is denied.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
-    /// Nobody is: no secret is configured.
+    /// No secret is configured, so every request is.
     #[error("no secret for these tokens is configured")]
     Closed,
     /// There is no token, or more than one.
@@ -59,73 +59,76 @@ pub enum Denied {
     /// It is a user's.
     #[error("the token is a user's: it has a `role`, or names a person and is signed with the users' secret")]
     User,
-    /// It is not believed.
+    /// The token is not accepted.
     #[error(transparent)]
     Token(#[from] TokenError),
 }
 
 impl Operators {
-    /// As `admin` has it. The claim validators and the leeway of `auth`, which is the default tenant's, count
-    /// here too.
+    /// Accepts the secrets of `admin`. The claim validators and the leeway of `auth`, the default tenant's, apply here
+    /// too.
     pub fn new(admin: &Admin, auth: &Auth) -> Self {
         let secrets = Secrets::new(admin.jwt_secret.iter().chain(&admin.jwt_secrets));
-        let gate = |secrets, blocklist| Gate::new(secrets, blocklist, auth);
+        let verifier = |secrets, blocklist| OperatorVerifier::new(secrets, blocklist, auth);
         let metrics = admin.metrics_jwt_secret.as_ref();
         Self {
-            management: gate(secrets, &admin.token_blocklist),
-            metrics: metrics.map(|one| gate(Secrets::new([one]), &admin.metrics_token_blocklist)),
+            management: verifier(secrets, &admin.token_blocklist),
+            metrics: metrics.map(|one| verifier(Secrets::new([one]), &admin.metrics_token_blocklist)),
         }
     }
 
-    /// Remarks in `reports` on genuine tokens that are odd.
+    /// Reports tokens with implausible claims to `reports`.
     #[must_use]
-    pub fn remarking(self, reports: &Reports) -> Self {
-        let remarking = |gate: Gate| Gate { remarks: Remarks::to(reports), ..gate };
-        Self { management: remarking(self.management), metrics: self.metrics.map(remarking) }
+    pub fn reporting_to(self, reports: &Reports) -> Self {
+        let reporting = |verifier: OperatorVerifier| OperatorVerifier {
+            warnings: TokenWarnings::to(reports),
+            ..verifier
+        };
+        Self { management: reporting(self.management), metrics: self.metrics.map(reporting) }
     }
 
-    /// Who sent these headers, if they may manage the server.
+    /// The operator who sent these headers.
     ///
     /// # Errors
-    /// If not.
-    pub fn admit(&self, headers: &HeaderMap, now: SystemTime) -> Result<Operator, Denied> {
-        self.management.admit(headers, now)
+    /// If the headers have no accepted token.
+    pub fn authenticate(&self, headers: &HeaderMap, now: SystemTime) -> Result<Operator, Denied> {
+        self.management.authenticate(headers, now)
     }
 
-    /// Whether whoever sent these headers may read the numbers.
+    /// Checks that a request with these headers may read `/metrics`.
     ///
     /// # Errors
-    /// If not.
-    pub fn admit_to_metrics(&self, headers: &HeaderMap, now: SystemTime) -> Result<(), Denied> {
-        self.metrics.as_ref().map_or(Ok(()), |gate| gate.admit(headers, now).map(drop))
+    /// If a token is required and the headers have no accepted one.
+    pub fn authenticate_for_metrics(&self, headers: &HeaderMap, now: SystemTime) -> Result<(), Denied> {
+        self.metrics.as_ref().map_or(Ok(()), |verifier| verifier.authenticate(headers, now).map(drop))
     }
 }
 
-/// One kind of token.
+/// Verifies tokens of one purpose.
 #[derive(Debug)]
-struct Gate {
+struct OperatorVerifier {
     secrets: Secrets,
-    /// Those of the default tenant's users, to know when one of them opens this gate as well.
-    of_users: Secrets,
+    /// The secrets of the default tenant's users, which may be among `secrets`.
+    user_secrets: Secrets,
     blocklist: Box<[SecretString]>,
     rules: Rules,
-    remarks: Remarks,
+    warnings: TokenWarnings,
 }
 
-impl Gate {
+impl OperatorVerifier {
     fn new(secrets: Secrets, blocklist: &[SecretString], auth: &Auth) -> Self {
-        // Cleaned like what they are compared with, or a disguised token would not be recognised.
+        // Cleaned like the tokens they are compared with, so that an encoded form of a token is blocked too.
         let blocklist = blocklist.iter().filter_map(|token| clean(token.expose_secret()));
         Self {
             secrets,
-            of_users: Secrets::new(auth.jwt_secret.iter().chain(&auth.jwt_secrets)),
+            user_secrets: Secrets::new(auth.jwt_secret.iter().chain(&auth.jwt_secrets)),
             blocklist: blocklist.map(SecretString::from).collect(),
             rules: Rules::for_operators(auth),
-            remarks: Remarks::default(),
+            warnings: TokenWarnings::default(),
         }
     }
 
-    fn admit(&self, headers: &HeaderMap, now: SystemTime) -> Result<Operator, Denied> {
+    fn authenticate(&self, headers: &HeaderMap, now: SystemTime) -> Result<Operator, Denied> {
         if self.secrets.is_empty() {
             return Err(Denied::Closed);
         }
@@ -133,11 +136,11 @@ impl Gate {
         if self.blocks(&token) {
             return Err(Denied::Blocked);
         }
-        let Kind::Secret(algorithm) = Kind::of(&token)? else { return Err(no_signer(&token).into()) };
+        let KeyKind::Secret(algorithm) = KeyKind::of(&token)? else { return Err(unknown_key(&token).into()) };
         let key = self.secrets.signer(&token, algorithm).ok_or(TokenError::Signature)?;
-        self.remarks.look_at(&token.claims, now);
-        let names_somebody = || OF_PEOPLE.iter().any(|claim| token.claims.contains_key(*claim));
-        if token.claims.contains_key("role") || (self.of_users.hold(key) && names_somebody()) {
+        self.warnings.check(&token.claims, now);
+        let has_user_claim = || USER_CLAIMS.iter().any(|claim| token.claims.contains_key(*claim));
+        if token.claims.contains_key("role") || (self.user_secrets.contains(key) && has_user_claim()) {
             return Err(Denied::User);
         }
         self.rules.check(&token.claims, now)?;
@@ -148,12 +151,12 @@ impl Gate {
     fn blocks(&self, token: &Token) -> bool {
         let same =
             |blocked: &SecretString| blocked.expose_secret().as_bytes().ct_eq(token.text().as_bytes()).into();
-        // Every entry is compared, so that the time does not tell which one it was.
+        // Every entry is compared, so that the time does not reveal which one it was.
         self.blocklist.iter().filter(|blocked| same(blocked)).count() > 0
     }
 }
 
-/// The token of the one `authorization` header, whose scheme is spelled exactly so.
+/// The token of the only `authorization` header, whose scheme must be exactly `Bearer`.
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let only = values.next().filter(|_| values.next().is_none())?;

@@ -1,10 +1,9 @@
-//! What a token must say, besides being genuine.
+//! The rules for the claims of a token whose signature is valid.
 //!
-//! Claims are checked here and not by jsonwebtoken, because Supabase's rules differ: no leeway unless
-//! configured, fractions are rounded, `aud` is not looked at unless configured. Where upstream lets a token
-//! pass that lacks a validated claim, we refuse it: a validator of `aal = "aal2"` is a requirement. No arithmetic on
-//! times can overflow; tokens that last for centuries are normal. `nbf` is honoured, with the leeway of `exp`, which
-//! upstream does not do.
+//! Claims are checked here and not by jsonwebtoken, because Supabase's rules differ: no leeway unless configured,
+//! fractions are rounded, `aud` is not checked unless configured. A token without a validated claim is refused, unlike
+//! upstream: a validator of `aal = "aal2"` is a requirement. No arithmetic on times can overflow; tokens that last for
+//! centuries are normal. `nbf` is honoured, with the leeway of `exp`, which upstream does not do.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -12,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::TokenError;
 
-/// What is asked of the claims of a genuine token.
+/// What the claims of a token must be.
 #[derive(Debug, Clone)]
 pub(super) struct Rules {
     issuer: Option<Box<str>>,
@@ -23,7 +22,7 @@ pub(super) struct Rules {
 }
 
 impl Rules {
-    /// The rules for users, as `auth` has them.
+    /// The rules for users.
     pub(super) fn for_users(auth: &settings::Auth) -> Self {
         Self {
             issuer: auth.jwt_issuer.as_deref().map(Into::into),
@@ -32,7 +31,7 @@ impl Rules {
         }
     }
 
-    /// Those that bind operators too: the claim validators, and no more than the leeway after the end.
+    /// The rules for operators: the claim validators and the leeway, without issuer and audience.
     pub(super) fn for_operators(auth: &settings::Auth) -> Self {
         let validators = auth.claim_validators.iter();
         Self {
@@ -43,7 +42,10 @@ impl Rules {
         }
     }
 
-    /// The claims that need not be there, but must be right if they are, or if we are configured to ask.
+    /// Checks the claims that are optional, or required by the settings.
+    ///
+    /// # Errors
+    /// The first claim that is not accepted.
     pub(super) fn check(&self, claims: &Map<String, Value>, now: SystemTime) -> Result<(), TokenError> {
         if let Some(exp) = claims.get("exp") {
             self.check_expiry(rounded(exp).ok_or(TokenError::InvalidExpiry)?, now)?;
@@ -60,7 +62,7 @@ impl Rules {
         }
         for (claim, expected) in [("iss", &self.issuer), ("aud", &self.audience)] {
             if let Some(expected) = expected
-                && !claims.get(claim).is_some_and(|found| says(found, expected))
+                && !claims.get(claim).is_some_and(|found| has_text(found, expected))
             {
                 return Err(TokenError::Rejected(claim.into()));
             }
@@ -73,7 +75,10 @@ impl Rules {
         Ok(())
     }
 
-    /// Whether what ends at `exp` still holds at `now`.
+    /// Checks that a token with this `exp` is still valid at `now`.
+    ///
+    /// # Errors
+    /// [`TokenError::Expired`].
     pub(super) fn check_expiry(&self, exp: i64, now: SystemTime) -> Result<(), TokenError> {
         let now = seconds_since_epoch(now);
         if exp.saturating_add(self.leeway) > now {
@@ -82,7 +87,7 @@ impl Rules {
         Err(TokenError::Expired { seconds_ago: now.saturating_sub(exp) })
     }
 
-    /// How long after `now` what ends at `exp` still holds; zero if it is over.
+    /// How long after `now` a token with this `exp` is still valid; zero if it has expired.
     pub(super) fn time_left(&self, exp: i64, now: SystemTime) -> Duration {
         let end = u64::try_from(exp.saturating_add(self.leeway)).unwrap_or(0);
         let since_epoch = now.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
@@ -90,10 +95,10 @@ impl Rules {
     }
 }
 
-/// The time in `claims` that was most likely written in milliseconds instead of seconds: as seconds it lies thousands of
-/// years ahead, as milliseconds within [`PLAUSIBLE`]. Whoever means a token to last for ever writes still more.
+/// The claim that most likely has a time in milliseconds instead of seconds: as seconds it lies thousands of years
+/// ahead, as milliseconds within [`LIFETIME_MAX`]. A token that shall never expire has a still larger number.
 pub(super) fn in_milliseconds(claims: &Map<String, Value>, now: SystemTime) -> Option<&'static str> {
-    let latest = seconds_since_epoch(now).saturating_add(seconds(PLAUSIBLE)).saturating_mul(1_000);
+    let latest = seconds_since_epoch(now).saturating_add(seconds(LIFETIME_MAX)).saturating_mul(1_000);
     let is_one = |claim: &&str| {
         let time = claims.get(*claim).and_then(rounded);
         time.is_some_and(|time| (MILLISECONDS_FROM..=latest).contains(&time))
@@ -104,11 +109,11 @@ pub(super) fn in_milliseconds(claims: &Map<String, Value>, now: SystemTime) -> O
 /// In milliseconds since 1970 a day in 1973, in seconds the year 5138.
 const MILLISECONDS_FROM: i64 = 100_000_000_000;
 
-/// How long a token may be meant to last: a century.
-const PLAUSIBLE: Duration = Duration::from_secs(100 * 31_557_600);
+/// The longest plausible lifetime of a token: a century.
+const LIFETIME_MAX: Duration = Duration::from_secs(100 * 31_557_600);
 
-/// Whether a claim is this text, or a list with this text in it.
-fn says(claim: &Value, expected: &str) -> bool {
+/// Whether a claim is this text, or a list that contains it.
+fn has_text(claim: &Value, expected: &str) -> bool {
     match claim {
         Value::String(text) => text == expected,
         Value::Array(texts) => texts.iter().any(|text| text == expected),
@@ -116,8 +121,8 @@ fn says(claim: &Value, expected: &str) -> bool {
     }
 }
 
-/// Equal as JSON: 1 and 1.0 are one number. Whole numbers are not compared as floats, among which large
-/// neighbours are the same.
+/// Whether two values are equal as JSON: 1 and 1.0 are one number. Whole numbers are not compared as floats, because
+/// large neighbours have the same float.
 fn equal(claim: &Value, expected: &Value) -> bool {
     match (claim, expected) {
         (Value::Number(one), Value::Number(other)) if one.is_f64() || other.is_f64() => {
@@ -127,19 +132,19 @@ fn equal(claim: &Value, expected: &Value) -> bool {
     }
 }
 
-/// A time as whole seconds; beyond what fits, the nearest that does.
+/// A time as whole seconds, saturating.
 pub(super) fn rounded(time: &Value) -> Option<i64> {
     let number = time.as_number()?;
     // A float-to-integer cast saturates, and no JSON number is NaN.
     number.as_i64().or_else(|| Some(number.as_f64()?.round() as i64))
 }
 
-/// Whole seconds; beyond what fits, the most that does.
+/// Whole seconds, saturating.
 pub(super) fn seconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
 }
 
-/// The time as tokens write it.
+/// The time as tokens have it.
 pub(super) fn seconds_since_epoch(now: SystemTime) -> i64 {
     now.duration_since(UNIX_EPOCH).map(seconds).unwrap_or(0)
 }

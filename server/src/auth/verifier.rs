@@ -1,4 +1,4 @@
-//! Decides which tokens of a tenant's users are believed.
+//! Verifies the tokens of a tenant's users.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -9,159 +9,157 @@ use settings::Auth;
 
 use super::jwks::JwksSource;
 use super::key_set::KeySet;
-use super::keys::{KeySource, Kind, Secrets, kid, no_signer};
-use super::remarks::Remarks;
+use super::keys::{KeyKind, KeySource, Secrets, kid, unknown_key};
 use super::rules::Rules;
 use super::token::Token;
+use super::warnings::TokenWarnings;
 use super::{Claims, KeyId, TokenError};
 use crate::telemetry::reports::Reports;
 
-/// Decides which tokens are believed. One per tenant and settings.
+/// Verifies tokens. One per tenant and settings.
 #[derive(Debug, Clone)]
 pub struct Verifier {
     secrets: Secrets,
-    /// Keys that the settings name.
-    named: KeySet,
-    /// Keys that are fetched.
+    /// Keys of `auth.jwt_jwks`.
+    configured: KeySet,
+    /// Keys of `auth.jwks_url`.
     fetched: Option<Arc<JwksSource>>,
     rules: Rules,
-    remarks: Remarks,
+    warnings: TokenWarnings,
 }
 
 impl Verifier {
-    /// Believes tokens as `auth` says: signed with one of its keys, carrying what it demands, and up to its
-    /// leeway after they expire. Keys at `auth.jwks_url` come from `fetched`.
+    /// Accepts tokens by the keys and the rules of `auth`. Keys at `auth.jwks_url` come from `fetched`.
     pub fn new(auth: &Auth, fetched: Option<Arc<JwksSource>>) -> Self {
         let secrets = auth.jwt_secret.iter().chain(&auth.jwt_secrets);
-        let named = auth.jwt_jwks.as_ref().map(|text| {
+        let configured = auth.jwt_jwks.as_ref().map(|text| {
             KeySet::parse(text.expose_secret(), KeySource::Settings).unwrap_or_else(KeySet::unreadable)
         });
         Self {
             secrets: Secrets::new(secrets),
-            named: named.unwrap_or_default(),
+            configured: configured.unwrap_or_default(),
             fetched,
             rules: Rules::for_users(auth),
-            remarks: Remarks::default(),
+            warnings: TokenWarnings::default(),
         }
     }
 
-    /// Remarks in `reports` on genuine tokens that are odd.
+    /// Reports tokens with implausible claims to `reports`.
     #[must_use]
-    pub fn remarking(self, reports: &Reports) -> Self {
-        Self { remarks: Remarks::to(reports), ..self }
+    pub fn reporting_to(self, reports: &Reports) -> Self {
+        Self { warnings: TokenWarnings::to(reports), ..self }
     }
 
-    /// Where it fetches keys; to be handed on to the verifier that replaces this one.
+    /// Its fetched keys, which the verifier that replaces this one keeps.
     pub fn fetched(&self) -> Option<&Arc<JwksSource>> {
         self.fetched.as_ref()
     }
 
-    /// Whether it holds a key at all, or knows where to get some. Without one it refuses every token.
+    /// Whether it has a key or a URL of keys. Without either it refuses every token.
     pub fn has_keys(&self) -> bool {
-        !self.secrets.is_empty() || !self.named.is_empty() || self.fetched.is_some()
+        !self.secrets.is_empty() || !self.configured.is_empty() || self.fetched.is_some()
     }
 
-    /// What of `auth.jwt_jwks` had to be left out, and why; for whoever wrote it. See also
-    /// [`check_jwks`](super::check_jwks).
+    /// Which keys of `auth.jwt_jwks` are left out, and why. See also [`check_jwks`](super::check_jwks).
     pub fn problems(&self) -> &[String] {
-        self.named.problems()
+        self.configured.problems()
     }
 
-    /// Whether it still holds the key that signed a token.
-    pub fn holds(&self, key: KeyId) -> bool {
-        let fetched = || self.fetched.as_ref().is_some_and(|source| source.holds(key));
-        self.secrets.hold(key) || self.named.holds(key) || fetched()
+    /// Whether it still accepts the key that signed a token.
+    pub fn accepts_key(&self, key: KeyId) -> bool {
+        let fetched = || self.fetched.as_ref().is_some_and(|source| source.may_contain(key));
+        self.secrets.contains(key) || self.configured.contains(key) || fetched()
     }
 
-    /// Whether keys that it fetched have been withdrawn since this was last asked.
-    pub fn has_lost_keys(&self) -> bool {
-        self.fetched.as_ref().is_some_and(|source| source.has_lost_keys())
+    /// Whether fetched keys have been withdrawn since the last call.
+    pub fn take_keys_withdrawn(&self) -> bool {
+        self.fetched.as_ref().is_some_and(|source| source.take_keys_withdrawn())
     }
 
-    /// What `token` says, if it is to be believed at `now`.
+    /// The claims of `token`, if it is valid at `now`. Takes time linear in the length of the token.
     ///
     /// # Errors
-    /// The first rule it breaks. In time linear in its length, and never with a panic, whatever it holds. If it
-    /// names a key that may have been published just now, that is looked for, but not waited for.
+    /// The first rule it breaks. An unknown key id starts a fetch of the keys, which is not awaited.
     pub fn verify(&self, token: &str, now: SystemTime) -> Result<Claims, TokenError> {
         let token = Token::read(token)?;
         let key = self.signer(&token)?;
-        self.remarks.look_at(&token.claims, now);
+        self.warnings.check(&token.claims, now);
         self.rules.check(&token.claims, now)?;
         Claims::of(&token, key)
     }
 
-    /// As [`verify`](Self::verify), for whoever can wait: a key that nobody knows yet is fetched first.
+    /// As [`verify`](Self::verify), but awaits the fetch that an unknown key id starts.
     ///
     /// # Errors
     /// The first rule it breaks.
     pub async fn verify_fetching(&self, token: &str, now: SystemTime) -> Result<Claims, TokenError> {
-        let verdict = self.verify(token, now);
-        match (&verdict, &self.fetched) {
-            (Err(error), Some(source)) if self.is_looking_into(error) => {
-                source.answer().await;
+        let result = self.verify(token, now);
+        match (&result, &self.fetched) {
+            (Err(error), Some(source)) if self.is_fetching_key_for(error) => {
+                source.fetched().await;
                 self.verify(token, now)
             }
-            _ => verdict,
+            _ => result,
         }
     }
 
-    /// Whether a token that was refused with `error` names a key that may have been published just now.
-    pub fn is_looking_into(&self, error: &TokenError) -> bool {
+    /// Whether a token that was refused with `error` names a key that a fetch may still find.
+    pub fn is_fetching_key_for(&self, error: &TokenError) -> bool {
         self.fetched.is_some() && matches!(error, TokenError::Signer { kid: Some(_) })
     }
 
-    /// Whether what a token said is still to be believed at `now`. Its signature does not change, but the keys
-    /// we hold may: ask the newest verifier.
+    /// Checks that a token that was accepted before is still valid at `now`. Its signature does not change, but the
+    /// keys may, so the caller uses the newest verifier.
     ///
     /// # Errors
     /// [`TokenError::Expired`] or [`TokenError::Revoked`], and no other.
     pub fn recheck(&self, claims: &Claims, now: SystemTime) -> Result<(), TokenError> {
         self.rules.check_expiry(claims.expires_at, now)?;
-        if self.holds(claims.key) { Ok(()) } else { Err(TokenError::Revoked) }
+        if self.accepts_key(claims.key) { Ok(()) } else { Err(TokenError::Revoked) }
     }
 
-    /// How long what a token said is still to be believed after `now`; zero if it is over.
+    /// How long a token is still valid after `now`; zero if it has expired.
     pub fn time_left(&self, claims: &Claims, now: SystemTime) -> Duration {
         self.rules.time_left(claims.expires_at, now)
     }
 
-    /// The key that signed `token`: the one it names, if that is of the kind it says, else one of the secrets.
+    /// The key that signed `token`: the one it names, if that verifies its algorithm, else one of the secrets.
     fn signer(&self, token: &Token) -> Result<KeyId, TokenError> {
-        match Kind::of(token)? {
-            Kind::Secret(algorithm) => match self.named_signer(token, algorithm) {
-                Some(verdict) => verdict,
-                None if self.secrets.is_empty() => Err(no_signer(token)),
+        match KeyKind::of(token)? {
+            KeyKind::Secret(algorithm) => match self.configured_signer(token, algorithm) {
+                Some(result) => result,
+                None if self.secrets.is_empty() => Err(unknown_key(token)),
                 None => self.secrets.signer(token, algorithm).ok_or(TokenError::Signature),
             },
-            Kind::Public(algorithm) => algorithm
+            KeyKind::Public(algorithm) => algorithm
                 .and_then(|algorithm| self.public_signer(token, algorithm))
-                .unwrap_or_else(|| Err(no_signer(token))),
+                .unwrap_or_else(|| Err(unknown_key(token))),
         }
     }
 
-    /// Whether the key that `token` names signed it; `None` if the settings hold no such key for `algorithm`.
-    fn named_signer(&self, token: &Token, algorithm: Algorithm) -> Option<Result<KeyId, TokenError>> {
-        self.named.judge(kid(token)?, algorithm, token).map(verdict)
+    /// Whether the key that `token` names signed it; `None` if the settings have no such key for `algorithm`.
+    fn configured_signer(&self, token: &Token, algorithm: Algorithm) -> Option<Result<KeyId, TokenError>> {
+        self.configured.check_signature(kid(token)?, algorithm, token).map(signer_or_error)
     }
 
-    /// As [`named_signer`](Self::named_signer), and with the keys that are fetched.
+    /// As [`configured_signer`](Self::configured_signer), and with the keys that are fetched.
     fn public_signer(&self, token: &Token, algorithm: Algorithm) -> Option<Result<KeyId, TokenError>> {
-        let named = self.named_signer(token, algorithm);
-        if named.is_some() {
-            return named;
+        let configured = self.configured_signer(token, algorithm);
+        if configured.is_some() {
+            return configured;
         }
         let (kid, source) = (kid(token)?, self.fetched.as_ref()?);
-        let judged = source.judge(kid, algorithm, token);
-        if judged.is_none() {
-            source.ask();
+        let checked = source.check_signature(kid, algorithm, token);
+        if checked.is_none() {
+            source.request_fetch();
         }
-        judged.map(verdict)
+        checked.map(signer_or_error)
     }
 }
 
-fn verdict((key, genuine): (KeyId, bool)) -> Result<KeyId, TokenError> {
-    if genuine { Ok(key) } else { Err(TokenError::Signature) }
+/// The id of a key whose signature is valid.
+fn signer_or_error((key, is_valid): (KeyId, bool)) -> Result<KeyId, TokenError> {
+    if is_valid { Ok(key) } else { Err(TokenError::Signature) }
 }
 
 #[cfg(test)]

@@ -21,8 +21,8 @@ pub(super) fn operator(node: &Node, access: Access, headers: &HeaderMap) -> Resu
     let allowed = match access {
         // A token of a tenant is verified by the handler.
         Access::Public | Access::Tenant => Ok(None),
-        Access::Operator => node.operators().admit(headers, now).map(Some),
-        Access::Metrics => node.operators().admit_to_metrics(headers, now).map(|()| None),
+        Access::Operator => node.operators().authenticate(headers, now).map(Some),
+        Access::Metrics => node.operators().authenticate_for_metrics(headers, now).map(|()| None),
     };
     allowed.inspect_err(|denied| node.reports.record(Code::OperatorDenied.at(Scope::Http), denied))
 }

@@ -55,7 +55,7 @@ impl Policy {
     ) -> Self {
         let auth = &spec.spec.settings.auth;
         let fetched = jwks.source(auth, None, metrics, reports);
-        let verifier = Arc::new(Verifier::new(auth, fetched).remarking(reports));
+        let verifier = Arc::new(Verifier::new(auth, fetched).reporting_to(reports));
         Self { generation: 0, status: spec.status(), verifier, spec, disconnect: None }
     }
 
@@ -98,7 +98,7 @@ impl Policy {
             Arc::clone(&self.verifier)
         } else {
             let fetched = jwks.source(auth, self.verifier.fetched(), metrics, reports);
-            Arc::new(Verifier::new(auth, fetched).remarking(reports))
+            Arc::new(Verifier::new(auth, fetched).reporting_to(reports))
         };
         let next = Self { status: spec.status(), verifier, spec, ..self.next() };
         match next.status {

@@ -200,7 +200,7 @@ impl Registry {
     pub async fn run_policy_notifier(&self, stop: CancellationToken) {
         let recheck = async {
             loop {
-                self.jwks.lost_keys().await;
+                self.jwks.keys_withdrawn().await;
                 self.recheck_withdrawn_keys();
             }
         };
@@ -213,7 +213,9 @@ impl Registry {
     /// Makes the sockets of tenants that have lost keys verify their tokens again.
     fn recheck_withdrawn_keys(&self) {
         let _one_at_a_time = self.specs.lock();
-        for tenant in self.tenants.load().values().filter(|tenant| tenant.policy().verifier.has_lost_keys()) {
+        for tenant in
+            self.tenants.load().values().filter(|tenant| tenant.policy().verifier.take_keys_withdrawn())
+        {
             tenant.renew_policy();
             self.notifier.notify(tenant);
         }

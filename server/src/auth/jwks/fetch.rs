@@ -1,4 +1,4 @@
-//! One request for a key set: bounded in time, in size, and in where it may lead.
+//! One request for a key set, bounded in time, in size, and in redirects.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -12,13 +12,13 @@ use rustls_platform_verifier::BuilderVerifierExt;
 use crate::auth::key_set::KeySet;
 use crate::auth::keys::KeySource;
 
-/// A set of a hundred large keys is not even half as long.
+/// More than twice the size of a set of a hundred large keys.
 const BODY_BYTES_MAX: usize = 256 * 1024;
 
-/// Providers move house now and then; nobody moves more often.
+/// More than providers use.
 const REDIRECTS_MAX: usize = 5;
 
-/// Why there is no key set.
+/// Why a fetch has failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FetchError {
     #[error("there is no trust store: {0}")]
@@ -36,8 +36,8 @@ pub(super) enum FetchError {
 }
 
 impl FetchError {
-    /// With its sources, for a log line.
-    pub(super) fn in_full(&self) -> String {
+    /// The error and its sources, for a log line.
+    pub(super) fn with_sources(&self) -> String {
         let sources = std::iter::successors(std::error::Error::source(self), |error| error.source());
         std::iter::once(self.to_string())
             .chain(sources.map(ToString::to_string))
@@ -49,18 +49,17 @@ impl FetchError {
 /// Sends the requests of all sources.
 #[derive(Debug, Default)]
 pub(super) struct Fetcher {
-    /// Made for the first request: reading the system's certificates takes a while, and most servers have no
-    /// use for them.
+    /// Created at the first request: loading the system's certificates takes a while, and most servers fetch nothing.
     client: OnceLock<Result<Client, String>>,
 }
 
 impl Fetcher {
-    /// The key set at `url`.
+    /// Fetches the key set at `url`.
     pub(super) async fn fetch(&self, url: &str, timeout: Duration) -> Result<KeySet, FetchError> {
         let client = self.client.get_or_init(client).as_ref();
         let client = client.map_err(|why| FetchError::TrustStore(why.clone()))?;
         let request = client.get(url).header(http::header::ACCEPT, "application/json").timeout(timeout);
-        // Said without the URL, which may hold a password; the log line has what of it can be shown.
+        // Without the URL, which may contain a password; the log line has its redacted form.
         let mut response = request.send().await.map_err(reqwest::Error::without_url)?;
         if response.status() != StatusCode::OK {
             return Err(FetchError::Status(response.status()));
@@ -76,7 +75,7 @@ impl Fetcher {
     }
 }
 
-/// A set without a usable key is no answer: it would send everybody away, and is most likely a mistake.
+/// Parses a set. One without a usable key is an error: it would disconnect all clients, and is most likely a mistake.
 fn read(body: &[u8]) -> Result<KeySet, FetchError> {
     let text = std::str::from_utf8(body).map_err(|_| FetchError::NotASet("is no text".into()))?;
     let keys = KeySet::parse(text, KeySource::Published).map_err(FetchError::NotASet)?;
@@ -90,8 +89,8 @@ fn read(body: &[u8]) -> Result<KeySet, FetchError> {
     Ok(keys)
 }
 
-/// A client that trusts whom this machine trusts. Its TLS is put together here, so that nobody has to install a
-/// provider first.
+/// A client with the trust store of the system. Its TLS is configured explicitly, so that it does not depend on an
+/// installed crypto provider.
 fn client() -> Result<Client, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let tls = ClientConfig::builder_with_provider(provider)
@@ -107,7 +106,7 @@ fn client() -> Result<Client, String> {
     client.map_err(|error| error.to_string())
 }
 
-/// Within one scheme: from https to http anybody on the way could slip in keys of their own.
+/// Follows redirects within one scheme: a redirect from https to http would let a man in the middle replace the keys.
 fn follow(attempt: Attempt<'_>) -> reqwest::redirect::Action {
     let before = attempt.previous();
     if before.len() > REDIRECTS_MAX {
@@ -119,8 +118,8 @@ fn follow(attempt: Attempt<'_>) -> reqwest::redirect::Action {
     }
 }
 
-/// What of a URL may be seen: a password or a key may stand before its host, or in its query.
-pub(super) fn shown(url: &str) -> String {
+/// A URL without its user information and query, which may contain a password or a key.
+pub(super) fn redacted(url: &str) -> String {
     match Url::parse(url) {
         Ok(url) => format!("{}{}", url.origin().ascii_serialization(), url.path()),
         Err(_) => "no URL".into(),
@@ -132,14 +131,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_password_in_a_url_is_not_shown() {
-        assert_eq!(shown("https://u:secret@a.example:8443/keys?key=secret"), "https://a.example:8443/keys");
-        assert_eq!(shown("secret"), "no URL");
+    fn a_password_in_a_url_is_redacted() {
+        assert_eq!(
+            redacted("https://u:secret@a.example:8443/keys?key=secret"),
+            "https://a.example:8443/keys"
+        );
+        assert_eq!(redacted("secret"), "no URL");
     }
 
     #[test]
-    fn a_set_without_a_usable_key_is_no_answer() {
-        let why = |body: &[u8]| read(body).expect_err("no answer").in_full();
+    fn a_set_without_a_usable_key_is_an_error() {
+        let why = |body: &[u8]| read(body).expect_err("no usable key").with_sources();
         assert_eq!(why(br#"{"keys":[]}"#), "none of its keys can be used: it holds none for signatures");
         let secret = br#"{"keys":[{"kid":"k","kty":"oct","k":"c2VjcmV0"}]}"#;
         assert!(why(secret).ends_with("key 1 (kid \"k\"): a secret that is published is none"));
@@ -147,9 +149,9 @@ mod tests {
         assert_eq!(why(&[0xff]), "the answer is no text");
     }
 
-    // The system that runs the tests has certificates, or its package manager would not work.
+    // Every system that runs the tests has certificates, because its package manager needs them.
     #[test]
-    fn a_client_can_be_made() {
+    fn a_client_can_be_created() {
         assert!(client().is_ok(), "{:?}", client());
     }
 }

@@ -51,7 +51,7 @@ fn auth() -> Auth {
 }
 
 fn ask(operators: &Operators, token: &str) -> Result<(), Denied> {
-    operators.admit(&with_token(token), now()).map(drop)
+    operators.authenticate(&with_token(token), now()).map(drop)
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn a_user_is_no_operator_even_under_one_secret() {
 fn the_header_is_one_and_spelled_exactly() {
     let operators = Operators::new(&admin(), &auth());
     let good = &*format!("Bearer {}", token("operators", &json!({})));
-    let ask = |values: &[&str]| operators.admit(&headers(values), now()).map(drop);
+    let ask = |values: &[&str]| operators.authenticate(&headers(values), now()).map(drop);
     assert_eq!(ask(&[good]), Ok(()));
     for values in [
         &[][..],
@@ -155,7 +155,7 @@ fn a_blocked_token_is_denied_in_every_disguise() {
         assert_eq!(ask(&operators, &respelled), Err(TokenError::Signature.into()), "{respelled}");
     }
     assert_eq!(ask(&operators, &token("operators", &json!({}))), Ok(()));
-    assert_eq!(operators.admit_to_metrics(&with_token(&token("numbers", &json!({}))), now()), Ok(()));
+    assert_eq!(operators.authenticate_for_metrics(&with_token(&token("numbers", &json!({}))), now()), Ok(()));
 }
 
 #[test]
@@ -171,7 +171,10 @@ fn claim_validators_bind_operators_too() {
     assert_eq!(ask(&operators, &token("operators", &json!({"env": "prod", "exp": NOW - 9}))), Ok(()));
     let rejected = Err(Denied::Token(TokenError::Rejected("env".into())));
     assert_eq!(ask(&operators, &token("operators", &json!({}))), rejected);
-    assert_eq!(operators.admit_to_metrics(&with_token(&token("numbers", &json!({}))), now()), rejected);
+    assert_eq!(
+        operators.authenticate_for_metrics(&with_token(&token("numbers", &json!({}))), now()),
+        rejected
+    );
 }
 
 #[test]
@@ -179,20 +182,21 @@ fn without_a_secret_management_is_closed_and_the_numbers_are_open() {
     let operators = Operators::new(&Admin::default(), &auth());
     assert_eq!(ask(&operators, &token("", &json!({}))), Err(Denied::Closed));
     assert_eq!(ask(&operators, &token("users", &json!({}))), Err(Denied::Closed));
-    assert_eq!(operators.admit_to_metrics(&HeaderMap::new(), now()), Ok(()));
+    assert_eq!(operators.authenticate_for_metrics(&HeaderMap::new(), now()), Ok(()));
 }
 
 #[test]
 fn the_numbers_have_tokens_of_their_own() {
     let admin = Admin { metrics_token_blocklist: vec![token("numbers", &json!({"n": 1})).into()], ..admin() };
     let operators = Operators::new(&admin, &auth());
-    let ask =
-        |secret: &str, claims: Value| operators.admit_to_metrics(&with_token(&token(secret, &claims)), now());
+    let ask = |secret: &str, claims: Value| {
+        operators.authenticate_for_metrics(&with_token(&token(secret, &claims)), now())
+    };
     assert_eq!(ask("numbers", json!({})), Ok(()));
     assert_eq!(ask("numbers", json!({"n": 1})), Err(Denied::Blocked));
     assert_eq!(ask("numbers", json!({"role": "anon"})), Err(Denied::User));
     assert_eq!(ask("operators", json!({})), Err(TokenError::Signature.into()));
-    assert_eq!(operators.admit_to_metrics(&HeaderMap::new(), now()), Err(Denied::NoToken));
+    assert_eq!(operators.authenticate_for_metrics(&HeaderMap::new(), now()), Err(Denied::NoToken));
 }
 
 #[test]

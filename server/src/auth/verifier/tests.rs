@@ -1,4 +1,4 @@
-//! Every way to be believed or refused, the forged and the absurd included.
+//! Verification of tokens.
 
 use std::time::{Instant, UNIX_EPOCH};
 
@@ -367,7 +367,7 @@ fn taking_a_secret_away_ends_what_it_signed_and_nothing_else() {
 
     // The same secret in another place of the settings is the same key.
     let rotated = with(|auth| auth.jwt_secret = Some("the next one".into()));
-    assert!(rotated.holds(new.key) && !rotated.holds(old.key));
+    assert!(rotated.accepts_key(new.key) && !rotated.accepts_key(old.key));
     assert_eq!(
         (rotated.recheck(&old, now()), rotated.recheck(&new, now())),
         (Err(TokenError::Revoked), Ok(()))

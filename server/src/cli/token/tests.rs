@@ -97,13 +97,14 @@ fn tokens_for_those_who_run_the_server() {
         let value = HeaderValue::from_str(&format!("Bearer {}", token(&settings, &words, now)));
         HeaderMap::from_iter([(header::AUTHORIZATION, value.expect("a header"))])
     };
-    let sub =
-        |line| operators.admit(&headers(line), now).map(|operator| operator.sub().map(ToOwned::to_owned));
+    let sub = |line| {
+        operators.authenticate(&headers(line), now).map(|operator| operator.sub().map(ToOwned::to_owned))
+    };
     assert_eq!(sub("--operator"), Ok(None));
     assert_eq!(sub("--operator --sub ann"), Ok(Some("ann".to_owned())));
-    assert_eq!(operators.admit_to_metrics(&headers("--metrics"), now), Ok(()));
-    assert!(operators.admit(&headers("--metrics"), now).is_err());
-    assert!(operators.admit_to_metrics(&headers("--operator"), now).is_err());
+    assert_eq!(operators.authenticate_for_metrics(&headers("--metrics"), now), Ok(()));
+    assert!(operators.authenticate(&headers("--metrics"), now).is_err());
+    assert!(operators.authenticate_for_metrics(&headers("--operator"), now).is_err());
 
     let told = refused(&settings, &["--operator", "--claims", r#"{"role":"service_role"}"#]);
     assert!(told.starts_with("a token with a `role` is a user's"), "{told}");

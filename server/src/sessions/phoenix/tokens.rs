@@ -61,7 +61,7 @@ impl PhoenixSession {
     /// Ends a channel because of its token. If the token was valid once, or names a key that is being fetched, the client may
     /// join again; if it never was valid, the end is final.
     fn end_for_token(&mut self, topic: &str, error: &TokenError) {
-        let may_be_valid = error.may_join_again() || self.tenant.policy().verifier.is_looking_into(error);
+        let may_be_valid = error.may_join_again() || self.tenant.policy().verifier.is_fetching_key_for(error);
         let send_final = if may_be_valid { Outbound::errored } else { Outbound::closed };
         self.end(topic, &error.refresh_text(), send_final);
     }

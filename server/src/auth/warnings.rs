@@ -1,5 +1,5 @@
-//! What is odd about tokens that are genuine, for the log of whoever runs the server. Nothing of a token is in a line but
-//! the name of a claim.
+//! Warnings to operators about tokens with a valid signature and an implausible claim. A line has the name of the claim
+//! and nothing else of the token.
 
 use std::time::SystemTime;
 
@@ -9,17 +9,18 @@ use super::rules;
 use crate::telemetry::codes::{Code, Scope};
 use crate::telemetry::reports::Reports;
 
-/// Where to remark, if anywhere.
+/// Reports warnings, or discards them.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Remarks(Option<Reports>);
+pub(super) struct TokenWarnings(Option<Reports>);
 
-impl Remarks {
+impl TokenWarnings {
+    /// Warnings that are reported to `reports`.
     pub(super) fn to(reports: &Reports) -> Self {
         Self(Some(reports.clone()))
     }
 
-    /// Remarks on the claims of a genuine token, at most one line in a while.
-    pub(super) fn look_at(&self, claims: &Map<String, Value>, now: SystemTime) {
+    /// Reports a time in milliseconds, at the limited rate of its code.
+    pub(super) fn check(&self, claims: &Map<String, Value>, now: SystemTime) {
         let Some(reports) = &self.0 else { return };
         if let Some(claim) = rules::in_milliseconds(claims, now) {
             let consequence = match claim {
