@@ -26,11 +26,8 @@ const NOT_YET: &[&str] = &[
     "server/src/bus",
     "server/src/cli",
     "server/src/lib.rs",
-    "server/src/presence",
-    "server/src/sessions",
     "server/src/telemetry",
     "server/tests",
-    "server/wire",
     "tests/clients/node",
     "tests/clients/python",
     "tests/deploy",
@@ -47,7 +44,6 @@ const SHARED_NAMES: &[(&str, &str, &str)] = &[
     ("server/src", "Args", "clap: the arguments of each subcommand, always named with their module"),
     ("server/src", "Line", "not yet"),
     ("server/src", "Session", "not yet"),
-    ("server/wire/src", "Malformed", "not yet"),
     ("tests/harness/src", "Line", "not yet"),
 ];
 

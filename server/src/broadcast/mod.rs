@@ -5,7 +5,7 @@
 pub mod http;
 
 use hub::{Audience, Bundle, Delivery, Hub, Membership, RoomKey};
-use wire::phoenix::{Malformed, UserPayload};
+use wire::phoenix::{DecodeError, UserPayload};
 use wire::supabase::Broadcast;
 use wire::term_size;
 
@@ -26,7 +26,7 @@ pub enum BroadcastError {
     NotAMap,
     /// A binary broadcast whose metadata or payload is not the JSON that it announces.
     #[error(transparent)]
-    Unreadable(Malformed),
+    Unreadable(DecodeError),
 }
 
 impl BroadcastError {

@@ -1,18 +1,17 @@
-//! Bytes to messages and back: the only crate that knows how clients, and nodes, spell things.
+//! Bytes to messages and back: the only crate that knows the wire formats of clients and nodes.
 //!
-//! Pure functions over borrowed bytes. No clock, no socket, no state, no logging. Whatever arrives,
-//! nothing here panics, time and memory stay linear in the input, and what cannot be read comes back
-//! as a [`phoenix::Malformed`] that never quotes it, so that it may be logged.
+//! Pure functions over borrowed bytes. No clock, no socket, no state, no logging. Whatever the input, nothing here panics,
+//! time and memory are linear in it, and the error for what cannot be read never quotes it, so that it may be logged
+//! ([`phoenix::DecodeError`]).
 //!
-//! JSON that is only passed on stays text: it is checked once, when it comes in, and copied into the
-//! frames that go out. Building a tree would cost more than all the rest, and would lose the sender's
-//! spelling of numbers.
+//! JSON that is only forwarded stays text: it is validated once, when it is received, and copied into the frames that are
+//! sent. Building a tree would cost more than all the rest, and would change how the sender wrote numbers.
 //!
 //! - [`websocket`]: whole frames, ready for a socket
 //! - [`phoenix`]: the envelope, in its two dialects
-//! - [`supabase`]: what lies inside the envelope
-//! - [`relay`]: what nodes say to each other
-//! - [`term_size`]: how large a payload is, by the measure upstream's limits are written in
+//! - [`supabase`]: the payloads inside the envelope
+//! - [`relay`]: the messages between nodes
+//! - [`term_size`]: the size of a payload as upstream's limits measure it
 
 pub mod phoenix;
 mod raw_json;

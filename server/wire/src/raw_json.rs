@@ -1,9 +1,9 @@
-//! JSON as text: looking into it without building it.
+//! JSON as text: parts of it without a tree.
 //!
-//! Everything here is one pass of serde_json's validating scanner, which keeps its own stack: a million
-//! opening brackets cost a million bytes, not a million calls. What it yields are slices of the input,
-//! and the whole input is valid whenever the answer is `Ok`. Valid means the grammar: a lone surrogate
-//! (`"\ud800"`) or a number no float can hold passes, and is noticed only by who decodes it.
+//! Each function is one pass of serde_json's validating scanner, which has its own stack: a million opening brackets take a
+//! million bytes, not a million calls. Results are slices of the input, and the whole input is valid if the result is
+//! `Ok`. Valid means the grammar: a lone surrogate (`"\ud800"`) or a number that no float can represent passes, and fails
+//! only when it is decoded.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,34 +13,34 @@ use serde::de::{Deserializer as _, Error as _, IgnoredAny, MapAccess, SeqAccess,
 use serde_json::value::RawValue;
 use serde_json::{Deserializer, Error};
 
-/// One member of an object, as written.
+/// One member of an object, as written (RFC 8259).
 #[derive(Clone, Copy)]
-pub(crate) struct Member<'a> {
+pub(crate) struct Property<'a> {
     /// The name with its quotes and escapes.
     pub(crate) key: &'a str,
     /// The value's text.
     pub(crate) value: &'a str,
 }
 
-impl<'a> Member<'a> {
-    /// Whether this member's name, once decoded, is `name`. One that cannot be decoded is no name.
+impl<'a> Property<'a> {
+    /// Whether the decoded name is `name`. A name that cannot be decoded equals none.
     pub(crate) fn is_named(&self, name: &str) -> bool {
         string(self.key).is_some_and(|key| key == name)
     }
 }
 
-/// Whether `text` is one JSON value with nothing but blanks around it.
+/// Whether `text` is one JSON value with only whitespace around it.
 pub(crate) fn is_valid(text: &str) -> bool {
     serde_json::from_str::<&RawValue>(text).is_ok()
 }
 
-/// Whether this JSON value is an object. It is known to be valid, so its first byte tells.
+/// Whether this JSON value is an object. It is known to be valid, so the first byte decides.
 pub(crate) fn is_object(value: &str) -> bool {
     value.trim_ascii_start().starts_with('{')
 }
 
-/// A JSON string's content, borrowed unless it has escapes. `None` if the value is no string or holds
-/// half a surrogate pair.
+/// The content of a JSON string, borrowed unless it has escapes. `None` if the value is not a string or has half a
+/// surrogate pair.
 pub(crate) fn string(value: &str) -> Option<Cow<'_, str>> {
     let content = value.strip_prefix('"')?.strip_suffix('"')?;
     if content.contains('\\') {
@@ -49,28 +49,28 @@ pub(crate) fn string(value: &str) -> Option<Cow<'_, str>> {
     Some(Cow::Borrowed(content))
 }
 
-/// Shows each member of the object `text` to `visit`, in order.
-pub(crate) fn each_member<'a>(text: &'a str, visit: impl FnMut(Member<'a>)) -> Result<(), Error> {
+/// Calls `visit` with each member of the object `text`, in order.
+pub(crate) fn each_property<'a>(text: &'a str, visit: impl FnMut(Property<'a>)) -> Result<(), Error> {
     let mut deserializer = Deserializer::from_str(text);
-    deserializer.deserialize_map(Members(visit, PhantomData))?;
+    deserializer.deserialize_map(Properties(visit, PhantomData))?;
     deserializer.end()
 }
 
-/// The values of the named members of the object `text`; of members with the same name, the last.
-pub(crate) fn fields<'a, const N: usize>(
+/// The values of the named members of the object `text`; of members with the same name, the last one.
+pub(crate) fn properties<'a, const N: usize>(
     text: &'a str,
     names: [&str; N],
 ) -> Result<[Option<&'a str>; N], Error> {
     let mut values = [None; N];
-    each_member(text, |member| {
-        if let Some(index) = names.iter().position(|name| member.is_named(name)) {
-            values[index] = Some(member.value);
+    each_property(text, |property| {
+        if let Some(index) = names.iter().position(|name| property.is_named(name)) {
+            values[index] = Some(property.value);
         }
     })?;
     Ok(values)
 }
 
-/// Shows each element of the array `text` to `visit`, in order.
+/// Calls `visit` with each element of the array `text`, in order.
 pub(crate) fn each_element<'a>(text: &'a str, visit: impl FnMut(&'a str)) -> Result<(), Error> {
     let mut deserializer = Deserializer::from_str(text);
     deserializer.deserialize_seq(Elements(visit, PhantomData))?;
@@ -85,9 +85,9 @@ pub(crate) fn first_elements<const N: usize>(text: &str) -> Result<[&str; N], Er
     Ok(elements)
 }
 
-struct Members<'a, F>(F, PhantomData<&'a str>);
+struct Properties<'a, F>(F, PhantomData<&'a str>);
 
-impl<'a, F: FnMut(Member<'a>)> Visitor<'a> for Members<'a, F> {
+impl<'a, F: FnMut(Property<'a>)> Visitor<'a> for Properties<'a, F> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -96,7 +96,7 @@ impl<'a, F: FnMut(Member<'a>)> Visitor<'a> for Members<'a, F> {
 
     fn visit_map<A: MapAccess<'a>>(mut self, mut members: A) -> Result<(), A::Error> {
         while let Some((key, value)) = members.next_entry::<&RawValue, &RawValue>()? {
-            (self.0)(Member { key: key.get(), value: value.get() });
+            (self.0)(Property { key: key.get(), value: value.get() });
         }
         Ok(())
     }
@@ -130,9 +130,9 @@ impl<'a, const N: usize> Visitor<'a> for FirstElements<N> {
 
     fn visit_seq<A: SeqAccess<'a>>(self, mut elements: A) -> Result<Self::Value, A::Error> {
         let mut first = [""; N];
-        for (index, place) in first.iter_mut().enumerate() {
+        for (index, slot) in first.iter_mut().enumerate() {
             let element = elements.next_element::<&RawValue>()?;
-            *place = element.ok_or_else(|| A::Error::invalid_length(index, &self))?.get();
+            *slot = element.ok_or_else(|| A::Error::invalid_length(index, &self))?.get();
         }
         while elements.next_element::<IgnoredAny>()?.is_some() {}
         Ok(first)
@@ -144,16 +144,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_of_equal_names_counts_however_it_is_spelled() {
+    fn the_last_of_equal_names_is_used_whatever_its_escapes() {
         assert_eq!(
-            fields(r#"{"a":1,"b":[ 2 ],"\u0061":3}"#, ["a", "b", "c"]).unwrap(),
+            properties(r#"{"a":1,"b":[ 2 ],"\u0061":3}"#, ["a", "b", "c"]).unwrap(),
             [Some("3"), Some("[ 2 ]"), None]
         );
     }
 
     #[test]
-    fn a_name_that_cannot_be_decoded_is_passed_over() {
-        assert_eq!(fields(r#"{"\ud800":1,"a":2}"#, ["a"]).unwrap(), [Some("2")]);
+    fn a_name_that_cannot_be_decoded_is_skipped() {
+        assert_eq!(properties(r#"{"\ud800":1,"a":2}"#, ["a"]).unwrap(), [Some("2")]);
     }
 
     #[test]
@@ -165,9 +165,9 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_the_value_must_be_blank() {
-        assert!(fields::<0>("{} ", []).is_ok());
-        assert!(fields::<0>("{} 1", []).is_err());
+    fn only_whitespace_may_follow_the_value() {
+        assert!(properties::<0>("{} ", []).is_ok());
+        assert!(properties::<0>("{} 1", []).is_err());
         assert!(first_elements::<1>("[1]]").is_err());
     }
 

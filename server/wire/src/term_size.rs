@@ -1,7 +1,7 @@
 //! How large a payload is, as upstream measures it: the size of its Erlang external term.
 //!
-//! `max_payload_size_in_kb` is compared with this number there, so it is here, and a payload that passes
-//! upstream passes here. The size is added up while the JSON is read; nothing is built.
+//! Upstream compares `max_payload_size_in_kb` with this number, and so does this server: a payload that passes there
+//! passes here. The size is summed up while the JSON is read; no tree is built.
 //!
 //! JSON that cannot be decoded although it is valid (nested deeper than 128, half a surrogate pair, a
 //! number out of range) counts as long as its text. Members with the same name count each, and
@@ -50,7 +50,7 @@ pub fn bytes(length: usize) -> usize {
 
 /// Whether the JSON value `text` is larger than `limit`.
 ///
-/// Most payloads are so far below it that they need not be read. A term is at most thrice as large as its
+/// Most payloads are so far below it that they need not be read. A term is at most three times as large as its
 /// text and four bytes: `[…]` adds six bytes for two, and so does `-0,`, which counts as a float.
 pub fn exceeds(text: &str, limit: usize) -> bool {
     text.len().saturating_mul(3).saturating_add(4) > limit && json(text) > limit
@@ -113,7 +113,7 @@ impl<'de> Visitor<'de> for Measure {
         Ok(Term::integer(value, i32::try_from(value).is_ok()))
     }
 
-    /// serde_json comes here with negative numbers only.
+    /// serde_json calls this for negative numbers only.
     fn visit_i64<E>(self, value: i64) -> Result<Term, E> {
         Ok(Term::integer(value.unsigned_abs(), i32::try_from(value).is_ok()))
     }

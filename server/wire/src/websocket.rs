@@ -1,16 +1,15 @@
 //! Whole WebSocket frames (RFC 6455, section 5.2), built in one buffer.
 //!
-//! A frame's header grows with its payload, and the payload's length is known only once it is written.
-//! So the longest header's room is left free at the front and the real one is put right before the
-//! payload at the end: nothing is moved, nothing is measured twice. Server frames are not masked and
-//! never fragmented.
+//! A longer payload needs a longer header, and the length of the payload is known only once it is written. So space for
+//! the longest header is reserved at the front, and the header is written at the end, directly before the payload: nothing
+//! is moved, nothing is measured twice. Server frames are not masked and never fragmented.
 
 use hub::Frame;
 
 /// Room for the longest header: two bytes and a 64-bit length.
 const HEADER_BYTES_MAX: usize = 10;
 
-/// The bit that says: this frame is the whole message.
+/// The bit of a frame that is a whole message.
 const FIN: u8 = 0x80;
 
 const TEXT: u8 = 0x1;
@@ -45,7 +44,7 @@ impl FrameBuilder {
         self.push_bytes(text.as_bytes());
     }
 
-    /// Appends bytes as they are. The caller of a text frame sees to it that the whole is UTF-8.
+    /// Appends bytes as they are. The caller of a text frame ensures that the whole is UTF-8.
     pub fn push_bytes(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }
@@ -109,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn binary_frames_say_so() {
+    fn binary_frames_have_their_opcode() {
         let mut frame = FrameBuilder::binary(0);
         frame.extend([1, 2]);
         assert_eq!(frame.finish().bytes(), [0x82, 2, 1, 2]);

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use wire::phoenix::{Malformed, Push, Ref, Status};
+use wire::phoenix::{DecodeError, Push, Ref, Status};
 use wire::supabase::{Broadcast, PresenceCall};
 
 use super::{CONNECTION_TOPIC, GatheredBroadcasts, PhoenixSession, TOPIC_ECHOED_MAX, error_response};
@@ -14,7 +14,7 @@ impl PhoenixSession {
     pub(super) fn push(&mut self, push: &Push<'_>) {
         let topic = &*push.topic;
         if topic.len() > TOPIC_ECHOED_MAX {
-            return self.malformed(Malformed::Topic);
+            return self.malformed(DecodeError::Topic);
         }
         if push.event == "broadcast" {
             let event = if push.payload_is_object() {

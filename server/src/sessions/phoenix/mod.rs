@@ -27,7 +27,7 @@ use std::time::Instant;
 use hub::{Bundle, Outbox};
 use rustc_hash::FxBuildHasher;
 use serde_json::json;
-use wire::phoenix::{self, Address, UnreadableBroadcast, UserBroadcast};
+use wire::phoenix::{self, ReplyTarget, UnreadableBroadcast, UserBroadcast};
 use wire::supabase::Broadcast;
 
 use self::delayed_replies::DelayedReplies;
@@ -148,21 +148,24 @@ impl Session for PhoenixSession {
     }
 
     fn binary(&mut self, message: &[u8]) {
-        let (address, event) = match phoenix::decode_binary(self.outbound.dialect, message) {
+        let (target, event) = match phoenix::decode_binary(self.outbound.dialect, message) {
             Ok(UserBroadcast { join_ref, reference, topic, event, payload, metadata: _ }) => {
                 // The metadata that a client sends is discarded, as upstream does it.
-                (Address { join_ref, reference, topic }, Ok(Broadcast::User { event, payload, meta: None }))
+                (
+                    ReplyTarget { join_ref, reference, topic },
+                    Ok(Broadcast::User { event, payload, meta: None }),
+                )
             }
-            Err(UnreadableBroadcast { why, address: Some(address) }) => {
-                (address, Err(BroadcastError::Unreadable(why)))
+            Err(UnreadableBroadcast { error, reply_target: Some(target) }) => {
+                (target, Err(BroadcastError::Unreadable(error)))
             }
-            Err(UnreadableBroadcast { why, address: None }) => return self.malformed(why),
+            Err(UnreadableBroadcast { error, reply_target: None }) => return self.malformed(error),
         };
-        let refs = (&address.join_ref, &address.reference);
-        if self.is_joining(address.topic) {
-            return self.hold(address.topic, refs, HeldMessage::Binary(message.into()));
+        let refs = (&target.join_ref, &target.reference);
+        if self.is_joining(target.topic) {
+            return self.hold(target.topic, refs, HeldMessage::Binary(message.into()));
         }
-        self.broadcast(address.topic, refs, event);
+        self.broadcast(target.topic, refs, event);
     }
 
     fn broken(&mut self, why: &str) {

@@ -17,7 +17,7 @@ use crate::routes::Operation;
 use crate::sessions::{ClientContext, HandshakeError, Protocol, Services, Session};
 use crate::telemetry::codes::Code;
 
-/// The Phoenix channel protocol of supabase-js and its sisters.
+/// The Phoenix channel protocol of supabase-js and the other Supabase clients.
 #[derive(Debug)]
 pub struct PhoenixProtocol;
 
@@ -38,7 +38,7 @@ impl Protocol for PhoenixProtocol {
     fn dialect(&self, _: &HeaderMap, uri: &Uri) -> Result<Dialect, HandshakeError> {
         let version = query::parameter(uri, "vsn");
         let refused = HandshakeError::of(StatusCode::FORBIDDEN, Code::UnsupportedProtocolVersion);
-        phoenix::protocol(version.as_deref()).ok_or(refused)
+        phoenix::dialect_of_version(version.as_deref()).ok_or(refused)
     }
 
     fn token<'a>(&self, headers: &'a HeaderMap, uri: &'a Uri) -> Option<Cow<'a, str>> {

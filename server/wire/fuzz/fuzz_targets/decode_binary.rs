@@ -1,4 +1,4 @@
-//! libFuzzer's door to `decode_binary`; what it checks is in `../src`.
+//! The libFuzzer target `decode_binary`; its checks are in `../src`.
 
 #![no_main]
 

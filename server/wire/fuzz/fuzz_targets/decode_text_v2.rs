@@ -1,4 +1,4 @@
-//! libFuzzer's door to `decode_text_v2`; what it checks is in `../src`.
+//! The libFuzzer target `decode_text_v2`; its checks are in `../src`.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! libFuzzer's door to `join_request`; what it checks is in `../src`.
+//! The libFuzzer target `join_request`; its checks are in `../src`.
 
 #![no_main]
 

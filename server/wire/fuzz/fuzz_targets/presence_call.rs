@@ -1,4 +1,4 @@
-//! libFuzzer's door to `presence_call`; what it checks is in `../src`.
+//! The libFuzzer target `presence_call`; its checks are in `../src`.
 
 #![no_main]
 

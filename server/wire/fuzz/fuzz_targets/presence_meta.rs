@@ -1,4 +1,4 @@
-//! libFuzzer's door to `presence_meta`; what it checks is in `../src`.
+//! The libFuzzer target `presence_meta`; its checks are in `../src`.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! libFuzzer's door to `relay_entry`; what it checks is in `../src`.
+//! The libFuzzer target `relay_entry`; its checks are in `../src`.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! libFuzzer's door to `relay_message`; what it checks is in `../src`.
+//! The libFuzzer target `relay_message`; its checks are in `../src`.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! libFuzzer's door to `term_size`; what it checks is in `../src`.
+//! The libFuzzer target `term_size`; its checks are in `../src`.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! libFuzzer's door to `token_refresh`; what it checks is in `../src`.
+//! The libFuzzer target `token_refresh`; its checks are in `../src`.
 
 #![no_main]
 

@@ -36,7 +36,7 @@ pub fn decode_text_v2(data: &[u8]) {
     }
 }
 
-/// An accepted push can be answered and passed on in every dialect.
+/// An accepted push can be answered and delivered in every dialect.
 fn check_push(dialect: Dialect, push: &Push<'_>) {
     assert!(is_json(push.payload));
     assert_eq!(push.payload_is_object(), push.payload.starts_with('{'));
@@ -74,7 +74,7 @@ fn check_ref(reference: &Ref<'_>) {
     assert_eq!(reference.clone().into_owned(), *reference);
 }
 
-/// Whatever a plain JSON reader takes for a message, we take for the same message, and nothing else.
+/// What a plain JSON reader accepts as a message is accepted as the same message, and nothing else is.
 fn check_agreement(expected: Option<[&Value; 5]>, push: Option<Push<'_>>) {
     let is_ref = |value: &Value| value.is_string() || value.is_number() || value.is_null();
     let expected = expected.filter(|[join_ref, reference, topic, event, _]| {
@@ -84,7 +84,7 @@ fn check_agreement(expected: Option<[&Value; 5]>, push: Option<Push<'_>>) {
         return assert!(push.is_none(), "accepted what is no message");
     };
     let Some(push) = push else {
-        // The value does not tell how a ref was spelled, so only a plainly short one must be accepted.
+        // The value does not show how a ref was written, so only a short one must be accepted.
         let is_short = |value: &Value| value.as_str().is_some_and(|text| text.len() < 40) || value.is_null();
         return assert!(!is_short(join_ref) || !is_short(reference), "refused a message");
     };

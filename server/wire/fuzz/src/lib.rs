@@ -1,7 +1,6 @@
-//! What must hold for any bytes: the bodies of the fuzz targets.
+//! Properties that hold for any bytes: the bodies of the fuzz targets.
 //!
-//! Not only that nothing panics. What is accepted must be what a plain reader finds there, and what is
-//! written from it must be read back by that reader. `cargo test -p wire` includes these files to replay
+//! Nothing panics; what is accepted is what a plain reader reads; and that reader reads what is written from it. `cargo test -p wire` includes these files to replay
 //! the corpus through them, so they use nothing but `wire`, `hub` and `serde_json`.
 
 mod envelope;
@@ -13,7 +12,7 @@ pub use envelope::{decode_binary, decode_text_v1, decode_text_v2};
 pub use payload::{join_request, presence_call, presence_meta, term_size, token_refresh};
 pub use relay::{relay_entry, relay_message};
 
-/// Panics when something that must hold for these bytes does not.
+/// Panics if a property does not hold for these bytes.
 pub type Check = fn(&[u8]);
 
 /// Each target under the name of its folder in `corpus`.

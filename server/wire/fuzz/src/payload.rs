@@ -1,4 +1,4 @@
-//! What lies inside the envelope, and how large it is.
+//! Payloads inside the envelope, and their sizes.
 
 use serde_json::{Map, Value};
 use wire::phoenix::UserPayload;
@@ -93,7 +93,7 @@ fn check_meta(tracked: &str) {
     let mut expected = match serde_json::from_str(tracked) {
         Ok(Value::Object(members)) => members,
         Ok(_) => Map::new(),
-        // Nested too deeply, or not to be decoded: then the meta is not either.
+        // Nested too deeply, or not decodable: then neither is the meta.
         Err(_) => return,
     };
     expected.remove("phx_ref_prev");

@@ -1,14 +1,14 @@
 //! A plain reader of what the server writes, sharing no code with `wire`.
 //!
-//! Straight from RFC 6455 and the protocol's tables, the way a client would do it, and strict: whatever a
-//! client might stumble over is an assertion here.
+//! Written from RFC 6455 and the tables of the protocol, as a client would be, and strict: what a client might reject is
+//! an assertion here.
 
 use std::collections::BTreeMap;
 
 use hub::Frame;
 use serde_json::value::RawValue;
 
-/// What a text frame says, each part as raw JSON. V1 has no join_ref.
+/// A text frame, each part as raw JSON. V1 has no join_ref.
 pub struct Message {
     pub join_ref: Option<String>,
     pub reference: String,
@@ -17,7 +17,7 @@ pub struct Message {
     pub payload: String,
 }
 
-/// What a kind 4 frame says.
+/// A kind 4 frame.
 pub struct UserBroadcast<'a> {
     pub topic: &'a str,
     pub event: &'a str,

@@ -1,12 +1,12 @@
 //! Dialect V2, binary: user broadcasts in (kind 3) and out (kind 4).
 //!
 //! Lengths are single bytes, the fields follow in the order of their lengths, the payload is the rest.
-//! Kinds 0, 1 and 2 are Phoenix's own. No SDK sends them, and realtime-js throws when it receives one, so
-//! they are neither read nor written.
+//! Kinds 0, 1 and 2 are those of Phoenix itself. No SDK sends them, and realtime-js throws when it receives one, so they
+//! are neither read nor written.
 
 use hub::Frame;
 
-use super::{Address, Malformed, Ref, UnreadableBroadcast, UserBroadcast, UserPayload};
+use super::{DecodeError, Ref, ReplyTarget, UnreadableBroadcast, UserBroadcast, UserPayload};
 use crate::raw_json;
 use crate::websocket::FrameBuilder;
 
@@ -17,48 +17,50 @@ const ENCODING_BINARY: u8 = 0;
 const ENCODING_JSON: u8 = 1;
 
 pub(super) fn decode(frame: &[u8]) -> Result<UserBroadcast<'_>, UnreadableBroadcast<'_>> {
-    let (&kind, rest) = frame.split_first().ok_or(Malformed::Truncated)?;
+    let (&kind, rest) = frame.split_first().ok_or(DecodeError::Truncated)?;
     if kind != USER_BROADCAST_PUSH {
-        return Err(Malformed::Kind(kind).into());
+        return Err(DecodeError::Kind(kind).into());
     }
     let (&[join_ref, reference, topic, event, metadata, encoding], mut rest) =
-        rest.split_first_chunk().ok_or(Malformed::Truncated)?;
-    let join_ref = take(&mut rest, join_ref, Malformed::Ref)?;
-    let reference = take(&mut rest, reference, Malformed::Ref)?;
-    let topic = take(&mut rest, topic, Malformed::Topic)?;
-    let event = take(&mut rest, event, Malformed::Event)?;
-    let metadata = take(&mut rest, metadata, Malformed::Metadata)?;
+        rest.split_first_chunk().ok_or(DecodeError::Truncated)?;
+    let join_ref = take(&mut rest, join_ref, DecodeError::Ref)?;
+    let reference = take(&mut rest, reference, DecodeError::Ref)?;
+    let topic = take(&mut rest, topic, DecodeError::Topic)?;
+    let event = take(&mut rest, event, DecodeError::Event)?;
+    let metadata = take(&mut rest, metadata, DecodeError::Metadata)?;
     let (join_ref, reference) = (Ref::from_text(join_ref), Ref::from_text(reference));
     match object(metadata).and_then(|metadata| Ok((metadata, payload(encoding, rest)?))) {
         Ok((metadata, payload)) => Ok(UserBroadcast { join_ref, reference, topic, event, metadata, payload }),
-        Err(why) => Err(UnreadableBroadcast { why, address: Some(Address { join_ref, reference, topic }) }),
+        Err(error) => {
+            Err(UnreadableBroadcast { error, reply_target: Some(ReplyTarget { join_ref, reference, topic }) })
+        }
     }
 }
 
-/// Cuts the next field off `rest`; `not_text` is the verdict when it is not UTF-8.
-fn take<'a>(rest: &mut &'a [u8], length: u8, not_text: Malformed) -> Result<&'a str, Malformed> {
-    let (field, after) = rest.split_at_checked(length.into()).ok_or(Malformed::Truncated)?;
+/// Cuts the next field off `rest`; `not_text` is the error when it is not UTF-8.
+fn take<'a>(rest: &mut &'a [u8], length: u8, not_text: DecodeError) -> Result<&'a str, DecodeError> {
+    let (field, after) = rest.split_at_checked(length.into()).ok_or(DecodeError::Truncated)?;
     *rest = after;
     std::str::from_utf8(field).map_err(|_| not_text)
 }
 
-fn object(metadata: &str) -> Result<Option<&str>, Malformed> {
+fn object(metadata: &str) -> Result<Option<&str>, DecodeError> {
     if metadata.is_empty() {
         return Ok(None);
     }
     if raw_json::is_valid(metadata) && raw_json::is_object(metadata) {
         return Ok(Some(metadata));
     }
-    Err(Malformed::Metadata)
+    Err(DecodeError::Metadata)
 }
 
-/// Anything but 0 means JSON, as upstream has it.
-fn payload(encoding: u8, bytes: &[u8]) -> Result<UserPayload<'_>, Malformed> {
+/// Any encoding but 0 means JSON, as upstream reads it.
+fn payload(encoding: u8, bytes: &[u8]) -> Result<UserPayload<'_>, DecodeError> {
     if encoding == ENCODING_BINARY {
         return Ok(UserPayload::Binary(bytes));
     }
-    let text = std::str::from_utf8(bytes).map_err(|_| Malformed::Payload)?;
-    if raw_json::is_valid(text) { Ok(UserPayload::Json(text)) } else { Err(Malformed::Payload) }
+    let text = std::str::from_utf8(bytes).map_err(|_| DecodeError::Payload)?;
+    if raw_json::is_valid(text) { Ok(UserPayload::Json(text)) } else { Err(DecodeError::Payload) }
 }
 
 /// The kind 4 frame of a broadcast; `None` when a field is too long for its length byte.

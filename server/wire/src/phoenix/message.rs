@@ -1,30 +1,30 @@
-//! What a client can say.
+//! The messages that clients send.
 //!
-//! Borrowed from the frame it came in: a broadcast is read, checked and copied into the outgoing frames
-//! without being owned in between. Strings are owned only when they had escapes to undo.
+//! They borrow from the frame they came in: a broadcast is read, checked and copied into the outgoing frames without an
+//! owned copy in between. Strings are owned only if they had escapes to undo.
 
 use std::borrow::Cow;
 
-use super::{Malformed, Ref};
+use super::{DecodeError, Ref};
 use crate::raw_json;
 
-/// A text message. Every event of the protocol may come as one.
+/// A text message. Every event of the protocol may be sent as one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Push<'a> {
-    /// The ref of the join this belongs to, as the client believes. May be stale or null.
+    /// The ref of the join that the client means. May be stale or null.
     pub join_ref: Ref<'a>,
-    /// What an answer must carry.
+    /// The ref that a reply must carry.
     pub reference: Ref<'a>,
     /// The full topic, as in `realtime:room1`.
     pub topic: Cow<'a, str>,
-    /// What is asked, as in `phx_join`.
+    /// The event, as in `phx_join`.
     pub event: Cow<'a, str>,
     /// Valid JSON text of any type.
     pub payload: &'a str,
 }
 
 impl Push<'_> {
-    /// Whether the payload is an object, as every known event wants it.
+    /// Whether the payload is an object, as every known event requires.
     pub fn payload_is_object(&self) -> bool {
         raw_json::is_object(self.payload)
     }
@@ -33,17 +33,17 @@ impl Push<'_> {
 /// A broadcast in binary form (kind 3).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserBroadcast<'a> {
-    /// The ref of the join this belongs to, as the client believes. May be stale or null.
+    /// The ref of the join that the client means. May be stale or null.
     pub join_ref: Ref<'a>,
-    /// What the acknowledgement must carry, if there is to be one.
+    /// The ref that an acknowledgement must carry.
     pub reference: Ref<'a>,
     /// The full topic, as in `realtime:room1`.
     pub topic: &'a str,
-    /// The user's event, which plays the part of `payload.event` in a text broadcast.
+    /// The user's event: `payload.event` in a text broadcast.
     pub event: &'a str,
-    /// A JSON object, if the client gave one. It counts for the size and is not passed on.
+    /// A JSON object, if the client sent one. It counts for the size and is not delivered.
     pub metadata: Option<&'a str>,
-    /// What is to be delivered.
+    /// The payload that is delivered.
     pub payload: UserPayload<'a>,
 }
 
@@ -51,21 +51,21 @@ pub struct UserBroadcast<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnreadableBroadcast<'a> {
     /// What is wrong with it.
-    pub why: Malformed,
-    /// Where an answer belongs, if the frame is whole and only its metadata or payload is wrong.
-    pub address: Option<Address<'a>>,
+    pub error: DecodeError,
+    /// Where a reply belongs, if the frame is complete and only its metadata or payload is wrong.
+    pub reply_target: Option<ReplyTarget<'a>>,
 }
 
-impl From<Malformed> for UnreadableBroadcast<'_> {
-    fn from(why: Malformed) -> Self {
-        Self { why, address: None }
+impl From<DecodeError> for UnreadableBroadcast<'_> {
+    fn from(error: DecodeError) -> Self {
+        Self { error, reply_target: None }
     }
 }
 
-/// The join and the message that an answer belongs to.
+/// The join and the message that a reply belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Address<'a> {
-    /// The ref of the join, as the client believes. May be stale or null.
+pub struct ReplyTarget<'a> {
+    /// The ref of the join that the client means. May be stale or null.
     pub join_ref: Ref<'a>,
     /// The ref of the message.
     pub reference: Ref<'a>,
@@ -78,6 +78,6 @@ pub struct Address<'a> {
 pub enum UserPayload<'a> {
     /// Valid JSON text.
     Json(&'a str),
-    /// Bytes we do not look at. Only V2 can carry them.
+    /// Bytes that are not inspected. Only V2 can carry them.
     Binary(&'a [u8]),
 }

@@ -1,12 +1,12 @@
-//! The Phoenix channel envelope: who says what, where, in answer to which.
+//! The Phoenix channel envelope: topic, event, payload, and the refs that pair replies with requests.
 //!
-//! There are two dialects, chosen once at the handshake by `vsn`. V1 is a JSON object per text frame; V2
-//! is a JSON array of five, with a binary form for broadcasts. Everything a client can send is read by
-//! [`decode_text`] and [`decode_binary`]; everything it can receive is written by one function per
-//! documented message. Functions that take a [`Dialect`] speak V2 unless it is [`V1`].
+//! There are two dialects, chosen once at the handshake by `vsn`. V1 is a JSON object per text frame; V2 is a JSON array
+//! of five, with a binary form for broadcasts. What clients send is read by [`decode_text`] and [`decode_binary`]; what
+//! they receive is written by one function per documented message. Functions that take a [`Dialect`] use V2 unless it is
+//! [`V1`].
 
 mod binary;
-mod malformed;
+mod decode_error;
 mod message;
 mod outgoing;
 mod reference;
@@ -16,11 +16,11 @@ mod version;
 
 use hub::Dialect;
 
-pub use malformed::Malformed;
-pub use message::{Address, Push, UnreadableBroadcast, UserBroadcast, UserPayload};
+pub use decode_error::DecodeError;
+pub use message::{Push, ReplyTarget, UnreadableBroadcast, UserBroadcast, UserPayload};
 pub use outgoing::{Status, closed, crashed, push, reply};
 pub use reference::Ref;
-pub use version::protocol;
+pub use version::dialect_of_version;
 
 pub(crate) use binary::user_broadcast;
 pub(crate) use outgoing::fan_out;
@@ -37,8 +37,8 @@ pub const FIELD_BYTES_MAX: usize = 255;
 /// Reads a text frame.
 ///
 /// # Errors
-/// When it is not a message of this dialect. The frame is then dropped and the socket lives.
-pub fn decode_text(dialect: Dialect, text: &str) -> Result<Push<'_>, Malformed> {
+/// When it is not a message of this dialect. The frame is then dropped and the socket stays open.
+pub fn decode_text(dialect: Dialect, text: &str) -> Result<Push<'_>, DecodeError> {
     if dialect == V1 { v1::decode(text) } else { v2::decode(text) }
 }
 
@@ -48,5 +48,5 @@ pub fn decode_text(dialect: Dialect, text: &str) -> Result<Push<'_>, Malformed> 
 /// When it is not a user broadcast of V2, the only binary message an SDK sends. The frame is then dropped
 /// and the socket stays open.
 pub fn decode_binary(dialect: Dialect, bytes: &[u8]) -> Result<UserBroadcast<'_>, UnreadableBroadcast<'_>> {
-    if dialect == V1 { Err(Malformed::BinaryInV1.into()) } else { binary::decode(bytes) }
+    if dialect == V1 { Err(DecodeError::BinaryInV1.into()) } else { binary::decode(bytes) }
 }

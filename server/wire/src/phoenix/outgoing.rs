@@ -1,4 +1,4 @@
-//! What a client can hear: one function per documented message.
+//! The messages that clients receive: one function per documented message.
 //!
 //! `join_ref`, `reference`, `response` and `payload` are JSON text and are copied as they are; `topic` is
 //! the full topic and gets its quotes here.
@@ -10,17 +10,17 @@ use crate::websocket::FrameBuilder;
 
 const NULL: &str = "null";
 
-/// How something went.
+/// The status of a reply or a `system` message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
-    /// As asked.
+    /// The request was carried out.
     Ok,
-    /// Not as asked; beside it stands a reason.
+    /// The request was refused; the response has the reason.
     Error,
 }
 
 impl Status {
-    /// Its spelling on the wire.
+    /// The status as it is sent.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -29,7 +29,7 @@ impl Status {
     }
 }
 
-/// The answer to a push: its refs, and a `response` the SDKs want to be an object.
+/// The reply to a push, with its refs. The SDKs require `response` to be an object.
 pub fn reply(
     dialect: Dialect,
     join_ref: &str,
@@ -54,13 +54,13 @@ pub fn push(dialect: Dialect, join_ref: &str, topic: &str, event: &str, payload:
 
 /// The channel is closed, for good as far as realtime-js is concerned.
 ///
-/// `join_ref` is that of the join which ends, never null for a client that gave one and never the ref of
-/// a later join: V1 clients have nothing else to tell that a fresh channel is not meant.
+/// `join_ref` is that of the join that ends, never null for a client that sent one and never the ref of a later join: V1
+/// clients know by nothing else that a later join is not meant.
 pub fn closed(dialect: Dialect, join_ref: &str, topic: &str) -> Frame {
     message(dialect, [join_ref, join_ref], topic, "phx_close", 2, |frame| frame.push_str("{}"))
 }
 
-/// The channel broke; clients join again. `join_ref` as in [`closed`].
+/// The channel has failed; clients join again. `join_ref` as in [`closed`].
 pub fn crashed(dialect: Dialect, join_ref: &str, topic: &str) -> Frame {
     let payload = "{\"reason\":\"channel_crash\"}";
     message(dialect, [join_ref, join_ref], topic, "phx_error", payload.len(), |frame| {
@@ -68,7 +68,7 @@ pub fn crashed(dialect: Dialect, join_ref: &str, topic: &str) -> Frame {
     })
 }
 
-/// A message to a whole room: nobody's ref. `capacity` is about what `payload` will write.
+/// A message to a whole room, without refs. `capacity` is about what `payload` will write.
 pub(crate) fn fan_out(
     dialect: Dialect,
     topic: &str,

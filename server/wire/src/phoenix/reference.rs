@@ -1,22 +1,22 @@
-//! Refs: the client's own numbers for its messages and joins, echoed in answers.
+//! Refs: the client's own numbers for its messages and joins, returned in replies.
 //!
-//! A ref is kept as the JSON it came as, since a client compares answers with what it sent: `6` and `"6"`
-//! are different refs. Short ones are stored in place. A ref from a binary frame has to gain its quotes,
-//! and that must not cost an allocation for every broadcast.
+//! A ref is kept as the JSON it was sent as, since a client compares replies with what it sent: `6` and `"6"` are different
+//! refs. Short ones are stored in place. A ref from a binary frame gets quotes, which must not cost an allocation for every
+//! broadcast.
 
 use std::fmt;
 
-use super::{FIELD_BYTES_MAX, Malformed};
+use super::{DecodeError, FIELD_BYTES_MAX};
 
-/// What is stored in place: a UUID in quotes, the longest ref any known SDK makes.
+/// Bytes that are stored in place: a UUID in quotes, the longest ref that a known SDK sends.
 const INLINE_BYTES: usize = 38;
 
 /// A ref or join_ref, as raw JSON: a string, a number or `null`.
 #[derive(Clone)]
-pub struct Ref<'a>(Spelling<'a>);
+pub struct Ref<'a>(Storage<'a>);
 
 #[derive(Clone)]
-enum Spelling<'a> {
+enum Storage<'a> {
     Borrowed(&'a str),
     Inline { length: u8, bytes: [u8; INLINE_BYTES] },
     Owned(Box<str>),
@@ -24,20 +24,20 @@ enum Spelling<'a> {
 
 impl<'a> Ref<'a> {
     /// No ref.
-    pub const NULL: Ref<'static> = Ref(Spelling::Borrowed("null"));
+    pub const NULL: Ref<'static> = Ref(Storage::Borrowed("null"));
 
     /// The ref in a text message: `json` is one valid JSON value.
-    pub(super) fn from_json(json: &'a str) -> Result<Self, Malformed> {
+    pub(super) fn from_json(json: &'a str) -> Result<Self, DecodeError> {
         let content = match json.as_bytes()[0] {
             b'"' => &json[1..json.len() - 1],
             b'-' | b'0'..=b'9' => json,
             b'n' => return Ok(Ref::NULL),
-            _ => return Err(Malformed::Ref),
+            _ => return Err(DecodeError::Ref),
         };
         if content.len() > FIELD_BYTES_MAX {
-            return Err(Malformed::RefTooLong);
+            return Err(DecodeError::RefTooLong);
         }
-        Ok(Self(Spelling::Borrowed(json)))
+        Ok(Self(Storage::Borrowed(json)))
     }
 
     /// The ref in a binary message: a string, or null if it is empty.
@@ -48,25 +48,25 @@ impl<'a> Ref<'a> {
         let plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
         if text.len() + 2 > INLINE_BYTES || !text.bytes().all(plain) {
             let json = serde_json::to_string(text).expect("a string is written to memory");
-            return Self(Spelling::Owned(json.into()));
+            return Self(Storage::Owned(json.into()));
         }
         let mut bytes = [b'"'; INLINE_BYTES];
         bytes[1..=text.len()].copy_from_slice(text.as_bytes());
-        Self(Spelling::Inline { length: text.len() as u8 + 2, bytes })
+        Self(Storage::Inline { length: text.len() as u8 + 2, bytes })
     }
 
-    /// Its JSON text.
+    /// The JSON text.
     pub fn as_json(&self) -> &str {
         match &self.0 {
-            Spelling::Borrowed(json) => json,
-            Spelling::Owned(json) => json,
-            Spelling::Inline { length, bytes } => {
+            Storage::Borrowed(json) => json,
+            Storage::Owned(json) => json,
+            Storage::Inline { length, bytes } => {
                 std::str::from_utf8(&bytes[..usize::from(*length)]).expect("a ref is stored whole")
             }
         }
     }
 
-    /// Whether the client gave none.
+    /// Whether the client sent none.
     pub fn is_null(&self) -> bool {
         self.as_json() == "null"
     }
@@ -74,14 +74,14 @@ impl<'a> Ref<'a> {
     /// The same ref, independent of the frame it came in.
     pub fn into_owned(self) -> Ref<'static> {
         Ref(match self.0 {
-            Spelling::Owned(json) => Spelling::Owned(json),
-            Spelling::Inline { length, bytes } => Spelling::Inline { length, bytes },
-            Spelling::Borrowed("null") => return Ref::NULL,
-            Spelling::Borrowed(json) if json.len() > INLINE_BYTES => Spelling::Owned(json.into()),
-            Spelling::Borrowed(json) => {
+            Storage::Owned(json) => Storage::Owned(json),
+            Storage::Inline { length, bytes } => Storage::Inline { length, bytes },
+            Storage::Borrowed("null") => return Ref::NULL,
+            Storage::Borrowed(json) if json.len() > INLINE_BYTES => Storage::Owned(json.into()),
+            Storage::Borrowed(json) => {
                 let mut bytes = [0; INLINE_BYTES];
                 bytes[..json.len()].copy_from_slice(json.as_bytes());
-                Spelling::Inline { length: json.len() as u8, bytes }
+                Storage::Inline { length: json.len() as u8, bytes }
             }
         })
     }
@@ -118,7 +118,7 @@ mod tests {
             assert_eq!(Ref::from_json(json).unwrap().into_owned().as_json(), json);
         }
         for json in ["true", "false", "{}", "[]"] {
-            assert_eq!(Ref::from_json(json), Err(Malformed::Ref));
+            assert_eq!(Ref::from_json(json), Err(DecodeError::Ref));
         }
     }
 
@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn a_ref_is_at_most_255_bytes_long() {
         assert!(Ref::from_json(&format!("\"{}\"", "1".repeat(255))).is_ok());
-        assert_eq!(Ref::from_json(&format!("\"{}\"", "1".repeat(256))), Err(Malformed::RefTooLong));
-        assert_eq!(Ref::from_json(&"1".repeat(256)), Err(Malformed::RefTooLong));
+        assert_eq!(Ref::from_json(&format!("\"{}\"", "1".repeat(256))), Err(DecodeError::RefTooLong));
+        assert_eq!(Ref::from_json(&"1".repeat(256)), Err(DecodeError::RefTooLong));
     }
 }

@@ -1,24 +1,24 @@
 //! Dialect V1: `{"topic":…,"event":…,"payload":…,"ref":…,"join_ref":…}`.
 //!
-//! Incoming, join_ref is optional and unknown keys are ignored. Outgoing, there are always exactly four
-//! keys: realtime-py rejects a frame without `ref`, and nobody expects a join_ref.
+//! Incoming, join_ref is optional and unknown keys are ignored. Outgoing, there are always exactly four keys: realtime-py
+//! rejects a frame without `ref`, and no client expects a join_ref.
 
-use super::{Malformed, Push, Ref};
+use super::{DecodeError, Push, Ref};
 use crate::raw_json;
 use crate::websocket::FrameBuilder;
 
 /// Punctuation and key names of one message.
 pub(super) const ENVELOPE_BYTES: usize = 48;
 
-pub(super) fn decode(text: &str) -> Result<Push<'_>, Malformed> {
+pub(super) fn decode(text: &str) -> Result<Push<'_>, DecodeError> {
     let [topic, event, payload, reference, join_ref] =
-        raw_json::fields(text, ["topic", "event", "payload", "ref", "join_ref"])?;
-    let missing = Malformed::WrongShape;
+        raw_json::properties(text, ["topic", "event", "payload", "ref", "join_ref"])?;
+    let missing = DecodeError::WrongShape;
     Ok(Push {
         join_ref: join_ref.map_or(Ok(Ref::NULL), Ref::from_json)?,
         reference: Ref::from_json(reference.ok_or(missing)?)?,
-        topic: raw_json::string(topic.ok_or(missing)?).ok_or(Malformed::Topic)?,
-        event: raw_json::string(event.ok_or(missing)?).ok_or(Malformed::Event)?,
+        topic: raw_json::string(topic.ok_or(missing)?).ok_or(DecodeError::Topic)?,
+        event: raw_json::string(event.ok_or(missing)?).ok_or(DecodeError::Event)?,
         payload: payload.ok_or(missing)?,
     })
 }

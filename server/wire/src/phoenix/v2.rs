@@ -2,20 +2,20 @@
 //!
 //! Incoming, further elements are ignored.
 
-use super::{Malformed, Push, Ref};
+use super::{DecodeError, Push, Ref};
 use crate::raw_json;
 use crate::websocket::FrameBuilder;
 
 /// Punctuation of one message.
 pub(super) const ENVELOPE_BYTES: usize = 16;
 
-pub(super) fn decode(text: &str) -> Result<Push<'_>, Malformed> {
+pub(super) fn decode(text: &str) -> Result<Push<'_>, DecodeError> {
     let [join_ref, reference, topic, event, payload] = raw_json::first_elements(text)?;
     Ok(Push {
         join_ref: Ref::from_json(join_ref)?,
         reference: Ref::from_json(reference)?,
-        topic: raw_json::string(topic).ok_or(Malformed::Topic)?,
-        event: raw_json::string(event).ok_or(Malformed::Event)?,
+        topic: raw_json::string(topic).ok_or(DecodeError::Topic)?,
+        event: raw_json::string(event).ok_or(DecodeError::Event)?,
         payload,
     })
 }

@@ -1,9 +1,8 @@
 //! Broadcasts, as each dialect receives them.
 //!
-//! The form depends on where a broadcast came from, not on who receives it: text stays text, the binary
-//! kind 3 becomes the binary kind 4 for V2 and text for V1. V1 has no way to carry bytes, and kind 4 none
-//! for a topic, event or metadata above 255 bytes; those members receive nothing. Other nodes receive the
-//! form it came in.
+//! The form depends on how a broadcast was sent, not on its receiver: text stays text, the binary kind 3 becomes the binary
+//! kind 4 for V2 and text for V1. V1 cannot carry bytes, and kind 4 no topic, event or metadata above 255 bytes; those
+//! members receive nothing. Other nodes receive the form in which it was sent.
 
 use hub::{Dialect, Encode, Frame};
 
@@ -14,10 +13,10 @@ use crate::websocket::FrameBuilder;
 
 const EVENT: &str = "broadcast";
 
-/// Something said to a room.
+/// A message to a room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Broadcast<'a> {
-    /// Sent over a socket as text. Everybody receives it as it came.
+    /// Sent over a socket as text. Every member receives it unchanged.
     Text {
         /// The whole `{"type":…,"event":…,"payload":…}`, valid JSON.
         payload: &'a str,
@@ -31,7 +30,7 @@ pub enum Broadcast<'a> {
         /// A JSON object, such as `{"id":…}`.
         meta: Option<&'a str>,
     },
-    /// Sent by the HTTP endpoint for batches, or replayed. Everybody receives it as text.
+    /// Sent by the HTTP endpoint for batches, or replayed. Every member receives it as text.
     Http {
         /// The user's event.
         event: &'a str,

@@ -1,9 +1,8 @@
 //! What a join asks for.
 //!
-//! Reading never refuses. A field that does not parse takes its default and is named in `problems`, as
-//! upstream does it: SDKs of other languages send odd types and work there. One exception is kept apart:
-//! a `private` we cannot read. Upstream opens the public room then; we would rather tell the session, for
-//! somebody meant to be private.
+//! Reading never fails. A field that does not parse takes its default and is named in `problems`, as upstream does it: some
+//! SDKs send wrong types and work there. One exception is a `private` that cannot be read: upstream opens the public room
+//! then, here the session refuses the join, because the client meant the private one.
 
 use std::fmt;
 
@@ -12,10 +11,10 @@ use serde_json::value::RawValue;
 use super::token::is_api_key;
 use crate::raw_json;
 
-/// The most messages one replay yields, and how many it yields unless told.
+/// The most messages that one replay returns, and the default.
 const REPLAY_MESSAGES_MAX: i64 = 25;
 
-/// Milliseconds since 1970 from the year 0 to the end of 9999, what upstream's calendar holds.
+/// Milliseconds since 1970 from the year 0 to the end of 9999, the range of upstream's calendar.
 const REPLAY_SINCE_RANGE: std::ops::RangeInclusive<i64> = -62_167_219_200_000..=253_402_300_799_999;
 
 /// The payload of `phx_join`.
@@ -25,20 +24,20 @@ pub struct JoinRequest {
     pub ack: bool,
     /// Deliver broadcasts to their own sender as well.
     pub self_broadcast: bool,
-    /// Past messages to begin with. Asked for even by `null`, which public rooms refuse too.
+    /// Past messages to be sent first. `null` asks for them too, and is refused in public rooms.
     pub replay: Option<Replay>,
-    /// Announce that changes written from now on will be seen.
+    /// Announce when changes that are written from then on will be delivered.
     pub replication_ready: bool,
-    /// Take part in presence from the start. Without `enabled`, whoever sends `config.presence` does: clients from
+    /// Take part in presence from the start. Without `enabled`, a client that sends `config.presence` does: clients from
     /// before that field, such as realtime-js 2.9 to 2.11, have no other way to ask.
     pub presence_enabled: bool,
-    /// The key to be present under; `None` when the server is to choose.
+    /// The key in the room's presence; `None` if the server chooses one.
     pub presence_key: Option<String>,
-    /// Entries to subscribe to, as written, in order. The reply must echo them untouched.
+    /// Subscriptions as they were sent, in order. The reply must return them unchanged.
     pub postgres_changes: Vec<Box<RawValue>>,
-    /// Which of the two rooms of this name is meant.
+    /// Which of the two rooms of this name the join is for.
     pub private: Private,
-    /// Which token counts.
+    /// The token that the channel uses.
     pub token: JoinToken,
     /// There is no `config`: supabase-js v1, whose topic names a table.
     pub legacy: bool,
@@ -46,7 +45,7 @@ pub struct JoinRequest {
     pub problems: Vec<&'static str>,
 }
 
-/// Whether the private room is meant.
+/// Whether the join is for the private room.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Private {
     /// The public room.
@@ -54,11 +53,11 @@ pub enum Private {
     No,
     /// The private room.
     Yes,
-    /// Something was said that we cannot read. To be refused.
+    /// A value that cannot be read. To be refused.
     Unreadable,
 }
 
-/// A wish for past messages.
+/// A request for past messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Replay {
     /// The newest `limit` messages since then.
@@ -68,17 +67,17 @@ pub enum Replay {
         /// From 1 to 25.
         limit: u8,
     },
-    /// Not to be understood. To be refused.
+    /// A value that cannot be read. To be refused.
     Invalid,
 }
 
-/// The token a channel acts with.
+/// The token that a channel uses.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub enum JoinToken {
-    /// That of the handshake.
+    /// The token of the handshake.
     #[default]
     FromHandshake,
-    /// One of its own.
+    /// A token of its own.
     Own(String),
 }
 
@@ -97,7 +96,7 @@ impl JoinRequest {
     pub fn parse(payload: &str) -> Self {
         let mut join = Self::default();
         let Ok([config, access_token, user_token]) =
-            raw_json::fields(payload, ["config", "access_token", "user_token"])
+            raw_json::properties(payload, ["config", "access_token", "user_token"])
         else {
             join.private = Private::Unreadable;
             join.problems.push("payload: expected a map");
@@ -111,7 +110,7 @@ impl JoinRequest {
         join
     }
 
-    /// `user_token` is the old name and wins, unless the first of the two is an API key.
+    /// `user_token` is the old name and takes precedence, unless the first of the two is an API key.
     fn read_tokens(&mut self, access_token: Option<&str>, user_token: Option<&str>) {
         let access = access_token.map(raw_json::string);
         let user = user_token.map(raw_json::string);
@@ -134,7 +133,7 @@ impl JoinRequest {
 
     fn read_config(&mut self, config: &str) {
         let names = ["broadcast", "presence", "postgres_changes", "private"];
-        let Ok([broadcast, presence, postgres_changes, private]) = raw_json::fields(config, names) else {
+        let Ok([broadcast, presence, postgres_changes, private]) = raw_json::properties(config, names) else {
             self.private = Private::Unreadable;
             self.problems.push("config: expected a map");
             return;
@@ -160,7 +159,7 @@ impl JoinRequest {
 
     fn read_broadcast(&mut self, broadcast: &str) {
         let names = ["ack", "self", "replay", "replication_ready"];
-        let Ok([ack, to_self, replay, replication_ready]) = raw_json::fields(broadcast, names) else {
+        let Ok([ack, to_self, replay, replication_ready]) = raw_json::properties(broadcast, names) else {
             self.problems.push("config.broadcast: expected a map");
             return;
         };
@@ -170,12 +169,12 @@ impl JoinRequest {
         if self.replay == Some(Replay::Invalid) {
             self.problems.push("config.broadcast.replay: expected since and limit as integers");
         }
-        // Upstream asks whether the raw value is truthy, so the string "false" counts as true.
+        // Upstream tests whether the raw value is truthy, so the string "false" is true.
         self.replication_ready = given(replication_ready).is_some_and(|value| value != "false");
     }
 
     fn read_presence(&mut self, presence: &str) {
-        let Ok([key, enabled]) = raw_json::fields(presence, ["key", "enabled"]) else {
+        let Ok([key, enabled]) = raw_json::properties(presence, ["key", "enabled"]) else {
             self.problems.push("config.presence: expected a map");
             return;
         };
@@ -219,7 +218,9 @@ impl JoinRequest {
 
 impl Replay {
     fn parse(replay: &str) -> Self {
-        let Ok([since, limit]) = raw_json::fields(replay, ["since", "limit"]) else { return Self::Invalid };
+        let Ok([since, limit]) = raw_json::properties(replay, ["since", "limit"]) else {
+            return Self::Invalid;
+        };
         let since = since.and_then(|since| since.parse().ok());
         let limit = given(limit).map_or(Some(REPLAY_MESSAGES_MAX), |limit| limit.parse().ok());
         match (since, limit) {
@@ -246,7 +247,7 @@ fn flag(value: Option<&str>) -> Result<bool, NotABoolean> {
     }
 }
 
-/// `null` is as good as absent, except where said otherwise: realtime-py sends it for what it does not use.
+/// A value, unless it is `null`, which means the same as absent: realtime-py sends it for fields it does not use.
 fn given(value: Option<&str>) -> Option<&str> {
     value.filter(|value| *value != "null")
 }

@@ -1,7 +1,7 @@
-//! What lies inside the envelope: the payloads of Supabase Realtime.
+//! The payloads of Supabase Realtime inside the envelope.
 //!
-//! Reading is lenient, as upstream is: what does not parse takes its default, and is named so that it can
-//! be logged. Writing keeps the members' and users' own JSON byte for byte.
+//! Reading is lenient, as upstream is: a field that does not parse takes its default and is named, so that it can be
+//! logged. Writing keeps the JSON of members and users byte for byte.
 
 mod broadcast;
 mod join;
@@ -15,10 +15,10 @@ pub use presence::{PresenceCall, PresenceDiff, presence_diff, presence_meta, pre
 pub use system::system;
 pub use token::TokenRefresh;
 
-/// What every topic of a room begins with on the wire. The rest is the sub-topic, the room's name.
+/// The prefix of every topic of a room. The rest is the sub-topic, the name of the room.
 pub const TOPIC_PREFIX: &str = "realtime:";
 
-/// The topic on the wire of the room `sub_topic`.
+/// The full topic of the room `sub_topic`.
 fn full_topic(sub_topic: &str) -> String {
     [TOPIC_PREFIX, sub_topic].concat()
 }

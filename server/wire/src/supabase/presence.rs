@@ -1,8 +1,7 @@
-//! Presence: what members ask of it, and the state and diffs they see.
+//! Presence: the calls of members, and the state and diffs that they receive.
 //!
-//! A tracked object travels as text from `track` to every diff. The only change it suffers is at its top
-//! level, where `phx_ref` is added: clients know a meta by that ref, so a user's member of the same name
-//! must go.
+//! A tracked object stays text from `track` to every diff. It is changed only at its top level, where `phx_ref` is added:
+//! clients identify a meta by that ref, so a member of the same name in the user's object is removed.
 
 use hub::{Dialect, Encode, Frame};
 
@@ -10,30 +9,30 @@ use super::full_topic;
 use crate::phoenix::{self, V1, V2};
 use crate::raw_json;
 
-/// What a `presence` message asks for.
+/// A `presence` message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PresenceCall<'a> {
-    /// Show this object to the room. JSON text, `{}` if none was given.
+    /// Track this object. JSON text, `{}` if the message has none.
     Track(&'a str),
     /// A track whose payload is not an object.
     TrackNotAMap,
-    /// Show nothing any more.
+    /// Track nothing any more.
     Untrack,
-    /// There is no event. Answered ok, and nothing is done.
+    /// There is no event. Answered with ok, without effect.
     Nothing,
-    /// An event we do not know.
+    /// An unknown event.
     Unknown,
 }
 
 impl<'a> PresenceCall<'a> {
     /// Reads the payload of a `presence` message.
     pub fn parse(payload: &'a str) -> Self {
-        let Ok([event, tracked]) = raw_json::fields(payload, ["event", "payload"]) else {
+        let Ok([event, tracked]) = raw_json::properties(payload, ["event", "payload"]) else {
             return Self::Unknown;
         };
         let Some(event) = event else { return Self::Nothing };
         let Some(event) = raw_json::string(event) else { return Self::Unknown };
-        // Old clients shout: `TRACK` is common.
+        // Old clients send capitals: `TRACK` is common.
         if event.eq_ignore_ascii_case("untrack") {
             return Self::Untrack;
         }
@@ -50,11 +49,11 @@ impl<'a> PresenceCall<'a> {
 pub fn presence_meta(payload: &str, phx_ref: &str, previous: Option<&str>) -> String {
     let mut meta = String::with_capacity(payload.len() + 64);
     meta.push('{');
-    let members = raw_json::each_member(payload, |member| {
-        if member.is_named("phx_ref") || member.is_named("phx_ref_prev") {
+    let members = raw_json::each_property(payload, |property| {
+        if property.is_named("phx_ref") || property.is_named("phx_ref_prev") {
             return;
         }
-        meta.extend([member.key, ":", member.value, ","]);
+        meta.extend([property.key, ":", property.value, ","]);
     });
     if members.is_err() {
         meta.truncate(1);
@@ -95,7 +94,7 @@ pub fn presence_diff(joins: &str, leaves: &str) -> String {
     ["{\"joins\":", joins, ",\"leaves\":", leaves, "}"].concat()
 }
 
-/// A change of presence, told to a room.
+/// A change of presence, as a room receives it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PresenceDiff<'a> {
     /// From [`presence_diff`].

@@ -1,6 +1,6 @@
-//! The server's own announcements: event `system`.
+//! The server's own messages: event `system`.
 //!
-//! realtime-py drops one that has not all four members, each a string.
+//! realtime-py drops a message without all four members, each a string.
 
 use serde::Serialize;
 
@@ -14,8 +14,8 @@ struct System<'a> {
     status: &'a str,
 }
 
-/// The payload of a `system` message in the room `sub_topic`. `extension` is the part of the server that
-/// speaks: `system` or `postgres_changes`.
+/// The payload of a `system` message in the room `sub_topic`. `extension` is the part of the server that sends it: `system`
+/// or `postgres_changes`.
 pub fn system(extension: &str, status: Status, message: &str, sub_topic: &str) -> String {
     let system = System { channel: sub_topic, extension, message, status: status.as_str() };
     serde_json::to_string(&system).expect("four strings are written to memory")

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::raw_json;
 
-/// What opaque API keys begin with. They are no JWTs: the gateway has put one in the handshake.
+/// The prefix of opaque API keys. They are not JWTs: the gateway replaces them by one in the handshake.
 const API_KEY_PREFIX: &str = "sb_";
 
 /// Whether `token` is an opaque API key rather than a JWT.
@@ -12,12 +12,12 @@ pub(super) fn is_api_key(token: &str) -> bool {
     token.starts_with(API_KEY_PREFIX)
 }
 
-/// What a client wants its token to be from now on.
+/// The token that a client wants to use from now on.
 #[derive(Clone, PartialEq, Eq)]
 pub enum TokenRefresh<'a> {
-    /// This one.
+    /// This token.
     New(Cow<'a, str>),
-    /// The one it has: it signed out (`null`), or sent an opaque API key.
+    /// The current one: it signed out (`null`), or sent an opaque API key.
     Unchanged,
     /// There is no token in the message.
     Unreadable,
@@ -37,7 +37,7 @@ impl std::fmt::Debug for TokenRefresh<'_> {
 impl<'a> TokenRefresh<'a> {
     /// Reads the payload of `access_token`.
     pub fn parse(payload: &'a str) -> Self {
-        let Ok([Some(token)]) = raw_json::fields(payload, ["access_token"]) else {
+        let Ok([Some(token)]) = raw_json::properties(payload, ["access_token"]) else {
             return Self::Unreadable;
         };
         if token == "null" {

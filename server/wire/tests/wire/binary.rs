@@ -1,7 +1,7 @@
 //! Binary frames, byte for byte as measured with realtime-js.
 
 use hub::Encode;
-use wire::phoenix::{Malformed, UserPayload, V1, V2, decode_binary};
+use wire::phoenix::{DecodeError, UserPayload, V1, V2, decode_binary};
 use wire::supabase::Broadcast;
 
 use crate::fuzz::reader;
@@ -67,37 +67,38 @@ fn any_encoding_but_0_means_json() {
 }
 
 #[test]
-fn what_is_no_user_broadcast_is_refused_with_its_reason() {
-    let refused = |hex: &str| decode_binary(V2, &bytes(hex)).unwrap_err().why;
+fn other_binary_frames_are_refused_with_the_reason() {
+    let refused = |hex: &str| decode_binary(V2, &bytes(hex)).unwrap_err().error;
     for kind in [0, 1, 2, 4, 255] {
-        assert_eq!(refused(&format!("{kind:02x} 00 00 01 01 00 00 74 65")), Malformed::Kind(kind));
+        assert_eq!(refused(&format!("{kind:02x} 00 00 01 01 00 00 74 65")), DecodeError::Kind(kind));
     }
-    assert_eq!(refused(""), Malformed::Truncated);
-    assert_eq!(refused("03 00 00 01 01 00"), Malformed::Truncated);
-    assert_eq!(refused("03 00 00 01 02 00 00 74 65"), Malformed::Truncated);
-    assert_eq!(refused("03 01 00 01 01 00 00 ff 74 65"), Malformed::Ref);
-    assert_eq!(refused("03 00 00 01 01 00 00 ff 65"), Malformed::Topic);
-    assert_eq!(refused("03 00 00 01 01 00 00 74 ff"), Malformed::Event);
-    assert_eq!(refused("03 00 00 01 01 02 00 74 65 5b5d"), Malformed::Metadata);
-    assert_eq!(refused("03 00 00 01 01 00 01 74 65"), Malformed::Payload);
-    assert_eq!(refused("03 00 00 01 01 00 01 74 65 7b"), Malformed::Payload);
-    assert_eq!(refused("03 00 00 01 01 00 01 74 65 22ff22"), Malformed::Payload);
-    assert_eq!(decode_binary(V1, &bytes(KIND_3_JSON)), Err(Malformed::BinaryInV1.into()));
+    assert_eq!(refused(""), DecodeError::Truncated);
+    assert_eq!(refused("03 00 00 01 01 00"), DecodeError::Truncated);
+    assert_eq!(refused("03 00 00 01 02 00 00 74 65"), DecodeError::Truncated);
+    assert_eq!(refused("03 01 00 01 01 00 00 ff 74 65"), DecodeError::Ref);
+    assert_eq!(refused("03 00 00 01 01 00 00 ff 65"), DecodeError::Topic);
+    assert_eq!(refused("03 00 00 01 01 00 00 74 ff"), DecodeError::Event);
+    assert_eq!(refused("03 00 00 01 01 02 00 74 65 5b5d"), DecodeError::Metadata);
+    assert_eq!(refused("03 00 00 01 01 00 01 74 65"), DecodeError::Payload);
+    assert_eq!(refused("03 00 00 01 01 00 01 74 65 7b"), DecodeError::Payload);
+    assert_eq!(refused("03 00 00 01 01 00 01 74 65 22ff22"), DecodeError::Payload);
+    assert_eq!(decode_binary(V1, &bytes(KIND_3_JSON)), Err(DecodeError::BinaryInV1.into()));
 }
 
 #[test]
-fn a_whole_frame_with_a_payload_that_is_not_json_can_be_answered() {
-    for (rest, why) in
-        [("01 02 00 31 32 74 65 5b5d", Malformed::Metadata), ("01 00 01 31 32 74 65 7b", Malformed::Payload)]
-    {
+fn a_complete_frame_whose_payload_is_not_json_can_be_answered() {
+    for (rest, error) in [
+        ("01 02 00 31 32 74 65 5b5d", DecodeError::Metadata),
+        ("01 00 01 31 32 74 65 7b", DecodeError::Payload),
+    ] {
         let frame = bytes(&format!("03 01 01 01 {rest}"));
         let refused = decode_binary(V2, &frame).unwrap_err();
-        let address = refused.address.expect("a whole frame");
-        assert_eq!((address.join_ref.as_json(), address.reference.as_json()), ("\"1\"", "\"2\""));
-        assert_eq!((address.topic, refused.why), ("t", why));
+        let target = refused.reply_target.expect("a complete frame");
+        assert_eq!((target.join_ref.as_json(), target.reference.as_json()), ("\"1\"", "\"2\""));
+        assert_eq!((target.topic, refused.error), ("t", error));
     }
-    let not_whole = bytes("03 01 01 01 02 00 00 31 32 74 65");
-    assert_eq!(decode_binary(V2, &not_whole), Err(Malformed::Truncated.into()));
+    let truncated = bytes("03 01 01 01 02 00 00 31 32 74 65");
+    assert_eq!(decode_binary(V2, &truncated), Err(DecodeError::Truncated.into()));
 }
 
 #[test]

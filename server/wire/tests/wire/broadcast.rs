@@ -1,4 +1,4 @@
-//! Which form of a broadcast reaches whom (docs/protocol/channels.md#broadcasts).
+//! Which form of a broadcast each dialect receives (docs/protocol/channels.md#broadcasts).
 
 use hub::{Dialect, Encode};
 use wire::phoenix::{UserPayload, V1, V2};
@@ -50,7 +50,7 @@ fn bytes_never_reach_v1() {
 }
 
 #[test]
-fn http_batches_are_text_for_everybody() {
+fn http_batches_are_text_in_every_dialect() {
     let broadcast = Broadcast::Http { event: "e", payload: r#"{"a":1}"#, meta: None };
     check(
         broadcast,
@@ -70,6 +70,6 @@ fn http_batches_are_text_for_everybody() {
 }
 
 #[test]
-fn a_dialect_that_is_not_phoenix_hears_nothing() {
+fn a_dialect_that_is_not_phoenix_receives_nothing() {
     assert!(Broadcast::Text { payload: "{}" }.encode("room1", Dialect::new(2)).is_none());
 }

@@ -1,4 +1,4 @@
-//! Every file the fuzzer was given or has found, once more.
+//! Replays every file of the fuzzing corpus.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::fuzz::TARGETS;
 
 #[test]
-fn what_was_fuzzed_once_still_holds() {
+fn the_corpus_holds() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
     for (name, check) in TARGETS {
         let files = fs::read_dir(corpus.join(name)).expect("each target has a corpus");
@@ -26,7 +26,10 @@ fn every_target_and_every_corpus_is_replayed() {
         for entry in fs::read_dir(fuzz.join(folder)).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_stem().unwrap();
-            assert!(TARGETS.iter().any(|(target, _)| *target == name), "{path:?} is in nobody's list");
+            assert!(
+                TARGETS.iter().any(|(target, _)| *target == name),
+                "{path:?} is not in the list of targets"
+            );
         }
     }
 }

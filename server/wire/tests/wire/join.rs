@@ -1,4 +1,4 @@
-//! Join payloads of every SDK, and of none (docs/protocol/channels.md#join-payload).
+//! Join payloads of every SDK, and malformed ones (docs/protocol/channels.md#join-payload).
 
 use wire::supabase::{JoinRequest, JoinToken, Private, Replay};
 
@@ -101,7 +101,7 @@ fn wrong_types_take_defaults_and_are_named() {
 
 // Clients from before `enabled` send `config.presence` alone.
 #[test]
-fn presence_is_enabled_by_asking_for_it_in_either_way() {
+fn presence_is_enabled_by_either_field() {
     for (presence, enabled) in [
         (r#"{"key":"me"}"#, true),
         (r#"{"key":""}"#, true),
@@ -134,7 +134,7 @@ fn presence_keys_are_text() {
 }
 
 #[test]
-fn replication_ready_is_asked_by_anything_truthy() {
+fn replication_ready_is_requested_by_any_truthy_value() {
     for (value, expected) in
         [("true", true), ("\"false\"", true), ("0", true), ("{}", true), ("false", false), ("null", false)]
     {
@@ -145,7 +145,7 @@ fn replication_ready_is_asked_by_anything_truthy() {
 }
 
 #[test]
-fn replay_is_asked_for_even_by_null() {
+fn replay_is_requested_even_by_null() {
     let replay = |replay: &str| {
         JoinRequest::parse(&format!(r#"{{"config":{{"broadcast":{{"replay":{replay}}}}}}}"#)).replay
     };
@@ -171,7 +171,7 @@ fn replay_is_asked_for_even_by_null() {
 }
 
 #[test]
-fn which_token_counts() {
+fn which_token_is_used() {
     for (payload, expected) in [
         (r#"{"access_token":"a"}"#, own("a")),
         (r#"{"access_token":""}"#, own("")),

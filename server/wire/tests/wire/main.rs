@@ -1,7 +1,7 @@
-//! The protocol, as docs/protocol describes it.
+//! The wire formats, as docs/protocol describes them.
 //!
-//! One binary, since linking seven costs more than running them. The reader and the checks are those of
-//! the fuzz targets.
+//! One binary, because linking several takes longer than running them. The reader and the checks are those of the fuzz
+//! targets.
 
 #[path = "../../fuzz/src/lib.rs"]
 mod fuzz;

@@ -40,7 +40,7 @@ fn a_user_cannot_forge_refs() {
 }
 
 #[test]
-fn what_is_no_object_has_no_members() {
+fn values_that_are_not_objects_have_no_members() {
     for payload in ["", "[]", r#"{"a":1"#, r#"{"a":1}}"#] {
         assert_eq!(presence_meta(payload, "R1", None), r#"{"phx_ref":"R1"}"#, "{payload}");
     }
@@ -54,6 +54,6 @@ fn two_tabs_with_one_key_share_it() {
 }
 
 #[test]
-fn both_halves_of_a_diff_are_always_there() {
+fn both_halves_of_a_diff_are_always_present() {
     assert_eq!(presence_diff("{}", "{}"), r#"{"joins":{},"leaves":{}}"#);
 }

@@ -1,4 +1,4 @@
-//! What holds for every message, and for every heap of bytes.
+//! Properties of every message, and of arbitrary bytes.
 
 use hub::Dialect;
 use proptest::collection::vec;
@@ -37,7 +37,7 @@ fn reference() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Text that is nearly a message, so that more than its first byte is looked at.
+/// Text that is nearly a message, so that more than its first byte is read.
 fn almost_json() -> impl Strategy<Value = Vec<u8>> {
     let token = prop_oneof![
         proptest::sample::select(vec![
@@ -85,7 +85,7 @@ fn check_round_trip(dialect: Dialect, join_ref: &str, topic: &str, event: &str, 
     assert_eq!((&*push.topic, &*push.event, push.payload), (topic, event, payload));
 }
 
-/// A kind 3 frame, laid out as the table says.
+/// A kind 3 frame, as the table of the protocol has it.
 fn kind_3(fields: [&str; 5], encoding: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![3];
     frame.extend(fields.map(|field| u8::try_from(field.len()).unwrap()));
@@ -104,7 +104,7 @@ proptest! {
     }
 
     #[test]
-    fn a_binary_broadcast_is_read_as_it_was_laid_out(
+    fn a_binary_broadcast_is_read_as_it_was_written(
         fields in [".{0,60}", ".{0,60}", ".{0,60}", ".{0,60}"],
         payload in json(),
     ) {
@@ -152,8 +152,8 @@ proptest! {
     }
 
     #[test]
-    fn only_1_0_and_2_0_are_spoken(version in "[0-9.a-z+-]{0,12}|[12]\\.0\\.[0-9a-z+-]{0,4}|.*") {
-        match phoenix::protocol(Some(&version)) {
+    fn only_1_0_and_2_0_are_accepted(version in "[0-9.a-z+-]{0,12}|[12]\\.0\\.[0-9a-z+-]{0,4}|.*") {
+        match phoenix::dialect_of_version(Some(&version)) {
             Some(V1) => prop_assert!(version.starts_with("1.0.")),
             Some(dialect) => prop_assert!(dialect == V2 && version.starts_with("2.0.")),
             None => {}

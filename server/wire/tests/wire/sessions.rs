@@ -1,15 +1,15 @@
-//! Whole sessions on the wire, text only, line by line (docs/protocol/channels.md).
+//! Whole conversations, text only, line by line (docs/protocol/channels.md).
 
 use hub::{Dialect, Encode};
-use wire::phoenix::{self, Malformed, Status, V1, V2};
+use wire::phoenix::{self, DecodeError, Status, V1, V2};
 use wire::supabase::{PresenceDiff, presence_diff, presence_payload, system};
 
 use crate::fuzz::reader;
 
 const JOINED: &str = r#"{"postgres_changes":[]}"#;
 
-/// Answers the message `incoming` and compares what goes out.
-fn answer(dialect: Dialect, incoming: &str, status: Status, response: &str, expected: &str) {
+/// Replies to the message `incoming` and compares the frame.
+fn check_reply(dialect: Dialect, incoming: &str, status: Status, response: &str, expected: &str) {
     let push = phoenix::decode_text(dialect, incoming).unwrap();
     let (join_ref, reference) = (push.join_ref.as_json(), push.reference.as_json());
     let reply = phoenix::reply(dialect, join_ref, reference, &push.topic, status, response);
@@ -18,7 +18,7 @@ fn answer(dialect: Dialect, incoming: &str, status: Status, response: &str, expe
 
 #[test]
 fn supabase_js_in_a_private_room() {
-    answer(
+    check_reply(
         V2,
         r#"["6","6","realtime:room1","phx_join",{"config":{"private":true},"access_token":"jwt-1"}]"#,
         Status::Ok,
@@ -29,7 +29,7 @@ fn supabase_js_in_a_private_room() {
         reader::text(&phoenix::push(V2, "\"6\"", "realtime:room1", "presence_state", "{}")),
         r#"["6",null,"realtime:room1","presence_state",{}]"#
     );
-    answer(
+    check_reply(
         V2,
         r#"["6","7","realtime:room1","presence",{"type":"presence","event":"track","payload":{"u":1}}]"#,
         Status::Ok,
@@ -42,14 +42,14 @@ fn supabase_js_in_a_private_room() {
         reader::text(&PresenceDiff { payload: &diff }.encode("room1", V2).unwrap()),
         r#"[null,null,"realtime:room1","presence_diff",{"joins":{"0f6c…":{"metas":[{"u":1,"phx_ref":"GGx0Zt3mQK4AAQIB"}]}},"leaves":{}}]"#
     );
-    answer(
+    check_reply(
         V2,
         r#"[null,"9","phoenix","heartbeat",{}]"#,
         Status::Ok,
         "{}",
         r#"[null,"9","phoenix","phx_reply",{"status":"ok","response":{}}]"#,
     );
-    answer(
+    check_reply(
         V2,
         r#"["6","12","realtime:room1","phx_leave",{}]"#,
         Status::Ok,
@@ -64,14 +64,14 @@ fn supabase_js_in_a_private_room() {
 
 #[test]
 fn realtime_py_and_an_expired_token() {
-    answer(
+    check_reply(
         V1,
         r#"{"event":"phx_join","payload":{"config":{"broadcast":null}},"topic":"realtime:db","ref":"1","join_ref":null}"#,
         Status::Ok,
         r#"{"postgres_changes":[{"event":"*","schema":"public","table":"todos","id":77541012}]}"#,
         r#"{"topic":"realtime:db","event":"phx_reply","payload":{"status":"ok","response":{"postgres_changes":[{"event":"*","schema":"public","table":"todos","id":77541012}]}},"ref":"1"}"#,
     );
-    answer(
+    check_reply(
         V1,
         r#"{"event":"heartbeat","payload":{},"topic":"phoenix","ref":null,"join_ref":null}"#,
         Status::Ok,
@@ -95,7 +95,7 @@ fn realtime_py_and_an_expired_token() {
 }
 
 #[test]
-fn a_topic_nobody_joined() {
+fn a_topic_that_is_not_joined() {
     let frame =
         phoenix::reply(V2, "null", "\"9\"", "other:x", Status::Error, r#"{"reason":"unmatched topic"}"#);
     assert_eq!(
@@ -118,16 +118,16 @@ fn a_crash_and_a_close_name_the_join_that_ends() {
 }
 
 #[test]
-fn refs_come_back_with_their_json_type() {
+fn refs_are_returned_with_their_json_type() {
     for reference in ["\"6\"", "6", "null", "\"0f8fad5b-d9cb-469f-a165-70867728950e\""] {
-        answer(
+        check_reply(
             V2,
             &format!(r#"[{reference},{reference},"t","e",null]"#),
             Status::Ok,
             "{}",
             &format!(r#"[{reference},{reference},"t","phx_reply",{{"status":"ok","response":{{}}}}]"#),
         );
-        answer(
+        check_reply(
             V1,
             &format!(r#"{{"ref":{reference},"topic":"t","event":"e","payload":[]}}"#),
             Status::Ok,
@@ -140,7 +140,7 @@ fn refs_come_back_with_their_json_type() {
 }
 
 #[test]
-fn topics_are_echoed_exactly_whatever_they_hold() {
+fn topics_are_returned_exactly_whatever_they_contain() {
     let push = phoenix::decode_text(V2, r#"[null,"1","realtime:\"\u00e9\\:x","e",{}]"#).unwrap();
     assert_eq!(push.topic, "realtime:\"é\\:x");
     let frame = phoenix::closed(V2, "\"1\"", &push.topic);
@@ -148,39 +148,39 @@ fn topics_are_echoed_exactly_whatever_they_hold() {
 }
 
 #[test]
-fn v2_takes_more_than_five_elements_and_no_fewer() {
+fn v2_accepts_five_elements_or_more() {
     let push = phoenix::decode_text(V2, r#" ["1","2","t","e", {"a": 1} ,[[]],"more"] "#).unwrap();
     assert_eq!(push.payload, r#"{"a": 1}"#);
     assert!(push.payload_is_object());
     let refused = |text| phoenix::decode_text(V2, text).unwrap_err();
-    assert_eq!(refused(r#"["1","2","t","e"]"#), Malformed::WrongShape);
-    assert_eq!(refused(r#"{"topic":"t","event":"e","payload":{},"ref":"1"}"#), Malformed::WrongShape);
-    assert_eq!(refused("{}"), Malformed::WrongShape);
-    assert_eq!(refused(""), Malformed::NotJson);
-    assert_eq!(refused("potato"), Malformed::NotJson);
-    assert_eq!(refused(r#"["1","2","t","e",{}]]"#), Malformed::NotJson);
-    assert_eq!(refused(r#"["1","2","t","e",{"a":}]"#), Malformed::NotJson);
-    assert_eq!(refused(r#"["1","2",3,"e",{}]"#), Malformed::Topic);
-    assert_eq!(refused(r#"["1","2","t",null,{}]"#), Malformed::Event);
-    assert_eq!(refused(r#"["1",{},"t","e",{}]"#), Malformed::Ref);
+    assert_eq!(refused(r#"["1","2","t","e"]"#), DecodeError::WrongShape);
+    assert_eq!(refused(r#"{"topic":"t","event":"e","payload":{},"ref":"1"}"#), DecodeError::WrongShape);
+    assert_eq!(refused("{}"), DecodeError::WrongShape);
+    assert_eq!(refused(""), DecodeError::NotJson);
+    assert_eq!(refused("potato"), DecodeError::NotJson);
+    assert_eq!(refused(r#"["1","2","t","e",{}]]"#), DecodeError::NotJson);
+    assert_eq!(refused(r#"["1","2","t","e",{"a":}]"#), DecodeError::NotJson);
+    assert_eq!(refused(r#"["1","2",3,"e",{}]"#), DecodeError::Topic);
+    assert_eq!(refused(r#"["1","2","t",null,{}]"#), DecodeError::Event);
+    assert_eq!(refused(r#"["1",{},"t","e",{}]"#), DecodeError::Ref);
 }
 
 #[test]
-fn v1_wants_four_keys_and_ignores_the_rest() {
+fn v1_requires_four_keys_and_ignores_others() {
     let text = r#"{"x":[1],"topic":"t","ref":null,"event":"e","payload":{},"join_ref":"6"}"#;
     let push = phoenix::decode_text(V1, text).unwrap();
     assert_eq!((push.join_ref.as_json(), push.reference.is_null()), ("\"6\"", true));
     for key in ["topic", "event", "payload", "ref"] {
         let without = text.replace(&format!("\"{key}\":"), "\"other\":");
-        assert_eq!(phoenix::decode_text(V1, &without), Err(Malformed::WrongShape), "{key}");
+        assert_eq!(phoenix::decode_text(V1, &without), Err(DecodeError::WrongShape), "{key}");
     }
-    assert_eq!(phoenix::decode_text(V1, r#"["6","7","t","e",{}]"#), Err(Malformed::WrongShape));
+    assert_eq!(phoenix::decode_text(V1, r#"["6","7","t","e",{}]"#), Err(DecodeError::WrongShape));
 }
 
 #[test]
-fn half_a_surrogate_pair_is_no_topic_and_may_be_a_payload() {
-    assert_eq!(phoenix::decode_text(V2, r#"[null,"1","\ud800","e",{}]"#), Err(Malformed::Topic));
-    assert_eq!(phoenix::decode_text(V2, r#"[null,"1","t","\udc00",{}]"#), Err(Malformed::Event));
+fn half_a_surrogate_pair_is_valid_in_a_payload_but_not_in_a_topic() {
+    assert_eq!(phoenix::decode_text(V2, r#"[null,"1","\ud800","e",{}]"#), Err(DecodeError::Topic));
+    assert_eq!(phoenix::decode_text(V2, r#"[null,"1","t","\udc00",{}]"#), Err(DecodeError::Event));
     let push = phoenix::decode_text(V2, r#"[null,"1","t","e",{"\ud800":"\ud800"}]"#).unwrap();
     assert_eq!(push.payload, r#"{"\ud800":"\ud800"}"#);
 }
@@ -190,5 +190,5 @@ fn five_megabytes_of_brackets_are_read_without_a_deep_stack() {
     let deep = ["[".repeat(2_500_000), "]".repeat(2_500_000)].concat();
     let text = format!(r#"[null,"1","t","e",{deep}]"#);
     assert_eq!(phoenix::decode_text(V2, &text).unwrap().payload, deep);
-    assert_eq!(phoenix::decode_text(V2, &text[..2_000_000]), Err(Malformed::NotJson));
+    assert_eq!(phoenix::decode_text(V2, &text[..2_000_000]), Err(DecodeError::NotJson));
 }

@@ -1,4 +1,4 @@
-//! Sizes as upstream's own tests have them (docs/protocol/limits.md#payload-size).
+//! Sizes as in upstream's own tests (docs/protocol/limits.md#payload-size).
 
 use wire::phoenix::UserPayload;
 use wire::term_size::{bytes, exceeds, json, user_broadcast};
@@ -62,13 +62,13 @@ fn equal_to_the_limit_is_allowed() {
     assert!(exceeds(text, 17));
     assert!(!exceeds(text, 18));
     assert!(!exceeds(text, 3_000_500));
-    // The most a text can grow: found by the fuzzer, which knew that -0 is a float.
+    // The largest term for a text: found by the fuzzer, because -0 is a float.
     assert_eq!(json("[-0,-0]"), 3 * "[-0,-0]".len() + 4);
     assert!(exceeds("[-0,-0]", 24) && !exceeds("[-0,-0]", 25));
 }
 
 #[test]
-fn what_cannot_be_decoded_counts_as_its_text() {
+fn json_that_cannot_be_decoded_counts_as_its_text() {
     let deep = ["[".repeat(1000), "]".repeat(1000)].concat();
     for text in [deep.as_str(), r#""\ud800""#, "1e999"] {
         assert_eq!(json(text), text.len() + 1);

@@ -1,21 +1,21 @@
 //! Why a frame is dropped.
 //!
-//! Goes to the log, to a metric and, where the frame says which channel it belongs to, to its sender. No variant
-//! holds a part of the frame, because frames contain tokens and other users' data.
+//! The error goes to the log, to a metric and, if the frame names its channel, to the sender. No variant holds a part of
+//! the frame, because frames contain tokens and other users' data.
 
 /// Why a frame could not be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Malformed {
+pub enum DecodeError {
     /// A text frame that is not JSON.
     #[error("text frame is not JSON")]
     NotJson,
     /// JSON, but no array of five (V2), or no object with topic, event, payload and ref (V1).
     #[error("text frame has not the shape of a message")]
     WrongShape,
-    /// The topic is no string, or no text.
+    /// The topic is not a string, or not valid text.
     #[error("topic is not a string")]
     Topic,
-    /// The event is no string, or no text.
+    /// The event is not a string, or not valid text.
     #[error("event is not a string")]
     Event,
     /// A ref or join_ref is neither a string, nor a number, nor null.
@@ -27,22 +27,22 @@ pub enum Malformed {
     /// V1 has no binary messages.
     #[error("binary frame from a client that speaks V1")]
     BinaryInV1,
-    /// A binary frame of another kind than a user broadcast.
+    /// A binary frame that is not a user broadcast.
     #[error("binary frame of kind {0}")]
     Kind(u8),
     /// A binary frame that ends before its fields do.
     #[error("binary frame ends too early")]
     Truncated,
-    /// A binary frame's payload is announced as JSON and is not.
+    /// The payload of a binary frame is announced as JSON and is not JSON.
     #[error("payload of a binary frame is not JSON")]
     Payload,
-    /// A binary frame's metadata is not a JSON object.
+    /// The metadata of a binary frame is not a JSON object.
     #[error("metadata of a binary frame is not a JSON object")]
     Metadata,
 }
 
-impl From<serde_json::Error> for Malformed {
-    /// Keeps the category alone: serde_json's own text may quote the input.
+impl From<serde_json::Error> for DecodeError {
+    /// Keeps only the category: the text of serde_json may quote the input.
     fn from(error: serde_json::Error) -> Self {
         if error.is_data() { Self::WrongShape } else { Self::NotJson }
     }
