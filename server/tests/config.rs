@@ -39,7 +39,7 @@ fn what_is_wrong_is_told_and_the_exit_code_says_so() {
     assert_eq!(text(&output.stdout), "The settings: nothing is wrong\n    read config.toml\n");
     assert_eq!(
         text(&output.stderr),
-        "note: NUM_ACCEPTORS has no meaning here: sockets and memory are managed otherwise\n\
+        "note: NUM_ACCEPTORS has no meaning here: sockets and memory are managed differently\n\
          note: config.toml:1:8: server.port is overridden by variable PORT\n\
          note: no secret to verify tokens with: `serve` starts only with one, such as from JWT_SECRET\n"
     );
@@ -83,8 +83,7 @@ fn what_is_unwise_is_told_and_nothing_is_wrong_with_it() {
     );
     let shell = Shell::with(&[("config.toml", &file)]);
     let notes = [
-        "auth.jwt_secret: shorter than 32 bytes. Whoever sees one token can try out all secrets that short, and \
-         sign tokens of their own: use longer ones, such as from `openssl rand -base64 48`",
+        "auth.jwt_secret: shorter than 32 bytes. A secret that short can be found by brute force from one token: use longer ones, such as from `openssl rand -base64 48`",
         "auth.jwt_jwks is used without key 2 (kid \"two\"): `k` is missing",
         "auth.jwt_jwks is used without key 3 (kid \"\"): `kid` is missing",
         "tenants.acme.auth.jwt_jwks is used without key 2 (kid \"two\"): `k` is missing",
@@ -109,8 +108,8 @@ fn what_is_not_read_is_told_by_a_check_and_at_the_start() {
         "JWT_SECRETS is not read: did you mean JWT_SECRET, or REALTIME__AUTH__JWT_SECRETS?",
         "REALTIME_LIMITS_MAX_JOINS_PER_SECOND is not read: did you mean REALTIME__LIMITS__MAX_JOINS_PER_SECOND?",
         "REDIS_ULR is not read: did you mean REDIS_URL?",
-        "variable JWT_SECRET: auth.jwt_secret ends with a line break. It counts as part of the text, and tokens that \
-         do not have it are refused: remove it if it is not meant",
+        "variable JWT_SECRET: auth.jwt_secret ends with a line break. It is part of the value, and tokens that \
+         do not have it are refused: remove it if it is unintended",
     ];
     let variables = [
         ("JWT_SECRET", "ours, of thirty-two bytes or more than that\n"),

@@ -19,7 +19,7 @@ fn directive(name: &str) -> &'static str {
 fn a_drain_has_the_time_that_it_takes_by_default() {
     let server = Settings::default().server;
     let drain = server.drain_delay + server.drain_timeout + server.shutdown_timeout;
-    let patience = parse_duration(directive("TimeoutStopSec")).expect("a length of time");
+    let patience = parse_duration(directive("TimeoutStopSec")).expect("a duration");
     assert!(patience > drain, "{patience:?} for {drain:?}");
 }
 

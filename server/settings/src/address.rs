@@ -17,7 +17,7 @@ pub(crate) fn canonical(text: &str, schemes: &[String]) -> Option<String> {
 
 /// What to do about a `text` that is no such address. Repeats nothing of it.
 pub(crate) fn advice(text: &str, schemes: &[String]) -> Option<String> {
-    const ENCODE: &str = "percent-encode such signs in a user name or password: / is %2F, # is %23, ? is %3F, @ is %40, % is %25";
+    const ENCODE: &str = "percent-encode special characters in a user name or password: / is %2F, # is %23, ? is %3F, @ is %40, % is %25";
     let Some((_, rest)) = split(text.trim(), schemes) else {
         return (!text.contains("://")).then(|| "put the scheme before the host".into());
     };
@@ -26,7 +26,7 @@ pub(crate) fn advice(text: &str, schemes: &[String]) -> Option<String> {
         _ if after_host.contains('@') => ENCODE,
         _ if text.contains(char::is_whitespace) => "remove the white space",
         Ok(url) if url.has_host() && !leads_somewhere(&url) => {
-            "after the host stands the number of a database, such as /0, or nothing"
+            "after the host, write the number of a database, such as /0, or nothing"
         }
         _ if rest.contains('@') => ENCODE,
         _ => return None,

@@ -1,4 +1,4 @@
-//! `[admin]`: who may ask the server about itself, and tell it what to do.
+//! `[admin]`: tokens of operators, for status, metrics and administration.
 
 use schemars::JsonSchema;
 use secrecy::SecretString;
@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::units;
 
-/// Who may ask the server about itself, and tell it what to do. Operators sign tokens (JWT, HS256) without a
-/// `role`; the tokens of users never work here, nor these anywhere else.
+/// Tokens of operators, for status, metrics and administration. Operator tokens (JWT, HS256) have no `role`; tokens
+/// of users are never accepted here, nor operator tokens anywhere else.
 #[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Admin {
@@ -16,23 +16,22 @@ pub struct Admin {
     #[schemars(with = "Option<String>", extend("x-reload" = "live", "x-secret" = true))]
     pub jwt_secret: Option<SecretString>,
 
-    /// Further secrets believed beside `jwt_secret`, while one is being changed.
+    /// Further secrets that operator tokens may be signed with, so that a secret can be rotated.
     #[serde(with = "units::secrets")]
     #[schemars(with = "Vec<String>", extend("x-reload" = "live", "x-secret" = true))]
     pub jwt_secrets: Vec<SecretString>,
 
-    /// Operator tokens that are refused although they are signed well: ones that leaked.
+    /// Operator tokens that are refused although their signature is valid: ones that leaked.
     #[serde(with = "units::secrets")]
     #[schemars(with = "Vec<String>", extend("x-reload" = "live", "x-secret" = true, "x-commas" = true))]
     pub token_blocklist: Vec<SecretString>,
 
-    /// Secret that signs the tokens of whoever reads `/metrics`. Unset: `/metrics` is open to everybody who
-    /// reaches the port.
+    /// Secret that signs tokens for `/metrics`. Unset: `/metrics` needs no token.
     #[serde(with = "units::secret")]
     #[schemars(with = "Option<String>", extend("x-reload" = "live", "x-secret" = true))]
     pub metrics_jwt_secret: Option<SecretString>,
 
-    /// Tokens for `/metrics` that are refused although they are signed well.
+    /// Tokens for `/metrics` that are refused although their signature is valid.
     #[serde(with = "units::secrets")]
     #[schemars(with = "Vec<String>", extend("x-reload" = "live", "x-secret" = true, "x-commas" = true))]
     pub metrics_token_blocklist: Vec<SecretString>,

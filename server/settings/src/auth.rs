@@ -1,4 +1,4 @@
-//! `[auth]`: which tokens of the default tenant are believed.
+//! `[auth]`: how tokens of the default tenant are verified.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,17 +9,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::{marks, units};
 
-/// Which tokens of the default tenant are believed.
+/// How tokens of the default tenant are verified.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Auth {
-    /// Secret that signs the tokens (HS256, HS384, HS512); at least 32 bytes are wise. Empty or blank counts
-    /// as unset, and without it only `serve --dev` starts.
+    /// Secret that signs the tokens (HS256, HS384, HS512); use at least 32 bytes. Empty or blank means
+    /// unset; without any key to verify tokens with, only `serve --dev` starts.
     #[serde(with = "units::secret")]
     #[schemars(with = "Option<String>", extend("x-reload" = "live", "x-secret" = true))]
     pub jwt_secret: Option<SecretString>,
 
-    /// Further secrets believed beside `jwt_secret`, so that one can be changed while its tokens live on.
+    /// Further secrets that tokens may be signed with, so that a secret can be rotated while its tokens are valid.
     #[serde(with = "units::secrets")]
     #[schemars(with = "Vec<String>", extend("x-reload" = "live", "x-secret" = true))]
     pub jwt_secrets: Vec<SecretString>,
@@ -30,14 +30,14 @@ pub struct Auth {
     #[schemars(with = "Option<String>", extend("x-reload" = "live", "x-secret" = true, "x-kind" = "jwks"))]
     pub jwt_jwks: Option<SecretString>,
 
-    /// Where to fetch a JSON Web Key Set: the `jwks_uri` of an identity provider. Read again every `jwks_refresh`, and
-    /// when a token names a key nobody knows yet; while it cannot be had, the last one counts. A secret, because
-    /// a password or a key may stand in it.
+    /// Where to fetch a JSON Web Key Set: the `jwks_uri` of an identity provider. Fetched again every `jwks_refresh`,
+    /// and when a token names an unknown key; while it cannot be fetched, the last one stays in use. A secret,
+    /// because it may contain a password or a key.
     #[serde(with = "units::secret")]
     #[schemars(with = "Option<String>", extend("x-reload" = "live", "x-secret" = true, "x-kind" = "url", "x-schemes" = ["http://", "https://"]))]
     pub jwks_url: Option<SecretString>,
 
-    /// How often `jwks_url` is read.
+    /// How often `jwks_url` is fetched.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "marks::DurationText", extend("x-reload" = "live", "x-min" = "1s"))]
     pub jwks_refresh: Duration,
@@ -48,19 +48,19 @@ pub struct Auth {
     pub jwks_timeout: Duration,
 
     /// Claims a token must carry, each with the value it must have: `{ aal = "aal2" }`. A token without the
-    /// claim is refused. Those in `[auth]` bind operator tokens and tokens for `/metrics` too.
+    /// claim is refused. Those in `[auth]` apply to operator tokens and tokens for `/metrics` too.
     #[schemars(extend("x-reload" = "live"))]
     pub claim_validators: BTreeMap<String, serde_json::Value>,
 
-    /// The `iss` a token must carry. Unset: not looked at.
+    /// The `iss` a token must carry. Unset: not checked.
     #[schemars(extend("x-reload" = "live"))]
     pub jwt_issuer: Option<String>,
 
-    /// The `aud` a token must carry, alone or in a list. Unset: not looked at.
+    /// The `aud` a token must carry, alone or in a list. Unset: not checked.
     #[schemars(extend("x-reload" = "live"))]
     pub jwt_audience: Option<String>,
 
-    /// How long a token is still believed after its `exp`, and how long before its `nbf`, for clocks that differ.
+    /// How long a token is still accepted after its `exp`, and how long before its `nbf`, to allow for clock skew.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "marks::DurationText", extend("x-reload" = "live"))]
     pub leeway: Duration,
@@ -83,7 +83,7 @@ impl Default for Auth {
     }
 }
 
-/// Whether nothing has changed. In no constant time: both sides are the operator's own.
+/// Whether nothing has changed. Not in constant time: both sides are the operator's own.
 impl PartialEq for Auth {
     fn eq(&self, other: &Self) -> bool {
         fn exposed<'a>(secrets: impl IntoIterator<Item = &'a SecretString>) -> Vec<&'a str> {

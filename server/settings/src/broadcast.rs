@@ -13,18 +13,18 @@ use crate::{marks, units};
 #[serde(default, deny_unknown_fields)]
 pub struct Broadcast {
     /// Bytes of one request body, which may carry many messages; a longer one is answered with 413. Each
-    /// message is bound by `limits.max_payload_size_in_kb` besides.
+    /// message is also limited by `limits.max_payload_size_in_kb`.
     #[serde(with = "units::size")]
     #[schemars(with = "marks::SizeText", extend("x-reload" = "live", "x-min" = "1 KiB", "x-max" = "1 GiB"))]
     pub max_body_size: ByteSize,
 
-    /// Messages in one request; more are answered with 429, before any of them is looked at. They also need
-    /// room within `limits.max_events_per_second`, which allows ten seconds' worth at once.
+    /// Messages in one request; more are answered with 429, before any of them is processed. They also count
+    /// towards `limits.max_events_per_second`, which allows ten seconds' worth at once.
     #[schemars(extend("x-reload" = "live"))]
     pub max_batch_size: NonZeroUsize,
 
     /// Whether browsers of any origin may call the endpoints (CORS). Turn it off when a gateway in front
-    /// sends these headers already.
+    /// already sends these headers.
     #[schemars(extend("x-reload" = "live"))]
     pub cors: bool,
 }

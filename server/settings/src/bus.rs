@@ -1,4 +1,4 @@
-//! `[bus]`: how nodes hear each other.
+//! `[bus]`: how nodes exchange messages.
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -11,61 +11,60 @@ use serde::{Deserialize, Serialize};
 
 use crate::{marks, units};
 
-/// How nodes hear each other. Without Redis a node is alone, and does its work in full.
+/// How nodes exchange messages. Without Redis a node runs standalone, with all features.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Bus {
-    /// Redis (6 or later, or Valkey) by which the nodes hear each other: `redis://user:password@host:6379/0`,
+    /// Redis (6 or later, or Valkey) through which nodes exchange messages: `redis://user:password@host:6379/0`,
     /// `rediss://` for TLS. One server, or an address that follows the primary through failovers; not a Redis
-    /// Cluster. Unset: this node is alone.
+    /// Cluster. Unset: this node runs standalone.
     #[serde(with = "units::secret")]
     #[schemars(with = "Option<String>", extend("x-reload" = "restart", "x-secret" = true, "x-kind" = "url", "x-schemes" = ["redis://", "rediss://"]))]
     pub redis_url: Option<SecretString>,
 
-    /// CA certificates (PEM) by which the certificate of Redis is verified under `rediss://`. Unset: those the system
-    /// trusts.
+    /// CA certificates (PEM) that verify the certificate of Redis under `rediss://`. Unset: those the system trusts.
     #[schemars(extend("x-reload" = "restart"))]
     pub tls_ca_file: Option<PathBuf>,
 
-    /// What every channel and key of ours in Redis begins with. Nodes hear each other only under the same one.
+    /// Prefix of every channel and key in Redis. Nodes exchange messages only with nodes of the same prefix.
     #[schemars(extend("x-reload" = "restart"))]
     pub prefix: String,
 
-    /// How long connecting to Redis, or waiting for its answer, may take.
+    /// Timeout for connecting to Redis and for each of its replies.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "marks::DurationText", extend("x-reload" = "restart", "x-min" = "1ms"))]
     pub timeout: Duration,
 
-    /// How often each connection to Redis is used at the latest. A proxy or load balancer in between, and Redis
-    /// itself with `timeout`, close connections that are idle for longer than they allow: this has to be shorter.
-    /// A connection that does not answer within `timeout` is taken for lost.
+    /// Longest time that a connection to Redis is idle before it is pinged. A proxy or load balancer in between, and
+    /// Redis itself with its `timeout`, close idle connections: this has to be shorter than their limit.
+    /// A connection that does not reply within `timeout` is considered lost.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "marks::DurationText", extend("x-reload" = "restart", "x-min" = "1ms"))]
     pub keep_alive: Duration,
 
-    /// How long the first join of a room on this node may wait until messages of the other nodes reach it.
-    /// Later it is answered all the same.
+    /// How long the first join of a room on this node may wait until the room is subscribed to on Redis. After
+    /// that it is answered nevertheless.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "marks::DurationText", extend("x-reload" = "restart"))]
     pub subscribe_timeout: Duration,
 
-    /// How long a room is listened to after its last member on this node has left: whoever comes right back
-    /// finds it as it was.
+    /// How long a room stays subscribed to after its last member on this node has left, so that a client that
+    /// comes back at once finds its presence complete.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "marks::DurationText", extend("x-reload" = "restart"))]
     pub linger: Duration,
 
-    /// A node not heard of for this long is taken for dead: what its clients showed in presence leaves.
+    /// A node that does not renew its lease for this long is considered dead: the presence of its clients is removed.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "marks::DurationText", extend("x-reload" = "restart", "x-min" = "1ms"))]
     pub lease: Duration,
 
-    /// Messages that may wait on their way to the other nodes. What does not fit is dropped for them, and
+    /// Messages that may be queued for the other nodes. When the queue is full, messages are dropped for them, and
     /// counted.
     #[schemars(extend("x-reload" = "restart"))]
     pub max_frames: NonZeroU32,
 
-    /// Bytes that may wait on their way to the other nodes.
+    /// Bytes that may be queued for the other nodes.
     #[serde(with = "units::size")]
     #[schemars(with = "marks::SizeText", extend("x-reload" = "restart", "x-min" = "1 KiB"))]
     pub max_bytes: ByteSize,

@@ -24,8 +24,7 @@ impl Settings {
         expect(
             self.server.idle_timeout > self.server.ping_interval,
             &["server.idle_timeout", "server.ping_interval"],
-            "must be longer than server.ping_interval, or clients are closed before they are asked for a sign of \
-             life",
+            "must be longer than server.ping_interval, or clients are disconnected before they are pinged",
         );
         let tls = &self.server.tls;
         expect(
@@ -51,7 +50,7 @@ impl Settings {
         for (section, limits) in std::iter::once(own).chain(tenants) {
             let payload = limits.max_payload_bytes() as u64;
             let message = format!(
-                "must fit into server.max_frame_size: with its wrapping such a payload has {payload} bytes, and a \
+                "must fit into server.max_frame_size: with its envelope such a payload has {payload} bytes, and a \
                  message of more than {frame} closes its connection"
             );
             let key = format!("{section}.max_payload_size_in_kb");

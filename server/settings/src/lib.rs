@@ -1,9 +1,9 @@
-//! What can be configured. One struct and one file per section; the struct is the truth.
+//! What can be configured. One struct and one file per section; the struct is the only definition.
 //!
 //! A default stands in `Default` and nowhere else, the meaning and unit in the doc comment, and when a
 //! running server picks a change up in the `x-reload` mark: «live», «connection» (for connections made from
 //! then on) or «restart». Further marks say what a type cannot: `x-secret`, the kind of a text (`x-kind`), the
-//! ends of a range (`x-min`, `x-max`). [`Settings::check`] knows what takes two keys to get wrong.
+//! ends of a range (`x-min`, `x-max`). [`Settings::check`] checks keys that depend on each other.
 //!
 //! The marks reach the JSON Schema, and everything that must know all keys reads them there ([`Sources`],
 //! the reference, the comparison on a reload).
@@ -64,31 +64,31 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Everything the server can be told, section by section.
+/// All settings of the server, section by section.
 #[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Where clients knock, how many may be inside, and how long we wait for them.
+    /// The listener: addresses, connection limits, timeouts and shutdown.
     pub server: Server,
-    /// Which tokens of the default tenant are believed.
+    /// How tokens of the default tenant are verified.
     pub auth: Auth,
-    /// What the clients of the default tenant may use.
+    /// Limits of the default tenant.
     pub limits: Limits,
-    /// What may wait for a client that reads slowly.
+    /// The queue of outgoing frames of each connection.
     pub outbox: Outbox,
-    /// Who is in a room, and how soon the others hear of it.
+    /// Presence: who is in a room, and how changes are published.
     pub presence: Presence,
     /// Broadcasts sent over HTTP.
     pub broadcast: Broadcast,
-    /// How nodes hear each other.
+    /// How nodes exchange messages.
     pub bus: Bus,
-    /// Where this node is, and which nodes are near a tenant.
+    /// The region of this node, and which nodes serve a tenant's region.
     pub regions: Regions,
-    /// Who may ask the server about itself, and tell it what to do.
+    /// Tokens of operators, for status, metrics and administration.
     pub admin: Admin,
-    /// What the server says about itself.
+    /// Logs.
     pub telemetry: Telemetry,
-    /// Who else owns rooms here, by id.
+    /// Further tenants, by id.
     #[schemars(extend("x-reload" = "live", "x-names" = "tenant"))]
     pub tenants: BTreeMap<String, Tenant>,
 }

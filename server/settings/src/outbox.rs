@@ -1,4 +1,4 @@
-//! `[outbox]`: what may wait for a client that reads slowly.
+//! `[outbox]`: the queue of outgoing frames of each connection.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -9,22 +9,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::{marks, units};
 
-/// What may wait for a client that reads slowly. Whichever bound is reached first decides; what does not
-/// fit is dropped for this client alone, and counted. One frame always fits an empty outbox.
+/// The queue of outgoing frames of each connection, for clients that read slowly. Whichever limit is reached first
+/// applies; what does not fit is dropped for this client alone, and counted. One frame always fits an empty outbox.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Outbox {
-    /// Frames that may wait for one connection.
+    /// Frames that may be queued for one connection.
     #[schemars(extend("x-reload" = "connection"))]
     pub max_frames: NonZeroU32,
 
-    /// Bytes that may wait for one connection. Frames are shared between connections, so a thousand slow
-    /// readers of one room do not hold this a thousand times.
+    /// Bytes that may be queued for one connection. Frames are shared between connections, so a thousand slow
+    /// readers of one room do not take this a thousand times.
     #[serde(with = "units::size")]
     #[schemars(with = "marks::SizeText", extend("x-reload" = "connection", "x-min" = "1 KiB"))]
     pub max_bytes: ByteSize,
 
-    /// A connection that accepts no byte for this long while frames wait is closed with 1013.
+    /// A connection that accepts no byte for this long while frames are queued is closed with 1013.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "marks::DurationText", extend("x-reload" = "connection", "x-min" = "1ms"))]
     pub stall_timeout: Duration,

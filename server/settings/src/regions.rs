@@ -1,11 +1,11 @@
-//! `[regions]`: where this node is, and which nodes are near a tenant.
+//! `[regions]`: the region of this node, and which nodes serve a tenant's region.
 
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Where this node is, and which nodes are near a tenant.
+/// The region of this node, and which nodes serve a tenant's region.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Regions {

@@ -88,8 +88,7 @@ fn short(settings: &Settings) -> Option<String> {
     };
     (!short.is_empty()).then(|| {
         format!(
-            "{shown}{more}: shorter than {WISE_BYTES} bytes. Whoever sees one token can try out all secrets that \
-             short, and sign tokens of their own: use longer ones, such as from `openssl rand -base64 48`"
+            "{shown}{more}: shorter than {WISE_BYTES} bytes. A secret that short can be found by brute force from one token: use longer ones, such as from `openssl rand -base64 48`"
         )
     })
 }
@@ -99,7 +98,7 @@ fn numbers_open_all(admin: &Admin) -> Option<String> {
     let metrics = Signing::of_metrics(admin);
     let other = Signing::of_operators(admin).into_iter().find(|other| other.shares_with(&metrics))?;
     Some(format!(
-        "{} is a secret of {} too: whoever has a token for /metrics can do all that operators can",
+        "{} is a secret of {} too: a token for /metrics has all permissions of an operator",
         metrics.key, other.key
     ))
 }

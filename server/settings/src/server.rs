@@ -1,4 +1,4 @@
-//! `[server]`: the door. Addresses, how many may be inside, and how long the server waits for a client.
+//! `[server]`: the listener. Addresses, connection limits, timeouts and shutdown.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::{NonZeroU64, NonZeroUsize};
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{marks, units};
 
-/// Where clients knock, how many may be inside, and how long we wait for them.
+/// The listener: addresses, connection limits, timeouts and shutdown.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Server {
@@ -23,30 +23,30 @@ pub struct Server {
     #[schemars(extend("x-reload" = "restart"))]
     pub port: u16,
 
-    /// The address by which clients reach this server, such as `wss://realtime.example.com`, when something
-    /// stands in front of it. Told at the start and in `/status`.
+    /// The address by which clients reach this server, such as `wss://realtime.example.com`, when it runs
+    /// behind a proxy or load balancer. Shown at the start and in `/status`.
     #[schemars(extend("x-reload" = "live", "x-kind" = "url", "x-schemes" = ["http://", "https://", "ws://", "wss://"]))]
     pub public_url: Option<String>,
 
-    /// Certificate and key, for TLS without anything in front.
+    /// Certificate and key, to serve TLS without a proxy in front.
     pub tls: Tls,
 
-    /// Networks of load balancers that say by PROXY protocol (v1 or v2) whom they bring, such as
-    /// `10.0.0.0/8`. Whoever connects from there must say it first of all; from elsewhere it is refused.
+    /// Networks of load balancers that send a PROXY protocol header (v1 or v2), such as `10.0.0.0/8`. A connection
+    /// from there must begin with the header; a header from elsewhere is refused.
     #[schemars(with = "Vec<marks::NetworkText>", extend("x-reload" = "restart"))]
     pub proxy_protocol_from: Vec<String>,
 
-    /// The tenant of `[auth]` and of every client that names none.
+    /// The tenant that `[auth]` and `[limits]` configure, and that a client belongs to if it names none.
     #[schemars(extend("x-reload" = "restart", "x-kind" = "tenant"))]
     pub default_tenant: String,
 
-    /// Whether a client whose host name begins with a tenant nobody knows is refused (404), instead of meaning
-    /// the default one. Who says an unknown tenant outright (`x-tenant`, `tenant`) is refused in any case.
+    /// Whether a client whose host name begins with an unknown tenant is refused (404), instead of belonging to the
+    /// default one. A client that names an unknown tenant explicitly (`x-tenant`, `tenant`) is refused in any case.
     #[schemars(extend("x-reload" = "live"))]
     pub strict_host: bool,
 
-    /// WebSocket connections at once from one client address. Unset: as many as there are places. Mind that a
-    /// load balancer without PROXY protocol makes all clients look like one.
+    /// Maximum of concurrent WebSocket connections from one client address. Unset: `max_connections`. Behind a load
+    /// balancer without PROXY protocol all clients have the same address.
     #[schemars(extend("x-reload" = "live"))]
     pub max_connections_per_address: Option<NonZeroUsize>,
 
@@ -54,34 +54,34 @@ pub struct Server {
     #[schemars(extend("x-reload" = "live"))]
     pub request_id_baggage_key: String,
 
-    /// WebSocket connections at once, of all tenants. The next handshake is answered with 503.
+    /// Maximum of concurrent WebSocket connections, of all tenants. Further handshakes are answered with 503.
     #[schemars(extend("x-reload" = "live"))]
     pub max_connections: NonZeroUsize,
 
-    /// Open files this process asks the system for; every connection is one. Unset: as many as it may have.
+    /// Limit of open files that this process requests; every connection is one. Unset: as many as the system allows.
     #[schemars(extend("x-reload" = "restart"))]
     pub open_files: Option<NonZeroU64>,
 
-    /// Bytes of a whole request head: request line and all headers. A longer one is refused. Double the
-    /// 16 KiB that a single header may fill (a large token does), so that the others fit beside it. At
-    /// least 8 KiB.
+    /// Maximum size of a request head: request line and all headers. A longer one is refused. The default is double
+    /// the 16 KiB that a single header with a large token may take. At least 8 KiB.
     #[serde(with = "units::size")]
     #[schemars(with = "marks::SizeText", extend("x-reload" = "restart", "x-min" = "8 KiB", "x-max" = "16 MiB"))]
     pub max_header_size: ByteSize,
 
-    /// Time in which the whole request head must have arrived; later the socket is closed.
+    /// Time within which the whole request head must arrive; after that the connection is closed.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "marks::DurationText", extend("x-reload" = "live", "x-min" = "1ms"))]
     pub handshake_timeout: Duration,
 
-    /// Time a connection without a request under way stays open for the next one. Longer than the load balancer keeps
-    /// its own (often 60 s), which else sends a request on a connection that is just being closed, and answers 502.
+    /// How long a connection without an active request stays open for the next one. Set it longer than the idle
+    /// timeout of a load balancer (often 60 s), which otherwise may send a request on a connection that is just being
+    /// closed, and answer 502.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "marks::DurationText", extend("x-reload" = "connection", "x-min" = "1ms"))]
     pub keep_alive_timeout: Duration,
 
     /// Pause before a refused handshake is answered, to slow down clients that retry at once. Delays
-    /// nobody else. 0s answers at once.
+    /// no other connection. 0s answers at once.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "marks::DurationText", extend("x-reload" = "live"))]
     pub connect_error_backoff: Duration,
@@ -91,8 +91,8 @@ pub struct Server {
     #[schemars(with = "marks::DurationText", extend("x-reload" = "live"))]
     pub channel_error_backoff: Duration,
 
-    /// Refused handshakes of the whole process that may wait for their answer at once; beyond it they are
-    /// answered without the pause.
+    /// Maximum of refused handshakes of the whole process that wait for their answer; further ones are answered
+    /// without the pause.
     #[schemars(extend("x-reload" = "live"))]
     pub max_pending_refusals: NonZeroUsize,
 
@@ -112,57 +112,57 @@ pub struct Server {
     #[schemars(with = "marks::SizeText", extend("x-reload" = "live", "x-min" = "1 KiB"))]
     pub max_held_bytes: ByteSize,
 
-    /// Silence after which the server pings a client, and again after each further one without an answer, so
-    /// that no proxy in between sees a longer silence. A browser answers without timers, so a throttled tab
-    /// stays connected. Shorter than `idle_timeout`.
+    /// The server pings a client after this long without any data from it, and repeats the ping at this interval, so
+    /// that no proxy in between closes an idle connection. A browser answers pings even in a throttled tab. Must be
+    /// shorter than `idle_timeout`.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "marks::DurationText", extend("x-reload" = "connection", "x-min" = "1ms"))]
     pub ping_interval: Duration,
 
-    /// Time without any byte from a client after which its socket is closed with 1013; clients reconnect.
+    /// Time without any byte from a client after which its connection is closed with 1013; clients reconnect.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "marks::DurationText", extend("x-reload" = "connection", "x-min" = "1ms"))]
     pub idle_timeout: Duration,
 
-    /// Time a socket may stay without having joined a room before it is closed with 1013.
+    /// How long a connection may stay open without having joined a room before it is closed with 1013.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "marks::DurationText", extend("x-reload" = "connection", "x-min" = "1ms"))]
     pub no_channel_timeout: Duration,
 
-    /// Time we wait for a client to answer our close frame before the socket is cut.
+    /// How long to wait for a client to answer a close frame before the connection is aborted.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "marks::DurationText", extend("x-reload" = "connection", "x-min" = "1ms"))]
     pub close_timeout: Duration,
 
-    /// Bytes of one WebSocket message from a client; a longer one closes its socket with 1009.
+    /// Maximum size of one WebSocket message from a client; a longer one closes its connection with 1009.
     #[serde(with = "units::size")]
     #[schemars(with = "marks::SizeText", extend("x-reload" = "connection", "x-min" = "1 KiB", "x-max" = "1 GiB"))]
     pub max_frame_size: ByteSize,
 
-    /// Bytes of the read buffer each connection holds from its first moment on. Small, because it is paid
-    /// once per connection; larger messages make it grow for as long as they need. 256 B to 1 MiB.
+    /// Size of the read buffer that each connection allocates when it opens. Small, because it is allocated once per
+    /// connection; it grows for larger messages while they are read. 256 B to 1 MiB.
     #[serde(with = "units::size")]
     #[schemars(with = "marks::SizeText", extend("x-reload" = "connection", "x-min" = "256 B", "x-max" = "1 MiB"))]
     pub read_buffer_size: ByteSize,
 
-    /// Folder for what the server keeps by itself, such as the secret of `serve --dev`, and where it listens for
-    /// `realtime-server health`. Relative paths begin at the working directory. One server holds it at a time; a second
-    /// one ends with an error.
+    /// Directory for the server's own files, such as the secret of `serve --dev` and the addresses that
+    /// `realtime-server health` asks. Relative paths start at the working directory. One server locks it at a time; a
+    /// second one exits with an error.
     #[schemars(extend("x-reload" = "restart"))]
     pub data_dir: PathBuf,
 
-    /// How long the server goes on as before when asked to stop (SIGTERM), while `/readyz` says 503, so that a
-    /// load balancer stops sending new clients.
+    /// How long the server continues as before when it is asked to stop (SIGTERM), while `/readyz` answers 503, so that
+    /// load balancers stop sending new clients.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "marks::DurationText", extend("x-reload" = "live"))]
     pub drain_delay: Duration,
 
-    /// Over how long the clients are then sent away (1012), so that they do not all knock elsewhere at once.
+    /// Period over which clients are then disconnected (1012), so that they do not all reconnect at once.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "marks::DurationText", extend("x-reload" = "live"))]
     pub drain_timeout: Duration,
 
-    /// Time the last connections have to finish after that; then they are cut.
+    /// Time that the last connections have to finish after that; then they are aborted.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "marks::DurationText", extend("x-reload" = "live"))]
     pub shutdown_timeout: Duration,
@@ -205,7 +205,7 @@ impl Default for Server {
     }
 }
 
-/// Certificate and key. Both or none; the files are watched, and new ones count for the next handshake.
+/// Certificate and key. Both or none; the files are watched, and a new certificate is used from the next handshake on.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Tls {
@@ -213,7 +213,7 @@ pub struct Tls {
     #[schemars(extend("x-reload" = "restart"))]
     pub cert_file: Option<PathBuf>,
 
-    /// File with the key of the certificate (PEM).
+    /// File with the private key of the certificate (PEM).
     #[schemars(extend("x-reload" = "restart"))]
     pub key_file: Option<PathBuf>,
 }

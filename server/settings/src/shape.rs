@@ -111,8 +111,8 @@ impl Key {
     /// What is expected here, to follow this very word.
     pub(crate) fn expected(&self) -> String {
         match &self.shape {
-            Shape::Section(_) => "a section with keys of its own".into(),
-            Shape::Table(_) => "a section whose names are yours".into(),
+            Shape::Section(_) => "a section with keys".into(),
+            Shape::Table(_) => "a section of names that you choose".into(),
             Shape::List(item) => format!("a list, each {}", item.expected()),
             Shape::One(kind) => kind.expected(),
         }

@@ -1,4 +1,4 @@
-//! `[telemetry]`: what the server says about itself.
+//! `[telemetry]`: logs.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -9,15 +9,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::{marks, units};
 
-/// What the server says about itself.
+/// Logs.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Telemetry {
-    /// The least important log lines still written.
+    /// Log lines of this level and above are written.
     #[schemars(extend("x-reload" = "live"))]
     pub log_level: LogLevel,
 
-    /// Modules that log more, or less, than the rest: `{ "realtime_server::edge" = "debug" }`.
+    /// Levels of single modules: `{ "realtime_server::edge" = "debug" }`.
     #[schemars(extend("x-reload" = "live", "x-names" = "module"))]
     pub log_modules: BTreeMap<String, LogLevel>,
 
@@ -25,7 +25,7 @@ pub struct Telemetry {
     #[schemars(extend("x-reload" = "live"))]
     pub log_health_checks: bool,
 
-    /// How a log line is written.
+    /// Format of the log.
     #[schemars(extend("x-reload" = "restart"))]
     pub log_format: LogFormat,
 

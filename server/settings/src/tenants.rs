@@ -1,5 +1,5 @@
-//! `[tenants.<id>]`: who else owns rooms here. The first label of a host name, the header `x-tenant` or the
-//! query parameter `tenant` says which tenant a client means.
+//! `[tenants.<id>]`: further tenants. The header `x-tenant`, the query parameter `tenant` or the first label of the
+//! host name selects the tenant of a client.
 
 use std::collections::BTreeMap;
 
@@ -8,38 +8,37 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Auth, Limits, Settings};
 
-/// One owner of rooms. A tenant that is here has rooms, keys and limits of its own, and can neither see nor
-/// slow down another's.
+/// A tenant has rooms, keys and limits of its own, and can neither see nor slow down those of another tenant.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Tenant {
-    /// Which tokens of its users are believed; the same keys as in `[auth]`. Nothing is taken over from there.
+    /// How tokens of its users are verified; the same keys as in `[auth]`. Nothing is inherited from there.
     pub auth: Auth,
 
-    /// What its clients may use; the same keys as in `[limits]`. What is not said here is as it is there.
+    /// Its limits; the same keys as in `[limits]`. What is not set here is inherited from there.
     pub limits: Limits,
 
-    /// Closed for now: its clients are sent away, and refused until this is `false` again.
+    /// Suspends the tenant: its clients are disconnected, and refused until this is `false` again.
     #[schemars(extend("x-reload" = "live"))]
     pub suspended: bool,
 
-    /// Public rooms are refused.
+    /// Joins of public rooms are refused.
     #[schemars(extend("x-reload" = "live"))]
     pub private_only: bool,
 
-    /// Whether a join that says nothing about presence has it. Unset: as `presence.enabled` says.
+    /// Whether a join that does not configure presence has it enabled. Unset: `presence.enabled`.
     #[schemars(extend("x-reload" = "live"))]
     pub presence_enabled: Option<bool>,
 
-    /// Region of its database, such as `eu-west-1`; `regions.mapping` says which nodes are near. Shown in
+    /// Region of its database, such as `eu-west-1`; `regions.mapping` says which nodes serve it. Shown in
     /// `/status`.
     #[schemars(extend("x-reload" = "live"))]
     pub region: Option<String>,
 }
 
 impl Settings {
-    /// Every tenant by id, with what holds for it: those of `[tenants]`, and the default one, which is `[auth]`,
-    /// `[limits]` and what else its own section says.
+    /// Every tenant by id, with its effective settings: those of `[tenants]`, and the default one, which is
+    /// `[auth]`, `[limits]` and the rest of its own section.
     pub fn every_tenant(&self) -> BTreeMap<String, Tenant> {
         let mut tenants = self.tenants.clone();
         let default = tenants.entry(self.server.default_tenant.clone()).or_default();

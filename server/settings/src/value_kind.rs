@@ -114,10 +114,10 @@ impl ValueKind {
             Self::Integer { min, max } => format!("a whole number from {min} to {max}"),
             Self::Choice(words) => format!("one of {}", words.join(", ")),
             Self::Duration { min, max } if min.is_zero() => {
-                format!("a length of time of at most {}", format_duration(*max))
+                format!("a duration of at most {}", format_duration(*max))
             }
             Self::Duration { min, max } => {
-                format!("a length of time from {} to {}", format_duration(*min), format_duration(*max))
+                format!("a duration from {} to {}", format_duration(*min), format_duration(*max))
             }
             Self::Size { min, max: u64::MAX } => format!("a size of at least {}", format_size(*min)),
             Self::Size { min, max } => {

@@ -121,7 +121,7 @@ fn for_kind(kind: &ValueKind, value: &Value, origin: Origin) -> Option<String> {
         (ValueKind::Choice(words), Value::String(text)) => for_word(words, text),
         (ValueKind::IpAddress, Value::String(text)) => for_address(text.trim()),
         (ValueKind::Network, Value::String(_)) => {
-            Some("write an address and how many of its first bits count: /0 to /32, for IPv6 to /128".into())
+            Some("write an address and a prefix length: /0 to /32, for IPv6 up to /128".into())
         }
         (ValueKind::Url(schemes), Value::String(text)) => address::advice(text, schemes),
         (ValueKind::TenantId, Value::String(text)) => for_name(kind, text),

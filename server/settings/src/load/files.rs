@@ -123,8 +123,8 @@ fn is_there(file: &Path, was: Option<&PathBuf>) -> Result<bool, Problem> {
         Ok(_) => Ok(true),
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unreadable(file, &error)),
         Err(_) if was.is_some_and(|was| was == file) => {
-            let gone = Problem::at(location(file), "was there, and is gone");
-            Err(gone.help("put it back; to go on without it, restart the server"))
+            let gone = Problem::at(location(file), "existed before and is missing now");
+            Err(gone.help("restore it, or restart the server to run without it"))
         }
         Err(_) => Ok(false),
     }
@@ -176,7 +176,7 @@ fn environments_file_there(
     }
     let help = match near_environment(&file) {
         Some(near) => format!("did you mean {near}?"),
-        None => format!("make the file, be it with a comment alone, or unset {ENVIRONMENT}"),
+        None => format!("create the file, even with only a comment in it, or unset {ENVIRONMENT}"),
     };
     let message = format!("chooses {}, and there is no such file", file.display());
     Err(Problem::at(variable(ENVIRONMENT), message).help(help))
@@ -205,7 +205,7 @@ fn without_main(search: &Search<'_>) -> Option<Problem> {
         file.display(),
         usual.display()
     );
-    let help = format!("make that file, name another with --config or {CONFIG}, or unset {ENVIRONMENT}");
+    let help = format!("create that file, name another with --config or {CONFIG}, or unset {ENVIRONMENT}");
     Some(Problem::at(variable(ENVIRONMENT), message).help(help))
 }
 
@@ -222,8 +222,8 @@ fn layer(file: &Path, before: &Files) -> Result<Layer, Vec<Problem>> {
     let values = positions::parse(&text).map_err(|errors| syntax::explain(&name, &text, errors))?;
     let layer = Layer::file(name, text, values);
     if layer.is_blank() && before.filled.contains(file) {
-        let emptied = Problem::at(location(file), "was not empty, and is empty now");
-        return Err(vec![emptied.help("if it is to say nothing, leave a comment in it")]);
+        let emptied = Problem::at(location(file), "is empty now and was not before");
+        return Err(vec![emptied.help("to configure nothing, leave a comment in it")]);
     }
     Ok(layer)
 }

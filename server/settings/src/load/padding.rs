@@ -26,7 +26,7 @@ pub(super) fn notes(loaded: &Loaded) -> Vec<Note> {
         let key = dotted(&path);
         let signs = path.iter().any(|name| ["auth", "admin"].contains(&name.as_str()));
         let effect = if signs { ", and tokens that do not have it are refused" } else { "" };
-        format!("{location}{key} {what}. It counts as part of the text{effect}: remove it if it is not meant")
+        format!("{location}{key} {what}. It is part of the value{effect}: remove it if it is unintended")
     });
     let more = (more > 0).then(|| format!("{more} more texts have white space or quotes around them"));
     sentences.chain(more).map(Note::warning).collect()
@@ -75,10 +75,10 @@ fn sign(sign: char) -> Option<&'static str> {
     match sign {
         '\n' => Some("a line break"),
         '\r' => Some("a carriage return"),
-        ' ' => Some("a blank"),
+        ' ' => Some("a space"),
         '\t' => Some("a tab"),
         '\u{feff}' => Some("a byte order mark"),
-        '\u{200b}'..='\u{200f}' => Some("an invisible sign"),
+        '\u{200b}'..='\u{200f}' => Some("an invisible character"),
         sign if sign.is_whitespace() || sign.is_control() => Some("white space"),
         _ => None,
     }

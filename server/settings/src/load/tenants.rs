@@ -54,8 +54,8 @@ fn one_auth(default: &str, layers: &[Layer], merged: &Merged, problems: &mut Pro
     };
     let own = ["tenants", default, "auth"];
     if let (Some((layer, location)), Some((_, other))) = (said(&own), said(&["auth"])) {
-        let message = format!("the keys of the default tenant are said in [auth] too ({other})");
+        let message = format!("the keys of the default tenant are set in [auth] too ({other})");
         let problem = Problem { location: Some(location), ..Problem::with(shape::dotted(&own), message) };
-        problems.push(layer, problem.help("say all of them in one of the two"));
+        problems.push(layer, problem.help("set all of them in one of the two"));
     }
 }

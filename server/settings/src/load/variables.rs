@@ -104,18 +104,18 @@ fn theirs(
     let (has, is) = if names.len() == 1 { ("has", "is") } else { ("have", "are") };
     let mut note = |warning, text| notes.push(Note { warning, text });
     if let Some(other) = superseded(variable, variables) {
-        return note(false, format!("{name} is not looked at, because {other} is set"));
+        return note(false, format!("{name} is ignored, because {other} is set"));
     }
     match variable.treatment {
         Treatment::Sets(targets) => {
             for other in &names[1..] {
-                note(true, format!("{other} is not looked at, because {name} is set"));
+                note(true, format!("{other} is ignored, because {name} is set"));
             }
             let secret_kind = SecretKind::of(target_key(&targets[0]));
             let Some(set) = value(name, secret_kind, variables, layers.len(), problems) else { return };
             let counting: Vec<_> = targets.iter().filter(|target| seeding || !target.seeding).collect();
             if counting.is_empty() {
-                note(true, format!("{} counts only under {SEED}=true", set.name));
+                note(true, format!("{} applies only under {SEED}=true", set.name));
             }
             for target in counting {
                 match layer(&set, target) {
@@ -126,9 +126,12 @@ fn theirs(
             }
         }
         Treatment::Ignored(why) => note(false, format!("{} {has} no meaning here: {why}", names.join(", "))),
-        Treatment::Unsupported(why) => note(true, format!("{} {is} not obeyed: {why}", names.join(", "))),
+        Treatment::Unsupported(why) => note(true, format!("{} {is} not supported: {why}", names.join(", "))),
         Treatment::Planned(part) => {
-            note(false, format!("{} {has} no effect yet: {} still to come", names.join(", "), part.name()));
+            note(
+                false,
+                format!("{} {has} no effect yet: {} not available yet", names.join(", "), part.name()),
+            );
         }
     }
 }
@@ -275,8 +278,7 @@ fn set_twice(name: &str, variables: &Variables) -> Option<Problem> {
     let by_file = file_variable(name);
     let both = variables.contains_key(name) && variables.contains_key(&by_file);
     both.then(|| {
-        Problem::at(location(name), format!("{by_file} is set as well"))
-            .help("set one of the two: which of them is meant cannot be known")
+        Problem::at(location(name), format!("{by_file} is set as well")).help("set only one of the two")
     })
 }
 

@@ -26,8 +26,8 @@ Settings come in layers, and a later one replaces keys of the earlier ones:
 1. the defaults below;
 2. the file: `--config FILE`, else the variable `REALTIME_CONFIG`, else `./config.toml`, else
    `/etc/realtime/config.toml`;
-3. `config.d/*.toml` beside it, in the order of their names;
-4. `config.<name>.toml` beside it, where the variable `REALTIME_ENV` says `<name>`; that file must exist;
+3. `config.d/*.toml` beside it, in alphabetical order;
+4. `config.<name>.toml` beside it, if the variable `REALTIME_ENV` is `<name>`; that file must exist;
 5. [the variables](#variables) of Supabase Realtime and of the Realtime SDK;
 6. `REALTIME__SECTION__KEY` for every key, at any depth: `REALTIME__TENANTS__ACME__AUTH__JWT_SECRET`. Lists are
    JSON or separated by commas, whole sections are JSON;
@@ -36,18 +36,18 @@ Settings come in layers, and a later one replaces keys of the earlier ones:
 Every variable that holds a secret may name a file instead: `JWT_SECRET_FILE=/run/secrets/jwt`. A secret may hold
 commas, so `REALTIME__AUTH__JWT_SECRETS` is JSON or a single secret, and `REALTIME__AUTH__JWT_SECRETS_FILE` has one a
 line. An empty variable counts as unset. A secret is taken as it is, with white space and quotes around it, which are
-remarked; words and truth values are read without case. Lengths of time are written `\"30s\"`, `\"5m\"` or `\"1h 30m\"`, sizes
+remarked; words and truth values are read without case. Durations are written `\"30s\"`, `\"5m\"` or `\"1h 30m\"`, sizes
 `\"64 KiB\"`, `\"5 MB\"` or as a number of bytes.
 
 A running server reads all layers again when one of the files changes, on SIGHUP, and on `POST /admin/reload`. If
-anything is wrong, nothing changes. Each key says what a change means:
+anything is wrong, nothing changes. Each key states when a change applies:
 
-- **live**: at once, for everybody;
+- **live**: at once, for all connections;
 - **new connections**: at once, for connections made from then on;
 - **restart**: the running value stays, and the key is listed as pending.
 
-`realtime-server config check` tells what is wrong, `realtime-server config show --origin` what holds and who says so.
-Variables whose names are nearly right and files that nobody reads are warnings at the start, and notes of the check.
+`realtime-server config check` reports what is wrong, `realtime-server config show --origin` the effective values and where they are set.
+Misspelt variables and files that are not read cause warnings at the start, and notes of the check.
 ";
 
 pub(super) fn page() -> String {
@@ -137,7 +137,7 @@ fn describe_variables(page: &mut String) {
         "\n## Variables\n\n",
         "Those of Supabase Realtime and of the Realtime SDK's server. Integers are whole, truth values are `true`, \
          `1`, `false` or `0`, lists are separated by commas; a wrong value is a problem that names the variable. \
-         What has no effect is said once, at the start. Where two spellings exist, both are understood.",
+         Variables without effect are reported once, at the start. Where two spellings exist, both are understood.",
     );
     page.push_str("\n| variable | here |\n|---|---|\n");
     for variable in variables::table() {
@@ -159,8 +159,8 @@ fn effect(variable: &Variable) -> String {
             format!("sets {}", keys.collect::<Vec<_>>().join(", "))
         }
         Treatment::Ignored(why) => format!("accepted, no meaning here: {why}"),
-        Treatment::Unsupported(why) => format!("not obeyed, with a warning: {why}"),
-        Treatment::Planned(part) => format!("accepted, no effect yet: {} still to come", part.name()),
+        Treatment::Unsupported(why) => format!("not supported, with a warning: {why}"),
+        Treatment::Planned(part) => format!("accepted, no effect yet: {} not available yet", part.name()),
     }
 }
 

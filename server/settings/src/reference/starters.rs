@@ -53,7 +53,7 @@ const DEVELOPMENT: &[(&str, Entry)] = &[
 
 const PRODUCTION_HEAD: &str = "\
 #:schema ./schema.json
-# Realtime Server in earnest. Copy it to /etc/realtime/config.toml, or name it with --config, and try it:
+# Realtime Server in production. Copy it to /etc/realtime/config.toml, or name it with --config, and try it:
 #
 #     realtime-server config check config.toml
 #
@@ -61,11 +61,11 @@ const PRODUCTION_HEAD: &str = "\
 #
 #     JWT_SECRET_FILE=/run/secrets/jwt            signs your users' tokens: openssl rand -base64 48
 #     API_JWT_SECRET_FILE=/run/secrets/operators  signs operators' tokens, for /status and /admin/…
-#     METRICS_JWT_SECRET_FILE=/run/secrets/metrics  unset, /metrics is open to whoever reaches the port
+#     METRICS_JWT_SECRET_FILE=/run/secrets/metrics  unset, /metrics needs no token
 #     REDIS_URL=redis://redis:6379                several nodes
 #
-# What is not written has its default; every key is explained in reference.md. A running server follows each
-# edit of this file and of files that hold secrets, or says what is wrong and changes nothing.
+# Keys that are not set have their default; every key is explained in reference.md. A running server follows each
+# edit of this file and of files that hold secrets, or reports what is wrong and changes nothing.
 #
 # Editors with a language server for TOML (Even Better TOML, Taplo) complete and check it by the first line, which
 # names schema.json beside this file. Where that is missing: realtime-server config schema > schema.json

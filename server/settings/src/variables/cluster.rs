@@ -3,9 +3,9 @@
 use super::conversion::Conversion;
 use super::variable::{PlannedFeature, Variable, converted, verbatim};
 
-const BY_REDIS: &str = "nodes find and hear each other by Redis: set REDIS_URL";
-const TLS: &str = "nodes hear each other by Redis: let REDIS_URL begin with rediss:// to encrypt";
-const SHARDS: &str = "nothing is divided into shards by hand";
+const BY_REDIS: &str = "nodes communicate through Redis: set REDIS_URL";
+const TLS: &str = "nodes communicate through Redis: use rediss:// in REDIS_URL to encrypt";
+const SHARDS: &str = "there are no shards to configure";
 const NO_ERLANG: &str = "there is no Erlang here";
 const NO_NAME: &str = "nodes need no name or address of their own";
 
@@ -24,7 +24,10 @@ pub(super) const ROWS: &[Variable] = &[
         &["PRESENCE_BROADCAST_PERIOD_IN_MS"],
         &[converted("presence.coalesce", Conversion::Milliseconds)],
     ),
-    Variable::ignored(&["PRESENCE_PERMDOWN_PERIOD_IN_MS"], "nothing of a lost node is kept beyond bus.lease"),
+    Variable::ignored(
+        &["PRESENCE_PERMDOWN_PERIOD_IN_MS"],
+        "the presence of a lost node expires with bus.lease",
+    ),
     Variable::ignored(&["POSTGRES_CDC_SCOPE_SHARDS"], SHARDS),
     Variable::ignored(&["USERS_SCOPE_SHARDS"], SHARDS),
     Variable::ignored(&["MUSTER_SCOPE_SHARDS"], SHARDS),

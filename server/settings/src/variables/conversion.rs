@@ -92,7 +92,7 @@ impl Conversion {
             Self::Milliseconds => "in milliseconds",
             Self::HeaderBytes => "doubled, because ours is that of all headers together; at least 8 KiB",
             Self::IpVersion => "`ipv4` is `0.0.0.0`, `ipv6` is `::`",
-            Self::LogLevel => "eight words become five",
+            Self::LogLevel => "eight levels become five",
             Self::Inverted => "inverted",
             Self::Json => "as JSON",
             Self::Seed => "`true` makes `realtime-dev` the default tenant",

@@ -3,7 +3,7 @@
 use super::conversion::Conversion;
 use super::variable::{PlannedFeature, Variable, converted, verbatim};
 
-const OWN: &str = "sockets and memory are managed otherwise";
+const OWN: &str = "sockets and memory are managed differently";
 
 pub(super) const ROWS: &[Variable] = &[
     Variable::sets(&["PORT"], &[verbatim("server.port")]),
@@ -29,7 +29,7 @@ pub(super) const ROWS: &[Variable] = &[
         &["NO_CHANNEL_TIMEOUT_IN_MS", "DISCONNECT_SOCKET_ON_NO_CHANNELS_INTERVAL_IN_MS"],
         &[converted("server.no_channel_timeout", Conversion::Milliseconds)],
     ),
-    Variable::ignored(&["MEASURE_TRAFFIC_INTERVAL_IN_MS"], "traffic is counted as it flows"),
+    Variable::ignored(&["MEASURE_TRAFFIC_INTERVAL_IN_MS"], "traffic is counted continuously"),
     Variable::sets(&["REQUEST_ID_BAGGAGE_KEY"], &[verbatim("server.request_id_baggage_key")]),
     Variable::sets(
         &["DISABLE_HEALTHCHECK_LOGGING"],
@@ -38,5 +38,5 @@ pub(super) const ROWS: &[Variable] = &[
     Variable::planned(&["DASHBOARD_AUTH"], PlannedFeature::Dashboard),
     Variable::planned(&["DASHBOARD_USER"], PlannedFeature::Dashboard),
     Variable::planned(&["DASHBOARD_PASSWORD"], PlannedFeature::Dashboard).secret(),
-    Variable::unsupported(&["CF_TEAM_DOMAIN"], "nothing here is guarded by Cloudflare Access"),
+    Variable::unsupported(&["CF_TEAM_DOMAIN"], "Cloudflare Access is not supported"),
 ];

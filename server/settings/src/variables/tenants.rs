@@ -3,7 +3,7 @@
 use super::conversion::Conversion;
 use super::variable::{PlannedFeature, SEED, Variable, converted, seeds, verbatim};
 
-const SUPERVISORS: &str = "nothing is divided among supervisors";
+const SUPERVISORS: &str = "there are no supervisors to partition";
 
 pub(super) const ROWS: &[Variable] = &[
     Variable::sets(&[SEED], &[converted("server.default_tenant", Conversion::Seed)]),

@@ -117,9 +117,9 @@ fn every_row_does_what_it_says() {
             match variable.treatment {
                 Treatment::Sets(targets) => sets(variable, name, targets.len()),
                 Treatment::Ignored(why) => says(name, false, &format!("has no meaning here: {why}")),
-                Treatment::Unsupported(why) => says(name, true, &format!("is not obeyed: {why}")),
+                Treatment::Unsupported(why) => says(name, true, &format!("is not supported: {why}")),
                 Treatment::Planned(part) => {
-                    says(name, false, &format!("has no effect yet: {} still to come", part.name()));
+                    says(name, false, &format!("has no effect yet: {} not available yet", part.name()));
                 }
             }
         }
@@ -208,8 +208,8 @@ fn the_tenant_of_supabases_compose_file_is_made() {
     assert_eq!(
         notes(&with(&env[1..])),
         [
-            "SELF_HOST_TENANT_NAME counts only under SEED_SELF_HOST=true",
-            "API_JWT_JWKS counts only under SEED_SELF_HOST=true"
+            "SELF_HOST_TENANT_NAME applies only under SEED_SELF_HOST=true",
+            "API_JWT_JWKS applies only under SEED_SELF_HOST=true"
         ]
     );
     assert_eq!(
@@ -227,7 +227,7 @@ fn of_two_spellings_the_codes_counts() {
     assert_eq!(
         notes(&loaded),
         [
-            "DISCONNECT_SOCKET_ON_NO_CHANNELS_INTERVAL_IN_MS is not looked at, because NO_CHANNEL_TIMEOUT_IN_MS is set"
+            "DISCONNECT_SOCKET_ON_NO_CHANNELS_INTERVAL_IN_MS is ignored, because NO_CHANNEL_TIMEOUT_IN_MS is set"
         ]
     );
 }
@@ -238,9 +238,9 @@ fn a_databases_address_beats_its_parts() {
     assert_eq!(
         notes(&loaded),
         [
-            "DB_HOST is not looked at, because DATABASE_URL is set",
-            "DB_SSL has no effect yet: databases are still to come",
-            "DATABASE_URL has no effect yet: databases are still to come",
+            "DB_HOST is ignored, because DATABASE_URL is set",
+            "DB_SSL has no effect yet: databases are not available yet",
+            "DATABASE_URL has no effect yet: databases are not available yet",
         ]
     );
 }
@@ -248,7 +248,7 @@ fn a_databases_address_beats_its_parts() {
 #[test]
 fn an_address_in_a_file_beats_its_parts_too() {
     let loaded = with(&[("DB_HOST", "db"), ("DATABASE_URL_FILE", "/run/secrets/database")]);
-    assert_eq!(notes(&loaded)[0], "DB_HOST is not looked at, because DATABASE_URL is set");
+    assert_eq!(notes(&loaded)[0], "DB_HOST is ignored, because DATABASE_URL is set");
 }
 
 #[test]

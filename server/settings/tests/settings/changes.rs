@@ -161,14 +161,14 @@ fn another_default_tenant_that_could_not_start_or_not_run_is_refused() {
     let mut server = Runs::on(&format!("{ours}{acme}"));
     server.folder.write("config.toml", &format!("{next}{ours}{acme}"));
     assert!(
-        server.told().contains("tenants.acme.auth: the keys of the default tenant are said in [auth] too")
+        server.told().contains("tenants.acme.auth: the keys of the default tenant are set in [auth] too")
     );
     server.after(&format!("{ours}{acme}"));
     // What is right after the restart cannot be told apart before it.
     server.folder.write("config.toml", &format!("{next}{ours}{default}"));
     let told = server.told();
     assert!(
-        told.contains("tenants.default.auth: the keys of the default tenant are said in [auth]"),
+        told.contains("tenants.default.auth: the keys of the default tenant are set in [auth]"),
         "{told}"
     );
     assert!(told.ends_with("help: until a restart, the default tenant is default"), "{told}");
@@ -178,8 +178,8 @@ fn another_default_tenant_that_could_not_start_or_not_run_is_refused() {
 fn a_file_that_vanishes_is_no_order_to_forget_what_it_said() {
     let other = ("etc/config.toml", "[tenants.other]");
     let mut server = Runs::with(&[("config.toml", "[tenants.acme]"), other], &[]);
-    let gone = "config.toml: was there, and is gone\n    \
-                help: put it back; to go on without it, restart the server";
+    let gone = "config.toml: existed before and is missing now\n    \
+                help: restore it, or restart the server to run without it";
     fs::rename(server.folder.path("config.toml"), server.folder.path("config.toml.bak")).expect("renamed");
     assert_eq!(server.told(), gone, "though there is another one to be read");
 
@@ -204,7 +204,11 @@ fn the_file_of_the_environment_has_to_stay() {
     let update = server.after("[tenants.acme]");
     assert_eq!((update.changed, update.notes), (vec!["tenants.acme.suspended".into()], vec![]));
     fs::remove_file(server.folder.path("config.staging.toml")).expect("removed");
-    assert!(server.told().starts_with("config.staging.toml: was there, and is gone"), "{}", server.told());
+    assert!(
+        server.told().starts_with("config.staging.toml: existed before and is missing now"),
+        "{}",
+        server.told()
+    );
 }
 
 #[test]
@@ -222,7 +226,7 @@ fn files_of_the_folder_beside_may_be_removed() {
 fn a_file_that_became_empty_is_refused_and_one_with_a_comment_is_not() {
     let files = [("config.toml", "[tenants.acme]"), ("config.d/b.toml", "[tenants.b]")];
     let mut server = Runs::with(&files, &[]);
-    let emptied = "was not empty, and is empty now\n    help: if it is to say nothing, leave a comment in it";
+    let emptied = "is empty now and was not before\n    help: to configure nothing, leave a comment in it";
     for blank in ["", "\n", " \n\t\n"] {
         server.folder.write("config.toml", blank);
         assert_eq!(server.told(), format!("config.toml: {emptied}"));

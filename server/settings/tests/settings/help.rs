@@ -105,7 +105,7 @@ fn a_value_of_another_form_is_told_how_it_is_written() {
         ("server.proxy_protocol_from = '10.0.0.0/8'", text("write it as a list: [\"10.0.0.0/8\"]")),
         (
             "server.proxy_protocol_from = ['10.0.0.0/64']",
-            text("write an address and how many of its first bits count: /0 to /32, for IPv6 to /128"),
+            text("write an address and a prefix length: /0 to /32, for IPv6 up to /128"),
         ),
         ("server.public_url = 'realtime.example.com'", text("put the scheme before the host")),
         ("server.default_tenant = 'Acme.Ltd'", text("write acme-ltd")),
@@ -229,7 +229,7 @@ fn a_file_of_unknown_keys_is_checked_in_linear_time() {
 
 #[test]
 fn an_address_that_is_none_is_told_what_is_wrong_with_it() {
-    let encode = "percent-encode such signs in a user name or password: / is %2F, # is %23, ? is %3F, @ is %40, % is %25";
+    let encode = "percent-encode special characters in a user name or password: / is %2F, # is %23, ? is %3F, @ is %40, % is %25";
     let scheme = "put the scheme before the host";
     for (address, expected) in [
         ("redis://:7263547263/x@redis:6379", encode),
@@ -240,7 +240,7 @@ fn an_address_that_is_none_is_told_what_is_wrong_with_it() {
         ("redis://ann:12#7263547263@redis", encode),
         ("redis://ann:12/0?7263547263@redis", encode),
         ("rediss://:72 63547263@redis", "remove the white space"),
-        ("redis://redis/realtime", "after the host stands the number of a database, such as /0, or nothing"),
+        ("redis://redis/realtime", "after the host, write the number of a database, such as /0, or nothing"),
         ("redis:6379", scheme),
         (":7263547263@redis:6379", scheme),
     ] {
@@ -252,7 +252,7 @@ fn an_address_that_is_none_is_told_what_is_wrong_with_it() {
 
 #[test]
 fn a_password_that_ends_the_host_is_told_for_other_addresses_too() {
-    let encode = "percent-encode such signs in a user name or password: / is %2F, # is %23, ? is %3F, @ is %40, % is %25";
+    let encode = "percent-encode special characters in a user name or password: / is %2F, # is %23, ? is %3F, @ is %40, % is %25";
     for address in ["https://ann:72#6354@idp/keys", "https://:72#6354@idp/keys", "https://ann:x/y@idp/keys"] {
         assert_eq!(help("", &[("REALTIME__AUTH__JWKS_URL", address)]), [encode], "{address}");
     }

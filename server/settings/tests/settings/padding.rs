@@ -19,8 +19,7 @@ fn remarks(folder: &Folder, variables: &[(&str, &str)]) -> Vec<String> {
 
 fn of_token(place: &str, key: &str, what: &str) -> String {
     format!(
-        "{place}: {key} {what}. It counts as part of the text, and tokens that do not have it are refused: remove it \
-         if it is not meant"
+        "{place}: {key} {what}. It is part of the value, and tokens that do not have it are refused: remove it if it is unintended"
     )
 }
 
@@ -31,13 +30,13 @@ fn what_stands_around_a_secret_in_a_variable_is_kept_and_remarked() {
         ("", "\n", "ends with a line break"),
         ("", "\r\n", "ends with a line break"),
         ("", "\r", "ends with a carriage return"),
-        ("", " ", "ends with a blank"),
+        ("", " ", "ends with a space"),
         ("\t", "", "begins with a tab"),
-        (" ", " ", "begins and ends with a blank"),
-        (" ", "\n", "begins with a blank and ends with a line break"),
+        (" ", " ", "begins and ends with a space"),
+        (" ", "\n", "begins with a space and ends with a line break"),
         ("\u{feff}", "", "begins with a byte order mark"),
         ("", "\u{a0}", "ends with white space"),
-        ("", "\u{200b}", "ends with an invisible sign"),
+        ("", "\u{200b}", "ends with an invisible character"),
         ("\"", "\"", "is in quotes"),
         ("'", "'", "is in quotes"),
         ("a\n", "", "has a line break in it"),
@@ -66,7 +65,7 @@ fn what_stands_around_other_texts_is_remarked_wherever_they_are_written() {
         ("secret", &format!("{LONG} \n")),
         ("good", &format!("\u{feff}{LONG}\r\n")),
     ]);
-    let blank = "ends with a blank";
+    let blank = "ends with a space";
     assert_eq!(
         remarks(&folder, &[("JWT_SECRET_FILE", "{}/secret")]),
         [of_token("variable JWT_SECRET_FILE", "auth.jwt_secret", blank)]
@@ -89,7 +88,7 @@ fn what_stands_around_other_texts_is_remarked_wherever_they_are_written() {
     assert_eq!(
         remarks(&folder, &[("REGION", "eu-west-2 ")]),
         [
-            "variable REGION: regions.name ends with a blank. It counts as part of the text: remove it if it is not meant"
+            "variable REGION: regions.name ends with a space. It is part of the value: remove it if it is unintended"
         ]
     );
     let item = "has an item that ends with a line break";

@@ -12,8 +12,7 @@ fn remarks(file: &str, variables: &[(&str, &str)]) -> Vec<String> {
 
 fn short(keys: &str) -> String {
     format!(
-        "{keys}: shorter than 32 bytes. Whoever sees one token can try out all secrets that short, and sign tokens \
-         of their own: use longer ones, such as from `openssl rand -base64 48`"
+        "{keys}: shorter than 32 bytes. A secret that short can be found by brute force from one token: use longer ones, such as from `openssl rand -base64 48`"
     )
 }
 
@@ -98,8 +97,7 @@ fn a_tenant_that_will_be_the_default_one_shares_none_until_it_is() {
 fn a_secret_for_the_numbers_that_is_the_operators_is_remarked() {
     let remark = |key| {
         format!(
-            "admin.metrics_jwt_secret is a secret of {key} too: whoever has a token for /metrics can do all that \
-             operators can"
+            "admin.metrics_jwt_secret is a secret of {key} too: a token for /metrics has all permissions of an operator"
         )
     };
     let remarks = |other| remarks("", &[("METRICS_JWT_SECRET", LONG), other]);

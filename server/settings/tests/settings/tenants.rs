@@ -60,11 +60,11 @@ fn the_default_tenants_keys_are_said_in_one_place() {
     let file = "[auth]\njwt_issuer = 'us'\n[tenants.default.auth]\njwt_secret = 'ours'";
     assert_eq!(
         told(file, &[]),
-        "config.toml:4:1: tenants.default.auth: the keys of the default tenant are said in [auth] too \
-         (config.toml:2:1)\n    help: say all of them in one of the two"
+        "config.toml:4:1: tenants.default.auth: the keys of the default tenant are set in [auth] too \
+         (config.toml:2:1)\n    help: set all of them in one of the two"
     );
     let told = told("[tenants.default.auth]\njwt_issuer = 'us'", &[("JWT_SECRET", "ours")]);
-    assert!(told.contains("said in [auth] too (variable JWT_SECRET)"), "{told}");
+    assert!(told.contains("set in [auth] too (variable JWT_SECRET)"), "{told}");
 }
 
 #[test]

@@ -128,7 +128,7 @@ fn an_environment_without_a_file_of_its_own_is_an_error() {
             "variable REALTIME_ENV: chooses config.{name}.toml, and there is no such file\n    help: {help}"
         )
     };
-    let make = "make the file, be it with a comment alone, or unset REALTIME_ENV";
+    let make = "create the file, even with only a comment in it, or unset REALTIME_ENV";
     assert_eq!(chosen("staging"), told("staging", make));
     for near in ["prod", "Production", "porduction", "productoin"] {
         assert_eq!(chosen(near), told(near, "did you mean REALTIME_ENV=production?"));
@@ -150,6 +150,6 @@ fn an_environment_without_any_file_is_an_error() {
     assert_eq!(
         folder.without_folder(&told),
         "variable REALTIME_ENV: chooses config.production.toml, which is read only beside config.toml, and that is \
-         not there\n    help: make that file, name another with --config or REALTIME_CONFIG, or unset REALTIME_ENV"
+         not there\n    help: create that file, name another with --config or REALTIME_CONFIG, or unset REALTIME_ENV"
     );
 }
