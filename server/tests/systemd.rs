@@ -19,8 +19,8 @@ fn directive(name: &str) -> &'static str {
 fn a_drain_has_the_time_that_it_takes_by_default() {
     let server = Settings::default().server;
     let drain = server.drain_delay + server.drain_timeout + server.shutdown_timeout;
-    let patience = parse_duration(directive("TimeoutStopSec")).expect("a duration");
-    assert!(patience > drain, "{patience:?} for {drain:?}");
+    let stop_timeout = parse_duration(directive("TimeoutStopSec")).expect("a duration");
+    assert!(stop_timeout > drain, "{stop_timeout:?} for {drain:?}");
 }
 
 #[test]
