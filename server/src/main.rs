@@ -19,7 +19,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    // Before anything that takes time: until then SIGHUP, which only asks for a reload, ends the process.
+    // Before anything that takes time: until then SIGHUP, which should only reload the settings, ends the process.
     let signals = {
         let _runtime = runtime.enter();
         Signals::for_command(std::env::args_os().nth(1).as_deref())
@@ -27,11 +27,11 @@ fn main() -> ExitCode {
     crypto::install();
     let code = signals.and_then(|signals| runtime.block_on(Cli::parse().run(signals)));
     let code = code.unwrap_or_else(|error| {
-        // Not returned from `main`, which would print it as a debugging value, backtrace included.
+        // Not returned from `main`, which would print its debug form, with a backtrace.
         remark(format_args!("error: {error:#}"));
         ExitCode::FAILURE
     });
-    // Not dropped, which would wait for threads that wait for a disk, or a network file system, for ever.
+    // Not dropped, which would wait for threads that a disk or a network file system may block for ever.
     runtime.shutdown_background();
     code
 }

@@ -1,7 +1,7 @@
 //! The files and addresses that the settings name, loaded as the server uses them.
 //!
-//! One function for all who need to know whether they can be used: `serve` runs on what it returns, a reload asks
-//! before it accepts values that wait for a restart, and `config check` reports what it says.
+//! One function decides whether they can be used: `serve` runs on its result, a reload calls it before it accepts values that
+//! wait for a restart, and `config check` reports its errors.
 
 use std::path::PathBuf;
 use std::time::SystemTime;
@@ -12,42 +12,42 @@ use settings::{LoadError, Loaded, Location, Problem, Settings};
 use crate::bus::Redis;
 use crate::edge::acceptor::Acceptor;
 
-/// What a server is made of beside its settings.
+/// What a server needs beside its settings.
 pub struct Resources {
-    /// Certificates, and the networks of load balancers.
+    /// Certificates, and the networks of load balancers that send PROXY headers.
     pub acceptor: Acceptor,
     /// The connection to the other nodes, not opened yet.
     pub bus: Option<Redis>,
     /// The files that were read, each with the setting that names it.
     pub files: Vec<(&'static str, PathBuf)>,
-    /// What can be used and is probably not what was meant, a sentence each.
+    /// What can be used but is probably a mistake, a sentence each.
     pub warnings: Vec<String>,
 }
 
-/// What begins the names of settings that files and addresses depend on.
-const NAMING: [&str; 3] = ["server.tls", "server.proxy_protocol_from", "bus."];
+/// The beginnings of the keys that name files and addresses.
+const KEY_PREFIXES: [&str; 3] = ["server.tls", "server.proxy_protocol_from", "bus."];
 
 impl Resources {
-    /// Whether what this setting says decides which files and addresses there are.
+    /// Whether this setting decides which files and addresses are loaded.
     pub fn are_named_by(key: &str) -> bool {
-        NAMING.iter().any(|start| key.starts_with(start))
+        KEY_PREFIXES.iter().any(|start| key.starts_with(start))
     }
 
-    /// Those that `loaded` names.
+    /// Loads those that `loaded` names.
     ///
     /// # Errors
-    /// Everything that cannot be used, with the location where it was named.
+    /// Everything that cannot be used, with the location that names it.
     pub fn of(loaded: &Loaded) -> Result<Self, LoadError> {
         Self::load(&loaded.settings, |key| loaded.location(key))
     }
 
-    /// Those that `settings` name; `location` knows where a key was written.
+    /// Loads those that `settings` name; `location` returns where a key is written.
     ///
     /// # Errors
     /// Everything that cannot be used.
     pub fn load(settings: &Settings, location: impl Fn(&str) -> Option<Location>) -> Result<Self, LoadError> {
         let mut problems = Vec::new();
-        let mut note = |key: &str, error: anyhow::Error| {
+        let mut report = |key: &str, error: anyhow::Error| {
             // The message names the key, and perhaps a second one.
             problems.push(Problem {
                 location: location(key),
@@ -56,8 +56,8 @@ impl Resources {
                 help: None,
             });
         };
-        let acceptor = Acceptor::of(&settings.server).map_err(|error| note(error.key(), error.into()));
-        let bus = Redis::new(&settings.bus).map_err(|error| note(error.key(), error.into()));
+        let acceptor = Acceptor::of(&settings.server).map_err(|error| report(error.key(), error.into()));
+        let bus = Redis::new(&settings.bus).map_err(|error| report(error.key(), error.into()));
         match (acceptor, bus) {
             (Ok(acceptor), Ok(bus)) => {
                 let (files, warnings) = (files(settings, &acceptor), warnings(settings, &acceptor));

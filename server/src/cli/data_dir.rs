@@ -1,8 +1,8 @@
-//! The folder for what the server keeps by itself (`server.data_dir`), which one server holds at a time: two would
-//! overwrite each other's files, and `realtime-server health` would ask the wrong one.
+//! The folder for files that the server writes (`server.data_dir`), which one server locks at a time: two would overwrite
+//! each other's files, and `realtime-server health` would ask the wrong one.
 //!
-//! The lock is one of the system (`flock`) and ends with the process, however that ends. Commands that only look into
-//! the folder (`token`, `health`, `config`) do not take it.
+//! The lock is one of the system (`flock`) and ends with the process, however that ends. Commands that only read the folder
+//! (`token`, `health`, `config`) do not take it.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -16,14 +16,14 @@ use settings::Settings;
 
 use super::running::Running;
 
-/// What is locked. It stays behind, because whoever removes it may remove the one that the next server holds.
+/// The file that is locked. It is never removed: the next server may hold it already.
 const LOCK: &str = "lock";
 
 /// The folder, as the settings name it.
 #[derive(Debug)]
 pub(super) struct DataDir(PathBuf);
 
-/// Held for as long as this lives.
+/// The lock; dropping it releases it.
 #[derive(Debug)]
 pub(super) struct Lock {
     _file: File,
@@ -34,18 +34,18 @@ pub(super) struct Lock {
 pub(super) enum LockError {
     /// Another server holds it.
     #[error("another server{} holds the folder {folder}: stop it, or give this one a folder of its own, such as by \
-             `--set server.data_dir=DIR`", at(.other))]
+             `--set server.data_dir=DIR`", listening_on(.other))]
     Held {
         folder: String,
-        /// Where it listens, as far as it says so.
+        /// Its address, if it has written it.
         other: Option<Running>,
     },
-    /// Nothing can be written there, or not be locked; a server does not need the folder.
+    /// Nothing can be written there, or the file cannot be locked. A server does not need the folder.
     #[error("the folder {folder} cannot be locked: {source}")]
     Impossible { folder: String, source: io::Error },
 }
 
-fn at(other: &Option<Running>) -> String {
+fn listening_on(other: &Option<Running>) -> String {
     other.as_ref().map(|other| format!(", which listens on {},", other.address)).unwrap_or_default()
 }
 
@@ -58,7 +58,7 @@ impl DataDir {
         &self.0
     }
 
-    /// Where `serve --dev` keeps the secret it made up, and where `token` finds it.
+    /// Where `serve --dev` keeps the secret it generated, and where `token` finds it.
     pub(super) fn dev_secret_file(&self) -> PathBuf {
         self.0.join("dev-secret")
     }
@@ -80,7 +80,7 @@ impl DataDir {
         let file = self.0.join(LOCK);
         fs::create_dir_all(&self.0)?;
         let opened = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&file);
-        // Another user's, or on a disk that is mounted read-only: to be locked it need not be written.
+        // It may belong to another user, or to a read-only file system: locking does not need write access.
         opened.or_else(|error| File::open(&file).map_err(|_| error))
     }
 }

@@ -1,7 +1,7 @@
-//! Where the running server is to be found: kept in the data folder while it runs, for its health check.
+//! The address of the running server: kept in the data folder while it runs, for its health check.
 //!
-//! The settings on disk may say something else by then: a bad edit changes nothing for the running server, and
-//! a new port waits for a restart. Neither makes it ill.
+//! The settings on disk may differ from it: a bad edit changes nothing for the running server, and a new port waits for a
+//! restart. Neither makes the server unhealthy.
 
 use std::fs;
 use std::io;
@@ -11,16 +11,16 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use settings::Settings;
 
-/// Of a data folder.
+/// The file in the data folder.
 const FILE: &str = "running.json";
 
-/// Where a server is, and how to speak to it.
+/// The address of a server, and how to connect to it.
 #[derive(Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub(super) struct Running {
-    /// Seen from this machine.
+    /// As reached from this machine.
     pub(super) address: SocketAddr,
     pub(super) tls: bool,
-    /// As in the settings: who has to begin with a PROXY protocol header.
+    /// As in the settings: the networks whose connections begin with a PROXY protocol header.
     pub(super) proxy_protocol_from: Vec<String>,
 }
 
@@ -34,19 +34,19 @@ impl Running {
         }
     }
 
-    /// What the server that keeps its data in `folder` has left there.
+    /// Reads what the server with the data folder `folder` has written there.
     pub(super) fn find(folder: &Path) -> Option<Self> {
         serde_json::from_slice(&fs::read(folder.join(FILE)).ok()?).ok()
     }
 
-    /// Leaves it in `folder` for as long as the result lives.
+    /// Writes it into `folder`; dropping the result removes it.
     ///
     /// # Errors
     /// When nothing can be written there.
     pub(super) fn keep(&self, folder: &Path) -> io::Result<Kept> {
         fs::create_dir_all(folder)?;
         let kept = Kept(folder.join(FILE));
-        // Whoever reads meanwhile finds the old one or the new one, and never half of it.
+        // Renamed into place, so that no reader finds half of it.
         let new = kept.0.with_extension("new");
         fs::write(&new, serde_json::to_vec(self)?)?;
         fs::rename(&new, &kept.0)?;
@@ -54,13 +54,13 @@ impl Running {
     }
 }
 
-/// Goes with the server.
+/// Removes the file when the server ends.
 #[derive(Debug)]
 pub(super) struct Kept(PathBuf);
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        // What is left behind misleads nobody for long: nobody answers there.
+        // If it stays behind, the health check finds that the address does not answer.
         let _gone = fs::remove_file(&self.0);
     }
 }

@@ -1,7 +1,7 @@
-//! `realtime-server serve`: runs the server until it is told to stop.
+//! `realtime-server serve`: runs the server until a signal stops it.
 //!
-//! `--dev` asks for nothing: it makes up a secret and keeps it in the data folder, so that tokens live
-//! through restarts, and prints what a newcomer pastes next. Unless an address is set, it binds 127.0.0.1.
+//! `--dev` needs no settings: it generates a secret and keeps it in the data folder, so that tokens stay valid across
+//! restarts, and prints a first program to paste. Unless an address is set, it binds 127.0.0.1.
 
 use std::fs;
 use std::io::Write;
@@ -36,14 +36,14 @@ Examples:
   JWT_SECRET=… PORT=8080 realtime-server serve       in earnest
   realtime-server serve --config config.toml         with a file; see config/production.toml";
 
-/// How long the tokens printed by `--dev` last: ten years.
+/// How long the tokens printed by `--dev` are valid: ten years.
 const DEV_TOKEN_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
-/// How to run.
+/// The arguments of `serve`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Try things out: make up a secret, keep it in the data folder, print tokens and a first program, and
+    /// Try things out: generate a secret, keep it in the data folder, print tokens and a first program, and
     /// bind 127.0.0.1 unless another address is set
     #[arg(long)]
     dev: bool,
@@ -63,7 +63,7 @@ pub struct Args {
 impl Args {
     fn sources(&self) -> Sources {
         let sources = self.config.sources();
-        // Whoever reaches it may use the tokens it prints, and they last for years.
+        // The tokens that it prints are valid for years, so only this machine should reach it.
         let sources = match self.dev {
             true => sources.with_fallback("serve --dev", "server.host", "127.0.0.1"),
             false => sources,
@@ -76,24 +76,25 @@ impl Args {
     }
 }
 
-/// What has to be read before there is a server.
+/// What is read before the server starts.
 struct Prepared {
     sources: Sources,
     watch: Result<Watch, WatchError>,
     loaded: Loaded,
     resources: Resources,
-    /// An error when it cannot be locked, which is no reason not to serve.
+    /// An error when the folder cannot be locked, which does not prevent serving.
     lock: Result<Lock, LockError>,
 }
 
-/// Serves until SIGTERM, then drains; a second one hurries, a third ends. SIGINT (Ctrl-C) hurries at once.
+/// Serves until SIGTERM, then drains. A second SIGTERM disconnects all clients at once, a third ends the process; SIGINT
+/// (Ctrl-C) begins with what the second does.
 ///
 /// # Errors
-/// Wrong settings, no secret, or a port that cannot be had.
+/// Wrong settings, no secret, or a port that cannot be bound.
 pub async fn run(args: Args, signals: Option<Signals>) -> anyhow::Result<()> {
     let Signals { hangup, mut stop } = signals.map_or_else(Signals::register, Ok)?;
     let dev = args.dev;
-    // On a thread of its own: a network file system may take its time, and whoever sends a signal should not wait.
+    // On a thread of its own: a network file system may block it, and a signal must be handled meanwhile.
     let prepared = tokio::task::spawn_blocking(move || prepare(&args));
     let Prepared { sources, watch, loaded, resources, lock } = tokio::select! {
         prepared = prepared => prepared.context("the settings could not be read")??,
@@ -109,7 +110,7 @@ pub async fn run(args: Args, signals: Option<Signals>) -> anyhow::Result<()> {
     }
     resources.warnings.iter().for_each(|warning| warn!("{warning}"));
     if let Err(error) = &lock {
-        warn!("`server.data_dir`: {error}; a second server on it would not be noticed");
+        warn!("`server.data_dir`: {error}; a second server on the same folder would not be noticed");
     }
     super::open_files::raise(&settings.server);
     let reloader = ConfigReloader::new(sources, &loaded, logs, watch, hangup);
@@ -117,14 +118,14 @@ pub async fn run(args: Args, signals: Option<Signals>) -> anyhow::Result<()> {
     let server = Server::builder(settings.clone()).resources(resources).reloader(reloader).start().await?;
     let folder = DataDir::of(&settings);
     let _kept = Running::new(&settings, server.address()).keep(folder.path()).inspect_err(|error| {
-        debug!("Cannot write into {folder}, `realtime-server health` goes by the settings alone: {error}")
+        debug!("Cannot write into {folder}, `realtime-server health` uses the settings alone: {error}")
     });
-    // Asked before anybody can know that it is ready.
+    // Checked before the log says that the server listens.
     let early = stop.arrived();
     start_line::write(&settings, &files, &server);
     if dev {
-        // Whoever has read enough (`| head -1`) still wants a server.
-        let _nobody_reads = super::answer(welcome(&settings, server.address()));
+        // A closed stdout (`| head -1`) does not end the server.
+        let _stdout_closed = super::answer(welcome(&settings, server.address()));
     }
     let urgency = match early {
         Some(urgency) => urgency,
@@ -142,7 +143,7 @@ pub async fn run(args: Args, signals: Option<Signals>) -> anyhow::Result<()> {
     }
 }
 
-/// Reads the settings and the files they name, and takes their folder.
+/// Reads the settings and the files they name, and locks the data folder.
 fn prepare(args: &Args) -> anyhow::Result<Prepared> {
     let mut sources = args.sources();
     let watch = Watch::new(sources.files());
@@ -161,7 +162,7 @@ fn prepare(args: &Args) -> anyhow::Result<Prepared> {
     Ok(Prepared { sources, watch, loaded, resources, lock })
 }
 
-/// The secret of earlier runs, or a new one.
+/// The secret of earlier runs with `--dev`, or a new one.
 fn dev_secret(folder: &DataDir) -> anyhow::Result<SecretString> {
     let file = folder.dev_secret_file();
     if let Ok(secret) = fs::read_to_string(&file)
@@ -184,7 +185,7 @@ fn dev_secret(folder: &DataDir) -> anyhow::Result<SecretString> {
     Ok(secret.into())
 }
 
-/// What a newcomer needs next.
+/// What `--dev` prints: the URL, tokens, and a first program.
 fn welcome(settings: &Settings, address: SocketAddr) -> String {
     let Some(secret) = &settings.auth.jwt_secret else { return String::new() };
     let token = |role| sign(secret, role, None, Map::new(), SystemTime::now(), DEV_TOKEN_LIFE);

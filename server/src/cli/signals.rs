@@ -1,8 +1,8 @@
-//! The signals that a server handles: SIGTERM and SIGINT stop it, SIGHUP has its settings read again.
+//! The signals that a server handles: SIGTERM and SIGINT stop it, SIGHUP reloads its settings.
 //!
 //! Registered before anything else is done, because the default action of each of them ends the process: a
-//! supervisor may send SIGHUP while the settings are still being read. A signal that arrives before somebody waits
-//! for it is kept, once per kind.
+//! supervisor may send SIGHUP while the settings are still being read. A signal that arrives before it is awaited is kept,
+//! once per kind.
 
 use std::ffi::OsStr;
 use std::io;
@@ -21,7 +21,7 @@ pub struct Signals {
     pub(super) stop: Stop,
 }
 
-/// What asks the server to stop.
+/// The signals that stop the server.
 #[derive(Debug)]
 pub(super) struct Stop {
     terminate: Signal,
@@ -29,8 +29,8 @@ pub(super) struct Stop {
 }
 
 impl Signals {
-    /// Registers them if `command`, the first argument of the program, is the one that serves. Other commands end by
-    /// a signal as programs usually do. Needs a runtime.
+    /// Registers them if `command`, the first argument of the program, is `serve`. Other commands keep the default
+    /// actions. Needs a runtime.
     ///
     /// # Errors
     /// When the system refuses a handler.
@@ -47,7 +47,8 @@ impl Signals {
 }
 
 impl Stop {
-    /// Waits for one. SIGTERM means `urgency`; a person at the keyboard (SIGINT) has no load balancer to wait for.
+    /// Waits for one. SIGTERM means `urgency`; with SIGINT (a person at the keyboard) there is no load balancer to wait
+    /// for.
     pub(super) async fn next(&mut self, urgency: Urgency) -> Urgency {
         tokio::select! {
             _ = self.terminate.recv() => {
@@ -61,7 +62,7 @@ impl Stop {
         }
     }
 
-    /// Whether one has arrived already. Before the server was ready nobody relies on it, so it stops without delay.
+    /// Whether one has arrived already. Before the server is ready it has no clients, so it stops without delay.
     pub(super) fn arrived(&mut self) -> Option<Urgency> {
         self.next(Urgency::Soon).now_or_never()
     }

@@ -1,5 +1,5 @@
-//! The line that the log begins with once clients can connect: what runs here, on which settings, and what of it is
-//! off. It is what an operator looks at first, and what a bug report should hold.
+//! The line that the log begins with once clients can connect: version, settings files, and what is off. An operator looks
+//! at it first, and a bug report should contain it.
 
 use std::path::PathBuf;
 
@@ -19,7 +19,7 @@ pub(super) fn files(loaded: &Loaded, resources: &Resources) -> Vec<String> {
     files.map(|file: PathBuf| file.display().to_string()).collect()
 }
 
-/// Writes it.
+/// Writes the line.
 pub(super) fn write(settings: &Settings, files: &[String], server: &Server) {
     let bus = settings.bus.redis_url.as_ref();
     // Without the password in it.
