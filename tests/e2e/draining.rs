@@ -11,19 +11,19 @@ use tokio::net::TcpStream;
 const ENDLESS: Duration = Duration::from_secs(3_600);
 
 #[tokio::test]
-async fn before_the_end_it_is_not_ready_and_serves_newcomers_as_ever() {
+async fn before_the_drain_it_is_not_ready_and_serves_new_clients() {
     let world = World::with(|settings| settings.server.drain_delay = ENDLESS).await;
     let ready = world.send(Request::get("/readyz")).await;
     assert_eq!((ready.status, ready.json()), (200, json!({"status": "ready"})));
-    let mut people = world.conversation();
-    people.check("ann joins realtime:room").await;
+    let mut clients_in_room = world.conversation();
+    clients_in_room.check("ann joins realtime:room").await;
 
     let drain = world.drain();
     eventually("it is not ready", async || world.send(Request::get("/readyz")).await.status == 503).await;
     let stopping = world.send(Request::get("/readyz")).await;
     assert_eq!((stopping.status, stopping.json()), (503, json!({"status": "stopping"})));
     assert_eq!(world.send(Request::get("/health")).await.status, 200, "it is alive");
-    people
+    clients_in_room
         .check(
             r#"
             bob joins realtime:room
@@ -35,24 +35,24 @@ async fn before_the_end_it_is_not_ready_and_serves_newcomers_as_ever() {
         .await;
 
     drain.raise_urgency(Urgency::Soon);
-    people.check("ann, bob are closed 1012").await;
+    clients_in_room.check("ann, bob are closed 1012").await;
     drain.ended().await;
 }
 
 #[tokio::test]
-async fn an_http_connection_is_not_kept_by_a_server_that_will_go() {
+async fn an_http_connection_is_not_kept_by_a_server_that_stops() {
     let world = World::with(|settings| settings.server.drain_delay = ENDLESS).await;
     let mut kept = world.dial().await;
     let drain = world.drain();
     eventually("it is not ready", async || world.send(Request::get("/readyz")).await.status == 503).await;
     kept.write(b"GET /healthcheck HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("it still serves");
-    assert!(kept.is_dropped().await, "after its answer, although nobody asked for that");
+    assert!(kept.is_dropped().await, "after its response, although the client did not ask for that");
     drain.raise_urgency(Urgency::Soon);
     drain.ended().await;
 }
 
 #[tokio::test]
-async fn clients_are_sent_away_evenly() {
+async fn clients_are_disconnected_evenly() {
     let world = World::with(|settings| {
         settings.server.drain_delay = Duration::ZERO;
         settings.server.drain_timeout = Duration::from_secs(1);
@@ -77,15 +77,15 @@ async fn clients_are_sent_away_evenly() {
     }
     drain.ended().await;
     times.sort();
-    // A machine that stands still for a while delays everybody; nothing makes anybody earlier.
-    for (told, time) in times.iter().enumerate() {
-        let earliest = Duration::from_millis(25 * told as u64).saturating_sub(Duration::from_millis(150));
-        assert!(*time >= earliest, "client {told} of 40 was sent away after {time:?}: {times:?}");
+    // A machine that stands still for a while delays all clients; nothing makes one earlier.
+    for (number, time) in times.iter().enumerate() {
+        let earliest = Duration::from_millis(25 * number as u64).saturating_sub(Duration::from_millis(150));
+        assert!(*time >= earliest, "client {number} of 40 was disconnected after {time:?}: {times:?}");
     }
     assert!(times[39] < Duration::from_secs(4), "{times:?}");
 }
 
-/// Two clients, of which the first has been sent away, and the other will be much later.
+/// Two clients, of which the first is disconnected already and the other will be much later.
 async fn halfway(world: &World) -> (Client, harness::Drain) {
     let mut first = world.connect().await;
     let second = world.connect().await;
@@ -94,14 +94,14 @@ async fn halfway(world: &World) -> (Client, harness::Drain) {
     (second, drain)
 }
 
-fn at_leisure(settings: &mut settings::Settings) {
+fn slow_drain(settings: &mut settings::Settings) {
     settings.server.drain_delay = Duration::ZERO;
     settings.server.drain_timeout = ENDLESS;
 }
 
 #[tokio::test]
-async fn once_clients_are_sent_away_nobody_joins_and_nobody_connects() {
-    let world = World::with(at_leisure).await;
+async fn once_clients_are_being_disconnected_none_joins_and_none_connects() {
+    let world = World::with(slow_drain).await;
     let (mut second, drain) = halfway(&world).await;
     assert!(TcpStream::connect(world.address()).await.is_err(), "the port is closed");
     second.push("1", "realtime:room", "phx_join", &json!({"config": {}})).await;
@@ -111,20 +111,20 @@ async fn once_clients_are_sent_away_nobody_joins_and_nobody_connects() {
         json!(["1", "1", "realtime:room", "phx_reply", {"status": "error", "response": {"reason": reason}}])
     );
     drain.raise_urgency(Urgency::Soon);
-    assert_eq!(second.next().await, Frame::Closed(1012), "haste sends everybody away");
+    assert_eq!(second.next().await, Frame::Closed(1012), "a higher urgency disconnects all clients");
     drop(second);
     drain.ended().await;
 }
 
 #[tokio::test]
-async fn who_joined_before_talks_until_it_is_sent_away() {
-    let world = World::with(at_leisure).await;
+async fn a_member_can_publish_until_it_is_disconnected() {
+    let world = World::with(slow_drain).await;
     let mut first = world.connect().await;
-    let mut people = world.conversation();
-    people.check("ann, bob join realtime:room").await;
+    let mut clients_in_room = world.conversation();
+    clients_in_room.check("ann, bob join realtime:room").await;
     let drain = world.drain();
     assert_eq!(first.drain_to_close().await, Some(1012));
-    people
+    clients_in_room
         .check(
             r#"
             bob > ["1","2","realtime:room","broadcast",{"event":"still here"}]
@@ -133,25 +133,25 @@ async fn who_joined_before_talks_until_it_is_sent_away() {
         )
         .await;
     drain.raise_urgency(Urgency::Soon);
-    people.check("ann, bob are closed 1012").await;
+    clients_in_room.check("ann, bob are closed 1012").await;
     drain.ended().await;
 }
 
 #[tokio::test]
-async fn in_the_greatest_haste_nobody_is_waited_for() {
+async fn with_the_highest_urgency_no_client_is_awaited() {
     let world = World::with(|settings| settings.server.shutdown_timeout = ENDLESS).await;
-    // Never answers the close frame, and never hangs up.
-    let deaf = world.raw().await;
+    // Never answers the close frame, and never closes the connection.
+    let silent = world.raw().await;
     let drain = world.drain();
     drain.raise_urgency(Urgency::Immediate);
     drain.ended().await;
-    drop(deaf);
+    drop(silent);
 }
 
-// A client that has left by itself is not waited for, however many the others are.
+// The drain does not take its time for clients that have left by themselves.
 #[tokio::test]
 async fn a_drain_without_clients_ends_at_once() {
-    let world = World::with(at_leisure).await;
+    let world = World::with(slow_drain).await;
     drop(world.connect().await);
     eventually("it has gone", async || {
         world.send(Request::get("/health")).await.json()["connections"] == json!(0)
@@ -204,7 +204,7 @@ async fn status_shows_each_phase_of_a_drain() {
 #[tokio::test]
 async fn status_shows_that_clients_are_being_disconnected_and_that_the_last_ones_are_awaited() {
     let world = World::with(|settings| {
-        at_leisure(settings);
+        slow_drain(settings);
         settings.admin.jwt_secret = Some(OPERATORS_SECRET.into());
         settings.server.shutdown_timeout = ENDLESS;
         settings.server.close_timeout = ENDLESS;

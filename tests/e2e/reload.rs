@@ -1,5 +1,5 @@
-//! Settings that change while clients are connected: what is felt, by whom, and that nobody has to say
-//! anything first. How the settings come to be read again is told elsewhere.
+//! Settings that change while clients are connected: what changes for which clients, without their sending anything. How
+//! settings are read again is tested in server/tests/reload.
 
 use std::time::{Duration, Instant};
 
@@ -11,26 +11,26 @@ use crate::{count, size};
 
 const ROOM: &str = "realtime:room";
 
-/// How soon a parked socket has to feel a change.
+/// How soon a change has to reach an idle socket.
 const SOON: Duration = Duration::from_secs(1);
 
 fn tenant<'a>(settings: &'a mut Settings, id: &str) -> &'a mut settings::Tenant {
     settings.tenants.get_mut(id).expect("the tenant is there")
 }
 
-fn told(join_ref: &str, topic: &str, status: &str, message: &str) -> Value {
+fn system_message(join_ref: &str, topic: &str, status: &str, message: &str) -> Value {
     let channel = topic.trim_start_matches("realtime:");
     json!([join_ref, null, topic, "system", {"extension": "system", "status": status, "message": message, "channel": channel}])
 }
 
 fn revoked(join_ref: &str, topic: &str) -> [Value; 2] {
     [
-        told(join_ref, topic, "error", "The key that signed this token is no longer accepted"),
+        system_message(join_ref, topic, "error", "The key that signed this token is no longer accepted"),
         json!([join_ref, join_ref, topic, "phx_error", {"reason": "channel_crash"}]),
     ]
 }
 
-/// Joins with a token of one's own.
+/// Joins with a token in the join.
 async fn join_with(client: &mut Client, reference: &str, topic: &str, token: &str) -> Value {
     let join = json!([reference, reference, topic, "phx_join", {"config": {}, "access_token": token}]);
     client.send_json(&join).await;
@@ -45,7 +45,7 @@ fn joined() -> Value {
 async fn a_removed_secret_ends_exactly_the_channels_it_verified() {
     let next = TokenIssuer::new("the next secret, of at least thirty-two bytes");
     let world = World::start().await;
-    // Both count for a while, as in every rotation.
+    // Both are accepted for a while, as in every rotation.
     world.apply(|settings| settings.auth.jwt_secrets = vec![next.secret().into()]);
     let (old, new) = (world.token(Token::Valid), next.token(Token::Valid));
     let mut ann = world.connect().await;
@@ -65,9 +65,9 @@ async fn a_removed_secret_ends_exactly_the_channels_it_verified() {
     for expected in revoked("1", "realtime:new") {
         assert_eq!(bob.next_json().await, expected);
     }
-    assert!(since.elapsed() < SOON, "felt after {:?}", since.elapsed());
+    assert!(since.elapsed() < SOON, "noticed after {:?}", since.elapsed());
 
-    // The sockets are open, ann's other channel is as it was, and a new token is welcome.
+    // The sockets are open, ann's other channel is as it was, and a new token is accepted.
     ann.push("3", "realtime:new", "broadcast", &json!({"still": "in"})).await;
     ann.expect_quiet().await;
     bob.push("4", "realtime:new", "phx_join", &json!({"config": {}})).await;
@@ -75,7 +75,7 @@ async fn a_removed_secret_ends_exactly_the_channels_it_verified() {
     assert_eq!(
         bob.next_json().await[4],
         json!({"status": "error", "response": {"reason": reason}}),
-        "the token of the handshake counts no more"
+        "the token of the handshake is no longer accepted"
     );
     assert_eq!(join_with(&mut bob, "5", "realtime:new", &new).await, joined());
     ann.push("3", "realtime:new", "broadcast", &json!({"hello": "again"})).await;
@@ -84,7 +84,7 @@ async fn a_removed_secret_ends_exactly_the_channels_it_verified() {
 }
 
 #[tokio::test]
-async fn a_suspended_tenant_sends_its_parked_sockets_away_and_no_others() {
+async fn a_suspended_tenant_disconnects_its_idle_sockets_and_no_others() {
     let world = World::with_tenants(&["acme", "globex"]).await;
     let mut ann = world.connect_for("acme").await;
     ann.join(ROOM, json!({})).await;
@@ -95,16 +95,16 @@ async fn a_suspended_tenant_sends_its_parked_sockets_away_and_no_others() {
 
     let since = Instant::now();
     world.apply(|settings| tenant(settings, "acme").suspended = true);
-    assert_eq!(ann.next_json().await, told("1", ROOM, "ok", "Server requested disconnect"));
+    assert_eq!(ann.next_json().await, system_message("1", ROOM, "ok", "Server requested disconnect"));
     assert_eq!((ann.expect_close().await, idle.expect_close().await), (Some(1012), Some(1012)));
-    assert!(since.elapsed() < SOON, "felt after {:?}", since.elapsed());
+    assert!(since.elapsed() < SOON, "noticed after {:?}", since.elapsed());
     bob.expect_quiet().await;
 
     world.apply(|settings| tenant(settings, "acme").suspended = false);
     let mut ann = world.connect_for("acme").await;
     ann.join(ROOM, json!({})).await;
     ann.expect_quiet().await;
-    // The farewell was for those who came before it: the next change does not bring it up again.
+    // The disconnect was for the connections accepted before it: the next change does not repeat it.
     world.apply(|settings| tenant(settings, "acme").private_only = true);
     ann.next_json().await;
     assert_eq!(ann.next_json().await, json!(["1", "1", ROOM, "phx_close", {}]));
@@ -113,21 +113,21 @@ async fn a_suspended_tenant_sends_its_parked_sockets_away_and_no_others() {
 }
 
 #[tokio::test]
-async fn a_removed_tenant_sends_its_sockets_away_and_is_forgotten() {
+async fn a_removed_tenant_disconnects_its_sockets_and_is_unknown() {
     let world = World::with_tenants(&["acme", "globex"]).await;
     let mut ann = world.connect_for("acme").await;
     ann.join(ROOM, json!({})).await;
     let mut bob = world.connect_for("globex").await;
     bob.join(ROOM, json!({})).await;
     world.apply(|settings| drop(settings.tenants.remove("acme")));
-    assert_eq!(ann.next_json().await, told("1", ROOM, "ok", "Server requested disconnect"));
+    assert_eq!(ann.next_json().await, system_message("1", ROOM, "ok", "Server requested disconnect"));
     assert_eq!(ann.expect_close().await, Some(1012));
     bob.expect_quiet().await;
     let token = world.tenant_token_issuer("acme").token(Token::Valid);
     let request = Request::upgrade("/socket/websocket?tenant=acme").header("x-api-key", &token);
     assert_eq!(world.send(request).await.status, 404);
 
-    // Whoever has the name later begins anew.
+    // A later tenant of the same name is a new one.
     let again = world.tenant_settings("acme");
     world.apply(|settings| drop(settings.tenants.insert("acme".into(), again)));
     let mut ann = world.connect_for("acme").await;
@@ -137,24 +137,24 @@ async fn a_removed_tenant_sends_its_sockets_away_and_is_forgotten() {
 }
 
 #[tokio::test]
-async fn adding_and_changing_tenants_touches_nobody_else() {
+async fn adding_and_changing_tenants_touches_no_other_tenant() {
     let world = World::with_tenants(&["acme"]).await;
-    let mut people = [world.connect().await, world.connect_for("acme").await];
-    for person in &mut people {
-        person.join(ROOM, json!({"broadcast": {"self": true}})).await;
+    let mut clients = [world.connect().await, world.connect_for("acme").await];
+    for client in &mut clients {
+        client.join(ROOM, json!({"broadcast": {"self": true}})).await;
     }
     let globex = world.tenant_settings("globex");
     world.apply(|settings| drop(settings.tenants.insert("globex".into(), globex)));
-    let mut newcomer = world.connect_for("globex").await;
-    newcomer.join(ROOM, json!({})).await;
+    let mut new = world.connect_for("globex").await;
+    new.join(ROOM, json!({})).await;
     world.apply(|settings| tenant(settings, "globex").suspended = true);
-    assert_eq!(newcomer.drain_to_close().await, Some(1012));
+    assert_eq!(new.drain_to_close().await, Some(1012));
     world.apply(|settings| drop(settings.tenants.remove("globex")));
-    // The same sockets, in the same rooms, and they have heard nothing.
-    for person in &mut people {
-        person.expect_quiet().await;
-        person.push("2", ROOM, "broadcast", &json!({"still": "here"})).await;
-        assert_eq!(person.next_json().await[4], json!({"still": "here"}));
+    // The same sockets, in the same rooms, and they have received nothing.
+    for client in &mut clients {
+        client.expect_quiet().await;
+        client.push("2", ROOM, "broadcast", &json!({"still": "here"})).await;
+        assert_eq!(client.next_json().await[4], json!({"still": "here"}));
     }
     world.stop().await;
 }
@@ -167,7 +167,10 @@ async fn private_only_ends_public_channels_and_leaves_the_socket() {
     let mut bob = world.connect_for("globex").await;
     bob.join(ROOM, json!({})).await;
     world.apply(|settings| tenant(settings, "acme").private_only = true);
-    assert_eq!(ann.next_json().await, told("1", ROOM, "error", "This project only allows private channels"));
+    assert_eq!(
+        ann.next_json().await,
+        system_message("1", ROOM, "error", "This project only allows private channels")
+    );
     assert_eq!(ann.next_json().await, json!(["1", "1", ROOM, "phx_close", {}]));
     ann.expect_quiet().await;
     bob.expect_quiet().await;
@@ -175,12 +178,12 @@ async fn private_only_ends_public_channels_and_leaves_the_socket() {
 }
 
 #[tokio::test]
-async fn fewer_users_are_allowed_from_now_on_and_those_who_are_there_stay() {
+async fn a_lowered_limit_of_users_applies_to_new_users_and_present_ones_stay() {
     let world = World::start().await;
-    let mut people = world.conversation();
-    people.check("ann, bob, cid connect\n ann, bob join realtime:room").await;
+    let mut clients = world.conversation();
+    clients.check("ann, bob, cid connect\n ann, bob join realtime:room").await;
     world.apply(|settings| settings.limits.max_concurrent_users = Some(size(1)));
-    people
+    clients
         .check(
             r#"
             ann > ["1","2","realtime:room","broadcast",{"n":1}]
@@ -196,7 +199,7 @@ async fn fewer_users_are_allowed_from_now_on_and_those_who_are_there_stay() {
     let users = "realtime_connections_connected{tenant=\"default\"} 1";
     eventually("ann is gone", async || world.send(Request::get("/metrics")).await.text().contains(users))
         .await;
-    people
+    clients
         .check(
             r#"
             cid > ["2","2","realtime:room","phx_join",{"config":{}}]
@@ -205,7 +208,7 @@ async fn fewer_users_are_allowed_from_now_on_and_those_who_are_there_stay() {
         )
         .await;
     world.apply(|settings| settings.limits.max_concurrent_users = None);
-    people
+    clients
         .check(
             r#"
             cid > ["3","3","realtime:room","phx_join",{"config":{}}]
@@ -217,7 +220,7 @@ async fn fewer_users_are_allowed_from_now_on_and_those_who_are_there_stay() {
 }
 
 #[tokio::test]
-async fn lowered_limits_count_at_their_next_use() {
+async fn lowered_limits_apply_at_their_next_use() {
     let world = World::start().await;
     let mut ann = world.connect().await;
     ann.join(ROOM, json!({"broadcast": {"ack": true}})).await;
@@ -256,14 +259,14 @@ async fn lowered_limits_count_at_their_next_use() {
     for n in 10..40 {
         ann.push(&n.to_string(), "realtime:d", "phx_join", &json!({"config": {}})).await;
     }
-    let heard = ann.received().await;
+    let received = ann.received().await;
     let too_many = |frame: &&Frame| frame.to_string().contains("ClientJoinRateLimitReached");
-    assert!(heard.iter().filter(too_many).count() >= 10, "{heard:?}");
+    assert!(received.iter().filter(too_many).count() >= 10, "{received:?}");
     world.stop().await;
 }
 
 #[tokio::test]
-async fn whether_presence_is_on_counts_from_the_next_join_on() {
+async fn presence_enabled_applies_from_the_next_join_on() {
     let world = World::start().await;
     let mut ann = world.connect().await;
     ann.join(ROOM, json!({})).await;
@@ -274,9 +277,9 @@ async fn whether_presence_is_on_counts_from_the_next_join_on() {
     world.stop().await;
 }
 
-// With ten seconds to gather, the second change would come after the test has lost its patience.
+// With ten seconds of coalescing, the second diff would arrive after the timeout of the test.
 #[tokio::test]
-async fn how_long_presence_is_gathered_counts_at_once() {
+async fn how_long_presence_is_coalesced_applies_at_once() {
     let world = World::with(|settings| settings.presence.coalesce = Duration::from_secs(10)).await;
     let mut ann = world.connect().await;
     ann.join(ROOM, json!({"presence": {"key": "ann", "enabled": true}})).await;
@@ -290,7 +293,7 @@ async fn how_long_presence_is_gathered_counts_at_once() {
 }
 
 #[tokio::test]
-async fn what_a_connection_is_treated_with_counts_for_those_who_come() {
+async fn the_configuration_of_connections_applies_to_new_ones() {
     let world = World::start().await;
     let mut old = world.connect().await;
     old.join(ROOM, json!({})).await;
@@ -307,7 +310,7 @@ async fn what_a_connection_is_treated_with_counts_for_those_who_come() {
 }
 
 #[tokio::test]
-async fn how_long_one_may_stay_without_a_room_counts_for_those_who_come() {
+async fn the_timeout_without_a_channel_applies_to_new_connections() {
     let world = World::start().await;
     let mut old = world.connect().await;
     old.join(ROOM, json!({})).await;
@@ -318,7 +321,7 @@ async fn how_long_one_may_stay_without_a_room_counts_for_those_who_come() {
 }
 
 #[tokio::test]
-async fn the_house_is_as_large_as_it_says_now() {
+async fn the_limit_of_connections_applies_at_once() {
     let world = World::start().await;
     let mut ann = world.connect().await;
     ann.settle().await;

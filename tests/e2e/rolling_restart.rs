@@ -1,4 +1,4 @@
-//! One server takes another's place behind a real HAProxy: each client comes back once, and stays.
+//! One server replaces another behind a real HAProxy: each client reconnects once, and stays.
 
 use std::time::Duration;
 
@@ -8,12 +8,12 @@ use tokio::sync::watch;
 
 const CLIENTS: usize = 20;
 
-/// A client as the libraries are: sent away, it comes back to where it was. Returns how often it connected.
-async fn stay(world: World, stop: watch::Receiver<bool>) -> usize {
+/// A client like those of the libraries: disconnected, it reconnects and joins again. Returns how often it connected.
+async fn reconnect_until(world: World, stop: watch::Receiver<bool>) -> usize {
     let mut connections = 0;
     while !*stop.borrow() {
         let Some(mut client) = connect(&world).await else {
-            // Nobody there just now: libraries wait a little as well.
+            // No server accepts just now: libraries wait a little as well.
             tokio::time::sleep(Duration::from_millis(20)).await;
             continue;
         };
@@ -38,7 +38,7 @@ async fn connections(world: &World) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn each_client_comes_back_once() {
+async fn each_client_reconnects_once() {
     let settings = |settings: &mut settings::Settings| {
         settings.server.drain_delay = Duration::from_millis(500);
         settings.server.drain_timeout = Duration::from_secs(1);
@@ -61,16 +61,23 @@ async fn each_client_comes_back_once() {
     })
     .await;
     let (stop, stopped) = watch::channel(false);
-    let clients: Vec<_> =
-        (0..CLIENTS).map(|_| tokio::spawn(stay(old.behind(haproxy.endpoint()), stopped.clone()))).collect();
-    eventually("everybody is with the old one", async || connections(&old).await == CLIENTS as u64).await;
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|_| tokio::spawn(reconnect_until(old.behind(haproxy.endpoint()), stopped.clone())))
+        .collect();
+    eventually("all clients are connected to the old server", async || {
+        connections(&old).await == CLIENTS as u64
+    })
+    .await;
     assert_eq!(connections(&new).await, 0);
 
     old.drain().ended().await;
-    eventually("everybody is with the new one", async || connections(&new).await == CLIENTS as u64).await;
+    eventually("all clients are connected to the new server", async || {
+        connections(&new).await == CLIENTS as u64
+    })
+    .await;
     stop.send_replace(true);
     for client in clients {
-        assert_eq!(client.await.expect("a client that is well"), 2, "the first time, and once more");
+        assert_eq!(client.await.expect("no client panics"), 2, "at first, and once more");
     }
     new.stop().await;
 }

@@ -1,4 +1,4 @@
-//! Many tenants in one server: who is meant, and that none can see, use or slow down another's things.
+//! Many tenants in one server: which one a request names, and that none can see, use or slow down another.
 
 use harness::{Dialect, Request, Response, Token, World, eventually};
 use serde_json::{Value, json};
@@ -11,52 +11,52 @@ fn refused(reason: &str) -> Value {
     json!({"status": "error", "response": {"reason": reason}})
 }
 
-/// What a handshake with the token of `tenant` is answered.
-async fn knock(world: &World, tenant: &str, target: &str, headers: &[(&str, &str)]) -> Response {
+/// The response to a handshake with a token of `tenant`.
+async fn handshake(world: &World, tenant: &str, target: &str, headers: &[(&str, &str)]) -> Response {
     let token = world.tenant_token_issuer(tenant).token(Token::Valid);
     let request = Request::upgrade(target).header("x-api-key", &token);
     world.send(headers.iter().fold(request, |request, (name, value)| request.header(name, value))).await
 }
 
 #[tokio::test]
-async fn tenants_with_the_same_topic_never_hear_each_other() {
+async fn tenants_with_the_same_topic_never_receive_from_each_other() {
     let world = World::with_tenants(&["acme", "globex"]).await;
     let presence = json!({"presence": {"key": "me", "enabled": true}, "broadcast": {"self": true}});
-    let mut people = [
+    let mut clients = [
         world.connect_for("acme").await,
         world.connect_for("globex").await,
         world.connect().await, // of the default tenant
     ];
-    for person in &mut people {
-        person.join(ROOM, presence.clone()).await;
-        assert_eq!(person.next_json().await[4], json!({}), "nobody is there yet");
+    for client in &mut clients {
+        client.join(ROOM, presence.clone()).await;
+        assert_eq!(client.next_json().await[4], json!({}), "no presence yet");
     }
-    for (n, person) in people.iter_mut().enumerate() {
-        person.push("2", ROOM, "presence", &json!({"event": "track", "payload": {"n": n}})).await;
-        assert_eq!(person.next_json().await[4]["status"], "ok");
-        let diff = person.next_json().await;
+    for (n, client) in clients.iter_mut().enumerate() {
+        client.push("2", ROOM, "presence", &json!({"event": "track", "payload": {"n": n}})).await;
+        assert_eq!(client.next_json().await[4]["status"], "ok");
+        let diff = client.next_json().await;
         assert_eq!(diff[4]["joins"]["me"]["metas"][0]["n"], n, "{diff}");
-        person.push("3", ROOM, "broadcast", &json!({"n": n})).await;
-        assert_eq!(person.next_json().await[4], json!({"n": n}));
+        client.push("3", ROOM, "broadcast", &json!({"n": n})).await;
+        assert_eq!(client.next_json().await[4], json!({"n": n}));
     }
     let message = json!({"messages": [{"topic": "room", "event": "over http", "payload": {}}]});
     let token = world.tenant_token_issuer("acme").token(Token::Valid);
     let sent = Request::post("/api/broadcast").header("x-tenant", "acme").bearer(&token).json(&message);
     assert_eq!(world.send(sent).await.status, 202);
-    assert_eq!(people[0].next_json().await[4]["event"], "over http");
-    for person in &mut people {
-        person.expect_quiet().await;
+    assert_eq!(clients[0].next_json().await[4]["event"], "over http");
+    for client in &mut clients {
+        client.expect_quiet().await;
     }
     world.stop().await;
 }
 
 #[tokio::test]
-async fn a_key_opens_its_own_tenant_and_no_other() {
+async fn a_key_is_accepted_by_its_own_tenant_and_no_other() {
     let world = World::with_tenants(&["acme", "globex"]).await;
-    let own = knock(&world, "acme", "/socket/websocket?tenant=acme", &[]).await;
+    let own = handshake(&world, "acme", "/socket/websocket?tenant=acme", &[]).await;
     assert_eq!(own.status, 101);
     for target in ["/socket/websocket?tenant=globex", "/socket/websocket"] {
-        let other = knock(&world, "acme", target, &[]).await;
+        let other = handshake(&world, "acme", target, &[]).await;
         assert_eq!(
             (other.status, other.json()),
             (401, json!({"error": "Failed to validate JWT signature"})),
@@ -92,11 +92,11 @@ async fn header_query_and_host_name_a_tenant_in_this_order() {
         ("acme", socket, vec![("host", "acme.localhost:4000")]),
         ("127", socket, vec![("x-tenant", "127")]),
     ] {
-        let answer = knock(&world, tenant, target, &headers).await;
+        let answer = handshake(&world, tenant, target, &headers).await;
         assert_eq!(answer.status, 101, "{target} {headers:?} means {tenant}: {}", answer.text());
     }
     let token = world.token(Token::Valid);
-    for host in ["nobody.example.com", "localhost", "localhost:4000", "127.0.0.1:4000", "[::1]:4000", ""] {
+    for host in ["unknown.example.com", "localhost", "localhost:4000", "127.0.0.1:4000", "[::1]:4000", ""] {
         let request = Request::upgrade(socket).header("x-api-key", &token).header("host", host);
         let answer = world.send(request).await;
         assert_eq!(answer.status, 101, "{host:?} means the default tenant: {}", answer.text());
@@ -105,37 +105,37 @@ async fn header_query_and_host_name_a_tenant_in_this_order() {
 }
 
 #[tokio::test]
-async fn an_unknown_name_is_refused_if_it_was_said_outright_or_the_server_is_strict() {
+async fn an_unknown_name_is_refused_if_it_is_explicit_or_the_server_is_strict() {
     let world = World::with_tenants(&["acme"]).await;
     let token = world.token(Token::Valid);
-    let knock = async |target: &str, headers: &[(&str, &str)]| {
+    let handshake = async |target: &str, headers: &[(&str, &str)]| {
         let request = Request::upgrade(target).header("x-api-key", &token);
         let answer = world.send(headers.iter().fold(request, |request, (n, v)| request.header(n, v))).await;
         (answer.status != 101).then(|| (answer.status, answer.json()))
     };
     let not_found = Some((404, json!({"error": "Tenant not found"})));
-    assert_eq!(knock("/socket/websocket", &[("x-tenant", "nobody")]).await, not_found);
-    assert_eq!(knock("/socket/websocket?tenant=nobody", &[]).await, not_found);
-    assert_eq!(knock("/socket/websocket", &[("host", "nobody.example.com")]).await, None);
+    assert_eq!(handshake("/socket/websocket", &[("x-tenant", "unknown")]).await, not_found);
+    assert_eq!(handshake("/socket/websocket?tenant=unknown", &[]).await, not_found);
+    assert_eq!(handshake("/socket/websocket", &[("host", "unknown.example.com")]).await, None);
 
     world.apply(|settings| settings.server.strict_host = true);
-    assert_eq!(knock("/socket/websocket", &[("host", "nobody.example.com")]).await, not_found);
-    // Who names nobody means the default tenant, and so does who names it.
-    assert_eq!(knock("/socket/websocket", &[("host", "127.0.0.1:4000")]).await, None);
-    assert_eq!(knock("/socket/websocket", &[("host", "default.example.com")]).await, None);
+    assert_eq!(handshake("/socket/websocket", &[("host", "unknown.example.com")]).await, not_found);
+    // A request that names no tenant means the default one, and so does one that names it.
+    assert_eq!(handshake("/socket/websocket", &[("host", "127.0.0.1:4000")]).await, None);
+    assert_eq!(handshake("/socket/websocket", &[("host", "default.example.com")]).await, None);
 
     let message = json!({"messages": [{"topic": "room", "event": "e", "payload": {}}]});
     let post = Request::post("/api/broadcast").bearer(&token).json(&message);
-    let answer = world.send(post.header("host", "nobody.example.com")).await;
+    let answer = world.send(post.header("host", "unknown.example.com")).await;
     assert_eq!((answer.status, answer.json()), (401, json!({"message": "Tenant not found in database"})));
     world.stop().await;
 }
 
 #[tokio::test]
-async fn a_suspended_tenant_takes_nobody_in() {
+async fn a_suspended_tenant_accepts_no_clients() {
     let world = World::with_tenants(&["acme", "globex"]).await;
     world.apply(|settings| settings.tenants.get_mut("acme").expect("there").suspended = true);
-    let answer = knock(&world, "acme", "/socket/websocket?tenant=acme", &[]).await;
+    let answer = handshake(&world, "acme", "/socket/websocket?tenant=acme", &[]).await;
     assert_eq!(
         (answer.status, answer.json()),
         (403, json!({"error": "Realtime was disabled for this tenant"}))
@@ -148,7 +148,7 @@ async fn a_suspended_tenant_takes_nobody_in() {
         (answer.status, answer.json()),
         (403, json!({"message": "Realtime was disabled for this tenant"}))
     );
-    assert_eq!(knock(&world, "globex", "/socket/websocket?tenant=globex", &[]).await.status, 101);
+    assert_eq!(handshake(&world, "globex", "/socket/websocket?tenant=globex", &[]).await.status, 101);
     world.stop().await;
 }
 
@@ -164,9 +164,9 @@ async fn a_tenant_of_private_rooms_refuses_public_ones() {
     world.stop().await;
 }
 
-// Nobody would receive it, so it is not accepted.
+// No member could receive it, so it is not accepted.
 #[tokio::test]
-async fn a_tenant_of_private_rooms_takes_no_public_messages_over_http() {
+async fn a_tenant_of_private_rooms_accepts_no_public_messages_over_http() {
     let world = World::with_tenants(&["acme"]).await;
     let token = world.tenant_token_issuer("acme").token(Token::Valid);
     let post = |path: &str| Request::post(path).header("x-tenant", "acme").bearer(&token);
@@ -201,25 +201,25 @@ async fn limits_are_a_tenants_own() {
     for _ in 0..20 {
         ann.push("2", ROOM, "broadcast", &json!({})).await;
     }
-    let heard = ann.received().await;
-    assert!(heard.iter().any(|frame| frame.to_string().contains("Too many messages per second")));
-    let full = knock(&world, "acme", "/socket/websocket?tenant=acme", &[]).await;
+    let received = ann.received().await;
+    assert!(received.iter().any(|frame| frame.to_string().contains("Too many messages per second")));
+    let full = handshake(&world, "acme", "/socket/websocket?tenant=acme", &[]).await;
     assert_eq!((full.status, full.json()), (429, json!({"error": "Too many connected users"})));
 
-    for mut person in [world.connect_for("globex").await, world.connect_for("globex").await] {
-        person.join(ROOM, json!({"broadcast": {"ack": true}})).await;
-        person.join("realtime:b", json!({})).await;
+    for mut client in [world.connect_for("globex").await, world.connect_for("globex").await] {
+        client.join(ROOM, json!({"broadcast": {"ack": true}})).await;
+        client.join("realtime:b", json!({})).await;
         for _ in 0..20 {
-            person.push("2", ROOM, "broadcast", &json!({})).await;
-            assert_eq!(person.next_json().await[4], json!({"status": "ok", "response": {}}));
+            client.push("2", ROOM, "broadcast", &json!({})).await;
+            assert_eq!(client.next_json().await[4], json!({"status": "ok", "response": {}}));
         }
     }
     world.stop().await;
 }
 
-// Sockets that never join are no users, and would otherwise hold the places of all.
+// Sockets that never join are not users, and must not use up the connections of other tenants.
 #[tokio::test]
-async fn a_tenants_idle_sockets_take_no_places_of_others() {
+async fn a_tenants_idle_sockets_use_no_connections_of_other_tenants() {
     let world = World::with_tenants(&["acme", "globex"]).await;
     let set = |connections, users| {
         world.apply(|settings| {
@@ -231,7 +231,7 @@ async fn a_tenants_idle_sockets_take_no_places_of_others() {
     set(Some(size(2)), None);
     let idle = [world.connect_for("acme").await, world.connect_for("acme").await];
     let full = async || {
-        let answer = knock(&world, "acme", "/socket/websocket?tenant=acme", &[]).await;
+        let answer = handshake(&world, "acme", "/socket/websocket?tenant=acme", &[]).await;
         (answer.status == 429)
             .then(|| assert_eq!(answer.json()["error"], "Too many connected users"))
             .is_some()
@@ -239,13 +239,13 @@ async fn a_tenants_idle_sockets_take_no_places_of_others() {
     assert!(full().await);
     let bob = world.connect_for("globex").await;
     drop(idle);
-    eventually("their places are free", async || !full().await).await;
+    eventually("their permits are returned", async || !full().await).await;
 
     // Twice as many as there may be users, and a hundred.
     set(None, Some(size(1)));
     let node = world.node();
     let acme = node.tenants.get("acme").expect("there");
-    eventually("nobody is left", async || acme.connections.in_use() == 0).await;
+    eventually("no connection is left", async || acme.connections.in_use() == 0).await;
     let mut idle = Vec::new();
     for _ in 0..102 {
         idle.push(world.connect_for("acme").await);
@@ -256,7 +256,7 @@ async fn a_tenants_idle_sockets_take_no_places_of_others() {
 }
 
 #[tokio::test]
-async fn presence_is_on_where_the_tenant_says_so() {
+async fn presence_is_on_where_the_tenant_enables_it() {
     let world = World::with_tenants(&["acme", "globex"]).await;
     world.apply(|settings| settings.tenants.get_mut("acme").expect("there").presence_enabled = Some(true));
     let mut ann = world.connect_for("acme").await;
@@ -269,7 +269,7 @@ async fn presence_is_on_where_the_tenant_says_so() {
 }
 
 #[tokio::test]
-async fn numbers_are_kept_by_tenant() {
+async fn metrics_are_labelled_by_tenant() {
     let world = World::with_tenants(&["acme", "globex"]).await;
     let mut ann = world.connect_for("acme").await;
     ann.join(ROOM, json!({})).await;
@@ -285,7 +285,7 @@ async fn numbers_are_kept_by_tenant() {
     ] {
         assert!(shown.lines().any(|shown| shown == line), "{line} in\n{shown}");
     }
-    // What a stranger calls a tenant does not become a label.
+    // The name of an unknown tenant does not become a label.
     let target = world.target("/socket/websocket?tenant=invented&", Dialect::V2, Token::Valid);
     let _refused = world.send(Request::upgrade(&target.replace("&?", "&"))).await;
     assert!(!page().await.contains("invented"));
@@ -294,6 +294,6 @@ async fn numbers_are_kept_by_tenant() {
     world.apply(|settings| drop(settings.tenants.remove("acme")));
     assert_eq!(ann.drain_to_close().await, Some(1012));
     let gone = "realtime_connections_connected{tenant=\"acme\"} 0";
-    eventually("a removed tenant counts nobody", async || page().await.contains(gone)).await;
+    eventually("a removed tenant has no users", async || page().await.contains(gone)).await;
     world.stop().await;
 }
