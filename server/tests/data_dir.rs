@@ -39,15 +39,12 @@ fn a_second_server_on_the_same_folder_ends_with_an_error() {
     let first = start(program(folder.path(), "serve --dev"));
     // As another path to the same place.
     for arguments in ["serve --dev", "serve --dev --set server.data_dir=./data/../data"] {
-        let told = fails(program(folder.path(), arguments));
+        let log = fails(program(folder.path(), arguments));
         let path = folder.path().canonicalize().expect("there").join("data");
-        assert!(told.starts_with("error: another server, which listens on 127.0.0.1:"), "{told}");
-        assert!(
-            told.contains("(`server.data_dir`): stop it, or give this one a folder of its own"),
-            "{told}"
-        );
+        assert!(log.starts_with("error: another server, which listens on 127.0.0.1:"), "{log}");
+        assert!(log.contains("(`server.data_dir`): stop it, or give this one a folder of its own"), "{log}");
         if !arguments.contains("..") {
-            assert!(told.contains(&format!("holds the folder {} ", path.display())), "{told}");
+            assert!(log.contains(&format!("holds the folder {} ", path.display())), "{log}");
         }
     }
     let _elsewhere = start(program(folder.path(), "serve --dev --set server.data_dir=more"));
@@ -57,7 +54,7 @@ fn a_second_server_on_the_same_folder_ends_with_an_error() {
 }
 
 #[test]
-fn commands_that_only_look_into_the_folder_are_not_held_up() {
+fn commands_that_only_read_the_folder_are_not_blocked() {
     let folder = folder();
     let _serve = start(program(folder.path(), "serve --dev"));
     for command in ["token", "health", "config check", "config show"] {
@@ -67,20 +64,20 @@ fn commands_that_only_look_into_the_folder_are_not_held_up() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_is_named_where_it_is_needed_and_else_not_missed() {
+fn a_folder_that_cannot_be_written_is_an_error_only_where_it_is_needed() {
     let folder = folder();
     fs::write(folder.path().join("file"), "").expect("a file");
     let mut serve = program(folder.path(), "serve --set server.data_dir=file/data");
     serve.env("JWT_SECRET", "a secret of more than thirty-two bytes");
     let _serves_all_the_same = start(serve);
 
-    let told = fails(program(folder.path(), "serve --dev --set server.data_dir=file/data"));
+    let log = fails(program(folder.path(), "serve --dev --set server.data_dir=file/data"));
     let path = folder.path().canonicalize().expect("there").join("file/data");
     let named = format!("cannot make the folder {} (`server.data_dir`)", path.display());
-    assert!(told.contains(&named), "{told}");
+    assert!(log.contains(&named), "{log}");
 
     let output = program(folder.path(), "token").output().expect("it runs");
-    let told = String::from_utf8_lossy(&output.stderr);
+    let log = String::from_utf8_lossy(&output.stderr);
     let path = folder.path().canonicalize().expect("there").join("data");
-    assert!(told.contains(&format!("{} (`server.data_dir`)", path.display())), "{told}");
+    assert!(log.contains(&format!("{} (`server.data_dir`)", path.display())), "{log}");
 }

@@ -1,4 +1,4 @@
-//! The files that settings name: `config check` and `serve` load the same, and say the same of them.
+//! The files that settings name: `config check` and `serve` load the same, and report the same.
 
 use std::fs;
 use std::path::Path;
@@ -23,7 +23,7 @@ fn certificate(year: i32) -> (rcgen::Certificate, KeyPair) {
     (parameters.self_signed(&key).expect("a certificate"), key)
 }
 
-/// A folder with files in every state in which people have them.
+/// A folder with valid files, and with the mistakes that people make.
 fn folder() -> TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     let ((cert, key), (expired, expired_key), (_, other)) =
@@ -53,7 +53,7 @@ fn folder() -> TempDir {
     folder
 }
 
-/// The exit code of `config check`, and what it says on stdout and on stderr.
+/// The exit code of `config check`, its stdout and its stderr.
 fn check(folder: &Path) -> (Option<i32>, String, String) {
     let output = program("config check", folder).output().expect("it runs");
     let text = |bytes| String::from_utf8(bytes).expect("text");
@@ -76,10 +76,10 @@ fn bus(url: &str, ca: &str) -> String {
 }
 
 #[test]
-fn what_serve_cannot_use_is_wrong_for_config_check() {
+fn what_serve_cannot_use_is_a_problem_for_config_check() {
     let folder = folder();
     let redis = "rediss://localhost:1";
-    for (config, complaint) in [
+    for (config, problem_text) in [
         (
             tls("missing.pem", "key.pem"),
             "2:1: cannot read `server.tls.cert_file` (missing.pem): No such file",
@@ -134,15 +134,15 @@ fn what_serve_cannot_use_is_wrong_for_config_check() {
         let (code, stdout, stderr) = check(folder.path());
         assert_eq!((code, stdout.as_str()), (Some(1), ""), "{config}{stderr}");
         assert!(stderr.starts_with("config.toml:") && stderr.ends_with("1 problem\n"), "{config}{stderr}");
-        assert!(stderr.contains(complaint) && !stderr.contains("hush"), "{config}{stderr}");
-        let (listens, told) = serve(folder.path());
+        assert!(stderr.contains(problem_text) && !stderr.contains("hush"), "{config}{stderr}");
+        let (listens, log) = serve(folder.path());
         let problem = stderr.strip_suffix("1 problem\n").expect("above");
-        assert!(!listens && told == format!("error: {problem}"), "{config}{told}");
+        assert!(!listens && log == format!("error: {problem}"), "{config}{log}");
     }
 }
 
 #[test]
-fn all_that_is_wrong_is_told_at_once() {
+fn all_problems_are_reported_at_once() {
     let folder = folder();
     let config = tls("missing.pem", "key.pem") + &bus("rediss://localhost:1", "empty");
     fs::write(folder.path().join("config.toml"), config).expect("a file");
@@ -172,7 +172,7 @@ fn files_with_a_byte_order_mark_are_read_and_listed() {
 }
 
 #[test]
-fn every_file_that_counts_is_listed() {
+fn every_file_that_is_read_is_listed() {
     let folder = tempfile::tempdir().expect("a folder");
     fs::create_dir(folder.path().join("config.d")).expect("a folder");
     for (name, text) in [("config.toml", ""), ("config.d/a.toml", ""), ("config.blue.toml", ""), ("more", "")]
@@ -192,7 +192,7 @@ fn every_file_that_counts_is_listed() {
 }
 
 #[test]
-fn what_can_be_used_and_will_not_work_is_a_warning() {
+fn what_can_be_used_but_will_not_work_is_a_warning() {
     let folder = folder();
     for (config, warning) in [
         (
@@ -207,8 +207,8 @@ fn what_can_be_used_and_will_not_work_is_a_warning() {
         fs::write(folder.path().join("config.toml"), &config).expect("a file");
         let (code, _, stderr) = check(folder.path());
         assert_eq!((code, stderr), (Some(0), format!("note: {warning}\n")));
-        let (listens, told) = serve(folder.path());
-        let warned = told.lines().any(|line| line.contains("WARN") && line.contains(warning));
-        assert!(listens && warned, "{told}");
+        let (listens, log) = serve(folder.path());
+        let warned = log.lines().any(|line| line.contains("WARN") && line.contains(warning));
+        assert!(listens && warned, "{log}");
     }
 }

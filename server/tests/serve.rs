@@ -1,4 +1,4 @@
-//! The program as a supervisor and a shell see it: what it does with its outputs, its limits and its signals.
+//! The program as a supervisor or a shell runs it: its outputs, its limits and its signals.
 
 use std::io::{self, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -41,7 +41,7 @@ impl Serve {
     }
 
     /// Reads its log until a line contains `words`.
-    fn says(&mut self, words: &str) -> String {
+    fn log_until(&mut self, words: &str) -> String {
         read_until(self.child.stderr.as_mut().expect("piped"), words)
     }
 }
@@ -53,7 +53,7 @@ impl Drop for Serve {
     }
 }
 
-/// An output that nobody reads.
+/// An output without a reader.
 fn closed() -> Stdio {
     let (reader, writer) = io::pipe().expect("a pipe");
     drop(reader);
@@ -62,57 +62,57 @@ fn closed() -> Stdio {
 
 /// Reads lines until one contains `words`; returns all of them.
 fn read_until(mut output: impl Read, words: &str) -> String {
-    let mut told = Vec::new();
+    let mut output_read = Vec::new();
     // Byte by byte, so that what comes after the line is there for the next reader.
-    while !(told.ends_with(b"\n") && String::from_utf8_lossy(&told).contains(words)) {
+    while !(output_read.ends_with(b"\n") && String::from_utf8_lossy(&output_read).contains(words)) {
         let mut byte = [0];
         let read = output.read(&mut byte).expect("lines of text");
-        assert!(read > 0, "it ended without saying {words:?}:\n{}", String::from_utf8_lossy(&told));
-        told.push(byte[0]);
+        assert!(read > 0, "it ended without {words:?}:\n{}", String::from_utf8_lossy(&output_read));
+        output_read.push(byte[0]);
     }
-    String::from_utf8_lossy(&told).into_owned()
+    String::from_utf8_lossy(&output_read).into_owned()
 }
 
 #[test]
-fn a_short_secret_is_told_at_the_start_and_when_it_comes_later() {
+fn a_short_secret_is_logged_at_the_start_and_when_it_is_added_later() {
     let secrets = "export METRICS_JWT_SECRET=short REALTIME__AUTH__JWT_SECRETS_FILE=more; : > more";
     let mut serve = Serve::after(secrets, Stdio::null(), Stdio::piped());
-    let told = serve.says("Listening");
+    let log = serve.log_until("Listening");
     let warned = |line: &str| {
         line.contains("WARN") && line.contains("admin.metrics_jwt_secret: shorter than 32 bytes")
     };
-    assert!(told.lines().any(warned), "{told}");
+    assert!(log.lines().any(warned), "{log}");
     std::fs::write(serve.folder.path().join("more"), "shorter").expect("the folder is writable");
-    let told = serve.says("auth.jwt_secrets, admin.metrics_jwt_secret: shorter than 32 bytes");
-    assert!(told.lines().last().is_some_and(|line| line.contains("WARN")), "{told}");
+    let log = serve.log_until("auth.jwt_secrets, admin.metrics_jwt_secret: shorter than 32 bytes");
+    assert!(log.lines().last().is_some_and(|line| line.contains("WARN")), "{log}");
     assert!(serve.stop().success());
 }
 
 #[test]
-fn it_serves_on_when_nobody_reads_its_welcome() {
+fn it_serves_on_when_its_stdout_is_closed() {
     let mut serve = Serve::after("true", closed(), Stdio::piped());
     read_until(serve.child.stderr.as_mut().expect("piped"), "Listening");
     assert!(serve.stop().success());
 }
 
 #[test]
-fn it_serves_on_when_nobody_reads_its_log() {
+fn it_serves_on_when_its_log_is_closed() {
     let mut serve = Serve::after("true", Stdio::piped(), closed());
     read_until(serve.child.stdout.as_mut().expect("piped"), "Ctrl-C stops");
     assert!(serve.stop().success());
 }
 
 #[test]
-fn too_few_open_files_are_told_at_the_start() {
+fn too_few_open_files_are_logged_at_the_start() {
     let mut serve = Serve::after("ulimit -n 256", Stdio::null(), Stdio::piped());
-    let told = read_until(serve.child.stderr.as_mut().expect("piped"), "Listening");
-    assert!(told.contains("The system allows 256 open files"), "{told}");
+    let log = read_until(serve.child.stderr.as_mut().expect("piped"), "Listening");
+    assert!(log.contains("The system allows 256 open files"), "{log}");
     assert!(serve.stop().success());
 }
 
 #[cfg(target_os = "linux")]
 #[test]
-fn it_takes_all_the_open_files_it_may_have() {
+fn it_raises_the_limit_of_open_files() {
     let mut serve = Serve::after("ulimit -Sn 256; ulimit -Hn 512", Stdio::null(), Stdio::piped());
     read_until(serve.child.stderr.as_mut().expect("piped"), "Listening");
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", serve.child.id())).expect("its limits");
@@ -121,34 +121,34 @@ fn it_takes_all_the_open_files_it_may_have() {
     assert!(serve.stop().success());
 }
 
-/// Goes on for an hour after SIGTERM, if nobody hurries it.
-const PATIENT: &str = "export REALTIME__SERVER__DRAIN_DELAY=1h";
+/// Goes on for an hour after SIGTERM, unless a second signal comes.
+const LONG_DRAIN_DELAY: &str = "export REALTIME__SERVER__DRAIN_DELAY=1h";
 
 #[test]
-fn a_second_sigterm_hurries_and_the_exit_code_says_that_all_is_well() {
-    let mut serve = Serve::after(PATIENT, Stdio::null(), Stdio::piped());
-    serve.says("Listening");
+fn a_second_sigterm_ends_the_drain_delay_and_the_exit_code_is_zero() {
+    let mut serve = Serve::after(LONG_DRAIN_DELAY, Stdio::null(), Stdio::piped());
+    serve.log_until("Listening");
     serve.signal(Signal::TERM);
-    let told = serve.says("not ready any more");
-    assert!(told.contains("Stopping: SIGTERM") && told.contains("still open for 1h"), "{told}");
+    let log = serve.log_until("not ready any more");
+    assert!(log.contains("Stopping: SIGTERM") && log.contains("still open for 1h"), "{log}");
     assert!(serve.stop().success());
 }
 
 #[test]
-fn ctrl_c_waits_for_no_load_balancer() {
-    let mut serve = Serve::after(PATIENT, Stdio::null(), Stdio::piped());
-    serve.says("Listening");
+fn ctrl_c_has_no_drain_delay() {
+    let mut serve = Serve::after(LONG_DRAIN_DELAY, Stdio::null(), Stdio::piped());
+    serve.log_until("Listening");
     serve.signal(Signal::INT);
-    serve.says("Stopping: SIGINT");
+    serve.log_until("Stopping: SIGINT");
     assert!(serve.child.wait().expect("it is our child").success());
 }
 
 #[test]
-fn an_answer_that_nobody_reads_is_a_failure_and_no_panic() {
+fn an_output_that_is_closed_is_a_failure_and_no_panic() {
     let output = Command::new(PROGRAM).arg("version").stdout(closed()).output().expect("it runs");
     assert_eq!(output.status.code(), Some(1));
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(told.starts_with("error: cannot print the version: "), "{told}");
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(log.starts_with("error: cannot print the version: "), "{log}");
 
     let mut command = Command::new(PROGRAM);
     let output = command.arg("token").env("JWT_SECRET", "s").stderr(closed()).output().expect("it runs");

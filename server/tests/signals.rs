@@ -12,8 +12,8 @@ use tempfile::TempDir;
 
 const CONFIG: &str = "[server]\nhost = \"127.0.0.1\"\nport = 0\ndrain_delay = \"1h\"\n";
 
-/// The program, with signals as a terminal leaves them: whoever started the tests in the background, or with `nohup`,
-/// may have them ignored.
+/// The program with the default actions of signals: tests that run in the background, or with `nohup`, may have inherited
+/// ignored ones.
 fn program() -> Command {
     let mut command = Command::new("/usr/bin/env");
     command.args(["--default-signal=HUP,INT,TERM", env!("CARGO_BIN_EXE_realtime-server")]);
@@ -44,7 +44,7 @@ impl Starting {
         let log = BufReader::new(child.stderr.take().expect("piped"));
         // Waits until the server has opened the other end.
         let settings = OpenOptions::new().write(true).open(&path).expect("the pipe");
-        // Whoever reads them again finds a file.
+        // A reload finds a file.
         fs::write(folder.path().join("new"), CONFIG).expect("a file");
         fs::rename(folder.path().join("new"), &path).expect("renamed");
         Self { child, log, settings, _folder: folder }
@@ -61,19 +61,19 @@ impl Starting {
     }
 
     /// Reads the log until there is a line with each of these words.
-    fn says(&mut self, mut words: Vec<&str>) -> String {
-        let mut told = String::new();
+    fn log_until(&mut self, mut words: Vec<&str>) -> String {
+        let mut log = String::new();
         while !words.is_empty() {
             let mut line = String::new();
             let read = self.log.read_line(&mut line).expect("text");
-            assert!(read > 0, "it ended without saying {words:?}:\n{told}");
+            assert!(read > 0, "it ended without {words:?}:\n{log}");
             words.retain(|words| !line.contains(words));
-            told += &line;
+            log += &line;
         }
-        told
+        log
     }
 
-    /// How it ends, and what it says until then.
+    /// Its exit status, and the rest of its log.
     fn ends(mut self) -> (ExitStatus, String) {
         let mut rest = String::new();
         self.log.read_to_string(&mut rest).expect("text");
@@ -94,21 +94,21 @@ fn a_hangup_while_it_starts_is_one_reload_once_it_runs() {
     starting.signal(Signal::HUP);
     starting.signal(Signal::HUP);
     starting.go_on();
-    let told = starting.says(vec!["Listening", "nothing changes: SIGHUP"]);
+    let log = starting.log_until(vec!["Listening", "nothing changes: SIGHUP"]);
     starting.signal(Signal::INT);
     let (status, rest) = starting.ends();
     assert!(status.success(), "{status}");
-    assert_eq!((told + &rest).matches("nothing changes: SIGHUP").count(), 1);
+    assert_eq!((log + &rest).matches("nothing changes: SIGHUP").count(), 1);
 }
 
 #[test]
-fn a_stop_while_it_starts_is_obeyed_at_once() {
+fn a_stop_signal_while_it_starts_ends_it_at_once() {
     for signal in [Signal::TERM, Signal::INT] {
         let starting = Starting::new();
         starting.signal(signal);
-        let (status, told) = starting.ends();
-        assert_eq!((status.code(), status.signal()), (Some(0), None), "{signal:?}: {told}");
-        assert!(!told.contains("Listening"), "{told}");
+        let (status, log) = starting.ends();
+        assert_eq!((status.code(), status.signal()), (Some(0), None), "{signal:?}: {log}");
+        assert!(!log.contains("Listening"), "{log}");
     }
 }
 

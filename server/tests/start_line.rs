@@ -1,4 +1,4 @@
-//! The first line of the log that matters, as a person and as a machine reads it.
+//! The line of the log that says what has started, as text and as JSON.
 
 use std::fs;
 use std::path::Path;
@@ -27,7 +27,7 @@ fn field<'a>(line: &'a str, name: &str) -> &'a str {
 }
 
 #[test]
-fn a_bare_server_says_which_it_is_and_what_is_off() {
+fn a_server_without_settings_logs_its_version_and_what_is_off() {
     let folder = tempfile::tempdir().expect("a folder");
     let line = start_line(folder.path(), &[]);
     for (name, value) in [
@@ -49,7 +49,7 @@ fn a_bare_server_says_which_it_is_and_what_is_off() {
 }
 
 #[test]
-fn a_machine_reads_the_same_and_no_password() {
+fn the_line_in_json_has_the_same_fields_and_no_password() {
     let certificate = Certificate::new();
     let folder = certificate.folder();
     let write = |name: &str, text: &str| fs::write(folder.join(name), text).expect("a file");

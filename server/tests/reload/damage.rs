@@ -1,5 +1,5 @@
-//! What happens to files that nobody meant to change like this: moved away, emptied, half-written, broken. The
-//! server goes on as it was, says so, and takes up the file once it is whole again.
+//! Files that are damaged by accident: moved away, emptied, half-written, broken. The server keeps its settings, reports
+//! the problem, and applies the file once it is whole again.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::called;
 use crate::running::{OPERATORS, Running, WAIT_MAX, folder};
 
-/// A way to damage a file, with what is then said of it.
+/// A way to damage a file, and the text that is then logged.
 type Damage = (fn(&Path), &'static str);
 
 const DAMAGES: [Damage; 5] = [
@@ -34,7 +34,7 @@ fn in_its_place_a_link(file: &Path) {
     symlink("nowhere", file).expect("a link");
 }
 
-/// Puts a file with this text where whatever was there is.
+/// Replaces whatever is at `file` by a file with this text.
 fn put(file: &Path, text: &str) {
     if file.is_dir() {
         fs::remove_dir(file).expect("empty");
@@ -49,30 +49,30 @@ fn tenants(server: &Running) -> Vec<Value> {
     status["tenants"].as_array().expect("a list").iter().map(|tenant| tenant["id"].clone()).collect()
 }
 
-/// Damages each of these files in each way, and looks that nothing comes of it.
-fn nothing_comes_of_damage_to(server: &Running, name: &str, damages: &[Damage]) {
+/// Damages a file in each of these ways, and asserts that the running settings stay.
+fn damage_changes_nothing(server: &Running, name: &str, damages: &[Damage]) {
     let file = server.path(name);
     let text = fs::read_to_string(&file).expect("whole");
-    for (damage, told) in damages {
+    for (damage, text_logged) in damages {
         damage(&file);
-        let heard = server.hears_until("Settings refused").join("\n");
-        assert!(!heard.contains("Settings have changed"), "{name}: {heard}");
+        let log = server.log_until("Settings refused").join("\n");
+        assert!(!log.contains("Settings have changed"), "{name}: {log}");
         // Of steps that are one damage, the first may be refused by itself.
-        let heard = server.hears(told);
-        assert!(heard.contains("ERROR") && heard.contains(name), "{name}: {heard}");
+        let log = server.log_line(text_logged);
+        assert!(log.contains("ERROR") && log.contains(name), "{name}: {log}");
         let status = server.status();
-        assert_eq!(status["settings"]["generation"], 1, "{name}, {told}");
+        assert_eq!(status["settings"]["generation"], 1, "{name}, {text_logged}");
         assert!(status["settings"]["last_error"].as_str().is_some_and(|error| error.contains(name)));
         assert_eq!(server.number("realtime_settings_reload_failed"), "1");
-        assert_eq!(tenants(server), ["acme", "beside", "default", "staging"], "{name}, {told}");
+        assert_eq!(tenants(server), ["acme", "beside", "default", "staging"], "{name}, {text_logged}");
         put(&file, &text);
-        server.hears("nothing changes");
+        server.log_line("nothing changes");
         assert_eq!(server.number("realtime_settings_reload_failed"), "0");
     }
 }
 
 #[test]
-fn nothing_comes_of_a_damaged_file() {
+fn a_damaged_file_changes_nothing() {
     let folder = folder(&[
         ("config.toml", "[tenants.acme]"),
         ("config.d/beside.toml", "[tenants.beside]"),
@@ -81,34 +81,34 @@ fn nothing_comes_of_a_damaged_file() {
     ]);
     let variables = [("API_JWT_SECRET_FILE", "{}/secrets/operators"), ("REALTIME_ENV", "staging")];
     let server = Running::by_itself(folder, &variables);
-    nothing_comes_of_damage_to(&server, "config.toml", &DAMAGES);
-    nothing_comes_of_damage_to(&server, "config.staging.toml", &DAMAGES);
-    // Nothing that is gone from there is missed.
-    nothing_comes_of_damage_to(&server, "config.d/beside.toml", &DAMAGES[1..]);
+    damage_changes_nothing(&server, "config.toml", &DAMAGES);
+    damage_changes_nothing(&server, "config.staging.toml", &DAMAGES);
+    // A file that is removed from config.d is no problem.
+    damage_changes_nothing(&server, "config.d/beside.toml", &DAMAGES[1..]);
     let missing: Damage = (DAMAGES[0].0, "No such file");
-    nothing_comes_of_damage_to(&server, "secrets/operators", &[missing]);
-    nothing_comes_of_damage_to(&server, "secrets/operators", &DAMAGES[1..]);
+    damage_changes_nothing(&server, "secrets/operators", &[missing]);
+    damage_changes_nothing(&server, "secrets/operators", &DAMAGES[1..]);
 }
 
 #[test]
-fn nothing_comes_of_half_a_file() {
+fn half_a_file_changes_nothing() {
     let server = Running::with(&[("config.toml", "[tenants.acme]")]);
     server.write("config.toml", "[tenants.acme]\nsuspended = tr");
-    server.hears("Settings refused");
+    server.log_line("Settings refused");
     assert_eq!(tenants(&server), ["acme", "default"]);
     server.write("config.toml", "[tenants.acme]\nsuspended = true");
-    assert!(server.hears("Settings have changed").contains("changed=tenants.acme.suspended"));
+    assert!(server.log_line("Settings have changed").contains("changed=tenants.acme.suspended"));
 }
 
-// A restart refuses a file without a secret; a reload by which every channel would end does so all the more.
+// A start refuses settings without a secret; a reload, which would end every channel, refuses them too.
 #[test]
-fn the_last_secret_is_not_taken_away() {
+fn the_last_secret_cannot_be_removed() {
     let secret = "[auth]\njwt_secret = 'the only one'\n";
     let server = Running::in_folder(folder(&[("config.toml", secret)]), &[("JWT_SECRET", "")]);
     server.write("config.toml", "# none\n");
-    server.hears("Settings refused");
-    let told = server.hears("auth.jwt_secret");
-    assert!(told.contains("no secret to verify tokens with would be left"), "{told}");
+    server.log_line("Settings refused");
+    let log = server.log_line("auth.jwt_secret");
+    assert!(log.contains("no secret to verify tokens with would be left"), "{log}");
     assert!(
         server.status()["settings"]["last_error"].as_str().is_some_and(|error| error.contains("suspend"))
     );
@@ -116,8 +116,8 @@ fn the_last_secret_is_not_taken_away() {
     assert_eq!(status, 422, "{body}");
 
     server.write("config.toml", "[tenants.acme.auth]\njwt_secret = 'another'\n");
-    let told = server.hears("Settings have changed");
-    assert!(told.contains("auth.jwt_secret, tenants.acme"), "one tenant with a key is enough: {told}");
+    let log = server.log_line("Settings have changed");
+    assert!(log.contains("auth.jwt_secret, tenants.acme"), "one tenant with a key is enough: {log}");
 }
 
 #[test]
@@ -126,26 +126,26 @@ fn another_default_tenant_waits_with_its_keys_for_a_restart() {
     let folder = folder(&[("config.toml", tenants)]);
     let server = Running::in_folder(folder, &[("JWT_SECRET", "")]);
     server.write("config.toml", &format!("[server]\ndefault_tenant = 'acme'\n{tenants}"));
-    server.hears("nothing changes");
+    server.log_line("nothing changes");
     assert_eq!(server.status()["settings"]["pending"], json!(["server.default_tenant"]));
 }
 
-// As a network file system is that has gone away: whoever reads this pipe waits for somebody who writes into it.
+// Reading this pipe blocks until something writes into it, as a network file system blocks that does not answer.
 #[test]
-fn a_disk_that_does_not_answer_keeps_nobody_from_stopping() {
+fn a_disk_that_does_not_answer_does_not_prevent_a_stop() {
     let at_once = "drain_delay = '0s'\ndrain_timeout = '0s'\nshutdown_timeout = '1s'\n\
                    [telemetry]\nlog_level = 'debug'\n";
     let server = Running::with(&[("config.toml", &format!("{}{at_once}", called("one")))]);
     fs::create_dir(server.path("config.d")).expect("a folder");
-    server.hears("their files are unchanged");
-    let (mode, pipe) = (Mode::from_raw_mode(0o600), server.path("config.d/deaf.toml"));
+    server.log_line("their files are unchanged");
+    let (mode, pipe) = (Mode::from_raw_mode(0o600), server.path("config.d/blocking.toml"));
     mknodat(CWD, &pipe, FileType::Fifo, mode, 0).expect("a pipe");
     let until = Instant::now() + WAIT_MAX;
     let _silent = loop {
-        // Nobody can write into a pipe that nobody reads.
+        // A pipe cannot be opened for writing before it is opened for reading.
         match open(&pipe, OFlags::WRONLY | OFlags::NONBLOCK, Mode::empty()) {
             Ok(writer) => break writer,
-            Err(Errno::NXIO) => assert!(Instant::now() < until, "nobody reads it"),
+            Err(Errno::NXIO) => assert!(Instant::now() < until, "it is not read"),
             Err(error) => panic!("{error}"),
         }
         std::thread::sleep(Duration::from_millis(10));

@@ -66,12 +66,12 @@ impl Running {
     }
 
     /// Waits for a log line with these words, and returns it.
-    pub fn hears(&self, words: &str) -> String {
+    pub fn log_line(&self, words: &str) -> String {
         self.process.log_line(words)
     }
 
     /// Waits for a log line with these words, and returns all until then.
-    pub fn hears_until(&self, words: &str) -> Vec<String> {
+    pub fn log_until(&self, words: &str) -> Vec<String> {
         self.process.log_until(words)
     }
 
