@@ -1,4 +1,4 @@
-//! A server of one's own, on a free port, with a secret nobody else has.
+//! A server of one's own, on a free port, with a secret of its own.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::SocketAddr;
@@ -134,7 +134,7 @@ impl World {
         self.node().apply(settings.clone());
     }
 
-    /// The server's inside, for what nobody outside can bring about.
+    /// The server's inside, for what a client cannot bring about.
     ///
     /// # Panics
     /// When the server has been stopped.
@@ -152,7 +152,7 @@ impl World {
         Arc::clone(server.as_ref().expect("the server runs").routes())
     }
 
-    /// A server that somebody else has started and stops, which knows the secret of `token_issuer`.
+    /// A server that is started and stopped elsewhere, and accepts the tokens of `token_issuer`.
     pub fn at(address: SocketAddr, token_issuer: TokenIssuer) -> World {
         let settings = Mutex::new(Settings::default());
         World { server: Mutex::new(None), endpoint: Endpoint::at(address), settings, token_issuer }
@@ -179,7 +179,7 @@ impl World {
         self.endpoint.clone()
     }
 
-    /// The same world as it is behind another door: with its tokens, but the server stays where it is.
+    /// The same world reached at another endpoint, such as a proxy. Stopping it does not stop the server.
     #[must_use]
     pub fn behind(&self, endpoint: Endpoint) -> World {
         let settings = self.settings.lock().expect("no test panics here").clone();
@@ -201,7 +201,7 @@ impl World {
         self.token_issuer.sign(claims)
     }
 
-    /// The mint itself.
+    /// The issuer of its tokens.
     pub fn token_issuer(&self) -> &TokenIssuer {
         &self.token_issuer
     }
@@ -305,9 +305,9 @@ impl World {
     /// A bare TCP connection.
     ///
     /// # Panics
-    /// When nobody listens.
+    /// When the port is closed.
     pub async fn dial(&self) -> RawSocket {
-        RawSocket::dial(&self.endpoint).await.expect("somebody listens")
+        RawSocket::dial(&self.endpoint).await.expect("the server listens")
     }
 
     /// A conversation that goes on over several scripts, or between script and code.
