@@ -1,21 +1,21 @@
-//! Tells the program which commit it is built from: `REALTIME_COMMIT`, as a container build sets it, else what git
-//! says, else `unknown`. Runs again only when one of these may have changed.
+//! Sets the commit of this build: the variable `REALTIME_COMMIT`, as a container build sets it, else the commit that
+//! git has checked out, else `unknown`. Runs again only when one of these may have changed.
 
 use std::path::Path;
 use std::process::Command;
 
-/// The variable, for whoever builds and for the program.
+/// The environment variable, both of the build and of the compiled program.
 const VARIABLE: &str = "REALTIME_COMMIT";
 
-/// Characters of a commit that are shown: no two commits of a repository this size begin with the same.
-const SHOWN: usize = 12;
+/// Characters of the abbreviated commit: unique in a repository of this size.
+const ABBREVIATED: usize = 12;
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed={VARIABLE}");
     let set = std::env::var(VARIABLE).ok().filter(|commit| is_commit(commit));
-    let commit = set.or_else(of_repository).unwrap_or_else(|| "unknown".into());
-    println!("cargo::rustc-env={VARIABLE}={}", &commit[..commit.len().min(SHOWN)]);
+    let commit = set.or_else(checked_out_commit).unwrap_or_else(|| "unknown".into());
+    println!("cargo::rustc-env={VARIABLE}={}", &commit[..commit.len().min(ABBREVIATED)]);
 }
 
 fn is_commit(text: &str) -> bool {
@@ -23,11 +23,11 @@ fn is_commit(text: &str) -> bool {
 }
 
 /// The commit that is checked out, if these sources are a repository of their own and not part of another one.
-fn of_repository() -> Option<String> {
+fn checked_out_commit() -> Option<String> {
     if !Path::new("../.git").exists() {
         return None;
     }
-    // What a commit or a checkout changes. Of a path that is not there cargo would think that it changes every time.
+    // The files that a commit or a checkout changes. A missing path would make cargo rerun this script every time.
     let branch = git(&["symbolic-ref", "--quiet", "HEAD"]);
     // A branch may have no file of its own (`git pack-refs`), but each commit is a line in the log of HEAD.
     for name in ["HEAD", "logs/HEAD", "packed-refs"].into_iter().chain(branch.as_deref()) {

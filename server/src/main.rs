@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use realtime_server::cli::{Cli, Signals, remark};
+use realtime_server::cli::{Cli, Signals, print_stderr};
 use realtime_server::crypto;
 
 /// Returns memory to the system when connections leave, and keeps small allocations cheap.
@@ -15,7 +15,7 @@ fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            remark(format_args!("error: cannot start threads: {error}"));
+            print_stderr(format_args!("error: cannot start threads: {error}"));
             return ExitCode::FAILURE;
         }
     };
@@ -28,7 +28,7 @@ fn main() -> ExitCode {
     let code = signals.and_then(|signals| runtime.block_on(Cli::parse().run(signals)));
     let code = code.unwrap_or_else(|error| {
         // Not returned from `main`, which would print its debug form, with a backtrace.
-        remark(format_args!("error: {error:#}"));
+        print_stderr(format_args!("error: {error:#}"));
         ExitCode::FAILURE
     });
     // Not dropped, which would wait for threads that a disk or a network file system may block for ever.

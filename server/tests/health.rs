@@ -1,18 +1,17 @@
-//! `realtime-server health` beside a server that runs: what happens to the files on disk makes nobody ill.
+//! `realtime-server health` with a running server: edits of the files on disk do not make it unhealthy.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
-use harness::ServerProcess;
-use rustix::process::Signal;
 use tempfile::TempDir;
 
-/// A server in a folder of its own.
+/// A server with a directory of its own, killed on drop.
 struct Serve {
-    process: ServerProcess,
+    child: Child,
     folder: TempDir,
-    port: u16,
+    port: String,
 }
 
 fn program(command: &str, folder: &Path) -> Command {
@@ -29,58 +28,74 @@ impl Serve {
     fn start(config: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         fs::write(folder.path().join("config.toml"), config).expect("a file");
-        let process = ServerProcess::start(program("serve", folder.path()));
-        let port = process.listening().port();
-        Self { process, folder, port }
+        let mut child = program("serve", folder.path()).stderr(Stdio::piped()).spawn().expect("it runs");
+        let mut log = BufReader::new(child.stderr.take().expect("piped")).lines().map_while(Result::ok);
+        let listening = log.find(|line| line.contains("Listening")).expect("it listens");
+        // Reads on, or the log would be dropped.
+        std::thread::spawn(move || log.for_each(drop));
+        let address = listening.split("address=").nth(1).and_then(|rest| rest.split(' ').next());
+        let port = address.and_then(|address| address.rsplit(':').next()).expect("an address").to_owned();
+        Self { child, folder, port }
     }
 
     fn edit(&self, config: &str) {
         fs::write(self.folder.path().join("config.toml"), config).expect("a file");
     }
 
-    /// The exit code, and everything that was said.
+    /// The exit code, and everything that was printed.
     fn health(&self) -> (Option<i32>, String) {
         let output = program("health", self.folder.path()).output().expect("it runs");
-        let said = [output.stdout, output.stderr].concat();
-        (output.status.code(), String::from_utf8(said).expect("text"))
+        let printed = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(printed).expect("text"))
+    }
+}
+
+impl Drop for Serve {
+    fn drop(&mut self) {
+        let _may_have_exited = self.child.kill();
+        let _reaped = self.child.wait();
     }
 }
 
 const CONFIG: &str = "[server]\nhost = \"127.0.0.1\"\nport = 0\n";
 
 #[test]
-fn a_server_says_itself_where_it_is() {
+fn a_running_server_records_its_address() {
     let mut serve = Serve::start(CONFIG);
     let up = format!("http://127.0.0.1:{}/health is up (200)\n", serve.port);
     assert_eq!(serve.health(), (Some(0), up.clone()), "on a port of the system's choice");
 
-    // A port waits for a restart; nobody listens on 1 meanwhile.
+    // A new port waits for a restart; nothing listens on port 1 meanwhile.
     serve.edit("[server]\nhost = \"127.0.0.1\"\nport = 1\n");
     assert_eq!(serve.health(), (Some(0), up.clone()));
 
-    // Who brings a header does, too; whoever brings one to this server is refused.
+    // `proxy_protocol_from` waits for a restart, too; this server would refuse a PROXY header.
     let pending = format!("port = {}\nproxy_protocol_from = [\"127.0.0.0/8\"]\n", serve.port);
     serve.edit(&format!("[server]\nhost = \"127.0.0.1\"\n{pending}"));
     assert_eq!(serve.health(), (Some(0), up.clone()));
 
     serve.edit("[server]\nprot = 1\n");
-    let (code, said) = serve.health();
-    assert_eq!(code, Some(0), "a bad edit changes nothing: {said}");
-    assert!(said.contains(&up) && said.contains("config.toml:2:1: server.prot: unknown key"), "{said}");
+    let (code, printed) = serve.health();
+    assert_eq!(code, Some(0), "a bad edit changes nothing: {printed}");
+    assert!(
+        printed.contains(&up) && printed.contains("config.toml:2:1: server.prot: unknown key"),
+        "{printed}"
+    );
 
-    serve.process.signal(Signal::INT);
-    assert!(serve.process.exit().0.success());
-    let (code, said) = serve.health();
-    assert_eq!((code, said.contains("is up")), (Some(1), false), "{said}");
+    let id = rustix::process::Pid::from_child(&serve.child);
+    rustix::process::kill_process(id, rustix::process::Signal::INT).expect("it runs");
+    assert!(serve.child.wait().expect("it ends").success());
+    let (code, printed) = serve.health();
+    assert_eq!((code, printed.contains("is up")), (Some(1), false), "{printed}");
     assert!(!serve.folder.path().join("data/running.json").exists());
 }
 
 #[test]
-fn a_server_that_cannot_write_is_asked_by_its_settings() {
+fn a_server_that_cannot_record_its_address_is_found_by_its_settings() {
     let serve = Serve::start("[server]\nhost = \"127.0.0.1\"\nport = 0\ndata_dir = \"/proc/nowhere\"\n");
-    let (code, said) = serve.health();
+    let (code, printed) = serve.health();
     assert_eq!(code, Some(1));
-    assert!(said.contains("no server says where it is: use --url"), "{said}");
+    assert!(printed.contains("no running server has recorded its address: use --url"), "{printed}");
     serve.edit(&format!("[server]\nhost = \"127.0.0.1\"\nport = {}\n", serve.port));
     assert_eq!(serve.health().0, Some(0));
 }

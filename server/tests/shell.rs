@@ -1,4 +1,4 @@
-//! What the program brings for whoever types its name: completions and manual pages.
+//! Help, completion scripts and manual pages.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -21,7 +21,7 @@ fn commands() -> BTreeSet<String> {
     listed.filter_map(|line| Some(line.split_whitespace().next()?.to_owned())).collect()
 }
 
-/// What this shell command prints when it reads `input`.
+/// The output of this shell script with `input` on stdin.
 fn shell(script: &str, input: &str) -> String {
     let mut command = Command::new("bash");
     command.args(["--norc", "-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -33,7 +33,7 @@ fn shell(script: &str, input: &str) -> String {
 }
 
 #[test]
-fn the_help_lists_all_there_is() {
+fn the_help_lists_every_command() {
     let listed = commands();
     for command in ["serve", "token", "health", "config", "completions", "man", "version"] {
         assert!(listed.contains(command), "{command}: {listed:?}");
@@ -41,7 +41,7 @@ fn the_help_lists_all_there_is() {
 }
 
 #[test]
-fn each_shell_has_a_script_that_knows_the_commands() {
+fn the_script_of_each_shell_completes_the_commands() {
     for shell in ["bash", "zsh", "fish"] {
         let script = printed(&["completions", shell]);
         for command in commands() {
@@ -54,7 +54,7 @@ fn each_shell_has_a_script_that_knows_the_commands() {
 fn bash_completes_with_its_script() {
     let script = printed(&["completions", "bash"]);
     let completed = |words: &str, number: usize| {
-        // The function is the word after -F in what bash remembers.
+        // The completion function is the word after -F in the output of `complete -p`.
         let ask = format!(
             "source /dev/stdin; COMP_WORDS=({words}); COMP_CWORD={number}; set -- $(complete -p realtime-server); \
              while [ \"$1\" != -F ]; do shift; done; \"$2\" realtime-server \"${{COMP_WORDS[{number}]}}\"; \
@@ -86,6 +86,6 @@ fn there_is_a_manual_page_for_every_command() {
     let file = folder.path().join("file");
     fs::write(&file, "").expect("a file");
     let output = Command::new(PROGRAM).arg("man").arg(&file).output().expect("it runs");
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(told.starts_with("error: cannot write the manual pages into "), "{told}");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(error.starts_with("error: cannot write the manual pages into "), "{error}");
 }

@@ -1,12 +1,11 @@
-//! The program with a certificate: what it says when there is something wrong with it, and how its own health
-//! check finds it.
+//! The program with a TLS certificate: its errors for a bad one, and its health check over TLS.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::time::{Duration, SystemTime};
 
-use harness::ServerProcess;
 use rcgen::{CertificateParams, CertifiedKey, KeyPair, generate_simple_self_signed};
 use tempfile::TempDir;
 
@@ -36,11 +35,11 @@ fn serve_with(cert: &Path, key: &Path) -> Output {
 }
 
 #[test]
-fn a_start_with_files_that_are_no_good_tells_which_and_by_what_key() {
+fn a_bad_file_is_an_error_that_names_the_file_and_its_key() {
     let (good, other) = (certificate(), certificate());
     let (cert, key) = (good.path().join("cert.pem"), good.path().join("key.pem"));
     let missing = good.path().join("missing.pem");
-    for (cert, key, names, complaint) in [
+    for (cert, key, names, problem) in [
         (&missing, &key, "server.tls.cert_file", "cannot read `server.tls.cert_file`"),
         (&cert, &missing, "server.tls.key_file", "No such file or directory"),
         (&key, &key, "server.tls.cert_file", "has no certificate in it (PEM)"),
@@ -48,16 +47,45 @@ fn a_start_with_files_that_are_no_good_tells_which_and_by_what_key() {
         (&cert, &other.path().join("key.pem"), "server.tls.key_file", "is not that of the certificate"),
     ] {
         let output = serve_with(cert, key);
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(1), "{told}");
-        let error = told.lines().find(|line| line.starts_with("error: ")).expect("an error");
-        assert!(error.contains(names) && error.contains(complaint), "{error}");
+        let printed = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{printed}");
+        let error = printed.lines().find(|line| line.starts_with("error: ")).expect("an error");
+        assert!(error.contains(names) && error.contains(problem), "{error}");
         assert!(error.contains(".pem"), "{error}");
     }
 }
 
+/// A running server, killed on drop.
+struct Serve(Child, BufReader<ChildStderr>);
+
+impl Serve {
+    fn start(folder: &Path) -> Self {
+        let mut child = program("serve", folder).stderr(Stdio::piped()).spawn().expect("it runs");
+        let log = BufReader::new(child.stderr.take().expect("piped"));
+        Self(child, log)
+    }
+
+    /// The lines of the log up to the next one with these words.
+    fn lines_until(&mut self, words: &str) -> Vec<String> {
+        let mut lines: Vec<String> = Vec::new();
+        while !lines.last().is_some_and(|line| line.contains(words)) {
+            let mut line = String::new();
+            assert!(self.1.read_line(&mut line).expect("text") > 0, "the log ended: {lines:?}");
+            lines.push(line);
+        }
+        lines
+    }
+}
+
+impl Drop for Serve {
+    fn drop(&mut self) {
+        let _may_have_exited = self.0.kill();
+        let _reaped = self.0.wait();
+    }
+}
+
 #[test]
-fn its_own_health_check_speaks_tls_after_a_word_to_the_balancers_door() {
+fn the_health_check_sends_a_proxy_header_before_tls() {
     let folder = certificate();
     let config = r#"
         [server]
@@ -67,15 +95,17 @@ fn its_own_health_check_speaks_tls_after_a_word_to_the_balancers_door() {
     "#;
     let file = folder.path().join("config.toml");
     fs::write(&file, config).expect("a file");
-    let process = ServerProcess::start(program("serve", folder.path()));
-    let port = process.listening().port();
-    assert!(process.log().contains("tls=true"), "{}", process.log());
-    fs::write(&file, config.replace("port = 0", &format!("port = {port}"))).expect("a file");
+    let mut serve = Serve::start(folder.path());
+    let listening = serve.lines_until("Listening").pop().expect("the line that was waited for");
+    assert!(listening.contains("tls=true"), "{listening}");
+    let port = listening.split("address=127.0.0.1:").nth(1).and_then(|rest| rest.split(' ').next());
+    fs::write(&file, config.replace("port = 0", &format!("port = {}", port.expect("an address"))))
+        .expect("a file");
     let health = program("health", folder.path()).output().expect("it runs");
-    let told =
+    let printed =
         String::from_utf8_lossy(&health.stdout).into_owned() + &String::from_utf8_lossy(&health.stderr);
-    assert!(health.status.success(), "{told}");
-    assert!(told.starts_with("https://127.0.0.1:") && told.ends_with("is up (200)\n"), "{told}");
+    assert!(health.status.success(), "{printed}");
+    assert!(printed.starts_with("https://127.0.0.1:") && printed.ends_with("is up (200)\n"), "{printed}");
 }
 
 #[test]
@@ -83,8 +113,8 @@ fn a_renewed_certificate_that_expires_soon_is_a_warning() {
     let folder = certificate();
     let config = "[server]\nport = 0\ntls = { cert_file = 'cert.pem', key_file = 'key.pem' }\n";
     fs::write(folder.path().join("config.toml"), config).expect("a file");
-    let process = ServerProcess::start(program("serve", folder.path()));
-    let start = process.log_until("Listening");
+    let mut serve = Serve::start(folder.path());
+    let start = serve.lines_until("Listening");
     assert!(!start.iter().any(|line| line.contains("WARN")), "{start:?}");
 
     let mut parameters = CertificateParams::new(["realtime.example.com".to_owned()]).expect("a name");
@@ -93,7 +123,7 @@ fn a_renewed_certificate_that_expires_soon_is_a_warning() {
     let cert = parameters.self_signed(&key).expect("a certificate");
     fs::write(folder.path().join("cert.pem"), cert.pem()).expect("a file");
     fs::write(folder.path().join("key.pem"), key.serialize_pem()).expect("a file");
-    process.log_line("A new certificate is in use");
-    let warning = process.log_line("expires at");
+    serve.lines_until("A new certificate is in use");
+    let warning = serve.lines_until("expires at").pop().expect("the line that was waited for");
     assert!(warning.contains("WARN the certificate in `server.tls.cert_file`"), "{warning}");
 }

@@ -1,4 +1,4 @@
-//! What the program prints about itself.
+//! The printed version and commit.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! `realtime-server completions`: the script by which a shell completes commands and options.
+//! `realtime-server completions`: completion scripts for shells.
 
 use anyhow::Context;
 use clap::CommandFactory;
@@ -10,21 +10,21 @@ Examples:
   realtime-server completions zsh > /usr/local/share/zsh/site-functions/_realtime-server
   realtime-server completions fish > ~/.config/fish/completions/realtime-server.fish";
 
-/// Which shell.
+/// The arguments of `completions`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// The shell to complete in
+    /// The shell to print a script for
     shell: Shell,
 }
 
 /// Prints the script.
 ///
 /// # Errors
-/// If nobody reads it.
+/// If stdout is closed.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let mut command = super::Cli::command();
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut command, super::NAME, &mut script);
-    super::answer(String::from_utf8_lossy(&script)).context("cannot print the script")
+    super::print_stdout(String::from_utf8_lossy(&script)).context("cannot print the script")
 }

@@ -68,7 +68,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Schema => settings::schema(),
         Command::Reference => settings::reference(),
     };
-    super::answer(answer).context("cannot print it")?;
+    super::print_stdout(answer).context("cannot print it")?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -106,9 +106,9 @@ impl Checked {
 fn check(config: &super::Config) -> anyhow::Result<ExitCode> {
     let checked = Checked::of(&config.sources());
     if let Ok(checked) = &checked {
-        checked.notes().iter().for_each(|note| super::remark(format_args!("note: {note}")));
+        checked.notes().iter().for_each(|note| super::print_stderr(format_args!("note: {note}")));
         if let Some(nobody) = NoVerificationKey::find(&checked.loaded.settings) {
-            super::remark(format_args!(
+            super::print_stderr(format_args!(
                 "note: {nobody}: `serve` starts only with one, such as from JWT_SECRET"
             ));
         }
@@ -121,9 +121,9 @@ fn check_files(files: &[PathBuf]) -> anyhow::Result<ExitCode> {
     let check = |file: &PathBuf| {
         let (name, checked) = (file.display().to_string(), Checked::of(&Sources::new(Some(file), [])));
         if let Ok(checked) = &checked {
-            checked.notes().iter().for_each(|note| super::remark(format_args!("note: {name}: {note}")));
+            checked.notes().iter().for_each(|note| super::print_stderr(format_args!("note: {name}: {note}")));
             if NoVerificationKey::find(&checked.loaded.settings).is_some() {
-                super::remark(format_args!(
+                super::print_stderr(format_args!(
                     "note: {name} holds no secret to verify tokens with; a variable may"
                 ));
             }
@@ -137,18 +137,18 @@ fn tell(checked: impl IntoIterator<Item = (String, Result<Checked, LoadError>)>)
     let mut problems = 0;
     for (name, checked) in checked {
         match checked {
-            Ok(checked) => super::answer(format_args!("{name}: nothing is wrong\n{}", checked.files()))
+            Ok(checked) => super::print_stdout(format_args!("{name}: nothing is wrong\n{}", checked.files()))
                 .context("cannot print it")?,
             Err(error) => {
                 problems += error.problems.len();
-                super::remark(&error);
+                super::print_stderr(&error);
             }
         }
     }
     if problems == 0 {
         return Ok(ExitCode::SUCCESS);
     }
-    super::remark(format_args!("{problems} problem{}", if problems == 1 { "" } else { "s" }));
+    super::print_stderr(format_args!("{problems} problem{}", if problems == 1 { "" } else { "s" }));
     Ok(ExitCode::FAILURE)
 }
 

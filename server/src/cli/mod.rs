@@ -1,7 +1,6 @@
 //! The commands of `realtime-server`, one file each.
 //!
-//! A command says what it has to say on stdout and why on stderr, so that a script can take the first and
-//! a person reads both.
+//! Results go to stdout, explanations and errors to stderr: a script reads the first, a person reads both.
 
 pub mod completions;
 pub mod config;
@@ -42,11 +41,11 @@ pub struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  realtime-server serve --dev                  try it: no secret, no database, no config
-  JWT_SECRET=… realtime-server serve           in earnest; the secret signs your users' tokens
-  realtime-server token --sub ann              a token to connect with, for an hour
-  realtime-server health                       exit code 0 if it is up
-  realtime-server config check                 what is wrong with the settings, and where
+  realtime-server serve --dev                  for development: no secret, database or file needed
+  JWT_SECRET=… realtime-server serve           for production; the secret signs your users' tokens
+  realtime-server token --sub ann              a token to connect with, valid for an hour
+  realtime-server health                       exit code 0 if the server is up
+  realtime-server config check                 all problems in the settings, with their lines
 
 Settings come from ./config.toml (or --config FILE), then from the variables of Supabase Realtime and the
 Realtime SDK (JWT_SECRET, PORT, …), then from REALTIME__SECTION__KEY, such as
@@ -58,24 +57,24 @@ enum Command {
     Serve(serve::Args),
     /// Sign a token (JWT) to connect with
     Token(token::Args),
-    /// Ask a running server whether it is up
+    /// Check whether a running server is up
     Health(health::Args),
-    /// Check the settings, show them, or explain what there is to set
+    /// Check the settings, print them, or explain the available ones
     Config(config::Args),
-    /// Print a script by which a shell completes commands and options
+    /// Print the completion script of a shell
     Completions(completions::Args),
     /// Print or install the manual pages
     Man(man::Args),
-    /// Print the version and the commit it was built from
+    /// Print the version and the commit of this build
     Version,
 }
 
 impl Cli {
-    /// Does what was asked for. The exit code is the answer of commands that are questions. `signals` are those that
-    /// were registered for `serve`.
+    /// Runs the command and returns the exit code, which is the result of commands such as `health`. `signals` are
+    /// those that were registered for `serve`.
     ///
     /// # Errors
-    /// Whatever kept the command from doing it, for a person to read.
+    /// The reason why the command has failed, as printed to the user.
     pub async fn run(self, signals: Option<Signals>) -> anyhow::Result<ExitCode> {
         match self.command {
             Command::Serve(args) => serve::run(args, signals).await.map(|()| ExitCode::SUCCESS),
@@ -89,15 +88,15 @@ impl Cli {
     }
 }
 
-/// Where a command reads its settings; flattened into those that do.
+/// The options of every command that reads settings.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Config {
     /// File with settings; without it REALTIME_CONFIG names one, else ./config.toml or
-    /// /etc/realtime/config.toml is read if it is there
+    /// /etc/realtime/config.toml is read if it exists
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
-    /// One setting, above all files and variables; may be given many times
+    /// One setting, overriding all files and variables; may be repeated
     #[arg(long, value_name = "SECTION.KEY=VALUE", value_parser = parse_setting)]
     pub set: Vec<(String, String)>,
 }
@@ -115,7 +114,7 @@ impl Config {
         set.fold(sources, |sources, (key, value)| sources.with_flag(&format!("--set {key}"), key, value))
     }
 
-    /// The settings from all of them.
+    /// The settings merged from all sources.
     ///
     /// # Errors
     /// Every problem found in them.
@@ -124,19 +123,20 @@ impl Config {
     }
 }
 
-/// Says `words` on stdout. Not with `print!`, which panics when nobody reads there any more (`| head -1`).
-fn answer(words: impl fmt::Display) -> io::Result<()> {
+/// Writes to stdout. Not with `print!`, which panics when the reading end is closed (`| head -1`).
+fn print_stdout(text: impl fmt::Display) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
-    write!(stdout, "{words}")?;
+    write!(stdout, "{text}")?;
     stdout.flush()
 }
 
-/// Says a line on stderr, if anybody reads there. Not with `eprintln!`, which panics when nobody does.
-pub fn remark(line: impl fmt::Display) {
-    let _nobody_reads = writeln!(io::stderr(), "{line}");
+/// Writes a line to stderr. Not with `eprintln!`, which panics when the reading end is closed.
+pub fn print_stderr(line: impl fmt::Display) {
+    let _closed = writeln!(io::stderr(), "{line}");
 }
 
-/// The address that reaches a server listening on `host` from its own machine: it may listen on all of them.
+/// The address at which a server that listens on `host` is reached from its own machine: for an unspecified
+/// address, loopback.
 fn reachable(host: IpAddr) -> IpAddr {
     match host {
         IpAddr::V4(all) if all.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn every_command_and_option_says_what_it_does() {
+    fn every_command_and_option_has_help() {
         for command in Cli::command().get_subcommands() {
             assert!(command.get_about().is_some(), "{} has no help", command.get_name());
             for option in command.get_arguments() {

@@ -99,7 +99,7 @@ pub async fn run(args: Args, signals: Option<Signals>) -> anyhow::Result<()> {
     let Prepared { sources, watch, loaded, resources, lock } = tokio::select! {
         prepared = prepared => prepared.context("the settings could not be read")??,
         _stop = stop.next(Urgency::Soon) => {
-            super::remark("stopped by a signal before the settings were read");
+            super::print_stderr("stopped by a signal before the settings were read");
             return Ok(());
         }
     };
@@ -125,7 +125,7 @@ pub async fn run(args: Args, signals: Option<Signals>) -> anyhow::Result<()> {
     start_line::write(&settings, &files, &server);
     if dev {
         // A closed stdout (`| head -1`) does not end the server.
-        let _stdout_closed = super::answer(welcome(&settings, server.address()));
+        let _stdout_closed = super::print_stdout(welcome(&settings, server.address()));
     }
     let urgency = match early {
         Some(urgency) => urgency,

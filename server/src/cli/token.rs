@@ -1,4 +1,4 @@
-//! `realtime-server token`: a signed token, for a user or for whoever runs the server.
+//! `realtime-server token`: signs a token for a user, an operator, or a reader of the metrics.
 //!
 //! The token stands alone on the last line of stdout, everything else goes to stderr, so that
 //! `TOKEN=$(realtime-server token)` works.
@@ -17,47 +17,47 @@ use crate::auth::{sign, sign_operator};
 
 const EXAMPLES: &str = "\
 Examples:
-  realtime-server token                                          role authenticated, for an hour
-  realtime-server token --role anon --expires-in 10y             the key an application ships with
-  realtime-server token --sub ann --claims '{\"team\":\"red\"}'      with claims of your own
+  realtime-server token                                          role authenticated, valid for an hour
+  realtime-server token --role anon --expires-in 10y             the public key of an application
+  realtime-server token --sub ann --claims '{\"team\":\"red\"}'      with additional claims
   realtime-server token --tenant acme                            for a user of another tenant
   realtime-server token --operator --sub ann                     for /status, /admin and the management API
-  realtime-server token --metrics --expires-in 1y                for whoever reads /metrics
+  realtime-server token --metrics --expires-in 1y                for a Prometheus server
   TOKEN=$(JWT_SECRET=… realtime-server token 2>/dev/null)        in a script
 
 A user's token is signed with JWT_SECRET (or auth.jwt_secret, or that of tenants.<id>.auth); without one it is the
-secret of `serve --dev`, from the data folder. An operator's is signed with API_JWT_SECRET (admin.jwt_secret), one
-for the numbers with METRICS_JWT_SECRET (admin.metrics_jwt_secret).";
+secret of `serve --dev`, from the data directory. An operator's token is signed with API_JWT_SECRET
+(admin.jwt_secret), one for /metrics with METRICS_JWT_SECRET (admin.metrics_jwt_secret).";
 
-/// Who the token is for, and for how long.
+/// The arguments of `token`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Who its holder is (the claim `sub`), such as a user's id; of an operator, the name that the log shows
+    /// The claim `sub`: a user's id, or the name of an operator in the log
     #[arg(long)]
     sub: Option<String>,
 
-    /// Postgres role of its holder: anon, authenticated, service_role or one of your own
+    /// Postgres role: anon, authenticated, service_role or one of your own
     #[arg(long, default_value = "authenticated", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     role: String,
 
-    /// Tenant its holder belongs to, instead of the default one
+    /// Tenant of the user, instead of the default one
     #[arg(long, value_name = "ID")]
     tenant: Option<String>,
 
-    /// For whoever runs the server, instead of a user
+    /// Sign a token for an operator, instead of a user
     #[arg(long, conflicts_with_all = ["metrics", "tenant", "role"])]
     operator: bool,
 
-    /// For whoever reads /metrics, instead of a user
+    /// Sign a token for /metrics, instead of a user
     #[arg(long, conflicts_with_all = ["tenant", "role", "sub"])]
     metrics: bool,
 
-    /// More claims, as a JSON object
+    /// Additional claims, as a JSON object
     #[arg(long, value_name = "JSON", value_parser = parse_claims, default_value = "{}", hide_default_value = true)]
     claims: Claims,
 
-    /// How long it lasts: 30s, 1h, 10y, or a bare number of seconds such as 3600
+    /// Lifetime: 30s, 1h, 10y, or a bare number of seconds such as 3600
     #[arg(long, value_name = "DURATION", value_parser = parse_lifetime, default_value = "1h")]
     expires_in: Duration,
 
@@ -65,7 +65,7 @@ pub struct Args {
     config: super::Config,
 }
 
-/// An alias, because clap reads a bare map type as «may be given many times».
+/// An alias, because clap takes a bare map type for an option that may be repeated.
 type Claims = Box<Map<String, Value>>;
 
 fn parse_claims(text: &str) -> Result<Claims, String> {
@@ -80,33 +80,35 @@ fn parse_lifetime(text: &str) -> Result<Duration, String> {
 /// Prints the token.
 ///
 /// # Errors
-/// If the settings are wrong, there is no secret to sign with, or nobody reads the token.
+/// If the settings are wrong, there is no secret to sign with, or stdout is closed.
 pub fn run(args: Args) -> anyhow::Result<()> {
     let settings = args.config.load()?;
     let (token, about) = issue(&settings, args, SystemTime::now())?;
-    super::remark(about);
-    super::answer(format_args!("{token}\n")).context("cannot print the token")
+    super::print_stderr(about);
+    super::print_stdout(format_args!("{token}\n")).context("cannot print the token")
 }
 
-/// The token asked for, and what a person should know about it.
+/// The token, and a description of it for stderr.
 fn issue(settings: &Settings, args: Args, now: SystemTime) -> anyhow::Result<(String, String)> {
     let lifetime = settings::format_duration(args.expires_in);
     if !args.operator && !args.metrics {
-        let (auth, Secret { secret, whence }) = secret::of_users(settings, args.tenant.as_deref())?;
+        let (auth, Secret { secret, source }) = secret::of_users(settings, args.tenant.as_deref())?;
         let claims = with_users_claims(*args.claims, auth);
         let token = sign(&secret, &args.role, args.sub.as_deref(), claims, now, args.expires_in);
         let about = format!(
-            "A token for the role `{}`, signed with {whence}. It lasts {lifetime}.\n\
+            "A token for the role `{}`, signed with {source}. It is valid for {lifetime}.\n\
              Clients pass it as their API key, or to setAuth().",
             args.role
         );
         return Ok((token, about));
     }
     if args.claims.contains_key("role") {
-        bail!("a token with a `role` is a user's, and never works where an operator's does: leave it out");
+        bail!(
+            "a token with a `role` is a user's token, and is never accepted as an operator's: leave it out"
+        );
     }
-    let (Secret { secret, whence }, holder) = if args.metrics {
-        (secret::of_metrics(settings)?, "whoever reads /metrics")
+    let (Secret { secret, source }, holder) = if args.metrics {
+        (secret::of_metrics(settings)?, "/metrics")
     } else {
         (secret::of_operators(settings)?, "an operator")
     };
@@ -115,20 +117,20 @@ fn issue(settings: &Settings, args: Args, now: SystemTime) -> anyhow::Result<(St
         let of_users = settings.auth.jwt_secret.iter().chain(&settings.auth.jwt_secrets);
         if of_users.map(ExposeSecret::expose_secret).any(|users| users == secret.expose_secret()) {
             bail!(
-                "with one secret for users and operators, a token that names a person is a user's: leave --sub out, or \
-                 set API_JWT_SECRET to a secret of its own"
+                "with one secret for users and operators, a token with `sub` is a user's token: leave --sub out, or set \
+                 API_JWT_SECRET to another secret"
             );
         }
         claims.insert("sub".into(), sub.into());
     }
     let about = format!(
-        "A token for {holder}, signed with {whence}. It lasts {lifetime}.\n\
-         It goes into the header  authorization: Bearer <token>"
+        "A token for {holder}, signed with {source}. It is valid for {lifetime}.\n\
+         Send it in the header  authorization: Bearer <token>"
     );
     Ok((sign_operator(&secret, claims, now, args.expires_in), about))
 }
 
-/// The claims that this server will insist on, unless others are asked for.
+/// Adds the claims that this server requires, unless the arguments set them.
 fn with_users_claims(mut claims: Map<String, Value>, auth: &Auth) -> Map<String, Value> {
     for (claim, configured) in [("iss", &auth.jwt_issuer), ("aud", &auth.jwt_audience)] {
         if let Some(value) = configured {
@@ -138,7 +140,7 @@ fn with_users_claims(mut claims: Map<String, Value>, auth: &Auth) -> Map<String,
     with_validated_claims(claims, auth)
 }
 
-/// Those that it insists on for operators too.
+/// Adds the claims that it requires from operators as well.
 fn with_validated_claims(mut claims: Map<String, Value>, auth: &Auth) -> Map<String, Value> {
     for (claim, value) in &auth.claim_validators {
         claims.entry(claim).or_insert_with(|| value.clone());

@@ -7,7 +7,8 @@ use crate::version::VERSION_AND_COMMIT;
 /// Prints name, version and commit, as one line.
 ///
 /// # Errors
-/// If nobody reads it.
+/// If stdout is closed.
 pub fn run() -> anyhow::Result<()> {
-    super::answer(format_args!("realtime-server {VERSION_AND_COMMIT}\n")).context("cannot print the version")
+    super::print_stdout(format_args!("realtime-server {VERSION_AND_COMMIT}\n"))
+        .context("cannot print the version")
 }

@@ -1,4 +1,4 @@
-//! Which secret signs a token, and where it came from; or what to do when there is none.
+//! The secret that signs a token and where it comes from, or an error that says how to configure one.
 
 use std::path::Path;
 
@@ -12,11 +12,11 @@ use crate::cli::data_dir::DataDir;
 #[derive(Debug)]
 pub(super) struct Secret {
     pub(super) secret: SecretString,
-    /// Where it came from, to finish the sentence «signed with …».
-    pub(super) whence: String,
+    /// Where it comes from, as in «signed with …».
+    pub(super) source: String,
 }
 
-/// For users of `tenant`, or else of the default one; and what its server asks of their tokens.
+/// The secret for users of `tenant`, or of the default tenant, with the settings that their tokens must satisfy.
 pub(super) fn of_users<'a>(
     settings: &'a Settings,
     tenant: Option<&str>,
@@ -28,34 +28,34 @@ pub(super) fn of_users<'a>(
             let secret = first(&auth.jwt_secret, &auth.jwt_secrets).with_context(|| {
                 format!(
                     "the tenant `{id}` has no secret to sign with: set tenants.{id}.auth.jwt_secret, or have its \
-                     tokens signed by whoever holds its private keys"
+                     tokens signed by its identity provider"
                 )
             })?;
-            Ok((auth, Secret { secret, whence: format!("the secret of the tenant `{id}`") }))
+            Ok((auth, Secret { secret, source: format!("the secret of the tenant `{id}`") }))
         }
     }
 }
 
-/// For whoever runs the server.
+/// The secret for operators.
 pub(super) fn of_operators(settings: &Settings) -> anyhow::Result<Secret> {
     let admin = &settings.admin;
     let secret = first(&admin.jwt_secret, &admin.jwt_secrets).context(
         "there is no secret for operators: set API_JWT_SECRET, or admin.jwt_secret in the file. Without one the \
-         server lets no operator in",
+         server accepts no operator",
     )?;
-    Ok(Secret { secret, whence: "the configured secret for operators".into() })
+    Ok(Secret { secret, source: "the configured secret for operators".into() })
 }
 
-/// For whoever reads the numbers.
+/// The secret for readers of the metrics.
 pub(super) fn of_metrics(settings: &Settings) -> anyhow::Result<Secret> {
     let secret = settings.admin.metrics_jwt_secret.clone().context(
-        "there is no secret for the numbers: /metrics is open and needs no token. To close it, set \
+        "there is no secret for /metrics: it is open and needs no token. To protect it, set \
          METRICS_JWT_SECRET, or admin.metrics_jwt_secret in the file",
     )?;
-    Ok(Secret { secret, whence: "the configured secret for the numbers".into() })
+    Ok(Secret { secret, source: "the configured secret for /metrics".into() })
 }
 
-/// The one that signs; the others are only believed.
+/// The secret that signs new tokens; the others only verify.
 fn first(secret: &Option<SecretString>, others: &[SecretString]) -> Option<SecretString> {
     secret.iter().chain(others).next().cloned()
 }
@@ -71,27 +71,27 @@ fn unknown(settings: &Settings, id: &str) -> String {
 
 fn of_default_tenant(settings: &Settings) -> anyhow::Result<Secret> {
     if let Some(secret) = first(&settings.auth.jwt_secret, &settings.auth.jwt_secrets) {
-        return Ok(Secret { secret, whence: "the configured secret".into() });
+        return Ok(Secret { secret, source: "the configured secret".into() });
     }
-    let folder = DataDir::of(settings);
-    let file = folder.dev_secret_file();
+    let directory = DataDir::of(settings);
+    let file = directory.dev_secret_file();
     let text = match std::fs::read_to_string(&file) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => bail!(
             "there is no secret to sign with: set JWT_SECRET to the server's, or start `realtime-server serve \
-             --dev` once, with the same {folder}, where it keeps one"
+             --dev` once, with the same {directory}, where it stores one"
         ),
-        Err(error) => return Err(error).with_context(|| format!("cannot read dev-secret in {folder}")),
+        Err(error) => return Err(error).with_context(|| format!("cannot read dev-secret in {directory}")),
     };
-    in_file(&text, &file, &folder)
+    in_file(&text, &file, &directory)
 }
 
-fn in_file(text: &str, file: &Path, folder: &DataDir) -> anyhow::Result<Secret> {
+fn in_file(text: &str, file: &Path, directory: &DataDir) -> anyhow::Result<Secret> {
     match text.trim() {
-        "" => bail!("dev-secret in {folder} is empty: delete it, and `serve --dev` makes a new one"),
+        "" => bail!("dev-secret in {directory} is empty: delete it, and `serve --dev` generates a new one"),
         secret => {
-            let whence = format!("the development secret in {}", file.display());
-            Ok(Secret { secret: secret.into(), whence })
+            let source = format!("the development secret in {}", file.display());
+            Ok(Secret { secret: secret.into(), source })
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What is typed, and whether the server believes what comes out.
+//! Command lines, and whether the server accepts the tokens they produce.
 
 use clap::Parser;
 use http::{HeaderMap, HeaderValue, header};
@@ -10,16 +10,16 @@ use super::*;
 use crate::auth::{Operators, TokenError, Verifier};
 
 #[derive(Debug, Parser)]
-struct Line {
+struct CommandLine {
     #[command(flatten)]
     args: Args,
 }
 
 fn args(line: &[&str]) -> Args {
-    Line::try_parse_from([&["token"], line].concat()).expect("a good command line").args
+    CommandLine::try_parse_from([&["token"], line].concat()).expect("a good command line").args
 }
 
-/// Settings without a secret, in a folder of this test's own.
+/// Settings without a secret, with a data directory of this test.
 fn settings() -> (Settings, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a folder for the test");
     let mut settings = Settings::default();
@@ -27,18 +27,18 @@ fn settings() -> (Settings, tempfile::TempDir) {
     (settings, folder)
 }
 
-/// The token this line gives, at `now`.
+/// The token that this command line signs at `now`.
 fn token(settings: &Settings, line: &[&str], now: SystemTime) -> String {
     issue(settings, args(line), now).expect("a token").0
 }
 
-/// Why this line gives none.
+/// The error of this command line.
 fn refused(settings: &Settings, line: &[&str]) -> String {
     format!("{:#}", issue(settings, args(line), SystemTime::now()).expect_err("no token"))
 }
 
 #[test]
-fn a_token_for_a_server_that_insists_on_claims() {
+fn a_token_has_the_claims_that_the_server_requires() {
     let (mut settings, _folder) = settings();
     settings.auth.jwt_secret = Some("secret".into());
     settings.auth.jwt_issuer = Some("us".into());
@@ -52,8 +52,8 @@ fn a_token_for_a_server_that_insists_on_claims() {
 
     for (asked, claim) in [(r#"{"aud":"mine"}"#, "aud"), (r#"{"aal":"aal1"}"#, "aal")] {
         let token = token(&settings, &["--claims", asked], now);
-        let told = Err(TokenError::Rejected(claim.into()));
-        assert_eq!(verifier.verify(&token, now), told, "what is asked for is given");
+        let expected = Err(TokenError::Rejected(claim.into()));
+        assert_eq!(verifier.verify(&token, now), expected, "an argument overrides the setting");
     }
 }
 
@@ -64,7 +64,7 @@ fn a_token_for_another_tenant_is_signed_with_its_secret() {
     let acme =
         Auth { jwt_secrets: vec!["theirs".into()], jwt_issuer: Some("acme".into()), ..Auth::default() };
     settings.tenants.insert("acme".into(), Tenant { auth: acme.clone(), ..Tenant::default() });
-    settings.tenants.insert("mute".into(), Tenant::default());
+    settings.tenants.insert("keyless".into(), Tenant::default());
     let now = SystemTime::now();
 
     let theirs = token(&settings, &["--tenant", "acme"], now);
@@ -73,23 +73,23 @@ fn a_token_for_another_tenant_is_signed_with_its_secret() {
     let ours = token(&settings, &["--tenant", "default"], now);
     assert!(Verifier::new(&settings.auth, None).verify(&ours, now).is_ok());
 
-    let told = "there is no tenant `acne`; beside the default one, `default`: `acme`, `mute`";
-    assert_eq!(refused(&settings, &["--tenant", "acne"]), told);
-    assert!(refused(&settings, &["--tenant", "mute"]).starts_with("the tenant `mute` has no secret"));
+    let expected = "there is no tenant `acne`; beside the default one, `default`: `acme`, `keyless`";
+    assert_eq!(refused(&settings, &["--tenant", "acne"]), expected);
+    assert!(refused(&settings, &["--tenant", "keyless"]).starts_with("the tenant `keyless` has no secret"));
     settings.tenants.clear();
-    let told = "there is no tenant `acme`, only the default one, `default`";
-    assert_eq!(refused(&settings, &["--tenant", "acme"]), told);
+    let expected = "there is no tenant `acme`, only the default one, `default`";
+    assert_eq!(refused(&settings, &["--tenant", "acme"]), expected);
 }
 
 #[test]
-fn tokens_for_those_who_run_the_server() {
+fn tokens_for_operators_and_for_metrics() {
     let (mut settings, _folder) = settings();
     for (line, variable) in [("--operator", "API_JWT_SECRET"), ("--metrics", "METRICS_JWT_SECRET")] {
-        let told = refused(&settings, &[line]);
-        assert!(told.contains(variable), "{told}");
+        let error = refused(&settings, &[line]);
+        assert!(error.contains(variable), "{error}");
     }
     settings.admin.jwt_secret = Some("operators".into());
-    settings.admin.metrics_jwt_secret = Some("numbers".into());
+    settings.admin.metrics_jwt_secret = Some("metrics".into());
     settings.auth.claim_validators = [("env".into(), json!("prod"))].into();
     let (operators, now) = (Operators::new(&settings.admin, &settings.auth), SystemTime::now());
     let headers = |line: &str| {
@@ -106,11 +106,11 @@ fn tokens_for_those_who_run_the_server() {
     assert!(operators.authenticate(&headers("--metrics"), now).is_err());
     assert!(operators.authenticate_for_metrics(&headers("--operator"), now).is_err());
 
-    let told = refused(&settings, &["--operator", "--claims", r#"{"role":"service_role"}"#]);
-    assert!(told.starts_with("a token with a `role` is a user's"), "{told}");
+    let error = refused(&settings, &["--operator", "--claims", r#"{"role":"service_role"}"#]);
+    assert!(error.starts_with("a token with a `role` is a user's"), "{error}");
     settings.auth.jwt_secret = settings.admin.jwt_secret.clone();
-    let told = refused(&settings, &["--operator", "--sub", "ann"]);
-    assert!(told.contains("leave --sub out"), "{told}");
+    let error = refused(&settings, &["--operator", "--sub", "ann"]);
+    assert!(error.contains("leave --sub out"), "{error}");
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn the_configured_secret_comes_before_the_development_secret() {
     assert_eq!(secret(&settings).expect("from the folder").expose_secret(), "made up");
 
     settings.auth.jwt_secret = Some("configured".into());
-    settings.auth.jwt_secrets = vec!["only believed".into()];
+    settings.auth.jwt_secrets = vec!["only verifies".into()];
     assert_eq!(secret(&settings).expect("from the settings").expose_secret(), "configured");
 
     settings.auth = Auth::default();
@@ -142,7 +142,7 @@ fn the_configured_secret_comes_before_the_development_secret() {
 
 #[test]
 fn a_bad_command_line_is_explained() {
-    for (line, said) in [
+    for (line, expected) in [
         (&["--claims", "[]"][..], "must be a JSON object"),
         (&["--expires-in", "soon"], "must be a duration such as 30s, 5m or 1h"),
         (&["--expires-in", "99999999999999999999"], "must be a duration such as 30s, 5m or 1h"),
@@ -152,7 +152,8 @@ fn a_bad_command_line_is_explained() {
         (&["--operator", "--tenant", "acme"], "cannot be used with"),
         (&["--metrics", "--sub", "ann"], "cannot be used with"),
     ] {
-        let error = Line::try_parse_from([&["token"][..], line].concat()).expect_err("bad").to_string();
-        assert!(error.contains(said), "{error}");
+        let error =
+            CommandLine::try_parse_from([&["token"][..], line].concat()).expect_err("bad").to_string();
+        assert!(error.contains(expected), "{error}");
     }
 }
