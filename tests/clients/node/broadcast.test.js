@@ -16,20 +16,20 @@ after(() => server.close())
 const hello = { type: 'broadcast', event: 'hello', payload: { n: 1 } }
 
 for (const [name, make] of [['V2', person], ['V1', personV1]]) {
-  test(`${name}: others hear a broadcast and its sender does not`, async (t) => {
+  test(`${name}: the others receive a broadcast, its sender does not`, async (t) => {
     const ann = await listener(make(t, server), `room ${name}`)
     const bob = await listener(make(t, server), `room ${name}`)
     assert.equal(await ann.channel.send(hello), 'ok')
-    assert.deepEqual(await bob.heard.next(), hello)
+    assert.deepEqual(await bob.received.next(), hello)
     await bob.channel.send({ ...hello, payload: { n: 2 } })
-    // Had ann heard herself, that would have come first.
-    assert.deepEqual((await ann.heard.next()).payload, { n: 2 })
+    // Had ann received her own broadcast, it would have come first.
+    assert.deepEqual((await ann.received.next()).payload, { n: 2 })
   })
 
-  test(`${name}: with self the sender hears it, with ack it is told`, async (t) => {
+  test(`${name}: with self the sender receives it, with ack its send is acknowledged`, async (t) => {
     const ann = await listener(make(t, server), `self ${name}`, { broadcast: { self: true, ack: true } })
     assert.equal(await ann.channel.send(hello), 'ok')
-    assert.deepEqual(await ann.heard.next(), hello)
+    assert.deepEqual(await ann.received.next(), hello)
   })
 }
 
@@ -37,7 +37,7 @@ test('fifty messages arrive complete and in order', async (t) => {
   const ann = await listener(person(t, server), 'order')
   const bob = await listener(person(t, server), 'order')
   for (let n = 0; n < 50; n++) await ann.channel.send({ ...hello, payload: { n } })
-  for (let n = 0; n < 50; n++) assert.deepEqual((await bob.heard.next()).payload, { n })
+  for (let n = 0; n < 50; n++) assert.deepEqual((await bob.received.next()).payload, { n })
 })
 
 test('both serializers and bytes meet in one room', async (t) => {
@@ -45,29 +45,29 @@ test('both serializers and bytes meet in one room', async (t) => {
   const bob = await listener(personV1(t, server), 'mixed')
   const cid = await listener(person(t, server), 'mixed')
   await ann.channel.send(hello)
-  assert.deepEqual(await bob.heard.next(), hello)
-  assert.deepEqual(await cid.heard.next(), hello)
+  assert.deepEqual(await bob.received.next(), hello)
+  assert.deepEqual(await cid.received.next(), hello)
   await bob.channel.send({ ...hello, payload: { n: 2 } })
-  assert.deepEqual((await ann.heard.next()).payload, { n: 2 })
-  assert.deepEqual((await cid.heard.next()).payload, { n: 2 })
+  assert.deepEqual((await ann.received.next()).payload, { n: 2 })
+  assert.deepEqual((await cid.received.next()).payload, { n: 2 })
   const bytes = new Uint8Array([1, 2, 255]).buffer
   await ann.channel.send({ type: 'broadcast', event: 'bytes', payload: bytes })
-  const received = await cid.heard.next()
+  const received = await cid.received.next()
   assert.equal(received.event, 'bytes')
   assert.deepEqual(new Uint8Array(received.payload), new Uint8Array(bytes))
-  // Bytes cannot be said in V1: what comes next there is the next message.
+  // V1 cannot carry bytes: its client receives the next message instead.
   await ann.channel.send({ ...hello, payload: { n: 3 } })
-  assert.deepEqual((await bob.heard.next()).payload, { n: 3 })
+  assert.deepEqual((await bob.received.next()).payload, { n: 3 })
 })
 
 test('bytes are acknowledged and come back to their sender byte for byte', async (t) => {
   const ann = await listener(person(t, server), 'bytes', { broadcast: { self: true, ack: true } })
   const bytes = Uint8Array.from({ length: 70_000 }, (_, n) => n % 251)
   assert.equal(await ann.channel.send({ type: 'broadcast', event: 'b', payload: bytes.buffer }), 'ok')
-  assert.deepEqual(new Uint8Array((await ann.heard.next()).payload), bytes)
+  assert.deepEqual(new Uint8Array((await ann.received.next()).payload), bytes)
 })
 
-test('rooms are apart and a left one is silent', async (t) => {
+test('rooms are separate, and a room that was left is silent', async (t) => {
   const client = person(t, server)
   const here = await listener(client, 'here')
   const there = await listener(client, 'there')
@@ -75,26 +75,26 @@ test('rooms are apart and a left one is silent', async (t) => {
   const bobHere = await listener(bob, 'here')
   const bobThere = await listener(bob, 'there')
   await bobThere.channel.send(hello)
-  assert.deepEqual(await there.heard.next(), hello)
+  assert.deepEqual(await there.received.next(), hello)
   await client.removeChannel(here.channel)
   await bobHere.channel.send(hello)
   await bobThere.channel.send({ ...hello, payload: { n: 2 } })
-  assert.deepEqual((await there.heard.next()).payload, { n: 2 })
-  assert.ok(here.heard.empty)
+  assert.deepEqual((await there.received.next()).payload, { n: 2 })
+  assert.ok(here.received.empty)
 })
 
-test('a hundred topics live on one socket', async (t) => {
+test('a hundred topics share one socket', async (t) => {
   const ann = person(t, server)
   const bob = person(t, server)
   const topics = Array.from({ length: 100 }, (_, n) => `topic ${n}`)
   const listeners = await Promise.all(topics.map((topic) => listener(ann, topic)))
   const senders = await Promise.all(topics.map((topic) => listener(bob, topic)))
   for (const [n, { channel }] of senders.entries()) await channel.send({ ...hello, payload: { n } })
-  for (const [n, { heard }] of listeners.entries()) assert.deepEqual((await heard.next()).payload, { n })
+  for (const [n, { received }] of listeners.entries()) assert.deepEqual((await received.next()).payload, { n })
   assert.equal(ann.realtime.getChannels().length, 100)
 })
 
-test('realtime-js by itself, at the path of the server', async (t) => {
+test('realtime-js without supabase-js, at each path of the server', async (t) => {
   const make = (path) => {
     const client = new RealtimeClient(`ws://127.0.0.1:${server.port}${path}`, {
       params: { apikey: server.token() },
@@ -103,11 +103,11 @@ test('realtime-js by itself, at the path of the server', async (t) => {
     t.after(() => client.disconnect())
     return client
   }
-  const heard = new Inbox()
-  const listening = make('/socket').channel('alone').on('broadcast', { event: 'hello' }, heard.put)
-  await joined(listening)
-  const speaking = make('/realtime/v1').channel('alone')
-  await joined(speaking)
-  await speaking.send(hello)
-  assert.deepEqual(await heard.next(), hello)
+  const received = new Inbox()
+  const receiving = make('/socket').channel('alone').on('broadcast', { event: 'hello' }, received.put)
+  await joined(receiving)
+  const sending = make('/realtime/v1').channel('alone')
+  await joined(sending)
+  await sending.send(hello)
+  assert.deepEqual(await received.next(), hello)
 })

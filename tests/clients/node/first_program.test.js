@@ -1,4 +1,4 @@
-// The program that `serve --dev` prints, run as a newcomer would: pasted, with nothing else set up.
+// The program that `serve --dev` prints, pasted and run with nothing else set up.
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -9,7 +9,7 @@ import { test } from 'node:test'
 
 import { PROGRAM, freePort } from './support/server.js'
 
-// Collects what a process prints until `wanted` is there.
+// The output of a process up to the text `wanted`.
 async function printed(child, wanted) {
   let text = ''
   for await (const chunk of child.stdout) {
@@ -19,7 +19,7 @@ async function printed(child, wanted) {
   assert.fail(`the process ended before it printed ${wanted}: ${text}`)
 }
 
-test('the printed program hears its own greeting', { timeout: 30_000 }, async (t) => {
+test('the printed program receives its own broadcast', { timeout: 30_000 }, async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'first-program-'))
   const program = join(import.meta.dirname, `printed-${process.pid}.tmp.mjs`)
   const env = { ...process.env, REALTIME__SERVER__DATA_DIR: folder, HOST: '127.0.0.1', PORT: await freePort() }
@@ -35,10 +35,10 @@ test('the printed program hears its own greeting', { timeout: 30_000 }, async (t
   const start = lines.findIndex((line) => line.startsWith('import '))
   const end = lines.findIndex((line, number) => number > start && line === '})')
   await writeFile(program, lines.slice(start, end + 1).join('\n'))
-  const newcomer = spawn(process.execPath, ['--import', './support/websocket.js', program], {
+  const example = spawn(process.execPath, ['--import', './support/websocket.js', program], {
     cwd: import.meta.dirname,
     stdio: ['ignore', 'pipe', 'inherit'],
   })
-  t.after(() => newcomer.kill())
-  assert.match(await printed(newcomer, /heard/), /heard: hello, room/)
+  t.after(() => example.kill())
+  assert.match(await printed(example, /heard/), /heard: hello, room/)
 })

@@ -1,4 +1,4 @@
-// How official clients connect: the token in a subprotocol, a slash too many in an address, a key in a header.
+// How official clients connect: the token in a subprotocol, an additional slash in the address, a key in a header.
 
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
@@ -27,12 +27,12 @@ test('phoenix.js 1.8 connects with authToken, which it offers as a subprotocol',
 })
 
 test('supabase-js connects although its address ends with a slash', async (t) => {
-  const front = { url: `${server.url}/`, guests: server.guests, token: () => server.token() }
+  const front = { url: `${server.url}/`, disconnects: server.disconnects, token: () => server.token() }
   const ann = await listener(person(t, front), 'room')
   const hello = { type: 'broadcast', event: 'hello', payload: { n: 1 } }
   const bob = await listener(person(t, server), 'room')
   assert.equal(await ann.channel.send(hello), 'ok')
-  assert.deepEqual(await bob.heard.next(), hello)
+  assert.deepEqual(await bob.received.next(), hello)
 })
 
 test('realtime-js connects although its address ends with two slashes', async (t) => {
@@ -41,7 +41,7 @@ test('realtime-js connects although its address ends with two slashes', async (t
   await within(once(socket, 'open'), 'the connection')
 })
 
-test('the key counts in the header apikey', async (t) => {
+test('the key is accepted in the header apikey', async (t) => {
   const socket = new WebSocket(`${address()}/websocket?vsn=2.0.0`, { headers: { apikey: server.token() } })
   t.after(() => socket.close())
   await within(once(socket, 'open'), 'the connection')

@@ -10,7 +10,7 @@ let server
 before(async () => (server = await Server.start()))
 after(() => server.close())
 
-/** A member with its eyes open; `events` holds joins, leaves and syncs as they come. */
+/** A member of a room that observes presence; `events` holds joins, leaves and syncs as they come. */
 async function member(client, topic, key) {
   const channel = client.channel(topic, { config: { presence: { key } } })
   const events = new Inbox()
@@ -21,16 +21,16 @@ async function member(client, topic, key) {
   return { channel, events }
 }
 
-/** What each key shows, without refs. */
-function shown(state) {
+/** The metas of each key, without refs. */
+function metasByKey(state) {
   const strip = (metas) => metas.map(({ presence_ref, ...meta }) => meta)
   return Object.fromEntries(Object.entries(state).map(([key, metas]) => [key, strip(metas)]))
 }
 
-/** Waits until somebody sees exactly this. */
+/** Waits until a member sees exactly this state. */
 async function sees({ channel, events }, expected) {
-  const same = () => JSON.stringify(sorted(shown(channel.presenceState()))) === JSON.stringify(sorted(expected))
-  if (!same()) await events.until(same, `${JSON.stringify(expected)} (now ${JSON.stringify(shown(channel.presenceState()))})`)
+  const same = () => JSON.stringify(sorted(metasByKey(channel.presenceState()))) === JSON.stringify(sorted(expected))
+  if (!same()) await events.until(same, `${JSON.stringify(expected)} (now ${JSON.stringify(metasByKey(channel.presenceState()))})`)
 }
 
 function sorted(object) {
@@ -54,7 +54,7 @@ for (const [name, make] of [['V2', person], ['V1', personV1]]) {
   })
 }
 
-test('who comes late sees who is there', async (t) => {
+test('a member that joins late receives the present state', async (t) => {
   const ann = await member(person(t, server), 'late', 'ann')
   await ann.channel.track({ since: 'early' })
   await sees(ann, { ann: [{ since: 'early' }] })
@@ -75,7 +75,7 @@ test('two tabs are one key with two entries', async (t) => {
   await sees(bob, { ann: [{ tab: 1 }] })
 })
 
-test('who disconnects is gone', async (t) => {
+test('a client that disconnects leaves', async (t) => {
   const client = person(t, server)
   const ann = await member(client, 'gone', 'ann')
   const bob = await member(person(t, server), 'gone', 'bob')
@@ -88,7 +88,7 @@ test('who disconnects is gone', async (t) => {
   await sees(bob, {})
 })
 
-test('without a key everybody gets one of their own', async (t) => {
+test('without a key each member gets a random one', async (t) => {
   const ann = await member(person(t, server), 'keys', '')
   const bob = await member(person(t, server), 'keys', '')
   await ann.channel.track({ is: 'ann' })
@@ -98,10 +98,10 @@ test('without a key everybody gets one of their own', async (t) => {
   for (const key of Object.keys(ann.channel.presenceState())) assert.match(key, /^[0-9a-f-]{36}$/)
 })
 
-test('a room of twenty agrees on who is there', async (t) => {
+test('all members of a room of twenty see the same state', async (t) => {
   const keys = Array.from({ length: 20 }, (_, n) => `user ${n}`)
   const members = await Promise.all(keys.map((key) => member(person(t, server), 'twenty', key)))
   await Promise.all(members.map(({ channel }, n) => channel.track({ n })))
-  const everybody = Object.fromEntries(keys.map((key, n) => [key, [{ n }]]))
-  for (const one of members) await sees(one, everybody)
+  const all = Object.fromEntries(keys.map((key, n) => [key, [{ n }]]))
+  for (const one of members) await sees(one, all)
 })

@@ -1,4 +1,4 @@
-// The README's programs and recipes, run as they stand there but for ports and host names.
+// The README's programs and proxy configurations, run unchanged except for ports and host names.
 
 import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
@@ -9,28 +9,28 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 
 import { listener, person } from './support/people.js'
-import { freePort, PATIENCE, Server } from './support/server.js'
+import { freePort, TIMEOUT_MS, Server } from './support/server.js'
 
-// The proxies' certificates are our own, and this file a process of its own.
+// The proxies use self-signed certificates. This file runs in a process of its own.
 process.env.NODE_TLS_REJECT_UNAUTHORIZED = '0'
 
 const readme = await readFile(new URL('../../../README.md', import.meta.url), 'utf8')
 
-/** The only block of a language. */
+/** The only code block of a language. */
 function block(language) {
   const blocks = [...readme.matchAll(new RegExp(`\`\`\`${language}\n(.*?)\`\`\``, 'gs'))]
   assert.equal(blocks.length, 1, `blocks of ${language}`)
   return blocks[0][1]
 }
 
-/** A folder that goes with the test. */
+/** A temporary folder, removed after the test. */
 async function folder(t) {
   const path = await mkdtemp(join(tmpdir(), 'readme-'))
   t.after(() => rm(path, { recursive: true, force: true }))
   return path
 }
 
-/** Starts a program that ends with the test. */
+/** Starts a program, stopped after the test. */
 function run(t, program, args, options = {}) {
   const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], ...options })
   let output = ''
@@ -66,19 +66,19 @@ test('the program for supabase-js receives what curl sends', async (t) => {
     }
     if (printed.includes('{ x: 1, y: 2 }') && printed.includes("name: 'Ann'")) return
   }
-  assert.fail(`it ended: ${printed}`)
+  assert.fail(`the program ended: ${printed}`)
 })
 
-/** A server's address through a proxy, for people. */
+/** The server as clients reach it through a proxy. */
 const through = (server, port) => ({
   url: `https://localhost:${port}`,
-  guests: server.guests,
+  disconnects: server.disconnects,
   token: (claims) => server.token(claims),
 })
 
-/** Waits until `url` is answered, and by whom it may. */
+/** Waits until the proxy responds at `url`. */
 async function answered(url, proxy) {
-  const deadline = Date.now() + PATIENCE
+  const deadline = Date.now() + TIMEOUT_MS
   while (Date.now() < deadline && proxy.child.exitCode === null) {
     const response = await fetch(url).catch(() => undefined)
     if (response?.ok) return
@@ -87,55 +87,55 @@ async function answered(url, proxy) {
   assert.fail(`no answer from ${url}: ${proxy.output()}`)
 }
 
-/** What every recipe promises. */
-async function leadsIn(t, server, port, proxy) {
+/** Checks what every proxy configuration must do: pass on clients, and refuse operators. */
+async function checkProxy(t, server, port, proxy) {
   const front = through(server, port)
   await answered(`${front.url}/health`, proxy)
   const ann = await listener(person(t, front), 'room')
   const bob = await listener(person(t, front), 'room')
   const hello = { type: 'broadcast', event: 'hello', payload: { n: 1 } }
   assert.equal(await ann.channel.send(hello), 'ok')
-  assert.deepEqual(await bob.heard.next(), hello)
+  assert.deepEqual(await bob.received.next(), hello)
   assert.deepEqual(await person(t, front).channel('room').httpSend('hello', { n: 2 }), { success: true })
-  assert.deepEqual((await bob.heard.next()).payload, { n: 2 })
+  assert.deepEqual((await bob.received.next()).payload, { n: 2 })
   for (const path of ['/metrics', '/status', '/admin/reload']) {
     assert.equal((await fetch(front.url + path)).status, 404, path)
   }
 }
 
-test('clients come in through nginx, operators do not', async (t) => {
+test('nginx passes on clients and refuses operators', async (t) => {
   const server = await Server.start()
   t.after(() => server.close())
-  const [place, port] = [await folder(t), await freePort()]
+  const [directory, port] = [await folder(t), await freePort()]
   const kind = ['-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-subj', '/CN=localhost']
-  const [cert, key] = ['realtime.crt', 'realtime.key'].map((name) => join(place, name))
+  const [cert, key] = ['realtime.crt', 'realtime.key'].map((name) => join(directory, name))
   execFileSync('openssl', ['req', ...kind, '-keyout', key, '-out', cert], { stdio: 'ignore' })
   const recipe = block('nginx')
     .replace('127.0.0.1:8080', `127.0.0.1:${server.port}`)
     .replace('listen 443 ssl', `listen 127.0.0.1:${port} ssl`)
-    .replaceAll('/etc/nginx/tls', place)
-  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((of) => `${of}_temp_path ${place}/${of};`)
+    .replaceAll('/etc/nginx/tls', directory)
+  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((of) => `${of}_temp_path ${directory}/${of};`)
   const http = `${temporary.join('\n')}\naccess_log off;\n${recipe}`
   const user = process.getuid() === 0 ? 'user root;\n' : ''
-  await writeFile(join(place, 'nginx.conf'), `${user}daemon off;\npid ${place}/pid;\nevents {}\nhttp {\n${http}}\n`)
-  const proxy = run(t, 'nginx', ['-e', 'stderr', '-p', place, '-c', join(place, 'nginx.conf')], {
+  await writeFile(join(directory, 'nginx.conf'), `${user}daemon off;\npid ${directory}/pid;\nevents {}\nhttp {\n${http}}\n`)
+  const proxy = run(t, 'nginx', ['-e', 'stderr', '-p', directory, '-c', join(directory, 'nginx.conf')], {
     env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` },
   })
-  await leadsIn(t, server, port, proxy)
+  await checkProxy(t, server, port, proxy)
 })
 
-test('clients come in through Caddy, operators do not', async (t) => {
+test('Caddy passes on clients and refuses operators', async (t) => {
   const server = await Server.start()
   t.after(() => server.close())
-  const [place, port] = [await folder(t), await freePort()]
-  // A certificate of its own, because nobody outside can vouch for localhost.
+  const [directory, port] = [await folder(t), await freePort()]
+  // A self-signed certificate: no public authority issues one for localhost.
   const recipe = block('caddy')
     .replace('127.0.0.1:8080', `127.0.0.1:${server.port}`)
     .replace('realtime.example.com {', `https://localhost:${port} {\n    tls internal\n    bind 127.0.0.1`)
-  const options = `{\n    admin off\n    skip_install_trust\n    auto_https disable_redirects\n    storage file_system ${place}\n}\n`
-  await writeFile(join(place, 'Caddyfile'), options + recipe)
-  const proxy = run(t, 'caddy', ['run', '--config', join(place, 'Caddyfile'), '--adapter', 'caddyfile'], {
-    env: { ...process.env, HOME: place, XDG_DATA_HOME: place, XDG_CONFIG_HOME: place },
+  const options = `{\n    admin off\n    skip_install_trust\n    auto_https disable_redirects\n    storage file_system ${directory}\n}\n`
+  await writeFile(join(directory, 'Caddyfile'), options + recipe)
+  const proxy = run(t, 'caddy', ['run', '--config', join(directory, 'Caddyfile'), '--adapter', 'caddyfile'], {
+    env: { ...process.env, HOME: directory, XDG_DATA_HOME: directory, XDG_CONFIG_HOME: directory },
   })
-  await leadsIn(t, server, port, proxy)
+  await checkProxy(t, server, port, proxy)
 })

@@ -1,4 +1,4 @@
-// What supabase-js shows when the server says no: the documented texts.
+// What supabase-js reports for a refused join: the documented texts.
 
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
@@ -10,12 +10,12 @@ let server
 before(async () => (server = await Server.start({ REALTIME__LIMITS__MAX_CHANNELS_PER_CLIENT: '3' })))
 after(() => server.close())
 
-/** What the application is told about a join. */
+/** The status of a join as the application sees it. */
 async function refusal(channel) {
-  return subscribe(channel).next('an answer to the join')
+  return subscribe(channel).next('a reply to the join')
 }
 
-test('a private room needs a database that is not there', async (t) => {
+test('a private room needs a database, which is missing', async (t) => {
   const channel = person(t, server).channel('secret', { config: { private: true } })
   assert.deepEqual(await refusal(channel), {
     status: 'CHANNEL_ERROR',
@@ -23,7 +23,7 @@ test('a private room needs a database that is not there', async (t) => {
   })
 })
 
-test('database changes need a database that is not there', async (t) => {
+test('database changes need a database, which is missing', async (t) => {
   const channel = person(t, server).channel('changes')
   channel.on('postgres_changes', { event: '*', schema: 'public', table: 'todos' }, () => {})
   const { reason } = await refusal(channel)
@@ -44,12 +44,12 @@ test('a forged token is refused at the join', async (t) => {
   assert.equal(reason, 'JwtSignatureError: Failed to validate JWT signature')
 })
 
-test('a key nobody signed is refused at the door', async (t) => {
+test('an invalid key is refused at the handshake', async (t) => {
   const { status } = await refusal(person(t, server, { token: 'not-a-jwt' }).channel('room'))
   assert.equal(status, 'CHANNEL_ERROR')
 })
 
-test('the fourth channel of three is refused, and taken once one is left', async (t) => {
+test('a channel above the limit is refused, and accepted once another is left', async (t) => {
   const ann = person(t, server)
   const first = await listener(ann, 'one')
   await listener(ann, 'two')
@@ -57,5 +57,5 @@ test('the fourth channel of three is refused, and taken once one is left', async
   const statuses = subscribe(ann.channel('four'))
   assert.equal((await statuses.next()).reason, 'ChannelRateLimitReached: Too many channels')
   await ann.removeChannel(first.channel)
-  await statuses.until(({ status }) => status === 'SUBSCRIBED', 'the join that is tried again')
+  await statuses.until(({ status }) => status === 'SUBSCRIBED', 'the repeated join')
 })

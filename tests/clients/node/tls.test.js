@@ -10,7 +10,7 @@ import { test } from 'node:test'
 import { listener, person } from './support/people.js'
 import { Server } from './support/server.js'
 
-// The certificate is our own, and this file a process of its own.
+// The certificate is self-signed. This file runs in a process of its own.
 process.env.NODE_TLS_REJECT_UNAUTHORIZED = '0'
 
 test('supabase-js broadcasts over TLS, by socket and by request', async (t) => {
@@ -28,9 +28,9 @@ test('supabase-js broadcasts over TLS, by socket and by request', async (t) => {
   const bob = await listener(person(t, server), 'room')
   const hello = { type: 'broadcast', event: 'hello', payload: { n: 1 } }
   assert.equal(await ann.channel.send(hello), 'ok')
-  assert.deepEqual(await bob.heard.next(), hello)
+  assert.deepEqual(await bob.received.next(), hello)
   // Not joined, hence by HTTP.
   const outside = person(t, server).channel('room')
   assert.deepEqual(await outside.httpSend('hello', { n: 2 }), { success: true })
-  assert.deepEqual((await bob.heard.next()).payload, { n: 2 })
+  assert.deepEqual((await bob.received.next()).payload, { n: 2 })
 })

@@ -10,22 +10,22 @@ import { Server } from './support/server.js'
 import { CLIENTS } from './support/versions.js'
 
 const ADMIN_SECRET = 'the secret of the operators of these tests'
-const SOON = {
+const SHORT_TIMEOUTS = {
   REALTIME__SERVER__PING_INTERVAL: '100ms',
   REALTIME__SERVER__IDLE_TIMEOUT: '500ms',
   REALTIME__SERVER__NO_CHANNEL_TIMEOUT: '500ms',
 }
 
-/** A server with the default limits, and one with short time-outs. */
-let server, impatient
+/** A server with the default limits, and one with short timeouts. */
+let server, strict
 before(async () => {
   server = await Server.start({ REALTIME__ADMIN__JWT_SECRET: ADMIN_SECRET })
-  impatient = await Server.start(SOON)
+  strict = await Server.start(SHORT_TIMEOUTS)
 })
-after(() => Promise.all([server.close(), impatient.close()]))
+after(() => Promise.all([server.close(), strict.close()]))
 
 /** What makes the server close a connection, by close code. */
-const CLOSED = {
+const CAUSES = {
   1002: (socket) => socket._socket.write(Buffer.from([0xf1, 0x80, 0, 0, 0, 0])),
   1007: (socket) => socket.send(Buffer.from([0xff]), { binary: false }),
   1009: (socket) => socket.send('x'.repeat(5_000_001)),
@@ -38,9 +38,9 @@ const CLOSED = {
 }
 
 /** Asserts that a member of a room with `self` is in it: it receives its own broadcast. */
-async function isThere(member, name) {
+async function receivesItself(member, name) {
   member.send(name, {})
-  await member.heard.until(({ event }) => event === name, `its own broadcast ${name}`)
+  await member.received.until(({ event }) => event === name, `its own broadcast ${name}`)
 }
 
 for (const { name, load } of CLIENTS) {
@@ -54,12 +54,12 @@ for (const { name, load } of CLIENTS) {
     const { status, message } = await ann.notices.next('the notice')
     assert.deepEqual({ status, message }, { status: 'ok', message: 'payload_size_exceeded' })
     ann.send('small', { n: 1 })
-    const { event, payload } = await bob.heard.next()
+    const { event, payload } = await bob.received.next()
     assert.deepEqual({ event, payload }, { event: 'small', payload: { n: 1 } })
     assert.ok(ann.joins.empty, 'it has not had to join again')
   })
 
-  test(`${name}: a presence key without enabled is enough to see who is there`, async (t) => {
+  test(`${name}: a presence key without enabled is enough to receive presence`, async (t) => {
     const connect = await load()
     const ann = await connect(t, server).join(room('presence'), { presence: { key: 'ann' } })
     ann.track({ here: true })
@@ -72,18 +72,18 @@ for (const { name, load } of CLIENTS) {
 
   test(`${name}: a silent client stays connected by answering pings`, async (t) => {
     const connect = await load()
-    const ann = connect(t, impatient)
+    const ann = connect(t, strict)
     const socket = await ann.sockets.next('a connection')
     await ann.join(room('silent'), { broadcast: { self: true } })
-    // Twice the idle time-out.
+    // Twice the idle timeout.
     for (let ping = 0; ping < 10; ping++) await within(once(socket, 'ping'), 'a ping')
-    await isThere(ann, 'still')
+    await receivesItself(ann, 'still')
     assert.ok(ann.joins.empty && ann.sockets.empty, 'all over one connection')
   })
 
-  test(`${name}: a client that answers no ping reconnects after the idle time-out`, async (t) => {
+  test(`${name}: a client that answers no ping reconnects after the idle timeout`, async (t) => {
     const connect = await load()
-    const ann = connect(t, impatient, { socketOptions: { autoPong: false } })
+    const ann = connect(t, strict, { socketOptions: { autoPong: false } })
     const socket = await ann.sockets.next('a connection')
     await ann.join(room('idle'))
     assert.deepEqual(await socket.end(), { code: 1013, reason: 'idle timeout' })
@@ -92,15 +92,15 @@ for (const { name, load } of CLIENTS) {
 
   test(`${name}: a client without channels reconnects after it is closed`, async (t) => {
     const connect = await load()
-    const ann = connect(t, impatient)
+    const ann = connect(t, strict)
     const socket = await ann.sockets.next('a connection')
     assert.deepEqual(await socket.end(), { code: 1013, reason: 'no channel joined' })
     await ann.sockets.next('a new connection')
     await ann.join(room('late'), { broadcast: { self: true } })
-    await isThere(ann, 'here')
+    await receivesItself(ann, 'here')
   })
 
-  for (const [code, provoke] of Object.entries(CLOSED)) {
+  for (const [code, provoke] of Object.entries(CAUSES)) {
     test(`${name}: after close code ${code} the client is back in its room`, async (t) => {
       const connect = await load()
       const ann = connect(t, server)
@@ -109,7 +109,7 @@ for (const { name, load } of CLIENTS) {
       await provoke(socket)
       assert.equal((await socket.end()).code, Number(code))
       await ann.joins.next('the join over a new connection')
-      await isThere(ann, 'back')
+      await receivesItself(ann, 'back')
     })
   }
 }

@@ -1,4 +1,4 @@
-"""A server for each test, and people who leave when it ends."""
+"""A server for each test, and clients that disconnect when it ends."""
 
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -23,14 +23,14 @@ async def server(request: pytest.FixtureRequest) -> AsyncIterator[Server]:
 
 @pytest_asyncio.fixture
 async def person(server: Server) -> AsyncIterator[Callable[..., Person]]:
-    """Makes people who listen to every event named `hello` in a room, joined or about to."""
+    """Makes clients that receive every event named `hello` in a room, not joined yet."""
     clients: list[AsyncRealtimeClient] = []
 
     def make(topic: str, token: str | None = None, **config: Any) -> Person:
         client = AsyncRealtimeClient(server.url, token or server.token(), initial_backoff=0.1)
         clients.append(client)
         one = Person(client, client.channel(topic, {"config": config} if config else None))
-        one.channel.on_broadcast("hello", one.heard.put)
+        one.channel.on_broadcast("hello", one.received.put)
         return one
 
     yield make

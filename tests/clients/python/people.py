@@ -1,4 +1,4 @@
-"""People with the official Python client: they join, listen and are waited for by the event, never by the clock."""
+"""Clients of the official Python library. Waits end with an event, never after a fixed time."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,34 +7,34 @@ from typing import Any
 from realtime import AsyncRealtimeChannel, AsyncRealtimeClient, RealtimeSubscribeStates
 from websockets.frames import Frame, Opcode
 
-from server import PATIENCE
+from server import TIMEOUT_SECONDS
 
 
 class Inbox:
-    """What somebody heard, to be taken one by one."""
+    """A queue of received messages."""
 
     def __init__(self) -> None:
-        self._heard: asyncio.Queue[Any] = asyncio.Queue()
+        self._received: asyncio.Queue[Any] = asyncio.Queue()
 
     def put(self, *message: Any) -> None:
         """For use as a callback; several arguments arrive as a tuple."""
-        self._heard.put_nowait(message[0] if len(message) == 1 else message)
+        self._received.put_nowait(message[0] if len(message) == 1 else message)
 
     async def next(self) -> Any:
         """The next message."""
-        async with asyncio.timeout(PATIENCE):
-            return await self._heard.get()
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            return await self._received.get()
 
     async def until(self, holds: Callable[[Any], bool]) -> Any:
-        """The next message for which `holds`; those before it are passed over."""
+        """The next message for which `holds` is true; those before it are discarded."""
         while not holds(message := await self.next()):
             pass
         return message
 
     @property
     def empty(self) -> bool:
-        """Whether nothing has come."""
-        return self._heard.empty()
+        """Whether no message is waiting."""
+        return self._received.empty()
 
 
 class Person:
@@ -43,7 +43,7 @@ class Person:
     def __init__(self, client: AsyncRealtimeClient, channel: AsyncRealtimeChannel) -> None:
         self.client = client
         self.channel = channel
-        self.heard = Inbox()
+        self.received = Inbox()
         self.states = Inbox()
         self.presence = Inbox()
 
@@ -54,7 +54,7 @@ class Person:
         return notices
 
     def pings(self) -> Inbox:
-        """The pings of the server from now on, over the connection there is; they are answered as ever."""
+        """The pings of the server from now on, over the present connection; the client still answers them."""
         pings, protocol = Inbox(), self.client._ws_connection.protocol
         receive = protocol.recv_frame
 
@@ -66,12 +66,12 @@ class Person:
         protocol.recv_frame = recv_frame
         return pings
 
-    async def say(self, event: str, payload: dict[str, Any]) -> None:
-        """Broadcasts."""
+    async def send(self, event: str, payload: dict[str, Any]) -> None:
+        """Sends a broadcast."""
         await self.channel.send_broadcast(event, payload)
 
     async def joined(self) -> "Person":
-        """Joins and waits until it is done."""
+        """Joins and waits for the reply."""
         await self.channel.subscribe(self.states.put)
         state, error = await self.states.next()
         assert state == RealtimeSubscribeStates.SUBSCRIBED, error

@@ -2,13 +2,13 @@
 
 
 def watching(one):
-    """Tells `one.presence` about every change of what it sees, as sorted keys with what they show."""
+    """Puts every presence state into `one.presence`: the metas without refs, by sorted key."""
 
-    def tell(*_args):
+    def put_state(*_args):
         state = one.channel.presence_state()
         one.presence.put({key: [without_ref(meta) for meta in metas] for key, metas in sorted(state.items())})
 
-    one.channel.on_presence_sync(tell)
+    one.channel.on_presence_sync(put_state)
     return one
 
 
@@ -35,7 +35,7 @@ async def test_track_update_and_untrack_are_seen_by_all(person):
     await bob.presence.until(lambda state: state == {"bob": [{"mood": "new"}]})
 
 
-async def test_two_tabs_are_one_key_and_who_closes_is_gone(person):
+async def test_two_tabs_share_a_key_and_one_that_closes_leaves(person):
     one, two, bob = await member(person, "ann"), await member(person, "ann"), await member(person, "bob")
     await one.channel.track({"tab": 1})
     await bob.presence.until(lambda state: state == {"ann": [{"tab": 1}]})
@@ -45,7 +45,7 @@ async def test_two_tabs_are_one_key_and_who_closes_is_gone(person):
     await bob.presence.until(lambda state: state == {"ann": [{"tab": 1}]})
 
 
-async def test_who_comes_late_sees_who_is_there(person):
+async def test_a_member_that_joins_late_receives_the_state(person):
     ann = await member(person, "ann")
     await ann.channel.track({"since": "early"})
     await ann.presence.until(lambda state: state == {"ann": [{"since": "early"}]})

@@ -1,4 +1,4 @@
-"""The README's Python program, run as it stands there but for the port."""
+"""The README's Python program, run unchanged except for the port."""
 
 import asyncio
 import os
@@ -6,12 +6,12 @@ import re
 import sys
 from pathlib import Path
 
-from server import PATIENCE
+from server import TIMEOUT_SECONDS
 
 README = Path(__file__).resolve().parents[3] / "README.md"
 
 
-async def test_two_copies_of_the_program_hear_each_other(server):
+async def test_two_copies_of_the_program_receive_each_other(server):
     program = re.search(r"```python\n(.*?)```", README.read_text(), re.S)[1]
     program = program.replace("localhost:8080", f"127.0.0.1:{server.port}")
     environment = {**os.environ, "TOKEN": server.token(), "PYTHONUNBUFFERED": "1"}
@@ -25,13 +25,13 @@ async def test_two_copies_of_the_program_hear_each_other(server):
         while line := await process.stdout.readline():
             if wanted in line.decode():
                 return
-        raise AssertionError(f"it ended before it printed {wanted}")
+        raise AssertionError(f"the program ended before it printed {wanted}")
 
     first = await start()
-    await asyncio.wait_for(printed(first, "SUBSCRIBED"), PATIENCE)
+    await asyncio.wait_for(printed(first, "SUBSCRIBED"), TIMEOUT_SECONDS)
     second = await start()
     try:
-        await asyncio.wait_for(printed(first, "{'x': 1, 'y': 2}"), PATIENCE)
+        await asyncio.wait_for(printed(first, "{'x': 1, 'y': 2}"), TIMEOUT_SECONDS)
     finally:
         for process in (first, second):
             process.kill()

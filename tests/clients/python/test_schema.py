@@ -1,7 +1,7 @@
-"""What an editor is told of a settings file: the schema beside it, read by a validator that is not ours.
+"""The schema that editors use for settings files, checked with an independent validator.
 
-Each case is judged three times: by what is written here, by `realtime-server config check`, and by the schema, under
-the draft it names and under draft 7, which is what Taplo (Even Better TOML) reads.
+Three results must agree for each case: the list below, `realtime-server config check`, and the schema, under the draft
+it names and under draft 7, which Taplo (Even Better TOML) uses.
 """
 
 import json
@@ -121,7 +121,7 @@ BAD.append(LONG_ID)
 
 
 def run(*arguments: str, folder: Path | None = None) -> str:
-    """What the program answers on stdout; its exit code is not looked at."""
+    """The program's stdout; its exit code is ignored."""
     return subprocess.run([PROGRAM, "config", *arguments], cwd=folder, capture_output=True, text=True).stdout
 
 
@@ -138,14 +138,14 @@ def validators() -> list[jsonschema.protocols.Validator]:
 
 
 def is_good(validators: list[jsonschema.protocols.Validator], text: str) -> bool:
-    """What all validators say."""
-    verdicts = {validator.is_valid(tomllib.loads(text)) for validator in validators}
-    assert len(verdicts) == 1, f"{text}: the drafts differ"
-    return verdicts.pop()
+    """The result of all validators, which must agree."""
+    results = {validator.is_valid(tomllib.loads(text)) for validator in validators}
+    assert len(results) == 1, f"{text}: the drafts differ"
+    return results.pop()
 
 
-def test_the_schema_says_what_the_server_says(validators, tmp_path: Path) -> None:
-    """Of every case, one file each."""
+def test_the_schema_and_the_server_agree(validators, tmp_path: Path) -> None:
+    """For every case, in a file of its own."""
     files = {}
     for number, text in enumerate(GOOD + BAD):
         file = tmp_path / f"{number}.toml"
@@ -159,8 +159,8 @@ def test_the_schema_says_what_the_server_says(validators, tmp_path: Path) -> Non
     assert [text for text in BAD if is_good(validators, text)] == [], "the schema accepts"
 
 
-def test_formats_only_add_to_what_the_patterns_say(validators) -> None:
-    """Taplo does not look at formats under the newest draft; an address in letters is refused all the same."""
+def test_patterns_suffice_without_formats(validators) -> None:
+    """Taplo ignores formats under the newest draft; a host name is refused nevertheless."""
     plain = type(validators[0])(validators[0].schema)
     for text in ['server.host = "localhost"', 'server.host = "1.2.3"', 'server.host = "1.2.3.4:5"']:
         assert not plain.is_valid(tomllib.loads(text)), text
@@ -182,7 +182,7 @@ def test_a_starter_that_is_copied_finds_its_schema(name: str, tmp_path: Path, va
     schema = json.loads((copy.parent / directive[1]).read_text())
     validator = jsonschema.validators.validator_for(schema)(schema, format_checker=FORMATS)
     validator.validate(tomllib.loads(original))
-    # What it suggests, and what a slip of a person makes of it.
+    # The values that it suggests, and typing errors in them.
     suggested = re.sub(r"^# (\[.*\]|[a-z_]+ = .*)$", r"\1", original, flags=re.M)
     validator.validate(tomllib.loads(suggested))
     for was, becomes in [("port = 8080", "prot = 8080"), ('log_level = "', 'log_level = "very '), ("[server]", "[sever]")]:
@@ -191,7 +191,7 @@ def test_a_starter_that_is_copied_finds_its_schema(name: str, tmp_path: Path, va
 
 
 def test_an_image_has_the_schema_where_its_configuration_looks_for_it() -> None:
-    """Both are copied into one folder; the container's own tests look inside."""
+    """Both are copied into one directory; the tests of the container check the image itself."""
     dockerfile = (CONFIG.parent / "Dockerfile").read_text()
     assert "COPY config/production.toml /etc/realtime/config.toml\n" in dockerfile
     assert "COPY config/schema.json /etc/realtime/schema.json\n" in dockerfile

@@ -1,4 +1,4 @@
-// Several servers on one Redis, and the load balancer before them.
+// Several servers on one Redis, behind a load balancer.
 
 import { spawn } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -7,9 +7,9 @@ import { once } from 'node:events'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-import { freePort, PATIENCE, PROGRAM, Server } from './server.js'
+import { freePort, TIMEOUT_MS, PROGRAM, Server } from './server.js'
 
-/** A Redis of one's own: the installed program, with nothing in it. */
+/** A Redis server of one test file: the installed program with an empty database. */
 export class Redis {
   static async start() {
     const redis = new Redis()
@@ -44,20 +44,20 @@ export async function node(redis, secret, program = PROGRAM) {
   return server
 }
 
-/** Waits until each of these servers hears so many. */
-export async function hearEachOther(servers, nodes = servers.length) {
+/** Waits until each of these servers counts `nodes` nodes in the cluster. */
+export async function waitForCluster(servers, nodes = servers.length) {
   for (const server of servers) {
-    await eventually('the servers hear each other', async () => {
+    await eventually('the servers form a cluster', async () => {
       const page = await (await fetch(`${server.url}/metrics`)).text()
       return page.includes(`\nrealtime_bus_connected 1\n`) && page.includes(`\nrealtime_bus_nodes ${nodes}\n`)
     })
   }
 }
 
-/** Passes connections on, in turns, to the servers that are in rotation. */
+/** Forwards connections to the servers in rotation, round robin. */
 export class Balancer {
   servers = []
-  guests = new Set()
+  disconnects = new Set()
   #turn = 0
 
   static async start(secret) {
@@ -78,8 +78,8 @@ export class Balancer {
   }
 
   stop() {
-    for (const goodbye of this.guests) goodbye()
-    this.guests.clear()
+    for (const disconnect of this.disconnects) disconnect()
+    this.disconnects.clear()
     this.listener.close()
   }
 
@@ -95,12 +95,12 @@ export class Balancer {
 }
 
 async function eventually(what, holds) {
-  const deadline = Date.now() + PATIENCE
+  const deadline = Date.now() + TIMEOUT_MS
   while (Date.now() < deadline) {
     if (await holds()) return
     await new Promise((resolve) => setTimeout(resolve, 20))
   }
-  throw new Error(`never came true: ${what}`)
+  throw new Error(`does not hold in time: ${what}`)
 }
 
 async function isOpen(port) {

@@ -1,28 +1,28 @@
-// People with supabase-js: they connect, join, listen, and are tidied away after each test.
+// supabase-js clients for tests: they connect, join and receive, and are disconnected after each test.
 
 import { createClient } from '@supabase/supabase-js'
 import WebSocket from 'ws'
 
-import { PATIENCE } from './server.js'
+import { TIMEOUT_MS } from './server.js'
 
-/** What somebody heard, to be taken one by one. Nothing is ever waited for by the clock. */
+/** A queue of received messages. Waits end with the next message, never after a fixed time. */
 export class Inbox {
-  #heard = []
+  #received = []
   #waiting = []
 
   put = (message) => {
     const next = this.#waiting.shift()
     if (next) next(message)
-    else this.#heard.push(message)
+    else this.#received.push(message)
   }
 
   /** The next message. */
   async next(what = 'a message') {
-    if (this.#heard.length > 0) return this.#heard.shift()
+    if (this.#received.length > 0) return this.#received.shift()
     return within(new Promise((resolve) => this.#waiting.push(resolve)), what)
   }
 
-  /** The next message for which `holds`; those before it are passed over. */
+  /** The next message for which `holds` is true; those before it are discarded. */
   async until(holds, what = 'the message') {
     for (;;) {
       const message = await this.next(what)
@@ -30,17 +30,17 @@ export class Inbox {
     }
   }
 
-  /** Whether nothing has come. */
+  /** Whether no message is waiting. */
   get empty() {
-    return this.#heard.length === 0
+    return this.#received.length === 0
   }
 }
 
-/** `promise`, or an error that says what never came. */
+/** `promise`, or an error that names what did not come in time. */
 export async function within(promise, what) {
   let timer
   const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`${what} never came`)), PATIENCE)
+    timer = setTimeout(() => reject(new Error(`${what} did not come in time`)), TIMEOUT_MS)
   })
   return Promise.race([promise, late]).finally(() => clearTimeout(timer))
 }
@@ -52,15 +52,15 @@ export function person(test, server, { token = server.token(), realtime = {}, ..
     realtime: { transport: WebSocket, ...realtime },
     ...options,
   })
-  const goodbye = () => client.realtime.disconnect()
-  server.guests.add(goodbye)
-  test.after(() => server.guests.delete(goodbye) && goodbye())
+  const disconnect = () => client.realtime.disconnect()
+  server.disconnects.add(disconnect)
+  test.after(() => server.disconnects.delete(disconnect) && disconnect())
   return client
 }
 
 /**
- * Somebody whose application hands out tokens, `token` at first. Like every signed-in application it has
- * one before it joins: supabase-js would otherwise join with the key.
+ * A client whose application provides tokens, `token` at first. As in every signed-in application, the token is set
+ * before the join: supabase-js would otherwise join with the key.
  */
 export async function signedIn(test, server, token) {
   const client = person(test, server, { accessToken: async () => token })
@@ -72,7 +72,7 @@ export async function signedIn(test, server, token) {
   return { client, refresh }
 }
 
-/** The same with the first serializer. */
+/** A client with the V1 serializer. */
 export function personV1(test, server, options = {}) {
   return person(test, server, { ...options, realtime: { ...options.realtime, vsn: '1.0.0' } })
 }
@@ -84,19 +84,19 @@ export function subscribe(channel) {
   return statuses
 }
 
-/** Subscribes and waits until it is done. */
+/** Subscribes and waits until the channel is joined. */
 export async function joined(channel) {
   const statuses = subscribe(channel)
-  const { status, reason } = await statuses.next('an answer to the join')
+  const { status, reason } = await statuses.next('a reply to the join')
   if (status !== 'SUBSCRIBED') throw new Error(`${status}: ${reason}`)
   return statuses
 }
 
-/** A channel of `client` that is joined, and what it hears of broadcasts. */
+/** A joined channel of `client`, and the broadcasts that it receives. */
 export async function listener(client, topic, config = {}) {
   const channel = client.channel(topic, { config })
-  const heard = new Inbox()
-  channel.on('broadcast', { event: '*' }, heard.put)
+  const received = new Inbox()
+  channel.on('broadcast', { event: '*' }, received.put)
   const statuses = await joined(channel)
-  return { channel, heard, statuses }
+  return { channel, received, statuses }
 }

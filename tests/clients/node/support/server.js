@@ -1,6 +1,6 @@
-// A real realtime-server process on a free port of this machine, and the tokens it believes.
+// A real realtime-server process on a free port of this machine, and tokens that it accepts.
 //
-// The program is $REALTIME_SERVER, or what `cargo build` made. It is ready when /health answers.
+// The program is $REALTIME_SERVER, or the one that `cargo build` has built. It is ready when /health responds.
 
 import { spawn } from 'node:child_process'
 import { createHmac, randomBytes } from 'node:crypto'
@@ -17,18 +17,18 @@ import { fileURLToPath } from 'node:url'
 export const PROGRAM =
   process.env.REALTIME_SERVER ?? fileURLToPath(new URL('../../../../target/debug/realtime-server', import.meta.url))
 
-/** The version before it, which tests/previous-version builds; undefined where it could not be had. */
+/** The previous version, which tests/previous-version builds; undefined where it could not be built. */
 export const PREVIOUS_PROGRAM = process.env.REALTIME_SERVER_PREVIOUS
 
-/** How long anything may take. */
-export const PATIENCE = 10_000
+/** The timeout of every single wait. */
+export const TIMEOUT_MS = 10_000
 
 export class Server {
   program = PROGRAM
   secret = randomBytes(32).toString('base64')
   port = 0
-  /** How each connected client says goodbye. */
-  guests = new Set()
+  /** Functions that disconnect the connected clients. */
+  disconnects = new Set()
   #process
   #folder
   #log = ''
@@ -49,13 +49,13 @@ export class Server {
 
   async start() {
     const { program, port, secret, environment } = this
-    // Many servers run here at once, and none shares a folder with another.
+    // Many servers run at once, each with a data directory of its own.
     this.#folder ??= await mkdtemp(join(tmpdir(), 'realtime-server-'))
     const own = { REALTIME__SERVER__DATA_DIR: this.#folder }
-    // No load balancer has to hear of the end, and nobody is to wait for his goodbye.
-    const hasty = { REALTIME__SERVER__DRAIN_DELAY: '0s', REALTIME__SERVER__DRAIN_TIMEOUT: '0s' }
+    // No load balancer has to take the server out of rotation, and tests do not wait for a drain.
+    const withoutDrain = { REALTIME__SERVER__DRAIN_DELAY: '0s', REALTIME__SERVER__DRAIN_TIMEOUT: '0s' }
     this.#process = spawn(program, ['serve'], {
-      env: { ...process.env, JWT_SECRET: secret, PORT: String(port), HOST: '127.0.0.1', ...own, ...hasty, ...environment },
+      env: { ...process.env, JWT_SECRET: secret, PORT: String(port), HOST: '127.0.0.1', ...own, ...withoutDrain, ...environment },
       stdio: ['ignore', 'ignore', 'pipe'],
     })
     this.#process.stderr.on('data', (text) => (this.#log += text))
@@ -63,15 +63,15 @@ export class Server {
     await Promise.race([failed, this.#healthy()])
   }
 
-  /** Ends a test: guests go first, or they would try to come back for ever. */
+  /** Ends a test: disconnects the clients first, or they would reconnect for ever. */
   async close() {
-    for (const goodbye of this.guests) goodbye()
-    this.guests.clear()
+    for (const disconnect of this.disconnects) disconnect()
+    this.disconnects.clear()
     await this.stop()
     await rm(this.#folder, { recursive: true, force: true })
   }
 
-  /** Stops in good order (SIGTERM); everybody is told with 1012. */
+  /** Stops gracefully (SIGTERM); connections are closed with 1012. */
   async stop() {
     if (this.#process.exitCode !== null) return
     const exit = once(this.#process, 'exit')
@@ -84,7 +84,7 @@ export class Server {
     await this.start()
   }
 
-  /** A user's token; `claims` may say otherwise. */
+  /** A user's token; `claims` overrides the defaults. */
   token(claims = {}) {
     const now = Math.floor(Date.now() / 1000)
     const parts = [
@@ -95,30 +95,30 @@ export class Server {
     return [...parts, signature].join('.')
   }
 
-  /** A token that expires in so many seconds, or did. */
+  /** A token that expires in this number of seconds, or has expired if negative. */
   tokenFor(seconds) {
     return this.token({ exp: Math.floor(Date.now() / 1000) + seconds })
   }
 
   async #healthy() {
-    const deadline = Date.now() + PATIENCE
+    const deadline = Date.now() + TIMEOUT_MS
     while (Date.now() < deadline && this.#process.exitCode === null) {
-      if (await answers(`${this.url}/health`)) return
+      if (await isOk(`${this.url}/health`)) return
       await new Promise((resolve) => setTimeout(resolve, 20))
     }
     throw new Error(`the server did not start:\n${this.#log}`)
   }
 }
 
-/** Whether a GET is answered with 200; the connection is not kept. */
-async function answers(url) {
+/** Whether a GET is answered with 200, over a connection of its own. */
+async function isOk(url) {
   const request = (url.startsWith('https:') ? getOverTls : get)(url, { agent: false })
   const [response] = await once(request, 'response').catch(() => [])
   response?.resume()
   return response?.statusCode === 200
 }
 
-/** A port nobody listens on. */
+/** A free port. */
 export async function freePort() {
   const listener = createServer().listen(0, '127.0.0.1')
   await once(listener, 'listening')

@@ -13,8 +13,8 @@ export const CLIENTS = [
   ['realtime-js', 'current', '@supabase/realtime-js', RealtimeMember],
 ].map(([client, version, name, Member]) => ({ name: `${client} ${version}`, load: () => load(name, Member) }))
 
-/** No heartbeats, so that only answers to pings keep the connection; and quick reconnects. */
-const PATIENT = { heartbeatIntervalMs: 600_000, reconnectAfterMs: () => 50, rejoinAfterMs: () => 50 }
+/** No heartbeats, so that only pongs keep the connection open; and short delays before reconnects. */
+const RECONNECT_OPTIONS = { heartbeatIntervalMs: 600_000, reconnectAfterMs: () => 50, rejoinAfterMs: () => 50 }
 
 async function load(name, Member) {
   const module = await import(name)
@@ -39,12 +39,11 @@ function recorded(sockets, socketOptions) {
   }
 }
 
-/** What is the same with all clients. */
+/** The parts that all clients share. */
 function member(self, test, server, disconnect) {
-  const goodbye = () => disconnect()
-  server.guests.add(goodbye)
-  test.after(() => server.guests.delete(goodbye) && goodbye())
-  for (const inbox of ['sockets', 'joins', 'heard', 'notices', 'present']) self[inbox] = new Inbox()
+    server.disconnects.add(disconnect)
+  test.after(() => server.disconnects.delete(disconnect) && disconnect())
+  for (const inbox of ['sockets', 'joins', 'received', 'notices', 'present']) self[inbox] = new Inbox()
 }
 
 /** A client of phoenix.js: connected, and after `join` in a room. */
@@ -52,14 +51,14 @@ function PhoenixMember({ Socket, Presence }, test, server, { socketOptions } = {
   member(this, test, server, () => socket.disconnect())
   const url = `${server.url.replace('http', 'ws')}/realtime/v1`
   const transport = recorded(this.sockets, socketOptions)
-  const socket = new Socket(url, { ...PATIENT, transport, params: { apikey: server.token() } })
+  const socket = new Socket(url, { ...RECONNECT_OPTIONS, transport, params: { apikey: server.token() } })
   socket.connect()
 
   this.join = async (topic, config = {}) => {
     const channel = socket.channel(`realtime:${topic}`, { config })
     const presence = new Presence(channel)
     presence.onSync(() => this.present.put(Object.keys(presence.state)))
-    channel.on('broadcast', this.heard.put)
+    channel.on('broadcast', this.received.put)
     channel.on('system', this.notices.put)
     channel.join().receive('ok', this.joins.put).receive('error', this.joins.put)
     this.send = (event, payload) => channel.push('broadcast', { type: 'broadcast', event, payload })
@@ -75,7 +74,7 @@ function RealtimeMember({ RealtimeClient }, test, server, { socketOptions } = {}
   const url = `${server.url.replace('http', 'ws')}/realtime/v1`
   // The global class, because realtime-js 2.9 to 2.11 reads nothing from a transport that is handed to it.
   globalThis.WebSocket = recorded(this.sockets, socketOptions)
-  const client = new RealtimeClient(url, { ...PATIENT, params: { apikey: server.token() } })
+  const client = new RealtimeClient(url, { ...RECONNECT_OPTIONS, params: { apikey: server.token() } })
   client.connect()
 
   this.join = async (topic, config = {}) => {
@@ -84,7 +83,7 @@ function RealtimeMember({ RealtimeClient }, test, server, { socketOptions } = {}
     if (config.presence) {
       channel.on('presence', { event: 'sync' }, () => this.present.put(Object.keys(channel.presenceState())))
     }
-    channel.on('broadcast', { event: '*' }, this.heard.put)
+    channel.on('broadcast', { event: '*' }, this.received.put)
     channel.on('system', {}, this.notices.put)
     channel.subscribe((status) => status === 'SUBSCRIBED' && this.joins.put(status))
     this.send = (event, payload) => channel.send({ type: 'broadcast', event, payload })

@@ -1,4 +1,4 @@
-// What Node 20 lacks and Node 22 has, for programs that are run as a newcomer would: `node --import` this.
+// What Node 20 lacks and Node 22 has, for example programs: `node --import` this file.
 
 import WebSocket from 'ws'
 
