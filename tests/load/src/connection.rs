@@ -37,7 +37,7 @@ pub struct Part<'a> {
     pub bytes: &'a [u8],
 }
 
-/// What a connection says to get into its room, and so what answer it waits for.
+/// The first messages of a connection, which determine the reply that it waits for.
 pub struct Entry {
     hello: Vec<u8>,
     join: Option<Vec<u8>>,
@@ -113,7 +113,7 @@ impl Connection {
         Ok(sockopt::set_socket_recv_buffer_size(&self.stream, 4096)?)
     }
 
-    /// Says the first bytes once the socket is connected; later, says what had to wait.
+    /// Sends the first bytes once the socket is connected; later, bytes that had to wait.
     pub fn on_writable(&mut self) -> Result<()> {
         if self.stage == Stage::Connecting {
             if let Some(error) = self.stream.take_error()? {
@@ -146,12 +146,12 @@ impl Connection {
         Ok(())
     }
 
-    /// Whether everything said so far is with the kernel.
+    /// Whether the kernel has accepted all bytes.
     pub fn has_sent_all(&self) -> bool {
         self.unsent.is_empty()
     }
 
-    /// Says good bye: the close handshake for a WebSocket, the end of the stream for the floor.
+    /// Starts to close: the close handshake for a WebSocket, the end of the stream for the floor.
     pub fn leave(&mut self, websocket: bool) -> Result<()> {
         self.stage = Stage::Leaving;
         if websocket {
@@ -208,7 +208,7 @@ impl Connection {
         }
     }
 
-    /// Walks as far as there are whole frames; says how far that is.
+    /// Reads all whole frames. Returns their length in bytes.
     fn walk(&mut self, member: usize, bytes: &[u8], listener: &mut impl Listener) -> Result<usize> {
         let mut at = 0;
         if self.stage == Stage::Upgrading {
@@ -258,8 +258,8 @@ impl Connection {
                 bail!("the server closed a connection while {:?}: {code}", self.stage)
             }
             opcode::TEXT | opcode::BINARY if self.stage == Stage::Joining => {
-                if !is_welcome(opcode, body) {
-                    bail!("not let in: {}", String::from_utf8_lossy(body));
+                if !is_join_reply(opcode, body) {
+                    bail!("the join was refused: {}", String::from_utf8_lossy(body));
                 }
                 self.stage = Stage::Joined;
                 self.entry = None;
@@ -270,8 +270,8 @@ impl Connection {
     }
 }
 
-/// The answer to a join that we wait for: the floor's empty frame, or a Phoenix reply that says ok.
-fn is_welcome(opcode: u8, body: &[u8]) -> bool {
+/// Whether this is the expected reply to a join: the floor's empty frame, or a Phoenix reply that says ok.
+fn is_join_reply(opcode: u8, body: &[u8]) -> bool {
     if opcode == opcode::BINARY {
         return body.is_empty();
     }
@@ -322,9 +322,9 @@ mod tests {
     use super::*;
 
     #[derive(Default)]
-    struct Heard(Vec<(u8, usize)>, usize);
+    struct Received(Vec<(u8, usize)>, usize);
 
-    impl Listener for Heard {
+    impl Listener for Received {
         fn frame(&mut self, _: usize, opcode: u8, body: &[u8]) {
             self.0.push((opcode, body.len()));
         }
@@ -334,17 +334,17 @@ mod tests {
         }
     }
 
-    /// A connection that is in its room, and the server's end of it.
+    /// A connection that has joined its room, and the server's end of it.
     fn joined() -> (Connection, std::net::TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("an address");
         let mut connection = Connection::open(address, Entry::floor(0)).expect("loopback connects");
-        let (mut server, _) = listener.accept().expect("it knocked");
-        server.write_all(&message::server_frame(opcode::BINARY, &[])).expect("room for two bytes");
+        let (mut server, _) = listener.accept().expect("a connection");
+        server.write_all(&message::server_frame(opcode::BINARY, &[])).expect("two bytes are sent");
         connection.stage = Stage::Joining;
         let mut buffer = vec![0; 2 * BIGGEST_WHOLE_FRAME];
         while connection.stage != Stage::Joined {
-            connection.on_readable(0, false, &mut buffer, &mut Heard::default()).expect("a welcome");
+            connection.on_readable(0, false, &mut buffer, &mut Received::default()).expect("the reply");
         }
         (connection, server)
     }
@@ -358,15 +358,15 @@ mod tests {
             .collect();
         for cut in [1, 2, 3, 7, 100, 1000, stream.len()] {
             let (mut connection, _server) = joined();
-            let mut heard = Heard::default();
+            let mut received = Received::default();
             let mut kept = Vec::new();
             for piece in stream.chunks(cut) {
                 kept.extend_from_slice(piece);
-                let walked = connection.walk(0, &kept, &mut heard).expect("good frames");
+                let walked = connection.walk(0, &kept, &mut received).expect("good frames");
                 kept.drain(..walked);
             }
-            assert_eq!(heard.0, [3, 125, 126, 300, 0, 200].map(|size| (opcode::TEXT, size)));
-            assert_eq!((heard.1, kept.len(), connection.big), (big, 0, None));
+            assert_eq!(received.0, [3, 125, 126, 300, 0, 200].map(|size| (opcode::TEXT, size)));
+            assert_eq!((received.1, kept.len(), connection.big), (big, 0, None));
         }
     }
 
@@ -374,7 +374,7 @@ mod tests {
     fn a_ping_is_answered() {
         let (mut connection, mut server) = joined();
         connection
-            .walk(0, &message::server_frame(opcode::PING, b"hi"), &mut Heard::default())
+            .walk(0, &message::server_frame(opcode::PING, b"hi"), &mut Received::default())
             .expect("a ping");
         let mut pong = [0; 8];
         server.read_exact(&mut pong).expect("a pong");

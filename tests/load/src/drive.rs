@@ -1,4 +1,4 @@
-//! One run of broadcasts against one target, and the numbers it brings.
+//! One run of broadcasts against one target, and its measurements.
 //!
 //! A closed loop keeps a number of messages in flight that the slowest member has not seen yet, so it
 //! goes as fast as the target. A paced run sends by the clock, whatever comes back.
@@ -16,12 +16,12 @@ use crate::server::Target;
 use crate::swarm::Swarm;
 use crate::traffic::{Shape, Traffic};
 
-/// What makes the senders send.
+/// When the senders send.
 #[derive(Debug, Clone, Copy)]
 pub enum Drive {
-    /// So many messages per room not yet seen by its slowest member.
+    /// A number of messages per room that its slowest member has not received yet.
     Closed {
-        /// That many.
+        /// Messages per room.
         in_flight: u32,
     },
     /// One message per interval, the rooms in turn.
@@ -40,16 +40,16 @@ pub struct Times {
     pub window: Duration,
 }
 
-/// What one run brought.
+/// The measurements of one run.
 #[derive(Debug, Clone, Copy)]
 pub struct Measured {
-    /// Messages at their receivers, per second.
+    /// Messages received per second, all members together.
     pub deliveries_per_second: f64,
-    /// Processor time of the target for each.
+    /// Processor time of the target per message received.
     pub cpu_micros_per_delivery: f64,
     /// How much of its core the target used.
     pub cpu_share: f64,
-    /// The share of the client's looks that found nothing to do.
+    /// The share of the client's polls that found nothing to do.
     pub client_idle_share: f64,
     /// Half of the deliveries were not later than this.
     pub p50_micros: f64,
@@ -74,13 +74,13 @@ pub fn median_of(runs: &[Measured], number: impl Fn(&Measured) -> f64) -> f64 {
     median(runs.iter().map(number))
 }
 
-/// One run against one target: everybody joins, warms up, is measured, and has seen everything.
+/// One run against one target: all members join, traffic warms up, is measured, and is delivered completely.
 pub fn run(target: &Target, shape: Shape, drive: Drive, times: Times) -> Result<Measured> {
     run_on(&[target], shape, drive, times)
 }
 
-/// The same against several targets that act as one. The members of each room are spread over them, the sender
-/// and its neighbours on the first.
+/// The same against several targets that act as one. The members of each room are spread over them, the
+/// sender and the first members on the first.
 pub fn run_on(targets: &[&Target], shape: Shape, drive: Drive, times: Times) -> Result<Measured> {
     let first = targets[0];
     let mut swarm = Swarm::new()?;
@@ -88,14 +88,14 @@ pub fn run_on(targets: &[&Target], shape: Shape, drive: Drive, times: Times) -> 
     let mut traffic = Traffic::new(|room| first.broadcast(room, PAYLOAD), shape, times_deliveries)?;
     let presence = json!({"enabled": false});
     let members = shape.receivers + 1;
-    let home = |member: usize| member % members * targets.len() / members;
-    let everybody: Vec<usize> = (0..shape.rooms * members).collect();
-    let all_in = Deadline::after(Duration::from_secs(20));
-    for neighbours in everybody.chunk_by(|one, other| home(*one) == home(*other)) {
-        let target = targets[home(neighbours[0])];
+    let target_of = |member: usize| member % members * targets.len() / members;
+    let all_members: Vec<usize> = (0..shape.rooms * members).collect();
+    let join_deadline = Deadline::after(Duration::from_secs(20));
+    for group in all_members.chunk_by(|one, other| target_of(*one) == target_of(*other)) {
+        let target = targets[target_of(group[0])];
         let entry = |&member| target.entry((member / members) as u32, member, &presence);
-        let entries = neighbours.iter().map(entry).collect::<Result<Vec<_>>>()?;
-        swarm.enter(target.address, entries, &mut traffic, all_in)?;
+        let entries = group.iter().map(entry).collect::<Result<Vec<_>>>()?;
+        swarm.enter(target.address, entries, &mut traffic, join_deadline)?;
     }
 
     let mut driver = Driver::new(drive, shape.rooms);
@@ -109,7 +109,7 @@ pub fn run_on(targets: &[&Target], shape: Shape, drive: Drive, times: Times) -> 
 
     let settled = Deadline::after(Duration::from_secs(10));
     let behind = |traffic: &Traffic| {
-        format!("{} messages did not reach everybody; {}", traffic.in_flight(), traffic.faults())
+        format!("{} messages did not reach all members; {}", traffic.in_flight(), traffic.faults())
     };
     swarm.turn_until(&mut traffic, settled, behind, |traffic| traffic.in_flight() == 0)?;
     traffic.check()?;

@@ -31,7 +31,7 @@ pub enum Style {
     Coalesced,
 }
 
-/// Listens, says on stdout where, and relays until it is killed.
+/// Listens, prints its address to stdout, and relays until it is killed.
 pub fn run(style: Style, address: SocketAddr) -> Result<()> {
     let mut listener = TcpListener::bind(address).with_context(|| format!("cannot bind {address}"))?;
     println!("{}", listener.local_addr()?);
@@ -80,7 +80,7 @@ impl Floor {
             let mut stream = match listener.accept() {
                 Ok((stream, _)) => stream,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                // Whoever gave up before we came has no more to say.
+                // A client that has closed before it was accepted sends nothing.
                 Err(_) => continue,
             };
             let entry = self.members.vacant_entry();
@@ -113,7 +113,7 @@ impl Floor {
         }
     }
 
-    /// Takes whole frames off the front; says how many bytes that was.
+    /// Takes whole frames off the front. Returns their length in bytes.
     fn take(&mut self, from: usize, bytes: &[u8]) -> usize {
         let mut at = 0;
         let room = match self.members[from].room {

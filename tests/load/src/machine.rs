@@ -1,4 +1,4 @@
-//! The machine the numbers come from: what it is, how busy it was, which core does what.
+//! The machine of the measurements: what it is, how busy it was, which core does what.
 //!
 //! A number without its machine means nothing, and these machines are shared and noisy. So the facts
 //! are printed above the table and written beside the results, with the load average and the time the
@@ -55,7 +55,7 @@ fn processors() -> usize {
     read("/proc/cpuinfo").lines().filter(|line| line.starts_with("processor")).count()
 }
 
-/// Lifts the soft limit on open files to the hard one and says how many that is.
+/// Raises the soft limit on open files to the hard one, and returns it.
 pub fn raise_open_files() -> Result<u64> {
     let hard = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: hard, maximum: hard })
@@ -76,7 +76,7 @@ pub fn end_in_order_when_interrupted() -> Result<()> {
     Ok(())
 }
 
-/// Has somebody asked us to stop?
+/// Whether a signal has asked this program to stop.
 pub fn interrupted() -> bool {
     INTERRUPTED.get().is_some_and(|flag| flag.load(Ordering::Relaxed))
 }
@@ -99,7 +99,7 @@ impl Deadline {
         self.from.elapsed() >= self.limit
     }
 
-    /// Fails when the time is up or somebody interrupts us; `progress` says how far we came.
+    /// Fails at the deadline or when interrupted; `progress` describes how far the run came.
     pub fn check(&self, progress: impl FnOnce() -> String) -> Result<()> {
         if interrupted() {
             bail!("interrupted");
@@ -125,7 +125,7 @@ impl Facts {
         let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown");
         let pinning = match cores {
             Some(Cores { server, load }) => format!("server and floor on core {server}, load on core {load}"),
-            None => "NOT PINNED: too few cores, the numbers mean little".to_owned(),
+            None => "NOT PINNED: too few cores, the measurements mean little".to_owned(),
         };
         let lines = vec![
             ("date", output("date", &["-u", "+%Y-%m-%dT%H:%M:%SZ"])),

@@ -1,7 +1,7 @@
 //! `load`: the benchmark. One program, one table.
 //!
 //! It starts the release server and the floor (the least any relay can do) as child processes on one core,
-//! plays the clients itself on the other, and puts ours beside the floor's. `README.md` tells what is
+//! plays the clients itself on the other, and puts ours beside the floor's. `README.md` describes what is
 //! measured and why; the parts are:
 //!
 //! - `workloads/`: what is measured, a family per file
@@ -44,7 +44,7 @@ use crate::workloads::{ALL, Bench, Scale, Workload};
     after_help = "Examples:\n  \
     load                                   everything, a table at the end\n  \
     load --only fanout-64,paced --runs 5   two workloads, five runs each\n  \
-    load --quick                           does every part work? 15 s, the numbers mean nothing\n  \
+    load --quick                           checks that every part works, 15 s; the measurements mean nothing\n  \
     load --json results.json               the table, and every single run as JSON\n  \
     load floor coalesced --port 9000       the floor alone, to look at with a profiler\n\n\
     Ends with 1 if a workload failed (something lost, refused or too late), or, with --strict, if a goal \
@@ -139,7 +139,7 @@ fn measure(arguments: &Arguments, chosen: &[&Workload]) -> Result<ExitCode> {
     }
     if arguments.quick {
         println!(
-            "A smoke test: it shows whether every part works. The numbers mean nothing and are not judged."
+            "A smoke test: it checks that every part works. The measurements mean nothing and are not compared with the goals."
         );
     }
     let is_bad = report.has_failures() || (arguments.strict && report.missed() > 0);
@@ -170,6 +170,6 @@ fn find_server(given: Option<PathBuf>) -> Result<PathBuf> {
         workspace.join("release").join(NAME),
     ];
     places.iter().find_map(|place| place.canonicalize().ok()).context(
-        "no release server found: run `cargo build --release -p realtime-server`, or say where it is with --server",
+        "no release server found: run `cargo build --release -p realtime-server`, or name it with --server",
     )
 }

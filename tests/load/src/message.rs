@@ -1,4 +1,4 @@
-//! The bytes we say: numbered payloads, WebSocket frames, Phoenix messages.
+//! The bytes that clients send: numbered payloads, WebSocket frames, Phoenix messages.
 //!
 //! Every broadcast carries its number and the time it was sent at a fixed place in its payload, so a
 //! receiver reads them without parsing JSON. Each letter `@A…O` stands for four bits: it needs no escape
@@ -11,7 +11,7 @@ pub mod opcode {
     pub const TEXT: u8 = 1;
     /// A binary message.
     pub const BINARY: u8 = 2;
-    /// Good bye.
+    /// The closing handshake.
     pub const CLOSE: u8 = 8;
     /// Are you there?
     pub const PING: u8 = 9;
@@ -78,7 +78,7 @@ pub struct Broadcast {
 }
 
 impl Broadcast {
-    /// As a Phoenix client says it: binary kind 3, masked.
+    /// As a Phoenix client sends it: binary kind 3, masked.
     pub fn phoenix(topic: &str, payload_size: usize) -> Self {
         // kind, join_ref "1", ref "2", topic, event "m", no metadata, encoding JSON
         let head = [3, 1, 1, topic.len() as u8, 1, 0, 1];
@@ -86,7 +86,7 @@ impl Broadcast {
         Self::new(client_frame(opcode::BINARY, &body), payload_size)
     }
 
-    /// As the floor's client says it: the very frame that members of a Phoenix room would receive.
+    /// As the floor's client sends it: exactly the frame that members of a Phoenix room would receive.
     pub fn floor(topic: &str, payload_size: usize) -> Self {
         Self::new(server_frame(opcode::BINARY, &delivered_body(topic, payload_size)), payload_size)
     }
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn the_floor_says_what_a_server_delivers() {
+    fn the_floor_relays_the_frame_that_a_server_delivers() {
         let mut out = Vec::new();
         Broadcast::floor("realtime:room", PAYLOAD).append_to(&mut out, 0, 0);
         assert_eq!(out, server_frame(opcode::BINARY, &delivered_body("realtime:room", PAYLOAD)));

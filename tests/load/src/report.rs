@@ -1,4 +1,4 @@
-//! What comes out: one table for people, one JSON file for whoever compares.
+//! The results: a table to read, and a JSON file to compare.
 //!
 //! A row is one number of ours beside the floor's, their ratio, the goal and the verdict. Rows without a
 //! goal explain the ones that have one (CPU per delivery beside every throughput).
@@ -102,7 +102,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// Nothing yet. A smoke test is not judged: its numbers mean nothing.
+    /// An empty report. A smoke test is not compared with the goals: its measurements mean nothing.
     pub fn new(judges: bool) -> Self {
         Self { judges, rows: Vec::new(), runs: serde_json::Map::new(), failures: Vec::new() }
     }
@@ -136,7 +136,7 @@ impl Report {
         self.rows.iter().filter(|row| row.is_reached() == Some(false)).count()
     }
 
-    /// For people. Markdown, so that it can be pasted.
+    /// The table, in Markdown.
     pub fn table(&self) -> String {
         let head = ["workload", "measure", "ours", "floor", "ratio", "goal", ""].map(str::to_owned);
         let mut lines = vec![head];
@@ -183,7 +183,7 @@ fn line_of(cells: &[String; 7], widths: &[usize; 7]) -> String {
     let mut line = String::from("|");
     for (column, (cell, width)) in cells.iter().zip(widths).enumerate() {
         let blank = " ".repeat(width - cell.chars().count());
-        // Numbers to the right, words to the left.
+        // Numbers are aligned right, words left.
         let cell =
             if (2..=4).contains(&column) { format!("{blank}{cell}") } else { format!("{cell}{blank}") };
         line.push_str(&format!(" {cell} |"));

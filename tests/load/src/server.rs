@@ -20,7 +20,7 @@ use crate::floor::Style;
 use crate::machine::{Cores, Deadline};
 use crate::message::{self, Broadcast};
 
-/// What is raised, so that the benchmark is not turned away: limits, and room for everybody. All else is
+/// Limits that are raised, so that the server does not refuse the benchmark. All else is
 /// as the product ships. A second tenant is there in every run; only `abuse` lets it speak.
 const RAISED: &[(&str, &str)] = &[
     ("REALTIME__LIMITS__MAX_CONCURRENT_USERS", "20000"),
@@ -28,15 +28,15 @@ const RAISED: &[(&str, &str)] = &[
     ("REALTIME__LIMITS__MAX_JOINS_PER_SECOND", "10000000"),
     ("REALTIME__LIMITS__MAX_PRESENCE_EVENTS_PER_SECOND", "10000000"),
     ("REALTIME__SERVER__MAX_CONNECTIONS", "20000"),
-    ("REALTIME__TENANTS__NEIGHBOUR__LIMITS__MAX_EVENTS_PER_SECOND", "500"),
-    ("REALTIME__TENANTS__NEIGHBOUR__LIMITS__MAX_JOINS_PER_SECOND", "500"),
+    ("REALTIME__TENANTS__NOISY__LIMITS__MAX_EVENTS_PER_SECOND", "500"),
+    ("REALTIME__TENANTS__NOISY__LIMITS__MAX_JOINS_PER_SECOND", "500"),
 ];
 
 /// The secret of the second tenant: that of the first, because what keeps them apart is not the secret.
-const NEIGHBOUR_SECRET: &str = "REALTIME__TENANTS__NEIGHBOUR__AUTH__JWT_SECRET";
+const NOISY_SECRET: &str = "REALTIME__TENANTS__NOISY__AUTH__JWT_SECRET";
 
 /// Messages and joins that the second tenant may have in a second, as [`RAISED`] says.
-pub const NEIGHBOUR_RATE: u32 = 500;
+pub const NOISY_RATE: u32 = 500;
 
 /// Which of the two.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -118,7 +118,7 @@ impl Target {
         self.kind == Kind::Server
     }
 
-    /// What a member says to get into a room. `presence` is its part of the join's config.
+    /// The first messages of a member. `presence` is its part of the join's config.
     pub fn entry(&self, room: u32, member: usize, presence: &serde_json::Value) -> Result<Entry> {
         if !self.is_server() {
             return Ok(Entry::floor(room));
@@ -127,9 +127,9 @@ impl Target {
         Ok(Entry::phoenix(&self.address.to_string(), &self.token(member)?, &join))
     }
 
-    /// What a client of the second tenant says to get into a room. Its host name tells whose it is.
-    pub fn neighbour(&self, room: u32, member: usize) -> Result<Entry> {
-        let host = format!("neighbour.localhost:{}", self.address.port());
+    /// The first messages of a client of the second tenant, which its host name selects.
+    pub fn noisy_tenant(&self, room: u32, member: usize) -> Result<Entry> {
+        let host = format!("noisy.localhost:{}", self.address.port());
         let join = message::join(&topic(room), &json!({"enabled": false}));
         Ok(Entry::phoenix(&host, &self.token(member)?, &join))
     }
@@ -142,7 +142,7 @@ impl Target {
         }
     }
 
-    /// A token like a Supabase user's; everybody has another, or a cache of tokens would win the storm.
+    /// A token as of a Supabase user; each member has its own, or a cache of tokens would distort the storm.
     fn token(&self, member: usize) -> Result<String> {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
         let claims = json!({
@@ -167,11 +167,11 @@ impl Target {
         let stdout = self.child.stdout.as_mut().context("the floor's stdout is ours")?;
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line)?;
-        self.address = line.trim().parse().context("the floor did not say where it listens")?;
+        self.address = line.trim().parse().context("the floor did not print its address")?;
         Ok(())
     }
 
-    /// Fails if the child has ended, with what it said.
+    /// Fails if the child has ended, with its output.
     pub fn check_alive(&mut self) -> Result<()> {
         if let Some(status) = self.child.try_wait()? {
             bail!("ended with {status}: {}", self.log());
@@ -217,9 +217,9 @@ fn server_command(server: &Path, secret: &str, address: SocketAddr) -> Command {
         }
     }
     command.arg("serve").envs(RAISED.iter().copied());
-    command.env("JWT_SECRET", secret).env(NEIGHBOUR_SECRET, secret);
+    command.env("JWT_SECRET", secret).env(NOISY_SECRET, secret);
     command.env("HOST", "127.0.0.1").env("PORT", address.port().to_string());
-    // Logs go to a file rather than a pipe nobody reads: a full pipe would stop the server.
+    // Logs go to a file rather than a pipe without a reader: a full pipe would stop the server.
     command.stdout(Stdio::null());
     command
 }
@@ -248,7 +248,7 @@ fn fresh_folder() -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// A secret nobody else has.
+/// A random secret.
 pub fn secret() -> Result<String> {
     let mut random = [0; 24];
     File::open("/dev/urandom")?.read_exact(&mut random)?;

@@ -31,7 +31,7 @@ pub struct Swarm {
 }
 
 impl Swarm {
-    /// Nobody yet.
+    /// A swarm without connections yet.
     pub fn new() -> Result<Self> {
         Ok(Self {
             poll: Poll::new().context("no epoll")?,
@@ -45,7 +45,7 @@ impl Swarm {
         })
     }
 
-    /// Brings everybody into their rooms, a bounded number at a time.
+    /// Opens the connections and joins their rooms, a bounded number at a time.
     pub fn enter(
         &mut self,
         address: SocketAddr,
@@ -106,7 +106,7 @@ impl Swarm {
     }
 
     /// The share of turns that found nothing, since this was last asked. Near zero while the target's core is
-    /// not full, it says that this program is the bottleneck.
+    /// not full, this program is the bottleneck.
     pub fn idle_share(&mut self) -> f64 {
         let (turns, empty) = (std::mem::take(&mut self.turns), std::mem::take(&mut self.empty_turns));
         empty as f64 / turns.max(1) as f64
@@ -136,7 +136,7 @@ impl Swarm {
         Ok(())
     }
 
-    /// Lets a member say something.
+    /// Sends bytes from a member.
     pub fn send(&mut self, member: usize, bytes: &[u8]) -> Result<()> {
         self.members[member].send(bytes).with_context(|| format!("member {member}"))
     }
@@ -153,7 +153,7 @@ impl Swarm {
         Ok(self.poll.registry().deregister(connection.stream())?)
     }
 
-    /// Everybody says good bye and waits for the other side to close.
+    /// Starts to close every connection, and waits until the other side has closed them.
     pub fn leave(mut self, websocket: bool, listener: &mut impl Listener, deadline: Deadline) -> Result<()> {
         for member in 0..self.members.len() {
             self.members[member].leave(websocket)?;

@@ -31,10 +31,10 @@ struct Flow {
     broadcast: Broadcast,
     sender: usize,
     sent: u32,
-    /// Everybody has seen all numbers below.
+    /// All members have received every number below this one.
     seen: u32,
-    /// How many have seen a number, by its lower bits. Members see numbers in order, so the numbers fill
-    /// up in order too, and the lowest one that is not full tells how far the slowest member is.
+    /// How many members have received a number, by its lower bits. Members receive numbers in order, so the
+    /// lowest number that some member lacks shows the progress of the slowest member.
     seen_by: Box<[u32]>,
     /// Whether it is in the list of those that may send again.
     is_waiting: bool,
@@ -69,7 +69,7 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// Nothing said yet. `broadcast` makes what the sender of a room says.
+    /// Traffic without messages yet. `broadcast` makes the messages of the sender of a room.
     pub fn new(broadcast: impl Fn(u32) -> Broadcast, shape: Shape, times_deliveries: bool) -> Result<Self> {
         let members = shape.receivers + 1;
         let flow = |room: usize| Flow {
@@ -118,7 +118,7 @@ impl Traffic {
         Ok(())
     }
 
-    /// Lets a room's sender say its next `count` messages, in one write.
+    /// Sends the next `count` messages of a room's sender, in one write.
     pub fn send(&mut self, swarm: &mut Swarm, room: usize, count: u32) -> Result<()> {
         let flow = &mut self.flows[room];
         if flow.sent - flow.seen + count > IN_FLIGHT_MAX {
@@ -136,12 +136,12 @@ impl Traffic {
         swarm.send(flow.sender, &self.out)
     }
 
-    /// How many messages somebody has not seen yet.
+    /// How many messages some member has not received yet.
     pub fn in_flight(&self) -> u32 {
         self.flows.iter().map(|flow| flow.sent - flow.seen).sum()
     }
 
-    /// Nothing lost, order kept, nothing heard that should not be.
+    /// Checks that no message was lost, reordered or unexpected.
     pub fn check(&self) -> Result<()> {
         if self.lost + self.out_of_order + self.surprises > 0 {
             bail!(self.faults());
@@ -228,7 +228,7 @@ mod tests {
         traffic
     }
 
-    fn hear(traffic: &mut Traffic, member: usize, number: u32) {
+    fn receive(traffic: &mut Traffic, member: usize, number: u32) {
         let mut frame = Vec::new();
         Broadcast::floor(&topic(0), PAYLOAD).append_to(&mut frame, number, 0);
         traffic.frame(member, opcode::BINARY, &frame[4..]);
@@ -237,11 +237,11 @@ mod tests {
     #[test]
     fn the_window_opens_when_the_slowest_has_seen() {
         let mut traffic = three_under_way();
-        [0, 1, 2].into_iter().for_each(|number| hear(&mut traffic, 1, number));
+        [0, 1, 2].into_iter().for_each(|number| receive(&mut traffic, 1, number));
         assert_eq!((traffic.in_flight(), traffic.waiting.len()), (3, 0));
-        hear(&mut traffic, 2, 0);
+        receive(&mut traffic, 2, 0);
         assert_eq!((traffic.in_flight(), traffic.waiting.len()), (2, 1));
-        [1, 2].into_iter().for_each(|number| hear(&mut traffic, 2, number));
+        [1, 2].into_iter().for_each(|number| receive(&mut traffic, 2, number));
         assert_eq!((traffic.in_flight(), traffic.waiting.len(), traffic.deliveries), (0, 1, 6));
         traffic.check().expect("all came, in order");
     }
@@ -249,8 +249,8 @@ mod tests {
     #[test]
     fn a_lost_message_is_found_and_does_not_stop_the_loop() {
         let mut traffic = three_under_way();
-        [0, 1, 2].into_iter().for_each(|number| hear(&mut traffic, 1, number));
-        [0, 2].into_iter().for_each(|number| hear(&mut traffic, 2, number));
+        [0, 1, 2].into_iter().for_each(|number| receive(&mut traffic, 1, number));
+        [0, 2].into_iter().for_each(|number| receive(&mut traffic, 2, number));
         assert_eq!((traffic.in_flight(), traffic.lost), (0, 1));
         assert!(traffic.check().is_err());
     }
@@ -258,8 +258,8 @@ mod tests {
     #[test]
     fn a_message_that_comes_twice_or_late_is_found() {
         let mut traffic = three_under_way();
-        [1, 0].into_iter().for_each(|number| hear(&mut traffic, 1, number));
-        [0, 0].into_iter().for_each(|number| hear(&mut traffic, 2, number));
+        [1, 0].into_iter().for_each(|number| receive(&mut traffic, 1, number));
+        [0, 0].into_iter().for_each(|number| receive(&mut traffic, 2, number));
         assert_eq!(traffic.out_of_order, 2);
     }
 
@@ -267,7 +267,7 @@ mod tests {
     fn anything_else_is_a_surprise_that_is_shown() {
         let mut traffic = three_under_way();
         traffic.frame(1, opcode::TEXT, br#"[null,null,"realtime:room-0000","system",{}]"#);
-        let error = traffic.check().expect_err("nobody expects it");
+        let error = traffic.check().expect_err("an unexpected message");
         assert!(error.to_string().contains("system"), "{error}");
     }
 }

@@ -1,10 +1,9 @@
-//! A neighbour that shouts: another tenant's thousand sockets send ten times what their limits allow.
+//! A noisy tenant beside a quiet one: its thousand sockets send ten times what their limits allow.
 //!
-//! What is measured is the tenant next door: its fan-out by the clock while the neighbour is silent and while it
-//! shouts, on one server, a second of this and a second of that. Each second has its own p99, and the median of
-//! those is compared: what the machine does besides now and then meets few of them, what the neighbour does meets
-//! all. The p99 of everything together stands beside it. The neighbour's messages are within its limits for a tenth;
-//! the server has to deliver those, and to refuse the others cheaply.
+//! Measured is the first tenant: its paced fan-out on one server, in alternate seconds with the noisy tenant silent and
+//! sending. Each second has its own p99, and the medians of those are compared: other work of the machine affects few
+//! seconds, the noisy tenant affects all of its own. The p99 over all seconds is reported as well. A tenth of the noisy
+//! tenant's messages is within its limits; the server has to deliver those, and to refuse the others cheaply.
 
 use std::time::{Duration, Instant};
 
@@ -18,23 +17,23 @@ use crate::machine::Deadline;
 use crate::message::{self, Broadcast, PAYLOAD, opcode};
 use crate::process;
 use crate::report::{Goal, Outcome, Row, median};
-use crate::server::{Kind, NEIGHBOUR_RATE, Target, topic};
+use crate::server::{Kind, NOISY_RATE, Target, topic};
 use crate::swarm::Swarm;
 use crate::traffic::{Shape, Traffic};
 
 /// From one message of the quiet tenant to the next, as in `paced`.
 const INTERVAL: Duration = Duration::from_millis(20);
 
-/// How many times its limits the neighbour sends.
+/// How many times its limits the noisy tenant sends.
 const TIMES_ITS_LIMIT: u32 = 10;
 
-/// Sockets of the neighbour in one room.
-const NEIGHBOURS_TOGETHER: usize = 10;
+/// Sockets of the noisy tenant in one room.
+const NOISY_MEMBERS_PER_ROOM: usize = 10;
 
-/// Before anything counts, the neighbour has spent what it may save up: ten seconds' worth, at ten times the rate.
+/// Before the measurement, the noisy tenant uses up its burst allowance: that of ten seconds, at ten times the rate.
 const SAVINGS_SPENT: Duration = Duration::from_millis(1_500);
 
-/// How long the neighbour is silent, or shouts, at a time.
+/// How long the noisy tenant is silent, or sends, at a time.
 const SLICE: Duration = Duration::from_secs(1);
 
 /// Of each time, what is not counted yet: in a tenth of a second it spends what it has saved while it was silent.
@@ -43,7 +42,7 @@ const SETTLED: Duration = Duration::from_millis(200);
 /// The quiet tenant with and without the noise.
 struct Pair {
     silent: Measured,
-    shouting: Measured,
+    overloaded: Measured,
     refused_per_second: f64,
 }
 
@@ -63,10 +62,10 @@ pub fn run(bench: &Bench) -> Result<Outcome> {
         .map(|_| pair(bench, &bench.start(Kind::Server)?))
         .collect::<Result<Vec<_>>>()?;
     let of = |number: fn(&Pair) -> f64| median(pairs.iter().map(number));
-    let p99 = (of(|pair| pair.shouting.p99_micros()), of(|pair| pair.silent.p99_micros()));
-    let of_all = (of(|pair| pair.shouting.micros(0.99)), of(|pair| pair.silent.micros(0.99)));
-    let p50 = (of(|pair| pair.shouting.micros(0.50)), of(|pair| pair.silent.micros(0.50)));
-    let cpu = (of(|pair| 100.0 * pair.shouting.cpu_share()), of(|pair| 100.0 * pair.silent.cpu_share()));
+    let p99 = (of(|pair| pair.overloaded.p99_micros()), of(|pair| pair.silent.p99_micros()));
+    let of_all = (of(|pair| pair.overloaded.micros(0.99)), of(|pair| pair.silent.micros(0.99)));
+    let p50 = (of(|pair| pair.overloaded.micros(0.50)), of(|pair| pair.silent.micros(0.50)));
+    let cpu = (of(|pair| 100.0 * pair.overloaded.cpu_share()), of(|pair| 100.0 * pair.silent.cpu_share()));
     let rows = vec![
         Row::against("p99 µs to own quiet", p99.0, p99.1, Goal::RatioAtMost(1.2)),
         Row::against("p99 µs of all seconds", of_all.0, of_all.1, Goal::None),
@@ -81,7 +80,7 @@ impl Pair {
     fn json(&self) -> Value {
         let measured = |of: &Measured| json!({"p50_micros": of.micros(0.50), "p99_micros_each": of.p99_micros, "p99_micros": of.micros(0.99), "cpu_share": of.cpu_share()});
         json!({
-            "silent": measured(&self.silent), "shouting": measured(&self.shouting),
+            "silent": measured(&self.silent), "shouting": measured(&self.overloaded),
             "joins_refused_per_second": self.refused_per_second,
         })
     }
@@ -110,26 +109,26 @@ impl Measured {
 fn pair(bench: &Bench, target: &Target) -> Result<Pair> {
     let shape = Shape { rooms: 1, receivers: 1000 / bench.scale.fewer };
     let mut quiet = Quiet::enter(target, shape)?;
-    let mut neighbour = Neighbour::enter(target, 1000 / bench.scale.fewer)?;
+    let mut noisy = NoisyTenant::enter(target, 1000 / bench.scale.fewer)?;
     let (times, mut refused) = (bench.scale.paced, 0);
-    let (mut silent, mut shouting) = (Measured::nothing()?, Measured::nothing()?);
-    neighbour.next_at = Instant::now();
-    quiet.speak(times.warm_up + SAVINGS_SPENT, |now| neighbour.shout(now))?;
-    while shouting.time < times.window {
-        neighbour.hear_out()?;
-        quiet.speak(SETTLED, |_| Ok(()))?;
+    let (mut silent, mut overloaded) = (Measured::nothing()?, Measured::nothing()?);
+    noisy.next_at = Instant::now();
+    quiet.send_for(times.warm_up + SAVINGS_SPENT, |now| noisy.send(now))?;
+    while overloaded.time < times.window {
+        noisy.drain()?;
+        quiet.send_for(SETTLED, |_| Ok(()))?;
         quiet.measure(&mut silent, |_| Ok(()))?;
-        neighbour.next_at = Instant::now();
-        quiet.speak(SETTLED, |now| neighbour.shout(now))?;
-        neighbour.ears.refused = 0;
-        quiet.measure(&mut shouting, |now| neighbour.shout(now))?;
-        refused += neighbour.ears.refused;
+        noisy.next_at = Instant::now();
+        quiet.send_for(SETTLED, |now| noisy.send(now))?;
+        noisy.replies.refused = 0;
+        quiet.measure(&mut overloaded, |now| noisy.send(now))?;
+        refused += noisy.replies.refused;
     }
-    ensure!(refused > 0, "the neighbour was not over its limits");
-    neighbour.hear_out()?;
+    ensure!(refused > 0, "the noisy tenant was not over its limits");
+    noisy.drain()?;
     quiet.finish()?;
-    let refused_per_second = f64::from(refused) / shouting.time.as_secs_f64();
-    Ok(Pair { silent, shouting, refused_per_second })
+    let refused_per_second = f64::from(refused) / overloaded.time.as_secs_f64();
+    Ok(Pair { silent, overloaded, refused_per_second })
 }
 
 /// The tenant that is measured.
@@ -152,7 +151,7 @@ impl Quiet {
     }
 
     /// Sends by the clock for a while, and lets `others` do their part in every turn.
-    fn speak(&mut self, time: Duration, mut others: impl FnMut(Instant) -> Result<()>) -> Result<()> {
+    fn send_for(&mut self, time: Duration, mut others: impl FnMut(Instant) -> Result<()>) -> Result<()> {
         let end = Instant::now() + time;
         self.next_at = Instant::now();
         while Instant::now() < end {
@@ -171,7 +170,7 @@ impl Quiet {
     fn measure(&mut self, to: &mut Measured, others: impl FnMut(Instant) -> Result<()>) -> Result<()> {
         self.traffic.start_counting();
         let (cpu, from) = (process::cpu(self.server)?, Instant::now());
-        self.speak(SLICE, others)?;
+        self.send_for(SLICE, others)?;
         to.cpu += process::cpu(self.server)? - cpu;
         to.time += from.elapsed();
         to.latency.add(&self.traffic.latency)?;
@@ -179,7 +178,7 @@ impl Quiet {
         Ok(())
     }
 
-    /// Everybody has seen everything, whatever the neighbour did.
+    /// Checks that all members have received everything, despite the noisy tenant.
     fn finish(&mut self) -> Result<()> {
         let settled = Deadline::after(Duration::from_secs(10));
         let behind =
@@ -189,10 +188,10 @@ impl Quiet {
     }
 }
 
-/// The tenant that shouts: each of its sockets in turn says a broadcast and a join in one breath.
-struct Neighbour {
+/// The noisy tenant: each of its sockets in turn sends a broadcast and a join in one write.
+struct NoisyTenant {
     swarm: Swarm,
-    ears: Ears,
+    replies: Replies,
     breaths: Vec<Vec<u8>>,
     next: usize,
     next_at: Instant,
@@ -200,11 +199,11 @@ struct Neighbour {
 
 /// Counts refused joins.
 #[derive(Default)]
-struct Ears {
+struct Replies {
     refused: u32,
 }
 
-impl Listener for Ears {
+impl Listener for Replies {
     fn frame(&mut self, _: usize, kind: u8, body: &[u8]) {
         const REFUSED: &[u8] = b"ClientJoinRateLimitReached";
         let refused = || body.windows(REFUSED.len()).any(|window| window == REFUSED);
@@ -212,13 +211,14 @@ impl Listener for Ears {
     }
 }
 
-impl Neighbour {
+impl NoisyTenant {
     fn enter(target: &Target, sockets: usize) -> Result<Self> {
-        let (mut swarm, mut ears) = (Swarm::new()?, Ears::default());
-        let room = |member: usize| (member / NEIGHBOURS_TOGETHER) as u32;
-        let entries =
-            (0..sockets).map(|member| target.neighbour(room(member), member)).collect::<Result<Vec<_>>>()?;
-        swarm.enter(target.address, entries, &mut ears, Deadline::after(Duration::from_secs(20)))?;
+        let (mut swarm, mut replies) = (Swarm::new()?, Replies::default());
+        let room = |member: usize| (member / NOISY_MEMBERS_PER_ROOM) as u32;
+        let entries = (0..sockets)
+            .map(|member| target.noisy_tenant(room(member), member))
+            .collect::<Result<Vec<_>>>()?;
+        swarm.enter(target.address, entries, &mut replies, Deadline::after(Duration::from_secs(20)))?;
         let breath = |member: usize| {
             let mut bytes = Vec::new();
             Broadcast::phoenix(&topic(room(member)), PAYLOAD).append_to(&mut bytes, 0, 0);
@@ -228,22 +228,22 @@ impl Neighbour {
             bytes
         };
         let breaths = (0..sockets).map(breath).collect();
-        Ok(Self { swarm, ears, breaths, next: 0, next_at: Instant::now() })
+        Ok(Self { swarm, replies, breaths, next: 0, next_at: Instant::now() })
     }
 
-    /// Says what is due, and hears what it is told.
-    fn shout(&mut self, now: Instant) -> Result<()> {
-        let interval = Duration::from_secs(1) / (NEIGHBOUR_RATE * TIMES_ITS_LIMIT);
+    /// Sends what is due, and reads the replies.
+    fn send(&mut self, now: Instant) -> Result<()> {
+        let interval = Duration::from_secs(1) / (NOISY_RATE * TIMES_ITS_LIMIT);
         while self.next_at <= now {
             self.swarm.send(self.next, &self.breaths[self.next])?;
             self.next = (self.next + 1) % self.breaths.len();
             self.next_at += interval;
         }
-        self.swarm.turn(Some(Duration::ZERO), &mut self.ears)
+        self.swarm.turn(Some(Duration::ZERO), &mut self.replies)
     }
 
-    /// Hears what is still on its way.
-    fn hear_out(&mut self) -> Result<()> {
-        self.swarm.turn_for(Duration::from_millis(500), &mut self.ears)
+    /// Reads what is still on its way.
+    fn drain(&mut self) -> Result<()> {
+        self.swarm.turn_for(Duration::from_millis(500), &mut self.replies)
     }
 }

@@ -51,7 +51,7 @@ fn one_broadcast(target: &Target, receivers: usize) -> Result<Measured> {
         .map(|member| target.entry(0, member, &json!({"enabled": false})))
         .collect::<Result<Vec<_>>>()?;
     swarm.enter(target.address, entries, &mut whole, Deadline::after(Duration::from_secs(20)))?;
-    // Spread among the others, so that whoever waits for one of them is seen to wait.
+    // Spread among the others, so that a server that waits for one of them delays the others measurably.
     for nth in 0..stalled {
         swarm.stop_reading(1 + nth * 50)?;
     }

@@ -1,7 +1,7 @@
-//! What ten thousand people cost who have said one thing each and now listen.
+//! The memory of ten thousand connections that have sent one message each and are now idle.
 //!
-//! Everybody joins (ten to a room), sends one broadcast and one heartbeat, and hears the others' and the
-//! answer: buffers that grow with use have grown. Then everybody leaves, and it must come back. Three
+//! All clients join (ten to a room), send one broadcast and one heartbeat, and receive the others' and the
+//! reply: buffers that grow with use have grown. Then all leave, and the memory must be freed. Three
 //! rounds on one server, because a leak shows as a staircase.
 
 use std::time::Duration;
@@ -23,12 +23,12 @@ const ROOM: usize = 10;
 const KEPT_AT_MOST: f64 = 0.2;
 
 #[derive(Default)]
-struct Heard {
+struct Received {
     broadcasts: usize,
     heartbeats: usize,
 }
 
-impl Listener for Heard {
+impl Listener for Received {
     fn frame(&mut self, _: usize, kind: u8, body: &[u8]) {
         match kind {
             opcode::BINARY => self.broadcasts += 1,
@@ -78,16 +78,16 @@ pub fn run(bench: &Bench) -> Result<Outcome> {
 
 fn round(target: &Target, connections: usize, idle: u64, wait: Duration) -> Result<Round> {
     let mut swarm = Swarm::new()?;
-    let mut heard = Heard::default();
+    let mut received = Received::default();
     let entries = (0..connections)
         .map(|member| target.entry((member / ROOM) as u32, member, &json!({"enabled": false})))
         .collect::<Result<Vec<_>>>()?;
-    swarm.enter(target.address, entries, &mut heard, Deadline::after(Duration::from_secs(30)))?;
-    everybody_speaks(target, &mut swarm, connections, &mut heard)?;
+    swarm.enter(target.address, entries, &mut received, Deadline::after(Duration::from_secs(30)))?;
+    all_members_send(target, &mut swarm, connections, &mut received)?;
     // What a server frees when a connection falls quiet, it may free.
-    swarm.turn_for(Duration::from_secs(1), &mut heard)?;
+    swarm.turn_for(Duration::from_secs(1), &mut received)?;
     let taken = process::anonymous(target.pid())?.saturating_sub(idle);
-    swarm.leave(true, &mut heard, Deadline::after(Duration::from_secs(15)))?;
+    swarm.leave(true, &mut received, Deadline::after(Duration::from_secs(15)))?;
     Ok(Round {
         each_kib: taken as f64 / 1024.0 / connections as f64,
         taken,
@@ -95,29 +95,34 @@ fn round(target: &Target, connections: usize, idle: u64, wait: Duration) -> Resu
     })
 }
 
-fn everybody_speaks(target: &Target, swarm: &mut Swarm, connections: usize, heard: &mut Heard) -> Result<()> {
+fn all_members_send(
+    target: &Target,
+    swarm: &mut Swarm,
+    connections: usize,
+    received: &mut Received,
+) -> Result<()> {
     let heartbeat = client_frame(opcode::TEXT, br#"[null,"3","phoenix","heartbeat",{}]"#);
     for member in 0..connections {
-        let mut words = Vec::new();
-        target.broadcast((member / ROOM) as u32, PAYLOAD).append_to(&mut words, 0, 0);
-        words.extend_from_slice(&heartbeat);
-        swarm.send(member, &words)?;
+        let mut bytes = Vec::new();
+        target.broadcast((member / ROOM) as u32, PAYLOAD).append_to(&mut bytes, 0, 0);
+        bytes.extend_from_slice(&heartbeat);
+        swarm.send(member, &bytes)?;
         if member % 64 == 0 {
-            swarm.turn(Some(Duration::ZERO), heard)?;
+            swarm.turn(Some(Duration::ZERO), received)?;
         }
     }
     let expected = connections * (ROOM - 1);
-    let progress = |heard: &Heard| {
+    let progress = |received: &Received| {
         format!(
             "{} of {expected} broadcasts, {} of {connections} heartbeats",
-            heard.broadcasts, heard.heartbeats
+            received.broadcasts, received.heartbeats
         )
     };
-    let all = |heard: &Heard| heard.broadcasts >= expected && heard.heartbeats >= connections;
-    swarm.turn_until(heard, Deadline::after(Duration::from_secs(15)), progress, all)
+    let all = |received: &Received| received.broadcasts >= expected && received.heartbeats >= connections;
+    swarm.turn_until(received, Deadline::after(Duration::from_secs(15)), progress, all)
 }
 
-/// Bytes over idle once everybody has left; waits for them to shrink, but not for ever.
+/// Bytes over idle after all clients have left; waits for a limited time for them to be freed.
 fn wait_until_given_back(target: &Target, idle: u64, taken: u64, wait: Duration) -> Result<u64> {
     let deadline = Deadline::after(wait);
     loop {

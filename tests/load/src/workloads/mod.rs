@@ -103,7 +103,7 @@ pub const ALL: &[Workload] = &[
     },
     Workload {
         name: "two-nodes-paced",
-        reach: "one message every 20 ms to one member: the other node hears it < 1 ms later (p50)",
+        reach: "one message every 20 ms to one member: the other node receives it < 1 ms later (p50)",
         run: nodes::paced,
     },
     Workload {
@@ -113,7 +113,7 @@ pub const ALL: &[Workload] = &[
     },
 ];
 
-/// How much of everything. `--quick` shrinks it to show that all parts work; its numbers mean nothing.
+/// How much of everything. `--quick` reduces it to check that all parts work; its measurements mean nothing.
 #[derive(Debug, Clone, Copy)]
 pub struct Scale {
     /// Runs of each workload and target.

@@ -1,8 +1,8 @@
 //! Two nodes on one Redis, beside one node alone.
 //!
 //! Both nodes and Redis share the core that one node has for itself, so the ratio is what the second hop
-//! costs, not what a second machine brings. At low load the question is another: how much later somebody on
-//! the other node hears a message than somebody on the sender's own.
+//! costs, not what a second machine brings. At low load the question is another: how much later a member on the
+//! other node receives a message than a member on the sender's own.
 
 use std::fs::File;
 use std::net::{TcpListener, TcpStream};
@@ -57,7 +57,7 @@ fn beside_one(bench: &Bench, shape: Shape, drive: Drive, times: Times) -> Result
     Ok((two, one))
 }
 
-/// Two nodes that hear each other. The nodes end before their Redis.
+/// Two nodes of one cluster. The nodes end before their Redis.
 struct Pair {
     nodes: [Target; 2],
     _redis: Redis,

@@ -1,8 +1,8 @@
-//! A lecture begins: 500 people join one room, then all of them track at once.
+//! 500 members join one room, then all of them track at once.
 //!
 //! Every one must learn of every other, so 250,000 facts travel. Sent one by one, they cost a frame and
-//! an envelope each; gathered, hardly more than sending everybody the final state once. Counted are the
-//! presence frames everybody receives after the joins, as bytes on the wire.
+//! an envelope each; gathered, hardly more than sending each member the final state once. Counted are the
+//! presence frames that all members receive after the joins, as bytes on the wire.
 
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
@@ -34,7 +34,7 @@ struct Measured {
 pub fn run(bench: &Bench) -> Result<Outcome> {
     let members = 500 / bench.scale.fewer;
     let runs = (0..bench.scale.runs)
-        .map(|_| everybody_tracks(&bench.start(Kind::Server)?, members))
+        .map(|_| all_members_track(&bench.start(Kind::Server)?, members))
         .collect::<Result<Vec<_>>>()?;
     let of = |number: fn(&Measured) -> f64| median(runs.iter().map(number));
     let rows = vec![
@@ -47,7 +47,7 @@ pub fn run(bench: &Bench) -> Result<Outcome> {
     Ok(Outcome { rows, runs: runs.iter().map(json).collect() })
 }
 
-fn everybody_tracks(target: &Target, members: usize) -> Result<Measured> {
+fn all_members_track(target: &Target, members: usize) -> Result<Measured> {
     let mut swarm = Swarm::new()?;
     let mut room = Room::new(members);
     let entries = (0..members).map(|member| entry(target, member)).collect::<Result<Vec<_>>>()?;
@@ -61,7 +61,7 @@ fn everybody_tracks(target: &Target, members: usize) -> Result<Measured> {
         swarm.send(member, &track(member))?;
         swarm.turn(Some(Duration::ZERO), &mut room)?;
     }
-    let progress = |room: &Room| format!("{} of {members} members see everybody", room.complete);
+    let progress = |room: &Room| format!("{} of {members} members see all members", room.complete);
     let long = Deadline::after(Duration::from_secs(15));
     swarm.turn_until(&mut room, long, progress, |room| room.complete == members)?;
     let (seconds, cpu) = (from.elapsed().as_secs_f64(), process::cpu(target.pid())? - cpu);
@@ -78,7 +78,7 @@ fn everybody_tracks(target: &Target, members: usize) -> Result<Measured> {
     })
 }
 
-/// How big the `presence_state` is that somebody gets who comes when all have tracked.
+/// The size of the `presence_state` for a member that joins after all have tracked.
 fn final_state(target: &Target, members: usize) -> Result<usize> {
     let mut swarm = Swarm::new()?;
     let mut latecomer = Room::new(members + 1);
@@ -132,8 +132,8 @@ struct Presence {
 
 impl Room {
     fn new(members: usize) -> Self {
-        let nobody = Seen { keys: vec![false; members], count: 0 };
-        let seen = vec![nobody; members];
+        let none = Seen { keys: vec![false; members], count: 0 };
+        let seen = vec![none; members];
         Self { seen, complete: 0, states: 0, frames: 0, bytes: 0, parsed: HashMap::new() }
     }
 
@@ -175,13 +175,13 @@ impl Listener for Room {
 /// `[join_ref, ref, topic, event, payload]`: the keys of a state, or the keys that join in a diff.
 fn parse(body: &[u8]) -> Result<Presence> {
     let (_, _, _, event, payload): (Value, Value, String, String, Value) = serde_json::from_slice(body)?;
-    let people: BTreeMap<String, Value> = match event.as_str() {
+    let members_by_key: BTreeMap<String, Value> = match event.as_str() {
         "presence_state" => serde_json::from_value(payload)?,
         "presence_diff" => serde_json::from_value(payload["joins"].clone())?,
         _ => return Ok(Presence::default()),
     };
-    let keys = people.keys().map(|key| {
-        let number = key.strip_prefix("member-").context("a key nobody has")?;
+    let keys = members_by_key.keys().map(|key| {
+        let number = key.strip_prefix("member-").context("an unknown key")?;
         Ok(number.parse()?)
     });
     let keys = keys.collect::<Result<_>>()?;

@@ -1,7 +1,6 @@
 //! A configuration with a thousand tenants is edited while clients are served.
 //!
-//! What counts is twofold: how long from the edit until the server says that it has changed, and whether
-//! whoever is connected feels it. So the same paced fan-out runs on the same server quiet and edited, in
+//! Measured are the time from the edit until the server logs the change, and the effect on connected clients. So the same paced fan-out runs on the same server quiet and edited, in
 //! turns, and its worst latencies are compared. An edit changes one limit of every tenant.
 
 use std::fmt::Write as _;
@@ -23,8 +22,8 @@ use crate::traffic::Shape;
 /// From one edit to the next.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// What the server says when new settings count.
-const SAID: &str = "Settings have changed";
+/// The log line of applied settings.
+const APPLIED: &str = "Settings have changed";
 
 /// Quiet and edited in turns, each on a fresh server.
 pub fn run(bench: &Bench) -> Result<Outcome> {
@@ -79,7 +78,7 @@ fn config(tenants: usize, edit: usize) -> String {
     text
 }
 
-/// Edits the file, waits until the server says so, pauses; tells how long each took in milliseconds.
+/// Edits the file, waits for the log line, pauses. Returns the milliseconds of each edit.
 fn edit_until(done: &AtomicBool, target: &Target, tenants: usize) -> Result<Vec<f64>> {
     let (file, log) = (target.config_file(), target.log_file());
     let mut times = Vec::new();
@@ -92,7 +91,7 @@ fn edit_until(done: &AtomicBool, target: &Target, tenants: usize) -> Result<Vec<
         let from = Instant::now();
         fs::rename(&draft, &file).context("cannot rename the edited file")?;
         let deadline = Deadline::after(Duration::from_secs(10));
-        while said(&log)? < edit {
+        while applied_count(&log)? < edit {
             deadline.check(|| format!("edit {edit} was not followed"))?;
             std::thread::sleep(Duration::from_millis(2));
         }
@@ -101,6 +100,6 @@ fn edit_until(done: &AtomicBool, target: &Target, tenants: usize) -> Result<Vec<
     Ok(times)
 }
 
-fn said(log: &Path) -> Result<usize> {
-    Ok(fs::read_to_string(log).context("the server has a log")?.matches(SAID).count())
+fn applied_count(log: &Path) -> Result<usize> {
+    Ok(fs::read_to_string(log).context("the server has a log")?.matches(APPLIED).count())
 }

@@ -14,7 +14,7 @@ use crate::report::Outcome;
 use crate::traffic::Shape;
 
 fn shape(bench: &Bench) -> Shape {
-    // Ten members: one of them sends and does not hear itself.
+    // Ten members: one of them sends and does not receive its own messages.
     Shape { rooms: 200 / bench.scale.fewer, receivers: 9 }
 }
 

@@ -1,4 +1,4 @@
-//! Everybody comes at once, as after a deploy: connect, upgrade, token, join, answer.
+//! All clients connect at once, as after a deployment: connect, upgrade, token, join, reply.
 //!
 //! The floor's side of it is the bare connect: accepted, four bytes in, two bytes back.
 
