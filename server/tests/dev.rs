@@ -1,32 +1,19 @@
 //! `serve --dev`, which prints long-lived tokens, and `make run`, which starts it.
 
-use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::process::{Command, Stdio};
+
+use harness::ServerProcess;
 
 /// The address at which a server with these settings listens.
 fn bound(config: &str, variables: &[(&str, &str)], arguments: &[&str]) -> IpAddr {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("config.toml"), config).expect("a file");
-    let mut child = Command::new(env!("CARGO_BIN_EXE_realtime-server"))
-        .args(["serve", "--dev", "--port", "0"])
-        .args(arguments)
-        .current_dir(folder.path())
-        .env_clear()
-        .envs(variables.iter().copied())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("it runs");
-    let mut log = BufReader::new(child.stderr.take().expect("piped")).lines().map_while(Result::ok);
-    let listening = log.find(|line| line.contains("Listening"));
-    child.kill().expect("it runs");
-    child.wait().expect("it is our child");
-    let listening = listening.expect("it listens");
-    let address = listening.split("address=").nth(1).and_then(|rest| rest.split(' ').next());
-    let (host, _port) = address.and_then(|address| address.rsplit_once(':')).expect("an address");
-    host.trim_matches(['[', ']']).parse().expect("an address")
+    let mut command = Command::new(env!("CARGO_BIN_EXE_realtime-server"));
+    command.args(["serve", "--dev", "--port", "0"]).args(arguments).current_dir(folder.path());
+    command.env_clear().envs(variables.iter().copied()).stdout(Stdio::null());
+    ServerProcess::start(command).listening().ip()
 }
 
 #[test]

@@ -1,17 +1,18 @@
 //! `realtime-server health` with a running server: edits of the files on disk do not make it unhealthy.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
+use harness::ServerProcess;
+use rustix::process::Signal;
 use tempfile::TempDir;
 
-/// A server with a directory of its own, killed on drop.
+/// A server in a folder of its own.
 struct Serve {
-    child: Child,
+    process: ServerProcess,
     folder: TempDir,
-    port: String,
+    port: u16,
 }
 
 fn program(command: &str, folder: &Path) -> Command {
@@ -28,14 +29,9 @@ impl Serve {
     fn start(config: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         fs::write(folder.path().join("config.toml"), config).expect("a file");
-        let mut child = program("serve", folder.path()).stderr(Stdio::piped()).spawn().expect("it runs");
-        let mut log = BufReader::new(child.stderr.take().expect("piped")).lines().map_while(Result::ok);
-        let listening = log.find(|line| line.contains("Listening")).expect("it listens");
-        // Reads on, or the log would be dropped.
-        std::thread::spawn(move || log.for_each(drop));
-        let address = listening.split("address=").nth(1).and_then(|rest| rest.split(' ').next());
-        let port = address.and_then(|address| address.rsplit(':').next()).expect("an address").to_owned();
-        Self { child, folder, port }
+        let process = ServerProcess::start(program("serve", folder.path()));
+        let port = process.listening().port();
+        Self { process, folder, port }
     }
 
     fn edit(&self, config: &str) {
@@ -47,13 +43,6 @@ impl Serve {
         let output = program("health", self.folder.path()).output().expect("it runs");
         let printed = [output.stdout, output.stderr].concat();
         (output.status.code(), String::from_utf8(printed).expect("text"))
-    }
-}
-
-impl Drop for Serve {
-    fn drop(&mut self) {
-        let _may_have_exited = self.child.kill();
-        let _reaped = self.child.wait();
     }
 }
 
@@ -82,9 +71,8 @@ fn a_running_server_records_its_address() {
         "{printed}"
     );
 
-    let id = rustix::process::Pid::from_child(&serve.child);
-    rustix::process::kill_process(id, rustix::process::Signal::INT).expect("it runs");
-    assert!(serve.child.wait().expect("it ends").success());
+    serve.process.signal(Signal::INT);
+    assert!(serve.process.exit().0.success());
     let (code, printed) = serve.health();
     assert_eq!((code, printed.contains("is up")), (Some(1), false), "{printed}");
     assert!(!serve.folder.path().join("data/running.json").exists());

@@ -1,11 +1,11 @@
 //! The program with a TLS certificate: its errors for a bad one, and its health check over TLS.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::time::{Duration, SystemTime};
 
+use harness::ServerProcess;
 use rcgen::{CertificateParams, CertifiedKey, KeyPair, generate_simple_self_signed};
 use tempfile::TempDir;
 
@@ -55,35 +55,6 @@ fn a_bad_file_is_an_error_that_names_the_file_and_its_key() {
     }
 }
 
-/// A running server, killed on drop.
-struct Serve(Child, BufReader<ChildStderr>);
-
-impl Serve {
-    fn start(folder: &Path) -> Self {
-        let mut child = program("serve", folder).stderr(Stdio::piped()).spawn().expect("it runs");
-        let log = BufReader::new(child.stderr.take().expect("piped"));
-        Self(child, log)
-    }
-
-    /// The lines of the log up to the next one with these words.
-    fn lines_until(&mut self, words: &str) -> Vec<String> {
-        let mut lines: Vec<String> = Vec::new();
-        while !lines.last().is_some_and(|line| line.contains(words)) {
-            let mut line = String::new();
-            assert!(self.1.read_line(&mut line).expect("text") > 0, "the log ended: {lines:?}");
-            lines.push(line);
-        }
-        lines
-    }
-}
-
-impl Drop for Serve {
-    fn drop(&mut self) {
-        let _may_have_exited = self.0.kill();
-        let _reaped = self.0.wait();
-    }
-}
-
 #[test]
 fn the_health_check_sends_a_proxy_header_before_tls() {
     let folder = certificate();
@@ -95,12 +66,10 @@ fn the_health_check_sends_a_proxy_header_before_tls() {
     "#;
     let file = folder.path().join("config.toml");
     fs::write(&file, config).expect("a file");
-    let mut serve = Serve::start(folder.path());
-    let listening = serve.lines_until("Listening").pop().expect("the line that was waited for");
-    assert!(listening.contains("tls=true"), "{listening}");
-    let port = listening.split("address=127.0.0.1:").nth(1).and_then(|rest| rest.split(' ').next());
-    fs::write(&file, config.replace("port = 0", &format!("port = {}", port.expect("an address"))))
-        .expect("a file");
+    let process = ServerProcess::start(program("serve", folder.path()));
+    let port = process.listening().port();
+    assert!(process.log().contains("tls=true"), "{}", process.log());
+    fs::write(&file, config.replace("port = 0", &format!("port = {port}"))).expect("a file");
     let health = program("health", folder.path()).output().expect("it runs");
     let printed =
         String::from_utf8_lossy(&health.stdout).into_owned() + &String::from_utf8_lossy(&health.stderr);
@@ -113,8 +82,8 @@ fn a_renewed_certificate_that_expires_soon_is_a_warning() {
     let folder = certificate();
     let config = "[server]\nport = 0\ntls = { cert_file = 'cert.pem', key_file = 'key.pem' }\n";
     fs::write(folder.path().join("config.toml"), config).expect("a file");
-    let mut serve = Serve::start(folder.path());
-    let start = serve.lines_until("Listening");
+    let process = ServerProcess::start(program("serve", folder.path()));
+    let start = process.log_until("Listening");
     assert!(!start.iter().any(|line| line.contains("WARN")), "{start:?}");
 
     let mut parameters = CertificateParams::new(["realtime.example.com".to_owned()]).expect("a name");
@@ -123,7 +92,7 @@ fn a_renewed_certificate_that_expires_soon_is_a_warning() {
     let cert = parameters.self_signed(&key).expect("a certificate");
     fs::write(folder.path().join("cert.pem"), cert.pem()).expect("a file");
     fs::write(folder.path().join("key.pem"), key.serialize_pem()).expect("a file");
-    serve.lines_until("A new certificate is in use");
-    let warning = serve.lines_until("expires at").pop().expect("the line that was waited for");
+    process.log_line("A new certificate is in use");
+    let warning = process.log_line("expires at");
     assert!(warning.contains("WARN the certificate in `server.tls.cert_file`"), "{warning}");
 }
