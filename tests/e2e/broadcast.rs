@@ -1,4 +1,4 @@
-//! Broadcast: which form reaches whom, echo, acknowledgement, order (docs/protocol/channels.md#broadcasts).
+//! Broadcast: the form that each member receives, echo, acknowledgement, order (docs/protocol/channels.md#broadcasts).
 
 use harness::{Conversation, Dialect, Frame, RawFrame, World, check, opcode};
 use serde_json::{Value, json};
@@ -36,7 +36,7 @@ async fn text_of_the_first_serializer_reaches_both() {
 }
 
 #[tokio::test]
-async fn a_payload_is_not_looked_into() {
+async fn a_payload_is_not_inspected() {
     check(
         r#"
         ann, bob join realtime:room
@@ -49,9 +49,9 @@ async fn a_payload_is_not_looked_into() {
     .await;
 }
 
-// docs/protocol/channels.md#broadcasts: it crashes upstream's sender, and realtime-js on the other side.
+// docs/protocol/channels.md#broadcasts: it crashes the channel of upstream's sender, and realtime-js on the other side.
 #[tokio::test]
-async fn a_payload_that_is_not_an_object_reaches_nobody() {
+async fn a_payload_that_is_not_an_object_reaches_no_member() {
     check(
         r#"
         ann, bob join realtime:room
@@ -100,7 +100,7 @@ async fn binary_bytes_reach_the_second_serializer_only() {
 }
 
 #[tokio::test]
-async fn metadata_of_a_client_goes_no_further() {
+async fn metadata_of_a_client_is_discarded() {
     check(
         r#"
         ann, bob join realtime:room
@@ -146,7 +146,7 @@ async fn binary_json_that_is_not_json_never_becomes_text() {
 }
 
 #[tokio::test]
-async fn with_self_the_sender_hears_itself() {
+async fn with_self_the_sender_receives_its_own_broadcast() {
     check(
         r#"
         ann joins realtime:room {"broadcast":{"self":true}}
@@ -187,7 +187,7 @@ async fn with_ack_the_reply_follows_the_echo() {
     .await;
 }
 
-// The limit is kilobytes × 1000 + 500, by a measure that is near the length of the JSON.
+// The limit is kilobytes × 1000 + 500, measured as a term, whose size is near the length of the JSON.
 #[tokio::test]
 async fn an_oversized_broadcast_is_refused_by_a_reply_with_ack_and_by_a_notice_without() {
     let world = World::with(|settings| settings.limits.max_payload_size_in_kb = count(1)).await;
@@ -225,7 +225,7 @@ async fn three_megabytes_are_not_too_large() {
 }
 
 #[tokio::test]
-async fn rooms_are_apart_and_one_client_may_be_in_several() {
+async fn rooms_are_separate_and_one_client_may_be_in_several() {
     check(
         r#"
         ann joins realtime:a
@@ -272,7 +272,7 @@ const KIND_3: u32 = 50;
 const TEXT: u32 = 10;
 
 /// Fifty broadcasts of kind 3 to room a, ten as text to room b, and a leave of room a.
-fn much_at_once() -> Vec<u8> {
+fn many_at_once() -> Vec<u8> {
     let kind_3 = (0..KIND_3).map(|n| {
         let mut frame = b"\x03\x01\x01\x0a\x02\x00\x0112realtime:ahi".to_vec();
         frame.extend(format!(r#"{{"n":{n}}}"#).bytes());
@@ -284,8 +284,8 @@ fn much_at_once() -> Vec<u8> {
     kind_3.chain(text).chain([leave]).flat_map(|frame| frame.encode()).collect()
 }
 
-/// What of [`much_at_once`] a member of both rooms hears.
-fn heard_of_it(dialect: Dialect) -> Vec<Frame> {
+/// What a member of both rooms receives of [`many_at_once`].
+fn received_of_many(dialect: Dialect) -> Vec<Frame> {
     let kind_3 = (0..KIND_3).map(|n| match dialect {
         Dialect::V1 => Frame::Json(json!({"topic": "realtime:a", "event": "broadcast",
             "payload": {"type": "broadcast", "event": "hi", "payload": {"n": n}}, "ref": null})),
@@ -306,18 +306,18 @@ fn heard_of_it(dialect: Dialect) -> Vec<Frame> {
     kind_3.chain(text).collect()
 }
 
-async fn hears_all_of_it(room: &mut Conversation<'_>, name: &str) {
+async fn receives_all(room: &mut Conversation<'_>, name: &str) {
     let client = room.client(name);
-    for (number, expected) in heard_of_it(client.dialect()).into_iter().enumerate() {
+    for (number, expected) in received_of_many(client.dialect()).into_iter().enumerate() {
         let got = client.next().await;
         assert!(got == expected, "{name}, message {number}: expected {expected}, got {got}");
     }
     client.expect_quiet().await;
 }
 
-// What is read together goes out together, but each message is one of its own.
+// Messages that are read together are sent together, but each in a frame of its own.
 #[tokio::test]
-async fn much_that_is_said_at_once_arrives_whole_and_in_order() {
+async fn many_messages_sent_at_once_arrive_complete_and_in_order() {
     let world = World::start().await;
     let mut room = world.conversation();
     room.check(
@@ -337,13 +337,13 @@ async fn much_that_is_said_at_once_arrives_whole_and_in_order() {
         ann.send(&RawFrame::text(join)).await;
         assert_eq!(ann.next().await.map(|reply| reply.opcode), Some(opcode::TEXT));
     }
-    ann.write(&much_at_once()).await.expect("sent");
+    ann.write(&many_at_once()).await.expect("sent");
 
     let replies = [
         json!(["1", "leave", "realtime:a", "phx_reply", {"status": "ok", "response": {}}]),
         json!(["1", "1", "realtime:a", "phx_close", {}]),
     ];
-    let echoes = heard_of_it(Dialect::V2).into_iter().chain(replies.map(Frame::Json));
+    let echoes = received_of_many(Dialect::V2).into_iter().chain(replies.map(Frame::Json));
     for (number, expected) in echoes.enumerate() {
         let frame = ann.next().await.expect("an echo");
         assert!(frame.fin && !frame.masked && frame.reserved == 0, "{frame:?}");
@@ -353,7 +353,7 @@ async fn much_that_is_said_at_once_arrives_whole_and_in_order() {
         };
         assert!(got == expected, "message {number}: expected {expected}, got {got}");
     }
-    hears_all_of_it(&mut room, "bob").await;
-    hears_all_of_it(&mut room, "cid").await;
+    receives_all(&mut room, "bob").await;
+    receives_all(&mut room, "cid").await;
     world.stop().await;
 }

@@ -1,4 +1,4 @@
-//! What is not a message is dropped, and the socket lives (docs/protocol/websocket.md#invalid-frames).
+//! Frames that are not messages are dropped, and the socket stays open (docs/protocol/websocket.md#invalid-frames).
 
 use harness::check;
 
@@ -110,7 +110,7 @@ async fn more_elements_and_more_keys_than_needed_are_ignored() {
 }
 
 #[tokio::test]
-async fn escapes_in_names_are_understood() {
+async fn escapes_in_names_are_decoded() {
     check(
         r#"
         ann joins realtime:röom

@@ -1,4 +1,4 @@
-//! Before the first frame: paths, versions, tokens, and how the door is kept shut
+//! Before the first frame: paths, versions, tokens, limits, and how handshakes are refused
 //! (docs/protocol/websocket.md#handshake-checks).
 
 use std::time::Duration;
@@ -28,7 +28,7 @@ async fn both_prefixes_lead_to_the_same_rooms() {
 }
 
 #[tokio::test]
-async fn without_a_version_the_first_serializer_is_spoken() {
+async fn without_a_version_the_first_serializer_is_used() {
     let world = World::start().await;
     let target = format!("{SOCKET}?apikey={}", world.token(Token::Valid));
     let mut ann = world.connect_to(Dialect::V1, &target).await.expect("the handshake succeeds");
@@ -37,7 +37,7 @@ async fn without_a_version_the_first_serializer_is_spoken() {
 }
 
 #[tokio::test]
-async fn patch_versions_are_welcome_and_others_are_refused_before_the_token_is_looked_at() {
+async fn patch_versions_are_accepted_and_others_are_refused_before_the_token_is_checked() {
     let world = World::start().await;
     for good in ["1.0.0", "1.0.7", "2.0.0", "2.0.3"] {
         let target = format!("{SOCKET}?apikey={}&vsn={good}", world.token(Token::Valid));
@@ -83,7 +83,7 @@ async fn an_empty_key_is_not_a_missing_one() {
 }
 
 #[tokio::test]
-async fn the_header_wins_over_the_query() {
+async fn the_header_takes_precedence_over_the_query() {
     let world = World::start().await;
     let (valid, garbage) = (world.token(Token::Valid), world.token(Token::Garbage));
     let welcome = Request::upgrade(&format!("{SOCKET}?apikey={garbage}")).header("x-api-key", &valid);
@@ -94,7 +94,7 @@ async fn the_header_wins_over_the_query() {
 }
 
 #[tokio::test]
-async fn a_token_counts_in_every_place_where_http_takes_it() {
+async fn a_token_is_accepted_in_every_place_where_http_accepts_it() {
     let world = World::start().await;
     let token = world.token(Token::Valid);
     let in_a_subprotocol = format!("phoenix, base64url.bearer.phx.{}", BASE64_URL_SAFE_NO_PAD.encode(&token));
@@ -151,7 +151,7 @@ async fn lines_of_one_name_are_one_list_whose_tokens_have_no_case() {
 }
 
 #[tokio::test]
-async fn another_version_of_the_protocol_is_told_which_would_do() {
+async fn another_version_of_the_protocol_is_refused_with_the_supported_one() {
     let world = World::start().await;
     let target = world.target(SOCKET, Dialect::V2, Token::Valid);
     let upgrade = Request::get(&target)
@@ -165,7 +165,7 @@ async fn another_version_of_the_protocol_is_told_which_would_do() {
 
 // `createClient("https://host/")` asks for `//realtime/v1/websocket`.
 #[tokio::test]
-async fn empty_segments_count_for_nothing_in_what_clients_ask_for() {
+async fn empty_segments_of_clients_paths_are_ignored() {
     let world = World::start().await;
     let query = format!("?vsn=2.0.0&apikey={}", world.token(Token::Valid));
     for path in ["/realtime/v1//websocket", "//realtime/v1/websocket/", "//socket//websocket"] {
@@ -182,9 +182,9 @@ async fn empty_segments_count_for_nothing_in_what_clients_ask_for() {
     world.stop().await;
 }
 
-// A gateway that keeps strangers from `/metrics` compares paths, so there is one path for each page.
+// A gateway that restricts access to `/metrics` compares paths, so there is one path for each page.
 #[tokio::test]
-async fn pages_of_operators_are_found_under_one_path_alone() {
+async fn pages_of_operators_have_exactly_one_path() {
     let world = World::start().await;
     for path in [
         "//metrics",
@@ -202,7 +202,7 @@ async fn pages_of_operators_are_found_under_one_path_alone() {
 }
 
 #[tokio::test]
-async fn a_load_balancer_that_asks_for_the_root_hears_that_somebody_is_here() {
+async fn the_root_answers_load_balancers() {
     let world = World::start().await;
     assert_eq!(world.send(Request::get("/")).await.text(), "Realtime Server\n");
     assert_eq!(world.send(Request::new("HEAD", "/")).await.status, 200);
@@ -218,7 +218,7 @@ async fn only_a_get_that_upgrades_is_a_handshake() {
     assert_eq!((posted.status, posted.text().as_str()), (400, ""));
     let plain = world.send(Request::get(&target)).await;
     assert_eq!(plain.status, 400);
-    assert!(!plain.text().is_empty(), "says why");
+    assert!(!plain.text().is_empty(), "the reason is in the body");
     world.stop().await;
 }
 
@@ -250,7 +250,7 @@ async fn any_host_and_any_origin_reach_the_only_tenant() {
 #[tokio::test]
 async fn a_token_of_sixteen_kilobytes_passes_in_header_and_query() {
     let world = World::start().await;
-    // Base64 makes four bytes of three.
+    // Base64 encodes three bytes as four.
     let claims = json!({"role": "authenticated", "exp": 4_000_000_000u64, "teams": "t".repeat(11_800)});
     let token = world.sign(&claims);
     assert!(token.len() > 15_500 && token.len() <= 16_384, "{} bytes", token.len());
@@ -262,7 +262,7 @@ async fn a_token_of_sixteen_kilobytes_passes_in_header_and_query() {
 }
 
 #[tokio::test]
-async fn a_full_house_answers_503_until_somebody_leaves() {
+async fn at_the_limit_handshakes_are_answered_503_until_a_client_leaves() {
     let world = World::with(|settings| {
         settings.server.max_connections = size(2);
         settings.limits.max_concurrent_users = Some(size(100));
@@ -282,7 +282,7 @@ async fn a_full_house_answers_503_until_somebody_leaves() {
 }
 
 #[tokio::test]
-async fn a_socket_beyond_the_spare_ones_is_told_so_before_it_asks() {
+async fn a_socket_beyond_the_spare_ones_is_refused_before_its_request() {
     // Both ends of every socket are in this process, and 1,024 files is the usual limit.
     let limit = getrlimit(Resource::Nofile);
     let _best_effort = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
@@ -305,7 +305,7 @@ async fn a_socket_beyond_the_spare_ones_is_told_so_before_it_asks() {
 }
 
 #[tokio::test]
-async fn a_refusal_that_waits_delays_nobody_else() {
+async fn a_delayed_refusal_delays_no_other_handshake() {
     let world =
         World::with(|settings| settings.server.connect_error_backoff = Duration::from_secs(3600)).await;
     let mut refused = world.dial().await;
@@ -329,7 +329,7 @@ async fn refusals_beyond_the_bound_are_answered_without_the_pause() {
     let target = world.target(SOCKET, Dialect::V2, Token::Expired);
     let first = world.send(Request::upgrade(&target));
     let second = async {
-        // Whichever of the others comes after the one that waits is answered.
+        // Whichever comes second is answered at once.
         let third = world.send(Request::upgrade(&target));
         let fourth = world.send(Request::upgrade(&target));
         tokio::select! { answer = third => answer, answer = fourth => answer }

@@ -18,7 +18,7 @@ async fn a_heartbeat_is_answered_before_anything_is_joined() {
 }
 
 #[tokio::test]
-async fn refs_come_back_with_their_type() {
+async fn refs_are_returned_with_their_type() {
     check(
         r#"
         ann connects
@@ -48,7 +48,7 @@ async fn python_sends_no_ref_and_is_answered_with_a_null_one() {
 }
 
 #[tokio::test]
-async fn any_payload_will_do() {
+async fn any_payload_is_accepted() {
     check(
         r#"
         ann connects
@@ -62,7 +62,7 @@ async fn any_payload_will_do() {
 }
 
 #[tokio::test]
-async fn a_join_that_waits_for_its_refusal_does_not_hold_up_heartbeats_or_other_joins() {
+async fn a_delayed_refusal_does_not_hold_up_heartbeats_or_other_joins() {
     let world =
         World::with(|settings| settings.server.channel_error_backoff = Duration::from_secs(3600)).await;
     world

@@ -1,7 +1,7 @@
-//! Hostile input: refused as documented or quietly dropped, bounded, and nobody else notices.
+//! Hostile input: refused as documented or dropped, bounded, and without effect on other clients.
 //!
-//! Every test ends with a pair of bystanders who were in a room all the time and still hear each other,
-//! and with a server that has not panicked (the harness sees to that).
+//! Every test ends with two bystanders that were in a room all the time and still receive each other's broadcasts, and with
+//! a server that has not panicked (the harness checks that).
 
 mod floods;
 mod handshakes;
@@ -16,15 +16,15 @@ use tokio::time::timeout;
 
 use crate::{count, size};
 
-/// Two people in a room of their own.
+/// Two clients in a room of their own.
 async fn bystanders(world: &World) -> Conversation<'_> {
     let mut pair = world.conversation();
     pair.check("yin, yang join realtime:quiet").await;
     pair
 }
 
-/// Asserts that the two hear each other and have heard nothing else.
-async fn untouched(mut pair: Conversation<'_>) {
+/// Asserts that the two receive each other's broadcasts and have received nothing else.
+async fn assert_unaffected(mut pair: Conversation<'_>) {
     pair.check(
         r#"
         yin > ["1","2","realtime:quiet","broadcast",{"event":"still here"}]
@@ -35,7 +35,7 @@ async fn untouched(mut pair: Conversation<'_>) {
     .await;
 }
 
-/// Reproducible noise (xorshift).
+/// Reproducible random bytes (xorshift).
 struct Noise(u64);
 
 impl Noise {
@@ -64,7 +64,7 @@ async fn noise_is_dropped() {
             match kind % 3 {
                 0 => ann.send_text(String::from_utf8_lossy(&bytes)).await,
                 1 => ann.send_binary(bytes).await,
-                // Looks right at first sight.
+                // Has the start of a valid message.
                 _ => {
                     bytes.insert(0, 3);
                     ann.send_binary(bytes).await;
@@ -73,12 +73,12 @@ async fn noise_is_dropped() {
         }
         ann.settle().await;
     }
-    untouched(pair).await;
+    assert_unaffected(pair).await;
     world.stop().await;
 }
 
 #[tokio::test]
-async fn good_messages_cut_short_and_turned_over_are_dropped() {
+async fn truncated_and_altered_messages_are_dropped() {
     let world = World::start().await;
     let pair = bystanders(&world).await;
     let mut ann = world.connect().await;
@@ -99,7 +99,7 @@ async fn good_messages_cut_short_and_turned_over_are_dropped() {
         }
     }
     ann.settle().await;
-    untouched(pair).await;
+    assert_unaffected(pair).await;
     world.stop().await;
 }
 
@@ -110,12 +110,12 @@ async fn invalid_utf8_closes_with_1007() {
     let mut ann = world.raw().await;
     ann.send(&RawFrame::new(opcode::TEXT, b"[null,\"\xff\",\"phoenix\",\"heartbeat\",{}]")).await;
     assert_eq!(ann.drain_to_close().await, Some(1007));
-    untouched(pair).await;
+    assert_unaffected(pair).await;
     world.stop().await;
 }
 
 #[tokio::test]
-async fn strange_names_are_only_names() {
+async fn unusual_names_are_only_names() {
     check(
         r#"
         ann, bob join realtime:\u0000

@@ -1,11 +1,11 @@
-//! Silence: pings keep a throttled tab, and who answers nothing is let go (docs/protocol/websocket.md#silence).
+//! Silence: pings keep a throttled tab connected, and a client that answers nothing is closed (docs/protocol/websocket.md#silence).
 
 use std::time::Duration;
 
 use harness::{Frame, RawFrame, World, opcode};
 use serde_json::json;
 
-fn hurried(settings: &mut settings::Settings) {
+fn short_timeouts(settings: &mut settings::Settings) {
     settings.server.ping_interval = Duration::from_millis(100);
     settings.server.idle_timeout = Duration::from_millis(600);
     settings.server.close_timeout = Duration::from_millis(200);
@@ -13,7 +13,7 @@ fn hurried(settings: &mut settings::Settings) {
 
 #[tokio::test]
 async fn a_silent_client_is_pinged_and_closed_when_it_does_not_answer() {
-    let world = World::with(hurried).await;
+    let world = World::with(short_timeouts).await;
     let mut silent = world.raw().await;
     let first = silent.next().await.expect("something comes");
     assert_eq!(first.opcode, opcode::PING);
@@ -21,8 +21,8 @@ async fn a_silent_client_is_pinged_and_closed_when_it_does_not_answer() {
     while let Some(frame) = silent.next().await {
         last = frame;
     }
-    assert_eq!(last.opcode, opcode::CLOSE, "it is told, and then it is over");
-    // Not 1000: phoenix.js would take that for a wish not to be disturbed again.
+    assert_eq!(last.opcode, opcode::CLOSE, "a close frame, and then the end");
+    // Not 1000: after that phoenix.js does not reconnect.
     assert_eq!(last.payload[..2], 1013_u16.to_be_bytes(), "a code after which clients return");
     world.stop().await;
 }
@@ -46,7 +46,7 @@ async fn a_silent_client_is_pinged_after_each_interval_of_silence() {
 // A browser answers pings by itself, however rarely its timers run.
 #[tokio::test]
 async fn answering_pings_is_enough_to_stay() {
-    let world = World::with(hurried).await;
+    let world = World::with(short_timeouts).await;
     let mut ann = world.connect().await;
     ann.join("realtime:room", json!({})).await;
     // Far more pings than fit in the idle time.
@@ -78,9 +78,9 @@ async fn a_socket_that_never_joins_is_closed_and_one_that_did_is_not() {
     world.stop().await;
 }
 
-// It is alone from then on, and not before.
+// The timeout begins with the leave, not before.
 #[tokio::test]
-async fn whoever_leaves_its_last_room_is_closed_too() {
+async fn a_client_that_leaves_its_last_room_is_closed_too() {
     let world = World::with(|settings| settings.server.no_channel_timeout = Duration::from_millis(300)).await;
     let mut ann = world.connect().await;
     ann.join("realtime:room", json!({})).await;

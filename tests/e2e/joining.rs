@@ -22,7 +22,7 @@ async fn a_join_is_answered_with_the_empty_list_of_changes() {
 }
 
 #[tokio::test]
-async fn nulls_strings_for_booleans_and_unknown_keys_are_fine() {
+async fn nulls_strings_for_booleans_and_unknown_keys_are_accepted() {
     check(
         r#"
         ann joins realtime:a {"broadcast":null,"presence":null,"postgres_changes":null,"private":"false"}
@@ -37,7 +37,7 @@ async fn nulls_strings_for_booleans_and_unknown_keys_are_fine() {
     .await;
 }
 
-// docs/protocol/channels.md#join-payload: what does not parse is at its default, and the join goes on.
+// docs/protocol/channels.md#join-payload: a field that does not parse takes its default, and the join goes on.
 #[tokio::test]
 async fn wrong_types_fall_back_to_their_defaults() {
     check(
@@ -51,8 +51,8 @@ async fn wrong_types_fall_back_to_their_defaults() {
     .await;
 }
 
-// docs/protocol/channels.md#join-payload: the public room must not open for somebody who asked, badly, for
-// the private one.
+// docs/protocol/channels.md#join-payload: a client that meant the private room must not join the
+// public one.
 #[tokio::test]
 async fn a_private_that_cannot_be_read_is_refused() {
     check(
@@ -97,7 +97,7 @@ async fn a_topic_has_at_most_255_bytes() {
 }
 
 #[tokio::test]
-async fn topics_are_echoed_as_joined_and_case_matters() {
+async fn topics_are_returned_as_joined_and_case_matters() {
     check(
         r#"
         ann joins realtime:Room:with:colons
@@ -133,7 +133,7 @@ async fn other_topics_and_topics_not_joined_are_unmatched() {
 }
 
 #[tokio::test]
-async fn leaving_is_answered_and_then_closed() {
+async fn a_leave_is_answered_and_then_the_channel_is_closed() {
     check(
         r#"
         ann connects
@@ -220,18 +220,18 @@ async fn a_rejoin_is_answered_before_the_old_join_is_closed() {
 }
 
 // docs/protocol/channels.md#repeated-joins: realtime-js sends two joins back to back after failed connection
-// attempts; the second counts.
+// attempts; the second one is current.
 #[tokio::test]
 async fn of_two_joins_back_to_back_the_second_is_current() {
     let world = World::start().await;
     let mut ann = world.connect().await;
     ann.send_text(r#"["6","6","realtime:room","phx_join",{"config":{"broadcast":{"self":true}}}]"#).await;
     ann.send_text(r#"["16","16","realtime:room","phx_join",{"config":{"broadcast":{"self":true}}}]"#).await;
-    let heard = ann.received().await;
+    let frames = ann.received().await;
     let reply = json!(["16", "16", "realtime:room", "phx_reply", {"status": "ok", "response": {"postgres_changes": []}}]);
-    assert!(heard.contains(&Frame::Json(reply)), "{heard:?}");
+    assert!(frames.contains(&Frame::Json(reply)), "{frames:?}");
     let close_of_the_second = json!(["16", "16", "realtime:room", "phx_close", {}]);
-    assert!(!heard.contains(&Frame::Json(close_of_the_second)), "{heard:?}");
+    assert!(!frames.contains(&Frame::Json(close_of_the_second)), "{frames:?}");
     ann.send_text(r#"["16","17","realtime:room","broadcast",{"event":"hi"}]"#).await;
     assert_eq!(
         ann.received().await,
@@ -241,7 +241,7 @@ async fn of_two_joins_back_to_back_the_second_is_current() {
 }
 
 #[tokio::test]
-async fn a_rejoin_that_is_refused_closes_the_old_join_all_the_same() {
+async fn a_rejoin_that_is_refused_closes_the_old_join_too() {
     check(
         r#"
         ann, bob join realtime:room
@@ -289,7 +289,7 @@ async fn unknown_events_are_ignored() {
     .await;
 }
 
-// Until the Postgres issue lands these need a database that is not there; they must not be ignored.
+// These need a tenant database, which no tenant has yet; they must not be ignored.
 #[tokio::test]
 async fn what_needs_a_database_is_refused() {
     check(
@@ -323,7 +323,7 @@ async fn replay_is_refused_on_public_channels() {
 }
 
 #[tokio::test]
-async fn a_refusal_that_waits_stays_in_order_with_its_topic_only() {
+async fn a_delayed_refusal_keeps_its_order_within_its_topic_only() {
     let world =
         World::with(|settings| settings.server.channel_error_backoff = Duration::from_millis(300)).await;
     world
@@ -340,8 +340,8 @@ async fn a_refusal_that_waits_stays_in_order_with_its_topic_only() {
     world.stop().await;
 }
 
-// docs/protocol/channels.md#join-replies: results keep their order per topic, so the later join brings the
-// earlier refusal with it.
+// docs/protocol/channels.md#join-replies: replies keep their order per topic, so the later join sends the
+// earlier refusal first.
 #[tokio::test]
 async fn a_later_join_or_leave_of_the_topic_does_not_overtake_its_refusal() {
     let world =

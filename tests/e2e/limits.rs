@@ -1,7 +1,7 @@
-//! Limits: the sender is told, receivers never pay (docs/protocol/limits.md).
+//! Limits: the sender is notified, receivers are not affected (docs/protocol/limits.md).
 //!
 //! Rates are token buckets that hold ten seconds' worth, so a limit of one per second lets ten through
-//! at once. A slow machine may earn another one meanwhile; the counts below leave room for that.
+//! at once. On a slow machine another one may be allowed meanwhile; the counts below allow for that.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::{count, millis, size};
 
 const ROOM: &str = "realtime:room";
 
-/// The JSON of what a client heard.
+/// The JSON frames that a client has received.
 async fn received(client: &mut Client) -> Vec<Value> {
     let frames = client.received().await.into_iter();
     frames.filter_map(|frame| if let Frame::Json(value) = frame { Some(value) } else { None }).collect()
@@ -30,7 +30,7 @@ fn system(topic: &str, message: &str) -> Value {
 }
 
 #[tokio::test]
-async fn too_many_messages_are_refused_to_their_sender_and_nobody_is_closed() {
+async fn too_many_messages_are_refused_to_their_sender_and_no_client_is_closed() {
     const SENT: usize = 40;
     let world = World::with(|settings| settings.limits.max_events_per_second = count(1)).await;
     let mut room = world.conversation();
@@ -138,7 +138,7 @@ async fn three_and_a_half_megabytes_are_reported_with_the_defaults() {
 }
 
 #[tokio::test]
-async fn without_ack_the_notice_alone_tells() {
+async fn without_ack_there_is_only_the_notice() {
     let world = World::with(|settings| settings.limits.max_events_per_second = count(1)).await;
     let mut ann = world.connect().await;
     ann.join(ROOM, json!({})).await;
@@ -150,7 +150,7 @@ async fn without_ack_the_notice_alone_tells() {
 }
 
 #[tokio::test]
-async fn a_client_has_so_many_channels_and_a_left_one_is_free_again() {
+async fn channels_per_client_are_limited_and_a_leave_frees_one() {
     let world = World::with(|settings| settings.limits.max_channels_per_client = size(2)).await;
     world
         .check(
@@ -172,9 +172,9 @@ async fn a_client_has_so_many_channels_and_a_left_one_is_free_again() {
     world.stop().await;
 }
 
-// Those who were all told that there is room, and then come at once.
+// Connections that all passed the first check, and then join at once.
 #[tokio::test]
-async fn no_more_users_are_admitted_than_there_are_places() {
+async fn no_more_users_are_accepted_than_the_limit_allows() {
     let world = World::with(|settings| settings.limits.max_concurrent_users = Some(size(3))).await;
     let node = world.node();
     let tenant = node.tenants.default_tenant();
@@ -186,7 +186,7 @@ async fn no_more_users_are_admitted_than_there_are_places() {
 }
 
 #[tokio::test]
-async fn a_tenant_has_so_many_users_and_idle_sockets_are_free() {
+async fn users_of_a_tenant_are_limited_and_sockets_without_a_room_do_not_count() {
     let world = World::with(|settings| settings.limits.max_concurrent_users = Some(size(1))).await;
     let mut people = world.conversation();
     people
@@ -220,7 +220,7 @@ async fn a_tenant_has_so_many_users_and_idle_sockets_are_free() {
     world.stop().await;
 }
 
-// docs/protocol/limits.md#rates-and-counts: a limit ends nothing that is already there.
+// docs/protocol/limits.md#rates-and-counts: a limit does not end existing channels.
 #[tokio::test]
 async fn too_many_joins_are_refused_and_new_sockets_get_429() {
     let world = World::with(|settings| settings.limits.max_joins_per_second = count(1)).await;
@@ -316,7 +316,7 @@ async fn too_many_presence_calls_of_a_tenant_never_close_a_channel() {
 }
 
 #[tokio::test]
-async fn http_is_told_by_429() {
+async fn http_requests_are_refused_with_429() {
     let world = World::with(|settings| settings.limits.max_events_per_second = count(1)).await;
     world.check("ann joins realtime:room").await;
     let message = json!({"topic": "room", "event": "e", "payload": {}});
@@ -335,7 +335,7 @@ async fn http_is_told_by_429() {
     world.stop().await;
 }
 
-// One length byte in a binary frame. Longer names are still answered, if not by far too long.
+// One length byte in a binary frame. Longer names are still answered, up to a limit.
 #[tokio::test]
 async fn a_topic_that_is_too_long_is_refused_for_that_reason() {
     let topic = format!("realtime:{}", "x".repeat(291));
@@ -356,9 +356,9 @@ async fn a_topic_that_is_too_long_is_refused_for_that_reason() {
     .await;
 }
 
-// What is shown is kept and told to everybody who joins, so all rooms of a client count together.
+// Tracked objects are kept and sent to each new member, so all rooms of a client count together.
 #[tokio::test]
-async fn a_client_shows_so_many_bytes_in_all_its_rooms_together() {
+async fn bytes_tracked_in_all_rooms_of_a_client_are_limited() {
     let world = World::with(|settings| {
         settings.presence.max_bytes_per_client = ByteSize::kib(2);
         settings.presence.coalesce = Duration::ZERO;
@@ -393,13 +393,13 @@ async fn a_client_shows_so_many_bytes_in_all_its_rooms_together() {
             ann < ["2","5","realtime:b","phx_reply",{refused}]
             ann, bob are quiet
 
-            # Others have a measure of their own.
+            # Other clients have limits of their own.
             bob > ["1","6","realtime:b","presence",{much}]
             bob <~ ["1","6","realtime:b","phx_reply",{{"status":"ok","response":{{}}}}]
             bob <~ [null,null,"realtime:b","presence_diff",{{"joins":{bob},"leaves":{{}}}}]
             ann < [null,null,"realtime:b","presence_diff",{{"joins":{bob},"leaves":{{}}}}]
 
-            # What still fits is shown, and what is shown no more makes room.
+            # What still fits is tracked, and an untrack makes room.
             ann > ["2","7","realtime:b","presence",{little}]
             bob < [null,null,"realtime:b","presence_diff",{{"joins":{ann_little},"leaves":{{}}}}]
             ann > ["1","8","realtime:a","presence",{{"type":"presence","event":"untrack"}}]
@@ -414,9 +414,9 @@ async fn a_client_shows_so_many_bytes_in_all_its_rooms_together() {
     world.stop().await;
 }
 
-// Whoever is over two limits in turns is not told of each turn.
+// A client that exceeds two limits in turns is not notified at each turn.
 #[tokio::test]
-async fn every_limit_is_told_of_once() {
+async fn every_limit_is_notified_once() {
     const EACH: usize = 40;
     let world = World::with(|settings| {
         settings.limits.max_events_per_second = count(1);

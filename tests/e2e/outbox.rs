@@ -1,4 +1,4 @@
-//! Slow readers are their own problem, never the room's (docs/protocol/websocket.md#slow-readers).
+//! A slow reader affects itself alone, never the room (docs/protocol/websocket.md#slow-readers).
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 use settings::ByteSize;
 
 const ROOM: &str = "realtime:room";
-/// More than the kernel keeps for one connection on loopback (about ten megabytes), in quarter megabytes.
+/// More than the kernel buffers for one connection on loopback (about ten megabytes), in quarter megabytes.
 const MESSAGES: u32 = 120;
 
-/// Puts a member into the room that does not read.
-async fn deaf_member(world: &World, config: Value) -> RawSocket {
+/// A member of the room that does not read.
+async fn stalled_member(world: &World, config: Value) -> RawSocket {
     let members = async || world.send(Request::get("/health")).await.json()["members"].as_u64();
     let before = members().await;
     let mut deaf = world.raw().await;
@@ -21,8 +21,8 @@ async fn deaf_member(world: &World, config: Value) -> RawSocket {
     deaf
 }
 
-/// Lets two others talk, and asserts that every word arrives.
-async fn talk(world: &World) {
+/// Two other members exchange broadcasts; asserts that each one arrives.
+async fn exchange(world: &World) {
     let mut room = world.conversation();
     room.check("ann, bob join realtime:room").await;
     let text = "x".repeat(250_000);
@@ -49,8 +49,8 @@ async fn a_reader_that_never_reads_costs_only_itself() {
         settings.server.close_timeout = Duration::from_millis(500);
     })
     .await;
-    let mut deaf = deaf_member(&world, json!({})).await;
-    talk(&world).await;
+    let mut deaf = stalled_member(&world, json!({})).await;
+    exchange(&world).await;
     assert!(
         metric(&world, "realtime_outbox_dropped_total").await > 0.0,
         "what did not fit was dropped and counted"
@@ -64,10 +64,10 @@ async fn a_reader_that_never_reads_costs_only_itself() {
 }
 
 #[tokio::test]
-async fn a_slow_reader_misses_some_keeps_the_order_and_is_told_once() {
+async fn a_slow_reader_misses_some_keeps_the_order_and_is_notified_once() {
     let world = World::with(|settings| settings.outbox.max_bytes = ByteSize::mib(1)).await;
-    let mut slow = deaf_member(&world, json!({})).await;
-    talk(&world).await;
+    let mut slow = stalled_member(&world, json!({})).await;
+    exchange(&world).await;
     slow.send(&RawFrame::text(r#"[null,"end","phoenix","heartbeat",{}]"#)).await;
     let (mut last, mut received, mut notices, mut answered) = (None, 0, 0, false);
     while !answered || notices == 0 {
@@ -88,31 +88,31 @@ async fn a_slow_reader_misses_some_keeps_the_order_and_is_told_once() {
     world.stop().await;
 }
 
-/// What a slow reader hears, its broadcasts aside, up to the first frame that `is_last`.
-async fn hears_until(slow: &mut RawSocket, is_last: impl Fn(&Value) -> bool) -> Vec<Value> {
-    let mut heard: Vec<Value> = Vec::new();
-    while !heard.last().is_some_and(&is_last) {
+/// The frames that a slow reader receives, without broadcasts, up to the first one that `is_last`.
+async fn read_until(slow: &mut RawSocket, is_last: impl Fn(&Value) -> bool) -> Vec<Value> {
+    let mut frames: Vec<Value> = Vec::new();
+    while !frames.last().is_some_and(&is_last) {
         let frame = slow.next().await.expect("it is still connected");
         let frame: Value = serde_json::from_slice(&frame.payload).expect("JSON");
         if frame[3] != "broadcast" {
-            heard.push(frame);
+            frames.push(frame);
         }
     }
-    heard
+    frames
 }
 
-// A member that has missed a diff has to get the whole state again. One that never asked for it gets neither
-// that nor diffs.
+// A member that has missed a diff has to receive the whole state again. One that never requested it receives neither the
+// state nor diffs.
 #[tokio::test]
-async fn a_slow_reader_is_shown_everybody_again_only_if_it_asked_before() {
+async fn a_slow_reader_receives_the_state_again_only_if_it_requested_it_before() {
     let world = World::with(|settings| {
         settings.outbox.max_bytes = ByteSize::mib(1);
         settings.presence.coalesce = Duration::ZERO;
     })
     .await;
-    let mut asked = deaf_member(&world, json!({"presence": {"enabled": true}})).await;
-    let mut never_asked = deaf_member(&world, json!({})).await;
-    talk(&world).await;
+    let mut asked = stalled_member(&world, json!({"presence": {"enabled": true}})).await;
+    let mut never_asked = stalled_member(&world, json!({})).await;
+    exchange(&world).await;
 
     let mut room = world.conversation();
     room.check(
@@ -131,21 +131,21 @@ async fn a_slow_reader_is_shown_everybody_again_only_if_it_asked_before() {
     };
     let dropped = metric(&world, "realtime_outbox_dropped_total").await;
     // Larger than the last broadcast, which did not fit.
-    track("unheard", 300_000).await;
+    track("unread", 300_000).await;
     assert_eq!(metric(&world, "realtime_outbox_dropped_total").await - dropped, 1.0, "one has missed it");
 
     let notice = |frame: &Value| frame[3] == "system";
     let (mut to_asked, mut to_never_asked) =
-        (hears_until(&mut asked, notice).await, hears_until(&mut never_asked, notice).await);
+        (read_until(&mut asked, notice).await, read_until(&mut never_asked, notice).await);
     track("a diff or in the state", 0).await;
     track("last", 0).await;
     let last =
         |frame: &Value| frame[3] == "presence_diff" && frame[4]["joins"]["cid"]["metas"][0]["is"] == "last";
-    to_asked.extend(hears_until(&mut asked, last).await);
+    to_asked.extend(read_until(&mut asked, last).await);
     never_asked.send(&RawFrame::text(r#"[null,"end","phoenix","heartbeat",{}]"#)).await;
-    to_never_asked.extend(hears_until(&mut never_asked, |frame| frame[1] == "end").await);
-    let states = |heard: &[Value]| -> Vec<Vec<String>> {
-        let states = heard.iter().filter(|frame| frame[3] == "presence_state");
+    to_never_asked.extend(read_until(&mut never_asked, |frame| frame[1] == "end").await);
+    let states = |frames: &[Value]| -> Vec<Vec<String>> {
+        let states = frames.iter().filter(|frame| frame[3] == "presence_state");
         states.map(|state| state[4].as_object().expect("keys").keys().cloned().collect()).collect()
     };
     assert_eq!(

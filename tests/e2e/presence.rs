@@ -1,4 +1,4 @@
-//! Presence: who is here, and what the others see of it (docs/protocol/channels.md#presence-messages).
+//! Presence: what members track, and what the others receive of it (docs/protocol/channels.md#presence-messages).
 
 mod budget;
 mod bursts;
@@ -17,7 +17,7 @@ async fn check(script: &str) {
     world.stop().await;
 }
 
-/// A client that is in the room under `key`, its first state read.
+/// A member of the room with the key `key`, whose first state has been read.
 async fn member(world: &World, key: Value) -> Client {
     let mut client = world.connect().await;
     client.join(ROOM, json!({"presence": {"key": key, "enabled": true}})).await;
@@ -25,10 +25,10 @@ async fn member(world: &World, key: Value) -> Client {
     client
 }
 
-/// The payloads of the `presence_diff`s among what a client heard.
+/// The payloads of the `presence_diff`s that a client has received.
 async fn diffs(client: &mut Client) -> Vec<Value> {
-    let heard = client.received().await.into_iter();
-    heard
+    let frames = client.received().await.into_iter();
+    frames
         .filter_map(|frame| match frame {
             Frame::Json(frame) if frame[3] == "presence_diff" => Some(frame[4].clone()),
             _ => None,
@@ -40,7 +40,7 @@ fn track(payload: Value) -> Value {
     json!({"type": "presence", "event": "track", "payload": payload})
 }
 
-/// What realtime-js makes of states and diffs: metas by `phx_ref`, joins before leaves.
+/// The presence that realtime-js computes from states and diffs: metas by `phx_ref`, joins before leaves.
 #[derive(Debug, Default)]
 struct View {
     metas: Vec<Value>,
@@ -76,14 +76,14 @@ impl View {
     }
 }
 
-/// All metas below all keys.
+/// The metas of all keys.
 fn metas(keys: &Value) -> Vec<Value> {
     let keys = keys.as_object().expect("an object of keys").values();
     keys.flat_map(|key| key["metas"].as_array().expect("metas is a list").clone()).collect()
 }
 
 #[tokio::test]
-async fn the_state_comes_after_the_join_and_every_change_as_a_diff() {
+async fn the_state_follows_the_join_and_every_change_is_a_diff() {
     check(
         r#"
         ann joins realtime:room {"presence":{"key":"ann","enabled":true}}
@@ -104,7 +104,7 @@ async fn the_state_comes_after_the_join_and_every_change_as_a_diff() {
 }
 
 #[tokio::test]
-async fn the_first_serializer_sees_the_same() {
+async fn the_first_serializer_receives_the_same() {
     check(
         r#"
         ann (v1) joins realtime:room {"presence":{"key":"ann","enabled":true}}
@@ -121,7 +121,7 @@ async fn the_first_serializer_sees_the_same() {
 }
 
 // docs/protocol/channels.md#presence-state-and-diffs: realtime-js applies joins, then leaves, by phx_ref; two
-// diffs or one half would leave ghosts.
+// diffs or one half would leave stale entries.
 #[tokio::test]
 async fn an_update_is_one_diff_that_names_the_state_before() {
     let world = World::with(|settings| settings.presence.coalesce = Duration::ZERO).await;
@@ -140,7 +140,7 @@ async fn an_update_is_one_diff_that_names_the_state_before() {
 }
 
 #[tokio::test]
-async fn untracking_leaves_and_may_be_repeated() {
+async fn an_untrack_removes_the_entry_and_may_be_repeated() {
     check(
         r#"
         ann, bob join realtime:room {"presence":{"key":"both","enabled":true}}
@@ -200,7 +200,7 @@ async fn two_tabs_are_one_key_with_two_metas() {
 }
 
 #[tokio::test]
-async fn leaving_vanishing_and_rejoining_end_a_presence() {
+async fn a_leave_a_lost_connection_and_a_rejoin_end_a_presence() {
     check(
         r#"
         bob joins realtime:room {"presence":{"key":"bob","enabled":true}}
@@ -220,7 +220,7 @@ async fn leaving_vanishing_and_rejoining_end_a_presence() {
     .await;
 }
 
-// realtime-js keeps diffs back until it has had a state, so a diff alone is of no use to anybody. Upstream
+// realtime-js holds diffs back until it has a state, so a diff alone is of no use. Upstream
 // sends them to all members of a public room (docs/protocol/channels.md#recipients-of-presence).
 #[tokio::test]
 async fn without_presence_there_is_neither_state_nor_diff() {
@@ -286,7 +286,7 @@ async fn the_first_track_of_a_member_without_presence_also_brings_the_state() {
 }
 
 #[tokio::test]
-async fn a_tenant_may_have_presence_for_everybody() {
+async fn a_tenant_may_enable_presence_for_all_clients() {
     let world = World::with(|settings| settings.presence.enabled = true).await;
     world
         .check(
@@ -346,7 +346,7 @@ async fn a_key_may_be_a_number_and_no_key_is_a_new_one_per_join() {
 }
 
 #[tokio::test]
-async fn refs_are_the_servers_own_and_unlike_each_other() {
+async fn refs_are_the_servers_own_and_unique() {
     let world = World::with(|settings| settings.presence.coalesce = Duration::ZERO).await;
     let (mut ann, mut bob) = (member(&world, json!("ann")).await, member(&world, json!("bob")).await);
     let mine =

@@ -1,4 +1,4 @@
-//! Tokens of a channel: at the join, while it lives, and when it expires (docs/protocol/tokens.md).
+//! Tokens of a channel: at the join, while joined, and when they expire (docs/protocol/tokens.md).
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use harness::{RawFrame, Request, Token, World, check};
 use serde_json::{Value, json};
 
 #[tokio::test]
-async fn a_join_with_a_bad_token_says_what_is_bad() {
+async fn a_join_with_a_bad_token_is_refused_with_the_reason() {
     check(
         r#"
         ann connects
@@ -60,7 +60,7 @@ async fn a_token_may_be_absent_null_or_surrounded_by_blanks_but_not_empty() {
 }
 
 #[tokio::test]
-async fn the_old_name_of_the_token_wins_unless_it_is_opaque() {
+async fn the_old_name_of_the_token_takes_precedence_unless_it_is_opaque() {
     check(
         r#"
         ann connects
@@ -94,7 +94,7 @@ async fn a_refresh_is_never_answered() {
 
 // Each of these would end the channel if the token were found.
 #[tokio::test]
-async fn a_refresh_that_is_not_where_it_belongs_is_ignored() {
+async fn a_refresh_in_another_place_is_ignored() {
     check(
         r#"
         ann joins realtime:room {"broadcast":{"self":true}}
@@ -116,7 +116,7 @@ async fn a_refresh_that_is_not_where_it_belongs_is_ignored() {
 }
 
 #[tokio::test]
-async fn a_refused_refresh_ends_the_channel_and_says_why() {
+async fn a_refused_refresh_ends_the_channel_with_the_reason() {
     let signer = "Failed to generate JWT signer, check your JWT secret or JWKS configuration";
     for (token, message) in [
         ("$garbage", "The token provided is not a valid JWT"),
@@ -146,7 +146,7 @@ async fn a_refused_refresh_ends_the_channel_and_says_why() {
 }
 
 #[tokio::test]
-async fn a_refresh_that_has_expired_asks_the_client_to_come_again() {
+async fn a_refresh_that_has_expired_lets_the_client_join_again() {
     check(
         r#"
         ann joins realtime:room
@@ -158,8 +158,8 @@ async fn a_refresh_that_has_expired_asks_the_client_to_come_again() {
     .await;
 }
 
-// Upstream says `phx_close`, from which realtime-js never comes back; `phx_error` makes it join again with
-// the token it holds by then (docs/protocol/tokens.md#expiry).
+// Upstream sends `phx_close`, after which realtime-js never joins again; after `phx_error` it joins again with
+// the token that it has by then (docs/protocol/tokens.md#expiry).
 #[tokio::test]
 async fn a_token_that_expires_ends_its_channel_and_nothing_else() {
     check(
@@ -181,28 +181,28 @@ async fn a_token_that_expires_ends_its_channel_and_nothing_else() {
     .await;
 }
 
-// The join is there before the connection looks at the clock for the first time, and no byte comes after
-// it that would make it look again.
+// The join is received before the connection sets its timer for the first time, and no byte comes after it that would set
+// the timer again.
 #[tokio::test]
 async fn a_token_expires_even_if_its_join_came_with_the_handshake() {
     let world = World::start().await;
     let config = json!({"config": {}, "access_token": world.token(Token::Soon)});
     let join = json!(["1", "1", "realtime:room", "phx_join", config]).to_string();
     let mut ann = world.raw_saying(&[RawFrame::text(&join)]).await;
-    let mut heard = Vec::new();
+    let mut frames = Vec::new();
     for _ in ["the reply", "the reason", "the end"] {
         let frame = ann.next().await.expect("the connection lives on");
-        heard.push(serde_json::from_slice::<Value>(&frame.payload).expect("JSON"));
+        frames.push(serde_json::from_slice::<Value>(&frame.payload).expect("JSON"));
     }
-    assert_eq!((&heard[0][3], &heard[0][4]["status"]), (&json!("phx_reply"), &json!("ok")));
-    let message = heard[1][4]["message"].as_str().unwrap_or_default();
-    assert!(heard[1][3] == "system" && message.starts_with("Token has expired"), "{}", heard[1]);
-    assert_eq!(heard[2], json!(["1", "1", "realtime:room", "phx_error", {"reason": "channel_crash"}]));
+    assert_eq!((&frames[0][3], &frames[0][4]["status"]), (&json!("phx_reply"), &json!("ok")));
+    let message = frames[1][4]["message"].as_str().unwrap_or_default();
+    assert!(frames[1][3] == "system" && message.starts_with("Token has expired"), "{}", frames[1]);
+    assert_eq!(frames[2], json!(["1", "1", "realtime:room", "phx_error", {"reason": "channel_crash"}]));
     world.stop().await;
 }
 
 #[tokio::test]
-async fn the_first_serializer_hears_the_same_of_an_expired_token() {
+async fn the_first_serializer_receives_the_same_for_an_expired_token() {
     check(
         r#"
         ann (v1) connects with token soon
@@ -238,7 +238,7 @@ async fn a_refresh_prolongs_a_channel_and_an_opaque_key_does_not() {
 }
 
 #[tokio::test]
-async fn a_refresh_may_also_bring_the_end_nearer() {
+async fn a_refresh_may_also_shorten_the_channel() {
     check(
         r#"
         ann connects
@@ -253,7 +253,7 @@ async fn a_refresh_may_also_bring_the_end_nearer() {
 }
 
 #[tokio::test]
-async fn a_token_may_live_for_ages() {
+async fn a_token_may_be_valid_for_ages() {
     check(
         r#"
         ann connects with token eternal
@@ -268,7 +268,7 @@ async fn a_token_may_live_for_ages() {
 }
 
 /// The status of a handshake with this token.
-async fn knock(world: &World, token: &str) -> u16 {
+async fn handshake_status(world: &World, token: &str) -> u16 {
     world.send(Request::upgrade("/socket/websocket").header("x-api-key", token)).await.status
 }
 
@@ -279,10 +279,10 @@ async fn claims_are_read_as_documented() {
     for good in [
         json!({"role": "anon", "exp": exp}),
         json!({"role": "anon", "exp": 4_000_000_000.5}),
-        json!({"role": "anon", "exp": exp, "iat": 1_700_000_000.25, "aud": "whoever", "iss": "anybody", "nbf": 1_700_000_000}),
+        json!({"role": "anon", "exp": exp, "iat": 1_700_000_000.25, "aud": "any audience", "iss": "any issuer", "nbf": 1_700_000_000}),
         json!({"role": "anon", "exp": exp, "aud": ["several", "people"]}),
     ] {
-        assert_eq!(knock(&world, &world.sign(&good)).await, 101, "{good}");
+        assert_eq!(handshake_status(&world, &world.sign(&good)).await, 101, "{good}");
     }
     for bad in [
         json!({"role": "anon", "exp": "4000000000"}),
@@ -292,17 +292,17 @@ async fn claims_are_read_as_documented() {
         json!({"role": "anon", "exp": 0}),
         json!({"role": "anon", "exp": -5}),
     ] {
-        let status = knock(&world, &world.sign(&bad)).await;
+        let status = handshake_status(&world, &world.sign(&bad)).await;
         // Upstream's 500 for some of these is not required: docs/protocol/websocket.md#handshake-token-errors.
         assert!(matches!(status, 401 | 500), "{bad}: {status}");
     }
     let token = world.token_issuer().sign_hs512(&json!({"role": "anon", "exp": exp}));
-    assert_eq!(knock(&world, &token).await, 101, "HS512");
+    assert_eq!(handshake_status(&world, &token).await, 101, "HS512");
     world.stop().await;
 }
 
 #[tokio::test]
-async fn audience_and_issuer_count_once_they_are_configured() {
+async fn audience_and_issuer_are_checked_once_they_are_configured() {
     let world = World::with(|settings| {
         settings.auth.jwt_audience = Some("authenticated".into());
         settings.auth.jwt_issuer = Some("https://auth.example".into());
@@ -310,19 +310,25 @@ async fn audience_and_issuer_count_once_they_are_configured() {
     .await;
     let claims = |aud: serde_json::Value, iss: &str| json!({"role": "r", "exp": 4_000_000_000u64, "aud": aud, "iss": iss});
     let token = |claims| world.sign(&claims);
-    assert_eq!(knock(&world, &token(claims(json!("authenticated"), "https://auth.example"))).await, 101);
     assert_eq!(
-        knock(&world, &token(claims(json!(["x", "authenticated"]), "https://auth.example"))).await,
+        handshake_status(&world, &token(claims(json!("authenticated"), "https://auth.example"))).await,
         101
     );
-    assert_eq!(knock(&world, &token(claims(json!("others"), "https://auth.example"))).await, 401);
-    assert_eq!(knock(&world, &token(claims(json!("authenticated"), "https://elsewhere.example"))).await, 401);
-    assert_eq!(knock(&world, &token(json!({"role": "r", "exp": 4_000_000_000u64}))).await, 401);
+    assert_eq!(
+        handshake_status(&world, &token(claims(json!(["x", "authenticated"]), "https://auth.example"))).await,
+        101
+    );
+    assert_eq!(handshake_status(&world, &token(claims(json!("others"), "https://auth.example"))).await, 401);
+    assert_eq!(
+        handshake_status(&world, &token(claims(json!("authenticated"), "https://elsewhere.example"))).await,
+        401
+    );
+    assert_eq!(handshake_status(&world, &token(json!({"role": "r", "exp": 4_000_000_000u64}))).await, 401);
     world.stop().await;
 }
 
 #[tokio::test]
-async fn a_token_whose_nbf_is_to_come_is_refused_in_words() {
+async fn a_token_whose_nbf_is_in_the_future_is_refused_with_a_text() {
     let world = World::start().await;
     let token = world.sign(&json!({"role": "anon", "exp": 4_000_000_000u64, "nbf": 3_000_000_000u64}));
     let answer = world.send(Request::upgrade("/socket/websocket").header("x-api-key", &token)).await;
@@ -337,9 +343,9 @@ async fn a_token_whose_nbf_is_to_come_is_refused_in_words() {
     world.stop().await;
 }
 
-// An issuer whose clock is a second ahead: final for realtime-js, had it been `phx_close`.
+// An issuer whose clock is a second ahead: with `phx_close` it would be final for realtime-js.
 #[tokio::test]
-async fn a_newer_token_whose_nbf_is_to_come_ends_the_channel_so_that_the_client_joins_again() {
+async fn a_newer_token_whose_nbf_is_in_the_future_ends_the_channel_so_that_the_client_joins_again() {
     let world = World::start().await;
     let token = world.sign(&json!({"role": "anon", "exp": 4_000_000_000u64, "nbf": 3_000_000_000u64}));
     let mut ann = world.connect().await;
@@ -352,9 +358,9 @@ async fn a_newer_token_whose_nbf_is_to_come_ends_the_channel_so_that_the_client_
 }
 
 #[tokio::test]
-async fn leeway_forgives_clocks_that_differ() {
+async fn leeway_allows_for_clocks_that_differ() {
     let world = World::with(|settings| settings.auth.leeway = Duration::from_secs(3600)).await;
-    assert_eq!(knock(&world, &world.token(Token::Expired)).await, 101);
+    assert_eq!(handshake_status(&world, &world.token(Token::Expired)).await, 101);
     world.check("ann connects with token expired\n ann joins realtime:room\n ann is quiet").await;
     world.stop().await;
 }

@@ -25,12 +25,12 @@ async fn ten_thousand_joins_are_each_answered_and_all_but_a_hundred_refused() {
     let mut ann = world.connect().await;
     assert_eq!(join_all(&mut ann, 0..10_000).await, 100);
     ann.settle().await;
-    untouched(pair).await;
+    assert_unaffected(pair).await;
     world.stop().await;
 }
 
 #[tokio::test]
-async fn ten_thousand_rooms_of_one_client_are_gone_when_it_is() {
+async fn ten_thousand_rooms_of_one_client_end_with_its_connection() {
     let world = World::with(|settings| {
         settings.limits.max_channels_per_client = size(20_000);
         settings.limits.max_joins_per_second = count(20_000);
@@ -44,12 +44,12 @@ async fn ten_thousand_rooms_of_one_client_are_gone_when_it_is() {
         world.send(Request::get("/health")).await.json()["rooms"] == 1
     })
     .await;
-    untouched(pair).await;
+    assert_unaffected(pair).await;
     world.stop().await;
 }
 
 #[tokio::test]
-async fn a_flood_of_joins_and_leaves_of_one_room_ends_where_it_should() {
+async fn a_flood_of_joins_and_leaves_of_one_room_ends_in_the_last_state() {
     let world = World::start().await;
     let pair = bystanders(&world).await;
     let mut ann = world.connect().await;
@@ -62,24 +62,24 @@ async fn a_flood_of_joins_and_leaves_of_one_room_ends_where_it_should() {
     ann.received().await;
     let members = world.send(Request::get("/health")).await.json()["members"].clone();
     assert_eq!(members, 3, "the bystanders and ann's last join");
-    untouched(pair).await;
+    assert_unaffected(pair).await;
     world.stop().await;
 }
 
-// Its answers have nowhere to go, so the server must stop to listen instead of piling them up.
+// Its replies cannot be written, so the server must stop reading instead of queueing them.
 #[tokio::test]
-async fn somebody_who_asks_and_never_reads_is_not_listened_to_for_ever() {
+async fn a_client_that_sends_and_never_reads_is_not_read_for_ever() {
     let world = World::with(|settings| settings.outbox.stall_timeout = Duration::from_millis(500)).await;
     let pair = bystanders(&world).await;
     let mut ann = world.raw().await;
     let burst = RawFrame::text(r#"[null,"1","phoenix","heartbeat",{}]"#).encode().repeat(2000);
     let asking = async { while ann.write(&burst).await.is_ok() {} };
     timeout(Duration::from_secs(60), asking).await.expect("the server stops to listen");
-    untouched(pair).await;
+    assert_unaffected(pair).await;
     world.stop().await;
 }
 
-/// One visitor of a crowd: comes, joins, talks, tracks, and goes, politely or not.
+/// One of many clients: connects, joins, broadcasts, tracks, and leaves or vanishes.
 async fn visit(world: &World, number: u64) {
     let mut noise = Noise(number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     for _ in 0..15 {
@@ -101,9 +101,9 @@ async fn visit(world: &World, number: u64) {
     }
 }
 
-// On several threads, because what goes wrong between two of them goes wrong nowhere else.
+// On several threads, because races between them do not occur on one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_crowd_that_comes_and_goes_leaves_nothing_behind() {
+async fn many_clients_that_come_and_go_leave_nothing_behind() {
     let world = Arc::new(World::start().await);
     let pair = bystanders(&world).await;
     let visits = (1..=24).map(|number| {
@@ -118,6 +118,6 @@ async fn a_crowd_that_comes_and_goes_leaves_nothing_behind() {
         health == json!({"status": "ok", "connections": 2, "rooms": 1, "members": 2})
     })
     .await;
-    untouched(pair).await;
+    assert_unaffected(pair).await;
     world.check("ann, bob join realtime:0\n ann > [\"1\",\"2\",\"realtime:0\",\"broadcast\",{}]\n bob < [null,null,\"realtime:0\",\"broadcast\",{}]").await;
 }

@@ -1,4 +1,4 @@
-//! At the door: no HTTP, half of it, too much of it, and tokens that are none.
+//! Handshakes: bytes that are not HTTP, incomplete and oversized heads, and false tokens.
 
 use super::*;
 
@@ -9,9 +9,9 @@ async fn a_handshake_that_is_never_finished_is_dropped() {
     let mut silent = world.dial().await;
     let mut halfway = world.dial().await;
     halfway.write(b"GET /socket/websocket HTTP/1.1\r\nhost: x\r\nx-wait").await.expect("the server listens");
-    assert!(silent.is_dropped().await, "said nothing");
-    assert!(halfway.is_dropped().await, "said half of it");
-    untouched(pair).await;
+    assert!(silent.is_dropped().await, "nothing was sent");
+    assert!(halfway.is_dropped().await, "half a request was sent");
+    assert_unaffected(pair).await;
     world.stop().await;
 }
 
@@ -27,11 +27,11 @@ async fn bytes_that_are_not_http_are_refused() {
         b"GET /socket/websocket HTTP/1.1\r\nhost: x\r\nbad header\r\n\r\n",
         b"POST /api/broadcast HTTP/1.1\r\nhost: x\r\ncontent-length: -5\r\n\r\n",
     ] {
-        let mut stranger = world.dial().await;
-        stranger.write(bytes).await.expect("the server listens");
-        assert!(stranger.is_dropped().await, "{:?}", String::from_utf8_lossy(bytes));
+        let mut socket = world.dial().await;
+        socket.write(bytes).await.expect("the server listens");
+        assert!(socket.is_dropped().await, "{:?}", String::from_utf8_lossy(bytes));
     }
-    untouched(pair).await;
+    assert_unaffected(pair).await;
     world.stop().await;
 }
 
@@ -54,12 +54,12 @@ async fn header_floods_are_answered_with_431() {
     let long_line = Request::get(&format!("/{}", "x".repeat(200_000)));
     let status = world.send(long_line).await.status;
     assert!(matches!(status, 400 | 414 | 431), "{status}");
-    untouched(pair).await;
+    assert_unaffected(pair).await;
     world.stop().await;
 }
 
 #[tokio::test]
-async fn forged_tokens_open_nothing() {
+async fn forged_tokens_are_refused() {
     check(
         r#"
         ann joins realtime:room {"broadcast":{"self":true}}
@@ -73,21 +73,21 @@ async fn forged_tokens_open_nothing() {
         ann < ["5","5","realtime:a","phx_reply",{"status":"error","response":{"reason":_}}]
         ann > ["6","6","realtime:a","phx_join",{"config":{},"access_token":"..."}]
         ann < ["6","6","realtime:a","phx_reply",{"status":"error","response":{"reason":_}}]
-        ann > ["1","7","realtime:room","broadcast",{"event":"untouched"}]
-        ann < [null,null,"realtime:room","broadcast",{"event":"untouched"}]
+        ann > ["1","7","realtime:room","broadcast",{"event":"assert_unaffected"}]
+        ann < [null,null,"realtime:room","broadcast",{"event":"assert_unaffected"}]
         "#,
     )
     .await;
 }
 
 #[tokio::test]
-async fn a_megabyte_of_token_is_no_token() {
+async fn a_token_of_a_megabyte_is_refused() {
     let world = World::start().await;
     let pair = bystanders(&world).await;
     let mut ann = world.connect().await;
     let huge = format!("{0}.{0}.{0}", "e".repeat(400_000));
     ann.push("2", "realtime:a", "phx_join", &json!({"config": {}, "access_token": huge})).await;
     assert_eq!(ann.next_json().await[4]["status"], "error");
-    untouched(pair).await;
+    assert_unaffected(pair).await;
     world.stop().await;
 }

@@ -17,7 +17,7 @@ async fn five_megabytes_pass_and_one_byte_more_closes_with_1009() {
     let mut ann = world.raw().await;
     ann.send(&RawFrame::text(&heartbeat_of(5_000_000))).await;
     assert_eq!(ann.next().await.map(|answer| answer.opcode), Some(opcode::TEXT));
-    // The server may hang up before it has read everything.
+    // The server may close before it has read everything.
     let _ = ann.write(&RawFrame::text(&heartbeat_of(5_000_001)).encode()).await;
     assert_eq!(ann.drain_to_close().await, Some(1009));
 
@@ -31,11 +31,11 @@ async fn five_megabytes_pass_and_one_byte_more_closes_with_1009() {
     let only_the_head = [0x81, 0xff, 0x3f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 2, 3, 4];
     cid.write(&only_the_head).await.expect("the server listens");
     assert_eq!(cid.drain_to_close().await, Some(1009), "the announcement is enough");
-    untouched(pair).await;
+    assert_unaffected(pair).await;
     world.stop().await;
 }
 
-// The sender of a broadcast that no frame may carry learns why, and the operator too.
+// The reason reaches the sender of a broadcast above the frame size, and the log.
 #[tokio::test]
 async fn a_message_over_the_frame_size_is_refused_with_the_limit() {
     let world = World::with(|settings| settings.server.max_frame_size = ByteSize::kib(1)).await;
@@ -49,7 +49,7 @@ async fn a_message_over_the_frame_size_is_refused_with_the_limit() {
     world.stop().await;
 }
 
-// Nothing of it is kept for the sake of the next message: neither the buffer nor the place in the stream.
+// Neither the buffer nor the position in the stream depends on it afterwards.
 #[tokio::test]
 async fn after_five_megabytes_the_connection_is_as_before() {
     let world = World::start().await;
@@ -72,11 +72,11 @@ async fn after_five_megabytes_the_connection_is_as_before() {
         ann.send(&RawFrame::text(r#"[null,"3","phoenix","heartbeat",{}]"#)).await;
         assert_eq!(ann.next().await.map(|answer| answer.opcode), Some(opcode::TEXT));
     }
-    untouched(pair).await;
+    assert_unaffected(pair).await;
     world.stop().await;
 }
 
-// An answer would have to carry it back.
+// A reply would have to return it.
 #[tokio::test]
 async fn a_topic_of_five_megabytes_is_not_answered() {
     let world = World::start().await;
@@ -91,12 +91,12 @@ async fn a_topic_of_five_megabytes_is_not_answered() {
         }
         ann.expect_quiet().await;
     }
-    untouched(pair).await;
+    assert_unaffected(pair).await;
     world.stop().await;
 }
 
 #[tokio::test]
-async fn json_a_hundred_thousand_levels_deep_is_survived() {
+async fn json_a_hundred_thousand_levels_deep_is_read() {
     let world = World::start().await;
     let pair = bystanders(&world).await;
     let mut ann = world.connect().await;
@@ -126,6 +126,6 @@ async fn json_a_hundred_thousand_levels_deep_is_survived() {
         }
     }
     ann.settle().await;
-    untouched(pair).await;
+    assert_unaffected(pair).await;
     world.stop().await;
 }

@@ -1,4 +1,4 @@
-//! Many changes at once: gathered, in an order everybody can follow, with the same end for all.
+//! Many changes at once: gathered, in an order that every member can apply, with the same result for all.
 
 use super::*;
 
@@ -26,13 +26,13 @@ async fn a_burst_of_updates_is_gathered_and_ends_with_the_newest_state() {
     world.stop().await;
 }
 
-/// Frames that say these tracks, to be written at once.
+/// Frames of these tracks, to be written at once.
 fn tracks(numbers: impl IntoIterator<Item = u64>) -> Vec<u8> {
     let frame = |n| json!(["1", "2", ROOM, "presence", track(json!({"n": n}))]).to_string();
     numbers.into_iter().flat_map(|n| RawFrame::text(&frame(n)).encode()).collect()
 }
 
-/// A member that tracks by the handful, as `ann`.
+/// A member with the key `ann` that writes many tracks at once.
 async fn raw_ann(world: &World) -> RawSocket {
     let mut ann = world.raw().await;
     let config = json!({"config": {"presence": {"key": "ann", "enabled": true}}});
@@ -41,8 +41,8 @@ async fn raw_ann(world: &World) -> RawSocket {
     ann
 }
 
-/// Checks a diff of ann's as one who has heard all diffs before: `seen` are the refs of their joins, in
-/// order. What leaves was there, and the state before is one they know. Returns the new `n`.
+/// Checks a diff of ann's as a member that has received all diffs before it: `seen` are the refs of their joins, in order.
+/// What leaves was there, and the previous state is a known one. Returns the new `n`.
 fn follow(diff: &Value, seen: &mut Vec<Value>) -> Option<u64> {
     let (joins, leaves) = (metas(&diff["joins"]), metas(&diff["leaves"]));
     assert!(joins.len() <= 1 && leaves.len() <= 1, "one member, one change: {diff}");
@@ -58,9 +58,9 @@ fn follow(diff: &Value, seen: &mut Vec<Value>) -> Option<u64> {
     meta["n"].as_u64()
 }
 
-// The first of the two is never shown to anybody, so nothing may be said to follow it.
+// The first of the two is never announced, so no state may name it as the previous one.
 #[tokio::test]
-async fn two_tracks_at_once_are_one_diff_that_follows_the_last_one_shown() {
+async fn two_tracks_at_once_are_one_diff_that_names_the_last_one_announced() {
     let world = World::start().await;
     let (mut ann, mut bob) = (raw_ann(&world).await, member(&world, json!("bob")).await);
     let mut seen: Vec<Value> = Vec::new();
@@ -79,7 +79,7 @@ async fn two_tracks_at_once_are_one_diff_that_follows_the_last_one_shown() {
 
 // On several threads, so that the announcer comes between any two tracks.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn quick_tracks_never_name_a_state_nobody_has_seen() {
+async fn quick_tracks_never_name_a_state_that_was_not_announced() {
     for coalesce in [Duration::ZERO, Duration::from_millis(1), Duration::from_millis(20)] {
         let world = World::with(|settings| settings.presence.coalesce = coalesce).await;
         let (mut ann, mut bob) = (raw_ann(&world).await, member(&world, json!("bob")).await);
@@ -100,7 +100,7 @@ async fn quick_tracks_never_name_a_state_nobody_has_seen() {
 }
 
 #[tokio::test]
-async fn a_room_full_of_trackers_agrees_on_who_is_there() {
+async fn all_members_of_a_room_that_track_end_with_the_same_state() {
     const MEMBERS: usize = 40;
     let world = World::start().await;
     let mut clients = Vec::new();
