@@ -31,7 +31,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn what_is_wrong_is_told_and_the_exit_code_says_so() {
+fn problems_are_reported_and_set_the_exit_code() {
     let broken = "[telemetry]\nlog_level = \"dbug\"\nlog_formatt = \"json\"\n";
     let shell = Shell::with(&[("config.toml", "server.port = 1"), ("broken.toml", broken)]);
     let output = shell.run("config check", &[("NUM_ACCEPTORS", "7"), ("PORT", "2")]);
@@ -66,8 +66,8 @@ fn a_file_without_a_secret_is_remarked_and_a_server_without_one_does_not_start()
     let shell = Shell::with(&[("a.toml", ""), ("b.toml", "tenants.acme.auth.jwks_url = 'https://x/keys'")]);
     let output = shell.run("config check a.toml b.toml", &[]);
     assert!(output.status.success());
-    let told = "a.toml: nothing is wrong\n    read a.toml\nb.toml: nothing is wrong\n    read b.toml\n";
-    assert_eq!(text(&output.stdout), told);
+    let expected = "a.toml: nothing is wrong\n    read a.toml\nb.toml: nothing is wrong\n    read b.toml\n";
+    assert_eq!(text(&output.stdout), expected);
     let note = "note: a.toml holds no secret to verify tokens with; a variable may\n";
     assert_eq!(text(&output.stderr), note);
     let output = shell.run("serve --port 0 --config a.toml", &[]);
@@ -76,7 +76,7 @@ fn a_file_without_a_secret_is_remarked_and_a_server_without_one_does_not_start()
 }
 
 #[test]
-fn what_is_unwise_is_told_and_nothing_is_wrong_with_it() {
+fn advice_is_printed_and_is_not_a_problem() {
     let keys = r#"{"keys":[{"kty":"oct","kid":"one","k":"a2V5"},{"kty":"oct","kid":"two"},{"kty":"RSA"}]}"#;
     let file = format!(
         "[auth]\njwt_secret = 'hunter2'\njwt_jwks = '{keys}'\n[tenants.acme.auth]\njwt_jwks = '{keys}'"
@@ -101,7 +101,7 @@ fn what_is_unwise_is_told_and_nothing_is_wrong_with_it() {
 }
 
 #[test]
-fn what_is_not_read_is_told_by_a_check_and_at_the_start() {
+fn what_is_ignored_is_reported_by_a_check_and_at_the_start() {
     let shell = Shell::with(&[("realtime.toml", "[server]\nport = 1")]);
     let notes = [
         "realtime.toml is not read: call it config.toml, or name it with --config",
@@ -141,21 +141,21 @@ fn an_environment_without_its_file_does_not_start() {
     for line in ["config check", "serve --dev"] {
         let output = shell.run(line, &[("REALTIME_ENV", "prod")]);
         assert_eq!(output.status.code(), Some(1));
-        let told = "variable REALTIME_ENV: chooses config.prod.toml, and there is no such file\n    \
+        let expected = "variable REALTIME_ENV: chooses config.prod.toml, and there is no such file\n    \
                     help: did you mean REALTIME_ENV=production?\n";
-        assert!(text(&output.stderr).contains(told), "{output:?}");
+        assert!(text(&output.stderr).contains(expected), "{output:?}");
     }
     assert!(shell.run("config check", &[("REALTIME_ENV", "production")]).status.success());
 }
 
 #[test]
-fn serving_with_broken_settings_tells_the_same() {
+fn serving_with_broken_settings_reports_the_same() {
     let shell = Shell::with(&[("config.toml", "server.prot = 1")]);
-    let told = "config.toml:1:8: server.prot: unknown key\n    help: did you mean server.port?";
+    let expected = "config.toml:1:8: server.prot: unknown key\n    help: did you mean server.port?";
     for line in ["serve --dev", "token", "health", "config show"] {
         let output = shell.run(line, &[]);
         assert_eq!(output.status.code(), Some(1));
-        assert_eq!(text(&output.stderr), format!("error: {told}\n"), "{line}");
+        assert_eq!(text(&output.stderr), format!("error: {expected}\n"), "{line}");
     }
 }
 

@@ -105,7 +105,7 @@ impl Serve {
 }
 
 #[test]
-fn a_provider_that_the_system_trusts_is_believed() {
+fn a_provider_that_the_system_trusts_is_accepted() {
     let provider = Provider::start();
     let serve = Serve::asking(&provider, Some("cert.pem"));
     let answer = serve.knock();

@@ -1,4 +1,4 @@
-//! Keys and tokens that look good and are not: what whoever runs the server is told of them.
+//! Keys and tokens with mistakes: what the log reports to the operator.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -122,17 +122,17 @@ fn a_time_in_milliseconds_has_one_line_and_nothing_of_the_token() {
         serve.ask(&path(&milliseconds), "x: y");
     }
     let line = serve.line("JwtTimeInMilliseconds");
-    let told = "JwtTimeInMilliseconds: `exp` of a token is in milliseconds, and is read as seconds: such a token does \
+    let text = "JwtTimeInMilliseconds: `exp` of a token is in milliseconds, and is read as seconds: such a token does \
                 not expire for thousands of years";
     assert_eq!(
         (&line["message"], &line["level"], &line["project"]),
-        (&told.into(), &"WARN".into(), &"default".into())
+        (&text.into(), &"WARN".into(), &"default".into())
     );
 
     let operator = TokenIssuer::new(OPERATORS).sign(&json!({"nbf": now * 1000, "sub": "hidden-sub"}));
     assert_eq!(serve.ask("/status", &format!("authorization: Bearer {operator}")), 401);
     let other = serve.line("JwtTimeInMilliseconds");
-    assert!(other["message"].as_str().is_some_and(|told| told.contains("`nbf` of a token")), "{other}");
+    assert!(other["message"].as_str().is_some_and(|text| text.contains("`nbf` of a token")), "{other}");
     let rest = serve.stop();
     assert!(!rest.contains("JwtTimeInMilliseconds"), "{rest}");
     for shown in [line.to_string(), other.to_string(), rest] {

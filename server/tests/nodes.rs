@@ -44,7 +44,7 @@ impl Program {
         Program { process, world, _folder: folder }
     }
 
-    async fn hears(&self, nodes: usize) {
+    async fn waits_for_nodes(&self, nodes: usize) {
         eventually("the node hears the others", async || {
             self.world.number("realtime_bus_connected").await == 1.0
                 && self.world.number("realtime_bus_nodes").await == nodes as f64
@@ -66,11 +66,11 @@ async fn track(client: &mut Client) {
 }
 
 #[tokio::test]
-async fn whoever_is_on_a_node_that_is_killed_leaves_within_its_lease() {
+async fn presence_of_a_killed_node_leaves_within_its_lease() {
     let redis = Redis::start().await;
     let (one, two) = (Program::start(&redis.url()), Program::start(&redis.url()));
-    one.hears(2).await;
-    two.hears(2).await;
+    one.waits_for_nodes(2).await;
+    two.waits_for_nodes(2).await;
     let (mut bob, _) = two.member("bob").await;
     let (mut ann, _) = one.member("ann").await;
     track(&mut ann).await;
@@ -82,7 +82,7 @@ async fn whoever_is_on_a_node_that_is_killed_leaves_within_its_lease() {
     assert!(diff[4]["leaves"]["ann"].is_object(), "{diff}");
     // A lease, and the third of one until the other looks; the rest is for the slowness of the machine.
     assert!(killed.elapsed() < LEASE * 3, "{:?}", killed.elapsed());
-    two.hears(1).await;
+    two.waits_for_nodes(1).await;
     // The log is written by a thread of its own.
     logs(&two, "RealtimeNodeDisconnected").await;
     // Nothing is left of it but what belongs to the other.
@@ -91,11 +91,11 @@ async fn whoever_is_on_a_node_that_is_killed_leaves_within_its_lease() {
 }
 
 #[tokio::test]
-async fn whoever_is_on_a_node_that_stops_leaves_at_once() {
+async fn presence_of_a_stopped_node_leaves_at_once() {
     let redis = Redis::start().await;
     let (mut one, two) = (Program::start(&redis.url()), Program::start(&redis.url()));
-    one.hears(2).await;
-    two.hears(2).await;
+    one.waits_for_nodes(2).await;
+    two.waits_for_nodes(2).await;
     let (mut bob, _) = two.member("bob").await;
     let (mut ann, _) = one.member("ann").await;
     track(&mut ann).await;
@@ -104,12 +104,12 @@ async fn whoever_is_on_a_node_that_stops_leaves_at_once() {
     let diff = bob.next_json().await;
     assert!(diff[4]["leaves"]["ann"].is_object(), "{diff}");
     assert!(one.process.exit().0.success());
-    two.hears(1).await;
+    two.waits_for_nodes(1).await;
     assert!(!two.process.log().contains("RealtimeNodeDisconnected"), "{}", two.process.log());
 }
 
 #[tokio::test]
-async fn a_wrong_password_is_told_and_not_shown() {
+async fn a_wrong_password_is_reported_and_not_printed() {
     let redis =
         Redis::with(RedisOptions { password: Some("the-right-one"), ..RedisOptions::default() }).await;
     let program = Program::start(&format!("redis://:a-wrong-one@localhost:{}", redis.address().port()));
@@ -129,7 +129,7 @@ async fn logs(program: &Program, text: &str) {
 }
 
 #[tokio::test]
-async fn the_log_tells_a_redis_that_was_never_there_from_one_that_is_lost() {
+async fn the_log_distinguishes_a_redis_that_was_never_reached_from_one_that_is_lost() {
     let port = TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("a port").port();
     let program = Program::start(&format!("redis://somebody:hush@localhost:{port}/0"));
     logs(&program, &format!("cannot reach Redis at localhost:{port}: connection refused")).await;
@@ -138,13 +138,13 @@ async fn the_log_tells_a_redis_that_was_never_there_from_one_that_is_lost() {
     let options = RedisOptions { port: Some(port), ..RedisOptions::default() };
     let redis = Redis::with(options).await;
     let _: String = redis.ask(&["ACL", "SETUSER", "somebody", "on", ">hush", "allkeys", "&*", "+@all"]).await;
-    program.hears(1).await;
+    program.waits_for_nodes(1).await;
     logs(&program, &format!("Connected to Redis at localhost:{port}")).await;
     assert!(!program.process.log().contains("again"), "{}", program.process.log());
 
     // Of one code there is a line in ten seconds, so this takes another program.
     let program = Program::start(&format!("redis://somebody:hush@localhost:{port}/0"));
-    program.hears(2).await;
+    program.waits_for_nodes(2).await;
     drop(redis);
     logs(&program, &format!("lost the connection to Redis at localhost:{port}: the connection was closed"))
         .await;
@@ -155,7 +155,7 @@ async fn the_log_tells_a_redis_that_was_never_there_from_one_that_is_lost() {
 }
 
 #[tokio::test]
-async fn what_redis_refuses_is_told_with_what_to_do() {
+async fn a_refusal_by_redis_is_reported_with_a_remedy() {
     let plain = Redis::start().await;
     let [secret, encrypted] = [(Some("secret"), false), (None, true)].map(|(password, tls)| RedisOptions {
         password,
@@ -192,22 +192,22 @@ async fn what_redis_refuses_is_told_with_what_to_do() {
 }
 
 #[test]
-fn an_address_that_is_none_is_told_and_not_shown() {
+fn an_invalid_address_is_reported_and_not_printed() {
     let mut command = Command::new(PROGRAM);
     command.arg("serve").env("JWT_SECRET", SECRET).env("HOST", "127.0.0.1").env("PORT", "0");
     let output = command.env("REDIS_URL", "ftp://:hush@localhost").output().expect("it runs");
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{told}");
-    assert!(told.contains("bus.redis_url"), "{told}");
-    assert!(!told.contains("hush"), "{told}");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.contains("bus.redis_url"), "{error}");
+    assert!(!error.contains("hush"), "{error}");
 }
 
 #[tokio::test]
 async fn an_unknown_version_of_the_bus_protocol_is_logged_once_and_harms_nobody() {
     let redis = Redis::start().await;
     let (one, two) = (Program::start(&redis.url()), Program::start(&redis.url()));
-    one.hears(2).await;
-    two.hears(2).await;
+    one.waits_for_nodes(2).await;
+    two.waits_for_nodes(2).await;
     for said in [r#""Hello""#, r#"{"Sing":{"loud":true}}"#, r#""Told""#] {
         let message = format!(r#"{{"from":7,"said":{said},"streams":1,"protocol":[2,3],"mood":"good"}}"#);
         let subscribers: usize = redis.ask(&["PUBLISH", "realtime:nodes", &message]).await;

@@ -66,7 +66,7 @@ async fn every_algorithm_is_verified_with_the_key_its_token_names() {
 async fn a_room_is_joined_and_refreshed_with_a_public_key() {
     let (old, new) = (KeyPair::new("old", Algorithm::ES256), KeyPair::new("new", Algorithm::EdDSA));
     let world = world_with(key_set([&old, &new])).await;
-    let (old, new, stranger) =
+    let (old, new, unknown) =
         (old.sign(&user()), new.sign(&user()), KeyPair::new("gone", Algorithm::ES256).sign(&user()));
     world
         .check(&format!(
@@ -76,9 +76,9 @@ async fn a_room_is_joined_and_refreshed_with_a_public_key() {
             ann < ["1","1","realtime:room","phx_reply",{{"status":"ok","response":{{"postgres_changes":[]}}}}]
             ann > ["1","2","realtime:room","access_token",{{"access_token":"{new}"}}]
             ann is quiet
-            ann > ["2","3","realtime:other","phx_join",{{"config":{{}},"access_token":"{stranger}"}}]
+            ann > ["2","3","realtime:other","phx_join",{{"config":{{}},"access_token":"{unknown}"}}]
             ann < ["2","3","realtime:other","phx_reply",{{"status":"error","response":{{"reason":"JwtSignerError: Failed to generate JWT signer for key ID (kid) \"gone\", check your JWT secret or JWKS configuration"}}}}]
-            ann > ["1","4","realtime:room","access_token",{{"access_token":"{stranger}"}}]
+            ann > ["1","4","realtime:room","access_token",{{"access_token":"{unknown}"}}]
             ann < ["1",null,"realtime:room","system",_]
             ann < ["1","1","realtime:room","phx_close",{{}}]
             "#
@@ -170,8 +170,8 @@ async fn no_token_turns_one_kind_of_key_into_another() {
         for alg in ["RS256", "RS512", "ES256", "ES384", "EdDSA", "Ed25519"] {
             let forged = pair.sign_with_header(&json!({"alg": alg, "kid": kid}), &user());
             let genuine = alg == own || (own == "EdDSA" && alg == "Ed25519");
-            let told = if genuine { None } else { no_signer(Some(kid)) };
-            assert_eq!(refusal(&world, &forged).await, told, "{kid} as {alg}");
+            let expected = if genuine { None } else { no_signer(Some(kid)) };
+            assert_eq!(refusal(&world, &forged).await, expected, "{kid} as {alg}");
         }
     }
     for alg in ["ES512", "Ed448"] {

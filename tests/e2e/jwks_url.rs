@@ -51,8 +51,8 @@ async fn member(world: &World, key: &KeyPair) -> Client {
 }
 
 fn unknown(kid: &str) -> (u16, String) {
-    let told = "check your JWT secret or JWKS configuration";
-    (401, format!("Failed to generate JWT signer for key ID (kid) \"{kid}\", {told}"))
+    let hint = "check your JWT secret or JWKS configuration";
+    (401, format!("Failed to generate JWT signer for key ID (kid) \"{kid}\", {hint}"))
 }
 
 fn welcome() -> (u16, String) {
@@ -115,15 +115,15 @@ async fn a_storm_of_unknown_names_causes_one_request() {
     let provider = Provider::publishing(&key_set([&key])).await;
     let world = world_of(&provider).await;
     assert_eq!(knock(&world, &key).await, welcome());
-    let strangers: Vec<_> = (0..50).map(|n| key.clone().named(&format!("unknown-{n}"))).collect();
+    let unknown_keys: Vec<_> = (0..50).map(|n| key.clone().named(&format!("unknown-{n}"))).collect();
     let mut storm = Vec::new();
-    for stranger in &strangers {
-        storm.push(knock(&world, stranger));
+    for unknown_key in &unknown_keys {
+        storm.push(knock(&world, unknown_key));
     }
-    for (n, told) in futures_util::future::join_all(storm).await.into_iter().enumerate() {
-        assert_eq!(told, unknown(&format!("unknown-{n}")));
+    for (n, reply) in futures_util::future::join_all(storm).await.into_iter().enumerate() {
+        assert_eq!(reply, unknown(&format!("unknown-{n}")));
     }
-    assert_eq!(knock(&world, &strangers[7]).await, unknown("unknown-7"));
+    assert_eq!(knock(&world, &unknown_keys[7]).await, unknown("unknown-7"));
     assert_eq!(provider.requests(), 2, "the first, and one for all of them");
     // Forged under a name that is known, they cause none at all.
     assert_eq!(knock(&world, &pair("one")).await.1, "Failed to validate JWT signature");
@@ -240,9 +240,9 @@ async fn a_key_that_is_no_longer_published_ends_what_it_has_opened() {
     let world = busy_world_of(&provider).await;
     let (mut ann, mut ben) = (member(&world, &old).await, member(&world, &new).await);
     provider.publish(&key_set([&new]));
-    let told = ann.next_json().await;
-    assert_eq!((&told[3], &told[4]["status"]), (&json!("system"), &json!("error")), "{told}");
-    assert_eq!(told[4]["message"], "The key that signed this token is no longer accepted");
+    let notice = ann.next_json().await;
+    assert_eq!((&notice[3], &notice[4]["status"]), (&json!("system"), &json!("error")), "{notice}");
+    assert_eq!(notice[4]["message"], "The key that signed this token is no longer accepted");
     assert_eq!(ann.next_json().await[3], "phx_error");
     ben.send_json(&json!([null, "2", "phoenix", "heartbeat", {}])).await;
     assert_eq!(ben.next_json().await[1], "2", "nothing before it");

@@ -122,7 +122,7 @@ fn has_text(claim: &Value, expected: &str) -> bool {
 }
 
 /// Whether two values are equal as JSON: 1 and 1.0 are one number. Whole numbers are not compared as floats, because
-/// large neighbours have the same float.
+/// adjacent large integers have the same float.
 fn equal(claim: &Value, expected: &Value) -> bool {
     match (claim, expected) {
         (Value::Number(one), Value::Number(other)) if one.is_f64() || other.is_f64() => {

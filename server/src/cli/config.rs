@@ -113,7 +113,7 @@ fn check(config: &super::Config) -> anyhow::Result<ExitCode> {
             ));
         }
     }
-    tell([("The settings".to_owned(), checked)])
+    report([("The settings".to_owned(), checked)])
 }
 
 /// Checks each file by itself.
@@ -130,10 +130,12 @@ fn check_files(files: &[PathBuf]) -> anyhow::Result<ExitCode> {
         }
         (name, checked)
     };
-    tell(files.iter().map(check))
+    report(files.iter().map(check))
 }
 
-fn tell(checked: impl IntoIterator<Item = (String, Result<Checked, LoadError>)>) -> anyhow::Result<ExitCode> {
+fn report(
+    checked: impl IntoIterator<Item = (String, Result<Checked, LoadError>)>,
+) -> anyhow::Result<ExitCode> {
     let mut problems = 0;
     for (name, checked) in checked {
         match checked {

@@ -48,7 +48,7 @@ metrics! {
         pub settings_reload_failed: Gauge = "realtime_settings_reload_failed",
         /// Keys of the settings whose new value waits for a restart.
         pub settings_pending: Gauge = "realtime_settings_pending",
-        /// Log lines that were not written, because whoever reads them was too slow (telemetry.log_queue_lines).
+        /// Log lines that were not written, because their reader was too slow (telemetry.log_queue_lines).
         pub log_lines_dropped: Counter = "realtime_log_lines_dropped_total",
         /// Seconds since the server started.
         pub uptime_seconds: Gauge = "realtime_uptime_seconds",

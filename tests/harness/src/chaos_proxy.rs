@@ -95,7 +95,7 @@ impl ChaosProxy {
         });
     }
 
-    /// From now on no byte passes, as if a cable were unplugged: no connection is closed.
+    /// From now on no byte passes, as after a network failure: no connection is closed.
     pub fn stick(&self) {
         self.change(|conditions| conditions.state = State::Stuck);
     }

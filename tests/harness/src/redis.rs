@@ -142,7 +142,7 @@ impl Redis {
     pub async fn ask<T: FromRedisValue>(&self, command: &[&str]) -> T {
         let mut connection = self.connect().await.expect("Redis answers");
         let mut asked = ::redis::cmd(command[0]);
-        asked.arg(&command[1..]).query_async(&mut connection).await.expect("Redis obeys")
+        asked.arg(&command[1..]).query_async(&mut connection).await.expect("Redis runs the command")
     }
 
     /// Runs a command, of words between blanks.
@@ -176,8 +176,8 @@ impl Redis {
     /// When that takes too long.
     pub async fn copies_in_full(&self) {
         eventually("the replica is in step", async || {
-            let told: String = self.ask(&["INFO", "replication"]).await;
-            told.contains("master_link_status:up")
+            let info: String = self.ask(&["INFO", "replication"]).await;
+            info.contains("master_link_status:up")
         })
         .await;
     }

@@ -146,7 +146,7 @@ impl Facts {
             text.push_str(&format!("{name:>13}  {value}\n"));
         }
         if busy() > 0.5 {
-            text.push_str("        noise  other work is running here: believe ratios, and those with care\n");
+            text.push_str("        noise  other work is running here: compare ratios only, and with care\n");
         }
         text
     }

@@ -50,7 +50,7 @@ pub enum Kind {
 /// What a server is given beyond what every server of a benchmark is given.
 #[derive(Debug, Default)]
 pub struct Setup {
-    /// The secret of its tokens, when several servers must believe the same ones.
+    /// The secret of its tokens, when several servers must accept the same ones.
     pub secret: Option<String>,
     /// Variables.
     pub variables: Vec<(&'static str, String)>,

@@ -62,8 +62,8 @@ fn one_name_may_stand_for_keys_of_several_types() {
     let ed = json!({"kid": "k", "kty": "OKP", "crv": "Ed25519", "x": ED25519});
     let set = parse(json!([secret, ed, secret]));
     assert_eq!(verifies(&set, "k").len(), 2);
-    let told = "key 3 (kid \"k\"): there is another key of this name and type before it";
-    assert_eq!(set.problems(), [told]);
+    let reported = "key 3 (kid \"k\"): there is another key of this name and type before it";
+    assert_eq!(set.problems(), [reported]);
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn keys_for_encryption_are_left_out_without_a_word() {
 }
 
 #[test]
-fn what_cannot_be_used_is_told_and_the_rest_is_used() {
+fn unusable_keys_are_reported_and_the_rest_is_used() {
     let x = base64(&[1; 32]);
     for (key, why) in [
         (json!("key"), "is no object"),
@@ -112,8 +112,8 @@ fn what_cannot_be_used_is_told_and_the_rest_is_used() {
             "is no point on its curve",
         ),
     ] {
-        let told = problem(key);
-        assert!(told.contains(why), "{why}: {told}");
+        let reported = problem(key);
+        assert!(reported.contains(why), "{why}: {reported}");
     }
     let set = parse(json!([{"kid": "bad", "kty": "tea"}, {"kid": "good", "kty": "oct", "k": "c2VjcmV0"}]));
     assert_eq!((verifies(&set, "good").len(), set.problems().len()), (1, 1));
