@@ -55,7 +55,7 @@ struct ReadLayers {
 impl Sources {
     /// `file` must be there if it is given; else the variable `REALTIME_CONFIG` names one, else
     /// `./config.toml` or `/etc/realtime/config.toml` is read if it is there. `variables` are
-    /// [`environment()`], or what a test says instead.
+    /// [`crate::environment()`], or what a test says instead.
     pub fn new(file: Option<&Path>, variables: impl IntoIterator<Item = (String, String)>) -> Self {
         Self {
             file: file.map(Path::to_owned),
