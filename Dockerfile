@@ -1,5 +1,5 @@
 # Realtime Server as an image: one program, the four libraries it is linked to, certificates, a starter
-# configuration. No shell and no package manager, so nothing in it helps a guest; it runs as a user without
+# configuration. No shell and no package manager, so nothing in it helps an intruder; it runs as a user without
 # rights, needs no capability and writes to /var/lib/realtime alone, so its root may be read-only.
 #
 #     docker build -t realtime-server .                     compiles here; the libraries are a layer of their own

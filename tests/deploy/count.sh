@@ -28,8 +28,8 @@ check() {
     fi
 }
 
-# told: what the last check said, for numbers worth showing.
-told() {
+# show_output: the output of the last check.
+show_output() {
     sed 's/^/          /' "$said"
 }
 

@@ -18,7 +18,7 @@ NODE="$ROOT/tests/clients/node/node_modules/.bin/node"
 # Images of the checks alone, and how buildah and podman run them: written by install.
 CONTAINERS_STORAGE_CONF="$CACHE/storage.conf"
 CONTAINERS_CONF="$CACHE/containers.conf"
-# A machine that is itself a guest may not nest namespaces; to build, a changed root is enough.
+# A machine that is itself a container may not nest namespaces; to build, a changed root is enough.
 BUILDAH_ISOLATION=chroot
 
 export ROOT CACHE PATH SUITE NODE CONTAINERS_STORAGE_CONF CONTAINERS_CONF BUILDAH_ISOLATION

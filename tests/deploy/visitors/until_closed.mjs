@@ -1,12 +1,12 @@
 // Stays in a room of the server at URL until it is sent away, and says how: `inside`, then the close code. Leaves
 // with 0 if that was 1012, «come back later».
 //
-//     TOKEN=… node until_goodbye.mjs URL
+//     TOKEN=… node until_closed.mjs URL
 
 const [url] = process.argv.slice(2)
 const socket = new WebSocket(`${url.replace('http', 'ws')}/socket/websocket?apikey=${process.env.TOKEN}&vsn=2.0.0`)
 
-socket.onopen = () => socket.send(JSON.stringify(['1', '1', 'realtime:goodbye', 'phx_join', { config: {} }]))
+socket.onopen = () => socket.send(JSON.stringify(['1', '1', 'realtime:closed', 'phx_join', { config: {} }]))
 socket.onmessage = ({ data }) => {
   const [, , , event, payload] = JSON.parse(data)
   if (event === 'phx_reply' && payload.status === 'ok') console.log('inside')
