@@ -210,7 +210,7 @@ async fn nobody_waits_long_for_a_room_to_open_behind_what_is_said() {
     ann.settle().await;
     let mut bob = world.connect().await;
     bob.join("realtime:another", json!({})).await;
-    assert_eq!(world.number("realtime_bus_connected").await, 1.0, "the cable is not given up");
+    assert_eq!(world.number("realtime_bus_connected").await, 1.0, "the connection is not given up");
     proxy.mend();
     world.stop().await;
 }

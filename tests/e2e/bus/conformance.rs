@@ -1,4 +1,4 @@
-//! What every bus must do, whatever it is made of. Each test runs on all of them.
+//! What every bus must do. Each test runs on all implementations.
 
 mod leases;
 
@@ -20,7 +20,7 @@ const BOB: NodeId = NodeId::new(2);
 const LEASE: Duration = Duration::from_millis(400);
 const LONG_LEASE: Duration = Duration::from_secs(60);
 
-/// Something to make a bus of.
+/// An implementation.
 enum Kind {
     Local,
     Redis(Redis),
@@ -43,31 +43,31 @@ impl Kind {
     }
 }
 
-/// A node's end of a cable.
+/// A node's connection and inbox.
 struct Node {
-    cable: Box<dyn BusConnection>,
+    connection: Box<dyn BusConnection>,
     inbox: std::sync::Arc<Inbox>,
     messages: Vec<ReceivedMessage>,
 }
 
 async fn connect(bus: &dyn Bus, node: NodeId) -> Node {
-    let (cable, inbox) = bus.connect(node).await.expect("a cable");
-    Node { cable, inbox, messages: Vec::new() }
+    let (connection, inbox) = bus.connect(node).await.expect("a connection");
+    Node { connection, inbox, messages: Vec::new() }
 }
 
 impl Node {
     async fn subscribe(&mut self, rooms: &[&str]) {
-        self.cable.subscribe(&names(rooms)).await.expect("a subscription");
+        self.connection.subscribe(&names(rooms)).await.expect("a subscription");
     }
 
     async fn publish(&mut self, room: &str, text: &str) {
-        self.cable.send(vec![said(room, text)]).await.expect("sent");
+        self.connection.send(vec![said(room, text)]).await.expect("sent");
     }
 
     async fn show(&mut self, room: &str, change: SnapshotChange, text: &str) {
         let message = Bytes::copy_from_slice(text.as_bytes());
         let command = Command::Store { room: room.into(), change, message };
-        self.cable.send(vec![command]).await.expect("sent");
+        self.connection.send(vec![command]).await.expect("sent");
     }
 
     /// The next `count` messages, as «room: text».
@@ -75,7 +75,7 @@ impl Node {
         let hear = async {
             while self.messages.len() < count {
                 let mut arrived = Vec::new();
-                let dropped = self.inbox.take(&mut arrived).await.expect("the cable holds");
+                let dropped = self.inbox.take(&mut arrived).await.expect("the connection holds");
                 assert_eq!(dropped.messages, 0, "dropped");
                 self.messages.append(&mut arrived);
             }
@@ -88,13 +88,13 @@ impl Node {
     /// Hears nothing but what it says to itself now.
     async fn hears_nothing(&mut self) {
         let end = Command::Publish { channel: Channel::Nodes, message: "end".into() };
-        self.cable.send(vec![end]).await.expect("sent");
+        self.connection.send(vec![end]).await.expect("sent");
         assert_eq!(self.hear(1).await, ["everyone: end"]);
     }
 
     async fn snapshots(&mut self, room: &str) -> Vec<(NodeId, StoredSnapshot)> {
         let mut copies: Vec<_> =
-            self.cable.snapshots(&names(&[room])).await.expect("copies").remove(0).expect("allowed");
+            self.connection.snapshots(&names(&[room])).await.expect("snapshots").remove(0).expect("allowed");
         copies.sort_by_key(|(node, _)| *node);
         let copies = copies.into_iter().map(|(node, snapshot)| {
             let mut snapshot = snapshot.expect("nothing was evicted");
@@ -105,7 +105,7 @@ impl Node {
     }
 
     async fn alive(&mut self) -> Vec<NodeId> {
-        let mut alive = self.cable.renew().await.expect("a lease").alive;
+        let mut alive = self.connection.renew().await.expect("a lease").alive;
         alive.sort();
         alive
     }
@@ -127,13 +127,13 @@ fn told(heard: &ReceivedMessage) -> String {
     }
 }
 
-fn copy(position: &'static str, entries: &[(u64, &'static str)]) -> StoredSnapshot {
+fn snapshot(position: &'static str, entries: &[(u64, &'static str)]) -> StoredSnapshot {
     let entries = entries.iter().map(|(id, entry)| (*id, Bytes::from(*entry))).collect();
     StoredSnapshot { position: position.into(), entries }
 }
 
 #[tokio::test]
-async fn a_room_is_heard_by_those_who_subscribed_to_it() {
+async fn messages_reach_the_subscribers_of_a_room() {
     for kind in Kind::all().await {
         let bus = kind.bus(LONG_LEASE);
         let (mut ann, mut bob) = (connect(&*bus, ANN).await, connect(&*bus, BOB).await);
@@ -145,7 +145,7 @@ async fn a_room_is_heard_by_those_who_subscribed_to_it() {
         ann.hears_nothing().await;
         assert_eq!(bob.hear(1).await, ["everyone: end"]);
 
-        bob.cable.unsubscribe(&names(&["a"])).await.expect("unsubscribed");
+        bob.connection.unsubscribe(&names(&["a"])).await.expect("unsubscribed");
         ann.publish("a", "4").await;
         ann.publish("b", "5").await;
         assert_eq!(bob.hear(1).await, ["b: 5"]);
@@ -153,7 +153,7 @@ async fn a_room_is_heard_by_those_who_subscribed_to_it() {
 }
 
 #[tokio::test]
-async fn whoever_listens_hears_itself_too() {
+async fn a_subscriber_receives_its_own_messages() {
     for kind in Kind::all().await {
         let bus = kind.bus(LONG_LEASE);
         let mut ann = connect(&*bus, ANN).await;
@@ -173,7 +173,7 @@ async fn messages_arrive_in_the_order_in_which_they_are_handed_over() {
         for batch in 0..200 {
             // Nobody waits for an answer before the next batch.
             let commands = (0..50).map(|n| said("a", &(batch * 50 + n).to_string())).collect();
-            answers.push(ann.cable.send(commands));
+            answers.push(ann.connection.send(commands));
         }
         for answer in answers {
             answer.await.expect("sent");
@@ -192,14 +192,17 @@ async fn names_and_messages_may_be_of_any_kind() {
         ann.subscribe(&[odd, ""]).await;
         let message = Bytes::from((0..=255).cycle().take(300_000).collect::<Vec<u8>>());
         let channel = Channel::Room(odd.into());
-        ann.cable
+        ann.connection
             .send(vec![Command::Publish { channel: channel.clone(), message: message.clone() }, said("", "")])
             .await
             .expect("sent");
         let mut heard = Vec::new();
         while heard.len() < 2 {
             let mut arrived = Vec::new();
-            timeout(WAIT_MAX, ann.inbox.take(&mut arrived)).await.expect("in time").expect("the cable holds");
+            timeout(WAIT_MAX, ann.inbox.take(&mut arrived))
+                .await
+                .expect("in time")
+                .expect("the connection holds");
             heard.extend(arrived);
         }
         assert_eq!(heard[0], ReceivedMessage { channel, message });
@@ -208,35 +211,35 @@ async fn names_and_messages_may_be_of_any_kind() {
 }
 
 #[tokio::test]
-async fn what_is_shown_is_copied_and_told_at_once() {
+async fn changes_are_stored_and_published_at_once() {
     for kind in Kind::all().await {
         let bus = kind.bus(LONG_LEASE);
         let (mut ann, mut bob) = (connect(&*bus, ANN).await, connect(&*bus, BOB).await);
         bob.subscribe(&["a"]).await;
-        ann.show("a", SnapshotChange::Replace(copy("p1", &[(1, "one"), (2, "two")])), "news 1").await;
+        ann.show("a", SnapshotChange::Replace(snapshot("p1", &[(1, "one"), (2, "two")])), "news 1").await;
         assert_eq!(bob.hear(1).await, ["a: news 1"]);
-        assert_eq!(bob.snapshots("a").await, [(ANN, copy("p1", &[(1, "one"), (2, "two")]))]);
+        assert_eq!(bob.snapshots("a").await, [(ANN, snapshot("p1", &[(1, "one"), (2, "two")]))]);
 
         let set = vec![(2, "zwei".into()), (3, "three".into())];
         ann.show("a", SnapshotChange::Update { position: "p2".into(), set, removed: vec![1, 77] }, "news 2")
             .await;
         assert_eq!(bob.hear(1).await, ["a: news 2"]);
-        assert_eq!(bob.snapshots("a").await, [(ANN, copy("p2", &[(2, "zwei"), (3, "three")]))]);
+        assert_eq!(bob.snapshots("a").await, [(ANN, snapshot("p2", &[(2, "zwei"), (3, "three")]))]);
 
-        bob.show("a", SnapshotChange::Replace(copy("q", &[(1, "bob")])), "mine").await;
-        ann.show("a", SnapshotChange::Replace(copy("p3", &[(9, "nine")])), "whole").await;
-        let expected = [(ANN, copy("p3", &[(9, "nine")])), (BOB, copy("q", &[(1, "bob")]))];
+        bob.show("a", SnapshotChange::Replace(snapshot("q", &[(1, "bob")])), "mine").await;
+        ann.show("a", SnapshotChange::Replace(snapshot("p3", &[(9, "nine")])), "whole").await;
+        let expected = [(ANN, snapshot("p3", &[(9, "nine")])), (BOB, snapshot("q", &[(1, "bob")]))];
         assert_eq!(ann.snapshots("a").await, expected);
 
         ann.show("a", SnapshotChange::Remove, "gone").await;
-        assert_eq!(ann.snapshots("a").await, [(BOB, copy("q", &[(1, "bob")]))]);
+        assert_eq!(ann.snapshots("a").await, [(BOB, snapshot("q", &[(1, "bob")]))]);
         assert_eq!(ann.snapshots("b").await, []);
         assert_eq!(bob.hear(3).await, ["a: mine", "a: whole", "a: gone"]);
     }
 }
 
 #[tokio::test]
-async fn copies_come_in_the_order_of_the_question() {
+async fn snapshots_come_in_the_order_of_the_request() {
     for kind in Kind::all().await {
         let bus = kind.bus(LONG_LEASE);
         let mut ann = connect(&*bus, ANN).await;
@@ -246,7 +249,7 @@ async fn copies_come_in_the_order_of_the_question() {
                 StoredSnapshot { position: "p".into(), entries: vec![(1, Bytes::from(room.to_string()))] };
             ann.show(room, SnapshotChange::Replace(whole), "whole").await;
         }
-        let copies = ann.cable.snapshots(&rooms).await.expect("copies");
+        let copies = ann.connection.snapshots(&rooms).await.expect("snapshots");
         assert_eq!(copies.len(), rooms.len());
         for (n, (room, copies)) in rooms.iter().zip(copies).enumerate() {
             let shown: Vec<_> = copies

@@ -283,7 +283,7 @@ async fn a_node_of_an_older_version_is_sent_no_numbers() {
     let one = World::on(bus.clone(), |_| {}).await;
     hears(&one, 1).await;
     let messages = room_messages(&bus);
-    let (mut cable, _inbox) = broker.connect(hub::NodeId::new(7)).await.expect("a cable");
+    let (mut connection, _inbox) = broker.connect(hub::NodeId::new(7)).await.expect("a connection");
     let mut ann = joined(&one, ROOM).await;
     for (said, expected) in [
         (None, NUMBERED),
@@ -292,7 +292,7 @@ async fn a_node_of_an_older_version_is_sent_no_numbers() {
     ] {
         if let Some(said) = said {
             let message = said.as_bytes().to_vec().into();
-            cable.send(vec![Command::Publish { channel: Channel::Nodes, message }]).await.expect("sent");
+            connection.send(vec![Command::Publish { channel: Channel::Nodes, message }]).await.expect("sent");
         }
         eventually("what is said is as the other can read it", async || {
             say(&mut ann, json!(1)).await;
@@ -312,10 +312,10 @@ async fn counts_that_were_asked_for_are_sent_once_all_nodes_can_read_them() {
     let one = World::on(bus.clone(), |_| {}).await;
     hears(&one, 1).await;
     let messages = room_messages(&bus);
-    let (mut cable, _inbox) = broker.connect(hub::NodeId::new(7)).await.expect("a cable");
+    let (mut connection, _inbox) = broker.connect(hub::NodeId::new(7)).await.expect("a connection");
     let mut tell = |said: &'static str| {
         let message = said.as_bytes().into();
-        cable.send(vec![Command::Publish { channel: Channel::Nodes, message }])
+        connection.send(vec![Command::Publish { channel: Channel::Nodes, message }])
     };
     let mut ann = joined(&one, ROOM).await;
     tell(r#"{"from":7,"said":"Hello"}"#).await.expect("sent");
@@ -339,14 +339,14 @@ async fn many_questions_for_counts_have_one_answer() {
     let one = World::on(bus.clone(), |_| {}).await;
     hears(&one, 1).await;
     let messages = room_messages(&bus);
-    let (mut cable, _inbox) = broker.connect(hub::NodeId::new(7)).await.expect("a cable");
+    let (mut connection, _inbox) = broker.connect(hub::NodeId::new(7)).await.expect("a connection");
     let mut ann = joined(&one, ROOM).await;
     say(&mut ann, json!("first")).await;
     ann.settle().await;
     let begun = Instant::now();
     for _ in 0..200 {
         let message = br#"{"from":7,"said":{"Count":{"since_ms":60000}},"streams":1}"#.as_slice().into();
-        cable.send(vec![Command::Publish { channel: Channel::Nodes, message }]).await.expect("sent");
+        connection.send(vec![Command::Publish { channel: Channel::Nodes, message }]).await.expect("sent");
         ann.settle().await;
     }
     eventually("they are answered", async || counts(&messages) > 0).await;

@@ -1,4 +1,4 @@
-//! The cable breaks, and is mended: local traffic goes on, and afterwards nobody is missing and no ghost is left.
+//! Connections are lost and restored: local traffic goes on, and afterwards presence is complete and has no stale entries.
 
 mod empty_redis;
 
@@ -15,8 +15,8 @@ use settings::Settings;
 use super::tapped::{Asked, Tapped};
 use super::{CHANNEL, ROOM, at, guest, hears, member, misses, on, say, shows, track, two};
 
-/// Two nodes, each with a cable of its own.
-async fn with_cables(redis: &Redis, change: impl Fn(&mut Settings)) -> [(World, ChaosProxy); 2] {
+/// Two nodes, each with a connection of its own.
+async fn with_proxies(redis: &Redis, change: impl Fn(&mut Settings)) -> [(World, ChaosProxy); 2] {
     let mut nodes = Vec::new();
     for _ in 0..2 {
         let proxy = ChaosProxy::to(redis.address()).await;
@@ -46,13 +46,13 @@ async fn said(client: &mut Client) -> Vec<Value> {
 #[tokio::test]
 async fn while_the_bus_is_away_every_node_does_its_work_alone() {
     let redis = Redis::start().await;
-    let [(one, cable), (two, _whole)] = with_cables(&redis, |_| {}).await;
+    let [(one, proxy), (two, _whole)] = with_proxies(&redis, |_| {}).await;
     let ((mut ann, _), (mut bob, _)) = (member(&one, "ann").await, member(&one, "bob").await);
     let (mut carl, _) = member(&two, "carl").await;
-    cable.cut();
+    proxy.cut();
     misses(&one).await;
-    say(&mut ann, json!("in the dark")).await;
-    assert_eq!(bob.next_json().await[4]["payload"], "in the dark");
+    say(&mut ann, json!("during an outage")).await;
+    assert_eq!(bob.next_json().await[4]["payload"], "during an outage");
     // A room opens without waiting for anybody.
     let mut dora = one.connect().await;
     dora.join("realtime:new", json!({})).await;
@@ -60,7 +60,7 @@ async fn while_the_bus_is_away_every_node_does_its_work_alone() {
     assert_eq!((ready.status, &ready.json()["status"]), (200, &json!("degraded")));
     assert!(one.number("realtime_bus_unsent_total").await >= 1.0);
 
-    cable.mend();
+    proxy.mend();
     hears(&one, 2).await;
     eventually("the room is listened to again", async || redis.subscribers(CHANNEL).await == 2).await;
     assert_eq!(redis.subscribers("realtime:room:default:phoenix:public:new").await, 1);
@@ -74,11 +74,11 @@ async fn while_the_bus_is_away_every_node_does_its_work_alone() {
 }
 
 #[tokio::test]
-async fn whoever_came_or_went_in_the_dark_is_known_afterwards() {
+async fn members_that_joined_or_left_during_an_outage_are_known_afterwards() {
     let redis = Redis::start().await;
-    let [(one, first), (two, second)] = with_cables(&redis, |_| {}).await;
-    // One of the cables, the other, both; each time different people come and go.
-    for (round, cables) in [vec![&first], vec![&second], vec![&first, &second]].into_iter().enumerate() {
+    let [(one, first), (two, second)] = with_proxies(&redis, |_| {}).await;
+    // One of the proxies, the other, both; each time different people come and go.
+    for (round, proxies) in [vec![&first], vec![&second], vec![&first, &second]].into_iter().enumerate() {
         let key = |who: &str| format!("{who} {round}");
         let (mut stays, _) = member(&one, &key("stays")).await;
         let (mut goes, _) = member(&one, &key("goes")).await;
@@ -86,7 +86,7 @@ async fn whoever_came_or_went_in_the_dark_is_known_afterwards() {
         for client in [&mut stays, &mut goes, &mut other] {
             track(client, json!({"round": round})).await;
         }
-        // In a room of its own, which closes in the dark.
+        // In a room of its own, which closes during an outage.
         let mut alone = two.connect().await;
         alone.join("realtime:alone", json!({"presence": {"key": "alone", "enabled": true}})).await;
         let call = json!({"type": "presence", "event": "track", "payload": {}});
@@ -98,9 +98,9 @@ async fn whoever_came_or_went_in_the_dark_is_known_afterwards() {
         shows(&two, &all).await;
         shows_in(&one, "realtime:alone", &["alone"]).await;
 
-        cables.iter().for_each(|cable| cable.cut());
-        for (world, cable) in [(&one, &first), (&two, &second)] {
-            if cables.iter().any(|cut| std::ptr::eq(*cut, cable)) {
+        proxies.iter().for_each(|proxy| proxy.cut());
+        for (world, proxy) in [(&one, &first), (&two, &second)] {
+            if proxies.iter().any(|cut| std::ptr::eq(*cut, proxy)) {
                 misses(world).await;
             }
         }
@@ -111,7 +111,7 @@ async fn whoever_came_or_went_in_the_dark_is_known_afterwards() {
         track(&mut stays, json!({"round": round, "changed": true})).await;
         eventually("they have gone", async || one.number("realtime_members").await == 2.0).await;
         eventually("the room has closed", async || two.number("realtime_rooms").await == 1.0).await;
-        cables.iter().for_each(|cable| cable.mend());
+        proxies.iter().for_each(|proxy| proxy.mend());
         for world in [&one, &two] {
             hears(world, 2).await;
             shows(world, &[key("stays"), key("other"), key("comes")]).await;
@@ -137,9 +137,9 @@ async fn shows_in(world: &World, topic: &str, keys: &[&str]) {
 }
 
 #[tokio::test]
-async fn traffic_goes_on_while_the_cable_is_cut_again_and_again() {
+async fn traffic_goes_on_while_the_connection_is_cut_again_and_again() {
     let redis = Redis::start().await;
-    let [(one, first), (two, second)] = with_cables(&redis, |settings| {
+    let [(one, first), (two, second)] = with_proxies(&redis, |settings| {
         settings.limits.max_events_per_second = crate::count(1_000_000);
     })
     .await;
@@ -148,12 +148,12 @@ async fn traffic_goes_on_while_the_cable_is_cut_again_and_again() {
     track(&mut carl, json!({})).await;
     let mut next = 0;
     for round in 0..6 {
-        let cable = if round % 2 == 0 { &first } else { &second };
-        cable.cut();
+        let proxy = if round % 2 == 0 { &first } else { &second };
+        proxy.cut();
         for n in 0..50 {
             say(&mut ann, json!(round * 50 + n)).await;
             if n == 25 {
-                cable.mend();
+                proxy.mend();
             }
         }
         track(&mut ann, json!({"round": round})).await;
@@ -185,9 +185,9 @@ async fn traffic_goes_on_while_the_cable_is_cut_again_and_again() {
 }
 
 #[tokio::test]
-async fn a_cable_that_is_stuck_is_noticed() {
+async fn a_connection_that_is_stuck_is_noticed() {
     let redis = Redis::start().await;
-    let [(one, cable), (two, _whole)] = with_cables(&redis, |settings| {
+    let [(one, proxy), (two, _whole)] = with_proxies(&redis, |settings| {
         settings.bus.timeout = Duration::from_millis(300);
         settings.bus.lease = Duration::from_secs(1);
     })
@@ -195,11 +195,11 @@ async fn a_cable_that_is_stuck_is_noticed() {
     let (mut ann, _) = member(&one, "ann").await;
     track(&mut ann, json!({})).await;
     shows(&two, &["ann"]).await;
-    cable.stick();
+    proxy.stick();
     misses(&one).await;
     // The others take it for dead, and see it come to life again.
     shows(&two, &[""; 0]).await;
-    cable.mend();
+    proxy.mend();
     hears(&one, 2).await;
     shows(&two, &["ann"]).await;
     one.stop().await;
@@ -207,11 +207,11 @@ async fn a_cable_that_is_stuck_is_noticed() {
 }
 
 #[tokio::test]
-async fn what_was_on_its_way_when_the_cable_broke_counts_as_unconfirmed() {
+async fn what_was_on_its_way_when_the_connection_broke_counts_as_unconfirmed() {
     let redis = Redis::start().await;
-    let cable = ChaosProxy::to(redis.address()).await;
+    let proxy = ChaosProxy::to(redis.address()).await;
     let world = World::with(|settings| {
-        at(&redis, cable.address())(settings);
+        at(&redis, proxy.address())(settings);
         settings.bus.timeout = Duration::from_millis(300);
     })
     .await;
@@ -219,7 +219,7 @@ async fn what_was_on_its_way_when_the_cable_broke_counts_as_unconfirmed() {
     let (mut ann, _) = member(&world, "ann").await;
     say(&mut ann, json!("told")).await;
     eventually("it is told", async || world.number("realtime_bus_published_total").await == 1.0).await;
-    cable.stick();
+    proxy.stick();
     for n in 0..3 {
         say(&mut ann, json!(n)).await;
     }
@@ -232,7 +232,7 @@ async fn what_was_on_its_way_when_the_cable_broke_counts_as_unconfirmed() {
 
 // More than go into one request, and with much in them.
 #[tokio::test]
-async fn a_node_with_many_rooms_tells_all_of_them_over_its_next_cable() {
+async fn a_node_with_many_rooms_tells_all_of_them_over_its_next_connection() {
     const ROOMS: usize = 2 * BATCH_MAX + 100;
     let redis = Redis::start().await;
     let (one, two) = two(on(&redis)).await;
@@ -307,7 +307,7 @@ async fn a_panic_in_the_link_costs_one_connection() {
 async fn much_presence_is_shared_over_a_slow_connection() {
     const ROOMS: usize = 60;
     let redis = Redis::start().await;
-    let [(one, first), (two, second)] = with_cables(&redis, |settings| {
+    let [(one, first), (two, second)] = with_proxies(&redis, |settings| {
         settings.bus.timeout = Duration::from_secs(1);
         settings.bus.lease = Duration::from_secs(6);
     })

@@ -50,7 +50,7 @@ async fn whoever_joins_on_a_cold_node_is_shown_everybody_under_the_same_refs() {
 }
 
 #[tokio::test]
-async fn whoever_vanishes_or_stops_leaves_on_every_node() {
+async fn members_of_a_room_or_node_that_ends_leave_on_every_node() {
     let redis = Redis::start().await;
     let (one, two) = two(on(&redis)).await;
     let (mut bob, _) = member(&two, "bob").await;

@@ -1,4 +1,4 @@
-//! The first moments of a new cable: what there was before is told and read, while rooms come, go and change.
+//! The first moments of a new connection: rooms are stored and read while they open, close and change.
 //!
 //! Which of two things that are ready a link does first is left to chance, so each test tries often.
 
@@ -29,18 +29,20 @@ async fn tapped() -> (World, Broker, Tapped) {
     (world, broker, bus)
 }
 
-/// Cuts the cable and waits for the next.
+/// Cuts the connection and waits for the next.
 async fn reconnect(world: &World, broker: &Broker) {
     let before = world.number("realtime_bus_reconnects_total").await;
     broker.cut(world.node().id);
-    eventually("there is a new cable", async || world.number("realtime_bus_reconnects_total").await > before)
-        .await;
+    eventually("there is a new connection", async || {
+        world.number("realtime_bus_reconnects_total").await > before
+    })
+    .await;
 }
 
-// News of a room that nobody has been told of over this cable are no news: what was taken while there was none
+// News of a room that nobody has been told of over this connection are no news: what was taken while there was none
 // is not in them. Published like that, they make a copy that lacks whoever was there before, at the newest position.
 #[tokio::test]
-async fn what_is_shown_over_a_new_cable_is_whole_from_the_first_word() {
+async fn what_is_shown_over_a_new_connection_is_whole_from_the_first_word() {
     let (world, broker, bus) = tapped().await;
     let (mut ann, _) = member(&world, "ann").await;
     track(&mut ann, json!({})).await;
@@ -76,7 +78,7 @@ async fn what_is_shown_over_a_new_cable_is_whole_from_the_first_word() {
     world.stop().await;
 }
 
-// Nobody would ever leave it again, and whoever has it in its list would be asked for it over every cable.
+// Nobody would ever leave it again, and whoever has it in its list would be asked for it over every connection.
 #[tokio::test]
 async fn a_room_that_closes_before_it_is_listened_to_again_is_not() {
     let (world, broker, bus) = tapped().await;
@@ -130,7 +132,7 @@ async fn a_room_that_closes_before_it_is_heard_of_is_left_all_the_same() {
 
 // Perhaps it is lost because of what is told or read over it. Then the next one will be, too.
 #[tokio::test]
-async fn a_cable_that_is_lost_right_away_is_one_more_failed_attempt() {
+async fn a_connection_that_is_lost_right_away_is_one_more_failed_attempt() {
     let (world, broker, bus) = tapped().await;
     let attempts: Arc<Mutex<Vec<Instant>>> = Arc::default();
     let tried = Arc::clone(&attempts);

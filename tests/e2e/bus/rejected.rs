@@ -1,4 +1,4 @@
-//! A Redis that refuses to store, or to give, what presence needs: messages pass, and presence is put right later.
+//! A Redis that rejects what presence needs: messages pass, and presence is repaired later.
 
 use std::time::{Duration, Instant};
 
@@ -275,7 +275,7 @@ async fn a_new_connection_to_a_redis_that_still_refuses_is_no_recovery() {
 
 // They cannot renew their leases, and know each other by what they say.
 #[tokio::test]
-async fn nobody_is_taken_for_dead_because_leases_cannot_be_renewed() {
+async fn no_node_expires_because_leases_cannot_be_renewed() {
     const LEASE: Duration = Duration::from_secs(1);
     let redis = Redis::start().await;
     let (one, two) = two(|settings| {

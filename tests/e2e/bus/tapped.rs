@@ -1,4 +1,4 @@
-//! A bus inside this process that lets a test act at the very moment at which something is asked of it.
+//! A bus inside this process that lets a test act at the very moment at which something is requested of it.
 //!
 //! Whatever a test does from outside comes too early or too late for what lies between two steps of a link.
 //! The tap runs within such a step.
@@ -15,7 +15,7 @@ use realtime_server::bus::{
 
 /// What has just been asked of the bus.
 pub(super) enum Asked<'a> {
-    /// A cable, which is about to be handed out.
+    /// A connection, which is about to be handed out.
     Connect,
     /// To listen to these rooms.
     Subscribe(&'a [RoomName]),
@@ -40,7 +40,7 @@ impl Tapped {
         Self { broker, tap: Arc::default(), is_stalled: Arc::default() }
     }
 
-    /// From now on `tap` runs whenever something has been asked; with its error the cable is lost.
+    /// From now on `tap` runs whenever something has been asked; with its error the connection is lost.
     pub(super) fn tap(&self, tap: impl FnMut(&Asked<'_>) -> Result<(), BusError> + Send + 'static) {
         *self.tap.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(tap));
     }
@@ -64,15 +64,15 @@ impl Bus for Tapped {
     fn connect(&self, node: NodeId) -> BusFuture<OpenedConnection> {
         let (bus, connecting) = (self.clone(), self.broker.connect(node));
         Box::pin(async move {
-            let (cable, inbox) = connecting.await?;
+            let (connection, inbox) = connecting.await?;
             bus.asked(&Asked::Connect)?;
-            Ok((Box::new(TappedConnection { cable, bus }) as Box<dyn BusConnection>, inbox))
+            Ok((Box::new(TappedConnection { connection, bus }) as Box<dyn BusConnection>, inbox))
         })
     }
 }
 
 struct TappedConnection {
-    cable: Box<dyn BusConnection>,
+    connection: Box<dyn BusConnection>,
     bus: Tapped,
 }
 
@@ -88,34 +88,34 @@ impl TappedConnection {
 
 impl BusConnection for TappedConnection {
     fn subscribe(&mut self, rooms: &[RoomName]) -> BusFuture<()> {
-        let answer = self.cable.subscribe(rooms);
+        let answer = self.connection.subscribe(rooms);
         self.and(answer, &Asked::Subscribe(rooms))
     }
 
     fn unsubscribe(&mut self, rooms: &[RoomName]) -> BusFuture<()> {
-        self.cable.unsubscribe(rooms)
+        self.connection.unsubscribe(rooms)
     }
 
     fn send(&mut self, commands: Vec<Command>) -> BusFuture<Vec<RejectedChange>> {
-        let answer = self.cable.send(commands.clone());
+        let answer = self.connection.send(commands.clone());
         self.and(answer, &Asked::Send(&commands))
     }
 
     fn snapshots(&mut self, rooms: &[RoomName]) -> BusFuture<Vec<StoredSnapshots>> {
-        self.cable.snapshots(rooms)
+        self.connection.snapshots(rooms)
     }
 
     fn check(&mut self) -> BusFuture<()> {
-        let answer = self.cable.check();
+        let answer = self.connection.check();
         let answer = self.and(answer, &Asked::Check);
         if self.bus.is_stalled.load(Ordering::Relaxed) { std::future::pending().boxed() } else { answer }
     }
 
     fn renew(&mut self) -> BusFuture<LeaseRenewal> {
-        self.cable.renew()
+        self.connection.renew()
     }
 
     fn leave(&mut self) -> BusFuture<()> {
-        self.cable.leave()
+        self.connection.leave()
     }
 }

@@ -73,14 +73,14 @@ async fn users_of_a_node_that_is_gone_are_not_counted() {
 #[tokio::test]
 async fn users_of_a_node_that_dies_are_not_counted_when_its_lease_has_run_out() {
     let redis = Redis::start().await;
-    let cable = ChaosProxy::to(redis.address()).await;
+    let proxy = ChaosProxy::to(redis.address()).await;
     let limited = |settings: &mut Settings| {
         settings.bus.lease = Duration::from_secs(1);
         settings.bus.timeout = Duration::from_secs(60);
         settings.limits.max_concurrent_users = Some(crate::size(2));
     };
     let one = World::with(|settings| {
-        at(&redis, cable.address())(settings);
+        at(&redis, proxy.address())(settings);
         limited(settings);
     })
     .await;
@@ -93,9 +93,9 @@ async fn users_of_a_node_that_dies_are_not_counted_when_its_lease_has_run_out() 
     hears(&two, 2).await;
     let _users = (joined(&one).await, joined(&one).await);
     eventually("the second node knows", async || is_full(&two).await).await;
-    cable.stick();
+    proxy.stick();
     eventually("there is a place again", async || !is_full(&two).await).await;
-    cable.cut();
+    proxy.cut();
     one.stop().await;
     two.stop().await;
 }

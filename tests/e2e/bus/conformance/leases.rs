@@ -1,15 +1,15 @@
-//! Who is alive, and what becomes of what the others have shown.
+//! Leases, and the removal of what expired nodes have stored.
 
 use super::*;
 
 #[tokio::test]
-async fn whoever_leaves_is_gone_with_all_it_has_shown() {
+async fn a_node_that_leaves_is_removed_with_all_it_has_stored() {
     for kind in Kind::all().await {
         let bus = kind.bus(LONG_LEASE);
         let (mut ann, mut bob) = (connect(&*bus, ANN).await, connect(&*bus, BOB).await);
-        ann.show("a", SnapshotChange::Replace(copy("p", &[(1, "one")])), "whole").await;
+        ann.show("a", SnapshotChange::Replace(snapshot("p", &[(1, "one")])), "whole").await;
         assert_eq!(bob.alive().await, [ANN, BOB]);
-        ann.cable.leave().await.expect("left");
+        ann.connection.leave().await.expect("left");
         assert_eq!(bob.alive().await, [BOB]);
         assert_eq!(bob.snapshots("a").await, []);
         if let Kind::Redis(redis) = &kind {
@@ -20,17 +20,17 @@ async fn whoever_leaves_is_gone_with_all_it_has_shown() {
 }
 
 #[tokio::test]
-async fn the_dead_are_forgotten_when_their_lease_has_run_out() {
+async fn expired_nodes_are_removed() {
     for kind in Kind::all().await {
         let bus = kind.bus(LEASE);
         let (mut ann, mut bob) = (connect(&*bus, ANN).await, connect(&*bus, BOB).await);
-        ann.show("a", SnapshotChange::Replace(copy("p", &[(1, "one")])), "whole").await;
-        bob.show("a", SnapshotChange::Replace(copy("q", &[(1, "two")])), "whole").await;
-        // Her node is killed: nobody says goodbye.
+        ann.show("a", SnapshotChange::Replace(snapshot("p", &[(1, "one")])), "whole").await;
+        bob.show("a", SnapshotChange::Replace(snapshot("q", &[(1, "two")])), "whole").await;
+        // The node is killed, and cannot announce it.
         drop(ann);
-        assert_eq!(bob.snapshots("a").await.len(), 2, "a lease is not a cable");
+        assert_eq!(bob.snapshots("a").await.len(), 2, "a lease is not a connection");
         eventually("Ann is taken for dead", async || bob.alive().await == [BOB]).await;
-        assert_eq!(bob.snapshots("a").await, [(BOB, copy("q", &[(1, "two")]))]);
+        assert_eq!(bob.snapshots("a").await, [(BOB, snapshot("q", &[(1, "two")]))]);
         if let Kind::Redis(redis) = &kind {
             let left = redis.keys("*").await.into_iter().filter(|key| key.contains(&ANN.to_string()));
             assert_eq!(left.collect::<Vec<_>>(), [""; 0]);
@@ -39,49 +39,49 @@ async fn the_dead_are_forgotten_when_their_lease_has_run_out() {
 }
 
 #[tokio::test]
-async fn a_node_that_was_taken_for_dead_is_told() {
+async fn a_node_whose_lease_has_expired_gets_an_error() {
     for kind in Kind::all().await {
         let bus = kind.bus(LEASE);
         let (mut ann, mut bob) = (connect(&*bus, ANN).await, connect(&*bus, BOB).await);
         eventually("Ann is taken for dead", async || bob.alive().await == [BOB]).await;
-        ann.cable.renew().await.expect_err("it is dead");
+        ann.connection.renew().await.expect_err("it is dead");
         drop(ann);
-        // It may come back at any time, with a new cable.
+        // It may come back at any time, with a new connection.
         let mut ann = connect(&*bus, ANN).await;
         assert_eq!(ann.alive().await, [ANN, BOB]);
     }
 }
 
 #[tokio::test]
-async fn a_new_cable_ends_what_was_shown_over_the_old_one() {
+async fn a_new_connection_ends_what_was_shown_over_the_old_one() {
     for kind in Kind::all().await {
         let bus = kind.bus(LONG_LEASE);
         let (mut ann, mut bob) = (connect(&*bus, ANN).await, connect(&*bus, BOB).await);
-        ann.show("a", SnapshotChange::Replace(copy("p", &[(1, "one")])), "whole").await;
-        ann.show("b", SnapshotChange::Replace(copy("p", &[(1, "one")])), "whole").await;
+        ann.show("a", SnapshotChange::Replace(snapshot("p", &[(1, "one")])), "whole").await;
+        ann.show("b", SnapshotChange::Replace(snapshot("p", &[(1, "one")])), "whole").await;
         drop(ann);
         let mut ann = connect(&*bus, ANN).await;
         assert_eq!(bob.snapshots("a").await, []);
-        ann.show("a", SnapshotChange::Replace(copy("p2", &[(2, "two")])), "whole").await;
+        ann.show("a", SnapshotChange::Replace(snapshot("p2", &[(2, "two")])), "whole").await;
         // Whoever tidies up after the old one does the new one no harm.
         assert_eq!(bob.alive().await, [ANN, BOB]);
         assert_eq!(ann.alive().await, [ANN, BOB]);
-        assert_eq!(bob.snapshots("a").await, [(ANN, copy("p2", &[(2, "two")]))]);
+        assert_eq!(bob.snapshots("a").await, [(ANN, snapshot("p2", &[(2, "two")]))]);
         assert_eq!(bob.snapshots("b").await, []);
     }
 }
 
 // Whoever asks in the very moment must not take it for dead, and forget all it has shown.
 #[tokio::test]
-async fn a_node_is_alive_while_it_changes_its_cable() {
+async fn a_node_is_alive_while_it_changes_its_connection() {
     for kind in Kind::all().await {
         let bus = kind.bus(LONG_LEASE);
         let (ann, mut bob) = (connect(&*bus, ANN).await, connect(&*bus, BOB).await);
         let changing = async {
-            let mut cables = vec![ann];
+            let mut connections = vec![ann];
             for _ in 0..100 {
-                cables.push(connect(&*bus, ANN).await);
-                cables.remove(0);
+                connections.push(connect(&*bus, ANN).await);
+                connections.remove(0);
             }
         };
         let asking = async {
@@ -99,11 +99,11 @@ async fn a_node_is_alive_while_it_changes_its_cable() {
 
 // Each attempt has an account of its own, and none may be taken for the last that was in use.
 #[tokio::test]
-async fn a_cable_that_could_not_be_had_leaves_the_old_one_to_be_ended() {
+async fn a_connection_that_could_not_be_had_leaves_the_old_one_to_be_ended() {
     let kind = Kind::Redis(Redis::start().await);
     let (Kind::Redis(redis), bus) = (&kind, kind.bus(LONG_LEASE)) else { unreachable!("it is a Redis") };
     let (mut ann, mut bob) = (connect(&*bus, ANN).await, connect(&*bus, BOB).await);
-    ann.show("a", SnapshotChange::Replace(copy("p", &[(1, "one")])), "whole").await;
+    ann.show("a", SnapshotChange::Replace(snapshot("p", &[(1, "one")])), "whole").await;
     drop(ann);
     // For a while it takes nothing, as after a failover that went the wrong way.
     let _: String = redis.ask(&["REPLICAOF", "127.0.0.1", "1"]).await;
@@ -134,7 +134,7 @@ async fn a_room_may_show_more_than_redis_keeps_for_those_who_listen() {
 
 // What a dead connection still holds would overtake what its successor has said, at any time.
 #[tokio::test]
-async fn nothing_of_an_old_cable_is_heard_after_the_new_one() {
+async fn nothing_of_an_old_connection_is_heard_after_the_new_one() {
     let redis = Redis::start().await;
     let proxy = ChaosProxy::to(redis.address()).await;
     let mut settings = settings::Bus { timeout: Duration::from_millis(500), ..settings::Bus::default() };
@@ -145,7 +145,7 @@ async fn nothing_of_an_old_cable_is_heard_after_the_new_one() {
     let (mut ann, mut bob) = (connect(&far, ANN).await, connect(&near, BOB).await);
     bob.subscribe(&["a"]).await;
     proxy.strand();
-    let late = ann.cable.send(vec![said("a", "old")]).await;
+    let late = ann.connection.send(vec![said("a", "old")]).await;
     assert!(matches!(late, Err(BusError::TimedOut)), "{late:?}");
     drop(ann);
     let mut ann = connect(&far, ANN).await;

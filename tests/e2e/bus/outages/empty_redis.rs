@@ -1,4 +1,4 @@
-//! A Redis that comes back and has forgotten everybody, and the time before the first cable.
+//! A Redis that comes back without its data, and the time before the first connection.
 
 use super::*;
 
@@ -44,10 +44,10 @@ async fn hears_of_no_leaves(client: &mut Client) {
 
 // Whoever is back first finds nobody there. The others are late, and not gone.
 #[tokio::test]
-async fn nobody_leaves_because_redis_has_forgotten_everybody() {
+async fn nobody_leaves_because_redis_has_lost_its_data() {
     let redis = Redis::start().await;
     let address = redis.address();
-    let [(one, first), (two, second)] = with_cables(&redis, |_| {}).await;
+    let [(one, first), (two, second)] = with_proxies(&redis, |_| {}).await;
     let ((mut ann, _), (mut bob, _)) = (member(&one, "ann").await, member(&two, "bob").await);
     track(&mut ann, json!({})).await;
     track(&mut bob, json!({})).await;
@@ -85,13 +85,13 @@ async fn nobody_leaves_because_redis_has_forgotten_everybody() {
 #[tokio::test]
 async fn a_server_starts_without_its_bus() {
     let redis = Redis::start().await;
-    let cable = ChaosProxy::to(redis.address()).await;
-    cable.cut();
-    let world = World::with(at(&redis, cable.address())).await;
+    let proxy = ChaosProxy::to(redis.address()).await;
+    proxy.cut();
+    let world = World::with(at(&redis, proxy.address())).await;
     let mut ann = world.connect().await;
     ann.join(ROOM, json!({})).await;
     assert_eq!(world.number("realtime_bus_connected").await, 0.0);
-    cable.mend();
+    proxy.mend();
     hears(&world, 1).await;
     eventually("its room is listened to", async || redis.subscribers(CHANNEL).await == 1).await;
     world.stop().await;
@@ -99,12 +99,12 @@ async fn a_server_starts_without_its_bus() {
 
 // Let in at once, it would miss what is said until its node listens.
 #[tokio::test]
-async fn who_comes_before_the_first_cable_stands_waits_for_it() {
+async fn joins_before_the_first_connection_wait_for_it() {
     let redis = Redis::start().await;
-    let cable = ChaosProxy::to(redis.address()).await;
-    cable.stick();
+    let proxy = ChaosProxy::to(redis.address()).await;
+    proxy.stick();
     let one = World::with(|settings| {
-        at(&redis, cable.address())(settings);
+        at(&redis, proxy.address())(settings);
         settings.bus.subscribe_timeout = Duration::from_secs(20);
     })
     .await;
@@ -113,7 +113,7 @@ async fn who_comes_before_the_first_cable_stands_waits_for_it() {
     let mut ann = one.connect().await;
     ann.push("1", ROOM, "phx_join", &json!({"config": {}})).await;
     ann.expect_quiet().await;
-    cable.mend();
+    proxy.mend();
     assert_eq!(ann.next_json().await[3], "phx_reply");
     say(&mut carl, json!("welcome")).await;
     eventually("what is said arrives", async || !said(&mut ann).await.is_empty()).await;
