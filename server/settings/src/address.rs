@@ -1,15 +1,15 @@
-//! Addresses of other programs (URLs): whether text is one, and what of it may be seen.
+//! URLs of other programs: whether a text is one, and which parts of it may be shown.
 //!
 //! A password may stand before the host, a key in the query or behind it. So only scheme, host and path are
 //! ever shown, and of what cannot be taken apart nothing at all.
 
 use url::{Position, Url};
 
-/// The address in `text` with its scheme in lower case, if somebody can connect to it and it begins with one of
+/// The address in `text` with its scheme in lower case, if it has a host to connect to and begins with one of
 /// `schemes` (`https://`).
 pub(crate) fn canonical(text: &str, schemes: &[String]) -> Option<String> {
     let (scheme, rest) = split(text, schemes)?;
-    // The parser forgives more than whoever connects: `http:///host`, and blanks.
+    // The parser accepts more than clients can connect to: `http:///host`, and white space.
     let strict = !rest.starts_with(['/', '\\']) && !rest.contains(char::is_whitespace);
     let usable = |url: Url| url.has_host() && !password_ends_the_host(&url) && leads_somewhere(&url);
     (strict && Url::parse(text).is_ok_and(usable)).then(|| format!("{scheme}{rest}"))

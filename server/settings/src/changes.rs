@@ -12,8 +12,8 @@ use crate::shape::{self, Key, ReloadMode, Shape, dotted};
 use crate::values::Values;
 use crate::{Loaded, Settings, Sources};
 
-/// What a running server's settings are, and which files they came from: what a reload compares with. Holds
-/// secrets; to be kept, not shown.
+/// What a running server's settings are, and which files they came from: what a reload compares with. Contains
+/// secrets and must not be printed.
 #[derive(Clone)]
 pub struct RunningSettings {
     values: Values,
@@ -24,14 +24,14 @@ pub struct RunningSettings {
 /// What is written in each layer, by the layer's name.
 type Layers = Vec<(String, Map<String, Value>)>;
 
-/// New settings as far as a running server can take them on.
+/// New settings, as far as a running server can apply them.
 #[derive(Debug)]
 pub struct Update {
     /// The new settings, with the running value of every key that takes a restart.
     pub settings: Settings,
-    /// What runs once these count: the next ones are compared with it.
+    /// What the server runs on once these are applied: the next reload compares with it.
     pub running: RunningSettings,
-    /// Whether anything is written otherwise than it was, be it without effect.
+    /// Whether any layer has changed, even without effect.
     pub edited: bool,
     /// The keys that have changed.
     pub changed: Vec<String>,
@@ -39,7 +39,7 @@ pub struct Update {
     pub pending: Vec<String>,
     /// What was accepted without effect, as in [`Loaded::notes`].
     pub notes: Vec<Note>,
-    /// What in the files does not count, as [`Loaded::overridden`] tells it.
+    /// Keys of files that have no effect, as in [`Loaded::overridden`].
     pub overridden: Vec<String>,
     /// What a restart would load, the values that wait for it included.
     pub after_restart: Loaded,
@@ -91,7 +91,7 @@ impl Sources {
     ///
     /// # Errors
     /// Every problem found, a file that has vanished or been emptied included, and if the new values do not go
-    /// together with those that stay until a restart. Then nothing is to change.
+    /// together with those that stay until a restart. Then the running settings stay.
     pub fn reload(&self, running: &RunningSettings) -> Result<Update, LoadError> {
         self.load_again(&running.files, running.default_tenant())?.update(running)
     }
@@ -105,7 +105,7 @@ struct Comparison {
 }
 
 impl Comparison {
-    /// Notes what is different in `new`, and takes back what takes a restart.
+    /// Records what is different in `new`, and restores the running value of what takes a restart.
     fn adopt(&mut self, key: &Key, running: &Value, new: &mut Value) {
         if running == new {
             return;

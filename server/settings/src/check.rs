@@ -1,7 +1,7 @@
-//! What no single key can get wrong: keys that must agree.
+//! Rules that involve two keys.
 //!
-//! Every problem is reported, not only the first: whoever edits a file wants to fix it once. What one key
-//! can get wrong, ranges included, is marked where the key is defined.
+//! Every problem is reported, not only the first, so that a file can be fixed at once. What concerns one
+//! key, ranges included, is marked where the key is defined.
 
 use crate::problem::{Conflict, Problem};
 use crate::{Settings, secrets};

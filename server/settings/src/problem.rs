@@ -1,4 +1,4 @@
-//! What is wrong, told as a good compiler tells it.
+//! Problems in the settings, reported like compiler errors.
 //!
 //! `config.toml:12:1: limits.max_joins_per_second: expected a whole number of at least 1, found "many"`, and a
 //! line of help below. The same text comes from `config check`, from the start and from a reload. It never
@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-/// One thing that is wrong, as a sentence a person can act on.
+/// One problem, as a sentence an operator can act on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// Where it was written, if it was written anywhere.
@@ -98,7 +98,7 @@ impl LoadError {
 
 impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let told: Vec<_> = self.problems.iter().map(Problem::to_string).collect();
-        f.write_str(&told.join("\n"))
+        let lines: Vec<_> = self.problems.iter().map(Problem::to_string).collect();
+        f.write_str(&lines.join("\n"))
     }
 }

@@ -53,7 +53,7 @@ fn of_tenants(settings: &Settings) -> impl Iterator<Item = Signing<'_>> {
 }
 
 /// Secrets of tenants that operators have as well. The default tenant may share one with them, as in self-hosted
-/// set-ups of Supabase: who asks tells its users and operators apart by what their tokens say.
+/// set-ups of Supabase: the claims of a token tell its users and operators apart.
 pub(crate) fn shared_with_operators(settings: &Settings) -> Vec<Conflict> {
     let [one, more] = Signing::of_operators(&settings.admin);
     let operators = [one, more, Signing::of_metrics(&settings.admin)];

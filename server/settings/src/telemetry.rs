@@ -29,8 +29,8 @@ pub struct Telemetry {
     #[schemars(extend("x-reload" = "restart"))]
     pub log_format: LogFormat,
 
-    /// Log lines that may wait to be written. Nothing in the server waits for whoever reads the log: when that
-    /// stands still, further lines are dropped, and counted in `realtime_log_lines_dropped_total`.
+    /// Log lines that may be queued. The server never waits for the process that reads the log: while the queue is
+    /// full, further lines are dropped, and counted in `realtime_log_lines_dropped_total`.
     #[schemars(extend("x-reload" = "restart"))]
     pub log_queue_lines: NonZeroUsize,
 
@@ -58,14 +58,14 @@ impl Default for Telemetry {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LogLevel {
-    /// Something is broken and wants a person.
+    /// A failure that an operator has to fix.
     Error,
-    /// Something is odd; the server copes.
+    /// Unexpected; the server continues.
     Warn,
-    /// What an operator wants to know.
+    /// Start, stop, reloads, connections to other services.
     #[default]
     Info,
-    /// What a developer of an application wants to know: joins, refusals.
+    /// What helps the developers of applications: joins, refusals.
     Debug,
     /// Everything.
     Trace,

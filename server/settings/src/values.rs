@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use crate::problem::Problem;
 use crate::{Settings, shape};
 
-/// Every key with its value, in canonical form; defaults included, secrets too. To be compared, not shown.
+/// Every key with its value, in canonical form; defaults included, secrets too. To be compared, not printed.
 #[derive(Clone, PartialEq)]
 pub(crate) struct Values(Value);
 
@@ -37,13 +37,13 @@ impl Values {
     /// The same as our structs.
     pub(crate) fn settings(&self) -> Result<Settings, Problem> {
         serde_json::from_value(self.0.clone()).map_err(|error| {
-            // Our own mistake: a kind of value allows what its type refuses.
+            // A bug: a kind of value accepts what its type refuses. A test of this file looks for it.
             Problem::with("", format!("cannot be used: {error}"))
         })
     }
 }
 
-/// Lays `upper` over `lower`: keys of sections each for themselves, everything else as a whole.
+/// Merges `upper` into `lower`: sections key by key, everything else as a whole.
 fn lay(lower: &mut Value, upper: Value, key: &shape::Key) {
     match (&key.shape, lower, upper) {
         (shape::Shape::Section(keys), Value::Object(lower), Value::Object(upper)) => {

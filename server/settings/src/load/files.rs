@@ -1,8 +1,8 @@
 //! The files: which there are, in which order, and what is in them.
 //!
-//! Who starts without a file wants the defaults. A running server that no longer finds its file does not: an
-//! editor, a script or a failed mount is at work, and «no file» would send every tenant away. So a reload
-//! remembers what there was. Files of `config.d` come and go as their owner likes.
+//! A start without a file uses the defaults. A running server whose file has disappeared must not: an editor, a
+//! script or a failed mount is the likely cause, and the defaults would disconnect every tenant. So a reload
+//! compares with the files read before. Files of `config.d` may be removed.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -213,8 +213,8 @@ fn variable(name: &str) -> Location {
     Location { source: format!("variable {name}"), position: None }
 }
 
-/// What is in `file`. If there was something `before`, there has to be something now: whoever writes a file
-/// in place empties it first.
+/// What is in `file`. If there was something `before`, there has to be something now: a program
+/// that writes a file in place empties it first.
 fn layer(file: &Path, before: &Files) -> Result<Layer, Vec<Problem>> {
     let name = file.display().to_string();
     let bytes = fs::read(file).map_err(|error| vec![unreadable(file, &error)])?;

@@ -3,7 +3,7 @@
 use crate::shape::{Key, Shape, dotted, root};
 use crate::variables;
 
-/// The candidate nearest to `word`, if any is so near that it may be a slip.
+/// The candidate nearest to `word`, if any is near enough to be a typing error.
 pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_ascii_lowercase();
     let distance = |candidate: &str| strsim::damerau_levenshtein(&word, &candidate.to_ascii_lowercase());
@@ -70,7 +70,7 @@ pub(crate) fn key_named(name: &str) -> Option<Vec<String>> {
     around(&[], |last| last == name).into_iter().next()
 }
 
-/// The names of a section, for whoever meant none of them.
+/// The names of the keys of a section, for a help text.
 pub(crate) fn names(section: &Key) -> String {
     match &section.shape {
         Shape::Section(keys) => keys.keys().map(String::as_str).collect::<Vec<_>>().join(", "),

@@ -1,8 +1,8 @@
-//! The variables of the programs we stand in for: Supabase Realtime and the Realtime SDK's server.
+//! The variables of the programs this server replaces: Supabase Realtime and the Realtime SDK's server.
 //!
 //! One table, a file per area. Each row says what a variable does here: it sets keys, or is accepted
-//! without effect and says so, or waits for a part of the server that is to come. Whoever moves here keeps
-//! the environment they have, and learns at the start what of it does nothing. Later rows win over earlier
+//! without effect and says so, or belongs to a feature that is not available yet. An operator who migrates
+//! keeps the environment, and sees at the start which variables have no effect. Later rows win over earlier
 //! ones when both set a key.
 
 mod cluster;

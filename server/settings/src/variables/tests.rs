@@ -1,6 +1,6 @@
 //! Every row of the table: those that set keys by what they set, all others by what they say.
 
-mod promised;
+mod expected;
 
 use serde_json::{Value, json};
 
