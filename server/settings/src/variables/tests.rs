@@ -169,8 +169,8 @@ fn a_variable_is_as_secret_as_the_keys_it_sets() {
 }
 
 #[test]
-fn a_wrong_value_is_told_with_the_variables_name() {
-    let told = |name: &str, value: &str| try_with(&[(name, value)]).expect_err("wrong").to_string();
+fn a_wrong_value_is_reported_with_the_variables_name() {
+    let errors = |name: &str, value: &str| try_with(&[(name, value)]).expect_err("wrong").to_string();
     for (name, value) in [
         ("PORT", "80 80"),
         ("PORT", "8_080"),
@@ -185,8 +185,11 @@ fn a_wrong_value_is_told_with_the_variables_name() {
         ("WEBSOCKET_MAX_HEAP_SIZE", "0"),
         ("REDIS_URL", "localhost:6379"),
     ] {
-        let told = told(name, value);
-        assert!(told.starts_with(&format!("variable {name}: ")) && told.contains("expected "), "{told}");
+        let errors = errors(name, value);
+        assert!(
+            errors.starts_with(&format!("variable {name}: ")) && errors.contains("expected "),
+            "{errors}"
+        );
     }
 }
 

@@ -38,7 +38,7 @@ impl Runs {
     }
 
     /// Why a reload is refused.
-    fn told(&self) -> String {
+    fn errors(&self) -> String {
         let refused: LoadError = self.sources.reload(&self.on).expect_err("is refused");
         self.folder.without_folder(&refused.to_string())
     }
@@ -161,17 +161,17 @@ fn another_default_tenant_that_could_not_start_or_not_run_is_refused() {
     let mut server = Runs::on(&format!("{ours}{acme}"));
     server.folder.write("config.toml", &format!("{next}{ours}{acme}"));
     assert!(
-        server.told().contains("tenants.acme.auth: the keys of the default tenant are set in [auth] too")
+        server.errors().contains("tenants.acme.auth: the keys of the default tenant are set in [auth] too")
     );
     server.after(&format!("{ours}{acme}"));
     // What is right after the restart cannot be told apart before it.
     server.folder.write("config.toml", &format!("{next}{ours}{default}"));
-    let told = server.told();
+    let errors = server.errors();
     assert!(
-        told.contains("tenants.default.auth: the keys of the default tenant are set in [auth]"),
-        "{told}"
+        errors.contains("tenants.default.auth: the keys of the default tenant are set in [auth]"),
+        "{errors}"
     );
-    assert!(told.ends_with("help: until a restart, the default tenant is default"), "{told}");
+    assert!(errors.ends_with("help: until a restart, the default tenant is default"), "{errors}");
 }
 
 #[test]
@@ -181,16 +181,16 @@ fn a_file_that_vanishes_is_no_order_to_forget_what_it_said() {
     let gone = "config.toml: existed before and is missing now\n    \
                 help: restore it, or restart the server to run without it";
     fs::rename(server.folder.path("config.toml"), server.folder.path("config.toml.bak")).expect("renamed");
-    assert_eq!(server.told(), gone, "though there is another one to be read");
+    assert_eq!(server.errors(), gone, "though there is another one to be read");
 
     symlink("nowhere", server.folder.path("config.toml")).expect("a link");
-    let told = server.told();
-    assert!(told.starts_with("config.toml: cannot be read: No such file"), "{told}");
+    let errors = server.errors();
+    assert!(errors.starts_with("config.toml: cannot be read: No such file"), "{errors}");
     fs::remove_file(server.folder.path("config.toml")).expect("removed");
 
     fs::create_dir(server.folder.path("config.toml")).expect("a folder");
-    let told = server.told();
-    assert!(told.starts_with("config.toml: cannot be read: Is a directory"), "{told}");
+    let errors = server.errors();
+    assert!(errors.starts_with("config.toml: cannot be read: Is a directory"), "{errors}");
     fs::remove_dir(server.folder.path("config.toml")).expect("removed");
     assert_eq!(server.after("[tenants.acme]").changed, [""; 0], "it is back");
 }
@@ -205,9 +205,9 @@ fn the_file_of_the_environment_has_to_stay() {
     assert_eq!((update.changed, update.notes), (vec!["tenants.acme.suspended".into()], vec![]));
     fs::remove_file(server.folder.path("config.staging.toml")).expect("removed");
     assert!(
-        server.told().starts_with("config.staging.toml: existed before and is missing now"),
+        server.errors().starts_with("config.staging.toml: existed before and is missing now"),
         "{}",
-        server.told()
+        server.errors()
     );
 }
 
@@ -221,7 +221,7 @@ fn files_of_the_folder_beside_may_be_removed() {
     assert_eq!(server.after("").changed, ["tenants.b"]);
 }
 
-// Whoever writes a file in its place empties it first, and may take a while to fill it.
+// A program that writes a file in place empties it first, and may take a while to fill it.
 #[test]
 fn a_file_that_became_empty_is_refused_and_one_with_a_comment_is_not() {
     let files = [("config.toml", "[tenants.acme]"), ("config.d/b.toml", "[tenants.b]")];
@@ -229,15 +229,15 @@ fn a_file_that_became_empty_is_refused_and_one_with_a_comment_is_not() {
     let emptied = "is empty now and was not before\n    help: to configure nothing, leave a comment in it";
     for blank in ["", "\n", " \n\t\n"] {
         server.folder.write("config.toml", blank);
-        assert_eq!(server.told(), format!("config.toml: {emptied}"));
+        assert_eq!(server.errors(), format!("config.toml: {emptied}"));
     }
     server.folder.write("config.d/b.toml", "");
     server.folder.write("config.toml", "# nobody");
-    assert_eq!(server.told(), format!("config.d/b.toml: {emptied}"));
+    assert_eq!(server.errors(), format!("config.d/b.toml: {emptied}"));
     server.folder.write("config.d/b.toml", "# nobody either");
     assert_eq!(server.after("# nobody").changed, ["tenants.acme", "tenants.b"]);
     server.folder.write("config.toml", "");
-    server.told();
+    server.errors();
 
     let mut server = Runs::on("");
     assert_eq!(server.after("\n").changed, [""; 0], "it has always been empty");
@@ -247,8 +247,8 @@ fn a_file_that_became_empty_is_refused_and_one_with_a_comment_is_not() {
 fn a_file_that_is_no_text_is_refused() {
     let server = Runs::on("[tenants.acme]");
     fs::write(server.folder.path("config.toml"), b"[tenants.acme]\n# \xff\xfe").expect("written");
-    let told = server.told();
-    assert!(told.starts_with("config.toml:2:3: not text in UTF-8"), "{told}");
+    let errors = server.errors();
+    assert!(errors.starts_with("config.toml:2:3: not text in UTF-8"), "{errors}");
 }
 
 #[test]
@@ -256,20 +256,20 @@ fn a_secrets_file_that_vanishes_or_is_empty_or_no_text_is_refused() {
     let variables = [("JWT_SECRET_FILE", "{}/jwt"), ("REALTIME__AUTH__JWT_SECRETS_FILE", "{}/more")];
     let server = Runs::with(&[("jwt", "ours"), ("more", "next")], &variables);
     let (jwt, more) = (server.folder.path("jwt"), server.folder.path("more"));
-    let told = |change: fn(&std::path::Path) -> io::Result<()>, file: &std::path::Path| {
+    let errors = |change: fn(&std::path::Path) -> io::Result<()>, file: &std::path::Path| {
         let before = fs::read(file).expect("there");
         change(file).expect("changed");
-        let told = server.told();
+        let errors = server.errors();
         fs::write(file, before).expect("put back");
-        told
+        errors
     };
     assert_eq!(
-        told(|file| fs::write(file, "\n"), &jwt),
+        errors(|file| fs::write(file, "\n"), &jwt),
         "variable JWT_SECRET_FILE: jwt is empty\n    help: write the secret into it"
     );
     for file in [&jwt, &more] {
-        assert!(told(|file| fs::remove_file(file), file).contains("cannot be read: No such file"));
-        assert!(told(|file| fs::write(file, [255, 254]), file).contains("cannot be read: stream did not"));
+        assert!(errors(|file| fs::remove_file(file), file).contains("cannot be read: No such file"));
+        assert!(errors(|file| fs::write(file, [255, 254]), file).contains("cannot be read: stream did not"));
     }
     // The last step of a rotation.
     fs::write(&more, "").expect("emptied");

@@ -8,9 +8,9 @@ use crate::{Folder, only};
 fn a_file_that_is_named_must_be_there() {
     let folder = Folder::with(&[]);
     assert!(
-        folder.told(&[]).starts_with("config.toml: cannot be read: No such file"),
+        folder.errors(&[]).starts_with("config.toml: cannot be read: No such file"),
         "{}",
-        folder.told(&[])
+        folder.errors(&[])
     );
     let error = only(&[("REALTIME_CONFIG", "/no/such.toml")]).load().expect_err("it is not there");
     assert!(error.to_string().starts_with("/no/such.toml: cannot be read: No such file"), "{error}");

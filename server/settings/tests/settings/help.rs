@@ -1,11 +1,11 @@
 //! The line of help below a problem: what is to be written instead.
 
-use crate::{Folder, told};
+use crate::{Folder, errors};
 
 /// The help for each problem of this file and these variables.
 fn help(file: &str, variables: &[(&str, &str)]) -> Vec<String> {
-    let told = told(file, variables);
-    told.lines().filter_map(|line| line.strip_prefix("    help: ")).map(str::to_owned).collect()
+    let errors = errors(file, variables);
+    errors.lines().filter_map(|line| line.strip_prefix("    help: ")).map(str::to_owned).collect()
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn a_variable_with_other_underscores_is_named_as_it_has_to_be() {
 }
 
 #[test]
-fn a_value_of_another_form_is_told_how_it_is_written() {
+fn a_value_of_another_form_is_reported_how_it_is_written() {
     let unit = |example| format!("add its unit, such as {example} for seconds");
     let lengths = "write whole numbers, each with its unit, such as 30s, 5m or 1h 30m".to_owned();
     let sizes = "write a number with its unit, such as 64 KiB, 5 MB or 1 GiB".to_owned();
@@ -141,7 +141,7 @@ fn a_value_of_another_form_is_told_how_it_is_written() {
 }
 
 #[test]
-fn a_value_that_is_no_toml_is_told_how_it_is_written() {
+fn a_value_that_is_no_toml_is_reported_how_it_is_written() {
     for (file, expected) in [
         ("[server]\nhost = 0.0.0.0", "write it in quotes: host = \"0.0.0.0\""),
         ("server.host = ::1 # all", "write it in quotes: server.host = \"::1\""),
@@ -170,9 +170,9 @@ fn a_value_that_is_no_toml_is_told_how_it_is_written() {
         ("server:\n  port: 80", "this is not YAML: write key = value"),
         ("// mine", "a comment begins with #"),
     ] {
-        let told = told(file, &[]);
-        assert_eq!(help(file, &[]).first().map(String::as_str), Some(expected), "{told}");
-        assert!(!told.contains("7263547263") && !told.contains("nothing"), "{told}");
+        let errors = errors(file, &[]);
+        assert_eq!(help(file, &[]).first().map(String::as_str), Some(expected), "{errors}");
+        assert!(!errors.contains("7263547263") && !errors.contains("nothing"), "{errors}");
     }
 }
 
@@ -201,19 +201,19 @@ fn a_duplicate_key_is_named_with_the_place_of_the_first() {
         ),
     ] {
         assert_eq!(
-            told(file, &[]),
+            errors(file, &[]),
             format!(
                 "config.toml:{place}: not TOML: duplicate key {key}, first written at config.toml:{first}\n    help: {help}"
             )
         );
     }
-    assert_eq!(told("tenants = { a = {}, a = {} }", &[]), "config.toml:1:21: not TOML: duplicate key a");
+    assert_eq!(errors("tenants = { a = {}, a = {} }", &[]), "config.toml:1:21: not TOML: duplicate key a");
 }
 
 #[test]
-fn a_file_of_mistakes_is_told_in_time() {
+fn a_file_of_mistakes_is_reported_in_time() {
     let file = "[server]\n".to_owned() + &"port = 1x\n".repeat(5_000);
-    assert_eq!(told(&file, &[]).lines().filter(|line| line.starts_with("config.toml")).count(), 9_999);
+    assert_eq!(errors(&file, &[]).lines().filter(|line| line.starts_with("config.toml")).count(), 9_999);
 }
 
 // Twenty thousand took 14 s while each was compared with every key.
@@ -221,14 +221,14 @@ fn a_file_of_mistakes_is_told_in_time() {
 fn a_file_of_unknown_keys_is_checked_in_linear_time() {
     let file = (0..20_000).map(|n| format!("max_cnnections_{n} = 1\n")).collect::<String>();
     let started = std::time::Instant::now();
-    let told = told(&format!("[server]\n{file}"), &[]);
+    let errors = errors(&format!("[server]\n{file}"), &[]);
     assert!(started.elapsed().as_secs() < 5, "{:?}", started.elapsed());
-    assert_eq!(told.lines().filter(|line| line.ends_with(": unknown key")).count(), 20_000);
-    assert_eq!(told.lines().filter(|line| line.starts_with("    help: ")).count(), 50, "the first ones");
+    assert_eq!(errors.lines().filter(|line| line.ends_with(": unknown key")).count(), 20_000);
+    assert_eq!(errors.lines().filter(|line| line.starts_with("    help: ")).count(), 50, "the first ones");
 }
 
 #[test]
-fn an_address_that_is_none_is_told_what_is_wrong_with_it() {
+fn an_address_that_is_none_is_reported_what_is_wrong_with_it() {
     let encode = "percent-encode special characters in a user name or password: / is %2F, # is %23, ? is %3F, @ is %40, % is %25";
     let scheme = "put the scheme before the host";
     for (address, expected) in [
@@ -244,14 +244,14 @@ fn an_address_that_is_none_is_told_what_is_wrong_with_it() {
         ("redis:6379", scheme),
         (":7263547263@redis:6379", scheme),
     ] {
-        let told = told("", &[("REDIS_URL", address)]);
-        assert_eq!(help("", &[("REDIS_URL", address)]), [expected], "{told}");
-        assert!(!told.contains("72"), "{told}");
+        let errors = errors("", &[("REDIS_URL", address)]);
+        assert_eq!(help("", &[("REDIS_URL", address)]), [expected], "{errors}");
+        assert!(!errors.contains("72"), "{errors}");
     }
 }
 
 #[test]
-fn a_password_that_ends_the_host_is_told_for_other_addresses_too() {
+fn a_password_that_ends_the_host_is_reported_for_other_addresses_too() {
     let encode = "percent-encode special characters in a user name or password: / is %2F, # is %23, ? is %3F, @ is %40, % is %25";
     for address in ["https://ann:72#6354@idp/keys", "https://:72#6354@idp/keys", "https://ann:x/y@idp/keys"] {
         assert_eq!(help("", &[("REALTIME__AUTH__JWKS_URL", address)]), [encode], "{address}");
@@ -273,25 +273,25 @@ fn a_scheme_is_read_without_case() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_told_what_to_do() {
+fn a_file_that_cannot_be_read_is_reported_what_to_do() {
     let folder = Folder::with(&[("config.toml/inside", ""), ("empty", "\n")]);
     assert_eq!(
-        folder.told(&[]),
+        folder.errors(&[]),
         "config.toml: cannot be read: Is a directory (os error 21)\n    help: name a file in it"
     );
     let folder = Folder::with(&[("conf.toml", ""), ("empty", "\n")]);
     assert_eq!(
-        folder.told(&[]),
+        folder.errors(&[]),
         "config.toml: cannot be read: No such file or directory (os error 2)\n    help: did you mean conf.toml?"
     );
     folder.write("config.toml", "");
     assert_eq!(
-        folder.told(&[("JWT_SECRET_FILE", "{}/empty")]),
+        folder.errors(&[("JWT_SECRET_FILE", "{}/empty")]),
         "variable JWT_SECRET_FILE: empty is empty\n    help: write the secret into it"
     );
     // A secret where a file's name belongs is not repeated.
     assert_eq!(
-        folder.told(&[("JWT_SECRET_FILE", "7263547263")]),
+        folder.errors(&[("JWT_SECRET_FILE", "7263547263")]),
         "variable JWT_SECRET_FILE: the file cannot be read: No such file or directory (os error 2)\n    \
          help: JWT_SECRET_FILE is the path of a file with the secret, and JWT_SECRET is the secret"
     );

@@ -6,7 +6,7 @@ use std::time::Duration;
 use secrecy::ExposeSecret as _;
 use settings::{ByteSize, LogLevel};
 
-use crate::{Folder, good, only, told};
+use crate::{Folder, errors, good, only};
 
 #[test]
 fn each_layer_wins_over_the_one_before() {
@@ -138,7 +138,7 @@ fn a_table_that_says_all_there_is_replaces_the_one_below() {
 }
 
 #[test]
-fn a_flag_is_told_as_it_was_typed() {
+fn a_flag_is_reported_as_it_was_typed() {
     let folder = Folder::with(&[("config.toml", "")]);
     let sources = folder.sources(&[]).with_flag("--port", "server.port", "80a");
     assert_eq!(
@@ -156,9 +156,9 @@ fn a_flag_is_told_as_it_was_typed() {
 }
 
 #[test]
-fn a_variable_that_names_no_key_is_told() {
+fn a_variable_that_names_no_key_is_reported() {
     assert_eq!(
-        told("", &[("REALTIME____PORT", "1")]),
+        errors("", &[("REALTIME____PORT", "1")]),
         "variable REALTIME____PORT: names no key\n    help: write REALTIME__SECTION__KEY, such as \
          REALTIME__SERVER__PORT"
     );

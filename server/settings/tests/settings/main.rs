@@ -59,7 +59,7 @@ impl Folder {
     }
 
     /// What is wrong.
-    fn told(&self, variables: &[(&str, &str)]) -> String {
+    fn errors(&self, variables: &[(&str, &str)]) -> String {
         let error = self.sources(variables).load().expect_err("should not load");
         self.without_folder(&error.to_string())
     }
@@ -74,8 +74,8 @@ fn good(file: &str, variables: &[(&str, &str)]) -> Settings {
 }
 
 /// What is wrong with this file and these variables; the file is called `config.toml`.
-fn told(file: &str, variables: &[(&str, &str)]) -> String {
-    Folder::with(&[("config.toml", file)]).told(variables)
+fn errors(file: &str, variables: &[(&str, &str)]) -> String {
+    Folder::with(&[("config.toml", file)]).errors(variables)
 }
 
 /// Nothing but these variables.

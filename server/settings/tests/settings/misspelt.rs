@@ -66,7 +66,7 @@ fn a_file_for_what_is_no_secret_is_a_warning() {
     }
 }
 
-// Whoever names both means another program's with the one.
+// An environment that sets both names means another program with one of them.
 #[test]
 fn a_name_whose_right_spelling_is_set_as_well_is_another_programs() {
     assert_eq!(warnings(&[("REDIS_URI", "redis://a"), ("REDIS_URL", "redis://b")]), [""; 0]);

@@ -1,9 +1,9 @@
 //! What a person is told, word for word.
 
-use crate::{Folder, told};
+use crate::{Folder, errors};
 
 #[test]
-fn a_bad_value_is_told_with_its_place_and_what_was_expected() {
+fn a_bad_value_is_reported_with_its_place_and_what_was_expected() {
     for (file, expected, help) in [
         (
             "[limits]\nmax_joins_per_second = \"many\"",
@@ -79,11 +79,11 @@ fn a_bad_value_is_told_with_its_place_and_what_was_expected() {
             "TCP port to bind; 0 takes a free one. Default: 8080.",
         ),
     ] {
-        let told = told(file, &[]);
+        let errors = errors(file, &[]);
         match help {
             // What the key means, if it has a doc comment; its words are not this test's business.
-            "" => assert_eq!(told.lines().next(), Some(expected)),
-            help => assert_eq!(told, format!("{expected}\n    help: {help}")),
+            "" => assert_eq!(errors.lines().next(), Some(expected)),
+            help => assert_eq!(errors, format!("{expected}\n    help: {help}")),
         }
     }
 }
@@ -100,10 +100,10 @@ fn a_number_without_end_is_no_value() {
         ("server = nan", "server: expected a section with keys"),
         ("tenants.acme = inf", "tenants.acme: expected a section with keys"),
     ] {
-        let told = told(file, &[]);
-        let (place, rest) = told.split_once(": ").expect("a place");
-        assert!(place.starts_with("config.toml:1:"), "{told}");
-        assert_eq!(rest.lines().next(), Some(&*format!("{expected}, found inf or nan")), "{told}");
+        let errors = errors(file, &[]);
+        let (place, rest) = errors.split_once(": ").expect("a place");
+        assert!(place.starts_with("config.toml:1:"), "{errors}");
+        assert_eq!(rest.lines().next(), Some(&*format!("{expected}, found inf or nan")), "{errors}");
     }
     assert_eq!(
         crate::good("auth.claim_validators = { a = 1_000.5 }", &[]).auth.claim_validators["a"],
@@ -114,8 +114,8 @@ fn a_number_without_end_is_no_value() {
 #[test]
 fn a_number_without_end_is_not_hidden_by_a_list() {
     for list in ["[inf]", "[[inf]]", "[{ a = inf }]"] {
-        let told = told(&format!("auth.claim_validators = {{ level = {list} }}"), &[]);
-        assert!(told.contains("auth.claim_validators.level: expected a value, found a list"), "{told}");
+        let errors = errors(&format!("auth.claim_validators = {{ level = {list} }}"), &[]);
+        assert!(errors.contains("auth.claim_validators.level: expected a value, found a list"), "{errors}");
     }
 }
 
@@ -124,28 +124,28 @@ fn what_is_null_in_a_variable_is_not_written() {
     let tenant =
         crate::good("", &[("REALTIME__TENANTS__ACME", r#"{"region": null}"#)]).tenants["acme"].clone();
     assert_eq!(tenant.region, None);
-    let told = told("", &[("REALTIME__SERVER__PROXY_PROTOCOL_FROM", "[null]")]);
+    let errors = errors("", &[("REALTIME__SERVER__PROXY_PROTOCOL_FROM", "[null]")]);
     assert!(
-        told.contains("server.proxy_protocol_from: expected a network such as 10.0.0.0/8, found nothing"),
-        "{told}"
+        errors.contains("server.proxy_protocol_from: expected a network such as 10.0.0.0/8, found nothing"),
+        "{errors}"
     );
 }
 
 #[test]
 fn a_variable_is_named() {
     assert_eq!(
-        told("", &[("PORT", "80a")]),
+        errors("", &[("PORT", "80a")]),
         "variable PORT: server.port: expected a whole number from 0 to 65535, found \"80a\"\n    \
          help: TCP port to bind; 0 takes a free one. Default: 8080."
     );
     assert_eq!(
-        told("", &[("NO_CHANNEL_TIMEOUT_IN_MS", "10s")]),
+        errors("", &[("NO_CHANNEL_TIMEOUT_IN_MS", "10s")]),
         "variable NO_CHANNEL_TIMEOUT_IN_MS: server.no_channel_timeout: expected a whole number of milliseconds, \
          found \"10s\"\n    help: write 10000"
     );
-    let told = told("", &[("MAX_CONNECTIONS", "+5")]);
+    let errors = errors("", &[("MAX_CONNECTIONS", "+5")]);
     let expected = "variable MAX_CONNECTIONS: server.max_connections: expected a whole number of at least 1, found \"+5\"";
-    assert_eq!(told.lines().next(), Some(expected));
+    assert_eq!(errors.lines().next(), Some(expected));
 }
 
 #[test]
@@ -196,17 +196,17 @@ fn what_is_misspelt_is_named_with_what_was_meant() {
             "config.toml:2:1: tenants.acme.suspend: unknown key\n    help: did you mean tenants.acme.suspended?",
         ),
     ] {
-        assert_eq!(told(file, &[variables]), expected);
+        assert_eq!(errors(file, &[variables]), expected);
     }
 }
 
 #[test]
-fn every_problem_is_told_at_once_in_the_order_of_the_text() {
+fn every_problem_is_reported_at_once_in_the_order_of_the_text() {
     let file = "[server]\nport = -1\nhots = \"::\"\n[limits]\nmax_joins_per_second = 0";
     let folder =
         Folder::with(&[("config.toml", file), ("config.d/more.toml", "[auth]\nleeway = 5\n[log]\n")]);
-    let told = folder.told(&[("MAX_CONNECTIONS", "none"), ("REALTIME__SERVER__PORT", "x")]);
-    let heads: Vec<_> = told.lines().filter(|line| !line.starts_with(' ')).collect();
+    let errors = folder.errors(&[("MAX_CONNECTIONS", "none"), ("REALTIME__SERVER__PORT", "x")]);
+    let heads: Vec<_> = errors.lines().filter(|line| !line.starts_with(' ')).collect();
     let heads: Vec<_> =
         heads.iter().map(|line| line.split(": ").take(2).collect::<Vec<_>>().join(": ")).collect();
     assert_eq!(
@@ -219,14 +219,14 @@ fn every_problem_is_told_at_once_in_the_order_of_the_text() {
             "variable MAX_CONNECTIONS: server.max_connections",
             "variable REALTIME__SERVER__PORT: server.port",
         ],
-        "what a higher layer replaces is not looked at: {told}"
+        "what a higher layer replaces is not looked at: {errors}"
     );
 }
 
 #[test]
-fn every_mistake_in_the_writing_is_told() {
+fn every_mistake_in_the_writing_is_reported() {
     assert_eq!(
-        told("[server]\nport = \nhost = home\n[limits\n[auth]\nleeway = '1s'\nleeway = '1s'", &[]),
+        errors("[server]\nport = \nhost = home\n[limits\n[auth]\nleeway = '1s'\nleeway = '1s'", &[]),
         "config.toml:2:8: not TOML: a value is missing\n\
          config.toml:3:8: not TOML: string values must be quoted, expected literal string\n    \
          help: write text in quotes\n\
@@ -237,7 +237,7 @@ fn every_mistake_in_the_writing_is_told() {
 }
 
 #[test]
-fn what_is_no_text_is_told_where_it_begins() {
+fn what_is_no_text_is_reported_where_it_begins() {
     let folder = Folder::with(&[]);
     for (bytes, place) in [
         (&b"[server]\nport = 1 # caf\xe9\n"[..], "config.toml:2:15"),
@@ -246,21 +246,21 @@ fn what_is_no_text_is_told_where_it_begins() {
         (b"# \xc3\xa4\xc3", "config.toml:1:4"),
     ] {
         std::fs::write(folder.path("config.toml"), bytes).expect("the folder is writable");
-        let told = folder.sources(&[]).load().map_err(|error| folder.without_folder(&error.to_string()));
+        let errors = folder.sources(&[]).load().map_err(|error| folder.without_folder(&error.to_string()));
         match place {
-            "" => assert!(told.is_ok(), "{told:?}"),
+            "" => assert!(errors.is_ok(), "{errors:?}"),
             place => {
                 let expected = format!("{place}: not text in UTF-8\n    help: save the file as UTF-8");
-                assert_eq!(told.map(drop), Err(expected));
+                assert_eq!(errors.map(drop), Err(expected));
             }
         }
     }
 }
 
 #[test]
-fn keys_that_contradict_each_other_are_told_where_one_of_them_stands() {
+fn keys_that_contradict_each_other_are_reported_where_one_of_them_stands() {
     assert_eq!(
-        told("[server]\nping_interval = \"3m\"\n[server.tls]\ncert_file = \"/cert.pem\"", &[]),
+        errors("[server]\nping_interval = \"3m\"\n[server.tls]\ncert_file = \"/cert.pem\"", &[]),
         "config.toml:2:1: server.idle_timeout: must be longer than server.ping_interval, or clients are disconnected before they are pinged\n\
          config.toml:4:1: server.tls.cert_file: server.tls.cert_file and server.tls.key_file are needed together"
     );
@@ -276,23 +276,23 @@ fn a_payload_that_is_allowed_can_also_be_sent() {
         )
     };
     let file = "[server]\nmax_frame_size = 3000499\n[tenants.acme.limits]\nmax_joins_per_second = 1";
-    assert_eq!(told(file, &[]), too_small("limits.max_payload_size_in_kb", "config.toml:2:1"));
+    assert_eq!(errors(file, &[]), too_small("limits.max_payload_size_in_kb", "config.toml:2:1"));
     let file = "[server]\nmax_frame_size = 3000499\n[limits]\nmax_payload_size_in_kb = 1\n\
                 [tenants.acme.limits]\nmax_payload_size_in_kb = 3000";
-    assert_eq!(told(file, &[]), too_small("tenants.acme.limits.max_payload_size_in_kb", "config.toml:6:1"));
+    assert_eq!(errors(file, &[]), too_small("tenants.acme.limits.max_payload_size_in_kb", "config.toml:6:1"));
     // The default tenant's own section, which is `[limits]` in other words.
     let file = "[server]\nmax_frame_size = 3000499\n[tenants.default.limits]\nmax_payload_size_in_kb = 3000";
-    assert_eq!(told(file, &[]), too_small("limits.max_payload_size_in_kb", "config.toml:4:1"));
+    assert_eq!(errors(file, &[]), too_small("limits.max_payload_size_in_kb", "config.toml:4:1"));
 }
 
 #[test]
-fn a_module_that_is_none_is_told() {
+fn a_module_that_is_none_is_reported() {
     for good in ["realtime_server", "realtime_server::edge::websocket", "hub", "_x1"] {
         crate::good(&format!("[telemetry.log_modules]\n\"{good}\" = \"debug\""), &[]);
     }
     for bad in ["", "realtime-server", "realtime_server::", "a b", "edge=debug", "::edge", "1x", "a:b"] {
-        let told = told(&format!("[telemetry.log_modules]\n\"{bad}\" = \"debug\""), &[]);
+        let errors = errors(&format!("[telemetry.log_modules]\n\"{bad}\" = \"debug\""), &[]);
         let expected = "the name must be the path of a module, such as realtime_server::edge";
-        assert!(told.starts_with("config.toml:2:1: ") && told.ends_with(expected), "{told}");
+        assert!(errors.starts_with("config.toml:2:1: ") && errors.ends_with(expected), "{errors}");
     }
 }

@@ -1,6 +1,6 @@
 //! What works and is unwise: short secrets, and one secret in two roles.
 
-use crate::{Folder, load, told};
+use crate::{Folder, errors, load};
 
 /// As long as is wise.
 const LONG: &str = "a secret of just thirty-two byte";
@@ -60,11 +60,11 @@ fn the_operators_secrets_are_no_tenants() {
     ] {
         let other = admin.split(' ').next().expect("a key").to_owned();
         let expected = refused(&format!("tenants.acme.auth.{key}"), &other, &format!("config.toml:{line}:1"));
-        assert_eq!(told(&format!("{admin}{acme}"), &[]), expected);
+        assert_eq!(errors(&format!("{admin}{acme}"), &[]), expected);
     }
-    let told = told(&acme, &[("API_JWT_SECRET", &format!("{LONG}acme"))]);
-    assert_eq!(told, refused("tenants.acme.auth.jwt_secret", "admin.jwt_secret", "config.toml:2:1"));
-    assert!(!told.contains(LONG));
+    let errors = errors(&acme, &[("API_JWT_SECRET", &format!("{LONG}acme"))]);
+    assert_eq!(errors, refused("tenants.acme.auth.jwt_secret", "admin.jwt_secret", "config.toml:2:1"));
+    assert!(!errors.contains(LONG));
     let different = [("API_JWT_SECRET", &*format!("{LONG}operators"))];
     assert_eq!(remarks(&acme, &different), [""; 0]);
 }

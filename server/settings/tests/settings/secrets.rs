@@ -2,7 +2,7 @@
 
 use secrecy::ExposeSecret as _;
 
-use crate::{Folder, good, load, told};
+use crate::{Folder, errors, good, load};
 
 #[test]
 fn a_variable_may_name_a_file_with_its_secret() {
@@ -42,20 +42,20 @@ fn a_secret_and_a_file_with_it_are_one_too_many() {
     let folder = Folder::with(&[("config.toml", ""), ("jwt", "s"), ("empty", "\n")]);
     let both = "set only one of the two";
     assert_eq!(
-        folder.told(&[("JWT_SECRET", "s"), ("JWT_SECRET_FILE", "{}/jwt")]),
+        folder.errors(&[("JWT_SECRET", "s"), ("JWT_SECRET_FILE", "{}/jwt")]),
         format!("variable JWT_SECRET: JWT_SECRET_FILE is set as well\n    help: {both}")
     );
     let ours = [("REALTIME__AUTH__JWT_SECRET", "s"), ("REALTIME__AUTH__JWT_SECRET_FILE", "{}/jwt")];
     assert_eq!(
-        folder.told(&ours),
+        folder.errors(&ours),
         format!(
             "variable REALTIME__AUTH__JWT_SECRET: REALTIME__AUTH__JWT_SECRET_FILE is set as well\n    help: {both}"
         )
     );
     let empty = "variable JWT_SECRET_FILE: empty is empty\n    help: write the secret into it";
-    assert_eq!(folder.told(&[("JWT_SECRET_FILE", "{}/empty")]), empty);
+    assert_eq!(folder.errors(&[("JWT_SECRET_FILE", "{}/empty")]), empty);
     assert_eq!(
-        folder.told(&[("JWT_SECRET_FILE", "{}/none")]),
+        folder.errors(&[("JWT_SECRET_FILE", "{}/none")]),
         "variable JWT_SECRET_FILE: none cannot be read: No such file or directory (os error 2)\n    \
          help: JWT_SECRET_FILE is the path of a file with the secret, and JWT_SECRET is the secret"
     );
@@ -70,16 +70,20 @@ fn a_secret_that_does_nothing_here_is_one_too_many_as_well() {
         ("WEBHOOK_ENV_CONFIG_JSON", None),
         // Not looked at.
         ("DB_PASSWORD", Some(("DATABASE_URL", "postgres://db"))),
-        // Not obeyed.
+        // Not supported.
         ("LOGFLARE_API_KEY", None),
         // Without a tenant to be made, it counts for nothing.
         ("API_JWT_JWKS", None),
     ] {
         let file = format!("{name}_FILE");
         let both = [(name, "s"), (&file, "/no/such/file")];
-        let told = Folder::with(&[("config.toml", "")]).told(&[&both[..], beside.as_slice()].concat());
-        assert_eq!(told.lines().next(), Some(&*format!("variable {name}: {file} is set as well")), "{told}");
-        assert_eq!(told.lines().count(), 2, "once: {told}");
+        let errors = Folder::with(&[("config.toml", "")]).errors(&[&both[..], beside.as_slice()].concat());
+        assert_eq!(
+            errors.lines().next(),
+            Some(&*format!("variable {name}: {file} is set as well")),
+            "{errors}"
+        );
+        assert_eq!(errors.lines().count(), 2, "once: {errors}");
     }
 }
 
@@ -116,10 +120,10 @@ fn a_secret_with_a_comma_stays_one() {
 
 #[test]
 fn half_a_list_is_not_taken_for_a_secret() {
-    let told = Folder::with(&[("config.toml", "")]).told(&[("REALTIME__AUTH__JWT_SECRETS", "[\"half")]);
+    let errors = Folder::with(&[("config.toml", "")]).errors(&[("REALTIME__AUTH__JWT_SECRETS", "[\"half")]);
     let expected = "variable REALTIME__AUTH__JWT_SECRETS: auth.jwt_secrets: expected a list, each text in quotes, \
                     found something else";
-    assert_eq!(told.lines().next(), Some(expected));
+    assert_eq!(errors.lines().next(), Some(expected));
 }
 
 #[test]
@@ -218,7 +222,7 @@ fn of_an_address_only_what_holds_no_secret_is_shown() {
     assert_eq!(shown(&loaded, "auth.jwks_url"), "\"https://…@idp.example:8443/jwks?…\"");
     assert_eq!(shown(&loaded, "bus.redis_url"), "\"redis://…@redis:6379/1\"");
 
-    let wrong = told("auth.jwks_url = 'htps://ann:hush@idp.example/jwks?key=hush'", &[]);
+    let wrong = errors("auth.jwks_url = 'htps://ann:hush@idp.example/jwks?key=hush'", &[]);
     let expected = "config.toml:1:6: auth.jwks_url: expected an address that begins with http:// or https://, \
                     found \"htps://…@idp.example/jwks?…\"";
     assert_eq!(wrong.lines().next(), Some(expected));

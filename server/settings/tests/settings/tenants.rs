@@ -3,7 +3,7 @@
 use secrecy::ExposeSecret as _;
 use settings::Tenant;
 
-use crate::{good, told};
+use crate::{errors, good};
 
 fn secret(tenant: &Tenant) -> Option<&str> {
     tenant.auth.jwt_secret.as_ref().map(|secret| secret.expose_secret())
@@ -59,12 +59,12 @@ fn the_default_tenants_keys_are_said_in_one_place() {
 
     let file = "[auth]\njwt_issuer = 'us'\n[tenants.default.auth]\njwt_secret = 'ours'";
     assert_eq!(
-        told(file, &[]),
+        errors(file, &[]),
         "config.toml:4:1: tenants.default.auth: the keys of the default tenant are set in [auth] too \
          (config.toml:2:1)\n    help: set all of them in one of the two"
     );
-    let told = told("[tenants.default.auth]\njwt_issuer = 'us'", &[("JWT_SECRET", "ours")]);
-    assert!(told.contains("set in [auth] too (variable JWT_SECRET)"), "{told}");
+    let errors = errors("[tenants.default.auth]\njwt_issuer = 'us'", &[("JWT_SECRET", "ours")]);
+    assert!(errors.contains("set in [auth] too (variable JWT_SECRET)"), "{errors}");
 }
 
 #[test]
@@ -80,14 +80,14 @@ fn a_tenant_may_not_be_called_anything() {
         ("\"\"", "\"\"", ""),
     ] {
         assert_eq!(
-            told(&format!("[tenants.{bad}]"), &[]),
+            errors(&format!("[tenants.{bad}]"), &[]),
             format!("config.toml:1:10: tenants.{shown}: {expected}{help}")
         );
     }
-    assert!(told(&format!("[tenants.{}]", "x".repeat(64)), &[]).ends_with(expected));
-    let told = told("[server]\ndefault_tenant = 'Acme'", &[]);
+    assert!(errors(&format!("[tenants.{}]", "x".repeat(64)), &[]).ends_with(expected));
+    let errors = errors("[server]\ndefault_tenant = 'Acme'", &[]);
     assert!(
-        told.starts_with("config.toml:2:1: server.default_tenant: expected 1 to 63 of the letters"),
-        "{told}"
+        errors.starts_with("config.toml:2:1: server.default_tenant: expected 1 to 63 of the letters"),
+        "{errors}"
     );
 }

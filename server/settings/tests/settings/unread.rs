@@ -122,16 +122,16 @@ fn the_files_of_other_programs_are_no_slips() {
 #[test]
 fn an_environment_without_a_file_of_its_own_is_an_error() {
     let folder = Folder::with(&[("config.toml", ""), ("config.production.toml", "")]);
-    let chosen = |name: &str| folder.told(&[("REALTIME_ENV", name)]);
-    let told = |name: &str, help: &str| {
+    let chosen = |name: &str| folder.errors(&[("REALTIME_ENV", name)]);
+    let errors = |name: &str, help: &str| {
         format!(
             "variable REALTIME_ENV: chooses config.{name}.toml, and there is no such file\n    help: {help}"
         )
     };
     let make = "create the file, even with only a comment in it, or unset REALTIME_ENV";
-    assert_eq!(chosen("staging"), told("staging", make));
+    assert_eq!(chosen("staging"), errors("staging", make));
     for near in ["prod", "Production", "porduction", "productoin"] {
-        assert_eq!(chosen(near), told(near, "did you mean REALTIME_ENV=production?"));
+        assert_eq!(chosen(near), errors(near, "did you mean REALTIME_ENV=production?"));
     }
     assert_eq!(
         chosen("../../etc"),
@@ -146,9 +146,9 @@ fn an_environment_without_any_file_is_an_error() {
     let folder = Folder::with(&[("config.production.toml", "")]);
     let variables = folder.variables(&[("REALTIME_ENV", "production")]);
     let sources = settings::Sources::new(None, variables).usually_in([folder.path("config.toml")]);
-    let told = sources.load().expect_err("its file is not read").to_string();
+    let errors = sources.load().expect_err("its file is not read").to_string();
     assert_eq!(
-        folder.without_folder(&told),
+        folder.without_folder(&errors),
         "variable REALTIME_ENV: chooses config.production.toml, which is read only beside config.toml, and that is \
          not there\n    help: create that file, name another with --config or REALTIME_CONFIG, or unset REALTIME_ENV"
     );
