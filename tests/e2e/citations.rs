@@ -160,6 +160,18 @@ fn every_cited_heading_exists() {
 }
 
 #[test]
+fn every_file_that_the_architecture_names_exists() {
+    let sources = sources();
+    let text = &sources["docs/ARCHITECTURE.md"];
+    let names = text.split('`').skip(1).step_by(2).filter(|name| name.contains('/') && !name.contains(' '));
+    let exists = |name: &str| sources.keys().any(|file| file.starts_with(name.trim_end_matches('/')));
+    let is_path =
+        |name: &&str| ["server/", "tests/", "docs/", "config/"].iter().any(|at| name.starts_with(at));
+    let missing: Vec<_> = names.filter(is_path).filter(|name| !exists(name)).collect();
+    assert!(missing.is_empty(), "docs/ARCHITECTURE.md names {missing:?}");
+}
+
+#[test]
 fn a_citation_is_recognised_in_each_of_its_forms() {
     let sign = '\u{a7}';
     for text in [
