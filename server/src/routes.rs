@@ -26,7 +26,8 @@ pub const PAGE: &[Method] = &[Method::GET, Method::HEAD];
 /// The method of an action.
 pub const ACTION: &[Method] = &[Method::POST];
 
-/// Who may use a route. Checked before the handler runs, and before the body is read.
+/// Who may use a route. Checked before the handler runs, and before the body is read. Operators' routes and that of the
+/// metrics exist exactly as declared, because gateways filter them by path; the others below the gateway's prefix as well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     /// Every client that reaches the port.
@@ -38,6 +39,16 @@ pub enum Access {
     /// The bearer of a token of the tenant that the request names. The handler verifies it, because other documented
     /// checks precede that one (docs/protocol/http.md#broadcast-checks).
     Tenant,
+}
+
+impl Access {
+    /// How literally the paths of routes with this access are compared.
+    fn matching(self) -> Matching {
+        match self {
+            Self::Operator | Self::Metrics => Matching::Exact,
+            Self::Public | Self::Tenant => Matching::Lenient,
+        }
+    }
 }
 
 /// The response to a method that no route at the path takes. Upstream's paths keep upstream's responses.
@@ -112,8 +123,8 @@ pub struct Route {
 }
 
 impl Route {
-    /// A route without a body, whose other methods are not found. A path may hold parameters: `/rooms/{id}/close`. It
-    /// exists below the gateway's prefix as well, and empty segments in a request's path are ignored.
+    /// A route without a body, whose other methods are not found. A path may hold parameters: `/rooms/{id}/close`. How
+    /// literally it is compared follows from `access`.
     pub fn new(
         methods: &'static [Method],
         paths: &[&'static str],
@@ -123,7 +134,7 @@ impl Route {
     ) -> Self {
         Self {
             methods,
-            paths: paths.iter().map(|path| PathPattern::lenient(path)).collect(),
+            paths: paths.iter().map(|path| PathPattern::new(path, access.matching())).collect(),
             access,
             operation,
             handler,
@@ -132,12 +143,6 @@ impl Route {
             cross_origin: None,
             negotiated: false,
         }
-    }
-
-    /// Exists at exactly the declared paths. So do operators' routes, because gateways filter them by path.
-    #[must_use]
-    pub fn exact(self) -> Self {
-        Self { paths: self.paths.into_iter().map(PathPattern::exact).collect(), ..self }
     }
 
     /// Chooses the response to other methods.
@@ -180,7 +185,7 @@ impl Route {
 
     /// Whether the route exists below the gateway's prefix as well.
     pub fn is_below_gateway_prefix(&self) -> bool {
-        self.paths.iter().all(|path| path.matching == Matching::Lenient)
+        self.access.matching() == Matching::Lenient
     }
 
     /// Who may use it.

@@ -55,7 +55,7 @@ fn metrics(node: &Arc<Node>) -> Route {
         summary: "Reports the metrics of this node in the text format of Prometheus.",
     };
     let handler = RouteHandler::immediate(node, |node, _| metrics::page(node));
-    Route::new(PAGE, &["/metrics"], Access::Metrics, operation, handler).exact()
+    Route::new(PAGE, &["/metrics"], Access::Metrics, operation, handler)
 }
 
 fn status(node: &Arc<Node>) -> Route {
@@ -64,14 +64,14 @@ fn status(node: &Arc<Node>) -> Route {
         summary: "Reports the state of this node: settings, tenants, connection to the other nodes.",
     };
     let handler = RouteHandler::immediate(node, |node, _| status::page(node));
-    let route = Route::new(PAGE, &["/status"], Access::Operator, operation, handler).exact();
+    let route = Route::new(PAGE, &["/status"], Access::Operator, operation, handler);
     route.other_method(OtherMethod::NotAllowed)
 }
 
 fn commands(node: &Arc<Node>) -> [Route; 2] {
     let command = |path, id, summary, handler| {
         let route = Route::new(ACTION, &[path], Access::Operator, Operation { id, summary }, handler);
-        route.exact().other_method(OtherMethod::NotAllowed)
+        route.other_method(OtherMethod::NotAllowed)
     };
     [
         command(
