@@ -135,7 +135,7 @@ codes! {
 
     /// The server ended a channel or closed a connection.
     ChannelShutdown: Warning, [Channel], "<the reason the client receives>";
-    /// A client sent what is no message, or a broadcast that cannot be decoded; it was dropped.
+    /// A client sent a frame that is no message, or a broadcast that cannot be decoded; it was dropped.
     MalformedWebSocketMessage: ClientError, [Channel, Log], "<what is wrong>";
     /// Messages while `limits.max_events_per_second` is used up; they were dropped.
     MessagePerSecondRateLimitReached: ClientError, [Channel, Http], "Too many messages per second";
@@ -147,19 +147,19 @@ codes! {
     UnknownPresenceEvent: ClientError, [Channel], "<nothing>";
     /// A payload over `limits.max_payload_size_in_kb`; it was dropped. Ours.
     PayloadSizeExceeded: ClientError, [Channel, Http], "payload_size_exceeded";
-    /// Messages were dropped because a client reads more slowly than they come. Ours.
+    /// Messages were dropped because a client reads more slowly than they are sent to it. Ours.
     OutboxFull: Warning, [Log], "Dropped messages for clients that read too slowly";
 
     // Other nodes.
 
-    /// The Redis server of the bus cannot be reached, so this node serves its own clients only. Logged when it begins,
-    /// and again while it lasts. Ours.
+    /// The Redis server of the bus cannot be reached, so this node serves its own clients only. Logged at once,
+    /// and repeatedly until it ends. Ours.
     BusAway: Error, [Log], "cannot reach Redis at <host and port>: <why>";
-    /// Redis delivers messages, but refuses to store or return presence. Logged when it begins, and again while it
-    /// lasts. Ours.
-    BusPresenceRefused: Error, [Log], "Redis at <host and port> refuses what presence needs, and passes messages: <why>";
-    /// Another node has not renewed its lease for `bus.lease`, and is considered dead.
-    RealtimeNodeDisconnected: Error, [Log], "Node <id> is not heard of any more and is forgotten";
+    /// Redis delivers messages, but refuses to store or return presence. Logged at once, and
+    /// repeatedly until it ends. Ours.
+    BusPresenceRefused: Error, [Log], "Redis at <host and port> delivers messages, but refuses presence commands: <why>";
+    /// Another node has not renewed its lease for `bus.lease`, and is removed.
+    RealtimeNodeDisconnected: Error, [Log], "Node <id> has not renewed its lease and is removed";
 
     // Keys and operators.
 

@@ -18,7 +18,7 @@ metrics! {
     pub struct NodeMetrics {
         /// Open TCP connections of the listener.
         pub connections_total: Gauge = "phoenix_connections_total",
-        /// WebSocket connections, which count against the limit.
+        /// WebSocket connections, which count towards the limit.
         pub connections_active: Gauge = "phoenix_connections_active",
         /// WebSocket connections allowed at once (server.max_connections).
         pub connections_max: Gauge = "phoenix_connections_max",
@@ -32,23 +32,23 @@ metrics! {
         pub members: Gauge = "realtime_members",
         /// Handshakes refused because the server was full.
         pub connections_refused: Counter = "realtime_connections_refused_total",
-        /// Handshakes refused because their address had as many connections as it may (server.max_connections_per_address).
+        /// Handshakes refused because their address had the maximum number of connections (server.max_connections_per_address).
         pub connections_refused_by_address: Counter = "realtime_connections_refused_by_address_total",
         /// Connections from load balancers that did not begin with a PROXY protocol header (server.proxy_protocol_from).
         pub proxy_protocol_refused: Counter = "realtime_proxy_protocol_refused_total",
         /// TLS handshakes that failed or took too long.
         pub tls_handshakes_failed: Counter = "realtime_tls_handshakes_failed_total",
-        /// 1 while the files of server.tls cannot be used and an older certificate is.
+        /// 1 while the files of server.tls cannot be used, so that the previous certificate stays in use; else 0.
         pub tls_reload_failed: Gauge = "realtime_tls_reload_failed",
         /// When the first certificate of server.tls expires, in seconds since 1970; 0 without TLS.
         pub tls_certificate_expiry: Gauge = "realtime_tls_certificate_expiry_timestamp_seconds",
         /// Generation of the settings: 1 at the start, one more with each reload.
         pub settings_generation: Gauge = "realtime_settings_generation",
-        /// 1 while the newest settings are refused and older ones count, else 0.
+        /// 1 while the newest settings are refused and the previous ones stay in effect, else 0.
         pub settings_reload_failed: Gauge = "realtime_settings_reload_failed",
-        /// Keys of the settings whose new value waits for a restart.
+        /// Settings keys whose new value takes effect only after a restart.
         pub settings_pending: Gauge = "realtime_settings_pending",
-        /// Log lines that were not written, because their reader was too slow (telemetry.log_queue_lines).
+        /// Log lines dropped because the output was written too slowly and the queue was full (telemetry.log_queue_lines).
         pub log_lines_dropped: Counter = "realtime_log_lines_dropped_total",
         /// Seconds since the server started.
         pub uptime_seconds: Gauge = "realtime_uptime_seconds",
@@ -58,29 +58,29 @@ metrics! {
 metrics! {
     /// Metrics of the link to the other nodes.
     pub struct BusMetrics {
-        /// Whether this node hears the others: 1 or 0. A node without bus shows 0.
+        /// 1 while this node exchanges messages with the other nodes, else 0. Always 0 without a bus.
         pub connected: Gauge = "realtime_bus_connected",
-        /// Whether this node shares presence with the others: 1 or 0. Of a node that hears them it is 0 while Redis refuses to store or give what presence needs. A node without bus shows 0.
+        /// 1 while this node shares presence with the other nodes, else 0. A connected node has 0 while Redis refuses the commands that store or read presence. Always 0 without a bus.
         pub presence_shared: Gauge = "realtime_bus_presence_shared",
-        /// Times the bus came back after it was away.
+        /// Times the connection to the bus was established again after it was lost.
         pub reconnects: Counter = "realtime_bus_reconnects_total",
-        /// Messages of members told to the other nodes.
+        /// Messages of members published to the other nodes.
         pub published: Counter = "realtime_bus_published_total",
-        /// Messages heard from members of other nodes.
+        /// Messages of members received from other nodes.
         pub received: Counter = "realtime_bus_received_total",
-        /// Messages of members that were not handed to Redis for the other nodes, because too many waited or Redis could not be reached. None of them is in any other number.
+        /// Messages of members that were not sent to Redis, because the queue was full or Redis could not be reached. No other metric counts them.
         pub unsent: Counter = "realtime_bus_unsent_total",
-        /// Messages of members that were handed to Redis when the connection was lost, before it answered: they may have reached the other nodes or not, and realtime_bus_missed_total of those counts the ones that did not.
+        /// Messages of members that had been sent to Redis, without a reply yet, when the connection was lost. Other nodes count those that they did not receive in realtime_bus_missed_total.
         pub unconfirmed: Counter = "realtime_bus_unconfirmed_total",
-        /// Messages that another node handed to Redis for a room this node was listening to, and that did not arrive here, whatever connection was lost or buffer was full. Found by their numbers, when that node is heard again in the room or, at the latest, when both are connected again. Not counted is what precedes the first message heard of a node in a room, unless the node began to publish there while this one was cut off.
+        /// Messages that another node sent to Redis for a room this node is subscribed to, and that this node did not receive, for any reason (lost connection, full buffer). Detected by gaps in sequence numbers, at the next message of that node in the room or, at the latest, when both nodes are connected again. Messages before the first one received from a node in a room are not counted, unless that node began to publish there while this one was disconnected.
         pub missed: Counter = "realtime_bus_missed_total",
-        /// Messages of other nodes, of whatever kind, that were dropped on arrival because too many waited. Those of members among them are in realtime_bus_missed_total as well, each by itself.
+        /// Messages of other nodes, of any kind, that were dropped on receipt because the queue was full. Messages of members among them are counted in realtime_bus_missed_total as well.
         pub unheard: Counter = "realtime_bus_unheard_total",
-        /// Messages of other nodes that this one cannot read, because those run another version.
+        /// Messages of other nodes that this node cannot decode, because they run another version.
         pub unread: Counter = "realtime_bus_unread_total",
-        /// Rooms this node listens to.
+        /// Rooms this node is subscribed to.
         pub subscriptions: Gauge = "realtime_bus_subscriptions",
-        /// Nodes that are alive, this one included.
+        /// Live nodes, this one included.
         pub nodes: Gauge = "realtime_bus_nodes",
     }
 }
@@ -102,25 +102,25 @@ metrics! {
         pub output_bytes: Counter = "realtime_channel_output_bytes",
         /// Messages dropped because an outbox was full.
         pub outbox_dropped: Counter = "realtime_outbox_dropped_total",
-        /// Messages that could not be read and were dropped.
+        /// Messages of clients that could not be decoded and were dropped.
         pub malformed: Counter = "realtime_malformed_messages_total",
         /// Messages refused because their sender reached a limit.
         pub limited: Counter = "realtime_limits_refused_total",
         /// Requests for the key set at auth.jwks_url.
         pub jwks_fetches: Counter = "realtime_jwks_fetches_total",
-        /// Requests for the key set at auth.jwks_url that brought no keys; what was fetched before still counts.
+        /// Requests for the key set at auth.jwks_url that returned no keys; the keys fetched before stay in use.
         pub jwks_failures: Counter = "realtime_jwks_failures_total",
         /// Size of broadcast payloads, in bytes.
         pub payload_size: Histogram = "realtime_tenants_payload_size",
     }
 }
 
-/// The metric that names the build.
+/// The metric whose labels identify the build.
 const BUILD_INFO: &str = "realtime_build_info";
 
 /// Counters that have one series per operational code, and their help texts.
 const CODE_COUNTERS: [(&str, &str); 3] = [
-    ("realtime_codes_total", "Operational codes, whether or not their line was written to the log."),
+    ("realtime_codes_total", "Operational codes reported, including those whose log line was suppressed."),
     ("realtime_channel_error", "Errors of channels and joins, by operational code."),
     ("realtime_channel_global_error", "Errors of channels and joins of all tenants, by operational code."),
 ];
@@ -132,7 +132,7 @@ pub struct Metrics {
     pub node: NodeMetrics,
     /// Metrics of the link to the other nodes.
     pub bus: BusMetrics,
-    /// Metrics of the process, as the operating system counts them.
+    /// Metrics of the process, as the operating system reports them.
     pub process: ProcessMetrics,
 }
 
@@ -147,7 +147,7 @@ impl Metrics {
         recorder.describe_gauge(
             BUILD_INFO.into(),
             None,
-            "Which build this is, in its labels; always 1.".into(),
+            "Version and commit of the build, as labels; always 1.".into(),
         );
         let build = vec![Label::new("version", VERSION), Label::new("commit", COMMIT)];
         let build = Key::from_parts(BUILD_INFO, build);

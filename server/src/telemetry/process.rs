@@ -1,4 +1,4 @@
-//! What the operating system knows about this process, under the names that every Prometheus client library uses.
+//! Metrics that the operating system keeps of this process, under the names that Prometheus client libraries use.
 //!
 //! Read from `/proc` at each sample; where there is none, these metrics stay at zero.
 
@@ -7,7 +7,7 @@ use std::fs;
 use rustix::process::{Resource, getrlimit};
 
 metrics! {
-    /// Metrics of the process, as the operating system counts them.
+    /// Metrics of the process, as the operating system reports them.
     pub struct ProcessMetrics {
         /// Resident memory in bytes.
         pub resident_memory: Gauge = "process_resident_memory_bytes",
@@ -15,7 +15,7 @@ metrics! {
         pub cpu_seconds: Gauge = "process_cpu_seconds_total",
         /// Open file descriptors.
         pub open_files: Gauge = "process_open_fds",
-        /// File descriptors that the process may have open at once.
+        /// Maximum number of open file descriptors.
         pub open_files_max: Gauge = "process_max_fds",
         /// When the process started, in seconds since 1970.
         pub start_time: Gauge = "process_start_time_seconds",
@@ -26,7 +26,7 @@ metrics! {
 const TICKS_PER_SECOND: f64 = 100.0;
 
 impl ProcessMetrics {
-    /// Reads the present values.
+    /// Reads the current values.
     pub fn sample(&self) {
         if let Ok(status) = fs::read_to_string("/proc/self/status") {
             let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

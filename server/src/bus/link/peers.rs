@@ -115,7 +115,7 @@ impl Peers {
         let silent = self.known.iter().filter(|(node, peer)| !alive.contains(node) && is_silent(peer));
         let dead: Vec<_> = silent.map(|(node, _)| *node).collect();
         for node in &dead {
-            let text = format_args!("Node {node} is not heard of any more and is forgotten");
+            let text = format_args!("Node {node} has not renewed its lease and is removed");
             context.reports.record(Code::RealtimeNodeDisconnected.at(Scope::Log), text);
             self.remove(context, *node);
             self.received.remove_later(*node, Instant::now());

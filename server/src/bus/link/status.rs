@@ -129,7 +129,7 @@ impl<'l> LinkStatus<'l> {
         match &mut self.presence_outage {
             None => {
                 self.presence_outage = Some(PresenceOutage { since: now, repeat: LogInterval::since(now) });
-                let text = format_args!("{name} refuses what presence needs, and passes messages: {reason}");
+                let text = format_args!("{name} delivers messages, but refuses presence commands: {reason}");
                 reports.record(code, text);
                 self.update_connectivity();
             }
