@@ -46,7 +46,6 @@ pub struct Interests {
 /// An observer's queue. One task takes events from it.
 #[derive(Debug)]
 pub struct Observer {
-    name: &'static str,
     interests: Interests,
     bounds: Bounds,
     /// Selects the observer's marks in each room.
@@ -97,14 +96,9 @@ impl Queue {
 }
 
 impl Observer {
-    pub(crate) fn new(name: &'static str, interests: Interests, bounds: Bounds, number: u32) -> Self {
+    pub(crate) fn new(interests: Interests, bounds: Bounds, number: u32) -> Self {
         let (paused, dropped) = (AtomicBool::new(false), AtomicU64::new(0));
-        Self { name, interests, bounds, number, paused, dropped, queue: Mutex::default() }
-    }
-
-    /// The name, for the metric of dropped events.
-    pub fn name(&self) -> &'static str {
-        self.name
+        Self { interests, bounds, number, paused, dropped, queue: Mutex::default() }
     }
 
     /// The messages, joins and leaves dropped since the start, because they did not fit or came while paused.
@@ -297,7 +291,7 @@ mod tests {
 
     fn observer() -> Observer {
         let interests = Interests { rooms: true, presence: true, ..Interests::default() };
-        Observer::new("test", interests, Bounds { frames: 1, bytes: 1 }, 0)
+        Observer::new(interests, Bounds { frames: 1, bytes: 1 }, 0)
     }
 
     #[test]

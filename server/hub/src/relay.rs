@@ -13,9 +13,6 @@ pub(crate) struct Relay {
 }
 
 impl Relay {
-    /// The observer's name.
-    pub(crate) const NAME: &'static str = "relay";
-
     /// What the other nodes need: joins and leaves reach them as presence, if at all.
     pub(crate) const INTERESTS: Interests =
         Interests { rooms: true, members: false, messages: true, presence: true };

@@ -23,14 +23,13 @@ impl HubBuilder {
         Self { coalesce, observers: Vec::new(), relay: None }
     }
 
-    /// Adds an observer, which is notified of what it is interested in within `bounds`. `name` is for its
-    /// metric.
+    /// Adds an observer, which is notified of what it is interested in within `bounds`.
     ///
     /// # Panics
     /// If there are too many observers. They are constants of the program, so this fails at its start.
-    pub fn observe(&mut self, name: &'static str, interests: Interests, bounds: Bounds) -> Arc<Observer> {
+    pub fn observe(&mut self, interests: Interests, bounds: Bounds) -> Arc<Observer> {
         assert!(self.observers.len() < OBSERVERS_MAX, "a hub has at most {OBSERVERS_MAX} observers");
-        let observer = Arc::new(Observer::new(name, interests, bounds, self.observers.len() as u32));
+        let observer = Arc::new(Observer::new(interests, bounds, self.observers.len() as u32));
         self.observers.push(Arc::clone(&observer));
         observer
     }
@@ -38,7 +37,7 @@ impl HubBuilder {
     /// Shares the rooms with other nodes. At most `bounds` of messages wait to be published to them.
     #[must_use]
     pub fn relayed(mut self, bounds: Bounds) -> Self {
-        self.relay = Some(Relay::new(self.observe(Relay::NAME, Relay::INTERESTS, bounds)));
+        self.relay = Some(Relay::new(self.observe(Relay::INTERESTS, bounds)));
         self
     }
 

@@ -58,7 +58,7 @@ impl Counts {
 fn an_observer_counts_beside_the_relay() {
     let mut builder = HubBuilder::new(Duration::ZERO).relayed(LARGE);
     let interests = Interests { members: true, messages: true, ..Interests::default() };
-    let (observer, hub) = (builder.observe("counts", interests, LARGE), builder.build());
+    let (observer, hub) = (builder.observe(interests, LARGE), builder.build());
     let (ann, bob) = (Reader::new(PLAIN, 8), Reader::new(PLAIN, 8));
     let first = hub.join(key("a"), ann.member(), &frame("ok"));
     let second = hub.join(key("a"), bob.member(), &frame("ok"));
@@ -91,7 +91,7 @@ fn an_observer_counts_beside_the_relay() {
 #[test]
 fn an_observer_without_relay_sees_the_life_of_a_room_in_order() {
     let mut builder = HubBuilder::new(Duration::ZERO);
-    let (observer, hub) = (builder.observe("all", ALL, LARGE), builder.build());
+    let (observer, hub) = (builder.observe(ALL, LARGE), builder.build());
     let ann = Reader::new(PLAIN, 8);
     let member = hub.join(key("a"), ann.member(), &frame("ok"));
     assert_eq!(ann.texts(), ["ok"], "joins are pending for a relay only");
@@ -103,15 +103,15 @@ fn an_observer_without_relay_sees_the_life_of_a_room_in_order() {
     assert_eq!(texts(&observer), ["a changed"]);
     drop(member);
     assert_eq!(texts(&observer), ["a left", "a closed"]);
-    assert_eq!((observer.name(), observer.dropped()), ("all", 0));
+    assert_eq!(observer.dropped(), 0);
 }
 
 #[test]
 fn a_full_observer_is_counted_and_does_not_affect_the_sender() {
     let mut builder = HubBuilder::new(Duration::ZERO);
-    let small = builder.observe("small", ALL, Bounds { frames: 2, bytes: 1_000_000 });
-    let narrow = builder.observe("narrow", ALL, Bounds { frames: 1_000, bytes: 10 });
-    let (large, hub) = (builder.observe("large", ALL, LARGE), builder.build());
+    let small = builder.observe(ALL, Bounds { frames: 2, bytes: 1_000_000 });
+    let narrow = builder.observe(ALL, Bounds { frames: 1_000, bytes: 10 });
+    let (large, hub) = (builder.observe(ALL, LARGE), builder.build());
     let (ann, bob) = (Reader::new(PLAIN, 80), Reader::new(PLAIN, 80));
     let member = hub.join(key("a"), ann.member(), &frame("ok"));
     let _bob = hub.join(key("a"), bob.member(), &frame("ok"));
@@ -128,7 +128,7 @@ fn a_full_observer_is_counted_and_does_not_affect_the_sender() {
 #[test]
 fn what_no_observer_wants_is_not_encoded() {
     let mut builder = HubBuilder::new(Duration::ZERO);
-    let (members, hub) = (builder.observe("members", MEMBERS, LARGE), builder.build());
+    let (members, hub) = (builder.observe(MEMBERS, LARGE), builder.build());
     let ann = Reader::new(PLAIN, 8);
     let member = hub.join(key("a"), ann.member(), &frame("ok"));
     let event = Text::new("hi");
@@ -143,8 +143,8 @@ fn what_no_observer_wants_is_not_encoded() {
 #[test]
 fn a_paused_observer_keeps_and_encodes_nothing_while_another_receives() {
     let mut builder = HubBuilder::new(Duration::ZERO);
-    let paused = builder.observe("paused", ALL, LARGE);
-    let (other, hub) = (builder.observe("other", ALL, LARGE), builder.build());
+    let paused = builder.observe(ALL, LARGE);
+    let (other, hub) = (builder.observe(ALL, LARGE), builder.build());
     let ann = Reader::new(PLAIN, 8);
     let member = hub.join(key("a"), ann.member(), &frame("ok"));
     paused.pause();
@@ -170,7 +170,7 @@ fn an_observer_waits_with_a_waker() {
         }
     }
     let mut builder = HubBuilder::new(Duration::ZERO);
-    let (observer, hub) = (builder.observe("members", MEMBERS, LARGE), builder.build());
+    let (observer, hub) = (builder.observe(MEMBERS, LARGE), builder.build());
     let flag = Arc::new(Flag(false.into()));
     assert!(observer.poll(1, &Waker::from(Arc::clone(&flag))).is_pending());
     let ann = Reader::new(PLAIN, 8);
