@@ -17,7 +17,7 @@ use crate::running::{OPERATORS, Running, WAIT_MAX, folder};
 type Damage = (fn(&Path), &'static str);
 
 const DAMAGES: [Damage; 5] = [
-    (|file| fs::remove_file(file).expect("removed"), "is gone"),
+    (|file| fs::remove_file(file).expect("removed"), "is missing now"),
     (|file| fs::write(file, "\n").expect("emptied"), "empty"),
     (|file| fs::write(file, [b'#', 0xff, 0xfe, b'\n']).expect("written"), "UTF-8"),
     (in_its_place_a_folder, "Is a directory"),

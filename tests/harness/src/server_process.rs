@@ -151,7 +151,12 @@ impl Log {
                 return Err(state.take(next));
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "no {text:?} in\n{}", state.lines.join("\n"));
+            if left.is_zero() {
+                let lines = state.lines.join("\n");
+                // The reader would find the lock poisoned.
+                drop(state);
+                panic!("no {text:?} in\n{lines}");
+            }
             state = self.changed.wait_timeout(state, left).expect("no reader panics").0;
         }
     }
