@@ -28,7 +28,7 @@ use crate::telemetry::fan_out::Exporter;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::prometheus::Prometheus;
 use crate::telemetry::reports::Reports;
-use crate::tenants::{Registry, Tenant};
+use crate::tenants::{Registry, Tenant, UnknownHost};
 
 /// One running server: the parts that all layers above share. A slice with state of its own keeps it in `Services`.
 pub struct Node {
@@ -126,8 +126,9 @@ impl Node {
 
     /// The tenant that a request names; `None` when there is no such tenant.
     pub async fn tenant_for_request(&self, headers: &HeaderMap, uri: &Uri) -> Option<Arc<Tenant>> {
-        let strict = self.settings().server.strict_host;
-        self.tenants.for_request(headers, uri, strict).await
+        let is_strict = self.settings().server.strict_host;
+        let unknown_host = if is_strict { UnknownHost::Refused } else { UnknownHost::Default };
+        self.tenants.for_request(headers, uri, unknown_host).await
     }
 
     /// A permit for one more TCP connection, if there is one.

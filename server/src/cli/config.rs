@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Subcommand;
-use settings::{LoadError, Loaded, Sources};
+use settings::{EffectiveKey, LoadError, Loaded, Sources};
 
 use crate::node::{NoVerificationKey, unusable_keys};
 use crate::resources::Resources;
@@ -64,7 +64,10 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let answer = match args.command {
         Command::Check { files, config } if files.is_empty() => return check(&config),
         Command::Check { files, .. } => return check_files(&files),
-        Command::Show { origin, config } => shown(&config.sources().load()?, origin),
+        Command::Show { origin, config } => {
+            let line = if origin { line_with_origin } else { line };
+            config.sources().load()?.effective_keys().iter().map(line).collect()
+        }
         Command::Schema => settings::schema(),
         Command::Reference => settings::reference(),
     };
@@ -154,10 +157,12 @@ fn report(
     Ok(ExitCode::FAILURE)
 }
 
-fn shown(loaded: &Loaded, origin: bool) -> String {
-    let lines = loaded.effective_keys().into_iter().map(|line| match origin {
-        true => format!("{} = {}  # {}\n", line.key, line.value, line.origin),
-        false => format!("{} = {}\n", line.key, line.value),
-    });
-    lines.collect()
+/// A line of `config show`.
+fn line(key: &EffectiveKey) -> String {
+    format!("{} = {}\n", key.key, key.value)
+}
+
+/// A line of `config show --origin`.
+fn line_with_origin(key: &EffectiveKey) -> String {
+    format!("{} = {}  # {}\n", key.key, key.value, key.origin)
 }

@@ -19,7 +19,7 @@ mod token_bucket;
 
 pub use allowance::Allowance;
 pub use policy::{Policy, TenantStatus};
-pub use registry::Registry;
+pub use registry::{Registry, UnknownHost};
 pub use sockets::{SocketRegistration, Sockets};
 pub use source::{SourceId, TenantSource};
 pub use spec::TenantSpec;

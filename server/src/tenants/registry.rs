@@ -25,6 +25,15 @@ use crate::telemetry::metrics::Metrics;
 
 type Tenants = HashMap<Key, Arc<Tenant>>;
 
+/// The tenant of requests whose host name begins with an unknown tenant (`server.strict_host`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnknownHost {
+    /// None: they are refused.
+    Refused,
+    /// The default tenant.
+    Default,
+}
+
 /// All tenants.
 pub struct Registry {
     tenants: ArcSwap<Tenants>,
@@ -176,13 +185,21 @@ impl Registry {
     /// The tenant that a request names; `None` when there is no such tenant.
     ///
     /// A name given explicitly (`x-tenant`, `tenant`) must be known: to serve the request for another tenant instead
-    /// would hide the mistake. A host name may have nothing to do with tenants, so an unknown one means the default
-    /// tenant, unless the settings are `strict` about it.
-    pub async fn for_request(&self, headers: &HeaderMap, uri: &Uri, strict: bool) -> Option<Arc<Tenant>> {
+    /// would hide the mistake. A host name may have nothing to do with tenants, so `unknown_host`
+    /// decides about an unknown one.
+    pub async fn for_request(
+        &self,
+        headers: &HeaderMap,
+        uri: &Uri,
+        unknown_host: UnknownHost,
+    ) -> Option<Arc<Tenant>> {
         let default = || Arc::clone(&self.default);
         match Named::in_head(headers, uri) {
             Named::Explicitly(id) => self.resolve(&id).await,
-            Named::ByHost(label) => self.resolve(label).await.or_else(|| (!strict).then(default)),
+            Named::ByHost(label) => self.resolve(label).await.or_else(|| match unknown_host {
+                UnknownHost::Refused => None,
+                UnknownHost::Default => Some(default()),
+            }),
             Named::NotAtAll => Some(default()),
         }
     }

@@ -5,6 +5,7 @@
 //! or one whose topic is a list of millions. So the messages are counted before any is parsed, and a field is parsed only
 //! if it has the expected type.
 
+use hub::Privacy;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
@@ -46,7 +47,7 @@ struct Message<'a> {
     topic: String,
     event: String,
     payload: &'a str,
-    private: bool,
+    privacy: Privacy,
     meta: Option<String>,
 }
 
@@ -63,7 +64,7 @@ pub(super) fn send(node: &Node, tenant: &Tenant, body: &[u8]) -> Result<(), Reje
         let errors: Vec<_> = read.into_iter().map(|message| message.err().unwrap_or_default()).collect();
         return Err(invalid(errors.into()));
     }
-    read.iter().flatten().try_for_each(|message| check_privacy(tenant, message.private))?;
+    read.iter().flatten().try_for_each(|message| check_privacy(tenant, message.privacy))?;
     spend(tenant, read.len() as u64)?;
     for message in read.iter().flatten() {
         let Message { topic, event, payload, meta, .. } = message;
@@ -120,12 +121,12 @@ impl<'a> Message<'a> {
         let topic = topic(fields.topic).map_err(|error| note("topic", &error));
         let event = text(fields.event).map_err(|error| note("event", error));
         let payload = payload(tenant, fields.payload).map_err(|error| note("payload", error));
-        let private = flag(fields.private).map_err(|error| note("private", error));
+        let privacy = privacy(fields.private).map_err(|error| note("private", error));
         let id = id(fields.id).map_err(|error| note("id", error));
-        match (topic, event, payload, private, id) {
-            (Ok(topic), Ok(event), Ok(payload), Ok(private), Ok(id)) => {
+        match (topic, event, payload, privacy, id) {
+            (Ok(topic), Ok(event), Ok(payload), Ok(privacy), Ok(id)) => {
                 let meta = id.map(|id| json!({ "id": id }).to_string());
-                Ok(Self { topic, event, payload, private, meta })
+                Ok(Self { topic, event, payload, privacy, meta })
             }
             _ => Err(errors),
         }
@@ -157,10 +158,10 @@ fn payload<'a>(tenant: &Tenant, value: Option<&'a RawValue>) -> Result<&'a str, 
     if exceeds { Err(TOO_LARGE) } else { Ok(payload) }
 }
 
-fn flag(value: Option<&RawValue>) -> Result<bool, &'static str> {
+fn privacy(value: Option<&RawValue>) -> Result<Privacy, &'static str> {
     match value.map_or("false", RawValue::get) {
-        "true" | "\"true\"" | "\"1\"" => Ok(true),
-        "false" | "\"false\"" | "\"0\"" => Ok(false),
+        "true" | "\"true\"" | "\"1\"" => Ok(Privacy::Private),
+        "false" | "\"false\"" | "\"0\"" => Ok(Privacy::Public),
         _ => Err(INVALID),
     }
 }

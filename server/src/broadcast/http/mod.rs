@@ -70,7 +70,10 @@ async fn post_batch(node: Arc<Node>, request: RoutedRequest) -> Response<Bytes> 
 /// One message, as `httpSend` of supabase-js sends it.
 async fn post_single(node: Arc<Node>, request: RoutedRequest) -> Response<Bytes> {
     let RoutedRequest { head, body } = request;
-    let private = head.query_parameter("private").as_deref() == Some("true");
+    let privacy = match head.query_parameter("private").as_deref() {
+        Some("true") => Privacy::Private,
+        _ => Privacy::Public,
+    };
     let (Ok(topic), Ok(event)) = (head.decoded_parameter("topic"), head.decoded_parameter("event")) else {
         return response::json(StatusCode::BAD_REQUEST, &"Bad Request".into());
     };
@@ -79,7 +82,7 @@ async fn post_single(node: Arc<Node>, request: RoutedRequest) -> Response<Bytes>
         return response::json(StatusCode::UNSUPPORTED_MEDIA_TYPE, &json!({ "error": error }));
     };
     let send = |tenant: &Tenant, body: &[u8]| {
-        let message = single::Message { topic: &topic, event: &event, private, content, body };
+        let message = single::Message { topic: &topic, event: &event, privacy, content, body };
         single::send(&node.hub, tenant, &message)
     };
     respond(&node, &head, body, send).await
@@ -149,11 +152,11 @@ fn too_many(tenant: &Tenant, text: &str) -> Rejection {
 
 /// Refuses messages that no client could receive: private ones, whose authorization needs a tenant database, which this
 /// server does not support yet; and public ones of a tenant that has private rooms only. 202 would hide that.
-fn check_privacy(tenant: &Tenant, private: bool) -> Result<(), Rejection> {
-    let (code, text) = match (private, tenant.policy().private_only()) {
-        (true, _) => (Code::UnableToConnectToProject, "Tenant database unavailable"),
-        (false, true) => (Code::PrivateOnly, Code::PrivateOnly.text()),
-        (false, false) => return Ok(()),
+fn check_privacy(tenant: &Tenant, privacy: Privacy) -> Result<(), Rejection> {
+    let (code, text) = match (privacy, tenant.policy().private_only()) {
+        (Privacy::Private, _) => (Code::UnableToConnectToProject, "Tenant database unavailable"),
+        (Privacy::Public, true) => (Code::PrivateOnly, Code::PrivateOnly.text()),
+        (Privacy::Public, false) => return Ok(()),
     };
     tenant.reports.record(code.at(Scope::Http), text);
     Err(Rejection::message(StatusCode::UNPROCESSABLE_ENTITY, text))

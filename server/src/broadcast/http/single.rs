@@ -1,7 +1,7 @@
 //! One message in one request, JSON or bytes (docs/protocol/http.md#single-message).
 
 use http::{HeaderMap, header};
-use hub::Hub;
+use hub::{Hub, Privacy};
 use serde_json::json;
 use serde_json::value::RawValue;
 use wire::phoenix::{FIELD_BYTES_MAX, UserPayload};
@@ -39,7 +39,7 @@ impl Content {
 pub(super) struct Message<'a> {
     pub(super) topic: &'a str,
     pub(super) event: &'a str,
-    pub(super) private: bool,
+    pub(super) privacy: Privacy,
     pub(super) content: Content,
     pub(super) body: &'a [u8],
 }
@@ -59,7 +59,7 @@ pub(super) fn send(hub: &Hub, tenant: &Tenant, message: &Message<'_>) -> Result<
     if is_too_large {
         return Err(Rejection::errors(json!({ "payload": [TOO_LARGE] })));
     }
-    check_privacy(tenant, message.private)?;
+    check_privacy(tenant, message.privacy)?;
     spend(tenant, 1)?;
     let event = Broadcast::User { event: message.event, payload, meta: None };
     publish(hub, tenant, &room(tenant, message.topic), &event);
