@@ -26,6 +26,13 @@ pub enum TenantStatus {
     Removed,
 }
 
+impl TenantStatus {
+    /// The status that a source specifies.
+    fn of(spec: &EffectiveSpec) -> Self {
+        if spec.spec.settings.suspended { Self::Suspended } else { Self::Open }
+    }
+}
+
 /// What applies to a tenant at the moment.
 pub struct Policy {
     /// Rises by one with each change.
@@ -56,7 +63,7 @@ impl Policy {
         let auth = &spec.spec.settings.auth;
         let fetched = jwks.source(auth, None, metrics, reports);
         let verifier = Arc::new(Verifier::new(auth, fetched).reporting_to(reports));
-        Self { generation: 0, status: spec.status(), verifier, spec, disconnect: None }
+        Self { generation: 0, status: TenantStatus::of(&spec), verifier, spec, disconnect: None }
     }
 
     /// Whether public rooms are refused.
@@ -100,7 +107,7 @@ impl Policy {
             let fetched = jwks.source(auth, self.verifier.fetched(), metrics, reports);
             Arc::new(Verifier::new(auth, fetched).reporting_to(reports))
         };
-        let next = Self { status: spec.status(), verifier, spec, ..self.next() };
+        let next = Self { status: TenantStatus::of(&spec), verifier, spec, ..self.next() };
         match next.status {
             TenantStatus::Open | TenantStatus::Removed => next,
             TenantStatus::Suspended => next.disconnecting(CloseReason::Suspended.into()),

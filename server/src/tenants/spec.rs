@@ -5,8 +5,6 @@ use std::sync::Arc;
 
 use settings::Settings;
 
-use super::TenantStatus;
-
 /// A tenant as one source specifies it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TenantSpec {
@@ -43,9 +41,5 @@ impl EffectiveSpec {
     pub(super) fn new(spec: Arc<TenantSpec>, defaults: NodeDefaults) -> Self {
         let presence_enabled = spec.settings.presence_enabled.unwrap_or(defaults.presence_enabled);
         Self { spec, max_connections: defaults.max_connections, presence_enabled }
-    }
-
-    pub(super) fn status(&self) -> TenantStatus {
-        if self.spec.settings.suspended { TenantStatus::Suspended } else { TenantStatus::Open }
     }
 }

@@ -13,6 +13,7 @@
 //! - [`relay`]: the messages between nodes
 //! - [`term_size`]: the size of a payload as upstream's limits measure it
 
+mod broadcast;
 pub mod phoenix;
 mod raw_json;
 pub mod relay;

@@ -20,6 +20,21 @@ pub struct Conversation<'w> {
     clients: BTreeMap<String, Client>,
 }
 
+impl World {
+    /// A conversation with this server, for several scripts, or for scripts and code in turn.
+    pub fn conversation(&self) -> Conversation<'_> {
+        Conversation::among([self])
+    }
+
+    /// Runs a script with clients of its own.
+    ///
+    /// # Panics
+    /// When a line of it fails.
+    pub async fn check(&self, script: &str) {
+        self.conversation().check(script).await;
+    }
+}
+
 impl<'w> Conversation<'w> {
     /// A conversation without clients yet. Clients connect to the first of these servers unless a line names another.
     pub fn among(worlds: impl IntoIterator<Item = &'w World>) -> Conversation<'w> {

@@ -19,7 +19,6 @@ use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
 use crate::client::{Client, Dialect};
-use crate::conversation::Conversation;
 use crate::endpoint::Endpoint;
 use crate::http::{self, Request, Response};
 use crate::raw::{RawFrame, RawSocket};
@@ -308,19 +307,6 @@ impl World {
     /// When the port is closed.
     pub async fn dial(&self) -> RawSocket {
         RawSocket::dial(&self.endpoint).await.expect("the server listens")
-    }
-
-    /// A conversation that goes on over several scripts, or between script and code.
-    pub fn conversation(&self) -> Conversation<'_> {
-        Conversation::among([self])
-    }
-
-    /// Runs a script with a cast of its own.
-    ///
-    /// # Panics
-    /// When a line of it does not hold.
-    pub async fn check(&self, script: &str) {
-        self.conversation().check(script).await;
     }
 
     /// Stops the server and fails if it panicked meanwhile.

@@ -10,8 +10,8 @@ use hub::Frame;
 
 use super::Malformed;
 use super::fields::{Fields, text};
+use crate::broadcast::Broadcast;
 use crate::phoenix::UserPayload;
-use crate::supabase::Broadcast;
 
 const TEXT: u8 = 0;
 const USER_JSON: u8 = 1;

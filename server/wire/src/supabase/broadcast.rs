@@ -1,4 +1,4 @@
-//! Broadcasts, as each dialect receives them.
+//! The encoding of broadcasts in each dialect.
 //!
 //! The form depends on how a broadcast was sent, not on its receiver: text stays text, the binary kind 3 becomes the binary
 //! kind 4 for V2 and text for V1. V1 cannot carry bytes, and kind 4 no topic, event or metadata above 255 bytes; those
@@ -7,39 +7,12 @@
 use hub::{Dialect, Encode, Frame};
 
 use super::full_topic;
+use crate::broadcast::Broadcast;
 use crate::phoenix::{self, UserPayload, V1, V2};
 use crate::relay;
 use crate::websocket::FrameBuilder;
 
 const EVENT: &str = "broadcast";
-
-/// A message to a room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Broadcast<'a> {
-    /// Sent over a socket as text. Every member receives it unchanged.
-    Text {
-        /// The whole `{"type":…,"event":…,"payload":…}`, valid JSON.
-        payload: &'a str,
-    },
-    /// Sent in binary form, by the HTTP endpoint for one event, or by the database.
-    User {
-        /// The user's event.
-        event: &'a str,
-        /// The inner payload.
-        payload: UserPayload<'a>,
-        /// A JSON object, such as `{"id":…}`.
-        meta: Option<&'a str>,
-    },
-    /// Sent by the HTTP endpoint for batches, or replayed. Every member receives it as text.
-    Http {
-        /// The user's event.
-        event: &'a str,
-        /// The inner payload, valid JSON.
-        payload: &'a str,
-        /// A JSON object, such as `{"id":…}`.
-        meta: Option<&'a str>,
-    },
-}
 
 impl Encode for Broadcast<'_> {
     /// `topic` is the sub-topic.

@@ -9,7 +9,7 @@ mod presence;
 mod system;
 mod token;
 
-pub use broadcast::Broadcast;
+pub use crate::broadcast::Broadcast;
 pub use join::{JoinRequest, JoinToken, Private, Replay};
 pub use presence::{PresenceCall, PresenceDiff, presence_diff, presence_meta, presence_payload};
 pub use system::system;
