@@ -1,5 +1,4 @@
-//! The program and an identity provider that is asked over TLS, as all of them are: whom it trusts, and what it
-//! says when it does not.
+//! Key sets fetched over TLS: which certificates the program trusts, and what it logs about others.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -17,7 +16,7 @@ use tempfile::TempDir;
 /// The key of RFC 8037's example.
 const KEYS: &str = r#"{"keys":[{"kid":"one","kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
 
-/// A provider with a certificate of its own making.
+/// A provider with a self-signed certificate.
 struct Provider {
     url: String,
     /// Holds `cert.pem`.
@@ -33,26 +32,26 @@ impl Provider {
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(signing_key.serialize_der()));
         let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_safe_default_protocol_versions()
-            .expect("ring knows them")
+            .expect("ring supports them")
             .with_no_client_auth()
             .with_single_cert(vec![cert.der().clone()], key)
-            .expect("they belong together");
+            .expect("the key matches");
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let url = format!("https://localhost:{}/jwks", listener.local_addr().expect("an address").port());
         let config = Arc::new(config);
-        // Ends with the process, as there is nobody to tell it to.
+        // Ends with the process.
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                // Who does not trust us hangs up in the middle.
-                let _hung_up = answer(Arc::clone(&config), stream);
+                // A client that does not trust the certificate closes the connection.
+                let _closed = respond(Arc::clone(&config), stream);
             }
         });
         Self { url, folder }
     }
 }
 
-/// Reads a request and answers with the keys.
-fn answer(config: Arc<ServerConfig>, stream: TcpStream) -> std::io::Result<()> {
+/// Reads a request and responds with the keys.
+fn respond(config: Arc<ServerConfig>, stream: TcpStream) -> std::io::Result<()> {
     let connection = ServerConnection::new(config).expect("a good configuration");
     let mut stream = StreamOwned::new(connection, stream);
     let mut head = Vec::new();
@@ -75,7 +74,7 @@ struct Serve {
 
 impl Serve {
     /// Trusts the certificates in this file, if any, instead of the system's.
-    fn asking(provider: &Provider, trusted: Option<&str>) -> Self {
+    fn fetching_from(provider: &Provider, trusted: Option<&str>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let mut command = Command::new(env!("CARGO_BIN_EXE_realtime-server"));
         command.arg("serve").current_dir(folder.path()).env("HOST", "127.0.0.1").env("PORT", "0");
@@ -89,8 +88,8 @@ impl Serve {
         Self { process, address, _folder: folder }
     }
 
-    /// What a handshake is answered whose token names the provider's key, and was signed with no key at all.
-    fn knock(&self) -> String {
+    /// The response to a handshake whose token names the provider's key, with an invalid signature.
+    fn handshake(&self) -> String {
         let part = |json: &str| BASE64_URL_SAFE_NO_PAD.encode(json);
         let token = format!("{}.{}.AAAA", part(r#"{"alg":"EdDSA","kid":"one"}"#), part("{}"));
         let mut stream = TcpStream::connect(self.address).expect("it listens");
@@ -98,36 +97,36 @@ impl Serve {
             "GET /socket/websocket?apikey={token} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
         );
         stream.write_all(request.as_bytes()).expect("it reads");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("text");
-        answer
+        let mut response = String::new();
+        stream.read_to_string(&mut response).expect("text");
+        response
     }
 }
 
 #[test]
 fn a_provider_that_the_system_trusts_is_accepted() {
     let provider = Provider::start();
-    let serve = Serve::asking(&provider, Some("cert.pem"));
-    let answer = serve.knock();
-    assert!(answer.contains("Failed to validate JWT signature"), "the key is known: {answer}");
+    let serve = Serve::fetching_from(&provider, Some("cert.pem"));
+    let response = serve.handshake();
+    assert!(response.contains("Failed to validate JWT signature"), "the key is known: {response}");
 }
 
 #[test]
-fn one_that_it_does_not_trust_is_not_and_the_log_says_why() {
+fn an_untrusted_provider_is_refused_and_the_log_has_the_reason() {
     let provider = Provider::start();
-    let serve = Serve::asking(&provider, None);
-    let answer = serve.knock();
-    assert!(answer.contains("Failed to generate JWT signer for key ID"), "{answer}");
+    let serve = Serve::fetching_from(&provider, None);
+    let response = serve.handshake();
+    assert!(response.contains("Failed to generate JWT signer for key ID"), "{response}");
     let line = serve.process.log_line("JwksUnavailable");
     assert!(line.contains("certificate") && line.contains(&provider.url), "{line}");
 }
 
-// A container may come without any certificates.
+// A container image may have no certificates.
 #[test]
-fn without_certificates_it_starts_and_says_what_is_missing() {
+fn without_certificates_it_starts_and_logs_what_is_missing() {
     let provider = Provider::start();
-    let serve = Serve::asking(&provider, Some("missing.pem"));
+    let serve = Serve::fetching_from(&provider, Some("missing.pem"));
     let line = serve.process.log_line("JwksUnavailable");
     assert!(line.contains("ertificate"), "{line}");
-    assert!(serve.knock().contains("Failed to generate JWT signer for key ID"));
+    assert!(serve.handshake().contains("Failed to generate JWT signer for key ID"));
 }

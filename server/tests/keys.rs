@@ -27,7 +27,7 @@ fn stderr(output: &Output) -> String {
 }
 
 #[test]
-fn a_key_set_of_which_no_key_can_be_used_says_which_and_why() {
+fn each_key_of_an_unusable_set_is_reported() {
     let folder = tempfile::tempdir().expect("a folder");
     let without_kid = r#"{"keys":[{"kty":"oct","k":"a2V5"},{"kty":"EC","kid":"two","crv":"P-521"}]}"#;
     let for_encryption = r#"{"keys":[{"kty":"RSA","kid":"e","use":"enc"}]}"#;
@@ -42,14 +42,18 @@ fn a_key_set_of_which_no_key_can_be_used_says_which_and_why() {
     ] {
         let config = format!("[auth]\njwt_jwks = '{keys}'\n");
         fs::write(folder.path().join("config.toml"), config).expect("a file");
-        let nobody =
+        let problem =
             format!("no secret to verify tokens with, and no key of the key sets can be used ({why})");
         let output = program("serve", folder.path()).output().expect("it runs");
         assert_eq!(output.status.code(), Some(1));
-        assert!(stderr(&output).contains(&format!("error: {nobody}: set JWT_SECRET")), "{}", stderr(&output));
+        assert!(
+            stderr(&output).contains(&format!("error: {problem}: set JWT_SECRET")),
+            "{}",
+            stderr(&output)
+        );
         let output = program("config check", folder.path()).output().expect("it runs");
         assert!(
-            stderr(&output).contains(&format!("note: {nobody}: `serve` starts only")),
+            stderr(&output).contains(&format!("note: {problem}: `serve` starts only")),
             "{}",
             stderr(&output)
         );
@@ -81,14 +85,14 @@ impl Serve {
         serde_json::from_str(&line).expect("JSON")
     }
 
-    /// The status of the answer to a request with this path and header.
-    fn ask(&self, path: &str, header: &str) -> u16 {
+    /// The status of the response to a request with this path and header.
+    fn get(&self, path: &str, header: &str) -> u16 {
         let mut stream = TcpStream::connect(self.address).expect("it listens");
         let head = format!("GET {path} HTTP/1.1\r\nhost: x\r\n{header}\r\nconnection: close\r\n\r\n");
         stream.write_all(head.as_bytes()).expect("it reads");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("text");
-        answer.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status")
+        let mut response = String::new();
+        stream.read_to_string(&mut response).expect("text");
+        response.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status")
     }
 
     /// Stops it, and returns the rest of its log.
@@ -99,7 +103,7 @@ impl Serve {
 }
 
 #[test]
-fn a_time_in_milliseconds_has_one_line_and_nothing_of_the_token() {
+fn a_time_in_milliseconds_is_logged_once_and_without_the_token() {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("later").as_secs();
     let claims = |extra: Value| {
         let mut claims = json!({"role": "hidden-role", "sub": "hidden-sub", "exp": now + 3600});
@@ -110,16 +114,16 @@ fn a_time_in_milliseconds_has_one_line_and_nothing_of_the_token() {
     let milliseconds = users.sign(&claims(json!({"exp": (now + 3600) * 1000})));
     let path = |token: &str| format!("/socket/websocket?apikey={token}");
     let serve = Serve::start();
-    // Neither far away on purpose, nor somebody else's.
+    // Neither a far expiry nor another issuer's token is reported.
     for token in [
         users.sign(&claims(json!({"exp": i64::MAX}))),
         users.sign(&claims(json!({"exp": 4_000_000_000_u64}))),
-        TokenIssuer::new("somebody else").sign(&claims(json!({"exp": now * 1000 + 1}))),
+        TokenIssuer::new("another issuer").sign(&claims(json!({"exp": now * 1000 + 1}))),
     ] {
-        serve.ask(&path(&token), "x: y");
+        serve.get(&path(&token), "x: y");
     }
     for _ in 0..3 {
-        serve.ask(&path(&milliseconds), "x: y");
+        serve.get(&path(&milliseconds), "x: y");
     }
     let line = serve.line("JwtTimeInMilliseconds");
     let text = "JwtTimeInMilliseconds: `exp` of a token is in milliseconds, and is read as seconds: such a token does \
@@ -130,7 +134,7 @@ fn a_time_in_milliseconds_has_one_line_and_nothing_of_the_token() {
     );
 
     let operator = TokenIssuer::new(OPERATORS).sign(&json!({"nbf": now * 1000, "sub": "hidden-sub"}));
-    assert_eq!(serve.ask("/status", &format!("authorization: Bearer {operator}")), 401);
+    assert_eq!(serve.get("/status", &format!("authorization: Bearer {operator}")), 401);
     let other = serve.line("JwtTimeInMilliseconds");
     assert!(other["message"].as_str().is_some_and(|text| text.contains("`nbf` of a token")), "{other}");
     let rest = serve.stop();

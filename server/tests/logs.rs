@@ -319,7 +319,7 @@ fn a_client_with_a_thousand_errors_causes_one_line_per_code() {
 
 // A terminal may be paused and a disk may be full: lines wait and are dropped, clients are served.
 #[test]
-fn no_client_waits_for_the_reader_of_the_log() {
+fn a_log_that_is_not_read_delays_no_client() {
     let mut serve = Serve::start(&[("REALTIME__TELEMETRY__LOG_QUEUE_LINES", "10")]);
     let path = "x".repeat(200);
     let asked = (1..10_000).find(|_| {

@@ -48,7 +48,7 @@ impl Serve {
 
 impl Drop for Serve {
     fn drop(&mut self) {
-        let _gone_already = self.child.kill();
+        let _already_exited = self.child.kill();
         let _reaped = self.child.wait();
     }
 }
@@ -89,14 +89,14 @@ fn a_short_secret_is_logged_at_the_start_and_when_it_is_added_later() {
 }
 
 #[test]
-fn it_serves_on_when_its_stdout_is_closed() {
+fn it_keeps_serving_when_its_stdout_is_closed() {
     let mut serve = Serve::after("true", closed(), Stdio::piped());
     read_until(serve.child.stderr.as_mut().expect("piped"), "Listening");
     assert!(serve.stop().success());
 }
 
 #[test]
-fn it_serves_on_when_its_log_is_closed() {
+fn it_keeps_serving_when_its_log_is_closed() {
     let mut serve = Serve::after("true", Stdio::piped(), closed());
     read_until(serve.child.stdout.as_mut().expect("piped"), "Ctrl-C stops");
     assert!(serve.stop().success());
@@ -121,7 +121,7 @@ fn it_raises_the_limit_of_open_files() {
     assert!(serve.stop().success());
 }
 
-/// Goes on for an hour after SIGTERM, unless a second signal comes.
+/// Continues for an hour after SIGTERM, unless a second signal comes.
 const LONG_DRAIN_DELAY: &str = "export REALTIME__SERVER__DRAIN_DELAY=1h";
 
 #[test]

@@ -55,7 +55,7 @@ impl Starting {
     }
 
     /// Lets it read its settings to the end.
-    fn go_on(&mut self) {
+    fn finish_settings(&mut self) {
         self.settings.write_all(CONFIG.as_bytes()).expect("it reads");
         self.settings = fs::File::open("/dev/null").expect("there on every Unix");
     }
@@ -83,7 +83,7 @@ impl Starting {
 
 impl Drop for Starting {
     fn drop(&mut self) {
-        let _gone_already = self.child.kill();
+        let _already_exited = self.child.kill();
         let _reaped = self.child.wait();
     }
 }
@@ -93,7 +93,7 @@ fn a_hangup_while_it_starts_is_one_reload_once_it_runs() {
     let mut starting = Starting::new();
     starting.signal(Signal::HUP);
     starting.signal(Signal::HUP);
-    starting.go_on();
+    starting.finish_settings();
     let log = starting.log_until(vec!["Listening", "nothing changes: SIGHUP"]);
     starting.signal(Signal::INT);
     let (status, rest) = starting.ends();
@@ -114,7 +114,7 @@ fn a_stop_signal_while_it_starts_ends_it_at_once() {
 
 // A script that calls the program in a loop is ended by Ctrl-C only if the program is.
 #[test]
-fn other_commands_end_by_a_signal_as_programs_do() {
+fn other_commands_are_terminated_by_a_signal() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("config.toml");
     for command in ["token", "health"] {

@@ -1,5 +1,5 @@
-//! Keys by id (docs/protocol/tokens.md#verification): which key verifies which token, and that no token talks
-//! us into another.
+//! Keys by id (docs/protocol/tokens.md#verification): which key verifies which token, and that no token
+//! can choose another.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -15,23 +15,23 @@ const PUBLIC: [Algorithm; 6] = [
     Algorithm::EdDSA,
 ];
 
-/// What a user's token says.
+/// The claims of a user's token.
 fn user() -> Value {
     json!({"role": "authenticated", "sub": "ann", "exp": 4_000_000_000_u64})
 }
 
-/// A server that holds these keys beside its secret.
+/// A server with these keys and its secret.
 async fn world_with(keys: Value) -> World {
     World::with(|settings| settings.auth.jwt_jwks = Some(keys.to_string().into())).await
 }
 
-/// What a handshake with this token is answered: nothing if it succeeds, else the error.
+/// The error of a handshake with this token; `None` if it succeeds.
 async fn refusal(world: &World, token: &str) -> Option<String> {
-    let answer = world.send(Request::upgrade("/socket/websocket").header("x-api-key", token)).await;
-    match answer.status {
+    let response = world.send(Request::upgrade("/socket/websocket").header("x-api-key", token)).await;
+    match response.status {
         101 => None,
-        401 => Some(answer.json()["error"].as_str().expect("an error is text").to_owned()),
-        other => panic!("{other}: {}", answer.text()),
+        401 => Some(response.json()["error"].as_str().expect("an error is text").to_owned()),
+        other => panic!("{other}: {}", response.text()),
     }
 }
 
@@ -45,7 +45,7 @@ fn wrong_signature() -> Option<String> {
 }
 
 #[tokio::test]
-async fn every_algorithm_is_verified_with_the_key_its_token_names() {
+async fn every_algorithm_is_verified_with_the_key_that_the_token_names() {
     let secrets = [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512];
     let pairs: Vec<_> =
         [&PUBLIC[..], &secrets].concat().iter().map(|alg| KeyPair::new(&format!("{alg:?}"), *alg)).collect();
@@ -88,7 +88,7 @@ async fn a_room_is_joined_and_refreshed_with_a_public_key() {
 }
 
 #[tokio::test]
-async fn a_public_key_alone_is_enough_to_start_with() {
+async fn a_server_starts_with_a_public_key_alone() {
     let pair = KeyPair::new("only", Algorithm::ES384);
     let world = World::with(|settings| {
         settings.auth.jwt_secret = None;
@@ -106,7 +106,7 @@ async fn a_public_key_alone_is_enough_to_start_with() {
 }
 
 #[tokio::test]
-async fn an_unknown_name_means_the_secret_for_hmac_and_nothing_for_the_others() {
+async fn an_unknown_kid_selects_the_secret_for_hmac_and_no_key_for_other_algorithms() {
     let world = world_with(key_set([&KeyPair::new("known", Algorithm::RS256)])).await;
     let header = json!({"alg": "HS256", "kid": "unknown"});
     let secret = world.token_issuer().sign_with_header(&header, &user());
@@ -121,7 +121,7 @@ async fn an_unknown_name_means_the_secret_for_hmac_and_nothing_for_the_others() 
 }
 
 #[tokio::test]
-async fn a_named_secret_is_the_only_one_that_counts_for_its_name() {
+async fn a_kid_of_a_secret_selects_only_that_secret() {
     let named = KeyPair::new("named", Algorithm::HS256);
     let world = world_with(key_set([&named])).await;
     assert_eq!(refusal(&world, &named.sign(&user())).await, None);
@@ -139,10 +139,10 @@ async fn a_named_secret_is_the_only_one_that_counts_for_its_name() {
     world.stop().await;
 }
 
-// What a token may choose is a name among our keys. Were it to choose what kind of key that is, anybody could
-// sign with a public key as if it were a secret.
+// A token chooses a key by its id. If it could choose the type of the key as well, a client could sign with a public key
+// as an HMAC secret.
 #[tokio::test]
-async fn no_token_turns_one_kind_of_key_into_another() {
+async fn no_token_changes_the_type_of_a_key() {
     let (rsa, ec, ed) = (
         KeyPair::new("rsa", Algorithm::RS256),
         KeyPair::new("ec", Algorithm::ES256),
@@ -151,7 +151,7 @@ async fn no_token_turns_one_kind_of_key_into_another() {
     let secret = KeyPair::new("secret", Algorithm::HS256);
     let world = world_with(key_set([&rsa, &ec, &ed, &secret])).await;
 
-    // Everything public about a key, as the secret of an HMAC.
+    // Each public part of a key, as an HMAC secret.
     for (kid, pair) in [("rsa", &rsa), ("ec", &ec), ("ed", &ed)] {
         let jwk = pair.jwk();
         let members = ["n", "e", "x", "y"].iter().filter_map(|member| jwk[member].as_str());
@@ -164,7 +164,7 @@ async fn no_token_turns_one_kind_of_key_into_another() {
             assert_eq!(refusal(&world, &forged).await, wrong_signature(), "{kid}");
         }
     }
-    // A key of one kind, asked for under the algorithm of another.
+    // A key of one type, with the algorithm of another.
     for (kid, pair) in [("rsa", &rsa), ("ec", &ec), ("ed", &ed), ("secret", &secret)] {
         let own = pair.jwk()["alg"].as_str().expect("it names its algorithm");
         for alg in ["RS256", "RS512", "ES256", "ES384", "EdDSA", "Ed25519"] {
@@ -186,7 +186,7 @@ async fn no_token_turns_one_kind_of_key_into_another() {
 }
 
 #[tokio::test]
-async fn a_key_that_cannot_be_used_keeps_nobody_out() {
+async fn an_unusable_key_does_not_affect_the_others() {
     let good = KeyPair::new("good", Algorithm::ES256);
     let mut keys = key_set([&good]);
     let broken = json!({"kid": "broken", "kty": "EC", "crv": "P-521", "x": "AA", "y": "AA"});

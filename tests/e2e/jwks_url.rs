@@ -1,11 +1,11 @@
-//! Keys that an identity provider publishes (`auth.jwks_url`): fetched, changed, missed.
+//! Keys that an identity provider publishes (`auth.jwks_url`): fetching, changes, outages.
 
 use std::time::Duration;
 
 use harness::{Algorithm, Client, Dialect, KeyPair, Provider, Request, World, eventually, key_set};
 use serde_json::{Value, json};
 
-/// What a user's token says.
+/// The claims of a user's token.
 fn user() -> Value {
     json!({"role": "authenticated", "sub": "ann", "exp": 4_000_000_000_u64})
 }
@@ -14,7 +14,7 @@ fn pair(kid: &str) -> KeyPair {
     KeyPair::new(kid, Algorithm::ES256)
 }
 
-/// A server that fetches its keys from `provider`, and holds no other.
+/// A server that fetches its keys from `provider`, and has no others.
 async fn world_of(provider: &Provider) -> World {
     World::with(|settings| {
         settings.auth.jwt_secret = None;
@@ -23,8 +23,8 @@ async fn world_of(provider: &Provider) -> World {
     .await
 }
 
-/// The same, fetching them often.
-async fn busy_world_of(provider: &Provider) -> World {
+/// The same, with a short refresh interval.
+async fn world_with_short_refresh(provider: &Provider) -> World {
     World::with(|settings| {
         settings.auth.jwt_secret = None;
         settings.auth.jwks_url = Some(provider.url().into());
@@ -33,18 +33,18 @@ async fn busy_world_of(provider: &Provider) -> World {
     .await
 }
 
-/// The status of a handshake with a token signed by `pair`, and what is wrong with it.
-async fn knock(world: &World, pair: &KeyPair) -> (u16, String) {
+/// The status of a handshake with a token signed by `pair`, and its error.
+async fn handshake(world: &World, pair: &KeyPair) -> (u16, String) {
     let request = Request::upgrade("/socket/websocket").header("x-api-key", &pair.sign(&user()));
-    let answer = world.send(request).await;
-    let error = if answer.status == 101 { Value::Null } else { answer.json()["error"].clone() };
-    (answer.status, error.as_str().unwrap_or_default().to_owned())
+    let response = world.send(request).await;
+    let error = if response.status == 101 { Value::Null } else { response.json()["error"].clone() };
+    (response.status, error.as_str().unwrap_or_default().to_owned())
 }
 
-/// A client in a room, let in by `key`.
+/// A client in a room, with a token signed by `key`.
 async fn member(world: &World, key: &KeyPair) -> Client {
     let target = format!("/socket/websocket?vsn=2.0.0&apikey={}", key.sign(&user()));
-    let mut client = world.connect_to(Dialect::V2, &target).await.expect("let in");
+    let mut client = world.connect_to(Dialect::V2, &target).await.expect("connected");
     client.send_json(&json!(["1", "1", "realtime:room", "phx_join", {"config": {}}])).await;
     assert_eq!(client.next_json().await[4]["status"], "ok");
     client
@@ -55,40 +55,40 @@ fn unknown(kid: &str) -> (u16, String) {
     (401, format!("Failed to generate JWT signer for key ID (kid) \"{kid}\", {hint}"))
 }
 
-fn welcome() -> (u16, String) {
+fn accepted() -> (u16, String) {
     (101, String::new())
 }
 
-/// A number on the server's page.
-async fn number(world: &World, name: &str) -> f64 {
+/// The value of a metric.
+async fn metric(world: &World, name: &str) -> f64 {
     let page = world.send(Request::get("/metrics")).await.text();
     let line = page.lines().find(|line| line.split('{').next() == Some(name));
     line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or_default()
 }
 
-// The first client comes while the keys are still on their way, and waits for them.
+// The first client connects while the keys are being fetched, and waits for them.
 #[tokio::test]
-async fn the_first_client_is_let_in_by_a_key_just_fetched() {
+async fn the_first_client_waits_for_the_keys() {
     let key = pair("one");
     let provider = Provider::publishing(&key_set([&key])).await;
     let world = world_of(&provider).await;
-    assert_eq!(knock(&world, &key).await, welcome());
+    assert_eq!(handshake(&world, &key).await, accepted());
     let body = json!({"messages": [{"topic": "room", "event": "e", "payload": {}}]});
     let request = Request::post("/api/broadcast").bearer(&key.sign(&user())).json(&body);
     assert_eq!(world.send(request).await.status, 202);
-    assert_eq!(provider.requests(), 1, "once for all of them");
+    assert_eq!(provider.requests(), 1, "one request for all of them");
     world.stop().await;
 }
 
 #[tokio::test]
-async fn a_key_published_since_is_fetched_when_a_token_names_it() {
+async fn a_new_key_is_fetched_when_a_token_names_it() {
     let (old, new) = (pair("old"), pair("new"));
     let provider = Provider::publishing(&key_set([&old])).await;
     let world = world_of(&provider).await;
-    assert_eq!(knock(&world, &old).await, welcome());
+    assert_eq!(handshake(&world, &old).await, accepted());
     provider.publish(&key_set([&old, &new]));
-    assert_eq!(knock(&world, &new).await, welcome(), "it waited for the answer");
-    assert_eq!(knock(&world, &old).await, welcome());
+    assert_eq!(handshake(&world, &new).await, accepted(), "it waited for the response");
+    assert_eq!(handshake(&world, &old).await, accepted());
     assert_eq!(provider.requests(), 2);
     world.stop().await;
 }
@@ -103,30 +103,30 @@ async fn a_key_in_the_settings_needs_no_provider() {
         settings.auth.jwks_url = Some(provider.url().into());
     })
     .await;
-    assert_eq!(knock(&world, &ours).await, welcome());
+    assert_eq!(handshake(&world, &ours).await, accepted());
     let secret = Request::upgrade("/socket/websocket").header("x-api-key", &world.sign(&user()));
     assert_eq!(world.send(secret).await.status, 101);
     world.stop().await;
 }
 
 #[tokio::test]
-async fn a_storm_of_unknown_names_causes_one_request() {
+async fn many_unknown_kids_cause_one_request() {
     let key = pair("one");
     let provider = Provider::publishing(&key_set([&key])).await;
     let world = world_of(&provider).await;
-    assert_eq!(knock(&world, &key).await, welcome());
+    assert_eq!(handshake(&world, &key).await, accepted());
     let unknown_keys: Vec<_> = (0..50).map(|n| key.clone().named(&format!("unknown-{n}"))).collect();
-    let mut storm = Vec::new();
+    let mut handshakes = Vec::new();
     for unknown_key in &unknown_keys {
-        storm.push(knock(&world, unknown_key));
+        handshakes.push(handshake(&world, unknown_key));
     }
-    for (n, reply) in futures_util::future::join_all(storm).await.into_iter().enumerate() {
+    for (n, reply) in futures_util::future::join_all(handshakes).await.into_iter().enumerate() {
         assert_eq!(reply, unknown(&format!("unknown-{n}")));
     }
-    assert_eq!(knock(&world, &unknown_keys[7]).await, unknown("unknown-7"));
+    assert_eq!(handshake(&world, &unknown_keys[7]).await, unknown("unknown-7"));
     assert_eq!(provider.requests(), 2, "the first, and one for all of them");
-    // Forged under a name that is known, they cause none at all.
-    assert_eq!(knock(&world, &pair("one")).await.1, "Failed to validate JWT signature");
+    // A forged token with a known kid causes no request.
+    assert_eq!(handshake(&world, &pair("one")).await.1, "Failed to validate JWT signature");
     assert_eq!(provider.requests(), 2);
     world.stop().await;
 }
@@ -137,7 +137,7 @@ async fn a_join_does_not_wait_and_the_next_one_succeeds() {
     let provider = Provider::publishing(&key_set([&old])).await;
     let world = world_of(&provider).await;
     let target = format!("/socket/websocket?vsn=2.0.0&apikey={}", old.sign(&user()));
-    let mut ann = world.connect_to(Dialect::V2, &target).await.expect("let in");
+    let mut ann = world.connect_to(Dialect::V2, &target).await.expect("connected");
     provider.publish(&key_set([&old, &new]));
     let token = new.sign(&user());
     let join = |n: u32| json!([n.to_string(), n.to_string(), "realtime:room", "phx_join", {"config": {}, "access_token": token}]);
@@ -147,7 +147,7 @@ async fn a_join_does_not_wait_and_the_next_one_succeeds() {
     assert_eq!(reason, format!("JwtSignerError: {}", unknown("new").1));
     provider.wait_for_requests(2).await;
     let mut n = 1;
-    eventually("the key has come", async || {
+    eventually("the key is fetched", async || {
         n += 1;
         ann.send_json(&join(n)).await;
         ann.next_json().await[4]["status"] == "ok"
@@ -158,16 +158,16 @@ async fn a_join_does_not_wait_and_the_next_one_succeeds() {
 }
 
 #[tokio::test]
-async fn while_the_provider_is_away_what_it_said_last_counts() {
+async fn the_last_keys_stay_valid_while_the_provider_is_unavailable() {
     let key = pair("one");
     let provider = Provider::publishing(&key_set([&key])).await;
-    let world = busy_world_of(&provider).await;
-    assert_eq!(knock(&world, &key).await, welcome());
+    let world = world_with_short_refresh(&provider).await;
+    assert_eq!(handshake(&world, &key).await, accepted());
     let long = format!("HTTP/1.1 200 OK\r\ncontent-length: 300000\r\n\r\n{}", " ".repeat(300_000));
     let endless = format!("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{}", " ".repeat(300_000));
     let redirect = "HTTP/1.1 302 Found\r\nlocation: https://127.0.0.1:1/\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
     let empty = "HTTP/1.1 200 OK\r\ncontent-length: 11\r\nconnection: close\r\n\r\n{\"keys\":[]}";
-    for answer in [
+    for response in [
         "",
         "garbage",
         "HTTP/1.1 200 OK\r\ncontent-length: 6\r\nconnection: close\r\n\r\n<html>",
@@ -176,41 +176,41 @@ async fn while_the_provider_is_away_what_it_said_last_counts() {
         &long,
         &endless,
     ] {
-        provider.answer(answer);
-        let failures = number(&world, "realtime_jwks_failures_total").await;
+        provider.answer(response);
+        let failures = metric(&world, "realtime_jwks_failures_total").await;
         eventually("another failure", async || {
-            number(&world, "realtime_jwks_failures_total").await > failures + 1.0
+            metric(&world, "realtime_jwks_failures_total").await > failures + 1.0
         })
         .await;
-        assert_eq!(knock(&world, &key).await, welcome(), "{}", &answer[..answer.len().min(60)]);
+        assert_eq!(handshake(&world, &key).await, accepted(), "{}", &response[..response.len().min(60)]);
     }
     provider.fail(500);
-    assert_eq!(knock(&world, &key).await, welcome());
+    assert_eq!(handshake(&world, &key).await, accepted());
     drop(provider);
-    let failures = number(&world, "realtime_jwks_failures_total").await;
-    eventually("nobody listens", async || {
-        number(&world, "realtime_jwks_failures_total").await > failures + 1.0
+    let failures = metric(&world, "realtime_jwks_failures_total").await;
+    eventually("a failed connection", async || {
+        metric(&world, "realtime_jwks_failures_total").await > failures + 1.0
     })
     .await;
-    assert_eq!(knock(&world, &key).await, welcome());
+    assert_eq!(handshake(&world, &key).await, accepted());
     world.stop().await;
 }
 
 #[tokio::test]
-async fn a_key_that_is_no_longer_published_opens_nothing() {
+async fn a_withdrawn_key_is_refused() {
     let (old, new) = (pair("old"), pair("new"));
     let provider = Provider::publishing(&key_set([&old])).await;
-    let world = busy_world_of(&provider).await;
-    assert_eq!(knock(&world, &old).await, welcome());
+    let world = world_with_short_refresh(&provider).await;
+    assert_eq!(handshake(&world, &old).await, accepted());
     provider.publish(&key_set([&new]));
-    eventually("the old key is gone", async || knock(&world, &old).await == unknown("old")).await;
-    assert_eq!(knock(&world, &new).await, welcome());
+    eventually("the old key is refused", async || handshake(&world, &old).await == unknown("old")).await;
+    assert_eq!(handshake(&world, &new).await, accepted());
     world.stop().await;
 }
 
-// Its user has done nothing wrong: identity providers sign with a new key as soon as it is published.
+// Identity providers sign with a new key as soon as it is published, so the client may rejoin.
 #[tokio::test]
-async fn who_refreshes_with_a_key_nobody_knows_yet_may_come_again() {
+async fn a_client_that_refreshes_with_a_key_not_yet_fetched_may_rejoin() {
     let (old, new) = (pair("old"), pair("new"));
     let provider = Provider::publishing(&key_set([&old])).await;
     let world = world_of(&provider).await;
@@ -219,25 +219,25 @@ async fn who_refreshes_with_a_key_nobody_knows_yet_may_come_again() {
     let refresh = |pair: &KeyPair| json!(["1", "2", "realtime:room", "access_token", {"access_token": pair.sign(&user())}]);
     ann.send_json(&refresh(&new)).await;
     assert_eq!(ann.next_json().await[4]["message"], unknown("new").1);
-    assert_eq!(ann.next_json().await[3], "phx_error", "not phx_close, from which clients do not come back");
-    eventually("the key has come", async || knock(&world, &new).await == welcome()).await;
+    assert_eq!(ann.next_json().await[3], "phx_error", "not phx_close, after which clients do not rejoin");
+    eventually("the key is fetched", async || handshake(&world, &new).await == accepted()).await;
     let join =
         json!(["3", "3", "realtime:room", "phx_join", {"config": {}, "access_token": new.sign(&user())}]);
     ann.send_json(&join).await;
     assert_eq!(ann.next_json().await[4]["status"], "ok");
-    // One that is forged is another matter.
+    // A forged token closes the channel for good.
     ann.send_json(&refresh(&pair("new"))).await;
     assert_eq!(ann.next_json().await[4]["message"], "Failed to validate JWT signature");
     assert_eq!(ann.next_json().await[3], "phx_close");
     world.stop().await;
 }
 
-// Felt at once by who is in a room, without their saying anything.
+// Joined clients are notified at once, without sending anything.
 #[tokio::test]
-async fn a_key_that_is_no_longer_published_ends_what_it_has_opened() {
+async fn a_withdrawn_key_ends_the_channels_joined_with_it() {
     let (old, new) = (pair("old"), pair("new"));
     let provider = Provider::publishing(&key_set([&old, &new])).await;
-    let world = busy_world_of(&provider).await;
+    let world = world_with_short_refresh(&provider).await;
     let (mut ann, mut ben) = (member(&world, &old).await, member(&world, &new).await);
     provider.publish(&key_set([&new]));
     let notice = ann.next_json().await;
@@ -250,18 +250,18 @@ async fn a_key_that_is_no_longer_published_ends_what_it_has_opened() {
 }
 
 #[tokio::test]
-async fn a_published_secret_opens_nothing() {
+async fn a_published_secret_is_refused() {
     let (secret, key) = (KeyPair::new("secret", Algorithm::HS256), pair("one"));
     let provider = Provider::publishing(&key_set([&secret, &key])).await;
     let world = world_of(&provider).await;
-    assert_eq!(knock(&world, &key).await, welcome());
-    assert_eq!(knock(&world, &secret).await, unknown("secret"));
-    assert_eq!(provider.requests(), 1, "no provider can help with a secret");
+    assert_eq!(handshake(&world, &key).await, accepted());
+    assert_eq!(handshake(&world, &secret).await, unknown("secret"));
+    assert_eq!(provider.requests(), 1, "a secret is not requested again");
     world.stop().await;
 }
 
 #[tokio::test]
-async fn a_silent_provider_keeps_only_those_waiting_whom_it_concerns() {
+async fn a_provider_that_does_not_respond_delays_only_tokens_with_unknown_keys() {
     let (known, new) = (pair("known"), pair("new"));
     let provider = Provider::publishing(&key_set([&known])).await;
     let world = World::with(|settings| {
@@ -269,31 +269,31 @@ async fn a_silent_provider_keeps_only_those_waiting_whom_it_concerns() {
         settings.auth.jwks_timeout = Duration::from_millis(300);
     })
     .await;
-    assert_eq!(knock(&world, &known).await, welcome());
+    assert_eq!(handshake(&world, &known).await, accepted());
     provider.stop_answering();
     let waiting = async {
-        assert_eq!(knock(&world, &new).await, unknown("new"), "refused when the time is over");
+        assert_eq!(handshake(&world, &new).await, unknown("new"), "refused after the timeout");
     };
-    let passing = async {
+    let unaffected = async {
         provider.wait_for_requests(2).await;
-        assert_eq!(knock(&world, &known).await, welcome());
-        assert_eq!(number(&world, "realtime_jwks_failures_total").await, 0.0, "it is still being waited for");
+        assert_eq!(handshake(&world, &known).await, accepted());
+        assert_eq!(metric(&world, "realtime_jwks_failures_total").await, 0.0, "the request is still open");
     };
-    tokio::join!(waiting, passing);
-    assert_eq!(number(&world, "realtime_jwks_failures_total").await, 1.0);
+    tokio::join!(waiting, unaffected);
+    assert_eq!(metric(&world, "realtime_jwks_failures_total").await, 1.0);
     world.stop().await;
 }
 
 #[tokio::test]
 async fn a_redirect_within_the_scheme_is_followed() {
     let key = pair("one");
-    let (new_house, old_house) =
+    let (new_url, old_url) =
         (Provider::publishing(&key_set([&key])).await, Provider::publishing(&json!({})).await);
-    old_house.answer(format!(
+    old_url.answer(format!(
         "HTTP/1.1 301 Moved Permanently\r\nlocation: {}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
-        new_house.url()
+        new_url.url()
     ));
-    let world = world_of(&old_house).await;
-    assert_eq!(knock(&world, &key).await, welcome());
+    let world = world_of(&old_url).await;
+    assert_eq!(handshake(&world, &key).await, accepted());
     world.stop().await;
 }

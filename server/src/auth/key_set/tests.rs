@@ -1,5 +1,4 @@
-//! Sets as providers publish them, and as nobody should. That real tokens are verified by them is shown with
-//! real keys in `tests/e2e/jwks.rs`.
+//! Valid and invalid key sets. `tests/e2e/jwks.rs` verifies tokens with real keys.
 
 use serde_json::json;
 
@@ -57,7 +56,7 @@ fn a_key_that_names_its_algorithm_verifies_no_other() {
 }
 
 #[test]
-fn one_name_may_stand_for_keys_of_several_types() {
+fn one_kid_may_have_keys_of_several_types() {
     let secret = json!({"kid": "k", "kty": "oct", "k": "c2VjcmV0"});
     let ed = json!({"kid": "k", "kty": "OKP", "crv": "Ed25519", "x": ED25519});
     let set = parse(json!([secret, ed, secret]));
@@ -67,7 +66,7 @@ fn one_name_may_stand_for_keys_of_several_types() {
 }
 
 #[test]
-fn keys_for_encryption_are_left_out_without_a_word() {
+fn keys_for_encryption_are_ignored_and_not_reported() {
     let set = parse(json!([
         {"kid": "e", "kty": "RSA", "use": "enc", "alg": "RSA-OAEP", "n": "AQAB", "e": "AQAB"},
         {"kid": "w", "kty": "oct", "key_ops": ["wrapKey", "unwrapKey"], "k": "c2VjcmV0"},
@@ -105,7 +104,7 @@ fn unusable_keys_are_reported_and_the_rest_is_used() {
         (json!({"kid": "k", "kty": "EC", "crv": "P-384", "x": x, "y": x}), "`x` must have 48 bytes"),
         (json!({"kid": "k", "kty": "EC", "crv": "P-256", "x": x, "y": x}), "is no point on its curve"),
         (json!({"kid": "k", "kty": "OKP", "crv": "Ed448", "x": x}), "the curve \"Ed448\" is not known here"),
-        // jsonwebtoken would panic over this one, were it to see it.
+        // jsonwebtoken would panic on this key.
         (json!({"kid": "k", "kty": "OKP", "crv": "Ed25519", "x": "AQ"}), "`x` must have 32 bytes"),
         (
             json!({"kid": "k", "kty": "OKP", "crv": "Ed25519", "x": base64(&[2; 32])}),
@@ -120,13 +119,13 @@ fn unusable_keys_are_reported_and_the_rest_is_used() {
 }
 
 #[test]
-fn nothing_of_a_key_is_repeated_but_its_name() {
+fn a_problem_quotes_nothing_of_a_key_but_its_kid() {
     let key = json!({"kid": "n\u{1b}[2J\"ame", "kty": "oct", "k": "my secret in the clear"});
     assert_eq!(problem(key), "key 1 (kid \"n[2Jame\"): `k` is not base64url");
 }
 
 #[test]
-fn a_published_secret_is_none() {
+fn a_published_secret_is_refused() {
     let text = json!({"keys": [{"kid": "k", "kty": "oct", "k": "c2VjcmV0"}]}).to_string();
     let set = KeySet::parse(&text, KeySource::Published).expect("a set");
     assert!(set.is_empty());

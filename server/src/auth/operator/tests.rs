@@ -1,4 +1,4 @@
-//! Who gets in, and everybody who must not.
+//! Which tokens authenticate an operator or a metrics scraper, and which are denied.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -36,12 +36,12 @@ fn with_token(token: &str) -> HeaderMap {
     headers(&[&format!("Bearer {token}")])
 }
 
-/// `[admin]` with two secrets, and one for the numbers.
+/// `[admin]` with two secrets, and one for the metrics.
 fn admin() -> Admin {
     Admin {
         jwt_secret: Some("operators".into()),
         jwt_secrets: vec!["next".into()],
-        metrics_jwt_secret: Some("numbers".into()),
+        metrics_jwt_secret: Some("scrapers".into()),
         ..Admin::default()
     }
 }
@@ -50,30 +50,30 @@ fn auth() -> Auth {
     Auth { jwt_secret: Some("users".into()), ..Auth::default() }
 }
 
-fn ask(operators: &Operators, token: &str) -> Result<(), Denied> {
+fn authenticate(operators: &Operators, token: &str) -> Result<(), Denied> {
     operators.authenticate(&with_token(token), now()).map(drop)
 }
 
 #[test]
-fn a_token_without_a_role_is_enough() {
+fn a_valid_token_without_a_role_is_accepted() {
     let operators = Operators::new(&admin(), &auth());
     for claims in [
         json!({}),
         json!({"exp": NOW + 1}),
-        json!({"iat": NOW, "iss": "anybody", "aud": "x"}),
+        json!({"iat": NOW, "iss": "any issuer", "aud": "x"}),
         json!({"sub": "ann"}),
     ] {
         for secret in ["operators", "next"] {
-            assert_eq!(ask(&operators, &token(secret, &claims)), Ok(()), "{claims}");
+            assert_eq!(authenticate(&operators, &token(secret, &claims)), Ok(()), "{claims}");
         }
     }
     for algorithm in [Algorithm::HS384, Algorithm::HS512] {
-        assert_eq!(ask(&operators, &token_as(algorithm, "operators", &json!({}))), Ok(()));
+        assert_eq!(authenticate(&operators, &token_as(algorithm, "operators", &json!({}))), Ok(()));
     }
 }
 
 #[test]
-fn everybody_else_is_denied() {
+fn other_tokens_are_denied() {
     let operators = Operators::new(&admin(), &auth());
     for (claims, why) in [
         (json!({"exp": NOW}), TokenError::Expired { seconds_ago: 0 }.into()),
@@ -83,24 +83,24 @@ fn everybody_else_is_denied() {
         (json!({"role": ""}), Denied::User),
         (json!({"role": null}), Denied::User),
     ] {
-        assert_eq!(ask(&operators, &token("operators", &claims)), Err(why), "{claims}");
+        assert_eq!(authenticate(&operators, &token("operators", &claims)), Err(why), "{claims}");
     }
-    for secret in ["users", "numbers", "", "another"] {
+    for secret in ["users", "scrapers", "", "another"] {
         assert_eq!(
-            ask(&operators, &token(secret, &json!({}))),
+            authenticate(&operators, &token(secret, &json!({}))),
             Err(TokenError::Signature.into()),
             "{secret}"
         );
     }
-    assert_eq!(ask(&operators, "garbage"), Err(TokenError::Malformed.into()));
+    assert_eq!(authenticate(&operators, "garbage"), Err(TokenError::Malformed.into()));
     let unsigned = "eyJhbGciOiJub25lIn0.e30.";
-    assert_eq!(ask(&operators, unsigned), Err(TokenError::Signer { kid: None }.into()));
+    assert_eq!(authenticate(&operators, unsigned), Err(TokenError::Signer { kid: None }.into()));
     let asymmetric = "eyJhbGciOiJSUzI1NiJ9.e30.AAAA";
-    assert_eq!(ask(&operators, asymmetric), Err(TokenError::Signer { kid: None }.into()));
+    assert_eq!(authenticate(&operators, asymmetric), Err(TokenError::Signer { kid: None }.into()));
 }
 
 #[test]
-fn a_user_is_no_operator_even_under_one_secret() {
+fn a_users_token_is_denied_even_when_both_share_a_secret() {
     let shared = Auth { jwt_secret: Some("operators".into()), ..Auth::default() };
     let operators = Operators::new(&admin(), &shared);
     let users = Verifier::new(&shared, None);
@@ -109,21 +109,21 @@ fn a_user_is_no_operator_even_under_one_secret() {
         json!({"sub": "ann", "exp": NOW + 1}),
         json!({"permissions": {"rooms": ["*"]}, "exp": NOW + 1}),
     ] {
-        assert_eq!(ask(&operators, &token("operators", &claims)), Err(Denied::User), "{claims}");
+        assert_eq!(authenticate(&operators, &token("operators", &claims)), Err(Denied::User), "{claims}");
     }
     let operator = token("operators", &json!({"exp": NOW + 1}));
-    assert_eq!(ask(&operators, &operator), Ok(()));
+    assert_eq!(authenticate(&operators, &operator), Ok(()));
     assert_eq!(users.verify(&operator, now()), Err(TokenError::MissingClaims));
-    // The other secret is the operators' alone.
-    assert_eq!(ask(&operators, &token("next", &json!({"sub": "ann"}))), Ok(()));
+    // Only operators have the other secret.
+    assert_eq!(authenticate(&operators, &token("next", &json!({"sub": "ann"}))), Ok(()));
 }
 
 #[test]
-fn the_header_is_one_and_spelled_exactly() {
+fn one_header_with_the_exact_scheme_is_required() {
     let operators = Operators::new(&admin(), &auth());
     let good = &*format!("Bearer {}", token("operators", &json!({})));
-    let ask = |values: &[&str]| operators.authenticate(&headers(values), now()).map(drop);
-    assert_eq!(ask(&[good]), Ok(()));
+    let authenticate = |values: &[&str]| operators.authenticate(&headers(values), now()).map(drop);
+    assert_eq!(authenticate(&[good]), Ok(()));
     for values in [
         &[][..],
         &[good, good],
@@ -135,31 +135,34 @@ fn the_header_is_one_and_spelled_exactly() {
         &[&good.replace("Bearer", "Basic")],
         &[&good.replace("Bearer ", "")],
     ] {
-        assert_eq!(ask(values), Err(Denied::NoToken), "{values:?}");
+        assert_eq!(authenticate(values), Err(Denied::NoToken), "{values:?}");
     }
 }
 
 #[test]
-fn a_blocked_token_is_denied_in_every_disguise() {
+fn a_blocked_token_is_denied_in_every_encoding() {
     let blocked = token("operators", &json!({"jti": "leaked"}));
     let admin = Admin { token_blocklist: vec!["".into(), blocked.clone().into()], ..admin() };
     let operators = Operators::new(&admin, &auth());
-    for disguise in [blocked.clone(), blocked.replace('.', "%2E"), format!("  {blocked} ")] {
-        assert_eq!(ask(&operators, &disguise), Err(Denied::Blocked), "{disguise}");
+    for encoded in [blocked.clone(), blocked.replace('.', "%2E"), format!("  {blocked} ")] {
+        assert_eq!(authenticate(&operators, &encoded), Err(Denied::Blocked), "{encoded}");
     }
-    // Other spellings of the same signature are no signatures: the last letter of its 43 has two spare bits.
+    // Other encodings of the same signature are invalid: the last of its 43 characters has two unused bits.
     let (rest, last) = blocked.split_at(blocked.len() - 1);
     let letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     for letter in letters.chars().filter(|letter| *letter != last.chars().next().expect("a letter")) {
-        let respelled = format!("{rest}{letter}");
-        assert_eq!(ask(&operators, &respelled), Err(TokenError::Signature.into()), "{respelled}");
+        let changed = format!("{rest}{letter}");
+        assert_eq!(authenticate(&operators, &changed), Err(TokenError::Signature.into()), "{changed}");
     }
-    assert_eq!(ask(&operators, &token("operators", &json!({}))), Ok(()));
-    assert_eq!(operators.authenticate_for_metrics(&with_token(&token("numbers", &json!({}))), now()), Ok(()));
+    assert_eq!(authenticate(&operators, &token("operators", &json!({}))), Ok(()));
+    assert_eq!(
+        operators.authenticate_for_metrics(&with_token(&token("scrapers", &json!({}))), now()),
+        Ok(())
+    );
 }
 
 #[test]
-fn claim_validators_bind_operators_too() {
+fn claim_validators_apply_to_operators() {
     let auth = Auth {
         claim_validators: [("env".into(), json!("prod"))].into(),
         jwt_issuer: Some("the users' provider".into()),
@@ -168,42 +171,46 @@ fn claim_validators_bind_operators_too() {
         ..auth()
     };
     let operators = Operators::new(&admin(), &auth);
-    assert_eq!(ask(&operators, &token("operators", &json!({"env": "prod", "exp": NOW - 9}))), Ok(()));
-    let rejected = Err(Denied::Token(TokenError::Rejected("env".into())));
-    assert_eq!(ask(&operators, &token("operators", &json!({}))), rejected);
     assert_eq!(
-        operators.authenticate_for_metrics(&with_token(&token("numbers", &json!({}))), now()),
+        authenticate(&operators, &token("operators", &json!({"env": "prod", "exp": NOW - 9}))),
+        Ok(())
+    );
+    let rejected = Err(Denied::Token(TokenError::Rejected("env".into())));
+    assert_eq!(authenticate(&operators, &token("operators", &json!({}))), rejected);
+    assert_eq!(
+        operators.authenticate_for_metrics(&with_token(&token("scrapers", &json!({}))), now()),
         rejected
     );
 }
 
 #[test]
-fn without_a_secret_management_is_closed_and_the_numbers_are_open() {
+fn without_a_secret_operator_routes_are_closed_and_metrics_are_public() {
     let operators = Operators::new(&Admin::default(), &auth());
-    assert_eq!(ask(&operators, &token("", &json!({}))), Err(Denied::Closed));
-    assert_eq!(ask(&operators, &token("users", &json!({}))), Err(Denied::Closed));
+    assert_eq!(authenticate(&operators, &token("", &json!({}))), Err(Denied::Closed));
+    assert_eq!(authenticate(&operators, &token("users", &json!({}))), Err(Denied::Closed));
     assert_eq!(operators.authenticate_for_metrics(&HeaderMap::new(), now()), Ok(()));
 }
 
 #[test]
-fn the_numbers_have_tokens_of_their_own() {
-    let admin = Admin { metrics_token_blocklist: vec![token("numbers", &json!({"n": 1})).into()], ..admin() };
+fn metrics_have_separate_tokens() {
+    let admin =
+        Admin { metrics_token_blocklist: vec![token("scrapers", &json!({"n": 1})).into()], ..admin() };
     let operators = Operators::new(&admin, &auth());
-    let ask = |secret: &str, claims: Value| {
+    let authenticate = |secret: &str, claims: Value| {
         operators.authenticate_for_metrics(&with_token(&token(secret, &claims)), now())
     };
-    assert_eq!(ask("numbers", json!({})), Ok(()));
-    assert_eq!(ask("numbers", json!({"n": 1})), Err(Denied::Blocked));
-    assert_eq!(ask("numbers", json!({"role": "anon"})), Err(Denied::User));
-    assert_eq!(ask("operators", json!({})), Err(TokenError::Signature.into()));
+    assert_eq!(authenticate("scrapers", json!({})), Ok(()));
+    assert_eq!(authenticate("scrapers", json!({"n": 1})), Err(Denied::Blocked));
+    assert_eq!(authenticate("scrapers", json!({"role": "anon"})), Err(Denied::User));
+    assert_eq!(authenticate("operators", json!({})), Err(TokenError::Signature.into()));
     assert_eq!(operators.authenticate_for_metrics(&HeaderMap::new(), now()), Err(Denied::NoToken));
 }
 
 #[test]
-fn what_is_shown_of_operators_has_no_secret() {
+fn the_debug_output_has_no_secret() {
     let admin = Admin { token_blocklist: vec!["leaked".into()], ..admin() };
-    let shown = format!("{:?}", Operators::new(&admin, &auth()));
-    for secret in ["operators", "numbers", "leaked", "next"] {
-        assert!(!shown.contains(&format!("\"{secret}")), "{shown}");
+    let output = format!("{:?}", Operators::new(&admin, &auth()));
+    for secret in ["operators", "scrapers", "leaked", "next"] {
+        assert!(!output.contains(&format!("\"{secret}")), "{output}");
     }
 }
