@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use harness::{ChaosProxy, Client, Redis, Request, TokenIssuer, World, eventually};
 use serde_json::{Value, json};
 
+use self::PresenceSharing::{Rejected, Shared};
 use super::{at, hears, member, misses, on, say, shows, track, two};
 
 /// Makes Redis refuse all that needs memory.
@@ -20,21 +21,30 @@ fn operators() -> TokenIssuer {
     TokenIssuer::new("the operators' secret, of thirty-two bytes")
 }
 
-/// Waits until the node shares presence with the others, or does not; it hears them all the while.
-async fn shares_presence(world: &World, shares: bool) {
-    let number = if shares { 1.0 } else { 0.0 };
-    eventually(&format!("that it shares presence is {shares}"), async || {
-        world.number("realtime_bus_presence_shared").await == number
+/// Whether a connected node shares presence with the others, and what its pages report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum PresenceSharing {
+    Shared,
+    Rejected,
+}
+
+/// Waits until the node, connected all the time, reports `sharing`.
+async fn presence_is(world: &World, sharing: PresenceSharing) {
+    let (metric, readiness, bus) = match sharing {
+        Shared => (1.0, "ready", "connected"),
+        Rejected => (0.0, "degraded", "without presence"),
+    };
+    eventually(&format!("presence is {sharing:?}"), async || {
+        world.number("realtime_bus_presence_shared").await == metric
     })
     .await;
     assert_eq!(world.number("realtime_bus_connected").await, 1.0);
     let ready = world.send(Request::get("/readyz")).await;
-    let expected = if shares { "ready" } else { "degraded" };
-    assert_eq!((ready.status, &ready.json()["status"]), (200, &json!(expected)));
+    assert_eq!((ready.status, &ready.json()["status"]), (200, &json!(readiness)));
     let status = world
         .send(Request::get("/status").bearer(&operators().sign(&json!({"exp": 4_000_000_000_u64}))))
         .await;
-    assert_eq!(status.json()["bus"], if shares { "connected" } else { "without presence" });
+    assert_eq!(status.json()["bus"], bus);
 }
 
 /// The next broadcast that a client hears.
@@ -79,12 +89,12 @@ async fn a_redis_without_memory_passes_messages_and_shares_presence_again_later(
     let (mut ann, mut bob) = (tracked(&one, "ann").await, tracked(&two, "bob").await);
     shows(&one, &["ann", "bob"]).await;
     shows(&two, &["ann", "bob"]).await;
-    shares_presence(&one, true).await;
+    presence_is(&one, Shared).await;
     fill(&redis).await;
     let carl = tracked(&one, "carl").await;
     let mut dora = tracked(&two, "dora").await;
     for world in [&one, &two] {
-        shares_presence(world, false).await;
+        presence_is(world, Rejected).await;
     }
     assert_eq!(one.number("realtime_bus_nodes").await, 2.0);
     let (begun, mut number) = (Instant::now(), 0);
@@ -99,7 +109,7 @@ async fn a_redis_without_memory_passes_messages_and_shares_presence_again_later(
     drop(carl);
     empty(&redis).await;
     for world in [&one, &two] {
-        shares_presence(world, true).await;
+        presence_is(world, Shared).await;
         hears(world, 2).await;
         shows(world, &["ann", "bob", "dora"]).await;
         assert_eq!(world.number("realtime_bus_reconnects_total").await, 0.0);
@@ -121,7 +131,7 @@ async fn nodes_that_connect_to_a_redis_without_memory_pass_messages() {
     .await;
     let (mut ann, mut bob) = (tracked(&one, "ann").await, tracked(&two, "bob").await);
     for world in [&one, &two] {
-        shares_presence(world, false).await;
+        presence_is(world, Rejected).await;
     }
     for number in 0..10 {
         passes(&mut ann, &mut bob, json!(number)).await;
@@ -136,7 +146,7 @@ async fn nodes_that_connect_to_a_redis_without_memory_pass_messages() {
     passes(&mut ann, &mut bob, json!("still")).await;
     empty(&redis).await;
     for world in [&one, &two] {
-        shares_presence(world, true).await;
+        presence_is(world, Shared).await;
         shows(world, &["ann", "bob"]).await;
         assert_eq!(world.number("realtime_bus_reconnects_total").await, 1.0);
     }
@@ -175,7 +185,7 @@ async fn whatever_is_refused_messages_pass_and_presence_is_put_right() {
         })
         .await;
         let carl = tracked(&one, "carl").await;
-        shares_presence(&one, false).await;
+        presence_is(&one, Rejected).await;
         for number in 0..10 {
             passes(&mut ann, &mut bob, json!(number)).await;
             passes(&mut bob, &mut ann, json!(number)).await;
@@ -228,7 +238,7 @@ async fn members_of_a_node_that_reconnects_while_changes_are_refused_stay() {
     drop(bob);
     let _carl = tracked(&two, "carl").await;
     for world in [&one, &two] {
-        shares_presence(world, true).await;
+        presence_is(world, Shared).await;
         shows(world, &["ann", "carl"]).await;
     }
     one.stop().await;
@@ -249,7 +259,7 @@ async fn a_new_connection_to_a_redis_that_still_refuses_is_no_recovery() {
     let (mut ann, mut bob) = (tracked(&one, "ann").await, tracked(&two, "bob").await);
     redis.run("ACL SETUSER default -hset").await;
     let _carl = tracked(&one, "carl").await;
-    shares_presence(&one, false).await;
+    presence_is(&one, Rejected).await;
     for round in 1..4 {
         redis.kill_connections("realtime-server:publish").await;
         for world in [&one, &two] {
@@ -266,7 +276,7 @@ async fn a_new_connection_to_a_redis_that_still_refuses_is_no_recovery() {
     }
     redis.run("ACL SETUSER default +hset").await;
     for world in [&one, &two] {
-        shares_presence(world, true).await;
+        presence_is(world, Shared).await;
         shows(world, &["ann", "bob", "carl"]).await;
     }
     one.stop().await;
@@ -294,7 +304,7 @@ async fn no_node_expires_because_leases_cannot_be_renewed() {
         passes(&mut ann, &mut bob, json!(1)).await;
     }
     for world in [&one, &two] {
-        shares_presence(world, false).await;
+        presence_is(world, Rejected).await;
         assert_eq!(world.number("realtime_bus_nodes").await, 2.0);
         shows(world, &["ann", "bob"]).await;
     }
@@ -323,7 +333,7 @@ async fn what_is_wrong_with_one_room_stays_with_it() {
     redis.run("SET realtime:present:default:phoenix:public:room nonsense").await;
     let (mut ann, mut bob) = (tracked(&one, "ann").await, tracked(&two, "bob").await);
     for world in [&one, &two] {
-        shares_presence(world, false).await;
+        presence_is(world, Rejected).await;
     }
     passes(&mut ann, &mut bob, json!(1)).await;
     let mut carl = one.connect().await;
@@ -343,7 +353,7 @@ async fn what_is_wrong_with_one_room_stays_with_it() {
     .await;
     redis.run("DEL realtime:present:default:phoenix:public:room").await;
     for world in [&one, &two] {
-        shares_presence(world, true).await;
+        presence_is(world, Shared).await;
         shows(world, &["ann", "bob"]).await;
         assert_eq!(world.number("realtime_bus_reconnects_total").await, 0.0);
     }
@@ -386,7 +396,7 @@ async fn members_of_two_nodes_that_both_reconnect_while_changes_are_rejected_sta
     }
     redis.run("ACL SETUSER default +hset").await;
     for world in [&one, &two] {
-        shares_presence(world, true).await;
+        presence_is(world, Shared).await;
         shows(world, &["ann", "bob"]).await;
     }
     // The resync has ended: whoever leaves now is gone.
