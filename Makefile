@@ -1,7 +1,7 @@
-# Two commands matter: `make run` and `make test`. Each target is one line; the work is in the scripts.
+# `make run` and `make test` are the two main targets. Each target calls one script or program.
 .PHONY: run test deploy-test bench soak
 
-# Builds the server without optimisation and starts it for development. Nothing else is needed. Options of
+# Builds the server without optimisation and starts it for development, without any configuration. Options of
 # `realtime-server serve` go into ARGS: make run ARGS="--port 8081".
 run:
 	@tests/run-dev $(ARGS)
@@ -10,7 +10,7 @@ run:
 test:
 	@tests/run-all
 
-# Builds and runs the container and the compose file, with tools that it installs. Debian, as root.
+# Builds and runs the container and the compose file, and installs the tools for that. Debian, as root.
 deploy-test:
 	@tests/deploy/run
 

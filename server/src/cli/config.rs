@@ -1,6 +1,6 @@
-//! `realtime-server config`: what the settings are, what is wrong with them, and what there is to set.
+//! `realtime-server config`: checks settings, prints those in effect, and documents all keys.
 //!
-//! The problems are told in the same words as at the start and on a reload. The files that settings name, such as
+//! Problems have the same texts as at the start and on a reload. The files that settings name, such as
 //! certificates, are loaded as `serve` loads them.
 
 use std::path::PathBuf;
@@ -17,10 +17,10 @@ const EXAMPLES: &str = "\
 Examples:
   realtime-server config check                     what `serve` would read here, variables included
   realtime-server config check new/config.toml     one file (and its config.d) by itself, before it is copied
-  realtime-server config show --origin             every key, its value, and the file and line that says so
-  realtime-server config show | grep limits        what the clients may use
+  realtime-server config show --origin             every key, its value, and the file and line that sets it
+  realtime-server config show | grep limits        the limits of clients
   realtime-server config reference                 every key and variable explained, as Markdown
-  realtime-server config schema > schema.json      for editors: put `#:schema ./schema.json` atop your file";
+  realtime-server config schema > schema.json      for editors: begin your file with `#:schema ./schema.json`";
 
 /// What to do with the settings.
 #[derive(Debug, clap::Args)]
@@ -32,7 +32,7 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Tell everything that is wrong, and which files were read; exit code 0 if nothing is wrong
+    /// Report all problems and the files that were read; exit code 0 if there are no problems
     Check {
         /// Files to check one by one, without any variables; none: what `serve` would read
         #[arg(value_name = "FILE", conflicts_with_all = ["config", "set"])]
@@ -41,9 +41,9 @@ enum Command {
         #[command(flatten)]
         config: super::Config,
     },
-    /// Print every key with the value that counts; secrets as stars
+    /// Print every key with its effective value; secrets are masked
     Show {
-        /// Add who says so: a file and its line, a variable, a flag, or the default
+        /// Add the origin of each value: a file and its line, a variable, a flag, or the default
         #[arg(long)]
         origin: bool,
 
@@ -56,12 +56,12 @@ enum Command {
     Reference,
 }
 
-/// Does what was asked for.
+/// Runs the subcommand.
 ///
 /// # Errors
-/// If the settings are wrong, or nobody reads the answer.
+/// If the settings are invalid, or stdout is closed.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let answer = match args.command {
+    let output = match args.command {
         Command::Check { files, config } if files.is_empty() => return check(&config),
         Command::Check { files, .. } => return check_files(&files),
         Command::Show { origin, config } => {
@@ -71,32 +71,32 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Schema => settings::schema(),
         Command::Reference => settings::reference(),
     };
-    super::print_stdout(answer).context("cannot print it")?;
+    super::print_stdout(output).context("cannot print it")?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Settings and what they name, all of which can be used.
+/// Valid settings, and the files they name, loaded.
 struct Checked {
     loaded: Loaded,
     resources: Resources,
 }
 
 impl Checked {
-    /// Loads everything that `serve` would.
+    /// Loads everything that `serve` loads.
     fn of(sources: &Sources) -> Result<Self, LoadError> {
         let loaded = sources.load()?;
         let resources = Resources::of(&loaded)?;
         Ok(Self { loaded, resources })
     }
 
-    /// What is not wrong, and should be known.
+    /// Notes and warnings about settings that are valid.
     fn notes(&self) -> Vec<String> {
         let notes = self.loaded.notes.iter().map(|note| note.text.clone());
         let notes = notes.chain(self.resources.warnings.iter().cloned());
         notes.chain(unusable_keys(&self.loaded.settings)).chain(self.loaded.overridden()).collect()
     }
 
-    /// The files that were read, a line each.
+    /// The files that were read, one per line.
     fn files(&self) -> String {
         let named = self.resources.files.iter().map(|(key, file)| format!("{} ({key})", file.display()));
         let files = self.loaded.files().into_iter().map(|file| file.display().to_string()).chain(named);
@@ -105,14 +105,14 @@ impl Checked {
     }
 }
 
-/// Checks what `serve` would read.
+/// Checks the settings that `serve` would read.
 fn check(config: &super::Config) -> anyhow::Result<ExitCode> {
     let checked = Checked::of(&config.sources());
     if let Ok(checked) = &checked {
         checked.notes().iter().for_each(|note| super::print_stderr(format_args!("note: {note}")));
-        if let Some(nobody) = NoVerificationKey::find(&checked.loaded.settings) {
+        if let Some(missing) = NoVerificationKey::find(&checked.loaded.settings) {
             super::print_stderr(format_args!(
-                "note: {nobody}: `serve` starts only with one, such as from JWT_SECRET"
+                "note: {missing}: `serve` starts only with one, such as from JWT_SECRET"
             ));
         }
     }

@@ -32,8 +32,8 @@ use crate::watch::{Watch, WatchError};
 
 const EXAMPLES: &str = "\
 Examples:
-  realtime-server serve --dev                        try it: nothing else is needed
-  JWT_SECRET=… PORT=8080 realtime-server serve       in earnest
+  realtime-server serve --dev                        for development: nothing else is needed
+  JWT_SECRET=… PORT=8080 realtime-server serve       in production
   realtime-server serve --config config.toml         with a file; see config/production.toml";
 
 /// How long the tokens printed by `--dev` are valid: ten years.
@@ -43,7 +43,7 @@ const DEV_TOKEN_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Try things out: generate a secret, keep it in the data folder, print tokens and a first program, and
+    /// For development: generate a secret, keep it in the data folder, print tokens and a first program, and
     /// bind 127.0.0.1 unless another address is set
     #[arg(long)]
     dev: bool,
@@ -76,7 +76,7 @@ impl Args {
     }
 }
 
-/// What is read before the server starts.
+/// Everything that is read before the server starts.
 struct Prepared {
     sources: Sources,
     watch: Result<Watch, WatchError>,
@@ -194,7 +194,7 @@ fn welcome(settings: &Settings, address: SocketAddr) -> String {
     let url = format!("http://{address}");
     format!(
         r#"
-Realtime Server is ready, for development: anyone with these tokens is let in.
+Realtime Server is ready, for development: clients with these tokens are accepted.
 
   URL      {url}
   anon     {anon}
@@ -208,13 +208,13 @@ In another terminal:  npm install @supabase/supabase-js  and save this as hello.
   const client = createClient('{url}', '{anon}',
     {{ realtime: {{}} }})
   const room = client.channel('hello', {{ config: {{ broadcast: {{ self: true }} }} }})
-  room.on('broadcast', {{ event: 'greeting' }}, ({{ payload }}) => console.log('heard:', payload.text))
+  room.on('broadcast', {{ event: 'greeting' }}, ({{ payload }}) => console.log('received:', payload.text))
   room.subscribe((status, error) => {{
     console.log(status, error ?? '')
     if (status === 'SUBSCRIBED') room.send({{ type: 'broadcast', event: 'greeting', payload: {{ text: 'hello, room' }} }})
   }})
 
-Run it with  node hello.mjs  in two terminals and see them hear each other. Ctrl-C stops.
+Run it with  node hello.mjs  in two terminals: each receives what the other sends. Ctrl-C stops.
 
 "#
     )

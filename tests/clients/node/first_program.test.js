@@ -40,5 +40,5 @@ test('the printed program receives its own broadcast', { timeout: 30_000 }, asyn
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   t.after(() => example.kill())
-  assert.match(await printed(example, /heard/), /heard: hello, room/)
+  assert.match(await printed(example, /received/), /received: hello, room/)
 })
