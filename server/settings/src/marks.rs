@@ -1,17 +1,17 @@
-//! Marks in the schema that say how a value is written, where its type alone does not.
+//! Marks in the schema for the format of a value, where its type alone does not define it.
 //!
 //! A field that is text in the file and something else in the program names one of these as its schema
-//! (`#[schemars(with = "marks::DurationText")]`) or carries `x-kind`. [`crate::value_kind`] reads the marks again to check
+//! (`#[schemars(with = "marks::DurationText")]`) or carries `x-kind`. [`crate::value_kind`] reads the marks to check
 //! values, the reference to explain them, and the schema makes patterns of them for editors.
 
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-/// A length of time as text: `"30s"`, `"1h 30m"`. Ends of its range: `x-min`, `x-max`.
+/// A length of time as text: `"30s"`, `"1h 30m"`. Its range: `x-min`, `x-max`.
 pub(crate) struct DurationText;
 
-/// A number of bytes, or a size as text: `"64 KiB"`. Ends of its range: `x-min`, `x-max`.
+/// A number of bytes, or a size as text: `"64 KiB"`. Its range: `x-min`, `x-max`.
 pub(crate) struct SizeText;
 
 impl JsonSchema for DurationText {

@@ -1,6 +1,6 @@
 //! What may be configured, as data: the schema of our structs in a form that is quick to walk.
 //!
-//! Everything that must know all keys asks here: the check of a file, `REALTIME__SECTION__KEY`, the
+//! Everything that needs all keys uses this module: the check of a file, `REALTIME__SECTION__KEY`, the
 //! reference, `config show`, and the comparison on a reload. There is no second list of them.
 
 use std::collections::BTreeMap;
@@ -15,39 +15,39 @@ use crate::value_kind::ValueKind;
 /// When a running server picks up a change of a key (`x-reload`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReloadMode {
-    /// At once, for everybody.
+    /// At once, for all connections.
     Live,
-    /// At once, for connections made from then on.
+    /// For connections that are accepted after the change.
     Connection,
-    /// When it is started again.
+    /// At the next start.
     Restart,
 }
 
-/// One key, or what stands under any key of a table.
+/// One key, or the schema of every entry of a table.
 #[derive(Debug)]
 pub(crate) struct Key {
     /// Its doc comment.
     pub meaning: String,
-    /// What holds when nothing is written.
+    /// The value when the key is not set.
     pub default: Value,
     pub reload: ReloadMode,
     pub secret: bool,
-    /// Whether it may be left unset, so that blank text means that it is.
+    /// Whether it may be unset, so that blank text unsets it.
     pub optional: bool,
     /// Whether a higher layer replaces it as a whole, instead of adding to it.
     pub replaced: bool,
-    /// Whether commas part the items of a list, in plain text. A secret may hold some.
+    /// Whether commas separate the items of a list in plain text. A secret may contain commas.
     pub commas: bool,
-    /// What the names of a person's own must be, where they are not free.
+    /// What names chosen by the operator must match, if they are restricted.
     pub names: Option<ValueKind>,
     pub shape: Shape,
 }
 
 #[derive(Debug)]
 pub(crate) enum Shape {
-    /// Keys with names of ours.
+    /// Keys with fixed names.
     Section(BTreeMap<String, Key>),
-    /// Keys with names of a person's own.
+    /// Keys whose names the operator chooses, such as tenant ids.
     Table(Box<Key>),
     List(Box<Key>),
     One(ValueKind),
@@ -64,7 +64,7 @@ pub(crate) fn root() -> &'static Key {
 }
 
 impl Key {
-    /// `reload` and `secret` are those of what it stands in; items of lists and tables have no marks.
+    /// `reload` and `secret` are inherited from the parent; items of lists and tables have no marks.
     fn of(schema: &Value, reload: ReloadMode, secret: bool) -> Self {
         let reload = match schema["x-reload"].as_str() {
             None => reload,
@@ -98,7 +98,7 @@ impl Key {
         }
     }
 
-    /// What stands under `path`, if there can be anything.
+    /// The key at `path`, if the schema has one.
     pub(crate) fn find<S: AsRef<str>>(&self, path: &[S]) -> Option<&Self> {
         let Some((first, rest)) = path.split_first() else { return Some(self) };
         match &self.shape {
@@ -108,7 +108,7 @@ impl Key {
         }
     }
 
-    /// What is expected here, to follow this very word.
+    /// What is expected here, as the words after «expected».
     pub(crate) fn expected(&self) -> String {
         match &self.shape {
             Shape::Section(_) => "a section with keys".into(),
@@ -118,8 +118,8 @@ impl Key {
         }
     }
 
-    /// What the plain text of a variable or flag means here. Lists are JSON or parted by commas; where an item
-    /// may hold a comma, other text is the only one. Sections and tables are JSON.
+    /// What the plain text of a variable or flag means here. Lists are JSON or separated by commas; where an
+    /// item may contain a comma, text that is not JSON is one item. Sections and tables are JSON.
     pub(crate) fn read(&self, text: &str) -> Value {
         let json = || serde_json::from_str(text).ok();
         match &self.shape {

@@ -1,7 +1,7 @@
 //! What to do about a key or a value that is wrong: the line of help below a problem.
 //!
-//! It names what most people meant who wrote this, in the form in which it is to be written. A value is repeated
-//! only where it cannot be a secret.
+//! It suggests the most likely intention, in the form in which it has to be written. A value is repeated only where it
+//! cannot be a secret.
 
 use std::net::SocketAddr;
 
@@ -17,7 +17,7 @@ use crate::units;
 use crate::value_kind::{self, ValueKind};
 use crate::variables::Conversion;
 
-/// Names that one help offers.
+/// Maximum of names that one help suggests.
 const OFFERED: usize = 3;
 
 /// For the unknown `path` below `section`, `written` in this layer.
@@ -43,7 +43,7 @@ pub(super) fn for_unknown(section: &Key, path: &[String], merged: &Merged, layer
     })
 }
 
-/// For a name of a person's own that is not of this kind.
+/// For a name, chosen by the operator, that is not of this kind.
 pub(super) fn for_name(kind: &ValueKind, name: &str) -> Option<String> {
     let better = name.trim().to_lowercase().replace(['.', ' '], "-");
     (matches!(kind, ValueKind::TenantId) && value_kind::is_tenant_id(&better))
@@ -77,7 +77,7 @@ fn for_section(key: &Key, path: &[String]) -> Option<String> {
     })
 }
 
-/// What the key means, and what holds without it.
+/// The description of the key and its default.
 fn meaning(key: &Key) -> Option<String> {
     let sentence = key.meaning.split_inclusive(". ").next()?.trim_end();
     match &key.default {
@@ -143,7 +143,7 @@ fn for_wait(text: &str, origin: Origin) -> Option<String> {
         let quote = if origin == Origin::File { "\"" } else { "" };
         return Some(format!("add its unit, such as {quote}{text}s{quote} for seconds"));
     }
-    // One that is too long or too short has a unit already.
+    // A duration that is too long or too short has a unit already.
     let wrong = units::parse_duration(text).is_err();
     wrong.then(|| "write whole numbers, each with its unit, such as 30s, 5m or 1h 30m".into())
 }

@@ -1,9 +1,9 @@
 //! Variables that are not read although their names resemble one that is.
 //!
 //! The environment of a process also holds variables of other programs, of Kubernetes and of the shell. A warning
-//! about one of those would be wrong at every start, so a name has to come close: one edit in eight letters, and
-//! in short names two swapped letters at most. What a variable is called is compared, never its value, save to
-//! recognize those of Kubernetes.
+//! about one of those would be wrong at every start, so a name has to be similar: one edit in eight letters, and
+//! in short names two swapped letters at most. Only names are compared; values serve to recognize variables of
+//! Kubernetes.
 
 use std::sync::LazyLock;
 
@@ -22,7 +22,7 @@ const EDITS_MAX: usize = 2;
 /// A first word of at most this many letters names the program it belongs to: `APP_JWT_SECRET`.
 const OWNER_LETTERS: usize = 3;
 
-/// A warning for each.
+/// A warning for each variable that is not read and resembles one that is.
 pub(super) fn notes(variables: &Variables) -> impl Iterator<Item = Note> {
     let unread = variables.iter().filter(|(name, value)| !is_read(name) && !is_service_link(value));
     unread.filter_map(|(name, value)| {
@@ -34,7 +34,7 @@ pub(super) fn notes(variables: &Variables) -> impl Iterator<Item = Note> {
     })
 }
 
-/// What `name` should have been.
+/// The name that was probably intended by `name`.
 fn meant(name: &str, value: &str, variables: &Variables) -> Option<String> {
     let upper = name.to_ascii_uppercase();
     // `port` and `host` are names like any others.
@@ -50,9 +50,9 @@ fn meant(name: &str, value: &str, variables: &Variables) -> Option<String> {
     let stem = known.strip_suffix(FILE_SUFFIX).unwrap_or(&known);
     let key = near::key_named(&name.to_ascii_lowercase());
     match key.filter(|key| !variables::names_that_set(&dotted(key)).contains(&stem)) {
-        // One that spells a key of ours is meant for us, whatever else is set.
+        // A variable that names one of our keys is reported, whatever else is set.
         Some(key) => Some(format!("{known}, or {}", variable_of(&key))),
-        // Where the right name is set as well, this one is another program's.
+        // If the correct name is set as well, this one belongs to another program.
         None => {
             let right = [stem.to_owned(), file_variable(stem)];
             let is_set = right.iter().any(|right| right != name && variables.contains_key(right));
@@ -61,7 +61,7 @@ fn meant(name: &str, value: &str, variables: &Variables) -> Option<String> {
     }
 }
 
-/// Whether this variable is read, and so is reported elsewhere if it is wrong.
+/// Whether this variable is read; its errors are reported elsewhere.
 fn is_read(name: &str) -> bool {
     let named = |row: &Variable| {
         row.names.iter().any(|known| match known.strip_suffix('*') {
@@ -72,13 +72,13 @@ fn is_read(name: &str) -> bool {
     name.starts_with(PREFIX) || [CONFIG, ENVIRONMENT].contains(&name) || variables::table().any(named)
 }
 
-/// Whether Kubernetes, or Docker, wrote this for a service: one named `realtime-server` makes every pod have
+/// Whether Kubernetes or Docker set this for a service: one named `realtime-server` makes every pod have
 /// `REALTIME_SERVER_PORT=tcp://10.0.0.1:8080`.
 fn is_service_link(value: &str) -> bool {
     ["tcp://", "udp://", "sctp://"].iter().any(|scheme| value.starts_with(scheme))
 }
 
-/// The variables of other programs that do something here, or will.
+/// The variables of other programs that have an effect here, or are planned to.
 fn known() -> impl Iterator<Item = (&'static str, bool)> {
     let does = |row: &&Variable| matches!(row.treatment, Treatment::Sets(_) | Treatment::Planned(_));
     let names =
@@ -86,7 +86,7 @@ fn known() -> impl Iterator<Item = (&'static str, bool)> {
     names.filter(|(name, _)| !name.ends_with('*'))
 }
 
-/// All names by which they, and those that choose the files, are read.
+/// All names of these variables, and of those that select the files.
 fn known_names() -> &'static [String] {
     static NAMES: LazyLock<Vec<String>> = LazyLock::new(|| {
         let names = known().flat_map(|(name, secret)| {
@@ -97,13 +97,13 @@ fn known_names() -> &'static [String] {
     &NAMES
 }
 
-/// The known variable that cannot be given by a file, where `name` tries to.
+/// The known variable that has no `_FILE` form, if `name` is that form of it.
 fn without_file_support(name: &str) -> Option<&'static str> {
     let stem = name.strip_suffix(FILE_SUFFIX)?;
     known().find(|(known, _)| *known == stem && known.contains('_')).map(|(known, _)| known)
 }
 
-/// A known variable that was given our prefix: `REALTIME_JWT_SECRET`.
+/// A known variable with our prefix added: `REALTIME_JWT_SECRET`.
 fn without_our_prefix(upper: &str) -> Option<String> {
     let rest = upper.strip_prefix("REALTIME_")?;
     known_names().iter().find(|known| *known == rest && known.contains('_')).cloned()
@@ -115,13 +115,13 @@ fn near_known(upper: &str) -> Option<String> {
     let near = known_names().iter().filter_map(|known| match longer(known) {
         // `REALTIME_ENVIRONMENT`, `REALTIME_CONFIG_FILE`
         true => Some((0, known)),
-        false => Some((slip(upper, known)?, known)),
+        false => Some((typo_distance(upper, known)?, known)),
     });
     near.min().map(|(_, known)| known.clone())
 }
 
-/// How many edits make `known` of `name`, if so few that it may be a slip.
-fn slip(name: &str, known: &str) -> Option<usize> {
+/// The edit distance of `name` and `known`, if it is small enough for a typing error.
+fn typo_distance(name: &str, known: &str) -> Option<usize> {
     let distance = distance(name, known)?;
     let digits = |name: &str| name.bytes().filter(u8::is_ascii_digit).count();
     // A digit more makes it another variable, such as `DATABASE_URL2`.
@@ -142,13 +142,13 @@ fn edits_allowed(letters: usize) -> usize {
     (letters / LETTERS_PER_EDIT).min(EDITS_MAX)
 }
 
-/// The number of edits between two names, unless they are so different that it is too large at first sight.
+/// The edit distance of two names, unless their lengths or first letters differ too much.
 fn distance(name: &str, known: &str) -> Option<usize> {
     let near = name.len().abs_diff(known.len()) <= EDITS_MAX && begins_alike(name, known);
     near.then(|| strsim::damerau_levenshtein(name, known))
 }
 
-/// Whether they share one of their first two letters: a slip at the very start is rare.
+/// Whether they share one of their first two letters: typing errors at the start are rare.
 fn begins_alike(a: &str, b: &str) -> bool {
     a.bytes().take(2).any(|letter| b.bytes().take(2).any(|other| letter == other))
 }
@@ -172,12 +172,12 @@ fn key_without_section(upper: &str) -> Option<String> {
     near::key_named(&rest.to_ascii_lowercase()).map(|key| variable_of(&key))
 }
 
-/// A variable of ours, written with other underscores or with a slip, whatever its value.
+/// A variable of ours, written with other underscores or a typing error, whatever its value.
 pub(super) fn nearest_own_variable(name: &str) -> Option<String> {
     nearest_own_variable_with(&name.to_ascii_uppercase(), "")
 }
 
-/// The same; a whole section is meant only where the value is JSON.
+/// The same; a whole section is suggested only if the value is JSON.
 fn nearest_own_variable_with(upper: &str, value: &str) -> Option<String> {
     let name = squeezed(upper);
     let is_json = value.trim_start().starts_with('{');
@@ -234,7 +234,7 @@ fn squeezed(name: &str) -> String {
     name.replace('_', "")
 }
 
-/// A variable of a tenant, written with other underscores. Its id is whatever stands before the key.
+/// A variable of a tenant, written with other underscores. Its id is the text before the key.
 fn nearest_tenant_variable(upper: &str) -> Option<String> {
     let rest = upper.strip_prefix("REALTIME")?.trim_start_matches('_').strip_prefix("TENANTS_")?;
     let rest = rest.trim_start_matches('_').replace("__", "_");

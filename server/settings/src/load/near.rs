@@ -12,8 +12,8 @@ pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
     (distance <= 1.max(word.chars().count() / 3)).then_some(candidate)
 }
 
-/// What may have been meant by the unknown `path` below `section`, the most likely first: a name of that section,
-/// one that is right but stands elsewhere, or one that is misspelt and stands elsewhere.
+/// Keys that may have been intended by the unknown `path` below `section`, the most likely first: a name of that
+/// section, an existing name of another section, or a misspelt name of another section.
 pub(crate) fn meant(section: &Key, path: &[String]) -> Vec<Vec<String>> {
     let Some((name, above)) = path.split_last() else { return Vec::new() };
     let Shape::Section(keys) = &section.shape else { return Vec::new() };
@@ -30,8 +30,8 @@ pub(crate) fn meant(section: &Key, path: &[String]) -> Vec<Vec<String>> {
         .unwrap_or_default()
 }
 
-/// The keys whose last name is wanted: those inside `above`, else those inside what is around it, up to the root. So
-/// for what stands under a tenant the tenant's own key comes before the one for all.
+/// The keys whose last name is wanted: those inside `above`, else those inside its parents, up to the root. So below a
+/// tenant the tenant's own key is preferred over the global one.
 fn around(above: &[String], wanted: impl Fn(&str) -> bool) -> Vec<Vec<String>> {
     let inside = |above: &[String]| {
         let leaves =
@@ -42,7 +42,7 @@ fn around(above: &[String], wanted: impl Fn(&str) -> bool) -> Vec<Vec<String>> {
     };
     let mut found =
         (0..=above.len()).rev().map(|depth| inside(&above[..depth])).find(|found| !found.is_empty());
-    // `JWT_SECRET` sets `auth.jwt_secret`, so that is what most people mean by the bare name; few mean operators.
+    // `JWT_SECRET` sets `auth.jwt_secret`, so that is the most likely meaning of the bare name; `admin` is unlikely.
     let rank = |path: &Vec<String>| {
         let variable = path.last().map(|name| name.to_uppercase()).unwrap_or_default();
         (!variables::names_that_set(&dotted(path)).contains(&variable.as_str()), path[0] == "admin")
@@ -53,8 +53,8 @@ fn around(above: &[String], wanted: impl Fn(&str) -> bool) -> Vec<Vec<String>> {
     found.unwrap_or_default()
 }
 
-/// What may have been meant by the unknown section `name` with these keys: `[redis] url` is `bus.redis_url`, and
-/// `[tls] cert_file` is `server.tls.cert_file`.
+/// Keys that may have been intended by the unknown section `name` with these keys: `[redis] url` is `bus.redis_url`,
+/// and `[tls] cert_file` is `server.tls.cert_file`.
 pub(crate) fn meant_by_section<'a>(name: &str, keys: impl Iterator<Item = &'a String>) -> Vec<Vec<String>> {
     let meant = keys.flat_map(|key| {
         let joined = around(&[], |last| last == format!("{name}_{key}"));
@@ -65,7 +65,7 @@ pub(crate) fn meant_by_section<'a>(name: &str, keys: impl Iterator<Item = &'a St
     meant.collect()
 }
 
-/// The key with this name, wherever it stands.
+/// The key with this name, in any section.
 pub(crate) fn key_named(name: &str) -> Option<Vec<String>> {
     around(&[], |last| last == name).into_iter().next()
 }

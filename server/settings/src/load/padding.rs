@@ -1,8 +1,8 @@
-//! Texts with something around them that was hardly meant: white space, a byte order mark, quotes.
+//! Texts that begin or end with probably unintended characters: white space, a byte order mark, quotes.
 //!
-//! A secret is taken as it is, since any byte may be part of it, and so is every other text. `echo secret | …` adds a
-//! line break, though, and `docker run --env-file` keeps quotes: then each token is refused, and nothing would say
-//! why. So it is remarked, and never shown.
+//! Secrets and all other texts are used unchanged, since any byte may be part of them. But `echo secret | …` adds a
+//! line break, and `docker run --env-file` keeps quotes: then each token is refused without a visible reason. A warning
+//! reports this, without the text.
 
 use serde_json::Value;
 
@@ -11,13 +11,13 @@ use crate::note::Note;
 use crate::shape::{self, Key, Shape, dotted};
 use crate::value_kind::ValueKind;
 
-/// Texts that are named; of the others their number is said.
+/// Maximum of texts that are named; the number of further ones is reported.
 const NAMED: usize = 20;
 
-/// A warning for each such text, with the place where it was written.
+/// A warning for each such text, with its location.
 pub(super) fn notes(loaded: &Loaded) -> Vec<Note> {
     let mut found = Vec::new();
-    look_at(shape::root(), loaded.values.as_json(), &mut Vec::new(), &mut found);
+    collect(shape::root(), loaded.values.as_json(), &mut Vec::new(), &mut found);
     let more = found.len().saturating_sub(NAMED);
     let default = &loaded.settings.server.default_tenant;
     let sentences = found.into_iter().take(NAMED).map(|(path, what)| {
@@ -32,10 +32,10 @@ pub(super) fn notes(loaded: &Loaded) -> Vec<Note> {
     sentences.chain(more).map(Note::warning).collect()
 }
 
-fn look_at(key: &Key, value: &Value, path: &mut Vec<String>, found: &mut Vec<(Vec<String>, String)>) {
+fn collect(key: &Key, value: &Value, path: &mut Vec<String>, found: &mut Vec<(Vec<String>, String)>) {
     let mut inside = |name: &str, key: &Key, value: &Value| {
         path.push(name.to_owned());
-        look_at(key, value, path, found);
+        collect(key, value, path, found);
         path.pop();
     };
     match (&key.shape, value) {
@@ -54,7 +54,7 @@ fn look_at(key: &Key, value: &Value, path: &mut Vec<String>, found: &mut Vec<(Ve
     }
 }
 
-/// What is around a text.
+/// Describes unintended characters at the ends of a text.
 fn padding(key: &Key, value: &Value) -> Option<String> {
     let text =
         value.as_str().filter(|_| matches!(key.shape, Shape::One(ValueKind::Text | ValueKind::Anything)))?;
@@ -70,7 +70,7 @@ fn padding(key: &Key, value: &Value) -> Option<String> {
     }
 }
 
-/// The name of a sign that is hardly seen.
+/// The name of a character that is hard to see.
 fn sign(sign: char) -> Option<&'static str> {
     match sign {
         '\n' => Some("a line break"),

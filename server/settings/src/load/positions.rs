@@ -1,7 +1,7 @@
 //! TOML as text: its values, and the line and column of every key.
 //!
-//! The only file that knows the TOML parser. Its messages name what it expected; they do not repeat what
-//! stands there, which may be a secret.
+//! The only file that knows the TOML parser. Its messages name what it expected; they do not repeat the
+//! text, which may be a secret.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::problem::{Location, Problem};
 
-/// The text of a file, or where it ceases to be text. `name` is the file's.
+/// The text of the file `name`, or the position of the first invalid byte.
 pub(crate) fn text(name: &str, bytes: Vec<u8>) -> Result<String, Problem> {
     String::from_utf8(bytes).map_err(|error| {
         let end = error.utf8_error().valid_up_to();
@@ -24,7 +24,7 @@ pub(crate) fn text(name: &str, bytes: Vec<u8>) -> Result<String, Problem> {
 /// What the parser reports about a text that is no TOML.
 pub(super) struct SyntaxError {
     pub message: String,
-    /// The bytes of the text that it is about.
+    /// The byte range of the error in the text.
     pub span: Option<Range<usize>>,
 }
 
@@ -43,7 +43,7 @@ pub(super) fn path(key: &str) -> Vec<String> {
     path_of(key).unwrap_or_else(|| key.split('.').map(str::to_owned).collect())
 }
 
-/// The names in a dotted key, quoted ones included; nothing if it is none.
+/// The names in a dotted key, quoted ones included; `None` if it is not a valid key.
 pub(crate) fn path_of(key: &str) -> Option<Vec<String>> {
     let text = format!("{key} = 0");
     let table = DeTable::parse(&text).ok()?;
@@ -60,8 +60,8 @@ fn object(table: &DeTable<'_>) -> Map<String, Value> {
     table.iter().map(|(name, value)| (name.get_ref().to_string(), json(value.get_ref()))).collect()
 }
 
-/// Dates, for which JSON has no word, become text; `inf` and `nan` become `null`, which TOML does not have, and
-/// which is no value of any key.
+/// Dates, which JSON does not have, become text; `inf` and `nan` become `null`, which TOML does not have and no key
+/// accepts.
 fn json(value: &DeValue<'_>) -> Value {
     match value {
         DeValue::String(text) => text.as_ref().into(),
@@ -77,7 +77,7 @@ fn json(value: &DeValue<'_>) -> Value {
     }
 }
 
-/// Where the keys of a file stand.
+/// The positions of the keys of a file.
 pub(crate) struct Positions {
     lines: Lines,
     root: KeyOffset,
@@ -98,7 +98,7 @@ impl Positions {
         }
     }
 
-    /// Line and column of `path`, or of the nearest thing above it.
+    /// Line and column of `path`, or of its nearest parent.
     pub(crate) fn find<S: AsRef<str>>(&self, path: &[S]) -> (usize, usize) {
         let mut entry = &self.root;
         for name in path {

@@ -1,8 +1,8 @@
-//! What keeps a text from being TOML, and what to do about it.
+//! Explanations of TOML syntax errors, and how to correct them.
 //!
-//! The parser says what it expected next, which helps few people: `host = 0.0.0.0` is an «invalid float» to it. Here
-//! the key is looked up, so that the help shows how its value is written. A value is repeated only if its key is
-//! known and no secret.
+//! The messages of the parser name the token that it expected, which is rarely helpful: it reports `host = 0.0.0.0` as
+//! «invalid float». Here the key is looked up, so that the help shows how its value is written. A value is repeated only
+//! if its key is known and not a secret.
 
 use std::ops::Range;
 
@@ -14,19 +14,19 @@ use crate::problem::{Location, Problem};
 use crate::shape::{Shape, dotted, root};
 use crate::value_kind::ValueKind;
 
-/// Mistakes that are explained. A file may have thousands, and each looks back over the text before it.
+/// Maximum of errors that are explained. A file may have thousands, and each explanation searches the text before it.
 const EXPLAINED: usize = 50;
 
-/// Explains the `errors` in `text`, which is that of the file `name`.
+/// Explains the `errors` in `text`, the content of the file `name`.
 pub(super) fn explain(name: &str, text: &str, errors: Vec<SyntaxError>) -> Vec<Problem> {
-    let mut mistakes = SyntaxProblems { name, text, lines: Lines::of(text), problems: Vec::new() };
+    let mut explained = SyntaxProblems { name, text, lines: Lines::of(text), problems: Vec::new() };
     for error in errors {
-        mistakes.add(&error.message, error.span);
+        explained.add(&error.message, error.span);
     }
-    mistakes.problems
+    explained.problems
 }
 
-/// Collects the mistakes in one text.
+/// Collects the explained errors of one text.
 struct SyntaxProblems<'a> {
     name: &'a str,
     text: &'a str,
@@ -35,7 +35,7 @@ struct SyntaxProblems<'a> {
 }
 
 impl<'a> SyntaxProblems<'a> {
-    /// Adds one, as the parser describes it, with the part of the text that it is about.
+    /// Adds an error with the parser's message `why`, located at `span`.
     fn add(&mut self, why: &str, span: Option<Range<usize>>) {
         let why = why.replace('\n', ", ");
         let why = why.strip_suffix(", expected nothing").unwrap_or(&why);
@@ -61,10 +61,10 @@ impl<'a> SyntaxProblems<'a> {
         self.problems.push(problem);
     }
 
-    /// A key at `span` that was there before.
+    /// A key at `span` that the text already has.
     fn duplicate(&self, location: Location, span: Range<usize>) -> Problem {
         let Some(path) = self.path_to(span.end) else {
-            // In an inline table, whose keys stand side by side.
+            // In an inline table, which has several keys in one line.
             return Problem::at(location, format!("not TOML: duplicate key {}", &self.text[span]));
         };
         let message = format!("not TOML: duplicate key {}", dotted(&path));
@@ -97,7 +97,7 @@ impl<'a> SyntaxProblems<'a> {
         }
     }
 
-    /// The section whose keys stand at `offset`.
+    /// The section at `offset`.
     fn section_at(&self, offset: usize) -> Vec<String> {
         let headers = self.text[..offset].lines().rev().filter_map(|line| {
             let header = line.trim_start_matches('\u{feff}').trim_start().strip_prefix('[')?;
@@ -155,7 +155,7 @@ impl<'a> SyntaxProblems<'a> {
     }
 }
 
-/// Whether nothing but the end of the line comes.
+/// Whether only the end of the line or a comment follows.
 fn ends(rest: &str) -> bool {
     rest.is_empty() || rest.starts_with(['\n', '\r', '#'])
 }

@@ -1,8 +1,8 @@
 //! Files that look like settings and are not read: another name, another folder, another format.
 //!
-//! The working directory may hold files of other programs, so only what comes close to a name of ours counts there,
-//! and nothing once a file is read. A folder named `realtime`, such as `/etc/realtime`, is ours: every TOML file in
-//! it is meant to be read.
+//! The working directory may hold files of other programs, so only names similar to ours are reported there,
+//! and none once a file is read. A folder named `realtime`, such as `/etc/realtime`, belongs to the server: every TOML
+//! file in it is expected to be read.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,27 +10,27 @@ use std::path::{Path, PathBuf};
 use super::files::more_folder;
 use crate::note::Note;
 
-/// Endings of formats that are not read.
+/// Extensions of formats that are not read.
 const FORMATS: [&str; 3] = ["yaml", "yml", "json"];
 
-/// Names by which people look for the file of a server.
+/// Common names of a server's settings file.
 const NAMES: [&str; 4] = ["config.toml", "realtime.toml", "realtime-server.toml", "settings.toml"];
 
-/// Edits between one of them and the name of a file that was meant to be it.
+/// Maximum edit distance between one of them and a file name that is reported.
 const EDITS_MAX: usize = 2;
 
-/// Folders in which people put the file.
+/// Common folders for the file.
 const FOLDERS: [&str; 2] = ["config", "conf"];
 
 const OWN_FOLDER: &str = "realtime";
 
-/// The files to copy, which may lie beside the copy.
+/// The starter files, which may lie beside the copy.
 const STARTERS: [&str; 2] = ["production.toml", "development.toml"];
 
-/// Entries of a folder that are looked at.
+/// Maximum of entries of a folder that are examined.
 const ENTRIES_MAX: usize = 1000;
 
-/// A note for each near the `places` where a file may be, of which `main` is the one that is read.
+/// A note for each file that is not read near the `places` of the settings file, of which `main` is read.
 pub(super) fn notes(places: &[PathBuf], main: Option<&Path>) -> Vec<Note> {
     let mut notes = Vec::new();
     for location in places {
@@ -50,7 +50,7 @@ pub(super) fn notes(places: &[PathBuf], main: Option<&Path>) -> Vec<Note> {
     notes
 }
 
-/// What is not read beside a file that is.
+/// Files beside the main file that are not read.
 fn beside(main: &Path) -> Vec<String> {
     let folder = more_folder(main);
     let formats = other_formats(main).into_iter().map(|file| not_toml(&file, main));
@@ -63,12 +63,12 @@ fn beside(main: &Path) -> Vec<String> {
     formats.chain(strays).chain(files).collect()
 }
 
-/// What was probably meant to be the file at `place`, where there is none. Of the files to copy, that for trying things
-/// out is never meant.
+/// Files that were probably intended as the missing file at `location`. Of the starter files, that for development is
+/// never reported.
 fn instead_of(location: &Path) -> Vec<String> {
     let formats = other_formats(location).into_iter().map(|file| not_toml(&file, location));
     let is_own = is_own_folder(location);
-    let meant = |file: &Path| {
+    let is_candidate = |file: &Path| {
         is_toml(file) && is_own && name(file) != STARTERS[1]
             || resembles(file)
             || is_toml(file) && is_of_environment(file)
@@ -76,7 +76,8 @@ fn instead_of(location: &Path) -> Vec<String> {
     let deeper =
         FOLDERS.iter().flat_map(|folder| NAMES[..2].iter().map(move |name| Path::new(folder).join(name)));
     let deeper = deeper.map(|file| location.with_file_name(file)).filter(|file| file.is_file());
-    let files = siblings(location).into_iter().filter(|file| meant(file) && file.is_file()).chain(deeper);
+    let files =
+        siblings(location).into_iter().filter(|file| is_candidate(file) && file.is_file()).chain(deeper);
     let files = files.map(|file| {
         format!("{} is not read: call it {}, or name it with --config", file.display(), location.display())
     });
@@ -104,7 +105,7 @@ fn other_formats(location: &Path) -> Vec<PathBuf> {
     files.filter(|file| file.is_file()).collect()
 }
 
-/// What is in the folder of `place`, without `place` itself.
+/// The files in the folder of `location`, without `location` itself.
 fn siblings(location: &Path) -> Vec<PathBuf> {
     let folder = location.parent().unwrap_or(Path::new(""));
     let here = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
@@ -112,7 +113,7 @@ fn siblings(location: &Path) -> Vec<PathBuf> {
     names.filter(|file| file != location).collect()
 }
 
-/// What is in a folder, in the order of the names; nothing if it cannot be read, which is told elsewhere.
+/// The entries of a folder, sorted by name; none if it cannot be read, which is reported elsewhere.
 fn entries(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().take(ENTRIES_MAX);
     let mut files: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
@@ -133,7 +134,7 @@ fn is_of_environment(file: &Path) -> bool {
     name(file).starts_with("config.") && name(file) != "config.toml"
 }
 
-/// Whether what lies in `config.d` was meant to be read: another format or case, or a folder.
+/// Whether an entry of `config.d` was intended to be read: another format or case, or a folder.
 fn is_stray(file: &Path) -> bool {
     let ending = file.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
     let is_format = FORMATS.contains(&ending) || ending != "toml" && ending.eq_ignore_ascii_case("toml");
@@ -145,7 +146,7 @@ fn is_own_folder(location: &Path) -> bool {
     location.parent().is_some_and(|folder| folder.file_name().is_some_and(|name| name == OWN_FOLDER))
 }
 
-/// Whether the name of a file is nearly one of those that people use.
+/// Whether the name of a file is similar to one of the common ones.
 fn resembles(file: &Path) -> bool {
     let distance = strsim::damerau_levenshtein;
     let name = name(file).to_ascii_lowercase();

@@ -1,4 +1,4 @@
-//! The environment: first the variables of others that we understand, then our own.
+//! The environment: first the supported variables of other programs, then our own.
 
 use std::fs;
 use std::path::PathBuf;
@@ -13,14 +13,14 @@ use crate::problem::{Location, Problem};
 use crate::shape::{self, Key, Shape};
 use crate::variables::{self, Conversion, SEED, TargetKey, Treatment, Variable};
 
-/// A variable's value, and which variable it really was: `NAME` or `NAME_FILE`.
+/// A variable's value, and the variable that it comes from: `NAME` or `NAME_FILE`.
 struct VariableText {
     name: String,
     text: String,
     source: TextSource,
 }
 
-/// Where the text of a variable stands.
+/// Where the text of a variable comes from.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum TextSource {
     Variable,
@@ -37,14 +37,14 @@ impl VariableText {
     }
 }
 
-/// What a variable holds, as far as `NAME_FILE` is concerned.
+/// Whether a variable holds secrets, so that `NAME_FILE` can name a file with them.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum SecretKind {
-    /// Nothing that belongs into a file.
+    /// No secret; `NAME_FILE` is not supported.
     NotSecret,
-    /// One secret, which is not empty.
+    /// One secret, which must not be empty.
     One,
-    /// Any number of secrets: between two rotations there are none.
+    /// Any number of secrets; there may be none between two rotations.
     Many,
 }
 
@@ -58,7 +58,7 @@ impl SecretKind {
     }
 }
 
-/// Adds a layer for each variable that sets something, and a note for each that does nothing.
+/// Adds a layer for each variable that sets a key, and a note for each that has no effect.
 pub(crate) fn read(
     variables: &Variables,
     layers: &mut Vec<Layer>,
@@ -84,7 +84,7 @@ pub(crate) fn secret_files(variables: &Variables) -> Vec<PathBuf> {
     theirs.chain(own.map(|(_, file)| file)).map(PathBuf::from).collect()
 }
 
-/// A variable of others.
+/// A variable of another program.
 fn theirs(
     variable: &Variable,
     seeding: bool,
@@ -95,43 +95,47 @@ fn theirs(
 ) {
     let names = present(variable, variables);
     let Some(name) = names.first() else { return };
-    // Whatever becomes of it: which of the two is meant may matter tomorrow.
+    // Reported even if the variable has no effect now: it may have one later.
     if variable.secret
         && let Some(problem) = names.iter().find_map(|name| set_twice(name, variables))
     {
         return problems.push(layers.len(), problem);
     }
     let (has, is) = if names.len() == 1 { ("has", "is") } else { ("have", "are") };
-    let mut note = |warning, text| notes.push(Note { warning, text });
     if let Some(other) = superseded(variable, variables) {
-        return note(false, format!("{name} is ignored, because {other} is set"));
+        return notes.push(Note::info(format!("{name} is ignored, because {other} is set")));
     }
     match variable.treatment {
         Treatment::Sets(targets) => {
             for other in &names[1..] {
-                note(true, format!("{other} is ignored, because {name} is set"));
+                notes.push(Note::warning(format!("{other} is ignored, because {name} is set")));
             }
             let secret_kind = SecretKind::of(target_key(&targets[0]));
             let Some(set) = value(name, secret_kind, variables, layers.len(), problems) else { return };
-            let counting: Vec<_> = targets.iter().filter(|target| seeding || !target.seeding).collect();
-            if counting.is_empty() {
-                note(true, format!("{} applies only under {SEED}=true", set.name));
+            let applicable: Vec<_> = targets.iter().filter(|target| seeding || !target.seeding).collect();
+            if applicable.is_empty() {
+                notes.push(Note::warning(format!("{} applies only under {SEED}=true", set.name)));
             }
-            for target in counting {
+            for target in applicable {
                 match layer(&set, target) {
                     Ok(Some(layer)) => layers.push(layer),
-                    Ok(None) => note(false, format!("{} {}", set.name, target.conversion.without_effect())),
+                    Ok(None) => {
+                        let effect = target.conversion.without_effect();
+                        notes.push(Note::info(format!("{} {effect}", set.name)));
+                    }
                     Err(problem) => problems.push(layers.len(), problem),
                 }
             }
         }
-        Treatment::Ignored(why) => note(false, format!("{} {has} no meaning here: {why}", names.join(", "))),
-        Treatment::Unsupported(why) => note(true, format!("{} {is} not supported: {why}", names.join(", "))),
+        Treatment::Ignored(why) => {
+            notes.push(Note::info(format!("{} {has} no meaning here: {why}", names.join(", "))));
+        }
+        Treatment::Unsupported(why) => {
+            notes.push(Note::warning(format!("{} {is} not supported: {why}", names.join(", "))));
+        }
         Treatment::Planned(part) => {
-            note(
-                false,
-                format!("{} {has} no effect yet: {} not available yet", names.join(", "), part.name()),
-            );
+            let text = format!("{} {has} no effect yet: {} not available yet", names.join(", "), part.name());
+            notes.push(Note::info(text));
         }
     }
 }
@@ -143,14 +147,14 @@ fn superseded(variable: &Variable, variables: &Variables) -> Option<&'static str
     (set(other) || set(&file_variable(other))).then_some(other)
 }
 
-/// The names of this row that are set, in the order in which they count.
+/// The names of this row that are set, by precedence.
 fn present(variable: &Variable, variables: &Variables) -> Vec<String> {
     let mut present = Vec::new();
     for name in variable.names {
         match name.strip_suffix('*') {
             Some(family) => {
                 let named = variables.keys().filter(|name| name.starts_with(family));
-                // One that has a row of its own is told there.
+                // A name with a row of its own is handled there.
                 let own = |name: &&String| variables::table().all(|row| !row.names.contains(&name.as_str()));
                 present.extend(named.filter(own).cloned());
             }
@@ -199,7 +203,7 @@ fn own(name: &str, variables: &Variables, layers: &mut Vec<Layer>, problems: &mu
         return problems.push(layers.len(), Problem::at(location(name), "names no key").help(help));
     };
     let (name, path) = match secret_beside(&path) {
-        // Told at the variable itself, if that is set too.
+        // Reported for the variable itself, if that is set too.
         Some(_) if variables.contains_key(without_file(name)) => return,
         Some(secret) => (without_file(name), secret),
         None => (name, path),

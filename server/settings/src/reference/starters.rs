@@ -11,7 +11,7 @@ use crate::shape;
 pub enum Starter {
     /// For trying things out on one's own machine.
     Development,
-    /// For serving in earnest.
+    /// For production.
     Production,
 }
 

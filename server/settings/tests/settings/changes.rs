@@ -1,4 +1,4 @@
-//! What a reload makes of a running server's settings.
+//! The effect of a reload on a running server's settings.
 
 use std::os::unix::fs::symlink;
 use std::{fs, io};
@@ -8,19 +8,19 @@ use settings::{LoadError, RunningSettings, Settings, Sources, Update};
 
 use crate::Folder;
 
-/// A server that runs on `config.toml` of a folder, with these variables.
-struct Runs {
+/// A running server with `config.toml` in a folder, and variables.
+struct TestServer {
     folder: Folder,
     sources: Sources,
     on: RunningSettings,
 }
 
-impl Runs {
+impl TestServer {
     fn on(file: &str) -> Self {
         Self::with(&[("config.toml", file)], &[])
     }
 
-    /// On a file that nobody names.
+    /// With a file that is found by its default path.
     fn with(files: &[(&str, &str)], variables: &[(&str, &str)]) -> Self {
         let folder = Folder::with(files);
         let sources = Sources::new(None, folder.variables(variables));
@@ -29,7 +29,7 @@ impl Runs {
         Self { folder, sources, on }
     }
 
-    /// Edits `config.toml`, and has it take on what it can.
+    /// Edits `config.toml` and reloads.
     fn after(&mut self, file: &str) -> Update {
         self.folder.write("config.toml", file);
         let update = self.sources.reload(&self.on).unwrap_or_else(|error| panic!("is refused: {error}"));
@@ -37,7 +37,7 @@ impl Runs {
         update
     }
 
-    /// Why a reload is refused.
+    /// The text of the error with which a reload is refused.
     fn errors(&self) -> String {
         let refused: LoadError = self.sources.reload(&self.on).expect_err("is refused");
         self.folder.without_folder(&refused.to_string())
@@ -45,17 +45,17 @@ impl Runs {
 }
 
 fn update(before: &str, after: &str) -> Update {
-    Runs::on(before).after(after)
+    TestServer::on(before).after(after)
 }
 
-/// Which secret counts for a tenant.
+/// The effective secret of a tenant.
 fn secret(settings: &Settings, tenant: &str) -> Option<String> {
     let secret = settings.every_tenant().get(tenant)?.auth.jwt_secret.clone();
     secret.map(|secret| secret.expose_secret().to_owned())
 }
 
 #[test]
-fn what_is_written_otherwise_and_means_the_same_is_no_change() {
+fn another_notation_of_the_same_value_is_no_change() {
     let before = "[server]\nidle_timeout = '2m'\n[outbox]\nmax_bytes = 65536\n[bus]\ntimeout = '5s'";
     let after = "[server]\nidle_timeout = '120s'\n[outbox]\nmax_bytes = '64 KiB'\n[tenants]";
     let update = update(before, after);
@@ -63,7 +63,7 @@ fn what_is_written_otherwise_and_means_the_same_is_no_change() {
 }
 
 #[test]
-fn what_a_running_server_takes_on_is_taken_on() {
+fn changes_of_live_keys_are_applied() {
     let before = "[auth]\njwt_secret = 'old'\n[limits]\nmax_joins_per_second = 1\n\
                   [tenants.acme.limits]\nmax_events_per_second = 5\n[tenants.gone]";
     let after = "[auth]\njwt_secret = 'new'\n[limits]\nmax_joins_per_second = 2\n\
@@ -86,8 +86,8 @@ fn what_a_running_server_takes_on_is_taken_on() {
 }
 
 #[test]
-fn what_takes_a_restart_stays_and_is_pending_until_it_is_taken_back() {
-    let mut server = Runs::on("[server]\nport = 1001");
+fn a_change_that_needs_a_restart_is_pending_until_it_is_reverted() {
+    let mut server = TestServer::on("[server]\nport = 1001");
     let second = server.after("[server]\nport = 1002\n[limits]\nmax_joins_per_second = 2");
     assert_eq!(second.settings.server.port, 1001);
     assert_eq!(second.settings.limits.max_joins_per_second.get(), 2);
@@ -100,7 +100,7 @@ fn what_takes_a_restart_stays_and_is_pending_until_it_is_taken_back() {
     assert_eq!((third.changed, third.pending), (vec![], vec!["server.port".to_owned()]), "still pending");
 
     let fourth = server.after("[server]\nport = 1001");
-    assert_eq!(fourth.pending, [""; 0], "nothing waits any more");
+    assert_eq!(fourth.pending, [""; 0], "nothing is pending any more");
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn an_update_of_a_thousand_tenants_names_each_that_changed() {
         (0..1000).map(tenant).collect::<String>()
     };
     let started = std::time::Instant::now();
-    let mut server = Runs::on(&tenants(1));
+    let mut server = TestServer::on(&tenants(1));
     let read = started.elapsed();
     let update = server.after(&tenants(2));
     eprintln!("1,000 tenants: read in {read:?}, read and compared in {:?}", started.elapsed() - read);
@@ -122,14 +122,14 @@ fn an_update_of_a_thousand_tenants_names_each_that_changed() {
     assert_eq!(update.settings.tenants["t999"].limits.max_joins_per_second.get(), 2);
 }
 
-// Which tenant the running server's `[auth]` and `[limits]` are for takes a restart as well.
+// Which tenant the running server's `[auth]` and `[limits]` are for needs a restart as well.
 #[test]
-fn another_default_tenant_waits_and_changes_nobodys_keys_and_limits() {
+fn another_default_tenant_is_pending_and_changes_no_tenants_keys_and_limits() {
     let file = |default: &str, tenants: &str| format!("[server]\ndefault_tenant = '{default}'\n{tenants}");
     let both = "[tenants.default.auth]\njwt_secret = 'ours'\n[tenants.default.limits]\nmax_joins_per_second = 1\n\
                 [tenants.acme.auth]\njwt_secret = 'theirs'\n[tenants.acme.limits]\nmax_joins_per_second = 2\n";
     for next in ["acme", "newcomer"] {
-        let mut server = Runs::on(&file("default", both));
+        let mut server = TestServer::on(&file("default", both));
         let update = server.after(&file(next, both));
         assert_eq!(
             (update.changed, update.pending),
@@ -144,7 +144,7 @@ fn another_default_tenant_waits_and_changes_nobodys_keys_and_limits() {
         let joins = |tenant: &str| tenants[tenant].limits.max_joins_per_second.get();
         assert_eq!((joins("default"), joins("acme")), (1, 2));
 
-        // Edits go on to count meanwhile, for whom they are meant.
+        // Further edits still apply meanwhile, to the tenant that they name.
         let update = server.after(&file(next, &both.replace("'ours'", "'new'")));
         assert_eq!(update.changed, ["auth.jwt_secret"]);
         assert_eq!(secret(&update.settings, "default").as_deref(), Some("new"));
@@ -158,13 +158,13 @@ fn another_default_tenant_that_could_not_start_or_not_run_is_refused() {
     let acme = "[tenants.acme.auth]\njwt_secret = 'theirs'\n";
     let default = "[tenants.default.auth]\njwt_secret = 'ours'\n";
     let next = "[server]\ndefault_tenant = 'acme'\n";
-    let mut server = Runs::on(&format!("{ours}{acme}"));
+    let mut server = TestServer::on(&format!("{ours}{acme}"));
     server.folder.write("config.toml", &format!("{next}{ours}{acme}"));
     assert!(
         server.errors().contains("tenants.acme.auth: the keys of the default tenant are set in [auth] too")
     );
     server.after(&format!("{ours}{acme}"));
-    // What is right after the restart cannot be told apart before it.
+    // Before the restart a file that would be valid after it is refused.
     server.folder.write("config.toml", &format!("{next}{ours}{default}"));
     let errors = server.errors();
     assert!(
@@ -175,9 +175,9 @@ fn another_default_tenant_that_could_not_start_or_not_run_is_refused() {
 }
 
 #[test]
-fn a_file_that_vanishes_is_no_order_to_forget_what_it_said() {
+fn a_file_that_vanishes_is_a_problem_and_changes_nothing() {
     let other = ("etc/config.toml", "[tenants.other]");
-    let mut server = Runs::with(&[("config.toml", "[tenants.acme]"), other], &[]);
+    let mut server = TestServer::with(&[("config.toml", "[tenants.acme]"), other], &[]);
     let gone = "config.toml: existed before and is missing now\n    \
                 help: restore it, or restart the server to run without it";
     fs::rename(server.folder.path("config.toml"), server.folder.path("config.toml.bak")).expect("renamed");
@@ -196,9 +196,9 @@ fn a_file_that_vanishes_is_no_order_to_forget_what_it_said() {
 }
 
 #[test]
-fn the_file_of_the_environment_has_to_stay() {
+fn a_removed_file_of_the_environment_is_a_problem() {
     let files = [("config.toml", ""), ("config.staging.toml", "# nothing yet")];
-    let mut server = Runs::with(&files, &[("REALTIME_ENV", "staging")]);
+    let mut server = TestServer::with(&files, &[("REALTIME_ENV", "staging")]);
     assert_eq!(server.after("[tenants.acme]").changed, ["tenants.acme"]);
     server.folder.write("config.staging.toml", "[tenants.acme]\nsuspended = true");
     let update = server.after("[tenants.acme]");
@@ -214,7 +214,7 @@ fn the_file_of_the_environment_has_to_stay() {
 #[test]
 fn files_of_the_folder_beside_may_be_removed() {
     let files = [("config.toml", ""), ("config.d/a.toml", "[tenants.a]"), ("config.d/b.toml", "[tenants.b]")];
-    let mut server = Runs::with(&files, &[]);
+    let mut server = TestServer::with(&files, &[]);
     fs::remove_file(server.folder.path("config.d/a.toml")).expect("removed");
     assert_eq!(server.after("").changed, ["tenants.a"]);
     fs::remove_dir_all(server.folder.path("config.d")).expect("removed");
@@ -225,27 +225,27 @@ fn files_of_the_folder_beside_may_be_removed() {
 #[test]
 fn a_file_that_became_empty_is_refused_and_one_with_a_comment_is_not() {
     let files = [("config.toml", "[tenants.acme]"), ("config.d/b.toml", "[tenants.b]")];
-    let mut server = Runs::with(&files, &[]);
+    let mut server = TestServer::with(&files, &[]);
     let emptied = "is empty now and was not before\n    help: to configure nothing, leave a comment in it";
     for blank in ["", "\n", " \n\t\n"] {
         server.folder.write("config.toml", blank);
         assert_eq!(server.errors(), format!("config.toml: {emptied}"));
     }
     server.folder.write("config.d/b.toml", "");
-    server.folder.write("config.toml", "# nobody");
+    server.folder.write("config.toml", "# empty");
     assert_eq!(server.errors(), format!("config.d/b.toml: {emptied}"));
-    server.folder.write("config.d/b.toml", "# nobody either");
-    assert_eq!(server.after("# nobody").changed, ["tenants.acme", "tenants.b"]);
+    server.folder.write("config.d/b.toml", "# empty as well");
+    assert_eq!(server.after("# empty").changed, ["tenants.acme", "tenants.b"]);
     server.folder.write("config.toml", "");
     server.errors();
 
-    let mut server = Runs::on("");
+    let mut server = TestServer::on("");
     assert_eq!(server.after("\n").changed, [""; 0], "it has always been empty");
 }
 
 #[test]
 fn a_file_that_is_no_text_is_refused() {
-    let server = Runs::on("[tenants.acme]");
+    let server = TestServer::on("[tenants.acme]");
     fs::write(server.folder.path("config.toml"), b"[tenants.acme]\n# \xff\xfe").expect("written");
     let errors = server.errors();
     assert!(errors.starts_with("config.toml:2:3: not text in UTF-8"), "{errors}");
@@ -254,7 +254,7 @@ fn a_file_that_is_no_text_is_refused() {
 #[test]
 fn a_secrets_file_that_vanishes_or_is_empty_or_no_text_is_refused() {
     let variables = [("JWT_SECRET_FILE", "{}/jwt"), ("REALTIME__AUTH__JWT_SECRETS_FILE", "{}/more")];
-    let server = Runs::with(&[("jwt", "ours"), ("more", "next")], &variables);
+    let server = TestServer::with(&[("jwt", "ours"), ("more", "next")], &variables);
     let (jwt, more) = (server.folder.path("jwt"), server.folder.path("more"));
     let errors = |change: fn(&std::path::Path) -> io::Result<()>, file: &std::path::Path| {
         let before = fs::read(file).expect("there");
@@ -273,6 +273,6 @@ fn a_secrets_file_that_vanishes_or_is_empty_or_no_text_is_refused() {
     }
     // The last step of a rotation.
     fs::write(&more, "").expect("emptied");
-    let update = server.sources.reload(&server.on).expect("is taken on");
+    let update = server.sources.reload(&server.on).expect("is applied");
     assert_eq!(update.changed, ["auth.jwt_secrets"]);
 }

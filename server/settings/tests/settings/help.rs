@@ -256,7 +256,7 @@ fn a_password_that_ends_the_host_is_reported_for_other_addresses_too() {
     for address in ["https://ann:72#6354@idp/keys", "https://:72#6354@idp/keys", "https://ann:x/y@idp/keys"] {
         assert_eq!(help("", &[("REALTIME__AUTH__JWKS_URL", address)]), [encode], "{address}");
     }
-    // A path with an `@`, for all that anybody can know.
+    // It may also be a path with an `@`.
     crate::good("", &[("REALTIME__AUTH__JWKS_URL", "https://idp.example/@realm/keys?as=a@b")]);
 }
 

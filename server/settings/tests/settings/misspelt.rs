@@ -1,4 +1,4 @@
-//! Variables that resemble ours: a warning for a slip, and silence about those of other programs.
+//! Variables that resemble ours: a warning for a typing error, and none for those of other programs.
 
 use crate::only;
 

@@ -1,15 +1,15 @@
-//! What stands around a text and was hardly meant, and words in another case.
+//! Unintended characters at the ends of texts, and words in another case.
 
 use secrecy::ExposeSecret as _;
 use settings::{LogFormat, LogLevel};
 
 use crate::{Folder, good};
 
-/// As long as is wise.
+/// A secret of the recommended length.
 const LONG: &str = "a secret of just thirty-two bytes";
 
-/// What is remarked, without the texts of the folder; nothing of the secret may be in it.
-fn remarks(folder: &Folder, variables: &[(&str, &str)]) -> Vec<String> {
+/// The warnings, without the path of the folder; they must not contain the secret.
+fn warnings(folder: &Folder, variables: &[(&str, &str)]) -> Vec<String> {
     let loaded = folder.sources(variables).load().unwrap_or_else(|error| panic!("should load: {error}"));
     let notes: Vec<_> = loaded.notes.iter().map(|note| folder.without_folder(&note.text)).collect();
     assert!(!notes.iter().any(|note| note.contains("thirty")), "{notes:?}");
@@ -24,7 +24,7 @@ fn of_token(place: &str, key: &str, what: &str) -> String {
 }
 
 #[test]
-fn what_stands_around_a_secret_in_a_variable_is_kept_and_remarked() {
+fn padding_of_a_secret_in_a_variable_is_kept_and_reported() {
     let folder = Folder::with(&[("config.toml", "")]);
     for (before, after, what) in [
         ("", "\n", "ends with a line break"),
@@ -49,17 +49,21 @@ fn what_stands_around_a_secret_in_a_variable_is_kept_and_remarked() {
             ("REALTIME__TENANTS__ACME__AUTH__JWT_SECRET", "tenants.acme.auth.jwt_secret"),
         ] {
             let expected = of_token(&format!("variable {name}"), key, what);
-            assert_eq!(remarks(&folder, &[(name, &secret)]), [expected]);
+            assert_eq!(warnings(&folder, &[(name, &secret)]), [expected]);
         }
         let settings = folder.sources(&[("JWT_SECRET", &secret)]).load().expect("good").settings;
         assert_eq!(settings.auth.jwt_secret.expect("set").expose_secret(), secret, "it is taken as it is");
     }
-    assert_eq!(remarks(&folder, &[("JWT_SECRET", LONG)]), [""; 0]);
-    assert_eq!(remarks(&folder, &[("JWT_SECRET", &format!("\"{LONG}"))]), [""; 0], "one quote may be meant");
+    assert_eq!(warnings(&folder, &[("JWT_SECRET", LONG)]), [""; 0]);
+    assert_eq!(
+        warnings(&folder, &[("JWT_SECRET", &format!("\"{LONG}"))]),
+        [""; 0],
+        "one quote may be intended"
+    );
 }
 
 #[test]
-fn what_stands_around_other_texts_is_remarked_wherever_they_are_written() {
+fn padding_of_other_texts_is_reported_in_every_source() {
     let folder = Folder::with(&[
         ("config.toml", ""),
         ("secret", &format!("{LONG} \n")),
@@ -67,11 +71,11 @@ fn what_stands_around_other_texts_is_remarked_wherever_they_are_written() {
     ]);
     let blank = "ends with a space";
     assert_eq!(
-        remarks(&folder, &[("JWT_SECRET_FILE", "{}/secret")]),
+        warnings(&folder, &[("JWT_SECRET_FILE", "{}/secret")]),
         [of_token("variable JWT_SECRET_FILE", "auth.jwt_secret", blank)]
     );
     let file = [("JWT_SECRET_FILE", "{}/good")];
-    assert_eq!(remarks(&folder, &file), [""; 0]);
+    assert_eq!(warnings(&folder, &file), [""; 0]);
     let settings = folder.sources(&file).load().expect("good").settings;
     assert_eq!(
         settings.auth.jwt_secret.expect("set").expose_secret(),
@@ -81,12 +85,12 @@ fn what_stands_around_other_texts_is_remarked_wherever_they_are_written() {
 
     for (key, name) in [("auth.jwt_issuer", "JWT_ISSUER"), ("auth.jwt_audience", "JWT_AUDIENCE")] {
         assert_eq!(
-            remarks(&folder, &[(name, "https://us\n")]),
+            warnings(&folder, &[(name, "https://us\n")]),
             [of_token(&format!("variable {name}"), key, "ends with a line break")]
         );
     }
     assert_eq!(
-        remarks(&folder, &[("REGION", "eu-west-2 ")]),
+        warnings(&folder, &[("REGION", "eu-west-2 ")]),
         [
             "variable REGION: regions.name ends with a space. It is part of the value: remove it if it is unintended"
         ]
@@ -94,7 +98,7 @@ fn what_stands_around_other_texts_is_remarked_wherever_they_are_written() {
     let item = "has an item that ends with a line break";
     let list = [("REALTIME__AUTH__JWT_SECRETS", &*format!("{LONG}\n"))];
     assert_eq!(
-        remarks(&folder, &list),
+        warnings(&folder, &list),
         [of_token("variable REALTIME__AUTH__JWT_SECRETS", "auth.jwt_secrets", item)]
     );
     folder.write(
@@ -102,7 +106,7 @@ fn what_stands_around_other_texts_is_remarked_wherever_they_are_written() {
         &format!("[auth]\nclaim_validators = {{ aal = 'aal2 ' }}\njwt_secret = '{LONG} '"),
     );
     assert_eq!(
-        remarks(&folder, &[]),
+        warnings(&folder, &[]),
         [
             of_token("config.toml:2:22", "auth.claim_validators.aal", blank),
             of_token("config.toml:3:1", "auth.jwt_secret", blank)
@@ -111,13 +115,13 @@ fn what_stands_around_other_texts_is_remarked_wherever_they_are_written() {
 }
 
 #[test]
-fn many_such_texts_are_some_remarks_and_a_number() {
+fn many_such_texts_are_some_warnings_and_a_number() {
     let tenants =
         (0..30).map(|n| format!("[tenants.t{n:02}.auth]\njwt_secret = '{LONG}{n} '\n")).collect::<String>();
     let folder = Folder::with(&[("config.toml", &tenants)]);
-    let remarks = remarks(&folder, &[]);
-    assert_eq!(remarks.len(), 21);
-    assert_eq!(remarks[20], "10 more texts have white space or quotes around them");
+    let warnings = warnings(&folder, &[]);
+    assert_eq!(warnings.len(), 21);
+    assert_eq!(warnings[20], "10 more texts have white space or quotes around them");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What a person is told, word for word.
+//! The texts of problems, word for word.
 
 use crate::{Folder, errors};
 
@@ -89,7 +89,7 @@ fn a_bad_value_is_reported_with_its_place_and_what_was_expected() {
 }
 
 #[test]
-fn a_number_without_end_is_no_value() {
+fn an_infinite_number_is_no_value() {
     for (file, expected) in [
         ("server.idle_timeout = inf", "server.idle_timeout: expected a duration from 1ms to 1year"),
         ("server.idle_timeout = 1e999", "server.idle_timeout: expected a duration from 1ms to 1year"),
@@ -112,7 +112,7 @@ fn a_number_without_end_is_no_value() {
 }
 
 #[test]
-fn a_number_without_end_is_not_hidden_by_a_list() {
+fn an_infinite_number_in_a_list_is_reported() {
     for list in ["[inf]", "[[inf]]", "[{ a = inf }]"] {
         let errors = errors(&format!("auth.claim_validators = {{ level = {list} }}"), &[]);
         assert!(errors.contains("auth.claim_validators.level: expected a value, found a list"), "{errors}");
@@ -120,7 +120,7 @@ fn a_number_without_end_is_not_hidden_by_a_list() {
 }
 
 #[test]
-fn what_is_null_in_a_variable_is_not_written() {
+fn null_in_a_variable_leaves_the_key_unset() {
     let tenant =
         crate::good("", &[("REALTIME__TENANTS__ACME", r#"{"region": null}"#)]).tenants["acme"].clone();
     assert_eq!(tenant.region, None);
@@ -149,7 +149,7 @@ fn a_variable_is_named() {
 }
 
 #[test]
-fn what_is_misspelt_is_named_with_what_was_meant() {
+fn a_misspelt_key_is_reported_with_a_suggestion() {
     for (file, variables, expected) in [
         (
             "[presence]\nenabld = true",
@@ -224,7 +224,7 @@ fn every_problem_is_reported_at_once_in_the_order_of_the_text() {
 }
 
 #[test]
-fn every_mistake_in_the_writing_is_reported() {
+fn every_syntax_error_is_reported() {
     assert_eq!(
         errors("[server]\nport = \nhost = home\n[limits\n[auth]\nleeway = '1s'\nleeway = '1s'", &[]),
         "config.toml:2:8: not TOML: a value is missing\n\
@@ -237,7 +237,7 @@ fn every_mistake_in_the_writing_is_reported() {
 }
 
 #[test]
-fn what_is_no_text_is_reported_where_it_begins() {
+fn bytes_that_are_not_utf8_are_reported_with_their_position() {
     let folder = Folder::with(&[]);
     for (bytes, place) in [
         (&b"[server]\nport = 1 # caf\xe9\n"[..], "config.toml:2:15"),
@@ -258,7 +258,7 @@ fn what_is_no_text_is_reported_where_it_begins() {
 }
 
 #[test]
-fn keys_that_contradict_each_other_are_reported_where_one_of_them_stands() {
+fn contradicting_keys_are_reported_at_the_position_of_one() {
     assert_eq!(
         errors("[server]\nping_interval = \"3m\"\n[server.tls]\ncert_file = \"/cert.pem\"", &[]),
         "config.toml:2:1: server.idle_timeout: must be longer than server.ping_interval, or clients are disconnected before they are pinged\n\
@@ -280,13 +280,13 @@ fn a_payload_that_is_allowed_can_also_be_sent() {
     let file = "[server]\nmax_frame_size = 3000499\n[limits]\nmax_payload_size_in_kb = 1\n\
                 [tenants.acme.limits]\nmax_payload_size_in_kb = 3000";
     assert_eq!(errors(file, &[]), too_small("tenants.acme.limits.max_payload_size_in_kb", "config.toml:6:1"));
-    // The default tenant's own section, which is `[limits]` in other words.
+    // The default tenant's own section, which is the same as `[limits]`.
     let file = "[server]\nmax_frame_size = 3000499\n[tenants.default.limits]\nmax_payload_size_in_kb = 3000";
     assert_eq!(errors(file, &[]), too_small("limits.max_payload_size_in_kb", "config.toml:4:1"));
 }
 
 #[test]
-fn a_module_that_is_none_is_reported() {
+fn an_invalid_module_name_is_reported() {
     for good in ["realtime_server", "realtime_server::edge::websocket", "hub", "_x1"] {
         crate::good(&format!("[telemetry.log_modules]\n\"{good}\" = \"debug\""), &[]);
     }

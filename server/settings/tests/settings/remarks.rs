@@ -17,7 +17,7 @@ fn short(keys: &str) -> String {
 }
 
 #[test]
-fn a_short_secret_is_remarked_wherever_it_stands() {
+fn a_short_secret_is_reported_in_every_source() {
     assert_eq!(remarks("", &[("JWT_SECRET", &LONG[..31])]), [short("auth.jwt_secret")]);
     assert_eq!(remarks("", &[("JWT_SECRET", LONG)]), [""; 0]);
     for (file, key) in [
@@ -94,7 +94,7 @@ fn a_tenant_that_will_be_the_default_one_shares_none_until_it_is() {
 }
 
 #[test]
-fn a_secret_for_the_numbers_that_is_the_operators_is_remarked() {
+fn a_metrics_secret_that_is_also_the_operators_is_reported() {
     let remark = |key| {
         format!(
             "admin.metrics_jwt_secret is a secret of {key} too: a token for /metrics has all permissions of an operator"

@@ -62,7 +62,7 @@ fn a_secret_and_a_file_with_it_are_one_too_many() {
 }
 
 #[test]
-fn a_secret_that_does_nothing_here_is_one_too_many_as_well() {
+fn a_secret_without_effect_and_a_file_with_it_are_one_too_many_as_well() {
     for (name, beside) in [
         // Still to come.
         ("DATABASE_URL", None),
@@ -98,7 +98,7 @@ fn a_file_of_further_secrets_may_be_empty() {
     assert_eq!([more(""), more("\n"), more("one\n"), more("one\ntwo\n")], [0, 0, 1, 2]);
 }
 
-/// What a variable makes of `auth.jwt_secrets`.
+/// The value of `auth.jwt_secrets` with a variable set.
 fn further_secrets(folder: &Folder, variable: (&str, &str)) -> Vec<String> {
     let secrets = folder.sources(&[variable]).load().expect("good").settings.auth.jwt_secrets;
     secrets.iter().map(|secret| secret.expose_secret().to_owned()).collect()
@@ -140,7 +140,7 @@ fn the_next_secret_of_operators_is_one() {
 }
 
 #[test]
-fn tokens_that_are_refused_are_parted_by_commas_and_lines() {
+fn refused_tokens_are_separated_by_commas_and_lines() {
     let folder = Folder::with(&[("config.toml", ""), ("blocked", "a, b\nc\n")]);
     for variable in [
         ("API_TOKEN_BLOCKLIST", "a, b,c"),
@@ -155,7 +155,7 @@ fn tokens_that_are_refused_are_parted_by_commas_and_lines() {
 }
 
 #[test]
-fn what_is_no_secret_has_no_file() {
+fn a_variable_without_a_secret_has_no_file() {
     let error = load("", &[("REALTIME__SERVER__PORT_FILE", "/port")]).expect_err("no such key").to_string();
     assert!(error.contains("server.port_file: unknown key"), "{error}");
 }
@@ -208,7 +208,7 @@ fn a_secret_is_never_shown() {
 }
 
 #[test]
-fn of_an_address_only_what_holds_no_secret_is_shown() {
+fn of_an_address_only_the_parts_without_a_secret_are_shown() {
     let jwks = "https://ann:7263547263@idp.example:8443/jwks?key=7263547263#7263547263";
     let loaded =
         load("", &[("REALTIME__AUTH__JWKS_URL", jwks), ("REDIS_URL", "redis://:7263547263@redis:6379/1")]);
@@ -232,7 +232,7 @@ fn of_an_address_only_what_holds_no_secret_is_shown() {
 }
 
 #[test]
-fn where_keys_are_fetched_may_stand_in_a_file() {
+fn the_address_of_a_key_set_may_be_in_a_file() {
     let folder = Folder::with(&[("config.toml", ""), ("jwks", "https://idp.example/jwks?key=k\n")]);
     let settings =
         folder.sources(&[("REALTIME__AUTH__JWKS_URL_FILE", "{}/jwks")]).load().expect("good").settings;
@@ -240,7 +240,7 @@ fn where_keys_are_fetched_may_stand_in_a_file() {
 }
 
 #[test]
-fn an_address_is_one_that_can_be_connected_to() {
+fn an_address_that_cannot_be_connected_to_is_refused() {
     let redis = |address| load("", &[("REDIS_URL", address)]);
     for good in [
         "redis://:hush@redis:6379/0",

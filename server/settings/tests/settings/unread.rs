@@ -30,7 +30,7 @@ fn a_file_under_another_name_is_a_warning() {
         let expected = format!("! {name} is not read: call it config.toml, or name it with --config");
         assert_eq!(notes(&folder), [expected]);
         folder.write("config.toml", "");
-        assert_eq!(notes(&folder), [""; 0], "{name} may be anybody's");
+        assert_eq!(notes(&folder), [""; 0], "{name} may belong to another program");
     }
     for name in ["production.toml", "realtime.toml", "tenants.toml"] {
         let name = format!("etc/realtime/{name}");
@@ -54,7 +54,7 @@ fn a_file_in_another_format_is_a_warning() {
 }
 
 #[test]
-fn what_is_beside_a_file_that_is_read_is_a_warning_if_it_is_meant_for_us() {
+fn a_settings_file_beside_the_one_that_is_read_is_a_warning() {
     let folder = Folder::with(&[
         ("config.toml", ""),
         ("config.d/a.toml", ""),
@@ -107,13 +107,13 @@ fn a_folder_of_files_without_the_file_it_adds_to_is_a_warning() {
 }
 
 #[test]
-fn the_files_of_other_programs_are_no_slips() {
+fn the_files_of_other_programs_are_not_reported() {
     let names = "Cargo.toml Cargo.lock pyproject.toml rustfmt.toml clippy.toml deny.toml fly.toml netlify.toml \
         wrangler.toml cog.toml hugo.toml taplo.toml uv.toml package.json tsconfig.json compose.yaml README.md .env \
         config/production.toml config/development.toml config/schema.json config.ru config.log conf.d/a.conf";
     let files: Vec<_> = names.split_whitespace().map(|name| (name, "")).collect();
     assert_eq!(notes(&Folder::with(&files)), [""; 0]);
-    // A file that somebody has chosen is not second-guessed.
+    // An explicitly named file suppresses these warnings.
     let folder = Folder::with(&[("config.toml", ""), ("realtime.toml", ""), ("other.toml", "")]);
     let loaded = settings::Sources::new(Some(&folder.path("other.toml")), []).load().expect("good");
     assert_eq!(loaded.notes, []);
