@@ -5,10 +5,11 @@
 //! has not arrived. A frame too big to keep is handed on in parts. Pings are answered here.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use mio::event::Event;
 use mio::net::TcpStream;
 use rustix::net::sockopt;
 
@@ -68,7 +69,22 @@ enum Stage {
     Gone,
 }
 
-/// What a look at a connection brought to light.
+/// How far a socket is read. Readiness is edge-triggered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadUntil {
+    /// A read that does not fill the buffer has emptied the socket.
+    WouldBlock,
+    /// The other side has closed the stream.
+    EndOfStream,
+}
+
+impl ReadUntil {
+    pub fn of(event: &Event) -> Self {
+        if event.is_read_closed() { Self::EndOfStream } else { Self::WouldBlock }
+    }
+}
+
+/// The effect of reading from a connection.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Change {
     /// Nothing but frames.
@@ -151,22 +167,17 @@ impl Connection {
         self.unsent.is_empty()
     }
 
-    /// Starts to close: the close handshake for a WebSocket, the end of the stream for the floor.
-    pub fn leave(&mut self, websocket: bool) -> Result<()> {
+    /// Starts the close handshake of a WebSocket.
+    pub fn leave(&mut self) -> Result<()> {
         self.stage = Stage::Leaving;
-        if websocket {
-            return self.send(&message::client_frame(opcode::CLOSE, &1000_u16.to_be_bytes()));
-        }
-        Ok(self.stream.shutdown(Shutdown::Write)?)
+        self.send(&message::client_frame(opcode::CLOSE, &1000_u16.to_be_bytes()))
     }
 
-    /// Reads all there is through the shared buffer and hands frames to the listener. Readiness is
-    /// edge-triggered, but a read that did not fill the buffer has emptied the socket; only a closed
-    /// one must be read to its end.
+    /// Reads from the socket through the shared buffer, and passes frames to the listener.
     pub fn on_readable(
         &mut self,
         member: usize,
-        closed: bool,
+        until: ReadUntil,
         buffer: &mut [u8],
         listener: &mut impl Listener,
     ) -> Result<Change> {
@@ -191,7 +202,7 @@ impl Connection {
             if before != self.stage && self.stage == Stage::Joined {
                 change = Change::Joined;
             }
-            if filled < buffer.len() && !closed {
+            if filled < buffer.len() && until == ReadUntil::WouldBlock {
                 return Ok(change);
             }
         }
@@ -344,7 +355,9 @@ mod tests {
         connection.stage = Stage::Joining;
         let mut buffer = vec![0; 2 * BIGGEST_WHOLE_FRAME];
         while connection.stage != Stage::Joined {
-            connection.on_readable(0, false, &mut buffer, &mut Received::default()).expect("the reply");
+            connection
+                .on_readable(0, ReadUntil::WouldBlock, &mut buffer, &mut Received::default())
+                .expect("the reply");
         }
         (connection, server)
     }

@@ -14,7 +14,7 @@ use crate::process;
 use crate::report::median;
 use crate::server::Target;
 use crate::swarm::Swarm;
-use crate::traffic::{Shape, Traffic};
+use crate::traffic::{Shape, Timing, Traffic};
 
 /// When the senders send.
 #[derive(Debug, Clone, Copy)]
@@ -84,8 +84,11 @@ pub fn run(target: &Target, shape: Shape, drive: Drive, times: Times) -> Result<
 pub fn run_on(targets: &[&Target], shape: Shape, drive: Drive, times: Times) -> Result<Measured> {
     let first = targets[0];
     let mut swarm = Swarm::new()?;
-    let times_deliveries = matches!(drive, Drive::Paced { .. });
-    let mut traffic = Traffic::new(|room| first.broadcast(room, PAYLOAD), shape, times_deliveries)?;
+    let timing = match drive {
+        Drive::Paced { .. } => Timing::PerDelivery,
+        Drive::Closed { .. } => Timing::None,
+    };
+    let mut traffic = Traffic::new(|room| first.broadcast(room, PAYLOAD), shape, timing)?;
     let presence = json!({"enabled": false});
     let members = shape.receivers + 1;
     let target_of = |member: usize| member % members * targets.len() / members;

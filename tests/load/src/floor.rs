@@ -17,6 +17,7 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
+use crate::connection::ReadUntil;
 use crate::message::{opcode, server_frame};
 
 const LISTENER: Token = Token(usize::MAX);
@@ -53,7 +54,7 @@ pub fn run(style: Style, address: SocketAddr) -> Result<()> {
                         floor.members[member].flush();
                     }
                     if event.is_readable() || event.is_read_closed() {
-                        floor.read_all(member, event.is_read_closed(), &mut buffer);
+                        floor.read(member, ReadUntil::of(event), &mut buffer);
                     }
                 }
             }
@@ -92,7 +93,7 @@ impl Floor {
         }
     }
 
-    fn read_all(&mut self, from: usize, closed: bool, buffer: &mut [u8]) {
+    fn read(&mut self, from: usize, until: ReadUntil, buffer: &mut [u8]) {
         loop {
             let member = &mut self.members[from];
             let kept = member.rest.len();
@@ -107,7 +108,7 @@ impl Floor {
             let filled = kept + read;
             let taken = self.take(from, &buffer[..filled]);
             self.members[from].rest.extend_from_slice(&buffer[taken..filled]);
-            if filled < buffer.len() && !closed {
+            if filled < buffer.len() && until == ReadUntil::WouldBlock {
                 return;
             }
         }

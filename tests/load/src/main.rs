@@ -30,7 +30,7 @@ use clap::{Parser, Subcommand};
 
 use crate::floor::Style;
 use crate::machine::{Cores, Facts};
-use crate::report::Report;
+use crate::report::{Goals, Report};
 use crate::workloads::{ALL, Bench, Scale, Workload};
 
 /// Measures Realtime Server against the least any relay can do on this machine.
@@ -122,7 +122,8 @@ fn measure(arguments: &Arguments, chosen: &[&Workload]) -> Result<ExitCode> {
     let facts = Facts::gather(cores, &bench.server);
     println!("{}", facts.header());
 
-    let mut report = Report::new(!arguments.quick);
+    let goals = if arguments.quick { Goals::Ignored } else { Goals::Compared };
+    let mut report = Report::new(goals);
     for workload in chosen {
         eprintln!("… {}: {}", workload.name, workload.reach);
         report.add(workload.name, (workload.run)(&bench));

@@ -83,7 +83,7 @@ impl Row {
     }
 }
 
-/// What one workload brought.
+/// The results of one workload.
 #[derive(Debug, Default)]
 pub struct Outcome {
     /// Its rows of the table.
@@ -92,28 +92,39 @@ pub struct Outcome {
     pub runs: Value,
 }
 
-/// All that was measured.
+/// Whether measurements are compared with the goals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Goals {
+    Compared,
+    /// A smoke test is too short for meaningful measurements.
+    Ignored,
+}
+
+/// All measurements.
 #[derive(Debug)]
 pub struct Report {
-    judges: bool,
+    goals: Goals,
     rows: Vec<Row>,
     runs: serde_json::Map<String, Value>,
     failures: Vec<(String, String)>,
 }
 
 impl Report {
-    /// An empty report. A smoke test is not compared with the goals: its measurements mean nothing.
-    pub fn new(judges: bool) -> Self {
-        Self { judges, rows: Vec::new(), runs: serde_json::Map::new(), failures: Vec::new() }
+    /// An empty report.
+    pub fn new(goals: Goals) -> Self {
+        Self { goals, rows: Vec::new(), runs: serde_json::Map::new(), failures: Vec::new() }
     }
 
-    /// Takes what a workload brought, or why it brought nothing.
+    /// Adds the results of a workload, or the error with which it failed.
     pub fn add(&mut self, workload: &str, outcome: anyhow::Result<Outcome>) {
         match outcome {
             Ok(outcome) => {
                 self.runs.insert(workload.to_owned(), outcome.runs);
                 for row in outcome.rows {
-                    let goal = if self.judges { row.goal } else { Goal::None };
+                    let goal = match self.goals {
+                        Goals::Compared => row.goal,
+                        Goals::Ignored => Goal::None,
+                    };
                     self.rows.push(Row { workload: workload.to_owned(), goal, ..row });
                 }
             }

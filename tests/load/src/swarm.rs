@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use mio::{Events, Interest, Poll, Token};
 
-use crate::connection::{BIGGEST_WHOLE_FRAME, Change, Connection, Entry, Listener};
+use crate::connection::{BIGGEST_WHOLE_FRAME, Change, Connection, Entry, Listener, ReadUntil};
 use crate::machine::Deadline;
 
 /// How many connections are on their way in at a time: enough to keep a server busy, not enough to
@@ -91,9 +91,8 @@ impl Swarm {
                 connection.on_writable().with_context(|| format!("member {member}"))?;
             }
             if event.is_readable() || event.is_read_closed() {
-                let closed = event.is_read_closed();
                 let change = connection
-                    .on_readable(member, closed, &mut self.buffer, listener)
+                    .on_readable(member, ReadUntil::of(event), &mut self.buffer, listener)
                     .with_context(|| format!("member {member}"))?;
                 match change {
                     Change::None => {}
@@ -141,12 +140,12 @@ impl Swarm {
         self.members[member].send(bytes).with_context(|| format!("member {member}"))
     }
 
-    /// Whether a member's words are all with the kernel.
+    /// Whether the kernel has accepted all bytes of a member.
     pub fn has_sent_all(&self, member: usize) -> bool {
         self.members[member].has_sent_all()
     }
 
-    /// From now on this member takes nothing out of its socket.
+    /// Stops to read from the socket of this member.
     pub fn stop_reading(&mut self, member: usize) -> Result<()> {
         let connection = &mut self.members[member];
         connection.shrink_receive_buffer()?;
@@ -154,15 +153,15 @@ impl Swarm {
     }
 
     /// Starts to close every connection, and waits until the other side has closed them.
-    pub fn leave(mut self, websocket: bool, listener: &mut impl Listener, deadline: Deadline) -> Result<()> {
+    pub fn leave(mut self, listener: &mut impl Listener, deadline: Deadline) -> Result<()> {
         for member in 0..self.members.len() {
-            self.members[member].leave(websocket)?;
+            self.members[member].leave()?;
             if member % ENTERING_AT_ONCE == 0 {
                 self.turn(Some(Duration::ZERO), listener)?;
             }
         }
         while self.gone < self.members.len() {
-            deadline.check(|| format!("{} of {} were let go", self.gone, self.members.len()))?;
+            deadline.check(|| format!("{} of {} were closed", self.gone, self.members.len()))?;
             self.turn(Some(Duration::from_millis(50)), listener)?;
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! Numbered broadcasts in rooms: who has seen what, what got lost, how late it came.
+//! Numbered broadcasts in rooms: which were received, which were lost, and their latency.
 //!
 //! Each room has one sender (its first member) and some receivers. Every receiver must see every number
 //! in order; anything else is counted and fails the run. How far the slowest member is, is known at every
@@ -46,13 +46,21 @@ struct Receiver {
     next: u32,
 }
 
-/// What is under way in all rooms, and what came of it.
+/// Whether the latency of each delivery is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Timing {
+    /// Reading the clock for each message would slow a closed loop down.
+    None,
+    PerDelivery,
+}
+
+/// The messages in flight in all rooms, and their deliveries.
 pub struct Traffic {
     flows: Vec<Flow>,
     members: Vec<Receiver>,
     receivers: u32,
     body_size: usize,
-    /// Rooms whose slowest member has come forward.
+    /// Rooms whose slowest member has received a further message.
     waiting: Vec<u32>,
     /// Messages at their receivers since [`Traffic::start_counting`].
     pub deliveries: u64,
@@ -62,15 +70,15 @@ pub struct Traffic {
     first_surprise: String,
     clock: Instant,
     now: u64,
-    times_deliveries: bool,
-    /// How long they took, in nanoseconds, if deliveries are timed.
+    timing: Timing,
+    /// How long they took, in nanoseconds, with [`Timing::PerDelivery`].
     pub latency: Histogram<u64>,
     out: Vec<u8>,
 }
 
 impl Traffic {
     /// Traffic without messages yet. `broadcast` makes the messages of the sender of a room.
-    pub fn new(broadcast: impl Fn(u32) -> Broadcast, shape: Shape, times_deliveries: bool) -> Result<Self> {
+    pub fn new(broadcast: impl Fn(u32) -> Broadcast, shape: Shape, timing: Timing) -> Result<Self> {
         let members = shape.receivers + 1;
         let flow = |room: usize| Flow {
             broadcast: broadcast(room as u32),
@@ -95,7 +103,7 @@ impl Traffic {
             first_surprise: String::new(),
             clock: Instant::now(),
             now: 0,
-            times_deliveries,
+            timing,
             latency: Histogram::new_with_bounds(100, 60_000_000_000, 3)?,
             out: Vec::new(),
         })
@@ -127,7 +135,8 @@ impl Traffic {
                 flow.sent - flow.seen
             );
         }
-        let time = if self.times_deliveries { self.clock.elapsed().as_nanos() as u64 } else { 0 };
+        let time =
+            if self.timing == Timing::PerDelivery { self.clock.elapsed().as_nanos() as u64 } else { 0 };
         self.out.clear();
         for number in flow.sent..flow.sent + count {
             flow.broadcast.append_to(&mut self.out, number, time);
@@ -181,7 +190,7 @@ impl Traffic {
 
 impl Listener for Traffic {
     fn arrived(&mut self) {
-        if self.times_deliveries {
+        if self.timing == Timing::PerDelivery {
             self.now = self.clock.elapsed().as_nanos() as u64;
         }
     }
@@ -206,7 +215,7 @@ impl Listener for Traffic {
         self.saw(room, number);
         self.members[member].next = number + 1;
         self.deliveries += 1;
-        if self.times_deliveries {
+        if self.timing == Timing::PerDelivery {
             let late = self.now.saturating_sub(message::time(payload));
             self.latency.saturating_record(late);
         }
@@ -220,8 +229,8 @@ mod tests {
     /// One room: member 0 sends, 1 and 2 receive; three messages are under way.
     fn three_under_way() -> Traffic {
         let shape = Shape { rooms: 1, receivers: 2 };
-        let mut traffic =
-            Traffic::new(|room| Broadcast::floor(&topic(room), PAYLOAD), shape, false).expect("bounds");
+        let mut traffic = Traffic::new(|room| Broadcast::floor(&topic(room), PAYLOAD), shape, Timing::None)
+            .expect("bounds");
         traffic.waiting.clear();
         traffic.flows[0].is_waiting = false;
         traffic.flows[0].sent = 3;

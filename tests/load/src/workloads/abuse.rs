@@ -19,7 +19,7 @@ use crate::process;
 use crate::report::{Goal, Outcome, Row, median};
 use crate::server::{Kind, NOISY_RATE, Target, topic};
 use crate::swarm::Swarm;
-use crate::traffic::{Shape, Traffic};
+use crate::traffic::{Shape, Timing, Traffic};
 
 /// From one message of the quiet tenant to the next, as in `paced`.
 const INTERVAL: Duration = Duration::from_millis(20);
@@ -142,7 +142,7 @@ struct Quiet {
 impl Quiet {
     fn enter(target: &Target, shape: Shape) -> Result<Self> {
         let mut swarm = Swarm::new()?;
-        let mut traffic = Traffic::new(|room| target.broadcast(room, PAYLOAD), shape, true)?;
+        let mut traffic = Traffic::new(|room| target.broadcast(room, PAYLOAD), shape, Timing::PerDelivery)?;
         let entries = (0..=shape.receivers)
             .map(|member| target.entry(0, member, &json!({"enabled": false})))
             .collect::<Result<Vec<_>>>()?;

@@ -87,7 +87,7 @@ fn round(target: &Target, connections: usize, idle: u64, wait: Duration) -> Resu
     // What a server frees when a connection falls quiet, it may free.
     swarm.turn_for(Duration::from_secs(1), &mut received)?;
     let taken = process::anonymous(target.pid())?.saturating_sub(idle);
-    swarm.leave(true, &mut received, Deadline::after(Duration::from_secs(15)))?;
+    swarm.leave(&mut received, Deadline::after(Duration::from_secs(15)))?;
     Ok(Round {
         each_kib: taken as f64 / 1024.0 / connections as f64,
         taken,
