@@ -12,9 +12,9 @@
 
 ARG RUST_VERSION=1.95
 
-# What a program needs of an operating system, picked out of Debian: the loader, libc, libm and libgcc, the
-# certificates that vouch for others, the names of two users. Picked, rather than taken from an image that
-# somebody else has slimmed, because this is short enough to read. Everything it copies is brought up to date
+# The parts of Debian that the program needs: the loader, libc, libm and libgcc, the CA certificates, the names of
+# two users. They are selected here, rather than taken from a third-party slim image, because this is short enough
+# to review. Everything it copies is brought up to date
 # first, and listed under /var/lib/dpkg/status.d, where scanners look for what might have to be patched.
 FROM debian:bookworm-slim AS root
 # Versions are Debian's business: pinned, they would keep the holes that its updates close.

@@ -125,7 +125,7 @@ fn what_is_ignored_is_reported_by_a_check_and_at_the_start() {
     let output = shell.run("config check", &variables);
     assert!(output.status.success());
     assert_eq!(text(&output.stderr), notes.map(|note| format!("note: {note}\n")).concat());
-    // An address of nobody, so that it ends by itself.
+    // An address that cannot be bound, so that it ends by itself.
     let output = shell.run("serve --host 192.0.2.1 --port 1", &variables);
     assert_eq!(output.status.code(), Some(1));
     let log = text(&output.stderr);

@@ -173,10 +173,14 @@ fn each_refusal_names_its_reason_and_none_is_an_error() {
         (format!("{socket}?apikey=a.b.c HTTP/1.1"), 401, "MalformedJWT"),
         (format!("{socket}?vsn=9&apikey={token} HTTP/1.1"), 403, "UnsupportedProtocolVersion"),
         (format!("{socket}?apikey={token} HTTP/1.1"), 400, "NotAWebSocketHandshake"),
-        (format!("{socket}?apikey={token}&tenant=nobody HTTP/1.1"), 404, "TenantNotFound"),
+        (format!("{socket}?apikey={token}&tenant=missing HTTP/1.1"), 404, "TenantNotFound"),
         ("POST /api/broadcast HTTP/1.1\r\ncontent-length: 0".to_owned(), 401, "MissingAPIKey"),
         ("POST /api/broadcast HTTP/1.1\r\ncontent-length: 0\r\napikey: x".to_owned(), 401, "MalformedJWT"),
-        ("POST /api/broadcast?tenant=nobody HTTP/1.1\r\ncontent-length: 0".to_owned(), 401, "TenantNotFound"),
+        (
+            "POST /api/broadcast?tenant=missing HTTP/1.1\r\ncontent-length: 0".to_owned(),
+            401,
+            "TenantNotFound",
+        ),
         (
             format!(
                 "POST /api/broadcast/t/events/e?private=true&apikey={token} HTTP/1.1\r\ncontent-length: 0"
@@ -218,7 +222,7 @@ fn an_operators_request_is_logged_with_the_sub_of_its_token() {
         assert_eq!((&line["sub"], &line["level"]), (&"ann".into(), &"INFO".into()), "{line}");
         assert!(line["request_id"].is_string() && !line.to_string().contains(&token), "{line}");
     }
-    serve.ask(&request("/admin/tenants/nobody/disconnect"));
+    serve.ask(&request("/admin/tenants/missing/disconnect"));
     let line = serve.line(|line| line["status"] == 404);
     assert_eq!(line["error_code"], "TenantNotFound");
 }

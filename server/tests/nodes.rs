@@ -131,25 +131,25 @@ async fn logs(program: &Program, text: &str) {
 #[tokio::test]
 async fn the_log_distinguishes_a_redis_that_was_never_reached_from_one_that_is_lost() {
     let port = TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("a port").port();
-    let program = Program::start(&format!("redis://somebody:hush@localhost:{port}/0"));
+    let program = Program::start(&format!("redis://ann:hush@localhost:{port}/0"));
     logs(&program, &format!("cannot reach Redis at localhost:{port}: connection refused")).await;
     assert!(!program.process.log().contains("lost the connection"), "{}", program.process.log());
 
     let options = RedisOptions { port: Some(port), ..RedisOptions::default() };
     let redis = Redis::with(options).await;
-    let _: String = redis.ask(&["ACL", "SETUSER", "somebody", "on", ">hush", "allkeys", "&*", "+@all"]).await;
+    let _: String = redis.ask(&["ACL", "SETUSER", "ann", "on", ">hush", "allkeys", "&*", "+@all"]).await;
     program.waits_for_nodes(1).await;
     logs(&program, &format!("Connected to Redis at localhost:{port}")).await;
     assert!(!program.process.log().contains("again"), "{}", program.process.log());
 
     // Of one code there is a line in ten seconds, so this takes another program.
-    let program = Program::start(&format!("redis://somebody:hush@localhost:{port}/0"));
+    let program = Program::start(&format!("redis://ann:hush@localhost:{port}/0"));
     program.waits_for_nodes(2).await;
     drop(redis);
     logs(&program, &format!("lost the connection to Redis at localhost:{port}: the connection was closed"))
         .await;
     let redis = Redis::with(options).await;
-    let _: String = redis.ask(&["ACL", "SETUSER", "somebody", "on", ">hush", "allkeys", "&*", "+@all"]).await;
+    let _: String = redis.ask(&["ACL", "SETUSER", "ann", "on", ">hush", "allkeys", "&*", "+@all"]).await;
     logs(&program, &format!("Connected to Redis at localhost:{port} again")).await;
     assert!(!program.process.log().contains("hush"), "{}", program.process.log());
 }
@@ -203,7 +203,7 @@ fn an_invalid_address_is_reported_and_not_printed() {
 }
 
 #[tokio::test]
-async fn an_unknown_version_of_the_bus_protocol_is_logged_once_and_harms_nobody() {
+async fn an_unknown_version_of_the_bus_protocol_is_logged_once_and_has_no_other_effect() {
     let redis = Redis::start().await;
     let (one, two) = (Program::start(&redis.url()), Program::start(&redis.url()));
     one.waits_for_nodes(2).await;

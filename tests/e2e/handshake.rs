@@ -274,7 +274,7 @@ async fn at_the_limit_handshakes_are_answered_503_until_a_client_leaves() {
     assert_eq!(world.send(Request::upgrade(&target)).await.status, 503);
     inside.check("ann is alive").await;
     inside.check("bob vanishes").await;
-    eventually("the place of somebody who left is free", async || {
+    eventually("the permit of a closed connection is free", async || {
         world.send(Request::upgrade(&target)).await.status == 101
     })
     .await;
@@ -297,7 +297,7 @@ async fn a_socket_beyond_the_spare_ones_is_refused_before_its_request() {
     }
     assert_eq!(world.send_bytes(b"").await.status, 503);
     drop(inside);
-    eventually("somebody new is served", async || {
+    eventually("a new connection is served", async || {
         world.send(Request::get("/healthcheck")).await.status == 200
     })
     .await;

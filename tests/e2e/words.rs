@@ -17,8 +17,7 @@ const EXCLUDED: [&str; 2] = ["tests/e2e/words", "CHANGELOG.md"];
 const NOT_YET: &[&str] = &["server/src/bus/", "tests/e2e/bus/"];
 
 /// Words that mean something else in one file, with the reason.
-const EXCEPTIONS: &[(&str, &str, &str)] =
-    &[("tests/clients/node/first_program.test.js", "heard", "quotes the program that `serve --dev` prints")];
+const EXCEPTIONS: &[(&str, &str, &str)] = &[];
 
 /// Type names that two modules of a crate may share, with the reason.
 const SHARED_NAMES: &[(&str, &str, &str)] =

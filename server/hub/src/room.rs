@@ -231,7 +231,7 @@ impl Room {
             outlets.member_left(&self.key, wakers);
             let effect = members.presence.as_mut().map(|presence| presence.untrack(&mut slot));
             if members.slots.is_empty() && self.epoch.is_none() {
-                // Nobody is left to announce to. An empty room that exists for a moment longer frees its
+                // No member is left to announce to. An empty room that exists for a moment longer frees its
                 // memory.
                 *members = Members { next_id: members.next_id, ..Members::default() };
             }

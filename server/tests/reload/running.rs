@@ -38,7 +38,7 @@ impl Running {
         Self::start(folder, &["--config".as_ref(), file.as_os_str()], variables)
     }
 
-    /// As [`in_folder`](Self::in_folder), but nobody names the file: it lies where the program looks by itself.
+    /// As [`in_folder`](Self::in_folder), but without naming the file: it is at a default path.
     pub fn by_itself(folder: TempDir, variables: &[(&str, &str)]) -> Self {
         Self::start(folder, &[], variables)
     }

@@ -1,5 +1,5 @@
-// Stays in a room of the server at URL until it is sent away, and says how: `inside`, then the close code. Leaves
-// with 0 if that was 1012, «come back later».
+// Stays in a room of the server at URL until it is disconnected, and prints `inside`, then the close code. Exits
+// with 0 if that was 1012 (service restart).
 //
 //     TOKEN=… node until_closed.mjs URL
 

@@ -1,5 +1,5 @@
-// Stays in one room of the server at URL, and enters and leaves a second one until that is refused; then says why
-// and leaves with 0. Says `inside` when it has been in both, so that somebody can lower the limit.
+// Stays in one room of the server at URL, and joins and leaves a second one until a join is refused; then prints the
+// reason and exits with 0. Prints `inside` when it has joined both, so that the test can lower the limit.
 //
 //     TOKEN=… node until_refused.mjs URL
 

@@ -34,7 +34,7 @@ async fn it_must_be_the_one_whose_certificate_we_trust() {
 }
 
 #[tokio::test]
-async fn a_failover_loses_nobody() {
+async fn a_failover_loses_no_member() {
     let primary = Redis::start().await;
     let options = RedisOptions { replica_of: Some(primary.address()), ..RedisOptions::default() };
     let replica = Redis::with(options).await;

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::{Certificate, WAIT_MAX, eventually};
 
-/// Somebody else may take the port between our looking for one and Redis' taking it.
+/// Attempts to start Redis: another process may take the free port before Redis binds it.
 const TRIES: usize = 5;
 
 /// How a Redis is to be.
@@ -130,7 +130,7 @@ impl Redis {
         format!("{scheme}://{password}localhost:{}", address.port())
     }
 
-    /// The file of the certificate that vouches for it, if it has one.
+    /// The file of the CA certificate that verifies it, if it uses TLS.
     pub fn authority(&self) -> Option<PathBuf> {
         self.certificate.as_ref().map(Certificate::cert_file)
     }

@@ -66,7 +66,7 @@ impl Sources {
         }
     }
 
-    /// Looks for a file that nobody named here, instead of in the usual places.
+    /// Replaces the default paths at which a file is looked for when none is named.
     #[must_use]
     pub fn usually_in(self, files: impl IntoIterator<Item = PathBuf>) -> Self {
         Self { usual_files: files.into_iter().collect(), ..self }

@@ -207,7 +207,7 @@ fn the_tenant_of_supabases_compose_file_is_made() {
     assert_eq!(auth(&env)["jwt_secret"], OPERATORS);
     let own = [&env[..], &[("JWT_SECRET", "users")]].concat();
     assert_eq!(auth(&own)["jwt_secret"], "users", "one of its own comes first");
-    assert_eq!(auth(&env[1..3])["jwt_secret"], json!(null), "nobody asked for it");
+    assert_eq!(auth(&env[1..3])["jwt_secret"], json!(null), "it is not requested");
     assert_eq!(
         notes(&with(&env[1..])),
         [

@@ -21,9 +21,9 @@ pub(crate) enum Treatment {
     Sets(&'static [TargetKey]),
     /// Accepted without effect, and why.
     Ignored(&'static str),
-    /// Accepted without effect, which somebody may mind, and why.
+    /// Accepted without effect, which is a warning, and why.
     Unsupported(&'static str),
-    /// For a part of the server that is to come.
+    /// For a planned part of the server.
     Planned(PlannedFeature),
 }
 

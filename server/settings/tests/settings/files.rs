@@ -17,7 +17,7 @@ fn a_file_that_is_named_must_be_there() {
 }
 
 #[test]
-fn a_file_that_nobody_names_is_looked_for_in_the_usual_places() {
+fn without_a_named_file_the_default_paths_are_searched() {
     let folder = Folder::with(&[("etc/config.toml", "server.port = 2"), ("other.toml", "server.port = 3")]);
     let usual = ["config.toml", "etc/config.toml"].map(|name| folder.path(name));
     let port = |variables: &[(&str, &str)]| {
@@ -31,7 +31,7 @@ fn a_file_that_nobody_names_is_looked_for_in_the_usual_places() {
     assert_eq!(port(&[("REALTIME_CONFIG", "{}/other.toml")]), 3);
 }
 
-// What cannot be read is no absence: nobody wants the defaults instead.
+// A file that cannot be read is not a missing one: the defaults would be wrong.
 #[test]
 fn a_file_in_the_usual_places_that_cannot_be_reached_is_an_error() {
     let folder = Folder::with(&[("file", "")]);

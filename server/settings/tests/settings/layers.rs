@@ -21,7 +21,7 @@ fn each_layer_wins_over_the_one_before() {
     folder.write("config.d/20-second.toml", "server.port = 1003");
     assert_eq!(port(&folder, &[]), 1003);
     folder.write("config.staging.toml", "server.port = 1004");
-    assert_eq!(port(&folder, &[]), 1003, "nobody chose it");
+    assert_eq!(port(&folder, &[]), 1003, "it is not selected");
     let staging = ("REALTIME_ENV", "staging");
     assert_eq!(port(&folder, &[staging]), 1004);
     assert_eq!(port(&folder, &[staging, ("PORT", "1005")]), 1005);
