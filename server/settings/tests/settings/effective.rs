@@ -45,7 +45,7 @@ fn every_key_is_shown_with_its_value_and_origin() {
 }
 
 #[test]
-fn what_a_variable_overrides_is_reported() {
+fn keys_that_a_variable_overrides_are_reported() {
     let folder = Folder::with(&[
         ("config.toml", "[server]\nport = 80\nmax_connections = 7\n[regions.mapping]\na = 'b'"),
         ("config.d/more.toml", "[server]\nmax_connections = 8"),

@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use crate::{Folder, only};
 
 #[test]
-fn a_file_that_is_named_must_be_there() {
+fn a_named_file_must_exist() {
     let folder = Folder::with(&[]);
     assert!(
         folder.errors(&[]).starts_with("config.toml: cannot be read: No such file"),
@@ -33,7 +33,7 @@ fn without_a_named_file_the_default_paths_are_searched() {
 
 // A file that cannot be read is not a missing one: the defaults would be wrong.
 #[test]
-fn a_file_in_the_usual_places_that_cannot_be_reached_is_an_error() {
+fn an_unreadable_file_at_a_default_path_is_an_error() {
     let folder = Folder::with(&[("file", "")]);
     symlink("nowhere", folder.path("config.toml")).expect("a link");
     for (place, why) in [("config.toml", "No such file"), ("file/config.toml", "Not a directory")] {
@@ -61,7 +61,7 @@ fn the_folder_beside_is_read_in_the_order_of_names() {
 }
 
 #[test]
-fn every_file_that_has_a_say_is_listed() {
+fn every_file_that_sets_a_key_is_listed() {
     let folder = Folder::with(&[("config.toml", ""), ("config.d/a.toml", ""), ("secret", "s")]);
     let sources = folder.sources(&[("REALTIME_ENV", "staging"), ("JWT_SECRET_FILE", "{}/secret")]);
     let files: Vec<_> =

@@ -1,4 +1,4 @@
-//! The line of help below a problem: what is to be written instead.
+//! The line of help below a problem: the correct way to write it.
 
 use crate::{Folder, errors};
 
@@ -9,7 +9,7 @@ fn help(file: &str, variables: &[(&str, &str)]) -> Vec<String> {
 }
 
 #[test]
-fn a_key_in_the_wrong_section_is_named_where_it_belongs() {
+fn a_key_in_the_wrong_section_is_reported_with_the_right_one() {
     for (file, expected) in [
         // What the variable JWT_SECRET sets comes first.
         ("[server]\njwt_secret = 's'", "auth.jwt_secret or admin.jwt_secret"),
@@ -45,7 +45,7 @@ fn a_key_in_the_wrong_section_is_named_where_it_belongs() {
 }
 
 #[test]
-fn a_variable_with_other_underscores_is_named_as_it_has_to_be() {
+fn a_variable_with_other_underscores_is_reported_with_the_right_name() {
     for (name, expected) in [
         ("REALTIME__LIMITS_MAX_JOINS_PER_SECOND", "REALTIME__LIMITS__MAX_JOINS_PER_SECOND"),
         ("REALTIME__SERVER_TLS_CERT_FILE", "REALTIME__SERVER__TLS__CERT_FILE"),
@@ -70,7 +70,7 @@ fn a_variable_with_other_underscores_is_named_as_it_has_to_be() {
 }
 
 #[test]
-fn a_value_of_another_form_is_reported_how_it_is_written() {
+fn a_value_of_another_form_is_reported_with_the_right_form() {
     let unit = |example| format!("add its unit, such as {example} for seconds");
     let lengths = "write whole numbers, each with its unit, such as 30s, 5m or 1h 30m".to_owned();
     let sizes = "write a number with its unit, such as 64 KiB, 5 MB or 1 GiB".to_owned();
@@ -141,7 +141,7 @@ fn a_value_of_another_form_is_reported_how_it_is_written() {
 }
 
 #[test]
-fn a_value_that_is_no_toml_is_reported_how_it_is_written() {
+fn a_value_that_is_no_toml_is_reported_with_the_right_form() {
     for (file, expected) in [
         ("[server]\nhost = 0.0.0.0", "write it in quotes: host = \"0.0.0.0\""),
         ("server.host = ::1 # all", "write it in quotes: server.host = \"::1\""),
@@ -177,7 +177,7 @@ fn a_value_that_is_no_toml_is_reported_how_it_is_written() {
 }
 
 #[test]
-fn a_duplicate_key_is_named_with_the_place_of_the_first() {
+fn a_duplicate_key_is_reported_with_the_position_of_the_first() {
     let section = "write all keys of a section below one header";
     for (file, place, key, first, help) in [
         ("[auth]\nleeway = '1s'\n# two\nleeway = '2s'", "4:1", "auth.leeway", "2:1", "keep one of the two"),
@@ -211,7 +211,7 @@ fn a_duplicate_key_is_named_with_the_place_of_the_first() {
 }
 
 #[test]
-fn a_file_of_mistakes_is_reported_in_time() {
+fn a_file_with_many_errors_is_reported_in_time() {
     let file = "[server]\n".to_owned() + &"port = 1x\n".repeat(5_000);
     assert_eq!(errors(&file, &[]).lines().filter(|line| line.starts_with("config.toml")).count(), 9_999);
 }
@@ -228,7 +228,7 @@ fn a_file_of_unknown_keys_is_checked_in_linear_time() {
 }
 
 #[test]
-fn an_address_that_is_none_is_reported_what_is_wrong_with_it() {
+fn an_invalid_address_is_reported_with_the_reason() {
     let encode = "percent-encode special characters in a user name or password: / is %2F, # is %23, ? is %3F, @ is %40, % is %25";
     let scheme = "put the scheme before the host";
     for (address, expected) in [
@@ -251,7 +251,7 @@ fn an_address_that_is_none_is_reported_what_is_wrong_with_it() {
 }
 
 #[test]
-fn a_password_that_ends_the_host_is_reported_for_other_addresses_too() {
+fn an_unencoded_password_is_reported_for_other_addresses_too() {
     let encode = "percent-encode special characters in a user name or password: / is %2F, # is %23, ? is %3F, @ is %40, % is %25";
     for address in ["https://ann:72#6354@idp/keys", "https://:72#6354@idp/keys", "https://ann:x/y@idp/keys"] {
         assert_eq!(help("", &[("REALTIME__AUTH__JWKS_URL", address)]), [encode], "{address}");
@@ -273,7 +273,7 @@ fn a_scheme_is_read_without_case() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_reported_what_to_do() {
+fn a_file_that_cannot_be_read_is_reported_with_a_remedy() {
     let folder = Folder::with(&[("config.toml/inside", ""), ("empty", "\n")]);
     assert_eq!(
         folder.errors(&[]),
@@ -289,7 +289,7 @@ fn a_file_that_cannot_be_read_is_reported_what_to_do() {
         folder.errors(&[("JWT_SECRET_FILE", "{}/empty")]),
         "variable JWT_SECRET_FILE: empty is empty\n    help: write the secret into it"
     );
-    // A secret where a file's name belongs is not repeated.
+    // A secret in place of a file name is not repeated.
     assert_eq!(
         folder.errors(&[("JWT_SECRET_FILE", "7263547263")]),
         "variable JWT_SECRET_FILE: the file cannot be read: No such file or directory (os error 2)\n    \

@@ -1,4 +1,4 @@
-//! Which layer wins, and what the text of a variable means.
+//! The precedence of layers, and the conversion of variables.
 
 use std::path::Path;
 use std::time::Duration;
@@ -104,7 +104,7 @@ fn a_variable_reaches_any_depth() {
 }
 
 #[test]
-fn an_empty_variable_counts_as_unset() {
+fn an_empty_variable_is_unset() {
     let variables =
         [("PORT", ""), ("JWT_SECRET", " "), ("REALTIME__SERVER__HOST", ""), ("REALTIME__NO__SUCH", "")];
     let settings = good("[server]\nport = 1\n[auth]\njwt_secret = \"kept\"", &variables);
@@ -113,14 +113,14 @@ fn an_empty_variable_counts_as_unset() {
 }
 
 #[test]
-fn a_blank_secret_or_issuer_in_the_file_counts_as_unset() {
+fn a_blank_secret_or_issuer_in_the_file_is_unset() {
     let auth = good("[auth]\njwt_secret = \"  \"\njwt_issuer = \"\"", &[]).auth;
     assert!(auth.jwt_secret.is_none());
     assert_eq!(auth.jwt_issuer, None);
 }
 
 #[test]
-fn variables_of_others_do_not_concern_us() {
+fn variables_of_other_programs_are_ignored() {
     let variables =
         [("PATH", "/bin"), ("REALTIME_PORT", "tcp://10.0.0.1:80"), ("REALTIME_SERVICE_HOST", "10.0.0.1")];
     let loaded = only(&variables).load().expect("good");
@@ -128,7 +128,7 @@ fn variables_of_others_do_not_concern_us() {
 }
 
 #[test]
-fn a_table_that_says_all_there_is_replaces_the_one_below() {
+fn a_table_that_is_merged_as_a_whole_replaces_the_one_below() {
     let mapping = |file, variables: &[(&str, &str)]| good(file, variables).regions.mapping;
     assert_eq!(mapping("", &[]).len(), 18, "upstream's table");
     let file = "[regions.mapping]\nhere = 'there'";

@@ -1,4 +1,4 @@
-//! Where settings come from, what wins, and what a person is told when something is wrong.
+//! The sources of settings, their precedence, and the reports of problems.
 
 mod changes;
 mod defaults;
@@ -19,11 +19,11 @@ use std::path::{Path, PathBuf};
 
 use settings::{LoadError, Loaded, Settings, Sources};
 
-/// Files for one test, gone afterwards.
+/// A temporary folder with the files of one test.
 struct Folder(tempfile::TempDir);
 
 impl Folder {
-    /// With each file and its text; folders in between are made.
+    /// A folder with these files and their texts; directories are created as needed.
     fn with(files: &[(&str, &str)]) -> Self {
         let folder = Self(tempfile::tempdir().expect("a folder for the test"));
         for (name, text) in files {
@@ -42,7 +42,7 @@ impl Folder {
         self.0.path().join(name)
     }
 
-    /// `config.toml` of this folder, and these variables; `{}` in a value is this folder.
+    /// `config.toml` of this folder, and these variables; `{}` in a value is replaced by the path of this folder.
     fn sources(&self, variables: &[(&str, &str)]) -> Sources {
         Sources::new(Some(&self.path("config.toml")), self.variables(variables))
     }
@@ -53,12 +53,12 @@ impl Folder {
         variables.map(|(name, value)| ((*name).to_owned(), value.replace("{}", &here))).collect()
     }
 
-    /// A text without the name of this folder.
+    /// A text without the path of this folder.
     fn without_folder(&self, text: &str) -> String {
         text.replace(&format!("{}/", self.0.path().display()), "")
     }
 
-    /// What is wrong.
+    /// The text of the error.
     fn errors(&self, variables: &[(&str, &str)]) -> String {
         let error = self.sources(variables).load().expect_err("should not load");
         self.without_folder(&error.to_string())
@@ -73,12 +73,12 @@ fn good(file: &str, variables: &[(&str, &str)]) -> Settings {
     load(file, variables).unwrap_or_else(|error| panic!("should load: {error}")).settings
 }
 
-/// What is wrong with this file and these variables; the file is called `config.toml`.
+/// The text of the error of this file, `config.toml`, and these variables.
 fn errors(file: &str, variables: &[(&str, &str)]) -> String {
     Folder::with(&[("config.toml", file)]).errors(variables)
 }
 
-/// Nothing but these variables.
+/// Only these variables.
 fn only(variables: &[(&str, &str)]) -> Sources {
     let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     Sources::new(None, variables.collect::<Vec<_>>()).usually_in([])

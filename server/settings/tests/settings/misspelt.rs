@@ -10,7 +10,7 @@ fn warnings(variables: &[(&str, &str)]) -> Vec<String> {
 }
 
 #[test]
-fn a_misspelt_name_is_a_warning_that_says_the_right_one() {
+fn a_misspelt_name_is_a_warning_with_the_right_one() {
     for (name, meant) in [
         ("REDIS_ULR", "REDIS_URL"),
         ("REDIS_URI", "REDIS_URL"),
@@ -57,7 +57,7 @@ fn a_misspelt_name_is_a_warning_that_says_the_right_one() {
 }
 
 #[test]
-fn a_file_for_what_is_no_secret_is_a_warning() {
+fn a_file_for_a_variable_without_a_secret_is_a_warning() {
     for (name, known) in
         [("JWT_ISSUER_FILE", "JWT_ISSUER"), ("LOG_LEVEL_FILE", "LOG_LEVEL"), ("DB_HOST_FILE", "DB_HOST")]
     {
@@ -66,12 +66,12 @@ fn a_file_for_what_is_no_secret_is_a_warning() {
     }
 }
 
-// An environment that sets both names means another program with one of them.
+// If both names are set, one of them belongs to another program.
 #[test]
-fn a_name_whose_right_spelling_is_set_as_well_is_another_programs() {
+fn a_similar_name_beside_the_right_one_belongs_to_another_program() {
     assert_eq!(warnings(&[("REDIS_URI", "redis://a"), ("REDIS_URL", "redis://b")]), [""; 0]);
     assert_eq!(warnings(&[("REALTIME_JWT_SECRET", "a"), ("JWT_SECRET", "b")]), [""; 0]);
-    // A key of ours is meant in any case.
+    // A name with our prefix is reported in any case.
     let both = [("JWT_SECRETS", "a"), ("JWT_SECRET", "b")];
     assert_eq!(
         warnings(&both),
@@ -85,7 +85,7 @@ fn the_value_of_a_misspelt_variable_is_never_shown() {
     assert!(!format!("{notes:?}").contains("hunter2"));
 }
 
-/// What Kubernetes gives to a pod whose namespace has these services.
+/// The variables that Kubernetes sets in a pod whose namespace has these services.
 fn service_links(services: &[&str]) -> Vec<(String, String)> {
     let links = services.iter().flat_map(|service| {
         let name = service.to_uppercase().replace('-', "_");
@@ -105,7 +105,7 @@ fn service_links(services: &[&str]) -> Vec<(String, String)> {
 }
 
 #[test]
-fn the_variables_of_a_kubernetes_pod_are_no_slips() {
+fn the_variables_of_a_kubernetes_pod_are_not_reported() {
     let services = [
         "kubernetes",
         "realtime",
@@ -140,7 +140,7 @@ fn the_variables_of_a_kubernetes_pod_are_no_slips() {
 }
 
 #[test]
-fn the_variables_of_a_developers_shell_are_no_slips() {
+fn the_variables_of_a_developers_shell_are_not_reported() {
     let names = "APP_JWT_SECRET APP_URL AUTH_SECRET AWS_DEFAULT_REGION AWS_REGION CARGO_HOME CI COLORTERM DATABASE_URL2 \
         DATA_DIR DB_PASS DB_USERNAME DEBUG DISPLAY EDITOR ENV GITHUB_TOKEN GOPATH HOSTNAME HOSTTYPE JAVA_HOME JWT_EXPIRY \
         JWT_KEY JWT_SECRET_KEY JWT_TOKEN LANG LC_ALL LOGNAME LOG_FORMAT LS_COLORS MAIL MAX_CONN NEXT_PUBLIC_SUPABASE_URL \
@@ -154,8 +154,8 @@ fn the_variables_of_a_developers_shell_are_no_slips() {
 }
 
 #[test]
-fn the_variables_of_a_compose_container_are_no_slips() {
-    // `docker run --env-file .env` gives the server what compose keeps for itself.
+fn the_variables_of_a_compose_container_are_not_reported() {
+    // `docker run --env-file .env` passes the server the variables that are meant for compose.
     let variables = [
         ("JWT_SECRET", "a secret of more than thirty-two bytes"),
         ("POSTGRES_PASSWORD", "hush"),

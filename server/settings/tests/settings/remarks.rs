@@ -1,8 +1,8 @@
-//! What works and is unwise: short secrets, and one secret in two roles.
+//! Notes about accepted but inadvisable values: short secrets, and one secret in two roles.
 
 use crate::{Folder, errors, load};
 
-/// As long as is wise.
+/// A secret of the recommended length.
 const LONG: &str = "a secret of just thirty-two byte";
 
 fn remarks(file: &str, variables: &[(&str, &str)]) -> Vec<String> {
@@ -31,12 +31,12 @@ fn a_short_secret_is_reported_in_every_source() {
     ] {
         assert_eq!(remarks(file, &[]), [short(key)]);
     }
-    // They sign nothing.
+    // They do not sign tokens.
     assert_eq!(remarks("admin.token_blocklist = ['a']\nbus.redis_url = 'redis://:a@redis'", &[]), [""; 0]);
 }
 
 #[test]
-fn short_secrets_are_one_remark_however_many() {
+fn any_number_of_short_secrets_is_one_note() {
     let tenant = |n: usize| format!("[tenants.t{n:02}.auth]\njwt_secret = 'short'\n");
     let tenants = |count: usize| remarks(&(0..count).map(tenant).collect::<String>(), &[]);
     assert_eq!(tenants(2), [short("tenants.t00.auth.jwt_secret, tenants.t01.auth.jwt_secret")]);
@@ -45,7 +45,7 @@ fn short_secrets_are_one_remark_however_many() {
 }
 
 #[test]
-fn the_operators_secrets_are_no_tenants() {
+fn a_tenant_may_not_have_the_operators_secret() {
     let refused = |key: &str, other: &str, place: &str| {
         format!(
             "{place}: {key}: must not be a secret of {other} too: a token of this tenant's users that has no `role` \
@@ -69,7 +69,7 @@ fn the_operators_secrets_are_no_tenants() {
     assert_eq!(remarks(&acme, &different), [""; 0]);
 }
 
-// As in Supabase's compose file, where one secret has all roles. Who is a user is told apart by the token.
+// As in Supabase's compose file, where one secret has all roles. The token distinguishes users from operators.
 #[test]
 fn the_operators_secret_may_be_the_default_tenants() {
     assert_eq!(remarks("", &[("JWT_SECRET", LONG), ("API_JWT_SECRET", LONG)]), [""; 0]);
@@ -78,7 +78,7 @@ fn the_operators_secret_may_be_the_default_tenants() {
 }
 
 #[test]
-fn a_tenant_that_will_be_the_default_one_shares_none_until_it_is() {
+fn a_pending_default_tenant_may_not_share_the_operators_secret_yet() {
     let folder = Folder::with(&[("config.toml", "[tenants.acme]")]);
     let sources = folder.sources(&[("API_JWT_SECRET", LONG)]);
     let running = sources.load().expect("good").running();

@@ -32,7 +32,7 @@ fn a_variable_may_name_a_file_with_its_secret() {
 }
 
 #[test]
-fn a_key_that_is_a_file_is_not_taken_for_a_secret() {
+fn a_key_that_names_a_file_is_no_secret() {
     let settings = good("", &[("REALTIME__BUS__TLS_CA_FILE", "/ca.pem")]);
     assert_eq!(settings.bus.tls_ca_file.as_deref(), Some(std::path::Path::new("/ca.pem")));
 }
@@ -119,7 +119,7 @@ fn a_secret_with_a_comma_stays_one() {
 }
 
 #[test]
-fn half_a_list_is_not_taken_for_a_secret() {
+fn an_incomplete_list_is_not_accepted_as_a_secret() {
     let errors = Folder::with(&[("config.toml", "")]).errors(&[("REALTIME__AUTH__JWT_SECRETS", "[\"half")]);
     let expected = "variable REALTIME__AUTH__JWT_SECRETS: auth.jwt_secrets: expected a list, each text in quotes, \
                     found something else";
@@ -127,7 +127,7 @@ fn half_a_list_is_not_taken_for_a_secret() {
 }
 
 #[test]
-fn the_next_secret_of_operators_is_one() {
+fn the_next_secret_of_operators_is_a_secret() {
     let folder = Folder::with(&[("config.toml", ""), ("next", "x,longpart\n"), ("none", "\n")]);
     let next = |variable: (&str, &str)| {
         let admin = folder.sources(&[variable]).load().expect("good").settings.admin;

@@ -1,4 +1,4 @@
-//! What tenants take over, and how the default one is made.
+//! The values that tenants inherit, and the default tenant.
 
 use secrecy::ExposeSecret as _;
 use settings::Tenant;
@@ -10,7 +10,7 @@ fn secret(tenant: &Tenant) -> Option<&str> {
 }
 
 #[test]
-fn limits_are_taken_over_and_keys_are_not() {
+fn limits_are_inherited_and_keys_are_not() {
     let file = "[auth]\njwt_secret = 'ours'\njwt_issuer = 'us'\n[limits]\nmax_joins_per_second = 7\n\
                 max_events_per_second = 8\n[tenants.acme.limits]\nmax_events_per_second = 9\n[tenants.initech]";
     let tenants = good(file, &[("TENANT_MAX_CHANNELS_PER_CLIENT", "3")]).every_tenant();
@@ -23,7 +23,7 @@ fn limits_are_taken_over_and_keys_are_not() {
 }
 
 #[test]
-fn the_default_tenant_is_made_of_what_stands_above() {
+fn the_default_tenant_has_the_values_of_auth_and_limits() {
     let file = "[auth]\njwt_secret = 'ours'\n[limits]\nmax_joins_per_second = 7\n[presence]\nenabled = true";
     let tenants = good(file, &[]).every_tenant();
     assert_eq!(tenants.keys().collect::<Vec<_>>(), ["default"]);
@@ -53,7 +53,7 @@ fn a_section_of_its_own_adds_to_the_default_tenant() {
 }
 
 #[test]
-fn the_default_tenants_keys_are_said_in_one_place() {
+fn the_default_tenants_keys_are_set_in_one_place() {
     let tenants = good("[tenants.default.auth]\njwt_secret = 'ours'", &[]).every_tenant();
     assert_eq!(secret(&tenants["default"]), Some("ours"));
 
@@ -68,7 +68,7 @@ fn the_default_tenants_keys_are_said_in_one_place() {
 }
 
 #[test]
-fn a_tenant_may_not_be_called_anything() {
+fn an_invalid_tenant_id_is_refused() {
     for good_name in ["a", "0", "_", "my-app_2", &"x".repeat(63)] {
         good(&format!("[tenants.{good_name}]"), &[]);
     }

@@ -79,7 +79,7 @@ fn a_settings_file_beside_the_one_that_is_read_is_a_warning() {
 
 // As compose.yaml mounts the folder `config/` of a clone.
 #[test]
-fn the_files_to_copy_may_lie_beside_the_copy() {
+fn the_starter_files_may_lie_beside_the_copy() {
     let folder = Folder::with(&[
         ("etc/realtime/production.toml", ""),
         ("etc/realtime/development.toml", ""),
@@ -101,7 +101,7 @@ fn a_folder_of_files_without_the_file_it_adds_to_is_a_warning() {
     folder.write("etc/realtime/config.d/c.toml", "");
     let expected = "! etc/realtime/config.d is not read, because there is no etc/realtime/config.toml";
     assert_eq!(notes(&folder), [expected]);
-    // The first one wins, as documented.
+    // The first one takes precedence, as documented.
     folder.write("etc/realtime/config.toml", "");
     assert_eq!(notes(&folder), ["etc/realtime/config.toml is not read, because config.toml is"]);
 }
