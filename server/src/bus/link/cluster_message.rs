@@ -37,7 +37,8 @@ pub(super) enum ClusterMessage {
     /// The sender's users by tenant: the counts that have changed, or those of all tenants that have any.
     Users { whole: bool, users: HashMap<String, usize> },
     /// The sender stops.
-    Disconnect,
+    #[serde(rename = "Goodbye")]
+    Leaving,
     /// The sender may have missed messages: it requests the sequence numbers of rooms in which anything was published
     /// within this time.
     #[serde(rename = "Count")]
@@ -113,7 +114,7 @@ mod tests {
             ClusterMessage::ResyncBegin,
             ClusterMessage::ResyncEnd,
             ClusterMessage::Users { whole: true, users },
-            ClusterMessage::Disconnect,
+            ClusterMessage::Leaving,
             ClusterMessage::RequestSequences { since_ms: 7 },
             ClusterMessage::Operator(OperatorCommand::DisconnectTenant { tenant: "acme".into() }),
             ClusterMessage::Operator(OperatorCommand::ReloadConfig),
@@ -130,6 +131,11 @@ mod tests {
         for (message, said) in [
             (ClusterMessage::ResyncBegin, r#""Hello""#),
             (ClusterMessage::ResyncEnd, r#""Told""#),
+            (ClusterMessage::Leaving, r#""Goodbye""#),
+            (
+                ClusterMessage::Users { whole: true, users: HashMap::from([("a".into(), 2)]) },
+                r#"{"Users":{"whole":true,"users":{"a":2}}}"#,
+            ),
             (ClusterMessage::RequestSequences { since_ms: 1 }, r#"{"Count":{"since_ms":1}}"#),
             (ClusterMessage::Operator(OperatorCommand::ReloadConfig), r#"{"Do":"ReadAgain"}"#),
             (ClusterMessage::Operator(tenant), r#"{"Do":{"SendAway":{"tenant":"a"}}}"#),

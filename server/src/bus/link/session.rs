@@ -230,7 +230,7 @@ impl<'c, 'l> LinkSession<'c, 'l> {
         while let Some(last) = relay_events(&self.context.hub).now_or_never() {
             self.publish_events(last);
         }
-        self.publish_to_nodes(&ClusterMessage::Disconnect);
+        self.publish_to_nodes(&ClusterMessage::Leaving);
         let (mut left, mut has_left) = (self.connection.leave(), false);
         while !has_left || self.requests.is_waiting_for_more_than_reads() {
             tokio::select! {

@@ -125,7 +125,7 @@ impl LinkSession<'_, '_> {
         if node == self.context.node {
             return;
         }
-        if message == Some(ClusterMessage::Disconnect) {
+        if message == Some(ClusterMessage::Leaving) {
             self.liveness.remove(node);
             return self.peers.stopped(self.context, node);
         }
@@ -144,7 +144,7 @@ impl LinkSession<'_, '_> {
                 self.loss.note_request(Duration::from_millis(since_ms));
             }
             Some(ClusterMessage::Operator(command)) => self.context.host.execute(command),
-            Some(ClusterMessage::ResyncEnd | ClusterMessage::Disconnect) => {}
+            Some(ClusterMessage::ResyncEnd | ClusterMessage::Leaving) => {}
             None => self.context.metrics.unread.increment(1),
         }
     }
