@@ -16,6 +16,10 @@ const EXCLUDED: [&str; 2] = ["tests/e2e/words", "CHANGELOG.md"];
 /// Not yet: directories and files that still use refused words.
 const NOT_YET: &[&str] = &["server/src/bus/", "tests/e2e/bus/"];
 
+/// Words that are names on the wire: the file, the word.
+const WIRE_NAMES: [(&str, &str); 2] =
+    [("docs/bus-protocol.md", "goodbye"), ("server/src/bus/link/cluster_message.rs", "goodbye")];
+
 /// Type names that two modules of a crate may share, with the reason.
 const SHARED_NAMES: &[(&str, &str, &str)] =
     &[("server/src", "Args", "clap: the arguments of each subcommand, always named with their module")];
@@ -54,7 +58,8 @@ fn refused_words_are_not_used() {
             continue;
         }
         for (line, piece) in pieces(&file, &text) {
-            for (form, rule) in refused(piece) {
+            let used = refused(piece).into_iter();
+            for (form, rule) in used.filter(|(form, _)| !WIRE_NAMES.contains(&(&*file, *form))) {
                 wrong.push(format!("{file}:{line}: «{form}»: {} ({})", rule.instead, rule.why));
             }
         }
