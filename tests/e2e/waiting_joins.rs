@@ -6,6 +6,7 @@
 mod gate;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use harness::{World, eventually};
 use serde_json::json;
@@ -135,6 +136,33 @@ async fn the_end_of_the_connection_cancels_the_wait() {
     room.check("ann vanishes").await;
     gate.cancelled(2).await;
     eventually("the connection has ended", async || world.node().connections() == 0).await;
+    world.stop().await;
+}
+
+// docs/protocol/websocket.md#connections-without-channels
+#[tokio::test]
+async fn a_client_whose_join_waits_is_not_one_without_channels() {
+    let gate = Arc::new(Gate::default());
+    let world =
+        world(&gate, |settings| settings.server.no_channel_timeout = Duration::from_millis(200)).await;
+    let mut room = world.conversation();
+    room.check(
+        r#"
+        ann connects
+        ann > ["1","1","realtime:wait","phx_join",{"config":{}}]
+        ann is quiet
+        "#,
+    )
+    .await;
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    gate.decide("wait", Err(Gate::refused()));
+    room.check(
+        r#"
+        ann < ["1","1","realtime:wait","phx_reply",{"status":"error","response":{"reason":"UnableToConnectToProject: not allowed"}}]
+        ann is closed 1013
+        "#,
+    )
+    .await;
     world.stop().await;
 }
 

@@ -12,9 +12,11 @@ impl PhoenixSession {
         self.deadline = self.deadline.into_iter().chain(due).min();
     }
 
-    /// Starts or stops the timeout of clients without a room. Called after every join and leave.
+    /// Starts or stops the timeout of clients without a room. A join that waits counts as a room. Called after every join
+    /// and leave.
     pub(super) fn watch_rooms(&mut self) {
-        self.roomless = self.topics.is_empty().then(|| self.roomless.unwrap_or_else(Instant::now));
+        let is_roomless = self.topics.is_empty() && self.joining_topics() == 0;
+        self.roomless = is_roomless.then(|| self.roomless.unwrap_or_else(Instant::now));
         self.tick_by(self.roomless_deadline());
     }
 

@@ -74,7 +74,7 @@ pub struct PhoenixSession {
     gathered: Option<Box<GatheredBroadcasts>>,
     /// The permit among the tenant's users, held from the first successful join on.
     user: Option<Permit>,
-    /// Since when no room is joined; `None` while at least one is.
+    /// Since when no room is joined or being joined; `None` while at least one is.
     roomless: Option<Instant>,
     deadline: Option<Instant>,
     _registration: SocketRegistration,
