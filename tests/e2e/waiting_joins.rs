@@ -92,6 +92,33 @@ async fn a_refusal_after_the_wait_is_that_of_a_refused_join() {
 }
 
 #[tokio::test]
+async fn held_messages_are_answered_before_a_delayed_refusal() {
+    let gate = Arc::new(Gate::default());
+    let delayed =
+        |settings: &mut Settings| settings.server.channel_error_backoff = Duration::from_millis(300);
+    let world = world(&gate, delayed).await;
+    let mut room = world.conversation();
+    room.check(
+        r#"
+        ann connects
+        ann > ["1","1","realtime:wait","phx_join",{"config":{}}]
+        ann > ["1","2","realtime:wait","broadcast",{"event":"hi"}]
+        ann is quiet
+        "#,
+    )
+    .await;
+    gate.decide("wait", Err(Gate::refused()));
+    room.check(
+        r#"
+        ann < [null,"2","realtime:wait","phx_reply",{"status":"error","response":{"reason":"unmatched topic"}}]
+        ann < ["1","1","realtime:wait","phx_reply",{"status":"error","response":{"reason":"UnableToConnectToProject: not allowed"}}]
+        "#,
+    )
+    .await;
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn a_leave_cancels_the_wait() {
     let gate = Arc::new(Gate::default());
     let world = world(&gate, |_| {}).await;
@@ -240,6 +267,7 @@ async fn held_messages_are_bounded_by_number_and_by_bytes() {
         ann connects
         ann > ["1","1","realtime:wait","phx_join",{{"config":{{"broadcast":{{"ack":true}}}}}}]
         ann > ["2","2","realtime:wait-2","phx_join",{{"config":{{"broadcast":{{"ack":true}}}}}}]
+        ann > ["9","9","realtime:wait-3","phx_join",{{"config":{{"broadcast":{{"ack":true}}}}}}]
         ann > ["1","3","realtime:wait","broadcast",{long}]
         ann > ["1","4","realtime:wait","broadcast",{long}]
         ann < ["1","4","realtime:wait","phx_reply",{{"status":"error","response":{{"reason":"Too many messages per second"}}}}]
@@ -254,10 +282,13 @@ async fn held_messages_are_bounded_by_number_and_by_bytes() {
         r#"
         ann < ["1","1","realtime:wait","phx_reply",_]
         ann < ["1","3","realtime:wait","phx_reply",{"status":"ok","response":{}}]
+        # There is room again, but none for a topic whose earlier message was refused.
         ann > ["2","6","realtime:wait-2","broadcast",{}]
-        ann > ["2","7","realtime:wait-2","broadcast",{}]
-        ann > ["2","8","realtime:wait-2","broadcast",{}]
-        ann < ["2","8","realtime:wait-2","phx_reply",{"status":"error","response":{"reason":"Too many messages per second"}}]
+        ann < ["2","6","realtime:wait-2","phx_reply",{"status":"error","response":{"reason":"Too many messages per second"}}]
+        ann > ["9","10","realtime:wait-3","broadcast",{}]
+        ann > ["9","11","realtime:wait-3","broadcast",{}]
+        ann > ["9","12","realtime:wait-3","broadcast",{}]
+        ann < ["9","12","realtime:wait-3","phx_reply",{"status":"error","response":{"reason":"Too many messages per second"}}]
         "#,
     )
     .await;
@@ -265,14 +296,23 @@ async fn held_messages_are_bounded_by_number_and_by_bytes() {
     room.check(
         r#"
         ann < ["2","2","realtime:wait-2","phx_reply",_]
-        ann < ["2","6","realtime:wait-2","phx_reply",{"status":"ok","response":{}}]
+        ann > ["2","7","realtime:wait-2","broadcast",{}]
         ann < ["2","7","realtime:wait-2","phx_reply",{"status":"ok","response":{}}]
+        "#,
+    )
+    .await;
+    gate.decide("wait-3", Ok(()));
+    room.check(
+        r#"
+        ann < ["9","9","realtime:wait-3","phx_reply",_]
+        ann < ["9","10","realtime:wait-3","phx_reply",{"status":"ok","response":{}}]
+        ann < ["9","11","realtime:wait-3","phx_reply",{"status":"ok","response":{}}]
         ann is quiet
         "#,
     )
     .await;
     let refused = world.number(r#"realtime_limits_refused_total{tenant="default"}"#).await;
-    assert!((refused - 3.0).abs() < f64::EPSILON, "{refused} messages counted as refused");
+    assert!((refused - 4.0).abs() < f64::EPSILON, "{refused} messages counted as refused");
     world.stop().await;
 }
 

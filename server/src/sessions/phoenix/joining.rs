@@ -33,6 +33,15 @@ struct JoiningTopic {
     join: Join<'static>,
     task: PendingTask,
     messages: Vec<HeldMessage>,
+    intake: Intake,
+}
+
+/// Whether a topic still takes messages. After one that was refused none is held, so that those which are handled in the
+/// end have no gap between them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Intake {
+    Open,
+    Closed,
 }
 
 /// A message as it was received.
@@ -58,17 +67,20 @@ impl HeldMessage {
 }
 
 impl Joining {
-    /// Keeps `message` until the join of `topic` is answered, if there is room below `max`. One message always has.
+    /// Keeps `message` until the join of `topic` is answered, if there is room below `max`, as there always is for a
+    /// single message. The first that finds none closes the topic's intake.
     fn hold(&mut self, topic: &str, message: HeldMessage, max: HeldSize) -> Result<(), BroadcastError> {
         let Self { topics, held, .. } = self;
+        let Some(joining) = topics.get_mut(topic) else { return Ok(()) };
         let bytes = held.bytes + message.len();
         if held.messages > 0 && (held.messages >= max.messages || bytes > max.bytes) {
+            joining.intake = Intake::Closed;
+        }
+        if joining.intake == Intake::Closed {
             return Err(BroadcastError::TooMany);
         }
-        if let Some(joining) = topics.get_mut(topic) {
-            joining.messages.push(message);
-            *held = HeldSize { messages: held.messages + 1, bytes };
-        }
+        joining.messages.push(message);
+        *held = HeldSize { messages: held.messages + 1, bytes };
         Ok(())
     }
 
@@ -120,7 +132,8 @@ impl PhoenixSession {
         });
         let (join, task) = (join.into_owned(), joining.completions.start(work));
         let topic = join.message.topic.as_ref().into();
-        joining.topics.insert(topic, JoiningTopic { join, task, messages: Vec::new() });
+        let waiting = JoiningTopic { join, task, messages: Vec::new(), intake: Intake::Open };
+        joining.topics.insert(topic, waiting);
         self.watch_rooms();
     }
 
@@ -149,7 +162,7 @@ impl PhoenixSession {
     /// Ends the wait of `topic` without an answer to its join, and returns the `join_ref` of that. What the join has
     /// replaced is closed, and what was sent to it is answered.
     pub(super) fn cancel_join(&mut self, topic: &str) -> Option<Ref<'static>> {
-        let JoiningTopic { join, task, messages } = self.joining.as_mut()?.remove(topic)?;
+        let JoiningTopic { join, task, messages, .. } = self.joining.as_mut()?.remove(topic)?;
         drop(task);
         if let Some(replaced) = &join.message.replaced {
             self.outbound.closed(replaced, topic);
