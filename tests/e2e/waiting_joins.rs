@@ -351,6 +351,36 @@ async fn only_so_many_tasks_of_a_connection_work_at_once() {
     world.stop().await;
 }
 
+// The setting is that of the connection's handshake, whenever its first join waits.
+#[tokio::test]
+async fn a_change_of_the_number_of_tasks_applies_to_new_connections() {
+    let gate = Arc::new(Gate::default());
+    let world = world(&gate, |_| {}).await;
+    let mut room = world.conversation();
+    room.check("ann joins realtime:open").await;
+    world.apply(|settings| settings.server.max_tasks_per_connection = size(1));
+    room.check(
+        r#"
+        ann > ["2","2","realtime:wait-1","phx_join",{"config":{}}]
+        ann > ["3","3","realtime:wait-2","phx_join",{"config":{}}]
+        ann is quiet
+        "#,
+    )
+    .await;
+    gate.working(2).await;
+    room.check(
+        r#"
+        bob connects
+        bob > ["1","1","realtime:wait-3","phx_join",{"config":{}}]
+        bob > ["2","2","realtime:wait-4","phx_join",{"config":{}}]
+        bob is quiet
+        "#,
+    )
+    .await;
+    gate.working(3).await;
+    world.stop().await;
+}
+
 #[tokio::test]
 async fn what_has_changed_during_the_wait_is_checked_again() {
     let gate = Arc::new(Gate::default());

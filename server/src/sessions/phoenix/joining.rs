@@ -126,8 +126,7 @@ impl PhoenixSession {
     ) {
         let (services, outbox) = (&self.services, &self.outbound.outbox);
         let joining = self.joining.get_or_insert_with(|| {
-            let max = services.node.settings().server.max_tasks_per_connection;
-            let completions = Completions::new(outbox, services.tasks.clone(), max);
+            let completions = Completions::new(outbox, services.tasks.clone(), self.max_tasks);
             Box::new(Joining { topics: HashMap::default(), completions, held: HeldSize::default() })
         });
         let (join, task) = (join.into_owned(), joining.completions.start(work));

@@ -21,6 +21,7 @@ mod tokens;
 pub use protocol::PhoenixProtocol;
 
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -67,6 +68,8 @@ pub struct PhoenixSession {
     topics: HashMap<Box<str>, Box<JoinedTopic>, FxBuildHasher>,
     /// Topics whose join waits for its authorization, if there are any.
     joining: Option<Box<Joining>>,
+    /// How many tasks of this connection work at once.
+    max_tasks: NonZeroUsize,
     delayed_replies: DelayedReplies,
     /// The bytes that the client tracks in all its topics. There once presence is used.
     presence_budget: Option<PresenceBudget>,
@@ -96,6 +99,7 @@ impl PhoenixSession {
     /// The session of a client that has just connected.
     pub fn new(services: Arc<Services>, client: ClientContext) -> Self {
         let ClientContext { tenant, generation, claims, outbox, dialect, context, registration } = client;
+        let max_tasks = services.node.settings().server.max_tasks_per_connection;
         let mut session = Self {
             services,
             tenant,
@@ -105,6 +109,7 @@ impl PhoenixSession {
             claims,
             topics: HashMap::default(),
             joining: None,
+            max_tasks,
             delayed_replies: DelayedReplies::default(),
             presence_budget: None,
             gathered: None,
