@@ -118,6 +118,46 @@ async fn held_messages_are_answered_before_a_delayed_refusal() {
     world.stop().await;
 }
 
+// The time counts from the join on, so that a join which waits for its turn is refused as early.
+#[tokio::test]
+async fn a_join_is_refused_when_its_authorization_takes_too_long() {
+    let gate = Arc::new(Gate::default());
+    let world = world(&gate, |settings| {
+        settings.server.authorization_timeout = Duration::from_millis(300);
+        settings.server.max_tasks_per_connection = size(1);
+    })
+    .await;
+    let mut room = world.conversation();
+    room.check(
+        r#"
+        ann connects
+        ann > ["1","1","realtime:wait-1","phx_join",{"config":{}}]
+        ann > ["2","2","realtime:wait-2","phx_join",{"config":{}}]
+        ann > ["1","3","realtime:wait-1","broadcast",{"event":"hi"}]
+        ann < ["1","1","realtime:wait-1","phx_reply",{"status":"error","response":{"reason":"UnableToConnectToProject: Realtime was unable to connect to the project database"}}]
+        ann < [null,"3","realtime:wait-1","phx_reply",{"status":"error","response":{"reason":"unmatched topic"}}]
+        ann < ["2","2","realtime:wait-2","phx_reply",{"status":"error","response":{"reason":"UnableToConnectToProject: Realtime was unable to connect to the project database"}}]
+        ann is quiet
+        "#,
+    )
+    .await;
+    gate.cancelled(2).await;
+    world.apply(|settings| settings.server.authorization_timeout = Duration::from_secs(60));
+    room.check(
+        r#"
+        ann > ["4","4","realtime:wait-1","phx_join",{"config":{}}]
+        ann is quiet
+        "#,
+    )
+    .await;
+    gate.decide("wait-1", Ok(()));
+    room.check(
+        r#"ann < ["4","4","realtime:wait-1","phx_reply",{"status":"ok","response":{"postgres_changes":[]}}]"#,
+    )
+    .await;
+    world.stop().await;
+}
+
 #[tokio::test]
 async fn a_leave_cancels_the_wait() {
     let gate = Arc::new(Gate::default());

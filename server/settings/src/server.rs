@@ -96,6 +96,12 @@ pub struct Server {
     #[schemars(extend("x-reload" = "live"))]
     pub max_pending_refusals: NonZeroUsize,
 
+    /// How long a join may wait for its authorisation, its turn among the tasks of its connection included. After that it
+    /// is refused with `UnableToConnectToProject`.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "marks::DurationText", extend("x-reload" = "live", "x-min" = "1ms"))]
+    pub authorization_timeout: Duration,
+
     /// Tasks of one connection that may be at work at once, such as the authorisation of a join. Further ones wait for
     /// their turn.
     #[schemars(extend("x-reload" = "connection"))]
@@ -188,6 +194,7 @@ impl Default for Server {
             connect_error_backoff: Duration::from_secs(1),
             channel_error_backoff: Duration::ZERO,
             max_pending_refusals: NonZeroUsize::new(1024).expect("not zero"),
+            authorization_timeout: Duration::from_secs(10),
             max_tasks_per_connection: NonZeroUsize::new(8).expect("not zero"),
             max_held_messages: NonZeroUsize::new(64).expect("not zero"),
             max_held_bytes: ByteSize::mib(1),

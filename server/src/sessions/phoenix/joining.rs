@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 
 use rustc_hash::FxBuildHasher;
+use tokio::time::{Instant, timeout_at};
 use wire::phoenix::{Ref, Status};
 
 use super::join::Join;
@@ -100,11 +101,15 @@ impl Joining {
             // A join that was cancelled in the last moment is not there any more.
             let Some(topic) = found.map(|(topic, _)| topic.clone()) else { continue };
             let joining = self.remove(&topic)?;
-            // A panic is logged where it happens; to the client the policies cannot be read.
-            let failed = AuthorizationError::of(Code::UnableToConnectToProject);
-            return Some((joining, result.unwrap_or(Err(failed))));
+            // A panic is logged where it happens.
+            return Some((joining, result.unwrap_or_else(|| Err(undecided()))));
         }
     }
+}
+
+/// Why a join is refused whose authorization panicked or took too long: to the client the policies cannot be read.
+fn undecided() -> AuthorizationError {
+    AuthorizationError::of(Code::UnableToConnectToProject)
 }
 
 impl PhoenixSession {
@@ -118,7 +123,8 @@ impl PhoenixSession {
         self.joining.as_ref().is_some_and(|joining| joining.topics.contains_key(topic))
     }
 
-    /// Lets `join` wait for its authorization.
+    /// Lets `join` wait for its authorization, at most `server.authorization_timeout`. The time counts from here on. What
+    /// was started earlier ends earlier, so that this task has its turn by the end of that time.
     pub(super) fn await_authorization(
         &mut self,
         join: Join<'_>,
@@ -129,6 +135,9 @@ impl PhoenixSession {
             let completions = Completions::new(outbox, services.tasks.clone(), self.max_tasks);
             Box::new(Joining { topics: HashMap::default(), completions, held: HeldSize::default() })
         });
+        let deadline = Instant::now() + services.node.settings().server.authorization_timeout;
+        let work =
+            async move { timeout_at(deadline, work).await.unwrap_or_else(|_elapsed| Err(undecided())) };
         let (join, task) = (join.into_owned(), joining.completions.start(work));
         let topic = join.message.topic.as_ref().into();
         let waiting = JoiningTopic { join, task, messages: Vec::new(), intake: Intake::Open };
