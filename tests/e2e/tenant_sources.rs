@@ -3,11 +3,14 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join_all, pending};
 use harness::{Request, Response, TenantSource, TenantSpec, Token, World};
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 const ROOM: &str = "realtime:room";
 
@@ -109,6 +112,51 @@ async fn an_unknown_tenant_is_looked_up_once_and_then_known() {
     source.tenants.lock().expect("no test panics here").clear();
     world.node().tenants.remove(id, "lazy");
     assert_eq!(handshake(&world, "lazy", "lazy").await.status, 404);
+    world.stop().await;
+}
+
+/// A source that never answers.
+#[derive(Default)]
+struct HangingSource {
+    lookups: AtomicUsize,
+}
+
+impl TenantSource for HangingSource {
+    fn resolve<'a>(&'a self, _id: &'a str) -> BoxFuture<'a, Option<TenantSpec>> {
+        self.lookups.fetch_add(1, Ordering::Relaxed);
+        pending().boxed()
+    }
+}
+
+/// The status line of the response to a handshake for `tenant`, however late it comes.
+async fn late_status_line(world: &World, tenant: &str) -> String {
+    let token = world.tenant_token_issuer(tenant).token(Token::Valid);
+    let mut stream = TcpStream::connect(world.address()).await.expect("the server listens");
+    let head = format!(
+        "GET /socket/websocket?tenant={tenant} HTTP/1.1\r\nhost: localhost\r\nx-api-key: {token}\r\n\
+         connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
+         sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.expect("the server reads");
+    let mut status = [0; "HTTP/1.1 404".len()];
+    stream.read_exact(&mut status).await.expect("a response");
+    String::from_utf8_lossy(&status).into_owned()
+}
+
+#[tokio::test]
+async fn a_source_that_hangs_delays_only_handshakes_that_need_it_and_is_asked_once() {
+    let world = World::with_tenants(&["acme"]).await;
+    let source = Arc::new(HangingSource::default());
+    world.node().tenants.add_source(Arc::clone(&source) as Arc<dyn TenantSource>);
+    let unknown = join_all((0..8).map(|_| late_status_line(&world, "unknown")));
+    let known = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::timeout(Duration::from_secs(3), handshake(&world, "acme", "acme")).await
+    };
+    let (unknown, known) = tokio::join!(unknown, known);
+    assert_eq!(known.expect("a registered tenant does not wait for the source").status, 101);
+    assert_eq!(unknown, ["HTTP/1.1 404"; 8]);
+    assert_eq!(source.lookups.load(Ordering::Relaxed), 1);
     world.stop().await;
 }
 

@@ -5,6 +5,7 @@
 //! The [`Registry`] keeps both in step with the sources, and a change of one tenant touches no other.
 
 mod allowance;
+mod lookups;
 mod naming;
 mod policy;
 mod policy_notifier;

@@ -9,9 +9,10 @@ use super::TenantSpec;
 pub trait TenantSource: Send + Sync {
     /// The specification of the tenant `id` (in lower case), if this source has it.
     ///
-    /// Called for each request that names a tenant which the registry does not have. The result is registered as by
-    /// `put`; one that the source removes meanwhile is not. Clients choose the names, so a source that has to wait for
-    /// an answer bounds the wait, and remembers which names it does not know.
+    /// Called for requests that name a tenant which the registry does not have. The result is registered as by `put`;
+    /// one that the source removes meanwhile is not. Clients choose the names before they are authenticated, so the
+    /// registry bounds the wait and the number of concurrent lookups, and looks a name up once for all requests that wait for it.
+    /// It does not remember unknown names: a source for which a lookup is costly does.
     fn resolve<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Option<TenantSpec>>;
 }
 
