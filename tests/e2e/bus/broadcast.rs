@@ -1,4 +1,4 @@
-//! What is said on one node is heard on the others.
+//! Broadcasts from one node are delivered by the others.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -6,10 +6,10 @@ use std::time::Duration;
 use harness::{Client, Conversation, Frame, Redis, Request, Token, World, eventually};
 use serde_json::{Value, json};
 
-use super::{CHANNEL, NAME, ROOM, at, hears, on, say, two};
+use super::{CHANNEL, NAME, ROOM, at, on, send_broadcast, two, wait_for_nodes};
 
 #[tokio::test]
-async fn a_broadcast_is_heard_on_every_node_in_every_dialect() {
+async fn a_broadcast_is_delivered_on_every_node_in_every_dialect() {
     let redis = Redis::start().await;
     let (one, two) = two(on(&redis)).await;
     Conversation::among([&one, &two])
@@ -35,21 +35,23 @@ async fn a_broadcast_is_heard_on_every_node_in_every_dialect() {
 }
 
 #[tokio::test]
-async fn what_comes_by_http_is_heard_on_every_node() {
+async fn broadcasts_over_http_are_delivered_on_every_node() {
     let redis = Redis::start().await;
     let (one, two) = two(on(&redis)).await;
-    let mut heard = Conversation::among([&one, &two]);
-    heard.check("bob (node 2), dora (node 2) (v1) join realtime:room").await;
-    // Nobody is in the room where the request arrives.
-    heard
+    let mut received = Conversation::among([&one, &two]);
+    received.check("bob (node 2), dora (node 2) (v1) join realtime:room").await;
+    // The node that takes the request has no members in the room.
+    received
         .check(r#"POST /api/broadcast {"messages":[{"topic":"room","event":"e","payload":{"a":1}}]} -> 202"#)
         .await;
-    heard.check(r#"bob < [null,null,"realtime:room","broadcast",{"event":"e","payload":{"a":1},"type":"broadcast"}]"#).await;
+    received.check(r#"bob < [null,null,"realtime:room","broadcast",{"event":"e","payload":{"a":1},"type":"broadcast"}]"#).await;
     let single = Request::post("/api/broadcast/room/events/bytes").bearer(&one.token(Token::Valid));
     let answer =
         one.send(single.header("content-type", "application/octet-stream").body([0, 159, 255])).await;
     assert_eq!(answer.status, 202, "{}", answer.text());
-    let Frame::Binary(bytes) = heard.client("bob").next().await else { panic!("bytes are heard as bytes") };
+    let Frame::Binary(bytes) = received.client("bob").next().await else {
+        panic!("bytes are delivered as bytes")
+    };
     assert!(bytes.ends_with(&[0, 159, 255]), "{bytes:?}");
     one.stop().await;
     two.stop().await;
@@ -64,31 +66,31 @@ async fn the_order_of_a_sender_holds_on_every_node() {
         settings.limits.max_events_per_second = crate::count(1_000_000);
     })
     .await;
-    let (mut senders, mut hearers) = (Vec::new(), Vec::new());
+    let (mut senders, mut receivers) = (Vec::new(), Vec::new());
     for world in [&one, &two] {
         senders.push(joined(world).await);
-        hearers.push(joined(world).await);
+        receivers.push(joined(world).await);
     }
     let mut sending = Vec::new();
     for (number, mut sender) in senders.into_iter().enumerate() {
         sending.push(tokio::spawn(async move {
             for n in 0..MESSAGES {
-                say(&mut sender, json!({"from": number, "n": n})).await;
+                send_broadcast(&mut sender, json!({"from": number, "n": n})).await;
                 if n % 50 == 0 {
-                    // Both talk at the same time, and hear each other.
+                    // Both send at the same time, and receive from each other.
                     sender.received().await;
                 }
             }
             sender
         }));
     }
-    for hearer in &mut hearers {
+    for receiver in &mut receivers {
         let mut next: HashMap<u64, u64> = HashMap::new();
         for _ in 0..2 * MESSAGES {
-            let frame = hearer.next_json().await;
-            let said = &frame[4]["payload"];
-            let next = next.entry(said["from"].as_u64().expect("a sender")).or_default();
-            assert_eq!(said["n"], *next);
+            let frame = receiver.next_json().await;
+            let payload = &frame[4]["payload"];
+            let next = next.entry(payload["from"].as_u64().expect("a sender")).or_default();
+            assert_eq!(payload["n"], *next);
             *next += 1;
         }
     }
@@ -116,9 +118,9 @@ async fn a_node_listens_to_a_room_while_it_has_members_there() {
     let carl = joined(&two).await;
     assert_eq!(redis.subscribers(CHANNEL).await, 2);
     let channels: Vec<String> = redis.ask(&["PUBSUB", "CHANNELS", "*"]).await;
-    assert_eq!(channels.len(), 2, "the room and what is for all nodes: {channels:?}");
+    assert_eq!(channels.len(), 2, "the room and the channel of all nodes: {channels:?}");
     drop(carl);
-    eventually("the second node listens no longer", async || redis.subscribers(CHANNEL).await == 1).await;
+    eventually("the second node has unsubscribed", async || redis.subscribers(CHANNEL).await == 1).await;
     ann.push("9", ROOM, "phx_leave", &json!({})).await;
     ann.received().await;
     assert_eq!(redis.subscribers(CHANNEL).await, 1, "Bob is still there");
@@ -128,7 +130,7 @@ async fn a_node_listens_to_a_room_while_it_has_members_there() {
 }
 
 #[tokio::test]
-async fn whoever_comes_right_back_finds_the_room_still_listened_to() {
+async fn a_client_that_rejoins_at_once_finds_the_room_still_subscribed() {
     let redis = Redis::start().await;
     let (one, two) = two(|settings: &mut settings::Settings| {
         on(&redis)(settings);
@@ -141,7 +143,7 @@ async fn whoever_comes_right_back_finds_the_room_still_listened_to() {
         .await;
     assert_eq!(redis.subscribers(CHANNEL).await, 2);
     let mut bob = joined(&two).await;
-    say(&mut ann, json!(1)).await;
+    send_broadcast(&mut ann, json!(1)).await;
     assert_eq!(bob.next_json().await[4]["payload"], 1);
     one.stop().await;
     two.stop().await;
@@ -155,16 +157,16 @@ async fn the_first_to_join_on_a_node_misses_nothing_after_the_reply() {
     proxy.delay(Duration::from_millis(5));
     let one = World::with(on(&redis)).await;
     let two = one.beside(at(&redis, proxy.address())).await;
-    hears(&one, 2).await;
-    hears(&two, 2).await;
+    wait_for_nodes(&one, 2).await;
+    wait_for_nodes(&two, 2).await;
     let (mut ann, mut bob) = (one.connect().await, two.connect().await);
     for n in 0..30 {
         let topic = format!("realtime:room {n}");
         ann.join(&topic, json!({})).await;
         bob.join(&topic, json!({})).await;
         let call = json!({"type": "broadcast", "event": "e", "payload": {"n": n}});
-        let said = json!([(n + 1).to_string(), "2", topic, "broadcast", call]);
-        ann.send_json(&said).await;
+        let broadcast = json!([(n + 1).to_string(), "2", topic, "broadcast", call]);
+        ann.send_json(&broadcast).await;
         assert_eq!(bob.next_json().await[4]["payload"]["n"], n);
     }
     one.stop().await;
@@ -172,7 +174,7 @@ async fn the_first_to_join_on_a_node_misses_nothing_after_the_reply() {
 }
 
 #[tokio::test]
-async fn nobody_waits_long_for_a_room_to_open() {
+async fn a_join_does_not_wait_long_for_a_subscription() {
     let redis = Redis::start().await;
     let proxy = harness::ChaosProxy::to(redis.address()).await;
     let world = World::with(|settings| {
@@ -180,19 +182,19 @@ async fn nobody_waits_long_for_a_room_to_open() {
         settings.bus.subscribe_timeout = Duration::from_millis(100);
     })
     .await;
-    hears(&world, 1).await;
+    wait_for_nodes(&world, 1).await;
     proxy.stick();
     let mut ann = joined(&world).await;
     let mut bob = joined(&world).await;
-    say(&mut ann, json!(1)).await;
+    send_broadcast(&mut ann, json!(1)).await;
     assert_eq!(bob.next_json().await[4]["payload"], 1);
     proxy.mend();
     world.stop().await;
 }
 
-// What is said waits until the bus has taken what was said before. Whoever joins does not wait behind it.
+// A broadcast waits until the bus has taken the ones before it. A join does not wait behind them.
 #[tokio::test]
-async fn nobody_waits_long_for_a_room_to_open_behind_what_is_said() {
+async fn a_join_does_not_wait_long_behind_queued_broadcasts() {
     let redis = Redis::start().await;
     let proxy = harness::ChaosProxy::to(redis.address()).await;
     let world = World::with(|settings| {
@@ -201,11 +203,11 @@ async fn nobody_waits_long_for_a_room_to_open_behind_what_is_said() {
         settings.bus.timeout = Duration::from_secs(60);
     })
     .await;
-    hears(&world, 1).await;
+    wait_for_nodes(&world, 1).await;
     let mut ann = joined(&world).await;
     proxy.stick();
     for _ in 0..20 {
-        say(&mut ann, json!("x".repeat(300_000))).await;
+        send_broadcast(&mut ann, json!("x".repeat(300_000))).await;
     }
     ann.settle().await;
     let mut bob = world.connect().await;
@@ -217,16 +219,16 @@ async fn nobody_waits_long_for_a_room_to_open_behind_what_is_said() {
 
 // While nodes are replaced by those of another version, both are there.
 #[tokio::test]
-async fn what_cannot_be_read_is_counted_and_harms_nobody() {
+async fn unreadable_messages_are_counted_and_disturb_no_client() {
     let redis = Redis::start().await;
     let (one, two) = two(on(&redis)).await;
     let (mut ann, mut bob) = (joined(&one).await, joined(&two).await);
     for message in ["\u{2}\u{1}of another version", "", "\u{1}"] {
-        let heard: usize = redis.ask(&["PUBLISH", CHANNEL, message]).await;
-        assert_eq!(heard, 2);
+        let received: usize = redis.ask(&["PUBLISH", CHANNEL, message]).await;
+        assert_eq!(received, 2);
     }
     let _: usize = redis.ask(&["PUBLISH", "realtime:nodes", "an unknown word"]).await;
-    say(&mut ann, json!(1)).await;
+    send_broadcast(&mut ann, json!(1)).await;
     assert_eq!(bob.next_json().await[4]["payload"], 1);
     for world in [&one, &two] {
         eventually("it is counted", async || world.number("realtime_bus_unread_total").await == 4.0).await;
@@ -244,10 +246,10 @@ async fn a_topic_cannot_name_another_room() {
     let (mut ann, mut bob, mut carl) = (one.connect().await, two.connect().await, joined(&two).await);
     ann.join(&odd, json!({})).await;
     bob.join(&odd, json!({})).await;
-    let said = json!(["1", "2", odd, "broadcast", {"type": "broadcast", "event": "e", "payload": {}}]);
-    ann.send_json(&said).await;
-    let heard: Value = bob.next_json().await;
-    assert_eq!(heard[2], odd);
+    let broadcast = json!(["1", "2", odd, "broadcast", {"type": "broadcast", "event": "e", "payload": {}}]);
+    ann.send_json(&broadcast).await;
+    let received: Value = bob.next_json().await;
+    assert_eq!(received[2], odd);
     carl.expect_quiet().await;
     one.stop().await;
     two.stop().await;

@@ -61,18 +61,18 @@ impl Node {
     }
 
     async fn publish(&mut self, room: &str, text: &str) {
-        self.connection.send(vec![said(room, text)]).await.expect("sent");
+        self.connection.send(vec![publish_command(room, text)]).await.expect("sent");
     }
 
-    async fn show(&mut self, room: &str, change: SnapshotChange, text: &str) {
+    async fn store(&mut self, room: &str, change: SnapshotChange, text: &str) {
         let message = Bytes::copy_from_slice(text.as_bytes());
         let command = Command::Store { room: room.into(), change, message };
         self.connection.send(vec![command]).await.expect("sent");
     }
 
     /// The next `count` messages, as «room: text».
-    async fn hear(&mut self, count: usize) -> Vec<String> {
-        let hear = async {
+    async fn receive(&mut self, count: usize) -> Vec<String> {
+        let receive = async {
             while self.messages.len() < count {
                 let mut arrived = Vec::new();
                 let dropped = self.inbox.take(&mut arrived).await.expect("the connection holds");
@@ -80,16 +80,16 @@ impl Node {
                 self.messages.append(&mut arrived);
             }
         };
-        timeout(WAIT_MAX, hear).await.expect("messages come");
-        let heard: Vec<_> = self.messages.drain(..count).collect();
-        heard.iter().map(told).collect()
+        timeout(WAIT_MAX, receive).await.expect("messages come");
+        let received: Vec<_> = self.messages.drain(..count).collect();
+        received.iter().map(describe).collect()
     }
 
-    /// Hears nothing but what it says to itself now.
-    async fn hears_nothing(&mut self) {
+    /// Receives nothing but the message that it publishes now.
+    async fn receives_nothing(&mut self) {
         let end = Command::Publish { channel: Channel::Nodes, message: "end".into() };
         self.connection.send(vec![end]).await.expect("sent");
-        assert_eq!(self.hear(1).await, ["everyone: end"]);
+        assert_eq!(self.receive(1).await, ["all nodes: end"]);
     }
 
     async fn snapshots(&mut self, room: &str) -> Vec<(NodeId, StoredSnapshot)> {
@@ -115,15 +115,15 @@ fn names(rooms: &[&str]) -> Vec<RoomName> {
     rooms.iter().map(|room| (*room).into()).collect()
 }
 
-fn said(room: &str, text: &str) -> Command {
+fn publish_command(room: &str, text: &str) -> Command {
     Command::Publish { channel: Channel::Room(room.into()), message: Bytes::copy_from_slice(text.as_bytes()) }
 }
 
-fn told(heard: &ReceivedMessage) -> String {
-    let text = String::from_utf8_lossy(&heard.message);
-    match &heard.channel {
+fn describe(received: &ReceivedMessage) -> String {
+    let text = String::from_utf8_lossy(&received.message);
+    match &received.channel {
         Channel::Room(room) => format!("{room}: {text}"),
-        Channel::Nodes => format!("everyone: {text}"),
+        Channel::Nodes => format!("all nodes: {text}"),
     }
 }
 
@@ -141,14 +141,14 @@ async fn messages_reach_the_subscribers_of_a_room() {
         ann.publish("a", "1").await;
         ann.publish("c", "2").await;
         ann.publish("b", "3").await;
-        assert_eq!(bob.hear(2).await, ["a: 1", "b: 3"]);
-        ann.hears_nothing().await;
-        assert_eq!(bob.hear(1).await, ["everyone: end"]);
+        assert_eq!(bob.receive(2).await, ["a: 1", "b: 3"]);
+        ann.receives_nothing().await;
+        assert_eq!(bob.receive(1).await, ["all nodes: end"]);
 
         bob.connection.unsubscribe(&names(&["a"])).await.expect("unsubscribed");
         ann.publish("a", "4").await;
         ann.publish("b", "5").await;
-        assert_eq!(bob.hear(1).await, ["b: 5"]);
+        assert_eq!(bob.receive(1).await, ["b: 5"]);
     }
 }
 
@@ -159,7 +159,7 @@ async fn a_subscriber_receives_its_own_messages() {
         let mut ann = connect(&*bus, ANN).await;
         ann.subscribe(&["a"]).await;
         ann.publish("a", "1").await;
-        assert_eq!(ann.hear(1).await, ["a: 1"]);
+        assert_eq!(ann.receive(1).await, ["a: 1"]);
     }
 }
 
@@ -171,15 +171,15 @@ async fn messages_arrive_in_the_order_in_which_they_are_handed_over() {
         bob.subscribe(&["a"]).await;
         let mut answers = Vec::new();
         for batch in 0..200 {
-            // Nobody waits for an answer before the next batch.
-            let commands = (0..50).map(|n| said("a", &(batch * 50 + n).to_string())).collect();
+            // The next batch is sent before the answer to this one.
+            let commands = (0..50).map(|n| publish_command("a", &(batch * 50 + n).to_string())).collect();
             answers.push(ann.connection.send(commands));
         }
         for answer in answers {
             answer.await.expect("sent");
         }
         let expected: Vec<_> = (0..10_000).map(|n| format!("a: {n}")).collect();
-        assert_eq!(bob.hear(10_000).await, expected);
+        assert_eq!(bob.receive(10_000).await, expected);
     }
 }
 
@@ -193,20 +193,23 @@ async fn names_and_messages_may_be_of_any_kind() {
         let message = Bytes::from((0..=255).cycle().take(300_000).collect::<Vec<u8>>());
         let channel = Channel::Room(odd.into());
         ann.connection
-            .send(vec![Command::Publish { channel: channel.clone(), message: message.clone() }, said("", "")])
+            .send(vec![
+                Command::Publish { channel: channel.clone(), message: message.clone() },
+                publish_command("", ""),
+            ])
             .await
             .expect("sent");
-        let mut heard = Vec::new();
-        while heard.len() < 2 {
+        let mut received = Vec::new();
+        while received.len() < 2 {
             let mut arrived = Vec::new();
             timeout(WAIT_MAX, ann.inbox.take(&mut arrived))
                 .await
                 .expect("in time")
                 .expect("the connection holds");
-            heard.extend(arrived);
+            received.extend(arrived);
         }
-        assert_eq!(heard[0], ReceivedMessage { channel, message });
-        assert_eq!(told(&heard[1]), ": ");
+        assert_eq!(received[0], ReceivedMessage { channel, message });
+        assert_eq!(describe(&received[1]), ": ");
     }
 }
 
@@ -216,25 +219,29 @@ async fn changes_are_stored_and_published_at_once() {
         let bus = kind.bus(LONG_LEASE);
         let (mut ann, mut bob) = (connect(&*bus, ANN).await, connect(&*bus, BOB).await);
         bob.subscribe(&["a"]).await;
-        ann.show("a", SnapshotChange::Replace(snapshot("p1", &[(1, "one"), (2, "two")])), "news 1").await;
-        assert_eq!(bob.hear(1).await, ["a: news 1"]);
+        ann.store("a", SnapshotChange::Replace(snapshot("p1", &[(1, "one"), (2, "two")])), "delta 1").await;
+        assert_eq!(bob.receive(1).await, ["a: delta 1"]);
         assert_eq!(bob.snapshots("a").await, [(ANN, snapshot("p1", &[(1, "one"), (2, "two")]))]);
 
         let set = vec![(2, "zwei".into()), (3, "three".into())];
-        ann.show("a", SnapshotChange::Update { position: "p2".into(), set, removed: vec![1, 77] }, "news 2")
-            .await;
-        assert_eq!(bob.hear(1).await, ["a: news 2"]);
+        ann.store(
+            "a",
+            SnapshotChange::Update { position: "p2".into(), set, removed: vec![1, 77] },
+            "delta 2",
+        )
+        .await;
+        assert_eq!(bob.receive(1).await, ["a: delta 2"]);
         assert_eq!(bob.snapshots("a").await, [(ANN, snapshot("p2", &[(2, "zwei"), (3, "three")]))]);
 
-        bob.show("a", SnapshotChange::Replace(snapshot("q", &[(1, "bob")])), "mine").await;
-        ann.show("a", SnapshotChange::Replace(snapshot("p3", &[(9, "nine")])), "whole").await;
+        bob.store("a", SnapshotChange::Replace(snapshot("q", &[(1, "bob")])), "mine").await;
+        ann.store("a", SnapshotChange::Replace(snapshot("p3", &[(9, "nine")])), "whole").await;
         let expected = [(ANN, snapshot("p3", &[(9, "nine")])), (BOB, snapshot("q", &[(1, "bob")]))];
         assert_eq!(ann.snapshots("a").await, expected);
 
-        ann.show("a", SnapshotChange::Remove, "gone").await;
+        ann.store("a", SnapshotChange::Remove, "gone").await;
         assert_eq!(ann.snapshots("a").await, [(BOB, snapshot("q", &[(1, "bob")]))]);
         assert_eq!(ann.snapshots("b").await, []);
-        assert_eq!(bob.hear(3).await, ["a: mine", "a: whole", "a: gone"]);
+        assert_eq!(bob.receive(3).await, ["a: mine", "a: whole", "a: gone"]);
     }
 }
 
@@ -247,18 +254,18 @@ async fn snapshots_come_in_the_order_of_the_request() {
         for room in rooms.iter().step_by(3) {
             let whole =
                 StoredSnapshot { position: "p".into(), entries: vec![(1, Bytes::from(room.to_string()))] };
-            ann.show(room, SnapshotChange::Replace(whole), "whole").await;
+            ann.store(room, SnapshotChange::Replace(whole), "whole").await;
         }
         let copies = ann.connection.snapshots(&rooms).await.expect("snapshots");
         assert_eq!(copies.len(), rooms.len());
         for (n, (room, copies)) in rooms.iter().zip(copies).enumerate() {
-            let shown: Vec<_> = copies
+            let stored: Vec<_> = copies
                 .expect("allowed")
                 .into_iter()
                 .map(|(_, copy)| copy.expect("it exists").entries[0].1.clone())
                 .collect();
             let expected = (n % 3 == 0).then(|| Bytes::from(room.to_string()));
-            assert_eq!(shown, Vec::from_iter(expected), "{room}");
+            assert_eq!(stored, Vec::from_iter(expected), "{room}");
         }
     }
 }

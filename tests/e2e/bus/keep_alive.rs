@@ -13,8 +13,8 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::tapped::{Asked, Tapped};
-use super::{at, guest, hears, member, on, say, shows, track, two};
+use super::tapped::{BusRequest, Tapped};
+use super::{at, join_locally, member, on, send_broadcast, track, two, wait_for_nodes, wait_for_presence};
 
 /// What the connections of a node are called.
 const NAMES: [&str; 3] = ["realtime-server:subscribe", "realtime-server:publish", "realtime-server:read"];
@@ -28,7 +28,7 @@ async fn connections(redis: &Redis) -> Vec<Vec<u64>> {
     connections
 }
 
-/// Waits until a connection that says nothing is closed, by Redis or by the proxy at `address`.
+/// Waits until an idle connection is closed, by Redis or by the proxy at `address`.
 async fn idle_connection_ends(address: SocketAddr) {
     let mut idle = TcpStream::connect(address).await.expect("a connection");
     let ended = timeout(WAIT_MAX * 2, idle.read(&mut [0])).await.expect("it is closed in time");
@@ -93,7 +93,7 @@ async fn losing_the_connection_that_reads_costs_no_message_and_no_presence() {
     let ((mut ann, _), (mut bob, _)) = (member(&one, "ann").await, member(&two, "bob").await);
     track(&mut ann, json!({})).await;
     ann.received().await;
-    eventually("Ann is seen", async || !bob.received().await.is_empty()).await;
+    eventually("Ann is tracked", async || !bob.received().await.is_empty()).await;
     let mut killed = 0;
     for round in 0..10 {
         let topic = format!("realtime:room {round}");
@@ -104,16 +104,16 @@ async fn losing_the_connection_that_reads_costs_no_message_and_no_presence() {
             .await;
         here.settle().await;
         killed += redis.kill_connections("realtime-server:read").await;
-        // What is shown there has to be read, over a connection that is being opened.
+        // The room's presence has to be read, over a connection that is being opened.
         there.join(&topic, config).await;
-        eventually("whoever is there is shown", async || {
+        eventually("the member is tracked", async || {
             let mut look = two.connect().await;
             look.join(&topic, json!({"presence": {"key": "look", "enabled": true}})).await;
             look.next_json().await[4]["here"].is_object()
         })
         .await;
         for n in 0..20 {
-            say(&mut ann, json!(round * 20 + n)).await;
+            send_broadcast(&mut ann, json!(round * 20 + n)).await;
         }
         for n in 0..20 {
             assert_eq!(bob.next_json().await[4]["payload"], round * 20 + n);
@@ -125,7 +125,7 @@ async fn losing_the_connection_that_reads_costs_no_message_and_no_presence() {
     two.stop().await;
 }
 
-// A room that opens waits for what is read, and not for long. So many more wait than may be asked for at once.
+// A room that opens waits for its snapshots, up to a timeout. More rooms wait than one request may name.
 #[tokio::test]
 async fn messages_pass_while_nothing_can_be_read() {
     const ROOMS: usize = 400;
@@ -139,26 +139,29 @@ async fn messages_pass_while_nothing_can_be_read() {
     })
     .await;
     let ((mut ann, _), (mut bob, _)) = (member(&one, "ann").await, member(&two, "bob").await);
-    // Nobody listens there.
+    // No process listens on this port.
     proxy.redirect(SocketAddr::from(([127, 0, 0, 1], 1)));
     assert_eq!(redis.kill_connections("realtime-server:read").await, 2);
     for world in [&one, &two] {
-        eventually("it says so", async || world.number("realtime_bus_presence_shared").await == 0.0).await;
+        eventually("presence is reported as not shared", async || {
+            world.number("realtime_bus_presence_shared").await == 0.0
+        })
+        .await;
         assert_eq!(world.send(Request::get("/readyz")).await.json()["status"], "degraded");
     }
-    let (hub, mut guests) = (std::sync::Arc::clone(&two.node().hub), Vec::new());
+    let (hub, mut local_members) = (std::sync::Arc::clone(&two.node().hub), Vec::new());
     for n in 0..ROOMS {
-        guests.push(guest(&hub, &n.to_string()));
+        local_members.push(join_locally(&hub, &n.to_string()));
         let channel = format!("realtime:room:default:phoenix:public:{n}");
-        eventually("it is listened to", async || redis.subscribers(&channel).await == 1).await;
+        eventually("the room is subscribed", async || redis.subscribers(&channel).await == 1).await;
     }
-    say(&mut ann, json!("heard")).await;
-    assert_eq!(bob.next_json().await[4]["payload"], "heard");
+    send_broadcast(&mut ann, json!("delivered")).await;
+    assert_eq!(bob.next_json().await[4]["payload"], "delivered");
     track(&mut ann, json!({})).await;
     proxy.redirect(redis.address());
     for world in [&one, &two] {
         eventually("it can read", async || world.number("realtime_bus_presence_shared").await == 1.0).await;
-        shows(world, &["ann"]).await;
+        wait_for_presence(world, &["ann"]).await;
     }
     assert_eq!(reconnects(&one, &two).await, 0.0);
     one.stop().await;
@@ -166,7 +169,7 @@ async fn messages_pass_while_nothing_can_be_read() {
 }
 
 #[tokio::test]
-async fn connections_that_are_stuck_are_noticed_although_nothing_is_said() {
+async fn stuck_connections_are_detected_without_traffic() {
     let redis = Redis::start().await;
     let proxy = ChaosProxy::to(redis.address()).await;
     let world = World::with(|settings| {
@@ -176,31 +179,31 @@ async fn connections_that_are_stuck_are_noticed_although_nothing_is_said() {
         settings.bus.lease = Duration::from_secs(600);
     })
     .await;
-    hears(&world, 1).await;
+    wait_for_nodes(&world, 1).await;
     proxy.strand();
     eventually("it has connected anew", async || world.number("realtime_bus_reconnects_total").await == 1.0)
         .await;
-    hears(&world, 1).await;
+    wait_for_nodes(&world, 1).await;
     world.stop().await;
 }
 
-// What is missing in another Redis is not gone. The node follows its address as a whole.
+// Presence missing in another Redis has not left. All connections of the node move to the new address.
 #[tokio::test]
-async fn a_connection_that_leads_elsewhere_takes_the_node_along() {
+async fn a_connection_to_another_redis_moves_the_whole_node() {
     let (old, new) = (Redis::start().await, Redis::start().await);
     let proxy = ChaosProxy::to(old.address()).await;
     let (one, two) = two(at(&old, proxy.address())).await;
     let ((mut ann, _), (mut bob, _)) = (member(&one, "ann").await, member(&two, "bob").await);
     track(&mut ann, json!({})).await;
     track(&mut bob, json!({})).await;
-    shows(&one, &["ann", "bob"]).await;
-    shows(&two, &["ann", "bob"]).await;
+    wait_for_presence(&one, &["ann", "bob"]).await;
+    wait_for_presence(&two, &["ann", "bob"]).await;
     proxy.redirect(new.address());
     assert_eq!(old.kill_connections("realtime-server:read").await, 2);
     for world in [&one, &two] {
         eventually("it has moved", async || world.number("realtime_bus_reconnects_total").await == 1.0).await;
-        hears(world, 2).await;
-        shows(world, &["ann", "bob"]).await;
+        wait_for_nodes(world, 2).await;
+        wait_for_presence(world, &["ann", "bob"]).await;
     }
     assert_eq!(new.keys("realtime:lease:*").await.len(), 2);
     one.stop().await;
@@ -217,16 +220,16 @@ async fn no_connection_is_checked_again_before_it_has_answered() {
         settings.bus.lease = Duration::from_secs(1);
     })
     .await;
-    hears(&world, 1).await;
+    wait_for_nodes(&world, 1).await;
     bus.stall_checks();
     let [checks, sent] = [(); 2].map(|()| Arc::new(AtomicUsize::new(0)));
     let counters = [Arc::clone(&checks), Arc::clone(&sent)];
-    bus.tap(move |asked| {
+    bus.tap(move |request| {
         let [checks, sent] = &counters;
-        match asked {
-            Asked::Check => drop(checks.fetch_add(1, Ordering::Relaxed)),
-            Asked::Send(_) => drop(sent.fetch_add(1, Ordering::Relaxed)),
-            Asked::Connect | Asked::Subscribe(_) => {}
+        match request {
+            BusRequest::Check => drop(checks.fetch_add(1, Ordering::Relaxed)),
+            BusRequest::Send(_) => drop(sent.fetch_add(1, Ordering::Relaxed)),
+            BusRequest::Connect | BusRequest::Subscribe(_) => {}
         }
         Ok::<(), BusError>(())
     });
@@ -247,12 +250,12 @@ async fn a_node_that_stops_while_nothing_can_be_read_leaves_nothing_behind() {
     .await;
     let (mut ann, _) = member(&one, "ann").await;
     track(&mut ann, json!({})).await;
-    shows(&two, &["ann"]).await;
+    wait_for_presence(&two, &["ann"]).await;
     proxy.redirect(SocketAddr::from(([127, 0, 0, 1], 1)));
     assert_eq!(redis.kill_connections("realtime-server:read").await, 2);
     // Its copies cannot be read.
-    let _waiting = guest(&one.node().hub, "waiting");
-    eventually("it is listened to", async || {
+    let _waiting = join_locally(&one.node().hub, "waiting");
+    eventually("the room is subscribed", async || {
         redis.subscribers("realtime:room:default:phoenix:public:waiting").await == 1
     })
     .await;

@@ -1,4 +1,4 @@
-//! What is lost between nodes is counted, each message once: by the node that did not hand it over, or by the one
+//! Messages lost between nodes are counted, each once: by the node that did not hand it over, or by the one
 //! that did not get it.
 
 use std::hash::{BuildHasher as _, RandomState};
@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use settings::Settings;
 use tokio::task::AbortHandle;
 
-use super::tapped::{Asked, Tapped};
-use super::{ROOM, at, hears, misses, on, say, two};
+use super::tapped::{BusRequest, Tapped};
+use super::{ROOM, at, on, send_broadcast, two, wait_for_disconnect, wait_for_nodes};
 
 /// Where messages come from outside, on a node without members.
 const OUTSIDE: &str = "realtime:outside";
@@ -26,7 +26,7 @@ async fn joined(world: &World, topic: &str) -> Client {
     client
 }
 
-/// Counts what a client hears being said, until it is dropped.
+/// Counts the broadcasts that a client receives, until it is dropped.
 struct Counting {
     count: Arc<AtomicU64>,
     task: AbortHandle,
@@ -49,9 +49,10 @@ fn counting(mut client: Client) -> Counting {
     let counted = Arc::clone(&count);
     let task = tokio::spawn(async move {
         loop {
-            let heard = client.received().await;
-            let said = heard.iter().filter(|frame| matches!(frame, Frame::Json(it) if it[3] == "broadcast"));
-            counted.fetch_add(said.count() as u64, Ordering::Relaxed);
+            let received = client.received().await;
+            let broadcasts =
+                received.iter().filter(|frame| matches!(frame, Frame::Json(it) if it[3] == "broadcast"));
+            counted.fetch_add(broadcasts.count() as u64, Ordering::Relaxed);
         }
     });
     Counting { count, task: task.abort_handle() }
@@ -64,7 +65,7 @@ async fn post(world: &World, payload: Value) {
     assert_eq!(answer.status, 202, "{}", answer.text());
 }
 
-/// Numbers that nobody can foresee, the same for the same seed.
+/// Pseudo-random numbers, the same for the same seed.
 struct Chance(u64);
 
 impl Chance {
@@ -74,7 +75,7 @@ impl Chance {
     }
 }
 
-/// Says much while connections are closed at any moment, on either side. `CHAOS_SEED` repeats what was closed when.
+/// Sends many broadcasts while connections are closed at any moment, on either side. `CHAOS_SEED` repeats what was closed when.
 async fn chaos(change: impl Fn(&mut Settings)) {
     const STEPS: u64 = 60;
     const MESSAGES: u64 = 20;
@@ -98,7 +99,7 @@ async fn chaos(change: impl Fn(&mut Settings)) {
         proxies.push(proxy);
     }
     for world in &worlds {
-        hears(world, 3).await;
+        wait_for_nodes(world, 3).await;
     }
     let mut ann = joined(&worlds[0], ROOM).await;
     let mut delivered = Vec::new();
@@ -106,9 +107,9 @@ async fn chaos(change: impl Fn(&mut Settings)) {
         delivered.push([counting(joined(world, ROOM).await), counting(joined(world, OUTSIDE).await)]);
     }
     let total = |counts: &[Counting; 2]| counts.iter().map(Counting::get).sum::<u64>();
-    say(&mut ann, json!("first")).await;
+    send_broadcast(&mut ann, json!("first")).await;
     post(&worlds[0], json!("first")).await;
-    eventually("both know it", async || delivered.iter().all(|counts| total(counts) == 2)).await;
+    eventually("both have received it", async || delivered.iter().all(|counts| total(counts) == 2)).await;
     let mut sent = 2;
     for _ in 0..STEPS {
         let broken = chance.next(MESSAGES);
@@ -121,7 +122,7 @@ async fn chaos(change: impl Fn(&mut Settings)) {
                     node => proxies[node as usize - 3].cut(),
                 }
             }
-            say(&mut ann, json!(n)).await;
+            send_broadcast(&mut ann, json!(n)).await;
             post(&worlds[0], json!(n)).await;
             sent += 2;
         }
@@ -129,7 +130,7 @@ async fn chaos(change: impl Fn(&mut Settings)) {
         ann.settle().await;
         if chance.next(3) == 0 {
             for world in &worlds {
-                hears(world, 3).await;
+                wait_for_nodes(world, 3).await;
             }
         }
     }
@@ -154,7 +155,7 @@ async fn chaos(change: impl Fn(&mut Settings)) {
 }
 
 #[tokio::test]
-async fn whatever_is_closed_when_each_message_is_delivered_or_counted() {
+async fn each_message_is_delivered_or_counted_whichever_connection_is_closed() {
     chaos(|_| {}).await;
 }
 
@@ -163,8 +164,8 @@ async fn what_does_not_fit_into_a_queue_is_counted_as_well() {
     chaos(|settings| settings.bus.max_frames = std::num::NonZeroU32::new(4).expect("not zero")).await;
 }
 
-/// Waits until every node has renewed its lease, and so has said something to the others.
-async fn everybody_speaks(redis: &Redis) {
+/// Waits until every node has renewed its lease, and so has published to the others.
+async fn wait_for_lease_renewals(redis: &Redis) {
     let leases = redis.keys("realtime:lease:*").await;
     for lease in leases {
         let mut last = i64::MAX;
@@ -176,9 +177,9 @@ async fn everybody_speaks(redis: &Redis) {
     }
 }
 
-// Nothing else is said there, before or after.
+// Nothing else is sent in the room, before or after.
 #[tokio::test]
-async fn what_was_said_in_a_quiet_room_while_a_node_was_cut_off_is_counted() {
+async fn messages_of_a_quiet_room_are_counted_by_a_node_that_was_disconnected() {
     let redis = Redis::start().await;
     let quick = |settings: &mut Settings| settings.bus.lease = Duration::from_secs(1);
     let one = World::with(|settings| {
@@ -193,20 +194,22 @@ async fn what_was_said_in_a_quiet_room_while_a_node_was_cut_off_is_counted() {
             quick(settings);
         })
         .await;
-    hears(&one, 2).await;
-    hears(&two, 2).await;
+    wait_for_nodes(&one, 2).await;
+    wait_for_nodes(&two, 2).await;
     let (mut ann, _bob) = (joined(&one, ROOM).await, joined(&two, ROOM).await);
     let (_carl, _dora) = (joined(&one, OUTSIDE).await, joined(&two, OUTSIDE).await);
-    everybody_speaks(&redis).await;
+    wait_for_lease_renewals(&redis).await;
     for round in 1..4 {
         proxy.cut();
-        misses(&two).await;
+        wait_for_disconnect(&two).await;
         for n in 0..5 {
-            say(&mut ann, json!(n)).await;
+            send_broadcast(&mut ann, json!(n)).await;
         }
         let published = f64::from(round) * 5.0;
-        eventually("it is said", async || one.number("realtime_bus_published_total").await == published)
-            .await;
+        eventually("they are published", async || {
+            one.number("realtime_bus_published_total").await == published
+        })
+        .await;
         proxy.mend();
         eventually("it is counted", async || two.number("realtime_bus_missed_total").await == published)
             .await;
@@ -216,9 +219,9 @@ async fn what_was_said_in_a_quiet_room_while_a_node_was_cut_off_is_counted() {
     two.stop().await;
 }
 
-// Nor are messages that a node said before this one had anybody in the room.
+// Messages published before this node had a member in the room are not missed either.
 #[tokio::test]
-async fn what_nobody_was_there_for_is_not_missed() {
+async fn messages_of_a_room_without_members_are_not_missed() {
     let redis = Redis::start().await;
     let (one, two) = two(|settings| {
         on(&redis)(settings);
@@ -228,18 +231,19 @@ async fn what_nobody_was_there_for_is_not_missed() {
     let mut ann = joined(&one, ROOM).await;
     for round in 0..3 {
         for n in 0..5 {
-            say(&mut ann, json!(n)).await;
+            send_broadcast(&mut ann, json!(n)).await;
         }
-        eventually("it is said", async || one.number("realtime_bus_published_total").await >= 5.0).await;
+        eventually("they are published", async || one.number("realtime_bus_published_total").await >= 5.0)
+            .await;
         let bob = joined(&two, ROOM).await;
-        everybody_speaks(&redis).await;
+        wait_for_lease_renewals(&redis).await;
         assert!(redis.kill_connections("realtime-server:subscribe").await > 0);
         let before = f64::from(round) + 1.0;
         for world in [&one, &two] {
             eventually("it is back", async || world.number("realtime_bus_reconnects_total").await == before)
                 .await;
         }
-        everybody_speaks(&redis).await;
+        wait_for_lease_renewals(&redis).await;
         assert_eq!(two.number("realtime_bus_missed_total").await, 0.0);
         drop(bob);
         eventually("the room is left", async || redis.subscribers(super::CHANNEL).await == 1).await;
@@ -256,11 +260,11 @@ const COUNT_BYTES: usize = 26;
 fn room_messages(bus: &Tapped) -> Arc<Mutex<Vec<Bytes>>> {
     let messages: Arc<Mutex<Vec<Bytes>>> = Arc::default();
     let sent = Arc::clone(&messages);
-    bus.tap(move |asked| {
-        if let Asked::Send(commands) = asked {
+    bus.tap(move |request| {
+        if let BusRequest::Send(commands) = request {
             for command in *commands {
                 if let Command::Publish { channel: Channel::Room(_), message } = command {
-                    sent.lock().expect("nobody panics").push(message.clone());
+                    sent.lock().expect("no holder panics").push(message.clone());
                 }
             }
         }
@@ -271,33 +275,33 @@ fn room_messages(bus: &Tapped) -> Arc<Mutex<Vec<Bytes>>> {
 
 /// How many of these are counts without an event.
 fn counts(messages: &Mutex<Vec<Bytes>>) -> usize {
-    let messages = messages.lock().expect("nobody panics");
+    let messages = messages.lock().expect("no holder panics");
     messages.iter().filter(|it| it[1] == NUMBERED && it.len() == COUNT_BYTES).count()
 }
 
-// Until it says that it can read numbers. What cannot be read would be lost for it.
+// Until it announces that it can read sequence numbers. It would lose messages that it cannot read.
 #[tokio::test]
 async fn a_node_of_an_older_version_is_sent_no_numbers() {
     let broker = Broker::new(Duration::from_secs(60), Bounds { frames: 10_000, bytes: 1 << 26 });
     let bus = Tapped::over(broker.clone());
     let one = World::on(bus.clone(), |_| {}).await;
-    hears(&one, 1).await;
+    wait_for_nodes(&one, 1).await;
     let messages = room_messages(&bus);
     let (mut connection, _inbox) = broker.connect(hub::NodeId::new(7)).await.expect("a connection");
     let mut ann = joined(&one, ROOM).await;
-    for (said, expected) in [
+    for (text, expected) in [
         (None, NUMBERED),
         (Some(r#"{"from":7,"said":"Hello"}"#), 1),
         (Some(r#"{"from":7,"said":"Hello","streams":1}"#), NUMBERED),
     ] {
-        if let Some(said) = said {
-            let message = said.as_bytes().to_vec().into();
+        if let Some(text) = text {
+            let message = text.as_bytes().to_vec().into();
             connection.send(vec![Command::Publish { channel: Channel::Nodes, message }]).await.expect("sent");
         }
-        eventually("what is said is as the other can read it", async || {
-            say(&mut ann, json!(1)).await;
+        eventually("messages are encoded as the other node can read them", async || {
+            send_broadcast(&mut ann, json!(1)).await;
             ann.settle().await;
-            messages.lock().expect("nobody panics").last().is_some_and(|last| last[1] == expected)
+            messages.lock().expect("no holder panics").last().is_some_and(|last| last[1] == expected)
         })
         .await;
     }
@@ -306,42 +310,42 @@ async fn a_node_of_an_older_version_is_sent_no_numbers() {
 
 // A count that may not be sent yet is sent when it may.
 #[tokio::test]
-async fn counts_that_were_asked_for_are_sent_once_all_nodes_can_read_them() {
+async fn requested_counts_are_sent_once_all_nodes_can_read_them() {
     let broker = Broker::new(Duration::from_secs(60), Bounds { frames: 10_000, bytes: 1 << 26 });
     let bus = Tapped::over(broker.clone());
     let one = World::on(bus.clone(), |_| {}).await;
-    hears(&one, 1).await;
+    wait_for_nodes(&one, 1).await;
     let messages = room_messages(&bus);
     let (mut connection, _inbox) = broker.connect(hub::NodeId::new(7)).await.expect("a connection");
-    let mut tell = |said: &'static str| {
-        let message = said.as_bytes().into();
+    let mut publish = |text: &'static str| {
+        let message = text.as_bytes().into();
         connection.send(vec![Command::Publish { channel: Channel::Nodes, message }])
     };
     let mut ann = joined(&one, ROOM).await;
-    tell(r#"{"from":7,"said":"Hello"}"#).await.expect("sent");
-    tell(r#"{"from":7,"said":{"Count":{"since_ms":60000}}}"#).await.expect("sent");
+    publish(r#"{"from":7,"said":"Hello"}"#).await.expect("sent");
+    publish(r#"{"from":7,"said":{"Count":{"since_ms":60000}}}"#).await.expect("sent");
     for n in 0..50 {
-        say(&mut ann, json!(n)).await;
-        tell(r#"{"from":7,"said":{"Count":{"since_ms":60000}}}"#).await.expect("sent");
+        send_broadcast(&mut ann, json!(n)).await;
+        publish(r#"{"from":7,"said":{"Count":{"since_ms":60000}}}"#).await.expect("sent");
         ann.settle().await;
     }
     assert_eq!(counts(&messages), 0);
-    tell(r#"{"from":7,"said":"Told","streams":1}"#).await.expect("sent");
+    publish(r#"{"from":7,"said":"Told","streams":1}"#).await.expect("sent");
     eventually("the count is sent", async || counts(&messages) == 1).await;
     one.stop().await;
 }
 
-// When Redis is back, every node asks every other, and each answer is as long as there are rooms.
+// When Redis is back, every node requests counts of every other, and each answer has an entry per room.
 #[tokio::test]
-async fn many_questions_for_counts_have_one_answer() {
+async fn many_requests_for_counts_have_one_answer() {
     let broker = Broker::new(Duration::from_secs(60), Bounds { frames: 10_000, bytes: 1 << 26 });
     let bus = Tapped::over(broker.clone());
     let one = World::on(bus.clone(), |_| {}).await;
-    hears(&one, 1).await;
+    wait_for_nodes(&one, 1).await;
     let messages = room_messages(&bus);
     let (mut connection, _inbox) = broker.connect(hub::NodeId::new(7)).await.expect("a connection");
     let mut ann = joined(&one, ROOM).await;
-    say(&mut ann, json!("first")).await;
+    send_broadcast(&mut ann, json!("first")).await;
     ann.settle().await;
     let begun = Instant::now();
     for _ in 0..200 {

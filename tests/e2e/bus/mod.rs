@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use settings::Settings;
 
 const ROOM: &str = "realtime:room";
-/// The room as the bus knows it, and its channel in Redis.
+/// The name of the room on the bus, and its channel in Redis.
 const NAME: &str = "default:phoenix:public:room";
 const CHANNEL: &str = "realtime:room:default:phoenix:public:room";
 
@@ -41,27 +41,30 @@ fn on(redis: &Redis) -> impl Fn(&mut Settings) {
     at(redis, redis.address())
 }
 
-/// Two nodes that hear each other.
+/// Two nodes that are connected to each other.
 async fn two(change: impl Fn(&mut Settings)) -> (World, World) {
     let one = World::with(&change).await;
     let two = one.beside(&change).await;
-    hears(&one, 2).await;
-    hears(&two, 2).await;
+    wait_for_nodes(&one, 2).await;
+    wait_for_nodes(&two, 2).await;
     (one, two)
 }
 
-/// Waits until this node hears the bus, on which there are so many nodes.
-async fn hears(world: &World, nodes: usize) {
-    eventually("the node hears the others", async || {
+/// Waits until this node is connected to the bus and counts this many nodes on it.
+async fn wait_for_nodes(world: &World, nodes: usize) {
+    eventually("the node is connected to the others", async || {
         world.number("realtime_bus_connected").await == 1.0
             && world.number("realtime_bus_nodes").await == nodes as f64
     })
     .await;
 }
 
-/// Waits until this node has lost the bus.
-async fn misses(world: &World) {
-    eventually("the node misses the bus", async || world.number("realtime_bus_connected").await == 0.0).await;
+/// Waits until this node has lost its connection to the bus.
+async fn wait_for_disconnect(world: &World) {
+    eventually("the node is disconnected from the bus", async || {
+        world.number("realtime_bus_connected").await == 0.0
+    })
+    .await;
 }
 
 /// A client that is in the room under `key`; its first state.
@@ -73,8 +76,8 @@ async fn member(world: &World, key: &str) -> (Client, Value) {
     (client, state[4].clone())
 }
 
-/// Somebody who is in a room at once, without a connection.
-fn guest(hub: &Arc<Hub>, topic: &str) -> Membership {
+/// Joins a room of this node directly, without a client connection.
+fn join_locally(hub: &Arc<Hub>, topic: &str) -> Membership {
     let (space, privacy) = (Space::Phoenix, Privacy::Public);
     let key = RoomKey { tenant: "default".into(), space, privacy, topic: topic.into() };
     let outbox = Arc::new(Outbox::new(Bounds { frames: 100, bytes: 1 << 20 }));
@@ -82,29 +85,29 @@ fn guest(hub: &Arc<Hub>, topic: &str) -> Membership {
     hub.join(key, member, &Frame::new("joined".into(), 0))
 }
 
-/// Shows `payload` to the room, and waits for the answer.
+/// Tracks `payload` in the room, and waits for the reply.
 async fn track(client: &mut Client, payload: Value) {
     let call = json!({"type": "presence", "event": "track", "payload": payload});
     client.push("track", ROOM, "presence", &call).await;
     client.settle().await;
 }
 
-/// Says something to the room.
-async fn say(client: &mut Client, payload: Value) {
+/// Sends a broadcast to the room.
+async fn send_broadcast(client: &mut Client, payload: Value) {
     let call = json!({"type": "broadcast", "event": "said", "payload": payload});
     client.push("say", ROOM, "broadcast", &call).await;
 }
 
-/// Waits until this node shows exactly these keys in the room, to whoever joins.
-async fn shows(world: &World, keys: &[impl AsRef<str>]) {
+/// Waits until a client that joins on this node receives exactly these keys in the room.
+async fn wait_for_presence(world: &World, keys: &[impl AsRef<str>]) {
     let mut last = Value::Null;
-    let what = format!("the room shows {:?}", keys.iter().map(AsRef::as_ref).collect::<Vec<_>>());
+    let what = format!("the room's presence is {:?}", keys.iter().map(AsRef::as_ref).collect::<Vec<_>>());
     eventually(&what, async || {
         let (_client, state) = member(world, "look").await;
-        let shown = state.as_object().expect("a state");
-        let holds = shown.len() == keys.len() && keys.iter().all(|key| shown.contains_key(key.as_ref()));
+        let tracked = state.as_object().expect("a state");
+        let holds = tracked.len() == keys.len() && keys.iter().all(|key| tracked.contains_key(key.as_ref()));
         if last != state {
-            eprintln!("shown: {:?}", shown.keys().collect::<Vec<_>>());
+            eprintln!("tracked: {:?}", tracked.keys().collect::<Vec<_>>());
             last = state;
         }
         holds

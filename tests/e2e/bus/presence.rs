@@ -1,4 +1,4 @@
-//! Presence reaches over nodes: everybody sees everybody, once, under the same refs, until they go.
+//! Presence across nodes: every member has one entry on all nodes, under the same refs, until it leaves.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use harness::{Client, Conversation, Frame, Redis, WAIT_MAX, World, eventually};
 use serde_json::{Value, json};
 
-use super::{ROOM, guest, hears, member, on, shows, track, two};
+use super::{ROOM, join_locally, member, on, track, two, wait_for_nodes, wait_for_presence};
 
 #[tokio::test]
 async fn a_change_on_one_node_is_a_diff_on_the_others() {
@@ -34,7 +34,7 @@ async fn a_change_on_one_node_is_a_diff_on_the_others() {
 }
 
 #[tokio::test]
-async fn whoever_joins_on_a_cold_node_is_shown_everybody_under_the_same_refs() {
+async fn the_first_member_on_a_node_receives_all_entries_under_the_same_refs() {
     let redis = Redis::start().await;
     let (one, two) = two(on(&redis)).await;
     let (mut ann, _) = member(&one, "ann").await;
@@ -67,15 +67,15 @@ async fn members_of_a_room_or_node_that_ends_leave_on_every_node() {
     assert!(diff(&mut bob).await["joins"]["ann"].is_object());
     one.stop().await;
     assert!(diff(&mut bob).await["leaves"]["ann"].is_object());
-    hears(&two, 1).await;
+    wait_for_nodes(&two, 1).await;
     drop(bob);
-    eventually("nothing is left of anybody", async || redis.keys("realtime:shown:*").await.is_empty()).await;
+    eventually("no presence is stored", async || redis.keys("realtime:shown:*").await.is_empty()).await;
     two.stop().await;
     assert_eq!(redis.keys("*").await, [""; 0]);
 }
 
 #[tokio::test]
-async fn many_in_a_room_are_shown_to_all() {
+async fn many_members_of_a_room_are_tracked_on_all_nodes() {
     const MEMBERS: usize = 60;
     let redis = Redis::start().await;
     let (one, two) = two(on(&redis)).await;
@@ -87,7 +87,7 @@ async fn many_in_a_room_are_shown_to_all() {
         clients.push(client);
     }
     for world in [&one, &two] {
-        eventually("everybody is shown", async || {
+        eventually("all members are tracked", async || {
             let (_client, state) = member(world, "watcher").await;
             state.as_object().map(serde_json::Map::len) == Some(MEMBERS)
         })
@@ -105,46 +105,46 @@ async fn many_in_a_room_are_shown_to_all() {
     two.stop().await;
 }
 
-// Redis ends the connection of whoever has too much to hear at once. In a large room the whole is.
+// Redis closes the connection of a subscriber with too much output pending. A large room's snapshot exceeds it.
 #[tokio::test]
-async fn a_room_may_show_more_than_fits_into_a_message() {
+async fn the_presence_of_a_room_may_exceed_one_message() {
     let redis = Redis::start().await;
     let _: String = redis.ask(&["CONFIG", "SET", "client-output-buffer-limit", "pubsub 3mb 3mb 60"]).await;
     let (one, two) = two(on(&redis)).await;
     let (_watcher, _) = member(&two, "watcher").await;
     let hub = Arc::clone(&one.node().hub);
     let keys: Vec<_> = (0..24).map(|n| format!("user {n}")).collect();
-    let mut guests = Vec::new();
+    let mut local_members = Vec::new();
     for key in &keys {
-        let guest = guest(&hub, "room");
+        let local_member = join_locally(&hub, "room");
         let meta = json!({"phx_ref": key, "picture": "x".repeat(200_000)}).to_string();
-        guest.track(hub::PresenceEntry { key: key.as_str().into(), meta: meta.into() });
-        guests.push(guest);
+        local_member.track(hub::PresenceEntry { key: key.as_str().into(), meta: meta.into() });
+        local_members.push(local_member);
     }
-    shows(&two, &keys).await;
+    wait_for_presence(&two, &keys).await;
     for world in [&one, &two] {
         assert_eq!(world.number("realtime_bus_reconnects_total").await, 0.0);
     }
-    // Published as a whole, to those who know nothing of it any more.
+    // The nodes publish and read whole snapshots again.
     redis.kill_subscribers().await;
     for world in [&one, &two] {
         eventually("it has come back", async || world.number("realtime_bus_reconnects_total").await == 1.0)
             .await;
     }
-    shows(&two, &keys).await;
-    guests.truncate(1);
-    shows(&two, &keys[..1]).await;
+    wait_for_presence(&two, &keys).await;
+    local_members.truncate(1);
+    wait_for_presence(&two, &keys[..1]).await;
     for world in [&one, &two] {
         assert_eq!(world.number("realtime_bus_reconnects_total").await, 1.0);
     }
-    drop(guests);
+    drop(local_members);
     one.stop().await;
     two.stop().await;
 }
 
-// What does not fit into a node's inbox is dropped. Presence must come right all the same.
+// What does not fit into a node's inbox is dropped. Presence is repaired all the same.
 #[tokio::test]
-async fn a_node_that_was_too_slow_to_hear_everything_sees_everybody_in_the_end() {
+async fn a_node_whose_inbox_overflowed_has_complete_presence_in_the_end() {
     use hub::Bounds;
     use realtime_server::bus::Broker;
 
@@ -155,8 +155,8 @@ async fn a_node_that_was_too_slow_to_hear_everything_sees_everybody_in_the_end()
         settings.presence.coalesce = Duration::ZERO;
     };
     let (one, two) = (World::on(broker.clone(), change).await, World::on(broker, change).await);
-    hears(&one, 2).await;
-    hears(&two, 2).await;
+    wait_for_nodes(&one, 2).await;
+    wait_for_nodes(&two, 2).await;
     let (mut watcher, _) = member(&two, "watcher").await;
     let mut clients = Vec::new();
     for n in 0..40 {
@@ -167,7 +167,7 @@ async fn a_node_that_was_too_slow_to_hear_everything_sees_everybody_in_the_end()
         let call = json!({"type": "presence", "event": "track", "payload": {}});
         client.push("2", ROOM, "presence", &call).await;
     }
-    eventually("everybody is shown", async || {
+    eventually("all members are tracked", async || {
         let (_client, state) = member(&two, "another").await;
         state.as_object().map(serde_json::Map::len) == Some(clients.len())
     })
@@ -177,10 +177,10 @@ async fn a_node_that_was_too_slow_to_hear_everything_sees_everybody_in_the_end()
     two.stop().await;
 }
 
-// Whoever comes back tells everything it shows, and then that this was everything. What does not fit into the inbox
-// in between was told all the same.
+// A node that reconnects publishes all its presence, and then the end of its resync. Updates that did not fit into
+// the inbox in between were published all the same.
 #[tokio::test]
-async fn nobody_leaves_because_a_node_was_too_slow_to_hear_of_them() {
+async fn no_member_leaves_because_an_inbox_overflowed() {
     use hub::{Bounds, PresenceEntry};
     use realtime_server::bus::{BATCH_MAX, Broker};
 
@@ -190,32 +190,34 @@ async fn nobody_leaves_because_a_node_was_too_slow_to_hear_of_them() {
         settings.limits.max_channels_per_client = crate::size(2 * BATCH_MAX);
     };
     let (one, two) = (World::on(broker.clone(), change).await, World::on(broker.clone(), change).await);
-    hears(&one, 2).await;
-    hears(&two, 2).await;
+    wait_for_nodes(&one, 2).await;
+    wait_for_nodes(&two, 2).await;
     let hub = Arc::clone(&one.node().hub);
-    let show = |topic: &str, key: &str| {
-        let guest = guest(&hub, topic);
-        guest.track(PresenceEntry { key: key.into(), meta: json!({"phx_ref": key}).to_string().into() });
-        guest
+    let track_locally = |topic: &str, key: &str| {
+        let local_member = join_locally(&hub, topic);
+        local_member
+            .track(PresenceEntry { key: key.into(), meta: json!({"phx_ref": key}).to_string().into() });
+        local_member
     };
-    // They are told in two messages' worth of time, of which the second is short and fits.
+    // They are published in two batches, of which the second is short and fits.
     let topics: Vec<_> = (0..BATCH_MAX + 3).map(|n| format!("room {n}")).collect();
-    let mut guests: Vec<_> = topics.iter().map(|topic| show(topic, "guest")).collect();
+    let mut local_members: Vec<_> = topics.iter().map(|topic| track_locally(topic, "local_member")).collect();
     let mut ann = two.connect().await;
     for topic in &topics {
         let config = json!({"presence": {"key": "ann", "enabled": true}});
         ann.join(&format!("realtime:{topic}"), config).await;
-        assert!(ann.next_json().await[4]["guest"].is_object());
+        assert!(ann.next_json().await[4]["local_member"].is_object());
     }
     broker.cut(one.node().id);
     eventually("it is back", async || one.number("realtime_bus_reconnects_total").await == 1.0).await;
-    eventually("much was not heard", async || two.number("realtime_bus_unheard_total").await >= 400.0).await;
-    guests.push(show(&topics[0], "late"));
+    eventually("much was not received", async || two.number("realtime_bus_unheard_total").await >= 400.0)
+        .await;
+    local_members.push(track_locally(&topics[0], "late"));
     let mut has_come = false;
-    eventually("what follows is heard", async || {
+    eventually("what follows is received", async || {
         for frame in ann.received().await {
             let Frame::Json(frame) = frame else { panic!("{frame:?}") };
-            assert!(frame[4]["leaves"].get("guest").is_none(), "{frame}");
+            assert!(frame[4]["leaves"].get("local_member").is_none(), "{frame}");
             has_come |= frame[4]["joins"].get("late").is_some();
         }
         has_come
@@ -241,8 +243,8 @@ async fn diff(client: &mut Client) -> Value {
 /// A state whose metas stand in a certain order.
 fn sorted(state: &Value) -> Value {
     let mut state = state.clone();
-    for shown in state.as_object_mut().into_iter().flat_map(|state| state.values_mut()) {
-        if let Some(metas) = shown["metas"].as_array_mut() {
+    for entry in state.as_object_mut().into_iter().flat_map(|state| state.values_mut()) {
+        if let Some(metas) = entry["metas"].as_array_mut() {
             metas.sort_by_key(|meta| meta["phx_ref"].to_string());
         }
     }

@@ -11,8 +11,8 @@ use hub::{Bounds, Membership, PresenceEntry};
 use realtime_server::bus::{Broker, Bus as _, BusError, Channel, Command, SnapshotChange};
 use serde_json::json;
 
-use super::tapped::{Asked, Tapped};
-use super::{NAME, guest, hears, member, track};
+use super::tapped::{BusRequest, Tapped};
+use super::{NAME, join_locally, member, track, wait_for_nodes};
 
 const ROUNDS: usize = 12;
 
@@ -25,7 +25,7 @@ async fn tapped() -> (World, Broker, Tapped) {
         settings.presence.coalesce = Duration::ZERO;
     })
     .await;
-    hears(&world, 1).await;
+    wait_for_nodes(&world, 1).await;
     (world, broker, bus)
 }
 
@@ -39,114 +39,114 @@ async fn reconnect(world: &World, broker: &Broker) {
     .await;
 }
 
-// News of a room that nobody has been told of over this connection are no news: what was taken while there was none
-// is not in them. Published like that, they make a copy that lacks whoever was there before, at the newest position.
+// A delta of a room that has not been stored over this connection is no delta: changes taken without a connection
+// are not in it. Stored like that, it makes a snapshot that lacks the earlier members, at the newest position.
 #[tokio::test]
-async fn what_is_shown_over_a_new_connection_is_whole_from_the_first_word() {
+async fn the_first_change_over_a_new_connection_is_a_whole_snapshot() {
     let (world, broker, bus) = tapped().await;
     let (mut ann, _) = member(&world, "ann").await;
     track(&mut ann, json!({})).await;
     let hub = Arc::clone(&world.node().hub);
     let first: Arc<Mutex<Option<SnapshotChange>>> = Arc::default();
-    let (shown, mut bob) = (Arc::clone(&first), None);
-    bus.tap(move |asked| {
-        match asked {
-            Asked::Connect => {
-                let bob = bob.insert(guest(&hub, "room"));
+    let (recorded, mut bob) = (Arc::clone(&first), None);
+    bus.tap(move |request| {
+        match request {
+            BusRequest::Connect => {
+                let bob = bob.insert(join_locally(&hub, "room"));
                 bob.track(PresenceEntry { key: "bob".into(), meta: "{}".into() });
-                *shown.lock().expect("nobody panics") = None;
+                *recorded.lock().expect("no holder panics") = None;
             }
-            Asked::Send(commands) => {
+            BusRequest::Send(commands) => {
                 for command in *commands {
                     if let Command::Store { room, change, .. } = command {
                         assert_eq!(&**room, NAME);
-                        shown.lock().expect("nobody panics").get_or_insert_with(|| change.clone());
+                        recorded.lock().expect("no holder panics").get_or_insert_with(|| change.clone());
                     }
                 }
             }
-            Asked::Subscribe(_) | Asked::Check => {}
+            BusRequest::Subscribe(_) | BusRequest::Check => {}
         }
         Ok::<(), BusError>(())
     });
     for _ in 0..ROUNDS {
         reconnect(&world, &broker).await;
-        eventually("it is shown", async || first.lock().expect("nobody panics").is_some()).await;
-        let first = first.lock().expect("nobody panics").take();
+        eventually("it is stored", async || first.lock().expect("no holder panics").is_some()).await;
+        let first = first.lock().expect("no holder panics").take();
         let Some(SnapshotChange::Replace(whole)) = first else { panic!("{first:?} is not the whole") };
         assert_eq!(whole.entries.len(), 2);
     }
     world.stop().await;
 }
 
-// Nobody would ever leave it again, and whoever has it in its list would be asked for it over every connection.
+// The node would never unsubscribe, and every new connection would request the room's snapshots.
 #[tokio::test]
-async fn a_room_that_closes_before_it_is_listened_to_again_is_not() {
+async fn a_room_that_closes_before_it_is_resubscribed_is_not_subscribed() {
     let (world, broker, bus) = tapped().await;
     let hub = Arc::clone(&world.node().hub);
     let visitor: Arc<Mutex<Option<Membership>>> = Arc::default();
-    let (inside, mut said) = (Arc::clone(&visitor), 0);
-    bus.tap(move |asked| {
-        match asked {
-            Asked::Connect => said = 0,
-            // It greets the others, lists its rooms, and says who its users are.
-            Asked::Send(_) => {
-                said += 1;
-                if said == 2 {
-                    drop(inside.lock().expect("nobody panics").take());
+    let (inside, mut sends) = (Arc::clone(&visitor), 0);
+    bus.tap(move |request| {
+        match request {
+            BusRequest::Connect => sends = 0,
+            // The node announces itself, lists its rooms, and reports its users.
+            BusRequest::Send(_) => {
+                sends += 1;
+                if sends == 2 {
+                    drop(inside.lock().expect("no holder panics").take());
                 }
             }
-            Asked::Subscribe(_) | Asked::Check => {}
+            BusRequest::Subscribe(_) | BusRequest::Check => {}
         }
         Ok::<(), BusError>(())
     });
     for _ in 0..ROUNDS {
-        *visitor.lock().expect("nobody panics") = Some(guest(&hub, "room"));
-        eventually("it is listened to", async || broker.subscribers(NAME) == 1).await;
+        *visitor.lock().expect("no holder panics") = Some(join_locally(&hub, "room"));
+        eventually("the room is subscribed", async || broker.subscribers(NAME) == 1).await;
         reconnect(&world, &broker).await;
         eventually("the room has closed", async || world.number("realtime_rooms").await == 0.0).await;
-        eventually("nobody listens to it", async || broker.subscribers(NAME) == 0).await;
+        eventually("the room is unsubscribed", async || broker.subscribers(NAME) == 0).await;
     }
     world.stop().await;
 }
 
 #[tokio::test]
-async fn a_room_that_closes_before_it_is_heard_of_is_left_all_the_same() {
+async fn a_room_that_closes_while_it_is_subscribed_is_unsubscribed() {
     let (world, broker, bus) = tapped().await;
     let hub = Arc::clone(&world.node().hub);
     let mut visitor = None;
-    bus.tap(move |asked| {
-        match asked {
-            Asked::Connect => visitor = Some(guest(&hub, "room")),
-            Asked::Subscribe(rooms) if rooms.iter().any(|room| &**room == NAME) => drop(visitor.take()),
-            Asked::Subscribe(_) | Asked::Send(_) | Asked::Check => {}
+    bus.tap(move |request| {
+        match request {
+            BusRequest::Connect => visitor = Some(join_locally(&hub, "room")),
+            BusRequest::Subscribe(rooms) if rooms.iter().any(|room| &**room == NAME) => drop(visitor.take()),
+            BusRequest::Subscribe(_) | BusRequest::Send(_) | BusRequest::Check => {}
         }
         Ok::<(), BusError>(())
     });
     for _ in 0..ROUNDS {
         reconnect(&world, &broker).await;
         eventually("the room has closed", async || world.number("realtime_rooms").await == 0.0).await;
-        eventually("nobody listens to it", async || broker.subscribers(NAME) == 0).await;
+        eventually("the room is unsubscribed", async || broker.subscribers(NAME) == 0).await;
     }
     world.stop().await;
 }
 
-// Perhaps it is lost because of what is told or read over it. Then the next one will be, too.
+// The cause may be a command sent over it. Then the next connection is lost, too.
 #[tokio::test]
 async fn a_connection_that_is_lost_right_away_is_one_more_failed_attempt() {
     let (world, broker, bus) = tapped().await;
     let attempts: Arc<Mutex<Vec<Instant>>> = Arc::default();
     let tried = Arc::clone(&attempts);
-    bus.tap(move |asked| match asked {
-        Asked::Connect => {
-            tried.lock().expect("nobody panics").push(Instant::now());
+    bus.tap(move |request| match request {
+        BusRequest::Connect => {
+            tried.lock().expect("no holder panics").push(Instant::now());
             Ok(())
         }
-        Asked::Subscribe(_) | Asked::Check => Ok(()),
-        Asked::Send(_) => Err(BusError::Closed),
+        BusRequest::Subscribe(_) | BusRequest::Check => Ok(()),
+        BusRequest::Send(_) => Err(BusError::Closed),
     });
     broker.cut(world.node().id);
-    eventually("it was tried", async || attempts.lock().expect("nobody panics").len() >= 5).await;
-    let attempts = attempts.lock().expect("nobody panics").clone();
+    eventually("it was tried", async || attempts.lock().expect("no holder panics").len() >= 5).await;
+    let attempts = attempts.lock().expect("no holder panics").clone();
     assert!(attempts[4] - attempts[3] > Duration::from_millis(300), "they come less and less often");
     assert_eq!(world.number("realtime_bus_connected").await, 0.0);
     assert_eq!(world.number("realtime_bus_reconnects_total").await, 0.0);
@@ -165,8 +165,8 @@ async fn a_snapshot_that_an_older_node_requests_is_published() {
     track(&mut ann, json!({})).await;
     let published: Arc<Mutex<Vec<Bytes>>> = Arc::default();
     let kept = Arc::clone(&published);
-    bus.tap(move |asked| {
-        if let Asked::Send(commands) = asked {
+    bus.tap(move |request| {
+        if let BusRequest::Send(commands) = request {
             for command in *commands {
                 if let Command::Store { message, .. } = command {
                     kept.lock().expect("no holder panics").push(message.clone());

@@ -3,22 +3,22 @@
 use harness::{ChaosProxy, Redis, RedisOptions, World};
 use serde_json::json;
 
-use super::{at, hears, member, misses, on, say, track, two};
+use super::{at, member, on, send_broadcast, track, two, wait_for_disconnect, wait_for_nodes};
 
 #[tokio::test]
-async fn it_may_be_encrypted_and_want_a_password() {
+async fn redis_may_require_tls_and_a_password() {
     let options = RedisOptions { tls: true, password: Some("open sesame"), ..RedisOptions::default() };
     let redis = Redis::with(RedisOptions { password: Some("sesame"), ..options }).await;
     let (one, two) = two(on(&redis)).await;
     let ((mut ann, _), (mut bob, _)) = (member(&one, "ann").await, member(&two, "bob").await);
-    say(&mut ann, json!(1)).await;
+    send_broadcast(&mut ann, json!(1)).await;
     assert_eq!(bob.next_json().await[4]["payload"], 1);
     one.stop().await;
     two.stop().await;
 }
 
 #[tokio::test]
-async fn it_must_be_the_one_whose_certificate_we_trust() {
+async fn a_redis_with_an_unverified_certificate_is_refused() {
     let redis = Redis::with(RedisOptions { tls: true, ..RedisOptions::default() }).await;
     let other = Redis::with(RedisOptions { tls: true, ..RedisOptions::default() }).await;
     let world = World::with(|settings| {
@@ -26,7 +26,7 @@ async fn it_must_be_the_one_whose_certificate_we_trust() {
         settings.bus.tls_ca_file = other.authority();
     })
     .await;
-    // It serves all the same.
+    // The node serves its own clients.
     let (mut ann, _) = member(&world, "ann").await;
     ann.settle().await;
     assert_eq!(world.number("realtime_bus_connected").await, 0.0);
@@ -48,17 +48,17 @@ async fn a_failover_loses_no_member() {
     drop(primary);
     let promoted: String = replica.ask(&["REPLICAOF", "NO", "ONE"]).await;
     assert_eq!(promoted, "OK");
-    misses(&one).await;
-    misses(&two).await;
+    wait_for_disconnect(&one).await;
+    wait_for_disconnect(&two).await;
     proxy.plug_into(replica.address());
-    hears(&one, 2).await;
-    hears(&two, 2).await;
+    wait_for_nodes(&one, 2).await;
+    wait_for_nodes(&two, 2).await;
     for world in [&one, &two] {
-        super::shows(world, &["ann", "bob"]).await;
+        super::wait_for_presence(world, &["ann", "bob"]).await;
     }
     ann.received().await;
     bob.received().await;
-    say(&mut ann, json!(1)).await;
+    send_broadcast(&mut ann, json!(1)).await;
     assert_eq!(bob.next_json().await[4]["payload"], 1);
     one.stop().await;
     two.stop().await;

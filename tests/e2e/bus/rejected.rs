@@ -6,14 +6,16 @@ use harness::{ChaosProxy, Client, Redis, Request, TokenIssuer, World, eventually
 use serde_json::{Value, json};
 
 use self::PresenceSharing::{Rejected, Shared};
-use super::{at, hears, member, misses, on, say, shows, track, two};
+use super::{
+    at, member, on, send_broadcast, track, two, wait_for_disconnect, wait_for_nodes, wait_for_presence,
+};
 
 /// Makes Redis refuse all that needs memory.
-async fn fill(redis: &Redis) {
+async fn exhaust_memory(redis: &Redis) {
     redis.run("CONFIG SET maxmemory 1").await;
 }
 
-async fn empty(redis: &Redis) {
+async fn restore_memory(redis: &Redis) {
     redis.run("CONFIG SET maxmemory 0").await;
 }
 
@@ -47,8 +49,8 @@ async fn presence_is(world: &World, sharing: PresenceSharing) {
     assert_eq!(status.json()["bus"], bus);
 }
 
-/// The next broadcast that a client hears.
-async fn next_said(client: &mut Client) -> Value {
+/// The next broadcast that a client receives.
+async fn next_broadcast(client: &mut Client) -> Value {
     loop {
         let frame = client.next_json().await;
         if frame[3] == "broadcast" {
@@ -57,10 +59,10 @@ async fn next_said(client: &mut Client) -> Value {
     }
 }
 
-/// What one says in the room, the other hears.
-async fn passes(from: &mut Client, to: &mut Client, what: Value) {
-    say(from, what.clone()).await;
-    assert_eq!(next_said(to).await, what);
+/// Sends a broadcast from one client, and checks that the other receives it.
+async fn assert_delivered(from: &mut Client, to: &mut Client, what: Value) {
+    send_broadcast(from, what.clone()).await;
+    assert_eq!(next_broadcast(to).await, what);
     from.received().await;
 }
 
@@ -87,10 +89,10 @@ async fn a_redis_without_memory_passes_messages_and_shares_presence_again_later(
     })
     .await;
     let (mut ann, mut bob) = (tracked(&one, "ann").await, tracked(&two, "bob").await);
-    shows(&one, &["ann", "bob"]).await;
-    shows(&two, &["ann", "bob"]).await;
+    wait_for_presence(&one, &["ann", "bob"]).await;
+    wait_for_presence(&two, &["ann", "bob"]).await;
     presence_is(&one, Shared).await;
-    fill(&redis).await;
+    exhaust_memory(&redis).await;
     let carl = tracked(&one, "carl").await;
     let mut dora = tracked(&two, "dora").await;
     for world in [&one, &two] {
@@ -100,18 +102,18 @@ async fn a_redis_without_memory_passes_messages_and_shares_presence_again_later(
     let (begun, mut number) = (Instant::now(), 0);
     while begun.elapsed() < LEASE * 3 {
         number += 1;
-        passes(&mut ann, &mut bob, json!(number)).await;
-        passes(&mut bob, &mut ann, json!(number)).await;
+        assert_delivered(&mut ann, &mut bob, json!(number)).await;
+        assert_delivered(&mut bob, &mut ann, json!(number)).await;
     }
     dora.received().await;
-    // Presence stands still; nobody is taken for gone.
-    shows(&one, &["ann", "bob", "carl"]).await;
+    // Presence does not change; no member is removed.
+    wait_for_presence(&one, &["ann", "bob", "carl"]).await;
     drop(carl);
-    empty(&redis).await;
+    restore_memory(&redis).await;
     for world in [&one, &two] {
         presence_is(world, Shared).await;
-        hears(world, 2).await;
-        shows(world, &["ann", "bob", "dora"]).await;
+        wait_for_nodes(world, 2).await;
+        wait_for_presence(world, &["ann", "bob", "dora"]).await;
         assert_eq!(world.number("realtime_bus_reconnects_total").await, 0.0);
         assert_eq!(world.number("realtime_bus_unsent_total").await, 0.0);
     }
@@ -122,7 +124,7 @@ async fn a_redis_without_memory_passes_messages_and_shares_presence_again_later(
 #[tokio::test]
 async fn nodes_that_connect_to_a_redis_without_memory_pass_messages() {
     let redis = Redis::start().await;
-    fill(&redis).await;
+    exhaust_memory(&redis).await;
     let (one, two) = two(|settings| {
         on(&redis)(settings);
         settings.admin.jwt_secret = Some(operators().secret().into());
@@ -134,20 +136,20 @@ async fn nodes_that_connect_to_a_redis_without_memory_pass_messages() {
         presence_is(world, Rejected).await;
     }
     for number in 0..10 {
-        passes(&mut ann, &mut bob, json!(number)).await;
-        passes(&mut bob, &mut ann, json!(number)).await;
+        assert_delivered(&mut ann, &mut bob, json!(number)).await;
+        assert_delivered(&mut bob, &mut ann, json!(number)).await;
     }
     // Over new connections, too.
     redis.kill_connections("realtime-server:publish").await;
     for world in [&one, &two] {
         eventually("it is back", async || world.number("realtime_bus_reconnects_total").await == 1.0).await;
-        hears(world, 2).await;
+        wait_for_nodes(world, 2).await;
     }
-    passes(&mut ann, &mut bob, json!("still")).await;
-    empty(&redis).await;
+    assert_delivered(&mut ann, &mut bob, json!("still")).await;
+    restore_memory(&redis).await;
     for world in [&one, &two] {
         presence_is(world, Shared).await;
-        shows(world, &["ann", "bob"]).await;
+        wait_for_presence(world, &["ann", "bob"]).await;
         assert_eq!(world.number("realtime_bus_reconnects_total").await, 1.0);
     }
     one.stop().await;
@@ -156,7 +158,7 @@ async fn nodes_that_connect_to_a_redis_without_memory_pass_messages() {
 
 // Each of these refuses something else: what needs memory, all that writes, single commands.
 #[tokio::test]
-async fn whatever_is_refused_messages_pass_and_presence_is_put_right() {
+async fn whichever_command_is_refused_messages_pass_and_presence_is_repaired() {
     let redis = Redis::start().await;
     let (one, two) = two(|settings| {
         on(&redis)(settings);
@@ -165,8 +167,8 @@ async fn whatever_is_refused_messages_pass_and_presence_is_put_right() {
     })
     .await;
     let (mut ann, mut bob) = (tracked(&one, "ann").await, tracked(&two, "bob").await);
-    shows(&two, &["ann", "bob"]).await;
-    // Only a Redis that saves minds that it cannot.
+    wait_for_presence(&two, &["ann", "bob"]).await;
+    // Only a Redis that is configured to save refuses writes when it cannot.
     let _: String = redis.ask(&["CONFIG", "SET", "save", "3600 1"]).await;
     for (refuse, allow) in [
         (vec!["CONFIG SET min-replicas-to-write 1"], "CONFIG SET min-replicas-to-write 0"),
@@ -180,15 +182,15 @@ async fn whatever_is_refused_messages_pass_and_presence_is_put_right() {
             redis.run(refuse).await;
         }
         eventually("nothing is being saved", async || {
-            let told: String = redis.ask(&["INFO", "persistence"]).await;
-            told.contains("rdb_bgsave_in_progress:0")
+            let info: String = redis.ask(&["INFO", "persistence"]).await;
+            info.contains("rdb_bgsave_in_progress:0")
         })
         .await;
         let carl = tracked(&one, "carl").await;
         presence_is(&one, Rejected).await;
         for number in 0..10 {
-            passes(&mut ann, &mut bob, json!(number)).await;
-            passes(&mut bob, &mut ann, json!(number)).await;
+            assert_delivered(&mut ann, &mut bob, json!(number)).await;
+            assert_delivered(&mut bob, &mut ann, json!(number)).await;
         }
         redis.run(allow).await;
         for world in [&one, &two] {
@@ -196,10 +198,10 @@ async fn whatever_is_refused_messages_pass_and_presence_is_put_right() {
                 world.number("realtime_bus_presence_shared").await == 1.0
             })
             .await;
-            shows(world, &["ann", "bob", "carl"]).await;
+            wait_for_presence(world, &["ann", "bob", "carl"]).await;
         }
         drop(carl);
-        shows(&two, &["ann", "bob"]).await;
+        wait_for_presence(&two, &["ann", "bob"]).await;
     }
     one.stop().await;
     two.stop().await;
@@ -217,8 +219,8 @@ async fn members_of_a_node_that_reconnects_while_changes_are_refused_stay() {
     })
     .await;
     let (mut ann, mut bob) = (tracked(&one, "ann").await, tracked(&two, "bob").await);
-    shows(&one, &["ann", "bob"]).await;
-    shows(&two, &["ann", "bob"]).await;
+    wait_for_presence(&one, &["ann", "bob"]).await;
+    wait_for_presence(&two, &["ann", "bob"]).await;
     redis.run("ACL SETUSER default -hset").await;
     // Of either node: which of them connected last is not known.
     let one_of_them = redis.connections("realtime-server:publish").await.pop().expect("a connection");
@@ -227,8 +229,8 @@ async fn members_of_a_node_that_reconnects_while_changes_are_refused_stay() {
     eventually("it is back", async || reconnects(&one).await + reconnects(&two).await == 1.0).await;
     let begun = Instant::now();
     while begun.elapsed() < LEASE {
-        passes(&mut ann, &mut bob, json!(1)).await;
-        passes(&mut bob, &mut ann, json!(2)).await;
+        assert_delivered(&mut ann, &mut bob, json!(1)).await;
+        assert_delivered(&mut bob, &mut ann, json!(2)).await;
         for (world, name) in [(&one, "bob"), (&two, "ann")] {
             let (_look, state) = member(world, "look").await;
             assert!(state[name].is_object(), "{state}");
@@ -239,7 +241,7 @@ async fn members_of_a_node_that_reconnects_while_changes_are_refused_stay() {
     let _carl = tracked(&two, "carl").await;
     for world in [&one, &two] {
         presence_is(world, Shared).await;
-        shows(world, &["ann", "carl"]).await;
+        wait_for_presence(world, &["ann", "carl"]).await;
     }
     one.stop().await;
     two.stop().await;
@@ -270,20 +272,20 @@ async fn a_new_connection_to_a_redis_that_still_refuses_is_no_recovery() {
         }
         let begun = Instant::now();
         while begun.elapsed() < LEASE {
-            passes(&mut ann, &mut bob, json!(1)).await;
+            assert_delivered(&mut ann, &mut bob, json!(1)).await;
         }
         assert_eq!(one.number(EPISODES).await, 1.0);
     }
     redis.run("ACL SETUSER default +hset").await;
     for world in [&one, &two] {
         presence_is(world, Shared).await;
-        shows(world, &["ann", "bob", "carl"]).await;
+        wait_for_presence(world, &["ann", "bob", "carl"]).await;
     }
     one.stop().await;
     two.stop().await;
 }
 
-// They cannot renew their leases, and know each other by what they say.
+// They cannot renew their leases, and know each other by the messages they publish.
 #[tokio::test]
 async fn no_node_expires_because_leases_cannot_be_renewed() {
     const LEASE: Duration = Duration::from_secs(1);
@@ -295,18 +297,18 @@ async fn no_node_expires_because_leases_cannot_be_renewed() {
     })
     .await;
     let (mut ann, mut bob) = (tracked(&one, "ann").await, tracked(&two, "bob").await);
-    shows(&one, &["ann", "bob"]).await;
-    shows(&two, &["ann", "bob"]).await;
+    wait_for_presence(&one, &["ann", "bob"]).await;
+    wait_for_presence(&two, &["ann", "bob"]).await;
     redis.run("CONFIG SET min-replicas-to-write 1").await;
     eventually("the leases have run out", async || redis.keys("realtime:lease:*").await.is_empty()).await;
     let begun = Instant::now();
     while begun.elapsed() < LEASE * 2 {
-        passes(&mut ann, &mut bob, json!(1)).await;
+        assert_delivered(&mut ann, &mut bob, json!(1)).await;
     }
     for world in [&one, &two] {
         presence_is(world, Rejected).await;
         assert_eq!(world.number("realtime_bus_nodes").await, 2.0);
-        shows(world, &["ann", "bob"]).await;
+        wait_for_presence(world, &["ann", "bob"]).await;
     }
     redis.run("CONFIG SET min-replicas-to-write 0").await;
     for world in [&one, &two] {
@@ -315,14 +317,14 @@ async fn no_node_expires_because_leases_cannot_be_renewed() {
                 && redis.keys("realtime:lease:*").await.len() == 2
         })
         .await;
-        shows(world, &["ann", "bob"]).await;
+        wait_for_presence(world, &["ann", "bob"]).await;
     }
     one.stop().await;
     two.stop().await;
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_one_room_stays_with_it() {
+async fn an_error_in_one_room_concerns_no_other_room() {
     let redis = Redis::start().await;
     let (one, two) = two(|settings| {
         on(&redis)(settings);
@@ -335,7 +337,7 @@ async fn what_is_wrong_with_one_room_stays_with_it() {
     for world in [&one, &two] {
         presence_is(world, Rejected).await;
     }
-    passes(&mut ann, &mut bob, json!(1)).await;
+    assert_delivered(&mut ann, &mut bob, json!(1)).await;
     let mut carl = one.connect().await;
     carl.join("realtime:other", json!({"presence": {"key": "carl", "enabled": true}})).await;
     carl.push(
@@ -345,7 +347,7 @@ async fn what_is_wrong_with_one_room_stays_with_it() {
         &json!({"type": "presence", "event": "track", "payload": {}}),
     )
     .await;
-    eventually("the other room is as ever", async || {
+    eventually("the other room is shared", async || {
         let mut look = two.connect().await;
         look.join("realtime:other", json!({"presence": {"key": "look", "enabled": true}})).await;
         look.next_json().await[4]["carl"].is_object()
@@ -354,7 +356,7 @@ async fn what_is_wrong_with_one_room_stays_with_it() {
     redis.run("DEL realtime:present:default:phoenix:public:room").await;
     for world in [&one, &two] {
         presence_is(world, Shared).await;
-        shows(world, &["ann", "bob"]).await;
+        wait_for_presence(world, &["ann", "bob"]).await;
         assert_eq!(world.number("realtime_bus_reconnects_total").await, 0.0);
     }
     one.stop().await;
@@ -373,8 +375,8 @@ async fn members_of_two_nodes_that_both_reconnect_while_changes_are_rejected_sta
     })
     .await;
     let (mut ann, mut bob) = (tracked(&one, "ann").await, tracked(&two, "bob").await);
-    shows(&one, &["ann", "bob"]).await;
-    shows(&two, &["ann", "bob"]).await;
+    wait_for_presence(&one, &["ann", "bob"]).await;
+    wait_for_presence(&two, &["ann", "bob"]).await;
     redis.run("ACL SETUSER default -hset").await;
     for round in 1..4 {
         redis.kill_connections("realtime-server:publish").await;
@@ -386,8 +388,8 @@ async fn members_of_two_nodes_that_both_reconnect_while_changes_are_rejected_sta
         }
         let begun = Instant::now();
         while begun.elapsed() < LEASE * 2 {
-            passes(&mut ann, &mut bob, json!(1)).await;
-            passes(&mut bob, &mut ann, json!(2)).await;
+            assert_delivered(&mut ann, &mut bob, json!(1)).await;
+            assert_delivered(&mut bob, &mut ann, json!(2)).await;
             for (world, name) in [(&one, "bob"), (&two, "ann")] {
                 let (_look, state) = member(world, "look").await;
                 assert!(state[name].is_object(), "{state}");
@@ -397,12 +399,12 @@ async fn members_of_two_nodes_that_both_reconnect_while_changes_are_rejected_sta
     redis.run("ACL SETUSER default +hset").await;
     for world in [&one, &two] {
         presence_is(world, Shared).await;
-        shows(world, &["ann", "bob"]).await;
+        wait_for_presence(world, &["ann", "bob"]).await;
     }
-    // The resync has ended: whoever leaves now is gone.
+    // The resync has ended: a member that leaves now is removed.
     drop(bob);
     for world in [&one, &two] {
-        shows(world, &["ann"]).await;
+        wait_for_presence(world, &["ann"]).await;
     }
     one.stop().await;
     two.stop().await;
@@ -421,7 +423,7 @@ async fn stored_snapshot(redis: &Redis) -> String {
 
 // `DEL` is what an eviction does. What is missing is not gone, and comes back with the next change.
 #[tokio::test]
-async fn a_snapshot_that_was_evicted_removes_nobody_and_is_stored_again() {
+async fn an_evicted_snapshot_removes_no_member_and_is_stored_again() {
     let redis = Redis::start().await;
     let proxy = ChaosProxy::to(redis.address()).await;
     let quick = |settings: &mut settings::Settings| settings.bus.lease = Duration::from_secs(1);
@@ -436,26 +438,26 @@ async fn a_snapshot_that_was_evicted_removes_nobody_and_is_stored_again() {
             quick(settings);
         })
         .await;
-    hears(&one, 2).await;
-    hears(&two, 2).await;
+    wait_for_nodes(&one, 2).await;
+    wait_for_nodes(&two, 2).await;
     let (_ann, _watcher) = (tracked(&one, "ann").await, untracked(&two, "watcher").await);
-    shows(&two, &["ann"]).await;
+    wait_for_presence(&two, &["ann"]).await;
     let snapshot = stored_snapshot(&redis).await;
     let _: usize = redis.ask(&["DEL", &snapshot]).await;
     // It reads everything again.
     proxy.cut();
-    misses(&two).await;
+    wait_for_disconnect(&two).await;
     proxy.mend();
-    hears(&two, 2).await;
+    wait_for_nodes(&two, 2).await;
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_secs(1) {
-        shows(&two, &["ann"]).await;
+        wait_for_presence(&two, &["ann"]).await;
     }
     let _carl = tracked(&one, "carl").await;
     // A third node knows nothing but what is stored.
     let three = one.beside(on(&redis)).await;
     for world in [&one, &two, &three] {
-        shows(world, &["ann", "carl"]).await;
+        wait_for_presence(world, &["ann", "carl"]).await;
     }
     for world in [one, two, three] {
         world.stop().await;
@@ -471,21 +473,21 @@ async fn a_snapshot_of_another_type_is_replaced_and_concerns_no_other_room() {
     })
     .await;
     let (mut ann, mut bob) = (tracked(&one, "ann").await, untracked(&two, "bob").await);
-    shows(&two, &["ann"]).await;
+    wait_for_presence(&two, &["ann"]).await;
     let snapshot = stored_snapshot(&redis).await;
     let _: usize = redis.ask(&["DEL", &snapshot]).await;
     let _: String = redis.ask(&["SET", &snapshot, "nonsense"]).await;
     let _carl = tracked(&one, "carl").await;
-    passes(&mut ann, &mut bob, json!(1)).await;
-    let other = super::guest(&one.node().hub, "other");
+    assert_delivered(&mut ann, &mut bob, json!(1)).await;
+    let other = super::join_locally(&one.node().hub, "other");
     other.track(hub::PresenceEntry { key: "dora".into(), meta: "{}".into() });
-    eventually("the other room is as ever", async || {
+    eventually("the other room is shared", async || {
         redis.keys("realtime:shown:*:default:phoenix:public:other").await.len() == 1
     })
     .await;
     let three = one.beside(on(&redis)).await;
     for world in [&one, &two, &three] {
-        shows(world, &["ann", "carl"]).await;
+        wait_for_presence(world, &["ann", "carl"]).await;
         assert_eq!(world.number("realtime_bus_reconnects_total").await, 0.0);
     }
     drop(other);

@@ -1,6 +1,6 @@
 //! A bus inside this process that lets a test act at the very moment at which something is requested of it.
 //!
-//! Whatever a test does from outside comes too early or too late for what lies between two steps of a link.
+//! An action from outside comes too early or too late for what lies between two steps of a link.
 //! The tap runs within such a step.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,11 +13,11 @@ use realtime_server::bus::{
     RoomName, StoredSnapshots,
 };
 
-/// What has just been asked of the bus.
-pub(super) enum Asked<'a> {
+/// What has just been requested of the bus.
+pub(super) enum BusRequest<'a> {
     /// A connection, which is about to be handed out.
     Connect,
-    /// To listen to these rooms.
+    /// To subscribe to these rooms.
     Subscribe(&'a [RoomName]),
     /// To carry out these commands.
     Send(&'a [Command]),
@@ -25,7 +25,7 @@ pub(super) enum Asked<'a> {
     Check,
 }
 
-type Tap = Box<dyn FnMut(&Asked<'_>) -> Result<(), BusError> + Send>;
+type Tap = Box<dyn FnMut(&BusRequest<'_>) -> Result<(), BusError> + Send>;
 
 /// A [`Broker`] with a tap. Clones are the same bus.
 #[derive(Clone)]
@@ -40,8 +40,8 @@ impl Tapped {
         Self { broker, tap: Arc::default(), is_stalled: Arc::default() }
     }
 
-    /// From now on `tap` runs whenever something has been asked; with its error the connection is lost.
-    pub(super) fn tap(&self, tap: impl FnMut(&Asked<'_>) -> Result<(), BusError> + Send + 'static) {
+    /// From now on `tap` runs after each request; with its error the connection is lost.
+    pub(super) fn tap(&self, tap: impl FnMut(&BusRequest<'_>) -> Result<(), BusError> + Send + 'static) {
         *self.tap.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(tap));
     }
 
@@ -50,9 +50,9 @@ impl Tapped {
         self.is_stalled.store(true, Ordering::Relaxed);
     }
 
-    fn asked(&self, asked: &Asked<'_>) -> Result<(), BusError> {
+    fn run_tap(&self, request: &BusRequest<'_>) -> Result<(), BusError> {
         let mut tap = self.tap.lock().unwrap_or_else(PoisonError::into_inner);
-        tap.as_mut().map_or(Ok(()), |tap| tap(asked))
+        tap.as_mut().map_or(Ok(()), |tap| tap(request))
     }
 }
 
@@ -65,7 +65,7 @@ impl Bus for Tapped {
         let (bus, connecting) = (self.clone(), self.broker.connect(node));
         Box::pin(async move {
             let (connection, inbox) = connecting.await?;
-            bus.asked(&Asked::Connect)?;
+            bus.run_tap(&BusRequest::Connect)?;
             Ok((Box::new(TappedConnection { connection, bus }) as Box<dyn BusConnection>, inbox))
         })
     }
@@ -78,8 +78,8 @@ struct TappedConnection {
 
 impl TappedConnection {
     /// The answer, unless the tap has another.
-    fn and<T: Send + 'static>(&self, answer: BusFuture<T>, asked: &Asked<'_>) -> BusFuture<T> {
-        match self.bus.asked(asked) {
+    fn and<T: Send + 'static>(&self, answer: BusFuture<T>, request: &BusRequest<'_>) -> BusFuture<T> {
+        match self.bus.run_tap(request) {
             Ok(()) => answer,
             Err(lost) => std::future::ready(Err(lost)).boxed(),
         }
@@ -89,7 +89,7 @@ impl TappedConnection {
 impl BusConnection for TappedConnection {
     fn subscribe(&mut self, rooms: &[RoomName]) -> BusFuture<()> {
         let answer = self.connection.subscribe(rooms);
-        self.and(answer, &Asked::Subscribe(rooms))
+        self.and(answer, &BusRequest::Subscribe(rooms))
     }
 
     fn unsubscribe(&mut self, rooms: &[RoomName]) -> BusFuture<()> {
@@ -98,7 +98,7 @@ impl BusConnection for TappedConnection {
 
     fn send(&mut self, commands: Vec<Command>) -> BusFuture<Vec<RejectedChange>> {
         let answer = self.connection.send(commands.clone());
-        self.and(answer, &Asked::Send(&commands))
+        self.and(answer, &BusRequest::Send(&commands))
     }
 
     fn snapshots(&mut self, rooms: &[RoomName]) -> BusFuture<Vec<StoredSnapshots>> {
@@ -107,7 +107,7 @@ impl BusConnection for TappedConnection {
 
     fn check(&mut self) -> BusFuture<()> {
         let answer = self.connection.check();
-        let answer = self.and(answer, &Asked::Check);
+        let answer = self.and(answer, &BusRequest::Check);
         if self.bus.is_stalled.load(Ordering::Relaxed) { std::future::pending().boxed() } else { answer }
     }
 

@@ -8,7 +8,7 @@ use harness::{Changes, ChaosProxy, Client, Redis, Request, TokenIssuer, World, e
 use serde_json::json;
 use settings::Settings;
 
-use super::{ROOM, at, hears, on, two};
+use super::{ROOM, at, on, two, wait_for_nodes};
 
 /// Two nodes whose tenant may have two users.
 async fn limited(redis: &Redis) -> (World, World) {
@@ -48,12 +48,12 @@ async fn users_are_counted_over_all_nodes() {
     let mut late = two.connect().await;
     let (ann, _anna) = (joined(&one).await, joined(&one).await);
     eventually("the second node knows", async || is_full(&two).await).await;
-    // Who is connected already is refused when it joins.
+    // A client that is connected already is refused when it joins.
     late.push("1", ROOM, "phx_join", &json!({})).await;
     let refused = late.next_json().await;
     assert_eq!(refused[4]["response"]["reason"], "ConnectionRateLimitReached: Too many connected users");
     drop(ann);
-    eventually("there is a place again", async || !is_full(&two).await).await;
+    eventually("there is room for a user again", async || !is_full(&two).await).await;
     one.stop().await;
     two.stop().await;
 }
@@ -65,13 +65,13 @@ async fn users_of_a_node_that_is_gone_are_not_counted() {
     let _users = (joined(&one).await, joined(&one).await);
     eventually("the second node knows", async || is_full(&two).await).await;
     one.stop().await;
-    eventually("there is a place again", async || !is_full(&two).await).await;
+    eventually("there is room for a user again", async || !is_full(&two).await).await;
     two.stop().await;
 }
 
-// Its plug is pulled, or it is killed: nobody says goodbye.
+// It loses power, or is killed: it does not leave the bus.
 #[tokio::test]
-async fn users_of_a_node_that_dies_are_not_counted_when_its_lease_has_run_out() {
+async fn users_of_a_node_are_not_counted_after_its_lease_has_expired() {
     let redis = Redis::start().await;
     let proxy = ChaosProxy::to(redis.address()).await;
     let limited = |settings: &mut Settings| {
@@ -90,11 +90,11 @@ async fn users_of_a_node_that_dies_are_not_counted_when_its_lease_has_run_out() 
             limited(settings);
         })
         .await;
-    hears(&two, 2).await;
+    wait_for_nodes(&two, 2).await;
     let _users = (joined(&one).await, joined(&one).await);
     eventually("the second node knows", async || is_full(&two).await).await;
     proxy.stick();
-    eventually("there is a place again", async || !is_full(&two).await).await;
+    eventually("there is room for a user again", async || !is_full(&two).await).await;
     proxy.cut();
     one.stop().await;
     two.stop().await;
@@ -111,9 +111,9 @@ async fn without_a_limit_of_their_own_users_fill_every_node() {
     world.stop().await;
 }
 
-// What is ordered of one node counts for all.
+// A command of an operator to one node applies to all.
 #[tokio::test]
-async fn an_operators_order_reaches_all_nodes() {
+async fn an_operators_command_reaches_all_nodes() {
     let redis = Redis::start().await;
     let operators = TokenIssuer::new("the operators' secret, of thirty-two bytes");
     let (one, two) = two(|settings: &mut Settings| {
