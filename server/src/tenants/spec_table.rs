@@ -12,8 +12,9 @@ use super::TenantSpec;
 use super::source::SourceId;
 use super::spec::{EffectiveSpec, NodeDefaults};
 
-/// The id of a tenant in lower case, because host names have no case.
-pub(super) type Key = Box<str>;
+/// The id of a tenant in lower case, because host names have no case. Shared, so that a copy of the table of tenants
+/// allocates nothing per tenant.
+pub(super) type Key = Arc<str>;
 
 /// All specifications, by tenant and source.
 pub(super) struct SpecTable {
