@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all, pending};
-use harness::{Request, Response, TenantSource, TenantSpec, Token, World};
+use harness::{Request, Response, TenantSource, TenantSpec, Token, TokenIssuer, World};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -157,6 +157,24 @@ async fn a_source_that_hangs_delays_only_handshakes_that_need_it_and_is_asked_on
     assert_eq!(known.expect("a registered tenant does not wait for the source").status, 101);
     assert_eq!(unknown, ["HTTP/1.1 404"; 8]);
     assert_eq!(source.lookups.load(Ordering::Relaxed), 1);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn an_operator_can_disconnect_a_tenant_that_this_node_has_not_looked_up_yet() {
+    let operators = TokenIssuer::new("the operators' secret, of thirty-two bytes");
+    let world = World::with(|settings| settings.admin.jwt_secret = Some(operators.secret().into())).await;
+    let source = Arc::new(MapSource::default());
+    world.node().tenants.add_source(Arc::clone(&source) as Arc<dyn TenantSource>);
+    source.tenants.lock().expect("no test panics here").insert("lazy".into(), spec(&world, "lazy"));
+    let token = operators.sign(&json!({"exp": 4_000_000_000_u64}));
+    let disconnect = async |tenant: &str| {
+        let target = format!("/admin/tenants/{tenant}/disconnect");
+        world.send(Request::post(&target).bearer(&token)).await
+    };
+    let response = disconnect("lazy").await;
+    assert_eq!((response.status, response.json()), (200, json!({"disconnected": 0})));
+    assert_eq!(disconnect("unknown").await.status, 404);
     world.stop().await;
 }
 

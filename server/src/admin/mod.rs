@@ -84,7 +84,7 @@ fn commands(node: &Arc<Node>) -> [Route; 2] {
             "/admin/tenants/{id}/disconnect",
             "disconnectTenant",
             "Closes the connections of a tenant on all nodes with 1012; clients may reconnect.",
-            RouteHandler::immediate(node, operator::disconnect),
+            RouteHandler::new(node, operator::disconnect),
         ),
     ]
 }

@@ -10,7 +10,7 @@ use tracing::{info, warn};
 use crate::bus::OperatorCommand;
 use crate::node::{Changes, Node};
 use crate::response;
-use crate::routes::{RequestHead, RoutedRequest};
+use crate::routes::RoutedRequest;
 use crate::telemetry::codes::{Code, Scope};
 
 /// `POST /admin/reload`: reads the settings again, and responds with what changed.
@@ -34,13 +34,16 @@ pub(super) async fn reload(node: Arc<Node>, request: RoutedRequest) -> Response<
 }
 
 /// `POST /admin/tenants/<id>/disconnect`: closes the connections of a tenant (1012); clients may reconnect.
-pub(super) fn disconnect(node: &Node, request: &RequestHead) -> Response<Bytes> {
-    let tenant = request.parameter("id");
-    match node.disconnect_clients(tenant) {
+///
+/// A tenant of a source may have clients on other nodes only, and is looked up before it counts as unknown.
+pub(super) async fn disconnect(node: Arc<Node>, request: RoutedRequest) -> Response<Bytes> {
+    let tenant = request.head.parameter("id");
+    let known = node.tenants.resolve(tenant).await;
+    match known.and_then(|_| node.disconnect_clients(tenant)) {
         Some(disconnected) => {
-            send_to_other_nodes(node, OperatorCommand::DisconnectTenant { tenant: tenant.into() });
+            send_to_other_nodes(&node, OperatorCommand::DisconnectTenant { tenant: tenant.into() });
             info!(
-                sub = request.operator_sub(),
+                sub = request.head.operator_sub(),
                 tenant, disconnected, "An operator disconnects the clients of a tenant"
             );
             response::json(StatusCode::OK, &json!({ "disconnected": disconnected }))
