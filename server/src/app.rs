@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::Context;
 use settings::Settings;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{MissedTickBehavior, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
@@ -135,11 +135,14 @@ async fn keep_link(task: LinkTask, node: Arc<Node>) {
 }
 
 /// Waits until the link has left the other nodes. Without that they learn of the end when its lease expires.
-async fn leave(link: JoinHandle<()>) {
-    match timeout(LEAVE_TIMEOUT, link).await {
+async fn leave(mut link: JoinHandle<()>) {
+    match timeout(LEAVE_TIMEOUT, &mut link).await {
         Ok(Ok(())) => {}
         Ok(Err(panicked)) => warn!("The link to the other nodes failed while it left them: {panicked}"),
-        Err(_elapsed) => warn!("The other nodes could not be notified of the stop in time"),
+        Err(_elapsed) => {
+            link.abort();
+            warn!("The other nodes could not be notified of the stop in time");
+        }
     }
 }
 
@@ -151,6 +154,7 @@ async fn notify_of_policies(node: Arc<Node>, stop: CancellationToken) {
 /// Keeps sampled metrics current, whether or not they are scraped.
 async fn maintain_metrics(node: Arc<Node>, stop: CancellationToken) {
     let mut interval = tokio::time::interval(METRICS_INTERVAL);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,

@@ -54,7 +54,7 @@ fn metrics(node: &Arc<Node>) -> Route {
         id: "getMetrics",
         summary: "Reports the metrics of this node in the text format of Prometheus.",
     };
-    let handler = RouteHandler::immediate(node, |node, _| metrics::page(node));
+    let handler = RouteHandler::new(node, metrics::page);
     Route::new(PAGE, &["/metrics"], Access::Metrics, operation, handler)
 }
 

@@ -1,5 +1,6 @@
 //! All routes of the server, and the page that lists them.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use http::Method;
@@ -13,8 +14,17 @@ pub struct RouteTable(Vec<Route>);
 
 impl RouteTable {
     /// The routes of several slices.
+    ///
+    /// # Panics
+    /// When two routes have the same operation.
     pub fn new(routes: impl IntoIterator<Item = Vec<Route>>) -> Self {
-        Self(routes.into_iter().flatten().collect())
+        let routes: Vec<Route> = routes.into_iter().flatten().collect();
+        let mut operations = HashSet::new();
+        for route in &routes {
+            let id = route.operation.id;
+            assert!(operations.insert(id), "two routes have the operation `{id}`");
+        }
+        Self(routes)
     }
 
     /// All routes, in the order in which they were declared.
