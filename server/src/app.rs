@@ -59,7 +59,8 @@ impl Server {
         };
         let bus = bus.or_else(|| redis.map(|redis| Arc::new(redis) as Arc<dyn Bus>));
         let over = bus.map(|bus| ClusterLink::over(bus, settings.bus.clone()));
-        let (link, link_task) = over.map_or((ClusterLink::alone(), None), |(link, task)| (link, Some(task)));
+        let (link, link_task) =
+            over.map_or((ClusterLink::standalone(), None), |(link, task)| (link, Some(task)));
         let (tasks, lifecycle) = (TaskTracker::new(), Lifecycle::default());
         let stopping = lifecycle.token(LifecyclePhase::Stopping);
         let jwks = JwksSources::new(tasks.clone(), stopping.clone());

@@ -188,7 +188,7 @@ async fn a_token_expires_even_if_its_join_came_with_the_handshake() {
     let world = World::start().await;
     let config = json!({"config": {}, "access_token": world.token(Token::Soon)});
     let join = json!(["1", "1", "realtime:room", "phx_join", config]).to_string();
-    let mut ann = world.raw_saying(&[RawFrame::text(&join)]).await;
+    let mut ann = world.raw_with_early_frames(&[RawFrame::text(&join)]).await;
     let mut frames = Vec::new();
     for _ in ["the reply", "the reason", "the end"] {
         let frame = ann.next().await.expect("the connection lives on");

@@ -50,21 +50,21 @@ impl Broker {
     }
 
     /// Closes the connections of `node`; it may connect again.
-    pub fn cut(&self, node: NodeId) {
+    pub fn disconnect(&self, node: NodeId) {
         for incarnation in self.shared.lock().incarnations.values_mut().filter(|it| it.node == node) {
             incarnation.close();
         }
     }
 
-    /// Closes all connections, and refuses new ones until [`mend`](Self::mend).
-    pub fn go_away(&self) {
+    /// Closes all connections, and refuses new ones until [`accept_connections`](Self::accept_connections).
+    pub fn refuse_connections(&self) {
         let mut shared = self.shared.lock();
         shared.unreachable = true;
         shared.incarnations.values_mut().for_each(Incarnation::close);
     }
 
     /// Accepts connections again.
-    pub fn mend(&self) {
+    pub fn accept_connections(&self) {
         self.shared.lock().unreachable = false;
     }
 

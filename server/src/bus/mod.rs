@@ -23,7 +23,7 @@ use futures_util::future::BoxFuture;
 use hub::NodeId;
 
 pub use inbox::{AffectedRooms, Inbox, InboxClosed, InboxOverflow, ReceivedMessage};
-pub use link::{ClusterLink, Connectivity, Host, LinkTask, OperatorCommand, PeersUnreachable};
+pub use link::{ClusterLink, Connectivity, LinkHost, LinkTask, OperatorCommand, PeersUnreachable};
 pub use local::Broker;
 pub use redis::{Redis, RedisConfigError};
 

@@ -6,7 +6,7 @@ use hub::Delivery;
 use tracing::info;
 
 use super::Node;
-use crate::bus::{Host, OperatorCommand};
+use crate::bus::{LinkHost, OperatorCommand};
 use crate::close_reason::CloseReason;
 
 impl Node {
@@ -17,7 +17,7 @@ impl Node {
     }
 }
 
-impl Host for Arc<Node> {
+impl LinkHost for Arc<Node> {
     fn users(&self) -> Vec<(Arc<str>, usize)> {
         let tenants = self.tenants.all().into_iter();
         tenants.map(|tenant| (Arc::clone(&tenant.id), tenant.users_here())).collect()

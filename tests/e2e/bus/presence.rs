@@ -208,7 +208,7 @@ async fn no_member_leaves_because_an_inbox_overflowed() {
         ann.join(&format!("realtime:{topic}"), config).await;
         assert!(ann.next_json().await[4]["local_member"].is_object());
     }
-    broker.cut(one.node().id);
+    broker.disconnect(one.node().id);
     eventually("it is back", async || one.number("realtime_bus_reconnects_total").await == 1.0).await;
     eventually("much was not received", async || two.number("realtime_bus_unheard_total").await >= 400.0)
         .await;

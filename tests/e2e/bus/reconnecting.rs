@@ -32,7 +32,7 @@ async fn tapped() -> (World, Broker, Tapped) {
 /// Cuts the connection and waits for the next.
 async fn reconnect(world: &World, broker: &Broker) {
     let before = world.number("realtime_bus_reconnects_total").await;
-    broker.cut(world.node().id);
+    broker.disconnect(world.node().id);
     eventually("there is a new connection", async || {
         world.number("realtime_bus_reconnects_total").await > before
     })
@@ -144,7 +144,7 @@ async fn a_connection_that_is_lost_right_away_is_one_more_failed_attempt() {
         BusRequest::Subscribe(_) | BusRequest::Check => Ok(()),
         BusRequest::Send(_) => Err(BusError::Closed),
     });
-    broker.cut(world.node().id);
+    broker.disconnect(world.node().id);
     eventually("it was tried", async || attempts.lock().expect("no holder panics").len() >= 5).await;
     let attempts = attempts.lock().expect("no holder panics").clone();
     assert!(attempts[4] - attempts[3] > Duration::from_millis(300), "they come less and less often");

@@ -287,7 +287,7 @@ impl World {
     /// # Panics
     /// When the handshake is refused.
     pub async fn raw(&self) -> RawSocket {
-        self.raw_saying(&[]).await
+        self.raw_with_early_frames(&[]).await
     }
 
     /// As [`World::raw`], with frames that do not wait for the answer to the handshake: they come in one
@@ -295,7 +295,7 @@ impl World {
     ///
     /// # Panics
     /// When the handshake is refused.
-    pub async fn raw_saying(&self, early: &[RawFrame]) -> RawSocket {
+    pub async fn raw_with_early_frames(&self, early: &[RawFrame]) -> RawSocket {
         RawSocket::open(&self.endpoint, &self.target(SOCKET, Dialect::V2, Token::Valid), early)
             .await
             .expect("the handshake succeeds")

@@ -46,7 +46,7 @@ const OPERATOR_COMMANDS_MAX: usize = 64;
 const RELAY_EVENTS_MAX: usize = 256;
 
 /// What the link needs of the rest of its node.
-pub trait Host: Send + Sync + 'static {
+pub trait LinkHost: Send + Sync + 'static {
     /// The users of each tenant on this node.
     fn users(&self) -> Vec<(Arc<str>, usize)>;
 
@@ -105,7 +105,7 @@ pub struct PeersUnreachable;
 
 impl ClusterLink {
     /// The link of a node without a bus.
-    pub fn alone() -> Self {
+    pub fn standalone() -> Self {
         Self(None)
     }
 
@@ -155,7 +155,7 @@ pub struct LinkTask {
 struct Context {
     node: NodeId,
     hub: Arc<Hub>,
-    host: Arc<dyn Host>,
+    host: Arc<dyn LinkHost>,
     metrics: BusMetrics,
     reports: Reports,
     settings: settings::Bus,
@@ -167,7 +167,7 @@ impl LinkTask {
         self,
         node: NodeId,
         hub: Arc<Hub>,
-        host: Arc<dyn Host>,
+        host: Arc<dyn LinkHost>,
         metrics: &Metrics,
         stop: CancellationToken,
     ) {

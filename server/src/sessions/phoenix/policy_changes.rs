@@ -111,7 +111,7 @@ mod tests {
         settings.auth.jwt_secret = Some(secret.clone());
         let tasks = TaskTracker::new();
         let sources = JwksSources::new(tasks.clone(), CancellationToken::new());
-        let node = Node::new(settings, sources, ClusterLink::alone(), Lifecycle::default(), Vec::new())
+        let node = Node::new(settings, sources, ClusterLink::standalone(), Lifecycle::default(), Vec::new())
             .expect("a secret is all it takes");
         let services =
             Arc::new(Services { node: Arc::clone(&node), authorizer: Arc::new(PublicRooms), tasks });

@@ -5,7 +5,7 @@ use std::time::Instant;
 use hub::RoomEvent;
 
 use super::requests::{Completed, Sent};
-use super::subscriptions::Opening;
+use super::subscriptions::OpenedRooms;
 use super::{ClusterMessage, LinkSession};
 use crate::bus::link::cluster_message::{self, Header, PROTOCOL};
 use crate::bus::link::commands::{self, CommandBatch};
@@ -15,7 +15,7 @@ use crate::bus::{BATCH_MAX, Channel, Command};
 impl LinkSession<'_, '_> {
     pub(super) fn publish_events(&mut self, events: Vec<RoomEvent>) {
         let (node, linger) = (self.context.node, self.context.settings.linger);
-        let (mut opening, mut batch) = (Opening::default(), CommandBatch::default());
+        let (mut opening, mut batch) = (OpenedRooms::default(), CommandBatch::default());
         for event in events {
             match event {
                 RoomEvent::RoomOpened(room) => self.open(room, &mut opening),

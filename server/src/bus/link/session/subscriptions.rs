@@ -16,7 +16,7 @@ use crate::bus::{AffectedRooms, BATCH_MAX, RoomName};
 
 /// Rooms that are opened together.
 #[derive(Debug, Default)]
-pub(super) struct Opening {
+pub(super) struct OpenedRooms {
     names: Vec<RoomName>,
     /// Those that have to be subscribed to.
     new: Vec<RoomName>,
@@ -85,7 +85,7 @@ impl LinkSession<'_, '_> {
         let mut rooms: Vec<_> = returning.drain(..BATCH_MAX.min(returning.len())).collect();
         // The event that a room has closed may have been handled already; its subscription would never end.
         rooms.retain(|room| !room.is_closed());
-        let mut opening = Opening::default();
+        let mut opening = OpenedRooms::default();
         for room in rooms {
             if self.resync.is_registered && room.local_snapshot().position.seq > 0 {
                 self.resync.add(room_table::name(room.key()));
@@ -98,7 +98,7 @@ impl LinkSession<'_, '_> {
     }
 
     /// The room has opened. [`subscribe`](Self::subscribe) follows.
-    pub(super) fn open(&mut self, room: Arc<Room>, opening: &mut Opening) {
+    pub(super) fn open(&mut self, room: Arc<Room>, opening: &mut OpenedRooms) {
         let deadline = room.opened_at() + self.context.settings.subscribe_timeout;
         let (name, is_new) = self.rooms.open(room, deadline);
         opening.new.extend(is_new.then(|| Arc::clone(&name)));
@@ -106,7 +106,7 @@ impl LinkSession<'_, '_> {
     }
 
     /// Subscribes to the rooms and reads their snapshots; then their joins are confirmed.
-    pub(super) fn subscribe(&mut self, Opening { names, new }: Opening) {
+    pub(super) fn subscribe(&mut self, OpenedRooms { names, new }: OpenedRooms) {
         if !new.is_empty() {
             let subscribed = self.connection.subscribe(&new);
             self.requests.add(subscribed, |()| Completed::Subscribed);
