@@ -1,4 +1,4 @@
-//! Several programs on one Redis, as a supervisor runs and loses them.
+//! Several programs on one Redis, which are started, stopped and killed.
 
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
@@ -13,7 +13,7 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_realtime-server");
 const SECRET: &str = "the secret of two programs, of thirty-two bytes";
 const ROOM: &str = "realtime:room";
 
-/// A node that is not heard of for this long is dead.
+/// The lease of a node, in which it has to renew it.
 const LEASE: Duration = Duration::from_secs(1);
 
 /// A running program.
@@ -29,7 +29,7 @@ impl Program {
         Program::start_with(url, &[])
     }
 
-    /// With these variables besides.
+    /// With these environment variables as well.
     fn start_with(url: &str, variables: &[(&str, &str)]) -> Program {
         let folder = tempfile::tempdir().expect("a folder for the test");
         let mut command = Command::new(PROGRAM);
@@ -44,8 +44,8 @@ impl Program {
         Program { process, world, _folder: folder }
     }
 
-    async fn waits_for_nodes(&self, nodes: usize) {
-        eventually("the node hears the others", async || {
+    async fn wait_for_nodes(&self, nodes: usize) {
+        eventually("the node is connected to the others", async || {
             self.world.number("realtime_bus_connected").await == 1.0
                 && self.world.number("realtime_bus_nodes").await == nodes as f64
         })
@@ -69,8 +69,8 @@ async fn track(client: &mut Client) {
 async fn presence_of_a_killed_node_leaves_within_its_lease() {
     let redis = Redis::start().await;
     let (one, two) = (Program::start(&redis.url()), Program::start(&redis.url()));
-    one.waits_for_nodes(2).await;
-    two.waits_for_nodes(2).await;
+    one.wait_for_nodes(2).await;
+    two.wait_for_nodes(2).await;
     let (mut bob, _) = two.member("bob").await;
     let (mut ann, _) = one.member("ann").await;
     track(&mut ann).await;
@@ -80,22 +80,22 @@ async fn presence_of_a_killed_node_leaves_within_its_lease() {
     one.process.signal(Signal::KILL);
     let diff = bob.next_json().await;
     assert!(diff[4]["leaves"]["ann"].is_object(), "{diff}");
-    // A lease, and the third of one until the other looks; the rest is for the slowness of the machine.
+    // A lease, and a third of one until the other node renews its own; the rest is for a slow machine.
     assert!(killed.elapsed() < LEASE * 3, "{:?}", killed.elapsed());
-    two.waits_for_nodes(1).await;
-    // The log is written by a thread of its own.
+    two.wait_for_nodes(1).await;
+    // The log is written by another thread.
     logs(&two, "RealtimeNodeDisconnected").await;
-    // Nothing is left of it but what belongs to the other.
+    // Only the keys of the other node remain.
     drop(bob);
-    eventually("it is tidied up", async || redis.keys("realtime:*").await.len() == 2).await;
+    eventually("its keys are removed", async || redis.keys("realtime:*").await.len() == 2).await;
 }
 
 #[tokio::test]
 async fn presence_of_a_stopped_node_leaves_at_once() {
     let redis = Redis::start().await;
     let (mut one, two) = (Program::start(&redis.url()), Program::start(&redis.url()));
-    one.waits_for_nodes(2).await;
-    two.waits_for_nodes(2).await;
+    one.wait_for_nodes(2).await;
+    two.wait_for_nodes(2).await;
     let (mut bob, _) = two.member("bob").await;
     let (mut ann, _) = one.member("ann").await;
     track(&mut ann).await;
@@ -104,7 +104,7 @@ async fn presence_of_a_stopped_node_leaves_at_once() {
     let diff = bob.next_json().await;
     assert!(diff[4]["leaves"]["ann"].is_object(), "{diff}");
     assert!(one.process.exit().0.success());
-    two.waits_for_nodes(1).await;
+    two.wait_for_nodes(1).await;
     assert!(!two.process.log().contains("RealtimeNodeDisconnected"), "{}", two.process.log());
 }
 
@@ -113,19 +113,19 @@ async fn a_wrong_password_is_reported_and_not_printed() {
     let redis =
         Redis::with(RedisOptions { password: Some("the-right-one"), ..RedisOptions::default() }).await;
     let program = Program::start(&format!("redis://:a-wrong-one@localhost:{}", redis.address().port()));
-    eventually("the log says why", async || program.process.log().contains("BusAway")).await;
+    logs(&program, "BusAway").await;
     let log = program.process.log();
     let line = log.lines().find(|line| line.contains("BusAway")).expect("a line");
     assert!(line.to_lowercase().contains("password"), "{line}");
     assert!(!log.contains("a-wrong-one"), "{log}");
-    // It serves all the same.
+    // It accepts clients nevertheless.
     let (mut ann, _) = program.member("ann").await;
     ann.settle().await;
 }
 
-/// Waits for a line with this in it.
+/// Waits for a log line that contains `text`.
 async fn logs(program: &Program, text: &str) {
-    eventually(&format!("the log says «{text}»"), async || program.process.log().contains(text)).await;
+    eventually(&format!("the log contains «{text}»"), async || program.process.log().contains(text)).await;
 }
 
 #[tokio::test]
@@ -138,13 +138,13 @@ async fn the_log_distinguishes_a_redis_that_was_never_reached_from_one_that_is_l
     let options = RedisOptions { port: Some(port), ..RedisOptions::default() };
     let redis = Redis::with(options).await;
     let _: String = redis.ask(&["ACL", "SETUSER", "ann", "on", ">hush", "allkeys", "&*", "+@all"]).await;
-    program.waits_for_nodes(1).await;
+    program.wait_for_nodes(1).await;
     logs(&program, &format!("Connected to Redis at localhost:{port}")).await;
     assert!(!program.process.log().contains("again"), "{}", program.process.log());
 
-    // Of one code there is a line in ten seconds, so this takes another program.
+    // The log has one line per code in ten seconds, so this uses another program.
     let program = Program::start(&format!("redis://ann:hush@localhost:{port}/0"));
-    program.waits_for_nodes(2).await;
+    program.wait_for_nodes(2).await;
     drop(redis);
     logs(&program, &format!("lost the connection to Redis at localhost:{port}: the connection was closed"))
         .await;
@@ -206,10 +206,11 @@ fn an_invalid_address_is_reported_and_not_printed() {
 async fn an_unknown_version_of_the_bus_protocol_is_logged_once_and_has_no_other_effect() {
     let redis = Redis::start().await;
     let (one, two) = (Program::start(&redis.url()), Program::start(&redis.url()));
-    one.waits_for_nodes(2).await;
-    two.waits_for_nodes(2).await;
-    for said in [r#""Hello""#, r#"{"Sing":{"loud":true}}"#, r#""Told""#] {
-        let message = format!(r#"{{"from":7,"said":{said},"streams":1,"protocol":[2,3],"mood":"good"}}"#);
+    one.wait_for_nodes(2).await;
+    two.wait_for_nodes(2).await;
+    for message in [r#""Hello""#, r#"{"Unknown":{"field":true}}"#, r#""Told""#] {
+        let message =
+            format!(r#"{{"from":7,"said":{message},"streams":1,"protocol":[2,3],"other":"value"}}"#);
         let subscribers: usize = redis.ask(&["PUBLISH", "realtime:nodes", &message]).await;
         assert_eq!(subscribers, 2);
     }

@@ -1,6 +1,6 @@
 //! A bus inside one process: several nodes that share a broker.
 //!
-//! It states in a few lines what the implementation over Redis has to do. A test can close the connections of one node,
+//! It is a short reference for what the implementation over Redis has to do. A test can close the connections of one node,
 //! or of all.
 
 use std::collections::{BTreeMap, HashMap, HashSet};

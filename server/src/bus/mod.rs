@@ -2,7 +2,7 @@
 //!
 //! It has channels that carry messages, a stored snapshot of each node's presence in each room, and a lease per node
 //! that shows which nodes are alive. There are two implementations of one trait: [`Redis`], and [`Broker`] for several
-//! nodes in one process. Both know names and bytes, and nothing of rooms or presence; `link` decides what is published
+//! nodes in one process. Both transport names and bytes, without rooms or presence; `link` decides what is published
 //! and when. `docs/bus-protocol.md` describes what goes over the wire.
 //!
 //! A node has one [`BusConnection`] at a time. When a TCP connection that carries messages is lost, the bus connection
@@ -137,7 +137,7 @@ pub struct RejectedChange {
 }
 
 /// The snapshots of live nodes in one room, or why they cannot be read. A node without a snapshot has one that was deleted
-/// or evicted, or that it has just removed: what is known of the node holds until the next read.
+/// or evicted, or that it has just removed: the presence of the node is kept until the next read.
 pub type StoredSnapshots = Result<Vec<(NodeId, Option<StoredSnapshot>)>, String>;
 
 /// Why a bus connection cannot be opened, or is lost.
@@ -204,7 +204,7 @@ pub trait BusConnection: Send {
     /// Unsubscribes from the rooms. Messages that have arrived before may still be in the inbox.
     fn unsubscribe(&mut self, rooms: &[RoomName]) -> BusFuture<()>;
 
-    /// Carries out `commands`, in order. This node receives its own messages on channels it has subscribed to. Changes
+    /// Executes `commands`, in order. This node receives its own messages on channels it has subscribed to. Changes
     /// may be rejected, each without consequence for the others.
     fn send(&mut self, commands: Vec<Command>) -> BusFuture<Vec<RejectedChange>>;
 

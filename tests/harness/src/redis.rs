@@ -1,4 +1,4 @@
-//! A Redis of one's own: the installed `redis-server` on a free port, with nothing in it, stopped when dropped.
+//! A Redis for one test: the installed `redis-server` on a free port, empty, stopped when dropped.
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
@@ -14,14 +14,14 @@ use crate::{Certificate, WAIT_MAX, eventually};
 /// Attempts to start Redis: another process may take the free port before Redis binds it.
 const TRIES: usize = 5;
 
-/// How a Redis is to be.
+/// Options of a Redis.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RedisOptions<'a> {
-    /// Only who knows it may do anything.
+    /// Required of clients.
     pub password: Option<&'a str>,
     /// Listens with TLS, and with a certificate made for it.
     pub tls: bool,
-    /// Copies another one.
+    /// Is a replica of this one.
     pub replica_of: Option<SocketAddr>,
     /// Listens here rather than on a free port.
     pub port: Option<u16>,
@@ -40,7 +40,7 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// A Redis as it comes.
+    /// A Redis with default options.
     ///
     /// # Panics
     /// When `redis-server` is not installed or does not start.
@@ -72,10 +72,10 @@ impl Redis {
         let port = address.port().to_string();
         let mut certificate = None;
         if options.tls {
-            let made = Certificate::new();
+            let new = Certificate::new();
             command.args(["--port", "0", "--tls-port", &port, "--tls-auth-clients", "no"]);
-            command.arg("--tls-cert-file").arg(made.cert_file()).arg("--tls-key-file").arg(made.key_file());
-            certificate = Some(made);
+            command.arg("--tls-cert-file").arg(new.cert_file()).arg("--tls-key-file").arg(new.key_file());
+            certificate = Some(new);
         } else {
             command.args(["--port", &port]);
         }
@@ -95,11 +95,11 @@ impl Redis {
         redis.is_ready().await.then_some(redis)
     }
 
-    /// Whether it answers; false when it has ended.
+    /// Waits until it responds. Returns false when it has ended.
     async fn is_ready(&mut self) -> bool {
         let started = std::time::Instant::now();
         while started.elapsed() < WAIT_MAX {
-            if self.child.try_wait().expect("a child of ours").is_some() {
+            if self.child.try_wait().expect("a child process").is_some() {
                 return false;
             }
             if let Ok(mut connection) = self.connect().await
@@ -117,12 +117,12 @@ impl Redis {
         self.address
     }
 
-    /// How clients call it.
+    /// Its URL.
     pub fn url(&self) -> String {
         self.url_at(self.address)
     }
 
-    /// How clients call it by way of `address`.
+    /// Its URL through a proxy at `address`.
     pub fn url_at(&self, address: SocketAddr) -> String {
         let scheme = if self.certificate.is_some() { "rediss" } else { "redis" };
         let password = self.password.as_ref().map(|password| format!(":{password}@")).unwrap_or_default();
@@ -135,26 +135,26 @@ impl Redis {
         self.certificate.as_ref().map(Certificate::cert_file)
     }
 
-    /// Runs a command and reads its answer.
+    /// Runs a command and reads its response.
     ///
     /// # Panics
-    /// When it is refused, or the answer is of another kind.
+    /// When it is refused, or the response has another type.
     pub async fn ask<T: FromRedisValue>(&self, command: &[&str]) -> T {
         let mut connection = self.connect().await.expect("Redis answers");
         let mut asked = ::redis::cmd(command[0]);
         asked.arg(&command[1..]).query_async(&mut connection).await.expect("Redis runs the command")
     }
 
-    /// Runs a command, of words between blanks.
+    /// Runs a command, whose words are separated by spaces.
     ///
     /// # Panics
     /// When it is refused.
     pub async fn run(&self, command: &str) {
         let words: Vec<_> = command.split(' ').collect();
-        let _answer: ::redis::Value = self.ask(&words).await;
+        let _response: ::redis::Value = self.ask(&words).await;
     }
 
-    /// How many clients hear the channel of this name.
+    /// How many clients have subscribed to the channel of this name.
     ///
     /// # Panics
     /// As [`Redis::ask`].
@@ -170,7 +170,7 @@ impl Redis {
         self.ask(&["KEYS", pattern]).await
     }
 
-    /// Waits until it has everything of the Redis it copies.
+    /// Waits until it has all data of its primary.
     ///
     /// # Panics
     /// When that takes too long.
@@ -182,7 +182,7 @@ impl Redis {
         .await;
     }
 
-    /// Ends the connections of all clients that hear channels.
+    /// Closes the connections of all clients that have subscribed to channels.
     ///
     /// # Panics
     /// As [`Redis::ask`].
@@ -190,7 +190,7 @@ impl Redis {
         self.ask(&["CLIENT", "KILL", "TYPE", "pubsub"]).await
     }
 
-    /// The numbers of the connections that have this name, in order.
+    /// The ids of the connections that have this name, in order.
     ///
     /// # Panics
     /// As [`Redis::ask`].
@@ -203,7 +203,7 @@ impl Redis {
         ids
     }
 
-    /// Ends the connections that have this name. Returns how many there were.
+    /// Closes the connections that have this name. Returns how many there were.
     ///
     /// # Panics
     /// As [`Redis::ask`].
@@ -224,16 +224,16 @@ impl Redis {
                 Client::build_with_tls(url, TlsCertificates { client_tls: None, root_cert })?
             }
         };
-        let patient = AsyncConnectionConfig::new()
+        let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(WAIT_MAX))
             .set_response_timeout(Some(WAIT_MAX));
-        client.get_multiplexed_async_connection_with_config(&patient).await
+        client.get_multiplexed_async_connection_with_config(&config).await
     }
 }
 
 impl Drop for Redis {
     fn drop(&mut self) {
-        let _gone_already = self.child.kill();
+        let _has_ended = self.child.kill();
         let _reaped = self.child.wait();
     }
 }

@@ -1,4 +1,4 @@
-//! A server of one's own, on a free port, with a secret of its own.
+//! A server for one test, on a free port, with its own secret.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::SocketAddr;
@@ -116,7 +116,7 @@ impl World {
         world
     }
 
-    /// What `[tenants.<id>]` says when nothing but its secret is set.
+    /// The settings of `[tenants.<id>]` when only its secret is set.
     pub fn tenant_settings(&self, id: &str) -> settings::Tenant {
         let mut tenant = settings::Tenant::default();
         tenant.auth.jwt_secret = Some(self.tenant_token_issuer(id).secret().into());
@@ -133,7 +133,7 @@ impl World {
         self.node().apply(settings.clone());
     }
 
-    /// The server's inside, for what a client cannot bring about.
+    /// The node of the server, for what a client cannot cause.
     ///
     /// # Panics
     /// When the server has been stopped.
@@ -173,7 +173,7 @@ impl World {
         self.endpoint.address()
     }
 
-    /// The way to the server.
+    /// The endpoint of the server.
     pub fn endpoint(&self) -> Endpoint {
         self.endpoint.clone()
     }
@@ -205,7 +205,7 @@ impl World {
         &self.token_issuer
     }
 
-    /// Where the tokens of a tenant are made.
+    /// The issuer of a tenant's tokens.
     pub fn tenant_token_issuer(&self, id: &str) -> TokenIssuer {
         TokenIssuer::new(format!("{}, of {id}", self.token_issuer.secret()))
     }
@@ -282,7 +282,7 @@ impl World {
         http::exchange(&self.endpoint, request).await.expect("an answer comes")
     }
 
-    /// A WebSocket under the test's own control, its handshake done.
+    /// A WebSocket whose frames the test reads and writes, after its handshake.
     ///
     /// # Panics
     /// When the handshake is refused.

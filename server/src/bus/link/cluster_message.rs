@@ -65,7 +65,7 @@ struct Envelope<T> {
     header: Header,
 }
 
-/// What each message says of its sender. Older nodes send some of it, or nothing.
+/// The state of the sender, in each message. Older nodes send some of it, or nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Header {
     /// Sequence number streams that the sender begins later have at least this number. Nodes that do not send it cannot
@@ -93,7 +93,7 @@ pub(super) fn encode(from: NodeId, header: Header, message: &ClusterMessage) -> 
     text.expect("strings and numbers can be encoded").into()
 }
 
-/// Decodes a message; `None` if it is not one.
+/// Decodes a message; `None` if it is not valid.
 pub(super) fn decode(message: &[u8]) -> Option<Decoded> {
     let Envelope { from, message, header } = serde_json::from_slice::<Envelope<Value>>(message).ok()?;
     Some(Decoded { from: NodeId::new(from), header, message: serde_json::from_value(message).ok() })
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn names_in_json_are_those_of_earlier_versions() {
         let tenant = OperatorCommand::DisconnectTenant { tenant: "a".into() };
-        for (message, said) in [
+        for (message, encoded) in [
             (ClusterMessage::ResyncBegin, r#""Hello""#),
             (ClusterMessage::ResyncEnd, r#""Told""#),
             (ClusterMessage::Leaving, r#""Goodbye""#),
@@ -142,7 +142,7 @@ mod tests {
         ] {
             let header = Header { streams: Some(3), protocol: Some(PROTOCOL), resyncing: Some(false) };
             let expected =
-                format!(r#"{{"from":1,"said":{said},"streams":3,"protocol":[1,1],"resyncing":false}}"#);
+                format!(r#"{{"from":1,"said":{encoded},"streams":3,"protocol":[1,1],"resyncing":false}}"#);
             assert_eq!(encode(NodeId::new(1), header, &message), expected);
         }
     }
@@ -156,8 +156,8 @@ mod tests {
     }
 
     #[test]
-    fn of_unknown_messages_the_header_is_decoded() {
-        let text = br#"{"from":1,"said":{"Sing":{"loud":true}},"protocol":[2,0],"mood":"good"}"#;
+    fn the_header_of_an_unknown_message_is_decoded() {
+        let text = br#"{"from":1,"said":{"Unknown":{"field":true}},"protocol":[2,0],"other":"value"}"#;
         let decoded = decode(text).expect("an envelope");
         assert_eq!((decoded.message, decoded.header.protocol), (None, Some(ProtocolVersion(2, 0))));
         assert_eq!(decode(b"\xff"), None);

@@ -2,10 +2,10 @@
 //!
 //! One task takes the hub's relay events and publishes them, keeps the subscriptions equal to the rooms that have members
 //! here, and delivers to the hub what other nodes publish. It has at most one bus connection. While there is none, the
-//! node works alone: rooms open at once, and messages for other nodes are dropped and counted.
+//! node is standalone: rooms open at once, and messages for other nodes are dropped and counted.
 //!
-//! Broadcasts that are lost stay lost. Presence is repaired in one way: whoever misses something reads the stored
-//! snapshot again, which is stored together with each message. For that, a node that reconnects stores everything anew.
+//! Broadcasts that are lost stay lost. Presence is repaired in one way: a node that misses something reads the
+//! stored snapshot again, which is stored together with each message. For that, a node that reconnects stores everything anew.
 //! Why snapshots belong to a connection and not to a lease is in `docs/bus-protocol.md`.
 
 mod cluster_message;
@@ -45,7 +45,7 @@ const OPERATOR_COMMANDS_MAX: usize = 64;
 /// relay queue decides which events these are.
 const RELAY_EVENTS_MAX: usize = 256;
 
-/// What the link needs of the rest of its node.
+/// What the link uses of the rest of its node.
 pub trait LinkHost: Send + Sync + 'static {
     /// The users of each tenant on this node.
     fn users(&self) -> Vec<(Arc<str>, usize)>;
@@ -53,10 +53,10 @@ pub trait LinkHost: Send + Sync + 'static {
     /// Sets how many users of `tenant` the other nodes have together.
     fn set_users_elsewhere(&self, tenant: &str, users: usize);
 
-    /// Counts `messages` of other nodes that were delivered to members here.
+    /// Counts `messages` of other nodes that were delivered to members on this node.
     fn delivered(&self, tenant: &str, messages: usize, delivery: Delivery);
 
-    /// Carries out a command that another node has passed on.
+    /// Executes a command that another node has published.
     fn execute(&self, command: OperatorCommand);
 }
 
@@ -98,7 +98,7 @@ struct Shared {
     operator_commands: mpsc::Sender<OperatorCommand>,
 }
 
-/// A command was not passed on: the bus cannot be reached.
+/// A command was not published: the bus cannot be reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the other nodes cannot be reached")]
 pub struct PeersUnreachable;
@@ -122,10 +122,10 @@ impl ClusterLink {
         self.0.as_ref().map_or(Connectivity::Standalone, |shared| *shared.connectivity.lock())
     }
 
-    /// Passes a command on to all other nodes. Nodes that cannot be reached now do not receive it later.
+    /// Publishes a command to all other nodes. Nodes that cannot be reached now do not receive it later.
     ///
     /// # Errors
-    /// When this node is disconnected. A node without a bus has nothing to pass on, which is no error.
+    /// When this node is disconnected. A standalone node has no other nodes, which is no error.
     pub fn broadcast(&self, command: OperatorCommand) -> Result<(), PeersUnreachable> {
         match (&self.0, self.connectivity()) {
             (Some(shared), Connectivity::Connected | Connectivity::WithoutPresence) => {
@@ -151,7 +151,7 @@ pub struct LinkTask {
     operator_commands: mpsc::Receiver<OperatorCommand>,
 }
 
-/// What all parts of the task use, whatever the connection.
+/// What all parts of the task use, over every connection.
 struct Context {
     node: NodeId,
     hub: Arc<Hub>,
@@ -180,7 +180,7 @@ impl LinkTask {
         loop {
             let connected = tokio::select! {
                 () = stop.cancelled() => return,
-                () = work_alone(std::mem::take(&mut grace), &context.hub) => return,
+                () = run_disconnected(std::mem::take(&mut grace), &context.hub) => return,
                 connected = bus.connect(context.node) => connected,
             };
             let error = match connected {
@@ -200,14 +200,14 @@ impl LinkTask {
             status.disconnected(&error);
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = work_alone(Duration::ZERO, &context.hub) => return,
+                () = run_disconnected(Duration::ZERO, &context.hub) => return,
                 () = tokio::time::sleep(status.next_wait()) => {}
             }
         }
     }
 }
 
-/// A bug has ended a session. It costs this connection: everything is read and stored anew over the next one.
+/// A bug has ended a session. Its connection is given up; everything is read and stored anew over the next one.
 fn recover(context: &Context) -> BusError {
     error!("The link to the other nodes has panicked because of a bug; it connects again");
     // Joins may have been about to be confirmed.
@@ -216,7 +216,7 @@ fn recover(context: &Context) -> BusError {
 }
 
 /// After `grace`, confirms joins at once and drops messages for other nodes. Never ends.
-async fn work_alone(grace: Duration, hub: &Arc<Hub>) {
+async fn run_disconnected(grace: Duration, hub: &Arc<Hub>) {
     tokio::time::sleep(grace).await;
     hub.pause_relay();
     loop {

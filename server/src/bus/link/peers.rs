@@ -1,6 +1,6 @@
 //! The other nodes: which are alive, and how many users each has.
 //!
-//! Outlives connections: a node that died while there was none is noticed over the next one.
+//! It is kept between connections: a node that stopped while there was none is removed over the next one.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::cluster_message::{ClusterMessage, Header, PROTOCOL, ProtocolVersion};
 use super::sequence::{ReceivedSequences, SentSequences};
 use crate::telemetry::codes::{Code, Scope};
 
-/// What this node knows of the others.
+/// The state of the other nodes, as this node has received it.
 #[derive(Debug, Default)]
 pub(super) struct Peers {
     known: HashMap<NodeId, Peer>,
@@ -27,7 +27,7 @@ pub(super) struct Peers {
     pub(super) disconnected_at: Option<Instant>,
     /// Users of each tenant, by node.
     users: HashMap<NodeId, HashMap<String, usize>>,
-    /// Users here, as they were last published.
+    /// Users on this node, as they were last published.
     published_users: HashMap<Arc<str>, usize>,
     /// What could not be decoded and was logged: a version or a kind of message each, so never many.
     malformed: HashSet<Malformed>,
@@ -139,8 +139,8 @@ impl Peers {
         self.update_host(context, users.keys());
     }
 
-    /// The connection is lost. Users elsewhere do not count until the other nodes publish them again: outdated counts would
-    /// refuse clients.
+    /// The connection is lost. Users of other nodes are not counted until these publish them again: with outdated
+    /// counts clients would be refused.
     pub(super) fn disconnected(&mut self, context: &Context) {
         if self.disconnected_at.is_none() {
             self.disconnected_at = Some(Instant::now());

@@ -95,7 +95,7 @@ impl Subscription {
         true
     }
 
-    /// The snapshots have been read. Returns the nodes that have none and were not heard of meanwhile, and whether to read
+    /// The snapshots have been read. Returns the nodes without one and without a message meanwhile, and whether to read
     /// once more.
     pub(super) fn end_read(&mut self) -> (HashSet<NodeId>, bool) {
         let before = std::mem::replace(&mut self.read, ReadState::Idle);

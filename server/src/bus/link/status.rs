@@ -1,7 +1,7 @@
 //! The status of the link: whether this node is connected, since when, and when it connects again.
 //!
-//! A connection counts when everything has been stored and read over it. One that is lost before, perhaps because of what
-//! is stored or read, is one more failed attempt, and the waits grow. The log has the first failure with its cause, and
+//! A connection is established when everything has been stored and read over it. One that is lost before, perhaps because
+//! of what is stored or read, is one more failed attempt, and the waits grow. The log has the first failure with its cause, and
 //! repeats it while it lasts.
 
 use std::fmt;
@@ -31,7 +31,7 @@ pub(super) struct LinkStatus<'l> {
 struct Outage {
     since: Instant,
     failures: u32,
-    /// There once it is logged.
+    /// Present once it is logged.
     repeat: Option<LogInterval>,
 }
 

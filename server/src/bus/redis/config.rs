@@ -20,7 +20,7 @@ pub enum RedisConfigError {
     /// The address switches certificate verification off.
     #[error(
         "`{URL}` ends with `#insecure`, by which the certificate of Redis would not be verified: leave it out, and name \
-         the certificate that vouches for it in `{CA_FILE}`"
+         its CA certificates in `{CA_FILE}`"
     )]
     Unverified,
     /// The certificates cannot be read.
@@ -45,7 +45,7 @@ pub enum RedisConfigError {
 }
 
 impl RedisConfigError {
-    /// The setting to look at first.
+    /// The setting to check first.
     pub fn key(&self) -> &'static str {
         match self {
             Self::Address(_) | Self::Unverified | Self::Client(_) => URL,

@@ -1,7 +1,7 @@
 //! One connection to Redis that carries commands, and the task that writes to it.
 //!
 //! Requests wait in a bounded queue, and the task sends them in order: as many as fit into [`BATCH_BYTES`] at once, the
-//! next ones when their responses have come. Each batch has `bus.timeout`, so a slow connection is not taken for dead
+//! next ones when their responses have come. Each batch has `bus.timeout`, so a slow connection is not taken for lost
 //! because much is queued, and under load many small requests share one round trip.
 
 use std::sync::Arc;
@@ -63,7 +63,7 @@ pub(super) struct RedisConnection {
     _task: Arc<AbortOnDrop>,
 }
 
-/// Ends a task that nobody needs any more, and so closes its connection.
+/// Ends a task when it is dropped, which closes the connection of the task.
 pub(super) struct AbortOnDrop(pub(super) AbortHandle);
 
 impl Drop for AbortOnDrop {
@@ -122,7 +122,7 @@ impl RedisConnection {
     }
 }
 
-/// Sends requests until one fails or nobody is left to make any. What is queued then fails with its response channel.
+/// Sends requests until one fails or the queue is closed. What is queued then fails with its response channel.
 async fn write(mut connection: MultiplexedConnection, mut queue: mpsc::Receiver<Request>, timeout: Duration) {
     let mut next = None;
     loop {
@@ -178,13 +178,13 @@ impl Batch {
             Ok(values) => {
                 let mut values = values.into_iter().map(|value| Ok(value.extract_error()?));
                 for (commands, response) in self.requests {
-                    let _nobody_waits = response.send(Ok(values.by_ref().take(commands).collect()));
+                    let _caller_has_ended = response.send(Ok(values.by_ref().take(commands).collect()));
                 }
                 Ok(())
             }
             Err(error) => {
                 for (_, response) in self.requests {
-                    let _nobody_waits = response.send(Err(error.clone()));
+                    let _caller_has_ended = response.send(Err(error.clone()));
                 }
                 Err(error)
             }

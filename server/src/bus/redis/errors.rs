@@ -1,4 +1,4 @@
-//! Errors of Redis and of the connections to it, with texts that say what to do.
+//! Errors of Redis and of the connections to it, with texts that name the remedy.
 //!
 //! A text has everything needed to understand the error, and the setting it is about, because it ends in the log. The
 //! address, which may hold a password, is in none of them.
@@ -56,7 +56,7 @@ fn network(error: &io::Error) -> String {
         return if known.contains("uncategorized") { text } else { known };
     }
     if text.contains("certificate") {
-        format!("{text}; `bus.tls_ca_file` has to name the certificates that vouch for it")
+        format!("{text}; `bus.tls_ca_file` has to name its CA certificates")
     } else if text.contains("corrupt message") {
         format!("{text}; if it does not expect TLS, `bus.redis_url` has to begin with redis://")
     } else {

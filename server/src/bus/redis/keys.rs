@@ -10,11 +10,11 @@
 //! | `:shown:<incarnation>:<room>` | hash: the stored snapshot, entries by id, and its position |
 //! | `:present:<room>` | set: the incarnations that have a stored snapshot of the room |
 //!
-//! An incarnation is one connection of one node to the bus, and is never used again. So one without a lease is dead for
-//! good: readers ignore it, and any node may remove it at any time. A room begins with its tenant, whose name has no
-//! colon, and ends with the topic, so that no topic can spell the name of another tenant's room.
+//! An incarnation is one connection of one node to the bus, and is never used again. So one without a lease has expired
+//! for good: readers ignore it, and any node may remove it at any time. A room begins with its tenant, whose name has no
+//! colon, and ends with the topic, so that no topic can produce the name of another tenant's room.
 //!
-//! Every transaction is about one room, and names that hold a room are made here alone, so that a hash tag per room
+//! Every transaction is about one room, and names that contain a room are made only here, so that a hash tag per room
 //! (`{…}`, one slot of a Redis Cluster) is a change of this file. Names have none as long as nodes of protocol version 1,
 //! which share them, are supported: see `docs/bus-protocol.md`.
 

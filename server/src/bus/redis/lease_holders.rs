@@ -18,7 +18,7 @@ use crate::bus::BusError;
 #[derive(Debug, Default)]
 pub(super) struct LeaseHolders(Mutex<HashMap<NodeId, Vec<LeaseHolder>>>);
 
-/// An incarnation, and its publishing connection, if Redis has told which one that is.
+/// An incarnation, and its publishing connection, if Redis has reported its id.
 #[derive(Debug, Clone)]
 pub(super) struct LeaseHolder {
     pub(super) incarnation: Incarnation,
@@ -27,7 +27,7 @@ pub(super) struct LeaseHolder {
     is_rejected: bool,
 }
 
-/// A connection as Redis identifies it. Its id alone might be that of another client, if the address has led to another
+/// A connection as Redis identifies it. Its id by itself might be that of another client, if the address has led to another
 /// server since.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct ClientIdentity {
@@ -66,7 +66,7 @@ impl LeaseHolders {
         }
     }
 
-    /// Forgets those whose lease was rejected; their connections have been killed.
+    /// Removes those whose lease was rejected; their connections have been killed.
     pub(super) fn remove_rejected(&self, killed: &[LeaseHolder]) {
         for holder in killed.iter().filter(|holder| holder.is_rejected) {
             self.remove(holder.incarnation.node, &[holder.incarnation]);
@@ -80,7 +80,7 @@ impl LeaseHolders {
         holders.filter(|holder| holder.incarnation != incarnation).cloned().collect()
     }
 
-    /// Forgets incarnations that hold no lease any more.
+    /// Removes incarnations that hold no lease any more.
     pub(super) fn remove(&self, node: NodeId, incarnations: &[Incarnation]) {
         if let Some(holders) = self.0.lock().get_mut(&node) {
             holders.retain(|holder| !incarnations.contains(&holder.incarnation));

@@ -1,4 +1,4 @@
-//! The bus over Redis or Valkey. The only module that knows Redis.
+//! The bus over Redis or Valkey. The only module that uses the Redis client.
 //!
 //! A node has three connections: one publishes, one receives, one reads stored snapshots. When one of the first two is
 //! lost, the bus connection is given up; the third is opened again without effect on the others.
@@ -120,7 +120,7 @@ impl Bus for Redis {
 
     fn connect(&self, node: NodeId) -> BusFuture<OpenedConnection> {
         let (shared, limit) = (Arc::clone(&self.shared), self.shared.timeout);
-        // For all steps together: each alone may take as long.
+        // For all steps together: each by itself may take as long.
         let connected = async move { timeout(limit, shared.connect(node)).await };
         Box::pin(connected.map(|connected| connected.unwrap_or(Err(BusError::TimedOut))))
     }

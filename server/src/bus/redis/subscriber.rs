@@ -85,7 +85,7 @@ async fn write(
         if !has_failed {
             confirmed.send_modify(|confirmed| *confirmed += 1);
         }
-        let _nobody_waits = response.send(result);
+        let _caller_has_ended = response.send(result);
         if has_failed {
             return;
         }

@@ -1,7 +1,7 @@
-//! Whose presence is gone, as follows from what is missing.
+//! Which nodes have no presence in a room any more, derived from missing snapshots.
 //!
-//! A node's presence in a room has a stored snapshot, so a live node without one has no presence there. Three things limit
-//! that. A node that is resyncing has not stored everything yet. A node of which nothing has arrived over this connection
+//! A node's presence in a room has a stored snapshot, so a live node without one has no presence there, with three
+//! exceptions. A node that is resyncing has not stored everything yet. A node of which nothing has arrived over this connection
 //! may be resyncing. A node without a lease may only be later than this one to reconnect to a bus that has lost its data;
 //! its presence stays for as long as a lease lasts.
 
@@ -20,20 +20,20 @@ pub(super) struct Liveness {
     since: Instant,
     /// Nodes with a lease at the last renewal.
     alive: HashSet<NodeId>,
-    /// Nodes of which a cluster message has arrived since then: it tells whether they are resyncing.
-    heard: HashSet<NodeId>,
+    /// Nodes of which a cluster message has arrived since then: it has the state of their resync.
+    received_from: HashSet<NodeId>,
     /// Nodes that are resyncing, and the rooms in which an update of theirs has arrived since they began.
     resyncing: HashMap<NodeId, HashSet<RoomName>>,
 }
 
-/// What follows from a missing snapshot.
+/// What a missing snapshot means.
 #[derive(Debug, PartialEq, Eq)]
 enum Missing {
     /// The node has no presence in the room.
     Gone,
     /// It will be read again when the resync of the node has ended.
     Resyncing,
-    /// Nothing yet.
+    /// Not known yet.
     Unknown,
 }
 
@@ -42,7 +42,7 @@ impl Liveness {
         Self {
             since: Instant::now(),
             alive: HashSet::new(),
-            heard: HashSet::new(),
+            received_from: HashSet::new(),
             resyncing: HashMap::new(),
         }
     }
@@ -50,7 +50,7 @@ impl Liveness {
     fn missing(&self, node: NodeId) -> Missing {
         if self.resyncing.contains_key(&node) {
             Missing::Resyncing
-        } else if self.alive.contains(&node) && self.heard.contains(&node) {
+        } else if self.alive.contains(&node) && self.received_from.contains(&node) {
             Missing::Gone
         } else {
             Missing::Unknown
@@ -66,7 +66,7 @@ impl Liveness {
 
     /// The node has stopped.
     pub(super) fn remove(&mut self, node: NodeId) {
-        self.heard.remove(&node);
+        self.received_from.remove(&node);
         self.resyncing.remove(&node);
     }
 }
@@ -75,12 +75,12 @@ impl LinkSession<'_, '_> {
     /// Messages were dropped: in these rooms updates may be missing, and of any node the beginning of a resync.
     pub(super) fn note_overflow(&mut self, rooms: AffectedRooms) {
         self.loss.note_overflow();
-        self.liveness.heard.clear();
+        self.liveness.received_from.clear();
         let resyncing = std::mem::take(&mut self.liveness.resyncing);
         self.postpone_reads(if resyncing.is_empty() { rooms } else { AffectedRooms::All });
     }
 
-    /// A cluster message has arrived. Nodes of version 1.0 do not tell in each whether they are resyncing.
+    /// A cluster message has arrived. Those of version 1.0 do not always have the state of the resync.
     pub(super) fn note_resyncing(
         &mut self,
         node: NodeId,
@@ -93,7 +93,7 @@ impl LinkSession<'_, '_> {
             (_, Some(true)) => drop(self.liveness.resyncing.entry(node).or_default()),
             (_, None) => {}
         }
-        if self.liveness.heard.insert(node) {
+        if self.liveness.received_from.insert(node) {
             // Some may have been postponed because nothing of this node had arrived.
             self.reads.begin_postponed();
         }
@@ -165,7 +165,7 @@ impl LinkSession<'_, '_> {
             self.peers.expire(self.context, &alive);
             let peers = &self.peers;
             self.liveness.resyncing.retain(|node, _| peers.is_known(*node));
-            self.liveness.heard.retain(|node| peers.is_known(*node));
+            self.liveness.received_from.retain(|node| peers.is_known(*node));
         }
         self.liveness.alive = alive;
     }
