@@ -13,8 +13,8 @@ use refused::{EMPTY_COMMENTS, In, REFUSED, Refused};
 /// Files that may hold any word: these tables, and the releases of the past.
 const EXCLUDED: [&str; 2] = ["tests/e2e/words", "CHANGELOG.md"];
 
-/// Not yet: directories and files that still use refused words.
-const NOT_YET: &[&str] = &[];
+/// Not yet: files with refused words; this one has them as names in JSON, which older nodes use.
+const NOT_YET: &[&str] = &["server/src/bus/link/cluster_message.rs"];
 
 /// Words that are names on the wire: the file, the word.
 const WIRE_NAMES: [(&str, &str); 2] =

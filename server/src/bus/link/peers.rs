@@ -38,14 +38,14 @@ pub(super) struct Peers {
 #[derive(Debug, Clone, Copy)]
 struct Peer {
     /// When the last message arrived.
-    heard_at: Instant,
+    received_at: Instant,
     /// Its next stream of sequence numbers, and when it sent that. `None` if it may not be able to decode any.
     next_stream: Option<(u64, Instant)>,
 }
 
 impl Peer {
     fn new() -> Self {
-        Self { heard_at: Instant::now(), next_stream: None }
+        Self { received_at: Instant::now(), next_stream: None }
     }
 }
 
@@ -53,7 +53,7 @@ impl Peers {
     /// A message of the node has arrived, so it is alive.
     pub(super) fn note_message(&mut self, context: &Context, node: NodeId) {
         if let Some(peer) = self.known.get_mut(&node) {
-            peer.heard_at = Instant::now();
+            peer.received_at = Instant::now();
         } else {
             self.known.insert(node, Peer::new());
             self.update_count(context);
@@ -63,7 +63,7 @@ impl Peers {
     /// The header of a cluster message of a known node.
     pub(super) fn note_header(&mut self, node: NodeId, header: &Header) {
         if let Some(peer) = self.known.get_mut(&node) {
-            peer.next_stream = header.streams.map(|stream| (stream, peer.heard_at));
+            peer.next_stream = header.streams.map(|stream| (stream, peer.received_at));
         }
         let Some(ProtocolVersion(major, minor)) = header.protocol else { return };
         if major != PROTOCOL.0 && self.unknown_majors.insert(major) {
@@ -111,7 +111,7 @@ impl Peers {
     /// may have none only because that is rejected.
     pub(super) fn expire(&mut self, context: &Context, alive: &HashSet<NodeId>) {
         let lease = context.settings.lease;
-        let is_silent = |peer: &Peer| peer.heard_at.elapsed() >= lease;
+        let is_silent = |peer: &Peer| peer.received_at.elapsed() >= lease;
         let silent = self.known.iter().filter(|(node, peer)| !alive.contains(node) && is_silent(peer));
         let dead: Vec<_> = silent.map(|(node, _)| *node).collect();
         for node in &dead {
