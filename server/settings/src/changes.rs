@@ -48,7 +48,7 @@ pub struct Update {
 /// Without its layers, whose values may be secrets.
 impl fmt::Debug for RunningSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Running").field("files", &self.files).finish_non_exhaustive()
+        f.debug_struct("RunningSettings").field("files", &self.files).finish_non_exhaustive()
     }
 }
 

@@ -125,7 +125,7 @@ impl JwksSource {
 
     /// Whether keys have been withdrawn since the last call.
     pub(super) fn take_keys_withdrawn(&self) -> bool {
-        self.shared.take_keys_withdrawn.swap(false, Ordering::AcqRel)
+        self.shared.keys_withdrawn.swap(false, Ordering::AcqRel)
     }
 
     /// Starts a fetch for an unknown key id, unless one is under way or was started so within the interval.
@@ -172,7 +172,7 @@ struct Shared {
     url: Box<str>,
     /// `None` until something was fetched.
     keys: ArcSwapOption<KeySet>,
-    take_keys_withdrawn: AtomicBool,
+    keys_withdrawn: AtomicBool,
     state: Mutex<State>,
     /// Wakes the task: a fetch is requested, or the times have changed.
     wake: Notify,
@@ -194,7 +194,7 @@ impl Shared {
         Self {
             url: url.into(),
             keys: ArcSwapOption::empty(),
-            take_keys_withdrawn: AtomicBool::new(false),
+            keys_withdrawn: AtomicBool::new(false),
             // The task begins with a fetch.
             state: Mutex::new(State { times, is_fetching: true, requested: None }),
             wake: Notify::new(),
@@ -268,7 +268,7 @@ impl RefreshTask {
         let keys = Arc::new(keys);
         let before = self.shared.keys.swap(Some(Arc::clone(&keys)));
         if before.is_some_and(|before| !keys.contains_all_of(&before)) {
-            self.shared.take_keys_withdrawn.store(true, Ordering::Release);
+            self.shared.keys_withdrawn.store(true, Ordering::Release);
             self.withdrawn.notify_one();
         }
     }

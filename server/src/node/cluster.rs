@@ -36,8 +36,8 @@ impl LinkHost for Arc<Node> {
         }
     }
 
-    fn execute(&self, control: OperatorCommand) {
-        match control {
+    fn execute(&self, command: OperatorCommand) {
+        match command {
             OperatorCommand::DisconnectTenant { tenant } => {
                 if let Some(disconnected) = self.disconnect_clients(&tenant) {
                     info!(tenant, disconnected, "Clients of a tenant disconnected, ordered on another node");

@@ -16,7 +16,7 @@ use crate::problem::{LoadError, Problem};
 use crate::values::Values;
 use crate::{Settings, secrets, shape};
 
-/// Everything settings are read from. ReadLayers it as often as you like: each [`Sources::load`] looks again.
+/// Everything settings are read from. Read it as often as you like: each [`Sources::load`] looks again.
 #[derive(Clone)]
 pub struct Sources {
     file: Option<PathBuf>,
@@ -79,7 +79,7 @@ impl Sources {
         self
     }
 
-    /// Below everything but the defaults: `by`, as it is typed, says that `key` is `text`.
+    /// Assigns `text` to `key` with the lowest precedence above the defaults; `source` names the origin in messages.
     #[must_use]
     pub fn with_fallback(mut self, source: &str, key: &str, text: &str) -> Self {
         self.fallbacks.push(Assignment { source: source.into(), key: key.into(), text: text.into() });

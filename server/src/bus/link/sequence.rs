@@ -72,7 +72,7 @@ impl SentSequences {
         self.recent.get(room).or_else(|| self.older.get(room)).map(|stream| stream.number)
     }
 
-    /// RoomTable for which something was handed over since then.
+    /// Rooms in which messages were published since `then`.
     pub(super) fn rooms_since(&self, then: Instant) -> impl Iterator<Item = &RoomName> {
         let all = self.recent.iter().chain(&self.older);
         all.filter(move |(_, stream)| stream.used >= then).map(|(room, _)| room)

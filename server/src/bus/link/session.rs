@@ -193,7 +193,7 @@ impl<'c, 'l> LinkSession<'c, 'l> {
         ended.iter().for_each(|name| self.peers.received.unsubscribed(name));
         if !ended.is_empty() {
             let unsubscribed = self.connection.unsubscribe(&ended);
-            self.requests.add(unsubscribed, |()| Completed::Subscribed);
+            self.requests.add(unsubscribed, |()| Completed::SubscriptionsChanged);
         }
     }
 
@@ -201,7 +201,7 @@ impl<'c, 'l> LinkSession<'c, 'l> {
     fn complete(&mut self, completed: Completed) {
         self.requests.completed(&completed);
         match completed {
-            Completed::Subscribed | Completed::Checked => {}
+            Completed::SubscriptionsChanged | Completed::Checked => {}
             Completed::Sent(sent) => self.note_sent(sent),
             Completed::Stored(sent) => {
                 self.note_sent(sent);

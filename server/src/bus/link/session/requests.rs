@@ -32,7 +32,7 @@ pub(super) struct Requests {
 /// A response.
 pub(super) enum Completed {
     /// A subscription was added or removed.
-    Subscribed,
+    SubscriptionsChanged,
     /// All connections respond.
     Checked,
     /// Commands took effect, except for rejected changes.
@@ -115,7 +115,7 @@ impl Requests {
                 self.reads -= 1;
                 self.first_reads -= usize::from(*is_first);
             }
-            Completed::Subscribed | Completed::Renewed(_) => {}
+            Completed::SubscriptionsChanged | Completed::Renewed(_) => {}
         }
     }
 

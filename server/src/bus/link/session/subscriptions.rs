@@ -109,7 +109,7 @@ impl LinkSession<'_, '_> {
     pub(super) fn subscribe(&mut self, OpenedRooms { names, new }: OpenedRooms) {
         if !new.is_empty() {
             let subscribed = self.connection.subscribe(&new);
-            self.requests.add(subscribed, |()| Completed::Subscribed);
+            self.requests.add(subscribed, |()| Completed::SubscriptionsChanged);
         }
         // After the subscription: what is not in a snapshot arrives as a message.
         self.read(names);
