@@ -41,8 +41,10 @@ pub enum Audience {
 pub struct Delivery {
     /// Outboxes that took a frame.
     pub delivered: usize,
-    /// Frames that full outboxes dropped: this one, or replaceable entries in its favour.
+    /// Full outboxes that dropped the frame, with all its messages.
     pub dropped: usize,
+    /// Replaceable entries that outboxes dropped to make room for the frame.
+    pub evicted: usize,
 }
 
 impl Delivery {
@@ -51,7 +53,7 @@ impl Delivery {
             Offer::Queued => self.delivered += 1,
             Offer::Evicted(entries) => {
                 self.delivered += 1;
-                self.dropped += entries as usize;
+                self.evicted += entries as usize;
             }
             Offer::Full => self.dropped += 1,
         }

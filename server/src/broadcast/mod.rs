@@ -92,8 +92,8 @@ fn payload_len(event: &Broadcast<'_>) -> usize {
 fn count(tenant: &Tenant, messages: u32, delivery: Delivery) {
     let messages = u64::from(messages);
     tenant.metrics.events.increment(messages * (1 + delivery.delivered as u64));
-    if delivery.dropped > 0 {
-        let dropped = messages * delivery.dropped as u64;
+    let dropped = messages * delivery.dropped as u64 + delivery.evicted as u64;
+    if dropped > 0 {
         tenant.metrics.outbox_dropped.increment(dropped);
         tenant.reports.record(Code::OutboxFull.at(Scope::Log), Code::OutboxFull.text());
     }

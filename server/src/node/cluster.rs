@@ -32,7 +32,7 @@ impl LinkHost for Arc<Node> {
     fn delivered(&self, tenant: &str, messages: usize, delivery: Delivery) {
         if let Some(tenant) = self.tenants.get(tenant) {
             tenant.metrics.events.increment((messages * delivery.delivered) as u64);
-            tenant.metrics.outbox_dropped.increment((messages * delivery.dropped) as u64);
+            tenant.metrics.outbox_dropped.increment((messages * delivery.dropped + delivery.evicted) as u64);
         }
     }
 

@@ -100,7 +100,8 @@ fn announce(node: &Node, room: &Room, now: Instant) {
             .metrics
             .presence_events
             .increment(deliveries.iter().map(|delivery| delivery.delivered as u64).sum());
-        let dropped: u64 = deliveries.iter().map(|delivery| delivery.dropped as u64).sum();
+        let dropped: u64 =
+            deliveries.iter().map(|delivery| (delivery.dropped + delivery.evicted) as u64).sum();
         if dropped > 0 {
             tenant.metrics.outbox_dropped.increment(dropped);
             tenant.reports.record(Code::OutboxFull.at(Scope::Log), Code::OutboxFull.text());

@@ -44,7 +44,7 @@ fn two_groups_receive_different_frames_of_one_event_each_encoded_once() {
     let members: Vec<_> =
         readers.iter().zip(groups).map(|(reader, group)| join(&hub, reader, group)).collect();
     let change = Change::default();
-    assert_eq!(hub.publish_by_group(&key("a"), &change), Delivery { delivered: 7, dropped: 0 });
+    assert_eq!(hub.publish_by_group(&key("a"), &change), Delivery { delivered: 7, ..Delivery::default() });
     let mut encoded = change.encoded.take();
     encoded.sort();
     assert_eq!(encoded, [(PLAIN, Group::DEFAULT), (PLAIN, FIRST), (PLAIN, SECOND), (LOUD, FIRST)]);
@@ -80,7 +80,10 @@ fn an_event_encoded_by_group_reaches_observers_and_full_outboxes_are_counted() {
     let _first = join(&hub, &ann, FIRST);
     let second = join(&hub, &slow, SECOND);
     crate::relay::link(&hub);
-    assert_eq!(hub.publish_by_group(&key("a"), &Change::default()), Delivery { delivered: 1, dropped: 1 });
+    assert_eq!(
+        hub.publish_by_group(&key("a"), &Change::default()),
+        Delivery { delivered: 1, dropped: 1, evicted: 0 }
+    );
     hub.publish_by_group(&key("elsewhere"), &Change::default());
     assert_eq!(crate::relay::link(&hub), ["a: row (1)", "elsewhere: row (1)"]);
     assert_eq!(second.take_missed().broadcasts, 1);

@@ -229,7 +229,7 @@ fn a_bundle_is_relayed_and_delivered_as_one_frame() {
 
     let events = ["u", "v"].map(Text::new);
     let delivery = hub.deliver(&key("a"), events);
-    assert_eq!(delivery, Delivery { delivered: 1, dropped: 1 });
+    assert_eq!(delivery, Delivery { delivered: 1, dropped: 1, evicted: 0 });
     assert_eq!(
         (ann.texts(), bob.texts()),
         (vec!["ok".into(), "uv".into()], vec!["OK".to_lowercase(), "XYZ".into()])

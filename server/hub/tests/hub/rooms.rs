@@ -12,7 +12,10 @@ fn members_receive_an_event_in_their_own_dialect_and_each_is_encoded_once() {
     let readers: Vec<_> = (0..10).map(|i| Reader::new(if i < 5 { PLAIN } else { LOUD }, 8)).collect();
     let members: Vec<_> = readers.iter().map(|r| hub.join(key("a"), r.member(), &frame("ok"))).collect();
     let event = Text::new("hi");
-    assert_eq!(publish(&members[0], &event, Audience::Others), Delivery { delivered: 9, dropped: 0 });
+    assert_eq!(
+        publish(&members[0], &event, Audience::Others),
+        Delivery { delivered: 9, ..Delivery::default() }
+    );
     assert_eq!(event.encoded.get(), 2);
     assert_eq!(readers[0].texts(), ["ok"]);
     assert_eq!(readers[1].texts(), ["ok", "hi"]);
@@ -124,7 +127,7 @@ fn a_bundle_is_delivered_in_order_as_one_frame() {
         member.gather(&Text::new(text), Audience::Others, &mut bundle);
     }
     assert_eq!(bundle.messages(), 3);
-    assert_eq!(member.publish(bundle, Audience::Others), Delivery { delivered: 1, dropped: 1 });
+    assert_eq!(member.publish(bundle, Audience::Others), Delivery { delivered: 1, dropped: 1, evicted: 0 });
     assert_eq!(eve.texts(), ["ok", "xyz"]);
     assert_eq!(slow.take_missed().broadcasts, 3, "counted as messages");
 }
@@ -148,8 +151,37 @@ fn a_slow_reader_receives_the_newest_replaceable_entries_in_order_with_the_messa
     }
     let deliveries =
         ["4", "5", "6", "7", "8", "9"].map(|text| publish(&publisher, &Text::new(text), Audience::Others));
-    assert_eq!(deliveries[3], Delivery { delivered: 1, dropped: 2 }, "the cursors are dropped first");
-    assert_eq!(deliveries[5], Delivery { delivered: 0, dropped: 1 });
+    assert_eq!(
+        deliveries[3],
+        Delivery { delivered: 1, dropped: 0, evicted: 2 },
+        "the cursors are dropped first"
+    );
+    assert_eq!(deliveries[5], Delivery { delivered: 0, dropped: 1, evicted: 0 });
     assert_eq!(slow.read(), (["4", "5", "6", "7", "8"].map(str::to_owned).to_vec(), true));
     assert_eq!(slow_member.take_missed().broadcasts, 1);
+}
+
+#[test]
+fn entries_evicted_by_a_bundle_are_counted_one_by_one() {
+    let (hub, ann, slow) = (hub(), Reader::new(PLAIN, 8), Reader::new(PLAIN, 3));
+    let publisher = hub.join(key("a"), ann.member(), &frame("ok"));
+    let slow_member = hub.join(key("a"), slow.member(), &frame("ok"));
+    for id in 1..=2 {
+        slow.outbox.offer_replaceable(ReplaceKey { scope: 1, id }, &frame("cursor"));
+    }
+    let publish_two = || {
+        let mut bundle = hub::Bundle::default();
+        for text in ["x", "y"] {
+            publisher.gather(&Text::new(text), Audience::Others, &mut bundle);
+        }
+        (bundle.messages(), publisher.publish(bundle, Audience::Others))
+    };
+    let deliveries = [publish_two(), publish_two(), publish_two()];
+    let expected = [
+        Delivery { delivered: 1, dropped: 0, evicted: 2 },
+        Delivery { delivered: 1, dropped: 0, evicted: 0 },
+        Delivery { delivered: 0, dropped: 1, evicted: 0 },
+    ];
+    assert_eq!(deliveries, expected.map(|delivery| (2, delivery)));
+    assert_eq!(slow_member.take_missed().broadcasts, 2, "counted as messages");
 }
