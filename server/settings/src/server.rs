@@ -132,7 +132,7 @@ pub struct Server {
 
     /// How long a connection may stay open without having joined a room before it is closed with 1013.
     #[serde(with = "humantime_serde")]
-    #[schemars(with = "marks::DurationText", extend("x-reload" = "connection", "x-min" = "1ms"))]
+    #[schemars(with = "marks::DurationText", extend("x-reload" = "live", "x-min" = "1ms"))]
     pub no_channel_timeout: Duration,
 
     /// How long to wait for a client to answer a close frame before the connection is aborted.
