@@ -13,6 +13,7 @@
 
 mod bundle;
 mod burst;
+mod fair_queue;
 mod frame;
 mod group_counts;
 mod hub;
@@ -33,6 +34,7 @@ mod wakers;
 
 pub use bundle::Bundle;
 pub use burst::Burst;
+pub use fair_queue::{FairQueue, Quantum};
 pub use frame::{Dialect, Encode, EncodeByGroup, Frame, FrameCache, Group};
 pub use hub::{Hub, HubBuilder, Population};
 pub use member::Member;

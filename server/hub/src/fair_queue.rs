@@ -1,0 +1,259 @@
+//! A bounded queue that its users share fairly, such as the tenants of a node.
+//!
+//! Each user has a line of its own, in which the order is kept. The lines take turns (surplus round robin): a line is
+//! served until it has used its quantum, and what it uses beyond that is missing in its next turn. So a user with
+//! little in the queue waits for one turn of each other user, however much they have queued.
+//!
+//! A line may grow to what is left free (dynamic thresholds): half of the bounds while one user needs them, a third
+//! each for two. A user that has nothing queued always finds room, without a reserve that would lie idle otherwise.
+//!
+//! All operations take constant time except those that visit every item. In steady state nothing is allocated, and a
+//! user without items costs nothing.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
+
+use slab::Slab;
+
+use crate::outbox::Bounds;
+
+/// What one line may use more than its quantum, in quanta: so many turns it then waits at most.
+const DEBT_MAX: i64 = 64;
+
+/// Memory kept for lines that have items again: so many of them, each of up to so many items.
+const SPARE_LINES: usize = 32;
+const SPARE_CAPACITY: usize = 1_024;
+
+/// What a turn is. Both are in the unit of the costs: bytes, or a time.
+#[derive(Debug, Clone, Copy)]
+pub struct Quantum {
+    /// What a line may use in one turn.
+    pub per_turn: u32,
+    /// What each item costs in addition to its size.
+    pub per_item: u32,
+}
+
+/// A queue of `T` shared by users that `K` identifies. It is not locked: its owner does that.
+#[derive(Debug)]
+pub struct FairQueue<K, T> {
+    bounds: Bounds,
+    quantum: Quantum,
+    /// The items of all lines that count against the bounds.
+    load: Load,
+    /// All items.
+    len: usize,
+    by_user: HashMap<K, usize>,
+    /// The lines that have items.
+    lines: Slab<Line<K, T>>,
+    /// The same lines, in the order of their turns.
+    turns: VecDeque<usize>,
+    spare: Vec<VecDeque<Item<T>>>,
+}
+
+#[derive(Debug)]
+struct Line<K, T> {
+    user: K,
+    items: VecDeque<Item<T>>,
+    load: Load,
+    /// What is left of this turn.
+    credit: i64,
+}
+
+#[derive(Debug)]
+struct Item<T> {
+    value: T,
+    /// What it counts against the bounds. `None` if it does not.
+    bytes: Option<usize>,
+}
+
+/// How much of the bounds is used. [`Load::fits`] alone decides what is refused.
+#[derive(Debug, Clone, Copy, Default)]
+struct Load {
+    items: usize,
+    bytes: usize,
+}
+
+impl Load {
+    /// Whether `bytes` more fit into a line with this load, in a queue with `total`.
+    fn fits(self, bytes: usize, total: Self, bounds: Bounds) -> bool {
+        let free_items = (bounds.frames as usize).saturating_sub(total.items);
+        let free_bytes = bounds.bytes.saturating_sub(total.bytes);
+        let is_within = free_items > 0 && bytes <= free_bytes;
+        let is_share = self.items == 0 || (self.items < free_items && self.bytes + bytes <= free_bytes);
+        // Whatever its size, one item fits an empty queue.
+        total.items == 0 || (is_within && is_share)
+    }
+
+    fn add(&mut self, bytes: Option<usize>) {
+        self.items += usize::from(bytes.is_some());
+        self.bytes += bytes.unwrap_or_default();
+    }
+
+    fn subtract(&mut self, bytes: Option<usize>) {
+        self.items -= usize::from(bytes.is_some());
+        self.bytes -= bytes.unwrap_or_default();
+    }
+}
+
+impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
+    /// An empty queue.
+    pub fn new(bounds: Bounds, quantum: Quantum) -> Self {
+        Self {
+            bounds,
+            quantum,
+            load: Load::default(),
+            len: 0,
+            by_user: HashMap::new(),
+            lines: Slab::new(),
+            turns: VecDeque::new(),
+            spare: Vec::new(),
+        }
+    }
+
+    /// How many items there are.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The bytes of those items that count against the bounds.
+    pub fn bytes(&self) -> usize {
+        self.load.bytes
+    }
+
+    /// Queues an item behind the others of `user`.
+    ///
+    /// # Errors
+    /// The item, if the share of `user` is used up.
+    pub fn offer(&mut self, user: &K, bytes: usize, value: T) -> Result<(), T> {
+        let line = self.by_user.get(user).map(|number| self.lines[*number].load).unwrap_or_default();
+        if !line.fits(bytes, self.load, self.bounds) {
+            return Err(value);
+        }
+        self.add(user, Item { value, bytes: Some(bytes) });
+        Ok(())
+    }
+
+    /// Queues an item that does not count against the bounds and is never refused: the caller bounds these by other
+    /// means, such as one for each room.
+    pub fn insert(&mut self, user: &K, value: T) {
+        self.add(user, Item { value, bytes: None });
+    }
+
+    fn add(&mut self, user: &K, item: Item<T>) {
+        let number = match self.by_user.get(user) {
+            Some(number) => *number,
+            None => self.begin_line(user),
+        };
+        self.load.add(item.bytes);
+        self.len += 1;
+        let line = &mut self.lines[number];
+        line.load.add(item.bytes);
+        line.items.push_back(item);
+    }
+
+    /// A line without items, whose turn comes last.
+    fn begin_line(&mut self, user: &K) -> usize {
+        let items = self.spare.pop().unwrap_or_default();
+        let credit = i64::from(self.quantum.per_turn);
+        let number = self.lines.insert(Line { user: user.clone(), items, load: Load::default(), credit });
+        self.by_user.insert(user.clone(), number);
+        self.turns.push_back(number);
+        number
+    }
+
+    /// Takes the next item of the line whose turn it is.
+    pub fn pop(&mut self) -> Option<T> {
+        let number = self.next_line()?;
+        let line = &mut self.lines[number];
+        let item = line.items.pop_front().expect("a line with a turn has items");
+        line.load.subtract(item.bytes);
+        self.load.subtract(item.bytes);
+        self.len -= 1;
+        let cost = item.bytes.unwrap_or_default().saturating_add(self.quantum.per_item as usize);
+        self.charge_line(number, cost);
+        if self.lines[number].items.is_empty() {
+            self.turns.pop_front();
+            self.end_line(number);
+        }
+        Some(item.value)
+    }
+
+    /// The line whose turn it is, first in `turns` now.
+    fn next_line(&mut self) -> Option<usize> {
+        loop {
+            let number = *self.turns.front()?;
+            let line = &mut self.lines[number];
+            if line.credit > 0 {
+                return Some(number);
+            }
+            line.credit += i64::from(self.quantum.per_turn.max(1));
+            self.turns.rotate_left(1);
+        }
+    }
+
+    /// Charges `user` for work that an item has caused after it was taken. Without effect if nothing of the user is
+    /// queued: then its next item comes last in any case.
+    pub fn charge(&mut self, user: &K, cost: usize) {
+        if let Some(number) = self.by_user.get(user) {
+            self.charge_line(*number, cost);
+        }
+    }
+
+    fn charge_line(&mut self, number: usize, cost: usize) {
+        let least = -DEBT_MAX * i64::from(self.quantum.per_turn);
+        let credit = &mut self.lines[number].credit;
+        *credit = credit.saturating_sub_unsigned(cost as u64).max(least);
+    }
+
+    /// Removes a line without items, which has no turn any more.
+    fn end_line(&mut self, number: usize) {
+        let line = self.lines.remove(number);
+        self.by_user.remove(&line.user);
+        if self.spare.len() < SPARE_LINES && line.items.capacity() <= SPARE_CAPACITY {
+            self.spare.push(line.items);
+        }
+        if self.lines.is_empty() {
+            self.by_user.shrink_to(SPARE_CAPACITY);
+            self.turns.shrink_to(SPARE_CAPACITY);
+            if self.lines.capacity() > SPARE_CAPACITY {
+                self.lines = Slab::new();
+            }
+        }
+    }
+
+    /// All items, those of each line in order.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.lines.iter().flat_map(|(_, line)| line.items.iter().map(|item| &item.value))
+    }
+
+    /// Removes all items that are not to be kept, and returns them, so that they can be dropped without the lock.
+    pub fn remove_unless(&mut self, mut keep: impl FnMut(&T) -> bool) -> Vec<T> {
+        let mut removed = Vec::new();
+        for (_, line) in &mut self.lines {
+            let kept = VecDeque::with_capacity(line.items.len());
+            for item in std::mem::replace(&mut line.items, kept) {
+                if keep(&item.value) {
+                    line.items.push_back(item);
+                } else {
+                    line.load.subtract(item.bytes);
+                    self.load.subtract(item.bytes);
+                    removed.push(item.value);
+                }
+            }
+        }
+        self.len -= removed.len();
+        let is_empty = |(number, line): (usize, &Line<K, T>)| line.items.is_empty().then_some(number);
+        let ended: Vec<_> = self.lines.iter().filter_map(is_empty).collect();
+        self.turns.retain(|number| !self.lines[*number].items.is_empty());
+        ended.into_iter().for_each(|number| self.end_line(number));
+        removed
+    }
+}
+
+#[cfg(test)]
+mod tests;
