@@ -1,0 +1,309 @@
+//! How much memory the node may use for what clients cause, and which part of it each tenant uses.
+//!
+//! Every tenant has an account with the node's budget. Memory is charged to the account before it is used and given back
+//! when the charge is dropped. How much one tenant may have depends on how much is free, as in the shared buffers of
+//! switches (Choudhury and Hahne, «Dynamic queue length thresholds», 1998): with a share of 75 % a single tenant gets three
+//! quarters of the budget, two get three sevenths each, and the next tenant always finds something free. No list of
+//! tenants is needed, and no lock.
+//!
+//! Charging is for what is large: a charge is two atomic additions, which is too much for each delivery. So what a
+//! connection has of up to [`UNCHARGED_BYTES`] in each direction is not charged and never refused.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+
+/// Bytes that a connection may have received, and as many that it may have queued, without a charge.
+pub const UNCHARGED_BYTES: usize = 16 * 1024;
+
+/// What memory is used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MemoryKind {
+    /// The connections themselves.
+    Connections,
+    /// WebSocket messages and HTTP bodies that have not arrived completely, or are being handled.
+    Receiving,
+    /// Messages that wait for a join.
+    Held,
+    /// Frames in outboxes.
+    Sending,
+    /// What is shown in rooms.
+    Presence,
+    /// What goes to other nodes or comes from them.
+    Bus,
+}
+
+impl MemoryKind {
+    /// The number of kinds.
+    pub const COUNT: usize = 6;
+
+    /// Every kind, in the order of their discriminants.
+    pub const ALL: [Self; Self::COUNT] =
+        [Self::Connections, Self::Receiving, Self::Held, Self::Sending, Self::Presence, Self::Bus];
+
+    /// The kind as a word, for metrics and `/status`.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Connections => "connections",
+            Self::Receiving => "receiving",
+            Self::Held => "held",
+            Self::Sending => "sending",
+            Self::Presence => "presence",
+            Self::Bus => "bus",
+        }
+    }
+}
+
+/// Bytes by kind.
+#[derive(Debug, Default)]
+struct MemoryUse([AtomicUsize; MemoryKind::COUNT]);
+
+impl MemoryUse {
+    fn add(&self, kind: MemoryKind, bytes: usize) {
+        self.0[kind as usize].fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn subtract(&self, kind: MemoryKind, bytes: usize) {
+        self.0[kind as usize].fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    fn of(&self, kind: MemoryKind) -> usize {
+        self.0[kind as usize].load(Ordering::Relaxed)
+    }
+
+    fn total(&self) -> usize {
+        MemoryKind::ALL.into_iter().map(|kind| self.of(kind)).sum()
+    }
+}
+
+/// The budget of a node.
+#[derive(Debug)]
+pub struct MemoryBudget {
+    limit: AtomicUsize,
+    /// Percent of the budget that a tenant may use while no other uses any.
+    tenant_percent: AtomicU8,
+    used: MemoryUse,
+    refused: [AtomicU64; MemoryKind::COUNT],
+}
+
+impl MemoryBudget {
+    /// A budget of `limit` bytes, of which a single tenant gets at most `tenant_percent`.
+    pub fn new(limit: usize, tenant_percent: u8) -> Arc<Self> {
+        let budget = Self {
+            limit: AtomicUsize::default(),
+            tenant_percent: AtomicU8::default(),
+            used: MemoryUse::default(),
+            refused: Default::default(),
+        };
+        budget.set(limit, tenant_percent);
+        Arc::new(budget)
+    }
+
+    /// Changes the limits. What is charged already stays charged.
+    ///
+    /// # Panics
+    /// If `tenant_percent` is not below 100: then one tenant could use everything.
+    pub fn set(&self, limit: usize, tenant_percent: u8) {
+        assert!(tenant_percent < 100, "a tenant leaves something to the others");
+        self.limit.store(limit, Ordering::Relaxed);
+        self.tenant_percent.store(tenant_percent, Ordering::Relaxed);
+    }
+
+    /// The bytes that may be charged.
+    pub fn limit(&self) -> usize {
+        self.limit.load(Ordering::Relaxed)
+    }
+
+    /// The bytes that are charged for `kind`.
+    pub fn used(&self, kind: MemoryKind) -> usize {
+        self.used.of(kind)
+    }
+
+    /// How often memory for `kind` was refused for good.
+    pub fn refused(&self, kind: MemoryKind) -> u64 {
+        self.refused[kind as usize].load(Ordering::Relaxed)
+    }
+
+    /// Whether a tenant may have `bytes` in all, which are part of what is charged.
+    fn allows(&self, bytes: usize) -> bool {
+        let free = self.limit().saturating_sub(self.used.total()) as u128;
+        let percent = u128::from(self.tenant_percent.load(Ordering::Relaxed));
+        bytes as u128 * (100 - percent) <= free * percent
+    }
+}
+
+/// The account of one tenant.
+#[derive(Debug)]
+pub struct TenantMemory {
+    budget: Arc<MemoryBudget>,
+    used: MemoryUse,
+}
+
+impl TenantMemory {
+    /// An account of which nothing is used.
+    pub fn new(budget: &Arc<MemoryBudget>) -> Arc<Self> {
+        Arc::new(Self { budget: Arc::clone(budget), used: MemoryUse::default() })
+    }
+
+    /// The budget that all accounts of the node share.
+    pub fn budget(&self) -> &Arc<MemoryBudget> {
+        &self.budget
+    }
+
+    /// The bytes that are charged for `kind`.
+    pub fn used(&self, kind: MemoryKind) -> usize {
+        self.used.of(kind)
+    }
+
+    /// The bytes that are charged.
+    pub fn total(&self) -> usize {
+        self.used.total()
+    }
+
+    /// Whether nothing more can be charged. Three loads and a sum; nothing is written.
+    pub fn is_exhausted(&self) -> bool {
+        !self.budget.allows(self.total() + 1)
+    }
+
+    /// Charges `bytes` if the tenant may have them.
+    pub fn try_charge(self: &Arc<Self>, kind: MemoryKind, bytes: usize) -> Option<MemoryCharge> {
+        self.try_add(kind, bytes).then(|| MemoryCharge { account: Arc::clone(self), kind, bytes })
+    }
+
+    /// Charges `bytes` although the tenant may be over its limit then: for what has a limit of its own.
+    pub fn charge(self: &Arc<Self>, kind: MemoryKind, bytes: usize) -> MemoryCharge {
+        self.add(kind, bytes);
+        MemoryCharge { account: Arc::clone(self), kind, bytes }
+    }
+
+    /// Counts that memory for `kind` was refused for good, so that something was dropped or refused to a client.
+    pub fn count_refusal(&self, kind: MemoryKind) {
+        self.budget.refused[kind as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Added first and compared then, so that of two at once not both get the last bytes.
+    fn try_add(&self, kind: MemoryKind, bytes: usize) -> bool {
+        self.add(kind, bytes);
+        let is_allowed = self.budget.allows(self.total());
+        if !is_allowed {
+            self.subtract(kind, bytes);
+        }
+        is_allowed
+    }
+
+    fn add(&self, kind: MemoryKind, bytes: usize) {
+        self.used.add(kind, bytes);
+        self.budget.used.add(kind, bytes);
+    }
+
+    fn subtract(&self, kind: MemoryKind, bytes: usize) {
+        self.used.subtract(kind, bytes);
+        self.budget.used.subtract(kind, bytes);
+    }
+}
+
+/// Bytes that are charged to an account, and given back on drop.
+#[derive(Debug)]
+pub struct MemoryCharge {
+    account: Arc<TenantMemory>,
+    kind: MemoryKind,
+    bytes: usize,
+}
+
+impl MemoryCharge {
+    /// The bytes of this charge.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Charges `more` bytes as well, if the tenant may have them. Returns whether it may.
+    #[must_use]
+    pub fn try_grow(&mut self, more: usize) -> bool {
+        let is_allowed = self.account.try_add(self.kind, more);
+        if is_allowed {
+            self.bytes += more;
+        }
+        is_allowed
+    }
+
+    /// Makes it a charge of `bytes`, whether or not the tenant may have them.
+    pub fn resize(&mut self, bytes: usize) {
+        self.account.add(self.kind, bytes);
+        self.account.subtract(self.kind, self.bytes);
+        self.bytes = bytes;
+    }
+}
+
+impl Drop for MemoryCharge {
+    fn drop(&mut self) {
+        self.account.subtract(self.kind, self.bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    /// Charges as often as possible in steps of one percent. Returns the charges.
+    fn take_all(account: &Arc<TenantMemory>) -> Vec<MemoryCharge> {
+        let step = account.budget().limit() / 100;
+        std::iter::from_fn(|| account.try_charge(MemoryKind::Receiving, step)).collect()
+    }
+
+    #[test]
+    fn a_tenant_gets_its_share_and_the_next_one_always_finds_something() {
+        let budget = MemoryBudget::new(100_000, 75);
+        let (one, other) = (TenantMemory::new(&budget), TenantMemory::new(&budget));
+        let mut of_one = take_all(&one);
+        assert_eq!(one.total(), 75_000);
+        assert_eq!(take_all(&other).len(), 18, "three quarters of what is left");
+        drop(of_one.split_off(40));
+        let of_other = take_all(&other);
+        assert!(other.total() >= 42_000, "what one tenant gives back is there for the other");
+        drop((of_one, of_other));
+        assert_eq!((one.total(), other.total(), budget.used(MemoryKind::Receiving)), (0, 0, 0));
+    }
+
+    #[test]
+    fn nothing_is_left_to_a_tenant_when_the_limit_was_lowered_below_its_use() {
+        let budget = MemoryBudget::new(100_000, 75);
+        let account = TenantMemory::new(&budget);
+        let mut charge = account.try_charge(MemoryKind::Held, 50_000).expect("it is below the share");
+        budget.set(40_000, 75);
+        assert!(account.is_exhausted());
+        assert!(!charge.try_grow(1));
+        charge.resize(10_000);
+        assert!(!account.is_exhausted());
+        assert!(charge.try_grow(1));
+        assert_eq!((charge.bytes(), account.used(MemoryKind::Held)), (10_001, 10_001));
+    }
+
+    #[test]
+    fn what_has_a_limit_of_its_own_is_charged_beyond_the_budget() {
+        let budget = MemoryBudget::new(1_000, 50);
+        let account = TenantMemory::new(&budget);
+        let connections = account.charge(MemoryKind::Connections, 5_000);
+        assert!(account.try_charge(MemoryKind::Receiving, 1).is_none());
+        account.count_refusal(MemoryKind::Receiving);
+        drop(connections);
+        assert!(account.try_charge(MemoryKind::Receiving, 1).is_some());
+        assert_eq!(budget.refused(MemoryKind::Receiving), 1);
+    }
+
+    #[test]
+    fn threads_together_do_not_exceed_the_limit() {
+        let budget = MemoryBudget::new(1_000_000, 50);
+        let account = TenantMemory::new(&budget);
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..1_000 {
+                        let _charge = account.try_charge(MemoryKind::Sending, 200_000);
+                    }
+                });
+            }
+        });
+        assert_eq!(account.total(), 0);
+    }
+}
