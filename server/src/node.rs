@@ -4,11 +4,13 @@ mod cluster;
 mod gauges;
 mod keys;
 mod lifecycle;
+mod memory_limit;
 mod readiness;
 mod reloading;
 
 pub use keys::{NoVerificationKey, unusable_keys};
 pub use lifecycle::{Lifecycle, LifecyclePhase, Urgency};
+pub use memory_limit::MemoryLimit;
 pub use readiness::Readiness;
 pub use reloading::{Changes, Outcome, Reload, Reloading, SettingsStatus};
 
@@ -17,7 +19,7 @@ use std::time::Instant;
 
 use arc_swap::{ArcSwap, Guard};
 use http::{HeaderMap, Uri};
-use hub::{Bounds, Hub, HubBuilder, NodeId};
+use hub::{Bounds, Hub, HubBuilder, MemoryBudget, NodeId};
 use settings::Settings;
 
 use crate::auth::Operators;
@@ -48,6 +50,8 @@ pub struct Node {
     pub tenants: Registry,
     /// The link to the other nodes.
     pub link: ClusterLink,
+    /// The memory that tenants share.
+    pub memory: Arc<MemoryBudget>,
     sockets: Permits,
     connections: Permits,
     /// The metrics it publishes.
@@ -78,7 +82,9 @@ impl Node {
         }
         let prometheus = Prometheus::new(settings.regions.name.as_deref());
         let metrics = Arc::new(Metrics::new([vec![prometheus.exporter()], exporters].concat()));
-        let tenants = Registry::new(&settings, jwks, &metrics);
+        let memory_limit = MemoryLimit::of(&settings.server).for_clients();
+        let memory = MemoryBudget::new(memory_limit, settings.server.max_memory_percent_per_tenant);
+        let tenants = Registry::new(&settings, jwks, (&metrics, &memory));
         let reports = metrics.reports(None);
         let operators = Operators::new(&settings.admin, &settings.auth).reporting_to(&reports);
         let hub = HubBuilder::new(settings.presence.coalesce);
@@ -95,6 +101,7 @@ impl Node {
             settings: ArcSwap::from_pointee(settings),
             tenants,
             link,
+            memory,
             sockets: Permits::default(),
             connections: Permits::default(),
             metrics,
@@ -114,6 +121,8 @@ impl Node {
         self.settings.store(Arc::clone(&settings));
         let operators = Operators::new(&settings.admin, &settings.auth).reporting_to(&self.reports);
         self.operators.store(Arc::new(operators));
+        let memory_limit = MemoryLimit::of(&settings.server).for_clients();
+        self.memory.set(memory_limit, settings.server.max_memory_percent_per_tenant);
         self.hub.set_coalesce(settings.presence.coalesce);
         self.tenants.apply(&settings);
         self.reloading.applied();

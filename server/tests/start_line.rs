@@ -46,6 +46,7 @@ fn a_server_without_settings_logs_its_version_and_what_is_off() {
         assert_eq!(field(&line, name), value, "{name}: {line}");
     }
     assert!(!field(&line, "commit").is_empty(), "{line}");
+    assert!(field(&line, "memory_budget").contains("(half of the "), "{line}");
 }
 
 #[test]

@@ -138,7 +138,13 @@ async fn the_status_describes_the_node_and_its_tenants() {
     ann.join(ROOM, json!({})).await;
     let mut idle = world.connect_for("acme").await;
     idle.settle().await;
-    let status = request(&world, "GET", "/status").await.json();
+    let mut status = request(&world, "GET", "/status").await.json();
+    for tenant in status["tenants"].as_array_mut().expect("a list") {
+        let memory = tenant.as_object_mut().and_then(|tenant| tenant.remove("memory"));
+        assert!(memory.is_some_and(|bytes| bytes.is_u64()), "{tenant}");
+    }
+    assert!(status["memory"]["limit"].as_u64() > Some(0), "{status}");
+    assert!(status["memory"]["used"]["receiving"].is_u64(), "{status}");
     assert_eq!(
         status["tenants"],
         json!([

@@ -151,6 +151,24 @@ pub struct Server {
     #[schemars(with = "marks::SizeText", extend("x-reload" = "connection", "x-min" = "256 B", "x-max" = "1 MiB"))]
     pub read_buffer_size: ByteSize,
 
+    /// Memory that this process may use. What clients cause beyond it is refused: large messages to their sender, frames
+    /// for clients that read slowly. Unset: half of the memory limit of the container, or of the machine's memory if that
+    /// has none. 32 MiB of it are for the process itself.
+    #[serde(with = "units::optional_size")]
+    #[schemars(with = "Option<marks::SizeText>", extend("x-reload" = "live", "x-min" = "64 MiB"))]
+    pub memory_budget: Option<ByteSize>,
+
+    /// Percent of the free memory of the budget that one tenant may use while no other uses any; the more tenants use
+    /// some, the less each gets. So with 75, one tenant gets three quarters, and two get three sevenths each.
+    #[schemars(range(min = 1, max = 99), extend("x-reload" = "live"))]
+    pub max_memory_percent_per_tenant: u8,
+
+    /// Time within which a WebSocket message of more than 16 KiB must arrive completely, its wait for free memory
+    /// included. After that it is refused, and the connection stays open. HTTP bodies have `handshake_timeout`.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "marks::DurationText", extend("x-reload" = "connection", "x-min" = "1ms"))]
+    pub large_message_timeout: Duration,
+
     /// Directory for the server's own files, such as the secret of `serve --dev` and the addresses that
     /// `realtime-server health` asks. Relative paths start at the working directory. One server locks it at a time; a
     /// second one exits with an error.
@@ -204,6 +222,9 @@ impl Default for Server {
             close_timeout: Duration::from_secs(5),
             max_frame_size: ByteSize::b(5_000_000),
             read_buffer_size: ByteSize::kib(1),
+            memory_budget: None,
+            max_memory_percent_per_tenant: 75,
+            large_message_timeout: Duration::from_secs(30),
             data_dir: PathBuf::from("data"),
             drain_delay: Duration::from_secs(10),
             drain_timeout: Duration::from_secs(10),

@@ -62,6 +62,20 @@ pub(crate) mod size {
     }
 }
 
+/// `Option<ByteSize>` as text.
+pub(crate) mod optional_size {
+    use super::*;
+
+    pub(crate) fn serialize<S: Serializer>(value: &Option<ByteSize>, to: S) -> Result<S::Ok, S::Error> {
+        value.map(|size| format_size(size.as_u64())).serialize(to)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<ByteSize>, D::Error> {
+        let text = Option::<String>::deserialize(from)?;
+        text.map(|text| parse_size(&text).ok_or_else(|| D::Error::custom("not a size"))).transpose()
+    }
+}
+
 /// `Option<SecretString>`, never written out.
 pub(crate) mod secret {
     use super::*;

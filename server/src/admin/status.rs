@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
+use hub::MemoryKind;
 use humantime_serde::re::humantime::format_rfc3339_seconds;
 use serde_json::{Value, json};
 
@@ -31,10 +32,17 @@ pub(super) fn page(node: &Node) -> Response<Bytes> {
         "connections": node.connections(),
         "rooms": population.rooms,
         "members": population.members,
+        "memory": memory(node),
         "settings": settings_status(node),
         "tenants": tenants(node),
     });
     response::json(StatusCode::OK, &body)
+}
+
+/// What clients use of the memory they may use, in bytes, by kind.
+fn memory(node: &Node) -> Value {
+    let used = MemoryKind::ALL.map(|kind| (kind.word().to_owned(), node.memory.used(kind).into()));
+    json!({ "limit": node.memory.limit(), "used": Value::Object(used.into_iter().collect()) })
 }
 
 fn settings_status(node: &Node) -> Value {
@@ -64,6 +72,7 @@ fn tenants(node: &Node) -> Vec<Value> {
             "connected": tenant.users_here(),
             "sockets": tenant.sockets.len(),
             "rooms": rooms.get(&tenant.id).copied().unwrap_or_default(),
+            "memory": tenant.memory.total(),
             "suspended": policy.status == TenantStatus::Suspended,
         })
     });

@@ -8,6 +8,7 @@ use settings::{Loaded, Settings};
 use tracing::info;
 
 use crate::app::Server;
+use crate::node::MemoryLimit;
 use crate::reload::names;
 use crate::resources::Resources;
 use crate::version::{COMMIT, VERSION};
@@ -35,6 +36,7 @@ pub(super) fn write(settings: &Settings, files: &[String], server: &Server) {
         region = settings.regions.name.as_deref(),
         tenants = server.node().tenants.all().len(),
         tls = settings.server.tls.cert_file.is_some(),
+        memory_budget = %MemoryLimit::of(&settings.server),
         off = names(&off(settings)),
         "Listening"
     );

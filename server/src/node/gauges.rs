@@ -2,6 +2,8 @@
 //!
 //! Sampled every few seconds, for exporters that push, and before each page that Prometheus reads.
 
+use hub::MemoryKind;
+
 use super::Node;
 use crate::telemetry::logs;
 
@@ -21,6 +23,11 @@ impl Node {
         metrics.settings_pending.set(settings.pending.len() as f64);
         metrics.log_lines_dropped.absolute(logs::dropped());
         self.metrics.bus.unsent.absolute(self.hub.relay_dropped());
+        metrics.memory_limit.set(self.memory.limit() as f64);
+        for (kind, metrics) in MemoryKind::ALL.into_iter().zip(&self.metrics.memory) {
+            metrics.used.set(self.memory.used(kind) as f64);
+            metrics.refused.absolute(self.memory.refused(kind));
+        }
         self.metrics.process.sample();
         self.sample_users();
     }

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use hub::MemoryKind;
 use metrics::{Key, Label, Level, Metadata, Recorder};
 
 use super::fan_out::{Exporter, FanOut};
@@ -50,8 +51,20 @@ metrics! {
         pub settings_pending: Gauge = "realtime_settings_pending",
         /// Log lines dropped because the output was written too slowly and the queue was full (telemetry.log_queue_lines).
         pub log_lines_dropped: Counter = "realtime_log_lines_dropped_total",
+        /// Memory that clients may use, in bytes (server.memory_budget without the 32 MiB of the process itself).
+        pub memory_limit: Gauge = "realtime_memory_limit_bytes",
         /// Seconds since the server started.
         pub uptime_seconds: Gauge = "realtime_uptime_seconds",
+    }
+}
+
+metrics! {
+    /// Metrics of one kind of memory; each carries the label `kind`.
+    pub struct MemoryMetrics {
+        /// Memory that clients use, in bytes, by kind: connections, receiving, held, sending, presence, bus. Small messages are not counted.
+        pub used: Gauge = "realtime_memory_used_bytes",
+        /// Messages, bodies and frames refused or dropped because the memory of their tenant was used up (server.memory_budget), by kind.
+        pub refused: Counter = "realtime_memory_refused_total",
     }
 }
 
@@ -130,6 +143,8 @@ pub struct Metrics {
     recorder: Arc<FanOut>,
     /// Metrics of the whole process.
     pub node: NodeMetrics,
+    /// Metrics of each kind of memory.
+    pub memory: [MemoryMetrics; MemoryKind::COUNT],
     /// Metrics of the link to the other nodes.
     pub bus: BusMetrics,
     /// Metrics of the process, as the operating system reports them.
@@ -153,7 +168,9 @@ impl Metrics {
         let build = Key::from_parts(BUILD_INFO, build);
         recorder.register_gauge(&build, &Metadata::new(module_path!(), Level::INFO, None)).set(1.0);
         let (bus, process) = (BusMetrics::register(&recorder, &[]), ProcessMetrics::register(&recorder, &[]));
-        Self { node, bus, process, recorder: Arc::new(recorder) }
+        let memory = MemoryKind::ALL
+            .map(|kind| MemoryMetrics::register(&recorder, &[Label::new("kind", kind.word())]));
+        Self { node, memory, bus, process, recorder: Arc::new(recorder) }
     }
 
     /// The metrics of `tenant`.

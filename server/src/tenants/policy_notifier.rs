@@ -70,8 +70,11 @@ mod tests {
     #[tokio::test]
     async fn ten_thousand_sockets_are_notified_and_other_tasks_run_in_between() {
         let jwks = JwksSources::new(TaskTracker::new(), CancellationToken::new());
-        let registry =
-            Registry::new(&settings::Settings::default(), jwks, &Arc::new(Metrics::new(Vec::new())));
+        let registry = Registry::new(
+            &settings::Settings::default(),
+            jwks,
+            (&Arc::new(Metrics::new(Vec::new())), &hub::MemoryBudget::new(usize::MAX, 75)),
+        );
         let tenant = Arc::clone(registry.default_tenant());
         let outboxes: Vec<_> =
             (0..SOCKETS).map(|_| Arc::new(Outbox::new(Bounds { frames: 1, bytes: 1 }))).collect();

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use http::{HeaderMap, Uri};
-use hub::Disconnect;
+use hub::{Disconnect, MemoryBudget};
 use parking_lot::Mutex;
 use settings::Settings;
 use tokio_util::sync::CancellationToken;
@@ -50,16 +50,21 @@ pub struct Registry {
     lookups: Lookups,
     jwks: JwksSources,
     metrics: Arc<Metrics>,
+    memory: Arc<MemoryBudget>,
     notifier: PolicyNotifier,
 }
 
 impl Registry {
     /// The tenants of `settings`.
-    pub fn new(settings: &Settings, jwks: JwksSources, metrics: &Arc<Metrics>) -> Self {
+    pub fn new(
+        settings: &Settings,
+        jwks: JwksSources,
+        (metrics, memory): (&Arc<Metrics>, &Arc<MemoryBudget>),
+    ) -> Self {
         let specs = SpecTable::new(settings);
         let created = specs.keys().map(|key| {
             let effective = specs.effective(key).expect("each key of the table has a specification");
-            (key.clone(), Arc::new(Tenant::new(effective, &jwks, metrics)))
+            (key.clone(), Arc::new(Tenant::new(effective, &jwks, (metrics, memory))))
         });
         let tenants: Tenants = created.collect();
         let default = tenants.get(&key(&settings.server.default_tenant));
@@ -72,6 +77,7 @@ impl Registry {
             lookups: Lookups::default(),
             jwks,
             metrics: Arc::clone(metrics),
+            memory: Arc::clone(memory),
             notifier: PolicyNotifier::default(),
         }
     }
@@ -121,7 +127,10 @@ impl Registry {
                 }
                 (Some(tenant), None) => removed.push((key, Arc::clone(tenant))),
                 (None, Some(effective)) => {
-                    added.push((key, Arc::new(Tenant::new(effective, &self.jwks, &self.metrics))));
+                    added.push((
+                        key,
+                        Arc::new(Tenant::new(effective, &self.jwks, (&self.metrics, &self.memory))),
+                    ));
                 }
                 (None, None) => {}
             }
@@ -292,7 +301,11 @@ mod tests {
     /// A registry with a source that answers after `wait`.
     fn with_source(wait: Duration) -> (Registry, Arc<SlowSource>, SourceId) {
         let jwks = JwksSources::new(TaskTracker::new(), CancellationToken::new());
-        let registry = Registry::new(&Settings::default(), jwks, &Arc::new(Metrics::new(Vec::new())));
+        let registry = Registry::new(
+            &Settings::default(),
+            jwks,
+            (&Arc::new(Metrics::new(Vec::new())), &MemoryBudget::new(usize::MAX, 75)),
+        );
         let source = Arc::new(SlowSource { wait, ..Default::default() });
         let id = registry.add_source(Arc::clone(&source) as Arc<dyn TenantSource>);
         (registry, source, id)
@@ -362,7 +375,11 @@ mod tests {
     fn a_change_concerns_the_tenants_whose_settings_have_changed() {
         let mut settings = many();
         let jwks = JwksSources::new(TaskTracker::new(), CancellationToken::new());
-        let registry = Registry::new(&settings, jwks, &Arc::new(Metrics::new(Vec::new())));
+        let registry = Registry::new(
+            &settings,
+            jwks,
+            (&Arc::new(Metrics::new(Vec::new())), &MemoryBudget::new(usize::MAX, 75)),
+        );
         assert_eq!(registry.apply(&settings), 0);
         let generation = |id| registry.get(id).expect("there").policy().generation;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
-use hub::Disconnect;
+use hub::{Disconnect, MemoryBudget, TenantMemory};
 
 use super::rolling_rate::RollingRate;
 use super::spec::EffectiveSpec;
@@ -29,6 +29,8 @@ pub struct Tenant {
     pub sockets: Sockets,
     /// Permits for them, those included whose handshake is not finished.
     pub connections: Permits,
+    /// What it uses of the memory of this node.
+    pub memory: Arc<TenantMemory>,
     /// HTTP requests per second on this node, shown to those who send them.
     pub requests: RollingRate,
     users: Permits,
@@ -38,7 +40,11 @@ pub struct Tenant {
 
 impl Tenant {
     /// A tenant without clients.
-    pub(super) fn new(effective: EffectiveSpec, jwks: &JwksSources, metrics: &Metrics) -> Self {
+    pub(super) fn new(
+        effective: EffectiveSpec,
+        jwks: &JwksSources,
+        (metrics, memory): (&Metrics, &Arc<MemoryBudget>),
+    ) -> Self {
         let id = effective.spec.id.as_str();
         let (metrics, reports) = (metrics.tenant(id), metrics.reports(Some(id)));
         let tenant = Self {
@@ -46,6 +52,7 @@ impl Tenant {
             allowance: Allowance::new(&effective.spec.settings.limits, effective.max_connections),
             sockets: Sockets::default(),
             connections: Permits::default(),
+            memory: TenantMemory::new(memory),
             requests: RollingRate::new(),
             users: Permits::default(),
             users_elsewhere: AtomicUsize::new(0),

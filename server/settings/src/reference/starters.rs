@@ -78,6 +78,7 @@ const PRODUCTION: &[(&str, Entry)] = &[
     ("server.max_connections", Set("16384")),
     ("server.max_connections_per_address", Example("100")),
     ("server.proxy_protocol_from", Example("[\"10.0.0.0/8\"]")),
+    ("server.memory_budget", Example("\"1 GiB\"")),
     ("server.data_dir", Set("\"/var/lib/realtime\"")),
     ("server.drain_delay", Default),
     ("server.drain_timeout", Default),
