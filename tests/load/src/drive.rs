@@ -55,6 +55,8 @@ pub struct Measured {
     pub p50_micros: f64,
     /// 99 of 100 deliveries were not later than this.
     pub p99_micros: f64,
+    /// The deliveries in the slowest room, as a share of the mean over all rooms.
+    pub slowest_room: f64,
 }
 
 impl Measured {
@@ -65,6 +67,7 @@ impl Measured {
             "cpu_micros_per_delivery": self.cpu_micros_per_delivery, "cpu_share": self.cpu_share,
             "client_idle_share": self.client_idle_share,
             "p50_micros": self.p50_micros, "p99_micros": self.p99_micros,
+            "slowest_room": self.slowest_room,
         })
     }
 }
@@ -84,13 +87,13 @@ pub fn run(target: &Target, shape: Shape, drive: Drive, times: Times) -> Result<
 pub fn run_on(targets: &[&Target], shape: Shape, drive: Drive, times: Times) -> Result<Measured> {
     let first = targets[0];
     let mut swarm = Swarm::new()?;
-    let timing = match drive {
-        Drive::Paced { .. } => Timing::PerDelivery,
-        Drive::Closed { .. } => Timing::None,
+    let timing = match (drive, shape.senders) {
+        (Drive::Closed { .. }, 1) => Timing::None,
+        _ => Timing::PerDelivery,
     };
-    let mut traffic = Traffic::new(|room| first.broadcast(room, PAYLOAD), shape, timing)?;
+    let mut traffic = Traffic::new(|room| first.broadcast(shape.encoding, room, PAYLOAD), shape, timing)?;
     let presence = json!({"enabled": false});
-    let members = shape.receivers + 1;
+    let members = shape.members;
     let target_of = |member: usize| member % members * targets.len() / members;
     let all_members: Vec<usize> = (0..shape.rooms * members).collect();
     let join_deadline = Deadline::after(Duration::from_secs(20));
@@ -109,6 +112,7 @@ pub fn run_on(targets: &[&Target], shape: Shape, drive: Drive, times: Times) -> 
     driver.drive(&mut swarm, &mut traffic, times.window)?;
     let (cpu, wall) = (cpu_of(targets)? - cpu, from.elapsed());
     let (deliveries, client_idle_share) = (traffic.deliveries as f64, swarm.idle_share());
+    let slowest_room = traffic.slowest_room();
 
     let settled = Deadline::after(Duration::from_secs(10));
     let behind = |traffic: &Traffic| {
@@ -123,6 +127,7 @@ pub fn run_on(targets: &[&Target], shape: Shape, drive: Drive, times: Times) -> 
         client_idle_share,
         p50_micros: traffic.latency.value_at_quantile(0.50) as f64 / 1000.0,
         p99_micros: traffic.latency.value_at_quantile(0.99) as f64 / 1000.0,
+        slowest_room,
     })
 }
 

@@ -71,6 +71,63 @@ fn encode(mut value: u64, letters: &mut [u8]) {
     }
 }
 
+/// How a Phoenix V2 client encodes broadcasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    /// Kind 3, received as kind 4.
+    Binary,
+    /// A JSON array, as supabase-js sends it.
+    Text,
+}
+
+/// What follows the payload in a broadcast as text.
+const TEXT_END: &str = "}]";
+
+impl Encoding {
+    /// The opcode of its frames.
+    pub fn opcode(self) -> u8 {
+        match self {
+            Self::Binary => opcode::BINARY,
+            Self::Text => opcode::TEXT,
+        }
+    }
+
+    /// How many bytes follow the payload.
+    pub fn end(self) -> usize {
+        match self {
+            Self::Binary => 0,
+            Self::Text => TEXT_END.len(),
+        }
+    }
+
+    /// What a member sends: join_ref "1", ref "2", event `m`, no metadata.
+    fn sent_body(self, topic: &str, payload_size: usize) -> Vec<u8> {
+        match self {
+            Self::Binary => {
+                let head = [3, 1, 1, topic.len() as u8, 1, 0, 1];
+                [&head, b"12".as_slice(), topic.as_bytes(), b"m", &payload(payload_size)].concat()
+            }
+            Self::Text => text_body(r#""1","2""#, topic, payload_size),
+        }
+    }
+
+    /// What a member receives: topic, event `m`, no metadata.
+    pub fn delivered_body(self, topic: &str, payload_size: usize) -> Vec<u8> {
+        match self {
+            Self::Binary => {
+                let head = [4, topic.len() as u8, 1, 0, 1];
+                [&head, topic.as_bytes(), b"m", &payload(payload_size)].concat()
+            }
+            Self::Text => text_body("null,null", topic, payload_size),
+        }
+    }
+}
+
+fn text_body(refs: &str, topic: &str, payload_size: usize) -> Vec<u8> {
+    let head = format!(r#"[{refs},"{topic}","broadcast",{{"type":"broadcast","event":"m","payload":"#);
+    [head.as_bytes(), &payload(payload_size), TEXT_END.as_bytes()].concat()
+}
+
 /// A broadcast ready to be sent many times, each time with its own number and time.
 pub struct Broadcast {
     frame: Vec<u8>,
@@ -78,21 +135,20 @@ pub struct Broadcast {
 }
 
 impl Broadcast {
-    /// As a Phoenix client sends it: binary kind 3, masked.
-    pub fn phoenix(topic: &str, payload_size: usize) -> Self {
-        // kind, join_ref "1", ref "2", topic, event "m", no metadata, encoding JSON
-        let head = [3, 1, 1, topic.len() as u8, 1, 0, 1];
-        let body = [&head, b"12".as_slice(), topic.as_bytes(), b"m", &payload(payload_size)].concat();
-        Self::new(client_frame(opcode::BINARY, &body), payload_size)
+    /// As a Phoenix client sends it, masked.
+    pub fn phoenix(encoding: Encoding, topic: &str, payload_size: usize) -> Self {
+        let body = encoding.sent_body(topic, payload_size);
+        Self::new(client_frame(encoding.opcode(), &body), payload_size + encoding.end())
     }
 
     /// As the floor's client sends it: exactly the frame that members of a Phoenix room would receive.
-    pub fn floor(topic: &str, payload_size: usize) -> Self {
-        Self::new(server_frame(opcode::BINARY, &delivered_body(topic, payload_size)), payload_size)
+    pub fn floor(encoding: Encoding, topic: &str, payload_size: usize) -> Self {
+        let body = encoding.delivered_body(topic, payload_size);
+        Self::new(server_frame(encoding.opcode(), &body), payload_size + encoding.end())
     }
 
-    fn new(frame: Vec<u8>, payload_size: usize) -> Self {
-        Self { payload_at: frame.len() - payload_size, frame }
+    fn new(frame: Vec<u8>, from_end: usize) -> Self {
+        Self { payload_at: frame.len() - from_end, frame }
     }
 
     /// Appends the whole frame, stamped.
@@ -102,12 +158,6 @@ impl Broadcast {
         encode(number.into(), &mut out[payload_at..][NUMBER]);
         encode(time, &mut out[payload_at..][TIME]);
     }
-}
-
-/// What a member receives: binary kind 4 with topic, event `m`, no metadata, encoding JSON.
-pub fn delivered_body(topic: &str, payload_size: usize) -> Vec<u8> {
-    let head = [4, topic.len() as u8, 1, 0, 1];
-    [&head, topic.as_bytes(), b"m", &payload(payload_size)].concat()
 }
 
 /// A client's frame. Clients must mask; the mask 0 is legal and leaves the bytes readable.
@@ -166,7 +216,11 @@ mod tests {
     #[test]
     fn a_payload_is_json_of_the_given_size_whatever_its_number() {
         let mut out = Vec::new();
-        Broadcast::phoenix("realtime:room", PAYLOAD).append_to(&mut out, u32::MAX - 5, u64::MAX - 7);
+        Broadcast::phoenix(Encoding::Binary, "realtime:room", PAYLOAD).append_to(
+            &mut out,
+            u32::MAX - 5,
+            u64::MAX - 7,
+        );
         let payload = &out[out.len() - PAYLOAD..];
         assert_eq!((number(payload), time(payload)), (u32::MAX - 5, u64::MAX - 7));
         let value: serde_json::Value = serde_json::from_slice(payload).expect("payloads are JSON");
@@ -178,8 +232,19 @@ mod tests {
     #[test]
     fn the_floor_relays_the_frame_that_a_server_delivers() {
         let mut out = Vec::new();
-        Broadcast::floor("realtime:room", PAYLOAD).append_to(&mut out, 0, 0);
-        assert_eq!(out, server_frame(opcode::BINARY, &delivered_body("realtime:room", PAYLOAD)));
+        Broadcast::floor(Encoding::Binary, "realtime:room", PAYLOAD).append_to(&mut out, 0, 0);
+        let delivered = Encoding::Binary.delivered_body("realtime:room", PAYLOAD);
+        assert_eq!(out, server_frame(opcode::BINARY, &delivered));
         assert_eq!(out.len(), 4 + 5 + 13 + 1 + 256);
+    }
+
+    #[test]
+    fn a_text_broadcast_is_json_with_its_number_in_the_payload() {
+        let mut out = Vec::new();
+        Broadcast::phoenix(Encoding::Text, "realtime:room", PAYLOAD).append_to(&mut out, 7, 9);
+        let message: serde_json::Value = serde_json::from_slice(&out[8..]).expect("JSON");
+        assert_eq!((&message[2], &message[4]["event"]), (&"realtime:room".into(), &"m".into()));
+        let payload = &out[out.len() - PAYLOAD - Encoding::Text.end()..];
+        assert_eq!((number(payload), time(payload)), (7, 9));
     }
 }

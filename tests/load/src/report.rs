@@ -14,6 +14,8 @@ pub enum Goal {
     RatioAtMost(f64),
     /// Ours as it is.
     AtMost(f64),
+    /// Ours is a share that must not be smaller.
+    AtLeast(f64),
     /// Nothing; the number explains another one.
     None,
 }
@@ -55,6 +57,7 @@ impl Row {
             Goal::RatioAtLeast(goal) => Some(ratio >= goal),
             Goal::RatioAtMost(goal) => Some(ratio <= goal),
             Goal::AtMost(goal) => Some(self.ours <= goal),
+            Goal::AtLeast(goal) => Some(self.ours >= goal),
             Goal::None => None,
         }
     }
@@ -64,6 +67,7 @@ impl Row {
             Goal::RatioAtLeast(goal) => format!("≥ {goal} ×"),
             Goal::RatioAtMost(goal) => format!("≤ {goal} ×"),
             Goal::AtMost(goal) => format!("≤ {goal}"),
+            Goal::AtLeast(goal) => format!("≥ {goal}"),
             Goal::None => String::new(),
         };
         let verdict = match self.is_reached() {
@@ -182,6 +186,7 @@ fn row_json(row: &Row) -> Value {
         Goal::RatioAtLeast(goal) => ("ratio at least", Some(goal)),
         Goal::RatioAtMost(goal) => ("ratio at most", Some(goal)),
         Goal::AtMost(goal) => ("at most", Some(goal)),
+        Goal::AtLeast(goal) => ("at least", Some(goal)),
         Goal::None => ("none", None),
     };
     json!({

@@ -18,7 +18,7 @@ use serde_json::json;
 use crate::connection::Entry;
 use crate::floor::Style;
 use crate::machine::{Cores, Deadline};
-use crate::message::{self, Broadcast};
+use crate::message::{self, Broadcast, Encoding};
 
 /// Limits that are raised, so that the server does not refuse the benchmark. All else is
 /// as the product ships. A second tenant is there in every run; only `abuse` lets it speak.
@@ -135,10 +135,10 @@ impl Target {
     }
 
     /// The broadcast a member of this room sends.
-    pub fn broadcast(&self, room: u32, payload_size: usize) -> Broadcast {
+    pub fn broadcast(&self, encoding: Encoding, room: u32, payload_size: usize) -> Broadcast {
         match self.kind {
-            Kind::Server => Broadcast::phoenix(&topic(room), payload_size),
-            Kind::Floor(_) => Broadcast::floor(&topic(room), payload_size),
+            Kind::Server => Broadcast::phoenix(encoding, &topic(room), payload_size),
+            Kind::Floor(_) => Broadcast::floor(encoding, &topic(room), payload_size),
         }
     }
 

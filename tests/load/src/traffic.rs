@@ -1,8 +1,8 @@
 //! Numbered broadcasts in rooms: which were received, which were lost, and their latency.
 //!
-//! Each room has one sender (its first member) and some receivers. Every receiver must see every number
-//! in order; anything else is counted and fails the run. How far the slowest member is, is known at every
-//! moment without looking at all members.
+//! In each room one member sends (the first), or all send in turn. Every other member must receive every number
+//! of a sender in order; anything else is counted and fails the run. How many messages have reached all members
+//! is known at every moment without looking at all members.
 
 use std::time::Instant;
 
@@ -10,40 +10,51 @@ use anyhow::{Result, bail};
 use hdrhistogram::Histogram;
 
 use crate::connection::Listener;
-use crate::message::{self, Broadcast, PAYLOAD, opcode};
+use crate::message::{self, Broadcast, Encoding, PAYLOAD};
 use crate::server::topic;
 use crate::swarm::Swarm;
 
 /// How many messages of a room may be under way at most; a paced run that falls further behind fails.
 const IN_FLIGHT_MAX: u32 = 4096;
 
-/// Rooms and the members in each.
+/// Rooms, the members in each, and what they send.
 #[derive(Debug, Clone, Copy)]
 pub struct Shape {
     /// How many rooms.
     pub rooms: usize,
-    /// How many receive in each; the sender is one more.
-    pub receivers: usize,
+    /// How many members each has. No member receives its own messages.
+    pub members: usize,
+    /// How many of them send, in turn.
+    pub senders: usize,
+    /// How they encode it.
+    pub encoding: Encoding,
 }
 
-/// One room's stream of numbers.
+impl Shape {
+    /// Rooms in which one further member sends.
+    pub fn one_sender(rooms: usize, receivers: usize, encoding: Encoding) -> Self {
+        Self { rooms, members: receivers + 1, senders: 1, encoding }
+    }
+
+    /// Rooms in which all members send, one after the other.
+    pub fn senders_in_turn(rooms: usize, members: usize, encoding: Encoding) -> Self {
+        Self { rooms, members, senders: members, encoding }
+    }
+}
+
+/// One room's stream of numbers. The sender of a number is given by its remainder.
 struct Flow {
     broadcast: Broadcast,
-    sender: usize,
+    first_member: usize,
     sent: u32,
-    /// All members have received every number below this one.
+    /// How many messages all members have received.
     seen: u32,
-    /// How many members have received a number, by its lower bits. Members receive numbers in order, so the
-    /// lowest number that some member lacks shows the progress of the slowest member.
+    /// `seen` when the counting started.
+    seen_before: u32,
+    /// How many members have received a number, by its lower bits.
     seen_by: Box<[u32]>,
     /// Whether it is in the list of those that may send again.
     is_waiting: bool,
-}
-
-#[derive(Clone, Copy)]
-struct Receiver {
-    room: u32,
-    next: u32,
 }
 
 /// Whether the latency of each delivery is measured.
@@ -57,10 +68,11 @@ pub enum Timing {
 /// The messages in flight in all rooms, and their deliveries.
 pub struct Traffic {
     flows: Vec<Flow>,
-    members: Vec<Receiver>,
-    receivers: u32,
+    shape: Shape,
+    /// The next number expected from each sender, by member and sender.
+    next: Vec<u32>,
     body_size: usize,
-    /// Rooms whose slowest member has received a further message.
+    /// Rooms in which a further message has reached all members.
     waiting: Vec<u32>,
     /// Messages at their receivers since [`Traffic::start_counting`].
     pub deliveries: u64,
@@ -79,22 +91,20 @@ pub struct Traffic {
 impl Traffic {
     /// Traffic without messages yet. `broadcast` makes the messages of the sender of a room.
     pub fn new(broadcast: impl Fn(u32) -> Broadcast, shape: Shape, timing: Timing) -> Result<Self> {
-        let members = shape.receivers + 1;
         let flow = |room: usize| Flow {
             broadcast: broadcast(room as u32),
-            sender: room * members,
+            first_member: room * shape.members,
             sent: 0,
             seen: 0,
+            seen_before: 0,
             seen_by: vec![0; IN_FLIGHT_MAX as usize].into_boxed_slice(),
             is_waiting: true,
         };
         Ok(Self {
             flows: (0..shape.rooms).map(flow).collect(),
-            members: (0..shape.rooms * members)
-                .map(|member| Receiver { room: (member / members) as u32, next: 0 })
-                .collect(),
-            receivers: shape.receivers as u32,
-            body_size: message::delivered_body(&topic(0), PAYLOAD).len(),
+            next: (0..shape.rooms * shape.members).flat_map(|_| 0..shape.senders as u32).collect(),
+            body_size: shape.encoding.delivered_body(&topic(0), PAYLOAD).len(),
+            shape,
             waiting: (0..shape.rooms as u32).collect(),
             deliveries: 0,
             lost: 0,
@@ -113,9 +123,16 @@ impl Traffic {
     pub fn start_counting(&mut self) {
         self.deliveries = 0;
         self.latency.reset();
+        self.flows.iter_mut().for_each(|flow| flow.seen_before = flow.seen);
     }
 
-    /// Lets every room whose slowest member came forward send what is missing in its window.
+    /// The messages of the slowest room since [`Traffic::start_counting`], as a share of the mean over all rooms.
+    pub fn slowest_room(&self) -> f64 {
+        let seen = || self.flows.iter().map(|flow| f64::from(flow.seen - flow.seen_before));
+        seen().fold(f64::INFINITY, f64::min) * self.flows.len() as f64 / seen().sum::<f64>()
+    }
+
+    /// Lets every room in which a message has reached all members send what is missing in its window.
     pub fn top_up(&mut self, swarm: &mut Swarm, in_flight: u32) -> Result<()> {
         for room in std::mem::take(&mut self.waiting) {
             let flow = &mut self.flows[room as usize];
@@ -126,7 +143,7 @@ impl Traffic {
         Ok(())
     }
 
-    /// Sends the next `count` messages of a room's sender, in one write.
+    /// Sends the next `count` messages of a room: in one write, if they have one sender.
     pub fn send(&mut self, swarm: &mut Swarm, room: usize, count: u32) -> Result<()> {
         let flow = &mut self.flows[room];
         if flow.sent - flow.seen + count > IN_FLIGHT_MAX {
@@ -137,15 +154,20 @@ impl Traffic {
         }
         let time =
             if self.timing == Timing::PerDelivery { self.clock.elapsed().as_nanos() as u64 } else { 0 };
+        let senders = self.shape.senders as u32;
         self.out.clear();
         for number in flow.sent..flow.sent + count {
             flow.broadcast.append_to(&mut self.out, number, time);
+            if senders > 1 || number + 1 == flow.sent + count {
+                swarm.send(flow.first_member + (number % senders) as usize, &self.out)?;
+                self.out.clear();
+            }
         }
         flow.sent += count;
-        swarm.send(flow.sender, &self.out)
+        Ok(())
     }
 
-    /// How many messages some member has not received yet.
+    /// How many messages some members have not received yet.
     pub fn in_flight(&self) -> u32 {
         self.flows.iter().map(|flow| flow.sent - flow.seen).sum()
     }
@@ -177,9 +199,9 @@ impl Traffic {
         let flow = &mut self.flows[room as usize];
         let seen_by = &mut flow.seen_by[(number % IN_FLIGHT_MAX) as usize];
         *seen_by += 1;
-        if *seen_by == self.receivers {
+        if *seen_by as usize == self.shape.members - 1 {
             *seen_by = 0;
-            flow.seen = number + 1;
+            flow.seen += 1;
             if !flow.is_waiting {
                 flow.is_waiting = true;
                 self.waiting.push(room);
@@ -197,23 +219,26 @@ impl Listener for Traffic {
 
     #[inline]
     fn frame(&mut self, member: usize, kind: u8, body: &[u8]) {
-        if kind != opcode::BINARY || body.len() != self.body_size {
+        let Shape { members, senders, encoding, .. } = self.shape;
+        if kind != encoding.opcode() || body.len() != self.body_size {
             return self.note_surprise(body);
         }
-        let payload = &body[body.len() - PAYLOAD..];
+        let payload = &body[body.len() - encoding.end() - PAYLOAD..];
         let number = message::number(payload);
-        let Receiver { room, next } = self.members[member];
+        let room = (member / members) as u32;
+        let expected = member * senders + number as usize % senders;
+        let next = self.next[expected];
         if number < next || number >= self.flows[room as usize].sent {
             self.out_of_order += 1;
             return;
         }
         // A lost message counts as seen, or the loop would wait for it forever; the run fails at its end.
-        for lost in next..number {
+        for lost in (next..number).step_by(senders) {
             self.lost += 1;
             self.saw(room, lost);
         }
         self.saw(room, number);
-        self.members[member].next = number + 1;
+        self.next[expected] = number + senders as u32;
         self.deliveries += 1;
         if self.timing == Timing::PerDelivery {
             let late = self.now.saturating_sub(message::time(payload));
@@ -228,9 +253,12 @@ mod tests {
 
     /// One room: member 0 sends, 1 and 2 receive; three messages are under way.
     fn three_under_way() -> Traffic {
-        let shape = Shape { rooms: 1, receivers: 2 };
-        let mut traffic = Traffic::new(|room| Broadcast::floor(&topic(room), PAYLOAD), shape, Timing::None)
-            .expect("bounds");
+        under_way(Shape::one_sender(1, 2, Encoding::Binary))
+    }
+
+    fn under_way(shape: Shape) -> Traffic {
+        let broadcast = |room| Broadcast::floor(shape.encoding, &topic(room), PAYLOAD);
+        let mut traffic = Traffic::new(broadcast, shape, Timing::None).expect("bounds");
         traffic.waiting.clear();
         traffic.flows[0].is_waiting = false;
         traffic.flows[0].sent = 3;
@@ -239,8 +267,9 @@ mod tests {
 
     fn receive(traffic: &mut Traffic, member: usize, number: u32) {
         let mut frame = Vec::new();
-        Broadcast::floor(&topic(0), PAYLOAD).append_to(&mut frame, number, 0);
-        traffic.frame(member, opcode::BINARY, &frame[4..]);
+        let encoding = traffic.shape.encoding;
+        Broadcast::floor(encoding, &topic(0), PAYLOAD).append_to(&mut frame, number, 0);
+        traffic.frame(member, encoding.opcode(), &frame[4..]);
     }
 
     #[test]
@@ -273,9 +302,20 @@ mod tests {
     }
 
     #[test]
+    fn senders_in_turn_are_in_order_each_and_not_among_each_other() {
+        let mut traffic = under_way(Shape::senders_in_turn(1, 3, Encoding::Text));
+        // Member 1 sends number 1 and does not receive it.
+        [2, 0].into_iter().for_each(|number| receive(&mut traffic, 1, number));
+        [1, 2, 0, 1]
+            .into_iter()
+            .for_each(|number| receive(&mut traffic, if number == 2 { 0 } else { 2 }, number));
+        assert_eq!((traffic.in_flight(), traffic.lost, traffic.out_of_order), (1, 0, 1));
+    }
+
+    #[test]
     fn anything_else_is_a_surprise_that_is_shown() {
         let mut traffic = three_under_way();
-        traffic.frame(1, opcode::TEXT, br#"[null,null,"realtime:room-0000","system",{}]"#);
+        traffic.frame(1, message::opcode::TEXT, br#"[null,null,"realtime:room-0000","system",{}]"#);
         let error = traffic.check().expect_err("an unexpected message");
         assert!(error.to_string().contains("system"), "{error}");
     }

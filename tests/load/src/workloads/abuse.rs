@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::Bench;
 use crate::connection::Listener;
 use crate::machine::Deadline;
-use crate::message::{self, Broadcast, PAYLOAD, opcode};
+use crate::message::{self, Broadcast, Encoding, PAYLOAD, opcode};
 use crate::process;
 use crate::report::{Goal, Outcome, Row, median};
 use crate::server::{Kind, NOISY_RATE, Target, topic};
@@ -107,7 +107,7 @@ impl Measured {
 }
 
 fn pair(bench: &Bench, target: &Target) -> Result<Pair> {
-    let shape = Shape { rooms: 1, receivers: 1000 / bench.scale.fewer };
+    let shape = Shape::one_sender(1, 1000 / bench.scale.fewer, Encoding::Text);
     let mut quiet = Quiet::enter(target, shape)?;
     let mut noisy = NoisyTenant::enter(target, 1000 / bench.scale.fewer)?;
     let (times, mut refused) = (bench.scale.paced, 0);
@@ -142,8 +142,9 @@ struct Quiet {
 impl Quiet {
     fn enter(target: &Target, shape: Shape) -> Result<Self> {
         let mut swarm = Swarm::new()?;
-        let mut traffic = Traffic::new(|room| target.broadcast(room, PAYLOAD), shape, Timing::PerDelivery)?;
-        let entries = (0..=shape.receivers)
+        let mut traffic =
+            Traffic::new(|room| target.broadcast(shape.encoding, room, PAYLOAD), shape, Timing::PerDelivery)?;
+        let entries = (0..shape.members)
             .map(|member| target.entry(0, member, &json!({"enabled": false})))
             .collect::<Result<Vec<_>>>()?;
         swarm.enter(target.address, entries, &mut traffic, Deadline::after(Duration::from_secs(20)))?;
@@ -221,7 +222,7 @@ impl NoisyTenant {
         swarm.enter(target.address, entries, &mut replies, Deadline::after(Duration::from_secs(20)))?;
         let breath = |member: usize| {
             let mut bytes = Vec::new();
-            Broadcast::phoenix(&topic(room(member)), PAYLOAD).append_to(&mut bytes, 0, 0);
+            Broadcast::phoenix(Encoding::Binary, &topic(room(member)), PAYLOAD).append_to(&mut bytes, 0, 0);
             // Another room than the one it speaks in, which it would lose when the join is refused.
             let join = message::join(&topic(1_000 + room(member)), &json!({"enabled": false}));
             bytes.extend(message::client_frame(opcode::TEXT, join.as_bytes()));

@@ -13,19 +13,21 @@ use serde_json::json;
 use super::{Bench, runs_json};
 use crate::drive::{Drive, Measured, median_of};
 use crate::floor::Style;
+use crate::message::Encoding;
 use crate::report::{Goal, Outcome, Report, Row};
 use crate::traffic::Shape;
 
 const DELIVERED: &str = "delivered/s";
 
-fn shape(bench: &Bench) -> Shape {
-    Shape { rooms: 1, receivers: 1000 / bench.scale.fewer }
+fn shape(bench: &Bench, encoding: Encoding) -> Shape {
+    Shape::one_sender(1, 1000 / bench.scale.fewer, encoding)
 }
 
 /// A closed loop: so many messages in flight that the slowest member has not seen.
 pub fn saturated(bench: &Bench, in_flight: u32, goal: f64) -> Result<Outcome> {
     let drive = Drive::Closed { in_flight };
-    let (ours, floor) = bench.traffic(Style::Coalesced, shape(bench), drive, bench.scale.saturated)?;
+    let (ours, floor) =
+        bench.traffic(Style::Coalesced, shape(bench, Encoding::Binary), drive, bench.scale.saturated)?;
     Ok(Outcome { rows: throughput_rows(&ours, &floor, goal), runs: runs_json(&ours, &floor) })
 }
 
@@ -45,8 +47,9 @@ pub(super) fn throughput_rows(ours: &super::Runs, floor: &super::Runs, goal: f64
 /// One message every 20 ms.
 pub fn paced(bench: &Bench) -> Result<Outcome> {
     let drive = Drive::Paced { interval: Duration::from_millis(20) };
-    let (ours, floor) = bench.traffic(Style::Single, shape(bench), drive, bench.scale.paced)?;
-    Ok(Outcome { rows: paced_rows(&ours, &floor, 1.2, 1.15), runs: runs_json(&ours, &floor) })
+    let (ours, floor) =
+        bench.traffic(Style::Single, shape(bench, Encoding::Text), drive, bench.scale.paced)?;
+    Ok(Outcome { rows: paced_rows(&ours, &floor, 1.2, 1.2), runs: runs_json(&ours, &floor) })
 }
 
 /// CPU and latency with their goals.

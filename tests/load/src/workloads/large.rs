@@ -11,7 +11,7 @@ use serde_json::json;
 use super::Bench;
 use crate::connection::{Listener, Part};
 use crate::machine::Deadline;
-use crate::message::{self, FILLING, FILLING_START};
+use crate::message::{self, Encoding, FILLING, FILLING_START};
 use crate::process;
 use crate::report::{Goal, Outcome, Row, median};
 use crate::server::{Kind, Target, topic};
@@ -57,7 +57,7 @@ fn one_broadcast(target: &Target, receivers: usize) -> Result<Measured> {
     }
 
     let mut words = Vec::new();
-    target.broadcast(0, SIZE).append_to(&mut words, 0, 0);
+    target.broadcast(Encoding::Binary, 0, SIZE).append_to(&mut words, 0, 0);
     let (from, deadline) = (Instant::now(), Deadline::after(Duration::from_secs(30)));
     swarm.send(0, &words)?;
     let mut peak = 0;
@@ -86,7 +86,7 @@ struct Whole {
 
 impl Whole {
     fn new(members: usize) -> Self {
-        let size = message::delivered_body(&topic(0), SIZE).len();
+        let size = Encoding::Binary.delivered_body(&topic(0), SIZE).len();
         let payload_at = size - SIZE;
         let filling = payload_at + FILLING_START..payload_at + message::filling_end(SIZE);
         Self { received: vec![0; members], size, filling, got_it: 0, damaged: 0 }

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::Bench;
 use crate::connection::Listener;
 use crate::machine::{Deadline, interrupted};
-use crate::message::{PAYLOAD, client_frame, opcode};
+use crate::message::{Encoding, PAYLOAD, client_frame, opcode};
 use crate::process;
 use crate::report::{Goal, Outcome, Row};
 use crate::server::{Kind, Target};
@@ -104,7 +104,7 @@ fn all_members_send(
     let heartbeat = client_frame(opcode::TEXT, br#"[null,"3","phoenix","heartbeat",{}]"#);
     for member in 0..connections {
         let mut bytes = Vec::new();
-        target.broadcast((member / ROOM) as u32, PAYLOAD).append_to(&mut bytes, 0, 0);
+        target.broadcast(Encoding::Binary, (member / ROOM) as u32, PAYLOAD).append_to(&mut bytes, 0, 0);
         bytes.extend_from_slice(&heartbeat);
         swarm.send(member, &bytes)?;
         if member % 64 == 0 {

@@ -14,13 +14,14 @@ use anyhow::{Context, Result};
 use super::{Bench, Runs, runs_json};
 use crate::drive::{self, Drive, Measured, Times, median_of};
 use crate::machine::{Cores, Deadline};
+use crate::message::Encoding;
 use crate::report::{Goal, Outcome, Row};
 use crate::server::{Kind, Setup, Target, secret};
 use crate::traffic::Shape;
 
 /// 1 → 500 + 500, 64 in flight, beside 1 → 1,000 on one node.
 pub fn saturated(bench: &Bench) -> Result<Outcome> {
-    let shape = Shape { rooms: 1, receivers: 1000 / bench.scale.fewer };
+    let shape = Shape::one_sender(1, 1000 / bench.scale.fewer, Encoding::Binary);
     let (two, one) = beside_one(bench, shape, Drive::Closed { in_flight: 64 }, bench.scale.saturated)?;
     let both = |number: fn(&Measured) -> f64| (median_of(&two, number), median_of(&one, number));
     let (delivered, delivered_by_one) = both(|run| run.deliveries_per_second);
@@ -34,7 +35,7 @@ pub fn saturated(bench: &Bench) -> Result<Outcome> {
 
 /// One message every 20 ms to one member: on the other node, and on the same.
 pub fn paced(bench: &Bench) -> Result<Outcome> {
-    let shape = Shape { rooms: 1, receivers: 1 };
+    let shape = Shape::one_sender(1, 1, Encoding::Binary);
     let drive = Drive::Paced { interval: Duration::from_millis(20) };
     let (two, one) = beside_one(bench, shape, drive, bench.scale.paced)?;
     let p50 = |runs: &Runs| median_of(runs, |run| run.p50_micros);

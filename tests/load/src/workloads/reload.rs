@@ -15,6 +15,7 @@ use serde_json::json;
 use super::Bench;
 use crate::drive::{self, Drive, median_of};
 use crate::machine::Deadline;
+use crate::message::Encoding;
 use crate::report::{Goal, Outcome, Row, median};
 use crate::server::{Kind, Setup, Target};
 use crate::traffic::Shape;
@@ -27,7 +28,7 @@ const APPLIED: &str = "Settings have changed";
 
 /// Quiet and edited in turns, each on a fresh server.
 pub fn run(bench: &Bench) -> Result<Outcome> {
-    let shape = Shape { rooms: 1, receivers: 1000 / bench.scale.fewer };
+    let shape = Shape::one_sender(1, 1000 / bench.scale.fewer, Encoding::Text);
     let paced = Drive::Paced { interval: Duration::from_millis(20) };
     let tenants = 1000 / bench.scale.fewer;
     let (mut quiet, mut edited, mut reloads) = (Vec::new(), Vec::new(), Vec::new());
