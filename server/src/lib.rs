@@ -25,7 +25,7 @@
 //! | [`telemetry`] | logs and metrics |
 //! | [`close_reason`] | why the server closes a WebSocket, and with which code |
 //! | [`pem`] | files of certificates and keys |
-//! | [`permit`] | counts what is bounded in number: sockets, users, WebSockets of an address |
+//! | [`permit`], [`addresses`] | counts what is bounded in number: sockets, users; and by client address: WebSockets |
 //! | [`crypto`] | chooses the cryptography provider of TLS |
 //! | [`watch`] | reports when a file has changed |
 //! | [`version`] | the version and the commit of this build |
@@ -57,6 +57,7 @@
 //! Imports go down only, and slices do not import slices: `tests/e2e/imports.rs` reads the `use` lines. State that a slice
 //! owns is a field of [`sessions::Services`], which `app` builds; `node` holds only what the layers below the slices need.
 
+pub mod addresses;
 pub mod admin;
 pub mod app;
 pub mod auth;

@@ -17,7 +17,7 @@ const LAYERS: [&[&str]; 8] = [
     &["auth", "tenants"],
 ];
 /// Below all layers: modules that every layer may use.
-const FOUNDATION: [&str; 11] = [
+const FOUNDATION: [&str; 12] = [
     "store",
     "bus",
     "telemetry",
@@ -27,6 +27,7 @@ const FOUNDATION: [&str; 11] = [
     "crypto",
     "pem",
     "permit",
+    "addresses",
     "version",
     "close_reason",
 ];

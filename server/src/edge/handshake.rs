@@ -18,11 +18,12 @@ use tokio::net::TcpStream;
 use tokio_util::task::TaskTracker;
 use tracing::{Span, debug};
 
-use super::caller::{Addresses, Caller};
+use super::caller::Caller;
 use super::request_deadline::RequestDeadline;
 use super::tls::ServerTlsStream;
 use super::upgrade;
 use super::websocket::{Connection, ConnectionConfig, Readable};
+use crate::addresses::Addresses;
 use crate::auth::TokenError;
 use crate::permit::{Permit, Permits};
 use crate::sessions::{Admission, ClientContext, HandshakeError, Protocol, Services, Session};
