@@ -1,19 +1,19 @@
 //! Files of certificates and keys (PEM), also with the byte order mark that Windows editors write, or in UTF-16 as
 //! PowerShell writes them; and what a file holds instead, for error messages.
 
-use std::fs;
 use std::io;
 use std::path::Path;
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use settings::file_access::{self, SizeLimit};
 
 /// The contents of `file` without a byte order mark, and in UTF-8 if they are text in UTF-16.
 ///
 /// # Errors
 /// When the file cannot be read.
 pub fn read(file: &Path) -> io::Result<Vec<u8>> {
-    let contents = fs::read(file)?;
+    let contents = file_access::read(file, SizeLimit::PEM)?;
     let utf16 = |rest: &[u8], unit: fn([u8; 2]) -> u16| {
         let units = rest.chunks_exact(2).map(|pair| unit([pair[0], pair[1]]));
         char::decode_utf16(units)
@@ -56,6 +56,8 @@ pub fn describe(contents: &[u8]) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn read_back(contents: &[u8]) -> Vec<u8> {

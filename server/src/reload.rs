@@ -9,9 +9,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use settings::file_access::Persistence;
 use settings::{LoadError, Loaded, Note, Problem, RunningSettings, Sources, Update, format_duration};
 use tokio::signal::unix::Signal;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -20,13 +21,13 @@ use tracing::{debug, error, info, warn};
 use crate::node::{Changes, NoVerificationKey, Node, Outcome, Reloading};
 use crate::resources::Resources;
 use crate::telemetry::logs::Logs;
-use crate::watch::{self, Watch};
+use crate::watch::{self, Retry, Watch};
 
 /// Names of keys that one log line lists; a thousand tenants may change at once.
 const NAMES_LISTED_MAX: usize = 20;
 
-/// How long a reload may take before it is reported as failed: a file may be a pipe, or on a network file system that does
-/// not answer. If it ends after all, its result is applied.
+/// How long a reload may take before it is reported as failed. If it ends after all, its result is applied. Accesses to
+/// files have a deadline of their own, which is shorter.
 const RELOAD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Reads the settings again, and the events that make it do so.
@@ -41,14 +42,16 @@ pub struct ConfigReloader {
 struct Reader {
     sources: Sources,
     logs: Logs,
-    /// Locked for a whole reload, so that reloads follow each other.
-    last: Mutex<LastReload>,
+    /// Locked for a whole reload, so that reloads follow each other and take one thread at a time.
+    last: Arc<Mutex<LastReload>>,
 }
 
 /// What the next reload is compared with.
 struct LastReload {
     running: RunningSettings,
     notes: Vec<Note>,
+    /// Whether it was refused for a reason that may pass.
+    persistence: Persistence,
 }
 
 /// The reason for a reload.
@@ -57,6 +60,14 @@ enum Trigger {
     Files,
     Hangup,
     Operator,
+    Retry,
+}
+
+impl Trigger {
+    /// Whether it may come often without anybody's doing, so that a reload that changes nothing is not logged.
+    fn is_automatic(self) -> bool {
+        matches!(self, Self::Files | Self::Retry)
+    }
 }
 
 impl fmt::Display for Trigger {
@@ -65,6 +76,7 @@ impl fmt::Display for Trigger {
             Self::Files => "a file has changed",
             Self::Hangup => "SIGHUP",
             Self::Operator => "ordered by an operator",
+            Self::Retry => "files could not be read before",
         })
     }
 }
@@ -80,8 +92,12 @@ impl ConfigReloader {
         hangup: Signal,
     ) -> Self {
         let warn = |error| warn!("Files of settings are not watched, send SIGHUP after an edit: {error}");
-        let last = LastReload { running: loaded.running(), notes: loaded.notes.clone() };
-        let reader = Arc::new(Reader { sources, logs, last: Mutex::new(last) });
+        let last = LastReload {
+            running: loaded.running(),
+            notes: loaded.notes.clone(),
+            persistence: Persistence::UntilEdited,
+        };
+        let reader = Arc::new(Reader { sources, logs, last: Arc::new(Mutex::new(last)) });
         Self { reader, watch: watch.map_err(warn).ok(), hangup }
     }
 
@@ -102,17 +118,20 @@ impl ConfigReloader {
 
     /// Reloads until `stop`.
     pub async fn run(mut self, node: Arc<Node>, stop: CancellationToken) {
+        let mut retry = Retry::default();
         loop {
             let trigger = tokio::select! {
                 () = stop.cancelled() => return,
                 _ = self.hangup.recv() => Trigger::Hangup,
                 () = watch::changed(self.watch.as_mut()) => Trigger::Files,
+                () = retry.due() => Trigger::Retry,
             };
             // A disk that does not answer must not delay the stop.
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = self.reload(&node, trigger) => {}
             }
+            retry.after(self.reader.persistence());
         }
     }
 
@@ -131,16 +150,22 @@ impl ConfigReloader {
 impl Reader {
     /// Reads all layers again, and applies them if nothing is wrong.
     async fn reload(self: &Arc<Self>, node: Arc<Node>, trigger: Trigger) -> Outcome {
+        // A reload whose reading does not end keeps the lock; those that follow give up. They wait as tasks, because their
+        // threads would add up.
+        let Ok(last) = timeout(RELOAD_TIMEOUT, Arc::clone(&self.last).lock_owned()).await else {
+            return Err(vec!["an earlier reload has not ended".to_owned()]);
+        };
         let (reader, here) = (Arc::clone(self), Arc::clone(&node));
-        let reading = tokio::task::spawn_blocking(move || reader.reload_now(&here, trigger));
+        let reading = tokio::task::spawn_blocking(move || reader.reload_now(last, &here, trigger));
         outcome(reading, RELOAD_TIMEOUT, &node.reloading, trigger).await
     }
 
-    fn reload_now(&self, node: &Node, trigger: Trigger) -> Outcome {
-        // A reload whose reading does not end keeps the lock; those that follow give up, or their threads would add up.
-        let Some(mut last) = self.last.try_lock_for(RELOAD_TIMEOUT) else {
-            return Err(vec!["an earlier reload has not ended".to_owned()]);
-        };
+    /// Whether the last reload was refused for a reason that may pass, as does one that has not ended.
+    fn persistence(&self) -> Persistence {
+        self.last.try_lock().map_or(Persistence::MayPass, |last| last.persistence)
+    }
+
+    fn reload_now(&self, mut last: OwnedMutexGuard<LastReload>, node: &Node, trigger: Trigger) -> Outcome {
         match self.newest(&last.running) {
             Ok(Update { settings, running, edited, changed, pending, notes, overridden, .. }) => {
                 let was_refused = node.reloading.status().last_error.is_some();
@@ -149,14 +174,14 @@ impl Reader {
                     self.logs.apply(&settings.telemetry);
                     node.apply(settings);
                 }
-                last.running = running;
+                (last.running, last.persistence) = (running, Persistence::UntilEdited);
                 let new_notes: Vec<_> = notes.iter().filter(|note| !last.notes.contains(note)).collect();
                 let changes = Changes { changed, pending };
                 // An update of a ConfigMap, or an editor, writes files several times for one change; the log has one line.
                 if was_refused && changes.changed.is_empty() {
                     info!("Settings are good again: {trigger}");
                 }
-                if edited || was_refused || !new_notes.is_empty() || trigger != Trigger::Files {
+                if edited || was_refused || !new_notes.is_empty() || !trigger.is_automatic() {
                     log_changes(trigger, &changes, &overridden, &new_notes);
                 } else {
                     debug!("Settings read again, their files are unchanged: {trigger}");
@@ -164,11 +189,13 @@ impl Reader {
                 last.notes = notes;
                 Ok(changes)
             }
-            Err(LoadError { problems }) => {
+            Err(refused) => {
+                last.persistence = refused.persistence();
+                let problems = refused.problems;
                 let texts: Vec<_> = problems.iter().map(ToString::to_string).collect();
                 let is_known = node.reloading.status().last_error == Some(texts.join("\n"));
                 node.reloading.refused(&texts);
-                if is_known && trigger == Trigger::Files {
+                if is_known && trigger.is_automatic() {
                     return Err(texts);
                 }
                 error!(problems = problems.len(), "Settings refused, the old ones stay: {trigger}");
@@ -227,6 +254,7 @@ fn no_key_left(no_key: &NoVerificationKey) -> LoadError {
                 no_key.about_key_sets()
             ),
             help: Some("leave one to some tenant at least; to close them, suspend them".into()),
+            persistence: Persistence::UntilEdited,
         }],
     }
 }
@@ -271,7 +299,6 @@ mod tests {
         assert_eq!(reloading.status().last_error, Some(problems.join("\n")));
     }
 
-    // A configuration file that is a pipe, or on a disk that does not answer.
     #[tokio::test]
     async fn a_reload_that_does_not_end_is_reported_as_refused() {
         let reloading = Reloading::new();

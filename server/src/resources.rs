@@ -3,10 +3,12 @@
 //! One function decides whether they can be used: `serve` runs on its result, a reload calls it before it accepts values that
 //! wait for a restart, and `config check` reports its errors.
 
+use std::io;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
 use secrecy::ExposeSecret;
+use settings::file_access::Persistence;
 use settings::{LoadError, Loaded, Location, Problem, Settings};
 
 use crate::bus::Redis;
@@ -54,6 +56,7 @@ impl Resources {
                 key: String::new(),
                 message: format!("{error:#}"),
                 help: None,
+                persistence: persistence(&error),
             });
         };
         let acceptor = Acceptor::of(&settings.server).map_err(|error| report(error.key(), error.into()));
@@ -66,6 +69,12 @@ impl Resources {
             _ => Err(LoadError { problems }),
         }
     }
+}
+
+/// Whether it helps to load again: if a file could not be read for a reason that passes.
+fn persistence(error: &anyhow::Error) -> Persistence {
+    let io_error = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>());
+    io_error.map(Persistence::of).unwrap_or_default()
 }
 
 fn files(settings: &Settings, acceptor: &Acceptor) -> Vec<(&'static str, PathBuf)> {

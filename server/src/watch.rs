@@ -17,9 +17,9 @@ use std::time::Duration;
 
 use notify::Event;
 use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind};
-use parking_lot::Mutex;
-use tokio::sync::Notify;
-use tokio::time::{sleep, timeout};
+use settings::file_access::Persistence;
+use tokio::sync::{Mutex, Notify};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use watched_files::WatchedFiles;
 
@@ -35,8 +35,16 @@ const SETTLE_INTERVALS_MAX: u32 = 7;
 /// How often the files are compared without an event.
 const RECHECK_INTERVAL: Duration = Duration::from_secs(30);
 
+/// The first pause before an attempt to read again, and the longest.
+const RETRY_PAUSE_MIN: Duration = Duration::from_secs(1);
+const RETRY_PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// The doublings that reach the longest.
+const RETRY_DOUBLINGS_MAX: u32 = 5;
+
 /// Some files, and the events of the system about their folders.
 pub struct Watch {
+    /// Locked as a task, not by a thread: calls that wait for one that a file system blocks take no threads.
     watched_files: Arc<Mutex<WatchedFiles>>,
     events: Arc<Notify>,
 }
@@ -82,14 +90,41 @@ impl Watch {
         &self,
         look: impl FnOnce(&mut WatchedFiles) -> T + Send + 'static,
     ) -> T {
-        let watched_files = Arc::clone(&self.watched_files);
-        match tokio::task::spawn_blocking(move || look(&mut watched_files.lock())).await {
+        let mut watched_files = Arc::clone(&self.watched_files).lock_owned().await;
+        match tokio::task::spawn_blocking(move || look(&mut watched_files)).await {
             Ok(result) => result,
             Err(failed) => match failed.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),
                 // The runtime is shutting down, and this task with it.
                 Err(_cancelled) => std::future::pending().await,
             },
+        }
+    }
+}
+
+/// When files are read again that could not be read for a reason that passes, which changes nothing that is watched.
+#[derive(Debug, Default)]
+pub struct Retry {
+    attempts: u32,
+    at: Option<Instant>,
+}
+
+impl Retry {
+    /// Notes the outcome of a reading.
+    pub fn after(&mut self, persistence: Persistence) {
+        if persistence == Persistence::UntilEdited {
+            return *self = Self::default();
+        }
+        let pause = RETRY_PAUSE_MIN * 2_u32.pow(self.attempts);
+        self.at = Some(Instant::now() + pause.min(RETRY_PAUSE_MAX));
+        self.attempts = (self.attempts + 1).min(RETRY_DOUBLINGS_MAX);
+    }
+
+    /// Waits until it is time; for ever if there is no reason to read again.
+    pub async fn due(&self) {
+        match self.at {
+            Some(at) => sleep_until(at).await,
+            None => std::future::pending().await,
         }
     }
 }

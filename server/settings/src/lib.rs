@@ -17,6 +17,7 @@ mod broadcast;
 mod bus;
 mod changes;
 mod check;
+pub mod file_access;
 mod limits;
 mod load;
 mod marks;

@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use crate::file_access::Persistence;
+
 /// One problem, as a sentence an operator can act on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -17,17 +19,25 @@ pub struct Problem {
     pub message: String,
     /// What to do about it.
     pub help: Option<String>,
+    /// Whether reading again may help without an edit.
+    pub persistence: Persistence,
 }
 
 impl Problem {
     /// A problem with `key`, to be given a place and help later.
     pub(crate) fn with(key: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { location: None, key: key.into(), message: message.into(), help: None }
+        Self {
+            location: None,
+            key: key.into(),
+            message: message.into(),
+            help: None,
+            persistence: Persistence::default(),
+        }
     }
 
     /// A problem with a place as a whole.
     pub(crate) fn at(location: Location, message: impl Into<String>) -> Self {
-        Self { location: Some(location), key: String::new(), message: message.into(), help: None }
+        Self { location: Some(location), ..Self::with("", message) }
     }
 
     /// The problem without its help, which is one line.
@@ -90,6 +100,12 @@ pub struct LoadError {
 }
 
 impl LoadError {
+    /// Whether reading again may help without an edit: every problem may pass.
+    pub fn persistence(&self) -> Persistence {
+        let passes = |problem: &Problem| problem.persistence == Persistence::MayPass;
+        if self.problems.iter().all(passes) { Persistence::MayPass } else { Persistence::UntilEdited }
+    }
+
     /// The same, with `help` for each problem.
     pub(crate) fn help(self, help: &str) -> Self {
         Self { problems: self.problems.into_iter().map(|problem| problem.help(help)).collect() }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use settings::Settings;
+use settings::file_access::{self, SizeLimit};
 
 /// The file in the data folder.
 const FILE: &str = "running.json";
@@ -36,7 +37,7 @@ impl Running {
 
     /// Reads what the server with the data folder `folder` has written there.
     pub(super) fn find(folder: &Path) -> Option<Self> {
-        serde_json::from_slice(&fs::read(folder.join(FILE)).ok()?).ok()
+        serde_json::from_slice(&file_access::read(&folder.join(FILE), SizeLimit::SETTINGS).ok()?).ok()
     }
 
     /// Writes it into `folder`; dropping the result removes it.

@@ -15,6 +15,7 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Map;
+use settings::file_access::{self, SizeLimit};
 use settings::{Loaded, Settings, Sources};
 use tracing::{debug, info, warn};
 
@@ -165,7 +166,7 @@ fn prepare(args: &Args) -> anyhow::Result<Prepared> {
 /// The secret of earlier runs with `--dev`, or a new one.
 fn dev_secret(folder: &DataDir) -> anyhow::Result<SecretString> {
     let file = folder.dev_secret_file();
-    if let Ok(secret) = fs::read_to_string(&file)
+    if let Ok(secret) = file_access::read_text(&file, SizeLimit::SECRET)
         && !secret.trim().is_empty()
     {
         return Ok(secret.trim().into());

@@ -16,6 +16,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::ProducesTickets;
 use rustls::{InconsistentKeys, ServerConfig, ServerConnection};
 use settings::Tls;
+use settings::file_access::Persistence;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, interval_at};
 use tokio_rustls::TlsAcceptor;
@@ -26,7 +27,7 @@ use tracing::{info, warn};
 use self::validity::Validity;
 use crate::pem;
 use crate::telemetry::metrics::NodeMetrics;
-use crate::watch::{self, Watch};
+use crate::watch::{self, Retry, Watch};
 
 /// The limit of encrypted bytes that wait for the socket: about one record. These bytes count as sent, so that a slow
 /// reader is noticed this much later than without TLS.
@@ -100,6 +101,13 @@ impl TlsError {
             Self::Mismatch { .. } => KEY_FILE,
         }
     }
+
+    fn persistence(&self) -> Persistence {
+        match self {
+            Self::Unreadable { source, .. } => Persistence::of(source),
+            _ => Persistence::UntilEdited,
+        }
+    }
 }
 
 /// The certificate in use, and the files it comes from.
@@ -170,17 +178,18 @@ impl Certificates {
             .ok();
         let mut expiry_log = interval_at(Instant::now() + EXPIRY_LOG_INTERVAL, EXPIRY_LOG_INTERVAL);
         // Once at the start: the files may have changed before they were watched.
-        let mut is_due = true;
+        let (mut is_due, mut retry) = (true, Retry::default());
         loop {
             if std::mem::take(&mut is_due) {
                 tokio::select! {
                     () = stop.cancelled() => return,
-                    () = self.refresh(metrics) => {}
+                    persistence = self.refresh(metrics) => retry.after(persistence),
                 }
             }
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = watch::changed(watch.as_mut()) => is_due = true,
+                () = retry.due() => is_due = true,
                 _ = expiry_log.tick() => self.log_expiry(),
             }
         }
@@ -197,13 +206,13 @@ impl Certificates {
         validities.map(|validity| validity.expires_at()).reduce(f64::min).unwrap_or_default()
     }
 
-    /// Reads the files on a thread for blocking work, because a network file system may not respond for long.
-    async fn refresh(self: &Arc<Self>, metrics: &NodeMetrics) {
+    /// Reads the files on a thread for blocking work. Returns whether it helps to try again.
+    async fn refresh(self: &Arc<Self>, metrics: &NodeMetrics) -> Persistence {
         let this = Arc::clone(self);
         let reading = move || read(&this.cert_file, &this.key_file, Arc::clone(&this.tickets));
         // An error means that the runtime is shutting down.
-        let Ok(result) = tokio::task::spawn_blocking(reading).await else { return };
-        match result {
+        let Ok(result) = tokio::task::spawn_blocking(reading).await else { return Persistence::UntilEdited };
+        let persistence = match result {
             Ok(fresh) => {
                 let is_renewed = fresh.chain != self.current.load().chain;
                 self.current.store(Arc::new(fresh));
@@ -212,14 +221,18 @@ impl Certificates {
                     info!("A new certificate is in use, from {}", self.cert_file.display());
                     self.log_expiry();
                 }
+                Persistence::UntilEdited
             }
             Err(error) => {
                 metrics.tls_reload_failed.set(1.0);
+                let persistence = error.persistence();
                 let error = anyhow::Error::from(error);
                 warn!("The old certificate stays in use, because the new one cannot be used: {error:#}");
+                persistence
             }
-        }
+        };
         metrics.tls_certificate_expiry.set(self.expires_at());
+        persistence
     }
 }
 

@@ -9,6 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use settings::file_access::within_deadline;
 use tracing::{debug, warn};
 
 /// Links that one path may lead through; Linux follows as many itself.
@@ -47,7 +48,7 @@ impl WatchedFiles {
             let _gone = self.watcher.unwatch(&folder);
         }
         let mut unwatched = None;
-        for folder in self.files.iter().flat_map(|file| folders(file)).collect::<BTreeSet<_>>() {
+        for folder in folders_of(self.files.iter()) {
             match self.watcher.watch(&folder, RecursiveMode::NonRecursive) {
                 Ok(()) => drop(self.folders.insert(folder)),
                 Err(error) if is_missing(&error) => debug!("Nothing to watch at {}", folder.display()),
@@ -79,7 +80,7 @@ impl WatchedFiles {
     /// Watches folders that have been created on the way to a missing file. Returns whether there are any.
     fn watch_new_folders(&mut self) -> bool {
         let missing = self.files.iter().zip(&self.stamps).filter(|(_, stamp)| stamp.is_none());
-        let wanted: BTreeSet<_> = missing.flat_map(|(file, _)| folders(file)).collect();
+        let wanted = folders_of(missing.map(|(file, _)| file));
         let watched = self.folders.len();
         for folder in wanted {
             if !self.folders.contains(&folder)
@@ -91,14 +92,33 @@ impl WatchedFiles {
         self.folders.len() > watched
     }
 
-    /// The present stamp of each file.
+    /// The present stamp of each file. Where the file system does not respond there is none, as for a missing file: so both
+    /// the failure and its end are changes, and the reader of the file reports the cause.
     pub(super) fn stamps(&self) -> Vec<FileStamp> {
-        let stamp = |file: &PathBuf| {
-            let found = fs::metadata(file).ok()?;
-            Some((found.dev(), found.ino(), found.size(), found.mtime(), found.mtime_nsec()))
-        };
-        self.files.iter().map(stamp).collect()
+        let in_one_folder = self.files.chunk_by(|one, other| one.parent() == other.parent());
+        let stamps = in_one_folder.flat_map(|files| {
+            let (paths, number) = (files.to_vec(), files.len());
+            let stamps =
+                within_deadline(&files[0], move || Ok(paths.iter().map(|file| stamp(file)).collect()));
+            stamps.unwrap_or_else(|_no_response| vec![None; number])
+        });
+        stamps.collect()
     }
+}
+
+fn stamp(file: &Path) -> FileStamp {
+    let found = fs::metadata(file).ok()?;
+    Some((found.dev(), found.ino(), found.size(), found.mtime(), found.mtime_nsec()))
+}
+
+/// The folders of each of these files. One whose file system does not respond has none until it does: a watch on its
+/// folder would block as well.
+fn folders_of<'a>(files: impl Iterator<Item = &'a PathBuf>) -> BTreeSet<PathBuf> {
+    let folders_within_deadline = |file: &PathBuf| {
+        let path = file.clone();
+        within_deadline(file, move || Ok(folders(&path))).unwrap_or_default()
+    };
+    files.flat_map(folders_within_deadline).collect()
 }
 
 /// Whether there is no such folder. The one above is watched, so that its creation is noticed.

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use super::environment::{CONFIG, ENVIRONMENT};
 use super::layer::{Layer, Problems};
 use super::{near, positions, syntax};
+use crate::file_access::{self, Persistence, SizeLimit};
 use crate::problem::{Location, Problem};
 
 /// Looked for in this order when no file is named.
@@ -81,8 +82,9 @@ pub(crate) fn read(
         Err(problem) => problems.push(layers.len(), problem),
     }
     files.extend(now.environments.clone());
+    let mut limit = SizeLimit::SETTINGS;
     for file in files {
-        match layer(&file, before) {
+        match layer(&file, before, &mut limit) {
             Ok(layer) => {
                 if !layer.is_blank() {
                     now.filled.insert(file);
@@ -119,7 +121,7 @@ fn main_file(search: &Search<'_>, before: &Files) -> Result<Option<PathBuf>, Pro
 
 /// Whether `file` is there; it has to be if it `was`. A link that leads nowhere is there, and cannot be read.
 fn is_there(file: &Path, was: Option<&PathBuf>) -> Result<bool, Problem> {
-    match fs::symlink_metadata(file) {
+    match file_access::link_metadata(file) {
         Ok(_) => Ok(true),
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unreadable(file, &error)),
         Err(_) if was.is_some_and(|was| was == file) => {
@@ -137,13 +139,11 @@ pub(super) fn more_folder(main: &Path) -> PathBuf {
 /// The files of `config.d`, in the order of their names.
 fn folder(main: &Path) -> Result<Vec<PathBuf>, Problem> {
     let folder = more_folder(main);
-    let entries = match fs::read_dir(&folder) {
+    let mut files = match file_access::entries(&folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(unreadable(&folder, &error)),
     };
-    let paths: Result<Vec<_>, _> = entries.map(|entry| entry.map(|entry| entry.path())).collect();
-    let mut files = paths.map_err(|error| unreadable(&folder, &error))?;
     files.retain(|file| {
         // What begins with a dot belongs to an editor, or to Kubernetes.
         let hidden = file.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
@@ -215,9 +215,10 @@ fn variable(name: &str) -> Location {
 
 /// What is in `file`. If there was something `before`, there has to be something now: a program
 /// that writes a file in place empties it first.
-fn layer(file: &Path, before: &Files) -> Result<Layer, Vec<Problem>> {
+fn layer(file: &Path, before: &Files, limit: &mut SizeLimit) -> Result<Layer, Vec<Problem>> {
     let name = file.display().to_string();
-    let bytes = fs::read(file).map_err(|error| vec![unreadable(file, &error)])?;
+    let bytes = file_access::read(file, *limit).map_err(|error| vec![unreadable(file, &error)])?;
+    limit.subtract(bytes.len());
     let text = positions::text(&name, bytes).map_err(|problem| vec![problem])?;
     let values = positions::parse(&text).map_err(|errors| syntax::explain(&name, &text, errors))?;
     let layer = Layer::file(name, text, values);
@@ -236,7 +237,7 @@ fn unreadable(file: &Path, error: &io::Error) -> Problem {
         io::ErrorKind::PermissionDenied => Some("let the user of this process read it".into()),
         _ => None,
     };
-    Problem { help, ..problem }
+    Problem { help, persistence: Persistence::of(error), ..problem }
 }
 
 /// The file beside `file` whose name is nearest.

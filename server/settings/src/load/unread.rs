@@ -8,6 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::files::more_folder;
+use crate::file_access::within_deadline;
 use crate::note::Note;
 
 /// Extensions of formats that are not read.
@@ -32,22 +33,27 @@ const ENTRIES_MAX: usize = 1000;
 
 /// A note for each file that is not read near the `places` of the settings file, of which `main` is read.
 pub(super) fn notes(places: &[PathBuf], main: Option<&Path>) -> Vec<Note> {
-    let mut notes = Vec::new();
-    for location in places {
-        match main {
-            Some(main) if main == location => notes.extend(beside(location).into_iter().map(Note::warning)),
-            Some(main) if location.is_file() => {
-                let text = format!("{} is not read, because {} is", location.display(), main.display());
-                notes.push(Note::info(text));
-            }
-            Some(_) => notes.extend(folder_without_file(location).map(Note::warning)),
-            None => {
-                notes.extend(folder_without_file(location).map(Note::warning));
-                notes.extend(instead_of(location).into_iter().map(Note::warning));
-            }
+    let near = |place: &PathBuf| {
+        let (location, main) = (place.clone(), main.map(Path::to_owned));
+        // A file system that does not respond is reported where its files are read.
+        within_deadline(place, move || Ok(notes_near(&location, main.as_deref()))).unwrap_or_default()
+    };
+    places.iter().flat_map(near).collect()
+}
+
+fn notes_near(location: &Path, main: Option<&Path>) -> Vec<Note> {
+    match main {
+        Some(main) if main == location => beside(location).into_iter().map(Note::warning).collect(),
+        Some(main) if location.is_file() => {
+            let text = format!("{} is not read, because {} is", location.display(), main.display());
+            vec![Note::info(text)]
+        }
+        Some(_) => folder_without_file(location).map(Note::warning).into_iter().collect(),
+        None => {
+            let texts = folder_without_file(location).into_iter().chain(instead_of(location));
+            texts.map(Note::warning).collect()
         }
     }
-    notes
 }
 
 /// Files beside the main file that are not read.

@@ -1,13 +1,14 @@
 //! The environment: first the supported variables of other programs, then our own.
 
-use std::fs;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use super::environment::{FILE_SUFFIX, PREFIX, Variables, file_variable};
 use super::layer::{Layer, Origin, Problems};
 use super::{advice, misspelt, positions};
+use crate::file_access::{self, Persistence, SizeLimit};
 use crate::note::Note;
 use crate::problem::{Location, Problem};
 use crate::shape::{self, Key, Shape};
@@ -253,7 +254,7 @@ fn value(
                 source: TextSource::Variable,
             });
         }
-        (None, Some(file)) => match fs::read_to_string(file) {
+        (None, Some(file)) => match file_access::read_text(Path::new(file), SizeLimit::SECRET) {
             Ok(text) if text.trim().is_empty() && secret_kind == SecretKind::One => {
                 Problem::at(location(&by_file), format!("{file} is empty")).help("write the secret into it")
             }
@@ -265,10 +266,16 @@ fn value(
             Err(error) => {
                 // What is no absolute path may be the secret itself.
                 let shown = if file.starts_with('/') { file } else { "the file" };
-                let problem = Problem::at(location(&by_file), format!("{shown} cannot be read: {error}"));
-                problem.help(format!(
+                let why = match error.kind() {
+                    // The text of such an error has the path.
+                    io::ErrorKind::TimedOut if shown != file => "its file system does not respond".into(),
+                    _ => error.to_string(),
+                };
+                let problem = Problem::at(location(&by_file), format!("{shown} cannot be read: {why}"));
+                let problem = problem.help(format!(
                     "{by_file} is the path of a file with the secret, and {name} is the secret"
-                ))
+                ));
+                Problem { persistence: Persistence::of(&error), ..problem }
             }
         },
         (None, None) => return None,

@@ -131,7 +131,7 @@ impl Verifier<'_> {
 
     fn report(&mut self, layer: usize, message: String, help: Option<String>) {
         let location = Some(self.layers[layer].location(&self.path));
-        self.problems.push(layer, Problem { location, key: dotted(&self.path), message, help });
+        self.problems.push(layer, Problem { location, help, ..Problem::with(dotted(&self.path), message) });
     }
 }
 

@@ -269,7 +269,10 @@ fn a_secrets_file_that_vanishes_or_is_empty_or_no_text_is_refused() {
     );
     for file in [&jwt, &more] {
         assert!(errors(|file| fs::remove_file(file), file).contains("cannot be read: No such file"));
-        assert!(errors(|file| fs::write(file, [255, 254]), file).contains("cannot be read: stream did not"));
+        assert!(
+            errors(|file| fs::write(file, [255, 254]), file)
+                .contains("cannot be read: it is not text in UTF-8")
+        );
     }
     // The last step of a rotation.
     fs::write(&more, "").expect("emptied");

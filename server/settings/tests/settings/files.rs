@@ -2,6 +2,8 @@
 
 use std::os::unix::fs::symlink;
 
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+
 use crate::{Folder, only};
 
 #[test]
@@ -67,4 +69,54 @@ fn every_file_that_sets_a_key_is_listed() {
     let files: Vec<_> =
         sources.files().iter().map(|file| folder.without_folder(&file.display().to_string())).collect();
     assert_eq!(files, ["config.toml", "config.d", "config.d/a.toml", "config.staging.toml", "secret"]);
+}
+
+// What is not a regular file may block whoever reads it, or have no end.
+#[test]
+fn only_regular_files_are_read() {
+    let folder = Folder::with(&[("config.toml", ""), ("config.d/a.toml", "")]);
+    std::fs::remove_file(folder.path("config.d/a.toml")).expect("removed");
+    let fifo = |file: &std::path::Path| {
+        mknodat(CWD, file, FileType::Fifo, Mode::from_raw_mode(0o600), 0).expect("a pipe");
+    };
+    fifo(&folder.path("config.d/a.toml"));
+    let error = folder.errors(&[]);
+    assert_eq!(
+        error,
+        "config.d/a.toml: cannot be read: it is a FIFO (named pipe), and only regular files are read"
+    );
+    fifo(&folder.path("secret"));
+    std::fs::remove_file(folder.path("config.d/a.toml")).expect("removed");
+    let _socket = std::os::unix::net::UnixListener::bind(folder.path("socket")).expect("a socket");
+    for (name, found) in [("secret", "a FIFO (named pipe)"), ("socket", "a socket")] {
+        let error = folder.errors(&[("JWT_SECRET_FILE", &format!("{{}}/{name}"))]);
+        let text =
+            format!("variable JWT_SECRET_FILE: {name} cannot be read: it is {found}, and only regular");
+        assert!(error.starts_with(&text), "{error}");
+    }
+    let error = only(&[("REALTIME_CONFIG", "/dev/zero")]).load().expect_err("it has no end");
+    assert!(error.to_string().starts_with("/dev/zero: cannot be read: it is a device"), "{error}");
+}
+
+#[test]
+fn the_size_of_files_is_limited() {
+    let folder = Folder::with(&[("config.toml", ""), ("config.d/large.toml", ""), ("secret", "")]);
+    let resize = |name: &str, bytes: u64| {
+        let file = std::fs::OpenOptions::new().write(true).open(folder.path(name)).expect("there");
+        file.set_len(bytes).expect("resized");
+    };
+    resize("config.d/large.toml", 1 << 30);
+    assert_eq!(
+        folder.errors(&[]),
+        "config.d/large.toml: cannot be read: it is too large: it has 1 GiB, and all files of settings together may \
+         have 16 MiB"
+    );
+    // One after the other: many files would take as much memory as a large one.
+    folder.write("config.toml", &format!("#{}", " ".repeat(9 << 20)));
+    folder.write("config.d/large.toml", &format!("#{}", " ".repeat(9 << 20)));
+    assert!(folder.errors(&[]).contains("all files of settings together may have 16 MiB"));
+    resize("config.toml", 0);
+    resize("secret", (1 << 20) + 1);
+    let error = folder.errors(&[("JWT_SECRET_FILE", "{}/secret")]);
+    assert!(error.contains("it has 1048577 B, and a file with a secret may have 1 MiB"), "{error}");
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use secrecy::SecretString;
+use settings::file_access::{self, SizeLimit};
 use settings::{Auth, Settings};
 
 use crate::cli::data_dir::DataDir;
@@ -75,7 +76,7 @@ fn of_default_tenant(settings: &Settings) -> anyhow::Result<Secret> {
     }
     let directory = DataDir::of(settings);
     let file = directory.dev_secret_file();
-    let text = match std::fs::read_to_string(&file) {
+    let text = match file_access::read_text(&file, SizeLimit::SECRET) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => bail!(
             "there is no secret to sign with: set JWT_SECRET to the server's, or start `realtime-server serve \
