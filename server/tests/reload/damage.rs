@@ -4,24 +4,23 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, open};
-use rustix::io::Errno;
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde_json::{Value, json};
 
-use crate::called;
-use crate::running::{OPERATORS, Running, WAIT_MAX, folder};
+use crate::running::{OPERATORS, Running, folder};
 
 /// A way to damage a file, and the text that is then logged.
 type Damage = (fn(&Path), &'static str);
 
-const DAMAGES: [Damage; 5] = [
+const DAMAGES: [Damage; 7] = [
     (|file| fs::remove_file(file).expect("removed"), "is missing now"),
     (|file| fs::write(file, "\n").expect("emptied"), "empty"),
     (|file| fs::write(file, [b'#', 0xff, 0xfe, b'\n']).expect("written"), "UTF-8"),
     (in_its_place_a_folder, "Is a directory"),
     (in_its_place_a_link, "No such file"),
+    (in_its_place_a_pipe, "it is a FIFO (named pipe), and only regular files are read"),
+    (enlarged, "it is too large: it has 1 GiB"),
 ];
 
 fn in_its_place_a_folder(file: &Path) {
@@ -32,6 +31,15 @@ fn in_its_place_a_folder(file: &Path) {
 fn in_its_place_a_link(file: &Path) {
     fs::remove_file(file).expect("removed");
     symlink("nowhere", file).expect("a link");
+}
+
+fn in_its_place_a_pipe(file: &Path) {
+    fs::remove_file(file).expect("removed");
+    mknodat(CWD, file, FileType::Fifo, Mode::from_raw_mode(0o600), 0).expect("a pipe");
+}
+
+fn enlarged(file: &Path) {
+    fs::OpenOptions::new().write(true).open(file).expect("there").set_len(1 << 30).expect("enlarged");
 }
 
 /// Replaces whatever is at `file` by a file with this text.
@@ -128,28 +136,4 @@ fn another_default_tenant_waits_with_its_keys_for_a_restart() {
     server.write("config.toml", &format!("[server]\ndefault_tenant = 'acme'\n{tenants}"));
     server.log_line("nothing changes");
     assert_eq!(server.status()["settings"]["pending"], json!(["server.default_tenant"]));
-}
-
-// Reading this pipe blocks until something writes into it, as a network file system blocks that does not answer.
-#[test]
-fn a_disk_that_does_not_answer_does_not_prevent_a_stop() {
-    let at_once = "drain_delay = '0s'\ndrain_timeout = '0s'\nshutdown_timeout = '1s'\n\
-                   [telemetry]\nlog_level = 'debug'\n";
-    let server = Running::with(&[("config.toml", &format!("{}{at_once}", called("one")))]);
-    fs::create_dir(server.path("config.d")).expect("a folder");
-    server.log_line("their files are unchanged");
-    let (mode, pipe) = (Mode::from_raw_mode(0o600), server.path("config.d/blocking.toml"));
-    mknodat(CWD, &pipe, FileType::Fifo, mode, 0).expect("a pipe");
-    let until = Instant::now() + WAIT_MAX;
-    let _silent = loop {
-        // A pipe cannot be opened for writing before it is opened for reading.
-        match open(&pipe, OFlags::WRONLY | OFlags::NONBLOCK, Mode::empty()) {
-            Ok(writer) => break writer,
-            Err(Errno::NXIO) => assert!(Instant::now() < until, "it is not read"),
-            Err(error) => panic!("{error}"),
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    };
-    assert_eq!(server.status()["public_url"], "wss://one", "it serves meanwhile");
-    server.stop();
 }

@@ -3,6 +3,7 @@
 mod connected;
 mod damage;
 mod running;
+mod unresponsive;
 
 use std::os::unix::fs::symlink;
 use std::process::Command;

@@ -44,17 +44,16 @@ impl Running {
     }
 
     fn start(folder: TempDir, arguments: &[&OsStr], variables: &[(&str, &str)]) -> Self {
-        let here = folder.path().display().to_string();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_realtime-server"));
-        command.args(["serve", "--host", "127.0.0.1", "--port", "0"]).args(arguments);
-        command.env_clear().env("JWT_SECRET", "users").current_dir(folder.path());
-        command.envs(variables.iter().map(|(name, value)| (*name, value.replace("{}", &here))));
-        if !variables.iter().any(|(name, _)| name.starts_with("API_JWT_SECRET")) {
-            command.env("API_JWT_SECRET", OPERATORS);
-        }
+        let mut command = command(&folder, variables);
+        command.args(arguments);
         let process = ServerProcess::start(command);
         let address = process.listening();
         Self { process, address, folder }
+    }
+
+    /// The id of its process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -109,10 +108,23 @@ impl Running {
     }
 
     /// Asks it to stop, and waits until it has.
-    pub fn stop(mut self) {
+    pub fn stop(&mut self) {
         self.process.signal(Signal::TERM);
         self.process.exit();
     }
+}
+
+/// The program, to be run in `folder`; `{}` in a variable is that folder.
+pub fn command(folder: &TempDir, variables: &[(&str, &str)]) -> Command {
+    let here = folder.path().display().to_string();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_realtime-server"));
+    command.args(["serve", "--host", "127.0.0.1", "--port", "0"]);
+    command.env_clear().env("JWT_SECRET", "users").current_dir(folder.path());
+    command.envs(variables.iter().map(|(name, value)| (*name, value.replace("{}", &here))));
+    if !variables.iter().any(|(name, _)| name.starts_with("API_JWT_SECRET")) {
+        command.env("API_JWT_SECRET", OPERATORS);
+    }
+    command
 }
 
 /// A folder with these files.

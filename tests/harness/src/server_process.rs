@@ -94,6 +94,11 @@ impl ServerProcess {
         self.log.state.lock().expect("no reader panics").lines.join("\n")
     }
 
+    /// Its id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal.
     ///
     /// # Panics
