@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use harness::ServerProcess;
 use rcgen::{CertificateParams, CertifiedKey, KeyPair, generate_simple_self_signed};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use tempfile::TempDir;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_realtime-server");
@@ -39,8 +40,11 @@ fn a_bad_file_is_an_error_that_names_the_file_and_its_key() {
     let (good, other) = (certificate(), certificate());
     let (cert, key) = (good.path().join("cert.pem"), good.path().join("key.pem"));
     let missing = good.path().join("missing.pem");
+    let pipe = good.path().join("pipe.pem");
+    mknodat(CWD, &pipe, FileType::Fifo, Mode::from_raw_mode(0o600), 0).expect("a pipe");
     for (cert, key, names, problem) in [
         (&missing, &key, "server.tls.cert_file", "cannot read `server.tls.cert_file`"),
+        (&pipe, &key, "server.tls.cert_file", "it is a FIFO (named pipe), and only regular files are read"),
         (&cert, &missing, "server.tls.key_file", "No such file or directory"),
         (&key, &key, "server.tls.cert_file", "has no certificate in it (PEM)"),
         (&cert, &cert, "server.tls.key_file", "has no private key without password in it (PEM)"),
@@ -95,4 +99,22 @@ fn a_renewed_certificate_that_expires_soon_is_a_warning() {
     process.log_line("A new certificate is in use");
     let warning = process.log_line("expires at");
     assert!(warning.contains("WARN the certificate in `server.tls.cert_file`"), "{warning}");
+}
+
+#[test]
+fn a_pipe_in_place_of_a_certificate_is_reported_and_the_next_good_file_is_used() {
+    let folder = certificate();
+    let config = "[server]\nport = 0\ntls = { cert_file = 'cert.pem', key_file = 'key.pem' }\n";
+    fs::write(folder.path().join("config.toml"), config).expect("a file");
+    let process = ServerProcess::start(program("serve", folder.path()));
+    process.listening();
+    let file = folder.path().join("cert.pem");
+    fs::remove_file(&file).expect("removed");
+    mknodat(CWD, &file, FileType::Fifo, Mode::from_raw_mode(0o600), 0).expect("a pipe");
+    process.log_line("it is a FIFO (named pipe), and only regular files are read");
+    let renewed = certificate();
+    for name in ["cert.pem", "key.pem"] {
+        fs::rename(renewed.path().join(name), folder.path().join(name)).expect("replaced");
+    }
+    process.log_line("A new certificate is in use");
 }
