@@ -252,7 +252,8 @@ fn no_key_left(no_key: &NoVerificationKey) -> LoadError {
             message: format!(
                 "no secret to verify tokens with would be left, nor any other key{}",
                 no_key.about_key_sets()
-            ),
+            )
+            .into(),
             help: Some("leave one to some tenant at least; to close them, suspend them".into()),
             persistence: Persistence::UntilEdited,
         }],

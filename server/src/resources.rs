@@ -54,7 +54,7 @@ impl Resources {
             problems.push(Problem {
                 location: location(key),
                 key: String::new(),
-                message: format!("{error:#}"),
+                message: format!("{error:#}").into(),
                 help: None,
                 persistence: persistence(&error),
             });

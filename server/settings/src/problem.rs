@@ -16,7 +16,7 @@ pub struct Problem {
     /// The setting, such as `server.port`; empty when the place as a whole is meant.
     pub key: String,
     /// What was expected and what was found.
-    pub message: String,
+    pub message: Box<str>,
     /// What to do about it.
     pub help: Option<String>,
     /// Whether reading again may help without an edit.
@@ -29,7 +29,7 @@ impl Problem {
         Self {
             location: None,
             key: key.into(),
-            message: message.into(),
+            message: message.into().into(),
             help: None,
             persistence: Persistence::default(),
         }
