@@ -64,7 +64,7 @@ enum Trigger {
 }
 
 impl Trigger {
-    /// Whether it may come often without anybody's doing, so that a reload that changes nothing is not logged.
+    /// Whether it may come often and without an operator, so that a reload that changes nothing is not logged.
     fn is_automatic(self) -> bool {
         matches!(self, Self::Files | Self::Retry)
     }

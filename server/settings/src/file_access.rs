@@ -130,7 +130,7 @@ fn retried<T>(access: impl Fn() -> io::Result<T>) -> io::Result<T> {
 fn read_now(file: &Path, limit: SizeLimit) -> io::Result<Vec<u8>> {
     // Before it is opened, because opening a device can have an effect; and after, because it may have been replaced.
     regular(fs::metadata(file)?.file_type())?;
-    // `NONBLOCK` for a FIFO put there in between, which blocks whoever opens it until it has a writer.
+    // `NONBLOCK` for a FIFO put there in between, which blocks a thread that opens it until it has a writer.
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     let opened = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(file)?;
     let metadata = opened.metadata()?;

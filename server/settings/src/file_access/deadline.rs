@@ -58,7 +58,7 @@ pub fn within_deadline<T: Send + 'static>(
     let (sender, receiver) = mpsc::sync_channel(1);
     let run = move || {
         let _running = running;
-        // Nobody receives it any more once it is overdue.
+        // No receiver is left once it is overdue.
         let _overdue = sender.send(access());
     };
     let handle = thread::Builder::new().name("file access".into()).spawn(run)?;

@@ -71,7 +71,7 @@ fn every_file_that_sets_a_key_is_listed() {
     assert_eq!(files, ["config.toml", "config.d", "config.d/a.toml", "config.staging.toml", "secret"]);
 }
 
-// What is not a regular file may block whoever reads it, or have no end.
+// What is not a regular file may block its reader, or have no end.
 #[test]
 fn only_regular_files_are_read() {
     let folder = Folder::with(&[("config.toml", ""), ("config.d/a.toml", "")]);
