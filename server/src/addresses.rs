@@ -1,6 +1,11 @@
-//! What each client address has of something, such as its WebSockets.
+//! What each client address has of something, such as its WebSockets, or causes in a time.
 //!
-//! Only addresses that have one are kept, so there are never more of them than what is counted.
+//! Of permits, only addresses that have one are kept, so there are never more of them than permits. Rates take constant
+//! memory.
+
+mod rates;
+
+pub use rates::AddressRates;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -16,7 +21,13 @@ const IPV6_NETWORK_BITS: u32 = 64;
 
 /// Permits in use, by the address that holds them.
 #[derive(Debug, Clone, Default)]
-pub struct Addresses(Arc<Mutex<HashMap<IpAddr, usize>>>);
+pub struct Addresses(Arc<Mutex<InUse>>);
+
+#[derive(Debug, Default)]
+struct InUse {
+    by_network: HashMap<IpAddr, usize>,
+    total: usize,
+}
 
 /// Where the permits of one address are returned to.
 struct AddressPool {
@@ -28,34 +39,58 @@ impl Addresses {
     /// One more permit for `address`, if fewer than `max` are in use. Counted also without a maximum: a reload may set one
     /// later.
     pub fn acquire(&self, address: IpAddr, max: Option<NonZeroUsize>) -> Option<Permit> {
+        self.acquire_if(address, |used, _| is_below(used, max))
+    }
+
+    /// One more permit for `address`, if it has fewer than are left of `max` for all: up to half of them while no other
+    /// address has one, up to a third each for two.
+    pub fn acquire_share(&self, address: IpAddr, max: usize) -> Option<Permit> {
+        self.acquire_if(address, |used, total| used < max.saturating_sub(total))
+    }
+
+    /// Whether [`acquire`](Self::acquire) would return a permit.
+    pub fn has_room(&self, address: IpAddr, max: Option<NonZeroUsize>) -> bool {
+        max.is_none() || {
+            let in_use = self.0.lock();
+            is_below(in_use.by_network.get(&network(address)).copied().unwrap_or_default(), max)
+        }
+    }
+
+    fn acquire_if(&self, address: IpAddr, allows: impl FnOnce(usize, usize) -> bool) -> Option<Permit> {
         let network = network(address);
-        let mut addresses = self.0.lock();
-        let used = addresses.get(&network).copied().unwrap_or_default();
-        if max.is_some_and(|max| used >= max.get()) {
+        let mut in_use = self.0.lock();
+        let used = in_use.by_network.get(&network).copied().unwrap_or_default();
+        if !allows(used, in_use.total) {
             return None;
         }
-        addresses.insert(network, used + 1);
-        drop(addresses);
+        in_use.by_network.insert(network, used + 1);
+        in_use.total += 1;
+        drop(in_use);
         Some(Permit::of(Arc::new(AddressPool { addresses: self.clone(), network })))
     }
 }
 
 impl PermitPool for AddressPool {
     fn release(&self) {
-        let mut addresses = self.addresses.0.lock();
-        match addresses.get_mut(&self.network) {
+        let mut in_use = self.addresses.0.lock();
+        in_use.total -= 1;
+        match in_use.by_network.get_mut(&self.network) {
             Some(used) if *used > 1 => *used -= 1,
-            _ => drop(addresses.remove(&self.network)),
+            _ => drop(in_use.by_network.remove(&self.network)),
         }
-        if addresses.is_empty() {
+        if in_use.total == 0 {
             // Returns the memory that many addresses needed.
-            *addresses = HashMap::new();
+            *in_use = InUse::default();
         }
     }
 }
 
+fn is_below(used: usize, max: Option<NonZeroUsize>) -> bool {
+    max.is_none_or(|max| used < max.get())
+}
+
 /// What is counted as one address.
-pub fn network(address: IpAddr) -> IpAddr {
+fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V6(v6) => {
             let host_bits = Ipv6Addr::BITS - IPV6_NETWORK_BITS;
@@ -83,7 +118,7 @@ mod tests {
         let other = acquire("192.0.2.2").expect("another address");
         drop(first);
         drop((acquire("192.0.2.1").expect("the permit that was returned"), second, other));
-        assert!(addresses.0.lock().is_empty(), "no address is remembered");
+        assert!(addresses.0.lock().by_network.is_empty(), "no address is remembered");
     }
 
     #[test]
@@ -92,5 +127,20 @@ mod tests {
         let _held = addresses.acquire(address("2001:db8::1"), max).expect("the first");
         assert!(addresses.acquire(address("2001:db8::ffff:2"), max).is_none());
         assert!(addresses.acquire(address("2001:db8:0:1::1"), max).is_some());
+    }
+
+    #[test]
+    fn a_share_leaves_room_for_other_addresses() {
+        let addresses = Addresses::default();
+        let all = |text| {
+            let share = || addresses.acquire_share(address(text), 90);
+            std::iter::from_fn(share).collect::<Vec<_>>()
+        };
+        let (first, second) = (all("192.0.2.1"), all("192.0.2.2"));
+        assert_eq!((first.len(), second.len()), (45, 23));
+        drop(first);
+        assert_eq!(all("192.0.2.3").len(), 34);
+        drop(second);
+        assert_eq!(addresses.0.lock().total, 0);
     }
 }

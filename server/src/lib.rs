@@ -25,7 +25,8 @@
 //! | [`telemetry`] | logs and metrics |
 //! | [`close_reason`] | why the server closes a WebSocket, and with which code |
 //! | [`pem`] | files of certificates and keys |
-//! | [`permit`], [`addresses`] | counts what is bounded in number: sockets, users; and by client address: WebSockets |
+//! | [`permit`], [`token_bucket`] | counts what is bounded: in number, such as sockets and users; in time, such as messages |
+//! | [`addresses`] | the same for each client address: WebSockets, calls without a valid token |
 //! | [`crypto`] | chooses the cryptography provider of TLS |
 //! | [`watch`] | reports when a file has changed |
 //! | [`version`] | the version and the commit of this build |
@@ -80,5 +81,6 @@ pub mod routes;
 pub mod sessions;
 pub mod telemetry;
 pub mod tenants;
+pub mod token_bucket;
 pub mod version;
 pub mod watch;

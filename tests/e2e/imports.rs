@@ -17,7 +17,7 @@ const LAYERS: [&[&str]; 8] = [
     &["auth", "tenants"],
 ];
 /// Below all layers: modules that every layer may use.
-const FOUNDATION: [&str; 12] = [
+const FOUNDATION: [&str; 13] = [
     "store",
     "bus",
     "telemetry",
@@ -27,6 +27,7 @@ const FOUNDATION: [&str; 12] = [
     "crypto",
     "pem",
     "permit",
+    "token_bucket",
     "addresses",
     "version",
     "close_reason",

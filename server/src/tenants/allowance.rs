@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use settings::Limits;
 
-use super::token_bucket::TokenBucket;
+use crate::token_bucket::TokenBucket;
 
 /// Limits with their counters. Rates are token buckets with a burst of ten seconds, and apply to one node: a tenant with
 /// clients on two nodes has them twice.

@@ -16,7 +16,6 @@ mod source;
 mod spec;
 mod spec_table;
 mod tenant;
-mod token_bucket;
 
 pub use allowance::Allowance;
 pub use policy::{Policy, TenantStatus};
