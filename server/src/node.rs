@@ -1,5 +1,6 @@
 //! What all parts of this process share: identity, lifecycle, settings, hub, tenants.
 
+mod authentication;
 mod cluster;
 mod gauges;
 mod keys;
@@ -8,6 +9,7 @@ mod memory_limit;
 mod readiness;
 mod reloading;
 
+pub use authentication::{Authenticated, AuthenticationError, NotAuthenticated};
 pub use keys::{NoVerificationKey, unusable_keys};
 pub use lifecycle::{Lifecycle, LifecyclePhase, Urgency};
 pub use memory_limit::MemoryLimit;
@@ -22,8 +24,8 @@ use http::{HeaderMap, Uri};
 use hub::{Bounds, Hub, HubBuilder, MemoryBudget, NodeId};
 use settings::Settings;
 
-use crate::auth::Operators;
 use crate::auth::jwks::JwksSources;
+use crate::auth::{Operators, UnverifiedCallers};
 use crate::bus::{ClusterLink, Connectivity};
 use crate::permit::{Permit, Permits};
 use crate::telemetry::fan_out::Exporter;
@@ -48,6 +50,8 @@ pub struct Node {
     pub hub: Arc<Hub>,
     /// The owners of rooms.
     pub tenants: Registry,
+    /// Limits the callers without a valid token.
+    pub unverified: UnverifiedCallers,
     /// The link to the other nodes.
     pub link: ClusterLink,
     /// The memory that tenants share.
@@ -98,6 +102,7 @@ impl Node {
                 Connectivity::Standalone => hub.build(),
                 _with_other_nodes => hub.relayed(relay_bounds(&settings.bus)).build(),
             },
+            unverified: UnverifiedCallers::per_second(unverified_rate(&settings)),
             settings: ArcSwap::from_pointee(settings),
             tenants,
             link,
@@ -124,6 +129,7 @@ impl Node {
         let memory_limit = MemoryLimit::of(&settings.server).for_clients();
         self.memory.set(memory_limit, settings.server.max_memory_percent_per_tenant);
         self.hub.set_coalesce(settings.presence.coalesce);
+        self.unverified.set_rate(unverified_rate(&settings));
         self.tenants.apply(&settings);
         self.reloading.applied();
     }
@@ -144,6 +150,11 @@ impl Node {
     pub fn acquire_socket(&self) -> Option<Permit> {
         let max = self.settings().server.max_connections.get().saturating_add(SPARE_SOCKETS);
         self.sockets.acquire(max)
+    }
+
+    /// Whether there is room for one more WebSocket.
+    pub fn has_room_for_connection(&self) -> bool {
+        self.connections.in_use() < self.settings().server.max_connections.get()
     }
 
     /// A permit for one more WebSocket, if there is one.
@@ -171,6 +182,11 @@ impl Node {
             Connectivity::WithoutPresence | Connectivity::Disconnected { .. } => Readiness::Degraded,
         }
     }
+}
+
+/// Calls without a valid token that one address may make in a second.
+fn unverified_rate(settings: &Settings) -> u64 {
+    settings.server.max_unverified_requests_per_second.get().into()
 }
 
 /// How much may be queued for the other nodes.

@@ -6,6 +6,9 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::Value;
 
+/// In seconds: what was used up is free again soon, or is counted in seconds.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+
 /// A response without a body.
 pub fn empty(status: StatusCode) -> Response<Bytes> {
     let mut response = Response::new(Bytes::new());
@@ -18,6 +21,12 @@ pub fn page(status: StatusCode, content_type: &'static str, body: String) -> Res
     let mut response = Response::new(Bytes::from(body));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+/// Adds the time after which the client may try again.
+pub fn retry_later(mut response: Response<Bytes>) -> Response<Bytes> {
+    response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
     response
 }
 

@@ -256,13 +256,11 @@ async fn without_a_valid_token_the_response_is_401() {
 }
 
 #[tokio::test]
-async fn every_response_has_the_headers_of_the_rate() {
+async fn every_response_to_a_valid_token_has_the_headers_of_the_rate() {
     let world = World::start().await;
-    let message = batch(json!([{"topic": "room", "event": "e", "payload": {}}]));
-    for kind in [Token::Valid, Token::Expired] {
-        let response =
-            world.send(Request::post("/api/broadcast").bearer(&world.token(kind)).json(&message)).await;
-        assert_rate_headers(&response);
+    for body in [json!([{"topic": "room", "event": "e", "payload": {}}]), json!([])] {
+        let post = Request::post("/api/broadcast").bearer(&world.token(Token::Valid));
+        assert_rate_headers(&world.send(post.json(&batch(body))).await);
     }
     world.stop().await;
 }
@@ -279,10 +277,6 @@ async fn a_request_is_refused_before_its_body_is_read() {
         let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\n{header}\r\ncontent-length: 7000000\r\n\r\n");
         let refusal = world.send_bytes(head.as_bytes()).await;
         assert_eq!(refusal.status, status, "{path}");
-        // The content type is checked before the request is counted.
-        if status == 401 {
-            assert_rate_headers(&refusal);
-        }
     }
     world.stop().await;
 }

@@ -20,6 +20,7 @@ mod imports;
 mod joining;
 mod jwks;
 mod jwks_url;
+mod jwks_waits;
 mod keep_alive;
 mod limits;
 mod metrics;
@@ -38,6 +39,7 @@ mod tenant_sources;
 mod tenants;
 mod tls;
 mod tokens;
+mod unverified;
 mod waiting_joins;
 mod words;
 

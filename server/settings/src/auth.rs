@@ -1,6 +1,7 @@
 //! `[auth]`: how tokens of the default tenant are verified.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -47,6 +48,11 @@ pub struct Auth {
     #[schemars(with = "marks::DurationText", extend("x-reload" = "live", "x-min" = "1ms"))]
     pub jwks_timeout: Duration,
 
+    /// Handshakes and requests that may wait while the key of their token is fetched; further ones are answered with 503.
+    /// One client address gets at most half of them. See also `server.max_waiting_for_keys`.
+    #[schemars(extend("x-reload" = "live"))]
+    pub jwks_max_waiting: NonZeroUsize,
+
     /// Claims a token must carry, each with the value it must have: `{ aal = "aal2" }`. A token without the
     /// claim is refused. Those in `[auth]` apply to operator tokens and tokens for `/metrics` too.
     #[schemars(extend("x-reload" = "live"))]
@@ -75,6 +81,7 @@ impl Default for Auth {
             jwks_url: None,
             jwks_refresh: Duration::from_secs(600),
             jwks_timeout: Duration::from_secs(5),
+            jwks_max_waiting: NonZeroUsize::new(512).expect("not zero"),
             claim_validators: BTreeMap::new(),
             jwt_issuer: None,
             jwt_audience: None,
@@ -97,6 +104,7 @@ impl PartialEq for Auth {
             jwks_url,
             jwks_refresh,
             jwks_timeout,
+            jwks_max_waiting,
             claim_validators,
             jwt_issuer,
             jwt_audience,
@@ -107,6 +115,7 @@ impl PartialEq for Auth {
             && exposed(jwt_jwks) == exposed(&other.jwt_jwks)
             && exposed(jwks_url) == exposed(&other.jwks_url)
             && (*jwks_refresh, *jwks_timeout) == (other.jwks_refresh, other.jwks_timeout)
+            && *jwks_max_waiting == other.jwks_max_waiting
             && *claim_validators == other.claim_validators
             && *jwt_issuer == other.jwt_issuer
             && *jwt_audience == other.jwt_audience

@@ -1,7 +1,7 @@
 //! `[server]`: the listener. Addresses, connection limits, timeouts and shutdown.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::num::{NonZeroU64, NonZeroUsize};
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -50,6 +50,18 @@ pub struct Server {
     #[schemars(extend("x-reload" = "live"))]
     pub max_connections_per_address: Option<NonZeroUsize>,
 
+    /// Requests, handshakes and joins per second from one client address whose token no key of the tenant has signed, in a
+    /// bucket of ten seconds. Beyond it, they are refused without examining their token, with 429 or
+    /// `AddressRateLimitReached`; only tokens that this server has verified before are still accepted from that address.
+    /// Behind a load balancer without PROXY protocol all clients have the same address.
+    #[schemars(extend("x-reload" = "live"))]
+    pub max_unverified_requests_per_second: NonZeroU32,
+
+    /// Handshakes and requests of all tenants that may wait while the key of their token is fetched (`auth.jwks_url`). A
+    /// tenant gets at most half of them, less while others use some. Further ones are answered with 503.
+    #[schemars(extend("x-reload" = "live"))]
+    pub max_waiting_for_keys: NonZeroUsize,
+
     /// The entry of the W3C `baggage` header that names a request, for `x-request-id` and the logs.
     #[schemars(extend("x-reload" = "live"))]
     pub request_id_baggage_key: String,
@@ -92,7 +104,7 @@ pub struct Server {
     pub channel_error_backoff: Duration,
 
     /// Maximum of refused handshakes of the whole process that wait for their answer; further ones are answered
-    /// without the pause.
+    /// without the pause. One client address gets at most half of them.
     #[schemars(extend("x-reload" = "live"))]
     pub max_pending_refusals: NonZeroUsize,
 
@@ -203,6 +215,8 @@ impl Default for Server {
             default_tenant: "default".into(),
             strict_host: false,
             max_connections_per_address: None,
+            max_unverified_requests_per_second: NonZeroU32::new(100).expect("not zero"),
+            max_waiting_for_keys: NonZeroUsize::new(1024).expect("not zero"),
             request_id_baggage_key: "request-id".into(),
             max_connections: NonZeroUsize::new(16_384).expect("not zero"),
             open_files: None,

@@ -54,6 +54,11 @@ impl Fingerprint {
         }
     }
 
+    /// The fingerprint as a number.
+    pub(super) fn bits(self) -> u64 {
+        self.0
+    }
+
     fn of_cleaned(token: &str) -> Self {
         static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
         Self(KEY.hash_one(token))

@@ -95,6 +95,19 @@ impl TokenError {
         }
     }
 
+    /// Whether a key of the tenant has signed the token, so that it is the token of a client of the tenant.
+    pub fn is_signed(&self) -> bool {
+        match self {
+            Self::Missing | Self::Malformed | Self::Signature | Self::Signer { .. } => false,
+            Self::Revoked
+            | Self::Expired { .. }
+            | Self::TooEarly { .. }
+            | Self::MissingClaims
+            | Self::InvalidExpiry
+            | Self::Rejected(_) => true,
+        }
+    }
+
     /// Whether another join may succeed: the token was valid before, or will be soon (the issuer's clock is a little
     /// ahead). The client then receives `phx_error` for its membership, on which it joins again; any other end is final.
     pub fn may_join_again(&self) -> bool {

@@ -14,6 +14,7 @@ mod operator;
 mod rules;
 mod sign;
 mod token;
+mod unverified;
 mod verifier;
 mod warnings;
 
@@ -25,4 +26,5 @@ pub use key_set::check_jwks;
 pub use keys::KeyId;
 pub use operator::{Denied, Operator, Operators};
 pub use sign::{sign, sign_operator};
+pub use unverified::UnverifiedCallers;
 pub use verifier::Verifier;

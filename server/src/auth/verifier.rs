@@ -1,5 +1,6 @@
 //! Verifies the tokens of a tenant's users.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -7,7 +8,7 @@ use jsonwebtoken::Algorithm;
 use secrecy::ExposeSecret;
 use settings::Auth;
 
-use super::jwks::JwksSource;
+use super::jwks::{JwksSource, TooManyWaiting};
 use super::key_set::KeySet;
 use super::keys::{KeyKind, KeySource, Secrets, kid, unknown_key};
 use super::rules::Rules;
@@ -88,18 +89,23 @@ impl Verifier {
         Claims::of(&token, key)
     }
 
-    /// As [`verify`](Self::verify), but awaits the fetch that an unknown key id starts.
+    /// As [`verify`](Self::verify) for a token from `address`, but awaits the fetch that an unknown key id starts.
     ///
     /// # Errors
-    /// The first rule it breaks.
-    pub async fn verify_fetching(&self, token: &str, now: SystemTime) -> Result<Claims, TokenError> {
+    /// When too many tokens wait already.
+    pub async fn verify_fetching(
+        &self,
+        token: &str,
+        now: SystemTime,
+        address: IpAddr,
+    ) -> Result<Result<Claims, TokenError>, TooManyWaiting> {
         let result = self.verify(token, now);
         match (&result, &self.fetched) {
             (Err(error), Some(source)) if self.is_fetching_key_for(error) => {
-                source.fetched().await;
-                self.verify(token, now)
+                source.fetched(address).await?;
+                Ok(self.verify(token, now))
             }
-            _ => result,
+            _ => Ok(result),
         }
     }
 

@@ -2,10 +2,12 @@
 //! (docs/protocol/websocket.md#handshake-checks).
 //!
 //! A refusal is answered after a pause, so that clients that retry at once do so less often. The number of pauses is
-//! bounded; beyond it refusals are answered at once. No other request waits for them.
+//! bounded and shared between addresses, because each holds a socket; beyond it refusals are answered at once. No other
+//! request waits for them.
 
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -24,12 +26,13 @@ use super::tls::ServerTlsStream;
 use super::upgrade;
 use super::websocket::{Connection, ConnectionConfig, Readable};
 use crate::addresses::Addresses;
-use crate::auth::TokenError;
-use crate::permit::{Permit, Permits};
+use crate::node::{Authenticated, AuthenticationError};
+use crate::permit::Permit;
+use crate::response;
 use crate::sessions::{Admission, ClientContext, HandshakeError, Protocol, Services, Session};
 use crate::telemetry::codes::{Code, Scope};
 use crate::telemetry::request_context::{ERROR_CODE, RequestContext};
-use crate::tenants::{Tenant, TenantStatus};
+use crate::tenants::Tenant;
 
 /// Turns requests into sessions.
 pub(super) struct Handshake {
@@ -37,13 +40,19 @@ pub(super) struct Handshake {
     /// The configuration of the newest connections, shared by all that began under the same settings.
     config: Mutex<Arc<ConnectionConfig>>,
     /// Refusals that are waiting for their answer.
-    pauses: Permits,
+    pauses: Addresses,
+    /// WebSockets.
     addresses: Addresses,
 }
 
-/// What a WebSocket is counted by until it ends: among the WebSockets of the server, of its tenant and of its
-/// address; the caller holds the permit of its socket.
-type ConnectionPermits = (Permit, Permit, Permit, Arc<Caller>);
+/// What a WebSocket is counted by until it ends: among the WebSockets of the server, of its address and of its tenant; the
+/// caller holds the permit of its socket.
+type ConnectionPermits = ([Permit; 3], Arc<Caller>);
+
+const SERVER_FULL: HandshakeError =
+    HandshakeError::of(StatusCode::SERVICE_UNAVAILABLE, Code::ServerConnectionLimitReached);
+const ADDRESS_FULL: HandshakeError =
+    HandshakeError::of(StatusCode::TOO_MANY_REQUESTS, Code::AddressConnectionLimitReached);
 
 /// A refused handshake, with the tenant it was meant for, if there is such a tenant.
 struct Refused {
@@ -54,7 +63,7 @@ struct Refused {
 impl Handshake {
     pub(super) fn new(services: Arc<Services>) -> Self {
         let config = Mutex::new(Arc::new(ConnectionConfig::of(&services.node.settings())));
-        Self { services, config, pauses: Permits::default(), addresses: Addresses::default() }
+        Self { services, config, pauses: Addresses::default(), addresses: Addresses::default() }
     }
 
     /// Answers a GET for a WebSocket of `protocol`.
@@ -65,7 +74,6 @@ impl Handshake {
         caller: Arc<Caller>,
         context: Arc<RequestContext>,
     ) -> Response<Bytes> {
-        let node = &self.services.node;
         let dialect = match protocol.dialect(request.headers(), request.uri()) {
             Ok(dialect) => dialect,
             Err(error) => {
@@ -73,89 +81,84 @@ impl Handshake {
                 return protocol.refusal(&error);
             }
         };
-        let Some(connection) = node.acquire_connection() else {
-            node.metrics.node.connections_refused.increment(1);
-            let code = Code::ServerConnectionLimitReached;
-            node.reports.record(code.at(Scope::Handshake), code.text());
-            return protocol.refusal(&HandshakeError::of(StatusCode::SERVICE_UNAVAILABLE, code));
-        };
-        let max = node.settings().server.max_connections_per_address;
-        let Some(of_address) = self.addresses.acquire(caller.address, max) else {
-            drop(connection);
-            node.metrics.node.connections_refused_by_address.increment(1);
-            let (status, code) = (StatusCode::TOO_MANY_REQUESTS, Code::AddressConnectionLimitReached);
-            let refused = Refused { tenant: None, error: HandshakeError::of(status, code) };
-            return self.refuse(&**protocol, refused).await;
-        };
-        match self.admit(&**protocol, &request).await {
-            Ok((admission, of_tenant)) => {
-                let permits = (connection, of_tenant, of_address, caller);
-                self.upgrade(Arc::clone(protocol), request, (dialect, admission, context), permits)
+        match self.admit(&**protocol, &request, caller.address).await {
+            Ok((admission, permits)) => {
+                let client = (dialect, admission, context);
+                self.upgrade(Arc::clone(protocol), request, client, (permits, caller))
             }
-            Err(refused) => {
-                // Not held while the refusal waits: another client may use them.
-                drop((connection, of_address));
-                self.refuse(&**protocol, refused).await
-            }
+            Err(refused) => self.refuse(&**protocol, refused, caller.address).await,
         }
     }
 
-    /// The checks of docs/protocol/websocket.md#handshake-checks, in their order.
+    /// The checks of docs/protocol/websocket.md#handshake-checks, in their order. Nothing is held while the token waits for
+    /// its key: the permits are acquired once it is verified.
     async fn admit(
         &self,
         protocol: &dyn Protocol,
         request: &Request<()>,
-    ) -> Result<(Admission, Permit), Refused> {
-        let unknown = HandshakeError::of(StatusCode::NOT_FOUND, Code::TenantNotFound);
-        let Some(tenant) = self.services.node.tenant_for_request(request.headers(), request.uri()).await
-        else {
-            return Err(Refused { tenant: None, error: unknown });
-        };
-        let policy = tenant.policy();
-        let refused = |error| Err(Refused { tenant: Some(Arc::clone(&tenant)), error });
-        match policy.status {
-            TenantStatus::Open => {}
-            TenantStatus::Suspended => {
-                let (status, code) = (StatusCode::FORBIDDEN, Code::RealtimeDisabledForTenant);
-                let text = "Realtime was disabled for this tenant".into();
-                return refused(HandshakeError { status, code, text });
-            }
-            TenantStatus::Removed => return refused(unknown),
+        address: IpAddr,
+    ) -> Result<(Admission, [Permit; 3]), Refused> {
+        self.check_room(address).map_err(|error| Refused { tenant: None, error })?;
+        let (headers, uri) = (request.headers(), request.uri());
+        let authenticated =
+            self.services.node.authenticate((headers, uri), protocol.token(headers, uri), address);
+        let Authenticated { tenant, policy, claims } = authenticated
+            .await
+            .map_err(|refused| Refused { tenant: refused.tenant, error: authentication(&refused.error) })?;
+        match self.acquire(&tenant, address) {
+            Ok(permits) => Ok((Admission { generation: policy.generation, tenant, claims }, permits)),
+            Err(error) => Err(Refused { tenant: Some(tenant), error }),
         }
-        let verified = match protocol.token(request.headers(), request.uri()) {
-            Some(token) => policy.verifier.verify_fetching(&token, SystemTime::now()).await,
-            None => Err(TokenError::Missing),
-        };
-        let claims = match verified {
-            Ok(claims) => claims,
-            Err(error) => {
-                let (code, text) = (error.handshake_code(), error.handshake_text().into());
-                return refused(HandshakeError { status: StatusCode::UNAUTHORIZED, code, text });
-            }
-        };
-        let limited = |code| refused(HandshakeError::of(StatusCode::TOO_MANY_REQUESTS, code));
-        let permit = tenant.connections.acquire(tenant.allowance.max_connections());
-        let Some(permit) = permit.filter(|_| tenant.has_room()) else {
-            return limited(Code::ConnectionRateLimitReached);
-        };
-        // Checked, not counted: the join is counted.
-        if !tenant.allowance.joins.has_any(Instant::now()) {
-            return limited(Code::JoinsRateLimitReached);
-        }
-        Ok((Admission { generation: policy.generation, tenant, claims }, permit))
     }
 
-    async fn refuse(&self, protocol: &dyn Protocol, refused: Refused) -> Response<Bytes> {
+    /// Refuses at once what would be refused in the end.
+    fn check_room(&self, address: IpAddr) -> Result<(), HandshakeError> {
+        let node = &self.services.node;
+        if !node.has_room_for_connection() {
+            return Err(SERVER_FULL);
+        }
+        let max = node.settings().server.max_connections_per_address;
+        if self.addresses.has_room(address, max) { Ok(()) } else { Err(ADDRESS_FULL) }
+    }
+
+    /// The permits of a WebSocket whose token is verified: of the server, of its address, and of its tenant.
+    fn acquire(&self, tenant: &Tenant, address: IpAddr) -> Result<[Permit; 3], HandshakeError> {
+        let node = &self.services.node;
+        let connection = node.acquire_connection().ok_or(SERVER_FULL)?;
+        let max = node.settings().server.max_connections_per_address;
+        let of_address = self.addresses.acquire(address, max).ok_or(ADDRESS_FULL)?;
+        let limited = |code| HandshakeError::of(StatusCode::TOO_MANY_REQUESTS, code);
+        let of_tenant = tenant.connections.acquire(tenant.allowance.max_connections());
+        let of_tenant = of_tenant.filter(|_| tenant.has_room());
+        let of_tenant = of_tenant.ok_or(limited(Code::ConnectionRateLimitReached))?;
+        // Checked, not counted: the join is counted.
+        if !tenant.allowance.joins.has_any(Instant::now()) {
+            return Err(limited(Code::JoinsRateLimitReached));
+        }
+        Ok([connection, of_address, of_tenant])
+    }
+
+    async fn refuse(&self, protocol: &dyn Protocol, refused: Refused, address: IpAddr) -> Response<Bytes> {
         let Refused { tenant, error } = refused;
         let node = &self.services.node;
         // Not labelled with an unknown name from the request: clients would choose the labels of our metrics.
         let reports = tenant.as_ref().map_or(&node.reports, |tenant| &tenant.reports);
         reports.record(error.code.at(Scope::Handshake), &error.text);
+        match error.code {
+            Code::ServerConnectionLimitReached => node.metrics.node.connections_refused.increment(1),
+            Code::AddressConnectionLimitReached => {
+                node.metrics.node.connections_refused_by_address.increment(1);
+            }
+            _ => {}
+        }
+        if is_answered_at_once(error.code) {
+            return response::retry_later(protocol.refusal(&error));
+        }
         let (pause, max) = {
             let server = &node.settings().server;
             (server.connect_error_backoff, server.max_pending_refusals.get())
         };
-        if let Some(_pause) = self.pauses.acquire(max) {
+        if let Some(_pause) = self.pauses.acquire_share(address, max) {
             tokio::time::sleep(pause).await;
         }
         protocol.refusal(&error)
@@ -204,6 +207,35 @@ impl Handshake {
         }
         Arc::clone(&shared)
     }
+}
+
+/// What a caller is answered who is not authenticated.
+fn authentication(error: &AuthenticationError) -> HandshakeError {
+    match error {
+        AuthenticationError::TooManyFromAddress => {
+            HandshakeError::of(StatusCode::TOO_MANY_REQUESTS, Code::AddressRateLimitReached)
+        }
+        AuthenticationError::UnknownTenant => HandshakeError::of(StatusCode::NOT_FOUND, Code::TenantNotFound),
+        AuthenticationError::Suspended => {
+            let (status, code) = (StatusCode::FORBIDDEN, Code::RealtimeDisabledForTenant);
+            HandshakeError { status, code, text: "Realtime was disabled for this tenant".into() }
+        }
+        AuthenticationError::Token(error) => {
+            let (code, text) = (error.handshake_code(), error.handshake_text().into());
+            HandshakeError { status: StatusCode::UNAUTHORIZED, code, text }
+        }
+        AuthenticationError::TooManyWaiting(_) => {
+            HandshakeError::of(StatusCode::SERVICE_UNAVAILABLE, Code::JwksWaitLimitReached)
+        }
+    }
+}
+
+/// Whether a refusal has no pause, because there are too many callers already: a pause would hold a socket of each.
+fn is_answered_at_once(code: Code) -> bool {
+    matches!(
+        code,
+        Code::ServerConnectionLimitReached | Code::AddressRateLimitReached | Code::JwksWaitLimitReached
+    )
 }
 
 /// Starts the connection on what hyper leaves, its read buffer included.

@@ -1,8 +1,10 @@
 //! What a handler receives: the head of a request, and a body that is read on demand.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::str::Utf8Error;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -12,6 +14,7 @@ use percent_encoding::percent_decode_str;
 use super::PathParameters;
 use crate::auth::Operator;
 use crate::query;
+use crate::telemetry::request_context::RequestContext;
 
 /// A request at a route that may be used by its sender.
 pub struct RoutedRequest {
@@ -43,6 +46,15 @@ impl RequestHead {
     /// The request target.
     pub fn uri(&self) -> &Uri {
         &self.parts.uri
+    }
+
+    /// The address of the client.
+    ///
+    /// # Panics
+    /// If the request did not come through the router, which attaches the context to each.
+    pub fn client_address(&self) -> IpAddr {
+        let context = self.parts.extensions.get::<Arc<RequestContext>>();
+        context.expect("the router attaches the context to each request").client_address()
     }
 
     /// A parameter of the path, as it is in the request target.

@@ -26,6 +26,11 @@ impl RequestContext {
         Self { request_id: request_id.into(), client_address }
     }
 
+    /// The address of the client.
+    pub fn client_address(&self) -> IpAddr {
+        self.client_address
+    }
+
     /// A span with the fields `request_id` and `client_address`, and empty fields `error_code` and `reason` that a
     /// refusal records.
     pub fn span(&self) -> Span {

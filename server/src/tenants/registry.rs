@@ -61,6 +61,7 @@ impl Registry {
         jwks: JwksSources,
         (metrics, memory): (&Arc<Metrics>, &Arc<MemoryBudget>),
     ) -> Self {
+        jwks.set_max_waiting(settings.server.max_waiting_for_keys.get());
         let specs = SpecTable::new(settings);
         let created = specs.keys().map(|key| {
             let effective = specs.effective(key).expect("each key of the table has a specification");
@@ -95,6 +96,7 @@ impl Registry {
 
     /// Applies the tenants of `settings`. Returns how many tenants have changed.
     pub fn apply(&self, settings: &Settings) -> usize {
+        self.jwks.set_max_waiting(settings.server.max_waiting_for_keys.get());
         let mut specs = self.specs.lock();
         let concerned = specs.configure(settings);
         self.update(&specs, concerned)

@@ -3,13 +3,12 @@
 //! An HTTP server on a free port, written by hand, because it must send responses that no library would.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
 use crate::WAIT_MAX;
@@ -18,7 +17,7 @@ use crate::WAIT_MAX;
 #[derive(Debug)]
 pub struct Provider {
     address: SocketAddr,
-    answer: Arc<Mutex<Reply>>,
+    answer: watch::Sender<Reply>,
     requests: watch::Receiver<usize>,
     serving: JoinHandle<()>,
 }
@@ -28,7 +27,7 @@ pub struct Provider {
 enum Reply {
     /// These bytes.
     Bytes(Vec<u8>),
-    /// None; the connection stays open.
+    /// None until it is another one.
     Nothing,
 }
 
@@ -40,9 +39,9 @@ impl Provider {
     pub async fn publishing(keys: &Value) -> Provider {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
-        let answer = Arc::new(Mutex::new(published(keys)));
+        let (answer, replies) = watch::channel(published(keys));
         let (count, requests) = watch::channel(0);
-        let serving = tokio::spawn(serve(listener, Arc::clone(&answer), count));
+        let serving = tokio::spawn(serve(listener, replies, count));
         Provider { address, answer, requests, serving }
     }
 
@@ -66,7 +65,7 @@ impl Provider {
         self.answer(format!("HTTP/1.1 {status} Whatever\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"));
     }
 
-    /// Accepts requests and sends no response from now on.
+    /// Accepts requests from now on and sends no response, until it is to publish or answer something again.
     pub fn stop_answering(&self) {
         self.set(Reply::Nothing);
     }
@@ -87,7 +86,7 @@ impl Provider {
     }
 
     fn set(&self, answer: Reply) {
-        *self.answer.lock().expect("no test panics here") = answer;
+        self.answer.send_replace(answer);
     }
 }
 
@@ -106,20 +105,30 @@ fn published(keys: &Value) -> Reply {
     Reply::Bytes((head + &body).into_bytes())
 }
 
-async fn serve(listener: TcpListener, answer: Arc<Mutex<Reply>>, count: watch::Sender<usize>) {
-    let mut kept = Vec::new();
+async fn serve(listener: TcpListener, replies: watch::Receiver<Reply>, count: watch::Sender<usize>) {
+    let mut responding = JoinSet::new();
     while let Ok((mut stream, _)) = listener.accept().await {
         if !read_request(&mut stream).await {
             continue;
         }
-        let answer = answer.lock().expect("no test panics here").clone();
+        // Taken before the request is counted: a test that waits for the request changes the reply of later ones.
+        let reply = replies.borrow().clone();
         count.send_modify(|requests| *requests += 1);
-        match answer {
-            // The client may close the connection before it has read everything.
-            Reply::Bytes(bytes) => drop(stream.write_all(&bytes).await),
-            Reply::Nothing => kept.push(stream),
-        }
+        responding.spawn(respond(stream, reply, replies.clone()));
     }
+}
+
+/// Sends `reply`, or the first bytes that are set after it.
+async fn respond(mut stream: TcpStream, reply: Reply, mut replies: watch::Receiver<Reply>) {
+    let bytes = match reply {
+        Reply::Bytes(bytes) => bytes,
+        Reply::Nothing => match replies.wait_for(|reply| matches!(reply, Reply::Bytes(_))).await.as_deref() {
+            Ok(Reply::Bytes(bytes)) => bytes.clone(),
+            _ => return,
+        },
+    };
+    // The client may close the connection before it has read everything.
+    drop(stream.write_all(&bytes).await);
 }
 
 /// Reads the head of a request; false if the connection ends before.

@@ -9,7 +9,7 @@ mod rejection;
 mod single;
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
@@ -20,14 +20,14 @@ use wire::supabase::TOPIC_PREFIX;
 
 use self::rate::RequestRate;
 use self::rejection::Rejection;
-use crate::auth::{Credentials, TokenError};
-use crate::node::Node;
+use crate::auth::Credentials;
+use crate::node::{Authenticated, AuthenticationError, Node, NotAuthenticated};
 use crate::response;
 use crate::routes::{
     ACTION, Access, Operation, RequestBody, RequestHead, Route, RouteHandler, RoutedRequest,
 };
 use crate::telemetry::codes::{Code, Scope};
-use crate::tenants::{Tenant, TenantStatus};
+use crate::tenants::Tenant;
 
 /// Errors of a field.
 const BLANK: &str = "can't be blank";
@@ -89,22 +89,24 @@ async fn post_single(node: Arc<Node>, request: RoutedRequest) -> Response<Bytes>
 }
 
 /// Runs the checks of docs/protocol/http.md#broadcast-checks in their order, reads the body, and calls `send`. Once the
-/// tenant is known, every response has the headers of the rate.
+/// token is verified, the request counts, and every response has the headers of the rate.
 async fn respond(
     node: &Node,
     head: &RequestHead,
     body: RequestBody,
     send: impl FnOnce(&Tenant, &[u8]) -> Result<(), Rejection>,
 ) -> Response<Bytes> {
-    let Some(tenant) = node.tenant_for_request(head.headers(), head.uri()).await else {
-        let text = "Tenant not found in database";
-        node.reports.record(Code::TenantNotFound.at(Scope::Http), text);
-        return response::json(StatusCode::UNAUTHORIZED, &json!({ "message": text }));
+    let token = Credentials::of(head.headers(), head.uri()).for_http();
+    let request = (head.headers(), head.uri());
+    let tenant = match node.authenticate(request, token, head.client_address()).await {
+        Ok(Authenticated { tenant, .. }) => tenant,
+        Err(refused) => return not_authenticated(node, &refused),
     };
     let rate = RequestRate::count_request(&tenant);
-    let sent = match authorise(&tenant, &rate, head).await {
-        Ok(()) => body.read().await.map_err(Rejection::from).and_then(|body| send(&tenant, &body)),
-        Err(rejection) => Err(rejection),
+    let sent = if rate.is_reached() {
+        Err(too_many(&tenant, "Too many requests"))
+    } else {
+        body.read().await.map_err(Rejection::from).and_then(|body| send(&tenant, &body))
     };
     let mut response = match sent {
         Ok(()) => response::empty(StatusCode::ACCEPTED),
@@ -114,24 +116,36 @@ async fn respond(
     response
 }
 
-async fn authorise(tenant: &Tenant, rate: &RequestRate, head: &RequestHead) -> Result<(), Rejection> {
-    let policy = tenant.policy();
-    if policy.status == TenantStatus::Suspended {
-        let text = "Realtime was disabled for this tenant";
-        tenant.reports.record(Code::RealtimeDisabledForTenant.at(Scope::Http), text);
-        return Err(Rejection::message(StatusCode::FORBIDDEN, text));
-    }
-    if rate.is_reached() {
-        return Err(too_many(tenant, "Too many requests"));
-    }
-    let verified = match Credentials::of(head.headers(), head.uri()).for_http() {
-        Some(token) => policy.verifier.verify_fetching(&token, SystemTime::now()).await,
-        None => Err(TokenError::Missing),
+/// Reports that a request is refused before it counts, and responds to it.
+fn not_authenticated(node: &Node, refused: &NotAuthenticated) -> Response<Bytes> {
+    let (status, code, text) = match &refused.error {
+        AuthenticationError::TooManyFromAddress => {
+            let code = Code::AddressRateLimitReached;
+            (StatusCode::TOO_MANY_REQUESTS, code, code.text())
+        }
+        AuthenticationError::UnknownTenant => {
+            (StatusCode::UNAUTHORIZED, Code::TenantNotFound, "Tenant not found in database")
+        }
+        AuthenticationError::Suspended => {
+            let text = "Realtime was disabled for this tenant";
+            (StatusCode::FORBIDDEN, Code::RealtimeDisabledForTenant, text)
+        }
+        AuthenticationError::Token(error) => (StatusCode::UNAUTHORIZED, error.code(), "Unauthorized"),
+        AuthenticationError::TooManyWaiting(_) => {
+            let code = Code::JwksWaitLimitReached;
+            (StatusCode::SERVICE_UNAVAILABLE, code, code.text())
+        }
     };
-    verified.map(drop).map_err(|error| {
-        tenant.reports.record(error.code().at(Scope::Http), &error);
-        Rejection::message(StatusCode::UNAUTHORIZED, "Unauthorized")
-    })
+    let reports = refused.tenant.as_ref().map_or(&node.reports, |tenant| &tenant.reports);
+    match &refused.error {
+        AuthenticationError::Token(error) => reports.record(code.at(Scope::Http), error),
+        _ => reports.record(code.at(Scope::Http), text),
+    }
+    let response = Rejection::message(status, text).response();
+    match status {
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => response::retry_later(response),
+        _ => response,
+    }
 }
 
 /// Takes `events` from what is left of the tenant's rate.
