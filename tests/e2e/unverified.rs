@@ -42,6 +42,23 @@ async fn requests_without_a_valid_token_do_not_count_towards_the_rate_of_a_tenan
     world.stop().await;
 }
 
+#[tokio::test]
+async fn joins_without_a_valid_token_do_not_count_towards_the_rate_of_a_tenant() {
+    let world = World::with(|settings| settings.limits.max_joins_per_second = count(1)).await;
+    let mut eve = world.connect().await;
+    let forged = json!({"config": {}, "access_token": world.token(Token::Forged)});
+    for n in 0..2 * BURST {
+        eve.push(&n.to_string(), "realtime:room", "phx_join", &forged).await;
+        let reply = eve.next_json().await;
+        let reason = reply[4]["response"]["reason"].as_str().unwrap_or_default().to_owned();
+        assert!(reason.starts_with("JwtSignatureError"), "{n}: {reply}");
+    }
+    let mut ann = world.connect().await;
+    ann.push("1", "realtime:room", "phx_join", &json!({"config": {}})).await;
+    assert_eq!(ann.next_json().await[4]["status"], "ok");
+    world.stop().await;
+}
+
 /// A server whose addresses may make one call per second without a valid token, with a tenant `b`.
 async fn world_of_one_per_second() -> World {
     let world = World::with_tenants(&["b"]).await;
@@ -117,6 +134,28 @@ async fn an_expired_token_does_not_count_towards_the_rate_of_its_address() {
         assert_eq!(world.send(post("b", &token(Token::Expired))).await.status, 401, "{n}");
     }
     assert_eq!(world.send(post("b", &token(Token::Valid))).await.status, 202);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn joins_with_forged_tokens_count_towards_the_rate_of_their_address() {
+    let world = world_of_one_per_second().await;
+    let mut eve = world.connect_for("b").await;
+    let forged = json!({"config": {}, "access_token": world.token(Token::Forged)});
+    let mut reason = String::new();
+    for n in 0..100 {
+        eve.push(&n.to_string(), "realtime:room", "phx_join", &forged).await;
+        reason = eve.next_json().await[4]["response"]["reason"].as_str().unwrap_or_default().to_owned();
+        if !reason.starts_with("JwtSignatureError") {
+            assert!(n >= BURST, "{n}");
+            break;
+        }
+    }
+    let text = "AddressRateLimitReached: Too many requests without a valid token from this address";
+    assert_eq!(reason, text);
+    // The token of the handshake has been verified.
+    eve.push("a", "realtime:room", "phx_join", &json!({"config": {}})).await;
+    assert_eq!(eve.next_json().await[4]["status"], "ok");
     world.stop().await;
 }
 

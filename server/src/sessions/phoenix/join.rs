@@ -156,6 +156,11 @@ impl PhoenixSession {
         if self.user.is_none() && !self.tenant.has_room() {
             return Err(JoinError::of(Code::ConnectionRateLimitReached));
         }
+        // Before the token is verified, which costs more; counted after that, so that others cannot use up the rate.
+        if !allowance.joins.has_any(Instant::now()) {
+            return Err(JoinError::of(Code::ClientJoinRateLimitReached));
+        }
+        let claims = self.verify_join(&policy, &request.token)?;
         if !allowance.joins.take(1, Instant::now()) {
             return Err(JoinError::of(Code::ClientJoinRateLimitReached));
         }
@@ -163,19 +168,32 @@ impl PhoenixSession {
         if self.topics.len() + self.joining_topics() >= allowance.max_channels_per_client() {
             return Err(JoinError::of(Code::ChannelRateLimitReached));
         }
-        let (verifier, now) = (&policy.verifier, SystemTime::now());
-        let claims = match &request.token {
-            JoinToken::FromHandshake => {
-                verifier.recheck(&self.claims, now).map(|()| Arc::clone(&self.claims))
-            }
-            JoinToken::Own(token) => verifier.verify(token, now).map(Arc::new),
-        }?;
         match request.private {
             Private::Unreadable => Err(PRIVATE_UNREADABLE),
             Private::No if request.replay.is_some() => Err(JoinError::of(Code::UnableToReplayMessages)),
             _ if needs_database(request) => Err(JoinError::of(Code::UnableToConnectToProject)),
             _ => Ok(claims),
         }
+    }
+
+    /// The claims that a join acts with. A token of its own counts towards the rate of its address if no key of the tenant has
+    /// signed it.
+    fn verify_join(&self, policy: &Policy, token: &JoinToken) -> Result<Arc<Claims>, JoinError> {
+        let now = SystemTime::now();
+        let token = match token {
+            JoinToken::FromHandshake => {
+                policy.verifier.recheck(&self.claims, now)?;
+                return Ok(Arc::clone(&self.claims));
+            }
+            JoinToken::Own(token) => token,
+        };
+        let (callers, address) = (&self.services.node.unverified, self.outbound.context.client_address());
+        if !callers.may_call(address, Some(token)) {
+            return Err(JoinError::of(Code::AddressRateLimitReached));
+        }
+        let result = policy.verifier.verify(token, now);
+        callers.count_result(address, &result);
+        Ok(Arc::new(result?))
     }
 
     /// Whether the server and the tenant accept such joins now.
