@@ -120,6 +120,8 @@ async fn every_refused_broadcast_is_answered_to_a_sender_with_ack() {
         ann < ["1","3","realtime:room","phx_reply",{"status":"error","response":{"reason":"payload of a binary frame is not JSON"}}]
         ann > binary 03 01 01 0d 02 01 01 '1' '4' 'realtime:room' 'hi' '7' '{}'
         ann < ["1","4","realtime:room","phx_reply",{"status":"error","response":{"reason":"metadata of a binary frame is not a JSON object"}}]
+        ann > binary 03 01 01 0d 02 00 01 '1' '5' 'realtime:room' ffff '{}'
+        ann < ["1","5","realtime:room","phx_reply",{"status":"error","response":{"reason":"event is not a string"}}]
         ann is quiet
         "#,
     )

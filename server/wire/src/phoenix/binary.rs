@@ -23,24 +23,38 @@ pub(super) fn decode(frame: &[u8]) -> Result<UserBroadcast<'_>, UnreadableBroadc
     }
     let (&[join_ref, reference, topic, event, metadata, encoding], mut rest) =
         rest.split_first_chunk().ok_or(DecodeError::Truncated)?;
-    let join_ref = take(&mut rest, join_ref, DecodeError::Ref)?;
-    let reference = take(&mut rest, reference, DecodeError::Ref)?;
-    let topic = take(&mut rest, topic, DecodeError::Topic)?;
-    let event = take(&mut rest, event, DecodeError::Event)?;
-    let metadata = take(&mut rest, metadata, DecodeError::Metadata)?;
-    let (join_ref, reference) = (Ref::from_text(join_ref), Ref::from_text(reference));
-    match object(metadata).and_then(|metadata| Ok((metadata, payload(encoding, rest)?))) {
-        Ok((metadata, payload)) => Ok(UserBroadcast { join_ref, reference, topic, event, metadata, payload }),
+    let [join_ref, reference, topic, event, metadata] = [
+        take(&mut rest, join_ref)?,
+        take(&mut rest, reference)?,
+        take(&mut rest, topic)?,
+        take(&mut rest, event)?,
+        take(&mut rest, metadata)?,
+    ];
+    let join_ref = Ref::from_text(text(join_ref, DecodeError::Ref)?);
+    let reference = Ref::from_text(text(reference, DecodeError::Ref)?);
+    let topic = text(topic, DecodeError::Topic)?;
+    let content = || {
+        let (event, metadata) = (text(event, DecodeError::Event)?, text(metadata, DecodeError::Metadata)?);
+        Ok((event, object(metadata)?, payload(encoding, rest)?))
+    };
+    match content() {
+        Ok((event, metadata, payload)) => {
+            Ok(UserBroadcast { join_ref, reference, topic, event, metadata, payload })
+        }
         Err(error) => {
             Err(UnreadableBroadcast { error, reply_target: Some(ReplyTarget { join_ref, reference, topic }) })
         }
     }
 }
 
-/// Cuts the next field off `rest`; `not_text` is the error when it is not UTF-8.
-fn take<'a>(rest: &mut &'a [u8], length: u8, not_text: DecodeError) -> Result<&'a str, DecodeError> {
+/// Cuts the next field off `rest`.
+fn take<'a>(rest: &mut &'a [u8], length: u8) -> Result<&'a [u8], DecodeError> {
     let (field, after) = rest.split_at_checked(length.into()).ok_or(DecodeError::Truncated)?;
     *rest = after;
+    Ok(field)
+}
+
+fn text(field: &[u8], not_text: DecodeError) -> Result<&str, DecodeError> {
     std::str::from_utf8(field).map_err(|_| not_text)
 }
 

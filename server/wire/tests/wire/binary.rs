@@ -86,9 +86,11 @@ fn other_binary_frames_are_refused_with_the_reason() {
 }
 
 #[test]
-fn a_complete_frame_whose_payload_is_not_json_can_be_answered() {
+fn a_complete_frame_whose_content_cannot_be_read_can_be_answered() {
     for (rest, error) in [
+        ("01 00 00 31 32 74 ff", DecodeError::Event),
         ("01 02 00 31 32 74 65 5b5d", DecodeError::Metadata),
+        ("01 01 00 31 32 74 65 ff", DecodeError::Metadata),
         ("01 00 01 31 32 74 65 7b", DecodeError::Payload),
     ] {
         let frame = bytes(&format!("03 01 01 01 {rest}"));
