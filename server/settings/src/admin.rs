@@ -11,7 +11,7 @@ use crate::units;
 #[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Admin {
-    /// Secret that signs operator tokens. Unset: `/status`, `/admin/…` and the management API are closed.
+    /// Secret that signs operator tokens. Unset: `/status` and `/admin/…` are closed.
     #[serde(with = "units::secret")]
     #[schemars(with = "Option<String>", extend("x-reload" = "live", "x-secret" = true))]
     pub jwt_secret: Option<SecretString>,

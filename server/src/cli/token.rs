@@ -21,7 +21,7 @@ Examples:
   realtime-server token --role anon --expires-in 10y             the public key of an application
   realtime-server token --sub ann --claims '{\"team\":\"red\"}'      with additional claims
   realtime-server token --tenant acme                            for a user of another tenant
-  realtime-server token --operator --sub ann                     for /status, /admin and the management API
+  realtime-server token --operator --sub ann                     for /status and /admin
   realtime-server token --metrics --expires-in 1y                for a Prometheus server
   TOKEN=$(JWT_SECRET=… realtime-server token 2>/dev/null)        in a script
 
