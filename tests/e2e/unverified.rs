@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use harness::{Request, Response, Token, World, eventually};
-use serde_json::json;
+use harness::{Client, Request, Response, Token, World, eventually};
+use serde_json::{Value, json};
 
 use crate::{count, size};
 
@@ -137,6 +137,12 @@ async fn an_expired_token_does_not_count_towards_the_rate_of_its_address() {
     world.stop().await;
 }
 
+/// Why the join of a room with this payload is refused.
+async fn reason_of_join(client: &mut Client, payload: &Value) -> String {
+    client.push("0", "realtime:other", "phx_join", payload).await;
+    client.next_json().await[4]["response"]["reason"].as_str().unwrap_or_default().to_owned()
+}
+
 #[tokio::test]
 async fn joins_with_forged_tokens_count_towards_the_rate_of_their_address() {
     let world = world_of_one_per_second().await;
@@ -144,8 +150,7 @@ async fn joins_with_forged_tokens_count_towards_the_rate_of_their_address() {
     let forged = json!({"config": {}, "access_token": world.token(Token::Forged)});
     let mut reason = String::new();
     for n in 0..100 {
-        eve.push(&n.to_string(), "realtime:room", "phx_join", &forged).await;
-        reason = eve.next_json().await[4]["response"]["reason"].as_str().unwrap_or_default().to_owned();
+        reason = reason_of_join(&mut eve, &forged).await;
         if !reason.starts_with("JwtSignatureError") {
             assert!(n >= BURST, "{n}");
             break;
@@ -156,6 +161,22 @@ async fn joins_with_forged_tokens_count_towards_the_rate_of_their_address() {
     // The token of the handshake has been verified.
     eve.push("a", "realtime:room", "phx_join", &json!({"config": {}})).await;
     assert_eq!(eve.next_json().await[4]["status"], "ok");
+    world.stop().await;
+}
+
+// Other clients of the same address send new tokens too. Their channels stay, with the token that they have.
+#[tokio::test]
+async fn a_token_refreshed_at_an_address_over_the_rate_does_not_end_the_channel() {
+    let world = world_of_one_per_second().await;
+    let mut ann = world.connect_for("b").await;
+    ann.join("realtime:room", json!({})).await;
+    let forged = json!({"config": {}, "access_token": world.token(Token::Forged)});
+    refused_by_rate(&world, "a forged token", || post("b", &world.token(Token::Forged))).await;
+    // The rate allows one in a second.
+    while !reason_of_join(&mut ann, &forged).await.starts_with("AddressRateLimitReached") {}
+    ann.push("9", "realtime:room", "access_token", &forged).await;
+    ann.push("10", "phoenix", "heartbeat", &json!({})).await;
+    assert_eq!(ann.next_json().await[1], "10", "nothing before it");
     world.stop().await;
 }
 

@@ -109,7 +109,7 @@ codes! {
     /// The client's address has `server.max_connections_per_address` already. Ours.
     AddressConnectionLimitReached: ClientError, [Handshake], "Too many connections from this address";
     /// Callers without a valid token from this address are over `server.max_unverified_requests_per_second`. Ours.
-    AddressRateLimitReached: ClientError, [Handshake, Join, Http], "Too many requests without a valid token from this address";
+    AddressRateLimitReached: ClientError, [Handshake, Join, Channel, Http], "Too many requests without a valid token from this address";
     /// The key of the token may be among those that are being fetched, and `auth.jwks_max_waiting` tokens wait for them, or
     /// the tenant's share of `server.max_waiting_for_keys`. Ours.
     JwksWaitLimitReached: ClientError, [Handshake, Http], "Too many tokens wait for the keys of this tenant";

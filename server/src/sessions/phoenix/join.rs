@@ -176,24 +176,19 @@ impl PhoenixSession {
         }
     }
 
-    /// The claims that a join acts with. A token of its own counts towards the rate of its address if no key of the tenant has
-    /// signed it.
+    /// The claims that a join acts with.
     fn verify_join(&self, policy: &Policy, token: &JoinToken) -> Result<Arc<Claims>, JoinError> {
-        let now = SystemTime::now();
-        let token = match token {
+        match token {
             JoinToken::FromHandshake => {
-                policy.verifier.recheck(&self.claims, now)?;
-                return Ok(Arc::clone(&self.claims));
+                policy.verifier.recheck(&self.claims, SystemTime::now())?;
+                Ok(Arc::clone(&self.claims))
             }
-            JoinToken::Own(token) => token,
-        };
-        let (callers, address) = (&self.services.node.unverified, self.outbound.context.client_address());
-        if !callers.may_call(address, Some(token)) {
-            return Err(JoinError::of(Code::AddressRateLimitReached));
+            JoinToken::Own(token) => {
+                let result = self.verify_token(policy, token);
+                let result = result.ok_or(JoinError::of(Code::AddressRateLimitReached))?;
+                Ok(Arc::new(result?))
+            }
         }
-        let result = policy.verifier.verify(token, now);
-        callers.count_result(address, &result);
-        Ok(Arc::new(result?))
     }
 
     /// Whether the server and the tenant accept such joins now.

@@ -9,6 +9,8 @@ use wire::supabase::TokenRefresh;
 use super::PhoenixSession;
 use super::outbound::Outbound;
 use crate::auth::{Claims, Fingerprint, TokenError};
+use crate::telemetry::codes::{Code, Scope};
+use crate::tenants::Policy;
 
 /// A token is checked again at least this often, however late it expires: the clock may be set meanwhile, and no timer
 /// has to reach decades ahead.
@@ -23,15 +25,21 @@ impl PhoenixSession {
             TokenRefresh::Unchanged => return,
             TokenRefresh::Unreadable => return self.unknown_event(),
         };
-        let Some(joined) = self.topics.get_mut(topic) else { return };
+        let Some(joined) = self.topics.get(topic) else { return };
         if Fingerprint::of(&token) == joined.claims.fingerprint {
             return;
         }
-        let verified = self.tenant.policy().verifier.verify(&token, SystemTime::now());
+        let Some(verified) = self.verify_token(&self.tenant.policy(), &token) else {
+            // The channel has a token, which ends it in time: clients of the same address have done nothing wrong.
+            let code = Code::AddressRateLimitReached;
+            return self.tenant.reports.record(self.report(code, Scope::Channel), code.text());
+        };
         match verified {
             Ok(claims) => {
                 let claims = Arc::new(claims);
-                joined.claims = Arc::clone(&claims);
+                if let Some(joined) = self.topics.get_mut(topic) {
+                    joined.claims = Arc::clone(&claims);
+                }
                 self.tick_by(Some(self.recheck_deadline(&claims)));
             }
             Err(error) => {
@@ -39,6 +47,17 @@ impl PhoenixSession {
                 self.watch_rooms();
             }
         }
+    }
+
+    /// Verifies a token that the client sends while it is connected. It counts towards the rate of its address if no key of
+    /// the tenant has signed it; `None` if the address is over that rate.
+    pub(super) fn verify_token(&self, policy: &Policy, token: &str) -> Option<Result<Claims, TokenError>> {
+        let (callers, address) = (&self.services.node.unverified, self.outbound.context.client_address());
+        callers.may_call(address, Some(token)).then(|| {
+            let result = policy.verifier.verify(token, SystemTime::now());
+            callers.count_result(address, &result);
+            result
+        })
     }
 
     /// Ends every channel whose token has expired, or was signed with a key that was withdrawn. Clients join again with the
