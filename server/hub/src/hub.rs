@@ -160,8 +160,7 @@ impl Hub {
             room.gather(event, 0, &mut bundle, Some(self));
             return room.publish(bundle, None, Some(self));
         }
-        self.report_published(key, || event.encode(&key.topic, Dialect::RELAY));
-        Delivery::default()
+        self.report_published(key, || event.encode(&key.topic, Dialect::RELAY))
     }
 
     /// As [`publish`](Self::publish), for an event that is encoded differently for each delivery group.
@@ -169,19 +168,19 @@ impl Hub {
         if let Some(room) = self.room(key) {
             return room.publish_by_group(event, self);
         }
-        self.report_published(key, || event.encode(&key.topic, Dialect::RELAY, Group::DEFAULT));
-        Delivery::default()
+        self.report_published(key, || event.encode(&key.topic, Dialect::RELAY, Group::DEFAULT))
     }
 
     /// Reports a message to a room without members on this node.
-    fn report_published(&self, key: &RoomKey, encode: impl FnOnce() -> Option<Frame>) {
+    fn report_published(&self, key: &RoomKey, encode: impl FnOnce() -> Option<Frame>) -> Delivery {
         if self.observers.is_empty() {
-            return;
+            return Delivery::default();
         }
         let frame = if self.wants_frames() { encode() } else { None };
         let mut wakers = Wakers::collect();
-        self.published(&Arc::new(key.clone()), frame.as_ref(), 1, &mut wakers);
+        let unrelayed = self.published(&Arc::new(key.clone()), frame.as_ref(), 1, &mut wakers);
         wakers.wake();
+        Delivery { unrelayed, ..Delivery::default() }
     }
 
     /// The room, while it has members on this node.

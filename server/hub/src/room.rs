@@ -45,6 +45,9 @@ pub struct Delivery {
     pub dropped: usize,
     /// Replaceable entries that outboxes dropped to make room for the frame.
     pub evicted: usize,
+    /// Messages that do not reach the other nodes: the share of their tenant in the relay's queue is full, or the relay
+    /// is paused.
+    pub unrelayed: u32,
 }
 
 impl Delivery {
@@ -85,8 +88,9 @@ pub(crate) trait Outlets {
     fn wants_frames(&self) -> bool;
 
     /// `messages` were published by this node. There is no frame if they were not or cannot be encoded in
-    /// [`Dialect::RELAY`].
-    fn published(&self, key: &Arc<RoomKey>, frame: Option<&Frame>, messages: u32, wakers: &mut Wakers);
+    /// [`Dialect::RELAY`]. Returns how many do not reach the other nodes.
+    fn published(&self, key: &Arc<RoomKey>, frame: Option<&Frame>, messages: u32, wakers: &mut Wakers)
+    -> u32;
 
     /// A member has joined.
     fn member_joined(&self, key: &Arc<RoomKey>, wakers: &mut Wakers);
@@ -301,15 +305,13 @@ impl Room {
         outlets: Option<&dyn Outlets>,
     ) -> Delivery {
         let report = |wakers: &mut Wakers| {
-            if let Some(outlets) = outlets {
-                outlets.published(&self.key, frames.relay(), messages, wakers);
-            }
+            outlets.map_or(0, |outlets| outlets.published(&self.key, frames.relay(), messages, wakers))
         };
         if frames.is_empty() {
             let mut wakers = Wakers::collect();
-            report(&mut wakers);
+            let unrelayed = report(&mut wakers);
             wakers.wake();
-            return Delivery::default();
+            return Delivery { unrelayed, ..Delivery::default() };
         }
         self.fan_out(report, |number, slot| {
             // Without a frame, the first member of this dialect and group joined after the messages were
@@ -320,17 +322,16 @@ impl Room {
     }
 
     /// Walks the members once and offers each the frame that `choose` picks for it; `missed` records a full
-    /// outbox. `report` is called under the lock, before the first offer. Members with pending joins receive
-    /// nothing.
+    /// outbox. `report` is called under the lock, before the first offer, and returns what is not relayed. Members with
+    /// pending joins receive nothing.
     fn fan_out<'f, M: FnOnce(&mut Slot)>(
         &self,
-        report: impl FnOnce(&mut Wakers),
+        report: impl FnOnce(&mut Wakers) -> u32,
         mut choose: impl FnMut(usize, &Slot) -> Option<(&'f Frame, M)>,
     ) -> Delivery {
-        let mut delivery = Delivery::default();
         let mut wakers = Wakers::collect();
         let mut members = self.members.lock();
-        report(&mut wakers);
+        let mut delivery = Delivery { unrelayed: report(&mut wakers), ..Delivery::default() };
         let confirmed = members.pending_joins.is_none().then_some(&mut members.slots);
         for (number, slot) in confirmed.into_iter().flatten() {
             let Some((frame, missed)) = choose(number, slot) else { continue };

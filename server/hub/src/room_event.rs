@@ -41,6 +41,15 @@ pub enum RoomEvent {
 }
 
 impl RoomEvent {
+    /// The tenant that owns the room.
+    pub(crate) fn tenant(&self) -> &Arc<str> {
+        match self {
+            Self::RoomOpened(room) | Self::PresenceChanged(room) => &room.key().tenant,
+            Self::MemberJoined(key) | Self::MemberLeft(key) => &key.tenant,
+            Self::Published { key, .. } | Self::RoomClosed { key, .. } => &key.tenant,
+        }
+    }
+
     /// The bytes it counts against the bounds of a queue. `None` for an event that is never dropped, because
     /// a queue contains it at most once per room.
     pub(crate) fn bounded_bytes(&self) -> Option<usize> {

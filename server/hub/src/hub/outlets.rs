@@ -29,8 +29,21 @@ impl Outlets for Hub {
         self.observers.iter().any(|observer| observer.wants_frames())
     }
 
-    fn published(&self, key: &Arc<RoomKey>, frame: Option<&Frame>, messages: u32, wakers: &mut Wakers) {
-        self.observers.iter().for_each(|observer| observer.published(key, frame, messages, wakers));
+    fn published(
+        &self,
+        key: &Arc<RoomKey>,
+        frame: Option<&Frame>,
+        messages: u32,
+        wakers: &mut Wakers,
+    ) -> u32 {
+        let mut unrelayed = 0;
+        for observer in &self.observers {
+            let dropped = observer.published(key, frame, messages, wakers);
+            if self.relay.as_ref().is_some_and(|relay| Arc::ptr_eq(&relay.observer, observer)) {
+                unrelayed = dropped;
+            }
+        }
+        unrelayed
     }
 
     fn member_joined(&self, key: &Arc<RoomKey>, wakers: &mut Wakers) {

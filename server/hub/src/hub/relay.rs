@@ -11,6 +11,7 @@ use std::time::Instant;
 use super::Hub;
 use crate::bundle::Bundle;
 use crate::frame::Encode;
+use crate::outbox::Bounds;
 use crate::relay::Relay;
 use crate::replication::{ApplyOutcome, NodeId, PresenceUpdate, Snapshot};
 use crate::room::{Delivery, Room};
@@ -18,10 +19,16 @@ use crate::room_event::RoomEvent;
 use crate::topic::RoomKey;
 
 impl Hub {
-    /// Takes up to `max` events for the other nodes in order, or registers `waker`. A hub without relay has
-    /// none.
-    pub fn poll_relay(&self, max: usize, waker: &Waker) -> Poll<Vec<RoomEvent>> {
+    /// Takes the next events for the other nodes, up to `max`, or registers `waker`. A hub without relay has none.
+    pub fn poll_relay(&self, max: Bounds, waker: &Waker) -> Poll<Vec<RoomEvent>> {
         self.relay.as_ref().map_or(Poll::Pending, |relay| relay.observer.poll(max, waker))
+    }
+
+    /// Presence of `tenant` was read for the relay: its next turns are shorter by so many bytes.
+    pub fn charge_relay(&self, tenant: &Arc<str>, bytes: usize) {
+        if let Some(relay) = &self.relay {
+            relay.observer.charge(tenant, bytes);
+        }
     }
 
     /// The other nodes cannot be reached: messages for them are dropped and counted, those queued included.

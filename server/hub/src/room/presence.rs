@@ -98,7 +98,7 @@ impl Room {
     /// Sends a presence diff to the members that have received the state and every diff since.
     pub fn announce(&self, diff: &FrameCache) -> Delivery {
         self.fan_out(
-            |_| {},
+            |_| 0,
             |_, slot| {
                 let frame = diff.get(slot.dialect, slot.group).filter(|_| !slot.stale)?;
                 Some((frame, |slot: &mut Slot| slot.stale = true))

@@ -82,7 +82,7 @@ fn an_event_encoded_by_group_reaches_observers_and_full_outboxes_are_counted() {
     crate::relay::link(&hub);
     assert_eq!(
         hub.publish_by_group(&key("a"), &Change::default()),
-        Delivery { delivered: 1, dropped: 1, evicted: 0 }
+        Delivery { delivered: 1, dropped: 1, evicted: 0, unrelayed: 0 }
     );
     hub.publish_by_group(&key("elsewhere"), &Change::default());
     assert_eq!(crate::relay::link(&hub), ["a: row (1)", "elsewhere: row (1)"]);

@@ -13,7 +13,7 @@ const ALL: Interests = Interests { rooms: true, members: true, messages: true, p
 const MEMBERS: Interests = Interests { rooms: false, members: true, messages: false, presence: false };
 
 fn taken(observer: &Observer) -> Vec<RoomEvent> {
-    match observer.poll(usize::MAX, Waker::noop()) {
+    match observer.poll(LARGE, Waker::noop()) {
         Poll::Ready(events) => events,
         Poll::Pending => Vec::new(),
     }
@@ -109,8 +109,8 @@ fn an_observer_without_relay_sees_the_life_of_a_room_in_order() {
 #[test]
 fn a_full_observer_is_counted_and_does_not_affect_the_sender() {
     let mut builder = HubBuilder::new(Duration::ZERO);
-    let small = builder.observe(ALL, Bounds { frames: 2, bytes: 1_000_000 });
-    let narrow = builder.observe(ALL, Bounds { frames: 1_000, bytes: 10 });
+    let small = builder.observe(ALL, Bounds { frames: 4, bytes: 1_000_000 });
+    let narrow = builder.observe(ALL, Bounds { frames: 1_000, bytes: 12 });
     let (large, hub) = (builder.observe(ALL, LARGE), builder.build());
     let (ann, bob) = (Reader::new(PLAIN, 80), Reader::new(PLAIN, 80));
     let member = hub.join(key("a"), ann.member(), &frame("ok"));
@@ -172,7 +172,7 @@ fn an_observer_waits_with_a_waker() {
     let mut builder = HubBuilder::new(Duration::ZERO);
     let (observer, hub) = (builder.observe(MEMBERS, LARGE), builder.build());
     let flag = Arc::new(Flag(false.into()));
-    assert!(observer.poll(1, &Waker::from(Arc::clone(&flag))).is_pending());
+    assert!(observer.poll(LARGE, &Waker::from(Arc::clone(&flag))).is_pending());
     let ann = Reader::new(PLAIN, 8);
     let _member = hub.join(key("a"), ann.member(), &frame("ok"));
     assert!(flag.0.load(std::sync::atomic::Ordering::Relaxed));

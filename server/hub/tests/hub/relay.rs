@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 
 use hub::{
     ApplyOutcome, Audience, Bounds, Bundle, Delivery, Delta, Frame, Hub, HubBuilder, NodeId, Position,
-    PresenceEntry, Room, RoomEvent, Snapshot,
+    PresenceEntry, Room, RoomEvent, RoomKey, Snapshot,
 };
 
 use crate::presence::{Client, announce};
 use crate::{LOUD, PLAIN, Reader, Text, frame, hub, key, publish};
 
 const LARGE: Bounds = Bounds { frames: 1_000, bytes: 1_000_000 };
+const EVERYTHING: Bounds = Bounds { frames: u32::MAX, bytes: usize::MAX };
 const OTHER: NodeId = NodeId::new(7);
 
 pub(crate) fn relayed() -> Arc<Hub> {
@@ -21,7 +22,11 @@ pub(crate) fn relayed() -> Arc<Hub> {
 }
 
 pub(crate) fn relay_events(hub: &Hub) -> Vec<RoomEvent> {
-    match hub.poll_relay(usize::MAX, Waker::noop()) {
+    some_relay_events(hub, EVERYTHING)
+}
+
+fn some_relay_events(hub: &Hub, max: Bounds) -> Vec<RoomEvent> {
+    match hub.poll_relay(max, Waker::noop()) {
         Poll::Ready(events) => events,
         Poll::Pending => Vec::new(),
     }
@@ -171,9 +176,8 @@ fn a_room_is_reported_when_it_opens_and_when_it_closes() {
 #[test]
 fn the_relay_receives_messages_in_the_order_of_the_members() {
     const MESSAGES: usize = 1_000;
-    let bounds = Bounds { frames: u32::MAX, bytes: usize::MAX };
     let (hub, reader) =
-        (HubBuilder::new(Duration::ZERO).relayed(bounds).build(), Reader::new(PLAIN, u32::MAX));
+        (HubBuilder::new(Duration::ZERO).relayed(EVERYTHING).build(), Reader::new(PLAIN, u32::MAX));
     let _listener = hub.join(key("a"), reader.member(), &frame("ok"));
     link(&hub);
     thread::scope(|scope| {
@@ -229,7 +233,7 @@ fn a_bundle_is_relayed_and_delivered_as_one_frame() {
 
     let events = ["u", "v"].map(Text::new);
     let delivery = hub.deliver(&key("a"), events);
-    assert_eq!(delivery, Delivery { delivered: 1, dropped: 1, evicted: 0 });
+    assert_eq!(delivery, Delivery { delivered: 1, dropped: 1, ..Delivery::default() });
     assert_eq!(
         (ann.texts(), bob.texts()),
         (vec!["ok".into(), "uv".into()], vec!["OK".to_lowercase(), "XYZ".into()])
@@ -241,16 +245,16 @@ fn a_bundle_is_relayed_and_delivered_as_one_frame() {
 
 #[test]
 fn what_does_not_fit_is_dropped_for_the_relay_alone_and_counted() {
-    let hub = HubBuilder::new(Duration::ZERO).relayed(Bounds { frames: 2, bytes: 100 }).build();
+    let hub = HubBuilder::new(Duration::ZERO).relayed(Bounds { frames: 4, bytes: 100 }).build();
     let (ann, bob) = (Reader::new(PLAIN, 80), Reader::new(PLAIN, 80));
     let member = hub.join(key("a"), ann.member(), &frame("ok"));
     let _bob = hub.join(key("a"), bob.member(), &frame("ok"));
     link(&hub);
-    let dropped: usize =
-        ["1", "2", "3"].map(|text| publish(&member, &Text::new(text), Audience::Others).dropped).iter().sum();
+    let deliveries = ["1", "2", "3"].map(|text| publish(&member, &Text::new(text), Audience::Others));
     member.track(entry("x"));
     let _other = hub.join(key("b"), ann.member(), &frame("ok"));
-    assert_eq!((dropped, hub.relay_dropped()), (0, 1));
+    assert_eq!(deliveries.map(|delivery| (delivery.dropped, delivery.unrelayed)), [(0, 0), (0, 0), (0, 1)]);
+    assert_eq!(hub.relay_dropped(), 1);
     assert_eq!(bob.texts(), ["ok", "1", "2", "3"]);
     assert_eq!(link(&hub), ["a: 1. (1)", "a: 2. (1)", "a changed"]);
 
@@ -259,6 +263,33 @@ fn what_does_not_fit_is_dropped_for_the_relay_alone_and_counted() {
     publish(&member, &Text::new("4"), Audience::Others);
     assert_eq!(hub.relay_dropped(), 2, "the bytes are used up");
     assert_eq!(link(&hub), [format!("a: {long}. (1)")], "a single frame always fits");
+}
+
+#[test]
+fn a_tenant_that_fills_the_relay_loses_its_own_messages_and_waits_for_its_turns() {
+    let hub = HubBuilder::new(Duration::ZERO).relayed(Bounds { frames: 100, bytes: 4_000_000 }).build();
+    let (ann, eve) = (Reader::new(PLAIN, 8), Reader::new(PLAIN, 8));
+    let member = hub.join(key("a"), ann.member(), &frame("ok"));
+    let other = hub.join(RoomKey { tenant: "other".into(), ..key("b") }, eve.member(), &frame("ok"));
+    link(&hub);
+    let long = "x".repeat(20_000);
+    let long = Text::new(&long);
+    let unrelayed: u32 = (0..1_000).map(|_| publish(&other, &long, Audience::Others).unrelayed).sum();
+    for number in 0..10 {
+        let published = publish(&member, &Text::new(&number.to_string()), Audience::Others);
+        assert_eq!(published.unrelayed, 0, "message {number}");
+    }
+    assert_eq!((unrelayed, hub.relay_dropped()), (950, 950));
+    let four_at_once = Bounds { frames: 4, bytes: usize::MAX };
+    let is_mine = |event: &RoomEvent| matches!(event, RoomEvent::Published { key, .. } if *key.topic == *"a");
+    let (mut taken, mut mine) = (0, 0);
+    while mine < 10 {
+        let events = some_relay_events(&hub, four_at_once);
+        taken += events.len();
+        mine += events.iter().filter(|event| is_mine(event)).count();
+    }
+    assert!(taken <= 15, "{} of the other tenant before mine", taken - mine);
+    assert_eq!(taken + relay_events(&hub).len(), 60, "nothing that was accepted is lost");
 }
 
 #[test]

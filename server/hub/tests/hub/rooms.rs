@@ -127,7 +127,10 @@ fn a_bundle_is_delivered_in_order_as_one_frame() {
         member.gather(&Text::new(text), Audience::Others, &mut bundle);
     }
     assert_eq!(bundle.messages(), 3);
-    assert_eq!(member.publish(bundle, Audience::Others), Delivery { delivered: 1, dropped: 1, evicted: 0 });
+    assert_eq!(
+        member.publish(bundle, Audience::Others),
+        Delivery { delivered: 1, dropped: 1, evicted: 0, unrelayed: 0 }
+    );
     assert_eq!(eve.texts(), ["ok", "xyz"]);
     assert_eq!(slow.take_missed().broadcasts, 3, "counted as messages");
 }
@@ -153,10 +156,10 @@ fn a_slow_reader_receives_the_newest_replaceable_entries_in_order_with_the_messa
         ["4", "5", "6", "7", "8", "9"].map(|text| publish(&publisher, &Text::new(text), Audience::Others));
     assert_eq!(
         deliveries[3],
-        Delivery { delivered: 1, dropped: 0, evicted: 2 },
+        Delivery { delivered: 1, dropped: 0, evicted: 2, unrelayed: 0 },
         "the cursors are dropped first"
     );
-    assert_eq!(deliveries[5], Delivery { delivered: 0, dropped: 1, evicted: 0 });
+    assert_eq!(deliveries[5], Delivery { delivered: 0, dropped: 1, evicted: 0, unrelayed: 0 });
     assert_eq!(slow.read(), (["4", "5", "6", "7", "8"].map(str::to_owned).to_vec(), true));
     assert_eq!(slow_member.take_missed().broadcasts, 1);
 }
@@ -178,9 +181,9 @@ fn entries_evicted_by_a_bundle_are_counted_one_by_one() {
     };
     let deliveries = [publish_two(), publish_two(), publish_two()];
     let expected = [
-        Delivery { delivered: 1, dropped: 0, evicted: 2 },
-        Delivery { delivered: 1, dropped: 0, evicted: 0 },
-        Delivery { delivered: 0, dropped: 1, evicted: 0 },
+        Delivery { delivered: 1, dropped: 0, evicted: 2, unrelayed: 0 },
+        Delivery { delivered: 1, dropped: 0, evicted: 0, unrelayed: 0 },
+        Delivery { delivered: 0, dropped: 1, evicted: 0, unrelayed: 0 },
     ];
     assert_eq!(deliveries, expected.map(|delivery| (2, delivery)));
     assert_eq!(slow_member.take_missed().broadcasts, 2, "counted as messages");
