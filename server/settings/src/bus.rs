@@ -59,12 +59,13 @@ pub struct Bus {
     #[schemars(with = "marks::DurationText", extend("x-reload" = "restart", "x-min" = "1ms"))]
     pub lease: Duration,
 
-    /// Messages that may be queued for the other nodes. When the queue is full, messages are dropped for them, and
-    /// counted.
+    /// Messages that may be queued for the other nodes, and as many received ones. A tenant can use what is left free:
+    /// half of the queue alone, a third when two need it. What exceeds that is dropped and counted for this tenant; the
+    /// others keep their room, and take turns.
     #[schemars(extend("x-reload" = "restart"))]
     pub max_frames: NonZeroU32,
 
-    /// Bytes that may be queued for the other nodes.
+    /// Bytes that may be queued for the other nodes, and as many received ones; shared in the same way.
     #[serde(with = "units::size")]
     #[schemars(with = "marks::SizeText", extend("x-reload" = "restart", "x-min" = "1 KiB"))]
     pub max_bytes: ByteSize,

@@ -92,6 +92,9 @@ fn payload_len(event: &Broadcast<'_>) -> usize {
 fn count(tenant: &Tenant, messages: u32, delivery: Delivery) {
     let messages = u64::from(messages);
     tenant.metrics.events.increment(messages * (1 + delivery.delivered as u64));
+    if delivery.unrelayed > 0 {
+        tenant.metrics.bus_unsent.increment(delivery.unrelayed.into());
+    }
     let dropped = messages * delivery.dropped as u64 + delivery.evicted as u64;
     if dropped > 0 {
         tenant.metrics.outbox_dropped.increment(dropped);

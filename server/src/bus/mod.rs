@@ -22,7 +22,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use hub::NodeId;
 
-pub use inbox::{AffectedRooms, Inbox, InboxClosed, InboxOverflow, ReceivedMessage};
+pub use inbox::{AffectedRooms, Arrival, Inbox, InboxClosed, InboxOverflow, ReceivedMessage};
 pub use link::{ClusterLink, Connectivity, LinkHost, LinkTask, OperatorCommand, PeersUnreachable};
 pub use local::Broker;
 pub use redis::{Redis, RedisConfigError};
@@ -192,7 +192,8 @@ pub type OpenedConnection = (Box<dyn BusConnection>, Arc<Inbox>);
 /// One node's connection to the bus. Commands take effect in the order of the calls of [`send`](Self::send);
 /// subscriptions in the order of [`subscribe`](Self::subscribe) and [`unsubscribe`](Self::unsubscribe);
 /// [`snapshots`](Self::snapshots) are read after the subscriptions that were requested before. No other order is
-/// promised. Messages of one node, on whatever channels, arrive in the order in which it sent them.
+/// promised. Messages of one node for the rooms of one tenant arrive in the order in which it sent them, and one to all
+/// nodes after everything that it sent before.
 ///
 /// A method queues its request and returns; the future waits for the response. An error means that the connection is
 /// lost and that it is unknown which pending requests took effect. No list is longer than [`BATCH_MAX`], and at most

@@ -81,13 +81,13 @@ metrics! {
         pub published: Counter = "realtime_bus_published_total",
         /// Messages of members received from other nodes.
         pub received: Counter = "realtime_bus_received_total",
-        /// Messages of members that were not sent to Redis, because the queue was full or Redis could not be reached. No other metric counts them.
+        /// Messages of members that were not sent to Redis, because the share of their tenant in the queue was full or Redis could not be reached. For each tenant in realtime_tenants_bus_unsent_total.
         pub unsent: Counter = "realtime_bus_unsent_total",
         /// Messages of members that had been sent to Redis, without a reply yet, when the connection was lost. Other nodes count those that they did not receive in realtime_bus_missed_total.
         pub unconfirmed: Counter = "realtime_bus_unconfirmed_total",
         /// Messages that another node sent to Redis for a room this node is subscribed to, and that this node did not receive, for any reason (lost connection, full buffer). Detected by gaps in sequence numbers, at the next message of that node in the room or, at the latest, when both nodes are connected again. Messages before the first one received from a node in a room are not counted, unless that node began to publish there while this one was disconnected.
         pub missed: Counter = "realtime_bus_missed_total",
-        /// Messages of other nodes, of any kind, that were dropped on receipt because the queue was full. Messages of members among them are counted in realtime_bus_missed_total as well.
+        /// Messages of other nodes, of any kind, that were dropped on receipt because the share of their tenant in the queue was full. Messages of members among them are counted in realtime_bus_missed_total as well.
         pub unheard: Counter = "realtime_bus_unheard_total",
         /// Messages of other nodes that this node cannot decode, because they run another version.
         pub unread: Counter = "realtime_bus_unread_total",
@@ -115,6 +115,8 @@ metrics! {
         pub output_bytes: Counter = "realtime_channel_output_bytes",
         /// Messages dropped because an outbox was full.
         pub outbox_dropped: Counter = "realtime_outbox_dropped_total",
+        /// Messages of members that were not sent to the other nodes, because the tenant's share of the queue (bus.max_frames, bus.max_bytes) was full or Redis could not be reached. Its part of realtime_bus_unsent_total.
+        pub bus_unsent: Counter = "realtime_tenants_bus_unsent_total",
         /// Messages of clients that could not be decoded and were dropped.
         pub malformed: Counter = "realtime_malformed_messages_total",
         /// Messages refused because their sender reached a limit.

@@ -8,10 +8,12 @@ use bytes::Bytes;
 use harness::{ChaosProxy, Redis, WAIT_MAX, eventually};
 use hub::{Bounds, NodeId};
 use realtime_server::bus::{
-    self, BATCH_MAX, Broker, Bus, BusConnection, BusError, Channel, Command, Inbox, ReceivedMessage,
+    self, Arrival, BATCH_MAX, Broker, Bus, BusConnection, BusError, Channel, Command, Inbox, ReceivedMessage,
     RoomName, SnapshotChange, StoredSnapshot,
 };
 use tokio::time::timeout;
+
+const ALL: Bounds = Bounds { frames: u32::MAX, bytes: usize::MAX };
 
 const ANN: NodeId = NodeId::new(1);
 const BOB: NodeId = NodeId::new(2);
@@ -70,19 +72,24 @@ impl Node {
         self.connection.send(vec![command]).await.expect("sent");
     }
 
-    /// The next `count` messages, as «room: text».
-    async fn receive(&mut self, count: usize) -> Vec<String> {
-        let receive = async {
+    /// The next `count` messages.
+    async fn take(&mut self, count: usize) -> Vec<ReceivedMessage> {
+        let take = async {
             while self.messages.len() < count {
-                let mut arrived = Vec::new();
-                let dropped = self.inbox.take(&mut arrived).await.expect("the connection holds");
-                assert_eq!(dropped.messages, 0, "dropped");
-                self.messages.append(&mut arrived);
+                let arrivals = self.inbox.take(ALL).await.expect("the connection holds");
+                self.messages.extend(arrivals.into_iter().map(|arrival| match arrival {
+                    Arrival::Message(received) => received,
+                    Arrival::Overflow(overflow) => panic!("dropped: {overflow:?}"),
+                }));
             }
         };
-        timeout(WAIT_MAX, receive).await.expect("messages come");
-        let received: Vec<_> = self.messages.drain(..count).collect();
-        received.iter().map(describe).collect()
+        timeout(WAIT_MAX, take).await.expect("messages come");
+        self.messages.drain(..count).collect()
+    }
+
+    /// The next `count` messages, as «room: text».
+    async fn receive(&mut self, count: usize) -> Vec<String> {
+        self.take(count).await.iter().map(describe).collect()
     }
 
     /// Receives nothing but the message that it publishes now.
@@ -199,15 +206,7 @@ async fn names_and_messages_may_be_of_any_kind() {
             ])
             .await
             .expect("sent");
-        let mut received = Vec::new();
-        while received.len() < 2 {
-            let mut arrived = Vec::new();
-            timeout(WAIT_MAX, ann.inbox.take(&mut arrived))
-                .await
-                .expect("in time")
-                .expect("the connection holds");
-            received.extend(arrived);
-        }
+        let received = ann.take(2).await;
         assert_eq!(received[0], ReceivedMessage { channel, message });
         assert_eq!(describe(&received[1]), ": ");
     }

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
-use hub::{Delivery, Hub, NodeId, RoomEvent};
+use hub::{Bounds, Delivery, Hub, NodeId, RoomEvent};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -41,9 +41,9 @@ pub use cluster_message::OperatorCommand;
 /// Operator commands that may wait to be published; there is one at a time.
 const OPERATOR_COMMANDS_MAX: usize = 64;
 
-/// Relay events taken at once, of all tenants in the order in which they happened. Where tenants get a share each, the hub's
-/// relay queue decides which events these are.
-const RELAY_EVENTS_MAX: usize = 256;
+/// Relay events taken at once. Tenants take turns in the hub's relay queue, so what is taken and not sent yet should be
+/// little: enough to fill a batch, which shares a round trip.
+const RELAY_EVENTS_MAX: Bounds = Bounds { frames: 256, bytes: 256 * 1024 };
 
 /// What the link uses of the rest of its node.
 pub trait LinkHost: Send + Sync + 'static {

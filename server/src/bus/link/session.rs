@@ -25,8 +25,8 @@ use super::peers::Peers;
 use super::room_table::RoomTable;
 use super::status::LinkStatus;
 use super::{Context, OperatorCommand, relay_events, renewal_interval};
-use crate::bus::{BATCH_MAX, BusConnection, BusError, InboxClosed, OpenedConnection};
-use inbound::Inbound;
+use crate::bus::{BATCH_MAX, BusConnection, BusError, Inbox, InboxClosed, OpenedConnection};
+use inbound::ARRIVALS_MAX;
 use liveness::Liveness;
 use loss::LossReports;
 use requests::{Completed, Requests};
@@ -44,8 +44,8 @@ pub(super) struct LinkSession<'c, 'l> {
     connection: Box<dyn BusConnection>,
     /// Requests without a response.
     requests: Requests,
-    /// Messages to process.
-    inbound: Inbound,
+    /// Messages of the other nodes.
+    inbox: Arc<Inbox>,
     /// Rooms that are subscribed to.
     rooms: RoomTable,
     /// Rooms whose snapshots are to be read.
@@ -71,7 +71,7 @@ impl<'c, 'l> LinkSession<'c, 'l> {
             status,
             connection,
             requests: Requests::default(),
-            inbound: Inbound::new(inbox),
+            inbox,
             rooms: RoomTable::default(),
             reads: ReadQueue::default(),
             resync: Resync::default(),
@@ -112,7 +112,7 @@ impl<'c, 'l> LinkSession<'c, 'l> {
         for interval in [&mut renewal, &mut users, &mut confirmations, &mut keep_alive] {
             interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         }
-        let (inbox, mut fresh) = (Arc::clone(&self.inbound.inbox), Vec::new());
+        let inbox = Arc::clone(&self.inbox);
         loop {
             let may_send = self.requests.may_send();
             let deadline = self.rooms.deadline();
@@ -122,12 +122,14 @@ impl<'c, 'l> LinkSession<'c, 'l> {
                     Err(lost) => return lost,
                 },
                 events = relay_events(&self.context.hub), if may_send => self.publish_events(events),
-                taken = inbox.take(&mut fresh), if self.inbound.is_empty() => match taken {
-                    Ok(overflow) => self.receive(&mut fresh, overflow),
+                taken = inbox.take(ARRIVALS_MAX) => match taken {
+                    Ok(arrivals) => {
+                        self.receive(arrivals);
+                        // There may be more, and other tasks wait for this thread.
+                        tokio::task::yield_now().await;
+                    }
                     Err(InboxClosed) => return BusError::Closed,
                 },
-                // In turns, because there may be much to process, and other tasks wait for this thread.
-                () = tokio::task::yield_now(), if !self.inbound.is_empty() => self.process_some(),
                 () = tokio::task::yield_now(), if may_send && self.has_more() => self.do_some(),
                 Some(command) = operator_commands.recv() => {
                     self.publish_to_nodes(&ClusterMessage::Operator(command));

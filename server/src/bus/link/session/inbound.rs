@@ -1,60 +1,34 @@
 //! Messages of other nodes, and what follows from them.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Duration;
 
-use hub::{ApplyOutcome, NodeId, PresenceUpdate};
+use hub::{ApplyOutcome, Bounds, NodeId, PresenceUpdate};
 use tracing::debug;
 use wire::relay::{self, Events, MessageBody, SequenceNumber};
 
 use super::{ClusterMessage, LinkSession};
 use crate::bus::link::cluster_message::{self, Decoded};
-use crate::bus::{AffectedRooms, Channel, Inbox, InboxOverflow, ReceivedMessage, RoomName};
+use crate::bus::{Arrival, Channel, InboxOverflow, ReceivedMessage, RoomName};
 
-/// Messages processed in one turn.
-const TURN: usize = 256;
-
-/// Messages that have arrived.
-pub(super) struct Inbound {
-    pub(super) inbox: Arc<Inbox>,
-    /// Taken out of the inbox, and not processed yet.
-    taken: VecDeque<ReceivedMessage>,
-    /// Rooms in which messages were dropped that would have followed these.
-    overflow: AffectedRooms,
-}
-
-impl Inbound {
-    pub(super) fn new(inbox: Arc<Inbox>) -> Self {
-        Self { inbox, taken: VecDeque::new(), overflow: AffectedRooms::default() }
-    }
-
-    /// Whether all messages taken out of the inbox have been processed.
-    pub(super) fn is_empty(&self) -> bool {
-        self.taken.is_empty()
-    }
-}
+/// What is taken out of the inbox and processed in one turn of the link's task: a few milliseconds of work.
+pub(super) const ARRIVALS_MAX: Bounds = Bounds { frames: 256, bytes: 256 * 1024 };
 
 impl LinkSession<'_, '_> {
-    /// Messages were taken out of the inbox; those in `overflow` did not fit into it.
-    pub(super) fn receive(&mut self, messages: &mut Vec<ReceivedMessage>, overflow: InboxOverflow) {
-        self.context.metrics.unheard.increment(overflow.messages);
-        self.inbound.overflow.extend(overflow.rooms);
-        self.inbound.taken.extend(messages.drain(..));
-    }
-
-    pub(super) fn process_some(&mut self) {
-        for _ in 0..TURN {
-            let Some(ReceivedMessage { channel, message }) = self.inbound.taken.pop_front() else { break };
-            match channel {
-                Channel::Room(name) => self.process_room_message(name, &message),
-                Channel::Nodes => self.process_cluster_message(&message),
+    /// Processes what was taken out of the inbox.
+    pub(super) fn receive(&mut self, arrivals: Vec<Arrival>) {
+        for arrival in arrivals {
+            match arrival {
+                Arrival::Message(ReceivedMessage { channel: Channel::Room(name), message }) => {
+                    self.process_room_message(name, &message);
+                }
+                Arrival::Message(ReceivedMessage { channel: Channel::Nodes, message }) => {
+                    self.process_cluster_message(&message);
+                }
+                Arrival::Overflow(InboxOverflow { messages, rooms }) => {
+                    self.context.metrics.unheard.increment(messages);
+                    self.note_overflow(rooms);
+                }
             }
-        }
-        // What was dropped would have come here.
-        if self.inbound.is_empty() && !self.inbound.overflow.is_empty() {
-            let rooms = std::mem::take(&mut self.inbound.overflow);
-            self.note_overflow(rooms);
         }
     }
 

@@ -26,7 +26,9 @@ impl LinkSession<'_, '_> {
                     let name = room_table::name(room.key());
                     let is_current = self.rooms.get(&name).is_some() && !self.resync.is_obsolete(&name);
                     if let Some(delta) = delta.filter(|_| is_current && self.resync.is_registered) {
-                        batch.add(commands::delta(node, room.key(), &delta));
+                        let command = commands::delta(node, room.key(), &delta);
+                        self.context.hub.charge_relay(&room.key().tenant, Command::len(&command));
+                        batch.add(command);
                     }
                 }
                 RoomEvent::RoomClosed { key, final_snapshot } => {

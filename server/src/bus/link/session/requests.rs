@@ -6,9 +6,10 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use crate::bus::{BusError, BusFuture, LeaseRenewal, RejectedChange, RoomName, StoredSnapshots};
 
-/// Pending requests, and bytes of messages in them. Enough to use a connection with a long round trip.
+/// Pending requests, and bytes of messages in them. Enough for a connection that sends one batch while the next waits; more
+/// would only make a tenant wait behind messages of others that have had their turn.
 const REQUESTS_MAX: usize = 256;
-const BYTES_MAX: usize = 4 * 1024 * 1024;
+const BYTES_MAX: usize = 1024 * 1024;
 
 /// Pending reads. They are bounded apart: snapshots may be unreadable while messages pass.
 const READS_MAX: usize = 256;

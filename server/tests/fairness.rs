@@ -1,0 +1,134 @@
+//! What one tenant does to another: the program under load of the default tenant, measured by clients of `quiet`.
+//!
+//! The servers are processes of their own. Their settings are the defaults, but for what makes a limit reachable in a
+//! few seconds.
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use harness::{ChaosProxy, Client, Redis, ServerProcess, TokenIssuer, WAIT_MAX, World, eventually};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_realtime-server");
+const SECRET: &str = "the secret of the default tenant, of 32 bytes or more";
+const ROOM: &str = "realtime:quiet";
+
+/// A running program.
+struct Program {
+    _process: ServerProcess,
+    world: World,
+    _folder: TempDir,
+}
+
+impl Program {
+    fn start(variables: &[(&str, &str)]) -> Program {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let mut command = Command::new(PROGRAM);
+        command.arg("serve").current_dir(folder.path()).env("HOST", "127.0.0.1").env("PORT", "0");
+        command.env("JWT_SECRET", SECRET);
+        command.env("REALTIME__TENANTS__QUIET__AUTH__JWT_SECRET", format!("{SECRET}, of quiet"));
+        command.envs(variables.iter().copied()).stdout(Stdio::null());
+        let process = ServerProcess::start(command);
+        let world = World::at(process.listening(), TokenIssuer::new(SECRET));
+        Program { _process: process, world, _folder: folder }
+    }
+}
+
+/// The tasks of a tenant that never end by themselves. Dropping it ends them.
+#[derive(Default)]
+struct Load(JoinSet<()>);
+
+impl Load {
+    fn add(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        self.0.spawn(task);
+    }
+
+    /// The load was there all the time.
+    fn assert_running(&mut self) {
+        assert!(self.0.try_join_next().is_none(), "a client of the load has ended");
+    }
+}
+
+/// How long each of `count` calls took until `to` has received its effect, in order. `call` sends the one with this number.
+async fn latencies(
+    count: usize,
+    [from, to]: [&mut Client; 2],
+    mut call: impl AsyncFnMut(&mut Client, usize),
+    is_effect: impl Fn(&Value, usize) -> bool,
+) -> Vec<Duration> {
+    let mut latencies = Vec::new();
+    for number in 0..count {
+        let sent = Instant::now();
+        call(from, number).await;
+        let effect = async { while !is_effect(&to.next_json().await, number) {} };
+        timeout(WAIT_MAX, effect).await.unwrap_or_else(|_elapsed| panic!("call {number} has no effect"));
+        latencies.push(sent.elapsed());
+        from.received().await;
+    }
+    latencies.sort();
+    latencies
+}
+
+async fn wait_for_nodes(world: &World, nodes: usize) {
+    eventually("the node is connected to the others", async || {
+        world.number("realtime_bus_connected").await == 1.0
+            && world.number("realtime_bus_nodes").await == nodes as f64
+    })
+    .await;
+}
+
+fn broadcast(payload: &Value) -> Value {
+    json!({"type": "broadcast", "event": "said", "payload": payload})
+}
+
+/// Sends 15 MB/s, within the default limits.
+async fn broadcast_forever(mut client: Client, topic: String) {
+    client.join(&topic, json!({})).await;
+    let call = broadcast(&json!({"text": "x".repeat(30_000)}));
+    let mut interval = tokio::time::interval(Duration::from_millis(20));
+    loop {
+        interval.tick().await;
+        for _ in 0..10 {
+            client.push("1", &topic, "broadcast", &call).await;
+        }
+        client.received().await;
+    }
+}
+
+// Two clients send far more than the connection to Redis carries.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_message_to_another_node_is_lost_or_late_because_another_tenant_sends_too_much() {
+    let redis = Redis::start().await;
+    let proxy = ChaosProxy::to(redis.address()).await;
+    let bounds = [("REALTIME__BUS__MAX_BYTES", "2 MiB"), ("REALTIME__BUS__TIMEOUT", "20s")];
+    let [one, two] = [redis.url_at(proxy.address()), redis.url()].map(|url| {
+        let url = ("REDIS_URL", &*url);
+        Program::start(&[url, bounds[0], bounds[1]])
+    });
+    wait_for_nodes(&one.world, 2).await;
+    wait_for_nodes(&two.world, 2).await;
+    let mut quiet = [one.world.connect_for("quiet").await, two.world.connect_for("quiet").await];
+    for client in &mut quiet {
+        client.join(ROOM, json!({})).await;
+    }
+    let mut load = Load::default();
+    proxy.limit_bandwidth(2_000_000);
+    for number in 0..2 {
+        load.add(broadcast_forever(one.world.connect().await, format!("realtime:busy {number}")));
+    }
+    eventually("the load exceeds the queue", async || {
+        one.world.number("realtime_bus_unsent_total").await > 100.0
+    })
+    .await;
+    let [from, to] = &mut quiet;
+    let send = async |client: &mut Client, number: usize| {
+        client.push("3", ROOM, "broadcast", &broadcast(&json!({"number": number}))).await;
+    };
+    let is_message = |frame: &Value, number: usize| frame[4]["payload"]["number"] == number;
+    let latencies = latencies(20, [from, to], send, is_message).await;
+    load.assert_running();
+    assert!(latencies[latencies.len() - 1] < Duration::from_secs(2), "{latencies:?}");
+}
