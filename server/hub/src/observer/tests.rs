@@ -1,4 +1,4 @@
-//! Rooms that come and go while nobody takes events.
+//! Rooms that come and go while no event is taken.
 
 use super::queue::OBSOLETE_KEPT;
 use super::*;
