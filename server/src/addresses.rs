@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use crate::permit::{Permit, PermitPool};
 
 /// Bits of an IPv6 address that identify one customer of a provider, who has a whole network to choose addresses from.
-const IPV6_NETWORK_BITS: u32 = 64;
+const IPV6_NETWORK_BITS: u8 = 64;
 
 /// Permits in use, by the address that holds them.
 #[derive(Debug, Clone, Default)]
@@ -91,10 +91,17 @@ fn is_below(used: usize, max: Option<NonZeroUsize>) -> bool {
 
 /// What is counted as one address.
 fn network(address: IpAddr) -> IpAddr {
-    match address {
+    prefix(address, IPV6_NETWORK_BITS)
+}
+
+/// The first bits of an IPv6 address (`server.ipv6_prefix_length`), or an IPv4 address. IPv4 through an IPv6 socket is
+/// still IPv4.
+pub fn prefix(address: IpAddr, ipv6_prefix_length: u8) -> IpAddr {
+    match address.to_canonical() {
         IpAddr::V6(v6) => {
-            let host_bits = Ipv6Addr::BITS - IPV6_NETWORK_BITS;
-            Ipv6Addr::from_bits(v6.to_bits() >> host_bits << host_bits).into()
+            let host_bits = Ipv6Addr::BITS.saturating_sub(ipv6_prefix_length.into());
+            let bits = v6.to_bits().checked_shr(host_bits).and_then(|bits| bits.checked_shl(host_bits));
+            Ipv6Addr::from_bits(bits.unwrap_or_default()).into()
         }
         v4 => v4,
     }
@@ -127,6 +134,20 @@ mod tests {
         let _held = addresses.acquire(address("2001:db8::1"), max).expect("the first");
         assert!(addresses.acquire(address("2001:db8::ffff:2"), max).is_none());
         assert!(addresses.acquire(address("2001:db8:0:1::1"), max).is_some());
+    }
+
+    #[test]
+    fn an_ipv6_address_has_a_prefix() {
+        for (one, other, length, are_one) in [
+            ("2001:db8::1", "2001:db8:0:1::1", 64, false),
+            ("2001:db8::1", "2001:db8:0:1::1", 56, true),
+            ("2001:db8::1", "2001:db8:0:100::1", 56, false),
+            ("::ffff:192.0.2.1", "192.0.2.1", 64, true),
+            ("::ffff:192.0.2.1", "::ffff:192.0.2.2", 16, false),
+        ] {
+            let prefix = |text| prefix(address(text), length);
+            assert_eq!(prefix(one) == prefix(other), are_one, "{one} {other} /{length}");
+        }
     }
 
     #[test]

@@ -16,6 +16,8 @@ pub use memory_limit::MemoryLimit;
 pub use readiness::Readiness;
 pub use reloading::{Changes, Outcome, Reload, Reloading, SettingsStatus};
 
+use std::net::IpAddr;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -24,6 +26,7 @@ use http::{HeaderMap, Uri};
 use hub::{Bounds, Hub, HubBuilder, MemoryBudget, NodeId};
 use settings::Settings;
 
+use crate::addresses;
 use crate::auth::jwks::JwksSources;
 use crate::auth::{Operators, UnverifiedCallers};
 use crate::bus::{ClusterLink, Connectivity};
@@ -57,6 +60,7 @@ pub struct Node {
     /// The memory that tenants share.
     pub memory: Arc<MemoryBudget>,
     sockets: Permits,
+    reserved_sockets: Permits,
     connections: Permits,
     /// The metrics it publishes.
     pub metrics: Arc<Metrics>,
@@ -108,6 +112,7 @@ impl Node {
             link,
             memory,
             sockets: Permits::default(),
+            reserved_sockets: Permits::default(),
             connections: Permits::default(),
             metrics,
             prometheus,
@@ -148,8 +153,30 @@ impl Node {
 
     /// A permit for one more TCP connection, if there is one.
     pub fn acquire_socket(&self) -> Option<Permit> {
-        let max = self.settings().server.max_connections.get().saturating_add(SPARE_SOCKETS);
-        self.sockets.acquire(max)
+        self.sockets.acquire(self.max_sockets())
+    }
+
+    /// A permit for one more TCP connection of those reserved for health checks, if there is one.
+    pub fn acquire_reserved_socket(&self) -> Option<Permit> {
+        self.reserved_sockets.acquire(self.settings().server.reserved_sockets.get())
+    }
+
+    /// What `client` counts as in limits per address; `None` if they do not apply to it.
+    pub fn client_network(&self, client: IpAddr) -> Option<IpAddr> {
+        let settings = self.settings();
+        let is_limited = !settings.server.is_unlimited(client.to_canonical());
+        is_limited.then(|| addresses::prefix(client, settings.server.ipv6_prefix_length))
+    }
+
+    /// Maximum of TCP connections that are not WebSockets from one address (`server.max_sockets_per_address`).
+    pub fn max_sockets_per_address(&self) -> NonZeroUsize {
+        let max = self.settings().server.max_sockets_per_address;
+        let of_others = self.max_sockets().saturating_sub(self.connections());
+        max.or(NonZeroUsize::new(of_others / 4)).unwrap_or(NonZeroUsize::MIN)
+    }
+
+    fn max_sockets(&self) -> usize {
+        self.settings().server.max_connections.get().saturating_add(SPARE_SOCKETS)
     }
 
     /// Whether there is room for one more WebSocket.
@@ -164,7 +191,7 @@ impl Node {
 
     /// Open TCP connections.
     pub fn open_sockets(&self) -> usize {
-        self.sockets.in_use()
+        self.sockets.in_use() + self.reserved_sockets.in_use()
     }
 
     /// Open WebSockets.

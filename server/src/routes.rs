@@ -120,6 +120,7 @@ pub struct Route {
     body_limit: Option<BodyLimit>,
     cross_origin: Option<fn(&Settings) -> bool>,
     negotiated: bool,
+    health_check: bool,
 }
 
 impl Route {
@@ -142,6 +143,7 @@ impl Route {
             body_limit: None,
             cross_origin: None,
             negotiated: false,
+            health_check: false,
         }
     }
 
@@ -168,6 +170,12 @@ impl Route {
     #[must_use]
     pub fn negotiated(self) -> Self {
         Self { negotiated: true, ..self }
+    }
+
+    /// Is requested by what watches the server, so that connections are reserved for it (`server.reserved_sockets`).
+    #[must_use]
+    pub fn health_check(self) -> Self {
+        Self { health_check: true, ..self }
     }
 }
 
@@ -221,6 +229,11 @@ impl Route {
     /// Whether the client must accept JSON.
     pub fn is_negotiated(&self) -> bool {
         self.negotiated
+    }
+
+    /// Whether connections are reserved for it.
+    pub fn is_health_check(&self) -> bool {
+        self.health_check
     }
 
     /// Runs the handler.

@@ -6,7 +6,6 @@ use std::time::Duration;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use harness::{Dialect, Request, Token, World, check, eventually};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 
 use crate::size;
@@ -276,29 +275,6 @@ async fn at_the_limit_handshakes_are_answered_503_until_a_client_leaves() {
     inside.check("bob vanishes").await;
     eventually("the permit of a closed connection is free", async || {
         world.send(Request::upgrade(&target)).await.status == 101
-    })
-    .await;
-    world.stop().await;
-}
-
-#[tokio::test]
-async fn a_socket_beyond_the_spare_ones_is_refused_before_its_request() {
-    // Both ends of every socket are in this process, and 1,024 files is the usual limit.
-    let limit = getrlimit(Resource::Nofile);
-    let _best_effort = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
-    let world = World::with(|settings| {
-        settings.server.max_connections = size(1);
-        settings.server.handshake_timeout = Duration::from_secs(3600);
-    })
-    .await;
-    let mut inside = Vec::new();
-    for _ in 0..1 + 1_024 {
-        inside.push(world.dial().await);
-    }
-    assert_eq!(world.send_bytes(b"").await.status, 503);
-    drop(inside);
-    eventually("a new connection is served", async || {
-        world.send(Request::get("/healthcheck")).await.status == 200
     })
     .await;
     world.stop().await;

@@ -9,7 +9,7 @@ use bytesize::ByteSize;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{marks, units};
+use crate::{marks, parse_network, units};
 
 /// The listener: addresses, connection limits, timeouts and shutdown.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -46,7 +46,7 @@ pub struct Server {
     pub strict_host: bool,
 
     /// Maximum of concurrent WebSocket connections from one client address. Unset: `max_connections`. Behind a load
-    /// balancer without PROXY protocol all clients have the same address.
+    /// balancer without PROXY protocol all clients have the same address (`unlimited_addresses`).
     #[schemars(extend("x-reload" = "live"))]
     pub max_connections_per_address: Option<NonZeroUsize>,
 
@@ -61,6 +61,34 @@ pub struct Server {
     /// tenant gets at most half of them, less while others use some. Further ones are answered with 503.
     #[schemars(extend("x-reload" = "live"))]
     pub max_waiting_for_keys: NonZeroUsize,
+
+    /// Maximum of TCP connections from one client address that are not WebSockets: those that wait for a request, and
+    /// those with one. Further ones are answered with 503, except to health checks (`reserved_sockets`). Unset: a quarter
+    /// of all such connections, of which there may be `max_connections` and 1,024 more, less the open WebSockets.
+    #[schemars(extend("x-reload" = "live"))]
+    pub max_sockets_per_address: Option<NonZeroUsize>,
+
+    /// Networks without limits per address, such as that of an HTTP proxy through which all clients connect:
+    /// `10.0.0.0/8`, or a single address.
+    #[schemars(with = "Vec<marks::NetworkText>", extend("x-reload" = "live"))]
+    pub unlimited_addresses: Vec<String>,
+
+    /// Bits of an IPv6 address that identify one client. A single machine usually has a whole /64 to choose addresses
+    /// from, a customer of some providers a /56 or /48.
+    #[schemars(range(min = 16, max = 64), extend("x-reload" = "live"))]
+    pub ipv6_prefix_length: u8,
+
+    /// TCP connections, beyond all others, that are reserved for health checks: `/`, `/health`, `/healthcheck`,
+    /// `/readyz` and `/metrics`. A connection above the other limits has one of them until its request has been read, and
+    /// any other request is answered with 503. One client address has a quarter of them.
+    #[schemars(extend("x-reload" = "live"))]
+    pub reserved_sockets: NonZeroUsize,
+
+    /// Time within which the request must arrive on a reserved connection, instead of `handshake_timeout`. As long again
+    /// may the PROXY protocol header and the TLS handshake take.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "marks::DurationText", extend("x-reload" = "live", "x-min" = "1ms"))]
+    pub reserved_timeout: Duration,
 
     /// The entry of the W3C `baggage` header that names a request, for `x-request-id` and the logs.
     #[schemars(extend("x-reload" = "live"))]
@@ -80,12 +108,14 @@ pub struct Server {
     #[schemars(with = "marks::SizeText", extend("x-reload" = "restart", "x-min" = "8 KiB", "x-max" = "16 MiB"))]
     pub max_header_size: ByteSize,
 
-    /// Time within which the whole request head must arrive; after that the connection is closed.
+    /// Time within which the whole request head must arrive; after that the connection is closed. As long again may the
+    /// PROXY protocol header and the TLS handshake take together.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "marks::DurationText", extend("x-reload" = "live", "x-min" = "1ms"))]
     pub handshake_timeout: Duration,
 
-    /// How long a connection without an active request stays open for the next one. Set it longer than the idle
+    /// How long a connection without an active request stays open for the next one. While no further connection could be
+    /// accepted, those that have waited the longest are closed earlier. Set it longer than the idle
     /// timeout of a load balancer (often 60 s), which otherwise may send a request on a connection that is just being
     /// closed, and answer 502.
     #[serde(with = "humantime_serde")]
@@ -204,6 +234,14 @@ pub struct Server {
     pub shutdown_timeout: Duration,
 }
 
+impl Server {
+    /// Whether limits per address do not apply to `address`.
+    pub fn is_unlimited(&self, address: IpAddr) -> bool {
+        let mut networks = self.unlimited_addresses.iter().filter_map(|network| parse_network(network).ok());
+        networks.any(|network| network.contains(&address))
+    }
+}
+
 impl Default for Server {
     fn default() -> Self {
         Self {
@@ -217,6 +255,11 @@ impl Default for Server {
             max_connections_per_address: None,
             max_unverified_requests_per_second: NonZeroU32::new(100).expect("not zero"),
             max_waiting_for_keys: NonZeroUsize::new(1024).expect("not zero"),
+            max_sockets_per_address: None,
+            unlimited_addresses: Vec::new(),
+            ipv6_prefix_length: 64,
+            reserved_sockets: NonZeroUsize::new(64).expect("not zero"),
+            reserved_timeout: Duration::from_secs(1),
             request_id_baggage_key: "request-id".into(),
             max_connections: NonZeroUsize::new(16_384).expect("not zero"),
             open_files: None,

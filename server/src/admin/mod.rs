@@ -18,7 +18,7 @@ pub fn routes(node: &Arc<Node>) -> Vec<Route> {
 
 fn health_checks(node: &Arc<Node>) -> [Route; 4] {
     let page = |path, id, summary, handler| {
-        Route::new(PAGE, &[path], Access::Public, Operation { id, summary }, handler)
+        Route::new(PAGE, &[path], Access::Public, Operation { id, summary }, handler).health_check()
     };
     [
         page(
@@ -55,7 +55,7 @@ fn metrics(node: &Arc<Node>) -> Route {
         summary: "Reports the metrics of this node in the text format of Prometheus.",
     };
     let handler = RouteHandler::new(node, metrics::page);
-    Route::new(PAGE, &["/metrics"], Access::Metrics, operation, handler)
+    Route::new(PAGE, &["/metrics"], Access::Metrics, operation, handler).health_check()
 }
 
 fn status(node: &Arc<Node>) -> Route {

@@ -16,7 +16,7 @@ use settings::Settings;
 
 use self::request::status;
 use super::running::Running;
-use crate::edge::proxy_protocol::TrustedProxies;
+use crate::edge::networks::Networks;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -49,7 +49,7 @@ pub struct Args {
 /// A URL to request, and the proxies from which its server expects a PROXY header.
 struct Target {
     url: Uri,
-    proxies: TrustedProxies,
+    proxies: Networks,
 }
 
 /// Requests the status and prints the result in one line.
@@ -58,7 +58,7 @@ struct Target {
 /// If there is no URL to request, because the settings are wrong.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let targets = match args.url {
-        Some(url) => vec![Target { url, proxies: TrustedProxies::default() }],
+        Some(url) => vec![Target { url, proxies: Networks::default() }],
         None => targets(&args.config)?,
     };
     // The timeout is for all targets together.
@@ -118,7 +118,7 @@ fn target(running: &Running) -> anyhow::Result<Target> {
     let Running { address, tls, proxy_protocol_from } = running;
     let scheme = if *tls { "https" } else { "http" };
     let url = format!("{scheme}://{address}/health").parse().context("the settings give no valid URL")?;
-    Ok(Target { url, proxies: TrustedProxies::parse(proxy_protocol_from)? })
+    Ok(Target { url, proxies: Networks::parse(proxy_protocol_from)? })
 }
 
 #[cfg(test)]

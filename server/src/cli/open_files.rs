@@ -27,7 +27,7 @@ pub fn raise(server: &Server) {
     let raised = setrlimit(Resource::Nofile, Rlimit { current: wanted, ..limit });
     // macOS refuses an unlimited soft limit.
     let allowed = if raised.is_ok() { wanted } else { limit.current };
-    if let Some(warning) = warning(allowed, server.max_connections.get()) {
+    if let Some(warning) = warning(allowed, server.max_connections.get(), server.reserved_sockets.get()) {
         warn!("{warning}");
     }
 }
@@ -41,8 +41,9 @@ fn lower(a: Option<u64>, b: Option<u64>) -> Option<u64> {
 }
 
 /// What is wrong with this limit, if anything; a limit of `None` is no limit.
-fn warning(allowed: Option<u64>, max_connections: usize) -> Option<String> {
-    let needed = max_connections.saturating_add(SPARE_SOCKETS + SPARE_FILES);
+fn warning(allowed: Option<u64>, max_connections: usize, reserved_sockets: usize) -> Option<String> {
+    let others = reserved_sockets.saturating_add(SPARE_SOCKETS + SPARE_FILES);
+    let needed = max_connections.saturating_add(others);
     let allowed = allowed.filter(|&allowed| allowed < needed as u64)?;
     Some(format!(
         "The system allows {allowed} open files, and `server.max_connections` = {max_connections} needs {needed}: \
@@ -64,10 +65,10 @@ mod tests {
 
     #[test]
     fn a_limit_below_all_connections_and_the_spare_ones_is_warned_about() {
-        assert_eq!(warning(None, usize::MAX), None);
-        assert_eq!(warning(Some(100 + 1_024 + 64), 100), None);
-        let warning = warning(Some(100 + 1_024 + 63), 100).expect("one is missing");
-        assert!(warning.contains("allows 1187 open files"), "{warning}");
-        assert!(warning.contains("needs 1188"), "{warning}");
+        assert_eq!(warning(None, usize::MAX, 1), None);
+        assert_eq!(warning(Some(100 + 1_024 + 64 + 8), 100, 8), None);
+        let warning = warning(Some(100 + 1_024 + 63 + 8), 100, 8).expect("one is missing");
+        assert!(warning.contains("allows 1195 open files"), "{warning}");
+        assert!(warning.contains("needs 1196"), "{warning}");
     }
 }

@@ -10,7 +10,8 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tracing::{debug, warn};
 
-use super::proxy_protocol::{self, HeaderError, TrustedProxies};
+use super::networks::Networks;
+use super::proxy_protocol::{self, HeaderError};
 use super::tls::{Certificates, ServerTlsStream, TlsError};
 use crate::node::Node;
 
@@ -23,7 +24,7 @@ const TLS_ONLY: &str = "this port speaks TLS: use https:// or wss://\n";
 /// Prepares accepted connections for HTTP, as the settings have it.
 pub struct Acceptor {
     certificates: Option<Arc<Certificates>>,
-    proxies: TrustedProxies,
+    proxies: Networks,
 }
 
 /// Why an acceptor cannot be built from the settings.
@@ -59,7 +60,7 @@ impl Acceptor {
     /// # Errors
     /// When certificates or networks cannot be used; the error names the setting.
     pub fn of(settings: &settings::Server) -> Result<Self, AcceptorError> {
-        let proxies = TrustedProxies::parse(&settings.proxy_protocol_from)?;
+        let proxies = Networks::parse(&settings.proxy_protocol_from)?;
         Ok(Self { certificates: Certificates::load(&settings.tls)?.map(Arc::new), proxies })
     }
 
@@ -68,25 +69,24 @@ impl Acceptor {
         self.certificates.clone()
     }
 
-    /// Prepares a connection. `None` if it is not served, which is logged and counted here. The address is that of the
-    /// client where a load balancer has sent it, otherwise that of the peer.
-    pub(super) async fn accept(
+    /// Whether connections from `peer` begin with a PROXY protocol header, which names the client.
+    pub(super) fn is_load_balancer(&self, peer: IpAddr) -> bool {
+        self.proxies.contain(peer)
+    }
+
+    /// Negotiates TLS, if the port uses it. `None` if that fails, which is logged and counted here.
+    pub(super) async fn negotiate(
         &self,
         node: &Node,
-        mut stream: TcpStream,
-        peer: IpAddr,
-    ) -> Option<(ClientStream, IpAddr)> {
-        let deadline = Instant::now() + node.settings().server.handshake_timeout;
-        let address = if self.proxies.contain(peer) {
-            read_proxy_header(node, &mut stream, peer, deadline).await?
-        } else {
-            peer
-        };
+        stream: TcpStream,
+        client_address: IpAddr,
+        deadline: Instant,
+    ) -> Option<ClientStream> {
         let Some(certificates) = &self.certificates else {
-            return Some((ClientStream::Plain(stream), address));
+            return Some(ClientStream::Plain(stream));
         };
-        let stream = negotiate_tls(node, certificates, stream, (address, deadline)).await?;
-        Some((ClientStream::Tls(stream), address))
+        let stream = negotiate_tls(node, certificates, stream, (client_address, deadline)).await?;
+        Some(ClientStream::Tls(stream))
     }
 }
 
@@ -133,8 +133,8 @@ async fn respond_without_tls(mut stream: TcpStream) {
 }
 
 /// The address of the client, from the header that the load balancer at `peer` must send; the balancer's own address if
-/// the header names none.
-async fn read_proxy_header(
+/// the header names none. `None` if there is no such header, which is logged and counted here.
+pub(super) async fn read_proxy_header(
     node: &Node,
     stream: &mut TcpStream,
     peer: IpAddr,

@@ -45,9 +45,12 @@ pub(super) struct Handshake {
     addresses: Addresses,
 }
 
-/// What a WebSocket is counted by until it ends: among the WebSockets of the server, of its address and of its tenant; the
-/// caller holds the permit of its socket.
-type ConnectionPermits = ([Permit; 3], Arc<Caller>);
+/// What a WebSocket is counted by until it ends: among the sockets of the server, and among the WebSockets of the server, of
+/// its tenant, and of its address if limits per address apply to it.
+type ConnectionPermits = (Permit, WebSocketPermits);
+
+/// The permits of a WebSocket, without that of its socket.
+type WebSocketPermits = (Permit, Permit, Option<Permit>);
 
 const SERVER_FULL: HandshakeError =
     HandshakeError::of(StatusCode::SERVICE_UNAVAILABLE, Code::ServerConnectionLimitReached);
@@ -81,10 +84,12 @@ impl Handshake {
                 return protocol.refusal(&error);
             }
         };
-        match self.admit(&**protocol, &request, caller.address).await {
+        match self.admit(&**protocol, &request, &caller).await {
             Ok((admission, permits)) => {
                 let client = (dialect, admission, context);
-                self.upgrade(Arc::clone(protocol), request, client, (permits, caller))
+                // Taken when the response is decided: a socket that is refused waits for its next request.
+                let permits = || Some((caller.socket.upgrade()?, permits));
+                self.upgrade(Arc::clone(protocol), request, client, permits)
             }
             Err(refused) => self.refuse(&**protocol, refused, caller.address).await,
         }
@@ -96,37 +101,41 @@ impl Handshake {
         &self,
         protocol: &dyn Protocol,
         request: &Request<()>,
-        address: IpAddr,
-    ) -> Result<(Admission, [Permit; 3]), Refused> {
-        self.check_room(address).map_err(|error| Refused { tenant: None, error })?;
+        caller: &Caller,
+    ) -> Result<(Admission, WebSocketPermits), Refused> {
+        self.check_room(caller.network).map_err(|error| Refused { tenant: None, error })?;
         let (headers, uri) = (request.headers(), request.uri());
         let authenticated =
-            self.services.node.authenticate((headers, uri), protocol.token(headers, uri), address);
+            self.services.node.authenticate((headers, uri), protocol.token(headers, uri), caller.address);
         let Authenticated { tenant, policy, claims } = authenticated
             .await
             .map_err(|refused| Refused { tenant: refused.tenant, error: authentication(&refused.error) })?;
-        match self.acquire(&tenant, address) {
+        match self.acquire(&tenant, caller.network) {
             Ok(permits) => Ok((Admission { generation: policy.generation, tenant, claims }, permits)),
             Err(error) => Err(Refused { tenant: Some(tenant), error }),
         }
     }
 
     /// Refuses at once what would be refused in the end.
-    fn check_room(&self, address: IpAddr) -> Result<(), HandshakeError> {
+    fn check_room(&self, network: Option<IpAddr>) -> Result<(), HandshakeError> {
         let node = &self.services.node;
         if !node.has_room_for_connection() {
             return Err(SERVER_FULL);
         }
         let max = node.settings().server.max_connections_per_address;
-        if self.addresses.has_room(address, max) { Ok(()) } else { Err(ADDRESS_FULL) }
+        let has_room = network.is_none_or(|network| self.addresses.has_room(network, max));
+        if has_room { Ok(()) } else { Err(ADDRESS_FULL) }
     }
 
     /// The permits of a WebSocket whose token is verified: of the server, of its address, and of its tenant.
-    fn acquire(&self, tenant: &Tenant, address: IpAddr) -> Result<[Permit; 3], HandshakeError> {
+    fn acquire(&self, tenant: &Tenant, network: Option<IpAddr>) -> Result<WebSocketPermits, HandshakeError> {
         let node = &self.services.node;
         let connection = node.acquire_connection().ok_or(SERVER_FULL)?;
         let max = node.settings().server.max_connections_per_address;
-        let of_address = self.addresses.acquire(address, max).ok_or(ADDRESS_FULL)?;
+        let of_address = match network {
+            Some(network) => Some(self.addresses.acquire(network, max).ok_or(ADDRESS_FULL)?),
+            None => None,
+        };
         let limited = |code| HandshakeError::of(StatusCode::TOO_MANY_REQUESTS, code);
         let of_tenant = tenant.connections.acquire(tenant.allowance.max_connections());
         let of_tenant = of_tenant.filter(|_| tenant.has_room());
@@ -135,7 +144,7 @@ impl Handshake {
         if !tenant.allowance.joins.has_any(Instant::now()) {
             return Err(limited(Code::JoinsRateLimitReached));
         }
-        Ok([connection, of_address, of_tenant])
+        Ok((connection, of_tenant, of_address))
     }
 
     async fn refuse(&self, protocol: &dyn Protocol, refused: Refused, address: IpAddr) -> Response<Bytes> {
@@ -169,7 +178,7 @@ impl Handshake {
         protocol: Arc<dyn Protocol>,
         mut request: Request<()>,
         client: (Dialect, Admission, Arc<RequestContext>),
-        permits: ConnectionPermits,
+        permits: impl FnOnce() -> Option<ConnectionPermits>,
     ) -> Response<Bytes> {
         let response = match upgrade::response(&request, protocol.subprotocol()) {
             Ok(response) => response,
@@ -180,6 +189,8 @@ impl Handshake {
         };
         let upgrade = hyper::upgrade::on(&mut request);
         let (services, config) = (Arc::clone(&self.services), self.config());
+        // `None` if the socket was closed for another one meanwhile.
+        let Some(permits) = permits() else { return response };
         self.services.tasks.spawn(async move {
             let Ok(upgraded) = upgrade.await else { return };
             let (dialect, admission, context) = client;

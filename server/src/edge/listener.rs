@@ -1,7 +1,8 @@
 //! Accepts connections and serves HTTP on them until they are upgraded or closed.
 //!
-//! Every socket has a deadline for its first request. The number of sockets is bounded, above the limit of WebSockets, so
-//! that a server whose WebSockets are all taken still responds to health checks and refuses handshakes.
+//! Every socket has a deadline for its first request. The number of sockets is bounded, in total and for each address
+//! (`sockets.rs`), above the limit of WebSockets, so that a server whose WebSockets are all taken still responds to health
+//! checks and refuses handshakes.
 
 use std::convert::Infallible;
 use std::io::{self, Write};
@@ -19,10 +20,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use super::acceptor::{Acceptor, ClientStream};
+use super::acceptor::{Acceptor, ClientStream, read_proxy_header};
 use super::caller::Caller;
 use super::request_deadline::{RequestCounts, RequestDeadline};
 use super::router::Router;
+use super::sockets::{Socket, SocketTable};
 use crate::node::Node;
 use crate::routes::RouteTable;
 use crate::sessions::Services;
@@ -60,6 +62,7 @@ struct ListenerContext {
     node: Arc<Node>,
     acceptor: Acceptor,
     router: Router,
+    sockets: Arc<SocketTable>,
     stop: CancellationToken,
 }
 
@@ -73,7 +76,8 @@ pub async fn run(
 ) {
     let (node, tasks) = (Arc::clone(&services.node), services.tasks.clone());
     let router = Router::new(Arc::clone(&node), routes);
-    let context = Arc::new(ListenerContext { node, acceptor, router, stop: stop.clone() });
+    let sockets = SocketTable::new(Arc::clone(&node));
+    let context = Arc::new(ListenerContext { node, acceptor, router, sockets, stop: stop.clone() });
     let mut last_failure: Option<Instant> = None;
     loop {
         let accepted = tokio::select! {
@@ -95,8 +99,11 @@ pub async fn run(
     }
 }
 
-fn spawn_connection(context: &Arc<ListenerContext>, stream: TcpStream, address: IpAddr, tasks: &TaskTracker) {
-    let Some(socket) = context.node.acquire_socket() else {
+fn spawn_connection(context: &Arc<ListenerContext>, stream: TcpStream, peer: IpAddr, tasks: &TaskTracker) {
+    // A load balancer is not counted: its clients are, once it has sent their addresses.
+    let network =
+        (!context.acceptor.is_load_balancer(peer)).then(|| context.node.client_network(peer)).flatten();
+    let Ok(socket) = context.sockets.admit(network) else {
         // Best effort, without waiting, because other connections are to be accepted. Not with tokio's `try_write`,
         // which writes only if tokio knows that the socket is ready; for a new one it assumes so (1.54.1) but does not
         // promise it. A socket taken out of tokio does not block either.
@@ -109,15 +116,39 @@ fn spawn_connection(context: &Arc<ListenerContext>, stream: TcpStream, address: 
         let _best_effort = stream.set_nodelay(true);
         let accepted = tokio::select! {
             () = context.stop.cancelled() => return,
-            accepted = context.acceptor.accept(&context.node, stream, address) => accepted,
+            () = socket.closing() => return,
+            accepted = accept(&context, stream, peer, &socket) => accepted,
         };
         let Some((stream, address)) = accepted else { return };
-        let caller = Arc::new(Caller::new(address, socket));
+        let caller = Arc::new(Caller::new(address, context.node.client_network(address), socket));
         match stream {
             ClientStream::Plain(stream) => serve(&context, stream, caller).await,
             ClientStream::Tls(stream) => serve(&context, stream, caller).await,
         }
     });
+}
+
+/// Prepares a connection for HTTP: reads the header of a load balancer and negotiates TLS. `None` if it is not served, which
+/// is logged or counted.
+async fn accept(
+    context: &ListenerContext,
+    mut stream: TcpStream,
+    peer: IpAddr,
+    socket: &Socket,
+) -> Option<(ClientStream, IpAddr)> {
+    let (node, acceptor) = (&context.node, &context.acceptor);
+    let mut deadline = tokio::time::Instant::now() + socket.head_timeout();
+    let mut address = peer;
+    if acceptor.is_load_balancer(peer) {
+        address = read_proxy_header(node, &mut stream, peer, deadline).await?;
+        let counted = context.node.client_network(address).map_or(Ok(()), |network| socket.count_by(network));
+        if counted.is_err() {
+            let _best_effort = stream.try_write(TOO_MANY_SOCKETS);
+            return None;
+        }
+        deadline = deadline.min(tokio::time::Instant::now() + socket.head_timeout());
+    }
+    Some((acceptor.negotiate(node, stream, address, deadline).await?, address))
 }
 
 /// Serves requests on one connection until it is upgraded or closed.
@@ -128,16 +159,17 @@ where
     // Copied, because a snapshot of the settings must not be held for the lifetime of a connection.
     let (head_timeout, idle_timeout, head_size) = {
         let server = &context.node.settings().server;
-        (server.handshake_timeout, server.keep_alive_timeout, server.max_header_size.as_u64())
+        (caller.socket.head_timeout(), server.keep_alive_timeout, server.max_header_size.as_u64())
     };
     let requests = RequestCounts::default();
     let stream = RequestDeadline::new(stream, head_timeout, requests.clone());
-    let client_address = caller.address;
+    let (client_address, socket) = (caller.address, Arc::clone(&caller.socket));
     let service = service_fn(move |request| {
         let (context, caller, started) = (Arc::clone(context), Arc::clone(&caller), requests.start());
+        let busy = caller.socket.begin_request();
         async move {
             let response = context.router.handle(request, caller).await;
-            drop(started);
+            drop((started, busy));
             Ok::<_, Infallible>(response)
         }
     });
@@ -155,6 +187,7 @@ where
             connection.as_mut().graceful_shutdown();
             connection.await
         }
+        () = socket.closing() => return,
     };
     if let Err(error) = served {
         log_failure(&error, client_address);

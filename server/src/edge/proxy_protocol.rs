@@ -6,7 +6,6 @@
 use std::io;
 use std::net::IpAddr;
 
-use ipnet::IpNet;
 use proxy_header::{ParseConfig, ProxyHeader};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
@@ -28,10 +27,6 @@ const V2_FIXED_LENGTH: usize = 16;
 /// The accepted length of the rest: addresses, and additions of the balancer, such as the name in the TLS handshake.
 const V2_REST_LENGTH_MAX: usize = 2 * 1024;
 
-/// Networks of load balancers, whose connections must begin with a header.
-#[derive(Debug, Default)]
-pub struct TrustedProxies(Vec<IpNet>);
-
 /// Why no header could be read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum HeaderError {
@@ -46,22 +41,6 @@ pub(super) enum HeaderError {
     TooLong,
     #[error("the header is invalid")]
     Invalid(#[source] proxy_header::Error),
-}
-
-impl TrustedProxies {
-    /// The networks of `server.proxy_protocol_from`.
-    ///
-    /// # Errors
-    /// When one of them is not a network; the error names it.
-    pub fn parse(networks: &[String]) -> Result<Self, settings::NetworkError> {
-        networks.iter().map(|network| settings::parse_network(network)).collect::<Result<_, _>>().map(Self)
-    }
-
-    /// Whether a connection from `address` must begin with a header.
-    pub fn contain(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        self.0.iter().any(|network| network.contains(&address))
-    }
 }
 
 /// Reads the header and no byte after it. `None` when the header names no client.
@@ -181,22 +160,5 @@ mod tests {
         assert_eq!(error(&v2(0x31, 0x11, &V4)).await, "the header is invalid");
         assert_eq!(error(&v2(0x21, 0x11, &[0; 2_049])).await, "the header is too long");
         assert_eq!(error(&v2(0x21, 0x11, &V4)[..20]).await, "the header is incomplete");
-    }
-
-    #[test]
-    fn trusted_proxies_are_networks_or_single_addresses() {
-        let named = ["10.0.0.0/8".to_owned(), "192.0.2.7".to_owned(), "2001:db8::/32".to_owned()];
-        let proxies = TrustedProxies::parse(&named).expect("good networks");
-        for (address, is_trusted) in [
-            ("10.255.0.1", true),
-            ("11.0.0.1", false),
-            ("192.0.2.7", true),
-            ("192.0.2.8", false),
-            ("2001:db8:1::1", true),
-            ("::ffff:10.0.0.1", true),
-        ] {
-            assert_eq!(proxies.contain(address.parse().expect("an address")), is_trusted, "{address}");
-        }
-        assert!(TrustedProxies::parse(&["10.0.0.0/33".to_owned()]).is_err());
     }
 }

@@ -12,7 +12,8 @@ use tracing::{Instrument, Span};
 use super::caller::Caller;
 use super::request_id::{self, X_REQUEST_ID};
 use super::request_log::RequestLog;
-use super::{authorise, cors};
+use super::sockets::{Purpose, Shortage};
+use super::{authorise, cors, head_check};
 use crate::node::{LifecyclePhase, Node};
 use crate::response::{empty, json};
 use crate::routes::{BodyError, OtherMethod, PathParameters, RequestBody, RequestHead, Route};
@@ -40,26 +41,46 @@ impl Router {
         let id = request_id::choose(request.headers(), &self.node.settings().server.request_id_baggage_key);
         let context = Arc::new(RequestContext::new(&id, caller.address));
         let (log, span) = (RequestLog::start(&request), context.span());
-        // Handlers of upgrade routes keep both for as long as their WebSocket is open.
+        let socket = Arc::clone(&caller.socket);
+        let purpose = socket.purpose();
         request.extensions_mut().insert(caller);
+        // Handlers of upgrade routes keep it for as long as their WebSocket is open.
         request.extensions_mut().insert(context);
-        let mut response = self.respond(request).instrument(span.clone()).await;
+        let responding = async {
+            match purpose {
+                Purpose::HealthChecks(shortage) if !self.is_health_check(&request) => {
+                    socket.count_refused(shortage);
+                    too_many_sockets(shortage)
+                }
+                _ => self.respond(request).await,
+            }
+        };
+        let mut response = responding.instrument(span.clone()).await;
         if !log.is_health_check() || self.node.settings().telemetry.log_health_checks {
             span.in_scope(|| log.finish(response.status()));
         }
         let headers = response.headers_mut();
         headers.insert(X_REQUEST_ID, request_id::value(&id));
-        let ends = self.node.lifecycle.has_reached(LifecyclePhase::NotReady);
+        let ends = self.node.lifecycle.has_reached(LifecyclePhase::NotReady) || purpose != Purpose::Any;
         if ends && !headers.contains_key(header::UPGRADE) {
-            // The client's next request should reach another node.
+            // The client's next request should reach another node, or a connection that is not reserved.
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response.map(Full::new)
     }
 
-    /// Enforces what precedes the handler: content negotiation, CORS, the method.
+    /// Whether the request may use a connection that is reserved for health checks.
+    fn is_health_check<B>(&self, request: &Request<B>) -> bool {
+        let found = self.routes.find(request.method(), request.uri().path());
+        found.is_some_and(|(route, _)| route.is_health_check())
+    }
+
+    /// Enforces what precedes the handler: the form of the head, content negotiation, CORS, the method.
     async fn respond(&self, request: Request<Incoming>) -> Response<Bytes> {
         let (head, body) = request.into_parts();
+        if let Err(reason) = head_check::check(&head) {
+            return bad_request(reason);
+        }
         let Some((route, parameters)) = self.routes.find(&head.method, head.uri.path()) else {
             return not_found();
         };
@@ -139,6 +160,23 @@ fn accepts_json(request: &http::HeaderMap) -> bool {
     };
     accepted.peek().is_none()
         || accepted.any(|list| list.to_str().is_ok_and(|list| list.split(',').any(json)))
+}
+
+/// The response to a request whose connection is reserved for health checks.
+fn too_many_sockets(shortage: Shortage) -> Response<Bytes> {
+    let code = match shortage {
+        Shortage::Server => Code::ServerConnectionLimitReached,
+        Shortage::Address => Code::AddressConnectionLimitReached,
+    };
+    Span::current().record(ERROR_CODE, code.name());
+    json(StatusCode::SERVICE_UNAVAILABLE, &code.text().into())
+}
+
+/// The response to a request with an invalid head. Where the next request would begin is uncertain, so there is none.
+fn bad_request(reason: &'static str) -> Response<Bytes> {
+    let mut response = json(StatusCode::BAD_REQUEST, &format!("Bad Request: {reason}").into());
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 /// The response at paths without a route (docs/protocol/http.md#errors-without-a-controller).

@@ -35,6 +35,12 @@ metrics! {
         pub connections_refused: Counter = "realtime_connections_refused_total",
         /// Handshakes refused because their address had the maximum number of connections (server.max_connections_per_address).
         pub connections_refused_by_address: Counter = "realtime_connections_refused_by_address_total",
+        /// TCP connections refused because the server had as many as it may have (server.max_connections and 1,024 more).
+        pub sockets_refused: Counter = "realtime_sockets_refused_total",
+        /// TCP connections refused because their address had the maximum of those that are not WebSockets (server.max_sockets_per_address).
+        pub sockets_refused_by_address: Counter = "realtime_sockets_refused_by_address_total",
+        /// TCP connections closed while they waited for a request, to make room for others.
+        pub sockets_closed_early: Counter = "realtime_sockets_closed_early_total",
         /// Connections from load balancers that did not begin with a PROXY protocol header (server.proxy_protocol_from).
         pub proxy_protocol_refused: Counter = "realtime_proxy_protocol_refused_total",
         /// TLS handshakes that failed or took too long.

@@ -14,14 +14,14 @@ use anyhow::{Context, bail};
 use http::Uri;
 
 use super::unverified;
-use crate::edge::proxy_protocol::TrustedProxies;
+use crate::edge::networks::Networks;
 
 /// Longest status line that is read.
 const STATUS_LINE_BYTES_MAX: usize = 1024;
 
 /// The status of the response to `GET url`. A server that expects a PROXY header from our address, because it is one
 /// of the `proxies`, is sent one without a client address.
-pub(super) fn status(url: &Uri, proxies: &TrustedProxies, timeout: Duration) -> anyhow::Result<u16> {
+pub(super) fn status(url: &Uri, proxies: &Networks, timeout: Duration) -> anyhow::Result<u16> {
     let is_tls = match url.scheme_str() {
         Some("http") => false,
         Some("https") => true,
@@ -161,7 +161,7 @@ mod tests {
     }
 
     fn requested(response: &'static [u8]) -> Result<u16, String> {
-        status(&responding(response), &TrustedProxies::default(), Duration::from_secs(10))
+        status(&responding(response), &Networks::default(), Duration::from_secs(10))
             .map_err(|error| format!("{error:#}"))
     }
 
@@ -182,8 +182,7 @@ mod tests {
     fn a_silent_server_is_abandoned_at_the_deadline() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let url = format!("http://{}/", listener.local_addr().expect("bound")).parse().expect("a URL");
-        let error =
-            status(&url, &TrustedProxies::default(), Duration::from_millis(50)).expect_err("no response");
+        let error = status(&url, &Networks::default(), Duration::from_millis(50)).expect_err("no response");
         assert_eq!(error.to_string(), "no response in time");
     }
 
@@ -192,10 +191,10 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let url = format!("http://{}/", listener.local_addr().expect("bound")).parse().expect("a URL");
         drop(listener);
-        let error = status(&url, &TrustedProxies::default(), Duration::from_secs(10))
-            .expect_err("the port is closed");
+        let error =
+            status(&url, &Networks::default(), Duration::from_secs(10)).expect_err("the port is closed");
         assert!(format!("{error:#}").starts_with("cannot connect: "), "{error:#}");
-        let error = status(&Uri::from_static("ftp://x/"), &TrustedProxies::default(), Duration::from_secs(1));
+        let error = status(&Uri::from_static("ftp://x/"), &Networks::default(), Duration::from_secs(1));
         assert_eq!(error.expect_err("no HTTP").to_string(), "only http:// and https:// URLs are supported");
     }
 }

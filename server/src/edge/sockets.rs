@@ -1,0 +1,300 @@
+//! TCP connections that are not WebSockets: how many there may be, of which address, and which is closed for another one.
+//!
+//! A connection holds a permit of the server and one of its address. While it waits for a request it can be closed: if the
+//! server has no permit left, the connection that has waited the longest gives up its permit to the new one. So clients
+//! that only open connections close each other's, and those with a request or a WebSocket stay.
+//!
+//! A connection for which there is no permit, even so, is accepted with one of a few that are reserved for health checks
+//! (`server.reserved_sockets`). Its request has to arrive within a shorter time, and is refused if it is not a health
+//! check. When these are used up, or the share of an address is, the one that has waited the longest is closed.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::addresses::Addresses;
+use crate::node::Node;
+use crate::permit::Permit;
+
+/// The part of the reserved connections that one address may have: a quarter.
+const RESERVE_SHARES: usize = 4;
+
+/// The connections of the listener that are not WebSockets.
+pub(super) struct SocketTable {
+    node: Arc<Node>,
+    usual: Class,
+    reserved: Class,
+}
+
+/// Connections of one kind.
+#[derive(Default)]
+struct Class {
+    by_address: Addresses,
+    waiting: Mutex<Waiting>,
+}
+
+/// Connections that wait for a request, in the order in which they began to wait.
+#[derive(Default)]
+struct Waiting {
+    next: u64,
+    sockets: BTreeMap<u64, WaitingSocket>,
+}
+
+struct WaitingSocket {
+    held: Held,
+    closing: Arc<Notify>,
+}
+
+/// What a connection holds.
+struct Held {
+    purpose: Purpose,
+    /// What the client's address counts as; `None` if that is not known yet, or not limited.
+    network: Option<IpAddr>,
+    of_server: Permit,
+    _of_address: Option<Permit>,
+}
+
+/// What a connection may be used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Every request.
+    Any,
+    /// Health checks only.
+    HealthChecks(Shortage),
+}
+
+/// Why a connection is refused, or is for health checks only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shortage {
+    /// The server has as many connections as it may have, and none that waits for a request.
+    Server,
+    /// Its address has `server.max_sockets_per_address`.
+    Address,
+}
+
+/// A connection that is counted; dropping it returns its permits.
+pub(super) struct Socket {
+    sockets: Arc<SocketTable>,
+    state: Mutex<State>,
+    closing: Arc<Notify>,
+}
+
+enum State {
+    /// In the queue of its class, which holds the permits, at this position.
+    Waiting(Purpose, u64),
+    /// It has a request.
+    Busy(Held),
+    /// It has been closed for another one, or is a WebSocket now.
+    Gone,
+}
+
+/// A request of a connection, which does not wait until this is dropped.
+pub(super) struct BusySocket(Arc<Socket>);
+
+impl SocketTable {
+    pub(super) fn new(node: Arc<Node>) -> Arc<Self> {
+        Arc::new(Self { node, usual: Class::default(), reserved: Class::default() })
+    }
+
+    /// Counts a new connection; `network` is `None` if its address is not known yet, or not limited. It waits for a
+    /// request from now on.
+    ///
+    /// # Errors
+    /// When there is no permit for it. That is counted here.
+    pub(super) fn admit(self: &Arc<Self>, network: Option<IpAddr>) -> Result<Arc<Socket>, Shortage> {
+        let held = self.usual(network).or_else(|shortage| self.reserved(network, shortage))?;
+        let closing = Arc::default();
+        let state = Mutex::new(self.wait(held, &closing));
+        Ok(Arc::new(Socket { sockets: Arc::clone(self), state, closing }))
+    }
+
+    fn usual(&self, network: Option<IpAddr>) -> Result<Held, Shortage> {
+        let of_address = match network {
+            Some(network) => Some(self.of_address(network)?),
+            None => None,
+        };
+        let of_server = self.node.acquire_socket().or_else(|| {
+            let closed = self.usual.waiting.lock().close_first(|_| true)?;
+            self.node.metrics.node.sockets_closed_early.increment(1);
+            Some(closed.of_server)
+        });
+        let of_server = of_server.ok_or(Shortage::Server)?;
+        Ok(Held { purpose: Purpose::Any, network, of_server, _of_address: of_address })
+    }
+
+    fn of_address(&self, network: IpAddr) -> Result<Permit, Shortage> {
+        let max = self.node.max_sockets_per_address();
+        self.usual.by_address.acquire(network, Some(max)).ok_or(Shortage::Address)
+    }
+
+    fn reserved(&self, network: Option<IpAddr>, shortage: Shortage) -> Result<Held, Shortage> {
+        let max = self.node.settings().server.reserved_sockets.get().div_ceil(RESERVE_SHARES);
+        let purpose = Purpose::HealthChecks(shortage);
+        let mut waiting = self.reserved.waiting.lock();
+        let mut close = |closes: &dyn Fn(&Held) -> bool| waiting.close_first(closes);
+        let acquire = || match network {
+            Some(network) => self.reserved.by_address.acquire(network, NonZeroUsize::new(max)).map(Some),
+            None => Some(None),
+        };
+        let of_address = acquire().or_else(|| {
+            drop(close(&|held| held.network == network));
+            acquire()
+        });
+        let of_server = of_address.is_some().then(|| self.node.acquire_reserved_socket()).flatten();
+        let of_server = of_server.or_else(|| close(&|_| of_address.is_some()).map(|closed| closed.of_server));
+        match (of_address, of_server) {
+            (Some(_of_address), Some(of_server)) => Ok(Held { purpose, network, of_server, _of_address }),
+            _ => {
+                self.count_refused(shortage);
+                Err(shortage)
+            }
+        }
+    }
+
+    /// Counts a connection that is refused.
+    pub(super) fn count_refused(&self, shortage: Shortage) {
+        let metrics = &self.node.metrics.node;
+        match shortage {
+            Shortage::Server => metrics.sockets_refused.increment(1),
+            Shortage::Address => metrics.sockets_refused_by_address.increment(1),
+        }
+    }
+
+    fn class(&self, purpose: Purpose) -> &Class {
+        match purpose {
+            Purpose::Any => &self.usual,
+            Purpose::HealthChecks(_) => &self.reserved,
+        }
+    }
+
+    fn wait(&self, held: Held, closing: &Arc<Notify>) -> State {
+        let purpose = held.purpose;
+        let socket = WaitingSocket { held, closing: Arc::clone(closing) };
+        State::Waiting(purpose, self.class(purpose).waiting.lock().push(socket))
+    }
+
+    /// What the connection in `state` holds; `None` if it was closed for another one.
+    fn take(&self, state: &mut State) -> Option<Held> {
+        match std::mem::replace(state, State::Gone) {
+            State::Waiting(purpose, position) => self.class(purpose).waiting.lock().take(position),
+            State::Busy(held) => Some(held),
+            State::Gone => None,
+        }
+    }
+}
+
+impl Waiting {
+    fn push(&mut self, socket: WaitingSocket) -> u64 {
+        let position = self.next;
+        self.next += 1;
+        self.sockets.insert(position, socket);
+        position
+    }
+
+    fn take(&mut self, position: u64) -> Option<Held> {
+        self.sockets.remove(&position).map(|socket| socket.held)
+    }
+
+    /// Closes the one that has waited the longest, of those that `closes` accepts.
+    fn close_first(&mut self, closes: impl Fn(&Held) -> bool) -> Option<Held> {
+        let position = *self.sockets.iter().find(|(_, socket)| closes(&socket.held))?.0;
+        let WaitingSocket { held, closing } = self.sockets.remove(&position)?;
+        closing.notify_one();
+        Some(held)
+    }
+}
+
+impl Socket {
+    /// Ready when the connection is to be closed for another one.
+    pub(super) async fn closing(&self) {
+        self.closing.notified().await;
+    }
+
+    /// Counts the connection by the address that a load balancer has sent.
+    ///
+    /// # Errors
+    /// When there is no permit for it, which is counted here.
+    pub(super) fn count_by(&self, network: IpAddr) -> Result<(), Shortage> {
+        let (sockets, mut state) = (&self.sockets, self.state.lock());
+        let Some(held) = sockets.take(&mut state) else { return Err(Shortage::Server) };
+        let held = match (held.purpose, sockets.of_address(network)) {
+            (Purpose::Any, Ok(of_address)) => {
+                Held { network: Some(network), _of_address: Some(of_address), ..held }
+            }
+            (Purpose::Any, Err(shortage)) | (Purpose::HealthChecks(shortage), _) => {
+                drop(held);
+                sockets.reserved(Some(network), shortage)?
+            }
+        };
+        *state = sockets.wait(held, &self.closing);
+        Ok(())
+    }
+
+    /// Time within which the head of a request must arrive, and before that what precedes it.
+    pub(super) fn head_timeout(&self) -> Duration {
+        let settings = self.sockets.node.settings();
+        match self.purpose() {
+            Purpose::Any => settings.server.handshake_timeout,
+            Purpose::HealthChecks(_) => {
+                settings.server.reserved_timeout.min(settings.server.handshake_timeout)
+            }
+        }
+    }
+
+    /// What it may be used for. One that is gone is of no use.
+    pub(super) fn purpose(&self) -> Purpose {
+        match &*self.state.lock() {
+            State::Waiting(purpose, _) => *purpose,
+            State::Busy(held) => held.purpose,
+            State::Gone => Purpose::HealthChecks(Shortage::Server),
+        }
+    }
+
+    /// The connection has a request.
+    pub(super) fn begin_request(self: &Arc<Self>) -> BusySocket {
+        let mut state = self.state.lock();
+        if let Some(held) = self.sockets.take(&mut state) {
+            *state = State::Busy(held);
+        }
+        drop(state);
+        BusySocket(Arc::clone(self))
+    }
+
+    /// Counts a request that is refused.
+    pub(super) fn count_refused(&self, shortage: Shortage) {
+        self.sockets.count_refused(shortage);
+    }
+
+    /// The permit of the server, for a connection that becomes a WebSocket, which is counted by its address as such.
+    /// `None` if it was closed for another one.
+    pub(super) fn upgrade(&self) -> Option<Permit> {
+        self.sockets.take(&mut self.state.lock()).map(|held| held.of_server)
+    }
+}
+
+impl Drop for BusySocket {
+    fn drop(&mut self) {
+        let mut state = self.0.state.lock();
+        match std::mem::replace(&mut *state, State::Gone) {
+            State::Busy(held) => *state = self.0.sockets.wait(held, &self.0.closing),
+            unchanged => *state = unchanged,
+        }
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        drop(self.sockets.take(self.state.get_mut()));
+    }
+}
+
+impl std::fmt::Debug for Socket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Socket").finish_non_exhaustive()
+    }
+}
