@@ -185,18 +185,37 @@ async fn empty_segments_of_clients_paths_are_ignored() {
 #[tokio::test]
 async fn pages_of_operators_have_exactly_one_path() {
     let world = World::start().await;
-    for path in [
-        "//metrics",
-        "/metrics/",
-        "/realtime/v1/metrics",
-        "/status/",
-        "//status",
-        "/realtime/v1/status",
-        "/admin//reload",
-    ] {
-        assert_eq!(world.send(Request::get(path)).await.status, 404, "{path}");
+    for page in ["metrics", "status"] {
+        let upper = page.to_uppercase();
+        let first = format!("%{:02x}", page.as_bytes()[0]);
+        for (target, status) in [
+            (format!("/{page}/"), 404),
+            (format!("//{page}"), 404),
+            (format!("/{page}//"), 404),
+            (format!("/./{page}"), 404),
+            (format!("/health/../{page}"), 404),
+            (format!("/realtime/v1/{page}"), 404),
+            (format!("/{upper}"), 404),
+            (format!("/{first}{}", &page[1..]), 404),
+            (format!("/{page}%2f"), 404),
+            (format!("%2f{page}"), 400),
+            (format!("/{page};a"), 404),
+            (format!("http://x/{page}"), 404),
+            (format!("/{page}#a"), 400),
+            (format!("/#/{page}"), 400),
+            (page.to_owned(), 400),
+        ] {
+            let head = format!("GET {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+            assert_eq!(world.send_bytes(head.as_bytes()).await.status, status, "{target}");
+        }
     }
+    assert_eq!(world.send(Request::get("/admin//reload")).await.status, 404);
     assert_eq!(world.send(Request::get("/metrics")).await.status, 200);
+    assert_eq!(
+        world.send(Request::get("/metrics?a=b")).await.status,
+        200,
+        "the query is not part of the path"
+    );
     world.stop().await;
 }
 

@@ -259,8 +259,9 @@ async fn serve<S>(
 ) where
     S: AsyncRead + AsyncWrite + Readable + Send + Unpin + 'static,
 {
-    let connection =
-        Connection::new(parts.io.into_inner().into_inner(), &parts.read_buf, session, config).await;
+    let (stream, held_back) = parts.io.into_inner().into_inner();
+    let received = [&parts.read_buf[..], &held_back].concat();
+    let connection = Connection::new(stream, &received, session, config).await;
     // A task of its own, of just the connection's size: the task of the upgrade is larger by hyper's state.
     tasks.spawn(async move {
         let (permits, context) = held;

@@ -5,15 +5,25 @@
 
 use http::request::Parts;
 use http::uri::Authority;
-use http::{HeaderMap, Version, header};
+use http::{HeaderMap, Method, Uri, Version, header};
 
 /// Checks the head of a request.
 ///
 /// # Errors
 /// Why the request is refused with 400.
 pub(super) fn check(head: &Parts) -> Result<(), &'static str> {
+    check_target(&head.method, &head.uri)?;
     check_host(head.version, &head.headers)?;
     check_transfer_encoding(&head.headers)
+}
+
+/// A path, or a URI with a scheme (RFC 9112 §3.2). hyper takes `metrics` for the path of `/metrics`, which a proxy that
+/// compares paths does not.
+fn check_target(method: &Method, target: &Uri) -> Result<(), &'static str> {
+    let is_path =
+        target.path().starts_with('/') && (target.authority().is_none() || target.scheme().is_some());
+    let is_asterisk = method == Method::OPTIONS && target == "*";
+    if is_path || is_asterisk { Ok(()) } else { Err("the request target is neither a path nor a URI") }
 }
 
 /// One `Host` that names a host (RFC 9112 §3.2). It may be missing in HTTP/1.0.

@@ -11,6 +11,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use http::{HeaderValue, StatusCode, header};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -22,7 +23,8 @@ use tracing::{debug, warn};
 
 use super::acceptor::{Acceptor, ClientStream, read_proxy_header};
 use super::caller::Caller;
-use super::request_deadline::{RequestCounts, RequestDeadline};
+use super::head_scanner::Following;
+use super::request_deadline::{RequestDeadline, RequestProgress};
 use super::router::Router;
 use super::sockets::{Socket, SocketTable};
 use crate::node::Node;
@@ -161,15 +163,19 @@ where
         let server = &context.node.settings().server;
         (caller.socket.head_timeout(), server.keep_alive_timeout, server.max_header_size.as_u64())
     };
-    let requests = RequestCounts::default();
-    let stream = RequestDeadline::new(stream, head_timeout, requests.clone());
+    let progress = RequestProgress::default();
+    let stream = RequestDeadline::new(stream, head_timeout, progress.clone());
     let (client_address, socket) = (caller.address, Arc::clone(&caller.socket));
     let service = service_fn(move |request| {
-        let (context, caller, started) = (Arc::clone(context), Arc::clone(&caller), requests.start());
-        let busy = caller.socket.begin_request();
+        let following = Following::of(&request);
+        let begun = (progress.begin(following), caller.socket.begin_request());
+        let (context, caller) = (Arc::clone(context), Arc::clone(&caller));
         async move {
-            let response = context.router.handle(request, caller).await;
-            drop((started, busy));
+            let mut response = context.router.handle(request, caller).await;
+            if following == Following::Unbounded && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            drop(begun);
             Ok::<_, Infallible>(response)
         }
     });

@@ -6,6 +6,7 @@ mod caller;
 mod cors;
 mod handshake;
 mod head_check;
+mod head_scanner;
 pub mod listener;
 pub mod networks;
 pub mod proxy_protocol;

@@ -1,18 +1,22 @@
-//! A stream on which the head of each request must arrive in time.
+//! A stream on which the head of each request must arrive in time and be unambiguous.
 //!
 //! hyper has one timeout for two waits: for the next request, and for the rest of its head. With it alone, a connection
 //! could be kept alive only as long as a head may take. So hyper gets the keep-alive timeout, and the head has a
-//! deadline here, which starts with its first byte; for the first request it starts with the connection.
+//! deadline here, which starts with its first byte; for the first request it starts with the connection. The bytes after a
+//! head are held back until its request has begun, because only then it is known whether they are a body or the next head
+//! ([`HeadScanner`]).
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep};
+use tokio::time::Sleep;
+
+use super::head_scanner::{Following, HeadScanner};
 
 /// A stream with a deadline for each request's head.
 pub(super) struct RequestDeadline<S> {
@@ -20,54 +24,70 @@ pub(super) struct RequestDeadline<S> {
     head_timeout: Duration,
     /// Set while a head is incomplete.
     deadline: Option<Pin<Box<Sleep>>>,
-    requests: RequestCounts,
-    /// Requests that had started at the last read.
-    started_before: usize,
+    scanner: HeadScanner,
+    /// Bytes that were received together with the end of a head, and follow it.
+    held_back: Vec<u8>,
+    progress: RequestProgress,
 }
 
-/// How many requests have started on a connection, and how many have a response. While more have started, the bytes that
-/// are read belong to a body, which has a timeout of its own. Clones share their counts.
+/// Whether a request of a connection has begun, and has a response. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct RequestCounts {
-    started: Arc<AtomicUsize>,
-    finished: Arc<AtomicUsize>,
+pub(super) struct RequestProgress(Arc<Mutex<Progress>>);
+
+#[derive(Debug, Default)]
+struct Progress {
+    /// What follows the head of a request that has begun since the last read.
+    begun: Option<Following>,
+    is_without_response: bool,
 }
 
-/// A request without a response; finished when this is dropped.
-pub(super) struct StartedRequest(RequestCounts);
+/// A request without a response; it has one when this is dropped.
+pub(super) struct BegunRequest(RequestProgress);
 
-impl RequestCounts {
-    /// The head of a request is complete.
-    pub(super) fn start(&self) -> StartedRequest {
-        self.started.fetch_add(1, Ordering::Relaxed);
-        StartedRequest(self.clone())
+impl RequestProgress {
+    /// The head of a request is complete, and `following` comes after it.
+    pub(super) fn begin(&self, following: Following) -> BegunRequest {
+        *self.0.lock() = Progress { begun: Some(following), is_without_response: true };
+        BegunRequest(self.clone())
     }
 }
 
-impl Drop for StartedRequest {
+impl Drop for BegunRequest {
     fn drop(&mut self) {
-        self.0.finished.fetch_add(1, Ordering::Relaxed);
+        self.0.0.lock().is_without_response = false;
     }
 }
 
 impl<S> RequestDeadline<S> {
     /// A deadline for each head on `stream`. The first request must arrive within `head_timeout` from now.
-    pub(super) fn new(stream: S, head_timeout: Duration, requests: RequestCounts) -> Self {
+    pub(super) fn new(stream: S, head_timeout: Duration, progress: RequestProgress) -> Self {
         let deadline = Some(Box::pin(tokio::time::sleep(head_timeout)));
-        Self { stream, head_timeout, deadline, requests, started_before: 0 }
+        let (scanner, held_back) = (HeadScanner::new(), Vec::new());
+        Self { stream, head_timeout, deadline, scanner, held_back, progress }
     }
 
-    /// The stream itself.
-    pub(super) fn into_inner(self) -> S {
-        self.stream
+    /// The stream itself, and bytes received from it that hyper has not read.
+    pub(super) fn into_inner(self) -> (S, Vec<u8>) {
+        (self.stream, self.held_back)
     }
 
-    /// Ready when the deadline has passed.
-    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Ready when the deadline has passed. It is not enforced before the response to the previous request.
+    fn poll_deadline(&mut self, cx: &mut Context<'_>, is_without_response: bool) -> Poll<()> {
         match &mut self.deadline {
-            Some(deadline) => deadline.as_mut().poll(cx),
-            None => Poll::Pending,
+            Some(deadline) if !is_without_response => deadline.as_mut().poll(cx),
+            _ => Poll::Pending,
         }
+    }
+
+    /// Reads `bytes` as heads and bodies. Returns how many of them hyper may read now.
+    fn scan(&mut self, bytes: &mut [u8]) -> usize {
+        let scanned = self.scanner.read(bytes);
+        if !self.scanner.is_in_head() {
+            self.deadline = None;
+        } else if self.deadline.is_none() && scanned > 0 {
+            self.deadline = Some(Box::pin(tokio::time::sleep(self.head_timeout)));
+        }
+        scanned
     }
 }
 
@@ -78,23 +98,33 @@ impl<S: AsyncRead + Unpin> AsyncRead for RequestDeadline<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        let started = this.requests.started.load(Ordering::Relaxed);
-        if std::mem::replace(&mut this.started_before, started) != started {
-            // The head is complete.
-            this.deadline = None;
+        let (begun, is_without_response) = {
+            let mut progress = this.progress.0.lock();
+            (progress.begun.take(), progress.is_without_response)
+        };
+        if let Some(following) = begun {
+            this.scanner.begin(following);
         }
-        if this.requests.finished.load(Ordering::Relaxed) < started {
-            return Pin::new(&mut this.stream).poll_read(cx, buffer);
-        }
-        if this.poll_deadline(cx).is_ready() {
+        if this.poll_deadline(cx, is_without_response).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
-        let before = buffer.filled().len();
-        let polled = Pin::new(&mut this.stream).poll_read(cx, buffer);
-        if this.deadline.is_none() && buffer.filled().len() > before {
-            this.deadline = Some(Box::pin(tokio::time::sleep_until(Instant::now() + this.head_timeout)));
+        if this.scanner.is_after_head() {
+            // hyper expects more of a head that is complete.
+            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
         }
-        polled
+        let start = buffer.filled().len();
+        if this.held_back.is_empty() {
+            ready!(Pin::new(&mut this.stream).poll_read(cx, buffer))?;
+        } else {
+            let length = this.held_back.len().min(buffer.remaining());
+            buffer.put_slice(&this.held_back[..length]);
+            this.held_back.drain(..length);
+        }
+        let scanned = start + this.scan(&mut buffer.filled_mut()[start..]);
+        // In front of what is held back already.
+        this.held_back.splice(..0, buffer.filled()[scanned..].iter().copied());
+        buffer.set_filled(scanned);
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -84,6 +84,10 @@ impl Router {
         let Some((route, parameters)) = self.routes.find(&head.method, head.uri.path()) else {
             return not_found();
         };
+        if head.uri.scheme().is_some() && !route.is_below_gateway_prefix() {
+            // It exists exactly as it is declared: a gateway that filters by path may not look into whole URIs.
+            return not_found();
+        }
         if route.is_negotiated() && !accepts_json(&head.headers) {
             return json(StatusCode::NOT_ACCEPTABLE, &"Not Acceptable".into());
         }
@@ -143,6 +147,8 @@ impl Router {
         RequestBody::new(async move {
             let collected = tokio::time::timeout(timeout, Limited::new(body, limit).collect()).await;
             match collected.map_err(|_elapsed| BodyError::TimedOut)? {
+                // No handler reads trailers, and hyper accepts lines in them that end without a carriage return.
+                Ok(collected) if collected.trailers().is_some() => Err(BodyError::Broken),
                 Ok(collected) => Ok(collected.to_bytes()),
                 Err(error) if error.is::<LengthLimitError>() => Err(BodyError::TooLarge),
                 Err(_broken) => Err(BodyError::Broken),

@@ -58,7 +58,7 @@ fn refused(headers: &HeaderMap, why: &str) -> Box<Response<Bytes>> {
 }
 
 /// Whether the list in the header `name` has this token.
-fn contains(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+pub(super) fn contains(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     let lines = headers.get_all(name).iter().filter_map(|line| line.to_str().ok());
     lines.flat_map(|line| line.split(',')).any(|item| item.trim().eq_ignore_ascii_case(token))
 }
