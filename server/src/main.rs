@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use realtime_server::cli::{Cli, Signals, print_stderr};
 use realtime_server::crypto;
 

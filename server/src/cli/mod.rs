@@ -21,6 +21,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
 use settings::{LoadError, Settings, Sources};
 
@@ -69,7 +70,15 @@ enum Command {
     Version,
 }
 
+/// Options whose value may be a secret, or contain one.
+const SECRET_OPTIONS: [&str; 2] = ["--set", "--claims"];
+
 impl Cli {
+    /// The command of this process. An invalid one ends it with an explanation, without what may be a secret.
+    pub fn parse() -> Self {
+        Self::try_parse().unwrap_or_else(|error| without_secrets(error).exit())
+    }
+
     /// Runs the command and returns the exit code, which is the result of commands such as `health`. `signals` are
     /// those that were registered for `serve`.
     ///
@@ -86,6 +95,22 @@ impl Cli {
             Command::Version => version::run().map(|()| ExitCode::SUCCESS),
         }
     }
+}
+
+/// The error without what may be a secret: `--set auth.jwt_secret …` has the secret in place of an argument.
+fn without_secrets(mut error: clap::Error) -> clap::Error {
+    let text = |error: &clap::Error, kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => text.clone(),
+        _ => String::new(),
+    };
+    let argument = text(&error, ContextKind::InvalidArg);
+    if SECRET_OPTIONS.iter().any(|option| argument.starts_with(option)) {
+        error.insert(ContextKind::InvalidValue, ContextValue::String("…".into()));
+    }
+    if error.kind() == ErrorKind::UnknownArgument && !argument.starts_with('-') {
+        error.insert(ContextKind::InvalidArg, ContextValue::String("…".into()));
+    }
+    error
 }
 
 /// The options of every command that reads settings.
@@ -154,6 +179,25 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn an_error_does_not_repeat_what_may_be_a_secret() {
+        let error = |arguments: &[&str]| {
+            let error = Cli::try_parse_from([&[NAME], arguments].concat()).expect_err("an invalid command");
+            without_secrets(error).to_string()
+        };
+        for arguments in [
+            &["serve", "--set", "auth.jwt_secret:hunter2"][..],
+            &["serve", "--set", "auth.jwt_secret", "hunter2"],
+            &["serve", "hunter2"],
+            &["token", "--claims", "hunter2"],
+        ] {
+            let text = error(arguments);
+            assert!(!text.contains("hunter2"), "{text}");
+        }
+        assert!(error(&["serve", "--set", "hunter2"]).contains("write SECTION.KEY=VALUE"));
+        assert!(error(&["serve", "--port", "80a"]).contains("80a"), "what is no secret is repeated");
     }
 
     #[test]

@@ -69,7 +69,11 @@ pub struct Args {
 type Claims = Box<Map<String, Value>>;
 
 fn parse_claims(text: &str) -> Result<Claims, String> {
-    serde_json::from_str(text).map(Box::new).map_err(|error| format!("must be a JSON object: {error}"))
+    // Without the text of the error, which repeats values.
+    let problem = |error: serde_json::Error| {
+        format!("must be a JSON object (line {}, column {})", error.line(), error.column())
+    };
+    serde_json::from_str(text).map(Box::new).map_err(problem)
 }
 
 /// A bare number is seconds, as in every JWT library.

@@ -1,5 +1,5 @@
 //! One log line per HTTP request, with its outcome and never its contents. Of the request target only the path is
-//! logged, because queries hold tokens.
+//! logged, because queries hold tokens; and of the path only what cannot be part of one.
 
 use std::time::Instant;
 
@@ -8,6 +8,9 @@ use tracing::{error, info, warn};
 
 /// Characters of a path that are logged. No route is as long; a longer path would only fill the log.
 const PATH_CHARS_MAX: usize = 256;
+
+/// What begins a query or a token in a path that contains one by mistake: `/websocket&apikey=…`, `/websocket%3Fapikey=…`.
+const SECRET_MARKS: [&str; 9] = ["=", "&", ";", "%3f", "%3F", "%3d", "%3D", "%26", "eyJ"];
 
 /// The log line of a request that is being handled.
 pub(super) struct RequestLog {
@@ -18,8 +21,8 @@ pub(super) struct RequestLog {
 
 impl RequestLog {
     pub(super) fn start<B>(request: &Request<B>) -> Self {
-        let path: String = request.uri().path().chars().take(PATH_CHARS_MAX).collect();
-        Self { method: request.method().clone(), path: path.into(), started: Instant::now() }
+        let path = loggable(request.uri().path());
+        Self { method: request.method().clone(), path, started: Instant::now() }
     }
 
     /// Whether the request is a health check, which supervisors send every few seconds.
@@ -43,6 +46,13 @@ impl RequestLog {
     }
 }
 
+/// The beginning of `path` that may be logged, with `…` in place of what may be a secret.
+fn loggable(path: &str) -> Box<str> {
+    let secret = SECRET_MARKS.iter().filter_map(|mark| path.find(mark)).min();
+    let (shown, end) = secret.map_or((path, ""), |secret| (&path[..secret], "…"));
+    shown.chars().take(PATH_CHARS_MAX).chain(end.chars()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,6 +65,19 @@ mod tests {
     fn queries_are_not_logged_and_long_paths_are_cut() {
         assert_eq!(&*log("/socket/websocket?apikey=secret").path, "/socket/websocket");
         assert_eq!(log(&format!("/{}", "x".repeat(1_000))).path.len(), PATH_CHARS_MAX);
+    }
+
+    #[test]
+    fn a_token_in_the_path_is_not_logged() {
+        for path in [
+            "/socket/websocket&apikey=secret",
+            "/socket/websocket%3Fapikey=secret",
+            "/socket/websocket;secret",
+            "/socket/websocketeyJhbGciOiJIUzI1NiJ9.secret.secret",
+        ] {
+            assert_eq!(&*log(path).path, "/socket/websocket…");
+        }
+        assert_eq!(&*log("/api/broadcast/room%3A1/events/e").path, "/api/broadcast/room%3A1/events/e");
     }
 
     #[test]

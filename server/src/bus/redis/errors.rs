@@ -89,7 +89,19 @@ fn rejection(code: &str, detail: &str) -> String {
         "ERR" if detail.starts_with("max number of clients") => {
             "it has as many clients as its `maxclients` allows"
         }
-        _ => return format!("{code} {detail}"),
+        // What follows repeats the arguments of a command, such as the password of `HELLO`.
+        _ => return format!("{code} {}", detail.split(", with args").next().unwrap_or_default()),
     };
     cause.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_of_a_rejected_command_are_not_repeated() {
+        let detail = "unknown command 'HELLO', with args beginning with: '3' 'AUTH' 'default' 'secret'";
+        assert_eq!(rejection("ERR", detail), "ERR unknown command 'HELLO'");
+    }
 }
