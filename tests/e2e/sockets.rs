@@ -8,7 +8,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 use settings::Settings;
 
-use crate::size;
+use crate::{count, size};
 
 /// Sockets beyond `server.max_connections`.
 const SPARE: usize = 1_024;
@@ -36,9 +36,9 @@ fn from(world: &World, address: &str) -> World {
 }
 
 /// Connections that send `bytes` and then nothing.
-async fn open(world: &World, count: usize, bytes: &[u8]) -> Vec<RawSocket> {
+async fn open(world: &World, number: usize, bytes: &[u8]) -> Vec<RawSocket> {
     let mut open = Vec::new();
-    for _ in 0..count {
+    for _ in 0..number {
         let mut socket = world.dial().await;
         // One that is refused may be closed already.
         let _may_be_closed = socket.write(bytes).await;
@@ -178,9 +178,14 @@ async fn an_unlimited_address_has_no_limit() {
         settings.server.unlimited_addresses = vec!["127.0.0.2/32".into()];
         settings.server.max_sockets_per_address = Some(size(1));
         settings.server.max_connections_per_address = Some(size(1));
+        settings.server.max_unverified_requests_per_second = count(1);
     })
     .await;
     let proxy = from(&world, "127.0.0.2");
+    let forged = Request::upgrade(&world.target("/socket/websocket", Dialect::V2, Token::Forged));
+    for _ in 0..20 {
+        assert_eq!(proxy.send(forged.clone()).await.status, 401);
+    }
     let _open = open(&proxy, 10, b"").await;
     proxy.check("ann, bob join realtime:room\n ann is alive").await;
     let _other = open(&world, 1, b"").await;

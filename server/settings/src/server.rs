@@ -53,7 +53,7 @@ pub struct Server {
     /// Requests, handshakes and joins per second from one client address whose token no key of the tenant has signed, in a
     /// bucket of ten seconds. Beyond it, they are refused without examining their token, with 429 or
     /// `AddressRateLimitReached`; only tokens that this server has verified before are still accepted from that address.
-    /// Behind a load balancer without PROXY protocol all clients have the same address.
+    /// Behind a load balancer without PROXY protocol all clients have the same address (`unlimited_addresses`).
     #[schemars(extend("x-reload" = "live"))]
     pub max_unverified_requests_per_second: NonZeroU32,
 

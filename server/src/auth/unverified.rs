@@ -35,23 +35,25 @@ impl UnverifiedCallers {
         self.rates.set_rate(calls);
     }
 
-    /// Whether a call with `token` from `address` is to be examined.
-    pub fn may_call(&self, address: IpAddr, token: Option<&str>) -> bool {
-        self.rates.has_any(address, Instant::now())
+    /// Whether a call with `token` from `network` is to be examined; `None` has no limit.
+    pub fn may_call(&self, network: Option<IpAddr>, token: Option<&str>) -> bool {
+        network.is_none_or(|network| self.rates.has_any(network, Instant::now()))
             || token.is_some_and(|token| self.verified.contains(Fingerprint::of(token)))
     }
 
     /// Counts a call that has no token to be verified.
-    pub fn count(&self, address: IpAddr) {
-        self.rates.count(address, Instant::now());
+    pub fn count(&self, network: Option<IpAddr>) {
+        if let Some(network) = network {
+            self.rates.count(network, Instant::now());
+        }
     }
 
     /// Counts a call by the result of verifying its token.
-    pub fn count_result(&self, address: IpAddr, result: &Result<Claims, TokenError>) {
+    pub fn count_result(&self, network: Option<IpAddr>, result: &Result<Claims, TokenError>) {
         match result {
             Ok(claims) => self.verified.insert(claims.fingerprint),
             Err(error) if error.is_signed() => {}
-            Err(_unsigned) => self.count(address),
+            Err(_unsigned) => self.count(network),
         }
     }
 }

@@ -64,11 +64,12 @@ impl Node {
         token: Option<Cow<'_, str>>,
         address: IpAddr,
     ) -> Result<Authenticated, NotAuthenticated> {
-        if !self.unverified.may_call(address, token.as_deref()) {
+        let network = self.client_network(address);
+        if !self.unverified.may_call(network, token.as_deref()) {
             return Err(NotAuthenticated { tenant: None, error: AuthenticationError::TooManyFromAddress });
         }
         let Some(tenant) = self.tenant_for_request(headers, uri).await else {
-            self.unverified.count(address);
+            self.unverified.count(network);
             return Err(NotAuthenticated { tenant: None, error: AuthenticationError::UnknownTenant });
         };
         let policy = tenant.policy();
@@ -93,7 +94,7 @@ impl Node {
             Some(token) => policy.verifier.verify_fetching(token, SystemTime::now(), address).await?,
             None => Err(TokenError::Missing),
         };
-        self.unverified.count_result(address, &result);
+        self.unverified.count_result(self.client_network(address), &result);
         Ok(result?)
     }
 }

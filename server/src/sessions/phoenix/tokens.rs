@@ -52,10 +52,12 @@ impl PhoenixSession {
     /// Verifies a token that the client sends while it is connected. It counts towards the rate of its address if no key of
     /// the tenant has signed it; `None` if the address is over that rate.
     pub(super) fn verify_token(&self, policy: &Policy, token: &str) -> Option<Result<Claims, TokenError>> {
-        let (callers, address) = (&self.services.node.unverified, self.outbound.context.client_address());
-        callers.may_call(address, Some(token)).then(|| {
+        let node = &self.services.node;
+        let (callers, network) =
+            (&node.unverified, node.client_network(self.outbound.context.client_address()));
+        callers.may_call(network, Some(token)).then(|| {
             let result = policy.verifier.verify(token, SystemTime::now());
-            callers.count_result(address, &result);
+            callers.count_result(network, &result);
             result
         })
     }
