@@ -25,6 +25,7 @@ use crate::presence::announcer;
 use crate::resources::Resources;
 use crate::routes::RouteTable;
 use crate::sessions::Services;
+use crate::telemetry::logs;
 use crate::{admin, broadcast};
 
 /// How often sampled metrics are brought up to date. Histograms keep single samples until then.
@@ -163,6 +164,8 @@ async fn maintain_metrics(node: Arc<Node>, stop: CancellationToken) {
         }
         let node = Arc::clone(&node);
         let sample = move || {
+            node.metrics.write_line_summaries();
+            logs::write_losses();
             node.sample_metrics();
             node.prometheus.run_upkeep();
         };

@@ -92,6 +92,7 @@ impl Node {
         let metrics = Arc::new(Metrics::new([vec![prometheus.exporter()], exporters].concat()));
         let memory_limit = MemoryLimit::of(&settings.server).for_clients();
         let memory = MemoryBudget::new(memory_limit, settings.server.max_memory_percent_per_tenant);
+        metrics.line_limits.apply(&settings.telemetry);
         let tenants = Registry::new(&settings, jwks, (&metrics, &memory));
         let reports = metrics.reports(None);
         let operators = Operators::new(&settings.admin, &settings.auth).reporting_to(&reports);
@@ -135,6 +136,7 @@ impl Node {
         self.memory.set(memory_limit, settings.server.max_memory_percent_per_tenant);
         self.hub.set_coalesce(settings.presence.coalesce);
         self.unverified.set_rate(unverified_rate(&settings));
+        self.metrics.line_limits.apply(&settings.telemetry);
         self.tenants.apply(&settings);
         self.reloading.applied();
     }

@@ -324,7 +324,11 @@ fn a_client_with_a_thousand_errors_causes_one_line_per_code() {
 // A terminal may be paused and a disk may be full: lines wait and are dropped, clients are served.
 #[test]
 fn a_log_that_is_not_read_delays_no_client() {
-    let mut serve = Serve::start(&[("REALTIME__TELEMETRY__LOG_QUEUE_LINES", "10")]);
+    let mut serve = Serve::start(&[
+        ("REALTIME__TELEMETRY__LOG_QUEUE_LINES", "10"),
+        ("REALTIME__TELEMETRY__LOG_LINES_UNVERIFIED", "1000000"),
+        ("REALTIME__TELEMETRY__LOG_BYTES_PER_SECOND", "1 GiB"),
+    ]);
     let path = "x".repeat(200);
     let asked = (1..10_000).find(|_| {
         serve.ask(&format!("GET /{path} HTTP/1.1\r\nconnection: close"));

@@ -1,7 +1,7 @@
 //! `[telemetry]`: logs.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 
 use bytesize::ByteSize;
 use schemars::JsonSchema;
@@ -29,6 +29,24 @@ pub struct Telemetry {
     #[schemars(extend("x-reload" = "restart"))]
     pub log_format: LogFormat,
 
+    /// Log lines in ten seconds about one kind of event that clients without a verified token cause, on this node: requests
+    /// by the status of their response, bytes that are not HTTP, an operational code. Further lines of the kind are counted
+    /// in `realtime_log_lines_suppressed_total`, and summed up in one line.
+    #[schemars(extend("x-reload" = "live"))]
+    pub log_lines_unverified: NonZeroU32,
+
+    /// Log lines in ten seconds about the requests of one tenant's clients whose token is verified. Further ones are
+    /// counted in `realtime_log_lines_suppressed_total`, and summed up in one line.
+    #[schemars(extend("x-reload" = "live"))]
+    pub log_lines_per_tenant: NonZeroU32,
+
+    /// Bytes of log lines per second that all clients together can cause; eight times as many at once. Lines about the
+    /// server itself are not limited, and what is below the level `info` is limited too. Lines beyond it are counted in
+    /// `realtime_log_lines_suppressed_total`.
+    #[serde(with = "units::size")]
+    #[schemars(with = "marks::SizeText", extend("x-reload" = "live", "x-min" = "4 KiB"))]
+    pub log_bytes_per_second: ByteSize,
+
     /// Log lines that may be queued. The server never waits for the process that reads the log: while the queue is
     /// full, further lines are dropped, and counted in `realtime_log_lines_dropped_total`.
     #[schemars(extend("x-reload" = "restart"))]
@@ -48,6 +66,9 @@ impl Default for Telemetry {
             log_modules: BTreeMap::new(),
             log_health_checks: true,
             log_format: LogFormat::default(),
+            log_lines_unverified: NonZeroU32::new(20).expect("not zero"),
+            log_lines_per_tenant: NonZeroU32::new(300).expect("not zero"),
+            log_bytes_per_second: ByteSize::kib(128),
             log_queue_lines: NonZeroUsize::new(10_000).expect("not zero"),
             log_queue_bytes: ByteSize::mib(16),
         }

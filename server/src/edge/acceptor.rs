@@ -14,6 +14,7 @@ use super::networks::Networks;
 use super::proxy_protocol::{self, HeaderError};
 use super::tls::{Certificates, ServerTlsStream, TlsError};
 use crate::node::Node;
+use crate::telemetry::line_limits::LineKind;
 
 /// The setting that names the networks of load balancers.
 const PROXY_PROTOCOL_FROM: &str = "server.proxy_protocol_from";
@@ -150,6 +151,8 @@ pub(super) async fn read_proxy_header(
         Err(_elapsed) => "no PROXY protocol header arrived in time".to_owned(),
     };
     node.metrics.node.proxy_protocol_refused.increment(1);
-    warn!(client_address = %peer, "Refused a connection from `{PROXY_PROTOCOL_FROM}`: {reason}");
+    if node.metrics.line_limits.admit(LineKind::RefusedProxyHeader) {
+        warn!(client_address = %peer, "Refused a connection from `{PROXY_PROTOCOL_FROM}`: {reason}");
+    }
     None
 }

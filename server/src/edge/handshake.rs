@@ -180,13 +180,14 @@ impl Handshake {
         client: (Dialect, Admission, Arc<RequestContext>),
         permits: impl FnOnce() -> Option<ConnectionPermits>,
     ) -> Response<Bytes> {
-        let response = match upgrade::response(&request, protocol.subprotocol()) {
+        let mut response = match upgrade::response(&request, protocol.subprotocol()) {
             Ok(response) => response,
             Err(refused) => {
                 Span::current().record(ERROR_CODE, Code::NotAWebSocketHandshake.name());
                 return *refused;
             }
         };
+        client.1.tenant.reports.attribute(&mut response);
         let upgrade = hyper::upgrade::on(&mut request);
         let (services, config) = (Arc::clone(&self.services), self.config());
         // `None` if the socket was closed for another one meanwhile.

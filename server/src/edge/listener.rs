@@ -30,6 +30,7 @@ use super::sockets::{Socket, SocketTable};
 use crate::node::Node;
 use crate::routes::RouteTable;
 use crate::sessions::Services;
+use crate::telemetry::line_limits::LineKind;
 
 /// Connections that the kernel queues until they are accepted.
 const BACKLOG: u32 = 4_096;
@@ -196,14 +197,16 @@ where
         () = socket.closing() => return,
     };
     if let Err(error) = served {
-        log_failure(&error, client_address);
+        log_failure(&context.node, &error, client_address);
     }
 }
 
-fn log_failure(error: &hyper::Error, client_address: IpAddr) {
+fn log_failure(node: &Node, error: &hyper::Error, client_address: IpAddr) {
     if error.is_parse() {
         // hyper has responded with 400 or 431, and no request will be logged.
-        warn!(%client_address, "Refused bytes that are not an HTTP request: {error}");
+        if node.metrics.line_limits.admit(LineKind::RefusedBytes) {
+            warn!(%client_address, "Refused bytes that are not an HTTP request: {error}");
+        }
     } else {
         debug!(%client_address, "An HTTP connection ended: {error}");
     }

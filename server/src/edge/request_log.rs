@@ -3,26 +3,36 @@
 
 use std::time::Instant;
 
-use http::{Method, Request, StatusCode};
+use http::{Request, Response};
 use tracing::{error, info, warn};
 
-/// Characters of a path that are logged. No route is as long; a longer path would only fill the log.
-const PATH_CHARS_MAX: usize = 256;
+use crate::telemetry::line_limits::{LineKind, LineLimits};
+use crate::telemetry::logs::shortened;
+use crate::telemetry::reports::Reports;
+
+/// Bytes of a path that are logged, after escaping. No route is as long; a longer path would only fill the log.
+const PATH_BYTES_MAX: usize = 256;
+
+/// Bytes of a method that are logged. A method may be any word.
+const METHOD_BYTES_MAX: usize = 16;
 
 /// What begins a query or a token in a path that contains one by mistake: `/websocket&apikey=…`, `/websocket%3Fapikey=…`.
 const SECRET_MARKS: [&str; 9] = ["=", "&", ";", "%3f", "%3F", "%3d", "%3D", "%26", "eyJ"];
 
 /// The log line of a request that is being handled.
 pub(super) struct RequestLog {
-    method: Method,
+    method: Box<str>,
     path: Box<str>,
     started: Instant,
 }
 
 impl RequestLog {
     pub(super) fn start<B>(request: &Request<B>) -> Self {
-        let path = loggable(request.uri().path());
-        Self { method: request.method().clone(), path, started: Instant::now() }
+        Self {
+            method: shortened(request.method().as_str(), METHOD_BYTES_MAX).into(),
+            path: loggable(request.uri().path()),
+            started: Instant::now(),
+        }
     }
 
     /// Whether the request is a health check, which supervisors send every few seconds.
@@ -33,15 +43,24 @@ impl RequestLog {
             || (self.path.starts_with("/api/tenants/") && self.path.ends_with("/health"))
     }
 
-    /// Writes the line of a request whose response has this status.
-    pub(super) fn finish(&self, status: StatusCode) {
+    /// Writes the line of a request with this response, unless there were too many: of a tenant, if the response is
+    /// attributed to one, otherwise of callers without a verified token.
+    pub(super) fn finish<B>(&self, response: &Response<B>, limits: &LineLimits) {
+        let status = response.status();
+        let may_be_written = match response.extensions().get::<Reports>() {
+            Some(reports) => reports.admit_request(),
+            None => limits.admit(LineKind::Request(status)),
+        };
+        if !may_be_written {
+            return;
+        }
         let Self { method, path, started } = self;
         let (status, duration_ms) = (status.as_u16(), started.elapsed().as_millis() as u64);
         match status {
             // 503 means that the server is full or stopping, which is not an error of the server.
-            500..=502 | 504.. => error!(%method, path, status, duration_ms, "{method} {path} {status}"),
-            400..=599 => warn!(%method, path, status, duration_ms, "{method} {path} {status}"),
-            _ => info!(%method, path, status, duration_ms, "{method} {path} {status}"),
+            500..=502 | 504.. => error!(method, path, status, duration_ms, "{method} {path} {status}"),
+            400..=599 => warn!(method, path, status, duration_ms, "{method} {path} {status}"),
+            _ => info!(method, path, status, duration_ms, "{method} {path} {status}"),
         }
     }
 }
@@ -50,7 +69,7 @@ impl RequestLog {
 fn loggable(path: &str) -> Box<str> {
     let secret = SECRET_MARKS.iter().filter_map(|mark| path.find(mark)).min();
     let (shown, end) = secret.map_or((path, ""), |secret| (&path[..secret], "…"));
-    shown.chars().take(PATH_CHARS_MAX).chain(end.chars()).collect()
+    shortened(&format!("{shown}{end}"), PATH_BYTES_MAX).into()
 }
 
 #[cfg(test)]
@@ -64,7 +83,7 @@ mod tests {
     #[test]
     fn queries_are_not_logged_and_long_paths_are_cut() {
         assert_eq!(&*log("/socket/websocket?apikey=secret").path, "/socket/websocket");
-        assert_eq!(log(&format!("/{}", "x".repeat(1_000))).path.len(), PATH_CHARS_MAX);
+        assert_eq!(log(&format!("/{}", "x".repeat(1_000))).path.len(), PATH_BYTES_MAX);
     }
 
     #[test]

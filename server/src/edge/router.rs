@@ -57,7 +57,7 @@ impl Router {
         };
         let mut response = responding.instrument(span.clone()).await;
         if !log.is_health_check() || self.node.settings().telemetry.log_health_checks {
-            span.in_scope(|| log.finish(response.status()));
+            span.in_scope(|| log.finish(&response, &self.node.metrics.line_limits));
         }
         let headers = response.headers_mut();
         headers.insert(X_REQUEST_ID, request_id::value(&id));
@@ -116,9 +116,13 @@ impl Router {
         match authorise::operator(&self.node, route.access(), &head.headers) {
             Ok(operator) => {
                 let body = self.body(route, body);
-                route
-                    .respond(RoutedRequest { head: RequestHead::new(head, parameters, operator), body })
-                    .await
+                let is_operator = operator.is_some();
+                let head = RequestHead::new(head, parameters, operator);
+                let mut response = route.respond(RoutedRequest { head, body }).await;
+                if is_operator {
+                    self.node.reports.attribute(&mut response);
+                }
+                response
             }
             Err(denied) => authorise::denied(route.access(), &denied),
         }

@@ -22,6 +22,7 @@ impl Node {
         metrics.settings_reload_failed.set(if settings.last_error.is_some() { 1.0 } else { 0.0 });
         metrics.settings_pending.set(settings.pending.len() as f64);
         metrics.log_lines_dropped.absolute(logs::dropped());
+        metrics.log_lines_suppressed.absolute(self.metrics.lines_suppressed() + logs::over_rate());
         self.metrics.bus.unsent.absolute(self.hub.relay_dropped());
         metrics.memory_limit.set(self.memory.limit() as f64);
         for (kind, metrics) in MemoryKind::ALL.into_iter().zip(&self.metrics.memory) {

@@ -2,17 +2,20 @@
 //! server runs; the format may not.
 //!
 //! A thread of its own writes the lines, so that no other thread waits for a full pipe or a slow disk: lines that do
-//! not fit the queue are dropped and counted. Lines that wait together are written together.
+//! not fit the queue are dropped and counted. Lines that wait together are written together. Lines of bounded size, and
+//! a bounded number of bytes per second of those that clients cause: no client can fill a disk.
 
 mod line;
 mod queue;
+mod rate;
 mod write;
 
 use std::io::{self, BufWriter, IsTerminal};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use settings::{LogFormat, LogLevel, Regions, Telemetry};
-use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
+use tracing::{Subscriber, warn};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::JsonFields;
@@ -22,14 +25,18 @@ use tracing_subscriber::{Layer, Registry, reload};
 
 use self::line::static_fields;
 use self::queue::LogQueue;
+use self::rate::ByteRate;
 use self::write::{Json, Text};
 
+pub use self::line::shortened;
 pub use self::queue::{FlushOnDrop, dropped};
+pub use self::rate::over_rate;
 
 /// Changes the levels of this process's log while it runs.
 #[derive(Debug, Clone)]
 pub struct Logs {
     filter: reload::Handle<Targets, Registry>,
+    rate: ByteRate,
 }
 
 /// Bytes per write to standard error, unless a single line is longer.
@@ -47,8 +54,10 @@ enum Colours {
 pub fn start(telemetry: &Telemetry, regions: &Regions) -> (Logs, FlushOnDrop) {
     let colours = if io::stderr().is_terminal() { Colours::Ansi } else { Colours::None };
     let output = BufWriter::with_capacity(WRITE_BUFFER, io::stderr());
-    let (queue, guard) = LogQueue::start(telemetry, output);
+    let rate = ByteRate::new(telemetry);
+    let (queue, guard) = LogQueue::start(telemetry, rate.clone(), output);
     let (subscriber, logs) = subscriber(telemetry, regions, queue, colours);
+    let logs = Logs { rate, ..logs };
     // An error means that a subscriber is installed already, which only tests do.
     let _installed = subscriber.try_init();
     // Crates that use `log` drop `trace` lines themselves; the rest is filtered here.
@@ -80,14 +89,33 @@ where
         LogFormat::Text => lines.event_format(Text(fields)).boxed(),
         LogFormat::Json => lines.event_format(Json(fields)).boxed(),
     };
-    (tracing_subscriber::registry().with(lines.with_filter(filter)), Logs { filter: handle })
+    (
+        tracing_subscriber::registry().with(lines.with_filter(filter)),
+        Logs { filter: handle, rate: ByteRate::new(telemetry) },
+    )
 }
 
 impl Logs {
-    /// Applies the level, and the levels of modules, of these settings.
+    /// Applies the level, the levels of modules, and the bytes per second of these settings.
     pub fn apply(&self, telemetry: &Telemetry) {
+        self.rate.apply(telemetry);
         // An error means that another subscriber was installed before this one, which only tests do.
         let _applied = self.filter.reload(targets(telemetry));
+    }
+}
+
+/// Writes how many lines were lost since the start, if there are more than when it was last called.
+pub fn write_losses() {
+    static REPORTED: AtomicU64 = AtomicU64::new(0);
+    let (dropped, over_rate) = (dropped(), over_rate());
+    // Written again if this line is dropped, too.
+    if REPORTED.swap(dropped + over_rate, Ordering::Relaxed) != dropped + over_rate {
+        warn!(
+            dropped,
+            over_rate,
+            "Log lines were lost since the start: {dropped} were written too slowly, {over_rate} that clients caused \
+             were more than `telemetry.log_bytes_per_second`"
+        );
     }
 }
 

@@ -5,13 +5,17 @@
 //! where it changes (connections, rooms) is sampled, in `node/gauges.rs`.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use hub::MemoryKind;
 use metrics::{Key, Label, Level, Metadata, Recorder};
+use parking_lot::Mutex;
+use settings::Telemetry;
 
 use super::fan_out::{Exporter, FanOut};
+use super::line_limits::LineLimits;
 use super::process::ProcessMetrics;
-use super::reports::Reports;
+use super::reports::{Reports, WeakReports};
 use crate::version::{COMMIT, VERSION};
 
 metrics! {
@@ -59,6 +63,8 @@ metrics! {
         pub log_lines_dropped: Counter = "realtime_log_lines_dropped_total",
         /// Memory that clients may use, in bytes (server.memory_budget without the 32 MiB of the process itself).
         pub memory_limit: Gauge = "realtime_memory_limit_bytes",
+        /// Log lines that clients caused and that were summed up or left out, because there were too many (telemetry.log_lines_unverified, telemetry.log_lines_per_tenant, telemetry.log_bytes_per_second).
+        pub log_lines_suppressed: Counter = "realtime_log_lines_suppressed_total",
         /// Seconds since the server started.
         pub uptime_seconds: Gauge = "realtime_uptime_seconds",
     }
@@ -149,6 +155,10 @@ const CODE_COUNTERS: [(&str, &str); 3] = [
 /// The metrics of one server, registered with each of its exporters.
 pub struct Metrics {
     recorder: Arc<FanOut>,
+    /// All reports made by [`Metrics::reports`]: those of the node, of the link, and of each tenant.
+    reports: Mutex<Vec<WeakReports>>,
+    /// The limits of log lines that clients cause.
+    pub line_limits: Arc<LineLimits>,
     /// Metrics of the whole process.
     pub node: NodeMetrics,
     /// Metrics of each kind of memory.
@@ -178,7 +188,8 @@ impl Metrics {
         let (bus, process) = (BusMetrics::register(&recorder, &[]), ProcessMetrics::register(&recorder, &[]));
         let memory = MemoryKind::ALL
             .map(|kind| MemoryMetrics::register(&recorder, &[Label::new("kind", kind.word())]));
-        Self { node, memory, bus, process, recorder: Arc::new(recorder) }
+        let (line_limits, reports) = (Arc::new(LineLimits::new(&Telemetry::default())), Mutex::default());
+        Self { node, memory, bus, process, line_limits, reports, recorder: Arc::new(recorder) }
     }
 
     /// The metrics of `tenant`.
@@ -188,6 +199,24 @@ impl Metrics {
 
     /// Reports about `tenant`, or about no tenant in particular.
     pub fn reports(&self, tenant: Option<&str>) -> Reports {
-        Reports::new(tenant, Arc::clone(&self.recorder) as Arc<_>)
+        let reports =
+            Reports::new(tenant, Arc::clone(&self.recorder) as Arc<_>, Arc::clone(&self.line_limits));
+        self.reports.lock().push(reports.downgrade());
+        reports
+    }
+
+    /// Lines that clients caused and that were not written.
+    pub fn lines_suppressed(&self) -> u64 {
+        self.line_limits.suppressed()
+    }
+
+    /// Writes how many lines were not written, for the kinds whose time is over.
+    pub fn write_line_summaries(&self) {
+        let now = Instant::now();
+        self.line_limits.write_summaries(now);
+        // Taken out, because a summary is written meanwhile.
+        let mut reports = std::mem::take(&mut *self.reports.lock());
+        reports.retain(|reports| reports.write_summaries(now));
+        self.reports.lock().append(&mut reports);
     }
 }

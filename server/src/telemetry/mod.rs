@@ -4,6 +4,7 @@ pub mod codes;
 #[macro_use]
 mod macros;
 pub mod fan_out;
+pub mod line_limits;
 pub mod logs;
 pub mod metrics;
 mod process;

@@ -1,27 +1,31 @@
 //! How operational codes are reported: a counter each time, and a line in the log at a limited rate.
 //!
 //! Most codes are caused by what a client does, as often as it likes. So a code gets one line per tenant in ten
-//! seconds, which has the number of those suppressed since the line before: no client can fill a disk or hide what
-//! other clients do, and the counters are complete. A line names the tenant, the request, and the `sub` of the
-//! token; never a payload, never a token.
+//! seconds, which has the number of those suppressed since the line before; where no line follows, a summary has it. Those
+//! of callers without a verified token are limited over all tenants too, because they choose the tenant: no client can fill
+//! a disk or hide what other clients do, and the counters are complete. A line names the tenant, the request, and the `sub`
+//! of the token; never a payload, never a token.
 
 use std::fmt;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Weak};
+use std::time::Instant;
 
+use http::Response;
 use metrics::{Counter, Key, Label, Level, Metadata, Recorder};
 use parking_lot::Mutex;
-use tracing::{Span, error, warn};
+use tracing::{Span, error, info, warn};
 
 use super::codes::{Code, Scope, Severity};
 use super::fan_out::Exporter;
+use super::line_limits::{LINES_PER_CODE, LineKind, LineLimits, LineWindow, Suppressed};
+use super::logs::shortened;
 use super::request_context::{ERROR_CODE, RequestContext};
-
-/// At most one line per code and tenant in this time.
-const WINDOW: Duration = Duration::from_secs(10);
 
 /// Characters of a `sub` that are logged; a token may contain one of many kilobytes.
 pub const SUB_CHARS_MAX: usize = 128;
+
+/// Bytes of a text that are logged, after escaping.
+const TEXT_BYTES_MAX: usize = 512;
 
 /// Counts and logs the operational codes of one tenant, or those that concern no tenant. Clones share their
 /// limits.
@@ -32,15 +36,20 @@ struct Inner {
     /// `None` for codes that concern no tenant.
     tenant: Option<Box<str>>,
     recorder: Exporter,
+    limits: Arc<LineLimits>,
     /// One for each code reported so far, which are few.
-    windows: Mutex<Vec<LogWindow>>,
+    windows: Mutex<Vec<CodeWindow>>,
+    /// Requests with a verified token.
+    requests: Mutex<LineWindow>,
 }
 
+/// Refers to reports without keeping them.
+pub(super) struct WeakReports(Weak<Inner>);
+
 /// Limits the log lines of one code, and counts its reports.
-struct LogWindow {
+struct CodeWindow {
     code: Code,
-    opened: Instant,
-    suppressed: u64,
+    lines: LineWindow,
     reports: Counter,
     errors: [Counter; 2],
 }
@@ -76,21 +85,66 @@ impl<'a> Report<'a> {
     }
 }
 
+impl Report<'_> {
+    /// Whether its cause may be a caller whose token is not verified.
+    fn is_unverified(&self) -> bool {
+        matches!(self.scope, Scope::Handshake | Scope::Http) && self.exp.is_none()
+    }
+}
+
+impl WeakReports {
+    /// Sums up what the reports have not written. Returns whether they still exist.
+    pub(super) fn write_summaries(&self, now: Instant) -> bool {
+        let reports = self.0.upgrade();
+        reports.inspect(|reports| reports.write_summaries(now)).is_some()
+    }
+}
+
 impl Reports {
     /// Reports about `tenant`, counted by `recorder`.
-    pub(super) fn new(tenant: Option<&str>, recorder: Exporter) -> Self {
-        Self(Arc::new(Inner { tenant: tenant.map(Into::into), recorder, windows: Mutex::default() }))
+    pub(super) fn new(tenant: Option<&str>, recorder: Exporter, limits: Arc<LineLimits>) -> Self {
+        let requests = Mutex::new(LineWindow::new(Instant::now()));
+        let tenant = tenant.map(Into::into);
+        Self(Arc::new(Inner { tenant, recorder, limits, windows: Mutex::default(), requests }))
     }
 
-    /// Counts `report`, and logs it with `text` unless its code has had a line within [`WINDOW`]. The log line of
+    pub(super) fn downgrade(&self) -> WeakReports {
+        WeakReports(Arc::downgrade(&self.0))
+    }
+
+    /// Marks `response` as one to a client with a verified token of this tenant, or to an operator. Its request's line is
+    /// counted among those of the tenant.
+    pub fn attribute<B>(&self, response: &mut Response<B>) {
+        response.extensions_mut().insert(self.clone());
+    }
+
+    /// Whether the line of a request with a verified token may be written. Otherwise it is counted, and summed up later.
+    pub fn admit_request(&self) -> bool {
+        let now = Instant::now();
+        let mut requests = self.0.requests.lock();
+        let before = requests.take_suppressed(now);
+        let may_be_written = requests.admit(now, self.0.limits.per_tenant());
+        drop(requests);
+        if let Some(suppressed) = before {
+            self.0.sum_up_requests(suppressed);
+        }
+        if !may_be_written {
+            self.0.limits.count_suppressed();
+        }
+        may_be_written
+    }
+
+    /// Counts `report`, and logs it with `text` unless its code has had a line within ten seconds. The log line of
     /// the current request gets the code too.
     pub fn record(&self, report: Report<'_>, text: impl fmt::Display) {
         if matches!(report.scope, Scope::Handshake | Scope::Http) {
             // The code's own line may be suppressed; the request has its line in any case.
-            Span::current().record(ERROR_CODE, report.code.name()).record("reason", text.to_string());
+            Span::current()
+                .record(ERROR_CODE, report.code.name())
+                .record("reason", &*shortened(&text.to_string(), TEXT_BYTES_MAX));
         }
         if let Some(suppressed) = self.0.count(report, Instant::now()) {
-            self.0.write(report, &text, suppressed);
+            self.0.write(report, &shortened(&text.to_string(), TEXT_BYTES_MAX), suppressed);
         }
     }
 }
@@ -116,17 +170,54 @@ impl Inner {
         if matches!(scope, Scope::Join | Scope::Channel) && code.severity() != Severity::Warning {
             window.errors.iter().for_each(|counter| counter.increment(1));
         }
-        if known.is_some() && now.saturating_duration_since(window.opened) < WINDOW {
-            window.suppressed += 1;
+        let before = window.lines.take_suppressed(now).map_or(0, |suppressed| suppressed.lines);
+        // Also the first line of a tenant's window is one of the node's, or as many could be caused as there are tenants.
+        let is_refused_by_node = || {
+            report.is_unverified()
+                && !window.lines.is_full(now, LINES_PER_CODE)
+                && !self.limits.admit(LineKind::Code(code))
+        };
+        if is_refused_by_node() {
             return None;
         }
-        window.opened = now;
-        Some(std::mem::take(&mut window.suppressed))
+        if !window.lines.admit(now, LINES_PER_CODE) {
+            self.limits.count_suppressed();
+            return None;
+        }
+        Some(before)
+    }
+
+    /// Sums up the lines that were not written, where a window is over.
+    fn write_summaries(&self, now: Instant) {
+        let mut windows = self.windows.lock();
+        let due: Vec<_> = windows
+            .iter_mut()
+            .filter_map(|window| Some((window.code, window.lines.take_suppressed(now)?)))
+            .collect();
+        drop(windows);
+        due.into_iter().for_each(|(code, suppressed)| self.sum_up(code, suppressed));
+        let requests = self.requests.lock().take_suppressed(now);
+        if let Some(suppressed) = requests {
+            self.sum_up_requests(suppressed);
+        }
+    }
+
+    fn sum_up(&self, code: Code, suppressed: Suppressed) {
+        let (name, tenant, lines) = (code.name(), self.tenant.as_deref(), suppressed.lines);
+        warn!(
+            target: TARGET,
+            error_code = name, project = tenant, external_id = tenant, suppressed = lines, "{name}: {suppressed}"
+        );
+    }
+
+    fn sum_up_requests(&self, suppressed: Suppressed) {
+        let (tenant, lines) = (self.tenant.as_deref(), suppressed.lines);
+        info!(project = tenant, external_id = tenant, suppressed = lines, "Requests: {suppressed}");
     }
 
     /// The first window of a code. Its counters are made once, because finding one by name costs more than
     /// refusing a message does.
-    fn open_window(&self, code: Code, now: Instant) -> LogWindow {
+    fn open_window(&self, code: Code, now: Instant) -> CodeWindow {
         let counter = |name: &'static str, labels: Vec<Label>| {
             let metadata = Metadata::new(module_path!(), Level::INFO, None);
             self.recorder.register_counter(&Key::from_parts(name, labels), &metadata)
@@ -134,10 +225,9 @@ impl Inner {
         let code_label = || Label::new("code", code.name());
         // Upstream prints a missing tenant as `nil`.
         let tenant = Label::new("tenant", self.tenant.as_deref().unwrap_or("nil").to_owned());
-        LogWindow {
+        CodeWindow {
             code,
-            opened: now,
-            suppressed: 0,
+            lines: LineWindow::new(now),
             reports: counter("realtime_codes_total", vec![tenant.clone(), code_label()]),
             errors: [
                 counter("realtime_channel_error", vec![tenant, code_label()]),
@@ -174,6 +264,7 @@ const TARGET: &str = "realtime_server::telemetry::codes";
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
+    use std::time::Duration;
 
     use serde_json::{Value, json};
     use settings::LogFormat;

@@ -112,6 +112,7 @@ async fn respond(
         Ok(()) => response::empty(StatusCode::ACCEPTED),
         Err(rejection) => rejection.response(),
     };
+    tenant.reports.attribute(&mut response);
     rate.add_headers(response.headers_mut());
     response
 }

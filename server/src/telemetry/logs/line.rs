@@ -3,6 +3,7 @@
 //! Fields are flat, so that they can be queried: those of the event, those of its spans, and the static ones of this
 //! node. Of two with one name the event's precedes that of a span, and an inner span's that of an outer one.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde_json::{Map, Value};
@@ -16,6 +17,49 @@ use tracing_subscriber::registry::LookupSpan;
 pub(super) fn static_fields(regions: &Regions) -> Map<String, Value> {
     let fields = [("region", &regions.name), ("cluster", &regions.cluster)].into_iter();
     fields.filter_map(|(field, name)| Some((field.to_owned(), name.as_deref()?.into()))).collect()
+}
+
+/// Bytes of a message after escaping. The longest are those about settings.
+const MESSAGE_BYTES_MAX: usize = 4 * 1024;
+
+/// Bytes of a field after escaping.
+const FIELD_BYTES_MAX: usize = 2 * 1024;
+
+/// The longest escape of a character in either format.
+const ESCAPE_BYTES_MAX: usize = 8;
+
+/// The beginning of `text` that has at most `bytes_max` bytes after escaping, in either format, with an ellipsis in place
+/// of the rest: a client may send what is longer escaped than sent.
+pub fn shortened(text: &str, bytes_max: usize) -> Cow<'_, str> {
+    const ELLIPSIS: char = '…';
+    if text.len() * ESCAPE_BYTES_MAX <= bytes_max {
+        return text.into();
+    }
+    let ends = text.char_indices().scan(0, |bytes, (index, c)| {
+        *bytes += match c {
+            '"' | '\\' => 2,
+            c if c.is_control() || is_layout_control(c) => ESCAPE_BYTES_MAX,
+            c => c.len_utf8(),
+        };
+        Some((index + c.len_utf8(), *bytes))
+    });
+    // The last end that fits, and the last that leaves room for the ellipsis.
+    let (mut end, mut end_before_ellipsis) = (0, 0);
+    for (index, bytes) in ends.take_while(|(_, bytes)| *bytes <= bytes_max) {
+        end = index;
+        if bytes + ELLIPSIS.len_utf8() <= bytes_max {
+            end_before_ellipsis = index;
+        }
+    }
+    if end == text.len() {
+        return text.into();
+    }
+    format!("{}{ELLIPSIS}", &text[..end_before_ellipsis]).into()
+}
+
+/// Characters that can make a terminal show other text than the line has.
+pub(super) fn is_layout_control(c: char) -> bool {
+    matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// The content of one line.
@@ -49,7 +93,22 @@ impl LogLine {
             line.fields.extend(fields.and_then(parse).unwrap_or_default());
         }
         event.record(&mut line);
+        line.shorten();
         line
+    }
+
+    /// Bounds what one line can have, wherever its texts come from.
+    fn shorten(&mut self) {
+        if let Cow::Owned(message) = shortened(&self.message, MESSAGE_BYTES_MAX) {
+            self.message = message;
+        }
+        for value in self.fields.values_mut() {
+            if let Value::String(text) = value
+                && let Cow::Owned(short) = shortened(text, FIELD_BYTES_MAX)
+            {
+                *text = short;
+            }
+        }
     }
 
     fn put(&mut self, field: &Field, value: Value) {

@@ -13,7 +13,10 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 use settings::Telemetry;
+use tracing::Metadata;
 use tracing_subscriber::fmt::MakeWriter;
+
+use super::rate::{ByteRate, Cause};
 
 /// How long the process waits at its end for the remaining lines.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
@@ -42,6 +45,7 @@ struct Shared {
     bytes_max: usize,
     state: Mutex<State>,
     changed: Condvar,
+    rate: ByteRate,
 }
 
 #[derive(Debug, Default)]
@@ -65,12 +69,17 @@ impl LogQueue {
     ///
     /// # Panics
     /// When no thread can be started.
-    pub(super) fn start(telemetry: &Telemetry, output: impl Write + Send + 'static) -> (Self, FlushOnDrop) {
+    pub(super) fn start(
+        telemetry: &Telemetry,
+        rate: ByteRate,
+        output: impl Write + Send + 'static,
+    ) -> (Self, FlushOnDrop) {
         let queue = Self(Arc::new(Shared {
             lines_max: telemetry.log_queue_lines.get(),
             bytes_max: usize::try_from(telemetry.log_queue_bytes.as_u64()).unwrap_or(usize::MAX),
             state: Mutex::default(),
             changed: Condvar::new(),
+            rate,
         }));
         let shared = Arc::clone(&queue.0);
         let run = move || shared.write_all(output);
@@ -119,19 +128,27 @@ impl Shared {
     }
 }
 
-impl Write for LogQueue {
+/// Where one line is written.
+#[derive(Debug)]
+pub(super) struct LineWriter {
+    queue: LogQueue,
+    cause: Cause,
+}
+
+impl Write for LineWriter {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let mut state = self.0.state.lock();
-        if self.0.fits(&state, line.len()) {
-            let was_filling = self.0.must_write_now(&state);
+        let Shared { state, changed, rate, .. } = &*self.queue.0;
+        let mut state = state.lock();
+        if !self.queue.0.fits(&state, line.len()) {
+            DROPPED.fetch_add(1, Ordering::Relaxed);
+        } else if self.cause == Cause::Node || rate.take(line.len()) {
+            let was_filling = self.queue.0.must_write_now(&state);
             state.lines.push_back(line.to_vec());
             state.bytes += line.len();
             // The first line wakes the thread, which then waits for more unless the queue fills.
-            if state.lines.len() == 1 || self.0.must_write_now(&state) != was_filling {
-                self.0.changed.notify_one();
+            if state.lines.len() == 1 || self.queue.0.must_write_now(&state) != was_filling {
+                changed.notify_one();
             }
-        } else {
-            DROPPED.fetch_add(1, Ordering::Relaxed);
         }
         Ok(line.len())
     }
@@ -142,10 +159,14 @@ impl Write for LogQueue {
 }
 
 impl MakeWriter<'_> for LogQueue {
-    type Writer = Self;
+    type Writer = LineWriter;
 
-    fn make_writer(&self) -> Self {
-        self.clone()
+    fn make_writer(&self) -> LineWriter {
+        LineWriter { queue: self.clone(), cause: Cause::Client }
+    }
+
+    fn make_writer_for(&self, metadata: &Metadata<'_>) -> LineWriter {
+        LineWriter { queue: self.clone(), cause: Cause::of(metadata) }
     }
 }
 
@@ -196,9 +217,9 @@ mod tests {
         let written = Arc::default();
         let output = Blocked { until_dropped, lengths: Arc::clone(&written) };
         let before = dropped();
-        let (mut queue, guard) = LogQueue::start(&telemetry, output);
+        let (queue, guard) = LogQueue::start(&telemetry, ByteRate::new(&telemetry), output);
         for length in lengths {
-            queue.write_all(&vec![b'x'; *length]).expect("it never fails");
+            queue.make_writer().write_all(&vec![b'x'; *length]).expect("it never fails");
         }
         let dropped = dropped() - before;
         drop((blocked, guard));

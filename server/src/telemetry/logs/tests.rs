@@ -150,6 +150,22 @@ fn a_field_can_neither_forge_a_line_nor_control_a_terminal() {
 }
 
 #[test]
+fn a_field_and_a_message_have_bounded_lengths_after_escaping() {
+    for hostile in ["x", "\\", "\u{1b}", "\u{202e}", "é", "\u{10ffff}"] {
+        let text = hostile.repeat(10_000);
+        for format in [LogFormat::Text, LogFormat::Json] {
+            let line = logged(format, |_| info!(field = text, shown = %text, "{text}")).lines().remove(0);
+            assert!(line.len() < 4_096 + 2 * 2_048 + 300, "{} bytes of {hostile:?}", line.len());
+            assert!(line.contains('…') && line.len() > 2_000, "{line}");
+        }
+    }
+    assert_eq!(shortened("12345678", 8), "12345678");
+    assert_eq!(shortened("123456789", 8), "12345…");
+    assert_eq!(shortened("\"\"\"\"\"", 8), "\"\"…");
+    assert_eq!(shortened("ééééé", 8), "éé…");
+}
+
+#[test]
 fn levels_change_while_it_runs() {
     let log_all = || {
         error!("error");

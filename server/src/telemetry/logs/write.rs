@@ -12,7 +12,7 @@ use tracing_subscriber::fmt::format::{FormatEvent, JsonFields, Writer};
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::line::LogLine;
+use super::line::{LogLine, is_layout_control};
 
 /// Formats lines with the given static fields as
 /// `2026-11-22T03:04:05.678901Z  INFO Listening address=127.0.0.1:4000`
@@ -95,8 +95,7 @@ struct Printable<'a>(&'a str);
 impl fmt::Display for Printable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.chars().try_for_each(|c| {
-            // Bidirectional controls can make a terminal show other text than the line has.
-            if c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
+            if c.is_control() || is_layout_control(c) {
                 write!(f, "{}", c.escape_unicode())
             } else {
                 fmt::Write::write_char(f, c)
