@@ -16,12 +16,13 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::task::{Poll, Waker};
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
 use crate::bundle::Bundle;
+use crate::due_rooms::{DueRooms, NextDue};
 use crate::frame::{Dialect, Encode, EncodeByGroup, Frame, Group};
 use crate::member::Member;
 use crate::observer::Observer;
@@ -63,13 +64,6 @@ pub struct Population {
     pub rooms: usize,
     /// Members of all rooms. A connection that has joined three rooms counts three times.
     pub members: usize,
-}
-
-/// Rooms that have presence to announce, each at most once, and the waker of the task that announces it.
-#[derive(Debug, Default)]
-struct DueRooms {
-    rooms: Vec<(Instant, Arc<Room>)>,
-    waker: Option<Waker>,
 }
 
 impl Hub {
@@ -127,7 +121,7 @@ impl Hub {
         if !room.is_empty() {
             return;
         }
-        let mut wakers = Wakers::collect();
+        let (mut wakers, mut removed) = (Wakers::collect(), Vec::new());
         let mut shard = self.shard(room.key()).lock();
         // While no lock was held, a member may have joined, or another one that left may have closed the
         // room.
@@ -135,11 +129,13 @@ impl Hub {
         if is_open && room.is_empty() {
             shard.remove(room.key());
             self.close(room, &mut wakers);
+            removed = self.due.lock().note_closed(room);
             if shard.len() < shard.capacity() / 4 {
                 shard.shrink_to(SHARD_KEPT);
             }
         }
         drop(shard);
+        drop(removed);
         wakers.wake();
     }
 
@@ -206,15 +202,19 @@ impl Hub {
         }
     }
 
-    /// Rooms with presence to announce and when each is due, or pending until there are some. For one task:
-    /// the last waker replaces the others.
-    pub fn poll_due(&self, waker: &Waker) -> Poll<Vec<(Instant, Arc<Room>)>> {
-        let mut due = self.due.lock();
-        if due.rooms.is_empty() {
-            due.waker = Some(waker.clone());
-            return Poll::Pending;
-        }
-        Poll::Ready(std::mem::take(&mut due.rooms))
+    /// The room whose presence is announced next at `now`, or when there is one. For one task: the last waker replaces
+    /// the others.
+    pub fn next_due(&self, now: Instant, waker: &Waker) -> NextDue {
+        let mut closed = Vec::new();
+        let next = self.due.lock().next(now, waker, &mut closed);
+        // Rooms are dropped without the lock.
+        drop(closed);
+        next
+    }
+
+    /// Announcing presence in a room of `tenant` has taken this long: its next turns are shorter.
+    pub fn charge_announcement(&self, tenant: &Arc<str>, taken: Duration) {
+        self.due.lock().charge(tenant, taken);
     }
 
     fn shard(&self, key: &RoomKey) -> &Mutex<Shard> {

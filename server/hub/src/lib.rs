@@ -8,11 +8,12 @@
 //! whose relay, an observer, is consumed by a link, which publishes to the other nodes and delivers what they
 //! publish.
 //!
-//! Lock order is shard → room → outbox or observer. These two are leaves, and no callback runs under any
+//! Lock order is shard → room → outbox, observer or list of due rooms. These three are leaves, and no callback runs under any
 //! lock: wakers, and drops that might call back, are kept until the locks are released.
 
 mod bundle;
 mod burst;
+mod due_rooms;
 mod fair_queue;
 mod frame;
 mod group_counts;
@@ -35,6 +36,7 @@ mod wakers;
 
 pub use bundle::Bundle;
 pub use burst::Burst;
+pub use due_rooms::NextDue;
 pub use fair_queue::{FairQueue, Quantum};
 pub use frame::{Dialect, Encode, EncodeByGroup, Frame, FrameCache, Group};
 pub use hub::{Hub, HubBuilder, Population};

@@ -108,6 +108,8 @@ pub struct Room {
     key: Arc<RoomKey>,
     opened_at: Instant,
     closed: AtomicBool,
+    /// Whether the room is in the hub's list of due rooms. Changes under the lock of that list only.
+    listed: AtomicBool,
     /// See [`Position::epoch`](crate::Position). `None` in a hub without relay.
     epoch: Option<u64>,
     /// The number of members of each dialect. Read without the lock, to encode before taking it.
@@ -136,6 +138,7 @@ impl Room {
             key,
             opened_at: Instant::now(),
             closed: AtomicBool::new(false),
+            listed: AtomicBool::new(false),
             epoch,
             member_counts: Default::default(),
             marks: Marks::default(),
@@ -165,6 +168,14 @@ impl Room {
 
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_listed(&self) -> bool {
+        self.listed.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_listed(&self, is_listed: bool) {
+        self.listed.store(is_listed, Ordering::Relaxed);
     }
 
     /// When the first member joined.

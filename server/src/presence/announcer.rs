@@ -1,15 +1,16 @@
 //! The task that sends rooms the changes of their presence.
 //!
-//! The hub lists rooms with something to announce and when each is due. One task serves them all, which keeps the diffs
-//! of a room in order and its states in agreement with them.
+//! The hub lists rooms with something to announce, and chooses the next one: tenants take turns. One task serves them
+//! all, which keeps the diffs of a room in order and its states in agreement with them. It yields often, because what it
+//! encodes may be large, and connections wait for this thread.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-use std::future::poll_fn;
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::task::{Poll, ready};
+use std::time::{Duration, Instant};
 
-use hub::{FrameCache, Room};
+use hub::{FrameCache, Hub, NextDue, Room};
 use tokio_util::sync::CancellationToken;
 use wire::phoenix;
 use wire::supabase::{PresenceDiff, TOPIC_PREFIX, presence_diff, presence_payload};
@@ -17,63 +18,44 @@ use wire::supabase::{PresenceDiff, TOPIC_PREFIX, presence_diff, presence_payload
 use crate::node::Node;
 use crate::telemetry::codes::{Code, Scope};
 
-/// A listed room; ordered by when it is due, then by when it was listed.
-struct DueRoom {
-    due: Instant,
-    number: u64,
-    room: Arc<Room>,
-}
-
-impl Ord for DueRoom {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.due, self.number).cmp(&(other.due, other.number))
-    }
-}
-
-impl PartialOrd for DueRoom {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for DueRoom {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for DueRoom {}
+/// How long the task goes on before it yields.
+const TURN: Duration = Duration::from_millis(1);
 
 /// Announces until `stop`.
 pub async fn run(node: Arc<Node>, stop: CancellationToken) {
-    let mut waiting = BinaryHeap::<Reverse<DueRoom>>::new();
-    let mut number = 0;
+    let mut turn = Instant::now();
     loop {
-        let next_due = waiting.peek().map(|Reverse(listed)| listed.due);
-        let sleep = async {
-            match next_due {
-                Some(due) => tokio::time::sleep_until(due.into()).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
+        let room = tokio::select! {
             () = stop.cancelled() => return,
-            rooms = poll_fn(|cx| node.hub.poll_due(cx.waker())) => {
-                for (due, room) in rooms {
-                    number += 1;
-                    waiting.push(Reverse(DueRoom { due, number, room }));
-                }
-            }
-            () = sleep => {}
-        }
-        let now = Instant::now();
-        while waiting.peek().is_some_and(|Reverse(listed)| listed.due <= now) {
-            let Some(Reverse(listed)) = waiting.pop() else { break };
-            announce(&node, &listed.room, now);
-            // The diff of a large room takes a while; connections get their turn in between.
+            room = next_due(&node.hub) => room,
+        };
+        let begun = Instant::now();
+        announce(&node, &room, begun);
+        let ended = Instant::now();
+        node.hub.charge_announcement(&room.key().tenant, ended - begun);
+        if ended - turn >= TURN {
             tokio::task::yield_now().await;
+            turn = Instant::now();
         }
     }
+}
+
+/// Waits for the next room.
+async fn next_due(hub: &Hub) -> Arc<Room> {
+    let mut sleep = pin!(tokio::time::sleep(Duration::MAX));
+    poll_fn(|cx| {
+        loop {
+            match hub.next_due(Instant::now(), cx.waker()) {
+                NextDue::Room(room) => return Poll::Ready(room),
+                NextDue::At(due) => {
+                    sleep.as_mut().reset(due.into());
+                    ready!(sleep.as_mut().poll(cx));
+                }
+                NextDue::Idle => return Poll::Pending,
+            }
+        }
+    })
+    .await
 }
 
 fn announce(node: &Node, room: &Room, now: Instant) {

@@ -16,10 +16,7 @@ impl Outlets for Hub {
     }
 
     fn schedule(&self, room: &Arc<Room>, due_at: Instant) {
-        let mut due = self.due.lock();
-        due.rooms.push((due_at, Arc::clone(room)));
-        let waker = due.waker.take();
-        drop(due);
+        let waker = self.due.lock().add(room, due_at);
         if let Some(waker) = waker {
             waker.wake();
         }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::task::{Poll, Waker};
-use std::time::Instant;
+use std::task::Waker;
+use std::time::{Duration, Instant};
 
-use hub::{Dialect, Encode, Frame, FrameCache, Hub, Membership, PresenceEntry};
+use hub::{Dialect, Encode, Frame, FrameCache, Hub, Membership, NextDue, PresenceEntry, Room};
 use proptest::prelude::*;
 
 use crate::{PLAIN, Reader, Text, frame, hub, key, publish};
@@ -23,10 +23,20 @@ fn list(sign: char, entries: &[PresenceEntry]) -> String {
     entries.iter().map(|entry| format!("{sign}{}", entry.meta)).collect()
 }
 
+/// The rooms that are listed, whether they are due or not.
+pub(crate) fn listed(hub: &Hub) -> Vec<Arc<Room>> {
+    let at_last = Instant::now() + Duration::from_secs(1_000_000);
+    let next = || match hub.next_due(at_last, Waker::noop()) {
+        NextDue::Room(room) => Some(room),
+        NextDue::At(_) | NextDue::Idle => None,
+    };
+    std::iter::from_fn(next).collect()
+}
+
 /// Does the work of the announcing task. Returns the number of rooms announced.
 pub(crate) fn announce(hub: &Arc<Hub>) -> usize {
-    let Poll::Ready(rooms) = hub.poll_due(Waker::noop()) else { return 0 };
-    for (_due, room) in &rooms {
+    let rooms = listed(hub);
+    for room in &rooms {
         let change = room.take_presence(Instant::now());
         let text = list('+', &change.joins) + &list('-', &change.leaves);
         let diff = if text.is_empty() {
