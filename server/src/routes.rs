@@ -17,7 +17,7 @@ use settings::{ByteSize, Settings};
 
 pub use self::path::PathParameters;
 use self::path::{Matching, PathPattern};
-pub use self::request::{BodyError, RequestBody, RequestHead, RoutedRequest};
+pub use self::request::{BodyError, ReceivedBody, RequestBody, RequestHead, RoutedRequest};
 pub use self::table::RouteTable;
 
 /// The methods of a page. hyper removes the body from the response to HEAD.

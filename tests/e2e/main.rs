@@ -24,6 +24,7 @@ mod jwks_url;
 mod jwks_waits;
 mod keep_alive;
 mod limits;
+mod memory;
 mod metrics;
 mod outbox;
 mod presence;

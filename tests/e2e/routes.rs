@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use harness::{Request, Response, Token, TokenIssuer, World};
+use hub::TenantMemory;
 use realtime_server::response;
 use realtime_server::routes::{ACTION, Access, Operation, OtherMethod, Route, RouteHandler, RoutedRequest};
 use serde_json::json;
@@ -123,7 +124,7 @@ async fn the_generated_page_of_routes_is_fresh() {
 /// A handler for operators that needs everything a route can give it.
 async fn echo(_state: Arc<()>, request: RoutedRequest) -> http::Response<bytes::Bytes> {
     let RoutedRequest { head, body } = request;
-    let body = match body.read().await {
+    let body = match body.read(&TenantMemory::unlimited()).await {
         Ok(body) => body,
         Err(error) => return response::json(error.status(), &error.to_string().into()),
     };

@@ -123,9 +123,9 @@ impl MemoryBudget {
         self.refused[kind as usize].load(Ordering::Relaxed)
     }
 
-    /// Whether a tenant may have `bytes` in all, which are part of what is charged.
-    fn allows(&self, bytes: usize) -> bool {
-        let free = self.limit().saturating_sub(self.used.total()) as u128;
+    /// Whether a tenant may have `bytes` in all, `more` of which are not charged yet.
+    fn allows(&self, more: usize, bytes: usize) -> bool {
+        let free = self.limit().saturating_sub(self.used.total().saturating_add(more)) as u128;
         let percent = u128::from(self.tenant_percent.load(Ordering::Relaxed));
         bytes as u128 * (100 - percent) <= free * percent
     }
@@ -144,6 +144,11 @@ impl TenantMemory {
         Arc::new(Self { budget: Arc::clone(budget), used: MemoryUse::default() })
     }
 
+    /// An account with a budget of its own, without a limit: for tests and examples.
+    pub fn unlimited() -> Arc<Self> {
+        Self::new(&MemoryBudget::new(usize::MAX, 99))
+    }
+
     /// The budget that all accounts of the node share.
     pub fn budget(&self) -> &Arc<MemoryBudget> {
         &self.budget
@@ -159,9 +164,9 @@ impl TenantMemory {
         self.used.total()
     }
 
-    /// Whether nothing more can be charged. Three loads and a sum; nothing is written.
-    pub fn is_exhausted(&self) -> bool {
-        !self.budget.allows(self.total() + 1)
+    /// Whether `bytes` more could be charged. Nothing is written.
+    pub fn has_room_for(&self, bytes: usize) -> bool {
+        self.budget.allows(bytes, bytes + self.total())
     }
 
     /// Charges `bytes` if the tenant may have them.
@@ -183,7 +188,7 @@ impl TenantMemory {
     /// Added first and compared then, so that of two at once not both get the last bytes.
     fn try_add(&self, kind: MemoryKind, bytes: usize) -> bool {
         self.add(kind, bytes);
-        let is_allowed = self.budget.allows(self.total());
+        let is_allowed = self.budget.allows(0, self.total());
         if !is_allowed {
             self.subtract(kind, bytes);
         }
@@ -271,10 +276,10 @@ mod tests {
         let account = TenantMemory::new(&budget);
         let mut charge = account.try_charge(MemoryKind::Held, 50_000).expect("it is below the share");
         budget.set(40_000, 75);
-        assert!(account.is_exhausted());
+        assert!(!account.has_room_for(1));
         assert!(!charge.try_grow(1));
         charge.resize(10_000);
-        assert!(!account.is_exhausted());
+        assert!(account.has_room_for(1));
         assert!(charge.try_grow(1));
         assert_eq!((charge.bytes(), account.used(MemoryKind::Held)), (10_001, 10_001));
     }

@@ -10,6 +10,7 @@ mod head_scanner;
 pub mod listener;
 pub mod networks;
 pub mod proxy_protocol;
+mod request_body;
 mod request_deadline;
 mod request_id;
 mod request_log;

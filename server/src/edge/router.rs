@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use tracing::{Instrument, Span};
 
@@ -13,10 +13,10 @@ use super::caller::Caller;
 use super::request_id::{self, X_REQUEST_ID};
 use super::request_log::RequestLog;
 use super::sockets::{Purpose, Shortage};
-use super::{authorise, cors, head_check};
+use super::{authorise, cors, head_check, request_body};
 use crate::node::{LifecyclePhase, Node};
 use crate::response::{empty, json};
-use crate::routes::{BodyError, OtherMethod, PathParameters, RequestBody, RequestHead, Route};
+use crate::routes::{OtherMethod, PathParameters, RequestBody, RequestHead, Route};
 use crate::routes::{RouteTable, RoutedRequest};
 use crate::telemetry::codes::Code;
 use crate::telemetry::request_context::{ERROR_CODE, RequestContext};
@@ -148,16 +148,7 @@ impl Router {
         let limit = route.max_body().map_or(0, |limit| (limit.value)(&settings).as_u64());
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let timeout = settings.server.handshake_timeout;
-        RequestBody::new(async move {
-            let collected = tokio::time::timeout(timeout, Limited::new(body, limit).collect()).await;
-            match collected.map_err(|_elapsed| BodyError::TimedOut)? {
-                // No handler reads trailers, and hyper accepts lines in them that end without a carriage return.
-                Ok(collected) if collected.trailers().is_some() => Err(BodyError::Broken),
-                Ok(collected) => Ok(collected.to_bytes()),
-                Err(error) if error.is::<LengthLimitError>() => Err(BodyError::TooLarge),
-                Err(_broken) => Err(BodyError::Broken),
-            }
-        })
+        RequestBody::new(move |memory| request_body::read(body, limit, timeout, memory))
     }
 }
 

@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::ops::Deref;
 use std::pin::Pin;
 use std::str::Utf8Error;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, StatusCode, Uri};
+use hub::{MemoryCharge, TenantMemory};
 use percent_encoding::percent_decode_str;
 
 use super::PathParameters;
@@ -90,20 +91,48 @@ impl RequestHead {
 }
 
 /// The body of a request. It is read when the handler calls [`read`](Self::read), within the limits of its route.
-pub struct RequestBody(Pin<Box<dyn Future<Output = Result<Bytes, BodyError>> + Send>>);
+pub struct RequestBody(Box<dyn FnOnce(Arc<TenantMemory>) -> BodyFuture + Send>);
+
+/// A body that is being read.
+type BodyFuture = Pin<Box<dyn Future<Output = Result<ReceivedBody, BodyError>> + Send>>;
 
 impl RequestBody {
-    /// A body that `read` reads. It must do nothing before it is polled.
-    pub fn new(read: impl Future<Output = Result<Bytes, BodyError>> + Send + 'static) -> Self {
-        Self(Box::pin(read))
+    /// A body that `read` reads.
+    pub fn new<F>(read: impl FnOnce(Arc<TenantMemory>) -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = Result<ReceivedBody, BodyError>> + Send + 'static,
+    {
+        Self(Box::new(|memory| Box::pin(read(memory))))
     }
 
-    /// Reads the body to its end.
+    /// Reads the body to its end. A large one is charged to `memory`, and waits until there is some.
     ///
     /// # Errors
-    /// When it is over the limit of the route, does not end in time, or breaks off.
-    pub async fn read(self) -> Result<Bytes, BodyError> {
-        self.0.await
+    /// When it is over the limit of the route, finds no memory or does not end in time, or breaks off.
+    pub async fn read(self, memory: &Arc<TenantMemory>) -> Result<ReceivedBody, BodyError> {
+        (self.0)(Arc::clone(memory)).await
+    }
+}
+
+/// A whole body, with its charge.
+#[derive(Debug)]
+pub struct ReceivedBody {
+    bytes: Vec<u8>,
+    _charge: Option<MemoryCharge>,
+}
+
+impl ReceivedBody {
+    /// A body with the charge for it, if it is large.
+    pub fn new(bytes: Vec<u8>, charge: Option<MemoryCharge>) -> Self {
+        Self { bytes, _charge: charge }
+    }
+}
+
+impl Deref for ReceivedBody {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
@@ -117,6 +146,9 @@ pub enum BodyError {
     /// It did not end within `server.handshake_timeout`.
     #[error("Request Timeout")]
     TimedOut,
+    /// The memory of the tenant was used up until then.
+    #[error("Too Many Requests")]
+    OutOfMemory,
     /// It broke off, or is not what its headers announce.
     #[error("Bad Request")]
     Broken,
@@ -128,6 +160,7 @@ impl BodyError {
         match self {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TimedOut => StatusCode::REQUEST_TIMEOUT,
+            Self::OutOfMemory => StatusCode::TOO_MANY_REQUESTS,
             Self::Broken => StatusCode::BAD_REQUEST,
         }
     }

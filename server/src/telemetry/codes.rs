@@ -152,6 +152,8 @@ codes! {
     UnknownPresenceEvent: ClientError, [Channel], "<nothing>";
     /// A payload over `limits.max_payload_size_in_kb`; it was dropped. Ours.
     PayloadSizeExceeded: ClientError, [Channel, Http], "payload_size_exceeded";
+    /// A message or body of more than 16 KiB for which there is no memory (`server.memory_budget`); it was dropped. Ours.
+    MemoryLimitReached: ClientError, [Channel, Http], "Memory for large messages is used up, try again later";
     /// Messages were dropped because a client reads more slowly than they are sent to it. Ours.
     OutboxFull: Warning, [Log], "Dropped messages for clients that read too slowly";
 

@@ -3,6 +3,7 @@
 //! A thread reads the log all the time, because a server whose log is not read drops lines. Waits for a line go on where
 //! the last one ended, and are bounded.
 
+use std::fs;
 use std::io::{BufRead as _, BufReader, Read};
 use std::net::SocketAddr;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -97,6 +98,16 @@ impl ServerProcess {
     /// Its id.
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The most memory that it had resident so far, in bytes.
+    ///
+    /// # Panics
+    /// When the process does not exist any more.
+    pub fn resident_peak(&self) -> usize {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a running process");
+        peak.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") * 1024
     }
 
     /// Sends a signal.

@@ -24,7 +24,7 @@ use crate::auth::Credentials;
 use crate::node::{Authenticated, AuthenticationError, Node, NotAuthenticated};
 use crate::response;
 use crate::routes::{
-    ACTION, Access, Operation, RequestBody, RequestHead, Route, RouteHandler, RoutedRequest,
+    ACTION, Access, BodyError, Operation, RequestBody, RequestHead, Route, RouteHandler, RoutedRequest,
 };
 use crate::telemetry::codes::{Code, Scope};
 use crate::tenants::Tenant;
@@ -106,7 +106,8 @@ async fn respond(
     let sent = if rate.is_reached() {
         Err(too_many(&tenant, "Too many requests"))
     } else {
-        body.read().await.map_err(Rejection::from).and_then(|body| send(&tenant, &body))
+        let body = body.read(&tenant.memory).await.map_err(|error| unread(&tenant, error));
+        body.and_then(|body| send(&tenant, &body))
     };
     let mut response = match sent {
         Ok(()) => response::empty(StatusCode::ACCEPTED),
@@ -115,6 +116,16 @@ async fn respond(
     tenant.reports.attribute(&mut response);
     rate.add_headers(response.headers_mut());
     response
+}
+
+/// Refuses a request whose body could not be read.
+fn unread(tenant: &Tenant, error: BodyError) -> Rejection {
+    if error != BodyError::OutOfMemory {
+        return error.into();
+    }
+    let code = Code::MemoryLimitReached;
+    tenant.reports.record(code.at(Scope::Http), code.text());
+    Rejection::message(error.status(), code.text())
 }
 
 /// Reports that a request is refused before it counts, and responds to it.
