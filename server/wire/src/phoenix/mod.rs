@@ -42,6 +42,12 @@ pub fn decode_text(dialect: Dialect, text: &str) -> Result<Push<'_>, DecodeError
     if dialect == V1 { v1::decode(text) } else { v2::decode(text) }
 }
 
+/// Reads the beginning of a text frame: what precedes the payload, which is empty in the result. `None` if the topic or the
+/// event is not there. In V1 the refs usually come after the payload and are null then.
+pub fn decode_text_head(dialect: Dialect, text: &str) -> Option<Push<'_>> {
+    if dialect == V1 { v1::decode_head(text) } else { v2::decode_head(text) }
+}
+
 /// Reads a binary frame.
 ///
 /// # Errors

@@ -23,6 +23,20 @@ pub(super) fn decode(text: &str) -> Result<Push<'_>, DecodeError> {
     })
 }
 
+pub(super) fn decode_head(text: &str) -> Option<Push<'_>> {
+    let (mut topic, mut event) = (None, None);
+    let (mut join_ref, mut reference) = (Ok(Ref::NULL), Ok(Ref::NULL));
+    let _cut_off = raw_json::each_property(text, |property| match property.key {
+        "\"topic\"" => topic = raw_json::string(property.value),
+        "\"event\"" => event = raw_json::string(property.value),
+        "\"join_ref\"" => join_ref = Ref::from_json(property.value),
+        "\"ref\"" => reference = Ref::from_json(property.value),
+        _ => {}
+    });
+    let (join_ref, reference) = (join_ref.ok()?, reference.ok()?);
+    Some(Push { join_ref, reference, topic: topic?, event: event?, payload: "" })
+}
+
 pub(super) fn write(
     frame: &mut FrameBuilder,
     reference: &str,

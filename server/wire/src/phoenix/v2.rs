@@ -20,6 +20,25 @@ pub(super) fn decode(text: &str) -> Result<Push<'_>, DecodeError> {
     })
 }
 
+pub(super) fn decode_head(text: &str) -> Option<Push<'_>> {
+    let (mut elements, mut found) = ([""; 4], 0);
+    let _cut_off = raw_json::each_element(text, |element| {
+        if let Some(slot) = elements.get_mut(found) {
+            *slot = element;
+        }
+        found += 1;
+    });
+    let [join_ref, reference, topic, event] = elements;
+    (found >= elements.len()).then_some(())?;
+    Some(Push {
+        join_ref: Ref::from_json(join_ref).ok()?,
+        reference: Ref::from_json(reference).ok()?,
+        topic: raw_json::string(topic)?,
+        event: raw_json::string(event)?,
+        payload: "",
+    })
+}
+
 pub(super) fn write(
     frame: &mut FrameBuilder,
     join_ref: &str,

@@ -192,3 +192,26 @@ fn five_megabytes_of_brackets_are_read_without_a_deep_stack() {
     assert_eq!(phoenix::decode_text(V2, &text).unwrap().payload, deep);
     assert_eq!(phoenix::decode_text(V2, &text[..2_000_000]), Err(DecodeError::NotJson));
 }
+
+#[test]
+fn the_head_of_a_message_says_what_it_is_about() {
+    let whole =
+        r#"["6","7","realtime:room1","broadcast",{"type":"broadcast","event":"e","payload":{"a":1}}]"#;
+    let head = phoenix::decode_text_head(V2, &whole[..50]).expect("the event is there");
+    assert_eq!((head.join_ref.as_json(), head.reference.as_json()), ("\"6\"", "\"7\""));
+    assert_eq!((&*head.topic, &*head.event, head.payload), ("realtime:room1", "broadcast", ""));
+    let whole =
+        r#"{"topic":"realtime:room1","event":"broadcast","payload":{"a":1},"ref":"7","join_ref":"6"}"#;
+    let head = phoenix::decode_text_head(V1, &whole[..60]).expect("the event is there");
+    assert_eq!(
+        (&*head.topic, &*head.event, head.reference.as_json()),
+        ("realtime:room1", "broadcast", "null")
+    );
+    let head = phoenix::decode_text_head(V1, whole).expect("the event is there");
+    assert_eq!((head.join_ref.as_json(), head.reference.as_json()), ("\"6\"", "\"7\""));
+    for (dialect, text) in
+        [(V2, r#"["6","7","realtime:room1","bro"#), (V1, r#"{"topic":"a","eve"#), (V2, ""), (V1, "[1]")]
+    {
+        assert_eq!(phoenix::decode_text_head(dialect, text), None, "{text}");
+    }
+}
