@@ -20,6 +20,7 @@ use parking_lot::Mutex;
 
 use crate::burst::Burst;
 use crate::frame::Frame;
+use crate::memory::TenantMemory;
 use crate::wakers::Wakers;
 
 use self::replaceable::Positions;
@@ -81,6 +82,7 @@ pub enum Turn {
 #[repr(align(64))]
 pub struct Outbox {
     queue: Mutex<Queue>,
+    memory: Arc<TenantMemory>,
 }
 
 #[derive(Debug)]
@@ -167,9 +169,10 @@ impl Queue {
 }
 
 impl Outbox {
-    /// An empty outbox.
-    pub fn new(bounds: Bounds) -> Self {
+    /// An empty outbox of a client whose tenant has the account `memory`.
+    pub fn new(bounds: Bounds, memory: Arc<TenantMemory>) -> Self {
         Self {
+            memory,
             queue: Mutex::new(Queue {
                 bounds,
                 waker: None,
@@ -184,6 +187,11 @@ impl Outbox {
                 replaceable: None,
             }),
         }
+    }
+
+    /// The account of the client's tenant.
+    pub fn memory(&self) -> &Arc<TenantMemory> {
+        &self.memory
     }
 
     /// Queues a frame if it fits, and wakes the connection.

@@ -53,7 +53,7 @@ impl ClientContext {
             let bytes = usize::try_from(outbox.max_bytes.as_u64()).unwrap_or(usize::MAX);
             Bounds { frames: outbox.max_frames.get(), bytes }
         };
-        let outbox = Arc::new(Outbox::new(bounds));
+        let outbox = Arc::new(Outbox::new(bounds, Arc::clone(&tenant.memory)));
         let registration = tenant.sockets.register(Arc::clone(&outbox));
         if services.node.lifecycle.has_reached(LifecyclePhase::Draining) {
             // The drain may have closed all registered connections before this one was registered.

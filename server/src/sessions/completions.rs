@@ -100,7 +100,8 @@ mod tests {
     use super::*;
 
     fn completions(max: usize) -> (Arc<Outbox>, Completions<u32>) {
-        let outbox = Arc::new(Outbox::new(Bounds { frames: 8, bytes: 1_000 }));
+        let outbox =
+            Arc::new(Outbox::new(Bounds { frames: 8, bytes: 1_000 }, hub::TenantMemory::unlimited()));
         let max = NonZeroUsize::new(max).expect("not zero");
         let completions = Completions::new(&outbox, TaskTracker::new(), max);
         (outbox, completions)

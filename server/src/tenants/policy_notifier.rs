@@ -76,8 +76,9 @@ mod tests {
             (&Arc::new(Metrics::new(Vec::new())), &hub::MemoryBudget::new(usize::MAX, 75)),
         );
         let tenant = Arc::clone(registry.default_tenant());
-        let outboxes: Vec<_> =
-            (0..SOCKETS).map(|_| Arc::new(Outbox::new(Bounds { frames: 1, bytes: 1 }))).collect();
+        let outboxes: Vec<_> = (0..SOCKETS)
+            .map(|_| Arc::new(Outbox::new(Bounds { frames: 1, bytes: 1 }, hub::TenantMemory::unlimited())))
+            .collect();
         let registrations: Vec<_> =
             outboxes.iter().map(|outbox| tenant.sockets.register(Arc::clone(outbox))).collect();
         let (notifier, stop, turns) =

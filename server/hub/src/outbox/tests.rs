@@ -12,16 +12,21 @@ fn taken(outbox: &Outbox) -> usize {
     burst.len()
 }
 
+/// An outbox of a tenant whose memory is not limited.
+fn outbox(bounds: Bounds) -> Outbox {
+    Outbox::new(bounds, TenantMemory::unlimited())
+}
+
 #[test]
 fn one_frame_always_fits_an_empty_outbox() {
-    let outbox = Outbox::new(Bounds { bytes: 10, frames: 1 });
+    let outbox = outbox(Bounds { bytes: 10, frames: 1 });
     assert_eq!(outbox.offer(&frame(1_000)), Offer::Queued);
     assert_eq!(outbox.offer(&frame(1)), Offer::Full);
 }
 
 #[test]
 fn frames_count_until_the_socket_has_them() {
-    let outbox = Outbox::new(Bounds { frames: 2, bytes: 100 });
+    let outbox = outbox(Bounds { frames: 2, bytes: 100 });
     outbox.offer(&frame(10));
     outbox.offer(&frame(10));
     assert_eq!(taken(&outbox), 2);
@@ -32,7 +37,7 @@ fn frames_count_until_the_socket_has_them() {
 
 #[test]
 fn a_connection_that_missed_something_learns_that_it_has_caught_up() {
-    let outbox = Outbox::new(Bounds { frames: 1, bytes: 100 });
+    let outbox = outbox(Bounds { frames: 1, bytes: 100 });
     outbox.offer(&frame(10));
     outbox.offer(&frame(10));
     let mut burst = Burst::default();
@@ -45,7 +50,7 @@ fn a_connection_that_missed_something_learns_that_it_has_caught_up() {
 
 #[test]
 fn a_disconnect_follows_everything_queued_and_keeps_its_first_reason() {
-    let outbox = Outbox::new(Bounds { frames: 4, bytes: 100 });
+    let outbox = outbox(Bounds { frames: 4, bytes: 100 });
     outbox.disconnect(Disconnect { code: 1012, reason: "first".into() });
     outbox.disconnect(Disconnect { code: 1013, reason: "second".into() });
     outbox.reply(&frame(1));
@@ -70,7 +75,7 @@ fn lengths(outbox: &Outbox) -> Vec<usize> {
 
 #[test]
 fn a_slow_reader_receives_only_the_newest_replaceable_entry_in_its_place() {
-    let outbox = Outbox::new(Bounds { frames: 10, bytes: 1_000 });
+    let outbox = outbox(Bounds { frames: 10, bytes: 1_000 });
     outbox.offer(&frame(100));
     for length in 1..=5 {
         assert_eq!(outbox.offer_replaceable(KEY, &frame(length)), Offer::Queued);
@@ -87,7 +92,7 @@ fn a_slow_reader_receives_only_the_newest_replaceable_entry_in_its_place() {
 
 #[test]
 fn bytes_of_replaced_entries_do_not_count() {
-    let outbox = Outbox::new(Bounds { frames: 3, bytes: 100 });
+    let outbox = outbox(Bounds { frames: 3, bytes: 100 });
     outbox.offer(&frame(50));
     outbox.offer_replaceable(KEY, &frame(40));
     outbox.offer_replaceable(KEY, &frame(10));
@@ -99,7 +104,7 @@ fn bytes_of_replaced_entries_do_not_count() {
 
 #[test]
 fn replaceable_entries_are_dropped_first_when_the_outbox_is_full() {
-    let outbox = Outbox::new(Bounds { frames: 3, bytes: 100 });
+    let outbox = outbox(Bounds { frames: 3, bytes: 100 });
     outbox.offer_replaceable(KEY, &frame(10));
     outbox.offer(&frame(20));
     outbox.offer_replaceable(OTHER, &frame(30));
@@ -113,7 +118,7 @@ fn replaceable_entries_are_dropped_first_when_the_outbox_is_full() {
 
 #[test]
 fn a_larger_replacement_that_does_not_fit_in_place_is_queued_at_the_end_instead() {
-    let outbox = Outbox::new(Bounds { frames: 10, bytes: 100 });
+    let outbox = outbox(Bounds { frames: 10, bytes: 100 });
     outbox.offer_replaceable(KEY, &frame(10));
     outbox.offer_replaceable(OTHER, &frame(20));
     outbox.offer(&frame(60));
@@ -124,7 +129,7 @@ fn a_larger_replacement_that_does_not_fit_in_place_is_queued_at_the_end_instead(
 
 #[test]
 fn a_replaceable_entry_alone_in_its_outbox_may_be_of_any_size() {
-    let outbox = Outbox::new(Bounds { frames: 1, bytes: 10 });
+    let outbox = outbox(Bounds { frames: 1, bytes: 10 });
     assert_eq!(outbox.offer_replaceable(KEY, &frame(100)), Offer::Queued);
     assert_eq!(outbox.offer_replaceable(KEY, &frame(200)), Offer::Queued);
     assert_eq!(outbox.offer_replaceable(OTHER, &frame(1)), Offer::Evicted(1));
@@ -133,7 +138,7 @@ fn a_replaceable_entry_alone_in_its_outbox_may_be_of_any_size() {
 
 #[test]
 fn a_closed_outbox_takes_no_replaceable_entries() {
-    let outbox = Outbox::new(Bounds { frames: 10, bytes: 100 });
+    let outbox = outbox(Bounds { frames: 10, bytes: 100 });
     outbox.offer_replaceable(KEY, &frame(1));
     outbox.close();
     assert_eq!(outbox.offer_replaceable(KEY, &frame(1)), Offer::Full);

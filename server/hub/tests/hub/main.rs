@@ -72,7 +72,13 @@ pub(crate) struct Reader {
 
 impl Reader {
     pub(crate) fn new(dialect: Dialect, frames: u32) -> Self {
-        Self { outbox: Arc::new(Outbox::new(Bounds { frames, bytes: 1_000_000 })), dialect }
+        Self {
+            outbox: Arc::new(Outbox::new(
+                Bounds { frames, bytes: 1_000_000 },
+                hub::TenantMemory::unlimited(),
+            )),
+            dialect,
+        }
     }
 
     pub(crate) fn member(&self) -> Member {
