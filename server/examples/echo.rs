@@ -24,7 +24,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use realtime_server::edge::websocket::{Connection, ConnectionConfig};
-use realtime_server::sessions::Session;
+use realtime_server::sessions::{MessageHead, Session};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -58,7 +58,12 @@ struct Echo {
 
 impl Echo {
     fn new() -> Self {
-        Self { outbox: Arc::new(Outbox::new(Bounds { frames: 4096, bytes: 64 << 20 })) }
+        Self {
+            outbox: Arc::new(Outbox::new(
+                Bounds { frames: 4096, bytes: 64 << 20 },
+                hub::TenantMemory::unlimited(),
+            )),
+        }
     }
 }
 
@@ -86,6 +91,8 @@ impl Session for Echo {
     fn binary(&mut self, message: &[u8]) {
         self.outbox.reply(&binary(message));
     }
+
+    fn skipped(&mut self, _: &MessageHead<'_>) {}
 
     fn broken(&mut self, _why: &str) {}
 
@@ -209,6 +216,7 @@ async fn main() -> anyhow::Result<()> {
         idle_timeout: Duration::from_secs(120),
         stall_timeout: Duration::from_secs(30),
         close_timeout: Duration::from_secs(5),
+        large_message_timeout: Duration::from_secs(30),
         max_message_size: 64 << 20,
         read_buffer_size: 2 * 1024,
     });

@@ -26,6 +26,8 @@ pub enum CloseReason {
     NoChannel,
     /// The client has accepted no byte for `outbox.stall_timeout`.
     ReadsTooSlowly,
+    /// There is no memory for the rest of a large message, of which a part was received (`server.memory_budget`).
+    OutOfMemory,
     /// What the client sent breaks RFC 6455.
     ProtocolError,
     /// A text message is not UTF-8.
@@ -45,7 +47,7 @@ impl CloseReason {
             Self::InvalidText => 1007,
             Self::MessageTooLarge { .. } => 1009,
             Self::Restarting | Self::Disconnected | Self::Suspended | Self::Removed => 1012,
-            Self::Idle | Self::NoChannel | Self::ReadsTooSlowly => 1013,
+            Self::Idle | Self::NoChannel | Self::ReadsTooSlowly | Self::OutOfMemory => 1013,
         }
     }
 
@@ -59,6 +61,7 @@ impl CloseReason {
             Self::Idle => "idle timeout".into(),
             Self::NoChannel => "no channel joined".into(),
             Self::ReadsTooSlowly => "reading too slowly".into(),
+            Self::OutOfMemory => "no memory for a large message".into(),
             Self::ProtocolError => "protocol error".into(),
             Self::InvalidText => "text message is not UTF-8".into(),
             Self::MessageTooLarge { max } => format!("message is larger than {max} bytes").into(),
@@ -76,7 +79,7 @@ impl From<CloseReason> for Disconnect {
 mod tests {
     use super::*;
 
-    const ALL: [CloseReason; 10] = [
+    const ALL: [CloseReason; 11] = [
         CloseReason::Restarting,
         CloseReason::Disconnected,
         CloseReason::Suspended,
@@ -84,6 +87,7 @@ mod tests {
         CloseReason::Idle,
         CloseReason::NoChannel,
         CloseReason::ReadsTooSlowly,
+        CloseReason::OutOfMemory,
         CloseReason::ProtocolError,
         CloseReason::InvalidText,
         CloseReason::MessageTooLarge { max: usize::MAX },

@@ -39,6 +39,16 @@ impl Program {
         Program { process, world, _folder: folder }
     }
 
+    /// A WebSocket of the default tenant that has sent all but the end of a message of 5 MB, or as much as was accepted.
+    async fn send_unfinished_frame(&self) -> RawSocket {
+        let mut socket = self.world.raw().await;
+        let mut frame = vec![0x82, 0xff];
+        frame.extend(5_000_000_u64.to_be_bytes());
+        frame.resize(4_990_000, 7);
+        let _paused = socket.write(&frame).await;
+        socket
+    }
+
     /// A POST of the default tenant with all but the end of a body of 8 MB, or as much as was accepted.
     async fn send_unfinished_body(&self) -> RawSocket {
         let mut socket = self.world.dial().await;
@@ -57,7 +67,7 @@ impl Program {
 /// Writes the settings.
 fn configure(folder: &TempDir, budget: &str) {
     let settings = format!(
-        "[server]\nhost = \"127.0.0.1\"\nport = 0\nmemory_budget = \"{budget}\"\n\
+        "[server]\nhost = \"127.0.0.1\"\nport = 0\nmemory_budget = \"{budget}\"\nlarge_message_timeout = \"2s\"\n\
          [tenants.acme.auth]\njwt_secret = \"{SECRET}, of acme\"\n"
     );
     fs::write(folder.path().join("config.toml"), settings).expect("writable");
@@ -110,6 +120,17 @@ where
     assert!(peak < BUDGET, "{} MB were resident", peak / 1_000_000);
     assert!(slowest < Duration::from_secs(2), "another tenant waited {slowest:?}");
     ended
+}
+
+#[tokio::test]
+async fn unfinished_frames_stay_inside_the_budget() {
+    let program = std::sync::Arc::new(Program::start());
+    let mut attack = JoinSet::new();
+    for _ in 0..SENDERS {
+        let program = std::sync::Arc::clone(&program);
+        attack.spawn(async move { program.send_unfinished_frame().await });
+    }
+    check_others_during(&program, attack).await;
 }
 
 #[tokio::test]

@@ -3,10 +3,15 @@
 
 use std::time::Duration;
 
-use harness::{Request, Response, Token, World};
+use harness::{Dialect, RawFrame, Request, Response, Token, World, eventually, opcode};
 use hub::{MemoryCharge, MemoryKind};
-use serde_json::json;
+use serde_json::{Value, json};
 use settings::ByteSize;
+
+const ROOM: &str = "realtime:room";
+
+/// The text of a refusal.
+const REFUSED: &str = "Memory for large messages is used up, try again later";
 
 /// A server whose large messages and bodies wait for a moment only.
 async fn impatient_world() -> World {
@@ -38,8 +43,7 @@ async fn a_large_body_is_refused_while_memory_is_used_up() {
     let used_up = use_up(&world);
     assert_eq!(post(&world, 10_000).await.status, 202, "a small body passes");
     let refused = post(&world, 100_000).await;
-    let text = "Memory for large messages is used up, try again later";
-    assert_eq!((refused.status, refused.json()), (429, json!({ "message": text })));
+    assert_eq!((refused.status, refused.json()), (429, json!({ "message": REFUSED })));
     assert_eq!(world.number("realtime_memory_refused_total{kind=\"receiving\"}").await, 1.0);
     drop(used_up);
     assert_eq!(post(&world, 100_000).await.status, 202);
@@ -58,10 +62,121 @@ async fn a_body_without_a_length_is_charged_as_the_largest() {
     );
     socket.write(head.as_bytes()).await.expect("it is sent");
     let limit = settings::Settings::default().broadcast.max_body_size.as_u64() as f64;
-    harness::eventually("the body is charged", async || {
+    eventually("the body is charged", async || {
         world.number("realtime_memory_used_bytes{kind=\"receiving\"}").await == limit
     })
     .await;
     assert_eq!(socket.response().await.status, 408);
+    world.stop().await;
+}
+
+/// The payload of a broadcast of this size.
+fn broadcast(bytes: usize) -> Value {
+    json!({"type": "broadcast", "event": "e", "payload": {"text": "x".repeat(bytes)}})
+}
+
+#[tokio::test]
+async fn a_large_broadcast_is_refused_with_a_reply_and_the_channel_stays() {
+    let world = impatient_world().await;
+    let (mut ann, mut bob) = (world.connect().await, world.connect().await);
+    ann.join(ROOM, json!({"broadcast": {"ack": true}})).await;
+    bob.join(ROOM, json!({})).await;
+    let used_up = use_up(&world);
+    ann.push("7", ROOM, "broadcast", &broadcast(100_000)).await;
+    ann.push("8", ROOM, "broadcast", &broadcast(1_000)).await;
+    let refused = ann.next_json().await;
+    assert_eq!((&refused[1], &refused[4]["status"]), (&json!("7"), &json!("error")));
+    assert_eq!(refused[4]["response"], json!({ "reason": REFUSED }));
+    let passed = ann.next_json().await;
+    assert_eq!((&passed[1], &passed[4]["status"]), (&json!("8"), &json!("ok")));
+    assert_eq!(bob.next_json().await[4]["payload"]["text"].as_str().map(str::len), Some(1_000));
+    drop(used_up);
+    ann.push("9", ROOM, "broadcast", &broadcast(100_000)).await;
+    assert_eq!(ann.next_json().await[4]["status"], "ok");
+    assert_eq!(bob.next_json().await[4]["payload"]["text"].as_str().map(str::len), Some(100_000));
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_large_broadcast_waits_for_memory() {
+    let world = World::with(|settings| settings.server.memory_budget = Some(ByteSize::mib(64))).await;
+    let mut ann = world.connect().await;
+    ann.join(ROOM, json!({"broadcast": {"self": true}})).await;
+    let used_up = use_up(&world);
+    ann.push("7", ROOM, "broadcast", &broadcast(100_000)).await;
+    let mut other = world.connect().await;
+    other.settle().await;
+    drop(used_up);
+    assert_eq!(ann.next_json().await[4]["payload"]["text"].as_str().map(str::len), Some(100_000));
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_refusal_is_reported_in_every_dialect() {
+    let world = impatient_world().await;
+    let (mut ann, mut bob) = (world.connect().await, world.connect_as(Dialect::V1, Token::Valid).await);
+    ann.join(ROOM, json!({})).await;
+    bob.join(ROOM, json!({})).await;
+    let _used_up = use_up(&world);
+    // Kind 3 with a ref, the topic and an event, and a payload of bytes.
+    let mut binary = vec![3, 0, 1, ROOM.len() as u8, 1, 0, 0, b'7'];
+    binary.extend(ROOM.bytes().chain([b'e']));
+    binary.resize(50_000, 0);
+    ann.send_binary(binary).await;
+    let notice = ann.next_json().await;
+    assert_eq!((&notice[3], &notice[4]["message"]), (&json!("system"), &json!(REFUSED)));
+    // In the order in which clients write the keys.
+    let payload = broadcast(50_000);
+    let message = format!(r#"{{"topic":"{ROOM}","event":"broadcast","payload":{payload},"ref":"7"}}"#);
+    bob.send_text(message).await;
+    let notice = bob.next_json().await;
+    assert_eq!((&notice["event"], &notice["payload"]["message"]), (&json!("system"), &json!(REFUSED)));
+    // A join that is too large is answered as well.
+    ann.push("8", "realtime:other", "phx_join", &broadcast(50_000)).await;
+    let reply = ann.next_json().await;
+    assert_eq!(reply[4], json!({"status": "error", "response": {"reason": REFUSED}}));
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn fragments_are_refused_as_a_whole_and_pings_between_them_are_answered() {
+    let world = impatient_world().await;
+    let mut socket = world.raw().await;
+    let used_up = use_up(&world);
+    let part = |opcode, bytes| RawFrame::new(opcode, vec![b' '; bytes]).unfinished();
+    socket.send(&part(opcode::TEXT, 20_000)).await;
+    socket.send(&RawFrame::new(opcode::PING, "between")).await;
+    socket.send(&part(opcode::CONTINUATION, 20_000)).await;
+    socket.send(&RawFrame::new(opcode::CONTINUATION, vec![b' '; 20_000])).await;
+    socket.send(&RawFrame::new(opcode::PING, "after")).await;
+    for payload in ["between", "after"] {
+        let pong = socket.next().await.expect("a pong");
+        assert_eq!((pong.opcode, &*pong.payload), (opcode::PONG, payload.as_bytes()));
+    }
+    // A message that became large after a part of it was accepted cannot be skipped.
+    socket.send(&part(opcode::TEXT, 10_000)).await;
+    socket.send(&part(opcode::CONTINUATION, 10_000)).await;
+    assert_eq!(socket.drain_to_close().await, Some(1013));
+    drop(used_up);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_message_that_takes_long_gives_its_memory_to_others() {
+    let world = impatient_world().await;
+    let mut slow = world.raw().await;
+    let mut frame = RawFrame::new(opcode::BINARY, vec![0; 1_000_000]).encode();
+    let end = frame.split_off(500_000);
+    slow.write(&frame).await.expect("it is sent");
+    let receiving = async || world.number("realtime_memory_used_bytes{kind=\"receiving\"}").await;
+    eventually("the message is charged", async || receiving().await == 1_000_000.0).await;
+    let mut other = world.connect().await;
+    other.settle().await;
+    assert_eq!(receiving().await, 1_000_000.0, "it may go on while there is memory");
+    let used_up = use_up(&world);
+    assert_eq!(slow.drain_to_close().await, Some(1013));
+    drop(slow);
+    eventually("the charge is given back", async || receiving().await == 0.0).await;
+    drop((used_up, end));
     world.stop().await;
 }

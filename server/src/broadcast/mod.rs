@@ -21,6 +21,9 @@ pub enum BroadcastError {
     /// The payload is over `limits.max_payload_size_in_kb`.
     #[error("payload_size_exceeded")]
     TooLarge,
+    /// There is no memory for a message of this size (`server.memory_budget`).
+    #[error("{}", Code::MemoryLimitReached.text())]
+    OutOfMemory,
     /// A text broadcast whose payload is not a JSON object.
     #[error("Broadcast payload must be a map")]
     NotAMap,
@@ -35,6 +38,7 @@ impl BroadcastError {
         match self {
             Self::TooMany => Code::MessagePerSecondRateLimitReached,
             Self::TooLarge => Code::PayloadSizeExceeded,
+            Self::OutOfMemory => Code::MemoryLimitReached,
             Self::NotAMap | Self::Unreadable(_) => Code::MalformedWebSocketMessage,
         }
     }

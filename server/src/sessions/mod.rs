@@ -18,6 +18,15 @@ use std::time::Instant;
 
 use hub::Outbox;
 
+/// The beginning of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MessageHead<'a> {
+    /// Text, cut at a character.
+    Text(&'a str),
+    /// Bytes.
+    Binary(&'a [u8]),
+}
+
 /// The state of one connection above the transport.
 ///
 /// A session ends its connection by a [disconnect](Outbox::disconnect) in its [outbox](Self::outbox).
@@ -30,6 +39,9 @@ pub trait Session: Send {
 
     /// Handles a whole binary message.
     fn binary(&mut self, message: &[u8]);
+
+    /// A message was not received, for lack of memory; this is its beginning.
+    fn skipped(&mut self, head: &MessageHead<'_>);
 
     /// What was received is not a message: the connection is about to end because of `why`.
     fn broken(&mut self, why: &str);

@@ -80,7 +80,8 @@ async fn member(world: &World, key: &str) -> (Client, Value) {
 fn join_locally(hub: &Arc<Hub>, topic: &str) -> Membership {
     let (space, privacy) = (Space::Phoenix, Privacy::Public);
     let key = RoomKey { tenant: "default".into(), space, privacy, topic: topic.into() };
-    let outbox = Arc::new(Outbox::new(Bounds { frames: 100, bytes: 1 << 20 }));
+    let outbox =
+        Arc::new(Outbox::new(Bounds { frames: 100, bytes: 1 << 20 }, hub::TenantMemory::unlimited()));
     let member = Member { outbox, dialect: Dialect::new(0), group: Group::DEFAULT };
     hub.join(key, member, &Frame::new("joined".into(), 0))
 }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode, Uri};
 use hub::{Audience, Bundle, Dialect, Frame, Group, Member, Membership, Outbox, Privacy, RoomKey, Space};
 use realtime_server::routes::Operation;
-use realtime_server::sessions::{ClientContext, HandshakeError, Protocol, Services, Session};
+use realtime_server::sessions::{ClientContext, HandshakeError, MessageHead, Protocol, Services, Session};
 use realtime_server::telemetry::codes::Code;
 use realtime_server::{broadcast, query, response};
 use wire::phoenix::V2;
@@ -99,6 +99,8 @@ impl Session for LinesSession {
     }
 
     fn binary(&mut self, _: &[u8]) {}
+
+    fn skipped(&mut self, _: &MessageHead<'_>) {}
 
     fn broken(&mut self, _: &str) {}
 

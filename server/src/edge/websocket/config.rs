@@ -17,6 +17,8 @@ pub struct ConnectionConfig {
     pub close_timeout: Duration,
     /// Bytes of the longest message that is accepted (1009).
     pub max_message_size: usize,
+    /// How long a large message may wait for memory and be under way.
+    pub large_message_timeout: Duration,
     /// Bytes of the read buffer.
     pub read_buffer_size: usize,
 }
@@ -32,6 +34,7 @@ impl ConnectionConfig {
             stall_timeout: outbox.stall_timeout,
             close_timeout: server.close_timeout,
             max_message_size: bytes(server.max_frame_size),
+            large_message_timeout: server.large_message_timeout,
             read_buffer_size: bytes(server.read_buffer_size),
         }
     }

@@ -4,7 +4,6 @@
 //! it accepts no byte. It is read only while its own outbox has room, so a client that does not read cannot make us queue
 //! replies for it.
 
-mod config;
 mod timer;
 
 use std::future::Future;
@@ -25,7 +24,7 @@ use tokio_tungstenite::tungstenite::error::{CapacityError, Error};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
-pub use self::config::ConnectionConfig;
+use super::config::ConnectionConfig;
 use super::readable::Readable;
 use super::tap::Tap;
 use super::writer::Writer;
@@ -97,9 +96,9 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
             .read_buffer_size(config.read_buffer_size)
             .max_message_size(Some(config.max_message_size))
             .max_frame_size(Some(config.max_message_size));
-        let (tap, early) = (Tap::new(stream), early.to_vec());
-        let socket =
-            WebSocketStream::from_partially_read(tap, early, Role::Server, Some(socket_config)).await;
+        let memory = Arc::clone(session.outbox().memory());
+        let tap = Tap::new(stream, early, memory, Arc::clone(&config));
+        let socket = WebSocketStream::from_raw_socket(tap, Role::Server, Some(socket_config)).await;
         let now = Instant::now();
         let first = now + config.ping_interval;
         let first = session.deadline().map_or(first, |deadline| deadline.min(first));
@@ -202,14 +201,18 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
                     read = Ok(false);
                 }
                 Poll::Pending => {
-                    // Not if the task has merely used up its budget: then the socket was not polled.
-                    self.read_armed = tokio::task::coop::has_budget_remaining();
+                    // Not if the task has merely used up its budget, or a message waits: then the socket was not polled.
+                    self.read_armed =
+                        tokio::task::coop::has_budget_remaining() && !self.socket.get_ref().is_held_back();
                     // tungstenite has reserved a buffer for the next message, which is not that of this one.
                     self.large = None;
                     read = Ok(false);
                 }
             }
             break;
+        }
+        if let Some(skipped) = self.socket.get_mut().take_skipped() {
+            self.session.skipped(&skipped.head());
         }
         // Also when the client has closed: what it sent before is delivered.
         self.session.flush();
@@ -222,6 +225,9 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
         // Also when nothing was received: messages may have been in the buffer.
         if let Some(deadline) = self.session.deadline() {
             self.wake_by(deadline);
+        }
+        if let Some(due) = self.socket.get_ref().due() {
+            self.wake_by(due);
         }
         read
     }
@@ -270,6 +276,7 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
             Error::Capacity(CapacityError::MessageTooLong { .. }) => {
                 CloseReason::MessageTooLarge { max: self.config.max_message_size }
             }
+            Error::Io(error) if error.kind() == io::ErrorKind::OutOfMemory => CloseReason::OutOfMemory,
             _ => return Err(()),
         };
         if self.phase == Phase::Open {

@@ -6,10 +6,14 @@
 //!
 //! One task per connection. The `echo` example measures this very code against two tasks.
 
+mod config;
 mod connection;
+mod frame_header;
+mod intake;
 mod readable;
 mod tap;
 mod writer;
 
-pub use connection::{Connection, ConnectionConfig};
+pub use config::ConnectionConfig;
+pub use connection::Connection;
 pub use readable::Readable;

@@ -2,14 +2,19 @@
 //!
 //! tungstenite answers pings and close frames by itself, whenever it reads. If it wrote to the socket, its bytes could end up
 //! in the middle of a frame of ours that the socket took only half. So they are caught here, and the writer sends them
-//! between two frames.
+//! between two frames. What it reads is only what it may keep: the [`Intake`] decides.
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
+use hub::TenantMemory;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::config::ConnectionConfig;
+use super::intake::{Intake, SkippedMessage, Step};
 use super::readable::Readable;
 
 /// With more caught bytes than this the connection stops reading, and so stops causing pongs.
@@ -23,11 +28,22 @@ pub(super) struct Tap<S> {
     control: Vec<u8>,
     /// Bytes read since they were last taken.
     received: u64,
+    intake: Intake,
+    /// Bytes that were read, and that tungstenite may not have yet: an incomplete header, or what comes after a frame
+    /// that is skipped or waits for memory.
+    kept: Vec<u8>,
 }
 
 impl<S> Tap<S> {
-    pub(super) fn new(stream: S) -> Self {
-        Self { stream, control: Vec::new(), received: 0 }
+    /// A tap on `stream`, from which `early` was read already. Large messages are charged to `memory`.
+    pub(super) fn new(
+        stream: S,
+        early: &[u8],
+        memory: Arc<TenantMemory>,
+        config: Arc<ConnectionConfig>,
+    ) -> Self {
+        let intake = Intake::new(memory, config);
+        Self { stream, control: Vec::new(), received: 0, intake, kept: early.to_vec() }
     }
 
     /// The socket itself, for the writer.
@@ -45,7 +61,22 @@ impl<S> Tap<S> {
     where
         S: Readable,
     {
-        self.stream.is_readable()
+        self.intake.due().is_some_and(|due| due <= Instant::now()) || self.stream.is_readable()
+    }
+
+    /// When to read even if nothing has arrived, for a message that waits for memory or has taken long.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.intake.due()
+    }
+
+    /// Whether the last read ended because of a message for which there is no memory, and not because of the socket.
+    pub(super) fn is_held_back(&self) -> bool {
+        self.intake.is_waiting() || self.intake.has_skipped()
+    }
+
+    /// A message that was skipped, for lack of memory. Nothing is read until it is taken.
+    pub(super) fn take_skipped(&mut self) -> Option<SkippedMessage> {
+        self.intake.take_skipped()
     }
 
     /// Whether so much is caught that nothing more should be read.
@@ -57,6 +88,26 @@ impl<S> Tap<S> {
     pub(super) fn take_received(&mut self) -> u64 {
         std::mem::take(&mut self.received)
     }
+
+    /// Puts what is kept into `buffer`, as far as it has room for it.
+    fn put_kept(&mut self, buffer: &mut ReadBuf<'_>) {
+        if self.kept.is_empty() {
+            return;
+        }
+        let part = self.kept.len().min(buffer.remaining());
+        buffer.put_slice(&self.kept[..part]);
+        self.kept.drain(..part);
+        if self.kept.is_empty() {
+            // Freed: most messages are not cut.
+            self.kept = Vec::new();
+        }
+    }
+
+    /// Takes what is in `buffer` behind `end` out of it, and keeps it before what is kept already.
+    fn keep(&mut self, buffer: &mut ReadBuf<'_>, end: usize) {
+        self.kept.splice(..0, buffer.filled()[end..].iter().copied());
+        buffer.set_filled(end);
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Tap<S> {
@@ -65,10 +116,44 @@ impl<S: AsyncRead + Unpin> AsyncRead for Tap<S> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        self.received += (buffer.filled().len() - before) as u64;
-        polled
+        let this = &mut *self;
+        this.intake.resume()?;
+        let begin = buffer.filled().len();
+        loop {
+            this.put_kept(buffer);
+            let mut step = this.intake.step(&buffer.filled()[begin..])?;
+            if step == Step::More {
+                let before = buffer.filled().len();
+                let polled = Pin::new(&mut this.stream).poll_read(cx, buffer);
+                let read = buffer.filled().len() - before;
+                if read == 0 {
+                    this.keep(buffer, begin);
+                    return polled;
+                }
+                this.received += read as u64;
+                step = this.intake.step(&buffer.filled()[begin..])?;
+            }
+            match step {
+                Step::Pass(bytes) => {
+                    this.keep(buffer, begin + bytes);
+                    return Poll::Ready(Ok(()));
+                }
+                Step::Skip(bytes) => {
+                    this.keep(buffer, begin + bytes);
+                    buffer.set_filled(begin);
+                }
+                Step::Wait => {
+                    this.keep(buffer, begin);
+                    return Poll::Pending;
+                }
+                Step::More => {}
+            }
+            if this.intake.has_skipped() {
+                // The connection takes it, and reads on.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+        }
     }
 }
 

@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn what_the_stream_buffers_is_flushed_before_the_writer_is_idle() {
-        let outbox = Outbox::new(Bounds { frames: 8, bytes: 1_000 });
+        let outbox = Outbox::new(Bounds { frames: 8, bytes: 1_000 }, hub::TenantMemory::unlimited());
         let (mut writer, mut stream, mut control) =
             (Writer::default(), BufferingStream::default(), Vec::new());
         let mut drain = |stream: &mut BufferingStream| {

@@ -155,10 +155,15 @@ impl PhoenixSession {
         let Some(joining) = &mut self.joining else { return };
         if let Err(error) = joining.hold(topic, message, max) {
             self.tenant.metrics.limited.increment(1);
-            self.tenant.reports.record(self.report(error.code(), Scope::Channel), error);
-            let response = error_response(&error.to_string());
-            self.outbound.reply(refs.0, refs.1, topic, Status::Error, &response);
+            self.refuse_message(topic, refs, error);
         }
+    }
+
+    /// Answers a message that is not handled.
+    pub(super) fn refuse_message(&self, topic: &str, refs: (&Ref<'_>, &Ref<'_>), error: BroadcastError) {
+        self.tenant.reports.record(self.report(error.code(), Scope::Channel), error);
+        let response = error_response(&error.to_string());
+        self.outbound.reply(refs.0, refs.1, topic, Status::Error, &response);
     }
 
     /// The `join_ref` of the waiting join of `topic`, if there is one.

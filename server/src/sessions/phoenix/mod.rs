@@ -35,7 +35,7 @@ use self::delayed_replies::DelayedReplies;
 use self::joined::JoinedTopic;
 use self::joining::{HeldMessage, Joining};
 use self::outbound::Outbound;
-use super::{ClientContext, Services, Session};
+use super::{ClientContext, MessageHead, Services, Session};
 use crate::auth::Claims;
 use crate::broadcast::BroadcastError;
 use crate::close_reason::CloseReason;
@@ -171,6 +171,32 @@ impl Session for PhoenixSession {
             return self.hold(target.topic, refs, HeldMessage::Binary(message.into()));
         }
         self.broadcast(target.topic, refs, event);
+    }
+
+    fn skipped(&mut self, head: &MessageHead<'_>) {
+        let error = BroadcastError::OutOfMemory;
+        let dialect = self.outbound.dialect;
+        match *head {
+            MessageHead::Text(text) => match phoenix::decode_text_head(dialect, text) {
+                Some(push) => {
+                    let refs = (&push.join_ref, &push.reference);
+                    if push.event == "broadcast" && self.topics.contains_key(&*push.topic) {
+                        self.broadcast(&push.topic, refs, Err(error));
+                    } else {
+                        self.refuse_message(&push.topic, refs, error);
+                    }
+                }
+                None => self.malformed(error),
+            },
+            MessageHead::Binary(bytes) => match phoenix::decode_binary(dialect, bytes) {
+                Ok(UserBroadcast { join_ref, reference, topic, .. })
+                | Err(UnreadableBroadcast {
+                    reply_target: Some(ReplyTarget { join_ref, reference, topic }),
+                    ..
+                }) => self.broadcast(topic, (&join_ref, &reference), Err(error)),
+                Err(_) => self.malformed(error),
+            },
+        }
     }
 
     fn broken(&mut self, why: &str) {

@@ -8,9 +8,10 @@ use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{Connection, ConnectionConfig, Phase};
+use super::{Connection, Phase};
 use crate::close_reason::CloseReason;
-use crate::edge::websocket::Readable;
+use crate::edge::websocket::config::ConnectionConfig;
+use crate::edge::websocket::readable::Readable;
 
 /// A ping without a payload, as a whole frame (RFC 6455 §5.5.2).
 const PING: [u8; 2] = [0x89, 0x00];
@@ -39,6 +40,8 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
         };
         let next =
             self.session.deadline().filter(|_| self.phase == Phase::Open).map_or(next, |d| d.min(next));
+        // One that has passed is noticed by the read that follows.
+        let next = self.socket.get_ref().due().filter(|due| *due > now).map_or(next, |due| due.min(next));
         self.timer.as_mut().reset(next.into());
         self.timer_moved = true;
         Ok(())

@@ -1,0 +1,350 @@
+//! What a client is sending: where its frames begin, and whether there is memory for a large message.
+//!
+//! tungstenite reserves a frame when it knows its length, and keeps it until it is complete. So headers are read before it
+//! sees them. A message of more than [`UNCHARGED_BYTES`] is charged as a whole when it begins; a fragmented one, whose size
+//! is not announced, as the largest that is accepted. While there is no memory for it nothing is read, so that TCP holds
+//! the client back; after `server.large_message_timeout` the message is skipped: it is read and not kept, except for its
+//! head, by which the session finds out whom to tell. The connection and its other messages go on.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hub::{MemoryCharge, MemoryKind, TenantMemory, UNCHARGED_BYTES};
+
+use super::config::ConnectionConfig;
+use super::frame_header::{BINARY, FrameHeader, TEXT};
+use crate::sessions::MessageHead;
+
+/// How often a message that waits for memory asks for it.
+const RETRY_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Bytes that are kept of a message that is skipped: its refs and its topic are at the front.
+const HEAD_BYTES: usize = 1024;
+
+/// What a fragmented message is charged as, in largest messages: tungstenite has it in a vector that grows, beside its
+/// last frame.
+const FRAGMENTED_FACTOR: usize = 2;
+
+/// What happens to the bytes at the front of what was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// So many are for tungstenite.
+    Pass(usize),
+    /// So many are of a message that is skipped.
+    Skip(usize),
+    /// There are too few to tell.
+    More,
+    /// A message was skipped, and is to be [taken](Intake::take_skipped); or one waits for memory.
+    Wait,
+}
+
+/// A message that was skipped.
+#[derive(Debug)]
+pub(super) struct SkippedMessage {
+    opcode: u8,
+    mask: [u8; 4],
+    /// The bytes at its front, without their mask.
+    bytes: Vec<u8>,
+}
+
+/// What one client is sending.
+#[derive(Debug)]
+pub(super) struct Intake {
+    memory: Arc<TenantMemory>,
+    config: Arc<ConnectionConfig>,
+    /// Bytes of the present frame that are still to come.
+    frame_left: u64,
+    /// Bytes of the present message in the frames that have begun.
+    message_bytes: u64,
+    frame: FrameKind,
+    large: Option<Box<LargeMessage>>,
+}
+
+/// The present frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum FrameKind {
+    /// A control frame, or one whose message goes on.
+    Other,
+    /// The last one of a message.
+    Last,
+    /// Of a message that is skipped, which goes on.
+    Skipped,
+    /// The last one of a message that is skipped.
+    LastSkipped,
+}
+
+/// A message of more than [`UNCHARGED_BYTES`].
+#[derive(Debug)]
+enum LargeMessage {
+    /// Its next frame has not begun, for lack of memory.
+    Waiting {
+        retry_at: Instant,
+        until: Instant,
+    },
+    Receiving {
+        charge: MemoryCharge,
+        until: Instant,
+    },
+    /// tungstenite has all of it. It is handled when tungstenite reads again.
+    Received {
+        _charge: MemoryCharge,
+    },
+    Skipping(SkippedMessage),
+    Skipped(SkippedMessage),
+}
+
+/// What is done with a frame.
+enum Fate {
+    Pass,
+    Skip,
+    Wait,
+}
+
+impl Intake {
+    pub(super) fn new(memory: Arc<TenantMemory>, config: Arc<ConnectionConfig>) -> Self {
+        Self { memory, config, frame_left: 0, message_bytes: 0, frame: FrameKind::Other, large: None }
+    }
+
+    /// tungstenite reads, so it has handed over what it had received.
+    ///
+    /// # Errors
+    /// When a large message has taken too long and its memory is needed.
+    pub(super) fn resume(&mut self) -> io::Result<()> {
+        match self.large.as_deref_mut() {
+            Some(LargeMessage::Received { .. }) => self.large = None,
+            Some(LargeMessage::Receiving { until, .. }) if *until <= Instant::now() => {
+                if !self.memory.has_room_for(self.config.max_message_size) {
+                    self.memory.count_refusal(MemoryKind::Receiving);
+                    return Err(io::ErrorKind::OutOfMemory.into());
+                }
+                *until = Instant::now() + self.config.large_message_timeout;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// What happens to the front of `bytes`, which follow those of the last steps.
+    ///
+    /// # Errors
+    /// When there is no memory for the rest of a message whose beginning tungstenite has.
+    pub(super) fn step(&mut self, bytes: &[u8]) -> io::Result<Step> {
+        let mut passed = 0;
+        loop {
+            let rest = &bytes[passed..];
+            if self.frame_left > 0 {
+                let part = rest.len().min(usize::try_from(self.frame_left).unwrap_or(usize::MAX));
+                let is_skipped = matches!(self.frame, FrameKind::Skipped | FrameKind::LastSkipped);
+                if part == 0 || (is_skipped && passed > 0) {
+                    break;
+                }
+                self.advance(&rest[..part]);
+                if is_skipped {
+                    return Ok(Step::Skip(part));
+                }
+                passed += part;
+                continue;
+            }
+            let Some(header) = FrameHeader::parse(rest) else { break };
+            match self.fate(&header)? {
+                Fate::Pass => passed += header.size,
+                _ if passed > 0 => break,
+                Fate::Skip => {
+                    self.begin(&header, [FrameKind::Skipped, FrameKind::LastSkipped]);
+                    return Ok(Step::Skip(header.size));
+                }
+                Fate::Wait => return Ok(Step::Wait),
+            }
+            self.begin(&header, [FrameKind::Other, FrameKind::Last]);
+        }
+        Ok(if passed > 0 { Step::Pass(passed) } else { Step::More })
+    }
+
+    /// When [`step`](Self::step) should be tried again even if nothing has arrived.
+    pub(super) fn due(&self) -> Option<Instant> {
+        match self.large.as_deref()? {
+            LargeMessage::Waiting { retry_at, .. } => Some(*retry_at),
+            LargeMessage::Receiving { until, .. } => Some(*until),
+            _ => None,
+        }
+    }
+
+    /// Whether a message waits for memory.
+    pub(super) fn is_waiting(&self) -> bool {
+        matches!(self.large.as_deref(), Some(LargeMessage::Waiting { .. }))
+    }
+
+    /// Whether a message was skipped and not taken.
+    pub(super) fn has_skipped(&self) -> bool {
+        matches!(self.large.as_deref(), Some(LargeMessage::Skipped(_)))
+    }
+
+    /// The message that was skipped since the last call.
+    pub(super) fn take_skipped(&mut self) -> Option<SkippedMessage> {
+        let large = self.large.take_if(|large| matches!(**large, LargeMessage::Skipped(_)))?;
+        if let LargeMessage::Skipped(message) = *large { Some(message) } else { None }
+    }
+
+    fn fate(&mut self, header: &FrameHeader) -> io::Result<Fate> {
+        let is_first = matches!(header.opcode, TEXT | BINARY);
+        let in_message = if header.is_data() { self.message_bytes } else { 0 };
+        let now_large = in_message.saturating_add(header.payload) > UNCHARGED_BYTES as u64;
+        let max = self.config.max_message_size;
+        let until = match self.large.as_deref_mut() {
+            Some(LargeMessage::Receiving { .. }) => return Ok(Fate::Pass),
+            Some(LargeMessage::Skipping(_)) if header.is_data() => return Ok(Fate::Skip),
+            Some(LargeMessage::Skipping(_)) if !now_large => return Ok(Fate::Pass),
+            Some(LargeMessage::Waiting { retry_at, until }) => {
+                if Instant::now() < *retry_at {
+                    return Ok(Fate::Wait);
+                }
+                *until
+            }
+            Some(_) if now_large => return Ok(Fate::Wait),
+            Some(_) => return Ok(Fate::Pass),
+            // tungstenite refuses what is too long before it reads on.
+            None if !now_large || header.payload > max as u64 => return Ok(Fate::Pass),
+            None => Instant::now() + self.config.large_message_timeout,
+        };
+        let is_whole = is_first && header.is_final;
+        let bytes = if is_whole { header.payload as usize } else { max.saturating_mul(FRAGMENTED_FACTOR) };
+        let now = Instant::now();
+        let large = match self.memory.try_charge(MemoryKind::Receiving, bytes) {
+            Some(charge) => LargeMessage::Receiving { charge, until },
+            None if now < until => LargeMessage::Waiting { retry_at: now + RETRY_INTERVAL, until },
+            None => {
+                self.memory.count_refusal(MemoryKind::Receiving);
+                if !is_first {
+                    return Err(io::ErrorKind::OutOfMemory.into());
+                }
+                LargeMessage::Skipping(SkippedMessage::new(header))
+            }
+        };
+        let fate = match large {
+            LargeMessage::Receiving { .. } => Fate::Pass,
+            LargeMessage::Waiting { .. } => Fate::Wait,
+            _ => Fate::Skip,
+        };
+        self.large = Some(Box::new(large));
+        Ok(fate)
+    }
+
+    /// A frame begins; `kinds` are those of one that is not the last of its message, and of one that is.
+    fn begin(&mut self, header: &FrameHeader, kinds: [FrameKind; 2]) {
+        self.frame = if header.is_data() { kinds[usize::from(header.is_final)] } else { FrameKind::Other };
+        self.frame_left = header.payload;
+        if header.is_data() {
+            self.message_bytes = self.message_bytes.saturating_add(header.payload);
+        }
+        self.advance(&[]);
+    }
+
+    /// These bytes are of the present frame.
+    fn advance(&mut self, bytes: &[u8]) {
+        self.frame_left -= bytes.len() as u64;
+        let is_skipped = matches!(self.frame, FrameKind::Skipped | FrameKind::LastSkipped);
+        if let (true, Some(LargeMessage::Skipping(message))) = (is_skipped, self.large.as_deref_mut()) {
+            message.keep_head(bytes);
+        }
+        if self.frame_left > 0 || matches!(self.frame, FrameKind::Other | FrameKind::Skipped) {
+            return;
+        }
+        self.message_bytes = 0;
+        let large = self.large.take().map(|large| match *large {
+            LargeMessage::Receiving { charge, .. } => LargeMessage::Received { _charge: charge },
+            LargeMessage::Skipping(message) => LargeMessage::Skipped(message),
+            other => other,
+        });
+        self.large = large.map(Box::new);
+        self.frame = FrameKind::Other;
+    }
+}
+
+impl SkippedMessage {
+    fn new(header: &FrameHeader) -> Self {
+        Self { opcode: header.opcode, mask: header.mask, bytes: Vec::new() }
+    }
+
+    /// Its beginning.
+    pub(super) fn head(&self) -> MessageHead<'_> {
+        if self.opcode != TEXT {
+            return MessageHead::Binary(&self.bytes);
+        }
+        let valid = self.bytes.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+        MessageHead::Text(valid)
+    }
+
+    /// Keeps those of `bytes` that belong to the head. Of a fragmented message the first frame has the head.
+    fn keep_head(&mut self, bytes: &[u8]) {
+        let begin = self.bytes.len();
+        let wanted = HEAD_BYTES.saturating_sub(begin).min(bytes.len());
+        let mask = self.mask.iter().cycle().skip(begin % 4);
+        self.bytes.extend(bytes[..wanted].iter().zip(mask).map(|(byte, mask)| byte ^ mask));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+    use std::task::{Context, Poll, Waker};
+
+    use hub::MemoryBudget;
+    use settings::Settings;
+    use tokio::io::{AsyncRead, ReadBuf};
+
+    use super::*;
+    use crate::edge::websocket::tap::Tap;
+
+    /// What tungstenite gets of `sent`, read through a buffer of `size` bytes, and the heads of what was skipped.
+    fn passed(sent: &[u8], size: usize, memory: &Arc<TenantMemory>) -> (Vec<u8>, Vec<Vec<u8>>) {
+        let mut settings = Settings::default();
+        settings.server.large_message_timeout = Duration::ZERO;
+        let config = Arc::new(ConnectionConfig::of(&settings));
+        let mut tap = Tap::new(sent, &[], Arc::clone(memory), config);
+        let (mut passed, mut skipped) = (Vec::new(), Vec::new());
+        loop {
+            let mut space = vec![0; size];
+            let mut buffer = ReadBuf::new(&mut space);
+            match Pin::new(&mut tap).poll_read(&mut Context::from_waker(Waker::noop()), &mut buffer) {
+                Poll::Ready(read) => read.expect("every message can be skipped"),
+                Poll::Pending => {
+                    let message = tap.take_skipped().expect("nothing waits");
+                    skipped.push(message.bytes);
+                    continue;
+                }
+            }
+            if buffer.filled().is_empty() {
+                return (passed, skipped);
+            }
+            passed.extend_from_slice(buffer.filled());
+        }
+    }
+
+    fn frame(first: u8, bytes: usize) -> Vec<u8> {
+        let mut frame = vec![first, 0xff];
+        frame.extend((bytes as u64).to_be_bytes());
+        frame.extend([0; 4]);
+        frame.extend((0..bytes).map(|n| n as u8));
+        frame
+    }
+
+    #[test]
+    fn what_is_passed_does_not_depend_on_where_reads_end() {
+        let (small, large) = (frame(0x81, 300), frame(0x82, 40_000));
+        let fragments = [frame(0x01, 30_000), frame(0x89, 5), frame(0x80, 700)];
+        let all =
+            [&small, &large, &fragments[0], &fragments[1], &fragments[2], &small, &small].map(|f| &f[..]);
+        let without = [&small, &fragments[1], &small, &small].map(|f| &f[..]);
+        let none = TenantMemory::new(&MemoryBudget::new(0, 75));
+        let some = TenantMemory::unlimited();
+        for size in (14..40).chain([1_024, 7_001, 100_000]) {
+            let (bytes, skipped) = passed(&all.concat(), size, &none);
+            assert!(bytes == without.concat(), "buffer of {size}");
+            assert!(skipped.len() == 2 && skipped[0][..] == large[14..][..HEAD_BYTES], "buffer of {size}");
+            let (bytes, skipped) = passed(&all.concat(), size, &some);
+            assert!(bytes == all.concat() && skipped.is_empty(), "buffer of {size}");
+            assert_eq!(some.total(), 0);
+        }
+    }
+}
