@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use harness::World;
+use harness::{World, eventually};
 use settings::Settings;
 
 const REQUEST: &[u8] = b"GET /healthcheck HTTP/1.1\r\nhost: x\r\n\r\n";
@@ -48,5 +48,24 @@ async fn the_head_of_a_later_request_has_the_same_deadline_as_the_first() {
     // Part of the head follows the first response, and the rest never arrives.
     slow.write(b"GET /healthcheck HTTP/1.1\r\n").await.expect("it is open");
     assert!(slow.is_dropped().await);
+    world.stop().await;
+}
+
+// Its socket was held for ever: neither a head nor a further request is awaited while a response is written.
+#[tokio::test]
+async fn a_client_that_does_not_read_its_responses_is_closed() {
+    let world = World::with(|settings| {
+        settings.server.keep_alive_timeout = Duration::from_secs(3_600);
+        settings.outbox.stall_timeout = Duration::from_millis(300);
+    })
+    .await;
+    let mut deaf = world.dial().await;
+    let many = b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n".repeat(2_000);
+    deaf.write(&many).await.expect("it is open");
+    eventually("only the socket of this request is open", async || {
+        world.number("phoenix_connections_total").await == 1.0
+    })
+    .await;
+    drop(deaf);
     world.stop().await;
 }

@@ -24,7 +24,8 @@ pub struct Outbox {
     #[schemars(with = "marks::SizeText", extend("x-reload" = "connection", "x-min" = "1 KiB"))]
     pub max_bytes: ByteSize,
 
-    /// A connection that accepts no byte for this long while frames are queued is closed with 1013.
+    /// A connection that accepts no byte for this long while frames are queued is closed with 1013; one that accepts no byte
+    /// of an HTTP response for this long is closed.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "marks::DurationText", extend("x-reload" = "connection", "x-min" = "1ms"))]
     pub stall_timeout: Duration,

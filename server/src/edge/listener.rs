@@ -24,7 +24,7 @@ use tracing::{debug, warn};
 use super::acceptor::{Acceptor, ClientStream, read_proxy_header};
 use super::caller::Caller;
 use super::head_scanner::Following;
-use super::request_deadline::{RequestDeadline, RequestProgress};
+use super::request_deadline::{RequestDeadline, RequestProgress, RequestTimeouts};
 use super::router::Router;
 use super::sockets::{Socket, SocketTable};
 use crate::node::Node;
@@ -160,12 +160,14 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     // Copied, because a snapshot of the settings must not be held for the lifetime of a connection.
-    let (head_timeout, idle_timeout, head_size) = {
-        let server = &context.node.settings().server;
-        (caller.socket.head_timeout(), server.keep_alive_timeout, server.max_header_size.as_u64())
+    let (timeouts, idle_timeout, head_size) = {
+        let settings = context.node.settings();
+        let (server, stall) = (&settings.server, settings.outbox.stall_timeout);
+        let timeouts = RequestTimeouts { head: caller.socket.head_timeout(), stall };
+        (timeouts, server.keep_alive_timeout, server.max_header_size.as_u64())
     };
     let progress = RequestProgress::default();
-    let stream = RequestDeadline::new(stream, head_timeout, progress.clone());
+    let stream = RequestDeadline::new(stream, timeouts, progress.clone());
     let (client_address, socket) = (caller.address, Arc::clone(&caller.socket));
     let service = service_fn(move |request| {
         let following = Following::of(&request);

@@ -1,4 +1,4 @@
-//! A stream on which the head of each request must arrive in time and be unambiguous.
+//! A stream on which the head of each request must arrive in time and be unambiguous, and whose peer must read.
 //!
 //! hyper has one timeout for two waits: for the next request, and for the rest of its head. With it alone, a connection
 //! could be kept alive only as long as a head may take. So hyper gets the keep-alive timeout, and the head has a
@@ -21,13 +21,24 @@ use super::head_scanner::{Following, HeadScanner};
 /// A stream with a deadline for each request's head.
 pub(super) struct RequestDeadline<S> {
     stream: S,
-    head_timeout: Duration,
+    timeouts: RequestTimeouts,
     /// Set while a head is incomplete.
     deadline: Option<Pin<Box<Sleep>>>,
+    /// Set while the peer accepts no byte of a response.
+    write_deadline: Option<Pin<Box<Sleep>>>,
     scanner: HeadScanner,
     /// Bytes that were received together with the end of a head, and follow it.
     held_back: Vec<u8>,
     progress: RequestProgress,
+}
+
+/// Times that a peer has.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RequestTimeouts {
+    /// For the head of a request.
+    pub(super) head: Duration,
+    /// To accept some byte of a response.
+    pub(super) stall: Duration,
 }
 
 /// Whether a request of a connection has begun, and has a response. Clones share it.
@@ -59,11 +70,11 @@ impl Drop for BegunRequest {
 }
 
 impl<S> RequestDeadline<S> {
-    /// A deadline for each head on `stream`. The first request must arrive within `head_timeout` from now.
-    pub(super) fn new(stream: S, head_timeout: Duration, progress: RequestProgress) -> Self {
-        let deadline = Some(Box::pin(tokio::time::sleep(head_timeout)));
+    /// A deadline for each head on `stream`. The first request must arrive within that time from now.
+    pub(super) fn new(stream: S, timeouts: RequestTimeouts, progress: RequestProgress) -> Self {
+        let deadline = Some(Box::pin(tokio::time::sleep(timeouts.head)));
         let (scanner, held_back) = (HeadScanner::new(), Vec::new());
-        Self { stream, head_timeout, deadline, scanner, held_back, progress }
+        Self { stream, timeouts, deadline, write_deadline: None, scanner, held_back, progress }
     }
 
     /// The stream itself, and bytes received from it that hyper has not read.
@@ -79,13 +90,29 @@ impl<S> RequestDeadline<S> {
         }
     }
 
+    /// The result of a write, which fails once the peer has accepted nothing for too long.
+    fn unless_stalled<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.write_deadline = None;
+            return written;
+        }
+        let stall_timeout = self.timeouts.stall;
+        let deadline = self.write_deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(stall_timeout)));
+        ready!(deadline.as_mut().poll(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+
     /// Reads `bytes` as heads and bodies. Returns how many of them hyper may read now.
     fn scan(&mut self, bytes: &mut [u8]) -> usize {
         let scanned = self.scanner.read(bytes);
         if !self.scanner.is_in_head() {
             self.deadline = None;
         } else if self.deadline.is_none() && scanned > 0 {
-            self.deadline = Some(Box::pin(tokio::time::sleep(self.head_timeout)));
+            self.deadline = Some(Box::pin(tokio::time::sleep(self.timeouts.head)));
         }
         scanned
     }
@@ -130,11 +157,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for RequestDeadline<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for RequestDeadline<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.unless_stalled(cx, written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        self.unless_stalled(cx, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -146,7 +175,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for RequestDeadline<S> {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.unless_stalled(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
