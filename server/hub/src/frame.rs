@@ -2,10 +2,17 @@
 //!
 //! A frame is a *whole* WebSocket frame. Server frames are not masked, so its bytes are the same for
 //! every member of a room, and a burst of frames goes out in one vectored write without a copy. The
-//! handle is one pointer wide: a thousand outboxes hold a thousand pointers, not a thousand payloads.
+//! handle is one pointer wide: a thousand outboxes hold a thousand pointers, not a thousand payloads. So a frame
+//! is charged to its tenant once, by the first outbox in which it waits behind others, and until the last one
+//! has sent it.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+
+use crate::memory::{MemoryKind, TenantMemory};
+
+/// Bytes that a frame takes beside its contents: counters, and what the allocator rounds up.
+const FRAME_OVERHEAD: usize = 128;
 
 /// The encoding a connection uses. An opaque index: only `wire` knows what it stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -66,6 +73,23 @@ pub struct Frame(Arc<Contents>);
 struct Contents {
     bytes: Vec<u8>,
     start: u8,
+    /// The account to which it is charged, if it is.
+    charged_to: OnceLock<Arc<TenantMemory>>,
+}
+
+impl Contents {
+    /// The bytes that it takes.
+    fn size(&self) -> usize {
+        self.bytes.capacity() + FRAME_OVERHEAD
+    }
+}
+
+impl Drop for Contents {
+    fn drop(&mut self) {
+        if let Some(memory) = self.charged_to.get() {
+            memory.subtract(MemoryKind::Sending, self.size());
+        }
+    }
 }
 
 impl Frame {
@@ -75,7 +99,7 @@ impl Frame {
     /// If `start` is greater than the length of `bytes`.
     pub fn new(bytes: Vec<u8>, start: u8) -> Self {
         assert!(usize::from(start) <= bytes.len(), "a frame begins inside its bytes");
-        Self(Arc::new(Contents { bytes, start }))
+        Self(Arc::new(Contents { bytes, start, charged_to: OnceLock::new() }))
     }
 
     /// Concatenates `frames` into one, in order.
@@ -94,6 +118,31 @@ impl Frame {
     /// The number of [`bytes`](Self::bytes).
     pub fn len(&self) -> usize {
         self.0.bytes.len() - usize::from(self.0.start)
+    }
+
+    /// Charges the frame to `memory` if it is not charged yet. Returns whether there is memory for it.
+    pub(crate) fn try_charge(&self, memory: &Arc<TenantMemory>) -> bool {
+        if self.0.charged_to.get().is_some() {
+            return true;
+        }
+        // Asked first without a write, because a room may have thousands of members that ask in vain.
+        if !memory.has_room_for(self.0.size()) {
+            return false;
+        }
+        self.charge(memory);
+        true
+    }
+
+    /// Charges the frame to `memory` if it is not charged yet, whether or not there is memory for it.
+    pub(crate) fn charge(&self, memory: &Arc<TenantMemory>) {
+        if self.0.charged_to.get().is_some() {
+            return;
+        }
+        memory.add(MemoryKind::Sending, self.0.size());
+        if self.0.charged_to.set(Arc::clone(memory)).is_err() {
+            // Another thread was faster.
+            memory.subtract(MemoryKind::Sending, self.0.size());
+        }
     }
 
     /// Whether the frame has no bytes.

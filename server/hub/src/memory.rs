@@ -195,12 +195,12 @@ impl TenantMemory {
         is_allowed
     }
 
-    fn add(&self, kind: MemoryKind, bytes: usize) {
+    pub(crate) fn add(&self, kind: MemoryKind, bytes: usize) {
         self.used.add(kind, bytes);
         self.budget.used.add(kind, bytes);
     }
 
-    fn subtract(&self, kind: MemoryKind, bytes: usize) {
+    pub(crate) fn subtract(&self, kind: MemoryKind, bytes: usize) {
         self.used.subtract(kind, bytes);
         self.budget.used.subtract(kind, bytes);
     }

@@ -3,6 +3,8 @@
 //! Bounded by frames and by bytes, because ten large documents cost as much memory as a thousand cursors.
 //! Frames are counted until the socket has accepted them, not until they leave the queue, so there is no
 //! hidden second queue. A full outbox is not an error: the room records what the member missed and continues.
+//! What waits beyond [`UNCHARGED_BYTES`] is charged to the tenant's memory, and so is the queue itself if it is
+//! long; without memory the outbox is as full as if its own bounds were reached.
 //! Nothing here waits; the connection's task registers its waker and is woken.
 //!
 //! An entry may be *replaceable*: queued under a key, it is overwritten in place by a newer frame with the
@@ -20,12 +22,15 @@ use parking_lot::Mutex;
 
 use crate::burst::Burst;
 use crate::frame::Frame;
-use crate::memory::TenantMemory;
+use crate::memory::{MemoryCharge, MemoryKind, TenantMemory, UNCHARGED_BYTES};
 use crate::wakers::Wakers;
 
 use self::replaceable::Positions;
 
 pub use replaceable::ReplaceKey;
+
+/// The frames whose handles take as much memory as is charged at once for a long queue.
+const HANDLES_PER_CHARGE: usize = 512;
 
 /// The bounds of a queue. A single frame always fits an empty queue.
 #[derive(Debug, Clone, Copy)]
@@ -101,6 +106,8 @@ struct Queue {
     closed: bool,
     frames: Burst,
     disconnect: Option<Box<Disconnect>>,
+    /// For the handles of a long queue.
+    handles: Option<Box<MemoryCharge>>,
     /// Present once a replaceable entry was queued.
     replaceable: Option<Box<Positions>>,
 }
@@ -119,6 +126,34 @@ impl Queue {
         self.outstanding_frames == 0
             || (self.outstanding_frames < self.bounds.frames
                 && self.outstanding_bytes + frame.len() <= self.bounds.bytes)
+    }
+
+    /// Whether there is memory for the frame to wait here.
+    fn has_memory(&mut self, frame: &Frame, memory: &Arc<TenantMemory>) -> bool {
+        self.outstanding_bytes + frame.len() <= UNCHARGED_BYTES || self.charge_for(frame, memory)
+    }
+
+    /// Charges the frame, and the queue in steps.
+    fn charge_for(&mut self, frame: &Frame, memory: &Arc<TenantMemory>) -> bool {
+        const STEP: usize = HANDLES_PER_CHARGE * size_of::<Frame>();
+        let charged = self.handles.as_ref().map_or(0, |charge| charge.bytes());
+        let is_charged = if self.frames.len() * size_of::<Frame>() < charged + STEP {
+            frame.try_charge(memory)
+        } else {
+            let grown = match &mut self.handles {
+                Some(charge) => charge.try_grow(STEP),
+                none => {
+                    *none = memory.try_charge(MemoryKind::Sending, STEP).map(Box::new);
+                    none.is_some()
+                }
+            };
+            grown && frame.try_charge(memory)
+        };
+        if !is_charged {
+            self.missed = true;
+            memory.count_refusal(MemoryKind::Sending);
+        }
+        is_charged
     }
 
     /// Makes the frame fit, by dropping the replaceable entries if that is necessary and enough.
@@ -184,6 +219,7 @@ impl Outbox {
                 closed: false,
                 frames: Burst::default(),
                 disconnect: None,
+                handles: None,
                 replaceable: None,
             }),
         }
@@ -208,6 +244,9 @@ impl Outbox {
         if queue.closed {
             return Offer::Full;
         }
+        if !queue.has_memory(frame, &self.memory) {
+            return Offer::Full;
+        }
         let offer = queue.make_room(frame);
         if offer != Offer::Full {
             wakers.extend(queue.push(frame));
@@ -223,6 +262,9 @@ impl Outbox {
     pub fn offer_replaceable(&self, key: ReplaceKey, frame: &Frame) -> Offer {
         let mut queue = self.queue.lock();
         if queue.closed {
+            return Offer::Full;
+        }
+        if !queue.has_memory(frame, &self.memory) {
             return Offer::Full;
         }
         if queue.replace(key, frame) {
@@ -256,6 +298,9 @@ impl Outbox {
     pub(crate) fn reply_deferred(&self, frame: &Frame, wakers: &mut Wakers) {
         let mut queue = self.queue.lock();
         if !queue.closed {
+            if queue.outstanding_bytes + frame.len() > UNCHARGED_BYTES {
+                frame.charge(&self.memory);
+            }
             wakers.extend(queue.push(frame));
         }
     }
@@ -286,7 +331,9 @@ impl Outbox {
     pub fn is_backlogged(&self) -> bool {
         let queue = self.queue.lock();
         let Bounds { frames, bytes } = queue.bounds;
-        queue.outstanding_frames > frames / 2 || queue.outstanding_bytes > bytes / 2
+        queue.outstanding_frames > frames / 2
+            || queue.outstanding_bytes > bytes / 2
+            || (queue.outstanding_bytes > UNCHARGED_BYTES && !self.memory.has_room_for(1))
     }
 
     /// Moves everything queued into `burst`, which must be empty, or registers `waker`.
@@ -302,6 +349,11 @@ impl Outbox {
                 positions.clear();
             }
             return Turn::Write;
+        }
+        if queue.handles.take().is_some() {
+            // The buffers of a queue that was long.
+            queue.frames.shrink();
+            burst.shrink();
         }
         if mem::take(&mut queue.notified) {
             return Turn::Notified;

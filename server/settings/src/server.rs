@@ -195,7 +195,7 @@ pub struct Server {
 
     /// Memory that this process may use. What clients cause beyond it is refused: large messages to their sender, frames
     /// for clients that read slowly. Unset: half of the memory limit of the container, or of the machine's memory if that
-    /// has none. 32 MiB of it are for the process itself.
+    /// has none. 32 MiB of it are for the process itself, a quarter of the rest for freed memory that the allocator keeps.
     #[serde(with = "units::optional_size")]
     #[schemars(with = "Option<marks::SizeText>", extend("x-reload" = "live", "x-min" = "64 MiB"))]
     pub memory_budget: Option<ByteSize>,

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use hub::Dialect;
+use hub::{Dialect, MemoryKind};
 use hyper::upgrade::Parts;
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
@@ -260,6 +260,7 @@ async fn serve<S>(
 ) where
     S: AsyncRead + AsyncWrite + Readable + Send + Unpin + 'static,
 {
+    let charge = session.outbox().memory().charge(MemoryKind::Connections, S::CONNECTION_BYTES);
     let (stream, held_back) = parts.io.into_inner().into_inner();
     let received = [&parts.read_buf[..], &held_back].concat();
     let connection = Connection::new(stream, &received, session, config).await;
@@ -268,6 +269,6 @@ async fn serve<S>(
         let (permits, context) = held;
         connection.await;
         debug!(parent: &context.span(), "The WebSocket has ended");
-        drop(permits);
+        drop((permits, charge));
     });
 }

@@ -30,11 +30,11 @@ pub(super) async fn read(
         return Err(BodyError::TooLarge);
     }
     let size = announced.unwrap_or(limit);
-    let charged = timeout_at(deadline, charge(&memory, size)).await;
-    let charge = charged.map_err(|_elapsed| {
+    let Ok(charge) = timeout_at(deadline, charge(&memory, size)).await else {
         memory.count_refusal(MemoryKind::Receiving);
-        BodyError::OutOfMemory
-    })?;
+        let _discarded = timeout_at(deadline + timeout, discard(&mut body)).await;
+        return Err(BodyError::OutOfMemory);
+    };
     let collected = timeout_at(deadline, collect(&mut body, announced.unwrap_or_default(), limit)).await;
     let bytes = collected.map_err(|_elapsed| BodyError::TimedOut)??;
     Ok(ReceivedBody::new(bytes, charge))
@@ -51,6 +51,12 @@ async fn charge(memory: &Arc<TenantMemory>, bytes: usize) -> Option<MemoryCharge
         }
         tokio::time::sleep(RETRY_INTERVAL).await;
     }
+}
+
+/// Reads what the client still sends. If the connection were closed instead, many clients would see that it broke off and
+/// not the response.
+async fn discard(body: &mut Incoming) {
+    while let Some(Ok(_discarded)) = body.frame().await {}
 }
 
 /// The bytes of `body`. With the right capacity they are never moved: the buffers that are left behind when a vector grows

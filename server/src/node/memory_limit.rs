@@ -12,6 +12,9 @@ use settings::ByteSize;
 /// What a process without clients uses: the program, its threads, the settings. Not available to clients.
 const PROCESS_BYTES: usize = 32 << 20;
 
+/// The divisor of the part of the rest that is for memory that was freed and that the allocator keeps for some seconds.
+const ALLOCATOR_DIVISOR: usize = 4;
+
 /// The part of the memory found that is the default of `server.memory_budget`.
 const DEFAULT_DIVISOR: u64 = 2;
 
@@ -45,7 +48,8 @@ impl MemoryLimit {
 
     /// The bytes that clients may cause.
     pub fn for_clients(self) -> usize {
-        usize::try_from(self.bytes).unwrap_or(usize::MAX).saturating_sub(PROCESS_BYTES)
+        let rest = usize::try_from(self.bytes).unwrap_or(usize::MAX).saturating_sub(PROCESS_BYTES);
+        rest - rest / ALLOCATOR_DIVISOR
     }
 
     fn found_below(root: &Path) -> Self {
@@ -155,6 +159,6 @@ mod tests {
             settings::Server { memory_budget: Some(ByteSize::mib(256)), ..settings::Server::default() };
         let limit = MemoryLimit::of(&settings);
         assert_eq!(limit.to_string(), "256.0 MiB (server.memory_budget)");
-        assert_eq!(limit.for_clients(), 224 << 20);
+        assert_eq!(limit.for_clients(), 168 << 20);
     }
 }

@@ -126,6 +126,11 @@ impl ReceivedBody {
     pub fn new(bytes: Vec<u8>, charge: Option<MemoryCharge>) -> Self {
         Self { bytes, _charge: charge }
     }
+
+    /// The bytes without their charge, to be handled at once: the frames that they become are charged then.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
 }
 
 impl Deref for ReceivedBody {

@@ -61,7 +61,7 @@ metrics! {
         pub settings_pending: Gauge = "realtime_settings_pending",
         /// Log lines dropped because the output was written too slowly and the queue was full (telemetry.log_queue_lines).
         pub log_lines_dropped: Counter = "realtime_log_lines_dropped_total",
-        /// Memory that clients may use, in bytes (server.memory_budget without the 32 MiB of the process itself).
+        /// Memory that clients may use, in bytes (server.memory_budget without what the process itself and the allocator take).
         pub memory_limit: Gauge = "realtime_memory_limit_bytes",
         /// Log lines that clients caused and that were summed up or left out, because there were too many (telemetry.log_lines_unverified, telemetry.log_lines_per_tenant, telemetry.log_bytes_per_second).
         pub log_lines_suppressed: Counter = "realtime_log_lines_suppressed_total",

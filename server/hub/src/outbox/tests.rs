@@ -1,6 +1,7 @@
 //! Bounds, replacement, and what the connection finds.
 
 use super::*;
+use crate::memory::MemoryBudget;
 
 fn frame(len: usize) -> Frame {
     Frame::new(vec![0; len], 0)
@@ -10,6 +11,57 @@ fn taken(outbox: &Outbox) -> usize {
     let mut burst = Burst::default();
     while !matches!(outbox.take(&mut burst, Waker::noop()), Turn::Write) {}
     burst.len()
+}
+
+#[test]
+fn a_frame_that_many_outboxes_share_is_charged_once() {
+    let memory = TenantMemory::unlimited();
+    let bounds = Bounds { frames: 10, bytes: 1_000_000 };
+    let outboxes: Vec<_> = (0..100).map(|_| Outbox::new(bounds, Arc::clone(&memory))).collect();
+    let shared = frame(100_000);
+    assert!(outboxes.iter().all(|outbox| outbox.offer(&shared) == Offer::Queued));
+    drop(shared);
+    let charged = memory.used(MemoryKind::Sending);
+    assert!((100_000..101_000).contains(&charged), "{charged}");
+    outboxes[1..].iter().for_each(|outbox| outbox.close());
+    assert_eq!(memory.used(MemoryKind::Sending), charged);
+    outboxes[0].close();
+    assert_eq!(memory.used(MemoryKind::Sending), 0);
+}
+
+#[test]
+fn without_memory_a_backlog_grows_no_longer_and_small_frames_pass() {
+    let memory = TenantMemory::new(&MemoryBudget::new(200_000, 50));
+    let bounds = Bounds { frames: 10_000, bytes: 1_000_000 };
+    let outbox = || Outbox::new(bounds, Arc::clone(&memory));
+    let (slow, other) = (outbox(), outbox());
+    let queued = (0..10).take_while(|_| slow.offer(&frame(30_000)) == Offer::Queued).count();
+    assert_eq!(queued, 3, "half of the budget");
+    assert_eq!(other.offer(&frame(30_000)), Offer::Full);
+    assert_eq!(other.offer(&frame(10_000)), Offer::Queued);
+    assert!(!slow.is_backlogged(), "a reply has memory");
+    slow.reply(&frame(30_000));
+    assert!(slow.is_backlogged(), "until it has none");
+    assert!(!other.is_backlogged());
+    slow.close();
+    assert_eq!(other.offer(&frame(30_000)), Offer::Queued);
+}
+
+#[test]
+fn a_long_queue_of_frames_that_are_charged_elsewhere_is_charged() {
+    let memory = TenantMemory::unlimited();
+    let outbox = Outbox::new(Bounds { frames: 10_000, bytes: 1_000_000 }, Arc::clone(&memory));
+    let shared = frame(100);
+    shared.charge(&memory);
+    let before = memory.total();
+    (0..5_000).for_each(|_| assert_eq!(outbox.offer(&shared), Offer::Queued));
+    assert!(memory.total() - before >= 4_096 * 8);
+    let mut burst = Burst::default();
+    assert_eq!(outbox.take(&mut burst, Waker::noop()), Turn::Write);
+    outbox.written(burst.len() as u32, burst.iter().map(Frame::len).sum());
+    burst = Burst::default();
+    assert_eq!(outbox.take(&mut burst, Waker::noop()), Turn::Idle);
+    assert_eq!(memory.total(), before);
 }
 
 /// An outbox of a tenant whose memory is not limited.

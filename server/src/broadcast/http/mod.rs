@@ -107,7 +107,7 @@ async fn respond(
         Err(too_many(&tenant, "Too many requests"))
     } else {
         let body = body.read(&tenant.memory).await.map_err(|error| unread(&tenant, error));
-        body.and_then(|body| send(&tenant, &body))
+        body.and_then(|body| send(&tenant, &body.into_bytes()))
     };
     let mut response = match sent {
         Ok(()) => response::empty(StatusCode::ACCEPTED),

@@ -236,6 +236,7 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
         if self.phase != Phase::Open {
             return;
         }
+        self.socket.get_mut().release();
         let payload: Bytes = match message {
             Message::Text(text) => {
                 self.session.text(&text);

@@ -106,21 +106,26 @@ impl Intake {
         Self { memory, config, frame_left: 0, message_bytes: 0, frame: FrameKind::Other, large: None }
     }
 
+    /// tungstenite has handed over what it had received. The charge ends before the message is handled, because the frames
+    /// that it becomes are charged then.
+    pub(super) fn release(&mut self) {
+        self.large.take_if(|large| matches!(**large, LargeMessage::Received { .. }));
+    }
+
     /// tungstenite reads, so it has handed over what it had received.
     ///
     /// # Errors
     /// When a large message has taken too long and its memory is needed.
     pub(super) fn resume(&mut self) -> io::Result<()> {
-        match self.large.as_deref_mut() {
-            Some(LargeMessage::Received { .. }) => self.large = None,
-            Some(LargeMessage::Receiving { until, .. }) if *until <= Instant::now() => {
-                if !self.memory.has_room_for(self.config.max_message_size) {
-                    self.memory.count_refusal(MemoryKind::Receiving);
-                    return Err(io::ErrorKind::OutOfMemory.into());
-                }
-                *until = Instant::now() + self.config.large_message_timeout;
+        self.release();
+        if let Some(LargeMessage::Receiving { until, .. }) = self.large.as_deref_mut()
+            && *until <= Instant::now()
+        {
+            if !self.memory.has_room_for(self.config.max_message_size) {
+                self.memory.count_refusal(MemoryKind::Receiving);
+                return Err(io::ErrorKind::OutOfMemory.into());
             }
-            _ => {}
+            *until = Instant::now() + self.config.large_message_timeout;
         }
         Ok(())
     }

@@ -64,6 +64,11 @@ impl<S> Tap<S> {
         self.intake.due().is_some_and(|due| due <= Instant::now()) || self.stream.is_readable()
     }
 
+    /// The message that was read last is about to be handled.
+    pub(super) fn release(&mut self) {
+        self.intake.release();
+    }
+
     /// When to read even if nothing has arrived, for a message that waits for memory or has taken long.
     pub(super) fn due(&self) -> Option<Instant> {
         self.intake.due()
