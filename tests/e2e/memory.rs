@@ -180,3 +180,43 @@ async fn a_message_that_takes_long_gives_its_memory_to_others() {
     drop((used_up, end));
     world.stop().await;
 }
+
+#[tokio::test]
+async fn a_changed_budget_applies_at_once() {
+    let world = impatient_world().await;
+    let _used_up = use_up(&world);
+    assert_eq!(post(&world, 100_000).await.status, 429);
+    world.apply(|settings| settings.server.memory_budget = Some(ByteSize::gib(1)));
+    assert_eq!(post(&world, 100_000).await.status, 202);
+    world.apply(|settings| settings.server.max_memory_percent_per_tenant = 1);
+    assert_eq!(post(&world, 100_000).await.status, 429, "the tenant has more than its share");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_loses_frames_and_others_get_them() {
+    let world = impatient_world().await;
+    let mut slow = world.raw().await;
+    let join = json!(["1", "1", ROOM, "phx_join", {}]);
+    slow.send(&RawFrame::text(&join.to_string())).await;
+    let mut ann = world.connect().await;
+    ann.join(ROOM, json!({"broadcast": {"self": true}})).await;
+    // More than the socket of the slow client takes, so that the rest waits in its outbox.
+    for _ in 0..6 {
+        ann.push("7", ROOM, "broadcast", &broadcast(2_000_000)).await;
+        assert_eq!(ann.next_json().await[3], "broadcast");
+    }
+    let sending = async || world.number("realtime_memory_used_bytes{kind=\"sending\"}").await;
+    eventually("what the slow client has not read is charged", async || sending().await > 100_000.0).await;
+    let before = sending().await;
+    let _used_up = use_up(&world);
+    for _ in 0..20 {
+        ann.push("7", ROOM, "broadcast", &broadcast(10_000)).await;
+        assert_eq!(ann.next_json().await[3], "broadcast");
+    }
+    assert!(sending().await <= before);
+    assert!(world.number("realtime_memory_refused_total{kind=\"sending\"}").await >= 20.0);
+    drop(slow);
+    eventually("the charges are given back", async || sending().await == 0.0).await;
+    world.stop().await;
+}

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use harness::{World, eventually};
+use hub::MemoryKind;
 use serde_json::json;
 use settings::{ByteSize, Settings};
 
@@ -353,6 +354,35 @@ async fn held_messages_are_bounded_by_number_and_by_bytes() {
     .await;
     let refused = world.number(r#"realtime_limits_refused_total{tenant="default"}"#).await;
     assert!((refused - 4.0).abs() < f64::EPSILON, "{refused} messages counted as refused");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn held_messages_are_within_the_memory_of_the_tenant() {
+    let gate = Arc::new(Gate::default());
+    let world = world(&gate, |_| {}).await;
+    let node = world.node();
+    let memory = &node.tenants.default_tenant().memory;
+    let mut ann = world.connect().await;
+    ann.push("1", "realtime:wait", "phx_join", &json!({"config": {"broadcast": {"ack": true}}})).await;
+    let long = json!({"event": "long", "text": "x".repeat(10_000)});
+    for reference in ["2", "3"] {
+        ann.push(reference, "realtime:wait", "broadcast", &long).await;
+    }
+    ann.settle().await;
+    let held = memory.used(MemoryKind::Held);
+    assert!((20_000..21_000).contains(&held), "{held}");
+    let used_up = memory.charge(MemoryKind::Presence, memory.budget().limit());
+    ann.push("4", "realtime:wait", "broadcast", &long).await;
+    let refused = ann.next_json().await;
+    assert_eq!((&refused[1], &refused[4]["status"]), (&json!("4"), &json!("error")));
+    drop(used_up);
+    gate.decide("wait", Ok(()));
+    for reference in ["1", "2", "3"] {
+        let reply = ann.next_json().await;
+        assert_eq!((&reply[1], &reply[4]["status"]), (&json!(reference), &json!("ok")));
+    }
+    assert_eq!(memory.used(MemoryKind::Held), 0);
     world.stop().await;
 }
 

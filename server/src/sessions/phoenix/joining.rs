@@ -5,7 +5,9 @@
 //! answers them as one that never was. A leave, another join of the topic and the end of the connection cancel the wait.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
+use hub::{MemoryCharge, MemoryKind, TenantMemory, UNCHARGED_BYTES};
 use rustc_hash::FxBuildHasher;
 use tokio::time::{Instant, timeout_at};
 use wire::phoenix::{Ref, Status};
@@ -27,6 +29,8 @@ pub(super) struct Joining {
     completions: Completions<Authorized>,
     /// Of all topics together.
     held: HeldSize,
+    /// For what is held, once it is more than a connection may have without.
+    charge: Option<MemoryCharge>,
 }
 
 /// A join that waits, and the messages that wait for it.
@@ -69,9 +73,15 @@ impl HeldMessage {
 
 impl Joining {
     /// Keeps `message` until the join of `topic` is answered, if there is room below `max`, as there always is for a
-    /// single message. The first that finds none closes the topic's intake.
-    fn hold(&mut self, topic: &str, message: HeldMessage, max: HeldSize) -> Result<(), BroadcastError> {
-        let Self { topics, held, .. } = self;
+    /// single message, and `memory`. The first that finds none closes the topic's intake.
+    fn hold(
+        &mut self,
+        topic: &str,
+        message: HeldMessage,
+        max: HeldSize,
+        memory: &Arc<TenantMemory>,
+    ) -> Result<(), BroadcastError> {
+        let Self { topics, held, charge, .. } = self;
         let Some(joining) = topics.get_mut(topic) else { return Ok(()) };
         let bytes = held.bytes + message.len();
         if held.messages > 0 && (held.messages >= max.messages || bytes > max.bytes) {
@@ -79,6 +89,10 @@ impl Joining {
         }
         if joining.intake == Intake::Closed {
             return Err(BroadcastError::TooMany);
+        }
+        if bytes > UNCHARGED_BYTES && !charge_to(charge, bytes, memory) {
+            joining.intake = Intake::Closed;
+            return Err(BroadcastError::OutOfMemory);
         }
         joining.messages.push(message);
         *held = HeldSize { messages: held.messages + 1, bytes };
@@ -90,6 +104,9 @@ impl Joining {
         let joining = self.topics.remove(topic)?;
         self.held.messages -= joining.messages.len();
         self.held.bytes -= joining.messages.iter().map(HeldMessage::len).sum::<usize>();
+        if let Some(charge) = &mut self.charge {
+            charge.resize(self.held.bytes);
+        }
         Some(joining)
     }
 
@@ -105,6 +122,21 @@ impl Joining {
             return Some((joining, result.unwrap_or_else(|| Err(undecided()))));
         }
     }
+}
+
+/// Makes it a charge for `bytes`, if there is memory. Returns whether there is.
+fn charge_to(charge: &mut Option<MemoryCharge>, bytes: usize, memory: &Arc<TenantMemory>) -> bool {
+    let is_charged = match charge {
+        Some(charge) => charge.try_grow(bytes.saturating_sub(charge.bytes())),
+        None => {
+            *charge = memory.try_charge(MemoryKind::Held, bytes);
+            charge.is_some()
+        }
+    };
+    if !is_charged {
+        memory.count_refusal(MemoryKind::Held);
+    }
+    is_charged
 }
 
 /// Why a join is refused whose authorization panicked or took too long: to the client the policies cannot be read.
@@ -133,7 +165,12 @@ impl PhoenixSession {
         let (services, outbox) = (&self.services, &self.outbound.outbox);
         let joining = self.joining.get_or_insert_with(|| {
             let completions = Completions::new(outbox, services.tasks.clone(), self.max_tasks);
-            Box::new(Joining { topics: HashMap::default(), completions, held: HeldSize::default() })
+            Box::new(Joining {
+                topics: HashMap::default(),
+                completions,
+                held: HeldSize::default(),
+                charge: None,
+            })
         });
         let deadline = Instant::now() + services.node.settings().server.authorization_timeout;
         let work =
@@ -153,7 +190,7 @@ impl PhoenixSession {
             HeldSize { messages: server.max_held_messages.get(), bytes }
         };
         let Some(joining) = &mut self.joining else { return };
-        if let Err(error) = joining.hold(topic, message, max) {
+        if let Err(error) = joining.hold(topic, message, max, &self.tenant.memory) {
             self.tenant.metrics.limited.increment(1);
             self.refuse_message(topic, refs, error);
         }
