@@ -175,6 +175,15 @@ fn a_client_with_a_token_cannot_fill_a_disk() {
     server.has_written("Requests: … and ");
 }
 
+#[test]
+fn connections_without_a_proxy_header_cannot_fill_a_disk() {
+    let server = Measured::start(&[("REALTIME__SERVER__PROXY_PROTOCOL_FROM", "127.0.0.0/8")]);
+    let bytes = server.flood(b"PROXY \\\x1b\r\n");
+    println!("no PROXY header: {} kB/s", bytes as f64 / 1_000.0 / FLOOD.as_secs_f64());
+    assert!(bytes < BYTES_OF_ONE_KIND, "{bytes} bytes in {FLOOD:?}");
+    server.has_written("Refused a connection from `server.proxy_protocol_from`: … and ");
+}
+
 // Whatever kinds there are, and however many lines of each are allowed.
 #[test]
 fn the_bytes_of_all_clients_together_are_limited() {

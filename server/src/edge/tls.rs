@@ -173,9 +173,12 @@ impl Certificates {
     /// Reads the files again whenever they change, until `stop`.
     pub async fn keep_fresh(self: Arc<Self>, metrics: &NodeMetrics, stop: CancellationToken) {
         let files = [self.cert_file.clone(), self.key_file.clone()];
-        let mut watch = Watch::new(files)
-            .inspect_err(|error| warn!("The files of certificates are not watched: {error}"))
-            .ok();
+        // On a thread for blocking work, because a network file system may not respond.
+        let watching = tokio::task::spawn_blocking(move || Watch::new(files));
+        // An error means that the runtime is shutting down.
+        let Ok(watch) = watching.await else { return };
+        let mut watch =
+            watch.inspect_err(|error| warn!("The files of certificates are not watched: {error}")).ok();
         let mut expiry_log = interval_at(Instant::now() + EXPIRY_LOG_INTERVAL, EXPIRY_LOG_INTERVAL);
         // Once at the start: the files may have changed before they were watched.
         let (mut is_due, mut retry) = (true, Retry::default());
