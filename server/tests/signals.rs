@@ -1,12 +1,14 @@
-//! Signals that reach the program while it starts. The settings come through a named pipe, which holds the start
-//! exactly where the test wants it: opened, and not read to its end.
+//! Signals that reach the program while it starts. The settings are on a file system that does not respond, which holds the
+//! start exactly where the test wants it.
 
-use std::fs::{self, OpenOptions};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use rustix::fs::{CWD, FileType, Mode, mknodat};
+use harness::Unresponsive;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -20,34 +22,51 @@ fn program() -> Command {
     command
 }
 
+/// A folder whose file system does not respond, with settings that can be read once it does. The file system precedes the
+/// folder when both are dropped: the folder cannot be removed before.
+fn unresponsive() -> Option<(TempDir, Unresponsive)> {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("config.toml"), CONFIG).expect("a file");
+    let unresponsive = Unresponsive::over(folder.path())?;
+    Some((folder, unresponsive))
+}
+
+/// Starts a command that reads settings in `folder`, and waits until it is about to.
+fn blocked(command: &str, folder: &TempDir) -> Child {
+    let mut program = program();
+    program.arg(command).env_clear().env("JWT_SECRET", "a secret of more than thirty-two bytes");
+    program.env("REALTIME_CONFIG", folder.path().join("config.toml")).env("HOST", "127.0.0.1");
+    let child = program.current_dir("/").stderr(Stdio::piped()).spawn().expect("it runs");
+    let until = Instant::now() + Duration::from_secs(20);
+    let is_thread = |task: &fs::DirEntry| {
+        fs::read_to_string(task.path().join("comm")).is_ok_and(|name| name.trim() == "file access")
+    };
+    while !fs::read_dir(format!("/proc/{}/task", child.id()))
+        .expect("it runs")
+        .flatten()
+        .any(|task| is_thread(&task))
+    {
+        assert!(Instant::now() < until, "it reads nothing");
+        thread::sleep(Duration::from_millis(5));
+    }
+    child
+}
+
 /// A server in the middle of reading its settings. Killed when the test ends.
 struct Starting {
     child: Child,
     log: BufReader<ChildStderr>,
-    settings: fs::File,
+    unresponsive: Option<Unresponsive>,
     _folder: TempDir,
 }
 
 impl Starting {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("config.toml");
-        mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a named pipe");
-        let mut child = program()
-            .arg("serve")
-            .current_dir(folder.path())
-            .env_clear()
-            .env("JWT_SECRET", "a secret of more than thirty-two bytes")
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("it runs");
+    /// `None` where no such file system can be mounted.
+    fn new() -> Option<Self> {
+        let (folder, unresponsive) = unresponsive()?;
+        let mut child = blocked("serve", &folder);
         let log = BufReader::new(child.stderr.take().expect("piped"));
-        // Waits until the server has opened the other end.
-        let settings = OpenOptions::new().write(true).open(&path).expect("the pipe");
-        // A reload finds a file.
-        fs::write(folder.path().join("new"), CONFIG).expect("a file");
-        fs::rename(folder.path().join("new"), &path).expect("renamed");
-        Self { child, log, settings, _folder: folder }
+        Some(Self { child, log, unresponsive: Some(unresponsive), _folder: folder })
     }
 
     fn signal(&self, signal: Signal) {
@@ -56,8 +75,7 @@ impl Starting {
 
     /// Lets it read its settings to the end.
     fn finish_settings(&mut self) {
-        self.settings.write_all(CONFIG.as_bytes()).expect("it reads");
-        self.settings = fs::File::open("/dev/null").expect("there on every Unix");
+        self.unresponsive = None;
     }
 
     /// Reads the log until there is a line with each of these words.
@@ -90,7 +108,7 @@ impl Drop for Starting {
 
 #[test]
 fn a_hangup_while_it_starts_is_one_reload_once_it_runs() {
-    let mut starting = Starting::new();
+    let Some(mut starting) = Starting::new() else { return };
     starting.signal(Signal::HUP);
     starting.signal(Signal::HUP);
     starting.finish_settings();
@@ -104,7 +122,7 @@ fn a_hangup_while_it_starts_is_one_reload_once_it_runs() {
 #[test]
 fn a_stop_signal_while_it_starts_ends_it_at_once() {
     for signal in [Signal::TERM, Signal::INT] {
-        let starting = Starting::new();
+        let Some(starting) = Starting::new() else { return };
         starting.signal(signal);
         let (status, log) = starting.ends();
         assert_eq!((status.code(), status.signal()), (Some(0), None), "{signal:?}: {log}");
@@ -115,17 +133,11 @@ fn a_stop_signal_while_it_starts_ends_it_at_once() {
 // A script that calls the program in a loop is ended by Ctrl-C only if the program is.
 #[test]
 fn other_commands_are_terminated_by_a_signal() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("config.toml");
     for command in ["token", "health"] {
-        mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a named pipe");
-        let mut child =
-            program().arg(command).current_dir(folder.path()).env_clear().spawn().expect("it runs");
-        let settings = OpenOptions::new().write(true).open(&path).expect("the pipe");
+        let Some((folder, _unresponsive)) = unresponsive() else { return };
+        let mut child = blocked(command, &folder);
         kill_process(Pid::from_child(&child), Signal::INT).expect("it runs");
         let status = child.wait().expect("it is our child");
         assert_eq!(status.signal(), Some(2), "{command}: {status}");
-        drop(settings);
-        fs::remove_file(&path).expect("removed");
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, SystemTime};
 
-use harness::ServerProcess;
+use harness::{ServerProcess, Unresponsive};
 use rcgen::{CertificateParams, CertifiedKey, KeyPair, generate_simple_self_signed};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use tempfile::TempDir;
@@ -116,5 +116,32 @@ fn a_pipe_in_place_of_a_certificate_is_reported_and_the_next_good_file_is_used()
     for name in ["cert.pem", "key.pem"] {
         fs::rename(renewed.path().join(name), folder.path().join(name)).expect("replaced");
     }
+    process.log_line("A new certificate is in use");
+}
+
+#[test]
+fn a_file_system_of_certificates_that_does_not_respond_delays_no_client() {
+    let folder = certificate();
+    let certificates = folder.path().join("certificates");
+    fs::create_dir(&certificates).expect("a folder");
+    let replace_by = |source: &Path| {
+        for name in ["cert.pem", "key.pem"] {
+            fs::copy(source.join(name), certificates.join(name)).expect("copied");
+        }
+    };
+    replace_by(folder.path());
+    let tls = "tls = { cert_file = 'certificates/cert.pem', key_file = 'certificates/key.pem' }\n";
+    fs::write(folder.path().join("config.toml"), format!("[server]\nport = 0\n{tls}")).expect("a file");
+    let process = ServerProcess::start(program("serve", folder.path()));
+    process.listening();
+    let Some(unresponsive) = Unresponsive::over(&certificates) else { return };
+    // An event in the folder above, which is watched too, makes the server look at once.
+    fs::write(folder.path().join("other"), "").expect("a file");
+    let warning = process.log_line("The old certificate stays in use");
+    assert!(warning.contains("still waiting for certificates/"), "{warning}");
+    let health = program("health", folder.path()).env("PORT", "0").output().expect("it runs");
+    assert!(health.status.success(), "{health:?}");
+    drop(unresponsive);
+    replace_by(certificate().path());
     process.log_line("A new certificate is in use");
 }

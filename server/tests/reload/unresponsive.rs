@@ -2,46 +2,13 @@
 //! meanwhile, reports the cause, takes no more threads however often it is to reload, and recovers by itself.
 
 use std::fs;
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use harness::ServerProcess;
-use rustix::fs::{Mode, OFlags};
-use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use harness::{ServerProcess, Unresponsive};
 use rustix::process::{Resource, Rlimit, prlimit};
 
 use crate::called;
 use crate::running::{OPERATORS, Running, command, folder};
-
-/// A file system that does not respond: its kernel side waits for a program that never answers. A blocked access ends when
-/// this is dropped, as when a network file system is reachable again.
-struct Unresponsive {
-    folder: PathBuf,
-    device: Option<OwnedFd>,
-}
-
-impl Unresponsive {
-    /// Mounts it over `folder`; `None`, with the reason printed, where that is not permitted.
-    fn over(folder: &Path) -> Option<Self> {
-        let device = rustix::fs::open("/dev/fuse", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
-        let mounted = device.and_then(|device| {
-            let options = format!("fd={},rootmode=40000,user_id=0,group_id=0", device.as_raw_fd());
-            let options = std::ffi::CString::new(options).expect("no zero byte");
-            mount("unresponsive", folder, "fuse", MountFlags::NODEV, Some(options.as_c_str()))?;
-            Ok(Self { folder: folder.to_owned(), device: Some(device) })
-        });
-        mounted.inspect_err(|error| println!("SKIPPED: cannot mount over {}: {error}", folder.display())).ok()
-    }
-}
-
-impl Drop for Unresponsive {
-    fn drop(&mut self) {
-        // First, because it ends what is blocked.
-        drop(self.device.take());
-        unmount(&self.folder, UnmountFlags::DETACH).expect("it is mounted");
-    }
-}
 
 fn threads(server: &Running) -> usize {
     fs::read_dir(format!("/proc/{}/task", server.id())).expect("it runs").count()

@@ -25,6 +25,7 @@ mod redis;
 mod script;
 mod server_process;
 mod tokens;
+mod unresponsive;
 mod world;
 
 use std::time::Duration;
@@ -49,6 +50,7 @@ pub use realtime_server::tenants::{TenantSource, TenantSpec};
 pub use server_process::ServerProcess;
 pub use tokens::{Token, TokenIssuer};
 pub use tokio_rustls::rustls;
+pub use unresponsive::Unresponsive;
 pub use world::{Drain, World};
 
 /// The timeout of every single wait in a test.
