@@ -17,7 +17,7 @@ struct Conditions {
     target: SocketAddr,
     state: State,
     delay: Duration,
-    /// Bytes per second, in each direction of each connection.
+    /// Bytes per second, in each direction of all connections together.
     bandwidth: Option<u32>,
     /// Connections that are idle for this long are closed.
     idle_limit: Option<Duration>,
@@ -35,10 +35,10 @@ impl Conditions {
         self.state != State::Stuck && born >= self.stranded
     }
 
-    /// How long this many bytes take.
-    fn duration(&self, bytes: usize) -> Duration {
+    /// How long this many bytes occupy the line.
+    fn transfer(&self, bytes: usize) -> Duration {
         let transfer = self.bandwidth.map(|bandwidth| bytes as f64 / f64::from(bandwidth));
-        self.delay + transfer.map(Duration::from_secs_f64).unwrap_or_default()
+        transfer.map(Duration::from_secs_f64).unwrap_or_default()
     }
 }
 
@@ -121,7 +121,7 @@ impl ChaosProxy {
         self.change(|conditions| conditions.delay = delay);
     }
 
-    /// From now on each direction of each connection passes this many bytes per second.
+    /// From now on all connections together pass this many bytes per second in each direction.
     pub fn limit_bandwidth(&self, bandwidth: u32) {
         self.change(|conditions| conditions.bandwidth = Some(bandwidth));
     }
@@ -158,12 +158,29 @@ impl Drop for ChaosProxy {
 }
 
 async fn serve(listener: TcpListener, conditions: Arc<watch::Sender<Conditions>>) {
+    let lines = Arc::new([Line::new(), Line::new()]);
     while let Ok((client, _)) = listener.accept().await {
-        tokio::spawn(connect(client, conditions.subscribe()));
+        tokio::spawn(connect(client, conditions.subscribe(), Arc::clone(&lines)));
     }
 }
 
-async fn connect(client: TcpStream, mut conditions: watch::Receiver<Conditions>) {
+/// One direction, which all connections share.
+struct Line(Mutex<Instant>);
+
+impl Line {
+    fn new() -> Self {
+        Self(Mutex::new(Instant::now()))
+    }
+
+    /// Occupies the line for this long, when it is free. Returns when that ends.
+    fn occupy(&self, transfer: Duration) -> Instant {
+        let mut free = self.0.lock().expect("no holder panics");
+        *free = Instant::now().max(*free) + transfer;
+        *free
+    }
+}
+
+async fn connect(client: TcpStream, mut conditions: watch::Receiver<Conditions>, lines: Arc<[Line; 2]>) {
     let now = *conditions.borrow_and_update();
     if now.state == State::Cut {
         return;
@@ -177,8 +194,8 @@ async fn connect(client: TcpStream, mut conditions: watch::Receiver<Conditions>)
         (client.into_split(), server.into_split());
     let last_use = LastUse::new();
     tokio::select! {
-        () = pass(client_read, server_write, conditions.clone(), now.strands, &last_use) => {}
-        () = pass(server_read, client_write, conditions.clone(), now.strands, &last_use) => {}
+        () = pass(client_read, server_write, conditions.clone(), &lines[0], now.strands, &last_use) => {}
+        () = pass(server_read, client_write, conditions.clone(), &lines[1], now.strands, &last_use) => {}
         () = last_use.idle(conditions.clone()) => {}
         _ = conditions.wait_for(|it| it.cuts != now.cuts) => {}
     }
@@ -215,18 +232,20 @@ async fn pass(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     mut conditions: watch::Receiver<Conditions>,
+    line: &Line,
     born: u64,
     last_use: &LastUse,
 ) {
     let mut buffer = vec![0; 64 * 1024];
     loop {
         let Ok(length @ 1..) = from.read(&mut buffer).await else { return };
-        let Ok(duration) = conditions.wait_for(|it| it.passes(born)).await.map(|it| it.duration(length))
-        else {
-            return;
-        };
-        if !duration.is_zero() {
-            tokio::time::sleep(duration).await;
+        let Ok(now) = conditions.wait_for(|it| it.passes(born)).await.map(|it| *it) else { return };
+        let transfer = now.transfer(length);
+        if !transfer.is_zero() {
+            tokio::time::sleep_until(line.occupy(transfer).into()).await;
+        }
+        if !now.delay.is_zero() {
+            tokio::time::sleep(now.delay).await;
         }
         last_use.update();
         if to.write_all(&buffer[..length]).await.is_err() {
