@@ -59,6 +59,12 @@ pub struct Bus {
     #[schemars(with = "marks::DurationText", extend("x-reload" = "restart", "x-min" = "1ms"))]
     pub lease: Duration,
 
+    /// Bytes of presence that the rooms of one tenant on this node may store in Redis. A room that does not fit is shown on
+    /// its own node only, until it does. Redis needs memory for about twice the bytes of all tenants and nodes together.
+    #[serde(with = "units::size")]
+    #[schemars(with = "marks::SizeText", extend("x-reload" = "restart", "x-min" = "1 KiB"))]
+    pub max_presence_bytes_per_tenant: ByteSize,
+
     /// Messages that may be queued for the other nodes, and as many received ones. A tenant can use what is left free:
     /// half of the queue alone, a third when two need it. What exceeds that is dropped and counted for this tenant; the
     /// others keep their room, and take turns.
@@ -82,6 +88,7 @@ impl Default for Bus {
             subscribe_timeout: Duration::from_secs(1),
             linger: Duration::from_secs(2),
             lease: Duration::from_secs(15),
+            max_presence_bytes_per_tenant: ByteSize::mib(512),
             max_frames: NonZeroU32::new(65_536).expect("not zero"),
             max_bytes: ByteSize::mib(64),
         }

@@ -10,6 +10,7 @@ use hub::MemoryKind;
 use humantime_serde::re::humantime::format_rfc3339_seconds;
 use serde_json::{Value, json};
 
+use crate::bus::ResyncProgress;
 use crate::node::Node;
 use crate::response;
 use crate::tenants::TenantStatus;
@@ -27,6 +28,8 @@ pub(super) fn page(node: &Node) -> Response<Bytes> {
         "region": settings.regions.name,
         "public_url": settings.server.public_url,
         "bus": node.link.connectivity().word(),
+        "resync": node.link.resync().map(resync_status),
+        "presence_failing_rooms": node.link.failing_rooms(),
         "started_at": time(SystemTime::now() - node.started.elapsed()),
         "uptime": node.started.elapsed().as_secs(),
         "connections": node.connections(),
@@ -43,6 +46,23 @@ pub(super) fn page(node: &Node) -> Response<Bytes> {
 fn memory(node: &Node) -> Value {
     let used = MemoryKind::ALL.map(|kind| (kind.word().to_owned(), node.memory.used(kind).into()));
     json!({ "limit": node.memory.limit(), "used": Value::Object(used.into_iter().collect()) })
+}
+
+/// How far this node is with storing and reading presence over a new connection.
+fn resync_status(progress: ResyncProgress) -> Value {
+    json!({
+        "stored": {
+            "rooms": progress.rooms_stored,
+            "rooms_total": progress.rooms_to_store,
+            "bytes": progress.bytes_stored,
+            "bytes_total": progress.bytes_to_store,
+        },
+        "read": {
+            "rooms": progress.rooms_read,
+            "rooms_total": progress.rooms_to_read,
+            "bytes": progress.bytes_read,
+        },
+    })
 }
 
 fn settings_status(node: &Node) -> Value {

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 use super::{
     Bus, BusConnection, BusError, BusFuture, Channel, Command, Inbox, LeaseRenewal, OpenedConnection,
-    ReceivedMessage, RejectedChange, RoomName, SnapshotChange, StoredSnapshot, StoredSnapshots,
+    ReceivedMessage, RejectedCommand, RoomName, SnapshotChange, StoredSnapshot, StoredSnapshots,
 };
 
 /// What the nodes of one process share. Clones are the same broker.
@@ -130,15 +130,18 @@ impl LocalConnection {
 }
 
 impl BusConnection for LocalConnection {
-    fn subscribe(&mut self, rooms: &[RoomName]) -> BusFuture<()> {
-        self.with(|incarnation| incarnation.subscribed.extend(rooms.iter().cloned()))
+    fn subscribe(&mut self, rooms: &[RoomName]) -> BusFuture<Vec<RejectedCommand>> {
+        self.with(|incarnation| {
+            incarnation.subscribed.extend(rooms.iter().cloned());
+            Vec::new()
+        })
     }
 
     fn unsubscribe(&mut self, rooms: &[RoomName]) -> BusFuture<()> {
         self.with(|incarnation| incarnation.subscribed.retain(|room| !rooms.contains(room)))
     }
 
-    fn send(&mut self, commands: Vec<Command>) -> BusFuture<Vec<RejectedChange>> {
+    fn send(&mut self, commands: Vec<Command>) -> BusFuture<Vec<RejectedCommand>> {
         self.act(|shared, number| {
             for command in commands {
                 match command {
@@ -155,10 +158,15 @@ impl BusConnection for LocalConnection {
         })
     }
 
+    fn refresh(&mut self, _rooms: &[RoomName]) -> BusFuture<Vec<RejectedCommand>> {
+        self.with(|_| Vec::new())
+    }
+
     fn snapshots(&mut self, rooms: &[RoomName]) -> BusFuture<Vec<StoredSnapshots>> {
-        self.act(|shared, _| {
-            let now = Instant::now();
-            let alive = || shared.incarnations.values().filter(|incarnation| incarnation.expires > now);
+        self.act(|shared, number| {
+            let (now, own) = (Instant::now(), shared.own(number).node);
+            let is_other = |it: &&Incarnation| it.expires > now && it.node != own;
+            let alive = || shared.incarnations.values().filter(is_other);
             let stored = |room: &RoomName| {
                 alive().filter_map(|it| Some((it.node, Some(it.stored.get(room)?.clone())))).collect()
             };

@@ -23,7 +23,9 @@ use futures_util::future::BoxFuture;
 use hub::NodeId;
 
 pub use inbox::{AffectedRooms, Arrival, Inbox, InboxClosed, InboxOverflow, ReceivedMessage};
-pub use link::{ClusterLink, Connectivity, LinkHost, LinkTask, OperatorCommand, PeersUnreachable};
+pub use link::{
+    ClusterLink, Connectivity, LinkHost, LinkTask, OperatorCommand, PeersUnreachable, ResyncProgress,
+};
 pub use local::Broker;
 pub use redis::{Redis, RedisConfigError};
 
@@ -96,6 +98,7 @@ pub enum SnapshotChange {
 }
 
 impl SnapshotChange {
+    /// Bytes of the entries in it.
     fn len(&self) -> usize {
         let entries = match self {
             Self::Update { set, .. } => set,
@@ -126,24 +129,40 @@ pub struct LeaseRenewal {
     pub rejected: Option<String>,
 }
 
-/// A change that was rejected: it was not stored in full, and its message may not have been published. The snapshot has to
-/// be replaced.
+/// A command that was rejected: a change was not stored in full, and its message may not have been published. The snapshot
+/// has to be replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RejectedChange {
-    /// The room of the snapshot.
+pub struct RejectedCommand {
+    /// The room that it is about.
     pub room: RoomName,
-    /// The reason, for the log.
-    pub reason: String,
+    /// The reason.
+    pub rejection: BusRejection,
 }
 
-/// The snapshots of live nodes in one room, or why they cannot be read. A node without a snapshot has one that was deleted
+/// Why the bus rejects something, and what that concerns. The texts are for the log.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BusRejection {
+    /// The stored snapshot was deleted or evicted.
+    #[error(
+        "a key that begins with `bus.prefix` was deleted or evicted; its `maxmemory-policy` should be noeviction"
+    )]
+    Missing,
+    /// This room alone, such as a key of another type: other rooms go on, and a later attempt may succeed.
+    #[error("{0}")]
+    Room(String),
+    /// Whatever presence needs, such as memory. The next renewal without a rejection shows that it has passed.
+    #[error("{0}")]
+    Server(String),
+}
+
+/// The snapshots of the other live nodes in one room, or why they cannot be read. A node without a snapshot has one that was deleted
 /// or evicted, or that it has just removed: the presence of the node is kept until the next read.
-pub type StoredSnapshots = Result<Vec<(NodeId, Option<StoredSnapshot>)>, String>;
+pub type StoredSnapshots = Result<Vec<(NodeId, Option<StoredSnapshot>)>, BusRejection>;
 
 /// Why a bus connection cannot be opened, or is lost.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum BusError {
-    /// No response came within `bus.timeout`.
+    /// A response is due, and nothing has arrived for `bus.timeout`.
     #[error("there was no answer within `bus.timeout`")]
     TimedOut,
     /// The connection was closed, perhaps a while ago.
@@ -158,13 +177,16 @@ pub enum BusError {
     /// The server cannot be used, for this reason.
     #[error("{0}")]
     Unusable(String),
-    /// One request is rejected, for this reason. Others may be accepted.
+    /// One request is rejected. Others may be accepted.
     #[error("{0}")]
-    Rejected(String),
+    Rejected(BusRejection),
 }
 
 /// Most rooms or commands in one call: other nodes share the server behind the connection.
 pub const BATCH_MAX: usize = 512;
+
+/// Bytes of snapshots read or stored together, unless a single room has more.
+pub const BATCH_BYTES: usize = 256 * 1024;
 
 /// Most requests of one node without a response.
 pub const PENDING_REQUESTS_MAX: usize = 1_024;
@@ -199,20 +221,25 @@ pub type OpenedConnection = (Box<dyn BusConnection>, Arc<Inbox>);
 /// lost and that it is unknown which pending requests took effect. No list is longer than [`BATCH_MAX`], and at most
 /// [`PENDING_REQUESTS_MAX`] requests are pending.
 pub trait BusConnection: Send {
-    /// Subscribes to the rooms; the response comes when every subscription is in effect. Idempotent.
-    fn subscribe(&mut self, rooms: &[RoomName]) -> BusFuture<()>;
+    /// Subscribes to the rooms; the response comes when every subscription is in effect, and has those that are rejected.
+    /// Idempotent.
+    fn subscribe(&mut self, rooms: &[RoomName]) -> BusFuture<Vec<RejectedCommand>>;
 
     /// Unsubscribes from the rooms. Messages that have arrived before may still be in the inbox.
     fn unsubscribe(&mut self, rooms: &[RoomName]) -> BusFuture<()>;
 
-    /// Executes `commands`, in order. This node receives its own messages on channels it has subscribed to. Changes
-    /// may be rejected, each without consequence for the others.
-    fn send(&mut self, commands: Vec<Command>) -> BusFuture<Vec<RejectedChange>>;
+    /// Executes `commands`, in order. This node receives its own messages on channels it has subscribed to. Commands
+    /// about rooms may be rejected, each without consequence for the others.
+    fn send(&mut self, commands: Vec<Command>) -> BusFuture<Vec<RejectedCommand>>;
 
-    /// Reads the snapshots of all live nodes, this one included, in each of these rooms. A change in a room that was
-    /// subscribed to before is in its snapshot, or arrives as a message, or both, in any order. Large snapshots may take
-    /// several requests, each within `bus.timeout`. If they are read over a connection of their own and that is lost, it
-    /// is opened again while this waits.
+    /// Extends the lifetime of this node's snapshots of these rooms, all of which have one. Those that were deleted or
+    /// evicted are rejected as missing. To be called for each room more often than every ten leases.
+    fn refresh(&mut self, rooms: &[RoomName]) -> BusFuture<Vec<RejectedCommand>>;
+
+    /// Reads the snapshots of all other live nodes in the first of these rooms: as many as fit into [`BATCH_BYTES`], and
+    /// one at least. A change in a room that was subscribed to before is in its snapshot, or arrives as a message, or
+    /// both, in any order. If they are read over a connection of their own and that is lost, it is opened again while
+    /// this waits.
     fn snapshots(&mut self, rooms: &[RoomName]) -> BusFuture<Vec<StoredSnapshots>>;
 
     /// Sends something over each TCP connection and waits for the response, because proxies and Redis itself may close

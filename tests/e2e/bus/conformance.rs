@@ -8,8 +8,8 @@ use bytes::Bytes;
 use harness::{ChaosProxy, Redis, WAIT_MAX, eventually};
 use hub::{Bounds, NodeId};
 use realtime_server::bus::{
-    self, Arrival, BATCH_MAX, Broker, Bus, BusConnection, BusError, Channel, Command, Inbox, ReceivedMessage,
-    RoomName, SnapshotChange, StoredSnapshot,
+    self, Arrival, BATCH_MAX, Broker, Bus, BusConnection, BusError, BusRejection, Channel, Command, Inbox,
+    ReceivedMessage, RoomName, SnapshotChange, StoredSnapshot,
 };
 use tokio::time::timeout;
 
@@ -17,6 +17,7 @@ const ALL: Bounds = Bounds { frames: u32::MAX, bytes: usize::MAX };
 
 const ANN: NodeId = NodeId::new(1);
 const BOB: NodeId = NodeId::new(2);
+const CARL: NodeId = NodeId::new(3);
 
 /// Long enough for a slow machine, short enough to wait for.
 const LEASE: Duration = Duration::from_millis(400);
@@ -217,6 +218,7 @@ async fn changes_are_stored_and_published_at_once() {
     for kind in Kind::all().await {
         let bus = kind.bus(LONG_LEASE);
         let (mut ann, mut bob) = (connect(&*bus, ANN).await, connect(&*bus, BOB).await);
+        let mut carl = connect(&*bus, CARL).await;
         bob.subscribe(&["a"]).await;
         ann.store("a", SnapshotChange::Replace(snapshot("p1", &[(1, "one"), (2, "two")])), "delta 1").await;
         assert_eq!(bob.receive(1).await, ["a: delta 1"]);
@@ -235,10 +237,11 @@ async fn changes_are_stored_and_published_at_once() {
         bob.store("a", SnapshotChange::Replace(snapshot("q", &[(1, "bob")])), "mine").await;
         ann.store("a", SnapshotChange::Replace(snapshot("p3", &[(9, "nine")])), "whole").await;
         let expected = [(ANN, snapshot("p3", &[(9, "nine")])), (BOB, snapshot("q", &[(1, "bob")]))];
-        assert_eq!(ann.snapshots("a").await, expected);
+        assert_eq!(carl.snapshots("a").await, expected);
+        assert_eq!(ann.snapshots("a").await, expected[1..], "its own it has");
 
         ann.store("a", SnapshotChange::Remove, "gone").await;
-        assert_eq!(ann.snapshots("a").await, [(BOB, snapshot("q", &[(1, "bob")]))]);
+        assert_eq!(carl.snapshots("a").await, [(BOB, snapshot("q", &[(1, "bob")]))]);
         assert_eq!(ann.snapshots("b").await, []);
         assert_eq!(bob.receive(3).await, ["a: mine", "a: whole", "a: gone"]);
     }
@@ -248,14 +251,14 @@ async fn changes_are_stored_and_published_at_once() {
 async fn snapshots_come_in_the_order_of_the_request() {
     for kind in Kind::all().await {
         let bus = kind.bus(LONG_LEASE);
-        let mut ann = connect(&*bus, ANN).await;
+        let (mut ann, mut bob) = (connect(&*bus, ANN).await, connect(&*bus, BOB).await);
         let rooms: Vec<RoomName> = (0..BATCH_MAX).map(|n| format!("room {n}").into()).collect();
         for room in rooms.iter().step_by(3) {
             let whole =
                 StoredSnapshot { position: "p".into(), entries: vec![(1, Bytes::from(room.to_string()))] };
             ann.store(room, SnapshotChange::Replace(whole), "whole").await;
         }
-        let copies = ann.connection.snapshots(&rooms).await.expect("snapshots");
+        let copies = bob.connection.snapshots(&rooms).await.expect("snapshots");
         assert_eq!(copies.len(), rooms.len());
         for (n, (room, copies)) in rooms.iter().zip(copies).enumerate() {
             let stored: Vec<_> = copies
@@ -267,4 +270,52 @@ async fn snapshots_come_in_the_order_of_the_request() {
             assert_eq!(stored, Vec::from_iter(expected), "{room}");
         }
     }
+}
+
+// Or what many rooms have would have to fit into memory at once.
+#[tokio::test]
+async fn snapshots_of_the_first_rooms_come_when_not_all_fit() {
+    let kind = Kind::Redis(Redis::start().await);
+    let bus = kind.bus(LONG_LEASE);
+    let (mut ann, mut bob) = (connect(&*bus, ANN).await, connect(&*bus, BOB).await);
+    let sizes = [100_000, 50_000, 200_000, 1_000_000, 10];
+    let rooms: Vec<RoomName> = (0..sizes.len()).map(|n| format!("room {n}").into()).collect();
+    for (room, size) in rooms.iter().zip(sizes) {
+        let whole = StoredSnapshot { position: "p".into(), entries: vec![(1, Bytes::from(vec![0; size]))] };
+        ann.store(room, SnapshotChange::Replace(whole), "whole").await;
+    }
+    let mut answered = Vec::new();
+    let mut next = 0;
+    while next < rooms.len() {
+        let snapshots = bob.connection.snapshots(&rooms[next..]).await.expect("snapshots");
+        answered.push(snapshots.len());
+        next += snapshots.len();
+    }
+    assert_eq!(answered, [2, 1, 1, 1]);
+}
+
+#[tokio::test]
+async fn a_refresh_reports_what_is_missing() {
+    let kind = Kind::Redis(Redis::start().await);
+    let (Kind::Redis(redis), bus) = (&kind, kind.bus(LONG_LEASE)) else { unreachable!("it is a Redis") };
+    let mut ann = connect(&*bus, ANN).await;
+    let rooms = names(&["a", "b", "c", "d"]);
+    for room in &rooms {
+        ann.store(room, SnapshotChange::Replace(snapshot("p", &[(1, "one")])), "whole").await;
+    }
+    for command in ["DEL realtime:present:b", "SET realtime:present:d nonsense"] {
+        redis.run(command).await;
+    }
+    let snapshots = redis.keys("realtime:shown:*:c").await;
+    let _: usize = redis.ask(&["DEL", &snapshots[0]]).await;
+    let rejected = ann.connection.refresh(&rooms).await.expect("refreshed");
+    let rejected: Vec<_> = rejected.iter().map(|it| (&*it.room, &it.rejection)).collect();
+    let [("b", BusRejection::Missing), ("c", BusRejection::Missing), ("d", BusRejection::Room(_))] =
+        rejected[..]
+    else {
+        panic!("{rejected:?}");
+    };
+    // It is listed again.
+    let rejected = ann.connection.refresh(&rooms[..2]).await.expect("refreshed");
+    assert_eq!(rejected, []);
 }

@@ -2,6 +2,7 @@
 
 mod broadcast;
 mod conformance;
+mod evicted;
 mod keep_alive;
 mod loss;
 mod outages;
@@ -9,6 +10,7 @@ mod presence;
 mod reconnecting;
 mod redis;
 mod rejected;
+mod slow_link;
 mod tapped;
 mod users;
 
@@ -16,7 +18,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use harness::{Client, Redis, World, eventually};
+use harness::{Client, Redis, Request, TokenIssuer, World, eventually};
 use hub::{Bounds, Dialect, Frame, Group, Hub, Member, Membership, Outbox, Privacy, RoomKey, Space};
 use serde_json::{Value, json};
 use settings::Settings;
@@ -34,7 +36,18 @@ fn at(redis: &Redis, address: SocketAddr) -> impl Fn(&mut Settings) {
         settings.bus.tls_ca_file.clone_from(&authority);
         settings.bus.linger = Duration::from_millis(50);
         settings.presence.coalesce = Duration::ZERO;
+        settings.admin.jwt_secret = Some(operators().secret().into());
     }
+}
+
+fn operators() -> TokenIssuer {
+    TokenIssuer::new("the operators' secret, of thirty-two bytes")
+}
+
+/// The page `/status`.
+async fn status(world: &World) -> Value {
+    let token = operators().sign(&json!({"exp": 4_000_000_000_u64}));
+    world.send(Request::get("/status").bearer(&token)).await.json()
 }
 
 fn on(redis: &Redis) -> impl Fn(&mut Settings) {
@@ -79,7 +92,11 @@ async fn member(world: &World, key: &str) -> (Client, Value) {
 /// Joins a room of this node directly, without a client connection.
 fn join_locally(hub: &Arc<Hub>, topic: &str) -> Membership {
     let (space, privacy) = (Space::Phoenix, Privacy::Public);
-    let key = RoomKey { tenant: "default".into(), space, privacy, topic: topic.into() };
+    join_room(hub, RoomKey { tenant: "default".into(), space, privacy, topic: topic.into() })
+}
+
+/// As [`join_locally`], a room of any tenant.
+fn join_room(hub: &Arc<Hub>, key: RoomKey) -> Membership {
     let outbox =
         Arc::new(Outbox::new(Bounds { frames: 100, bytes: 1 << 20 }, hub::TenantMemory::unlimited()));
     let member = Member { outbox, dialect: Dialect::new(0), group: Group::DEFAULT };

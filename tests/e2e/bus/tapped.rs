@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::FutureExt as _;
 use hub::NodeId;
 use realtime_server::bus::{
-    Broker, Bus, BusConnection, BusError, BusFuture, Command, LeaseRenewal, OpenedConnection, RejectedChange,
-    RoomName, StoredSnapshots,
+    Broker, Bus, BusConnection, BusError, BusFuture, Command, LeaseRenewal, OpenedConnection,
+    RejectedCommand, RoomName, StoredSnapshots,
 };
 
 /// What has just been requested of the bus.
@@ -87,7 +87,7 @@ impl TappedConnection {
 }
 
 impl BusConnection for TappedConnection {
-    fn subscribe(&mut self, rooms: &[RoomName]) -> BusFuture<()> {
+    fn subscribe(&mut self, rooms: &[RoomName]) -> BusFuture<Vec<RejectedCommand>> {
         let answer = self.connection.subscribe(rooms);
         self.and(answer, &BusRequest::Subscribe(rooms))
     }
@@ -96,9 +96,13 @@ impl BusConnection for TappedConnection {
         self.connection.unsubscribe(rooms)
     }
 
-    fn send(&mut self, commands: Vec<Command>) -> BusFuture<Vec<RejectedChange>> {
+    fn send(&mut self, commands: Vec<Command>) -> BusFuture<Vec<RejectedCommand>> {
         let answer = self.connection.send(commands.clone());
         self.and(answer, &BusRequest::Send(&commands))
+    }
+
+    fn refresh(&mut self, rooms: &[RoomName]) -> BusFuture<Vec<RejectedCommand>> {
+        self.connection.refresh(rooms)
     }
 
     fn snapshots(&mut self, rooms: &[RoomName]) -> BusFuture<Vec<StoredSnapshots>> {

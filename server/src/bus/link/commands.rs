@@ -12,9 +12,12 @@ use crate::bus::{Channel, Command, RoomName, SnapshotChange, StoredSnapshot};
 /// Frames of one room share a message up to this size; a larger one would delay the messages behind it.
 const MESSAGE_BYTES: usize = 64 * 1024;
 
-/// Presence beyond this size is stored and not published: subscribers read it. A bus may end the connection of a subscriber
-/// for which too much waits (Redis, by default, at 32 MB).
-const PRESENCE_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
+/// Changes beyond this size are stored and not published: subscribers read the snapshot. A bus may end the connection of a
+/// subscriber for which too much waits (Redis, by default, at 32 MB).
+const DELTA_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
+
+/// The same for snapshots. Many of them follow each other when a node returns, and each would pass twice.
+const SNAPSHOT_MESSAGE_BYTES: usize = 64 * 1024;
 
 /// Commands in the order of the events they are made of. Frames that follow each other in one room share a message.
 #[derive(Debug, Default)]
@@ -90,12 +93,27 @@ pub(super) fn delta(node: NodeId, key: &RoomKey, delta: &Delta) -> Command {
     } else {
         SnapshotChange::Update { position, set: entries, removed: delta.removed.clone() }
     };
-    Command::Store { room: name(key), change, message: message(node, relay::delta(node, delta)) }
+    let message = relay::delta(node, delta);
+    let is_large = message.len() > DELTA_MESSAGE_BYTES;
+    let message = if is_large { relay::snapshot_stored(node) } else { message };
+    Command::Store { room: name(key), change, message: message.into() }
 }
 
 /// Stores and publishes this node's whole presence in a room.
 pub(super) fn local_snapshot(node: NodeId, hub: &Hub, key: &RoomKey) -> Command {
     snapshot(node, key, &hub.local_snapshot(key))
+}
+
+/// Removes this node's presence in a room from the bus, where there is no room for it.
+pub(super) fn withdrawal(node: NodeId, hub: &Hub, key: &RoomKey) -> Command {
+    let position = hub.local_snapshot(key).position;
+    let message = relay::snapshot(node, &Snapshot { position, entries: Vec::new() });
+    Command::Store { room: name(key), change: SnapshotChange::Remove, message: message.into() }
+}
+
+/// Bytes of a snapshot when it is stored.
+pub(super) fn stored_bytes(snapshot: &Snapshot) -> usize {
+    snapshot.entries.iter().map(|(_, entry)| 16 + entry.key.len() + entry.meta.len()).sum()
 }
 
 /// Stores and publishes a snapshot.
@@ -108,11 +126,9 @@ pub(super) fn snapshot(node: NodeId, key: &RoomKey, snapshot: &Snapshot) -> Comm
         let (position, entries) = (position(snapshot.position), entries(&snapshot.entries));
         SnapshotChange::Replace(StoredSnapshot { position, entries })
     };
-    Command::Store { room: name(key), change, message: message(node, relay::snapshot(node, snapshot)) }
-}
-
-fn message(node: NodeId, message: Vec<u8>) -> Bytes {
-    if message.len() > PRESENCE_MESSAGE_BYTES { relay::snapshot_stored(node).into() } else { message.into() }
+    let is_large = stored_bytes(snapshot) > SNAPSHOT_MESSAGE_BYTES;
+    let message = if is_large { relay::snapshot_stored(node) } else { relay::snapshot(node, snapshot) };
+    Command::Store { room: name(key), change, message: message.into() }
 }
 
 /// Decodes a stored snapshot.

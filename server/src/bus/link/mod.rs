@@ -10,16 +10,20 @@
 
 mod cluster_message;
 mod commands;
+mod failing_rooms;
 mod log_interval;
 mod peers;
 mod room_table;
+mod room_turns;
 mod sequence;
 mod session;
 mod status;
+mod stored_presence;
 
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
@@ -88,6 +92,25 @@ impl Connectivity {
     }
 }
 
+/// What a node has done of the storing and reading with which a connection begins.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ResyncProgress {
+    /// Rooms with presence of this node that are stored.
+    pub rooms_stored: usize,
+    /// Rooms to store; grows while the rooms of this node are gone through.
+    pub rooms_to_store: usize,
+    /// Bytes of presence that are stored.
+    pub bytes_stored: usize,
+    /// Bytes to store.
+    pub bytes_to_store: usize,
+    /// Rooms whose presence on other nodes is read.
+    pub rooms_read: usize,
+    /// Rooms to read.
+    pub rooms_to_read: usize,
+    /// Bytes of presence that are read.
+    pub bytes_read: usize,
+}
+
 /// The link as the rest of the node uses it. Clones are the same link.
 #[derive(Debug, Clone)]
 pub struct ClusterLink(Option<Arc<Shared>>);
@@ -95,6 +118,8 @@ pub struct ClusterLink(Option<Arc<Shared>>);
 #[derive(Debug)]
 struct Shared {
     connectivity: Mutex<Connectivity>,
+    resync: Mutex<Option<ResyncProgress>>,
+    failing_rooms: AtomicUsize,
     operator_commands: mpsc::Sender<OperatorCommand>,
 }
 
@@ -113,13 +138,29 @@ impl ClusterLink {
     pub fn over(bus: Arc<dyn Bus>, settings: settings::Bus) -> (Self, LinkTask) {
         let (sender, operator_commands) = mpsc::channel(OPERATOR_COMMANDS_MAX);
         let connectivity = Mutex::new(Connectivity::Disconnected { since: Instant::now() });
-        let link = Self(Some(Arc::new(Shared { connectivity, operator_commands: sender })));
+        let shared = Shared {
+            connectivity,
+            resync: Mutex::new(None),
+            failing_rooms: AtomicUsize::new(0),
+            operator_commands: sender,
+        };
+        let link = Self(Some(Arc::new(shared)));
         (link.clone(), LinkTask { link, bus, settings, operator_commands })
     }
 
     /// The present connectivity.
     pub fn connectivity(&self) -> Connectivity {
         self.0.as_ref().map_or(Connectivity::Standalone, |shared| *shared.connectivity.lock())
+    }
+
+    /// How far a resync is, while the connection is not established because of it.
+    pub fn resync(&self) -> Option<ResyncProgress> {
+        self.0.as_ref().and_then(|shared| *shared.resync.lock())
+    }
+
+    /// Rooms whose presence is not shared, while that of others is.
+    pub fn failing_rooms(&self) -> usize {
+        self.0.as_ref().map_or(0, |shared| shared.failing_rooms.load(Ordering::Relaxed))
     }
 
     /// Publishes a command to all other nodes. Nodes that cannot be reached now do not receive it later.
@@ -133,6 +174,18 @@ impl ClusterLink {
             }
             (Some(_), _) => Err(PeersUnreachable),
             (None, _) => Ok(()),
+        }
+    }
+
+    fn set_resync(&self, progress: Option<ResyncProgress>) {
+        if let Some(shared) = &self.0 {
+            *shared.resync.lock() = progress;
+        }
+    }
+
+    fn set_failing_rooms(&self, rooms: usize) {
+        if let Some(shared) = &self.0 {
+            shared.failing_rooms.store(rooms, Ordering::Relaxed);
         }
     }
 

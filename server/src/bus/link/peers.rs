@@ -29,6 +29,8 @@ pub(super) struct Peers {
     users: HashMap<NodeId, HashMap<String, usize>>,
     /// Users on this node, as they were last published.
     published_users: HashMap<Arc<str>, usize>,
+    /// Whether a node needs them all.
+    all_users_requested: bool,
     /// What could not be decoded and was logged: a version or a kind of message each, so never many.
     malformed: HashSet<Malformed>,
     /// Major protocol versions that were logged as unknown.
@@ -180,8 +182,16 @@ impl Peers {
         }
     }
 
-    /// The counts of users here that have changed since they were last published, if any.
+    /// A node has begun a resync, and does not know the users here.
+    pub(super) fn request_all_users(&mut self) {
+        self.all_users_requested = true;
+    }
+
+    /// The counts of users here that have changed since they were last published, if any, or all if they are requested.
     pub(super) fn users_changed(&mut self, context: &Context) -> Option<ClusterMessage> {
+        if self.all_users_requested {
+            return Some(self.all_users(context));
+        }
         let now: HashMap<Arc<str>, usize> = context.host.users().into_iter().collect();
         let published = &self.published_users;
         let gone = published.keys().filter(|tenant| !now.contains_key(*tenant)).map(|tenant| (tenant, 0));
@@ -195,6 +205,7 @@ impl Peers {
 
     /// All users here.
     pub(super) fn all_users(&mut self, context: &Context) -> ClusterMessage {
+        self.all_users_requested = false;
         self.published_users = context.host.users().into_iter().collect();
         let some = self.published_users.iter().filter(|(_, users)| **users > 0);
         let users = some.map(|(tenant, users)| (tenant.to_string(), *users)).collect();

@@ -28,6 +28,11 @@ pub(super) fn name(key: &RoomKey) -> RoomName {
     format!("{}:{space}:{privacy}:{}", key.tenant, key.topic).into()
 }
 
+/// The tenant in the name of a room.
+pub(super) fn tenant(name: &str) -> &str {
+    name.split_once(':').map_or(name, |(tenant, _)| tenant)
+}
+
 /// The room with this name.
 pub(super) fn key(name: &str) -> Option<RoomKey> {
     let mut parts = name.splitn(4, ':');

@@ -24,6 +24,7 @@ use super::cluster_message::ClusterMessage;
 use super::peers::Peers;
 use super::room_table::RoomTable;
 use super::status::LinkStatus;
+use super::stored_presence::StoredPresence;
 use super::{Context, OperatorCommand, relay_events, renewal_interval};
 use crate::bus::{BATCH_MAX, BusConnection, BusError, Inbox, InboxClosed, OpenedConnection};
 use inbound::ARRIVALS_MAX;
@@ -52,6 +53,8 @@ pub(super) struct LinkSession<'c, 'l> {
     reads: ReadQueue,
     /// Rooms whose local snapshot is to be stored, and the lease that this needs.
     resync: Resync,
+    /// What is stored over this connection.
+    stored: StoredPresence,
     /// Which nodes are alive, and which of them have no complete snapshots yet.
     liveness: Liveness,
     /// Sequence numbers that are to be published.
@@ -65,6 +68,7 @@ impl<'c, 'l> LinkSession<'c, 'l> {
         status: &'c mut LinkStatus<'l>,
         (connection, inbox): OpenedConnection,
     ) -> Self {
+        let stored_max = context.settings.max_presence_bytes_per_tenant.as_u64();
         Self {
             context,
             peers,
@@ -75,6 +79,7 @@ impl<'c, 'l> LinkSession<'c, 'l> {
             rooms: RoomTable::default(),
             reads: ReadQueue::default(),
             resync: Resync::default(),
+            stored: StoredPresence::new(usize::try_from(stored_max).unwrap_or(usize::MAX)),
             liveness: Liveness::new(),
             loss: LossReports::default(),
         }
@@ -147,21 +152,28 @@ impl<'c, 'l> LinkSession<'c, 'l> {
 
     /// Whether there is work that is done in parts.
     fn has_more(&self) -> bool {
-        self.may_store() || self.may_read() || self.may_publish_sequences()
+        self.may_read() || self.may_store() || self.may_refresh() || self.may_publish_sequences()
     }
 
     /// Does some of it.
     fn do_some(&mut self) {
-        if self.may_store() {
-            self.store_some();
-        } else if self.may_read() {
+        // Reads first: they begin with the subscriptions of all rooms, and joins wait for some of them.
+        if self.may_read() {
             self.read_some();
+        } else if self.may_store() {
+            self.store_some();
+        } else if self.may_refresh() {
+            self.refresh_some();
         } else {
             self.publish_some_sequences();
         }
     }
 
+    /// Renews the lease. One renewal at a time, as with checks.
     fn renew(&mut self) {
+        if !self.requests.begin_renewal() {
+            return;
+        }
         if self.loss.take_overflow() {
             self.request_sequences(renewal_interval(&self.context.settings));
         }
@@ -195,7 +207,7 @@ impl<'c, 'l> LinkSession<'c, 'l> {
         ended.iter().for_each(|name| self.peers.received.unsubscribed(name));
         if !ended.is_empty() {
             let unsubscribed = self.connection.unsubscribe(&ended);
-            self.requests.add(unsubscribed, |()| Completed::SubscriptionsChanged);
+            self.requests.add(unsubscribed, |()| Completed::SubscriptionsChanged(Vec::new()));
         }
     }
 
@@ -203,26 +215,23 @@ impl<'c, 'l> LinkSession<'c, 'l> {
     fn complete(&mut self, completed: Completed) {
         self.requests.completed(&completed);
         match completed {
-            Completed::SubscriptionsChanged | Completed::Checked => {}
+            Completed::Checked => {}
+            Completed::SubscriptionsChanged(rejected) => self.note_unsubscribable(rejected),
             Completed::Sent(sent) => self.note_sent(sent),
             Completed::Stored(sent) => {
                 self.note_sent(sent);
-                self.end_resync();
+                self.note_stored();
             }
-            Completed::Read { rooms, snapshots, .. } => {
-                for (name, snapshots) in rooms.into_iter().zip(snapshots) {
-                    match snapshots {
-                        Ok(snapshots) => self.apply_snapshots(&name, snapshots),
-                        Err(reason) => self.note_unreadable(name, &reason),
-                    }
-                }
-            }
+            Completed::Refreshed(rejected) => self.note_refreshed(rejected),
+            Completed::Read { rooms, snapshots } => self.note_read(rooms, snapshots),
             Completed::Renewed(renewal) => self.note_renewal(renewal),
         }
-        let is_read = self.requests.first_reads == 0 || self.resync.is_renewal_rejected;
+        let is_read = self.reads.first.is_empty() || self.resync.is_renewal_rejected;
         if self.resync.is_renewed && self.reads.is_caught_up && !self.resync.has_pending() && is_read {
             self.status.connected();
             self.compare_sequences();
+        } else {
+            self.status.set_progress(self.resync.progress);
         }
     }
 

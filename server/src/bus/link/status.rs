@@ -8,10 +8,10 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use humantime_serde::re::humantime::format_duration;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::log_interval::LogInterval;
-use super::{ClusterLink, Connectivity, Context};
+use super::{ClusterLink, Connectivity, Context, ResyncProgress};
 use crate::bus::BusError;
 use crate::bus::backoff::Backoff;
 use crate::telemetry::codes::{Code, Scope};
@@ -23,6 +23,7 @@ pub(super) struct LinkStatus<'l> {
     name: String,
     outage: Option<Outage>,
     presence_outage: Option<PresenceOutage>,
+    room_errors: RoomErrors,
     was_connected: bool,
     backoff: Backoff,
 }
@@ -45,6 +46,28 @@ enum LogLine {
 struct PresenceOutage {
     since: Instant,
     repeat: LogInterval,
+}
+
+/// Errors about single rooms: there may be many, and the log has one now and then.
+#[derive(Default)]
+struct RoomErrors {
+    unlogged: u64,
+    repeat: Option<LogInterval>,
+}
+
+impl RoomErrors {
+    /// Counts an error. Returns how many there were since the last line, if the next is due.
+    fn count(&mut self, now: Instant) -> Option<u64> {
+        self.unlogged += 1;
+        let is_due = match &mut self.repeat {
+            Some(repeat) => repeat.is_due(now),
+            None => {
+                self.repeat = Some(LogInterval::since(now));
+                true
+            }
+        };
+        is_due.then(|| std::mem::take(&mut self.unlogged))
+    }
 }
 
 impl Outage {
@@ -72,6 +95,7 @@ impl<'l> LinkStatus<'l> {
             name,
             outage: Some(Outage::begin()),
             presence_outage: None,
+            room_errors: RoomErrors::default(),
             was_connected: false,
             backoff: Backoff::new(),
         }
@@ -80,6 +104,7 @@ impl<'l> LinkStatus<'l> {
     /// Everything has been stored and read over the connection. Idempotent.
     pub(super) fn connected(&mut self) {
         let Some(outage) = self.outage.take() else { return };
+        self.link.set_resync(None);
         self.backoff.reset();
         let (Context { node, metrics, .. }, name) = (self.context, &self.name);
         metrics.connected.set(1.0);
@@ -96,6 +121,8 @@ impl<'l> LinkStatus<'l> {
     /// The connection is lost, or could not be opened.
     pub(super) fn disconnected(&mut self, error: &BusError) {
         let (context, name) = (self.context, &self.name);
+        self.link.set_resync(None);
+        self.set_failing_rooms(0);
         let is_new = self.outage.is_none();
         let outage = self.outage.get_or_insert_with(|| {
             context.metrics.connected.set(0.0);
@@ -143,6 +170,25 @@ impl<'l> LinkStatus<'l> {
         }
     }
 
+    /// The presence of one room cannot be stored or read, or had to be stored again. Others are not concerned.
+    pub(super) fn room_failed(&mut self, name: &str, reason: impl fmt::Display) {
+        self.context.metrics.room_errors.increment(1);
+        if let Some(errors) = self.room_errors.count(Instant::now()) {
+            warn!(room = name, errors, "The presence of a room is not shared in full for now: {reason}");
+        }
+    }
+
+    /// So many rooms fail now.
+    pub(super) fn set_failing_rooms(&self, rooms: usize) {
+        self.context.metrics.presence_failing_rooms.set(rooms as f64);
+        self.link.set_failing_rooms(rooms);
+    }
+
+    /// How far the connection is from being established.
+    pub(super) fn set_progress(&self, progress: ResyncProgress) {
+        self.link.set_resync(self.outage.is_some().then_some(progress));
+    }
+
     /// Nothing is rejected, and everything that was has been stored.
     pub(super) fn presence_accepted(&mut self) {
         if let Some(outage) = self.presence_outage.take() {
@@ -172,6 +218,16 @@ impl<'l> LinkStatus<'l> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn errors_of_rooms_are_logged_together() {
+        let (mut errors, begun) = (RoomErrors::default(), Instant::now());
+        let mut count = |seconds| errors.count(begun + Duration::from_secs(seconds));
+        assert_eq!(
+            [count(0), count(1), count(9), count(10), count(11)],
+            [Some(1), None, None, Some(3), None]
+        );
+    }
 
     // A connection that never opens takes some seconds to fail, and a second line within ten would not be written.
     #[test]

@@ -39,16 +39,13 @@ pub enum RedisConfigError {
         /// What it has instead.
         found: &'static str,
     },
-    /// The client library rejects them.
-    #[error("`{URL}` cannot be used")]
-    Client(#[source] RedisError),
 }
 
 impl RedisConfigError {
     /// The setting to check first.
     pub fn key(&self) -> &'static str {
         match self {
-            Self::Address(_) | Self::Unverified | Self::Client(_) => URL,
+            Self::Address(_) | Self::Unverified => URL,
             Self::Unreadable { .. } | Self::NoCertificate { .. } => CA_FILE,
         }
     }
@@ -63,15 +60,15 @@ pub(super) fn check_verification(url: &str) -> Result<(), RedisConfigError> {
     Ok(())
 }
 
-/// The contents of a file with at least one certificate, all of which can be trusted as roots.
-pub(super) fn certificates(file: &Path) -> Result<Vec<u8>, RedisConfigError> {
+/// The certificates in a file with at least one, all of which can be trusted as roots.
+pub(super) fn certificates(file: &Path) -> Result<RootCertStore, RedisConfigError> {
     let contents =
         pem::read(file).map_err(|source| RedisConfigError::Unreadable { file: file.to_owned(), source })?;
     let mut store = RootCertStore::empty();
     let certificates = pem::certificates(&contents).unwrap_or_default();
     let usable = !certificates.is_empty() && certificates.into_iter().all(|one| store.add(one).is_ok());
     if usable {
-        return Ok(contents);
+        return Ok(store);
     }
     Err(RedisConfigError::NoCertificate { file: file.to_owned(), found: pem::describe(&contents) })
 }

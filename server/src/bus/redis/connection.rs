@@ -1,22 +1,19 @@
 //! One connection to Redis that carries commands, and the task that writes to it.
 //!
 //! Requests wait in a bounded queue, and the task sends them in order: as many as fit into [`BATCH_BYTES`] at once, the
-//! next ones when their responses have come. Each batch has `bus.timeout`, so a slow connection is not taken for lost
-//! because much is queued, and under load many small requests share one round trip.
+//! next ones when their responses have come. So under load many small requests share one round trip. The connection is
+//! lost when no byte has moved for `bus.timeout`, however much is queued and however large a response is.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::aio::{ConnectionLike as _, MultiplexedConnection};
+use redis::aio::ConnectionLike as _;
 use redis::{Arg, Cmd, FromRedisValue, Pipeline, Value, cmd, from_redis_value};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
-use tokio::time;
 
-use crate::bus::{BusError, PENDING_REQUESTS_MAX};
-
-/// Bytes sent before their responses are awaited. A connection that carries fewer within `bus.timeout` is too slow.
-pub(super) const BATCH_BYTES: usize = 256 * 1024;
+use super::OpenedRedis;
+use crate::bus::{BATCH_BYTES, BusError, BusRejection, PENDING_REQUESTS_MAX};
 
 /// The responses to the commands of one request, in order; each may be an error of its own.
 type Responses = Vec<Result<Value, BusError>>;
@@ -64,6 +61,7 @@ pub(super) struct RedisConnection {
 }
 
 /// Ends a task when it is dropped, which closes the connection of the task.
+#[derive(Debug)]
 pub(super) struct AbortOnDrop(pub(super) AbortHandle);
 
 impl Drop for AbortOnDrop {
@@ -74,7 +72,7 @@ impl Drop for AbortOnDrop {
 
 impl RedisConnection {
     /// Starts the task that writes to `connection`.
-    pub(super) fn start(connection: MultiplexedConnection, timeout: Duration) -> Self {
+    pub(super) fn start(connection: OpenedRedis, timeout: Duration) -> Self {
         let (requests, queue) = mpsc::channel(PENDING_REQUESTS_MAX);
         let task = tokio::spawn(write(connection, queue, timeout)).abort_handle();
         Self { requests, _task: Arc::new(AbortOnDrop(task)) }
@@ -123,7 +121,7 @@ impl RedisConnection {
 }
 
 /// Sends requests until one fails or the queue is closed. What is queued then fails with its response channel.
-async fn write(mut connection: MultiplexedConnection, mut queue: mpsc::Receiver<Request>, timeout: Duration) {
+async fn write(mut connection: OpenedRedis, mut queue: mpsc::Receiver<Request>, timeout: Duration) {
     let mut next = None;
     loop {
         let Some(first) = (match next.take() {
@@ -162,19 +160,17 @@ impl Batch {
     }
 
     /// Sends the commands and distributes the responses.
-    async fn send(self, connection: &mut MultiplexedConnection, timeout: Duration) -> Result<(), BusError> {
-        // A single command may be larger than a batch: a snapshot of one room.
+    async fn send(self, opened: &mut OpenedRedis, timeout: Duration) -> Result<(), BusError> {
+        let OpenedRedis { connection, progress, .. } = opened;
+        // A single command may be larger than a batch: a snapshot of one room. Proxies and kernels on the way may accept that
+        // much before any of it arrives.
         let parts = u32::try_from(self.commands.bytes.div_ceil(BATCH_BYTES)).unwrap_or(u32::MAX);
         let mut pipe = Pipeline::new();
         for command in self.commands.list {
             pipe.add_command(command);
         }
         let sent = connection.req_packed_commands(&pipe, 0, pipe.len());
-        let values = match time::timeout(timeout.saturating_mul(parts.max(1)), sent).await {
-            Ok(values) => values.map_err(BusError::from),
-            Err(_elapsed) => Err(BusError::TimedOut),
-        };
-        match values {
+        match progress.unless_stalled(timeout.saturating_mul(parts.max(1)), sent).await {
             Ok(values) => {
                 let mut values = values.into_iter().map(|value| Ok(value.extract_error()?));
                 for (commands, response) in self.requests {
@@ -193,7 +189,7 @@ impl Batch {
 }
 
 /// Makes the rejection of one request a value: only other errors end the connection.
-pub(super) fn accepted<T>(result: Result<T, BusError>) -> Result<Result<T, String>, BusError> {
+pub(super) fn accepted<T>(result: Result<T, BusError>) -> Result<Result<T, BusRejection>, BusError> {
     match result {
         Ok(value) => Ok(Ok(value)),
         Err(BusError::Rejected(reason)) => Ok(Err(reason)),
@@ -203,5 +199,6 @@ pub(super) fn accepted<T>(result: Result<T, BusError>) -> Result<Result<T, Strin
 
 /// A value as the type it should have.
 pub(super) fn read<T: FromRedisValue>(value: Option<Value>) -> Result<T, BusError> {
-    from_redis_value(value.unwrap_or(Value::Nil)).map_err(|error| BusError::Rejected(error.to_string()))
+    let read = from_redis_value(value.unwrap_or(Value::Nil));
+    read.map_err(|error| BusError::Rejected(BusRejection::Room(error.to_string())))
 }

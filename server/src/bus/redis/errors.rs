@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use redis::{ErrorKind, RedisError};
 
-use crate::bus::BusError;
+use crate::bus::{BusError, BusRejection};
 
 impl From<RedisError> for BusError {
     fn from(error: RedisError) -> Self {
@@ -29,17 +29,26 @@ impl From<RedisError> for BusError {
         match error.kind() {
             ErrorKind::RESP3NotSupported => Self::Unusable("it is older than Redis 6".into()),
             ErrorKind::Server(_) | ErrorKind::Extension => {
-                let code = error.code().unwrap_or_default();
-                let reason = rejection(code, error.detail().unwrap_or_default());
-                // Connecting again may lead to the primary by now.
-                if matches!(code, "READONLY" | "MASTERDOWN") {
-                    Self::Unusable(reason)
-                } else {
-                    Self::Rejected(reason)
-                }
+                rejected(error.code().unwrap_or_default(), error.detail().unwrap_or_default())
             }
             _ => Self::Unusable(error.to_string()),
         }
+    }
+}
+
+/// What an error concerns that Redis responds with: this connection, presence as a whole, or the room of the command.
+fn rejected(code: &str, detail: &str) -> BusError {
+    let reason = rejection(code, detail);
+    match code {
+        // Connecting again may lead to the primary by now, or find the data loaded; no command would do better over this
+        // connection. A Redis Cluster has no room for which it would.
+        "READONLY" | "MASTERDOWN" | "LOADING" | "CLUSTERDOWN" | "MOVED" | "ASK" | "CROSSSLOT"
+        | "TRYAGAIN" => BusError::Unusable(reason),
+        "WRONGTYPE" => BusError::Rejected(BusRejection::Room(reason)),
+        // Patterns of keys or channels may leave out single rooms; a command is needed for all.
+        "NOPERM" if !detail.contains(" command") => BusError::Rejected(BusRejection::Room(reason)),
+        // OOM, MISCONF, NOREPLICAS, NOPERM and whatever else is about the state of the server.
+        _ => BusError::Rejected(BusRejection::Server(reason)),
     }
 }
 
@@ -103,5 +112,29 @@ mod tests {
     fn arguments_of_a_rejected_command_are_not_repeated() {
         let detail = "unknown command 'HELLO', with args beginning with: '3' 'AUTH' 'default' 'secret'";
         assert_eq!(rejection("ERR", detail), "ERR unknown command 'HELLO'");
+    }
+
+    #[test]
+    fn an_error_concerns_a_room_the_server_or_the_connection() {
+        for (code, detail, expected) in [
+            ("WRONGTYPE", "Operation against a key holding the wrong kind of value", "room"),
+            ("NOPERM", "this user has no permissions to access one of the keys used as arguments", "room"),
+            ("NOPERM", "No permissions to access a channel", "room"),
+            ("NOPERM", "this user has no permissions to run the 'hset' command", "server"),
+            ("NOPERM", "User default has no permissions to run the 'hset' command", "server"),
+            ("OOM", "command not allowed when used memory > 'maxmemory'.", "server"),
+            ("MISCONF", "", "server"),
+            ("NOREPLICAS", "", "server"),
+            ("READONLY", "", "connection"),
+            ("LOADING", "", "connection"),
+            ("MOVED", "3999 127.0.0.1:6381", "connection"),
+        ] {
+            let scope = match rejected(code, detail) {
+                BusError::Rejected(BusRejection::Room(_)) => "room",
+                BusError::Rejected(BusRejection::Server(_)) => "server",
+                _ => "connection",
+            };
+            assert_eq!(scope, expected, "{code} {detail}");
+        }
     }
 }

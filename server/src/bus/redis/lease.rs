@@ -2,19 +2,23 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hub::NodeId;
 use parking_lot::Mutex;
-use redis::{Value, cmd};
+use redis::{Cmd, Value, cmd};
 
 use super::Shared;
 use super::connection::{Commands, RedisConnection, accepted, read};
 use super::keys::Incarnation;
 use super::lease_holders::kill_clients;
-use crate::bus::{BusError, LeaseRenewal};
+use crate::bus::{BusError, BusRejection, LeaseRenewal};
 
 /// Keys in one request.
 const CHUNK: usize = 512;
+
+/// What is stored lives for so many leases, unless it is refreshed or removed before.
+const LIFETIME: u32 = 20;
 
 /// The lease, taken or not. Clones are the same.
 #[derive(Clone)]
@@ -23,7 +27,7 @@ pub(super) struct Lease {
     pub(super) incarnation: Incarnation,
     connection: RedisConnection,
     /// Why it could not be taken, until it is.
-    rejected: Arc<Mutex<Option<String>>>,
+    rejected: Arc<Mutex<Option<BusRejection>>>,
 }
 
 impl Lease {
@@ -32,7 +36,7 @@ impl Lease {
     }
 
     /// Why it could not be taken, until it is.
-    pub(super) fn rejected(&self) -> Option<String> {
+    pub(super) fn rejected(&self) -> Option<BusRejection> {
         self.rejected.lock().clone()
     }
 
@@ -50,7 +54,7 @@ impl Lease {
 
     /// Kills the connections of earlier incarnations of the node; then takes the lease and deletes theirs, atomically.
     async fn register(&self) -> Result<(), BusError> {
-        let Shared { keys, lease_holders, .. } = &*self.shared;
+        let Shared { keys, lease_holders, lease, .. } = &*self.shared;
         let predecessors = lease_holders.predecessors(self.incarnation);
         kill_clients(&predecessors, &self.connection).await?;
         lease_holders.remove_rejected(&predecessors);
@@ -58,8 +62,9 @@ impl Lease {
         let mut commands = Commands::default();
         commands.push(&mut cmd("MULTI"));
         // The lease first: an incarnation that is listed without one is expired.
-        commands.push(cmd("SET").arg(keys.lease(self.incarnation)).arg(1).arg("PX").arg(self.milliseconds()));
+        commands.push(cmd("SET").arg(keys.lease(self.incarnation)).arg(1).arg("PX").arg(milliseconds(lease)));
         commands.push(cmd("SADD").arg(keys.incarnations()).arg(self.incarnation.to_string()));
+        commands.push(&mut self.expire(&keys.incarnations()));
         for incarnation in &predecessors {
             commands.push(cmd("DEL").arg(keys.lease(*incarnation)));
         }
@@ -69,8 +74,9 @@ impl Lease {
         Ok(())
     }
 
-    fn milliseconds(&self) -> u64 {
-        u64::try_from(self.shared.lease.as_millis()).unwrap_or(u64::MAX).max(1)
+    /// Gives a key the lifetime of what is stored. The response is 0 if it does not exist.
+    pub(super) fn expire(&self, key: &str) -> Cmd {
+        cmd("PEXPIRE").arg(key).arg(milliseconds(&(self.shared.lease * LIFETIME))).take()
     }
 
     /// Renews the lease, or tries to take it, and removes what expired incarnations have stored.
@@ -85,18 +91,19 @@ impl Lease {
             Ok(alive) => (alive, Ok(())),
             Err(reason) => (Vec::new(), Err(reason)),
         };
-        let rejected = renewed.and(tidied).err();
+        let rejected = renewed.and(tidied).err().map(|rejection| rejection.to_string());
         Ok(LeaseRenewal { alive, registered: self.rejected().is_none(), rejected })
     }
 
     /// Extends the lease. The result is why that, or anything else that has to be stored, is rejected.
-    async fn extend(&self) -> Result<Result<(), String>, BusError> {
-        let keys = &self.shared.keys;
+    async fn extend(&self) -> Result<Result<(), BusRejection>, BusError> {
+        let (keys, lease) = (&self.shared.keys, milliseconds(&self.shared.lease));
         let mut commands = Commands::default();
         // Only if it exists: other nodes may have removed what belonged to it. Unlike SET this needs no memory.
-        commands.push(cmd("PEXPIRE").arg(keys.lease(self.incarnation)).arg(self.milliseconds()));
+        commands.push(cmd("PEXPIRE").arg(keys.lease(self.incarnation)).arg(lease));
         // A Redis that is short of memory may have evicted the set, or may store nothing more.
         commands.push(cmd("SADD").arg(keys.incarnations()).arg(self.incarnation.to_string()));
+        commands.push(&mut self.expire(&keys.incarnations()));
         let mut result = Ok(());
         for (index, response) in self.connection.responses(commands).await?.into_iter().enumerate() {
             match accepted(response)? {
@@ -109,7 +116,7 @@ impl Lease {
     }
 
     /// Removes what expired incarnations have stored, as far as that is accepted, and returns the live nodes.
-    async fn remove_expired(&self) -> Result<Result<Vec<NodeId>, String>, BusError> {
+    async fn remove_expired(&self) -> Result<Result<Vec<NodeId>, BusRejection>, BusError> {
         let (alive, expired) = match accepted(self.incarnations().await)? {
             Ok(incarnations) => incarnations,
             Err(reason) => return Ok(Err(reason)),
@@ -178,8 +185,12 @@ impl Lease {
             for room in chunk {
                 commands.push(cmd("DEL").arg(keys.snapshot(room, incarnation)));
                 commands.push(cmd("SREM").arg(keys.present(room)).arg(incarnation.to_string()));
+                commands.push(cmd("PERSIST").arg(keys.present(room)));
             }
-            self.connection.values(commands).await?;
+            // A key of another type is not ours.
+            for response in self.connection.responses(commands).await? {
+                let _rejected = accepted(response)?;
+            }
         }
         let mut commands = Commands::default();
         commands.push(cmd("DEL").arg(keys.rooms(incarnation)));
@@ -187,6 +198,10 @@ impl Lease {
         commands.push(cmd("SREM").arg(keys.incarnations()).arg(incarnation.to_string()));
         self.connection.values(commands).await.map(drop)
     }
+}
+
+fn milliseconds(duration: &Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(1)
 }
 
 /// The incarnations in a set.

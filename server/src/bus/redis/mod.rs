@@ -18,6 +18,7 @@ mod keys;
 mod lease;
 mod lease_holders;
 mod snapshot_reader;
+mod stream;
 mod subscriber;
 
 use std::sync::Arc;
@@ -28,22 +29,23 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use hub::{Bounds, NodeId};
 use redis::aio::{AsyncPushSender, MultiplexedConnection};
-use redis::io::tcp::TcpSettings;
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind,
-    TlsCertificates, Value, cmd,
+    AsyncConnectionConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, PushInfo,
+    PushKind, Value, cmd,
 };
+use rustls::RootCertStore;
 use secrecy::ExposeSecret;
 use tokio::time::timeout;
 
 use super::{Bus, BusConnection, BusError, BusFuture, Inbox, OpenedConnection, ReceivedMessage};
 use bus_connection::RedisBusConnection;
 pub use config::RedisConfigError;
-use connection::RedisConnection;
+use connection::{AbortOnDrop, RedisConnection};
 use keys::{Incarnation, Keys};
 use lease::Lease;
 use lease_holders::{LeaseHolder, LeaseHolders};
 use snapshot_reader::SnapshotReader;
+use stream::Progress;
 use subscriber::Subscriber;
 
 /// A Redis that nodes share.
@@ -54,7 +56,9 @@ pub struct Redis {
 
 #[derive(Debug)]
 struct Shared {
-    client: Client,
+    server: ConnectionInfo,
+    /// Those that verify its certificate; those of the system if there are none.
+    authorities: Option<Arc<RootCertStore>>,
     keys: Keys,
     timeout: Duration,
     keep_alive: Duration,
@@ -72,8 +76,10 @@ impl Redis {
     /// When the address or the certificates cannot be used. The address, which may hold a password, is in no message.
     pub fn new(settings: &settings::Bus) -> Result<Option<Self>, RedisConfigError> {
         let Some(url) = &settings.redis_url else { return Ok(None) };
+        let server = server(url.expose_secret())?;
         let shared = Shared {
-            client: client(url.expose_secret(), settings)?,
+            authorities: authorities(&server, settings)?,
+            server,
             keys: Keys::new(&settings.prefix),
             timeout: settings.timeout,
             keep_alive: settings.keep_alive,
@@ -89,7 +95,7 @@ impl Redis {
     }
 }
 
-fn client(url: &str, settings: &settings::Bus) -> Result<Client, RedisConfigError> {
+fn server(url: &str) -> Result<ConnectionInfo, RedisConfigError> {
     config::check_verification(url)?;
     let info = url.into_connection_info().map_err(RedisConfigError::Address)?;
     let redis = info
@@ -97,25 +103,33 @@ fn client(url: &str, settings: &settings::Bus) -> Result<Client, RedisConfigErro
         .clone()
         .set_protocol(ProtocolVersion::RESP3)
         .set_lib_name("realtime-server", env!("CARGO_PKG_VERSION"));
-    let tcp = TcpSettings::default().set_nodelay(true);
-    // Linux closes a connection whose bytes are not acknowledged for this long.
-    #[cfg(target_os = "linux")]
-    let tcp = tcp.set_user_timeout(settings.timeout);
-    let encrypted = matches!(info.addr(), ConnectionAddr::TcpTls { .. });
-    let info = info.set_redis_settings(redis).set_tcp_settings(tcp);
+    Ok(info.set_redis_settings(redis))
+}
+
+fn authorities(
+    server: &ConnectionInfo,
+    settings: &settings::Bus,
+) -> Result<Option<Arc<RootCertStore>>, RedisConfigError> {
     match &settings.tls_ca_file {
-        Some(path) if encrypted => {
-            let certificates =
-                TlsCertificates { client_tls: None, root_cert: Some(config::certificates(path)?) };
-            Client::build_with_tls(info, certificates).map_err(RedisConfigError::Client)
-        }
-        _ => Client::open(info).map_err(RedisConfigError::Client),
+        Some(path) if is_encrypted(server) => Ok(Some(Arc::new(config::certificates(path)?))),
+        _ => Ok(None),
     }
+}
+
+fn is_encrypted(server: &ConnectionInfo) -> bool {
+    matches!(server.addr(), ConnectionAddr::TcpTls { .. })
+}
+
+/// An open connection, and the task that drives it.
+struct OpenedRedis {
+    connection: MultiplexedConnection,
+    progress: Progress,
+    _driver: AbortOnDrop,
 }
 
 impl Bus for Redis {
     fn name(&self) -> String {
-        format!("Redis at {}", self.shared.client.get_connection_info().addr())
+        format!("Redis at {}", self.shared.server.addr())
     }
 
     fn connect(&self, node: NodeId) -> BusFuture<OpenedConnection> {
@@ -127,17 +141,13 @@ impl Bus for Redis {
 }
 
 impl Shared {
-    fn is_encrypted(&self) -> bool {
-        matches!(self.client.get_connection_info().addr(), ConnectionAddr::TcpTls { .. })
-    }
-
     async fn connect(self: Arc<Self>, node: NodeId) -> Result<OpenedConnection, BusError> {
         let inbox = Arc::new(Inbox::new(self.bounds));
         let (mut subscriber, publisher) = tokio::try_join!(
             self.open(Role::Subscribe, receiver(&self.keys, &inbox)),
             self.open(Role::Publish, receiver(&self.keys, &inbox)),
         )?;
-        subscriber.subscribe(self.keys.nodes_channel()).await?;
+        subscriber.connection.subscribe(self.keys.nodes_channel()).await?;
         let subscriber = Subscriber::start(subscriber, self.timeout);
         let publisher = RedisConnection::start(publisher, self.timeout);
         let incarnation = Incarnation { node, number: self.incarnations.fetch_add(1, Ordering::Relaxed) };
@@ -158,27 +168,32 @@ impl Shared {
     }
 
     /// Opens a connection. `receive` is called with everything that is not a response, and when it is closed.
-    async fn open(
-        &self,
-        role: Role,
-        receive: impl AsyncPushSender,
-    ) -> Result<MultiplexedConnection, BusError> {
-        let config = AsyncConnectionConfig::new()
-            // Less than connecting may take as a whole, so that this error is the one reported.
-            .set_connection_timeout(Some(self.timeout.mul_f64(0.9)))
-            // The tasks that write have timeouts of their own.
-            .set_response_timeout(None)
-            .set_push_sender(receive);
-        let opened = self.client.get_multiplexed_async_connection_with_config(&config).await;
-        let mut connection = opened.map_err(|error| match BusError::from(error) {
-            BusError::Closed if !self.is_encrypted() => BusError::Unreachable(CLOSED_AT_ONCE.into()),
-            BusError::TimedOut if self.is_encrypted() => BusError::Unreachable(SILENT.into()),
+    async fn open(&self, role: Role, receive: impl AsyncPushSender) -> Result<OpenedRedis, BusError> {
+        // Less than connecting may take as a whole, so that this error is the one reported.
+        let limit = self.timeout.mul_f64(0.9);
+        let opened = timeout(limit, self.try_open(receive)).await.unwrap_or(Err(BusError::TimedOut));
+        let is_encrypted = is_encrypted(&self.server);
+        let mut opened = opened.map_err(|error| match error {
+            BusError::Closed if !is_encrypted => BusError::Unreachable(CLOSED_AT_ONCE.into()),
+            BusError::TimedOut if is_encrypted => BusError::Unreachable(SILENT.into()),
             other => other,
         })?;
         // For readers of `CLIENT LIST`, if the user has the permission; not needed otherwise.
         let name = cmd("CLIENT").arg("SETNAME").arg(role.name()).take();
-        let _named = timeout(self.timeout, name.exec_async(&mut connection)).await;
-        Ok(connection)
+        let _named = timeout(self.timeout, name.exec_async(&mut opened.connection)).await;
+        Ok(opened)
+    }
+
+    async fn try_open(&self, receive: impl AsyncPushSender) -> Result<OpenedRedis, BusError> {
+        let (stream, progress) =
+            stream::connect(self.server.addr(), self.authorities.as_ref(), self.timeout).await?;
+        // The tasks that write have timeouts of their own.
+        let config = AsyncConnectionConfig::new().set_response_timeout(None).set_push_sender(receive);
+        let settings = self.server.redis_settings();
+        let opened = MultiplexedConnection::new_with_config(settings, stream, config).await;
+        let (connection, driver) = opened?;
+        let driver = AbortOnDrop(tokio::spawn(driver).abort_handle());
+        Ok(OpenedRedis { connection, progress, _driver: driver })
     }
 }
 

@@ -1,46 +1,52 @@
 //! The connection to Redis that reads stored snapshots.
 //!
 //! No message is lost with it: snapshots are read after the subscriptions are confirmed, whenever that is. So it is
-//! opened again on its own, with growing waits, and continues what had no response. If the lease of this node does not
+//! opened again on its own, with growing waits, and reads again what had no response. If the lease of this node does not
 //! exist where a new connection leads, the address leads to another server: what is missing there means nothing, and
 //! the bus connection is given up as a whole.
+//!
+//! Redis is asked for sizes first, so that a response has [`BATCH_BYTES`] or a single room in it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
+use hub::NodeId;
 use parking_lot::Mutex;
 use redis::{PushInfo, PushKind, Value, cmd};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::Role;
-use super::connection::{BATCH_BYTES, Commands, RedisConnection, accepted, read};
+use super::connection::{Commands, RedisConnection, accepted, read};
 use super::keys::{BASE, Incarnation, Keys, POSITION, UPDATED};
 use super::lease::{Lease, incarnations_in};
 use crate::bus::backoff::Backoff;
-use crate::bus::{BusError, Inbox, RoomName, StoredSnapshot, StoredSnapshots};
+use crate::bus::{BATCH_BYTES, BusError, BusRejection, Inbox, RoomName, StoredSnapshot, StoredSnapshots};
 
 /// Failed attempts to connect before the failure is reported.
 const ATTEMPTS: u32 = 3;
 
-/// Snapshots in one request. Fewer when they are large.
-const SNAPSHOTS_MAX: usize = 16;
+/// Connections that may be lost over the same room before it cannot be read.
+const READS_MAX: u32 = 4;
+
+/// Bytes assumed for a snapshot whose size may not be asked for.
+const UNKNOWN_BYTES: usize = BATCH_BYTES / 16;
 
 /// Reads snapshots over a connection that is replaced when it is lost. Clones share it; it is closed when the last one
 /// is dropped.
 #[derive(Clone)]
 pub(super) struct SnapshotReader {
     keys: Keys,
+    /// This node: its own snapshots need not be read.
+    node: NodeId,
     opened: watch::Receiver<Option<NumberedConnection>>,
     /// The newest connection that is known to be lost.
     lost: Arc<watch::Sender<u64>>,
     /// Why the last attempts to connect have failed.
     failure: Arc<Mutex<Option<String>>>,
-    /// Snapshots to read in one request. Locked while one is under way: with several, the last would be late.
-    request_size: Arc<tokio::sync::Mutex<usize>>,
 }
 
 /// A connection, and how many there were up to it.
@@ -50,15 +56,16 @@ struct NumberedConnection {
     connection: RedisConnection,
 }
 
+/// The incarnations with a snapshot in one room, or why they cannot be read.
+type Listed = Result<Vec<Incarnation>, BusRejection>;
+
 impl SnapshotReader {
     /// Starts the task that opens the connection. It closes `inbox` when the address leads to another server.
     pub(super) fn start(lease: &Lease, inbox: &Arc<Inbox>) -> Self {
         let (opening, opened) = watch::channel(None);
         let (lost, failure) = (Arc::new(watch::Sender::new(0)), Arc::default());
-        let request_size = Arc::new(tokio::sync::Mutex::new(SNAPSHOTS_MAX));
-        let keys = lease.shared.keys.clone();
-        let reader =
-            Self { keys, opened, lost: Arc::clone(&lost), failure: Arc::clone(&failure), request_size };
+        let (keys, node) = (lease.shared.keys.clone(), lease.incarnation.node);
+        let reader = Self { keys, node, opened, lost: Arc::clone(&lost), failure: Arc::clone(&failure) };
         let task = ReaderTask { lease: lease.clone(), opening, lost, failure, failures: AtomicU32::new(0) };
         tokio::spawn(task.run(Arc::clone(inbox)));
         reader
@@ -69,109 +76,111 @@ impl SnapshotReader {
         self.failure.lock().clone()
     }
 
-    /// The snapshots of live nodes in these rooms.
+    /// The snapshots of other live nodes in the first of these rooms.
     pub(super) async fn snapshots(&self, rooms: &[RoomName]) -> Result<Vec<StoredSnapshots>, BusError> {
-        let mut request_size = self.request_size.lock().await;
-        let (mut opened, mut newest) = (self.opened.clone(), 0);
-        let mut reading = Reading::new(&self.keys, rooms);
-        loop {
+        let (mut opened, mut newest, mut rooms) = (self.opened.clone(), 0, rooms);
+        for _ in 0..READS_MAX {
             let next = opened.wait_for(|it| it.as_ref().is_some_and(|it| it.number > newest)).await;
             let next = next.ok().and_then(|it| it.clone());
             let NumberedConnection { number, connection } = next.ok_or(BusError::Closed)?;
-            match reading.run(&connection, &mut request_size).await {
-                Ok(()) => return Ok(reading.results),
-                Err(BusError::TimedOut) => reading.timed_out(&mut request_size),
-                Err(BusError::Closed | BusError::Unreachable(_)) => {}
-                Err(error) => return Err(error),
+            match self.read(&connection, rooms).await {
+                Err(BusError::TimedOut | BusError::Closed | BusError::Unreachable(_)) => {}
+                read => return read,
             }
+            // Perhaps because of what is read.
+            rooms = &rooms[..rooms.len().min(1)];
             newest = number;
             mark_lost(&self.lost, number);
         }
-    }
-}
-
-/// Snapshots that are being read, over one connection after the other.
-struct Reading<'r> {
-    keys: &'r Keys,
-    rooms: &'r [RoomName],
-    results: Vec<StoredSnapshots>,
-    /// By index of the room, the incarnations whose snapshots are still to be read; `None` before these are known.
-    pending: Option<VecDeque<(usize, Incarnation)>>,
-}
-
-impl<'r> Reading<'r> {
-    fn new(keys: &'r Keys, rooms: &'r [RoomName]) -> Self {
-        Self { keys, rooms, results: vec![Ok(Vec::new()); rooms.len()], pending: None }
+        let reason = "the connection is lost each time its presence is read";
+        Ok(vec![Err(BusRejection::Room(reason.into()))])
     }
 
-    async fn run(&mut self, connection: &RedisConnection, request_size: &mut usize) -> Result<(), BusError> {
-        if self.pending.is_none() {
-            self.pending = Some(self.list(connection).await?);
-        }
-        while let Some(pending) = self.pending.as_mut().filter(|pending| !pending.is_empty()) {
-            let chunk: Vec<_> = pending.iter().take(*request_size).copied().collect();
-            let bytes = self.read_chunk(connection, &chunk).await?;
-            if let Some(pending) = &mut self.pending {
-                pending.drain(..chunk.len());
-            }
-            let fitting = chunk.len() * BATCH_BYTES / bytes.max(1);
-            *request_size = fitting.clamp(1, SNAPSHOTS_MAX.min(*request_size * 2));
-        }
-        Ok(())
-    }
-
-    /// Reads which incarnations have a snapshot of which room.
-    async fn list(
-        &mut self,
+    async fn read(
+        &self,
         connection: &RedisConnection,
-    ) -> Result<VecDeque<(usize, Incarnation)>, BusError> {
+        rooms: &[RoomName],
+    ) -> Result<Vec<StoredSnapshots>, BusError> {
+        let listed = self.list(connection, rooms).await?;
+        let sizes = self.sizes(connection, rooms, &listed).await?;
+        let mut total = 0;
+        let fits = |size: &&usize| {
+            total += **size;
+            total <= BATCH_BYTES
+        };
+        let fitting = sizes.iter().take_while(fits).count().max(1).min(rooms.len());
+        self.read_rooms(connection, rooms, listed.into_iter().take(fitting).collect()).await
+    }
+
+    /// Which other incarnations have a snapshot, in each room.
+    async fn list(&self, connection: &RedisConnection, rooms: &[RoomName]) -> Result<Vec<Listed>, BusError> {
         let mut commands = Commands::default();
-        for room in self.rooms {
+        for room in rooms {
             commands.push(cmd("SMEMBERS").arg(self.keys.present(room)));
         }
-        let mut listed = VecDeque::new();
-        for (index, response) in connection.responses(commands).await?.into_iter().enumerate() {
-            match accepted(response.and_then(incarnations_in))? {
-                Ok(incarnations) => listed.extend(incarnations.into_iter().map(|it| (index, it))),
-                Err(reason) => self.results[index] = Err(reason),
-            }
-        }
-        Ok(listed)
+        let responses = connection.responses(commands).await?.into_iter();
+        let listed = responses.map(|response| {
+            let mut listed = accepted(response.and_then(incarnations_in))?;
+            listed.iter_mut().for_each(|listed| listed.retain(|it| it.node != self.node));
+            Ok(listed)
+        });
+        listed.collect()
     }
 
-    /// Reads some snapshots. Returns how many bytes they had.
-    async fn read_chunk(
-        &mut self,
+    /// About how many bytes the snapshots have, in each room.
+    async fn sizes(
+        &self,
         connection: &RedisConnection,
-        chunk: &[(usize, Incarnation)],
-    ) -> Result<usize, BusError> {
+        rooms: &[RoomName],
+        listed: &[Listed],
+    ) -> Result<Vec<usize>, BusError> {
         let mut commands = Commands::default();
-        for &(index, incarnation) in chunk {
-            commands.push(cmd("EXISTS").arg(self.keys.lease(incarnation)));
-            commands.push(cmd("HGETALL").arg(self.keys.snapshot(&self.rooms[index], incarnation)));
+        for (room, incarnations) in rooms.iter().zip(listed) {
+            for incarnation in incarnations.iter().flatten() {
+                commands.push(cmd("MEMORY").arg("USAGE").arg(self.keys.snapshot(room, *incarnation)));
+            }
         }
         let mut responses = connection.responses(commands).await?.into_iter();
-        let mut bytes = 0;
-        for &(index, incarnation) in chunk {
-            let (is_alive, hash) = (responses.next(), responses.next());
-            match (accepted(snapshot(is_alive, hash, &mut bytes))?, &mut self.results[index]) {
-                (Ok(Stored::Expired), _) | (Ok(_), Err(_)) => {}
-                (Ok(Stored::Live(snapshot)), Ok(snapshots)) => snapshots.push((incarnation.node, snapshot)),
-                (Err(reason), result) => *result = Err(reason),
-            }
-        }
-        Ok(bytes)
+        let mut size = || match responses.next() {
+            Some(Ok(Value::Int(bytes))) => usize::try_from(bytes).unwrap_or(UNKNOWN_BYTES),
+            Some(Ok(Value::Nil)) | None => 0,
+            // Only sizes are unknown without the permission.
+            Some(_) => UNKNOWN_BYTES,
+        };
+        let sizes = listed.iter().map(|listed| listed.iter().flatten().map(|_| size()).sum());
+        Ok(sizes.collect())
     }
 
-    /// A request has timed out: perhaps there was too much in it. A snapshot that is too large by itself is an error of its
-    /// room.
-    fn timed_out(&mut self, request_size: &mut usize) {
-        let Some(pending) = self.pending.as_mut().filter(|pending| !pending.is_empty()) else { return };
-        if *request_size > 1 {
-            *request_size = 1;
-        } else if let Some((index, _)) = pending.pop_front() {
-            self.results[index] = Err("a room's presence cannot be read within `bus.timeout`".into());
+    async fn read_rooms(
+        &self,
+        connection: &RedisConnection,
+        rooms: &[RoomName],
+        listed: Vec<Listed>,
+    ) -> Result<Vec<StoredSnapshots>, BusError> {
+        let mut commands = Commands::default();
+        for (room, incarnations) in rooms.iter().zip(&listed) {
+            for incarnation in incarnations.iter().flatten() {
+                commands.push(cmd("EXISTS").arg(self.keys.lease(*incarnation)));
+                commands.push(cmd("HGETALL").arg(self.keys.snapshot(room, *incarnation)));
+            }
         }
+        let mut responses = connection.responses(commands).await?.into_iter();
+        let mut results = Vec::with_capacity(listed.len());
+        for incarnations in listed {
+            let mut result = incarnations.as_ref().map(|_| Vec::new()).map_err(BusRejection::clone);
+            for incarnation in incarnations.into_iter().flatten() {
+                let (is_alive, hash) = (responses.next(), responses.next());
+                match (accepted(snapshot(is_alive, hash))?, &mut result) {
+                    (Ok(Stored::Expired), _) | (Ok(_), Err(_)) => {}
+                    (Ok(Stored::Live(snapshot)), Ok(snapshots)) => {
+                        snapshots.push((incarnation.node, snapshot));
+                    }
+                    (Err(rejection), result) => *result = Err(rejection),
+                }
+            }
+            results.push(result);
+        }
+        Ok(results)
     }
 }
 
@@ -186,13 +195,11 @@ enum Stored {
 fn snapshot(
     is_alive: Option<Result<Value, BusError>>,
     hash: Option<Result<Value, BusError>>,
-    bytes: &mut usize,
 ) -> Result<Stored, BusError> {
     if !read(is_alive.transpose()?)? {
         return Ok(Stored::Expired);
     }
     let mut hash: HashMap<String, Vec<u8>> = read(hash.transpose()?)?;
-    *bytes += hash.iter().map(|(id, entry)| id.len() + entry.len()).sum::<usize>();
     let is_incomplete = hash.contains_key(UPDATED) && !hash.contains_key(BASE);
     let Some(position) = hash.remove(POSITION).filter(|_| !is_incomplete) else {
         return Ok(Stored::Live(None));

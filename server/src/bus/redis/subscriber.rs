@@ -7,15 +7,18 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::{Value, cmd};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time;
 
-use super::connection::AbortOnDrop;
-use crate::bus::{BusError, PENDING_REQUESTS_MAX};
+use super::OpenedRedis;
+use super::connection::{AbortOnDrop, accepted};
+use crate::bus::{BusError, BusRejection, PENDING_REQUESTS_MAX};
 
 struct Request {
     action: Action,
-    response: oneshot::Sender<Result<(), BusError>>,
+    response: oneshot::Sender<Result<Rejected, BusError>>,
 }
+
+/// Channels that may not be subscribed to, by their place in the request.
+pub(super) type Rejected = Vec<(usize, BusRejection)>;
 
 /// What to do with channels.
 pub(super) enum Action {
@@ -36,7 +39,7 @@ pub(super) struct Subscriber {
 
 impl Subscriber {
     /// Starts the task that writes to `connection`.
-    pub(super) fn start(connection: MultiplexedConnection, timeout: Duration) -> Self {
+    pub(super) fn start(connection: OpenedRedis, timeout: Duration) -> Self {
         let (requests, queue) = mpsc::channel(PENDING_REQUESTS_MAX);
         let (confirming, confirmed) = watch::channel(0);
         let task = tokio::spawn(write(connection, queue, confirming, timeout)).abort_handle();
@@ -47,7 +50,7 @@ impl Subscriber {
     pub(super) fn request(
         &mut self,
         action: Action,
-    ) -> impl Future<Output = Result<(), BusError>> + Send + use<> {
+    ) -> impl Future<Output = Result<Rejected, BusError>> + Send + use<> {
         self.requested += 1;
         let (response, receiver) = oneshot::channel();
         let queued = self.requests.try_send(Request { action, response });
@@ -71,16 +74,15 @@ impl Subscriber {
 }
 
 async fn write(
-    mut connection: MultiplexedConnection,
+    mut opened: OpenedRedis,
     mut queue: mpsc::Receiver<Request>,
     confirmed: watch::Sender<u64>,
     timeout: Duration,
 ) {
     while let Some(Request { action, response }) = queue.recv().await {
-        let result = match time::timeout(timeout, execute(&mut connection, action)).await {
-            Ok(result) => result,
-            Err(_elapsed) => Err(BusError::TimedOut),
-        };
+        // Messages may precede the confirmation.
+        let executed = execute(&mut opened.connection, action);
+        let result = opened.progress.unless_stalled(timeout, executed).await;
         let has_failed = result.is_err();
         if !has_failed {
             confirmed.send_modify(|confirmed| *confirmed += 1);
@@ -92,19 +94,41 @@ async fn write(
     }
 }
 
-async fn execute(connection: &mut MultiplexedConnection, action: Action) -> Result<(), BusError> {
+async fn execute(connection: &mut MultiplexedConnection, action: Action) -> Result<Rejected, BusError> {
     match action {
         // Without a name these would be errors, or concern all channels.
-        Action::Subscribe(channels) | Action::Unsubscribe(channels) if channels.is_empty() => Ok(()),
-        Action::Subscribe(channels) => Ok(connection.subscribe(channels).await?),
-        Action::Unsubscribe(channels) => Ok(connection.unsubscribe(channels).await?),
+        Action::Subscribe(channels) | Action::Unsubscribe(channels) if channels.is_empty() => Ok(Vec::new()),
+        Action::Subscribe(channels) => subscribe(connection, channels).await,
+        Action::Unsubscribe(channels) => {
+            connection.unsubscribe(channels).await?;
+            Ok(Vec::new())
+        }
         Action::Ping => {
             let response = cmd("PING").query_async::<Value>(connection).await.map_err(BusError::from);
             match response {
                 // An error that Redis responds with is a response.
-                Ok(_) | Err(BusError::Unusable(_) | BusError::Rejected(_)) => Ok(()),
+                Ok(_) | Err(BusError::Unusable(_) | BusError::Rejected(_)) => Ok(Vec::new()),
                 Err(lost) => Err(lost),
             }
         }
     }
+}
+
+/// Subscribes to the channels; one by one if Redis rejects them, because it rejects all for one.
+async fn subscribe(
+    connection: &mut MultiplexedConnection,
+    channels: Vec<String>,
+) -> Result<Rejected, BusError> {
+    match connection.subscribe(&channels).await.map_err(BusError::from) {
+        Ok(()) => return Ok(Vec::new()),
+        Err(BusError::Rejected(BusRejection::Room(_))) => {}
+        Err(error) => return Err(error),
+    }
+    let mut rejected = Vec::new();
+    for (index, channel) in channels.into_iter().enumerate() {
+        if let Err(rejection) = accepted(connection.subscribe(channel).await.map_err(BusError::from))? {
+            rejected.push((index, rejection));
+        }
+    }
+    Ok(rejected)
 }

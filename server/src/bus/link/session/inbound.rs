@@ -8,6 +8,7 @@ use wire::relay::{self, Events, MessageBody, SequenceNumber};
 
 use super::{ClusterMessage, LinkSession};
 use crate::bus::link::cluster_message::{self, Decoded};
+use crate::bus::link::room_turns::RoomPriority;
 use crate::bus::{Arrival, Channel, InboxOverflow, ReceivedMessage, RoomName};
 
 /// What is taken out of the inbox and processed in one turn of the link's task: a few milliseconds of work.
@@ -58,7 +59,7 @@ impl LinkSession<'_, '_> {
             }
             MessageBody::SnapshotStored => {
                 self.liveness.note_update(sender, &name);
-                self.reads.add(name);
+                self.reads.add(name, RoomPriority::Background);
             }
         }
     }
@@ -87,7 +88,7 @@ impl LinkSession<'_, '_> {
         let outcome = hub.apply_presence(&room, node, update);
         self.liveness.note_update(node, &name);
         if outcome == ApplyOutcome::Gap {
-            self.reads.add(name);
+            self.reads.add(name, RoomPriority::Background);
         }
     }
 
@@ -107,10 +108,8 @@ impl LinkSession<'_, '_> {
         self.peers.note_header(node, &header);
         self.note_resyncing(node, message.as_ref(), header.resyncing);
         match message {
-            Some(ClusterMessage::ResyncBegin) => {
-                let users = self.peers.all_users(self.context);
-                self.publish_to_nodes(&users);
-            }
+            // Once for all nodes that begin a resync within a second.
+            Some(ClusterMessage::ResyncBegin) => self.peers.request_all_users(),
             Some(ClusterMessage::Users { whole, users }) => {
                 self.peers.apply_users(self.context, node, whole, users);
             }

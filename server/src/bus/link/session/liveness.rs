@@ -13,6 +13,7 @@ use hub::NodeId;
 
 use super::{ClusterMessage, LinkSession};
 use crate::bus::link::commands;
+use crate::bus::link::room_turns::RoomPriority;
 use crate::bus::{AffectedRooms, RoomName, StoredSnapshot};
 
 pub(super) struct Liveness {
@@ -112,7 +113,7 @@ impl LinkSession<'_, '_> {
         for (name, subscription) in self.rooms.iter().filter(|(name, _)| !updated.contains(*name)) {
             let room = self.context.hub.room(&subscription.key);
             if room.is_some_and(|room| room.remote_nodes().contains(&node)) {
-                self.reads.add(Arc::clone(name));
+                self.reads.add(Arc::clone(name), RoomPriority::Background);
             }
         }
     }
@@ -129,14 +130,12 @@ impl LinkSession<'_, '_> {
         let (silent, is_stale) = subscription.end_read();
         let room = context.hub.room(&subscription.key);
         if is_stale {
-            self.reads.add(RoomName::clone(name));
+            self.reads.add(RoomName::clone(name), RoomPriority::Background);
         }
         let Some(room) = room else { return };
         for (node, snapshot) in snapshots {
             match snapshot.as_ref().map(commands::decode) {
-                None if node == context.node => self.resync.add(RoomName::clone(name)),
                 None => self.reads.postpone(RoomName::clone(name)),
-                Some(_) if node == context.node => {}
                 Some(Ok(snapshot)) => {
                     self.peers.note_message(context, node);
                     context.hub.apply_presence(&room, node, snapshot);

@@ -4,12 +4,13 @@ use std::time::Instant;
 
 use hub::RoomEvent;
 
-use super::requests::{Completed, Sent};
+use super::requests::Sent;
 use super::subscriptions::OpenedRooms;
 use super::{ClusterMessage, LinkSession};
 use crate::bus::link::cluster_message::{self, Header, PROTOCOL};
 use crate::bus::link::commands::{self, CommandBatch};
 use crate::bus::link::room_table;
+use crate::bus::link::room_turns::RoomPriority;
 use crate::bus::{BATCH_MAX, Channel, Command};
 
 impl LinkSession<'_, '_> {
@@ -28,12 +29,17 @@ impl LinkSession<'_, '_> {
                     if let Some(delta) = delta.filter(|_| is_current && self.resync.is_registered) {
                         let command = commands::delta(node, room.key(), &delta);
                         self.context.hub.charge_relay(&room.key().tenant, Command::len(&command));
-                        batch.add(command);
+                        if let Some(command) = self.admit(command, room.key()) {
+                            batch.add(command);
+                        }
                     }
                 }
                 RoomEvent::RoomClosed { key, final_snapshot } => {
                     if let Some(snapshot) = final_snapshot.filter(|_| self.resync.is_registered) {
-                        batch.add(commands::snapshot(node, &key, &snapshot));
+                        let last = commands::snapshot(node, &key, &snapshot);
+                        if let Some(command) = self.admit(last, &key) {
+                            batch.add(command);
+                        }
                     }
                     self.rooms.close(&room_table::name(&key), Instant::now() + linger);
                 }
@@ -41,7 +47,7 @@ impl LinkSession<'_, '_> {
                 RoomEvent::MemberJoined(_) | RoomEvent::MemberLeft(_) => {}
             }
         }
-        self.subscribe(opening);
+        self.subscribe(opening, RoomPriority::Joining);
         let (messages, now, is_decoded) = (batch.messages, Instant::now(), self.may_number());
         let sent = &mut self.peers.sent;
         let number = |room: &_, messages| Some(sent.count(room, messages, now)).filter(|_| is_decoded);
@@ -56,19 +62,10 @@ impl LinkSession<'_, '_> {
             let batch: Vec<_> = commands.by_ref().take(BATCH_MAX).collect();
             // Of several batches the last one counts all messages, because then all have been sent.
             let messages = if commands.peek().is_none() { messages } else { 0 };
-            self.send_batch(batch, messages, Completed::Sent);
+            let bytes = batch.iter().map(Command::len).sum();
+            let sent = self.connection.send(batch);
+            self.requests.add_batch(sent, (bytes, messages));
         }
-    }
-
-    pub(super) fn send_batch(
-        &mut self,
-        batch: Vec<Command>,
-        messages: u64,
-        completed: fn(Sent) -> Completed,
-    ) {
-        let bytes = batch.iter().map(Command::len).sum();
-        let sent = self.connection.send(batch);
-        self.requests.add_batch(sent, (bytes, messages), completed);
     }
 
     pub(super) fn note_sent(&mut self, Sent { messages, rejected, .. }: Sent) {

@@ -4,17 +4,21 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
-use crate::bus::{BusError, BusFuture, LeaseRenewal, RejectedChange, RoomName, StoredSnapshots};
+use crate::bus::{
+    BATCH_BYTES, BusError, BusFuture, LeaseRenewal, RejectedCommand, RoomName, StoredSnapshots,
+};
 
 /// Pending requests, and bytes of messages in them. Enough for a connection that sends one batch while the next waits; more
 /// would only make a tenant wait behind messages of others that have had their turn.
 const REQUESTS_MAX: usize = 256;
 const BYTES_MAX: usize = 1024 * 1024;
 
-/// Pending reads. They are bounded apart: snapshots may be unreadable while messages pass.
-const READS_MAX: usize = 256;
+/// Pending reads. They are bounded apart: snapshots may be unreadable while messages pass. Few, because each may hold a
+/// batch of snapshots, and so that a room that opens does not wait behind many.
+const READS_MAX: usize = 4;
 
-/// Pending batches of local snapshots. Few, so that messages and renewals do not wait behind much presence.
+/// Pending batches of local snapshots, if the first is not larger than usual. Few, so that messages and renewals do not wait
+/// behind much presence, and because each holds its snapshots.
 const STORES_MAX: usize = 2;
 
 #[derive(Default)]
@@ -24,27 +28,27 @@ pub(super) struct Requests {
     /// Messages of clients in them.
     pub(super) messages: u64,
     reads: usize,
-    /// Reads of rooms that there were before this connection.
-    pub(super) first_reads: usize,
     pub(super) stores: usize,
+    store_bytes: usize,
     is_checking: bool,
+    is_renewing: bool,
+    is_refreshing: bool,
 }
 
 /// A response.
 pub(super) enum Completed {
-    /// A subscription was added or removed.
-    SubscriptionsChanged,
+    /// Subscriptions were added, except for those that were rejected, or removed.
+    SubscriptionsChanged(Vec<RejectedCommand>),
     /// All connections respond.
     Checked,
     /// Commands took effect, except for rejected changes.
     Sent(Sent),
     /// The same, for local snapshots.
     Stored(Sent),
-    Read {
-        rooms: Vec<RoomName>,
-        snapshots: Vec<StoredSnapshots>,
-        is_first: bool,
-    },
+    /// The lifetime of stored snapshots was extended.
+    Refreshed(Vec<RejectedCommand>),
+    /// Snapshots in the first of these rooms.
+    Read { rooms: Vec<RoomName>, snapshots: Vec<StoredSnapshots> },
     /// The lease is renewed, unless that is rejected.
     Renewed(LeaseRenewal),
 }
@@ -54,7 +58,7 @@ pub(super) struct Sent {
     pub(super) bytes: usize,
     /// Messages of clients in it.
     pub(super) messages: u64,
-    pub(super) rejected: Vec<RejectedChange>,
+    pub(super) rejected: Vec<RejectedCommand>,
 }
 
 impl Requests {
@@ -66,32 +70,42 @@ impl Requests {
         self.pending.push(response.map(|response| response.map(completed)).boxed());
     }
 
-    /// Adds a batch of commands. `completed` is [`Completed::Sent`] or [`Completed::Stored`].
+    /// Adds a batch of commands.
     pub(super) fn add_batch(
         &mut self,
-        response: BusFuture<Vec<RejectedChange>>,
+        response: BusFuture<Vec<RejectedCommand>>,
         (bytes, messages): (usize, u64),
-        completed: fn(Sent) -> Completed,
     ) {
         self.bytes += bytes;
         self.messages += messages;
-        self.add(response, move |rejected| completed(Sent { bytes, messages, rejected }));
+        self.add(response, move |rejected| Completed::Sent(Sent { bytes, messages, rejected }));
     }
 
-    pub(super) fn add_read(
-        &mut self,
-        rooms: Vec<RoomName>,
-        response: BusFuture<Vec<StoredSnapshots>>,
-        is_first: bool,
-    ) {
+    /// Adds a batch of local snapshots. Messages may be sent meanwhile, however many bytes it has.
+    pub(super) fn add_store(&mut self, response: BusFuture<Vec<RejectedCommand>>, bytes: usize) {
+        self.stores += 1;
+        self.store_bytes += bytes;
+        self.add(response, move |rejected| Completed::Stored(Sent { bytes, messages: 0, rejected }));
+    }
+
+    pub(super) fn add_read(&mut self, rooms: Vec<RoomName>, response: BusFuture<Vec<StoredSnapshots>>) {
         self.reads += 1;
-        self.first_reads += usize::from(is_first);
-        self.add(response, move |snapshots| Completed::Read { rooms, snapshots, is_first });
+        self.add(response, move |snapshots| Completed::Read { rooms, snapshots });
     }
 
     /// Whether a check may begin, because none is pending.
     pub(super) fn begin_check(&mut self) -> bool {
         !std::mem::replace(&mut self.is_checking, true)
+    }
+
+    /// Whether a renewal may begin, because none is pending: over a slow connection they would queue up.
+    pub(super) fn begin_renewal(&mut self) -> bool {
+        !std::mem::replace(&mut self.is_renewing, true)
+    }
+
+    pub(super) fn add_refresh(&mut self, response: BusFuture<Vec<RejectedCommand>>) {
+        self.is_refreshing = true;
+        self.add(response, Completed::Refreshed);
     }
 
     /// Waits for the next response. `None` if no request is pending.
@@ -107,16 +121,14 @@ impl Requests {
                 self.bytes -= bytes;
                 self.messages -= messages;
             }
-            Completed::Stored(Sent { bytes, messages, .. }) => {
-                self.bytes -= bytes;
-                self.messages -= messages;
+            Completed::Stored(Sent { bytes, .. }) => {
                 self.stores -= 1;
+                self.store_bytes -= bytes;
             }
-            Completed::Read { is_first, .. } => {
-                self.reads -= 1;
-                self.first_reads -= usize::from(*is_first);
-            }
-            Completed::SubscriptionsChanged | Completed::Renewed(_) => {}
+            Completed::Read { .. } => self.reads -= 1,
+            Completed::Refreshed(_) => self.is_refreshing = false,
+            Completed::Renewed(_) => self.is_renewing = false,
+            Completed::SubscriptionsChanged(_) => {}
         }
     }
 
@@ -129,7 +141,11 @@ impl Requests {
     }
 
     pub(super) fn may_store(&self) -> bool {
-        self.stores < STORES_MAX
+        self.stores < STORES_MAX && self.store_bytes < 2 * BATCH_BYTES
+    }
+
+    pub(super) fn may_refresh(&self) -> bool {
+        !self.is_refreshing
     }
 
     pub(super) fn is_waiting_for_more_than_reads(&self) -> bool {

@@ -1,32 +1,44 @@
 //! Storing this node's presence as a whole: all of it over a new connection, and single rooms in which a change was
-//! rejected, or of which an older node requests it.
+//! rejected, whose snapshot was evicted, or of which an older node requests it.
 //!
 //! A server that is full, or cannot write to its disk, still passes messages. So the connection stays, and a room in which a
 //! change was rejected is stored again after the next renewal. Until then its changes are not published: they would make a
-//! snapshot in which the rejected one is missing. Each renewal shows whether anything is still rejected.
+//! snapshot in which the rejected one is missing. Each renewal shows whether anything is still rejected. A room that fails
+//! by itself is tried again with growing waits, and nothing else waits for it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Instant;
+
+use hub::RoomKey;
 
 use super::requests::Completed;
 use super::{ClusterMessage, LinkSession};
-use crate::bus::link::{commands, room_table};
-use crate::bus::{BATCH_MAX, Command, LeaseRenewal, RejectedChange, RoomName};
+use crate::bus::link::failing_rooms::FailingRooms;
+use crate::bus::link::room_turns::{RoomPriority, RoomTurns};
+use crate::bus::link::stored_presence::TooMuch;
+use crate::bus::link::{ResyncProgress, commands, renewal_interval, room_table};
+use crate::bus::{BATCH_BYTES, BATCH_MAX, BusRejection, Command, LeaseRenewal, RejectedCommand, RoomName};
 
 /// Rooms with rejected changes that are remembered. More are stored over the next connection.
 const ROOMS_MAX: usize = 65_536;
-
-/// Bytes of snapshots in one batch, unless a single one is larger.
-const BATCH_BYTES: usize = 256 * 1024;
 
 /// Rooms to store, and the lease without which nothing can be stored.
 #[derive(Debug, Default)]
 pub(super) struct Resync {
     /// Rooms to store now.
-    pending: BTreeSet<RoomName>,
+    pending: RoomTurns,
     /// Rooms to store after the next renewal, because a change was rejected.
     rejected: BTreeSet<RoomName>,
     /// Whether there were more such rooms than are remembered.
     is_incomplete: bool,
+    /// Rooms that fail by themselves.
+    failing: FailingRooms,
+    /// Rooms whose snapshots are to be refreshed.
+    refreshes: VecDeque<RoomName>,
+    /// Rooms and bytes in the batches that have no response yet.
+    sent: VecDeque<(usize, usize)>,
+    /// How far the resync over a new connection is.
+    pub(super) progress: ResyncProgress,
     /// Whether `ResyncBegin` was published, and `ResyncEnd` was not.
     owes_end: bool,
     /// Whether the lease has been renewed, or that was rejected.
@@ -40,7 +52,7 @@ pub(super) struct Resync {
 impl Resync {
     /// Stores the room as a whole, soon.
     pub(super) fn add(&mut self, name: RoomName) {
-        self.pending.insert(name);
+        self.pending.insert(name, RoomPriority::Background);
     }
 
     pub(super) fn has_pending(&self) -> bool {
@@ -49,7 +61,7 @@ impl Resync {
 
     /// Whether the room will be stored as a whole, so that changes of it need not be.
     pub(super) fn is_obsolete(&self, name: &RoomName) -> bool {
-        self.pending.contains(name) || self.rejected.contains(name)
+        self.pending.contains(name) || self.rejected.contains(name) || self.failing.is_waiting(name)
     }
 
     /// Whether other nodes must not conclude anything from what is missing.
@@ -73,14 +85,18 @@ impl LinkSession<'_, '_> {
         match &rejected {
             Some(reason) => self.status.presence_rejected(reason),
             None if !self.resync.rejected.is_empty() => {
-                let rejected = &mut self.resync.rejected;
-                self.resync.pending.append(rejected);
+                std::mem::take(&mut self.resync.rejected).into_iter().for_each(|name| self.resync.add(name));
             }
             // What is pending may be rejected again: the next renewal shows it.
             None if self.is_resynced() && !has_failed_reads => self.status.presence_accepted(),
             None => {}
         }
         self.resync.is_renewal_rejected = rejected.is_some();
+        if rejected.is_none() {
+            self.retry_failing();
+        }
+        // Whatever is rejected: to extend a lifetime needs no memory.
+        self.begin_refresh();
         self.note_alive(alive.into_iter().collect());
         self.resync.is_renewed = true;
         self.reads.begin_postponed();
@@ -93,6 +109,7 @@ impl LinkSession<'_, '_> {
             self.publish_to_nodes(&ClusterMessage::ResyncBegin);
         }
         self.reads.begin(self.context.hub.rooms_for_relay());
+        self.resync.progress.rooms_to_read = self.reads.returning.len();
         self.keep_sequences_of_returning();
         self.end_resync();
         let users = self.peers.all_users(self.context);
@@ -111,14 +128,80 @@ impl LinkSession<'_, '_> {
         self.reads.is_caught_up && self.resync.is_stored() && self.requests.stores == 0
     }
 
-    /// Changes were rejected.
-    pub(super) fn note_rejected(&mut self, rejected: Vec<RejectedChange>) {
-        for RejectedChange { room, reason } in rejected {
-            self.status.presence_rejected(&reason);
-            if self.resync.rejected.len() < ROOMS_MAX {
-                self.resync.rejected.insert(room);
-            } else {
-                self.resync.is_incomplete = true;
+    /// A room that there was before this connection: its presence is to be stored.
+    pub(super) fn store_returning(&mut self, key: &RoomKey) {
+        let snapshot = self.context.hub.local_snapshot(key);
+        if self.resync.is_registered && !matches!(snapshot.position.seq, 0 | u64::MAX) {
+            self.resync.progress.rooms_to_store += 1;
+            self.resync.progress.bytes_to_store += commands::stored_bytes(&snapshot);
+            self.resync.add(room_table::name(key));
+        }
+    }
+
+    /// Commands were rejected.
+    pub(super) fn note_rejected(&mut self, rejected: Vec<RejectedCommand>) {
+        for RejectedCommand { room, rejection } in rejected {
+            match rejection {
+                BusRejection::Missing => self.store_evicted(room),
+                BusRejection::Room(reason) => self.note_failing(room, &reason),
+                BusRejection::Server(reason) => {
+                    self.status.presence_rejected(&reason);
+                    if self.resync.rejected.len() < ROOMS_MAX {
+                        self.resync.rejected.insert(room);
+                    } else {
+                        self.resync.is_incomplete = true;
+                    }
+                }
+            }
+        }
+    }
+
+    fn store_evicted(&mut self, room: RoomName) {
+        self.context.metrics.evicted.increment(1);
+        self.status.room_failed(&room, BusRejection::Missing);
+        self.resync.add(room);
+    }
+
+    /// The presence of a room cannot be stored or read, or it cannot be subscribed to.
+    pub(super) fn note_failing(&mut self, room: RoomName, reason: &str) {
+        self.status.room_failed(&room, reason);
+        let settings = &self.context.settings;
+        let waits = (renewal_interval(settings), settings.lease * 2);
+        self.resync.failing.add(room, Instant::now(), waits);
+        self.status.set_failing_rooms(self.resync.failing.len());
+    }
+
+    /// Stores and reads rooms again that have failed.
+    fn retry_failing(&mut self) {
+        let (pending, reads) = (&self.resync.pending, &self.reads);
+        let is_unsettled = |name: &RoomName| pending.contains(name) || reads.contains(name);
+        let due = self.resync.failing.take_due(Instant::now(), is_unsettled);
+        for names in due.chunks(BATCH_MAX) {
+            let subscribed: Vec<_> =
+                names.iter().filter(|name| self.rooms.get(name).is_some()).map(RoomName::clone).collect();
+            let response = self.connection.subscribe(&subscribed);
+            self.requests.add(response, Completed::SubscriptionsChanged);
+        }
+        for name in due {
+            self.reads.add(RoomName::clone(&name), RoomPriority::Background);
+            self.resync.add(name);
+        }
+        self.status.set_failing_rooms(self.resync.failing.len());
+    }
+
+    /// The command, if the presence that it stores is within what its tenant may store. Otherwise what is stored of the room
+    /// is removed: without the later changes it would be wrong.
+    pub(super) fn admit(&mut self, command: Command, key: &RoomKey) -> Option<Command> {
+        let Command::Store { room, change, .. } = &command else { return Some(command) };
+        match self.stored.admit(room, change) {
+            Ok(()) => Some(command),
+            Err(TooMuch) => {
+                let room = RoomName::clone(room);
+                let (node, hub) = (self.context.node, &self.context.hub);
+                let withdrawal = self.stored.remove(&room).then(|| commands::withdrawal(node, hub, key));
+                let reason = "its tenant has stored `bus.max_presence_bytes_per_tenant` already";
+                self.note_failing(room, reason);
+                withdrawal
             }
         }
     }
@@ -130,15 +213,68 @@ impl LinkSession<'_, '_> {
     /// Stores some of the pending rooms.
     pub(super) fn store_some(&mut self) {
         let (node, hub) = (self.context.node, &self.context.hub);
-        let (mut batch, mut bytes) = (Vec::new(), 0);
-        while bytes < BATCH_BYTES && batch.len() < BATCH_MAX {
-            let Some(name) = self.resync.pending.pop_first() else { break };
+        let (mut batch, mut bytes, mut rooms) = (Vec::new(), 0, 0);
+        while bytes < BATCH_BYTES && rooms < BATCH_MAX {
+            let Some(name) = self.resync.pending.pop() else { break };
             let Some(key) = room_table::key(&name) else { continue };
             let command = commands::local_snapshot(node, hub, &key);
-            bytes += Command::len(&command);
-            batch.push(command);
+            rooms += 1;
+            bytes += command.len();
+            self.resync.pending.charge(&name, command.len());
+            batch.extend(self.admit(command, &key));
         }
-        self.requests.stores += 1;
-        self.send_batch(batch, 0, Completed::Stored);
+        let bytes = batch.iter().map(Command::len).sum();
+        self.resync.sent.push_back((rooms, bytes));
+        let stored = self.connection.send(batch);
+        self.requests.add_store(stored, bytes);
+    }
+
+    /// A batch of local snapshots has been stored.
+    pub(super) fn note_stored(&mut self) {
+        let (rooms, bytes) = self.resync.sent.pop_front().unwrap_or_default();
+        self.resync.progress.rooms_stored += rooms;
+        self.resync.progress.bytes_stored += bytes;
+        self.end_resync();
+    }
+
+    /// Refreshes all that is stored, unless the last round has not ended.
+    fn begin_refresh(&mut self) {
+        if self.resync.refreshes.is_empty() && self.requests.may_refresh() {
+            self.resync.refreshes = self.stored.rooms().cloned().collect();
+        }
+    }
+
+    pub(super) fn may_refresh(&self) -> bool {
+        !self.resync.refreshes.is_empty() && self.requests.may_refresh()
+    }
+
+    pub(super) fn refresh_some(&mut self) {
+        let count = BATCH_MAX.min(self.resync.refreshes.len());
+        let mut rooms: Vec<_> = self.resync.refreshes.drain(..count).collect();
+        // What is not stored any more must not be listed again.
+        rooms.retain(|name| self.stored.contains(name) && !self.resync.is_obsolete(name));
+        for name in &rooms {
+            let hub = &self.context.hub;
+            let key = room_table::key(name);
+            let bytes = || key.map_or(0, |key| commands::stored_bytes(&hub.local_snapshot(&key)));
+            self.stored.recount(name, bytes);
+        }
+        if !rooms.is_empty() {
+            let refreshed = self.connection.refresh(&rooms);
+            self.requests.add_refresh(refreshed);
+        }
+    }
+
+    /// What is missing is stored again. A server that rejects this rejects the next change, too.
+    pub(super) fn note_refreshed(&mut self, rejected: Vec<RejectedCommand>) {
+        for RejectedCommand { room, rejection } in rejected {
+            match rejection {
+                BusRejection::Server(reason) => self.status.presence_rejected(&reason),
+                // It may have been removed since.
+                _ if !self.stored.contains(&room) => {}
+                BusRejection::Missing => self.store_evicted(room),
+                BusRejection::Room(reason) => self.note_failing(room, &reason),
+            }
+        }
     }
 }

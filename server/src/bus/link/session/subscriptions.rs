@@ -3,7 +3,7 @@
 //! A room is in [`RoomTable`](super::RoomTable) from when it is subscribed to. By then its local snapshot has been stored over
 //! this connection, or is about to be, or is empty, so that deltas can follow.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,8 +11,10 @@ use hub::Room;
 
 use super::LinkSession;
 use super::requests::Completed;
-use crate::bus::link::room_table;
-use crate::bus::{AffectedRooms, BATCH_MAX, RoomName};
+use crate::bus::link::room_turns::{RoomPriority, RoomTurns};
+use crate::bus::{
+    AffectedRooms, BATCH_MAX, BusRejection, RejectedCommand, RoomName, StoredSnapshot, StoredSnapshots,
+};
 
 /// Rooms that are opened together.
 #[derive(Debug, Default)]
@@ -23,18 +25,36 @@ pub(super) struct OpenedRooms {
 }
 
 /// Rooms whose snapshots are to be read.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct ReadQueue {
     /// Rooms that there were before this connection, and that are to be subscribed to first.
     pub(super) returning: VecDeque<Arc<Room>>,
-    /// Rooms in which something was missed.
-    due: BTreeSet<RoomName>,
+    /// Rooms that have just opened, that are returning, or in which something was missed.
+    due: RoomTurns,
+    /// Rooms that there were before this connection, and that have not been read over it.
+    pub(super) first: HashSet<RoomName>,
+    /// Rooms in the next request: not many more than were answered in the last, because those have much presence.
+    per_request: usize,
     /// Rooms to read after the next renewal, which shows which nodes are alive and what is rejected.
     postponed: BTreeSet<RoomName>,
     /// Whether snapshots could not be read since the last renewal.
     has_failed: bool,
     /// Whether all returning rooms have been subscribed to.
     pub(super) is_caught_up: bool,
+}
+
+impl Default for ReadQueue {
+    fn default() -> Self {
+        Self {
+            returning: VecDeque::new(),
+            due: RoomTurns::default(),
+            first: HashSet::new(),
+            per_request: BATCH_MAX,
+            postponed: BTreeSet::new(),
+            has_failed: false,
+            is_caught_up: false,
+        }
+    }
 }
 
 impl ReadQueue {
@@ -44,8 +64,12 @@ impl ReadQueue {
     }
 
     /// Reads the room now.
-    pub(super) fn add(&mut self, name: RoomName) {
-        self.due.insert(name);
+    pub(super) fn add(&mut self, name: RoomName, priority: RoomPriority) {
+        self.due.insert(name, priority);
+    }
+
+    pub(super) fn contains(&self, name: &str) -> bool {
+        self.due.contains(name)
     }
 
     /// Reads the room after the next renewal.
@@ -55,7 +79,9 @@ impl ReadQueue {
 
     /// Reads the postponed rooms now.
     pub(super) fn begin_postponed(&mut self) {
-        self.due.append(&mut self.postponed);
+        for name in std::mem::take(&mut self.postponed) {
+            self.due.insert(name, RoomPriority::Background);
+        }
     }
 
     /// Whether snapshots could not be read since this was last called.
@@ -71,14 +97,14 @@ pub(super) fn confirmation_interval(wait: Duration) -> Duration {
 
 impl LinkSession<'_, '_> {
     pub(super) fn may_read(&self) -> bool {
-        self.requests.may_read() && !(self.reads.returning.is_empty() && self.reads.due.is_empty())
+        !self.reads.returning.is_empty() || self.requests.may_read() && !self.reads.due.is_empty()
     }
 
-    /// Reads some rooms: those that there were before this connection, then those in which something was missed.
+    /// Subscribes to some of the rooms that there were before this connection, or reads some rooms.
     pub(super) fn read_some(&mut self) {
         if self.reads.returning.is_empty() {
-            let next = std::iter::from_fn(|| self.reads.due.pop_first());
-            let names = next.take(BATCH_MAX).collect();
+            let next = std::iter::from_fn(|| self.reads.due.pop());
+            let names = next.take(self.reads.per_request).collect();
             return self.read(names);
         }
         let returning = &mut self.reads.returning;
@@ -87,12 +113,11 @@ impl LinkSession<'_, '_> {
         rooms.retain(|room| !room.is_closed());
         let mut opening = OpenedRooms::default();
         for room in rooms {
-            if self.resync.is_registered && room.local_snapshot().position.seq > 0 {
-                self.resync.add(room_table::name(room.key()));
-            }
+            self.store_returning(room.key());
             self.open(room, &mut opening);
         }
-        self.subscribe(opening);
+        self.reads.first.extend(opening.names.iter().cloned());
+        self.subscribe(opening, RoomPriority::Background);
         self.reads.is_caught_up = self.reads.returning.is_empty();
         self.end_resync();
     }
@@ -105,14 +130,14 @@ impl LinkSession<'_, '_> {
         opening.names.push(name);
     }
 
-    /// Subscribes to the rooms and reads their snapshots; then their joins are confirmed.
-    pub(super) fn subscribe(&mut self, OpenedRooms { names, new }: OpenedRooms) {
+    /// Subscribes to the rooms and queues the reads of their snapshots; then their joins are confirmed.
+    pub(super) fn subscribe(&mut self, OpenedRooms { names, new }: OpenedRooms, priority: RoomPriority) {
         if !new.is_empty() {
             let subscribed = self.connection.subscribe(&new);
-            self.requests.add(subscribed, |()| Completed::SubscriptionsChanged);
+            self.requests.add(subscribed, Completed::SubscriptionsChanged);
         }
         // After the subscription: what is not in a snapshot arrives as a message.
-        self.read(names);
+        names.into_iter().for_each(|name| self.reads.add(name, priority));
     }
 
     /// Confirms joins that have waited long enough in the hub's queue.
@@ -124,32 +149,74 @@ impl LinkSession<'_, '_> {
         }
     }
 
-    /// Requests the snapshots of rooms that are subscribed to; later, if many reads are pending.
+    /// Requests the snapshots of those rooms that are subscribed to.
     fn read(&mut self, mut rooms: Vec<RoomName>) {
-        if !self.requests.may_read() {
-            return self.reads.due.extend(rooms);
-        }
         rooms.retain(|name| {
-            let Some(subscription) = self.rooms.get(name) else { return false };
+            let Some(subscription) = self.rooms.get(name) else {
+                self.reads.first.remove(name);
+                return false;
+            };
             let room = self.context.hub.room(&subscription.key);
             subscription.begin_read(room.map(|room| room.remote_nodes()).unwrap_or_default())
         });
         if !rooms.is_empty() {
-            let (snapshots, is_first) = (self.connection.snapshots(&rooms), !self.reads.is_caught_up);
-            self.requests.add_read(rooms, snapshots, is_first);
+            let snapshots = self.connection.snapshots(&rooms);
+            self.requests.add_read(rooms, snapshots);
+        }
+    }
+
+    /// Snapshots of the first of these rooms were read; the others are read later.
+    pub(super) fn note_read(&mut self, rooms: Vec<RoomName>, snapshots: Vec<StoredSnapshots>) {
+        let (asked, answered) = (rooms.len(), snapshots.len());
+        self.reads.per_request = if answered < asked {
+            answered.max(1)
+        } else {
+            self.reads.per_request.saturating_mul(2).min(BATCH_MAX)
+        };
+        let mut rooms = rooms.into_iter();
+        // In this order, because the first of the two is asked once more than the second.
+        for (snapshots, name) in snapshots.into_iter().zip(rooms.by_ref()) {
+            let bytes = snapshots.iter().flatten().filter_map(|(_, it)| it.as_ref()).map(bytes).sum();
+            self.reads.due.charge(&name, bytes);
+            if self.reads.first.remove(&name) {
+                self.resync.progress.rooms_read += 1;
+                self.resync.progress.bytes_read += bytes;
+            }
+            match snapshots {
+                Ok(snapshots) => self.apply_snapshots(&name, snapshots),
+                Err(rejection) => self.note_unreadable(name, rejection),
+            }
+        }
+        for name in rooms {
+            if let Some(subscription) = self.rooms.get(&name) {
+                let _read_again_anyway = subscription.end_read();
+                self.reads.add(name, RoomPriority::Background);
+            }
         }
     }
 
     /// Snapshots of a room cannot be read. Joins do not wait for them any longer.
-    pub(super) fn note_unreadable(&mut self, name: RoomName, reason: &str) {
-        self.status.presence_rejected(reason);
+    fn note_unreadable(&mut self, name: RoomName, rejection: BusRejection) {
         let Some(subscription) = self.rooms.get(&name) else { return };
         let _nothing_follows = subscription.end_read();
         if let Some(room) = self.context.hub.room(&subscription.key) {
             self.context.hub.confirm_joins(&room);
         }
-        self.reads.has_failed = true;
-        self.reads.postpone(name);
+        match rejection {
+            BusRejection::Room(reason) => self.note_failing(name, &reason),
+            BusRejection::Server(_) | BusRejection::Missing => {
+                self.status.presence_rejected(&rejection.to_string());
+                self.reads.has_failed = true;
+                self.reads.postpone(name);
+            }
+        }
+    }
+
+    /// Rooms that may not be subscribed to. Other nodes do not reach their members here.
+    pub(super) fn note_unsubscribable(&mut self, rejected: Vec<RejectedCommand>) {
+        for RejectedCommand { room, rejection } in rejected {
+            self.note_failing(room, &rejection.to_string());
+        }
     }
 
     /// Reads rooms in which messages are missing, after the next renewal.
@@ -161,4 +228,8 @@ impl LinkSession<'_, '_> {
             }
         }
     }
+}
+
+fn bytes(snapshot: &StoredSnapshot) -> usize {
+    snapshot.entries.iter().map(|(_, entry)| entry.len()).sum()
 }
