@@ -56,11 +56,9 @@ impl Running {
         self.process.id()
     }
 
-    /// The most memory it has had at once, in kB.
-    pub fn peak_memory_kb(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("it runs");
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("its memory");
-        peak.trim().trim_end_matches(" kB").parse().expect("a number")
+    /// The most memory that was resident at once, in bytes.
+    pub fn resident_peak(&self) -> usize {
+        self.process.resident_peak()
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
