@@ -223,3 +223,52 @@ async fn an_unknown_version_of_the_bus_protocol_is_logged_once_and_has_no_other_
     assert!(bob.next_json().await[4]["joins"]["ann"].is_object());
     assert_eq!(one.process.log().matches("bus protocol").count(), 1);
 }
+
+// What is stored and read anew passes in parts: memory has what members show once, and little beside it.
+#[tokio::test]
+async fn a_node_that_returns_with_much_presence_needs_little_memory_beside_it() {
+    const ROOMS: usize = 64;
+    const SHOWN: usize = 1_000_000;
+    /// For the batches under way, of which each has one room, a few times over. All rooms together are 64 MB.
+    const GROWTH_MAX: f64 = 40e6;
+    let redis = Redis::start().await;
+    let variables = [("REALTIME__BUS__LEASE", "30s"), ("REALTIME__BUS__TIMEOUT", "5s")];
+    let (one, two) =
+        (Program::start_with(&redis.url(), &variables), Program::start_with(&redis.url(), &variables));
+    one.wait_for_nodes(2).await;
+    two.wait_for_nodes(2).await;
+    let (mut bob, mut members) = (two.world.connect().await, Vec::new());
+    for room in 0..ROOMS {
+        let topic = format!("realtime:{room}");
+        bob.join(&topic, json!({})).await;
+        // One each, because what one client may track is bounded.
+        let mut ann = one.world.connect().await;
+        ann.join(&topic, json!({})).await;
+        let call = json!({"type": "presence", "event": "track", "payload": {"picture": "x".repeat(SHOWN)}});
+        ann.push("2", &topic, "presence", &call).await;
+        ann.settle().await;
+        members.push(ann);
+    }
+    let rss = async |program: &Program| program.world.number("process_resident_memory_bytes").await;
+    let stored = async || redis.keys("realtime:shown:*").await.len();
+    let begun = Instant::now();
+    while stored().await < ROOMS {
+        assert!(begun.elapsed() < Duration::from_secs(30), "{} are stored", stored().await);
+    }
+    let before = [rss(&one).await, rss(&two).await];
+    redis.kill_connections("realtime-server:publish").await;
+    let (mut highest, mut returned) = ([0.0_f64; 2], 0.0);
+    let begun = Instant::now();
+    while returned < 2.0 {
+        assert!(begun.elapsed() < Duration::from_secs(30), "they do not return");
+        returned = 0.0;
+        for (highest, program) in highest.iter_mut().zip([&one, &two]) {
+            *highest = highest.max(rss(program).await);
+            returned += program.world.number("realtime_bus_reconnects_total").await;
+        }
+    }
+    eprintln!("returned after {:?}, RSS {before:?}, at most {highest:?}", begun.elapsed());
+    for (before, highest) in before.into_iter().zip(highest) {
+        assert!(highest - before < GROWTH_MAX, "{before} bytes, then {highest}");
+    }
+}
