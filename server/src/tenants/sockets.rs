@@ -37,15 +37,12 @@ impl Sockets {
         self.len() == 0
     }
 
-    /// All of them, a page at a time: the list is locked only briefly, and the caller can yield in between. A connection
-    /// that is open from beginning to end is in one of the pages.
-    pub fn pages(&self) -> impl Iterator<Item = Vec<Arc<Outbox>>> {
-        (0..).step_by(PAGE).map_while(|first| {
-            let sockets = self.0.lock();
-            (first < sockets.capacity()).then(|| {
-                (first..first + PAGE).filter_map(|number| sockets.get(number).map(Arc::clone)).collect()
-            })
-        })
+    /// A page of them, beginning at `first`, and where the next one begins: the list is locked only briefly, and the
+    /// caller can yield in between. A connection that is open from beginning to end is in one of the pages.
+    pub fn page(&self, first: usize) -> (Vec<Arc<Outbox>>, Option<usize>) {
+        let (sockets, next) = (self.0.lock(), first + PAGE);
+        let page = (first..next).filter_map(|number| sockets.get(number).map(Arc::clone)).collect();
+        (page, (next < sockets.capacity()).then_some(next))
     }
 
     /// The outboxes of all present connections, weakly, so that no queue outlives its connection.
