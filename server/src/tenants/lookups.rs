@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::{OnceCell, Semaphore};
@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use super::Tenant;
+use super::unknown_names::UnknownNames;
 
 /// The longest wait for the sources, including the wait for a permit. No production source exists yet that would need
 /// another, so this is no setting.
@@ -19,11 +20,15 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// Lookups at the same time, each for another name.
 const CONCURRENT: usize = 64;
 
+/// Names whose lookups are in progress or wait for a permit. Requests for more count as unknown: so many are made up.
+const WAITING_MAX: usize = 1_024;
+
 type Lookup = Arc<OnceCell<Option<Arc<Tenant>>>>;
 
 /// The lookups in progress.
 pub(super) struct Lookups {
     by_name: Mutex<HashMap<Box<str>, Lookup>>,
+    unknown: Mutex<UnknownNames>,
     permits: Semaphore,
     timeout: Duration,
 }
@@ -36,20 +41,29 @@ impl Default for Lookups {
 
 impl Lookups {
     pub(super) fn new(timeout: Duration, concurrent: usize) -> Self {
-        Self { by_name: Mutex::default(), permits: Semaphore::new(concurrent), timeout }
+        let unknown = Mutex::new(UnknownNames::new(Instant::now()));
+        Self { by_name: Mutex::default(), unknown, permits: Semaphore::new(concurrent), timeout }
     }
 
-    /// The result of `look_up`, or of a lookup of the same name that is in progress. `None` also after the timeout.
+    /// The result of `look_up`, or of a lookup of the same name that is in progress or has just found none. `None` also
+    /// after the timeout, and while too many are waiting.
     pub(super) async fn run(
         &self,
         id: &str,
         look_up: impl Future<Output = Option<Arc<Tenant>>>,
     ) -> Option<Arc<Tenant>> {
-        let lookup = Arc::clone(self.by_name.lock().entry(id.into()).or_default());
+        if self.unknown.lock().contains(id, Instant::now()) {
+            return None;
+        }
+        let lookup = self.register(id)?;
         let registration = Registration { lookups: self, id, lookup };
         let bounded = async {
             let _permit = self.permits.acquire().await.ok()?;
-            look_up.await
+            let found = look_up.await;
+            if found.is_none() {
+                self.unknown.lock().add(id, Instant::now());
+            }
+            found
         };
         let with_timeout = async {
             timeout(self.timeout, bounded).await.unwrap_or_else(|_elapsed| {
@@ -58,6 +72,16 @@ impl Lookups {
             })
         };
         registration.lookup.get_or_init(|| with_timeout).await.clone()
+    }
+
+    /// The lookup of this name that is in progress, or a new one.
+    fn register(&self, id: &str) -> Option<Lookup> {
+        let mut by_name = self.by_name.lock();
+        if by_name.len() >= WAITING_MAX && !by_name.contains_key(id) {
+            debug!(tenant = id, "A tenant is not looked up, because too many others are");
+            return None;
+        }
+        Some(Arc::clone(by_name.entry(id.into()).or_default()))
     }
 }
 

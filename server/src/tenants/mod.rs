@@ -16,6 +16,7 @@ mod source;
 mod spec;
 mod spec_table;
 mod tenant;
+mod unknown_names;
 
 pub use allowance::Allowance;
 pub use policy::{Policy, TenantStatus};

@@ -339,6 +339,27 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_name_that_was_unknown_a_moment_ago_is_not_looked_up_again() {
+        let (registry, source, id) = with_source(Duration::ZERO);
+        for _ in 0..100 {
+            assert!(registry.resolve("another").await.is_none());
+        }
+        assert_eq!(source.lookups.load(Ordering::Relaxed), 1);
+        registry.put(id, TenantSpec { id: "another".into(), settings: settings::Tenant::default() });
+        assert!(registry.resolve("another").await.is_some(), "what is put is known at once");
+    }
+
+    #[tokio::test]
+    async fn names_beyond_those_that_may_wait_are_unknown_at_once() {
+        let (registry, source, _) = with_source(Duration::from_secs(3_600));
+        let names: Vec<_> = (0..2_000).map(|n| format!("known-{n}")).collect();
+        let mut lookups: Vec<_> = names.iter().map(|name| Box::pin(registry.resolve(name))).collect();
+        let answered = lookups.iter_mut().filter_map(|lookup| lookup.now_or_never());
+        assert_eq!(answered.filter(Option::is_none).count(), 2_000 - 1_024);
+        assert_eq!(source.lookups.load(Ordering::Relaxed), 64);
+    }
+
+    #[tokio::test]
     async fn a_cancelled_request_does_not_end_the_lookup_of_others() {
         let (registry, _source, _) = with_source(Duration::from_millis(200));
         let cancelled = tokio::time::timeout(Duration::from_millis(50), registry.resolve("known"));
