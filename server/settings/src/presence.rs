@@ -23,9 +23,15 @@ pub struct Presence {
     #[schemars(with = "marks::DurationText", extend("x-reload" = "live"))]
     pub coalesce: Duration,
 
-    /// Bytes that one connection may track, in all its rooms together. They are held in memory while they are tracked
-    /// and sent to every client that joins; a track beyond this is refused with «Track message size exceeded». At
-    /// least 1 KiB.
+    /// Bytes of a presence key that a client may choose when it joins. A join with a longer key is refused with
+    /// `InvalidJoinPayload`.
+    #[serde(with = "units::size")]
+    #[schemars(with = "marks::SizeText", extend("x-reload" = "live", "x-min" = "64 B"))]
+    pub max_key_bytes: ByteSize,
+
+    /// Bytes that one connection may track, in all its rooms together, the keys included. They are held in memory while
+    /// they are tracked and sent to every client that joins; a track beyond this is refused with «Track message size
+    /// exceeded». At least 1 KiB.
     #[serde(with = "units::size")]
     #[schemars(with = "marks::SizeText", extend("x-reload" = "live", "x-min" = "1 KiB"))]
     pub max_bytes_per_client: ByteSize,
@@ -33,6 +39,11 @@ pub struct Presence {
 
 impl Default for Presence {
     fn default() -> Self {
-        Self { enabled: false, coalesce: Duration::from_millis(50), max_bytes_per_client: ByteSize::mib(8) }
+        Self {
+            enabled: false,
+            coalesce: Duration::from_millis(50),
+            max_key_bytes: ByteSize::kib(1),
+            max_bytes_per_client: ByteSize::mib(8),
+        }
     }
 }

@@ -74,10 +74,12 @@ enum HeldCall {
 }
 
 impl Tracker {
-    /// A member with the key `key`, or with a random one. What it tracks counts in `budget`.
-    pub fn new(key: Option<&str>, budget: &PresenceBudget) -> Self {
+    /// A member with the key `key`, or with a random one. The key and what it tracks count in `budget`.
+    pub fn new(key: Option<Box<str>>, budget: &PresenceBudget) -> Self {
         let key = key.map_or_else(|| uuid::Uuid::new_v4().to_string().into(), Arc::from);
-        Self { key, tracked: None, window: None, held: None, share: budget.share() }
+        let mut tracker = Self { key, tracked: None, window: None, held: None, share: budget.share() };
+        tracker.share.set(tracker.bytes());
+        tracker
     }
 
     /// Tracks `payload`, the text of a JSON object, now or as soon as the limit per client allows. The client may track
@@ -108,7 +110,7 @@ impl Tracker {
     ) -> Result<(), PresenceError> {
         let unchanged =
             self.tracked.as_ref().is_some_and(|tracked| tracked.fingerprint == fingerprint(payload));
-        if payload.len() > bytes_max.saturating_sub(self.share.used_by_others()) {
+        if self.key.len() + payload.len() > bytes_max.saturating_sub(self.share.used_by_others()) {
             return Err(PresenceError::TooLarge);
         }
         if !self.may_call(tenant, now) {
@@ -162,13 +164,13 @@ impl Tracker {
         self.share.set(self.bytes());
     }
 
-    /// Bytes kept for this member: tracked, and held back.
+    /// Bytes kept for this member: its key, what it tracks, and what is held back.
     fn bytes(&self) -> usize {
         let held = match &self.held {
             Some(HeldCall::Track(payload)) => payload.len(),
             Some(HeldCall::Untrack) | None => 0,
         };
-        held + self.tracked.as_ref().map_or(0, |tracked| tracked.bytes)
+        self.key.len() + held + self.tracked.as_ref().map_or(0, |tracked| tracked.bytes)
     }
 
     fn track_now(

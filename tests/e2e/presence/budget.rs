@@ -39,8 +39,10 @@ impl Tracking {
         }
     }
 
+    /// Joins with a key of one byte, which counts from then on.
     async fn join(&mut self, room: usize) {
-        assert_eq!(self.status(&topic(room), "phx_join", json!({"config": {}})).await, "ok");
+        let config = json!({"config": {"presence": {"key": "k", "enabled": true}}});
+        assert_eq!(self.status(&topic(room), "phx_join", config).await, "ok");
     }
 
     async fn track(&mut self, room: usize, bytes: usize) -> String {
@@ -65,7 +67,7 @@ impl Tracking {
 async fn what_is_tracked_no_more_can_be_used_again_to_the_byte() {
     let spare = 50;
     let world = World::with(|settings| {
-        settings.presence.max_bytes_per_client = ByteSize::b((ROOMS * BYTES + spare) as u64);
+        settings.presence.max_bytes_per_client = ByteSize::b((ROOMS * (1 + BYTES) + 1 + spare) as u64);
         settings.limits.max_channels_per_client = crate::size(ROOMS + 1);
         settings.limits.max_joins_per_second = crate::count(10_000);
     })
@@ -90,9 +92,9 @@ async fn what_is_tracked_no_more_can_be_used_again_to_the_byte() {
     ann.assert_left(spare + BYTES).await;
     // A leave, and another join of the topic.
     assert_eq!(ann.status(&topic(2), "phx_leave", json!({})).await, "ok");
-    ann.assert_left(spare + 2 * BYTES).await;
+    ann.assert_left(spare + 2 * BYTES + 1).await;
     ann.join(3).await;
-    ann.assert_left(spare + 3 * BYTES).await;
+    ann.assert_left(spare + 3 * BYTES + 1).await;
 
     ann.join(2).await;
     for room in 1..=3 {
@@ -106,7 +108,7 @@ async fn what_is_tracked_no_more_can_be_used_again_to_the_byte() {
 #[tokio::test]
 async fn what_is_held_back_counts_too() {
     let world = World::with(|settings| {
-        settings.presence.max_bytes_per_client = ByteSize::b(1_024);
+        settings.presence.max_bytes_per_client = ByteSize::b(1_027);
         settings.limits.max_client_presence_events_per_window = crate::count(1);
     })
     .await;
@@ -122,5 +124,28 @@ async fn what_is_held_back_counts_too() {
     // The held untrack replaces the held object; the tracked one stays until then.
     assert_eq!(ann.track(2, 501).await, "error");
     assert_eq!(ann.track(2, 500).await, "ok");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_key_that_is_too_long_is_refused_at_the_join() {
+    let world = World::with(|settings| settings.presence.max_key_bytes = ByteSize::b(64)).await;
+    let (longest, longer) = ("k".repeat(64), "k".repeat(65));
+    let response = r#"{"status":"error","response":{"reason":"InvalidJoinPayload: The presence key is too long"}}"#;
+    world
+        .check(&format!(
+            r#"
+            ann connects
+            ann > ["1","1","realtime:room","phx_join",{{"config":{{"presence":{{"key":"{longer}","enabled":true}}}}}}]
+            ann < ["1","1","realtime:room","phx_reply",{response}]
+            ann > ["1","2","realtime:room","broadcast",{{}}]
+            ann < [null,"2","realtime:room","phx_reply",{{"status":"error","response":{{"reason":"unmatched topic"}}}}]
+            ann joins realtime:room {{"presence":{{"key":"{longest}","enabled":true}}}}
+            ann < ["1",null,"realtime:room","presence_state",{{}}]
+            "#
+        ))
+        .await;
+    world.apply(|settings| settings.presence.max_key_bytes = ByteSize::b(65));
+    world.check(&format!(r#"bob joins realtime:room {{"presence":{{"key":"{longer}","enabled":true}}}}"#)).await;
     world.stop().await;
 }

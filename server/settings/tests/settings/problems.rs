@@ -182,7 +182,7 @@ fn a_misspelt_key_is_reported_with_a_suggestion() {
             "[presence]\nbanana = 1",
             ("", ""),
             "config.toml:2:1: presence.banana: unknown key\n    \
-             help: the keys of presence are coalesce, enabled, max_bytes_per_client",
+             help: the keys of presence are coalesce, enabled, max_bytes_per_client, max_key_bytes",
         ),
         (
             "[banana]\nsplit = 1",

@@ -51,6 +51,8 @@ struct JoinError {
 const TENANT_NOT_FOUND: JoinError =
     JoinError::new(Code::TenantNotFound, "Tenant with the given ID does not exist");
 const PAYLOAD_TOO_LARGE: JoinError = JoinError::new(Code::InvalidJoinPayload, "The payload is too large");
+const PRESENCE_KEY_TOO_LONG: JoinError =
+    JoinError::new(Code::InvalidJoinPayload, "The presence key is too long");
 const PRIVATE_UNREADABLE: JoinError = JoinError::new(Code::InvalidJoinPayload, "`private` must be a boolean");
 
 impl JoinError {
@@ -170,6 +172,7 @@ impl PhoenixSession {
         }
         match request.private {
             Private::Unreadable => Err(PRIVATE_UNREADABLE),
+            _ if self.has_long_key(request) => Err(PRESENCE_KEY_TOO_LONG),
             Private::No if request.replay.is_some() => Err(JoinError::of(Code::UnableToReplayMessages)),
             _ if needs_database(request) => Err(JoinError::of(Code::UnableToConnectToProject)),
             _ => Ok(claims),
@@ -189,6 +192,12 @@ impl PhoenixSession {
                 Ok(Arc::new(result?))
             }
         }
+    }
+
+    /// Whether the presence key is longer than the settings allow.
+    fn has_long_key(&self, request: &JoinRequest) -> bool {
+        let bytes_max = self.services.node.settings().presence.max_key_bytes.as_u64();
+        request.presence_key.as_ref().is_some_and(|key| key.len() as u64 > bytes_max)
     }
 
     /// Whether the server and the tenant accept such joins now.

@@ -31,7 +31,7 @@ pub(super) struct JoinedTopic {
     pub(super) ack: bool,
     /// Whether it receives its own broadcasts.
     pub(super) audience: Audience,
-    /// The key in the room's presence, unless the server chooses one.
+    /// The key that the client has chosen, until there is a tracker.
     pub(super) presence_key: Option<Box<str>>,
     /// There once presence is used.
     pub(super) tracker: Option<Box<Tracker>>,
@@ -43,7 +43,7 @@ impl JoinedTopic {
     /// Takes part in presence from now on, and requests the state so far.
     pub(super) fn enable_presence(&mut self, budget: &PresenceBudget) {
         self.membership.request_state(self.join_ref.as_json());
-        self.tracker = Some(Box::new(Tracker::new(self.presence_key.as_deref(), budget)));
+        self.tracker = Some(Box::new(Tracker::new(self.presence_key.take(), budget)));
     }
 
     /// Adds a broadcast to `bundle`, unless it is refused. If the join asked for acknowledgements, the bundle is sent and
