@@ -9,6 +9,7 @@ use crate::bundle::Bundle;
 use crate::frame::{Encode, Frame};
 use crate::hub::Hub;
 use crate::member::Member;
+use crate::presence::PresenceExceeded;
 use crate::presence_entry::PresenceEntry;
 use crate::room::{Audience, Delivery, Missed, Room};
 use crate::topic::RoomKey;
@@ -44,9 +45,19 @@ impl Membership {
         self.room.publish(bundle, except, Some(&*self.hub))
     }
 
-    /// Tracks `entry`, which replaces what this member tracked before.
+    /// Tracks `entry`, which replaces what this member tracked before, whatever the room shows already.
     pub fn track(&self, entry: PresenceEntry) {
-        self.room.track(self.slot, entry, &*self.hub);
+        let tracked = self.track_within(usize::MAX, entry);
+        tracked.expect("a room without limit shows every entry");
+    }
+
+    /// Tracks `entry`, which replaces what this member tracked before, in a room that shows at most `bytes_max`. What
+    /// other nodes show counts, and is never refused.
+    ///
+    /// # Errors
+    /// When the room would show more. What was tracked before stays.
+    pub fn track_within(&self, bytes_max: usize, entry: PresenceEntry) -> Result<(), PresenceExceeded> {
+        self.room.track(self.slot, entry, bytes_max, &*self.hub)
     }
 
     /// Whether the entry that this member tracks now has been announced.

@@ -75,9 +75,15 @@ pub(crate) struct RoomPresence {
     /// Whether the room is on the hub's list already.
     scheduled: bool,
     announced_at: Option<Instant>,
+    /// The size of all entries, those of other nodes included.
+    bytes: usize,
     /// Present if this node is part of a cluster.
     cluster: Option<Box<ClusterPresence>>,
 }
+
+/// An entry was refused: with it the room would show more than it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PresenceExceeded;
 
 /// What follows from a change of presence.
 #[derive(Debug, Default)]
@@ -118,8 +124,18 @@ impl RoomPresence {
         Self { cluster, ..Self::default() }
     }
 
+    /// Whether `slot` may track `entry` in a room that shows at most `bytes_max`. What takes no more than the entry
+    /// that it replaces always may: otherwise no member could show less in a room that is over its limit.
+    pub(crate) fn admits(&self, slot: &Slot, entry: &PresenceEntry, bytes_max: usize) -> bool {
+        let replaced = slot.tracked.as_ref().map_or(0, |tracked| tracked.entry.bytes());
+        let bytes = entry.bytes();
+        bytes <= replaced || self.bytes - replaced + bytes <= bytes_max
+    }
+
     /// `slot` now tracks `entry`, which replaces what it tracked.
     pub(crate) fn track(&mut self, number: usize, slot: &mut Slot, entry: PresenceEntry) -> Effect {
+        self.bytes += entry.bytes();
+        self.bytes -= slot.tracked.as_ref().map_or(0, |tracked| tracked.entry.bytes());
         if let (Some(cluster), Some(old)) = (&mut self.cluster, &slot.tracked) {
             cluster.local.remove(old);
         }
@@ -140,6 +156,7 @@ impl RoomPresence {
     /// `slot` no longer tracks anything.
     pub(crate) fn untrack(&mut self, slot: &mut Slot) -> Effect {
         let Some(old) = slot.tracked.take() else { return Effect::default() };
+        self.bytes -= old.entry.bytes();
         if let Some(cluster) = &mut self.cluster {
             cluster.local.remove(&old);
         }
@@ -251,6 +268,7 @@ impl RoomPresence {
     }
 
     fn record(&mut self, node: NodeId, change: RemoteChange) -> Effect {
+        self.bytes = self.bytes + change.added_bytes - change.removed_bytes;
         let announces = !change.is_empty();
         self.joins.extend(change.added.into_iter().map(|id| Unannounced::Remote { node, id }));
         self.leaves.extend(change.removed);

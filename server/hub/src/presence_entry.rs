@@ -14,6 +14,22 @@ pub struct PresenceEntry {
     pub meta: Arc<str>,
 }
 
+impl PresenceEntry {
+    /// What an entry adds to a message beside its key and its text, where encodings have most.
+    const ENVELOPE_BYTES: usize = 16;
+
+    /// How many bytes of a message it takes, at most: encodings write a control character of a key in six bytes, a
+    /// quote or a backslash in two.
+    pub fn bytes(&self) -> usize {
+        let escapes = self.key.bytes().map(|byte| match byte {
+            0..b' ' => 5,
+            b'"' | b'\\' => 1,
+            _ => 0,
+        });
+        self.key.len() + escapes.sum::<usize>() + self.meta.len() + Self::ENVELOPE_BYTES
+    }
+}
+
 /// An entry tracked by a member of this node, and to whom it has been sent.
 #[derive(Debug)]
 pub(crate) struct TrackedEntry {

@@ -8,8 +8,11 @@
 
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 
+use bytesize::ByteSize;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::{marks, units};
 
 /// Limits of the default tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -57,6 +60,14 @@ pub struct Limits {
     /// Size of one payload in kilobytes of 1000 bytes; 500 bytes more are allowed for its envelope.
     #[schemars(extend("x-reload" = "live"))]
     pub max_payload_size_in_kb: NonZeroU32,
+
+    /// Bytes that one room shows as presence: keys and tracked objects, as each new member receives them. A track beyond
+    /// this is refused with «Room presence size exceeded»; one that takes no more than what it replaces never is. What
+    /// other nodes show counts as soon as this node knows of it, so nodes that accept at the same time exceed it
+    /// together, but none by itself. At least 1 KiB.
+    #[serde(with = "units::size")]
+    #[schemars(with = "marks::SizeText", extend("x-reload" = "live", "x-min" = "1 KiB"))]
+    pub max_presence_bytes_per_room: ByteSize,
 }
 
 impl Limits {
@@ -85,6 +96,7 @@ impl Default for Limits {
             max_client_presence_events_per_window: count(300),
             client_presence_window_ms: NonZeroU64::new(30_000).expect("not zero"),
             max_payload_size_in_kb: count(3000),
+            max_presence_bytes_per_room: ByteSize::mib(16),
         }
     }
 }

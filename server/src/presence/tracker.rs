@@ -26,6 +26,9 @@ pub enum PresenceError {
     /// `presence.max_bytes_per_client`.
     #[error("Track message size exceeded")]
     TooLarge,
+    /// The room would show more than `limits.max_presence_bytes_per_room`.
+    #[error("Room presence size exceeded")]
+    RoomFull,
 }
 
 impl PresenceError {
@@ -34,6 +37,7 @@ impl PresenceError {
         match self {
             Self::TooMany => Code::PresenceRateLimitReached,
             Self::TooLarge => Code::PayloadSizeExceeded,
+            Self::RoomFull => Code::RoomPresenceSizeExceeded,
         }
     }
 }
@@ -154,9 +158,9 @@ impl Tracker {
         }
         match self.held.take() {
             Some(HeldCall::Track(payload)) => {
-                // Refused only if the whole tenant is over its limit; then the newest state stays held.
+                // Refused only if the whole tenant or the room is over its limit; then the newest state stays held.
                 let refused = self.track_now(tenant, membership, &payload, now).err();
-                self.held = refused.map(|_too_many| HeldCall::Track(payload));
+                self.held = refused.map(|_limit| HeldCall::Track(payload));
             }
             Some(HeldCall::Untrack) => self.untrack_now(membership),
             None => {}
@@ -184,13 +188,20 @@ impl Tracker {
             tenant.metrics.limited.increment(1);
             return Err(PresenceError::TooMany);
         }
-        tenant.metrics.presence_events.increment(1);
         let reference = References::next();
         let announced = membership.is_announced();
-        let previous =
-            self.tracked.take().and_then(|old| if announced { Some(old.reference) } else { old.previous });
-        let meta = supabase::presence_meta(payload, &reference, previous.as_deref());
-        membership.track(PresenceEntry { key: Arc::clone(&self.key), meta: meta.into() });
+        let old = self.tracked.as_ref();
+        let previous = old
+            .and_then(|old| if announced { Some(old.reference.as_str()) } else { old.previous.as_deref() });
+        let meta = supabase::presence_meta(payload, &reference, previous);
+        let entry = PresenceEntry { key: Arc::clone(&self.key), meta: meta.into() };
+        let bytes_max = tenant.allowance.max_presence_bytes_per_room();
+        if membership.track_within(bytes_max, entry).is_err() {
+            tenant.metrics.limited.increment(1);
+            return Err(PresenceError::RoomFull);
+        }
+        tenant.metrics.presence_events.increment(1);
+        let previous = previous.map(str::to_owned);
         let (bytes, fingerprint) = (payload.len(), fingerprint(payload));
         self.tracked = Some(Tracked { reference, previous, bytes, fingerprint });
         Ok(())

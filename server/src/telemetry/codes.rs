@@ -154,6 +154,8 @@ codes! {
     PayloadSizeExceeded: ClientError, [Channel, Http], "payload_size_exceeded";
     /// A message or body of more than 16 KiB for which there is no memory (`server.memory_budget`); it was dropped. Ours.
     MemoryLimitReached: ClientError, [Channel, Http], "Memory for large messages is used up, try again later";
+    /// A `track` with which a room would show more than `limits.max_presence_bytes_per_room`. Ours.
+    RoomPresenceSizeExceeded: ClientError, [Channel], "Room presence size exceeded";
     /// Messages were dropped because a client reads more slowly than they are sent to it. Ours.
     OutboxFull: Warning, [Log], "Dropped messages for clients that read too slowly";
 

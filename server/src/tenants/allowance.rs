@@ -27,6 +27,7 @@ pub struct Allowance {
     max_channels_per_client: AtomicUsize,
     max_payload_bytes: AtomicUsize,
     max_events_per_second: AtomicU64,
+    max_presence_bytes_per_room: AtomicUsize,
     client_presence_calls: AtomicU32,
     client_presence_window_ms: AtomicU64,
 }
@@ -44,6 +45,7 @@ impl Allowance {
             max_channels_per_client: AtomicUsize::default(),
             max_payload_bytes: AtomicUsize::default(),
             max_events_per_second: AtomicU64::default(),
+            max_presence_bytes_per_room: AtomicUsize::default(),
             client_presence_calls: AtomicU32::default(),
             client_presence_window_ms: AtomicU64::default(),
         };
@@ -61,6 +63,8 @@ impl Allowance {
         self.max_channels_per_client.store(limits.max_channels_per_client.get(), Ordering::Relaxed);
         self.max_payload_bytes.store(limits.max_payload_bytes(), Ordering::Relaxed);
         self.max_events_per_second.store(limits.max_events_per_second.get().into(), Ordering::Relaxed);
+        let room_bytes = usize::try_from(limits.max_presence_bytes_per_room.as_u64()).unwrap_or(usize::MAX);
+        self.max_presence_bytes_per_room.store(room_bytes, Ordering::Relaxed);
         let calls = limits.max_client_presence_events_per_window.get();
         self.client_presence_calls.store(calls, Ordering::Relaxed);
         self.client_presence_window_ms.store(limits.client_presence_window_ms.get(), Ordering::Relaxed);
@@ -93,6 +97,11 @@ impl Allowance {
     /// Messages accepted per second on this node; HTTP responses name it.
     pub fn max_events_per_second(&self) -> u64 {
         self.max_events_per_second.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that one room shows as presence.
+    pub fn max_presence_bytes_per_room(&self) -> usize {
+        self.max_presence_bytes_per_room.load(Ordering::Relaxed)
     }
 
     /// Presence calls of one client in one room within [`client_presence_window`](Self::client_presence_window).

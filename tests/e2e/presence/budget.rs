@@ -131,7 +131,8 @@ async fn what_is_held_back_counts_too() {
 async fn a_key_that_is_too_long_is_refused_at_the_join() {
     let world = World::with(|settings| settings.presence.max_key_bytes = ByteSize::b(64)).await;
     let (longest, longer) = ("k".repeat(64), "k".repeat(65));
-    let response = r#"{"status":"error","response":{"reason":"InvalidJoinPayload: The presence key is too long"}}"#;
+    let response =
+        r#"{"status":"error","response":{"reason":"InvalidJoinPayload: The presence key is too long"}}"#;
     world
         .check(&format!(
             r#"
@@ -146,6 +147,8 @@ async fn a_key_that_is_too_long_is_refused_at_the_join() {
         ))
         .await;
     world.apply(|settings| settings.presence.max_key_bytes = ByteSize::b(65));
-    world.check(&format!(r#"bob joins realtime:room {{"presence":{{"key":"{longer}","enabled":true}}}}"#)).await;
+    world
+        .check(&format!(r#"bob joins realtime:room {{"presence":{{"key":"{longer}","enabled":true}}}}"#))
+        .await;
     world.stop().await;
 }

@@ -36,6 +36,10 @@ pub(super) struct RemoteChange {
     pub(super) added: Vec<u64>,
     /// Announced entries that were removed.
     pub(super) removed: Vec<PresenceEntry>,
+    /// The size of the new entries.
+    pub(super) added_bytes: usize,
+    /// The size of the removed entries, announced or not.
+    pub(super) removed_bytes: usize,
 }
 
 impl RemoteChange {
@@ -46,11 +50,13 @@ impl RemoteChange {
     fn add(&mut self, entries: &mut HashMap<u64, RemoteEntry>, (id, entry): (u64, PresenceEntry)) {
         entries.entry(id).or_insert_with(|| {
             self.added.push(id);
+            self.added_bytes += entry.bytes();
             RemoteEntry { entry, announced: false }
         });
     }
 
     fn remove(&mut self, removed: RemoteEntry) {
+        self.removed_bytes += removed.entry.bytes();
         if removed.announced {
             self.removed.push(removed.entry);
         }

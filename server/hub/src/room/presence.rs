@@ -11,7 +11,7 @@ use super::{Delivery, Members, Outlets, Room};
 use crate::frame::{Frame, FrameCache};
 use crate::member::Slot;
 use crate::outbox::Offer;
-use crate::presence::{Effect, PresenceChange, RoomPresence, StateRequest};
+use crate::presence::{Effect, PresenceChange, PresenceExceeded, RoomPresence, StateRequest};
 use crate::presence_entry::PresenceEntry;
 use crate::replication::{ApplyOutcome, Delta, NodeId, Position, PresenceUpdate, Snapshot};
 use crate::wakers::Wakers;
@@ -29,12 +29,25 @@ fn used(presence: &mut Option<Box<RoomPresence>>, epoch: Option<u64>) -> &mut Ro
 }
 
 impl Room {
-    /// The member now tracks `entry`.
-    pub(crate) fn track(self: &Arc<Self>, number: usize, entry: PresenceEntry, outlets: &dyn Outlets) {
+    /// The member now tracks `entry`, unless the room would show more than `bytes_max` with it.
+    pub(crate) fn track(
+        self: &Arc<Self>,
+        number: usize,
+        entry: PresenceEntry,
+        bytes_max: usize,
+        outlets: &dyn Outlets,
+    ) -> Result<(), PresenceExceeded> {
+        let mut result = Ok(());
         self.change_presence(outlets, |members, _| {
             let (slot, presence) = members.with_presence(number, self.epoch);
-            presence.track(number, slot, entry)
+            if presence.admits(slot, &entry, bytes_max) {
+                presence.track(number, slot, entry)
+            } else {
+                result = Err(PresenceExceeded);
+                Effect::default()
+            }
         });
+        result
     }
 
     /// The member no longer tracks anything.
