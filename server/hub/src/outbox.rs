@@ -8,8 +8,8 @@
 //! Nothing here waits; the connection's task registers its waker and is woken.
 //!
 //! An entry may be *replaceable*: queued under a key, it is overwritten in place by a newer frame with the
-//! same key, and it is the first to be dropped when the outbox is full. So a slow reader receives only the
-//! newest cursor of each sender, in its order among everything else.
+//! same key, and the oldest of them are the first to be dropped when the outbox is full. So a slow reader receives only
+//! the newest cursor of each sender, in its order among everything else.
 
 mod replaceable;
 
@@ -25,7 +25,7 @@ use crate::frame::Frame;
 use crate::memory::{MemoryCharge, MemoryKind, TenantMemory, UNCHARGED_BYTES};
 use crate::wakers::Wakers;
 
-use self::replaceable::Positions;
+use self::replaceable::{Excess, Positions};
 
 pub use replaceable::ReplaceKey;
 
@@ -68,8 +68,8 @@ pub enum Offer {
 pub enum Turn {
     /// Write the frames taken.
     Write,
-    /// Nothing is queued, and frames were dropped since the queue was last empty: the session can now make up
-    /// for them.
+    /// Nothing is queued, and since the queue was last empty frames were dropped, or the rest of something too
+    /// large for the queue was left for now: the session can make up for both.
     CaughtUp,
     /// Nothing is queued, and the connection was notified through the outbox's waker.
     Notified,
@@ -98,6 +98,7 @@ struct Queue {
     /// Frames and bytes that are queued or taken by the connection, and not yet accepted by the socket.
     outstanding_bytes: usize,
     outstanding_frames: u32,
+    /// Frames were dropped, or are to follow once the queue is empty.
     missed: bool,
     notified: bool,
     /// The socket accepts no bytes at the moment, so that new frames do not wake the connection.
@@ -122,10 +123,10 @@ impl Queue {
         }
     }
 
-    fn fits(&self, frame: &Frame) -> bool {
+    fn fits(&self, frames: u32, bytes: usize) -> bool {
         self.outstanding_frames == 0
-            || (self.outstanding_frames < self.bounds.frames
-                && self.outstanding_bytes + frame.len() <= self.bounds.bytes)
+            || (self.outstanding_frames + frames <= self.bounds.frames
+                && self.outstanding_bytes + bytes <= self.bounds.bytes)
     }
 
     /// Whether there is memory for the frame to wait here.
@@ -156,28 +157,32 @@ impl Queue {
         is_charged
     }
 
-    /// Makes the frame fit, by dropping the replaceable entries if that is necessary and enough.
-    fn make_room(&mut self, frame: &Frame) -> Offer {
-        if self.fits(frame) { Offer::Queued } else { self.evict_for(frame) }
+    /// Makes frames of so many bytes fit, by dropping replaceable entries if that is necessary and enough.
+    fn make_room(&mut self, frames: u32, bytes: usize) -> Offer {
+        if self.fits(frames, bytes) { Offer::Queued } else { self.evict_for(frames, bytes, None) }
     }
 
     /// Apart from the common path, which a fan-out runs for every member.
     #[cold]
-    fn evict_for(&mut self, frame: &Frame) -> Offer {
+    fn evict_for(&mut self, frames: u32, bytes: usize, superseded: Option<ReplaceKey>) -> Offer {
         self.missed = true;
-        let (frames, bytes) = self.replaceable.as_ref().map_or((0, 0), |positions| positions.size());
-        let is_enough = self.outstanding_frames == frames
-            || (self.outstanding_frames - frames < self.bounds.frames
-                && self.outstanding_bytes - bytes + frame.len() <= self.bounds.bytes);
-        if frames == 0 || !is_enough {
+        let (have_frames, have_bytes) =
+            self.replaceable.as_ref().map_or((0, 0), |positions| positions.size());
+        let frames_left = self.outstanding_frames - have_frames;
+        let is_enough = frames_left == 0
+            || (frames_left + frames <= self.bounds.frames
+                && self.outstanding_bytes - have_bytes + bytes <= self.bounds.bytes);
+        let Some(positions) = self.replaceable.as_mut().filter(|_| have_frames > 0 && is_enough) else {
             return Offer::Full;
-        }
-        // All at once, because removing a single one from the middle costs as much.
-        let positions = self.replaceable.take().map(|positions| positions.into_sorted()).unwrap_or_default();
-        self.frames.remove(&positions);
-        self.outstanding_frames -= frames;
-        self.outstanding_bytes -= bytes;
-        Offer::Evicted(frames)
+        };
+        let excess = Excess {
+            frames: (self.outstanding_frames + frames).saturating_sub(self.bounds.frames),
+            bytes: (self.outstanding_bytes + bytes).saturating_sub(self.bounds.bytes),
+        };
+        let (evicted, evicted_bytes) = positions.evict(superseded, excess, &mut self.frames);
+        self.outstanding_frames -= evicted;
+        self.outstanding_bytes -= evicted_bytes;
+        Offer::Evicted(evicted)
     }
 
     /// Puts `frame` in the place of the entry with this key, if there is one and the frame fits there.
@@ -247,7 +252,7 @@ impl Outbox {
         if !queue.has_memory(frame, &self.memory) {
             return Offer::Full;
         }
-        let offer = queue.make_room(frame);
+        let offer = queue.make_room(1, frame.len());
         if offer != Offer::Full {
             wakers.extend(queue.push(frame));
         }
@@ -270,7 +275,12 @@ impl Outbox {
         if queue.replace(key, frame) {
             return Offer::Queued;
         }
-        let offer = queue.make_room(frame);
+        let offer = if queue.fits(1, frame.len()) {
+            Offer::Queued
+        } else {
+            // An entry under this key is still queued if it could not be replaced in its place.
+            queue.evict_for(1, frame.len(), Some(key))
+        };
         if offer == Offer::Full {
             return offer;
         }

@@ -1,6 +1,15 @@
 //! Which entries of an outbox are replaceable, where they are queued, and how large they are together.
+//!
+//! In a full outbox the oldest are dropped first. Removing one from the middle of the queue takes as long as removing
+//! many, so that a few more than necessary are dropped at once: a sender that fills the outboxes of slow readers with new
+//! entries costs them one pass over the queue for many entries, not for each.
 
 use std::collections::HashMap;
+
+use crate::burst::Burst;
+
+/// The part of the replaceable entries that is dropped at least, when any is: one eighth.
+const SHARE: u32 = 8;
 
 /// Identifies a replaceable entry within an outbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -9,6 +18,13 @@ pub struct ReplaceKey {
     pub scope: u64,
     /// What is unique in the scope: the member that moves a cursor.
     pub id: u64,
+}
+
+/// How far a queue would exceed its bounds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Excess {
+    pub(super) frames: u32,
+    pub(super) bytes: usize,
 }
 
 /// The positions of the replaceable entries in the queue.
@@ -43,10 +59,37 @@ impl Positions {
         self.bytes = 0;
     }
 
-    /// The positions in ascending order.
-    pub(super) fn into_sorted(self) -> Vec<usize> {
-        let mut positions: Vec<usize> = self.by_key.into_values().collect();
-        positions.sort_unstable();
-        positions
+    /// Removes the oldest entries from `queue`, until there is no excess; before them the one under `superseded`, which
+    /// is to be queued again. Returns how many, and their bytes.
+    pub(super) fn evict(
+        &mut self,
+        superseded: Option<ReplaceKey>,
+        excess: Excess,
+        queue: &mut Burst,
+    ) -> (u32, usize) {
+        let superseded = superseded.and_then(|key| self.get(key));
+        let mut oldest: Vec<usize> = self.by_key.values().copied().collect();
+        oldest.sort_unstable_by_key(|position| (Some(*position) != superseded, *position));
+        let least = excess.frames.max(self.by_key.len() as u32 / SHARE).max(1);
+        let (mut frames, mut bytes) = (0, 0);
+        for position in &oldest {
+            if frames >= least && bytes >= excess.bytes {
+                break;
+            }
+            frames += 1;
+            bytes += queue.get_mut(*position).map_or(0, |frame| frame.len());
+        }
+        oldest.truncate(frames as usize);
+        oldest.sort_unstable();
+        queue.remove(&oldest);
+        self.bytes -= bytes;
+        self.by_key.retain(|_, position| match oldest.binary_search(position) {
+            Ok(_) => false,
+            Err(before) => {
+                *position -= before;
+                true
+            }
+        });
+        (frames, bytes)
     }
 }

@@ -160,7 +160,7 @@ fn replaceable_entries_are_dropped_first_when_the_outbox_is_full() {
     outbox.offer_replaceable(KEY, &frame(10));
     outbox.offer(&frame(20));
     outbox.offer_replaceable(OTHER, &frame(30));
-    assert_eq!(outbox.offer(&frame(40)), Offer::Evicted(2));
+    assert_eq!(outbox.offer(&frame(40)), Offer::Evicted(1));
     assert_eq!(outbox.offer(&frame(60)), Offer::Full);
     outbox.offer_replaceable(KEY, &frame(5));
     assert_eq!(lengths(&outbox), [20, 40, 5]);
@@ -177,6 +177,35 @@ fn a_larger_replacement_that_does_not_fit_in_place_is_queued_at_the_end_instead(
     assert_eq!(outbox.offer_replaceable(KEY, &frame(40)), Offer::Evicted(2));
     assert_eq!(lengths(&outbox), [60, 40]);
     assert_eq!(outbox.offer_replaceable(OTHER, &frame(1)), Offer::Full, "taken frames count until written");
+}
+
+// One new cursor used to evict all others.
+#[test]
+fn only_the_oldest_entries_are_dropped_for_a_new_one() {
+    let outbox = outbox(Bounds { frames: 20, bytes: 1_000 });
+    let key = |id| ReplaceKey { scope: 1, id };
+    for id in 0..20 {
+        outbox.offer_replaceable(key(id), &frame(id as usize + 1));
+    }
+    assert_eq!(outbox.offer_replaceable(key(20), &frame(21)), Offer::Evicted(2), "an eighth of them at once");
+    assert_eq!(outbox.offer_replaceable(key(21), &frame(22)), Offer::Queued);
+    // Those that stay are still replaced in their places.
+    assert_eq!(outbox.offer_replaceable(key(2), &frame(33)), Offer::Queued);
+    let expected: Vec<usize> = [33].into_iter().chain(4..=22).collect();
+    assert_eq!(lengths(&outbox), expected);
+}
+
+#[test]
+fn an_entry_that_grows_beyond_its_place_leaves_no_older_one() {
+    let outbox = outbox(Bounds { frames: 10, bytes: 100 });
+    outbox.offer_replaceable(OTHER, &frame(30));
+    outbox.offer_replaceable(KEY, &frame(50));
+    assert_eq!(outbox.offer_replaceable(KEY, &frame(80)), Offer::Evicted(2));
+    outbox.offer_replaceable(OTHER, &frame(20));
+    assert_eq!(outbox.offer_replaceable(KEY, &frame(81)), Offer::Evicted(2));
+    assert_eq!(lengths(&outbox), [81]);
+    outbox.written(1, 81);
+    assert!(!outbox.is_backlogged());
 }
 
 #[test]

@@ -154,11 +154,10 @@ fn a_slow_reader_receives_the_newest_replaceable_entries_in_order_with_the_messa
     }
     let deliveries =
         ["4", "5", "6", "7", "8", "9"].map(|text| publish(&publisher, &Text::new(text), Audience::Others));
-    assert_eq!(
-        deliveries[3],
-        Delivery { delivered: 1, dropped: 0, evicted: 2, unrelayed: 0 },
-        "the cursors are dropped first"
-    );
+    for delivery in &deliveries[3..5] {
+        let expected = Delivery { delivered: 1, dropped: 0, evicted: 1, unrelayed: 0 };
+        assert_eq!(*delivery, expected, "the cursors are dropped first, one for each");
+    }
     assert_eq!(deliveries[5], Delivery { delivered: 0, dropped: 1, evicted: 0, unrelayed: 0 });
     assert_eq!(slow.read(), (["4", "5", "6", "7", "8"].map(str::to_owned).to_vec(), true));
     assert_eq!(slow_member.take_missed().broadcasts, 1);
@@ -181,8 +180,8 @@ fn entries_evicted_by_a_bundle_are_counted_one_by_one() {
     };
     let deliveries = [publish_two(), publish_two(), publish_two()];
     let expected = [
-        Delivery { delivered: 1, dropped: 0, evicted: 2, unrelayed: 0 },
-        Delivery { delivered: 1, dropped: 0, evicted: 0, unrelayed: 0 },
+        Delivery { delivered: 1, dropped: 0, evicted: 1, unrelayed: 0 },
+        Delivery { delivered: 1, dropped: 0, evicted: 1, unrelayed: 0 },
         Delivery { delivered: 0, dropped: 1, evicted: 0, unrelayed: 0 },
     ];
     assert_eq!(deliveries, expected.map(|delivery| (2, delivery)));
