@@ -7,7 +7,7 @@
 //! has sent it.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use crate::memory::{MemoryKind, TenantMemory};
 
@@ -148,6 +148,30 @@ impl Frame {
     /// Whether the frame has no bytes.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+/// A frame that exists only while it is queued elsewhere.
+#[derive(Clone)]
+pub(crate) struct WeakFrame(Weak<Contents>);
+
+impl Frame {
+    /// A handle that does not keep the bytes.
+    pub(crate) fn downgrade(&self) -> WeakFrame {
+        WeakFrame(Arc::downgrade(&self.0))
+    }
+}
+
+impl WeakFrame {
+    /// The frame, if it still exists.
+    pub(crate) fn upgrade(&self) -> Option<Frame> {
+        self.0.upgrade().map(Frame)
+    }
+}
+
+impl fmt::Debug for WeakFrame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "WeakFrame({} in use)", self.0.strong_count())
     }
 }
 

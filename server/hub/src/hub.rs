@@ -26,6 +26,7 @@ use crate::due_rooms::{DueRooms, NextDue};
 use crate::frame::{Dialect, Encode, EncodeByGroup, Frame, Group};
 use crate::member::Member;
 use crate::observer::Observer;
+use crate::presence::PresenceChange;
 use crate::relay::Relay;
 use crate::room::{Delivery, Outlets, Room};
 use crate::topic::RoomKey;
@@ -215,6 +216,13 @@ impl Hub {
     /// Announcing presence in a room of `tenant` has taken this long: its next turns are shorter.
     pub fn charge_announcement(&self, tenant: &Arc<str>, taken: Duration) {
         self.due.lock().charge(tenant, taken);
+    }
+
+    /// Takes what is to be announced in `room` at `now`, in pieces of about `bytes_max` at most: less than an outbox
+    /// holds, so that one fits beside others. A single entry is never cut. The caller encodes the pieces and sends them
+    /// with [`announce`](Room::announce) and [`send_part`](Room::send_part). A room with more to send is due again.
+    pub fn take_presence(&self, room: &Arc<Room>, now: Instant, bytes_max: usize) -> PresenceChange {
+        room.take_presence(now, bytes_max, self)
     }
 
     fn shard(&self, key: &RoomKey) -> &Mutex<Shard> {

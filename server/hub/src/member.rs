@@ -30,10 +30,12 @@ pub(crate) struct Slot {
     pub(crate) group: Group,
     pub(crate) dialect: Dialect,
     /// It has received no presence state yet, or has missed a diff since. Diffs are not sent to it until it
-    /// receives the state.
+    /// receives the state, or the first part of it.
     pub(crate) stale: bool,
     /// It has requested the state and waits for it.
     pub(crate) awaits_state: bool,
+    /// It is among the members whose entry is to be announced, whether or not it tracks one now.
+    pub(crate) awaits_announcement: bool,
 }
 
 const _: () = assert!(size_of::<Slot>() <= 32, "two slots in a cache line");
@@ -49,6 +51,7 @@ impl Slot {
             dialect: member.dialect,
             stale: true,
             awaits_state: false,
+            awaits_announcement: false,
         }
     }
 }

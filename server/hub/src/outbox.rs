@@ -259,6 +259,29 @@ impl Outbox {
         offer
     }
 
+    /// Queues the frames of one message, all of them or none.
+    pub(crate) fn offer_message_deferred(&self, frames: &[Frame], wakers: &mut Wakers) -> Offer {
+        let mut queue = self.queue.lock();
+        if queue.closed {
+            return Offer::Full;
+        }
+        if !frames.iter().all(|frame| queue.has_memory(frame, &self.memory)) {
+            return Offer::Full;
+        }
+        let offer = queue.make_room(frames.len() as u32, frames.iter().map(Frame::len).sum());
+        if offer != Offer::Full {
+            frames.iter().for_each(|frame| wakers.extend(queue.push(frame)));
+        }
+        offer
+    }
+
+    /// Tells the connection that it has [caught up](Turn::CaughtUp) when the queue is empty: there is more for it.
+    pub(crate) fn continue_when_empty(&self, wakers: &mut Wakers) {
+        let mut queue = self.queue.lock();
+        queue.missed = true;
+        wakers.extend(queue.waker.take());
+    }
+
     /// Queues a frame under `key`. If an entry with this key is still queued, the frame takes its place;
     /// otherwise it is queued at the end, if it fits.
     ///

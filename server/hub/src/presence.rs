@@ -3,75 +3,53 @@
 //! A change is not announced by the task that makes it. It is recorded under the room's lock, the room is put
 //! on the hub's list of rooms to announce, and one task works through that list. So the diffs of a room are
 //! sent in one order, a burst of changes becomes one diff (with the newest entry of each member), and a
-//! member that requests the state receives one that agrees with the diffs before and after it.
+//! member that requests the state receives one that agrees with the diffs before and after it. Diffs and states
+//! that are larger than an outbox takes at once are sent in pieces.
 //!
 //! Entries of other nodes' members arrive as updates of those nodes and are announced in the same way, by
 //! each node to its own members.
 
+mod announced;
+mod diff;
 mod local;
 mod remote;
+mod state;
 
-use std::collections::HashSet;
 use std::mem;
 use std::time::{Duration, Instant};
 
 use slab::Slab;
 
-use crate::frame::Dialect;
 use crate::member::Slot;
 use crate::presence_entry::{PresenceEntry, TrackedEntry};
 use crate::replication::{ApplyOutcome, Delta, NodeId, PresenceUpdate, Snapshot};
 
+use self::announced::{Announced, Announcements};
 use self::local::LocalChanges;
 use self::remote::{RemoteChange, RemotePresence};
+use self::state::StateTransfers;
 
-/// A member that has requested the presence state.
-#[derive(Debug)]
-pub struct StateRequest {
-    /// The encoding its connection uses.
-    pub dialect: Dialect,
-    /// What the session passed with the request: what its protocol needs to address the member.
-    pub tag: Box<str>,
-    pub(crate) slot: usize,
-    pub(crate) id: u32,
-}
+pub use self::diff::DiffEntries;
+pub use self::state::{StatePart, StateRequest};
 
-/// What to announce in a room.
+/// What to announce in a room, in this order.
 #[derive(Debug, Default)]
 pub struct PresenceChange {
-    /// New entries, sorted by key.
-    pub joins: Vec<PresenceEntry>,
-    /// Removed entries, sorted by key. An update of an entry is in both lists.
-    pub leaves: Vec<PresenceEntry>,
-    /// Members to send the state to.
-    pub requests: Vec<StateRequest>,
-    /// All entries, sorted by key, `joins` included. Empty without requests.
-    pub present: Vec<PresenceEntry>,
-}
-
-impl PresenceChange {
-    /// Takes out entries that were removed and added again: another node was removed and returned at once. A
-    /// client that finds the same entry in both lists removes it.
-    fn cancel_out(&mut self) {
-        let Self { joins, leaves, .. } = self;
-        if joins.is_empty() || leaves.is_empty() {
-            return;
-        }
-        let left: HashSet<&PresenceEntry> = leaves.iter().collect();
-        let returned: HashSet<PresenceEntry> =
-            joins.iter().filter(|entry| left.contains(entry)).cloned().collect();
-        for entries in [joins, leaves] {
-            entries.retain(|entry| !returned.contains(entry));
-        }
-    }
+    /// What has changed, for the members that have a state.
+    pub diffs: Vec<DiffEntries>,
+    /// The state as of now, for the members that have requested it.
+    pub parts: Vec<StatePart>,
 }
 
 /// What has changed since the last announcement, and the presence exchanged with other nodes.
 #[derive(Debug, Default)]
 pub(crate) struct RoomPresence {
     joins: Vec<Unannounced>,
-    leaves: Vec<PresenceEntry>,
+    leaves: Vec<Announced>,
     requests: Vec<StateRequest>,
+    transfers: StateTransfers,
+    /// The number of entries that have been announced, and so the number of the last one.
+    announcements: u64,
     /// Whether the room is on the hub's list already.
     scheduled: bool,
     announced_at: Option<Instant>,
@@ -140,15 +118,15 @@ impl RoomPresence {
             cluster.local.remove(old);
         }
         let id = self.cluster.as_mut().map_or(0, |cluster| cluster.local.add(number));
-        let tracked = Box::new(TrackedEntry { entry, id, announced: false, replicated: false });
-        let join = Unannounced::Local { number, member: slot.id };
-        match slot.tracked.replace(tracked) {
-            Some(old) if old.announced => {
-                self.leaves.push(old.entry);
-                self.joins.push(join);
-            }
-            Some(_unannounced) => {}
-            None => self.joins.push(join),
+        let tracked = Box::new(TrackedEntry { entry, id, announced: None, replicated: false });
+        if let Some(TrackedEntry { entry, announced: Some(number), .. }) =
+            slot.tracked.replace(tracked).map(|old| *old)
+        {
+            self.leaves.push(Announced { number, entry });
+        }
+        // Once, however often it tracks and untracks before the announcement.
+        if !mem::replace(&mut slot.awaits_announcement, true) {
+            self.joins.push(Unannounced::Local { number, member: slot.id });
         }
         Effect { announces: true, is_local: true }
     }
@@ -160,15 +138,28 @@ impl RoomPresence {
         if let Some(cluster) = &mut self.cluster {
             cluster.local.remove(&old);
         }
-        if old.announced {
-            self.leaves.push(old.entry);
-        }
-        Effect { announces: old.announced, is_local: true }
+        let announced = old.announced.map(|number| Announced { number, entry: old.entry });
+        let announces = announced.is_some();
+        self.leaves.extend(announced);
+        Effect { announces, is_local: true }
     }
 
-    /// `slot` requests the state. It receives no diffs before it.
+    /// The member of `slot` has left.
+    pub(crate) fn leave(&mut self, number: usize, slot: &mut Slot) -> Effect {
+        self.transfers.end(number);
+        self.untrack(slot)
+    }
+
+    /// Whether the member lacks parts of the state that it receives.
+    pub(crate) fn is_receiving_state(&self, number: usize, slot: &Slot) -> bool {
+        self.transfers.is_active(number, slot)
+    }
+
+    /// `slot` requests the state, or the next part of it. It receives no diffs before the first.
     pub(crate) fn request_state(&mut self, number: usize, slot: &mut Slot, tag: &str) -> Effect {
-        slot.stale = true;
+        if !self.transfers.is_active(number, slot) {
+            slot.stale = true;
+        }
         if !mem::replace(&mut slot.awaits_state, true) {
             let (dialect, id) = (slot.dialect, slot.id);
             self.requests.push(StateRequest { dialect, tag: tag.into(), slot: number, id });
@@ -186,41 +177,71 @@ impl RoomPresence {
         Some(self.announced_at.map_or(now, |last| now.max(last + coalesce)))
     }
 
-    /// Takes what is to be announced at `now`, and marks it as announced.
-    pub(crate) fn take(&mut self, slots: &mut Slab<Slot>, now: Instant) -> PresenceChange {
+    /// Takes what is to be announced at `now`, in pieces of about `bytes_max`, and marks it as announced.
+    pub(crate) fn take(&mut self, slots: &mut Slab<Slot>, now: Instant, bytes_max: usize) -> PresenceChange {
         self.scheduled = false;
         self.announced_at = Some(now);
-        let mut change = PresenceChange {
-            leaves: mem::take(&mut self.leaves),
-            requests: mem::take(&mut self.requests),
-            ..PresenceChange::default()
-        };
-        for join in self.joins.drain(..) {
-            let entry = match join {
-                Unannounced::Local { number, member } => announce(slots, number, member),
-                Unannounced::Remote { node, id } => {
-                    self.cluster.as_mut().and_then(|cluster| cluster.remote.announce(node, id))
-                }
-            };
-            change.joins.extend(entry);
+        let diffs = self.take_diffs(slots, bytes_max);
+        if !diffs.is_empty() {
+            self.transfers.entries_changed();
         }
+        PresenceChange { diffs, parts: self.take_parts(slots, bytes_max) }
+    }
+
+    fn take_diffs(&mut self, slots: &mut Slab<Slot>, bytes_max: usize) -> Vec<DiffEntries> {
+        let leaves = mem::take(&mut self.leaves);
+        // Only entries of other nodes return.
+        let may_return = self.cluster.is_some() && !self.joins.is_empty();
+        let (left, gone) = if may_return { (leaves, Vec::new()) } else { (Vec::new(), leaves) };
+        let mut announcements = Announcements::after(self.announcements, left);
+        let mut joins = Vec::new();
+        for join in self.joins.drain(..) {
+            joins.extend(match join {
+                Unannounced::Local { number, member } => announce(slots, number, member, &mut announcements),
+                Unannounced::Remote { node, id } => {
+                    let cluster = self.cluster.as_mut();
+                    cluster.and_then(|cluster| cluster.remote.announce(node, id, &mut announcements))
+                }
+            });
+        }
+        let (last, mut leaves) = announcements.finish();
+        self.announcements = last;
+        leaves.extend(gone.into_iter().map(|gone| gone.entry));
+        DiffEntries::cut(joins, leaves, bytes_max)
+    }
+
+    fn take_parts(&mut self, slots: &mut Slab<Slot>, bytes_max: usize) -> Vec<StatePart> {
+        let mut requests = mem::take(&mut self.requests);
         // Without the members that have left meanwhile.
-        change.requests.retain(|request| match slots.get_mut(request.slot) {
+        requests.retain(|request| match slots.get_mut(request.slot) {
             Some(slot) if slot.id == request.id => mem::replace(&mut slot.awaits_state, false),
             _ => false,
         });
-        if !change.requests.is_empty() {
-            let local = slots.iter().filter_map(|(_, slot)| Some(&slot.tracked.as_ref()?.entry));
-            let remote = self.cluster.iter().flat_map(|cluster| cluster.remote.entries());
-            change.present = local.chain(remote).cloned().collect();
+        if requests.is_empty() {
+            return Vec::new();
         }
-        if self.cluster.is_some() {
-            change.cancel_out();
+        let local = slots.iter().filter_map(|(_, slot)| slot.tracked.as_ref());
+        let local = local.filter_map(|tracked| Some((tracked.announced?, &tracked.entry)));
+        let remote = self.cluster.iter().flat_map(|cluster| cluster.remote.announced());
+        let entries = local.chain(remote).collect();
+        let (parts, waiting) =
+            self.transfers.take_parts(slots, requests, entries, self.announcements, bytes_max);
+        for request in &waiting {
+            slots[request.slot].awaits_state = true;
         }
-        for entries in [&mut change.joins, &mut change.leaves, &mut change.present] {
-            entries.sort_by(|a, b| a.key.cmp(&b.key));
-        }
-        change
+        self.requests = waiting;
+        parts
+    }
+
+    /// Whether the member may receive `part`: the first one always, a further one if it has received every diff since.
+    pub(crate) fn expects(&self, number: usize, slot: &Slot, part: &StatePart) -> bool {
+        if part.begins_state() { slot.stale } else { self.transfers.is_active(number, slot) }
+    }
+
+    /// The part is in the outbox of the member in slot `number`. Returns whether more parts follow.
+    pub(crate) fn queued(&mut self, number: usize, slot: &mut Slot, part: &StatePart) -> bool {
+        slot.stale = false;
+        self.transfers.queued(number, slot.id, part)
     }
 
     /// Whether there is anything to announce.
@@ -277,9 +298,14 @@ impl RoomPresence {
 }
 
 /// Marks what a member tracks as announced. `None` if it was removed, or announced before.
-fn announce(slots: &mut Slab<Slot>, number: usize, member: u32) -> Option<PresenceEntry> {
+fn announce(
+    slots: &mut Slab<Slot>,
+    number: usize,
+    member: u32,
+    announcements: &mut Announcements,
+) -> Option<PresenceEntry> {
     let slot = slots.get_mut(number).filter(|slot| slot.id == member)?;
-    let tracked = slot.tracked.as_mut().filter(|tracked| !tracked.announced)?;
-    tracked.announced = true;
-    Some(tracked.entry.clone())
+    slot.awaits_announcement = false;
+    let tracked = slot.tracked.as_mut()?;
+    announcements.announce(&tracked.entry, &mut tracked.announced)
 }

@@ -2,6 +2,7 @@
 //!
 //! The content is opaque to the hub: a key and encoded text.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 /// One tracked presence entry, encoded. No two entries are equal, because the text contains a unique
@@ -36,8 +37,8 @@ pub(crate) struct TrackedEntry {
     pub(crate) entry: PresenceEntry,
     /// Its id in deltas and snapshots.
     pub(crate) id: u64,
-    /// It has been announced to the members of this node.
-    pub(crate) announced: bool,
+    /// The number of its announcement to the members of this node, once it was announced.
+    pub(crate) announced: Option<NonZeroU64>,
     /// Other nodes may know it: it was in a delta or a snapshot.
     pub(crate) replicated: bool,
 }

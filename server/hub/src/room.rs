@@ -68,8 +68,9 @@ impl Delivery {
 pub struct Missed {
     /// The number of broadcasts dropped.
     pub broadcasts: u32,
-    /// Whether it lacks the presence state, because a diff or the state itself was dropped or because it has
-    /// never requested it. It receives no diffs until it [requests](crate::Membership::request_state) it.
+    /// Whether it lacks the presence state or a part of it, because a diff or the state itself was dropped, because
+    /// parts of the state are still to be sent, or because it has never requested it. It has to
+    /// [request](crate::Membership::request_state) it.
     pub presence: bool,
 }
 
@@ -246,7 +247,7 @@ impl Room {
                 pending.remove(number);
             }
             outlets.member_left(&self.key, wakers);
-            let effect = members.presence.as_mut().map(|presence| presence.untrack(&mut slot));
+            let effect = members.presence.as_mut().map(|presence| presence.leave(number, &mut slot));
             if members.slots.is_empty() && self.epoch.is_none() {
                 // No member is left to announce to. An empty room that exists for a moment longer frees its
                 // memory.
@@ -361,8 +362,11 @@ impl Room {
     /// presence state.
     pub(crate) fn take_missed(&self, number: usize) -> Missed {
         let mut members = self.members.lock();
-        let slot = members.slots.get_mut(number).expect("a membership's slot outlives it");
-        Missed { broadcasts: std::mem::take(&mut slot.missed), presence: slot.stale }
+        let Members { slots, presence, .. } = &mut *members;
+        let slot = slots.get_mut(number).expect("a membership's slot outlives it");
+        let presence =
+            slot.stale || presence.as_ref().is_some_and(|presence| presence.is_receiving_state(number, slot));
+        Missed { broadcasts: std::mem::take(&mut slot.missed), presence }
     }
 
     /// Makes a change under the lock, reports it and schedules its announcement.

@@ -10,13 +10,11 @@ use std::sync::Arc;
 use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
-use hub::{FrameCache, Hub, NextDue, Room};
+use hub::{Hub, NextDue, Room};
 use tokio_util::sync::CancellationToken;
-use wire::phoenix;
-use wire::supabase::{PresenceDiff, TOPIC_PREFIX, presence_diff, presence_payload};
 
+use super::announcement::announce;
 use crate::node::Node;
-use crate::telemetry::codes::{Code, Scope};
 
 /// How long the task goes on before it yields.
 const TURN: Duration = Duration::from_millis(1);
@@ -56,41 +54,4 @@ async fn next_due(hub: &Hub) -> Arc<Room> {
         }
     })
     .await
-}
-
-fn announce(node: &Node, room: &Room, now: Instant) {
-    let change = room.take_presence(now);
-    let mut deliveries = vec![];
-    if !change.joins.is_empty() || !change.leaves.is_empty() {
-        let diff = presence_diff(&payload(&change.joins), &payload(&change.leaves));
-        let diff = PresenceDiff { payload: &diff };
-        deliveries.push(
-            room.announce(&FrameCache::encode(&diff, room.topic(), |dialect| room.has_dialect(dialect))),
-        );
-    }
-    if !change.requests.is_empty() {
-        let topic = [TOPIC_PREFIX, room.topic()].concat();
-        let present = payload(&change.present);
-        // One after the other: a large state for a hundred new members is not held a hundred times.
-        for request in change.requests.iter().filter(|request| room.has_requester(request)) {
-            let state = phoenix::push(request.dialect, &request.tag, &topic, "presence_state", &present);
-            deliveries.push(room.send_state(request, &state));
-        }
-    }
-    if let Some(tenant) = node.tenants.get(room.tenant()) {
-        tenant
-            .metrics
-            .presence_events
-            .increment(deliveries.iter().map(|delivery| delivery.delivered as u64).sum());
-        let dropped: u64 =
-            deliveries.iter().map(|delivery| (delivery.dropped + delivery.evicted) as u64).sum();
-        if dropped > 0 {
-            tenant.metrics.outbox_dropped.increment(dropped);
-            tenant.reports.record(Code::OutboxFull.at(Scope::Log), Code::OutboxFull.text());
-        }
-    }
-}
-
-fn payload(entries: &[hub::PresenceEntry]) -> String {
-    presence_payload(entries.iter().map(|entry| (&*entry.key, &*entry.meta)))
 }

@@ -1,5 +1,6 @@
 //! Who is in a room: what one member tracks, and how the others are sent it.
 
+mod announcement;
 pub mod announcer;
 mod budget;
 mod references;

@@ -2,41 +2,56 @@
 //!
 //! A longer payload needs a longer header, and the length of the payload is known only once it is written. So space for
 //! the longest header is reserved at the front, and the header is written at the end, directly before the payload: nothing
-//! is moved, nothing is measured twice. Server frames are not masked and never fragmented.
+//! is moved, nothing is measured twice. Server frames are not masked.
+//!
+//! A message is one frame, unless a large part of it is the same for many clients: then it is two fragments (RFC 6455, section 5.4),
+//! and the second is shared.
 
 use hub::Frame;
 
 /// Room for the longest header: two bytes and a 64-bit length.
 const HEADER_BYTES_MAX: usize = 10;
 
-/// The bit of a frame that is a whole message.
+/// The bit of a frame that ends its message.
 const FIN: u8 = 0x80;
 
+const CONTINUATION: u8 = 0x0;
 const TEXT: u8 = 0x1;
 const BINARY: u8 = 0x2;
 
 /// A frame being written.
 #[derive(Debug)]
 pub struct FrameBuilder {
-    opcode: u8,
+    /// The first byte of the header: whether it ends its message, and the opcode.
+    first: u8,
     bytes: Vec<u8>,
 }
 
 impl FrameBuilder {
     /// A text frame with room for `capacity` bytes of payload. More may be written.
     pub fn text(capacity: usize) -> Self {
+        Self::new(FIN | TEXT, capacity)
+    }
+
+    /// The beginning of a text message.
+    pub fn text_beginning(capacity: usize) -> Self {
         Self::new(TEXT, capacity)
+    }
+
+    /// The end of a message that began in another frame.
+    pub fn ending(capacity: usize) -> Self {
+        Self::new(FIN | CONTINUATION, capacity)
     }
 
     /// A binary frame with room for `capacity` bytes of payload. More may be written.
     pub fn binary(capacity: usize) -> Self {
-        Self::new(BINARY, capacity)
+        Self::new(FIN | BINARY, capacity)
     }
 
-    fn new(opcode: u8, capacity: usize) -> Self {
+    fn new(first: u8, capacity: usize) -> Self {
         let mut bytes = Vec::with_capacity(HEADER_BYTES_MAX + capacity);
         bytes.resize(HEADER_BYTES_MAX, 0);
-        Self { opcode, bytes }
+        Self { first, bytes }
     }
 
     /// Appends text as it is.
@@ -58,7 +73,7 @@ impl FrameBuilder {
     pub fn finish(mut self) -> Frame {
         let length = self.bytes.len() - HEADER_BYTES_MAX;
         let mut header = [0; HEADER_BYTES_MAX];
-        header[0] = FIN | self.opcode;
+        header[0] = self.first;
         let used = match length {
             0..=125 => {
                 header[1] = length as u8;
@@ -112,6 +127,16 @@ mod tests {
         let mut frame = FrameBuilder::binary(0);
         frame.extend([1, 2]);
         assert_eq!(frame.finish().bytes(), [0x82, 2, 1, 2]);
+    }
+
+    #[test]
+    fn a_message_in_two_frames_has_its_opcode_in_the_first_and_ends_with_the_second() {
+        let mut beginning = FrameBuilder::text_beginning(2);
+        beginning.push_str("ab");
+        let mut ending = FrameBuilder::ending(1);
+        ending.push_str("c");
+        assert_eq!(beginning.finish().bytes(), b"\x01\x02ab");
+        assert_eq!(ending.finish().bytes(), b"\x80\x01c");
     }
 
     #[test]

@@ -5,7 +5,9 @@
 
 use std::collections::HashMap;
 use std::mem;
+use std::num::NonZeroU64;
 
+use super::announced::{Announced, Announcements};
 use crate::presence_entry::PresenceEntry;
 use crate::replication::{ApplyOutcome, Delta, NodeId, Position, PresenceUpdate, Snapshot};
 
@@ -22,11 +24,11 @@ struct NodePresence {
     entries: HashMap<u64, RemoteEntry>,
 }
 
-/// An entry, and whether it has been announced to the members of this node.
+/// An entry, and the number of its announcement to the members of this node.
 #[derive(Debug)]
 struct RemoteEntry {
     entry: PresenceEntry,
-    announced: bool,
+    announced: Option<NonZeroU64>,
 }
 
 /// What an update changes for the members of this node.
@@ -35,7 +37,7 @@ pub(super) struct RemoteChange {
     /// Ids of new entries.
     pub(super) added: Vec<u64>,
     /// Announced entries that were removed.
-    pub(super) removed: Vec<PresenceEntry>,
+    pub(super) removed: Vec<Announced>,
     /// The size of the new entries.
     pub(super) added_bytes: usize,
     /// The size of the removed entries, announced or not.
@@ -51,15 +53,14 @@ impl RemoteChange {
         entries.entry(id).or_insert_with(|| {
             self.added.push(id);
             self.added_bytes += entry.bytes();
-            RemoteEntry { entry, announced: false }
+            RemoteEntry { entry, announced: None }
         });
     }
 
     fn remove(&mut self, removed: RemoteEntry) {
         self.removed_bytes += removed.entry.bytes();
-        if removed.announced {
-            self.removed.push(removed.entry);
-        }
+        let entry = removed.entry;
+        self.removed.extend(removed.announced.map(|number| Announced { number, entry }));
     }
 }
 
@@ -131,15 +132,21 @@ impl RemotePresence {
         entries.for_each(|removed| change.remove(removed));
     }
 
-    /// Marks an entry as announced. `None` if it was removed, or announced before.
-    pub(super) fn announce(&mut self, node: NodeId, id: u64) -> Option<PresenceEntry> {
+    /// Marks an entry as announced. `None` if it was removed, or needs no announcement.
+    pub(super) fn announce(
+        &mut self,
+        node: NodeId,
+        id: u64,
+        announcements: &mut Announcements,
+    ) -> Option<PresenceEntry> {
         let remote = self.nodes.get_mut(&node)?.entries.get_mut(&id)?;
-        (!mem::replace(&mut remote.announced, true)).then(|| remote.entry.clone())
+        announcements.announce(&remote.entry, &mut remote.announced)
     }
 
-    /// All entries.
-    pub(super) fn entries(&self) -> impl Iterator<Item = &PresenceEntry> {
-        self.nodes.values().flat_map(|presence| presence.entries.values()).map(|remote| &remote.entry)
+    /// All entries that have been announced, with the numbers of their announcements.
+    pub(super) fn announced(&self) -> impl Iterator<Item = (NonZeroU64, &PresenceEntry)> {
+        let entries = self.nodes.values().flat_map(|presence| presence.entries.values());
+        entries.filter_map(|remote| Some((remote.announced?, &remote.entry)))
     }
 
     /// The nodes that have published presence, those without entries included.

@@ -11,7 +11,7 @@ use super::{Delivery, Members, Outlets, Room};
 use crate::frame::{Frame, FrameCache};
 use crate::member::Slot;
 use crate::outbox::Offer;
-use crate::presence::{Effect, PresenceChange, PresenceExceeded, RoomPresence, StateRequest};
+use crate::presence::{Effect, PresenceChange, PresenceExceeded, RoomPresence, StatePart, StateRequest};
 use crate::presence_entry::PresenceEntry;
 use crate::replication::{ApplyOutcome, Delta, NodeId, Position, PresenceUpdate, Snapshot};
 use crate::wakers::Wakers;
@@ -93,19 +93,31 @@ impl Room {
         });
     }
 
-    /// Takes what is to be announced at `now`. The caller encodes it and calls [`announce`](Self::announce)
-    /// and [`send_state`](Self::send_state).
-    pub fn take_presence(&self, now: Instant) -> PresenceChange {
+    /// See [`Hub::take_presence`](crate::Hub::take_presence).
+    pub(crate) fn take_presence(
+        self: &Arc<Self>,
+        now: Instant,
+        bytes_max: usize,
+        outlets: &dyn Outlets,
+    ) -> PresenceChange {
         let mut members = self.members.lock();
         let Members { slots, presence, .. } = &mut *members;
-        presence.as_mut().map(|presence| presence.take(slots, now)).unwrap_or_default()
+        let Some(presence) = presence else { return PresenceChange::default() };
+        let change = presence.take(slots, now, bytes_max);
+        let rest = presence.has_changes();
+        let due = if rest { presence.schedule(outlets.coalesce()) } else { None };
+        drop(members);
+        if let Some(due) = due {
+            outlets.schedule(self, due);
+        }
+        change
     }
 
     /// Whether what the member tracks now has been announced.
     pub(crate) fn is_announced(&self, number: usize) -> bool {
         let members = self.members.lock();
         let tracked = members.slots.get(number).and_then(|slot| slot.tracked.as_ref());
-        tracked.is_some_and(|tracked| tracked.announced)
+        tracked.is_some_and(|tracked| tracked.announced.is_some())
     }
 
     /// Sends a presence diff to the members that have received the state and every diff since.
@@ -119,20 +131,22 @@ impl Room {
         )
     }
 
-    /// Whether the member that requested the state is still in the room.
-    pub fn has_requester(&self, request: &StateRequest) -> bool {
-        self.members.lock().slots.get(request.slot).is_some_and(|slot| slot.id == request.id)
-    }
-
-    /// Sends the presence state to the member that requested it.
-    pub fn send_state(&self, request: &StateRequest, state: &Frame) -> Delivery {
+    /// Sends a part of the state to the member that requested it, as the `frames` of one message. Without effect if the
+    /// member does not wait for it any more. A first part that does not fit is dropped, another one is left for later.
+    pub fn send_part(&self, part: &StatePart, request: &StateRequest, frames: &[Frame]) -> Delivery {
         let mut delivery = Delivery::default();
         let mut wakers = Wakers::collect();
         let mut members = self.members.lock();
-        if let Some(slot) = members.slots.get_mut(request.slot).filter(|slot| slot.id == request.id) {
-            let offer = slot.outbox.offer_deferred(state, &mut wakers);
-            slot.stale = offer == Offer::Full;
-            delivery.count(offer);
+        let Members { slots, presence: Some(presence), .. } = &mut *members else { return delivery };
+        let slot = slots.get_mut(request.slot).filter(|slot| slot.id == request.id);
+        if let Some(slot) = slot.filter(|slot| presence.expects(request.slot, slot, part)) {
+            let offer = slot.outbox.offer_message_deferred(frames, &mut wakers);
+            if offer != Offer::Full && presence.queued(request.slot, slot, part) {
+                slot.outbox.continue_when_empty(&mut wakers);
+            }
+            if offer != Offer::Full || part.begins_state() {
+                delivery.count(offer);
+            }
         }
         drop(members);
         wakers.wake();

@@ -35,19 +35,25 @@ pub(crate) fn listed(hub: &Hub) -> Vec<Arc<Room>> {
 
 /// Does the work of the announcing task. Returns the number of rooms announced.
 pub(crate) fn announce(hub: &Arc<Hub>) -> usize {
+    announce_in_pieces(hub, usize::MAX)
+}
+
+/// As [`announce`], in pieces of about so many bytes.
+pub(crate) fn announce_in_pieces(hub: &Arc<Hub>, bytes: usize) -> usize {
     let rooms = listed(hub);
     for room in &rooms {
-        let change = room.take_presence(Instant::now());
-        let text = list('+', &change.joins) + &list('-', &change.leaves);
-        let diff = if text.is_empty() {
-            FrameCache::default()
-        } else {
-            FrameCache::encode(&Diff(text), room.topic(), |_| true)
-        };
-        let state = format!("={}", list('+', &change.present));
-        room.announce(&diff);
-        for request in &change.requests {
-            room.send_state(request, &frame(&state));
+        let change = hub.take_presence(room, Instant::now(), bytes);
+        for diff in &change.diffs {
+            let text = list('+', &diff.joins) + &list('-', &diff.leaves);
+            room.announce(&FrameCache::encode(&Diff(text), room.topic(), |_| true));
+        }
+        for mut part in change.parts {
+            let begins = if part.begins_state() { "=" } else { "" };
+            let encode = |entries: &[PresenceEntry]| frame(&(begins.to_owned() + &list('+', entries)));
+            for request in std::mem::take(&mut part.receivers) {
+                let state = part.frame(request.dialect, encode);
+                room.send_part(&part, &request, &[state]);
+            }
         }
     }
     rooms.len()
@@ -136,8 +142,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
+    // With pieces of one entry, of a few, and of all.
     #[test]
-    fn every_view_converges_to_what_is_tracked(steps in steps()) {
+    fn every_view_converges_to_what_is_tracked(steps in steps(), bytes in prop::sample::select(vec![1, 50, 1_000])) {
         let hub = hub();
         let mut clients: Vec<Client> = Vec::new();
         for (number, step) in steps.into_iter().enumerate() {
@@ -153,12 +160,12 @@ proptest! {
                     publish(&clients[who].membership, &Text::new("hi"), hub::Audience::Others);
                 },
                 Step::Read(who) => if let Some(who) = pick(who) { clients[who].read() },
-                Step::Announce => { announce(&hub); }
+                Step::Announce => { announce_in_pieces(&hub, bytes); }
             }
         }
         loop {
             clients.iter_mut().for_each(Client::read);
-            if announce(&hub) == 0 {
+            if announce_in_pieces(&hub, bytes) == 0 {
                 break;
             }
         }
@@ -215,4 +222,89 @@ fn an_entry_that_came_and_went_unannounced_is_never_sent() {
     drop(ann);
     announce(&hub);
     assert_eq!(bob.reader.texts(), Vec::<String>::new());
+}
+
+/// Entries that are announced: one per client.
+fn crowd(hub: &Arc<Hub>, references: std::ops::Range<usize>) -> Vec<Client> {
+    let mut crowd: Vec<Client> = references.clone().map(|_| Client::join(hub, 1_000)).collect();
+    for (client, reference) in crowd.iter_mut().zip(references) {
+        client.track(reference);
+        announce(hub);
+    }
+    crowd
+}
+
+/// What the room sends one member in pieces of two entries, read by read.
+fn pieces(hub: &Arc<Hub>, client: &mut Client) -> Vec<Vec<String>> {
+    let mut pieces = Vec::new();
+    while announce_in_pieces(hub, 45) > 0 {
+        let (texts, caught_up) = client.reader.read();
+        pieces.push(texts);
+        if caught_up && client.membership.take_missed().presence {
+            client.membership.request_state("tag");
+        }
+    }
+    pieces
+}
+
+#[test]
+fn a_large_state_is_sent_in_parts_each_when_the_outbox_is_empty() {
+    let hub = hub();
+    let _crowd = crowd(&hub, 1..6);
+    let mut bob = Client::join(&hub, 1_000);
+    announce_in_pieces(&hub, 45);
+    announce_in_pieces(&hub, 45);
+    let (texts, caught_up) = bob.reader.read();
+    assert_eq!((texts, caught_up), (vec!["ok".into(), "=+r1+r2".into()], true), "one part until it is read");
+    bob.membership.request_state("tag");
+    assert_eq!(pieces(&hub, &mut bob), [["+r3+r4"], ["+r5"]]);
+    assert!(!bob.membership.take_missed().presence);
+}
+
+// The member receives every diff from the first part on. What is announced later is in the diffs and not in the parts; what
+// is removed is in no later part.
+#[test]
+fn changes_between_the_parts_of_a_state_are_diffs() {
+    let hub = hub();
+    let mut crowd = crowd(&hub, 1..6);
+    let mut bob = Client::join(&hub, 1_000);
+    announce_in_pieces(&hub, 45);
+    bob.read();
+    crowd[0].track(10);
+    crowd[3].untrack();
+    crowd[4].track(50);
+    let mut carl = Client::join(&hub, 1_000);
+    carl.track(60);
+    drop(crowd.remove(1));
+    let mut view = bob.view.clone().expect("the first part");
+    let mut added = Vec::new();
+    for text in pieces(&hub, &mut bob).concat() {
+        let (joins, leaves) = parse(&text);
+        view.extend(joins.clone());
+        view.retain(|name| !leaves.contains(name));
+        added.extend(joins);
+    }
+    added.sort();
+    assert_eq!(added, ["r10", "r3", "r50", "r60"], "each once, and none that is removed before its part");
+    assert_eq!(view, added.into_iter().collect());
+}
+
+#[test]
+fn members_that_request_the_same_part_share_its_frame_while_one_has_it_queued() {
+    let hub = hub();
+    let crowd = crowd(&hub, 1..6);
+    let queued = |client: &Client| {
+        let mut burst = hub::Burst::default();
+        client.reader.outbox.take(&mut burst, Waker::noop());
+        burst.iter().last().expect("a state").clone()
+    };
+    let (ann, bob) = (Client::join(&hub, 100), Client::join(&hub, 100));
+    announce_in_pieces(&hub, 45);
+    // Bob has not read his when carl joins.
+    let carl = Client::join(&hub, 100);
+    announce_in_pieces(&hub, 45);
+    let first = queued(&ann);
+    let address = |frame: &Frame| frame.bytes().as_ptr();
+    assert_eq!([&first, &queued(&bob), &queued(&carl)].map(address), [address(&first); 3]);
+    drop(crowd);
 }

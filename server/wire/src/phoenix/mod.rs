@@ -18,7 +18,7 @@ use hub::Dialect;
 
 pub use decode_error::DecodeError;
 pub use message::{Push, ReplyTarget, UnreadableBroadcast, UserBroadcast, UserPayload};
-pub use outgoing::{Status, closed, crashed, push, reply};
+pub use outgoing::{Status, closed, crashed, push, push_beginning, push_ending, reply};
 pub use reference::Ref;
 pub use version::dialect_of_version;
 

@@ -52,6 +52,22 @@ pub fn push(dialect: Dialect, join_ref: &str, topic: &str, event: &str, payload:
     message(dialect, [join_ref, NULL], topic, event, payload.len(), |frame| frame.push_str(payload))
 }
 
+/// The beginning of a [`push`] whose payload and end are in [`push_ending`]: what is the member's own.
+pub fn push_beginning(dialect: Dialect, join_ref: &str, topic: &str, event: &str) -> Frame {
+    let refs = [join_ref, NULL];
+    let mut frame = FrameBuilder::text_beginning(envelope_bytes(dialect, refs, topic, event));
+    open(&mut frame, dialect, refs, topic, event);
+    frame.finish()
+}
+
+/// The payload and the end of a [`push`], the same for all members of a dialect.
+pub fn push_ending(dialect: Dialect, payload: &str) -> Frame {
+    let mut frame = FrameBuilder::ending(payload.len() + envelope_bytes(dialect, [NULL, NULL], "", ""));
+    frame.push_str(payload);
+    close(&mut frame, dialect, NULL);
+    frame.finish()
+}
+
 /// The channel is closed, for good as far as realtime-js is concerned.
 ///
 /// `join_ref` is that of the join that ends, never null for a client that sent one and never the ref of a later join: V1
@@ -87,14 +103,40 @@ fn message(
     capacity: usize,
     payload: impl FnOnce(&mut FrameBuilder),
 ) -> Frame {
-    let capacity = capacity + join_ref.len() + reference.len() + topic.len() + event.len();
+    let refs = [join_ref, reference];
+    let mut frame = FrameBuilder::text(capacity + envelope_bytes(dialect, refs, topic, event));
+    open(&mut frame, dialect, refs, topic, event);
+    payload(&mut frame);
+    close(&mut frame, dialect, reference);
+    frame.finish()
+}
+
+/// About how many bytes a message has beside its payload.
+fn envelope_bytes(dialect: Dialect, [join_ref, reference]: [&str; 2], topic: &str, event: &str) -> usize {
+    let punctuation = if dialect == V1 { v1::ENVELOPE_BYTES } else { v2::ENVELOPE_BYTES };
+    punctuation + join_ref.len() + reference.len() + topic.len() + event.len()
+}
+
+/// Writes what comes before the payload.
+fn open(
+    frame: &mut FrameBuilder,
+    dialect: Dialect,
+    [join_ref, reference]: [&str; 2],
+    topic: &str,
+    event: &str,
+) {
     if dialect == V1 {
-        let mut frame = FrameBuilder::text(capacity + v1::ENVELOPE_BYTES);
-        v1::write(&mut frame, reference, topic, event, payload);
-        frame.finish()
+        v1::open(frame, topic, event);
     } else {
-        let mut frame = FrameBuilder::text(capacity + v2::ENVELOPE_BYTES);
-        v2::write(&mut frame, join_ref, reference, topic, event, payload);
-        frame.finish()
+        v2::open(frame, join_ref, reference, topic, event);
+    }
+}
+
+/// Writes what comes after the payload.
+fn close(frame: &mut FrameBuilder, dialect: Dialect, reference: &str) {
+    if dialect == V1 {
+        v1::close(frame, reference);
+    } else {
+        v2::close(frame);
     }
 }

@@ -37,19 +37,17 @@ pub(super) fn decode_head(text: &str) -> Option<Push<'_>> {
     Some(Push { join_ref, reference, topic: topic?, event: event?, payload: "" })
 }
 
-pub(super) fn write(
-    frame: &mut FrameBuilder,
-    reference: &str,
-    topic: &str,
-    event: &str,
-    payload: impl FnOnce(&mut FrameBuilder),
-) {
+/// What comes before the payload.
+pub(super) fn open(frame: &mut FrameBuilder, topic: &str, event: &str) {
     frame.push_str("{\"topic\":");
     frame.push_json_string(topic);
     frame.push_str(",\"event\":");
     frame.push_json_string(event);
     frame.push_str(",\"payload\":");
-    payload(frame);
+}
+
+/// What comes after the payload.
+pub(super) fn close(frame: &mut FrameBuilder, reference: &str) {
     frame.push_str(",\"ref\":");
     frame.push_str(reference);
     frame.push_str("}");

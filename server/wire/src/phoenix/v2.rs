@@ -39,14 +39,8 @@ pub(super) fn decode_head(text: &str) -> Option<Push<'_>> {
     })
 }
 
-pub(super) fn write(
-    frame: &mut FrameBuilder,
-    join_ref: &str,
-    reference: &str,
-    topic: &str,
-    event: &str,
-    payload: impl FnOnce(&mut FrameBuilder),
-) {
+/// What comes before the payload.
+pub(super) fn open(frame: &mut FrameBuilder, join_ref: &str, reference: &str, topic: &str, event: &str) {
     frame.push_str("[");
     frame.push_str(join_ref);
     frame.push_str(",");
@@ -56,6 +50,9 @@ pub(super) fn write(
     frame.push_str(",");
     frame.push_json_string(event);
     frame.push_str(",");
-    payload(frame);
+}
+
+/// What comes after the payload.
+pub(super) fn close(frame: &mut FrameBuilder) {
     frame.push_str("]");
 }
