@@ -2,6 +2,7 @@
 
 mod budget;
 mod bursts;
+mod parts;
 mod room_size;
 
 use std::time::Duration;

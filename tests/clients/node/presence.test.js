@@ -105,3 +105,24 @@ test('all members of a room of twenty see the same state', async (t) => {
   const all = Object.fromEntries(keys.map((key, n) => [key, [{ n }]]))
   for (const one of members) await sees(one, all)
 })
+
+// The state comes in parts then: a presence_state, and diffs that add the rest.
+for (const [name, make] of [['V2', person], ['V1', personV1]]) {
+  test(`${name}: a room that shows more than an outbox takes is seen whole`, async (t) => {
+    const small = await Server.start({ REALTIME__OUTBOX__MAX_BYTES: '64 KiB' })
+    t.after(() => small.close())
+    const text = 'x'.repeat(10_000)
+    const keys = Array.from({ length: 20 }, (_, n) => `user ${n}`)
+    const members = await Promise.all(keys.map((key) => member(make(t, small), 'large', key)))
+    await Promise.all(members.map(({ channel }, n) => channel.track({ n, text })))
+    const all = Object.fromEntries(keys.map((key, n) => [key, [{ n, text }]]))
+    await sees(members[0], all)
+    // Some change while others join.
+    const joins = [member(make(t, small), 'large', 'late 1'), member(make(t, small), 'large', 'late 2')]
+    await Promise.all([members[3].channel.untrack(), members[4].channel.track({ n: 'new' }), ...joins])
+    delete all['user 3']
+    all['user 4'] = [{ n: 'new' }]
+    for (const late of await Promise.all(joins)) await sees(late, all)
+    for (const one of members) await sees(one, all)
+  })
+}
