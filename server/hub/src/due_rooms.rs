@@ -38,7 +38,8 @@ pub(crate) struct DueRooms {
     ready: FairQueue<Arc<str>, Arc<Room>>,
     /// Rooms listed so far.
     listed: u64,
-    /// Rooms in the list that have closed.
+    /// About how many rooms in the list have closed: a room may be taken or removed after it has closed and before this is
+    /// noted.
     closed: usize,
     waker: Option<Waker>,
 }
@@ -133,7 +134,7 @@ impl DueRooms {
             if !room.is_closed() {
                 return NextDue::Room(room);
             }
-            self.closed -= 1;
+            self.closed = self.closed.saturating_sub(1);
             closed.push(room);
         }
         self.waker = Some(waker.clone());
@@ -212,6 +213,12 @@ mod tests {
         due.add(&room("t", "open"), now);
         assert_eq!(next(&mut due).as_deref(), Some("t: open"));
         assert_eq!(next(&mut due), None);
+        let unnoted = room("t", "unnoted");
+        due.add(&unnoted, now);
+        unnoted.close();
+        due.closed = 0;
+        assert_eq!(next(&mut due), None, "taken before it is noted that it has closed");
+        drop(due.note_closed(&unnoted));
         let closed = room("t", "closed");
         closed.close();
         due.add(&closed, now);
