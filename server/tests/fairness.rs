@@ -87,15 +87,15 @@ async fn join_with_presence(client: &mut Client, topic: &str) {
 
 /// The rooms of the busy tenant, and who tracks in each.
 const ROOMS: usize = 90;
-const HOLDERS: usize = 12;
+const HOLDERS: usize = 6;
 
 fn busy(number: usize) -> String {
     format!("realtime:busy {number}")
 }
 
-/// Tracks 16 KB in each room.
+/// Tracks 80 KB in each room.
 async fn hold(client: &mut Client) {
-    let much = presence("track", &json!({"text": "x".repeat(16_000)}));
+    let much = presence("track", &json!({"text": "x".repeat(80_000)}));
     for number in 0..ROOMS {
         let join = number.to_string();
         client.send_json(&json!([join, "1", busy(number), "phx_join", {"config": {}}])).await;

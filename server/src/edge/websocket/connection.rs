@@ -187,6 +187,7 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
     /// Reads a few messages. `Ok(true)` means that there may be more, an error that the connection has ended.
     fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, ()> {
         self.read_armed = false;
+        self.socket.get_mut().set_reader(cx.waker());
         let mut read = Ok(true);
         for _ in 0..MESSAGES_PER_TURN {
             match Pin::new(&mut self.socket).poll_next(cx) {

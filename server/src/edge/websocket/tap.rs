@@ -7,7 +7,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use hub::TenantMemory;
@@ -32,6 +32,9 @@ pub(super) struct Tap<S> {
     /// Bytes that were read, and that tungstenite may not have yet: an incomplete header, or what comes after a frame
     /// that is skipped or waits for memory.
     kept: Vec<u8>,
+    /// The task that reads. The library's own waker forgets the task when it is woken, although nothing was read: then the
+    /// next bytes would wake no task.
+    reader: Option<Waker>,
 }
 
 impl<S> Tap<S> {
@@ -43,7 +46,14 @@ impl<S> Tap<S> {
         config: Arc<ConnectionConfig>,
     ) -> Self {
         let intake = Intake::new(memory, config);
-        Self { stream, control: Vec::new(), received: 0, intake, kept: early.to_vec() }
+        Self { stream, control: Vec::new(), received: 0, intake, kept: early.to_vec(), reader: None }
+    }
+
+    /// The task to wake when there is something to read.
+    pub(super) fn set_reader(&mut self, waker: &Waker) {
+        if !self.reader.as_ref().is_some_and(|reader| reader.will_wake(waker)) {
+            self.reader = Some(waker.clone());
+        }
     }
 
     /// The socket itself, for the writer.
@@ -129,7 +139,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Tap<S> {
             let mut step = this.intake.step(&buffer.filled()[begin..])?;
             if step == Step::More {
                 let before = buffer.filled().len();
-                let polled = Pin::new(&mut this.stream).poll_read(cx, buffer);
+                let waker = this.reader.as_ref().unwrap_or(cx.waker());
+                let polled = Pin::new(&mut this.stream).poll_read(&mut Context::from_waker(waker), buffer);
                 let read = buffer.filled().len() - before;
                 if read == 0 {
                     this.keep(buffer, begin);
