@@ -33,6 +33,7 @@ mod room;
 mod room_event;
 mod topic;
 mod wakers;
+mod worker;
 
 pub use bundle::Bundle;
 pub use burst::Burst;
@@ -51,3 +52,4 @@ pub use replication::{ApplyOutcome, Delta, NodeId, Position, PresenceUpdate, Sna
 pub use room::{Audience, Delivery, Missed, Room};
 pub use room_event::RoomEvent;
 pub use topic::{Privacy, RoomKey, Space};
+pub use worker::Worker;

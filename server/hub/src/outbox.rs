@@ -24,6 +24,7 @@ use crate::burst::Burst;
 use crate::frame::Frame;
 use crate::memory::{MemoryCharge, MemoryKind, TenantMemory, UNCHARGED_BYTES};
 use crate::wakers::Wakers;
+use crate::worker::WorkerId;
 
 use self::replaceable::{Excess, Positions};
 
@@ -93,7 +94,10 @@ pub struct Outbox {
 #[derive(Debug)]
 #[repr(C)]
 struct Queue {
-    bounds: Bounds,
+    max_bytes: usize,
+    max_frames: u32,
+    /// The worker whose task the waker wakes.
+    worker: WorkerId,
     waker: Option<Waker>,
     /// Frames and bytes that are queued or taken by the connection, and not yet accepted by the socket.
     outstanding_bytes: usize,
@@ -120,13 +124,21 @@ impl Queue {
     fn register(&mut self, waker: &Waker) {
         if !self.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
             self.waker = Some(waker.clone());
+            self.worker = WorkerId::current();
+        }
+    }
+
+    /// Collects the connection's waker, if it is registered.
+    fn wake(&mut self, wakers: &mut Wakers) {
+        if let Some(waker) = self.waker.take() {
+            wakers.add(self.worker, waker);
         }
     }
 
     fn fits(&self, frames: u32, bytes: usize) -> bool {
         self.outstanding_frames == 0
-            || (self.outstanding_frames + frames <= self.bounds.frames
-                && self.outstanding_bytes + bytes <= self.bounds.bytes)
+            || (self.outstanding_frames + frames <= self.max_frames
+                && self.outstanding_bytes + bytes <= self.max_bytes)
     }
 
     /// Whether there is memory for the frame to wait here.
@@ -170,14 +182,14 @@ impl Queue {
             self.replaceable.as_ref().map_or((0, 0), |positions| positions.size());
         let frames_left = self.outstanding_frames - have_frames;
         let is_enough = frames_left == 0
-            || (frames_left + frames <= self.bounds.frames
-                && self.outstanding_bytes - have_bytes + bytes <= self.bounds.bytes);
+            || (frames_left + frames <= self.max_frames
+                && self.outstanding_bytes - have_bytes + bytes <= self.max_bytes);
         let Some(positions) = self.replaceable.as_mut().filter(|_| have_frames > 0 && is_enough) else {
             return Offer::Full;
         };
         let excess = Excess {
-            frames: (self.outstanding_frames + frames).saturating_sub(self.bounds.frames),
-            bytes: (self.outstanding_bytes + bytes).saturating_sub(self.bounds.bytes),
+            frames: (self.outstanding_frames + frames).saturating_sub(self.max_frames),
+            bytes: (self.outstanding_bytes + bytes).saturating_sub(self.max_bytes),
         };
         let (evicted, evicted_bytes) = positions.evict(superseded, excess, &mut self.frames);
         self.outstanding_frames -= evicted;
@@ -191,7 +203,7 @@ impl Queue {
         let position = positions.get(key);
         let Some(queued) = position.and_then(|position| self.frames.get_mut(position)) else { return false };
         let bytes = self.outstanding_bytes - queued.len() + frame.len();
-        let fits = bytes <= self.bounds.bytes || frame.len() <= queued.len() || self.outstanding_frames == 1;
+        let fits = bytes <= self.max_bytes || frame.len() <= queued.len() || self.outstanding_frames == 1;
         if fits {
             self.outstanding_bytes = bytes;
             positions.resize(queued.len(), frame.len());
@@ -200,11 +212,13 @@ impl Queue {
         fits
     }
 
-    fn push(&mut self, frame: &Frame) -> Option<Waker> {
+    fn push(&mut self, frame: &Frame, wakers: &mut Wakers) {
         self.outstanding_frames += 1;
         self.outstanding_bytes += frame.len();
         self.frames.push(frame.clone());
-        if self.blocked { None } else { self.waker.take() }
+        if !self.blocked {
+            self.wake(wakers);
+        }
     }
 }
 
@@ -214,7 +228,9 @@ impl Outbox {
         Self {
             memory,
             queue: Mutex::new(Queue {
-                bounds,
+                max_bytes: bounds.bytes,
+                max_frames: bounds.frames,
+                worker: WorkerId::NONE,
                 waker: None,
                 outstanding_bytes: 0,
                 outstanding_frames: 0,
@@ -254,7 +270,7 @@ impl Outbox {
         }
         let offer = queue.make_room(1, frame.len());
         if offer != Offer::Full {
-            wakers.extend(queue.push(frame));
+            queue.push(frame, wakers);
         }
         offer
     }
@@ -270,7 +286,7 @@ impl Outbox {
         }
         let offer = queue.make_room(frames.len() as u32, frames.iter().map(Frame::len).sum());
         if offer != Offer::Full {
-            frames.iter().for_each(|frame| wakers.extend(queue.push(frame)));
+            frames.iter().for_each(|frame| queue.push(frame, wakers));
         }
         offer
     }
@@ -279,7 +295,7 @@ impl Outbox {
     pub(crate) fn continue_when_empty(&self, wakers: &mut Wakers) {
         let mut queue = self.queue.lock();
         queue.missed = true;
-        wakers.extend(queue.waker.take());
+        queue.wake(wakers);
     }
 
     /// Queues a frame under `key`. If an entry with this key is still queued, the frame takes its place;
@@ -309,11 +325,10 @@ impl Outbox {
         }
         let position = queue.frames.len();
         queue.replaceable.get_or_insert_default().insert(key, position, frame.len());
-        let waker = queue.push(frame);
+        let mut wakers = Wakers::collect();
+        queue.push(frame, &mut wakers);
         drop(queue);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        wakers.wake();
         offer
     }
 
@@ -334,7 +349,7 @@ impl Outbox {
             if queue.outstanding_bytes + frame.len() > UNCHARGED_BYTES {
                 frame.charge(&self.memory);
             }
-            wakers.extend(queue.push(frame));
+            queue.push(frame, wakers);
         }
     }
 
@@ -342,11 +357,10 @@ impl Outbox {
     pub fn disconnect(&self, disconnect: Disconnect) {
         let mut queue = self.queue.lock();
         queue.disconnect.get_or_insert_with(|| Box::new(disconnect));
-        let waker = queue.waker.take();
+        let mut wakers = Wakers::collect();
+        queue.wake(&mut wakers);
         drop(queue);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        wakers.wake();
     }
 
     /// Drops what is queued and rejects further frames: nothing is sent after a close frame (RFC 6455
@@ -363,7 +377,7 @@ impl Outbox {
     /// Whether so much is outstanding that the connection should not read more requests.
     pub fn is_backlogged(&self) -> bool {
         let queue = self.queue.lock();
-        let Bounds { frames, bytes } = queue.bounds;
+        let (frames, bytes) = (queue.max_frames, queue.max_bytes);
         queue.outstanding_frames > frames / 2
             || queue.outstanding_bytes > bytes / 2
             || (queue.outstanding_bytes > UNCHARGED_BYTES && !self.memory.has_room_for(1))
@@ -440,11 +454,10 @@ impl Wake for Outbox {
     fn wake_by_ref(self: &Arc<Self>) {
         let mut queue = self.queue.lock();
         queue.notified = true;
-        let waker = queue.waker.take();
+        let mut wakers = Wakers::collect();
+        queue.wake(&mut wakers);
         drop(queue);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        wakers.wake();
     }
 }
 

@@ -1,34 +1,63 @@
 //! Wakers collected under a lock and woken after it is released.
 //!
-//! Waking runs the scheduler's code, and no foreign code runs under our locks. Each thread keeps its list
-//! between uses, so a fan-out to a thousand members does not allocate.
+//! Waking runs the scheduler's code, and no foreign code runs under our locks. Each thread keeps its lists
+//! between uses, so a fan-out to a thousand members does not allocate. Connections of other workers are handed over
+//! to these in one list each.
 
 use std::cell::Cell;
 use std::task::Waker;
 
-/// Capacity in wakers that a thread keeps between fan-outs (16 bytes each).
+use crate::worker::WorkerId;
+
+/// Capacity in wakers that a thread keeps between fan-outs (16 to 24 bytes each).
 const KEPT: usize = 4_096;
 
 thread_local! {
-    static SPARE: Cell<Vec<Waker>> = const { Cell::new(Vec::new()) };
+    static SPARE: Cell<Lists> = const { Cell::new(Lists { local: Vec::new(), remote: Vec::new() }) };
+}
+
+#[derive(Default)]
+struct Lists {
+    local: Vec<Waker>,
+    remote: Vec<(WorkerId, Waker)>,
 }
 
 /// The tasks to wake once the locks are released.
-pub(crate) struct Wakers(Vec<Waker>);
+pub(crate) struct Wakers {
+    here: WorkerId,
+    lists: Lists,
+}
 
 impl Wakers {
     pub(crate) fn collect() -> Self {
-        Self(SPARE.take())
+        Self { here: WorkerId::current(), lists: SPARE.take() }
     }
 
+    /// Adds the waker of a task that is not a connection.
     pub(crate) fn extend(&mut self, waker: Option<Waker>) {
-        self.0.extend(waker);
+        self.lists.local.extend(waker);
     }
 
-    /// Wakes them, in the order in which they were collected.
+    /// Adds the waker of a connection that is polled by `worker`.
+    pub(crate) fn add(&mut self, worker: WorkerId, waker: Waker) {
+        if worker == self.here || worker == WorkerId::NONE {
+            self.lists.local.push(waker);
+        } else {
+            self.lists.remote.push((worker, waker));
+        }
+    }
+
+    /// Wakes them, those of each worker in the order in which they were collected.
     pub(crate) fn wake(mut self) {
-        self.0.drain(..).for_each(Waker::wake);
-        self.0.shrink_to(KEPT);
-        SPARE.set(self.0);
+        let Lists { local, remote } = &mut self.lists;
+        // First, so that other workers begin while this one wakes its own.
+        while let Some((worker, _)) = remote.first() {
+            let worker = *worker;
+            worker.hand_over(remote.extract_if(.., |(of, _)| *of == worker).map(|(_, waker)| waker));
+        }
+        local.drain(..).for_each(Waker::wake);
+        local.shrink_to(KEPT);
+        remote.shrink_to(KEPT);
+        SPARE.set(self.lists);
     }
 }
