@@ -26,6 +26,7 @@ use crate::resources::Resources;
 use crate::routes::RouteTable;
 use crate::sessions::Services;
 use crate::telemetry::logs;
+use crate::workers::Workers;
 use crate::{admin, broadcast};
 
 /// How often sampled metrics are brought up to date. Histograms keep single samples until then.
@@ -43,6 +44,8 @@ pub struct Server {
     tasks: TaskTracker,
     /// The task of the link to the other nodes. It ends after all others, so that it publishes their last changes.
     link: Option<JoinHandle<()>>,
+    /// Serve connections until the last task has ended.
+    workers: Arc<Workers>,
 }
 
 impl Server {
@@ -52,8 +55,17 @@ impl Server {
     }
 
     fn start(builder: ServerBuilder) -> anyhow::Result<Self> {
-        let ServerBuilder { settings, resources, bus, reloader, protocols, authorizer, exporters, routes } =
-            builder;
+        let ServerBuilder {
+            settings,
+            resources,
+            bus,
+            reloader,
+            protocols,
+            authorizer,
+            exporters,
+            routes,
+            workers,
+        } = builder;
         let Resources { acceptor, bus: redis, .. } = match resources {
             Some(resources) => resources,
             None => Resources::load(&settings, |_| None)?,
@@ -65,6 +77,7 @@ impl Server {
         let (tasks, lifecycle) = (TaskTracker::new(), Lifecycle::default());
         let stopping = lifecycle.token(LifecyclePhase::Stopping);
         let jwks = JwksSources::new(tasks.clone(), stopping.clone());
+        let workers = Arc::new(workers.unwrap_or_else(Workers::current));
         let node = Node::new(settings, jwks, link, lifecycle, exporters)?;
         let server = &node.settings().server;
         let listener = listener::bind(server)
@@ -91,9 +104,15 @@ impl Server {
             routes,
         ]));
         let draining = node.lifecycle.token(LifecyclePhase::Draining);
-        tasks.spawn(listener::run(services, listener, acceptor, Arc::clone(&routes), draining));
+        tasks.spawn(listener::run(
+            services,
+            (listener, Arc::clone(&workers)),
+            acceptor,
+            Arc::clone(&routes),
+            draining,
+        ));
         let link = link_task.map(|task| tokio::spawn(keep_link(task, Arc::clone(&node))));
-        Ok(Self { node, address, routes, tasks, link })
+        Ok(Self { node, address, routes, tasks, link, workers })
     }
 
     /// The address of the listener, with the port that the system chose if the settings left it open.
@@ -114,12 +133,13 @@ impl Server {
     /// Stops in the time that the settings allow, and sooner if the [urgency](Lifecycle::raise_urgency) is raised: see
     /// [`drain`](crate::drain).
     pub async fn drain(self) {
-        let Self { node, tasks, link, .. } = self;
+        let Self { node, tasks, link, workers, .. } = self;
         drain(&node, &tasks).await;
         node.lifecycle.enter(LifecyclePhase::Leaving);
         if let Some(link) = link {
             leave(link).await;
         }
+        drop(workers);
         node.lifecycle.enter(LifecyclePhase::Stopped);
     }
 

@@ -84,3 +84,4 @@ pub mod tenants;
 pub mod token_bucket;
 pub mod version;
 pub mod watch;
+pub mod workers;

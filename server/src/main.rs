@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use realtime_server::cli::{Cli, Signals, print_stderr};
-use realtime_server::crypto;
+use realtime_server::{crypto, workers};
 
 /// Returns memory to the system when connections leave, and keeps small allocations cheap.
 #[cfg(feature = "jemalloc")]
@@ -11,7 +11,7 @@ use realtime_server::crypto;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match workers::runtime() {
         Ok(runtime) => runtime,
         Err(error) => {
             print_stderr(format_args!("error: cannot start threads: {error}"));

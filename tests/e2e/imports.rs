@@ -17,7 +17,7 @@ const LAYERS: [&[&str]; 8] = [
     &["auth", "tenants"],
 ];
 /// Below all layers: modules that every layer may use.
-const FOUNDATION: [&str; 13] = [
+const FOUNDATION: [&str; 14] = [
     "store",
     "bus",
     "telemetry",
@@ -30,6 +30,7 @@ const FOUNDATION: [&str; 13] = [
     "token_bucket",
     "addresses",
     "version",
+    "workers",
     "close_reason",
 ];
 /// The features. They do not import each other; they meet in the hub.

@@ -102,6 +102,18 @@ pub struct Server {
     #[schemars(extend("x-reload" = "restart"))]
     pub open_files: Option<NonZeroU64>,
 
+    /// Threads that serve connections. Unset: as many as there are processors that this process may use.
+    #[schemars(extend("x-reload" = "restart"))]
+    pub worker_threads: Option<NonZeroUsize>,
+
+    /// What the kernel may hold of one connection that is sent and not yet received by the client, in bytes; Linux counts
+    /// its own records too and doubles the number. A client that does not read costs this in addition to its outbox.
+    /// It bounds how much a connection can have on the way: 256 KiB allow 20 Mbit/s over 100 ms. Unset: as the
+    /// system decides (up to 4 MiB each).
+    #[serde(with = "units::optional_size")]
+    #[schemars(with = "Option<marks::SizeText>", extend("x-reload" = "restart", "x-min" = "8 KiB", "x-max" = "64 MiB"))]
+    pub send_buffer_size: Option<ByteSize>,
+
     /// Maximum size of a request head: request line and all headers. A longer one is refused. The default is double
     /// the 16 KiB that a single header with a large token may take. At least 8 KiB.
     #[serde(with = "units::size")]
@@ -263,6 +275,8 @@ impl Default for Server {
             request_id_baggage_key: "request-id".into(),
             max_connections: NonZeroUsize::new(16_384).expect("not zero"),
             open_files: None,
+            worker_threads: None,
+            send_buffer_size: Some(ByteSize::kib(256)),
             max_header_size: ByteSize::kib(32),
             handshake_timeout: Duration::from_secs(10),
             keep_alive_timeout: Duration::from_secs(75),

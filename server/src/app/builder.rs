@@ -13,6 +13,7 @@ use crate::routes::Route;
 use crate::sessions::Protocol;
 use crate::sessions::phoenix::PhoenixProtocol;
 use crate::telemetry::fan_out::Exporter;
+use crate::workers::Workers;
 
 /// The parts of a server that is about to start.
 pub struct ServerBuilder {
@@ -24,6 +25,7 @@ pub struct ServerBuilder {
     pub(super) authorizer: Arc<dyn Authorizer>,
     pub(super) exporters: Vec<Exporter>,
     pub(super) routes: Vec<Route>,
+    pub(super) workers: Option<Workers>,
 }
 
 impl ServerBuilder {
@@ -38,6 +40,7 @@ impl ServerBuilder {
             authorizer: Arc::new(PublicRooms),
             exporters: Vec::new(),
             routes: Vec::new(),
+            workers: None,
         }
     }
 
@@ -83,6 +86,12 @@ impl ServerBuilder {
     #[must_use]
     pub fn routes(self, routes: Vec<Route>) -> Self {
         Self { routes, ..self }
+    }
+
+    /// Serves connections on `workers`. Without them it serves all on the runtime it is started on.
+    #[must_use]
+    pub fn workers(self, workers: Workers) -> Self {
+        Self { workers: Some(workers), ..self }
     }
 
     /// Starts serving. When this returns, clients can connect.

@@ -6,8 +6,10 @@
 use std::fs;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
@@ -30,6 +32,7 @@ use crate::reload::ConfigReloader;
 use crate::resources::Resources;
 use crate::telemetry::logs;
 use crate::watch::{Watch, WatchError};
+use crate::workers::Workers;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -116,7 +119,10 @@ pub async fn run(args: Args, signals: Option<Signals>) -> anyhow::Result<()> {
     super::open_files::raise(&settings.server);
     let reloader = ConfigReloader::new(sources, &loaded, logs, watch, hangup);
     let files = start_line::files(&loaded, &resources);
-    let server = Server::builder(settings.clone()).resources(resources).reloader(reloader).start().await?;
+    let threads = settings.server.worker_threads.or_else(|| thread::available_parallelism().ok());
+    let workers = Workers::start(threads.unwrap_or(NonZeroUsize::MIN)).context("cannot start the workers")?;
+    let server = Server::builder(settings.clone()).resources(resources).reloader(reloader).workers(workers);
+    let server = server.start().await?;
     let folder = DataDir::of(&settings);
     let _kept = Running::new(&settings, server.address()).keep(folder.path()).inspect_err(|error| {
         debug!("Cannot write into {folder}, `realtime-server health` uses the settings alone: {error}")

@@ -31,6 +31,7 @@ use crate::node::Node;
 use crate::routes::RouteTable;
 use crate::sessions::Services;
 use crate::telemetry::line_limits::LineKind;
+use crate::workers::Workers;
 
 /// Connections that the kernel queues until they are accepted.
 const BACKLOG: u32 = 4_096;
@@ -56,6 +57,12 @@ pub fn bind(settings: &settings::Server) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     // A restarted server takes over a port whose old connections the kernel still remembers.
     socket.set_reuseaddr(true)?;
+    // Both are inherited by the accepted sockets. Frames are written whole, so waiting for more bytes to send would only
+    // delay them.
+    socket.set_nodelay(true)?;
+    if let Some(size) = settings.send_buffer_size {
+        socket.set_send_buffer_size(u32::try_from(size.as_u64()).unwrap_or(u32::MAX))?;
+    }
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
@@ -66,13 +73,14 @@ struct ListenerContext {
     acceptor: Acceptor,
     router: Router,
     sockets: Arc<SocketTable>,
+    workers: Arc<Workers>,
     stop: CancellationToken,
 }
 
 /// Accepts connections until `stop`.
 pub async fn run(
     services: Arc<Services>,
-    listener: TcpListener,
+    (listener, workers): (TcpListener, Arc<Workers>),
     acceptor: Acceptor,
     routes: Arc<RouteTable>,
     stop: CancellationToken,
@@ -80,7 +88,8 @@ pub async fn run(
     let (node, tasks) = (Arc::clone(&services.node), services.tasks.clone());
     let router = Router::new(Arc::clone(&node), routes);
     let sockets = SocketTable::new(Arc::clone(&node));
-    let context = Arc::new(ListenerContext { node, acceptor, router, sockets, stop: stop.clone() });
+    let stopping = stop.clone();
+    let context = Arc::new(ListenerContext { node, acceptor, router, sockets, workers, stop: stopping });
     let mut last_failure: Option<Instant> = None;
     loop {
         let accepted = tokio::select! {
@@ -113,10 +122,9 @@ fn spawn_connection(context: &Arc<ListenerContext>, stream: TcpStream, peer: IpA
         let _best_effort = stream.into_std().and_then(|mut stream| stream.write(TOO_MANY_SOCKETS));
         return;
     };
-    let context = Arc::clone(context);
-    tasks.spawn(async move {
-        // Frames are small and written whole: waiting for more bytes to send would only delay them.
-        let _best_effort = stream.set_nodelay(true);
+    let shared = Arc::clone(context);
+    context.workers.serve(tasks, stream, move |stream| async move {
+        let context = shared;
         let accepted = tokio::select! {
             () = context.stop.cancelled() => return,
             () = socket.closing() => return,

@@ -32,7 +32,7 @@ use crate::close_reason::CloseReason;
 use crate::sessions::Session;
 
 /// Messages read before what they caused is written and other connections get their turn.
-const MESSAGES_PER_TURN: usize = 32;
+const MESSAGES_PER_TURN: usize = 128;
 
 /// A message larger than this is kept until the next one is read, because tungstenite would otherwise
 /// reuse, and so keep, the buffer that grew for it.

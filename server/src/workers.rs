@@ -1,0 +1,114 @@
+//! The threads that serve connections: one runtime each, and a connection stays on the runtime it was given to.
+//!
+//! A runtime of one thread polls its tasks in the order in which they were woken, and looks for input when it has polled
+//! them. So all messages that have come in are read before the frames that they caused are written, in one write per
+//! connection, and no room is served before others that wait longer. A runtime with several threads keeps queues of
+//! bounded length and moves what exceeds them to one that it looks at rarely.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::num::NonZeroUsize;
+use std::thread;
+
+use tokio::net::TcpStream;
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+use tracing::debug;
+
+/// Tasks that are polled before input is looked for, if as many are waiting. It bounds the delay of new input; a
+/// smaller number would cost a system call for less.
+const TASKS_PER_TURN: u32 = 1_024;
+
+/// A runtime for one worker, and for the main thread.
+///
+/// # Errors
+/// When the system provides no event queue.
+pub fn runtime() -> io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().event_interval(TASKS_PER_TURN).build()
+}
+
+/// The runtimes that serve connections.
+#[derive(Debug)]
+pub struct Workers {
+    /// That of the caller, which accepts the connections, is the first.
+    runtimes: Vec<Handle>,
+    _stop: DropGuard,
+}
+
+impl Workers {
+    /// The calling runtime alone.
+    pub fn current() -> Self {
+        Self { runtimes: vec![Handle::current()], _stop: CancellationToken::new().drop_guard() }
+    }
+
+    /// The calling runtime, which should be a [`runtime`] and the main thread's, and as many more threads as are
+    /// missing from `count`. They end when this is dropped.
+    ///
+    /// # Errors
+    /// When a thread cannot be started.
+    pub fn start(count: NonZeroUsize) -> io::Result<Self> {
+        let stop = CancellationToken::new();
+        if let Some(wakes) = wakes() {
+            tokio::spawn(until(stop.clone(), wakes));
+        }
+        let mut runtimes = vec![Handle::current()];
+        for number in 1..count.get() {
+            let (runtime, stop) = (runtime()?, stop.clone());
+            runtimes.push(runtime.handle().clone());
+            let run = move || {
+                if let Some(wakes) = wakes() {
+                    runtime.block_on(until(stop, wakes));
+                } else {
+                    runtime.block_on(stop.cancelled());
+                }
+                runtime.shutdown_background();
+            };
+            thread::Builder::new().name(format!("worker-{number}")).spawn(run)?;
+        }
+        Ok(Self { runtimes, _stop: stop.drop_guard() })
+    }
+
+    /// Serves `stream` on the runtime with the fewest tasks; each connection is one.
+    pub fn serve<F>(
+        &self,
+        tasks: &TaskTracker,
+        stream: TcpStream,
+        serve: impl FnOnce(TcpStream) -> F + Send + 'static,
+    ) where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let least = self.runtimes.iter().enumerate().min_by_key(|(_, it)| it.metrics().num_alive_tasks());
+        match least {
+            None | Some((0, _)) => {
+                tasks.spawn(serve(stream));
+            }
+            Some((_, runtime)) => match stream.into_std() {
+                Ok(stream) => {
+                    let serve = async move {
+                        match TcpStream::from_std(stream) {
+                            Ok(stream) => serve(stream).await,
+                            Err(error) => debug!("A connection could not be handed to its worker: {error}"),
+                        }
+                    };
+                    tasks.spawn_on(serve, runtime);
+                }
+                Err(error) => debug!("A connection could not be handed to its worker: {error}"),
+            },
+        }
+    }
+}
+
+/// Wakes the connections of this thread that other threads have handed over. `None` if the thread cannot be a worker:
+/// then they are woken one by one.
+fn wakes() -> Option<impl Future<Output = ()>> {
+    let mut worker = hub::Worker::enter()?;
+    Some(async move { poll_fn(|cx| worker.poll_wakes(cx).map(|never| match never {})).await })
+}
+
+async fn until(stop: CancellationToken, work: impl Future<Output = ()>) {
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = work => {}
+    }
+}
