@@ -68,11 +68,12 @@ async fn broken_bytes_are_dropped() {
 }
 
 #[tokio::test]
-async fn names_that_are_not_utf8_are_dropped() {
+async fn a_topic_that_is_not_utf8_is_dropped_and_an_event_is_refused() {
     check(
         r#"
         ann, bob join realtime:room {"broadcast":{"self":true,"ack":true}}
         ann > binary 03 01 01 0d 02 00 01 '1' '2' 'realtime:room' ff fe '{}'
+        ann < ["1","2","realtime:room","phx_reply",{"response":{"reason":"event is not a string"},"status":"error"}]
         ann > binary 03 01 01 02 02 00 01 '1' '2' ff fe 'hi' '{}'
         ann, bob are quiet
         "#,
