@@ -104,6 +104,8 @@ pub struct Connection {
     rest: Vec<u8>,
     /// A big frame on its way: its size and how much of it has come.
     big: Option<(usize, usize)>,
+    /// The opcode and the first fragments of a message whose last fragment has not arrived.
+    fragments: Option<(u8, Vec<u8>)>,
     /// What the kernel has not taken yet.
     unsent: Vec<u8>,
 }
@@ -116,7 +118,15 @@ impl Connection {
         stream.set_nodelay(true)?;
         sockopt::set_socket_linger(&stream, Some(Duration::ZERO))?;
         let (rest, unsent) = (Vec::new(), Vec::new());
-        Ok(Self { stream, stage: Stage::Connecting, entry: Some(entry), rest, big: None, unsent })
+        Ok(Self {
+            stream,
+            stage: Stage::Connecting,
+            entry: Some(entry),
+            rest,
+            big: None,
+            fragments: None,
+            unsent,
+        })
     }
 
     /// The socket, for (de)registration.
@@ -236,6 +246,9 @@ impl Connection {
         while let Some(header) = Header::read(&bytes[at..])? {
             let start = at + header.size;
             if header.body > BIGGEST_WHOLE_FRAME {
+                if !header.is_final || header.opcode == opcode::CONTINUATION {
+                    bail!("a fragment of {} bytes", header.body);
+                }
                 self.big = Some((header.body, 0));
                 at = start + self.walk_big(member, &bytes[start..], listener);
                 continue;
@@ -243,12 +256,38 @@ impl Connection {
             let Some(body) = bytes.get(start..start + header.body) else { break };
             at = start + header.body;
             if self.stage == Stage::Joined && header.opcode <= opcode::BINARY {
-                listener.frame(member, header.opcode, body);
+                if header.is_final && header.opcode != opcode::CONTINUATION {
+                    listener.frame(member, header.opcode, body);
+                } else {
+                    self.on_fragment(member, &header, body, listener)?;
+                }
             } else {
                 self.on_rare_frame(header.opcode, body)?;
             }
         }
         Ok(at)
+    }
+
+    #[cold]
+    fn on_fragment(
+        &mut self,
+        member: usize,
+        header: &Header,
+        body: &[u8],
+        listener: &mut impl Listener,
+    ) -> Result<()> {
+        if header.opcode != opcode::CONTINUATION {
+            self.fragments = Some((header.opcode, body.to_vec()));
+            return Ok(());
+        }
+        let Some((opcode, mut message)) = self.fragments.take() else { bail!("a continuation of nothing") };
+        message.extend_from_slice(body);
+        if header.is_final {
+            listener.frame(member, opcode, &message);
+        } else {
+            self.fragments = Some((opcode, message));
+        }
+        Ok(())
     }
 
     fn walk_big(&mut self, member: usize, bytes: &[u8], listener: &mut impl Listener) -> usize {
@@ -302,6 +341,7 @@ fn upgraded(bytes: &[u8]) -> Result<Option<usize>> {
 
 struct Header {
     opcode: u8,
+    is_final: bool,
     size: usize,
     body: usize,
 }
@@ -310,8 +350,8 @@ impl Header {
     #[inline]
     fn read(bytes: &[u8]) -> Result<Option<Self>> {
         let [first, second, ..] = *bytes else { return Ok(None) };
-        if first & 0xf0 != 0x80 || second & 0x80 != 0 {
-            bail!("a frame that is fragmented, compressed or masked: {first:02x} {second:02x}");
+        if first & 0x70 != 0 || second & 0x80 != 0 {
+            bail!("a frame that is compressed or masked: {first:02x} {second:02x}");
         }
         let (size, body) = match (second, bytes) {
             (126, [_, _, a, b, ..]) => (4, usize::from(u16::from_be_bytes([*a, *b]))),
@@ -321,7 +361,7 @@ impl Header {
             (126 | 127, _) => return Ok(None),
             (short, _) => (2, usize::from(short)),
         };
-        Ok(Some(Self { opcode: first & 15, size, body }))
+        Ok(Some(Self { opcode: first & 15, is_final: first & 0x80 != 0, size, body }))
     }
 }
 
@@ -381,6 +421,24 @@ mod tests {
             assert_eq!(received.0, [3, 125, 126, 300, 0, 200].map(|size| (opcode::TEXT, size)));
             assert_eq!((received.1, kept.len(), connection.big), (big, 0, None));
         }
+    }
+
+    #[test]
+    fn fragments_are_put_together_whatever_comes_between_them() {
+        let fragment = |first: u8, body: &[u8]| [&[first, body.len() as u8], body].concat();
+        let stream = [
+            fragment(0x01, b"ab"),
+            fragment(0x89, b""),
+            fragment(0x00, b"c"),
+            fragment(0x80, b"de"),
+            fragment(0x81, b"f"),
+        ]
+        .concat();
+        let (mut connection, _server) = joined();
+        let mut received = Received::default();
+        assert_eq!(connection.walk(0, &stream, &mut received).expect("good frames"), stream.len());
+        assert_eq!(received.0, [(opcode::TEXT, 5), (opcode::TEXT, 1)]);
+        assert!(connection.walk(0, &fragment(0x80, b"x"), &mut received).is_err());
     }
 
     #[test]

@@ -7,6 +7,8 @@
 
 /// WebSocket opcodes, as they stand in a frame's first byte.
 pub mod opcode {
+    /// A further fragment of a message.
+    pub const CONTINUATION: u8 = 0;
     /// A text message.
     pub const TEXT: u8 = 1;
     /// A binary message.
