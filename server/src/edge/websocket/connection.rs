@@ -27,7 +27,7 @@ use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use super::config::ConnectionConfig;
 use super::readable::Readable;
 use super::tap::Tap;
-use super::writer::Writer;
+use super::writer::{WriteTurn, Writer};
 use crate::close_reason::CloseReason;
 use crate::sessions::Session;
 
@@ -152,7 +152,8 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
         (drained || !self.outbox.is_backlogged()) && !tap.is_flooded()
     }
 
-    /// Writes everything that is queued, and does what is due. `false` means that the socket accepts no more for now.
+    /// Writes what is queued, and does what is due. `false` means that some is left, because the socket accepts no more for
+    /// now or other connections get their turn.
     fn write(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
         loop {
             let (stream, control) = self.socket.get_mut().parts();
@@ -171,12 +172,19 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
                     return Ok(false);
                 }
                 Poll::Ready(Err(error)) => return Err(error),
-                Poll::Ready(Ok(Turn::Notified)) => self.on_timer(Instant::now())?,
-                Poll::Ready(Ok(Turn::CaughtUp)) => self.session.caught_up(),
-                Poll::Ready(Ok(Turn::Disconnect(disconnect))) if self.phase == Phase::Open => {
+                Poll::Ready(Ok(WriteTurn::Over)) => {
+                    self.stalled = None;
+                    cx.waker().wake_by_ref();
+                    return Ok(false);
+                }
+                Poll::Ready(Ok(WriteTurn::Drained(Turn::Notified))) => self.on_timer(Instant::now())?,
+                Poll::Ready(Ok(WriteTurn::Drained(Turn::CaughtUp))) => self.session.caught_up(),
+                Poll::Ready(Ok(WriteTurn::Drained(Turn::Disconnect(disconnect))))
+                    if self.phase == Phase::Open =>
+                {
                     self.close(disconnect)
                 }
-                Poll::Ready(Ok(_)) => {
+                Poll::Ready(Ok(WriteTurn::Drained(_))) => {
                     self.stalled = None;
                     return Ok(true);
                 }

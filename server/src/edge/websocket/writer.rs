@@ -18,8 +18,20 @@ const SLICES: usize = 64;
 /// Bytes of frames that are copied together. The buffer is kept by each thread, and remains in the processor's cache.
 const COPIED: usize = 16 * 1024;
 
+/// Bytes that a connection writes before others get their turn. The kernel copies them in some ten microseconds.
+const BYTES_PER_TURN: usize = 256 * 1024;
+
 thread_local! {
     static COPY: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Where a turn of writing ends.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum WriteTurn {
+    /// Everything queued is written; this is the outbox's next turn, and never [`Turn::Write`].
+    Drained(Turn),
+    /// [`BYTES_PER_TURN`] are written, and there is more.
+    Over,
 }
 
 /// What has been taken from the outbox and not yet been accepted by the socket.
@@ -38,15 +50,15 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Writes until the outbox has nothing more to write, and returns its next turn; pending when the socket
-    /// accepts no more. [`Turn::Write`] is never returned.
+    /// Writes until the outbox has nothing more to write or the turn is over; pending when the socket accepts no more.
     pub(super) fn poll_drain<S: AsyncWrite + Unpin>(
         &mut self,
         stream: &mut S,
         control: &mut Vec<u8>,
         outbox: &Outbox,
         cx: &mut Context<'_>,
-    ) -> Poll<io::Result<Turn>> {
+    ) -> Poll<io::Result<WriteTurn>> {
+        let mut left = BYTES_PER_TURN;
         loop {
             if self.in_control || (self.offset == 0 && !control.is_empty()) {
                 ready!(self.poll_control(stream, control, cx))?;
@@ -55,12 +67,15 @@ impl Writer {
                 ready!(Pin::new(&mut *stream).poll_flush(cx))?;
                 match outbox.take(&mut self.burst, cx.waker()) {
                     Turn::Write => {}
-                    turn => return Poll::Ready(Ok(turn)),
+                    turn => return Poll::Ready(Ok(WriteTurn::Drained(turn))),
                 }
+            } else if left == 0 {
+                return Poll::Ready(Ok(WriteTurn::Over));
             } else {
                 // With control bytes waiting behind half a frame, only that frame is finished.
                 let frames = if control.is_empty() { SLICES } else { 1 };
-                let written = ready!(self.poll_burst(stream, frames, cx))?;
+                let written = ready!(self.poll_burst(stream, frames, left, cx))?;
+                left -= written;
                 self.advance(written, outbox);
             }
         }
@@ -99,7 +114,7 @@ impl Writer {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         let written = ready!(Pin::new(stream).poll_write(cx, &control[self.offset..]))?;
-        not_closed(written)?;
+        ready!(not_closed(written))?;
         self.sent += written as u64;
         self.offset += written;
         self.in_control = self.offset < control.len();
@@ -115,35 +130,34 @@ impl Writer {
         &self,
         stream: &mut S,
         frames: usize,
+        max: usize,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
         let Some(first) = self.burst.first() else { return Poll::Ready(Ok(0)) };
         let first = &first.bytes()[self.offset..];
-        let written = if frames == 1 || self.burst.len() == 1 {
-            ready!(Pin::new(stream).poll_write(cx, first))?
-        } else if first.len() < COPIED / 2 {
-            let polled = COPY.with_borrow_mut(|copy| {
-                copy.clear();
-                copy.extend_from_slice(first);
-                for frame in self.burst.iter().skip(1) {
-                    if copy.len() + frame.len() > COPIED {
-                        break;
-                    }
-                    copy.extend_from_slice(frame.bytes());
-                }
-                Pin::new(stream).poll_write(cx, copy)
-            });
-            ready!(polled)?
+        if frames == 1 || self.burst.len() == 1 || first.len() >= max {
+            let written = ready!(Pin::new(stream).poll_write(cx, &first[..first.len().min(max)]))?;
+            return not_closed(written);
+        }
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        slices[0] = IoSlice::new(first);
+        let (mut used, mut bytes) = (1, first.len());
+        for (slice, frame) in slices[1..].iter_mut().zip(self.burst.iter().skip(1).take(frames - 1)) {
+            if bytes == max {
+                break;
+            }
+            let part = &frame.bytes()[..frame.len().min(max - bytes)];
+            *slice = IoSlice::new(part);
+            bytes += part.len();
+            used += 1;
+        }
+        let slices = &slices[..used];
+        let polled = if bytes <= COPIED {
+            poll_copy(stream, slices, cx)
         } else {
-            let mut slices = [IoSlice::new(&[]); SLICES];
-            slices[0] = IoSlice::new(first);
-            let rest = self.burst.iter().skip(1).take(frames - 1);
-            let used =
-                1 + slices[1..].iter_mut().zip(rest).map(|(s, f)| *s = IoSlice::new(f.bytes())).count();
-            ready!(Pin::new(stream).poll_write_vectored(cx, &slices[..used]))?
+            Pin::new(stream).poll_write_vectored(cx, slices)
         };
-        not_closed(written)?;
-        Poll::Ready(Ok(written))
+        not_closed(ready!(polled)?)
     }
 
     fn advance(&mut self, written: usize, outbox: &Outbox) {
@@ -161,9 +175,22 @@ impl Writer {
     }
 }
 
+/// Writes the slices as one.
+fn poll_copy<S: AsyncWrite + Unpin>(
+    stream: &mut S,
+    slices: &[IoSlice<'_>],
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    COPY.with_borrow_mut(|copy| {
+        copy.clear();
+        slices.iter().for_each(|slice| copy.extend_from_slice(slice));
+        Pin::new(stream).poll_write(cx, copy)
+    })
+}
+
 /// A socket that accepts no byte of a non-empty write is closed.
-fn not_closed(written: usize) -> io::Result<()> {
-    if written == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(()) }
+fn not_closed(written: usize) -> Poll<io::Result<usize>> {
+    Poll::Ready(if written == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(written) })
 }
 
 #[cfg(test)]
@@ -211,7 +238,29 @@ mod tests {
         outbox.offer(&Frame::new(vec![7; 10], 0));
         assert!(drain(&mut stream).is_pending(), "the frame is in the stream, not in the socket");
         stream.open = true;
-        assert!(matches!(drain(&mut stream), Poll::Ready(Ok(Turn::Idle))));
+        assert!(matches!(drain(&mut stream), Poll::Ready(Ok(WriteTurn::Drained(Turn::Idle)))));
         assert!(stream.buffered.is_empty());
+    }
+
+    #[test]
+    fn a_turn_of_writing_ends_after_some_bytes() {
+        let outbox = Outbox::new(Bounds { frames: 8, bytes: 10 << 20 }, hub::TenantMemory::unlimited());
+        let (mut writer, mut control) = (Writer::default(), Vec::new());
+        let mut stream = BufferingStream { open: true, ..BufferingStream::default() };
+        let mut cx = Context::from_waker(Waker::noop());
+        outbox.offer(&Frame::new(vec![7; 10], 0));
+        outbox.offer(&Frame::new(vec![8; 2 * BYTES_PER_TURN], 0));
+        let mut turns = Vec::new();
+        loop {
+            let before = writer.sent;
+            let Poll::Ready(Ok(turn)) = writer.poll_drain(&mut stream, &mut control, &outbox, &mut cx) else {
+                panic!("the stream accepts everything")
+            };
+            turns.push((writer.sent - before) as usize);
+            if turn != WriteTurn::Over {
+                break;
+            }
+        }
+        assert_eq!(turns, [BYTES_PER_TURN, BYTES_PER_TURN, 10]);
     }
 }
