@@ -67,5 +67,6 @@ async fn members_on_all_workers_receive_every_message_in_order() {
     for member in &mut members {
         assert_eq!(member.drain_to_close().await, Some(1012), "clients of all workers learn of the stop");
     }
+    drop(members);
     assert!(process.exit().0.success());
 }
