@@ -115,8 +115,13 @@ impl Retry {
         if persistence == Persistence::UntilEdited {
             return *self = Self::default();
         }
+        let now = Instant::now();
+        if self.at.is_some_and(|at| now < at) {
+            // Read for another reason, which does not postpone what is due: an operator may ask again and again.
+            return;
+        }
         let pause = RETRY_PAUSE_MIN * 2_u32.pow(self.attempts);
-        self.at = Some(Instant::now() + pause.min(RETRY_PAUSE_MAX));
+        self.at = Some(now + pause.min(RETRY_PAUSE_MAX));
         self.attempts = (self.attempts + 1).min(RETRY_DOUBLINGS_MAX);
     }
 

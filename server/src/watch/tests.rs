@@ -212,3 +212,12 @@ async fn other_files_and_reading_are_not_reported() {
     // Long enough to compare the files, which is the subject here.
     assert!(timeout(SETTLE_INTERVAL * 4, watch.changed()).await.is_err());
 }
+
+#[tokio::test]
+async fn a_retry_is_not_postponed_by_readings_for_other_reasons() {
+    let mut retry = Retry::default();
+    for _ in 0..50 {
+        retry.after(Persistence::MayPass);
+    }
+    timeout(SOON, retry.due()).await.expect("the first retry comes after RETRY_PAUSE_MIN");
+}
