@@ -27,7 +27,7 @@ async fn impatient_world() -> World {
 fn use_up(world: &World) -> MemoryCharge {
     let node = world.node();
     let memory = &node.tenants.default_tenant().memory;
-    memory.charge(MemoryKind::Presence, memory.budget().limit())
+    memory.charge(MemoryKind::Connections, memory.budget().limit())
 }
 
 /// The response to a broadcast over HTTP with a payload of this size.

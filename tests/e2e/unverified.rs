@@ -33,7 +33,7 @@ async fn requests_without_a_valid_token_do_not_count_towards_the_rate_of_a_tenan
         for _ in 0..20 {
             let refusal = world.send(post("b", &token(kind))).await;
             assert_eq!(refusal.status, 401, "{kind:?}: {}", refusal.text());
-            assert_eq!(rate_headers(&refusal), [""; 0], "the rate is not told");
+            assert_eq!(rate_headers(&refusal), [""; 0], "the rate is not shown");
         }
     }
     let response = world.send(post("b", &token(Token::Valid))).await;

@@ -372,7 +372,7 @@ async fn held_messages_are_within_the_memory_of_the_tenant() {
     ann.settle().await;
     let held = memory.used(MemoryKind::Held);
     assert!((20_000..21_000).contains(&held), "{held}");
-    let used_up = memory.charge(MemoryKind::Presence, memory.budget().limit());
+    let used_up = memory.charge(MemoryKind::Connections, memory.budget().limit());
     ann.push("4", "realtime:wait", "broadcast", &long).await;
     let refused = ann.next_json().await;
     assert_eq!((&refused[1], &refused[4]["status"]), (&json!("4"), &json!("error")));

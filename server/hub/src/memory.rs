@@ -26,19 +26,14 @@ pub enum MemoryKind {
     Held,
     /// Frames in outboxes.
     Sending,
-    /// What is shown in rooms.
-    Presence,
-    /// What goes to other nodes or comes from them.
-    Bus,
 }
 
 impl MemoryKind {
     /// The number of kinds.
-    pub const COUNT: usize = 6;
+    pub const COUNT: usize = 4;
 
     /// Every kind, in the order of their discriminants.
-    pub const ALL: [Self; Self::COUNT] =
-        [Self::Connections, Self::Receiving, Self::Held, Self::Sending, Self::Presence, Self::Bus];
+    pub const ALL: [Self; Self::COUNT] = [Self::Connections, Self::Receiving, Self::Held, Self::Sending];
 
     /// The kind as a word, for metrics and `/status`.
     pub const fn word(self) -> &'static str {
@@ -47,8 +42,6 @@ impl MemoryKind {
             Self::Receiving => "receiving",
             Self::Held => "held",
             Self::Sending => "sending",
-            Self::Presence => "presence",
-            Self::Bus => "bus",
         }
     }
 }

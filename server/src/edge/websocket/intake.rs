@@ -4,7 +4,7 @@
 //! sees them. A message of more than [`UNCHARGED_BYTES`] is charged as a whole when it begins; a fragmented one, whose size
 //! is not announced, as the largest that is accepted. While there is no memory for it nothing is read, so that TCP holds
 //! the client back; after `server.large_message_timeout` the message is skipped: it is read and not kept, except for its
-//! head, by which the session finds out whom to tell. The connection and its other messages go on.
+//! head, by which the session finds the topic to reply to. The connection and its other messages go on.
 
 use std::io;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ pub(super) enum Step {
     Pass(usize),
     /// So many are of a message that is skipped.
     Skip(usize),
-    /// There are too few to tell.
+    /// There are too few to decide.
     More,
     /// A message was skipped, and is to be [taken](Intake::take_skipped); or one waits for memory.
     Wait,
