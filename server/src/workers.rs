@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
-use tracing::debug;
+use tracing::warn;
 
 /// Tasks that are polled before input is looked for, if as many are waiting. It bounds the delay of new input; a
 /// smaller number would cost a system call for less.
@@ -79,23 +79,19 @@ impl Workers {
         F: Future<Output = ()> + Send + 'static,
     {
         let least = self.runtimes.iter().enumerate().min_by_key(|(_, it)| it.metrics().num_alive_tasks());
-        match least {
-            None | Some((0, _)) => {
-                tasks.spawn(serve(stream));
+        let Some((_, runtime)) = least.filter(|(number, _)| *number > 0) else {
+            tasks.spawn(serve(stream));
+            return;
+        };
+        // A stream is known to the runtime that accepted it, and has to become known to that which serves it.
+        let stream = stream.into_std();
+        let serve = async move {
+            match stream.and_then(TcpStream::from_std) {
+                Ok(stream) => serve(stream).await,
+                Err(error) => warn!("A connection was closed, because its worker cannot watch it: {error}"),
             }
-            Some((_, runtime)) => match stream.into_std() {
-                Ok(stream) => {
-                    let serve = async move {
-                        match TcpStream::from_std(stream) {
-                            Ok(stream) => serve(stream).await,
-                            Err(error) => debug!("A connection could not be handed to its worker: {error}"),
-                        }
-                    };
-                    tasks.spawn_on(serve, runtime);
-                }
-                Err(error) => debug!("A connection could not be handed to its worker: {error}"),
-            },
-        }
+        };
+        tasks.spawn_on(serve, runtime);
     }
 }
 
