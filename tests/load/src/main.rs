@@ -5,13 +5,15 @@
 //! measured and why; the parts are:
 //!
 //! - `workloads/`: what is measured, a family per file
-//! - `drive`, `traffic`, `swarm`, `connection`, `message`: the clients, from a run down to bytes
+//! - `drive`, `traffic`, `swarm`, `connection`, `entry`, `frames`, `message`: the clients, from a run down to bytes
 //! - `server`, `floor`, `process`, `machine`: what is measured against what, and on what
 //! - `report`: the table and the JSON
 
 mod connection;
 mod drive;
+mod entry;
 mod floor;
+mod frames;
 mod machine;
 mod message;
 mod process;

@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail};
 use jsonwebtoken::{EncodingKey, Header};
 use serde_json::json;
 
-use crate::connection::Entry;
+use crate::entry::Entry;
 use crate::floor::Style;
 use crate::machine::{Cores, Deadline};
 use crate::message::{self, Broadcast, Encoding};

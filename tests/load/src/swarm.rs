@@ -11,7 +11,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use mio::{Events, Interest, Poll, Token};
 
-use crate::connection::{BIGGEST_WHOLE_FRAME, Change, Connection, Entry, Listener, ReadUntil};
+use crate::connection::{Change, Connection, Listener, ReadUntil};
+use crate::entry::Entry;
+use crate::frames::BIGGEST_WHOLE_FRAME;
 use crate::machine::Deadline;
 
 /// How many connections are on their way in at a time: enough to keep a server busy, not enough to

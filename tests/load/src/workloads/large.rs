@@ -9,7 +9,8 @@ use anyhow::{Result, ensure};
 use serde_json::json;
 
 use super::Bench;
-use crate::connection::{Listener, Part};
+use crate::connection::Listener;
+use crate::frames::Part;
 use crate::machine::Deadline;
 use crate::message::{self, Encoding, FILLING, FILLING_START};
 use crate::process;

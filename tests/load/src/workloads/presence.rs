@@ -91,7 +91,7 @@ fn final_state(target: &Target, members: usize) -> Result<usize> {
     Ok(latecomer.bytes)
 }
 
-fn entry(target: &Target, member: usize) -> Result<crate::connection::Entry> {
+fn entry(target: &Target, member: usize) -> Result<crate::entry::Entry> {
     target.entry(0, member, &json!({"enabled": true, "key": key(member)}))
 }
 

@@ -1,0 +1,47 @@
+//! How a client gets into its room: what it sends first, and the replies that it expects.
+
+use anyhow::{Result, bail};
+
+use crate::message::{self, opcode};
+
+/// The first messages of a connection, which determine the reply that it waits for.
+pub struct Entry {
+    /// Sent as soon as the socket is connected.
+    pub hello: Vec<u8>,
+    /// Sent after the upgrade. The floor has none.
+    pub join: Option<Vec<u8>>,
+}
+
+impl Entry {
+    /// Upgrade with a token, then join.
+    pub fn phoenix(host: &str, token: &str, join: &str) -> Self {
+        Self {
+            hello: message::upgrade(host, token).into_bytes(),
+            join: Some(message::client_frame(opcode::TEXT, join.as_bytes())),
+        }
+    }
+
+    /// The room's number; the floor answers with an empty frame.
+    pub fn floor(room: u32) -> Self {
+        Self { hello: room.to_le_bytes().to_vec(), join: None }
+    }
+}
+
+/// Whether this is the expected reply to a join: the floor's empty frame, or a Phoenix reply that says ok.
+pub fn is_join_reply(opcode: u8, body: &[u8]) -> bool {
+    if opcode == opcode::BINARY {
+        return body.is_empty();
+    }
+    let text = String::from_utf8_lossy(body);
+    text.starts_with(r#"["1","1","#) && text.contains("phx_reply") && text.contains(r#""status":"ok""#)
+}
+
+/// Where the answer to the upgrade ends, if it has ended and is the right one.
+pub fn upgraded(bytes: &[u8]) -> Result<Option<usize>> {
+    let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else { return Ok(None) };
+    let head = String::from_utf8_lossy(&bytes[..end]);
+    if !head.starts_with("HTTP/1.1 101") || !head.contains(message::ACCEPT) {
+        bail!("no upgrade: {}", String::from_utf8_lossy(bytes));
+    }
+    Ok(Some(end + 4))
+}
