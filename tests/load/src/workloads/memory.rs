@@ -63,7 +63,7 @@ pub fn run(bench: &Bench) -> Result<Outcome> {
     let worst = rounds.iter().map(|round| round.each_kib).fold(0.0, f64::max);
     let last = rounds.last().map_or(f64::NAN, |round| round.kept as f64 / round.taken as f64);
     let rows = vec![
-        Row::alone("KiB each, worst round", worst, Goal::AtMost(5.0)),
+        Row::alone("KiB each, worst round", worst, Goal::AtMost(4.0)),
         Row::alone("kept after all left", last, Goal::AtMost(KEPT_AT_MOST)),
         Row::alone("idle KiB", idle as f64 / 1024.0, Goal::None),
     ];
