@@ -32,9 +32,6 @@ const SETTLE_INTERVAL: Duration = Duration::from_millis(100);
 /// How many such intervals a change may go on before it is reported all the same.
 const SETTLE_INTERVALS_MAX: u32 = 7;
 
-/// How often the files are compared without an event.
-const RECHECK_INTERVAL: Duration = Duration::from_secs(30);
-
 /// The first pause before an attempt to read again, and the longest.
 const RETRY_PAUSE_MIN: Duration = Duration::from_secs(1);
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(30);
@@ -78,8 +75,8 @@ impl Watch {
     ///
     /// Safe to drop while it waits: the next call reports the change.
     pub async fn changed(&mut self) {
-        while !self.with_files(WatchedFiles::have_changed).await {
-            let _event_or_elapsed = timeout(RECHECK_INTERVAL, self.events.notified()).await;
+        while let Some(interval) = self.with_files(WatchedFiles::recheck_interval).await {
+            let _event_or_elapsed = timeout(interval, self.events.notified()).await;
         }
         settled(|| self.with_files(|watched_files| watched_files.stamps())).await;
         self.with_files(WatchedFiles::arm).await;

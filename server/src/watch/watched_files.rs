@@ -7,10 +7,17 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use settings::file_access::within_deadline;
 use tracing::{debug, warn};
+
+/// How often the files are compared without an event.
+const RECHECK_INTERVAL: Duration = Duration::from_secs(30);
+
+/// The same while folders are not known, so that a file system which responds again is watched soon.
+const UNLISTED_RECHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Links that one path may lead through; Linux follows as many itself.
 const LINKS_MAX: usize = 40;
@@ -26,6 +33,8 @@ pub(super) struct WatchedFiles {
     watcher: RecommendedWatcher,
     /// Whether a folder that should be watched cannot be.
     has_unwatched: bool,
+    /// Whether folders are not known, and so not watched, because their file system did not respond.
+    has_unlisted: bool,
     /// Which and why, until it has been logged.
     pub(super) unlogged_problem: Option<String>,
 }
@@ -33,7 +42,8 @@ pub(super) struct WatchedFiles {
 impl WatchedFiles {
     pub(super) fn with(watcher: RecommendedWatcher) -> Self {
         let (files, stamps, folders) = (Vec::new(), Vec::new(), BTreeSet::new());
-        Self { files, stamps, folders, watcher, has_unwatched: false, unlogged_problem: None }
+        let (has_unwatched, has_unlisted) = (false, false);
+        Self { files, stamps, folders, watcher, has_unwatched, has_unlisted, unlogged_problem: None }
     }
 
     pub(super) fn watch_instead(&mut self, files: Vec<PathBuf>) {
@@ -48,7 +58,9 @@ impl WatchedFiles {
             let _gone = self.watcher.unwatch(&folder);
         }
         let mut unwatched = None;
-        for folder in folders_of(self.files.iter()) {
+        let (wanted, are_complete) = folders_of(self.files.iter());
+        self.has_unlisted = !are_complete;
+        for folder in wanted {
             match self.watcher.watch(&folder, RecursiveMode::NonRecursive) {
                 Ok(()) => drop(self.folders.insert(folder)),
                 Err(error) if is_missing(&error) => debug!("Nothing to watch at {}", folder.display()),
@@ -66,21 +78,28 @@ impl WatchedFiles {
         self.stamps = self.stamps();
     }
 
-    /// Whether a file is no longer what it was when the folders were armed.
-    pub(super) fn have_changed(&mut self) -> bool {
+    /// After how long to compare the files again if there is no event until then; `None` if one of them is no longer what it
+    /// was when the folders were armed.
+    pub(super) fn recheck_interval(&mut self) -> Option<Duration> {
         // Not where it was noticed: at the start that is before the log is open.
         if let Some(problem) = self.unlogged_problem.take() {
             warn!(
                 "{problem}. An edit may be noticed half a minute late; SIGHUP makes the server read it at once"
             );
         }
-        self.stamps != self.stamps() || self.watch_new_folders() && self.stamps != self.stamps()
+        if self.stamps != self.stamps() || self.watch_new_folders() && self.stamps != self.stamps() {
+            return None;
+        }
+        Some(if self.has_unlisted { UNLISTED_RECHECK_INTERVAL } else { RECHECK_INTERVAL })
     }
 
-    /// Watches folders that have been created on the way to a missing file. Returns whether there are any.
+    /// Watches folders that have been created on the way to a missing file, and folders that could not be listed before.
+    /// Returns whether there are any.
     fn watch_new_folders(&mut self) -> bool {
-        let missing = self.files.iter().zip(&self.stamps).filter(|(_, stamp)| stamp.is_none());
-        let wanted = folders_of(missing.map(|(file, _)| file));
+        let unwatched =
+            self.files.iter().zip(&self.stamps).filter(|(_, stamp)| self.has_unlisted || stamp.is_none());
+        let (wanted, are_complete) = folders_of(unwatched.map(|(file, _)| file));
+        self.has_unlisted = !are_complete;
         let watched = self.folders.len();
         for folder in wanted {
             if !self.folders.contains(&folder)
@@ -111,14 +130,18 @@ fn stamp(file: &Path) -> FileStamp {
     Some((found.dev(), found.ino(), found.size(), found.mtime(), found.mtime_nsec()))
 }
 
-/// The folders of each of these files. One whose file system does not respond has none until it does: a watch on its
-/// folder would block as well.
-fn folders_of<'a>(files: impl Iterator<Item = &'a PathBuf>) -> BTreeSet<PathBuf> {
-    let folders_within_deadline = |file: &PathBuf| {
+/// The folders of each of these files, and whether they are complete. A file whose file system does not respond has none
+/// until it does: a watch on its folder would block as well.
+fn folders_of<'a>(files: impl Iterator<Item = &'a PathBuf>) -> (BTreeSet<PathBuf>, bool) {
+    let (mut all, mut are_complete) = (BTreeSet::new(), true);
+    for file in files {
         let path = file.clone();
-        within_deadline(file, move || Ok(folders(&path))).unwrap_or_default()
-    };
-    files.flat_map(folders_within_deadline).collect()
+        match within_deadline(file, move || Ok(folders(&path))) {
+            Ok(folders) => all.extend(folders),
+            Err(_no_response) => are_complete = false,
+        }
+    }
+    (all, are_complete)
 }
 
 /// Whether there is no such folder. The one above is watched, so that its creation is noticed.
@@ -173,4 +196,41 @@ fn above(path: &Path) -> BTreeSet<PathBuf> {
         }
     }
     folders
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn a_folder_is_watched_that_responds_again_between_its_listing_and_the_stamps() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("a");
+        fs::write(&file, "1").expect("written");
+        // As a system call does on a network file system whose server is away.
+        let (release, blocked) = mpsc::channel::<()>();
+        let overdue = within_deadline(&file, move || {
+            let _released = blocked.recv();
+            Ok(())
+        });
+        assert!(overdue.is_err(), "it does not respond");
+        let (events, event) = mpsc::channel();
+        let watcher = notify::recommended_watcher(move |_event| {
+            let _ended = events.send(());
+        })
+        .expect("a watcher");
+        let mut watched_files = WatchedFiles::with(watcher);
+        watched_files.watch_instead(vec![file.clone()]);
+        drop(release);
+        while within_deadline(&file, || Ok(())).is_err() {
+            std::thread::yield_now();
+        }
+        watched_files.stamps = watched_files.stamps();
+
+        assert_eq!(watched_files.recheck_interval(), Some(RECHECK_INTERVAL), "nothing has changed");
+        fs::write(&file, "22").expect("written");
+        event.recv_timeout(Duration::from_secs(5)).expect("its folder is watched");
+    }
 }
