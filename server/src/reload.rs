@@ -126,24 +126,13 @@ impl ConfigReloader {
                 () = watch::changed(self.watch.as_mut()) => Trigger::Files,
                 () = retry.due() => Trigger::Retry,
             };
-            // A disk that does not answer must not delay the stop.
+            // A disk that does not answer must not delay the stop. The outcome is reported where it is reached.
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = self.reload(&node, trigger) => {}
+                _outcome = self.reader.reload(Arc::clone(&node), trigger) => {}
             }
             retry.after(self.reader.persistence());
         }
-    }
-
-    async fn reload(&mut self, node: &Arc<Node>, trigger: Trigger) {
-        if let Some(watch) = &mut self.watch {
-            // Before they are read, so that a change meanwhile is noticed.
-            let reader = Arc::clone(&self.reader);
-            // Bounded, because listing them may block. What blocks this blocks reading too, and is reported there.
-            let _elapsed = timeout(RELOAD_TIMEOUT, watch.watch_instead(move || reader.sources.files())).await;
-        }
-        // Reported where it was reached.
-        let _outcome = self.reader.reload(Arc::clone(node), trigger).await;
     }
 }
 

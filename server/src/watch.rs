@@ -47,12 +47,13 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Watches `files`. Changes from now on are reported by [`changed`](Self::changed). A file may be missing, and may be
-    /// a folder: that changes when something in it comes or goes.
+    /// Watches the files that `list` returns, which is called for every comparison: they may become others, and that is a
+    /// change as well. Changes from now on are reported by [`changed`](Self::changed). A file may be missing, and may be a
+    /// folder: that changes when something in it comes or goes.
     ///
     /// # Errors
     /// When the system cannot watch anything (more), for example because all of its watches are taken.
-    pub fn new(files: impl IntoIterator<Item = PathBuf>) -> notify::Result<Self> {
+    pub fn new(list: impl Fn() -> Vec<PathBuf> + Send + 'static) -> notify::Result<Self> {
         let events = Arc::new(Notify::new());
         let notified = Arc::clone(&events);
         let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
@@ -61,14 +62,8 @@ impl Watch {
             }
             notified.notify_one();
         })?;
-        let mut watched_files = WatchedFiles::with(watcher);
-        watched_files.watch_instead(files.into_iter().collect());
+        let watched_files = WatchedFiles::armed(watcher, list);
         Ok(Self { watched_files: Arc::new(Mutex::new(watched_files)), events })
-    }
-
-    /// Watches other files instead, which are listed on a thread that may wait.
-    pub async fn watch_instead(&mut self, files: impl FnOnce() -> Vec<PathBuf> + Send + 'static) {
-        self.with_files(move |watched_files| watched_files.watch_instead(files())).await;
     }
 
     /// Waits until one of the files is no longer what it was, and nothing has changed for a moment.

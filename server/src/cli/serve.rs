@@ -153,7 +153,8 @@ pub async fn run(args: Args, signals: Option<Signals>) -> anyhow::Result<()> {
 /// Reads the settings and the files they name, and locks the data folder.
 fn prepare(args: &Args) -> anyhow::Result<Prepared> {
     let mut sources = args.sources();
-    let watch = Watch::new(sources.files());
+    let listed = sources.clone();
+    let watch = Watch::new(move || listed.files());
     let mut loaded = sources.load()?;
     let folder = DataDir::of(&loaded.settings);
     let lock = match folder.lock() {

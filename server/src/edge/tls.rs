@@ -174,7 +174,7 @@ impl Certificates {
     pub async fn keep_fresh(self: Arc<Self>, metrics: &NodeMetrics, stop: CancellationToken) {
         let files = [self.cert_file.clone(), self.key_file.clone()];
         // On a thread for blocking work, because a network file system may not respond.
-        let watching = tokio::task::spawn_blocking(move || Watch::new(files));
+        let watching = tokio::task::spawn_blocking(move || Watch::new(move || files.to_vec()));
         // An error means that the runtime is shutting down.
         let Ok(watch) = watching.await else { return };
         let mut watch =

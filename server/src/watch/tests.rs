@@ -22,6 +22,10 @@ fn write(folder: &TempDir, name: &str, text: &str) -> PathBuf {
     path
 }
 
+fn watch<const N: usize>(files: [PathBuf; N]) -> Watch {
+    Watch::new(move || files.to_vec()).expect("a watch")
+}
+
 /// Asserts that the change is reported to a caller that waits: one that looks afterwards notices it in any case.
 async fn is_reported(watch: &mut Watch, change: impl FnOnce()) {
     let mut reported = pin!(watch.changed());
@@ -34,7 +38,7 @@ async fn is_reported(watch: &mut Watch, change: impl FnOnce()) {
 async fn a_file_written_again_and_again_is_reported_each_time() {
     let folder = folder();
     let file = write(&folder, "a", "1");
-    let mut watch = Watch::new([file.clone()]).expect("a watch");
+    let mut watch = watch([file.clone()]);
     for text in ["22", "333"] {
         is_reported(&mut watch, || fs::write(&file, text).expect("written")).await;
     }
@@ -44,7 +48,7 @@ async fn a_file_written_again_and_again_is_reported_each_time() {
 async fn a_file_that_takes_the_others_place_is_reported_and_watched_further() {
     let folder = folder();
     let file = write(&folder, "a", "1");
-    let mut watch = Watch::new([file.clone()]).expect("a watch");
+    let mut watch = watch([file.clone()]);
     for text in ["2", "3"] {
         is_reported(&mut watch, || fs::rename(write(&folder, "a.new", text), &file).expect("renamed")).await;
     }
@@ -68,7 +72,7 @@ async fn a_replaced_link_above_the_file_is_reported_and_its_target_is_watched() 
     replace("..1");
     let file = folder.path().join("a");
     symlink("..data/a", &file).expect("a link");
-    let mut watch = Watch::new([file]).expect("a watch");
+    let mut watch = watch([file]);
     is_reported(&mut watch, || replace("..2")).await;
     let next = || {
         replace("..3");
@@ -95,7 +99,7 @@ async fn a_replaced_link_on_the_way_to_another_is_reported() {
     replace("1");
     let file = folder.path().join("etc/a");
     symlink("../srv/current/a", &file).expect("a link");
-    let mut watch = Watch::new([file]).expect("a watch");
+    let mut watch = watch([file]);
     for to in ["2", "1"] {
         is_reported(&mut watch, || replace(to)).await;
     }
@@ -109,7 +113,7 @@ async fn a_link_without_a_target_or_to_itself_is_tolerated() {
     fs::create_dir(folder.path().join("other")).expect("a folder");
     symlink("other/a", &file).expect("a link");
     symlink("circle", &circle).expect("a link");
-    let mut watch = Watch::new([file, circle.join("b")]).expect("a watch");
+    let mut watch = watch([file, circle.join("b")]);
     is_reported(&mut watch, || drop(write(&folder, "other/a", "there"))).await;
     let mended = || {
         fs::remove_file(&circle).expect("removed");
@@ -123,7 +127,7 @@ async fn a_link_without_a_target_or_to_itself_is_tolerated() {
 async fn a_folder_that_comes_first_is_watched_for_the_file_that_comes_later() {
     let folder = folder();
     let file = folder.path().join("one/two/three/a");
-    let mut watch = Watch::new([file.clone()]).expect("a watch");
+    let mut watch = watch([file.clone()]);
     let steps = async {
         for step in ["one", "one/two", "one/two/three"] {
             // Long enough to notice it, though nothing is reported before there is a file.
@@ -142,11 +146,9 @@ async fn a_folder_that_cannot_be_watched_is_logged_once_and_one_that_is_missing_
     let folder = folder();
     let circle = folder.path().join("circle");
     symlink("circle", &circle).expect("a link");
-    let mut watch = Watch::new([folder.path().join("missing/folder/b")]).expect("a watch");
     let problem = |watch: &Watch| watch.watched_files.try_lock().expect("unused").unlogged_problem.take();
-    assert_eq!(problem(&watch), None);
-    let file = circle.join("b");
-    watch.watch_instead(move || vec![file]).await;
+    assert_eq!(problem(&watch([folder.path().join("missing/folder/b")])), None);
+    let watch = watch([circle.join("b")]);
     let text = problem(&watch).expect("a problem");
     assert!(text.starts_with(&format!("Cannot watch {}: Too many", circle.display())), "{text}");
     assert!(!text.ends_with(['.', ']']), "a clause of a longer sentence: {text}");
@@ -183,7 +185,7 @@ async fn a_folder_that_is_replaced_is_watched_further() {
     let folder = folder();
     fs::create_dir(folder.path().join("b")).expect("a folder");
     let file = write(&folder, "b/a", "1");
-    let mut watch = Watch::new([file.clone()]).expect("a watch");
+    let mut watch = watch([file.clone()]);
     let (b, old) = (folder.path().join("b"), folder.path().join("b.old"));
     is_reported(&mut watch, || fs::rename(&b, old).expect("renamed")).await;
     let replaced = || {
@@ -195,9 +197,24 @@ async fn a_folder_that_is_replaced_is_watched_further() {
 }
 
 #[tokio::test]
+async fn a_file_that_the_list_gains_is_reported_and_watched() {
+    let folder = folder();
+    let (first, second) = (write(&folder, "a", "1"), folder.path().join("folder/b"));
+    fs::create_dir(folder.path().join("folder")).expect("a folder");
+    let (files, listed) = (vec![first.clone()], vec![first.clone(), second.clone()]);
+    let has_both = first.clone();
+    let list = move || {
+        if fs::read(&has_both).is_ok_and(|text| text == b"22") { listed.clone() } else { files.clone() }
+    };
+    let mut watch = Watch::new(list).expect("a watch");
+    is_reported(&mut watch, || fs::write(&first, "22").expect("written")).await;
+    is_reported(&mut watch, || fs::write(&second, "1").expect("written")).await;
+}
+
+#[tokio::test]
 async fn what_comes_into_a_watched_folder_is_reported() {
     let folder = folder();
-    let mut watch = Watch::new([folder.path().to_owned()]).expect("a watch");
+    let mut watch = watch([folder.path().to_owned()]);
     is_reported(&mut watch, || drop(write(&folder, "new", ""))).await;
 }
 
@@ -205,7 +222,7 @@ async fn what_comes_into_a_watched_folder_is_reported() {
 async fn other_files_and_reading_are_not_reported() {
     let folder = folder();
     let file = write(&folder, "a", "1");
-    let mut watch = Watch::new([file.clone()]).expect("a watch");
+    let mut watch = watch([file.clone()]);
     write(&folder, "b", "1");
     fs::read(&file).expect("readable");
     fs::remove_file(folder.path().join("b")).expect("removed");

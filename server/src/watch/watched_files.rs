@@ -27,8 +27,9 @@ pub(super) type FileStamp = Option<(u64, u64, u64, i64, i64)>;
 
 /// Some files, as they were when their folders were armed, and these folders.
 pub(super) struct WatchedFiles {
-    files: Vec<PathBuf>,
-    stamps: Vec<FileStamp>,
+    /// Lists the files, which may become others.
+    list: Box<dyn Fn() -> Vec<PathBuf> + Send>,
+    stamps: Vec<(PathBuf, FileStamp)>,
     folders: BTreeSet<PathBuf>,
     watcher: RecommendedWatcher,
     /// Whether a folder that should be watched cannot be.
@@ -40,15 +41,22 @@ pub(super) struct WatchedFiles {
 }
 
 impl WatchedFiles {
-    pub(super) fn with(watcher: RecommendedWatcher) -> Self {
-        let (files, stamps, folders) = (Vec::new(), Vec::new(), BTreeSet::new());
-        let (has_unwatched, has_unlisted) = (false, false);
-        Self { files, stamps, folders, watcher, has_unwatched, has_unlisted, unlogged_problem: None }
-    }
-
-    pub(super) fn watch_instead(&mut self, files: Vec<PathBuf>) {
-        self.files = files;
-        self.arm();
+    /// Watches the files that `list` returns whenever it is called.
+    pub(super) fn armed(
+        watcher: RecommendedWatcher,
+        list: impl Fn() -> Vec<PathBuf> + Send + 'static,
+    ) -> Self {
+        let mut watched_files = Self {
+            list: Box::new(list),
+            stamps: Vec::new(),
+            folders: BTreeSet::new(),
+            watcher,
+            has_unwatched: false,
+            has_unlisted: false,
+            unlogged_problem: None,
+        };
+        watched_files.arm();
+        watched_files
     }
 
     /// Watches every folder that matters now, then takes the stamps: a change in between is noticed either way. Folders
@@ -58,7 +66,7 @@ impl WatchedFiles {
             let _gone = self.watcher.unwatch(&folder);
         }
         let mut unwatched = None;
-        let (wanted, are_complete) = folders_of(self.files.iter());
+        let (wanted, are_complete) = folders_of(&(self.list)());
         self.has_unlisted = !are_complete;
         for folder in wanted {
             match self.watcher.watch(&folder, RecursiveMode::NonRecursive) {
@@ -96,8 +104,7 @@ impl WatchedFiles {
     /// Watches folders that have been created on the way to a missing file, and folders that could not be listed before.
     /// Returns whether there are any.
     fn watch_new_folders(&mut self) -> bool {
-        let unwatched =
-            self.files.iter().zip(&self.stamps).filter(|(_, stamp)| self.has_unlisted || stamp.is_none());
+        let unwatched = self.stamps.iter().filter(|(_, stamp)| self.has_unlisted || stamp.is_none());
         let (wanted, are_complete) = folders_of(unwatched.map(|(file, _)| file));
         self.has_unlisted = !are_complete;
         let watched = self.folders.len();
@@ -111,17 +118,19 @@ impl WatchedFiles {
         self.folders.len() > watched
     }
 
-    /// The present stamp of each file. Where the file system does not respond there is none, as for a missing file: so both
-    /// the failure and its end are changes, and the reader of the file reports the cause.
-    pub(super) fn stamps(&self) -> Vec<FileStamp> {
-        let in_one_folder = self.files.chunk_by(|one, other| one.parent() == other.parent());
+    /// The files of now, each with its stamp. Where the file system does not respond there is none, as for a missing file: so
+    /// both the failure and its end are changes, and the reader of the file reports the cause.
+    pub(super) fn stamps(&self) -> Vec<(PathBuf, FileStamp)> {
+        let files = (self.list)();
+        let in_one_folder = files.chunk_by(|one, other| one.parent() == other.parent());
         let stamps = in_one_folder.flat_map(|files| {
             let (paths, number) = (files.to_vec(), files.len());
             let stamps =
                 within_deadline(&files[0], move || Ok(paths.iter().map(|file| stamp(file)).collect()));
             stamps.unwrap_or_else(|_no_response| vec![None; number])
         });
-        stamps.collect()
+        let stamps: Vec<_> = stamps.collect();
+        files.into_iter().zip(stamps).collect()
     }
 }
 
@@ -132,7 +141,7 @@ fn stamp(file: &Path) -> FileStamp {
 
 /// The folders of each of these files, and whether they are complete. A file whose file system does not respond has none
 /// until it does: a watch on its folder would block as well.
-fn folders_of<'a>(files: impl Iterator<Item = &'a PathBuf>) -> (BTreeSet<PathBuf>, bool) {
+fn folders_of<'a>(files: impl IntoIterator<Item = &'a PathBuf>) -> (BTreeSet<PathBuf>, bool) {
     let (mut all, mut are_complete) = (BTreeSet::new(), true);
     for file in files {
         let path = file.clone();
@@ -221,8 +230,8 @@ mod tests {
             let _ended = events.send(());
         })
         .expect("a watcher");
-        let mut watched_files = WatchedFiles::with(watcher);
-        watched_files.watch_instead(vec![file.clone()]);
+        let listed = file.clone();
+        let mut watched_files = WatchedFiles::armed(watcher, move || vec![listed.clone()]);
         drop(release);
         while within_deadline(&file, || Ok(())).is_err() {
             std::thread::yield_now();
