@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use harness::{Client, Request, Response, Token, World, eventually};
+use harness::{Client, Request, Response, Token, TokenIssuer, World, eventually};
 use serde_json::{Value, json};
 
 use crate::{count, size};
@@ -191,5 +191,37 @@ async fn an_address_gets_a_share_of_the_delayed_refusals() {
     let refused = || world.send(handshake("default", "forged"));
     let answer = tokio::select! { answer = refused() => answer, answer = refused() => answer };
     assert_eq!(answer.status, 401);
+    world.stop().await;
+}
+
+// Nothing bounded what an address could have verified at these routes.
+#[tokio::test]
+async fn requests_to_operator_routes_count_towards_the_rate_of_their_address() {
+    let world = world_of_one_per_second().await;
+    let issuer = TokenIssuer::new("the operators' secret, of thirty-two bytes");
+    world.apply(|settings| {
+        settings.admin.jwt_secret = Some(issuer.secret().into());
+        settings.admin.metrics_jwt_secret = Some(issuer.secret().into());
+    });
+    let (known, fresh) = (json!({"exp": 4_000_000_000_u64}), json!({"exp": 4_000_000_001_u64}));
+    let request = |method, target, token: &str| Request::new(method, target).bearer(token);
+    let (known, fresh) = (issuer.sign(&known), issuer.sign(&fresh));
+    let routes = [("GET", "/status"), ("GET", "/metrics"), ("POST", "/admin/tenants/b/disconnect")];
+    assert_eq!(world.send(request("GET", "/status", &known)).await.status, 200);
+    for (method, target) in routes {
+        for token in ["", "garbage", &world.token(Token::Forged)] {
+            let refused = refused_by_rate(&world, target, || request(method, target, token)).await;
+            assert_eq!(refused.header("retry-after"), Some("1"), "{target}");
+            assert!(refused.text().contains("without a valid token from this address"), "{target}");
+        }
+    }
+    refused_by_rate(&world, "a new token", || request("GET", "/status", &fresh)).await;
+    assert_eq!(world.send(request("GET", "/status", &known)).await.status, 200, "an operator who was here");
+    assert_eq!(world.send(request("GET", "/metrics", &known)).await.status, 200);
+    for check in ["/", "/health", "/healthcheck", "/readyz"] {
+        assert_eq!(world.send(Request::get(check)).await.status, 200, "{check}");
+    }
+    world.apply(|settings| settings.admin.metrics_jwt_secret = None);
+    assert_eq!(world.send(Request::get("/metrics")).await.status, 200, "needs no token");
     world.stop().await;
 }

@@ -50,10 +50,11 @@ pub struct Server {
     #[schemars(extend("x-reload" = "live"))]
     pub max_connections_per_address: Option<NonZeroUsize>,
 
-    /// Requests, handshakes and joins per second from one client address whose token no key of the tenant has signed, in a
-    /// bucket of ten seconds. Beyond it, they are refused without examining their token, with 429 or
-    /// `AddressRateLimitReached`; only tokens that this server has verified before are still accepted from that address.
-    /// Behind a load balancer without PROXY protocol all clients have the same address (`unlimited_addresses`).
+    /// Requests, handshakes and joins per second from one client address whose token no key of the tenant has signed
+    /// (at `/status`, `/admin/…` and `/metrics`, no secret of operators), in a bucket of ten seconds. Beyond it, they
+    /// are refused without examining their token, with 429 or `AddressRateLimitReached`; only tokens that this server
+    /// has verified before are still accepted from that address. Behind a load balancer without PROXY protocol all
+    /// clients have the same address (`unlimited_addresses`).
     #[schemars(extend("x-reload" = "live"))]
     pub max_unverified_requests_per_second: NonZeroU32,
 

@@ -24,7 +24,7 @@ pub use credentials::{Credentials, subprotocols};
 pub use error::TokenError;
 pub use key_set::check_jwks;
 pub use keys::KeyId;
-pub use operator::{Denied, Operator, Operators};
+pub use operator::{Denied, Operator, Operators, bearer};
 pub use sign::{sign, sign_operator};
 pub use unverified::UnverifiedCallers;
 pub use verifier::Verifier;

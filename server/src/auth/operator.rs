@@ -64,6 +64,18 @@ pub enum Denied {
     Token(#[from] TokenError),
 }
 
+impl Denied {
+    /// Whether it counts towards the rate of the address: the request has no token that a secret of operators has signed.
+    /// Without a secret nothing is verified.
+    pub fn is_unverified(&self) -> bool {
+        match self {
+            Self::NoToken | Self::Blocked => true,
+            Self::Token(error) => !error.is_signed(),
+            Self::Closed | Self::User => false,
+        }
+    }
+}
+
 impl Operators {
     /// Accepts the secrets of `admin`. The claim validators and the leeway of `auth`, the default tenant's, apply here
     /// too.
@@ -93,6 +105,11 @@ impl Operators {
     /// If the headers have no accepted token.
     pub fn authenticate(&self, headers: &HeaderMap, now: SystemTime) -> Result<Operator, Denied> {
         self.management.authenticate(headers, now)
+    }
+
+    /// Whether anyone may read `/metrics`.
+    pub fn are_metrics_public(&self) -> bool {
+        self.metrics.is_none()
     }
 
     /// Checks that a request with these headers may read `/metrics`.
@@ -157,7 +174,7 @@ impl OperatorVerifier {
 }
 
 /// The token of the only `authorization` header, whose scheme must be exactly `Bearer`.
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let only = values.next().filter(|_| values.next().is_none())?;
     only.to_str().ok()?.strip_prefix("Bearer ")

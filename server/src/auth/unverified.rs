@@ -1,7 +1,7 @@
 //! What callers without a valid token may cause: a rate for each address, so that a node verifies a bounded number of
 //! signatures for them.
 //!
-//! What counts is a token that no key of the tenant has signed. One that has expired does not: its holder is a client of
+//! What counts is a token that no key of the tenant, or no secret of operators, has signed. One that has expired does not: its holder is a client of
 //! the tenant, who may come with many others after an outage.
 //!
 //! One address may be a load balancer or a NAT with many clients behind it. So a token that was verified here before is
@@ -41,7 +41,12 @@ impl UnverifiedCallers {
             || token.is_some_and(|token| self.verified.contains(Fingerprint::of(token)))
     }
 
-    /// Counts a call that has no token to be verified.
+    /// Recognises a token that is valid from now on.
+    pub fn recognise(&self, token: Fingerprint) {
+        self.verified.insert(token);
+    }
+
+    /// Counts a call that has no token to be verified, or one that no key here has signed.
     pub fn count(&self, network: Option<IpAddr>) {
         if let Some(network) = network {
             self.rates.count(network, Instant::now());
@@ -51,7 +56,7 @@ impl UnverifiedCallers {
     /// Counts a call by the result of verifying its token.
     pub fn count_result(&self, network: Option<IpAddr>, result: &Result<Claims, TokenError>) {
         match result {
-            Ok(claims) => self.verified.insert(claims.fingerprint),
+            Ok(claims) => self.recognise(claims.fingerprint),
             Err(error) if error.is_signed() => {}
             Err(_unsigned) => self.count(network),
         }

@@ -113,7 +113,8 @@ impl Router {
         parameters: PathParameters,
         body: Incoming,
     ) -> Response<Bytes> {
-        match authorise::operator(&self.node, route.access(), &head.headers) {
+        let network = head.extensions.get::<Arc<Caller>>().and_then(|caller| caller.network);
+        match authorise::operator(&self.node, route.access(), &head.headers, network) {
             Ok(operator) => {
                 let body = self.body(route, body);
                 let is_operator = operator.is_some();
@@ -124,7 +125,7 @@ impl Router {
                 }
                 response
             }
-            Err(denied) => authorise::denied(route.access(), &denied),
+            Err(refusal) => authorise::refused(route.access(), &refusal),
         }
     }
 
