@@ -57,11 +57,15 @@ pub fn bind(settings: &settings::Server) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     // A restarted server takes over a port whose old connections the kernel still remembers.
     socket.set_reuseaddr(true)?;
-    // Both are inherited by the accepted sockets. Frames are written whole, so waiting for more bytes to send would only
+    // All of these are inherited by the accepted sockets. Frames are written whole, so waiting for more bytes to send would only
     // delay them.
     socket.set_nodelay(true)?;
     if let Some(size) = settings.send_buffer_size {
         socket.set_send_buffer_size(u32::try_from(size.as_u64()).unwrap_or(u32::MAX))?;
+    }
+    // Before `listen`: a client learns from the handshake how far the window can grow.
+    if let Some(size) = settings.receive_buffer_size {
+        socket.set_recv_buffer_size(u32::try_from(size.as_u64()).unwrap_or(u32::MAX))?;
     }
     socket.bind(address)?;
     socket.listen(BACKLOG)
@@ -225,4 +229,30 @@ fn log_failure(node: &Node, error: &hyper::Error, client_address: IpAddr) {
 fn concerns_one_client(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+#[cfg(test)]
+mod tests {
+    use settings::ByteSize;
+
+    use super::*;
+
+    // The kernel grows the buffer of a fast sender up to 6 MiB, which nothing here would know of.
+    #[tokio::test]
+    async fn an_accepted_connection_has_the_buffers_of_the_settings() -> io::Result<()> {
+        let settings = settings::Server {
+            host: [127, 0, 0, 1].into(),
+            port: 0,
+            send_buffer_size: Some(ByteSize::kib(64)),
+            receive_buffer_size: Some(ByteSize::kib(96)),
+            ..settings::Server::default()
+        };
+        let listener = bind(&settings)?;
+        let _client = TcpStream::connect(listener.local_addr()?).await?;
+        let (stream, _) = listener.accept().await?;
+        let socket = TcpSocket::from_std_stream(stream.into_std()?);
+        // Linux doubles what it is told.
+        assert_eq!((socket.send_buffer_size()?, socket.recv_buffer_size()?), (128 << 10, 192 << 10));
+        Ok(())
+    }
 }
