@@ -5,6 +5,8 @@ use std::time::Duration;
 use harness::{RawFrame, Request, Token, World, check};
 use serde_json::{Value, json};
 
+use crate::count;
+
 #[tokio::test]
 async fn a_join_with_a_bad_token_is_refused_with_the_reason() {
     check(
@@ -362,5 +364,38 @@ async fn leeway_allows_for_clocks_that_differ() {
     let world = World::with(|settings| settings.auth.leeway = Duration::from_secs(3600)).await;
     assert_eq!(handshake_status(&world, &world.token(Token::Expired)).await, 101);
     world.check("ann connects with token expired\n ann joins realtime:room\n ann is quiet").await;
+    world.stop().await;
+}
+
+// Each was verified, as fast as they arrived: nothing but the processor bounded it.
+#[tokio::test]
+async fn refreshed_tokens_that_are_new_to_the_connection_count_as_joins() {
+    let world = World::with(|settings| settings.limits.max_joins_per_second = count(1)).await;
+    let token = |user: &str| {
+        let claims = json!({"role": "authenticated", "sub": user, "exp": 4_000_000_000_u64});
+        json!({ "access_token": world.token_issuer().sign(&claims) })
+    };
+    let (mut ann, one, other) = (world.connect().await, token("one"), token("other"));
+    for room in ["a", "b", "c"] {
+        ann.join(&format!("realtime:{room}"), json!({})).await;
+    }
+    let refused = r#"realtime_codes_total{tenant="default",code="ClientJoinRateLimitReached"}"#;
+    // The first is new. The others of its round are known, as when a client refreshes the token of all its channels.
+    for token in [&one, &other, &one, &other] {
+        for room in ["a", "b", "c"] {
+            ann.push("1", &format!("realtime:{room}"), "access_token", token).await;
+        }
+    }
+    ann.settle().await;
+    assert!(!world.send(Request::get("/metrics")).await.text().contains(refused), "seven were new");
+    for _ in 0..50 {
+        // Two channels keep `other`, so only `one` is new.
+        for token in [&one, &other] {
+            ann.push("1", "realtime:a", "access_token", token).await;
+        }
+    }
+    ann.push("2", "phoenix", "heartbeat", &json!({})).await;
+    assert_eq!(ann.next_json().await[1], "2", "no channel has ended");
+    assert!(world.number(refused).await >= 40.0, "refused without an examination");
     world.stop().await;
 }

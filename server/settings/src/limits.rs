@@ -34,7 +34,8 @@ pub struct Limits {
     #[schemars(extend("x-reload" = "live"))]
     pub max_channels_per_client: NonZeroUsize,
 
-    /// Joins per second of all clients of one node together, in a bucket of ten seconds.
+    /// Joins per second of all clients of one node together, in a bucket of ten seconds. A refreshed token that is new to
+    /// its connection counts as one.
     #[schemars(extend("x-reload" = "live"))]
     pub max_joins_per_second: NonZeroU32,
 

@@ -116,7 +116,7 @@ codes! {
     /// A handshake while `limits.max_joins_per_second` is used up.
     JoinsRateLimitReached: ClientError, [Handshake], "Too many joins per second";
     /// A join while `limits.max_joins_per_second` is used up.
-    ClientJoinRateLimitReached: ClientError, [Join], "Too many joins per second";
+    ClientJoinRateLimitReached: ClientError, [Join, Channel], "Too many joins per second";
     /// This connection has `limits.max_channels_per_client` already.
     ChannelRateLimitReached: ClientError, [Join], "Too many channels";
     /// The topic is `realtime:` without a name.

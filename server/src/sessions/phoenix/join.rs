@@ -11,6 +11,7 @@ use wire::phoenix::{self, FIELD_BYTES_MAX, Push, Ref, Status};
 use wire::supabase::{JoinRequest, JoinToken, Private, TOPIC_PREFIX};
 
 use super::joined::JoinedTopic;
+use super::tokens::TokenRefusal;
 use super::{PhoenixSession, error_response, legacy};
 use crate::auth::{AuthorizationError, Claims, Decision, TokenError};
 use crate::node::LifecyclePhase;
@@ -75,6 +76,15 @@ impl From<AuthorizationError> for JoinError {
 impl From<TokenError> for JoinError {
     fn from(error: TokenError) -> Self {
         Self { code: error.code(), text: error.refresh_text().into() }
+    }
+}
+
+impl From<TokenRefusal> for JoinError {
+    fn from(refusal: TokenRefusal) -> Self {
+        match refusal {
+            TokenRefusal::OverRate(code) => Self::of(code),
+            TokenRefusal::Token(error) => error.into(),
+        }
     }
 }
 
@@ -186,11 +196,7 @@ impl PhoenixSession {
                 policy.verifier.recheck(&self.claims, SystemTime::now())?;
                 Ok(Arc::clone(&self.claims))
             }
-            JoinToken::Own(token) => {
-                let result = self.verify_token(policy, token);
-                let result = result.ok_or(JoinError::of(Code::AddressRateLimitReached))?;
-                Ok(Arc::new(result?))
-            }
+            JoinToken::Own(token) => Ok(self.verify_token(policy, token)?),
         }
     }
 

@@ -16,6 +16,20 @@ use crate::tenants::Policy;
 /// has to reach decades ahead.
 const RECHECK: Duration = Duration::from_secs(300);
 
+/// Why a token that a client sends while it is connected is not accepted.
+pub(super) enum TokenRefusal {
+    /// Too many have been sent, by this code. It was not examined.
+    OverRate(Code),
+    /// It is not valid.
+    Token(TokenError),
+}
+
+impl From<TokenError> for TokenRefusal {
+    fn from(error: TokenError) -> Self {
+        Self::Token(error)
+    }
+}
+
 impl PhoenixSession {
     /// The event `access_token`. Never answered; a refused token ends the channel.
     pub(super) fn refresh_token(&mut self, topic: &str, payload: &str) {
@@ -29,37 +43,73 @@ impl PhoenixSession {
         if Fingerprint::of(&token) == joined.claims.fingerprint {
             return;
         }
-        let Some(verified) = self.verify_token(&self.tenant.policy(), &token) else {
+        match self.verify_refresh(&token) {
             // The channel has a token, which ends it in time: clients of the same address have done nothing wrong.
-            let code = Code::AddressRateLimitReached;
-            return self.tenant.reports.record(self.report(code, Scope::Channel), code.text());
-        };
-        match verified {
+            Err(TokenRefusal::OverRate(code)) => {
+                self.tenant.reports.record(self.report(code, Scope::Channel), code.text());
+            }
             Ok(claims) => {
-                let claims = Arc::new(claims);
                 if let Some(joined) = self.topics.get_mut(topic) {
                     joined.claims = Arc::clone(&claims);
                 }
                 self.tick_by(Some(self.recheck_deadline(&claims)));
             }
-            Err(error) => {
+            Err(TokenRefusal::Token(error)) => {
                 self.end_for_token(topic, &error);
                 self.watch_rooms();
             }
         }
     }
 
-    /// Verifies a token that the client sends while it is connected. It counts towards the rate of its address if no key of
-    /// the tenant has signed it; `None` if the address is over that rate.
-    pub(super) fn verify_token(&self, policy: &Policy, token: &str) -> Option<Result<Claims, TokenError>> {
+    /// Verifies a token that is to replace that of a channel. One that is new to this connection counts as a join: without
+    /// a rate, valid tokens in turns would have signatures verified as fast as they arrive.
+    fn verify_refresh(&self, token: &str) -> Result<Arc<Claims>, TokenRefusal> {
+        let policy = self.tenant.policy();
+        if let Some(claims) = self.claims_of(Fingerprint::of(token)) {
+            policy.verifier.recheck(&claims, SystemTime::now())?;
+            return Ok(claims);
+        }
+        let joins = &self.tenant.allowance.joins;
+        if !joins.has_any(Instant::now()) {
+            return Err(TokenRefusal::OverRate(Code::ClientJoinRateLimitReached));
+        }
+        let claims = self.verify_signature(&policy, token)?;
+        let _was_left = joins.take(1, Instant::now());
+        Ok(claims)
+    }
+
+    /// The claims of a token that the client sends with a join. The signature of one that this connection has already is
+    /// not verified again: clients send the same token with every join, and to every channel.
+    pub(super) fn verify_token(&self, policy: &Policy, token: &str) -> Result<Arc<Claims>, TokenRefusal> {
+        let Some(claims) = self.claims_of(Fingerprint::of(token)) else {
+            return self.verify_signature(policy, token);
+        };
+        policy.verifier.recheck(&claims, SystemTime::now())?;
+        Ok(claims)
+    }
+
+    /// Verifies a token that is new to this connection. It counts towards the rate of its address if no key of the tenant
+    /// has signed it; as a join of the tenant if one has, and the token is refused.
+    fn verify_signature(&self, policy: &Policy, token: &str) -> Result<Arc<Claims>, TokenRefusal> {
         let node = &self.services.node;
         let (callers, network) =
             (&node.unverified, node.client_network(self.outbound.context.client_address()));
-        callers.may_call(network, Some(token)).then(|| {
-            let result = policy.verifier.verify(token, SystemTime::now());
-            callers.count_result(network, &result);
-            result
-        })
+        if !callers.may_call(network, Some(token)) {
+            return Err(TokenRefusal::OverRate(Code::AddressRateLimitReached));
+        }
+        let result = policy.verifier.verify(token, SystemTime::now());
+        callers.count_result(network, &result);
+        if result.as_ref().is_err_and(TokenError::is_signed) {
+            let _was_left = self.tenant.allowance.joins.take(1, Instant::now());
+        }
+        Ok(Arc::new(result?))
+    }
+
+    /// The claims of the token with this fingerprint, if it is that of the handshake or of a channel.
+    fn claims_of(&self, token: Fingerprint) -> Option<Arc<Claims>> {
+        let of_channels = self.topics.values().map(|joined| &joined.claims);
+        let mut all = std::iter::once(&self.claims).chain(of_channels);
+        all.find(|claims| claims.fingerprint == token).map(Arc::clone)
     }
 
     /// Ends every channel whose token has expired, or was signed with a key that was withdrawn. Clients join again with the
