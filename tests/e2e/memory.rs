@@ -1,8 +1,10 @@
 //! What clients notice when the memory of their tenant is used up: small messages pass, large ones wait and are then
 //! refused (docs/protocol/limits.md#memory). That the process stays inside its budget is shown in `server/tests/memory.rs`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use harness::{Dialect, RawFrame, Request, Response, Token, World, eventually, opcode};
 use hub::{MemoryCharge, MemoryKind};
 use serde_json::{Value, json};
@@ -108,6 +110,34 @@ async fn a_large_broadcast_waits_for_memory() {
     other.settle().await;
     drop(used_up);
     assert_eq!(ann.next_json().await[4]["payload"]["text"].as_str().map(str::len), Some(100_000));
+    world.stop().await;
+}
+
+// Each asked again every 100 ms, and the first that did after a release got it.
+#[tokio::test]
+async fn all_that_wait_get_the_memory_that_each_gives_back() {
+    let world = World::with(|settings| settings.server.memory_budget = Some(ByteSize::mib(64))).await;
+    let memory = Arc::clone(&world.node().tenants.default_tenant().memory);
+    let mut used_up = use_up(&world);
+    let mut clients = Vec::new();
+    for n in 0..20 {
+        let (mut client, room) = (world.connect().await, format!("{ROOM}{n}"));
+        client.join(&room, json!({"broadcast": {"ack": true}})).await;
+        client.push("7", &room, "broadcast", &broadcast(300_000)).await;
+        clients.push(client);
+    }
+    let bodies: Vec<_> = (0..20).map(|_| post(&world, 300_000)).collect();
+    let answers = join_all(bodies);
+    // What is left has room for one of them.
+    used_up.resize(memory.budget().limit() / 4 * 3 - 500_000);
+    assert!(answers.await.iter().all(|answer| answer.status == 202));
+    for client in &mut clients {
+        let mut frame = client.next_json().await;
+        while frame[1] != "7" {
+            frame = client.next_json().await;
+        }
+        assert_eq!(frame[4]["status"], "ok");
+    }
     world.stop().await;
 }
 

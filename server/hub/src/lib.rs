@@ -43,7 +43,7 @@ pub use frame::{Dialect, Encode, EncodeByGroup, Frame, FrameCache, Group};
 pub use hub::{Hub, HubBuilder, Population};
 pub use member::Member;
 pub use membership::Membership;
-pub use memory::{MemoryBudget, MemoryCharge, MemoryKind, TenantMemory, UNCHARGED_BYTES};
+pub use memory::{MemoryBudget, MemoryCharge, MemoryKind, MemoryWait, TenantMemory, UNCHARGED_BYTES};
 pub use observer::{Interests, Observer};
 pub use outbox::{Bounds, Disconnect, Offer, Outbox, ReplaceKey, Turn};
 pub use presence::{DiffEntries, PresenceChange, PresenceExceeded, StatePart, StateRequest};

@@ -9,8 +9,13 @@
 //! Charging is for what is large: a charge is two atomic additions, which is too much for each delivery. So what a
 //! connection has of up to [`UNCHARGED_BYTES`] in each direction is not charged and never refused.
 
+mod waits;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+
+pub use self::waits::MemoryWait;
+use self::waits::Waits;
 
 /// Bytes that a connection may have received, and as many that it may have queued, without a charge.
 pub const UNCHARGED_BYTES: usize = 16 * 1024;
@@ -56,11 +61,12 @@ impl MemoryUse {
     }
 
     fn subtract(&self, kind: MemoryKind, bytes: usize) {
-        self.0[kind as usize].fetch_sub(bytes, Ordering::Relaxed);
+        // With `of` in one order with the count of those who wait (`memory/waits.rs`).
+        self.0[kind as usize].fetch_sub(bytes, Ordering::SeqCst);
     }
 
     fn of(&self, kind: MemoryKind) -> usize {
-        self.0[kind as usize].load(Ordering::Relaxed)
+        self.0[kind as usize].load(Ordering::SeqCst)
     }
 
     fn total(&self) -> usize {
@@ -76,6 +82,7 @@ pub struct MemoryBudget {
     tenant_percent: AtomicU8,
     used: MemoryUse,
     refused: [AtomicU64; MemoryKind::COUNT],
+    waits: Waits,
 }
 
 impl MemoryBudget {
@@ -86,6 +93,7 @@ impl MemoryBudget {
             tenant_percent: AtomicU8::default(),
             used: MemoryUse::default(),
             refused: Default::default(),
+            waits: Waits::default(),
         };
         budget.set(limit, tenant_percent);
         Arc::new(budget)
@@ -99,6 +107,7 @@ impl MemoryBudget {
         assert!(tenant_percent < 100, "a tenant leaves something to the others");
         self.limit.store(limit, Ordering::Relaxed);
         self.tenant_percent.store(tenant_percent, Ordering::Relaxed);
+        self.waits.wake_next();
     }
 
     /// The bytes that may be charged.
@@ -196,6 +205,7 @@ impl TenantMemory {
     pub(crate) fn subtract(&self, kind: MemoryKind, bytes: usize) {
         self.used.subtract(kind, bytes);
         self.budget.used.subtract(kind, bytes);
+        self.budget.waits.wake_next();
     }
 }
 

@@ -4,7 +4,9 @@
 //! have half of their memory each none could be completed. A body without an announced size may become as large as the
 //! limit, so that is charged. While there is no memory the socket is not read, and the client is held back by TCP.
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use http_body_util::BodyExt;
@@ -13,9 +15,6 @@ use hyper::body::{Body, Incoming};
 use tokio::time::{Instant, timeout_at};
 
 use crate::routes::{BodyError, ReceivedBody};
-
-/// How often a body that waits for memory asks for it.
-const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Reads `body`, of at most `limit` bytes, within `timeout`.
 pub(super) async fn read(
@@ -45,12 +44,11 @@ async fn charge(memory: &Arc<TenantMemory>, bytes: usize) -> Option<MemoryCharge
     if bytes <= UNCHARGED_BYTES {
         return None;
     }
-    loop {
-        if let Some(charge) = memory.try_charge(MemoryKind::Receiving, bytes) {
-            return Some(charge);
-        }
-        tokio::time::sleep(RETRY_INTERVAL).await;
+    if let Some(charge) = memory.try_charge(MemoryKind::Receiving, bytes) {
+        return Some(charge);
     }
+    let wait = memory.wait_for(MemoryKind::Receiving, bytes);
+    Some(poll_fn(|cx| wait.poll(cx.waker()).map_or(Poll::Pending, Poll::Ready)).await)
 }
 
 /// Reads what the client still sends. If the connection were closed instead, many clients would see that it broke off and

@@ -4,7 +4,7 @@
 pub(super) const TEXT: u8 = 0x1;
 
 /// The opcode of the first frame of a binary message.
-pub(super) const BINARY: u8 = 0x2;
+const BINARY: u8 = 0x2;
 
 /// The first opcode of a control frame.
 const CLOSE: u8 = 0x8;
@@ -36,6 +36,11 @@ impl FrameHeader {
         let mask = if second & 0x80 == 0 { [0; 4] } else { take(&mut rest)? };
         let size = bytes.len() - rest.len();
         Some(Self { size, payload, is_final: first & 0x80 != 0, opcode: first & 0xf, mask })
+    }
+
+    /// Whether the frame is the first one of a message.
+    pub(super) fn begins_message(&self) -> bool {
+        matches!(self.opcode, TEXT | BINARY)
     }
 
     /// Whether the frame is a message or a part of one.

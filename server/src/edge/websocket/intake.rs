@@ -8,16 +8,14 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::task::Waker;
+use std::time::Instant;
 
-use hub::{MemoryCharge, MemoryKind, TenantMemory, UNCHARGED_BYTES};
+use hub::{MemoryCharge, MemoryKind, MemoryWait, TenantMemory, UNCHARGED_BYTES};
 
 use super::config::ConnectionConfig;
-use super::frame_header::{BINARY, FrameHeader, TEXT};
+use super::frame_header::{FrameHeader, TEXT};
 use crate::sessions::MessageHead;
-
-/// How often a message that waits for memory asks for it.
-const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Bytes that are kept of a message that is skipped: its refs and its topic are at the front.
 const HEAD_BYTES: usize = 1024;
@@ -79,7 +77,7 @@ enum FrameKind {
 enum LargeMessage {
     /// Its next frame has not begun, for lack of memory.
     Waiting {
-        retry_at: Instant,
+        wait: MemoryWait,
         until: Instant,
     },
     Receiving {
@@ -130,11 +128,12 @@ impl Intake {
         Ok(())
     }
 
-    /// What happens to the front of `bytes`, which follow those of the last steps.
+    /// What happens to the front of `bytes`, which follow those of the last steps. `waker` is called when a message that
+    /// waits may have its memory.
     ///
     /// # Errors
     /// When there is no memory for the rest of a message whose beginning tungstenite has.
-    pub(super) fn step(&mut self, bytes: &[u8]) -> io::Result<Step> {
+    pub(super) fn step(&mut self, bytes: &[u8], waker: &Waker) -> io::Result<Step> {
         let mut passed = 0;
         loop {
             let rest = &bytes[passed..];
@@ -152,7 +151,7 @@ impl Intake {
                 continue;
             }
             let Some(header) = FrameHeader::parse(rest) else { break };
-            match self.fate(&header)? {
+            match self.fate(&header, waker)? {
                 Fate::Pass => passed += header.size,
                 _ if passed > 0 => break,
                 Fate::Skip => {
@@ -169,8 +168,7 @@ impl Intake {
     /// When [`step`](Self::step) should be tried again even if nothing has arrived.
     pub(super) fn due(&self) -> Option<Instant> {
         match self.large.as_deref()? {
-            LargeMessage::Waiting { retry_at, .. } => Some(*retry_at),
-            LargeMessage::Receiving { until, .. } => Some(*until),
+            LargeMessage::Waiting { until, .. } | LargeMessage::Receiving { until, .. } => Some(*until),
             _ => None,
         }
     }
@@ -191,45 +189,48 @@ impl Intake {
         if let LargeMessage::Skipped(message) = *large { Some(message) } else { None }
     }
 
-    fn fate(&mut self, header: &FrameHeader) -> io::Result<Fate> {
-        let is_first = matches!(header.opcode, TEXT | BINARY);
+    fn fate(&mut self, header: &FrameHeader, waker: &Waker) -> io::Result<Fate> {
         let in_message = if header.is_data() { self.message_bytes } else { 0 };
         let now_large = in_message.saturating_add(header.payload) > UNCHARGED_BYTES as u64;
         let max = self.config.max_message_size;
-        let until = match self.large.as_deref_mut() {
+        match self.large.as_deref() {
             Some(LargeMessage::Receiving { .. }) => return Ok(Fate::Pass),
             Some(LargeMessage::Skipping(_)) if header.is_data() => return Ok(Fate::Skip),
             Some(LargeMessage::Skipping(_)) if !now_large => return Ok(Fate::Pass),
-            Some(LargeMessage::Waiting { retry_at, until }) => {
-                if Instant::now() < *retry_at {
-                    return Ok(Fate::Wait);
-                }
-                *until
-            }
+            Some(LargeMessage::Waiting { .. }) => return self.wait(header, waker),
             Some(_) if now_large => return Ok(Fate::Wait),
             Some(_) => return Ok(Fate::Pass),
             // tungstenite refuses what is too long before it reads on.
             None if !now_large || header.payload > max as u64 => return Ok(Fate::Pass),
-            None => Instant::now() + self.config.large_message_timeout,
-        };
-        let is_whole = is_first && header.is_final;
+            None => {}
+        }
+        let is_whole = header.begins_message() && header.is_final;
         let bytes = if is_whole { header.payload as usize } else { max.saturating_mul(FRAGMENTED_FACTOR) };
-        let now = Instant::now();
-        let large = match self.memory.try_charge(MemoryKind::Receiving, bytes) {
-            Some(charge) => LargeMessage::Receiving { charge, until },
-            None if now < until => LargeMessage::Waiting { retry_at: now + RETRY_INTERVAL, until },
+        let until = Instant::now() + self.config.large_message_timeout;
+        if let Some(charge) = self.memory.try_charge(MemoryKind::Receiving, bytes) {
+            self.large = Some(Box::new(LargeMessage::Receiving { charge, until }));
+            return Ok(Fate::Pass);
+        }
+        let wait = self.memory.wait_for(MemoryKind::Receiving, bytes);
+        self.large = Some(Box::new(LargeMessage::Waiting { wait, until }));
+        self.wait(header, waker)
+    }
+
+    /// What is done with the frame of a message that waits for memory.
+    fn wait(&mut self, header: &FrameHeader, waker: &Waker) -> io::Result<Fate> {
+        let Some(LargeMessage::Waiting { wait, until }) = self.large.as_deref() else {
+            return Ok(Fate::Wait);
+        };
+        let (large, fate) = match wait.poll(waker) {
+            Some(charge) => (LargeMessage::Receiving { charge, until: *until }, Fate::Pass),
+            None if Instant::now() < *until => return Ok(Fate::Wait),
             None => {
                 self.memory.count_refusal(MemoryKind::Receiving);
-                if !is_first {
+                if !header.begins_message() {
                     return Err(io::ErrorKind::OutOfMemory.into());
                 }
-                LargeMessage::Skipping(SkippedMessage::new(header))
+                (LargeMessage::Skipping(SkippedMessage::new(header)), Fate::Skip)
             }
-        };
-        let fate = match large {
-            LargeMessage::Receiving { .. } => Fate::Pass,
-            LargeMessage::Waiting { .. } => Fate::Wait,
-            _ => Fate::Skip,
         };
         self.large = Some(Box::new(large));
         Ok(fate)
@@ -292,7 +293,8 @@ impl SkippedMessage {
 #[cfg(test)]
 mod tests {
     use std::pin::Pin;
-    use std::task::{Context, Poll, Waker};
+    use std::task::{Context, Poll};
+    use std::time::Duration;
 
     use hub::MemoryBudget;
     use settings::Settings;

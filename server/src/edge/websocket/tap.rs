@@ -136,7 +136,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Tap<S> {
         let begin = buffer.filled().len();
         loop {
             this.put_kept(buffer);
-            let mut step = this.intake.step(&buffer.filled()[begin..])?;
+            let mut step =
+                this.intake.step(&buffer.filled()[begin..], this.reader.as_ref().unwrap_or(cx.waker()))?;
             if step == Step::More {
                 let before = buffer.filled().len();
                 let waker = this.reader.as_ref().unwrap_or(cx.waker());
@@ -147,7 +148,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Tap<S> {
                     return polled;
                 }
                 this.received += read as u64;
-                step = this.intake.step(&buffer.filled()[begin..])?;
+                step = this
+                    .intake
+                    .step(&buffer.filled()[begin..], this.reader.as_ref().unwrap_or(cx.waker()))?;
             }
             match step {
                 Step::Pass(bytes) => {
