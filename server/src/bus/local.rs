@@ -189,7 +189,7 @@ impl BusConnection for LocalConnection {
             shared.own(number).expires = now + lease;
             shared.remove(|incarnation| incarnation.expires <= now);
             let alive = shared.incarnations.values().map(|incarnation| incarnation.node).collect();
-            Ok(LeaseRenewal { alive, registered: true, rejected: None })
+            Ok(LeaseRenewal { alive, registered: true, rejected: None, wrong_types: 0 })
         })
     }
 

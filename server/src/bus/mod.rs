@@ -127,6 +127,8 @@ pub struct LeaseRenewal {
     pub registered: bool,
     /// Why a command that presence needs is rejected now, although messages pass.
     pub rejected: Option<String>,
+    /// Keys of another type that were deleted. What belongs there is stored again by now, or with the next refresh.
+    pub wrong_types: usize,
 }
 
 /// A command that was rejected: a change was not stored in full, and its message may not have been published. The snapshot
@@ -147,7 +149,10 @@ pub enum BusRejection {
         "a key that begins with `bus.prefix` was deleted or evicted; its `maxmemory-policy` should be noeviction"
     )]
     Missing,
-    /// This room alone, such as a key of another type: other rooms go on, and a later attempt may succeed.
+    /// A key of this room is of another type. The bus has deleted it if it may, or does so when the room is stored again.
+    #[error("a key that begins with `bus.prefix` is of another type; nothing else may use that prefix")]
+    WrongType,
+    /// This room alone, such as a permission: other rooms go on, and a later attempt may succeed.
     #[error("{0}")]
     Room(String),
     /// Whatever presence needs, such as memory. The next renewal without a rejection shows that it has passed.

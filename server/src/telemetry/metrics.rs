@@ -93,6 +93,8 @@ metrics! {
         pub room_errors: Counter = "realtime_bus_room_errors_total",
         /// Stored presence of rooms that was deleted or evicted in Redis, and was stored again.
         pub evicted: Counter = "realtime_bus_evicted_total",
+        /// Times a key under bus.prefix in Redis was of another type than it should be. It is deleted and stored again.
+        pub wrong_types: Counter = "realtime_bus_wrong_types_total",
         /// Times the connection to the bus was established again after it was lost.
         pub reconnects: Counter = "realtime_bus_reconnects_total",
         /// Messages of members published to the other nodes.

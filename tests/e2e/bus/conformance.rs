@@ -310,7 +310,7 @@ async fn a_refresh_reports_what_is_missing() {
     let _: usize = redis.ask(&["DEL", &snapshots[0]]).await;
     let rejected = ann.connection.refresh(&rooms).await.expect("refreshed");
     let rejected: Vec<_> = rejected.iter().map(|it| (&*it.room, &it.rejection)).collect();
-    let [("b", BusRejection::Missing), ("c", BusRejection::Missing), ("d", BusRejection::Room(_))] =
+    let [("b", BusRejection::Missing), ("c", BusRejection::Missing), ("d", BusRejection::WrongType)] =
         rejected[..]
     else {
         panic!("{rejected:?}");

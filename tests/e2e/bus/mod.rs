@@ -2,6 +2,7 @@
 
 mod broadcast;
 mod conformance;
+mod damaged;
 mod evicted;
 mod keep_alive;
 mod loss;

@@ -12,8 +12,8 @@ use tracing::{info, warn};
 
 use super::log_interval::LogInterval;
 use super::{ClusterLink, Connectivity, Context, ResyncProgress};
-use crate::bus::BusError;
 use crate::bus::backoff::Backoff;
+use crate::bus::{BusError, BusRejection};
 use crate::telemetry::codes::{Code, Scope};
 
 pub(super) struct LinkStatus<'l> {
@@ -171,10 +171,21 @@ impl<'l> LinkStatus<'l> {
     }
 
     /// The presence of one room cannot be stored or read, or had to be stored again. Others are not concerned.
-    pub(super) fn room_failed(&mut self, name: &str, reason: impl fmt::Display) {
+    pub(super) fn room_failed(&mut self, name: &str, reason: &BusRejection) {
         self.context.metrics.room_errors.increment(1);
+        if *reason == BusRejection::WrongType {
+            self.context.metrics.wrong_types.increment(1);
+        }
         if let Some(errors) = self.room_errors.count(Instant::now()) {
             warn!(room = name, errors, "The presence of a room is not shared in full for now: {reason}");
+        }
+    }
+
+    /// Keys that are not about one room were of another type, and were deleted.
+    pub(super) fn wrong_types_deleted(&self, keys: usize) {
+        if keys > 0 {
+            self.context.metrics.wrong_types.increment(keys as u64);
+            warn!(keys, "Deleted keys in {}: {}", self.name, BusRejection::WrongType);
         }
     }
 

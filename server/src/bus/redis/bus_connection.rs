@@ -10,6 +10,7 @@ use redis::{Value, cmd};
 use super::connection::{Commands, RedisConnection, accepted};
 use super::keys::{BASE, POSITION, UPDATED};
 use super::lease::Lease;
+use super::repair::RoomRepair;
 use super::snapshot_reader::SnapshotReader;
 use super::subscriber::{Action, Subscriber};
 use crate::bus::{
@@ -71,11 +72,12 @@ impl BusConnection for RedisBusConnection {
             .into_iter()
             .map(|batch| (self.publisher.responses(batch.commands), batch.requests))
             .collect();
+        let repair = self.repair();
         async move {
             for (responses, requests) in responses {
                 rejected.extend(rejections(responses.await?, requests)?);
             }
-            Ok(rejected)
+            repair.after_rejections(rejected).await
         }
         .boxed()
     }
@@ -84,14 +86,17 @@ impl BusConnection for RedisBusConnection {
         let mut batch = Batch::default();
         batch.refresh(&self.lease, rooms);
         let (responses, requests) = (self.publisher.responses(batch.commands), batch.requests);
-        async move { rejections(responses.await?, requests) }.boxed()
+        let repair = self.repair();
+        async move { repair.after_rejections(rejections(responses.await?, requests)?).await }.boxed()
     }
 
     fn snapshots(&mut self, rooms: &[RoomName]) -> BusFuture<Vec<StoredSnapshots>> {
         let (confirmed, reader, rooms) = (self.subscriber.confirmed(), self.reader.clone(), rooms.to_vec());
+        let repair = self.repair();
         async move {
             confirmed.await?;
-            reader.snapshots(&rooms).await
+            let read = reader.snapshots(&rooms).await?;
+            repair.after_reads(&rooms, read).await
         }
         .boxed()
     }
@@ -119,6 +124,10 @@ impl BusConnection for RedisBusConnection {
 }
 
 impl RedisBusConnection {
+    fn repair(&self) -> RoomRepair {
+        RoomRepair { keys: self.lease.shared.keys.clone(), connection: self.publisher.clone() }
+    }
+
     fn channels(&self, rooms: &[RoomName]) -> Vec<String> {
         rooms.iter().map(|room| self.lease.shared.keys.room_channel(room)).collect()
     }
@@ -148,7 +157,8 @@ enum Kind {
     Update { fields_max: usize },
     /// Extends its lifetime.
     Refresh,
-    /// Keeps the list of rooms, without which more is left to expire when this node has died.
+    /// Keeps the list of rooms, without which more is left to expire when this node has died. It is no room's fault if
+    /// that is rejected: each renewal looks at the list.
     List,
 }
 
@@ -190,8 +200,10 @@ impl Batch {
         commands.push(cmd("PERSIST").arg(keys.present(&room)));
         commands.push(cmd("PUBLISH").arg(keys.room_channel(&room)).arg(message));
         commands.push(&mut cmd("EXEC"));
-        commands.push(cmd("SREM").arg(keys.rooms(incarnation)).arg(&*room));
-        self.add(room, begin, Kind::Replacement);
+        self.add(RoomName::clone(&room), begin, Kind::Replacement);
+        let begin = self.commands.len();
+        self.commands.push(cmd("SREM").arg(keys.rooms(incarnation)).arg(&*room));
+        self.add(room, begin, Kind::List);
     }
 
     /// Replaces the snapshot, or updates it: then entries are `removed`.
@@ -203,11 +215,13 @@ impl Batch {
         removed: Option<&[u64]>,
         message: &[u8],
     ) {
-        let (keys, incarnation, begin) = (&lease.shared.keys, lease.incarnation, self.commands.len());
+        let (keys, incarnation) = (&lease.shared.keys, lease.incarnation);
         let (snapshot, present) = (keys.snapshot(&room, incarnation), keys.present(&room));
-        let commands = &mut self.commands;
         // Before the snapshot, so that it is found when the incarnation has expired.
-        commands.push(cmd("SADD").arg(keys.rooms(incarnation)).arg(&*room));
+        let begin = self.commands.len();
+        self.commands.push(cmd("SADD").arg(keys.rooms(incarnation)).arg(&*room));
+        self.add(RoomName::clone(&room), begin, Kind::List);
+        let (commands, begin) = (&mut self.commands, begin + 1);
         commands.push(&mut cmd("MULTI"));
         commands.push(cmd("SADD").arg(&present).arg(incarnation.to_string()));
         if removed.is_none() {

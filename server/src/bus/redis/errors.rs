@@ -44,7 +44,7 @@ fn rejected(code: &str, detail: &str) -> BusError {
         // connection. A Redis Cluster has no room for which it would.
         "READONLY" | "MASTERDOWN" | "LOADING" | "CLUSTERDOWN" | "MOVED" | "ASK" | "CROSSSLOT"
         | "TRYAGAIN" => BusError::Unusable(reason),
-        "WRONGTYPE" => BusError::Rejected(BusRejection::Room(reason)),
+        "WRONGTYPE" => BusError::Rejected(BusRejection::WrongType),
         // Patterns of keys or channels may leave out single rooms; a command is needed for all.
         "NOPERM" if !detail.contains(" command") => BusError::Rejected(BusRejection::Room(reason)),
         // OOM, MISCONF, NOREPLICAS, NOPERM and whatever else is about the state of the server.
@@ -89,9 +89,6 @@ fn rejection(code: &str, detail: &str) -> String {
         "NOREPLICAS" => {
             "it has fewer replicas than its `min-replicas-to-write`, and does not write until it has more"
         }
-        "WRONGTYPE" => {
-            "a key that begins with `bus.prefix` is of another type; nothing else may use that prefix"
-        }
         "CLUSTERDOWN" | "MOVED" | "ASK" | "CROSSSLOT" | "TRYAGAIN" => {
             return format!("it is part of a Redis Cluster, which is not supported ({code} {detail})");
         }
@@ -130,7 +127,7 @@ mod tests {
             ("MOVED", "3999 127.0.0.1:6381", "connection"),
         ] {
             let scope = match rejected(code, detail) {
-                BusError::Rejected(BusRejection::Room(_)) => "room",
+                BusError::Rejected(BusRejection::Room(_) | BusRejection::WrongType) => "room",
                 BusError::Rejected(BusRejection::Server(_)) => "server",
                 _ => "connection",
             };

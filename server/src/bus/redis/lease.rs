@@ -12,6 +12,7 @@ use super::Shared;
 use super::connection::{Commands, RedisConnection, accepted, read};
 use super::keys::Incarnation;
 use super::lease_holders::kill_clients;
+use super::repair::delete_other_types;
 use crate::bus::{BusError, BusRejection, LeaseRenewal};
 
 /// Keys in one request.
@@ -81,6 +82,7 @@ impl Lease {
 
     /// Renews the lease, or tries to take it, and removes what expired incarnations have stored.
     pub(super) async fn renew(&self) -> Result<LeaseRenewal, BusError> {
+        let wrong_types = self.repair().await?;
         let renewed = if self.rejected().is_some() {
             self.take().await?;
             self.rejected().map_or(Ok(()), Err)
@@ -92,7 +94,14 @@ impl Lease {
             Err(reason) => (Vec::new(), Err(reason)),
         };
         let rejected = renewed.and(tidied).err().map(|rejection| rejection.to_string());
-        Ok(LeaseRenewal { alive, registered: self.rejected().is_none(), rejected })
+        Ok(LeaseRenewal { alive, registered: self.rejected().is_none(), rejected, wrong_types })
+    }
+
+    /// Deletes the lists that every room needs, if they are of another type. Every node adds itself again when it renews,
+    /// and its rooms when it refreshes them.
+    async fn repair(&self) -> Result<usize, BusError> {
+        let keys = &self.shared.keys;
+        delete_other_types(&self.connection, vec![keys.incarnations(), keys.rooms(self.incarnation)]).await
     }
 
     /// Extends the lease. The result is why that, or anything else that has to be stored, is rejected.
@@ -179,7 +188,12 @@ impl Lease {
     /// Removes everything stored by an incarnation without a lease.
     async fn remove(&self, incarnation: Incarnation) -> Result<(), BusError> {
         let keys = &self.shared.keys;
-        let rooms: Vec<String> = self.connection.value(cmd("SMEMBERS").arg(keys.rooms(incarnation))).await?;
+        let rooms: Vec<String> =
+            match self.connection.value(cmd("SMEMBERS").arg(keys.rooms(incarnation))).await {
+                // What cannot be found expires.
+                Err(BusError::Rejected(BusRejection::WrongType)) => Vec::new(),
+                rooms => rooms?,
+            };
         for chunk in rooms.chunks(CHUNK) {
             let mut commands = Commands::default();
             for room in chunk {

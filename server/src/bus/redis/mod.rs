@@ -17,6 +17,7 @@ mod errors;
 mod keys;
 mod lease;
 mod lease_holders;
+mod repair;
 mod snapshot_reader;
 mod stream;
 mod subscriber;

@@ -199,7 +199,12 @@ fn snapshot(
     if !read(is_alive.transpose()?)? {
         return Ok(Stored::Expired);
     }
-    let mut hash: HashMap<String, Vec<u8>> = read(hash.transpose()?)?;
+    // Of another type: its node finds that too, and replaces it.
+    let hash = match hash.transpose() {
+        Err(BusError::Rejected(BusRejection::WrongType)) => None,
+        hash => hash?,
+    };
+    let mut hash: HashMap<String, Vec<u8>> = read(hash)?;
     let is_incomplete = hash.contains_key(UPDATED) && !hash.contains_key(BASE);
     let Some(position) = hash.remove(POSITION).filter(|_| !is_incomplete) else {
         return Ok(Stored::Live(None));

@@ -76,7 +76,9 @@ impl Resync {
 
 impl LinkSession<'_, '_> {
     /// The lease is renewed, or that was rejected.
-    pub(super) fn note_renewal(&mut self, LeaseRenewal { alive, registered, rejected }: LeaseRenewal) {
+    pub(super) fn note_renewal(&mut self, renewal: LeaseRenewal) {
+        let LeaseRenewal { alive, registered, rejected, wrong_types } = renewal;
+        self.status.wrong_types_deleted(wrong_types);
         if !self.resync.is_renewed || registered && !self.resync.is_registered {
             self.resync = Resync { is_registered: registered, ..Resync::default() };
             self.begin_resync();
@@ -143,7 +145,7 @@ impl LinkSession<'_, '_> {
         for RejectedCommand { room, rejection } in rejected {
             match rejection {
                 BusRejection::Missing => self.store_evicted(room),
-                BusRejection::Room(reason) => self.note_failing(room, &reason),
+                BusRejection::Room(_) | BusRejection::WrongType => self.note_failing(room, &rejection),
                 BusRejection::Server(reason) => {
                     self.status.presence_rejected(&reason);
                     if self.resync.rejected.len() < ROOMS_MAX {
@@ -158,13 +160,13 @@ impl LinkSession<'_, '_> {
 
     fn store_evicted(&mut self, room: RoomName) {
         self.context.metrics.evicted.increment(1);
-        self.status.room_failed(&room, BusRejection::Missing);
+        self.status.room_failed(&room, &BusRejection::Missing);
         self.resync.add(room);
     }
 
     /// The presence of a room cannot be stored or read, or it cannot be subscribed to.
-    pub(super) fn note_failing(&mut self, room: RoomName, reason: &str) {
-        self.status.room_failed(&room, reason);
+    pub(super) fn note_failing(&mut self, room: RoomName, rejection: &BusRejection) {
+        self.status.room_failed(&room, rejection);
         let settings = &self.context.settings;
         let waits = (renewal_interval(settings), settings.lease * 2);
         self.resync.failing.add(room, Instant::now(), waits);
@@ -200,7 +202,7 @@ impl LinkSession<'_, '_> {
                 let (node, hub) = (self.context.node, &self.context.hub);
                 let withdrawal = self.stored.remove(&room).then(|| commands::withdrawal(node, hub, key));
                 let reason = "its tenant has stored `bus.max_presence_bytes_per_tenant` already";
-                self.note_failing(room, reason);
+                self.note_failing(room, &BusRejection::Room(reason.into()));
                 withdrawal
             }
         }
@@ -273,7 +275,7 @@ impl LinkSession<'_, '_> {
                 // It may have been removed since.
                 _ if !self.stored.contains(&room) => {}
                 BusRejection::Missing => self.store_evicted(room),
-                BusRejection::Room(reason) => self.note_failing(room, &reason),
+                BusRejection::Room(_) | BusRejection::WrongType => self.note_failing(room, &rejection),
             }
         }
     }

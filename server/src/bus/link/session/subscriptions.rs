@@ -203,7 +203,7 @@ impl LinkSession<'_, '_> {
             self.context.hub.confirm_joins(&room);
         }
         match rejection {
-            BusRejection::Room(reason) => self.note_failing(name, &reason),
+            BusRejection::Room(_) | BusRejection::WrongType => self.note_failing(name, &rejection),
             BusRejection::Server(_) | BusRejection::Missing => {
                 self.status.presence_rejected(&rejection.to_string());
                 self.reads.has_failed = true;
@@ -215,7 +215,7 @@ impl LinkSession<'_, '_> {
     /// Rooms that may not be subscribed to. Other nodes do not reach their members here.
     pub(super) fn note_unsubscribable(&mut self, rejected: Vec<RejectedCommand>) {
         for RejectedCommand { room, rejection } in rejected {
-            self.note_failing(room, &rejection.to_string());
+            self.note_failing(room, &rejection);
         }
     }
 
