@@ -81,3 +81,22 @@ fn a_folder_that_cannot_be_written_is_an_error_only_where_it_is_needed() {
     let path = folder.path().canonicalize().expect("there").join("data");
     assert!(log.contains(&format!("{} (`server.data_dir`)", path.display())), "{log}");
 }
+
+// The start waited for the other end of the pipe, for ever.
+#[test]
+fn pipes_in_place_of_the_files_of_the_folder_do_not_block_the_start() {
+    let folder = folder();
+    let data = folder.path().join("data");
+    fs::create_dir(&data).expect("a folder");
+    for name in ["lock", "running.json", "running.new", "dev-secret"] {
+        let made = Command::new("mkfifo").arg(data.join(name)).status().expect("it runs");
+        assert!(made.success(), "{name}");
+    }
+    let mut serve = program(folder.path(), "serve");
+    serve.env("JWT_SECRET", "a secret of more than thirty-two bytes");
+    let serve = start(serve);
+    let log = serve.log();
+    assert!(log.contains("cannot be locked: it is a FIFO (named pipe)"), "{log}");
+    let log = fails(program(folder.path(), "serve --dev"));
+    assert!(log.contains("cannot keep the secret of `serve --dev`") && log.contains("FIFO"), "{log}");
+}

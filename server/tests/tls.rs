@@ -44,7 +44,7 @@ fn a_bad_file_is_an_error_that_names_the_file_and_its_key() {
     mknodat(CWD, &pipe, FileType::Fifo, Mode::from_raw_mode(0o600), 0).expect("a pipe");
     for (cert, key, names, problem) in [
         (&missing, &key, "server.tls.cert_file", "cannot read `server.tls.cert_file`"),
-        (&pipe, &key, "server.tls.cert_file", "it is a FIFO (named pipe), and only regular files are read"),
+        (&pipe, &key, "server.tls.cert_file", "it is a FIFO (named pipe), and only regular files are used"),
         (&cert, &missing, "server.tls.key_file", "No such file or directory"),
         (&key, &key, "server.tls.cert_file", "has no certificate in it (PEM)"),
         (&cert, &cert, "server.tls.key_file", "has no private key without password in it (PEM)"),
@@ -111,7 +111,7 @@ fn a_pipe_in_place_of_a_certificate_is_reported_and_the_next_good_file_is_used()
     let file = folder.path().join("cert.pem");
     fs::remove_file(&file).expect("removed");
     mknodat(CWD, &file, FileType::Fifo, Mode::from_raw_mode(0o600), 0).expect("a pipe");
-    process.log_line("it is a FIFO (named pipe), and only regular files are read");
+    process.log_line("it is a FIFO (named pipe), and only regular files are used");
     let renewed = certificate();
     for name in ["cert.pem", "key.pem"] {
         fs::rename(renewed.path().join(name), folder.path().join(name)).expect("replaced");

@@ -1,4 +1,4 @@
-//! How the server reads files: settings, secrets, certificates, keys.
+//! How the server accesses files: settings, secrets, certificates, keys, and those of its data folder.
 //!
 //! One way for all of them, so that no file can stop or fill the process, whatever is put in its place. Only regular files
 //! are read, without blocking, and only up to the size that their kind may have. No access waits longer than
@@ -7,7 +7,7 @@
 
 mod deadline;
 
-use std::fs::{self, FileType, Metadata, OpenOptions};
+use std::fs::{self, File, FileType, Metadata, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -99,6 +99,24 @@ pub fn read_text(file: &Path, limit: SizeLimit) -> io::Result<String> {
     String::from_utf8(read(file, limit)?).map_err(not_text)
 }
 
+/// Opens `file`, which only the user of this process may read if it is created; with `options` that say what for.
+///
+/// # Errors
+/// When it is no regular file or cannot be opened, and when the file system does not respond.
+pub fn open(file: &Path, options: &OpenOptions) -> io::Result<File> {
+    let (path, mut options) = (file.to_owned(), options.clone());
+    within_deadline(file, move || open_now(&path, options.mode(0o600)))
+}
+
+/// Makes `folder` and those above it, where they are not there.
+///
+/// # Errors
+/// When it cannot be made, and when the file system does not respond.
+pub fn create_folder(folder: &Path) -> io::Result<()> {
+    let path = folder.to_owned();
+    within_deadline(&folder.join("*"), move || fs::create_dir_all(path))
+}
+
 /// What is at `file`, without following a link.
 pub(crate) fn link_metadata(file: &Path) -> io::Result<Metadata> {
     let path = file.to_owned();
@@ -128,13 +146,8 @@ fn retried<T>(access: impl Fn() -> io::Result<T>) -> io::Result<T> {
 }
 
 fn read_now(file: &Path, limit: SizeLimit) -> io::Result<Vec<u8>> {
-    // Before it is opened, because opening a device can have an effect; and after, because it may have been replaced.
-    regular(fs::metadata(file)?.file_type())?;
-    // `NONBLOCK` for a FIFO put there in between, which blocks a thread that opens it until it has a writer.
-    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
-    let opened = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(file)?;
+    let opened = open_now(file, OpenOptions::new().read(true))?;
     let metadata = opened.metadata()?;
-    regular(metadata.file_type())?;
     if metadata.len() > limit.bytes_left {
         return Err(limit.exceeded_by(&format!("it has {}", format_size(metadata.len()))));
     }
@@ -145,6 +158,22 @@ fn read_now(file: &Path, limit: SizeLimit) -> io::Result<Vec<u8>> {
         return Err(limit.exceeded_by(&format!("it has more than {}", format_size(limit.bytes_left))));
     }
     Ok(contents)
+}
+
+/// Opens a regular file, or creates one if `options` say so. Never waits for another process.
+fn open_now(file: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    // Before it is opened, because opening a device can have an effect; and after, because it may have been replaced.
+    match fs::metadata(file) {
+        Ok(found) => regular(found.file_type())?,
+        // It may be created.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    // `NONBLOCK` for a FIFO put there in between, which blocks a thread that opens it until another process does.
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    let opened = options.custom_flags(flags.bits().cast_signed()).open(file)?;
+    regular(opened.metadata()?.file_type())?;
+    Ok(opened)
 }
 
 /// Fails unless this is the type of a regular file.
@@ -159,7 +188,7 @@ fn regular(file_type: FileType) -> io::Result<()> {
     };
     Err(io::Error::new(
         io::ErrorKind::InvalidInput,
-        format!("it is {found}, and only regular files are read"),
+        format!("it is {found}, and only regular files are used"),
     ))
 }
 

@@ -5,14 +5,13 @@
 //! (`token`, `health`, `config`) do not take it.
 
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
-use settings::Settings;
+use settings::{Settings, file_access};
 
 use super::running::Running;
 
@@ -67,21 +66,23 @@ impl DataDir {
     pub(super) fn lock(&self) -> Result<Lock, LockError> {
         let impossible = |source: io::Error| LockError::Impossible { folder: self.to_string(), source };
         let file = self.open_lock().map_err(impossible)?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Lock { _file: file }),
-            Err(Errno::WOULDBLOCK) => {
-                Err(LockError::Held { folder: self.to_string(), other: Running::find(&self.0) })
-            }
-            Err(error) => Err(impossible(error.into())),
-        }
+        let lock = move || match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(Lock { _file: file })),
+            Err(Errno::WOULDBLOCK) => Ok(None),
+            Err(error) => Err(error.into()),
+        };
+        let locked = file_access::within_deadline(&self.0.join(LOCK), lock).map_err(impossible)?;
+        locked.ok_or_else(|| LockError::Held { folder: self.to_string(), other: Running::find(&self.0) })
     }
 
     fn open_lock(&self) -> io::Result<File> {
         let file = self.0.join(LOCK);
-        fs::create_dir_all(&self.0)?;
-        let opened = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&file);
+        file_access::create_folder(&self.0)?;
+        let opened = file_access::open(&file, OpenOptions::new().write(true).create(true).truncate(false));
         // It may belong to another user, or to a read-only file system: locking does not need write access.
-        opened.or_else(|error| File::open(&file).map_err(|_| error))
+        opened.or_else(|error| {
+            file_access::open(&file, OpenOptions::new().read(true)).map_err(|_not_readable| error)
+        })
     }
 }
 

@@ -3,8 +3,8 @@
 //! The settings on disk may differ from it: a bad edit changes nothing for the running server, and a new port waits for a
 //! restart. Neither makes the server unhealthy.
 
-use std::fs;
-use std::io;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -45,12 +45,16 @@ impl Running {
     /// # Errors
     /// When nothing can be written there.
     pub(super) fn keep(&self, folder: &Path) -> io::Result<Kept> {
-        fs::create_dir_all(folder)?;
-        let kept = Kept(folder.join(FILE));
+        file_access::create_folder(folder)?;
+        let (file, contents) = (folder.join(FILE), serde_json::to_vec(self)?);
         // Renamed into place, so that no reader finds half of it.
-        let new = kept.0.with_extension("new");
-        fs::write(&new, serde_json::to_vec(self)?)?;
-        fs::rename(&new, &kept.0)?;
+        let new = file.with_extension("new");
+        let mut opened = file_access::open(&new, OpenOptions::new().write(true).create(true).truncate(true))?;
+        let kept = Kept(file.clone());
+        file_access::within_deadline(&file.clone(), move || {
+            opened.write_all(&contents)?;
+            fs::rename(&new, &file)
+        })?;
         Ok(kept)
     }
 }
@@ -62,6 +66,7 @@ pub(super) struct Kept(PathBuf);
 impl Drop for Kept {
     fn drop(&mut self) {
         // If it stays behind, the health check finds that the address does not answer.
-        let _gone = fs::remove_file(&self.0);
+        let file = self.0.clone();
+        let _gone = file_access::within_deadline(&self.0, || fs::remove_file(file));
     }
 }

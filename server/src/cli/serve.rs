@@ -3,11 +3,10 @@
 //! `--dev` needs no settings: it generates a secret and keeps it in the data folder, so that tokens stay valid across
 //! restarts, and prints a first program to paste. Unless an address is set, it binds 127.0.0.1.
 
-use std::fs;
+use std::fs::OpenOptions;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::os::unix::fs::OpenOptionsExt;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, SystemTime};
@@ -181,13 +180,8 @@ fn dev_secret(folder: &DataDir) -> anyhow::Result<SecretString> {
     let mut random = [0; 48];
     getrandom::fill(&mut random).map_err(|error| anyhow::anyhow!("no random numbers: {error}"))?;
     let secret = BASE64_URL_SAFE_NO_PAD.encode(random);
-    fs::create_dir_all(folder.path()).with_context(|| format!("cannot make the folder {folder}"))?;
-    fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&file)
+    file_access::create_folder(folder.path()).with_context(|| format!("cannot make the folder {folder}"))?;
+    file_access::open(&file, OpenOptions::new().write(true).create(true).truncate(true))
         .and_then(|mut opened| opened.write_all(secret.as_bytes()))
         .with_context(|| format!("cannot keep the secret of `serve --dev` in {folder}"))?;
     Ok(secret.into())

@@ -22,7 +22,7 @@ const DAMAGES: [Damage; 7] = [
     (|file| fs::write(file, [b'#', 0xff, 0xfe, b'\n']).expect("written"), "UTF-8"),
     (in_its_place_a_folder, "Is a directory"),
     (in_its_place_a_link, "No such file"),
-    (in_its_place_a_pipe, "it is a FIFO (named pipe), and only regular files are read"),
+    (in_its_place_a_pipe, "it is a FIFO (named pipe), and only regular files are used"),
     (enlarged, "it is too large: it has 1 GiB"),
 ];
 

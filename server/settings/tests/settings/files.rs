@@ -83,7 +83,7 @@ fn only_regular_files_are_read() {
     let error = folder.errors(&[]);
     assert_eq!(
         error,
-        "config.d/a.toml: cannot be read: it is a FIFO (named pipe), and only regular files are read"
+        "config.d/a.toml: cannot be read: it is a FIFO (named pipe), and only regular files are used"
     );
     fifo(&folder.path("secret"));
     std::fs::remove_file(folder.path("config.d/a.toml")).expect("removed");
