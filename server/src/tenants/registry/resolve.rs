@@ -1,0 +1,207 @@
+//! Which tenant a name or a request means. A name that is not registered is looked up in the sources.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, Uri};
+
+use super::{Registry, lower_case};
+use crate::tenants::Tenant;
+use crate::tenants::naming::Named;
+use crate::tenants::source::{SourceId, TenantSource};
+
+/// How often a source is asked for one tenant while tenants are removed. After that the tenant counts as unknown, so that
+/// frequent removals of others do not keep a request.
+const LOOKUP_ATTEMPTS: usize = 3;
+
+/// The tenant of requests whose host name begins with an unknown tenant (`server.strict_host`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnknownHost {
+    /// None: they are refused.
+    Refused,
+    /// The default tenant.
+    Default,
+}
+
+impl Registry {
+    /// The tenant of this name. One that is not registered is looked up in the sources, once for all concurrent
+    /// callers; it counts as unknown when that takes too long.
+    pub async fn resolve(&self, id: &str) -> Option<Arc<Tenant>> {
+        if let Some(tenant) = self.get(id) {
+            return Some(tenant);
+        }
+        let sources = self.sources.load_full();
+        if sources.is_empty() {
+            return None;
+        }
+        let id = lower_case(id);
+        self.lookups.run(&id, self.look_up(&sources, &id)).await
+    }
+
+    async fn look_up(&self, sources: &[Arc<dyn TenantSource>], id: &str) -> Option<Arc<Tenant>> {
+        for (number, source) in sources.iter().enumerate() {
+            if let Some(tenant) = self.resolve_in(SourceId::after(number), &**source, id).await {
+                return Some(tenant);
+            }
+        }
+        None
+    }
+
+    async fn resolve_in(&self, of: SourceId, source: &dyn TenantSource, id: &str) -> Option<Arc<Tenant>> {
+        for _ in 0..LOOKUP_ATTEMPTS {
+            let removals = self.specs.lock().removals();
+            let spec = source.resolve(id).await.filter(|spec| spec.id.eq_ignore_ascii_case(id));
+            let mut specs = self.specs.lock();
+            if specs.removals() == removals {
+                let concerned = specs.put_resolved(of, spec?);
+                self.update(&specs, concerned);
+                return self.get(id);
+            }
+        }
+        None
+    }
+
+    /// The tenant that a request names; `None` when there is no such tenant.
+    ///
+    /// A name given explicitly (`x-tenant`, `tenant`) must be known: to serve the request for another tenant instead
+    /// would hide the mistake. A host name may have nothing to do with tenants, so `unknown_host`
+    /// decides about an unknown one.
+    pub async fn for_request(
+        &self,
+        headers: &HeaderMap,
+        uri: &Uri,
+        unknown_host: UnknownHost,
+    ) -> Option<Arc<Tenant>> {
+        let default = || Arc::clone(&self.default);
+        match Named::in_head(headers, uri) {
+            Named::Explicitly(id) => self.resolve(&id).await,
+            Named::ByHost(label) => self.resolve(label).await.or_else(|| match unknown_host {
+                UnknownHost::Refused => None,
+                UnknownHost::Default => Some(default()),
+            }),
+            Named::NotAtAll => Some(default()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use futures_util::FutureExt;
+    use futures_util::future::{BoxFuture, join_all};
+    use tokio_util::task::TaskTracker;
+
+    use hub::MemoryBudget;
+    use settings::Settings;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::auth::jwks::JwksSources;
+    use crate::telemetry::metrics::Metrics;
+    use crate::tenants::TenantSpec;
+    use crate::tenants::lookups::Lookups;
+
+    /// Answers after `wait`, with a tenant if the name begins with `known`.
+    #[derive(Default)]
+    struct SlowSource {
+        wait: Duration,
+        lookups: AtomicUsize,
+    }
+
+    impl TenantSource for SlowSource {
+        fn resolve<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Option<TenantSpec>> {
+            self.lookups.fetch_add(1, Ordering::Relaxed);
+            let spec = TenantSpec { id: id.to_owned(), settings: settings::Tenant::default() };
+            async move {
+                tokio::time::sleep(self.wait).await;
+                id.starts_with("known").then_some(spec)
+            }
+            .boxed()
+        }
+    }
+
+    /// A registry with a source that answers after `wait`.
+    fn with_source(wait: Duration) -> (Registry, Arc<SlowSource>, SourceId) {
+        let jwks = JwksSources::new(TaskTracker::new(), CancellationToken::new());
+        let registry = Registry::new(
+            &Settings::default(),
+            jwks,
+            (&Arc::new(Metrics::new(Vec::new())), &MemoryBudget::new(usize::MAX, 75)),
+        );
+        let source = Arc::new(SlowSource { wait, ..Default::default() });
+        let id = registry.add_source(Arc::clone(&source) as Arc<dyn TenantSource>);
+        (registry, source, id)
+    }
+
+    #[tokio::test]
+    async fn a_lookup_that_takes_too_long_finds_no_tenant() {
+        let (mut registry, source, _) = with_source(Duration::from_secs(3_600));
+        registry.lookups = Lookups::new(Duration::from_millis(100), 2);
+        assert!(registry.resolve("known").await.is_none());
+        // More names than lookups may run at once: those that wait for a permit time out as well.
+        let names: Vec<_> = (0..20).map(|n| format!("known-{n}")).collect();
+        let all = || join_all(names.iter().map(|name| registry.resolve(name)));
+        assert!(all().await.iter().all(Option::is_none));
+        let before = source.lookups.load(Ordering::Relaxed);
+        assert!(tokio::time::timeout(Duration::from_millis(20), all()).await.is_err());
+        assert_eq!(source.lookups.load(Ordering::Relaxed), before + 2);
+        assert!(registry.resolve("default").await.is_some(), "a registered tenant is not looked up");
+    }
+
+    #[tokio::test]
+    async fn concurrent_requests_for_a_tenant_are_one_lookup() {
+        let (registry, source, _) = with_source(Duration::from_millis(200));
+        for (name, is_known) in [("Known", true), ("another", false)] {
+            let found = join_all((0..100).map(|_| registry.resolve(name))).await;
+            assert!(found.iter().all(|tenant| tenant.is_some() == is_known));
+        }
+        assert_eq!(source.lookups.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test]
+    async fn a_name_that_was_unknown_a_moment_ago_is_not_looked_up_again() {
+        let (registry, source, id) = with_source(Duration::ZERO);
+        for _ in 0..100 {
+            assert!(registry.resolve("another").await.is_none());
+        }
+        assert_eq!(source.lookups.load(Ordering::Relaxed), 1);
+        registry.put(id, TenantSpec { id: "another".into(), settings: settings::Tenant::default() });
+        assert!(registry.resolve("another").await.is_some(), "what is put is known at once");
+    }
+
+    #[tokio::test]
+    async fn names_beyond_those_that_may_wait_are_unknown_at_once() {
+        let (registry, source, _) = with_source(Duration::from_secs(3_600));
+        let names: Vec<_> = (0..2_000).map(|n| format!("known-{n}")).collect();
+        let mut lookups: Vec<_> = names.iter().map(|name| Box::pin(registry.resolve(name))).collect();
+        let answered = lookups.iter_mut().filter_map(|lookup| lookup.now_or_never());
+        assert_eq!(answered.filter(Option::is_none).count(), 2_000 - 1_024);
+        assert_eq!(source.lookups.load(Ordering::Relaxed), 64);
+    }
+
+    #[tokio::test]
+    async fn a_cancelled_request_does_not_end_the_lookup_of_others() {
+        let (registry, _source, _) = with_source(Duration::from_millis(200));
+        let cancelled = tokio::time::timeout(Duration::from_millis(50), registry.resolve("known"));
+        let (cancelled, found) = tokio::join!(cancelled, registry.resolve("known"));
+        assert!(cancelled.is_err());
+        assert!(found.is_some());
+    }
+
+    #[tokio::test]
+    async fn continuous_removals_do_not_repeat_a_lookup_for_ever() {
+        let (registry, source, id) = with_source(Duration::from_millis(200));
+        let removals = async {
+            loop {
+                registry.remove(id, "another");
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::select! {
+            found = registry.resolve("known") => assert!(found.is_none()),
+            () = removals => {}
+        }
+        assert_eq!(source.lookups.load(Ordering::Relaxed), LOOKUP_ATTEMPTS);
+    }
+}
