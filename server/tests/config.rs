@@ -41,7 +41,7 @@ fn problems_are_reported_and_set_the_exit_code() {
         text(&output.stderr),
         "note: NUM_ACCEPTORS has no meaning here: sockets and memory are managed differently\n\
          note: config.toml:1:8: server.port is overridden by variable PORT\n\
-         note: no secret to verify tokens with: `serve` starts only with one, such as from JWT_SECRET\n"
+         warning: `serve` would refuse to start with these settings: no secret to verify tokens with. Set one, such as by JWT_SECRET\n"
     );
     let output = shell.run("config check", &[("JWT_SECRET", "ours, of thirty-two bytes or more than that")]);
     assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""));

@@ -32,7 +32,8 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Report all problems and the files that were read; exit code 0 if there are no problems
+    /// Report all problems and the files that were read; exit code 0 if there are no problems. A missing secret is a
+    /// warning and no problem, because checks usually run where there are no secrets
     Check {
         /// Files to check one by one, without any variables; none: what `serve` would read
         #[arg(value_name = "FILE", conflicts_with_all = ["config", "set"])]
@@ -112,7 +113,7 @@ fn check(config: &super::Config) -> anyhow::Result<ExitCode> {
         checked.notes().iter().for_each(|note| super::print_stderr(format_args!("note: {note}")));
         if let Some(missing) = NoVerificationKey::find(&checked.loaded.settings) {
             super::print_stderr(format_args!(
-                "note: {missing}: `serve` starts only with one, such as from JWT_SECRET"
+                "warning: `serve` would refuse to start with these settings: {missing}. Set one, such as by JWT_SECRET"
             ));
         }
     }
