@@ -15,6 +15,7 @@ use rustix::net::sockopt;
 use crate::entry::{self, Entry};
 use crate::frames::{Frames, Item, Part};
 use crate::message::{self, opcode};
+use crate::stream::Stream;
 
 /// Who listens to what members receive.
 pub trait Listener {
@@ -64,7 +65,7 @@ pub enum Change {
 
 /// One client socket.
 pub struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     stage: Stage,
     entry: Option<Entry>,
     /// The beginning of a frame whose end has not arrived.
@@ -78,9 +79,8 @@ impl Connection {
     /// Begins to connect. The socket resets on close, so that rounds of thousands of connections do not
     /// use up the ephemeral ports with sockets in TIME_WAIT.
     pub fn open(address: SocketAddr, entry: Entry) -> Result<Self> {
-        let stream = TcpStream::connect(address).context("cannot connect")?;
-        stream.set_nodelay(true)?;
-        sockopt::set_socket_linger(&stream, Some(Duration::ZERO))?;
+        let mut stream = Stream::open(address, entry.tls.as_ref())?;
+        sockopt::set_socket_linger(stream.socket(), Some(Duration::ZERO))?;
         let (rest, unsent) = (Vec::new(), Vec::new());
         Ok(Self {
             stream,
@@ -93,19 +93,19 @@ impl Connection {
     }
 
     /// The socket, for (de)registration.
-    pub fn stream(&mut self) -> &mut TcpStream {
-        &mut self.stream
+    pub fn socket(&mut self) -> &mut TcpStream {
+        self.stream.socket()
     }
 
     /// Keeps the kernel from taking much for a connection that is not going to read.
-    pub fn shrink_receive_buffer(&self) -> Result<()> {
-        Ok(sockopt::set_socket_recv_buffer_size(&self.stream, 4096)?)
+    pub fn shrink_receive_buffer(&mut self) -> Result<()> {
+        Ok(sockopt::set_socket_recv_buffer_size(self.socket(), 4096)?)
     }
 
     /// Sends the first bytes once the socket is connected; later, bytes that had to wait.
     pub fn on_writable(&mut self) -> Result<()> {
         if self.stage == Stage::Connecting {
-            if let Some(error) = self.stream.take_error()? {
+            if let Some(error) = self.socket().take_error()? {
                 return Err(error).context("cannot connect");
             }
             let entry = self.entry.as_ref().expect("an entry lasts until the join");
@@ -113,11 +113,19 @@ impl Connection {
             self.stage = if next { Stage::Upgrading } else { Stage::Joining };
             return self.send(&hello);
         }
+        self.flush()
+    }
+
+    /// Writes what had to wait, for space in the socket or for the end of the TLS handshake.
+    fn flush(&mut self) -> Result<()> {
         if !self.unsent.is_empty() {
             let unsent = std::mem::take(&mut self.unsent);
             self.send(&unsent)?;
         }
-        Ok(())
+        match self.stream.flush() {
+            Err(error) if error.kind() != ErrorKind::WouldBlock => Err(error).context("cannot write"),
+            _ => Ok(()),
+        }
     }
 
     /// Writes now, keeps what does not fit for later.
@@ -161,7 +169,12 @@ impl Connection {
             let read = match self.stream.read(&mut buffer[kept..]) {
                 Ok(0) => return self.on_end(),
                 Ok(read) => read,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(change),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    if !self.unsent.is_empty() {
+                        self.flush()?;
+                    }
+                    return Ok(change);
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(_) if self.stage == Stage::Leaving => return self.on_end(),
                 Err(error) => return Err(error).context("cannot read"),
@@ -175,7 +188,8 @@ impl Connection {
             if before != self.stage && self.stage == Stage::Joined {
                 change = Change::Joined;
             }
-            if filled < buffer.len() && until == ReadUntil::WouldBlock {
+            let is_empty = filled < buffer.len() && self.stream.is_emptied_by_short_read();
+            if is_empty && until == ReadUntil::WouldBlock {
                 return Ok(change);
             }
         }

@@ -1,6 +1,9 @@
 //! How a client gets into its room: what it sends first, and the replies that it expects.
 
+use std::sync::Arc;
+
 use anyhow::{Result, bail};
+use rustls::ClientConfig;
 
 use crate::message::{self, opcode};
 
@@ -10,20 +13,23 @@ pub struct Entry {
     pub hello: Vec<u8>,
     /// Sent after the upgrade. The floor has none.
     pub join: Option<Vec<u8>>,
+    /// How the server's certificate is verified, if it has one.
+    pub tls: Option<Arc<ClientConfig>>,
 }
 
 impl Entry {
     /// Upgrade with a token, then join.
-    pub fn phoenix(host: &str, token: &str, join: &str) -> Self {
+    pub fn phoenix(host: &str, token: &str, join: &str, tls: Option<Arc<ClientConfig>>) -> Self {
         Self {
             hello: message::upgrade(host, token).into_bytes(),
             join: Some(message::client_frame(opcode::TEXT, join.as_bytes())),
+            tls,
         }
     }
 
     /// The room's number; the floor answers with an empty frame.
     pub fn floor(room: u32) -> Self {
-        Self { hello: room.to_le_bytes().to_vec(), join: None }
+        Self { hello: room.to_le_bytes().to_vec(), join: None, tls: None }
     }
 }
 

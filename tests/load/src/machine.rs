@@ -16,10 +16,10 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_setaffinity};
 use serde_json::{Value, json};
 
-/// Which core serves and which core loads. The two never share one.
+/// Which core serves and which core loads.
 #[derive(Debug, Clone, Copy)]
 pub struct Cores {
-    /// Where the server, or the floor, runs alone.
+    /// Where the server, or the floor, runs.
     pub server: usize,
     /// Where this program runs.
     pub load: usize,
@@ -31,24 +31,40 @@ impl Cores {
         if self.server == self.load || processors() <= self.server.max(self.load) {
             return Ok(None);
         }
-        pin(self.load)?;
+        pin(&[self.load])?;
         Ok(Some(self))
     }
 
-    /// Does something (start a child) on the server's core and comes back. A child inherits the
-    /// affinity mask, and tokio counts its workers by it, so the mask must be set before `exec`.
-    pub fn on_server_core<T>(self, start: impl FnOnce() -> T) -> Result<T> {
-        pin(self.server)?;
+    /// Does something (start a child) on the cores of the server. A child inherits the affinity mask, and the server
+    /// counts its threads by it, so the mask must be set before `exec`. Afterwards this program runs on its own core, or on
+    /// both if the server does.
+    pub fn start_on<T>(self, placement: Placement, start: impl FnOnce() -> T) -> Result<T> {
+        let both = [self.server, self.load];
+        let (server, load) = match placement {
+            Placement::OneCore => (&both[..1], &both[1..]),
+            Placement::BothCores => (&both[..], &both[..]),
+        };
+        pin(server)?;
         let started = start();
-        pin(self.load)?;
+        pin(load)?;
         Ok(started)
     }
 }
 
-fn pin(core: usize) -> Result<()> {
+/// Where a server runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Placement {
+    /// Alone on its core, this program on the other.
+    #[default]
+    OneCore,
+    /// On both, which this program shares with it.
+    BothCores,
+}
+
+fn pin(to: &[usize]) -> Result<()> {
     let mut cores = CpuSet::new();
-    cores.set(core);
-    sched_setaffinity(None, &cores).with_context(|| format!("cannot run on core {core}"))
+    to.iter().for_each(|core| cores.set(*core));
+    sched_setaffinity(None, &cores).with_context(|| format!("cannot run on cores {to:?}"))
 }
 
 fn processors() -> usize {

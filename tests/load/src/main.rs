@@ -5,10 +5,11 @@
 //! measured and why; the parts are:
 //!
 //! - `workloads/`: what is measured, a family per file
-//! - `drive`, `traffic`, `swarm`, `connection`, `entry`, `frames`, `message`: the clients, from a run down to bytes
-//! - `server`, `floor`, `process`, `machine`: what is measured against what, and on what
+//! - `drive`, `traffic`, `swarm`, `connection`, `entry`, `stream`, `frames`, `message`: the clients, from a run down to bytes
+//! - `server`, `setup`, `certificate`, `floor`, `process`, `machine`: what is measured against what, and on what
 //! - `report`: the table and the JSON
 
+mod certificate;
 mod connection;
 mod drive;
 mod entry;
@@ -19,6 +20,8 @@ mod message;
 mod process;
 mod report;
 mod server;
+mod setup;
+mod stream;
 mod swarm;
 mod traffic;
 mod workloads;

@@ -9,34 +9,20 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail};
 use jsonwebtoken::{EncodingKey, Header};
+use rustls::{ClientConfig, StreamOwned};
 use serde_json::json;
 
+use crate::certificate;
 use crate::entry::Entry;
 use crate::floor::Style;
 use crate::machine::{Cores, Deadline};
 use crate::message::{self, Broadcast, Encoding};
-
-/// Limits that are raised, so that the server does not refuse the benchmark. All else is
-/// as the product ships. A second tenant is there in every run; only `abuse` lets it speak.
-const RAISED: &[(&str, &str)] = &[
-    ("REALTIME__LIMITS__MAX_CONCURRENT_USERS", "20000"),
-    ("REALTIME__LIMITS__MAX_EVENTS_PER_SECOND", "10000000"),
-    ("REALTIME__LIMITS__MAX_JOINS_PER_SECOND", "10000000"),
-    ("REALTIME__LIMITS__MAX_PRESENCE_EVENTS_PER_SECOND", "10000000"),
-    ("REALTIME__SERVER__MAX_CONNECTIONS", "20000"),
-    ("REALTIME__TENANTS__NOISY__LIMITS__MAX_EVENTS_PER_SECOND", "500"),
-    ("REALTIME__TENANTS__NOISY__LIMITS__MAX_JOINS_PER_SECOND", "500"),
-];
-
-/// The secret of the second tenant: that of the first, because what keeps them apart is not the secret.
-const NOISY_SECRET: &str = "REALTIME__TENANTS__NOISY__AUTH__JWT_SECRET";
-
-/// Messages and joins that the second tenant may have in a second, as [`RAISED`] says.
-pub const NOISY_RATE: u32 = 500;
+use crate::setup::{Setup, random_secret};
 
 /// Which of the two.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -47,23 +33,14 @@ pub enum Kind {
     Floor(Style),
 }
 
-/// What a server is given beyond what every server of a benchmark is given.
-#[derive(Debug, Default)]
-pub struct Setup {
-    /// The secret of its tokens, when several servers must accept the same ones.
-    pub secret: Option<String>,
-    /// Variables.
-    pub variables: Vec<(&'static str, String)>,
-    /// Its `config.toml`.
-    pub config: Option<String>,
-}
-
 /// One of the two, running.
 pub struct Target {
     kind: Kind,
     child: Child,
     folder: PathBuf,
     secret: String,
+    /// How its certificate is verified, if it has one.
+    tls: Option<Arc<ClientConfig>>,
     /// Where it listens.
     pub address: SocketAddr,
     /// From `spawn` until it accepted a connection (the server: and answered `GET /health` with 200).
@@ -71,35 +48,33 @@ pub struct Target {
 }
 
 impl Target {
-    /// Starts one and waits until it accepts.
-    pub fn start(kind: Kind, server: &Path, cores: Option<Cores>) -> Result<Self> {
-        Self::start_with(kind, server, cores, &Setup::default())
-    }
-
-    /// The same, with more than the usual set-up.
-    pub fn start_with(kind: Kind, server: &Path, cores: Option<Cores>, setup: &Setup) -> Result<Self> {
+    /// Starts one and waits until it accepts. The floor takes nothing but the placement from `setup`.
+    pub fn start(kind: Kind, server: &Path, cores: Option<Cores>, setup: &Setup) -> Result<Self> {
         let folder = fresh_folder()?;
-        let secret = setup.secret.clone().map_or_else(secret, Ok)?;
+        let secret = setup.secret.clone().map_or_else(random_secret, Ok)?;
         if let Some(config) = &setup.config {
             fs::write(folder.join("config.toml"), config).context("cannot write config.toml")?;
         }
         let free = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let mut command = match kind {
-            Kind::Server => server_command(server, &secret, free),
+            Kind::Server => setup.server_command(server, &secret, free),
             Kind::Floor(style) => floor_command(style)?,
         };
-        command.envs(setup.variables.iter().map(|(name, value)| (name, value)));
+        if let Some(certificate) = &setup.certificate {
+            command.envs(certificate.write_to(&folder)?);
+        }
         // Not where it is run, because the server watches that folder for a configuration.
         let log = folder.join("log");
         fs::create_dir(&log)?;
         command.current_dir(&folder).stdin(Stdio::null()).stderr(File::create(log.join("stderr"))?);
         let from = Instant::now();
         let child = match cores {
-            Some(cores) => cores.on_server_core(|| command.spawn())?,
+            Some(cores) => cores.start_on(setup.placement, || command.spawn())?,
             None => command.spawn(),
         };
         let child = child.with_context(|| format!("cannot start {}", command.get_program().display()))?;
-        let mut target = Self { kind, child, folder, secret, address: free, started_in: Duration::ZERO };
+        let tls = setup.certificate.as_ref().map(|certificate| Arc::clone(&certificate.client));
+        let mut target = Self { kind, child, folder, secret, tls, address: free, started_in: Duration::ZERO };
         match kind {
             Kind::Server => target.wait_for_health()?,
             Kind::Floor(_) => target.wait_for_address()?,
@@ -124,14 +99,14 @@ impl Target {
             return Ok(Entry::floor(room));
         }
         let join = message::join(&topic(room), presence);
-        Ok(Entry::phoenix(&self.address.to_string(), &self.token(member)?, &join))
+        Ok(Entry::phoenix(&self.address.to_string(), &self.token(member)?, &join, self.tls.clone()))
     }
 
     /// The first messages of a client of the second tenant, which its host name selects.
     pub fn noisy_tenant(&self, room: u32, member: usize) -> Result<Entry> {
         let host = format!("noisy.localhost:{}", self.address.port());
         let join = message::join(&topic(room), &json!({"enabled": false}));
-        Ok(Entry::phoenix(&host, &self.token(member)?, &join))
+        Ok(Entry::phoenix(&host, &self.token(member)?, &join, self.tls.clone()))
     }
 
     /// The broadcast a member of this room sends.
@@ -155,7 +130,7 @@ impl Target {
 
     fn wait_for_health(&mut self) -> Result<()> {
         let deadline = Deadline::after(Duration::from_secs(15));
-        while !is_healthy(self.address) {
+        while !is_healthy(self.address, self.tls.as_ref()) {
             self.check_alive()?;
             deadline.check(|| format!("no 200 from /health; its log: {}", self.log()))?;
             std::thread::sleep(Duration::from_micros(200));
@@ -209,21 +184,6 @@ pub fn topic(room: u32) -> String {
     format!("realtime:room-{room:04}")
 }
 
-fn server_command(server: &Path, secret: &str, address: SocketAddr) -> Command {
-    let mut command = Command::new(server);
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("REALTIME__") {
-            command.env_remove(name);
-        }
-    }
-    command.arg("serve").envs(RAISED.iter().copied());
-    command.env("JWT_SECRET", secret).env(NOISY_SECRET, secret);
-    command.env("HOST", "127.0.0.1").env("PORT", address.port().to_string());
-    // Logs go to a file rather than a pipe without a reader: a full pipe would stop the server.
-    command.stdout(Stdio::null());
-    command
-}
-
 fn floor_command(style: Style) -> Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["floor", if style == Style::Single { "single" } else { "coalesced" }]);
@@ -231,12 +191,20 @@ fn floor_command(style: Style) -> Result<Command> {
     Ok(command)
 }
 
-fn is_healthy(address: SocketAddr) -> bool {
+fn is_healthy(address: SocketAddr, tls: Option<&Arc<ClientConfig>>) -> bool {
     let Ok(mut stream) = TcpStream::connect(address) else { return false };
+    if stream.set_read_timeout(Some(Duration::from_secs(2))).is_err() {
+        return false;
+    }
+    let Some(config) = tls else { return answers_200(&mut stream, address) };
+    let session = certificate::session(config);
+    session.is_ok_and(|session| answers_200(&mut StreamOwned::new(session, stream), address))
+}
+
+fn answers_200(stream: &mut (impl Read + Write), address: SocketAddr) -> bool {
     let request = format!("GET /health HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     let mut answer = [0; 12];
-    stream.set_read_timeout(Some(Duration::from_secs(2))).is_ok()
-        && stream.write_all(request.as_bytes()).is_ok()
+    stream.write_all(request.as_bytes()).is_ok()
         && stream.read_exact(&mut answer).is_ok()
         && answer == *b"HTTP/1.1 200"
 }
@@ -246,11 +214,4 @@ fn fresh_folder() -> Result<PathBuf> {
     let folder = std::env::temp_dir().join(format!("load-{}-{}", std::process::id(), since.as_nanos()));
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     Ok(folder)
-}
-
-/// A random secret.
-pub fn secret() -> Result<String> {
-    let mut random = [0; 24];
-    File::open("/dev/urandom")?.read_exact(&mut random)?;
-    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -73,7 +73,7 @@ impl Swarm {
         let mut connection = Connection::open(address, entry)?;
         let token = Token(self.members.len());
         let interest = Interest::READABLE | Interest::WRITABLE;
-        self.poll.registry().register(connection.stream(), token, interest)?;
+        self.poll.registry().register(connection.socket(), token, interest)?;
         self.members.push(connection);
         Ok(())
     }
@@ -151,7 +151,7 @@ impl Swarm {
     pub fn stop_reading(&mut self, member: usize) -> Result<()> {
         let connection = &mut self.members[member];
         connection.shrink_receive_buffer()?;
-        Ok(self.poll.registry().deregister(connection.stream())?)
+        Ok(self.poll.registry().deregister(connection.socket())?)
     }
 
     /// Starts to close every connection, and waits until the other side has closed them.

@@ -17,7 +17,8 @@ use crate::machine::Deadline;
 use crate::message::{self, Broadcast, Encoding, PAYLOAD, opcode};
 use crate::process;
 use crate::report::{Goal, Outcome, Row, median};
-use crate::server::{Kind, NOISY_RATE, Target, topic};
+use crate::server::{Kind, Target, topic};
+use crate::setup::NOISY_RATE;
 use crate::swarm::Swarm;
 use crate::traffic::{Shape, Timing, Traffic};
 

@@ -10,12 +10,14 @@ use anyhow::Result;
 use serde_json::json;
 
 use super::Bench;
+use crate::certificate::Certificate;
 use crate::connection::Listener;
 use crate::machine::{Deadline, interrupted};
 use crate::message::{Encoding, PAYLOAD, client_frame, opcode};
 use crate::process;
 use crate::report::{Goal, Outcome, Row};
-use crate::server::{Kind, Target};
+use crate::server::Target;
+use crate::setup::Setup;
 use crate::swarm::Swarm;
 
 const ROOM: usize = 10;
@@ -45,9 +47,18 @@ struct Round {
 }
 
 /// Three rounds of 10,000.
-pub fn run(bench: &Bench) -> Result<Outcome> {
+pub fn plain(bench: &Bench) -> Result<Outcome> {
+    run(bench, &Setup::default(), 4.0)
+}
+
+/// The same over TLS.
+pub fn tls(bench: &Bench) -> Result<Outcome> {
+    run(bench, &Setup { certificate: Some(Certificate::generate()?), ..Setup::default() }, 24.0)
+}
+
+fn run(bench: &Bench, setup: &Setup, kib_each: f64) -> Result<Outcome> {
     let connections = 10_000 / bench.scale.fewer;
-    let target = bench.start(Kind::Server)?;
+    let target = bench.start_with(setup)?;
     let idle = process::anonymous(target.pid())?;
     let mut rounds = Vec::new();
     for number in 1..=bench.scale.memory_rounds {
@@ -63,7 +74,7 @@ pub fn run(bench: &Bench) -> Result<Outcome> {
     let worst = rounds.iter().map(|round| round.each_kib).fold(0.0, f64::max);
     let last = rounds.last().map_or(f64::NAN, |round| round.kept as f64 / round.taken as f64);
     let rows = vec![
-        Row::alone("KiB each, worst round", worst, Goal::AtMost(4.0)),
+        Row::alone("KiB each, worst round", worst, Goal::AtMost(kib_each)),
         Row::alone("kept after all left", last, Goal::AtMost(KEPT_AT_MOST)),
         Row::alone("idle KiB", idle as f64 / 1024.0, Goal::None),
     ];

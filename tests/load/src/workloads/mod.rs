@@ -22,6 +22,7 @@ use crate::floor::Style;
 use crate::machine::Cores;
 use crate::report::{Outcome, Report};
 use crate::server::{Kind, Target};
+use crate::setup::Setup;
 use crate::traffic::Shape;
 
 /// Something to measure.
@@ -84,7 +85,12 @@ pub const ALL: &[Workload] = &[
     Workload {
         name: "memory",
         reach: "10,000 joined connections, three rounds: ≤ 4 KiB each, and back to the start",
-        run: memory::run,
+        run: memory::plain,
+    },
+    Workload {
+        name: "memory-tls",
+        reach: "the same over TLS: ≤ 24 KiB each, and back to the start",
+        run: memory::tls,
     },
     Workload {
         name: "connect-storm",
@@ -180,7 +186,12 @@ pub struct Bench {
 impl Bench {
     /// Starts the server or a floor.
     pub fn start(&self, kind: Kind) -> Result<Target> {
-        Target::start(kind, &self.server, self.cores)
+        Target::start(kind, &self.server, self.cores, &Setup::default())
+    }
+
+    /// Starts a server with more than the usual set-up.
+    pub fn start_with(&self, setup: &Setup) -> Result<Target> {
+        Target::start(Kind::Server, &self.server, self.cores, setup)
     }
 
     /// Measures ours and the floor in turns, so that a slow minute of the machine hits both. Who begins

@@ -13,10 +13,11 @@ use anyhow::{Context, Result};
 
 use super::{Bench, Runs, runs_json};
 use crate::drive::{self, Drive, Measured, Times, median_of};
-use crate::machine::{Cores, Deadline};
+use crate::machine::{Cores, Deadline, Placement};
 use crate::message::Encoding;
 use crate::report::{Goal, Outcome, Row};
-use crate::server::{Kind, Setup, Target, secret};
+use crate::server::{Kind, Target};
+use crate::setup::{Setup, random_secret};
 use crate::traffic::Shape;
 
 /// 1 → 500 + 500, 64 in flight, beside 1 → 1,000 on one node.
@@ -67,11 +68,11 @@ struct Pair {
 impl Pair {
     fn start(bench: &Bench) -> Result<Self> {
         let redis = Redis::start(bench.cores)?;
-        let secret = secret()?;
+        let secret = random_secret()?;
         let node = || {
             let variables = vec![("REDIS_URL", format!("redis://127.0.0.1:{}", redis.port))];
-            let setup = Setup { secret: Some(secret.clone()), variables, config: None };
-            Target::start_with(Kind::Server, &bench.server, bench.cores, &setup)
+            let setup = Setup { secret: Some(secret.clone()), variables, ..Setup::default() };
+            bench.start_with(&setup)
         };
         Ok(Self { nodes: [node()?, node()?], _redis: redis })
     }
@@ -99,7 +100,7 @@ impl Redis {
         ]);
         command.stdin(Stdio::null()).stdout(File::create("/dev/null")?).stderr(Stdio::null());
         let child = match cores {
-            Some(cores) => cores.on_server_core(|| command.spawn())?,
+            Some(cores) => cores.start_on(Placement::OneCore, || command.spawn())?,
             None => command.spawn(),
         };
         let redis = Self { child: child.context("redis-server is not installed: see tests/install")?, port };

@@ -17,7 +17,8 @@ use crate::drive::{self, Drive, median_of};
 use crate::machine::Deadline;
 use crate::message::Encoding;
 use crate::report::{Goal, Outcome, Row, median};
-use crate::server::{Kind, Setup, Target};
+use crate::server::Target;
+use crate::setup::Setup;
 use crate::traffic::Shape;
 
 /// From one edit to the next.
@@ -61,7 +62,7 @@ pub fn run(bench: &Bench) -> Result<Outcome> {
 
 fn start(bench: &Bench, tenants: usize) -> Result<Target> {
     let setup = Setup { config: Some(config(tenants, 0)), ..Setup::default() };
-    Target::start_with(Kind::Server, &bench.server, bench.cores, &setup)
+    bench.start_with(&setup)
 }
 
 /// So many tenants, each with a secret and a limit of its own.
