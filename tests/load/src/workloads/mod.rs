@@ -1,6 +1,7 @@
 //! The workloads, by name. Each file is one family: what it does, what it reaches for, how it is judged.
 
 mod abuse;
+mod both_cores;
 mod fanout;
 mod large;
 mod memory;
@@ -76,6 +77,16 @@ pub const ALL: &[Workload] = &[
         name: "rooms-talk",
         reach: "the same, members send in turn, as text: ≥ 0.9 ×, p99 ≤ 3 × p50, no room below a third of the mean",
         run: rooms::talk,
+    },
+    Workload {
+        name: "fanout-64-both",
+        reach: "8 rooms of 500, 64 in flight in each, server on both cores: CPU per delivery ≤ 1.25 × that on one",
+        run: both_cores::fanout,
+    },
+    Workload {
+        name: "rooms-talk-both",
+        reach: "rooms-talk with the server on both cores: CPU per delivery ≤ 1.25 × that on one",
+        run: both_cores::talk,
     },
     Workload {
         name: "abuse",

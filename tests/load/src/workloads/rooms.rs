@@ -20,6 +20,14 @@ fn shape(bench: &Bench, encoding: Encoding) -> Shape {
     Shape::one_sender(200 / bench.scale.fewer, 9, encoding)
 }
 
+/// Rooms of ten members that send in turn.
+pub(super) fn shape_of_talk(bench: &Bench) -> Shape {
+    Shape::senders_in_turn(200 / bench.scale.fewer, 10, Encoding::Text)
+}
+
+/// Four messages in each room that its slowest member has not received yet.
+pub(super) const FOUR_IN_FLIGHT: Drive = Drive::Closed { in_flight: 4 };
+
 /// 2,000 messages a second, spread evenly.
 pub fn paced(bench: &Bench) -> Result<Outcome> {
     let drive = Drive::Paced { interval: Duration::from_micros(500) };
@@ -30,17 +38,19 @@ pub fn paced(bench: &Bench) -> Result<Outcome> {
 
 /// As much as goes with four messages in flight in each room.
 pub fn saturated(bench: &Bench) -> Result<Outcome> {
-    let drive = Drive::Closed { in_flight: 4 };
-    let (ours, floor) =
-        bench.traffic(Style::Coalesced, shape(bench, Encoding::Binary), drive, bench.scale.saturated)?;
+    let (ours, floor) = bench.traffic(
+        Style::Coalesced,
+        shape(bench, Encoding::Binary),
+        FOUR_IN_FLIGHT,
+        bench.scale.saturated,
+    )?;
     Ok(Outcome { rows: fanout::throughput_rows(&ours, &floor, 0.75), runs: runs_json(&ours, &floor) })
 }
 
 /// The same with ten members that send in turn, as text.
 pub fn talk(bench: &Bench) -> Result<Outcome> {
-    let drive = Drive::Closed { in_flight: 4 };
-    let shape = Shape::senders_in_turn(200 / bench.scale.fewer, 10, Encoding::Text);
-    let (ours, floor) = bench.traffic(Style::Coalesced, shape, drive, bench.scale.saturated)?;
+    let (ours, floor) =
+        bench.traffic(Style::Coalesced, shape_of_talk(bench), FOUR_IN_FLIGHT, bench.scale.saturated)?;
     let both = |number: fn(&Measured) -> f64| (median_of(&ours, number), median_of(&floor, number));
     let (p50, p50_floor) = both(|run| run.p50_micros);
     let (p99, p99_floor) = both(|run| run.p99_micros);
