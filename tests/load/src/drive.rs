@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use serde_json::json;
 
+use crate::connection::Listener;
 use crate::machine::Deadline;
 use crate::message::PAYLOAD;
 use crate::process;
@@ -82,8 +83,7 @@ pub fn run(target: &Target, shape: Shape, drive: Drive, times: Times) -> Result<
     run_on(&[target], shape, drive, times)
 }
 
-/// The same against several targets that act as one. The members of each room are spread over them, the
-/// sender and the first members on the first.
+/// The same against several targets that act as one.
 pub fn run_on(targets: &[&Target], shape: Shape, drive: Drive, times: Times) -> Result<Measured> {
     let first = targets[0];
     let mut swarm = Swarm::new()?;
@@ -92,17 +92,7 @@ pub fn run_on(targets: &[&Target], shape: Shape, drive: Drive, times: Times) -> 
         _ => Timing::PerDelivery,
     };
     let mut traffic = Traffic::new(|room| first.broadcast(shape.encoding, room, PAYLOAD), shape, timing)?;
-    let presence = json!({"enabled": false});
-    let members = shape.members;
-    let target_of = |member: usize| member % members * targets.len() / members;
-    let all_members: Vec<usize> = (0..shape.rooms * members).collect();
-    let join_deadline = Deadline::after(Duration::from_secs(20));
-    for group in all_members.chunk_by(|one, other| target_of(*one) == target_of(*other)) {
-        let target = targets[target_of(group[0])];
-        let entry = |&member| target.entry((member / members) as u32, member, &presence);
-        let entries = group.iter().map(entry).collect::<Result<Vec<_>>>()?;
-        swarm.enter(target.address, entries, &mut traffic, join_deadline)?;
-    }
+    enter(&mut swarm, targets, shape, &mut traffic)?;
 
     let mut driver = Driver::new(drive, shape.rooms);
     driver.drive(&mut swarm, &mut traffic, times.warm_up)?;
@@ -131,8 +121,29 @@ pub fn run_on(targets: &[&Target], shape: Shape, drive: Drive, times: Times) -> 
     })
 }
 
+/// Joins all members. Those of each room are spread over the targets, the sender and the first members on the first.
+pub fn enter(
+    swarm: &mut Swarm,
+    targets: &[&Target],
+    shape: Shape,
+    listener: &mut impl Listener,
+) -> Result<()> {
+    let presence = json!({"enabled": false});
+    let members = shape.members;
+    let target_of = |member: usize| member % members * targets.len() / members;
+    let all_members: Vec<usize> = (0..shape.rooms * members).collect();
+    let deadline = Deadline::after(Duration::from_secs(20));
+    for group in all_members.chunk_by(|one, other| target_of(*one) == target_of(*other)) {
+        let target = targets[target_of(group[0])];
+        let entry = |&member| target.entry((member / members) as u32, member, &presence);
+        let entries = group.iter().map(entry).collect::<Result<Vec<_>>>()?;
+        swarm.enter(target.address, entries, listener, deadline)?;
+    }
+    Ok(())
+}
+
 /// Processor time of all of them together.
-fn cpu_of(targets: &[&Target]) -> Result<Duration> {
+pub fn cpu_of(targets: &[&Target]) -> Result<Duration> {
     targets.iter().map(|target| process::cpu(target.pid())).sum()
 }
 

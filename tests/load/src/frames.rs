@@ -1,7 +1,8 @@
 //! Walks the frames of a WebSocket's byte stream, as a server sends them.
 //!
 //! Cheap on purpose, because the client must not be the bottleneck: a header is read, the body is passed on where
-//! it lies. Only the beginnings of fragmented messages are kept. A frame too big to keep is passed on in parts.
+//! it lies. Only the beginnings of fragmented messages are kept. A frame too big to keep is passed on in parts, and so
+//! is the rest of its message.
 
 use std::borrow::Cow;
 
@@ -26,7 +27,7 @@ pub struct Part<'a> {
 pub enum Item<'a> {
     /// A whole message, or a control frame.
     Frame { opcode: u8, body: Cow<'a, [u8]> },
-    /// A piece of a frame over [`BIGGEST_WHOLE_FRAME`].
+    /// A piece of a frame over [`BIGGEST_WHOLE_FRAME`], or of a message with such a frame.
     Part(Part<'a>),
     /// The beginning of a message whose last fragment has not arrived.
     Fragment,
@@ -37,8 +38,19 @@ pub enum Item<'a> {
 pub struct Frames {
     /// A big frame on its way: its size and how much of it has come.
     big: Option<(usize, usize)>,
-    /// The opcode and the first fragments of a message whose last fragment has not arrived.
-    fragments: Option<(u8, Vec<u8>)>,
+    fragments: Fragments,
+}
+
+/// A message whose last fragment has not arrived.
+#[derive(Default)]
+enum Fragments {
+    /// There is none.
+    #[default]
+    None,
+    /// Its opcode and its first fragments.
+    Kept(u8, Vec<u8>),
+    /// One of them was too big to keep.
+    InParts,
 }
 
 impl Frames {
@@ -51,9 +63,7 @@ impl Frames {
         let Some(header) = Header::read(bytes)? else { return Ok(None) };
         let end = header.size + header.body;
         if header.body > BIGGEST_WHOLE_FRAME {
-            if !header.is_final || header.opcode == opcode::CONTINUATION {
-                bail!("a fragment of {} bytes", header.body);
-            }
+            self.fragments = if header.is_final { Fragments::None } else { Fragments::InParts };
             let (part, taken) = self.part(header.body, 0, &bytes[header.size..]);
             return Ok(Some((part, header.size + taken)));
         }
@@ -71,17 +81,26 @@ impl Frames {
     }
 
     #[cold]
-    fn fragment(&mut self, header: &Header, body: &[u8]) -> Result<Item<'static>> {
+    fn fragment<'a>(&mut self, header: &Header, body: &'a [u8]) -> Result<Item<'a>> {
         if header.opcode != opcode::CONTINUATION {
-            self.fragments = Some((header.opcode, body.to_vec()));
+            self.fragments = Fragments::Kept(header.opcode, body.to_vec());
             return Ok(Item::Fragment);
         }
-        let Some((opcode, mut message)) = self.fragments.take() else { bail!("a continuation of nothing") };
+        let (opcode, mut message) = match std::mem::take(&mut self.fragments) {
+            Fragments::None => bail!("a continuation of nothing"),
+            Fragments::Kept(opcode, message) => (opcode, message),
+            Fragments::InParts => {
+                if !header.is_final {
+                    self.fragments = Fragments::InParts;
+                }
+                return Ok(Item::Part(Part { size: body.len(), offset: 0, bytes: body }));
+            }
+        };
         message.extend_from_slice(body);
         if header.is_final {
             return Ok(Item::Frame { opcode, body: Cow::Owned(message) });
         }
-        self.fragments = Some((opcode, message));
+        self.fragments = Fragments::Kept(opcode, message);
         Ok(Item::Fragment)
     }
 }
@@ -175,5 +194,23 @@ mod tests {
         assert_eq!(walk(&mut frames, &stream, &mut received).expect("good frames"), stream.len());
         assert_eq!(received.frames, [(opcode::PING, 0), (opcode::TEXT, 5), (opcode::TEXT, 1)]);
         assert!(walk(&mut frames, &fragment(0x80, b"x"), &mut received).is_err());
+    }
+
+    #[test]
+    fn a_message_with_a_big_fragment_is_passed_on_in_parts() {
+        let mut big = server_frame(opcode::TEXT, &vec![b'.'; BIGGEST_WHOLE_FRAME + 1]);
+        big[0] &= 0x7f;
+        let (mut frames, mut sizes) = (Frames::default(), Vec::new());
+        let stream = [&big, [0x00, 1, b'a'].as_slice(), &[0x80, 1, b'b'], &[0x81, 1, b'c']].concat();
+        let mut at = 0;
+        while let Some((item, taken)) = frames.next(&stream[at..]).expect("good frames") {
+            at += taken;
+            sizes.push(match item {
+                Item::Part(part) => part.bytes.len(),
+                Item::Frame { body, .. } => 1_000_000 + body.len(),
+                Item::Fragment => 0,
+            });
+        }
+        assert_eq!(sizes, [BIGGEST_WHOLE_FRAME + 1, 1, 1, 1_000_001]);
     }
 }

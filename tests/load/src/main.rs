@@ -7,7 +7,7 @@
 //! - `workloads/`: what is measured, a family per file
 //! - `drive`, `traffic`, `swarm`, `connection`, `entry`, `stream`, `frames`, `message`: the clients, from a run down to bytes
 //! - `server`, `setup`, `certificate`, `floor`, `process`, `machine`: what is measured against what, and on what
-//! - `report`: the table and the JSON
+//! - `report`, `paired`: the table and the JSON
 
 mod certificate;
 mod connection;
@@ -17,6 +17,7 @@ mod floor;
 mod frames;
 mod machine;
 mod message;
+mod paired;
 mod process;
 mod report;
 mod server;

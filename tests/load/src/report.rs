@@ -5,6 +5,8 @@
 
 use serde_json::{Value, json};
 
+use crate::paired::Ratio;
+
 /// What a number should be.
 #[derive(Debug, Clone, Copy)]
 pub enum Goal {
@@ -16,6 +18,8 @@ pub enum Goal {
     AtMost(f64),
     /// Ours is a share that must not be smaller.
     AtLeast(f64),
+    /// The 95 % confidence interval of the ratio of pairs ends below it.
+    IntervalBelow(f64),
     /// Nothing; the number explains another one.
     None,
 }
@@ -31,6 +35,8 @@ pub struct Row {
     pub ours: f64,
     /// The floor's, the median.
     pub floor: Option<f64>,
+    /// Their ratio, if they were measured in pairs.
+    pub paired: Option<Ratio>,
     /// What it should be.
     pub goal: Goal,
 }
@@ -38,16 +44,39 @@ pub struct Row {
 impl Row {
     /// A number that has a floor.
     pub fn against(measure: &str, ours: f64, floor: f64, goal: Goal) -> Self {
-        Self { workload: String::new(), measure: measure.to_owned(), ours, floor: Some(floor), goal }
+        Self {
+            workload: String::new(),
+            measure: measure.to_owned(),
+            ours,
+            floor: Some(floor),
+            paired: None,
+            goal,
+        }
     }
 
     /// A number that stands alone.
     pub fn alone(measure: &str, ours: f64, goal: Goal) -> Self {
-        Self { workload: String::new(), measure: measure.to_owned(), ours, floor: None, goal }
+        Self { workload: String::new(), measure: measure.to_owned(), ours, floor: None, paired: None, goal }
+    }
+
+    /// Numbers that were measured in pairs.
+    pub fn paired(measure: &str, pairs: &[(f64, f64)], goal: Goal) -> Self {
+        let ours = median(pairs.iter().map(|pair| pair.0));
+        let floor = median(pairs.iter().map(|pair| pair.1));
+        Self { paired: Some(Ratio::of(pairs)), ..Self::against(measure, ours, floor, goal) }
     }
 
     fn ratio(&self) -> Option<f64> {
-        self.floor.map(|floor| self.ours / floor)
+        let of_medians = || self.floor.map(|floor| self.ours / floor);
+        self.paired.map(|ratio| ratio.mean).or_else(of_medians)
+    }
+
+    fn ratio_cell(&self) -> String {
+        match (self.ratio(), self.paired.map(|ratio| ratio.interval)) {
+            (Some(ratio), Some((low, high))) => format!("{ratio:.2} ({low:.2}–{high:.2})"),
+            (Some(ratio), None) => format!("{ratio:.2}"),
+            (None, _) => String::new(),
+        }
     }
 
     /// Whether the goal is reached; `None` if there is none.
@@ -58,6 +87,7 @@ impl Row {
             Goal::RatioAtMost(goal) => Some(ratio <= goal),
             Goal::AtMost(goal) => Some(self.ours <= goal),
             Goal::AtLeast(goal) => Some(self.ours >= goal),
+            Goal::IntervalBelow(goal) => self.paired.map(|ratio| ratio.interval.1 < goal),
             Goal::None => None,
         }
     }
@@ -68,6 +98,7 @@ impl Row {
             Goal::RatioAtMost(goal) => format!("≤ {goal} ×"),
             Goal::AtMost(goal) => format!("≤ {goal}"),
             Goal::AtLeast(goal) => format!("≥ {goal}"),
+            Goal::IntervalBelow(goal) => format!("95 % < {goal} ×"),
             Goal::None => String::new(),
         };
         let verdict = match self.is_reached() {
@@ -80,7 +111,7 @@ impl Row {
             self.measure.clone(),
             number(self.ours),
             self.floor.map_or(String::new(), number),
-            self.ratio().map_or(String::new(), |ratio| format!("{ratio:.2}")),
+            self.ratio_cell(),
             goal,
             verdict.to_owned(),
         ]
@@ -187,11 +218,12 @@ fn row_json(row: &Row) -> Value {
         Goal::RatioAtMost(goal) => ("ratio at most", Some(goal)),
         Goal::AtMost(goal) => ("at most", Some(goal)),
         Goal::AtLeast(goal) => ("at least", Some(goal)),
+        Goal::IntervalBelow(goal) => ("95 % interval below", Some(goal)),
         Goal::None => ("none", None),
     };
     json!({
         "workload": row.workload, "measure": row.measure, "ours": row.ours, "floor": row.floor,
-        "ratio": row.ratio(), "goal": {"bound": bound, "value": goal}, "reached": row.is_reached(),
+        "ratio": row.ratio(), "interval": row.paired.map(|ratio| ratio.interval), "goal": {"bound": bound, "value": goal}, "reached": row.is_reached(),
     })
 }
 
@@ -259,5 +291,8 @@ mod tests {
         assert_eq!(Row::against("", 5.0, 4.0, Goal::RatioAtMost(1.2)).is_reached(), Some(false));
         assert_eq!(Row::alone("", 5.0, Goal::AtMost(5.0)).is_reached(), Some(true));
         assert_eq!(Row::alone("", 5.0, Goal::None).is_reached(), None);
+        let paired = |pairs: &[(f64, f64)]| Row::paired("", pairs, Goal::IntervalBelow(1.2)).is_reached();
+        assert_eq!(paired(&[(1.1, 1.0), (1.1, 1.0)]), Some(true));
+        assert_eq!(paired(&[(0.6, 1.0), (1.6, 1.0)]), Some(false));
     }
 }

@@ -109,6 +109,11 @@ impl Target {
         Ok(Entry::phoenix(&host, &self.token(member)?, &join, self.tls.clone()))
     }
 
+    /// A token that names a key that no key set has.
+    pub fn unknown_key(&self, number: usize) -> Result<String> {
+        self.token_of(number, Some(format!("unknown-{number}")))
+    }
+
     /// The broadcast a member of this room sends.
     pub fn broadcast(&self, encoding: Encoding, room: u32, payload_size: usize) -> Broadcast {
         match self.kind {
@@ -119,13 +124,17 @@ impl Target {
 
     /// A token as of a Supabase user; each member has its own, or a cache of tokens would distort the storm.
     fn token(&self, member: usize) -> Result<String> {
+        self.token_of(member, None)
+    }
+
+    fn token_of(&self, member: usize, kid: Option<String>) -> Result<String> {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
         let claims = json!({
             "sub": format!("member-{member:05}"), "role": "authenticated", "aud": "authenticated",
             "iat": now, "exp": now + 3600,
         });
         let key = EncodingKey::from_secret(self.secret.as_bytes());
-        Ok(jsonwebtoken::encode(&Header::default(), &claims, &key)?)
+        Ok(jsonwebtoken::encode(&Header { kid, ..Header::default() }, &claims, &key)?)
     }
 
     fn wait_for_health(&mut self) -> Result<()> {

@@ -69,13 +69,24 @@ impl Swarm {
         }
     }
 
-    fn open(&mut self, address: SocketAddr, entry: Entry) -> Result<()> {
+    /// Begins to connect one more member, and returns its number.
+    pub fn open(&mut self, address: SocketAddr, entry: Entry) -> Result<usize> {
         let mut connection = Connection::open(address, entry)?;
-        let token = Token(self.members.len());
+        let member = self.members.len();
         let interest = Interest::READABLE | Interest::WRITABLE;
-        self.poll.registry().register(connection.socket(), token, interest)?;
+        self.poll.registry().register(connection.socket(), Token(member), interest)?;
         self.members.push(connection);
-        Ok(())
+        Ok(member)
+    }
+
+    /// Whether all members that were opened have joined.
+    pub fn all_have_joined(&self) -> bool {
+        self.joined == self.members.len()
+    }
+
+    /// Starts to close the connection of a member.
+    pub fn close(&mut self, member: usize) -> Result<()> {
+        self.members[member].leave()
     }
 
     /// One look at what is ready. `wait` is how long to sleep if nothing is; zero is «not at all».

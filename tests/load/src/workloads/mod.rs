@@ -9,11 +9,11 @@ mod nodes;
 mod presence;
 mod reload;
 mod rooms;
+mod scale;
 mod start;
 mod storm;
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -25,6 +25,8 @@ use crate::report::{Outcome, Report};
 use crate::server::{Kind, Target};
 use crate::setup::Setup;
 use crate::traffic::Shape;
+
+pub use self::scale::Scale;
 
 /// Something to measure.
 pub struct Workload {
@@ -90,8 +92,33 @@ pub const ALL: &[Workload] = &[
     },
     Workload {
         name: "abuse",
-        reach: "1,000 sockets of another tenant at 10 × its limits: p99 of `paced` ≤ 1.2 × without them",
-        run: abuse::run,
+        reach: "1,000 sockets of another tenant at 10 × its limits: p99 of `paced`, 95 % interval below 1.2 × without them",
+        run: |bench| abuse::run(bench, &abuse::OVERLOAD),
+    },
+    Workload {
+        name: "abuse-rejoins",
+        reach: "another tenant rejoins 90 rooms of presence on two connections: the same",
+        run: |bench| abuse::run(bench, &abuse::REJOINS),
+    },
+    Workload {
+        name: "abuse-states",
+        reach: "the same with 480 KB of presence in each room: the same",
+        run: |bench| abuse::run(bench, &abuse::STATES),
+    },
+    Workload {
+        name: "abuse-keys",
+        reach: "600 handshakes with an unknown key of a tenant whose key set is not answered: the same",
+        run: |bench| abuse::run(bench, &abuse::KEYS),
+    },
+    Workload {
+        name: "abuse-posts",
+        reach: "3,500 posts/s without a token against the measured tenant: the same",
+        run: |bench| abuse::run(bench, &abuse::POSTS),
+    },
+    Workload {
+        name: "abuse-sockets",
+        reach: "one address opens 1,223 sockets and keeps them: the same",
+        run: |bench| abuse::run(bench, &abuse::SOCKETS),
     },
     Workload {
         name: "memory",
@@ -129,60 +156,26 @@ pub const ALL: &[Workload] = &[
         run: nodes::paced,
     },
     Workload {
+        name: "two-nodes-flood",
+        reach: "two nodes, another tenant sends 12 MB/s from one to the other: as `abuse`",
+        run: |bench| abuse::run(bench, &abuse::FLOOD),
+    },
+    Workload {
+        name: "two-nodes-rejoins",
+        reach: "`abuse-rejoins` on two nodes",
+        run: |bench| abuse::run(bench, &abuse::REJOINS_ON_TWO_NODES),
+    },
+    Workload {
+        name: "two-nodes-states",
+        reach: "`abuse-states` on two nodes",
+        run: |bench| abuse::run(bench, &abuse::STATES_ON_TWO_NODES),
+    },
+    Workload {
         name: "reload",
         reach: "a file with 1,000 tenants edited twice a second: < 200 ms, p99 ≤ 1.5 × quiet",
         run: reload::run,
     },
 ];
-
-/// How much of everything. `--quick` reduces it to check that all parts work; its measurements mean nothing.
-#[derive(Debug, Clone, Copy)]
-pub struct Scale {
-    /// Runs of each workload and target.
-    pub runs: usize,
-    /// Divides the number of members.
-    pub fewer: usize,
-    /// For closed loops.
-    pub saturated: Times,
-    /// For runs by the clock.
-    pub paced: Times,
-    /// Rounds of the memory workload.
-    pub memory_rounds: usize,
-    /// How long a server may take to give memory back.
-    pub give_back: Duration,
-    /// Starts to take the median of.
-    pub starts: usize,
-}
-
-impl Scale {
-    /// The real thing.
-    pub fn full(runs: usize) -> Self {
-        let times = |window| Times { warm_up: Duration::from_secs(1), window: Duration::from_secs(window) };
-        Self {
-            runs,
-            fewer: 1,
-            saturated: times(3),
-            paced: times(5),
-            memory_rounds: 3,
-            give_back: Duration::from_secs(10),
-            starts: 5,
-        }
-    }
-
-    /// Does it run at all?
-    pub fn quick() -> Self {
-        let times = Times { warm_up: Duration::from_millis(200), window: Duration::from_millis(500) };
-        Self {
-            runs: 1,
-            fewer: 10,
-            saturated: times,
-            paced: times,
-            memory_rounds: 2,
-            give_back: Duration::from_secs(1),
-            starts: 2,
-        }
-    }
-}
 
 /// What every workload needs to know.
 pub struct Bench {

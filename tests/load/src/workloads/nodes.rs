@@ -51,7 +51,7 @@ pub fn paced(bench: &Bench) -> Result<Outcome> {
 fn beside_one(bench: &Bench, shape: Shape, drive: Drive, times: Times) -> Result<(Runs, Runs)> {
     let (mut two, mut one) = (Vec::new(), Vec::new());
     for _ in 0..bench.scale.runs {
-        let pair = Pair::start(bench)?;
+        let pair = TwoNodes::start(bench, &[])?;
         two.push(drive::run_on(&[&pair.nodes[0], &pair.nodes[1]], shape, drive, times)?);
         drop(pair);
         one.push(drive::run(&bench.start(Kind::Server)?, shape, drive, times)?);
@@ -60,17 +60,20 @@ fn beside_one(bench: &Bench, shape: Shape, drive: Drive, times: Times) -> Result
 }
 
 /// Two nodes of one cluster. The nodes end before their Redis.
-struct Pair {
-    nodes: [Target; 2],
+pub struct TwoNodes {
+    /// Both.
+    pub nodes: [Target; 2],
     _redis: Redis,
 }
 
-impl Pair {
-    fn start(bench: &Bench) -> Result<Self> {
+impl TwoNodes {
+    /// Starts both with these settings.
+    pub fn start(bench: &Bench, variables: &[(&'static str, String)]) -> Result<Self> {
         let redis = Redis::start(bench.cores)?;
         let secret = random_secret()?;
         let node = || {
-            let variables = vec![("REDIS_URL", format!("redis://127.0.0.1:{}", redis.port))];
+            let redis_url = ("REDIS_URL", format!("redis://127.0.0.1:{}", redis.port));
+            let variables = variables.iter().cloned().chain([redis_url]).collect();
             let setup = Setup { secret: Some(secret.clone()), variables, ..Setup::default() };
             bench.start_with(&setup)
         };
