@@ -14,7 +14,7 @@ test:
 deploy-test:
 	@tests/deploy/run
 
-# The benchmark against a minimal relay, on two cores: tests/load/README.md. About ten minutes, builds included.
+# The benchmark against a minimal relay, on two cores: tests/load/README.md. About a quarter of an hour, builds included.
 bench:
 	@cargo build --release -p realtime-server -p load && cargo run --release -q -p load -- $(ARGS)
 

@@ -43,14 +43,14 @@ use crate::workloads::{ALL, Bench, Scale, Workload};
 ///
 /// Every goal is a ratio to the floor, or a limit, of the same run; absolute numbers of a noisy machine are
 /// for orientation. The server is started for every run with default settings, raised limits and a random
-/// secret, alone on one core; the clients run on another. A whole run takes about six minutes; nothing else should run meanwhile.
+/// secret, alone on one core; the clients run on another. A whole run takes about ten minutes; nothing else should run meanwhile.
 #[derive(Debug, Parser)]
 #[command(
     name = "load",
     after_help = "Examples:\n  \
     load                                   everything, a table at the end\n  \
     load --only fanout-64,paced --runs 5   two workloads, five runs each\n  \
-    load --quick                           checks that every part works, 15 s; the measurements mean nothing\n  \
+    load --quick                           checks that every part works, 30 s; the measurements mean nothing\n  \
     load --json results.json               the table, and every single run as JSON\n  \
     load floor coalesced --port 9000       the floor alone, to look at with a profiler\n\n\
     Ends with 1 if a workload failed (something lost, refused or too late), or, with --strict, if a goal \
@@ -66,7 +66,8 @@ struct Arguments {
     /// Only these workloads, separated by commas.
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     only: Vec<String>,
-    /// Runs of each workload, ours and the floor in turns; the table shows medians.
+    /// Runs of each workload, ours and the floor in turns; the table shows medians. 9 or more decide whether a ratio near
+    /// its goal reaches it.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=99))]
     runs: u16,
     /// A smoke test: a tenth of the members, half a second each, once.
