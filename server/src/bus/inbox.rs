@@ -19,7 +19,7 @@ use hub::Bounds;
 use parking_lot::Mutex;
 
 use super::Channel;
-pub use affected_rooms::AffectedRooms;
+pub use affected_rooms::{AffectedRooms, TenantRooms};
 use arrivals::Arrivals;
 
 /// A message from the bus.

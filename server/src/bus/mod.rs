@@ -22,7 +22,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use hub::NodeId;
 
-pub use inbox::{AffectedRooms, Arrival, Inbox, InboxClosed, InboxOverflow, ReceivedMessage};
+pub use inbox::{AffectedRooms, Arrival, Inbox, InboxClosed, InboxOverflow, ReceivedMessage, TenantRooms};
 pub use link::{
     ClusterLink, Connectivity, LinkHost, LinkTask, OperatorCommand, PeersUnreachable, ResyncProgress,
 };

@@ -1,6 +1,6 @@
 //! Turns, barriers and what is reported of dropped messages.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use futures_util::FutureExt;
 
@@ -47,7 +47,8 @@ fn an_overflow_names_the_rooms_in_which_messages_are_missing() {
             Channel::Room(name) => name,
             Channel::Nodes => unreachable!("a room"),
         });
-        AffectedRooms::Only(names.collect::<HashSet<_>>())
+        let rooms = TenantRooms::Only(names.collect::<HashSet<_>>());
+        AffectedRooms::Of(HashMap::from([("t".into(), rooms)]))
     };
     let reported = overflow([room("t", 1), room("t", 2), room("t", 1)]);
     // The first is reported at the place where it was dropped, and the others after it.
@@ -56,8 +57,21 @@ fn an_overflow_names_the_rooms_in_which_messages_are_missing() {
         InboxOverflow { messages: 2, rooms: rooms(&[1, 2]) },
     ];
     assert_eq!(reported, expected);
-    let all = overflow((0..2_000).map(|number| room("t", number)));
-    assert_eq!(all.last().map(|overflow| &overflow.rooms), Some(&AffectedRooms::All));
+}
+
+#[test]
+fn an_overflow_in_many_rooms_of_a_tenant_concerns_no_other_tenant() {
+    let others = room("other", 1);
+    let channels = (0..2_000).map(|number| room("t", number)).chain([others.clone()]);
+    let overflows = overflow(channels);
+    let Some(AffectedRooms::Of(tenants)) = overflows.last().map(|overflow| &overflow.rooms) else {
+        panic!("not all tenants are affected: {overflows:?}");
+    };
+    let Channel::Room(others) = others else { unreachable!("a room") };
+    assert_eq!(tenants["t"], TenantRooms::All);
+    assert_eq!(tenants["other"], TenantRooms::Only(HashSet::from([others])));
+    let of_a_node = overflow([room("t", 1)].into_iter().chain((0..5_000).map(|_| Channel::Nodes)));
+    assert_eq!(of_a_node.last().map(|overflow| &overflow.rooms), Some(&AffectedRooms::All));
 }
 
 #[test]

@@ -73,12 +73,15 @@ impl Liveness {
 }
 
 impl LinkSession<'_, '_> {
-    /// Messages were dropped: in these rooms updates may be missing, and of any node the beginning of a resync.
+    /// Messages were dropped: in these rooms updates may be missing. If they may be any rooms, one to all nodes was among
+    /// them, such as the beginning of a resync.
     pub(super) fn note_overflow(&mut self, rooms: AffectedRooms) {
         self.loss.note_overflow();
-        self.liveness.received_from.clear();
-        let resyncing = std::mem::take(&mut self.liveness.resyncing);
-        self.postpone_reads(if resyncing.is_empty() { rooms } else { AffectedRooms::All });
+        if rooms == AffectedRooms::All {
+            self.liveness.received_from.clear();
+            self.liveness.resyncing.clear();
+        }
+        self.postpone_reads(rooms);
     }
 
     /// A cluster message has arrived. Those of version 1.0 do not always have the state of the resync.

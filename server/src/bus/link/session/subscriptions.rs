@@ -11,9 +11,11 @@ use hub::Room;
 
 use super::LinkSession;
 use super::requests::Completed;
+use crate::bus::link::room_table::tenant;
 use crate::bus::link::room_turns::{RoomPriority, RoomTurns};
 use crate::bus::{
     AffectedRooms, BATCH_MAX, BusRejection, RejectedCommand, RoomName, StoredSnapshot, StoredSnapshots,
+    TenantRooms,
 };
 
 /// Rooms that are opened together.
@@ -221,10 +223,20 @@ impl LinkSession<'_, '_> {
 
     /// Reads rooms in which messages are missing, after the next renewal.
     pub(super) fn postpone_reads(&mut self, rooms: AffectedRooms) {
+        let postponed = &mut self.reads.postponed;
+        let subscribed = self.rooms.iter().map(|(name, _)| name);
         match rooms {
-            AffectedRooms::Only(rooms) => self.reads.postponed.extend(rooms),
-            AffectedRooms::All => {
-                self.reads.postponed.extend(self.rooms.iter().map(|(name, _)| Arc::clone(name)));
+            AffectedRooms::All => postponed.extend(subscribed.cloned()),
+            AffectedRooms::Of(tenants) => {
+                let is_whole = |name: &RoomName| tenants.get(tenant(name)) == Some(&TenantRooms::All);
+                if tenants.values().any(|rooms| *rooms == TenantRooms::All) {
+                    postponed.extend(subscribed.filter(|name| is_whole(name)).cloned());
+                }
+                for rooms in tenants.into_values() {
+                    if let TenantRooms::Only(rooms) = rooms {
+                        postponed.extend(rooms);
+                    }
+                }
             }
         }
     }
