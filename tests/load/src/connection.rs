@@ -102,6 +102,13 @@ impl Connection {
         Ok(sockopt::set_socket_recv_buffer_size(self.socket(), 4096)?)
     }
 
+    /// Makes the kernel acknowledge what is read at once. Otherwise it decides from what the connection has seen, which
+    /// differs from one program and from one run to the next, whether it acknowledges every second segment instead, while
+    /// the other side sends it: that costs the other side's core a quarter of each delivery.
+    fn acknowledge_at_once(&mut self) -> Result<()> {
+        Ok(sockopt::set_tcp_quickack(self.socket(), true)?)
+    }
+
     /// Sends the first bytes once the socket is connected; later, bytes that had to wait.
     pub fn on_writable(&mut self) -> Result<()> {
         if self.stage == Stage::Connecting {
@@ -246,6 +253,7 @@ impl Connection {
                 }
                 self.stage = Stage::Joined;
                 self.entry = None;
+                self.acknowledge_at_once()?;
                 Ok(())
             }
             _ => Ok(()),
