@@ -3,14 +3,21 @@
 //! The servers are processes of their own. Their settings are the defaults, but for what makes a limit reachable in a
 //! few seconds.
 
+use std::net::SocketAddr;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use harness::{
-    ChaosProxy, Client, RawFrame, RawSocket, Redis, ServerProcess, TokenIssuer, WAIT_MAX, World, eventually,
+    ChaosProxy, Client, RawFrame, RawSocket, Redis, Request, ServerProcess, Token, TokenIssuer, WAIT_MAX,
+    World, eventually,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -222,4 +229,117 @@ async fn no_message_to_another_node_is_lost_or_late_because_another_tenant_sends
     let latencies = latencies(20, [from, to], send, is_message).await;
     load.assert_running();
     assert!(latencies[latencies.len() - 1] < Duration::from_secs(2), "{latencies:?}");
+}
+
+/// Heartbeats of the quiet tenant, one after the other, from a thread that does nothing else.
+struct Heartbeats {
+    end: Arc<AtomicBool>,
+    thread: JoinHandle<Vec<Duration>>,
+}
+
+impl Heartbeats {
+    fn start(address: SocketAddr) -> Heartbeats {
+        let end = Arc::new(AtomicBool::new(false));
+        let ended = Arc::clone(&end);
+        let thread = thread::spawn(move || {
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(measure_heartbeats(address, &ended))
+        });
+        Heartbeats { end, thread }
+    }
+
+    /// How long each took, in order.
+    fn stop(self) -> Vec<Duration> {
+        self.end.store(true, Ordering::Relaxed);
+        let mut latencies = self.thread.join().expect("each heartbeat is answered");
+        latencies.sort();
+        latencies
+    }
+}
+
+async fn measure_heartbeats(address: SocketAddr, ended: &AtomicBool) -> Vec<Duration> {
+    let world = World::at(address, TokenIssuer::new(SECRET));
+    let mut client = world.connect_for("quiet").await;
+    client.join(ROOM, json!({})).await;
+    let (mut latencies, mut interval) = (Vec::new(), tokio::time::interval(Duration::from_millis(2)));
+    while !ended.load(Ordering::Relaxed) {
+        interval.tick().await;
+        let sent = Instant::now();
+        client.settle().await;
+        latencies.push(sent.elapsed());
+    }
+    latencies
+}
+
+// The kernel took 4 MB for each of them, as fast as the server could copy it, and nobody else had a turn before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn heartbeats_are_not_late_because_another_tenant_broadcasts_to_members_who_do_not_read() {
+    let program = Program::start(&[]);
+    let mut non_readers = Vec::new();
+    for _ in 0..500 {
+        let mut socket = program.world.raw().await;
+        socket.send(&RawFrame::text(&json!(["1", "1", "realtime:busy", "phx_join", {}]).to_string())).await;
+        assert!(socket.next().await.is_some(), "the join is answered");
+        non_readers.push(socket);
+    }
+    let heartbeats = Heartbeats::start(program.world.address());
+    let message = json!({"topic": "busy", "event": "e", "payload": {"text": "x".repeat(1_000_000)}});
+    for _ in 0..8 {
+        let request = Request::post("/api/broadcast").bearer(&program.world.token(Token::Valid));
+        let response = program.world.send(request.json(&json!({"messages": [message]}))).await;
+        assert_eq!(response.status, 202, "within its limits: {}", response.text());
+    }
+    let latencies = heartbeats.stop();
+    let slowest = latencies[latencies.len() - 1];
+    println!("{} heartbeats, the slowest {slowest:?}", latencies.len());
+    assert!(slowest < Duration::from_millis(400), "{slowest:?}");
+}
+
+/// Sends `first`, and then `repeated` again and again, as fast as the server reads; forgets what it answers.
+async fn flood(address: SocketAddr, first: String, repeated: Vec<u8>) {
+    let stream = TcpStream::connect(address).await.expect("it listens");
+    let (mut answers, mut stream) = stream.into_split();
+    stream.write_all(first.as_bytes()).await.expect("it reads");
+    let discard = async { tokio::io::copy(&mut answers, &mut tokio::io::sink()).await.map(|_end| ()) };
+    let send = async { while stream.write_all(&repeated).await.is_ok() {} };
+    let _ended = tokio::join!(discard, send);
+}
+
+/// Asserts that the heartbeats of the quiet tenant are in time during such floods, of as many connections as there are
+/// places in the line.
+async fn check_heartbeats_during_floods(program: &Program, first: &str, repeated: &[u8]) {
+    let mut load = Load::default();
+    for _ in 0..8 {
+        load.add(flood(program.world.address(), first.to_owned(), repeated.to_vec()));
+    }
+    let heartbeats = Heartbeats::start(program.world.address());
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let latencies = heartbeats.stop();
+    load.assert_running();
+    let median = latencies[latencies.len() / 2];
+    println!("{} heartbeats, half of them within {median:?}", latencies.len());
+    assert!(median < Duration::from_millis(250), "{median:?}");
+}
+
+// hyper handles sixteen requests and wakes itself, and the runtime looked for input after 1,024 such turns.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn heartbeats_are_not_late_because_strangers_send_many_requests_at_once() {
+    let program = Program::start(&[]);
+    let post = "POST /api/broadcast HTTP/1.1\r\nhost: x\r\nx-tenant: quiet\r\ncontent-type: application/json\r\n\
+                content-length: 15\r\n\r\n{\"messages\":[]}";
+    check_heartbeats_during_floods(&program, "", post.repeat(100).as_bytes()).await;
+}
+
+// As above, with the 128 messages that a connection may have read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn heartbeats_are_not_late_because_clients_of_another_tenant_never_stop_to_send() {
+    let program = Program::start(&[]);
+    let handshake = format!(
+        "GET /socket/websocket?vsn=2.0.0&apikey={} HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        program.world.token(Token::Valid)
+    );
+    let heartbeat = RawFrame::text(r#"[null,"1","phoenix","heartbeat",{}]"#).encode();
+    check_heartbeats_during_floods(&program, &handshake, &heartbeat.repeat(500)).await;
 }

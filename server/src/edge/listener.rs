@@ -9,6 +9,7 @@ use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use http::{HeaderValue, StatusCode, header};
@@ -181,11 +182,18 @@ where
     let progress = RequestProgress::default();
     let stream = RequestDeadline::new(stream, timeouts, progress.clone());
     let (client_address, socket) = (caller.address, Arc::clone(&caller.socket));
+    let has_sent = AtomicBool::new(false);
     let service = service_fn(move |request| {
         let following = Following::of(&request);
+        let is_first = !has_sent.swap(true, Ordering::Relaxed);
         let begun = (progress.begin(following), caller.socket.begin_request());
         let (context, caller) = (Arc::clone(context), Arc::clone(&caller));
         async move {
+            if !is_first {
+                // A client may send hundreds at once: the others get their turn before each of them, and new input is
+                // looked for. hyper handles sixteen in a row and then wakes itself, which comes before new input.
+                tokio::task::yield_now().await;
+            }
             let mut response = context.router.handle(request, caller).await;
             if following == Following::Unbounded && response.status() != StatusCode::SWITCHING_PROTOCOLS {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

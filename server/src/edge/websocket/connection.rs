@@ -9,7 +9,7 @@ mod timer;
 use std::future::Future;
 use std::io;
 use std::ops::ControlFlow;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
@@ -133,7 +133,7 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
             };
             if more {
                 // There is more to read, but other connections get their turn first.
-                cx.waker().wake_by_ref();
+                yield_turn(cx);
             }
         }
         if drained && matches!(self.phase, Phase::Lingering(_)) {
@@ -174,7 +174,7 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
                 Poll::Ready(Err(error)) => return Err(error),
                 Poll::Ready(Ok(WriteTurn::Over)) => {
                     self.stalled = None;
-                    cx.waker().wake_by_ref();
+                    yield_turn(cx);
                     return Ok(false);
                 }
                 Poll::Ready(Ok(WriteTurn::Drained(Turn::Notified))) => self.on_timer(Instant::now())?,
@@ -333,6 +333,13 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
             }
         }
     }
+}
+
+/// Has the connection polled again after new input was looked for. A wake would come before that: a few connections that
+/// always have more to do would keep all others waiting for hundreds of their turns.
+fn yield_turn(cx: &mut Context<'_>) {
+    // Its first poll hands the waker to the runtime for that time.
+    let _pending = pin!(tokio::task::yield_now()).poll(cx);
 }
 
 impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Future for Connection<S> {
