@@ -18,6 +18,7 @@ deploy-test:
 bench:
 	@cargo build --release -p realtime-server -p load && cargo run --release -q -p load -- $(ARGS)
 
-# Fuzzes every decoder: SECONDS_EACH=600 make soak.
+# An hour of all attacks at once on nodes with 512 MB (tests/soak/README.md), then five minutes of fuzzing for every
+# decoder: MINUTES=5 SECONDS_EACH=0 make soak.
 soak:
-	@tests/soak
+	@tests/run-soak

@@ -272,7 +272,7 @@ async fn measure_heartbeats(address: SocketAddr, ended: &AtomicBool) -> Vec<Dura
     latencies
 }
 
-// The kernel took 4 MB for each of them, as fast as the server could copy it, and nobody else had a turn before.
+// The kernel took 4 MB for each of them, as fast as the server could copy it, and no other connection had a turn before.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn heartbeats_are_not_late_because_another_tenant_broadcasts_to_members_who_do_not_read() {
     let program = Program::start(&[]);
@@ -324,7 +324,7 @@ async fn check_heartbeats_during_floods(program: &Program, first: &str, repeated
 
 // hyper handles sixteen requests and wakes itself, and the runtime looked for input after 1,024 such turns.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn heartbeats_are_not_late_because_strangers_send_many_requests_at_once() {
+async fn heartbeats_are_not_late_because_clients_without_a_token_send_many_requests_at_once() {
     let program = Program::start(&[]);
     let post = "POST /api/broadcast HTTP/1.1\r\nhost: x\r\nx-tenant: quiet\r\ncontent-type: application/json\r\n\
                 content-length: 15\r\n\r\n{\"messages\":[]}";
