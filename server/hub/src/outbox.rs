@@ -141,9 +141,9 @@ impl Queue {
                 && self.outstanding_bytes + bytes <= self.max_bytes)
     }
 
-    /// Whether there is memory for the frame to wait here.
-    fn has_memory(&mut self, frame: &Frame, memory: &Arc<TenantMemory>) -> bool {
-        self.outstanding_bytes + frame.len() <= UNCHARGED_BYTES || self.charge_for(frame, memory)
+    /// Whether there is memory for the frame to wait here, behind `ahead` more bytes than there are.
+    fn has_memory(&mut self, ahead: usize, frame: &Frame, memory: &Arc<TenantMemory>) -> bool {
+        self.outstanding_bytes + ahead + frame.len() <= UNCHARGED_BYTES || self.charge_for(frame, memory)
     }
 
     /// Charges the frame, and the queue in steps.
@@ -265,7 +265,7 @@ impl Outbox {
         if queue.closed {
             return Offer::Full;
         }
-        if !queue.has_memory(frame, &self.memory) {
+        if !queue.has_memory(0, frame, &self.memory) {
             return Offer::Full;
         }
         let offer = queue.make_room(1, frame.len());
@@ -281,10 +281,14 @@ impl Outbox {
         if queue.closed {
             return Offer::Full;
         }
-        if !frames.iter().all(|frame| queue.has_memory(frame, &self.memory)) {
-            return Offer::Full;
+        let mut bytes = 0;
+        for frame in frames {
+            if !queue.has_memory(bytes, frame, &self.memory) {
+                return Offer::Full;
+            }
+            bytes += frame.len();
         }
-        let offer = queue.make_room(frames.len() as u32, frames.iter().map(Frame::len).sum());
+        let offer = queue.make_room(frames.len() as u32, bytes);
         if offer != Offer::Full {
             frames.iter().for_each(|frame| queue.push(frame, wakers));
         }
@@ -308,7 +312,7 @@ impl Outbox {
         if queue.closed {
             return Offer::Full;
         }
-        if !queue.has_memory(frame, &self.memory) {
+        if !queue.has_memory(0, frame, &self.memory) {
             return Offer::Full;
         }
         if queue.replace(key, frame) {

@@ -49,7 +49,9 @@ impl AddressRates {
     fn of(&self, address: IpAddr) -> [&TokenBucket; 2] {
         let hash = self.hasher.hash_one(network(address));
         // Two halves of one hash are as good as two hashes.
-        [hash as u32, (hash >> 32) as u32].map(|half| &self.buckets[half as usize % BUCKETS])
+        let [first, second] = [hash as u32, (hash >> 32) as u32].map(|half| half as usize % BUCKETS);
+        let second = if first == second { (second + 1) % BUCKETS } else { second };
+        [&self.buckets[first], &self.buckets[second]]
     }
 }
 

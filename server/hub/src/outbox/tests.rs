@@ -48,6 +48,16 @@ fn without_memory_a_backlog_grows_no_longer_and_small_frames_pass() {
 }
 
 #[test]
+fn the_frames_of_one_message_are_charged_together() {
+    let memory = TenantMemory::new(&MemoryBudget::new(0, 75));
+    let outbox = Outbox::new(Bounds { frames: 100, bytes: 10_000_000 }, Arc::clone(&memory));
+    let message: Vec<_> = (0..10).map(|_| frame(15_000)).collect();
+    let mut wakers = Wakers::collect();
+    assert_eq!(outbox.offer_message_deferred(&message, &mut wakers), Offer::Full);
+    assert_eq!(outbox.offer_message_deferred(&message[..1], &mut wakers), Offer::Queued);
+}
+
+#[test]
 fn a_long_queue_of_frames_that_are_charged_elsewhere_is_charged() {
     let memory = TenantMemory::unlimited();
     let outbox = Outbox::new(Bounds { frames: 10_000, bytes: 1_000_000 }, Arc::clone(&memory));

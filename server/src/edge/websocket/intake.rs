@@ -132,7 +132,8 @@ impl Intake {
     /// waits may have its memory.
     ///
     /// # Errors
-    /// When there is no memory for the rest of a message whose beginning tungstenite has.
+    /// When there is no memory for the rest of a message whose beginning tungstenite has, or for a control frame that is
+    /// longer than any may be.
     pub(super) fn step(&mut self, bytes: &[u8], waker: &Waker) -> io::Result<Step> {
         let mut passed = 0;
         loop {
@@ -197,6 +198,8 @@ impl Intake {
             Some(LargeMessage::Receiving { .. }) => return Ok(Fate::Pass),
             Some(LargeMessage::Skipping(_)) if header.is_data() => return Ok(Fate::Skip),
             Some(LargeMessage::Skipping(_)) if !now_large => return Ok(Fate::Pass),
+            // No control frame may be so long (RFC 6455 §5.5), and there is no memory to wait for its end.
+            Some(LargeMessage::Skipping(_)) => return Err(io::ErrorKind::OutOfMemory.into()),
             Some(LargeMessage::Waiting { .. }) => return self.wait(header, waker),
             Some(_) if now_large => return Ok(Fate::Wait),
             Some(_) => return Ok(Fate::Pass),
@@ -334,6 +337,20 @@ mod tests {
         frame.extend([0; 4]);
         frame.extend((0..bytes).map(|n| n as u8));
         frame
+    }
+
+    #[test]
+    fn a_large_control_frame_within_a_message_that_is_skipped_is_an_error() {
+        let mut settings = Settings::default();
+        settings.server.large_message_timeout = Duration::ZERO;
+        let none = TenantMemory::new(&MemoryBudget::new(0, 75));
+        let mut intake = Intake::new(none, Arc::new(ConnectionConfig::of(&settings)));
+        for part in [&frame(0x01, 30_000)[..14], &[0; 30_000]] {
+            let step = intake.step(part, Waker::noop()).expect("it is skipped");
+            assert_eq!(step, Step::Skip(part.len()));
+        }
+        let error = intake.step(&frame(0x89, 20_000), Waker::noop()).expect_err("it is invalid");
+        assert_eq!(error.kind(), io::ErrorKind::OutOfMemory);
     }
 
     #[test]
