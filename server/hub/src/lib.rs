@@ -46,7 +46,7 @@ pub use membership::Membership;
 pub use memory::{MemoryBudget, MemoryCharge, MemoryKind, MemoryWait, TenantMemory, UNCHARGED_BYTES};
 pub use observer::{Interests, Observer};
 pub use outbox::{Bounds, Disconnect, Offer, Outbox, ReplaceKey, Turn};
-pub use presence::{DiffEntries, PresenceChange, PresenceExceeded, StatePart, StateRequest};
+pub use presence::{DiffEntries, EntryRefusal, PresenceChange, StatePart, StateRequest};
 pub use presence_entry::PresenceEntry;
 pub use replication::{ApplyOutcome, Delta, NodeId, Position, PresenceUpdate, Snapshot};
 pub use room::{Audience, Delivery, Missed, Room};

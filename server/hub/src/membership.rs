@@ -9,7 +9,7 @@ use crate::bundle::Bundle;
 use crate::frame::{Encode, Frame};
 use crate::hub::Hub;
 use crate::member::Member;
-use crate::presence::PresenceExceeded;
+use crate::presence::EntryRefusal;
 use crate::presence_entry::PresenceEntry;
 use crate::room::{Audience, Delivery, Missed, Room};
 use crate::topic::RoomKey;
@@ -46,17 +46,20 @@ impl Membership {
     }
 
     /// Tracks `entry`, which replaces what this member tracked before, whatever the room shows already.
+    ///
+    /// # Panics
+    /// When the tenant would use more memory than it may: for accounts without a limit.
     pub fn track(&self, entry: PresenceEntry) {
         let tracked = self.track_within(usize::MAX, entry);
-        tracked.expect("a room without limit shows every entry");
+        tracked.expect("neither the room nor the account has a limit");
     }
 
     /// Tracks `entry`, which replaces what this member tracked before, in a room that shows at most `bytes_max`. What
     /// other nodes show counts, and is never refused.
     ///
     /// # Errors
-    /// When the room would show more. What was tracked before stays.
-    pub fn track_within(&self, bytes_max: usize, entry: PresenceEntry) -> Result<(), PresenceExceeded> {
+    /// When the room would show more, or the tenant would use more memory than it may. What was tracked before stays.
+    pub fn track_within(&self, bytes_max: usize, entry: PresenceEntry) -> Result<(), EntryRefusal> {
         self.room.track(self.slot, entry, bytes_max, &*self.hub)
     }
 

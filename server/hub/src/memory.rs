@@ -31,14 +31,17 @@ pub enum MemoryKind {
     Held,
     /// Frames in outboxes.
     Sending,
+    /// What rooms show.
+    Presence,
 }
 
 impl MemoryKind {
     /// The number of kinds.
-    pub const COUNT: usize = 4;
+    pub const COUNT: usize = 5;
 
     /// Every kind, in the order of their discriminants.
-    pub const ALL: [Self; Self::COUNT] = [Self::Connections, Self::Receiving, Self::Held, Self::Sending];
+    pub const ALL: [Self; Self::COUNT] =
+        [Self::Connections, Self::Receiving, Self::Held, Self::Sending, Self::Presence];
 
     /// The kind as a word, for metrics and `/status`.
     pub const fn word(self) -> &'static str {
@@ -47,6 +50,7 @@ impl MemoryKind {
             Self::Receiving => "receiving",
             Self::Held => "held",
             Self::Sending => "sending",
+            Self::Presence => "presence",
         }
     }
 }
@@ -235,9 +239,13 @@ impl MemoryCharge {
 
     /// Makes it a charge of `bytes`, whether or not the tenant may have them.
     pub fn resize(&mut self, bytes: usize) {
-        self.account.add(self.kind, bytes);
-        self.account.subtract(self.kind, self.bytes);
-        self.bytes = bytes;
+        let before = std::mem::replace(&mut self.bytes, bytes);
+        // The difference alone: with both charged for a moment, another charge could be refused for good.
+        if bytes >= before {
+            self.account.add(self.kind, bytes - before);
+        } else {
+            self.account.subtract(self.kind, before - bytes);
+        }
     }
 }
 

@@ -16,11 +16,13 @@ mod remote;
 mod state;
 
 use std::mem;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use slab::Slab;
 
 use crate::member::Slot;
+use crate::memory::{MemoryCharge, MemoryKind, TenantMemory};
 use crate::presence_entry::{PresenceEntry, TrackedEntry};
 use crate::replication::{ApplyOutcome, Delta, NodeId, PresenceUpdate, Snapshot};
 
@@ -55,13 +57,20 @@ pub(crate) struct RoomPresence {
     announced_at: Option<Instant>,
     /// The size of all entries, those of other nodes included.
     bytes: usize,
+    /// The same, charged to the tenant. `None` while nothing is shown.
+    charge: Option<MemoryCharge>,
     /// Present if this node is part of a cluster.
     cluster: Option<Box<ClusterPresence>>,
 }
 
-/// An entry was refused: with it the room would show more than it may.
+/// Why an entry is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PresenceExceeded;
+pub enum EntryRefusal {
+    /// With it the room would show more than it may.
+    RoomFull,
+    /// The tenant may use no more memory.
+    OutOfMemory,
+}
 
 /// What follows from a change of presence.
 #[derive(Debug, Default)]
@@ -102,18 +111,52 @@ impl RoomPresence {
         Self { cluster, ..Self::default() }
     }
 
-    /// Whether `slot` may track `entry` in a room that shows at most `bytes_max`. What takes no more than the entry
+    /// Charges `entry`, if `slot` may track it in a room that shows at most `bytes_max`. What takes no more than the entry
     /// that it replaces always may: otherwise no member could show less in a room that is over its limit.
-    pub(crate) fn admits(&self, slot: &Slot, entry: &PresenceEntry, bytes_max: usize) -> bool {
+    pub(crate) fn admit(
+        &mut self,
+        slot: &Slot,
+        entry: &PresenceEntry,
+        bytes_max: usize,
+    ) -> Result<(), EntryRefusal> {
         let replaced = slot.tracked.as_ref().map_or(0, |tracked| tracked.entry.bytes());
-        let bytes = entry.bytes();
-        bytes <= replaced || self.bytes - replaced + bytes <= bytes_max
+        let more = entry.bytes().saturating_sub(replaced);
+        if more == 0 {
+            return Ok(());
+        }
+        if self.bytes + more > bytes_max {
+            return Err(EntryRefusal::RoomFull);
+        }
+        let is_charged = match &mut self.charge {
+            Some(charge) => charge.try_grow(more),
+            none => {
+                *none = slot.outbox.memory().try_charge(MemoryKind::Presence, more);
+                none.is_some()
+            }
+        };
+        if is_charged {
+            return Ok(());
+        }
+        slot.outbox.memory().count_refusal(MemoryKind::Presence);
+        Err(EntryRefusal::OutOfMemory)
+    }
+
+    /// The entries take `bytes` from now on, which the charge follows; the first is one to `account`.
+    fn resize(&mut self, bytes: usize, account: Option<&Arc<TenantMemory>>) {
+        self.bytes = bytes;
+        match &mut self.charge {
+            Some(charge) if charge.bytes() == bytes => {}
+            Some(_) if bytes == 0 => self.charge = None,
+            Some(charge) => charge.resize(bytes),
+            none if bytes > 0 => *none = account.map(|account| account.charge(MemoryKind::Presence, bytes)),
+            _ => {}
+        }
     }
 
     /// `slot` now tracks `entry`, which replaces what it tracked.
     pub(crate) fn track(&mut self, number: usize, slot: &mut Slot, entry: PresenceEntry) -> Effect {
-        self.bytes += entry.bytes();
-        self.bytes -= slot.tracked.as_ref().map_or(0, |tracked| tracked.entry.bytes());
+        let replaced = slot.tracked.as_ref().map_or(0, |tracked| tracked.entry.bytes());
+        self.resize(self.bytes + entry.bytes() - replaced, Some(slot.outbox.memory()));
         if let (Some(cluster), Some(old)) = (&mut self.cluster, &slot.tracked) {
             cluster.local.remove(old);
         }
@@ -134,7 +177,7 @@ impl RoomPresence {
     /// `slot` no longer tracks anything.
     pub(crate) fn untrack(&mut self, slot: &mut Slot) -> Effect {
         let Some(old) = slot.tracked.take() else { return Effect::default() };
-        self.bytes -= old.entry.bytes();
+        self.resize(self.bytes - old.entry.bytes(), None);
         if let Some(cluster) = &mut self.cluster {
             cluster.local.remove(&old);
         }
@@ -266,12 +309,18 @@ impl RoomPresence {
         Some(Snapshot::closed(cluster.epoch))
     }
 
-    /// Applies an update of another node, unless it is old or an earlier one is missing.
-    pub(crate) fn apply(&mut self, node: NodeId, update: PresenceUpdate) -> (ApplyOutcome, Effect) {
+    /// Applies an update of another node, unless it is old or an earlier one is missing. What it adds is charged to
+    /// `account`, even beyond what the tenant may use: the other node has admitted it.
+    pub(crate) fn apply(
+        &mut self,
+        node: NodeId,
+        update: PresenceUpdate,
+        account: Option<&Arc<TenantMemory>>,
+    ) -> (ApplyOutcome, Effect) {
         let Some(cluster) = &mut self.cluster else { return (ApplyOutcome::Old, Effect::default()) };
         let mut change = RemoteChange::default();
         let outcome = cluster.remote.apply(node, update, &mut change);
-        (outcome, self.record(node, change))
+        (outcome, self.record(node, change, account))
     }
 
     /// Removes everything of `node`.
@@ -280,7 +329,7 @@ impl RoomPresence {
         if let Some(cluster) = &mut self.cluster {
             cluster.remote.remove_node(node, &mut change);
         }
-        self.record(node, change)
+        self.record(node, change, None)
     }
 
     /// The other nodes that have published presence.
@@ -288,8 +337,8 @@ impl RoomPresence {
         self.cluster.iter().flat_map(|cluster| cluster.remote.nodes())
     }
 
-    fn record(&mut self, node: NodeId, change: RemoteChange) -> Effect {
-        self.bytes = self.bytes + change.added_bytes - change.removed_bytes;
+    fn record(&mut self, node: NodeId, change: RemoteChange, account: Option<&Arc<TenantMemory>>) -> Effect {
+        self.resize(self.bytes + change.added_bytes - change.removed_bytes, account);
         let announces = !change.is_empty();
         self.joins.extend(change.added.into_iter().map(|id| Unannounced::Remote { node, id }));
         self.leaves.extend(change.removed);

@@ -8,7 +8,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
-use hub::{Membership, PresenceEntry};
+use hub::{EntryRefusal, Membership, PresenceEntry};
 use wire::{supabase, term_size};
 
 use super::References;
@@ -29,6 +29,9 @@ pub enum PresenceError {
     /// The room would show more than `limits.max_presence_bytes_per_room`.
     #[error("Room presence size exceeded")]
     RoomFull,
+    /// The tenant may use no more of `server.memory_budget`.
+    #[error("Memory for presence is used up, try again later")]
+    OutOfMemory,
 }
 
 impl PresenceError {
@@ -38,6 +41,7 @@ impl PresenceError {
             Self::TooMany => Code::PresenceRateLimitReached,
             Self::TooLarge => Code::PayloadSizeExceeded,
             Self::RoomFull => Code::RoomPresenceSizeExceeded,
+            Self::OutOfMemory => Code::MemoryLimitReached,
         }
     }
 }
@@ -158,7 +162,7 @@ impl Tracker {
         }
         match self.held.take() {
             Some(HeldCall::Track(payload)) => {
-                // Refused only if the whole tenant or the room is over its limit; then the newest state stays held.
+                // Refused only if the whole tenant or the room is over a limit; then the newest state stays held.
                 let refused = self.track_now(tenant, membership, &payload, now).err();
                 self.held = refused.map(|_limit| HeldCall::Track(payload));
             }
@@ -196,9 +200,12 @@ impl Tracker {
         let meta = supabase::presence_meta(payload, &reference, previous);
         let entry = PresenceEntry { key: Arc::clone(&self.key), meta: meta.into() };
         let bytes_max = tenant.allowance.max_presence_bytes_per_room();
-        if membership.track_within(bytes_max, entry).is_err() {
+        if let Err(refusal) = membership.track_within(bytes_max, entry) {
             tenant.metrics.limited.increment(1);
-            return Err(PresenceError::RoomFull);
+            return Err(match refusal {
+                EntryRefusal::RoomFull => PresenceError::RoomFull,
+                EntryRefusal::OutOfMemory => PresenceError::OutOfMemory,
+            });
         }
         tenant.metrics.presence_events.increment(1);
         let previous = previous.map(str::to_owned);

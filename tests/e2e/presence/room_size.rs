@@ -76,6 +76,53 @@ async fn a_track_beyond_what_the_room_may_show_is_refused() {
     world.stop().await;
 }
 
+// Rooms are many: each has a limit of its own, all of a tenant's together have its memory.
+#[tokio::test]
+async fn what_all_rooms_show_is_within_the_memory_of_the_tenant() {
+    let world = World::with(|settings| {
+        settings.presence.coalesce = Duration::ZERO;
+        settings.server.memory_budget = Some(ByteSize::mib(64));
+    })
+    .await;
+    let mut ann = member(&world, json!("ann")).await;
+    assert_eq!(track(&mut ann, ROOM, HALF).await, None);
+    let used = async || world.number("realtime_memory_used_bytes{kind=\"presence\"}").await as usize;
+    let shown = used().await;
+    assert!((HALF..HALF + 200).contains(&shown), "{shown} bytes");
+
+    let node = world.node();
+    let memory = &node.tenants.default_tenant().memory;
+    let used_up = memory.charge(hub::MemoryKind::Connections, memory.budget().limit());
+    let mut bob = member(&world, json!("bob")).await;
+    assert_eq!(
+        track(&mut bob, ROOM, HALF).await,
+        Some(json!("Memory for presence is used up, try again later"))
+    );
+    assert_eq!(world.number("realtime_memory_refused_total{kind=\"presence\"}").await, 1.0);
+    assert_eq!(track(&mut ann, ROOM, HALF / 2).await, None, "less is accepted");
+    assert!(used().await < shown - HALF / 4);
+    drop(used_up);
+    assert_eq!(track(&mut bob, ROOM, HALF).await, None);
+    drop((ann, bob));
+    eventually("all is given back", async || used().await == 0).await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn what_other_nodes_show_is_charged() {
+    let broker = Broker::new(Duration::from_secs(1), Bounds { frames: 1_000, bytes: 1 << 20 });
+    let (one, other) = (World::on(broker.clone(), limited).await, World::on(broker, limited).await);
+    let mut ann = member(&one, json!("ann")).await;
+    let _bob = member(&other, json!("bob")).await;
+    assert_eq!(track(&mut ann, ROOM, HALF).await, None);
+    let used = async || other.number("realtime_memory_used_bytes{kind=\"presence\"}").await as usize;
+    eventually("it is charged", async || used().await >= HALF).await;
+    drop(ann);
+    eventually("it is given back", async || used().await == 0).await;
+    one.stop().await;
+    other.stop().await;
+}
+
 // Otherwise no client could show less after an operator has lowered the limit.
 #[tokio::test]
 async fn a_smaller_object_is_accepted_in_a_room_over_its_limit() {

@@ -11,7 +11,7 @@ use super::{Delivery, Members, Outlets, Room};
 use crate::frame::{Frame, FrameCache};
 use crate::member::Slot;
 use crate::outbox::Offer;
-use crate::presence::{Effect, PresenceChange, PresenceExceeded, RoomPresence, StatePart, StateRequest};
+use crate::presence::{Effect, EntryRefusal, PresenceChange, RoomPresence, StatePart, StateRequest};
 use crate::presence_entry::PresenceEntry;
 use crate::replication::{ApplyOutcome, Delta, NodeId, Position, PresenceUpdate, Snapshot};
 use crate::wakers::Wakers;
@@ -29,23 +29,23 @@ fn used(presence: &mut Option<Box<RoomPresence>>, epoch: Option<u64>) -> &mut Ro
 }
 
 impl Room {
-    /// The member now tracks `entry`, unless the room would show more than `bytes_max` with it.
+    /// The member now tracks `entry`, unless the room would show more than `bytes_max` with it, or the tenant would use
+    /// more memory than it may.
     pub(crate) fn track(
         self: &Arc<Self>,
         number: usize,
         entry: PresenceEntry,
         bytes_max: usize,
         outlets: &dyn Outlets,
-    ) -> Result<(), PresenceExceeded> {
+    ) -> Result<(), EntryRefusal> {
         let mut result = Ok(());
         self.change_presence(outlets, |members, _| {
             let (slot, presence) = members.with_presence(number, self.epoch);
-            if presence.admits(slot, &entry, bytes_max) {
-                presence.track(number, slot, entry)
-            } else {
-                result = Err(PresenceExceeded);
-                Effect::default()
+            result = presence.admit(slot, &entry, bytes_max);
+            if result.is_err() {
+                return Effect::default();
             }
+            presence.track(number, slot, entry)
         });
         result
     }
@@ -80,7 +80,8 @@ impl Room {
                 return Effect::default();
             }
             let effect;
-            (outcome, effect) = used(&mut members.presence, self.epoch).apply(node, update);
+            let account = members.slots.iter().next().map(|(_, slot)| slot.outbox.memory());
+            (outcome, effect) = used(&mut members.presence, self.epoch).apply(node, update, account);
             effect
         });
         outcome
