@@ -197,7 +197,7 @@ async fn serve(stream: TcpStream, tasks: Tasks, config: Arc<ConnectionConfig>) {
                 let stream = parts.io.into_inner();
                 match tasks {
                     Tasks::One => {
-                        Connection::new(stream, &parts.read_buf, Box::new(Echo::new()), config).await.await
+                        Connection::new(stream, &parts.read_buf, Box::new(Echo::new()), config).await
                     }
                     Tasks::Two => two_tasks(stream, &config).await,
                 }

@@ -208,8 +208,8 @@ pub struct Server {
     #[schemars(with = "marks::SizeText", extend("x-reload" = "connection", "x-min" = "1 KiB", "x-max" = "1 GiB"))]
     pub max_frame_size: ByteSize,
 
-    /// Size of the read buffer that each connection allocates when it opens. Small, because it is allocated once per
-    /// connection; it grows for larger messages while they are read. 256 B to 1 MiB.
+    /// Size of the buffer with which a connection reads. Connections that have received a whole message have none; it grows
+    /// for larger messages while they are read. 256 B to 1 MiB.
     #[serde(with = "units::size")]
     #[schemars(with = "marks::SizeText", extend("x-reload" = "connection", "x-min" = "256 B", "x-max" = "1 MiB"))]
     pub read_buffer_size: ByteSize,

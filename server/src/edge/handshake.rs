@@ -200,11 +200,11 @@ impl Handshake {
             let tasks = &services.tasks;
             // Each kind of stream has a connection of its own: what TLS needs costs the others nothing.
             let upgraded = match upgraded.downcast::<TokioIo<RequestDeadline<TcpStream>>>() {
-                Ok(parts) => return serve(parts, session, config, (permits, context), tasks).await,
+                Ok(parts) => return serve(parts, session, config, (permits, context), tasks),
                 Err(upgraded) => upgraded,
             };
             if let Ok(parts) = upgraded.downcast::<TokioIo<RequestDeadline<ServerTlsStream>>>() {
-                serve(parts, session, config, (permits, context), tasks).await;
+                serve(parts, session, config, (permits, context), tasks);
             }
         });
         response
@@ -251,7 +251,7 @@ fn is_answered_at_once(code: Code) -> bool {
 }
 
 /// Starts the connection on what hyper leaves, its read buffer included.
-async fn serve<S>(
+fn serve<S>(
     parts: Parts<TokioIo<RequestDeadline<S>>>,
     session: Box<dyn Session>,
     config: Arc<ConnectionConfig>,
@@ -263,7 +263,7 @@ async fn serve<S>(
     let charge = session.outbox().memory().charge(MemoryKind::Connections, S::CONNECTION_BYTES);
     let (stream, held_back) = parts.io.into_inner().into_inner();
     let received = [&parts.read_buf[..], &held_back].concat();
-    let connection = Connection::new(stream, &received, session, config).await;
+    let connection = Connection::new(stream, &received, session, config);
     // A task of its own, of just the connection's size: the task of the upgrade is larger by hyper's state.
     tasks.spawn(async move {
         let (permits, context) = held;

@@ -15,17 +15,16 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use bytes::Bytes;
-use futures_util::{Sink, Stream};
 use hub::{Disconnect, Outbox, Turn};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
-use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error};
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 use super::config::ConnectionConfig;
 use super::readable::Readable;
+use super::reader::MessageReader;
 use super::tap::Tap;
 use super::writer::{WriteTurn, Writer};
 use crate::close_reason::CloseReason;
@@ -65,7 +64,8 @@ pub struct Connection<S> {
     read_armed: bool,
     /// Since when the socket has accepted no byte although some are queued.
     stalled: Option<Instant>,
-    socket: WebSocketStream<Tap<S>>,
+    tap: Tap<S>,
+    reader: MessageReader,
     session: Box<dyn Session>,
     /// Wakes the outbox, which notifies the connection.
     timer: Pin<Box<Sleep>>,
@@ -86,25 +86,16 @@ impl<S> Drop for Connection<S> {
 
 impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
     /// Uses `stream` from the end of the handshake on; `early` are the bytes that were read beyond it.
-    pub async fn new(
-        stream: S,
-        early: &[u8],
-        session: Box<dyn Session>,
-        config: Arc<ConnectionConfig>,
-    ) -> Self {
-        let socket_config = WebSocketConfig::default()
-            .read_buffer_size(config.read_buffer_size)
-            .max_message_size(Some(config.max_message_size))
-            .max_frame_size(Some(config.max_message_size));
+    pub fn new(stream: S, early: &[u8], session: Box<dyn Session>, config: Arc<ConnectionConfig>) -> Self {
         let memory = Arc::clone(session.outbox().memory());
         let tap = Tap::new(stream, early, memory, Arc::clone(&config));
-        let socket = WebSocketStream::from_raw_socket(tap, Role::Server, Some(socket_config)).await;
         let now = Instant::now();
         let first = now + config.ping_interval;
         let first = session.deadline().map_or(first, |deadline| deadline.min(first));
         Self {
             outbox: Arc::clone(session.outbox()),
-            socket,
+            tap,
+            reader: MessageReader::default(),
             session,
             writer: Writer::default(),
             config,
@@ -145,7 +136,7 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
     /// Whether to read now. A client that does not accept what is queued for it is not read. A connection that was woken to
     /// write does not try to read: in a fan-out that would cost every member more than the rest of its write.
     fn may_read(&self, drained: bool) -> bool {
-        let tap = self.socket.get_ref();
+        let tap = &self.tap;
         if self.read_armed && !tap.is_readable() {
             return false;
         }
@@ -156,7 +147,7 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
     /// now or other connections get their turn.
     fn write(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
         loop {
-            let (stream, control) = self.socket.get_mut().parts();
+            let (stream, control) = self.tap.parts();
             let turn = self.writer.poll_drain(stream, control, &self.outbox, cx);
             match turn {
                 Poll::Pending => {
@@ -195,10 +186,9 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
     /// Reads a few messages. `Ok(true)` means that there may be more, an error that the connection has ended.
     fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, ()> {
         self.read_armed = false;
-        self.socket.get_mut().set_reader(cx.waker());
         let mut read = Ok(true);
         for _ in 0..MESSAGES_PER_TURN {
-            match Pin::new(&mut self.socket).poll_next(cx) {
+            match self.reader.poll_next(&mut self.tap, &self.config, cx) {
                 Poll::Ready(Some(Ok(message))) => {
                     self.message(message);
                     continue;
@@ -211,8 +201,7 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
                 }
                 Poll::Pending => {
                     // Not if the task has merely used up its budget, or a message waits: then the socket was not polled.
-                    self.read_armed =
-                        tokio::task::coop::has_budget_remaining() && !self.socket.get_ref().is_held_back();
+                    self.read_armed = tokio::task::coop::has_budget_remaining() && !self.tap.is_held_back();
                     // tungstenite has reserved a buffer for the next message, which is not that of this one.
                     self.large = None;
                     read = Ok(false);
@@ -220,12 +209,12 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
             }
             break;
         }
-        if let Some(skipped) = self.socket.get_mut().take_skipped() {
+        if let Some(skipped) = self.tap.take_skipped() {
             self.session.skipped(&skipped.head());
         }
         // Also when the client has closed: what it sent before is delivered.
         self.session.flush();
-        let received = self.socket.get_mut().take_received();
+        let received = self.tap.take_received();
         if received > 0 {
             self.session.count(received, self.writer.take_sent());
             self.received_at = Instant::now();
@@ -235,7 +224,7 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
         if let Some(deadline) = self.session.deadline() {
             self.wake_by(deadline);
         }
-        if let Some(due) = self.socket.get_ref().due() {
+        if let Some(due) = self.tap.due() {
             self.wake_by(due);
         }
         read
@@ -245,7 +234,7 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
         if self.phase != Phase::Open {
             return;
         }
-        self.socket.get_mut().release();
+        self.tap.release();
         let payload: Bytes = match message {
             Message::Text(text) => {
                 self.session.text(&text);
@@ -299,8 +288,7 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
 
     fn send_close(&mut self, disconnect: Disconnect) {
         let frame = CloseFrame { code: disconnect.code.into(), reason: Utf8Bytes::from(&*disconnect.reason) };
-        // The tap accepts everything; this fails only if a close frame was sent before.
-        let _already_closing = Pin::new(&mut self.socket).start_send(Message::Close(Some(frame)));
+        self.reader.close(&mut self.tap, &self.config, frame);
     }
 
     fn linger_from_now(&mut self) {
@@ -316,7 +304,7 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
 
     /// Closes our side and discards what the client still sends.
     fn linger(&mut self, cx: &mut Context<'_>) -> ControlFlow<()> {
-        let stream = self.socket.get_mut().stream();
+        let stream = self.tap.stream();
         let mut scratch = [0; 1024];
         match Pin::new(&mut *stream).poll_shutdown(cx) {
             Poll::Ready(Ok(())) => {}

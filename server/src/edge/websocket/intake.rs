@@ -55,6 +55,8 @@ pub(super) struct Intake {
     frame_left: u64,
     /// Bytes of the present message in the frames that have begun.
     message_bytes: u64,
+    /// Whether the frames that tungstenite has got so far end within a message.
+    in_message: bool,
     frame: FrameKind,
     large: Option<Box<LargeMessage>>,
 }
@@ -101,7 +103,15 @@ enum Fate {
 
 impl Intake {
     pub(super) fn new(memory: Arc<TenantMemory>, config: Arc<ConnectionConfig>) -> Self {
-        Self { memory, config, frame_left: 0, message_bytes: 0, frame: FrameKind::Other, large: None }
+        Self {
+            memory,
+            config,
+            frame_left: 0,
+            message_bytes: 0,
+            in_message: false,
+            frame: FrameKind::Other,
+            large: None,
+        }
     }
 
     /// tungstenite has handed over what it had received. The charge ends before the message is handled, because the frames
@@ -162,6 +172,9 @@ impl Intake {
                 Fate::Wait => return Ok(Step::Wait),
             }
             self.begin(&header, [FrameKind::Other, FrameKind::Last]);
+            if header.is_data() {
+                self.in_message = !header.is_final;
+            }
         }
         Ok(if passed > 0 { Step::Pass(passed) } else { Step::More })
     }
@@ -172,6 +185,11 @@ impl Intake {
             LargeMessage::Waiting { until, .. } | LargeMessage::Receiving { until, .. } => Some(*until),
             _ => None,
         }
+    }
+
+    /// Whether tungstenite has the beginning of a frame or message, and not its end.
+    pub(super) fn is_in_message(&self) -> bool {
+        self.frame_left > 0 || self.in_message
     }
 
     /// Whether a message waits for memory.
@@ -295,13 +313,12 @@ impl SkippedMessage {
 
 #[cfg(test)]
 mod tests {
-    use std::pin::Pin;
     use std::task::{Context, Poll};
     use std::time::Duration;
 
     use hub::MemoryBudget;
     use settings::Settings;
-    use tokio::io::{AsyncRead, ReadBuf};
+    use tokio::io::ReadBuf;
 
     use super::*;
     use crate::edge::websocket::tap::Tap;
@@ -316,7 +333,7 @@ mod tests {
         loop {
             let mut space = vec![0; size];
             let mut buffer = ReadBuf::new(&mut space);
-            match Pin::new(&mut tap).poll_read(&mut Context::from_waker(Waker::noop()), &mut buffer) {
+            match tap.poll_read(&mut Context::from_waker(Waker::noop()), &mut buffer) {
                 Poll::Ready(read) => read.expect("every message can be skipped"),
                 Poll::Pending => {
                     let message = tap.take_skipped().expect("nothing waits");

@@ -7,11 +7,11 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use hub::TenantMemory;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 
 use super::config::ConnectionConfig;
 use super::intake::{Intake, SkippedMessage, Step};
@@ -32,9 +32,6 @@ pub(super) struct Tap<S> {
     /// Bytes that were read, and that tungstenite may not have yet: an incomplete header, or what comes after a frame
     /// that is skipped or waits for memory.
     kept: Vec<u8>,
-    /// The task that reads. The library's own waker forgets the task when it is woken, although nothing was read: then the
-    /// next bytes would wake no task.
-    reader: Option<Waker>,
 }
 
 impl<S> Tap<S> {
@@ -46,14 +43,7 @@ impl<S> Tap<S> {
         config: Arc<ConnectionConfig>,
     ) -> Self {
         let intake = Intake::new(memory, config);
-        Self { stream, control: Vec::new(), received: 0, intake, kept: early.to_vec(), reader: None }
-    }
-
-    /// The task to wake when there is something to read.
-    pub(super) fn set_reader(&mut self, waker: &Waker) {
-        if !self.reader.as_ref().is_some_and(|reader| reader.will_wake(waker)) {
-            self.reader = Some(waker.clone());
-        }
+        Self { stream, control: Vec::new(), received: 0, intake, kept: early.to_vec() }
     }
 
     /// The socket itself, for the writer.
@@ -94,6 +84,16 @@ impl<S> Tap<S> {
         self.intake.take_skipped()
     }
 
+    /// Whether tungstenite has the beginning of a message, and not its end.
+    pub(super) fn is_in_message(&self) -> bool {
+        self.intake.is_in_message()
+    }
+
+    /// Catches a part of a control frame.
+    pub(super) fn write_control(&mut self, bytes: &[u8]) {
+        self.control.extend_from_slice(bytes);
+    }
+
     /// Whether so much is caught that nothing more should be read.
     pub(super) fn is_flooded(&self) -> bool {
         self.control.len() > CONTROL_HIGH_WATER
@@ -125,68 +125,49 @@ impl<S> Tap<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Tap<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
+impl<S: AsyncRead + Unpin> Tap<S> {
+    /// Reads what tungstenite may have.
+    pub(super) fn poll_read(
+        &mut self,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        this.intake.resume()?;
+        self.intake.resume()?;
         let begin = buffer.filled().len();
         loop {
-            this.put_kept(buffer);
-            let mut step =
-                this.intake.step(&buffer.filled()[begin..], this.reader.as_ref().unwrap_or(cx.waker()))?;
+            self.put_kept(buffer);
+            let mut step = self.intake.step(&buffer.filled()[begin..], cx.waker())?;
             if step == Step::More {
                 let before = buffer.filled().len();
-                let waker = this.reader.as_ref().unwrap_or(cx.waker());
-                let polled = Pin::new(&mut this.stream).poll_read(&mut Context::from_waker(waker), buffer);
+                let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
                 let read = buffer.filled().len() - before;
                 if read == 0 {
-                    this.keep(buffer, begin);
+                    self.keep(buffer, begin);
                     return polled;
                 }
-                this.received += read as u64;
-                step = this
-                    .intake
-                    .step(&buffer.filled()[begin..], this.reader.as_ref().unwrap_or(cx.waker()))?;
+                self.received += read as u64;
+                step = self.intake.step(&buffer.filled()[begin..], cx.waker())?;
             }
             match step {
                 Step::Pass(bytes) => {
-                    this.keep(buffer, begin + bytes);
+                    self.keep(buffer, begin + bytes);
                     return Poll::Ready(Ok(()));
                 }
                 Step::Skip(bytes) => {
-                    this.keep(buffer, begin + bytes);
+                    self.keep(buffer, begin + bytes);
                     buffer.set_filled(begin);
                 }
                 Step::Wait => {
-                    this.keep(buffer, begin);
+                    self.keep(buffer, begin);
                     return Poll::Pending;
                 }
                 Step::More => {}
             }
-            if this.intake.has_skipped() {
+            if self.intake.has_skipped() {
                 // The connection takes it, and reads on.
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
         }
-    }
-}
-
-impl<S: Unpin> AsyncWrite for Tap<S> {
-    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.control.extend_from_slice(bytes);
-        Poll::Ready(Ok(bytes.len()))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
     }
 }

@@ -41,7 +41,7 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
         let next =
             self.session.deadline().filter(|_| self.phase == Phase::Open).map_or(next, |d| d.min(next));
         // One that has passed is noticed by the read that follows.
-        let next = self.socket.get_ref().due().filter(|due| *due > now).map_or(next, |due| due.min(next));
+        let next = self.tap.due().filter(|due| *due > now).map_or(next, |due| due.min(next));
         self.timer.as_mut().reset(next.into());
         self.timer_moved = true;
         Ok(())
@@ -73,7 +73,7 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
             return ping_at.min(idle_at);
         }
         self.pinged_at = Some(now);
-        self.socket.get_mut().parts().1.extend_from_slice(&PING);
+        self.tap.parts().1.extend_from_slice(&PING);
         self.outbox.shrink();
         self.writer.shrink();
         (now + ping_interval).min(idle_at)
