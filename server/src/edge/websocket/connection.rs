@@ -12,7 +12,7 @@ use std::ops::ControlFlow;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hub::{Disconnect, Outbox, Turn};
@@ -32,6 +32,10 @@ use crate::sessions::Session;
 
 /// Messages read before what they caused is written and other connections get their turn.
 const MESSAGES_PER_TURN: usize = 128;
+
+/// How long that may take, looked at after so many messages each time: some messages cost far more than others.
+const READ_TURN: Duration = Duration::from_millis(1);
+const MESSAGES_PER_LOOK: usize = 16;
 
 /// A message larger than this is kept until the next one is read, because tungstenite would otherwise
 /// reuse, and so keep, the buffer that grew for it.
@@ -112,43 +116,44 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
 
     /// Writes, reads a little, writes what that caused.
     fn poll_traffic(&mut self, cx: &mut Context<'_>) -> ControlFlow<()> {
-        let mut drained = match self.write(cx) {
-            Ok(drained) => drained,
-            Err(_closed) => return ControlFlow::Break(()),
-        };
-        if !matches!(self.phase, Phase::Lingering(_)) && self.may_read(drained) {
-            let Ok(more) = self.read(cx) else { return ControlFlow::Break(()) };
-            drained = match self.write(cx) {
-                Ok(drained) => drained,
-                Err(_closed) => return ControlFlow::Break(()),
-            };
-            if more {
-                // There is more to read, but other connections get their turn first.
-                yield_turn(cx);
+        if self.is_readable() {
+            // What it reads is followed by a write, so its own replies need not wake it: that would give it another turn
+            // before new input of others is looked for.
+            let Ok(drained) = self.write(cx, Waker::noop()) else { return ControlFlow::Break(()) };
+            if !matches!(self.phase, Phase::Lingering(_)) && self.may_read(drained) {
+                let Ok(more) = self.read(cx) else { return ControlFlow::Break(()) };
+                if more {
+                    // There is more to read, but other connections get their turn first.
+                    yield_turn(cx);
+                }
             }
         }
+        let idle = cx.waker().clone();
+        let Ok(drained) = self.write(cx, &idle) else { return ControlFlow::Break(()) };
         if drained && matches!(self.phase, Phase::Lingering(_)) {
             return self.linger(cx);
         }
         ControlFlow::Continue(())
     }
 
-    /// Whether to read now. A client that does not accept what is queued for it is not read. A connection that was woken to
-    /// write does not try to read: in a fan-out that would cost every member more than the rest of its write.
+    /// Whether there may be something to read. A connection that was woken to write does not try: in a fan-out that would
+    /// cost every member more than the rest of its write.
+    fn is_readable(&self) -> bool {
+        !self.read_armed || self.tap.is_readable()
+    }
+
+    /// Whether to read now. A client that does not accept what is queued for it is not read.
     fn may_read(&self, drained: bool) -> bool {
         let tap = &self.tap;
-        if self.read_armed && !tap.is_readable() {
-            return false;
-        }
         (drained || !self.outbox.is_backlogged()) && !tap.is_flooded()
     }
 
     /// Writes what is queued, and does what is due. `false` means that some is left, because the socket accepts no more for
-    /// now or other connections get their turn.
-    fn write(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+    /// now or other connections get their turn. `idle` is woken when there is more to write or to do.
+    fn write(&mut self, cx: &mut Context<'_>, idle: &Waker) -> io::Result<bool> {
         loop {
             let (stream, control) = self.tap.parts();
-            let turn = self.writer.poll_drain(stream, control, &self.outbox, cx);
+            let turn = self.writer.poll_drain(stream, control, &self.outbox, cx, idle);
             match turn {
                 Poll::Pending => {
                     if self.writer.progressed() || self.stalled.is_none() {
@@ -157,7 +162,7 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
                         self.wake_by(now + self.config.stall_timeout);
                     }
                     // Until there is no notification: only then is the waker registered.
-                    while self.outbox.take_notified(cx.waker()) {
+                    while self.outbox.take_notified(idle) {
                         self.on_timer(Instant::now())?;
                     }
                     return Ok(false);
@@ -186,11 +191,16 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
     /// Reads a few messages. `Ok(true)` means that there may be more, an error that the connection has ended.
     fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, ()> {
         self.read_armed = false;
-        let mut read = Ok(true);
-        for _ in 0..MESSAGES_PER_TURN {
+        let (mut read, mut since) = (Ok(true), None);
+        for number in 1..=MESSAGES_PER_TURN {
             match self.reader.poll_next(&mut self.tap, &self.config, cx) {
                 Poll::Ready(Some(Ok(message))) => {
                     self.message(message);
+                    if number % MESSAGES_PER_LOOK == 0
+                        && since.get_or_insert_with(Instant::now).elapsed() >= READ_TURN
+                    {
+                        break;
+                    }
                     continue;
                 }
                 Poll::Ready(Some(Err(error))) => read = self.fail(&error).map(|()| false),

@@ -7,7 +7,7 @@
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use hub::{Burst, Frame, Outbox, Turn};
 use tokio::io::AsyncWrite;
@@ -57,6 +57,7 @@ impl Writer {
         control: &mut Vec<u8>,
         outbox: &Outbox,
         cx: &mut Context<'_>,
+        idle: &Waker,
     ) -> Poll<io::Result<WriteTurn>> {
         let mut left = BYTES_PER_TURN;
         loop {
@@ -65,7 +66,7 @@ impl Writer {
             } else if self.burst.is_empty() {
                 // TLS buffers what the socket did not accept; a TCP socket has nothing to do here.
                 ready!(Pin::new(&mut *stream).poll_flush(cx))?;
-                match outbox.take(&mut self.burst, cx.waker()) {
+                match outbox.take(&mut self.burst, idle) {
                     Turn::Write => {}
                     turn => return Poll::Ready(Ok(WriteTurn::Drained(turn))),
                 }
@@ -195,8 +196,6 @@ fn not_closed(written: usize) -> Poll<io::Result<usize>> {
 
 #[cfg(test)]
 mod tests {
-    use std::task::Waker;
-
     use hub::Bounds;
 
     use super::*;
@@ -233,7 +232,13 @@ mod tests {
         let (mut writer, mut stream, mut control) =
             (Writer::default(), BufferingStream::default(), Vec::new());
         let mut drain = |stream: &mut BufferingStream| {
-            writer.poll_drain(stream, &mut control, &outbox, &mut Context::from_waker(Waker::noop()))
+            writer.poll_drain(
+                stream,
+                &mut control,
+                &outbox,
+                &mut Context::from_waker(Waker::noop()),
+                Waker::noop(),
+            )
         };
         outbox.offer(&Frame::new(vec![7; 10], 0));
         assert!(drain(&mut stream).is_pending(), "the frame is in the stream, not in the socket");
@@ -253,7 +258,9 @@ mod tests {
         let mut turns = Vec::new();
         loop {
             let before = writer.sent;
-            let Poll::Ready(Ok(turn)) = writer.poll_drain(&mut stream, &mut control, &outbox, &mut cx) else {
+            let Poll::Ready(Ok(turn)) =
+                writer.poll_drain(&mut stream, &mut control, &outbox, &mut cx, Waker::noop())
+            else {
                 panic!("the stream accepts everything")
             };
             turns.push((writer.sent - before) as usize);
