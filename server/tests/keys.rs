@@ -53,7 +53,7 @@ fn each_key_of_an_unusable_set_is_reported() {
         );
         let output = program("config check", folder.path()).output().expect("it runs");
         assert!(
-            stderr(&output).contains(&format!("note: {problem}: `serve` starts only")),
+            stderr(&output).contains(&format!("would refuse to start with these settings: {problem}")),
             "{}",
             stderr(&output)
         );
