@@ -136,7 +136,7 @@ pub struct Server {
     pub handshake_timeout: Duration,
 
     /// How long a connection without an active request stays open for the next one. While no further connection could be
-    /// accepted, those that have waited the longest are closed earlier. Set it longer than the idle
+    /// accepted, those of the addresses with the most are closed earlier. Set it longer than the idle
     /// timeout of a load balancer (often 60 s), which otherwise may send a request on a connection that is just being
     /// closed, and answer 502.
     #[serde(with = "humantime_serde")]

@@ -1,14 +1,15 @@
 //! TCP connections that are not WebSockets: how many there may be, of which address, and which is closed for another one.
 //!
 //! A connection holds a permit of the server and one of its address. While it waits for a request it can be closed: if the
-//! server has no permit left, the connection that has waited the longest gives up its permit to the new one. So clients
-//! that only open connections close each other's, and those with a request or a WebSocket stay.
+//! server has no permit left, one of the address with the most gives up its permit to the new one. So clients that only
+//! open connections close each other's, and those with a request or a WebSocket stay.
 //!
 //! A connection for which there is no permit, even so, is accepted with one of a few that are reserved for health checks
 //! (`server.reserved_sockets`). Its request has to arrive within a shorter time, and is refused if it is not a health
-//! check. When these are used up, or the share of an address is, the one that has waited the longest is closed.
+//! check. When these are used up, one is closed in the same way; when the share of an address is, one of that address.
 
-use std::collections::BTreeMap;
+mod waiting;
+
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use self::waiting::{Position, Waiting};
 use crate::addresses::Addresses;
 use crate::node::Node;
 use crate::permit::Permit;
@@ -36,18 +38,6 @@ pub(super) struct SocketTable {
 struct Class {
     by_address: Addresses,
     waiting: Mutex<Waiting>,
-}
-
-/// Connections that wait for a request, in the order in which they began to wait.
-#[derive(Default)]
-struct Waiting {
-    next: u64,
-    sockets: BTreeMap<u64, WaitingSocket>,
-}
-
-struct WaitingSocket {
-    held: Held,
-    closing: Arc<Notify>,
 }
 
 /// What a connection holds.
@@ -85,8 +75,8 @@ pub(super) struct Socket {
 }
 
 enum State {
-    /// In the queue of its class, which holds the permits, at this position.
-    Waiting(Purpose, u64),
+    /// Among those of its class, which hold the permits.
+    Waiting(Purpose, Position),
     /// It has a request.
     Busy(Held),
     /// It has been closed for another one, or is a WebSocket now.
@@ -119,7 +109,7 @@ impl SocketTable {
             None => None,
         };
         let of_server = self.node.acquire_socket().or_else(|| {
-            let closed = self.usual.waiting.lock().close_first(|_| true)?;
+            let closed = self.usual.waiting.lock().close_one()?;
             self.node.metrics.node.sockets_closed_early.increment(1);
             Some(closed.of_server)
         });
@@ -136,18 +126,19 @@ impl SocketTable {
         let max = self.node.settings().server.reserved_sockets.get().div_ceil(RESERVE_SHARES);
         let purpose = Purpose::HealthChecks(shortage);
         let mut waiting = self.reserved.waiting.lock();
-        let mut close = |closes: &dyn Fn(&Held) -> bool| waiting.close_first(closes);
         let acquire = || match network {
             Some(network) => self.reserved.by_address.acquire(network, NonZeroUsize::new(max)).map(Some),
             None => Some(None),
         };
         let of_address = acquire().or_else(|| {
-            drop(close(&|held| held.network == network));
+            drop(waiting.close_first_of(network));
             acquire()
         });
-        let of_server = of_address.is_some().then(|| self.node.acquire_reserved_socket()).flatten();
-        let of_server = of_server.or_else(|| close(&|_| of_address.is_some()).map(|closed| closed.of_server));
-        match (of_address, of_server) {
+        let of_server = of_address.is_some().then(|| {
+            let closed = || waiting.close_one().map(|closed| closed.of_server);
+            self.node.acquire_reserved_socket().or_else(closed)
+        });
+        match (of_address, of_server.flatten()) {
             (Some(_of_address), Some(of_server)) => Ok(Held { purpose, network, of_server, _of_address }),
             _ => {
                 self.count_refused(shortage);
@@ -174,38 +165,16 @@ impl SocketTable {
 
     fn wait(&self, held: Held, closing: &Arc<Notify>) -> State {
         let purpose = held.purpose;
-        let socket = WaitingSocket { held, closing: Arc::clone(closing) };
-        State::Waiting(purpose, self.class(purpose).waiting.lock().push(socket))
+        State::Waiting(purpose, self.class(purpose).waiting.lock().push(held, closing))
     }
 
     /// What the connection in `state` holds; `None` if it was closed for another one.
     fn take(&self, state: &mut State) -> Option<Held> {
         match std::mem::replace(state, State::Gone) {
-            State::Waiting(purpose, position) => self.class(purpose).waiting.lock().take(position),
+            State::Waiting(purpose, position) => self.class(purpose).waiting.lock().take(&position),
             State::Busy(held) => Some(held),
             State::Gone => None,
         }
-    }
-}
-
-impl Waiting {
-    fn push(&mut self, socket: WaitingSocket) -> u64 {
-        let position = self.next;
-        self.next += 1;
-        self.sockets.insert(position, socket);
-        position
-    }
-
-    fn take(&mut self, position: u64) -> Option<Held> {
-        self.sockets.remove(&position).map(|socket| socket.held)
-    }
-
-    /// Closes the one that has waited the longest, of those that `closes` accepts.
-    fn close_first(&mut self, closes: impl Fn(&Held) -> bool) -> Option<Held> {
-        let position = *self.sockets.iter().find(|(_, socket)| closes(&socket.held))?.0;
-        let WaitingSocket { held, closing } = self.sockets.remove(&position)?;
-        closing.notify_one();
-        Some(held)
     }
 }
 
