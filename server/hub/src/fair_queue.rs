@@ -1,24 +1,30 @@
 //! A bounded queue that its users share fairly, such as the tenants of a node.
 //!
 //! Each user has a line of its own, in which the order is kept. The lines take turns (surplus round robin): a line is
-//! served until it has used its quantum, and what it uses beyond that is missing in its next turn. So a user with
-//! little in the queue waits for one turn of each other user, however much they have queued.
+//! served until it has used its quantum, and what it uses beyond that delays its next turn. So a user with little in the
+//! queue waits for one turn of each other user, however much they have queued. When a turn begins is a *virtual time*
+//! (start-time fair queueing, Goyal et al., 1996): how much each line had used that never paused. A line that used more
+//! than its turn and has no items any more keeps this debt for a while (`debts.rs`).
 //!
 //! A line may grow to what is left free (dynamic thresholds): half of the bounds while one user needs them, a third
 //! each for two. A user that has nothing queued always finds room, without a reserve that would lie idle otherwise.
 //!
-//! All operations take constant time except those that visit every item. In steady state nothing is allocated, and a
-//! user without items costs nothing.
+//! Queueing takes constant time, and taking an item what a heap of the lines takes, the logarithm of their number; other
+//! operations visit every item. In steady state nothing is allocated. A user without items costs nothing, or a debt.
 
-use std::collections::{HashMap, VecDeque};
+mod debts;
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::hash::Hash;
 
 use slab::Slab;
 
+use self::debts::Debts;
 use crate::outbox::Bounds;
 
 /// What one line may use more than its quantum, in quanta: so many turns it then waits at most.
-const DEBT_MAX: i64 = 64;
+const DEBT_MAX: u64 = 64;
 
 /// Memory kept for lines that have items again: so many of them, each of up to so many items.
 const SPARE_LINES: usize = 32;
@@ -45,8 +51,13 @@ pub struct FairQueue<K, T> {
     by_user: HashMap<K, usize>,
     /// The lines that have items.
     lines: Slab<Line<K, T>>,
-    /// The same lines, in the order of their turns.
-    turns: VecDeque<usize>,
+    /// The same lines, each once, in the order of their turns.
+    turns: BinaryHeap<Reverse<Turn>>,
+    /// Turns ordered so far.
+    ordered: u64,
+    /// The virtual time: when the present turn has begun. No line has an earlier one.
+    now: u64,
+    debts: Debts<K>,
     spare: Vec<VecDeque<Item<T>>>,
 }
 
@@ -55,8 +66,19 @@ struct Line<K, T> {
     user: K,
     items: VecDeque<Item<T>>,
     load: Load,
-    /// What is left of this turn.
-    credit: i64,
+    /// When its turn begins, in virtual time.
+    start: u64,
+    /// What it has used of this turn.
+    used: u64,
+}
+
+/// The turn of a line. If the line begins later by now, it is ordered again when it comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Turn {
+    start: u64,
+    /// Among those that begin at the same time, the first that was ordered comes first.
+    order: u64,
+    line: usize,
 }
 
 #[derive(Debug)]
@@ -105,7 +127,10 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
             len: 0,
             by_user: HashMap::new(),
             lines: Slab::new(),
-            turns: VecDeque::new(),
+            turns: BinaryHeap::new(),
+            ordered: 0,
+            now: 0,
+            debts: Debts::default(),
             spare: Vec::new(),
         }
     }
@@ -156,14 +181,21 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
         line.items.push_back(item);
     }
 
-    /// A line without items, whose turn comes last.
+    /// A line without items, whose turn comes last, or later still if the user has a debt.
     fn begin_line(&mut self, user: &K) -> usize {
         let items = self.spare.pop().unwrap_or_default();
-        let credit = i64::from(self.quantum.per_turn);
-        let number = self.lines.insert(Line { user: user.clone(), items, load: Load::default(), credit });
-        self.by_user.insert(user.clone(), number);
-        self.turns.push_back(number);
-        number
+        let start = self.debts.take(user).map_or(self.now, |start| start.max(self.now));
+        let line =
+            self.lines.insert(Line { user: user.clone(), items, load: Load::default(), start, used: 0 });
+        self.by_user.insert(user.clone(), line);
+        let order = self.next_order();
+        self.turns.push(Reverse(Turn { start, order, line }));
+        line
+    }
+
+    fn next_order(&mut self) -> u64 {
+        self.ordered += 1;
+        self.ordered
     }
 
     /// Takes the next item of the line whose turn it is.
@@ -174,10 +206,11 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
         line.load.subtract(item.bytes);
         self.load.subtract(item.bytes);
         self.len -= 1;
+        let is_last = line.items.is_empty();
         let cost = item.bytes.unwrap_or_default().saturating_add(self.quantum.per_item as usize);
         self.charge_line(number, cost);
-        if self.lines[number].items.is_empty() {
-            self.turns.pop_front();
+        if is_last {
+            self.turns.pop();
             self.end_line(number);
         }
         Some(item.value)
@@ -186,37 +219,58 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
     /// The line whose turn it is, first in `turns` now.
     fn next_line(&mut self) -> Option<usize> {
         loop {
-            let number = *self.turns.front()?;
-            let line = &mut self.lines[number];
-            if line.credit > 0 {
-                return Some(number);
+            let order = self.next_order();
+            let mut first = self.turns.peek_mut()?;
+            let Reverse(turn) = *first;
+            let start = self.lines[turn.line].start;
+            if turn.start == start {
+                self.now = start;
+                return Some(turn.line);
             }
-            line.credit += i64::from(self.quantum.per_turn.max(1));
-            self.turns.rotate_left(1);
+            *first = Reverse(Turn { start, order, ..turn });
         }
     }
 
-    /// Charges `user` for work that an item has caused after it was taken. Without effect if nothing of the user is
-    /// queued: then its next item comes last in any case.
+    /// Charges `user` for work that an item has caused after it was taken, whether or not it has further ones.
     pub fn charge(&mut self, user: &K, cost: usize) {
         if let Some(number) = self.by_user.get(user) {
             self.charge_line(*number, cost);
+        } else {
+            let start = self.debts.take(user).map_or(self.now, |start| start.max(self.now));
+            self.keep_debt(user.clone(), start.saturating_add(cost as u64));
         }
     }
 
     fn charge_line(&mut self, number: usize, cost: usize) {
-        let least = -DEBT_MAX * i64::from(self.quantum.per_turn);
-        let credit = &mut self.lines[number].credit;
-        *credit = credit.saturating_sub_unsigned(cost as u64).max(least);
+        let latest = self.latest_start();
+        let Line { start, used, .. } = &mut self.lines[number];
+        *used = used.saturating_add(cost as u64);
+        if *used >= u64::from(self.quantum.per_turn.max(1)) {
+            *start = start.saturating_add(std::mem::take(used)).min(latest);
+        }
     }
 
-    /// Removes a line without items, which has no turn any more.
+    fn latest_start(&self) -> u64 {
+        self.now.saturating_add(DEBT_MAX * u64::from(self.quantum.per_turn.max(1)))
+    }
+
+    /// Keeps that the next turn of a user without items begins at `start`, if that is more than a turn from now: each
+    /// user is served one turn after the others in any case.
+    fn keep_debt(&mut self, user: K, start: u64) {
+        if start > self.now.saturating_add(u64::from(self.quantum.per_turn)) {
+            let start = start.min(self.latest_start());
+            self.debts.insert(user, start);
+        }
+    }
+
+    /// Removes a line without items, which is not in `turns` any more.
     fn end_line(&mut self, number: usize) {
         let line = self.lines.remove(number);
         self.by_user.remove(&line.user);
         if self.spare.len() < SPARE_LINES && line.items.capacity() <= SPARE_CAPACITY {
             self.spare.push(line.items);
         }
+        self.keep_debt(line.user, line.start.saturating_add(line.used));
         if self.lines.is_empty() {
             self.by_user.shrink_to(SPARE_CAPACITY);
             self.turns.shrink_to(SPARE_CAPACITY);
@@ -249,7 +303,7 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
         self.len -= removed.len();
         let is_empty = |(number, line): (usize, &Line<K, T>)| line.items.is_empty().then_some(number);
         let ended: Vec<_> = self.lines.iter().filter_map(is_empty).collect();
-        self.turns.retain(|number| !self.lines[*number].items.is_empty());
+        self.turns.retain(|Reverse(turn)| !self.lines[turn.line].items.is_empty());
         ended.into_iter().for_each(|number| self.end_line(number));
         removed
     }

@@ -71,6 +71,46 @@ fn work_charged_afterwards_counts_like_the_size() {
 }
 
 #[test]
+fn a_debt_outlives_the_items_of_its_user_for_a_while() {
+    let quantum = Quantum { per_turn: 10, per_item: 1 };
+    let mut queue = FairQueue::new(Bounds { frames: 0, bytes: 0 }, quantum);
+    let mut order = Vec::new();
+    // The costly item is always the first to be queued, and never waits behind another one of its user.
+    for round in 0..4 {
+        queue.insert(&"costly", 100);
+        for number in 0..5 {
+            queue.insert(&"cheap", round * 10 + number);
+        }
+        for _ in 0..6 {
+            let item = queue.pop().expect("there are six");
+            order.push(item);
+            if item == 100 {
+                queue.charge(&"costly", 29);
+            }
+        }
+    }
+    let places = order.iter().enumerate().filter(|(_, item)| **item == 100).map(|(place, _)| place % 6);
+    assert_eq!(places.collect::<Vec<_>>(), [0, 5, 5, 5], "{order:?}");
+}
+
+#[test]
+fn debts_are_bounded_in_number_and_size() {
+    let quantum = Quantum { per_turn: 1, per_item: 1 };
+    let mut queue = FairQueue::<u32, u32>::new(Bounds { frames: 0, bytes: 0 }, quantum);
+    for user in 0..10_000 {
+        queue.charge(&user, usize::MAX);
+        queue.charge(&user, usize::MAX);
+    }
+    assert!((512..=1_024).contains(&queue.debts.len()), "{}", queue.debts.len());
+    queue.insert(&9_999, 1);
+    for number in 0..100 {
+        queue.insert(&0, 100 + number);
+    }
+    let served: Vec<u32> = std::iter::from_fn(|| queue.pop()).collect();
+    assert_eq!(served.iter().position(|item| *item == 1), Some(64), "so many turns it waits at most");
+}
+
+#[test]
 fn one_user_gets_half_and_another_always_finds_room() {
     let mut queue = queue(100, usize::MAX);
     let accepted =
