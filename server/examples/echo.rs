@@ -23,6 +23,7 @@ use hub::{Bounds, Burst, Frame, Outbox, Turn};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use realtime_server::close_reason::CloseReason;
 use realtime_server::edge::websocket::{Connection, ConnectionConfig};
 use realtime_server::sessions::{MessageHead, Session};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
@@ -94,7 +95,7 @@ impl Session for Echo {
 
     fn skipped(&mut self, _: &MessageHead<'_>) {}
 
-    fn broken(&mut self, _why: &str) {}
+    fn broken(&mut self, _why: CloseReason) {}
 
     fn flush(&mut self) {}
 

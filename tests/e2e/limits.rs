@@ -369,9 +369,9 @@ async fn bytes_tracked_in_all_rooms_of_a_client_are_limited() {
     let track =
         |bytes| format!(r#"{{"type":"presence","event":"track","payload":{{"a":"{}"}}}}"#, "x".repeat(bytes));
     let (much, more, little) = (track(1200), track(1100), track(10));
-    let refused = r#"{"status":"error","response":{"reason":"Track message size exceeded"}}"#;
+    let refused = r#"{"status":"error","response":{"reason":"Client presence size exceeded"}}"#;
     let notice =
-        r#"{"extension":"system","status":"ok","message":"Track message size exceeded","channel":"b"}"#;
+        r#"{"extension":"system","status":"ok","message":"Client presence size exceeded","channel":"b"}"#;
     let shown = |key: &str, bytes| {
         format!(r#"{{"{key}":{{"metas":[{{"a":"{}","phx_ref":_}}]}}}}"#, "x".repeat(bytes))
     };

@@ -30,6 +30,7 @@ mod outbox;
 mod presence;
 mod protocols;
 mod proxy_protocol;
+mod refusals;
 mod reload;
 mod repository;
 mod request_ids;

@@ -15,6 +15,10 @@ const ROOM: &str = "realtime:room";
 /// The text of a refusal.
 const REFUSED: &str = "Memory for large messages is used up, try again later";
 
+/// What was refused to clients of the default tenant because its memory was used up.
+const MEMORY_REFUSED: &str =
+    r#"realtime_limits_refused_total{tenant="default",setting="server.memory_budget"}"#;
+
 /// A server whose large messages and bodies wait for a moment only.
 async fn impatient_world() -> World {
     World::with(|settings| {
@@ -47,6 +51,7 @@ async fn a_large_body_is_refused_while_memory_is_used_up() {
     let refused = post(&world, 100_000).await;
     assert_eq!((refused.status, refused.json()), (429, json!({ "message": REFUSED })));
     assert_eq!(world.number("realtime_memory_refused_total{kind=\"receiving\"}").await, 1.0);
+    assert_eq!(world.number(MEMORY_REFUSED).await, 1.0);
     drop(used_up);
     assert_eq!(post(&world, 100_000).await.status, 202);
     assert_eq!(world.number("realtime_memory_used_bytes{kind=\"receiving\"}").await, 0.0);
@@ -187,6 +192,9 @@ async fn fragments_are_refused_as_a_whole_and_pings_between_them_are_answered() 
     socket.send(&part(opcode::TEXT, 10_000)).await;
     socket.send(&part(opcode::CONTINUATION, 10_000)).await;
     assert_eq!(socket.drain_to_close().await, Some(1013));
+    // The first message was blank, which is no fault of its client either.
+    assert_eq!(world.number(MEMORY_REFUSED).await, 2.0);
+    assert_eq!(world.number(r#"realtime_malformed_messages_total{tenant="default"}"#).await, 0.0);
     drop(used_up);
     world.stop().await;
 }

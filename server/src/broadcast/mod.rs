@@ -18,6 +18,10 @@ pub enum BroadcastError {
     /// The tenant's senders together are over `limits.max_events_per_second`.
     #[error("Too many messages per second")]
     TooMany,
+    /// The join of the channel waits, and the client has sent more than is held (`server.max_held_messages`,
+    /// `server.max_held_bytes`).
+    #[error("{}", Code::HeldMessagesLimitReached.text())]
+    TooManyHeld,
     /// The payload is over `limits.max_payload_size_in_kb`.
     #[error("payload_size_exceeded")]
     TooLarge,
@@ -37,6 +41,7 @@ impl BroadcastError {
     pub fn code(self) -> Code {
         match self {
             Self::TooMany => Code::MessagePerSecondRateLimitReached,
+            Self::TooManyHeld => Code::HeldMessagesLimitReached,
             Self::TooLarge => Code::PayloadSizeExceeded,
             Self::OutOfMemory => Code::MemoryLimitReached,
             Self::NotAMap | Self::Unreadable(_) => Code::MalformedWebSocketMessage,
@@ -56,7 +61,6 @@ pub fn gather(
     bundle: &mut Bundle,
 ) -> Result<(), BroadcastError> {
     if !tenant.allowance.events.take(1, std::time::Instant::now()) {
-        tenant.metrics.limited.increment(1);
         return Err(BroadcastError::TooMany);
     }
     check_size(tenant, event)?;

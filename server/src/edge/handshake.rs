@@ -138,8 +138,10 @@ impl Handshake {
         };
         let limited = |code| HandshakeError::of(StatusCode::TOO_MANY_REQUESTS, code);
         let of_tenant = tenant.connections.acquire(tenant.allowance.max_connections());
-        let of_tenant = of_tenant.filter(|_| tenant.has_room());
-        let of_tenant = of_tenant.ok_or(limited(Code::ConnectionRateLimitReached))?;
+        let of_tenant = of_tenant.ok_or(limited(Code::TenantConnectionLimitReached))?;
+        if !tenant.has_room() {
+            return Err(limited(Code::ConnectionRateLimitReached));
+        }
         // Checked, not counted: the join is counted.
         if !tenant.allowance.joins.has_any(Instant::now()) {
             return Err(limited(Code::JoinsRateLimitReached));

@@ -22,10 +22,12 @@ pub enum PresenceError {
     /// The tenant's clients together are over `limits.max_presence_events_per_second`.
     #[error("Too many presence messages per second")]
     TooMany,
-    /// The tracked object is over `limits.max_payload_size_in_kb`, or with everything else that this client tracks over
-    /// `presence.max_bytes_per_client`.
+    /// The tracked object is over `limits.max_payload_size_in_kb`.
     #[error("Track message size exceeded")]
     TooLarge,
+    /// With everything else that this client tracks it is over `presence.max_bytes_per_client`.
+    #[error("{}", Code::ClientPresenceSizeExceeded.text())]
+    ClientFull,
     /// The room would show more than `limits.max_presence_bytes_per_room`.
     #[error("Room presence size exceeded")]
     RoomFull,
@@ -40,6 +42,7 @@ impl PresenceError {
         match self {
             Self::TooMany => Code::PresenceRateLimitReached,
             Self::TooLarge => Code::PayloadSizeExceeded,
+            Self::ClientFull => Code::ClientPresenceSizeExceeded,
             Self::RoomFull => Code::RoomPresenceSizeExceeded,
             Self::OutOfMemory => Code::MemoryLimitReached,
         }
@@ -119,7 +122,8 @@ impl Tracker {
         let unchanged =
             self.tracked.as_ref().is_some_and(|tracked| tracked.fingerprint == fingerprint(payload));
         if self.key.len() + payload.len() > bytes_max.saturating_sub(self.share.used_by_others()) {
-            return Err(PresenceError::TooLarge);
+            // An object that is too large by itself has the reason that it always has.
+            return Err(check_size(tenant, payload).err().unwrap_or(PresenceError::ClientFull));
         }
         if !self.may_call(tenant, now) {
             check_size(tenant, payload)?;
@@ -189,7 +193,6 @@ impl Tracker {
         now: Instant,
     ) -> Result<(), PresenceError> {
         if !tenant.allowance.presence_events.take(1, now) {
-            tenant.metrics.limited.increment(1);
             return Err(PresenceError::TooMany);
         }
         let reference = References::next();
@@ -201,7 +204,6 @@ impl Tracker {
         let entry = PresenceEntry { key: Arc::clone(&self.key), meta: meta.into() };
         let bytes_max = tenant.allowance.max_presence_bytes_per_room();
         if let Err(refusal) = membership.track_within(bytes_max, entry) {
-            tenant.metrics.limited.increment(1);
             return Err(match refusal {
                 EntryRefusal::RoomFull => PresenceError::RoomFull,
                 EntryRefusal::OutOfMemory => PresenceError::OutOfMemory,

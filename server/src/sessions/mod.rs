@@ -18,6 +18,8 @@ use std::time::Instant;
 
 use hub::Outbox;
 
+use crate::close_reason::CloseReason;
+
 /// The beginning of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MessageHead<'a> {
@@ -43,8 +45,8 @@ pub trait Session: Send {
     /// A message was not received, for lack of memory; this is its beginning.
     fn skipped(&mut self, head: &MessageHead<'_>);
 
-    /// What was received is not a message: the connection is about to end because of `why`.
-    fn broken(&mut self, why: &str);
+    /// What was received is not a message, or none that can be accepted: the connection is about to end because of `why`.
+    fn broken(&mut self, why: CloseReason);
 
     /// Nothing more is read for now: sends what was gathered to go out together.
     fn flush(&mut self);

@@ -35,7 +35,10 @@ pub enum Scope {
 }
 
 macro_rules! codes {
-    ($( $(#[doc = $meaning:literal])+ $code:ident: $severity:ident, [$($scope:ident),+], $text:literal; )+) => {
+    ($(
+        $(#[doc = $meaning:literal])+
+        $code:ident: $severity:ident, [$($scope:ident),+], $text:literal $(, limit $limit:literal)?;
+    )+) => {
         /// An operational code.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Code {
@@ -66,12 +69,19 @@ macro_rules! codes {
                 match self { $( Self::$code => $text, )+ }
             }
 
+            /// The setting whose limit is reached, if the code stands for that.
+            pub const fn limit(self) -> Option<&'static str> {
+                match self { $( Self::$code => codes!(@limit $($limit)?), )+ }
+            }
+
             /// The condition it stands for.
             pub const fn meaning(self) -> &'static str {
                 match self { $( Self::$code => concat!($($meaning),+), )+ }
             }
         }
     };
+    (@limit) => { None };
+    (@limit $key:literal) => { Some($key) };
 }
 
 codes! {
@@ -103,22 +113,24 @@ codes! {
     /// The token has expired, lacks a claim, or has an invalid one.
     InvalidJWTToken: Warning, [Handshake, Join, Channel, Http], "Token has expired <n> seconds ago";
     /// The tenant has `limits.max_concurrent_users` already.
-    ConnectionRateLimitReached: ClientError, [Handshake, Join], "Too many connected users";
+    ConnectionRateLimitReached: ClientError, [Handshake, Join], "Too many connected users", limit "limits.max_concurrent_users";
+    /// The tenant has `limits.max_connections` already. Ours.
+    TenantConnectionLimitReached: ClientError, [Handshake], "Too many connected users", limit "limits.max_connections";
     /// This server has `server.max_connections` already. Ours.
-    ServerConnectionLimitReached: ClientError, [Handshake], "Too many connections";
+    ServerConnectionLimitReached: ClientError, [Handshake], "Too many connections", limit "server.max_connections";
     /// The client's address has `server.max_connections_per_address` already. Ours.
-    AddressConnectionLimitReached: ClientError, [Handshake], "Too many connections from this address";
+    AddressConnectionLimitReached: ClientError, [Handshake], "Too many connections from this address", limit "server.max_connections_per_address";
     /// Callers without a valid token from this address are over `server.max_unverified_requests_per_second`. Ours.
-    AddressRateLimitReached: ClientError, [Handshake, Join, Channel, Http], "Too many requests without a valid token from this address";
+    AddressRateLimitReached: ClientError, [Handshake, Join, Channel, Http], "Too many requests without a valid token from this address", limit "server.max_unverified_requests_per_second";
     /// The key of the token may be among those that are being fetched, and `auth.jwks_max_waiting` tokens wait for them, or
     /// the tenant's share of `server.max_waiting_for_keys`. Ours.
-    JwksWaitLimitReached: ClientError, [Handshake, Http], "Too many tokens wait for the keys of this tenant";
+    JwksWaitLimitReached: ClientError, [Handshake, Http], "Too many tokens wait for the keys of this tenant", limit "auth.jwks_max_waiting";
     /// A handshake while `limits.max_joins_per_second` is used up.
-    JoinsRateLimitReached: ClientError, [Handshake], "Too many joins per second";
+    JoinsRateLimitReached: ClientError, [Handshake], "Too many joins per second", limit "limits.max_joins_per_second";
     /// A join while `limits.max_joins_per_second` is used up.
-    ClientJoinRateLimitReached: ClientError, [Join, Channel], "Too many joins per second";
+    ClientJoinRateLimitReached: ClientError, [Join, Channel], "Too many joins per second", limit "limits.max_joins_per_second";
     /// This connection has `limits.max_channels_per_client` already.
-    ChannelRateLimitReached: ClientError, [Join], "Too many channels";
+    ChannelRateLimitReached: ClientError, [Join], "Too many channels", limit "limits.max_channels_per_client";
     /// The topic is `realtime:` without a name.
     TopicNameRequired: ClientError, [Join], "You must provide a topic name";
     /// The topic is longer than a frame can carry. Ours.
@@ -126,6 +138,8 @@ codes! {
     /// Parts of the join's payload are of the wrong type. The join continues without them, unless they make a channel
     /// private.
     InvalidJoinPayload: ClientError, [Join, Log], "<what is wrong>";
+    /// The presence key of a join is longer than `presence.max_key_bytes`. Ours.
+    PresenceKeySizeExceeded: ClientError, [Join], "The presence key is too long", limit "presence.max_key_bytes";
     /// A join of, or a message to, a public channel of a tenant that allows private ones only.
     PrivateOnly: ClientError, [Join, Channel, Http], "This project only allows private channels";
     /// The server is about to stop.
@@ -142,20 +156,32 @@ codes! {
     ChannelShutdown: Warning, [Channel], "<the reason the client receives>";
     /// A client sent a frame that is no message, or a broadcast that cannot be decoded; it was dropped.
     MalformedWebSocketMessage: ClientError, [Channel, Log], "<what is wrong>";
+    /// A message over `server.max_frame_size`; its connection was closed with 1009. Ours.
+    MessageSizeExceeded: ClientError, [Log], "message is larger than <n> bytes", limit "server.max_frame_size";
     /// Messages while `limits.max_events_per_second` is used up; they were dropped.
-    MessagePerSecondRateLimitReached: ClientError, [Channel, Http], "Too many messages per second";
+    MessagePerSecondRateLimitReached: ClientError, [Channel, Http], "Too many messages per second", limit "limits.max_events_per_second";
+    /// Messages to a channel whose join waits for its authorization, beyond `server.max_held_messages` or
+    /// `server.max_held_bytes`; they were dropped. Ours.
+    HeldMessagesLimitReached: ClientError, [Channel], "Too many messages before the join is answered", limit "server.max_held_messages";
     /// Presence calls while `limits.max_presence_events_per_second` is used up; they were dropped.
-    PresenceRateLimitReached: ClientError, [Channel], "Too many presence messages per second";
+    PresenceRateLimitReached: ClientError, [Channel], "Too many presence messages per second", limit "limits.max_presence_events_per_second";
     /// The payload of `track` is not an object.
     InvalidPresencePayload: ClientError, [Channel], "Presence track payload must be a map";
     /// A presence call that is neither `track` nor `untrack`.
     UnknownPresenceEvent: ClientError, [Channel], "<nothing>";
     /// A payload over `limits.max_payload_size_in_kb`; it was dropped. Ours.
-    PayloadSizeExceeded: ClientError, [Channel, Http], "payload_size_exceeded";
-    /// A message or body of more than 16 KiB for which there is no memory (`server.memory_budget`); it was dropped. Ours.
-    MemoryLimitReached: ClientError, [Channel, Http], "Memory for large messages is used up, try again later";
+    PayloadSizeExceeded: ClientError, [Channel, Http], "payload_size_exceeded", limit "limits.max_payload_size_in_kb";
+    /// A body over `broadcast.max_body_size`. Ours.
+    BodySizeExceeded: ClientError, [Http], "Request Entity Too Large", limit "broadcast.max_body_size";
+    /// A request with more than `broadcast.max_batch_size` messages. Ours.
+    BatchSizeExceeded: ClientError, [Http], "Too many messages to broadcast, please reduce the batch size", limit "broadcast.max_batch_size";
+    /// A message or body of more than 16 KiB, or a `track`, for which there is no memory (`server.memory_budget`); it was
+    /// dropped. A connection of which a part of such a message was accepted already was closed with 1013. Ours.
+    MemoryLimitReached: ClientError, [Channel, Http, Log], "Memory for large messages is used up, try again later", limit "server.memory_budget";
+    /// A `track` with which a client would show more than `presence.max_bytes_per_client` in all its rooms. Ours.
+    ClientPresenceSizeExceeded: ClientError, [Channel], "Client presence size exceeded", limit "presence.max_bytes_per_client";
     /// A `track` with which a room would show more than `limits.max_presence_bytes_per_room`. Ours.
-    RoomPresenceSizeExceeded: ClientError, [Channel], "Room presence size exceeded";
+    RoomPresenceSizeExceeded: ClientError, [Channel], "Room presence size exceeded", limit "limits.max_presence_bytes_per_room";
     /// Messages were dropped because a client reads more slowly than they are sent to it. Ours.
     OutboxFull: Warning, [Log], "Dropped messages for clients that read too slowly";
 

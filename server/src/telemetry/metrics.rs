@@ -15,7 +15,7 @@ use settings::Telemetry;
 use super::fan_out::{Exporter, FanOut};
 use super::line_limits::LineLimits;
 use super::process::ProcessMetrics;
-use super::reports::{Reports, WeakReports};
+use super::reports::{LIMITS_REFUSED, Reports, WeakReports};
 use crate::version::{COMMIT, VERSION};
 
 metrics! {
@@ -61,7 +61,9 @@ metrics! {
         pub settings_pending: Gauge = "realtime_settings_pending",
         /// Log lines dropped because the output was written too slowly and the queue was full (telemetry.log_queue_lines).
         pub log_lines_dropped: Counter = "realtime_log_lines_dropped_total",
-        /// Memory that clients may use, in bytes (server.memory_budget without what the process itself and the allocator take).
+        /// Memory that this process may use, in bytes: server.memory_budget, or half of what the container or the machine has.
+        pub memory_budget: Gauge = "realtime_memory_budget_bytes",
+        /// Memory that clients may use, in bytes: what realtime_memory_budget_bytes leaves beside the process itself and the allocator.
         pub memory_limit: Gauge = "realtime_memory_limit_bytes",
         /// Log lines that clients caused and that were summed up or left out, because there were too many (telemetry.log_lines_unverified, telemetry.log_lines_per_tenant, telemetry.log_bytes_per_second).
         pub log_lines_suppressed: Counter = "realtime_log_lines_suppressed_total",
@@ -73,9 +75,9 @@ metrics! {
 metrics! {
     /// Metrics of one kind of memory; each carries the label `kind`.
     pub struct MemoryMetrics {
-        /// Memory that clients use, in bytes, by kind: connections, receiving, held, sending. Small messages are not counted.
+        /// Memory that clients use, in bytes, by kind: connections, receiving, held, sending, presence. Small messages are not counted.
         pub used: Gauge = "realtime_memory_used_bytes",
-        /// Messages, bodies and frames refused or dropped because the memory of their tenant was used up (server.memory_budget), by kind.
+        /// Messages, bodies and frames refused or dropped because the memory of their tenant was used up (server.memory_budget), by kind. For each tenant in realtime_limits_refused_total, and frames of the kind sending in realtime_outbox_dropped_total.
         pub refused: Counter = "realtime_memory_refused_total",
     }
 }
@@ -139,8 +141,6 @@ metrics! {
         pub bus_unsent: Counter = "realtime_tenants_bus_unsent_total",
         /// Messages of clients that could not be decoded and were dropped.
         pub malformed: Counter = "realtime_malformed_messages_total",
-        /// Messages refused because their sender reached a limit.
-        pub limited: Counter = "realtime_limits_refused_total",
         /// Requests for the key set at auth.jwks_url.
         pub jwks_fetches: Counter = "realtime_jwks_fetches_total",
         /// Requests for the key set at auth.jwks_url that returned no keys; the keys fetched before stay in use.
@@ -153,11 +153,24 @@ metrics! {
 /// The metric whose labels identify the build.
 const BUILD_INFO: &str = "realtime_build_info";
 
-/// Counters that have one series per operational code, and their help texts.
-const CODE_COUNTERS: [(&str, &str); 3] = [
-    ("realtime_codes_total", "Operational codes reported, including those whose log line was suppressed."),
-    ("realtime_channel_error", "Errors of channels and joins, by operational code."),
-    ("realtime_channel_global_error", "Errors of channels and joins of all tenants, by operational code."),
+/// Counters that have a series once an operational code was reported, with their labels and help texts.
+pub(super) const CODE_COUNTERS: [(&str, &[&str], &str); 4] = [
+    (
+        "realtime_codes_total",
+        &["tenant", "code"],
+        "Operational codes reported, including those whose log line was suppressed.",
+    ),
+    (
+        LIMITS_REFUSED,
+        &["tenant", "setting"],
+        "Handshakes, joins, messages and requests refused because a limit was reached, by the setting that has the limit. What a slow reader loses is counted in realtime_outbox_dropped_total.",
+    ),
+    ("realtime_channel_error", &["tenant", "code"], "Errors of channels and joins, by operational code."),
+    (
+        "realtime_channel_global_error",
+        &["code"],
+        "Errors of channels and joins of all tenants, by operational code.",
+    ),
 ];
 
 /// The metrics of one server, registered with each of its exporters.
@@ -182,7 +195,7 @@ impl Metrics {
     pub fn new(exporters: Vec<Exporter>) -> Self {
         let recorder = FanOut::new(exporters);
         let node = NodeMetrics::register(&recorder, &[]);
-        for (name, help) in CODE_COUNTERS {
+        for (name, _labels, help) in CODE_COUNTERS {
             recorder.describe_counter(name.into(), None, help.into());
         }
         recorder.describe_gauge(

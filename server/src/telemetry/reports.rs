@@ -52,6 +52,8 @@ struct CodeWindow {
     lines: LineWindow,
     reports: Counter,
     errors: [Counter; 2],
+    /// If the code stands for a limit.
+    refused: Option<Counter>,
 }
 
 /// One occurrence of an operational code.
@@ -167,6 +169,9 @@ impl Inner {
         });
         let window = &mut windows[index];
         window.reports.increment(1);
+        if let Some(refused) = &window.refused {
+            refused.increment(1);
+        }
         if matches!(scope, Scope::Join | Scope::Channel) && code.severity() != Severity::Warning {
             window.errors.iter().for_each(|counter| counter.increment(1));
         }
@@ -230,9 +235,12 @@ impl Inner {
             lines: LineWindow::new(now),
             reports: counter("realtime_codes_total", vec![tenant.clone(), code_label()]),
             errors: [
-                counter("realtime_channel_error", vec![tenant, code_label()]),
+                counter("realtime_channel_error", vec![tenant.clone(), code_label()]),
                 counter("realtime_channel_global_error", vec![code_label()]),
             ],
+            refused: code
+                .limit()
+                .map(|setting| counter(LIMITS_REFUSED, vec![tenant.clone(), Label::new("setting", setting)])),
         }
     }
 
@@ -243,20 +251,23 @@ impl Inner {
         let sub: Option<String> = sub.map(|sub| sub.chars().take(SUB_CHARS_MAX).collect());
         let sub = sub.as_deref();
         let suppressed = Some(suppressed).filter(|suppressed| *suppressed > 0);
-        let name = code.name();
+        let (name, setting) = (code.name(), code.limit());
         // Two macro calls, because the level of a line is part of its static metadata.
         match code.severity() {
             Severity::Error => error!(
                 target: TARGET, parent: &span,
-                error_code = name, project = tenant, external_id = tenant, sub, exp, suppressed, "{name}: {text}"
+                error_code = name, project = tenant, external_id = tenant, sub, exp, setting, suppressed, "{name}: {text}"
             ),
             Severity::ClientError | Severity::Warning => warn!(
                 target: TARGET, parent: &span,
-                error_code = name, project = tenant, external_id = tenant, sub, exp, suppressed, "{name}: {text}"
+                error_code = name, project = tenant, external_id = tenant, sub, exp, setting, suppressed, "{name}: {text}"
             ),
         }
     }
 }
+
+/// The counter of what was refused because of a limit, by the setting of the limit.
+pub(super) const LIMITS_REFUSED: &str = "realtime_limits_refused_total";
 
 /// The module name of all lines about codes, whose level can be set apart (`telemetry.log_modules`).
 const TARGET: &str = "realtime_server::telemetry::codes";

@@ -132,7 +132,7 @@ async fn a_key_that_is_too_long_is_refused_at_the_join() {
     let world = World::with(|settings| settings.presence.max_key_bytes = ByteSize::b(64)).await;
     let (longest, longer) = ("k".repeat(64), "k".repeat(65));
     let response =
-        r#"{"status":"error","response":{"reason":"InvalidJoinPayload: The presence key is too long"}}"#;
+        r#"{"status":"error","response":{"reason":"PresenceKeySizeExceeded: The presence key is too long"}}"#;
     world
         .check(&format!(
             r#"

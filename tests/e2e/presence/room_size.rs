@@ -60,7 +60,7 @@ async fn a_track_beyond_what_the_room_may_show_is_refused() {
     let notice = json!(["1", null, ROOM, "system", {"extension": "system", "status": "ok", "message": REFUSED, "channel": "room"}]);
     let expected = [notice, reply("2"), reply("3")].map(Frame::Json);
     assert_eq!(carl.received().await, expected, "one notice for both");
-    assert_eq!(world.number(r#"realtime_limits_refused_total{tenant="default"}"#).await, 2.0);
+    assert_eq!(world.number(r#"realtime_limits_refused_total{tenant="default",setting="limits.max_presence_bytes_per_room"}"#).await, 2.0);
     // Who shows something cannot show more of it, but less, and then there is space for others.
     assert_eq!(track(ann, ROOM, 2 * HALF).await, Some(json!(REFUSED)));
     assert_eq!(track(ann, ROOM, HALF / 2).await, None);

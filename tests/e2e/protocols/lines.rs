@@ -10,6 +10,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode, Uri};
 use hub::{Audience, Bundle, Dialect, Frame, Group, Member, Membership, Outbox, Privacy, RoomKey, Space};
+use realtime_server::close_reason::CloseReason;
 use realtime_server::routes::Operation;
 use realtime_server::sessions::{ClientContext, HandshakeError, MessageHead, Protocol, Services, Session};
 use realtime_server::telemetry::codes::Code;
@@ -102,7 +103,7 @@ impl Session for LinesSession {
 
     fn skipped(&mut self, _: &MessageHead<'_>) {}
 
-    fn broken(&mut self, _: &str) {}
+    fn broken(&mut self, _: CloseReason) {}
 
     fn flush(&mut self) {}
 

@@ -15,10 +15,11 @@ use wire::term_size;
 
 use super::super::publish;
 use super::{
-    BATCH_TOO_LONG, BLANK, INVALID, Rejection, TOO_LARGE, TOPIC_BYTES_MAX, check_privacy, room, spend,
+    BATCH_TOO_LONG, BLANK, INVALID, Rejection, TOPIC_BYTES_MAX, check_privacy, room, spend, too_large,
     too_long, too_many,
 };
 use crate::node::Node;
+use crate::telemetry::codes::Code;
 use crate::tenants::Tenant;
 
 #[derive(Deserialize)]
@@ -57,7 +58,7 @@ type FieldErrors = Map<String, Value>;
 pub(super) fn send(node: &Node, tenant: &Tenant, body: &[u8]) -> Result<(), Rejection> {
     let list = list(body)?;
     if length(list)? > node.settings().broadcast.max_batch_size.get() {
-        return Err(too_many(tenant, BATCH_TOO_LONG));
+        return Err(too_many(tenant, Code::BatchSizeExceeded, BATCH_TOO_LONG));
     }
     let read: Vec<_> = messages(list)?.into_iter().map(|fields| Message::check(tenant, fields)).collect();
     if read.iter().any(Result::is_err) {
@@ -155,7 +156,7 @@ fn payload<'a>(tenant: &Tenant, value: Option<&'a RawValue>) -> Result<&'a str, 
         return Err(INVALID);
     }
     let exceeds = term_size::exceeds(payload, tenant.allowance.max_payload_bytes());
-    if exceeds { Err(TOO_LARGE) } else { Ok(payload) }
+    if exceeds { Err(too_large(tenant)) } else { Ok(payload) }
 }
 
 fn privacy(value: Option<&RawValue>) -> Result<Privacy, &'static str> {

@@ -104,7 +104,7 @@ async fn respond(
     };
     let rate = RequestRate::count_request(&tenant);
     let sent = if rate.is_reached() {
-        Err(too_many(&tenant, "Too many requests"))
+        Err(too_many(&tenant, Code::MessagePerSecondRateLimitReached, "Too many requests"))
     } else {
         let body = body.read(&tenant.memory).await.map_err(|error| unread(&tenant, error));
         body.and_then(|body| send(&tenant, &body.into_bytes()))
@@ -120,12 +120,16 @@ async fn respond(
 
 /// Refuses a request whose body could not be read.
 fn unread(tenant: &Tenant, error: BodyError) -> Rejection {
-    if error != BodyError::OutOfMemory {
-        return error.into();
-    }
-    let code = Code::MemoryLimitReached;
+    let code = match error {
+        BodyError::OutOfMemory => Code::MemoryLimitReached,
+        BodyError::TooLarge => Code::BodySizeExceeded,
+        BodyError::TimedOut | BodyError::Broken => return error.into(),
+    };
     tenant.reports.record(code.at(Scope::Http), code.text());
-    Rejection::message(error.status(), code.text())
+    match error {
+        BodyError::OutOfMemory => Rejection::message(error.status(), code.text()),
+        _ => error.into(),
+    }
 }
 
 /// Reports that a request is refused before it counts, and responds to it.
@@ -167,13 +171,19 @@ fn spend(tenant: &Tenant, events: u64) -> Result<(), Rejection> {
         return Ok(());
     }
     let some_left = tenant.allowance.events.has_any(now);
-    Err(too_many(tenant, if some_left { BATCH_TOO_LONG } else { "You have exceeded your rate limit" }))
+    let text = if some_left { BATCH_TOO_LONG } else { "You have exceeded your rate limit" };
+    Err(too_many(tenant, Code::MessagePerSecondRateLimitReached, text))
 }
 
-fn too_many(tenant: &Tenant, text: &str) -> Rejection {
-    tenant.metrics.limited.increment(1);
-    tenant.reports.record(Code::MessagePerSecondRateLimitReached.at(Scope::Http), text);
+fn too_many(tenant: &Tenant, code: Code, text: &str) -> Rejection {
+    tenant.reports.record(code.at(Scope::Http), text);
     Rejection::message(StatusCode::TOO_MANY_REQUESTS, text)
+}
+
+/// Reports a payload over the limit of its tenant, and returns the text of the error.
+fn too_large(tenant: &Tenant) -> &'static str {
+    tenant.reports.record(Code::PayloadSizeExceeded.at(Scope::Http), TOO_LARGE);
+    TOO_LARGE
 }
 
 /// Refuses messages that no client could receive: private ones, whose authorization needs a tenant database, which this

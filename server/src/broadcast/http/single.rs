@@ -9,7 +9,7 @@ use wire::supabase::Broadcast;
 use wire::term_size;
 
 use super::super::publish;
-use super::{BLANK, Rejection, TOO_LARGE, TOPIC_BYTES_MAX, check_privacy, room, spend, too_long};
+use super::{BLANK, Rejection, TOPIC_BYTES_MAX, check_privacy, room, spend, too_large, too_long};
 use crate::tenants::Tenant;
 
 /// The format of the body, by its content type; JSON without one.
@@ -57,7 +57,7 @@ pub(super) fn send(hub: &Hub, tenant: &Tenant, message: &Message<'_>) -> Result<
         }
     };
     if is_too_large {
-        return Err(Rejection::errors(json!({ "payload": [TOO_LARGE] })));
+        return Err(Rejection::errors(json!({ "payload": [too_large(tenant)] })));
     }
     check_privacy(tenant, message.privacy)?;
     spend(tenant, 1)?;

@@ -289,7 +289,7 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
             _ => return Err(()),
         };
         if self.phase == Phase::Open {
-            self.session.broken(&reason.text());
+            self.session.broken(reason);
             self.send_close(reason.into());
         }
         self.linger_from_now();

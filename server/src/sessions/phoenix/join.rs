@@ -52,8 +52,6 @@ struct JoinError {
 const TENANT_NOT_FOUND: JoinError =
     JoinError::new(Code::TenantNotFound, "Tenant with the given ID does not exist");
 const PAYLOAD_TOO_LARGE: JoinError = JoinError::new(Code::InvalidJoinPayload, "The payload is too large");
-const PRESENCE_KEY_TOO_LONG: JoinError =
-    JoinError::new(Code::InvalidJoinPayload, "The presence key is too long");
 const PRIVATE_UNREADABLE: JoinError = JoinError::new(Code::InvalidJoinPayload, "`private` must be a boolean");
 
 impl JoinError {
@@ -182,7 +180,7 @@ impl PhoenixSession {
         }
         match request.private {
             Private::Unreadable => Err(PRIVATE_UNREADABLE),
-            _ if self.has_long_key(request) => Err(PRESENCE_KEY_TOO_LONG),
+            _ if self.has_long_key(request) => Err(JoinError::of(Code::PresenceKeySizeExceeded)),
             Private::No if request.replay.is_some() => Err(JoinError::of(Code::UnableToReplayMessages)),
             _ if needs_database(request) => Err(JoinError::of(Code::UnableToConnectToProject)),
             _ => Ok(claims),

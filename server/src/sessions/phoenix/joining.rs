@@ -88,7 +88,7 @@ impl Joining {
             joining.intake = Intake::Closed;
         }
         if joining.intake == Intake::Closed {
-            return Err(BroadcastError::TooMany);
+            return Err(BroadcastError::TooManyHeld);
         }
         if bytes > UNCHARGED_BYTES && !charge_to(charge, bytes, memory) {
             joining.intake = Intake::Closed;
@@ -191,7 +191,6 @@ impl PhoenixSession {
         };
         let Some(joining) = &mut self.joining else { return };
         if let Err(error) = joining.hold(topic, message, max, &self.tenant.memory) {
-            self.tenant.metrics.limited.increment(1);
             self.refuse_message(topic, refs, error);
         }
     }

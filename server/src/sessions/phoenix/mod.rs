@@ -134,6 +134,11 @@ impl PhoenixSession {
         self.tenant.metrics.malformed.increment(1);
         self.tenant.reports.record(self.report(Code::MalformedWebSocketMessage, Scope::Log), error);
     }
+
+    /// Reports a message that was not received, and whose beginning does not say whom to answer.
+    fn skipped_unread(&self, error: BroadcastError) {
+        self.tenant.reports.record(self.report(error.code(), Scope::Log), error);
+    }
 }
 
 impl Session for PhoenixSession {
@@ -186,7 +191,7 @@ impl Session for PhoenixSession {
                         self.refuse_message(&push.topic, refs, error);
                     }
                 }
-                None => self.malformed(error),
+                None => self.skipped_unread(error),
             },
             MessageHead::Binary(bytes) => match phoenix::decode_binary(dialect, bytes) {
                 Ok(UserBroadcast { join_ref, reference, topic, .. })
@@ -194,13 +199,18 @@ impl Session for PhoenixSession {
                     reply_target: Some(ReplyTarget { join_ref, reference, topic }),
                     ..
                 }) => self.broadcast(topic, (&join_ref, &reference), Err(error)),
-                Err(_) => self.malformed(error),
+                Err(_) => self.skipped_unread(error),
             },
         }
     }
 
-    fn broken(&mut self, why: &str) {
-        self.malformed(why);
+    fn broken(&mut self, why: CloseReason) {
+        let code = match why {
+            CloseReason::OutOfMemory => Code::MemoryLimitReached,
+            CloseReason::MessageTooLarge { .. } => Code::MessageSizeExceeded,
+            _ => return self.malformed(why.text()),
+        };
+        self.tenant.reports.record(self.report(code, Scope::Log), why.text());
     }
 
     fn flush(&mut self) {
