@@ -24,7 +24,7 @@ pub(crate) fn sources() -> BTreeMap<String, String> {
                 if !name.starts_with('.') && !SKIPPED.contains(&name.as_str()) {
                     open.push(path);
                 }
-            } else if READ.contains(&extension.as_str()) {
+            } else if READ.contains(&extension.as_str()) && name != ".git" {
                 // Anything that is not text is no source.
                 let Ok(text) = fs::read_to_string(&path) else { continue };
                 let within = path.strip_prefix(&root).expect("below the root");
