@@ -3,12 +3,15 @@
 //! Names that upstream's dashboards use stay as upstream has them (docs/protocol/operations.md#metrics), although the
 //! linter reports them. It reports nothing else.
 
+use std::fs;
 use std::io::Write;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use harness::{MemoryExporter, Request, World};
+use realtime_server::telemetry::reference::reference;
 use tokio::time::{sleep, timeout};
 
 /// Names of upstream that the linter reports.
@@ -72,6 +75,27 @@ async fn every_help_text_can_be_understood_alone() {
         let refers = ["The same", "Those of them", "As above", "Likewise"];
         assert!(text.len() > 15 && text.ends_with('.'), "{name}: {text}");
         assert!(!refers.iter().any(|words| text.starts_with(words)), "{name}: {text}");
+    }
+}
+
+#[test]
+fn the_generated_page_of_codes_and_metrics_is_fresh() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/codes.md");
+    let expected = reference();
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(&page, &expected).expect("docs/ is writable");
+    }
+    let found = fs::read_to_string(&page).unwrap_or_default();
+    assert!(found == expected, "docs/codes.md is stale: UPDATE=1 cargo test -p e2e --test e2e metrics::");
+}
+
+#[tokio::test]
+async fn the_page_of_metrics_is_complete() {
+    let reference = reference();
+    let page = page().await;
+    for line in page.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+        let (name, kind) = line.split_once(' ').expect("a type");
+        assert!(reference.contains(&format!("\n| `{name}` | {kind} |")), "{line}");
     }
 }
 

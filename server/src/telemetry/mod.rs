@@ -9,5 +9,6 @@ pub mod logs;
 pub mod metrics;
 mod process;
 pub mod prometheus;
+pub mod reference;
 pub mod reports;
 pub mod request_context;

@@ -22,7 +22,7 @@ const PAYLOAD_SIZES: [f64; 11] = [
 ];
 
 /// The one counter that is registered as a gauge (see `process.rs`).
-const CPU_SECONDS: &str = "process_cpu_seconds_total";
+pub(super) const CPU_SECONDS: &str = "process_cpu_seconds_total";
 
 /// The page of one server. Not installed globally: two servers in one process, as in tests, have separate metrics.
 pub struct Prometheus {

@@ -1,0 +1,213 @@
+//! The page of operational codes and metrics for operators (`docs/codes.md`), from the tables of both.
+//!
+//! `UPDATE=1 cargo test -p e2e --test e2e metrics::` writes it anew.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
+use parking_lot::Mutex;
+
+use super::codes::{Code, Scope, Severity};
+use super::metrics::{CODE_COUNTERS, Metrics};
+use super::prometheus::CPU_SECONDS;
+
+const HEAD: &str = "\
+# Operational codes and metrics
+
+<!-- Generated from server/src/telemetry: UPDATE=1 cargo test -p e2e --test e2e metrics:: -->
+
+## Codes
+
+A code is in the log as `error_code`, and counted in `realtime_codes_total`, also when its line is suppressed. One with a
+limit is counted in `realtime_limits_refused_total` as well. The level is that of the log line: `error` is for an operator to
+mend, `warn` is caused by clients. «Ours» marks codes that Supabase Realtime does not have.
+
+";
+
+const METRICS_HEAD: &str = "
+## Metrics
+
+All of them at `/metrics`; `region` is a further label of each if `regions.name` is set. A counter with the label `code` or
+`setting` has a series once something was counted.
+
+| Name | Type | Labels | Meaning |
+|---|---|---|---|
+";
+
+/// The page.
+pub fn reference() -> String {
+    let mut page = HEAD.to_owned();
+    page.push_str(
+        "| Code | Level | Where | Limit | Meaning | What an operator does |\n|---|---|---|---|---|---|\n",
+    );
+    for code in Code::ALL.iter().copied() {
+        let level = if code.severity() == Severity::Error { "error" } else { "warn" };
+        let places: Vec<_> = code.scopes().iter().map(|scope| place(*scope)).collect();
+        let limit = code.limit().map_or_else(String::new, |setting| format!("`{setting}`"));
+        let (name, places) = (code.name(), places.join(", "));
+        let meaning = code.meaning().trim().replace("Ours.", "«Ours».");
+        let _written =
+            writeln!(page, "| `{name}` | {level} | {places} | {limit} | {meaning} | {} |", action(code));
+    }
+    page.push_str(METRICS_HEAD);
+    for (name, Description { kind, labels, help }) in &described() {
+        let labels: Vec<_> = labels.iter().map(|label| format!("`{label}`")).collect();
+        let _written = writeln!(page, "| `{name}` | {kind} | {} | {help} |", labels.join(", "));
+    }
+    page
+}
+
+fn place(scope: Scope) -> &'static str {
+    match scope {
+        Scope::Handshake => "handshake",
+        Scope::Join => "join",
+        Scope::Channel => "channel",
+        Scope::Http => "HTTP",
+        Scope::Log => "log only",
+    }
+}
+
+/// What an operator does about a code.
+fn action(code: Code) -> &'static str {
+    match code {
+        Code::MissingAPIKey | Code::MalformedJWT => {
+            "Nothing; the client sends no token, or something else in its place."
+        }
+        Code::TenantNotFound | Code::RealtimeDisabledForTenant => {
+            "Compare `x-tenant`, `tenant=` or the host name with `[tenants]`, if the client is known."
+        }
+        Code::ErrorConnectingToWebsocket | Code::JwtSignatureError | Code::JwtSignerError => {
+            "Compare the secret or key of the signer with `[auth]` of the tenant; `realtime-server config check` reports white space around a secret."
+        }
+        Code::JwtKeyRevoked => "Nothing after a rotation: clients join again with their current token.",
+        Code::InvalidJWTToken | Code::JwtTimeInMilliseconds => {
+            "Nothing if the client refreshes its token; otherwise look at the claims and the clock of the signer."
+        }
+        Code::UnsupportedProtocolVersion
+        | Code::NotAWebSocketHandshake
+        | Code::PathNotFound
+        | Code::TopicNameRequired
+        | Code::TopicNameTooLong
+        | Code::InvalidJoinPayload
+        | Code::InvalidPresencePayload
+        | Code::UnknownPresenceEvent
+        | Code::MalformedWebSocketMessage => "Nothing; the request or message of the client is wrong.",
+        Code::PrivateOnly => "Nothing, or turn off `private_only` of the tenant.",
+        Code::RealtimeRestarting | Code::ChannelShutdown => "Nothing; clients join again.",
+        Code::UnableToConnectToProject | Code::UnableToReplayMessages => {
+            "Nothing; the client asks for what needs the database of a tenant, which this server does not support yet."
+        }
+        Code::ServerConnectionLimitReached => {
+            "Raise it with the memory and the open files of the process, or add nodes."
+        }
+        Code::AddressConnectionLimitReached | Code::AddressRateLimitReached => {
+            "Nothing against one client; if the address is a proxy's, add it to `server.unlimited_addresses`."
+        }
+        Code::JwksWaitLimitReached => "See why `auth.jwks_url` of the tenant answers slowly.",
+        Code::MemoryLimitReached => {
+            "See in `/status` which tenant uses how much for what; raise it with the memory of the container."
+        }
+        Code::ConnectionRateLimitReached
+        | Code::TenantConnectionLimitReached
+        | Code::JoinsRateLimitReached
+        | Code::ClientJoinRateLimitReached
+        | Code::ChannelRateLimitReached
+        | Code::MessagePerSecondRateLimitReached
+        | Code::PresenceRateLimitReached
+        | Code::ClientPresenceSizeExceeded
+        | Code::RoomPresenceSizeExceeded
+        | Code::PresenceKeySizeExceeded
+        | Code::PayloadSizeExceeded
+        | Code::MessageSizeExceeded
+        | Code::BodySizeExceeded
+        | Code::BatchSizeExceeded => {
+            "Raise it if the application needs more; otherwise the client has to send less."
+        }
+        Code::HeldMessagesLimitReached => "Raise it, or `server.max_held_bytes`; see why joins wait.",
+        Code::OutboxFull => {
+            "Nothing against one slow client; if many read slowly, look at the network and `[outbox]`."
+        }
+        Code::BusAway => "Mend the way to Redis; the line names the address and the cause.",
+        Code::BusPresenceRefused => {
+            "Mend what Redis refuses: memory, disk, replicas, ACL; the line names it."
+        }
+        Code::RealtimeNodeDisconnected => "See whether that node was stopped, and otherwise its log.",
+        Code::JwksUnavailable => {
+            "See why the address of the key set cannot be fetched; tokens with new keys are refused meanwhile."
+        }
+        Code::JwksKeyUnusable => "Nothing if other keys of the set sign the tokens; otherwise mend the set.",
+        Code::OperatorDenied => {
+            "Sign the token with `admin.jwt_secret`; if it was no operator, close the path in the proxy."
+        }
+    }
+}
+
+/// What is known of a metric.
+#[derive(Debug, Default)]
+struct Description {
+    kind: &'static str,
+    labels: Vec<String>,
+    help: String,
+}
+
+/// Keeps the descriptions of metrics by name, and no values.
+#[derive(Debug, Default)]
+struct Descriptions(Mutex<BTreeMap<String, Description>>);
+
+/// Every metric of a server.
+fn described() -> BTreeMap<String, Description> {
+    let descriptions = Arc::new(Descriptions::default());
+    let metrics = Metrics::new(vec![Arc::clone(&descriptions) as Arc<_>]);
+    let _of_a_tenant = metrics.tenant("");
+    let mut found = std::mem::take(&mut *descriptions.0.lock());
+    // As the page has it.
+    found.entry(CPU_SECONDS.into()).or_default().kind = "counter";
+    for (name, labels, _help) in CODE_COUNTERS {
+        found.entry(name.into()).or_default().labels = labels.iter().map(|label| (*label).into()).collect();
+    }
+    found
+}
+
+impl Descriptions {
+    fn describe(&self, kind: &'static str, name: &KeyName, help: &SharedString) {
+        let mut all = self.0.lock();
+        let description = all.entry(name.as_str().into()).or_default();
+        (description.kind, description.help) = (kind, help.to_string());
+    }
+
+    fn register(&self, key: &Key) {
+        let labels = key.labels().map(|label| label.key().to_owned()).collect();
+        self.0.lock().entry(key.name().into()).or_default().labels = labels;
+    }
+}
+
+impl Recorder for Descriptions {
+    fn describe_counter(&self, name: KeyName, _unit: Option<Unit>, help: SharedString) {
+        self.describe("counter", &name, &help);
+    }
+
+    fn describe_gauge(&self, name: KeyName, _unit: Option<Unit>, help: SharedString) {
+        self.describe("gauge", &name, &help);
+    }
+
+    fn describe_histogram(&self, name: KeyName, _unit: Option<Unit>, help: SharedString) {
+        self.describe("histogram", &name, &help);
+    }
+
+    fn register_counter(&self, key: &Key, _metadata: &Metadata<'_>) -> Counter {
+        self.register(key);
+        Counter::noop()
+    }
+
+    fn register_gauge(&self, key: &Key, _metadata: &Metadata<'_>) -> Gauge {
+        self.register(key);
+        Gauge::noop()
+    }
+
+    fn register_histogram(&self, key: &Key, _metadata: &Metadata<'_>) -> Histogram {
+        self.register(key);
+        Histogram::noop()
+    }
+}
