@@ -6,6 +6,7 @@ mod gauges;
 mod keys;
 mod lifecycle;
 mod memory_limit;
+mod memory_remarks;
 mod readiness;
 mod reloading;
 
@@ -13,6 +14,7 @@ pub use authentication::{Authenticated, AuthenticationError, NotAuthenticated};
 pub use keys::{NoVerificationKey, unusable_keys};
 pub use lifecycle::{Lifecycle, LifecyclePhase, Urgency};
 pub use memory_limit::MemoryLimit;
+pub use memory_remarks::memory_remarks;
 pub use readiness::Readiness;
 pub use reloading::{Changes, Outcome, Reload, Reloading, SettingsStatus};
 
@@ -24,6 +26,7 @@ use std::time::Instant;
 use arc_swap::{ArcSwap, Guard};
 use http::{HeaderMap, Uri};
 use hub::{Bounds, Hub, HubBuilder, MemoryBudget, NodeId};
+use parking_lot::Mutex;
 use settings::Settings;
 
 use crate::addresses;
@@ -59,6 +62,7 @@ pub struct Node {
     pub link: ClusterLink,
     /// The memory that tenants share.
     pub memory: Arc<MemoryBudget>,
+    memory_limit: Mutex<MemoryLimit>,
     sockets: Permits,
     reserved_sockets: Permits,
     connections: Permits,
@@ -90,8 +94,9 @@ impl Node {
         }
         let prometheus = Prometheus::new(settings.regions.name.as_deref());
         let metrics = Arc::new(Metrics::new([vec![prometheus.exporter()], exporters].concat()));
-        let memory_limit = MemoryLimit::of(&settings.server).for_clients();
-        let memory = MemoryBudget::new(memory_limit, settings.server.max_memory_percent_per_tenant);
+        let memory_limit = MemoryLimit::of(&settings.server);
+        let memory =
+            MemoryBudget::new(memory_limit.for_clients(), settings.server.max_memory_percent_per_tenant);
         metrics.line_limits.apply(&settings.telemetry);
         let tenants = Registry::new(&settings, jwks, (&metrics, &memory));
         let reports = metrics.reports(None);
@@ -112,6 +117,7 @@ impl Node {
             tenants,
             link,
             memory,
+            memory_limit: Mutex::new(memory_limit),
             sockets: Permits::default(),
             reserved_sockets: Permits::default(),
             connections: Permits::default(),
@@ -132,13 +138,19 @@ impl Node {
         self.settings.store(Arc::clone(&settings));
         let operators = Operators::new(&settings.admin, &settings.auth).reporting_to(&self.reports);
         self.operators.store(Arc::new(operators));
-        let memory_limit = MemoryLimit::of(&settings.server).for_clients();
-        self.memory.set(memory_limit, settings.server.max_memory_percent_per_tenant);
+        let memory_limit = MemoryLimit::of(&settings.server);
+        *self.memory_limit.lock() = memory_limit;
+        self.memory.set(memory_limit.for_clients(), settings.server.max_memory_percent_per_tenant);
         self.hub.set_coalesce(settings.presence.coalesce);
         self.unverified.set_rate(unverified_rate(&settings));
         self.metrics.line_limits.apply(&settings.telemetry);
         self.tenants.apply(&settings);
         self.reloading.applied();
+    }
+
+    /// The memory that this process may use.
+    pub fn memory_limit(&self) -> MemoryLimit {
+        *self.memory_limit.lock()
     }
 
     /// Decides who is an operator.

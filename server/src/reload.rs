@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
-use crate::node::{Changes, NoVerificationKey, Node, Outcome, Reloading};
+use crate::node::{Changes, NoVerificationKey, Node, Outcome, Reloading, memory_remarks};
 use crate::resources::Resources;
 use crate::telemetry::logs::Logs;
 use crate::watch::{self, Retry, Watch};
@@ -197,7 +197,8 @@ impl Reader {
     }
 
     fn newest(&self, running: &RunningSettings) -> Result<Update, LoadError> {
-        let update = self.sources.reload(running)?;
+        let mut update = self.sources.reload(running)?;
+        update.notes.extend(memory_remarks(&update.settings));
         // What would make the next start fail is refused now. Only what waits for a restart is checked, because a running
         // certificate may be half replaced at the moment in which something else is edited.
         if update.pending.iter().any(|key| Resources::are_named_by(key)) {

@@ -186,3 +186,34 @@ fn what_is_generated_is_printed() {
     assert_eq!(text(&shell.run("config schema", &[]).stdout), settings::schema());
     assert_eq!(text(&shell.run("config reference", &[]).stdout), settings::reference());
 }
+
+#[test]
+fn memory_that_is_not_there_is_remarked() {
+    let file = "[server]\nmemory_budget = \"900 TiB\"\n";
+    let larger = "[server]\nmemory_budget = \"64 MiB\"\nmax_frame_size = \"65 MiB\"\n[outbox]\nmax_bytes = \"1 GiB\"\n\
+                  [bus]\nmax_bytes = \"65 MiB\"\n[telemetry]\nlog_queue_bytes = \"65 MiB\"\n[broadcast]\nmax_body_size = \"65 MiB\"\n";
+    let shell = Shell::with(&[("budget.toml", file), ("larger.toml", larger)]);
+    let notes = |name: &str| {
+        let output = shell.run(&format!("config check {name}"), &[]);
+        assert!(output.status.success(), "{output:?}");
+        text(&output.stderr)
+    };
+    let found = notes("budget.toml");
+    assert!(
+        found.contains("note: budget.toml: `server.memory_budget` (900.0 TiB) is more than the "),
+        "{found}"
+    );
+    let found = notes("larger.toml");
+    for key in [
+        "server.max_frame_size",
+        "outbox.max_bytes",
+        "bus.max_bytes",
+        "telemetry.log_queue_bytes",
+        "broadcast.max_body_size",
+    ] {
+        let line = format!("`{key}` (");
+        let text = "is more than all memory of this process, 64.0 MiB (server.memory_budget)";
+        assert!(found.lines().any(|found| found.contains(&line) && found.contains(text)), "{key}: {found}");
+    }
+    assert_eq!(found.matches("is more than").count(), 5, "{found}");
+}

@@ -97,6 +97,7 @@ fn pipes_in_place_of_the_files_of_the_folder_do_not_block_the_start() {
     let serve = start(serve);
     let log = serve.log();
     assert!(log.contains("cannot be locked: it is a FIFO (named pipe)"), "{log}");
+    assert_eq!(log.matches("server.data_dir").count(), 1, "{log}");
     let log = fails(program(folder.path(), "serve --dev"));
     assert!(log.contains("cannot keep the secret of `serve --dev`") && log.contains("FIFO"), "{log}");
 }

@@ -9,12 +9,17 @@ use serde_json::{Value, json};
 
 /// The line of a server in this folder.
 fn start_line(folder: &Path, variables: &[(&str, &str)]) -> String {
+    log_line(folder, variables, "Listening")
+}
+
+/// The first line with these words in the log of a server in this folder.
+fn log_line(folder: &Path, variables: &[(&str, &str)], words: &str) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_realtime-server"));
     command.arg("serve").current_dir(folder).env_clear();
     command.env("HOST", "127.0.0.1").env("PORT", "0");
     command.env("JWT_SECRET", "users, of thirty-two bytes or more than that");
     command.envs(variables.iter().copied());
-    ServerProcess::start(command).log_line("Listening")
+    ServerProcess::start(command).log_line(words)
 }
 
 /// A field of a line in text.
@@ -91,4 +96,11 @@ fn the_line_in_json_has_the_same_fields_and_no_password() {
     ] {
         assert_eq!(line[name], value, "{name}: {line}");
     }
+}
+
+#[test]
+fn memory_that_is_not_there_is_remarked() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let line = log_line(folder.path(), &[("REALTIME__SERVER__MEMORY_BUDGET", "900 TiB")], "is more than");
+    assert!(line.contains("WARN `server.memory_budget` (900.0 TiB) is more than the "), "{line}");
 }

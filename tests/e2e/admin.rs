@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use harness::{Changes, LifecyclePhase, Request, Response, Token, TokenIssuer, World};
 use serde_json::{Value, json};
+use settings::ByteSize;
 
 const ROOM: &str = "realtime:room";
 
@@ -143,7 +144,17 @@ async fn the_status_describes_the_node_and_its_tenants() {
         let memory = tenant.as_object_mut().and_then(|tenant| tenant.remove("memory"));
         assert!(memory.is_some_and(|bytes| bytes.is_u64()), "{tenant}");
     }
-    assert!(status["memory"]["limit"].as_u64() > Some(0), "{status}");
+    let memory = &status["memory"];
+    assert!(memory["budget"].as_u64() > memory["limit"].as_u64(), "{status}");
+    assert!(memory["limit"].as_u64() > Some(0), "{status}");
+    assert!(memory["source"].as_str().is_some_and(|source| source.starts_with("half of the ")), "{status}");
+    world.apply(|settings| settings.server.memory_budget = Some(ByteSize::mib(100)));
+    let budgeted = request(&world, "GET", "/status").await.json()["memory"].clone();
+    assert_eq!(
+        (&budgeted["budget"], &budgeted["source"]),
+        (&json!(100 << 20), &json!("server.memory_budget"))
+    );
+    assert_eq!(world.number("realtime_memory_budget_bytes").await, f64::from(100 << 20));
     assert!(status["memory"]["used"]["receiving"].is_u64(), "{status}");
     assert_eq!(
         status["tenants"],

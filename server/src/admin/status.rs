@@ -42,10 +42,16 @@ pub(super) fn page(node: &Node) -> Response<Bytes> {
     response::json(StatusCode::OK, &body)
 }
 
-/// What clients use of the memory they may use, in bytes, by kind.
+/// The memory of this process and its source, the part that clients may use, and what they use of that, in bytes.
 fn memory(node: &Node) -> Value {
     let used = MemoryKind::ALL.map(|kind| (kind.word().to_owned(), node.memory.used(kind).into()));
-    json!({ "limit": node.memory.limit(), "used": Value::Object(used.into_iter().collect()) })
+    let budget = node.memory_limit();
+    json!({
+        "budget": budget.bytes(),
+        "source": budget.source(),
+        "limit": node.memory.limit(),
+        "used": Value::Object(used.into_iter().collect()),
+    })
 }
 
 /// How far this node is with storing and reading presence over a new connection.

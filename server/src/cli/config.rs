@@ -10,7 +10,7 @@ use anyhow::Context;
 use clap::Subcommand;
 use settings::{EffectiveKey, LoadError, Loaded, Sources};
 
-use crate::node::{NoVerificationKey, unusable_keys};
+use crate::node::{NoVerificationKey, memory_remarks, unusable_keys};
 use crate::resources::Resources;
 
 const EXAMPLES: &str = "\
@@ -94,6 +94,7 @@ impl Checked {
     fn notes(&self) -> Vec<String> {
         let notes = self.loaded.notes.iter().map(|note| note.text.clone());
         let notes = notes.chain(self.resources.warnings.iter().cloned());
+        let notes = notes.chain(memory_remarks(&self.loaded.settings).into_iter().map(|note| note.text));
         notes.chain(unusable_keys(&self.loaded.settings)).chain(self.loaded.overridden()).collect()
     }
 

@@ -26,7 +26,7 @@ use super::running::Running;
 use super::start_line;
 use crate::app::Server;
 use crate::auth::sign;
-use crate::node::Urgency;
+use crate::node::{Urgency, memory_remarks};
 use crate::reload::ConfigReloader;
 use crate::resources::Resources;
 use crate::telemetry::logs;
@@ -113,7 +113,7 @@ pub async fn run(args: Args, signals: Option<Signals>) -> anyhow::Result<()> {
     }
     resources.warnings.iter().for_each(|warning| warn!("{warning}"));
     if let Err(error) = &lock {
-        warn!("`server.data_dir`: {error}; a second server on the same folder would not be noticed");
+        warn!("{error}; a second server on the same folder would not be noticed");
     }
     super::open_files::raise(&settings.server);
     let reloader = ConfigReloader::new(sources, &loaded, logs, watch, hangup);
@@ -166,6 +166,7 @@ fn prepare(args: &Args) -> anyhow::Result<Prepared> {
         loaded = sources.load()?;
     }
     let resources = Resources::of(&loaded)?;
+    loaded.notes.extend(memory_remarks(&loaded.settings));
     Ok(Prepared { sources, watch, loaded, resources, lock })
 }
 

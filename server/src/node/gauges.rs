@@ -24,6 +24,7 @@ impl Node {
         metrics.log_lines_dropped.absolute(logs::dropped());
         metrics.log_lines_suppressed.absolute(self.metrics.lines_suppressed() + logs::over_rate());
         self.metrics.bus.unsent.absolute(self.hub.relay_dropped());
+        metrics.memory_budget.set(self.memory_limit().bytes() as f64);
         metrics.memory_limit.set(self.memory.limit() as f64);
         for (kind, metrics) in MemoryKind::ALL.into_iter().zip(&self.metrics.memory) {
             metrics.used.set(self.memory.used(kind) as f64);

@@ -21,7 +21,7 @@ const DEFAULT_DIVISOR: u64 = 2;
 /// Assumed where nothing can be found, as outside Linux.
 const FALLBACK: u64 = 1 << 30;
 
-/// A limit of the memory of this process, with its reason.
+/// A limit of the memory of this process, with its source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryLimit {
     bytes: u64,
@@ -46,6 +46,26 @@ impl MemoryLimit {
         }
     }
 
+    /// All bytes.
+    pub fn bytes(self) -> u64 {
+        self.bytes
+    }
+
+    /// Where it is from, in words.
+    pub fn source(self) -> String {
+        match self.source {
+            Source::Setting => "server.memory_budget".into(),
+            Source::Nowhere => "the machine's memory is unknown".into(),
+            found => format!("half of {found}"),
+        }
+    }
+
+    /// The memory that exists, if the limit is more than that.
+    pub(super) fn beyond_what_exists(self) -> Option<impl fmt::Display> {
+        let existing = Source::found_below(Path::new("/"));
+        existing.bytes().filter(|bytes| *bytes < self.bytes).map(|_| existing)
+    }
+
     /// The bytes that clients may cause.
     pub fn for_clients(self) -> usize {
         let rest = usize::try_from(self.bytes).unwrap_or(usize::MAX).saturating_sub(PROCESS_BYTES);
@@ -53,30 +73,46 @@ impl MemoryLimit {
     }
 
     fn found_below(root: &Path) -> Self {
+        let source = Source::found_below(root);
+        Self { bytes: source.bytes().unwrap_or(FALLBACK) / DEFAULT_DIVISOR, source }
+    }
+}
+
+impl Source {
+    /// The memory that exists.
+    fn found_below(root: &Path) -> Self {
         let machine = machine_memory(root);
         let group = control_group_limit(root).filter(|limit| machine.is_none_or(|all| *limit < all));
-        let (found, source) = match (group, machine) {
-            (Some(bytes), _) => (bytes, Source::ControlGroup { bytes }),
-            (None, Some(bytes)) => (bytes, Source::Machine { bytes }),
-            (None, None) => (FALLBACK, Source::Nowhere),
-        };
-        Self { bytes: found / DEFAULT_DIVISOR, source }
+        match (group, machine) {
+            (Some(bytes), _) => Self::ControlGroup { bytes },
+            (None, Some(bytes)) => Self::Machine { bytes },
+            (None, None) => Self::Nowhere,
+        }
+    }
+
+    /// How much was found.
+    fn bytes(self) -> Option<u64> {
+        match self {
+            Self::ControlGroup { bytes } | Self::Machine { bytes } => Some(bytes),
+            Self::Setting | Self::Nowhere => None,
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Setting => out.write_str("server.memory_budget"),
+            Self::ControlGroup { bytes } => write!(out, "the container's {}", ByteSize::b(*bytes)),
+            Self::Machine { bytes } => write!(out, "the machine's {}", ByteSize::b(*bytes)),
+            Self::Nowhere => out.write_str("an unknown amount"),
+        }
     }
 }
 
 impl fmt::Display for MemoryLimit {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let budget = ByteSize::b(self.bytes);
-        match self.source {
-            Source::Setting => write!(out, "{budget} (server.memory_budget)"),
-            Source::ControlGroup { bytes } => {
-                write!(out, "{budget} (half of the container's {})", ByteSize::b(bytes))
-            }
-            Source::Machine { bytes } => {
-                write!(out, "{budget} (half of the machine's {})", ByteSize::b(bytes))
-            }
-            Source::Nowhere => write!(out, "{budget} (the machine's memory is unknown)"),
-        }
+        write!(out, "{} ({})", ByteSize::b(self.bytes), self.source())
     }
 }
 

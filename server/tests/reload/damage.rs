@@ -142,3 +142,10 @@ fn another_default_tenant_waits_with_its_keys_for_a_restart() {
     server.log_line("nothing changes");
     assert_eq!(server.status()["settings"]["pending"], json!(["server.default_tenant"]));
 }
+
+#[test]
+fn memory_that_is_not_there_is_remarked() {
+    let server = Running::in_folder(folder(&[("config.toml", "")]), &[("JWT_SECRET", OPERATORS)]);
+    server.write("config.toml", "[server]\nmemory_budget = \"900 TiB\"\n");
+    server.log_line("`server.memory_budget` (900.0 TiB) is more than the ");
+}

@@ -1,0 +1,40 @@
+//! What is probably not meant about memory: a budget that the machine does not have, or a limit beyond the budget.
+//!
+//! Not problems: the same file may be for machines of several sizes.
+
+use settings::{ByteSize, Note, Settings};
+
+use super::MemoryLimit;
+
+/// Remarks on the memory that these settings ask for, on this machine.
+pub fn memory_remarks(settings: &Settings) -> Vec<Note> {
+    let limit = MemoryLimit::of(&settings.server);
+    let budget = limit.beyond_what_exists().map(|existing| {
+        format!(
+            "`server.memory_budget` ({}) is more than {existing}: the system ends this process before anything is refused \
+             to clients",
+            ByteSize::b(limit.bytes()),
+        )
+    });
+    let too_large = bounds(settings).into_iter().filter(|(_, bound)| bound.as_u64() > limit.bytes());
+    let too_large = too_large.map(|(key, bound)| {
+        format!(
+            "`{key}` ({bound}) is more than all memory of this process, {limit}: that is used up before this limit is reached"
+        )
+    });
+    budget.into_iter().chain(too_large).map(|text| Note { warning: true, text }).collect()
+}
+
+/// The settings that bound bytes in memory, of one connection or of the node.
+fn bounds(settings: &Settings) -> [(&'static str, ByteSize); 8] {
+    [
+        ("server.max_frame_size", settings.server.max_frame_size),
+        ("server.max_held_bytes", settings.server.max_held_bytes),
+        ("broadcast.max_body_size", settings.broadcast.max_body_size),
+        ("presence.max_bytes_per_client", settings.presence.max_bytes_per_client),
+        ("limits.max_presence_bytes_per_room", settings.limits.max_presence_bytes_per_room),
+        ("outbox.max_bytes", settings.outbox.max_bytes),
+        ("bus.max_bytes", settings.bus.max_bytes),
+        ("telemetry.log_queue_bytes", settings.telemetry.log_queue_bytes),
+    ]
+}
