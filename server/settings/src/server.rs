@@ -109,19 +109,19 @@ pub struct Server {
 
     /// What the kernel may hold of one connection that is sent and not yet received by the client, in bytes; Linux counts
     /// its own records too and doubles the number. A client that does not read costs this in addition to its outbox.
-    /// It bounds how much a connection can have on the way: 256 KiB allow 20 Mbit/s over 100 ms. Unset: as the
-    /// system decides (up to 4 MiB each).
-    #[serde(with = "units::optional_size")]
-    #[schemars(with = "Option<marks::SizeText>", extend("x-reload" = "restart", "x-min" = "8 KiB", "x-max" = "64 MiB"))]
-    pub send_buffer_size: Option<ByteSize>,
+    /// It bounds how much a connection can have on the way: 256 KiB allow 20 Mbit/s over 100 ms. The system allows no
+    /// more than `net.core.wmem_max`.
+    #[serde(with = "units::size")]
+    #[schemars(with = "marks::SizeText", extend("x-reload" = "restart", "x-min" = "8 KiB", "x-max" = "64 MiB"))]
+    pub send_buffer_size: ByteSize,
 
     /// What the kernel may hold of one connection that a client has sent and this server has not yet read, in bytes; Linux
     /// counts its own records too and doubles the number. The server stops reading while a large message waits for memory
     /// or while a client does not read its own messages; the client costs this then. It bounds how fast one connection can
-    /// send: 256 KiB allow 40 Mbit/s over 50 ms. Unset: as the system decides (up to 6 MiB each).
-    #[serde(with = "units::optional_size")]
-    #[schemars(with = "Option<marks::SizeText>", extend("x-reload" = "restart", "x-min" = "8 KiB", "x-max" = "64 MiB"))]
-    pub receive_buffer_size: Option<ByteSize>,
+    /// send: 256 KiB allow 40 Mbit/s over 50 ms. The system allows no more than `net.core.rmem_max`.
+    #[serde(with = "units::size")]
+    #[schemars(with = "marks::SizeText", extend("x-reload" = "restart", "x-min" = "8 KiB", "x-max" = "64 MiB"))]
+    pub receive_buffer_size: ByteSize,
 
     /// Maximum size of a request head: request line and all headers. A longer one is refused. The default is double
     /// the 16 KiB that a single header with a large token may take. At least 8 KiB.
@@ -285,8 +285,8 @@ impl Default for Server {
             max_connections: NonZeroUsize::new(16_384).expect("not zero"),
             open_files: None,
             worker_threads: None,
-            send_buffer_size: Some(ByteSize::kib(256)),
-            receive_buffer_size: Some(ByteSize::kib(256)),
+            send_buffer_size: ByteSize::kib(256),
+            receive_buffer_size: ByteSize::kib(256),
             max_header_size: ByteSize::kib(32),
             handshake_timeout: Duration::from_secs(10),
             keep_alive_timeout: Duration::from_secs(75),

@@ -16,6 +16,7 @@ use http::{HeaderValue, StatusCode, header};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use settings::ByteSize;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -61,13 +62,10 @@ pub fn bind(settings: &settings::Server) -> io::Result<TcpListener> {
     // All of these are inherited by the accepted sockets. Frames are written whole, so waiting for more bytes to send would only
     // delay them.
     socket.set_nodelay(true)?;
-    if let Some(size) = settings.send_buffer_size {
-        socket.set_send_buffer_size(u32::try_from(size.as_u64()).unwrap_or(u32::MAX))?;
-    }
+    let bytes = |size: ByteSize| u32::try_from(size.as_u64()).unwrap_or(u32::MAX);
+    socket.set_send_buffer_size(bytes(settings.send_buffer_size))?;
     // Before `listen`: a client learns from the handshake how far the window can grow.
-    if let Some(size) = settings.receive_buffer_size {
-        socket.set_recv_buffer_size(u32::try_from(size.as_u64()).unwrap_or(u32::MAX))?;
-    }
+    socket.set_recv_buffer_size(bytes(settings.receive_buffer_size))?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
@@ -241,8 +239,6 @@ fn concerns_one_client(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use settings::ByteSize;
-
     use super::*;
 
     // The kernel grows the buffer of a fast sender up to 6 MiB, which nothing here would know of.
@@ -251,8 +247,8 @@ mod tests {
         let settings = settings::Server {
             host: [127, 0, 0, 1].into(),
             port: 0,
-            send_buffer_size: Some(ByteSize::kib(64)),
-            receive_buffer_size: Some(ByteSize::kib(96)),
+            send_buffer_size: ByteSize::kib(64),
+            receive_buffer_size: ByteSize::kib(96),
             ..settings::Server::default()
         };
         let listener = bind(&settings)?;
