@@ -24,13 +24,13 @@ pub struct Presence {
     pub coalesce: Duration,
 
     /// Bytes of a presence key that a client may choose when it joins. A join with a longer key is refused with
-    /// `InvalidJoinPayload`.
+    /// `PresenceKeySizeExceeded`.
     #[serde(with = "units::size")]
     #[schemars(with = "marks::SizeText", extend("x-reload" = "live", "x-min" = "64 B"))]
     pub max_key_bytes: ByteSize,
 
     /// Bytes that one connection may track, in all its rooms together, the keys included. They are held in memory while
-    /// they are tracked and sent to every client that joins; a track beyond this is refused with «Track message size
+    /// they are tracked and sent to every client that joins; a track beyond this is refused with «Client presence size
     /// exceeded». At least 1 KiB.
     #[serde(with = "units::size")]
     #[schemars(with = "marks::SizeText", extend("x-reload" = "live", "x-min" = "1 KiB"))]

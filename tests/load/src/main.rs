@@ -50,7 +50,7 @@ use crate::workloads::{ALL, Bench, Scale, Workload};
     after_help = "Examples:\n  \
     load                                   everything, a table at the end\n  \
     load --only fanout-64,paced --runs 5   two workloads, five runs each\n  \
-    load --quick                           checks that every part works, 30 s; the measurements mean nothing\n  \
+    load --quick                           checks that every part works, under a minute; the measurements mean nothing\n  \
     load --json results.json               the table, and every single run as JSON\n  \
     load floor coalesced --port 9000       the floor alone, to look at with a profiler\n\n\
     Ends with 1 if a workload failed (something lost, refused or too late), or, with --strict, if a goal \
