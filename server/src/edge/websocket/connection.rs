@@ -24,7 +24,7 @@ use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 use super::config::ConnectionConfig;
 use super::readable::Readable;
-use super::reader::MessageReader;
+use super::reader::{MessageReader, ReadTurn};
 use super::tap::Tap;
 use super::writer::{WriteTurn, Writer};
 use crate::close_reason::CloseReason;
@@ -194,7 +194,7 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
         let (mut read, mut since) = (Ok(true), None);
         for number in 1..=MESSAGES_PER_TURN {
             match self.reader.poll_next(&mut self.tap, &self.config, cx) {
-                Poll::Ready(Some(Ok(message))) => {
+                Poll::Ready(ReadTurn::Message(message)) => {
                     self.message(message);
                     if number % MESSAGES_PER_LOOK == 0
                         && since.get_or_insert_with(Instant::now).elapsed() >= READ_TURN
@@ -203,9 +203,9 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
                     }
                     continue;
                 }
-                Poll::Ready(Some(Err(error))) => read = self.fail(&error).map(|()| false),
-                // Both close frames are exchanged.
-                Poll::Ready(None) => {
+                Poll::Ready(ReadTurn::Over) => {}
+                Poll::Ready(ReadTurn::Failed(error)) => read = self.fail(&error).map(|()| false),
+                Poll::Ready(ReadTurn::Ended) => {
                     self.linger_from_now();
                     read = Ok(false);
                 }

@@ -145,38 +145,40 @@ impl Intake {
     /// When there is no memory for the rest of a message whose beginning tungstenite has, or for a control frame that is
     /// longer than any may be.
     pub(super) fn step(&mut self, bytes: &[u8], waker: &Waker) -> io::Result<Step> {
-        let mut passed = 0;
+        // What is decided is either all passed or all skipped.
+        let (mut decided, mut skips) = (0, false);
         loop {
-            let rest = &bytes[passed..];
-            if self.frame_left > 0 {
+            let rest = &bytes[decided..];
+            let size = if self.frame_left > 0 {
                 let part = rest.len().min(usize::try_from(self.frame_left).unwrap_or(usize::MAX));
-                let is_skipped = matches!(self.frame, FrameKind::Skipped | FrameKind::LastSkipped);
-                if part == 0 || (is_skipped && passed > 0) {
+                if part == 0 || (decided > 0 && self.skips_frame() != skips) {
                     break;
                 }
+                skips = self.skips_frame();
                 self.advance(&rest[..part]);
-                if is_skipped {
-                    return Ok(Step::Skip(part));
+                part
+            } else {
+                let Some(header) = FrameHeader::parse(rest) else { break };
+                let skips_frame = match self.fate(&header, waker)? {
+                    Fate::Pass => false,
+                    Fate::Skip => true,
+                    Fate::Wait if decided > 0 => break,
+                    Fate::Wait => return Ok(Step::Wait),
+                };
+                if decided > 0 && skips_frame != skips {
+                    break;
                 }
-                passed += part;
-                continue;
-            }
-            let Some(header) = FrameHeader::parse(rest) else { break };
-            match self.fate(&header, waker)? {
-                Fate::Pass => passed += header.size,
-                _ if passed > 0 => break,
-                Fate::Skip => {
-                    self.begin(&header, [FrameKind::Skipped, FrameKind::LastSkipped]);
-                    return Ok(Step::Skip(header.size));
-                }
-                Fate::Wait => return Ok(Step::Wait),
-            }
-            self.begin(&header, [FrameKind::Other, FrameKind::Last]);
-            if header.is_data() {
-                self.in_message = !header.is_final;
-            }
+                skips = skips_frame;
+                self.begin(&header, skips);
+                header.size
+            };
+            decided += size;
         }
-        Ok(if passed > 0 { Step::Pass(passed) } else { Step::More })
+        Ok(match decided {
+            0 => Step::More,
+            _ if skips => Step::Skip(decided),
+            _ => Step::Pass(decided),
+        })
     }
 
     /// When [`step`](Self::step) should be tried again even if nothing has arrived.
@@ -257,21 +259,34 @@ impl Intake {
         Ok(fate)
     }
 
-    /// A frame begins; `kinds` are those of one that is not the last of its message, and of one that is.
-    fn begin(&mut self, header: &FrameHeader, kinds: [FrameKind; 2]) {
-        self.frame = if header.is_data() { kinds[usize::from(header.is_final)] } else { FrameKind::Other };
+    /// A frame begins, which is passed or skipped.
+    fn begin(&mut self, header: &FrameHeader, skips: bool) {
+        self.frame = match (header.is_data(), skips, header.is_final) {
+            (false, ..) | (_, false, false) => FrameKind::Other,
+            (_, false, true) => FrameKind::Last,
+            (_, true, false) => FrameKind::Skipped,
+            (_, true, true) => FrameKind::LastSkipped,
+        };
         self.frame_left = header.payload;
         if header.is_data() {
             self.message_bytes = self.message_bytes.saturating_add(header.payload);
+            if !skips {
+                self.in_message = !header.is_final;
+            }
         }
         self.advance(&[]);
+    }
+
+    /// Whether the present frame is of a message that is skipped.
+    fn skips_frame(&self) -> bool {
+        matches!(self.frame, FrameKind::Skipped | FrameKind::LastSkipped)
     }
 
     /// These bytes are of the present frame.
     fn advance(&mut self, bytes: &[u8]) {
         self.frame_left -= bytes.len() as u64;
-        let is_skipped = matches!(self.frame, FrameKind::Skipped | FrameKind::LastSkipped);
-        if let (true, Some(LargeMessage::Skipping(message))) = (is_skipped, self.large.as_deref_mut()) {
+        if let (true, Some(LargeMessage::Skipping(message))) = (self.skips_frame(), self.large.as_deref_mut())
+        {
             message.keep_head(bytes);
         }
         if self.frame_left > 0 || matches!(self.frame, FrameKind::Other | FrameKind::Skipped) {
@@ -333,11 +348,12 @@ mod tests {
         loop {
             let mut space = vec![0; size];
             let mut buffer = ReadBuf::new(&mut space);
+            tap.begin_turn();
             match tap.poll_read(&mut Context::from_waker(Waker::noop()), &mut buffer) {
                 Poll::Ready(read) => read.expect("every message can be skipped"),
                 Poll::Pending => {
-                    let message = tap.take_skipped().expect("nothing waits");
-                    skipped.push(message.bytes);
+                    assert!(tap.is_turn_over(), "nothing waits");
+                    skipped.extend(tap.take_skipped().map(|message| message.bytes));
                     continue;
                 }
             }

@@ -27,6 +27,18 @@ struct Decoder {
     config: Arc<ConnectionConfig>,
 }
 
+/// What reading has come to.
+#[derive(Debug)]
+pub(super) enum ReadTurn {
+    Message(Message),
+    /// So much was read that other connections get their turn, and no message is complete; or one was skipped. There may be
+    /// more to read, and no waker is registered.
+    Over,
+    Failed(Error),
+    /// Both close frames are exchanged, or reading has failed before.
+    Ended,
+}
+
 /// Reads the messages of one connection.
 #[derive(Default)]
 pub(super) struct MessageReader {
@@ -36,17 +48,18 @@ pub(super) struct MessageReader {
 }
 
 impl MessageReader {
-    /// The next message; `None` after both close frames are exchanged, and after an error.
+    /// The next message, or why there is none.
     pub(super) fn poll_next<S: AsyncRead + Unpin>(
         &mut self,
         tap: &mut Tap<S>,
         config: &Arc<ConnectionConfig>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Message, Error>>> {
+    ) -> Poll<ReadTurn> {
         if self.has_ended {
-            return Poll::Ready(None);
+            return Poll::Ready(ReadTurn::Ended);
         }
         let mut decoder = self.own.take().unwrap_or_else(|| Decoder::borrow(config));
+        tap.begin_turn();
         let read = decoder.context.read(&mut Tapped { tap, cx });
         if let Err(Error::Io(error)) = &read
             && error.kind() == io::ErrorKind::WouldBlock
@@ -56,14 +69,15 @@ impl MessageReader {
             } else {
                 decoder.give_back();
             }
-            return Poll::Pending;
+            return if tap.is_turn_over() { Poll::Ready(ReadTurn::Over) } else { Poll::Pending };
         }
         self.has_ended = read.is_err();
         self.own = Some(decoder);
-        match read {
-            Err(Error::AlreadyClosed | Error::ConnectionClosed) => Poll::Ready(None),
-            read => Poll::Ready(Some(read)),
-        }
+        Poll::Ready(match read {
+            Ok(message) => ReadTurn::Message(message),
+            Err(Error::AlreadyClosed | Error::ConnectionClosed) => ReadTurn::Ended,
+            Err(error) => ReadTurn::Failed(error),
+        })
     }
 
     /// Writes a close frame into the tap, unless one was written before.
@@ -140,6 +154,7 @@ mod tests {
     use proptest::sample::Index;
     use settings::Settings;
 
+    use super::super::tap::BYTES_PER_READ;
     use super::*;
 
     const SIZES: [usize; 5] = [0, 1, 100, 1_200, 20_000];
@@ -180,11 +195,10 @@ mod tests {
         fn read(&mut self, config: &Arc<ConnectionConfig>) -> bool {
             loop {
                 let mut cx = Context::from_waker(Waker::noop());
-                let read = self.reader.poll_next(&mut self.tap, config, &mut cx);
-                self.tap.take_skipped();
-                match read {
-                    Poll::Ready(Some(read)) => self.received.push(format!("{read:?}")),
-                    Poll::Ready(None) => return false,
+                match self.reader.poll_next(&mut self.tap, config, &mut cx) {
+                    Poll::Ready(ReadTurn::Ended) => return false,
+                    Poll::Ready(ReadTurn::Over) => drop(self.tap.take_skipped()),
+                    Poll::Ready(read) => self.received.push(format!("{read:?}")),
                     Poll::Pending => return true,
                 }
             }
@@ -264,5 +278,24 @@ mod tests {
             assert!(clients.iter().all(|client| client.reader.own.is_none()));
         }
         assert!(clients.iter().all(|client| client.received.len() == 2));
+    }
+
+    #[test]
+    fn a_message_of_many_frames_is_read_in_many_turns() {
+        let config = Arc::new(ConnectionConfig::of(&Settings::default()));
+        let (first, last) = (frame((1, false, 1)), frame((0, true, 1)));
+        let fragments = [first, frame((0, false, 1)).repeat(20_000), last].concat();
+        let one_read = (BYTES_PER_READ + config.read_buffer_size) as u64;
+        let turns = fragments.len() as u64 / one_read;
+        let mut client = TestClient::new([fragments].into(), &TenantMemory::unlimited(), &config);
+        for turn in 0..turns {
+            let mut cx = Context::from_waker(Waker::noop());
+            let read = client.reader.poll_next(&mut client.tap, &config, &mut cx);
+            assert!(matches!(read, Poll::Ready(ReadTurn::Over)), "turn {turn}");
+            let received = client.tap.take_received();
+            assert!(received <= one_read, "{received} in turn {turn}");
+        }
+        read_all(std::slice::from_mut(&mut client), &config);
+        assert_eq!(client.received.len(), 2, "a message, and that the client has gone");
     }
 }

@@ -20,6 +20,10 @@ use super::readable::Readable;
 /// With more caught bytes than this the connection stops reading, and so stops causing pongs.
 const CONTROL_HIGH_WATER: usize = 4 * 1024;
 
+/// Bytes that are read before other connections get their turn, although the message is not complete: these are up to 5,000
+/// frames, which take tungstenite half a millisecond.
+pub(super) const BYTES_PER_READ: usize = 32 * 1024;
+
 /// A stream whose writes are caught.
 #[derive(Debug)]
 pub(super) struct Tap<S> {
@@ -28,6 +32,8 @@ pub(super) struct Tap<S> {
     control: Vec<u8>,
     /// Bytes read since they were last taken.
     received: u64,
+    /// Bytes that may still be read in this turn.
+    turn_left: usize,
     intake: Intake,
     /// Bytes that were read, and that tungstenite may not have yet: an incomplete header, or what comes after a frame
     /// that is skipped or waits for memory.
@@ -43,7 +49,7 @@ impl<S> Tap<S> {
         config: Arc<ConnectionConfig>,
     ) -> Self {
         let intake = Intake::new(memory, config);
-        Self { stream, control: Vec::new(), received: 0, intake, kept: early.to_vec() }
+        Self { stream, control: Vec::new(), received: 0, turn_left: 0, intake, kept: early.to_vec() }
     }
 
     /// The socket itself, for the writer.
@@ -74,9 +80,20 @@ impl<S> Tap<S> {
         self.intake.due()
     }
 
-    /// Whether the last read ended because of a message for which there is no memory, and not because of the socket.
+    /// Whether the last read ended because of a message that waits for memory, and not because of the socket.
     pub(super) fn is_held_back(&self) -> bool {
-        self.intake.is_waiting() || self.intake.has_skipped()
+        self.intake.is_waiting()
+    }
+
+    /// Allows to read [`BYTES_PER_READ`], and the rest of what the socket returns with the last of them.
+    pub(super) fn begin_turn(&mut self) {
+        self.turn_left = BYTES_PER_READ;
+    }
+
+    /// Whether reading has ended because so much was read, or for a message that was skipped to be
+    /// [taken](Self::take_skipped).
+    pub(super) fn is_turn_over(&self) -> bool {
+        self.turn_left == 0 || self.intake.has_skipped()
     }
 
     /// A message that was skipped, for lack of memory. Nothing is read until it is taken.
@@ -118,6 +135,11 @@ impl<S> Tap<S> {
         }
     }
 
+    /// `bytes` are passed on or skipped.
+    fn count(&mut self, bytes: usize) {
+        self.turn_left = self.turn_left.saturating_sub(bytes);
+    }
+
     /// Takes what is in `buffer` behind `end` out of it, and keeps it before what is kept already.
     fn keep(&mut self, buffer: &mut ReadBuf<'_>, end: usize) {
         self.kept.splice(..0, buffer.filled()[end..].iter().copied());
@@ -126,7 +148,8 @@ impl<S> Tap<S> {
 }
 
 impl<S: AsyncRead + Unpin> Tap<S> {
-    /// Reads what tungstenite may have.
+    /// Reads what tungstenite may have. If it returns `Pending` because the turn [is over](Self::is_turn_over), no waker is
+    /// registered.
     pub(super) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
@@ -134,7 +157,7 @@ impl<S: AsyncRead + Unpin> Tap<S> {
     ) -> Poll<io::Result<()>> {
         self.intake.resume()?;
         let begin = buffer.filled().len();
-        loop {
+        while !self.is_turn_over() {
             self.put_kept(buffer);
             let mut step = self.intake.step(&buffer.filled()[begin..], cx.waker())?;
             if step == Step::More {
@@ -150,10 +173,12 @@ impl<S: AsyncRead + Unpin> Tap<S> {
             }
             match step {
                 Step::Pass(bytes) => {
+                    self.count(bytes);
                     self.keep(buffer, begin + bytes);
                     return Poll::Ready(Ok(()));
                 }
                 Step::Skip(bytes) => {
+                    self.count(bytes);
                     self.keep(buffer, begin + bytes);
                     buffer.set_filled(begin);
                 }
@@ -163,11 +188,7 @@ impl<S: AsyncRead + Unpin> Tap<S> {
                 }
                 Step::More => {}
             }
-            if self.intake.has_skipped() {
-                // The connection takes it, and reads on.
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
         }
+        Poll::Pending
     }
 }
