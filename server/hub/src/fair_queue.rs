@@ -30,6 +30,9 @@ const DEBT_MAX: u64 = 64;
 const SPARE_LINES: usize = 32;
 const SPARE_CAPACITY: usize = 1_024;
 
+/// What a queued message takes in addition to its content, about: its place in the queue, its handles and its head.
+pub const MESSAGE_BYTES: usize = 256;
+
 /// What a turn is. Both are in the unit of the costs: bytes, or a time.
 #[derive(Debug, Clone, Copy)]
 pub struct Quantum {

@@ -38,7 +38,7 @@ mod worker;
 pub use bundle::Bundle;
 pub use burst::Burst;
 pub use due_rooms::NextDue;
-pub use fair_queue::{FairQueue, Quantum};
+pub use fair_queue::{FairQueue, MESSAGE_BYTES, Quantum};
 pub use frame::{Dialect, Encode, EncodeByGroup, Frame, FrameCache, Group};
 pub use hub::{Hub, HubBuilder, Population};
 pub use member::Member;

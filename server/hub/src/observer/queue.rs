@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Instant;
 
-use crate::fair_queue::{FairQueue, Quantum};
+use crate::fair_queue::{FairQueue, MESSAGE_BYTES, Quantum};
 use crate::marks::Mark;
 use crate::outbox::Bounds;
 use crate::room::Room;
@@ -45,7 +45,7 @@ impl Queue {
     /// The event, if it does not fit the share of its tenant.
     pub(super) fn offer(&mut self, event: RoomEvent, wakers: &mut Wakers) -> Result<(), RoomEvent> {
         let (tenant, bytes) = (Arc::clone(event.tenant()), event.bounded_bytes().unwrap_or_default());
-        self.events.offer(&tenant, bytes, event)?;
+        self.events.offer(&tenant, MESSAGE_BYTES + bytes, event)?;
         wakers.extend(self.waker.take());
         Ok(())
     }

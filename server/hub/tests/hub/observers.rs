@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use hub::{Audience, Bounds, HubBuilder, Interests, Observer, PresenceEntry, RoomEvent};
+use hub::{Audience, Bounds, HubBuilder, Interests, MESSAGE_BYTES, Observer, PresenceEntry, RoomEvent};
 
 use crate::{PLAIN, Reader, Text, frame, key, publish};
 
@@ -110,7 +110,7 @@ fn an_observer_without_relay_sees_the_life_of_a_room_in_order() {
 fn a_full_observer_is_counted_and_does_not_affect_the_sender() {
     let mut builder = HubBuilder::new(Duration::ZERO);
     let small = builder.observe(ALL, Bounds { frames: 4, bytes: 1_000_000 });
-    let narrow = builder.observe(ALL, Bounds { frames: 1_000, bytes: 12 });
+    let narrow = builder.observe(ALL, Bounds { frames: 1_000, bytes: 12 + 7 * MESSAGE_BYTES });
     let (large, hub) = (builder.observe(ALL, LARGE), builder.build());
     let (ann, bob) = (Reader::new(PLAIN, 80), Reader::new(PLAIN, 80));
     let member = hub.join(key("a"), ann.member(), &frame("ok"));

@@ -245,7 +245,7 @@ fn a_bundle_is_relayed_and_delivered_as_one_frame() {
 
 #[test]
 fn what_does_not_fit_is_dropped_for_the_relay_alone_and_counted() {
-    let hub = HubBuilder::new(Duration::ZERO).relayed(Bounds { frames: 4, bytes: 100 }).build();
+    let hub = HubBuilder::new(Duration::ZERO).relayed(Bounds { frames: 4, bytes: 2_000 }).build();
     let (ann, bob) = (Reader::new(PLAIN, 80), Reader::new(PLAIN, 80));
     let member = hub.join(key("a"), ann.member(), &frame("ok"));
     let _bob = hub.join(key("a"), bob.member(), &frame("ok"));
@@ -258,7 +258,7 @@ fn what_does_not_fit_is_dropped_for_the_relay_alone_and_counted() {
     assert_eq!(bob.texts(), ["ok", "1", "2", "3"]);
     assert_eq!(link(&hub), ["a: 1. (1)", "a: 2. (1)", "a changed"]);
 
-    let long = "x".repeat(200);
+    let long = "x".repeat(1_000);
     publish(&member, &Text::new(&long), Audience::Others);
     publish(&member, &Text::new("4"), Audience::Others);
     assert_eq!(hub.relay_dropped(), 2, "the bytes are used up");

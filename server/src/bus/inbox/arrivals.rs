@@ -7,16 +7,17 @@ use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 use std::mem;
 
-use hub::{Bounds, FairQueue, Quantum};
+use hub::{Bounds, FairQueue, MESSAGE_BYTES, Quantum};
 
 use super::{Arrival, InboxOverflow, ReceivedMessage};
 use crate::bus::{Channel, RoomName};
 
 /// A turn is a few small messages, so that another tenant's wait is short, or one large one.
-const QUANTUM: Quantum = Quantum { per_turn: 16 * 1024, per_item: 256 };
+const QUANTUM: Quantum = Quantum { per_turn: 16 * 1024, per_item: 0 };
 
-/// Messages to all nodes that may wait. A node sends a few in a second.
+/// Messages to all nodes that may wait, and the part of the bytes that they may have. A node sends a few in a second.
 const NODES_MAX: usize = 4_096;
+const NODES_DIVISOR: usize = 8;
 
 #[derive(Debug)]
 pub(super) struct Arrivals {
@@ -108,7 +109,8 @@ impl Arrivals {
     }
 
     fn put_for_room(&mut self, tenant: TenantOf, received: ReceivedMessage) -> Option<ReceivedMessage> {
-        let (bytes, segment) = (received.message.len(), self.first + self.segments.len() as u64 - 1);
+        let bytes = MESSAGE_BYTES + received.message.len();
+        let segment = self.first + self.segments.len() as u64 - 1;
         let offered = self.rooms.offer(&tenant, bytes, RoomMessage { received, segment });
         if offered.is_ok() {
             self.open_segment().left += 1;
@@ -119,7 +121,7 @@ impl Arrivals {
     fn put_for_nodes(&mut self, received: ReceivedMessage) -> Option<ReceivedMessage> {
         let bytes = self.node_bytes.saturating_add(received.message.len());
         // They have a share of their own, so that no tenant can displace them.
-        if self.nodes > 0 && (self.nodes >= NODES_MAX || bytes > self.bounds.bytes) {
+        if self.nodes > 0 && (self.nodes >= NODES_MAX || bytes > self.bounds.bytes / NODES_DIVISOR) {
             return Some(received);
         }
         self.nodes += 1;

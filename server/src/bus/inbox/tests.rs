@@ -108,12 +108,12 @@ fn a_message_to_all_nodes_is_taken_after_all_that_has_arrived_before_it() {
 
 #[test]
 fn messages_to_all_nodes_have_room_while_a_tenant_fills_the_inbox() {
-    let inbox = Inbox::new(Bounds { frames: 2, bytes: 8 });
+    let inbox = Inbox::new(Bounds { frames: 2, bytes: 64 });
     for _ in 0..10 {
         inbox.put(message(room("busy", 1), "busy"));
         inbox.put(message(Channel::Nodes, "n"));
     }
     let (texts, overflows) = taken(&inbox, ALL);
-    assert_eq!(texts.iter().filter(|text| *text == "n").count(), 8, "8 bytes of them");
+    assert_eq!(texts.iter().filter(|text| *text == "n").count(), 8, "an eighth of the bytes");
     assert!(overflows.iter().any(|overflow| overflow.rooms == AffectedRooms::All));
 }
