@@ -7,6 +7,7 @@ mod keys;
 mod lifecycle;
 mod memory_limit;
 mod memory_remarks;
+mod queue_memory;
 mod readiness;
 mod reloading;
 
@@ -15,6 +16,7 @@ pub use keys::{NoVerificationKey, unusable_keys};
 pub use lifecycle::{Lifecycle, LifecyclePhase, Urgency};
 pub use memory_limit::MemoryLimit;
 pub use memory_remarks::memory_remarks;
+pub use queue_memory::bus_queue_bounds;
 pub use readiness::Readiness;
 pub use reloading::{Changes, Outcome, Reload, Reloading, SettingsStatus};
 
@@ -25,7 +27,7 @@ use std::time::Instant;
 
 use arc_swap::{ArcSwap, Guard};
 use http::{HeaderMap, Uri};
-use hub::{Bounds, Hub, HubBuilder, MemoryBudget, NodeId};
+use hub::{Hub, HubBuilder, MemoryBudget, NodeId};
 use parking_lot::Mutex;
 use settings::Settings;
 
@@ -63,6 +65,8 @@ pub struct Node {
     /// The memory that tenants share.
     pub memory: Arc<MemoryBudget>,
     memory_limit: Mutex<MemoryLimit>,
+    /// Bytes set aside for queues that tenants share. Their bounds are those of the start.
+    queue_memory: usize,
     sockets: Permits,
     reserved_sockets: Permits,
     connections: Permits,
@@ -94,9 +98,14 @@ impl Node {
         }
         let prometheus = Prometheus::new(settings.regions.name.as_deref());
         let metrics = Arc::new(Metrics::new([vec![prometheus.exporter()], exporters].concat()));
+        let bus_bounds = match link.connectivity() {
+            Connectivity::Standalone => None,
+            _with_other_nodes => Some(bus_queue_bounds(&settings)),
+        };
+        let queue_memory = queue_memory::set_aside(&settings, bus_bounds);
         let memory_limit = MemoryLimit::of(&settings.server);
-        let memory =
-            MemoryBudget::new(memory_limit.for_clients(), settings.server.max_memory_percent_per_tenant);
+        let for_clients = memory_limit.for_clients(queue_memory);
+        let memory = MemoryBudget::new(for_clients, settings.server.max_memory_percent_per_tenant);
         metrics.line_limits.apply(&settings.telemetry);
         let tenants = Registry::new(&settings, jwks, (&metrics, &memory));
         let reports = metrics.reports(None);
@@ -108,9 +117,9 @@ impl Node {
             lifecycle,
             reloading: Reloading::new(),
             operators: ArcSwap::from_pointee(operators),
-            hub: match link.connectivity() {
-                Connectivity::Standalone => hub.build(),
-                _with_other_nodes => hub.relayed(relay_bounds(&settings.bus)).build(),
+            hub: match bus_bounds {
+                None => hub.build(),
+                Some(bounds) => hub.relayed(bounds).build(),
             },
             unverified: UnverifiedCallers::per_second(unverified_rate(&settings)),
             settings: ArcSwap::from_pointee(settings),
@@ -118,6 +127,7 @@ impl Node {
             link,
             memory,
             memory_limit: Mutex::new(memory_limit),
+            queue_memory,
             sockets: Permits::default(),
             reserved_sockets: Permits::default(),
             connections: Permits::default(),
@@ -140,7 +150,8 @@ impl Node {
         self.operators.store(Arc::new(operators));
         let memory_limit = MemoryLimit::of(&settings.server);
         *self.memory_limit.lock() = memory_limit;
-        self.memory.set(memory_limit.for_clients(), settings.server.max_memory_percent_per_tenant);
+        self.memory
+            .set(memory_limit.for_clients(self.queue_memory), settings.server.max_memory_percent_per_tenant);
         self.hub.set_coalesce(settings.presence.coalesce);
         self.unverified.set_rate(unverified_rate(&settings));
         self.metrics.line_limits.apply(&settings.telemetry);
@@ -228,10 +239,4 @@ impl Node {
 /// Calls without a valid token that one address may make in a second.
 fn unverified_rate(settings: &Settings) -> u64 {
     settings.server.max_unverified_requests_per_second.get().into()
-}
-
-/// How much may be queued for the other nodes.
-fn relay_bounds(bus: &settings::Bus) -> Bounds {
-    let bytes = usize::try_from(bus.max_bytes.as_u64()).unwrap_or(usize::MAX);
-    Bounds { frames: bus.max_frames.get(), bytes }
 }

@@ -13,6 +13,7 @@ use settings::{LoadError, Loaded, Location, Problem, Settings};
 
 use crate::bus::Redis;
 use crate::edge::acceptor::Acceptor;
+use crate::node::bus_queue_bounds;
 
 /// What a server needs beside its settings.
 pub struct Resources {
@@ -60,7 +61,8 @@ impl Resources {
             });
         };
         let acceptor = Acceptor::of(&settings.server).map_err(|error| report(error.key(), error.into()));
-        let bus = Redis::new(&settings.bus).map_err(|error| report(error.key(), error.into()));
+        let bus = Redis::new(&settings.bus, bus_queue_bounds(settings));
+        let bus = bus.map_err(|error| report(error.key(), error.into()));
         match (acceptor, bus) {
             (Ok(acceptor), Ok(bus)) => {
                 let (files, warnings) = (files(settings, &acceptor), warnings(settings, &acceptor));

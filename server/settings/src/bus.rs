@@ -71,7 +71,9 @@ pub struct Bus {
     #[schemars(extend("x-reload" = "restart"))]
     pub max_frames: NonZeroU32,
 
-    /// Bytes that may be queued for the other nodes, and as many received ones; shared in the same way.
+    /// Bytes that may be queued for the other nodes, and as many received ones; shared in the same way. Each message counts
+    /// for 256 bytes more than it has. Both queues are taken from `server.memory_budget`, and have a sixteenth of it each
+    /// at most.
     #[serde(with = "units::size")]
     #[schemars(with = "marks::SizeText", extend("x-reload" = "restart", "x-min" = "1 KiB"))]
     pub max_bytes: ByteSize,

@@ -53,7 +53,7 @@ pub struct Telemetry {
     pub log_queue_lines: NonZeroUsize,
 
     /// Bytes of log lines that may wait to be written. Whichever of this and `log_queue_lines` is reached first drops
-    /// further lines. A longer line is accepted while no other waits.
+    /// further lines. A longer line is accepted while no other waits. They are taken from `server.memory_budget`.
     #[serde(with = "units::size")]
     #[schemars(with = "marks::SizeText", extend("x-reload" = "restart", "x-min" = "64 KiB"))]
     pub log_queue_bytes: ByteSize,
@@ -70,7 +70,7 @@ impl Default for Telemetry {
             log_lines_per_tenant: NonZeroU32::new(300).expect("not zero"),
             log_bytes_per_second: ByteSize::kib(128),
             log_queue_lines: NonZeroUsize::new(10_000).expect("not zero"),
-            log_queue_bytes: ByteSize::mib(16),
+            log_queue_bytes: ByteSize::mib(8),
         }
     }
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use settings::ByteSize;
 
 /// What a process without clients uses: the program, its threads, the settings. Not available to clients.
-const PROCESS_BYTES: usize = 32 << 20;
+const PROCESS_BYTES: usize = 24 << 20;
 
 /// The divisor of the part of the rest that is for memory that was freed and that the allocator keeps for some seconds.
 const ALLOCATOR_DIVISOR: usize = 4;
@@ -66,9 +66,10 @@ impl MemoryLimit {
         existing.bytes().filter(|bytes| *bytes < self.bytes).map(|_| existing)
     }
 
-    /// The bytes that clients may cause.
-    pub fn for_clients(self) -> usize {
-        let rest = usize::try_from(self.bytes).unwrap_or(usize::MAX).saturating_sub(PROCESS_BYTES);
+    /// The bytes that clients may cause, when so many are set aside for what they share.
+    pub(super) fn for_clients(self, set_aside: usize) -> usize {
+        let bytes = usize::try_from(self.bytes).unwrap_or(usize::MAX);
+        let rest = bytes.saturating_sub(PROCESS_BYTES).saturating_sub(set_aside);
         rest - rest / ALLOCATOR_DIVISOR
     }
 
@@ -195,6 +196,6 @@ mod tests {
             settings::Server { memory_budget: Some(ByteSize::mib(256)), ..settings::Server::default() };
         let limit = MemoryLimit::of(&settings);
         assert_eq!(limit.to_string(), "256.0 MiB (server.memory_budget)");
-        assert_eq!(limit.for_clients(), 168 << 20);
+        assert_eq!(limit.for_clients(8 << 20), 168 << 20);
     }
 }

@@ -23,6 +23,9 @@ const CARL: NodeId = NodeId::new(3);
 const LEASE: Duration = Duration::from_millis(400);
 const LONG_LEASE: Duration = Duration::from_secs(60);
 
+/// How much may wait in the inbox of a node.
+const INBOX: Bounds = Bounds { frames: 100_000, bytes: 1 << 26 };
+
 /// An implementation.
 enum Kind {
     Local,
@@ -36,14 +39,19 @@ impl Kind {
 
     fn bus(&self, lease: Duration) -> Box<dyn Bus> {
         match self {
-            Self::Local => Box::new(Broker::new(lease, Bounds { frames: 100_000, bytes: 1 << 26 })),
+            Self::Local => Box::new(Broker::new(lease, INBOX)),
             Self::Redis(redis) => {
                 let mut settings = settings::Bus { lease, ..settings::Bus::default() };
                 settings.redis_url = Some(redis.url().into());
-                Box::new(bus::Redis::new(&settings).expect("settings that can be used").expect("an address"))
+                Box::new(redis_bus(&settings))
             }
         }
     }
+}
+
+/// The bus over Redis that `settings` name.
+fn redis_bus(settings: &settings::Bus) -> bus::Redis {
+    bus::Redis::new(settings, INBOX).expect("settings that can be used").expect("an address")
 }
 
 /// A node's connection and inbox.

@@ -71,11 +71,11 @@ struct Shared {
 }
 
 impl Redis {
-    /// The bus that `settings` describe; `None` without an address. Does not connect yet.
+    /// The bus that `settings` describe, with inboxes of these `bounds`; `None` without an address. Does not connect yet.
     ///
     /// # Errors
     /// When the address or the certificates cannot be used. The address, which may hold a password, is in no message.
-    pub fn new(settings: &settings::Bus) -> Result<Option<Self>, RedisConfigError> {
+    pub fn new(settings: &settings::Bus, bounds: Bounds) -> Result<Option<Self>, RedisConfigError> {
         let Some(url) = &settings.redis_url else { return Ok(None) };
         let server = server(url.expose_secret())?;
         let shared = Shared {
@@ -85,10 +85,7 @@ impl Redis {
             timeout: settings.timeout,
             keep_alive: settings.keep_alive,
             lease: settings.lease,
-            bounds: Bounds {
-                frames: settings.max_frames.get(),
-                bytes: usize::try_from(settings.max_bytes.as_u64()).unwrap_or(usize::MAX),
-            },
+            bounds,
             incarnations: AtomicU64::new(0),
             lease_holders: LeaseHolders::default(),
         };

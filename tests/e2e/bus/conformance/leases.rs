@@ -140,9 +140,9 @@ async fn no_message_of_an_old_connection_arrives_after_the_new_one() {
     let proxy = ChaosProxy::to(redis.address()).await;
     let mut settings = settings::Bus { timeout: Duration::from_millis(500), ..settings::Bus::default() };
     settings.redis_url = Some(redis.url_at(proxy.address()).into());
-    let far = bus::Redis::new(&settings).expect("settings that can be used").expect("an address");
+    let far = redis_bus(&settings);
     settings.redis_url = Some(redis.url().into());
-    let near = bus::Redis::new(&settings).expect("settings that can be used").expect("an address");
+    let near = redis_bus(&settings);
     let (mut ann, mut bob) = (connect(&far, ANN).await, connect(&near, BOB).await);
     bob.subscribe(&["a"]).await;
     proxy.strand();

@@ -1,0 +1,59 @@
+//! What the queues that all tenants share take of the memory: those to and from the other nodes, and that of the log.
+//!
+//! Each is bounded, and tenants have their shares in it. So what waits there is not charged to anyone: the most that it
+//! can be is set aside, and clients get what is left of `server.memory_budget`.
+
+use hub::Bounds;
+use settings::Settings;
+
+use super::MemoryLimit;
+
+/// What the link has taken out of the queues: messages and snapshots that are encoded, sent, received or decoded. A batch
+/// has 256 KiB, is held up to three times (as entries, as commands, as bytes), and about ten are under way.
+const LINK_BYTES: usize = 8 << 20;
+
+/// The part of the budget that each of the queues between nodes may have.
+const BUS_DIVISOR: u64 = 16;
+
+/// The bounds of the queue of messages to the other nodes, and of that of messages from them.
+pub fn bus_queue_bounds(settings: &Settings) -> Bounds {
+    let part = MemoryLimit::of(&settings.server).bytes() / BUS_DIVISOR;
+    let bytes = settings.bus.max_bytes.as_u64().min(part);
+    Bounds { frames: settings.bus.max_frames.get(), bytes: saturated(bytes) }
+}
+
+/// What the shared queues take at most, those between nodes if they have such `bus_bounds`.
+pub(super) fn set_aside(settings: &Settings, bus_bounds: Option<Bounds>) -> usize {
+    let bus = bus_bounds.map_or(0, |bounds| bounds.bytes.saturating_mul(2).saturating_add(LINK_BYTES));
+    bus.saturating_add(saturated(settings.telemetry.log_queue_bytes.as_u64()))
+}
+
+fn saturated(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use settings::ByteSize;
+
+    use super::*;
+
+    /// The mebibytes of a queue between nodes, and those left to clients without and with such queues.
+    fn mebibytes(budget: u64, queue: u64) -> (usize, usize, usize) {
+        let mut settings = Settings::default();
+        settings.server.memory_budget = Some(ByteSize::mib(budget));
+        settings.bus.max_bytes = ByteSize::mib(queue);
+        let (limit, bounds) = (MemoryLimit::of(&settings.server), bus_queue_bounds(&settings));
+        let [alone, with_others] =
+            [None, Some(bounds)].map(|bounds| limit.for_clients(set_aside(&settings, bounds)) >> 20);
+        (bounds.bytes >> 20, alone, with_others)
+    }
+
+    #[test]
+    fn clients_get_what_the_queues_leave() {
+        assert_eq!(mebibytes(4_096, 64), (64, 3_048, 2_946));
+        assert_eq!(mebibytes(256, 64), (16, 168, 138));
+        assert_eq!(mebibytes(256, 1), (1, 168, 160));
+        assert_eq!(mebibytes(64, 64), (4, 24, 12));
+    }
+}
