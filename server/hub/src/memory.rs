@@ -20,6 +20,12 @@ use self::waits::Waits;
 /// Bytes that a connection may have received, and as many that it may have queued, without a charge.
 pub const UNCHARGED_BYTES: usize = 16 * 1024;
 
+/// The divisor of the part of the budget that connections may have although all of it is used.
+const CONNECTIONS_DIVISOR: usize = 4;
+
+/// Bytes that connections may have in addition, of those that are for the process itself.
+const CONNECTIONS_MIN: usize = 1 << 20;
+
 /// What memory is used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MemoryKind {
@@ -175,6 +181,13 @@ impl TenantMemory {
         self.budget.allows(bytes, bytes + self.total())
     }
 
+    /// Whether there may be one more connection, of `bytes`. All connections together may always have a part of the budget, so
+    /// that clients can connect although others have used up the memory.
+    pub fn has_room_for_connection(&self, bytes: usize) -> bool {
+        let always = self.budget.limit() / CONNECTIONS_DIVISOR + CONNECTIONS_MIN;
+        self.budget.used(MemoryKind::Connections) < always || self.has_room_for(bytes)
+    }
+
     /// Charges `bytes` if the tenant may have them.
     pub fn try_charge(self: &Arc<Self>, kind: MemoryKind, bytes: usize) -> Option<MemoryCharge> {
         self.try_add(kind, bytes).then(|| MemoryCharge { account: Arc::clone(self), kind, bytes })
@@ -305,6 +318,18 @@ mod tests {
         drop(connections);
         assert!(account.try_charge(MemoryKind::Receiving, 1).is_some());
         assert_eq!(budget.refused(MemoryKind::Receiving), 1);
+    }
+
+    #[test]
+    fn connections_have_a_part_of_the_budget_although_it_is_used_up() {
+        let budget = MemoryBudget::new(100 << 20, 75);
+        let (one, other) = (TenantMemory::new(&budget), TenantMemory::new(&budget));
+        let _all = one.charge(MemoryKind::Sending, 100 << 20);
+        assert!(other.has_room_for_connection(1_000));
+        let connections = other.charge(MemoryKind::Connections, 26 << 20);
+        assert!(!other.has_room_for_connection(1_000));
+        drop(connections);
+        assert!(other.has_room_for_connection(1_000));
     }
 
     #[test]
