@@ -27,7 +27,7 @@ use std::time::Instant;
 
 use arc_swap::{ArcSwap, Guard};
 use http::{HeaderMap, Uri};
-use hub::{Hub, HubBuilder, MemoryBudget, NodeId};
+use hub::{Hub, HubBuilder, MemoryBudget, NodeId, TenantMemory};
 use parking_lot::Mutex;
 use settings::Settings;
 
@@ -67,6 +67,8 @@ pub struct Node {
     memory_limit: Mutex<MemoryLimit>,
     /// Bytes set aside for queues that tenants share. Their bounds are those of the start.
     queue_memory: usize,
+    /// The account of what belongs to no tenant: connections without a WebSocket, and pages for operators.
+    pub common_memory: Arc<TenantMemory>,
     sockets: Permits,
     reserved_sockets: Permits,
     connections: Permits,
@@ -125,6 +127,7 @@ impl Node {
             settings: ArcSwap::from_pointee(settings),
             tenants,
             link,
+            common_memory: TenantMemory::new(&memory),
             memory,
             memory_limit: Mutex::new(memory_limit),
             queue_memory,

@@ -37,16 +37,30 @@ impl TokenBucket {
         self.spent_until.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend).is_ok()
     }
 
+    /// Takes `events` tokens although fewer may be left: for what has happened already.
+    pub fn overdraw(&self, events: u64, now: Instant) {
+        let _always = self.spent_until.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |spent_until| {
+            Some(self.spent_with(spent_until, events, now))
+        });
+    }
+
     /// Whether at least one token is left. Takes none.
     pub fn has_any(&self, now: Instant) -> bool {
         self.spend(self.spent_until.load(Ordering::Relaxed), 1, now).is_some()
     }
 
     fn spend(&self, spent_until: u64, events: u64, now: Instant) -> Option<u64> {
-        let now = nanos(now.saturating_duration_since(self.started));
+        let next = self.spent_with(spent_until, events, now);
+        (next - self.nanos_until(now) <= nanos(BURST)).then_some(next)
+    }
+
+    fn spent_with(&self, spent_until: u64, events: u64, now: Instant) -> u64 {
         let cost = self.nanos_per_event.load(Ordering::Relaxed).saturating_mul(events);
-        let next = spent_until.max(now).saturating_add(cost);
-        (next - now <= nanos(BURST)).then_some(next)
+        spent_until.max(self.nanos_until(now)).saturating_add(cost)
+    }
+
+    fn nanos_until(&self, now: Instant) -> u64 {
+        nanos(now.saturating_duration_since(self.started))
     }
 }
 
@@ -73,6 +87,15 @@ mod tests {
         assert!(!bucket.take(1, start + Duration::from_millis(199)));
         assert!(bucket.take(1, start + Duration::from_millis(200)));
         assert!(!bucket.take(1, start + Duration::from_millis(200)));
+    }
+
+    #[test]
+    fn what_was_overdrawn_has_to_be_earned_first() {
+        let bucket = TokenBucket::per_second(5);
+        let start = bucket.started;
+        bucket.overdraw(60, start);
+        assert!(!bucket.has_any(start + Duration::from_millis(2_199)));
+        assert!(bucket.has_any(start + Duration::from_millis(2_200)));
     }
 
     #[test]

@@ -32,10 +32,10 @@ pub(super) fn readyz(node: &Node) -> Response<Bytes> {
 
 /// `GET /healthcheck`: alive, with the response of Supabase Realtime.
 pub(super) fn healthcheck() -> Response<Bytes> {
-    response::page(StatusCode::OK, "text/plain; charset=utf-8", "ok".into())
+    response::page(StatusCode::OK, "text/plain; charset=utf-8", "ok")
 }
 
 /// `GET /`: a short text, for load balancers whose health check requests the root.
 pub(super) fn root() -> Response<Bytes> {
-    response::page(StatusCode::OK, "text/plain; charset=utf-8", "Realtime Server\n".into())
+    response::page(StatusCode::OK, "text/plain; charset=utf-8", "Realtime Server\n")
 }

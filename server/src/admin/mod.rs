@@ -3,10 +3,12 @@
 mod health;
 mod metrics;
 mod operator;
+mod page;
 mod status;
 
 use std::sync::Arc;
 
+use self::page::Page;
 use crate::node::Node;
 use crate::routes::{ACTION, Access, Operation, OtherMethod, PAGE, Route, RouteHandler};
 
@@ -54,7 +56,8 @@ fn metrics(node: &Arc<Node>) -> Route {
         id: "getMetrics",
         summary: "Reports the metrics of this node in the text format of Prometheus.",
     };
-    let handler = RouteHandler::new(node, metrics::page);
+    let page = Page::new(node, metrics::CONTENT_TYPE, metrics::page);
+    let handler = RouteHandler::new(&page, Page::respond);
     Route::new(PAGE, &["/metrics"], Access::Metrics, operation, handler).health_check()
 }
 
@@ -63,7 +66,8 @@ fn status(node: &Arc<Node>) -> Route {
         id: "getStatus",
         summary: "Reports the state of this node: settings, tenants, connection to the other nodes.",
     };
-    let handler = RouteHandler::immediate(node, |node, _| status::page(node));
+    let page = Page::new(node, status::CONTENT_TYPE, status::page);
+    let handler = RouteHandler::new(&page, Page::respond);
     let route = Route::new(PAGE, &["/status"], Access::Operator, operation, handler);
     route.other_method(OtherMethod::NotAllowed)
 }

@@ -4,20 +4,21 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use bytes::Bytes;
-use http::{Response, StatusCode};
 use hub::MemoryKind;
 use humantime_serde::re::humantime::format_rfc3339_seconds;
 use serde_json::{Value, json};
 
 use crate::bus::ResyncProgress;
 use crate::node::Node;
-use crate::response;
+use crate::response::JSON;
 use crate::tenants::TenantStatus;
 use crate::version::{COMMIT, VERSION};
 
+/// The type of the page.
+pub(super) const CONTENT_TYPE: &str = JSON;
+
 /// The page.
-pub(super) fn page(node: &Node) -> Response<Bytes> {
+pub(super) fn page(node: &Node) -> String {
     let (settings, population) = (node.settings(), node.hub.population());
     let body = json!({
         "version": VERSION,
@@ -39,7 +40,7 @@ pub(super) fn page(node: &Node) -> Response<Bytes> {
         "settings": settings_status(node),
         "tenants": tenants(node),
     });
-    response::json(StatusCode::OK, &body)
+    body.to_string()
 }
 
 /// The memory of this process and its source, the part that clients may use, and what they use of that, in bytes.

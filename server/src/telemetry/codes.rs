@@ -117,9 +117,15 @@ codes! {
     /// The tenant has `limits.max_connections` already. Ours.
     TenantConnectionLimitReached: ClientError, [Handshake], "Too many connected users", limit "limits.max_connections";
     /// This server has `server.max_connections` already. Ours.
-    ServerConnectionLimitReached: ClientError, [Handshake], "Too many connections", limit "server.max_connections";
+    ServerConnectionLimitReached: ClientError, [Handshake, Http], "Too many connections", limit "server.max_connections";
     /// The client's address has `server.max_connections_per_address` already. Ours.
     AddressConnectionLimitReached: ClientError, [Handshake], "Too many connections from this address", limit "server.max_connections_per_address";
+    /// The client's address has `server.max_sockets_per_address` already. Ours.
+    AddressSocketLimitReached: ClientError, [Http], "Too many connections from this address that are not WebSockets", limit "server.max_sockets_per_address";
+    /// There is no memory for a further connection (`server.memory_budget`). Ours.
+    ConnectionMemoryLimitReached: ClientError, [Handshake, Http], "Memory for connections is used up, try again later", limit "server.memory_budget";
+    /// Clients have not received earlier responses with this page, such as `/metrics`. Ours.
+    UnreadPageLimitReached: ClientError, [Http], "Too many responses with this page have not been received";
     /// Callers without a valid token from this address are over `server.max_unverified_requests_per_second`. Ours.
     AddressRateLimitReached: ClientError, [Handshake, Join, Channel, Http], "Too many requests without a valid token from this address", limit "server.max_unverified_requests_per_second";
     /// The key of the token may be among those that are being fetched, and `auth.jwks_max_waiting` tokens wait for them, or
@@ -175,8 +181,8 @@ codes! {
     BodySizeExceeded: ClientError, [Http], "Request Entity Too Large", limit "broadcast.max_body_size";
     /// A request with more than `broadcast.max_batch_size` messages. Ours.
     BatchSizeExceeded: ClientError, [Http], "Too many messages to broadcast, please reduce the batch size", limit "broadcast.max_batch_size";
-    /// A message or body of more than 16 KiB, or a `track`, for which there is no memory (`server.memory_budget`); it was
-    /// dropped. A connection of which a part of such a message was accepted already was closed with 1013. Ours.
+    /// A message of more than 16 KiB, a body of more than 4 KiB, a head of more than 8 KiB or a `track` for which there is no
+    /// memory (`server.memory_budget`); it was dropped. A connection of which a part of such a message was accepted already was closed with 1013. Ours.
     MemoryLimitReached: ClientError, [Channel, Http, Log], "Memory for large messages is used up, try again later", limit "server.memory_budget";
     /// A `track` with which a client would show more than `presence.max_bytes_per_client` in all its rooms. Ours.
     ClientPresenceSizeExceeded: ClientError, [Channel], "Client presence size exceeded", limit "presence.max_bytes_per_client";

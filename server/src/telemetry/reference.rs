@@ -102,11 +102,16 @@ fn action(code: Code) -> &'static str {
         Code::ServerConnectionLimitReached => {
             "Raise it with the memory and the open files of the process, or add nodes."
         }
-        Code::AddressConnectionLimitReached | Code::AddressRateLimitReached => {
+        Code::AddressConnectionLimitReached
+        | Code::AddressSocketLimitReached
+        | Code::AddressRateLimitReached => {
             "Nothing against one client; if the address is a proxy's, add it to `server.unlimited_addresses`."
         }
         Code::JwksWaitLimitReached => "See why `auth.jwks_url` of the tenant answers slowly.",
-        Code::MemoryLimitReached => {
+        Code::UnreadPageLimitReached => {
+            "Nothing against one client; with `admin.metrics_jwt_secret` only those with a token read the page."
+        }
+        Code::MemoryLimitReached | Code::ConnectionMemoryLimitReached => {
             "See in `/status` which tenant uses how much for what; raise it with the memory of the container."
         }
         Code::ConnectionRateLimitReached

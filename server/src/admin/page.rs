@@ -1,0 +1,109 @@
+//! A page that may be large because it has a part for each tenant, at a path that many clients may request at once.
+//!
+//! One thread at a time renders it. A client that does not read its response keeps a whole page in memory, so only a few
+//! responses may be unread at once, shared between addresses; further requests are refused. Rendering may take a tenth of
+//! one processor's time. While that is used up, the newest page is sent again.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use hub::{MemoryCharge, MemoryKind};
+use tokio::sync::Mutex;
+use tokio::task::spawn_blocking;
+
+use crate::addresses::Addresses;
+use crate::node::Node;
+use crate::permit::Permit;
+use crate::response;
+use crate::routes::RoutedRequest;
+use crate::telemetry::codes::{Code, Scope};
+use crate::token_bucket::TokenBucket;
+
+/// Responses with one page that clients have not received completely. An address gets half of what is left.
+const UNREAD_MAX: usize = 16;
+
+/// Milliseconds in a second in which a page may be rendered; ten seconds' worth at once.
+const RENDERING_PER_SECOND: u64 = 100;
+
+/// What the page is, and its newest text.
+pub(super) struct Page {
+    node: Arc<Node>,
+    content_type: &'static str,
+    render: fn(&Node) -> String,
+    unread: Addresses,
+    newest: Arc<Mutex<Newest>>,
+}
+
+/// Locked by the thread that renders.
+struct Newest {
+    text: Option<Arc<Text>>,
+    time: TokenBucket,
+}
+
+/// The bytes of a page, counted among those that wait to be sent. They have a limit of their own, so that operators see the
+/// page also while clients use all memory.
+struct Text {
+    bytes: String,
+    _charge: MemoryCharge,
+}
+
+/// The body of one response.
+struct Body {
+    text: Arc<Text>,
+    _unread: Permit,
+}
+
+impl AsRef<[u8]> for Body {
+    fn as_ref(&self) -> &[u8] {
+        self.text.bytes.as_bytes()
+    }
+}
+
+impl Page {
+    pub(super) fn new(
+        node: &Arc<Node>,
+        content_type: &'static str,
+        render: fn(&Node) -> String,
+    ) -> Arc<Self> {
+        let newest = Newest { text: None, time: TokenBucket::per_second(RENDERING_PER_SECOND) };
+        let (unread, newest) = (Addresses::default(), Arc::new(Mutex::new(newest)));
+        Arc::new(Self { node: Arc::clone(node), content_type, render, unread, newest })
+    }
+
+    /// Responds with the page.
+    pub(super) async fn respond(self: Arc<Self>, request: RoutedRequest) -> Response<Bytes> {
+        let Some(unread) = self.unread.acquire_share(request.head.client_address(), UNREAD_MAX) else {
+            let code = Code::UnreadPageLimitReached;
+            self.node.reports.record(code.at(Scope::Http), code.text());
+            return response::json(StatusCode::SERVICE_UNAVAILABLE, &code.text().into());
+        };
+        let mut newest = Arc::clone(&self.newest).lock_owned().await;
+        let (node, render) = (Arc::clone(&self.node), self.render);
+        // On another thread, because files of `/proc` are read. It keeps the lock, because it goes on when the client closes
+        // its connection.
+        match spawn_blocking(move || newest.render(&node, render)).await {
+            Ok(text) => {
+                let body = Bytes::from_owner(Body { text, _unread: unread });
+                response::page(StatusCode::OK, self.content_type, body)
+            }
+            Err(_panicked) => response::empty(StatusCode::INTERNAL_SERVER_ERROR),
+        }
+    }
+}
+
+impl Newest {
+    fn render(&mut self, node: &Node, render: fn(&Node) -> String) -> Arc<Text> {
+        let started = Instant::now();
+        let newest = self.text.take().filter(|_| !self.time.has_any(started));
+        let text = newest.unwrap_or_else(|| {
+            let bytes = render(node);
+            let _charge = node.common_memory.charge(MemoryKind::Sending, bytes.capacity());
+            let took = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+            self.time.overdraw(took + 1, started);
+            Arc::new(Text { bytes, _charge })
+        });
+        Arc::clone(self.text.insert(text))
+    }
+}
