@@ -73,7 +73,11 @@ async fn one_address_leaves_room_for_others_and_for_its_health_checks() {
     let refused =
         greedy.send(Request::upgrade(&world.target("/socket/websocket", Dialect::V2, Token::Valid))).await;
     assert_eq!((refused.status, refused.header("connection")), (503, Some("close")));
-    assert_eq!(refused.json(), json!("Too many connections from this address"));
+    assert_eq!(refused.json(), json!("Too many connections from this address that are not WebSockets"));
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    assert!(
+        world.number("realtime_codes_total{tenant=\"nil\",code=\"AddressSocketLimitReached\"}").await >= 1.0
+    );
     assert!(world.number("realtime_sockets_refused_by_address_total").await >= 1.0);
     assert!(world.number("phoenix_connections_total").await < 400.0, "a quarter of 1,224, and the reserve");
 

@@ -49,6 +49,13 @@ impl AcceptorError {
     }
 }
 
+/// What hyper and the tasks of a connection take: two buffers of 8 KiB, a third one while a head is incomplete, and the
+/// request that is handled.
+const HTTP_BYTES: usize = 28 * 1024;
+
+/// What TLS takes in addition, as for a WebSocket.
+const TLS_BYTES: usize = 20 * 1024;
+
 /// A connection on which HTTP can be served.
 pub(super) enum ClientStream {
     Plain(TcpStream),
@@ -68,6 +75,11 @@ impl Acceptor {
     /// The certificates, if the port uses TLS.
     pub fn certificates(&self) -> Option<Arc<Certificates>> {
         self.certificates.clone()
+    }
+
+    /// The memory that a connection takes which is not a WebSocket.
+    pub(super) fn connection_bytes(&self) -> usize {
+        HTTP_BYTES + if self.certificates.is_some() { TLS_BYTES } else { 0 }
     }
 
     /// Whether connections from `peer` begin with a PROXY protocol header, which names the client.

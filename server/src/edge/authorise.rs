@@ -78,8 +78,7 @@ pub(super) fn refused(access: Access, refusal: &Refusal) -> Response<Bytes> {
     let denied = match refusal {
         Refusal::TooManyFromAddress => {
             let message = Code::AddressRateLimitReached.text();
-            let response = response::json(StatusCode::TOO_MANY_REQUESTS, &json!({ "message": message }));
-            return response::retry_later(response);
+            return response::json(StatusCode::TOO_MANY_REQUESTS, &json!({ "message": message }));
         }
         Refusal::Denied(_) if access == Access::Metrics => return response::empty(StatusCode::FORBIDDEN),
         Refusal::Denied(denied) => denied,

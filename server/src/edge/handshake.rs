@@ -28,7 +28,6 @@ use super::websocket::{Connection, ConnectionConfig, Readable};
 use crate::addresses::Addresses;
 use crate::node::{Authenticated, AuthenticationError};
 use crate::permit::Permit;
-use crate::response;
 use crate::sessions::{Admission, ClientContext, HandshakeError, Protocol, Services, Session};
 use crate::telemetry::codes::{Code, Scope};
 use crate::telemetry::request_context::{ERROR_CODE, RequestContext};
@@ -54,6 +53,8 @@ type WebSocketPermits = (Permit, Permit, Option<Permit>);
 
 const SERVER_FULL: HandshakeError =
     HandshakeError::of(StatusCode::SERVICE_UNAVAILABLE, Code::ServerConnectionLimitReached);
+const MEMORY_FULL: HandshakeError =
+    HandshakeError::of(StatusCode::SERVICE_UNAVAILABLE, Code::ConnectionMemoryLimitReached);
 const ADDRESS_FULL: HandshakeError =
     HandshakeError::of(StatusCode::TOO_MANY_REQUESTS, Code::AddressConnectionLimitReached);
 
@@ -110,7 +111,7 @@ impl Handshake {
         let Authenticated { tenant, policy, claims } = authenticated
             .await
             .map_err(|refused| Refused { tenant: refused.tenant, error: authentication(&refused.error) })?;
-        match self.acquire(&tenant, caller.network) {
+        match self.acquire(&tenant, caller) {
             Ok(permits) => Ok((Admission { generation: policy.generation, tenant, claims }, permits)),
             Err(error) => Err(Refused { tenant: Some(tenant), error }),
         }
@@ -128,11 +129,11 @@ impl Handshake {
     }
 
     /// The permits of a WebSocket whose token is verified: of the server, of its address, and of its tenant.
-    fn acquire(&self, tenant: &Tenant, network: Option<IpAddr>) -> Result<WebSocketPermits, HandshakeError> {
+    fn acquire(&self, tenant: &Tenant, caller: &Caller) -> Result<WebSocketPermits, HandshakeError> {
         let node = &self.services.node;
         let connection = node.acquire_connection().ok_or(SERVER_FULL)?;
         let max = node.settings().server.max_connections_per_address;
-        let of_address = match network {
+        let of_address = match caller.network {
             Some(network) => Some(self.addresses.acquire(network, max).ok_or(ADDRESS_FULL)?),
             None => None,
         };
@@ -141,6 +142,10 @@ impl Handshake {
         let of_tenant = of_tenant.ok_or(limited(Code::TenantConnectionLimitReached))?;
         if !tenant.has_room() {
             return Err(limited(Code::ConnectionRateLimitReached));
+        }
+        if !caller.socket.fits(&tenant.memory) {
+            tenant.memory.count_refusal(MemoryKind::Connections);
+            return Err(MEMORY_FULL);
         }
         // Checked, not counted: the join is counted.
         if !tenant.allowance.joins.has_any(Instant::now()) {
@@ -163,7 +168,7 @@ impl Handshake {
             _ => {}
         }
         if is_answered_at_once(error.code) {
-            return response::retry_later(protocol.refusal(&error));
+            return protocol.refusal(&error);
         }
         let (pause, max) = {
             let server = &node.settings().server;
@@ -248,7 +253,10 @@ fn authentication(error: &AuthenticationError) -> HandshakeError {
 fn is_answered_at_once(code: Code) -> bool {
     matches!(
         code,
-        Code::ServerConnectionLimitReached | Code::AddressRateLimitReached | Code::JwksWaitLimitReached
+        Code::ServerConnectionLimitReached
+            | Code::AddressRateLimitReached
+            | Code::JwksWaitLimitReached
+            | Code::ConnectionMemoryLimitReached
     )
 }
 

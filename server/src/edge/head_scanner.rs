@@ -21,6 +21,8 @@ pub(super) struct HeadScanner {
     part: Part,
     previous: u8,
     lines: usize,
+    /// Bytes of the present head.
+    head_length: usize,
     /// Bytes of the present line, its end aside.
     line_length: usize,
     /// The first of them, in lower case.
@@ -71,6 +73,7 @@ impl HeadScanner {
             part: Part::Head,
             previous: 0,
             lines: 0,
+            head_length: 0,
             line_length: 0,
             line_start: [0; NAME_LENGTH],
             has_content_length: false,
@@ -81,6 +84,11 @@ impl HeadScanner {
     /// Whether the next byte belongs to a head.
     pub(super) fn is_in_head(&self) -> bool {
         self.part == Part::Head
+    }
+
+    /// How many bytes of the present head have been read.
+    pub(super) fn head_length(&self) -> usize {
+        self.head_length
     }
 
     /// Whether a head is complete, and its request has not begun.
@@ -123,6 +131,7 @@ impl HeadScanner {
     }
 
     fn read_byte(&mut self, byte: &mut u8) {
+        self.head_length += 1;
         match (std::mem::replace(&mut self.previous, *byte), *byte) {
             (b'\r', b'\n') => self.end_line(byte),
             (_, b'\n') => *byte = INVALID,

@@ -30,6 +30,7 @@ use super::request_deadline::{RequestDeadline, RequestProgress, RequestTimeouts}
 use super::router::Router;
 use super::sockets::{Socket, SocketTable};
 use crate::node::Node;
+use crate::response::UNAVAILABLE;
 use crate::routes::RouteTable;
 use crate::sessions::Services;
 use crate::telemetry::line_limits::LineKind;
@@ -45,10 +46,6 @@ const ACCEPT_RETRY_PAUSE: Duration = Duration::from_millis(100);
 /// Failures closer to each other than this are logged once. While descriptors are short, every connection that closes
 /// lets one more be accepted, and the next one fails again.
 const LOG_QUIET_PERIOD: Duration = Duration::from_secs(10);
-
-/// The response on a socket above the limit.
-const TOO_MANY_SOCKETS: &[u8] =
-    b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
 /// Binds the address of the settings.
 ///
@@ -90,7 +87,7 @@ pub async fn run(
 ) {
     let (node, tasks) = (Arc::clone(&services.node), services.tasks.clone());
     let router = Router::new(Arc::clone(&node), routes);
-    let sockets = SocketTable::new(Arc::clone(&node));
+    let sockets = SocketTable::new(Arc::clone(&node), acceptor.connection_bytes());
     let stopping = stop.clone();
     let context = Arc::new(ListenerContext { node, acceptor, router, sockets, workers, stop: stopping });
     let mut last_failure: Option<Instant> = None;
@@ -122,7 +119,7 @@ fn spawn_connection(context: &Arc<ListenerContext>, stream: TcpStream, peer: IpA
         // Best effort, without waiting, because other connections are to be accepted. Not with tokio's `try_write`,
         // which writes only if tokio knows that the socket is ready; for a new one it assumes so (1.54.1) but does not
         // promise it. A socket taken out of tokio does not block either.
-        let _best_effort = stream.into_std().and_then(|mut stream| stream.write(TOO_MANY_SOCKETS));
+        let _best_effort = stream.into_std().and_then(|mut stream| stream.write(UNAVAILABLE));
         return;
     };
     let shared = Arc::clone(context);
@@ -157,7 +154,7 @@ async fn accept(
         address = read_proxy_header(node, &mut stream, peer, deadline).await?;
         let counted = context.node.client_network(address).map_or(Ok(()), |network| socket.count_by(network));
         if counted.is_err() {
-            let _best_effort = stream.try_write(TOO_MANY_SOCKETS);
+            let _best_effort = stream.try_write(UNAVAILABLE);
             return None;
         }
         deadline = deadline.min(tokio::time::Instant::now() + socket.head_timeout());
@@ -178,8 +175,8 @@ where
         (timeouts, server.keep_alive_timeout, server.max_header_size.as_u64())
     };
     let progress = RequestProgress::default();
-    let stream = RequestDeadline::new(stream, timeouts, progress.clone());
     let (client_address, socket) = (caller.address, Arc::clone(&caller.socket));
+    let stream = RequestDeadline::new(stream, timeouts, progress.clone(), Arc::clone(&socket));
     let has_sent = AtomicBool::new(false);
     let service = service_fn(move |request| {
         let following = Following::of(&request);

@@ -10,11 +10,14 @@ use std::task::Poll;
 use std::time::Duration;
 
 use http_body_util::BodyExt;
-use hub::{MemoryCharge, MemoryKind, TenantMemory, UNCHARGED_BYTES};
+use hub::{MemoryCharge, MemoryKind, TenantMemory};
 use hyper::body::{Body, Incoming};
 use tokio::time::{Instant, timeout_at};
 
 use crate::routes::{BodyError, ReceivedBody};
+
+/// A body of this size is part of what its connection is charged with.
+const SMALL_BODY: usize = 4 * 1024;
 
 /// Reads `body`, of at most `limit` bytes, within `timeout`.
 pub(super) async fn read(
@@ -41,7 +44,7 @@ pub(super) async fn read(
 
 /// A charge for a body of this size, as soon as there is memory; none for a small body.
 async fn charge(memory: &Arc<TenantMemory>, bytes: usize) -> Option<MemoryCharge> {
-    if bytes <= UNCHARGED_BYTES {
+    if bytes <= SMALL_BODY {
         return None;
     }
     if let Some(charge) = memory.try_charge(MemoryKind::Receiving, bytes) {

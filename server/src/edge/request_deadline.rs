@@ -17,6 +17,12 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
 use super::head_scanner::{Following, HeadScanner};
+use super::sockets::Socket;
+use crate::response::UNAVAILABLE;
+
+/// Bytes that hyper gets at once; what was read beyond them is held back. With 8 KiB, which fill its buffer, it would have a
+/// larger one from then on.
+const READ_BYTES: usize = 4 * 1024;
 
 /// A stream with a deadline for each request's head.
 pub(super) struct RequestDeadline<S> {
@@ -27,9 +33,10 @@ pub(super) struct RequestDeadline<S> {
     /// Set while the peer accepts no byte of a response.
     write_deadline: Option<Pin<Box<Sleep>>>,
     scanner: HeadScanner,
-    /// Bytes that were received together with the end of a head, and follow it.
+    /// Bytes that were received together with others that hyper gets first, such as the end of a head.
     held_back: Vec<u8>,
     progress: RequestProgress,
+    socket: Arc<Socket>,
 }
 
 /// Times that a peer has.
@@ -71,10 +78,15 @@ impl Drop for BegunRequest {
 
 impl<S> RequestDeadline<S> {
     /// A deadline for each head on `stream`. The first request must arrive within that time from now.
-    pub(super) fn new(stream: S, timeouts: RequestTimeouts, progress: RequestProgress) -> Self {
+    pub(super) fn new(
+        stream: S,
+        timeouts: RequestTimeouts,
+        progress: RequestProgress,
+        socket: Arc<Socket>,
+    ) -> Self {
         let deadline = Some(Box::pin(tokio::time::sleep(timeouts.head)));
         let (scanner, held_back) = (HeadScanner::new(), Vec::new());
-        Self { stream, timeouts, deadline, write_deadline: None, scanner, held_back, progress }
+        Self { stream, timeouts, deadline, write_deadline: None, scanner, held_back, progress, socket }
     }
 
     /// The stream itself, and bytes received from it that hyper has not read.
@@ -118,7 +130,18 @@ impl<S> RequestDeadline<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for RequestDeadline<S> {
+impl<S: AsyncWrite + Unpin> RequestDeadline<S> {
+    /// Responds instead of hyper, unless the response to an earlier request has not been accepted yet.
+    fn refuse(&mut self, cx: &mut Context<'_>) -> io::Error {
+        if self.write_deadline.is_none() {
+            let _best_effort = Pin::new(&mut self.stream).poll_write(cx, UNAVAILABLE);
+            let _best_effort = Pin::new(&mut self.stream).poll_flush(cx);
+        }
+        io::ErrorKind::OutOfMemory.into()
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for RequestDeadline<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -143,14 +166,18 @@ impl<S: AsyncRead + Unpin> AsyncRead for RequestDeadline<S> {
         if this.held_back.is_empty() {
             ready!(Pin::new(&mut this.stream).poll_read(cx, buffer))?;
         } else {
-            let length = this.held_back.len().min(buffer.remaining());
+            let length = this.held_back.len().min(buffer.remaining()).min(READ_BYTES);
             buffer.put_slice(&this.held_back[..length]);
             this.held_back.drain(..length);
         }
-        let scanned = start + this.scan(&mut buffer.filled_mut()[start..]);
+        let end = buffer.filled().len().min(start + READ_BYTES);
+        let scanned = start + this.scan(&mut buffer.filled_mut()[start..end]);
         // In front of what is held back already.
         this.held_back.splice(..0, buffer.filled()[scanned..].iter().copied());
         buffer.set_filled(scanned);
+        if !this.socket.charge_head(this.scanner.head_length()) {
+            return Poll::Ready(Err(this.refuse(cx)));
+        }
         Poll::Ready(Ok(()))
     }
 }

@@ -15,7 +15,7 @@ use super::request_log::RequestLog;
 use super::sockets::{Purpose, Shortage};
 use super::{authorise, cors, head_check, request_body};
 use crate::node::{LifecyclePhase, Node};
-use crate::response::{empty, json};
+use crate::response::{self, empty, json};
 use crate::routes::{OtherMethod, PathParameters, RequestBody, RequestHead, Route};
 use crate::routes::{RouteTable, RoutedRequest};
 use crate::telemetry::codes::Code;
@@ -55,7 +55,7 @@ impl Router {
                 _ => self.respond(request).await,
             }
         };
-        let mut response = responding.instrument(span.clone()).await;
+        let mut response = response::retry_later(responding.instrument(span.clone()).await);
         if !log.is_health_check() || self.node.settings().telemetry.log_health_checks {
             span.in_scope(|| log.finish(&response, &self.node.metrics.line_limits));
         }
@@ -166,10 +166,7 @@ fn accepts_json(request: &http::HeaderMap) -> bool {
 
 /// The response to a request whose connection is reserved for health checks.
 fn too_many_sockets(shortage: Shortage) -> Response<Bytes> {
-    let code = match shortage {
-        Shortage::Server => Code::ServerConnectionLimitReached,
-        Shortage::Address => Code::AddressConnectionLimitReached,
-    };
+    let code = shortage.code();
     Span::current().record(ERROR_CODE, code.name());
     json(StatusCode::SERVICE_UNAVAILABLE, &code.text().into())
 }

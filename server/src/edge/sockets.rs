@@ -15,6 +15,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hub::{MemoryCharge, MemoryKind, TenantMemory};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -22,15 +23,21 @@ use self::waiting::{Position, Waiting};
 use crate::addresses::Addresses;
 use crate::node::Node;
 use crate::permit::Permit;
+use crate::telemetry::codes::{Code, Scope};
 
 /// The part of the reserved connections that one address may have: a quarter.
 const RESERVE_SHARES: usize = 4;
+
+/// Bytes of a head for which every connection has a buffer.
+const HEAD_BYTES_IN_CONNECTION: usize = 8 * 1024;
 
 /// The connections of the listener that are not WebSockets.
 pub(super) struct SocketTable {
     node: Arc<Node>,
     usual: Class,
     reserved: Class,
+    /// What each of them takes.
+    bytes: usize,
 }
 
 /// Connections of one kind.
@@ -65,6 +72,19 @@ pub(super) enum Shortage {
     Server,
     /// Its address has `server.max_sockets_per_address`.
     Address,
+    /// The memory for connections is used up, and none waits for a request.
+    Memory,
+}
+
+impl Shortage {
+    /// The code that is reported, and whose text is the response.
+    pub(super) fn code(self) -> Code {
+        match self {
+            Self::Server => Code::ServerConnectionLimitReached,
+            Self::Address => Code::AddressSocketLimitReached,
+            Self::Memory => Code::ConnectionMemoryLimitReached,
+        }
+    }
 }
 
 /// A connection that is counted; dropping it returns its permits.
@@ -72,6 +92,9 @@ pub(super) struct Socket {
     sockets: Arc<SocketTable>,
     state: Mutex<State>,
     closing: Arc<Notify>,
+    _memory: MemoryCharge,
+    /// For a head that is larger than the buffer that every connection has.
+    head: Mutex<Vec<MemoryCharge>>,
 }
 
 enum State {
@@ -87,8 +110,9 @@ enum State {
 pub(super) struct BusySocket(Arc<Socket>);
 
 impl SocketTable {
-    pub(super) fn new(node: Arc<Node>) -> Arc<Self> {
-        Arc::new(Self { node, usual: Class::default(), reserved: Class::default() })
+    /// A table without connections, each of which will take `bytes` of memory.
+    pub(super) fn new(node: Arc<Node>, bytes: usize) -> Arc<Self> {
+        Arc::new(Self { node, usual: Class::default(), reserved: Class::default(), bytes })
     }
 
     /// Counts a new connection; `network` is `None` if its address is not known yet, or not limited. It waits for a
@@ -97,10 +121,36 @@ impl SocketTable {
     /// # Errors
     /// When there is no permit for it. That is counted here.
     pub(super) fn admit(self: &Arc<Self>, network: Option<IpAddr>) -> Result<Arc<Socket>, Shortage> {
-        let held = self.usual(network).or_else(|shortage| self.reserved(network, shortage))?;
+        let held = self.usual(network).and_then(|held| Ok((held, self.charge_connection()?)));
+        let (held, _memory) = held.or_else(|shortage| {
+            // There is always memory for health checks, which are few.
+            let memory = self.node.common_memory.charge(MemoryKind::Connections, self.bytes);
+            Ok((self.reserved(network, shortage)?, memory))
+        })?;
         let closing = Arc::default();
         let state = Mutex::new(self.wait(held, &closing));
-        Ok(Arc::new(Socket { sockets: Arc::clone(self), state, closing }))
+        let head = Mutex::default();
+        Ok(Arc::new(Socket { sockets: Arc::clone(self), state, closing, _memory, head }))
+    }
+
+    /// The charge for one more connection, for which others are closed if necessary.
+    fn charge_connection(&self) -> Result<MemoryCharge, Shortage> {
+        let (memory, bytes) = (&self.node.common_memory, self.bytes);
+        let kind = MemoryKind::Connections;
+        let charge = memory.has_room_for_connection(bytes).then(|| memory.charge(kind, bytes));
+        charge.or_else(|| self.charge_for_others(kind, bytes)).ok_or(Shortage::Memory)
+    }
+
+    /// A charge for which connections that wait are closed. Each gives back its memory when its task ends.
+    fn charge_for_others(&self, kind: MemoryKind, bytes: usize) -> Option<MemoryCharge> {
+        for _ in 0..bytes.div_ceil(self.bytes) {
+            if self.usual.waiting.lock().close_one().is_none() {
+                self.node.common_memory.count_refusal(kind);
+                return None;
+            }
+            self.node.metrics.node.sockets_closed_early.increment(1);
+        }
+        Some(self.node.common_memory.charge(kind, bytes))
     }
 
     fn usual(&self, network: Option<IpAddr>) -> Result<Held, Shortage> {
@@ -149,9 +199,10 @@ impl SocketTable {
 
     /// Counts a connection that is refused.
     pub(super) fn count_refused(&self, shortage: Shortage) {
-        let metrics = &self.node.metrics.node;
+        let (metrics, code) = (&self.node.metrics.node, shortage.code());
+        self.node.reports.record(code.at(Scope::Http), code.text());
         match shortage {
-            Shortage::Server => metrics.sockets_refused.increment(1),
+            Shortage::Server | Shortage::Memory => metrics.sockets_refused.increment(1),
             Shortage::Address => metrics.sockets_refused_by_address.increment(1),
         }
     }
@@ -232,6 +283,32 @@ impl Socket {
         }
         drop(state);
         BusySocket(Arc::clone(self))
+    }
+
+    /// Charges memory for a head of which so many bytes have been read, and keeps it until the connection ends, as hyper keeps
+    /// its buffer. Returns whether there is any; if not, that is reported.
+    #[must_use]
+    pub(super) fn charge_head(&self, bytes: usize) -> bool {
+        // A buffer is doubled when it is full, and always has room for a further read.
+        let wanted = if bytes > HEAD_BYTES_IN_CONNECTION { bytes.next_power_of_two() * 2 } else { 0 };
+        let (sockets, mut head) = (&self.sockets, self.head.lock());
+        let more = wanted.saturating_sub(head.iter().map(MemoryCharge::bytes).sum());
+        if more == 0 {
+            return true;
+        }
+        let charge = sockets.node.common_memory.try_charge(MemoryKind::Receiving, more);
+        let Some(charge) = charge.or_else(|| sockets.charge_for_others(MemoryKind::Receiving, more)) else {
+            let code = Code::MemoryLimitReached;
+            sockets.node.reports.record(code.at(Scope::Http), code.text());
+            return false;
+        };
+        head.push(charge);
+        true
+    }
+
+    /// Whether a tenant has memory for this connection to become a WebSocket, which takes less than it does now.
+    pub(super) fn fits(&self, memory: &TenantMemory) -> bool {
+        memory.has_room_for_connection(self.sockets.bytes)
     }
 
     /// Counts a request that is refused.

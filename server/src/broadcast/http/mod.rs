@@ -157,11 +157,7 @@ fn not_authenticated(node: &Node, refused: &NotAuthenticated) -> Response<Bytes>
         AuthenticationError::Token(error) => reports.record(code.at(Scope::Http), error),
         _ => reports.record(code.at(Scope::Http), text),
     }
-    let response = Rejection::message(status, text).response();
-    match status {
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => response::retry_later(response),
-        _ => response,
-    }
+    Rejection::message(status, text).response()
 }
 
 /// Takes `events` from what is left of the tenant's rate.
