@@ -4,13 +4,15 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use super::room_shares::RoomShares;
 use crate::bus::RoomName;
 
-/// Rooms that are remembered. More are tried again when they change.
-const ROOMS_MAX: usize = 65_536;
-
+/// Those that are remembered. Rooms beyond the share of their tenant are tried again when they change.
 #[derive(Debug, Default)]
-pub(super) struct FailingRooms(HashMap<RoomName, Failure>);
+pub(super) struct FailingRooms {
+    rooms: HashMap<RoomName, Failure>,
+    shares: RoomShares,
+}
 
 #[derive(Debug)]
 struct Failure {
@@ -22,10 +24,10 @@ struct Failure {
 impl FailingRooms {
     /// The room has failed. It is tried again after `shortest`, then after waits that double, up to `longest`.
     pub(super) fn add(&mut self, name: RoomName, now: Instant, (shortest, longest): (Duration, Duration)) {
-        if self.0.len() >= ROOMS_MAX && !self.0.contains_key(&name) {
+        if !self.rooms.contains_key(&name) && !self.shares.add(&name) {
             return;
         }
-        let failure = self.0.entry(name).or_insert(Failure { wait: Duration::ZERO, due: None });
+        let failure = self.rooms.entry(name).or_insert(Failure { wait: Duration::ZERO, due: None });
         if failure.due.is_none() {
             failure.wait = (failure.wait * 2).clamp(shortest, longest.max(shortest));
             failure.due = Some(now + failure.wait);
@@ -36,8 +38,15 @@ impl FailingRooms {
     /// `unsettled`.
     pub(super) fn take_due(&mut self, now: Instant, unsettled: impl Fn(&RoomName) -> bool) -> Vec<RoomName> {
         let mut due = Vec::new();
-        self.0.retain(|name, failure| match failure.due {
-            None => unsettled(name),
+        let Self { rooms, shares } = self;
+        rooms.retain(|name, failure| match failure.due {
+            None => {
+                let is_kept = unsettled(name);
+                if !is_kept {
+                    shares.remove(name);
+                }
+                is_kept
+            }
             Some(then) if then <= now => {
                 failure.due = None;
                 due.push(RoomName::clone(name));
@@ -50,11 +59,11 @@ impl FailingRooms {
 
     /// Whether the room waits, so that its changes are not stored until it is tried again as a whole.
     pub(super) fn is_waiting(&self, name: &str) -> bool {
-        self.0.get(name).is_some_and(|failure| failure.due.is_some())
+        self.rooms.get(name).is_some_and(|failure| failure.due.is_some())
     }
 
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.rooms.len()
     }
 }
 

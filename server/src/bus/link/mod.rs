@@ -13,6 +13,7 @@ mod commands;
 mod failing_rooms;
 mod log_interval;
 mod peers;
+mod room_shares;
 mod room_table;
 mod room_turns;
 mod sequence;

@@ -14,13 +14,11 @@ use hub::RoomKey;
 use super::requests::Completed;
 use super::{ClusterMessage, LinkSession};
 use crate::bus::link::failing_rooms::FailingRooms;
+use crate::bus::link::room_shares::RoomShares;
 use crate::bus::link::room_turns::{RoomPriority, RoomTurns};
 use crate::bus::link::stored_presence::TooMuch;
 use crate::bus::link::{ResyncProgress, commands, renewal_interval, room_table};
 use crate::bus::{BATCH_BYTES, BATCH_MAX, BusRejection, Command, LeaseRenewal, RejectedCommand, RoomName};
-
-/// Rooms with rejected changes that are remembered. More are stored over the next connection.
-const ROOMS_MAX: usize = 65_536;
 
 /// Rooms to store, and the lease without which nothing can be stored.
 #[derive(Debug, Default)]
@@ -29,7 +27,9 @@ pub(super) struct Resync {
     pending: RoomTurns,
     /// Rooms to store after the next renewal, because a change was rejected.
     rejected: BTreeSet<RoomName>,
-    /// Whether there were more such rooms than are remembered.
+    /// Those of each tenant. Rooms beyond its share are stored over the next connection.
+    rejected_shares: RoomShares,
+    /// Whether there were such rooms.
     is_incomplete: bool,
     /// Rooms that fail by themselves.
     failing: FailingRooms,
@@ -53,6 +53,18 @@ impl Resync {
     /// Stores the room as a whole, soon.
     pub(super) fn add(&mut self, name: RoomName) {
         self.pending.insert(name, RoomPriority::Background);
+    }
+
+    /// Stores the room after the next renewal.
+    fn add_rejected(&mut self, name: RoomName) {
+        if self.rejected.contains(&name) {
+            return;
+        }
+        if self.rejected_shares.add(&name) {
+            self.rejected.insert(name);
+        } else {
+            self.is_incomplete = true;
+        }
     }
 
     pub(super) fn has_pending(&self) -> bool {
@@ -87,6 +99,7 @@ impl LinkSession<'_, '_> {
         match &rejected {
             Some(reason) => self.status.presence_rejected(reason),
             None if !self.resync.rejected.is_empty() => {
+                self.resync.rejected_shares = RoomShares::default();
                 std::mem::take(&mut self.resync.rejected).into_iter().for_each(|name| self.resync.add(name));
             }
             // What is pending may be rejected again: the next renewal shows it.
@@ -148,11 +161,7 @@ impl LinkSession<'_, '_> {
                 BusRejection::Room(_) | BusRejection::WrongType => self.note_failing(room, &rejection),
                 BusRejection::Server(reason) => {
                     self.status.presence_rejected(&reason);
-                    if self.resync.rejected.len() < ROOMS_MAX {
-                        self.resync.rejected.insert(room);
-                    } else {
-                        self.resync.is_incomplete = true;
-                    }
+                    self.resync.add_rejected(room);
                 }
             }
         }
