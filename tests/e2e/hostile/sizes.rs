@@ -45,7 +45,8 @@ async fn a_message_over_the_frame_size_is_refused_with_the_limit() {
     assert_eq!((close.opcode, &close.payload[..2]), (opcode::CLOSE, &1009_u16.to_be_bytes()[..]));
     assert_eq!(&close.payload[2..], b"message is larger than 1024 bytes");
     let page = world.send(Request::new("GET", "/metrics")).await.text();
-    assert!(page.contains("realtime_malformed_messages_total{tenant=\"default\"} 1\n"), "{page}");
+    let refused = r#"realtime_limits_refused_total{tenant="default",setting="server.max_frame_size"} 1"#;
+    assert!(page.contains(refused), "{page}");
     world.stop().await;
 }
 
