@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use harness::{Token, TokenIssuer};
 use tempfile::TempDir;
 
 /// How long each flood lasts.
@@ -16,6 +17,9 @@ const FLOOD: Duration = Duration::from_secs(3);
 
 /// The bytes of log lines that a flood of one kind may cause in that time: the lines of two kinds, of at most 1.5 kB.
 const BYTES_OF_ONE_KIND: u64 = 2 * 20 * 1_500;
+
+/// The secret of a tenant that causes few lines.
+const QUIET: &str = "the secret of the quiet tenant, of thirty-two bytes";
 
 /// A server whose log is read and measured.
 struct Measured {
@@ -182,6 +186,40 @@ fn connections_without_a_proxy_header_cannot_fill_a_disk() {
     println!("no PROXY header: {} kB/s", bytes as f64 / 1_000.0 / FLOOD.as_secs_f64());
     assert!(bytes < BYTES_OF_ONE_KIND, "{bytes} bytes in {FLOOD:?}");
     server.has_written("Refused a connection from `server.proxy_protocol_from`: … and ");
+}
+
+// One tenant's requests used up the bytes of the log, and the others' lines were lost.
+#[test]
+fn a_tenant_does_not_use_up_the_log_of_another() {
+    let server = Measured::start(&[
+        ("REALTIME__TELEMETRY__LOG_LINES_PER_TENANT", "1000000"),
+        ("REALTIME__TELEMETRY__LOG_BYTES_PER_SECOND", "16 KiB"),
+        ("REALTIME__TENANTS__QUIET__AUTH__JWT_SECRET", QUIET),
+    ]);
+    let post = |token: &str, event: &str| {
+        format!(
+            "POST /api/broadcast/room/events/{event} HTTP/1.1\r\nhost: x\r\nx-tenant: {}\r\n\
+             content-type: application/json\r\napikey: {token}\r\ncontent-length: 2\r\n\r\n{{}}",
+            if event == "flood" { "default" } else { "quiet" },
+        )
+    };
+    let quiet = TokenIssuer::new(QUIET).token(Token::Valid);
+    let (end, flood) = (AtomicBool::new(false), post(&server.token, "flood"));
+    thread::scope(|scope| {
+        scope.spawn(|| server.send_until(&end, flood.as_bytes()));
+        server.has_written("Log lines were lost since the start");
+        for number in 0..10 {
+            let mut stream = TcpStream::connect(&server.address).expect("it listens");
+            stream.write_all(post(&quiet, &format!("quiet-{number}")).as_bytes()).expect("it reads");
+            let mut answer = [0; 12];
+            stream.read_exact(&mut answer).expect("an answer");
+            assert_eq!(&answer, b"HTTP/1.1 202");
+        }
+        end.store(true, Ordering::Relaxed);
+    });
+    for number in 0..10 {
+        server.has_written(&format!("/events/quiet-{number} "));
+    }
 }
 
 // Whatever kinds there are, and however many lines of each are allowed.

@@ -40,7 +40,8 @@ pub struct Telemetry {
     #[schemars(extend("x-reload" = "live"))]
     pub log_lines_per_tenant: NonZeroU32,
 
-    /// Bytes of log lines per second that all clients together can cause; eight times as many at once. Lines about the
+    /// Bytes of log lines per second that all clients together can cause; eight times as many at once. Tenants have shares
+    /// of it, clients without a valid token one together: each may use as much as it leaves free. Lines about the
     /// server itself are not limited, and what is below the level `info` is limited too. Lines beyond it are counted in
     /// `realtime_log_lines_suppressed_total`.
     #[serde(with = "units::size")]

@@ -47,7 +47,8 @@ impl RequestLog {
     /// attributed to one, otherwise of callers without a verified token.
     pub(super) fn finish<B>(&self, response: &Response<B>, limits: &LineLimits) {
         let status = response.status();
-        let may_be_written = match response.extensions().get::<Reports>() {
+        let reports = response.extensions().get::<Reports>();
+        let may_be_written = match reports {
             Some(reports) => reports.admit_request(),
             None => limits.admit(LineKind::Request(status)),
         };
@@ -55,12 +56,17 @@ impl RequestLog {
             return;
         }
         let Self { method, path, started } = self;
+        let user = reports.and_then(Reports::tenant);
         let (status, duration_ms) = (status.as_u16(), started.elapsed().as_millis() as u64);
         match status {
             // 503 means that the server is full or stopping, which is not an error of the server.
-            500..=502 | 504.. => error!(method, path, status, duration_ms, "{method} {path} {status}"),
-            400..=599 => warn!(method, path, status, duration_ms, "{method} {path} {status}"),
-            _ => info!(method, path, status, duration_ms, "{method} {path} {status}"),
+            500..=502 | 504.. => {
+                error!(log.user = user, method, path, status, duration_ms, "{method} {path} {status}")
+            }
+            400..=599 => {
+                warn!(log.user = user, method, path, status, duration_ms, "{method} {path} {status}")
+            }
+            _ => info!(log.user = user, method, path, status, duration_ms, "{method} {path} {status}"),
         }
     }
 }

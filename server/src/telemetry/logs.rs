@@ -8,6 +8,7 @@
 mod line;
 mod queue;
 mod rate;
+mod user;
 mod write;
 
 use std::io::{self, BufWriter, IsTerminal};

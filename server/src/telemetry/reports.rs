@@ -120,6 +120,11 @@ impl Reports {
         response.extensions_mut().insert(self.clone());
     }
 
+    /// The tenant that these reports are about, if they are about one.
+    pub fn tenant(&self) -> Option<&str> {
+        self.0.tenant.as_deref()
+    }
+
     /// Whether the line of a request with a verified token may be written. Otherwise it is counted, and summed up later.
     pub fn admit_request(&self) -> bool {
         let now = Instant::now();
@@ -211,13 +216,19 @@ impl Inner {
         let (name, tenant, lines) = (code.name(), self.tenant.as_deref(), suppressed.lines);
         warn!(
             target: TARGET,
-            error_code = name, project = tenant, external_id = tenant, suppressed = lines, "{name}: {suppressed}"
+            error_code = name, log.user = tenant, project = tenant, external_id = tenant, suppressed = lines, "{name}: {suppressed}"
         );
     }
 
     fn sum_up_requests(&self, suppressed: Suppressed) {
         let (tenant, lines) = (self.tenant.as_deref(), suppressed.lines);
-        info!(project = tenant, external_id = tenant, suppressed = lines, "Requests: {suppressed}");
+        info!(
+            log.user = tenant,
+            project = tenant,
+            external_id = tenant,
+            suppressed = lines,
+            "Requests: {suppressed}"
+        );
     }
 
     /// The first window of a code. Its counters are made once, because finding one by name costs more than
@@ -248,6 +259,8 @@ impl Inner {
         let Report { code, context, sub, exp, .. } = report;
         let span = context.map_or_else(Span::current, RequestContext::span);
         let tenant = self.tenant.as_deref();
+        // Callers without a verified token choose the tenant.
+        let user = tenant.filter(|_| !report.is_unverified());
         let sub: Option<String> = sub.map(|sub| sub.chars().take(SUB_CHARS_MAX).collect());
         let sub = sub.as_deref();
         let suppressed = Some(suppressed).filter(|suppressed| *suppressed > 0);
@@ -256,11 +269,11 @@ impl Inner {
         match code.severity() {
             Severity::Error => error!(
                 target: TARGET, parent: &span,
-                error_code = name, project = tenant, external_id = tenant, sub, exp, setting, suppressed, "{name}: {text}"
+                error_code = name, log.user = user, project = tenant, external_id = tenant, sub, exp, setting, suppressed, "{name}: {text}"
             ),
             Severity::ClientError | Severity::Warning => warn!(
                 target: TARGET, parent: &span,
-                error_code = name, project = tenant, external_id = tenant, sub, exp, setting, suppressed, "{name}: {text}"
+                error_code = name, log.user = user, project = tenant, external_id = tenant, sub, exp, setting, suppressed, "{name}: {text}"
             ),
         }
     }

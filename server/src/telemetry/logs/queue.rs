@@ -17,6 +17,7 @@ use tracing::Metadata;
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::rate::{ByteRate, Cause};
+use super::user;
 
 /// How long the process waits at its end for the remaining lines.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
@@ -141,7 +142,7 @@ impl Write for LineWriter {
         let mut state = state.lock();
         if !self.queue.0.fits(&state, line.len()) {
             DROPPED.fetch_add(1, Ordering::Relaxed);
-        } else if self.cause == Cause::Node || rate.take(line.len()) {
+        } else if self.cause == Cause::Node || user::with(|user| rate.take(user, line.len())) {
             let was_filling = self.queue.0.must_write_now(&state);
             state.lines.push_back(line.to_vec());
             state.bytes += line.len();

@@ -1,7 +1,10 @@
 //! How many bytes of log lines clients can cause per second (`telemetry.log_bytes_per_second`).
 //!
 //! The bound behind all others: kinds and tenants have limits of their own, but tenants may be many. A line counts unless
-//! it is about the server itself, so that what is forgotten here is bounded too.
+//! it is about the server itself, so that what is forgotten here is bounded too. Tenants have shares of it
+//! ([`shares`]), clients without a verified token one together.
+
+mod shares;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +14,9 @@ use parking_lot::Mutex;
 use settings::Telemetry;
 use tracing::{Level, Metadata};
 
-/// Seconds whose bytes may be written at once: a refused line is better explained by those before it.
+use self::shares::Shares;
+
+/// Seconds whose bytes may be written at once, half of them for one tenant alone: a refused line is better explained by those before it.
 const BURST_SECONDS: f64 = 8.0;
 
 /// The modules whose lines, of level `info` and above, clients cannot cause: they are about the process, its settings, the
@@ -66,22 +71,15 @@ pub(super) struct ByteRate(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     per_second: AtomicU64,
-    left: Mutex<Left>,
-}
-
-/// The bytes that may be written at once.
-#[derive(Debug)]
-struct Left {
-    bytes: f64,
-    at: Instant,
+    shares: Mutex<(Shares, Instant)>,
 }
 
 impl ByteRate {
     /// The rate of these settings.
     pub(super) fn new(telemetry: &Telemetry) -> Self {
         let per_second = telemetry.log_bytes_per_second.as_u64();
-        let left = Left { bytes: per_second as f64 * BURST_SECONDS, at: Instant::now() };
-        Self(Arc::new(Shared { per_second: per_second.into(), left: Mutex::new(left) }))
+        let shares = Mutex::new((Shares::default(), Instant::now()));
+        Self(Arc::new(Shared { per_second: per_second.into(), shares }))
     }
 
     /// Applies other settings.
@@ -89,25 +87,23 @@ impl ByteRate {
         self.0.per_second.store(telemetry.log_bytes_per_second.as_u64(), Ordering::Relaxed);
     }
 
-    /// Takes the bytes of a line. If they are not left, the line is counted as not written.
-    pub(super) fn take(&self, bytes: usize) -> bool {
-        let is_left = self.take_at(bytes, Instant::now());
+    /// Takes the bytes of a line for `user`, a tenant or no name for all others. If they are not in its share, the line is
+    /// counted as not written.
+    pub(super) fn take(&self, user: &str, bytes: usize) -> bool {
+        let is_left = self.take_at(user, bytes, Instant::now());
         if !is_left {
             OVER_RATE.fetch_add(1, Ordering::Relaxed);
         }
         is_left
     }
 
-    fn take_at(&self, bytes: usize, now: Instant) -> bool {
-        let (bytes, per_second) = (bytes as f64, self.0.per_second.load(Ordering::Relaxed) as f64);
-        let mut left = self.0.left.lock();
-        let refill = now.saturating_duration_since(left.at).as_secs_f64() * per_second;
-        *left = Left { bytes: (left.bytes + refill).min(per_second * BURST_SECONDS), at: now };
-        let is_left = left.bytes >= bytes;
-        if is_left {
-            left.bytes -= bytes;
-        }
-        is_left
+    fn take_at(&self, user: &str, bytes: usize, now: Instant) -> bool {
+        let per_second = self.0.per_second.load(Ordering::Relaxed) as f64;
+        let mut locked = self.0.shares.lock();
+        let (shares, last) = &mut *locked;
+        shares.give_back(now.saturating_duration_since(*last).as_secs_f64() * per_second);
+        *last = now;
+        shares.take(user, bytes as f64, per_second * BURST_SECONDS)
     }
 }
 
@@ -126,10 +122,10 @@ mod tests {
         let began = Instant::now();
         let written = |seconds| {
             let now = began + Duration::from_secs(seconds);
-            (0..1_000).filter(|_| rate.take_at(100, now)).count()
+            (0..1_000).filter(|_| rate.take_at("acme", 100, now)).count()
         };
-        assert_eq!((written(0), written(1), written(3), written(100)), (80, 10, 20, 80));
+        assert_eq!((written(0), written(1), written(3), written(100)), (40, 10, 20, 40));
         rate.apply(&Telemetry { log_bytes_per_second: ByteSize(2_000), ..telemetry });
-        assert_eq!(written(101), 20);
+        assert_eq!(written(101), 40 + 20);
     }
 }

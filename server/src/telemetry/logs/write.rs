@@ -60,7 +60,7 @@ where
         mut output: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let LogLine { level, target, message, mut fields } = LogLine::new(event, context, &self.0);
+        let LogLine { level, target, message, mut fields, .. } = LogLine::new(event, context, &self.0);
         let mut time = String::new();
         SystemTime.format_time(&mut Writer::new(&mut time))?;
         write!(output, r#"{{"timestamp":"{time}","level":"{level}","message":{}"#, Value::from(message))?;
