@@ -6,15 +6,21 @@
 //! quarters of the budget, two get three sevenths each, and the next tenant always finds something free. No list of
 //! tenants is needed, and no lock.
 //!
+//! What is received waits for memory, in turns (`memory/waits.rs`); everything else is refused instead.
+//!
 //! Charging is for what is large: a charge is two atomic additions, which is too much for each delivery. So what a
 //! connection has of up to [`UNCHARGED_BYTES`] in each direction is not charged and never refused.
 
+mod kind;
 mod waits;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
+pub use self::kind::MemoryKind;
 pub use self::waits::MemoryWait;
+
+use self::kind::MemoryUse;
 use self::waits::Waits;
 
 /// Bytes that a connection may have received, and as many that it may have queued, without a charge.
@@ -25,64 +31,6 @@ const CONNECTIONS_DIVISOR: usize = 4;
 
 /// Bytes that connections may have in addition, of those that are for the process itself.
 const CONNECTIONS_MIN: usize = 1 << 20;
-
-/// What memory is used for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MemoryKind {
-    /// The connections themselves.
-    Connections,
-    /// WebSocket messages and HTTP bodies that have not arrived completely, or are being handled.
-    Receiving,
-    /// Messages that wait for a join.
-    Held,
-    /// Frames in outboxes.
-    Sending,
-    /// What rooms show.
-    Presence,
-}
-
-impl MemoryKind {
-    /// The number of kinds.
-    pub const COUNT: usize = 5;
-
-    /// Every kind, in the order of their discriminants.
-    pub const ALL: [Self; Self::COUNT] =
-        [Self::Connections, Self::Receiving, Self::Held, Self::Sending, Self::Presence];
-
-    /// The kind as a word, for metrics and `/status`.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Connections => "connections",
-            Self::Receiving => "receiving",
-            Self::Held => "held",
-            Self::Sending => "sending",
-            Self::Presence => "presence",
-        }
-    }
-}
-
-/// Bytes by kind.
-#[derive(Debug, Default)]
-struct MemoryUse([AtomicUsize; MemoryKind::COUNT]);
-
-impl MemoryUse {
-    fn add(&self, kind: MemoryKind, bytes: usize) {
-        self.0[kind as usize].fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    fn subtract(&self, kind: MemoryKind, bytes: usize) {
-        // With `of` in one order with the count of those who wait (`memory/waits.rs`).
-        self.0[kind as usize].fetch_sub(bytes, Ordering::SeqCst);
-    }
-
-    fn of(&self, kind: MemoryKind) -> usize {
-        self.0[kind as usize].load(Ordering::SeqCst)
-    }
-
-    fn total(&self) -> usize {
-        MemoryKind::ALL.into_iter().map(|kind| self.of(kind)).sum()
-    }
-}
 
 /// The budget of a node.
 #[derive(Debug)]
@@ -117,7 +65,7 @@ impl MemoryBudget {
         assert!(tenant_percent < 100, "a tenant leaves something to the others");
         self.limit.store(limit, Ordering::Relaxed);
         self.tenant_percent.store(tenant_percent, Ordering::Relaxed);
-        self.waits.wake_next();
+        self.waits.serve();
     }
 
     /// The bytes that may be charged.
@@ -178,7 +126,7 @@ impl TenantMemory {
 
     /// Whether `bytes` more could be charged. Nothing is written.
     pub fn has_room_for(&self, bytes: usize) -> bool {
-        self.budget.allows(bytes, bytes + self.total())
+        self.budget.allows(bytes, self.total().saturating_add(bytes))
     }
 
     /// Whether there may be one more connection, of `bytes`. All connections together may always have a part of the budget, so
@@ -204,12 +152,27 @@ impl TenantMemory {
         self.budget.refused[kind as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Added first and compared then, so that of two at once not both get the last bytes.
+    /// Charges `bytes` if the tenant may have them, for one who waits. If not, those who wait are not served for what was
+    /// charged in between: this is called while they are.
+    fn charge_for_wait(self: &Arc<Self>, kind: MemoryKind, bytes: usize) -> Option<MemoryCharge> {
+        self.add_if_allowed(kind, bytes).then(|| MemoryCharge { account: Arc::clone(self), kind, bytes })
+    }
+
     fn try_add(&self, kind: MemoryKind, bytes: usize) -> bool {
+        let is_allowed = self.add_if_allowed(kind, bytes);
+        if !is_allowed {
+            // While it was added, one who waits may have been passed over.
+            self.budget.waits.serve();
+        }
+        is_allowed
+    }
+
+    /// Added first and compared then, so that of two at once not both get the last bytes.
+    fn add_if_allowed(&self, kind: MemoryKind, bytes: usize) -> bool {
         self.add(kind, bytes);
         let is_allowed = self.budget.allows(0, self.total());
         if !is_allowed {
-            self.subtract(kind, bytes);
+            self.take_back(kind, bytes);
         }
         is_allowed
     }
@@ -220,9 +183,13 @@ impl TenantMemory {
     }
 
     pub(crate) fn subtract(&self, kind: MemoryKind, bytes: usize) {
+        self.take_back(kind, bytes);
+        self.budget.waits.serve();
+    }
+
+    fn take_back(&self, kind: MemoryKind, bytes: usize) {
         self.used.subtract(kind, bytes);
         self.budget.used.subtract(kind, bytes);
-        self.budget.waits.wake_next();
     }
 }
 
@@ -270,7 +237,7 @@ impl Drop for MemoryCharge {
 
 #[cfg(test)]
 mod tests {
-    use std::thread;
+    use std::{hint, thread};
 
     use super::*;
 
@@ -333,18 +300,31 @@ mod tests {
     }
 
     #[test]
-    fn threads_together_do_not_exceed_the_limit() {
+    fn of_two_threads_not_both_get_the_last_bytes() {
+        const ROUNDS: usize = 2_000;
         let budget = MemoryBudget::new(1_000_000, 50);
         let account = TenantMemory::new(&budget);
-        thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| {
-                    for _ in 0..1_000 {
-                        let _charge = account.try_charge(MemoryKind::Sending, 200_000);
-                    }
-                });
+        let (arrived, charged) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        // A barrier that spins: woken threads would be too far apart to meet.
+        let meet = |count: usize| {
+            arrived.fetch_add(1, Ordering::SeqCst);
+            let mut spins = 0;
+            while arrived.load(Ordering::SeqCst) < count {
+                spins += 1;
+                if spins % 10_000 == 0 { thread::yield_now() } else { hint::spin_loop() }
             }
-        });
+        };
+        let rounds = || {
+            for round in 0..ROUNDS {
+                meet(4 * round + 2);
+                let charge = account.try_charge(MemoryKind::Sending, 300_000);
+                charged.fetch_add(usize::from(charge.is_some()), Ordering::SeqCst);
+                meet(4 * round + 4);
+            }
+        };
+        thread::scope(|scope| (0..2).for_each(|_| drop(scope.spawn(rounds))));
+        let charged = charged.into_inner();
+        assert!(charged <= ROUNDS, "{charged} charges in {ROUNDS} rounds");
         assert_eq!(account.total(), 0);
     }
 }

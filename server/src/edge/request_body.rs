@@ -47,11 +47,10 @@ async fn charge(memory: &Arc<TenantMemory>, bytes: usize) -> Option<MemoryCharge
     if bytes <= SMALL_BODY {
         return None;
     }
-    if let Some(charge) = memory.try_charge(MemoryKind::Receiving, bytes) {
-        return Some(charge);
+    match memory.charge_in_turn(MemoryKind::Receiving, bytes) {
+        Ok(charge) => Some(charge),
+        Err(wait) => Some(poll_fn(|cx| wait.poll(cx.waker()).map_or(Poll::Pending, Poll::Ready)).await),
     }
-    let wait = memory.wait_for(MemoryKind::Receiving, bytes);
-    Some(poll_fn(|cx| wait.poll(cx.waker()).map_or(Poll::Pending, Poll::Ready)).await)
 }
 
 /// Reads what the client still sends. If the connection were closed instead, many clients would see that it broke off and

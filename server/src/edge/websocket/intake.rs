@@ -230,13 +230,16 @@ impl Intake {
         let is_whole = header.begins_message() && header.is_final;
         let bytes = if is_whole { header.payload as usize } else { max.saturating_mul(FRAGMENTED_FACTOR) };
         let until = Instant::now() + self.config.large_message_timeout;
-        if let Some(charge) = self.memory.try_charge(MemoryKind::Receiving, bytes) {
-            self.large = Some(Box::new(LargeMessage::Receiving { charge, until }));
-            return Ok(Fate::Pass);
+        match self.memory.charge_in_turn(MemoryKind::Receiving, bytes) {
+            Ok(charge) => {
+                self.large = Some(Box::new(LargeMessage::Receiving { charge, until }));
+                Ok(Fate::Pass)
+            }
+            Err(wait) => {
+                self.large = Some(Box::new(LargeMessage::Waiting { wait, until }));
+                self.wait(header, waker)
+            }
         }
-        let wait = self.memory.wait_for(MemoryKind::Receiving, bytes);
-        self.large = Some(Box::new(LargeMessage::Waiting { wait, until }));
-        self.wait(header, waker)
     }
 
     /// What is done with the frame of a message that waits for memory.

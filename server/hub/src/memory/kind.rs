@@ -1,0 +1,61 @@
+//! What memory is used for, and how much of it.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// What memory is used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MemoryKind {
+    /// The connections themselves.
+    Connections,
+    /// WebSocket messages and HTTP bodies that have not arrived completely, or are being handled.
+    Receiving,
+    /// Messages that wait for a join.
+    Held,
+    /// Frames in outboxes.
+    Sending,
+    /// What rooms show.
+    Presence,
+}
+
+impl MemoryKind {
+    /// The number of kinds.
+    pub const COUNT: usize = 5;
+
+    /// Every kind, in the order of their discriminants.
+    pub const ALL: [Self; Self::COUNT] =
+        [Self::Connections, Self::Receiving, Self::Held, Self::Sending, Self::Presence];
+
+    /// The kind as a word, for metrics and `/status`.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Connections => "connections",
+            Self::Receiving => "receiving",
+            Self::Held => "held",
+            Self::Sending => "sending",
+            Self::Presence => "presence",
+        }
+    }
+}
+
+/// Bytes by kind.
+#[derive(Debug, Default)]
+pub(super) struct MemoryUse([AtomicUsize; MemoryKind::COUNT]);
+
+impl MemoryUse {
+    pub(super) fn add(&self, kind: MemoryKind, bytes: usize) {
+        self.0[kind as usize].fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn subtract(&self, kind: MemoryKind, bytes: usize) {
+        // With `of` in one order with the count of those who wait (`waits.rs`).
+        self.0[kind as usize].fetch_sub(bytes, Ordering::SeqCst);
+    }
+
+    pub(super) fn of(&self, kind: MemoryKind) -> usize {
+        self.0[kind as usize].load(Ordering::SeqCst)
+    }
+
+    pub(super) fn total(&self) -> usize {
+        MemoryKind::ALL.into_iter().map(|kind| self.of(kind)).sum()
+    }
+}
