@@ -188,3 +188,31 @@ async fn unfinished_bodies_stay_inside_the_budget() {
     }
     check_others_during(&program, attack).await;
 }
+
+/// In chunks of 10 kB.
+fn chunked(bytes: usize) -> Vec<u8> {
+    let chunk = [b"2710\r\n".to_vec(), vec![b' '; 10_000], b"\r\n".to_vec()].concat();
+    chunk.repeat(bytes / 10_000)
+}
+
+// A vector that grew had been copied to one of twice the size: 17 MB for 8 MB.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_without_a_length_takes_what_it_is_charged_as() {
+    let program = Program::start().await;
+    let before = program.process.resident_peak();
+    let mut socket = program.world.dial().await;
+    let token = program.world.token(Token::Valid);
+    let head = format!(
+        "POST /api/broadcast HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n\
+         content-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+    );
+    socket
+        .write(
+            &[head.into_bytes(), b"2\r\n{}\r\n".to_vec(), chunked(7_990_000), b"0\r\n\r\n".to_vec()].concat(),
+        )
+        .await
+        .expect("it is read");
+    assert_eq!(socket.response().await.status, 422, "it has no messages");
+    let more = program.process.resident_peak() - before;
+    assert!(more < 13_000_000, "{more} bytes for 8 MB");
+}

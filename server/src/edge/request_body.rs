@@ -60,7 +60,8 @@ async fn discard(body: &mut Incoming) {
 }
 
 /// The bytes of `body`. With the right capacity they are never moved: the buffers that are left behind when a vector grows
-/// would take as much memory again, for as long as the allocator keeps them. Memory that is not written is not resident.
+/// would take as much memory again, for as long as the allocator keeps them. Memory that is not written is not resident,
+/// so that a body that becomes large without having announced its size gets a buffer for the largest.
 async fn collect(body: &mut Incoming, capacity: usize, limit: usize) -> Result<Vec<u8>, BodyError> {
     let mut bytes = Vec::with_capacity(capacity);
     while let Some(frame) = body.frame().await {
@@ -68,6 +69,9 @@ async fn collect(body: &mut Incoming, capacity: usize, limit: usize) -> Result<V
         let data = frame.ok().and_then(|frame| frame.into_data().ok()).ok_or(BodyError::Broken)?;
         if data.len() > limit - bytes.len() {
             return Err(BodyError::TooLarge);
+        }
+        if data.len() > bytes.capacity() - bytes.len() && bytes.len() + data.len() > SMALL_BODY {
+            bytes.reserve_exact(limit - bytes.len());
         }
         bytes.extend_from_slice(&data);
     }
