@@ -111,7 +111,7 @@ struct Queue {
     closed: bool,
     frames: Burst,
     disconnect: Option<Box<Disconnect>>,
-    /// For the handles of a long queue.
+    /// For the handles of a long queue, and the positions of its replaceable entries.
     handles: Option<Box<MemoryCharge>>,
     /// Present once a replaceable entry was queued.
     replaceable: Option<Box<Positions>>,
@@ -150,13 +150,15 @@ impl Queue {
     fn charge_for(&mut self, frame: &Frame, memory: &Arc<TenantMemory>) -> bool {
         const STEP: usize = HANDLES_PER_CHARGE * size_of::<Frame>();
         let charged = self.handles.as_ref().map_or(0, |charge| charge.bytes());
-        let is_charged = if self.frames.len() * size_of::<Frame>() < charged + STEP {
+        let positions = self.replaceable.as_ref().map_or(0, |positions| positions.memory());
+        let taken = self.frames.len() * size_of::<Frame>() + positions;
+        let is_charged = if taken < charged + STEP {
             frame.try_charge(memory)
         } else {
             let grown = match &mut self.handles {
-                Some(charge) => charge.try_grow(STEP),
+                Some(charge) => charge.try_grow(taken - charged),
                 none => {
-                    *none = memory.try_charge(MemoryKind::Sending, STEP).map(Box::new);
+                    *none = memory.try_charge(MemoryKind::Sending, taken).map(Box::new);
                     none.is_some()
                 }
             };
@@ -372,7 +374,7 @@ impl Outbox {
     pub fn close(&self) {
         let mut queue = self.queue.lock();
         queue.closed = true;
-        let dropped = mem::take(&mut queue.frames);
+        let dropped = (mem::take(&mut queue.frames), queue.handles.take());
         queue.replaceable = None;
         drop(queue);
         drop(dropped);
@@ -404,6 +406,7 @@ impl Outbox {
         if queue.handles.take().is_some() {
             // The buffers of a queue that was long.
             queue.frames.shrink();
+            queue.replaceable = None;
             burst.shrink();
         }
         if mem::take(&mut queue.notified) {

@@ -54,6 +54,11 @@ impl Positions {
         (self.by_key.len() as u32, self.bytes)
     }
 
+    /// The bytes that the positions take.
+    pub(super) fn memory(&self) -> usize {
+        self.by_key.capacity() * (size_of::<(ReplaceKey, usize)>() + 1)
+    }
+
     pub(super) fn clear(&mut self) {
         self.by_key.clear();
         self.bytes = 0;

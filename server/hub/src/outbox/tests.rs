@@ -48,6 +48,23 @@ fn without_memory_a_backlog_grows_no_longer_and_small_frames_pass() {
 }
 
 #[test]
+fn a_long_queue_is_charged_with_the_positions_of_replaceable_entries() {
+    let memory = TenantMemory::unlimited();
+    let outbox = Outbox::new(Bounds { frames: 100_000, bytes: 10_000_000 }, Arc::clone(&memory));
+    let (cursor, entries) = (frame(100), 20_000);
+    for id in 0..entries {
+        assert_eq!(outbox.offer_replaceable(ReplaceKey { scope: 1, id }, &cursor), Offer::Queued);
+    }
+    // A handle, a key and a position.
+    let least = entries as usize * (8 + 16 + 8);
+    let charged = memory.used(MemoryKind::Sending);
+    assert!((least..2 * least).contains(&charged), "{charged}");
+    outbox.close();
+    drop(cursor);
+    assert_eq!(memory.used(MemoryKind::Sending), 0, "a closed outbox has nothing");
+}
+
+#[test]
 fn the_frames_of_one_message_are_charged_together() {
     let memory = TenantMemory::new(&MemoryBudget::new(0, 75));
     let outbox = Outbox::new(Bounds { frames: 100, bytes: 10_000_000 }, Arc::clone(&memory));
