@@ -13,7 +13,8 @@ use rustix::process::Signal;
 
 use crate::attackers::Attackers;
 use crate::attacks::{self, Attack};
-use crate::nodes::{MEMORY_MAX, Node, Nodes};
+use crate::memory_watch::MemoryWatch;
+use crate::nodes::{BUDGET, Node, Nodes, mib, number};
 use crate::quiet_tenant::{KINDS, QuietTenant, Window};
 use crate::verdict::Verdict;
 
@@ -69,13 +70,14 @@ pub fn run(server: &Path, time: Duration, only: &[String]) -> Result<bool> {
     // The first messages of a connection are slower.
     quiet.measure(SETTLED)?;
     windows.quiet.push(quiet.measure(QUIET)?);
-    let start = nodes.all().map(|(_, node)| node.resident()).collect::<Result<Vec<_>>>()?;
+    let start = nodes.all().map(|(_, node)| node.probe().resident()).collect::<Result<Vec<_>>>()?;
 
     println!(
         "{} attacks for {:.1} min; p99 in ms under attack (quiet, longest under attack)",
         attacks.len(),
         time.as_secs_f64() / 60.0
     );
+    let watches: Vec<_> = nodes.all().map(|(_, node)| MemoryWatch::start(node)).collect();
     let mut attackers = Attackers::start(&nodes, &attacks)?;
     let from = Instant::now();
     quiet.measure(SETTLED)?;
@@ -99,7 +101,8 @@ pub fn run(server: &Path, time: Duration, only: &[String]) -> Result<bool> {
     for (name, rounds) in rounds {
         verdict.check(&format!("the attack `{name}`"), (rounds > 0).into(), &format!("{rounds} rounds"));
     }
-    for ((name, node), start) in nodes.all().zip(start) {
+    for (((name, node), start), watch) in nodes.all().zip(start).zip(watches) {
+        watch.check(name, &mut verdict);
         check_node(&mut verdict, name, node, start)?;
     }
     check_tenant(&mut verdict, &windows, &quiet);
@@ -120,7 +123,7 @@ fn report(elapsed: Duration, windows: &Windows, nodes: &Nodes) -> Result<()> {
     let memory = nodes.all().map(|(_, node)| {
         let group = node.group().map(|group| group.used()).transpose()?;
         let group = group.map_or(String::new(), |used| format!(" ({} in its group)", mib(used)));
-        Ok(format!("{}{group}", mib(node.resident()?)))
+        Ok(format!("{}{group}", mib(node.probe().resident()?)))
     });
     let memory = memory.collect::<Result<Vec<_>>>()?.join(" + ");
     println!("{:>5.1} min  {}; {memory}", elapsed.as_secs_f64() / 60.0, windows.progress());
@@ -149,16 +152,17 @@ fn check_node(verdict: &mut Verdict, name: &str, node: &Node, start: u64) -> Res
         println!("{}", log.lines().rev().take(30).collect::<Vec<_>>().join("\n"));
         return Ok(());
     }
-    let peak = node.resident_peak()?;
-    verdict.check(&format!("{name}: resident memory, at most"), (peak < MEMORY_MAX).into(), &mib(peak));
+    let peak = node.probe().resident_peak()?;
+    verdict.check(&format!("{name}: resident memory, at most"), (peak <= BUDGET).into(), &mib(peak));
     node.restore_settings()?;
     let (from, allowed) = (Instant::now(), start + RESIDENT_MORE_MAX);
-    let has_settings =
-        || -> Result<bool> { Ok(number(&node.metrics()?, "realtime_settings_reload_failed") == Some(0.0)) };
-    while (node.resident()? > allowed || !has_settings()?) && from.elapsed() < RETURNS_WITHIN {
+    let has_settings = || -> Result<bool> {
+        Ok(number(&node.probe().metrics()?, "realtime_settings_reload_failed") == Some(0.0))
+    };
+    while (node.probe().resident()? > allowed || !has_settings()?) && from.elapsed() < RETURNS_WITHIN {
         thread::sleep(Duration::from_secs(1));
     }
-    let end = node.resident()?;
+    let end = node.probe().resident()?;
     let found =
         format!("{} after {:.0} s, {} at the start", mib(end), from.elapsed().as_secs_f64(), mib(start));
     verdict.check(&format!("{name}: memory returns"), (end <= allowed).into(), &found);
@@ -190,13 +194,4 @@ fn median(numbers: impl Iterator<Item = f64>) -> Option<f64> {
     let mut sorted: Vec<_> = numbers.collect();
     sorted.sort_by(f64::total_cmp);
     sorted.get(sorted.len() / 2).copied()
-}
-
-/// The value of a metric without labels.
-fn number(page: &str, metric: &str) -> Option<f64> {
-    page.lines().find_map(|line| line.strip_prefix(metric)?.strip_prefix(' ')?.parse().ok())
-}
-
-fn mib(bytes: u64) -> String {
-    format!("{} MiB", bytes >> 20)
 }

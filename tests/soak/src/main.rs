@@ -8,6 +8,7 @@ mod attacks;
 mod client;
 mod control_group;
 mod course;
+mod memory_watch;
 mod nodes;
 mod quiet_tenant;
 mod target;

@@ -18,8 +18,11 @@ use tempfile::TempDir;
 use crate::control_group::ControlGroup;
 use crate::target::{QUIET, SLOW};
 
-/// What a node may use.
+/// What a node may use, with the kernel's part.
 pub const MEMORY_MAX: u64 = 512 << 20;
+
+/// What its process may have resident: its `server.memory_budget`.
+pub const BUDGET: u64 = MEMORY_MAX / 2;
 
 /// How long the key set takes to answer.
 const KEY_SET_DELAY: Duration = Duration::from_secs(3);
@@ -88,7 +91,7 @@ impl Node {
                     "No control group can be made ({error:#}). Instead, the resident memory is checked."
                 );
                 let mut command = Command::new(server);
-                command.env("REALTIME__SERVER__MEMORY_BUDGET", (MEMORY_MAX / 2).to_string());
+                command.env("REALTIME__SERVER__MEMORY_BUDGET", BUDGET.to_string());
                 command
             }
         };
@@ -149,6 +152,20 @@ impl Node {
         status.is_ok_and(|text| !text.lines().any(|line| line.starts_with("State:\tZ")))
     }
 
+    /// What asks the node how it is.
+    pub fn probe(&self) -> Probe {
+        Probe { address: self.address, id: self.process.id() }
+    }
+}
+
+/// Asks a node how it is.
+#[derive(Debug)]
+pub struct Probe {
+    address: SocketAddr,
+    id: u32,
+}
+
+impl Probe {
     /// Its resident memory, in bytes.
     pub fn resident(&self) -> Result<u64> {
         self.memory("VmRSS:")
@@ -160,7 +177,7 @@ impl Node {
     }
 
     fn memory(&self, key: &str) -> Result<u64> {
-        let text = fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
+        let text = fs::read_to_string(format!("/proc/{}/status", self.id))?;
         let value = text.lines().find_map(|line| line.strip_prefix(key)).context("the process has ended")?;
         Ok(value.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
     }
@@ -174,6 +191,16 @@ impl Node {
         stream.read_to_string(&mut page)?;
         Ok(page)
     }
+}
+
+/// The value of a metric without labels.
+pub fn number(page: &str, metric: &str) -> Option<f64> {
+    page.lines().find_map(|line| line.strip_prefix(metric)?.strip_prefix(' ')?.parse().ok())
+}
+
+/// Bytes in words.
+pub fn mib(bytes: u64) -> String {
+    format!("{} MiB", bytes >> 20)
 }
 
 /// The settings of both nodes.

@@ -1,0 +1,114 @@
+//! What the memory of a node is used for, second by second, while it is attacked.
+//!
+//! What clients use by kind is in `/metrics`, and may not be more than the page says that they may. What the process has
+//! resident is compared with its budget in the end. The kinds at the moment when that was the most tell what it was for.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use crate::nodes::{Node, Probe, mib, number};
+use crate::verdict::Verdict;
+
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Watches a node until it is dropped.
+#[derive(Debug)]
+pub struct MemoryWatch(Arc<Mutex<Peaks>>);
+
+/// Bytes by kind.
+#[derive(Debug, Default, Clone)]
+struct Kinds(BTreeMap<String, u64>);
+
+/// The most that was seen.
+#[derive(Debug, Default)]
+struct Peaks {
+    samples: u64,
+    kinds: Kinds,
+    total: u64,
+    /// How much of the limit was used at most, as a part of it.
+    part_of_limit: f64,
+    resident: u64,
+    kinds_at_resident: Kinds,
+}
+
+impl MemoryWatch {
+    /// Begins to watch.
+    pub fn start(node: &Node) -> MemoryWatch {
+        let peaks = Arc::new(Mutex::new(Peaks::default()));
+        let (probe, watched) = (node.probe(), Arc::downgrade(&peaks));
+        thread::spawn(move || watch(&probe, &watched));
+        MemoryWatch(peaks)
+    }
+
+    /// Prints what was seen of the node of this name, and checks it.
+    pub fn check(&self, name: &str, verdict: &mut Verdict) {
+        let peaks = lock(&self.0);
+        println!("       {name}: the most by kind, in {} samples: {}", peaks.samples, peaks.kinds);
+        println!("       {name}: when {} were resident: {}", mib(peaks.resident), peaks.kinds_at_resident);
+        let is_within = peaks.samples > 0 && peaks.part_of_limit <= 1.0;
+        let found = format!("{}, {:.0} % of it", mib(peaks.total), peaks.part_of_limit * 100.0);
+        verdict.check(&format!("{name}: clients use no more than their limit"), is_within.into(), &found);
+    }
+}
+
+impl Peaks {
+    fn note(&mut self, resident: u64, kinds: Kinds, limit: f64) {
+        let total = kinds.0.values().sum();
+        self.samples += 1;
+        self.total = self.total.max(total);
+        self.part_of_limit = self.part_of_limit.max(total as f64 / limit);
+        for (kind, bytes) in &kinds.0 {
+            let most = self.kinds.0.entry(kind.clone()).or_default();
+            *most = (*most).max(*bytes);
+        }
+        if resident > self.resident {
+            self.resident = resident;
+            self.kinds_at_resident = kinds;
+        }
+    }
+}
+
+impl Kinds {
+    /// Those of a page of metrics.
+    fn of(page: &str) -> Kinds {
+        let lines = page.lines().filter_map(|line| {
+            let (kind, bytes) =
+                line.strip_prefix("realtime_memory_used_bytes{kind=\"")?.split_once("\"} ")?;
+            Some((kind.to_owned(), bytes.parse::<f64>().ok()? as u64))
+        });
+        Kinds(lines.collect())
+    }
+}
+
+impl fmt::Display for Kinds {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kinds: Vec<_> = self.0.iter().map(|(kind, bytes)| format!("{kind} {}", mib(*bytes))).collect();
+        out.write_str(&kinds.join(", "))
+    }
+}
+
+fn watch(probe: &Probe, peaks: &Weak<Mutex<Peaks>>) {
+    while let Some(peaks) = peaks.upgrade() {
+        // A page that is refused or late is one sample less.
+        if let Ok((resident, kinds, limit)) = sample(probe) {
+            lock(&peaks).note(resident, kinds, limit);
+        }
+        drop(peaks);
+        thread::sleep(INTERVAL);
+    }
+}
+
+fn sample(probe: &Probe) -> Result<(u64, Kinds, f64)> {
+    let page = probe.metrics()?;
+    let limit = number(&page, "realtime_memory_limit_bytes").context("no limit")?;
+    Ok((probe.resident()?, Kinds::of(&page), limit))
+}
+
+fn lock(peaks: &Mutex<Peaks>) -> MutexGuard<'_, Peaks> {
+    peaks.lock().unwrap_or_else(PoisonError::into_inner)
+}
