@@ -14,7 +14,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use hub::{Disconnect, Outbox, Turn};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
@@ -36,10 +35,6 @@ const MESSAGES_PER_TURN: usize = 128;
 /// How long that may take, looked at after so many messages each time: some messages cost far more than others.
 const READ_TURN: Duration = Duration::from_millis(1);
 const MESSAGES_PER_LOOK: usize = 16;
-
-/// A message larger than this is kept until the next one is read, because tungstenite would otherwise
-/// reuse, and so keep, the buffer that grew for it.
-const LARGE_MESSAGE: usize = 16 * 1024;
 
 /// The phase of the closing handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,8 +73,6 @@ pub struct Connection<S> {
     received_at: Instant,
     /// When the client was last pinged since then, if it was.
     pinged_at: Option<Instant>,
-    /// See [`LARGE_MESSAGE`].
-    large: Option<Bytes>,
 }
 
 impl<S> Drop for Connection<S> {
@@ -110,7 +103,6 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
             pinged_at: None,
             read_armed: false,
             stalled: None,
-            large: None,
         }
     }
 
@@ -212,8 +204,6 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
                 Poll::Pending => {
                     // Not if the task has merely used up its budget, or a message waits: then the socket was not polled.
                     self.read_armed = tokio::task::coop::has_budget_remaining() && !self.tap.is_held_back();
-                    // tungstenite has reserved a buffer for the next message, which is not that of this one.
-                    self.large = None;
                     read = Ok(false);
                 }
             }
@@ -245,18 +235,11 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
             return;
         }
         self.tap.release();
-        let payload: Bytes = match message {
-            Message::Text(text) => {
-                self.session.text(&text);
-                text.into()
-            }
-            Message::Binary(bytes) => {
-                self.session.binary(&bytes);
-                bytes
-            }
-            Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => return,
-        };
-        self.large = (payload.len() > LARGE_MESSAGE).then_some(payload);
+        match message {
+            Message::Text(text) => self.session.text(&text),
+            Message::Binary(bytes) => self.session.binary(&bytes),
+            Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => {}
+        }
     }
 
     /// Sends a close frame and waits for that of the client.

@@ -174,6 +174,10 @@ impl Intake {
                 header.size
             };
             decided += size;
+            if matches!(self.large.as_deref(), Some(LargeMessage::Received { .. })) {
+                // Nothing follows it in tungstenite's buffer, which the reader drops with it.
+                break;
+            }
         }
         Ok(match decided {
             0 => Step::More,

@@ -9,6 +9,7 @@ use std::io::{self, Read, Write};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use hub::UNCHARGED_BYTES;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::error::Error;
@@ -72,7 +73,11 @@ impl MessageReader {
             return if tap.is_turn_over() { Poll::Ready(ReadTurn::Over) } else { Poll::Pending };
         }
         self.has_ended = read.is_err();
-        self.own = Some(decoder);
+        // The buffer that grew for a large message would be kept, and not be charged, while the next one is received. It is
+        // empty: the tap passes nothing that follows before this is handed over.
+        if !(read.as_ref().is_ok_and(is_large) && decoder.context.can_write()) {
+            self.own = Some(decoder);
+        }
         Poll::Ready(match read {
             Ok(message) => ReadTurn::Message(message),
             Err(Error::AlreadyClosed | Error::ConnectionClosed) => ReadTurn::Ended,
@@ -114,6 +119,11 @@ impl Decoder {
     fn give_back(self: Box<Self>) {
         SHARED.set(Some(self));
     }
+}
+
+/// Whether it was charged as a whole, and so had a buffer of its size.
+fn is_large(message: &Message) -> bool {
+    (message.is_text() || message.is_binary()) && message.len() > UNCHARGED_BYTES
 }
 
 /// A tap as tungstenite uses it.
@@ -278,6 +288,24 @@ mod tests {
             assert!(clients.iter().all(|client| client.reader.own.is_none()));
         }
         assert!(clients.iter().all(|client| client.received.len() == 2));
+    }
+
+    #[test]
+    fn the_buffer_of_a_large_message_is_not_kept_for_the_next_one() {
+        let config = Arc::new(ConnectionConfig::of(&Settings::default()));
+        let fragments = [frame((1, false, 1)), frame((0, true, 900_000)), frame((1, true, 3))].concat();
+        let mut client = TestClient::new([fragments].into(), &TenantMemory::unlimited(), &config);
+        let mut sizes = Vec::new();
+        while sizes.len() < 2 {
+            let mut cx = Context::from_waker(Waker::noop());
+            if let Poll::Ready(ReadTurn::Message(message)) =
+                client.reader.poll_next(&mut client.tap, &config, &mut cx)
+            {
+                assert_eq!(client.reader.own.is_none(), message.len() > UNCHARGED_BYTES);
+                sizes.push(message.len());
+            }
+        }
+        assert_eq!(sizes, [900_001, 3]);
     }
 
     #[test]
