@@ -6,6 +6,7 @@
 mod connect_storm;
 mod escapes;
 mod fragments;
+mod idle_connections;
 mod junk;
 mod large_presence;
 mod node_flood;
@@ -15,9 +16,12 @@ mod presence_keys;
 mod rejoins;
 mod reloads;
 mod resets;
+mod small_messages;
 mod unfinished_frames;
+mod unfinished_heads;
 mod unfinished_posts;
 mod unknown_keys;
+mod unread_metrics;
 mod unverified_posts;
 
 use std::io::Write as _;
@@ -57,6 +61,10 @@ pub const ALL: &[Attack] = &[
     fragments::ATTACK,
     junk::ATTACK,
     resets::ATTACK,
+    unfinished_heads::ATTACK,
+    unread_metrics::ATTACK,
+    idle_connections::ATTACK,
+    small_messages::ATTACK,
 ];
 
 /// How often a process says how many rounds it has done.
