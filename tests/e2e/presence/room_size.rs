@@ -92,7 +92,7 @@ async fn what_all_rooms_show_is_within_the_memory_of_the_tenant() {
 
     let node = world.node();
     let memory = &node.tenants.default_tenant().memory;
-    let used_up = memory.charge(hub::MemoryKind::Connections, memory.budget().limit());
+    let used_up = memory.charge(hub::MemoryKind::Receiving, memory.budget().limit());
     let mut bob = member(&world, json!("bob")).await;
     assert_eq!(
         track(&mut bob, ROOM, HALF).await,
