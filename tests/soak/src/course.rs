@@ -1,7 +1,7 @@
 //! The course of a soak: quiet, attacked and quiet windows in turns, quiet again, and then the checks.
 //!
-//! In a quiet window the processes of the attackers are stopped: their connections and what they have made the server
-//! keep stay, and nothing uses a processor but the server. The medians of many windows are compared, so that other work
+//! In a quiet window the processes of the attackers are stopped, and other work keeps the processors as busy: their
+//! connections and what they have made the server keep stay. The medians of many windows are compared, so that other work
 //! of the machine, which concerns some of them, does not decide.
 
 use std::path::Path;
@@ -13,8 +13,10 @@ use rustix::process::Signal;
 
 use crate::attackers::Attackers;
 use crate::attacks::{self, Attack};
+use crate::machine::Machine;
 use crate::memory_watch::MemoryWatch;
 use crate::nodes::{BUDGET, Node, Nodes, mib, number};
+use crate::other_work::OtherWork;
 use crate::quiet_tenant::{KINDS, QuietTenant, Window};
 use crate::verdict::Verdict;
 
@@ -59,8 +61,12 @@ impl Windows {
 /// Runs the attacks that are named, or all. Returns whether all checks have passed.
 pub fn run(server: &Path, time: Duration, only: &[String]) -> Result<bool> {
     let attacks = chosen(only)?;
+    let machine = Machine::take()?;
+    println!("{}", machine.describe());
+    println!("In quiet windows the attackers are stopped, and other processes keep every processor as busy.");
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let nodes = Nodes::start(server, &runtime)?;
+    let nodes = Nodes::start(server, &machine, &runtime)?;
+    let other_work = OtherWork::start(&machine)?;
     for (name, node) in nodes.all() {
         let group = node.group().map_or("none".into(), |group| group.folder().display().to_string());
         println!("{name}: {}, control group: {group}", node.address());
@@ -80,14 +86,15 @@ pub fn run(server: &Path, time: Duration, only: &[String]) -> Result<bool> {
     let watches: Vec<_> = nodes.all().map(|(_, node)| MemoryWatch::start(node)).collect();
     let mut attackers = Attackers::start(&nodes, &attacks)?;
     let from = Instant::now();
-    quiet.measure(SETTLED)?;
     while from.elapsed() < time && nodes.all().all(|(_, node)| node.is_running()) {
+        other_work.signal(Signal::STOP)?;
         attackers.signal(Signal::CONT)?;
         quiet.measure(SETTLED)?;
         windows.attacked.push(quiet.measure(ATTACKED)?);
         let ended = attackers.ended();
         ensure!(ended.is_empty(), "attacks have ended by themselves: {ended:?}");
         attackers.signal(Signal::STOP)?;
+        other_work.signal(Signal::CONT)?;
         quiet.measure(SETTLED)?;
         windows.quiet.push(quiet.measure(QUIET)?);
         report(from.elapsed(), &windows, &nodes)?;
@@ -96,6 +103,7 @@ pub fn run(server: &Path, time: Duration, only: &[String]) -> Result<bool> {
     drop(attackers);
     quiet.measure(SETTLED)?;
     windows.quiet.push(quiet.measure(QUIET)?);
+    drop(other_work);
 
     let mut verdict = Verdict::default();
     for (name, rounds) in rounds {

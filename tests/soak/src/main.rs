@@ -8,8 +8,11 @@ mod attacks;
 mod client;
 mod control_group;
 mod course;
+mod machine;
 mod memory_watch;
+mod niced_process;
 mod nodes;
+mod other_work;
 mod quiet_tenant;
 mod target;
 mod verdict;
@@ -51,6 +54,8 @@ enum Role {
         #[command(flatten)]
         target: Target,
     },
+    /// Work that has nothing to do with the server, on this processor, until the caller ends.
+    Work { processor: usize },
     /// What the attacks do.
     List,
 }
@@ -77,6 +82,7 @@ fn run(role: Role) -> Result<bool> {
             course::run(&server, Duration::from_secs_f64(minutes * 60.0), &only)
         }
         Role::Attack { name, target } => attacks::run(&name, target).map(|()| true),
+        Role::Work { processor } => other_work::run(processor).map(|()| true),
         Role::List => {
             for attack in attacks::ALL {
                 println!("{:<20} {}", attack.name, attack.about);

@@ -16,6 +16,7 @@ use harness::{Redis, ServerProcess};
 use tempfile::TempDir;
 
 use crate::control_group::ControlGroup;
+use crate::machine::Machine;
 use crate::target::{QUIET, SLOW};
 
 /// What a node may use, with the kernel's part.
@@ -52,7 +53,7 @@ pub struct Nodes {
 
 impl Nodes {
     /// Starts them. Says what this machine lacks.
-    pub fn start(server: &Path, runtime: &tokio::runtime::Runtime) -> Result<Nodes> {
+    pub fn start(server: &Path, machine: &Machine, runtime: &tokio::runtime::Runtime) -> Result<Nodes> {
         let redis = Command::new("redis-server").arg("--version").stdout(Stdio::null()).status();
         let redis = match redis {
             Ok(_) => Some(runtime.block_on(Redis::start())),
@@ -65,7 +66,7 @@ impl Nodes {
         let secret = "the secret of the attackers' tenant, of 32 bytes and more".to_owned();
         let keys = serve_keys_slowly()?;
         let start = |name| Node::start(server, name, &settings(&secret, keys), url.as_deref());
-        let one = start("one")?;
+        let one = machine.on_first(|| start("one"))?;
         let two = url.is_some().then(|| start("two")).transpose()?;
         Ok(Nodes { one, two, secret, _redis: redis })
     }

@@ -31,6 +31,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
+use crate::niced_process::lower_priority;
 use crate::target::Target;
 
 /// One kind of attack.
@@ -73,9 +74,6 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// The pause after a round that was refused, so that refusals of one kind do not push aside the other attacks.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Below what measures.
-const NICENESS: i32 = 19;
-
 /// A thread keeps its buffers on the heap.
 const STACK_SIZE: usize = 256 * 1024;
 
@@ -88,7 +86,7 @@ pub fn named(name: &str) -> Result<&'static Attack> {
 
 /// Attacks until the standard output is not read any more.
 pub fn run(name: &str, target: Target) -> Result<()> {
-    rustix::process::nice(NICENESS)?;
+    lower_priority()?;
     (named(name)?.start)(&target)?;
     loop {
         thread::sleep(REPORT_INTERVAL);
