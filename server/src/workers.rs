@@ -8,16 +8,19 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::num::NonZeroUsize;
+use std::pin::pin;
+use std::task::ready;
 use std::thread;
 
+use hub::{Party, TimeSlice};
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
-/// Tasks that are polled before input is looked for, if as many are waiting. It bounds the delay of new input; a
-/// smaller number would cost a system call for less.
+/// Tasks that are polled before input is looked for, if as many are waiting. Time slices end earlier where much is to be
+/// done; a smaller number would cost a system call for less.
 const TASKS_PER_TURN: u32 = 1_024;
 
 /// A runtime for one worker, and for the main thread.
@@ -25,7 +28,11 @@ const TASKS_PER_TURN: u32 = 1_024;
 /// # Errors
 /// When the system provides no event queue.
 pub fn runtime() -> io::Result<Runtime> {
-    Builder::new_current_thread().enable_all().event_interval(TASKS_PER_TURN).build()
+    Builder::new_current_thread()
+        .enable_all()
+        .event_interval(TASKS_PER_TURN)
+        .on_thread_park(hub::Worker::note_idle)
+        .build()
 }
 
 /// The runtimes that serve connections.
@@ -99,7 +106,28 @@ impl Workers {
 /// then they are woken one by one.
 fn wakes() -> Option<impl Future<Output = ()>> {
     let mut worker = hub::Worker::enter()?;
-    Some(async move { poll_fn(|cx| worker.poll_wakes(cx).map(|never| match never {})).await })
+    Some(async move {
+        loop {
+            poll_fn(|cx| worker.poll_wakes(cx)).await;
+            // Until new input was looked for.
+            tokio::task::yield_now().await;
+        }
+    })
+}
+
+/// A future that works in time slices, charged to `party`.
+pub fn in_time_slices<T>(party: Party, work: impl Future<Output = T>) -> impl Future<Output = T> {
+    let mut time_slice = TimeSlice::of(party);
+    async move {
+        let mut work = pin!(work);
+        poll_fn(|cx| {
+            let begun = ready!(time_slice.poll_begin(cx));
+            let polled = work.as_mut().poll(cx);
+            time_slice.end(begun);
+            polled
+        })
+        .await
+    }
 }
 
 async fn until(stop: CancellationToken, work: impl Future<Output = ()>) {

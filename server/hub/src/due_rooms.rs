@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use crate::bounds::Bounds;
 use crate::fair_queue::{FairQueue, Quantum};
-use crate::outbox::Bounds;
 use crate::room::Room;
 
 /// Closed rooms are removed when there are so many and they are a quarter of the list.

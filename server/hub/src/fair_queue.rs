@@ -21,7 +21,7 @@ use std::hash::Hash;
 use slab::Slab;
 
 use self::debts::Debts;
-use crate::outbox::Bounds;
+use crate::bounds::Bounds;
 
 /// What one line may use more than its quantum, in quanta: so many turns it then waits at most.
 const DEBT_MAX: u64 = 64;
@@ -170,6 +170,22 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
     /// means, such as one for each room.
     pub fn insert(&mut self, user: &K, value: T) {
         self.add(user, Item { value, bytes: None });
+    }
+
+    /// Queues several such items in their order.
+    pub fn insert_all(&mut self, user: &K, values: impl Iterator<Item = T>) {
+        let mut values = values.peekable();
+        if values.peek().is_none() {
+            return;
+        }
+        let number = match self.by_user.get(user) {
+            Some(number) => *number,
+            None => self.begin_line(user),
+        };
+        let items = &mut self.lines[number].items;
+        let before = items.len();
+        items.extend(values.map(|value| Item { value, bytes: None }));
+        self.len += items.len() - before;
     }
 
     fn add(&mut self, user: &K, item: Item<T>) {

@@ -88,7 +88,7 @@ impl Hub {
 
     /// Adds `member` to the room and queues `reply` for it. Returns the room and the member's slot.
     pub(crate) fn enter(&self, key: RoomKey, member: Member, reply: &Frame) -> (Arc<Room>, usize) {
-        let mut wakers = Wakers::collect();
+        let (mut wakers, party) = (Wakers::collect(), member.outbox.memory().party());
         let mut shard = self.shard(&key).lock();
         let room = match shard.get(&key) {
             Some(room) => Arc::clone(room),
@@ -101,7 +101,7 @@ impl Hub {
         // Still under the shard's lock: otherwise the last member might close the room in between.
         let slot = room.join(member, reply, self, &mut wakers);
         drop(shard);
-        wakers.wake();
+        wakers.wake_for(party);
         self.members.fetch_add(1, Ordering::Relaxed);
         (room, slot)
     }

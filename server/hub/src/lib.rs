@@ -11,6 +11,7 @@
 //! Lock order is shard → room → outbox, observer or list of due rooms. These three are leaves, and no callback runs under any
 //! lock: wakers, and drops that might call back, are kept until the locks are released.
 
+mod bounds;
 mod bundle;
 mod burst;
 mod due_rooms;
@@ -24,6 +25,7 @@ mod membership;
 mod memory;
 mod observer;
 mod outbox;
+mod party;
 mod pending_joins;
 mod presence;
 mod presence_entry;
@@ -35,6 +37,7 @@ mod topic;
 mod wakers;
 mod worker;
 
+pub use bounds::Bounds;
 pub use bundle::Bundle;
 pub use burst::Burst;
 pub use due_rooms::NextDue;
@@ -45,11 +48,12 @@ pub use member::Member;
 pub use membership::Membership;
 pub use memory::{MemoryBudget, MemoryCharge, MemoryKind, MemoryWait, TenantMemory, UNCHARGED_BYTES};
 pub use observer::{Interests, Observer};
-pub use outbox::{Bounds, Disconnect, Offer, Outbox, ReplaceKey, Turn};
+pub use outbox::{Disconnect, Offer, Outbox, ReplaceKey, Turn};
+pub use party::Party;
 pub use presence::{DiffEntries, EntryRefusal, PresenceChange, StatePart, StateRequest};
 pub use presence_entry::PresenceEntry;
 pub use replication::{ApplyOutcome, Delta, NodeId, Position, PresenceUpdate, Snapshot};
 pub use room::{Audience, Delivery, Missed, Room};
 pub use room_event::RoomEvent;
 pub use topic::{Privacy, RoomKey, Space};
-pub use worker::Worker;
+pub use worker::{Begun, TimeSlice, Worker};

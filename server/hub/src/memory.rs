@@ -22,6 +22,7 @@ pub use self::waits::MemoryWait;
 
 use self::kind::MemoryUse;
 use self::waits::Waits;
+use crate::party::Party;
 
 /// Bytes that a connection may have received, and as many that it may have queued, without a charge.
 pub const UNCHARGED_BYTES: usize = 16 * 1024;
@@ -96,17 +97,24 @@ impl MemoryBudget {
 pub struct TenantMemory {
     budget: Arc<MemoryBudget>,
     used: MemoryUse,
+    party: Party,
 }
 
 impl TenantMemory {
     /// An account of which nothing is used.
     pub fn new(budget: &Arc<MemoryBudget>) -> Arc<Self> {
-        Arc::new(Self { budget: Arc::clone(budget), used: MemoryUse::default() })
+        let party = Party::new_tenant();
+        Arc::new(Self { budget: Arc::clone(budget), used: MemoryUse::default(), party })
     }
 
     /// An account with a budget of its own, without a limit: for tests and examples.
     pub fn unlimited() -> Arc<Self> {
         Self::new(&MemoryBudget::new(usize::MAX, 99))
+    }
+
+    /// The tenant, as one whose tasks share the time of a worker with others.
+    pub fn party(&self) -> Party {
+        self.party
     }
 
     /// The budget that all accounts of the node share.

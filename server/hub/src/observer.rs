@@ -15,9 +15,9 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
+use crate::bounds::Bounds;
 use crate::frame::Frame;
 use crate::marks::Mark;
-use crate::outbox::Bounds;
 use crate::replication::Snapshot;
 use crate::room::Room;
 use crate::room_event::RoomEvent;

@@ -20,6 +20,7 @@ use std::task::{Wake, Waker};
 
 use parking_lot::Mutex;
 
+use crate::bounds::Bounds;
 use crate::burst::Burst;
 use crate::frame::Frame;
 use crate::memory::{MemoryCharge, MemoryKind, TenantMemory, UNCHARGED_BYTES};
@@ -32,15 +33,6 @@ pub use replaceable::ReplaceKey;
 
 /// The frames whose handles take as much memory as is charged at once for a long queue.
 const HANDLES_PER_CHARGE: usize = 512;
-
-/// The bounds of a queue. A single frame always fits an empty queue.
-#[derive(Debug, Clone, Copy)]
-pub struct Bounds {
-    /// Maximum bytes.
-    pub bytes: usize,
-    /// Maximum frames.
-    pub frames: u32,
-}
 
 /// Why the server closes a connection: a WebSocket close code and a short text (RFC 6455 §7.4).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -257,7 +249,7 @@ impl Outbox {
     pub fn offer(&self, frame: &Frame) -> Offer {
         let mut wakers = Wakers::collect();
         let offer = self.offer_deferred(frame, &mut wakers);
-        wakers.wake();
+        wakers.wake_for(self.memory.party());
         offer
     }
 
@@ -334,7 +326,7 @@ impl Outbox {
         let mut wakers = Wakers::collect();
         queue.push(frame, &mut wakers);
         drop(queue);
-        wakers.wake();
+        wakers.wake_for(self.memory.party());
         offer
     }
 
@@ -345,7 +337,7 @@ impl Outbox {
     pub fn reply(&self, frame: &Frame) {
         let mut wakers = Wakers::collect();
         self.reply_deferred(frame, &mut wakers);
-        wakers.wake();
+        wakers.wake_for(self.memory.party());
     }
 
     /// Like [`reply`](Self::reply), but the caller wakes the connection, after releasing its locks.
@@ -366,7 +358,7 @@ impl Outbox {
         let mut wakers = Wakers::collect();
         queue.wake(&mut wakers);
         drop(queue);
-        wakers.wake();
+        wakers.wake_for(self.memory.party());
     }
 
     /// Drops what is queued and rejects further frames: nothing is sent after a close frame (RFC 6455
@@ -464,7 +456,7 @@ impl Wake for Outbox {
         let mut wakers = Wakers::collect();
         queue.wake(&mut wakers);
         drop(queue);
-        wakers.wake();
+        wakers.wake_for(self.memory.party());
     }
 }
 

@@ -22,6 +22,7 @@ use crate::group_counts::GroupCounts;
 use crate::marks::Marks;
 use crate::member::{Member, Slot};
 use crate::outbox::Offer;
+use crate::party::Party;
 use crate::pending_joins::PendingJoins;
 use crate::presence::{Effect, RoomPresence};
 use crate::topic::RoomKey;
@@ -130,6 +131,14 @@ struct Members {
     pending_joins: Option<Box<PendingJoins>>,
 }
 
+impl Members {
+    /// Whom the time of their connections is charged to: the tenant of the room.
+    fn party(&self) -> Party {
+        let first = self.slots.iter().next();
+        first.map_or(Party::NODE, |(_, slot)| slot.outbox.memory().party())
+    }
+}
+
 impl Room {
     /// A room without members. With an epoch it is shared with other nodes, and its joins are pending until
     /// they are [confirmed](Self::confirm_joins).
@@ -229,9 +238,10 @@ impl Room {
         }
         let presence = members.presence.as_mut().filter(|presence| presence.has_changes());
         let due = presence.and_then(|presence| presence.schedule(outlets.coalesce()));
+        let party = members.party();
         drop(members);
         drop(pending);
-        wakers.wake();
+        wakers.wake_for(party);
         if let Some(due) = due {
             outlets.schedule(self, due);
         }
@@ -353,8 +363,9 @@ impl Room {
                 missed(slot);
             }
         }
+        let party = members.party();
         drop(members);
-        wakers.wake();
+        wakers.wake_for(party);
         delivery
     }
 

@@ -7,17 +7,20 @@
 use std::cell::Cell;
 use std::task::Waker;
 
+use crate::party::Party;
 use crate::worker::WorkerId;
 
 /// Capacity in wakers that a thread keeps between fan-outs (16 to 24 bytes each).
 const KEPT: usize = 4_096;
 
 thread_local! {
-    static SPARE: Cell<Lists> = const { Cell::new(Lists { local: Vec::new(), remote: Vec::new() }) };
+    static SPARE: Cell<Lists> = const { Cell::new(Lists { tasks: Vec::new(), local: Vec::new(), remote: Vec::new() }) };
 }
 
 #[derive(Default)]
 struct Lists {
+    /// Those of no connection.
+    tasks: Vec<Waker>,
     local: Vec<Waker>,
     remote: Vec<(WorkerId, Waker)>,
 }
@@ -35,7 +38,7 @@ impl Wakers {
 
     /// Adds the waker of a task that is not a connection.
     pub(crate) fn extend(&mut self, waker: Option<Waker>) {
-        self.lists.local.extend(waker);
+        self.lists.tasks.extend(waker);
     }
 
     /// Adds the waker of a connection that is polled by `worker`.
@@ -47,15 +50,23 @@ impl Wakers {
         }
     }
 
-    /// Wakes them, those of each worker in the order in which they were collected.
-    pub(crate) fn wake(mut self) {
-        let Lists { local, remote } = &mut self.lists;
+    /// Wakes connections of the node itself, such as one that was notified.
+    pub(crate) fn wake(self) {
+        self.wake_for(Party::NODE);
+    }
+
+    /// Wakes connections of `party`, those of each worker in the order in which they were collected.
+    pub(crate) fn wake_for(mut self, party: Party) {
+        let Lists { tasks, local, remote } = &mut self.lists;
         // First, so that other workers begin while this one wakes its own.
         while let Some((worker, _)) = remote.first() {
             let worker = *worker;
-            worker.hand_over(remote.extract_if(.., |(of, _)| *of == worker).map(|(_, waker)| waker));
+            worker.hand_over(party, remote.extract_if(.., |(of, _)| *of == worker).map(|(_, waker)| waker));
         }
-        local.drain(..).for_each(Waker::wake);
+        tasks.drain(..).for_each(Waker::wake);
+        if !local.is_empty() {
+            WorkerId::wake_here(party, local.drain(..));
+        }
         local.shrink_to(KEPT);
         remote.shrink_to(KEPT);
         SPARE.set(self.lists);

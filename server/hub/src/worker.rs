@@ -3,14 +3,18 @@
 //! Each worker runs the tasks of its own connections. A wake from another thread costs that thread a lock of the
 //! worker's scheduler and a system call. A fan-out that wakes hundreds of connections of another worker would pay
 //! this for each of them, so it hands their wakers over as one list and notifies the worker once. The worker wakes
-//! them when it is through with what it has to do already.
+//! them when it is through with what it has to do already, and shares its time between tenants (`worker/schedule.rs`).
+
+mod schedule;
 
 use std::cell::Cell;
-use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use parking_lot::Mutex;
+
+pub use self::schedule::{Begun, TimeSlice};
+use crate::party::Party;
 
 /// Workers in one process. Further threads may poll connections too; these are woken one by one.
 const MAX: usize = 256;
@@ -34,12 +38,17 @@ impl WorkerId {
         CURRENT.get()
     }
 
-    /// Hands `wakers` over to this worker.
-    pub(crate) fn hand_over(self, wakers: impl Iterator<Item = Waker>) {
+    /// Hands `wakers` over to this worker, for connections of `party`.
+    pub(crate) fn hand_over(self, party: Party, wakers: impl Iterator<Item = Waker>) {
         match LISTS.get(usize::from(self.0)) {
-            Some(list) => list.extend(wakers),
+            Some(list) => list.extend(party, wakers),
             None => wakers.for_each(Waker::wake),
         }
+    }
+
+    /// Wakes connections of `party` that the calling thread polls.
+    pub(crate) fn wake_here(party: Party, wakers: impl ExactSizeIterator<Item = Waker>) {
+        schedule::wake(party, wakers);
     }
 }
 
@@ -52,7 +61,7 @@ struct WakeList {
 
 #[derive(Debug)]
 struct State {
-    wakers: Vec<Waker>,
+    wakers: Vec<(Party, Waker)>,
     /// Wakes the task that polls [`Worker::poll_wakes`]. Taken when the list gets its first waker.
     worker: Option<Waker>,
 }
@@ -65,14 +74,14 @@ impl WakeList {
         }
     }
 
-    fn extend(&self, wakers: impl Iterator<Item = Waker>) {
+    fn extend(&self, party: Party, wakers: impl Iterator<Item = Waker>) {
         let mut state = self.state.lock();
-        state.wakers.extend(wakers);
+        state.wakers.extend(wakers.map(|waker| (party, waker)));
         let worker = state.worker.take();
         let is_used = self.is_used.load(Ordering::Relaxed);
         let orphans = if is_used { Vec::new() } else { std::mem::take(&mut state.wakers) };
         drop(state);
-        worker.into_iter().chain(orphans).for_each(Waker::wake);
+        worker.into_iter().chain(orphans.into_iter().map(|(_, waker)| waker)).for_each(Waker::wake);
     }
 }
 
@@ -81,7 +90,10 @@ impl WakeList {
 pub struct Worker {
     list: &'static WakeList,
     /// Kept from one call to the next, for its memory.
-    taken: Vec<Waker>,
+    taken: Vec<(Party, Waker)>,
+    woken: Vec<Waker>,
+    /// Something waits, and new input was looked for since.
+    may_grant: bool,
 }
 
 impl Worker {
@@ -92,18 +104,48 @@ impl Worker {
         }
         let number = LISTS.iter().position(|list| !list.is_used.swap(true, Ordering::Relaxed))?;
         CURRENT.set(WorkerId(number as u16));
-        Some(Self { list: &LISTS[number], taken: Vec::new() })
+        schedule::switch_on();
+        Some(Self { list: &LISTS[number], taken: Vec::new(), woken: Vec::new(), may_grant: false })
     }
 
-    /// Wakes the connections that other threads have handed over. Always pending: to be polled by a task of the
-    /// worker's runtime as long as the worker exists.
-    pub fn poll_wakes(&mut self, cx: &mut Context<'_>) -> Poll<Infallible> {
+    /// The calling thread has nothing more to do: the next time slice is a new one.
+    pub fn note_idle() {
+        schedule::note_idle();
+    }
+
+    /// Wakes the connections that other threads have handed over, and grants a time slice to what waits for one. To be
+    /// polled by a task of the worker's runtime as long as the worker exists; when it is ready, after new input was looked
+    /// for.
+    pub fn poll_wakes(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.list.state.lock();
         std::mem::swap(&mut state.wakers, &mut self.taken);
-        state.worker = Some(cx.waker().clone());
         drop(state);
-        self.taken.drain(..).for_each(Waker::wake);
+        self.wake_taken();
+        if self.may_grant {
+            schedule::grant(&mut self.woken);
+        }
+        self.may_grant = schedule::has_waiting(cx.waker());
+        if self.may_grant {
+            return Poll::Ready(());
+        }
+        let mut state = self.list.state.lock();
+        if !state.wakers.is_empty() {
+            cx.waker().wake_by_ref();
+        }
+        state.worker = Some(cx.waker().clone());
         Poll::Pending
+    }
+
+    /// Wakes what other threads have handed over, each party's connections together.
+    fn wake_taken(&mut self) {
+        let mut taken = self.taken.drain(..).peekable();
+        while let Some((party, waker)) = taken.next() {
+            self.woken.push(waker);
+            while let Some((_, waker)) = taken.next_if(|(next, _)| *next == party) {
+                self.woken.push(waker);
+            }
+            schedule::wake(party, self.woken.drain(..));
+        }
     }
 }
 
@@ -115,7 +157,8 @@ impl Drop for Worker {
         let rest = std::mem::take(&mut state.wakers);
         state.worker = None;
         drop(state);
-        rest.into_iter().for_each(Waker::wake);
+        rest.into_iter().for_each(|(_, waker)| waker.wake());
+        schedule::switch_off();
     }
 }
 
@@ -153,15 +196,15 @@ mod tests {
             let mut worker = Worker::enter().expect("a worker");
             let id = WorkerId::current();
             assert!(worker.poll_wakes(&mut Context::from_waker(&task.waker())).is_pending());
-            id.hand_over([connection.waker(), connection.waker()].into_iter());
-            id.hand_over([connection.waker()].into_iter());
+            id.hand_over(Party::NODE, [connection.waker(), connection.waker()].into_iter());
+            id.hand_over(Party::NODE, [connection.waker()].into_iter());
             assert_eq!((task.get(), connection.get()), (1, 0));
             assert!(worker.poll_wakes(&mut Context::from_waker(&task.waker())).is_pending());
             assert_eq!((task.get(), connection.get()), (1, 3));
-            id.hand_over([connection.waker()].into_iter());
+            id.hand_over(Party::NODE, [connection.waker()].into_iter());
             drop(worker);
             assert_eq!((task.get(), connection.get()), (2, 4), "what is left is woken at the end");
-            id.hand_over([connection.waker()].into_iter());
+            id.hand_over(Party::NODE, [connection.waker()].into_iter());
             assert_eq!(connection.get(), 5, "and what comes later");
         });
         thread.join().expect("the assertions");

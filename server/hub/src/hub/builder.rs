@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Hub;
+use crate::bounds::Bounds;
 use crate::marks::OBSERVERS_MAX;
 use crate::observer::{Interests, Observer};
-use crate::outbox::Bounds;
 use crate::relay::Relay;
 
 /// A hub before it has rooms: its observers are chosen here, for good.

@@ -9,9 +9,9 @@ use std::task::{Poll, Waker};
 use std::time::Instant;
 
 use super::Hub;
+use crate::bounds::Bounds;
 use crate::bundle::Bundle;
 use crate::frame::Encode;
-use crate::outbox::Bounds;
 use crate::relay::Relay;
 use crate::replication::{ApplyOutcome, NodeId, PresenceUpdate, Snapshot};
 use crate::room::{Delivery, Room};

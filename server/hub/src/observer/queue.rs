@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Instant;
 
+use crate::bounds::Bounds;
 use crate::fair_queue::{FairQueue, MESSAGE_BYTES, Quantum};
 use crate::marks::Mark;
-use crate::outbox::Bounds;
 use crate::room::Room;
 use crate::room_event::RoomEvent;
 use crate::wakers::Wakers;

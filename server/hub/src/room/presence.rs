@@ -149,8 +149,9 @@ impl Room {
                 delivery.count(offer);
             }
         }
+        let party = members.party();
         drop(members);
-        wakers.wake();
+        wakers.wake_for(party);
         delivery
     }
 
