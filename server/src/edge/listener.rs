@@ -5,6 +5,7 @@
 //! checks and refuses handshakes.
 
 use std::convert::Infallible;
+use std::hash::RandomState;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
@@ -13,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use http::{HeaderValue, StatusCode, header};
+use hub::Party;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -34,7 +36,7 @@ use crate::response::UNAVAILABLE;
 use crate::routes::RouteTable;
 use crate::sessions::Services;
 use crate::telemetry::line_limits::LineKind;
-use crate::workers::Workers;
+use crate::workers::{Workers, in_time_slices};
 
 /// Connections that the kernel queues until they are accepted.
 const BACKLOG: u32 = 4_096;
@@ -74,6 +76,8 @@ struct ListenerContext {
     router: Router,
     sockets: Arc<SocketTable>,
     workers: Arc<Workers>,
+    /// Hashes addresses to parties.
+    parties: RandomState,
     stop: CancellationToken,
 }
 
@@ -89,7 +93,15 @@ pub async fn run(
     let router = Router::new(Arc::clone(&node), routes);
     let sockets = SocketTable::new(Arc::clone(&node), acceptor.connection_bytes());
     let stopping = stop.clone();
-    let context = Arc::new(ListenerContext { node, acceptor, router, sockets, workers, stop: stopping });
+    let context = Arc::new(ListenerContext {
+        node,
+        acceptor,
+        router,
+        sockets,
+        workers,
+        parties: RandomState::new(),
+        stop: stopping,
+    });
     let mut last_failure: Option<Instant> = None;
     loop {
         let accepted = tokio::select! {
@@ -123,7 +135,8 @@ fn spawn_connection(context: &Arc<ListenerContext>, stream: TcpStream, peer: IpA
         return;
     };
     let shared = Arc::clone(context);
-    context.workers.serve(tasks, stream, move |stream| async move {
+    let party = Party::of_address(network.unwrap_or(peer), &context.parties);
+    let serve = move |stream| async move {
         let context = shared;
         let accepted = tokio::select! {
             () = context.stop.cancelled() => return,
@@ -136,7 +149,8 @@ fn spawn_connection(context: &Arc<ListenerContext>, stream: TcpStream, peer: IpA
             ClientStream::Plain(stream) => serve(&context, stream, caller).await,
             ClientStream::Tls(stream) => serve(&context, stream, caller).await,
         }
-    });
+    };
+    context.workers.serve(tasks, stream, move |stream| in_time_slices(party, serve(stream)));
 }
 
 /// Prepares a connection for HTTP: reads the header of a load balancer and negotiates TLS. `None` if it is not served, which

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use hub::{Disconnect, Outbox, Turn};
+use hub::{Disconnect, Outbox, TimeSlice, Turn};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error};
@@ -33,7 +33,7 @@ use crate::sessions::Session;
 const MESSAGES_PER_TURN: usize = 128;
 
 /// How long that may take, looked at after so many messages each time: some messages cost far more than others.
-const READ_TURN: Duration = Duration::from_millis(1);
+const READ_TURN: Duration = Duration::from_micros(250);
 const MESSAGES_PER_LOOK: usize = 16;
 
 /// The phase of the closing handshake.
@@ -65,6 +65,8 @@ pub struct Connection<S> {
     stalled: Option<Instant>,
     tap: Tap<S>,
     reader: MessageReader,
+    /// Permits to read.
+    time_slice: TimeSlice,
     session: Box<dyn Session>,
     /// Wakes the outbox, which notifies the connection.
     timer: Pin<Box<Sleep>>,
@@ -85,6 +87,7 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
     /// Uses `stream` from the end of the handshake on; `early` are the bytes that were read beyond it.
     pub fn new(stream: S, early: &[u8], session: Box<dyn Session>, config: Arc<ConnectionConfig>) -> Self {
         let memory = Arc::clone(session.outbox().memory());
+        let time_slice = TimeSlice::of(memory.party());
         let tap = Tap::new(stream, early, memory, Arc::clone(&config));
         let now = Instant::now();
         let first = now + config.ping_interval;
@@ -93,6 +96,7 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
             outbox: Arc::clone(session.outbox()),
             tap,
             reader: MessageReader::default(),
+            time_slice,
             session,
             writer: Writer::default(),
             config,
@@ -106,9 +110,12 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
         }
     }
 
-    /// Writes, reads a little, writes what that caused.
+    /// Writes, reads a little, writes what that caused. Without a time slice it only writes: for that it was woken by the
+    /// schedule of its worker, or by its socket.
     fn poll_traffic(&mut self, cx: &mut Context<'_>) -> ControlFlow<()> {
-        if self.is_readable() {
+        if self.is_readable()
+            && let Poll::Ready(begun) = self.time_slice.poll_begin(cx)
+        {
             // What it reads is followed by a write, so its own replies need not wake it: that would give it another turn
             // before new input of others is looked for.
             let Ok(drained) = self.write(cx, Waker::noop()) else { return ControlFlow::Break(()) };
@@ -119,9 +126,11 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
                     yield_turn(cx);
                 }
             }
+            self.time_slice.end(begun);
         }
-        let idle = cx.waker().clone();
+        let (idle, before) = (cx.waker().clone(), self.writer.sent());
         let Ok(drained) = self.write(cx, &idle) else { return ControlFlow::Break(()) };
+        self.time_slice.wrote(self.writer.sent() - before);
         if drained && matches!(self.phase, Phase::Lingering(_)) {
             return self.linger(cx);
         }

@@ -88,6 +88,11 @@ impl Writer {
         std::mem::take(&mut self.sent)
     }
 
+    /// Bytes that the socket has accepted since [`take_sent`](Self::take_sent).
+    pub(super) fn sent(&self) -> u64 {
+        self.sent
+    }
+
     /// Whether the socket has accepted a byte since the last call.
     pub(super) fn progressed(&mut self) -> bool {
         std::mem::replace(&mut self.sent_at_check, self.sent) != self.sent
