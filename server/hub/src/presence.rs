@@ -127,18 +127,22 @@ impl RoomPresence {
         if self.bytes + more > bytes_max {
             return Err(EntryRefusal::RoomFull);
         }
+        if self.try_charge(more, slot.outbox.memory()) { Ok(()) } else { Err(EntryRefusal::OutOfMemory) }
+    }
+
+    /// Charges `more` bytes to `account`, if its tenant may have them.
+    fn try_charge(&mut self, more: usize, account: &Arc<TenantMemory>) -> bool {
         let is_charged = match &mut self.charge {
             Some(charge) => charge.try_grow(more),
             none => {
-                *none = slot.outbox.memory().try_charge(MemoryKind::Presence, more);
+                *none = account.try_charge(MemoryKind::Presence, more);
                 none.is_some()
             }
         };
-        if is_charged {
-            return Ok(());
+        if !is_charged {
+            account.count_refusal(MemoryKind::Presence);
         }
-        slot.outbox.memory().count_refusal(MemoryKind::Presence);
-        Err(EntryRefusal::OutOfMemory)
+        is_charged
     }
 
     /// The entries take `bytes` from now on, which the charge follows; the first is one to `account`.
@@ -310,16 +314,27 @@ impl RoomPresence {
     }
 
     /// Applies an update of another node, unless it is old or an earlier one is missing. What it adds is charged to
-    /// `account`, even beyond what the tenant may use: the other node has admitted it.
+    /// `account`, that of a member. If the tenant may not have it, nothing of the node is shown: with a part of it, those
+    /// of its entries that are gone would stay.
     pub(crate) fn apply(
         &mut self,
         node: NodeId,
         update: PresenceUpdate,
         account: Option<&Arc<TenantMemory>>,
     ) -> (ApplyOutcome, Effect) {
-        let Some(cluster) = &mut self.cluster else { return (ApplyOutcome::Old, Effect::default()) };
+        let Some(cluster) = &self.cluster else { return (ApplyOutcome::Old, Effect::default()) };
+        let outcome = cluster.remote.outcome(node, &update);
+        if outcome != ApplyOutcome::Applied {
+            return (outcome, Effect::default());
+        }
+        let more = cluster.remote.growth(node, &update);
+        if more > 0 && account.is_some_and(|account| !self.try_charge(more, account)) {
+            return (ApplyOutcome::OutOfMemory, self.remove_node(node));
+        }
         let mut change = RemoteChange::default();
-        let outcome = cluster.remote.apply(node, update, &mut change);
+        if let Some(cluster) = &mut self.cluster {
+            cluster.remote.apply(node, update, &mut change);
+        }
         (outcome, self.record(node, change, account))
     }
 

@@ -123,4 +123,6 @@ pub enum ApplyOutcome {
     Old,
     /// An earlier update is missing. Nothing was changed; a snapshot of the node is needed.
     Gap,
+    /// The tenant has no memory for it. Nothing of the node is shown any more; a snapshot of it is needed once there is.
+    OutOfMemory,
 }

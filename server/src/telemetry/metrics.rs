@@ -89,7 +89,7 @@ metrics! {
         pub connected: Gauge = "realtime_bus_connected",
         /// 1 while this node shares presence with the other nodes, else 0. A connected node has 0 while Redis refuses the commands that store or read presence. Always 0 without a bus.
         pub presence_shared: Gauge = "realtime_bus_presence_shared",
-        /// Rooms on this node whose presence is not shared with the other nodes, while that of other rooms is: Redis refuses something about them, or their tenant has stored bus.max_presence_bytes_per_tenant. Each is tried again after one renewal, two, four and so on, at most two leases apart.
+        /// Rooms on this node whose presence is not shared with the other nodes, while that of other rooms is: Redis refuses something about them, their tenant has stored bus.max_presence_bytes_per_tenant, or it has no memory left for what other nodes show (server.memory_budget). Each is tried again after one renewal, two, four and so on, at most two leases apart.
         pub presence_failing_rooms: Gauge = "realtime_bus_presence_failing_rooms",
         /// Times the presence of a single room could not be shared for such a reason, or had to be stored again because Redis had evicted it. The log has some of the rooms.
         pub room_errors: Counter = "realtime_bus_room_errors_total",

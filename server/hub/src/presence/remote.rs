@@ -64,49 +64,72 @@ impl RemoteChange {
     }
 }
 
+impl NodePresence {
+    /// Applies a delta that may overlap with what is known: ids are never reused, so applying a change twice
+    /// has no effect.
+    fn apply_delta(&mut self, delta: Delta, change: &mut RemoteChange) {
+        self.position.seq = delta.to;
+        for id in delta.removed {
+            if let Some(removed) = self.entries.remove(&id) {
+                change.remove(removed);
+            }
+        }
+        for added in delta.added {
+            change.add(&mut self.entries, added);
+        }
+    }
+}
+
 impl RemotePresence {
-    /// Applies an update of `node`, unless it is old or an earlier one is missing.
-    pub(super) fn apply(
-        &mut self,
-        node: NodeId,
-        update: PresenceUpdate,
-        change: &mut RemoteChange,
-    ) -> ApplyOutcome {
+    /// What applying an update of `node` would result in: it may be old, or an earlier one may be missing.
+    pub(super) fn outcome(&self, node: NodeId, update: &PresenceUpdate) -> ApplyOutcome {
         let known = self.nodes.get(&node).map(|presence| presence.position);
         match update {
             PresenceUpdate::Snapshot(snapshot) if known.is_some_and(|known| snapshot.position <= known) => {
                 ApplyOutcome::Old
             }
-            PresenceUpdate::Snapshot(snapshot) => self.replace(node, snapshot, change),
+            PresenceUpdate::Snapshot(_) => ApplyOutcome::Applied,
             PresenceUpdate::Delta(delta) => match known.filter(|known| known.epoch >= delta.epoch) {
                 Some(known) if known >= (Position { epoch: delta.epoch, seq: delta.to }) => ApplyOutcome::Old,
-                Some(known) if known.seq >= delta.from => self.apply_delta(node, delta, change),
-                None if delta.from == 0 => {
-                    let position = Position { epoch: delta.epoch, seq: delta.to };
-                    self.replace(node, Snapshot { position, entries: delta.added }, change)
-                }
+                Some(known) if known.seq >= delta.from => ApplyOutcome::Applied,
+                None if delta.from == 0 => ApplyOutcome::Applied,
                 Some(_) | None => ApplyOutcome::Gap,
             },
         }
     }
 
-    /// Applies a delta that may overlap with what is known: ids are never reused, so applying a change twice
-    /// has no effect.
-    fn apply_delta(&mut self, node: NodeId, delta: Delta, change: &mut RemoteChange) -> ApplyOutcome {
-        let presence = self.nodes.get_mut(&node).expect("the node has a known position");
-        presence.position.seq = delta.to;
-        for id in delta.removed {
-            if let Some(removed) = presence.entries.remove(&id) {
-                change.remove(removed);
+    /// By how many bytes the entries of `node` would grow.
+    pub(super) fn growth(&self, node: NodeId, update: &PresenceUpdate) -> usize {
+        let nothing = HashMap::new();
+        let known = self.nodes.get(&node).map_or(&nothing, |presence| &presence.entries);
+        let size = |entries: &[(u64, PresenceEntry)]| entries.iter().map(|(_, it)| it.bytes()).sum::<usize>();
+        match update {
+            PresenceUpdate::Delta(delta) if delta.from > 0 => {
+                let removed = delta.removed.iter().filter_map(|id| known.get(id));
+                size(&delta.added).saturating_sub(removed.map(|it| it.entry.bytes()).sum())
+            }
+            PresenceUpdate::Delta(Delta { added: entries, .. })
+            | PresenceUpdate::Snapshot(Snapshot { entries, .. }) => {
+                size(entries).saturating_sub(known.values().map(|it| it.entry.bytes()).sum())
             }
         }
-        for added in delta.added {
-            change.add(&mut presence.entries, added);
-        }
-        ApplyOutcome::Applied
     }
 
-    fn replace(&mut self, node: NodeId, snapshot: Snapshot, change: &mut RemoteChange) -> ApplyOutcome {
+    /// Applies an update of `node` that is neither old nor has a gap before it.
+    pub(super) fn apply(&mut self, node: NodeId, update: PresenceUpdate, change: &mut RemoteChange) {
+        match update {
+            PresenceUpdate::Snapshot(snapshot) => self.replace(node, snapshot, change),
+            PresenceUpdate::Delta(delta) => match self.nodes.get_mut(&node) {
+                Some(known) if known.position.epoch >= delta.epoch => known.apply_delta(delta, change),
+                _ => {
+                    let position = Position { epoch: delta.epoch, seq: delta.to };
+                    self.replace(node, Snapshot { position, entries: delta.added }, change);
+                }
+            },
+        }
+    }
+
+    fn replace(&mut self, node: NodeId, snapshot: Snapshot, change: &mut RemoteChange) {
         let empty = || NodePresence { position: snapshot.position, entries: HashMap::new() };
         let presence = self.nodes.entry(node).or_insert_with(empty);
         let mut before = mem::take(&mut presence.entries);
@@ -122,7 +145,6 @@ impl RemotePresence {
             }
         }
         before.into_values().for_each(|removed| change.remove(removed));
-        ApplyOutcome::Applied
     }
 
     /// Removes everything of `node`, its position included.

@@ -6,8 +6,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use hub::{
-    ApplyOutcome, Audience, Bounds, Bundle, Delivery, Delta, Frame, Hub, HubBuilder, NextDue, NodeId,
-    Position, PresenceEntry, Room, RoomEvent, RoomKey, Snapshot,
+    ApplyOutcome, Audience, Bounds, Bundle, Delivery, Delta, Frame, Hub, HubBuilder, MemoryKind, NextDue,
+    NodeId, Position, PresenceEntry, Room, RoomEvent, RoomKey, Snapshot,
 };
 
 use crate::presence::{Client, announce};
@@ -429,6 +429,40 @@ fn a_removed_node_loses_its_entries_and_may_return() {
     hub.apply_presence(&room, OTHER, snapshot((1, 6), &[(1, "far"), (6, "new")]));
     announce(&hub);
     assert_eq!(ann.reader.texts(), ["+new"], "a node that returns at once is not announced as gone");
+}
+
+// With a part of its entries, those that are gone would stay.
+#[test]
+fn nothing_of_a_node_is_shown_while_there_is_no_memory_for_all_of_it() {
+    let hub = relayed();
+    let ann = Client::join(&hub, 80);
+    link(&hub);
+    let (room, memory) = (room(&hub), ann.reader.outbox.memory());
+    let large = "x".repeat(1_000);
+    let delta = |from, to, meta: &str, removed: &[u64]| {
+        let added = vec![(to, entry(meta))];
+        hub.apply_presence(&room, OTHER, Delta { epoch: 1, from, to, added, removed: removed.to_vec() })
+    };
+    let announced = || {
+        announce(&hub);
+        ann.reader.texts().into_iter().filter(|text| !text.starts_with(['=', 'o'])).collect::<Vec<_>>()
+    };
+    assert_eq!(announced(), [""; 0]);
+    assert_eq!(delta(0, 1, "a", &[]), ApplyOutcome::Applied);
+    assert_eq!(announced(), ["+a"]);
+    memory.budget().set(memory.total() + 500, 99);
+    assert_eq!(delta(1, 2, &large, &[]), ApplyOutcome::OutOfMemory);
+    assert_eq!((announced(), memory.used(MemoryKind::Presence)), (vec!["-a".to_owned()], 0));
+    assert_eq!(memory.budget().refused(MemoryKind::Presence), 1);
+    assert_eq!(delta(2, 3, "c", &[1]), ApplyOutcome::Gap, "what precedes it is not there");
+    memory.budget().set(usize::MAX, 99);
+    let all = snapshot((1, 3), &[(2, &large), (3, "c")]);
+    assert_eq!(hub.apply_presence(&room, OTHER, all), ApplyOutcome::Applied);
+    let shown = memory.used(MemoryKind::Presence);
+    // What takes no more than what it replaces is applied in any case.
+    memory.budget().set(0, 99);
+    assert_eq!(delta(3, 4, "d", &[2]), ApplyOutcome::Applied);
+    assert!(memory.used(MemoryKind::Presence) < shown);
 }
 
 #[test]

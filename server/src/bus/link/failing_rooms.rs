@@ -1,5 +1,6 @@
-//! Rooms whose presence cannot be shared, while that of others can: Redis rejects something about them, or their tenant has
-//! stored as much as it may. Each is tried again after renewals, with growing waits.
+//! Rooms whose presence cannot be shared, while that of others can: Redis rejects something about them, their tenant has
+//! stored as much as it may, or has no memory left for what other nodes show. Each is tried again after renewals, with
+//! growing waits.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};

@@ -215,6 +215,13 @@ struct Context {
     settings: settings::Bus,
 }
 
+impl Context {
+    /// The first and the longest wait before a room that fails by itself is tried again.
+    fn retry_waits(&self) -> (Duration, Duration) {
+        (renewal_interval(&self.settings), self.settings.lease * 2)
+    }
+}
+
 impl LinkTask {
     /// Runs until `stop`, and then removes this node from the bus. `node` is its id there; `hub` has a relay.
     pub async fn run(

@@ -8,7 +8,6 @@ use wire::relay::{self, Events, MessageBody, SequenceNumber};
 
 use super::{ClusterMessage, LinkSession};
 use crate::bus::link::cluster_message::{self, Decoded};
-use crate::bus::link::room_turns::RoomPriority;
 use crate::bus::{Arrival, Channel, InboxOverflow, ReceivedMessage, RoomName};
 
 /// What is taken out of the inbox and processed in one turn of the link's task: a few milliseconds of work.
@@ -59,7 +58,7 @@ impl LinkSession<'_, '_> {
             }
             MessageBody::SnapshotStored => {
                 self.liveness.note_update(sender, &name);
-                self.reads.add(name, RoomPriority::Background);
+                self.read_again(name);
             }
         }
     }
@@ -87,8 +86,10 @@ impl LinkSession<'_, '_> {
         let Some(room) = hub.room(&subscription.key) else { return };
         let outcome = hub.apply_presence(&room, node, update);
         self.liveness.note_update(node, &name);
-        if outcome == ApplyOutcome::Gap {
-            self.reads.add(name, RoomPriority::Background);
+        match outcome {
+            ApplyOutcome::Applied | ApplyOutcome::Old => {}
+            ApplyOutcome::Gap => self.read_again(name),
+            ApplyOutcome::OutOfMemory => self.note_unshown(name),
         }
     }
 

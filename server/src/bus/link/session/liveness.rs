@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use hub::NodeId;
+use hub::{ApplyOutcome, NodeId};
 
 use super::{ClusterMessage, LinkSession};
 use crate::bus::link::commands;
@@ -141,7 +141,9 @@ impl LinkSession<'_, '_> {
                 None => self.reads.postpone(RoomName::clone(name)),
                 Some(Ok(snapshot)) => {
                     self.peers.note_message(context, node);
-                    context.hub.apply_presence(&room, node, snapshot);
+                    if context.hub.apply_presence(&room, node, snapshot) == ApplyOutcome::OutOfMemory {
+                        self.note_unshown(RoomName::clone(name));
+                    }
                 }
                 Some(Err(malformed)) => self.peers.note_malformed(context, malformed),
             }

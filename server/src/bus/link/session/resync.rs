@@ -17,7 +17,7 @@ use crate::bus::link::failing_rooms::FailingRooms;
 use crate::bus::link::room_shares::RoomShares;
 use crate::bus::link::room_turns::{RoomPriority, RoomTurns};
 use crate::bus::link::stored_presence::TooMuch;
-use crate::bus::link::{ResyncProgress, commands, renewal_interval, room_table};
+use crate::bus::link::{ResyncProgress, commands, room_table};
 use crate::bus::{BATCH_BYTES, BATCH_MAX, BusRejection, Command, LeaseRenewal, RejectedCommand, RoomName};
 
 /// Rooms to store, and the lease without which nothing can be stored.
@@ -110,6 +110,8 @@ impl LinkSession<'_, '_> {
         if rejected.is_none() {
             self.retry_failing();
         }
+        self.reads.retry_unshown();
+        self.count_failing_rooms();
         // Whatever is rejected: to extend a lifetime needs no memory.
         self.begin_refresh();
         self.note_alive(alive.into_iter().collect());
@@ -176,10 +178,12 @@ impl LinkSession<'_, '_> {
     /// The presence of a room cannot be stored or read, or it cannot be subscribed to.
     pub(super) fn note_failing(&mut self, room: RoomName, rejection: &BusRejection) {
         self.status.room_failed(&room, rejection);
-        let settings = &self.context.settings;
-        let waits = (renewal_interval(settings), settings.lease * 2);
-        self.resync.failing.add(room, Instant::now(), waits);
-        self.status.set_failing_rooms(self.resync.failing.len());
+        self.resync.failing.add(room, Instant::now(), self.context.retry_waits());
+        self.count_failing_rooms();
+    }
+
+    pub(super) fn count_failing_rooms(&self) {
+        self.status.set_failing_rooms(self.resync.failing.len() + self.reads.unshown());
     }
 
     /// Stores and reads rooms again that have failed.
@@ -197,7 +201,6 @@ impl LinkSession<'_, '_> {
             self.reads.add(RoomName::clone(&name), RoomPriority::Background);
             self.resync.add(name);
         }
-        self.status.set_failing_rooms(self.resync.failing.len());
     }
 
     /// The command, if the presence that it stores is within what its tenant may store. Otherwise what is stored of the room

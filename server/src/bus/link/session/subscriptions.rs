@@ -11,6 +11,7 @@ use hub::Room;
 
 use super::LinkSession;
 use super::requests::Completed;
+use crate::bus::link::failing_rooms::FailingRooms;
 use crate::bus::link::room_table::tenant;
 use crate::bus::link::room_turns::{RoomPriority, RoomTurns};
 use crate::bus::{
@@ -41,6 +42,8 @@ pub(super) struct ReadQueue {
     postponed: BTreeSet<RoomName>,
     /// Whether snapshots could not be read since the last renewal.
     has_failed: bool,
+    /// Rooms for which there was no memory. They are read again with growing waits, and not with each change.
+    unshown: FailingRooms,
     /// Whether all returning rooms have been subscribed to.
     pub(super) is_caught_up: bool,
 }
@@ -54,6 +57,7 @@ impl Default for ReadQueue {
             per_request: BATCH_MAX,
             postponed: BTreeSet::new(),
             has_failed: false,
+            unshown: FailingRooms::default(),
             is_caught_up: false,
         }
     }
@@ -72,6 +76,19 @@ impl ReadQueue {
 
     pub(super) fn contains(&self, name: &str) -> bool {
         self.due.contains(name)
+    }
+
+    /// Rooms of which something is not shown, for want of memory.
+    pub(super) fn unshown(&self) -> usize {
+        self.unshown.len()
+    }
+
+    /// Reads those rooms whose wait is over.
+    pub(super) fn retry_unshown(&mut self) {
+        let due = &self.due;
+        for name in self.unshown.take_due(Instant::now(), |name| due.contains(name)) {
+            self.due.insert(name, RoomPriority::Background);
+        }
     }
 
     /// Reads the room after the next renewal.
@@ -195,6 +212,22 @@ impl LinkSession<'_, '_> {
                 self.reads.add(name, RoomPriority::Background);
             }
         }
+    }
+
+    /// Something was missed in the room, and its snapshots have it.
+    pub(super) fn read_again(&mut self, name: RoomName) {
+        if !self.reads.unshown.is_waiting(&name) {
+            self.reads.add(name, RoomPriority::Background);
+        }
+    }
+
+    /// There is no memory for what another node shows in the room.
+    pub(super) fn note_unshown(&mut self, name: RoomName) {
+        let reason = "its tenant may use no more of `server.memory_budget`";
+        self.status.room_failed(&name, &BusRejection::Room(reason.into()));
+        let waits = self.context.retry_waits();
+        self.reads.unshown.add(name, Instant::now(), waits);
+        self.count_failing_rooms();
     }
 
     /// Snapshots of a room cannot be read. Joins do not wait for them any longer.
