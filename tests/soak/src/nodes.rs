@@ -28,6 +28,9 @@ pub const BUDGET: u64 = MEMORY_MAX / 2;
 /// How long the key set takes to answer.
 const KEY_SET_DELAY: Duration = Duration::from_secs(3);
 
+/// Tenants without clients. Each has metrics, whose page has more than a megabyte with them.
+const IDLE_TENANTS: usize = 700;
+
 /// One node, in a group of its own if that is possible.
 #[derive(Debug)]
 pub struct Node {
@@ -206,11 +209,13 @@ pub fn mib(bytes: u64) -> String {
 
 /// The settings of both nodes.
 fn settings(secret: &str, keys: SocketAddr) -> String {
+    let tenant = |number| format!("[tenants.idle-{number}.auth]\njwt_secret = \"{secret}, of idle ones\"\n");
+    let idle: String = (0..IDLE_TENANTS).map(tenant).collect();
     format!(
         "[server]\nhost = \"127.0.0.1\"\nport = 0\n\
          [auth]\njwt_secret = \"{secret}\"\n\
          [tenants.{QUIET}.auth]\njwt_secret = \"{}\"\n\
-         [tenants.{SLOW}.auth]\njwks_url = \"http://{keys}/keys\"\n",
+         [tenants.{SLOW}.auth]\njwks_url = \"http://{keys}/keys\"\n{idle}",
         quiet_secret(secret)
     )
 }

@@ -19,7 +19,7 @@ pub const ATTACK: Attack = Attack {
             socket.write(&part(0x80 | opcode::CONTINUATION, 900_000))?;
             let unfinished = part(0x80 | opcode::TEXT, 16_000);
             socket.write(&unfinished[..15_900])?;
-            socket.discard_for(Duration::from_secs(30))?;
+            socket.discard_for(Duration::from_secs(10))?;
             Ok(())
         })
     },

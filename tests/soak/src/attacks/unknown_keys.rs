@@ -1,11 +1,19 @@
 //! Handshakes whose token names a key that the tenant's slow key set does not have.
+//!
+//! The node fetches the set for such a token, but not again and again, and not for callers without limit: most tokens
+//! are refused at once. Only one that was held until the set had come is a round.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
+use anyhow::ensure;
 use serde_json::json;
 
 use super::{Attack, repeat};
 use crate::target::SLOW;
+
+/// A refusal that is not held for the keys comes within `server.connect_error_backoff`, a second.
+const HELD_MIN: Duration = Duration::from_secs(2);
 
 static KEY: AtomicU64 = AtomicU64::new(0);
 
@@ -27,7 +35,10 @@ pub const ATTACK: Attack = Attack {
                 )
                 .as_bytes(),
             )?;
-            socket.response_head()?;
+            let sent = Instant::now();
+            let head = socket.response_head()?;
+            let was_held = head.starts_with("HTTP/1.1 401") && sent.elapsed() >= HELD_MIN;
+            ensure!(was_held, "refused at once: {head}");
             Ok(())
         })
     },
