@@ -58,6 +58,14 @@ impl Windows {
     }
 }
 
+/// What runs until the checks.
+struct Course {
+    nodes: Nodes,
+    other_work: OtherWork,
+    quiet: QuietTenant,
+    windows: Windows,
+}
+
 /// Runs the attacks that are named, or all. Returns whether all checks have passed.
 pub fn run(server: &Path, time: Duration, only: &[String]) -> Result<bool> {
     let attacks = chosen(only)?;
@@ -65,46 +73,28 @@ pub fn run(server: &Path, time: Duration, only: &[String]) -> Result<bool> {
     println!("{}", machine.describe());
     println!("In quiet windows the attackers are stopped, and other processes keep every processor as busy.");
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let nodes = Nodes::start(server, &machine, &runtime)?;
-    let other_work = OtherWork::start(&machine)?;
-    for (name, node) in nodes.all() {
-        let group = node.group().map_or("none".into(), |group| group.folder().display().to_string());
-        println!("{name}: {}, control group: {group}", node.address());
-    }
-    let mut quiet = QuietTenant::join(&nodes)?;
-    let mut windows = Windows::default();
-    // The first messages of a connection are slower.
-    quiet.measure(SETTLED)?;
-    windows.quiet.push(quiet.measure(QUIET)?);
-    let start = nodes.all().map(|(_, node)| node.probe().resident()).collect::<Result<Vec<_>>>()?;
+    let mut course = Course::begin(Nodes::start(server, &machine, &runtime)?, &machine)?;
+    let resident = |(_, node): (_, &Node)| node.probe().resident();
+    let start = course.nodes.all().map(resident).collect::<Result<Vec<_>>>()?;
 
     println!(
         "{} attacks for {:.1} min; p99 in ms under attack (quiet, longest under attack)",
         attacks.len(),
         time.as_secs_f64() / 60.0
     );
-    let watches: Vec<_> = nodes.all().map(|(_, node)| MemoryWatch::start(node)).collect();
-    let mut attackers = Attackers::start(&nodes, &attacks)?;
-    let from = Instant::now();
-    while from.elapsed() < time && nodes.all().all(|(_, node)| node.is_running()) {
-        other_work.signal(Signal::STOP)?;
-        attackers.signal(Signal::CONT)?;
-        quiet.measure(SETTLED)?;
-        windows.attacked.push(quiet.measure(ATTACKED)?);
-        let ended = attackers.ended();
-        ensure!(ended.is_empty(), "attacks have ended by themselves: {ended:?}");
-        attackers.signal(Signal::STOP)?;
-        other_work.signal(Signal::CONT)?;
-        quiet.measure(SETTLED)?;
-        windows.quiet.push(quiet.measure(QUIET)?);
-        report(from.elapsed(), &windows, &nodes)?;
-    }
+    let watches: Vec<_> = course.nodes.all().map(|(_, node)| MemoryWatch::start(node)).collect();
+    let mut attackers = Attackers::start(&course.nodes, &attacks)?;
+    let end = course.attack(&mut attackers, time);
     let rounds = attackers.rounds();
     drop(attackers);
-    quiet.measure(SETTLED)?;
-    windows.quiet.push(quiet.measure(QUIET)?);
-    drop(other_work);
+    match end {
+        // The checks show how the node has ended.
+        Err(error) if !course.all_run() => println!("       A node has ended: {error:#}"),
+        end => end?,
+    }
 
+    let Course { nodes, quiet, windows, other_work } = course;
+    drop(other_work);
     let mut verdict = Verdict::default();
     for (name, rounds) in rounds {
         verdict.check(&format!("the attack `{name}`"), (rounds > 0).into(), &format!("{rounds} rounds"));
@@ -115,6 +105,49 @@ pub fn run(server: &Path, time: Duration, only: &[String]) -> Result<bool> {
     }
     check_tenant(&mut verdict, &windows, &quiet);
     Ok(verdict.end())
+}
+
+impl Course {
+    /// The first quiet window.
+    fn begin(nodes: Nodes, machine: &Machine) -> Result<Course> {
+        let other_work = OtherWork::start(machine)?;
+        for (name, node) in nodes.all() {
+            let group = node.group().map_or("none".into(), |group| group.folder().display().to_string());
+            println!("{name}: {}, control group: {group}", node.address());
+        }
+        let quiet = QuietTenant::join(&nodes)?;
+        let mut course = Course { nodes, other_work, quiet, windows: Windows::default() };
+        course.quiet_window()?;
+        Ok(course)
+    }
+
+    /// Pairs of windows, until the time is over or a node does not run any more.
+    fn attack(&mut self, attackers: &mut Attackers, time: Duration) -> Result<()> {
+        let from = Instant::now();
+        while from.elapsed() < time && self.all_run() {
+            self.other_work.signal(Signal::STOP)?;
+            attackers.signal(Signal::CONT)?;
+            self.quiet.measure(SETTLED)?;
+            self.windows.attacked.push(self.quiet.measure(ATTACKED)?);
+            let ended = attackers.ended();
+            ensure!(ended.is_empty(), "attacks have ended by themselves: {ended:?}");
+            attackers.signal(Signal::STOP)?;
+            self.other_work.signal(Signal::CONT)?;
+            self.quiet_window()?;
+            report(from.elapsed(), &self.windows, &self.nodes)?;
+        }
+        Ok(())
+    }
+
+    fn quiet_window(&mut self) -> Result<()> {
+        self.quiet.measure(SETTLED)?;
+        self.windows.quiet.push(self.quiet.measure(QUIET)?);
+        Ok(())
+    }
+
+    fn all_run(&self) -> bool {
+        self.nodes.all().all(|(_, node)| node.is_running())
+    }
 }
 
 fn chosen(only: &[String]) -> Result<Vec<&'static Attack>> {
