@@ -32,6 +32,7 @@ use crate::sessions::{Admission, ClientContext, HandshakeError, Protocol, Servic
 use crate::telemetry::codes::{Code, Scope};
 use crate::telemetry::request_context::{ERROR_CODE, RequestContext};
 use crate::tenants::Tenant;
+use crate::workers::in_time_slices;
 
 /// Turns requests into sessions.
 pub(super) struct Handshake {
@@ -199,7 +200,8 @@ impl Handshake {
         let (services, config) = (Arc::clone(&self.services), self.config());
         // `None` if the socket was closed for another one meanwhile.
         let Some(permits) = permits() else { return response };
-        self.services.tasks.spawn(async move {
+        let party = client.1.tenant.memory.party();
+        self.services.tasks.spawn(in_time_slices(party, async move {
             let Ok(upgraded) = upgrade.await else { return };
             let (dialect, admission, context) = client;
             let client = ClientContext::new(&services, dialect, admission, Arc::clone(&context));
@@ -213,7 +215,7 @@ impl Handshake {
             if let Ok(parts) = upgraded.downcast::<TokioIo<RequestDeadline<ServerTlsStream>>>() {
                 serve(parts, session, config, (permits, context), tasks);
             }
-        });
+        }));
         response
     }
 

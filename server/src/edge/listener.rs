@@ -49,6 +49,9 @@ const ACCEPT_RETRY_PAUSE: Duration = Duration::from_millis(100);
 /// lets one more be accepted, and the next one fails again.
 const LOG_QUIET_PERIOD: Duration = Duration::from_secs(10);
 
+/// Connections that are accepted before the others get their turn and new input is looked for.
+const ACCEPTED_IN_A_ROW: usize = 16;
+
 /// Binds the address of the settings.
 ///
 /// # Errors
@@ -102,8 +105,14 @@ pub async fn run(
         parties: RandomState::new(),
         stop: stopping,
     });
-    let mut last_failure: Option<Instant> = None;
+    let (mut last_failure, mut accepted_in_a_row) = (None::<Instant>, 0);
     loop {
+        if accepted_in_a_row == ACCEPTED_IN_A_ROW {
+            accepted_in_a_row = 0;
+            // The runtime would let it accept 128, and then again before new input is looked for.
+            tokio::task::yield_now().await;
+        }
+        accepted_in_a_row += 1;
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
             accepted = listener.accept() => accepted,
