@@ -19,7 +19,7 @@ use bytes::Bytes;
 use clap::{Parser, ValueEnum};
 use futures_util::StreamExt;
 use http_body_util::Empty;
-use hub::{Bounds, Burst, Frame, Outbox, Turn};
+use hub::{Bounds, Burst, Frame, NextAction, Outbox};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -158,11 +158,11 @@ async fn two_tasks(stream: TcpStream, config: &ConnectionConfig) {
 async fn write_all(mut writer: OwnedWriteHalf, outbox: Arc<Outbox>) {
     let mut burst = Burst::default();
     loop {
-        let turn = poll_fn(|cx| match outbox.take(&mut burst, cx.waker()) {
-            Turn::Idle => Poll::Pending,
-            turn => Poll::Ready(turn),
+        let next = poll_fn(|cx| match outbox.take(&mut burst, cx.waker()) {
+            NextAction::Idle => Poll::Pending,
+            next => Poll::Ready(next),
         });
-        if let Turn::Disconnect(_) = turn.await {
+        if let NextAction::Disconnect(_) = next.await {
             return;
         }
         while !burst.is_empty() {

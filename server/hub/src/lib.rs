@@ -48,7 +48,7 @@ pub use member::Member;
 pub use membership::Membership;
 pub use memory::{MemoryBudget, MemoryCharge, MemoryKind, MemoryWait, TenantMemory, UNCHARGED_BYTES};
 pub use observer::{Interests, Observer};
-pub use outbox::{Disconnect, Offer, Outbox, ReplaceKey, Turn};
+pub use outbox::{Disconnect, NextAction, Offer, Outbox, ReplaceKey};
 pub use party::Party;
 pub use presence::{DiffEntries, EntryRefusal, PresenceChange, StatePart, StateRequest};
 pub use presence_entry::PresenceEntry;

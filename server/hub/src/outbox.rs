@@ -58,7 +58,7 @@ pub enum Offer {
 
 /// What the connection does next, according to its outbox.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Turn {
+pub enum NextAction {
     /// Write the frames taken.
     Write,
     /// Nothing is queued, and since the queue was last empty frames were dropped, or the rest of something too
@@ -289,7 +289,7 @@ impl Outbox {
         offer
     }
 
-    /// Tells the connection that it has [caught up](Turn::CaughtUp) when the queue is empty: there is more for it.
+    /// Tells the connection that it has [caught up](NextAction::CaughtUp) when the queue is empty: there is more for it.
     pub(crate) fn continue_when_empty(&self, wakers: &mut Wakers) {
         let mut queue = self.queue.lock();
         queue.missed = true;
@@ -384,7 +384,7 @@ impl Outbox {
     /// Moves everything queued into `burst`, which must be empty, or registers `waker`.
     ///
     /// The two buffers are swapped, so nothing is copied or allocated.
-    pub fn take(&self, burst: &mut Burst, waker: &Waker) -> Turn {
+    pub fn take(&self, burst: &mut Burst, waker: &Waker) -> NextAction {
         debug_assert!(burst.is_empty(), "a burst is written before the next one is taken");
         let mut queue = self.queue.lock();
         queue.blocked = false;
@@ -393,7 +393,7 @@ impl Outbox {
             if let Some(positions) = &mut queue.replaceable {
                 positions.clear();
             }
-            return Turn::Write;
+            return NextAction::Write;
         }
         if queue.handles.take().is_some() {
             // The buffers of a queue that was long.
@@ -402,15 +402,15 @@ impl Outbox {
             burst.shrink();
         }
         if mem::take(&mut queue.notified) {
-            return Turn::Notified;
+            return NextAction::Notified;
         }
         if mem::take(&mut queue.missed) {
-            return Turn::CaughtUp;
+            return NextAction::CaughtUp;
         }
         queue.register(waker);
         match &queue.disconnect {
-            Some(disconnect) => Turn::Disconnect(Disconnect::clone(disconnect)),
-            None => Turn::Idle,
+            Some(disconnect) => NextAction::Disconnect(Disconnect::clone(disconnect)),
+            None => NextAction::Idle,
         }
     }
 

@@ -94,7 +94,7 @@ impl Drop for PendingTask {
 
 #[cfg(test)]
 mod tests {
-    use hub::{Bounds, Burst, Turn};
+    use hub::{Bounds, Burst, NextAction};
     use tokio::sync::oneshot;
 
     use super::*;
@@ -108,7 +108,7 @@ mod tests {
     }
 
     fn is_notified(outbox: &Outbox) -> bool {
-        matches!(outbox.take(&mut Burst::default(), Waker::noop()), Turn::Notified)
+        matches!(outbox.take(&mut Burst::default(), Waker::noop()), NextAction::Notified)
     }
 
     async fn notified(outbox: &Outbox) {

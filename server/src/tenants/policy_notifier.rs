@@ -78,7 +78,7 @@ impl PolicyNotifier {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use hub::{Bounds, Burst, Outbox, Turn};
+    use hub::{Bounds, Burst, NextAction, Outbox};
     use tokio_util::task::TaskTracker;
 
     use super::*;
@@ -90,7 +90,7 @@ mod tests {
     const SOCKETS: usize = 10_000;
 
     fn is_notified(outbox: &Outbox) -> bool {
-        matches!(outbox.take(&mut Burst::default(), std::task::Waker::noop()), Turn::Notified)
+        matches!(outbox.take(&mut Burst::default(), std::task::Waker::noop()), NextAction::Notified)
     }
 
     fn registry(ids: &[&str]) -> Registry {

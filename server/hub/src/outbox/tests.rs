@@ -9,7 +9,7 @@ fn frame(len: usize) -> Frame {
 
 fn taken(outbox: &Outbox) -> usize {
     let mut burst = Burst::default();
-    while !matches!(outbox.take(&mut burst, Waker::noop()), Turn::Write) {}
+    while !matches!(outbox.take(&mut burst, Waker::noop()), NextAction::Write) {}
     burst.len()
 }
 
@@ -84,10 +84,10 @@ fn a_long_queue_of_frames_that_are_charged_elsewhere_is_charged() {
     (0..5_000).for_each(|_| assert_eq!(outbox.offer(&shared), Offer::Queued));
     assert!(memory.total() - before >= 4_096 * 8);
     let mut burst = Burst::default();
-    assert_eq!(outbox.take(&mut burst, Waker::noop()), Turn::Write);
+    assert_eq!(outbox.take(&mut burst, Waker::noop()), NextAction::Write);
     outbox.written(burst.len() as u32, burst.iter().map(Frame::len).sum());
     burst = Burst::default();
-    assert_eq!(outbox.take(&mut burst, Waker::noop()), Turn::Idle);
+    assert_eq!(outbox.take(&mut burst, Waker::noop()), NextAction::Idle);
     assert_eq!(memory.total(), before);
 }
 
@@ -120,11 +120,11 @@ fn a_connection_that_missed_something_learns_that_it_has_caught_up() {
     outbox.offer(&frame(10));
     outbox.offer(&frame(10));
     let mut burst = Burst::default();
-    assert_eq!(outbox.take(&mut burst, Waker::noop()), Turn::Write);
+    assert_eq!(outbox.take(&mut burst, Waker::noop()), NextAction::Write);
     burst = Burst::default();
     outbox.written(1, 10);
-    assert_eq!(outbox.take(&mut burst, Waker::noop()), Turn::CaughtUp);
-    assert_eq!(outbox.take(&mut burst, Waker::noop()), Turn::Idle);
+    assert_eq!(outbox.take(&mut burst, Waker::noop()), NextAction::CaughtUp);
+    assert_eq!(outbox.take(&mut burst, Waker::noop()), NextAction::Idle);
 }
 
 #[test]
@@ -134,10 +134,10 @@ fn a_disconnect_follows_everything_queued_and_keeps_its_first_reason() {
     outbox.disconnect(Disconnect { code: 1013, reason: "second".into() });
     outbox.reply(&frame(1));
     let mut burst = Burst::default();
-    assert_eq!(outbox.take(&mut burst, Waker::noop()), Turn::Write);
+    assert_eq!(outbox.take(&mut burst, Waker::noop()), NextAction::Write);
     burst = Burst::default();
     let first = Disconnect { code: 1012, reason: "first".into() };
-    assert_eq!(outbox.take(&mut burst, Waker::noop()), Turn::Disconnect(first));
+    assert_eq!(outbox.take(&mut burst, Waker::noop()), NextAction::Disconnect(first));
 }
 
 const KEY: ReplaceKey = ReplaceKey { scope: 1, id: 1 };
@@ -146,9 +146,9 @@ const OTHER: ReplaceKey = ReplaceKey { scope: 1, id: 2 };
 /// Everything queued, as the lengths of the frames.
 fn lengths(outbox: &Outbox) -> Vec<usize> {
     let mut burst = Burst::default();
-    let turn = outbox.take(&mut burst, Waker::noop());
+    let next = outbox.take(&mut burst, Waker::noop());
     let lengths: Vec<usize> = burst.iter().map(Frame::len).collect();
-    assert_eq!(turn == Turn::Write, !lengths.is_empty());
+    assert_eq!(next == NextAction::Write, !lengths.is_empty());
     lengths
 }
 
@@ -192,7 +192,7 @@ fn replaceable_entries_are_dropped_first_when_the_outbox_is_full() {
     outbox.offer_replaceable(KEY, &frame(5));
     assert_eq!(lengths(&outbox), [20, 40, 5]);
     outbox.written(3, 65);
-    assert_eq!(outbox.take(&mut Burst::default(), Waker::noop()), Turn::CaughtUp);
+    assert_eq!(outbox.take(&mut Burst::default(), Waker::noop()), NextAction::CaughtUp);
 }
 
 #[test]

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use hub::{
     Audience, Bounds, Bundle, Burst, Delivery, Dialect, Encode, Frame, Group, Hub, HubBuilder, Member,
-    Membership, Outbox, Privacy, RoomKey, Space, Turn,
+    Membership, NextAction, Outbox, Privacy, RoomKey, Space,
 };
 
 pub(crate) const PLAIN: Dialect = Dialect::new(0);
@@ -91,15 +91,15 @@ impl Reader {
         let mut burst = Burst::default();
         loop {
             match self.outbox.take(&mut burst, Waker::noop()) {
-                Turn::Write => {
+                NextAction::Write => {
                     while let Some(frame) = burst.pop() {
                         texts.push(String::from_utf8(frame.bytes().to_vec()).expect("frames are text"));
                         self.outbox.written(1, frame.len());
                     }
                 }
-                Turn::CaughtUp => caught_up = true,
-                Turn::Notified => {}
-                Turn::Disconnect(_) | Turn::Idle => return (texts, caught_up),
+                NextAction::CaughtUp => caught_up = true,
+                NextAction::Notified => {}
+                NextAction::Disconnect(_) | NextAction::Idle => return (texts, caught_up),
             }
         }
     }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use hub::{Disconnect, Outbox, TimeSlice, Turn};
+use hub::{Disconnect, NextAction, Outbox, TimeSlice};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error};
@@ -174,9 +174,9 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
                     yield_turn(cx);
                     return Ok(false);
                 }
-                Poll::Ready(Ok(WriteTurn::Drained(Turn::Notified))) => self.on_timer(Instant::now())?,
-                Poll::Ready(Ok(WriteTurn::Drained(Turn::CaughtUp))) => self.session.caught_up(),
-                Poll::Ready(Ok(WriteTurn::Drained(Turn::Disconnect(disconnect))))
+                Poll::Ready(Ok(WriteTurn::Drained(NextAction::Notified))) => self.on_timer(Instant::now())?,
+                Poll::Ready(Ok(WriteTurn::Drained(NextAction::CaughtUp))) => self.session.caught_up(),
+                Poll::Ready(Ok(WriteTurn::Drained(NextAction::Disconnect(disconnect))))
                     if self.phase == Phase::Open =>
                 {
                     self.close(disconnect)

@@ -9,7 +9,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 
-use hub::{Burst, Frame, Outbox, Turn};
+use hub::{Burst, Frame, NextAction, Outbox};
 use tokio::io::AsyncWrite;
 
 /// Frames per vectored write. More would make no write cheaper, and the list is on the stack.
@@ -28,8 +28,8 @@ thread_local! {
 /// Where a turn of writing ends.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum WriteTurn {
-    /// Everything queued is written; this is the outbox's next turn, and never [`Turn::Write`].
-    Drained(Turn),
+    /// Everything queued is written; this is what to do next according to the outbox, and never [`NextAction::Write`].
+    Drained(NextAction),
     /// [`BYTES_PER_TURN`] are written, and there is more.
     Over,
 }
@@ -67,8 +67,8 @@ impl Writer {
                 // TLS buffers what the socket did not accept; a TCP socket has nothing to do here.
                 ready!(Pin::new(&mut *stream).poll_flush(cx))?;
                 match outbox.take(&mut self.burst, idle) {
-                    Turn::Write => {}
-                    turn => return Poll::Ready(Ok(WriteTurn::Drained(turn))),
+                    NextAction::Write => {}
+                    next => return Poll::Ready(Ok(WriteTurn::Drained(next))),
                 }
             } else if left == 0 {
                 return Poll::Ready(Ok(WriteTurn::Over));
@@ -248,7 +248,7 @@ mod tests {
         outbox.offer(&Frame::new(vec![7; 10], 0));
         assert!(drain(&mut stream).is_pending(), "the frame is in the stream, not in the socket");
         stream.open = true;
-        assert!(matches!(drain(&mut stream), Poll::Ready(Ok(WriteTurn::Drained(Turn::Idle)))));
+        assert!(matches!(drain(&mut stream), Poll::Ready(Ok(WriteTurn::Drained(NextAction::Idle)))));
         assert!(stream.buffered.is_empty());
     }
 

@@ -75,7 +75,7 @@ mod tests {
     use std::task::Waker;
     use std::time::{Duration, SystemTime};
 
-    use hub::{Burst, Turn};
+    use hub::{Burst, NextAction};
     use secrecy::SecretString;
     use serde_json::Map;
     use settings::Settings;
@@ -98,7 +98,7 @@ mod tests {
         let client = ClientContext::new(services, V2, admission, context);
         let session = PhoenixSession::new(Arc::clone(services), client);
         match session.outbox().take(&mut Burst::default(), Waker::noop()) {
-            Turn::Disconnect(disconnect) => Some(disconnect.code),
+            NextAction::Disconnect(disconnect) => Some(disconnect.code),
             _ => None,
         }
     }
