@@ -21,7 +21,7 @@ use tracing::warn;
 
 /// Tasks that are polled before input is looked for, if as many are waiting. Time slices end earlier where much is to be
 /// done; a smaller number would cost a system call for less.
-const TASKS_PER_TURN: u32 = 1_024;
+const EVENT_INTERVAL: u32 = 1_024;
 
 /// A runtime for one worker, and for the main thread.
 ///
@@ -30,7 +30,7 @@ const TASKS_PER_TURN: u32 = 1_024;
 pub fn runtime() -> io::Result<Runtime> {
     Builder::new_current_thread()
         .enable_all()
-        .event_interval(TASKS_PER_TURN)
+        .event_interval(EVENT_INTERVAL)
         .on_thread_park(hub::Worker::note_idle)
         .build()
 }

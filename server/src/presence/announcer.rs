@@ -17,11 +17,11 @@ use super::announcement::announce;
 use crate::node::Node;
 
 /// How long the task goes on before it yields.
-const TURN: Duration = Duration::from_millis(1);
+const YIELD_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Announces until `stop`.
 pub async fn run(node: Arc<Node>, stop: CancellationToken) {
-    let mut turn = Instant::now();
+    let mut yielded = Instant::now();
     loop {
         let room = tokio::select! {
             () = stop.cancelled() => return,
@@ -31,9 +31,9 @@ pub async fn run(node: Arc<Node>, stop: CancellationToken) {
         announce(&node, &room, begun);
         let ended = Instant::now();
         node.hub.charge_announcement(&room.key().tenant, ended - begun);
-        if ended - turn >= TURN {
+        if ended - yielded >= YIELD_INTERVAL {
             tokio::task::yield_now().await;
-            turn = Instant::now();
+            yielded = Instant::now();
         }
     }
 }

@@ -23,17 +23,17 @@ use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 use super::config::ConnectionConfig;
 use super::readable::Readable;
-use super::reader::{MessageReader, ReadTurn};
+use super::reader::{MessageReader, ReadOutcome};
 use super::tap::Tap;
-use super::writer::{WriteTurn, Writer};
+use super::writer::{WriteOutcome, Writer};
 use crate::close_reason::CloseReason;
 use crate::sessions::Session;
 
-/// Messages read before what they caused is written and other connections get their turn.
-const MESSAGES_PER_TURN: usize = 128;
+/// Messages read before what they caused is written and other connections get their turn: a batch.
+const MESSAGES_PER_BATCH: usize = 128;
 
 /// How long that may take, looked at after so many messages each time: some messages cost far more than others.
-const READ_TURN: Duration = Duration::from_micros(250);
+const BATCH_TIME: Duration = Duration::from_micros(250);
 const MESSAGES_PER_LOOK: usize = 16;
 
 /// The phase of the closing handshake.
@@ -123,7 +123,7 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
                 let Ok(more) = self.read(cx) else { return ControlFlow::Break(()) };
                 if more {
                     // There is more to read, but other connections get their turn first.
-                    yield_turn(cx);
+                    yield_to_others(cx);
                 }
             }
             self.time_slice.end(begun);
@@ -154,8 +154,8 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
     fn write(&mut self, cx: &mut Context<'_>, idle: &Waker) -> io::Result<bool> {
         loop {
             let (stream, control) = self.tap.parts();
-            let turn = self.writer.poll_drain(stream, control, &self.outbox, cx, idle);
-            match turn {
+            let outcome = self.writer.poll_drain(stream, control, &self.outbox, cx, idle);
+            match outcome {
                 Poll::Pending => {
                     if self.writer.progressed() || self.stalled.is_none() {
                         let now = Instant::now();
@@ -169,19 +169,21 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
                     return Ok(false);
                 }
                 Poll::Ready(Err(error)) => return Err(error),
-                Poll::Ready(Ok(WriteTurn::Over)) => {
+                Poll::Ready(Ok(WriteOutcome::BatchWritten)) => {
                     self.stalled = None;
-                    yield_turn(cx);
+                    yield_to_others(cx);
                     return Ok(false);
                 }
-                Poll::Ready(Ok(WriteTurn::Drained(NextAction::Notified))) => self.on_timer(Instant::now())?,
-                Poll::Ready(Ok(WriteTurn::Drained(NextAction::CaughtUp))) => self.session.caught_up(),
-                Poll::Ready(Ok(WriteTurn::Drained(NextAction::Disconnect(disconnect))))
+                Poll::Ready(Ok(WriteOutcome::Drained(NextAction::Notified))) => {
+                    self.on_timer(Instant::now())?
+                }
+                Poll::Ready(Ok(WriteOutcome::Drained(NextAction::CaughtUp))) => self.session.caught_up(),
+                Poll::Ready(Ok(WriteOutcome::Drained(NextAction::Disconnect(disconnect))))
                     if self.phase == Phase::Open =>
                 {
                     self.close(disconnect)
                 }
-                Poll::Ready(Ok(WriteTurn::Drained(_))) => {
+                Poll::Ready(Ok(WriteOutcome::Drained(_))) => {
                     self.stalled = None;
                     return Ok(true);
                 }
@@ -189,24 +191,24 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
         }
     }
 
-    /// Reads a few messages. `Ok(true)` means that there may be more, an error that the connection has ended.
+    /// Reads a batch of messages. `Ok(true)` means that there may be more, an error that the connection has ended.
     fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, ()> {
         self.read_armed = false;
         let (mut read, mut since) = (Ok(true), None);
-        for number in 1..=MESSAGES_PER_TURN {
+        for number in 1..=MESSAGES_PER_BATCH {
             match self.reader.poll_next(&mut self.tap, &self.config, cx) {
-                Poll::Ready(ReadTurn::Message(message)) => {
+                Poll::Ready(ReadOutcome::Message(message)) => {
                     self.message(message);
                     if number % MESSAGES_PER_LOOK == 0
-                        && since.get_or_insert_with(Instant::now).elapsed() >= READ_TURN
+                        && since.get_or_insert_with(Instant::now).elapsed() >= BATCH_TIME
                     {
                         break;
                     }
                     continue;
                 }
-                Poll::Ready(ReadTurn::Over) => {}
-                Poll::Ready(ReadTurn::Failed(error)) => read = self.fail(&error).map(|()| false),
-                Poll::Ready(ReadTurn::Ended) => {
+                Poll::Ready(ReadOutcome::Over) => {}
+                Poll::Ready(ReadOutcome::Failed(error)) => read = self.fail(&error).map(|()| false),
+                Poll::Ready(ReadOutcome::Ended) => {
                     self.linger_from_now();
                     read = Ok(false);
                 }
@@ -327,7 +329,7 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
 
 /// Has the connection polled again after new input was looked for. A wake would come before that: a few connections that
 /// always have more to do would keep all others waiting for hundreds of their turns.
-fn yield_turn(cx: &mut Context<'_>) {
+fn yield_to_others(cx: &mut Context<'_>) {
     // Its first poll hands the waker to the runtime for that time.
     let _pending = pin!(tokio::task::yield_now()).poll(cx);
 }

@@ -356,11 +356,11 @@ mod tests {
         loop {
             let mut space = vec![0; size];
             let mut buffer = ReadBuf::new(&mut space);
-            tap.begin_turn();
+            tap.begin_read();
             match tap.poll_read(&mut Context::from_waker(Waker::noop()), &mut buffer) {
                 Poll::Ready(read) => read.expect("every message can be skipped"),
                 Poll::Pending => {
-                    assert!(tap.is_turn_over(), "nothing waits");
+                    assert!(tap.is_read_over(), "nothing waits");
                     skipped.extend(tap.take_skipped().map(|message| message.bytes));
                     continue;
                 }

@@ -30,7 +30,7 @@ struct Decoder {
 
 /// What reading has come to.
 #[derive(Debug)]
-pub(super) enum ReadTurn {
+pub(super) enum ReadOutcome {
     Message(Message),
     /// So much was read that other connections get their turn, and no message is complete; or one was skipped. There may be
     /// more to read, and no waker is registered.
@@ -55,12 +55,12 @@ impl MessageReader {
         tap: &mut Tap<S>,
         config: &Arc<ConnectionConfig>,
         cx: &mut Context<'_>,
-    ) -> Poll<ReadTurn> {
+    ) -> Poll<ReadOutcome> {
         if self.has_ended {
-            return Poll::Ready(ReadTurn::Ended);
+            return Poll::Ready(ReadOutcome::Ended);
         }
         let mut decoder = self.own.take().unwrap_or_else(|| Decoder::borrow(config));
-        tap.begin_turn();
+        tap.begin_read();
         let read = decoder.context.read(&mut Tapped { tap, cx });
         if let Err(Error::Io(error)) = &read
             && error.kind() == io::ErrorKind::WouldBlock
@@ -70,7 +70,7 @@ impl MessageReader {
             } else {
                 decoder.give_back();
             }
-            return if tap.is_turn_over() { Poll::Ready(ReadTurn::Over) } else { Poll::Pending };
+            return if tap.is_read_over() { Poll::Ready(ReadOutcome::Over) } else { Poll::Pending };
         }
         self.has_ended = read.is_err();
         // The buffer that grew for a large message would be kept, and not be charged, while the next one is received. It is
@@ -79,9 +79,9 @@ impl MessageReader {
             self.own = Some(decoder);
         }
         Poll::Ready(match read {
-            Ok(message) => ReadTurn::Message(message),
-            Err(Error::AlreadyClosed | Error::ConnectionClosed) => ReadTurn::Ended,
-            Err(error) => ReadTurn::Failed(error),
+            Ok(message) => ReadOutcome::Message(message),
+            Err(Error::AlreadyClosed | Error::ConnectionClosed) => ReadOutcome::Ended,
+            Err(error) => ReadOutcome::Failed(error),
         })
     }
 
@@ -206,8 +206,8 @@ mod tests {
             loop {
                 let mut cx = Context::from_waker(Waker::noop());
                 match self.reader.poll_next(&mut self.tap, config, &mut cx) {
-                    Poll::Ready(ReadTurn::Ended) => return false,
-                    Poll::Ready(ReadTurn::Over) => drop(self.tap.take_skipped()),
+                    Poll::Ready(ReadOutcome::Ended) => return false,
+                    Poll::Ready(ReadOutcome::Over) => drop(self.tap.take_skipped()),
                     Poll::Ready(read) => self.received.push(format!("{read:?}")),
                     Poll::Pending => return true,
                 }
@@ -215,11 +215,11 @@ mod tests {
         }
     }
 
-    /// Reads what each client has sent, in turns.
+    /// Reads what each client has sent, one after the other, until all have gone or wait.
     fn read_all(clients: &mut [TestClient], config: &Arc<ConnectionConfig>) {
-        let mut turns = 0..1_000;
+        let mut rounds = 0..1_000;
         while clients.iter_mut().filter_map(|client| client.read(config).then_some(())).count() > 0 {
-            turns.next().expect("every message is read or skipped");
+            rounds.next().expect("every message is read or skipped");
         }
     }
 
@@ -298,7 +298,7 @@ mod tests {
         let mut sizes = Vec::new();
         while sizes.len() < 2 {
             let mut cx = Context::from_waker(Waker::noop());
-            if let Poll::Ready(ReadTurn::Message(message)) =
+            if let Poll::Ready(ReadOutcome::Message(message)) =
                 client.reader.poll_next(&mut client.tap, &config, &mut cx)
             {
                 assert_eq!(client.reader.own.is_none(), message.len() > UNCHARGED_BYTES);
@@ -309,19 +309,19 @@ mod tests {
     }
 
     #[test]
-    fn a_message_of_many_frames_is_read_in_many_turns() {
+    fn a_message_of_many_frames_is_read_by_many_reads() {
         let config = Arc::new(ConnectionConfig::of(&Settings::default()));
         let (first, last) = (frame((1, false, 1)), frame((0, true, 1)));
         let fragments = [first, frame((0, false, 1)).repeat(20_000), last].concat();
         let one_read = (BYTES_PER_READ + config.read_buffer_size) as u64;
-        let turns = fragments.len() as u64 / one_read;
+        let reads = fragments.len() as u64 / one_read;
         let mut client = TestClient::new([fragments].into(), &TenantMemory::unlimited(), &config);
-        for turn in 0..turns {
+        for number in 0..reads {
             let mut cx = Context::from_waker(Waker::noop());
             let read = client.reader.poll_next(&mut client.tap, &config, &mut cx);
-            assert!(matches!(read, Poll::Ready(ReadTurn::Over)), "turn {turn}");
+            assert!(matches!(read, Poll::Ready(ReadOutcome::Over)), "read {number}");
             let received = client.tap.take_received();
-            assert!(received <= one_read, "{received} in turn {turn}");
+            assert!(received <= one_read, "{received} by read {number}");
         }
         read_all(std::slice::from_mut(&mut client), &config);
         assert_eq!(client.received.len(), 2, "a message, and that the client has gone");

@@ -32,8 +32,8 @@ pub(super) struct Tap<S> {
     control: Vec<u8>,
     /// Bytes read since they were last taken.
     received: u64,
-    /// Bytes that may still be read in this turn.
-    turn_left: usize,
+    /// Bytes that may still be passed on or skipped in this read.
+    read_left: usize,
     intake: Intake,
     /// Bytes that were read, and that tungstenite may not have yet: an incomplete header, or what comes after a frame
     /// that is skipped or waits for memory.
@@ -49,7 +49,7 @@ impl<S> Tap<S> {
         config: Arc<ConnectionConfig>,
     ) -> Self {
         let intake = Intake::new(memory, config);
-        Self { stream, control: Vec::new(), received: 0, turn_left: 0, intake, kept: early.to_vec() }
+        Self { stream, control: Vec::new(), received: 0, read_left: 0, intake, kept: early.to_vec() }
     }
 
     /// The socket itself, for the writer.
@@ -86,14 +86,14 @@ impl<S> Tap<S> {
     }
 
     /// Allows to read [`BYTES_PER_READ`], and the rest of what the socket returns with the last of them.
-    pub(super) fn begin_turn(&mut self) {
-        self.turn_left = BYTES_PER_READ;
+    pub(super) fn begin_read(&mut self) {
+        self.read_left = BYTES_PER_READ;
     }
 
     /// Whether reading has ended because so much was read, or for a message that was skipped to be
     /// [taken](Self::take_skipped).
-    pub(super) fn is_turn_over(&self) -> bool {
-        self.turn_left == 0 || self.intake.has_skipped()
+    pub(super) fn is_read_over(&self) -> bool {
+        self.read_left == 0 || self.intake.has_skipped()
     }
 
     /// A message that was skipped, for lack of memory. Nothing is read until it is taken.
@@ -137,7 +137,7 @@ impl<S> Tap<S> {
 
     /// `bytes` are passed on or skipped.
     fn count(&mut self, bytes: usize) {
-        self.turn_left = self.turn_left.saturating_sub(bytes);
+        self.read_left = self.read_left.saturating_sub(bytes);
     }
 
     /// Takes what is in `buffer` behind `end` out of it, and keeps it before what is kept already.
@@ -148,7 +148,7 @@ impl<S> Tap<S> {
 }
 
 impl<S: AsyncRead + Unpin> Tap<S> {
-    /// Reads what tungstenite may have. If it returns `Pending` because the turn [is over](Self::is_turn_over), no waker is
+    /// Reads what tungstenite may have. If it returns `Pending` because the read [is over](Self::is_read_over), no waker is
     /// registered.
     pub(super) fn poll_read(
         &mut self,
@@ -157,7 +157,7 @@ impl<S: AsyncRead + Unpin> Tap<S> {
     ) -> Poll<io::Result<()>> {
         self.intake.resume()?;
         let begin = buffer.filled().len();
-        while !self.is_turn_over() {
+        while !self.is_read_over() {
             self.put_kept(buffer);
             let mut step = self.intake.step(&buffer.filled()[begin..], cx.waker())?;
             if step == Step::More {

@@ -18,20 +18,20 @@ const SLICES: usize = 64;
 /// Bytes of frames that are copied together. The buffer is kept by each thread, and remains in the processor's cache.
 const COPIED: usize = 16 * 1024;
 
-/// Bytes that a connection writes before others get their turn. The kernel copies them in some ten microseconds.
-const BYTES_PER_TURN: usize = 256 * 1024;
+/// Bytes that a connection writes before others get their turn: a batch. The kernel copies them in some ten microseconds.
+const BYTES_PER_BATCH: usize = 256 * 1024;
 
 thread_local! {
     static COPY: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Where a turn of writing ends.
+/// What writing has come to.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum WriteTurn {
+pub(super) enum WriteOutcome {
     /// Everything queued is written; this is what to do next according to the outbox, and never [`NextAction::Write`].
     Drained(NextAction),
-    /// [`BYTES_PER_TURN`] are written, and there is more.
-    Over,
+    /// [`BYTES_PER_BATCH`] are written, and there is more.
+    BatchWritten,
 }
 
 /// What has been taken from the outbox and not yet been accepted by the socket.
@@ -50,7 +50,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Writes until the outbox has nothing more to write or the turn is over; pending when the socket accepts no more.
+    /// Writes until the outbox has nothing more to write or a batch is written; pending when the socket accepts no more.
     pub(super) fn poll_drain<S: AsyncWrite + Unpin>(
         &mut self,
         stream: &mut S,
@@ -58,8 +58,8 @@ impl Writer {
         outbox: &Outbox,
         cx: &mut Context<'_>,
         idle: &Waker,
-    ) -> Poll<io::Result<WriteTurn>> {
-        let mut left = BYTES_PER_TURN;
+    ) -> Poll<io::Result<WriteOutcome>> {
+        let mut left = BYTES_PER_BATCH;
         loop {
             if self.in_control || (self.offset == 0 && !control.is_empty()) {
                 ready!(self.poll_control(stream, control, cx))?;
@@ -68,10 +68,10 @@ impl Writer {
                 ready!(Pin::new(&mut *stream).poll_flush(cx))?;
                 match outbox.take(&mut self.burst, idle) {
                     NextAction::Write => {}
-                    next => return Poll::Ready(Ok(WriteTurn::Drained(next))),
+                    next => return Poll::Ready(Ok(WriteOutcome::Drained(next))),
                 }
             } else if left == 0 {
-                return Poll::Ready(Ok(WriteTurn::Over));
+                return Poll::Ready(Ok(WriteOutcome::BatchWritten));
             } else {
                 // With control bytes waiting behind half a frame, only that frame is finished.
                 let frames = if control.is_empty() { SLICES } else { 1 };
@@ -248,31 +248,31 @@ mod tests {
         outbox.offer(&Frame::new(vec![7; 10], 0));
         assert!(drain(&mut stream).is_pending(), "the frame is in the stream, not in the socket");
         stream.open = true;
-        assert!(matches!(drain(&mut stream), Poll::Ready(Ok(WriteTurn::Drained(NextAction::Idle)))));
+        assert!(matches!(drain(&mut stream), Poll::Ready(Ok(WriteOutcome::Drained(NextAction::Idle)))));
         assert!(stream.buffered.is_empty());
     }
 
     #[test]
-    fn a_turn_of_writing_ends_after_some_bytes() {
+    fn a_batch_ends_after_some_bytes() {
         let outbox = Outbox::new(Bounds { frames: 8, bytes: 10 << 20 }, hub::TenantMemory::unlimited());
         let (mut writer, mut control) = (Writer::default(), Vec::new());
         let mut stream = BufferingStream { open: true, ..BufferingStream::default() };
         let mut cx = Context::from_waker(Waker::noop());
         outbox.offer(&Frame::new(vec![7; 10], 0));
-        outbox.offer(&Frame::new(vec![8; 2 * BYTES_PER_TURN], 0));
-        let mut turns = Vec::new();
+        outbox.offer(&Frame::new(vec![8; 2 * BYTES_PER_BATCH], 0));
+        let mut batches = Vec::new();
         loop {
             let before = writer.sent;
-            let Poll::Ready(Ok(turn)) =
+            let Poll::Ready(Ok(outcome)) =
                 writer.poll_drain(&mut stream, &mut control, &outbox, &mut cx, Waker::noop())
             else {
                 panic!("the stream accepts everything")
             };
-            turns.push((writer.sent - before) as usize);
-            if turn != WriteTurn::Over {
+            batches.push((writer.sent - before) as usize);
+            if outcome != WriteOutcome::BatchWritten {
                 break;
             }
         }
-        assert_eq!(turns, [BYTES_PER_TURN, BYTES_PER_TURN, 10]);
+        assert_eq!(batches, [BYTES_PER_BATCH, BYTES_PER_BATCH, 10]);
     }
 }

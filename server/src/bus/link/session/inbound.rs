@@ -10,7 +10,7 @@ use super::{ClusterMessage, LinkSession};
 use crate::bus::link::cluster_message::{self, Decoded};
 use crate::bus::{Arrival, Channel, InboxOverflow, ReceivedMessage, RoomName};
 
-/// What is taken out of the inbox and processed in one turn of the link's task: a few milliseconds of work.
+/// What is taken out of the inbox and processed before the link's task looks for anything else: a few milliseconds of work.
 pub(super) const ARRIVALS_MAX: Bounds = Bounds { frames: 256, bytes: 256 * 1024 };
 
 impl LinkSession<'_, '_> {
