@@ -43,9 +43,10 @@ pub(super) struct Writer {
     offset: usize,
     /// Whether `offset` is in the control bytes.
     in_control: bool,
-    /// Bytes that the socket has accepted since they were last taken.
+    /// Bytes that the socket has accepted.
     sent: u64,
-    /// `sent` when its progress was last checked.
+    /// `sent` when it was last taken, and when its progress was last checked.
+    sent_at_take: u64,
     sent_at_check: u64,
 }
 
@@ -84,11 +85,10 @@ impl Writer {
 
     /// Bytes that the socket has accepted since the last call.
     pub(super) fn take_sent(&mut self) -> u64 {
-        self.sent_at_check = 0;
-        std::mem::take(&mut self.sent)
+        self.sent - std::mem::replace(&mut self.sent_at_take, self.sent)
     }
 
-    /// Bytes that the socket has accepted since [`take_sent`](Self::take_sent).
+    /// Bytes that the socket has accepted.
     pub(super) fn sent(&self) -> u64 {
         self.sent
     }
