@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use http::{HeaderValue, StatusCode, header};
-use hub::Party;
+use hub::{Party, TimeSlice};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -48,9 +48,6 @@ const ACCEPT_RETRY_PAUSE: Duration = Duration::from_millis(100);
 /// Failures closer to each other than this are logged once. While descriptors are short, every connection that closes
 /// lets one more be accepted, and the next one fails again.
 const LOG_QUIET_PERIOD: Duration = Duration::from_secs(10);
-
-/// Connections that are accepted before the others get their turn and new input is looked for.
-const ACCEPTED_IN_A_ROW: usize = 16;
 
 /// Binds the address of the settings.
 ///
@@ -105,20 +102,18 @@ pub async fn run(
         parties: RandomState::new(),
         stop: stopping,
     });
-    let (mut last_failure, mut accepted_in_a_row) = (None::<Instant>, 0);
+    let (mut last_failure, mut time_slice) = (None::<Instant>, TimeSlice::of(Party::NODE));
     loop {
-        if accepted_in_a_row == ACCEPTED_IN_A_ROW {
-            accepted_in_a_row = 0;
-            // The runtime would let it accept 128, and then again before new input is looked for.
-            tokio::task::yield_now().await;
-        }
-        accepted_in_a_row += 1;
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, address)) => spawn_connection(&context, stream, address.ip(), &tasks),
+            Ok((stream, address)) => {
+                let begun = time_slice.begin().await;
+                spawn_connection(&context, stream, address.ip(), &tasks);
+                time_slice.end_with_another(begun);
+            }
             Err(error) if concerns_one_client(&error) => {
                 debug!("A client closed its connection before it was accepted: {error}")
             }

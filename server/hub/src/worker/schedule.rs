@@ -10,6 +10,7 @@
 //! written, so frames still go out in one write.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
@@ -89,6 +90,18 @@ impl TimeSlice {
             }
             Poll::Ready(Begun(Some(Instant::now())))
         })
+    }
+
+    /// Waits until the task may work, until [`end`](Self::end).
+    pub async fn begin(&mut self) -> Begun {
+        poll_fn(|cx| self.poll_begin(cx)).await
+    }
+
+    /// Like [`end`](Self::end), for a task that has begun another one: what that needs at first is charged too. So no more
+    /// are begun than can be served.
+    pub fn end_with_another(&self, begun: Begun) {
+        self.end(begun);
+        SCHEDULE.with(|schedule| schedule.charge(self.party, schedule.expected.get()));
     }
 
     /// The task has written `bytes` beside what it did between the other calls.
