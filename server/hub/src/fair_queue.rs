@@ -1,18 +1,20 @@
 //! A bounded queue that its users share fairly, such as the tenants of a node.
 //!
-//! Each user has a line of its own, in which the order is kept. The lines take turns (surplus round robin): a line is
-//! served until it has used its quantum, and what it uses beyond that delays its next turn. So a user with little in the
-//! queue waits for one turn of each other user, however much they have queued. When a turn begins is a *virtual time*
-//! (start-time fair queueing, Goyal et al., 1996): how much each line had used that never paused. A line that used more
-//! than its turn and has no items any more keeps this debt for a while (`debts.rs`).
+//! Each user has a line of its own, in which the order is kept. The lines take turns: a line is served until it has used
+//! its quantum, and what it uses beyond that delays its next turn. When a turn begins is a *virtual time* (start-time fair
+//! queueing, Goyal et al., 1996): how much each line had used that never paused. Up to when a user was served is known
+//! also when it has no items any more (`finish_times.rs`), so that users with one item at a time do not come again and
+//! again before those with many. So a user with little in the queue waits for one turn of each other user at most, however
+//! much they have queued.
 //!
 //! A line may grow to what is left free (dynamic thresholds): half of the bounds while one user needs them, a third
 //! each for two. A user that has nothing queued always finds room, without a reserve that would lie idle otherwise.
 //!
 //! Queueing takes constant time, and taking an item what a heap of the lines takes, the logarithm of their number; other
-//! operations visit every item. In steady state nothing is allocated. A user without items costs nothing, or a debt.
+//! operations visit every item. In steady state nothing is allocated. A user without items costs nothing, or the time up to when it
+//! was served.
 
-mod debts;
+mod finish_times;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
@@ -20,11 +22,11 @@ use std::hash::Hash;
 
 use slab::Slab;
 
-use self::debts::Debts;
+use self::finish_times::FinishTimes;
 use crate::bounds::Bounds;
 
 /// What one line may use more than its quantum, in quanta: so many turns it then waits at most.
-const DEBT_MAX: u64 = 64;
+const DEBT_MAX: u64 = 1_024;
 
 /// Memory kept for lines that have items again: so many of them, each of up to so many items.
 const SPARE_LINES: usize = 32;
@@ -60,7 +62,7 @@ pub struct FairQueue<K, T> {
     ordered: u64,
     /// The virtual time: when the present turn has begun. No line has an earlier one.
     now: u64,
-    debts: Debts<K>,
+    finish_times: FinishTimes<K>,
     spare: Vec<VecDeque<Item<T>>>,
 }
 
@@ -133,7 +135,7 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
             turns: BinaryHeap::new(),
             ordered: 0,
             now: 0,
-            debts: Debts::default(),
+            finish_times: FinishTimes::default(),
             spare: Vec::new(),
         }
     }
@@ -200,10 +202,10 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
         line.items.push_back(item);
     }
 
-    /// A line without items, whose turn comes last, or later still if the user has a debt.
+    /// A line without items, whose turn begins now, or when what the user had before has been served.
     fn begin_line(&mut self, user: &K) -> usize {
         let items = self.spare.pop().unwrap_or_default();
-        let start = self.debts.take(user).map_or(self.now, |start| start.max(self.now));
+        let start = self.finish_times.take(user).max(self.now);
         let line =
             self.lines.insert(Line { user: user.clone(), items, load: Load::default(), start, used: 0 });
         self.by_user.insert(user.clone(), line);
@@ -255,8 +257,8 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
         if let Some(number) = self.by_user.get(user) {
             self.charge_line(*number, cost);
         } else {
-            let start = self.debts.take(user).map_or(self.now, |start| start.max(self.now));
-            self.keep_debt(user.clone(), start.saturating_add(cost as u64));
+            let start = self.finish_times.take(user).max(self.now);
+            self.keep_finish_time(user.clone(), start.saturating_add(cost as u64));
         }
     }
 
@@ -273,13 +275,10 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
         self.now.saturating_add(DEBT_MAX * u64::from(self.quantum.per_turn.max(1)))
     }
 
-    /// Keeps that the next turn of a user without items begins at `start`, if that is more than a turn from now: each
-    /// user is served one turn after the others in any case.
-    fn keep_debt(&mut self, user: K, start: u64) {
-        if start > self.now.saturating_add(u64::from(self.quantum.per_turn)) {
-            let start = start.min(self.latest_start());
-            self.debts.insert(user, start);
-        }
+    /// Keeps when the next turn of a user without items begins.
+    fn keep_finish_time(&mut self, user: K, start: u64) {
+        let turn_end = self.now.saturating_add(u64::from(self.quantum.per_turn));
+        self.finish_times.insert(user, start.min(self.latest_start()), (self.now, turn_end));
     }
 
     /// Removes a line without items, which is not in `turns` any more.
@@ -289,7 +288,7 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
         if self.spare.len() < SPARE_LINES && line.items.capacity() <= SPARE_CAPACITY {
             self.spare.push(line.items);
         }
-        self.keep_debt(line.user, line.start.saturating_add(line.used));
+        self.keep_finish_time(line.user, line.start.saturating_add(line.used));
         if self.lines.is_empty() {
             self.by_user.shrink_to(SPARE_CAPACITY);
             self.turns.shrink_to(SPARE_CAPACITY);

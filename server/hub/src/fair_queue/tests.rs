@@ -97,17 +97,18 @@ fn a_debt_outlives_the_items_of_its_user_for_a_while() {
 fn debts_are_bounded_in_number_and_size() {
     let quantum = Quantum { per_turn: 1, per_item: 1 };
     let mut queue = FairQueue::<u32, u32>::new(Bounds { frames: 0, bytes: 0 }, quantum);
-    for user in 0..10_000 {
-        queue.charge(&user, usize::MAX);
-        queue.charge(&user, usize::MAX);
-    }
-    assert!((512..=1_024).contains(&queue.debts.len()), "{}", queue.debts.len());
+    queue.charge(&9_999, usize::MAX);
+    queue.charge(&9_999, usize::MAX);
     queue.insert(&9_999, 1);
-    for number in 0..100 {
-        queue.insert(&0, 100 + number);
+    for number in 0..2_000 {
+        queue.insert(&20_000, 100 + number);
     }
     let served: Vec<u32> = std::iter::from_fn(|| queue.pop()).collect();
-    assert_eq!(served.iter().position(|item| *item == 1), Some(64), "so many turns it waits at most");
+    assert_eq!(served.iter().position(|item| *item == 1), Some(1_024), "so many turns it waits at most");
+    for user in 0..10_000 {
+        queue.charge(&user, usize::MAX);
+    }
+    assert!((512..=1_024).contains(&queue.finish_times.len()), "{}", queue.finish_times.len());
 }
 
 #[test]
@@ -197,5 +198,26 @@ proptest! {
             prop_assert_eq!(accepted.get_mut(&user).and_then(VecDeque::pop_front), Some(number));
         }
         prop_assert!(accepted.values().all(VecDeque::is_empty));
+    }
+}
+
+#[test]
+fn users_with_one_item_at_a_time_do_not_starve_one_with_many() {
+    // Fewer than finish times are kept of, and more.
+    for others in [24, 3_000] {
+        let quantum = Quantum { per_turn: 250, per_item: 2 };
+        let mut queue = FairQueue::new(Bounds { frames: 0, bytes: 0 }, quantum);
+        queue.insert_all(&u32::MAX, std::iter::repeat_n(u32::MAX, 400));
+        (0..others).for_each(|user| queue.insert(&user, user));
+        let mut served = 0;
+        // Each has another item as soon as one was served.
+        for _ in 0..400 * (others + 1) {
+            match queue.pop() {
+                Some(u32::MAX) => served += 1,
+                Some(user) => queue.insert(&user, user),
+                None => panic!("the others never end"),
+            }
+        }
+        assert_eq!(served, 400, "beside {others}");
     }
 }

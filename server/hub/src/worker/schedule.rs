@@ -180,7 +180,8 @@ impl Schedule {
 
     fn charge(&self, party: Party, taken: u32) {
         self.used.set(self.used.get().saturating_add(taken));
-        if self.waiting.get() > 0
+        // Less than a turn of a worker that has time left is charged to no party.
+        if (self.waiting.get() > 0 || taken > TIME_SLICE)
             && let Some(queue) = &mut *self.queue.borrow_mut()
         {
             queue.charge(&party, taken as usize);
