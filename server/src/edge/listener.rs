@@ -81,6 +81,13 @@ struct ListenerContext {
     stop: CancellationToken,
 }
 
+impl ListenerContext {
+    /// Whom the time of a client is charged to before its tenant is known.
+    fn party(&self, address: IpAddr) -> Party {
+        Party::of_address(self.node.client_network(address).unwrap_or(address), &self.parties)
+    }
+}
+
 /// Accepts connections until `stop`.
 pub async fn run(
     services: Arc<Services>,
@@ -138,23 +145,30 @@ fn spawn_connection(context: &Arc<ListenerContext>, stream: TcpStream, peer: IpA
         let _best_effort = stream.into_std().and_then(|mut stream| stream.write(UNAVAILABLE));
         return;
     };
-    let shared = Arc::clone(context);
-    let party = Party::of_address(network.unwrap_or(peer), &context.parties);
-    let serve = move |stream| async move {
-        let context = shared;
-        let accepted = tokio::select! {
-            () = context.stop.cancelled() => return,
-            () = socket.closing() => return,
-            accepted = accept(&context, stream, peer, &socket) => accepted,
-        };
-        let Some((stream, address)) = accepted else { return };
-        let caller = Arc::new(Caller::new(address, context.node.client_network(address), socket));
-        match stream {
-            ClientStream::Plain(stream) => serve(&context, stream, caller).await,
-            ClientStream::Tls(stream) => serve(&context, stream, caller).await,
+    let context = Arc::clone(context);
+    context.clone().workers.serve(tasks, stream, move |stream| async move {
+        let closing = Arc::clone(&socket);
+        // Not in time slices: a connection that is closed for another one is gone at once.
+        tokio::select! {
+            () = closing.closing() => {}
+            () = serve_client(&context, stream, peer, socket) => {}
         }
+    });
+}
+
+/// Serves one client, in the time slices of its address.
+async fn serve_client(context: &Arc<ListenerContext>, stream: TcpStream, peer: IpAddr, socket: Arc<Socket>) {
+    let accepted = tokio::select! {
+        () = context.stop.cancelled() => return,
+        accepted = in_time_slices(context.party(peer), accept(context, stream, peer, &socket)) => accepted,
     };
-    context.workers.serve(tasks, stream, move |stream| in_time_slices(party, serve(stream)));
+    let Some((stream, address)) = accepted else { return };
+    let caller = Arc::new(Caller::new(address, context.node.client_network(address), socket));
+    let party = context.party(address);
+    match stream {
+        ClientStream::Plain(stream) => in_time_slices(party, serve(context, stream, caller)).await,
+        ClientStream::Tls(stream) => in_time_slices(party, serve(context, stream, caller)).await,
+    }
 }
 
 /// Prepares a connection for HTTP: reads the header of a load balancer and negotiates TLS. `None` if it is not served, which
@@ -229,7 +243,6 @@ where
             connection.as_mut().graceful_shutdown();
             connection.await
         }
-        () = socket.closing() => return,
     };
     if let Err(error) = served {
         log_failure(&context.node, &error, client_address);
