@@ -16,7 +16,7 @@ pub use keys::{NoVerificationKey, unusable_keys};
 pub use lifecycle::{Lifecycle, LifecyclePhase, Urgency};
 pub use memory_limit::MemoryLimit;
 pub use memory_remarks::memory_remarks;
-pub use queue_memory::bus_queue_bounds;
+pub use queue_memory::{bus_queue_bounds, queue_memory};
 pub use readiness::Readiness;
 pub use reloading::{Changes, Outcome, Reload, Reloading, SettingsStatus};
 
@@ -165,6 +165,11 @@ impl Node {
     /// The memory that this process may use.
     pub fn memory_limit(&self) -> MemoryLimit {
         *self.memory_limit.lock()
+    }
+
+    /// What the queues that all tenants share take of it at most.
+    pub fn queue_memory(&self) -> usize {
+        self.queue_memory
     }
 
     /// Decides who is an operator.

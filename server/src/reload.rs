@@ -155,7 +155,7 @@ impl Reader {
     }
 
     fn reload_now(&self, mut last: OwnedMutexGuard<LastReload>, node: &Node, trigger: Trigger) -> Outcome {
-        match self.newest(&last.running) {
+        match self.newest(&last.running, node.queue_memory()) {
             Ok(Update { settings, running, edited, changed, pending, notes, overridden, .. }) => {
                 let was_refused = node.reloading.status().last_error.is_some();
                 node.reloading.accepted(pending.clone());
@@ -196,9 +196,9 @@ impl Reader {
         }
     }
 
-    fn newest(&self, running: &RunningSettings) -> Result<Update, LoadError> {
+    fn newest(&self, running: &RunningSettings, queue_memory: usize) -> Result<Update, LoadError> {
         let mut update = self.sources.reload(running)?;
-        update.notes.extend(memory_remarks(&update.settings));
+        update.notes.extend(memory_remarks(&update.settings, queue_memory));
         // What would make the next start fail is refused now. Only what waits for a restart is checked, because a running
         // certificate may be half replaced at the moment in which something else is edited.
         if update.pending.iter().any(|key| Resources::are_named_by(key)) {

@@ -192,7 +192,8 @@ fn memory_that_is_not_there_is_remarked() {
     let file = "[server]\nmemory_budget = \"900 TiB\"\n";
     let larger = "[server]\nmemory_budget = \"64 MiB\"\nmax_frame_size = \"65 MiB\"\n[outbox]\nmax_bytes = \"1 GiB\"\n\
                   [bus]\nmax_bytes = \"65 MiB\"\n[telemetry]\nlog_queue_bytes = \"65 MiB\"\n[broadcast]\nmax_body_size = \"65 MiB\"\n";
-    let shell = Shell::with(&[("budget.toml", file), ("larger.toml", larger)]);
+    let queues = "[server]\nmemory_budget = \"64 MiB\"\n[telemetry]\nlog_queue_bytes = \"40 MiB\"\n";
+    let shell = Shell::with(&[("budget.toml", file), ("larger.toml", larger), ("queues.toml", queues)]);
     let notes = |name: &str| {
         let output = shell.run(&format!("config check {name}"), &[]);
         assert!(output.status.success(), "{output:?}");
@@ -216,4 +217,7 @@ fn memory_that_is_not_there_is_remarked() {
         assert!(found.lines().any(|found| found.contains(&line) && found.contains(text)), "{key}: {found}");
     }
     assert_eq!(found.matches("is more than").count(), 5, "{found}");
+    let text = "may take 40.0 MiB, more than half of all memory of this process, 64.0 MiB";
+    let found = notes("queues.toml");
+    assert!(found.contains(text), "{found}");
 }

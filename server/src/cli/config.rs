@@ -10,7 +10,7 @@ use anyhow::Context;
 use clap::Subcommand;
 use settings::{EffectiveKey, LoadError, Loaded, Sources};
 
-use crate::node::{NoVerificationKey, memory_remarks, unusable_keys};
+use crate::node::{NoVerificationKey, memory_remarks, queue_memory, unusable_keys};
 use crate::resources::Resources;
 
 const EXAMPLES: &str = "\
@@ -94,8 +94,10 @@ impl Checked {
     fn notes(&self) -> Vec<String> {
         let notes = self.loaded.notes.iter().map(|note| note.text.clone());
         let notes = notes.chain(self.resources.warnings.iter().cloned());
-        let notes = notes.chain(memory_remarks(&self.loaded.settings).into_iter().map(|note| note.text));
-        notes.chain(unusable_keys(&self.loaded.settings)).chain(self.loaded.overridden()).collect()
+        let settings = &self.loaded.settings;
+        let memory = memory_remarks(settings, queue_memory(settings));
+        let notes = notes.chain(memory.into_iter().map(|note| note.text));
+        notes.chain(unusable_keys(settings)).chain(self.loaded.overridden()).collect()
     }
 
     /// The files that were read, one per line.

@@ -26,7 +26,7 @@ use super::running::Running;
 use super::start_line;
 use crate::app::Server;
 use crate::auth::sign;
-use crate::node::{Urgency, memory_remarks};
+use crate::node::{Urgency, memory_remarks, queue_memory};
 use crate::reload::ConfigReloader;
 use crate::resources::Resources;
 use crate::telemetry::logs;
@@ -166,7 +166,7 @@ fn prepare(args: &Args) -> anyhow::Result<Prepared> {
         loaded = sources.load()?;
     }
     let resources = Resources::of(&loaded)?;
-    loaded.notes.extend(memory_remarks(&loaded.settings));
+    loaded.notes.extend(memory_remarks(&loaded.settings, queue_memory(&loaded.settings)));
     Ok(Prepared { sources, watch, loaded, resources, lock })
 }
 

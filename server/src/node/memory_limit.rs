@@ -15,6 +15,9 @@ const PROCESS_BYTES: usize = 24 << 20;
 /// The divisor of the part of the rest that is for memory that was freed and that the allocator keeps for some seconds.
 const ALLOCATOR_DIVISOR: usize = 4;
 
+/// The divisor of the part of the rest that clients have whatever is set aside.
+const CLIENTS_DIVISOR: usize = 4;
+
 /// The part of the memory found that is the default of `server.memory_budget`.
 const DEFAULT_DIVISOR: u64 = 2;
 
@@ -66,11 +69,13 @@ impl MemoryLimit {
         existing.bytes().filter(|bytes| *bytes < self.bytes).map(|_| existing)
     }
 
-    /// The bytes that clients may cause, when so many are set aside for what they share.
+    /// The bytes that clients may cause, when so many are set aside for what they share. That may be more than there is after
+    /// a reload: a queue has the bound of the start.
     pub(super) fn for_clients(self, set_aside: usize) -> usize {
         let bytes = usize::try_from(self.bytes).unwrap_or(usize::MAX);
-        let rest = bytes.saturating_sub(PROCESS_BYTES).saturating_sub(set_aside);
-        rest - rest / ALLOCATOR_DIVISOR
+        let beside_process = bytes.saturating_sub(PROCESS_BYTES);
+        let rest = beside_process.saturating_sub(set_aside);
+        (rest - rest / ALLOCATOR_DIVISOR).max(beside_process / CLIENTS_DIVISOR)
     }
 
     fn found_below(root: &Path) -> Self {

@@ -1,4 +1,5 @@
-//! What is probably not meant about memory: a budget that the machine does not have, or a limit beyond the budget.
+//! What is probably not meant about memory: a budget that the machine does not have, a limit beyond the budget, or queues
+//! that leave little of it.
 //!
 //! Not problems: the same file may be for machines of several sizes.
 
@@ -6,8 +7,12 @@ use settings::{ByteSize, Note, Settings};
 
 use super::MemoryLimit;
 
-/// Remarks on the memory that these settings ask for, on this machine.
-pub fn memory_remarks(settings: &Settings) -> Vec<Note> {
+/// The divisor of the part of the budget that the shared queues may have without a remark.
+const QUEUES_DIVISOR: u64 = 2;
+
+/// Remarks on the memory that these settings ask for, on this machine. The queues that all tenants share may take
+/// `queue_memory` of it.
+pub fn memory_remarks(settings: &Settings, queue_memory: usize) -> Vec<Note> {
     let limit = MemoryLimit::of(&settings.server);
     let budget = limit.beyond_what_exists().map(|existing| {
         format!(
@@ -22,7 +27,14 @@ pub fn memory_remarks(settings: &Settings) -> Vec<Note> {
             "`{key}` ({bound}) is more than all memory of this process, {limit}: that is used up before this limit is reached"
         )
     });
-    budget.into_iter().chain(too_large).map(|text| Note { warning: true, text }).collect()
+    let queues = (queue_memory as u64 > limit.bytes() / QUEUES_DIVISOR).then(|| {
+        format!(
+            "the queues of the log and of the messages to and from other nodes (`telemetry.log_queue_bytes`, `bus.max_bytes`) \
+             may take {}, more than half of all memory of this process, {limit}: little is left to clients",
+            ByteSize::b(queue_memory as u64),
+        )
+    });
+    budget.into_iter().chain(too_large).chain(queues).map(|text| Note { warning: true, text }).collect()
 }
 
 /// The settings that bound bytes in memory, of one connection or of the node.

@@ -1,7 +1,7 @@
 //! What the queues that all tenants share take of the memory: those to and from the other nodes, and that of the log.
 //!
 //! Each is bounded, and tenants have their shares in it. So what waits there is not charged to anyone: the most that it
-//! can be is set aside, and clients get what is left of `server.memory_budget`.
+//! can be is set aside, and clients get what is left of `server.memory_budget`, a quarter at least.
 
 use hub::Bounds;
 use settings::Settings;
@@ -20,6 +20,11 @@ pub fn bus_queue_bounds(settings: &Settings) -> Bounds {
     let part = MemoryLimit::of(&settings.server).bytes() / BUS_DIVISOR;
     let bytes = settings.bus.max_bytes.as_u64().min(part);
     Bounds { frames: settings.bus.max_frames.get(), bytes: saturated(bytes) }
+}
+
+/// What the shared queues take at most in a process that starts with these settings.
+pub fn queue_memory(settings: &Settings) -> usize {
+    set_aside(settings, settings.bus.redis_url.is_some().then(|| bus_queue_bounds(settings)))
 }
 
 /// What the shared queues take at most, those between nodes if they have such `bus_bounds`.
@@ -55,5 +60,21 @@ mod tests {
         assert_eq!(mebibytes(256, 64), (16, 168, 138));
         assert_eq!(mebibytes(256, 1), (1, 168, 160));
         assert_eq!(mebibytes(64, 64), (4, 24, 12));
+    }
+
+    #[test]
+    fn clients_have_a_quarter_beside_the_process_whatever_the_queues_may_take() {
+        assert_eq!(left_after_reload(160), 34 << 20);
+        assert_eq!(left_after_reload(64), 10 << 20);
+        assert_eq!(left_after_reload(1_024), 642 << 20);
+    }
+
+    /// What is left to clients when a node that started with 2 GiB gets this budget.
+    fn left_after_reload(budget: u64) -> usize {
+        let mut settings = Settings::default();
+        settings.server.memory_budget = Some(ByteSize::gib(2));
+        let set_aside = set_aside(&settings, Some(bus_queue_bounds(&settings)));
+        settings.server.memory_budget = Some(ByteSize::mib(budget));
+        MemoryLimit::of(&settings.server).for_clients(set_aside)
     }
 }

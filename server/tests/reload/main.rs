@@ -214,3 +214,17 @@ fn the_log_level_is_reloaded() {
     let log = server.log_until("Settings refused");
     assert!(!log.iter().any(|line| line.contains("GET /status 401")), "{log:?}");
 }
+
+// What the queues may take stays that of the start. It was more than the whole budget, and nothing was left to clients.
+#[test]
+fn a_lower_memory_budget_leaves_a_quarter_to_clients_and_is_remarked() {
+    let settings = |mib: u32| {
+        format!("[server]\nmemory_budget = \"{mib} MiB\"\n[telemetry]\nlog_queue_bytes = \"128 MiB\"\n")
+    };
+    let server = Running::with(&[("config.toml", &settings(1_024))]);
+    server.write("config.toml", &settings(160));
+    let remark = server.log_line("more than half of all memory of this process, 160.0 MiB");
+    assert!(remark.contains("may take 128.0 MiB"), "{remark}");
+    let quarter = (160 - 24) / 4;
+    assert_eq!(server.status()["memory"]["limit"], quarter << 20);
+}
