@@ -1,7 +1,10 @@
 //! Bounds, replacement, and what the connection finds.
 
+use std::task::Waker;
+
 use super::*;
-use crate::memory::MemoryBudget;
+use crate::burst::Burst;
+use crate::memory::{MemoryBudget, MemoryKind};
 
 fn frame(len: usize) -> Frame {
     Frame::new(vec![0; len], 0)

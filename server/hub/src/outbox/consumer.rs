@@ -1,0 +1,128 @@
+//! How the connection takes what is queued, and how it is woken.
+//!
+//! Its task takes everything at once, reports what the socket has accepted, and registers its waker when nothing is left.
+
+use std::mem;
+use std::sync::Arc;
+use std::task::{Wake, Waker};
+
+use super::{Disconnect, Outbox};
+use crate::burst::Burst;
+use crate::memory::UNCHARGED_BYTES;
+use crate::wakers::Wakers;
+
+/// What the connection does next, according to its outbox.
+#[derive(Debug, PartialEq, Eq)]
+pub enum NextAction {
+    /// Write the frames taken.
+    Write,
+    /// Nothing is queued, and since the queue was last empty frames were dropped, or the rest of something too
+    /// large for the queue was left for now: the session can make up for both.
+    CaughtUp,
+    /// Nothing is queued, and the connection was notified through the outbox's waker.
+    Notified,
+    /// Nothing is queued, and the connection must be closed.
+    Disconnect(Disconnect),
+    /// Nothing to do. The waker is registered.
+    Idle,
+}
+
+impl Outbox {
+    /// Moves everything queued into `burst`, which must be empty, or registers `waker`.
+    ///
+    /// The two buffers are swapped, so nothing is copied or allocated.
+    pub fn take(&self, burst: &mut Burst, waker: &Waker) -> NextAction {
+        debug_assert!(burst.is_empty(), "a burst is written before the next one is taken");
+        let mut queue = self.queue.lock();
+        queue.blocked = false;
+        if !queue.frames.is_empty() {
+            mem::swap(&mut queue.frames, burst);
+            if let Some(positions) = &mut queue.replaceable {
+                positions.clear();
+            }
+            return NextAction::Write;
+        }
+        if queue.handles.take().is_some() {
+            // The buffers of a queue that was long.
+            queue.frames.shrink();
+            queue.replaceable = None;
+            burst.shrink();
+        }
+        if mem::take(&mut queue.notified) {
+            return NextAction::Notified;
+        }
+        if mem::take(&mut queue.missed) {
+            return NextAction::CaughtUp;
+        }
+        queue.register(waker);
+        match &queue.disconnect {
+            Some(disconnect) => NextAction::Disconnect(Disconnect::clone(disconnect)),
+            None => NextAction::Idle,
+        }
+    }
+
+    /// Whether the connection was notified, for one whose socket accepts no bytes. If not, registers `waker`
+    /// for notifications only: a new frame would find the socket as it is.
+    pub fn take_notified(&self, waker: &Waker) -> bool {
+        let mut queue = self.queue.lock();
+        if mem::take(&mut queue.notified) {
+            return true;
+        }
+        queue.blocked = true;
+        queue.register(waker);
+        false
+    }
+
+    /// Records that the socket has accepted this much.
+    pub fn written(&self, frames: u32, bytes: usize) {
+        let mut queue = self.queue.lock();
+        queue.outstanding_frames -= frames;
+        queue.outstanding_bytes -= bytes;
+    }
+
+    /// Frees queue memory beyond what an idle connection keeps.
+    pub fn shrink(&self) {
+        let mut queue = self.queue.lock();
+        queue.frames.shrink();
+        if queue.frames.is_empty() {
+            queue.replaceable = None;
+        }
+    }
+
+    /// Whether so much is outstanding that the connection should not read more requests.
+    pub fn is_backlogged(&self) -> bool {
+        let queue = self.queue.lock();
+        let (frames, bytes) = (queue.max_frames, queue.max_bytes);
+        queue.outstanding_frames > frames / 2
+            || queue.outstanding_bytes > bytes / 2
+            || (queue.outstanding_bytes > UNCHARGED_BYTES && !self.memory.has_room_for(1))
+    }
+
+    /// Drops what is queued and rejects further frames: nothing is sent after a close frame (RFC 6455
+    /// §5.5.1).
+    pub fn close(&self) {
+        let mut queue = self.queue.lock();
+        queue.closed = true;
+        let dropped = (mem::take(&mut queue.frames), queue.handles.take());
+        queue.replaceable = None;
+        drop(queue);
+        drop(dropped);
+    }
+}
+
+/// As a waker, an outbox notifies its connection. The notification is a flag in the queue and costs a
+/// delivery nothing.
+impl Wake for Outbox {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let mut queue = self.queue.lock();
+        queue.notified = true;
+        let mut wakers = Wakers::collect();
+        queue.wake(&mut wakers);
+        drop(queue);
+        wakers.wake_for(self.memory.party());
+    }
+}
