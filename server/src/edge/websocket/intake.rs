@@ -1,29 +1,27 @@
 //! What a client is sending: where its frames begin, and whether there is memory for a large message.
 //!
 //! tungstenite reserves a frame when it knows its length, and keeps it until it is complete. So headers are read before it
-//! sees them. A message of more than [`UNCHARGED_BYTES`] is charged as a whole when it begins; a fragmented one, whose size
-//! is not announced, as the largest that is accepted. While there is no memory for it nothing is read, so that TCP holds
-//! the client back; after `server.large_message_timeout` the message is skipped: it is read and not kept, except for its
-//! head, by which the session finds the topic to reply to. The connection and its other messages go on.
+//! sees them. A message of more than [`hub::UNCHARGED_BYTES`] is charged as a whole when it begins; a fragmented one, whose
+//! size is not announced, as the largest that is accepted. While there is no memory for it nothing is read, so that TCP
+//! holds the client back; after `server.large_message_timeout` the message is skipped: it is read and not kept, except for
+//! its head, by which the session finds the topic to reply to. The connection and its other messages go on.
+
+mod large_message;
+mod skipped_message;
 
 use std::io;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Instant;
 
-use hub::{MemoryCharge, MemoryKind, MemoryWait, TenantMemory, UNCHARGED_BYTES};
+use hub::{MemoryKind, TenantMemory};
 
 use super::config::ConnectionConfig;
-use super::frame_header::{FrameHeader, TEXT};
-use crate::sessions::MessageHead;
+use super::frame_header::FrameHeader;
 
-/// Bytes that are kept of a message that is skipped: its refs and its topic are at the front.
-const HEAD_BYTES: usize = 1024;
+use self::large_message::{Fate, LargeMessage};
 
-/// What a fragmented message is charged as, in largest messages: tungstenite has it in a vector that grows, beside its
-/// last frame. Two frames of half the size each were resident with 1.6 largest messages before the second was complete,
-/// and for a moment with two.
-const FRAGMENTED_FACTOR: usize = 2;
+pub(super) use self::skipped_message::SkippedMessage;
 
 /// What happens to the bytes at the front of what was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,15 +34,6 @@ pub(super) enum Step {
     More,
     /// A message was skipped, and is to be [taken](Intake::take_skipped); or one waits for memory.
     Wait,
-}
-
-/// A message that was skipped.
-#[derive(Debug)]
-pub(super) struct SkippedMessage {
-    opcode: u8,
-    mask: [u8; 4],
-    /// The bytes at its front, without their mask.
-    bytes: Vec<u8>,
 }
 
 /// What one client is sending.
@@ -73,33 +62,6 @@ enum FrameKind {
     Skipped,
     /// The last one of a message that is skipped.
     LastSkipped,
-}
-
-/// A message of more than [`UNCHARGED_BYTES`].
-#[derive(Debug)]
-enum LargeMessage {
-    /// Its next frame has not begun, for lack of memory.
-    Waiting {
-        wait: MemoryWait,
-        until: Instant,
-    },
-    Receiving {
-        charge: MemoryCharge,
-        until: Instant,
-    },
-    /// tungstenite has all of it. It is handled when tungstenite reads again.
-    Received {
-        _charge: MemoryCharge,
-    },
-    Skipping(SkippedMessage),
-    Skipped(SkippedMessage),
-}
-
-/// What is done with a frame.
-enum Fate {
-    Pass,
-    Skip,
-    Wait,
 }
 
 impl Intake {
@@ -215,58 +177,6 @@ impl Intake {
         if let LargeMessage::Skipped(message) = *large { Some(message) } else { None }
     }
 
-    fn fate(&mut self, header: &FrameHeader, waker: &Waker) -> io::Result<Fate> {
-        let in_message = if header.is_data() { self.message_bytes } else { 0 };
-        let now_large = in_message.saturating_add(header.payload) > UNCHARGED_BYTES as u64;
-        let max = self.config.max_message_size;
-        match self.large.as_deref() {
-            Some(LargeMessage::Receiving { .. }) => return Ok(Fate::Pass),
-            Some(LargeMessage::Skipping(_)) if header.is_data() => return Ok(Fate::Skip),
-            Some(LargeMessage::Skipping(_)) if !now_large => return Ok(Fate::Pass),
-            // No control frame may be so long (RFC 6455 §5.5), and there is no memory to wait for its end.
-            Some(LargeMessage::Skipping(_)) => return Err(io::ErrorKind::OutOfMemory.into()),
-            Some(LargeMessage::Waiting { .. }) => return self.wait(header, waker),
-            Some(_) if now_large => return Ok(Fate::Wait),
-            Some(_) => return Ok(Fate::Pass),
-            // tungstenite refuses what is too long before it reads on.
-            None if !now_large || header.payload > max as u64 => return Ok(Fate::Pass),
-            None => {}
-        }
-        let is_whole = header.begins_message() && header.is_final;
-        let bytes = if is_whole { header.payload as usize } else { max.saturating_mul(FRAGMENTED_FACTOR) };
-        let until = Instant::now() + self.config.large_message_timeout;
-        match self.memory.charge_in_turn(MemoryKind::Receiving, bytes) {
-            Ok(charge) => {
-                self.large = Some(Box::new(LargeMessage::Receiving { charge, until }));
-                Ok(Fate::Pass)
-            }
-            Err(wait) => {
-                self.large = Some(Box::new(LargeMessage::Waiting { wait, until }));
-                self.wait(header, waker)
-            }
-        }
-    }
-
-    /// What is done with the frame of a message that waits for memory.
-    fn wait(&mut self, header: &FrameHeader, waker: &Waker) -> io::Result<Fate> {
-        let Some(LargeMessage::Waiting { wait, until }) = self.large.as_deref() else {
-            return Ok(Fate::Wait);
-        };
-        let (large, fate) = match wait.poll(waker) {
-            Some(charge) => (LargeMessage::Receiving { charge, until: *until }, Fate::Pass),
-            None if Instant::now() < *until => return Ok(Fate::Wait),
-            None => {
-                self.memory.count_refusal(MemoryKind::Receiving);
-                if !header.begins_message() {
-                    return Err(io::ErrorKind::OutOfMemory.into());
-                }
-                (LargeMessage::Skipping(SkippedMessage::new(header)), Fate::Skip)
-            }
-        };
-        self.large = Some(Box::new(large));
-        Ok(fate)
-    }
-
     /// A frame begins, which is passed or skipped.
     fn begin(&mut self, header: &FrameHeader, skips: bool) {
         self.frame = match (header.is_data(), skips, header.is_final) {
@@ -311,105 +221,5 @@ impl Intake {
     }
 }
 
-impl SkippedMessage {
-    fn new(header: &FrameHeader) -> Self {
-        Self { opcode: header.opcode, mask: header.mask, bytes: Vec::new() }
-    }
-
-    /// Its beginning.
-    pub(super) fn head(&self) -> MessageHead<'_> {
-        if self.opcode != TEXT {
-            return MessageHead::Binary(&self.bytes);
-        }
-        let valid = self.bytes.utf8_chunks().next().map_or("", |chunk| chunk.valid());
-        MessageHead::Text(valid)
-    }
-
-    /// Keeps those of `bytes` that belong to the head. Of a fragmented message the first frame has the head.
-    fn keep_head(&mut self, bytes: &[u8]) {
-        let begin = self.bytes.len();
-        let wanted = HEAD_BYTES.saturating_sub(begin).min(bytes.len());
-        let mask = self.mask.iter().cycle().skip(begin % 4);
-        self.bytes.extend(bytes[..wanted].iter().zip(mask).map(|(byte, mask)| byte ^ mask));
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use std::task::{Context, Poll};
-    use std::time::Duration;
-
-    use hub::MemoryBudget;
-    use settings::Settings;
-    use tokio::io::ReadBuf;
-
-    use super::*;
-    use crate::edge::websocket::tap::Tap;
-
-    /// What tungstenite gets of `sent`, read through a buffer of `size` bytes, and the heads of what was skipped.
-    fn passed(sent: &[u8], size: usize, memory: &Arc<TenantMemory>) -> (Vec<u8>, Vec<Vec<u8>>) {
-        let mut settings = Settings::default();
-        settings.server.large_message_timeout = Duration::ZERO;
-        let config = Arc::new(ConnectionConfig::of(&settings));
-        let mut tap = Tap::new(sent, &[], Arc::clone(memory), config);
-        let (mut passed, mut skipped) = (Vec::new(), Vec::new());
-        loop {
-            let mut space = vec![0; size];
-            let mut buffer = ReadBuf::new(&mut space);
-            tap.begin_read();
-            match tap.poll_read(&mut Context::from_waker(Waker::noop()), &mut buffer) {
-                Poll::Ready(read) => read.expect("every message can be skipped"),
-                Poll::Pending => {
-                    assert!(tap.is_read_over(), "nothing waits");
-                    skipped.extend(tap.take_skipped().map(|message| message.bytes));
-                    continue;
-                }
-            }
-            if buffer.filled().is_empty() {
-                return (passed, skipped);
-            }
-            passed.extend_from_slice(buffer.filled());
-        }
-    }
-
-    fn frame(first: u8, bytes: usize) -> Vec<u8> {
-        let mut frame = vec![first, 0xff];
-        frame.extend((bytes as u64).to_be_bytes());
-        frame.extend([0; 4]);
-        frame.extend((0..bytes).map(|n| n as u8));
-        frame
-    }
-
-    #[test]
-    fn a_large_control_frame_within_a_message_that_is_skipped_is_an_error() {
-        let mut settings = Settings::default();
-        settings.server.large_message_timeout = Duration::ZERO;
-        let none = TenantMemory::new(&MemoryBudget::new(0, 75));
-        let mut intake = Intake::new(none, Arc::new(ConnectionConfig::of(&settings)));
-        for part in [&frame(0x01, 30_000)[..14], &[0; 30_000]] {
-            let step = intake.step(part, Waker::noop()).expect("it is skipped");
-            assert_eq!(step, Step::Skip(part.len()));
-        }
-        let error = intake.step(&frame(0x89, 20_000), Waker::noop()).expect_err("it is invalid");
-        assert_eq!(error.kind(), io::ErrorKind::OutOfMemory);
-    }
-
-    #[test]
-    fn what_is_passed_does_not_depend_on_where_reads_end() {
-        let (small, large) = (frame(0x81, 300), frame(0x82, 40_000));
-        let fragments = [frame(0x01, 30_000), frame(0x89, 5), frame(0x80, 700)];
-        let all =
-            [&small, &large, &fragments[0], &fragments[1], &fragments[2], &small, &small].map(|f| &f[..]);
-        let without = [&small, &fragments[1], &small, &small].map(|f| &f[..]);
-        let none = TenantMemory::new(&MemoryBudget::new(0, 75));
-        let some = TenantMemory::unlimited();
-        for size in (14..40).chain([1_024, 7_001, 100_000]) {
-            let (bytes, skipped) = passed(&all.concat(), size, &none);
-            assert!(bytes == without.concat(), "buffer of {size}");
-            assert!(skipped.len() == 2 && skipped[0][..] == large[14..][..HEAD_BYTES], "buffer of {size}");
-            let (bytes, skipped) = passed(&all.concat(), size, &some);
-            assert!(bytes == all.concat() && skipped.is_empty(), "buffer of {size}");
-            assert_eq!(some.total(), 0);
-        }
-    }
-}
+mod tests;
