@@ -281,6 +281,23 @@ async fn a_request_is_refused_before_its_body_is_read() {
     world.stop().await;
 }
 
+// Parsing a large body costs more than all else that a request causes.
+#[tokio::test]
+async fn once_the_rate_is_exhausted_a_body_is_not_read() {
+    let world = World::with(|settings| settings.limits.max_events_per_second = count(5)).await;
+    let token = world.token(Token::Valid);
+    let message = json!({"topic": "room", "event": "e", "payload": {}});
+    // Ten seconds' worth at once.
+    let first = Request::post("/api/broadcast").bearer(&token).json(&batch(json!(vec![message; 50])));
+    assert_eq!(world.send(first).await.status, 202);
+    let head = format!(
+        "POST /api/broadcast HTTP/1.1\r\nhost: x\r\napikey: {token}\r\ncontent-length: 7000000\r\n\r\n"
+    );
+    let refusal = world.send_bytes(head.as_bytes()).await;
+    assert_eq!(refusal.status, 429);
+    world.stop().await;
+}
+
 #[tokio::test]
 async fn a_body_that_does_not_arrive_in_time_is_refused_with_408() {
     let world = World::with(|settings| settings.server.handshake_timeout = Duration::from_millis(100)).await;

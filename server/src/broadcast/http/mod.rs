@@ -105,6 +105,9 @@ async fn respond(
     let rate = RequestRate::count_request(&tenant);
     let sent = if rate.is_reached() {
         Err(too_many(&tenant, Code::MessagePerSecondRateLimitReached, "Too many requests"))
+    } else if !tenant.allowance.events.has_any(Instant::now()) {
+        // Before the body is read and parsed, which costs more than all else.
+        Err(exhausted(&tenant))
     } else {
         let body = body.read(&tenant.memory).await.map_err(|error| unread(&tenant, error));
         body.and_then(|body| send(&tenant, &body.into_bytes()))
@@ -166,9 +169,15 @@ fn spend(tenant: &Tenant, events: u64) -> Result<(), Rejection> {
     if tenant.allowance.events.take(events, now) {
         return Ok(());
     }
-    let some_left = tenant.allowance.events.has_any(now);
-    let text = if some_left { BATCH_TOO_LONG } else { "You have exceeded your rate limit" };
-    Err(too_many(tenant, Code::MessagePerSecondRateLimitReached, text))
+    if tenant.allowance.events.has_any(now) {
+        return Err(too_many(tenant, Code::MessagePerSecondRateLimitReached, BATCH_TOO_LONG));
+    }
+    Err(exhausted(tenant))
+}
+
+/// Nothing is left of the tenant's rate.
+fn exhausted(tenant: &Tenant) -> Rejection {
+    too_many(tenant, Code::MessagePerSecondRateLimitReached, "You have exceeded your rate limit")
 }
 
 fn too_many(tenant: &Tenant, code: Code, text: &str) -> Rejection {
