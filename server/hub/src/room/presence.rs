@@ -181,4 +181,26 @@ impl Room {
         let members = self.members.lock();
         members.presence.iter().flat_map(|presence| presence.remote_nodes()).collect()
     }
+
+    /// Makes a change under the lock, reports it and schedules its announcement.
+    pub(super) fn change_presence(
+        self: &Arc<Self>,
+        outlets: &dyn Outlets,
+        change: impl FnOnce(&mut Members, &mut Wakers) -> Effect,
+    ) {
+        let mut wakers = Wakers::collect();
+        let mut members = self.members.lock();
+        let effect = change(&mut members, &mut wakers);
+        if effect.is_local {
+            outlets.presence_changed(self, &mut wakers);
+        }
+        let announces = effect.announces && members.pending_joins.is_none();
+        let presence = members.presence.as_mut().filter(|_| announces);
+        let due = presence.and_then(|presence| presence.schedule(outlets.coalesce()));
+        drop(members);
+        wakers.wake();
+        if let Some(due) = due {
+            outlets.schedule(self, due);
+        }
+    }
 }

@@ -1,0 +1,150 @@
+//! The one path by which anything reaches the members of a room.
+//!
+//! The task that publishes does the fan-out. The event is encoded first, in the dialects that have members,
+//! and only then is the room locked: under the lock one pointer is pushed per member. Members that read too
+//! slowly are recorded and skipped; the room never waits for a member.
+
+use std::sync::atomic::Ordering;
+
+use super::{Outlets, Room};
+use crate::bundle::Bundle;
+use crate::frame::{Dialect, Encode, EncodeByGroup, Frame, FrameCache, Group};
+use crate::member::Slot;
+use crate::outbox::Offer;
+use crate::wakers::Wakers;
+
+/// The members that receive an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audience {
+    /// All members, the publisher included.
+    Everyone,
+    /// All members except the publisher.
+    Others,
+}
+
+/// The result of a publication.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Delivery {
+    /// Outboxes that took a frame.
+    pub delivered: usize,
+    /// Full outboxes that dropped the frame, with all its messages.
+    pub dropped: usize,
+    /// Replaceable entries that outboxes dropped to make room for the frame.
+    pub evicted: usize,
+    /// Messages that do not reach the other nodes: the share of their tenant in the relay's queue is full, or the relay
+    /// is paused.
+    pub unrelayed: u32,
+}
+
+impl Delivery {
+    pub(super) fn count(&mut self, offer: Offer) {
+        match offer {
+            Offer::Queued => self.delivered += 1,
+            Offer::Evicted(entries) => {
+                self.delivered += 1;
+                self.evicted += entries as usize;
+            }
+            Offer::Full => self.dropped += 1,
+        }
+    }
+}
+
+impl Room {
+    /// Encodes `event` for the members, and for the observers behind `outlets`, and adds it to `bundle`.
+    /// `excluded` members are not going to receive it; if no others are left, nothing is encoded for members.
+    pub(crate) fn gather(
+        &self,
+        event: &impl Encode,
+        excluded: usize,
+        bundle: &mut Bundle,
+        outlets: Option<&dyn Outlets>,
+    ) {
+        let members: usize = self.member_counts.iter().map(|count| count.load(Ordering::Relaxed)).sum();
+        let observed = outlets.is_some_and(|outlets| outlets.wants_frames());
+        let wanted = |dialect| match dialect {
+            Dialect::RELAY => observed,
+            _ => members > excluded && self.has_dialect(dialect),
+        };
+        bundle.add(&FrameCache::encode(event, &self.key.topic, wanted));
+    }
+
+    /// Offers the gathered messages to all members except the one in slot `except`, and reports them to
+    /// `outlets`.
+    pub(crate) fn publish(
+        &self,
+        bundle: Bundle,
+        except: Option<usize>,
+        outlets: Option<&dyn Outlets>,
+    ) -> Delivery {
+        let messages = bundle.messages();
+        self.send(&bundle.into_frames(), messages, except, outlets)
+    }
+
+    /// Encodes `event` for each delivery group that has members, and for the observers behind `outlets`, and
+    /// offers each member the frame of its group.
+    pub(crate) fn publish_by_group(&self, event: &impl EncodeByGroup, outlets: &dyn Outlets) -> Delivery {
+        let relay = outlets.wants_frames().then_some((Group::DEFAULT, Dialect::RELAY));
+        let receivers = self.receivers();
+        let frames = FrameCache::encode_by_group(event, &self.key.topic, receivers.into_iter().chain(relay));
+        self.send(&frames, 1, None, Some(outlets))
+    }
+
+    /// The delivery groups that have members, with the members' dialects, sorted.
+    fn receivers(&self) -> Vec<(Group, Dialect)> {
+        let members = self.members.lock();
+        let dialects = (0..Dialect::RELAY.index()).map(|index| Dialect::new(index as u8));
+        let by_default = dialects.filter(|dialect| self.member_count(*dialect) > members.groups.of(*dialect));
+        by_default.map(|dialect| (Group::DEFAULT, dialect)).chain(members.groups.present()).collect()
+    }
+
+    /// Offers each member its frame, except the member in slot `except`, and reports them to `outlets`.
+    fn send(
+        &self,
+        frames: &FrameCache,
+        messages: u32,
+        except: Option<usize>,
+        outlets: Option<&dyn Outlets>,
+    ) -> Delivery {
+        let report = |wakers: &mut Wakers| {
+            outlets.map_or(0, |outlets| outlets.published(&self.key, frames.relay(), messages, wakers))
+        };
+        if frames.is_empty() {
+            let mut wakers = Wakers::collect();
+            let unrelayed = report(&mut wakers);
+            wakers.wake();
+            return Delivery { unrelayed, ..Delivery::default() };
+        }
+        self.fan_out(report, |number, slot| {
+            // Without a frame, the first member of this dialect and group joined after the messages were
+            // encoded, or the messages cannot be expressed for it.
+            let frame = frames.get(slot.dialect, slot.group).filter(|_| Some(number) != except)?;
+            Some((frame, |slot: &mut Slot| slot.missed = slot.missed.saturating_add(messages)))
+        })
+    }
+
+    /// Walks the members once and offers each the frame that `choose` picks for it; `missed` records a full
+    /// outbox. `report` is called under the lock, before the first offer, and returns what is not relayed. Members with
+    /// pending joins receive nothing.
+    pub(super) fn fan_out<'f, M: FnOnce(&mut Slot)>(
+        &self,
+        report: impl FnOnce(&mut Wakers) -> u32,
+        mut choose: impl FnMut(usize, &Slot) -> Option<(&'f Frame, M)>,
+    ) -> Delivery {
+        let mut wakers = Wakers::collect();
+        let mut members = self.members.lock();
+        let mut delivery = Delivery { unrelayed: report(&mut wakers), ..Delivery::default() };
+        let confirmed = members.pending_joins.is_none().then_some(&mut members.slots);
+        for (number, slot) in confirmed.into_iter().flatten() {
+            let Some((frame, missed)) = choose(number, slot) else { continue };
+            let offer = slot.outbox.offer_deferred(frame, &mut wakers);
+            delivery.count(offer);
+            if offer == Offer::Full {
+                missed(slot);
+            }
+        }
+        let party = members.party();
+        drop(members);
+        wakers.wake_for(party);
+        delivery
+    }
+}
