@@ -3,8 +3,11 @@
 //! Every tenant has an account with the node's budget. Memory is charged to the account before it is used and given back
 //! when the charge is dropped. How much one tenant may have depends on how much is free, as in the shared buffers of
 //! switches (Choudhury and Hahne, «Dynamic queue length thresholds», 1998): with a share of 75 % a single tenant gets three
-//! quarters of the budget, two get three sevenths each, and the next tenant always finds something free. No list of
+//! quarters of what is free, two get three sevenths each, and the next tenant always finds something free. No list of
 //! tenants is needed, and no lock.
+//!
+//! A part of the budget is reserved for connections, so that clients can connect whatever others have used up. As much of it
+//! as connections do not use counts as used for everything else, so all of it together stays within the limit.
 //!
 //! What is received waits for memory, in turns (`memory/waits.rs`); everything else is refused instead.
 //!
@@ -27,11 +30,8 @@ use crate::party::Party;
 /// Bytes that a connection may have received, and as many that it may have queued, without a charge.
 pub const UNCHARGED_BYTES: usize = 16 * 1024;
 
-/// The divisor of the part of the budget that connections may have although all of it is used.
+/// The divisor of the part of the budget that is reserved for connections.
 const CONNECTIONS_DIVISOR: usize = 4;
-
-/// Bytes that connections may have in addition, of those that are for the process itself.
-const CONNECTIONS_MIN: usize = 1 << 20;
 
 /// The budget of a node.
 #[derive(Debug)]
@@ -84,9 +84,15 @@ impl MemoryBudget {
         self.refused[kind as usize].load(Ordering::Relaxed)
     }
 
+    /// The bytes that all connections together may have, whatever else is charged.
+    fn reserve(&self) -> usize {
+        self.limit() / CONNECTIONS_DIVISOR
+    }
+
     /// Whether a tenant may have `bytes` in all, `more` of which are not charged yet.
     fn allows(&self, more: usize, bytes: usize) -> bool {
-        let free = self.limit().saturating_sub(self.used.total().saturating_add(more)) as u128;
+        let used = self.used.total_with_reserve(self.reserve());
+        let free = self.limit().saturating_sub(used.saturating_add(more)) as u128;
         let percent = u128::from(self.tenant_percent.load(Ordering::Relaxed));
         bytes as u128 * (100 - percent) <= free * percent
     }
@@ -137,11 +143,10 @@ impl TenantMemory {
         self.budget.allows(bytes, self.total().saturating_add(bytes))
     }
 
-    /// Whether there may be one more connection, of `bytes`. All connections together may always have a part of the budget, so
-    /// that clients can connect although others have used up the memory.
+    /// Whether there may be one more connection, of `bytes`: of those reserved for connections, or as of all else.
     pub fn has_room_for_connection(&self, bytes: usize) -> bool {
-        let always = self.budget.limit() / CONNECTIONS_DIVISOR + CONNECTIONS_MIN;
-        self.budget.used(MemoryKind::Connections) < always || self.has_room_for(bytes)
+        let connections = self.budget.used(MemoryKind::Connections).saturating_add(bytes);
+        connections <= self.budget.reserve() || self.has_room_for(bytes)
     }
 
     /// Charges `bytes` if the tenant may have them.
@@ -260,11 +265,11 @@ mod tests {
         let budget = MemoryBudget::new(100_000, 75);
         let (one, other) = (TenantMemory::new(&budget), TenantMemory::new(&budget));
         let mut of_one = take_all(&one);
-        assert_eq!(one.total(), 75_000);
-        assert_eq!(take_all(&other).len(), 18, "three quarters of what is left");
-        drop(of_one.split_off(40));
+        assert_eq!(one.total(), 56_000, "three quarters of what is not reserved for connections");
+        assert_eq!(take_all(&other).len(), 14, "three quarters of what is left");
+        drop(of_one.split_off(30));
         let of_other = take_all(&other);
-        assert!(other.total() >= 42_000, "what one tenant gives back is there for the other");
+        assert!(other.total() >= 33_000, "what one tenant gives back is there for the other");
         drop((of_one, of_other));
         assert_eq!((one.total(), other.total(), budget.used(MemoryKind::Receiving)), (0, 0, 0));
     }
@@ -296,15 +301,20 @@ mod tests {
     }
 
     #[test]
-    fn connections_have_a_part_of_the_budget_although_it_is_used_up() {
-        let budget = MemoryBudget::new(100 << 20, 75);
-        let (one, other) = (TenantMemory::new(&budget), TenantMemory::new(&budget));
-        let _all = one.charge(MemoryKind::Sending, 100 << 20);
-        assert!(other.has_room_for_connection(1_000));
-        let connections = other.charge(MemoryKind::Connections, 26 << 20);
-        assert!(!other.has_room_for_connection(1_000));
-        drop(connections);
-        assert!(other.has_room_for_connection(1_000));
+    fn connections_have_a_part_of_the_budget_although_the_rest_is_used_up() {
+        let budget = MemoryBudget::new(100_000, 75);
+        let accounts: Vec<_> = (0..20).map(|_| TenantMemory::new(&budget)).collect();
+        let mut charges: Vec<_> = accounts.iter().flat_map(take_all).collect();
+        let newcomer = TenantMemory::new(&budget);
+        while newcomer.has_room_for_connection(1_000) {
+            charges.push(newcomer.charge(MemoryKind::Connections, 1_000));
+        }
+        assert_eq!(newcomer.total(), 25_000);
+        let total: usize = charges.iter().map(MemoryCharge::bytes).sum();
+        assert!((97_000..=100_000).contains(&total), "{total}");
+        assert!(accounts.iter().all(|account| !account.has_room_for(1_000)));
+        assert!(charges.pop().is_some());
+        assert!(newcomer.has_room_for_connection(1_000));
     }
 
     #[test]

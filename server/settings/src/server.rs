@@ -224,7 +224,8 @@ pub struct Server {
     pub memory_budget: Option<ByteSize>,
 
     /// Percent of the free memory of the budget that one tenant may use while no other uses any; the more tenants use
-    /// some, the less each gets. So with 75, one tenant gets three quarters, and two get three sevenths each.
+    /// some, the less each gets. So with 75, one tenant gets three quarters, and two get three sevenths each. A quarter of
+    /// the budget is reserved for connections, and counts as used.
     #[schemars(range(min = 1, max = 99), extend("x-reload" = "live"))]
     pub max_memory_percent_per_tenant: u8,
 

@@ -56,6 +56,13 @@ impl MemoryUse {
     }
 
     pub(super) fn total(&self) -> usize {
-        MemoryKind::ALL.into_iter().map(|kind| self.of(kind)).sum()
+        self.total_with_reserve(0)
+    }
+
+    /// All bytes, where connections count as `connections_min` at least.
+    pub(super) fn total_with_reserve(&self, connections_min: usize) -> usize {
+        let connections = self.of(MemoryKind::Connections).max(connections_min);
+        let others = MemoryKind::ALL.into_iter().filter(|kind| *kind != MemoryKind::Connections);
+        others.map(|kind| self.of(kind)).fold(connections, usize::saturating_add)
     }
 }

@@ -34,12 +34,12 @@ fn a_frame_that_many_outboxes_share_is_charged_once() {
 
 #[test]
 fn without_memory_a_backlog_grows_no_longer_and_small_frames_pass() {
-    let memory = TenantMemory::new(&MemoryBudget::new(200_000, 50));
+    let memory = TenantMemory::new(&MemoryBudget::new(266_666, 50));
     let bounds = Bounds { frames: 10_000, bytes: 1_000_000 };
     let outbox = || Outbox::new(bounds, Arc::clone(&memory));
     let (slow, other) = (outbox(), outbox());
     let queued = (0..10).take_while(|_| slow.offer(&frame(30_000)) == Offer::Queued).count();
-    assert_eq!(queued, 3, "half of the budget");
+    assert_eq!(queued, 3, "half of what is not reserved for connections");
     assert_eq!(other.offer(&frame(30_000)), Offer::Full);
     assert_eq!(other.offer(&frame(10_000)), Offer::Queued);
     assert!(!slow.is_backlogged(), "a reply has memory");

@@ -9,6 +9,9 @@ use proptest::prelude::*;
 use super::super::MemoryBudget;
 use super::*;
 
+/// A limit of which 100,000 bytes are not reserved for connections.
+const LIMIT: usize = 133_333;
+
 /// Sends its name when it is woken.
 struct Named(String, Sender<String>);
 
@@ -62,7 +65,7 @@ fn assert_nothing_is_left(budget: &MemoryBudget) {
 
 #[test]
 fn what_is_given_back_goes_to_those_who_wait_in_order_and_tenants_in_turns() {
-    let budget = MemoryBudget::new(100_000, 75);
+    let budget = MemoryBudget::new(LIMIT, 75);
     let (one, other) = (TenantMemory::new(&budget), TenantMemory::new(&budget));
     let all = one.charge(MemoryKind::Sending, 100_000);
     let mut waiters = Waiters::new();
@@ -91,7 +94,7 @@ fn what_is_given_back_goes_to_those_who_wait_in_order_and_tenants_in_turns() {
 // Those who came later took it, for as long as there were such: those who waited had to be polled first.
 #[test]
 fn one_that_comes_later_does_not_get_the_memory_of_those_who_wait() {
-    let budget = MemoryBudget::new(100_000, 75);
+    let budget = MemoryBudget::new(LIMIT, 75);
     let account = TenantMemory::new(&budget);
     let mut all = account.charge(MemoryKind::Sending, 100_000);
     let mut waiters = Waiters::new();
@@ -111,13 +114,13 @@ fn a_raised_budget_wakes_too() {
     let budget = MemoryBudget::new(0, 75);
     let mut waiters = Waiters::new();
     assert!(waiters.wait(&TenantMemory::new(&budget), "raised", 20_000).is_none());
-    budget.set(100_000, 75);
+    budget.set(LIMIT, 75);
     assert_eq!(waiters.woken(), ["raised"]);
 }
 
 #[test]
 fn those_of_many_tenants_are_served_although_few_are_looked_at_at_once() {
-    let budget = MemoryBudget::new(100_000, 75);
+    let budget = MemoryBudget::new(LIMIT, 75);
     let all = TenantMemory::new(&budget).charge(MemoryKind::Sending, 100_000);
     let mut waiters = Waiters::new();
     for tenant in 0..200 {
