@@ -50,7 +50,7 @@ impl Wakers {
         }
     }
 
-    /// Wakes connections of the node itself, such as one that was notified.
+    /// Wakes them, where there are no connections of a tenant among them.
     pub(crate) fn wake(self) {
         self.wake_for(Party::NODE);
     }

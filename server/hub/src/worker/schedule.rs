@@ -14,7 +14,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::bounds::Bounds;
 use crate::fair_queue::{FairQueue, Quantum};
@@ -61,6 +61,13 @@ pub struct TimeSlice {
 #[derive(Debug)]
 #[must_use = "the time is to be charged"]
 pub struct Begun(Option<Instant>);
+
+impl Begun {
+    /// Whether a whole time slice has passed since. Never on a thread that is no worker.
+    pub fn is_used_up(&self) -> bool {
+        self.0.is_some_and(|at| at.elapsed() >= Duration::from_micros(u64::from(TIME_SLICE)))
+    }
+}
 
 impl TimeSlice {
     /// For a task whose time is charged to `party`.

@@ -12,9 +12,9 @@ use std::ops::ControlFlow;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use hub::{Disconnect, NextAction, Outbox, TimeSlice};
+use hub::{Begun, Disconnect, NextAction, Outbox, TimeSlice};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error};
@@ -32,9 +32,10 @@ use crate::sessions::Session;
 /// Messages read before what they caused is written and other connections get their turn: a batch.
 const MESSAGES_PER_BATCH: usize = 128;
 
-/// How long that may take, looked at after so many messages each time: some messages cost far more than others.
-const BATCH_TIME: Duration = Duration::from_micros(250);
+/// So many messages are read before it is looked at whether the time slice is used up, and after a message of so many
+/// bytes that is looked at in any case: some messages cost far more than others.
 const MESSAGES_PER_LOOK: usize = 16;
+const LONG_MESSAGE: usize = 1_024;
 
 /// The phase of the closing handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,7 +121,7 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
             // before new input of others is looked for.
             let Ok(drained) = self.write(cx, Waker::noop()) else { return ControlFlow::Break(()) };
             if !matches!(self.phase, Phase::Lingering(_)) && self.may_read(drained) {
-                let Ok(more) = self.read(cx) else { return ControlFlow::Break(()) };
+                let Ok(more) = self.read(&begun, cx) else { return ControlFlow::Break(()) };
                 if more {
                     // There is more to read, but other connections get their turn first.
                     yield_to_others(cx);
@@ -197,16 +198,15 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
     }
 
     /// Reads a batch of messages. `Ok(true)` means that there may be more, an error that the connection has ended.
-    fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, ()> {
+    fn read(&mut self, begun: &Begun, cx: &mut Context<'_>) -> Result<bool, ()> {
         self.read_armed = false;
-        let (mut read, mut since) = (Ok(true), None);
+        let mut read = Ok(true);
         for number in 1..=MESSAGES_PER_BATCH {
             match self.reader.poll_next(&mut self.tap, &self.config, cx) {
                 Poll::Ready(ReadOutcome::Message(message)) => {
+                    let is_looked_at = number % MESSAGES_PER_LOOK == 0 || message.len() >= LONG_MESSAGE;
                     self.message(message);
-                    if number % MESSAGES_PER_LOOK == 0
-                        && since.get_or_insert_with(Instant::now).elapsed() >= BATCH_TIME
-                    {
+                    if is_looked_at && begun.is_used_up() {
                         break;
                     }
                     continue;
