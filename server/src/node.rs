@@ -35,7 +35,7 @@ use crate::addresses;
 use crate::auth::jwks::JwksSources;
 use crate::auth::{Operators, UnverifiedCallers};
 use crate::bus::{ClusterLink, Connectivity};
-use crate::permit::{Permit, Permits};
+use crate::permit::{self, Permit, Permits};
 use crate::telemetry::fan_out::Exporter;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::prometheus::Prometheus;
@@ -220,6 +220,15 @@ impl Node {
     /// A permit for one more WebSocket, if there is one.
     pub fn acquire_connection(&self) -> Option<Permit> {
         self.connections.acquire(self.settings().server.max_connections.get())
+    }
+
+    /// How many WebSockets a tenant may have while one that it is about to get is counted
+    /// (`server.max_connections_percent_per_tenant`).
+    pub fn max_connections_of_tenant(&self) -> usize {
+        let server = &self.settings().server;
+        let others_and_its = self.connections().saturating_sub(1);
+        let free = server.max_connections.get().saturating_sub(others_and_its);
+        permit::share(free, server.max_connections_percent_per_tenant)
     }
 
     /// Open TCP connections.

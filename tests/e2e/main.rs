@@ -39,6 +39,7 @@ mod rolling_restart;
 mod routes;
 mod sockets;
 mod stopping;
+mod tenant_connections;
 mod tenant_sources;
 mod tenants;
 mod tls;

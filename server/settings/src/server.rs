@@ -99,6 +99,12 @@ pub struct Server {
     #[schemars(extend("x-reload" = "live"))]
     pub max_connections: NonZeroUsize,
 
+    /// Percent of the free connections that one tenant may have while no other has any; the more tenants have some, the
+    /// less each gets. So with 90, one tenant gets nine tenths of `max_connections`, and the next one nine tenths of what
+    /// is left. Further handshakes are answered with 429. 100: no such limit.
+    #[schemars(range(min = 1, max = 100), extend("x-reload" = "live"))]
+    pub max_connections_percent_per_tenant: u8,
+
     /// Limit of open files that this process requests; every connection is one. Unset: as many as the system allows.
     #[schemars(extend("x-reload" = "restart"))]
     pub open_files: Option<NonZeroU64>,
@@ -286,6 +292,7 @@ impl Default for Server {
             reserved_timeout: Duration::from_secs(1),
             request_id_baggage_key: "request-id".into(),
             max_connections: NonZeroUsize::new(16_384).expect("not zero"),
+            max_connections_percent_per_tenant: 90,
             open_files: None,
             worker_threads: None,
             send_buffer_size: ByteSize::kib(256),

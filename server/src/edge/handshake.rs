@@ -139,8 +139,15 @@ impl Handshake {
             None => None,
         };
         let limited = |code| HandshakeError::of(StatusCode::TOO_MANY_REQUESTS, code);
-        let of_tenant = tenant.connections.acquire(tenant.allowance.max_connections());
-        let of_tenant = of_tenant.ok_or(limited(Code::TenantConnectionLimitReached))?;
+        let (max, share) = (tenant.allowance.max_connections(), node.max_connections_of_tenant());
+        let of_tenant = tenant.connections.acquire(max.min(share)).ok_or_else(|| {
+            let is_own = max <= share;
+            limited(if is_own {
+                Code::TenantConnectionLimitReached
+            } else {
+                Code::TenantConnectionShareReached
+            })
+        })?;
         if !tenant.has_room() {
             return Err(limited(Code::ConnectionRateLimitReached));
         }

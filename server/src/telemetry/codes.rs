@@ -116,6 +116,8 @@ codes! {
     ConnectionRateLimitReached: ClientError, [Handshake, Join], "Too many connected users", limit "limits.max_concurrent_users";
     /// The tenant has `limits.max_connections` already. Ours.
     TenantConnectionLimitReached: ClientError, [Handshake], "Too many connected users", limit "limits.max_connections";
+    /// The tenant has `server.max_connections_percent_per_tenant` of the connections that others leave free. Ours.
+    TenantConnectionShareReached: ClientError, [Handshake], "Too many connected users", limit "server.max_connections_percent_per_tenant";
     /// This server has `server.max_connections` already. Ours.
     ServerConnectionLimitReached: ClientError, [Handshake, Http], "Too many connections", limit "server.max_connections";
     /// The client's address has `server.max_connections_per_address` already. Ours.

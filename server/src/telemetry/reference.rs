@@ -102,6 +102,9 @@ fn action(code: Code) -> &'static str {
         Code::ServerConnectionLimitReached => {
             "Raise it with the memory and the open files of the process, or add nodes."
         }
+        Code::TenantConnectionShareReached => {
+            "Raise `server.max_connections`, or set `limits.max_connections` of the tenant so that it is reached first."
+        }
         Code::AddressConnectionLimitReached
         | Code::AddressSocketLimitReached
         | Code::AddressRateLimitReached => {
