@@ -219,6 +219,37 @@ async fn a_message_that_takes_long_gives_its_memory_to_others() {
     world.stop().await;
 }
 
+// Only a read looked at the time, and a client that does not read is not read.
+#[tokio::test]
+async fn a_message_that_takes_long_gives_its_memory_to_others_also_if_its_client_does_not_read() {
+    let world = World::with(|settings| {
+        settings.server.memory_budget = Some(ByteSize::mib(64));
+        settings.server.large_message_timeout = Duration::from_secs(2);
+        settings.server.close_timeout = Duration::from_millis(200);
+    })
+    .await;
+    let mut slow = world.raw().await;
+    let join = json!(["1", "1", ROOM, "phx_join", {}]);
+    slow.send(&RawFrame::text(&join.to_string())).await;
+    let mut ann = world.connect().await;
+    ann.join(ROOM, json!({"broadcast": {"self": true}})).await;
+    let mut frame = RawFrame::new(opcode::BINARY, vec![0; 1_000_000]).encode();
+    let _end = frame.split_off(500_000);
+    slow.write(&frame).await.expect("it is sent");
+    let used =
+        async |kind: &str| world.number(&format!("realtime_memory_used_bytes{{kind=\"{kind}\"}}")).await;
+    eventually("the message is charged", async || used("receiving").await == 1_000_000.0).await;
+    for _ in 0..6 {
+        ann.push("7", ROOM, "broadcast", &broadcast(900_000)).await;
+        assert_eq!(ann.next_json().await[3], "broadcast");
+    }
+    assert!(used("sending").await > 100_000.0, "some waits for the slow client");
+    let used_up = use_up(&world);
+    eventually("the charge is given back", async || used("receiving").await == 0.0).await;
+    drop(used_up);
+    world.stop().await;
+}
+
 #[tokio::test]
 async fn a_changed_budget_applies_at_once() {
     let world = impatient_world().await;

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Instant;
 
-use hub::{MemoryKind, TenantMemory};
+use hub::TenantMemory;
 
 use super::config::ConnectionConfig;
 use super::frame_header::FrameHeader;
@@ -89,16 +89,7 @@ impl Intake {
     /// When a large message has taken too long and its memory is needed.
     pub(super) fn resume(&mut self) -> io::Result<()> {
         self.release();
-        if let Some(LargeMessage::Receiving { until, .. }) = self.large.as_deref_mut()
-            && *until <= Instant::now()
-        {
-            if !self.memory.has_room_for(self.config.max_message_size) {
-                self.memory.count_refusal(MemoryKind::Receiving);
-                return Err(io::ErrorKind::OutOfMemory.into());
-            }
-            *until = Instant::now() + self.config.large_message_timeout;
-        }
-        Ok(())
+        self.check_due()
     }
 
     /// What happens to the front of `bytes`, which follow those of the last steps. `waker` is called when a message that
@@ -148,7 +139,8 @@ impl Intake {
         })
     }
 
-    /// When [`step`](Self::step) should be tried again even if nothing has arrived.
+    /// When [`check_due`](Self::check_due) has something to do, and [`step`](Self::step) should be tried again, even if nothing
+    /// has arrived.
     pub(super) fn due(&self) -> Option<Instant> {
         match self.large.as_deref()? {
             LargeMessage::Waiting { until, .. } | LargeMessage::Receiving { until, .. } => Some(*until),

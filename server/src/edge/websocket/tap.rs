@@ -75,6 +75,14 @@ impl<S> Tap<S> {
         self.intake.release();
     }
 
+    /// Gives up the memory of a large message that has taken too long.
+    ///
+    /// # Errors
+    /// When it was being received, and others need its memory.
+    pub(super) fn check_due(&mut self) -> io::Result<()> {
+        self.intake.check_due()
+    }
+
     /// When to read even if nothing has arrived, for a message that waits for memory or has taken long.
     pub(super) fn due(&self) -> Option<Instant> {
         self.intake.due()

@@ -7,6 +7,7 @@ use std::io;
 use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_tungstenite::tungstenite::error::Error;
 
 use super::{Connection, Phase};
 use crate::close_reason::CloseReason;
@@ -28,6 +29,12 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
     /// The timer has fired or the connection was notified: does what is due and sets the timer. An error ends the connection.
     pub(super) fn on_timer(&mut self, now: Instant) -> io::Result<()> {
         let ended = || io::Error::from(io::ErrorKind::TimedOut);
+        // Here as well as by a read: a client that does not read is not read either.
+        if self.phase == Phase::Open
+            && let Err(error) = self.tap.check_due()
+        {
+            self.fail(&Error::Io(error)).map_err(|()| ended())?;
+        }
         let next = match self.phase {
             Phase::Closing(until) | Phase::Lingering(until) if until <= now => return Err(ended()),
             Phase::Closing(until) | Phase::Lingering(until) => until,
@@ -40,7 +47,7 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
         };
         let next =
             self.session.deadline().filter(|_| self.phase == Phase::Open).map_or(next, |d| d.min(next));
-        // One that has passed is noticed by the read that follows.
+        // What has passed is left to the next read.
         let next = self.tap.due().filter(|due| *due > now).map_or(next, |due| due.min(next));
         self.timer.as_mut().reset(next.into());
         self.timer_moved = true;

@@ -20,7 +20,8 @@ const FRAGMENTED_FACTOR: usize = 2;
 pub(super) enum LargeMessage {
     /// Its next frame has not begun, for lack of memory.
     Waiting {
-        wait: MemoryWait,
+        /// `None` once it has waited too long.
+        wait: Option<MemoryWait>,
         until: Instant,
     },
     Receiving {
@@ -70,10 +71,30 @@ impl Intake {
                 Ok(Fate::Pass)
             }
             Err(wait) => {
-                self.large = Some(Box::new(LargeMessage::Waiting { wait, until }));
+                self.large = Some(Box::new(LargeMessage::Waiting { wait: Some(wait), until }));
                 self.wait(header, waker)
             }
         }
+    }
+
+    /// Gives up the memory of a message that has taken too long: that of one that waits, which may have been granted since, and
+    /// that of one that is being received if others need it.
+    ///
+    /// # Errors
+    /// If that was being received.
+    pub(in crate::edge::websocket) fn check_due(&mut self) -> io::Result<()> {
+        match self.large.as_deref_mut() {
+            Some(LargeMessage::Waiting { wait, until }) if *until <= Instant::now() => *wait = None,
+            Some(LargeMessage::Receiving { until, .. }) if *until <= Instant::now() => {
+                if !self.memory.has_room_for(self.config.max_message_size) {
+                    self.memory.count_refusal(MemoryKind::Receiving);
+                    return Err(io::ErrorKind::OutOfMemory.into());
+                }
+                *until = Instant::now() + self.config.large_message_timeout;
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     /// What is done with the frame of a message that waits for memory.
@@ -81,7 +102,7 @@ impl Intake {
         let Some(LargeMessage::Waiting { wait, until }) = self.large.as_deref() else {
             return Ok(Fate::Wait);
         };
-        let (large, fate) = match wait.poll(waker) {
+        let (large, fate) = match wait.as_ref().and_then(|wait| wait.poll(waker)) {
             Some(charge) => (LargeMessage::Receiving { charge, until: *until }, Fate::Pass),
             None if Instant::now() < *until => return Ok(Fate::Wait),
             None => {
