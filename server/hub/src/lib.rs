@@ -9,7 +9,8 @@
 //! publish.
 //!
 //! Lock order is shard → room → outbox, observer or list of due rooms. These three are leaves, and no callback runs under any
-//! lock: wakers, and drops that might call back, are kept until the locks are released.
+//! lock: wakers, and drops that might call back, are kept until the locks are released. The exception are the wakers of
+//! tasks that wait for memory (`memory/waits.rs`), which schedule a task and run nothing of it.
 
 mod bounds;
 mod bundle;

@@ -115,7 +115,8 @@ fn action(code: Code) -> &'static str {
             "Nothing against one client; with `admin.metrics_jwt_secret` only those with a token read the page."
         }
         Code::MemoryLimitReached | Code::ConnectionMemoryLimitReached => {
-            "See in `/status` which tenant uses how much for what; raise it with the memory of the container."
+            "See in `/status` how much each tenant uses, and how much is used for what by all together; what no \
+             tenant has is of callers without one; raise it with the memory of the container."
         }
         Code::ConnectionRateLimitReached
         | Code::TenantConnectionLimitReached
