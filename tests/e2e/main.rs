@@ -37,6 +37,7 @@ mod request_ids;
 mod rfc6455;
 mod rolling_restart;
 mod routes;
+mod session_memory;
 mod sockets;
 mod stopping;
 mod tenant_connections;

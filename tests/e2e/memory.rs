@@ -123,13 +123,15 @@ async fn a_large_broadcast_waits_for_memory() {
 async fn all_that_wait_get_the_memory_that_each_gives_back() {
     let world = World::with(|settings| settings.server.memory_budget = Some(ByteSize::mib(64))).await;
     let memory = Arc::clone(&world.node().tenants.default_tenant().memory);
-    let mut used_up = use_up(&world);
     let mut clients = Vec::new();
     for n in 0..20 {
-        let (mut client, room) = (world.connect().await, format!("{ROOM}{n}"));
-        client.join(&room, json!({"broadcast": {"ack": true}})).await;
-        client.push("7", &room, "broadcast", &broadcast(300_000)).await;
+        let mut client = world.connect().await;
+        client.join(&format!("{ROOM}{n}"), json!({"broadcast": {"ack": true}})).await;
         clients.push(client);
+    }
+    let mut used_up = use_up(&world);
+    for (n, client) in clients.iter_mut().enumerate() {
+        client.push("7", &format!("{ROOM}{n}"), "broadcast", &broadcast(300_000)).await;
     }
     let bodies: Vec<_> = (0..20).map(|_| post(&world, 300_000)).collect();
     let answers = join_all(bodies);

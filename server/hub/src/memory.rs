@@ -230,6 +230,16 @@ impl MemoryCharge {
         is_allowed
     }
 
+    /// Makes it a charge of `bytes`, if the tenant may have them. Returns whether it may.
+    #[must_use]
+    pub fn try_resize(&mut self, bytes: usize) -> bool {
+        if bytes > self.bytes {
+            return self.try_grow(bytes - self.bytes);
+        }
+        self.resize(bytes);
+        true
+    }
+
     /// Makes it a charge of `bytes`, whether or not the tenant may have them.
     pub fn resize(&mut self, bytes: usize) {
         let before = std::mem::replace(&mut self.bytes, bytes);

@@ -28,7 +28,7 @@ use super::websocket::{Connection, ConnectionConfig, Readable};
 use crate::addresses::Addresses;
 use crate::node::{Authenticated, AuthenticationError};
 use crate::permit::Permit;
-use crate::sessions::{Admission, ClientContext, HandshakeError, Protocol, Services, Session};
+use crate::sessions::{Admission, ClientContext, HandshakeError, KeptClaims, Protocol, Services, Session};
 use crate::telemetry::codes::{Code, Scope};
 use crate::telemetry::request_context::{ERROR_CODE, RequestContext};
 use crate::tenants::Tenant;
@@ -112,8 +112,14 @@ impl Handshake {
         let Authenticated { tenant, policy, claims } = authenticated
             .await
             .map_err(|refused| Refused { tenant: refused.tenant, error: authentication(&refused.error) })?;
-        match self.acquire(&tenant, caller) {
-            Ok(permits) => Ok((Admission { generation: policy.generation, tenant, claims }, permits)),
+        let accepted = self.acquire(&tenant, caller).and_then(|permits| {
+            let claims = KeptClaims::of_handshake(claims, &tenant.memory).ok_or(MEMORY_FULL)?;
+            Ok((claims, permits))
+        });
+        match accepted {
+            Ok((claims, permits)) => {
+                Ok((Admission { generation: policy.generation, tenant, claims }, permits))
+            }
             Err(error) => Err(Refused { tenant: Some(tenant), error }),
         }
     }

@@ -8,7 +8,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
-use hub::{EntryRefusal, Membership, PresenceEntry};
+use hub::{EntryRefusal, Membership, MemoryCharge, MemoryKind, PresenceEntry};
 use wire::{supabase, term_size};
 
 use super::References;
@@ -80,7 +80,7 @@ struct CallWindow {
 /// The newest call beyond the limit per client.
 #[derive(Debug)]
 enum HeldCall {
-    Track(Box<str>),
+    Track { payload: Box<str>, charge: MemoryCharge },
     Untrack,
 }
 
@@ -127,8 +127,11 @@ impl Tracker {
         }
         if !self.may_call(tenant, now) {
             check_size(tenant, payload)?;
-            self.held = (!unchanged).then(|| HeldCall::Track(payload.into()));
-            return Ok(());
+            if unchanged {
+                self.held = None;
+                return Ok(());
+            }
+            return self.hold(tenant, payload);
         }
         self.held = None;
         if unchanged {
@@ -136,6 +139,32 @@ impl Tracker {
         }
         check_size(tenant, payload)?;
         self.track_now(tenant, membership, payload, now)
+    }
+
+    /// Holds `payload` back in place of what is held.
+    fn hold(&mut self, tenant: &Tenant, payload: &str) -> Result<(), PresenceError> {
+        let (memory, bytes) = (&tenant.memory, payload.len());
+        let is_charged = match &mut self.held {
+            Some(HeldCall::Track { payload: held, charge }) => {
+                let is_charged = charge.try_resize(bytes);
+                if is_charged {
+                    *held = payload.into();
+                }
+                is_charged
+            }
+            Some(HeldCall::Untrack) | None => match memory.try_charge(MemoryKind::Held, bytes) {
+                Some(charge) => {
+                    self.held = Some(HeldCall::Track { payload: payload.into(), charge });
+                    true
+                }
+                None => false,
+            },
+        };
+        if is_charged {
+            return Ok(());
+        }
+        memory.count_refusal(MemoryKind::Held);
+        Err(PresenceError::OutOfMemory)
     }
 
     /// Tracks nothing any more, now or as soon as the limit per client allows.
@@ -165,10 +194,10 @@ impl Tracker {
             return;
         }
         match self.held.take() {
-            Some(HeldCall::Track(payload)) => {
+            Some(HeldCall::Track { payload, charge }) => {
                 // Refused only if the whole tenant or the room is over a limit; then the newest state stays held.
                 let refused = self.track_now(tenant, membership, &payload, now).err();
-                self.held = refused.map(|_limit| HeldCall::Track(payload));
+                self.held = refused.map(|_limit| HeldCall::Track { payload, charge });
             }
             Some(HeldCall::Untrack) => self.untrack_now(membership),
             None => {}
@@ -179,7 +208,7 @@ impl Tracker {
     /// Bytes kept for this member: its key, what it tracks, and what is held back.
     fn bytes(&self) -> usize {
         let held = match &self.held {
-            Some(HeldCall::Track(payload)) => payload.len(),
+            Some(HeldCall::Track { payload, .. }) => payload.len(),
             Some(HeldCall::Untrack) | None => 0,
         };
         self.key.len() + held + self.tracked.as_ref().map_or(0, |tracked| tracked.bytes)

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use hub::{Bounds, Dialect, Outbox};
 
-use super::Services;
-use crate::auth::Claims;
+use super::{KeptClaims, Services};
 use crate::close_reason::CloseReason;
 use crate::node::LifecyclePhase;
 use crate::telemetry::request_context::RequestContext;
@@ -18,7 +17,7 @@ pub struct Admission {
     /// The generation of the tenant's policy under which it was accepted.
     pub generation: u64,
     /// The claims of its token.
-    pub claims: Claims,
+    pub claims: Arc<KeptClaims>,
 }
 
 /// A connected client.
@@ -28,7 +27,7 @@ pub struct ClientContext {
     /// The generation of the tenant's policy under which its handshake was accepted.
     pub generation: u64,
     /// The claims of the handshake's token.
-    pub claims: Arc<Claims>,
+    pub claims: Arc<KeptClaims>,
     /// The queue of everything that is sent to it.
     pub outbox: Arc<Outbox>,
     /// How events are encoded for it.
@@ -59,6 +58,6 @@ impl ClientContext {
             // The drain may have closed all registered connections before this one was registered.
             outbox.disconnect(CloseReason::Restarting.into());
         }
-        Self { tenant, generation, claims: Arc::new(claims), outbox, dialect, context, registration }
+        Self { tenant, generation, claims, outbox, dialect, context, registration }
     }
 }

@@ -5,11 +5,13 @@
 
 mod client;
 mod completions;
+mod kept_claims;
 pub mod phoenix;
 mod protocol;
 mod services;
 
 pub use client::{Admission, ClientContext};
+pub use kept_claims::KeptClaims;
 pub use protocol::{HandshakeError, Protocol};
 pub use services::Services;
 

@@ -90,10 +90,10 @@ async fn what_all_rooms_show_is_within_the_memory_of_the_tenant() {
     let shown = used().await;
     assert!((HALF..HALF + 200).contains(&shown), "{shown} bytes");
 
+    let mut bob = member(&world, json!("bob")).await;
     let node = world.node();
     let memory = &node.tenants.default_tenant().memory;
     let used_up = memory.charge(hub::MemoryKind::Receiving, memory.budget().limit());
-    let mut bob = member(&world, json!("bob")).await;
     assert_eq!(
         track(&mut bob, ROOM, HALF).await,
         Some(json!("Memory for presence is used up, try again later"))

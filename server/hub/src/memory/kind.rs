@@ -9,7 +9,9 @@ pub enum MemoryKind {
     Connections,
     /// WebSocket messages and HTTP bodies that have not arrived completely, or are being handled.
     Receiving,
-    /// Messages that wait for a join.
+    /// What sessions keep: joined channels, and the claims of their tokens.
+    Sessions,
+    /// Messages that wait for a join, and tracked objects that wait for the window of their limit.
     Held,
     /// Frames in outboxes.
     Sending,
@@ -19,17 +21,18 @@ pub enum MemoryKind {
 
 impl MemoryKind {
     /// The number of kinds.
-    pub const COUNT: usize = 5;
+    pub const COUNT: usize = 6;
 
     /// Every kind, in the order of their discriminants.
     pub const ALL: [Self; Self::COUNT] =
-        [Self::Connections, Self::Receiving, Self::Held, Self::Sending, Self::Presence];
+        [Self::Connections, Self::Receiving, Self::Sessions, Self::Held, Self::Sending, Self::Presence];
 
     /// The kind as a word, for metrics and `/status`.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Connections => "connections",
             Self::Receiving => "receiving",
+            Self::Sessions => "sessions",
             Self::Held => "held",
             Self::Sending => "sending",
             Self::Presence => "presence",

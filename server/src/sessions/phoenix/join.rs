@@ -5,16 +5,18 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use hub::{Audience, Frame, Group, Member, Privacy, RoomKey, Space};
+use hub::{Audience, Frame, Group, Member, MemoryCharge, Privacy, RoomKey, Space};
 use serde_json::json;
 use wire::phoenix::{self, FIELD_BYTES_MAX, Push, Ref, Status};
 use wire::supabase::{JoinRequest, JoinToken, Private, TOPIC_PREFIX};
 
 use super::joined::JoinedTopic;
-use super::tokens::TokenRefusal;
+use super::tokens::{self, TokenRefusal};
 use super::{PhoenixSession, error_response, legacy};
-use crate::auth::{AuthorizationError, Claims, Decision, TokenError};
+use crate::auth::{AuthorizationError, Decision, TokenError};
 use crate::node::LifecyclePhase;
+use crate::sessions::KeptClaims;
+use crate::sessions::kept_claims::try_charge;
 use crate::telemetry::codes::{Code, Scope};
 use crate::tenants::{Policy, TenantStatus};
 
@@ -24,6 +26,9 @@ const NO_CHANGES: &str = r#"{"postgres_changes":[]}"#;
 /// Bytes of a join's payload: the longest token accepted, and plenty beside it. Reading a payload takes linear time,
 /// but a list of millions of empty subscriptions would take many times its size in memory.
 const PAYLOAD_BYTES_MAX: usize = 256 * 1024;
+
+/// Bytes that a joined channel takes beside its texts: the membership, the room and its entries in maps, and a tracker.
+const JOINED_BYTES: usize = 1024;
 
 /// What the answer to a join needs of its message.
 pub(super) struct JoinMessage<'a> {
@@ -40,7 +45,9 @@ pub(super) struct Join<'a> {
     pub(super) message: JoinMessage<'a>,
     room: RoomKey,
     request: JoinRequest,
-    claims: Arc<Claims>,
+    claims: Arc<KeptClaims>,
+    /// For what is kept once it is accepted.
+    charge: MemoryCharge,
 }
 
 /// Why a join is refused: an operational code and a sentence (docs/protocol/channels.md#join-checks).
@@ -51,6 +58,7 @@ struct JoinError {
 
 const TENANT_NOT_FOUND: JoinError =
     JoinError::new(Code::TenantNotFound, "Tenant with the given ID does not exist");
+const OUT_OF_MEMORY: JoinError = JoinError::new(Code::MemoryLimitReached, tokens::OUT_OF_MEMORY);
 const PAYLOAD_TOO_LARGE: JoinError = JoinError::new(Code::InvalidJoinPayload, "The payload is too large");
 const PRIVATE_UNREADABLE: JoinError = JoinError::new(Code::InvalidJoinPayload, "`private` must be a boolean");
 
@@ -81,6 +89,7 @@ impl From<TokenRefusal> for JoinError {
     fn from(refusal: TokenRefusal) -> Self {
         match refusal {
             TokenRefusal::OverRate(code) => Self::of(code),
+            TokenRefusal::OutOfMemory => OUT_OF_MEMORY,
             TokenRefusal::Token(error) => error.into(),
         }
     }
@@ -100,8 +109,8 @@ impl JoinMessage<'_> {
 impl Join<'_> {
     /// The same join, independent of the frame it came in.
     pub(super) fn into_owned(self) -> Join<'static> {
-        let Self { message, room, request, claims } = self;
-        Join { message: message.into_owned(), room, request, claims }
+        let Self { message, room, request, claims, charge } = self;
+        Join { message: message.into_owned(), room, request, claims, charge }
     }
 }
 
@@ -129,18 +138,20 @@ impl PhoenixSession {
             let report = self.report(Code::InvalidJoinPayload, Scope::Log);
             self.tenant.reports.record(report, request.problems.join("; "));
         }
-        let claims = match self.check_join(sub_topic, topic, &request) {
-            Ok(claims) => claims,
-            Err(error) => return self.refuse(&message, &error),
-        };
+        let checked = self.check_join(sub_topic, topic, &request);
+        let (claims, charge) =
+            match checked.and_then(|claims| Ok((claims, self.charge_join(push, &request)?))) {
+                Ok(accepted) => accepted,
+                Err(error) => return self.refuse(&message, &error),
+            };
         let room = RoomKey {
             tenant: Arc::clone(&self.tenant.id),
             space: Space::Phoenix,
             privacy: if request.private == Private::No { Privacy::Public } else { Privacy::Private },
             topic: sub_topic.into(),
         };
-        let decision = self.services.authorizer.authorize_join(&room, &claims);
-        let join = Join { message, room, request, claims };
+        let decision = self.services.authorizer.authorize_join(&room, claims.shared());
+        let join = Join { message, room, request, claims, charge };
         match decision {
             Decision::Immediate(result) => self.answer_join(join, result),
             Decision::Pending(work) => self.await_authorization(join, work),
@@ -154,7 +165,7 @@ impl PhoenixSession {
         sub_topic: &str,
         topic: &str,
         request: &JoinRequest,
-    ) -> Result<Arc<Claims>, JoinError> {
+    ) -> Result<Arc<KeptClaims>, JoinError> {
         let (allowance, policy) = (&self.tenant.allowance, self.tenant.policy());
         if sub_topic.is_empty() {
             return Err(JoinError::of(Code::TopicNameRequired));
@@ -187,8 +198,16 @@ impl PhoenixSession {
         }
     }
 
+    /// Charges what a join will keep, as long as it keeps it.
+    fn charge_join(&self, push: &Push<'_>, request: &JoinRequest) -> Result<MemoryCharge, JoinError> {
+        let key = request.presence_key.as_ref().map_or(0, String::len);
+        // The topic is kept for the session and for the room.
+        let bytes = JOINED_BYTES + 2 * push.topic.len() + push.join_ref.as_json().len() + key;
+        try_charge(&self.tenant.memory, bytes).ok_or(OUT_OF_MEMORY)
+    }
+
     /// The claims that a join acts with.
-    fn verify_join(&self, policy: &Policy, token: &JoinToken) -> Result<Arc<Claims>, JoinError> {
+    fn verify_join(&self, policy: &Policy, token: &JoinToken) -> Result<Arc<KeptClaims>, JoinError> {
         match token {
             JoinToken::FromHandshake => {
                 policy.verifier.recheck(&self.claims, SystemTime::now())?;
@@ -253,7 +272,7 @@ impl PhoenixSession {
     /// Makes the client a member. The messages that follow the reply are part of its frame, because the reply may have
     /// to wait until the room receives the messages of other nodes.
     fn enter(&mut self, join: Join<'_>) {
-        let Join { message, room, request, claims } = join;
+        let Join { message, room, request, claims, charge } = join;
         let JoinMessage { join_ref, reference, topic, replaced } = message;
         let subscription = request.legacy.then(|| legacy::subscription(&room.topic));
         let response = match &subscription {
@@ -279,6 +298,7 @@ impl PhoenixSession {
             presence_key: request.presence_key.map(String::into_boxed_str),
             tracker: None,
             noticed: Vec::new(),
+            _charge: charge,
         };
         if request.presence_enabled || self.tenant.policy().presence_enabled() {
             joined.enable_presence(self.presence_budget.get_or_insert_default());

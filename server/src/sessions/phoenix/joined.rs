@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hub::{Audience, Bundle, Membership, Privacy};
+use hub::{Audience, Bundle, Membership, MemoryCharge, Privacy};
 use wire::phoenix::{Ref, Status};
 use wire::supabase::{Broadcast, PresenceCall};
 
@@ -11,6 +11,7 @@ use super::outbound::Outbound;
 use crate::auth::Claims;
 use crate::broadcast;
 use crate::presence::{PresenceBudget, Tracker};
+use crate::sessions::KeptClaims;
 use crate::telemetry::codes::{Code, Scope};
 use crate::tenants::Tenant;
 
@@ -26,7 +27,7 @@ pub(super) struct JoinedTopic {
     pub(super) privacy: Privacy,
     pub(super) membership: Membership,
     /// The claims of the token that it acts with.
-    pub(super) claims: Arc<Claims>,
+    pub(super) claims: Arc<KeptClaims>,
     /// Whether each broadcast is answered.
     pub(super) ack: bool,
     /// Whether it receives its own broadcasts.
@@ -37,6 +38,8 @@ pub(super) struct JoinedTopic {
     pub(super) tracker: Option<Box<Tracker>>,
     /// The refusals it was notified of within the last window, and when; no more than there are reasons.
     pub(super) noticed: Vec<(Instant, Box<str>)>,
+    /// For all of this but the claims, and for the room.
+    pub(super) _charge: MemoryCharge,
 }
 
 impl JoinedTopic {
@@ -144,7 +147,7 @@ impl JoinedTopic {
 
     /// Reports that a message of this member had no effect.
     fn report(&self, outbound: &Outbound, tenant: &Tenant, code: Code, text: &str) {
-        let Claims { sub, expires_at, .. } = &*self.claims;
+        let Claims { sub, expires_at, .. } = &**self.claims;
         let report = code.at(Scope::Channel).from(&outbound.context).by(sub.as_deref(), *expires_at);
         tenant.reports.record(report, text);
     }

@@ -35,8 +35,7 @@ use self::delayed_replies::DelayedReplies;
 use self::joined::JoinedTopic;
 use self::joining::{HeldMessage, Joining};
 use self::outbound::Outbound;
-use super::{ClientContext, MessageHead, Services, Session};
-use crate::auth::Claims;
+use super::{ClientContext, KeptClaims, MessageHead, Services, Session};
 use crate::broadcast::BroadcastError;
 use crate::close_reason::CloseReason;
 use crate::permit::Permit;
@@ -62,7 +61,7 @@ pub struct PhoenixSession {
     applied_generation: u64,
     outbound: Outbound,
     /// The claims of the handshake's token, for channels without a token of their own.
-    claims: Arc<Claims>,
+    claims: Arc<KeptClaims>,
     /// By full topic. The hash needs no secret: a client that makes its own topics collide slows down no other client, and
     /// it has at most `limits.max_channels_per_client` of them.
     topics: HashMap<Box<str>, Box<JoinedTopic>, FxBuildHasher>,

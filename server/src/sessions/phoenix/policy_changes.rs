@@ -89,7 +89,7 @@ mod tests {
     use crate::bus::ClusterLink;
     use crate::close_reason::CloseReason;
     use crate::node::{Lifecycle, Node};
-    use crate::sessions::{Admission, ClientContext, Services};
+    use crate::sessions::{Admission, ClientContext, KeptClaims, Services};
     use crate::telemetry::request_context::RequestContext;
 
     /// The close code that a client accepted by `admission` receives at once, if it is closed.
@@ -120,6 +120,7 @@ mod tests {
             let (policy, now) = (tenant.policy(), SystemTime::now());
             let token = sign(&secret, "anon", None, Map::new(), now, Duration::from_secs(60));
             let claims = policy.verifier.verify(&token, now).expect("a good token");
+            let claims = KeptClaims::of_handshake(claims, &tenant.memory).expect("they are short");
             Admission { tenant: Arc::clone(&tenant), generation: policy.generation, claims }
         };
         let before = accepted();

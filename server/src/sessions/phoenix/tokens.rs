@@ -9,6 +9,7 @@ use wire::supabase::TokenRefresh;
 use super::PhoenixSession;
 use super::outbound::Outbound;
 use crate::auth::{Claims, Fingerprint, TokenError};
+use crate::sessions::KeptClaims;
 use crate::telemetry::codes::{Code, Scope};
 use crate::tenants::Policy;
 
@@ -16,10 +17,15 @@ use crate::tenants::Policy;
 /// has to reach decades ahead.
 const RECHECK: Duration = Duration::from_secs(300);
 
+/// Why a channel is not joined, or keeps its token, when the memory of the tenant is used up.
+pub(super) const OUT_OF_MEMORY: &str = "Memory for channels is used up, try again later";
+
 /// Why a token that a client sends while it is connected is not accepted.
 pub(super) enum TokenRefusal {
     /// Too many have been sent, by this code. It was not examined.
     OverRate(Code),
+    /// There is no memory for its claims.
+    OutOfMemory,
     /// It is not valid.
     Token(TokenError),
 }
@@ -48,6 +54,10 @@ impl PhoenixSession {
             Err(TokenRefusal::OverRate(code)) => {
                 self.tenant.reports.record(self.report(code, Scope::Channel), code.text());
             }
+            Err(TokenRefusal::OutOfMemory) => {
+                let report = self.report(Code::MemoryLimitReached, Scope::Channel);
+                self.tenant.reports.record(report, OUT_OF_MEMORY);
+            }
             Ok(claims) => {
                 if let Some(joined) = self.topics.get_mut(topic) {
                     joined.claims = Arc::clone(&claims);
@@ -63,7 +73,7 @@ impl PhoenixSession {
 
     /// Verifies a token that is to replace that of a channel. One that is new to this connection counts as a join: without
     /// a rate, valid tokens in turns would have signatures verified as fast as they arrive.
-    fn verify_refresh(&self, token: &str) -> Result<Arc<Claims>, TokenRefusal> {
+    fn verify_refresh(&self, token: &str) -> Result<Arc<KeptClaims>, TokenRefusal> {
         let policy = self.tenant.policy();
         if let Some(claims) = self.claims_of(Fingerprint::of(token)) {
             policy.verifier.recheck(&claims, SystemTime::now())?;
@@ -80,7 +90,7 @@ impl PhoenixSession {
 
     /// The claims of a token that the client sends with a join. The signature of one that this connection has already is
     /// not verified again: clients send the same token with every join, and to every channel.
-    pub(super) fn verify_token(&self, policy: &Policy, token: &str) -> Result<Arc<Claims>, TokenRefusal> {
+    pub(super) fn verify_token(&self, policy: &Policy, token: &str) -> Result<Arc<KeptClaims>, TokenRefusal> {
         let Some(claims) = self.claims_of(Fingerprint::of(token)) else {
             return self.verify_signature(policy, token);
         };
@@ -90,7 +100,7 @@ impl PhoenixSession {
 
     /// Verifies a token that is new to this connection. It counts towards the rate of its address if no key of the tenant
     /// has signed it; as a join of the tenant if one has, and the token is refused.
-    fn verify_signature(&self, policy: &Policy, token: &str) -> Result<Arc<Claims>, TokenRefusal> {
+    fn verify_signature(&self, policy: &Policy, token: &str) -> Result<Arc<KeptClaims>, TokenRefusal> {
         let node = &self.services.node;
         let (callers, network) =
             (&node.unverified, node.client_network(self.outbound.context.client_address()));
@@ -102,11 +112,11 @@ impl PhoenixSession {
         if result.as_ref().is_err_and(TokenError::is_signed) {
             let _was_left = self.tenant.allowance.joins.take(1, Instant::now());
         }
-        Ok(Arc::new(result?))
+        KeptClaims::of_channel(result?, &self.tenant.memory).ok_or(TokenRefusal::OutOfMemory)
     }
 
     /// The claims of the token with this fingerprint, if it is that of the handshake or of a channel.
-    fn claims_of(&self, token: Fingerprint) -> Option<Arc<Claims>> {
+    fn claims_of(&self, token: Fingerprint) -> Option<Arc<KeptClaims>> {
         let of_channels = self.topics.values().map(|joined| &joined.claims);
         let mut all = std::iter::once(&self.claims).chain(of_channels);
         all.find(|claims| claims.fingerprint == token).map(Arc::clone)

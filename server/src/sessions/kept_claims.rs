@@ -1,0 +1,64 @@
+//! The claims that a session keeps, charged to the memory of its tenant: a client chooses how long they are, and it may have
+//! a token for each of its channels.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use hub::{MemoryCharge, MemoryKind, TenantMemory};
+
+use crate::auth::Claims;
+
+/// Bytes of the texts of a handshake's claims that are part of what its connection is charged.
+const INCLUDED_BYTES: usize = 256;
+
+/// Bytes that the claims of a channel take beside their texts.
+const FIXED_BYTES: usize = 256;
+
+/// Claims, and the memory that they are charged.
+#[derive(Debug)]
+pub struct KeptClaims {
+    claims: Arc<Claims>,
+    _charge: Option<MemoryCharge>,
+}
+
+impl KeptClaims {
+    /// Keeps the claims of a handshake; `None` if they are larger than those of ordinary tokens and there is no memory.
+    pub fn of_handshake(claims: Claims, memory: &Arc<TenantMemory>) -> Option<Arc<Self>> {
+        let bytes = text_bytes(&claims).saturating_sub(INCLUDED_BYTES);
+        let charge = if bytes > 0 { Some(try_charge(memory, bytes)?) } else { None };
+        Some(Arc::new(Self { claims: Arc::new(claims), _charge: charge }))
+    }
+
+    /// Keeps the claims of a channel's own token; `None` if there is no memory.
+    pub fn of_channel(claims: Claims, memory: &Arc<TenantMemory>) -> Option<Arc<Self>> {
+        let charge = try_charge(memory, FIXED_BYTES + text_bytes(&claims))?;
+        Some(Arc::new(Self { claims: Arc::new(claims), _charge: Some(charge) }))
+    }
+
+    /// The claims, to be shared with work that outlasts the session.
+    pub fn shared(&self) -> &Arc<Claims> {
+        &self.claims
+    }
+}
+
+impl Deref for KeptClaims {
+    type Target = Claims;
+
+    fn deref(&self) -> &Claims {
+        &self.claims
+    }
+}
+
+/// Charges `bytes` for what a session keeps, and counts it if there is no memory.
+pub(super) fn try_charge(memory: &Arc<TenantMemory>, bytes: usize) -> Option<MemoryCharge> {
+    let charge = memory.try_charge(MemoryKind::Sessions, bytes);
+    if charge.is_none() {
+        memory.count_refusal(MemoryKind::Sessions);
+    }
+    charge
+}
+
+/// The bytes of what a client chooses.
+fn text_bytes(claims: &Claims) -> usize {
+    claims.role.len() + claims.sub.as_deref().map_or(0, str::len)
+}
