@@ -7,6 +7,7 @@ mod addresses;
 mod admin;
 mod broadcast;
 mod bus;
+mod busy_sockets;
 mod citations;
 mod draining;
 mod frames;

@@ -2,7 +2,8 @@
 //!
 //! A connection holds a permit of the server and one of its address. While it waits for a request it can be closed: if the
 //! server has no permit left, one of the address with the most gives up its permit to the new one. So clients that only
-//! open connections close each other's, and those with a request or a WebSocket stay.
+//! open connections close each other's, and those with a request or a WebSocket stay. Only if the memory for connections is
+//! used up and none waits, one with a request is closed, of the address that has the most of these.
 //!
 //! A connection for which there is no permit, even so, is accepted with one of a few that are reserved for health checks
 //! (`server.reserved_sockets`). Its request has to arrive within a shorter time, and is refused if it is not a health
@@ -42,7 +43,10 @@ pub(super) struct SocketTable {
 #[derive(Default)]
 struct Class {
     by_address: Addresses,
+    /// Those that wait for a request.
     waiting: Mutex<Waiting>,
+    /// Those with a request.
+    busy: Mutex<Waiting>,
 }
 
 /// What a connection holds.
@@ -70,7 +74,7 @@ pub(super) enum Shortage {
     Server,
     /// Its address has `server.max_sockets_per_address`.
     Address,
-    /// The memory for connections is used up, and none waits for a request.
+    /// The memory for connections is used up, and none is closed for it.
     Memory,
 }
 
@@ -97,7 +101,7 @@ impl SocketTable {
     /// # Errors
     /// When there is no permit for it. That is counted here.
     pub(super) fn admit(self: &Arc<Self>, network: Option<IpAddr>) -> Result<Arc<Socket>, Shortage> {
-        let held = self.usual(network).and_then(|held| Ok((held, self.charge_connection()?)));
+        let held = self.usual(network).and_then(|held| Ok((held, self.charge_connection(network)?)));
         let (held, memory) = held.or_else(|shortage| {
             // There is always memory for health checks, which are few.
             let memory = self.node.common_memory.charge(MemoryKind::Connections, self.bytes);
@@ -106,24 +110,38 @@ impl SocketTable {
         Ok(Socket::waiting(Arc::clone(self), held, memory))
     }
 
-    /// The charge for one more connection, for which others are closed if necessary.
-    fn charge_connection(&self) -> Result<MemoryCharge, Shortage> {
+    /// The charge for one more connection of `network`, for which others are closed if necessary. If none waits, it is one with
+    /// a request, of the address that has the most of these: otherwise one address could take all the memory for connections.
+    fn charge_connection(&self, network: Option<IpAddr>) -> Result<MemoryCharge, Shortage> {
         let (memory, bytes) = (&self.node.common_memory, self.bytes);
-        let kind = MemoryKind::Connections;
-        let charge = memory.has_room_for_connection(bytes).then(|| memory.charge(kind, bytes));
-        charge.or_else(|| self.charge_for_others(kind, bytes)).ok_or(Shortage::Memory)
+        let has_room = memory.has_room_for_connection(bytes)
+            || self.close(|usual| usual.waiting.lock().close_one())
+            || self.close(|usual| usual.busy.lock().close_one_of_more_than(network));
+        if !has_room {
+            memory.count_refusal(MemoryKind::Connections);
+            return Err(Shortage::Memory);
+        }
+        Ok(memory.charge(MemoryKind::Connections, bytes))
     }
 
-    /// A charge for which connections that wait are closed. Each gives back its memory when its task ends.
-    fn charge_for_others(&self, kind: MemoryKind, bytes: usize) -> Option<MemoryCharge> {
+    /// A charge for a head, for which connections that wait are closed. Each gives back its memory when its task ends.
+    fn charge_head_for_others(&self, bytes: usize) -> Option<MemoryCharge> {
         for _ in 0..bytes.div_ceil(self.bytes) {
-            if self.usual.waiting.lock().close_one().is_none() {
-                self.node.common_memory.count_refusal(kind);
+            if !self.close(|usual| usual.waiting.lock().close_one()) {
+                self.node.common_memory.count_refusal(MemoryKind::Receiving);
                 return None;
             }
+        }
+        Some(self.node.common_memory.charge(MemoryKind::Receiving, bytes))
+    }
+
+    /// Closes a connection for another one, if `choose` finds one.
+    fn close(&self, choose: impl FnOnce(&Class) -> Option<Held>) -> bool {
+        let is_closed = choose(&self.usual).is_some();
+        if is_closed {
             self.node.metrics.node.sockets_closed_early.increment(1);
         }
-        Some(self.node.common_memory.charge(kind, bytes))
+        is_closed
     }
 
     fn usual(&self, network: Option<IpAddr>) -> Result<Held, Shortage> {

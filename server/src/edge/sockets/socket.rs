@@ -29,8 +29,8 @@ pub(in crate::edge) struct Socket {
 enum State {
     /// Among those of its class, which hold the permits.
     Waiting(Purpose, Position),
-    /// It has a request.
-    Busy(Held),
+    /// It has a request, and is among those of its class that have one.
+    Busy(Purpose, Position),
     /// It has been closed for another one, or is a WebSocket now.
     Gone,
 }
@@ -85,8 +85,7 @@ impl Socket {
     /// What it may be used for. One that is gone is of no use.
     pub(in crate::edge) fn purpose(&self) -> Purpose {
         match &*self.state.lock() {
-            State::Waiting(purpose, _) => *purpose,
-            State::Busy(held) => held.purpose,
+            State::Waiting(purpose, _) | State::Busy(purpose, _) => *purpose,
             State::Gone => Purpose::HealthChecks(Shortage::Server),
         }
     }
@@ -95,7 +94,9 @@ impl Socket {
     pub(in crate::edge) fn begin_request(self: &Arc<Self>) -> BusySocket {
         let mut state = self.state.lock();
         if let Some(held) = self.sockets.take(&mut state) {
-            *state = State::Busy(held);
+            let purpose = held.purpose;
+            let position = self.sockets.class(purpose).busy.lock().push(held, &self.closing);
+            *state = State::Busy(purpose, position);
         }
         drop(state);
         BusySocket(Arc::clone(self))
@@ -113,7 +114,7 @@ impl Socket {
             return true;
         }
         let charge = sockets.node.common_memory.try_charge(MemoryKind::Receiving, more);
-        let Some(charge) = charge.or_else(|| sockets.charge_for_others(MemoryKind::Receiving, more)) else {
+        let Some(charge) = charge.or_else(|| sockets.charge_head_for_others(more)) else {
             let code = Code::MemoryLimitReached;
             sockets.node.reports.record(code.at(Scope::Http), code.text());
             return false;
@@ -122,9 +123,10 @@ impl Socket {
         true
     }
 
-    /// Whether a tenant has memory for this connection to become a WebSocket, which takes less than it does now.
+    /// Whether a tenant has memory for this connection to become a WebSocket. It takes less then than what is charged for it
+    /// now, so it needs no more of what is reserved for connections.
     pub(in crate::edge) fn fits(&self, memory: &TenantMemory) -> bool {
-        memory.has_room_for_connection(self.sockets.bytes)
+        memory.has_room_for_connection(0)
     }
 
     /// Counts a request that is refused.
@@ -150,7 +152,7 @@ impl SocketTable {
     fn take(&self, state: &mut State) -> Option<Held> {
         match std::mem::replace(state, State::Gone) {
             State::Waiting(purpose, position) => self.class(purpose).waiting.lock().take(&position),
-            State::Busy(held) => Some(held),
+            State::Busy(purpose, position) => self.class(purpose).busy.lock().take(&position),
             State::Gone => None,
         }
     }
@@ -159,9 +161,11 @@ impl SocketTable {
 impl Drop for BusySocket {
     fn drop(&mut self) {
         let mut state = self.0.state.lock();
-        match std::mem::replace(&mut *state, State::Gone) {
-            State::Busy(held) => *state = self.0.sockets.wait(held, &self.0.closing),
-            unchanged => *state = unchanged,
+        if matches!(*state, State::Busy(..)) {
+            // `None` if it was closed for another one.
+            if let Some(held) = self.0.sockets.take(&mut state) {
+                *state = self.0.sockets.wait(held, &self.0.closing);
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Connections that wait for a request, and which of them is closed for another one.
+//! Connections that wait for a request, or that have one, and which of them is closed for another one.
 //!
 //! One of the address that has the most of them, so that an address with many closes its own and not those of others:
 //! their numbers approach each other. Of that address, and of addresses with equally many, it is the one that has
@@ -58,6 +58,18 @@ impl Waiting {
     pub(super) fn close_one(&mut self) -> Option<Held> {
         let network = *self.ranks.last_key_value()?.1;
         self.close_first_of(network)
+    }
+
+    /// Closes a connection of the address that has the most, if that has more than `network` would have with one more.
+    /// Those whose address is not known, or not limited, stay.
+    pub(super) fn close_one_of_more_than(&mut self, network: Option<IpAddr>) -> Option<Held> {
+        let own = network.and_then(|_| self.by_address.get(&network)).map_or(0, BTreeMap::len);
+        let ((number, _), greatest) = self.ranks.iter().rev().find(|(_, address)| address.is_some())?;
+        if *number <= own + 1 {
+            return None;
+        }
+        let greatest = *greatest;
+        self.close_first_of(greatest)
     }
 
     /// Closes the connection of `network` that has waited the longest.
