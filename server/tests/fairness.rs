@@ -5,8 +5,8 @@
 
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,18 @@ use tokio::time::timeout;
 const PROGRAM: &str = env!("CARGO_BIN_EXE_realtime-server");
 const SECRET: &str = "the secret of the default tenant, of 32 bytes or more";
 const ROOM: &str = "realtime:quiet";
+
+/// Held while one is measured, because the processors are shared.
+static MEASURED: Mutex<()> = Mutex::new(());
+
+/// While it exists, no other of these tests runs.
+struct Alone {
+    _guard: MutexGuard<'static, ()>,
+}
+
+fn alone() -> Alone {
+    Alone { _guard: MEASURED.lock().unwrap_or_else(PoisonError::into_inner) }
+}
 
 /// A running program.
 struct Program {
@@ -142,6 +154,7 @@ async fn rejoin_forever(mut client: RawSocket) {
 // The announcer serves tenants in turns: with a single line for all, 1,440 rejoins are answered before this room.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn presence_is_not_late_because_another_tenant_rejoins_rooms() {
+    let _alone = alone();
     let program = Program::start(&[]);
     let mut quiet = [program.world.connect_for("quiet").await, program.world.connect_for("quiet").await];
     for client in &mut quiet {
@@ -199,6 +212,7 @@ async fn broadcast_forever(mut client: Client, topic: String) {
 // Two clients send far more than the connection to Redis carries.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_message_to_another_node_is_lost_or_late_because_another_tenant_sends_too_much() {
+    let _alone = alone();
     let redis = Redis::start().await;
     let proxy = ChaosProxy::to(redis.address()).await;
     let bounds = [("REALTIME__BUS__MAX_BYTES", "2 MiB"), ("REALTIME__BUS__TIMEOUT", "20s")];
@@ -275,6 +289,7 @@ async fn measure_heartbeats(address: SocketAddr, ended: &AtomicBool) -> Vec<Dura
 // The kernel took 4 MB for each of them, as fast as the server could copy it, and no other connection had a turn before.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn heartbeats_are_not_late_because_another_tenant_broadcasts_to_members_who_do_not_read() {
+    let _alone = alone();
     let program = Program::start(&[]);
     let mut non_readers = Vec::new();
     for _ in 0..500 {
@@ -329,6 +344,7 @@ async fn check_heartbeats_during_floods(
 // hyper handles sixteen requests and wakes itself, and the runtime looked for input after 1,024 such turns.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn heartbeats_are_not_late_because_clients_without_a_token_send_many_requests_at_once() {
+    let _alone = alone();
     let program = Program::start(&[]);
     let post = "POST /api/broadcast HTTP/1.1\r\nhost: x\r\nx-tenant: quiet\r\ncontent-type: application/json\r\n\
                 content-length: 15\r\n\r\n{\"messages\":[]}";
@@ -340,6 +356,7 @@ async fn heartbeats_are_not_late_because_clients_without_a_token_send_many_reque
 // As above, with the 128 messages that a connection may have read.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn heartbeats_are_not_late_because_clients_of_another_tenant_never_stop_to_send() {
+    let _alone = alone();
     let program = Program::start(&[]);
     let first = joined_connection(&program);
     // The first is answered, which wakes the connection; the second is not, so that it has nothing to wait for.
@@ -352,6 +369,7 @@ async fn heartbeats_are_not_late_because_clients_of_another_tenant_never_stop_to
 // Each had a turn of a millisecond before new input was looked for.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn heartbeats_are_not_late_because_another_tenant_has_many_clients_that_send() {
+    let _alone = alone();
     let program = Program::start(&[]);
     let first = joined_connection(&program);
     let message = RawFrame::text(r#"["1",null,"realtime:busy","dance",{}]"#).encode().repeat(500);

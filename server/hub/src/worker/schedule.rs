@@ -99,6 +99,16 @@ impl TimeSlice {
         })
     }
 
+    /// Has the task woken when it is its turn, to write more. `false` on a thread that is no worker.
+    pub fn wake_in_turn(&self, waker: &Waker) -> bool {
+        SCHEDULE.with(|schedule| {
+            if schedule.is_on.get() {
+                schedule.add(self.party, std::iter::once(Work::Write(waker.clone())));
+            }
+            schedule.is_on.get()
+        })
+    }
+
     /// Waits until the task may work, until [`end`](Self::end).
     pub async fn begin(&mut self) -> Begun {
         poll_fn(|cx| self.poll_begin(cx)).await

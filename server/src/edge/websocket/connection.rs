@@ -177,7 +177,10 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
                 Poll::Ready(Err(error)) => return Err(error),
                 Poll::Ready(Ok(WriteOutcome::BatchWritten)) => {
                     self.stalled = None;
-                    yield_to_others(cx);
+                    // There is more to write, but others get their turn first.
+                    if !self.time_slice.wake_in_turn(cx.waker()) {
+                        yield_to_others(cx);
+                    }
                     return Ok(false);
                 }
                 Poll::Ready(Ok(WriteOutcome::Drained(NextAction::Notified))) => {
