@@ -132,13 +132,8 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
         let (idle, before) = (cx.waker().clone(), self.writer.sent());
         let Ok(drained) = self.write(cx, &idle) else { return ControlFlow::Break(()) };
         self.time_slice.wrote(self.writer.sent() - before);
-        if drained
-            && matches!(self.phase, Phase::Lingering(_))
-            && let Poll::Ready(begun) = self.time_slice.poll_begin(cx)
-        {
-            let linger = self.linger(cx);
-            self.time_slice.end(begun);
-            return linger;
+        if drained && matches!(self.phase, Phase::Lingering(_)) {
+            return self.linger(cx);
         }
         ControlFlow::Continue(())
     }
