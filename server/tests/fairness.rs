@@ -376,6 +376,16 @@ async fn heartbeats_are_not_late_because_another_tenant_has_many_clients_that_se
     check_heartbeats_during_floods(&program, (&first, &message), 200, Duration::from_millis(10)).await;
 }
 
+// A connection that has failed is read until its client closes it, at most `server.close_timeout`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn heartbeats_are_not_late_because_clients_of_another_tenant_send_after_they_have_failed() {
+    let _alone = alone();
+    let program = Program::start(&[]);
+    // A frame without a mask, which ends a connection.
+    let first = [&joined_connection(&program)[..], &[0x81, 0x01, b'x']].concat();
+    check_heartbeats_during_floods(&program, (&first, &[0; 256 * 1024]), 60, Duration::from_millis(10)).await;
+}
+
 /// What a client sends to be connected and a member of a room.
 fn joined_connection(program: &Program) -> Vec<u8> {
     let handshake = format!(

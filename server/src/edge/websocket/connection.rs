@@ -114,7 +114,8 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
     /// Writes, reads a little, writes what that caused. Without a time slice it only writes: for that it was woken by the
     /// schedule of its worker, or by its socket.
     fn poll_traffic(&mut self, cx: &mut Context<'_>) -> ControlFlow<()> {
-        if self.is_readable()
+        if !matches!(self.phase, Phase::Lingering(_))
+            && self.is_readable()
             && let Poll::Ready(begun) = self.time_slice.poll_begin(cx)
         {
             // What it reads is followed by a write, so its own replies need not wake it: that would give it another turn
@@ -309,7 +310,7 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
         deadline
     }
 
-    /// Closes our side and discards what the client still sends.
+    /// Closes our side, and in time slices discards what the client still sends.
     fn linger(&mut self, cx: &mut Context<'_>) -> ControlFlow<()> {
         let stream = self.tap.stream();
         let mut scratch = [0; 1024];
@@ -319,14 +320,17 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
             // TLS has a last record to write.
             Poll::Pending => return ControlFlow::Continue(()),
         }
-        loop {
+        let Poll::Ready(begun) = self.time_slice.poll_begin(cx) else { return ControlFlow::Continue(()) };
+        let flow = loop {
             let mut buffer = ReadBuf::new(&mut scratch);
             match Pin::new(&mut *stream).poll_read(cx, &mut buffer) {
                 Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {}
-                Poll::Ready(_) => return ControlFlow::Break(()),
-                Poll::Pending => return ControlFlow::Continue(()),
+                Poll::Ready(_) => break ControlFlow::Break(()),
+                Poll::Pending => break ControlFlow::Continue(()),
             }
-        }
+        };
+        self.time_slice.end(begun);
+        flow
     }
 }
 
