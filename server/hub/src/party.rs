@@ -1,4 +1,4 @@
-//! Whose time it is that a worker uses.
+//! Whose time it is that a worker uses: a tenant's for its WebSockets, a client address' for HTTP.
 
 use std::hash::BuildHasher;
 use std::net::IpAddr;
@@ -18,7 +18,7 @@ impl Party {
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// That of a client address whose tenant is not known yet. `keys` is the same for all addresses.
+    /// That of a client address. `keys` is the same for all addresses.
     pub fn of_address(address: IpAddr, keys: &impl BuildHasher) -> Self {
         Self(keys.hash_one(address) | 1 << 63)
     }

@@ -39,6 +39,8 @@ const QUANTUM: Quantum = Quantum { per_turn: TIME_SLICE, per_item: WRITE };
 enum Work {
     /// A connection is woken, to write.
     Write(Waker),
+    /// A connection is woken, to write more.
+    WriteMore(Arc<Waiter>),
     /// A task may begin.
     Begin(Arc<Waiter>),
 }
@@ -50,11 +52,29 @@ struct Waiter {
     waker: Waker,
 }
 
+impl Waiter {
+    fn new(waker: &Waker) -> Arc<Self> {
+        Arc::new(Self { is_granted: AtomicBool::new(false), waker: waker.clone() })
+    }
+
+    fn is_granted(&self) -> bool {
+        self.is_granted.load(Ordering::Relaxed)
+    }
+
+    /// Returns the waker of the task, unless it has ended.
+    fn grant(self: Arc<Self>) -> Option<Waker> {
+        self.is_granted.store(true, Ordering::Relaxed);
+        (Arc::strong_count(&self) > 1).then(|| self.waker.clone())
+    }
+}
+
 /// The permission of one task to work, asked for each time that it has something to do.
 #[derive(Debug)]
 pub struct TimeSlice {
     party: Party,
     waiter: Option<Arc<Waiter>>,
+    /// Since it has more to write, if it waits for that.
+    writer: Option<Arc<Waiter>>,
 }
 
 /// When a task has begun to work.
@@ -72,7 +92,7 @@ impl Begun {
 impl TimeSlice {
     /// For a task whose time is charged to `party`.
     pub fn of(party: Party) -> Self {
-        Self { party, waiter: None }
+        Self { party, waiter: None, writer: None }
     }
 
     /// Ready if the task may work now, until [`end`](Self::end). Otherwise it is woken when it may; other wakes do not
@@ -84,12 +104,11 @@ impl TimeSlice {
                 return Poll::Ready(Begun(None));
             }
             match &self.waiter {
-                Some(waiter) if !waiter.is_granted.load(Ordering::Relaxed) => return Poll::Pending,
+                Some(waiter) if !waiter.is_granted() => return Poll::Pending,
                 Some(_) => self.waiter = None,
                 None if schedule.is_within_time_slice() => {}
                 None => {
-                    let (is_granted, waker) = (AtomicBool::new(false), cx.waker().clone());
-                    let waiter = Arc::new(Waiter { is_granted, waker });
+                    let waiter = Waiter::new(cx.waker());
                     self.waiter = Some(Arc::clone(&waiter));
                     schedule.add(self.party, std::iter::once(Work::Begin(waiter)));
                     return Poll::Pending;
@@ -99,11 +118,15 @@ impl TimeSlice {
         })
     }
 
-    /// Has the task woken when it is its turn, to write more. `false` on a thread that is no worker.
-    pub fn wake_in_turn(&self, waker: &Waker) -> bool {
+    /// Has the task woken when it is its turn, to write more; once, however often it is called before. `false` on a thread
+    /// that is no worker.
+    pub fn wake_in_turn(&mut self, waker: &Waker) -> bool {
         SCHEDULE.with(|schedule| {
-            if schedule.is_on.get() {
-                schedule.add(self.party, std::iter::once(Work::Write(waker.clone())));
+            let waits = self.writer.as_ref().is_some_and(|writer| !writer.is_granted());
+            if schedule.is_on.get() && !waits {
+                let writer = Waiter::new(waker);
+                self.writer = Some(Arc::clone(&writer));
+                schedule.add(self.party, std::iter::once(Work::WriteMore(writer)));
             }
             schedule.is_on.get()
         })
@@ -217,18 +240,14 @@ impl Schedule {
         while planned < TIME_SLICE
             && let Some(work) = queue.pop()
         {
-            match work {
-                Work::Write(waker) => {
-                    planned = planned.saturating_add(write);
-                    woken.push(waker);
-                }
-                // Its task has ended.
-                Work::Begin(waiter) if Arc::strong_count(&waiter) == 1 => {}
-                Work::Begin(waiter) => {
-                    planned = planned.saturating_add(self.expected.get().max(1));
-                    waiter.is_granted.store(true, Ordering::Relaxed);
-                    woken.push(waiter.waker.clone());
-                }
+            let (waker, needs) = match work {
+                Work::Write(waker) => (Some(waker), write),
+                Work::WriteMore(writer) => (writer.grant(), write),
+                Work::Begin(waiter) => (waiter.grant(), self.expected.get().max(1)),
+            };
+            if let Some(waker) = waker {
+                planned = planned.saturating_add(needs);
+                woken.push(waker);
             }
         }
         self.waiting.set(queue.len());

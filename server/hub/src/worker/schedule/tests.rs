@@ -112,3 +112,19 @@ fn what_waits_when_a_worker_ends_is_woken_and_ended_tasks_are_not() {
         "no worker would grant one"
     );
 }
+
+#[test]
+fn a_task_that_has_more_to_write_waits_once() {
+    switch_on();
+    let (woken, party) = (Woken::default(), Party::new_tenant());
+    let mut slice = TimeSlice::of(party);
+    for _ in 0..3 {
+        assert!(slice.wake_in_turn(&waker(1, &woken)));
+    }
+    assert!(!grant(&mut Vec::new()));
+    assert_eq!(take(&woken), [1]);
+    assert!(slice.wake_in_turn(&waker(1, &woken)));
+    drop(slice);
+    assert!(!grant(&mut Vec::new()));
+    assert_eq!(take(&woken).len(), 0, "the task has ended");
+}
