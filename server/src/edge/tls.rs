@@ -7,6 +7,7 @@ mod validity;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -35,6 +36,9 @@ const BUFFER_BYTES_MAX: usize = 16 * 1024;
 
 /// How often a certificate that is about to expire is logged.
 const EXPIRY_LOG_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How often the files are read while they are not watched yet, because their file system does not respond.
+const UNWATCHED_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The settings that name the files.
 const CERT_FILE: &str = "server.tls.cert_file";
@@ -175,12 +179,10 @@ impl Certificates {
         let files = [self.cert_file.clone(), self.key_file.clone()];
         // On a thread for blocking work, because a network file system may not respond.
         let watching = tokio::task::spawn_blocking(move || Watch::new(move || files.to_vec()));
-        // An error means that the runtime is shutting down.
-        let Ok(watch) = watching.await else { return };
-        let mut watch =
-            watch.inspect_err(|error| warn!("The files of certificates are not watched: {error}")).ok();
+        let (mut watching, mut watch) = (pin!(watching), None);
+        let mut is_watching = false;
         let mut expiry_log = interval_at(Instant::now() + EXPIRY_LOG_INTERVAL, EXPIRY_LOG_INTERVAL);
-        // Once at the start: the files may have changed before they were watched.
+        // Also once they are watched: they may have changed before.
         let (mut is_due, mut retry) = (true, Retry::default());
         loop {
             if std::mem::take(&mut is_due) {
@@ -191,7 +193,14 @@ impl Certificates {
             }
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = watch::changed(watch.as_mut()) => is_due = true,
+                began = watching.as_mut(), if !is_watching => {
+                    // An error means that the runtime is shutting down.
+                    let Ok(began) = began else { return };
+                    let told = began.inspect_err(|why| warn!("The files of certificates are not watched: {why}"));
+                    (watch, is_watching, is_due) = (told.ok(), true, true);
+                }
+                () = tokio::time::sleep(UNWATCHED_INTERVAL), if !is_watching => is_due = true,
+                () = watch::changed(watch.as_mut()), if is_watching => is_due = true,
                 () = retry.due() => is_due = true,
                 _ = expiry_log.tick() => self.log_expiry(),
             }
