@@ -196,8 +196,8 @@ impl Certificates {
                 began = watching.as_mut(), if !is_watching => {
                     // An error means that the runtime is shutting down.
                     let Ok(began) = began else { return };
-                    let told = began.inspect_err(|why| warn!("The files of certificates are not watched: {why}"));
-                    (watch, is_watching, is_due) = (told.ok(), true, true);
+                    let began = began.inspect_err(|why| warn!("The files of certificates are not watched: {why}"));
+                    (watch, is_watching, is_due) = (began.ok(), true, true);
                 }
                 () = tokio::time::sleep(UNWATCHED_INTERVAL), if !is_watching => is_due = true,
                 () = watch::changed(watch.as_mut()), if is_watching => is_due = true,
