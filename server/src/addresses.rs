@@ -7,11 +7,11 @@ mod rates;
 
 pub use rates::AddressRates;
 
-use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+use hub::Shares;
 use parking_lot::Mutex;
 
 use crate::permit::{Permit, PermitPool};
@@ -21,13 +21,7 @@ const IPV6_NETWORK_BITS: u8 = 64;
 
 /// Permits in use, by the address that holds them.
 #[derive(Debug, Clone, Default)]
-pub struct Addresses(Arc<Mutex<InUse>>);
-
-#[derive(Debug, Default)]
-struct InUse {
-    by_network: HashMap<IpAddr, usize>,
-    total: usize,
-}
+pub struct Addresses(Arc<Mutex<Shares<IpAddr>>>);
 
 /// Where the permits of one address are returned to.
 struct AddressPool {
@@ -39,49 +33,39 @@ impl Addresses {
     /// One more permit for `address`, if fewer than `max` are in use. Counted also without a maximum: a reload may set one
     /// later.
     pub fn acquire(&self, address: IpAddr, max: Option<NonZeroUsize>) -> Option<Permit> {
-        self.acquire_if(address, |used, _| is_below(used, max))
+        self.acquire_if(address, |in_use, network| {
+            let has_room = is_below(in_use.of(network), max);
+            if has_room {
+                in_use.take(network, 1);
+            }
+            has_room
+        })
     }
 
-    /// One more permit for `address`, if it has fewer than are left of `max` for all: up to half of them while no other
-    /// address has one, up to a third each for two.
+    /// One more permit for `address`, if that is in its [share](Shares) of the `max` that all may have.
     pub fn acquire_share(&self, address: IpAddr, max: usize) -> Option<Permit> {
-        self.acquire_if(address, |used, total| used < max.saturating_sub(total))
+        self.acquire_if(address, |in_use, network| in_use.try_take(network, 1, max))
     }
 
     /// Whether [`acquire`](Self::acquire) would return a permit.
     pub fn has_room(&self, address: IpAddr, max: Option<NonZeroUsize>) -> bool {
-        max.is_none() || {
-            let in_use = self.0.lock();
-            is_below(in_use.by_network.get(&network(address)).copied().unwrap_or_default(), max)
-        }
+        max.is_none() || is_below(self.0.lock().of(&network(address)), max)
     }
 
-    fn acquire_if(&self, address: IpAddr, allows: impl FnOnce(usize, usize) -> bool) -> Option<Permit> {
+    fn acquire_if(
+        &self,
+        address: IpAddr,
+        take: impl FnOnce(&mut Shares<IpAddr>, &IpAddr) -> bool,
+    ) -> Option<Permit> {
         let network = network(address);
-        let mut in_use = self.0.lock();
-        let used = in_use.by_network.get(&network).copied().unwrap_or_default();
-        if !allows(used, in_use.total) {
-            return None;
-        }
-        in_use.by_network.insert(network, used + 1);
-        in_use.total += 1;
-        drop(in_use);
-        Some(Permit::of(Arc::new(AddressPool { addresses: self.clone(), network })))
+        let is_taken = take(&mut self.0.lock(), &network);
+        is_taken.then(|| Permit::of(Arc::new(AddressPool { addresses: self.clone(), network })))
     }
 }
 
 impl PermitPool for AddressPool {
     fn release(&self) {
-        let mut in_use = self.addresses.0.lock();
-        in_use.total -= 1;
-        match in_use.by_network.get_mut(&self.network) {
-            Some(used) if *used > 1 => *used -= 1,
-            _ => drop(in_use.by_network.remove(&self.network)),
-        }
-        if in_use.total == 0 {
-            // Returns the memory that many addresses needed.
-            *in_use = InUse::default();
-        }
+        self.addresses.0.lock().give_back(&self.network, 1);
     }
 }
 
@@ -125,7 +109,7 @@ mod tests {
         let other = acquire("192.0.2.2").expect("another address");
         drop(first);
         drop((acquire("192.0.2.1").expect("the permit that was returned"), second, other));
-        assert!(addresses.0.lock().by_network.is_empty(), "no address is remembered");
+        assert_eq!(addresses.0.lock().total(), 0, "no address is remembered");
     }
 
     #[test]
@@ -162,6 +146,6 @@ mod tests {
         drop(first);
         assert_eq!(all("192.0.2.3").len(), 34);
         drop(second);
-        assert_eq!(addresses.0.lock().total, 0);
+        assert_eq!(addresses.0.lock().total(), 0);
     }
 }

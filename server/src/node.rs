@@ -35,7 +35,7 @@ use crate::addresses;
 use crate::auth::jwks::JwksSources;
 use crate::auth::{Operators, UnverifiedCallers};
 use crate::bus::{ClusterLink, Connectivity};
-use crate::permit::{self, Permit, Permits};
+use crate::permit::{Permit, Permits};
 use crate::telemetry::fan_out::Exporter;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::prometheus::Prometheus;
@@ -228,7 +228,7 @@ impl Node {
         let server = &self.settings().server;
         let others_and_its = self.connections().saturating_sub(1);
         let free = server.max_connections.get().saturating_sub(others_and_its);
-        permit::share(free, server.max_connections_percent_per_tenant)
+        hub::share(free, server.max_connections_percent_per_tenant)
     }
 
     /// Open TCP connections.

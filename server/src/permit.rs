@@ -41,16 +41,6 @@ impl Permits {
     }
 }
 
-/// How many of something one user may have, of which `free` are left beside its own: so many percent of these and its own
-/// together, as with memory (`hub::MemoryBudget`). The fewer are left, the fewer it may have.
-pub fn share(free: usize, percent: u8) -> usize {
-    let percent = usize::from(percent);
-    match 100usize.saturating_sub(percent) {
-        0 => usize::MAX,
-        of_others => free.saturating_mul(percent).div_ceil(of_others),
-    }
-}
-
 impl PermitPool for AtomicUsize {
     fn release(&self) {
         self.fetch_sub(1, Ordering::Relaxed);
@@ -82,28 +72,5 @@ mod tests {
         assert_eq!(permits.in_use(), 1);
         assert!(permits.acquire(1).is_none(), "a lowered maximum applies to the next permit");
         assert!(permits.acquire(2).is_some());
-    }
-
-    #[test]
-    fn users_get_a_share_of_what_others_leave() {
-        /// What each user has that takes as many as it may, one user after the other.
-        fn taken<const USERS: usize>(all: usize, percent: u8) -> [usize; USERS] {
-            let total = Permits::default();
-            let mut held = Vec::new();
-            std::array::from_fn(|_| {
-                let own = Permits::default();
-                let one = || {
-                    let free = all - total.in_use();
-                    Some((total.acquire(all)?, own.acquire(share(free, percent))?))
-                };
-                let before = held.len();
-                held.extend(std::iter::from_fn(one));
-                held.len() - before
-            })
-        }
-        assert_eq!(taken(100, 90), [90, 9, 1]);
-        assert_eq!(taken(100, 50), [50, 25, 13]);
-        assert_eq!(taken(3, 90), [3, 0], "of so few one may have all");
-        assert_eq!(taken(100, 100), [100, 0]);
     }
 }

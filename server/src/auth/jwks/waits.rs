@@ -1,12 +1,14 @@
 //! Who may wait for keys that are being fetched.
 //!
-//! A token that waits is not verified, so anyone can let many of them wait. The waits of a node are bounded; a tenant
-//! gets more of them only as long as it has fewer than are left free, and so does an address within a tenant. So there is
-//! always room for another tenant, and for another address of the same tenant.
+//! A token that waits is not verified, so anyone can let many of them wait. The waits of a node are bounded; tenants have
+//! [shares](hub::share) of them, and so do addresses of those of a tenant. So there is always room for another tenant, and
+//! for another address of the same tenant.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+use hub::{HALF, share};
 
 use crate::addresses::Addresses;
 use crate::permit::{Permit, Permits};
@@ -27,14 +29,13 @@ pub(super) struct NodeWaits {
 #[derive(Debug)]
 pub(super) struct TenantWaits {
     node: Arc<NodeWaits>,
-    in_use: Permits,
     by_address: Addresses,
 }
 
 /// The right to wait.
 #[derive(Debug)]
 pub(super) struct Wait {
-    _permits: [Permit; 3],
+    _permits: [Permit; 2],
 }
 
 impl NodeWaits {
@@ -49,20 +50,17 @@ impl NodeWaits {
 
 impl TenantWaits {
     pub(super) fn new(node: Arc<NodeWaits>) -> Self {
-        Self { node, in_use: Permits::default(), by_address: Addresses::default() }
+        Self { node, by_address: Addresses::default() }
     }
 
     /// The right to wait for a token from `address`, in a tenant that may have `max` of them.
     pub(super) fn acquire(&self, address: IpAddr, max: usize) -> Result<Wait, TooManyWaiting> {
         let node_max = self.node.max.load(Ordering::Relaxed);
-        let max = max.min(node_max.saturating_sub(self.node.in_use.in_use()));
-        let acquire = || {
-            let of_address = self.by_address.acquire_share(address, max)?;
-            Some(Wait {
-                _permits: [of_address, self.in_use.acquire(max)?, self.node.in_use.acquire(node_max)?],
-            })
-        };
-        acquire().ok_or(TooManyWaiting)
+        let max = max.min(share(node_max.saturating_sub(self.node.in_use.in_use()), HALF));
+        // The share of an address is within `max`, so the tenant has no more than that.
+        let of_address = self.by_address.acquire_share(address, max).ok_or(TooManyWaiting)?;
+        let of_node = self.node.in_use.acquire(node_max).ok_or(TooManyWaiting)?;
+        Ok(Wait { _permits: [of_address, of_node] })
     }
 }
 
