@@ -5,14 +5,20 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use super::room_shares::RoomShares;
+use hub::Shares;
+
+use super::room_table::tenant;
 use crate::bus::RoomName;
+
+/// Rooms of all tenants together that are remembered because they have failed or were rejected. Tenants share them, so that
+/// one whose rooms all fail leaves half to the others.
+pub(super) const ROOMS_MAX: usize = 65_536;
 
 /// Those that are remembered. Rooms beyond the share of their tenant are tried again when they change.
 #[derive(Debug, Default)]
 pub(super) struct FailingRooms {
     rooms: HashMap<RoomName, Failure>,
-    shares: RoomShares,
+    shares: Shares<String>,
 }
 
 #[derive(Debug)]
@@ -25,7 +31,7 @@ struct Failure {
 impl FailingRooms {
     /// The room has failed. It is tried again after `shortest`, then after waits that double, up to `longest`.
     pub(super) fn add(&mut self, name: RoomName, now: Instant, (shortest, longest): (Duration, Duration)) {
-        if !self.rooms.contains_key(&name) && !self.shares.add(&name) {
+        if !self.rooms.contains_key(&name) && !self.shares.try_take(tenant(&name), 1, ROOMS_MAX) {
             return;
         }
         let failure = self.rooms.entry(name).or_insert(Failure { wait: Duration::ZERO, due: None });
@@ -44,7 +50,7 @@ impl FailingRooms {
             None => {
                 let is_kept = unsettled(name);
                 if !is_kept {
-                    shares.remove(name);
+                    shares.give_back(tenant(name), 1);
                 }
                 is_kept
             }
@@ -90,5 +96,19 @@ mod tests {
         assert_eq!(rooms.len(), 1, "its responses have not come");
         rooms.take_due(at(now), |_| false);
         assert_eq!(rooms.len(), 0);
+    }
+
+    #[test]
+    fn a_tenant_whose_rooms_all_fail_leaves_places_to_the_others() {
+        let (mut rooms, begun) = (FailingRooms::default(), Instant::now());
+        let waits = (Duration::from_secs(5), Duration::from_secs(15));
+        (0..ROOMS_MAX).for_each(|number| rooms.add(format!("busy:{number}").into(), begun, waits));
+        assert_eq!(rooms.len(), ROOMS_MAX / 2);
+        rooms.add("quiet:1".into(), begun, waits);
+        assert!(rooms.is_waiting("quiet:1"));
+        let due = begun + Duration::from_secs(5);
+        assert_eq!(rooms.take_due(due, |_| false).len(), ROOMS_MAX / 2 + 1);
+        rooms.take_due(due, |_| false);
+        assert_eq!((rooms.len(), rooms.shares.total()), (0, 0));
     }
 }

@@ -13,7 +13,6 @@ mod commands;
 mod failing_rooms;
 mod log_interval;
 mod peers;
-mod room_shares;
 mod room_table;
 mod room_turns;
 mod sequence;

@@ -9,12 +9,11 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Instant;
 
-use hub::RoomKey;
+use hub::{RoomKey, Shares};
 
 use super::requests::Completed;
 use super::{ClusterMessage, LinkSession};
-use crate::bus::link::failing_rooms::FailingRooms;
-use crate::bus::link::room_shares::RoomShares;
+use crate::bus::link::failing_rooms::{FailingRooms, ROOMS_MAX};
 use crate::bus::link::room_turns::{RoomPriority, RoomTurns};
 use crate::bus::link::stored_presence::TooMuch;
 use crate::bus::link::{ResyncProgress, commands, room_table};
@@ -28,7 +27,7 @@ pub(super) struct Resync {
     /// Rooms to store after the next renewal, because a change was rejected.
     rejected: BTreeSet<RoomName>,
     /// Those of each tenant. Rooms beyond its share are stored over the next connection.
-    rejected_shares: RoomShares,
+    rejected_shares: Shares<String>,
     /// Whether there were such rooms.
     is_incomplete: bool,
     /// Rooms that fail by themselves.
@@ -60,7 +59,7 @@ impl Resync {
         if self.rejected.contains(&name) {
             return;
         }
-        if self.rejected_shares.add(&name) {
+        if self.rejected_shares.try_take(room_table::tenant(&name), 1, ROOMS_MAX) {
             self.rejected.insert(name);
         } else {
             self.is_incomplete = true;
@@ -99,7 +98,7 @@ impl LinkSession<'_, '_> {
         match &rejected {
             Some(reason) => self.status.presence_rejected(reason),
             None if !self.resync.rejected.is_empty() => {
-                self.resync.rejected_shares = RoomShares::default();
+                self.resync.rejected_shares = Shares::default();
                 std::mem::take(&mut self.resync.rejected).into_iter().for_each(|name| self.resync.add(name));
             }
             // What is pending may be rejected again: the next renewal shows it.
