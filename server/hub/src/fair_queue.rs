@@ -1,17 +1,17 @@
-//! A bounded queue that its users share fairly, such as the tenants of a node.
+//! A bounded queue that parties share fairly, such as the tenants of a node.
 //!
-//! Each user has a line of its own, in which the order is kept. The lines take turns: a line is served until it has used
+//! Each party has a line of its own, in which the order is kept. The lines take turns: a line is served until it has used
 //! its quantum, and what it uses beyond that delays its next turn. When a turn begins is a *virtual time* (start-time fair
-//! queueing, Goyal et al., 1996): how much each line had used that never paused. Up to when a user was served is known
-//! also when it has no items any more (`finish_times.rs`), so that users with one item at a time do not come again and
-//! again before those with many. So a user with little in the queue waits for one turn of each other user at most, however
+//! queueing, Goyal et al., 1996): how much each line had used that never paused. Up to when a party was served is known
+//! also when it has no items any more (`finish_times.rs`), so that parties with one item at a time do not come again and
+//! again before those with many. So a party with little in the queue waits for one turn of each other party at most, however
 //! much they have queued.
 //!
-//! A line may grow to what is left free (dynamic thresholds): half of the bounds while one user needs them, a third
-//! each for two. A user that has nothing queued always finds room, without a reserve that would lie idle otherwise.
+//! A line may grow to its share of the bounds, by items and by bytes ([`share`]). A party that has nothing queued always
+//! finds room.
 //!
 //! Queueing takes constant time, and taking an item what a heap of the lines takes, the logarithm of their number; other
-//! operations visit every item. In steady state nothing is allocated. A user without items costs nothing, or the time up to when it
+//! operations visit every item. In steady state nothing is allocated. A party without items costs nothing, or the time up to when it
 //! was served.
 
 mod finish_times;
@@ -24,6 +24,7 @@ use slab::Slab;
 
 use self::finish_times::FinishTimes;
 use crate::bounds::Bounds;
+use crate::shares::{HALF, share};
 
 /// What one line may use more than its quantum, in quanta: so many turns it then waits at most.
 const DEBT_MAX: u64 = 1_024;
@@ -44,7 +45,7 @@ pub struct Quantum {
     pub per_item: u32,
 }
 
-/// A queue of `T` shared by users that `K` identifies. It is not locked: its owner does that.
+/// A queue of `T`, shared by parties that `K` identifies. It is not locked: its owner does that.
 #[derive(Debug)]
 pub struct FairQueue<K, T> {
     bounds: Bounds,
@@ -53,7 +54,7 @@ pub struct FairQueue<K, T> {
     load: Load,
     /// All items.
     len: usize,
-    by_user: HashMap<K, usize>,
+    by_party: HashMap<K, usize>,
     /// The lines that have items.
     lines: Slab<Line<K, T>>,
     /// The same lines, each once, in the order of their turns.
@@ -68,7 +69,7 @@ pub struct FairQueue<K, T> {
 
 #[derive(Debug)]
 struct Line<K, T> {
-    user: K,
+    party: K,
     items: VecDeque<Item<T>>,
     load: Load,
     /// When its turn begins, in virtual time.
@@ -106,7 +107,8 @@ impl Load {
         let free_items = (bounds.frames as usize).saturating_sub(total.items);
         let free_bytes = bounds.bytes.saturating_sub(total.bytes);
         let is_within = free_items > 0 && bytes <= free_bytes;
-        let is_share = self.items == 0 || (self.items < free_items && self.bytes + bytes <= free_bytes);
+        let is_share = self.items == 0
+            || (self.items < share(free_items, HALF) && self.bytes + bytes <= share(free_bytes, HALF));
         // Whatever its size, one item fits an empty queue.
         total.items == 0 || (is_within && is_share)
     }
@@ -130,7 +132,7 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
             quantum,
             load: Load::default(),
             len: 0,
-            by_user: HashMap::new(),
+            by_party: HashMap::new(),
             lines: Slab::new(),
             turns: BinaryHeap::new(),
             ordered: 0,
@@ -155,60 +157,51 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
         self.load.bytes
     }
 
-    /// Queues an item behind the others of `user`.
+    /// Queues an item behind the others of `party`.
     ///
     /// # Errors
-    /// The item, if the share of `user` is used up.
-    pub fn offer(&mut self, user: &K, bytes: usize, value: T) -> Result<(), T> {
-        let line = self.by_user.get(user).map(|number| self.lines[*number].load).unwrap_or_default();
-        if !line.fits(bytes, self.load, self.bounds) {
+    /// The item, if the share of `party` is used up.
+    pub fn offer(&mut self, party: &K, bytes: usize, value: T) -> Result<(), T> {
+        let number = self.by_party.get(party).copied();
+        let load = number.map(|number| self.lines[number].load).unwrap_or_default();
+        if !load.fits(bytes, self.load, self.bounds) {
             return Err(value);
         }
-        self.add(user, Item { value, bytes: Some(bytes) });
+        let number = number.unwrap_or_else(|| self.begin_line(party));
+        let (line, bytes) = (&mut self.lines[number], Some(bytes));
+        line.load.add(bytes);
+        line.items.push_back(Item { value, bytes });
+        self.load.add(bytes);
+        self.len += 1;
         Ok(())
     }
 
     /// Queues an item that does not count against the bounds and is never refused: the caller bounds these by other
     /// means, such as one for each room.
-    pub fn insert(&mut self, user: &K, value: T) {
-        self.add(user, Item { value, bytes: None });
+    pub fn insert(&mut self, party: &K, value: T) {
+        self.insert_all(party, std::iter::once(value));
     }
 
     /// Queues several such items in their order.
-    pub fn insert_all(&mut self, user: &K, values: impl Iterator<Item = T>) {
+    pub fn insert_all(&mut self, party: &K, values: impl Iterator<Item = T>) {
         let mut values = values.peekable();
         if values.peek().is_none() {
             return;
         }
-        let number = match self.by_user.get(user) {
-            Some(number) => *number,
-            None => self.begin_line(user),
-        };
+        let number = self.by_party.get(party).copied().unwrap_or_else(|| self.begin_line(party));
         let items = &mut self.lines[number].items;
         let before = items.len();
         items.extend(values.map(|value| Item { value, bytes: None }));
         self.len += items.len() - before;
     }
 
-    fn add(&mut self, user: &K, item: Item<T>) {
-        let number = match self.by_user.get(user) {
-            Some(number) => *number,
-            None => self.begin_line(user),
-        };
-        self.load.add(item.bytes);
-        self.len += 1;
-        let line = &mut self.lines[number];
-        line.load.add(item.bytes);
-        line.items.push_back(item);
-    }
-
-    /// A line without items, whose turn begins now, or when what the user had before has been served.
-    fn begin_line(&mut self, user: &K) -> usize {
+    /// A line without items, whose turn begins now, or when what the party had before has been served.
+    fn begin_line(&mut self, party: &K) -> usize {
         let items = self.spare.pop().unwrap_or_default();
-        let start = self.finish_times.take(user).max(self.now);
+        let start = self.finish_times.take(party).max(self.now);
         let line =
-            self.lines.insert(Line { user: user.clone(), items, load: Load::default(), start, used: 0 });
-        self.by_user.insert(user.clone(), line);
+            self.lines.insert(Line { party: party.clone(), items, load: Load::default(), start, used: 0 });
+        self.by_party.insert(party.clone(), line);
         let order = self.next_order();
         self.turns.push(Reverse(Turn { start, order, line }));
         line
@@ -252,13 +245,13 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
         }
     }
 
-    /// Charges `user` for work that an item has caused after it was taken, whether or not it has further ones.
-    pub fn charge(&mut self, user: &K, cost: usize) {
-        if let Some(number) = self.by_user.get(user) {
+    /// Charges `party` for work that an item has caused after it was taken, whether or not it has further ones.
+    pub fn charge(&mut self, party: &K, cost: usize) {
+        if let Some(number) = self.by_party.get(party) {
             self.charge_line(*number, cost);
         } else {
-            let start = self.finish_times.take(user).max(self.now);
-            self.keep_finish_time(user.clone(), start.saturating_add(cost as u64));
+            let start = self.finish_times.take(party).max(self.now);
+            self.keep_finish_time(party.clone(), start.saturating_add(cost as u64));
         }
     }
 
@@ -275,22 +268,22 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
         self.now.saturating_add(DEBT_MAX * u64::from(self.quantum.per_turn.max(1)))
     }
 
-    /// Keeps when the next turn of a user without items begins.
-    fn keep_finish_time(&mut self, user: K, start: u64) {
+    /// Keeps when the next turn of a party without items begins.
+    fn keep_finish_time(&mut self, party: K, start: u64) {
         let turn_end = self.now.saturating_add(u64::from(self.quantum.per_turn));
-        self.finish_times.insert(user, start.min(self.latest_start()), (self.now, turn_end));
+        self.finish_times.insert(party, start.min(self.latest_start()), (self.now, turn_end));
     }
 
     /// Removes a line without items, which is not in `turns` any more.
     fn end_line(&mut self, number: usize) {
         let line = self.lines.remove(number);
-        self.by_user.remove(&line.user);
+        self.by_party.remove(&line.party);
         if self.spare.len() < SPARE_LINES && line.items.capacity() <= SPARE_CAPACITY {
             self.spare.push(line.items);
         }
-        self.keep_finish_time(line.user, line.start.saturating_add(line.used));
+        self.keep_finish_time(line.party, line.start.saturating_add(line.used));
         if self.lines.is_empty() {
-            self.by_user.shrink_to(SPARE_CAPACITY);
+            self.by_party.shrink_to(SPARE_CAPACITY);
             self.turns.shrink_to(SPARE_CAPACITY);
             if self.lines.capacity() > SPARE_CAPACITY {
                 self.lines = Slab::new();

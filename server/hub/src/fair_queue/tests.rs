@@ -20,7 +20,7 @@ fn taken(queue: &mut Queue) -> Vec<u32> {
 }
 
 #[test]
-fn users_take_turns_and_each_line_keeps_its_order() {
+fn parties_take_turns_and_each_line_keeps_its_order() {
     let mut queue = queue(100, 100);
     for number in 0..4 {
         queue.offer(&"a", 1, number).expect("room");
@@ -71,11 +71,11 @@ fn work_charged_afterwards_counts_like_the_size() {
 }
 
 #[test]
-fn a_debt_outlives_the_items_of_its_user_for_a_while() {
+fn a_debt_outlives_the_items_of_its_party_for_a_while() {
     let quantum = Quantum { per_turn: 10, per_item: 1 };
     let mut queue = FairQueue::new(Bounds { frames: 0, bytes: 0 }, quantum);
     let mut order = Vec::new();
-    // The costly item is always the first to be queued, and never waits behind another one of its user.
+    // The costly item is always the first to be queued, and never waits behind another one of its party.
     for round in 0..4 {
         queue.insert(&"costly", 100);
         for number in 0..5 {
@@ -105,17 +105,17 @@ fn debts_are_bounded_in_number_and_size() {
     }
     let served: Vec<u32> = std::iter::from_fn(|| queue.pop()).collect();
     assert_eq!(served.iter().position(|item| *item == 1), Some(1_024), "so many turns it waits at most");
-    for user in 0..10_000 {
-        queue.charge(&user, usize::MAX);
+    for party in 0..10_000 {
+        queue.charge(&party, usize::MAX);
     }
     assert!((512..=1_024).contains(&queue.finish_times.len()), "{}", queue.finish_times.len());
 }
 
 #[test]
-fn one_user_gets_half_and_another_always_finds_room() {
+fn one_party_gets_half_and_another_always_finds_room() {
     let mut queue = queue(100, usize::MAX);
     let accepted =
-        |queue: &mut Queue, user| (0..1_000).filter(|item| queue.offer(&user, 0, *item).is_ok()).count();
+        |queue: &mut Queue, party| (0..1_000).filter(|item| queue.offer(&party, 0, *item).is_ok()).count();
     assert_eq!(accepted(&mut queue, "a"), 50);
     assert_eq!(accepted(&mut queue, "b"), 25);
     assert!(accepted(&mut queue, "c") >= 12);
@@ -125,8 +125,8 @@ fn one_user_gets_half_and_another_always_finds_room() {
 #[test]
 fn bytes_are_shared_like_items() {
     let mut queue = queue(u32::MAX, 1_000);
-    let accepted = |queue: &mut Queue, user, bytes| {
-        (0..1_000).filter(|item| queue.offer(&user, bytes, *item).is_ok()).count()
+    let accepted = |queue: &mut Queue, party, bytes| {
+        (0..1_000).filter(|item| queue.offer(&party, bytes, *item).is_ok()).count()
     };
     assert_eq!(accepted(&mut queue, "a", 100), 5);
     assert_eq!(accepted(&mut queue, "b", 10), 25);
@@ -146,9 +146,9 @@ fn any_item_fits_an_empty_queue() {
 #[test]
 fn removed_items_free_their_share() {
     let mut queue = queue(4, 100);
-    for user in ["a", "b"] {
-        queue.offer(&user, 1, 1).expect("room");
-        queue.insert(&user, 2);
+    for party in ["a", "b"] {
+        queue.offer(&party, 1, 1).expect("room");
+        queue.insert(&party, 2);
     }
     assert_eq!(queue.remove_unless(|item| *item == 2), [1, 1]);
     assert_eq!((queue.len(), queue.bytes()), (2, 0));
@@ -158,17 +158,17 @@ fn removed_items_free_their_share() {
 }
 
 #[test]
-fn users_without_items_cost_nothing() {
+fn parties_without_items_cost_nothing() {
     let mut queue = FairQueue::new(Bounds { frames: 100_000, bytes: 100_000 }, ONE_EACH);
-    for user in 0..50_000 {
-        queue.insert(&user, user);
+    for party in 0..50_000 {
+        queue.insert(&party, party);
     }
     while queue.len() > 25_000 {
         queue.pop();
     }
     queue.remove_unless(|_| false);
     assert!(queue.lines.is_empty() && queue.lines.capacity() <= SPARE_CAPACITY);
-    assert!(queue.by_user.is_empty() && queue.by_user.capacity() <= 2 * SPARE_CAPACITY);
+    assert!(queue.by_party.is_empty() && queue.by_party.capacity() <= 2 * SPARE_CAPACITY);
     assert!(queue.turns.capacity() <= SPARE_CAPACITY);
     assert!(queue.spare.len() <= SPARE_LINES);
 }
@@ -182,39 +182,39 @@ proptest! {
         let bounds = Bounds { frames: 20, bytes: 200 };
         let mut queue = FairQueue::new(bounds, Quantum { per_turn: 30, per_item: 3 });
         let mut accepted = HashMap::<u32, VecDeque<usize>>::new();
-        for (number, (user, bytes)) in steps.into_iter().enumerate() {
-            // User 4 stands for the consumer.
-            if user == 4 {
-                if let Some((user, number)) = queue.pop() {
-                    prop_assert_eq!(accepted.get_mut(&user).and_then(VecDeque::pop_front), Some(number));
+        for (number, (party, bytes)) in steps.into_iter().enumerate() {
+            // Party 4 stands for the consumer.
+            if party == 4 {
+                if let Some((party, number)) = queue.pop() {
+                    prop_assert_eq!(accepted.get_mut(&party).and_then(VecDeque::pop_front), Some(number));
                 }
-            } else if queue.offer(&user, bytes, (user, number)).is_ok() {
-                accepted.entry(user).or_default().push_back(number);
+            } else if queue.offer(&party, bytes, (party, number)).is_ok() {
+                accepted.entry(party).or_default().push_back(number);
             }
             prop_assert!(queue.len() <= 20 && queue.bytes() <= 200);
             prop_assert_eq!(queue.len(), accepted.values().map(VecDeque::len).sum::<usize>());
         }
-        while let Some((user, number)) = queue.pop() {
-            prop_assert_eq!(accepted.get_mut(&user).and_then(VecDeque::pop_front), Some(number));
+        while let Some((party, number)) = queue.pop() {
+            prop_assert_eq!(accepted.get_mut(&party).and_then(VecDeque::pop_front), Some(number));
         }
         prop_assert!(accepted.values().all(VecDeque::is_empty));
     }
 }
 
 #[test]
-fn users_with_one_item_at_a_time_do_not_starve_one_with_many() {
+fn parties_with_one_item_at_a_time_do_not_starve_one_with_many() {
     // Fewer than finish times are kept of, and more.
     for others in [24, 3_000] {
         let quantum = Quantum { per_turn: 250, per_item: 2 };
         let mut queue = FairQueue::new(Bounds { frames: 0, bytes: 0 }, quantum);
         queue.insert_all(&u32::MAX, std::iter::repeat_n(u32::MAX, 400));
-        (0..others).for_each(|user| queue.insert(&user, user));
+        (0..others).for_each(|party| queue.insert(&party, party));
         let mut served = 0;
         // Each has another item as soon as one was served.
         for _ in 0..400 * (others + 1) {
             match queue.pop() {
                 Some(u32::MAX) => served += 1,
-                Some(user) => queue.insert(&user, user),
+                Some(party) => queue.insert(&party, party),
                 None => panic!("the others never end"),
             }
         }
