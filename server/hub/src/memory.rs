@@ -1,10 +1,9 @@
 //! How much memory the node may use for what clients cause, and which part of it each tenant uses.
 //!
 //! Every tenant has an account with the node's budget. Memory is charged to the account before it is used and given back
-//! when the charge is dropped. How much one tenant may have depends on how much is free, as in the shared buffers of
-//! switches (Choudhury and Hahne, «Dynamic queue length thresholds», 1998): with a share of 75 % a single tenant gets three
-//! quarters of what is free, two get three sevenths each, and the next tenant always finds something free. No list of
-//! tenants is needed, and no lock.
+//! when the charge is dropped. How much one tenant may have depends on how much is free ([`share`]): with 75 % a single
+//! tenant gets three quarters of what is free, two get three sevenths each, and the next tenant always finds something
+//! free. No lock is needed.
 //!
 //! A part of the budget is reserved for connections, so that clients can connect whatever others have used up. As much of it
 //! as connections do not use counts as used for everything else, so all of it together stays within the limit.
@@ -26,6 +25,7 @@ pub use self::waits::MemoryWait;
 use self::kind::MemoryUse;
 use self::waits::Waits;
 use crate::party::Party;
+use crate::shares::share;
 
 /// Bytes that a connection may have received, and as many that it may have queued, without a charge.
 pub const UNCHARGED_BYTES: usize = 16 * 1024;
@@ -92,9 +92,8 @@ impl MemoryBudget {
     /// Whether a tenant may have `bytes` in all, `more` of which are not charged yet.
     fn allows(&self, more: usize, bytes: usize) -> bool {
         let used = self.used.total_with_reserve(self.reserve());
-        let free = self.limit().saturating_sub(used.saturating_add(more)) as u128;
-        let percent = u128::from(self.tenant_percent.load(Ordering::Relaxed));
-        bytes as u128 * (100 - percent) <= free * percent
+        let free = self.limit().saturating_sub(used.saturating_add(more));
+        bytes <= share(free, self.tenant_percent.load(Ordering::Relaxed))
     }
 }
 

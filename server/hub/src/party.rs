@@ -1,10 +1,10 @@
-//! Whose time it is that a worker uses: a tenant's for its WebSockets, a client address' for HTTP.
+//! The parties that share the time of workers: tenants with their WebSockets, client addresses with HTTP, and the node.
 
 use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Whom the time of a task is charged to.
+/// A party that the time of a task is charged to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Party(u64);
 
