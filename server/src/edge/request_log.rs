@@ -56,17 +56,17 @@ impl RequestLog {
             return;
         }
         let Self { method, path, started } = self;
-        let user = reports.and_then(Reports::tenant);
+        let party = reports.and_then(Reports::tenant);
         let (status, duration_ms) = (status.as_u16(), started.elapsed().as_millis() as u64);
         match status {
             // 503 means that the server is full or stopping, which is not an error of the server.
             500..=502 | 504.. => {
-                error!(log.user = user, method, path, status, duration_ms, "{method} {path} {status}")
+                error!(log.party = party, method, path, status, duration_ms, "{method} {path} {status}")
             }
             400..=599 => {
-                warn!(log.user = user, method, path, status, duration_ms, "{method} {path} {status}")
+                warn!(log.party = party, method, path, status, duration_ms, "{method} {path} {status}")
             }
-            _ => info!(log.user = user, method, path, status, duration_ms, "{method} {path} {status}"),
+            _ => info!(log.party = party, method, path, status, duration_ms, "{method} {path} {status}"),
         }
     }
 }

@@ -6,9 +6,9 @@
 //! a bounded number of bytes per second of those that clients cause: no client can fill a disk.
 
 mod line;
+mod party;
 mod queue;
 mod rate;
-mod user;
 mod write;
 
 use std::io::{self, BufWriter, IsTerminal};

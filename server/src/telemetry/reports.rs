@@ -216,14 +216,14 @@ impl Inner {
         let (name, tenant, lines) = (code.name(), self.tenant.as_deref(), suppressed.lines);
         warn!(
             target: TARGET,
-            error_code = name, log.user = tenant, project = tenant, external_id = tenant, suppressed = lines, "{name}: {suppressed}"
+            error_code = name, log.party = tenant, project = tenant, external_id = tenant, suppressed = lines, "{name}: {suppressed}"
         );
     }
 
     fn sum_up_requests(&self, suppressed: Suppressed) {
         let (tenant, lines) = (self.tenant.as_deref(), suppressed.lines);
         info!(
-            log.user = tenant,
+            log.party = tenant,
             project = tenant,
             external_id = tenant,
             suppressed = lines,
@@ -260,7 +260,7 @@ impl Inner {
         let span = context.map_or_else(Span::current, RequestContext::span);
         let tenant = self.tenant.as_deref();
         // Callers without a verified token choose the tenant.
-        let user = tenant.filter(|_| !report.is_unverified());
+        let party = tenant.filter(|_| !report.is_unverified());
         let sub: Option<String> = sub.map(|sub| sub.chars().take(SUB_CHARS_MAX).collect());
         let sub = sub.as_deref();
         let suppressed = Some(suppressed).filter(|suppressed| *suppressed > 0);
@@ -269,11 +269,11 @@ impl Inner {
         match code.severity() {
             Severity::Error => error!(
                 target: TARGET, parent: &span,
-                error_code = name, log.user = user, project = tenant, external_id = tenant, sub, exp, setting, suppressed, "{name}: {text}"
+                error_code = name, log.party = party, project = tenant, external_id = tenant, sub, exp, setting, suppressed, "{name}: {text}"
             ),
             Severity::ClientError | Severity::Warning => warn!(
                 target: TARGET, parent: &span,
-                error_code = name, log.user = user, project = tenant, external_id = tenant, sub, exp, setting, suppressed, "{name}: {text}"
+                error_code = name, log.party = party, project = tenant, external_id = tenant, sub, exp, setting, suppressed, "{name}: {text}"
             ),
         }
     }

@@ -13,7 +13,7 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::{FmtContext, FormattedFields, format::JsonFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::user;
+use super::party;
 
 /// The fields that every line has: the region and the cluster of this node, as far as they are set.
 pub(super) fn static_fields(regions: &Regions) -> Map<String, Value> {
@@ -71,8 +71,8 @@ pub(super) struct LogLine {
     pub(super) target: String,
     pub(super) message: String,
     pub(super) fields: Map<String, Value>,
-    /// The tenant that the line counts for.
-    user: Option<String>,
+    /// The tenant that the line counts for; no name if there is none.
+    pub(super) party: String,
 }
 
 impl LogLine {
@@ -90,7 +90,7 @@ impl LogLine {
             target: event.metadata().target().to_owned(),
             message: String::new(),
             fields: static_fields.clone(),
-            user: None,
+            party: String::new(),
         };
         for span in context.event_scope().into_iter().flat_map(|scope| scope.from_root()) {
             let extensions = span.extensions();
@@ -98,7 +98,6 @@ impl LogLine {
             line.fields.extend(fields.and_then(parse).unwrap_or_default());
         }
         event.record(&mut line);
-        user::set(line.user.as_deref().unwrap_or_default());
         line.shorten();
         line
     }
@@ -122,7 +121,7 @@ impl LogLine {
             ("message", Value::String(message)) => self.message = message,
             // The module, in the events that `tracing-log` makes of records of the crate `log`.
             ("log.target", Value::String(target)) => self.target = target,
-            (user::FIELD, Value::String(user)) => self.user = Some(user),
+            (party::FIELD, Value::String(party)) => self.party = party,
             (name, _) if name.starts_with("log.") => {}
             // A field whose name is a keyword is a raw identifier in the macro's arguments.
             (name, value) => {

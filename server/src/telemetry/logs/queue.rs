@@ -16,8 +16,8 @@ use settings::Telemetry;
 use tracing::Metadata;
 use tracing_subscriber::fmt::MakeWriter;
 
+use super::party;
 use super::rate::{ByteRate, Cause};
-use super::user;
 
 /// How long the process waits at its end for the remaining lines.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
@@ -139,10 +139,11 @@ pub(super) struct LineWriter {
 impl Write for LineWriter {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let Shared { state, changed, rate, .. } = &*self.queue.0;
+        let party = party::take_from_formatter();
         let mut state = state.lock();
         if !self.queue.0.fits(&state, line.len()) {
             DROPPED.fetch_add(1, Ordering::Relaxed);
-        } else if self.cause == Cause::Node || user::with(|user| rate.take(user, line.len())) {
+        } else if self.cause == Cause::Node || rate.try_take(&party, line.len()) {
             let was_filling = self.queue.0.must_write_now(&state);
             state.lines.push_back(line.to_vec());
             state.bytes += line.len();

@@ -2,9 +2,9 @@
 //!
 //! The bound behind all others: kinds and tenants have limits of their own, but tenants may be many. A line counts unless
 //! it is about the server itself, so that what is forgotten here is bounded too. Tenants have shares of it
-//! ([`shares`]), clients without a verified token one together.
+//! ([`leaky_shares`]), clients without a verified token one together.
 
-mod shares;
+mod leaky_shares;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use settings::Telemetry;
 use tracing::{Level, Metadata};
 
-use self::shares::Shares;
+use self::leaky_shares::LeakyShares;
 
 /// Seconds whose bytes may be written at once, half of them for one tenant alone: a refused line is better explained by those before it.
 const BURST_SECONDS: f64 = 8.0;
@@ -71,14 +71,14 @@ pub(super) struct ByteRate(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     per_second: AtomicU64,
-    shares: Mutex<(Shares, Instant)>,
+    shares: Mutex<(LeakyShares, Instant)>,
 }
 
 impl ByteRate {
     /// The rate of these settings.
     pub(super) fn new(telemetry: &Telemetry) -> Self {
         let per_second = telemetry.log_bytes_per_second.as_u64();
-        let shares = Mutex::new((Shares::default(), Instant::now()));
+        let shares = Mutex::new((LeakyShares::default(), Instant::now()));
         Self(Arc::new(Shared { per_second: per_second.into(), shares }))
     }
 
@@ -87,23 +87,23 @@ impl ByteRate {
         self.0.per_second.store(telemetry.log_bytes_per_second.as_u64(), Ordering::Relaxed);
     }
 
-    /// Takes the bytes of a line for `user`, a tenant or no name for all others. If they are not in its share, the line is
+    /// Takes the bytes of a line for `party`, a tenant or no name for all others. If they are not in its share, the line is
     /// counted as not written.
-    pub(super) fn take(&self, user: &str, bytes: usize) -> bool {
-        let is_left = self.take_at(user, bytes, Instant::now());
+    pub(super) fn try_take(&self, party: &str, bytes: usize) -> bool {
+        let is_left = self.try_take_at(party, bytes, Instant::now());
         if !is_left {
             OVER_RATE.fetch_add(1, Ordering::Relaxed);
         }
         is_left
     }
 
-    fn take_at(&self, user: &str, bytes: usize, now: Instant) -> bool {
+    fn try_take_at(&self, party: &str, bytes: usize, now: Instant) -> bool {
         let per_second = self.0.per_second.load(Ordering::Relaxed) as f64;
         let mut locked = self.0.shares.lock();
         let (shares, last) = &mut *locked;
-        shares.give_back(now.saturating_duration_since(*last).as_secs_f64() * per_second);
+        shares.leak(now.saturating_duration_since(*last).as_secs_f64() * per_second);
         *last = now;
-        shares.take(user, bytes as f64, per_second * BURST_SECONDS)
+        shares.try_take(party, bytes as f64, per_second * BURST_SECONDS)
     }
 }
 
@@ -122,7 +122,7 @@ mod tests {
         let began = Instant::now();
         let written = |seconds| {
             let now = began + Duration::from_secs(seconds);
-            (0..1_000).filter(|_| rate.take_at("acme", 100, now)).count()
+            (0..1_000).filter(|_| rate.try_take_at("acme", 100, now)).count()
         };
         assert_eq!((written(0), written(1), written(3), written(100)), (40, 10, 20, 40));
         rate.apply(&Telemetry { log_bytes_per_second: ByteSize(2_000), ..telemetry });

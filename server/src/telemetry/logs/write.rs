@@ -13,6 +13,7 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::registry::LookupSpan;
 
 use super::line::{LogLine, is_layout_control};
+use super::party;
 
 /// Formats lines with the given static fields as
 /// `2026-11-22T03:04:05.678901Z  INFO Listening address=127.0.0.1:4000`
@@ -46,6 +47,7 @@ where
                 other => write!(output, " {name}={}", Printable(&other.to_string()))?,
             }
         }
+        party::leave_for_writer(line.party);
         writeln!(output)
     }
 }
@@ -60,7 +62,7 @@ where
         mut output: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let LogLine { level, target, message, mut fields, .. } = LogLine::new(event, context, &self.0);
+        let LogLine { level, target, message, mut fields, party } = LogLine::new(event, context, &self.0);
         let mut time = String::new();
         SystemTime.format_time(&mut Writer::new(&mut time))?;
         write!(output, r#"{{"timestamp":"{time}","level":"{level}","message":{}"#, Value::from(message))?;
@@ -68,6 +70,7 @@ where
         for (name, value) in fields.iter().filter(|(name, _)| !RESERVED.contains(&name.as_str())) {
             write!(output, ",{}:{value}", Value::from(name.as_str()))?;
         }
+        party::leave_for_writer(party);
         output.write_str("}\n")
     }
 }
