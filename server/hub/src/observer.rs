@@ -74,8 +74,8 @@ impl Observer {
         self.paused.store(false, Ordering::Relaxed);
     }
 
-    /// Takes the next events, up to `max` unless a single one is larger, or registers `waker`. Those of a tenant are in
-    /// order. For one task: the last waker replaces the others.
+    /// Takes the next events, up to `max` unless a single one is larger, or registers `waker`. A change of presence is the
+    /// last one, because it may be large. Those of a tenant are in order. For one task: the last waker replaces the others.
     pub fn poll(&self, max: Bounds, waker: &Waker) -> Poll<Vec<RoomEvent>> {
         let mut obsolete = Vec::new();
         let taken = self.queue.lock().take(max, waker, &mut obsolete);

@@ -17,7 +17,7 @@ use super::announcement::announce;
 use crate::node::Node;
 
 /// How long the task goes on before it yields.
-const YIELD_INTERVAL: Duration = Duration::from_millis(1);
+const YIELD_INTERVAL: Duration = Duration::from_micros(500);
 
 /// Announces until `stop`.
 pub async fn run(node: Arc<Node>, stop: CancellationToken) {

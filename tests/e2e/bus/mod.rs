@@ -7,6 +7,7 @@ mod evicted;
 mod keep_alive;
 mod loss;
 mod outages;
+mod polls;
 mod presence;
 mod reconnecting;
 mod redis;

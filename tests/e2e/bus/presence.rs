@@ -184,7 +184,7 @@ async fn no_member_leaves_because_an_inbox_overflowed() {
     use hub::{Bounds, PresenceEntry};
     use realtime_server::bus::{BATCH_MAX, Broker};
 
-    let broker = Broker::new(Duration::from_secs(60), Bounds { frames: 50, bytes: 1 << 20 });
+    let broker = Broker::new(Duration::from_secs(60), Bounds { frames: 5, bytes: 1 << 20 });
     let change = |settings: &mut settings::Settings| {
         settings.presence.coalesce = Duration::ZERO;
         settings.limits.max_channels_per_client = crate::size(2 * BATCH_MAX);
@@ -199,7 +199,7 @@ async fn no_member_leaves_because_an_inbox_overflowed() {
             .track(PresenceEntry { key: key.into(), meta: json!({"phx_ref": key}).to_string().into() });
         local_member
     };
-    // They are published in two batches, of which the second is short and fits.
+    // More than fit are published at once.
     let topics: Vec<_> = (0..BATCH_MAX + 3).map(|n| format!("room {n}")).collect();
     let mut local_members: Vec<_> = topics.iter().map(|topic| track_locally(topic, "local_member")).collect();
     let mut ann = two.connect().await;
@@ -210,7 +210,7 @@ async fn no_member_leaves_because_an_inbox_overflowed() {
     }
     broker.disconnect(one.node().id);
     eventually("it is back", async || one.number("realtime_bus_reconnects_total").await == 1.0).await;
-    eventually("much was not received", async || two.number("realtime_bus_unheard_total").await >= 400.0)
+    eventually("some was not received", async || two.number("realtime_bus_unheard_total").await >= 10.0)
         .await;
     local_members.push(track_locally(&topics[0], "late"));
     let mut has_come = false;

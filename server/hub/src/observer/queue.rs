@@ -50,7 +50,8 @@ impl Queue {
         Ok(())
     }
 
-    /// Takes the next events, or keeps `waker` if there is none. Those about closed rooms go into `obsolete`.
+    /// Takes the next events, or keeps `waker` if there is none. Those about closed rooms go into `obsolete`. A change of
+    /// presence is the last one: how much it is shows when it is read from the room.
     pub(super) fn take(
         &mut self,
         max: Bounds,
@@ -63,9 +64,13 @@ impl Queue {
             let Some(event) = self.pop() else { break };
             if event.is_obsolete(self.number) {
                 obsolete.push(event);
-            } else {
-                bytes = bytes.saturating_add(event.bounded_bytes().unwrap_or_default());
-                taken.push(event);
+                continue;
+            }
+            bytes = bytes.saturating_add(event.bounded_bytes().unwrap_or_default());
+            let is_read_later = matches!(event, RoomEvent::PresenceChanged(_));
+            taken.push(event);
+            if is_read_later {
+                break;
             }
         }
         if taken.is_empty() {

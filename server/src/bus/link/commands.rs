@@ -25,6 +25,8 @@ pub(super) struct CommandBatch {
     parts: Vec<Part>,
     /// Messages of clients in all of them.
     pub(super) messages: u64,
+    /// The bytes of all of them.
+    pub(super) bytes: usize,
 }
 
 #[derive(Debug)]
@@ -38,6 +40,7 @@ impl CommandBatch {
     pub(super) fn add_frame(&mut self, key: Arc<RoomKey>, frame: Frame, messages: u32) {
         let (more, length) = (u64::from(messages), frame.len());
         self.messages += more;
+        self.bytes += length;
         if let Some(Part::Frames { key: current, frames, bytes, messages }) = self.parts.last_mut()
             && Arc::ptr_eq(current, &key)
             && *bytes + length <= MESSAGE_BYTES
@@ -52,6 +55,7 @@ impl CommandBatch {
 
     /// Adds any other command.
     pub(super) fn add(&mut self, command: Command) {
+        self.bytes += command.len();
         self.parts.push(Part::Command(command));
     }
 

@@ -13,6 +13,7 @@ mod commands;
 mod failing_rooms;
 mod log_interval;
 mod peers;
+mod poll_timer;
 mod room_table;
 mod room_turns;
 mod sequence;
@@ -46,8 +47,8 @@ pub use cluster_message::OperatorCommand;
 const OPERATOR_COMMANDS_MAX: usize = 64;
 
 /// Relay events taken at once. Tenants take turns in the hub's relay queue, so what is taken and not sent yet should be
-/// little: enough to fill a batch, which shares a round trip.
-const RELAY_EVENTS_MAX: Bounds = Bounds { frames: 256, bytes: 256 * 1024 };
+/// little.
+const RELAY_EVENTS_MAX: Bounds = Bounds { frames: 64, bytes: 64 * 1024 };
 
 /// What the link uses of the rest of its node.
 pub trait LinkHost: Send + Sync + 'static {

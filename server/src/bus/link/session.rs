@@ -12,6 +12,8 @@ mod requests;
 mod resync;
 mod subscriptions;
 
+use std::collections::VecDeque;
+use std::future::ready;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,11 +24,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::cluster_message::ClusterMessage;
 use super::peers::Peers;
+use super::poll_timer::PollTimer;
 use super::room_table::RoomTable;
 use super::status::LinkStatus;
 use super::stored_presence::StoredPresence;
 use super::{Context, OperatorCommand, relay_events, renewal_interval};
-use crate::bus::{BATCH_MAX, BusConnection, BusError, Inbox, InboxClosed, OpenedConnection};
+use crate::bus::{Arrival, BATCH_MAX, BusConnection, BusError, Inbox, InboxClosed, OpenedConnection};
 use inbound::ARRIVALS_MAX;
 use liveness::Liveness;
 use loss::LossReports;
@@ -47,6 +50,9 @@ pub(super) struct LinkSession<'c, 'l> {
     requests: Requests,
     /// Messages of the other nodes.
     inbox: Arc<Inbox>,
+    /// Those that were taken out of the inbox and are processed next.
+    arrivals: VecDeque<Arrival>,
+    timer: PollTimer,
     /// Rooms that are subscribed to.
     rooms: RoomTable,
     /// Rooms whose snapshots are to be read.
@@ -76,6 +82,8 @@ impl<'c, 'l> LinkSession<'c, 'l> {
             connection,
             requests: Requests::default(),
             inbox,
+            arrivals: VecDeque::new(),
+            timer: PollTimer::new(),
             rooms: RoomTable::default(),
             reads: ReadQueue::default(),
             resync: Resync::default(),
@@ -94,9 +102,10 @@ impl<'c, 'l> LinkSession<'c, 'l> {
         operator_commands: &mut mpsc::Receiver<OperatorCommand>,
         stop: &CancellationToken,
     ) -> Result<(), BusError> {
+        let timer = self.timer.clone();
         let ended = tokio::select! {
             () = stop.cancelled() => Ok(()),
-            error = self.work(operator_commands) => Err(error),
+            error = timer.time(self.work(operator_commands)) => Err(error),
         };
         let ended = match ended {
             // The other nodes notice the end in any case, if only when the lease expires.
@@ -119,6 +128,7 @@ impl<'c, 'l> LinkSession<'c, 'l> {
         }
         let inbox = Arc::clone(&self.inbox);
         loop {
+            self.timer.yield_if_over().await;
             let may_send = self.requests.may_send();
             let deadline = self.rooms.deadline();
             tokio::select! {
@@ -127,15 +137,12 @@ impl<'c, 'l> LinkSession<'c, 'l> {
                     Err(lost) => return lost,
                 },
                 events = relay_events(&self.context.hub), if may_send => self.publish_events(events),
-                taken = inbox.take(ARRIVALS_MAX) => match taken {
-                    Ok(arrivals) => {
-                        self.receive(arrivals);
-                        // There may be more, and other tasks wait for this thread.
-                        tokio::task::yield_now().await;
-                    }
+                taken = inbox.take(ARRIVALS_MAX), if self.arrivals.is_empty() => match taken {
+                    Ok(arrivals) => self.arrivals = arrivals.into(),
                     Err(InboxClosed) => return BusError::Closed,
                 },
-                () = tokio::task::yield_now(), if may_send && self.has_more() => self.do_some(),
+                () = ready(()), if !self.arrivals.is_empty() => self.receive_some(),
+                () = ready(()), if may_send && self.has_more() => self.do_some(),
                 Some(command) = operator_commands.recv() => {
                     self.publish_to_nodes(&ClusterMessage::Operator(command));
                 }

@@ -10,13 +10,15 @@ use super::{ClusterMessage, LinkSession};
 use crate::bus::link::cluster_message::{self, Decoded};
 use crate::bus::{Arrival, Channel, InboxOverflow, ReceivedMessage, RoomName};
 
-/// What is taken out of the inbox and processed before the link's task looks for anything else: a few milliseconds of work.
+/// What is taken out of the inbox at once.
 pub(super) const ARRIVALS_MAX: Bounds = Bounds { frames: 256, bytes: 256 * 1024 };
 
 impl LinkSession<'_, '_> {
-    /// Processes what was taken out of the inbox.
-    pub(super) fn receive(&mut self, arrivals: Vec<Arrival>) {
-        for arrival in arrivals {
+    /// Processes what was taken out of the inbox, as much as a poll has time for.
+    pub(super) fn receive_some(&mut self) {
+        while !self.timer.is_over()
+            && let Some(arrival) = self.arrivals.pop_front()
+        {
             match arrival {
                 Arrival::Message(ReceivedMessage { channel: Channel::Room(name), message }) => {
                     self.process_room_message(name, &message);

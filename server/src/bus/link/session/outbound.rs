@@ -1,51 +1,30 @@
 //! What a session publishes.
 
+use std::sync::Arc;
 use std::time::Instant;
 
-use hub::RoomEvent;
+use futures_util::FutureExt;
+use hub::{Room, RoomEvent};
 
 use super::requests::Sent;
 use super::subscriptions::OpenedRooms;
-use super::{ClusterMessage, LinkSession};
+use super::{ClusterMessage, LinkSession, relay_events};
 use crate::bus::link::cluster_message::{self, Header, PROTOCOL};
 use crate::bus::link::commands::{self, CommandBatch};
 use crate::bus::link::room_table;
 use crate::bus::link::room_turns::RoomPriority;
-use crate::bus::{BATCH_MAX, Channel, Command};
+use crate::bus::{BATCH_BYTES, BATCH_MAX, Channel, Command};
 
 impl LinkSession<'_, '_> {
+    /// Publishes these events, and those that follow as long as a batch has room for them and a poll has time.
     pub(super) fn publish_events(&mut self, events: Vec<RoomEvent>) {
-        let (node, linger) = (self.context.node, self.context.settings.linger);
+        let (node, hub) = (self.context.node, Arc::clone(&self.context.hub));
         let (mut opening, mut batch) = (OpenedRooms::default(), CommandBatch::default());
-        for event in events {
-            match event {
-                RoomEvent::RoomOpened(room) => self.open(room, &mut opening),
-                RoomEvent::Published { key, frame, messages } => batch.add_frame(key, frame, messages),
-                RoomEvent::PresenceChanged(room) => {
-                    let delta = room.take_delta();
-                    // A room that is not open again yet, or whose last change was rejected, will be stored as a whole.
-                    let name = room_table::name(room.key());
-                    let is_current = self.rooms.get(&name).is_some() && !self.resync.is_obsolete(&name);
-                    if let Some(delta) = delta.filter(|_| is_current && self.resync.is_registered) {
-                        let command = commands::delta(node, room.key(), &delta);
-                        self.context.hub.charge_relay(&room.key().tenant, Command::len(&command));
-                        if let Some(command) = self.admit(command, room.key()) {
-                            batch.add(command);
-                        }
-                    }
-                }
-                RoomEvent::RoomClosed { key, final_snapshot } => {
-                    if let Some(snapshot) = final_snapshot.filter(|_| self.resync.is_registered) {
-                        let last = commands::snapshot(node, &key, &snapshot);
-                        if let Some(command) = self.admit(last, &key) {
-                            batch.add(command);
-                        }
-                    }
-                    self.rooms.close(&room_table::name(&key), Instant::now() + linger);
-                }
-                // Users are published by tenant, not by room.
-                RoomEvent::MemberJoined(_) | RoomEvent::MemberLeft(_) => {}
-            }
+        let mut next = Some(events);
+        while let Some(events) = next {
+            events.into_iter().for_each(|event| self.publish(event, &mut opening, &mut batch));
+            let has_room = batch.bytes < BATCH_BYTES && !self.timer.is_over();
+            next = has_room.then(|| relay_events(&hub).now_or_never()).flatten();
         }
         self.subscribe(opening, RoomPriority::Joining);
         let (messages, now, is_decoded) = (batch.messages, Instant::now(), self.may_number());
@@ -53,6 +32,44 @@ impl LinkSession<'_, '_> {
         let number = |room: &_, messages| Some(sent.count(room, messages, now)).filter(|_| is_decoded);
         let commands = batch.into_commands(node, number);
         self.send(commands, messages);
+    }
+
+    fn publish(&mut self, event: RoomEvent, opening: &mut OpenedRooms, batch: &mut CommandBatch) {
+        match event {
+            RoomEvent::RoomOpened(room) => self.open(room, opening),
+            RoomEvent::Published { key, frame, messages } => batch.add_frame(key, frame, messages),
+            RoomEvent::PresenceChanged(room) => {
+                if let Some(command) = self.presence_change(&room) {
+                    batch.add(command);
+                }
+            }
+            RoomEvent::RoomClosed { key, final_snapshot } => {
+                if let Some(snapshot) = final_snapshot.filter(|_| self.resync.is_registered) {
+                    let last = commands::snapshot(self.context.node, &key, &snapshot);
+                    if let Some(command) = self.admit(last, &key) {
+                        batch.add(command);
+                    }
+                }
+                let linger = self.context.settings.linger;
+                self.rooms.close(&room_table::name(&key), Instant::now() + linger);
+            }
+            // Users are published by tenant, not by room.
+            RoomEvent::MemberJoined(_) | RoomEvent::MemberLeft(_) => {}
+        }
+    }
+
+    /// Stores what has changed in the room. One that is not open again yet, or whose last change was rejected, will be
+    /// stored as a whole.
+    fn presence_change(&mut self, room: &Room) -> Option<Command> {
+        let delta = room.take_delta()?;
+        let name = room_table::name(room.key());
+        let is_current = self.rooms.get(&name).is_some() && !self.resync.is_obsolete(&name);
+        if !is_current || !self.resync.is_registered {
+            return None;
+        }
+        let command = commands::delta(self.context.node, room.key(), &delta);
+        self.context.hub.charge_relay(&room.key().tenant, Command::len(&command));
+        self.admit(command, room.key())
     }
 
     /// Sends `commands`, in which there are this many messages of clients.

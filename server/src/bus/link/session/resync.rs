@@ -227,7 +227,7 @@ impl LinkSession<'_, '_> {
     pub(super) fn store_some(&mut self) {
         let (node, hub) = (self.context.node, &self.context.hub);
         let (mut batch, mut bytes, mut rooms) = (Vec::new(), 0, 0);
-        while bytes < BATCH_BYTES && rooms < BATCH_MAX {
+        while bytes < BATCH_BYTES && rooms < BATCH_MAX && !self.timer.is_over() {
             let Some(name) = self.resync.pending.pop() else { break };
             let Some(key) = room_table::key(&name) else { continue };
             let command = commands::local_snapshot(node, hub, &key);
@@ -262,15 +262,19 @@ impl LinkSession<'_, '_> {
     }
 
     pub(super) fn refresh_some(&mut self) {
-        let count = BATCH_MAX.min(self.resync.refreshes.len());
-        let mut rooms: Vec<_> = self.resync.refreshes.drain(..count).collect();
-        // What is not stored any more must not be listed again.
-        rooms.retain(|name| self.stored.contains(name) && !self.resync.is_obsolete(name));
-        for name in &rooms {
-            let hub = &self.context.hub;
-            let key = room_table::key(name);
+        let (hub, mut rooms) = (&self.context.hub, Vec::new());
+        while rooms.len() < BATCH_MAX
+            && !self.timer.is_over()
+            && let Some(name) = self.resync.refreshes.pop_front()
+        {
+            // What is not stored any more must not be listed again.
+            if !self.stored.contains(&name) || self.resync.is_obsolete(&name) {
+                continue;
+            }
+            let key = room_table::key(&name);
             let bytes = || key.map_or(0, |key| commands::stored_bytes(&hub.local_snapshot(&key)));
-            self.stored.recount(name, bytes);
+            self.stored.recount(&name, bytes);
+            rooms.push(name);
         }
         if !rooms.is_empty() {
             let refreshed = self.connection.refresh(&rooms);

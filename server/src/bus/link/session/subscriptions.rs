@@ -126,14 +126,16 @@ impl LinkSession<'_, '_> {
             let names = next.take(self.reads.per_request).collect();
             return self.read(names);
         }
-        let returning = &mut self.reads.returning;
-        let mut rooms: Vec<_> = returning.drain(..BATCH_MAX.min(returning.len())).collect();
-        // The event that a room has closed may have been handled already; its subscription would never end.
-        rooms.retain(|room| !room.is_closed());
         let mut opening = OpenedRooms::default();
-        for room in rooms {
-            self.store_returning(room.key());
-            self.open(room, &mut opening);
+        while opening.names.len() < BATCH_MAX
+            && !self.timer.is_over()
+            && let Some(room) = self.reads.returning.pop_front()
+        {
+            // The event that a room has closed may have been handled already; its subscription would never end.
+            if !room.is_closed() {
+                self.store_returning(room.key());
+                self.open(room, &mut opening);
+            }
         }
         self.reads.first.extend(opening.names.iter().cloned());
         self.subscribe(opening, RoomPriority::Background);
