@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use rustix::process::Signal;
 
 use crate::attacks::Attack;
-use crate::niced_process::NicedProcess;
+use crate::low_priority_process::LowPriorityProcess;
 use crate::nodes::Nodes;
 
 /// All attacks that run.
@@ -19,7 +19,7 @@ pub struct Attackers(Vec<Attacker>);
 #[derive(Debug)]
 struct Attacker {
     name: &'static str,
-    process: NicedProcess,
+    process: LowPriorityProcess,
     /// As it has last said.
     rounds: Arc<AtomicU64>,
 }
@@ -67,7 +67,7 @@ impl Attacker {
         if let Some(two) = &nodes.two {
             option("two", two.address().to_string());
         }
-        let (process, output) = NicedProcess::start(&arguments)?;
+        let (process, output) = LowPriorityProcess::start(&arguments)?;
         let rounds = Arc::new(AtomicU64::new(0));
         let last = Arc::clone(&rounds);
         thread::spawn(move || {

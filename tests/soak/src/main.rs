@@ -1,16 +1,16 @@
 //! An hour of all attacks at once on a node with 512 MB of memory, and what another tenant notices of them.
 //!
-//! The program starts the server in a control group, starts itself once for every attack, niced, and measures the quiet
-//! tenant from its own process: `README.md`.
+//! The program starts the server in a control group, starts itself once for every attack, at a low priority, and measures
+//! the quiet tenant from its own process: `README.md`.
 
 mod attackers;
 mod attacks;
 mod client;
 mod control_group;
 mod course;
+mod low_priority_process;
 mod machine;
 mod memory_watch;
-mod niced_process;
 mod nodes;
 mod other_work;
 mod quiet_tenant;

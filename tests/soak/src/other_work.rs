@@ -10,8 +10,8 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use anyhow::Result;
 use rustix::process::{Signal, getppid};
 
+use crate::low_priority_process::{LowPriorityProcess, lower_priority};
 use crate::machine::{Machine, pin};
-use crate::niced_process::{NicedProcess, lower_priority};
 
 /// More than a cache of the second level has.
 const MEMORY: usize = 8 << 20;
@@ -21,13 +21,13 @@ const PART: usize = 16 << 10;
 
 /// A process for each processor.
 #[derive(Debug)]
-pub struct OtherWork(Vec<NicedProcess>);
+pub struct OtherWork(Vec<LowPriorityProcess>);
 
 impl OtherWork {
     /// Starts it everywhere.
     pub fn start(machine: &Machine) -> Result<OtherWork> {
         let on = |number: &usize| {
-            let (process, _writes_nothing) = NicedProcess::start(&["work".into(), number.to_string()])?;
+            let (process, _writes_nothing) = LowPriorityProcess::start(&["work".into(), number.to_string()])?;
             Ok(process)
         };
         Ok(OtherWork(machine.processors().iter().map(on).collect::<Result<_>>()?))

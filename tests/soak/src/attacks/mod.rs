@@ -31,7 +31,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use crate::niced_process::lower_priority;
+use crate::low_priority_process::lower_priority;
 use crate::target::Target;
 
 /// One kind of attack.

@@ -10,15 +10,15 @@ const NICENESS: i32 = 19;
 
 /// A running process. Ended when dropped.
 #[derive(Debug)]
-pub struct NicedProcess(Child);
+pub struct LowPriorityProcess(Child);
 
-impl NicedProcess {
+impl LowPriorityProcess {
     /// Starts this program with these arguments, and returns what it writes.
-    pub fn start(arguments: &[String]) -> Result<(NicedProcess, ChildStdout)> {
+    pub fn start(arguments: &[String]) -> Result<(LowPriorityProcess, ChildStdout)> {
         let mut command = Command::new(std::env::current_exe()?);
         let mut child = command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
         let output = child.stdout.take().context("not piped")?;
-        Ok((NicedProcess(child), output))
+        Ok((LowPriorityProcess(child), output))
     }
 
     /// Stops or continues it.
@@ -32,7 +32,7 @@ impl NicedProcess {
     }
 }
 
-impl Drop for NicedProcess {
+impl Drop for LowPriorityProcess {
     fn drop(&mut self) {
         let _has_ended = self.0.kill();
         let _reaped = self.0.wait();
