@@ -2,10 +2,10 @@
 
 mod announcement;
 pub mod announcer;
-mod budget;
 mod references;
+mod tracked_bytes;
 mod tracker;
 
-pub use budget::PresenceBudget;
 pub use references::References;
+pub use tracked_bytes::TrackedBytes;
 pub use tracker::{PresenceError, Tracker};

@@ -12,7 +12,7 @@ use hub::{EntryRefusal, Membership, MemoryCharge, MemoryKind, PresenceEntry};
 use wire::{supabase, term_size};
 
 use super::References;
-use super::budget::{BudgetShare, PresenceBudget};
+use super::tracked_bytes::{RoomTrackedBytes, TrackedBytes};
 use crate::telemetry::codes::Code;
 use crate::tenants::Tenant;
 
@@ -56,7 +56,7 @@ pub struct Tracker {
     tracked: Option<Tracked>,
     window: Option<CallWindow>,
     held: Option<HeldCall>,
-    share: BudgetShare,
+    tracked_bytes: RoomTrackedBytes,
 }
 
 /// The newest state given to the room.
@@ -85,11 +85,12 @@ enum HeldCall {
 }
 
 impl Tracker {
-    /// A member with the key `key`, or with a random one. The key and what it tracks count in `budget`.
-    pub fn new(key: Option<Box<str>>, budget: &PresenceBudget) -> Self {
+    /// A member with the key `key`, or with a random one. The key and what it tracks count in `of_client`.
+    pub fn new(key: Option<Box<str>>, of_client: &TrackedBytes) -> Self {
         let key = key.map_or_else(|| uuid::Uuid::new_v4().to_string().into(), Arc::from);
-        let mut tracker = Self { key, tracked: None, window: None, held: None, share: budget.share() };
-        tracker.share.set(tracker.bytes());
+        let mut tracker =
+            Self { key, tracked: None, window: None, held: None, tracked_bytes: of_client.of_room() };
+        tracker.tracked_bytes.set(tracker.bytes());
         tracker
     }
 
@@ -107,7 +108,7 @@ impl Tracker {
         now: Instant,
     ) -> Result<(), PresenceError> {
         let result = self.try_track(tenant, membership, payload, bytes_max, now);
-        self.share.set(self.bytes());
+        self.tracked_bytes.set(self.bytes());
         result
     }
 
@@ -121,7 +122,7 @@ impl Tracker {
     ) -> Result<(), PresenceError> {
         let unchanged =
             self.tracked.as_ref().is_some_and(|tracked| tracked.fingerprint == fingerprint(payload));
-        if self.key.len() + payload.len() > bytes_max.saturating_sub(self.share.used_by_others()) {
+        if self.key.len() + payload.len() > bytes_max.saturating_sub(self.tracked_bytes.used_by_others()) {
             // An object that is too large by itself has the reason that it always has.
             return Err(check_size(tenant, payload).err().unwrap_or(PresenceError::ClientFull));
         }
@@ -174,7 +175,7 @@ impl Tracker {
         } else {
             self.held = Some(HeldCall::Untrack);
         }
-        self.share.set(self.bytes());
+        self.tracked_bytes.set(self.bytes());
     }
 
     /// Counts a call that has no effect.
@@ -202,7 +203,7 @@ impl Tracker {
             Some(HeldCall::Untrack) => self.untrack_now(membership),
             None => {}
         }
-        self.share.set(self.bytes());
+        self.tracked_bytes.set(self.bytes());
     }
 
     /// Bytes kept for this member: its key, what it tracks, and what is held back.

@@ -301,7 +301,7 @@ impl PhoenixSession {
             _charge: charge,
         };
         if request.presence_enabled || self.tenant.policy().presence_enabled() {
-            joined.enable_presence(self.presence_budget.get_or_insert_default());
+            joined.enable_presence(self.tracked_bytes.get_or_insert_default());
         }
         let deadline = self.recheck_deadline(&joined.claims);
         self.topics.insert(topic.into_owned().into_boxed_str(), Box::new(joined));

@@ -10,7 +10,7 @@ use wire::supabase::{Broadcast, PresenceCall};
 use super::outbound::Outbound;
 use crate::auth::Claims;
 use crate::broadcast;
-use crate::presence::{PresenceBudget, Tracker};
+use crate::presence::{TrackedBytes, Tracker};
 use crate::sessions::KeptClaims;
 use crate::telemetry::codes::{Code, Scope};
 use crate::tenants::Tenant;
@@ -44,9 +44,9 @@ pub(super) struct JoinedTopic {
 
 impl JoinedTopic {
     /// Takes part in presence from now on, and requests the state so far.
-    pub(super) fn enable_presence(&mut self, budget: &PresenceBudget) {
+    pub(super) fn enable_presence(&mut self, tracked_bytes: &TrackedBytes) {
         self.membership.request_state(self.join_ref.as_json());
-        self.tracker = Some(Box::new(Tracker::new(self.presence_key.take(), budget)));
+        self.tracker = Some(Box::new(Tracker::new(self.presence_key.take(), tracked_bytes)));
     }
 
     /// Adds a broadcast to `bundle`, unless it is refused. If the join asked for acknowledgements, the bundle is sent and
@@ -102,7 +102,7 @@ impl JoinedTopic {
         topic: &str,
         refs: (&Ref<'_>, &Ref<'_>),
         call: PresenceCall<'_>,
-        (budget, bytes_max): (&PresenceBudget, usize),
+        (tracked_bytes, bytes_max): (&TrackedBytes, usize),
     ) {
         let now = Instant::now();
         let refused = match call {
@@ -117,7 +117,7 @@ impl JoinedTopic {
             }
             PresenceCall::Track(payload) => {
                 if self.tracker.is_none() {
-                    self.enable_presence(budget);
+                    self.enable_presence(tracked_bytes);
                 }
                 let tracker = self.tracker.as_mut().expect("presence was just enabled");
                 let refused = tracker.track(tenant, &self.membership, payload, bytes_max, now).err();

@@ -55,9 +55,9 @@ impl PhoenixSession {
     fn presence(&mut self, topic: &str, refs: (&Ref<'_>, &Ref<'_>), call: PresenceCall<'_>) {
         let bytes_max = self.services.node.settings().presence.max_bytes_per_client.as_u64();
         let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
-        let budget = self.presence_budget.get_or_insert_default();
+        let tracked_bytes = self.tracked_bytes.get_or_insert_default();
         let Some(joined) = self.topics.get_mut(topic) else { return };
-        joined.presence(&self.outbound, &self.tenant, topic, refs, call, (budget, bytes_max));
+        joined.presence(&self.outbound, &self.tenant, topic, refs, call, (tracked_bytes, bytes_max));
         let held = joined.tracker.as_ref().and_then(|tracker| tracker.deadline(&self.tenant));
         self.tick_by(held);
     }

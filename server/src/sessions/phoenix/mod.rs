@@ -39,7 +39,7 @@ use super::{ClientContext, KeptClaims, MessageHead, Services, Session};
 use crate::broadcast::BroadcastError;
 use crate::close_reason::CloseReason;
 use crate::permit::Permit;
-use crate::presence::PresenceBudget;
+use crate::presence::TrackedBytes;
 use crate::telemetry::codes::{Code, Scope};
 use crate::telemetry::reports::Report;
 use crate::tenants::{SocketRegistration, Tenant};
@@ -71,7 +71,7 @@ pub struct PhoenixSession {
     max_tasks: NonZeroUsize,
     delayed_replies: DelayedReplies,
     /// The bytes that the client tracks in all its topics. There once presence is used.
-    presence_budget: Option<PresenceBudget>,
+    tracked_bytes: Option<TrackedBytes>,
     /// Broadcasts that were read and not yet sent. Sent at the latest when the connection has read what there is.
     gathered: Option<Box<GatheredBroadcasts>>,
     /// The permit among the tenant's users, held from the first successful join on.
@@ -110,7 +110,7 @@ impl PhoenixSession {
             joining: None,
             max_tasks,
             delayed_replies: DelayedReplies::default(),
-            presence_budget: None,
+            tracked_bytes: None,
             gathered: None,
             user: None,
             roomless: None,
