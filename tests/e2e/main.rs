@@ -46,6 +46,7 @@ mod tenant_sources;
 mod tenants;
 mod tls;
 mod tokens;
+mod unread_pages;
 mod unverified;
 mod waiting_joins;
 mod words;

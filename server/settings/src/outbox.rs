@@ -25,7 +25,8 @@ pub struct Outbox {
     pub max_bytes: ByteSize,
 
     /// A connection that accepts no byte for this long while frames are queued is closed with 1013; one that accepts no byte
-    /// of an HTTP response for this long is closed.
+    /// of an HTTP response for this long is closed, as is one that has not accepted a whole response within this time or
+    /// `server.keep_alive_timeout`, whichever is longer.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "marks::DurationText", extend("x-reload" = "connection", "x-min" = "1ms"))]
     pub stall_timeout: Duration,

@@ -5,6 +5,7 @@ mod metrics;
 mod operator;
 mod page;
 mod status;
+mod unread;
 
 use std::sync::Arc;
 

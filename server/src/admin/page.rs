@@ -1,11 +1,11 @@
 //! A page that may be large because it has a part for each tenant, at a path that many clients may request at once.
 //!
 //! One thread at a time renders it. A client that does not read its response keeps a whole page in memory, so only a few
-//! responses may be unread at once, shared between addresses; further requests are refused. Rendering may take a tenth of
-//! one processor's time. While that is used up, the newest page is sent again.
+//! responses may be unread at once, and one may be closed for another (`unread.rs`). A request that finds no room waits for
+//! some. Rendering may take a tenth of one processor's time. While that is used up, the newest page is sent again.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
@@ -13,16 +13,15 @@ use hub::{MemoryCharge, MemoryKind};
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 
-use crate::addresses::Addresses;
+use super::unread::{Unread, UnreadResponse};
 use crate::node::Node;
-use crate::permit::Permit;
 use crate::response;
-use crate::routes::RoutedRequest;
+use crate::routes::{RequestHead, RoutedRequest};
 use crate::telemetry::codes::{Code, Scope};
 use crate::token_bucket::TokenBucket;
 
-/// Responses with one page that clients have not received completely. An address gets half of what is left.
-const UNREAD_MAX: usize = 16;
+/// How long a request waits for room. Others may take it first.
+const WAIT_MAX: Duration = Duration::from_secs(3);
 
 /// Milliseconds in a second in which a page may be rendered; ten seconds' worth at once.
 const RENDERING_PER_SECOND: u64 = 100;
@@ -32,7 +31,7 @@ pub(super) struct Page {
     node: Arc<Node>,
     content_type: &'static str,
     render: fn(&Node) -> String,
-    unread: Addresses,
+    unread: Arc<Unread>,
     newest: Arc<Mutex<Newest>>,
 }
 
@@ -52,7 +51,7 @@ struct Text {
 /// The body of one response.
 struct Body {
     text: Arc<Text>,
-    _unread: Permit,
+    _unread: UnreadResponse,
 }
 
 impl AsRef<[u8]> for Body {
@@ -68,13 +67,13 @@ impl Page {
         render: fn(&Node) -> String,
     ) -> Arc<Self> {
         let newest = Newest { text: None, time: TokenBucket::per_second(RENDERING_PER_SECOND) };
-        let (unread, newest) = (Addresses::default(), Arc::new(Mutex::new(newest)));
+        let (unread, newest) = (Arc::default(), Arc::new(Mutex::new(newest)));
         Arc::new(Self { node: Arc::clone(node), content_type, render, unread, newest })
     }
 
     /// Responds with the page.
     pub(super) async fn respond(self: Arc<Self>, request: RoutedRequest) -> Response<Bytes> {
-        let Some(unread) = self.unread.acquire_share(request.head.client_address(), UNREAD_MAX) else {
+        let Some(unread) = self.wait_for_room(&request.head).await else {
             let code = Code::UnreadPageLimitReached;
             self.node.reports.record(code.at(Scope::Http), code.text());
             return response::json(StatusCode::SERVICE_UNAVAILABLE, &code.text().into());
@@ -89,6 +88,20 @@ impl Page {
                 response::page(StatusCode::OK, self.content_type, body)
             }
             Err(_panicked) => response::empty(StatusCode::INTERNAL_SERVER_ERROR),
+        }
+    }
+
+    /// Room for the response to this request; `None` if others take it for too long.
+    async fn wait_for_room(&self, head: &RequestHead) -> Option<UnreadResponse> {
+        let address = head.client_address();
+        let network = self.node.client_network(address).unwrap_or(address);
+        let end = Instant::now() + WAIT_MAX;
+        loop {
+            match self.unread.open(network, head.closing(), Instant::now()) {
+                Ok(unread) => return Some(unread),
+                Err(until) if until < end => tokio::time::sleep_until(until.into()).await,
+                Err(_) => return None,
+            }
         }
     }
 }

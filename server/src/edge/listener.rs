@@ -203,7 +203,9 @@ where
     let (timeouts, idle_timeout, head_size) = {
         let settings = context.node.settings();
         let (server, stall) = (&settings.server, settings.outbox.stall_timeout);
-        let timeouts = RequestTimeouts { head: caller.socket.head_timeout(), stall };
+        // A client that reads slowly keeps its connection no longer than one that sends nothing.
+        let response = stall.max(server.keep_alive_timeout);
+        let timeouts = RequestTimeouts { head: caller.socket.head_timeout(), stall, response };
         (timeouts, server.keep_alive_timeout, server.max_header_size.as_u64())
     };
     let progress = RequestProgress::default();

@@ -32,6 +32,8 @@ pub(super) struct RequestDeadline<S> {
     deadline: Option<Pin<Box<Sleep>>>,
     /// Set while the peer accepts no byte of a response.
     write_deadline: Option<Pin<Box<Sleep>>>,
+    /// Set while the peer has not accepted the whole of what it did not accept at once.
+    response_deadline: Option<Pin<Box<Sleep>>>,
     scanner: HeadScanner,
     /// Bytes that were received together with others that hyper gets first, such as the end of a head.
     held_back: Vec<u8>,
@@ -46,6 +48,8 @@ pub(super) struct RequestTimeouts {
     pub(super) head: Duration,
     /// To accept some byte of a response.
     pub(super) stall: Duration,
+    /// To accept a whole response, or those to requests that were sent at once.
+    pub(super) response: Duration,
 }
 
 /// Whether a request of a connection has begun, and has a response. Clones share it.
@@ -86,7 +90,17 @@ impl<S> RequestDeadline<S> {
     ) -> Self {
         let deadline = Some(Box::pin(tokio::time::sleep(timeouts.head)));
         let (scanner, held_back) = (HeadScanner::new(), Vec::new());
-        Self { stream, timeouts, deadline, write_deadline: None, scanner, held_back, progress, socket }
+        Self {
+            stream,
+            timeouts,
+            deadline,
+            write_deadline: None,
+            response_deadline: None,
+            scanner,
+            held_back,
+            progress,
+            socket,
+        }
     }
 
     /// The stream itself, and bytes received from it that hyper has not read.
@@ -102,7 +116,7 @@ impl<S> RequestDeadline<S> {
         }
     }
 
-    /// The result of a write, which fails once the peer has accepted nothing for too long.
+    /// The result of a write, which fails once the peer has accepted nothing, or not all, for too long.
     fn unless_stalled<T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -112,9 +126,13 @@ impl<S> RequestDeadline<S> {
             self.write_deadline = None;
             return written;
         }
-        let stall_timeout = self.timeouts.stall;
-        let deadline = self.write_deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(stall_timeout)));
-        ready!(deadline.as_mut().poll(cx));
+        let RequestTimeouts { stall, response, .. } = self.timeouts;
+        let begin = |time| move || Box::pin(tokio::time::sleep(time));
+        let of_write = self.write_deadline.get_or_insert_with(begin(stall)).as_mut().poll(cx);
+        let of_response = self.response_deadline.get_or_insert_with(begin(response)).as_mut().poll(cx);
+        if of_write.is_pending() && of_response.is_pending() {
+            return Poll::Pending;
+        }
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
@@ -190,6 +208,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for RequestDeadline<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        if flushed.is_ready() {
+            // hyper flushes when it has written all that it has.
+            self.response_deadline = None;
+        }
         self.unless_stalled(cx, flushed)
     }
 

@@ -113,12 +113,13 @@ impl Router {
         parameters: PathParameters,
         body: Incoming,
     ) -> Response<Bytes> {
-        let network = head.extensions.get::<Arc<Caller>>().and_then(|caller| caller.network);
+        let caller = head.extensions.get::<Arc<Caller>>().expect("attached to each request");
+        let (network, closing) = (caller.network, caller.socket.closing_notify());
         match authorise::operator(&self.node, route.access(), &head.headers, network) {
             Ok(operator) => {
                 let body = self.body(route, body);
                 let is_operator = operator.is_some();
-                let head = RequestHead::new(head, parameters, operator);
+                let head = RequestHead::new(head, parameters, operator, closing);
                 let mut response = route.respond(RoutedRequest { head, body }).await;
                 if is_operator {
                     self.node.reports.attribute(&mut response);

@@ -11,6 +11,7 @@ use http::request::Parts;
 use http::{HeaderMap, StatusCode, Uri};
 use hub::{MemoryCharge, TenantMemory};
 use percent_encoding::percent_decode_str;
+use tokio::sync::Notify;
 
 use super::PathParameters;
 use crate::auth::Operator;
@@ -31,12 +32,24 @@ pub struct RequestHead {
     parts: Parts,
     parameters: PathParameters,
     operator: Option<Operator>,
+    closing: Arc<Notify>,
 }
 
 impl RequestHead {
-    /// The head with the parameters of its path, and with the operator who sent it at routes for operators.
-    pub fn new(parts: Parts, parameters: PathParameters, operator: Option<Operator>) -> Self {
-        Self { parts, parameters, operator }
+    /// The head with the parameters of its path, with the operator who sent it at routes for operators, and with what closes
+    /// its connection.
+    pub fn new(
+        parts: Parts,
+        parameters: PathParameters,
+        operator: Option<Operator>,
+        closing: Arc<Notify>,
+    ) -> Self {
+        Self { parts, parameters, operator, closing }
+    }
+
+    /// Notified, it closes the connection at once, whatever was sent of a response.
+    pub fn closing(&self) -> &Arc<Notify> {
+        &self.closing
     }
 
     /// The headers.

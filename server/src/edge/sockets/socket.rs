@@ -51,6 +51,11 @@ impl Socket {
         self.closing.notified().await;
     }
 
+    /// What closes the connection when it is notified.
+    pub(in crate::edge) fn closing_notify(&self) -> Arc<Notify> {
+        Arc::clone(&self.closing)
+    }
+
     /// Counts the connection by the address that a load balancer has sent.
     ///
     /// # Errors
