@@ -10,6 +10,7 @@ mod memory_remarks;
 mod queue_memory;
 mod readiness;
 mod reloading;
+mod socket_buffers;
 
 pub use authentication::{Authenticated, AuthenticationError, NotAuthenticated};
 pub use keys::{NoVerificationKey, unusable_keys};
@@ -19,6 +20,7 @@ pub use memory_remarks::memory_remarks;
 pub use queue_memory::{bus_queue_bounds, queue_memory};
 pub use readiness::Readiness;
 pub use reloading::{Changes, Outcome, Reload, Reloading, SettingsStatus};
+pub use socket_buffers::{BufferGrant, SocketBuffers};
 
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
@@ -72,6 +74,8 @@ pub struct Node {
     sockets: Permits,
     reserved_sockets: Permits,
     connections: Permits,
+    /// What the kernel has for connections.
+    pub socket_buffers: Arc<SocketBuffers>,
     /// The metrics it publishes.
     pub metrics: Arc<Metrics>,
     /// The exporter behind `/metrics`.
@@ -134,6 +138,7 @@ impl Node {
             sockets: Permits::default(),
             reserved_sockets: Permits::default(),
             connections: Permits::default(),
+            socket_buffers: Arc::default(),
             metrics,
             prometheus,
             reports,

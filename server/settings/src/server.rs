@@ -129,6 +129,14 @@ pub struct Server {
     #[schemars(with = "marks::SizeText", extend("x-reload" = "restart", "x-min" = "8 KiB", "x-max" = "64 MiB"))]
     pub receive_buffer_size: ByteSize,
 
+    /// What the kernel may hold for all connections together, in bytes. It is charged to the container, beside the memory of
+    /// this process. The less of it is left, the smaller are the buffers that a new connection gets: a 1,024th of what is left
+    /// for both, up to twice `send_buffer_size` and `receive_buffer_size`. Each has 128 KiB in any case, so 1,000 connections
+    /// may have 256 MB beyond this. Unset: half of `memory_budget`.
+    #[serde(with = "units::optional_size")]
+    #[schemars(with = "Option<marks::SizeText>", extend("x-reload" = "connection"))]
+    pub socket_buffer_budget: Option<ByteSize>,
+
     /// Maximum size of a request head: request line and all headers. A longer one is refused. The default is double
     /// the 16 KiB that a single header with a large token may take. At least 8 KiB.
     #[serde(with = "units::size")]
@@ -297,6 +305,7 @@ impl Default for Server {
             worker_threads: None,
             send_buffer_size: ByteSize::kib(256),
             receive_buffer_size: ByteSize::kib(256),
+            socket_buffer_budget: None,
             max_header_size: ByteSize::kib(32),
             handshake_timeout: Duration::from_secs(10),
             keep_alive_timeout: Duration::from_secs(75),

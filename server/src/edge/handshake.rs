@@ -22,6 +22,7 @@ use tracing::{Span, debug};
 
 use super::caller::Caller;
 use super::request_deadline::RequestDeadline;
+use super::sockets::SocketPermits;
 use super::tls::ServerTlsStream;
 use super::upgrade;
 use super::websocket::{Connection, ConnectionConfig, Readable};
@@ -45,9 +46,9 @@ pub(super) struct Handshake {
     addresses: Addresses,
 }
 
-/// What a WebSocket is counted by until it ends: among the sockets of the server, and among the WebSockets of the server, of
+/// What a WebSocket is counted by until it ends: among the sockets of the server and in their buffers, and among the WebSockets of the server, of
 /// its tenant, and of its address if limits per address apply to it.
-type ConnectionPermits = (Permit, WebSocketPermits);
+type ConnectionPermits = (SocketPermits, WebSocketPermits);
 
 /// The permits of a WebSocket, without that of its socket.
 type WebSocketPermits = (Permit, Permit, Option<Permit>);

@@ -145,6 +145,7 @@ fn spawn_connection(context: &Arc<ListenerContext>, stream: TcpStream, peer: IpA
         let _best_effort = stream.into_std().and_then(|mut stream| stream.write(UNAVAILABLE));
         return;
     };
+    socket.limit_buffers(&stream);
     let context = Arc::clone(context);
     context.clone().workers.serve(tasks, stream, move |stream| async move {
         let closing = Arc::clone(&socket);
@@ -270,6 +271,7 @@ fn concerns_one_client(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node::{MemoryLimit, SocketBuffers};
 
     // The kernel grows the buffer of a fast sender up to 6 MiB, which nothing here would know of.
     #[tokio::test]
@@ -284,9 +286,39 @@ mod tests {
         let listener = bind(&settings)?;
         let _client = TcpStream::connect(listener.local_addr()?).await?;
         let (stream, _) = listener.accept().await?;
-        let socket = TcpSocket::from_std_stream(stream.into_std()?);
-        // Linux doubles what it is told.
-        assert_eq!((socket.send_buffer_size()?, socket.recv_buffer_size()?), (128 << 10, 192 << 10));
+        assert_eq!(buffers_of(stream)?, (128 << 10, 192 << 10));
         Ok(())
+    }
+
+    #[tokio::test]
+    async fn an_accepted_connection_has_no_larger_buffers_than_there_is_room_for() -> io::Result<()> {
+        let mut settings = settings::Server {
+            host: [127, 0, 0, 1].into(),
+            port: 0,
+            send_buffer_size: ByteSize::kib(192),
+            receive_buffer_size: ByteSize::kib(64),
+            ..settings::Server::default()
+        };
+        let (listener, buffers) = (bind(&settings)?, Arc::new(SocketBuffers::default()));
+        let mut accepted = Vec::new();
+        for budget in [128, 0] {
+            settings.socket_buffer_budget = Some(ByteSize::mib(budget));
+            let _client = TcpStream::connect(listener.local_addr()?).await?;
+            let (stream, _) = listener.accept().await?;
+            let _grant = buffers.limit(&stream, &settings, MemoryLimit::of(&settings));
+            accepted.push(buffers_of(stream)?);
+        }
+        assert_eq!(
+            accepted,
+            [(256 << 10, 128 << 10), (128 << 10, 128 << 10)],
+            "128 KiB beyond the least, and none"
+        );
+        Ok(())
+    }
+
+    /// The sizes of the buffers for sending and receiving, which are double what Linux was told.
+    fn buffers_of(stream: TcpStream) -> io::Result<(u32, u32)> {
+        let socket = TcpSocket::from_std_stream(stream.into_std()?);
+        Ok((socket.send_buffer_size()?, socket.recv_buffer_size()?))
     }
 }

@@ -25,7 +25,7 @@ use crate::node::Node;
 use crate::permit::Permit;
 use crate::telemetry::codes::{Code, Scope};
 
-pub(super) use self::socket::Socket;
+pub(super) use self::socket::{Socket, SocketPermits};
 
 /// The part of the reserved connections that one address may have: a quarter.
 const RESERVE_SHARES: usize = 4;

@@ -26,6 +26,7 @@ impl Node {
         self.metrics.bus.unsent.absolute(self.hub.relay_dropped());
         metrics.memory_budget.set(self.memory_limit().bytes() as f64);
         metrics.memory_limit.set(self.memory.limit() as f64);
+        metrics.socket_buffers.set(self.socket_buffers.granted() as f64);
         for (kind, metrics) in MemoryKind::ALL.into_iter().zip(&self.metrics.memory) {
             metrics.used.set(self.memory.used(kind) as f64);
             metrics.refused.absolute(self.memory.refused(kind));

@@ -65,6 +65,8 @@ metrics! {
         pub memory_budget: Gauge = "realtime_memory_budget_bytes",
         /// Memory that clients may use, in bytes: what realtime_memory_budget_bytes leaves beside the process itself and the allocator.
         pub memory_limit: Gauge = "realtime_memory_limit_bytes",
+        /// Bytes that the kernel may hold for connections, beyond the 256 KiB that each has in any case (server.socket_buffer_budget).
+        pub socket_buffers: Gauge = "realtime_socket_buffers_bytes",
         /// Log lines that clients caused and that were summed up or left out, because there were too many (telemetry.log_lines_unverified, telemetry.log_lines_per_tenant, telemetry.log_bytes_per_second).
         pub log_lines_suppressed: Counter = "realtime_log_lines_suppressed_total",
         /// Seconds since the server started.

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use hub::{MemoryCharge, MemoryKind, TenantMemory};
 use parking_lot::Mutex;
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use super::waiting::Position;
 use super::{Held, Purpose, Shortage, SocketTable};
+use crate::node::BufferGrant;
 use crate::permit::Permit;
 use crate::telemetry::codes::{Code, Scope};
 
@@ -22,9 +24,14 @@ pub(in crate::edge) struct Socket {
     state: Mutex<State>,
     closing: Arc<Notify>,
     _memory: MemoryCharge,
+    /// What the kernel may hold for it.
+    buffers: Mutex<Option<BufferGrant>>,
     /// For a head that is larger than the buffer that every connection has.
     head: Mutex<Vec<MemoryCharge>>,
 }
+
+/// What a connection has of the server's sockets and of their buffers.
+pub(in crate::edge) type SocketPermits = (Permit, Option<BufferGrant>);
 
 enum State {
     /// Among those of its class, which hold the permits.
@@ -43,7 +50,21 @@ impl Socket {
     pub(super) fn waiting(sockets: Arc<SocketTable>, held: Held, memory: MemoryCharge) -> Arc<Self> {
         let closing = Arc::default();
         let state = Mutex::new(sockets.wait(held, &closing));
-        Arc::new(Self { sockets, state, closing, _memory: memory, head: Mutex::default() })
+        Arc::new(Self {
+            sockets,
+            state,
+            closing,
+            _memory: memory,
+            buffers: Mutex::default(),
+            head: Mutex::default(),
+        })
+    }
+
+    /// Has the kernel hold no more for the connection than there is room for.
+    pub(in crate::edge) fn limit_buffers(&self, stream: &TcpStream) {
+        let node = &self.sockets.node;
+        let grant = node.socket_buffers.limit(stream, &node.settings().server, node.memory_limit());
+        *self.buffers.lock() = Some(grant);
     }
 
     /// Ready when the connection is to be closed for another one.
@@ -139,10 +160,11 @@ impl Socket {
         self.sockets.count_refused(shortage);
     }
 
-    /// The permit of the server, for a connection that becomes a WebSocket, which is counted by its address as such.
-    /// `None` if it was closed for another one.
-    pub(in crate::edge) fn upgrade(&self) -> Option<Permit> {
-        self.sockets.take(&mut self.state.lock()).map(|held| held.of_server)
+    /// The permit of the server and what the kernel may hold, for a connection that becomes a WebSocket, which is counted by
+    /// its address as such. `None` if it was closed for another one.
+    pub(in crate::edge) fn upgrade(&self) -> Option<SocketPermits> {
+        let held = self.sockets.take(&mut self.state.lock())?;
+        Some((held.of_server, self.buffers.lock().take()))
     }
 }
 
