@@ -19,6 +19,9 @@ const REFUSED: &str = "Memory for large messages is used up, try again later";
 const MEMORY_REFUSED: &str =
     r#"realtime_limits_refused_total{tenant="default",setting="server.memory_budget"}"#;
 
+/// Members of rooms.
+const MEMBERS: &str = "realtime_members";
+
 /// A server whose large messages and bodies wait for a moment only.
 async fn impatient_world() -> World {
     World::with(|settings| {
@@ -249,6 +252,29 @@ async fn a_message_that_takes_long_gives_its_memory_to_others_also_if_its_client
     let used_up = use_up(&world);
     eventually("the charge is given back", async || used("receiving").await == 0.0).await;
     drop(used_up);
+    world.stop().await;
+}
+
+// Up to 16 KiB of each of thousands of clients waited without being charged, and as much in the kernel.
+#[tokio::test]
+async fn a_client_that_does_not_read_is_closed_when_there_is_no_memory_for_what_waits() {
+    let world = impatient_world().await;
+    let mut slow = world.raw().await;
+    let join = json!(["1", "1", ROOM, "phx_join", {}]);
+    slow.send(&RawFrame::text(&join.to_string())).await;
+    let mut ann = world.connect().await;
+    ann.join(ROOM, json!({"broadcast": {"self": true}})).await;
+    let _used_up = use_up(&world);
+    let mut rounds = 0..1_000;
+    while world.number(MEMBERS).await > 1.0 {
+        rounds.next().expect("its socket is full at some time");
+        for _ in 0..100 {
+            ann.push("7", ROOM, "broadcast", &broadcast(10_000)).await;
+            assert_eq!(ann.next_json().await[3], "broadcast");
+        }
+    }
+    assert!(world.number(MEMORY_REFUSED).await >= 1.0);
+    assert_eq!(world.number("realtime_memory_refused_total{kind=\"sending\"}").await, 1.0);
     world.stop().await;
 }
 

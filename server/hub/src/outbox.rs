@@ -3,8 +3,9 @@
 //! Bounded by frames and by bytes, because ten large documents cost as much memory as a thousand cursors.
 //! Frames are counted until the socket has accepted them, not until they leave the queue, so there is no
 //! hidden second queue. A full outbox is not an error: the room records what the member missed and continues.
-//! What waits beyond [`UNCHARGED_BYTES`] is charged to the tenant's memory, and so is the queue itself if it is
-//! long; without memory the outbox is as full as if its own bounds were reached.
+//! What waits beyond [`UNCHARGED_BYTES`](crate::UNCHARGED_BYTES), and all of it while the socket accepts nothing, is charged
+//! to the tenant's memory, and so is the queue itself if it is long; without memory the outbox is as full as if its own
+//! bounds were reached.
 //! Nothing here waits; the connection's task registers its waker and is woken.
 //!
 //! An entry may be *replaceable*: queued under a key, it is overwritten in place by a newer frame with the
@@ -22,7 +23,7 @@ use parking_lot::Mutex;
 
 use crate::bounds::Bounds;
 use crate::frame::Frame;
-use crate::memory::{TenantMemory, UNCHARGED_BYTES};
+use crate::memory::TenantMemory;
 use crate::wakers::Wakers;
 
 use self::queue::OutboxQueue;
@@ -173,7 +174,7 @@ impl Outbox {
     pub(crate) fn reply_deferred(&self, frame: &Frame, wakers: &mut Wakers) {
         let mut queue = self.queue.lock();
         if !queue.closed {
-            if queue.outstanding_bytes + frame.len() > UNCHARGED_BYTES {
+            if !queue.passes_uncharged(frame.len()) {
                 frame.charge(&self.memory);
             }
             queue.push(frame, wakers);

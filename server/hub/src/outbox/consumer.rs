@@ -8,7 +8,7 @@ use std::task::{Wake, Waker};
 
 use super::{Disconnect, Outbox};
 use crate::burst::Burst;
-use crate::memory::UNCHARGED_BYTES;
+use crate::memory::{MemoryKind, UNCHARGED_BYTES};
 use crate::wakers::Wakers;
 
 /// What the connection does next, according to its outbox.
@@ -71,6 +71,25 @@ impl Outbox {
         queue.blocked = true;
         queue.register(waker);
         false
+    }
+
+    /// Charges all that waits here and in `burst`, for a connection whose socket accepts no bytes. Returns whether there is
+    /// memory for it. What is queued from now on is charged as well, until the next [`take`](Self::take).
+    #[must_use]
+    pub fn charge_blocked(&self, burst: &Burst) -> bool {
+        let mut queue = self.queue.lock();
+        queue.blocked = true;
+        let mut ahead = 0;
+        // What waits behind so many bytes was charged when it was queued.
+        let mut waiting = burst.iter().chain(queue.frames.iter()).take_while(|frame| {
+            ahead += frame.len();
+            ahead <= UNCHARGED_BYTES
+        });
+        let is_charged = waiting.all(|frame| frame.try_charge(&self.memory));
+        if !is_charged {
+            self.memory.count_refusal(MemoryKind::Sending);
+        }
+        is_charged
     }
 
     /// Records that the socket has accepted this much.

@@ -90,7 +90,12 @@ impl OutboxQueue {
 
     /// Whether there is memory for the frame to wait here, behind `ahead` more bytes than there are.
     pub(super) fn has_memory(&mut self, ahead: usize, frame: &Frame, memory: &Arc<TenantMemory>) -> bool {
-        self.outstanding_bytes + ahead + frame.len() <= UNCHARGED_BYTES || self.charge_for(frame, memory)
+        self.passes_uncharged(ahead + frame.len()) || self.charge_for(frame, memory)
+    }
+
+    /// Whether so many bytes more are not charged.
+    pub(super) fn passes_uncharged(&self, bytes: usize) -> bool {
+        !self.blocked && self.outstanding_bytes + bytes <= UNCHARGED_BYTES
     }
 
     /// Charges the frame, and the queue in steps.

@@ -51,6 +51,29 @@ fn without_memory_a_backlog_grows_no_longer_and_small_frames_pass() {
 }
 
 #[test]
+fn small_frames_are_charged_while_the_socket_accepts_none() {
+    let memory = TenantMemory::new(&MemoryBudget::new(133_333, 50));
+    let bounds = Bounds { frames: 10_000, bytes: 1_000_000 };
+    let outbox = || Outbox::new(bounds, Arc::clone(&memory));
+    let (first, second) = (outbox(), outbox());
+    let mut burst = Burst::default();
+    assert_eq!(first.offer(&frame(10_000)), Offer::Queued);
+    assert_eq!(first.take(&mut burst, Waker::noop()), NextAction::Write);
+    assert_eq!(first.offer(&frame(5_000)), Offer::Queued);
+    assert_eq!(memory.total(), 0);
+    assert!(first.charge_blocked(&burst));
+    assert!((15_000..15_500).contains(&memory.total()), "what is taken and what is queued");
+    assert_eq!(first.offer(&frame(1_000)), Offer::Queued);
+    assert!((16_000..16_600).contains(&memory.total()), "what is queued meanwhile");
+    let filled = std::iter::repeat_with(|| frame(10_000)).take_while(|frame| frame.try_charge(&memory));
+    let _filled: Vec<_> = filled.take(10).collect();
+    assert_eq!(first.offer(&frame(10_000)), Offer::Full);
+    assert_eq!(second.offer(&frame(10_000)), Offer::Queued, "the socket of this one accepts bytes");
+    assert!(!second.charge_blocked(&Burst::default()));
+    assert_eq!(memory.budget().refused(MemoryKind::Sending), 2);
+}
+
+#[test]
 fn a_long_queue_is_charged_with_the_positions_of_replaceable_entries() {
     let memory = TenantMemory::unlimited();
     let outbox = Outbox::new(Bounds { frames: 100_000, bytes: 10_000_000 }, Arc::clone(&memory));

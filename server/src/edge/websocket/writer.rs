@@ -98,6 +98,11 @@ impl Writer {
         std::mem::replace(&mut self.sent_at_check, self.sent) != self.sent
     }
 
+    /// What was taken from the outbox and is not written.
+    pub(super) fn burst(&self) -> &Burst {
+        &self.burst
+    }
+
     /// Drops what is not yet written; a frame of which the socket has accepted a part stays.
     pub(super) fn discard(&mut self, outbox: &Outbox) {
         let begun = if self.offset > 0 && !self.in_control { self.burst.pop() } else { None };
