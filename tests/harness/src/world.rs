@@ -290,6 +290,11 @@ impl World {
         self.raw_with_early_frames(&[]).await
     }
 
+    /// As [`World::raw`]; `None` if the handshake is refused.
+    pub async fn try_raw(&self) -> Option<RawSocket> {
+        RawSocket::open(&self.endpoint, &self.target(SOCKET, Dialect::V2, Token::Valid), &[]).await.ok()
+    }
+
     /// As [`World::raw`], with frames that do not wait for the answer to the handshake: they come in one
     /// write with it.
     ///

@@ -163,6 +163,7 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
                         let now = Instant::now();
                         self.stalled = Some(now);
                         self.wake_by(now + self.config.stall_timeout);
+                        self.charge_blocked()?;
                     }
                     // Until there is no notification: only then is the waker registered.
                     while self.outbox.take_notified(idle) {
@@ -196,6 +197,18 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
         }
     }
 
+    /// Charges what waits for a socket that accepts nothing. Without memory for it the connection ends: what it holds in the
+    /// kernel as well is there for clients that read.
+    fn charge_blocked(&mut self) -> io::Result<()> {
+        if self.outbox.charge_blocked(self.writer.burst()) {
+            return Ok(());
+        }
+        if self.phase == Phase::Open {
+            self.session.broken(CloseReason::OutOfMemory);
+        }
+        Err(io::ErrorKind::OutOfMemory.into())
+    }
+
     /// Reads a batch of messages. `Ok(true)` means that there may be more, an error that the connection has ended.
     fn read(&mut self, begun: &Begun, cx: &mut Context<'_>) -> Result<bool, ()> {
         self.read_armed = false;
@@ -223,6 +236,11 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
                 }
             }
             break;
+        }
+        if let Err(error) = self.reader.charge_kept(&self.tap, &self.config)
+            && read.is_ok()
+        {
+            read = self.fail(&error.into()).map(|()| false);
         }
         if let Some(skipped) = self.tap.take_skipped() {
             self.session.skipped(&skipped.head());

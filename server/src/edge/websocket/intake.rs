@@ -153,6 +153,16 @@ impl Intake {
         self.frame_left > 0 || self.in_message
     }
 
+    /// Whether the present message is charged, or waits for that.
+    pub(super) fn is_in_large_message(&self) -> bool {
+        self.large.is_some()
+    }
+
+    /// What large messages are charged to.
+    pub(super) fn memory(&self) -> &Arc<TenantMemory> {
+        &self.memory
+    }
+
     /// Whether a message waits for memory.
     pub(super) fn is_waiting(&self) -> bool {
         matches!(self.large.as_deref(), Some(LargeMessage::Waiting { .. }))

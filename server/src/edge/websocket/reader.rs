@@ -9,7 +9,7 @@ use std::io::{self, Read, Write};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use hub::UNCHARGED_BYTES;
+use hub::{MemoryCharge, MemoryKind, UNCHARGED_BYTES};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::error::Error;
@@ -45,6 +45,8 @@ pub(super) enum ReadOutcome {
 pub(super) struct MessageReader {
     /// While the connection is in a message, has messages that were read and not returned, or is closing.
     own: Option<Box<Decoder>>,
+    /// For `own`, between two reads.
+    charge: Option<MemoryCharge>,
     has_ended: bool,
 }
 
@@ -83,6 +85,25 @@ impl MessageReader {
             Err(Error::AlreadyClosed | Error::ConnectionClosed) => ReadOutcome::Ended,
             Err(error) => ReadOutcome::Failed(error),
         })
+    }
+
+    /// Charges what is kept until the next read: a part of a message that is not large, with its decoder.
+    ///
+    /// # Errors
+    /// When there is no memory for it, neither of the tenant nor of that which is reserved for connections.
+    pub(super) fn charge_kept<S>(&mut self, tap: &Tap<S>, config: &ConnectionConfig) -> io::Result<()> {
+        if self.own.is_none() || tap.is_in_large_message() {
+            self.charge = None;
+        } else if self.charge.is_none() {
+            let bytes = size_of::<Decoder>() + config.read_buffer_size + UNCHARGED_BYTES;
+            let memory = tap.memory();
+            if !memory.has_room_for_connection(bytes) {
+                memory.count_refusal(MemoryKind::Connections);
+                return Err(io::ErrorKind::OutOfMemory.into());
+            }
+            self.charge = Some(memory.charge(MemoryKind::Connections, bytes));
+        }
+        Ok(())
     }
 
     /// Writes a close frame into the tap, unless one was written before.

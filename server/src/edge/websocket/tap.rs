@@ -114,6 +114,16 @@ impl<S> Tap<S> {
         self.intake.is_in_message()
     }
 
+    /// Whether a message is being received, or waits to be, whose memory is charged.
+    pub(super) fn is_in_large_message(&self) -> bool {
+        self.intake.is_in_large_message()
+    }
+
+    /// The account of the client's tenant.
+    pub(super) fn memory(&self) -> &Arc<TenantMemory> {
+        self.intake.memory()
+    }
+
     /// Catches a part of a control frame.
     pub(super) fn write_control(&mut self, bytes: &[u8]) {
         self.control.extend_from_slice(bytes);
