@@ -1,5 +1,7 @@
-//! Joins: the checks in their documented order, the authorization, and the answer
-//! (docs/protocol/channels.md#join-checks).
+//! Joins: their authorization after the checks, and the answer (docs/protocol/channels.md#join-checks).
+
+mod checks;
+mod error;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -7,18 +9,15 @@ use std::time::{Instant, SystemTime};
 
 use hub::{Audience, Frame, Group, Member, MemoryCharge, Privacy, RoomKey, Space};
 use serde_json::json;
-use wire::phoenix::{self, FIELD_BYTES_MAX, Push, Ref, Status};
-use wire::supabase::{JoinRequest, JoinToken, Private, TOPIC_PREFIX};
+use wire::phoenix::{self, Push, Ref, Status};
+use wire::supabase::{JoinRequest, Private, TOPIC_PREFIX};
 
+use self::error::{JoinError, PAYLOAD_TOO_LARGE};
 use super::joined::JoinedTopic;
-use super::tokens::{self, TokenRefusal};
 use super::{PhoenixSession, error_response, legacy};
-use crate::auth::{AuthorizationError, Decision, TokenError};
-use crate::node::LifecyclePhase;
+use crate::auth::{AuthorizationError, Decision};
 use crate::sessions::KeptClaims;
-use crate::sessions::kept_claims::try_charge;
 use crate::telemetry::codes::{Code, Scope};
-use crate::tenants::{Policy, TenantStatus};
 
 /// The response to a join without database changes.
 const NO_CHANGES: &str = r#"{"postgres_changes":[]}"#;
@@ -26,9 +25,6 @@ const NO_CHANGES: &str = r#"{"postgres_changes":[]}"#;
 /// Bytes of a join's payload: the longest token accepted, and plenty beside it. Reading a payload takes linear time,
 /// but a list of millions of empty subscriptions would take many times its size in memory.
 const PAYLOAD_BYTES_MAX: usize = 256 * 1024;
-
-/// Bytes that a joined channel takes beside its texts: the membership, the room and its entries in maps, and a tracker.
-const JOINED_BYTES: usize = 1024;
 
 /// What the answer to a join needs of its message.
 pub(super) struct JoinMessage<'a> {
@@ -48,51 +44,6 @@ pub(super) struct Join<'a> {
     claims: Arc<KeptClaims>,
     /// For what is kept once it is accepted.
     charge: MemoryCharge,
-}
-
-/// Why a join is refused: an operational code and a sentence (docs/protocol/channels.md#join-checks).
-struct JoinError {
-    code: Code,
-    text: Cow<'static, str>,
-}
-
-const TENANT_NOT_FOUND: JoinError =
-    JoinError::new(Code::TenantNotFound, "Tenant with the given ID does not exist");
-const OUT_OF_MEMORY: JoinError = JoinError::new(Code::MemoryLimitReached, tokens::OUT_OF_MEMORY);
-const PAYLOAD_TOO_LARGE: JoinError = JoinError::new(Code::InvalidJoinPayload, "The payload is too large");
-const PRIVATE_UNREADABLE: JoinError = JoinError::new(Code::InvalidJoinPayload, "`private` must be a boolean");
-
-impl JoinError {
-    /// An error with the code's own text.
-    const fn of(code: Code) -> Self {
-        Self::new(code, code.text())
-    }
-
-    const fn new(code: Code, text: &'static str) -> Self {
-        Self { code, text: Cow::Borrowed(text) }
-    }
-}
-
-impl From<AuthorizationError> for JoinError {
-    fn from(error: AuthorizationError) -> Self {
-        Self { code: error.code, text: error.text }
-    }
-}
-
-impl From<TokenError> for JoinError {
-    fn from(error: TokenError) -> Self {
-        Self { code: error.code(), text: error.refresh_text().into() }
-    }
-}
-
-impl From<TokenRefusal> for JoinError {
-    fn from(refusal: TokenRefusal) -> Self {
-        match refusal {
-            TokenRefusal::OverRate(code) => Self::of(code),
-            TokenRefusal::OutOfMemory => OUT_OF_MEMORY,
-            TokenRefusal::Token(error) => error.into(),
-        }
-    }
 }
 
 impl JoinMessage<'_> {
@@ -156,87 +107,6 @@ impl PhoenixSession {
             Decision::Immediate(result) => self.answer_join(join, result),
             Decision::Pending(work) => self.await_authorization(join, work),
         }
-    }
-
-    /// The checks of docs/protocol/channels.md#join-checks in their order, up to the authorization. The error is the
-    /// reason that the client receives.
-    fn check_join(
-        &self,
-        sub_topic: &str,
-        topic: &str,
-        request: &JoinRequest,
-    ) -> Result<Arc<KeptClaims>, JoinError> {
-        let (allowance, policy) = (&self.tenant.allowance, self.tenant.policy());
-        if sub_topic.is_empty() {
-            return Err(JoinError::of(Code::TopicNameRequired));
-        }
-        if topic.len() > FIELD_BYTES_MAX {
-            return Err(JoinError::of(Code::TopicNameTooLong));
-        }
-        self.check_availability(&policy, request)?;
-        if self.user.is_none() && !self.tenant.has_room() {
-            return Err(JoinError::of(Code::ConnectionRateLimitReached));
-        }
-        // Before the token is verified, which costs more; counted after that, so that others cannot use up the rate.
-        if !allowance.joins.has_any(Instant::now()) {
-            return Err(JoinError::of(Code::ClientJoinRateLimitReached));
-        }
-        let claims = self.verify_join(&policy, &request.token)?;
-        if !allowance.joins.take(1, Instant::now()) {
-            return Err(JoinError::of(Code::ClientJoinRateLimitReached));
-        }
-        self.tenant.metrics.joins.increment(1);
-        if self.topics.len() + self.joining_topics() >= allowance.max_channels_per_client() {
-            return Err(JoinError::of(Code::ChannelRateLimitReached));
-        }
-        match request.private {
-            Private::Unreadable => Err(PRIVATE_UNREADABLE),
-            _ if self.has_long_key(request) => Err(JoinError::of(Code::PresenceKeySizeExceeded)),
-            Private::No if request.replay.is_some() => Err(JoinError::of(Code::UnableToReplayMessages)),
-            _ if needs_database(request) => Err(JoinError::of(Code::UnableToConnectToProject)),
-            _ => Ok(claims),
-        }
-    }
-
-    /// Charges what a join will keep, as long as it keeps it.
-    fn charge_join(&self, push: &Push<'_>, request: &JoinRequest) -> Result<MemoryCharge, JoinError> {
-        let key = request.presence_key.as_ref().map_or(0, String::len);
-        // The topic is kept for the session and for the room.
-        let bytes = JOINED_BYTES + 2 * push.topic.len() + push.join_ref.as_json().len() + key;
-        try_charge(&self.tenant.memory, bytes).ok_or(OUT_OF_MEMORY)
-    }
-
-    /// The claims that a join acts with.
-    fn verify_join(&self, policy: &Policy, token: &JoinToken) -> Result<Arc<KeptClaims>, JoinError> {
-        match token {
-            JoinToken::FromHandshake => {
-                policy.verifier.recheck(&self.claims, SystemTime::now())?;
-                Ok(Arc::clone(&self.claims))
-            }
-            JoinToken::Own(token) => Ok(self.verify_token(policy, token)?),
-        }
-    }
-
-    /// Whether the presence key is longer than the settings allow.
-    fn has_long_key(&self, request: &JoinRequest) -> bool {
-        let bytes_max = self.services.node.settings().presence.max_key_bytes.as_u64();
-        request.presence_key.as_ref().is_some_and(|key| key.len() as u64 > bytes_max)
-    }
-
-    /// Whether the server and the tenant accept such joins now.
-    fn check_availability(&self, policy: &Policy, request: &JoinRequest) -> Result<(), JoinError> {
-        if self.services.node.lifecycle.has_reached(LifecyclePhase::Draining) {
-            return Err(JoinError::of(Code::RealtimeRestarting));
-        }
-        match policy.status {
-            TenantStatus::Open => {}
-            TenantStatus::Suspended => return Err(JoinError::of(Code::RealtimeDisabledForTenant)),
-            TenantStatus::Removed => return Err(TENANT_NOT_FOUND),
-        }
-        if policy.private_only() && request.private == Private::No {
-            return Err(JoinError::of(Code::PrivateOnly));
-        }
-        Ok(())
     }
 
     /// Answers a join whose authorization was pending. What has changed during the wait is checked again.
@@ -327,9 +197,4 @@ impl PhoenixSession {
         }
         self.watch_rooms();
     }
-}
-
-/// Whether a join asks for something that only the tenant's database has. No tenant has one yet.
-fn needs_database(request: &JoinRequest) -> bool {
-    request.replay.is_some() || !request.postgres_changes.is_empty() || request.replication_ready
 }

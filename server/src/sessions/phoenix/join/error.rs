@@ -1,0 +1,54 @@
+//! Why a join is refused.
+
+use std::borrow::Cow;
+
+use crate::auth::{AuthorizationError, TokenError};
+use crate::sessions::phoenix::tokens::{self, TokenRefusal};
+use crate::telemetry::codes::Code;
+
+/// Why a join is refused: an operational code and a sentence (docs/protocol/channels.md#join-checks).
+pub(super) struct JoinError {
+    pub(super) code: Code,
+    pub(super) text: Cow<'static, str>,
+}
+
+pub(super) const TENANT_NOT_FOUND: JoinError =
+    JoinError::new(Code::TenantNotFound, "Tenant with the given ID does not exist");
+pub(super) const OUT_OF_MEMORY: JoinError = JoinError::new(Code::MemoryLimitReached, tokens::OUT_OF_MEMORY);
+pub(super) const PAYLOAD_TOO_LARGE: JoinError =
+    JoinError::new(Code::InvalidJoinPayload, "The payload is too large");
+pub(super) const PRIVATE_UNREADABLE: JoinError =
+    JoinError::new(Code::InvalidJoinPayload, "`private` must be a boolean");
+
+impl JoinError {
+    /// An error with the code's own text.
+    pub(super) const fn of(code: Code) -> Self {
+        Self::new(code, code.text())
+    }
+
+    pub(super) const fn new(code: Code, text: &'static str) -> Self {
+        Self { code, text: Cow::Borrowed(text) }
+    }
+}
+
+impl From<AuthorizationError> for JoinError {
+    fn from(error: AuthorizationError) -> Self {
+        Self { code: error.code, text: error.text }
+    }
+}
+
+impl From<TokenError> for JoinError {
+    fn from(error: TokenError) -> Self {
+        Self { code: error.code(), text: error.refresh_text().into() }
+    }
+}
+
+impl From<TokenRefusal> for JoinError {
+    fn from(refusal: TokenRefusal) -> Self {
+        match refusal {
+            TokenRefusal::OverRate(code) => Self::of(code),
+            TokenRefusal::OutOfMemory => OUT_OF_MEMORY,
+            TokenRefusal::Token(error) => error.into(),
+        }
+    }
+}
