@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use harness::{Changes, LifecyclePhase, Request, Response, Token, TokenIssuer, World};
+use harness::{Changes, LifecyclePhase, Request, Response, Token, TokenIssuer, World, eventually};
 use serde_json::{Value, json};
 use settings::ByteSize;
 
@@ -156,6 +156,14 @@ async fn the_status_describes_the_node_and_its_tenants() {
     );
     assert_eq!(world.number("realtime_memory_budget_bytes").await, f64::from(100 << 20));
     assert!(status["memory"]["used"]["receiving"].is_u64(), "{status}");
+    let account =
+        async || request(&world, "GET", "/status").await.json()["memory"]["without_tenant"].as_u64();
+    let before = account().await.expect("bytes");
+    let _silent = world.dial().await;
+    eventually("a connection without a tenant is in that account", async || {
+        account().await.is_some_and(|bytes| bytes > before + 20_000)
+    })
+    .await;
     assert_eq!(
         status["tenants"],
         json!([

@@ -43,7 +43,8 @@ pub(super) fn page(node: &Node) -> String {
     body.to_string()
 }
 
-/// The memory of this process and its source, the part that clients may use, and what they use of that, in bytes.
+/// The memory of this process and its source, the part that clients may use, and what they use of that, in bytes:
+/// `without_tenant` is the part of callers whose tenant is not known, as `memory` of a tenant is that of its own.
 fn memory(node: &Node) -> Value {
     let used = MemoryKind::ALL.map(|kind| (kind.word().to_owned(), node.memory.used(kind).into()));
     let budget = node.memory_limit();
@@ -52,6 +53,7 @@ fn memory(node: &Node) -> Value {
         "source": budget.source(),
         "limit": node.memory.limit(),
         "used": Value::Object(used.into_iter().collect()),
+        "without_tenant": node.common_memory.total(),
     })
 }
 
