@@ -18,10 +18,12 @@ pub enum BroadcastError {
     /// The tenant's senders together are over `limits.max_events_per_second`.
     #[error("Too many messages per second")]
     TooMany,
-    /// The join of the channel waits, and the client has sent more than is held (`server.max_held_messages`,
-    /// `server.max_held_bytes`).
+    /// The join of the channel waits, and the client has sent more messages than are held (`server.max_held_messages`).
     #[error("{}", Code::HeldMessagesLimitReached.text())]
     TooManyHeld,
+    /// The join of the channel waits, and the client has sent more bytes than are held (`server.max_held_bytes`).
+    #[error("{}", Code::HeldBytesLimitReached.text())]
+    TooLargeHeld,
     /// The payload is over `limits.max_payload_size_in_kb`.
     #[error("payload_size_exceeded")]
     TooLarge,
@@ -42,6 +44,7 @@ impl BroadcastError {
         match self {
             Self::TooMany => Code::MessagePerSecondRateLimitReached,
             Self::TooManyHeld => Code::HeldMessagesLimitReached,
+            Self::TooLargeHeld => Code::HeldBytesLimitReached,
             Self::TooLarge => Code::PayloadSizeExceeded,
             Self::OutOfMemory => Code::MemoryLimitReached,
             Self::NotAMap | Self::Unreadable(_) => Code::MalformedWebSocketMessage,

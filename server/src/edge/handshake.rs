@@ -259,8 +259,8 @@ fn authentication(error: &AuthenticationError) -> HandshakeError {
             let (code, text) = (error.handshake_code(), error.handshake_text().into());
             HandshakeError { status: StatusCode::UNAUTHORIZED, code, text }
         }
-        AuthenticationError::TooManyWaiting(_) => {
-            HandshakeError::of(StatusCode::SERVICE_UNAVAILABLE, Code::JwksWaitLimitReached)
+        AuthenticationError::TooManyWaiting(error) => {
+            HandshakeError::of(StatusCode::SERVICE_UNAVAILABLE, error.code())
         }
     }
 }
@@ -272,6 +272,7 @@ fn is_answered_at_once(code: Code) -> bool {
         Code::ServerConnectionLimitReached
             | Code::AddressRateLimitReached
             | Code::JwksWaitLimitReached
+            | Code::ServerJwksWaitLimitReached
             | Code::ConnectionMemoryLimitReached
     )
 }

@@ -130,9 +130,11 @@ codes! {
     UnreadPageLimitReached: ClientError, [Http], "Too many responses with this page have not been received";
     /// Callers without a valid token from this address are over `server.max_unverified_requests_per_second`. Ours.
     AddressRateLimitReached: ClientError, [Handshake, Join, Channel, Http], "Too many requests without a valid token from this address", limit "server.max_unverified_requests_per_second";
-    /// The key of the token may be among those that are being fetched, and `auth.jwks_max_waiting` tokens wait for them, or
-    /// the tenant's share of `server.max_waiting_for_keys`. Ours.
+    /// The key of the token may be among those that are being fetched, and `auth.jwks_max_waiting` tokens wait for them, of
+    /// which its address has a share. Ours.
     JwksWaitLimitReached: ClientError, [Handshake, Http], "Too many tokens wait for the keys of this tenant", limit "auth.jwks_max_waiting";
+    /// As `JwksWaitLimitReached`, but with the tenant's share of what `server.max_waiting_for_keys` leaves. Ours.
+    ServerJwksWaitLimitReached: ClientError, [Handshake, Http], "Too many tokens wait for keys", limit "server.max_waiting_for_keys";
     /// A handshake while `limits.max_joins_per_second` is used up.
     JoinsRateLimitReached: ClientError, [Handshake], "Too many joins per second", limit "limits.max_joins_per_second";
     /// A join while `limits.max_joins_per_second` is used up.
@@ -168,9 +170,11 @@ codes! {
     MessageSizeExceeded: ClientError, [Log], "message is larger than <n> bytes", limit "server.max_frame_size";
     /// Messages while `limits.max_events_per_second` is used up; they were dropped.
     MessagePerSecondRateLimitReached: ClientError, [Channel, Http], "Too many messages per second", limit "limits.max_events_per_second";
-    /// Messages to a channel whose join waits for its authorization, beyond `server.max_held_messages` or
-    /// `server.max_held_bytes`; they were dropped. Ours.
+    /// Messages to a channel whose join waits for its authorization, beyond `server.max_held_messages`; they were dropped.
+    /// Ours.
     HeldMessagesLimitReached: ClientError, [Channel], "Too many messages before the join is answered", limit "server.max_held_messages";
+    /// Messages to a channel whose join waits for its authorization, beyond `server.max_held_bytes`; they were dropped. Ours.
+    HeldBytesLimitReached: ClientError, [Channel], "Too large messages before the join is answered", limit "server.max_held_bytes";
     /// Presence calls while `limits.max_presence_events_per_second` is used up; they were dropped.
     PresenceRateLimitReached: ClientError, [Channel], "Too many presence messages per second", limit "limits.max_presence_events_per_second";
     /// The payload of `track` is not an object.

@@ -110,13 +110,15 @@ fn action(code: Code) -> &'static str {
         | Code::AddressRateLimitReached => {
             "Nothing against one client; if the address is a proxy's, add it to `server.unlimited_addresses`."
         }
-        Code::JwksWaitLimitReached => "See why `auth.jwks_url` of the tenant answers slowly.",
+        Code::JwksWaitLimitReached | Code::ServerJwksWaitLimitReached => {
+            "See why `auth.jwks_url` of the tenant answers slowly."
+        }
         Code::UnreadPageLimitReached => {
             "Nothing against one client; with `admin.metrics_jwt_secret` only those with a token read the page."
         }
         Code::MemoryLimitReached | Code::ConnectionMemoryLimitReached => {
-            "See in `/status` how much each tenant uses, and how much is used for what by all together; what no \
-             tenant has is of callers without one; raise it with the memory of the container."
+            "See in `/status` how much each tenant uses, and callers without one (`memory.without_tenant`), and how much \
+             is used for what by all together; raise it with the memory of the container."
         }
         Code::ConnectionRateLimitReached
         | Code::TenantConnectionLimitReached
@@ -134,7 +136,7 @@ fn action(code: Code) -> &'static str {
         | Code::BatchSizeExceeded => {
             "Raise it if the application needs more; otherwise the client has to send less."
         }
-        Code::HeldMessagesLimitReached => "Raise it, or `server.max_held_bytes`; see why joins wait.",
+        Code::HeldMessagesLimitReached | Code::HeldBytesLimitReached => "See why joins wait, or raise it.",
         Code::OutboxFull => {
             "Nothing against one slow client; if many read slowly, look at the network and `[outbox]`."
         }

@@ -12,11 +12,28 @@ use hub::{HALF, share};
 
 use crate::addresses::Addresses;
 use crate::permit::{Permit, Permits};
+use crate::telemetry::codes::Code;
 
 /// Further tokens of a tenant cannot wait for its keys now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("too many tokens wait for the keys of this tenant")]
-pub struct TooManyWaiting;
+pub enum TooManyWaiting {
+    /// The tenant has as many as it may have (`auth.jwks_max_waiting`), or the address its share of them.
+    #[error("too many tokens wait for the keys of this tenant")]
+    OfTenant,
+    /// The tenant or the address has its share of what the node has left (`server.max_waiting_for_keys`).
+    #[error("too many tokens wait for keys")]
+    OfServer,
+}
+
+impl TooManyWaiting {
+    /// The operational code.
+    pub fn code(self) -> Code {
+        match self {
+            Self::OfTenant => Code::JwksWaitLimitReached,
+            Self::OfServer => Code::ServerJwksWaitLimitReached,
+        }
+    }
+}
 
 /// The waits of all tenants of a node.
 #[derive(Debug)]
@@ -56,10 +73,11 @@ impl TenantWaits {
     /// The right to wait for a token from `address`, in a tenant that may have `max` of them.
     pub(super) fn acquire(&self, address: IpAddr, max: usize) -> Result<Wait, TooManyWaiting> {
         let node_max = self.node.max.load(Ordering::Relaxed);
-        let max = max.min(share(node_max.saturating_sub(self.node.in_use.in_use()), HALF));
-        // The share of an address is within `max`, so the tenant has no more than that.
-        let of_address = self.by_address.acquire_share(address, max).ok_or(TooManyWaiting)?;
-        let of_node = self.node.in_use.acquire(node_max).ok_or(TooManyWaiting)?;
+        let of_server = share(node_max.saturating_sub(self.node.in_use.in_use()), HALF);
+        let error = if max <= of_server { TooManyWaiting::OfTenant } else { TooManyWaiting::OfServer };
+        // The share of an address is within the lower of the two, so the tenant has no more than that.
+        let of_address = self.by_address.acquire_share(address, max.min(of_server)).ok_or(error)?;
+        let of_node = self.node.in_use.acquire(node_max).ok_or(TooManyWaiting::OfServer)?;
         Ok(Wait { _permits: [of_address, of_node] })
     }
 }
@@ -101,7 +119,8 @@ mod tests {
         let a = TenantWaits::new(Arc::clone(&node));
         let waits: Vec<_> = (0..=254).flat_map(|n| all(&a, n, 10)).collect();
         assert_eq!(waits.len(), 10);
+        assert_eq!(a.acquire(address(1), 10).err(), Some(TooManyWaiting::OfTenant));
         node.set_max(0);
-        assert!(all(&TenantWaits::new(node), 1, 10).is_empty());
+        assert_eq!(TenantWaits::new(node).acquire(address(1), 10).err(), Some(TooManyWaiting::OfServer));
     }
 }

@@ -150,8 +150,8 @@ fn not_authenticated(node: &Node, refused: &NotAuthenticated) -> Response<Bytes>
             (StatusCode::FORBIDDEN, Code::RealtimeDisabledForTenant, text)
         }
         AuthenticationError::Token(error) => (StatusCode::UNAUTHORIZED, error.code(), "Unauthorized"),
-        AuthenticationError::TooManyWaiting(_) => {
-            let code = Code::JwksWaitLimitReached;
+        AuthenticationError::TooManyWaiting(error) => {
+            let code = error.code();
             (StatusCode::SERVICE_UNAVAILABLE, code, code.text())
         }
     };

@@ -38,15 +38,8 @@ struct JoiningTopic {
     join: Join<'static>,
     task: PendingTask,
     messages: Vec<HeldMessage>,
-    intake: Intake,
-}
-
-/// Whether a topic still takes messages. After one that was refused none is held, so that those which are handled in the
-/// end have no gap between them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Intake {
-    Open,
-    Closed,
+    /// Why a message was refused. After it none is held, so that those which are handled in the end have no gap between them.
+    refused: Option<BroadcastError>,
 }
 
 /// A message as it was received.
@@ -73,7 +66,7 @@ impl HeldMessage {
 
 impl Joining {
     /// Keeps `message` until the join of `topic` is answered, if there is room below `max`, as there always is for a
-    /// single message, and `memory`. The first that finds none closes the topic's intake.
+    /// single message, and `memory`. After the first that finds none, the others to the topic are refused for the same reason.
     fn hold(
         &mut self,
         topic: &str,
@@ -84,15 +77,19 @@ impl Joining {
         let Self { topics, held, charge, .. } = self;
         let Some(joining) = topics.get_mut(topic) else { return Ok(()) };
         let bytes = held.bytes + message.len();
-        if held.messages > 0 && (held.messages >= max.messages || bytes > max.bytes) {
-            joining.intake = Intake::Closed;
+        if joining.refused.is_none() {
+            joining.refused = if held.messages > 0 && held.messages >= max.messages {
+                Some(BroadcastError::TooManyHeld)
+            } else if held.messages > 0 && bytes > max.bytes {
+                Some(BroadcastError::TooLargeHeld)
+            } else if bytes > UNCHARGED_BYTES && !charge_to(charge, bytes, memory) {
+                Some(BroadcastError::OutOfMemory)
+            } else {
+                None
+            };
         }
-        if joining.intake == Intake::Closed {
-            return Err(BroadcastError::TooManyHeld);
-        }
-        if bytes > UNCHARGED_BYTES && !charge_to(charge, bytes, memory) {
-            joining.intake = Intake::Closed;
-            return Err(BroadcastError::OutOfMemory);
+        if let Some(error) = joining.refused {
+            return Err(error);
         }
         joining.messages.push(message);
         *held = HeldSize { messages: held.messages + 1, bytes };
@@ -177,7 +174,7 @@ impl PhoenixSession {
             async move { timeout_at(deadline, work).await.unwrap_or_else(|_elapsed| Err(undecided())) };
         let (join, task) = (join.into_owned(), joining.completions.start(work));
         let topic = join.message.topic.as_ref().into();
-        let waiting = JoiningTopic { join, task, messages: Vec::new(), intake: Intake::Open };
+        let waiting = JoiningTopic { join, task, messages: Vec::new(), refused: None };
         joining.topics.insert(topic, waiting);
         self.watch_rooms();
     }
