@@ -9,10 +9,11 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::num::NonZeroUsize;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::ready;
 use std::thread;
 
-use hub::{Party, TimeSlice};
+use hub::{Party, Payer, TimeSlice};
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -115,12 +116,13 @@ fn wakes() -> Option<impl Future<Output = ()>> {
     })
 }
 
-/// A future that works in time slices, charged to `party`.
-pub fn in_time_slices<T>(party: Party, work: impl Future<Output = T>) -> impl Future<Output = T> {
-    let mut time_slice = TimeSlice::of(party);
+/// A future that works in time slices, charged to whom `payer` names at the time.
+pub fn in_time_slices<T>(payer: Arc<Payer>, work: impl Future<Output = T>) -> impl Future<Output = T> {
+    let mut time_slice = TimeSlice::of(payer.party());
     async move {
         let mut work = pin!(work);
         poll_fn(|cx| {
+            time_slice.charge_to(payer.party());
             let begun = ready!(time_slice.poll_begin(cx));
             let polled = work.as_mut().poll(cx);
             time_slice.end(begun);
@@ -128,6 +130,12 @@ pub fn in_time_slices<T>(party: Party, work: impl Future<Output = T>) -> impl Fu
         })
         .await
     }
+}
+
+/// Has `payer` pay for all that the calling task does from now on, when it is the turn of `party`.
+pub async fn continue_for(party: Party, payer: &Payer) {
+    payer.change_to(party);
+    tokio::task::yield_now().await;
 }
 
 async fn until(stop: CancellationToken, work: impl Future<Output = ()>) {

@@ -51,7 +51,7 @@ pub use membership::Membership;
 pub use memory::{MemoryBudget, MemoryCharge, MemoryKind, MemoryWait, TenantMemory, UNCHARGED_BYTES};
 pub use observer::{Interests, Observer};
 pub use outbox::{Disconnect, NextAction, Offer, Outbox, ReplaceKey};
-pub use party::Party;
+pub use party::{Party, Payer};
 pub use presence::{DiffEntries, EntryRefusal, PresenceChange, StatePart, StateRequest};
 pub use presence_entry::PresenceEntry;
 pub use replication::{ApplyOutcome, Delta, NodeId, Position, PresenceUpdate, Snapshot};

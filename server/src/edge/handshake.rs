@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use hub::{Dialect, MemoryKind};
+use hub::{Dialect, MemoryKind, Payer};
 use hyper::upgrade::Parts;
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
@@ -214,8 +214,8 @@ impl Handshake {
         let (services, config) = (Arc::clone(&self.services), self.config());
         // `None` if the socket was closed for another one meanwhile.
         let Some(permits) = permits() else { return response };
-        let party = client.1.tenant.memory.party();
-        self.services.tasks.spawn(in_time_slices(party, async move {
+        let payer = Arc::new(Payer::new(client.1.tenant.memory.party()));
+        self.services.tasks.spawn(in_time_slices(payer, async move {
             let Ok(upgraded) = upgrade.await else { return };
             let (dialect, admission, context) = client;
             let client = ClientContext::new(&services, dialect, admission, Arc::clone(&context));

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use http::{HeaderValue, StatusCode, header};
-use hub::{Party, TimeSlice};
+use hub::{Party, Payer, TimeSlice};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -83,8 +83,9 @@ struct ListenerContext {
 
 impl ListenerContext {
     /// Whom the time of a client is charged to before its tenant is known.
-    fn party(&self, address: IpAddr) -> Party {
-        Party::of_address(self.node.client_network(address).unwrap_or(address), &self.parties)
+    fn payer(&self, address: IpAddr) -> Arc<Payer> {
+        let counted_as = self.node.client_network(address).unwrap_or(address);
+        Arc::new(Payer::new(Party::of_address(counted_as, &self.parties)))
     }
 }
 
@@ -157,18 +158,19 @@ fn spawn_connection(context: &Arc<ListenerContext>, stream: TcpStream, peer: IpA
     });
 }
 
-/// Serves one client, in the time slices of its address.
+/// Serves one client, in the time slices of its address, or of the tenant whose request it sends.
 async fn serve_client(context: &Arc<ListenerContext>, stream: TcpStream, peer: IpAddr, socket: Arc<Socket>) {
     let accepted = tokio::select! {
         () = context.stop.cancelled() => return,
-        accepted = in_time_slices(context.party(peer), accept(context, stream, peer, &socket)) => accepted,
+        accepted = in_time_slices(context.payer(peer), accept(context, stream, peer, &socket)) => accepted,
     };
     let Some((stream, address)) = accepted else { return };
-    let caller = Arc::new(Caller::new(address, context.node.client_network(address), socket));
-    let party = context.party(address);
+    let payer = context.payer(address);
+    let network = context.node.client_network(address);
+    let caller = Arc::new(Caller::new(address, network, socket, Arc::clone(&payer)));
     match stream {
-        ClientStream::Plain(stream) => in_time_slices(party, serve(context, stream, caller)).await,
-        ClientStream::Tls(stream) => in_time_slices(party, serve(context, stream, caller)).await,
+        ClientStream::Plain(stream) => in_time_slices(payer, serve(context, stream, caller)).await,
+        ClientStream::Tls(stream) => in_time_slices(payer, serve(context, stream, caller)).await,
     }
 }
 

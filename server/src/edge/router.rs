@@ -41,8 +41,9 @@ impl Router {
         let id = request_id::choose(request.headers(), &self.node.settings().server.request_id_baggage_key);
         let context = Arc::new(RequestContext::new(&id, caller.address));
         let (log, span) = (RequestLog::start(&request), context.span());
-        let socket = Arc::clone(&caller.socket);
+        let (socket, payer) = (Arc::clone(&caller.socket), Arc::clone(&caller.payer));
         let purpose = socket.purpose();
+        request.extensions_mut().insert(Arc::clone(&payer));
         request.extensions_mut().insert(caller);
         // Handlers of upgrade routes keep it for as long as their WebSocket is open.
         request.extensions_mut().insert(context);
@@ -56,6 +57,7 @@ impl Router {
             }
         };
         let mut response = response::retry_later(responding.instrument(span.clone()).await);
+        payer.reset();
         if !log.is_health_check() || self.node.settings().telemetry.log_health_checks {
             span.in_scope(|| log.finish(&response, &self.node.metrics.line_limits));
         }

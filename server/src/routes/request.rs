@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use http::request::Parts;
 use http::{HeaderMap, StatusCode, Uri};
-use hub::{MemoryCharge, TenantMemory};
+use hub::{MemoryCharge, Party, Payer, TenantMemory};
 use percent_encoding::percent_decode_str;
 use tokio::sync::Notify;
 
@@ -17,6 +17,7 @@ use super::PathParameters;
 use crate::auth::Operator;
 use crate::query;
 use crate::telemetry::request_context::RequestContext;
+use crate::workers;
 
 /// A request at a route that may be used by its sender.
 pub struct RoutedRequest {
@@ -69,6 +70,13 @@ impl RequestHead {
     pub fn client_address(&self) -> IpAddr {
         let context = self.parts.extensions.get::<Arc<RequestContext>>();
         context.expect("the router attaches the context to each request").client_address()
+    }
+
+    /// Waits for the turn of `party`, whose time it is that the rest of the request takes.
+    pub async fn continue_for(&self, party: Party) {
+        if let Some(payer) = self.parts.extensions.get::<Arc<Payer>>() {
+            workers::continue_for(party, payer).await;
+        }
     }
 
     /// A parameter of the path, as it is in the request target.

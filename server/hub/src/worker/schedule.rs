@@ -95,6 +95,11 @@ impl TimeSlice {
         Self { party, waiter: None, writer: None }
     }
 
+    /// The time of the task is charged to `party` from now on, as are its waits that begin later.
+    pub fn charge_to(&mut self, party: Party) {
+        self.party = party;
+    }
+
     /// Ready if the task may work now, until [`end`](Self::end). Otherwise it is woken when it may; other wakes do not
     /// change its turn. At once ready on a thread that is no worker.
     pub fn poll_begin(&mut self, cx: &mut Context<'_>) -> Poll<Begun> {

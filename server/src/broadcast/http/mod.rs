@@ -103,6 +103,7 @@ async fn respond(
         Err(refused) => return not_authenticated(node, &refused),
     };
     let rate = RequestRate::count_request(&tenant);
+    head.continue_for(tenant.memory.party()).await;
     let sent = if rate.is_reached() {
         Err(too_many(&tenant, Code::MessagePerSecondRateLimitReached, "Too many requests"))
     } else if !tenant.allowance.events.has_any(Instant::now()) {
