@@ -43,6 +43,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::prometheus::Prometheus;
 use crate::telemetry::reports::Reports;
 use crate::tenants::{Registry, Tenant, UnknownHost};
+use crate::workers::Offload;
 
 /// One running server: the parts that all layers above share. A slice with state of its own keeps it in `Services`.
 pub struct Node {
@@ -76,6 +77,8 @@ pub struct Node {
     connections: Permits,
     /// What the kernel has for connections.
     pub socket_buffers: Arc<SocketBuffers>,
+    /// Where it works on large messages.
+    pub offload: Arc<Offload>,
     /// The metrics it publishes.
     pub metrics: Arc<Metrics>,
     /// The exporter behind `/metrics`.
@@ -128,6 +131,7 @@ impl Node {
                 Some(bounds) => hub.relayed(bounds).build(),
             },
             unverified: UnverifiedCallers::per_second(unverified_rate(&settings)),
+            offload: Offload::beside(settings.server.worker_threads),
             settings: ArcSwap::from_pointee(settings),
             tenants,
             link,

@@ -5,6 +5,11 @@
 //! connection, and no room is served before others that wait longer. A runtime with several threads keeps queues of
 //! bounded length and moves what exceeds them to one that it looks at rarely.
 
+mod offload;
+
+pub use offload::Offload;
+
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::num::NonZeroUsize;
@@ -12,6 +17,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::ready;
 use std::thread;
+use std::time::Instant;
 
 use hub::{Party, Payer, TimeSlice};
 use tokio::net::TcpStream;
@@ -116,6 +122,11 @@ fn wakes() -> Option<impl Future<Output = ()>> {
     })
 }
 
+thread_local! {
+    /// When the time slice of the task that is polled is used up.
+    static SLICE_END: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
 /// A future that works in time slices, charged to whom `payer` names at the time.
 pub fn in_time_slices<T>(payer: Arc<Payer>, work: impl Future<Output = T>) -> impl Future<Output = T> {
     let mut time_slice = TimeSlice::of(payer.party());
@@ -124,7 +135,9 @@ pub fn in_time_slices<T>(payer: Arc<Payer>, work: impl Future<Output = T>) -> im
         poll_fn(|cx| {
             time_slice.charge_to(payer.party());
             let begun = ready!(time_slice.poll_begin(cx));
+            SLICE_END.set(begun.end());
             let polled = work.as_mut().poll(cx);
+            SLICE_END.set(None);
             time_slice.end(begun);
             polled
         })
@@ -136,6 +149,14 @@ pub fn in_time_slices<T>(payer: Arc<Payer>, work: impl Future<Output = T>) -> im
 pub async fn continue_for(party: Party, payer: &Payer) {
     payer.change_to(party);
     tokio::task::yield_now().await;
+}
+
+/// Waits for the next time slice if the present one is used up. For work [in time slices](in_time_slices) that has many
+/// parts, between two of them.
+pub async fn pause_if_used_up() {
+    if SLICE_END.get().is_some_and(|end| Instant::now() >= end) {
+        tokio::task::yield_now().await;
+    }
 }
 
 async fn until(stop: CancellationToken, work: impl Future<Output = ()>) {

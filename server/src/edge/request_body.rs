@@ -15,6 +15,7 @@ use hyper::body::{Body, Incoming};
 use tokio::time::{Instant, timeout_at};
 
 use crate::routes::{BodyError, ReceivedBody};
+use crate::workers::pause_if_used_up;
 
 /// A body of this size is part of what its connection is charged with.
 const SMALL_BODY: usize = 4 * 1024;
@@ -56,7 +57,9 @@ async fn charge(memory: &Arc<TenantMemory>, bytes: usize) -> Option<MemoryCharge
 /// Reads what the client still sends. If the connection were closed instead, many clients would see that it broke off and
 /// not the response.
 async fn discard(body: &mut Incoming) {
-    while let Some(Ok(_discarded)) = body.frame().await {}
+    while let Some(Ok(_discarded)) = body.frame().await {
+        pause_if_used_up().await;
+    }
 }
 
 /// The bytes of `body`. With the right capacity they are never moved: the buffers that are left behind when a vector grows
@@ -74,6 +77,7 @@ async fn collect(body: &mut Incoming, capacity: usize, limit: usize) -> Result<V
             bytes.reserve_exact(limit - bytes.len());
         }
         bytes.extend_from_slice(&data);
+        pause_if_used_up().await;
     }
     Ok(bytes)
 }

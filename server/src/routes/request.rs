@@ -139,18 +139,18 @@ impl RequestBody {
 #[derive(Debug)]
 pub struct ReceivedBody {
     bytes: Vec<u8>,
-    _charge: Option<MemoryCharge>,
+    charge: Option<MemoryCharge>,
 }
 
 impl ReceivedBody {
     /// A body with the charge for it, if it is large.
     pub fn new(bytes: Vec<u8>, charge: Option<MemoryCharge>) -> Self {
-        Self { bytes, _charge: charge }
+        Self { bytes, charge }
     }
 
-    /// The bytes without their charge, to be handled at once: the frames that they become are charged then.
-    pub fn into_bytes(self) -> Vec<u8> {
-        self.bytes
+    /// The bytes, and the charge for them.
+    pub fn into_parts(self) -> (Vec<u8>, Option<MemoryCharge>) {
+        (self.bytes, self.charge)
     }
 }
 

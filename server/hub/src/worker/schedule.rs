@@ -85,7 +85,12 @@ pub struct Begun(Option<Instant>);
 impl Begun {
     /// Whether a whole time slice has passed since. Never on a thread that is no worker.
     pub fn is_used_up(&self) -> bool {
-        self.0.is_some_and(|at| at.elapsed() >= Duration::from_micros(u64::from(TIME_SLICE)))
+        self.end().is_some_and(|end| Instant::now() >= end)
+    }
+
+    /// When a whole time slice has passed. `None` on a thread that is no worker.
+    pub fn end(&self) -> Option<Instant> {
+        self.0.map(|at| at + Duration::from_micros(u64::from(TIME_SLICE)))
     }
 }
 

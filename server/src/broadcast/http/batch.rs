@@ -5,6 +5,9 @@
 //! or one whose topic is a list of millions. So the messages are counted before any is parsed, and a field is parsed only
 //! if it has the expected type.
 
+use std::ops::Range;
+use std::sync::Arc;
+
 use hub::Privacy;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -19,8 +22,10 @@ use super::{
     too_long, too_many,
 };
 use crate::node::Node;
+use crate::routes::ReceivedBody;
 use crate::telemetry::codes::Code;
 use crate::tenants::Tenant;
+use crate::workers::pause_if_used_up;
 
 #[derive(Deserialize)]
 struct Body<'a> {
@@ -44,10 +49,10 @@ struct Fields<'a> {
 }
 
 /// A valid message. The payload is forwarded as it was received.
-struct Message<'a> {
+struct Message {
     topic: String,
     event: String,
-    payload: &'a str,
+    payload: Range<usize>,
     privacy: Privacy,
     meta: Option<String>,
 }
@@ -55,24 +60,48 @@ struct Message<'a> {
 /// The errors of a message, by field.
 type FieldErrors = Map<String, Value>;
 
-pub(super) fn send(node: &Node, tenant: &Tenant, body: &[u8]) -> Result<(), Rejection> {
-    let list = list(body)?;
-    if length(list)? > node.settings().broadcast.max_batch_size.get() {
-        return Err(too_many(tenant, Code::BatchSizeExceeded, BATCH_TOO_LONG));
-    }
-    let read: Vec<_> = messages(list)?.into_iter().map(|fields| Message::check(tenant, fields)).collect();
-    if read.iter().any(Result::is_err) {
-        let errors: Vec<_> = read.into_iter().map(|message| message.err().unwrap_or_default()).collect();
-        return Err(invalid(errors.into()));
-    }
-    read.iter().flatten().try_for_each(|message| check_privacy(tenant, message.privacy))?;
-    spend(tenant, read.len() as u64)?;
-    for message in read.iter().flatten() {
-        let Message { topic, event, payload, meta, .. } = message;
-        let event = Broadcast::Http { event, payload, meta: meta.as_deref() };
+/// The messages of a request, all of them valid.
+struct Batch {
+    body: String,
+    messages: Vec<Message>,
+}
+
+/// Publishes the messages in `body`, if all of them are valid.
+pub(super) async fn send(node: &Node, tenant: &Arc<Tenant>, body: ReceivedBody) -> Result<(), Rejection> {
+    // The charge is kept until the end: the frames are charged besides.
+    let (body, _charge) = body.into_parts();
+    let size_max = node.settings().broadcast.max_batch_size.get();
+    let (bytes, sender) = (body.len(), Arc::clone(tenant));
+    let read = move || Batch::read(&sender, body, size_max);
+    let Batch { body, messages } = node.offload.run(tenant.memory.party(), bytes, read).await?;
+    spend(tenant, messages.len() as u64)?;
+    for message in messages {
+        let Message { topic, event, payload, meta, .. } = &message;
+        let event = Broadcast::Http { event, payload: &body[payload.clone()], meta: meta.as_deref() };
         publish(&node.hub, tenant, &room(tenant, topic), &event);
+        // Each may have thousands of receivers.
+        pause_if_used_up().await;
     }
     Ok(())
+}
+
+impl Batch {
+    fn read(tenant: &Tenant, body: Vec<u8>, size_max: usize) -> Result<Self, Rejection> {
+        let body = String::from_utf8(body).map_err(|_not_text| Rejection::not_json())?;
+        let list = list(&body)?;
+        if length(list)? > size_max {
+            return Err(too_many(tenant, Code::BatchSizeExceeded, BATCH_TOO_LONG));
+        }
+        let read = messages(list)?.into_iter().map(|fields| Message::check(tenant, &body, fields));
+        let read: Vec<_> = read.collect();
+        if read.iter().any(Result::is_err) {
+            let errors: Vec<_> = read.into_iter().map(|message| message.err().unwrap_or_default()).collect();
+            return Err(invalid(errors.into()));
+        }
+        let messages: Vec<_> = read.into_iter().flatten().collect();
+        messages.iter().try_for_each(|message| check_privacy(tenant, message.privacy))?;
+        Ok(Self { body, messages })
+    }
 }
 
 fn invalid(messages: Value) -> Rejection {
@@ -80,8 +109,8 @@ fn invalid(messages: Value) -> Rejection {
 }
 
 /// The list of messages, not parsed.
-fn list(body: &[u8]) -> Result<&RawValue, Rejection> {
-    let list = match serde_json::from_slice::<Body<'_>>(body) {
+fn list(body: &str) -> Result<&RawValue, Rejection> {
+    let list = match serde_json::from_str::<Body<'_>>(body) {
         Ok(read) if is_object(body.trim_ascii_start()) => read.messages,
         // Valid JSON that is not an object counts as an object without the key, as upstream treats it.
         Ok(_) => None,
@@ -92,8 +121,8 @@ fn list(body: &[u8]) -> Result<&RawValue, Rejection> {
 }
 
 /// Whether JSON is an object. Checked because serde also reads a struct from a list of its fields.
-fn is_object(json: &[u8]) -> bool {
-    json.starts_with(b"{")
+fn is_object(json: &str) -> bool {
+    json.starts_with('{')
 }
 
 /// The number of messages in a list; an empty list is an error. Takes no memory, because `IgnoredAny` has no size.
@@ -109,14 +138,15 @@ fn messages(list: &RawValue) -> Result<Vec<Fields<'_>>, Rejection> {
     let not_objects = || invalid(json!([INVALID]));
     let messages: Vec<&RawValue> = serde_json::from_str(list.get()).map_err(|_no_list| not_objects())?;
     let objects = messages.into_iter().map(|message| {
-        let object = Some(message.get()).filter(|text| is_object(text.as_bytes()));
+        let object = Some(message.get()).filter(|text| is_object(text));
         object.and_then(|text| serde_json::from_str(text).ok()).ok_or_else(not_objects)
     });
     objects.collect()
 }
 
-impl<'a> Message<'a> {
-    fn check(tenant: &Tenant, fields: Fields<'a>) -> Result<Self, FieldErrors> {
+impl Message {
+    /// A message of the request `body`.
+    fn check(tenant: &Tenant, body: &str, fields: Fields<'_>) -> Result<Self, FieldErrors> {
         let mut errors = FieldErrors::new();
         let mut note = |field: &str, text: &str| errors.insert(field.into(), json!([text]));
         let topic = topic(fields.topic).map_err(|error| note("topic", &error));
@@ -127,7 +157,8 @@ impl<'a> Message<'a> {
         match (topic, event, payload, privacy, id) {
             (Ok(topic), Ok(event), Ok(payload), Ok(privacy), Ok(id)) => {
                 let meta = id.map(|id| json!({ "id": id }).to_string());
-                Ok(Self { topic, event, payload, privacy, meta })
+                let start = payload.as_ptr().addr() - body.as_ptr().addr();
+                Ok(Self { topic, event, payload: start..start + payload.len(), privacy, meta })
             }
             _ => Err(errors),
         }
@@ -152,7 +183,7 @@ fn string(value: &RawValue) -> Result<String, &'static str> {
 
 fn payload<'a>(tenant: &Tenant, value: Option<&'a RawValue>) -> Result<&'a str, &'static str> {
     let payload = value.ok_or(BLANK)?.get();
-    if !is_object(payload.as_bytes()) {
+    if !is_object(payload) {
         return Err(INVALID);
     }
     let exceeds = term_size::exceeds(payload, tenant.allowance.max_payload_bytes());

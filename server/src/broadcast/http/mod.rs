@@ -1,6 +1,7 @@
 //! Broadcasts sent over HTTP: a batch, or a single message (docs/protocol/http.md#broadcast-checks).
 //!
-//! Both respond 202 when the messages were handed to the rooms. The checks that they have in common are here. These need
+//! Both respond 202 when the messages were handed to the rooms. The checks that they have in common
+//! (docs/protocol/http.md#broadcast-checks) are here, in their order. These need
 //! the head of the request only; the body, which may be large, is not read for requests that they refuse.
 
 mod batch;
@@ -24,7 +25,8 @@ use crate::auth::Credentials;
 use crate::node::{Authenticated, AuthenticationError, Node, NotAuthenticated};
 use crate::response;
 use crate::routes::{
-    ACTION, Access, BodyError, Operation, RequestBody, RequestHead, Route, RouteHandler, RoutedRequest,
+    ACTION, Access, BodyError, Operation, ReceivedBody, RequestBody, RequestHead, Route, RouteHandler,
+    RoutedRequest,
 };
 use crate::telemetry::codes::{Code, Scope};
 use crate::tenants::Tenant;
@@ -64,7 +66,15 @@ pub fn routes(node: &Arc<Node>) -> Vec<Route> {
 /// Many messages, as the REST fallback of supabase-js sends them.
 async fn post_batch(node: Arc<Node>, request: RoutedRequest) -> Response<Bytes> {
     let RoutedRequest { head, body } = request;
-    respond(&node, &head, body, |tenant, body| batch::send(&node, tenant, body)).await
+    let admitted = match Admitted::admit(&node, &head).await {
+        Ok(admitted) => admitted,
+        Err(refused) => return refused,
+    };
+    let sent = match admitted.read(body).await {
+        Ok(body) => batch::send(&node, &admitted.tenant, body).await,
+        Err(rejection) => Err(rejection),
+    };
+    admitted.respond(sent)
 }
 
 /// One message, as `httpSend` of supabase-js sends it.
@@ -81,45 +91,61 @@ async fn post_single(node: Arc<Node>, request: RoutedRequest) -> Response<Bytes>
         let error = "Unsupported Media Type. Use application/json or application/octet-stream";
         return response::json(StatusCode::UNSUPPORTED_MEDIA_TYPE, &json!({ "error": error }));
     };
-    let send = |tenant: &Tenant, body: &[u8]| {
-        let message = single::Message { topic: &topic, event: &event, privacy, content, body };
-        single::send(&node.hub, tenant, &message)
+    let admitted = match Admitted::admit(&node, &head).await {
+        Ok(admitted) => admitted,
+        Err(refused) => return refused,
     };
-    respond(&node, &head, body, send).await
+    let message = single::Message { topic: &topic, event: &event, privacy, content };
+    let sent = match admitted.read(body).await {
+        Ok(body) => single::send(&node, &admitted.tenant, &message, body).await,
+        Err(rejection) => Err(rejection),
+    };
+    admitted.respond(sent)
 }
 
-/// Runs the checks of docs/protocol/http.md#broadcast-checks in their order, reads the body, and calls `send`. Once the
-/// token is verified, the request counts, and every response has the headers of the rate.
-async fn respond(
-    node: &Node,
-    head: &RequestHead,
-    body: RequestBody,
-    send: impl FnOnce(&Tenant, &[u8]) -> Result<(), Rejection>,
-) -> Response<Bytes> {
-    let token = Credentials::of(head.headers(), head.uri()).for_http();
-    let request = (head.headers(), head.uri());
-    let tenant = match node.authenticate(request, token, head.client_address()).await {
-        Ok(Authenticated { tenant, .. }) => tenant,
-        Err(refused) => return not_authenticated(node, &refused),
-    };
-    let rate = RequestRate::count_request(&tenant);
-    head.continue_for(tenant.memory.party()).await;
-    let sent = if rate.is_reached() {
-        Err(too_many(&tenant, Code::MessagePerSecondRateLimitReached, "Too many requests"))
-    } else if !tenant.allowance.events.has_any(Instant::now()) {
-        // Before the body is read and parsed, which costs more than all else.
-        Err(exhausted(&tenant))
-    } else {
-        let body = body.read(&tenant.memory).await.map_err(|error| unread(&tenant, error));
-        body.and_then(|body| send(&tenant, &body.into_bytes()))
-    };
-    let mut response = match sent {
-        Ok(()) => response::empty(StatusCode::ACCEPTED),
-        Err(rejection) => rejection.response(),
-    };
-    tenant.reports.attribute(&mut response);
-    rate.add_headers(response.headers_mut());
-    response
+/// A request with a valid token. It counts, and every response to it has the headers of the rate.
+struct Admitted {
+    tenant: Arc<Tenant>,
+    rate: RequestRate,
+}
+
+impl Admitted {
+    /// Verifies the token of a request. From then on its time is that of its tenant.
+    ///
+    /// # Errors
+    /// The response that refuses it.
+    async fn admit(node: &Node, head: &RequestHead) -> Result<Self, Response<Bytes>> {
+        let token = Credentials::of(head.headers(), head.uri()).for_http();
+        let request = (head.headers(), head.uri());
+        let authenticated = node.authenticate(request, token, head.client_address()).await;
+        let Authenticated { tenant, .. } =
+            authenticated.map_err(|refused| not_authenticated(node, &refused))?;
+        let rate = RequestRate::count_request(&tenant);
+        head.continue_for(tenant.memory.party()).await;
+        Ok(Self { tenant, rate })
+    }
+
+    /// Reads the body, unless the tenant is over a rate: that is known before, and the body costs more than all else.
+    async fn read(&self, body: RequestBody) -> Result<ReceivedBody, Rejection> {
+        let tenant = &self.tenant;
+        if self.rate.is_reached() {
+            return Err(too_many(tenant, Code::MessagePerSecondRateLimitReached, "Too many requests"));
+        }
+        if !tenant.allowance.events.has_any(Instant::now()) {
+            return Err(exhausted(tenant));
+        }
+        body.read(&tenant.memory).await.map_err(|error| unread(tenant, error))
+    }
+
+    fn respond(&self, sent: Result<(), Rejection>) -> Response<Bytes> {
+        let mut response = match sent {
+            Ok(()) => response::empty(StatusCode::ACCEPTED),
+            Err(rejection) => rejection.response(),
+        };
+        self.tenant.reports.attribute(&mut response);
+        self.rate.add_headers(response.headers_mut());
+        response
+    }
 }
 
 /// Refuses a request whose body could not be read.

@@ -1,7 +1,9 @@
 //! One message in one request, JSON or bytes (docs/protocol/http.md#single-message).
 
+use std::sync::Arc;
+
 use http::{HeaderMap, header};
-use hub::{Hub, Privacy};
+use hub::Privacy;
 use serde_json::json;
 use serde_json::value::RawValue;
 use wire::phoenix::{FIELD_BYTES_MAX, UserPayload};
@@ -10,6 +12,8 @@ use wire::term_size;
 
 use super::super::publish;
 use super::{BLANK, Rejection, TOPIC_BYTES_MAX, check_privacy, room, spend, too_large, too_long};
+use crate::node::Node;
+use crate::routes::ReceivedBody;
 use crate::tenants::Tenant;
 
 /// The format of the body, by its content type; JSON without one.
@@ -41,29 +45,58 @@ pub(super) struct Message<'a> {
     pub(super) event: &'a str,
     pub(super) privacy: Privacy,
     pub(super) content: Content,
-    pub(super) body: &'a [u8],
 }
 
-pub(super) fn send(hub: &Hub, tenant: &Tenant, message: &Message<'_>) -> Result<(), Rejection> {
+/// A payload of the size that the tenant's clients may send.
+enum Payload {
+    Json(String),
+    Bytes(Vec<u8>),
+}
+
+/// Publishes a message with this `body`.
+pub(super) async fn send(
+    node: &Node,
+    tenant: &Arc<Tenant>,
+    message: &Message<'_>,
+    body: ReceivedBody,
+) -> Result<(), Rejection> {
     check_name("topic", message.topic, TOPIC_BYTES_MAX)?;
     check_name("event", message.event, FIELD_BYTES_MAX)?;
-    let json;
-    let limit = tenant.allowance.max_payload_bytes();
-    let (payload, is_too_large) = match message.content {
-        Content::Bytes => (UserPayload::Binary(message.body), term_size::bytes(message.body.len()) > limit),
-        Content::Json => {
-            json = object(message.body)?;
-            (UserPayload::Json(&json), term_size::exceeds(&json, limit))
-        }
-    };
-    if is_too_large {
-        return Err(Rejection::errors(json!({ "payload": [too_large(tenant)] })));
-    }
+    // The charge is kept until the end: the frames are charged besides.
+    let (body, _charge) = body.into_parts();
+    let (bytes, content, sender) = (body.len(), message.content, Arc::clone(tenant));
+    let read = move || Payload::read(&sender, content, body);
+    let payload = node.offload.run(tenant.memory.party(), bytes, read).await?;
     check_privacy(tenant, message.privacy)?;
     spend(tenant, 1)?;
+    let payload = match &payload {
+        Payload::Json(text) => UserPayload::Json(text),
+        Payload::Bytes(bytes) => UserPayload::Binary(bytes),
+    };
     let event = Broadcast::User { event: message.event, payload, meta: None };
-    publish(hub, tenant, &room(tenant, message.topic), &event);
+    publish(&node.hub, tenant, &room(tenant, message.topic), &event);
     Ok(())
+}
+
+impl Payload {
+    fn read(tenant: &Tenant, content: Content, body: Vec<u8>) -> Result<Self, Rejection> {
+        let limit = tenant.allowance.max_payload_bytes();
+        let (payload, is_too_large) = match content {
+            Content::Bytes => {
+                let is_too_large = term_size::bytes(body.len()) > limit;
+                (Self::Bytes(body), is_too_large)
+            }
+            Content::Json => {
+                let json = object(&body)?;
+                let is_too_large = term_size::exceeds(&json, limit);
+                (Self::Json(json), is_too_large)
+            }
+        };
+        if is_too_large {
+            return Err(Rejection::errors(json!({ "payload": [too_large(tenant)] })));
+        }
+        Ok(payload)
+    }
 }
 
 /// Refuses a name that is empty, or does not fit its field of a binary frame.
