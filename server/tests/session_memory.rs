@@ -4,6 +4,7 @@
 use std::process::{Command, Stdio};
 
 use harness::{Client, RawFrame, RawSocket, ServerProcess, TokenIssuer, World, eventually};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -52,6 +53,12 @@ impl Program {
         let used = format!("realtime_memory_used_bytes{{kind=\"{kind}\"}}");
         eventually("everything is given back", async || self.world.number(&used).await == 0.0).await;
     }
+}
+
+/// Raises the limit of open files of this process as far as it may.
+fn allow_many_files() {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).expect("permitted");
 }
 
 /// Joins as many channels as a client may, with long texts. A join is only refused for lack of memory.
@@ -106,6 +113,37 @@ async fn claims_of_channels_stay_inside_the_budget() {
         join_all(&mut socket, number, |channel| Some(tokens[channel].clone())).await;
         sockets.push(socket);
     }
+    program.check("sessions", sockets).await;
+}
+
+#[tokio::test]
+async fn claims_of_handshakes_stay_inside_the_budget() {
+    allow_many_files();
+    let program = start();
+    let (mut sockets, mut refused) = (Vec::new(), 0);
+    // A tenant gets some 20 MB; what is kept of a connection beside its claims takes a fifth of that.
+    for number in 0..1_600 {
+        let subject = format!("{number} {}", "s".repeat(20_000));
+        let token = program.world.sign(&json!({"role": "anon", "exp": 9_999_999_999_u64, "sub": subject}));
+        let mut socket = program.world.dial().await;
+        let head = format!(
+            "GET /socket/websocket?vsn=2.0.0&apikey={token} HTTP/1.1\r\nhost: localhost\r\n\
+             connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
+             sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        );
+        socket.write(head.as_bytes()).await.expect("it is read");
+        let response = socket.response().await;
+        if response.status == 101 {
+            sockets.push(socket);
+        } else {
+            let error = "Memory for connections is used up, try again later";
+            assert_eq!((response.status, response.json()), (503, json!({"error": error})));
+            refused += 1;
+        }
+    }
+    assert!(refused > 400, "{refused} were refused, {} were not", sockets.len());
+    let counted = program.world.number("realtime_memory_refused_total{kind=\"sessions\"}").await;
+    assert_eq!(counted as usize, refused, "the claims were what was refused");
     program.check("sessions", sockets).await;
 }
 
