@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 use crate::control_group::ControlGroup;
 use crate::machine::Machine;
-use crate::target::{QUIET, SLOW};
+use crate::target::{QUIET, SECOND, SLOW, secret_of};
 
 /// What a node may use, with the kernel's part.
 pub const MEMORY_MAX: u64 = 512 << 20;
@@ -215,14 +215,11 @@ fn settings(secret: &str, keys: SocketAddr) -> String {
         "[server]\nhost = \"127.0.0.1\"\nport = 0\n\
          [auth]\njwt_secret = \"{secret}\"\n\
          [tenants.{QUIET}.auth]\njwt_secret = \"{}\"\n\
+         [tenants.{SECOND}.auth]\njwt_secret = \"{}\"\n\
          [tenants.{SLOW}.auth]\njwks_url = \"http://{keys}/keys\"\n{idle}",
-        quiet_secret(secret)
+        secret_of(QUIET, secret),
+        secret_of(SECOND, secret)
     )
-}
-
-/// The secret of the quiet tenant.
-pub fn quiet_secret(secret: &str) -> String {
-    format!("{secret}, of the quiet one")
 }
 
 /// A key set without keys that takes [`KEY_SET_DELAY`] for each answer.

@@ -13,8 +13,8 @@ use harness::{Token, TokenIssuer};
 use serde_json::{Value, json};
 
 use crate::client::Socket;
-use crate::nodes::{Nodes, quiet_secret};
-use crate::target::QUIET;
+use crate::nodes::Nodes;
+use crate::target::{QUIET, secret_of};
 
 const ROOM: &str = "realtime:quiet";
 
@@ -73,11 +73,11 @@ impl Window {
 impl QuietTenant {
     /// Joins its room with all clients.
     pub fn join(nodes: &Nodes) -> Result<QuietTenant> {
-        let issuer = TokenIssuer::new(quiet_secret(&nodes.secret));
+        let issuer = TokenIssuer::new(secret_of(QUIET, &nodes.secret));
         let addresses = (nodes.one.address(), nodes.two.as_ref().map(|node| node.address()));
-        let near = connect(&issuer, addresses.0)?;
-        let far = addresses.1.map(|address| connect(&issuer, address)).transpose()?;
-        let speaker = connect(&issuer, addresses.0)?;
+        let near = connect(&issuer, addresses.0, Ipv4Addr::LOCALHOST)?;
+        let far = addresses.1.map(|address| connect(&issuer, address, Ipv4Addr::LOCALHOST)).transpose()?;
+        let speaker = connect(&issuer, addresses.0, Ipv4Addr::LOCALHOST)?;
         Ok(QuietTenant { speaker, near, far, next: 0, faults: Vec::new(), addresses, issuer })
     }
 
@@ -121,17 +121,22 @@ impl QuietTenant {
     }
 
     fn connect_anew(&mut self) -> Result<()> {
-        self.near = connect(&self.issuer, self.addresses.0)?;
-        self.far = self.addresses.1.map(|address| connect(&self.issuer, address)).transpose()?;
-        self.speaker = connect(&self.issuer, self.addresses.0)?;
+        self.near = connect(&self.issuer, self.addresses.0, Ipv4Addr::LOCALHOST)?;
+        self.far = self
+            .addresses
+            .1
+            .map(|address| connect(&self.issuer, address, Ipv4Addr::LOCALHOST))
+            .transpose()?;
+        self.speaker = connect(&self.issuer, self.addresses.0, Ipv4Addr::LOCALHOST)?;
         Ok(())
     }
 }
 
-fn connect(issuer: &TokenIssuer, address: SocketAddr) -> Result<Socket> {
+/// A client of the quiet tenant in its room.
+pub fn connect(issuer: &TokenIssuer, to: SocketAddr, from: Ipv4Addr) -> Result<Socket> {
     let token = issuer.token(Token::Eternal);
     let path = format!("/socket/websocket?vsn=2.0.0&tenant={QUIET}&apikey={token}");
-    let mut socket = Socket::connect(address, Ipv4Addr::LOCALHOST)?.upgraded(&path)?;
+    let mut socket = Socket::connect(to, from)?.upgraded(&path)?;
     socket.join(ROOM, &json!({}))?;
     Ok(socket)
 }

@@ -15,8 +15,16 @@ use crate::client::Socket;
 /// The tenant that is measured.
 pub const QUIET: &str = "quiet";
 
+/// A tenant whose clients attackers are, as those of the default tenant.
+pub const SECOND: &str = "second";
+
 /// A tenant whose keys come from a slow key set.
 pub const SLOW: &str = "slow";
+
+/// The secret of this tenant, from that of the default one.
+pub fn secret_of(tenant: &str, default: &str) -> String {
+    format!("{default}, of {tenant}")
+}
 
 /// The attacked nodes.
 #[derive(Debug, Clone, Args)]
@@ -71,6 +79,13 @@ impl Target {
     /// A WebSocket to the first node.
     pub fn open(&self, number: usize) -> Result<Socket> {
         self.dial(number)?.upgraded(&self.path())
+    }
+
+    /// A WebSocket of the second tenant to the first node.
+    pub fn open_second(&self, number: usize) -> Result<Socket> {
+        let token = TokenIssuer::new(secret_of(SECOND, &self.secret)).token(Token::Eternal);
+        let path = format!("/socket/websocket?vsn=2.0.0&tenant={SECOND}&apikey={token}");
+        self.dial(number)?.upgraded(&path)
     }
 
     /// A WebSocket to the second node, or to the first if there is only one.

@@ -3,16 +3,23 @@
 //! A round that the server refuses or cuts short is part of the attack, so its error is forgotten; a round that goes
 //! through counts. A server that refuses everything by being unable to do anything would be found by the quiet tenant.
 
+mod all_websockets;
+mod channels;
 mod connect_storm;
 mod escapes;
 mod fragments;
+mod full_socket_buffers;
+mod held_tracks;
 mod idle_connections;
 mod junk;
+mod large_batches;
 mod large_presence;
+mod long_claims;
 mod node_flood;
 mod non_readers;
 mod plain_sockets;
 mod presence_keys;
+mod presence_on_two_nodes;
 mod rejoins;
 mod reloads;
 mod resets;
@@ -66,6 +73,13 @@ pub const ALL: &[Attack] = &[
     unread_metrics::ATTACK,
     idle_connections::ATTACK,
     small_messages::ATTACK,
+    held_tracks::ATTACK,
+    long_claims::ATTACK,
+    channels::ATTACK,
+    all_websockets::ATTACK,
+    presence_on_two_nodes::ATTACK,
+    large_batches::ATTACK,
+    full_socket_buffers::ATTACK,
 ];
 
 /// How often a process says how many rounds it has done.
