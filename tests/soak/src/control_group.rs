@@ -1,7 +1,7 @@
 //! A control group with a limit of memory, as a container has one: version 1 or 2, whichever has the memory controller.
 //!
-//! Making one takes the permissions of root and a writable `/sys/fs/cgroup`. Version 1 does not count socket buffers,
-//! version 2 does.
+//! Making one takes the permissions of root and a writable `/sys/fs/cgroup`. Version 1 counts socket buffers apart from its
+//! limit, version 2 as a part of it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,15 @@ struct Files {
     peak: &'static str,
     /// Has a line `oom_kill N`.
     events: &'static str,
+    /// A number of bytes, or a line `sock N`.
+    socket_buffers: &'static str,
 }
+
+/// Version 1 only counts socket buffers where they have a limit of their own.
+const SOCKET_BUFFER_LIMIT: &str = "memory.kmem.tcp.limit_in_bytes";
+
+/// What never limits.
+const COUNTED: u64 = 1 << 50;
 
 const VERSIONS: [Files; 2] = [
     Files {
@@ -34,6 +42,7 @@ const VERSIONS: [Files; 2] = [
         now: "memory.current",
         peak: "memory.peak",
         events: "memory.events",
+        socket_buffers: "memory.stat",
     },
     Files {
         root: "/sys/fs/cgroup/memory",
@@ -41,6 +50,7 @@ const VERSIONS: [Files; 2] = [
         now: "memory.usage_in_bytes",
         peak: "memory.max_usage_in_bytes",
         events: "memory.oom_control",
+        socket_buffers: "memory.kmem.tcp.usage_in_bytes",
     },
 ];
 
@@ -71,6 +81,10 @@ impl ControlGroup {
         if swap.exists() {
             fs::write(swap, "0").context("cannot turn swap off")?;
         }
+        let buffers = group.folder.join(SOCKET_BUFFER_LIMIT);
+        if buffers.exists() {
+            fs::write(buffers, COUNTED.to_string()).context("cannot count socket buffers")?;
+        }
         Ok(group)
     }
 
@@ -99,6 +113,11 @@ impl ControlGroup {
         Ok(self.read(self.files.peak)?.trim().parse()?)
     }
 
+    /// What reads the size of its socket buffers.
+    pub fn socket_buffers(&self) -> SocketBuffers {
+        SocketBuffers(self.folder.join(self.files.socket_buffers))
+    }
+
     /// How many processes the kernel has killed because of the limit.
     pub fn kills(&self) -> Result<u64> {
         let text = self.read(self.files.events)?;
@@ -108,6 +127,19 @@ impl ControlGroup {
 
     fn read(&self, file: &str) -> Result<String> {
         fs::read_to_string(self.folder.join(file)).with_context(|| format!("cannot read {file}"))
+    }
+}
+
+/// The buffers that the kernel has for sockets of a group.
+#[derive(Debug)]
+pub struct SocketBuffers(PathBuf);
+
+impl SocketBuffers {
+    /// Their bytes, where they are counted.
+    pub fn bytes(&self) -> Option<u64> {
+        let text = fs::read_to_string(&self.0).ok()?;
+        let number = text.lines().find_map(|line| line.strip_prefix("sock ")).unwrap_or(&text);
+        number.trim().parse().ok()
     }
 }
 

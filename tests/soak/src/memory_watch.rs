@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
+use crate::control_group::{ControlGroup, SocketBuffers};
 use crate::nodes::{Node, Probe, mib, number};
 use crate::verdict::Verdict;
 
@@ -21,6 +22,9 @@ const INTERVAL: Duration = Duration::from_secs(5);
 /// What may be charged beyond the limit: 16 pages of metrics, connections for health checks, and those that are closed for
 /// others, until their tasks end.
 const BEYOND_LIMIT_MAX: u64 = 24 << 20;
+
+/// Of a hundred pages, as many may be refused or late.
+const MISSED_PERCENT_MAX: u64 = 10;
 
 /// Watches a node until it is dropped.
 #[derive(Debug)]
@@ -40,6 +44,10 @@ struct Peaks {
     beyond_limit: u64,
     resident: u64,
     kinds_at_resident: Kinds,
+    /// Of its control group.
+    socket_buffers: Option<u64>,
+    /// How often the page of metrics was not received.
+    missed: u64,
 }
 
 impl MemoryWatch {
@@ -47,7 +55,8 @@ impl MemoryWatch {
     pub fn start(node: &Node) -> MemoryWatch {
         let peaks = Arc::new(Mutex::new(Peaks::default()));
         let (probe, watched) = (node.probe(), Arc::downgrade(&peaks));
-        thread::spawn(move || watch(&probe, &watched));
+        let buffers = node.group().map(ControlGroup::socket_buffers);
+        thread::spawn(move || watch(&probe, buffers.as_ref(), &watched));
         MemoryWatch(peaks)
     }
 
@@ -55,10 +64,19 @@ impl MemoryWatch {
     pub fn check(&self, name: &str, verdict: &mut Verdict) {
         let peaks = lock(&self.0);
         println!("       {name}: the most by kind, in {} samples: {}", peaks.samples, peaks.kinds);
+        let buffers = peaks.socket_buffers.map_or("not counted".to_owned(), mib);
+        println!("       {name}: the most that the kernel has in buffers of its sockets: {buffers}");
         println!("       {name}: when {} were resident: {}", mib(peaks.resident), peaks.kinds_at_resident);
         let is_within = peaks.samples > 0 && peaks.beyond_limit <= BEYOND_LIMIT_MAX;
         let found = format!("{}, {} beyond it", mib(peaks.total), mib(peaks.beyond_limit));
         verdict.check(&format!("{name}: clients use no more than their limit"), is_within.into(), &found);
+        let is_shown = peaks.missed * 100 <= (peaks.missed + peaks.samples) * MISSED_PERCENT_MAX;
+        let found = format!("{} of {}", peaks.missed, peaks.missed + peaks.samples);
+        verdict.check(
+            &format!("{name}: pages of metrics that an operator did not get"),
+            is_shown.into(),
+            &found,
+        );
     }
 }
 
@@ -98,12 +116,16 @@ impl fmt::Display for Kinds {
     }
 }
 
-fn watch(probe: &Probe, peaks: &Weak<Mutex<Peaks>>) {
+fn watch(probe: &Probe, buffers: Option<&SocketBuffers>, peaks: &Weak<Mutex<Peaks>>) {
     while let Some(peaks) = peaks.upgrade() {
-        // A page that is refused or late is one sample less.
-        if let Ok((resident, kinds, limit)) = sample(probe) {
-            lock(&peaks).note(resident, kinds, limit);
+        let sample = sample(probe);
+        let mut noted = lock(&peaks);
+        match sample {
+            Ok((resident, kinds, limit)) => noted.note(resident, kinds, limit),
+            Err(_) => noted.missed += 1,
         }
+        noted.socket_buffers = noted.socket_buffers.max(buffers.and_then(SocketBuffers::bytes));
+        drop(noted);
         drop(peaks);
         thread::sleep(INTERVAL);
     }
