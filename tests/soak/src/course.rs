@@ -1,8 +1,7 @@
-//! The course of a soak: quiet, attacked and quiet windows in turns, quiet again, and then the checks.
+//! The course of a soak: quiet windows, then attacked and quiet ones in turns, and then the checks.
 //!
-//! In a quiet window the processes of the attackers are stopped, and other work keeps the processors as busy: their
-//! connections and what they have made the server keep stay. The medians of many windows are compared, so that other work
-//! of the machine, which concerns some of them, does not decide.
+//! In a quiet window the processes of the attackers are stopped: their connections and what they have made the server keep
+//! stay. In the first of two such windows other work keeps the processors as busy.
 
 use std::path::Path;
 use std::thread;
@@ -13,50 +12,25 @@ use rustix::process::Signal;
 
 use crate::attackers::Attackers;
 use crate::attacks::{self, Attack};
-use crate::machine::Machine;
+use crate::machine::{self, Machine};
 use crate::memory_watch::MemoryWatch;
+use crate::newcomers::Newcomers;
 use crate::nodes::{BUDGET, Node, Nodes, mib, number};
 use crate::other_work::OtherWork;
-use crate::quiet_tenant::{KINDS, QuietTenant, Window};
+use crate::quiet_tenant::QuietTenant;
 use crate::verdict::Verdict;
+use crate::windows::Windows;
 
-/// How long the attacks last until they are stopped, and how long they are stopped: one line of progress.
+/// How long the attacks last until they are stopped, and how long each quiet window lasts.
 const ATTACKED: Duration = Duration::from_secs(18);
 const QUIET: Duration = Duration::from_secs(8);
 
 /// What is not measured after they are stopped or continued.
 const SETTLED: Duration = Duration::from_secs(2);
 
-/// The 99th percentile under attack may be this many times that of quiet windows.
-const RATIO_MAX: f64 = 1.5;
-
 /// How much more memory than at the start a node may have resident in the end, and how soon.
 const RESIDENT_MORE_MAX: u64 = 64 << 20;
 const RETURNS_WITHIN: Duration = Duration::from_secs(90);
-
-/// What the windows have shown.
-#[derive(Debug, Default)]
-struct Windows {
-    quiet: Vec<Window>,
-    attacked: Vec<Window>,
-}
-
-impl Windows {
-    fn p99(of: &[Window], kind: usize) -> Option<f64> {
-        median(of.iter().filter_map(|window| window.p99(kind)))
-    }
-
-    /// The line of the last pair of windows.
-    fn progress(&self) -> String {
-        let part = |kind: usize| {
-            let of = |windows: &[Window]| windows.last().and_then(|window| window.p99(kind));
-            let (attacked, quiet) = (of(&self.attacked)?, of(&self.quiet)?);
-            let longest = self.attacked.last().and_then(|window| window.max(kind))?;
-            Some(format!("{} {attacked:.2} ({quiet:.2}, longest {longest:.0})", KINDS[kind]))
-        };
-        (0..KINDS.len()).filter_map(part).collect::<Vec<_>>().join(", ")
-    }
-}
 
 /// What runs until the checks.
 struct Course {
@@ -71,18 +45,17 @@ pub fn run(server: &Path, time: Duration, only: &[String]) -> Result<bool> {
     let attacks = chosen(only)?;
     let machine = Machine::take()?;
     println!("{}", machine.describe());
-    println!("In quiet windows the attackers are stopped, and other processes keep every processor as busy.");
+    println!(
+        "In quiet windows the attackers are stopped; in the first of two, other processes keep every processor as busy."
+    );
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let mut course = Course::begin(Nodes::start(server, &machine, &runtime)?, &machine)?;
     let resident = |(_, node): (_, &Node)| node.probe().resident();
     let start = course.nodes.all().map(resident).collect::<Result<Vec<_>>>()?;
 
-    println!(
-        "{} attacks for {:.1} min; p99 in ms under attack (quiet, longest under attack)",
-        attacks.len(),
-        time.as_secs_f64() / 60.0
-    );
+    println!("{} attacks for {:.1} min; {}", attacks.len(), time.as_secs_f64() / 60.0, Windows::LEGEND);
     let watches: Vec<_> = course.nodes.all().map(|(_, node)| MemoryWatch::start(node)).collect();
+    let newcomers = Newcomers::start(&course.nodes);
     let mut attackers = Attackers::start(&course.nodes, &attacks)?;
     let end = course.attack(&mut attackers, time);
     let rounds = attackers.rounds();
@@ -103,12 +76,16 @@ pub fn run(server: &Path, time: Duration, only: &[String]) -> Result<bool> {
         watch.check(name, &mut verdict);
         check_node(&mut verdict, name, node, start)?;
     }
-    check_tenant(&mut verdict, &windows, &quiet);
+    newcomers.check(&mut verdict);
+    let faults = quiet.faults.join("; ");
+    let found = if faults.is_empty() { "none" } else { &faults };
+    verdict.check("messages that the quiet tenant has lost", quiet.faults.is_empty().into(), found);
+    windows.check(&mut verdict);
     Ok(verdict.end())
 }
 
 impl Course {
-    /// The first quiet window.
+    /// The first quiet windows.
     fn begin(nodes: Nodes, machine: &Machine) -> Result<Course> {
         let other_work = OtherWork::start(machine)?;
         for (name, node) in nodes.all() {
@@ -117,31 +94,34 @@ impl Course {
         }
         let quiet = QuietTenant::join(&nodes)?;
         let mut course = Course { nodes, other_work, quiet, windows: Windows::default() };
-        course.quiet_window()?;
+        course.quiet_windows()?;
         Ok(course)
     }
 
-    /// Pairs of windows, until the time is over or a node does not run any more.
+    /// Windows of all kinds in turns, until the time is over or a node does not run any more.
     fn attack(&mut self, attackers: &mut Attackers, time: Duration) -> Result<()> {
         let from = Instant::now();
         while from.elapsed() < time && self.all_run() {
-            self.other_work.signal(Signal::STOP)?;
             attackers.signal(Signal::CONT)?;
             self.quiet.measure(SETTLED)?;
             self.windows.attacked.push(self.quiet.measure(ATTACKED)?);
             let ended = attackers.ended();
             ensure!(ended.is_empty(), "attacks have ended by themselves: {ended:?}");
             attackers.signal(Signal::STOP)?;
-            self.other_work.signal(Signal::CONT)?;
-            self.quiet_window()?;
+            self.quiet_windows()?;
             report(from.elapsed(), &self.windows, &self.nodes)?;
         }
         Ok(())
     }
 
-    fn quiet_window(&mut self) -> Result<()> {
+    /// One with other work, and one without, in which that stays.
+    fn quiet_windows(&mut self) -> Result<()> {
+        self.other_work.signal(Signal::CONT)?;
         self.quiet.measure(SETTLED)?;
         self.windows.quiet.push(self.quiet.measure(QUIET)?);
+        self.other_work.signal(Signal::STOP)?;
+        self.quiet.measure(SETTLED)?;
+        self.windows.idle.push(self.quiet.measure(QUIET)?);
         Ok(())
     }
 
@@ -167,7 +147,12 @@ fn report(elapsed: Duration, windows: &Windows, nodes: &Nodes) -> Result<()> {
         Ok(format!("{}{group}", mib(node.probe().resident()?)))
     });
     let memory = memory.collect::<Result<Vec<_>>>()?.join(" + ");
-    println!("{:>5.1} min  {}; {memory}", elapsed.as_secs_f64() / 60.0, windows.progress());
+    let buffers = mib(machine::tcp_memory()?);
+    println!(
+        "{:>5.1} min  {}; {memory}; TCP of the machine {buffers}",
+        elapsed.as_secs_f64() / 60.0,
+        windows.progress()
+    );
     Ok(())
 }
 
@@ -210,29 +195,4 @@ fn check_node(verdict: &mut Verdict, name: &str, node: &Node, start: u64) -> Res
     let has = has_settings()?;
     verdict.check(&format!("{name} has its last settings"), has.into(), if has { "yes" } else { "no" });
     Ok(())
-}
-
-fn check_tenant(verdict: &mut Verdict, windows: &Windows, quiet: &QuietTenant) {
-    let faults = quiet.faults.join("; ");
-    let found = if faults.is_empty() { "none" } else { &faults };
-    verdict.check("messages that the quiet tenant has lost", quiet.faults.is_empty().into(), found);
-    for (kind, name) in KINDS.iter().enumerate() {
-        let of = |windows: &[Window]| Windows::p99(windows, kind);
-        let (Some(attacked), Some(quiet)) = (of(&windows.attacked), of(&windows.quiet)) else { continue };
-        let p50 = |of: &[Window]| median(of.iter().filter_map(|window| window.p50(kind))).unwrap_or_default();
-        let longest = windows.attacked.iter().filter_map(|window| window.max(kind)).fold(0.0, f64::max);
-        let ratio = attacked / quiet;
-        let found = format!(
-            "p99 {attacked:.2} ms, quiet {quiet:.2} ms: {ratio:.2} ×; p50 {:.2} ms, quiet {:.2} ms; longest {longest:.0} ms",
-            p50(&windows.attacked),
-            p50(&windows.quiet)
-        );
-        verdict.check(&format!("{name} of the quiet tenant"), (ratio <= RATIO_MAX).into(), &found);
-    }
-}
-
-fn median(numbers: impl Iterator<Item = f64>) -> Option<f64> {
-    let mut sorted: Vec<_> = numbers.collect();
-    sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).copied()
 }

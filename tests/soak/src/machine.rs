@@ -6,6 +6,7 @@
 use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
+use rustix::param::page_size;
 use rustix::process::Pid;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
@@ -73,4 +74,12 @@ pub fn pin(thread: Option<Pid>, to: &[usize]) -> Result<()> {
     let mut processors = CpuSet::new();
     to.iter().for_each(|number| processors.set(*number));
     sched_setaffinity(thread, &processors).with_context(|| format!("cannot run on processors {to:?}"))
+}
+
+/// Bytes that the kernel of this machine has in buffers of TCP, those of the attackers' sockets included.
+pub fn tcp_memory() -> Result<u64> {
+    let text = fs::read_to_string("/proc/net/sockstat")?;
+    let line = text.lines().find(|line| line.starts_with("TCP:")).context("no line of TCP")?;
+    let pages: u64 = line.rsplit(' ').next().unwrap_or_default().parse().context("not a number of pages")?;
+    Ok(pages * page_size() as u64)
 }

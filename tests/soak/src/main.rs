@@ -11,11 +11,13 @@ mod course;
 mod low_priority_process;
 mod machine;
 mod memory_watch;
+mod newcomers;
 mod nodes;
 mod other_work;
 mod quiet_tenant;
 mod target;
 mod verdict;
+mod windows;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
