@@ -126,11 +126,14 @@ impl SocketTable {
 
     /// A charge for a head, for which connections that wait are closed. Each gives back its memory when its task ends.
     fn charge_head_for_others(&self, bytes: usize) -> Option<MemoryCharge> {
-        for _ in 0..bytes.div_ceil(self.bytes) {
-            if !self.close(|usual| usual.waiting.lock().close_one()) {
-                self.node.common_memory.count_refusal(MemoryKind::Receiving);
-                return None;
-            }
+        let needed = bytes.div_ceil(self.bytes);
+        // Asked first, so that none is closed in vain.
+        if !self.usual.waiting.lock().has(needed) {
+            self.node.common_memory.count_refusal(MemoryKind::Receiving);
+            return None;
+        }
+        for _ in 0..needed {
+            self.close(|usual| usual.waiting.lock().close_one());
         }
         Some(self.node.common_memory.charge(MemoryKind::Receiving, bytes))
     }

@@ -54,6 +54,12 @@ impl Waiting {
         self.remove(position.network, |_| Some(position.number)).map(|socket| socket.held)
     }
 
+    /// Whether there are so many.
+    pub(super) fn has(&self, count: usize) -> bool {
+        let largest = self.ranks.keys().rev().map(|(number, _)| number).take(count);
+        largest.sum::<usize>() >= count
+    }
+
     /// Closes a connection of the address that has the most.
     pub(super) fn close_one(&mut self) -> Option<Held> {
         let network = *self.ranks.last_key_value()?.1;
@@ -130,6 +136,7 @@ mod tests {
             Some(IpAddr::V4(v4)) => v4.octets()[3],
             other => panic!("{other:?}"),
         };
+        assert!(waiting.has(7) && !waiting.has(8));
         assert!(waiting.take(&positions[3]).is_some());
         assert!(waiting.take(&positions[3]).is_none(), "it does not wait any more");
         let closed = std::iter::from_fn(|| waiting.close_one().map(of_host)).collect::<Vec<_>>();
