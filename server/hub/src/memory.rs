@@ -33,6 +33,9 @@ pub const UNCHARGED_BYTES: usize = 16 * 1024;
 /// The divisor of the part of the budget that is reserved for connections.
 const CONNECTIONS_DIVISOR: usize = 4;
 
+/// The divisor of the part of the budget that is little for a tenant.
+const LITTLE_DIVISOR: usize = 64;
+
 /// The budget of a node.
 #[derive(Debug)]
 pub struct MemoryBudget {
@@ -151,6 +154,11 @@ impl TenantMemory {
     /// Charges `bytes` if the tenant may have them.
     pub fn try_charge(self: &Arc<Self>, kind: MemoryKind, bytes: usize) -> Option<MemoryCharge> {
         self.try_add(kind, bytes).then(|| MemoryCharge { account: Arc::clone(self), kind, bytes })
+    }
+
+    /// Whether the tenant has little: what others have used up does not close its connections.
+    pub fn has_little(&self) -> bool {
+        self.total() < self.budget.limit() / LITTLE_DIVISOR
     }
 
     /// Charges `bytes` although the tenant may be over its limit then: for what has a limit of its own.

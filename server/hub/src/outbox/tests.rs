@@ -71,6 +71,11 @@ fn small_frames_are_charged_while_the_socket_accepts_none() {
     assert_eq!(second.offer(&frame(10_000)), Offer::Queued, "the socket of this one accepts bytes");
     assert!(!second.charge_blocked(&Burst::default()));
     assert_eq!(memory.budget().refused(MemoryKind::Sending), 2);
+    let other = TenantMemory::new(memory.budget());
+    let _all = other.charge(MemoryKind::Held, 1_000_000);
+    let third = Outbox::new(bounds, TenantMemory::new(memory.budget()));
+    assert_eq!(third.offer(&frame(1_000)), Offer::Queued);
+    assert!(third.charge_blocked(&Burst::default()), "its tenant has little");
 }
 
 #[test]
