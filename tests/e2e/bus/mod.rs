@@ -4,6 +4,7 @@ mod broadcast;
 mod conformance;
 mod damaged;
 mod evicted;
+mod forged;
 mod keep_alive;
 mod loss;
 mod outages;

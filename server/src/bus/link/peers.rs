@@ -7,13 +7,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use hub::NodeId;
-use tracing::warn;
+use tracing::{debug, warn};
 use wire::relay::Malformed;
 
 use super::Context;
 use super::cluster_message::{ClusterMessage, Header, PROTOCOL, ProtocolVersion};
 use super::sequence::{ReceivedSequences, SentSequences};
 use crate::telemetry::codes::{Code, Scope};
+
+/// More users of a tenant than one node can have: a node that counts more has not published this.
+const USERS_MAX: usize = 1 << 24;
 
 /// The state of the other nodes, as this node has received it.
 #[derive(Debug, Default)]
@@ -154,7 +157,7 @@ impl Peers {
         self.published_users.clear();
     }
 
-    /// Applies the users that another node has published.
+    /// Applies the users that another node has published, unless it cannot have so many.
     pub(super) fn apply_users(
         &mut self,
         context: &Context,
@@ -162,6 +165,10 @@ impl Peers {
         whole: bool,
         users: HashMap<String, usize>,
     ) {
+        if users.values().any(|users| *users > USERS_MAX) {
+            context.metrics.unread.increment(1);
+            return debug!(%node, "Ignored more users than a node can have");
+        }
         let known = self.users.entry(node).or_default();
         let mut changed: Vec<String> = users.keys().cloned().collect();
         if whole {

@@ -18,6 +18,10 @@ use crate::bus::RoomName;
 const ROOMS: usize = 65_536;
 const KEPT: Duration = Duration::from_secs(10 * 60);
 
+/// No node publishes so many messages in a room, or begins so many streams, nor are so many missed between two messages.
+const NUMBER_MAX: u64 = 1 << 48;
+const MISSED_MAX: u64 = 1 << 32;
+
 /// No node begins this stream: it stands for messages that arrived before the first sequence number.
 const UNNUMBERED: u64 = 0;
 
@@ -139,6 +143,20 @@ impl ReceivedSequences {
             *next = after;
         }
         missed
+    }
+
+    /// Whether a node may have published this number. Others would make much look missed, and hide what is.
+    pub(super) fn is_plausible(&self, room: &RoomName, node: NodeId, number: SequenceNumber) -> bool {
+        let known = self.rooms.get(room).and_then(|nodes| nodes.get(&node));
+        let arrived = match known {
+            Some(next) if next.stream == number.stream => next.before,
+            Some(next) if next.stream != UNNUMBERED => 0,
+            // What came before it is not counted, or only if the stream is a new one.
+            _ => number.before,
+        };
+        number.stream < NUMBER_MAX
+            && number.before < NUMBER_MAX
+            && number.before.saturating_sub(arrived) < MISSED_MAX
     }
 
     /// The connection is lost. `next_streams` is what the others have announced, and when.

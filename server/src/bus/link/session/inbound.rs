@@ -69,6 +69,10 @@ impl LinkSession<'_, '_> {
     fn deliver(&mut self, name: &RoomName, node: NodeId, number: Option<SequenceNumber>, events: Events<'_>) {
         let (context, messages) = (self.context, events.clone().count());
         let Some(subscription) = self.rooms.get(name) else { return };
+        if number.is_some_and(|number| !self.peers.received.is_plausible(name, node, number)) {
+            context.metrics.unread.increment(1);
+            return debug!(%node, "Ignored a message with a number that no node can have published");
+        }
         let since = || context.hub.room(&subscription.key).map(|room| room.opened_at());
         let missed = self.peers.received.count(name, node, number, messages as u64, since);
         context.metrics.missed.increment(missed);
