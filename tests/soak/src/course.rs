@@ -63,7 +63,11 @@ pub fn run(server: &Path, time: Duration, only: &[String]) -> Result<bool> {
     match end {
         // The checks show how the node has ended.
         Err(error) if !course.all_run() => println!("       A node has ended: {error:#}"),
-        end => end?,
+        Err(error) => {
+            course.nodes.all().for_each(|(name, node)| println!("{name} has logged\n{}", node.last_lines()));
+            return Err(error);
+        }
+        Ok(()) => {}
     }
 
     let Course { nodes, quiet, windows, other_work } = course;

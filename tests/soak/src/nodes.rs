@@ -25,6 +25,9 @@ pub const MEMORY_MAX: u64 = 512 << 20;
 /// What its process may have resident: its `server.memory_budget`.
 pub const BUDGET: u64 = MEMORY_MAX / 2;
 
+/// Lines of a log that are shown when a soak fails.
+const LINES_SHOWN: usize = 40;
+
 /// How long the key set takes to answer.
 const KEY_SET_DELAY: Duration = Duration::from_secs(3);
 
@@ -142,6 +145,13 @@ impl Node {
     /// What it has written when it began to listen.
     pub fn start_line(&self) -> &str {
         &self.start_line
+    }
+
+    /// The last lines that it has logged.
+    pub fn last_lines(&self) -> String {
+        let log = self.log();
+        let lines: Vec<_> = log.lines().collect();
+        lines[lines.len().saturating_sub(LINES_SHOWN)..].join("\n")
     }
 
     /// All that it has written.
