@@ -113,7 +113,7 @@ metrics! {
         pub missed: Counter = "realtime_bus_missed_total",
         /// Messages of other nodes, of any kind, that were dropped on receipt because the share of their tenant in the queue was full. Messages of members among them are counted in realtime_bus_missed_total as well.
         pub unheard: Counter = "realtime_bus_unheard_total",
-        /// Messages of other nodes that this node cannot decode, because they run another version.
+        /// Messages of other nodes that this node cannot decode, because they run another version, and numbers that no node can have published.
         pub unread: Counter = "realtime_bus_unread_total",
         /// Rooms this node is subscribed to.
         pub subscriptions: Gauge = "realtime_bus_subscriptions",
