@@ -1,4 +1,4 @@
-//! Numbers that no node has published: another process else writes to Redis, or a node has gone wrong.
+//! Numbers that no node has published: another process writes to Redis, or a node has gone wrong.
 
 use std::time::Duration;
 
