@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Attack, repeat};
+use super::{Attack, count_round, repeat};
 
 const CHANNELS: usize = 100;
 
@@ -20,6 +20,7 @@ pub const ATTACK: Attack = Attack {
                 let payload = json!({"config": {"presence": {"key": key, "enabled": true}}});
                 socket.send(&json!([reference, reference, topic, "phx_join", payload]))?;
             }
+            count_round();
             socket.discard_for(Duration::from_secs(30))?;
             Ok(())
         })

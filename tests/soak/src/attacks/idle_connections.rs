@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use super::{Attack, repeat};
+use super::{Attack, count_round, repeat};
 
 pub const ATTACK: Attack = Attack {
     name: "idle-connections",
@@ -13,8 +13,9 @@ pub const ATTACK: Attack = Attack {
             let mut sockets = Vec::new();
             for count in 0..1_500 {
                 let mut socket = target.dial(number * 1_500 + count)?;
-                if socket.write(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n").is_ok() {
-                    let _refused = socket.response_head();
+                let asked = socket.write(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n");
+                if asked.is_ok() && socket.response_head().is_ok() {
+                    count_round();
                 }
                 sockets.push(socket);
             }
