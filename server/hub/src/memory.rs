@@ -10,8 +10,10 @@
 //!
 //! What is received waits for memory, in turns (`memory/waits.rs`); everything else is refused instead.
 //!
-//! Charging is for what is large: a charge is two atomic additions, which is too much for each delivery. So what a
-//! connection has of up to [`UNCHARGED_BYTES`] in each direction is not charged and never refused.
+//! Charging is for what is large or stays: a charge is two atomic additions, which is too much for each delivery. So what a
+//! connection has of up to [`UNCHARGED_BYTES`] in each direction is not charged while it is handled or written at once. It is
+//! charged when it stays: a part of a message until the next read, frames while the socket accepts none. Without memory for
+//! that the connection ends, unless its tenant [has little](TenantMemory::has_little).
 
 mod kind;
 mod waits;
@@ -27,7 +29,7 @@ use self::waits::Waits;
 use crate::party::Party;
 use crate::shares::share;
 
-/// Bytes that a connection may have received, and as many that it may have queued, without a charge.
+/// Bytes that a connection may have received, and as many that it may have queued, without a charge while they do not stay.
 pub const UNCHARGED_BYTES: usize = 16 * 1024;
 
 /// The divisor of the part of the budget that is reserved for connections.

@@ -188,7 +188,7 @@ codes! {
     /// A request with more than `broadcast.max_batch_size` messages. Ours.
     BatchSizeExceeded: ClientError, [Http], "Too many messages to broadcast, please reduce the batch size", limit "broadcast.max_batch_size";
     /// A message of more than 16 KiB, a body of more than 4 KiB, a head of more than 8 KiB, a join, a token or a `track` for
-    /// which there is no memory (`server.memory_budget`); it was dropped. A connection of which a part of such a message was accepted already was closed with 1013. Ours.
+    /// which there is no memory (`server.memory_budget`); it was dropped. A connection was closed if a part of such a message was accepted already, or if there is no memory for a part of a smaller one, or for what waits for a client that does not read. Ours.
     MemoryLimitReached: ClientError, [Join, Channel, Http, Log], "Memory for large messages is used up, try again later", limit "server.memory_budget";
     /// A `track` with which a client would show more than `presence.max_bytes_per_client` in all its rooms. Ours.
     ClientPresenceSizeExceeded: ClientError, [Channel], "Client presence size exceeded", limit "presence.max_bytes_per_client";

@@ -77,7 +77,7 @@ metrics! {
 metrics! {
     /// Metrics of one kind of memory; each carries the label `kind`.
     pub struct MemoryMetrics {
-        /// Memory that clients use, in bytes, by kind: connections, receiving, sessions, held, sending, presence. Small messages are not counted.
+        /// Memory that clients use, in bytes, by kind: connections, receiving, sessions, held, sending, presence. Small messages are counted while they stay: received in part, or not read by their receiver.
         pub used: Gauge = "realtime_memory_used_bytes",
         /// Messages, bodies and frames refused or dropped because the memory of their tenant was used up (server.memory_budget), by kind. For each tenant in realtime_limits_refused_total, and frames of the kind sending in realtime_outbox_dropped_total.
         pub refused: Counter = "realtime_memory_refused_total",

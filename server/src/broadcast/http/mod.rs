@@ -1,8 +1,7 @@
 //! Broadcasts sent over HTTP: a batch, or a single message (docs/protocol/http.md#broadcast-checks).
 //!
-//! Both respond 202 when the messages were handed to the rooms. The checks that they have in common
-//! (docs/protocol/http.md#broadcast-checks) are here, in their order. These need
-//! the head of the request only; the body, which may be large, is not read for requests that they refuse.
+//! Both respond 202 when the messages were handed to the rooms. The checks that they have in common are here, in their
+//! order. These need the head of the request only; the body, which may be large, is not read for requests that they refuse.
 
 mod batch;
 mod rate;
