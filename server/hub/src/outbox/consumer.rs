@@ -108,13 +108,15 @@ impl Outbox {
         }
     }
 
-    /// Whether so much is outstanding that the connection should not read more requests.
+    /// Whether so much is outstanding that the connection should not read more requests. Without memory that is what a blocked
+    /// socket has left: replies to requests are charged whether or not there is any.
     pub fn is_backlogged(&self) -> bool {
         let queue = self.queue.lock();
         let (frames, bytes) = (queue.max_frames, queue.max_bytes);
+        let is_charged = queue.blocked || queue.outstanding_bytes > UNCHARGED_BYTES;
         queue.outstanding_frames > frames / 2
             || queue.outstanding_bytes > bytes / 2
-            || (queue.outstanding_bytes > UNCHARGED_BYTES && !self.memory.has_room_for(1))
+            || (is_charged && !self.memory.has_room_for(1))
     }
 
     /// Drops what is queued and rejects further frames: nothing is sent after a close frame (RFC 6455

@@ -75,7 +75,9 @@ fn small_frames_are_charged_while_the_socket_accepts_none() {
     let _all = other.charge(MemoryKind::Held, 1_000_000);
     let third = Outbox::new(bounds, TenantMemory::new(memory.budget()));
     assert_eq!(third.offer(&frame(1_000)), Offer::Queued);
+    assert!(!third.is_backlogged());
     assert!(third.charge_blocked(&Burst::default()), "its tenant has little");
+    assert!(third.is_backlogged(), "but it causes no more, while its socket accepts none");
 }
 
 #[test]
