@@ -17,7 +17,7 @@ use std::future::ready;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, TryFutureExt};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -214,7 +214,7 @@ impl<'c, 'l> LinkSession<'c, 'l> {
         ended.iter().for_each(|name| self.peers.received.unsubscribed(name));
         if !ended.is_empty() {
             let unsubscribed = self.connection.unsubscribe(&ended);
-            self.requests.add(unsubscribed, |()| Completed::SubscriptionsChanged(Vec::new()));
+            self.requests.add_subscriptions(unsubscribed.map_ok(|()| Vec::new()).boxed());
         }
     }
 

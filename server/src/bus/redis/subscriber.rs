@@ -1,7 +1,9 @@
 //! The connection to Redis that receives messages, and the task that subscribes and unsubscribes.
 //!
-//! Requests wait in a bounded queue and are sent one after the other, each when the one before is confirmed.
+//! Requests wait in a bounded queue. Those of the same kind that follow each other are sent as one, when the one before is
+//! confirmed: a confirmation comes behind all messages that were received before, and rooms may open faster than that.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -10,7 +12,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::OpenedRedis;
 use super::connection::{AbortOnDrop, accepted};
-use crate::bus::{BusError, BusRejection, PENDING_REQUESTS_MAX};
+use crate::bus::{BATCH_MAX, BusError, BusRejection, PENDING_REQUESTS_MAX};
 
 struct Request {
     action: Action,
@@ -25,6 +27,16 @@ pub(super) enum Action {
     Subscribe(Vec<String>),
     Unsubscribe(Vec<String>),
     Ping,
+}
+
+impl Action {
+    /// How many channels it is about.
+    fn channels(&self) -> usize {
+        match self {
+            Self::Subscribe(channels) | Self::Unsubscribe(channels) => channels.len(),
+            Self::Ping => 0,
+        }
+    }
 }
 
 /// The connection. It is closed when this is dropped.
@@ -79,18 +91,80 @@ async fn write(
     confirmed: watch::Sender<u64>,
     timeout: Duration,
 ) {
-    while let Some(Request { action, response }) = queue.recv().await {
+    let mut next = None;
+    loop {
+        let Some(first) = (match next.take() {
+            Some(request) => Some(request),
+            None => queue.recv().await,
+        }) else {
+            return;
+        };
+        let mut merged = MergedRequest::from(first);
+        while let Ok(request) = queue.try_recv() {
+            next = merged.add(request);
+            if next.is_some() {
+                break;
+            }
+        }
         // Messages may precede the confirmation.
-        let executed = execute(&mut opened.connection, action);
+        let executed = execute(&mut opened.connection, merged.action);
         let result = opened.progress.unless_stalled(timeout, executed).await;
         let has_failed = result.is_err();
         if !has_failed {
-            confirmed.send_modify(|confirmed| *confirmed += 1);
+            confirmed.send_modify(|confirmed| *confirmed += merged.callers.len() as u64);
         }
-        let _caller_has_ended = response.send(result);
+        respond(merged.callers, &result);
         if has_failed {
             return;
         }
+    }
+}
+
+/// Requests of one kind that are sent as one.
+struct MergedRequest {
+    action: Action,
+    callers: Vec<Caller>,
+}
+
+/// Who waits for the response to one of them.
+struct Caller {
+    /// The channels of its request.
+    channels: Range<usize>,
+    response: oneshot::Sender<Result<Rejected, BusError>>,
+}
+
+impl From<Request> for MergedRequest {
+    fn from(Request { action, response }: Request) -> Self {
+        let channels = 0..action.channels();
+        Self { action, callers: vec![Caller { channels, response }] }
+    }
+}
+
+impl MergedRequest {
+    /// Adds a request, or gives it back if it has to be sent apart.
+    fn add(&mut self, Request { action, response }: Request) -> Option<Request> {
+        let begin = self.action.channels();
+        match (&mut self.action, action) {
+            (Action::Subscribe(channels), Action::Subscribe(mut more))
+            | (Action::Unsubscribe(channels), Action::Unsubscribe(mut more))
+                if channels.len() + more.len() <= BATCH_MAX =>
+            {
+                channels.append(&mut more);
+                self.callers.push(Caller { channels: begin..channels.len(), response });
+                None
+            }
+            (_, action) => Some(Request { action, response }),
+        }
+    }
+}
+
+fn respond(callers: Vec<Caller>, result: &Result<Rejected, BusError>) {
+    for Caller { channels, response } in callers {
+        let result = result.as_ref().map_err(BusError::clone).map(|rejected| {
+            let own = rejected.iter().filter(|(index, _)| channels.contains(index));
+            own.map(|(index, rejection)| (index - channels.start, rejection.clone())).collect()
+        });
+        let _caller_has_ended = response.send(result);
     }
 }
 
@@ -131,4 +205,41 @@ async fn subscribe(
         }
     }
     Ok(rejected)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Response = oneshot::Receiver<Result<Rejected, BusError>>;
+
+    fn request(kind: fn(Vec<String>) -> Action, channels: &[&str]) -> (Request, Response) {
+        let (response, receiver) = oneshot::channel();
+        let action = kind(channels.iter().map(ToString::to_string).collect());
+        (Request { action, response }, receiver)
+    }
+
+    #[tokio::test]
+    async fn each_caller_is_informed_of_its_own_channels() {
+        let (first, of_first) = request(Action::Subscribe, &["a", "b"]);
+        let (second, of_second) = request(Action::Subscribe, &["c", "d"]);
+        let mut merged = MergedRequest::from(first);
+        assert!(merged.add(second).is_none());
+        let Action::Subscribe(channels) = &merged.action else { panic!("another kind") };
+        assert_eq!(channels, &["a", "b", "c", "d"]);
+        respond(merged.callers, &Ok(vec![(1, BusRejection::WrongType), (2, BusRejection::Missing)]));
+        assert_eq!(of_first.await.unwrap().unwrap(), [(1, BusRejection::WrongType)]);
+        assert_eq!(of_second.await.unwrap().unwrap(), [(0, BusRejection::Missing)]);
+    }
+
+    #[test]
+    fn the_order_is_kept_and_a_request_is_bounded() {
+        let (first, _of_first) = request(Action::Subscribe, &["a"]);
+        let mut merged = MergedRequest::from(first);
+        let (other, _of_other) = request(Action::Unsubscribe, &["a"]);
+        assert!(merged.add(other).is_some(), "another kind");
+        let many = vec!["b"; BATCH_MAX];
+        let (large, _of_large) = request(Action::Subscribe, &many);
+        assert!(merged.add(large).is_some(), "more than a batch");
+    }
 }

@@ -13,6 +13,10 @@ use crate::bus::{
 const REQUESTS_MAX: usize = 256;
 const BYTES_MAX: usize = 1024 * 1024;
 
+/// Pending changes of subscriptions. They are bounded apart: their responses come behind the messages of the other nodes, so
+/// with those in the number above, much that is received would hold back what is published.
+const SUBSCRIPTIONS_MAX: usize = 512;
+
 /// Pending reads. They are bounded apart: snapshots may be unreadable while messages pass. Few, because each may hold a
 /// batch of snapshots, and so that a room that opens does not wait behind many.
 const READS_MAX: usize = 4;
@@ -28,6 +32,7 @@ pub(super) struct Requests {
     /// Messages of clients in them.
     pub(super) messages: u64,
     reads: usize,
+    subscriptions: usize,
     pub(super) stores: usize,
     store_bytes: usize,
     is_checking: bool,
@@ -88,6 +93,12 @@ impl Requests {
         self.add(response, move |rejected| Completed::Stored(Sent { bytes, messages: 0, rejected }));
     }
 
+    /// Adds a change of subscriptions, which are rejected for the rooms of the response.
+    pub(super) fn add_subscriptions(&mut self, response: BusFuture<Vec<RejectedCommand>>) {
+        self.subscriptions += 1;
+        self.add(response, Completed::SubscriptionsChanged);
+    }
+
     pub(super) fn add_read(&mut self, rooms: Vec<RoomName>, response: BusFuture<Vec<StoredSnapshots>>) {
         self.reads += 1;
         self.add(response, move |snapshots| Completed::Read { rooms, snapshots });
@@ -128,12 +139,14 @@ impl Requests {
             Completed::Read { .. } => self.reads -= 1,
             Completed::Refreshed(_) => self.is_refreshing = false,
             Completed::Renewed(_) => self.is_renewing = false,
-            Completed::SubscriptionsChanged(_) => {}
+            Completed::SubscriptionsChanged(_) => self.subscriptions -= 1,
         }
     }
 
     pub(super) fn may_send(&self) -> bool {
-        self.pending.len() - self.reads < REQUESTS_MAX && self.bytes < BYTES_MAX
+        self.pending.len() - self.reads - self.subscriptions < REQUESTS_MAX
+            && self.subscriptions < SUBSCRIPTIONS_MAX
+            && self.bytes < BYTES_MAX
     }
 
     pub(super) fn may_read(&self) -> bool {

@@ -11,7 +11,6 @@ use std::time::Instant;
 
 use hub::{RoomKey, Shares};
 
-use super::requests::Completed;
 use super::{ClusterMessage, LinkSession};
 use crate::bus::link::failing_rooms::{FailingRooms, ROOMS_MAX};
 use crate::bus::link::room_turns::{RoomPriority, RoomTurns};
@@ -194,7 +193,7 @@ impl LinkSession<'_, '_> {
             let subscribed: Vec<_> =
                 names.iter().filter(|name| self.rooms.get(name).is_some()).map(RoomName::clone).collect();
             let response = self.connection.subscribe(&subscribed);
-            self.requests.add(response, Completed::SubscriptionsChanged);
+            self.requests.add_subscriptions(response);
         }
         for name in due {
             self.reads.add(RoomName::clone(&name), RoomPriority::Background);

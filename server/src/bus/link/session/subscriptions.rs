@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use hub::Room;
 
 use super::LinkSession;
-use super::requests::Completed;
 use crate::bus::link::failing_rooms::FailingRooms;
 use crate::bus::link::room_table::tenant;
 use crate::bus::link::room_turns::{RoomPriority, RoomTurns};
@@ -155,7 +154,7 @@ impl LinkSession<'_, '_> {
     pub(super) fn subscribe(&mut self, OpenedRooms { names, new }: OpenedRooms, priority: RoomPriority) {
         if !new.is_empty() {
             let subscribed = self.connection.subscribe(&new);
-            self.requests.add(subscribed, Completed::SubscriptionsChanged);
+            self.requests.add_subscriptions(subscribed);
         }
         // After the subscription: what is not in a snapshot arrives as a message.
         names.into_iter().for_each(|name| self.reads.add(name, priority));
