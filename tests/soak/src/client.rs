@@ -15,6 +15,10 @@ use serde_json::Value;
 /// How long one read or write may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The send buffer of a client. The kernel would give it 4 MB, and with many clients on the machine of the nodes it would
+/// shrink the buffers of all connections, those to Redis included.
+const SEND_BUFFER: usize = 128 * 1024;
+
 /// A TCP connection, as a WebSocket or before.
 #[derive(Debug)]
 pub struct Socket {
@@ -28,6 +32,7 @@ impl Socket {
         let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None)?;
         // Otherwise the ports of an address that connects often are used up.
         sockopt::set_socket_reuseaddr(&socket, true)?;
+        sockopt::set_socket_send_buffer_size(&socket, SEND_BUFFER)?;
         rustix::net::bind(&socket, &SocketAddr::from((from, 0)))?;
         rustix::net::connect(&socket, &to)?;
         let stream = TcpStream::from(socket);

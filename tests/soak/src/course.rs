@@ -57,7 +57,9 @@ pub fn run(server: &Path, time: Duration, only: &[String]) -> Result<bool> {
     let watches: Vec<_> = course.nodes.all().map(|(_, node)| MemoryWatch::start(node)).collect();
     let newcomers = Newcomers::start(&course.nodes);
     let mut attackers = Attackers::start(&course.nodes, &attacks)?;
+    let pressures = machine::tcp_memory_pressures()?;
     let end = course.attack(&mut attackers, time);
+    let pressures = machine::tcp_memory_pressures()? - pressures;
     let rounds = attackers.rounds();
     drop(attackers);
     match end {
@@ -80,6 +82,12 @@ pub fn run(server: &Path, time: Duration, only: &[String]) -> Result<bool> {
         watch.check(name, &mut verdict);
         check_node(&mut verdict, name, node, start)?;
     }
+    // The attackers' own buffers would then delay the messages between the nodes.
+    verdict.check(
+        "the machine: times that its TCP buffers were short of memory",
+        (pressures == 0).into(),
+        &pressures.to_string(),
+    );
     newcomers.check(&mut verdict);
     let faults = quiet.faults.join("; ");
     let found = if faults.is_empty() { "none" } else { &faults };

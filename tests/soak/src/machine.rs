@@ -83,3 +83,15 @@ pub fn tcp_memory() -> Result<u64> {
     let pages: u64 = line.rsplit(' ').next().unwrap_or_default().parse().context("not a number of pages")?;
     Ok(pages * page_size() as u64)
 }
+
+/// How often this machine has had so much in buffers of TCP that the kernel shrinks those of all connections.
+pub fn tcp_memory_pressures() -> Result<u64> {
+    let text = fs::read_to_string("/proc/net/netstat")?;
+    let mut lines = text.lines().filter(|line| line.starts_with("TcpExt:")).map(str::split_whitespace);
+    let (names, values) = lines.next().zip(lines.next()).context("no counters of TCP")?;
+    let (_, value) = names
+        .zip(values)
+        .find(|(name, _)| *name == "TCPMemoryPressures")
+        .context("no counter of TCP memory pressure")?;
+    Ok(value.parse()?)
+}
