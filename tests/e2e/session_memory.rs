@@ -2,6 +2,7 @@
 //! (docs/protocol/limits.md#memory). That the process stays inside its budget is shown in `server/tests/session_memory.rs`.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use harness::{Dialect, World, eventually};
 use hub::{MemoryCharge, MemoryKind};
@@ -105,5 +106,23 @@ async fn a_track_is_not_held_back_without_memory() {
     assert_eq!(used(&world, "held").await, held, "what was held back stays");
     drop((used_up, ann));
     eventually("it is given back", async || used(&world, "held").await == 0.0).await;
+    world.stop().await;
+}
+
+// What has a limit of its own is charged beyond a tenant's share, so the sum of all can reach the limit.
+#[tokio::test]
+async fn a_new_client_of_another_tenant_joins_and_broadcasts_although_all_memory_is_used_up() {
+    let world = World::with_tenants(&["quiet"]).await;
+    let memory = Arc::clone(&world.node().tenants.default_tenant().memory);
+    let limit = memory.budget().limit();
+    let _used_up = memory.charge(MemoryKind::Sending, limit - limit / 4);
+    let mut busy = world.connect().await;
+    busy.send_json(&json!(["1", "1", ROOM, "phx_join", {}])).await;
+    assert_eq!(busy.next_json().await[4]["status"], "error");
+    let mut quiet = world.connect_for("quiet").await;
+    quiet.join(ROOM, json!({"broadcast": {"self": true}})).await;
+    let broadcast = json!({"type": "broadcast", "event": "e", "payload": {"text": "x".repeat(20_000)}});
+    quiet.push("2", ROOM, "broadcast", &broadcast).await;
+    assert_eq!(quiet.next_json().await[4]["event"], "e");
     world.stop().await;
 }

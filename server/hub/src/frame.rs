@@ -133,16 +133,6 @@ impl Frame {
         true
     }
 
-    /// Like [`try_charge`](Self::try_charge), for a frame of those that are not charged unless they wait.
-    pub(crate) fn charge_small(&self, memory: &Arc<TenantMemory>) -> bool {
-        let has_room =
-            self.0.charged_to.get().is_some() || memory.has_little() || memory.has_room_for(self.0.size());
-        if has_room {
-            self.charge(memory);
-        }
-        has_room
-    }
-
     /// Charges the frame to `memory` if it is not charged yet, whether or not there is memory for it.
     pub(crate) fn charge(&self, memory: &Arc<TenantMemory>) {
         if self.0.charged_to.get().is_some() {

@@ -8,12 +8,15 @@
 //! A part of the budget is reserved for connections, so that clients can connect whatever others have used up. As much of it
 //! as connections do not use counts as used for everything else, so all of it together stays within the limit.
 //!
+//! A tenant with little, at most a 64th of the budget, gets it also when others have used up the rest: what a new client needs.
+//! For that there is an eighth of the budget beyond the limit, as much as eight such tenants may have.
+//!
 //! What is received waits for memory, in turns (`memory/waits.rs`); everything else is refused instead.
 //!
 //! Charging is for what is large or stays: a charge is two atomic additions, which is too much for each delivery. So what a
 //! connection has of up to [`UNCHARGED_BYTES`] in each direction is not charged while it is handled or written at once. It is
 //! charged when it stays: a part of a message until the next read, frames while the socket accepts none. Without memory for
-//! that the connection ends, unless its tenant [has little](TenantMemory::has_little).
+//! that the connection ends.
 
 mod kind;
 mod waits;
@@ -37,6 +40,9 @@ const CONNECTIONS_DIVISOR: usize = 4;
 
 /// The divisor of the part of the budget that is little for a tenant.
 const LITTLE_DIVISOR: usize = 64;
+
+/// The divisor of what tenants with little may have beyond the limit.
+const BEYOND_DIVISOR: usize = 8;
 
 /// The budget of a node.
 #[derive(Debug)]
@@ -96,9 +102,10 @@ impl MemoryBudget {
 
     /// Whether a tenant may have `bytes` in all, `more` of which are not charged yet.
     fn allows(&self, more: usize, bytes: usize) -> bool {
-        let used = self.used.total_with_reserve(self.reserve());
-        let free = self.limit().saturating_sub(used.saturating_add(more));
-        bytes <= share(free, self.tenant_percent.load(Ordering::Relaxed))
+        let limit = self.limit();
+        let used = self.used.total_with_reserve(self.reserve()).saturating_add(more);
+        bytes <= share(limit.saturating_sub(used), self.tenant_percent.load(Ordering::Relaxed))
+            || (bytes <= limit / LITTLE_DIVISOR && used <= limit.saturating_add(limit / BEYOND_DIVISOR))
     }
 }
 
@@ -156,11 +163,6 @@ impl TenantMemory {
     /// Charges `bytes` if the tenant may have them.
     pub fn try_charge(self: &Arc<Self>, kind: MemoryKind, bytes: usize) -> Option<MemoryCharge> {
         self.try_add(kind, bytes).then(|| MemoryCharge { account: Arc::clone(self), kind, bytes })
-    }
-
-    /// Whether the tenant has little: what others have used up does not close its connections.
-    pub fn has_little(&self) -> bool {
-        self.total() < self.budget.limit() / LITTLE_DIVISOR
     }
 
     /// Charges `bytes` although the tenant may be over its limit then: for what has a limit of its own.
@@ -330,10 +332,32 @@ mod tests {
         }
         assert_eq!(newcomer.total(), 25_000);
         let total: usize = charges.iter().map(MemoryCharge::bytes).sum();
-        assert!((97_000..=100_000).contains(&total), "{total}");
+        assert!((97_000..=112_500).contains(&total), "{total}");
         assert!(accounts.iter().all(|account| !account.has_room_for(1_000)));
         assert!(charges.pop().is_some());
         assert!(newcomer.has_room_for_connection(1_000));
+    }
+
+    // The charges that have a limit of their own can take what the shares leave free.
+    #[test]
+    fn a_tenant_with_little_gets_it_although_others_have_used_up_the_limit() {
+        let budget = MemoryBudget::new(640_000, 75);
+        let other = TenantMemory::new(&budget);
+        let _all = other.charge(MemoryKind::Sending, 480_000);
+        assert!(!other.has_room_for(1));
+        let charge = |account: &Arc<TenantMemory>, bytes| account.try_charge(MemoryKind::Sessions, bytes);
+        let little: Vec<_> = (0..8)
+            .map(|_| {
+                let account = TenantMemory::new(&budget);
+                let little = charge(&account, 10_000).expect("a 64th");
+                assert!(charge(&account, 1).is_none(), "and no more");
+                little
+            })
+            .collect();
+        let late = TenantMemory::new(&budget);
+        assert!(charge(&late, 1).is_none(), "an eighth is used beyond the limit");
+        drop(little);
+        assert!(charge(&late, 1).is_some());
     }
 
     #[test]

@@ -85,7 +85,7 @@ impl Outbox {
             ahead += frame.len();
             ahead <= UNCHARGED_BYTES
         });
-        let is_charged = waiting.all(|frame| frame.charge_small(&self.memory));
+        let is_charged = waiting.all(|frame| frame.try_charge(&self.memory));
         if !is_charged {
             self.memory.count_refusal(MemoryKind::Sending);
         }

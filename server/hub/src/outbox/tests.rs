@@ -72,12 +72,14 @@ fn small_frames_are_charged_while_the_socket_accepts_none() {
     assert!(!second.charge_blocked(&Burst::default()));
     assert_eq!(memory.budget().refused(MemoryKind::Sending), 2);
     let other = TenantMemory::new(memory.budget());
-    let _all = other.charge(MemoryKind::Held, 1_000_000);
+    let _all = other.charge(MemoryKind::Held, 100_000 - memory.total());
+    assert!(!other.has_room_for(1), "all but the part for connections is used up");
     let third = Outbox::new(bounds, TenantMemory::new(memory.budget()));
     assert_eq!(third.offer(&frame(1_000)), Offer::Queued);
     assert!(!third.is_backlogged());
     assert!(third.charge_blocked(&Burst::default()), "its tenant has little");
-    assert!(third.is_backlogged(), "but it causes no more, while its socket accepts none");
+    third.memory().budget().set(70_000, 50);
+    assert!(third.is_backlogged(), "but it causes no more when what is beyond the limit is used up");
 }
 
 #[test]

@@ -97,7 +97,7 @@ impl MessageReader {
         } else if self.charge.is_none() {
             let bytes = size_of::<Decoder>() + config.read_buffer_size + UNCHARGED_BYTES;
             let memory = tap.memory();
-            if !memory.has_little() && !memory.has_room_for_connection(bytes) {
+            if !memory.has_room_for_connection(bytes) {
                 memory.count_refusal(MemoryKind::Connections);
                 return Err(io::ErrorKind::OutOfMemory.into());
             }
