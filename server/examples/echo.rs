@@ -10,7 +10,7 @@ use std::future::poll_fn;
 use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,7 @@ use hyper_util::rt::TokioIo;
 use realtime_server::close_reason::CloseReason;
 use realtime_server::edge::websocket::{Connection, ConnectionConfig};
 use realtime_server::sessions::{MessageHead, Session};
+use realtime_server::workers::Offload;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -51,6 +52,9 @@ enum Tasks {
     One,
     Two,
 }
+
+/// Where large messages are echoed.
+static OFFLOAD: LazyLock<Arc<Offload>> = LazyLock::new(|| Offload::beside(None));
 
 /// A session that sends every message back.
 struct Echo {
@@ -83,6 +87,10 @@ fn binary(message: &[u8]) -> Frame {
 impl Session for Echo {
     fn outbox(&self) -> &Arc<Outbox> {
         &self.outbox
+    }
+
+    fn offload(&self) -> &Arc<Offload> {
+        &OFFLOAD
     }
 
     fn text(&mut self, message: &str) {

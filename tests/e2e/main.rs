@@ -24,6 +24,7 @@ mod jwks;
 mod jwks_url;
 mod jwks_waits;
 mod keep_alive;
+mod large_messages;
 mod limits;
 mod memory;
 mod metrics;

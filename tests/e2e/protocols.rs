@@ -5,15 +5,39 @@
 
 mod lines;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
 
 use harness::{Client, Dialect, Frame, Request, Token, World};
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio::sync::mpsc::{Receiver, channel};
 
-use lines::LinesProtocol;
+use lines::{LARGE_LINE, LinesProtocol};
 
 async fn world() -> World {
-    World::extended(|server| server.protocol(Arc::new(LinesProtocol)), |_| {}).await
+    world_of(LinesProtocol::default()).await
+}
+
+async fn world_of(protocol: LinesProtocol) -> World {
+    World::extended(|server| server.protocol(Arc::new(protocol)), |_| {}).await
+}
+
+/// Large lines that sessions have begun to handle, and that wait.
+struct HeldLines {
+    begun: Receiver<()>,
+    go_on: mpsc::Sender<()>,
+}
+
+async fn world_with_held_lines() -> (World, HeldLines) {
+    let (begin, begun) = channel(1);
+    let (go_on, may_go_on) = mpsc::channel();
+    let may_go_on = Mutex::new(may_go_on);
+    let on_large_line = Arc::new(move || {
+        begin.try_send(()).expect("the test goes on");
+        let waits = may_go_on.lock().expect("no other panics").recv_timeout(Duration::from_secs(10));
+        waits.expect("the thread of the test goes on, which is the only worker");
+    });
+    (world_of(LinesProtocol { on_large_line }).await, HeldLines { begun, go_on })
 }
 
 /// A client of the test's protocol.
@@ -69,7 +93,7 @@ async fn each_protocol_answers_refused_handshakes_in_its_own_form() {
 #[tokio::test]
 async fn limits_and_permits_are_the_same_for_every_protocol() {
     let world = World::extended(
-        |server| server.protocol(Arc::new(LinesProtocol)),
+        |server| server.protocol(Arc::new(LinesProtocol::default())),
         |settings| settings.server.max_connections = crate::size(1),
     )
     .await;
@@ -94,4 +118,44 @@ async fn a_client_of_a_further_protocol_is_disconnected_by_a_stop_like_others() 
     assert_eq!(lines.next().await, Frame::Text("joined room".into()));
     world.stop().await;
     assert_eq!(lines.expect_close().await, Some(1012));
+}
+
+#[tokio::test]
+async fn a_large_message_is_handled_beside_the_worker_and_in_its_order() {
+    let (world, mut held) = world_with_held_lines().await;
+    let (mut lines, mut phoenix) = (connect(&world).await, world.connect().await);
+    lines.send_text("join room").await;
+    assert_eq!(lines.next().await, Frame::Text("joined room".into()));
+    phoenix.join("realtime:room", json!({})).await;
+
+    let (small, large) = (json!({"event": "small"}), json!({"text": "x".repeat(LARGE_LINE)}));
+    for payload in [&small, &large, &small] {
+        lines.send_text(format!("send {payload}")).await;
+    }
+    let broadcast = |payload: &Value| json!([null, null, "realtime:room", "broadcast", payload]);
+    assert_eq!(phoenix.next_json().await, broadcast(&small));
+    // Others are served, and what they send reaches the one whose message is being handled.
+    phoenix.push("2", "realtime:room", "broadcast", &small).await;
+    assert_eq!(lines.next_json().await, broadcast(&small));
+    phoenix.expect_quiet().await;
+    held.begun.recv().await.expect("the line waits");
+    held.go_on.send(()).expect("the line waits");
+    assert_eq!(phoenix.next_json().await, broadcast(&large));
+    assert_eq!(phoenix.next_json().await, broadcast(&small));
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_is_disconnected_when_its_large_message_has_been_handled() {
+    let (world, mut held) = world_with_held_lines().await;
+    let mut lines = connect(&world).await;
+    lines.send_text(format!("leave{}", " ".repeat(LARGE_LINE))).await;
+    held.begun.recv().await.expect("the line waits");
+    let mut other = connect(&world).await;
+    let stop = tokio::spawn(world.stop());
+    assert_eq!(other.expect_close().await, Some(1012));
+    held.go_on.send(()).expect("the line waits");
+    assert_eq!(lines.next().await, Frame::Text("left".into()));
+    assert_eq!(lines.expect_close().await, Some(1012));
+    stop.await.expect("the server stops");
 }

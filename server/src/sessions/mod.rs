@@ -21,6 +21,7 @@ use std::time::Instant;
 use hub::Outbox;
 
 use crate::close_reason::CloseReason;
+use crate::workers::Offload;
 
 /// The beginning of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,10 +39,13 @@ pub trait Session: Send {
     /// The queue of everything that is sent to the client.
     fn outbox(&self) -> &Arc<Outbox>;
 
-    /// Handles a whole text message.
+    /// Where its large messages are handled.
+    fn offload(&self) -> &Arc<Offload>;
+
+    /// Handles a whole text message. If it is large, on a thread beside the workers; nothing else is asked meanwhile.
     fn text(&mut self, message: &str);
 
-    /// Handles a whole binary message.
+    /// Handles a whole binary message, as a text message.
     fn binary(&mut self, message: &[u8]);
 
     /// A message was not received, for lack of memory; this is its beginning.

@@ -14,14 +14,26 @@ use realtime_server::close_reason::CloseReason;
 use realtime_server::routes::Operation;
 use realtime_server::sessions::{ClientContext, HandshakeError, MessageHead, Protocol, Services, Session};
 use realtime_server::telemetry::codes::Code;
+use realtime_server::workers::Offload;
 use realtime_server::{broadcast, query, response};
 use wire::phoenix::V2;
 use wire::supabase::Broadcast;
 use wire::websocket::FrameBuilder;
 
+/// Bytes from which a line is large: far more than what a worker parses itself.
+pub(super) const LARGE_LINE: usize = 200_000;
+
 /// Clients connect at `/lines?format=1&key=<token>`.
-#[derive(Debug)]
-pub(super) struct LinesProtocol;
+pub(super) struct LinesProtocol {
+    /// Called when a session begins to handle a large line.
+    pub(super) on_large_line: Arc<dyn Fn() + Send + Sync>,
+}
+
+impl Default for LinesProtocol {
+    fn default() -> Self {
+        Self { on_large_line: Arc::new(|| {}) }
+    }
+}
 
 impl Protocol for LinesProtocol {
     fn paths(&self) -> &'static [&'static str] {
@@ -50,7 +62,8 @@ impl Protocol for LinesProtocol {
     }
 
     fn session(&self, services: Arc<Services>, client: ClientContext) -> Box<dyn Session> {
-        Box::new(LinesSession { services, client, membership: None })
+        let on_large_line = Arc::clone(&self.on_large_line);
+        Box::new(LinesSession { services, client, membership: None, on_large_line })
     }
 }
 
@@ -58,6 +71,7 @@ struct LinesSession {
     services: Arc<Services>,
     client: ClientContext,
     membership: Option<Membership>,
+    on_large_line: Arc<dyn Fn() + Send + Sync>,
 }
 
 impl LinesSession {
@@ -88,7 +102,14 @@ impl Session for LinesSession {
         &self.client.outbox
     }
 
+    fn offload(&self) -> &Arc<Offload> {
+        &self.services.node.offload
+    }
+
     fn text(&mut self, message: &str) {
+        if message.len() >= LARGE_LINE {
+            (self.on_large_line)();
+        }
         match message.split_once(' ') {
             Some(("join", topic)) => self.join(topic),
             Some(("send", payload)) => self.send(payload),

@@ -4,6 +4,7 @@
 //! it accepts no byte. It is read only while its own outbox has room, so a client that does not read cannot make us queue
 //! replies for it.
 
+mod handler;
 mod timer;
 
 use std::future::Future;
@@ -21,6 +22,7 @@ use tokio_tungstenite::tungstenite::error::{CapacityError, Error};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
+use self::handler::Handler;
 use super::config::ConnectionConfig;
 use super::readable::Readable;
 use super::reader::{MessageReader, ReadOutcome};
@@ -28,6 +30,7 @@ use super::tap::Tap;
 use super::writer::{WriteOutcome, Writer};
 use crate::close_reason::CloseReason;
 use crate::sessions::Session;
+use crate::workers::Offload;
 
 /// Messages read before what they caused is written and other connections get their turn: a batch.
 const MESSAGES_PER_BATCH: usize = 128;
@@ -68,7 +71,7 @@ pub struct Connection<S> {
     reader: MessageReader,
     /// Permits to read.
     time_slice: TimeSlice,
-    session: Box<dyn Session>,
+    handler: Handler,
     /// Wakes the outbox, which notifies the connection.
     timer: Pin<Box<Sleep>>,
     config: Arc<ConnectionConfig>,
@@ -80,7 +83,9 @@ pub struct Connection<S> {
 
 impl<S> Drop for Connection<S> {
     fn drop(&mut self) {
-        self.session.count(0, self.writer.take_sent());
+        if let Some(session) = self.handler.session() {
+            session.count(0, self.writer.take_sent());
+        }
     }
 }
 
@@ -98,7 +103,7 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
             tap,
             reader: MessageReader::default(),
             time_slice,
-            session,
+            handler: Handler::new(session),
             writer: Writer::default(),
             config,
             phase: Phase::Open,
@@ -114,7 +119,9 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
     /// Writes, reads a little, writes what that caused. Without a time slice it only writes: for that it was woken by the
     /// schedule of its worker, or by its socket.
     fn poll_traffic(&mut self, cx: &mut Context<'_>) -> ControlFlow<()> {
-        if !matches!(self.phase, Phase::Lingering(_))
+        let Ok(is_ready) = self.poll_handler(cx) else { return ControlFlow::Break(()) };
+        if is_ready
+            && !matches!(self.phase, Phase::Lingering(_))
             && self.is_readable()
             && let Poll::Ready(begun) = self.time_slice.poll_begin(cx)
         {
@@ -137,6 +144,17 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
             return self.linger(cx);
         }
         ControlFlow::Continue(())
+    }
+
+    /// Whether the session can handle what is read. When it has returned from a large message, does what was due meanwhile.
+    fn poll_handler(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        if !self.handler.is_ready() {
+            if self.handler.poll_returned(cx).is_pending() {
+                return Ok(false);
+            }
+            self.on_timer(Instant::now())?;
+        }
+        Ok(true)
     }
 
     /// Whether there may be something to read. A connection that was woken to write does not try: in a fan-out that would
@@ -183,9 +201,9 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
                 Poll::Ready(Ok(WriteOutcome::Drained(NextAction::Notified))) => {
                     self.on_timer(Instant::now())?
                 }
-                Poll::Ready(Ok(WriteOutcome::Drained(NextAction::CaughtUp))) => self.session.caught_up(),
+                Poll::Ready(Ok(WriteOutcome::Drained(NextAction::CaughtUp))) => self.handler.caught_up(),
                 Poll::Ready(Ok(WriteOutcome::Drained(NextAction::Disconnect(disconnect))))
-                    if self.phase == Phase::Open =>
+                    if self.phase == Phase::Open && self.handler.is_ready() =>
                 {
                     self.close(disconnect)
                 }
@@ -203,21 +221,25 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
         if self.outbox.charge_blocked(self.writer.burst()) {
             return Ok(());
         }
-        if self.phase == Phase::Open {
-            self.session.broken(CloseReason::OutOfMemory);
+        if let (Phase::Open, Some(session)) = (self.phase, self.handler.session()) {
+            session.broken(CloseReason::OutOfMemory);
         }
         Err(io::ErrorKind::OutOfMemory.into())
     }
 
-    /// Reads a batch of messages. `Ok(true)` means that there may be more, an error that the connection has ended.
+    /// Reads a batch of messages, which a large one ends. `Ok(true)` means that there may be more, an error that the connection
+    /// has ended.
     fn read(&mut self, begun: &Begun, cx: &mut Context<'_>) -> Result<bool, ()> {
         self.read_armed = false;
-        let mut read = Ok(true);
+        let (mut read, mut large) = (Ok(true), None);
         for number in 1..=MESSAGES_PER_BATCH {
             match self.reader.poll_next(&mut self.tap, &self.config, cx) {
+                Poll::Ready(ReadOutcome::Message(message)) if Offload::is_large(message.len()) => {
+                    large = Some(message);
+                }
                 Poll::Ready(ReadOutcome::Message(message)) => {
                     let is_looked_at = number % MESSAGES_PER_LOOK == 0 || message.len() >= LONG_MESSAGE;
-                    self.message(message);
+                    self.message(&message);
                     if is_looked_at && begun.is_used_up() {
                         break;
                     }
@@ -242,36 +264,40 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
         {
             read = self.fail(&error.into()).map(|()| false);
         }
+        self.end_batch();
+        if let Some(message) = large.filter(|_| self.phase == Phase::Open) {
+            self.handler.offload(message, self.tap.release(), self.outbox.memory().party());
+        }
+        read
+    }
+
+    /// Does what belongs to a batch of messages beside them.
+    fn end_batch(&mut self) {
+        let Some(session) = self.handler.session() else { return };
         if let Some(skipped) = self.tap.take_skipped() {
-            self.session.skipped(&skipped.head());
+            session.skipped(&skipped.head());
         }
         // Also when the client has closed: what it sent before is delivered.
-        self.session.flush();
+        session.flush();
         let received = self.tap.take_received();
         if received > 0 {
-            self.session.count(received, self.writer.take_sent());
+            session.count(received, self.writer.take_sent());
             self.received_at = Instant::now();
             self.pinged_at = None;
         }
         // Also when nothing was received: messages may have been in the buffer.
-        if let Some(deadline) = self.session.deadline() {
+        if let Some(deadline) = session.deadline() {
             self.wake_by(deadline);
         }
         if let Some(due) = self.tap.due() {
             self.wake_by(due);
         }
-        read
     }
 
-    fn message(&mut self, message: Message) {
-        if self.phase != Phase::Open {
-            return;
-        }
-        self.tap.release();
-        match message {
-            Message::Text(text) => self.session.text(&text),
-            Message::Binary(bytes) => self.session.binary(&bytes),
-            Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => {}
+    fn message(&mut self, message: &Message) {
+        if self.phase == Phase::Open {
+            drop(self.tap.release());
+            self.handler.message(message);
         }
     }
 
@@ -285,8 +311,10 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
     /// Leaves every room, and writes nothing more than the frame that the socket has accepted in part. Before that the
     /// last messages of the client are delivered: many clients send and close at once.
     fn leave(&mut self) {
-        self.session.flush();
-        self.session.close();
+        if let Some(session) = self.handler.session() {
+            session.flush();
+            session.close();
+        }
         self.outbox.close();
         self.writer.discard(&self.outbox);
     }
@@ -305,7 +333,9 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
             _ => return Err(()),
         };
         if self.phase == Phase::Open {
-            self.session.broken(reason);
+            if let Some(session) = self.handler.session() {
+                session.broken(reason);
+            }
             self.send_close(reason.into());
         }
         self.linger_from_now();

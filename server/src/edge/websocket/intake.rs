@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Instant;
 
-use hub::TenantMemory;
+use hub::{MemoryCharge, TenantMemory};
 
 use super::config::ConnectionConfig;
 use super::frame_header::FrameHeader;
@@ -77,10 +77,11 @@ impl Intake {
         }
     }
 
-    /// tungstenite has handed over what it had received. The charge ends before the message is handled, because the frames
-    /// that it becomes are charged then.
-    pub(super) fn release(&mut self) {
-        self.large.take_if(|large| matches!(**large, LargeMessage::Received { .. }));
+    /// tungstenite has handed over what it had received. Returns its charge, which ends before the message is handled, because
+    /// the frames that it becomes are charged then.
+    pub(super) fn release(&mut self) -> Option<MemoryCharge> {
+        let large = self.large.take_if(|large| matches!(**large, LargeMessage::Received { .. }))?;
+        if let LargeMessage::Received { charge } = *large { Some(charge) } else { None }
     }
 
     /// tungstenite reads, so it has handed over what it had received.
@@ -88,7 +89,7 @@ impl Intake {
     /// # Errors
     /// When a large message has taken too long and its memory is needed.
     pub(super) fn resume(&mut self) -> io::Result<()> {
-        self.release();
+        drop(self.release());
         self.check_due()
     }
 
@@ -214,7 +215,7 @@ impl Intake {
         }
         self.message_bytes = 0;
         let large = self.large.take().map(|large| match *large {
-            LargeMessage::Receiving { charge, .. } => LargeMessage::Received { _charge: charge },
+            LargeMessage::Receiving { charge, .. } => LargeMessage::Received { charge },
             LargeMessage::Skipping(message) => LargeMessage::Skipped(message),
             other => other,
         });

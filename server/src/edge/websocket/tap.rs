@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use hub::TenantMemory;
+use hub::{MemoryCharge, TenantMemory};
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::config::ConnectionConfig;
@@ -70,9 +70,9 @@ impl<S> Tap<S> {
         self.intake.due().is_some_and(|due| due <= Instant::now()) || self.stream.is_readable()
     }
 
-    /// The message that was read last is about to be handled.
-    pub(super) fn release(&mut self) {
-        self.intake.release();
+    /// The message that was read last is about to be handled. Returns its charge, if it is large.
+    pub(super) fn release(&mut self) -> Option<MemoryCharge> {
+        self.intake.release()
     }
 
     /// Gives up the memory of a large message that has taken too long.

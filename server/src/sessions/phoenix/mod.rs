@@ -43,6 +43,7 @@ use crate::presence::TrackedBytes;
 use crate::telemetry::codes::{Code, Scope};
 use crate::telemetry::reports::Report;
 use crate::tenants::{SocketRegistration, Tenant};
+use crate::workers::Offload;
 
 /// The topic of heartbeats.
 const CONNECTION_TOPIC: &str = "phoenix";
@@ -143,6 +144,10 @@ impl PhoenixSession {
 impl Session for PhoenixSession {
     fn outbox(&self) -> &Arc<Outbox> {
         &self.outbound.outbox
+    }
+
+    fn offload(&self) -> &Arc<Offload> {
+        &self.services.node.offload
     }
 
     fn text(&mut self, message: &str) {

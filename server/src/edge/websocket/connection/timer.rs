@@ -39,14 +39,16 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
             Phase::Closing(until) | Phase::Lingering(until) if until <= now => return Err(ended()),
             Phase::Closing(until) | Phase::Lingering(until) => until,
             Phase::Open => {
-                self.session.count(0, self.writer.take_sent());
-                self.session.tick(now);
+                if let Some(session) = self.handler.session() {
+                    session.count(0, self.writer.take_sent());
+                    session.tick(now);
+                }
                 let next = self.check_stall(now).ok_or_else(ended)?;
                 next.min(self.check_silence(now))
             }
         };
         let next =
-            self.session.deadline().filter(|_| self.phase == Phase::Open).map_or(next, |d| d.min(next));
+            self.handler.deadline().filter(|_| self.phase == Phase::Open).map_or(next, |d| d.min(next));
         // What has passed is left to the next read.
         let next = self.tap.due().filter(|due| *due > now).map_or(next, |due| due.min(next));
         self.timer.as_mut().reset(next.into());

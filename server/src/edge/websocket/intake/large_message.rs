@@ -30,7 +30,7 @@ pub(super) enum LargeMessage {
     },
     /// tungstenite has all of it. It is handled when tungstenite reads again.
     Received {
-        _charge: MemoryCharge,
+        charge: MemoryCharge,
     },
     Skipping(SkippedMessage),
     Skipped(SkippedMessage),
