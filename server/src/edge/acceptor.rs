@@ -87,6 +87,11 @@ impl Acceptor {
         self.proxies.contain(peer)
     }
 
+    /// Whether connections from `peer` begin with something else than HTTP: a PROXY protocol header, or TLS.
+    pub(super) fn begins_before_http(&self, peer: IpAddr) -> bool {
+        self.is_load_balancer(peer) || self.certificates.is_some()
+    }
+
     /// Negotiates TLS, if the port uses it. `None` if that fails, which is logged and counted here.
     pub(super) async fn negotiate(
         &self,

@@ -183,6 +183,10 @@ async fn accept(
     socket: &Socket,
 ) -> Option<(ClientStream, IpAddr)> {
     let (node, acceptor) = (&context.node, &context.acceptor);
+    if acceptor.begins_before_http(peer) {
+        // Its client has to send several times, so it waits from its first turn on.
+        socket.wait_for_request();
+    }
     let mut deadline = tokio::time::Instant::now() + socket.head_timeout();
     let mut address = peer;
     if acceptor.is_load_balancer(peer) {
@@ -218,7 +222,7 @@ where
     let service = service_fn(move |request| {
         let following = Following::of(&request);
         let is_first = !has_sent.swap(true, Ordering::Relaxed);
-        let begun = (progress.begin(following), caller.socket.begin_request());
+        let (begun, busy) = (progress.begin(following), caller.socket.begin_request());
         let (context, caller) = (Arc::clone(context), Arc::clone(&caller));
         async move {
             if !is_first {
@@ -230,7 +234,7 @@ where
             if following == Following::Unbounded && response.status() != StatusCode::SWITCHING_PROTOCOLS {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
-            drop(begun);
+            begun.respond(busy);
             Ok::<_, Infallible>(response)
         }
     });

@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
 use super::head_scanner::{Following, HeadScanner};
-use super::sockets::Socket;
+use super::sockets::{BusySocket, Socket};
 use crate::response::UNAVAILABLE;
 
 /// Bytes that hyper gets at once; what was read beyond them is held back. With 8 KiB, which fill its buffer, it would have a
@@ -39,6 +39,8 @@ pub(super) struct RequestDeadline<S> {
     held_back: Vec<u8>,
     progress: RequestProgress,
     socket: Arc<Socket>,
+    /// Whether there was nothing to read once.
+    has_waited: bool,
 }
 
 /// Times that a peer has.
@@ -61,6 +63,8 @@ struct Progress {
     /// What follows the head of a request that has begun since the last read.
     begun: Option<Following>,
     is_without_response: bool,
+    /// Until the peer has accepted the whole response: before that the connection does not wait for a request.
+    sending: Option<BusySocket>,
 }
 
 /// A request without a response; it has one when this is dropped.
@@ -69,8 +73,21 @@ pub(super) struct BegunRequest(RequestProgress);
 impl RequestProgress {
     /// The head of a request is complete, and `following` comes after it.
     pub(super) fn begin(&self, following: Following) -> BegunRequest {
-        *self.0.lock() = Progress { begun: Some(following), is_without_response: true };
+        *self.0.lock() = Progress { begun: Some(following), is_without_response: true, sending: None };
         BegunRequest(self.clone())
+    }
+
+    /// Everything that hyper had was accepted.
+    fn note_sent(&self) {
+        let sent = self.0.lock().sending.take();
+        drop(sent);
+    }
+}
+
+impl BegunRequest {
+    /// The request has a response, which is sent on `socket`.
+    pub(super) fn respond(self, socket: BusySocket) {
+        self.0.0.lock().sending = Some(socket);
     }
 }
 
@@ -100,6 +117,7 @@ impl<S> RequestDeadline<S> {
             held_back,
             progress,
             socket,
+            has_waited: false,
         }
     }
 
@@ -182,7 +200,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for RequestDeadline<S> {
         }
         let start = buffer.filled().len();
         if this.held_back.is_empty() {
-            ready!(Pin::new(&mut this.stream).poll_read(cx, buffer))?;
+            let read = Pin::new(&mut this.stream).poll_read(cx, buffer);
+            if read.is_pending() && !std::mem::replace(&mut this.has_waited, true) {
+                this.socket.wait_for_request();
+            }
+            ready!(read)?;
         } else {
             let length = this.held_back.len().min(buffer.remaining()).min(READ_BYTES);
             buffer.put_slice(&this.held_back[..length]);
@@ -211,6 +233,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for RequestDeadline<S> {
         if flushed.is_ready() {
             // hyper flushes when it has written all that it has.
             self.response_deadline = None;
+            self.progress.note_sent();
         }
         self.unless_stalled(cx, flushed)
     }

@@ -5,6 +5,10 @@
 //! open connections close each other's, and those with a request or a WebSocket stay. Only if the memory for connections is
 //! used up and none waits, one with a request is closed, of the address that has the most of these.
 //!
+//! A new connection does not wait yet: its request may have arrived, and a busy node may need seconds to look. Until then it
+//! is closed only for an address that has fewer of these, if none waits.
+//! One with a request does not wait before the client has accepted the whole response.
+//!
 //! A connection for which there is no permit, even so, is accepted with one of a few that are reserved for health checks
 //! (`server.reserved_sockets`). Its request has to arrive within a shorter time, and is refused if it is not a health
 //! check. When these are used up, one is closed in the same way; when the share of an address is, one of that address.
@@ -25,7 +29,7 @@ use crate::node::Node;
 use crate::permit::Permit;
 use crate::telemetry::codes::{Code, Scope};
 
-pub(super) use self::socket::{Socket, SocketPermits};
+pub(super) use self::socket::{BusySocket, Socket, SocketPermits};
 
 /// The part of the reserved connections that one address may have: a quarter.
 const RESERVE_SHARES: usize = 4;
@@ -43,10 +47,26 @@ pub(super) struct SocketTable {
 #[derive(Default)]
 struct Class {
     by_address: Addresses,
+    /// Those that were never read.
+    unseen: Mutex<Waiting>,
     /// Those that wait for a request.
     waiting: Mutex<Waiting>,
     /// Those with a request.
     busy: Mutex<Waiting>,
+}
+
+impl Class {
+    /// Closes one for another one of `network`: one that waits, or one that was never read of an address with more of these.
+    fn close_one_for(&self, network: Option<IpAddr>) -> Option<Held> {
+        let closed = self.waiting.lock().close_one();
+        closed.or_else(|| self.unseen.lock().close_one_of_more_than(network))
+    }
+
+    /// Closes one of `network`.
+    fn close_one_of(&self, network: Option<IpAddr>) -> Option<Held> {
+        let closed = self.waiting.lock().close_first_of(network);
+        closed.or_else(|| self.unseen.lock().close_first_of(network))
+    }
 }
 
 /// What a connection holds.
@@ -95,8 +115,7 @@ impl SocketTable {
         Arc::new(Self { node, usual: Class::default(), reserved: Class::default(), bytes })
     }
 
-    /// Counts a new connection; `network` is `None` if its address is not known yet, or not limited. It waits for a
-    /// request from now on.
+    /// Counts a new connection; `network` is `None` if its address is not known yet, or not limited.
     ///
     /// # Errors
     /// When there is no permit for it. That is counted here.
@@ -107,7 +126,7 @@ impl SocketTable {
             let memory = self.node.common_memory.charge(MemoryKind::Connections, self.bytes);
             Ok((self.reserved(network, shortage)?, memory))
         })?;
-        Ok(Socket::waiting(Arc::clone(self), held, memory))
+        Ok(Socket::unseen(Arc::clone(self), held, memory))
     }
 
     /// The charge for one more connection of `network`, for which others are closed if necessary. If none waits, it is one with
@@ -115,7 +134,7 @@ impl SocketTable {
     fn charge_connection(&self, network: Option<IpAddr>) -> Result<MemoryCharge, Shortage> {
         let (memory, bytes) = (&self.node.common_memory, self.bytes);
         let has_room = memory.has_room_for_connection(bytes)
-            || self.close(|usual| usual.waiting.lock().close_one())
+            || self.close(|usual| usual.close_one_for(network))
             || self.close(|usual| usual.busy.lock().close_one_of_more_than(network));
         if !has_room {
             memory.count_refusal(MemoryKind::Connections);
@@ -153,7 +172,7 @@ impl SocketTable {
             None => None,
         };
         let of_server = self.node.acquire_socket().or_else(|| {
-            let closed = self.usual.waiting.lock().close_one()?;
+            let closed = self.usual.close_one_for(network)?;
             self.node.metrics.node.sockets_closed_early.increment(1);
             Some(closed.of_server)
         });
@@ -169,17 +188,16 @@ impl SocketTable {
     fn reserved(&self, network: Option<IpAddr>, shortage: Shortage) -> Result<Held, Shortage> {
         let max = self.node.settings().server.reserved_sockets.get().div_ceil(RESERVE_SHARES);
         let purpose = Purpose::HealthChecks(shortage);
-        let mut waiting = self.reserved.waiting.lock();
         let acquire = || match network {
             Some(network) => self.reserved.by_address.acquire(network, NonZeroUsize::new(max)).map(Some),
             None => Some(None),
         };
         let of_address = acquire().or_else(|| {
-            drop(waiting.close_first_of(network));
+            drop(self.reserved.close_one_of(network));
             acquire()
         });
         let of_server = of_address.is_some().then(|| {
-            let closed = || waiting.close_one().map(|closed| closed.of_server);
+            let closed = || self.reserved.close_one_for(network).map(|closed| closed.of_server);
             self.node.acquire_reserved_socket().or_else(closed)
         });
         match (of_address, of_server.flatten()) {

@@ -34,6 +34,8 @@ pub(in crate::edge) struct Socket {
 pub(in crate::edge) type SocketPermits = (Permit, Option<BufferGrant>);
 
 enum State {
+    /// It was never read, and is among those of its class.
+    Unseen(Purpose, Position),
     /// Among those of its class, which hold the permits.
     Waiting(Purpose, Position),
     /// It has a request, and is among those of its class that have one.
@@ -42,14 +44,16 @@ enum State {
     Gone,
 }
 
-/// A request of a connection, which does not wait until this is dropped.
+/// A request of a connection, which does not wait for the next one until this is dropped.
 pub(in crate::edge) struct BusySocket(Arc<Socket>);
 
 impl Socket {
-    /// A connection that waits for a request.
-    pub(super) fn waiting(sockets: Arc<SocketTable>, held: Held, memory: MemoryCharge) -> Arc<Self> {
+    /// A connection that was never read.
+    pub(super) fn unseen(sockets: Arc<SocketTable>, held: Held, memory: MemoryCharge) -> Arc<Self> {
         let closing = Arc::default();
-        let state = Mutex::new(sockets.wait(held, &closing));
+        let purpose = held.purpose;
+        let position = sockets.class(purpose).unseen.lock().push(held, &closing);
+        let state = Mutex::new(State::Unseen(purpose, position));
         Arc::new(Self {
             sockets,
             state,
@@ -75,6 +79,16 @@ impl Socket {
     /// What closes the connection when it is notified.
     pub(in crate::edge) fn closing_notify(&self) -> Arc<Notify> {
         Arc::clone(&self.closing)
+    }
+
+    /// The connection was read, and there is no request yet.
+    pub(in crate::edge) fn wait_for_request(&self) {
+        let mut state = self.state.lock();
+        if matches!(*state, State::Unseen(..))
+            && let Some(held) = self.sockets.take(&mut state)
+        {
+            *state = self.sockets.wait(held, &self.closing);
+        }
     }
 
     /// Counts the connection by the address that a load balancer has sent.
@@ -111,7 +125,7 @@ impl Socket {
     /// What it may be used for. One that is gone is of no use.
     pub(in crate::edge) fn purpose(&self) -> Purpose {
         match &*self.state.lock() {
-            State::Waiting(purpose, _) | State::Busy(purpose, _) => *purpose,
+            State::Unseen(purpose, _) | State::Waiting(purpose, _) | State::Busy(purpose, _) => *purpose,
             State::Gone => Purpose::HealthChecks(Shortage::Server),
         }
     }
@@ -178,6 +192,7 @@ impl SocketTable {
     /// What the connection in `state` holds; `None` if it was closed for another one.
     fn take(&self, state: &mut State) -> Option<Held> {
         match std::mem::replace(state, State::Gone) {
+            State::Unseen(purpose, position) => self.class(purpose).unseen.lock().take(&position),
             State::Waiting(purpose, position) => self.class(purpose).waiting.lock().take(&position),
             State::Busy(purpose, position) => self.class(purpose).busy.lock().take(&position),
             State::Gone => None,
@@ -200,6 +215,12 @@ impl Drop for BusySocket {
 impl Drop for Socket {
     fn drop(&mut self) {
         drop(self.sockets.take(self.state.get_mut()));
+    }
+}
+
+impl std::fmt::Debug for BusySocket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("BusySocket").finish_non_exhaustive()
     }
 }
 
