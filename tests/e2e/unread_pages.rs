@@ -9,6 +9,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{sleep, timeout};
 
+use crate::size;
+
 /// In which an operator gets the page, on a busy machine.
 const SOON: Duration = Duration::from_secs(4);
 
@@ -49,13 +51,13 @@ async fn assert_page_for_operator(world: &World) {
     assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
 }
 
-// Five addresses had all of them between themselves, for as long as they liked.
+// An address with several makes room for one without any.
 #[tokio::test]
 async fn the_addresses_with_the_most_unread_pages_make_room_for_an_operator() {
     let world = world(|_| {}).await;
     let mut unread = Vec::new();
     for host in 1..=5 {
-        for _ in 0..6 {
+        for _ in 0..52 {
             unread.push(request_page(&world, &format!("127.0.0.{host}")).await);
         }
     }
@@ -69,12 +71,54 @@ async fn the_addresses_with_the_most_unread_pages_make_room_for_an_operator() {
 async fn a_page_unread_for_a_while_makes_room_also_if_it_is_the_only_one_of_its_address() {
     let world = world(|_| {}).await;
     let mut unread = Vec::new();
-    for host in 1..=16 {
-        let (stream, status) = request_page(&world, &format!("127.0.0.{host}")).await;
+    for host in 0..256 {
+        let (stream, status) =
+            request_page(&world, &format!("127.0.{}.{}", host / 128, 1 + host % 128)).await;
         assert_eq!(status, 200);
         unread.push(stream);
     }
     assert_page_for_operator(&world).await;
+    world.stop().await;
+}
+
+// Sixteen had all the room there was, and of an operator that a busy node served slowly the page was cut off for the next.
+#[tokio::test]
+async fn pages_of_an_operator_come_at_once_and_whole_however_many_addresses_do_not_read_theirs() {
+    let world = world(|_| {}).await;
+    let mut unread = Vec::new();
+    for host in 0..200 {
+        let (stream, status) = request_page(&world, &format!("127.0.1.{}", 1 + host)).await;
+        assert_eq!(status, 200, "each has room");
+        unread.push(stream);
+    }
+    let texts = world.number("realtime_memory_used_bytes{kind=\"sending\"}").await;
+    let page = world.send(Request::get("/metrics")).await.text().len() as f64;
+    assert!(texts < 40.0 * page, "{texts} bytes for pages of {page}");
+    for _ in 0..5 {
+        assert_page_for_operator(&world).await;
+    }
+    world.stop().await;
+}
+
+// As soon as there was a response, its connection waited for the next request, and was closed as the one that had waited
+// the longest.
+#[tokio::test]
+async fn a_page_that_is_being_sent_is_not_cut_off_for_other_connections() {
+    let world = world(|settings| settings.server.max_connections = size(1)).await;
+    let (mut page, _) = request_page(&world, "127.0.0.1").await;
+    let mut others = Vec::new();
+    for host in 0..1_100 {
+        let address = format!("127.0.{}.{}", 1 + host / 200, 1 + host % 200);
+        let mut other = world.behind(world.endpoint().from(&address)).dial().await;
+        let _may_be_closed = other.write(b"GET /").await;
+        others.push(other);
+    }
+    assert!(others[0].is_dropped().await, "those that wait make room");
+    let mut rest = Vec::new();
+    while !rest.ends_with(b"\n") || rest.len() < 100_000 {
+        let read = timeout(WAIT_MAX, page.read_buf(&mut rest)).await.expect("the page goes on");
+        assert!(read.expect("it is open") > 0, "cut off after {} bytes", rest.len());
+    }
     world.stop().await;
 }
 

@@ -1,8 +1,9 @@
 //! A page that may be large because it has a part for each tenant, at a path that many clients may request at once.
 //!
-//! One thread at a time renders it. A client that does not read its response keeps a whole page in memory, so only a few
-//! responses may be unread at once, and one may be closed for another (`unread.rs`). A request that finds no room waits for
-//! some. Rendering may take a tenth of one processor's time. While that is used up, the newest page is sent again.
+//! One thread at a time renders it. A client that does not read its response keeps a whole page in memory, which it shares
+//! with those that got the same one. So only some responses may be unread at once, and of few pages, and one may be closed for
+//! another (`unread.rs`). A request that finds no room waits for some. Rendering may take a tenth of one processor's time.
+//! While that is used up, or too many pages are unread, the newest one is sent again.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use hub::{MemoryCharge, MemoryKind};
 use tokio::sync::Mutex;
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinError, spawn_blocking};
 
 use super::unread::{Unread, UnreadResponse};
 use crate::node::Node;
@@ -22,6 +23,9 @@ use crate::token_bucket::TokenBucket;
 
 /// How long a request waits for room. Others may take it first.
 const WAIT_MAX: Duration = Duration::from_secs(3);
+
+/// How long it waits at least before it looks again, because many may wait.
+const WAIT_MIN: Duration = Duration::from_millis(100);
 
 /// Milliseconds in a second in which a page may be rendered; ten seconds' worth at once.
 const RENDERING_PER_SECOND: u64 = 100;
@@ -39,12 +43,16 @@ pub(super) struct Page {
 struct Newest {
     text: Option<Arc<Text>>,
     time: TokenBucket,
+    /// How many texts have been rendered.
+    count: u64,
 }
 
 /// The bytes of a page, counted among those that wait to be sent. They have a limit of their own, so that operators see the
 /// page also while clients use all memory.
 struct Text {
     bytes: String,
+    number: u64,
+    rendered_at: Instant,
     _charge: MemoryCharge,
 }
 
@@ -66,7 +74,7 @@ impl Page {
         content_type: &'static str,
         render: fn(&Node) -> String,
     ) -> Arc<Self> {
-        let newest = Newest { text: None, time: TokenBucket::per_second(RENDERING_PER_SECOND) };
+        let newest = Newest { text: None, time: TokenBucket::per_second(RENDERING_PER_SECOND), count: 0 };
         let (unread, newest) = (Arc::default(), Arc::new(Mutex::new(newest)));
         Arc::new(Self { node: Arc::clone(node), content_type, render, unread, newest })
     }
@@ -78,17 +86,26 @@ impl Page {
             self.node.reports.record(code.at(Scope::Http), code.text());
             return response::json(StatusCode::SERVICE_UNAVAILABLE, &code.text().into());
         };
-        let mut newest = Arc::clone(&self.newest).lock_owned().await;
-        let (node, render) = (Arc::clone(&self.node), self.render);
-        // On another thread, because files of `/proc` are read. It keeps the lock, because it goes on when the client closes
-        // its connection.
-        match spawn_blocking(move || newest.render(&node, render)).await {
+        match self.text().await {
             Ok(text) => {
+                unread.is_of(text.number);
                 let body = Bytes::from_owner(Body { text, _unread: unread });
                 response::page(StatusCode::OK, self.content_type, body)
             }
             Err(_panicked) => response::empty(StatusCode::INTERNAL_SERVER_ERROR),
         }
+    }
+
+    /// The page: the newest one if that is to be sent again, or another one.
+    async fn text(&self) -> Result<Arc<Text>, JoinError> {
+        let mut newest = Arc::clone(&self.newest).lock_owned().await;
+        if let Some(text) = newest.again(&self.unread, Instant::now()) {
+            return Ok(text);
+        }
+        let (node, render) = (Arc::clone(&self.node), self.render);
+        // On another thread, because files of `/proc` are read. It keeps the lock, because it goes on when the client closes
+        // its connection.
+        spawn_blocking(move || newest.render(&node, render)).await
     }
 
     /// Room for the response to this request; `None` if others take it for too long.
@@ -97,9 +114,12 @@ impl Page {
         let network = self.node.client_network(address).unwrap_or(address);
         let end = Instant::now() + WAIT_MAX;
         loop {
-            match self.unread.open(network, head.closing(), Instant::now()) {
+            let now = Instant::now();
+            match self.unread.open(network, head.closing(), now) {
                 Ok(unread) => return Some(unread),
-                Err(until) if until < end => tokio::time::sleep_until(until.into()).await,
+                Err(until) if until < end => {
+                    tokio::time::sleep_until(until.max(now + WAIT_MIN).into()).await;
+                }
                 Err(_) => return None,
             }
         }
@@ -107,16 +127,23 @@ impl Page {
 }
 
 impl Newest {
+    /// The newest text, if no other one may be rendered now.
+    fn again(&mut self, unread: &Unread, now: Instant) -> Option<Arc<Text>> {
+        let text = self.text.as_ref()?;
+        let may_render = self.time.has_any(now) && unread.make_room_for_text(text.rendered_at, now);
+        (!may_render).then(|| Arc::clone(text))
+    }
+
     fn render(&mut self, node: &Node, render: fn(&Node) -> String) -> Arc<Text> {
         let started = Instant::now();
-        let newest = self.text.take().filter(|_| !self.time.has_any(started));
-        let text = newest.unwrap_or_else(|| {
-            let bytes = render(node);
-            let _charge = node.common_memory.charge(MemoryKind::Sending, bytes.capacity());
-            let took = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-            self.time.overdraw(took + 1, started);
-            Arc::new(Text { bytes, _charge })
-        });
-        Arc::clone(self.text.insert(text))
+        // Not kept beside the new one.
+        self.text = None;
+        let bytes = render(node);
+        let _charge = node.common_memory.charge(MemoryKind::Sending, bytes.capacity());
+        let took = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.time.overdraw(took + 1, started);
+        self.count += 1;
+        let text = Text { bytes, number: self.count, rendered_at: started, _charge };
+        Arc::clone(self.text.insert(Arc::new(text)))
     }
 }
