@@ -46,8 +46,8 @@ struct Peaks {
     kinds_at_resident: Kinds,
     /// Of its control group.
     socket_buffers: Option<u64>,
-    /// How often the page of metrics was not received.
-    missed: u64,
+    /// Why the page of metrics was not received, each time.
+    missed: Vec<String>,
 }
 
 impl MemoryWatch {
@@ -70,8 +70,10 @@ impl MemoryWatch {
         let is_within = peaks.samples > 0 && peaks.beyond_limit <= BEYOND_LIMIT_MAX;
         let found = format!("{}, {} beyond it", mib(peaks.total), mib(peaks.beyond_limit));
         verdict.check(&format!("{name}: clients use no more than their limit"), is_within.into(), &found);
-        let is_shown = peaks.missed * 100 <= (peaks.missed + peaks.samples) * MISSED_PERCENT_MAX;
-        let found = format!("{} of {}", peaks.missed, peaks.missed + peaks.samples);
+        let missed = peaks.missed.len() as u64;
+        let is_shown = missed * 100 <= (missed + peaks.samples) * MISSED_PERCENT_MAX;
+        let reasons: Vec<_> = peaks.missed.iter().map(|reason| format!("; {reason}")).collect();
+        let found = format!("{missed} of {}{}", missed + peaks.samples, reasons.concat());
         verdict.check(
             &format!("{name}: pages of metrics that an operator did not get"),
             is_shown.into(),
@@ -122,7 +124,7 @@ fn watch(probe: &Probe, buffers: Option<&SocketBuffers>, peaks: &Weak<Mutex<Peak
         let mut noted = lock(&peaks);
         match sample {
             Ok((resident, kinds, limit)) => noted.note(resident, kinds, limit),
-            Err(_) => noted.missed += 1,
+            Err(error) => noted.missed.push(format!("{error:#}")),
         }
         noted.socket_buffers = noted.socket_buffers.max(buffers.and_then(SocketBuffers::bytes));
         drop(noted);

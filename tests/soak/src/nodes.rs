@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use harness::{Redis, ServerProcess};
 use tempfile::TempDir;
 
@@ -202,8 +202,14 @@ impl Probe {
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;
         stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
         let mut page = String::new();
-        stream.read_to_string(&mut page)?;
-        Ok(page)
+        let read = stream.read_to_string(&mut page);
+        let received = page.len();
+        read.with_context(|| format!("after {received} bytes"))?;
+        let (head, body) = page.split_once("\r\n\r\n").context("no head")?;
+        ensure!(head.starts_with("HTTP/1.1 200"), "{}", head.lines().next().unwrap_or_default());
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+        ensure!(length == Some(body.len()), "{} of {length:?} bytes", body.len());
+        Ok(body.to_owned())
     }
 }
 

@@ -88,6 +88,11 @@ impl Target {
         self.dial(number)?.upgraded(&path)
     }
 
+    /// A WebSocket to the first node, of both tenants in turns: another attack may have all that one of them gets.
+    pub fn open_in_turns(&self, number: usize) -> Result<Socket> {
+        if number.is_multiple_of(2) { self.open(number) } else { self.open_second(number) }
+    }
+
     /// A WebSocket to the second node, or to the first if there is only one.
     pub fn open_far(&self, number: usize) -> Result<Socket> {
         Socket::connect(self.two.unwrap_or(self.one), self.client(number))?.upgraded(&self.path())

@@ -13,10 +13,10 @@ pub const ATTACK: Attack = Attack {
     about: "300 connections with a frame of 5 MB each, all but its end",
     start: |target| {
         repeat(target, 300, |target, number| {
-            let mut socket = target.open(number)?;
+            let mut socket = target.open_in_turns(number)?;
             // The server reads as much as its memory allows, and refuses the others after a while.
             let _paused = socket.write(&UNFINISHED);
-            socket.discard_for(Duration::from_secs(15))?;
+            let _closed = socket.discard_for(Duration::from_secs(15));
             Ok(())
         })
     },
