@@ -1,9 +1,12 @@
 //! Work on large messages, on threads beside the workers.
 //!
 //! A poll cannot be interrupted, and parsing a few megabytes takes longer than the other connections of a worker should
-//! wait. The system does interrupt threads. So little of this work is done at once that the workers keep half of the
-//! processors; the rest of it waits in a queue in which tenants take turns by the time that they use.
+//! wait. The system does interrupt threads, and these have a lower priority than the workers: a worker that has something to
+//! do would otherwise wait for the end of a thread's slice, some milliseconds, where both share a processor. So little of
+//! this work is done at once that the workers keep half of the processors; the rest of it waits in a queue in which tenants
+//! take turns by the time that they use.
 
+use std::io;
 use std::num::NonZeroUsize;
 use std::panic;
 use std::sync::Arc;
@@ -12,8 +15,11 @@ use std::time::Instant;
 
 use hub::{Bounds, FairQueue, Party, Quantum};
 use parking_lot::Mutex;
+use rustix::process::{getpriority_process, setpriority_process};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
 use tokio::task::JoinError;
+use tracing::warn;
 
 /// A message of more bytes is large. A smaller one is parsed within about one time slice.
 const LARGE: usize = 64 * 1024;
@@ -21,10 +27,16 @@ const LARGE: usize = 64 * 1024;
 /// In microseconds.
 const QUANTUM: Quantum = Quantum { per_turn: 1_000, per_item: 20 };
 
+/// How much nicer its threads are than the workers (nice(2)): they get a tenth of a processor that a worker uses up, and all
+/// of it that none does.
+const NICER: i32 = 10;
+
 /// Where a node works on large messages.
 #[derive(Debug)]
 pub struct Offload {
     turns: Mutex<Turns>,
+    /// Its threads. It runs no tasks. `None` once it is dropped.
+    threads: Option<Runtime>,
 }
 
 #[derive(Debug)]
@@ -52,7 +64,14 @@ impl Offload {
     fn with_threads(free: usize) -> Arc<Self> {
         // What waits is bounded otherwise: each of it is done for a connection that waits for it.
         let waiting = FairQueue::new(Bounds { frames: 0, bytes: 0 }, QUANTUM);
-        Arc::new(Self { turns: Mutex::new(Turns { free, waiting }) })
+        // Without a driver for sockets and timers nothing of it can fail but the memory.
+        let threads = Builder::new_current_thread()
+            .max_blocking_threads(free)
+            .thread_name("offload")
+            .on_thread_start(lower_priority)
+            .build()
+            .expect("it opens nothing");
+        Arc::new(Self { turns: Mutex::new(Turns { free, waiting }), threads: Some(threads) })
     }
 
     /// Whether a message of this size is to be worked on here.
@@ -74,13 +93,22 @@ impl Offload {
             return work();
         }
         let turn = self.turn(party).await;
-        let thread = tokio::task::spawn_blocking(move || turn.use_for(work));
+        // Tasks that the work starts belong to the caller's worker.
+        let worker = Handle::current();
+        let thread = self.threads().spawn_blocking(move || {
+            let _context = worker.enter();
+            turn.use_for(work)
+        });
         match thread.await.map_err(JoinError::try_into_panic) {
             Ok(result) => result,
             Err(Ok(panic)) => panic::resume_unwind(panic),
             // The runtime ends, and the caller with it.
             Err(Err(_cancelled)) => std::future::pending().await,
         }
+    }
+
+    fn threads(&self) -> &Runtime {
+        self.threads.as_ref().expect("it is there until the drop")
     }
 
     async fn turn(self: &Arc<Self>, party: Party) -> Turn {
@@ -93,6 +121,21 @@ impl Offload {
 
     fn turn_of(self: &Arc<Self>, party: Party) -> Turn {
         Turn { offload: Arc::clone(self), party, begun: None }
+    }
+}
+
+impl Drop for Offload {
+    fn drop(&mut self) {
+        // Not awaited: this may be a worker.
+        self.threads.take().into_iter().for_each(Runtime::shutdown_background);
+    }
+}
+
+/// Of the calling thread.
+fn lower_priority() {
+    let lowered = getpriority_process(None).and_then(|nice| setpriority_process(None, nice + NICER));
+    if let Err(error) = lowered.map_err(io::Error::from) {
+        warn!("Large messages are parsed with the priority of the workers: {error}");
     }
 }
 
@@ -178,6 +221,16 @@ mod tests {
         assert_eq!(order.len(), 6);
         assert!(order[..3].contains(&"quiet"), "{order:?}");
         assert_eq!(offload.turns.lock().free, 1);
+    }
+
+    #[tokio::test]
+    async fn its_threads_have_a_lower_priority_and_start_tasks_on_the_worker() {
+        let offload = Offload::with_threads(1);
+        let nice = || getpriority_process(None).expect("the priority of a thread is known");
+        let work = move || (nice(), tokio::spawn(async move { (nice(), thread::current().id()) }));
+        let (of_work, task) = offload.run(Party::NODE, LARGE + 1, work).await;
+        let here = (nice(), thread::current().id());
+        assert_eq!((of_work, task.await.expect("it does not panic")), ((here.0 + NICER).min(19), here));
     }
 
     #[tokio::test]
