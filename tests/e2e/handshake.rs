@@ -240,6 +240,22 @@ async fn only_a_get_that_upgrades_is_a_handshake() {
     world.stop().await;
 }
 
+// A proxy in front takes it for a body, and what follows it for the next request.
+#[tokio::test]
+async fn a_handshake_with_a_body_is_refused() {
+    let world = World::start().await;
+    let target = world.target("/socket/websocket", Dialect::V2, Token::Valid);
+    let with = |name, value| Request::upgrade(&target).header(name, value);
+    assert_eq!(world.send(with("content-length", "0")).await.status, 101);
+    let refused = world.send(with("content-length", "6").body("frames")).await;
+    assert_eq!(
+        (refused.status, refused.text().as_str()),
+        (400, "not a WebSocket handshake: it has a body\n")
+    );
+    assert_eq!(world.send(with("transfer-encoding", "chunked").body("0\r\n\r\n")).await.status, 400);
+    world.stop().await;
+}
+
 #[tokio::test]
 async fn neither_compression_nor_a_subprotocol_is_agreed_on() {
     let world = World::start().await;

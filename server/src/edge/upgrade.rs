@@ -21,6 +21,11 @@ pub(super) fn response<B>(
     subprotocol: Option<&'static str>,
 ) -> Result<Response<Bytes>, Box<Response<Bytes>>> {
     let headers = request.headers();
+    // A proxy would take for a body what is read as frames here.
+    let content_length = headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0");
+    if content_length || headers.contains_key(header::TRANSFER_ENCODING) {
+        return Err(refused(headers, "it has a body"));
+    }
     let mut single = Request::builder().method(request.method()).version(request.version());
     for (name, token) in [(header::CONNECTION, "upgrade"), (header::UPGRADE, "websocket")] {
         if contains(headers, &name, token) {
