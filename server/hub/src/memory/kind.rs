@@ -46,7 +46,8 @@ pub(super) struct MemoryUse([AtomicUsize; MemoryKind::COUNT]);
 
 impl MemoryUse {
     pub(super) fn add(&self, kind: MemoryKind, bytes: usize) {
-        self.0[kind as usize].fetch_add(bytes, Ordering::Relaxed);
+        // In one order with `of`: of two that add to different kinds at once, one at least sees the other.
+        self.0[kind as usize].fetch_add(bytes, Ordering::SeqCst);
     }
 
     pub(super) fn subtract(&self, kind: MemoryKind, bytes: usize) {

@@ -187,11 +187,7 @@ impl TenantWaits {
             return None;
         }
         let fitting = self.waits.iter().take(CONSIDERED_MAX).find_map(|(position, waiting)| {
-            // Asked first without a write: what is charged counts for others, even if it is taken back.
-            let has_room = self.account.has_room_for(waiting.bytes);
-            let charge =
-                has_room.then(|| self.account.charge_for_wait(waiting.kind, waiting.bytes)).flatten();
-            Some((*position, charge?))
+            Some((*position, self.account.charge_for_wait(waiting.kind, waiting.bytes)?))
         });
         let (position, charge) = fitting?;
         let waker = self.waits.remove(&position)?.waker;
