@@ -7,8 +7,9 @@
 //! again before those with many. So a party with little in the queue waits for one turn of each other party at most, however
 //! much they have queued.
 //!
-//! A line may grow to its share of the bounds, by items and by bytes ([`share`]). A party that has nothing queued always
-//! finds room.
+//! A line may grow to its share of the bounds, by items and by bytes ([`share`]). A party that has nothing queued finds room
+//! for one item that is no larger than what all others have left free, and in an empty queue for one of any size. A larger
+//! one is refused until others have been served.
 //!
 //! Queueing takes constant time, and taking an item what a heap of the lines takes, the logarithm of their number; other
 //! operations visit every item. In steady state nothing is allocated. A party without items costs nothing, or the time up to when it

@@ -1,8 +1,9 @@
 //! How parties share something bounded, such as the tenants of a node a queue, or client addresses the places to wait.
 //!
 //! What a party may have depends on what is left free, as in the shared buffers of switches (dynamic thresholds; Choudhury
-//! and Hahne, «Dynamic queue length thresholds», 1998). A party that has nothing always finds something, without a reserve
-//! that would lie idle otherwise, and no list of parties is needed. [`share`] is this rule, and the only place of it.
+//! and Hahne, «Dynamic queue length thresholds», 1998). As long as anything is left, a party that has nothing may have some
+//! of it, without a reserve that would lie idle otherwise, and no list of parties is needed. What it asks for at once may be
+//! more than its share, and is refused then. [`share`] is this rule, and the only place of it.
 //!
 //! [`Shares`] counts what each party has, where nothing else does. It takes the memory of the parties that have something.
 

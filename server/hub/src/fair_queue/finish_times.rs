@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 /// How long a debt of more than a turn is kept: after a pause the first item of a party is served like those of others.
 const KEPT_FOR: Duration = Duration::from_secs(10);
 
-/// Of so many parties the times are kept. When there are more, those of the half that comes first are forgotten.
+/// Of so many parties the times are kept. When there are more, those that have passed are forgotten, and if that is less
+/// than half, those of the half that comes first as well. So all of them are looked at once in hundreds of calls.
 const KEPT_PARTIES: usize = 1_024;
 
 /// When the next turn of parties without items begins, in virtual time.
@@ -39,9 +40,9 @@ impl<K: Eq + Hash> FinishTimes<K> {
         }
         if self.by_party.len() >= KEPT_PARTIES {
             self.by_party.retain(|_, time| time.start > now);
-        }
-        if self.by_party.len() >= KEPT_PARTIES {
-            self.forget_half();
+            if self.by_party.len() > KEPT_PARTIES / 2 {
+                self.forget_half();
+            }
         }
         let until = (start > turn_end).then(|| Instant::now() + KEPT_FOR);
         self.by_party.insert(party, FinishTime { start, until });

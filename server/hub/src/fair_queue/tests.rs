@@ -111,6 +111,22 @@ fn debts_are_bounded_in_number_and_size() {
     assert!((512..=1_024).contains(&queue.finish_times.len()), "{}", queue.finish_times.len());
 }
 
+// Where one has passed at each call, all of them were looked at in each.
+#[test]
+fn finish_times_are_looked_at_rarely_although_one_has_passed_at_each_call() {
+    let quantum = Quantum { per_turn: 1, per_item: 1 };
+    let mut queue = FairQueue::<u32, u32>::new(Bounds { frames: 0, bytes: 0 }, quantum);
+    queue.insert_all(&20_000, 0..5_000);
+    let mut looked_at_all = 0;
+    for party in 0..4_000 {
+        let before = queue.finish_times.len();
+        assert_eq!(queue.pop(), Some(party), "so a turn has passed");
+        queue.charge(&party, usize::MAX);
+        looked_at_all += usize::from(queue.finish_times.len() <= before);
+    }
+    assert!((4..=16).contains(&looked_at_all), "{looked_at_all} times in 4,000 calls");
+}
+
 #[test]
 fn one_party_gets_half_and_another_always_finds_room() {
     let mut queue = queue(100, usize::MAX);
@@ -141,6 +157,15 @@ fn any_item_fits_an_empty_queue() {
     queue.insert(&"b", 3);
     assert_eq!(taken(&mut queue), [1, 3]);
     assert_eq!(queue.offer(&"b", 1_000, 4), Ok(()));
+}
+
+#[test]
+fn a_party_with_nothing_finds_room_for_what_is_no_larger_than_what_is_free() {
+    let mut queue = queue(100, 1_000);
+    while queue.offer(&"a", 100, 1).is_ok() {}
+    let free = 1_000 - queue.bytes();
+    assert_eq!(queue.offer(&"b", free + 1, 2), Err(2));
+    assert_eq!(queue.offer(&"b", free, 3), Ok(()));
 }
 
 #[test]
