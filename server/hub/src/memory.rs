@@ -176,8 +176,8 @@ impl TenantMemory {
         self.budget.refused[kind as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Charges `bytes` if the tenant may have them, for one who waits. If not, those who wait are not served for what was
-    /// charged in between: this is called while they are.
+    /// Like [`try_charge`](Self::try_charge), for a wait that is being served. It serves no other waits, because its caller
+    /// has the lock of their queue.
     fn charge_for_wait(self: &Arc<Self>, kind: MemoryKind, bytes: usize) -> Option<MemoryCharge> {
         self.add_if_allowed(kind, bytes, Self::take_back).then(|| MemoryCharge {
             account: Arc::clone(self),
@@ -187,13 +187,13 @@ impl TenantMemory {
     }
 
     fn try_add(&self, kind: MemoryKind, bytes: usize) -> bool {
-        // While it was added, one who waits may have been passed over.
+        // A wait may have been passed over while the bytes were added.
         self.add_if_allowed(kind, bytes, Self::subtract)
     }
 
-    /// Added first and compared then, so that of two at once not both get the last bytes. Asked before that without a write:
-    /// what is added counts for others, who would be refused for what is taken back. If both were added, each asks again, and
-    /// the one whose bytes were taken back last finds room.
+    /// Adds `bytes` before comparing with the limit, so that of two threads not both get the last bytes. Before that it asks
+    /// without a write, because added bytes count against other charges, which would be refused for bytes that are then
+    /// taken back. If two threads both add, both ask again, and the one whose bytes are taken back last gets them.
     fn add_if_allowed(
         &self,
         kind: MemoryKind,

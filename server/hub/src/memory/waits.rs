@@ -1,12 +1,12 @@
-//! Waiting for memory: what is given back goes to those who wait, tenants in turns, and those of a tenant in the order in
-//! which they came.
+//! Waiting for memory. Memory that is given back goes to the tasks that wait: tenants take turns, and the tasks of one
+//! tenant are served in the order in which they began to wait.
 //!
-//! Memory is charged for the one who gets it, and its task is woken then. So none that comes later, or is polled earlier,
-//! can take it. Giving back while none waits costs one atomic read; otherwise a bounded number of waits is looked at
-//! under the lock (`waits/queue.rs`), and if there are more, the tasks that wait go on with that.
+//! A task is woken after its memory has been charged, so no other task can take that memory in between. If no task waits,
+//! giving back memory costs one atomic read. Otherwise a bounded number of waits is examined under the lock
+//! (`waits/queue.rs`); if there are more, a waiting task is woken to examine the next ones.
 //!
-//! Memory is given back where locks are held, those of outboxes too. That a waker is called there is safe because a waker
-//! here belongs to a task: calling it schedules the task and runs nothing of it.
+//! Memory is also given back while locks are held, such as that of an outbox. Calling a waker there is safe: these wakers
+//! belong to tasks, so a call only schedules the task.
 
 mod queue;
 
@@ -19,15 +19,15 @@ use parking_lot::Mutex;
 use self::queue::{WaitQueue, Woken};
 use super::{MemoryCharge, MemoryKind, TenantMemory};
 
-/// Those who wait for memory of one budget.
+/// The waits for memory of one budget.
 #[derive(Debug, Default)]
 pub(super) struct Waits {
-    /// How many there are.
+    /// The number of [`MemoryWait`]s, including those whose memory has been charged already.
     count: AtomicUsize,
     queue: Mutex<WaitQueue>,
 }
 
-/// A place among those who wait for memory; dropping it leaves.
+/// A wait for memory. Dropping it ends the wait.
 #[derive(Debug)]
 pub struct MemoryWait {
     account: Arc<TenantMemory>,
@@ -35,11 +35,11 @@ pub struct MemoryWait {
 }
 
 impl TenantMemory {
-    /// The charge, if the tenant may have it now and none waits for memory. Otherwise a place behind
-    /// those of the tenant.
+    /// Charges `bytes` if the tenant may have them now and nothing waits for memory. Otherwise a wait begins, behind the
+    /// other waits of the tenant.
     ///
     /// # Errors
-    /// The place, which is to be polled.
+    /// The wait, which the caller polls.
     pub fn charge_in_turn(
         self: &Arc<Self>,
         kind: MemoryKind,
@@ -51,15 +51,16 @@ impl TenantMemory {
             return Ok(charge);
         }
         let position = waits.queue.lock().add(self, kind, bytes);
-        // In one order with the memory that is given back: either that is seen by the first poll, or this is seen there.
+        // Sequentially consistent with giving back memory (`MemoryUse::subtract`): either the first poll of this wait sees
+        // the memory, or the thread that gives it back sees this wait.
         waits.count.fetch_add(1, Ordering::SeqCst);
         Err(MemoryWait { account: Arc::clone(self), position })
     }
 }
 
 impl MemoryWait {
-    /// The charge, once it is the turn of this wait and the tenant may have it. Otherwise `waker` is called when it is
-    /// worth asking again.
+    /// The charge, once the memory has been charged for this wait. Until then `waker` is called when the wait is to be
+    /// polled again.
     pub fn poll(&self, waker: &Waker) -> Option<MemoryCharge> {
         let waits = &self.account.budget.waits;
         waits.change(|queue, woken| queue.poll(&self.account, self.position, waker, woken))
@@ -71,13 +72,13 @@ impl Drop for MemoryWait {
         let waits = &self.account.budget.waits;
         let unused = waits.change(|queue, woken| queue.remove(&self.account, self.position, woken));
         waits.count.fetch_sub(1, Ordering::SeqCst);
-        // Without the lock, because dropping a charge gives it to the next.
+        // Dropped without the lock: giving back the charge takes the lock to serve the next wait.
         drop(unused);
     }
 }
 
 impl Waits {
-    /// Memory was given back, or there is more of it.
+    /// Serves the waits after memory was given back, or after the limit was raised.
     pub(super) fn serve(&self) {
         if self.count.load(Ordering::SeqCst) > 0 {
             self.change(WaitQueue::serve_all);

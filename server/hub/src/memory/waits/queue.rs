@@ -1,4 +1,4 @@
-//! The queue of those who wait for memory, and who is served next.
+//! The queue of waits for memory, and which of them is served next.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -6,14 +6,14 @@ use std::task::Waker;
 
 use super::super::{MemoryCharge, MemoryKind, TenantMemory};
 
-/// Of a tenant's, so many of the longest waiting are considered. One that needs more than there is lets those pass that are
-/// not far behind it; that all are looked at would take long under the lock.
+/// How many waits of one tenant are considered, the longest first. So a small one is served before a large one that must wait
+/// for more memory. Considering all of them would hold the lock for too long.
 const CONSIDERED_MAX: usize = 8;
 
-/// So many tenants are looked at under the lock.
+/// How many tenants are examined each time that the lock is taken.
 const TENANTS_AT_ONCE: usize = 8;
 
-/// The tasks to be woken without the lock.
+/// The wakers to be called after the lock is released.
 pub(super) type Woken = Vec<Waker>;
 
 #[derive(Debug, Default)]
@@ -22,11 +22,11 @@ pub(super) struct WaitQueue {
     next_turn: u64,
     /// The tenants for whom someone waits, by the address of their account.
     tenants: HashMap<usize, TenantWaits>,
-    /// The same tenants. The next to be served is the first.
+    /// The same tenants by their turns. The first is served next.
     turns: BTreeMap<u64, usize>,
-    /// So many of the tenants may have what they wait for. The others were looked at since memory was given back.
+    /// How many tenants, from the first in `turns`, have not been examined since memory was last given back.
     unexamined: usize,
-    /// What those have got who have not asked since.
+    /// The charges of waits that have been served and not polled since, by position.
     granted: HashMap<u64, MemoryCharge>,
 }
 
@@ -51,7 +51,7 @@ fn address(account: &Arc<TenantMemory>) -> usize {
 }
 
 impl WaitQueue {
-    /// Adds one who waits, behind the others of its tenant. Returns its position.
+    /// Adds a wait behind the others of its tenant. Returns its position.
     pub(super) fn add(&mut self, account: &Arc<TenantMemory>, kind: MemoryKind, bytes: usize) -> u64 {
         let position = self.next_position;
         self.next_position += 1;
@@ -65,7 +65,7 @@ impl WaitQueue {
         position
     }
 
-    /// What the one at `position` has got, if it has. Otherwise `waker` is kept.
+    /// The charge of the wait at `position`, if it has been served. Otherwise its waker is `waker` from now on.
     pub(super) fn poll(
         &mut self,
         account: &Arc<TenantMemory>,
@@ -77,13 +77,13 @@ impl WaitQueue {
         let is_first = waiting.is_some_and(|waiting| waiting.waker.replace(waker.clone()).is_none());
         self.serve(woken);
         if is_first {
-            // The others of the queue have been looked at, or will be.
+            // Memory may have been given back before this wait was added. The other tenants are examined for that anyway.
             self.serve_tenant(address(account), woken);
         }
         self.granted.remove(&position)
     }
 
-    /// The one at `position` leaves. Returns what it has got and not asked for.
+    /// Removes the wait at `position`. Returns its charge if it was served and not polled since.
     pub(super) fn remove(
         &mut self,
         account: &Arc<TenantMemory>,
@@ -94,7 +94,7 @@ impl WaitQueue {
             tenant.waits.remove(&position);
             self.remove_if_empty(address(account));
         }
-        // It may have been woken to go on, and those behind it are considered now.
+        // It may have been woken to examine the next tenants. And of its own tenant one more wait is considered now.
         self.serve(woken);
         self.serve_tenant(address(account), woken);
         let granted = self.granted.remove(&position);
@@ -102,13 +102,13 @@ impl WaitQueue {
         granted
     }
 
-    /// Memory was given back.
+    /// Examines all tenants, because memory was given back.
     pub(super) fn serve_all(&mut self, woken: &mut Woken) {
         self.unexamined = self.turns.len();
         self.serve(woken);
     }
 
-    /// Looks at tenants in turns that were not looked at since memory was given back.
+    /// Examines the next tenants that have not been examined since memory was last given back.
     fn serve(&mut self, woken: &mut Woken) {
         for _ in 0..TENANTS_AT_ONCE {
             let next = if self.unexamined > 0 { self.turns.pop_first() } else { None };
@@ -118,7 +118,7 @@ impl WaitQueue {
             self.next_turn += 1;
             self.unexamined -= 1;
             if self.grant(tenant, woken) {
-                // It may have more than one, so the others come first, and it comes again.
+                // There may be memory for another wait of this tenant: it is examined again, after all others.
                 self.unexamined = self.turns.len();
             }
         }
@@ -128,14 +128,15 @@ impl WaitQueue {
         }
     }
 
-    /// Wakes one of the next tenant, whose poll goes on. One that was never polled will be in any case.
+    /// Wakes the first wait of the next tenant, so that its poll continues with [`serve`](Self::serve). A wait without a
+    /// waker has not been polled yet and will be.
     fn wake_next(&self, woken: &mut Woken) {
         let next = self.turns.first_key_value().and_then(|(_, tenant)| self.tenants.get(tenant));
         let first = next.and_then(|tenant| tenant.waits.first_key_value());
         woken.extend(first.and_then(|(_, waiting)| waiting.waker.clone()));
     }
 
-    /// Looks at one tenant.
+    /// Serves the waits of one tenant for which there is memory.
     fn serve_tenant(&mut self, tenant: usize, woken: &mut Woken) {
         for _ in 0..CONSIDERED_MAX {
             if !self.grant(tenant, woken) {
@@ -144,7 +145,7 @@ impl WaitQueue {
         }
     }
 
-    /// Charges for the next one of `tenant` who may have what it waits for. Returns whether there is one.
+    /// Charges memory for the first considered wait of `tenant` that may have it. Returns whether there was one.
     fn grant(&mut self, tenant: usize, woken: &mut Woken) -> bool {
         let granted = self.tenants.get_mut(&tenant).and_then(TenantWaits::take_next);
         let Some((position, charge, waker)) = granted else { return false };
@@ -181,7 +182,7 @@ impl WaitQueue {
 }
 
 impl TenantWaits {
-    /// Charges for the first one who may have what it waits for, which waits no more.
+    /// Charges memory for the first considered wait that may have it, and removes that wait.
     fn take_next(&mut self) -> Option<(u64, MemoryCharge, Option<Waker>)> {
         if !self.account.has_room_for(1) {
             return None;
