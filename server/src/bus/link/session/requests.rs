@@ -4,9 +4,8 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
-use crate::bus::{
-    BATCH_BYTES, BusError, BusFuture, LeaseRenewal, RejectedCommand, RoomName, StoredSnapshots,
-};
+use crate::bus::link::room_turns::RoomTurn;
+use crate::bus::{BATCH_BYTES, BusError, BusFuture, LeaseRenewal, RejectedCommand, StoredSnapshots};
 
 /// Pending requests, and bytes of messages in them. Enough for a connection that sends one batch while the next waits; more
 /// would only make a tenant wait behind messages of others that have had their turn.
@@ -53,7 +52,7 @@ pub(super) enum Completed {
     /// The lifetime of stored snapshots was extended.
     Refreshed(Vec<RejectedCommand>),
     /// Snapshots in the first of these rooms.
-    Read { rooms: Vec<RoomName>, snapshots: Vec<StoredSnapshots> },
+    Read { rooms: Vec<RoomTurn>, snapshots: Vec<StoredSnapshots> },
     /// The lease is renewed, unless that is rejected.
     Renewed(LeaseRenewal),
 }
@@ -99,7 +98,7 @@ impl Requests {
         self.add(response, Completed::SubscriptionsChanged);
     }
 
-    pub(super) fn add_read(&mut self, rooms: Vec<RoomName>, response: BusFuture<Vec<StoredSnapshots>>) {
+    pub(super) fn add_read(&mut self, rooms: Vec<RoomTurn>, response: BusFuture<Vec<StoredSnapshots>>) {
         self.reads += 1;
         self.add(response, move |snapshots| Completed::Read { rooms, snapshots });
     }

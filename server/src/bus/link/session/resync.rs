@@ -227,12 +227,12 @@ impl LinkSession<'_, '_> {
         let (node, hub) = (self.context.node, &self.context.hub);
         let (mut batch, mut bytes, mut rooms) = (Vec::new(), 0, 0);
         while bytes < BATCH_BYTES && rooms < BATCH_MAX && !self.timer.is_over() {
-            let Some(name) = self.resync.pending.pop() else { break };
-            let Some(key) = room_table::key(&name) else { continue };
+            let Some(turn) = self.resync.pending.pop() else { break };
+            let Some(key) = room_table::key(&turn.name) else { continue };
             let command = commands::local_snapshot(node, hub, &key);
             rooms += 1;
             bytes += command.len();
-            self.resync.pending.charge(&name, command.len());
+            self.resync.pending.charge(&turn, command.len());
             batch.extend(self.admit(command, &key));
         }
         let bytes = batch.iter().map(Command::len).sum();

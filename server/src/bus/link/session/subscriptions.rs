@@ -12,13 +12,13 @@ use hub::Room;
 use super::LinkSession;
 use crate::bus::link::failing_rooms::FailingRooms;
 use crate::bus::link::room_table::tenant;
-use crate::bus::link::room_turns::{RoomPriority, RoomTurns};
+use crate::bus::link::room_turns::{RoomPriority, RoomTurn, RoomTurns};
 use crate::bus::{
     AffectedRooms, BATCH_MAX, BusRejection, RejectedCommand, RoomName, StoredSnapshot, StoredSnapshots,
     TenantRooms,
 };
 
-/// Rooms that are opened together.
+/// Rooms that are opened together, at most [`BATCH_MAX`].
 #[derive(Debug, Default)]
 pub(super) struct OpenedRooms {
     names: Vec<RoomName>,
@@ -47,6 +47,13 @@ pub(super) struct ReadQueue {
     pub(super) is_caught_up: bool,
 }
 
+impl OpenedRooms {
+    /// Whether so many more may be added.
+    pub(super) fn has_room_for(&self, more: usize) -> bool {
+        self.names.len() + more <= BATCH_MAX
+    }
+}
+
 impl Default for ReadQueue {
     fn default() -> Self {
         Self {
@@ -68,7 +75,7 @@ impl ReadQueue {
         self.returning = rooms.into();
     }
 
-    /// Reads the room now.
+    /// Reads the room in its turn.
     pub(super) fn add(&mut self, name: RoomName, priority: RoomPriority) {
         self.due.insert(name, priority);
     }
@@ -122,11 +129,11 @@ impl LinkSession<'_, '_> {
     pub(super) fn read_some(&mut self) {
         if self.reads.returning.is_empty() {
             let next = std::iter::from_fn(|| self.reads.due.pop());
-            let names = next.take(self.reads.per_request).collect();
-            return self.read(names);
+            let rooms = next.take(self.reads.per_request).collect();
+            return self.read(rooms);
         }
         let mut opening = OpenedRooms::default();
-        while opening.names.len() < BATCH_MAX
+        while opening.has_room_for(1)
             && !self.timer.is_over()
             && let Some(room) = self.reads.returning.pop_front()
         {
@@ -170,8 +177,8 @@ impl LinkSession<'_, '_> {
     }
 
     /// Requests the snapshots of those rooms that are subscribed to.
-    fn read(&mut self, mut rooms: Vec<RoomName>) {
-        rooms.retain(|name| {
+    fn read(&mut self, mut rooms: Vec<RoomTurn>) {
+        rooms.retain(|RoomTurn { name, .. }| {
             let Some(subscription) = self.rooms.get(name) else {
                 self.reads.first.remove(name);
                 return false;
@@ -180,13 +187,14 @@ impl LinkSession<'_, '_> {
             subscription.begin_read(room.map(|room| room.remote_nodes()).unwrap_or_default())
         });
         if !rooms.is_empty() {
-            let snapshots = self.connection.snapshots(&rooms);
+            let names: Vec<_> = rooms.iter().map(|turn| RoomName::clone(&turn.name)).collect();
+            let snapshots = self.connection.snapshots(&names);
             self.requests.add_read(rooms, snapshots);
         }
     }
 
     /// Snapshots of the first of these rooms were read; the others are read later.
-    pub(super) fn note_read(&mut self, rooms: Vec<RoomName>, snapshots: Vec<StoredSnapshots>) {
+    pub(super) fn note_read(&mut self, rooms: Vec<RoomTurn>, snapshots: Vec<StoredSnapshots>) {
         let (asked, answered) = (rooms.len(), snapshots.len());
         self.reads.per_request = if answered < asked {
             answered.max(1)
@@ -195,9 +203,10 @@ impl LinkSession<'_, '_> {
         };
         let mut rooms = rooms.into_iter();
         // In this order, because the first of the two is asked once more than the second.
-        for (snapshots, name) in snapshots.into_iter().zip(rooms.by_ref()) {
+        for (snapshots, turn) in snapshots.into_iter().zip(rooms.by_ref()) {
             let bytes = snapshots.iter().flatten().filter_map(|(_, it)| it.as_ref()).map(bytes).sum();
-            self.reads.due.charge(&name, bytes);
+            self.reads.due.charge(&turn, bytes);
+            let name = turn.name;
             if self.reads.first.remove(&name) {
                 self.resync.progress.rooms_read += 1;
                 self.resync.progress.bytes_read += bytes;
@@ -207,10 +216,10 @@ impl LinkSession<'_, '_> {
                 Err(rejection) => self.note_unreadable(name, rejection),
             }
         }
-        for name in rooms {
+        for RoomTurn { name, priority } in rooms {
             if let Some(subscription) = self.rooms.get(&name) {
                 let _read_again_anyway = subscription.end_read();
-                self.reads.add(name, RoomPriority::Background);
+                self.reads.add(name, priority);
             }
         }
     }
