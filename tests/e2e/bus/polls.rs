@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use harness::{Request, World, eventually};
 use hub::{Bounds, Burst, Dialect, Frame, Group, Member, Membership, Outbox, PresenceEntry, TenantMemory};
-use realtime_server::bus::{Broker, Command};
+use realtime_server::bus::{self, Broker, Command};
 use serde_json::json;
 
 use super::tapped::{BusRequest, Tapped};
@@ -62,6 +62,30 @@ async fn the_presence_that_is_published_at_once_is_bounded() {
     eventually("all is published", async || all.load(Ordering::Relaxed) >= 2 * ROOMS * SHOWN).await;
     let most = most.load(Ordering::Relaxed);
     assert!(most <= BATCH_MAX, "{most} bytes were sent at once");
+    world.stop().await;
+}
+
+// All of them open before the link has its next poll.
+#[tokio::test]
+async fn the_rooms_that_are_subscribed_to_at_once_are_bounded() {
+    const ROOMS: usize = 3 * bus::BATCH_MAX;
+    let bus = Tapped::over(Broker::new(LEASE, INBOX));
+    let world = World::on(bus.clone(), |_| {}).await;
+    wait_for_nodes(&world, 1).await;
+    let (all, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (all_subscribed, most_subscribed) = (Arc::clone(&all), Arc::clone(&most));
+    bus.tap(move |request| {
+        if let BusRequest::Subscribe(rooms) = request {
+            all_subscribed.fetch_add(rooms.len(), Ordering::Relaxed);
+            most_subscribed.fetch_max(rooms.len(), Ordering::Relaxed);
+        }
+        Ok(())
+    });
+    let members: Vec<_> = (0..ROOMS).map(|n| join_locally(&world.node().hub, &format!("room {n}"))).collect();
+    eventually("all are subscribed to", async || all.load(Ordering::Relaxed) == ROOMS).await;
+    let most = most.load(Ordering::Relaxed);
+    assert!(most <= bus::BATCH_MAX, "{most} rooms were subscribed to at once");
+    drop(members);
     world.stop().await;
 }
 

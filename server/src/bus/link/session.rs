@@ -28,7 +28,7 @@ use super::poll_timer::PollTimer;
 use super::room_table::RoomTable;
 use super::status::LinkStatus;
 use super::stored_presence::StoredPresence;
-use super::{Context, OperatorCommand, relay_events, renewal_interval};
+use super::{Context, OperatorCommand, RELAY_EVENTS_MAX, relay_events, renewal_interval};
 use crate::bus::{Arrival, BATCH_MAX, BusConnection, BusError, Inbox, InboxClosed, OpenedConnection};
 use inbound::ARRIVALS_MAX;
 use liveness::Liveness;

@@ -8,7 +8,7 @@ use hub::{Room, RoomEvent};
 
 use super::requests::Sent;
 use super::subscriptions::OpenedRooms;
-use super::{ClusterMessage, LinkSession, relay_events};
+use super::{ClusterMessage, LinkSession, RELAY_EVENTS_MAX, relay_events};
 use crate::bus::link::cluster_message::{self, Header, PROTOCOL};
 use crate::bus::link::commands::{self, CommandBatch};
 use crate::bus::link::room_table;
@@ -23,8 +23,9 @@ impl LinkSession<'_, '_> {
         let mut next = Some(events);
         while let Some(events) = next {
             events.into_iter().for_each(|event| self.publish(event, &mut opening, &mut batch));
-            let has_room = batch.bytes < BATCH_BYTES && !self.timer.is_over();
-            next = has_room.then(|| relay_events(&hub).now_or_never()).flatten();
+            let has_room =
+                batch.bytes < BATCH_BYTES && opening.has_room_for(RELAY_EVENTS_MAX.frames as usize);
+            next = (has_room && !self.timer.is_over()).then(|| relay_events(&hub).now_or_never()).flatten();
         }
         self.subscribe(opening, RoomPriority::Joining);
         let (messages, now, is_decoded) = (batch.messages, Instant::now(), self.may_number());
