@@ -151,7 +151,7 @@ impl TimeSlice {
     /// are begun than can be served.
     pub fn end_with_another(&self, begun: Begun) {
         self.end(begun);
-        SCHEDULE.with(|schedule| schedule.charge(self.party, schedule.expected.get()));
+        SCHEDULE.with(|schedule| schedule.charge(self.party, schedule.expected.get().get()));
     }
 
     /// The task has written `bytes` beside what it did between the other calls.
@@ -175,15 +175,36 @@ thread_local! {
     static SCHEDULE: Schedule = const { Schedule::new() };
 }
 
+/// A moving average in microseconds, in which the last value counts an eighth.
+#[derive(Debug, Clone, Copy)]
+struct Average {
+    /// In eighths, so that it reaches small values exactly.
+    eighths: u32,
+}
+
+impl Average {
+    const fn of(value: u32) -> Self {
+        Self { eighths: value.saturating_mul(8) }
+    }
+
+    const fn get(self) -> u32 {
+        self.eighths / 8
+    }
+
+    const fn with(self, last: u32) -> Self {
+        Self { eighths: (self.eighths - self.eighths / 8).saturating_add(last) }
+    }
+}
+
 /// The schedule of this thread.
 struct Schedule {
     /// Whether the thread is a worker: on others nothing would grant a time slice.
     is_on: Cell<bool>,
     /// Microseconds of the current slice that are used.
     used: Cell<u32>,
-    /// What a task that has begun, and a write, have needed of late, in microseconds.
-    expected: Cell<u32>,
-    expected_write: Cell<u32>,
+    /// What a task that has begun, and a write, have needed of late.
+    expected: Cell<Average>,
+    expected_write: Cell<Average>,
     waiting: Cell<usize>,
     queue: RefCell<Option<FairQueue<Party, Work>>>,
     /// Wakes the task of the worker when something begins to wait.
@@ -195,8 +216,8 @@ impl Schedule {
         Self {
             is_on: Cell::new(false),
             used: Cell::new(0),
-            expected: Cell::new(0),
-            expected_write: Cell::new(WRITE),
+            expected: Cell::new(Average::of(0)),
+            expected_write: Cell::new(Average::of(WRITE)),
             waiting: Cell::new(0),
             queue: RefCell::new(None),
             worker: Cell::new(None),
@@ -219,12 +240,12 @@ impl Schedule {
     }
 
     fn charge_work(&self, party: Party, taken: u32) {
-        self.expected.set(average(self.expected.get(), taken));
+        self.expected.set(self.expected.get().with(taken));
         self.charge(party, taken);
     }
 
     fn charge_write(&self, party: Party, taken: u32) {
-        self.expected_write.set(average(self.expected_write.get(), taken));
+        self.expected_write.set(self.expected_write.get().with(taken));
         self.charge(party, taken);
     }
 
@@ -242,9 +263,9 @@ impl Schedule {
     fn grant(&self, woken: &mut Vec<Waker>) {
         let mut planned = 0;
         self.used.set(0);
-        let write = self.expected_write.get();
+        let write = self.expected_write.get().get();
         // Writes that need no more than that are not reported.
-        self.expected_write.set((write - write / 4).max(WRITE));
+        self.expected_write.set(Average::of((write - write / 4).max(WRITE)));
         let mut queue = self.queue.borrow_mut();
         let Some(queue) = &mut *queue else { return };
         while planned < TIME_SLICE
@@ -253,7 +274,7 @@ impl Schedule {
             let (waker, needs) = match work {
                 Work::Write(waker) => (Some(waker), write),
                 Work::WriteMore(writer) => (writer.grant(), write),
-                Work::Begin(waiter) => (waiter.grant(), self.expected.get().max(1)),
+                Work::Begin(waiter) => (waiter.grant(), self.expected.get().get().max(1)),
             };
             if let Some(waker) = waker {
                 planned = planned.saturating_add(needs);
@@ -262,11 +283,6 @@ impl Schedule {
         }
         self.waiting.set(queue.len());
     }
-}
-
-/// The moving average of what each needed, in which the last one counts an eighth.
-const fn average(before: u32, last: u32) -> u32 {
-    (before - before / 8).saturating_add(last / 8).saturating_add(1)
 }
 
 /// Wakes connections of this thread, so that they write, the time for which is charged to `party`.

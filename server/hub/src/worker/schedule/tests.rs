@@ -76,6 +76,22 @@ fn parties_take_turns_by_the_time_that_they_use() {
     assert!(granted <= Some(2), "after so many time slices: {granted:?}");
 }
 
+// Eight microseconds were expected of each at least, so of such tasks few were granted at once.
+#[test]
+fn a_time_slice_is_granted_to_as_many_small_tasks_as_it_has_time_for() {
+    switch_on();
+    let (woken, busy) = (Woken::default(), Party::new_tenant());
+    // A large one, long ago.
+    SCHEDULE.with(|schedule| schedule.charge_work(busy, 10_000));
+    (0..100).for_each(|_| SCHEDULE.with(|schedule| schedule.charge_work(busy, 1)));
+    let mut slices: Vec<_> = (0..1_000).map(|_| TimeSlice::of(busy)).collect();
+    for (number, slice) in slices.iter_mut().enumerate() {
+        wait(slice, number, &woken);
+    }
+    assert!(grant(&mut Vec::new()));
+    assert_eq!(take(&woken).len(), 250, "of a microsecond each");
+}
+
 #[test]
 fn a_large_fan_out_is_woken_in_parts_and_a_small_one_at_once() {
     switch_on();
