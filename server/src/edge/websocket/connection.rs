@@ -372,7 +372,12 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
         let flow = loop {
             let mut buffer = ReadBuf::new(&mut scratch);
             match Pin::new(&mut *stream).poll_read(cx, &mut buffer) {
-                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {}
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    if begun.is_used_up() {
+                        yield_to_others(cx);
+                        break ControlFlow::Continue(());
+                    }
+                }
                 Poll::Ready(_) => break ControlFlow::Break(()),
                 Poll::Pending => break ControlFlow::Continue(()),
             }
