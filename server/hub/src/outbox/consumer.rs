@@ -80,7 +80,8 @@ impl Outbox {
         let mut queue = self.queue.lock();
         queue.blocked = true;
         let mut ahead = 0;
-        // What waits behind so many bytes was charged when it was queued.
+        // A frame that ends beyond so many bytes was charged when it was queued: at least as many were ahead of it then. If
+        // one ahead has been replaced by a larger one since, that one was charged.
         let mut waiting = burst.iter().chain(queue.frames.iter()).take_while(|frame| {
             ahead += frame.len();
             ahead <= UNCHARGED_BYTES
