@@ -1,5 +1,8 @@
 //! What each client address has of something, such as its WebSockets, or causes in a time.
 //!
+//! What counts as one address, and which addresses have no limit, is decided by `Node::client_network` alone: what is
+//! called a network here is what that has returned.
+//!
 //! Of permits, only addresses that have one are kept, so there are never more of them than permits. Rates take constant
 //! memory.
 
@@ -16,49 +19,56 @@ use parking_lot::Mutex;
 
 use crate::permit::{Permit, PermitPool};
 
-/// Bits of an IPv6 address that identify one customer of a provider, who has a whole network to choose addresses from.
-const IPV6_NETWORK_BITS: u8 = 64;
-
-/// Permits in use, by the address that holds them.
+/// Permits in use, by the network that holds them. Those of networks without limits per address are counted together.
 #[derive(Debug, Clone, Default)]
-pub struct Addresses(Arc<Mutex<Shares<IpAddr>>>);
+pub struct Addresses(Arc<Mutex<Shares<Option<IpAddr>>>>);
 
-/// Where the permits of one address are returned to.
+/// Where the permits of one network are returned to.
 struct AddressPool {
     addresses: Addresses,
-    network: IpAddr,
+    network: Option<IpAddr>,
 }
 
 impl Addresses {
-    /// One more permit for `address`, if fewer than `max` are in use. Counted also without a maximum: a reload may set one
+    /// One more permit for `network`, if fewer than `max` are in use. Counted also without a maximum: a reload may set one
     /// later.
-    pub fn acquire(&self, address: IpAddr, max: Option<NonZeroUsize>) -> Option<Permit> {
-        self.acquire_if(address, |in_use, network| {
-            let has_room = is_below(in_use.of(network), max);
+    pub fn acquire(&self, network: IpAddr, max: Option<NonZeroUsize>) -> Option<Permit> {
+        let network = Some(network);
+        self.acquire_if(network, |in_use| {
+            let has_room = is_below(in_use.of(&network), max);
             if has_room {
-                in_use.take(network, 1);
+                in_use.take(&network, 1);
             }
             has_room
         })
     }
 
-    /// One more permit for `address`, if that is in its [share](Shares) of the `max` that all may have.
-    pub fn acquire_share(&self, address: IpAddr, max: usize) -> Option<Permit> {
-        self.acquire_if(address, |in_use, network| in_use.try_take(network, 1, max))
+    /// One more permit, if `network` is in its [share](Shares) of the `max` that all may have; without limits per address,
+    /// if not all of them are in use.
+    pub fn acquire_share(&self, network: Option<IpAddr>, max: usize) -> Option<Permit> {
+        self.acquire_if(network, |in_use| {
+            if network.is_some() {
+                return in_use.try_take(&network, 1, max);
+            }
+            let has_room = in_use.total() < max;
+            if has_room {
+                in_use.take(&network, 1);
+            }
+            has_room
+        })
     }
 
     /// Whether [`acquire`](Self::acquire) would return a permit.
-    pub fn has_room(&self, address: IpAddr, max: Option<NonZeroUsize>) -> bool {
-        max.is_none() || is_below(self.0.lock().of(&network(address)), max)
+    pub fn has_room(&self, network: IpAddr, max: Option<NonZeroUsize>) -> bool {
+        max.is_none() || is_below(self.0.lock().of(&Some(network)), max)
     }
 
     fn acquire_if(
         &self,
-        address: IpAddr,
-        take: impl FnOnce(&mut Shares<IpAddr>, &IpAddr) -> bool,
+        network: Option<IpAddr>,
+        take: impl FnOnce(&mut Shares<Option<IpAddr>>) -> bool,
     ) -> Option<Permit> {
-        let network = network(address);
-        let is_taken = take(&mut self.0.lock(), &network);
+        let is_taken = take(&mut self.0.lock());
         is_taken.then(|| Permit::of(Arc::new(AddressPool { addresses: self.clone(), network })))
     }
 }
@@ -71,11 +81,6 @@ impl PermitPool for AddressPool {
 
 fn is_below(used: usize, max: Option<NonZeroUsize>) -> bool {
     max.is_none_or(|max| used < max.get())
-}
-
-/// What is counted as one address.
-fn network(address: IpAddr) -> IpAddr {
-    prefix(address, IPV6_NETWORK_BITS)
 }
 
 /// The first bits of an IPv6 address (`server.ipv6_prefix_length`), or an IPv4 address. IPv4 through an IPv6 socket is
@@ -113,14 +118,6 @@ mod tests {
     }
 
     #[test]
-    fn addresses_of_one_ipv6_network_are_one() {
-        let (addresses, max) = (Addresses::default(), NonZeroUsize::new(1));
-        let _held = addresses.acquire(address("2001:db8::1"), max).expect("the first");
-        assert!(addresses.acquire(address("2001:db8::ffff:2"), max).is_none());
-        assert!(addresses.acquire(address("2001:db8:0:1::1"), max).is_some());
-    }
-
-    #[test]
     fn an_ipv6_address_has_a_prefix() {
         for (one, other, length, are_one) in [
             ("2001:db8::1", "2001:db8:0:1::1", 64, false),
@@ -138,14 +135,16 @@ mod tests {
     fn a_share_leaves_room_for_other_addresses() {
         let addresses = Addresses::default();
         let all = |text| {
-            let share = || addresses.acquire_share(address(text), 90);
+            let share = || addresses.acquire_share(Some(address(text)), 90);
             std::iter::from_fn(share).collect::<Vec<_>>()
         };
         let (first, second) = (all("192.0.2.1"), all("192.0.2.2"));
         assert_eq!((first.len(), second.len()), (45, 23));
         drop(first);
         assert_eq!(all("192.0.2.3").len(), 34);
-        drop(second);
+        let unlimited: Vec<_> = std::iter::from_fn(|| addresses.acquire_share(None, 90)).collect();
+        assert_eq!(unlimited.len(), 90 - 23, "all that the others leave");
+        drop((second, unlimited));
         assert_eq!(addresses.0.lock().total(), 0);
     }
 }

@@ -152,3 +152,71 @@ async fn tokens_beyond_the_bound_are_refused_and_no_others() {
     drop(waiting);
     world.stop().await;
 }
+
+/// A server behind a load balancer, of whose tenant `a` four tokens may wait.
+async fn balanced_world(provider: &Provider, change: impl FnOnce(&mut settings::Settings)) -> World {
+    let world = world_of(provider, |settings| {
+        settings.server.proxy_protocol_from = vec!["127.0.0.1/32".into()];
+        change(settings);
+    })
+    .await;
+    world.apply(|settings| {
+        settings.tenants.get_mut("a").expect("there").auth.jwks_max_waiting = size(4);
+    });
+    world
+}
+
+/// The world as a client of the load balancer at this IPv6 address reaches it.
+fn from(world: &World, client: &str) -> World {
+    let header = format!("PROXY TCP6 {client} ::1 4242 443\r\n");
+    world.behind(world.endpoint().with_preface(header.into_bytes()))
+}
+
+// Each /64 was an address of its own here, whatever the setting said.
+#[tokio::test]
+async fn the_networks_of_one_client_have_one_share() {
+    let known = pair("known");
+    let provider = Provider::publishing(&key_set([&known])).await;
+    let world = balanced_world(&provider, |settings| settings.server.ipv6_prefix_length = 56).await;
+    let client = from(&world, "2001:db8::1");
+    assert_at_once(&client, handshake("a", &known.sign(&user())), 101, "the keys are fetched").await;
+    provider.stop_answering();
+    let waiting =
+        [unknown_kids(&client, "a", 1).await, unknown_kids(&from(&world, "2001:db8:0:1::1"), "a", 1).await];
+    provider.wait_for_requests(2).await;
+    let unknown = known.named("unknown").sign(&user());
+    eventually("a third of the same /56 is refused", async || {
+        let third = from(&world, "2001:db8:0:2::1");
+        let refused = tokio::time::timeout(Duration::from_millis(100), third.send(post("a", &unknown))).await;
+        refused.is_ok_and(|refused| refused.status == 503)
+    })
+    .await;
+    drop(waiting);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn an_address_without_limits_may_have_all_that_wait_for_its_tenant() {
+    let (known, new) = (pair("known"), pair("new"));
+    let provider = Provider::publishing(&key_set([&known])).await;
+    let unlimited = |settings: &mut settings::Settings| {
+        settings.server.unlimited_addresses = vec!["2001:db8::/32".into()];
+    };
+    let world = balanced_world(&provider, unlimited).await;
+    let proxy = from(&world, "2001:db8::1");
+    assert_at_once(&proxy, handshake("a", &known.sign(&user())), 101, "the keys are fetched").await;
+    provider.stop_answering();
+    let wait = async || {
+        let response = proxy.send(handshake("a", &new.sign(&user()))).await;
+        assert_eq!(response.status, 101, "{}", response.text());
+    };
+    let answered = async {
+        provider.wait_for_requests(2).await;
+        eventually("all of them have connected", async || world.node().open_sockets() >= 4).await;
+        // Those that may not wait are refused before.
+        assert_at_once(&proxy, handshake("a", &known.sign(&user())), 101, "a known key").await;
+        provider.publish(&key_set([&known, &new]));
+    };
+    tokio::join!(wait(), wait(), wait(), wait(), answered);
+    world.stop().await;
+}

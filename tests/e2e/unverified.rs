@@ -194,6 +194,27 @@ async fn an_address_gets_a_share_of_the_delayed_refusals() {
     world.stop().await;
 }
 
+// Each /64 was an address of its own here, whatever the setting said.
+#[tokio::test]
+async fn the_networks_of_one_client_get_one_share_of_the_delayed_refusals() {
+    let world = World::with(|settings| {
+        settings.server.connect_error_backoff = Duration::from_secs(3600);
+        settings.server.max_pending_refusals = size(2);
+        settings.server.ipv6_prefix_length = 56;
+        settings.server.proxy_protocol_from = vec!["127.0.0.1/32".into()];
+    })
+    .await;
+    let refused = async |client: &str| {
+        let header = format!("PROXY TCP6 {client} ::1 4242 443\r\n");
+        let client = world.behind(world.endpoint().with_preface(header.into_bytes()));
+        client.send(handshake("default", "forged")).await
+    };
+    let (one, other) = (refused("2001:db8::1"), refused("2001:db8:0:1::1"));
+    let answer = tokio::select! { answer = one => answer, answer = other => answer };
+    assert_eq!(answer.status, 401);
+    world.stop().await;
+}
+
 // Nothing bounded what an address could have verified at these routes.
 #[tokio::test]
 async fn requests_to_operator_routes_count_towards_the_rate_of_their_address() {

@@ -153,11 +153,11 @@ impl JwksSource {
         self.shared.wake.notify_one();
     }
 
-    /// Waits for the end of the fetch that is under way, if there is one, on behalf of a token from `address`.
+    /// Waits for the end of the fetch that is under way, if there is one, on behalf of a token from `network`.
     ///
     /// # Errors
     /// When too many wait already.
-    pub(super) async fn fetched(&self, address: IpAddr) -> Result<(), TooManyWaiting> {
+    pub(super) async fn fetched(&self, network: Option<IpAddr>) -> Result<(), TooManyWaiting> {
         // Subscribed before the check, so that a fetch that ends in between is seen.
         let mut fetches = self.shared.fetches.subscribe();
         let settings = {
@@ -167,7 +167,7 @@ impl JwksSource {
             }
             state.settings
         };
-        let _wait = self.shared.waits.acquire(address, settings.max_waiting)?;
+        let _wait = self.shared.waits.acquire(network, settings.max_waiting)?;
         // The fetch has the same timeout; a second more lets it report its own.
         let timeout = settings.timeout.saturating_add(Duration::from_secs(1));
         let _ended_or_timed_out = tokio::time::timeout(timeout, fetches.changed()).await;

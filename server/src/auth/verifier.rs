@@ -89,7 +89,7 @@ impl Verifier {
         Claims::of(&token, key)
     }
 
-    /// As [`verify`](Self::verify) for a token from `address`, but awaits the fetch that an unknown key id starts.
+    /// As [`verify`](Self::verify) for a token from `network`, but awaits the fetch that an unknown key id starts.
     ///
     /// # Errors
     /// When too many tokens wait already.
@@ -97,12 +97,12 @@ impl Verifier {
         &self,
         token: &str,
         now: SystemTime,
-        address: IpAddr,
+        network: Option<IpAddr>,
     ) -> Result<Result<Claims, TokenError>, TooManyWaiting> {
         let result = self.verify(token, now);
         match (&result, &self.fetched) {
             (Err(error), Some(source)) if self.is_fetching_key_for(error) => {
-                source.fetched(address).await?;
+                source.fetched(network).await?;
                 Ok(self.verify(token, now))
             }
             _ => Ok(result),

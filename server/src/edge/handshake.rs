@@ -94,7 +94,7 @@ impl Handshake {
                 let permits = || Some((caller.socket.upgrade()?, permits));
                 self.upgrade(Arc::clone(protocol), request, client, permits)
             }
-            Err(refused) => self.refuse(&**protocol, refused, caller.address).await,
+            Err(refused) => self.refuse(&**protocol, refused, caller.network).await,
         }
     }
 
@@ -169,7 +169,12 @@ impl Handshake {
         Ok((connection, of_tenant, of_address))
     }
 
-    async fn refuse(&self, protocol: &dyn Protocol, refused: Refused, address: IpAddr) -> Response<Bytes> {
+    async fn refuse(
+        &self,
+        protocol: &dyn Protocol,
+        refused: Refused,
+        network: Option<IpAddr>,
+    ) -> Response<Bytes> {
         let Refused { tenant, error } = refused;
         let node = &self.services.node;
         // Not labelled with an unknown name from the request: clients would choose the labels of our metrics.
@@ -189,7 +194,7 @@ impl Handshake {
             let server = &node.settings().server;
             (server.connect_error_backoff, server.max_pending_refusals.get())
         };
-        if let Some(_pause) = self.pauses.acquire_share(address, max) {
+        if let Some(_pause) = self.pauses.acquire_share(network, max) {
             tokio::time::sleep(pause).await;
         }
         protocol.refusal(&error)

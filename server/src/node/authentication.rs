@@ -74,7 +74,7 @@ impl Node {
         };
         let policy = tenant.policy();
         let verified = match policy.status {
-            TenantStatus::Open => self.verify(&policy, token.as_deref(), address).await,
+            TenantStatus::Open => self.verify(&policy, token.as_deref(), network).await,
             TenantStatus::Suspended => Err(AuthenticationError::Suspended),
             TenantStatus::Removed => Err(AuthenticationError::UnknownTenant),
         };
@@ -88,13 +88,13 @@ impl Node {
         &self,
         policy: &Policy,
         token: Option<&str>,
-        address: IpAddr,
+        network: Option<IpAddr>,
     ) -> Result<Claims, AuthenticationError> {
         let result = match token {
-            Some(token) => policy.verifier.verify_fetching(token, SystemTime::now(), address).await?,
+            Some(token) => policy.verifier.verify_fetching(token, SystemTime::now(), network).await?,
             None => Err(TokenError::Missing),
         };
-        self.unverified.count_result(self.client_network(address), &result);
+        self.unverified.count_result(network, &result);
         Ok(result?)
     }
 }

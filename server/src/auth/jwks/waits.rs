@@ -2,7 +2,7 @@
 //!
 //! A token that waits is not verified, so anyone can let many of them wait. The waits of a node are bounded; tenants have
 //! [shares](hub::share) of them, and so do addresses of those of a tenant. So there is always room for another tenant, and
-//! for another address of the same tenant.
+//! for another address of the same tenant. Only addresses without limits may have all those of a tenant.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -70,13 +70,13 @@ impl TenantWaits {
         Self { node, by_address: Addresses::default() }
     }
 
-    /// The right to wait for a token from `address`, in a tenant that may have `max` of them.
-    pub(super) fn acquire(&self, address: IpAddr, max: usize) -> Result<Wait, TooManyWaiting> {
+    /// The right to wait for a token from `network`, in a tenant that may have `max` of them. `None` has no limit per address.
+    pub(super) fn acquire(&self, network: Option<IpAddr>, max: usize) -> Result<Wait, TooManyWaiting> {
         let node_max = self.node.max.load(Ordering::Relaxed);
         let of_server = share(node_max.saturating_sub(self.node.in_use.in_use()), HALF);
         let error = if max <= of_server { TooManyWaiting::OfTenant } else { TooManyWaiting::OfServer };
         // The share of an address is within the lower of the two, so the tenant has no more than that.
-        let of_address = self.by_address.acquire_share(address, max.min(of_server)).ok_or(error)?;
+        let of_address = self.by_address.acquire_share(network, max.min(of_server)).ok_or(error)?;
         let of_node = self.node.in_use.acquire(node_max).ok_or(TooManyWaiting::OfServer)?;
         Ok(Wait { _permits: [of_address, of_node] })
     }
@@ -89,8 +89,8 @@ mod tests {
 
     use super::*;
 
-    fn address(n: u8) -> IpAddr {
-        Ipv4Addr::new(192, 0, 2, n).into()
+    fn address(n: u8) -> Option<IpAddr> {
+        Some(Ipv4Addr::new(192, 0, 2, n).into())
     }
 
     /// As many waits as this address gets.
@@ -119,6 +119,7 @@ mod tests {
         let a = TenantWaits::new(Arc::clone(&node));
         let waits: Vec<_> = (0..=254).flat_map(|n| all(&a, n, 10)).collect();
         assert_eq!(waits.len(), 10);
+        assert_eq!(a.acquire(None, 10).err(), Some(TooManyWaiting::OfTenant), "without a limit per address");
         assert_eq!(a.acquire(address(1), 10).err(), Some(TooManyWaiting::OfTenant));
         node.set_max(0);
         assert_eq!(TenantWaits::new(node).acquire(address(1), 10).err(), Some(TooManyWaiting::OfServer));
