@@ -92,7 +92,7 @@ pub fn run(server: &Path, time: Duration, only: &[String]) -> Result<bool> {
     let faults = quiet.faults.join("; ");
     let found = if faults.is_empty() { "none" } else { &faults };
     verdict.check("messages that the quiet tenant has lost", quiet.faults.is_empty().into(), found);
-    windows.check(&mut verdict);
+    windows.check(quiet.kinds(), &mut verdict);
     Ok(verdict.end())
 }
 

@@ -42,6 +42,12 @@ pub struct QuietTenant {
 pub struct Window([Vec<Duration>; 3]);
 
 impl Window {
+    /// Latencies by kind, each in order.
+    #[cfg(test)]
+    pub fn of(kinds: [Vec<Duration>; 3]) -> Window {
+        Window(kinds)
+    }
+
     /// Adds a latency, and those of the messages that were not sent because of it.
     fn add(&mut self, kind: usize, latency: Duration) {
         let mut of_next = latency.checked_sub(INTERVAL);
@@ -79,6 +85,11 @@ impl QuietTenant {
         let far = addresses.1.map(|address| connect(&issuer, address, Ipv4Addr::LOCALHOST)).transpose()?;
         let speaker = connect(&issuer, addresses.0, Ipv4Addr::LOCALHOST)?;
         Ok(QuietTenant { speaker, near, far, next: 0, faults: Vec::new(), addresses, issuer })
+    }
+
+    /// What it measures: without a second node no broadcasts to one.
+    pub fn kinds(&self) -> &'static [&'static str] {
+        if self.far.is_some() { &KINDS } else { &KINDS[..2] }
     }
 
     /// Sends for this long. A message without its effect is a fault, after which all clients connect anew.

@@ -17,6 +17,12 @@ impl Verdict {
         println!("{:<6} {what}: {found}", if holds == Holds::Yes { "ok" } else { "FAILED" });
     }
 
+    /// How many have failed so far.
+    #[cfg(test)]
+    pub fn failed(&self) -> usize {
+        self.failed
+    }
+
     /// Prints the last line. Returns whether nothing has failed.
     pub fn end(self) -> bool {
         println!("{} passed, {} failed", self.passed, self.failed);

@@ -8,7 +8,7 @@ use harness::opcode;
 use super::{Attack, count_round, repeat};
 use crate::client::frame_head;
 
-/// One less than the largest message that is not charged as a whole.
+/// Just below the 16 KiB of a message that are not charged as long as they do not stay (`hub::UNCHARGED_BYTES`).
 const FRAME: usize = 16_300;
 
 pub const ATTACK: Attack = Attack {
