@@ -231,7 +231,7 @@ pub struct Server {
     /// Memory that this process may use. What clients cause beyond it is refused: large messages to their sender, frames
     /// for clients that read slowly. Unset: half of the memory limit of the container, or of the machine's memory if that
     /// has none. 24 MiB of it are for the process itself, `telemetry.log_queue_bytes` for its log, and with `bus.redis_url`
-    /// twice `bus.max_bytes` and 8 MiB for what goes to and comes from other nodes; a quarter of the rest is for freed memory
+    /// twice `bus.max_bytes` and 10 MiB for what goes to and comes from other nodes; a quarter of the rest is for freed memory
     /// that the allocator keeps. Whatever these take, clients have a quarter of what the process leaves.
     #[serde(with = "units::optional_size")]
     #[schemars(with = "Option<marks::SizeText>", extend("x-reload" = "live", "x-min" = "64 MiB"))]

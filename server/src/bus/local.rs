@@ -11,8 +11,8 @@ use hub::{Bounds, NodeId};
 use parking_lot::Mutex;
 
 use super::{
-    Bus, BusConnection, BusError, BusFuture, Channel, Command, Inbox, LeaseRenewal, OpenedConnection,
-    ReceivedMessage, RejectedCommand, RoomName, SnapshotChange, StoredSnapshot, StoredSnapshots,
+    Bus, BusConnection, BusError, BusFuture, Channel, Command, Inbox, LargeRooms, LeaseRenewal,
+    OpenedConnection, ReadRooms, ReceivedMessage, RejectedCommand, RoomName, SnapshotChange, StoredSnapshot,
 };
 
 /// What the nodes of one process share. Clones are the same broker.
@@ -162,7 +162,8 @@ impl BusConnection for LocalConnection {
         self.with(|_| Vec::new())
     }
 
-    fn snapshots(&mut self, rooms: &[RoomName]) -> BusFuture<Vec<StoredSnapshots>> {
+    // Its copies are shared with what is stored, so no room is large.
+    fn snapshots(&mut self, rooms: &[RoomName], _large: LargeRooms) -> BusFuture<ReadRooms> {
         self.act(|shared, number| {
             let (now, own) = (Instant::now(), shared.own(number).node);
             let is_other = |it: &&Incarnation| it.expires > now && it.node != own;
@@ -170,7 +171,8 @@ impl BusConnection for LocalConnection {
             let stored = |room: &RoomName| {
                 alive().filter_map(|it| Some((it.node, Some(it.stored.get(room)?.clone())))).collect()
             };
-            Ok(rooms.iter().map(|room| Ok(stored(room))).collect())
+            let rooms = rooms.iter().map(|room| Ok(stored(room))).collect();
+            Ok(ReadRooms { rooms, large: None })
         })
     }
 

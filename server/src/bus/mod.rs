@@ -12,6 +12,7 @@
 
 mod backoff;
 mod inbox;
+mod large_rooms;
 mod link;
 mod local;
 mod redis;
@@ -23,6 +24,7 @@ use futures_util::future::BoxFuture;
 use hub::NodeId;
 
 pub use inbox::{AffectedRooms, Arrival, Inbox, InboxClosed, InboxOverflow, ReceivedMessage, TenantRooms};
+pub use large_rooms::{LargeRead, LargeRooms};
 pub use link::{
     ClusterLink, Connectivity, LinkHost, LinkTask, OperatorCommand, PeersUnreachable, ResyncProgress,
 };
@@ -187,6 +189,15 @@ pub enum BusError {
     Rejected(BusRejection),
 }
 
+/// What was read of the first of some rooms.
+#[derive(Debug)]
+pub struct ReadRooms {
+    /// The snapshots, by room.
+    pub rooms: Vec<StoredSnapshots>,
+    /// What a large room holds until these are dropped.
+    pub large: Option<LargeRead>,
+}
+
 /// Most rooms or commands in one call: other nodes share the server behind the connection.
 pub const BATCH_MAX: usize = 512;
 
@@ -244,8 +255,8 @@ pub trait BusConnection: Send {
     /// Reads the snapshots of all other live nodes in the first of these rooms: as many as fit into [`BATCH_BYTES`], and
     /// one at least. A change in a room that was subscribed to before is in its snapshot, or arrives as a message, or
     /// both, in any order. If they are read over a connection of their own and that is lost, it is opened again while
-    /// this waits.
-    fn snapshots(&mut self, rooms: &[RoomName]) -> BusFuture<Vec<StoredSnapshots>>;
+    /// this waits. What does not fit into `BATCH_BYTES` begins as one of the `large` rooms.
+    fn snapshots(&mut self, rooms: &[RoomName], large: LargeRooms) -> BusFuture<ReadRooms>;
 
     /// Sends something over each TCP connection and waits for the response, because proxies and Redis itself may close
     /// idle connections. To be called each `bus.keep_alive`.

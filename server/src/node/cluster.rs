@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hub::Delivery;
+use hub::{Delivery, TenantMemory};
 use tracing::info;
 
 use super::Node;
@@ -21,6 +21,10 @@ impl LinkHost for Arc<Node> {
     fn users(&self) -> Vec<(Arc<str>, usize)> {
         let tenants = self.tenants.all().into_iter();
         tenants.map(|tenant| (Arc::clone(&tenant.id), tenant.users_here())).collect()
+    }
+
+    fn memory(&self, tenant: &str) -> Option<Arc<TenantMemory>> {
+        self.tenants.get(tenant).map(|tenant| Arc::clone(&tenant.memory))
     }
 
     fn set_users_elsewhere(&self, tenant: &str, users: usize) {

@@ -2,14 +2,15 @@
 
 mod leases;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use harness::{ChaosProxy, Redis, WAIT_MAX, eventually};
-use hub::{Bounds, NodeId};
+use hub::{Bounds, MemoryKind, NodeId, TenantMemory};
 use realtime_server::bus::{
     self, Arrival, BATCH_MAX, Broker, Bus, BusConnection, BusError, BusRejection, Channel, Command, Inbox,
-    ReceivedMessage, RoomName, SnapshotChange, StoredSnapshot,
+    LargeRooms, ReceivedMessage, RoomName, SnapshotChange, StoredSnapshot, StoredSnapshots,
 };
 use tokio::time::timeout;
 
@@ -57,7 +58,7 @@ fn redis_bus(settings: &settings::Bus) -> bus::Redis {
 /// A node's connection and inbox.
 struct Node {
     connection: Box<dyn BusConnection>,
-    inbox: std::sync::Arc<Inbox>,
+    inbox: Arc<Inbox>,
     messages: Vec<ReceivedMessage>,
 }
 
@@ -108,9 +109,13 @@ impl Node {
         assert_eq!(self.receive(1).await, ["all nodes: end"]);
     }
 
+    /// The snapshots in the first of the rooms.
+    async fn read(&mut self, rooms: &[RoomName]) -> Vec<StoredSnapshots> {
+        self.connection.snapshots(rooms, LargeRooms::new(|_| None)).await.expect("snapshots").rooms
+    }
+
     async fn snapshots(&mut self, room: &str) -> Vec<(NodeId, StoredSnapshot)> {
-        let mut copies: Vec<_> =
-            self.connection.snapshots(&names(&[room])).await.expect("snapshots").remove(0).expect("allowed");
+        let mut copies: Vec<_> = self.read(&names(&[room])).await.remove(0).expect("allowed");
         copies.sort_by_key(|(node, _)| *node);
         let copies = copies.into_iter().map(|(node, snapshot)| {
             let mut snapshot = snapshot.expect("nothing was evicted");
@@ -266,7 +271,7 @@ async fn snapshots_come_in_the_order_of_the_request() {
                 StoredSnapshot { position: "p".into(), entries: vec![(1, Bytes::from(room.to_string()))] };
             ann.store(room, SnapshotChange::Replace(whole), "whole").await;
         }
-        let copies = bob.connection.snapshots(&rooms).await.expect("snapshots");
+        let copies = bob.read(&rooms).await;
         assert_eq!(copies.len(), rooms.len());
         for (n, (room, copies)) in rooms.iter().zip(copies).enumerate() {
             let stored: Vec<_> = copies
@@ -295,11 +300,41 @@ async fn snapshots_of_the_first_rooms_come_when_not_all_fit() {
     let mut answered = Vec::new();
     let mut next = 0;
     while next < rooms.len() {
-        let snapshots = bob.connection.snapshots(&rooms[next..]).await.expect("snapshots");
+        let snapshots = bob.read(&rooms[next..]).await;
         answered.push(snapshots.len());
         next += snapshots.len();
     }
     assert_eq!(answered, [2, 1, 1, 1]);
+}
+
+// Several at once would take more than is set aside for the link.
+#[tokio::test]
+async fn of_large_rooms_one_is_read_at_a_time_and_charged_until_it_is_dropped() {
+    const LARGE: usize = 1_000_000;
+    let kind = Kind::Redis(Redis::start().await);
+    let bus = kind.bus(LONG_LEASE);
+    let (mut ann, mut bob) = (connect(&*bus, ANN).await, connect(&*bus, BOB).await);
+    for (room, size) in [("first", LARGE), ("second", LARGE), ("small", 10)] {
+        let whole = StoredSnapshot { position: "p".into(), entries: vec![(1, Bytes::from(vec![0; size]))] };
+        ann.store(room, SnapshotChange::Replace(whole), "whole").await;
+    }
+    let account = TenantMemory::unlimited();
+    let of_all = Arc::clone(&account);
+    let large = LargeRooms::new(move |_| Some(Arc::clone(&of_all)));
+    let [first, second, small] =
+        ["first", "second", "small"].map(|room| bob.connection.snapshots(&names(&[room]), large.clone()));
+    let first = first.await.expect("snapshots");
+    let charged = account.used(MemoryKind::Presence);
+    assert!((2 * LARGE..3 * LARGE).contains(&charged), "{charged} bytes of {LARGE} are charged");
+    let mut second = tokio::spawn(second);
+    // The request for it follows that for the size of the second one.
+    small.await.expect("a small room does not wait");
+    let early = timeout(Duration::from_millis(100), &mut second).await;
+    assert!(early.is_err(), "the second is read while the first is there");
+    assert_eq!(account.used(MemoryKind::Presence), charged);
+    drop(first);
+    drop(second.await.expect("no panic").expect("snapshots"));
+    assert_eq!(account.used(MemoryKind::Presence), 0);
 }
 
 #[tokio::test]

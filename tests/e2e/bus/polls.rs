@@ -10,7 +10,9 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use harness::{Request, World, eventually};
-use hub::{Bounds, Burst, Dialect, Frame, Group, Member, Membership, Outbox, PresenceEntry, TenantMemory};
+use hub::{
+    Bounds, Burst, Dialect, Frame, Group, Member, Membership, MemoryKind, Outbox, PresenceEntry, TenantMemory,
+};
 use realtime_server::bus::{self, Broker, Command};
 use serde_json::json;
 
@@ -62,6 +64,36 @@ async fn the_presence_that_is_published_at_once_is_bounded() {
     eventually("all is published", async || all.load(Ordering::Relaxed) >= 2 * ROOMS * SHOWN).await;
     let most = most.load(Ordering::Relaxed);
     assert!(most <= BATCH_MAX, "{most} bytes were sent at once");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn presence_of_more_than_a_batch_is_charged_to_its_tenant_until_it_is_stored() {
+    let bus = Tapped::over(Broker::new(LEASE, INBOX));
+    let world = World::on(bus.clone(), |_| {}).await;
+    wait_for_nodes(&world, 1).await;
+    let member = join_locally(&world.node().hub, "room");
+    let used = {
+        let tenant = world.node().tenants.get("default").expect("the tenant of the room");
+        move || tenant.memory.used(MemoryKind::Presence)
+    };
+    assert_eq!(used(), 0, "the member has an account of its own");
+    let (most, used_while_sent) = (Arc::new(AtomicUsize::new(0)), used.clone());
+    let most_used = Arc::clone(&most);
+    bus.tap(move |request| {
+        if matches!(request, BusRequest::Send(_)) {
+            most_used.fetch_max(used_while_sent(), Ordering::Relaxed);
+        }
+        Ok(())
+    });
+    let charged = || most.swap(0, Ordering::Relaxed) >= 3 * SHOWN;
+    member.track(PresenceEntry { key: "ann".into(), meta: "x".repeat(SHOWN).into() });
+    eventually("a change is charged", async || charged()).await;
+    eventually("it is stored", async || used() == 0).await;
+    bus.broker().disconnect(world.node().id);
+    eventually("the whole is charged over the next connection", async || charged()).await;
+    eventually("it is stored", async || used() == 0).await;
+    drop(member);
     world.stop().await;
 }
 

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::FutureExt as _;
 use hub::NodeId;
 use realtime_server::bus::{
-    Broker, Bus, BusConnection, BusError, BusFuture, Command, LeaseRenewal, OpenedConnection,
-    RejectedCommand, RoomName, StoredSnapshots,
+    Broker, Bus, BusConnection, BusError, BusFuture, Command, LargeRooms, LeaseRenewal, OpenedConnection,
+    ReadRooms, RejectedCommand, RoomName,
 };
 
 /// What has just been requested of the bus.
@@ -38,6 +38,11 @@ pub(super) struct Tapped {
 impl Tapped {
     pub(super) fn over(broker: Broker) -> Self {
         Self { broker, tap: Arc::default(), is_stalled: Arc::default() }
+    }
+
+    /// What it is over.
+    pub(super) fn broker(&self) -> &Broker {
+        &self.broker
     }
 
     /// From now on `tap` runs after each request; with its error the connection is lost.
@@ -105,8 +110,8 @@ impl BusConnection for TappedConnection {
         self.connection.refresh(rooms)
     }
 
-    fn snapshots(&mut self, rooms: &[RoomName]) -> BusFuture<Vec<StoredSnapshots>> {
-        self.connection.snapshots(rooms)
+    fn snapshots(&mut self, rooms: &[RoomName], large: LargeRooms) -> BusFuture<ReadRooms> {
+        self.connection.snapshots(rooms, large)
     }
 
     fn check(&mut self) -> BusFuture<()> {

@@ -28,13 +28,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
-use hub::{Bounds, Delivery, Hub, NodeId, RoomEvent};
+use hub::{Bounds, Delivery, Hub, NodeId, RoomEvent, TenantMemory};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
-use super::{Bus, BusError};
+use super::{Bus, BusError, LargeRooms};
 use crate::telemetry::metrics::{BusMetrics, Metrics};
 use crate::telemetry::reports::Reports;
 use peers::Peers;
@@ -54,6 +54,9 @@ const RELAY_EVENTS_MAX: Bounds = Bounds { frames: 64, bytes: 64 * 1024 };
 pub trait LinkHost: Send + Sync + 'static {
     /// The users of each tenant on this node.
     fn users(&self) -> Vec<(Arc<str>, usize)>;
+
+    /// The account of the memory of `tenant`, if there is such a tenant.
+    fn memory(&self, tenant: &str) -> Option<Arc<TenantMemory>>;
 
     /// Sets how many users of `tenant` the other nodes have together.
     fn set_users_elsewhere(&self, tenant: &str, users: usize);
@@ -213,6 +216,8 @@ struct Context {
     metrics: BusMetrics,
     reports: Reports,
     settings: settings::Bus,
+    /// Rooms with more presence than a batch, which are charged to their tenants.
+    large: LargeRooms,
 }
 
 impl Context {
@@ -234,7 +239,9 @@ impl LinkTask {
     ) {
         let Self { link, bus, settings, mut operator_commands } = self;
         let (metrics, reports) = (metrics.bus.clone(), metrics.reports(None));
-        let context = Context { node, hub, host, metrics, reports, settings };
+        let accounts = Arc::clone(&host);
+        let large = LargeRooms::new(move |room| accounts.memory(room_table::tenant(room)));
+        let context = Context { node, hub, host, metrics, reports, settings, large };
         let (mut peers, mut status) = (Peers::default(), LinkStatus::new(&context, &link, bus.name()));
         // The first joins wait for the first connection, or they would miss what is published meanwhile.
         let mut grace = context.settings.subscribe_timeout;

@@ -230,7 +230,7 @@ impl<'c, 'l> LinkSession<'c, 'l> {
                 self.note_stored();
             }
             Completed::Refreshed(rejected) => self.note_refreshed(rejected),
-            Completed::Read { rooms, snapshots } => self.note_read(rooms, snapshots),
+            Completed::Read { rooms, read } => self.note_read(rooms, read),
             Completed::Renewed(renewal) => self.note_renewal(renewal),
         }
         let is_read = self.reads.first.is_empty() || self.resync.is_renewal_rejected;

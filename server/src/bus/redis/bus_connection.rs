@@ -14,8 +14,8 @@ use super::repair::RoomRepair;
 use super::snapshot_reader::SnapshotReader;
 use super::subscriber::{Action, Subscriber};
 use crate::bus::{
-    BATCH_BYTES, BusConnection, BusError, BusFuture, BusRejection, Channel, Command, LeaseRenewal,
-    RejectedCommand, RoomName, SnapshotChange, StoredSnapshot, StoredSnapshots,
+    BATCH_BYTES, BusConnection, BusError, BusFuture, BusRejection, Channel, Command, LargeRooms,
+    LeaseRenewal, ReadRooms, RejectedCommand, RoomName, SnapshotChange, StoredSnapshot,
 };
 
 /// Keys in one command.
@@ -90,13 +90,14 @@ impl BusConnection for RedisBusConnection {
         async move { repair.after_rejections(rejections(responses.await?, requests)?).await }.boxed()
     }
 
-    fn snapshots(&mut self, rooms: &[RoomName]) -> BusFuture<Vec<StoredSnapshots>> {
+    fn snapshots(&mut self, rooms: &[RoomName], large: LargeRooms) -> BusFuture<ReadRooms> {
         let (confirmed, reader, rooms) = (self.subscriber.confirmed(), self.reader.clone(), rooms.to_vec());
         let repair = self.repair();
         async move {
             confirmed.await?;
-            let read = reader.snapshots(&rooms).await?;
-            repair.after_reads(&rooms, read).await
+            let read = reader.snapshots(&rooms, &large).await?;
+            repair.after_reads(&rooms, &read.rooms).await?;
+            Ok(read)
         }
         .boxed()
     }

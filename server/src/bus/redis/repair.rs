@@ -50,17 +50,16 @@ impl RoomRepair {
         Ok(rejected)
     }
 
-    /// Repairs those of `rooms` that could not be read for the same reason, and returns what was read.
+    /// Repairs those of `rooms` that could not be read for the same reason.
     pub(super) async fn after_reads(
         &self,
         rooms: &[RoomName],
-        read: Vec<StoredSnapshots>,
-    ) -> Result<Vec<StoredSnapshots>, BusError> {
+        read: &[StoredSnapshots],
+    ) -> Result<(), BusError> {
         let is_damaged = |it: &StoredSnapshots| matches!(it, Err(BusRejection::WrongType));
-        let damaged = rooms.iter().zip(&read).filter(|(_, it)| is_damaged(it));
+        let damaged = rooms.iter().zip(read).filter(|(_, it)| is_damaged(it));
         let rooms: Vec<_> = damaged.map(|(room, _)| RoomName::clone(room)).collect();
-        self.delete_lists(rooms).await?;
-        Ok(read)
+        self.delete_lists(rooms).await
     }
 
     async fn delete_lists(&self, rooms: Vec<RoomName>) -> Result<(), BusError> {

@@ -5,7 +5,8 @@
 //! exist where a new connection leads, the address leads to another server: what is missing there means nothing, and
 //! the bus connection is given up as a whole.
 //!
-//! Redis is asked for sizes first, so that a response has [`BATCH_BYTES`] or a single room in it.
+//! Redis is asked for sizes first, so that a response has [`BATCH_BYTES`] or a single room in it, of those with more one at
+//! a time.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,7 +25,10 @@ use super::connection::{Commands, RedisConnection, accepted, read};
 use super::keys::{BASE, Incarnation, Keys, POSITION, UPDATED};
 use super::lease::{Lease, incarnations_in};
 use crate::bus::backoff::Backoff;
-use crate::bus::{BATCH_BYTES, BusError, BusRejection, Inbox, RoomName, StoredSnapshot, StoredSnapshots};
+use crate::bus::{
+    BATCH_BYTES, BusError, BusRejection, Inbox, LargeRooms, ReadRooms, RoomName, StoredSnapshot,
+    StoredSnapshots,
+};
 
 /// Failed attempts to connect before the failure is reported.
 const ATTEMPTS: u32 = 3;
@@ -77,13 +81,17 @@ impl SnapshotReader {
     }
 
     /// The snapshots of other live nodes in the first of these rooms.
-    pub(super) async fn snapshots(&self, rooms: &[RoomName]) -> Result<Vec<StoredSnapshots>, BusError> {
+    pub(super) async fn snapshots(
+        &self,
+        rooms: &[RoomName],
+        large: &LargeRooms,
+    ) -> Result<ReadRooms, BusError> {
         let (mut opened, mut newest, mut rooms) = (self.opened.clone(), 0, rooms);
         for _ in 0..READS_MAX {
             let next = opened.wait_for(|it| it.as_ref().is_some_and(|it| it.number > newest)).await;
             let next = next.ok().and_then(|it| it.clone());
             let NumberedConnection { number, connection } = next.ok_or(BusError::Closed)?;
-            match self.read(&connection, rooms).await {
+            match self.read(&connection, rooms, large).await {
                 Err(BusError::TimedOut | BusError::Closed | BusError::Unreachable(_)) => {}
                 read => return read,
             }
@@ -93,14 +101,15 @@ impl SnapshotReader {
             mark_lost(&self.lost, number);
         }
         let reason = "the connection is lost each time its presence is read";
-        Ok(vec![Err(BusRejection::Room(reason.into()))])
+        Ok(ReadRooms { rooms: vec![Err(BusRejection::Room(reason.into()))], large: None })
     }
 
     async fn read(
         &self,
         connection: &RedisConnection,
         rooms: &[RoomName],
-    ) -> Result<Vec<StoredSnapshots>, BusError> {
+        large: &LargeRooms,
+    ) -> Result<ReadRooms, BusError> {
         let listed = self.list(connection, rooms).await?;
         let sizes = self.sizes(connection, rooms, &listed).await?;
         let mut total = 0;
@@ -109,7 +118,13 @@ impl SnapshotReader {
             total <= BATCH_BYTES
         };
         let fitting = sizes.iter().take_while(fits).count().max(1).min(rooms.len());
-        self.read_rooms(connection, rooms, listed.into_iter().take(fitting).collect()).await
+        let bytes = sizes.iter().take(fitting).sum();
+        let large = match rooms.first().filter(|_| bytes > BATCH_BYTES) {
+            Some(room) => Some(large.begin_read(room, bytes).await),
+            None => None,
+        };
+        let listed = listed.into_iter().take(fitting).collect();
+        Ok(ReadRooms { rooms: self.read_rooms(connection, rooms, listed).await?, large })
     }
 
     /// Which other incarnations have a snapshot, in each room.

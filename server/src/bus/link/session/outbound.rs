@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::FutureExt;
-use hub::{Room, RoomEvent};
+use hub::{MemoryCharge, Room, RoomEvent};
 
 use super::requests::Sent;
 use super::subscriptions::OpenedRooms;
@@ -81,9 +81,21 @@ impl LinkSession<'_, '_> {
             // Of several batches the last one counts all messages, because then all have been sent.
             let messages = if commands.peek().is_none() { messages } else { 0 };
             let bytes = batch.iter().map(Command::len).sum();
+            let charges = self.charge_large(&batch);
             let sent = self.connection.send(batch);
-            self.requests.add_batch(sent, (bytes, messages));
+            self.requests.add_batch(sent, (bytes, messages), charges);
         }
+    }
+
+    /// Charges those of the commands that are larger than a batch should be.
+    pub(super) fn charge_large(&self, commands: &[Command]) -> Vec<MemoryCharge> {
+        let large = commands.iter().filter(|command| command.len() > BATCH_BYTES);
+        let charges = large.filter_map(|command| match command {
+            Command::Store { room, .. } => self.context.large.charge_command(room, command.len()),
+            // The limits of messages bound these.
+            Command::Publish { .. } => None,
+        });
+        charges.collect()
     }
 
     pub(super) fn note_sent(&mut self, Sent { messages, rejected, .. }: Sent) {

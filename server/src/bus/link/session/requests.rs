@@ -3,9 +3,10 @@
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use hub::MemoryCharge;
 
 use crate::bus::link::room_turns::RoomTurn;
-use crate::bus::{BATCH_BYTES, BusError, BusFuture, LeaseRenewal, RejectedCommand, StoredSnapshots};
+use crate::bus::{BATCH_BYTES, BusError, BusFuture, LeaseRenewal, ReadRooms, RejectedCommand};
 
 /// Pending requests, and bytes of messages in them. Enough for a connection that sends one batch while the next waits; more
 /// would only make a tenant wait behind messages of others that have had their turn.
@@ -52,7 +53,7 @@ pub(super) enum Completed {
     /// The lifetime of stored snapshots was extended.
     Refreshed(Vec<RejectedCommand>),
     /// Snapshots in the first of these rooms.
-    Read { rooms: Vec<RoomTurn>, snapshots: Vec<StoredSnapshots> },
+    Read { rooms: Vec<RoomTurn>, read: ReadRooms },
     /// The lease is renewed, unless that is rejected.
     Renewed(LeaseRenewal),
 }
@@ -74,22 +75,34 @@ impl Requests {
         self.pending.push(response.map(|response| response.map(completed)).boxed());
     }
 
-    /// Adds a batch of commands.
+    /// Adds a batch of commands, of which large ones are charged.
     pub(super) fn add_batch(
         &mut self,
         response: BusFuture<Vec<RejectedCommand>>,
         (bytes, messages): (usize, u64),
+        charges: Vec<MemoryCharge>,
     ) {
         self.bytes += bytes;
         self.messages += messages;
-        self.add(response, move |rejected| Completed::Sent(Sent { bytes, messages, rejected }));
+        self.add(response, move |rejected| {
+            drop(charges);
+            Completed::Sent(Sent { bytes, messages, rejected })
+        });
     }
 
     /// Adds a batch of local snapshots. Messages may be sent meanwhile, however many bytes it has.
-    pub(super) fn add_store(&mut self, response: BusFuture<Vec<RejectedCommand>>, bytes: usize) {
+    pub(super) fn add_store(
+        &mut self,
+        response: BusFuture<Vec<RejectedCommand>>,
+        bytes: usize,
+        charges: Vec<MemoryCharge>,
+    ) {
         self.stores += 1;
         self.store_bytes += bytes;
-        self.add(response, move |rejected| Completed::Stored(Sent { bytes, messages: 0, rejected }));
+        self.add(response, move |rejected| {
+            drop(charges);
+            Completed::Stored(Sent { bytes, messages: 0, rejected })
+        });
     }
 
     /// Adds a change of subscriptions, which are rejected for the rooms of the response.
@@ -98,9 +111,9 @@ impl Requests {
         self.add(response, Completed::SubscriptionsChanged);
     }
 
-    pub(super) fn add_read(&mut self, rooms: Vec<RoomTurn>, response: BusFuture<Vec<StoredSnapshots>>) {
+    pub(super) fn add_read(&mut self, rooms: Vec<RoomTurn>, response: BusFuture<ReadRooms>) {
         self.reads += 1;
-        self.add(response, move |snapshots| Completed::Read { rooms, snapshots });
+        self.add(response, move |read| Completed::Read { rooms, read });
     }
 
     /// Whether a check may begin, because none is pending.

@@ -237,8 +237,9 @@ impl LinkSession<'_, '_> {
         }
         let bytes = batch.iter().map(Command::len).sum();
         self.resync.sent.push_back((rooms, bytes));
+        let charges = self.charge_large(&batch);
         let stored = self.connection.send(batch);
-        self.requests.add_store(stored, bytes);
+        self.requests.add_store(stored, bytes, charges);
     }
 
     /// A batch of local snapshots has been stored.

@@ -14,8 +14,7 @@ use crate::bus::link::failing_rooms::FailingRooms;
 use crate::bus::link::room_table::tenant;
 use crate::bus::link::room_turns::{RoomPriority, RoomTurn, RoomTurns};
 use crate::bus::{
-    AffectedRooms, BATCH_MAX, BusRejection, RejectedCommand, RoomName, StoredSnapshot, StoredSnapshots,
-    TenantRooms,
+    AffectedRooms, BATCH_MAX, BusRejection, ReadRooms, RejectedCommand, RoomName, StoredSnapshot, TenantRooms,
 };
 
 /// Rooms that are opened together, at most [`BATCH_MAX`].
@@ -188,13 +187,14 @@ impl LinkSession<'_, '_> {
         });
         if !rooms.is_empty() {
             let names: Vec<_> = rooms.iter().map(|turn| RoomName::clone(&turn.name)).collect();
-            let snapshots = self.connection.snapshots(&names);
-            self.requests.add_read(rooms, snapshots);
+            let read = self.connection.snapshots(&names, self.context.large.clone());
+            self.requests.add_read(rooms, read);
         }
     }
 
     /// Snapshots of the first of these rooms were read; the others are read later.
-    pub(super) fn note_read(&mut self, rooms: Vec<RoomTurn>, snapshots: Vec<StoredSnapshots>) {
+    pub(super) fn note_read(&mut self, rooms: Vec<RoomTurn>, read: ReadRooms) {
+        let ReadRooms { rooms: snapshots, large } = read;
         let (asked, answered) = (rooms.len(), snapshots.len());
         self.reads.per_request = if answered < asked {
             answered.max(1)
@@ -216,6 +216,7 @@ impl LinkSession<'_, '_> {
                 Err(rejection) => self.note_unreadable(name, rejection),
             }
         }
+        drop(large);
         for RoomTurn { name, priority } in rooms {
             if let Some(subscription) = self.rooms.get(&name) {
                 let _read_again_anyway = subscription.end_read();
