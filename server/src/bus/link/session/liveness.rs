@@ -6,7 +6,6 @@
 //! its presence stays for as long as a lease lasts.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 use std::time::Instant;
 
 use hub::{ApplyOutcome, NodeId};
@@ -99,7 +98,7 @@ impl LinkSession<'_, '_> {
         }
         if self.liveness.received_from.insert(node) {
             // Some may have been postponed because nothing of this node had arrived.
-            self.reads.begin_postponed();
+            self.begin_postponed();
         }
     }
 
@@ -113,12 +112,8 @@ impl LinkSession<'_, '_> {
     /// incarnation.
     fn reconcile(&mut self, node: NodeId) {
         let Some(updated) = self.liveness.resyncing.remove(&node) else { return };
-        for (name, subscription) in self.rooms.iter().filter(|(name, _)| !updated.contains(*name)) {
-            let room = self.context.hub.room(&subscription.key);
-            if room.is_some_and(|room| room.remote_nodes().contains(&node)) {
-                self.reads.add(Arc::clone(name), RoomPriority::Background);
-            }
-        }
+        let names = self.rooms.iter().map(|(name, _)| name);
+        self.reads.list(names.filter(|name| !updated.contains(*name)).cloned(), node);
     }
 
     /// Applies the snapshots of a room, which were read after it was subscribed to.

@@ -1,6 +1,6 @@
 //! Publishing and requesting sequence numbers when messages may have been lost, so that each is counted.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::{ClusterMessage, LinkSession};
@@ -10,7 +10,7 @@ use crate::bus::{BATCH_MAX, RoomName};
 #[derive(Debug, Default)]
 pub(super) struct LossReports {
     /// Rooms whose sequence numbers are to be published.
-    pending: BTreeSet<RoomName>,
+    pending: VecDeque<RoomName>,
     /// Sequence numbers of rooms in which messages were published since then are requested.
     requested_since: Option<Instant>,
     /// Whether messages were dropped since the last renewal.
@@ -51,8 +51,12 @@ impl LinkSession<'_, '_> {
         self.publish_to_nodes(&ClusterMessage::RequestSequences { since_ms });
     }
 
-    /// Serves all requests at once: after an outage every node sends one to every other.
+    /// Serves all requests at once: after an outage every node sends one to every other. Those that arrive while others are
+    /// served wait until these are.
     pub(super) fn schedule_sequences(&mut self) {
+        if !self.loss.pending.is_empty() {
+            return;
+        }
         let Some(then) = self.loss.requested_since.take() else { return };
         self.loss.pending.extend(self.peers.sent.rooms_since(then).cloned());
     }
@@ -64,7 +68,7 @@ impl LinkSession<'_, '_> {
 
     pub(super) fn publish_some_sequences(&mut self) {
         let (node, sent) = (self.context.node, &self.peers.sent);
-        let next = std::iter::from_fn(|| self.loss.pending.pop_first()).take(BATCH_MAX);
+        let next = std::iter::from_fn(|| self.loss.pending.pop_front()).take(BATCH_MAX);
         let sequences = next.filter_map(|room| Some(commands::sequence(node, &room, sent.get(&room)?)));
         let sequences = sequences.collect();
         self.send(sequences, 0);

@@ -114,7 +114,7 @@ impl LinkSession<'_, '_> {
         self.begin_refresh();
         self.note_alive(alive.into_iter().collect());
         self.resync.is_renewed = true;
-        self.reads.begin_postponed();
+        self.begin_postponed();
     }
 
     /// Begins to store everything, if anything can be stored, and to read everything.

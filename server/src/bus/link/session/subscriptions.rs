@@ -3,11 +3,11 @@
 //! A room is in [`RoomTable`](super::RoomTable) from when it is subscribed to. By then its local snapshot has been stored over
 //! this connection, or is about to be, or is empty, so that deltas can follow.
 
-use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hub::Room;
+use hub::{NodeId, Room};
 
 use super::LinkSession;
 use crate::bus::link::failing_rooms::FailingRooms;
@@ -25,6 +25,14 @@ pub(super) struct OpenedRooms {
     new: Vec<RoomName>,
 }
 
+/// A room whose snapshots may have to be read.
+#[derive(Debug)]
+struct ListedRoom {
+    name: RoomName,
+    /// Only if this node has presence there.
+    of: Option<NodeId>,
+}
+
 /// Rooms whose snapshots are to be read.
 #[derive(Debug)]
 pub(super) struct ReadQueue {
@@ -37,7 +45,11 @@ pub(super) struct ReadQueue {
     /// Rooms in the next request: not many more than were answered in the last, because those have much presence.
     per_request: usize,
     /// Rooms to read after the next renewal, which shows which nodes are alive and what is rejected.
-    postponed: BTreeSet<RoomName>,
+    postponed: HashSet<RoomName>,
+    /// Whether all rooms are.
+    are_all_postponed: bool,
+    /// Rooms to be added to `due`, which is done in parts: there may be many.
+    listed: VecDeque<ListedRoom>,
     /// Whether snapshots could not be read since the last renewal.
     has_failed: bool,
     /// Rooms for which there was no memory. They are read again with growing waits, and not with each change.
@@ -60,7 +72,9 @@ impl Default for ReadQueue {
             due: RoomTurns::default(),
             first: HashSet::new(),
             per_request: BATCH_MAX,
-            postponed: BTreeSet::new(),
+            postponed: HashSet::new(),
+            are_all_postponed: false,
+            listed: VecDeque::new(),
             has_failed: false,
             unshown: FailingRooms::default(),
             is_caught_up: false,
@@ -101,11 +115,9 @@ impl ReadQueue {
         self.postponed.insert(name);
     }
 
-    /// Reads the postponed rooms now.
-    pub(super) fn begin_postponed(&mut self) {
-        for name in std::mem::take(&mut self.postponed) {
-            self.due.insert(name, RoomPriority::Background);
-        }
+    /// Reads those of these rooms in which the node has presence.
+    pub(super) fn list(&mut self, names: impl Iterator<Item = RoomName>, of: NodeId) {
+        self.listed.extend(names.map(|name| ListedRoom { name, of: Some(of) }));
     }
 
     /// Whether snapshots could not be read since this was last called.
@@ -121,12 +133,44 @@ pub(super) fn confirmation_interval(wait: Duration) -> Duration {
 
 impl LinkSession<'_, '_> {
     pub(super) fn may_read(&self) -> bool {
-        !self.reads.returning.is_empty() || self.requests.may_read() && !self.reads.due.is_empty()
+        let is_listed = !self.reads.returning.is_empty() || !self.reads.listed.is_empty();
+        is_listed || self.requests.may_read() && !self.reads.due.is_empty()
+    }
+
+    /// Reads the postponed rooms now.
+    pub(super) fn begin_postponed(&mut self) {
+        let listed = |name| ListedRoom { name, of: None };
+        let postponed = std::mem::take(&mut self.reads.postponed);
+        if std::mem::take(&mut self.reads.are_all_postponed) {
+            self.reads.listed.extend(self.rooms.iter().map(|(name, _)| listed(RoomName::clone(name))));
+        } else {
+            self.reads.listed.extend(postponed.into_iter().map(listed));
+        }
+    }
+
+    /// Adds some of the listed rooms to those that are read in their turns.
+    fn queue_some(&mut self) {
+        while !self.timer.is_over()
+            && let Some(ListedRoom { name, of }) = self.reads.listed.pop_front()
+        {
+            let has_presence = |node| {
+                let subscription = self.rooms.get(&name);
+                let room = subscription.and_then(|it| self.context.hub.room(&it.key));
+                room.is_some_and(|room| room.remote_nodes().contains(&node))
+            };
+            if of.is_none_or(has_presence) {
+                self.reads.add(name, RoomPriority::Background);
+            }
+        }
     }
 
     /// Subscribes to some of the rooms that there were before this connection, or reads some rooms.
     pub(super) fn read_some(&mut self) {
+        self.queue_some();
         if self.reads.returning.is_empty() {
+            if !self.requests.may_read() {
+                return;
+            }
             let next = std::iter::from_fn(|| self.reads.due.pop());
             let rooms = next.take(self.reads.per_request).collect();
             return self.read(rooms);
@@ -268,12 +312,12 @@ impl LinkSession<'_, '_> {
     /// Reads rooms in which messages are missing, after the next renewal.
     pub(super) fn postpone_reads(&mut self, rooms: AffectedRooms) {
         let postponed = &mut self.reads.postponed;
-        let subscribed = self.rooms.iter().map(|(name, _)| name);
         match rooms {
-            AffectedRooms::All => postponed.extend(subscribed.cloned()),
+            AffectedRooms::All => self.reads.are_all_postponed = true,
             AffectedRooms::Of(tenants) => {
                 let is_whole = |name: &RoomName| tenants.get(tenant(name)) == Some(&TenantRooms::All);
                 if tenants.values().any(|rooms| *rooms == TenantRooms::All) {
+                    let subscribed = self.rooms.iter().map(|(name, _)| name);
                     postponed.extend(subscribed.filter(|name| is_whole(name)).cloned());
                 }
                 for rooms in tenants.into_values() {
