@@ -37,67 +37,66 @@ async fn heartbeats_during_floods(
     latencies
 }
 
-/// Asserts that half of them are answered within `max`.
-async fn check_heartbeats_during_floods(
-    program: &Program,
-    sent: (&[u8], &[u8]),
-    number: usize,
-    max: Duration,
-) {
+/// Asserts that half of them are answered within `max`. The others are printed only: the load shares the processors with the
+/// thread that measures, whose own delays are among them.
+async fn check_median_during_floods(program: &Program, sent: (&[u8], &[u8]), number: usize, max: Duration) {
     let latencies = heartbeats_during_floods(program, sent, number).await;
-    let median = latencies[latencies.len() / 2];
-    println!("{} heartbeats, half of them within {median:?}", latencies.len());
+    let [median, most, slowest] =
+        [50, 90, 100].map(|percent| latencies[(latencies.len() - 1) * percent / 100]);
+    println!(
+        "{} heartbeats, half within {median:?}, nine in ten within {most:?}, all within {slowest:?}",
+        latencies.len()
+    );
     assert!(median < max, "{median:?}");
 }
 
 // hyper handles sixteen requests and wakes itself, and the runtime looked for input after 1,024 such turns.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn heartbeats_are_not_late_because_clients_without_a_token_send_many_requests_at_once() {
+async fn half_of_the_heartbeats_are_in_time_although_clients_without_a_token_send_many_requests_at_once() {
     let _alone = alone();
     let program = Program::start(&[]);
     let post = "POST /api/broadcast HTTP/1.1\r\nhost: x\r\nx-tenant: quiet\r\ncontent-type: application/json\r\n\
                 content-length: 15\r\n\r\n{\"messages\":[]}";
     let sent: (&[u8], _) = (b"", post.repeat(100));
-    check_heartbeats_during_floods(&program, (sent.0, sent.1.as_bytes()), 8, Duration::from_millis(100))
-        .await;
+    check_median_during_floods(&program, (sent.0, sent.1.as_bytes()), 8, Duration::from_millis(100)).await;
 }
 
 // As above, with the 128 messages that a connection may have read.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn heartbeats_are_not_late_because_clients_of_another_tenant_never_stop_to_send() {
+async fn half_of_the_heartbeats_are_in_time_although_clients_of_another_tenant_never_stop_to_send() {
     let _alone = alone();
     let program = Program::start(&[]);
     let first = joined_connection(&program);
     // The first is answered, which wakes the connection; the second is not, so that it has nothing to wait for.
     for message in [r#"[null,"1","phoenix","heartbeat",{}]"#, r#"["1",null,"realtime:busy","dance",{}]"#] {
         let message = RawFrame::text(message).encode().repeat(500);
-        check_heartbeats_during_floods(&program, (&first, &message), 8, Duration::from_millis(100)).await;
+        check_median_during_floods(&program, (&first, &message), 8, Duration::from_millis(100)).await;
     }
 }
 
 // Each had a turn of a millisecond before new input was looked for.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn heartbeats_are_not_late_because_another_tenant_has_many_clients_that_send() {
+async fn half_of_the_heartbeats_are_in_time_although_another_tenant_has_many_clients_that_send() {
     let _alone = alone();
     let program = Program::start(&[]);
     let first = joined_connection(&program);
     let message = RawFrame::text(r#"["1",null,"realtime:busy","dance",{}]"#).encode().repeat(500);
-    check_heartbeats_during_floods(&program, (&first, &message), 200, Duration::from_millis(10)).await;
+    check_median_during_floods(&program, (&first, &message), 200, Duration::from_millis(10)).await;
 }
 
 // A connection that has failed is read until its client closes it, at most `server.close_timeout`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn heartbeats_are_not_late_because_clients_of_another_tenant_send_after_they_have_failed() {
+async fn half_of_the_heartbeats_are_in_time_although_clients_of_another_tenant_send_after_they_have_failed() {
     let _alone = alone();
     let program = Program::start(&[]);
     // A frame without a mask, which ends a connection.
     let first = [&joined_connection(&program)[..], &[0x81, 0x01, b'x']].concat();
-    check_heartbeats_during_floods(&program, (&first, &[0; 256 * 1024]), 60, Duration::from_millis(10)).await;
+    check_median_during_floods(&program, (&first, &[0; 256 * 1024]), 60, Duration::from_millis(10)).await;
 }
 
 // The whole batch was parsed in one poll, which takes 60 ms here.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn heartbeats_are_not_late_because_another_tenant_sends_large_batches() {
+async fn of_a_hundred_heartbeats_99_are_in_time_although_another_tenant_sends_large_batches() {
     let _alone = alone();
     let program = Program::start(&[]);
     // What serde_json reads the slowest.
