@@ -180,17 +180,17 @@ impl Reader {
             }
             Err(refused) => {
                 last.persistence = refused.persistence();
-                let problems = refused.problems;
-                let texts: Vec<_> = problems.iter().map(ToString::to_string).collect();
+                let texts = refused.texts();
                 let is_known = node.reloading.status().last_error == Some(texts.join("\n"));
                 node.reloading.refused(&texts);
                 if is_known && trigger.is_automatic() {
                     return Err(texts);
                 }
-                error!(problems = problems.len(), "Settings refused, the old ones stay: {trigger}");
-                for problem in &problems {
+                error!(problems = refused.count(), "Settings refused, the old ones stay: {trigger}");
+                for problem in &refused.problems {
                     error!(help = problem.help, "{}", problem.line());
                 }
+                refused.summary().into_iter().for_each(|omitted| error!("{omitted}"));
                 Err(texts)
             }
         }
@@ -235,19 +235,17 @@ async fn outcome(
 
 /// Settings without any verification key: they would end all channels, and the next start would refuse them.
 fn no_key_left(no_key: &NoVerificationKey) -> LoadError {
-    LoadError {
-        problems: vec![Problem {
-            location: None,
-            key: "auth.jwt_secret".into(),
-            message: format!(
-                "no secret to verify tokens with would be left, nor any other key{}",
-                no_key.about_key_sets()
-            )
-            .into(),
-            help: Some("leave one to some tenant at least; to close them, suspend them".into()),
-            persistence: Persistence::UntilEdited,
-        }],
-    }
+    let message = format!(
+        "no secret to verify tokens with would be left, nor any other key{}",
+        no_key.about_key_sets()
+    );
+    LoadError::of(vec![Problem {
+        location: None,
+        key: "auth.jwt_secret".into(),
+        message: message.into(),
+        help: Some("leave one to some tenant at least; to close them, suspend them".into()),
+        persistence: Persistence::UntilEdited,
+    }])
 }
 
 /// Logs what a reload has changed.

@@ -68,7 +68,7 @@ impl Resources {
                 let (files, warnings) = (files(settings, &acceptor), warnings(settings, &acceptor));
                 Ok(Self { acceptor, bus, files, warnings })
             }
-            _ => Err(LoadError { problems }),
+            _ => Err(LoadError::of(problems)),
         }
     }
 }

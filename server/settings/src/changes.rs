@@ -72,11 +72,11 @@ impl Loaded {
         comparison.adopt(shape::root(), running.values.as_json(), values.as_json_mut());
         let Comparison { changed, pending, .. } = comparison;
         if !pending.is_empty() {
-            settings = values.settings().map_err(|problem| LoadError { problems: vec![problem] })?;
+            settings = values.settings().map_err(|problem| LoadError::of(vec![problem]))?;
             let problems = settings.check();
             if !problems.is_empty() {
                 let until = format!("until a restart, {} stays as it is", pending.join(", "));
-                return Err(LoadError { problems }.help(&until));
+                return Err(LoadError::of(problems).help(&until));
             }
         }
         let (layers, notes) = (self.layers(), self.notes.clone());

@@ -36,8 +36,9 @@ pub struct SizeLimit {
 }
 
 impl SizeLimit {
-    /// For the files of one load of the settings together. Ten thousand tenants with keys of their own are 5 MB.
-    pub const SETTINGS: Self = Self::new(16 << 20, "all files of settings together");
+    /// For the files of one load of the settings together. Twelve thousand tenants with a key of their own
+    /// are 0.9 MB. More than this, of any text, would take the parser above 128 MiB.
+    pub const SETTINGS: Self = Self::new(3 << 19, "all files of settings together");
     /// For a file with secrets, or with a key set.
     pub const SECRET: Self = Self::new(1 << 20, "a file with a secret");
     /// For a file with certificates or a key. The CA certificates of an operating system are 220 kB.

@@ -45,9 +45,35 @@ impl Problem {
         Self { help: None, ..self.clone() }.to_string()
     }
 
+    /// The problem with texts that are not too long: a name in a file may be as long as the file, and a problem with
+    /// each key below it repeats it.
+    pub(crate) fn shortened(mut self) -> Self {
+        self.key = shortened(self.key);
+        self.message = shortened(self.message.into()).into();
+        self.help = self.help.map(shortened);
+        self
+    }
+
     pub(crate) fn help(self, help: impl Into<String>) -> Self {
         Self { help: Some(help.into()), ..self }
     }
+}
+
+/// The longest text of a problem, in bytes.
+const TEXT_MAX: usize = 2_000;
+
+fn shortened(mut text: String) -> String {
+    if text.len() > TEXT_MAX {
+        text.truncate(floor_char_boundary(&text, TEXT_MAX));
+        text.push('…');
+        text.shrink_to_fit();
+    }
+    text
+}
+
+/// The end of the last character of `text` that ends in its first `max` bytes.
+pub(crate) fn floor_char_boundary(text: &str, max: usize) -> usize {
+    (0..=max.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default()
 }
 
 impl fmt::Display for Problem {
@@ -92,14 +118,42 @@ impl fmt::Display for Location {
     }
 }
 
-/// Why there are no settings: every problem found, in the order of the layers and of their lines.
+/// Why there are no settings: the first problems found, in the order of the layers and of their lines.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct LoadError {
-    /// At least one.
+    /// At least one, and [`LoadError::PROBLEMS_MAX`] at most.
     pub problems: Vec<Problem>,
+    /// How many more there are.
+    pub omitted: usize,
 }
 
 impl LoadError {
+    /// Maximum of problems that are reported. A file of another program may have thousands, and every reload reports them.
+    pub const PROBLEMS_MAX: usize = 100;
+
+    /// The first of these problems.
+    pub fn of(mut problems: Vec<Problem>) -> Self {
+        let omitted = problems.len().saturating_sub(Self::PROBLEMS_MAX);
+        problems.truncate(Self::PROBLEMS_MAX);
+        Self { problems, omitted }
+    }
+
+    /// How many problems there are.
+    pub fn count(&self) -> usize {
+        self.problems.len() + self.omitted
+    }
+
+    /// A line that says how many are omitted, if any are.
+    pub fn summary(&self) -> Option<String> {
+        let (omitted, max) = (self.omitted, Self::PROBLEMS_MAX);
+        (omitted > 0).then(|| format!("… and {omitted} more problems: only the first {max} are reported"))
+    }
+
+    /// The text of each problem, and the line about those that are omitted.
+    pub fn texts(&self) -> Vec<String> {
+        self.problems.iter().map(Problem::to_string).chain(self.summary()).collect()
+    }
+
     /// Whether reading again may help without an edit: every problem may pass.
     pub fn persistence(&self) -> Persistence {
         let passes = |problem: &Problem| problem.persistence == Persistence::MayPass;
@@ -108,13 +162,13 @@ impl LoadError {
 
     /// The same, with `help` for each problem.
     pub(crate) fn help(self, help: &str) -> Self {
-        Self { problems: self.problems.into_iter().map(|problem| problem.help(help)).collect() }
+        let problems = self.problems.into_iter().map(|problem| problem.help(help)).collect();
+        Self { problems, omitted: self.omitted }
     }
 }
 
 impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lines: Vec<_> = self.problems.iter().map(Problem::to_string).collect();
-        f.write_str(&lines.join("\n"))
+        f.write_str(&self.texts().join("\n"))
     }
 }

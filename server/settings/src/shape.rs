@@ -10,6 +10,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
 
 use crate::Settings;
+use crate::problem::floor_char_boundary;
 use crate::value_kind::ValueKind;
 
 /// When a running server picks up a change of a key (`x-reload`).
@@ -175,12 +176,18 @@ fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// The part of a name that is shown; no valid one is as long. A file may have one of a megabyte, with problems below it.
+const NAME_SHOWN_MAX: usize = 300;
+
 /// A path as it is written in TOML: `telemetry.log_modules."realtime_server::edge"`.
 pub(crate) fn dotted<S: AsRef<str>>(path: &[S]) -> String {
     let bare = |name: &str| {
         !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_*".contains(&byte))
     };
-    let names = path.iter().map(AsRef::as_ref);
+    let names = path.iter().map(|name| {
+        let name = name.as_ref();
+        &name[..floor_char_boundary(name, NAME_SHOWN_MAX)]
+    });
     let written = names.map(|name| if bare(name) { name.to_owned() } else { format!("{name:?}") });
     written.collect::<Vec<_>>().join(".")
 }

@@ -149,7 +149,7 @@ fn report(
             Ok(checked) => super::print_stdout(format_args!("{name}: nothing is wrong\n{}", checked.files()))
                 .context("cannot print it")?,
             Err(error) => {
-                problems += error.problems.len();
+                problems += error.count();
                 super::print_stderr(&error);
             }
         }

@@ -149,3 +149,23 @@ fn memory_that_is_not_there_is_remarked() {
     server.write("config.toml", "[server]\nmemory_budget = \"900 TiB\"\n");
     server.log_line("`server.memory_budget` (900.0 TiB) is more than the ");
 }
+
+// 100,000 problems were 15 MB of log and 150 MB of memory.
+#[test]
+fn a_file_with_very_many_problems_is_refused_with_few_lines_and_little_memory() {
+    let server = Running::with(&[("config.toml", "# nothing\n")]);
+    for (text, problems) in [
+        ("a=\n".repeat(500_000), 1),
+        (".a".repeat(69).split_off(1) + "=1\n", 1),
+        ((0..40_000).map(|n| format!("key_{n} = 1\n")).collect(), 101),
+    ] {
+        server.write("config.toml", &text);
+        server.log_until("Settings refused");
+        let (status, body) = server.ask("POST", "/admin/reload", OPERATORS);
+        let body: Value = serde_json::from_str(&body).expect("JSON");
+        assert_eq!((status, body["problems"].as_array().expect("a list").len()), (422, problems), "{body}");
+    }
+    let log = server.log_until("39900 more problems");
+    assert_eq!(log.iter().filter(|line| line.contains(": key_")).count(), 100);
+    assert!(server.resident_peak() < RESIDENT_MAX, "{} bytes", server.resident_peak());
+}

@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 
 use super::environment::{CONFIG, ENVIRONMENT};
 use super::layer::{Layer, Problems};
+use super::read_limits::ReadLimits;
 use super::{near, positions, syntax};
-use crate::file_access::{self, Persistence, SizeLimit};
+use crate::file_access::{self, Persistence};
 use crate::problem::{Location, Problem};
 
 /// Looked for in this order when no file is named.
@@ -82,9 +83,9 @@ pub(crate) fn read(
         Err(problem) => problems.push(layers.len(), problem),
     }
     files.extend(now.environments.clone());
-    let mut limit = SizeLimit::SETTINGS;
+    let mut limits = ReadLimits::default();
     for file in files {
-        match layer(&file, before, &mut limit) {
+        match layer(&file, before, &mut limits) {
             Ok(layer) => {
                 if !layer.is_blank() {
                     now.filled.insert(file);
@@ -215,13 +216,15 @@ fn variable(name: &str) -> Location {
 
 /// What is in `file`. If there was something `before`, there has to be something now: a program
 /// that writes a file in place empties it first.
-fn layer(file: &Path, before: &Files, limit: &mut SizeLimit) -> Result<Layer, Vec<Problem>> {
+fn layer(file: &Path, before: &Files, limits: &mut ReadLimits) -> Result<Layer, Vec<Problem>> {
     let name = file.display().to_string();
-    let bytes = file_access::read(file, *limit).map_err(|error| vec![unreadable(file, &error)])?;
-    limit.subtract(bytes.len());
+    let bytes = file_access::read(file, limits.bytes).map_err(|error| vec![unreadable(file, &error)])?;
+    limits.bytes.subtract(bytes.len());
     let text = positions::text(&name, bytes).map_err(|problem| vec![problem])?;
-    let values = positions::parse(&text).map_err(|errors| syntax::explain(&name, &text, errors))?;
-    let layer = Layer::file(name, text, values);
+    limits.subtract_keys(&text).map_err(|refused| vec![Problem::at(location(file), refused)])?;
+    let (values, positions) =
+        positions::parse(&text).map_err(|errors| syntax::explain(&name, &text, errors))?;
+    let layer = Layer::file(name, values, positions);
     if layer.is_blank() && before.filled.contains(file) {
         let emptied = Problem::at(location(file), "is empty now and was not before");
         return Err(vec![emptied.help("to configure nothing, leave a comment in it")]);

@@ -1,7 +1,5 @@
 //! One layer: some values, and where a person finds them.
 
-use std::sync::OnceLock;
-
 use serde_json::{Map, Value};
 
 use super::positions::Positions;
@@ -22,9 +20,8 @@ pub(crate) struct Layer {
     /// A file's path, a variable's name, or a flag as it is typed.
     pub name: String,
     pub values: Map<String, Value>,
-    /// The text of a file.
-    text: String,
-    positions: OnceLock<Positions>,
+    /// Of a file.
+    positions: Option<Positions>,
 }
 
 /// Without its values, which may be secrets.
@@ -35,13 +32,13 @@ impl std::fmt::Debug for Layer {
 }
 
 impl Layer {
-    pub(crate) fn file(name: String, text: String, values: Map<String, Value>) -> Self {
-        Self { origin: Origin::File, name, values, text, positions: OnceLock::new() }
+    pub(crate) fn file(name: String, values: Map<String, Value>, positions: Positions) -> Self {
+        Self { origin: Origin::File, name, values, positions: Some(positions) }
     }
 
     /// Whether it is a file with nothing in it, not even a comment.
     pub(crate) fn is_blank(&self) -> bool {
-        self.origin == Origin::File && self.text.trim().is_empty()
+        self.positions.as_ref().is_some_and(Positions::is_blank)
     }
 
     /// A layer of one value.
@@ -50,15 +47,12 @@ impl Layer {
             Value::Object(values) => without_nulls(values),
             _ => Map::new(),
         };
-        Self { origin, name, values, text: String::new(), positions: OnceLock::new() }
+        Self { origin, name, values, positions: None }
     }
 
     /// Where in this layer `path` was written, or the nearest thing above it.
     pub(crate) fn location<S: AsRef<str>>(&self, path: &[S]) -> Location {
-        let position = (self.origin == Origin::File).then(|| {
-            // Looked up rarely, so that a file without problems is read once only.
-            self.positions.get_or_init(|| Positions::of(&self.text)).find(path)
-        });
+        let position = self.positions.as_ref().map(|positions| positions.find(path));
         Location { source: self.to_string(), position }
     }
 }
@@ -87,24 +81,39 @@ impl std::fmt::Display for Layer {
     }
 }
 
-/// The problems found so far, each with the number of its layer.
+/// The problems found so far, each with the number of its layer: the first ones, and how many there are beyond them.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Problems(Vec<(usize, Problem)>);
+pub(crate) struct Problems {
+    first: Vec<(usize, Problem)>,
+    omitted: usize,
+}
 
 impl Problems {
     pub(crate) fn push(&mut self, layer: usize, problem: Problem) {
-        self.0.push((layer, problem));
+        self.first.push((layer, problem.shortened()));
+        // Not at each push: sorting a few more at a time costs less.
+        if self.first.len() >= 2 * LoadError::PROBLEMS_MAX {
+            self.omit();
+        }
     }
 
     /// Fails if there are any, in the order of the layers and of their lines.
     pub(crate) fn none(&mut self) -> Result<(), LoadError> {
-        if self.0.is_empty() {
+        if self.first.is_empty() {
             return Ok(());
         }
-        self.0.sort_by(|(a_layer, a), (b_layer, b)| {
+        self.omit();
+        let problems = self.first.drain(..).map(|(_, problem)| problem).collect();
+        Err(LoadError { problems, omitted: self.omitted })
+    }
+
+    /// Sorts them, and keeps only the first ones.
+    fn omit(&mut self) {
+        self.first.sort_by(|(a_layer, a), (b_layer, b)| {
             (a_layer, &a.location, &a.key).cmp(&(b_layer, &b.location, &b.key))
         });
-        Err(LoadError { problems: self.0.drain(..).map(|(_, problem)| problem).collect() })
+        self.omitted += self.first.len().saturating_sub(LoadError::PROBLEMS_MAX);
+        self.first.truncate(LoadError::PROBLEMS_MAX);
     }
 }
 

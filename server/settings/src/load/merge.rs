@@ -1,6 +1,7 @@
 //! Layers put upon each other, each value remembering the layer it came from. The only file that knows
 //! figment.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use figment::value::{Dict, Map, Value as FigmentValue};
@@ -84,7 +85,7 @@ pub(crate) fn merge(layers: &[Layer]) -> Merged {
                 remove(&mut values, path);
             }
         }
-        figment = figment.merge(Numbered { number, values });
+        figment = figment.merge(Numbered { number, values: Cell::new(values) });
     }
     let data = figment.data().expect("layers are values already, so none can fail");
     let values = data.into_values().next().unwrap_or_default();
@@ -94,7 +95,8 @@ pub(crate) fn merge(layers: &[Layer]) -> Merged {
 /// A layer for figment: its name is its number, by which values find it again.
 struct Numbered {
     number: usize,
-    values: Dict,
+    /// Given away when figment asks for them, which it does once: a copy of many tenants takes much memory.
+    values: Cell<Dict>,
 }
 
 impl Provider for Numbered {
@@ -103,7 +105,7 @@ impl Provider for Numbered {
     }
 
     fn data(&self) -> figment::error::Result<Map<Profile, Dict>> {
-        Ok(Map::from([(Profile::Default, self.values.clone())]))
+        Ok(Map::from([(Profile::Default, self.values.take())]))
     }
 }
 

@@ -16,6 +16,7 @@ mod misspelt;
 mod near;
 mod padding;
 mod positions;
+mod read_limits;
 mod sources;
 mod syntax;
 mod tenants;

@@ -3,13 +3,12 @@
 //! The only file that knows the TOML parser. Its messages name what it expected; they do not repeat the
 //! text, which may be a secret.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 use serde_json::{Map, Value};
 use toml::de::{DeTable, DeValue};
 
-use crate::problem::{Location, Problem};
+use crate::problem::{Location, Problem, floor_char_boundary};
 
 /// The text of the file `name`, or the position of the first invalid byte.
 pub(crate) fn text(name: &str, bytes: Vec<u8>) -> Result<String, Problem> {
@@ -28,14 +27,38 @@ pub(super) struct SyntaxError {
     pub span: Option<Range<usize>>,
 }
 
-/// The values in `text`, or every syntax error in it.
-pub(super) fn parse(text: &str) -> Result<Map<String, Value>, Vec<SyntaxError>> {
-    let (table, errors) = DeTable::parse_recoverable(text);
-    if errors.is_empty() {
-        return Ok(object(table.get_ref()));
+/// How much text after the first syntax error is searched for further ones. Every error takes memory.
+const SEARCHED_AFTER_ERROR: usize = 64 << 10;
+
+/// The values in `text` and the positions of their keys, or its syntax errors: the first one, and those in the
+/// [`SEARCHED_AFTER_ERROR`] bytes after it.
+pub(super) fn parse(text: &str) -> Result<(Map<String, Value>, Positions), Vec<SyntaxError>> {
+    let table = DeTable::parse(text).map_err(|first| syntax_errors(text, &first))?.into_inner();
+    let positions = Positions::in_table(text, &table);
+    Ok((object(table), positions))
+}
+
+fn syntax_errors(text: &str, first: &toml::de::Error) -> Vec<SyntaxError> {
+    let end = first.span().map_or(text.len(), |span| end_of_search(text, span.end));
+    let (_, errors) = DeTable::parse_recoverable(&text[..end]);
+    let errors = errors
+        .into_iter()
+        .map(|error| SyntaxError { message: error.message().to_owned(), span: error.span() });
+    // A list or a text that is open where the search ends is not an error of the whole text.
+    let is_of_text = |error: &SyntaxError| {
+        !error.message.starts_with("unclosed") && error.span.as_ref().is_none_or(|span| span.end < end)
+    };
+    if end < text.len() { errors.filter(is_of_text).collect() } else { errors.collect() }
+}
+
+/// Where the search for further errors ends: at the end of a line, unless a line is too long.
+fn end_of_search(text: &str, from: usize) -> usize {
+    let limit = from.saturating_add(SEARCHED_AFTER_ERROR);
+    if limit >= text.len() {
+        return text.len();
     }
-    let errors = errors.into_iter();
-    Err(errors.map(|error| SyntaxError { message: error.message().to_owned(), span: error.span() }).collect())
+    let end_of_line = text.as_bytes()[from..limit].iter().rposition(|byte| *byte == b'\n');
+    end_of_line.map_or_else(|| floor_char_boundary(text, limit), |line| from + line + 1)
 }
 
 /// A dotted key as a path; names in quotes may contain dots.
@@ -56,13 +79,17 @@ pub(crate) fn path_of(key: &str) -> Option<Vec<String>> {
     Some(path)
 }
 
-fn object(table: &DeTable<'_>) -> Map<String, Value> {
-    table.iter().map(|(name, value)| (name.get_ref().to_string(), json(value.get_ref()))).collect()
+/// By value, so that each part of the table is freed when it has been read.
+fn object(table: DeTable<'_>) -> Map<String, Value> {
+    table
+        .into_iter()
+        .map(|(name, value)| (name.into_inner().into_owned(), json(value.into_inner())))
+        .collect()
 }
 
 /// Dates, which JSON does not have, become text; `inf` and `nan` become `null`, which TOML does not have and no key
 /// accepts.
-fn json(value: &DeValue<'_>) -> Value {
+fn json(value: DeValue<'_>) -> Value {
     match value {
         DeValue::String(text) => text.as_ref().into(),
         DeValue::Integer(number) => {
@@ -70,60 +97,78 @@ fn json(value: &DeValue<'_>) -> Value {
             whole.map_or_else(|_| number.as_str().into(), Value::from)
         }
         DeValue::Float(number) => number.as_str().parse::<f64>().map_or(Value::Null, Value::from),
-        DeValue::Boolean(value) => (*value).into(),
+        DeValue::Boolean(value) => value.into(),
         DeValue::Datetime(date) => date.to_string().into(),
-        DeValue::Array(items) => items.iter().map(|item| json(item.get_ref())).collect(),
+        DeValue::Array(items) => items.into_iter().map(|item| json(item.into_inner())).collect(),
         DeValue::Table(table) => Value::Object(object(table)),
     }
 }
 
-/// The positions of the keys of a file.
+/// The text of a file, and the positions of its keys.
 pub(crate) struct Positions {
     lines: Lines,
-    root: KeyOffset,
+    keys: Vec<KeyOffset>,
 }
 
-#[derive(Default)]
+/// Where a key is written first. A list, and not a map, of those inside: most have none or a few, for which a map takes ten
+/// times the memory.
 struct KeyOffset {
+    name: Box<str>,
     offset: usize,
-    inside: BTreeMap<String, KeyOffset>,
+    /// Sorted by name.
+    inside: Vec<Self>,
 }
 
 impl Positions {
-    pub(crate) fn of(text: &str) -> Self {
+    /// Those in `text`, as far as it is TOML.
+    pub(super) fn of(text: &str) -> Self {
         let (table, _) = DeTable::parse_recoverable(text);
-        Self {
-            lines: Lines::of(text),
-            root: KeyOffset { offset: 0, inside: KeyOffset::inside(table.get_ref()) },
-        }
+        Self::in_table(text, table.get_ref())
+    }
+
+    fn in_table(text: &str, table: &DeTable<'_>) -> Self {
+        Self { lines: Lines::of(text), keys: KeyOffset::inside(table) }
+    }
+
+    /// Whether there is nothing in the text, not even a comment.
+    pub(crate) fn is_blank(&self) -> bool {
+        self.lines.text.trim().is_empty()
     }
 
     /// Line and column of `path`, or of its nearest parent.
     pub(crate) fn find<S: AsRef<str>>(&self, path: &[S]) -> (usize, usize) {
-        let mut entry = &self.root;
-        for name in path {
-            match entry.inside.get(name.as_ref()) {
-                Some(inside) => entry = inside,
-                None => break,
-            }
-        }
-        self.lines.position(entry.offset)
+        let (_, offset) = self.nearest(path);
+        self.lines.position(offset)
     }
 
     /// Line and column of `path` itself.
     pub(super) fn find_exactly<S: AsRef<str>>(&self, path: &[S]) -> Option<(usize, usize)> {
-        let entry = path.iter().try_fold(&self.root, |entry, name| entry.inside.get(name.as_ref()))?;
-        Some(self.lines.position(entry.offset))
+        let (found, offset) = self.nearest(path);
+        (found == path.len()).then(|| self.lines.position(offset))
+    }
+
+    /// How many names of `path` are written, and where the last of them is.
+    fn nearest<S: AsRef<str>>(&self, path: &[S]) -> (usize, usize) {
+        let (mut keys, mut offset) = (&self.keys, 0);
+        for (found, name) in path.iter().enumerate() {
+            match keys.binary_search_by(|key| (*key.name).cmp(name.as_ref())) {
+                Ok(index) => (keys, offset) = (&keys[index].inside, keys[index].offset),
+                Err(_) => return (found, offset),
+            }
+        }
+        (path.len(), offset)
     }
 }
 
 impl KeyOffset {
-    fn inside(table: &DeTable<'_>) -> BTreeMap<String, Self> {
-        let entries = table.iter().map(|(name, value)| {
+    fn inside(table: &DeTable<'_>) -> Vec<Self> {
+        let keys = table.iter().map(|(name, value)| {
             let inside = value.get_ref().as_table().map(Self::inside).unwrap_or_default();
-            (name.get_ref().to_string(), Self { offset: name.span().start, inside })
+            Self { name: name.get_ref().as_ref().into(), offset: name.span().start, inside }
         });
-        entries.collect()
+        let mut keys: Vec<_> = keys.collect();
+        keys.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        keys
     }
 }
 

@@ -157,7 +157,7 @@ impl ReadLayers {
         tenants::complete(&mut values, default_tenant, &self.layers, &self.merged, &mut problems);
         problems.none()?;
         let values = Values::over_defaults(values);
-        let settings = values.settings().map_err(|problem| LoadError { problems: vec![problem] })?;
+        let settings = values.settings().map_err(|problem| LoadError::of(vec![problem]))?;
         for conflict in settings.conflicts() {
             let said =
                 |key: &String| self.merged.location_of(&self.layers, default_tenant, &positions::path(key));

@@ -58,7 +58,7 @@ impl<'a> SyntaxProblems<'a> {
                 Problem { help, ..Problem::at(location, format!("not TOML: {why}")) }
             }
         };
-        self.problems.push(problem);
+        self.problems.push(problem.shortened());
     }
 
     /// A key at `span` that the text already has.

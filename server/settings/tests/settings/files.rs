@@ -4,7 +4,7 @@ use std::os::unix::fs::symlink;
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
-use crate::{Folder, only};
+use crate::{Folder, errors, only};
 
 #[test]
 fn a_named_file_must_exist() {
@@ -109,14 +109,36 @@ fn the_size_of_files_is_limited() {
     assert_eq!(
         folder.errors(&[]),
         "config.d/large.toml: cannot be read: it is too large: it has 1 GiB, and all files of settings together may \
-         have 16 MiB"
+         have 1536 KiB"
     );
     // One after the other: many files would take as much memory as a large one.
-    folder.write("config.toml", &format!("#{}", " ".repeat(9 << 20)));
-    folder.write("config.d/large.toml", &format!("#{}", " ".repeat(9 << 20)));
-    assert!(folder.errors(&[]).contains("all files of settings together may have 16 MiB"));
+    folder.write("config.toml", &format!("#{}", " ".repeat(9 << 17)));
+    folder.write("config.d/large.toml", &format!("#{}", " ".repeat(9 << 17)));
+    assert!(folder.errors(&[]).contains("all files of settings together may have 1536 KiB"));
     resize("config.toml", 0);
     resize("secret", (1 << 20) + 1);
     let error = folder.errors(&[("JWT_SECRET_FILE", "{}/secret")]);
     assert!(error.contains("it has 1048577 B, and a file with a secret may have 1 MiB"), "{error}");
+}
+
+// Half a million lines `a=` took half a gigabyte, and 2 MB of `a.a.a=1` three.
+#[test]
+fn the_number_of_keys_is_limited() {
+    let deep = |lines: usize| format!("a{}=1\n", ".a".repeat(69)).repeat(lines);
+    for (text, keys) in [("a=\n".repeat(500_000), 500_000), (deep(1_000), 70_000)] {
+        assert_eq!(
+            errors(&text, &[]),
+            format!(
+                "config.toml: cannot be read: it is too large: it has {keys} keys and list items, and all files of \
+                 settings together may have 50000 (each `.`, `=`, `,` and `[` outside comments counts as one)"
+            )
+        );
+    }
+    let tenants: String =
+        (0..12_000).map(|n| format!("[tenants.t{n}.auth]\njwt_secret = \"{n:032}\"\n")).collect();
+    let commented = format!("# {}\n{tenants}", ".".repeat(60_000));
+    let folder = Folder::with(&[("config.toml", &commented)]);
+    assert_eq!(folder.sources(&[]).load().expect("they are few enough").settings.tenants.len(), 12_000);
+    folder.write("config.d/more.toml", &tenants);
+    assert!(folder.errors(&[]).starts_with("config.d/more.toml: cannot be read: it is too large"));
 }

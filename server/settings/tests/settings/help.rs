@@ -213,18 +213,21 @@ fn a_duplicate_key_is_reported_with_the_position_of_the_first() {
 #[test]
 fn a_file_with_many_errors_is_reported_in_time() {
     let file = "[server]\n".to_owned() + &"port = 1x\n".repeat(5_000);
-    assert_eq!(errors(&file, &[]).lines().filter(|line| line.starts_with("config.toml")).count(), 9_999);
+    let errors = errors(&file, &[]);
+    assert_eq!(errors.lines().filter(|line| line.starts_with("config.toml")).count(), 100, "the first ones");
+    assert!(errors.lines().last().is_some_and(|line| line.contains("more problems")), "{errors}");
 }
 
 // Twenty thousand took 14 s while each was compared with every key.
 #[test]
 fn a_file_of_unknown_keys_is_checked_in_linear_time() {
-    let file = (0..20_000).map(|n| format!("max_cnnections_{n} = 1\n")).collect::<String>();
+    let file = (0..20_000).map(|n| format!("max_cnnections_{n:05} = 1\n")).collect::<String>();
     let started = std::time::Instant::now();
     let errors = errors(&format!("[server]\n{file}"), &[]);
     assert!(started.elapsed().as_secs() < 5, "{:?}", started.elapsed());
-    assert_eq!(errors.lines().filter(|line| line.ends_with(": unknown key")).count(), 20_000);
+    assert_eq!(errors.lines().filter(|line| line.ends_with(": unknown key")).count(), 100);
     assert_eq!(errors.lines().filter(|line| line.starts_with("    help: ")).count(), 50, "the first ones");
+    assert!(errors.contains("and 19900 more problems"), "{errors}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The texts of problems, word for word.
 
-use crate::{Folder, errors};
+use crate::{Folder, errors, load};
 
 #[test]
 fn a_bad_value_is_reported_with_its_place_and_what_was_expected() {
@@ -294,5 +294,39 @@ fn an_invalid_module_name_is_reported() {
         let errors = errors(&format!("[telemetry.log_modules]\n\"{bad}\" = \"debug\""), &[]);
         let expected = "the name must be the path of a module, such as realtime_server::edge";
         assert!(errors.starts_with("config.toml:2:1: ") && errors.ends_with(expected), "{errors}");
+    }
+}
+
+#[test]
+fn of_many_problems_the_first_are_reported_and_the_others_counted() {
+    let unknown: String = (0..250).map(|n| format!("key_{n:03} = 1\n")).collect();
+    let error = load(&unknown, &[]).expect_err("no key is known");
+    assert_eq!((error.problems.len(), error.count()), (100, 250));
+    let text = error.to_string();
+    assert!(text.contains(":100:1: key_099: unknown key\n"), "{text}");
+    assert!(text.ends_with("\n… and 150 more problems: only the first 100 are reported"), "{text}");
+}
+
+#[test]
+fn a_problem_does_not_repeat_a_name_as_long_as_the_file() {
+    let name = "x".repeat(1 << 20);
+    let text = errors(&format!("[tenants.{name}]\na = 1\nb = 2\n"), &[]);
+    assert!(text.len() < 20_000, "{} bytes", text.len());
+}
+
+// Each error takes memory, so only the text near the first one is searched for more.
+#[test]
+fn errors_far_behind_the_first_are_not_searched_for() {
+    let without_value = |key: &str| (0..10).map(|n| format!("{key}{n} =\n")).collect::<String>();
+    let (near, far) = (without_value("near"), without_value("far"));
+    for open in ["list = [\n", "text = \"\"\"\n", "inline = {\n"] {
+        let closed = match open.trim_end().chars().last() {
+            Some('[') => "]\n",
+            Some('{') => "}\n",
+            _ => "\"\"\"\n",
+        };
+        let between = "# a comment, or text\n".repeat(5_000);
+        let error = load(&format!("{near}{open}{between}{closed}{far}"), &[]).expect_err("not TOML");
+        assert_eq!(error.count(), 10, "{open}: {error}");
     }
 }
