@@ -65,6 +65,7 @@ impl Server {
             exporters,
             routes,
             workers,
+            open_files,
         } = builder;
         let Resources { acceptor, bus: redis, .. } = match resources {
             Some(resources) => resources,
@@ -78,7 +79,7 @@ impl Server {
         let stopping = lifecycle.token(LifecyclePhase::Stopping);
         let jwks = JwksSources::new(tasks.clone(), stopping.clone());
         let workers = Arc::new(workers.unwrap_or_else(Workers::current));
-        let node = Node::new(settings, jwks, link, lifecycle, exporters)?;
+        let node = Node::new(settings, jwks, link, lifecycle, exporters, open_files)?;
         let server = &node.settings().server;
         let listener = listener::bind(server)
             .with_context(|| format!("cannot listen on {}", SocketAddr::new(server.host, server.port)))?;

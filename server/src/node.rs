@@ -7,6 +7,7 @@ mod keys;
 mod lifecycle;
 mod memory_limit;
 mod memory_remarks;
+mod open_files;
 mod queue_memory;
 mod readiness;
 mod reloading;
@@ -17,6 +18,7 @@ pub use keys::{NoVerificationKey, unusable_keys};
 pub use lifecycle::{Lifecycle, LifecyclePhase, Urgency};
 pub use memory_limit::MemoryLimit;
 pub use memory_remarks::memory_remarks;
+pub use open_files::OpenFiles;
 pub use queue_memory::{bus_queue_bounds, queue_memory};
 pub use readiness::Readiness;
 pub use reloading::{Changes, Outcome, Reload, Reloading, SettingsStatus};
@@ -72,6 +74,7 @@ pub struct Node {
     queue_memory: usize,
     /// The account of what belongs to no tenant: connections without a WebSocket, and pages for operators.
     pub common_memory: Arc<TenantMemory>,
+    open_files: OpenFiles,
     sockets: Permits,
     reserved_sockets: Permits,
     connections: Permits,
@@ -91,7 +94,8 @@ pub struct Node {
 pub const SPARE_SOCKETS: usize = 1_024;
 
 impl Node {
-    /// A node without clients. Its keys are fetched by `jwks`; its metrics go to Prometheus' page and to `exporters`.
+    /// A node without clients. Its keys are fetched by `jwks`; its metrics go to Prometheus' page and to `exporters`. It
+    /// accepts no more connections than there are `open_files` for.
     ///
     /// # Errors
     /// Without a key no token can be verified, so there is nothing to run.
@@ -101,6 +105,7 @@ impl Node {
         link: ClusterLink,
         lifecycle: Lifecycle,
         exporters: Vec<Exporter>,
+        open_files: OpenFiles,
     ) -> anyhow::Result<Arc<Self>> {
         if let Some(no_key) = NoVerificationKey::find(&settings) {
             anyhow::bail!("{no_key}: set JWT_SECRET, or start with `serve --dev` to try things out");
@@ -139,6 +144,7 @@ impl Node {
             memory,
             memory_limit: Mutex::new(memory_limit),
             queue_memory,
+            open_files,
             sockets: Permits::default(),
             reserved_sockets: Permits::default(),
             connections: Permits::default(),
@@ -218,26 +224,37 @@ impl Node {
     }
 
     fn max_sockets(&self) -> usize {
-        self.settings().server.max_connections.get().saturating_add(SPARE_SOCKETS)
+        let wanted = self.settings().server.max_connections.get().saturating_add(SPARE_SOCKETS);
+        wanted.min(self.socket_files())
+    }
+
+    /// Maximum of WebSockets. If there are too few descriptors for them, a quarter of the sockets is left to HTTP.
+    fn max_connections(&self) -> usize {
+        let files = self.socket_files();
+        self.settings().server.max_connections.get().min(files - SPARE_SOCKETS.min(files / 4))
+    }
+
+    /// Descriptors for sockets other than the reserved ones.
+    fn socket_files(&self) -> usize {
+        self.open_files.sockets(self.settings().server.reserved_sockets.get())
     }
 
     /// Whether there is room for one more WebSocket.
     pub fn has_room_for_connection(&self) -> bool {
-        self.connections.in_use() < self.settings().server.max_connections.get()
+        self.connections.in_use() < self.max_connections()
     }
 
     /// A permit for one more WebSocket, if there is one.
     pub fn acquire_connection(&self) -> Option<Permit> {
-        self.connections.acquire(self.settings().server.max_connections.get())
+        self.connections.acquire(self.max_connections())
     }
 
     /// How many WebSockets a tenant may have while one that it is about to get is counted
     /// (`server.max_connections_percent_per_tenant`).
     pub fn max_connections_of_tenant(&self) -> usize {
-        let server = &self.settings().server;
         let others_and_its = self.connections().saturating_sub(1);
-        let free = server.max_connections.get().saturating_sub(others_and_its);
-        hub::share(free, server.max_connections_percent_per_tenant)
+        let free = self.max_connections().saturating_sub(others_and_its);
+        hub::share(free, self.settings().server.max_connections_percent_per_tenant)
     }
 
     /// Open TCP connections.

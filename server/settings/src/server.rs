@@ -105,7 +105,10 @@ pub struct Server {
     #[schemars(range(min = 1, max = 100), extend("x-reload" = "live"))]
     pub max_connections_percent_per_tenant: u8,
 
-    /// Limit of open files that this process requests; every connection is one. Unset: as many as the system allows.
+    /// Limit of open files that this process requests; every connection is one. Unset: as many as the system allows. If
+    /// there are too few for `max_connections`, 1,024 more and `reserved_sockets`, only as many connections are accepted as
+    /// there are files for: 64 and 4 for each thread are kept for other purposes, and a quarter of the connections, but no
+    /// more than 1,024, for those that are not WebSockets.
     #[schemars(extend("x-reload" = "restart"))]
     pub open_files: Option<NonZeroU64>,
 

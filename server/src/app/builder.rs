@@ -7,6 +7,7 @@ use settings::Settings;
 use super::Server;
 use crate::auth::{Authorizer, PublicRooms};
 use crate::bus::Bus;
+use crate::node::OpenFiles;
 use crate::reload::ConfigReloader;
 use crate::resources::Resources;
 use crate::routes::Route;
@@ -26,6 +27,7 @@ pub struct ServerBuilder {
     pub(super) exporters: Vec<Exporter>,
     pub(super) routes: Vec<Route>,
     pub(super) workers: Option<Workers>,
+    pub(super) open_files: OpenFiles,
 }
 
 impl ServerBuilder {
@@ -41,6 +43,7 @@ impl ServerBuilder {
             exporters: Vec::new(),
             routes: Vec::new(),
             workers: None,
+            open_files: OpenFiles::default(),
         }
     }
 
@@ -92,6 +95,12 @@ impl ServerBuilder {
     #[must_use]
     pub fn workers(self, workers: Workers) -> Self {
         Self { workers: Some(workers), ..self }
+    }
+
+    /// Accepts no more connections than there are `open_files` for. Without them as many as the settings allow.
+    #[must_use]
+    pub fn open_files(self, open_files: OpenFiles) -> Self {
+        Self { open_files, ..self }
     }
 
     /// Starts serving. When this returns, clients can connect.

@@ -97,6 +97,7 @@ impl Checked {
         let settings = &self.loaded.settings;
         let memory = memory_remarks(settings, queue_memory(settings));
         let notes = notes.chain(memory.into_iter().map(|note| note.text));
+        let notes = notes.chain(super::open_files::remark(&settings.server));
         notes.chain(unusable_keys(settings)).chain(self.loaded.overridden()).collect()
     }
 

@@ -115,13 +115,14 @@ pub async fn run(args: Args, signals: Option<Signals>) -> anyhow::Result<()> {
     if let Err(error) = &lock {
         warn!("{error}; a second server on the same folder would not be noticed");
     }
-    super::open_files::raise(&settings.server);
     let reloader = ConfigReloader::new(sources, &loaded, logs, watch, hangup);
     let files = start_line::files(&loaded, &resources);
     let threads = settings.server.worker_threads.or_else(|| thread::available_parallelism().ok());
-    let workers = Workers::start(threads.unwrap_or(NonZeroUsize::MIN)).context("cannot start the workers")?;
-    let server = Server::builder(settings.clone()).resources(resources).reloader(reloader).workers(workers);
-    let server = server.start().await?;
+    let threads = threads.unwrap_or(NonZeroUsize::MIN);
+    let open_files = super::open_files::raise(&settings.server, threads);
+    let workers = Workers::start(threads).context("cannot start the workers")?;
+    let server = Server::builder(settings.clone()).resources(resources).reloader(reloader);
+    let server = server.workers(workers).open_files(open_files).start().await?;
     let folder = DataDir::of(&settings);
     let _kept = Running::new(&settings, server.address()).keep(folder.path()).inspect_err(|error| {
         debug!("Cannot write into {folder}, `realtime-server health` uses the settings alone: {error}")

@@ -22,12 +22,14 @@ use std::sync::Arc;
 
 use hub::{MemoryCharge, MemoryKind};
 use parking_lot::Mutex;
+use tracing::warn;
 
 use self::waiting::Waiting;
 use crate::addresses::Addresses;
 use crate::node::Node;
 use crate::permit::Permit;
 use crate::telemetry::codes::{Code, Scope};
+use crate::telemetry::line_limits::LineKind;
 
 pub(super) use self::socket::{BusySocket, Socket, SocketPermits};
 
@@ -159,11 +161,9 @@ impl SocketTable {
 
     /// Closes a connection for another one, if `choose` finds one.
     fn close(&self, choose: impl FnOnce(&Class) -> Option<Held>) -> bool {
-        let is_closed = choose(&self.usual).is_some();
-        if is_closed {
-            self.node.metrics.node.sockets_closed_early.increment(1);
-        }
-        is_closed
+        let closed = choose(&self.usual);
+        closed.iter().for_each(|closed| self.count_closed(closed));
+        closed.is_some()
     }
 
     fn usual(&self, network: Option<IpAddr>) -> Result<Held, Shortage> {
@@ -173,7 +173,7 @@ impl SocketTable {
         };
         let of_server = self.node.acquire_socket().or_else(|| {
             let closed = self.usual.close_one_for(network)?;
-            self.node.metrics.node.sockets_closed_early.increment(1);
+            self.count_closed(&closed);
             Some(closed.of_server)
         });
         let of_server = of_server.ok_or(Shortage::Server)?;
@@ -206,6 +206,15 @@ impl SocketTable {
                 self.count_refused(shortage);
                 Err(shortage)
             }
+        }
+    }
+
+    /// Counts a connection that is closed for another one.
+    fn count_closed(&self, closed: &Held) {
+        let metrics = &self.node.metrics;
+        metrics.node.sockets_closed_early.increment(1);
+        if metrics.line_limits.admit(LineKind::ClosedEarly) {
+            warn!(client_address = closed.network.map(tracing::field::display), "{}", LineKind::ClosedEarly);
         }
     }
 

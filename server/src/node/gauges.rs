@@ -13,7 +13,7 @@ impl Node {
         let (population, metrics) = (self.hub.population(), &self.metrics.node);
         metrics.connections_total.set(self.open_sockets() as f64);
         metrics.connections_active.set(self.connections() as f64);
-        metrics.connections_max.set(self.settings().server.max_connections.get() as f64);
+        metrics.connections_max.set(self.max_connections() as f64);
         metrics.rooms.set(population.rooms as f64);
         metrics.members.set(population.members as f64);
         metrics.uptime_seconds.set(self.started.elapsed().as_secs_f64());

@@ -33,6 +33,8 @@ pub enum LineKind {
     RefusedBytes,
     /// A connection of a load balancer without a PROXY header.
     RefusedProxyHeader,
+    /// A connection that was closed because another one needed its place.
+    ClosedEarly,
     /// An operational code.
     Code(Code),
 }
@@ -43,6 +45,9 @@ impl fmt::Display for LineKind {
             Self::Request(status) => write!(f, "Requests answered with {}", status.as_u16()),
             Self::RefusedBytes => f.write_str("Refused bytes that are not an HTTP request"),
             Self::RefusedProxyHeader => f.write_str("Refused a connection from `server.proxy_protocol_from`"),
+            Self::ClosedEarly => {
+                f.write_str("Closed a connection without a request to make room for another one")
+            }
             Self::Code(code) => write!(f, "{code}"),
         }
     }
@@ -194,7 +199,7 @@ fn write_summary(kind: LineKind, suppressed: Suppressed) {
         LineKind::Request(status) => {
             warn!(status = status.as_u16(), suppressed = lines, "{kind}: {suppressed}");
         }
-        LineKind::RefusedBytes | LineKind::RefusedProxyHeader => {
+        LineKind::RefusedBytes | LineKind::RefusedProxyHeader | LineKind::ClosedEarly => {
             warn!(suppressed = lines, "{kind}: {suppressed}");
         }
     }

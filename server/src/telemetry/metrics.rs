@@ -25,7 +25,7 @@ metrics! {
         pub connections_total: Gauge = "phoenix_connections_total",
         /// WebSocket connections, which count towards the limit.
         pub connections_active: Gauge = "phoenix_connections_active",
-        /// WebSocket connections allowed at once (server.max_connections).
+        /// WebSocket connections allowed at once (server.max_connections, fewer if server.open_files is too low).
         pub connections_max: Gauge = "phoenix_connections_max",
         /// Sockets with at least one joined channel, of all tenants.
         pub users: Gauge = "realtime_connections_global_connected",
@@ -39,7 +39,7 @@ metrics! {
         pub connections_refused: Counter = "realtime_connections_refused_total",
         /// Handshakes refused because their address had the maximum number of connections (server.max_connections_per_address).
         pub connections_refused_by_address: Counter = "realtime_connections_refused_by_address_total",
-        /// TCP connections refused because the server had as many as it may have (server.max_connections and 1,024 more), or no memory for one more (server.memory_budget).
+        /// TCP connections refused because the server had as many as it may have (server.max_connections and 1,024 more, fewer if server.open_files is too low), or no memory for one more (server.memory_budget).
         pub sockets_refused: Counter = "realtime_sockets_refused_total",
         /// TCP connections refused because their address had the maximum of those that are not WebSockets (server.max_sockets_per_address).
         pub sockets_refused_by_address: Counter = "realtime_sockets_refused_by_address_total",

@@ -88,7 +88,7 @@ mod tests {
     use crate::auth::{PublicRooms, sign};
     use crate::bus::ClusterLink;
     use crate::close_reason::CloseReason;
-    use crate::node::{Lifecycle, Node};
+    use crate::node::{Lifecycle, Node, OpenFiles};
     use crate::sessions::{Admission, ClientContext, KeptClaims, Services};
     use crate::telemetry::request_context::RequestContext;
 
@@ -111,7 +111,8 @@ mod tests {
         settings.auth.jwt_secret = Some(secret.clone());
         let tasks = TaskTracker::new();
         let sources = JwksSources::new(tasks.clone(), CancellationToken::new());
-        let node = Node::new(settings, sources, ClusterLink::standalone(), Lifecycle::default(), Vec::new())
+        let (link, lifecycle) = (ClusterLink::standalone(), Lifecycle::default());
+        let node = Node::new(settings, sources, link, lifecycle, Vec::new(), OpenFiles::default())
             .expect("a secret is all it takes");
         let services =
             Arc::new(Services { node: Arc::clone(&node), authorizer: Arc::new(PublicRooms), tasks });
