@@ -79,6 +79,7 @@ pub mod resources;
 pub mod response;
 pub mod routes;
 pub mod sessions;
+pub mod store;
 pub mod telemetry;
 pub mod tenants;
 pub mod token_bucket;

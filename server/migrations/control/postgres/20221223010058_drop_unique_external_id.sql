@@ -1,0 +1,1 @@
+ALTER TABLE tenants DROP CONSTRAINT IF EXISTS uniq_external_id;

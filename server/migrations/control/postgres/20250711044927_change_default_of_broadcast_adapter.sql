@@ -1,0 +1,1 @@
+ALTER TABLE tenants ALTER COLUMN broadcast_adapter SET DEFAULT 'gen_rpc';

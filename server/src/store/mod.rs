@@ -1,0 +1,58 @@
+//! What the server remembers. One trait for each kind of thing, and one implementation for each place: `sqlite`, embedded;
+//! `postgres`, which several nodes share; `memory`, for tests and examples.
+//!
+//! A store knows rows and SQL. What they mean, which of their values are secret, and what may be written is the work of the
+//! modules above it. Only this module contains SQL.
+
+mod memory;
+mod migration;
+mod postgres;
+mod row;
+mod sqlite;
+mod tenant;
+
+use futures_util::future::BoxFuture;
+
+pub use self::memory::MemoryStore;
+pub use self::migration::{Migration, MigrationStatus};
+pub use self::postgres::PostgresStore;
+pub use self::sqlite::SqliteStore;
+pub use self::tenant::{Revision, StoredExtension, StoredTenant};
+
+/// Tenants that are created and changed while the server runs.
+pub trait TenantStore: std::fmt::Debug + Send + Sync {
+    /// All tenants, by name.
+    fn tenants(&self) -> BoxFuture<'_, Result<Vec<StoredTenant>, StoreError>>;
+
+    /// The tenant of this name, written exactly so.
+    fn tenant<'a>(&'a self, external_id: &'a str) -> BoxFuture<'a, Result<Option<StoredTenant>, StoreError>>;
+
+    /// Writes a tenant with all its extensions, in one transaction: a new one, or instead of the revision `replaces`. When
+    /// this returns it is durable. Returns the tenant as it is stored now.
+    ///
+    /// # Errors
+    /// [`StoreError::Changed`] if there is a tenant of this name already, or if it has another revision by now. Then nothing
+    /// is written, and the caller begins again with what is stored.
+    fn put<'a>(
+        &'a self,
+        tenant: &'a StoredTenant,
+        replaces: Option<&'a Revision>,
+    ) -> BoxFuture<'a, Result<StoredTenant, StoreError>>;
+
+    /// Deletes the tenant and its extensions. Returns whether there was one.
+    fn delete<'a>(&'a self, external_id: &'a str) -> BoxFuture<'a, Result<bool, StoreError>>;
+}
+
+/// Why a store does not do what it was asked to. No text contains values of rows or credentials.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// It cannot be reached, or does not answer in time. Later it may.
+    #[error("the store cannot be reached: {0}")]
+    Unavailable(String),
+    /// What was to be replaced has changed meanwhile.
+    #[error("it was changed at the same time")]
+    Changed,
+    /// It rejects the request, for example because its disk is full or a permission is missing.
+    #[error("the store rejects this: {0}")]
+    Rejected(String),
+}

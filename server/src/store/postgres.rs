@@ -1,0 +1,259 @@
+//! The store that several nodes share: a PostgreSQL database, with upstream's schema `_realtime`.
+
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Connection as _, PgConnection, PgPool, Postgres, Transaction};
+
+use super::migration::{Migration, MigrationStatus, migrations};
+use super::row::{COLUMNS, bind_columns};
+use super::{Revision, StoreError, StoredExtension, StoredTenant, TenantStore};
+
+const MIGRATIONS: &[Migration] = migrations!(
+    "postgres":
+    "20210706140551_create_tenants",
+    "20220329161857_create_extensions",
+    "20220410212326_add_max_events_per_second",
+    "20220506102948_rename_poll_interval",
+    "20220527210857_add_unique_external_id",
+    "20220815211129_require_max_events_per_second",
+    "20220815215024_set_max_events_per_second",
+    "20220818141501_change_defaults_of_limits",
+    "20221018173709_add_postgres_cdc_default",
+    "20221102172703_rename_type_postgres",
+    "20221223010058_drop_unique_external_id",
+    "20230110180046_add_limits",
+    "20230810220907_make_columns_of_tenants_text",
+    "20230810220924_make_columns_of_extensions_text",
+    "20231024094642_add_suspend",
+    "20240306114423_add_jwt_jwks",
+    "20240418082835_add_enable_authorization",
+    "20240625211759_drop_enable_authorization",
+    "20240704172020_add_notify_private_alpha",
+    "20240902173232_index_extensions_by_tenant",
+    "20241106103258_add_private_only",
+    "20250424203323_add_migrations_ran",
+    "20250613072131_add_broadcast_adapter",
+    "20250711044927_change_default_of_broadcast_adapter",
+    "20250811121559_add_limits_of_presence_and_payloads",
+    "20250926223044_change_default_of_presence_limit",
+    "20251204170944_allow_jwks_only",
+    "20251218000543_make_jwt_secret_text",
+    "20260209232800_add_presence_window",
+    "20260304000000_add_presence_enabled",
+    "20260422000000_create_feature_flags",
+    "20260709151810_add_rollout_of_feature_flags",
+    "20260805000000_add_gcm_migrated_at"
+);
+
+/// As upstream's sessions are named, which operators may watch.
+const APPLICATION_NAME: &str = "supabase_mt_realtime";
+
+/// The advisory lock that one process has while it migrates: «realtime» in ASCII.
+const MIGRATION_LOCK: i64 = 0x7265_616c_7469_6d65;
+
+/// The current time, as it is stored.
+const NOW: &str = "date_trunc('second', now() AT TIME ZONE 'UTC')";
+
+/// A store in a database.
+#[derive(Debug, Clone)]
+pub struct PostgresStore {
+    pool: PgPool,
+}
+
+impl PostgresStore {
+    /// A store at `url` that connects when it is first used, with up to `connections`, each within `timeout`.
+    ///
+    /// # Errors
+    /// When it is no URL of PostgreSQL.
+    pub fn new(url: &SecretString, connections: u32, timeout: Duration) -> Result<Self, StoreError> {
+        let options: PgConnectOptions = url.expose_secret().parse()?;
+        let pool = PgPoolOptions::new().max_connections(connections).acquire_timeout(timeout);
+        Ok(Self { pool: pool.connect_lazy_with(options.application_name(APPLICATION_NAME)) })
+    }
+
+    /// How far its tables are.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn migration_status(&self) -> Result<MigrationStatus, StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        Ok(MigrationStatus::of(MIGRATIONS, applied(&mut connection).await?))
+    }
+
+    /// Applies the steps that are pending, while no other process does. Returns them. A schema of a newer upstream is left
+    /// as it is.
+    ///
+    /// # Errors
+    /// When one cannot be applied; those before it are.
+    pub async fn migrate(&self) -> Result<Vec<Migration>, StoreError> {
+        // Its lock ends with this connection, which is not given back: also when this future is dropped.
+        let mut connection = self.pool.acquire().await?.detach();
+        sqlx::query("SELECT pg_advisory_lock($1)").bind(MIGRATION_LOCK).execute(&mut connection).await?;
+        let status = MigrationStatus::of(MIGRATIONS, applied(&mut connection).await?);
+        if status.unknown.is_empty() && !status.pending.is_empty() {
+            create_schema(&mut connection).await?;
+            for step in &status.pending {
+                apply(&mut connection, step).await?;
+            }
+        }
+        connection.close().await?;
+        Ok(if status.unknown.is_empty() { status.pending } else { Vec::new() })
+    }
+}
+
+/// The steps that are recorded, none without a record.
+async fn applied(connection: &mut PgConnection) -> Result<Vec<i64>, StoreError> {
+    let exists = "SELECT to_regclass('_realtime.schema_migrations') IS NOT NULL";
+    if !sqlx::query_scalar::<_, bool>(exists).fetch_one(&mut *connection).await? {
+        return Ok(Vec::new());
+    }
+    let applied = "SELECT version FROM _realtime.schema_migrations ORDER BY version";
+    Ok(sqlx::query_scalar(applied).fetch_all(connection).await?)
+}
+
+/// The schema may have been made for a role that may not make one, so it is made only if it is missing.
+async fn create_schema(connection: &mut PgConnection) -> Result<(), StoreError> {
+    let exists = "SELECT count(*) > 0 FROM pg_namespace WHERE nspname = '_realtime'";
+    if !sqlx::query_scalar::<_, bool>(exists).fetch_one(&mut *connection).await? {
+        sqlx::query("CREATE SCHEMA _realtime").execute(&mut *connection).await?;
+    }
+    let table = "CREATE TABLE IF NOT EXISTS _realtime.schema_migrations \
+                 (version bigint PRIMARY KEY, inserted_at timestamp(0))";
+    sqlx::query(table).execute(connection).await?;
+    Ok(())
+}
+
+async fn apply(connection: &mut PgConnection, step: &Migration) -> Result<(), StoreError> {
+    let mut transaction = connection.begin().await?;
+    sqlx::query("SET LOCAL search_path TO _realtime").execute(&mut *transaction).await?;
+    sqlx::raw_sql(step.sql).execute(&mut *transaction).await?;
+    let record = format!("INSERT INTO _realtime.schema_migrations VALUES ($1, {NOW})");
+    sqlx::query(&record).bind(step.version).execute(&mut *transaction).await?;
+    Ok(transaction.commit().await?)
+}
+
+impl TenantStore for PostgresStore {
+    fn tenants(&self) -> BoxFuture<'_, Result<Vec<StoredTenant>, StoreError>> {
+        async move {
+            let query = select("ORDER BY t.external_id");
+            Ok(sqlx::query_as(&query).fetch_all(&self.pool).await?)
+        }
+        .boxed()
+    }
+
+    fn tenant<'a>(&'a self, external_id: &'a str) -> BoxFuture<'a, Result<Option<StoredTenant>, StoreError>> {
+        async move {
+            let query = select("WHERE t.external_id = $1");
+            Ok(sqlx::query_as(&query).bind(external_id).fetch_optional(&self.pool).await?)
+        }
+        .boxed()
+    }
+
+    fn put<'a>(
+        &'a self,
+        tenant: &'a StoredTenant,
+        replaces: Option<&'a Revision>,
+    ) -> BoxFuture<'a, Result<StoredTenant, StoreError>> {
+        async move {
+            let mut transaction = self.pool.begin().await?;
+            let statement = if replaces.is_some() { update() } else { insert() };
+            let mut query = bind_columns!(sqlx::query(&statement), tenant);
+            if let Some(revision) = replaces {
+                query = query.bind(revision);
+            }
+            if query.execute(&mut *transaction).await?.rows_affected() == 0 {
+                return Err(StoreError::Changed);
+            }
+            put_extensions(&mut transaction, &tenant.external_id, &tenant.extensions).await?;
+            let query = select("WHERE t.external_id = $1");
+            let stored = sqlx::query_as(&query).bind(&tenant.external_id);
+            let stored = stored.fetch_one(&mut *transaction).await?;
+            transaction.commit().await?;
+            Ok(stored)
+        }
+        .boxed()
+    }
+
+    fn delete<'a>(&'a self, external_id: &'a str) -> BoxFuture<'a, Result<bool, StoreError>> {
+        async move {
+            let query = sqlx::query("DELETE FROM _realtime.tenants WHERE external_id = $1").bind(external_id);
+            Ok(query.execute(&self.pool).await?.rows_affected() > 0)
+        }
+        .boxed()
+    }
+}
+
+/// Makes `extensions` all that the tenant has.
+async fn put_extensions(
+    transaction: &mut Transaction<'_, Postgres>,
+    external_id: &str,
+    extensions: &[StoredExtension],
+) -> Result<(), StoreError> {
+    let kept: Vec<_> = extensions.iter().map(|extension| &*extension.kind).collect();
+    sqlx::query("DELETE FROM _realtime.extensions WHERE tenant_external_id = $1 AND type <> ALL ($2)")
+        .bind(external_id)
+        .bind(kept)
+        .execute(&mut **transaction)
+        .await?;
+    let put = format!(
+        "INSERT INTO _realtime.extensions AS e (id, tenant_external_id, type, settings, inserted_at, updated_at) \
+         VALUES (gen_random_uuid(), $1, $2, $3, {NOW}, {NOW}) ON CONFLICT (tenant_external_id, type) DO UPDATE \
+         SET settings = excluded.settings, updated_at = excluded.updated_at \
+         WHERE e.settings IS DISTINCT FROM excluded.settings"
+    );
+    for StoredExtension { kind, settings, .. } in extensions {
+        let query = sqlx::query(&put).bind(external_id).bind(kind).bind(sqlx::types::Json(settings));
+        query.execute(&mut **transaction).await?;
+    }
+    Ok(())
+}
+
+/// How a time is written in what is read.
+const TIME: &str = "'YYYY-MM-DD\"T\"HH24:MI:SS'";
+
+fn select(which: &str) -> String {
+    // The id as text, which the row has.
+    let columns =
+        COLUMNS.map(|column| if column == "id" { "t.id::text AS id".into() } else { format!("t.{column}") });
+    let columns = columns.join(", ");
+    format!(
+        "SELECT {columns}, t.external_id, to_char(t.inserted_at, {TIME}) AS inserted_at, t.xmin::text AS revision, \
+         (SELECT coalesce(jsonb_agg(jsonb_build_object('type', e.type, 'settings', e.settings, \
+         'inserted_at', to_char(e.inserted_at, {TIME}), 'updated_at', to_char(e.updated_at, {TIME})) \
+         ORDER BY e.type), '[]') FROM _realtime.extensions e WHERE e.tenant_external_id = t.external_id) AS extensions \
+         FROM _realtime.tenants t {which}"
+    )
+}
+
+/// The placeholder of a column, with the type of a value that is bound as text.
+fn placeholder(number: usize, column: &str) -> String {
+    let cast = if column == "id" { "::uuid" } else { "" };
+    format!("${}{cast}", number + 2)
+}
+
+fn insert() -> String {
+    let columns = COLUMNS.join(", ");
+    let values = COLUMNS.iter().enumerate().map(|(number, column)| placeholder(number, column));
+    let values = values.collect::<Vec<_>>().join(", ");
+    format!(
+        "INSERT INTO _realtime.tenants (external_id, {columns}, inserted_at, updated_at) \
+         VALUES ($1, {values}, {NOW}, {NOW}) ON CONFLICT (external_id) DO NOTHING"
+    )
+}
+
+fn update() -> String {
+    let set = COLUMNS
+        .iter()
+        .enumerate()
+        .map(|(number, column)| format!("{column} = {}", placeholder(number, column)));
+    let set = set.collect::<Vec<_>>().join(", ");
+    let replaces = COLUMNS.len() + 2;
+    // The number of the transaction that has written the row, upstream's included.
+    format!(
+        "UPDATE _realtime.tenants SET {set}, updated_at = {NOW} WHERE external_id = $1 AND xmin::text = ${replaces}"
+    )
+}

@@ -1,0 +1,80 @@
+//! What the SQL of both databases has in common: the columns that are written, and what their errors mean.
+
+use super::StoreError;
+
+/// The columns of `tenants` that a write sets, in the order of [`bind_columns`], all but the key.
+pub(super) const COLUMNS: [&str; 20] = [
+    "id",
+    "name",
+    "jwt_secret",
+    "jwt_jwks",
+    "postgres_cdc_default",
+    "max_concurrent_users",
+    "max_events_per_second",
+    "max_presence_events_per_second",
+    "max_payload_size_in_kb",
+    "max_bytes_per_second",
+    "max_channels_per_client",
+    "max_joins_per_second",
+    "max_client_presence_events_per_window",
+    "client_presence_window_ms",
+    "suspend",
+    "private_only",
+    "presence_enabled",
+    "migrations_ran",
+    "broadcast_adapter",
+    "feature_flags",
+];
+
+/// Binds the key and the [`COLUMNS`] of a tenant to a query.
+macro_rules! bind_columns {
+    ($query:expr, $tenant:expr) => {{
+        let tenant: &$crate::store::StoredTenant = $tenant;
+        $query
+            .bind(&tenant.external_id)
+            .bind(&tenant.id)
+            .bind(&tenant.name)
+            .bind(&tenant.jwt_secret)
+            .bind(tenant.jwt_jwks.as_ref().map(sqlx::types::Json))
+            .bind(&tenant.postgres_cdc_default)
+            .bind(tenant.max_concurrent_users)
+            .bind(tenant.max_events_per_second)
+            .bind(tenant.max_presence_events_per_second)
+            .bind(tenant.max_payload_size_in_kb)
+            .bind(tenant.max_bytes_per_second)
+            .bind(tenant.max_channels_per_client)
+            .bind(tenant.max_joins_per_second)
+            .bind(tenant.max_client_presence_events_per_window)
+            .bind(tenant.client_presence_window_ms)
+            .bind(tenant.suspend)
+            .bind(tenant.private_only)
+            .bind(tenant.presence_enabled)
+            .bind(tenant.migrations_ran)
+            .bind(&tenant.broadcast_adapter)
+            .bind(sqlx::types::Json(&tenant.feature_flags))
+    }};
+}
+pub(super) use bind_columns;
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        match error {
+            // Their texts name what they concern, such as a table or a permission; details, which hold values, are not in them.
+            sqlx::Error::Database(error) => match error.code() {
+                Some(code) if is_passing(&code) => Self::Unavailable(error.message().into()),
+                _ => Self::Rejected(error.message().into()),
+            },
+            sqlx::Error::PoolTimedOut => Self::Unavailable("no connection was free in time".into()),
+            sqlx::Error::ColumnDecode { index, source } => {
+                Self::Rejected(format!("the column {index} cannot be read: {source}"))
+            }
+            other => Self::Unavailable(other.to_string()),
+        }
+    }
+}
+
+/// Whether an error of PostgreSQL (by class) or SQLite (by number) passes by itself.
+fn is_passing(code: &str) -> bool {
+    // Connection exceptions, resources, operator intervention (a shutdown, a start), and serialization; SQLITE_BUSY.
+    ["08", "53", "57", "40"].iter().any(|class| code.len() == 5 && code.starts_with(class)) || code == "5"
+}

@@ -1,0 +1,199 @@
+//! The embedded store: one SQLite file in `server.data_dir`. The folder is locked by its server, so there is one writer
+//! process; the file may be read by others.
+
+use std::path::Path;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Sqlite, SqlitePool, Transaction};
+
+use super::migration::{Migration, MigrationStatus, migrations};
+use super::row::{COLUMNS, bind_columns};
+use super::{Revision, StoreError, StoredExtension, StoredTenant, TenantStore};
+
+const MIGRATIONS: &[Migration] = migrations!("sqlite": "1_create_tenants");
+
+/// How long a statement waits for one who writes.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// One writes, the others read meanwhile.
+const CONNECTIONS_MAX: u32 = 4;
+
+/// The current time, as it is stored.
+const NOW: &str = "strftime('%Y-%m-%dT%H:%M:%S', 'now')";
+
+/// A store in a file.
+#[derive(Debug, Clone)]
+pub struct SqliteStore {
+    pool: SqlitePool,
+}
+
+impl SqliteStore {
+    /// Opens the file, or makes it. What is committed survives a loss of power.
+    ///
+    /// # Errors
+    /// When the file cannot be opened, or is none of SQLite.
+    pub async fn open(file: &Path) -> Result<Self, StoreError> {
+        let options = SqliteConnectOptions::new()
+            .filename(file)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(BUSY_TIMEOUT)
+            .foreign_keys(true);
+        let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS_MAX).connect_with(options).await?;
+        Ok(Self { pool })
+    }
+
+    /// How far its tables are.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn migration_status(&self) -> Result<MigrationStatus, StoreError> {
+        let exists =
+            "SELECT count(*) > 0 FROM sqlite_master WHERE type = 'table' AND name = 'schema_migrations'";
+        let exists: bool = sqlx::query_scalar(exists).fetch_one(&self.pool).await?;
+        if !exists {
+            return Ok(MigrationStatus::of(MIGRATIONS, Vec::new()));
+        }
+        let applied = "SELECT version FROM schema_migrations ORDER BY version";
+        Ok(MigrationStatus::of(MIGRATIONS, sqlx::query_scalar(applied).fetch_all(&self.pool).await?))
+    }
+
+    /// Applies the steps that are pending. Returns them.
+    ///
+    /// # Errors
+    /// When one cannot be applied; those before it are.
+    pub async fn migrate(&self) -> Result<Vec<Migration>, StoreError> {
+        let mut applied = Vec::new();
+        for step in MIGRATIONS {
+            let mut transaction = self.begin().await?;
+            let table = "CREATE TABLE IF NOT EXISTS schema_migrations \
+                         (version INTEGER PRIMARY KEY NOT NULL, inserted_at TEXT NOT NULL) STRICT";
+            sqlx::query(table).execute(&mut *transaction).await?;
+            let record = format!("INSERT INTO schema_migrations VALUES (?1, {NOW}) ON CONFLICT DO NOTHING");
+            let recorded = sqlx::query(&record).bind(step.version).execute(&mut *transaction).await?;
+            if recorded.rows_affected() > 0 {
+                sqlx::raw_sql(step.sql).execute(&mut *transaction).await?;
+                applied.push(*step);
+            }
+            transaction.commit().await?;
+        }
+        Ok(applied)
+    }
+
+    /// A transaction that may write. It begins when no other does.
+    async fn begin(&self) -> Result<Transaction<'_, Sqlite>, StoreError> {
+        Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
+    }
+}
+
+impl TenantStore for SqliteStore {
+    fn tenants(&self) -> BoxFuture<'_, Result<Vec<StoredTenant>, StoreError>> {
+        async move {
+            let query = select("ORDER BY external_id");
+            Ok(sqlx::query_as(&query).fetch_all(&self.pool).await?)
+        }
+        .boxed()
+    }
+
+    fn tenant<'a>(&'a self, external_id: &'a str) -> BoxFuture<'a, Result<Option<StoredTenant>, StoreError>> {
+        async move {
+            let query = select("WHERE external_id = ?1");
+            Ok(sqlx::query_as(&query).bind(external_id).fetch_optional(&self.pool).await?)
+        }
+        .boxed()
+    }
+
+    fn put<'a>(
+        &'a self,
+        tenant: &'a StoredTenant,
+        replaces: Option<&'a Revision>,
+    ) -> BoxFuture<'a, Result<StoredTenant, StoreError>> {
+        async move {
+            let mut transaction = self.begin().await?;
+            let statement = if replaces.is_some() { update() } else { insert() };
+            let mut query = bind_columns!(sqlx::query(&statement), tenant);
+            if let Some(revision) = replaces {
+                query = query.bind(revision);
+            }
+            if query.execute(&mut *transaction).await?.rows_affected() == 0 {
+                return Err(StoreError::Changed);
+            }
+            put_extensions(&mut transaction, &tenant.external_id, &tenant.extensions).await?;
+            let query = select("WHERE external_id = ?1");
+            let stored = sqlx::query_as(&query).bind(&tenant.external_id);
+            let stored = stored.fetch_one(&mut *transaction).await?;
+            transaction.commit().await?;
+            Ok(stored)
+        }
+        .boxed()
+    }
+
+    fn delete<'a>(&'a self, external_id: &'a str) -> BoxFuture<'a, Result<bool, StoreError>> {
+        async move {
+            let query = sqlx::query("DELETE FROM tenants WHERE external_id = ?1").bind(external_id);
+            Ok(query.execute(&self.pool).await?.rows_affected() > 0)
+        }
+        .boxed()
+    }
+}
+
+/// Makes `extensions` all that the tenant has.
+async fn put_extensions(
+    transaction: &mut Transaction<'_, Sqlite>,
+    external_id: &str,
+    extensions: &[StoredExtension],
+) -> Result<(), StoreError> {
+    let kept: Vec<_> = extensions.iter().map(|extension| &extension.kind).collect();
+    sqlx::query(
+        "DELETE FROM extensions WHERE tenant_external_id = ?1 AND type NOT IN (SELECT value FROM json_each(?2))",
+    )
+    .bind(external_id)
+    .bind(sqlx::types::Json(kept))
+    .execute(&mut **transaction)
+    .await?;
+    let put = format!(
+        "INSERT INTO extensions (tenant_external_id, type, settings, inserted_at, updated_at) \
+         VALUES (?1, ?2, ?3, {NOW}, {NOW}) ON CONFLICT DO UPDATE \
+         SET settings = excluded.settings, updated_at = excluded.updated_at \
+         WHERE settings <> excluded.settings"
+    );
+    for StoredExtension { kind, settings, .. } in extensions {
+        let query = sqlx::query(&put).bind(external_id).bind(kind).bind(sqlx::types::Json(settings));
+        query.execute(&mut **transaction).await?;
+    }
+    Ok(())
+}
+
+fn select(which: &str) -> String {
+    let columns = COLUMNS.join(", ");
+    format!(
+        "SELECT {columns}, external_id, inserted_at, CAST(revision AS TEXT) AS revision, \
+         (SELECT json_group_array(json_object('type', type, 'settings', json(settings), \
+         'inserted_at', inserted_at, 'updated_at', updated_at) ORDER BY type) \
+         FROM extensions WHERE tenant_external_id = external_id) AS extensions FROM tenants {which}"
+    )
+}
+
+fn insert() -> String {
+    let columns = COLUMNS.join(", ");
+    let values: Vec<_> = (0..COLUMNS.len()).map(|column| format!("?{}", column + 2)).collect();
+    let values = values.join(", ");
+    format!(
+        "INSERT INTO tenants (external_id, {columns}, inserted_at, updated_at) \
+         VALUES (?1, {values}, {NOW}, {NOW}) ON CONFLICT (external_id) DO NOTHING"
+    )
+}
+
+fn update() -> String {
+    let set = COLUMNS.iter().enumerate().map(|(number, column)| format!("{column} = ?{}", number + 2));
+    let set = set.collect::<Vec<_>>().join(", ");
+    let replaces = COLUMNS.len() + 2;
+    format!(
+        "UPDATE tenants SET {set}, updated_at = {NOW}, revision = revision + 1 \
+         WHERE external_id = ?1 AND CAST(revision AS TEXT) = ?{replaces}"
+    )
+}

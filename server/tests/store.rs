@@ -1,0 +1,197 @@
+//! What every store promises, tried on each of them: memory, SQLite, PostgreSQL.
+
+use std::time::Duration;
+
+use harness::Postgres;
+use realtime_server::store::{
+    MemoryStore, PostgresStore, SqliteStore, StoreError, StoredExtension, StoredTenant, TenantStore,
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// A store, and what it needs as long as it is used.
+struct Kept<T>(Box<dyn TenantStore>, T);
+
+fn memory() -> Kept<()> {
+    Kept(Box::new(MemoryStore::default()), ())
+}
+
+async fn sqlite() -> Kept<TempDir> {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(&folder.path().join("store.sqlite")).await.unwrap();
+    store.migrate().await.unwrap();
+    Kept(Box::new(store), folder)
+}
+
+async fn postgres() -> Kept<Postgres> {
+    let postgres = Postgres::start();
+    let store = connect(&postgres);
+    store.migrate().await.unwrap();
+    Kept(Box::new(store), postgres)
+}
+
+fn connect(postgres: &Postgres) -> PostgresStore {
+    PostgresStore::new(&postgres.url().into(), 4, Duration::from_secs(5)).unwrap()
+}
+
+/// A check of each store.
+macro_rules! conformance {
+    ($($check:ident),* $(,)?) => {$(
+        mod $check {
+            #[tokio::test]
+            async fn memory() {
+                super::checks::$check(&*super::memory().0).await;
+            }
+
+            #[tokio::test]
+            async fn sqlite() {
+                super::checks::$check(&*super::sqlite().await.0).await;
+            }
+
+            #[tokio::test]
+            async fn postgres() {
+                super::checks::$check(&*super::postgres().await.0).await;
+            }
+        }
+    )*};
+}
+
+conformance!(
+    a_tenant_is_read_as_it_was_written,
+    a_write_replaces_the_revision_that_was_read,
+    extensions_are_replaced_as_a_whole,
+    of_writers_at_the_same_time_one_succeeds,
+    a_deleted_tenant_is_gone_with_its_extensions,
+);
+
+fn tenant(external_id: &str) -> StoredTenant {
+    let id = uuid::Uuid::new_v4().to_string();
+    let mut tenant = StoredTenant::new(id, external_id);
+    tenant.jwt_secret = Some("g1:c2VhbGVk".into());
+    tenant
+}
+
+fn extension(kind: &str, settings: Value) -> StoredExtension {
+    StoredExtension { kind: kind.into(), settings, inserted_at: String::new(), updated_at: String::new() }
+}
+
+mod checks {
+    use super::*;
+
+    pub async fn a_tenant_is_read_as_it_was_written(store: &dyn TenantStore) {
+        let mut written = tenant("Odd name: ünïcode 'quoted' \"twice\"");
+        written.jwt_jwks = Some(json!({"keys": [{"kty": "oct", "k": "YQ"}]}));
+        written.max_client_presence_events_per_window = Some(7);
+        written.suspend = None;
+        written.feature_flags = json!({"a": true});
+        written.extensions = vec![extension("postgres_cdc_rls", json!({"db_host": "x", "ssl": false}))];
+        let stored = store.put(&written, None).await.unwrap();
+        assert_eq!(stored.inserted_at.len(), "2026-08-21T12:00:00".len(), "{}", stored.inserted_at);
+        assert_eq!(stored.extensions[0].updated_at.len(), stored.inserted_at.len());
+        let mut expected = written.clone();
+        expected.inserted_at.clone_from(&stored.inserted_at);
+        expected.revision.clone_from(&stored.revision);
+        expected.extensions[0].inserted_at.clone_from(&stored.extensions[0].inserted_at);
+        expected.extensions[0].updated_at.clone_from(&stored.extensions[0].updated_at);
+        assert_eq!(stored, expected);
+        assert_eq!(store.tenant(&written.external_id).await.unwrap(), Some(stored.clone()));
+        assert_eq!(store.tenants().await.unwrap(), [stored]);
+        assert_eq!(store.tenant("odd").await.unwrap(), None);
+    }
+
+    pub async fn a_write_replaces_the_revision_that_was_read(store: &dyn TenantStore) {
+        let first = store.put(&tenant("acme"), None).await.unwrap();
+        assert_eq!(store.put(&tenant("acme"), None).await, Err(StoreError::Changed));
+        let mut changed = first.clone();
+        changed.max_concurrent_users = 5;
+        changed.jwt_secret = None;
+        changed.jwt_jwks = Some(json!({"keys": []}));
+        let second = store.put(&changed, Some(&first.revision)).await.unwrap();
+        assert_ne!(second.revision, first.revision);
+        assert_eq!((second.max_concurrent_users, &second.jwt_secret), (5, &None));
+        assert_eq!(second.inserted_at, first.inserted_at);
+        assert_eq!(store.put(&first, Some(&first.revision)).await, Err(StoreError::Changed));
+        assert_eq!(store.put(&tenant("other"), Some(&first.revision)).await, Err(StoreError::Changed));
+        assert_eq!(store.tenants().await.unwrap(), [second]);
+    }
+
+    pub async fn extensions_are_replaced_as_a_whole(store: &dyn TenantStore) {
+        let mut changed = tenant("acme");
+        changed.extensions = vec![extension("b", json!({"n": 1})), extension("a", json!({}))];
+        let first = store.put(&changed, None).await.unwrap();
+        let kinds = |stored: &StoredTenant| -> Vec<_> {
+            stored.extensions.iter().map(|it| (it.kind.clone(), it.settings.clone())).collect()
+        };
+        assert_eq!(kinds(&first), [("a".into(), json!({})), ("b".into(), json!({"n": 1}))]);
+        changed.extensions = vec![extension("b", json!({"n": 2})), extension("c", json!({}))];
+        let second = store.put(&changed, Some(&first.revision)).await.unwrap();
+        assert_eq!(kinds(&second), [("b".into(), json!({"n": 2})), ("c".into(), json!({}))]);
+        assert_eq!(second.extensions[0].inserted_at, first.extensions[1].inserted_at);
+    }
+
+    pub async fn of_writers_at_the_same_time_one_succeeds(store: &dyn TenantStore) {
+        let first = store.put(&tenant("acme"), None).await.unwrap();
+        let write = |users: i32| {
+            let mut changed = first.clone();
+            changed.max_concurrent_users = users;
+            let replaces = first.revision.clone();
+            async move { store.put(&changed, Some(&replaces)).await }
+        };
+        let written = futures_util::future::join_all((1..9).map(write)).await;
+        assert_eq!(written.iter().filter(|result| result.is_ok()).count(), 1, "{written:?}");
+        let others = written.iter().filter(|result| **result == Err(StoreError::Changed));
+        assert_eq!(others.count(), 7, "{written:?}");
+        let created = (0..8).map(|_| tenant("new")).collect::<Vec<_>>();
+        let created = futures_util::future::join_all(created.iter().map(|new| store.put(new, None))).await;
+        assert_eq!(created.iter().filter(|result| result.is_ok()).count(), 1, "{created:?}");
+    }
+
+    pub async fn a_deleted_tenant_is_gone_with_its_extensions(store: &dyn TenantStore) {
+        let mut with_extension = tenant("acme");
+        with_extension.extensions = vec![extension("a", json!({}))];
+        store.put(&with_extension, None).await.unwrap();
+        assert!(store.delete("acme").await.unwrap());
+        assert!(!store.delete("acme").await.unwrap());
+        assert_eq!(store.tenant("acme").await.unwrap(), None);
+        let again = store.put(&tenant("acme"), None).await.unwrap();
+        assert_eq!(again.extensions, []);
+    }
+}
+
+#[tokio::test]
+async fn a_file_keeps_its_tenants_and_is_migrated_once() {
+    let Kept(first, folder) = sqlite().await;
+    let written = first.put(&tenant("acme"), None).await.unwrap();
+    drop(first);
+    let again = SqliteStore::open(&folder.path().join("store.sqlite")).await.unwrap();
+    assert_eq!(again.migrate().await.unwrap(), []);
+    assert_eq!(again.tenants().await.unwrap(), [written]);
+}
+
+#[tokio::test]
+async fn ten_nodes_migrate_a_database_at_once() {
+    let postgres = Postgres::start();
+    let stores: Vec<_> = (0..10).map(|_| connect(&postgres)).collect();
+    let migrated = futures_util::future::join_all(stores.iter().map(PostgresStore::migrate)).await;
+    let applied: Vec<_> = migrated.into_iter().map(|applied| applied.unwrap().len()).collect();
+    assert_eq!(applied.iter().sum::<usize>(), 33, "{applied:?}");
+    assert_eq!(
+        postgres.sql("SELECT count(*), max(version) FROM _realtime.schema_migrations"),
+        "33|20260805000000"
+    );
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_left_alone_and_read() {
+    let Kept(store, postgres) = postgres().await;
+    store.put(&tenant("acme"), None).await.unwrap();
+    postgres.sql(
+        "ALTER TABLE _realtime.tenants ADD COLUMN newer text;
+         INSERT INTO _realtime.schema_migrations VALUES (20990101000000, now());
+         DELETE FROM _realtime.schema_migrations WHERE version = 20260805000000",
+    );
+    let store = connect(&postgres);
+    assert_eq!(store.migration_status().await.unwrap().unknown, [20_990_101_000_000]);
+    assert_eq!(store.migrate().await.unwrap(), []);
+    assert!(store.tenant("acme").await.unwrap().is_some());
+}

@@ -1,0 +1,185 @@
+//! A PostgreSQL for tests: a cluster of the installed programs on a free port, shared by the tests of a process that need
+//! one at the same time, and an empty database for each. Stopped when the last of them is dropped.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// The superuser of a cluster.
+const USER: &str = "postgres";
+
+/// How long a cluster may take to start.
+const START_MAX: Duration = Duration::from_secs(30);
+
+/// An empty database.
+#[derive(Debug)]
+pub struct Postgres {
+    cluster: Arc<Cluster>,
+    database: String,
+}
+
+#[derive(Debug)]
+struct Cluster {
+    server: Mutex<Option<Child>>,
+    folder: TempDir,
+    programs: PathBuf,
+    port: u16,
+}
+
+impl Postgres {
+    /// A database.
+    ///
+    /// # Panics
+    /// When PostgreSQL is not installed or does not start.
+    pub fn start() -> Postgres {
+        static SHARED: Mutex<Weak<Cluster>> = Mutex::new(Weak::new());
+        static DATABASES: AtomicU32 = AtomicU32::new(0);
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        let cluster = shared.upgrade().unwrap_or_else(|| Arc::new(Cluster::start()));
+        *shared = Arc::downgrade(&cluster);
+        drop(shared);
+        let database = format!("test_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
+        cluster.sql(USER, &format!("CREATE DATABASE {database}"));
+        Postgres { cluster, database }
+    }
+
+    /// Its URL.
+    pub fn url(&self) -> String {
+        self.url_at(SocketAddr::from((Ipv4Addr::LOCALHOST, self.cluster.port)))
+    }
+
+    /// Its URL through a proxy at `address`.
+    pub fn url_at(&self, address: SocketAddr) -> String {
+        format!("postgres://{USER}@{address}/{}", self.database)
+    }
+
+    /// Where the cluster listens.
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.cluster.port))
+    }
+
+    /// Runs statements. Returns the rows of the last one, a line each, columns separated by `|`.
+    ///
+    /// # Panics
+    /// When a statement fails.
+    pub fn sql(&self, statements: &str) -> String {
+        self.cluster.sql(&self.database, statements)
+    }
+}
+
+impl Cluster {
+    fn start() -> Cluster {
+        let programs = programs();
+        let folder = tempfile::tempdir().expect("a folder for PostgreSQL");
+        let data = folder.path().join("data");
+        fs::create_dir(&data).expect("a folder of its own");
+        give_away(folder.path());
+        give_away(&data);
+        let mut initdb = as_other_user(&programs.join("initdb"));
+        initdb.args(["--username", USER, "--auth", "trust", "--encoding", "UTF8", "--no-sync", "--pgdata"]);
+        let made = initdb.arg(&data).output().expect("initdb is installed; `tests/install` does that");
+        assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
+        let port = free_port();
+        let cluster = Cluster { server: Mutex::new(None), folder, programs, port };
+        cluster.run();
+        cluster
+    }
+
+    /// Starts the server, and waits until it answers.
+    fn run(&self) {
+        let mut command = as_other_user(&self.programs.join("postgres"));
+        command.arg("-D").arg(self.folder.path().join("data"));
+        command.arg("-k").arg(self.folder.path()).args(["-h", "127.0.0.1", "-p", &self.port.to_string()]);
+        for setting in ["wal_level=logical", "max_connections=200", "shared_buffers=32MB"] {
+            command.args(["-c", setting]);
+        }
+        let log = fs::File::create(self.folder.path().join("log")).expect("a log");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        let started = Instant::now();
+        let child = command.spawn().expect("postgres is installed; `tests/install` does that");
+        *self.server.lock().unwrap_or_else(PoisonError::into_inner) = Some(child);
+        while !self.psql(USER, "SELECT 1").status().expect("psql is installed").success() {
+            assert!(started.elapsed() < START_MAX, "PostgreSQL does not start: {}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    fn psql(&self, database: &str, statements: &str) -> Command {
+        let mut psql = Command::new(self.programs.join("psql"));
+        psql.args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", USER, "-d", database]);
+        psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", statements]);
+        psql.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        psql
+    }
+
+    fn sql(&self, database: &str, statements: &str) -> String {
+        let mut psql = self.psql(database, statements);
+        let ran = psql.stdout(Stdio::piped()).stderr(Stdio::piped()).output().expect("psql is installed");
+        assert!(ran.status.success(), "{statements}: {}", String::from_utf8_lossy(&ran.stderr));
+        String::from_utf8_lossy(&ran.stdout).trim_end().into()
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        let server = self.server.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(mut server) = server {
+            // Its own signal for an immediate end: the other processes of the cluster end with it.
+            let id = rustix::process::Pid::from_child(&server);
+            let _has_ended = rustix::process::kill_process(id, rustix::process::Signal::QUIT);
+            let _reaped = server.wait();
+        }
+    }
+}
+
+/// The programs of the newest version that is installed.
+fn programs() -> PathBuf {
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let newest = versions.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()).max();
+    let newest = newest.expect("PostgreSQL is installed; `tests/install` does that");
+    Path::new("/usr/lib/postgresql").join(newest.to_string()).join("bin")
+}
+
+/// A command that does not run as root, which PostgreSQL refuses.
+fn as_other_user(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    if let Some((user, group)) = other_user() {
+        command.uid(user).gid(group);
+    }
+    command.current_dir("/");
+    command
+}
+
+/// Gives a folder to the user that the programs run as.
+fn give_away(folder: &Path) {
+    if let Some((user, group)) = other_user() {
+        chown(folder, Some(user), Some(group)).expect("root may do that");
+    }
+}
+
+/// For root, the ids of the user `postgres`, which Debian's package makes.
+fn other_user() -> Option<(u32, u32)> {
+    if !rustix::process::geteuid().is_root() {
+        return None;
+    }
+    let users = fs::read_to_string("/etc/passwd").expect("a list of users");
+    let fields: Vec<_> = users.lines().find(|line| line.starts_with("postgres:"))?.split(':').collect();
+    Some((fields.get(2)?.parse().ok()?, fields.get(3)?.parse().ok()?))
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    listener.local_addr().expect("an address").port()
+}
