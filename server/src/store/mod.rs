@@ -4,6 +4,7 @@
 //! A store knows rows and SQL. What they mean, which of their values are secret, and what may be written is the work of the
 //! modules above it. Only this module contains SQL.
 
+mod encryption;
 mod memory;
 mod migration;
 mod postgres;
@@ -13,6 +14,7 @@ mod tenant;
 
 use futures_util::future::BoxFuture;
 
+pub use self::encryption::{EncryptionError, EncryptionKeys, KeyError, WrittenForm};
 pub use self::memory::MemoryStore;
 pub use self::migration::{Migration, MigrationStatus};
 pub use self::postgres::PostgresStore;
