@@ -31,6 +31,7 @@ mod regions;
 mod secrets;
 mod server;
 mod shape;
+mod store;
 mod telemetry;
 mod tenants;
 mod units;
@@ -56,6 +57,7 @@ pub use reference::{Starter, reference, schema};
 pub use regions::Regions;
 pub use server::{Server, Tls};
 pub use shape::ReloadMode;
+pub use store::{Migrate, Store, StoreTls, WrittenForm};
 pub use telemetry::{LogFormat, LogLevel, Telemetry};
 pub use tenants::Tenant;
 pub use units::{format_duration, parse_duration};
@@ -83,6 +85,8 @@ pub struct Settings {
     pub broadcast: Broadcast,
     /// How nodes exchange messages.
     pub bus: Bus,
+    /// Where the server keeps what it remembers.
+    pub store: Store,
     /// The region of this node, and which nodes serve a tenant's region.
     pub regions: Regions,
     /// Tokens of operators, for status, metrics and administration.

@@ -23,12 +23,24 @@ pub(crate) enum Conversion {
     Json,
     /// The only item of a list, whatever stands in it.
     SingleItem,
+    /// Whether TLS is used.
+    Tls,
+    /// Whether secrets are written in the current form.
+    WrittenForm,
     /// `true` and nothing else names the tenant that is made.
     Seed,
 }
 
 /// The least our HTTP library lives with, and so what a smaller number means.
 const LEAST_HEAD: u64 = 8 * 1024;
+
+/// A truth value.
+fn truth(word: &str) -> Result<bool, &'static str> {
+    match value_kind::ValueKind::Boolean.read(word) {
+        Value::Bool(value) => Ok(value),
+        _ => Err("one of true, 1, false, 0"),
+    }
+}
 
 impl Conversion {
     /// The value that is meant; nothing when this one changes nothing.
@@ -63,10 +75,11 @@ impl Conversion {
                 word @ ("debug" | "trace") => Ok(Some(word.into())),
                 _ => Err("one of emergency, alert, critical, error, warning, notice, info, debug"),
             },
-            Self::Inverted => match value_kind::ValueKind::Boolean.read(word) {
-                Value::Bool(value) => Ok(Some((!value).into())),
-                _ => Err("one of true, 1, false, 0"),
-            },
+            Self::Inverted => truth(word).map(|value| Some((!value).into())),
+            Self::Tls => truth(word).map(|value| Some(if value { "require" } else { "off" }.into())),
+            Self::WrittenForm => {
+                truth(word).map(|value| Some(if value { "current" } else { "legacy" }.into()))
+            }
             Self::Json => match serde_json::from_str(word) {
                 Ok(Value::Object(object)) => Ok(Some(Value::Object(object))),
                 _ => Err(r#"a JSON object such as {"name": "value"}"#),
@@ -95,6 +108,8 @@ impl Conversion {
             Self::LogLevel => "eight levels become five",
             Self::Inverted => "inverted",
             Self::Json => "as JSON",
+            Self::Tls => "`true` is `require`, `false` is `off`",
+            Self::WrittenForm => "`true` is `current`, `false` is `legacy`",
             Self::Seed => "`true` makes `realtime-dev` the default tenant",
         }
     }

@@ -1,39 +1,39 @@
 //! The control plane's database (docs/protocol/operations.md#control-plane-database).
 
-use super::variable::{PlannedFeature, Variable};
+use super::conversion::Conversion;
+use super::variable::{TargetKey, Variable, converted, verbatim};
 
-const fn database(names: &'static [&'static str]) -> Variable {
-    Variable::planned(names, PlannedFeature::Databases)
-}
-
-const REPLICA: &str = "there is no read-only replica";
+const REPLICA: &str = "all reads go to the database itself, and tenants are served from memory";
 
 /// What `DATABASE_URL` says in one.
-const fn address(names: &'static [&'static str]) -> Variable {
-    database(names).yields_to("DATABASE_URL")
+const fn address(names: &'static [&'static str], targets: &'static [TargetKey]) -> Variable {
+    Variable::sets(names, targets).yields_to("DATABASE_URL")
 }
 
 pub(super) const ROWS: &[Variable] = &[
-    address(&["DB_HOST"]),
-    address(&["DB_PORT"]),
-    address(&["DB_USER"]),
-    address(&["DB_PASSWORD"]).secret(),
-    address(&["DB_NAME"]),
-    database(&["DB_AFTER_CONNECT_QUERY"]),
-    database(&["DB_SSL"]),
-    database(&["DB_SSL_CA_CERT"]),
-    database(&["DB_IP_VERSION"]),
-    database(&["DB_POOL_SIZE"]),
-    database(&["DB_QUEUE_TARGET"]),
-    database(&["DB_QUEUE_INTERVAL"]),
+    address(&["DB_HOST"], &[verbatim("store.host")]),
+    address(&["DB_PORT"], &[verbatim("store.port")]),
+    address(&["DB_USER"], &[verbatim("store.user")]),
+    address(&["DB_PASSWORD"], &[verbatim("store.password")]).secret(),
+    address(&["DB_NAME"], &[verbatim("store.database")]),
+    Variable::sets(&["DB_AFTER_CONNECT_QUERY"], &[verbatim("store.after_connect_query")]),
+    Variable::sets(&["DB_SSL"], &[converted("store.tls_mode", Conversion::Tls)]),
+    Variable::sets(&["DB_SSL_CA_CERT"], &[verbatim("store.tls_ca_file")]),
+    Variable::ignored(&["DB_IP_VERSION"], "all addresses of the host are tried"),
+    Variable::sets(&["DB_POOL_SIZE"], &[verbatim("store.max_connections")]),
+    Variable::sets(&["DB_QUEUE_TARGET"], &[converted("store.acquire_timeout", Conversion::Milliseconds)]),
+    Variable::ignored(
+        &["DB_QUEUE_INTERVAL"],
+        "a request that waits longer than `store.acquire_timeout` fails",
+    ),
     Variable::ignored(&["DB_REPLICA_HOST"], REPLICA),
     Variable::ignored(&["DB_REPLICA_POOL_SIZE"], REPLICA),
     Variable::unsupported(&["DB_HOST_REPLICA_FRA"], REPLICA),
     Variable::unsupported(&["DB_HOST_REPLICA_IAD"], REPLICA),
     Variable::unsupported(&["DB_HOST_REPLICA_SIN"], REPLICA),
     Variable::unsupported(&["DB_HOST_REPLICA_SJC"], REPLICA),
-    database(&["DB_MASTER_REGION"]),
-    database(&["DB_ENC_KEY"]).secret(),
-    database(&["DB_ENC_KEY_GCM"]).secret(),
-    database(&["DB_ENC_WRITE_GCM"]),
+    Variable::ignored(&["DB_MASTER_REGION"], "every node writes to the database itself"),
+    Variable::sets(&["DB_ENC_KEY"], &[verbatim("store.legacy_encryption_key")]).secret(),
+    Variable::sets(&["DB_ENC_KEY_GCM"], &[verbatim("store.encryption_key")]).secret(),
+    Variable::sets(&["DB_ENC_WRITE_GCM"], &[converted("store.encrypt_with", Conversion::WrittenForm)]),
 ];

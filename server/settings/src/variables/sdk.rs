@@ -8,7 +8,7 @@ const fn webhooks(names: &'static [&'static str]) -> Variable {
 
 pub(super) const ROWS: &[Variable] = &[
     Variable::sets(&["JWT_SECRET"], &[verbatim("auth.jwt_secret")]).secret(),
-    Variable::planned(&["DATABASE_URL"], PlannedFeature::Databases).secret(),
+    Variable::sets(&["DATABASE_URL"], &[verbatim("store.url")]).secret(),
     Variable::sets(&["REDIS_URL"], &[verbatim("bus.redis_url")]).secret(),
     Variable::sets(&["JWT_ISSUER"], &[verbatim("auth.jwt_issuer")]),
     Variable::sets(&["JWT_AUDIENCE"], &[verbatim("auth.jwt_audience")]),

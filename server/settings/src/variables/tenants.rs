@@ -25,7 +25,10 @@ pub(super) const ROWS: &[Variable] = &[
     Variable::sets(&["TENANT_MAX_JOINS_PER_SECOND"], &[verbatim("limits.max_joins_per_second")]),
     Variable::sets(&["TENANT_MAX_CHANNELS_PER_CLIENT"], &[verbatim("limits.max_channels_per_client")]),
     Variable::ignored(&["TENANT_MAX_BYTES_PER_SECOND"], "it was stored and never enforced"),
-    Variable::planned(&["TENANT_CACHE_EXPIRATION_IN_MS"], PlannedFeature::ManagementApi),
+    Variable::sets(
+        &["TENANT_CACHE_EXPIRATION_IN_MS"],
+        &[converted("store.refresh", Conversion::Milliseconds)],
+    ),
     Variable::sets(
         &["CLIENT_PRESENCE_MAX_CALLS"],
         &[verbatim("limits.max_client_presence_events_per_window")],

@@ -66,6 +66,27 @@ const SET: &[Case] = &[
     ("TENANT_MAX_CHANNELS_PER_CLIENT", "103", &[("/limits/max_channels_per_client", "103")]),
     ("CLIENT_PRESENCE_MAX_CALLS", "5", &[("/limits/max_client_presence_events_per_window", "5")]),
     ("CLIENT_PRESENCE_WINDOW_MS", "15000", &[("/limits/client_presence_window_ms", "15000")]),
+    ("TENANT_CACHE_EXPIRATION_IN_MS", "30000", &[("/store/refresh", r#""30s""#)]),
+    ("DATABASE_URL", "postgres://db", &[("/store/url", r#""postgres://db""#)]),
+    ("DB_HOST", "db", &[("/store/host", r#""db""#)]),
+    ("DB_PORT", "5433", &[("/store/port", "5433")]),
+    ("DB_USER", "owner", &[("/store/user", r#""owner""#)]),
+    ("DB_PASSWORD", "long", &[("/store/password", r#""long""#)]),
+    ("DB_NAME", "realtime", &[("/store/database", r#""realtime""#)]),
+    ("DB_AFTER_CONNECT_QUERY", "SELECT 1", &[("/store/after_connect_query", r#""SELECT 1""#)]),
+    ("DB_SSL", "true", &[("/store/tls_mode", r#""require""#)]),
+    ("DB_SSL", "0", &[("/store/tls_mode", r#""off""#)]),
+    ("DB_SSL_CA_CERT", "/ca.pem", &[("/store/tls_ca_file", r#""/ca.pem""#)]),
+    ("DB_POOL_SIZE", "9", &[("/store/max_connections", "9")]),
+    ("DB_QUEUE_TARGET", "5000", &[("/store/acquire_timeout", r#""5s""#)]),
+    ("DB_ENC_KEY", "supabaserealtime", &[("/store/legacy_encryption_key", r#""supabaserealtime""#)]),
+    (
+        "DB_ENC_KEY_GCM",
+        "a key for AES-GCM of 32 bytes !!",
+        &[("/store/encryption_key", r#""a key for AES-GCM of 32 bytes !!""#)],
+    ),
+    ("DB_ENC_WRITE_GCM", "true", &[("/store/encrypt_with", r#""current""#)]),
+    ("DB_ENC_WRITE_GCM", "false", &[("/store/encrypt_with", r#""legacy""#)]),
     ("LOG_LEVEL", "emergency", &[("/telemetry/log_level", r#""error""#)]),
     ("LOG_LEVEL", "alert", &[("/telemetry/log_level", r#""error""#)]),
     ("LOG_LEVEL", "critical", &[("/telemetry/log_level", r#""error""#)]),
@@ -238,19 +259,16 @@ fn of_two_spellings_the_codes_counts() {
 #[test]
 fn a_databases_address_beats_its_parts() {
     let loaded = with(&[("DB_HOST", "db"), ("DATABASE_URL", "postgres://db"), ("DB_SSL", "true")]);
-    assert_eq!(
-        notes(&loaded),
-        [
-            "DB_HOST is ignored, because DATABASE_URL is set",
-            "DB_SSL has no effect yet: databases are not available yet",
-            "DATABASE_URL has no effect yet: databases are not available yet",
-        ]
-    );
+    assert_eq!(notes(&loaded), ["DB_HOST is ignored, because DATABASE_URL is set"]);
+    assert_eq!(loaded.values.as_json()["store"]["tls_mode"], "require");
 }
 
 #[test]
 fn an_address_in_a_file_beats_its_parts_too() {
-    let loaded = with(&[("DB_HOST", "db"), ("DATABASE_URL_FILE", "/run/secrets/database")]);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&file, "postgres://db").unwrap();
+    let path = file.path().to_str().unwrap();
+    let loaded = with(&[("DB_HOST", "db"), ("DATABASE_URL_FILE", path)]);
     assert_eq!(notes(&loaded)[0], "DB_HOST is ignored, because DATABASE_URL is set");
 }
 

@@ -167,11 +167,15 @@ fn a_misspelt_key_is_reported_with_a_suggestion() {
             ("REALTIME__PRESENSE__ENABLED", "true"),
             "variable REALTIME__PRESENSE__ENABLED: presense: unknown key\n    help: did you mean REALTIME__PRESENCE__ENABLED?",
         ),
-        ("port = 80", ("", ""), "config.toml:1:1: port: unknown key\n    help: did you mean server.port?"),
+        (
+            "port = 80",
+            ("", ""),
+            "config.toml:1:1: port: unknown key\n    help: did you mean server.port or store.port?",
+        ),
         (
             "",
             ("REALTIME__PORT", "1"),
-            "variable REALTIME__PORT: port: unknown key\n    help: did you mean REALTIME__SERVER__PORT?",
+            "variable REALTIME__PORT: port: unknown key\n    help: did you mean REALTIME__SERVER__PORT or REALTIME__STORE__PORT?",
         ),
         (
             "[limits]\nmax_frame_size = 1",
@@ -188,7 +192,7 @@ fn a_misspelt_key_is_reported_with_a_suggestion() {
             "[banana]\nsplit = 1",
             ("", ""),
             "config.toml:1:2: banana: unknown key\n    help: the sections are admin, auth, broadcast, bus, limits, \
-             outbox, presence, regions, server, telemetry, tenants",
+             outbox, presence, regions, server, store, telemetry, tenants",
         ),
         (
             "[tenants.acme]\nsuspend = true",

@@ -35,28 +35,28 @@ DASHBOARD_USER S planned
 DASHBOARD_PASSWORD S planned secret
 CF_TEAM_DOMAIN W unsupported
 
-DB_HOST S planned
-DB_PORT S planned
-DB_USER S planned
-DB_PASSWORD S planned secret
-DB_NAME S planned
-DB_AFTER_CONNECT_QUERY S planned
-DB_SSL S planned
-DB_SSL_CA_CERT S planned
-DB_IP_VERSION S planned
-DB_POOL_SIZE S planned
-DB_QUEUE_TARGET M planned
-DB_QUEUE_INTERVAL M planned
+DB_HOST S sets
+DB_PORT S sets
+DB_USER S sets
+DB_PASSWORD S sets secret
+DB_NAME S sets
+DB_AFTER_CONNECT_QUERY S sets
+DB_SSL S sets
+DB_SSL_CA_CERT S sets
+DB_IP_VERSION S ignored: all addresses of a host are tried, of both families
+DB_POOL_SIZE S sets
+DB_QUEUE_TARGET M sets
+DB_QUEUE_INTERVAL M ignored: a limit of the wait needs no interval
 DB_REPLICA_HOST A ignored
 DB_REPLICA_POOL_SIZE A ignored
 DB_HOST_REPLICA_FRA W unsupported
 DB_HOST_REPLICA_IAD W unsupported
 DB_HOST_REPLICA_SIN W unsupported
 DB_HOST_REPLICA_SJC W unsupported
-DB_MASTER_REGION M planned
-DB_ENC_KEY S planned secret
-DB_ENC_KEY_GCM S planned secret
-DB_ENC_WRITE_GCM S planned
+DB_MASTER_REGION M ignored: every node writes to the database itself
+DB_ENC_KEY S sets secret
+DB_ENC_KEY_GCM S sets secret
+DB_ENC_WRITE_GCM S sets
 
 SEED_SELF_HOST S sets
 SELF_HOST_TENANT_NAME S sets
@@ -72,7 +72,7 @@ TENANT_MAX_EVENTS_PER_SECOND S sets
 TENANT_MAX_JOINS_PER_SECOND S sets
 TENANT_MAX_CHANNELS_PER_CLIENT S sets
 TENANT_MAX_BYTES_PER_SECOND A ignored
-TENANT_CACHE_EXPIRATION_IN_MS S planned
+TENANT_CACHE_EXPIRATION_IN_MS S sets
 CLIENT_PRESENCE_MAX_CALLS S sets
 CLIENT_PRESENCE_WINDOW_MS S sets
 SLOT_NAME_SUFFIX S planned
@@ -148,7 +148,7 @@ ERL_CRASH_DUMP_* A ignored
 OTEL_* S planned
 
 JWT_SECRET S sets secret
-DATABASE_URL S planned secret
+DATABASE_URL S sets secret
 REDIS_URL S sets secret
 HOST S sets
 JWT_ISSUER S sets
