@@ -44,7 +44,7 @@ use crate::telemetry::fan_out::Exporter;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::prometheus::Prometheus;
 use crate::telemetry::reports::Reports;
-use crate::tenants::{Registry, Tenant, UnknownHost};
+use crate::tenants::{Registry, SourceUnavailable, Tenant, UnknownHost};
 use crate::workers::Offload;
 
 /// One running server: the parts that all layers above share. A slice with state of its own keeps it in `Services`.
@@ -193,7 +193,14 @@ impl Node {
     }
 
     /// The tenant that a request names; `None` when there is no such tenant.
-    pub async fn tenant_for_request(&self, headers: &HeaderMap, uri: &Uri) -> Option<Arc<Tenant>> {
+    ///
+    /// # Errors
+    /// When that cannot be found out now.
+    pub async fn tenant_for_request(
+        &self,
+        headers: &HeaderMap,
+        uri: &Uri,
+    ) -> Result<Option<Arc<Tenant>>, SourceUnavailable> {
         let is_strict = self.settings().server.strict_host;
         let unknown_host = if is_strict { UnknownHost::Refused } else { UnknownHost::Default };
         self.tenants.for_request(headers, uri, unknown_host).await

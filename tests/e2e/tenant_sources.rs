@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all, pending};
-use harness::{Request, Response, TenantSource, TenantSpec, Token, TokenIssuer, World};
+use harness::{Request, Response, SourceUnavailable, TenantSource, TenantSpec, Token, TokenIssuer, World};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -22,12 +22,12 @@ struct MapSource {
 }
 
 impl TenantSource for MapSource {
-    fn resolve<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Option<TenantSpec>> {
+    fn resolve<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<TenantSpec>, SourceUnavailable>> {
         self.lookups.fetch_add(1, Ordering::Relaxed);
         // After a turn of other tasks, as a source that waits for a database.
         async move {
             tokio::task::yield_now().await;
-            self.tenants.lock().expect("no test panics here").get(id).cloned()
+            Ok(self.tenants.lock().expect("no test panics here").get(id).cloned())
         }
         .boxed()
     }
@@ -122,7 +122,7 @@ struct HangingSource {
 }
 
 impl TenantSource for HangingSource {
-    fn resolve<'a>(&'a self, _id: &'a str) -> BoxFuture<'a, Option<TenantSpec>> {
+    fn resolve<'a>(&'a self, _id: &'a str) -> BoxFuture<'a, Result<Option<TenantSpec>, SourceUnavailable>> {
         self.lookups.fetch_add(1, Ordering::Relaxed);
         pending().boxed()
     }
@@ -155,7 +155,7 @@ async fn a_source_that_hangs_delays_only_handshakes_that_need_it_and_is_asked_on
     };
     let (unknown, known) = tokio::join!(unknown, known);
     assert_eq!(known.expect("a registered tenant does not wait for the source").status, 101);
-    assert_eq!(unknown, ["HTTP/1.1 404"; 8]);
+    assert_eq!(unknown, ["HTTP/1.1 503"; 8]);
     assert_eq!(source.lookups.load(Ordering::Relaxed), 1);
     world.stop().await;
 }

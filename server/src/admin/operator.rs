@@ -38,7 +38,11 @@ pub(super) async fn reload(node: Arc<Node>, request: RoutedRequest) -> Response<
 /// A tenant of a source may have clients on other nodes only, and is looked up before it counts as unknown.
 pub(super) async fn disconnect(node: Arc<Node>, request: RoutedRequest) -> Response<Bytes> {
     let tenant = request.head.parameter("id");
-    let known = node.tenants.resolve(tenant).await;
+    let Ok(known) = node.tenants.resolve(tenant).await else {
+        let code = Code::TenantLookupFailed;
+        node.reports.record(code.at(Scope::Http), code.text());
+        return response::json(StatusCode::SERVICE_UNAVAILABLE, &json!({ "message": code.text() }));
+    };
     match known.and_then(|_| node.disconnect_clients(tenant)) {
         Some(disconnected) => {
             send_to_other_nodes(&node, OperatorCommand::DisconnectTenant { tenant: tenant.into() });

@@ -256,6 +256,9 @@ fn authentication(error: &AuthenticationError) -> HandshakeError {
             HandshakeError::of(StatusCode::TOO_MANY_REQUESTS, Code::AddressRateLimitReached)
         }
         AuthenticationError::UnknownTenant => HandshakeError::of(StatusCode::NOT_FOUND, Code::TenantNotFound),
+        AuthenticationError::TenantUnavailable(_) => {
+            HandshakeError::of(StatusCode::SERVICE_UNAVAILABLE, Code::TenantLookupFailed)
+        }
         AuthenticationError::Suspended => {
             let (status, code) = (StatusCode::FORBIDDEN, Code::RealtimeDisabledForTenant);
             HandshakeError { status, code, text: "Realtime was disabled for this tenant".into() }

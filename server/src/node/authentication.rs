@@ -13,7 +13,7 @@ use http::{HeaderMap, Uri};
 use super::Node;
 use crate::auth::jwks::TooManyWaiting;
 use crate::auth::{Claims, TokenError};
-use crate::tenants::{Policy, Tenant, TenantStatus};
+use crate::tenants::{Policy, SourceUnavailable, Tenant, TenantStatus};
 
 /// A caller with a valid token.
 pub struct Authenticated {
@@ -42,6 +42,9 @@ pub enum AuthenticationError {
     /// There is no such tenant.
     #[error("tenant not found")]
     UnknownTenant,
+    /// Whether there is such a tenant cannot be found out now.
+    #[error(transparent)]
+    TenantUnavailable(#[from] SourceUnavailable),
     /// The tenant is suspended.
     #[error("the tenant is suspended")]
     Suspended,
@@ -68,9 +71,16 @@ impl Node {
         if !self.unverified.may_call(network, token.as_deref()) {
             return Err(NotAuthenticated { tenant: None, error: AuthenticationError::TooManyFromAddress });
         }
-        let Some(tenant) = self.tenant_for_request(headers, uri).await else {
-            self.unverified.count(network);
-            return Err(NotAuthenticated { tenant: None, error: AuthenticationError::UnknownTenant });
+        let tenant = match self.tenant_for_request(headers, uri).await {
+            Ok(Some(tenant)) => tenant,
+            Ok(None) => {
+                self.unverified.count(network);
+                return Err(NotAuthenticated { tenant: None, error: AuthenticationError::UnknownTenant });
+            }
+            Err(unavailable) => {
+                self.unverified.count(network);
+                return Err(NotAuthenticated { tenant: None, error: unavailable.into() });
+            }
         };
         let policy = tenant.policy();
         let verified = match policy.status {

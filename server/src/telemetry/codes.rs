@@ -91,6 +91,8 @@ codes! {
     MissingAPIKey: ClientError, [Handshake, Http], "API key is missing";
     /// The named tenant does not exist, or was removed since.
     TenantNotFound: ClientError, [Handshake, Join, Http], "Tenant not found";
+    /// Whether there is such a tenant cannot be found out, because the store cannot be reached. Ours.
+    TenantLookupFailed: Error, [Handshake, Http], "The tenant cannot be looked up now, try again later";
     /// The tenant is suspended.
     RealtimeDisabledForTenant: ClientError, [Handshake, Join, Http], "Realtime disabled for this tenant";
     /// A handshake with a token that is refused for any reason without a code of its own there, such as its

@@ -78,6 +78,9 @@ fn action(code: Code) -> &'static str {
         Code::TenantNotFound | Code::RealtimeDisabledForTenant => {
             "Compare `x-tenant`, `tenant=` or the host name with `[tenants]`, if the client is known."
         }
+        Code::TenantLookupFailed => {
+            "Mend the way to the store (`[store]`); tenants that are known stay served."
+        }
         Code::ErrorConnectingToWebsocket | Code::JwtSignatureError | Code::JwtSignerError => {
             "Compare the secret or key of the signer with `[auth]` of the tenant; `realtime-server config check` reports white space around a secret."
         }

@@ -11,19 +11,23 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use super::Tenant;
+use super::source::SourceUnavailable;
 use super::unknown_names::UnknownNames;
 
-/// The longest wait for the sources, including the wait for a permit. No production source exists yet that would need
-/// another, so this is no setting.
+/// The longest wait for the sources, including the wait for a permit. The client waits meanwhile, so a store whose own
+/// timeouts are longer (`[store]`) does not make it longer.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Lookups at the same time, each for another name.
 const CONCURRENT: usize = 64;
 
-/// Names whose lookups are in progress or wait for a permit. Requests for more count as unknown: so many are made up.
+/// Names whose lookups are in progress or wait for a permit. Requests for more fail: so many are made up.
 const WAITING_MAX: usize = 1_024;
 
-type Lookup = Arc<OnceCell<Option<Arc<Tenant>>>>;
+/// What is found: a tenant, none, or that it cannot be found out.
+pub(super) type Found = Result<Option<Arc<Tenant>>, SourceUnavailable>;
+
+type Lookup = Arc<OnceCell<Found>>;
 
 /// The lookups in progress.
 pub(super) struct Lookups {
@@ -45,22 +49,20 @@ impl Lookups {
         Self { by_name: Mutex::default(), unknown, permits: Semaphore::new(concurrent), timeout }
     }
 
-    /// The result of `look_up`, or of a lookup of the same name that is in progress or has just found none. `None` also
-    /// after the timeout, and while too many are waiting.
-    pub(super) async fn run(
-        &self,
-        id: &str,
-        look_up: impl Future<Output = Option<Arc<Tenant>>>,
-    ) -> Option<Arc<Tenant>> {
+    /// The result of `look_up`, or of a lookup of the same name that is in progress or has just found none.
+    ///
+    /// # Errors
+    /// Those of `look_up`, and after the timeout, and while too many are waiting.
+    pub(super) async fn run(&self, id: &str, look_up: impl Future<Output = Found>) -> Found {
         if self.unknown.lock().contains(id, Instant::now()) {
-            return None;
+            return Ok(None);
         }
         let lookup = self.register(id)?;
         let registration = Registration { lookups: self, id, lookup };
         let bounded = async {
-            let _permit = self.permits.acquire().await.ok()?;
+            let _permit = self.permits.acquire().await.map_err(|_closed| SourceUnavailable)?;
             let found = look_up.await;
-            if found.is_none() {
+            if matches!(found, Ok(None)) {
                 self.unknown.lock().add(id, Instant::now());
             }
             found
@@ -68,20 +70,20 @@ impl Lookups {
         let with_timeout = async {
             timeout(self.timeout, bounded).await.unwrap_or_else(|_elapsed| {
                 debug!(tenant = id, "The lookup of a tenant has timed out");
-                None
+                Err(SourceUnavailable)
             })
         };
         registration.lookup.get_or_init(|| with_timeout).await.clone()
     }
 
     /// The lookup of this name that is in progress, or a new one.
-    fn register(&self, id: &str) -> Option<Lookup> {
+    fn register(&self, id: &str) -> Result<Lookup, SourceUnavailable> {
         let mut by_name = self.by_name.lock();
         if by_name.len() >= WAITING_MAX && !by_name.contains_key(id) {
             debug!(tenant = id, "A tenant is not looked up, because too many others are");
-            return None;
+            return Err(SourceUnavailable);
         }
-        Some(Arc::clone(by_name.entry(id.into()).or_default()))
+        Ok(Arc::clone(by_name.entry(id.into()).or_default()))
     }
 }
 

@@ -22,6 +22,6 @@ pub use allowance::Allowance;
 pub use policy::{Policy, TenantStatus};
 pub use registry::{Registry, UnknownHost};
 pub use sockets::{SocketRegistration, Sockets};
-pub use source::{SourceId, TenantSource};
+pub use source::{SourceId, SourceUnavailable, TenantSource};
 pub use spec::TenantSpec;
 pub use tenant::Tenant;

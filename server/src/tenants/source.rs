@@ -9,12 +9,20 @@ use super::TenantSpec;
 pub trait TenantSource: Send + Sync {
     /// The specification of the tenant `id` (in lower case), if this source has it.
     ///
+    /// # Errors
+    /// When that cannot be found out now. Nothing is remembered then: the next request asks again.
+    ///
     /// Called for requests that name a tenant which the registry does not have. The result is registered as by `put`;
     /// one that the source removes meanwhile is not. Clients choose the names before they are authenticated, so the
     /// registry bounds the wait and the number of concurrent lookups, and looks a name up once for all requests that wait for it.
     /// It does not remember unknown names: a source for which a lookup is costly does.
-    fn resolve<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Option<TenantSpec>>;
+    fn resolve<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<TenantSpec>, SourceUnavailable>>;
 }
+
+/// Whether a source has a tenant cannot be found out now, but may be later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the tenant cannot be looked up now")]
+pub struct SourceUnavailable;
 
 /// One source, by its precedence: where several specify the same tenant, the lowest applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

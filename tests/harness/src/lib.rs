@@ -48,7 +48,7 @@ pub use provider::Provider;
 pub use raw::{RawFrame, RawSocket, opcode};
 pub use realtime_server::node::Changes;
 pub use realtime_server::node::{LifecyclePhase, Urgency};
-pub use realtime_server::tenants::{TenantSource, TenantSpec};
+pub use realtime_server::tenants::{SourceUnavailable, TenantSource, TenantSpec};
 pub use server_process::ServerProcess;
 pub use tokens::{Token, TokenIssuer};
 pub use tokio_rustls::rustls;

@@ -171,6 +171,10 @@ fn not_authenticated(node: &Node, refused: &NotAuthenticated) -> Response<Bytes>
         AuthenticationError::UnknownTenant => {
             (StatusCode::UNAUTHORIZED, Code::TenantNotFound, "Tenant not found in database")
         }
+        AuthenticationError::TenantUnavailable(_) => {
+            let code = Code::TenantLookupFailed;
+            (StatusCode::SERVICE_UNAVAILABLE, code, code.text())
+        }
         AuthenticationError::Suspended => {
             let text = "Realtime was disabled for this tenant";
             (StatusCode::FORBIDDEN, Code::RealtimeDisabledForTenant, text)

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use http::{HeaderMap, Uri};
 
 use super::{Registry, lower_case};
-use crate::tenants::Tenant;
+use crate::tenants::lookups::Found;
 use crate::tenants::naming::Named;
-use crate::tenants::source::{SourceId, TenantSource};
+use crate::tenants::source::{SourceId, SourceUnavailable, TenantSource};
 
 /// How often a source is asked for one tenant while tenants are removed. After that the tenant counts as unknown, so that
 /// frequent removals of others do not keep a request.
@@ -24,61 +24,67 @@ pub enum UnknownHost {
 
 impl Registry {
     /// The tenant of this name. One that is not registered is looked up in the sources, once for all concurrent
-    /// callers; it counts as unknown when that takes too long.
-    pub async fn resolve(&self, id: &str) -> Option<Arc<Tenant>> {
+    /// callers.
+    ///
+    /// # Errors
+    /// When no source has it, and one cannot be asked or does not answer in time.
+    pub async fn resolve(&self, id: &str) -> Found {
         if let Some(tenant) = self.get(id) {
-            return Some(tenant);
+            return Ok(Some(tenant));
         }
         let sources = self.sources.load_full();
         if sources.is_empty() {
-            return None;
+            return Ok(None);
         }
         let id = lower_case(id);
         self.lookups.run(&id, self.look_up(&sources, &id)).await
     }
 
-    async fn look_up(&self, sources: &[Arc<dyn TenantSource>], id: &str) -> Option<Arc<Tenant>> {
+    async fn look_up(&self, sources: &[Arc<dyn TenantSource>], id: &str) -> Found {
+        let mut otherwise = Ok(None);
         for (number, source) in sources.iter().enumerate() {
-            if let Some(tenant) = self.resolve_in(SourceId::after(number), &**source, id).await {
-                return Some(tenant);
+            match self.resolve_in(SourceId::after(number), &**source, id).await {
+                Ok(None) => {}
+                Ok(found) => return Ok(found),
+                unavailable => otherwise = unavailable,
             }
         }
-        None
+        otherwise
     }
 
-    async fn resolve_in(&self, of: SourceId, source: &dyn TenantSource, id: &str) -> Option<Arc<Tenant>> {
+    async fn resolve_in(&self, of: SourceId, source: &dyn TenantSource, id: &str) -> Found {
         for _ in 0..LOOKUP_ATTEMPTS {
             let removals = self.specs.lock().removals();
-            let spec = source.resolve(id).await.filter(|spec| spec.id.eq_ignore_ascii_case(id));
+            let spec = source.resolve(id).await?.filter(|spec| spec.id.eq_ignore_ascii_case(id));
             let mut specs = self.specs.lock();
             if specs.removals() == removals {
-                let concerned = specs.put_resolved(of, spec?);
+                let Some(spec) = spec else { return Ok(None) };
+                let concerned = specs.put_resolved(of, spec);
                 self.update(&specs, concerned);
-                return self.get(id);
+                return Ok(self.get(id));
             }
         }
-        None
+        Ok(None)
     }
 
     /// The tenant that a request names; `None` when there is no such tenant.
     ///
     /// A name given explicitly (`x-tenant`, `tenant`) must be known: to serve the request for another tenant instead
     /// would hide the mistake. A host name may have nothing to do with tenants, so `unknown_host`
-    /// decides about an unknown one.
-    pub async fn for_request(
-        &self,
-        headers: &HeaderMap,
-        uri: &Uri,
-        unknown_host: UnknownHost,
-    ) -> Option<Arc<Tenant>> {
+    /// decides about an unknown one. One that cannot be looked up is unknown to it as well: clients of the default tenant
+    /// do not depend on other sources.
+    ///
+    /// # Errors
+    /// Those of [`resolve`](Self::resolve).
+    pub async fn for_request(&self, headers: &HeaderMap, uri: &Uri, unknown_host: UnknownHost) -> Found {
         let default = || Arc::clone(&self.default);
         match Named::in_head(headers, uri) {
             Named::Explicitly(id) => self.resolve(&id).await,
-            Named::ByHost(label) => self.resolve(label).await.or_else(|| match unknown_host {
-                UnknownHost::Refused => None,
-                UnknownHost::Default => Some(default()),
-            }),
-            Named::NotAtAll => Some(default()),
+            Named::ByHost(label) => match (self.resolve(label).await, unknown_host) {
+                (Ok(None) | Err(SourceUnavailable), UnknownHost::Default) => Ok(Some(default())),
+                (found, _) => found,
+            },
+            Named::NotAtAll => Ok(Some(default())),
         }
     }
 }
@@ -110,12 +116,15 @@ mod tests {
     }
 
     impl TenantSource for SlowSource {
-        fn resolve<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Option<TenantSpec>> {
+        fn resolve<'a>(
+            &'a self,
+            id: &'a str,
+        ) -> BoxFuture<'a, Result<Option<TenantSpec>, SourceUnavailable>> {
             self.lookups.fetch_add(1, Ordering::Relaxed);
             let spec = TenantSpec { id: id.to_owned(), settings: settings::Tenant::default() };
             async move {
                 tokio::time::sleep(self.wait).await;
-                id.starts_with("known").then_some(spec)
+                Ok(id.starts_with("known").then_some(spec))
             }
             .boxed()
         }
@@ -134,19 +143,23 @@ mod tests {
         (registry, source, id)
     }
 
+    fn is_found(found: &Found) -> bool {
+        matches!(found, Ok(Some(_)))
+    }
+
     #[tokio::test]
-    async fn a_lookup_that_takes_too_long_finds_no_tenant() {
+    async fn a_lookup_that_takes_too_long_fails() {
         let (mut registry, source, _) = with_source(Duration::from_secs(3_600));
         registry.lookups = Lookups::new(Duration::from_millis(100), 2);
-        assert!(registry.resolve("known").await.is_none());
+        assert!(registry.resolve("known").await.is_err());
         // More names than lookups may run at once: those that wait for a permit time out as well.
         let names: Vec<_> = (0..20).map(|n| format!("known-{n}")).collect();
         let all = || join_all(names.iter().map(|name| registry.resolve(name)));
-        assert!(all().await.iter().all(Option::is_none));
+        assert!(all().await.iter().all(Result::is_err));
         let before = source.lookups.load(Ordering::Relaxed);
         assert!(tokio::time::timeout(Duration::from_millis(20), all()).await.is_err());
         assert_eq!(source.lookups.load(Ordering::Relaxed), before + 2);
-        assert!(registry.resolve("default").await.is_some(), "a registered tenant is not looked up");
+        assert!(is_found(&registry.resolve("default").await), "a registered tenant is not looked up");
     }
 
     #[tokio::test]
@@ -154,7 +167,7 @@ mod tests {
         let (registry, source, _) = with_source(Duration::from_millis(200));
         for (name, is_known) in [("Known", true), ("another", false)] {
             let found = join_all((0..100).map(|_| registry.resolve(name))).await;
-            assert!(found.iter().all(|tenant| tenant.is_some() == is_known));
+            assert!(found.iter().all(|found| is_found(found) == is_known));
         }
         assert_eq!(source.lookups.load(Ordering::Relaxed), 2);
     }
@@ -163,20 +176,20 @@ mod tests {
     async fn a_name_that_was_unknown_a_moment_ago_is_not_looked_up_again() {
         let (registry, source, id) = with_source(Duration::ZERO);
         for _ in 0..100 {
-            assert!(registry.resolve("another").await.is_none());
+            assert!(matches!(registry.resolve("another").await, Ok(None)));
         }
         assert_eq!(source.lookups.load(Ordering::Relaxed), 1);
         registry.put(id, TenantSpec { id: "another".into(), settings: settings::Tenant::default() });
-        assert!(registry.resolve("another").await.is_some(), "what is put is known at once");
+        assert!(is_found(&registry.resolve("another").await), "what is put is known at once");
     }
 
     #[tokio::test]
-    async fn names_beyond_those_that_may_wait_are_unknown_at_once() {
+    async fn names_beyond_those_that_may_wait_fail_at_once() {
         let (registry, source, _) = with_source(Duration::from_secs(3_600));
         let names: Vec<_> = (0..2_000).map(|n| format!("known-{n}")).collect();
         let mut lookups: Vec<_> = names.iter().map(|name| Box::pin(registry.resolve(name))).collect();
         let answered = lookups.iter_mut().filter_map(|lookup| lookup.now_or_never());
-        assert_eq!(answered.filter(Option::is_none).count(), 2_000 - 1_024);
+        assert_eq!(answered.filter(Result::is_err).count(), 2_000 - 1_024);
         assert_eq!(source.lookups.load(Ordering::Relaxed), 64);
     }
 
@@ -186,7 +199,7 @@ mod tests {
         let cancelled = tokio::time::timeout(Duration::from_millis(50), registry.resolve("known"));
         let (cancelled, found) = tokio::join!(cancelled, registry.resolve("known"));
         assert!(cancelled.is_err());
-        assert!(found.is_some());
+        assert!(is_found(&found));
     }
 
     #[tokio::test]
@@ -199,7 +212,7 @@ mod tests {
             }
         };
         tokio::select! {
-            found = registry.resolve("known") => assert!(found.is_none()),
+            found = registry.resolve("known") => assert!(matches!(found, Ok(None))),
             () = removals => {}
         }
         assert_eq!(source.lookups.load(Ordering::Relaxed), LOOKUP_ATTEMPTS);
