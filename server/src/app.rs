@@ -1,8 +1,11 @@
 //! The whole server: its parts put together, started and stopped.
 
 mod builder;
+mod store;
+mod store_maintenance;
 
 pub use builder::ServerBuilder;
+pub use store::OpenedStore;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -66,6 +69,7 @@ impl Server {
             routes,
             workers,
             open_files,
+            store,
         } = builder;
         let Resources { acceptor, bus: redis, .. } = match resources {
             Some(resources) => resources,
@@ -79,7 +83,8 @@ impl Server {
         let stopping = lifecycle.token(LifecyclePhase::Stopping);
         let jwks = JwksSources::new(tasks.clone(), stopping.clone());
         let workers = Arc::new(workers.unwrap_or_else(Workers::current));
-        let node = Node::new(settings, jwks, link, lifecycle, exporters, open_files)?;
+        let OpenedStore { tenants, keys, database } = store.unwrap_or_else(OpenedStore::in_memory);
+        let node = Node::new(settings, jwks, link, lifecycle, exporters, open_files, (tenants, keys))?;
         let server = &node.settings().server;
         let listener = listener::bind(server)
             .with_context(|| format!("cannot listen on {}", SocketAddr::new(server.host, server.port)))?;
@@ -87,6 +92,7 @@ impl Server {
         tasks.spawn(notify_of_policies(Arc::clone(&node), stopping.clone()));
         tasks.spawn(announcer::run(Arc::clone(&node), stopping.clone()));
         tasks.spawn(maintain_metrics(Arc::clone(&node), stopping.clone()));
+        tasks.spawn(store_maintenance::run(Arc::clone(&node), database, stopping.clone()));
         if let Some(certificates) = acceptor.certificates() {
             let (node, stopping) = (Arc::clone(&node), stopping.clone());
             tasks.spawn(async move { certificates.keep_fresh(&node.metrics.node, stopping).await });

@@ -40,11 +40,12 @@ use crate::auth::jwks::JwksSources;
 use crate::auth::{Operators, UnverifiedCallers};
 use crate::bus::{ClusterLink, Connectivity};
 use crate::permit::{Permit, Permits};
+use crate::store::{EncryptionKeys, TenantStore};
 use crate::telemetry::fan_out::Exporter;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::prometheus::Prometheus;
 use crate::telemetry::reports::Reports;
-use crate::tenants::{Registry, SourceUnavailable, Tenant, UnknownHost};
+use crate::tenants::{Registry, SourceUnavailable, StoredTenants, Tenant, UnknownHost};
 use crate::workers::Offload;
 
 /// One running server: the parts that all layers above share. A slice with state of its own keeps it in `Services`.
@@ -63,6 +64,8 @@ pub struct Node {
     pub hub: Arc<Hub>,
     /// The owners of rooms.
     pub tenants: Registry,
+    /// Those of them that the store has.
+    pub stored_tenants: StoredTenants,
     /// Limits the callers without a valid token.
     pub unverified: UnverifiedCallers,
     /// The link to the other nodes.
@@ -106,6 +109,7 @@ impl Node {
         lifecycle: Lifecycle,
         exporters: Vec<Exporter>,
         open_files: OpenFiles,
+        (store, keys): (Arc<dyn TenantStore>, EncryptionKeys),
     ) -> anyhow::Result<Arc<Self>> {
         if let Some(no_key) = NoVerificationKey::find(&settings) {
             anyhow::bail!("{no_key}: set JWT_SECRET, or start with `serve --dev` to try things out");
@@ -122,6 +126,7 @@ impl Node {
         let memory = MemoryBudget::new(for_clients, settings.server.max_memory_percent_per_tenant);
         metrics.line_limits.apply(&settings.telemetry);
         let tenants = Registry::new(&settings, jwks, (&metrics, &memory));
+        let stored_tenants = StoredTenants::register(store, keys, &tenants);
         let reports = metrics.reports(None);
         let operators = Operators::new(&settings.admin, &settings.auth).reporting_to(&reports);
         let hub = HubBuilder::new(settings.presence.coalesce);
@@ -139,6 +144,7 @@ impl Node {
             offload: Offload::beside(settings.server.worker_threads),
             settings: ArcSwap::from_pointee(settings),
             tenants,
+            stored_tenants,
             link,
             common_memory: TenantMemory::new(&memory),
             memory,

@@ -1,7 +1,5 @@
 //! What every store promises, tried on each of them: memory, SQLite, PostgreSQL.
 
-use std::time::Duration;
-
 use harness::Postgres;
 use realtime_server::store::{
     MemoryStore, PostgresStore, SqliteStore, StoreError, StoredExtension, StoredTenant, TenantStore,
@@ -31,7 +29,8 @@ async fn postgres() -> Kept<Postgres> {
 }
 
 fn connect(postgres: &Postgres) -> PostgresStore {
-    PostgresStore::new(&postgres.url().into(), 4, Duration::from_secs(5)).unwrap()
+    let settings = settings::Store { url: Some(postgres.url().into()), ..Default::default() };
+    PostgresStore::new(&settings).unwrap()
 }
 
 /// A check of each store.
@@ -112,6 +111,7 @@ mod checks {
         assert_eq!(second.inserted_at, first.inserted_at);
         assert_eq!(store.put(&first, Some(&first.revision)).await, Err(StoreError::Changed));
         assert_eq!(store.put(&tenant("other"), Some(&first.revision)).await, Err(StoreError::Changed));
+        assert_eq!(store.revisions().await.unwrap(), [("acme".into(), second.revision.clone())]);
         assert_eq!(store.tenants().await.unwrap(), [second]);
     }
 

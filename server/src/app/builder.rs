@@ -5,6 +5,7 @@ use std::sync::Arc;
 use settings::Settings;
 
 use super::Server;
+use super::store::OpenedStore;
 use crate::auth::{Authorizer, PublicRooms};
 use crate::bus::Bus;
 use crate::node::OpenFiles;
@@ -28,6 +29,7 @@ pub struct ServerBuilder {
     pub(super) routes: Vec<Route>,
     pub(super) workers: Option<Workers>,
     pub(super) open_files: OpenFiles,
+    pub(super) store: Option<OpenedStore>,
 }
 
 impl ServerBuilder {
@@ -44,6 +46,7 @@ impl ServerBuilder {
             routes: Vec::new(),
             workers: None,
             open_files: OpenFiles::default(),
+            store: None,
         }
     }
 
@@ -101,6 +104,12 @@ impl ServerBuilder {
     #[must_use]
     pub fn open_files(self, open_files: OpenFiles) -> Self {
         Self { open_files, ..self }
+    }
+
+    /// Keeps what it remembers in `store`. Without one it remembers it until it stops.
+    #[must_use]
+    pub fn store(self, store: OpenedStore) -> Self {
+        Self { store: Some(store), ..self }
     }
 
     /// Starts serving. When this returns, clients can connect.

@@ -24,7 +24,7 @@ use super::Signals;
 use super::data_dir::{DataDir, Lock, LockError};
 use super::running::Running;
 use super::start_line;
-use crate::app::Server;
+use crate::app::{OpenedStore, Server};
 use crate::auth::sign;
 use crate::node::{Urgency, memory_remarks, queue_memory};
 use crate::reload::ConfigReloader;
@@ -122,7 +122,16 @@ pub async fn run(args: Args, signals: Option<Signals>) -> anyhow::Result<()> {
     let open_files = super::open_files::raise(&settings.server, threads);
     let workers = Workers::start(threads).context("cannot start the workers")?;
     let server = Server::builder(settings.clone()).resources(resources).reloader(reloader);
-    let server = server.workers(workers).open_files(open_files).start().await?;
+    let server = server.workers(workers).open_files(open_files);
+    let server = match OpenedStore::open(&settings).await {
+        Ok(store) => server.store(store),
+        Err(error) if settings.store.is_shared() => return Err(error),
+        Err(error) => {
+            warn!("What is created over HTTP is lost when this server stops: {error:#}");
+            server
+        }
+    };
+    let server = server.start().await?;
     let folder = DataDir::of(&settings);
     let _kept = Running::new(&settings, server.address()).keep(folder.path()).inspect_err(|error| {
         debug!("Cannot write into {folder}, `realtime-server health` uses the settings alone: {error}")

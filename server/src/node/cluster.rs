@@ -47,6 +47,11 @@ impl LinkHost for Arc<Node> {
                     info!(tenant, disconnected, "Clients of a tenant disconnected, ordered on another node");
                 }
             }
+            OperatorCommand::TenantChanged { tenant } => {
+                let node = Arc::clone(self);
+                // What fails here is noticed by the next refresh.
+                tokio::spawn(async move { node.stored_tenants.apply(&node.tenants, &tenant).await });
+            }
             OperatorCommand::ReloadConfig => {
                 info!("Reload ordered on another node");
                 let node = Arc::clone(self);

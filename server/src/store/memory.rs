@@ -48,6 +48,12 @@ impl TenantStore for MemoryStore {
         ready(Ok(self.tenants.lock().get(external_id).cloned())).boxed()
     }
 
+    fn revisions(&self) -> BoxFuture<'_, Result<Vec<(String, Revision)>, StoreError>> {
+        let tenants = self.tenants.lock();
+        let revisions = tenants.values().map(|tenant| (tenant.external_id.clone(), tenant.revision.clone()));
+        ready(Ok(revisions.collect())).boxed()
+    }
+
     fn put<'a>(
         &'a self,
         tenant: &'a StoredTenant,

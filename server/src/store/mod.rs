@@ -29,6 +29,9 @@ pub trait TenantStore: std::fmt::Debug + Send + Sync {
     /// The tenant of this name, written exactly so.
     fn tenant<'a>(&'a self, external_id: &'a str) -> BoxFuture<'a, Result<Option<StoredTenant>, StoreError>>;
 
+    /// The present revision of every tenant.
+    fn revisions(&self) -> BoxFuture<'_, Result<Vec<(String, Revision)>, StoreError>>;
+
     /// Writes a tenant with all its extensions, in one transaction: a new one, or instead of the revision `replaces`. When
     /// this returns it is durable. Returns the tenant as it is stored now.
     ///

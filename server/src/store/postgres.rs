@@ -1,12 +1,13 @@
 //! The store that several nodes share: a PostgreSQL database, with upstream's schema `_realtime`.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use secrecy::{ExposeSecret, SecretString};
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection as _, PgConnection, PgPool, Postgres, Transaction};
+use secrecy::ExposeSecret;
+use settings::StoreTls;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
+use sqlx::{Connection as _, Executor as _, PgConnection, PgPool, Postgres, Transaction};
 
 use super::migration::{Migration, MigrationStatus, migrations};
 use super::row::{COLUMNS, bind_columns};
@@ -65,14 +66,22 @@ pub struct PostgresStore {
 }
 
 impl PostgresStore {
-    /// A store at `url` that connects when it is first used, with up to `connections`, each within `timeout`.
+    /// The database that `[store]` names. It is connected to when it is first used.
     ///
     /// # Errors
-    /// When it is no URL of PostgreSQL.
-    pub fn new(url: &SecretString, connections: u32, timeout: Duration) -> Result<Self, StoreError> {
-        let options: PgConnectOptions = url.expose_secret().parse()?;
-        let pool = PgPoolOptions::new().max_connections(connections).acquire_timeout(timeout);
-        Ok(Self { pool: pool.connect_lazy_with(options.application_name(APPLICATION_NAME)) })
+    /// When the URL is none of PostgreSQL.
+    pub fn new(settings: &settings::Store) -> Result<Self, StoreError> {
+        let mut pool = PgPoolOptions::new()
+            .max_connections(settings.max_connections.get())
+            .acquire_timeout(settings.acquire_timeout);
+        if let Some(query) = settings.after_connect_query.clone() {
+            let query: Arc<str> = query.into();
+            pool = pool.after_connect(move |connection, _| {
+                let query = Arc::clone(&query);
+                Box::pin(async move { connection.execute(&*query).await.map(drop) })
+            });
+        }
+        Ok(Self { pool: pool.connect_lazy_with(options(settings)?) })
     }
 
     /// How far its tables are.
@@ -105,6 +114,34 @@ impl PostgresStore {
     }
 }
 
+fn options(settings: &settings::Store) -> Result<PgConnectOptions, StoreError> {
+    let mut options = match (&settings.url, &settings.host) {
+        (Some(url), _) => url.expose_secret().parse()?,
+        (None, host) => PgConnectOptions::new_without_pgpass()
+            .host(host.as_deref().unwrap_or("127.0.0.1"))
+            .port(settings.port)
+            .username(&settings.user)
+            .database(&settings.database),
+    };
+    if let (None, Some(password)) = (&settings.url, &settings.password) {
+        options = options.password(password.expose_secret());
+    }
+    let mode = match settings.tls_mode {
+        StoreTls::Auto if settings.tls_ca_file.is_some() => Some(PgSslMode::VerifyFull),
+        StoreTls::Auto => None,
+        StoreTls::Off => Some(PgSslMode::Disable),
+        StoreTls::Require => Some(PgSslMode::Require),
+        StoreTls::Verify => Some(PgSslMode::VerifyFull),
+    };
+    if let Some(mode) = mode {
+        options = options.ssl_mode(mode);
+    }
+    if let Some(file) = &settings.tls_ca_file {
+        options = options.ssl_root_cert(file);
+    }
+    Ok(options.application_name(APPLICATION_NAME))
+}
+
 /// The steps that are recorded, none without a record.
 async fn applied(connection: &mut PgConnection) -> Result<Vec<i64>, StoreError> {
     let exists = "SELECT to_regclass('_realtime.schema_migrations') IS NOT NULL";
@@ -130,7 +167,7 @@ async fn create_schema(connection: &mut PgConnection) -> Result<(), StoreError> 
 async fn apply(connection: &mut PgConnection, step: &Migration) -> Result<(), StoreError> {
     let mut transaction = connection.begin().await?;
     sqlx::query("SET LOCAL search_path TO _realtime").execute(&mut *transaction).await?;
-    sqlx::raw_sql(step.sql).execute(&mut *transaction).await?;
+    (&mut *transaction).execute(step.sql).await?;
     let record = format!("INSERT INTO _realtime.schema_migrations VALUES ($1, {NOW})");
     sqlx::query(&record).bind(step.version).execute(&mut *transaction).await?;
     Ok(transaction.commit().await?)
@@ -149,6 +186,14 @@ impl TenantStore for PostgresStore {
         async move {
             let query = select("WHERE t.external_id = $1");
             Ok(sqlx::query_as(&query).bind(external_id).fetch_optional(&self.pool).await?)
+        }
+        .boxed()
+    }
+
+    fn revisions(&self) -> BoxFuture<'_, Result<Vec<(String, Revision)>, StoreError>> {
+        async move {
+            let query = "SELECT external_id, xmin::text FROM _realtime.tenants";
+            Ok(sqlx::query_as(query).fetch_all(&self.pool).await?)
         }
         .boxed()
     }

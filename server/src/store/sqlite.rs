@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Sqlite, SqlitePool, Transaction};
+use sqlx::{Executor as _, Sqlite, SqlitePool, Transaction};
 
 use super::migration::{Migration, MigrationStatus, migrations};
 use super::row::{COLUMNS, bind_columns};
@@ -76,7 +76,7 @@ impl SqliteStore {
             let record = format!("INSERT INTO schema_migrations VALUES (?1, {NOW}) ON CONFLICT DO NOTHING");
             let recorded = sqlx::query(&record).bind(step.version).execute(&mut *transaction).await?;
             if recorded.rows_affected() > 0 {
-                sqlx::raw_sql(step.sql).execute(&mut *transaction).await?;
+                (&mut *transaction).execute(step.sql).await?;
                 applied.push(*step);
             }
             transaction.commit().await?;
@@ -103,6 +103,14 @@ impl TenantStore for SqliteStore {
         async move {
             let query = select("WHERE external_id = ?1");
             Ok(sqlx::query_as(&query).bind(external_id).fetch_optional(&self.pool).await?)
+        }
+        .boxed()
+    }
+
+    fn revisions(&self) -> BoxFuture<'_, Result<Vec<(String, Revision)>, StoreError>> {
+        async move {
+            let query = "SELECT external_id, CAST(revision AS TEXT) FROM tenants";
+            Ok(sqlx::query_as(query).fetch_all(&self.pool).await?)
         }
         .boxed()
     }

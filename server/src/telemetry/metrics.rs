@@ -69,6 +69,8 @@ metrics! {
         pub socket_buffers: Gauge = "realtime_socket_buffers_bytes",
         /// Log lines that clients caused and that were summed up or left out, because there were too many (telemetry.log_lines_unverified, telemetry.log_lines_per_tenant, telemetry.log_bytes_per_second).
         pub log_lines_suppressed: Counter = "realtime_log_lines_suppressed_total",
+        /// 1 while the store of tenants can be used, else 0.
+        pub store_connected: Gauge = "realtime_store_connected",
         /// Seconds since the server started.
         pub uptime_seconds: Gauge = "realtime_uptime_seconds",
     }

@@ -15,6 +15,7 @@ mod sockets;
 mod source;
 mod spec;
 mod spec_table;
+mod stored;
 mod tenant;
 mod unknown_names;
 
@@ -24,4 +25,5 @@ pub use registry::{Registry, UnknownHost};
 pub use sockets::{SocketRegistration, Sockets};
 pub use source::{SourceId, SourceUnavailable, TenantSource};
 pub use spec::TenantSpec;
+pub use stored::{StoredTenants, WriteError, Written};
 pub use tenant::Tenant;

@@ -23,6 +23,11 @@ pub enum OperatorCommand {
     /// Reload the configuration.
     #[serde(rename = "ReadAgain")]
     ReloadConfig,
+    /// Read a tenant from the store again: it was created, changed or deleted.
+    TenantChanged {
+        /// Its name.
+        tenant: String,
+    },
 }
 
 /// The content of a message to all nodes.

@@ -90,6 +90,7 @@ mod tests {
     use crate::close_reason::CloseReason;
     use crate::node::{Lifecycle, Node, OpenFiles};
     use crate::sessions::{Admission, ClientContext, KeptClaims, Services};
+    use crate::store::{EncryptionKeys, MemoryStore, TenantStore, WrittenForm};
     use crate::telemetry::request_context::RequestContext;
 
     /// The close code that a client accepted by `admission` receives at once, if it is closed.
@@ -112,7 +113,9 @@ mod tests {
         let tasks = TaskTracker::new();
         let sources = JwksSources::new(tasks.clone(), CancellationToken::new());
         let (link, lifecycle) = (ClusterLink::standalone(), Lifecycle::default());
-        let node = Node::new(settings, sources, link, lifecycle, Vec::new(), OpenFiles::default())
+        let keys = EncryptionKeys::new(None, None, WrittenForm::Current).expect("no key is no error");
+        let store: (Arc<dyn TenantStore>, _) = (Arc::new(MemoryStore::default()), keys);
+        let node = Node::new(settings, sources, link, lifecycle, Vec::new(), OpenFiles::default(), store)
             .expect("a secret is all it takes");
         let services =
             Arc::new(Services { node: Arc::clone(&node), authorizer: Arc::new(PublicRooms), tasks });

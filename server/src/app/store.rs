@@ -1,0 +1,104 @@
+//! Opens the store that the settings describe.
+
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use secrecy::SecretString;
+use settings::file_access::{self, SizeLimit};
+use settings::{Migrate, Settings};
+
+use crate::store::{EncryptionKeys, MemoryStore, PostgresStore, SqliteStore, TenantStore, WrittenForm};
+
+/// The file of the embedded store, in `server.data_dir`.
+const FILE: &str = "store.sqlite";
+
+/// The file of the key that is generated for it.
+const KEY_FILE: &str = "encryption-key";
+
+/// A store that is ready to be asked, and the keys of its secrets.
+#[derive(Debug)]
+pub struct OpenedStore {
+    /// The tenants.
+    pub tenants: Arc<dyn TenantStore>,
+    /// What encrypts their secrets.
+    pub keys: EncryptionKeys,
+    /// A database that may have to be migrated, and may not be there yet.
+    pub database: Option<PostgresStore>,
+}
+
+impl OpenedStore {
+    /// A store in memory.
+    pub fn in_memory() -> Self {
+        let key = generated_key().expect("the system provides random numbers");
+        let keys =
+            EncryptionKeys::new(Some(&key), None, WrittenForm::Current).expect("it has the right length");
+        Self { tenants: Arc::new(MemoryStore::default()), keys, database: None }
+    }
+
+    /// The store that `settings` describe. A database is not connected to yet.
+    ///
+    /// # Errors
+    /// When a key or an address cannot be used, or the embedded file cannot be opened.
+    pub async fn open(settings: &Settings) -> anyhow::Result<Self> {
+        if settings.store.is_shared() {
+            let keys = keys(settings, settings.store.encryption_key.as_ref())?;
+            let database = PostgresStore::new(&settings.store)?;
+            return Ok(Self { tenants: Arc::new(database.clone()), keys, database: Some(database) });
+        }
+        let folder = &settings.server.data_dir;
+        file_access::create_folder(folder)
+            .with_context(|| format!("cannot make the folder {} (`server.data_dir`)", folder.display()))?;
+        let key = match &settings.store.encryption_key {
+            Some(key) => key.clone(),
+            None => kept_key(folder)
+                .with_context(|| format!("cannot keep a key in {} (`server.data_dir`)", folder.display()))?,
+        };
+        let keys = keys(settings, Some(&key))?;
+        let file = folder.join(FILE);
+        let opened = async {
+            let store = SqliteStore::open(&file).await?;
+            if settings.store.migrate == Migrate::OnStart {
+                store.migrate().await?;
+            }
+            Ok::<_, crate::store::StoreError>(store)
+        };
+        let store = opened.await.with_context(|| format!("cannot open {}", file.display()))?;
+        Ok(Self { tenants: Arc::new(store), keys, database: None })
+    }
+}
+
+fn keys(settings: &Settings, key: Option<&SecretString>) -> anyhow::Result<EncryptionKeys> {
+    let written = match settings.store.encrypt_with {
+        settings::WrittenForm::Current => WrittenForm::Current,
+        settings::WrittenForm::Legacy => WrittenForm::Legacy,
+    };
+    Ok(EncryptionKeys::new(key, settings.store.legacy_encryption_key.as_ref(), written)?)
+}
+
+/// The key of earlier runs, or a new one that only its owner may read.
+fn kept_key(folder: &Path) -> io::Result<SecretString> {
+    let file = folder.join(KEY_FILE);
+    match file_access::read_text(&file, SizeLimit::SECRET) {
+        Ok(key) => return Ok(key.trim_end().into()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let key = generated_key()?;
+    let mut opened = file_access::open(&file, OpenOptions::new().write(true).create_new(true))?;
+    opened.write_all(secrecy::ExposeSecret::expose_secret(&key).as_bytes())?;
+    // What is encrypted with it must not outlive it.
+    opened.sync_all()?;
+    Ok(key)
+}
+
+/// 32 characters, which AES-256 takes as its key.
+fn generated_key() -> io::Result<SecretString> {
+    let mut random = [0; 24];
+    getrandom::fill(&mut random).map_err(io::Error::other)?;
+    Ok(BASE64_URL_SAFE_NO_PAD.encode(random).into())
+}

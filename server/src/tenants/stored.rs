@@ -1,0 +1,171 @@
+//! Tenants of the store: a source for the registry, and what the management API writes.
+//!
+//! What a request is answered is durable and applies on this node at once. The other nodes are notified by whoever calls
+//! this, and find out by themselves within `store.refresh`.
+
+mod conversion;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+use tracing::{debug, error};
+
+use super::TenantSpec;
+use super::registry::Registry;
+use super::source::{SourceId, SourceUnavailable, TenantSource};
+use crate::store::{EncryptionKeys, Revision, StoreError, StoredTenant, TenantStore};
+
+/// How often a write begins again because another writer was faster.
+const ATTEMPTS: usize = 5;
+
+/// The tenants of a store, as a source of a registry. Clones are the same.
+#[derive(Debug, Clone)]
+pub struct StoredTenants {
+    source: SourceId,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    store: Arc<dyn TenantStore>,
+    keys: EncryptionKeys,
+    /// The revision of each tenant that the registry has, by its name in lower case.
+    applied: Mutex<HashMap<String, Revision>>,
+}
+
+/// What a write has done.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Written {
+    /// There was no such tenant.
+    Created(StoredTenant),
+    /// There was one.
+    Updated(StoredTenant),
+}
+
+/// Why a write was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError<E> {
+    /// The caller refuses it.
+    #[error("refused")]
+    Refused(E),
+    /// The store does.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl StoredTenants {
+    /// Makes the tenants of `store` known to `registry`. Their secrets are encrypted with `keys`.
+    pub fn register(store: Arc<dyn TenantStore>, keys: EncryptionKeys, registry: &Registry) -> Self {
+        let shared = Arc::new(Shared { store, keys, applied: Mutex::default() });
+        let source = registry.add_source(Arc::clone(&shared) as Arc<dyn TenantSource>);
+        Self { source, shared }
+    }
+
+    /// What encrypts their secrets.
+    pub fn keys(&self) -> &EncryptionKeys {
+        &self.shared.keys
+    }
+
+    /// All tenants.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn all(&self) -> Result<Vec<StoredTenant>, StoreError> {
+        self.shared.store.tenants().await
+    }
+
+    /// The tenant of this name.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn get(&self, external_id: &str) -> Result<Option<StoredTenant>, StoreError> {
+        self.shared.store.tenant(external_id).await
+    }
+
+    /// Writes what `edit` makes of what is stored now. Called again when another writer was faster.
+    ///
+    /// # Errors
+    /// Those of `edit` and of the store.
+    pub async fn write<E>(
+        &self,
+        external_id: &str,
+        edit: impl Fn(Option<&StoredTenant>) -> Result<StoredTenant, E>,
+    ) -> Result<Written, WriteError<E>> {
+        for _ in 0..ATTEMPTS {
+            let before = self.get(external_id).await?;
+            let after = edit(before.as_ref()).map_err(WriteError::Refused)?;
+            let replaces: Option<&Revision> = before.as_ref().map(|before| &before.revision);
+            match (self.shared.store.put(&after, replaces).await, replaces) {
+                (Ok(stored), None) => return Ok(Written::Created(stored)),
+                (Ok(stored), Some(_)) => return Ok(Written::Updated(stored)),
+                (Err(StoreError::Changed), _) => {}
+                (Err(error), _) => return Err(error.into()),
+            }
+        }
+        Err(StoreError::Changed.into())
+    }
+
+    /// Deletes the tenant. Returns whether there was one.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn delete(&self, external_id: &str) -> Result<bool, StoreError> {
+        self.shared.store.delete(external_id).await
+    }
+
+    /// Makes `registry`, with which this is registered, serve the tenant as it is stored.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or a secret cannot be decrypted: then what is known stays.
+    pub async fn apply(&self, registry: &Registry, external_id: &str) -> Result<(), SourceUnavailable> {
+        let id = external_id.to_ascii_lowercase();
+        match self.shared.resolve(&id).await? {
+            Some(spec) => registry.put(self.source, spec),
+            None => registry.remove(self.source, &id),
+        }
+        Ok(())
+    }
+
+    /// [Applies](Self::apply) those that have changed since they were, whoever has changed them.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn refresh(&self, registry: &Registry) -> Result<(), StoreError> {
+        let stored = self.shared.store.revisions().await?.into_iter();
+        let stored: HashMap<_, _> =
+            stored.map(|(id, revision)| (id.to_ascii_lowercase(), revision)).collect();
+        let applied = self.shared.applied.lock().clone();
+        for (id, revision) in applied {
+            if stored.get(&id) != Some(&revision) {
+                // What could not be applied is tried again the next time.
+                let _logged = self.apply(registry, &id).await;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl TenantSource for Shared {
+    fn resolve<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<TenantSpec>, SourceUnavailable>> {
+        async move {
+            let stored = self.store.tenant(id).await.map_err(|error| {
+                debug!(tenant = id, "A tenant cannot be looked up: {error}");
+                SourceUnavailable
+            })?;
+            let Some(stored) = stored else {
+                self.applied.lock().remove(id);
+                return Ok(None);
+            };
+            let spec = conversion::spec(&stored, &self.keys).map_err(|cause| {
+                error!(tenant = id, "The secret of a stored tenant cannot be used: {cause}");
+                SourceUnavailable
+            })?;
+            self.applied.lock().insert(id.into(), stored.revision);
+            Ok(Some(spec))
+        }
+        .boxed()
+    }
+}

@@ -1,0 +1,103 @@
+//! A stored tenant as the settings that apply to it.
+
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
+
+use crate::store::{EncryptionError, EncryptionKeys, StoredTenant};
+use crate::tenants::TenantSpec;
+
+/// What a stored tenant specifies. Limits below one, which upstream stores and which refuse everything there, are one.
+pub(super) fn spec(tenant: &StoredTenant, keys: &EncryptionKeys) -> Result<TenantSpec, EncryptionError> {
+    let mut settings = settings::Tenant {
+        suspended: tenant.suspend.unwrap_or(false),
+        private_only: tenant.private_only,
+        presence_enabled: Some(tenant.presence_enabled),
+        region: region(tenant),
+        ..Default::default()
+    };
+    settings.auth.jwt_secret = tenant.jwt_secret.as_deref().map(|secret| keys.decrypt(secret)).transpose()?;
+    settings.auth.jwt_jwks = tenant.jwt_jwks.as_ref().map(|keys| keys.to_string().into());
+    settings.limits = limits(tenant);
+    Ok(TenantSpec { id: tenant.external_id.clone(), settings })
+}
+
+fn limits(tenant: &StoredTenant) -> settings::Limits {
+    let default = settings::Limits::default();
+    settings::Limits {
+        max_concurrent_users: Some(
+            NonZeroUsize::new(count(tenant.max_concurrent_users)).unwrap_or(NonZeroUsize::MIN),
+        ),
+        max_channels_per_client: NonZeroUsize::new(count(tenant.max_channels_per_client))
+            .unwrap_or(NonZeroUsize::MIN),
+        max_joins_per_second: number(tenant.max_joins_per_second),
+        max_events_per_second: number(tenant.max_events_per_second),
+        max_presence_events_per_second: tenant
+            .max_presence_events_per_second
+            .map_or(default.max_presence_events_per_second, number),
+        max_client_presence_events_per_window: tenant
+            .max_client_presence_events_per_window
+            .filter(|number| *number > 0)
+            .map_or(default.max_client_presence_events_per_window, number),
+        client_presence_window_ms: tenant
+            .client_presence_window_ms
+            .filter(|number| *number > 0)
+            .map_or(default.client_presence_window_ms, |window| NonZeroU64::from(number(window))),
+        max_payload_size_in_kb: tenant.max_payload_size_in_kb.map_or(default.max_payload_size_in_kb, number),
+        ..default
+    }
+}
+
+fn count(column: i32) -> usize {
+    usize::try_from(column).unwrap_or(0)
+}
+
+fn number(column: i32) -> NonZeroU32 {
+    u32::try_from(column).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN)
+}
+
+/// The region in which its database is.
+fn region(tenant: &StoredTenant) -> Option<String> {
+    let regions = tenant.extensions.iter().filter_map(|extension| extension.settings["region"].as_str());
+    regions.map(str::to_owned).next()
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret;
+    use serde_json::json;
+
+    use super::*;
+    use crate::store::{StoredExtension, WrittenForm};
+
+    #[test]
+    fn what_is_stored_applies() {
+        let key = "a key for AES-GCM of 32 bytes !!".into();
+        let keys = EncryptionKeys::new(Some(&key), None, WrittenForm::Current).unwrap();
+        let mut stored = StoredTenant::new("id".into(), "acme");
+        stored.jwt_secret = Some(keys.encrypt(&"secret".into()).unwrap());
+        stored.jwt_jwks = Some(json!({"keys": []}));
+        stored.suspend = Some(true);
+        stored.max_joins_per_second = 0;
+        stored.client_presence_window_ms = Some(-1);
+        let settings = json!({"region": "eu-west-1"});
+        let extension = StoredExtension {
+            kind: "postgres_cdc_rls".into(),
+            settings,
+            inserted_at: String::new(),
+            updated_at: String::new(),
+        };
+        stored.extensions.push(extension);
+        let TenantSpec { id, settings } = spec(&stored, &keys).unwrap();
+        assert_eq!((id.as_str(), settings.suspended, settings.private_only), ("acme", true, false));
+        assert_eq!(settings.auth.jwt_secret.unwrap().expose_secret(), "secret");
+        assert_eq!(settings.auth.jwt_jwks.unwrap().expose_secret(), r#"{"keys":[]}"#);
+        assert_eq!(settings.limits.max_concurrent_users, NonZeroUsize::new(200));
+        assert_eq!(settings.limits.max_joins_per_second, NonZeroU32::MIN);
+        assert_eq!(
+            settings.limits.client_presence_window_ms,
+            settings::Limits::default().client_presence_window_ms
+        );
+        assert_eq!(settings.region.as_deref(), Some("eu-west-1"));
+        let other = EncryptionKeys::new(None, None, WrittenForm::Current).unwrap();
+        assert_eq!(spec(&stored, &other), Err(EncryptionError::NoKey("DB_ENC_KEY_GCM")));
+    }
+}
