@@ -1,0 +1,7 @@
+//! Tenants over HTTP: what a request may write, and how a tenant is shown. Nothing here waits or reads the store.
+//!
+//! Names, texts and rules are upstream's, which operators and their scripts know. Ours are the bounds: upstream responds
+//! to most values beyond them with 500.
+
+mod cast;
+mod invalid;
