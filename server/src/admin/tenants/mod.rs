@@ -4,4 +4,6 @@
 //! to most values beyond them with 500.
 
 mod cast;
+mod external_id;
 mod invalid;
+mod secrets;
