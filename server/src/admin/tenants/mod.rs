@@ -7,4 +7,5 @@ mod cast;
 mod extensions;
 mod external_id;
 mod invalid;
+mod representation;
 mod secrets;
