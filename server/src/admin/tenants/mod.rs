@@ -4,6 +4,7 @@
 //! to most values beyond them with 500.
 
 mod cast;
+mod changeset;
 mod extensions;
 mod external_id;
 mod invalid;
