@@ -1,5 +1,7 @@
 //! What a body makes of a tenant.
 
+mod fields;
+
 use serde_json::{Map, Value, json};
 use settings::Limits;
 
