@@ -108,6 +108,7 @@ impl Server {
             edge::upgrade_routes(&services, &protocols),
             broadcast::http::routes(&node),
             admin::routes(&node),
+            admin::tenants::routes(&node),
             routes,
         ]));
         let draining = node.lifecycle.token(LifecyclePhase::Draining);

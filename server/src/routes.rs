@@ -34,6 +34,9 @@ pub enum Access {
     Public,
     /// The bearer of an operator token, others get 401 (docs/protocol/tokens.md#operator-tokens).
     Operator,
+    /// As `Operator`, but others get 403 without a body, as from upstream's management API
+    /// (docs/protocol/http.md#management-api).
+    Management,
     /// Every client, or with `admin.metrics_jwt_secret` the bearer of a metrics token; others get 403.
     Metrics,
     /// The bearer of a token of the tenant that the request names. The handler verifies it, because other documented
@@ -46,7 +49,7 @@ impl Access {
     fn matching(self) -> Matching {
         match self {
             Self::Operator | Self::Metrics => Matching::Exact,
-            Self::Public | Self::Tenant => Matching::Lenient,
+            Self::Public | Self::Tenant | Self::Management => Matching::Lenient,
         }
     }
 }

@@ -45,6 +45,7 @@ mod stopping;
 mod tenant_connections;
 mod tenant_sources;
 mod tenants;
+mod tenants_api;
 mod tls;
 mod tokens;
 mod unread_pages;

@@ -5,8 +5,8 @@ mod metrics;
 mod operator;
 mod page;
 mod status;
-#[cfg_attr(not(test), expect(dead_code, reason = "no route uses it yet"))]
-mod tenants;
+
+pub mod tenants;
 mod unread;
 
 use std::sync::Arc;

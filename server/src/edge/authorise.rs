@@ -42,7 +42,9 @@ pub(super) fn operator(
         Access::Metrics => {
             verify(node, headers, network, || operators.authenticate_for_metrics(headers, now).map(|()| None))
         }
-        Access::Operator => verify(node, headers, network, || operators.authenticate(headers, now).map(Some)),
+        Access::Operator | Access::Management => {
+            verify(node, headers, network, || operators.authenticate(headers, now).map(Some))
+        }
     }
 }
 
@@ -80,7 +82,9 @@ pub(super) fn refused(access: Access, refusal: &Refusal) -> Response<Bytes> {
             let message = Code::AddressRateLimitReached.text();
             return response::json(StatusCode::TOO_MANY_REQUESTS, &json!({ "message": message }));
         }
-        Refusal::Denied(_) if access == Access::Metrics => return response::empty(StatusCode::FORBIDDEN),
+        Refusal::Denied(_) if matches!(access, Access::Metrics | Access::Management) => {
+            return response::empty(StatusCode::FORBIDDEN);
+        }
         Refusal::Denied(denied) => denied,
     };
     let message = match denied {

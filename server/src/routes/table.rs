@@ -99,7 +99,7 @@ checked before the body is read. The responses are in [protocol/http.md](protoco
 fn describe(access: Access) -> &'static str {
     match access {
         Access::Public => "public",
-        Access::Operator => "operator token",
+        Access::Operator | Access::Management => "operator token",
         Access::Metrics => "public, or metrics token with `admin.metrics_jwt_secret`",
         Access::Tenant => "token of the tenant",
     }

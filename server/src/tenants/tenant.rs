@@ -112,6 +112,11 @@ impl Tenant {
         self.users.in_use()
     }
 
+    /// Its users on all nodes; those of the others about a second ago.
+    pub fn users(&self) -> usize {
+        self.users_here() + self.users_elsewhere.load(Ordering::Relaxed)
+    }
+
     /// Notes how many users the other nodes have together, as of about a second ago.
     pub fn set_users_elsewhere(&self, users: usize) {
         self.users_elsewhere.store(users, Ordering::Relaxed);

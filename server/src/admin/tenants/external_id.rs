@@ -19,9 +19,12 @@ pub(super) fn check_new(external_id: &str, body: &Map<String, Value>) -> Result<
         let is_other_type = body.get("external_id").is_some_and(|value| !cast::is_empty(value));
         return Err(if is_other_type { FieldError::Invalid } else { FieldError::Blank });
     }
-    // What a host name carries, with the underscore of container names, which resolvers and proxies accept as well.
-    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    if !external_id.bytes().all(is_allowed) || !external_id.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+    // What a host name carries, with the underscore of container names, which resolvers and proxies accept as well. Host names
+    // have no case, and most clients write them in lower case.
+    let is_alphanumeric = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let is_allowed = |byte: u8| is_alphanumeric(byte) || matches!(byte, b'-' | b'_');
+    let begins = external_id.bytes().next().is_some_and(is_alphanumeric);
+    if !external_id.bytes().all(is_allowed) || !begins {
         return Err(FieldError::Format);
     }
     if external_id.len() > BYTES_MAX { Err(FieldError::TooLong(BYTES_MAX)) } else { Ok(()) }

@@ -1,4 +1,4 @@
-//! Tenants over HTTP: what a request may write, and how a tenant is shown. Nothing here waits or reads the store.
+//! Tenants over HTTP: what a request may write, and how a tenant is shown. The rules neither wait nor read the store.
 //!
 //! Names, texts and rules are upstream's, which operators and their scripts know. Ours are the bounds: upstream responds
 //! to most values beyond them with 500.
@@ -7,6 +7,12 @@ mod cast;
 mod changeset;
 mod extensions;
 mod external_id;
+mod failure;
 mod invalid;
+mod read;
 mod representation;
+mod routes;
 mod secrets;
+mod write;
+
+pub use self::routes::routes;

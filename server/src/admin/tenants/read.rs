@@ -1,0 +1,84 @@
+//! What operators read of tenants.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use serde_json::{Value, json};
+
+use super::failure::Failure;
+use super::representation::{configured, representation};
+use crate::node::Node;
+use crate::response;
+use crate::routes::{RequestHead, RoutedRequest};
+use crate::tenants::Tenant;
+
+/// `GET /api/tenants`
+pub(super) async fn list(node: Arc<Node>, _request: RoutedRequest) -> Response<Bytes> {
+    match all(&node).await {
+        Ok(tenants) => response::json(StatusCode::OK, &json!({ "data": tenants })),
+        Err(failure) => failure.response(&node),
+    }
+}
+
+/// Those of the configuration, then those of the store that the configuration does not have.
+async fn all(node: &Node) -> Result<Vec<Value>, Failure> {
+    let stored = node.stored_tenants.all().await?;
+    let settings = node.settings().every_tenant();
+    let is_configured = |id: &str| settings.keys().any(|configured| configured.eq_ignore_ascii_case(id));
+    let stored = stored.iter().filter(|tenant| !is_configured(&tenant.external_id)).map(representation);
+    Ok(settings.iter().map(|(id, tenant)| configured(id, tenant)).chain(stored).collect())
+}
+
+/// `GET /api/tenants/{tenant_id}`
+pub(super) async fn show(node: Arc<Node>, request: RoutedRequest) -> Response<Bytes> {
+    match one(&node, &name(&request.head)).await {
+        Ok(tenant) => response::json(StatusCode::OK, &json!({ "data": tenant })),
+        Err(failure) => failure.response(&node),
+    }
+}
+
+async fn one(node: &Node, id: &str) -> Result<Value, Failure> {
+    let settings = node.settings().every_tenant();
+    if let Some((id, tenant)) = settings.iter().find(|(configured, _)| configured.eq_ignore_ascii_case(id)) {
+        return Ok(configured(id, tenant));
+    }
+    node.stored_tenants.get(id).await?.as_ref().map(representation).ok_or(Failure::NotFound)
+}
+
+/// `POST /api/tenants/{tenant_id}/shutdown`
+pub(super) async fn shutdown(node: Arc<Node>, request: RoutedRequest) -> Response<Bytes> {
+    match known(&node, &name(&request.head)).await {
+        // It has no connection to the tenant's database.
+        Ok(_) => response::empty(StatusCode::NO_CONTENT),
+        Err(failure) => failure.response(&node),
+    }
+}
+
+/// `GET /api/tenants/{tenant_id}/health`
+pub(super) async fn health(node: Arc<Node>, request: RoutedRequest) -> Response<Bytes> {
+    match known(&node, &name(&request.head)).await {
+        Ok(tenant) => {
+            let data = json!({
+                "healthy": true,
+                "db_connected": false,
+                "replication_connected": false,
+                "connected_cluster": tenant.users(),
+                "region": node.settings().regions.name,
+                "node": node.id.to_string(),
+            });
+            response::json(StatusCode::OK, &json!({ "data": data }))
+        }
+        Err(failure) => failure.response(&node),
+    }
+}
+
+/// The tenant of this name, if there is one.
+pub(super) async fn known(node: &Node, id: &str) -> Result<Arc<Tenant>, Failure> {
+    node.tenants.resolve(id).await?.ok_or(Failure::NotFound)
+}
+
+/// The name in the path. One that is not UTF-8 is that of no tenant.
+pub(super) fn name(head: &RequestHead) -> String {
+    head.decoded_parameter("tenant_id").map_or_else(|_not_utf8| String::new(), Into::into)
+}

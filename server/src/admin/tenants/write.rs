@@ -1,0 +1,162 @@
+//! What operators change about tenants. Each change is durable and applies on this node when it is answered; the other nodes
+//! are notified. Each is a line in the log, whatever its outcome.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use serde_json::{Map, Value, json};
+use tracing::{info, warn};
+
+use super::failure::Failure;
+use super::representation::representation;
+use super::{changeset, external_id, read};
+use crate::bus::OperatorCommand;
+use crate::node::Node;
+use crate::response;
+use crate::routes::{RequestBody, RequestHead, RoutedRequest};
+use crate::tenants::{WriteError, Written};
+
+/// `POST /api/tenants`
+pub(super) async fn post(node: Arc<Node>, request: RoutedRequest) -> Response<Bytes> {
+    let RoutedRequest { head, body } = request;
+    let written = match read_body(&node, body).await {
+        Ok(body) => {
+            let id = external_id::in_body(&body).to_owned();
+            (write(&node, &id, &body).await, id)
+        }
+        Err(failure) => (Err(failure), String::new()),
+    };
+    respond(&node, &head, written)
+}
+
+/// `PUT /api/tenants/{tenant_id}`, and PATCH.
+pub(super) async fn put(node: Arc<Node>, request: RoutedRequest) -> Response<Bytes> {
+    let RoutedRequest { head, body } = request;
+    let id = read::name(&head);
+    let written = match read_body(&node, body).await {
+        Ok(body) => write(&node, &id, &body).await,
+        Err(failure) => Err(failure),
+    };
+    respond(&node, &head, (written, id))
+}
+
+/// `DELETE /api/tenants/{tenant_id}`: 204, whether or not there was one.
+pub(super) async fn delete(node: Arc<Node>, request: RoutedRequest) -> Response<Bytes> {
+    let id = read::name(&request.head);
+    let deleted = delete_tenant(&node, &id).await;
+    log(&request.head, &id, "delete", deleted.as_ref().err());
+    match deleted {
+        Ok(()) => response::empty(StatusCode::NO_CONTENT),
+        Err(failure) => failure.response(&node),
+    }
+}
+
+/// `POST /api/tenants/{tenant_id}/reload`
+pub(super) async fn reload(node: Arc<Node>, request: RoutedRequest) -> Response<Bytes> {
+    let id = read::name(&request.head);
+    let known = read::known(&node, &id).await;
+    log(&request.head, &id, "reload", known.as_ref().err());
+    match known {
+        Ok(_) => {
+            apply(&node, &id).await;
+            node.disconnect_clients(&id);
+            send_to_other_nodes(&node, OperatorCommand::DisconnectTenant { tenant: id });
+            response::empty(StatusCode::NO_CONTENT)
+        }
+        Err(failure) => failure.response(&node),
+    }
+}
+
+/// The object at `tenant` in a body.
+async fn read_body(node: &Node, body: RequestBody) -> Result<Map<String, Value>, Failure> {
+    let body = body.read(&node.common_memory).await.map_err(Failure::Body)?;
+    let (bytes, _charge) = body.into_parts();
+    let length = bytes.len();
+    let parse = move || serde_json::from_slice::<Value>(&bytes);
+    let parsed = node.offload.run(node.common_memory.party(), length, parse).await;
+    match parsed.map_err(|_no_json| Failure::BadRequest)? {
+        Value::Object(mut body) => match body.remove("tenant") {
+            Some(Value::Object(tenant)) => Ok(tenant),
+            _ => Err(Failure::BadRequest),
+        },
+        _ => Err(Failure::BadRequest),
+    }
+}
+
+async fn write(node: &Arc<Node>, id: &str, body: &Map<String, Value>) -> Result<Written, Failure> {
+    check_writable(node, id)?;
+    let defaults = node.settings().limits.clone();
+    let edit =
+        |existing: Option<&_>| changeset::apply(body, existing, id, node.stored_tenants.keys(), &defaults);
+    let written = node.stored_tenants.write(id, edit).await.map_err(|error| match error {
+        WriteError::Refused(invalid) => Failure::Invalid(invalid),
+        WriteError::Store(error) => Failure::Store(error),
+    })?;
+    apply(node, id).await;
+    Ok(written)
+}
+
+async fn delete_tenant(node: &Arc<Node>, id: &str) -> Result<(), Failure> {
+    check_writable(node, id)?;
+    if node.stored_tenants.delete(id).await? {
+        apply(node, id).await;
+    }
+    Ok(())
+}
+
+/// Refuses what would be written and not apply.
+fn check_writable(node: &Node, id: &str) -> Result<(), Failure> {
+    let settings = node.settings();
+    if settings.every_tenant().keys().any(|configured| configured.eq_ignore_ascii_case(id)) {
+        return Err(Failure::Configured);
+    }
+    if settings.bus.redis_url.is_some() && !settings.store.is_shared() {
+        return Err(Failure::NotShared);
+    }
+    Ok(())
+}
+
+/// Makes what is stored apply, here and on the other nodes. What fails is done by the next refresh.
+async fn apply(node: &Arc<Node>, id: &str) {
+    let _logged = node.stored_tenants.apply(&node.tenants, id).await;
+    send_to_other_nodes(node, OperatorCommand::TenantChanged { tenant: id.into() });
+}
+
+fn send_to_other_nodes(node: &Node, command: OperatorCommand) {
+    if let Err(error) = node.link.broadcast(command) {
+        warn!("The other nodes notice a change of a tenant within `store.refresh` only: {error}");
+    }
+}
+
+fn respond(
+    node: &Node,
+    head: &RequestHead,
+    (written, id): (Result<Written, Failure>, String),
+) -> Response<Bytes> {
+    let action = match &written {
+        Ok(Written::Created(_)) => "create",
+        Ok(Written::Updated(_)) => "update",
+        Err(_) => "write",
+    };
+    log(head, &id, action, written.as_ref().err());
+    let (status, tenant) = match written {
+        Ok(Written::Created(tenant)) => (StatusCode::CREATED, tenant),
+        Ok(Written::Updated(tenant)) => (StatusCode::OK, tenant),
+        Err(failure) => return failure.response(node),
+    };
+    let mut response = response::json(status, &json!({ "data": representation(&tenant) }));
+    if let Ok(location) = HeaderValue::try_from(format!("/api/tenants/{}", tenant.external_id)) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    response
+}
+
+/// A line for every call, with who has made it.
+fn log(head: &RequestHead, tenant: &str, action: &str, failure: Option<&Failure>) {
+    let sub = head.operator_sub();
+    match failure {
+        None => info!(sub, tenant, action, "An operator manages a tenant"),
+        Some(failure) => info!(sub, tenant, action, refused = failure.word(), "An operator manages a tenant"),
+    }
+}

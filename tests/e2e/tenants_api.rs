@@ -1,0 +1,183 @@
+//! Tenants over HTTP (docs/protocol/http.md#tenants): created, changed, suspended and deleted while clients are connected.
+
+use harness::{Client, Dialect, Request, Response, Token, TokenIssuer, World};
+use serde_json::{Value, json};
+
+const ROOM: &str = "realtime:room";
+const SECRET: &str = "the secret of the users of acme, of thirty-two bytes";
+
+/// A server with operators, and their token.
+struct Managed {
+    world: World,
+    token: String,
+}
+
+impl Managed {
+    async fn start() -> Managed {
+        let operators = TokenIssuer::new("the operators' secret, of thirty-two bytes");
+        let world = World::with_tenants(&["configured"]).await;
+        world.apply(|settings| settings.admin.jwt_secret = Some(operators.secret().into()));
+        let token = operators.sign(&json!({"iss": "", "aud": "", "sub": "", "exp": 4_000_000_000_u64}));
+        Managed { world, token }
+    }
+
+    async fn send(&self, request: Request) -> Response {
+        self.world.send(request.bearer(&self.token)).await
+    }
+
+    async fn create(&self, fields: Value) -> Response {
+        self.send(Request::post("/api/tenants").json(&json!({ "tenant": fields }))).await
+    }
+
+    async fn put(&self, id: &str, fields: Value) -> Response {
+        let target = format!("/api/tenants/{id}");
+        self.send(Request::new("PUT", &target).json(&json!({ "tenant": fields }))).await
+    }
+
+    /// A client of a tenant whose tokens are signed with `secret`.
+    async fn connect(&self, tenant: &str, secret: &str) -> Client {
+        let token = TokenIssuer::new(secret).token(Token::Valid);
+        let target = format!("/socket/websocket?tenant={tenant}&apikey={token}&vsn=2.0.0");
+        self.world.connect_to(Dialect::V2, &target).await.expect("the handshake succeeds")
+    }
+
+    /// The response to a handshake for a tenant, with a token of this secret.
+    async fn handshake(&self, tenant: &str, secret: &str) -> u16 {
+        let token = TokenIssuer::new(secret).token(Token::Valid);
+        let target = format!("/socket/websocket?tenant={tenant}");
+        self.world.send(Request::upgrade(&target).header("x-api-key", &token)).await.status
+    }
+}
+
+#[tokio::test]
+async fn a_tenant_is_created_changed_and_deleted_while_clients_are_connected() {
+    let managed = Managed::start().await;
+    assert_eq!(managed.handshake("acme", SECRET).await, 404);
+    let created = managed.create(json!({"external_id": "acme", "name": "Acme", "jwt_secret": SECRET})).await;
+    assert_eq!((created.status, created.header("location")), (201, Some("/api/tenants/acme")));
+    let data = &created.json()["data"];
+    assert_eq!((&data["external_id"], &data["name"]), (&json!("acme"), &json!("acme")));
+    assert!(data.get("jwt_secret").is_none(), "{data}");
+    // Known at once, although it was unknown a moment ago.
+    let mut client = managed.connect("acme", SECRET).await;
+    client.join(ROOM, json!({})).await;
+
+    let shown = managed.send(Request::get("/api/tenants/acme")).await;
+    assert_eq!((shown.status, &shown.json()), (200, &created.json()));
+    let updated = managed.put("acme", json!({"max_concurrent_users": "7"})).await;
+    assert_eq!((updated.status, &updated.json()["data"]["max_concurrent_users"]), (200, &json!(7)));
+    client.expect_quiet().await;
+
+    assert_eq!(managed.put("acme", json!({"suspend": true})).await.status, 200);
+    assert_eq!(client.drain_to_close().await, Some(1012));
+    assert_eq!(managed.handshake("acme", SECRET).await, 403);
+    assert_eq!(managed.put("acme", json!({"suspend": false})).await.status, 200);
+    let mut client = managed.connect("acme", SECRET).await;
+    client.join(ROOM, json!({})).await;
+
+    let delete = || managed.send(Request::new("DELETE", "/api/tenants/acme"));
+    assert_eq!(delete().await.status, 204);
+    assert_eq!(client.drain_to_close().await, Some(1012));
+    assert_eq!(managed.handshake("acme", SECRET).await, 404);
+    assert_eq!(delete().await.status, 204, "also if it is unknown");
+    assert_eq!(managed.send(Request::get("/api/tenants/acme")).await.status, 404);
+    managed.world.stop().await;
+}
+
+#[tokio::test]
+async fn a_new_secret_applies_to_connected_clients() {
+    let managed = Managed::start().await;
+    assert_eq!(managed.put("acme", json!({"jwt_secret": SECRET})).await.status, 201);
+    let mut client = managed.connect("acme", SECRET).await;
+    client.join(ROOM, json!({})).await;
+    let other = "another secret of the users of acme, of thirty-two bytes";
+    assert_eq!(managed.put("acme", json!({"jwt_secret": other})).await.status, 200);
+    // Its room is closed, as after a reload that withdraws a secret.
+    let notice = client.next_json().await;
+    assert_eq!((&notice[3], &notice[4]["status"]), (&json!("system"), &json!("error")), "{notice}");
+    assert_eq!(client.next_json().await[3], "phx_close");
+    assert_eq!(managed.handshake("acme", SECRET).await, 401);
+    assert_eq!(managed.handshake("acme", other).await, 101);
+    managed.world.stop().await;
+}
+
+#[tokio::test]
+async fn only_operators_manage_tenants() {
+    let managed = Managed::start().await;
+    let user = managed.world.token_issuer().token(Token::Valid);
+    for request in [Request::get("/api/tenants"), Request::get("/api/tenants").bearer(&user)] {
+        let response = managed.world.send(request).await;
+        assert_eq!((response.status, response.body.as_slice()), (403, &b""[..]));
+    }
+    assert_eq!(managed.send(Request::get("/realtime/v1/api/tenants/")).await.status, 200);
+    managed.world.stop().await;
+}
+
+#[tokio::test]
+async fn tenants_of_the_configuration_are_shown_and_not_written() {
+    let managed = Managed::start().await;
+    let shown = managed.send(Request::get("/api/tenants/configured")).await.json();
+    assert_eq!(
+        (&shown["data"]["external_id"], &shown["data"]["origin"]),
+        (&json!("configured"), &json!("config"))
+    );
+    for response in [
+        managed.put("configured", json!({"suspend": true})).await,
+        managed.create(json!({"external_id": "CONFIGURED", "jwt_secret": SECRET})).await,
+        managed.send(Request::new("DELETE", "/api/tenants/configured")).await,
+    ] {
+        assert_eq!(response.status, 409, "{}", response.json());
+    }
+    managed.create(json!({"external_id": "acme", "jwt_secret": SECRET})).await;
+    let list = managed.send(Request::get("/api/tenants")).await.json();
+    let names: Vec<_> =
+        list["data"].as_array().expect("a list").iter().map(|it| &it["external_id"]).collect();
+    assert_eq!(names, ["configured", "default", "acme"]);
+    managed.world.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_invalid_is_refused_with_the_documented_texts() {
+    let managed = Managed::start().await;
+    for (fields, errors) in [
+        (json!({"jwt_secret": SECRET}), json!({"external_id": ["can't be blank"]})),
+        (
+            json!({"external_id": "a"}),
+            json!({"jwt_secret": ["either jwt_secret or jwt_jwks must be provided"]}),
+        ),
+        (
+            json!({"external_id": "a", "jwt_secret": SECRET, "suspend": "perhaps"}),
+            json!({"suspend": ["is invalid"]}),
+        ),
+    ] {
+        let response = managed.create(fields).await;
+        assert_eq!((response.status, response.json()), (422, json!({ "errors": errors })));
+    }
+    let nested = "[".repeat(1_000);
+    for body in ["", "[]", "{", r#"{"other": {}}"#, r#"{"tenant": 1}"#, &nested] {
+        let request = Request::post("/api/tenants").header("content-type", "application/json").body(body);
+        let response = managed.send(request).await;
+        assert_eq!((response.status, response.json()), (400, json!("Bad Request")), "{body}");
+    }
+    managed.world.stop().await;
+}
+
+#[tokio::test]
+async fn commands_and_health_of_a_tenant() {
+    let managed = Managed::start().await;
+    managed.create(json!({"external_id": "acme", "jwt_secret": SECRET})).await;
+    let mut client = managed.connect("acme", SECRET).await;
+    client.join(ROOM, json!({})).await;
+    let health = managed.send(Request::get("/api/tenants/acme/health")).await;
+    let data = &health.json()["data"];
+    assert_eq!((health.status, &data["healthy"], &data["connected_cluster"]), (200, &json!(true), &json!(1)));
+    let command =
+        async |path: &str| managed.send(Request::post(&format!("/api/tenants/{path}"))).await.status;
+    assert_eq!(command("acme/shutdown").await, 204);
+    client.expect_quiet().await;
+    assert_eq!(command("acme/reload").await, 204);
+    assert_eq!(client.drain_to_close().await, Some(1012));
+    assert_eq!((command("unknown/reload").await, command("unknown/shutdown").await), (404, 404));
+    assert_eq!(managed.send(Request::get("/api/tenants/unknown/health")).await.status, 404);
+    managed.world.stop().await;
+}
