@@ -95,7 +95,7 @@ async fn a_new_secret_applies_to_connected_clients() {
     // Its room is closed, as after a reload that withdraws a secret.
     let notice = client.next_json().await;
     assert_eq!((&notice[3], &notice[4]["status"]), (&json!("system"), &json!("error")), "{notice}");
-    assert_eq!(client.next_json().await[3], "phx_close");
+    assert_eq!(client.next_json().await[3], "phx_error");
     assert_eq!(managed.handshake("acme", SECRET).await, 401);
     assert_eq!(managed.handshake("acme", other).await, 101);
     managed.world.stop().await;

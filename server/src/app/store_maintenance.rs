@@ -17,20 +17,20 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Runs until `stop`.
 pub(super) async fn run(node: Arc<Node>, database: Option<PostgresStore>, stop: CancellationToken) {
     let work = async {
-        let mut spell = Spell::default();
+        let mut state = StoreState::default();
         if let Some(database) = database
             && node.settings().store.migrate == Migrate::OnStart
         {
-            while spell.note(migrate(&database).await).is_err() {
+            while state.note(migrate(&database).await).is_err() {
                 sleep(jittered(RETRY)).await;
             }
         }
         loop {
-            let wait = match spell.note(node.stored_tenants.refresh(&node.tenants).await) {
+            let wait = match state.note(node.stored_tenants.refresh(&node.tenants).await) {
                 Ok(()) => node.settings().store.refresh,
                 Err(_noted) => RETRY,
             };
-            node.metrics.node.store_connected.set(if spell.is_over() { 1.0 } else { 0.0 });
+            node.metrics.node.store_connected.set(if state.is_usable() { 1.0 } else { 0.0 });
             sleep(jittered(wait)).await;
         }
     };
@@ -56,13 +56,13 @@ async fn migrate(database: &PostgresStore) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// One line when a store cannot be used, and one when it can again.
+/// Whether the store can be used: a line in the log when that changes.
 #[derive(Default)]
-struct Spell {
+struct StoreState {
     failing: bool,
 }
 
-impl Spell {
+impl StoreState {
     fn note<T>(&mut self, result: Result<T, StoreError>) -> Result<T, StoreError> {
         match &result {
             Ok(_) if std::mem::take(&mut self.failing) => info!("The store can be used again"),
@@ -77,7 +77,7 @@ impl Spell {
         result
     }
 
-    fn is_over(&self) -> bool {
+    fn is_usable(&self) -> bool {
         !self.failing
     }
 }

@@ -1,7 +1,7 @@
 //! Tenants of the store: a source for the registry, and what the management API writes.
 //!
-//! What a request is answered is durable and applies on this node at once. The other nodes are notified by whoever calls
-//! this, and find out by themselves within `store.refresh`.
+//! What a request is answered is durable and applies on this node at once. The other nodes are notified by the
+//! caller, and find out by themselves within `store.refresh`.
 
 mod conversion;
 
@@ -129,7 +129,7 @@ impl StoredTenants {
         Ok(())
     }
 
-    /// [Applies](Self::apply) those that have changed since they were, whoever has changed them.
+    /// [Applies](Self::apply) those that have changed since they were, on this node or elsewhere.
     ///
     /// # Errors
     /// When the store cannot be read.
