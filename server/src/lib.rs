@@ -22,6 +22,7 @@
 //! | [`tenants`] | the owners of rooms: keys, limits, open sockets; merges what several sources specify |
 //! | [`auth`] | verifies tokens, and decides who may join or administer |
 //! | [`bus`] | connects the nodes of a cluster |
+//! | [`store`] | what is remembered: tenants, in SQLite, PostgreSQL or memory, and the encryption of their secrets |
 //! | [`telemetry`] | logs and metrics |
 //! | [`close_reason`] | why the server closes a WebSocket, and with which code |
 //! | [`pem`] | files of certificates and keys |
@@ -48,7 +49,7 @@
 //!    (tungstenite's write buffer included).
 //! 5. `wire` takes any bytes without panic, without unbounded memory, in linear time.
 //! 6. Only `edge` uses hyper and tungstenite, only `telemetry` exporters, only `settings::load` figment, only `bus::redis`
-//!    Redis, only `watch` notify, only `auth` jsonwebtoken and reqwest.
+//!    Redis, only `store` sqlx and SQL, only `watch` notify, only `auth` jsonwebtoken and reqwest.
 //! 7. One snapshot of the settings per operation.
 //! 8. A default is written once, in `Default`.
 //! 9. No tenant can see, slow down or name what belongs to another tenant.

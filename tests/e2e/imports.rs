@@ -37,7 +37,7 @@ const FOUNDATION: [&str; 14] = [
 const SLICES: &[&str] = LAYERS[5];
 
 /// External crates that one module hides from the rest: the crate, and the path that may name it. TLS has two of them.
-const CONFINED: [(&str, &str); 13] = [
+const CONFINED: [(&str, &str); 15] = [
     ("hyper", "server/src/edge/"),
     ("hyper_util", "server/src/edge/"),
     ("tokio_rustls", "server/src/edge/"),
@@ -50,6 +50,8 @@ const CONFINED: [(&str, &str); 13] = [
     ("reqwest", "server/src/auth/jwks/"),
     ("notify", "server/src/watch"),
     ("redis", "server/src/bus/"),
+    ("sqlx", "server/src/store/"),
+    ("aes", "server/src/store/"),
     ("metrics_exporter_prometheus", "server/src/telemetry/prometheus.rs"),
 ];
 
