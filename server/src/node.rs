@@ -286,6 +286,7 @@ impl Node {
             return Readiness::Stopping;
         }
         match self.link.connectivity() {
+            _connected if self.stored_tenants.is_away() => Readiness::Degraded,
             Connectivity::Standalone | Connectivity::Connected => Readiness::Ready,
             Connectivity::WithoutPresence | Connectivity::Disconnected { .. } => Readiness::Degraded,
         }

@@ -9,7 +9,15 @@ const EXPECTED: &str = include_str!("../crates-built-by-make-run");
 #[test]
 fn make_run_builds_the_expected_number_of_crates() {
     let output = Command::new(env!("CARGO"))
-        .args(["tree", "--locked", "--package", "realtime-server", "--no-default-features"])
+        .args([
+            "tree",
+            "--locked",
+            "--package",
+            "realtime-server",
+            "--no-default-features",
+            "--features",
+            "sqlite",
+        ])
         .args(["--edges", "normal,build", "--prefix", "none", "--format", "{p}"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()

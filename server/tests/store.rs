@@ -2,7 +2,7 @@
 
 use harness::Postgres;
 use realtime_server::store::{
-    MemoryStore, PostgresStore, SqliteStore, StoreError, StoredExtension, StoredTenant, TenantStore,
+    MemoryStore, Migrate, PostgresStore, SqliteStore, StoreError, StoredExtension, StoredTenant, TenantStore,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -172,7 +172,7 @@ async fn a_file_keeps_its_tenants_and_is_migrated_once() {
 async fn ten_nodes_migrate_a_database_at_once() {
     let postgres = Postgres::start();
     let stores: Vec<_> = (0..10).map(|_| connect(&postgres)).collect();
-    let migrated = futures_util::future::join_all(stores.iter().map(PostgresStore::migrate)).await;
+    let migrated = futures_util::future::join_all(stores.iter().map(Migrate::migrate)).await;
     let applied: Vec<_> = migrated.into_iter().map(|applied| applied.unwrap().len()).collect();
     assert_eq!(applied.iter().sum::<usize>(), 33, "{applied:?}");
     assert_eq!(

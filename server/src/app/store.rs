@@ -9,10 +9,10 @@ use anyhow::Context;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use secrecy::SecretString;
+use settings::Settings;
 use settings::file_access::{self, SizeLimit};
-use settings::{Migrate, Settings};
 
-use crate::store::{EncryptionKeys, MemoryStore, PostgresStore, SqliteStore, TenantStore, WrittenForm};
+use crate::store::{EncryptionKeys, MemoryStore, Migrate, TenantStore, WrittenForm};
 
 /// The file of the embedded store, in `server.data_dir`.
 const FILE: &str = "store.sqlite";
@@ -28,7 +28,7 @@ pub struct OpenedStore {
     /// What encrypts their secrets.
     pub keys: EncryptionKeys,
     /// A database that may have to be migrated, and may not be there yet.
-    pub database: Option<PostgresStore>,
+    pub database: Option<Arc<dyn Migrate>>,
 }
 
 impl OpenedStore {
@@ -45,11 +45,26 @@ impl OpenedStore {
     /// # Errors
     /// When a key or an address cannot be used, or the embedded file cannot be opened.
     pub async fn open(settings: &Settings) -> anyhow::Result<Self> {
-        if settings.store.is_shared() {
-            let keys = keys(settings, settings.store.encryption_key.as_ref())?;
-            let database = PostgresStore::new(&settings.store)?;
-            return Ok(Self { tenants: Arc::new(database.clone()), keys, database: Some(database) });
-        }
+        if settings.store.is_shared() { Self::shared(settings) } else { Self::embedded(settings).await }
+    }
+
+    #[cfg(feature = "postgres")]
+    fn shared(settings: &Settings) -> anyhow::Result<Self> {
+        let keys = keys(settings, settings.store.encryption_key.as_ref())?;
+        let database = crate::store::PostgresStore::new(&settings.store)?;
+        Ok(Self { tenants: Arc::new(database.clone()), keys, database: Some(Arc::new(database)) })
+    }
+
+    #[cfg(not(feature = "postgres"))]
+    fn shared(_settings: &Settings) -> anyhow::Result<Self> {
+        anyhow::bail!(
+            "`store.url` names a PostgreSQL, and this program was built without it: build it with the feature `postgres`, \
+             as `cargo build --release` does"
+        )
+    }
+
+    #[cfg(feature = "sqlite")]
+    async fn embedded(settings: &Settings) -> anyhow::Result<Self> {
         let folder = &settings.server.data_dir;
         file_access::create_folder(folder)
             .with_context(|| format!("cannot make the folder {} (`server.data_dir`)", folder.display()))?;
@@ -61,14 +76,20 @@ impl OpenedStore {
         let keys = keys(settings, Some(&key))?;
         let file = folder.join(FILE);
         let opened = async {
-            let store = SqliteStore::open(&file).await?;
-            if settings.store.migrate == Migrate::OnStart {
+            let store = crate::store::SqliteStore::open(&file).await?;
+            if settings.store.migrate == settings::Migrate::OnStart {
                 store.migrate().await?;
             }
             Ok::<_, crate::store::StoreError>(store)
         };
         let store = opened.await.with_context(|| format!("cannot open {}", file.display()))?;
         Ok(Self { tenants: Arc::new(store), keys, database: None })
+    }
+
+    #[cfg(not(feature = "sqlite"))]
+    #[expect(clippy::unused_async, reason = "with the embedded store it awaits")]
+    async fn embedded(_settings: &Settings) -> anyhow::Result<Self> {
+        anyhow::bail!("this program was built without the feature `sqlite`")
     }
 }
 

@@ -3,35 +3,35 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use settings::Migrate;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::node::Node;
-use crate::store::{PostgresStore, StoreError};
+use crate::store::{Migrate, StoreError};
 
 /// The wait before a store that cannot be reached is tried again. It is the same for all nodes on average only.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Runs until `stop`.
-pub(super) async fn run(node: Arc<Node>, database: Option<PostgresStore>, stop: CancellationToken) {
+pub(super) async fn run(node: Arc<Node>, database: Option<Arc<dyn Migrate>>, stop: CancellationToken) {
     let work = async {
         let mut state = StoreState::default();
-        if let Some(database) = database
-            && node.settings().store.migrate == Migrate::OnStart
-        {
-            while state.note(migrate(&database).await).is_err() {
-                sleep(jittered(RETRY)).await;
-            }
-        }
+        let is_migrated = node.settings().store.migrate == settings::Migrate::OnStart;
+        let mut to_migrate = database.filter(|_| is_migrated);
         loop {
-            let wait = match state.note(node.stored_tenants.refresh(&node.tenants).await) {
-                Ok(()) => node.settings().store.refresh,
-                Err(_noted) => RETRY,
+            let done = match &to_migrate {
+                Some(database) => migrate(&**database).await,
+                None => node.stored_tenants.refresh(&node.tenants).await,
             };
-            node.metrics.node.store_connected.set(if state.is_usable() { 1.0 } else { 0.0 });
-            sleep(jittered(wait)).await;
+            let is_usable = state.note(&done);
+            node.stored_tenants.set_away(!is_usable);
+            node.metrics.node.store_connected.set(if is_usable { 1.0 } else { 0.0 });
+            let is_refreshed = is_usable && to_migrate.is_none();
+            if is_usable {
+                to_migrate = None;
+            }
+            sleep(jittered(if is_refreshed { node.settings().store.refresh } else { RETRY })).await;
         }
     };
     tokio::select! {
@@ -40,7 +40,7 @@ pub(super) async fn run(node: Arc<Node>, database: Option<PostgresStore>, stop: 
     }
 }
 
-async fn migrate(database: &PostgresStore) -> Result<(), StoreError> {
+async fn migrate(database: &dyn Migrate) -> Result<(), StoreError> {
     let status = database.migration_status().await?;
     if let Some(newest) = status.unknown.last() {
         warn!(
@@ -63,10 +63,11 @@ struct StoreState {
 }
 
 impl StoreState {
-    fn note<T>(&mut self, result: Result<T, StoreError>) -> Result<T, StoreError> {
-        match &result {
-            Ok(_) if std::mem::take(&mut self.failing) => info!("The store can be used again"),
-            Ok(_) => {}
+    /// Notes whether it could be used, and returns that.
+    fn note(&mut self, done: &Result<(), StoreError>) -> bool {
+        match done {
+            Ok(()) if std::mem::take(&mut self.failing) => info!("The store can be used again"),
+            Ok(()) => {}
             Err(error) if !std::mem::replace(&mut self.failing, true) => {
                 error!(
                     "{error}; tenants that are known stay served, and no other can be looked up or changed"
@@ -74,10 +75,6 @@ impl StoreState {
             }
             Err(_still) => {}
         }
-        result
-    }
-
-    fn is_usable(&self) -> bool {
         !self.failing
     }
 }

@@ -5,7 +5,8 @@
 pub enum Readiness {
     /// They should.
     Ready,
-    /// They should: local traffic goes on. But events of other nodes arrive incompletely or not at all.
+    /// They should: local traffic goes on. But events of other nodes arrive incompletely or not at all, or tenants that are not
+    /// known cannot be looked up.
     Degraded,
     /// They should not: the server has been asked to stop, although it may go on serving for a while.
     Stopping,

@@ -4,11 +4,17 @@
 //! A store knows rows and SQL. What they mean, which of their values are secret, and what may be written is the work of the
 //! modules above it. Only this module contains SQL.
 
+#[cfg(not(any(feature = "postgres", feature = "sqlite")))]
+compile_error!("the server needs a store: build with the feature `sqlite`, `postgres` or both");
+
 mod encryption;
 mod memory;
 mod migration;
+#[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod row;
+#[cfg(feature = "sqlite")]
 mod sqlite;
 mod tenant;
 
@@ -17,7 +23,9 @@ use futures_util::future::BoxFuture;
 pub use self::encryption::{EncryptionError, EncryptionKeys, KeyError, WrittenForm};
 pub use self::memory::MemoryStore;
 pub use self::migration::{Migration, MigrationStatus};
+#[cfg(feature = "postgres")]
 pub use self::postgres::PostgresStore;
+#[cfg(feature = "sqlite")]
 pub use self::sqlite::SqliteStore;
 pub use self::tenant::{Revision, StoredExtension, StoredTenant};
 
@@ -46,6 +54,19 @@ pub trait TenantStore: std::fmt::Debug + Send + Sync {
 
     /// Deletes the tenant and its extensions. Returns whether there was one.
     fn delete<'a>(&'a self, external_id: &'a str) -> BoxFuture<'a, Result<bool, StoreError>>;
+}
+
+/// A store with tables, which a new version may have to change.
+pub trait Migrate: std::fmt::Debug + Send + Sync {
+    /// How far its tables are.
+    fn migration_status(&self) -> BoxFuture<'_, Result<MigrationStatus, StoreError>>;
+
+    /// Applies the steps that are pending, while no other process does, and returns them. Tables that a newer version has
+    /// changed stay as they are.
+    ///
+    /// # Errors
+    /// When a step cannot be applied; those before it are.
+    fn migrate(&self) -> BoxFuture<'_, Result<Vec<Migration>, StoreError>>;
 }
 
 /// Why a store does not do what it was asked to. No text contains values of rows or credentials.

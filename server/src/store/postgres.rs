@@ -11,7 +11,7 @@ use sqlx::{Connection as _, Executor as _, PgConnection, PgPool, Postgres, Trans
 
 use super::migration::{Migration, MigrationStatus, migrations};
 use super::row::{COLUMNS, bind_columns};
-use super::{Revision, StoreError, StoredExtension, StoredTenant, TenantStore};
+use super::{Migrate, Revision, StoreError, StoredExtension, StoredTenant, TenantStore};
 
 const MIGRATIONS: &[Migration] = migrations!(
     "postgres":
@@ -83,35 +83,6 @@ impl PostgresStore {
         }
         Ok(Self { pool: pool.connect_lazy_with(options(settings)?) })
     }
-
-    /// How far its tables are.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub async fn migration_status(&self) -> Result<MigrationStatus, StoreError> {
-        let mut connection = self.pool.acquire().await?;
-        Ok(MigrationStatus::of(MIGRATIONS, applied(&mut connection).await?))
-    }
-
-    /// Applies the steps that are pending, while no other process does. Returns them. A schema of a newer upstream is left
-    /// as it is.
-    ///
-    /// # Errors
-    /// When one cannot be applied; those before it are.
-    pub async fn migrate(&self) -> Result<Vec<Migration>, StoreError> {
-        // Its lock ends with this connection, which is not given back: also when this future is dropped.
-        let mut connection = self.pool.acquire().await?.detach();
-        sqlx::query("SELECT pg_advisory_lock($1)").bind(MIGRATION_LOCK).execute(&mut connection).await?;
-        let status = MigrationStatus::of(MIGRATIONS, applied(&mut connection).await?);
-        if status.unknown.is_empty() && !status.pending.is_empty() {
-            create_schema(&mut connection).await?;
-            for step in &status.pending {
-                apply(&mut connection, step).await?;
-            }
-        }
-        connection.close().await?;
-        Ok(if status.unknown.is_empty() { status.pending } else { Vec::new() })
-    }
 }
 
 fn options(settings: &settings::Store) -> Result<PgConnectOptions, StoreError> {
@@ -171,6 +142,34 @@ async fn apply(connection: &mut PgConnection, step: &Migration) -> Result<(), St
     let record = format!("INSERT INTO _realtime.schema_migrations VALUES ($1, {NOW})");
     sqlx::query(&record).bind(step.version).execute(&mut *transaction).await?;
     Ok(transaction.commit().await?)
+}
+
+impl Migrate for PostgresStore {
+    fn migration_status(&self) -> BoxFuture<'_, Result<MigrationStatus, StoreError>> {
+        async move {
+            let mut connection = self.pool.acquire().await?;
+            Ok(MigrationStatus::of(MIGRATIONS, applied(&mut connection).await?))
+        }
+        .boxed()
+    }
+
+    fn migrate(&self) -> BoxFuture<'_, Result<Vec<Migration>, StoreError>> {
+        async move {
+            // Its lock ends with this connection, which is not given back: also when this future is dropped.
+            let mut connection = self.pool.acquire().await?.detach();
+            sqlx::query("SELECT pg_advisory_lock($1)").bind(MIGRATION_LOCK).execute(&mut connection).await?;
+            let status = MigrationStatus::of(MIGRATIONS, applied(&mut connection).await?);
+            if status.unknown.is_empty() && !status.pending.is_empty() {
+                create_schema(&mut connection).await?;
+                for step in &status.pending {
+                    apply(&mut connection, step).await?;
+                }
+            }
+            connection.close().await?;
+            Ok(if status.unknown.is_empty() { status.pending } else { Vec::new() })
+        }
+        .boxed()
+    }
 }
 
 impl TenantStore for PostgresStore {

@@ -11,7 +11,7 @@ use sqlx::{Executor as _, Sqlite, SqlitePool, Transaction};
 
 use super::migration::{Migration, MigrationStatus, migrations};
 use super::row::{COLUMNS, bind_columns};
-use super::{Revision, StoreError, StoredExtension, StoredTenant, TenantStore};
+use super::{Migrate, Revision, StoreError, StoredExtension, StoredTenant, TenantStore};
 
 const MIGRATIONS: &[Migration] = migrations!("sqlite": "1_create_tenants");
 
@@ -47,46 +47,47 @@ impl SqliteStore {
         Ok(Self { pool })
     }
 
-    /// How far its tables are.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub async fn migration_status(&self) -> Result<MigrationStatus, StoreError> {
-        let exists =
-            "SELECT count(*) > 0 FROM sqlite_master WHERE type = 'table' AND name = 'schema_migrations'";
-        let exists: bool = sqlx::query_scalar(exists).fetch_one(&self.pool).await?;
-        if !exists {
-            return Ok(MigrationStatus::of(MIGRATIONS, Vec::new()));
-        }
-        let applied = "SELECT version FROM schema_migrations ORDER BY version";
-        Ok(MigrationStatus::of(MIGRATIONS, sqlx::query_scalar(applied).fetch_all(&self.pool).await?))
-    }
-
-    /// Applies the steps that are pending. Returns them.
-    ///
-    /// # Errors
-    /// When one cannot be applied; those before it are.
-    pub async fn migrate(&self) -> Result<Vec<Migration>, StoreError> {
-        let mut applied = Vec::new();
-        for step in MIGRATIONS {
-            let mut transaction = self.begin().await?;
-            let table = "CREATE TABLE IF NOT EXISTS schema_migrations \
-                         (version INTEGER PRIMARY KEY NOT NULL, inserted_at TEXT NOT NULL) STRICT";
-            sqlx::query(table).execute(&mut *transaction).await?;
-            let record = format!("INSERT INTO schema_migrations VALUES (?1, {NOW}) ON CONFLICT DO NOTHING");
-            let recorded = sqlx::query(&record).bind(step.version).execute(&mut *transaction).await?;
-            if recorded.rows_affected() > 0 {
-                (&mut *transaction).execute(step.sql).await?;
-                applied.push(*step);
-            }
-            transaction.commit().await?;
-        }
-        Ok(applied)
-    }
-
     /// A transaction that may write. It begins when no other does.
     async fn begin(&self) -> Result<Transaction<'_, Sqlite>, StoreError> {
         Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
+    }
+}
+
+impl Migrate for SqliteStore {
+    fn migration_status(&self) -> BoxFuture<'_, Result<MigrationStatus, StoreError>> {
+        async move {
+            let exists =
+                "SELECT count(*) > 0 FROM sqlite_master WHERE type = 'table' AND name = 'schema_migrations'";
+            let exists: bool = sqlx::query_scalar(exists).fetch_one(&self.pool).await?;
+            if !exists {
+                return Ok(MigrationStatus::of(MIGRATIONS, Vec::new()));
+            }
+            let applied = "SELECT version FROM schema_migrations ORDER BY version";
+            Ok(MigrationStatus::of(MIGRATIONS, sqlx::query_scalar(applied).fetch_all(&self.pool).await?))
+        }
+        .boxed()
+    }
+
+    fn migrate(&self) -> BoxFuture<'_, Result<Vec<Migration>, StoreError>> {
+        async move {
+            let mut applied = Vec::new();
+            for step in MIGRATIONS {
+                let mut transaction = self.begin().await?;
+                let table = "CREATE TABLE IF NOT EXISTS schema_migrations \
+                             (version INTEGER PRIMARY KEY NOT NULL, inserted_at TEXT NOT NULL) STRICT";
+                sqlx::query(table).execute(&mut *transaction).await?;
+                let record =
+                    format!("INSERT INTO schema_migrations VALUES (?1, {NOW}) ON CONFLICT DO NOTHING");
+                let recorded = sqlx::query(&record).bind(step.version).execute(&mut *transaction).await?;
+                if recorded.rows_affected() > 0 {
+                    (&mut *transaction).execute(step.sql).await?;
+                    applied.push(*step);
+                }
+                transaction.commit().await?;
+            }
+            Ok(applied)
+        }
+        .boxed()
     }
 }
 

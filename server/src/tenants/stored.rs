@@ -7,6 +7,7 @@ mod conversion;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -34,6 +35,18 @@ struct Shared {
     keys: EncryptionKeys,
     /// The revision of each tenant that the registry has, by its name in lower case.
     applied: Mutex<HashMap<String, Revision>>,
+    /// Whether the store could not be reached the last time. Then requests do not wait for it.
+    is_away: AtomicBool,
+}
+
+impl Shared {
+    /// The store, unless it could not be reached the last time.
+    fn store(&self) -> Result<&dyn TenantStore, StoreError> {
+        if self.is_away.load(Ordering::Relaxed) {
+            return Err(StoreError::Unavailable("it could not be reached a moment ago".into()));
+        }
+        Ok(&*self.store)
+    }
 }
 
 /// What a write has done.
@@ -59,7 +72,8 @@ pub enum WriteError<E> {
 impl StoredTenants {
     /// Makes the tenants of `store` known to `registry`. Their secrets are encrypted with `keys`.
     pub fn register(store: Arc<dyn TenantStore>, keys: EncryptionKeys, registry: &Registry) -> Self {
-        let shared = Arc::new(Shared { store, keys, applied: Mutex::default() });
+        let shared =
+            Arc::new(Shared { store, keys, applied: Mutex::default(), is_away: AtomicBool::new(false) });
         let source = registry.add_source(Arc::clone(&shared) as Arc<dyn TenantSource>);
         Self { source, shared }
     }
@@ -74,7 +88,7 @@ impl StoredTenants {
     /// # Errors
     /// Those of the store.
     pub async fn all(&self) -> Result<Vec<StoredTenant>, StoreError> {
-        self.shared.store.tenants().await
+        self.shared.store()?.tenants().await
     }
 
     /// The tenant of this name.
@@ -82,7 +96,7 @@ impl StoredTenants {
     /// # Errors
     /// Those of the store.
     pub async fn get(&self, external_id: &str) -> Result<Option<StoredTenant>, StoreError> {
-        self.shared.store.tenant(external_id).await
+        self.shared.store()?.tenant(external_id).await
     }
 
     /// Writes what `edit` makes of what is stored now. Called again when another writer was faster.
@@ -98,7 +112,7 @@ impl StoredTenants {
             let before = self.get(external_id).await?;
             let after = edit(before.as_ref()).map_err(WriteError::Refused)?;
             let replaces: Option<&Revision> = before.as_ref().map(|before| &before.revision);
-            match (self.shared.store.put(&after, replaces).await, replaces) {
+            match (self.shared.store()?.put(&after, replaces).await, replaces) {
                 (Ok(stored), None) => return Ok(Written::Created(stored)),
                 (Ok(stored), Some(_)) => return Ok(Written::Updated(stored)),
                 (Err(StoreError::Changed), _) => {}
@@ -113,7 +127,7 @@ impl StoredTenants {
     /// # Errors
     /// Those of the store.
     pub async fn delete(&self, external_id: &str) -> Result<bool, StoreError> {
-        self.shared.store.delete(external_id).await
+        self.shared.store()?.delete(external_id).await
     }
 
     /// Makes `registry`, with which this is registered, serve the tenant as it is stored.
@@ -127,6 +141,16 @@ impl StoredTenants {
             None => registry.remove(self.source, &id),
         }
         Ok(())
+    }
+
+    /// Whether the store could not be reached the last time.
+    pub fn is_away(&self) -> bool {
+        self.shared.is_away.load(Ordering::Relaxed)
+    }
+
+    /// Notes whether the store can be reached. While it cannot, requests that need it fail at once.
+    pub fn set_away(&self, is_away: bool) {
+        self.shared.is_away.store(is_away, Ordering::Relaxed);
     }
 
     /// [Applies](Self::apply) those that have changed since they were, on this node or elsewhere.
@@ -151,7 +175,7 @@ impl StoredTenants {
 impl TenantSource for Shared {
     fn resolve<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<TenantSpec>, SourceUnavailable>> {
         async move {
-            let stored = self.store.tenant(id).await.map_err(|error| {
+            let stored = async { self.store()?.tenant(id).await }.await.map_err(|error| {
                 debug!(tenant = id, "A tenant cannot be looked up: {error}");
                 SourceUnavailable
             })?;

@@ -1,0 +1,133 @@
+//! Tenants in the store of a real process: what was answered survives its end, and the other nodes notice it.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::Command;
+
+use harness::{
+    ChaosProxy, Postgres, Request, Response, ServerProcess, Token, TokenIssuer, World, eventually,
+};
+use serde_json::{Value, json};
+
+const OPERATORS: &str = "the secret of operators, of thirty-two bytes or more";
+const SECRET: &str = "the secret of the users of a tenant, of thirty-two bytes";
+const KEY: &str = "a key for AES-GCM of 32 bytes !!";
+
+/// A node with a data folder, and the database if it has one.
+struct Node {
+    process: ServerProcess,
+    world: World,
+}
+
+impl Node {
+    fn start(folder: &Path, variables: &[(&str, &str)]) -> Node {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_realtime-server"));
+        command.args(["serve", "--host", "127.0.0.1", "--port", "0"]).current_dir(folder).env_clear();
+        command.env("JWT_SECRET", "the secret of the default tenant, of 32 bytes");
+        command.env("API_JWT_SECRET", OPERATORS).envs(variables.iter().copied());
+        let process = ServerProcess::start(command);
+        let world = World::at(process.listening(), TokenIssuer::new("unused"));
+        Node { process, world }
+    }
+
+    async fn manage(&self, request: Request) -> Response {
+        let token = TokenIssuer::new(OPERATORS).sign(&json!({"exp": 4_000_000_000_u64}));
+        self.world.send(request.bearer(&token)).await
+    }
+
+    async fn put(&self, id: &str, fields: Value) -> Response {
+        let target = format!("/api/tenants/{id}");
+        self.manage(Request::new("PUT", &target).json(&json!({ "tenant": fields }))).await
+    }
+
+    /// The status of a handshake for a tenant.
+    async fn handshake(&self, tenant: &str) -> u16 {
+        let token = TokenIssuer::new(SECRET).token(Token::Valid);
+        let target = format!("/socket/websocket?tenant={tenant}");
+        self.world.send(Request::upgrade(&target).header("x-api-key", &token)).await.status
+    }
+}
+
+#[tokio::test]
+async fn the_embedded_store_survives_the_kill_of_its_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = Node::start(folder.path(), &[]);
+    for number in 0..20 {
+        assert_eq!(node.put(&format!("t{number}"), json!({"jwt_secret": SECRET})).await.status, 201);
+    }
+    drop(node);
+    let node = Node::start(folder.path(), &[]);
+    assert_eq!(node.handshake("t19").await, 101);
+    let list = node.manage(Request::get("/api/tenants")).await.json();
+    assert_eq!(list["data"].as_array().unwrap().len(), 21, "and the default tenant");
+    let key = folder.path().join("data/encryption-key");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(key).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    let stored = std::fs::read(folder.path().join("data/store.sqlite")).unwrap();
+    assert!(!String::from_utf8_lossy(&stored).contains(SECRET), "it is encrypted");
+}
+
+#[tokio::test]
+async fn nodes_with_one_database_notice_what_the_other_changes() {
+    let postgres = Postgres::start();
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let url = postgres.url();
+    let variables =
+        [("DATABASE_URL", &*url), ("DB_ENC_KEY_GCM", KEY), ("TENANT_CACHE_EXPIRATION_IN_MS", "200")];
+    let (one, two) = (Node::start(one.path(), &variables), Node::start(two.path(), &variables));
+    eventually("the schema is there", async || {
+        one.put("acme", json!({"jwt_secret": SECRET})).await.status < 300
+    })
+    .await;
+    eventually("the other node has it", async || two.handshake("acme").await == 101).await;
+    assert_eq!(one.put("acme", json!({"suspend": true})).await.status, 200);
+    eventually("the other node suspends it", async || two.handshake("acme").await == 403).await;
+    assert_eq!(one.manage(Request::new("DELETE", "/api/tenants/acme")).await.status, 204);
+    eventually("the other node forgets it", async || two.handshake("acme").await == 404).await;
+    let secret = postgres.sql("SELECT count(*) FROM _realtime.tenants");
+    assert_eq!(secret, "0");
+}
+
+#[tokio::test]
+async fn without_a_key_secrets_are_refused_in_a_database() {
+    let postgres = Postgres::start();
+    let folder = tempfile::tempdir().unwrap();
+    let node = Node::start(folder.path(), &[("DATABASE_URL", &postgres.url())]);
+    eventually("the schema is there", async || node.put("acme", json!({})).await.status == 422).await;
+    let refused = node.put("acme", json!({"jwt_secret": SECRET})).await;
+    assert_eq!(refused.status, 422);
+    assert!(refused.text().contains("DB_ENC_KEY_GCM"), "{}", refused.text());
+}
+
+#[tokio::test]
+async fn a_database_that_comes_late_or_goes_away_ends_nothing() {
+    let postgres = Postgres::start();
+    let proxy = ChaosProxy::to(postgres.address()).await;
+    let folder = tempfile::tempdir().unwrap();
+    let closed = {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        SocketAddr::from((Ipv4Addr::LOCALHOST, listener.local_addr().unwrap().port()))
+    };
+    let away = postgres.url_at(closed);
+    let node = Node::start(folder.path(), &[("DATABASE_URL", &away), ("DB_QUEUE_TARGET", "300")]);
+    assert_eq!(node.handshake("acme").await, 503, "nothing says that there is no such tenant");
+    assert_eq!(node.put("acme", json!({"jwt_secret": SECRET})).await.status, 503);
+    node.process.log_line("the store cannot be reached");
+    let ready = node.world.send(Request::get("/readyz")).await;
+    assert_eq!((ready.status, ready.json()), (200, json!({"status": "degraded"})));
+    drop(node);
+
+    let url = postgres.url_at(proxy.address());
+    let node = Node::start(folder.path(), &[("DATABASE_URL", &url), ("DB_ENC_KEY_GCM", KEY)]);
+    eventually("the schema is there", async || {
+        node.put("acme", json!({"jwt_secret": SECRET})).await.status < 300
+    })
+    .await;
+    proxy.cut();
+    assert_eq!(node.handshake("acme").await, 101, "a known tenant is served from memory");
+    proxy.mend();
+    eventually("it can be written again", async || {
+        node.put("acme", json!({"suspend": false})).await.status == 200
+    })
+    .await;
+}
