@@ -83,7 +83,7 @@ impl Server {
         let stopping = lifecycle.token(LifecyclePhase::Stopping);
         let jwks = JwksSources::new(tasks.clone(), stopping.clone());
         let workers = Arc::new(workers.unwrap_or_else(Workers::current));
-        let OpenedStore { tenants, keys, database } = store.unwrap_or_else(OpenedStore::in_memory);
+        let OpenedStore { tenants, keys, tables } = store.unwrap_or_else(OpenedStore::in_memory);
         let node = Node::new(settings, jwks, link, lifecycle, exporters, open_files, (tenants, keys))?;
         let server = &node.settings().server;
         let listener = listener::bind(server)
@@ -92,7 +92,7 @@ impl Server {
         tasks.spawn(notify_of_policies(Arc::clone(&node), stopping.clone()));
         tasks.spawn(announcer::run(Arc::clone(&node), stopping.clone()));
         tasks.spawn(maintain_metrics(Arc::clone(&node), stopping.clone()));
-        tasks.spawn(store_maintenance::run(Arc::clone(&node), database, stopping.clone()));
+        tasks.spawn(store_maintenance::run(Arc::clone(&node), tables, stopping.clone()));
         if let Some(certificates) = acceptor.certificates() {
             let (node, stopping) = (Arc::clone(&node), stopping.clone());
             tasks.spawn(async move { certificates.keep_fresh(&node.metrics.node, stopping).await });

@@ -27,8 +27,8 @@ pub struct OpenedStore {
     pub tenants: Arc<dyn TenantStore>,
     /// What encrypts their secrets.
     pub keys: EncryptionKeys,
-    /// A database that may have to be migrated, and may not be there yet.
-    pub database: Option<Arc<dyn Migrate>>,
+    /// Its tables, which may have to be migrated once it can be reached.
+    pub tables: Arc<dyn Migrate>,
 }
 
 impl OpenedStore {
@@ -37,7 +37,8 @@ impl OpenedStore {
         let key = generated_key().expect("the system provides random numbers");
         let keys =
             EncryptionKeys::new(Some(&key), None, WrittenForm::Current).expect("it has the right length");
-        Self { tenants: Arc::new(MemoryStore::default()), keys, database: None }
+        let store = Arc::new(MemoryStore::default());
+        Self { tenants: Arc::clone(&store) as Arc<dyn TenantStore>, keys, tables: store }
     }
 
     /// The store that `settings` describe. A database is not connected to yet.
@@ -48,11 +49,21 @@ impl OpenedStore {
         if settings.store.is_shared() { Self::shared(settings) } else { Self::embedded(settings).await }
     }
 
+    /// The tables of the store that `settings` describe, as they are.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn tables(settings: &Settings) -> anyhow::Result<Arc<dyn Migrate>> {
+        let never = settings::Store { migrate: settings::Migrate::Never, ..settings.store.clone() };
+        let opened = Self::open(&Settings { store: never, ..settings.clone() }).await?;
+        Ok(opened.tables)
+    }
+
     #[cfg(feature = "postgres")]
     fn shared(settings: &Settings) -> anyhow::Result<Self> {
         let keys = keys(settings, settings.store.encryption_key.as_ref())?;
         let database = crate::store::PostgresStore::new(&settings.store)?;
-        Ok(Self { tenants: Arc::new(database.clone()), keys, database: Some(Arc::new(database)) })
+        Ok(Self { tenants: Arc::new(database.clone()), keys, tables: Arc::new(database) })
     }
 
     #[cfg(not(feature = "postgres"))]
@@ -83,7 +94,7 @@ impl OpenedStore {
             Ok::<_, crate::store::StoreError>(store)
         };
         let store = opened.await.with_context(|| format!("cannot open {}", file.display()))?;
-        Ok(Self { tenants: Arc::new(store), keys, database: None })
+        Ok(Self { tenants: Arc::new(store.clone()), keys, tables: Arc::new(store) })
     }
 
     #[cfg(not(feature = "sqlite"))]

@@ -14,24 +14,24 @@ use crate::store::{Migrate, StoreError};
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Runs until `stop`.
-pub(super) async fn run(node: Arc<Node>, database: Option<Arc<dyn Migrate>>, stop: CancellationToken) {
+pub(super) async fn run(node: Arc<Node>, tables: Arc<dyn Migrate>, stop: CancellationToken) {
     let work = async {
         let mut state = StoreState::default();
         let is_migrated = node.settings().store.migrate == settings::Migrate::OnStart;
-        let mut to_migrate = database.filter(|_| is_migrated);
+        let mut to_migrate = is_migrated.then_some(tables);
         loop {
             let done = match &to_migrate {
-                Some(database) => migrate(&**database).await,
+                Some(tables) => migrate(&**tables).await,
                 None => node.stored_tenants.refresh(&node.tenants).await,
             };
             let is_usable = state.note(&done);
             node.stored_tenants.set_away(!is_usable);
             node.metrics.node.store_connected.set(if is_usable { 1.0 } else { 0.0 });
-            let is_refreshed = is_usable && to_migrate.is_none();
-            if is_usable {
-                to_migrate = None;
+            if is_usable && to_migrate.take().is_none() {
+                sleep(jittered(node.settings().store.refresh)).await;
+            } else if !is_usable {
+                sleep(jittered(RETRY)).await;
             }
-            sleep(jittered(if is_refreshed { node.settings().store.refresh } else { RETRY })).await;
         }
     };
     tokio::select! {
@@ -40,18 +40,18 @@ pub(super) async fn run(node: Arc<Node>, database: Option<Arc<dyn Migrate>>, sto
     }
 }
 
-async fn migrate(database: &dyn Migrate) -> Result<(), StoreError> {
-    let status = database.migration_status().await?;
+async fn migrate(tables: &dyn Migrate) -> Result<(), StoreError> {
+    let status = tables.migration_status().await?;
     if let Some(newest) = status.unknown.last() {
         warn!(
             newest,
-            "The schema _realtime is of a newer version than this server knows, and is left as it is"
+            "The tables of the store are of a newer version than this server knows, and are left as they are"
         );
         return Ok(());
     }
-    let applied = database.migrate().await?;
+    let applied = tables.migrate().await?;
     if !applied.is_empty() {
-        info!(steps = applied.len(), "The schema _realtime was migrated");
+        info!(steps = applied.len(), "The tables of the store were migrated");
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ pub mod config;
 mod data_dir;
 pub mod health;
 pub mod man;
+pub mod migrate;
 mod open_files;
 mod running;
 pub mod serve;
@@ -62,6 +63,11 @@ enum Command {
     Health(health::Args),
     /// Check the settings, print them, or explain the available ones
     Config(config::Args),
+    /// Bring the tables of the store up to what this version needs
+    Migrate(migrate::Args),
+    /// As `migrate`, for the command line of the Realtime SDK's image: `pnpm db:migrate`
+    #[command(hide = true)]
+    Pnpm(migrate::PnpmArgs),
     /// Print the completion script of a shell
     Completions(completions::Args),
     /// Print or install the manual pages
@@ -90,6 +96,8 @@ impl Cli {
             Command::Token(args) => token::run(args).map(|()| ExitCode::SUCCESS),
             Command::Health(args) => health::run(args),
             Command::Config(args) => config::run(args),
+            Command::Migrate(args) => migrate::run(&args).await.map(|()| ExitCode::SUCCESS),
+            Command::Pnpm(args) => migrate::run(&args.into()).await.map(|()| ExitCode::SUCCESS),
             Command::Completions(args) => completions::run(&args).map(|()| ExitCode::SUCCESS),
             Command::Man(args) => man::run(args).map(|()| ExitCode::SUCCESS),
             Command::Version => version::run().map(|()| ExitCode::SUCCESS),

@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 use parking_lot::Mutex;
 
-use super::{Revision, StoreError, StoredTenant, TenantStore};
+use super::{Migrate, Migration, MigrationStatus, Revision, StoreError, StoredTenant, TenantStore};
 
 /// Tenants in memory.
 #[derive(Debug, Default)]
@@ -36,6 +36,20 @@ impl MemoryStore {
         after.revision = Revision(self.revisions.fetch_add(1, Ordering::Relaxed).to_string());
         tenants.insert(after.external_id.clone(), after.clone());
         Ok(after)
+    }
+}
+
+impl Migrate for MemoryStore {
+    fn migration_status(&self) -> BoxFuture<'_, Result<MigrationStatus, StoreError>> {
+        ready(Ok(MigrationStatus::default())).boxed()
+    }
+
+    fn migrate(&self) -> BoxFuture<'_, Result<Vec<Migration>, StoreError>> {
+        ready(Ok(Vec::new())).boxed()
+    }
+
+    fn script(&self, _steps: &[Migration]) -> String {
+        String::new()
     }
 }
 

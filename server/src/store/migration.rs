@@ -16,7 +16,7 @@ pub struct Migration {
 }
 
 /// How far a store is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MigrationStatus {
     /// Steps that are applied.
     pub applied: Vec<i64>,

@@ -67,6 +67,9 @@ pub trait Migrate: std::fmt::Debug + Send + Sync {
     /// # Errors
     /// When a step cannot be applied; those before it are.
     fn migrate(&self) -> BoxFuture<'_, Result<Vec<Migration>, StoreError>>;
+
+    /// The SQL that applies these steps, to be run by hand: what [`migrate`](Self::migrate) executes.
+    fn script(&self, steps: &[Migration]) -> String;
 }
 
 /// Why a store does not do what it was asked to. No text contains values of rows or credentials.

@@ -127,20 +127,27 @@ async fn applied(connection: &mut PgConnection) -> Result<Vec<i64>, StoreError> 
 async fn create_schema(connection: &mut PgConnection) -> Result<(), StoreError> {
     let exists = "SELECT count(*) > 0 FROM pg_namespace WHERE nspname = '_realtime'";
     if !sqlx::query_scalar::<_, bool>(exists).fetch_one(&mut *connection).await? {
-        sqlx::query("CREATE SCHEMA _realtime").execute(&mut *connection).await?;
+        connection.execute(CREATE_SCHEMA).await?;
     }
-    let table = "CREATE TABLE IF NOT EXISTS _realtime.schema_migrations \
-                 (version bigint PRIMARY KEY, inserted_at timestamp(0))";
-    sqlx::query(table).execute(connection).await?;
+    connection.execute(CREATE_RECORD).await?;
     Ok(())
+}
+
+const CREATE_SCHEMA: &str = "CREATE SCHEMA _realtime;\n";
+
+const CREATE_RECORD: &str = "CREATE TABLE IF NOT EXISTS _realtime.schema_migrations \
+                             (version bigint PRIMARY KEY, inserted_at timestamp(0));\n";
+
+/// The statements of a step, with its record.
+fn statements(Migration { version, sql, .. }: &Migration) -> String {
+    format!(
+        "SET LOCAL search_path TO _realtime;\n{sql}INSERT INTO _realtime.schema_migrations VALUES ({version}, {NOW});\n"
+    )
 }
 
 async fn apply(connection: &mut PgConnection, step: &Migration) -> Result<(), StoreError> {
     let mut transaction = connection.begin().await?;
-    sqlx::query("SET LOCAL search_path TO _realtime").execute(&mut *transaction).await?;
-    (&mut *transaction).execute(step.sql).await?;
-    let record = format!("INSERT INTO _realtime.schema_migrations VALUES ($1, {NOW})");
-    sqlx::query(&record).bind(step.version).execute(&mut *transaction).await?;
+    (&mut *transaction).execute(&*statements(step)).await?;
     Ok(transaction.commit().await?)
 }
 
@@ -169,6 +176,13 @@ impl Migrate for PostgresStore {
             Ok(if status.unknown.is_empty() { status.pending } else { Vec::new() })
         }
         .boxed()
+    }
+
+    fn script(&self, steps: &[Migration]) -> String {
+        let is_first = steps.len() == MIGRATIONS.len();
+        let begin = if is_first { [CREATE_SCHEMA, CREATE_RECORD].concat() } else { String::new() };
+        let script = |step: &Migration| format!("-- {}\nBEGIN;\n{}COMMIT;\n", step.name, statements(step));
+        begin + &steps.iter().map(script).collect::<String>()
     }
 }
 

@@ -24,6 +24,9 @@ const CONNECTIONS_MAX: u32 = 4;
 /// The current time, as it is stored.
 const NOW: &str = "strftime('%Y-%m-%dT%H:%M:%S', 'now')";
 
+const CREATE_RECORD: &str = "CREATE TABLE IF NOT EXISTS schema_migrations \
+                             (version INTEGER PRIMARY KEY NOT NULL, inserted_at TEXT NOT NULL) STRICT";
+
 /// A store in a file.
 #[derive(Debug, Clone)]
 pub struct SqliteStore {
@@ -73,9 +76,7 @@ impl Migrate for SqliteStore {
             let mut applied = Vec::new();
             for step in MIGRATIONS {
                 let mut transaction = self.begin().await?;
-                let table = "CREATE TABLE IF NOT EXISTS schema_migrations \
-                             (version INTEGER PRIMARY KEY NOT NULL, inserted_at TEXT NOT NULL) STRICT";
-                sqlx::query(table).execute(&mut *transaction).await?;
+                sqlx::query(CREATE_RECORD).execute(&mut *transaction).await?;
                 let record =
                     format!("INSERT INTO schema_migrations VALUES (?1, {NOW}) ON CONFLICT DO NOTHING");
                 let recorded = sqlx::query(&record).bind(step.version).execute(&mut *transaction).await?;
@@ -88,6 +89,16 @@ impl Migrate for SqliteStore {
             Ok(applied)
         }
         .boxed()
+    }
+
+    fn script(&self, steps: &[Migration]) -> String {
+        let script = |Migration { version, name, sql }: &Migration| {
+            format!(
+                "-- {name}\nBEGIN IMMEDIATE;\n{CREATE_RECORD};\n{sql}\
+                 INSERT INTO schema_migrations VALUES ({version}, {NOW});\nCOMMIT;\n"
+            )
+        };
+        steps.iter().map(script).collect()
     }
 }
 

@@ -1,0 +1,72 @@
+//! `realtime-server migrate`, and the command lines that are documented elsewhere.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use harness::Postgres;
+
+/// Runs the program in `folder` with these arguments and this database, if any.
+fn run(folder: &Path, arguments: &[&str], url: Option<&str>) -> (bool, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_realtime-server"));
+    command.args(arguments).current_dir(folder).env_clear();
+    command.envs(url.map(|url| ("DATABASE_URL", url)));
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    (status.success(), String::from_utf8([stdout, stderr].concat()).unwrap())
+}
+
+fn last_line(text: &str) -> &str {
+    text.lines().last().unwrap_or_default()
+}
+
+#[test]
+fn a_database_is_migrated_by_each_of_the_command_lines() {
+    let folder = tempfile::tempdir().unwrap();
+    for arguments in [&["migrate"][..], &["pnpm", "db:migrate"]] {
+        let postgres = Postgres::start();
+        let url = postgres.url();
+        let dry = run(folder.path(), &["migrate", "--dry-run"], Some(&url));
+        assert_eq!((dry.0, last_line(&dry.1)), (true, "33 to apply, 0 were applied before"), "{}", dry.1);
+        let done = run(folder.path(), arguments, Some(&url));
+        assert_eq!((done.0, last_line(&done.1)), (true, "33 applied, 0 were applied before"), "{}", done.1);
+        let again = run(folder.path(), arguments, Some(&url));
+        assert_eq!((again.0, again.1.as_str()), (true, "0 applied, 33 were applied before\n"));
+    }
+}
+
+#[test]
+fn what_is_printed_does_the_same_by_hand() {
+    let folder = tempfile::tempdir().unwrap();
+    let (by_hand, by_program) = (Postgres::start(), Postgres::start());
+    let (printed, script) = run(folder.path(), &["migrate", "--print"], Some(&by_hand.url()));
+    assert!(printed, "{script}");
+    by_hand.sql(&script);
+    assert!(run(folder.path(), &["migrate"], Some(&by_program.url())).0);
+    let columns = "SELECT table_name, column_name, data_type, character_maximum_length, is_nullable, column_default
+                   FROM information_schema.columns WHERE table_schema = '_realtime' ORDER BY 1, ordinal_position";
+    assert_eq!(by_hand.sql(columns), by_program.sql(columns));
+    let versions = "SELECT version FROM _realtime.schema_migrations ORDER BY 1";
+    assert_eq!(by_hand.sql(versions), by_program.sql(versions));
+    assert_eq!(run(folder.path(), &["migrate", "--print"], Some(&by_hand.url())), (true, String::new()));
+}
+
+#[test]
+fn the_embedded_file_is_migrated() {
+    let folder = tempfile::tempdir().unwrap();
+    let (done, text) = run(folder.path(), &["migrate"], None);
+    assert_eq!((done, last_line(&text)), (true, "1 applied, 0 were applied before"), "{text}");
+    assert_eq!(run(folder.path(), &["migrate"], None), (true, "0 applied, 1 were applied before\n".into()));
+}
+
+#[test]
+fn a_newer_schema_and_a_missing_database_are_errors() {
+    let folder = tempfile::tempdir().unwrap();
+    let postgres = Postgres::start();
+    let url = postgres.url();
+    assert!(run(folder.path(), &["migrate"], Some(&url)).0);
+    postgres.sql("INSERT INTO _realtime.schema_migrations VALUES (20990101000000, now())");
+    let (done, text) = run(folder.path(), &["migrate"], Some(&url));
+    assert!(!done && text.contains("20990101000000"), "{text}");
+    let away = Some("postgres://user:word@127.0.0.1:1/database");
+    let (done, text) = run(folder.path(), &["migrate", "--set", "store.acquire_timeout=200ms"], away);
+    assert!(!done && !text.contains("user:word"), "{text}");
+}
