@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use harness::{
-    ChaosProxy, Postgres, Request, Response, ServerProcess, Token, TokenIssuer, World, eventually,
+    ChaosProxy, Postgres, Redis, Request, Response, ServerProcess, Token, TokenIssuer, World, eventually,
 };
 use serde_json::{Value, json};
 
@@ -130,4 +130,35 @@ async fn a_database_that_comes_late_or_goes_away_ends_nothing() {
         node.put("acme", json!({"suspend": false})).await.status == 200
     })
     .await;
+}
+
+#[tokio::test]
+async fn over_the_bus_a_change_reaches_the_other_node_at_once() {
+    let (postgres, redis) = (Postgres::start(), Redis::start().await);
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (database, bus) = (postgres.url(), redis.url());
+    // Not by the refresh.
+    let refresh = ("TENANT_CACHE_EXPIRATION_IN_MS", "600000");
+    let variables = [("DATABASE_URL", &*database), ("DB_ENC_KEY_GCM", KEY), ("REDIS_URL", &*bus), refresh];
+    let (one, two) = (Node::start(one.path(), &variables), Node::start(two.path(), &variables));
+    for node in [&one, &two] {
+        node.process.log_line("Connected to Redis");
+    }
+    eventually("the schema is there", async || {
+        one.put("acme", json!({"jwt_secret": SECRET})).await.status < 300
+    })
+    .await;
+    eventually("the other node has it", async || two.handshake("acme").await == 101).await;
+    assert_eq!(one.put("acme", json!({"suspend": true})).await.status, 200);
+    eventually("the other node suspends it", async || two.handshake("acme").await == 403).await;
+}
+
+#[tokio::test]
+async fn nodes_that_share_no_store_do_not_write_tenants() {
+    let redis = Redis::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let node = Node::start(folder.path(), &[("REDIS_URL", &redis.url())]);
+    let refused = node.put("acme", json!({"jwt_secret": SECRET})).await;
+    assert_eq!(refused.status, 409);
+    assert!(refused.text().contains("DATABASE_URL"), "{}", refused.text());
 }

@@ -2,14 +2,15 @@
 //!
 //! An operator's token is signed with a secret of `[admin]` and has no `role`; it needs no other claim. A user's token is
 //! never accepted, even where both are signed with the same secret, as in self-hosted installations of Supabase: there a
-//! token with a `sub` is taken for a user's, since users of the Realtime SDK have no `role` either. Conversely, a token
+//! token that names someone by `sub` is taken for a user's, since users of the Realtime SDK have no `role` either, unless it
+//! has the claim `operator: true`. Conversely, a token
 //! without a `role` is never accepted for a user.
 
 use std::time::SystemTime;
 
 use http::{HeaderMap, header};
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use settings::{Admin, Auth};
 use subtle::ConstantTimeEq;
 
@@ -19,9 +20,6 @@ use super::rules::Rules;
 use super::token::{Token, clean};
 use super::warnings::TokenWarnings;
 use crate::telemetry::reports::{Reports, SUB_CHARS_MAX};
-
-/// Claims that a user's token without a `role` has.
-const USER_CLAIMS: [&str; 2] = ["sub", "permissions"];
 
 /// Authenticates operators.
 #[derive(Debug)]
@@ -156,8 +154,8 @@ impl OperatorVerifier {
         let KeyKind::Secret(algorithm) = KeyKind::of(&token)? else { return Err(unknown_key(&token).into()) };
         let key = self.secrets.signer(&token, algorithm).ok_or(TokenError::Signature)?;
         self.warnings.check(&token.claims, now);
-        let has_user_claim = || USER_CLAIMS.iter().any(|claim| token.claims.contains_key(*claim));
-        if token.claims.contains_key("role") || (self.user_secrets.contains(key) && has_user_claim()) {
+        let may_be_users = self.user_secrets.contains(key) && !is_marked(&token.claims);
+        if token.claims.contains_key("role") || (may_be_users && is_users(&token.claims)) {
             return Err(Denied::User);
         }
         self.rules.check(&token.claims, now)?;
@@ -171,6 +169,17 @@ impl OperatorVerifier {
         // Every entry is compared, so that the time does not reveal which one it was.
         self.blocklist.iter().filter(|blocked| same(blocked)).count() > 0
     }
+}
+
+/// Whether a token that a user may have, by its secret, says that it is an operator's.
+fn is_marked(claims: &Map<String, Value>) -> bool {
+    claims.get("operator") == Some(&Value::Bool(true))
+}
+
+/// Whether claims without a `role` are those of a user. An empty `sub` names nobody: operators' tokens of upstream's guide
+/// have one.
+fn is_users(claims: &Map<String, Value>) -> bool {
+    claims.get("sub").is_some_and(|sub| sub != "") || claims.contains_key("permissions")
 }
 
 /// The token of the only `authorization` header, whose scheme must be exactly `Bearer`.

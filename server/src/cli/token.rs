@@ -120,10 +120,8 @@ fn issue(settings: &Settings, args: Args, now: SystemTime) -> anyhow::Result<(St
     if let Some(sub) = args.sub {
         let of_users = settings.auth.jwt_secret.iter().chain(&settings.auth.jwt_secrets);
         if of_users.map(ExposeSecret::expose_secret).any(|users| users == secret.expose_secret()) {
-            bail!(
-                "with one secret for users and operators, a token with `sub` is a user's token: leave --sub out, or set \
-                 API_JWT_SECRET to another secret"
-            );
+            // Without it, a token that names someone is a user's.
+            claims.insert("operator".into(), true.into());
         }
         claims.insert("sub".into(), sub.into());
     }

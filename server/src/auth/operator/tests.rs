@@ -111,8 +111,20 @@ fn a_users_token_is_denied_even_when_both_share_a_secret() {
     ] {
         assert_eq!(authenticate(&operators, &token("operators", &claims)), Err(Denied::User), "{claims}");
     }
+    for claims in [
+        json!({"exp": NOW + 1}),
+        json!({"iss": "", "iat": NOW, "exp": NOW + 1, "aud": "", "sub": ""}),
+        json!({"sub": "ann", "operator": true, "exp": NOW + 1}),
+    ] {
+        assert_eq!(authenticate(&operators, &token("operators", &claims)), Ok(()), "{claims}");
+    }
+    for claims in [
+        json!({"sub": "ann", "operator": "true", "exp": NOW + 1}),
+        json!({"sub": "ann", "operator": true, "role": "authenticated", "exp": NOW + 1}),
+    ] {
+        assert_eq!(authenticate(&operators, &token("operators", &claims)), Err(Denied::User), "{claims}");
+    }
     let operator = token("operators", &json!({"exp": NOW + 1}));
-    assert_eq!(authenticate(&operators, &operator), Ok(()));
     assert_eq!(users.verify(&operator, now()), Err(TokenError::MissingClaims));
     // Only operators have the other secret.
     assert_eq!(authenticate(&operators, &token("next", &json!({"sub": "ann"}))), Ok(()));
