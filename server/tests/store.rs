@@ -2,8 +2,10 @@
 
 use harness::Postgres;
 use realtime_server::store::{
-    MemoryStore, Migrate, PostgresStore, SqliteStore, StoreError, StoredExtension, StoredTenant, TenantStore,
+    EncryptionKeys, MemoryStore, Migrate, PostgresStore, SqliteStore, StoreError, StoredExtension,
+    StoredTenant, TenantStore, WrittenForm,
 };
+use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -194,4 +196,56 @@ async fn a_newer_schema_is_left_alone_and_read() {
     assert_eq!(store.migration_status().await.unwrap().unknown, [20_990_101_000_000]);
     assert_eq!(store.migrate().await.unwrap(), []);
     assert!(store.tenant("acme").await.unwrap().is_some());
+}
+
+const UPSTREAM: &str = include_str!("fixtures/upstream_control_schema.sql");
+
+#[tokio::test]
+async fn our_steps_lead_to_the_schema_of_upstream() {
+    let (ours, upstream) = (postgres().await.1, Postgres::start());
+    upstream.sql(UPSTREAM);
+    assert_eq!(ours.definitions("_realtime"), upstream.definitions("_realtime"));
+    let versions = "SELECT version FROM _realtime.schema_migrations ORDER BY 1";
+    assert_eq!(ours.sql(versions), upstream.sql(versions));
+}
+
+#[tokio::test]
+async fn a_schema_of_upstream_is_taken_over_changed_and_given_back() {
+    let postgres = Postgres::start();
+    postgres.sql(UPSTREAM);
+    let before = postgres.definitions("_realtime");
+    let records = "SELECT * FROM _realtime.schema_migrations ORDER BY 1";
+    let recorded = postgres.sql(records);
+    let store = connect(&postgres);
+    assert_eq!(store.migrate().await.unwrap(), []);
+
+    let taken = store.tenant("realtime-dev").await.unwrap().expect("it is there");
+    let legacy = "supabaserealtime".into();
+    let keys = EncryptionKeys::new(None, Some(&legacy), WrittenForm::Legacy).unwrap();
+    let secret = keys.decrypt(taken.jwt_secret.as_deref().unwrap()).unwrap();
+    assert_eq!(secret.expose_secret(), "super-secret-jwt-token-with-at-least-32-characters-long");
+    assert_eq!((taken.max_joins_per_second, taken.extensions.len()), (500, 1));
+
+    // A row that upstream changes has another revision.
+    postgres.sql("UPDATE _realtime.tenants SET max_concurrent_users = 9");
+    assert_eq!(store.put(&taken, Some(&taken.revision)).await, Err(StoreError::Changed));
+    let mut changed = store.tenant("realtime-dev").await.unwrap().unwrap();
+    assert_eq!(changed.max_concurrent_users, 9);
+    changed.max_events_per_second = 7;
+    store.put(&changed, Some(&changed.revision)).await.unwrap();
+    let columns = "SELECT external_id, jwt_secret = (SELECT jwt_secret FROM _realtime.tenants LIMIT 1),
+                   max_events_per_second, max_concurrent_users, notify_private_alpha, inserted_at
+                   FROM _realtime.tenants";
+    assert_eq!(
+        postgres.sql(columns),
+        "realtime-dev|t|7|9|t|2026-08-21 12:00:00",
+        "and nothing else is touched"
+    );
+    let extension = "SELECT id, type, settings, inserted_at, updated_at FROM _realtime.extensions";
+    assert_eq!(
+        postgres.sql(extension),
+        "1f8a1b1e-2f7c-4d8e-9a53-0a6c6a1f6b11|postgres_cdc_rls|{\"region\": \"us-east-1\", \"ssl_enforced\": false}\
+         |2026-08-21 12:00:00|2026-08-21 12:00:00"
+    );
+    assert_eq!((postgres.definitions("_realtime"), postgres.sql(records)), (before, recorded));
 }

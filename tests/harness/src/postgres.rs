@@ -75,6 +75,31 @@ impl Postgres {
     }
 }
 
+impl Postgres {
+    /// The definitions in a schema, as `pg_dump` writes them.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn definitions(&self, schema: &str) -> String {
+        let mut dump = Command::new(self.cluster.programs.join("pg_dump"));
+        dump.args([
+            "-h",
+            "127.0.0.1",
+            "-p",
+            &self.cluster.port.to_string(),
+            "-U",
+            USER,
+            "-d",
+            &self.database,
+        ]);
+        let dumped = dump.args(["--schema-only", "--schema", schema]).output().expect("pg_dump is installed");
+        assert!(dumped.status.success(), "{}", String::from_utf8_lossy(&dumped.stderr));
+        // Newer versions write a random key in these.
+        let text = String::from_utf8_lossy(&dumped.stdout);
+        text.lines().filter(|line| !line.starts_with("\\")).collect::<Vec<_>>().join("\n")
+    }
+}
+
 impl Cluster {
     fn start() -> Cluster {
         let programs = programs();
