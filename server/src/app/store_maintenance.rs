@@ -28,7 +28,12 @@ pub(super) async fn run(node: Arc<Node>, tables: Arc<dyn Migrate>, stop: Cancell
             node.stored_tenants.set_away(!is_usable);
             node.metrics.node.store_connected.set(if is_usable { 1.0 } else { 0.0 });
             if is_usable && to_migrate.take().is_none() {
-                sleep(jittered(node.settings().store.refresh)).await;
+                let wait = jittered(node.settings().store.refresh);
+                tokio::select! {
+                    () = sleep(wait) => {}
+                    // A request has not reached it: look whether that passes.
+                    () = node.stored_tenants.until_away() => {}
+                }
             } else if !is_usable {
                 sleep(jittered(RETRY)).await;
             }

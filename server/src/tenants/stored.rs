@@ -7,11 +7,11 @@ mod conversion;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
+use tokio::sync::watch;
 use tracing::{debug, error};
 
 use super::TenantSpec;
@@ -36,16 +36,24 @@ struct Shared {
     /// The revision of each tenant that the registry has, by its name in lower case.
     applied: Mutex<HashMap<String, Revision>>,
     /// Whether the store could not be reached the last time. Then requests do not wait for it.
-    is_away: AtomicBool,
+    is_away: watch::Sender<bool>,
 }
 
 impl Shared {
     /// The store, unless it could not be reached the last time.
     fn store(&self) -> Result<&dyn TenantStore, StoreError> {
-        if self.is_away.load(Ordering::Relaxed) {
+        if *self.is_away.borrow() {
             return Err(StoreError::Unavailable("it could not be reached a moment ago".into()));
         }
         Ok(&*self.store)
+    }
+
+    /// Notes whether a request has not reached the store, and returns its result.
+    fn noted<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        if matches!(result, Err(StoreError::Unavailable(_))) {
+            self.is_away.send_if_modified(|is_away| !std::mem::replace(is_away, true));
+        }
+        result
     }
 }
 
@@ -73,7 +81,7 @@ impl StoredTenants {
     /// Makes the tenants of `store` known to `registry`. Their secrets are encrypted with `keys`.
     pub fn register(store: Arc<dyn TenantStore>, keys: EncryptionKeys, registry: &Registry) -> Self {
         let shared =
-            Arc::new(Shared { store, keys, applied: Mutex::default(), is_away: AtomicBool::new(false) });
+            Arc::new(Shared { store, keys, applied: Mutex::default(), is_away: watch::Sender::new(false) });
         let source = registry.add_source(Arc::clone(&shared) as Arc<dyn TenantSource>);
         Self { source, shared }
     }
@@ -88,7 +96,7 @@ impl StoredTenants {
     /// # Errors
     /// Those of the store.
     pub async fn all(&self) -> Result<Vec<StoredTenant>, StoreError> {
-        self.shared.store()?.tenants().await
+        self.shared.noted(self.shared.store()?.tenants().await)
     }
 
     /// The tenant of this name.
@@ -96,7 +104,7 @@ impl StoredTenants {
     /// # Errors
     /// Those of the store.
     pub async fn get(&self, external_id: &str) -> Result<Option<StoredTenant>, StoreError> {
-        self.shared.store()?.tenant(external_id).await
+        self.shared.noted(self.shared.store()?.tenant(external_id).await)
     }
 
     /// Writes what `edit` makes of what is stored now. Called again when another writer was faster.
@@ -112,7 +120,7 @@ impl StoredTenants {
             let before = self.get(external_id).await?;
             let after = edit(before.as_ref()).map_err(WriteError::Refused)?;
             let replaces: Option<&Revision> = before.as_ref().map(|before| &before.revision);
-            match (self.shared.store()?.put(&after, replaces).await, replaces) {
+            match (self.shared.noted(self.shared.store()?.put(&after, replaces).await), replaces) {
                 (Ok(stored), None) => return Ok(Written::Created(stored)),
                 (Ok(stored), Some(_)) => return Ok(Written::Updated(stored)),
                 (Err(StoreError::Changed), _) => {}
@@ -127,7 +135,7 @@ impl StoredTenants {
     /// # Errors
     /// Those of the store.
     pub async fn delete(&self, external_id: &str) -> Result<bool, StoreError> {
-        self.shared.store()?.delete(external_id).await
+        self.shared.noted(self.shared.store()?.delete(external_id).await)
     }
 
     /// Makes `registry`, with which this is registered, serve the tenant as it is stored.
@@ -145,12 +153,19 @@ impl StoredTenants {
 
     /// Whether the store could not be reached the last time.
     pub fn is_away(&self) -> bool {
-        self.shared.is_away.load(Ordering::Relaxed)
+        *self.shared.is_away.borrow()
+    }
+
+    /// Waits until a request has not reached the store.
+    pub async fn until_away(&self) {
+        // The sender is part of this.
+        let mut is_away = self.shared.is_away.subscribe();
+        let _is_away = is_away.wait_for(|is_away| *is_away).await;
     }
 
     /// Notes whether the store can be reached. While it cannot, requests that need it fail at once.
     pub fn set_away(&self, is_away: bool) {
-        self.shared.is_away.store(is_away, Ordering::Relaxed);
+        self.shared.is_away.send_replace(is_away);
     }
 
     /// [Applies](Self::apply) those that have changed since they were, on this node or elsewhere.
@@ -175,7 +190,7 @@ impl StoredTenants {
 impl TenantSource for Shared {
     fn resolve<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<TenantSpec>, SourceUnavailable>> {
         async move {
-            let stored = async { self.store()?.tenant(id).await }.await.map_err(|error| {
+            let stored = async { self.noted(self.store()?.tenant(id).await) }.await.map_err(|error| {
                 debug!(tenant = id, "A tenant cannot be looked up: {error}");
                 SourceUnavailable
             })?;
