@@ -176,7 +176,7 @@ fn is_marked(claims: &Map<String, Value>) -> bool {
     claims.get("operator") == Some(&Value::Bool(true))
 }
 
-/// Whether claims without a `role` are those of a user. An empty `sub` names nobody: operators' tokens of upstream's guide
+/// Whether claims without a `role` are those of a user. An empty `sub` names no one: operators' tokens of upstream's guide
 /// have one.
 fn is_users(claims: &Map<String, Value>) -> bool {
     claims.get("sub").is_some_and(|sub| sub != "") || claims.contains_key("permissions")
