@@ -5,11 +5,11 @@ import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 
 import { listener, person } from './support/people.js'
-import { freePort, TIMEOUT_MS, Server } from './support/server.js'
+import { freePort, PROGRAM, TIMEOUT_MS, Server } from './support/server.js'
 
 // The proxies use self-signed certificates. This file runs in a process of its own.
 process.env.NODE_TLS_REJECT_UNAUTHORIZED = '0'
@@ -67,6 +67,16 @@ test('the program for supabase-js receives what curl sends', async (t) => {
     if (printed.includes('{ x: 1, y: 2 }') && printed.includes("name: 'Ann'")) return
   }
   assert.fail(`the program ended: ${printed}`)
+})
+
+test('a tenant is created over HTTP', async (t) => {
+  const operators = { API_JWT_SECRET: 'the secret of operators, of 32 bytes or more' }
+  const server = await Server.start(operators)
+  t.after(() => server.close())
+  const curl = readme.match(/^ {4}(curl -X POST \S+\/api\/tenants .*?\}\}')$/ms)[1]
+  const env = { ...process.env, ...operators, PATH: `${dirname(PROGRAM)}:${process.env.PATH}` }
+  const created = execFileSync('bash', ['-c', curl.replace('http://localhost:8080', server.url)], { env })
+  assert.equal(JSON.parse(created).data.external_id, 'acme')
 })
 
 /** The server as clients reach it through a proxy. */
