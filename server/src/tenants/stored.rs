@@ -33,6 +33,8 @@ pub struct StoredTenants {
 struct Shared {
     store: Arc<dyn TenantStore>,
     keys: EncryptionKeys,
+    /// Held from the read of a tenant until the registry has it, so that of two changes the older one is never put last.
+    applying: tokio::sync::Mutex<()>,
     /// The revision of each tenant that the registry has, by its name in lower case.
     applied: Mutex<HashMap<String, Revision>>,
     /// Whether the store could not be reached the last time. Then requests do not wait for it.
@@ -80,8 +82,13 @@ pub enum WriteError<E> {
 impl StoredTenants {
     /// Makes the tenants of `store` known to `registry`. Their secrets are encrypted with `keys`.
     pub fn register(store: Arc<dyn TenantStore>, keys: EncryptionKeys, registry: &Registry) -> Self {
-        let shared =
-            Arc::new(Shared { store, keys, applied: Mutex::default(), is_away: watch::Sender::new(false) });
+        let shared = Arc::new(Shared {
+            store,
+            keys,
+            applying: tokio::sync::Mutex::default(),
+            applied: Mutex::default(),
+            is_away: watch::Sender::new(false),
+        });
         let source = registry.add_source(Arc::clone(&shared) as Arc<dyn TenantSource>);
         Self { source, shared }
     }
@@ -144,6 +151,7 @@ impl StoredTenants {
     /// When the store cannot be read, or a secret cannot be decrypted: then what is known stays.
     pub async fn apply(&self, registry: &Registry, external_id: &str) -> Result<(), SourceUnavailable> {
         let id = external_id.to_ascii_lowercase();
+        let _one_at_a_time = self.shared.applying.lock().await;
         match self.shared.resolve(&id).await? {
             Some(spec) => registry.put(self.source, spec),
             None => registry.remove(self.source, &id),
@@ -206,5 +214,97 @@ impl TenantSource for Shared {
             Ok(Some(spec))
         }
         .boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use hub::MemoryBudget;
+    use settings::Settings;
+    use tokio::sync::Notify;
+    use tokio_util::sync::CancellationToken;
+    use tokio_util::task::TaskTracker;
+
+    use super::*;
+    use crate::auth::jwks::JwksSources;
+    use crate::store::{MemoryStore, WrittenForm};
+    use crate::telemetry::metrics::Metrics;
+
+    /// A store whose first lookup answers with what it has read only when it is released.
+    #[derive(Debug, Default)]
+    struct SlowFirstLookup {
+        memory: MemoryStore,
+        lookups: AtomicUsize,
+        read: Notify,
+        release: Notify,
+    }
+
+    impl TenantStore for SlowFirstLookup {
+        fn tenants(&self) -> BoxFuture<'_, Result<Vec<StoredTenant>, StoreError>> {
+            self.memory.tenants()
+        }
+
+        fn tenant<'a>(
+            &'a self,
+            external_id: &'a str,
+        ) -> BoxFuture<'a, Result<Option<StoredTenant>, StoreError>> {
+            async move {
+                let found = self.memory.tenant(external_id).await;
+                if self.lookups.fetch_add(1, Ordering::Relaxed) == 0 {
+                    self.read.notify_one();
+                    self.release.notified().await;
+                }
+                found
+            }
+            .boxed()
+        }
+
+        fn revisions(&self) -> BoxFuture<'_, Result<Vec<(String, Revision)>, StoreError>> {
+            self.memory.revisions()
+        }
+
+        fn put<'a>(
+            &'a self,
+            tenant: &'a StoredTenant,
+            replaces: Option<&'a Revision>,
+        ) -> BoxFuture<'a, Result<StoredTenant, StoreError>> {
+            self.memory.put(tenant, replaces)
+        }
+
+        fn delete<'a>(&'a self, external_id: &'a str) -> BoxFuture<'a, Result<bool, StoreError>> {
+            self.memory.delete(external_id)
+        }
+    }
+
+    #[tokio::test]
+    async fn of_two_changes_the_newer_one_applies_in_the_end() {
+        let jwks = JwksSources::new(TaskTracker::new(), CancellationToken::new());
+        let metrics = Arc::new(Metrics::new(Vec::new()));
+        let budget = MemoryBudget::new(usize::MAX, 75);
+        let registry = Registry::new(&Settings::default(), jwks, (&metrics, &budget));
+        let keys = EncryptionKeys::new(None, None, WrittenForm::Current).expect("no key is no error");
+        let store = Arc::new(SlowFirstLookup::default());
+        let stored = StoredTenants::register(Arc::clone(&store) as Arc<dyn TenantStore>, keys, &registry);
+        let mut tenant = StoredTenant::new("id".into(), "acme");
+        tenant.jwt_jwks = Some(serde_json::json!({"keys": []}));
+        let first = store.put(&tenant, None).await.expect("a new one");
+
+        let older = stored.apply(&registry, "acme");
+        let newer = async {
+            store.read.notified().await;
+            let changed = StoredTenant { private_only: true, ..first.clone() };
+            store.put(&changed, Some(&first.revision)).await.expect("a change");
+            // Released while the newer change is about to be applied.
+            tokio::join!(stored.apply(&registry, "acme"), async {
+                tokio::task::yield_now().await;
+                store.release.notify_one();
+            })
+            .0
+        };
+        let (older, newer) = tokio::join!(older, newer);
+        assert_eq!((older, newer), (Ok(()), Ok(())));
+        assert!(registry.get("acme").expect("it is there").policy().private_only());
     }
 }
