@@ -126,7 +126,7 @@ impl Node {
         let memory = MemoryBudget::new(for_clients, settings.server.max_memory_percent_per_tenant);
         metrics.line_limits.apply(&settings.telemetry);
         let tenants = Registry::new(&settings, jwks, (&metrics, &memory));
-        let stored_tenants = StoredTenants::register(store, keys, &tenants);
+        let stored_tenants = StoredTenants::register(store, keys, settings.store.timeout, &tenants);
         let reports = metrics.reports(None);
         let operators = Operators::new(&settings.admin, &settings.auth).reporting_to(&reports);
         let hub = HubBuilder::new(settings.presence.coalesce);

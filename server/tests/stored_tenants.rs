@@ -118,9 +118,18 @@ async fn a_database_that_comes_late_or_goes_away_ends_nothing() {
     drop(node);
 
     let url = postgres.url_at(proxy.address());
-    let node = Node::start(folder.path(), &[("DATABASE_URL", &url), ("DB_ENC_KEY_GCM", KEY)]);
+    let timeout = ("REALTIME__STORE__TIMEOUT", "500ms");
+    let node = Node::start(folder.path(), &[("DATABASE_URL", &url), ("DB_ENC_KEY_GCM", KEY), timeout]);
     eventually("the schema is there", async || {
         node.put("acme", json!({"jwt_secret": SECRET})).await.status < 300
+    })
+    .await;
+    // It accepts connections, and does not answer.
+    proxy.stick();
+    assert_eq!(node.put("acme", json!({"suspend": true})).await.status, 503);
+    proxy.mend();
+    eventually("it can be written after that", async || {
+        node.put("acme", json!({"suspend": false})).await.status == 200
     })
     .await;
     proxy.cut();

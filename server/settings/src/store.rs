@@ -58,6 +58,12 @@ pub struct Store {
     #[schemars(extend("x-reload" = "restart"))]
     pub max_connections: NonZeroU32,
 
+    /// How long the store may take to answer, the wait for a connection included. A store that takes longer counts as one
+    /// that cannot be reached.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "marks::DurationText", extend("x-reload" = "restart", "x-min" = "1ms"))]
+    pub timeout: Duration,
+
     /// How long a request waits for a connection.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "marks::DurationText", extend("x-reload" = "restart", "x-min" = "1ms"))]
@@ -140,6 +146,7 @@ impl Default for Store {
             tls_ca_file: None,
             after_connect_query: None,
             max_connections: NonZeroU32::new(5).expect("not zero"),
+            timeout: Duration::from_secs(10),
             acquire_timeout: Duration::from_secs(5),
             encryption_key: None,
             legacy_encryption_key: None,

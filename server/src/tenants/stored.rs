@@ -7,11 +7,13 @@ mod conversion;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::watch;
+use tokio::time::timeout;
 use tracing::{debug, error};
 
 use super::TenantSpec;
@@ -37,6 +39,8 @@ struct Shared {
     applying: tokio::sync::Mutex<()>,
     /// The revision of each tenant that the registry has, by its name in lower case.
     applied: Mutex<HashMap<String, Revision>>,
+    /// How long the store may take to answer.
+    timeout: Duration,
     /// Whether the store could not be reached the last time. Then requests do not wait for it.
     is_away: watch::Sender<bool>,
 }
@@ -50,8 +54,18 @@ impl Shared {
         Ok(&*self.store)
     }
 
-    /// Notes whether a request has not reached the store, and returns its result.
-    fn noted<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+    /// The answer of the store, within the time that it has.
+    async fn within_timeout<T>(
+        &self,
+        answer: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let late = |_elapsed| Err(StoreError::Unavailable("it does not answer in time".into()));
+        timeout(self.timeout, answer).await.unwrap_or_else(late)
+    }
+
+    /// As [`within_timeout`](Self::within_timeout), and notes whether the store was not reached.
+    async fn noted<T>(&self, answer: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        let result = self.within_timeout(answer).await;
         if matches!(result, Err(StoreError::Unavailable(_))) {
             self.is_away.send_if_modified(|is_away| !std::mem::replace(is_away, true));
         }
@@ -81,12 +95,19 @@ pub enum WriteError<E> {
 
 impl StoredTenants {
     /// Makes the tenants of `store` known to `registry`. Their secrets are encrypted with `keys`.
-    pub fn register(store: Arc<dyn TenantStore>, keys: EncryptionKeys, registry: &Registry) -> Self {
+    /// The store has `timeout` for each answer.
+    pub fn register(
+        store: Arc<dyn TenantStore>,
+        keys: EncryptionKeys,
+        timeout: Duration,
+        registry: &Registry,
+    ) -> Self {
         let shared = Arc::new(Shared {
             store,
             keys,
             applying: tokio::sync::Mutex::default(),
             applied: Mutex::default(),
+            timeout,
             is_away: watch::Sender::new(false),
         });
         let source = registry.add_source(Arc::clone(&shared) as Arc<dyn TenantSource>);
@@ -103,7 +124,7 @@ impl StoredTenants {
     /// # Errors
     /// Those of the store.
     pub async fn all(&self) -> Result<Vec<StoredTenant>, StoreError> {
-        self.shared.noted(self.shared.store()?.tenants().await)
+        self.shared.noted(self.shared.store()?.tenants()).await
     }
 
     /// The tenant of this name.
@@ -111,7 +132,7 @@ impl StoredTenants {
     /// # Errors
     /// Those of the store.
     pub async fn get(&self, external_id: &str) -> Result<Option<StoredTenant>, StoreError> {
-        self.shared.noted(self.shared.store()?.tenant(external_id).await)
+        self.shared.noted(self.shared.store()?.tenant(external_id)).await
     }
 
     /// Writes what `edit` makes of what is stored now. Called again when another writer was faster.
@@ -127,7 +148,7 @@ impl StoredTenants {
             let before = self.get(external_id).await?;
             let after = edit(before.as_ref()).map_err(WriteError::Refused)?;
             let replaces: Option<&Revision> = before.as_ref().map(|before| &before.revision);
-            match (self.shared.noted(self.shared.store()?.put(&after, replaces).await), replaces) {
+            match (self.shared.noted(self.shared.store()?.put(&after, replaces)).await, replaces) {
                 (Ok(stored), None) => return Ok(Written::Created(stored)),
                 (Ok(stored), Some(_)) => return Ok(Written::Updated(stored)),
                 (Err(StoreError::Changed), _) => {}
@@ -142,7 +163,7 @@ impl StoredTenants {
     /// # Errors
     /// Those of the store.
     pub async fn delete(&self, external_id: &str) -> Result<bool, StoreError> {
-        self.shared.noted(self.shared.store()?.delete(external_id).await)
+        self.shared.noted(self.shared.store()?.delete(external_id)).await
     }
 
     /// Makes `registry`, with which this is registered, serve the tenant as it is stored.
@@ -181,7 +202,7 @@ impl StoredTenants {
     /// # Errors
     /// When the store cannot be read.
     pub async fn refresh(&self, registry: &Registry) -> Result<(), StoreError> {
-        let stored = self.shared.store.revisions().await?.into_iter();
+        let stored = self.shared.within_timeout(self.shared.store.revisions()).await?.into_iter();
         let stored: HashMap<_, _> =
             stored.map(|(id, revision)| (id.to_ascii_lowercase(), revision)).collect();
         let applied = self.shared.applied.lock().clone();
@@ -198,7 +219,7 @@ impl StoredTenants {
 impl TenantSource for Shared {
     fn resolve<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<TenantSpec>, SourceUnavailable>> {
         async move {
-            let stored = async { self.noted(self.store()?.tenant(id).await) }.await.map_err(|error| {
+            let stored = async { self.noted(self.store()?.tenant(id)).await }.await.map_err(|error| {
                 debug!(tenant = id, "A tenant cannot be looked up: {error}");
                 SourceUnavailable
             })?;
@@ -286,7 +307,12 @@ mod tests {
         let registry = Registry::new(&Settings::default(), jwks, (&metrics, &budget));
         let keys = EncryptionKeys::new(None, None, WrittenForm::Current).expect("no key is no error");
         let store = Arc::new(SlowFirstLookup::default());
-        let stored = StoredTenants::register(Arc::clone(&store) as Arc<dyn TenantStore>, keys, &registry);
+        let stored = StoredTenants::register(
+            Arc::clone(&store) as Arc<dyn TenantStore>,
+            keys,
+            Duration::MAX,
+            &registry,
+        );
         let mut tenant = StoredTenant::new("id".into(), "acme");
         tenant.jwt_jwks = Some(serde_json::json!({"keys": []}));
         let first = store.put(&tenant, None).await.expect("a new one");
