@@ -60,9 +60,11 @@ async fn the_embedded_store_survives_the_kill_of_its_server() {
     assert_eq!(node.handshake("t19").await, 101);
     let list = node.manage(Request::get("/api/tenants")).await.json();
     assert_eq!(list["data"].as_array().unwrap().len(), 21, "and the default tenant");
-    let key = folder.path().join("data/encryption-key");
-    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(key).unwrap().permissions());
-    assert_eq!(mode & 0o777, 0o600);
+    for file in ["encryption-key", "store.sqlite", "store.sqlite-wal"] {
+        let permissions = std::fs::metadata(folder.path().join("data").join(file)).unwrap().permissions();
+        let mode = std::os::unix::fs::PermissionsExt::mode(&permissions);
+        assert_eq!(mode & 0o777, 0o600, "{file}");
+    }
     let stored = std::fs::read(folder.path().join("data/store.sqlite")).unwrap();
     assert!(!String::from_utf8_lossy(&stored).contains(SECRET), "it is encrypted");
 }

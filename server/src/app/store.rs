@@ -86,6 +86,9 @@ impl OpenedStore {
         };
         let keys = keys(settings, Some(&key))?;
         let file = folder.join(FILE);
+        // SQLite would make a file that others may read; its further files have the permissions of this one.
+        file_access::open(&file, OpenOptions::new().write(true).create(true).truncate(false))
+            .with_context(|| format!("cannot open {}", file.display()))?;
         let opened = async {
             let store = crate::store::SqliteStore::open(&file).await?;
             if settings.store.migrate == settings::Migrate::OnStart {
