@@ -15,7 +15,8 @@ ARG RUST_VERSION=1.95
 # The parts of Debian that the program needs: the loader, libc, libm and libgcc, the CA certificates, the names of
 # two users. They are selected here, rather than taken from a third-party slim image, because this is short enough
 # to review. Everything it copies is brought up to date
-# first, and listed under /var/lib/dpkg/status.d, where scanners look for what might have to be patched.
+# first, and listed under /var/lib/dpkg/status.d, where scanners look for what might have to be patched. The link is
+# for the migrations of the Realtime SDK: `docker exec … pnpm db:migrate`, `docker run --entrypoint pnpm … db:migrate`.
 FROM debian:bookworm-slim AS root
 # Versions are Debian's business: pinned, they would keep the holes that its updates close.
 # hadolint ignore=DL3008
@@ -34,7 +35,9 @@ RUN apt-get update \
     && cp /etc/ssl/certs/ca-certificates.crt /rootfs/etc/ssl/certs/ \
     && echo 'hosts: files dns' >/rootfs/etc/nsswitch.conf \
     && printf '%s\n' 'root:x:0:0::/:/' 'realtime:x:10001:10001::/var/lib/realtime:/' >/rootfs/etc/passwd \
-    && printf '%s\n' 'root:x:0:' 'realtime:x:10001:' >/rootfs/etc/group
+    && printf '%s\n' 'root:x:0:' 'realtime:x:10001:' >/rootfs/etc/group \
+    && mkdir -p /rootfs/usr/local/bin \
+    && ln -s realtime-server /rootfs/usr/local/bin/pnpm
 
 # Everything about the image but the program.
 FROM scratch AS base

@@ -5,9 +5,16 @@ use std::process::{Command, Output};
 
 use harness::Postgres;
 
+const PROGRAM: &str = env!("CARGO_BIN_EXE_realtime-server");
+
 /// Runs the program in `folder` with these arguments and this database, if any.
 fn run(folder: &Path, arguments: &[&str], url: Option<&str>) -> (bool, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_realtime-server"));
+    run_as(Path::new(PROGRAM), folder, arguments, url)
+}
+
+/// As [`run`], by the link to the program at `program`.
+fn run_as(program: &Path, folder: &Path, arguments: &[&str], url: Option<&str>) -> (bool, String) {
+    let mut command = Command::new(program);
     command.args(arguments).current_dir(folder).env_clear();
     command.envs(url.map(|url| ("DATABASE_URL", url)));
     let Output { status, stdout, stderr } = command.output().unwrap();
@@ -21,14 +28,20 @@ fn last_line(text: &str) -> &str {
 #[test]
 fn a_database_is_migrated_by_each_of_the_command_lines() {
     let folder = tempfile::tempdir().unwrap();
-    for arguments in [&["migrate"][..], &["pnpm", "db:migrate"]] {
+    // As the image has it.
+    let pnpm = folder.path().join("pnpm");
+    std::os::unix::fs::symlink(PROGRAM, &pnpm).unwrap();
+    let program = Path::new(PROGRAM);
+    for (program, arguments) in
+        [(program, &["migrate"][..]), (program, &["pnpm", "db:migrate"]), (&*pnpm, &["db:migrate"])]
+    {
         let postgres = Postgres::start();
         let url = postgres.url();
         let dry = run(folder.path(), &["migrate", "--dry-run"], Some(&url));
         assert_eq!((dry.0, last_line(&dry.1)), (true, "33 to apply, 0 were applied before"), "{}", dry.1);
-        let done = run(folder.path(), arguments, Some(&url));
+        let done = run_as(program, folder.path(), arguments, Some(&url));
         assert_eq!((done.0, last_line(&done.1)), (true, "33 applied, 0 were applied before"), "{}", done.1);
-        let again = run(folder.path(), arguments, Some(&url));
+        let again = run_as(program, folder.path(), arguments, Some(&url));
         assert_eq!((again.0, again.1.as_str()), (true, "0 applied, 33 were applied before\n"));
     }
 }

@@ -16,10 +16,11 @@ mod start_line;
 pub mod token;
 pub mod version;
 
+use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -82,7 +83,8 @@ const SECRET_OPTIONS: [&str; 2] = ["--set", "--claims"];
 impl Cli {
     /// The command of this process. An invalid one ends it with an explanation, without what may be a secret.
     pub fn parse() -> Self {
-        Self::try_parse().unwrap_or_else(|error| without_secrets(error).exit())
+        Self::try_parse_from(arguments(std::env::args_os()))
+            .unwrap_or_else(|error| without_secrets(error).exit())
     }
 
     /// Runs the command and returns the exit code, which is the result of commands such as `health`. `signals` are
@@ -103,6 +105,18 @@ impl Cli {
             Command::Version => version::run().map(|()| ExitCode::SUCCESS),
         }
     }
+}
+
+/// The arguments of the program, its name first. Started as `pnpm`, a link in the image, it is the command of that name, so that
+/// `docker exec … pnpm db:migrate` and `--entrypoint pnpm` work as well.
+fn arguments(given: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut arguments: Vec<_> = given.collect();
+    let is_pnpm = |name: &OsString| Path::new(name).file_name().is_some_and(|name| name == "pnpm");
+    if arguments.first().is_some_and(is_pnpm) {
+        arguments.insert(0, NAME.into());
+        arguments[1] = "pnpm".into();
+    }
+    arguments
 }
 
 /// The error without what may be a secret: `--set auth.jwt_secret …` has the secret in place of an argument.
