@@ -85,6 +85,43 @@ async fn a_tenant_is_created_changed_and_deleted_while_clients_are_connected() {
 }
 
 #[tokio::test]
+async fn a_precondition_creates_only_or_changes_only() {
+    let managed = Managed::start().await;
+    let put = |name: &str, fields: Value| {
+        let request = Request::new("PUT", "/api/tenants/acme").header(name, "*");
+        managed.send(request.json(&json!({ "tenant": fields })))
+    };
+    let secret = || json!({"jwt_secret": SECRET});
+    assert_eq!(put("if-match", secret()).await.status, 412);
+    let delete = || managed.send(Request::new("DELETE", "/api/tenants/acme").header("if-match", "*"));
+    assert_eq!(delete().await.status, 412);
+    assert_eq!(put("if-none-match", secret()).await.status, 201);
+    let refused = put("if-none-match", json!({"suspend": true})).await;
+    assert_eq!(
+        (refused.status, refused.text()),
+        (412, r#"{"message":"there is such a tenant already"}"#.into())
+    );
+    assert_eq!(put("if-match", json!({"max_concurrent_users": 7})).await.status, 200);
+    assert_eq!(managed.handshake("acme", SECRET).await, 101, "it was not suspended");
+    assert_eq!(delete().await.status, 204);
+    managed.world.stop().await;
+}
+
+#[tokio::test]
+async fn of_two_that_create_a_tenant_at_once_one_does() {
+    let managed = Managed::start().await;
+    let create = || {
+        let request = Request::new("PUT", "/api/tenants/acme").header("if-none-match", "*");
+        managed.send(request.json(&json!({"tenant": {"jwt_secret": SECRET}})))
+    };
+    let (one, two, three) = tokio::join!(create(), create(), create());
+    let mut statuses = [one.status, two.status, three.status];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [201, 412, 412]);
+    managed.world.stop().await;
+}
+
+#[tokio::test]
 async fn a_new_secret_applies_to_connected_clients() {
     let managed = Managed::start().await;
     assert_eq!(managed.put("acme", json!({"jwt_secret": SECRET})).await.status, 201);

@@ -23,6 +23,10 @@ pub(super) enum Failure {
     Body(BodyError),
     /// What the body says is invalid.
     Invalid(Invalid),
+    /// The request requires that there is no such tenant, and there is one.
+    NotNew,
+    /// The request requires that there is such a tenant, and there is none.
+    DoesNotExist,
     /// The tenant is one of the configuration, which is changed where it is written.
     Configured,
     /// Several nodes share tenants, and this node's store is its own.
@@ -50,6 +54,8 @@ impl Failure {
             Self::NotFound => "not found",
             Self::BadRequest | Self::Body(_) => "bad request",
             Self::Invalid(_) => "invalid",
+            Self::NotNew => "exists",
+            Self::DoesNotExist => "does not exist",
             Self::Configured => "in the configuration",
             Self::NotShared => "no shared store",
             Self::Store(StoreError::Changed) => "changed at the same time",
@@ -74,6 +80,8 @@ impl Failure {
             Self::Invalid(Invalid { errors }) => {
                 response::json(StatusCode::UNPROCESSABLE_ENTITY, &json!({ "errors": errors }))
             }
+            Self::NotNew => message(StatusCode::PRECONDITION_FAILED, "there is such a tenant already"),
+            Self::DoesNotExist => message(StatusCode::PRECONDITION_FAILED, "there is no such tenant"),
             Self::Configured => message(
                 StatusCode::CONFLICT,
                 "the tenant is in the configuration of the server; change it there, or remove it from there first",

@@ -9,6 +9,7 @@ mod extensions;
 mod external_id;
 mod failure;
 mod invalid;
+mod precondition;
 mod read;
 mod representation;
 mod routes;

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use tracing::{info, warn};
 
 use super::failure::Failure;
+use super::precondition::Precondition;
 use super::representation::representation;
 use super::{changeset, external_id, read};
 use crate::bus::OperatorCommand;
@@ -23,7 +24,7 @@ pub(super) async fn post(node: Arc<Node>, request: RoutedRequest) -> Response<By
     let written = match read_body(&node, body).await {
         Ok(body) => {
             let id = external_id::in_body(&body).to_owned();
-            (write(&node, &id, &body).await, id)
+            (write(&node, &id, &body, Precondition::of(head.headers())).await, id)
         }
         Err(failure) => (Err(failure), String::new()),
     };
@@ -35,16 +36,16 @@ pub(super) async fn put(node: Arc<Node>, request: RoutedRequest) -> Response<Byt
     let RoutedRequest { head, body } = request;
     let id = read::name(&head);
     let written = match read_body(&node, body).await {
-        Ok(body) => write(&node, &id, &body).await,
+        Ok(body) => write(&node, &id, &body, Precondition::of(head.headers())).await,
         Err(failure) => Err(failure),
     };
     respond(&node, &head, (written, id))
 }
 
-/// `DELETE /api/tenants/{tenant_id}`: 204, whether or not there was one.
+/// `DELETE /api/tenants/{tenant_id}`: 204, whether or not there was one, unless the request requires one.
 pub(super) async fn delete(node: Arc<Node>, request: RoutedRequest) -> Response<Bytes> {
     let id = read::name(&request.head);
-    let deleted = delete_tenant(&node, &id).await;
+    let deleted = delete_tenant(&node, &id, Precondition::of(request.head.headers())).await;
     log(&request.head, &id, "delete", deleted.as_ref().err());
     match deleted {
         Ok(()) => response::empty(StatusCode::NO_CONTENT),
@@ -84,24 +85,32 @@ async fn read_body(node: &Node, body: RequestBody) -> Result<Map<String, Value>,
     }
 }
 
-async fn write(node: &Arc<Node>, id: &str, body: &Map<String, Value>) -> Result<Written, Failure> {
+async fn write(
+    node: &Arc<Node>,
+    id: &str,
+    body: &Map<String, Value>,
+    precondition: Precondition,
+) -> Result<Written, Failure> {
     check_writable(node, id)?;
     let defaults = node.settings().limits.clone();
-    let edit =
-        |existing: Option<&_>| changeset::apply(body, existing, id, node.stored_tenants.keys(), &defaults);
+    let edit = |existing: Option<&_>| {
+        precondition.check(existing)?;
+        changeset::apply(body, existing, id, node.stored_tenants.keys(), &defaults).map_err(Failure::Invalid)
+    };
     let written = node.stored_tenants.write(id, edit).await.map_err(|error| match error {
-        WriteError::Refused(invalid) => Failure::Invalid(invalid),
+        WriteError::Refused(failure) => failure,
         WriteError::Store(error) => Failure::Store(error),
     })?;
     apply(node, id).await;
     Ok(written)
 }
 
-async fn delete_tenant(node: &Arc<Node>, id: &str) -> Result<(), Failure> {
+async fn delete_tenant(node: &Arc<Node>, id: &str, precondition: Precondition) -> Result<(), Failure> {
     check_writable(node, id)?;
-    if node.stored_tenants.delete(id).await? {
-        apply(node, id).await;
+    if !node.stored_tenants.delete(id).await? {
+        return precondition.check(None::<&()>);
     }
+    apply(node, id).await;
     Ok(())
 }
 
