@@ -2,10 +2,13 @@
 //!
 //! A route states everything that is decided before its handler runs: methods, paths, access, the size of a body. Slices
 //! declare routes, `app` collects them in one [`RouteTable`], and `edge` enforces what they state, so that authorization of
-//! operators, method checks and body limits exist once. The generated page `docs/http.md` lists them.
+//! operators, method checks and body limits exist once. The generated page `docs/http.md` lists them, and the OpenAPI
+//! document describes them in full.
 
+mod description;
 mod path;
 mod request;
+pub mod schema;
 mod table;
 
 use std::pin::Pin;
@@ -15,6 +18,7 @@ use bytes::Bytes;
 use http::{Method, Response};
 use settings::{ByteSize, Settings};
 
+pub use self::description::{Answer, BYTES_TYPE, Description, JSON_TYPE, MediaType, TEXT_TYPE};
 pub use self::path::PathParameters;
 use self::path::{Matching, PathPattern};
 pub use self::request::{BodyError, ReceivedBody, RequestBody, RequestHead, RoutedRequest};
@@ -124,6 +128,7 @@ pub struct Route {
     cross_origin: Option<fn(&Settings) -> bool>,
     negotiated: bool,
     health_check: bool,
+    description: Description,
 }
 
 impl Route {
@@ -147,7 +152,14 @@ impl Route {
             cross_origin: None,
             negotiated: false,
             health_check: false,
+            description: Description::default(),
         }
+    }
+
+    /// Describes what it receives and how it responds.
+    #[must_use]
+    pub fn describe(self, description: Description) -> Self {
+        Self { description, ..self }
     }
 
     /// Chooses the response to other methods.
@@ -232,6 +244,11 @@ impl Route {
     /// Whether the client must accept JSON.
     pub fn is_negotiated(&self) -> bool {
         self.negotiated
+    }
+
+    /// What it receives and how it responds.
+    pub fn description(&self) -> &Description {
+        &self.description
     }
 
     /// Whether connections are reserved for it.
