@@ -1,9 +1,11 @@
-//! Broadcasts sent over HTTP: a batch, or a single message (docs/protocol/http.md#broadcast-checks).
+//! Broadcasts sent over HTTP: a batch, or a single message (docs/protocol/http.md#broadcast-checks); and the ping.
 //!
 //! Both respond 202 when the messages were handed to the rooms. The checks that they have in common are here, in their
 //! order. These need the head of the request only; the body, which may be large, is not read for requests that they refuse.
 
 mod batch;
+mod description;
+mod ping;
 mod rate;
 mod rejection;
 mod single;
@@ -24,7 +26,7 @@ use crate::auth::Credentials;
 use crate::node::{Authenticated, AuthenticationError, Node, NotAuthenticated};
 use crate::response;
 use crate::routes::{
-    ACTION, Access, BodyError, Operation, ReceivedBody, RequestBody, RequestHead, Route, RouteHandler,
+    ACTION, Access, BodyError, Operation, PAGE, ReceivedBody, RequestBody, RequestHead, Route, RouteHandler,
     RoutedRequest,
 };
 use crate::telemetry::codes::{Code, Scope};
@@ -34,6 +36,14 @@ use crate::tenants::Tenant;
 const BLANK: &str = "can't be blank";
 const INVALID: &str = "is invalid";
 const TOO_LARGE: &str = "Payload size exceeds tenant limit";
+
+/// The texts of refusals, as the description of the routes has them too.
+const UNSUPPORTED_CONTENT: &str = "Unsupported Media Type. Use application/json or application/octet-stream";
+const UNKNOWN_TENANT: &str = "Tenant not found in database";
+const SUSPENDED: &str = "Realtime was disabled for this tenant";
+const NO_DATABASE: &str = "Tenant database unavailable";
+const TOO_MANY_REQUESTS: &str = "Too many requests";
+const EXHAUSTED: &str = "You have exceeded your rate limit";
 
 /// The error of a batch that is over `broadcast.max_batch_size`, or over what is left of the tenant's rate.
 const BATCH_TOO_LONG: &str = "Too many messages to broadcast, please reduce the batch size";
@@ -52,13 +62,24 @@ pub fn routes(node: &Arc<Node>) -> Vec<Route> {
             "broadcastBatch",
             "Sends several messages to public rooms.",
             RouteHandler::new(node, post_batch),
-        ),
+        )
+        .describe(description::batch()),
         route(
             "/api/broadcast/{topic}/events/{event}",
             "broadcastMessage",
             "Sends one message, JSON or bytes, to a public room.",
             RouteHandler::new(node, post_single),
-        ),
+        )
+        .describe(description::single()),
+        Route::new(
+            PAGE,
+            &["/api/ping"],
+            Access::Public,
+            Operation { id: "ping", summary: "Responds if the tenant that the request names is served." },
+            RouteHandler::new(node, ping::ping),
+        )
+        .negotiated()
+        .describe(description::ping()),
     ]
 }
 
@@ -87,8 +108,8 @@ async fn post_single(node: Arc<Node>, request: RoutedRequest) -> Response<Bytes>
         return response::json(StatusCode::BAD_REQUEST, &"Bad Request".into());
     };
     let Some(content) = single::Content::of(head.headers()) else {
-        let error = "Unsupported Media Type. Use application/json or application/octet-stream";
-        return response::json(StatusCode::UNSUPPORTED_MEDIA_TYPE, &json!({ "error": error }));
+        let body = json!({ "error": UNSUPPORTED_CONTENT });
+        return response::json(StatusCode::UNSUPPORTED_MEDIA_TYPE, &body);
     };
     let admitted = match Admitted::admit(&node, &head).await {
         Ok(admitted) => admitted,
@@ -128,7 +149,7 @@ impl Admitted {
     async fn read(&self, body: RequestBody) -> Result<ReceivedBody, Rejection> {
         let tenant = &self.tenant;
         if self.rate.is_reached() {
-            return Err(too_many(tenant, Code::MessagePerSecondRateLimitReached, "Too many requests"));
+            return Err(too_many(tenant, Code::MessagePerSecondRateLimitReached, TOO_MANY_REQUESTS));
         }
         if !tenant.allowance.events.has_any(Instant::now()) {
             return Err(exhausted(tenant));
@@ -169,16 +190,13 @@ fn not_authenticated(node: &Node, refused: &NotAuthenticated) -> Response<Bytes>
             (StatusCode::TOO_MANY_REQUESTS, code, code.text())
         }
         AuthenticationError::UnknownTenant => {
-            (StatusCode::UNAUTHORIZED, Code::TenantNotFound, "Tenant not found in database")
+            (StatusCode::UNAUTHORIZED, Code::TenantNotFound, UNKNOWN_TENANT)
         }
         AuthenticationError::TenantUnavailable(_) => {
             let code = Code::TenantLookupFailed;
             (StatusCode::SERVICE_UNAVAILABLE, code, code.text())
         }
-        AuthenticationError::Suspended => {
-            let text = "Realtime was disabled for this tenant";
-            (StatusCode::FORBIDDEN, Code::RealtimeDisabledForTenant, text)
-        }
+        AuthenticationError::Suspended => (StatusCode::FORBIDDEN, Code::RealtimeDisabledForTenant, SUSPENDED),
         AuthenticationError::Token(error) => (StatusCode::UNAUTHORIZED, error.code(), "Unauthorized"),
         AuthenticationError::TooManyWaiting(error) => {
             let code = error.code();
@@ -207,7 +225,7 @@ fn spend(tenant: &Tenant, events: u64) -> Result<(), Rejection> {
 
 /// Nothing is left of the tenant's rate.
 fn exhausted(tenant: &Tenant) -> Rejection {
-    too_many(tenant, Code::MessagePerSecondRateLimitReached, "You have exceeded your rate limit")
+    too_many(tenant, Code::MessagePerSecondRateLimitReached, EXHAUSTED)
 }
 
 fn too_many(tenant: &Tenant, code: Code, text: &str) -> Rejection {
@@ -225,7 +243,7 @@ fn too_large(tenant: &Tenant) -> &'static str {
 /// server does not support yet; and public ones of a tenant that has private rooms only. 202 would hide that.
 fn check_privacy(tenant: &Tenant, privacy: Privacy) -> Result<(), Rejection> {
     let (code, text) = match (privacy, tenant.policy().private_only()) {
-        (Privacy::Private, _) => (Code::UnableToConnectToProject, "Tenant database unavailable"),
+        (Privacy::Private, _) => (Code::UnableToConnectToProject, NO_DATABASE),
         (Privacy::Public, true) => (Code::PrivateOnly, Code::PrivateOnly.text()),
         (Privacy::Public, false) => return Ok(()),
     };
