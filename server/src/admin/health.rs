@@ -7,6 +7,12 @@ use serde_json::json;
 use crate::node::{Node, Readiness};
 use crate::response;
 
+/// The page at the root.
+pub(super) const ROOT: &str = "Realtime Server\n";
+
+/// The page of upstream's health check.
+pub(super) const HEALTHCHECK: &str = "ok";
+
 /// `GET /health`: alive, and how busy (the Realtime SDK's self-hosting page, «Health Checks»).
 pub(super) fn health(node: &Node) -> Response<Bytes> {
     let population = node.hub.population();
@@ -32,10 +38,10 @@ pub(super) fn readyz(node: &Node) -> Response<Bytes> {
 
 /// `GET /healthcheck`: alive, with the response of Supabase Realtime.
 pub(super) fn healthcheck() -> Response<Bytes> {
-    response::page(StatusCode::OK, "text/plain; charset=utf-8", "ok")
+    response::page(StatusCode::OK, "text/plain; charset=utf-8", HEALTHCHECK)
 }
 
 /// `GET /`: a short text, for load balancers whose health check requests the root.
 pub(super) fn root() -> Response<Bytes> {
-    response::page(StatusCode::OK, "text/plain; charset=utf-8", "Realtime Server\n")
+    response::page(StatusCode::OK, "text/plain; charset=utf-8", ROOT)
 }

@@ -1,5 +1,6 @@
 //! HTTP for operators: health checks, metrics, the status of the node, and commands.
 
+mod description;
 mod health;
 mod metrics;
 mod operator;
@@ -31,26 +32,30 @@ fn health_checks(node: &Arc<Node>) -> [Route; 4] {
             "getRoot",
             "Responds with a short text, for load balancers whose health check requests the root.",
             RouteHandler::immediate(node, |_, _| health::root()),
-        ),
+        )
+        .describe(description::text(health::ROOT)),
         page(
             "/health",
             "getHealth",
             "Responds while the process is alive, with the number of connections, rooms and members.",
             RouteHandler::immediate(node, |node, _| health::health(node)),
-        ),
+        )
+        .describe(description::health()),
         page(
             "/healthcheck",
             "getHealthcheck",
             "Responds while the process is alive, as Supabase Realtime does.",
             RouteHandler::immediate(node, |_, _| health::healthcheck()),
-        ),
+        )
+        .describe(description::text(health::HEALTHCHECK)),
         page(
             "/readyz",
             "getReadiness",
             "Reports whether load balancers should send new clients to this node.",
             RouteHandler::immediate(node, |node, _| health::readyz(node)),
         )
-        .other_method(OtherMethod::NotAllowed),
+        .other_method(OtherMethod::NotAllowed)
+        .describe(description::readiness()),
     ]
 }
 
@@ -61,7 +66,9 @@ fn metrics(node: &Arc<Node>) -> Route {
     };
     let page = Page::new(node, metrics::CONTENT_TYPE, metrics::page);
     let handler = RouteHandler::new(&page, Page::respond);
-    Route::new(PAGE, &["/metrics"], Access::Metrics, operation, handler).health_check()
+    Route::new(PAGE, &["/metrics"], Access::Metrics, operation, handler)
+        .health_check()
+        .describe(description::metrics())
 }
 
 fn status(node: &Arc<Node>) -> Route {
@@ -72,7 +79,7 @@ fn status(node: &Arc<Node>) -> Route {
     let page = Page::new(node, status::CONTENT_TYPE, status::page);
     let handler = RouteHandler::new(&page, Page::respond);
     let route = Route::new(PAGE, &["/status"], Access::Operator, operation, handler);
-    route.other_method(OtherMethod::NotAllowed)
+    route.other_method(OtherMethod::NotAllowed).describe(description::status())
 }
 
 fn commands(node: &Arc<Node>) -> [Route; 2] {
@@ -86,12 +93,14 @@ fn commands(node: &Arc<Node>) -> [Route; 2] {
             "reloadSettings",
             "Reads the settings again on all nodes, and reports what has changed on this one.",
             RouteHandler::new(node, operator::reload),
-        ),
+        )
+        .describe(description::reload()),
         command(
             "/admin/tenants/{id}/disconnect",
             "disconnectTenant",
             "Closes the connections of a tenant on all nodes with 1012; clients may reconnect.",
             RouteHandler::new(node, operator::disconnect),
-        ),
+        )
+        .describe(description::disconnect()),
     ]
 }

@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, he
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 
 use crate::auth::subprotocols;
+use crate::response;
 
 /// The version of the WebSocket protocol; there is no other.
 const VERSION: &str = "13";
@@ -51,8 +52,8 @@ pub(super) fn response<B>(
 
 /// 400 with the reason; 426 with the supported version if the client asks for another one (RFC 6455 §4.4).
 fn refused(headers: &HeaderMap, why: &str) -> Box<Response<Bytes>> {
-    let mut response = Response::new(Bytes::from(format!("not a WebSocket handshake: {why}\n")));
-    *response.status_mut() = StatusCode::BAD_REQUEST;
+    let text = format!("not a WebSocket handshake: {why}\n");
+    let mut response = response::page(StatusCode::BAD_REQUEST, "text/plain; charset=utf-8", text);
     let other_version = headers.get(header::SEC_WEBSOCKET_VERSION).is_some_and(|version| version != VERSION);
     if other_version {
         *response.status_mut() = StatusCode::UPGRADE_REQUIRED;

@@ -11,7 +11,7 @@ use http::{HeaderMap, Response, StatusCode, Uri};
 use hub::Dialect;
 
 use super::{ClientContext, Services, Session};
-use crate::routes::Operation;
+use crate::routes::{Description, Operation};
 use crate::telemetry::codes::Code;
 
 /// A protocol that clients use over a WebSocket.
@@ -21,6 +21,9 @@ pub trait Protocol: Send + Sync {
 
     /// The name of its route in descriptions.
     fn operation(&self) -> Operation;
+
+    /// What its handshakes receive, and the responses to those that it refuses.
+    fn description(&self) -> Description;
 
     /// The WebSocket subprotocol that is confirmed to clients that offer it.
     fn subprotocol(&self) -> Option<&'static str>;

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode, Uri};
 use hub::{Audience, Bundle, Dialect, Frame, Group, Member, Membership, Outbox, Privacy, RoomKey, Space};
 use realtime_server::close_reason::CloseReason;
-use realtime_server::routes::Operation;
+use realtime_server::routes::{Answer, Description, Operation};
 use realtime_server::sessions::{ClientContext, HandshakeError, MessageHead, Protocol, Services, Session};
 use realtime_server::telemetry::codes::Code;
 use realtime_server::workers::Offload;
@@ -42,6 +42,12 @@ impl Protocol for LinesProtocol {
 
     fn operation(&self) -> Operation {
         Operation { id: "openLines", summary: "Opens a WebSocket of text lines." }
+    }
+
+    fn description(&self) -> Description {
+        let text = |status| Answer::text(status, "Refused.");
+        let refusals = [400, 401, 403, 404, 429, 503].map(StatusCode::from_u16);
+        refusals.into_iter().flatten().map(text).fold(Description::new("lines"), Description::answer)
     }
 
     fn subprotocol(&self) -> Option<&'static str> {

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::invalid::FieldError;
 
 /// Bytes of a name.
-const TEXT_BYTES_MAX: usize = 255;
+pub(super) const TEXT_BYTES_MAX: usize = 255;
 
 /// Bytes of a secret: less than 64 KiB.
 pub(super) const SECRET_BYTES_MAX: usize = 64 * 1024 - 1;

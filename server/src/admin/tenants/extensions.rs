@@ -11,13 +11,13 @@ use super::secrets;
 use crate::store::{EncryptionError, EncryptionKeys, StoredExtension};
 
 /// The type of a database.
-const POSTGRES: &str = "postgres_cdc_rls";
+pub(super) const POSTGRES: &str = "postgres_cdc_rls";
 
 /// More than there are types, so that each can have errors of its own, and few, so that the errors are short.
-const EXTENSIONS_MAX: usize = 16;
+pub(super) const EXTENSIONS_MAX: usize = 16;
 
 /// Settings of a database that have to be given, each a string.
-const REQUIRED: [&str; 6] = ["region", "db_host", "db_port", "db_name", "db_user", "db_password"];
+pub(super) const REQUIRED: [&str; 6] = ["region", "db_host", "db_port", "db_name", "db_user", "db_password"];
 
 /// Those that are stored encrypted.
 const SECRET: [&str; 5] = ["db_host", "db_port", "db_name", "db_user", "db_password"];

@@ -6,7 +6,7 @@ use super::cast;
 use super::invalid::FieldError;
 
 /// As a label of a host name (RFC 1035, 2.3.4), which is how clients of upstream select their tenant.
-const BYTES_MAX: usize = 63;
+pub(super) const BYTES_MAX: usize = 63;
 
 /// The name in the body of a POST; empty without one, which is then refused with all else that is invalid.
 pub(super) fn in_body(body: &Map<String, Value>) -> &str {

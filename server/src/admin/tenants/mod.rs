@@ -5,6 +5,7 @@
 
 mod cast;
 mod changeset;
+mod description;
 mod extensions;
 mod external_id;
 mod failure;

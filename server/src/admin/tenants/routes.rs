@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::Method;
 
-use super::{read, write};
+use super::{description, read, write};
 use crate::node::Node;
 use crate::routes::{ACTION, Access, Operation, PAGE, Route, RouteHandler};
 
@@ -24,43 +24,51 @@ pub fn routes(node: &Arc<Node>) -> Vec<Route> {
             .body_limit("admin.max_body_size", |settings| settings.admin.max_body_size)
     };
     vec![
-        route(PAGE, ALL, "listTenants", "Lists all tenants.", RouteHandler::new(node, read::list)),
+        route(PAGE, ALL, "listTenants", "Lists all tenants.", RouteHandler::new(node, read::list))
+            .describe(description::list()),
         writing(
             ACTION,
             ALL,
             "createTenant",
             "Creates the tenant that the body names, or changes it.",
             RouteHandler::new(node, write::post),
-        ),
-        route(PAGE, ONE, "getTenant", "Shows a tenant.", RouteHandler::new(node, read::show)),
+        )
+        .describe(description::post()),
+        route(PAGE, ONE, "getTenant", "Shows a tenant.", RouteHandler::new(node, read::show))
+            .describe(description::show()),
         writing(
             PUT,
             ONE,
             "putTenant",
             "Creates the tenant that the path names, or changes it.",
             RouteHandler::new(node, write::put),
-        ),
-        route(DELETE, ONE, "deleteTenant", "Deletes a tenant.", RouteHandler::new(node, write::delete)),
+        )
+        .describe(description::put()),
+        route(DELETE, ONE, "deleteTenant", "Deletes a tenant.", RouteHandler::new(node, write::delete))
+            .describe(description::delete()),
         route(
             ACTION,
             "/api/tenants/{tenant_id}/reload",
             "reloadTenant",
             "Reads a tenant from the store again, and closes its connections with 1012; clients may reconnect.",
             RouteHandler::new(node, write::reload),
-        ),
+        )
+        .describe(description::reload()),
         route(
             ACTION,
             "/api/tenants/{tenant_id}/shutdown",
             "shutdownTenant",
             "Closes the connections of this server to the database of a tenant.",
             RouteHandler::new(node, read::shutdown),
-        ),
+        )
+        .describe(description::shutdown()),
         route(
             PAGE,
             "/api/tenants/{tenant_id}/health",
             "getTenantHealth",
             "Reports whether a tenant is served, and how many clients it has.",
             RouteHandler::new(node, read::health),
-        ),
+        )
+        .describe(description::health()),
     ]
 }

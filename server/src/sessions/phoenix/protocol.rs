@@ -13,7 +13,8 @@ use super::PhoenixSession;
 use crate::auth::Credentials;
 use crate::query;
 use crate::response;
-use crate::routes::Operation;
+use crate::routes::schema::{named, object};
+use crate::routes::{Description, Operation};
 use crate::sessions::{ClientContext, HandshakeError, Protocol, Services, Session};
 use crate::telemetry::codes::Code;
 
@@ -29,6 +30,26 @@ impl Protocol for PhoenixProtocol {
 
     fn operation(&self) -> Operation {
         Operation { id: "openSocket", summary: "Opens a WebSocket of the Phoenix protocol, version 1 or 2." }
+    }
+
+    fn description(&self) -> Description {
+        let refusals = [
+            (StatusCode::UNAUTHORIZED, "The token is missing or not accepted."),
+            (StatusCode::FORBIDDEN, "The tenant is suspended. Without a body: there is no such version."),
+            (StatusCode::NOT_FOUND, "There is no such tenant."),
+            (StatusCode::TOO_MANY_REQUESTS, "The address or the tenant is over a limit."),
+            (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The server is over a limit, or the tenant cannot be looked up.",
+            ),
+        ];
+        let schema = || named("Refusal", object(json!({"error": {"type": "string"}})));
+        let refused = |description: Description, (status, text)| description.json(status, text, schema());
+        let version = json!({"type": "string", "enum": ["1.0.0", "2.0.0"]});
+        let description = Description::new("websocket")
+            .parameter("query", "vsn", "The version of the serializer; 1.0.0 without it.", version)
+            .tenant_selection();
+        refusals.into_iter().fold(description, refused)
     }
 
     fn subprotocol(&self) -> Option<&'static str> {

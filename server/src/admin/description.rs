@@ -1,0 +1,156 @@
+//! What the pages and commands of operators answer, for the OpenAPI document. Tests compare it with real responses.
+
+use http::StatusCode;
+use hub::MemoryKind;
+use serde_json::{Map, Value, json};
+
+use crate::routes::schema::{any_message, count, message, named, nullable, object};
+use crate::routes::{Answer, Description, TEXT_TYPE};
+use crate::telemetry::codes::Code;
+
+/// What health checks are about.
+const HEALTH: &str = "health";
+
+/// What operators use.
+const OPERATION: &str = "operation";
+
+/// A page with a fixed text.
+pub(super) fn text(content: &'static str) -> Description {
+    let answer = Answer::empty(StatusCode::OK, "The process is alive.");
+    Description::new(HEALTH).answer(answer.content(TEXT_TYPE, json!({"const": content})))
+}
+
+pub(super) fn health() -> Description {
+    let schema = object(json!({
+        "status": {"const": "ok"},
+        "connections": count(),
+        "rooms": count(),
+        "members": count(),
+    }));
+    Description::new(HEALTH).json(StatusCode::OK, "The process is alive.", named("Health", schema))
+}
+
+pub(super) fn readiness() -> Description {
+    let status = |words: &[&str]| object(json!({"status": {"enum": words}}));
+    Description::new(HEALTH)
+        .json(StatusCode::OK, "The node takes new clients.", status(&["ready", "degraded"]))
+        .json(StatusCode::SERVICE_UNAVAILABLE, "The node is about to stop.", status(&["stopping"]))
+}
+
+pub(super) fn metrics() -> Description {
+    let answer = Answer::text(StatusCode::OK, "The text format of Prometheus, with a last line `# EOF`.");
+    unread(Description::new(OPERATION).answer(answer))
+}
+
+pub(super) fn status() -> Description {
+    unread(Description::new(OPERATION).json(StatusCode::OK, "The state of this node.", status_schema()))
+}
+
+/// A page of which only so many responses are under way.
+fn unread(description: Description) -> Description {
+    description
+        .json(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Too many responses with this page have not been received.",
+            json!({"const": Code::UnreadPageLimitReached.text()}),
+        )
+        .empty(StatusCode::INTERNAL_SERVER_ERROR, "The page could not be rendered; the log says why.")
+}
+
+pub(super) fn reload() -> Description {
+    let keys = json!({"type": "array", "items": {"type": "string"}});
+    let changes = object(json!({"generation": count(), "changed": keys, "pending": keys}));
+    Description::new(OPERATION)
+        .json(StatusCode::OK, "The settings are applied, but for the keys in `pending`.", changes)
+        .json(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "The settings have problems, and stay as they were.",
+            object(json!({"problems": keys})),
+        )
+        .json(
+            StatusCode::NOT_IMPLEMENTED,
+            "The server was started without settings that can be read again.",
+            any_message(),
+        )
+}
+
+pub(super) fn disconnect() -> Description {
+    let name = json!({"type": "string", "minLength": 1});
+    Description::new(OPERATION)
+        .parameter("path", "id", "The tenant.", name)
+        .json(StatusCode::OK, "How many connections are closed.", object(json!({"disconnected": count()})))
+        .json(StatusCode::NOT_FOUND, "There is no such tenant.", message(&["not found"]))
+        .json(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "The tenant cannot be looked up.",
+            message(&[Code::TenantLookupFailed.text()]),
+        )
+}
+
+/// `/status` (`server/src/admin/status.rs`).
+fn status_schema() -> Value {
+    let (text, time) = (|| json!({"type": "string"}), || json!({"type": "string", "format": "date-time"}));
+    let words = |words: &[&str]| json!({"enum": words});
+    let phases = ["starting", "serving", "not ready", "draining", "stopping", "leaving", "stopped"];
+    let schema = object(json!({
+        "version": text(),
+        "commit": text(),
+        "status": words(&["ready", "degraded", "stopping"]),
+        "phase": words(&phases),
+        "node": text(),
+        "region": nullable(text()),
+        "public_url": nullable(text()),
+        "bus": words(&["alone", "connected", "without presence", "away"]),
+        "resync": nullable(resync()),
+        "presence_failing_rooms": count(),
+        "started_at": time(),
+        "uptime": count(),
+        "connections": count(),
+        "rooms": count(),
+        "members": count(),
+        "memory": memory(),
+        "settings": object(json!({
+            "generation": count(),
+            "applied_at": time(),
+            "pending": {"type": "array", "items": text()},
+            "last_error": nullable(text()),
+        })),
+        "tenants": {"type": "array", "items": tenant()},
+    }));
+    named("Status", schema)
+}
+
+fn memory() -> Value {
+    let used: Map<_, _> = MemoryKind::ALL.map(|kind| (kind.word().to_owned(), count())).into_iter().collect();
+    object(json!({
+        "budget": nullable(count()),
+        "source": {"type": "string"},
+        "limit": nullable(count()),
+        "used": object(Value::Object(used)),
+        "without_tenant": count(),
+    }))
+}
+
+fn resync() -> Value {
+    object(json!({
+        "stored": object(json!({
+            "rooms": count(),
+            "rooms_total": count(),
+            "bytes": count(),
+            "bytes_total": count(),
+        })),
+        "read": object(json!({"rooms": count(), "rooms_total": count(), "bytes": count()})),
+    }))
+}
+
+fn tenant() -> Value {
+    object(json!({
+        "id": {"type": "string"},
+        "region": nullable(json!({"type": "string"})),
+        "connected": count(),
+        "sockets": count(),
+        "rooms": count(),
+        "memory": count(),
+        "suspended": {"type": "boolean"},
+    }))
+}
