@@ -24,13 +24,14 @@ use crate::bus::{Bus, ClusterLink, LinkTask};
 use crate::drain::drain;
 use crate::edge::{self, listener};
 use crate::node::{Lifecycle, LifecyclePhase, Node, Urgency};
+use crate::openapi::ApiDocument;
 use crate::presence::announcer;
 use crate::resources::Resources;
 use crate::routes::RouteTable;
 use crate::sessions::Services;
 use crate::telemetry::logs;
 use crate::workers::Workers;
-use crate::{admin, broadcast};
+use crate::{admin, broadcast, openapi};
 
 /// How often sampled metrics are brought up to date. Histograms keep single samples until then.
 const METRICS_INTERVAL: Duration = Duration::from_secs(5);
@@ -104,13 +105,16 @@ impl Server {
         }
         node.lifecycle.enter(LifecyclePhase::Serving);
         let services = Arc::new(Services { node: Arc::clone(&node), authorizer, tasks: tasks.clone() });
+        let api = Arc::new(ApiDocument::default());
         let routes = Arc::new(RouteTable::new([
             edge::upgrade_routes(&services, &protocols),
             broadcast::http::routes(&node),
             admin::routes(&node),
             admin::tenants::routes(&node),
+            openapi::routes(&api),
             routes,
         ]));
+        api.write(&routes);
         let draining = node.lifecycle.token(LifecyclePhase::Draining);
         tasks.spawn(listener::run(
             services,

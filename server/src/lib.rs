@@ -1,7 +1,7 @@
 //! **Realtime Server**: rooms for applications. This page is the map of the code.
 //!
 //! ```text
-//! main ─ cli ─ app ─ edge ─ sessions ─ broadcast, presence, admin ─ node ─ tenants, auth ─ bus ─┐
+//! main ─ cli ─ app ─ edge ─ sessions ─ broadcast, presence, admin, openapi ─ node ─ tenants, auth ─ bus ─┐
 //!                                                                         telemetry ────────────┤
 //!                          crates:  settings (a leaf)      wire (bytes ↔ messages) ─ hub ───────┘
 //! ```
@@ -17,6 +17,7 @@
 //! | [`sessions`] | turns messages of clients into calls of slices and hub; one module per protocol |
 //! | [`broadcast`], [`presence`], [`admin`] | the slices: one feature each |
 //! | [`routes`] | HTTP routes: what a slice declares about its endpoints, enforced by the edge (`docs/http.md`) |
+//! | [`openapi`] | the OpenAPI document of all routes |
 //! | [`response`], [`query`] | HTTP responses, and the query of a request |
 //! | [`node`] | what all parts of this process share: identity, lifecycle, settings, hub, tenants |
 //! | [`tenants`] | the owners of rooms: keys, limits, open sockets; merges what several sources specify |
@@ -71,6 +72,7 @@ pub mod crypto;
 pub mod drain;
 pub mod edge;
 pub mod node;
+pub mod openapi;
 pub mod pem;
 pub mod permit;
 pub mod presence;

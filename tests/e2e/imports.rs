@@ -12,7 +12,7 @@ const LAYERS: [&[&str]; 8] = [
     &["app", "drain", "reload", "resources"],
     &["edge"],
     &["sessions"],
-    &["broadcast", "presence", "documents", "changes", "webhooks", "admin"],
+    &["broadcast", "presence", "documents", "changes", "webhooks", "admin", "openapi"],
     &["node", "routes"],
     &["auth", "tenants"],
 ];

@@ -28,6 +28,7 @@ mod large_messages;
 mod limits;
 mod memory;
 mod metrics;
+mod openapi;
 mod outbox;
 mod presence;
 mod protocols;

@@ -1,0 +1,81 @@
+//! The OpenAPI document (docs/protocol/http.md#openapi): it has every route and nothing else. That real responses are as it
+//! says is checked with every response that a test receives from [`World::send`], and with generated requests in
+//! `tests/clients/python/test_openapi.py`.
+
+use std::collections::BTreeSet;
+
+use harness::{Request, World};
+use realtime_server::openapi::document;
+use serde_json::Value;
+
+/// All operations of a document: the method and the path.
+fn operations(document: &Value) -> BTreeSet<(String, String)> {
+    let paths = document["paths"].as_object().expect("an object");
+    let methods = paths.iter().flat_map(|(path, item)| {
+        let members = item.as_object().expect("an object").keys().filter(|member| *member != "servers");
+        members.map(move |method| (method.to_ascii_uppercase(), path.clone()))
+    });
+    methods.collect()
+}
+
+#[tokio::test]
+async fn every_route_is_in_the_document_and_nothing_else() {
+    let world = World::start().await;
+    let table = world.routes();
+    let mut expected = BTreeSet::new();
+    for route in table.routes() {
+        let options = route.can_be_cross_origin().then_some("OPTIONS");
+        let methods: Vec<_> = route.methods().iter().map(http::Method::as_str).chain(options).collect();
+        for path in route.paths() {
+            expected.extend(methods.iter().map(|method| ((*method).to_owned(), path.to_owned())));
+        }
+    }
+    assert_eq!(operations(&document(&table)), expected);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn every_route_is_described() {
+    let world = World::start().await;
+    for route in world.routes().routes() {
+        let (description, id) = (route.description(), route.operation().id);
+        assert!(!description.tag().is_empty() && !description.answers().is_empty(), "{id}");
+        let parameters = description.parameters().iter().filter(|parameter| parameter["in"] == "path");
+        let described: BTreeSet<_> = parameters.filter_map(|parameter| parameter["name"].as_str()).collect();
+        for path in route.paths() {
+            let names = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+            assert_eq!(names.collect::<BTreeSet<_>>(), described, "{id}");
+        }
+        assert_eq!(route.max_body().is_some(), !description.bodies().is_empty(), "{id}");
+    }
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn the_document_is_served_with_an_entity_tag() {
+    let world = World::start().await;
+    let response = world.send(Request::get("/realtime/v1/api/openapi")).await;
+    assert_eq!((response.status, response.header("cache-control")), (200, Some("no-cache")));
+    assert_eq!(response.json(), document(&world.routes()));
+    let tag = response.header("etag").expect("a tag").to_owned();
+    let ask = |tags: &str| world.send(Request::get("/api/openapi").header("if-none-match", tags));
+    for known in [tag.clone(), format!("\"other\", W/{tag}")] {
+        let response = ask(&known).await;
+        assert_eq!((response.status, response.body.len()), (304, 0), "{known}");
+        assert_eq!(response.header("etag"), Some(&*tag));
+    }
+    assert_eq!(ask("\"other\"").await.status, 200);
+    world.stop().await;
+}
+
+// The document says nothing of where the server is, which only its operator knows.
+#[tokio::test]
+async fn servers_are_relative() {
+    let world = World::start().await;
+    let document = document(&world.routes());
+    let servers = document["servers"].as_array().expect("a list");
+    assert_eq!(servers.iter().map(|server| &server["url"]).collect::<Vec<_>>(), ["/", "/realtime/v1"]);
+    let exact = &document["paths"]["/status"]["servers"];
+    assert_eq!(*exact, serde_json::json!([{"url": "/"}]), "gateways filter it by path");
+    world.stop().await;
+}
