@@ -76,6 +76,11 @@ impl Request {
         self.header("content-type", "application/json").body(value.to_string())
     }
 
+    /// The method and the request target.
+    pub(crate) fn line(&self) -> (&str, &str) {
+        (&self.method, &self.target)
+    }
+
     /// Encodes the request.
     pub(crate) fn encode(&self, host: &str) -> Vec<u8> {
         let mut head = format!("{} {} HTTP/1.1\r\n", self.method, self.target);

@@ -18,6 +18,7 @@ mod haproxy;
 mod http;
 mod keys;
 mod memory_exporter;
+mod openapi;
 mod panics;
 mod postgres;
 mod provider;

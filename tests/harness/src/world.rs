@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -21,6 +21,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use crate::client::{Client, Dialect};
 use crate::endpoint::Endpoint;
 use crate::http::{self, Request, Response};
+use crate::openapi::Api;
 use crate::raw::{RawFrame, RawSocket};
 use crate::tokens::{Token, TokenIssuer};
 use crate::{WAIT_MAX, panics};
@@ -34,6 +35,7 @@ pub struct World {
     endpoint: Endpoint,
     settings: Mutex<Settings>,
     token_issuer: TokenIssuer,
+    api: OnceLock<Api>,
 }
 
 impl World {
@@ -99,7 +101,8 @@ impl World {
         change(&mut settings);
         let server = extend(Server::builder(settings.clone())).start().await.expect("the server starts");
         let endpoint = Endpoint::at(server.address());
-        World { server: Mutex::new(Some(server)), endpoint, settings: Mutex::new(settings), token_issuer }
+        let (server, settings) = (Mutex::new(Some(server)), Mutex::new(settings));
+        World { server, endpoint, settings, token_issuer, api: OnceLock::new() }
     }
 
     /// A server with these tenants beside the default one, each with a secret of its own.
@@ -154,7 +157,8 @@ impl World {
     /// A server that is started and stopped elsewhere, and accepts the tokens of `token_issuer`.
     pub fn at(address: SocketAddr, token_issuer: TokenIssuer) -> World {
         let settings = Mutex::new(Settings::default());
-        World { server: Mutex::new(None), endpoint: Endpoint::at(address), settings, token_issuer }
+        let endpoint = Endpoint::at(address);
+        World { server: Mutex::new(None), endpoint, settings, token_issuer, api: OnceLock::new() }
     }
 
     /// The value of a metric without labels.
@@ -187,6 +191,7 @@ impl World {
             settings: Mutex::new(settings),
             endpoint,
             token_issuer: self.token_issuer.clone(),
+            api: OnceLock::new(),
         }
     }
 
@@ -258,12 +263,24 @@ impl World {
         format!("{path}?{apikey}vsn={}", dialect.version())
     }
 
-    /// Sends an HTTP request.
+    /// Sends an HTTP request, and checks the answer against the OpenAPI document of the server.
     ///
     /// # Panics
-    /// When no answer comes.
+    /// When no answer comes, or one that is not documented.
     pub async fn send(&self, request: Request) -> Response {
-        self.send_bytes(&request.encode(&self.address().to_string())).await
+        let response = self.send_bytes(&request.encode(&self.address().to_string())).await;
+        if let Some(Err(error)) = self.api().map(|api| api.check(request.line(), &response)) {
+            panic!("not as the OpenAPI document says: {error}");
+        }
+        response
+    }
+
+    /// The OpenAPI document of the server, if it runs in this process.
+    fn api(&self) -> Option<&Api> {
+        if let Some(server) = &*self.server.lock().expect("no test panics here") {
+            self.api.get_or_init(|| Api::of(Arc::clone(server.routes())));
+        }
+        self.api.get()
     }
 
     /// Sends an HTTP request, which may fail.
