@@ -14,7 +14,7 @@ use crate::auth::Credentials;
 use crate::query;
 use crate::response;
 use crate::routes::schema::{named, object};
-use crate::routes::{Description, Operation};
+use crate::routes::{Answer, Description, Operation};
 use crate::sessions::{ClientContext, HandshakeError, Protocol, Services, Session};
 use crate::telemetry::codes::Code;
 
@@ -35,7 +35,7 @@ impl Protocol for PhoenixProtocol {
     fn description(&self) -> Description {
         let refusals = [
             (StatusCode::UNAUTHORIZED, "The token is missing or not accepted."),
-            (StatusCode::FORBIDDEN, "The tenant is suspended. Without a body: there is no such version."),
+            (StatusCode::FORBIDDEN, "The tenant is suspended."),
             (StatusCode::NOT_FOUND, "There is no such tenant."),
             (StatusCode::TOO_MANY_REQUESTS, "The address or the tenant is over a limit."),
             (
@@ -48,7 +48,8 @@ impl Protocol for PhoenixProtocol {
         let version = json!({"type": "string", "enum": ["1.0.0", "2.0.0"]});
         let description = Description::new("websocket")
             .parameter("query", "vsn", "The version of the serializer; 1.0.0 without it.", version)
-            .tenant_selection();
+            .tenant_selection()
+            .answer(Answer::text(StatusCode::FORBIDDEN, "There is no such version. The text is empty."));
         refusals.into_iter().fold(description, refused)
     }
 
@@ -68,7 +69,8 @@ impl Protocol for PhoenixProtocol {
 
     fn refusal(&self, error: &HandshakeError) -> Response<Bytes> {
         match error.code {
-            Code::UnsupportedProtocolVersion => response::empty(error.status),
+            // As upstream, without a text. It has the type of one, so that it differs from other refusals with this status.
+            Code::UnsupportedProtocolVersion => response::page(error.status, "text/plain; charset=utf-8", ""),
             _ => response::json(error.status, &json!({ "error": error.text })),
         }
     }
