@@ -42,6 +42,11 @@ class Server:
         """The URL that an application passes to the client."""
         return f"ws://127.0.0.1:{self.port}/realtime/v1"
 
+    @property
+    def origin(self) -> str:
+        """Its URL for plain HTTP."""
+        return f"http://127.0.0.1:{self.port}"
+
     async def start(self) -> None:
         """Starts it and waits until it is healthy."""
         settings = {**self.settings, "JWT_SECRET": self.secret, "PORT": str(self.port), "HOST": "127.0.0.1"}
@@ -73,25 +78,30 @@ class Server:
             "exp": int(time.time()) + lifetime,
             **claims,
         }
-        parts = [_base64(json.dumps(part).encode()) for part in ({"alg": "HS256", "typ": "JWT"}, payload)]
-        signature = hmac.new(self.secret.encode(), ".".join(parts).encode(), hashlib.sha256).digest()
-        return ".".join([*parts, _base64(signature)])
+        return sign(payload, self.secret)
 
     def broadcast(self, topic: str, event: str, payload: dict) -> int:
         """Sends over HTTP, as a back end would. Returns the status."""
         body = {"messages": [{"topic": topic, "event": event, "payload": payload}]}
         headers = {"Authorization": f"Bearer {self.token()}", "Content-Type": "application/json"}
-        address = f"http://127.0.0.1:{self.port}/realtime/v1/api/broadcast"
+        address = f"{self.origin}/realtime/v1/api/broadcast"
         request = urllib.request.Request(address, json.dumps(body).encode(), headers)
         with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:
             return response.status
 
     def _is_healthy(self) -> bool:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=1) as response:
+            with urllib.request.urlopen(f"{self.origin}/health", timeout=1) as response:
                 return response.status == 200
         except OSError:
             return False
+
+
+def sign(claims: Mapping[str, object], secret: str) -> str:
+    """A token with exactly these claims."""
+    parts = [_base64(json.dumps(part).encode()) for part in ({"alg": "HS256", "typ": "JWT"}, claims)]
+    signature = hmac.new(secret.encode(), ".".join(parts).encode(), hashlib.sha256).digest()
+    return ".".join([*parts, _base64(signature)])
 
 
 def _base64(data: bytes) -> str:
