@@ -37,10 +37,13 @@ const FOUNDATION: [&str; 14] = [
 const SLICES: &[&str] = LAYERS[5];
 
 /// External crates that one module hides from the rest: the crate, and the path that may name it. TLS has two of them.
-const CONFINED: [(&str, &str); 15] = [
+const CONFINED: [(&str, &str); 18] = [
     ("hyper", "server/src/edge/"),
+    ("hyper", "server/src/cli/http_client.rs"),
     ("hyper_util", "server/src/edge/"),
+    ("hyper_util", "server/src/cli/http_client.rs"),
     ("tokio_rustls", "server/src/edge/"),
+    ("tokio_rustls", "server/src/cli/http_client.rs"),
     ("tokio_rustls", "server/src/bus/redis/"),
     ("proxy_header", "server/src/edge/"),
     ("tungstenite", "server/src/edge/"),

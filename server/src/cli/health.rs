@@ -1,21 +1,17 @@
 //! `realtime-server health`: checks whether a running server is up, for containers and supervisors.
 //!
-//! A running server records its address ([`running`](super::running)), because the settings on disk may have changed
-//! since it read them.
+//! Over TLS the certificate is not verified: it is issued for a public name, and the request goes to a local address. Nothing
+//! secret is sent, and the response is trusted no more than over plain TCP.
 
-mod request;
-mod unverified;
-
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
-use http::Uri;
-use settings::Settings;
+use anyhow::anyhow;
+use http::{Request, Uri};
+use tokio::time::timeout;
 
-use self::request::status;
-use super::running::Running;
+use super::http_client::{ServerConnection, Trust};
+use super::target;
 use crate::edge::networks::Networks;
 
 const EXAMPLES: &str = "\
@@ -25,9 +21,6 @@ Examples:
   HEALTHCHECK CMD [\"realtime-server\", \"health\"]             in a Dockerfile
 
 The exit code is 0 if the server responds with a 2xx status in time, else 1.";
-
-/// The usual data directories, searched when the settings cannot be read.
-const USUAL_DIRECTORIES: [&str; 2] = ["data", "/var/lib/realtime"];
 
 /// The arguments of `health`.
 #[derive(Debug, clap::Args)]
@@ -46,26 +39,21 @@ pub struct Args {
     config: super::Config,
 }
 
-/// A URL to request, and the proxies from which its server expects a PROXY header.
-struct Target {
-    url: Uri,
-    proxies: Networks,
-}
-
 /// Requests the status and prints the result in one line.
 ///
 /// # Errors
 /// If there is no URL to request, because the settings are wrong.
-pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let targets = match args.url {
-        Some(url) => vec![Target { url, proxies: Networks::default() }],
-        None => targets(&args.config)?,
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let pages = match args.url {
+        Some(url) => vec![(url, Networks::default())],
+        None => pages(&args.config)?,
     };
-    // The timeout is for all targets together.
-    let time_each = args.timeout / u32::try_from(targets.len().max(1)).unwrap_or(u32::MAX);
+    // The timeout is for all of them together.
+    let time_each = args.timeout / u32::try_from(pages.len().max(1)).unwrap_or(u32::MAX);
     let mut failure = None;
-    for Target { url, proxies } in &targets {
-        let problem = match status(url, proxies, time_each) {
+    for (url, proxies) in &pages {
+        let late = |_elapsed| Err(anyhow!("no response in time"));
+        let problem = match timeout(time_each, status(url, proxies)).await.unwrap_or_else(late) {
             Ok(status) if (200..300).contains(&status) => {
                 // The exit code is the result; a supervisor may close stdout.
                 let _closed = super::print_stdout(format_args!("{url} is up ({status})\n"));
@@ -80,61 +68,28 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
-/// The targets for these settings: the address in the settings, and the one that a running server has recorded.
-fn targets(config: &super::Config) -> anyhow::Result<Vec<Target>> {
-    let loaded = config.load();
-    let running = match &loaded {
-        Ok(settings) => Running::find(&settings.server.data_dir),
-        Err(_) => USUAL_DIRECTORIES.iter().find_map(|directory| Running::find(directory.as_ref())),
-    };
-    let mut targets = Vec::new();
-    match (loaded, &running) {
-        (Ok(settings), running) => {
-            ensure!(
-                settings.server.port != 0 || running.is_some(),
-                "the settings let the system choose the port (0), and no running server has recorded its address: use --url"
-            );
-            if settings.server.port != 0 {
-                targets.push(by_settings(&settings));
-            }
-        }
-        (Err(problems), None) => return Err(problems.into()),
-        // The server has rejected them as well, and keeps its old ones.
-        (Err(problems), Some(_)) => {
-            super::print_stderr(format_args!("the settings cannot be used: {problems}"))
-        }
-    }
-    // Compared as a whole: a change of `proxy_protocol_from` may wait for a restart, as a change of the address does.
-    targets.extend(running.filter(|running| !targets.contains(running)));
-    targets.iter().map(target).collect()
+/// The health page of each server that the settings lead to, and the proxies from which it expects a PROXY header.
+fn pages(config: &super::Config) -> anyhow::Result<Vec<(Uri, Networks)>> {
+    let targets = target::find(config)?.into_iter();
+    targets.map(|target| Ok((target.url("/health")?, target.proxies))).collect()
 }
 
-/// What a server with these settings would record.
-fn by_settings(settings: &Settings) -> Running {
-    Running::new(settings, SocketAddr::new(settings.server.host, settings.server.port))
-}
-
-fn target(running: &Running) -> anyhow::Result<Target> {
-    let Running { address, tls, proxy_protocol_from } = running;
-    let scheme = if *tls { "https" } else { "http" };
-    let url = format!("{scheme}://{address}/health").parse().context("the settings give no valid URL")?;
-    Ok(Target { url, proxies: Networks::parse(proxy_protocol_from)? })
+async fn status(url: &Uri, proxies: &Networks) -> anyhow::Result<u16> {
+    let mut connection = ServerConnection::open(url, proxies, &Trust::Any).await?;
+    Ok(connection.send(url, Request::default()).await?.status().as_u16())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
     use super::*;
 
-    #[test]
-    fn the_default_is_this_machine() {
-        let url = |settings: &Settings| target(&by_settings(settings)).expect("a target").url;
-        let mut settings = Settings::default();
-        assert_eq!(url(&settings), "http://127.0.0.1:8080/health");
-        settings.server.host = "::".parse().expect("an address");
-        settings.server.port = 81;
-        assert_eq!(url(&settings), "http://[::1]:81/health");
-        settings.server.host = "10.0.0.7".parse().expect("an address");
-        settings.server.tls.cert_file = Some("cert.pem".into());
-        assert_eq!(url(&settings), "https://10.0.0.7:81/health");
+    #[tokio::test]
+    async fn a_silent_server_is_abandoned_at_the_timeout() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let url = format!("http://{}/", listener.local_addr().expect("bound")).parse().expect("a URL");
+        let args = Args { url: Some(url), timeout: Duration::from_millis(50), config: Default::default() };
+        assert_eq!(run(args).await.expect("a result"), ExitCode::FAILURE);
     }
 }

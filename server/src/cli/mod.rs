@@ -6,6 +6,7 @@ pub mod completions;
 pub mod config;
 mod data_dir;
 pub mod health;
+mod http_client;
 pub mod man;
 pub mod migrate;
 mod open_files;
@@ -13,6 +14,7 @@ mod running;
 pub mod serve;
 mod signals;
 mod start_line;
+mod target;
 pub mod token;
 pub mod version;
 
@@ -96,7 +98,7 @@ impl Cli {
         match self.command {
             Command::Serve(args) => serve::run(args, signals).await.map(|()| ExitCode::SUCCESS),
             Command::Token(args) => token::run(args).map(|()| ExitCode::SUCCESS),
-            Command::Health(args) => health::run(args),
+            Command::Health(args) => health::run(args).await,
             Command::Config(args) => config::run(args),
             Command::Migrate(args) => migrate::run(&args).await.map(|()| ExitCode::SUCCESS),
             Command::Pnpm(args) => migrate::run(&args.into()).await.map(|()| ExitCode::SUCCESS),

@@ -2,26 +2,14 @@
 
 use std::sync::Arc;
 
-use anyhow::Context;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme};
-
-pub(super) use rustls::StreamOwned;
-
-/// The client's side of a connection to `host`.
-pub(super) fn client(host: &str) -> anyhow::Result<ClientConnection> {
-    let provider = CryptoProvider::get_default().context("no TLS provider is installed")?;
-    let verifier = Arc::new(AcceptAny(Arc::clone(provider)));
-    let builder = ClientConfig::builder().dangerous().with_custom_certificate_verifier(verifier);
-    let name = ServerName::try_from(host.to_owned()).context("the URL has no host")?;
-    Ok(ClientConnection::new(Arc::new(builder.with_no_client_auth()), name)?)
-}
+use rustls::{DigitallySignedStruct, Error, SignatureScheme};
 
 /// Accepts every certificate.
 #[derive(Debug)]
-struct AcceptAny(Arc<CryptoProvider>);
+pub(super) struct AcceptAny(pub(super) Arc<CryptoProvider>);
 
 impl ServerCertVerifier for AcceptAny {
     fn verify_server_cert(
