@@ -15,6 +15,7 @@ pub mod serve;
 mod signals;
 mod start_line;
 mod target;
+pub mod tenants;
 pub mod token;
 pub mod version;
 
@@ -50,6 +51,7 @@ Examples:
   JWT_SECRET=… realtime-server serve           for production; the secret signs your users' tokens
   realtime-server token --sub ann              a token to connect with, valid for an hour
   realtime-server health                       exit code 0 if the server is up
+  realtime-server tenants list                 the tenants of a running server
   realtime-server config check                 all problems in the settings, with their lines
 
 Settings come from ./config.toml (or --config FILE), then from the variables of Supabase Realtime and the
@@ -64,6 +66,8 @@ enum Command {
     Token(token::Args),
     /// Check whether a running server is up
     Health(health::Args),
+    /// Manage the tenants of a running server
+    Tenants(Box<tenants::Args>),
     /// Check the settings, print them, or explain the available ones
     Config(config::Args),
     /// Bring the tables of the store up to what this version needs
@@ -80,7 +84,8 @@ enum Command {
 }
 
 /// Options whose value may be a secret, or contain one.
-const SECRET_OPTIONS: [&str; 2] = ["--set", "--claims"];
+const SECRET_OPTIONS: [&str; 7] =
+    ["--set", "--claims", "--token", "--jwt-secret", "--jwks", "--db-password", "--db-setting"];
 
 impl Cli {
     /// The command of this process. An invalid one ends it with an explanation, without what may be a secret.
@@ -99,6 +104,7 @@ impl Cli {
             Command::Serve(args) => serve::run(args, signals).await.map(|()| ExitCode::SUCCESS),
             Command::Token(args) => token::run(args).map(|()| ExitCode::SUCCESS),
             Command::Health(args) => health::run(args).await,
+            Command::Tenants(args) => tenants::run(*args).await,
             Command::Config(args) => config::run(args),
             Command::Migrate(args) => migrate::run(&args).await.map(|()| ExitCode::SUCCESS),
             Command::Pnpm(args) => migrate::run(&args.into()).await.map(|()| ExitCode::SUCCESS),
@@ -216,6 +222,13 @@ mod tests {
             &["serve", "--set", "auth.jwt_secret", "hunter2"],
             &["serve", "hunter2"],
             &["token", "--claims", "hunter2"],
+            &["tenants", "create", "acme", "--jwt-secret", "hunter2"],
+            &["tenants", "create", "acme", "--jwt-secret=hunter2"],
+            &["tenants", "create", "acme", "hunter2"],
+            &["tenants", "create", "acme", "--db-setting", "hunter2"],
+            &["tenants", "create", "acme", "--db-setting", "db_password=hunter2"],
+            &["tenants", "create", "acme", "--db-password=hunter2"],
+            &["tenants", "list", "--token=hunter2"],
         ] {
             let text = error(arguments);
             assert!(!text.contains("hunter2"), "{text}");
@@ -229,7 +242,10 @@ mod tests {
 
     #[test]
     fn every_command_and_option_has_help() {
-        for command in Cli::command().get_subcommands() {
+        let program = Cli::command();
+        let mut commands: Vec<_> = program.get_subcommands().collect();
+        while let Some(command) = commands.pop() {
+            commands.extend(command.get_subcommands());
             assert!(command.get_about().is_some(), "{} has no help", command.get_name());
             for option in command.get_arguments() {
                 assert!(

@@ -8,7 +8,7 @@ mod secret;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, bail};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 use settings::{Auth, Settings};
 
@@ -118,18 +118,38 @@ fn issue(settings: &Settings, args: Args, now: SystemTime) -> anyhow::Result<(St
     };
     let mut claims = with_validated_claims(*args.claims, &settings.auth);
     if let Some(sub) = args.sub {
-        let of_users = settings.auth.jwt_secret.iter().chain(&settings.auth.jwt_secrets);
-        if of_users.map(ExposeSecret::expose_secret).any(|users| users == secret.expose_secret()) {
-            // Without it, a token that names someone is a user's.
-            claims.insert("operator".into(), true.into());
-        }
-        claims.insert("sub".into(), sub.into());
+        claims.extend(operators_name(sub, &secret, &settings.auth));
     }
     let about = format!(
         "A token for {holder}, signed with {source}. It is valid for {lifetime}.\n\
          Send it in the header  authorization: Bearer <token>"
     );
     Ok((sign_operator(&secret, claims, now, args.expires_in), about))
+}
+
+/// A token for the operator `sub`, signed with the secret in the settings.
+///
+/// # Errors
+/// When there is none.
+pub(super) fn of_operator(
+    settings: &Settings,
+    sub: &str,
+    now: SystemTime,
+    expires_in: Duration,
+) -> anyhow::Result<SecretString> {
+    let Secret { secret, .. } = secret::of_operators(settings)?;
+    let mut claims = with_validated_claims(Map::new(), &settings.auth);
+    claims.extend(operators_name(sub.into(), &secret, &settings.auth));
+    Ok(sign_operator(&secret, claims, now, expires_in).into())
+}
+
+/// The claims that name an operator in a token that `secret` signs.
+fn operators_name(sub: String, secret: &SecretString, users: &Auth) -> impl Iterator<Item = (String, Value)> {
+    let mut of_users = users.jwt_secret.iter().chain(&users.jwt_secrets).map(ExposeSecret::expose_secret);
+    // Without it, a token that names someone is a user's.
+    let operator =
+        of_users.any(|users| users == secret.expose_secret()).then_some(("operator".into(), true.into()));
+    operator.into_iter().chain([("sub".into(), sub.into())])
 }
 
 /// Adds the claims that this server requires, unless the arguments set them.
