@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use super::cast::{SECRET_BYTES_MAX, TEXT_BYTES_MAX};
 use super::extensions::{EXTENSIONS_MAX, POSTGRES, REQUIRED};
 use super::external_id;
+use super::failure::{DOES_NOT_EXIST, IS_NOT_NEW};
 use crate::routes::schema::{
     any_message, count, field_errors, message, named, nullable, object, object_with,
 };
@@ -33,7 +34,7 @@ pub(super) fn put() -> Description {
 }
 
 pub(super) fn delete() -> Description {
-    conflict(of_store(named_in_path()))
+    if_exists(conflict(of_store(named_in_path())))
         .empty(StatusCode::NO_CONTENT, "There is no such tenant any more, if there was one.")
 }
 
@@ -86,6 +87,17 @@ fn conflict(description: Description) -> Description {
     )
 }
 
+/// A route that may require that there is such a tenant, or none (`precondition.rs`).
+fn if_exists(description: Description) -> Description {
+    description
+        .parameter("header", "if-match", "`*` requires that there is such a tenant.", json!({"const": "*"}))
+        .json(
+            StatusCode::PRECONDITION_FAILED,
+            "There is such a tenant already, or none; nothing is written.",
+            message(&[IS_NOT_NEW, DOES_NOT_EXIST]),
+        )
+}
+
 fn writing(description: Description) -> Description {
     let written = |status, text| {
         Answer::json(status, text, object(json!({"data": tenant()}))).header(
@@ -94,7 +106,13 @@ fn writing(description: Description) -> Description {
             json!({"type": "string"}),
         )
     };
-    conflict(of_store(description))
+    if_exists(conflict(of_store(description)))
+        .parameter(
+            "header",
+            "if-none-match",
+            "`*` requires that there is no such tenant.",
+            json!({"const": "*"}),
+        )
         .body(JSON_TYPE, object(json!({"tenant": fields()})))
         .answer(written(StatusCode::CREATED, "The tenant is created."))
         .answer(written(StatusCode::OK, "The tenant is changed."))

@@ -12,6 +12,12 @@ use crate::store::StoreError;
 use crate::telemetry::codes::{Code, Scope};
 use crate::tenants::SourceUnavailable;
 
+/// The text for [`Failure::NotNew`].
+pub(super) const IS_NOT_NEW: &str = "there is such a tenant already";
+
+/// The text for [`Failure::DoesNotExist`].
+pub(super) const DOES_NOT_EXIST: &str = "there is no such tenant";
+
 /// Why a request about a tenant is not done.
 #[derive(Debug)]
 pub(super) enum Failure {
@@ -80,8 +86,8 @@ impl Failure {
             Self::Invalid(Invalid { errors }) => {
                 response::json(StatusCode::UNPROCESSABLE_ENTITY, &json!({ "errors": errors }))
             }
-            Self::NotNew => message(StatusCode::PRECONDITION_FAILED, "there is such a tenant already"),
-            Self::DoesNotExist => message(StatusCode::PRECONDITION_FAILED, "there is no such tenant"),
+            Self::NotNew => message(StatusCode::PRECONDITION_FAILED, IS_NOT_NEW),
+            Self::DoesNotExist => message(StatusCode::PRECONDITION_FAILED, DOES_NOT_EXIST),
             Self::Configured => message(
                 StatusCode::CONFLICT,
                 "the tenant is in the configuration of the server; change it there, or remove it from there first",
