@@ -4,8 +4,11 @@
 
 use std::collections::BTreeSet;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use harness::{Request, World};
 use realtime_server::openapi::document;
+use ring::digest;
 use serde_json::Value;
 
 /// All operations of a document: the method and the path.
@@ -78,4 +81,40 @@ async fn servers_are_relative() {
     let exact = &document["paths"]["/status"]["servers"];
     assert_eq!(*exact, serde_json::json!([{"url": "/"}]), "gateways filter it by path");
     world.stop().await;
+}
+
+// The whole page comes from the server, and what its script asks for too: a browser refuses all else by the policy.
+#[tokio::test]
+async fn the_viewer_runs_its_own_script_and_asks_no_other_host() {
+    let world = World::start().await;
+    for path in ["/swaggerui", "/swaggerui/", "/realtime/v1/swaggerui"] {
+        let response = world.send(Request::get(path)).await;
+        assert_eq!(
+            (response.status, response.header("content-type")),
+            (200, Some("text/html; charset=utf-8"))
+        );
+        let (page, policy) = (response.text(), response.header("content-security-policy").expect("a policy"));
+        for (tag, directive) in [("script", "script-src"), ("style", "style-src")] {
+            let digest = sha256(between(&page, &format!("<{tag}>"), &format!("</{tag}>")));
+            assert!(policy.contains(&format!("{directive} 'sha256-{digest}';")), "{policy}");
+            assert_eq!(page.matches(&format!("<{tag}")).count(), 1, "the policy has one digest");
+        }
+        assert!(
+            policy.starts_with("default-src 'none';") && policy.contains("connect-src 'self';"),
+            "{policy}"
+        );
+        assert!(!page.contains("://"), "it names no other host");
+        assert!(!page.contains(" src=") && page.matches("href=").count() == 1, "it needs no other file");
+    }
+    world.stop().await;
+}
+
+fn between<'a>(text: &'a str, start: &str, end: &str) -> &'a str {
+    let (_, rest) = text.split_once(start).expect("it begins");
+    rest.split_once(end).expect("it ends").0
+}
+
+/// The digest of a text in base64, as a policy has it.
+fn sha256(text: &str) -> String {
+    STANDARD.encode(digest::digest(&digest::SHA256, text.as_bytes()))
 }
