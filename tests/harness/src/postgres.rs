@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -11,7 +11,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+
+use crate::PostgresSession;
 
 /// The superuser of a cluster.
 const USER: &str = "postgres";
@@ -32,6 +35,7 @@ struct Cluster {
     folder: TempDir,
     programs: PathBuf,
     port: u16,
+    settings: Vec<String>,
 }
 
 impl Postgres {
@@ -43,12 +47,58 @@ impl Postgres {
         static SHARED: Mutex<Weak<Cluster>> = Mutex::new(Weak::new());
         static DATABASES: AtomicU32 = AtomicU32::new(0);
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-        let cluster = shared.upgrade().unwrap_or_else(|| Arc::new(Cluster::start()));
+        let cluster = shared.upgrade().unwrap_or_else(|| Arc::new(Cluster::start(&[])));
         *shared = Arc::downgrade(&cluster);
         drop(shared);
         let database = format!("test_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
         cluster.sql(USER, &format!("CREATE DATABASE {database}"));
         Postgres { cluster, database }
+    }
+
+    /// A database in a cluster that no other test uses, with more settings (`name=value`).
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    pub fn alone(settings: &[&str]) -> Postgres {
+        Postgres { cluster: Arc::new(Cluster::start(settings)), database: USER.into() }
+    }
+
+    /// Ends the cluster, which is [alone](Self::alone): `INT` closes its connections, `KILL` leaves them to be found closed.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn end(&self, signal: Signal) {
+        self.cluster.end(signal);
+    }
+
+    /// Starts the cluster that was ended, with the same data.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start_again(&self) {
+        self.cluster.run();
+    }
+
+    /// Where the data of the cluster is.
+    pub fn data(&self) -> PathBuf {
+        self.cluster.folder.path().join("data")
+    }
+
+    /// A file that the cluster may read, and nobody else.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn write_file(&self, name: &str, contents: &[u8]) -> PathBuf {
+        let file = self.data().join(name);
+        fs::write(&file, contents).expect("a file");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("an own file");
+        give_away(&file);
+        file
+    }
+
+    /// A connection that stays open.
+    pub fn session(&self) -> PostgresSession {
+        PostgresSession::start(self.cluster.psql(&self.database))
     }
 
     /// Its URL.
@@ -101,7 +151,7 @@ impl Postgres {
 }
 
 impl Cluster {
-    fn start() -> Cluster {
+    fn start(settings: &[&str]) -> Cluster {
         let programs = programs();
         let folder = tempfile::tempdir().expect("a folder for PostgreSQL");
         let data = folder.path().join("data");
@@ -113,45 +163,63 @@ impl Cluster {
         let made = initdb.arg(&data).output().expect("initdb is installed; `tests/install` does that");
         assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
         let port = free_port();
-        let cluster = Cluster { server: Mutex::new(None), folder, programs, port };
+        let settings = settings.iter().map(|&setting| setting.to_owned()).collect();
+        let cluster = Cluster { server: Mutex::new(None), folder, programs, port, settings };
         cluster.run();
         cluster
     }
 
     /// Starts the server, and waits until it answers.
     fn run(&self) {
+        let started = Instant::now();
+        let mut child = self.spawn();
+        while !self.psql(USER).args(["-c", "SELECT 1"]).status().expect("psql is installed").success() {
+            assert!(started.elapsed() < START_MAX, "PostgreSQL does not start: {}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+            if child.try_wait().expect("a child of this process").is_some() {
+                // Processes of one that was killed still use its memory.
+                child = self.spawn();
+            }
+        }
+        *self.server.lock().unwrap_or_else(PoisonError::into_inner) = Some(child);
+    }
+
+    fn spawn(&self) -> Child {
         let mut command = as_other_user(&self.programs.join("postgres"));
         command.arg("-D").arg(self.folder.path().join("data"));
         command.arg("-k").arg(self.folder.path()).args(["-h", "127.0.0.1", "-p", &self.port.to_string()]);
-        for setting in ["wal_level=logical", "max_connections=200", "shared_buffers=32MB"] {
+        let settings = ["wal_level=logical", "max_connections=200", "shared_buffers=32MB"];
+        for setting in settings.into_iter().chain(self.settings.iter().map(String::as_str)) {
             command.args(["-c", setting]);
         }
         let log = fs::File::create(self.folder.path().join("log")).expect("a log");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        let started = Instant::now();
-        let child = command.spawn().expect("postgres is installed; `tests/install` does that");
-        *self.server.lock().unwrap_or_else(PoisonError::into_inner) = Some(child);
-        while !self.psql(USER, "SELECT 1").status().expect("psql is installed").success() {
-            assert!(started.elapsed() < START_MAX, "PostgreSQL does not start: {}", self.log());
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        command.spawn().expect("postgres is installed; `tests/install` does that")
+    }
+
+    fn end(&self, signal: Signal) {
+        let server = self.server.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut server = server.expect("it runs");
+        kill_process(Pid::from_child(&server), signal).expect("it runs");
+        server.wait().expect("a child of this process");
     }
 
     fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
-    fn psql(&self, database: &str, statements: &str) -> Command {
+    fn psql(&self, database: &str) -> Command {
         let mut psql = Command::new(self.programs.join("psql"));
         psql.args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", USER, "-d", database]);
-        psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", statements]);
+        psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"]);
         psql.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         psql
     }
 
     fn sql(&self, database: &str, statements: &str) -> String {
-        let mut psql = self.psql(database, statements);
-        let ran = psql.stdout(Stdio::piped()).stderr(Stdio::piped()).output().expect("psql is installed");
+        let mut psql = self.psql(database);
+        psql.args(["-c", statements]).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let ran = psql.output().expect("psql is installed");
         assert!(ran.status.success(), "{statements}: {}", String::from_utf8_lossy(&ran.stderr));
         String::from_utf8_lossy(&ran.stdout).trim_end().into()
     }
@@ -162,8 +230,7 @@ impl Drop for Cluster {
         let server = self.server.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(mut server) = server {
             // Its own signal for an immediate end: the other processes of the cluster end with it.
-            let id = rustix::process::Pid::from_child(&server);
-            let _has_ended = rustix::process::kill_process(id, rustix::process::Signal::QUIT);
+            let _has_ended = kill_process(Pid::from_child(&server), Signal::QUIT);
             let _reaped = server.wait();
         }
     }
