@@ -84,7 +84,7 @@ impl Postgres {
         self.cluster.folder.path().join("data")
     }
 
-    /// A file that the cluster may read, and nobody else.
+    /// A file that the cluster may read, and no other user.
     ///
     /// # Panics
     /// When it cannot be written.
