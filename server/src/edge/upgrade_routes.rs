@@ -40,8 +40,8 @@ fn describe(description: Description) -> Description {
         .parameter(
             "header",
             "sec-websocket-key",
-            "16 random bytes in base64.",
-            json!({"type": "string", "pattern": "^[A-Za-z0-9+/]{22}==$"}),
+            "16 random bytes in base64, whose last digit has two bits.",
+            json!({"type": "string", "pattern": "^[A-Za-z0-9+/]{21}[AQgw]==$"}),
         )
         .answer(upgrade(Answer::empty(StatusCode::SWITCHING_PROTOCOLS, "The WebSocket is open.")))
         .answer(Answer::text(StatusCode::BAD_REQUEST, "It is not a WebSocket handshake."))
