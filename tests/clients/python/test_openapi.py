@@ -74,7 +74,9 @@ def run_schemathesis(server: Server, folder: Path, tokens: dict[str, str]) -> No
     config = folder / "schemathesis.toml"
     config.write_text(schemes)
     command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(config), "run"]
-    options = ["--checks", ",".join(CHECKS), "--continue-on-failure", "--warnings", "off", *AMOUNT]
+    # An HTTP client would send its next request over the WebSocket that a complete handshake opens.
+    incomplete = ["--header", "upgrade: another-protocol"]
+    options = ["--checks", ",".join(CHECKS), "--continue-on-failure", "--warnings", "off", *incomplete, *AMOUNT]
     command += [f"{server.origin}/api/openapi", "--url", server.origin, *options]
     run = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60 + 2 * int(SECONDS or 0))
     assert run.returncode == 0, run.stdout + run.stderr
