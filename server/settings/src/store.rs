@@ -75,6 +75,12 @@ pub struct Store {
     #[schemars(with = "Option<String>", extend("x-reload" = "restart", "x-secret" = true))]
     pub encryption_key: Option<SecretString>,
 
+    /// Key of exactly 32 bytes with which secrets were encrypted before `encryption_key` was set: they can still be read.
+    /// `realtime-server store rekey` encrypts them with `encryption_key`; then this is no longer needed.
+    #[serde(with = "units::secret")]
+    #[schemars(with = "Option<String>", extend("x-reload" = "restart", "x-secret" = true))]
+    pub previous_encryption_key: Option<SecretString>,
+
     /// Key of exactly 16 bytes with which Supabase Realtime has encrypted secrets (AES-128-ECB), to read them.
     #[serde(with = "units::secret")]
     #[schemars(with = "Option<String>", extend("x-reload" = "restart", "x-secret" = true))]
@@ -149,6 +155,7 @@ impl Default for Store {
             timeout: Duration::from_secs(10),
             acquire_timeout: Duration::from_secs(5),
             encryption_key: None,
+            previous_encryption_key: None,
             legacy_encryption_key: None,
             encrypt_with: WrittenForm::Current,
             migrate: Migrate::OnStart,

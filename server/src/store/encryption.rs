@@ -4,26 +4,22 @@
 //! |---|---|---|
 //! | current | `g1:` | base64 of nonce (12 bytes), tag (16) and ciphertext; AES-256-GCM |
 //! | legacy | nothing | base64 of ciphertext; AES-128-ECB with PKCS#7 padding |
+//!
+//! There may be several keys for the current form, which says whether a key is the right one. The legacy form does not, so
+//! there is one key for it.
+
+mod cipher;
 
 use aes::Aes128;
-use aes::cipher::{BlockDecrypt, BlockEncrypt, KeyInit};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aes::cipher::KeyInit;
+use ring::aead::{AES_256_GCM, LessSafeKey, UnboundKey};
 use secrecy::{ExposeSecret, SecretString};
-
-/// What begins the current form.
-const CURRENT: &str = "g1:";
-
-/// Bytes of a tag of AES-GCM.
-const TAG_LEN: usize = 16;
-
-/// Bytes of a block of AES.
-const BLOCK: usize = 16;
 
 /// The keys of a store.
 pub struct EncryptionKeys {
     current: Option<LessSafeKey>,
+    /// For the current form as well, to read what was encrypted before `current` was set.
+    previous: Vec<LessSafeKey>,
     legacy: Option<Aes128>,
     written: WrittenForm,
 }
@@ -44,9 +40,23 @@ pub enum KeyError {
     /// The key for AES-256-GCM.
     #[error("`store.encryption_key` has {0} bytes; it needs exactly 32")]
     Current(usize),
+    /// The key with which secrets were encrypted before.
+    #[error("the previous key (`store.previous_encryption_key`) has {0} bytes; it needs exactly 32")]
+    Previous(usize),
     /// The key for AES-128-ECB.
     #[error("`store.legacy_encryption_key` has {0} bytes; it needs exactly 16")]
     Legacy(usize),
+}
+
+/// Which key a secret is encrypted with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UsedKey {
+    /// The one for AES-256-GCM.
+    Current,
+    /// One that was that before.
+    Previous,
+    /// The one for AES-128-ECB.
+    Legacy,
 }
 
 /// Why a secret cannot be encrypted or decrypted. Nothing of it is in a message.
@@ -61,6 +71,9 @@ pub enum EncryptionError {
     /// It is in neither form.
     #[error("it is not encrypted")]
     NotEncrypted,
+    /// It is decrypted, and of no length. With an empty secret anybody could sign tokens.
+    #[error("it is empty")]
+    Empty,
 }
 
 /// The settings of the keys, for messages: by their variables, which operators of both servers know.
@@ -77,15 +90,36 @@ impl EncryptionKeys {
         legacy: Option<&SecretString>,
         written: WrittenForm,
     ) -> Result<Self, KeyError> {
-        let current = current.map(|key| {
-            let key = key.expose_secret().as_bytes();
-            UnboundKey::new(&AES_256_GCM, key).map_err(|_length| KeyError::Current(key.len()))
-        });
+        let current = current.map(|key| aes_256(key).map_err(KeyError::Current)).transpose()?;
         let legacy = legacy.map(|key| {
             let key = key.expose_secret().as_bytes();
             Aes128::new_from_slice(key).map_err(|_length| KeyError::Legacy(key.len()))
         });
-        Ok(Self { current: current.transpose()?.map(LessSafeKey::new), legacy: legacy.transpose()?, written })
+        Ok(Self { current, previous: Vec::new(), legacy: legacy.transpose()?, written })
+    }
+
+    /// These keys, and further ones that only decrypt.
+    ///
+    /// # Errors
+    /// When one has another length than its cipher needs.
+    pub fn with_previous<'a>(
+        mut self,
+        keys: impl IntoIterator<Item = &'a SecretString>,
+    ) -> Result<Self, KeyError> {
+        for key in keys {
+            self.previous.push(aes_256(key).map_err(KeyError::Previous)?);
+        }
+        Ok(self)
+    }
+
+    /// The key that [`encrypt`](Self::encrypt) uses.
+    pub fn written_with(&self) -> Option<UsedKey> {
+        match (&self.current, &self.legacy) {
+            (Some(_), None) => Some(UsedKey::Current),
+            (Some(_), Some(_)) if self.written == WrittenForm::Current => Some(UsedKey::Current),
+            (_, Some(_)) => Some(UsedKey::Legacy),
+            (None, None) => None,
+        }
     }
 
     /// Encrypts a secret. In the current form the result is another each time.
@@ -94,11 +128,10 @@ impl EncryptionKeys {
     /// [`EncryptionError::NoKey`] when there is no key at all.
     pub fn encrypt(&self, secret: &SecretString) -> Result<String, EncryptionError> {
         let secret = secret.expose_secret().as_bytes();
-        match (&self.current, &self.legacy) {
-            (Some(key), None) => Ok(encrypt(key, secret)),
-            (Some(key), Some(_)) if self.written == WrittenForm::Current => Ok(encrypt(key, secret)),
-            (_, Some(key)) => Ok(encrypt_legacy(key, secret)),
-            (None, None) => Err(EncryptionError::NoKey(CURRENT_KEY)),
+        match (self.written_with(), &self.current, &self.legacy) {
+            (Some(UsedKey::Current), Some(key), _) => Ok(cipher::encrypt(key, secret)),
+            (_, _, Some(key)) => Ok(cipher::encrypt_legacy(key, secret)),
+            _ => Err(EncryptionError::NoKey(CURRENT_KEY)),
         }
     }
 
@@ -107,66 +140,57 @@ impl EncryptionKeys {
     /// # Errors
     /// When there is no key for it, or it was encrypted with another.
     pub fn decrypt(&self, encrypted: &str) -> Result<SecretString, EncryptionError> {
-        let is_current = encrypted.starts_with(CURRENT);
-        let bytes = STANDARD.decode(encrypted.strip_prefix(CURRENT).unwrap_or(encrypted));
-        let bytes = bytes.map_err(|_no_base64| EncryptionError::NotEncrypted)?;
-        let name = if is_current { CURRENT_KEY } else { LEGACY_KEY };
-        let decrypted = if is_current {
-            decrypt(self.current.as_ref().ok_or(EncryptionError::NoKey(name))?, bytes)
+        self.decrypt_with_any(encrypted).map(|(secret, _key)| secret)
+    }
+
+    /// Decrypts a secret in either form, and says which key it is encrypted with.
+    ///
+    /// # Errors
+    /// As [`decrypt`](Self::decrypt).
+    pub fn decrypt_with_any(&self, encrypted: &str) -> Result<(SecretString, UsedKey), EncryptionError> {
+        let (bytes, used) = if encrypted.starts_with(cipher::PREFIX) {
+            self.decrypt_current(encrypted)?
         } else {
-            decrypt_legacy(self.legacy.as_ref().ok_or(EncryptionError::NoKey(name))?, bytes)
+            (self.decrypt_legacy(encrypted)?, UsedKey::Legacy)
         };
-        let text = decrypted.and_then(|bytes| String::from_utf8(bytes).ok());
-        text.map(SecretString::from).ok_or(EncryptionError::WrongKey(name))
+        let name = if used == UsedKey::Legacy { LEGACY_KEY } else { CURRENT_KEY };
+        let text = String::from_utf8(bytes).map_err(|_other_key| EncryptionError::WrongKey(name))?;
+        Ok((text.into(), used))
+    }
+
+    fn decrypt_current(&self, encrypted: &str) -> Result<(Vec<u8>, UsedKey), EncryptionError> {
+        if self.current.is_none() && self.previous.is_empty() {
+            return Err(EncryptionError::NoKey(CURRENT_KEY));
+        }
+        let bytes = cipher::current_bytes(encrypted).ok_or(EncryptionError::WrongKey(CURRENT_KEY))?;
+        let current = self.current.iter().map(|key| (key, UsedKey::Current));
+        let mut keys = current.chain(self.previous.iter().map(|key| (key, UsedKey::Previous)));
+        keys.find_map(|(key, used)| Some((cipher::decrypt(key, &bytes)?, used)))
+            .ok_or(EncryptionError::WrongKey(CURRENT_KEY))
+    }
+
+    fn decrypt_legacy(&self, encrypted: &str) -> Result<Vec<u8>, EncryptionError> {
+        let bytes = cipher::legacy_bytes(encrypted).ok_or(EncryptionError::NotEncrypted)?;
+        let key = self.legacy.as_ref().ok_or(EncryptionError::NoKey(LEGACY_KEY))?;
+        cipher::decrypt_legacy(key, bytes).ok_or(EncryptionError::WrongKey(LEGACY_KEY))
     }
 }
 
-fn encrypt(key: &LessSafeKey, secret: &[u8]) -> String {
-    let mut nonce = [0; NONCE_LEN];
-    getrandom::fill(&mut nonce).expect("the system provides random numbers");
-    let mut text = secret.to_vec();
-    let tag = key
-        .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::empty(), &mut text)
-        .expect("a secret is shorter than AES-GCM allows");
-    format!("{CURRENT}{}", STANDARD.encode([&nonce, tag.as_ref(), &text].concat()))
+/// Whether a text is in the current form, whatever its key is.
+pub fn is_in_current_form(text: &str) -> bool {
+    cipher::current_bytes(text).is_some()
 }
 
-fn decrypt(key: &LessSafeKey, bytes: Vec<u8>) -> Option<Vec<u8>> {
-    let (nonce, rest) = bytes.split_at_checked(NONCE_LEN)?;
-    let (tag, text) = rest.split_at_checked(TAG_LEN)?;
-    // Behind the ciphertext is where the library expects the tag.
-    let mut bytes = [text, tag].concat();
-    let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
-    Some(key.open_in_place(nonce, Aad::empty(), &mut bytes).ok()?.to_vec())
-}
-
-fn encrypt_legacy(key: &Aes128, secret: &[u8]) -> String {
-    let padding = BLOCK - secret.len() % BLOCK;
-    let mut bytes = secret.to_vec();
-    bytes.resize(secret.len() + padding, padding as u8);
-    for block in bytes.chunks_exact_mut(BLOCK) {
-        key.encrypt_block(block.into());
-    }
-    STANDARD.encode(bytes)
-}
-
-fn decrypt_legacy(key: &Aes128, mut bytes: Vec<u8>) -> Option<Vec<u8>> {
-    if bytes.is_empty() || !bytes.len().is_multiple_of(BLOCK) {
-        return None;
-    }
-    for block in bytes.chunks_exact_mut(BLOCK) {
-        key.decrypt_block(block.into());
-    }
-    let padding = usize::from(*bytes.last()?);
-    let text = bytes.len().checked_sub(padding).filter(|_| (1..=BLOCK).contains(&padding))?;
-    let is_padding = bytes[text..].iter().all(|byte| usize::from(*byte) == padding);
-    bytes.truncate(text);
-    is_padding.then_some(bytes)
+/// The key with these bytes; as an error, how many they are.
+fn aes_256(key: &SecretString) -> Result<LessSafeKey, usize> {
+    let key = key.expose_secret().as_bytes();
+    UnboundKey::new(&AES_256_GCM, key).map(LessSafeKey::new).map_err(|_length| key.len())
 }
 
 impl std::fmt::Debug for EncryptionKeys {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (current, legacy) = (self.current.is_some(), self.legacy.is_some());
-        out.debug_struct("EncryptionKeys").field("current", &current).field("legacy", &legacy).finish()
+        let mut out = out.debug_struct("EncryptionKeys");
+        out.field("current", &self.current.is_some()).field("previous", &self.previous.len());
+        out.field("legacy", &self.legacy.is_some()).finish()
     }
 }

@@ -20,7 +20,9 @@ mod tenant;
 
 use futures_util::future::BoxFuture;
 
-pub use self::encryption::{EncryptionError, EncryptionKeys, KeyError, WrittenForm};
+pub use self::encryption::{
+    EncryptionError, EncryptionKeys, KeyError, UsedKey, WrittenForm, is_in_current_form,
+};
 pub use self::memory::MemoryStore;
 pub use self::migration::{Migration, MigrationStatus};
 #[cfg(feature = "postgres")]
@@ -34,7 +36,9 @@ pub trait TenantStore: std::fmt::Debug + Send + Sync {
     /// All tenants, by name.
     fn tenants(&self) -> BoxFuture<'_, Result<Vec<StoredTenant>, StoreError>>;
 
-    /// The tenant of this name, written exactly so.
+    /// The tenant of this name, in whatever case it is written: upstream stores names in upper case as well, and host names,
+    /// which select tenants, have no case. If several differ in case alone, it is the one that is written exactly so, else the
+    /// first in the order of their bytes.
     fn tenant<'a>(&'a self, external_id: &'a str) -> BoxFuture<'a, Result<Option<StoredTenant>, StoreError>>;
 
     /// The present revision of every tenant.
@@ -52,7 +56,7 @@ pub trait TenantStore: std::fmt::Debug + Send + Sync {
         replaces: Option<&'a Revision>,
     ) -> BoxFuture<'a, Result<StoredTenant, StoreError>>;
 
-    /// Deletes the tenant and its extensions. Returns whether there was one.
+    /// Deletes the tenant of this name, written exactly so, and its extensions. Returns whether there was one.
     fn delete<'a>(&'a self, external_id: &'a str) -> BoxFuture<'a, Result<bool, StoreError>>;
 }
 
