@@ -5,7 +5,7 @@ mod store;
 mod store_maintenance;
 
 pub use builder::ServerBuilder;
-pub use store::OpenedStore;
+pub use store::{OpenedStore, StoreToRekey};
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,24 +1,26 @@
 //! Opens the store that the settings describe.
 
+mod key_file;
+mod to_rekey;
+
 use std::fs::OpenOptions;
-use std::io::{self, Write};
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use secrecy::SecretString;
 use settings::Settings;
-use settings::file_access::{self, SizeLimit};
+use settings::file_access;
 
+#[cfg(feature = "sqlite")]
+use self::key_file::{KeptKeys, KeyFile};
+pub use self::to_rekey::StoreToRekey;
 use crate::store::{EncryptionKeys, MemoryStore, Migrate, TenantStore, WrittenForm};
 
 /// The file of the embedded store, in `server.data_dir`.
 const FILE: &str = "store.sqlite";
 
-/// The file of the key that is generated for it.
-const KEY_FILE: &str = "encryption-key";
+#[cfg(not(feature = "sqlite"))]
+const WITHOUT_SQLITE: &str = "this program was built without the feature `sqlite`";
 
 /// A store that is ready to be asked, and the keys of its secrets.
 #[derive(Debug)]
@@ -34,7 +36,7 @@ pub struct OpenedStore {
 impl OpenedStore {
     /// A store in memory.
     pub fn in_memory() -> Self {
-        let key = generated_key().expect("the system provides random numbers");
+        let key = key_file::generated().expect("the system provides random numbers");
         let keys =
             EncryptionKeys::new(Some(&key), None, WrittenForm::Current).expect("it has the right length");
         let store = Arc::new(MemoryStore::default());
@@ -61,7 +63,7 @@ impl OpenedStore {
 
     #[cfg(feature = "postgres")]
     fn shared(settings: &Settings) -> anyhow::Result<Self> {
-        let keys = keys(settings, settings.store.encryption_key.as_ref())?;
+        let keys = keys(settings, settings.store.encryption_key.as_ref(), &[])?;
         let database = crate::store::PostgresStore::new(&settings.store)?;
         Ok(Self { tenants: Arc::new(database.clone()), keys, tables: Arc::new(database) })
     }
@@ -79,13 +81,15 @@ impl OpenedStore {
         let folder = &settings.server.data_dir;
         file_access::create_folder(folder)
             .with_context(|| format!("cannot make the folder {} (`server.data_dir`)", folder.display()))?;
-        let key = match &settings.store.encryption_key {
-            Some(key) => key.clone(),
-            None => kept_key(folder)
-                .with_context(|| format!("cannot keep a key in {} (`server.data_dir`)", folder.display()))?,
-        };
-        let keys = keys(settings, Some(&key))?;
-        let file = folder.join(FILE);
+        let KeptKeys { current, previous } = kept_keys(settings)?;
+        let keys = keys(settings, Some(&current), &previous)?;
+        Self::open_file(settings, keys).await
+    }
+
+    /// The embedded file, whose secrets are encrypted with `keys`.
+    #[cfg(feature = "sqlite")]
+    async fn open_file(settings: &Settings, keys: EncryptionKeys) -> anyhow::Result<Self> {
+        let file = settings.server.data_dir.join(FILE);
         // SQLite would make a file that others may read; its further files have the permissions of this one.
         file_access::open(&file, OpenOptions::new().write(true).create(true).truncate(false))
             .with_context(|| format!("cannot open {}", file.display()))?;
@@ -103,37 +107,39 @@ impl OpenedStore {
     #[cfg(not(feature = "sqlite"))]
     #[expect(clippy::unused_async, reason = "with the embedded store it awaits")]
     async fn embedded(_settings: &Settings) -> anyhow::Result<Self> {
-        anyhow::bail!("this program was built without the feature `sqlite`")
+        anyhow::bail!(WITHOUT_SQLITE)
+    }
+
+    #[cfg(not(feature = "sqlite"))]
+    #[expect(clippy::unused_async, reason = "with the embedded store it awaits")]
+    async fn open_file(_settings: &Settings, _keys: EncryptionKeys) -> anyhow::Result<Self> {
+        anyhow::bail!(WITHOUT_SQLITE)
     }
 }
 
-fn keys(settings: &Settings, key: Option<&SecretString>) -> anyhow::Result<EncryptionKeys> {
-    let written = match settings.store.encrypt_with {
+/// The keys of these settings, with `current` as that of the current form, and further `previous` ones.
+fn keys(
+    settings: &Settings,
+    current: Option<&SecretString>,
+    previous: &[SecretString],
+) -> anyhow::Result<EncryptionKeys> {
+    let store = &settings.store;
+    let written = match store.encrypt_with {
         settings::WrittenForm::Current => WrittenForm::Current,
         settings::WrittenForm::Legacy => WrittenForm::Legacy,
     };
-    Ok(EncryptionKeys::new(key, settings.store.legacy_encryption_key.as_ref(), written)?)
+    let keys = EncryptionKeys::new(current, store.legacy_encryption_key.as_ref(), written)?;
+    Ok(keys.with_previous(store.previous_encryption_key.iter().chain(previous))?)
 }
 
-/// The key of earlier runs, or a new one that only its owner may read.
-fn kept_key(folder: &Path) -> io::Result<SecretString> {
-    let file = folder.join(KEY_FILE);
-    match file_access::read_text(&file, SizeLimit::SECRET) {
-        Ok(key) => return Ok(key.trim_end().into()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
-    }
-    let key = generated_key()?;
-    let mut opened = file_access::open(&file, OpenOptions::new().write(true).create_new(true))?;
-    opened.write_all(secrecy::ExposeSecret::expose_secret(&key).as_bytes())?;
-    // What is encrypted with it must not outlive it.
-    opened.sync_all()?;
-    Ok(key)
-}
-
-/// 32 characters, which AES-256 takes as its key.
-fn generated_key() -> io::Result<SecretString> {
-    let mut random = [0; 24];
-    getrandom::fill(&mut random).map_err(io::Error::other)?;
-    Ok(BASE64_URL_SAFE_NO_PAD.encode(random).into())
+/// The key of the embedded store, and those that were it before: that of the settings takes the place of the generated one.
+#[cfg(feature = "sqlite")]
+fn kept_keys(settings: &Settings) -> anyhow::Result<KeptKeys> {
+    let folder = &settings.server.data_dir;
+    let file = KeyFile::of(folder);
+    let kept = match &settings.store.encryption_key {
+        Some(key) => file.existing().map(|previous| KeptKeys { current: key.clone(), previous }),
+        None => file.keys(),
+    };
+    kept.with_context(|| format!("cannot keep a key in {} (`server.data_dir`)", folder.display()))
 }

@@ -14,6 +14,7 @@ mod running;
 pub mod serve;
 mod signals;
 mod start_line;
+pub mod store;
 mod target;
 pub mod tenants;
 pub mod token;
@@ -72,6 +73,9 @@ enum Command {
     Config(config::Args),
     /// Bring the tables of the store up to what this version needs
     Migrate(migrate::Args),
+    /// Maintain what the server remembers
+    #[command(subcommand)]
+    Store(store::Command),
     /// As `migrate`, for the command line of the Realtime SDK's image: `pnpm db:migrate`
     #[command(hide = true)]
     Pnpm(migrate::PnpmArgs),
@@ -107,6 +111,7 @@ impl Cli {
             Command::Tenants(args) => tenants::run(*args).await,
             Command::Config(args) => config::run(args),
             Command::Migrate(args) => migrate::run(&args).await.map(|()| ExitCode::SUCCESS),
+            Command::Store(command) => store::run(command).await,
             Command::Pnpm(args) => migrate::run(&args.into()).await.map(|()| ExitCode::SUCCESS),
             Command::Completions(args) => completions::run(&args).map(|()| ExitCode::SUCCESS),
             Command::Man(args) => man::run(args).map(|()| ExitCode::SUCCESS),

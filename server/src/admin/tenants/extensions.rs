@@ -7,8 +7,9 @@ use serde_json::{Map, Value, json};
 
 use super::cast::{self, SECRET_BYTES_MAX};
 use super::invalid::FieldError;
-use super::secrets;
-use crate::store::{EncryptionError, EncryptionKeys, StoredExtension};
+use super::secrets::{self, SecretError};
+use crate::store::{EncryptionKeys, StoredExtension};
+use crate::tenants::ENCRYPTED_SETTINGS as SECRET;
 
 /// The type of a database.
 pub(super) const POSTGRES: &str = "postgres_cdc_rls";
@@ -18,9 +19,6 @@ pub(super) const EXTENSIONS_MAX: usize = 16;
 
 /// Settings of a database that have to be given, each a string.
 pub(super) const REQUIRED: [&str; 6] = ["region", "db_host", "db_port", "db_name", "db_user", "db_password"];
-
-/// Those that are stored encrypted.
-const SECRET: [&str; 5] = ["db_host", "db_port", "db_name", "db_user", "db_password"];
 
 /// The secret that GET does not return.
 const NOT_SHOWN: &str = "db_password";
@@ -46,9 +44,9 @@ type Errors = Map<String, Value>;
 ///
 /// # Errors
 /// The errors of the list, or one object for each in it.
-pub(super) fn of_new_tenant(value: &Value) -> Result<Vec<StoredExtension>, Value> {
+pub(super) fn of_new_tenant(value: &Value, keys: &EncryptionKeys) -> Result<Vec<StoredExtension>, Value> {
     let is_complete = |entry: &Value| entry.get("type").is_some() && entry.get("settings").is_some();
-    collect(list(value)?.iter().map(|entry| is_complete(entry).then(|| extension(entry, &[]))))
+    collect(list(value)?.iter().map(|entry| is_complete(entry).then(|| extension(entry, &[], keys))))
 }
 
 /// All extensions that a tenant is to have instead of those that are `stored`. Their secrets are not encrypted yet, but for
@@ -56,12 +54,16 @@ pub(super) fn of_new_tenant(value: &Value) -> Result<Vec<StoredExtension>, Value
 ///
 /// # Errors
 /// The errors of the list, or one object for each in it.
-pub(super) fn replacing(stored: &[StoredExtension], value: &Value) -> Result<Vec<StoredExtension>, Value> {
+pub(super) fn replacing(
+    stored: &[StoredExtension],
+    value: &Value,
+    keys: &EncryptionKeys,
+) -> Result<Vec<StoredExtension>, Value> {
     let list = list(value)?;
     if !list.iter().all(Value::is_object) {
         return Err(FieldError::Invalid.into());
     }
-    collect(list.iter().map(|entry| Some(extension(entry, stored))))
+    collect(list.iter().map(|entry| Some(extension(entry, stored, keys))))
 }
 
 fn list(value: &Value) -> Result<&[Value], Value> {
@@ -91,14 +93,19 @@ fn only(field: &str, errors: impl Into<Value>) -> Errors {
     Errors::from_iter([(field.to_owned(), errors.into())])
 }
 
-fn extension(entry: &Value, stored: &[StoredExtension]) -> Result<StoredExtension, Errors> {
+fn extension(
+    entry: &Value,
+    stored: &[StoredExtension],
+    keys: &EncryptionKeys,
+) -> Result<StoredExtension, Errors> {
     let field = |name| entry.get(name).filter(|value| !cast::is_empty(value)).ok_or(FieldError::Blank);
     let kind = field("type").and_then(kind);
     let given = field("settings").and_then(cast::fields);
     match (kind, given) {
         (Ok(kind), Ok(given)) => {
             let stored = stored.iter().find(|stored| stored.kind == kind).map(|stored| &stored.settings);
-            let settings = settings(given, stored).map_err(|errors| only("settings", errors))?;
+            let given = stored.map_or_else(|| given.clone(), |stored| with_stored(given, stored, keys));
+            let settings = settings(&given, stored).map_err(|errors| only("settings", errors))?;
             let (inserted_at, updated_at) = (String::new(), String::new());
             Ok(StoredExtension { kind, settings, inserted_at, updated_at })
         }
@@ -114,6 +121,19 @@ pub(super) fn kind(value: &Value) -> Result<String, FieldError> {
     // The second is the name of before 2022.
     let is_known = value.as_str().is_some_and(|name| [POSTGRES, "postgres"].contains(&name));
     if is_known { Ok(POSTGRES.into()) } else { Err(FieldError::Invalid) }
+}
+
+/// What is given, with secrets that are stored, but encrypted otherwise, as they are stored.
+fn with_stored(given: &Map<String, Value>, stored: &Value, keys: &EncryptionKeys) -> Map<String, Value> {
+    let mut given = given.clone();
+    for name in SECRET {
+        if let (Some(Value::String(text)), Some(stored)) = (given.get_mut(name), stored[name].as_str())
+            && secrets::is_same(text, stored, keys)
+        {
+            stored.clone_into(text);
+        }
+    }
+    given
 }
 
 /// The settings to store: those that are given, completed.
@@ -161,7 +181,7 @@ fn check(given: Option<&Value>, stored: Option<&Value>) -> Result<(), FieldError
 /// Encrypts the secrets of `extensions` that are not as they are `stored`.
 ///
 /// # Errors
-/// The errors of the list, if there is no key.
+/// The errors of the list, if there is no key, or one is encrypted already.
 pub(super) fn encrypt(
     extensions: &mut [StoredExtension],
     stored: &[StoredExtension],
@@ -170,7 +190,7 @@ pub(super) fn encrypt(
     for extension in extensions {
         let stored = stored.iter().find(|stored| stored.kind == extension.kind);
         let encrypted = encrypt_settings(&mut extension.settings, stored.map(|it| &it.settings), keys);
-        encrypted.map_err(|error| json!([only("settings", json!([secrets::message(error)]))]))?;
+        encrypted.map_err(|error| json!([only("settings", json!([error]))]))?;
     }
     Ok(())
 }
@@ -179,11 +199,14 @@ fn encrypt_settings(
     settings: &mut Value,
     stored: Option<&Value>,
     keys: &EncryptionKeys,
-) -> Result<(), EncryptionError> {
+) -> Result<(), String> {
     for name in SECRET {
         if let Some(Value::String(secret)) = settings.get_mut(name) {
             let stored = stored.and_then(|stored| stored[name].as_str());
-            *secret = secrets::encrypted(secret, stored, keys)?;
+            *secret = secrets::encrypted(secret, stored, keys).map_err(|error| match error {
+                SecretError::Encrypted => format!("{name} {error}"),
+                SecretError::Key(_) => error.to_string(),
+            })?;
         }
     }
     Ok(())
