@@ -10,6 +10,13 @@ use sqlx::FromRow;
 #[sqlx(transparent)]
 pub struct Revision(pub(super) String);
 
+#[cfg(test)]
+impl From<&str> for Revision {
+    fn from(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
 /// A row of `tenants` with its extensions. Numbers have the type of their column; what they may be is checked above.
 #[derive(Debug, Clone, PartialEq, FromRow)]
 pub struct StoredTenant {

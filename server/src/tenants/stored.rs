@@ -5,7 +5,7 @@
 
 mod conversion;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::timeout;
-use tracing::{debug, error};
+use tracing::{debug, error, info};
 
 use super::TenantSpec;
 use super::registry::Registry;
@@ -37,8 +37,10 @@ struct Shared {
     keys: EncryptionKeys,
     /// Held from the read of a tenant until the registry has it, so that of two changes the older one is never put last.
     applying: tokio::sync::Mutex<()>,
-    /// The revision of each tenant that the registry has, by its name in lower case.
-    applied: Mutex<HashMap<String, Revision>>,
+    /// The row of each tenant that the registry has, by the name in lower case: its name, and its revision.
+    applied: Mutex<HashMap<String, (String, Revision)>>,
+    /// Tenants whose secret cannot be decrypted now, by the name in lower case: each is an error in the log once.
+    unreadable: Mutex<HashSet<String>>,
     /// How long the store may take to answer.
     timeout: Duration,
     /// Whether the store could not be reached the last time. Then requests do not wait for it.
@@ -107,6 +109,7 @@ impl StoredTenants {
             keys,
             applying: tokio::sync::Mutex::default(),
             applied: Mutex::default(),
+            unreadable: Mutex::default(),
             timeout,
             is_away: watch::Sender::new(false),
         });
@@ -163,7 +166,14 @@ impl StoredTenants {
     /// # Errors
     /// Those of the store.
     pub async fn delete(&self, external_id: &str) -> Result<bool, StoreError> {
-        self.shared.noted(self.shared.store()?.delete(external_id)).await
+        // Its name may be stored in upper case.
+        let Some(stored) = self.get(external_id).await? else { return Ok(false) };
+        self.shared.noted(self.shared.store()?.delete(&stored.external_id)).await
+    }
+
+    /// Whether the secret of the tenant could not be decrypted the last time. Then it is served as it was before, if it was.
+    pub fn is_unreadable(&self, external_id: &str) -> bool {
+        self.shared.unreadable.lock().contains(&external_id.to_ascii_lowercase())
     }
 
     /// Makes `registry`, with which this is registered, serve the tenant as it is stored.
@@ -202,17 +212,49 @@ impl StoredTenants {
     /// # Errors
     /// When the store cannot be read.
     pub async fn refresh(&self, registry: &Registry) -> Result<(), StoreError> {
-        let stored = self.shared.within_timeout(self.shared.store.revisions()).await?.into_iter();
-        let stored: HashMap<_, _> =
-            stored.map(|(id, revision)| (id.to_ascii_lowercase(), revision)).collect();
+        let stored = by_name(self.shared.within_timeout(self.shared.store.revisions()).await?);
         let applied = self.shared.applied.lock().clone();
-        for (id, revision) in applied {
-            if stored.get(&id) != Some(&revision) {
+        for (id, row) in applied {
+            if stored.get(&id) != Some(&row) {
                 // What could not be applied is tried again the next time.
                 let _logged = self.apply(registry, &id).await;
             }
         }
+        self.shared.unreadable.lock().retain(|id| stored.contains_key(id));
         Ok(())
+    }
+}
+
+/// The row of each name in lower case: of several, the one that [`TenantStore::tenant`] finds by that.
+fn by_name(rows: Vec<(String, Revision)>) -> HashMap<String, (String, Revision)> {
+    let mut by_name = HashMap::<String, (String, Revision)>::new();
+    for (name, revision) in rows {
+        let id = name.to_ascii_lowercase();
+        let rank = |name: &str| (name != id, name.to_owned());
+        if by_name.get(&id).is_none_or(|(other, _)| rank(&name) < rank(other)) {
+            by_name.insert(id, (name, revision));
+        }
+    }
+    by_name
+}
+
+impl Shared {
+    /// What a row specifies. Logs once that its secret cannot be decrypted, until it can be.
+    fn spec(&self, id: &str, stored: &StoredTenant) -> Result<TenantSpec, SourceUnavailable> {
+        match conversion::spec(stored, &self.keys) {
+            Ok(spec) => {
+                if self.unreadable.lock().remove(id) {
+                    info!(tenant = id, "The secret of a stored tenant can be decrypted again");
+                }
+                Ok(spec)
+            }
+            Err(cause) => {
+                if self.unreadable.lock().insert(id.into()) {
+                    error!(tenant = id, "The secret of a stored tenant cannot be used: {cause}");
+                }
+                Err(SourceUnavailable)
+            }
+        }
     }
 }
 
@@ -225,13 +267,11 @@ impl TenantSource for Shared {
             })?;
             let Some(stored) = stored else {
                 self.applied.lock().remove(id);
+                self.unreadable.lock().remove(id);
                 return Ok(None);
             };
-            let spec = conversion::spec(&stored, &self.keys).map_err(|cause| {
-                error!(tenant = id, "The secret of a stored tenant cannot be used: {cause}");
-                SourceUnavailable
-            })?;
-            self.applied.lock().insert(id.into(), stored.revision);
+            let spec = self.spec(id, &stored)?;
+            self.applied.lock().insert(id.into(), (stored.external_id, stored.revision));
             Ok(Some(spec))
         }
         .boxed()
@@ -239,98 +279,4 @@ impl TenantSource for Shared {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use hub::MemoryBudget;
-    use settings::Settings;
-    use tokio::sync::Notify;
-    use tokio_util::sync::CancellationToken;
-    use tokio_util::task::TaskTracker;
-
-    use super::*;
-    use crate::auth::jwks::JwksSources;
-    use crate::store::{MemoryStore, WrittenForm};
-    use crate::telemetry::metrics::Metrics;
-
-    /// A store whose first lookup answers with what it has read only when it is released.
-    #[derive(Debug, Default)]
-    struct SlowFirstLookup {
-        memory: MemoryStore,
-        lookups: AtomicUsize,
-        read: Notify,
-        release: Notify,
-    }
-
-    impl TenantStore for SlowFirstLookup {
-        fn tenants(&self) -> BoxFuture<'_, Result<Vec<StoredTenant>, StoreError>> {
-            self.memory.tenants()
-        }
-
-        fn tenant<'a>(
-            &'a self,
-            external_id: &'a str,
-        ) -> BoxFuture<'a, Result<Option<StoredTenant>, StoreError>> {
-            async move {
-                let found = self.memory.tenant(external_id).await;
-                if self.lookups.fetch_add(1, Ordering::Relaxed) == 0 {
-                    self.read.notify_one();
-                    self.release.notified().await;
-                }
-                found
-            }
-            .boxed()
-        }
-
-        fn revisions(&self) -> BoxFuture<'_, Result<Vec<(String, Revision)>, StoreError>> {
-            self.memory.revisions()
-        }
-
-        fn put<'a>(
-            &'a self,
-            tenant: &'a StoredTenant,
-            replaces: Option<&'a Revision>,
-        ) -> BoxFuture<'a, Result<StoredTenant, StoreError>> {
-            self.memory.put(tenant, replaces)
-        }
-
-        fn delete<'a>(&'a self, external_id: &'a str) -> BoxFuture<'a, Result<bool, StoreError>> {
-            self.memory.delete(external_id)
-        }
-    }
-
-    #[tokio::test]
-    async fn of_two_changes_the_newer_one_applies_in_the_end() {
-        let jwks = JwksSources::new(TaskTracker::new(), CancellationToken::new());
-        let metrics = Arc::new(Metrics::new(Vec::new()));
-        let budget = MemoryBudget::new(usize::MAX, 75);
-        let registry = Registry::new(&Settings::default(), jwks, (&metrics, &budget));
-        let keys = EncryptionKeys::new(None, None, WrittenForm::Current).expect("no key is no error");
-        let store = Arc::new(SlowFirstLookup::default());
-        let stored = StoredTenants::register(
-            Arc::clone(&store) as Arc<dyn TenantStore>,
-            keys,
-            Duration::MAX,
-            &registry,
-        );
-        let mut tenant = StoredTenant::new("id".into(), "acme");
-        tenant.jwt_jwks = Some(serde_json::json!({"keys": []}));
-        let first = store.put(&tenant, None).await.expect("a new one");
-
-        let older = stored.apply(&registry, "acme");
-        let newer = async {
-            store.read.notified().await;
-            let changed = StoredTenant { private_only: true, ..first.clone() };
-            store.put(&changed, Some(&first.revision)).await.expect("a change");
-            // Released while the newer change is about to be applied.
-            tokio::join!(stored.apply(&registry, "acme"), async {
-                tokio::task::yield_now().await;
-                store.release.notify_one();
-            })
-            .0
-        };
-        let (older, newer) = tokio::join!(older, newer);
-        assert_eq!((older, newer), (Ok(()), Ok(())));
-        assert!(registry.get("acme").expect("it is there").policy().private_only());
-    }
-}
+mod tests;

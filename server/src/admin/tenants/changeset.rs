@@ -24,7 +24,7 @@ pub(super) fn apply(
     defaults: &settings::Limits,
 ) -> Result<StoredTenant, Invalid> {
     let new = new_tenant(external_id, defaults);
-    let mut tenant = cast_body(body, existing, &new)?;
+    let mut tenant = cast_body(body, existing, &new, keys)?;
     if tenant.jwt_secret.is_none() && tenant.jwt_jwks.is_none() {
         return Err(Invalid::field("jwt_secret", FieldError::NoKeys));
     }
@@ -37,6 +37,7 @@ fn cast_body(
     body: &Map<String, Value>,
     existing: Option<&StoredTenant>,
     new: &StoredTenant,
+    keys: &EncryptionKeys,
 ) -> Result<StoredTenant, Invalid> {
     let mut invalid = Invalid::default();
     let mut tenant = existing.unwrap_or(new).clone();
@@ -53,8 +54,8 @@ fn cast_body(
     }
     if let Some(given) = body.get("extensions") {
         let extensions = match existing {
-            Some(existing) => extensions::replacing(&existing.extensions, given),
-            None => extensions::of_new_tenant(given),
+            Some(existing) => extensions::replacing(&existing.extensions, given, keys),
+            None => extensions::of_new_tenant(given, keys),
         };
         match extensions {
             Ok(extensions) => tenant.extensions = extensions,
@@ -139,7 +140,7 @@ fn encrypt(
         let stored = existing.and_then(|existing| existing.jwt_secret.as_deref());
         match secrets::encrypted(secret, stored, keys) {
             Ok(encrypted) => *secret = encrypted,
-            Err(error) => invalid.add("jwt_secret", json!([secrets::message(error)])),
+            Err(error) => invalid.add("jwt_secret", json!([error.to_string()])),
         }
     }
     let stored = existing.map_or(&[][..], |existing| &existing.extensions);

@@ -30,11 +30,11 @@ pub(super) fn check_new(external_id: &str, body: &Map<String, Value>) -> Result<
     if external_id.len() > BYTES_MAX { Err(FieldError::TooLong(BYTES_MAX)) } else { Ok(()) }
 }
 
-/// Checks that a body leaves the name of a tenant as it is.
+/// Checks that a body leaves the name of a tenant as it is. Its case is no difference, and stays.
 pub(super) fn check_same(external_id: &str, body: &Map<String, Value>) -> Result<(), FieldError> {
     match body.get("external_id") {
         None => Ok(()),
-        Some(value) if value == external_id => Ok(()),
+        Some(Value::String(given)) if given.eq_ignore_ascii_case(external_id) => Ok(()),
         Some(value) if cast::is_empty(value) => Err(FieldError::Blank),
         Some(Value::String(_)) => Err(FieldError::Fixed),
         Some(_) => Err(FieldError::Invalid),

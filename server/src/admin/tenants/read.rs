@@ -57,19 +57,31 @@ pub(super) async fn shutdown(node: Arc<Node>, request: RoutedRequest) -> Respons
 
 /// `GET /api/tenants/{tenant_id}/health`
 pub(super) async fn health(node: Arc<Node>, request: RoutedRequest) -> Response<Bytes> {
-    match known(&node, &name(&request.head)).await {
-        Ok(tenant) => {
+    match state(&node, &name(&request.head)).await {
+        Ok((healthy, users)) => {
             let data = json!({
-                "healthy": true,
+                "healthy": healthy,
                 "db_connected": false,
                 "replication_connected": false,
-                "connected_cluster": tenant.users(),
+                "connected_cluster": users,
                 "region": node.settings().regions.name,
                 "node": node.id.to_string(),
             });
             response::json(StatusCode::OK, &json!({ "data": data }))
         }
         Err(failure) => failure.response(&node),
+    }
+}
+
+/// Whether a tenant is served as it is stored, and how many users it has.
+async fn state(node: &Node, id: &str) -> Result<(bool, usize), Failure> {
+    match known(node, id).await {
+        Ok(tenant) => Ok((!node.stored_tenants.is_unreadable(id), tenant.users())),
+        // It is stored, and its secret cannot be decrypted.
+        Err(failure) => match node.stored_tenants.get(id).await? {
+            Some(_) if node.stored_tenants.is_unreadable(id) => Ok((false, 0)),
+            _ => Err(failure),
+        },
     }
 }
 

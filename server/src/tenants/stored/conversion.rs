@@ -2,6 +2,8 @@
 
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 
+use secrecy::{ExposeSecret, SecretString};
+
 use crate::store::{EncryptionError, EncryptionKeys, StoredTenant};
 use crate::tenants::TenantSpec;
 
@@ -14,10 +16,16 @@ pub(super) fn spec(tenant: &StoredTenant, keys: &EncryptionKeys) -> Result<Tenan
         region: region(tenant),
         ..Default::default()
     };
-    settings.auth.jwt_secret = tenant.jwt_secret.as_deref().map(|secret| keys.decrypt(secret)).transpose()?;
+    settings.auth.jwt_secret =
+        tenant.jwt_secret.as_deref().map(|secret| decrypted(secret, keys)).transpose()?;
     settings.auth.jwt_jwks = tenant.jwt_jwks.as_ref().map(|keys| keys.to_string().into());
     settings.limits = limits(tenant);
     Ok(TenantSpec { id: tenant.external_id.clone(), settings })
+}
+
+fn decrypted(secret: &str, keys: &EncryptionKeys) -> Result<SecretString, EncryptionError> {
+    let secret = keys.decrypt(secret)?;
+    if secret.expose_secret().is_empty() { Err(EncryptionError::Empty) } else { Ok(secret) }
 }
 
 fn limits(tenant: &StoredTenant) -> settings::Limits {
@@ -62,7 +70,6 @@ fn region(tenant: &StoredTenant) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use secrecy::ExposeSecret;
     use serde_json::json;
 
     use super::*;
@@ -97,6 +104,8 @@ mod tests {
             settings::Limits::default().client_presence_window_ms
         );
         assert_eq!(settings.region.as_deref(), Some("eu-west-1"));
+        let empty = StoredTenant { jwt_secret: Some(keys.encrypt(&"".into()).unwrap()), ..stored.clone() };
+        assert_eq!(spec(&empty, &keys), Err(EncryptionError::Empty));
         let other = EncryptionKeys::new(None, None, WrittenForm::Current).unwrap();
         assert_eq!(spec(&stored, &other), Err(EncryptionError::NoKey("DB_ENC_KEY_GCM")));
     }

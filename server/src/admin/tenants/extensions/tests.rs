@@ -28,7 +28,7 @@ fn database(changes: Value) -> Value {
 
 /// The extension that is stored of one that a request gives.
 fn stored(given: Value) -> StoredExtension {
-    let mut extensions = of_new_tenant(&json!([given])).expect("valid");
+    let mut extensions = of_new_tenant(&json!([given]), &keys()).expect("valid");
     encrypt(&mut extensions, &[], &keys()).expect("there is a key");
     extensions.pop().expect("one")
 }
@@ -42,7 +42,7 @@ fn shown(stored: &StoredExtension) -> Value {
 
 fn replaced(before: &StoredExtension, given: Value) -> Result<StoredExtension, Value> {
     let before = std::slice::from_ref(before);
-    let mut extensions = replacing(before, &json!([given]))?;
+    let mut extensions = replacing(before, &json!([given]), &keys())?;
     encrypt(&mut extensions, before, &keys()).expect("there is a key");
     Ok(extensions.pop().expect("one"))
 }
@@ -121,8 +121,8 @@ fn every_extension_has_its_errors() {
         (json!("postgres"), json!(["is invalid"])),
         (json!(null), json!(["is invalid"])),
     ] {
-        assert_eq!(of_new_tenant(&given), Err(errors.clone()), "{given:.200}");
-        assert_eq!(replacing(&[], &given), Err(errors), "{given:.200}");
+        assert_eq!(of_new_tenant(&given, &keys()), Err(errors.clone()), "{given:.200}");
+        assert_eq!(replacing(&[], &given, &keys()), Err(errors), "{given:.200}");
     }
 }
 
@@ -130,16 +130,16 @@ fn every_extension_has_its_errors() {
 fn incomplete_extensions_of_new_tenants_are_ignored() {
     let incomplete = [json!(5), json!({}), json!({"type": "postgres"}), json!({"settings": {}})];
     let given = json!([&incomplete[..], &[database(json!({}))]].concat());
-    assert_eq!(of_new_tenant(&given).map(|extensions| extensions.len()), Ok(1));
+    assert_eq!(of_new_tenant(&given, &keys()).map(|extensions| extensions.len()), Ok(1));
     for (given, errors) in incomplete.into_iter().zip([
         json!(["is invalid"]),
         json!([{"type": ["can't be blank"], "settings": ["can't be blank"]}]),
         json!([{"settings": ["can't be blank"]}]),
         json!([{"type": ["can't be blank"]}]),
     ]) {
-        assert_eq!(replacing(&[], &json!([given])), Err(errors), "{given}");
+        assert_eq!(replacing(&[], &json!([given]), &keys()), Err(errors), "{given}");
     }
-    assert_eq!(replacing(&[], &json!([])), Ok(Vec::new()));
+    assert_eq!(replacing(&[], &json!([]), &keys()), Ok(Vec::new()));
 }
 
 #[test]
@@ -157,6 +157,25 @@ fn settings_that_get_has_returned_are_not_encrypted_twice() {
     let after = replaced(&before, json!({"type": "postgres_cdc_rls", "settings": given})).expect("valid");
     assert_eq!(after.settings["db_host"], before.settings["db_host"]);
     assert_eq!(decrypted(&after.settings["db_password"]), "another");
+}
+
+#[test]
+fn settings_that_get_has_returned_before_they_were_encrypted_again_are_not_encrypted_twice() {
+    let (before, again) = (stored(database(json!({}))), stored(database(json!({}))));
+    assert_ne!(shown(&before), shown(&again));
+    let given = json!({"type": "postgres_cdc_rls", "settings": shown(&before)});
+    let after = replaced(&again, given).expect("valid");
+    assert_eq!(after.settings, again.settings, "the password, which is not shown, included");
+
+    // The database has become another meanwhile.
+    let other = stored(database(json!({"db_host": "another.example"})));
+    let mut given = shown(&before);
+    given["db_password"] = json!("another");
+    let mut given =
+        replacing(&[other.clone()], &json!([{"type": "postgres_cdc_rls", "settings": given}]), &keys())
+            .expect("complete");
+    let text = "db_host is encrypted, and not as it is stored; it has to be given in plain text";
+    assert_eq!(encrypt(&mut given, &[other], &keys()), Err(json!([{"settings": [text]}])));
 }
 
 #[test]
