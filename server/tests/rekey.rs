@@ -271,7 +271,7 @@ impl Node {
 
     /// The status of a handshake with a token of the tenant's secret.
     async fn handshake(&self, tenant: &str) -> u16 {
-        let token = TokenIssuer::new(&secret(tenant, "jwt_secret")).token(Token::Valid);
+        let token = TokenIssuer::new(secret(tenant, "jwt_secret")).token(Token::Valid);
         let target = format!("/socket/websocket?tenant={tenant}");
         self.world.send(Request::upgrade(&target).header("x-api-key", &token)).await.status
     }

@@ -75,8 +75,7 @@ fn other_names_of_types_and_settings_are_translated() {
     let StoredExtension { kind, settings, .. } = stored(given);
     assert_eq!(kind, "postgres_cdc_rls");
     assert_eq!((&settings["subcriber_pool_size"], settings.get("postgres_changes_pool")), (&json!(9), None));
-    let mut given = settings;
-    given["publication"] = Value::Null;
+    let given = self::settings(json!({"publication": null}));
     let StoredExtension { settings, .. } = stored(json!({"type": "postgres", "settings": given}));
     assert_eq!(settings["publication"], "supabase_realtime");
 }
@@ -171,9 +170,12 @@ fn settings_that_get_has_returned_before_they_were_encrypted_again_are_not_encry
     let other = stored(database(json!({"db_host": "another.example"})));
     let mut given = shown(&before);
     given["db_password"] = json!("another");
-    let mut given =
-        replacing(&[other.clone()], &json!([{"type": "postgres_cdc_rls", "settings": given}]), &keys())
-            .expect("complete");
+    let mut given = replacing(
+        std::slice::from_ref(&other),
+        &json!([{"type": "postgres_cdc_rls", "settings": given}]),
+        &keys(),
+    )
+    .expect("complete");
     let text = "db_host is encrypted, and not as it is stored; it has to be given in plain text";
     assert_eq!(encrypt(&mut given, &[other], &keys()), Err(json!([{"settings": [text]}])));
 }
