@@ -75,7 +75,7 @@ enum Command {
     Migrate(migrate::Args),
     /// Maintain what the server remembers
     #[command(subcommand)]
-    Store(store::Command),
+    Store(store::StoreCommand),
     /// As `migrate`, for the command line of the Realtime SDK's image: `pnpm db:migrate`
     #[command(hide = true)]
     Pnpm(migrate::PnpmArgs),

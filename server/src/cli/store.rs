@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 /// What is to be done.
 #[derive(Debug, clap::Subcommand)]
-pub enum Command {
+pub enum StoreCommand {
     /// Encrypt the secrets of all tenants with the current key
     Rekey(rekey::Args),
 }
@@ -15,8 +15,8 @@ pub enum Command {
 ///
 /// # Errors
 /// The reason why it has failed.
-pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
+pub async fn run(command: StoreCommand) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Rekey(args) => rekey::run(&args).await,
+        StoreCommand::Rekey(args) => rekey::run(&args).await,
     }
 }

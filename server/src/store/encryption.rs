@@ -71,7 +71,7 @@ pub enum EncryptionError {
     /// It is in neither form.
     #[error("it is not encrypted")]
     NotEncrypted,
-    /// It is decrypted, and of no length. With an empty secret anybody could sign tokens.
+    /// It is decrypted, and of no length. Every client could sign tokens with an empty secret.
     #[error("it is empty")]
     Empty,
 }

@@ -1,6 +1,6 @@
 //! Encrypts the secrets of all stored tenants with the current key.
 //!
-//! One tenant at a time, each in a transaction that replaces what was read: whoever changes a tenant meanwhile is not
+//! One tenant at a time, each in a transaction that replaces what was read: a change that another writer makes meanwhile is not
 //! overwritten. A secret that is under the current key already stays as it is, so this may be interrupted at any moment, and
 //! then begun again. A secret that no key decrypts stays as well, and is reported.
 

@@ -1,3 +1,5 @@
+//! Changes of a tenant that overtake each other, and names that differ in case alone.
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hub::MemoryBudget;
