@@ -8,7 +8,9 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 use parking_lot::Mutex;
 
-use super::{Migrate, Migration, MigrationStatus, Revision, StoreError, StoredTenant, TenantStore};
+use super::{
+    Migrate, Migration, MigrationStatus, Revision, StoreError, StoreKind, StoredTenant, TenantStore,
+};
 
 /// Tenants in memory.
 #[derive(Debug, Default)]
@@ -54,6 +56,10 @@ impl Migrate for MemoryStore {
 }
 
 impl TenantStore for MemoryStore {
+    fn kind(&self) -> StoreKind {
+        StoreKind::Memory
+    }
+
     fn tenants(&self) -> BoxFuture<'_, Result<Vec<StoredTenant>, StoreError>> {
         ready(Ok(self.tenants.lock().values().cloned().collect())).boxed()
     }

@@ -31,8 +31,33 @@ pub use self::postgres::PostgresStore;
 pub use self::sqlite::SqliteStore;
 pub use self::tenant::{Revision, StoredExtension, StoredTenant};
 
+/// What a store is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreKind {
+    /// A PostgreSQL, which nodes may share.
+    Postgres,
+    /// A file of this server.
+    Sqlite,
+    /// The memory of this process.
+    Memory,
+}
+
+impl StoreKind {
+    /// Its name in `/status`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Postgres => "postgres",
+            Self::Sqlite => "sqlite",
+            Self::Memory => "memory",
+        }
+    }
+}
+
 /// Tenants that are created and changed while the server runs.
 pub trait TenantStore: std::fmt::Debug + Send + Sync {
+    /// What it is.
+    fn kind(&self) -> StoreKind;
+
     /// All tenants, by name.
     fn tenants(&self) -> BoxFuture<'_, Result<Vec<StoredTenant>, StoreError>>;
 

@@ -11,7 +11,7 @@ use sqlx::{Connection as _, Executor as _, PgConnection, PgPool, Postgres, Trans
 
 use super::migration::{Migration, MigrationStatus, migrations};
 use super::row::{COLUMNS, bind_columns};
-use super::{Migrate, Revision, StoreError, StoredExtension, StoredTenant, TenantStore};
+use super::{Migrate, Revision, StoreError, StoreKind, StoredExtension, StoredTenant, TenantStore};
 
 const MIGRATIONS: &[Migration] = migrations!(
     "postgres":
@@ -187,6 +187,10 @@ impl Migrate for PostgresStore {
 }
 
 impl TenantStore for PostgresStore {
+    fn kind(&self) -> StoreKind {
+        StoreKind::Postgres
+    }
+
     fn tenants(&self) -> BoxFuture<'_, Result<Vec<StoredTenant>, StoreError>> {
         async move {
             let query = select("ORDER BY t.external_id");

@@ -11,7 +11,7 @@ use sqlx::{Executor as _, Sqlite, SqlitePool, Transaction};
 
 use super::migration::{Migration, MigrationStatus, migrations};
 use super::row::{COLUMNS, bind_columns};
-use super::{Migrate, Revision, StoreError, StoredExtension, StoredTenant, TenantStore};
+use super::{Migrate, Revision, StoreError, StoreKind, StoredExtension, StoredTenant, TenantStore};
 
 const MIGRATIONS: &[Migration] = migrations!("sqlite": "1_create_tenants");
 
@@ -103,6 +103,10 @@ impl Migrate for SqliteStore {
 }
 
 impl TenantStore for SqliteStore {
+    fn kind(&self) -> StoreKind {
+        StoreKind::Sqlite
+    }
+
     fn tenants(&self) -> BoxFuture<'_, Result<Vec<StoredTenant>, StoreError>> {
         async move {
             let query = select("ORDER BY external_id");

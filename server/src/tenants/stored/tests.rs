@@ -23,6 +23,10 @@ struct SlowFirstLookup {
 }
 
 impl TenantStore for SlowFirstLookup {
+    fn kind(&self) -> StoreKind {
+        self.memory.kind()
+    }
+
     fn tenants(&self) -> BoxFuture<'_, Result<Vec<StoredTenant>, StoreError>> {
         self.memory.tenants()
     }
