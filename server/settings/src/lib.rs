@@ -29,6 +29,7 @@ mod problem;
 mod reference;
 mod regions;
 mod secrets;
+mod seed;
 mod server;
 mod shape;
 mod store;
@@ -55,6 +56,7 @@ pub use presence::Presence;
 pub use problem::{LoadError, Location, Problem};
 pub use reference::{Starter, reference, schema};
 pub use regions::Regions;
+pub use seed::Seed;
 pub use server::{Server, Tls};
 pub use shape::ReloadMode;
 pub use store::{Migrate, Store, StoreTls, WrittenForm};
@@ -87,6 +89,8 @@ pub struct Settings {
     pub bus: Bus,
     /// Where the server keeps what it remembers.
     pub store: Store,
+    /// A tenant that is created in the store at the start.
+    pub seed: Seed,
     /// The region of this node, and which nodes serve a tenant's region.
     pub regions: Regions,
     /// Tokens of operators, for status, metrics and administration.

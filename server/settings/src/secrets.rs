@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::note::Note;
 use crate::problem::Conflict;
 use crate::shape::dotted;
-use crate::{Admin, Auth, Settings};
+use crate::{Admin, Auth, Seed, Settings};
 
 /// A secret shorter than this can be guessed from a token, by trying.
 const WISE_BYTES: usize = 32;
@@ -41,6 +41,10 @@ impl<'a> Signing<'a> {
         Self::new("admin.metrics_jwt_secret", &admin.metrics_jwt_secret)
     }
 
+    fn of_seeded_tenant(seed: &'a Seed) -> Self {
+        Self::new("seed.jwt_secret", &seed.jwt_secret)
+    }
+
     fn shares_with(&self, other: &Self) -> bool {
         self.secrets.iter().any(|secret| other.secrets.contains(secret))
     }
@@ -52,8 +56,8 @@ fn of_tenants(settings: &Settings) -> impl Iterator<Item = Signing<'_>> {
     tenants.flat_map(|(id, tenant)| Signing::of_users(&["tenants", id, "auth"], &tenant.auth))
 }
 
-/// Secrets of tenants that operators have as well. The default tenant may share one with them, as in self-hosted
-/// set-ups of Supabase: the claims of a token tell its users and operators apart.
+/// Secrets of tenants that operators have as well. The default tenant and the one that is seeded may share one with them, as in
+/// self-hosted set-ups of Supabase: the claims of a token tell its users and operators apart.
 pub(crate) fn shared_with_operators(settings: &Settings) -> Vec<Conflict> {
     let [one, more] = Signing::of_operators(&settings.admin);
     let operators = [one, more, Signing::of_metrics(&settings.admin)];
@@ -78,7 +82,8 @@ pub(crate) fn remarks(settings: &Settings) -> impl Iterator<Item = Note> {
 fn short(settings: &Settings) -> Option<String> {
     let signing = Signing::of_users(&["auth"], &settings.auth).into_iter().chain(of_tenants(settings));
     let signing = signing.chain(Signing::of_operators(&settings.admin));
-    let signing = signing.chain([Signing::of_metrics(&settings.admin)]);
+    let signing =
+        signing.chain([Signing::of_metrics(&settings.admin), Signing::of_seeded_tenant(&settings.seed)]);
     let is_short = |one: &Signing<'_>| one.secrets.iter().any(|secret| secret.len() < WISE_BYTES);
     let short: Vec<_> = signing.filter(is_short).map(|one| one.key).collect();
     let shown = short[..short.len().min(NAMES_SHOWN)].join(", ");

@@ -36,7 +36,8 @@ pub struct Server {
     #[schemars(with = "Vec<marks::NetworkText>", extend("x-reload" = "restart"))]
     pub proxy_protocol_from: Vec<String>,
 
-    /// The tenant that `[auth]` and `[limits]` configure, and that a client belongs to if it names none.
+    /// The tenant that `[auth]` and `[limits]` configure, and that a client belongs to if it names none. While `[auth]` has no
+    /// key and `seed.tenant` is set, clients belong to that one, and this one does not exist.
     #[schemars(extend("x-reload" = "restart", "x-kind" = "tenant"))]
     pub default_tenant: String,
 

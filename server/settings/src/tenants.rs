@@ -37,13 +37,16 @@ pub struct Tenant {
 }
 
 impl Settings {
-    /// Every tenant by id, with its effective settings: those of `[tenants]`, and the default one, which is
-    /// `[auth]`, `[limits]` and the rest of its own section.
+    /// Every tenant of the configuration by id, with its effective settings: those of `[tenants]`, and the default one, which is
+    /// `[auth]`, `[limits]` and the rest of its own section. The latter is not among them if the tenant of clients that name
+    /// none is in the store ([`Settings::default_tenant`]).
     pub fn every_tenant(&self) -> BTreeMap<String, Tenant> {
         let mut tenants = self.tenants.clone();
-        let default = tenants.entry(self.server.default_tenant.clone()).or_default();
-        default.auth = self.auth.clone();
-        default.limits = self.limits.clone();
+        if self.stored_default_tenant().is_none() {
+            let default = tenants.entry(self.server.default_tenant.clone()).or_default();
+            default.auth = self.auth.clone();
+            default.limits = self.limits.clone();
+        }
         for tenant in tenants.values_mut() {
             tenant.presence_enabled.get_or_insert(self.presence.enabled);
         }

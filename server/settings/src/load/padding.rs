@@ -24,7 +24,7 @@ pub(super) fn notes(loaded: &Loaded) -> Vec<Note> {
         let location = loaded.merged.location_of(&loaded.layers, default, &path);
         let location = location.map_or_else(String::new, |(_, location)| format!("{location}: "));
         let key = dotted(&path);
-        let signs = path.iter().any(|name| ["auth", "admin"].contains(&name.as_str()));
+        let signs = path.iter().any(|name| ["auth", "admin", "seed"].contains(&name.as_str()));
         let effect = if signs { ", and tokens that do not have it are refused" } else { "" };
         format!("{location}{key} {what}. It is part of the value{effect}: remove it if it is unintended")
     });

@@ -103,7 +103,8 @@ fn theirs(
         return problems.push(layers.len(), problem);
     }
     let (has, is) = if names.len() == 1 { ("has", "is") } else { ("have", "are") };
-    if let Some(other) = superseded(variable, variables) {
+    let superseded = superseded(variable, variables);
+    if let Some(other) = superseded.filter(|_| !(seeding && variable.seeds())) {
         return notes.push(Note::info(format!("{name} is ignored, because {other} is set")));
     }
     match variable.treatment {
@@ -113,7 +114,11 @@ fn theirs(
             }
             let secret_kind = SecretKind::of(target_key(&targets[0]));
             let Some(set) = value(name, secret_kind, variables, layers.len(), problems) else { return };
-            let applicable: Vec<_> = targets.iter().filter(|target| seeding || !target.seeding).collect();
+            let applies = |target: &&TargetKey| match target.seeding {
+                true => seeding,
+                false => superseded.is_none(),
+            };
+            let applicable: Vec<_> = targets.iter().filter(applies).collect();
             if applicable.is_empty() {
                 notes.push(Note::warning(format!("{} applies only under {SEED}=true", set.name)));
             }

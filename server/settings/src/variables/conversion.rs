@@ -27,7 +27,7 @@ pub(crate) enum Conversion {
     Tls,
     /// Whether secrets are written in the current form.
     WrittenForm,
-    /// `true` and nothing else names the tenant that is made.
+    /// `true` and nothing else names the tenant that is created.
     Seed,
 }
 
@@ -93,7 +93,7 @@ impl Conversion {
     /// What to tell when a value changes nothing.
     pub(crate) fn without_effect(self) -> &'static str {
         match self {
-            Self::Seed => "makes no tenant: only `true` does",
+            Self::Seed => "creates no tenant: only `true` does",
             _ => "changes nothing: it is neither ipv4 nor ipv6",
         }
     }
@@ -110,7 +110,7 @@ impl Conversion {
             Self::Json => "as JSON",
             Self::Tls => "`true` is `require`, `false` is `off`",
             Self::WrittenForm => "`true` is `current`, `false` is `legacy`",
-            Self::Seed => "`true` makes `realtime-dev` the default tenant",
+            Self::Seed => "`true` is `realtime-dev`",
         }
     }
 }

@@ -1,7 +1,8 @@
-//! The control plane's database (docs/protocol/operations.md#control-plane-database).
+//! The control plane's database (docs/protocol/operations.md#control-plane-database). The same variables name the database of
+//! the tenant that is seeded, as upstream.
 
 use super::conversion::Conversion;
-use super::variable::{TargetKey, Variable, converted, verbatim};
+use super::variable::{TargetKey, Variable, converted, seeds, verbatim};
 
 const REPLICA: &str = "all reads go to the database itself, and tenants are served from memory";
 
@@ -11,11 +12,11 @@ const fn address(names: &'static [&'static str], targets: &'static [TargetKey]) 
 }
 
 pub(super) const ROWS: &[Variable] = &[
-    address(&["DB_HOST"], &[verbatim("store.host")]),
-    address(&["DB_PORT"], &[verbatim("store.port")]),
-    address(&["DB_USER"], &[verbatim("store.user")]),
-    address(&["DB_PASSWORD"], &[verbatim("store.password")]).secret(),
-    address(&["DB_NAME"], &[verbatim("store.database")]),
+    address(&["DB_HOST"], &[verbatim("store.host"), seeds("seed.db_host")]),
+    address(&["DB_PORT"], &[verbatim("store.port"), seeds("seed.db_port")]),
+    address(&["DB_USER"], &[verbatim("store.user"), seeds("seed.db_user")]),
+    address(&["DB_PASSWORD"], &[verbatim("store.password"), seeds("seed.db_password")]).secret(),
+    address(&["DB_NAME"], &[verbatim("store.database"), seeds("seed.db_name")]),
     Variable::sets(&["DB_AFTER_CONNECT_QUERY"], &[verbatim("store.after_connect_query")]),
     Variable::sets(&["DB_SSL"], &[converted("store.tls_mode", Conversion::Tls)]),
     Variable::sets(&["DB_SSL_CA_CERT"], &[verbatim("store.tls_ca_file")]),

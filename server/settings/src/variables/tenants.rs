@@ -6,16 +6,12 @@ use super::variable::{PlannedFeature, SEED, Variable, converted, seeds, verbatim
 const SUPERVISORS: &str = "there are no supervisors to partition";
 
 pub(super) const ROWS: &[Variable] = &[
-    Variable::sets(&[SEED], &[converted("server.default_tenant", Conversion::Seed)]),
-    Variable::sets(&["SELF_HOST_TENANT_NAME"], &[seeds("server.default_tenant", Conversion::Verbatim)]),
-    Variable::sets(
-        &["API_JWT_SECRET"],
-        &[verbatim("admin.jwt_secret"), seeds("auth.jwt_secret", Conversion::Verbatim)],
-    )
-    .secret(),
+    Variable::sets(&[SEED], &[converted("seed.tenant", Conversion::Seed)]),
+    Variable::sets(&["SELF_HOST_TENANT_NAME"], &[seeds("seed.tenant")]),
+    Variable::sets(&["API_JWT_SECRET"], &[verbatim("admin.jwt_secret"), seeds("seed.jwt_secret")]).secret(),
     Variable::sets(&["API_JWT_SECRET_NEXT"], &[converted("admin.jwt_secrets", Conversion::SingleItem)])
         .secret(),
-    Variable::sets(&["API_JWT_JWKS"], &[seeds("auth.jwt_jwks", Conversion::Verbatim)]).secret(),
+    Variable::sets(&["API_JWT_JWKS"], &[seeds("seed.jwt_jwks")]).secret(),
     Variable::sets(&["API_TOKEN_BLOCKLIST"], &[verbatim("admin.token_blocklist")]).secret(),
     Variable::sets(&["METRICS_JWT_SECRET"], &[verbatim("admin.metrics_jwt_secret")]).secret(),
     Variable::sets(&["METRICS_TOKEN_BLOCKLIST"], &[verbatim("admin.metrics_token_blocklist")]).secret(),

@@ -32,14 +32,14 @@ const SET: &[Case] = &[
     ("REQUEST_ID_BAGGAGE_KEY", "trace", &[("/server/request_id_baggage_key", r#""trace""#)]),
     ("DISABLE_HEALTHCHECK_LOGGING", "TRUE", &[("/telemetry/log_health_checks", "false")]),
     ("DISABLE_HEALTHCHECK_LOGGING", "0", &[("/telemetry/log_health_checks", "true")]),
-    ("SEED_SELF_HOST", "true", &[("/server/default_tenant", r#""realtime-dev""#)]),
-    ("SELF_HOST_TENANT_NAME", "acme", &[("/server/default_tenant", r#""acme""#)]),
+    ("SEED_SELF_HOST", "true", &[("/seed/tenant", r#""realtime-dev""#)]),
+    ("SELF_HOST_TENANT_NAME", "acme", &[("/seed/tenant", r#""acme""#)]),
     (
         "API_JWT_SECRET",
         "operators, in thirty-two bytes or a few more",
         &[
             ("/admin/jwt_secret", r#""operators, in thirty-two bytes or a few more""#),
-            ("/auth/jwt_secret", r#""operators, in thirty-two bytes or a few more""#),
+            ("/seed/jwt_secret", r#""operators, in thirty-two bytes or a few more""#),
         ],
     ),
     (
@@ -47,7 +47,7 @@ const SET: &[Case] = &[
         "next, in thirty-two bytes or a few more",
         &[("/admin/jwt_secrets", r#"["next, in thirty-two bytes or a few more"]"#)],
     ),
-    ("API_JWT_JWKS", r#"{"keys":[]}"#, &[("/auth/jwt_jwks", r#""{\"keys\":[]}""#)]),
+    ("API_JWT_JWKS", r#"{"keys":[]}"#, &[("/seed/jwt_jwks", r#""{\"keys\":[]}""#)]),
     ("API_TOKEN_BLOCKLIST", "a, b", &[("/admin/token_blocklist", r#"["a","b"]"#)]),
     (
         "METRICS_JWT_SECRET",
@@ -68,11 +68,11 @@ const SET: &[Case] = &[
     ("CLIENT_PRESENCE_WINDOW_MS", "15000", &[("/limits/client_presence_window_ms", "15000")]),
     ("TENANT_CACHE_EXPIRATION_IN_MS", "30000", &[("/store/refresh", r#""30s""#)]),
     ("DATABASE_URL", "postgres://db", &[("/store/url", r#""postgres://db""#)]),
-    ("DB_HOST", "db", &[("/store/host", r#""db""#)]),
-    ("DB_PORT", "5433", &[("/store/port", "5433")]),
-    ("DB_USER", "owner", &[("/store/user", r#""owner""#)]),
-    ("DB_PASSWORD", "long", &[("/store/password", r#""long""#)]),
-    ("DB_NAME", "realtime", &[("/store/database", r#""realtime""#)]),
+    ("DB_HOST", "db", &[("/store/host", r#""db""#), ("/seed/db_host", r#""db""#)]),
+    ("DB_PORT", "5433", &[("/store/port", "5433"), ("/seed/db_port", "5433")]),
+    ("DB_USER", "owner", &[("/store/user", r#""owner""#), ("/seed/db_user", r#""owner""#)]),
+    ("DB_PASSWORD", "long", &[("/store/password", r#""long""#), ("/seed/db_password", r#""long""#)]),
+    ("DB_NAME", "realtime", &[("/store/database", r#""realtime""#), ("/seed/db_name", r#""realtime""#)]),
     ("DB_AFTER_CONNECT_QUERY", "SELECT 1", &[("/store/after_connect_query", r#""SELECT 1""#)]),
     ("DB_SSL", "true", &[("/store/tls_mode", r#""require""#)]),
     ("DB_SSL", "0", &[("/store/tls_mode", r#""off""#)]),
@@ -124,10 +124,9 @@ fn notes(loaded: &Loaded) -> Vec<&str> {
     loaded.notes.iter().map(|note| note.text.as_str()).collect()
 }
 
-/// The variable and, for those that only count then, the one that makes the default tenant.
+/// The variable and, for those that only count then, the one that creates a tenant.
 fn seeding<'a>(variable: &Variable, name: &'a str, value: &'a str) -> Vec<(&'a str, &'a str)> {
-    let seeds = matches!(variable.treatment, Treatment::Sets(targets) if targets.iter().any(|t| t.seeding));
-    let seed = seeds.then_some((super::SEED, "true"));
+    let seed = variable.seeds().then_some((super::SEED, "true"));
     seed.into_iter().chain([(name, value)]).collect()
 }
 
@@ -157,7 +156,9 @@ fn sets(variable: &Variable, name: &str, keys: usize) {
             let expected: Value = serde_json::from_str(expected).expect("JSON");
             assert_eq!(loaded.values.as_json().pointer(key), Some(&expected), "{name}={value} sets {key}");
         }
-        assert_eq!(notes(&loaded), [""; 0], "{name} does something");
+        // Without a database it has a remark, which is not about the variable.
+        let about_it: Vec<_> = notes(&loaded).into_iter().filter(|_| *name != *"REDIS_URL").collect();
+        assert_eq!(about_it, [""; 0], "{name} does something");
     }
 }
 
@@ -215,7 +216,7 @@ fn a_wrong_value_is_reported_with_the_variables_name() {
 }
 
 #[test]
-fn the_tenant_of_supabases_compose_file_is_made() {
+fn the_tenant_of_supabases_compose_file_is_created_in_the_store() {
     const OPERATORS: &str = "operators, in thirty-two bytes or a few more";
     let env = [
         ("SEED_SELF_HOST", "true"),
@@ -223,12 +224,9 @@ fn the_tenant_of_supabases_compose_file_is_made() {
         ("API_JWT_SECRET", OPERATORS),
         ("API_JWT_JWKS", r#"{"keys":[]}"#),
     ];
-    let auth = |env: &[(&str, &str)]| with(env).values.as_json()["auth"].clone();
-    assert_eq!(with(&env).settings.every_tenant().into_keys().collect::<Vec<_>>(), ["dev"]);
-    assert_eq!(auth(&env)["jwt_secret"], OPERATORS);
-    let own = [&env[..], &[("JWT_SECRET", "users")]].concat();
-    assert_eq!(auth(&own)["jwt_secret"], "users", "one of its own comes first");
-    assert_eq!(auth(&env[1..3])["jwt_secret"], json!(null), "it is not requested");
+    let seed = |env: &[(&str, &str)]| with(env).values.as_json()["seed"].clone();
+    assert_eq!((&seed(&env)["tenant"], &seed(&env)["jwt_secret"]), (&json!("dev"), &json!(OPERATORS)));
+    assert_eq!(seed(&env[1..3])["jwt_secret"], json!(null), "it is not requested");
     assert_eq!(
         notes(&with(&env[1..])),
         [
@@ -238,8 +236,22 @@ fn the_tenant_of_supabases_compose_file_is_made() {
     );
     assert_eq!(
         notes(&with(&[("SEED_SELF_HOST", "1")])),
-        ["SEED_SELF_HOST makes no tenant: only `true` does"]
+        ["SEED_SELF_HOST creates no tenant: only `true` does"]
     );
+}
+
+#[test]
+fn clients_that_name_no_tenant_belong_to_the_one_with_a_key() {
+    const SEEDED: [(&str, &str); 2] =
+        [("SEED_SELF_HOST", "true"), ("API_JWT_SECRET", "operators, in 32 bytes or a few")];
+    let tenants = |env: &[(&str, &str)]| {
+        let settings = with(env).settings;
+        (settings.default_tenant().to_owned(), settings.every_tenant().into_keys().collect::<Vec<_>>())
+    };
+    assert_eq!(tenants(&SEEDED), ("realtime-dev".into(), vec![]));
+    let both = [&SEEDED[..], &[("JWT_SECRET", "users")]].concat();
+    assert_eq!(tenants(&both), ("default".into(), vec!["default".into()]));
+    assert_eq!(tenants(&SEEDED[..1]), ("default".into(), vec!["default".into()]), "it has no key");
 }
 
 #[test]
@@ -261,6 +273,14 @@ fn a_databases_address_beats_its_parts() {
     let loaded = with(&[("DB_HOST", "db"), ("DATABASE_URL", "postgres://db"), ("DB_SSL", "true")]);
     assert_eq!(notes(&loaded), ["DB_HOST is ignored, because DATABASE_URL is set"]);
     assert_eq!(loaded.values.as_json()["store"]["tls_mode"], "require");
+}
+
+#[test]
+fn beside_a_databases_address_its_parts_are_those_of_the_seeded_tenants_database() {
+    let loaded = with(&[("DB_HOST", "db"), ("DATABASE_URL", "postgres://other"), ("SEED_SELF_HOST", "true")]);
+    let values = loaded.values.as_json();
+    assert_eq!((&values["seed"]["db_host"], &values["store"]["host"]), (&json!("db"), &json!(null)));
+    assert_eq!(notes(&loaded), [""; 0]);
 }
 
 #[test]

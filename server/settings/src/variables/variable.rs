@@ -32,7 +32,7 @@ pub(crate) enum Treatment {
 pub(crate) struct TargetKey {
     pub key: &'static str,
     pub conversion: Conversion,
-    /// Only under `SEED_SELF_HOST=true`, which makes the default tenant.
+    /// Only under `SEED_SELF_HOST=true`, which creates a tenant.
     pub seeding: bool,
 }
 
@@ -61,7 +61,7 @@ impl PlannedFeature {
     }
 }
 
-/// The variable that makes the default tenant out of those of the management API.
+/// The variable that creates a tenant out of those of the management API and of the database.
 pub(crate) const SEED: &str = "SEED_SELF_HOST";
 
 impl Variable {
@@ -85,6 +85,11 @@ impl Variable {
         Self::new(names, Treatment::Planned(part))
     }
 
+    /// Whether it sets a key of the tenant that is to be created.
+    pub(crate) fn seeds(&self) -> bool {
+        matches!(self.treatment, Treatment::Sets(targets) if targets.iter().any(|target| target.seeding))
+    }
+
     pub(super) const fn secret(self) -> Self {
         Self { secret: true, ..self }
     }
@@ -104,7 +109,7 @@ pub(super) const fn converted(key: &'static str, conversion: Conversion) -> Targ
     TargetKey { key, conversion, seeding: false }
 }
 
-/// A key of the default tenant that is to be made.
-pub(super) const fn seeds(key: &'static str, conversion: Conversion) -> TargetKey {
-    TargetKey { key, conversion, seeding: true }
+/// A key of the tenant that is to be created, set to the variable's value as it is.
+pub(super) const fn seeds(key: &'static str) -> TargetKey {
+    TargetKey { key, conversion: Conversion::Verbatim, seeding: true }
 }

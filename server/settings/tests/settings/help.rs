@@ -12,9 +12,9 @@ fn help(file: &str, variables: &[(&str, &str)]) -> Vec<String> {
 fn a_key_in_the_wrong_section_is_reported_with_the_right_one() {
     for (file, expected) in [
         // What the variable JWT_SECRET sets comes first.
-        ("[server]\njwt_secret = 's'", "auth.jwt_secret or admin.jwt_secret"),
-        ("jwt_secret = 's'", "auth.jwt_secret or admin.jwt_secret"),
-        ("[server]\njwt_secert = 's'", "auth.jwt_secret or admin.jwt_secret"),
+        ("[server]\njwt_secret = 's'", "auth.jwt_secret or seed.jwt_secret or admin.jwt_secret"),
+        ("jwt_secret = 's'", "auth.jwt_secret or seed.jwt_secret or admin.jwt_secret"),
+        ("[server]\njwt_secert = 's'", "auth.jwt_secret or seed.jwt_secret or admin.jwt_secret"),
         ("[server]\ncert_file = '/c'", "server.tls.cert_file"),
         ("[server.tls]\nport = 1", "server.port"),
         // Under a tenant, the tenant's own key comes before the one for all.
@@ -27,7 +27,7 @@ fn a_key_in_the_wrong_section_is_reported_with_the_right_one() {
         ("[tenant.acme]\nsuspended = true", "tenants"),
         // A section that is a part of the name, or of the path.
         ("[redis]\nurl = 'redis://h'", "bus.redis_url"),
-        ("[jwt]\nsecret = 's'", "auth.jwt_secret or admin.jwt_secret"),
+        ("[jwt]\nsecret = 's'", "auth.jwt_secret or seed.jwt_secret or admin.jwt_secret"),
         ("[tls]\ncert_file = '/c'\nkey_file = '/k'", "server.tls.cert_file or server.tls.key_file"),
         ("[Server]\nport = 1", "server"),
         ("[limits]\nmaxJoinsPerSecond = 1", "limits.max_joins_per_second"),
@@ -54,7 +54,10 @@ fn a_variable_with_other_underscores_is_reported_with_the_right_name() {
             "REALTIME__TENANTS__ACME__LIMITS_MAX_CONNECTIONS",
             "REALTIME__TENANTS__ACME__LIMITS__MAX_CONNECTIONS",
         ),
-        ("REALTIME__JWT_SECRET", "REALTIME__AUTH__JWT_SECRET or REALTIME__ADMIN__JWT_SECRET"),
+        (
+            "REALTIME__JWT_SECRET",
+            "REALTIME__AUTH__JWT_SECRET or REALTIME__SEED__JWT_SECRET or REALTIME__ADMIN__JWT_SECRET",
+        ),
         ("REALTIME__LIMITS__MAX_JOIN_PER_SECOND", "REALTIME__LIMITS__MAX_JOINS_PER_SECOND"),
     ] {
         assert_eq!(help("", &[(name, "1")]), [format!("did you mean {expected}?")], "{name}");

@@ -153,6 +153,6 @@ fn words_of_variables_are_read_without_case() {
     }
     let seeded =
         good("", &[("SEED_SELF_HOST", "True"), ("SELF_HOST_TENANT_NAME", "dev"), ("API_JWT_SECRET", LONG)]);
-    assert_eq!(seeded.server.default_tenant, "dev");
-    assert_eq!(seeded.auth.jwt_secret.expect("seeded").expose_secret(), LONG);
+    assert_eq!(seeded.seed.tenant.as_deref(), Some("dev"));
+    assert_eq!(seeded.seed.jwt_secret.expect("seeded").expose_secret(), LONG);
 }
