@@ -8,7 +8,8 @@ use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use crate::{marks, units};
+use crate::note::Note;
+use crate::{Settings, marks, units};
 
 /// Where the server keeps what it remembers: tenants that are created over HTTP. Without a database that is an SQLite file
 /// in `server.data_dir`.
@@ -161,6 +162,19 @@ impl Default for Store {
             migrate: Migrate::OnStart,
             refresh: Duration::from_secs(30),
         }
+    }
+}
+
+impl Settings {
+    /// Nodes that exchange messages and do not share what they remember.
+    pub(crate) fn store_remark(&self) -> Option<Note> {
+        let is_split = self.bus.redis_url.is_some() && !self.store.is_shared();
+        is_split.then(|| {
+            Note::warning(
+                "`bus.redis_url` joins nodes, and each has a store of its own: tenants cannot be changed over HTTP. Set \
+                 DATABASE_URL (`store.url`) on all nodes",
+            )
+        })
     }
 }
 

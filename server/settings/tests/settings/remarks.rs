@@ -32,7 +32,7 @@ fn a_short_secret_is_reported_in_every_source() {
         assert_eq!(remarks(file, &[]), [short(key)]);
     }
     // They do not sign tokens.
-    assert_eq!(remarks("admin.token_blocklist = ['a']\nbus.redis_url = 'redis://:a@redis'", &[]), [""; 0]);
+    assert_eq!(remarks("admin.token_blocklist = ['a']", &[]), [""; 0]);
 }
 
 #[test]
@@ -105,4 +105,13 @@ fn a_metrics_secret_that_is_also_the_operators_is_reported() {
     assert_eq!(remarks(("API_JWT_SECRET_NEXT", LONG)), [remark("admin.jwt_secrets")]);
     let other = format!("{LONG}, another");
     assert_eq!(remarks(("API_JWT_SECRET", &other)), [""; 0]);
+}
+
+#[test]
+fn nodes_that_share_no_store_are_remarked() {
+    let redis = ("REDIS_URL", "redis://redis:6379");
+    let alone = remarks("", &[redis]);
+    assert!(matches!(&alone[..], [one] if one.contains("DATABASE_URL")), "{alone:?}");
+    assert_eq!(remarks("", &[redis, ("DATABASE_URL", "postgres://db")]), [""; 0]);
+    assert_eq!(remarks("", &[redis, ("DB_HOST", "db")]), [""; 0]);
 }
