@@ -11,7 +11,7 @@ use std::time::SystemTime;
 use http::{HeaderMap, header};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
-use settings::{Admin, Auth};
+use settings::{Admin, Auth, Seed};
 use subtle::ConstantTimeEq;
 
 use super::TokenError;
@@ -75,11 +75,11 @@ impl Denied {
 }
 
 impl Operators {
-    /// Accepts the secrets of `admin`. The claim validators and the leeway of `auth`, the default tenant's, apply here
-    /// too.
-    pub fn new(admin: &Admin, auth: &Auth) -> Self {
+    /// Accepts the secrets of `admin`, which the users of the tenant that `seed` creates may have as well as those of `auth`, the
+    /// default tenant's. The claim validators and the leeway of `auth` apply here too.
+    pub fn new(admin: &Admin, auth: &Auth, seed: &Seed) -> Self {
         let secrets = Secrets::new(admin.jwt_secret.iter().chain(&admin.jwt_secrets));
-        let verifier = |secrets, blocklist| OperatorVerifier::new(secrets, blocklist, auth);
+        let verifier = |secrets, blocklist| OperatorVerifier::new(secrets, blocklist, auth, seed);
         let metrics = admin.metrics_jwt_secret.as_ref();
         Self {
             management: verifier(secrets, &admin.token_blocklist),
@@ -123,7 +123,7 @@ impl Operators {
 #[derive(Debug)]
 struct OperatorVerifier {
     secrets: Secrets,
-    /// The secrets of the default tenant's users, which may be among `secrets`.
+    /// The secrets of the users of the default tenant and of the one that is created at the start, which may be among `secrets`.
     user_secrets: Secrets,
     blocklist: Box<[SecretString]>,
     rules: Rules,
@@ -131,12 +131,14 @@ struct OperatorVerifier {
 }
 
 impl OperatorVerifier {
-    fn new(secrets: Secrets, blocklist: &[SecretString], auth: &Auth) -> Self {
+    fn new(secrets: Secrets, blocklist: &[SecretString], auth: &Auth, seed: &Seed) -> Self {
         // Cleaned like the tokens they are compared with, so that an encoded form of a token is blocked too.
         let blocklist = blocklist.iter().filter_map(|token| clean(token.expose_secret()));
         Self {
             secrets,
-            user_secrets: Secrets::new(auth.jwt_secret.iter().chain(&auth.jwt_secrets)),
+            user_secrets: Secrets::new(
+                auth.jwt_secret.iter().chain(&auth.jwt_secrets).chain(&seed.jwt_secret),
+            ),
             blocklist: blocklist.map(SecretString::from).collect(),
             rules: Rules::for_operators(auth),
             warnings: TokenWarnings::default(),

@@ -118,7 +118,7 @@ fn issue(settings: &Settings, args: Args, now: SystemTime) -> anyhow::Result<(St
     };
     let mut claims = with_validated_claims(*args.claims, &settings.auth);
     if let Some(sub) = args.sub {
-        claims.extend(operators_name(sub, &secret, &settings.auth));
+        claims.extend(operators_name(sub, &secret, settings));
     }
     let about = format!(
         "A token for {holder}, signed with {source}. It is valid for {lifetime}.\n\
@@ -139,13 +139,18 @@ pub(super) fn of_operator(
 ) -> anyhow::Result<SecretString> {
     let Secret { secret, .. } = secret::of_operators(settings)?;
     let mut claims = with_validated_claims(Map::new(), &settings.auth);
-    claims.extend(operators_name(sub.into(), &secret, &settings.auth));
+    claims.extend(operators_name(sub.into(), &secret, settings));
     Ok(sign_operator(&secret, claims, now, expires_in).into())
 }
 
 /// The claims that name an operator in a token that `secret` signs.
-fn operators_name(sub: String, secret: &SecretString, users: &Auth) -> impl Iterator<Item = (String, Value)> {
-    let mut of_users = users.jwt_secret.iter().chain(&users.jwt_secrets).map(ExposeSecret::expose_secret);
+fn operators_name(
+    sub: String,
+    secret: &SecretString,
+    settings: &Settings,
+) -> impl Iterator<Item = (String, Value)> {
+    let of_users = settings.auth.jwt_secret.iter().chain(&settings.auth.jwt_secrets);
+    let mut of_users = of_users.chain(&settings.seed.jwt_secret).map(ExposeSecret::expose_secret);
     // Without it, a token that names someone is a user's.
     let operator =
         of_users.any(|users| users == secret.expose_secret()).then_some(("operator".into(), true.into()));

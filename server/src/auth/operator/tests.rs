@@ -56,7 +56,7 @@ fn authenticate(operators: &Operators, token: &str) -> Result<(), Denied> {
 
 #[test]
 fn a_valid_token_without_a_role_is_accepted() {
-    let operators = Operators::new(&admin(), &auth());
+    let operators = Operators::new(&admin(), &auth(), &Seed::default());
     for claims in [
         json!({}),
         json!({"exp": NOW + 1}),
@@ -74,7 +74,7 @@ fn a_valid_token_without_a_role_is_accepted() {
 
 #[test]
 fn other_tokens_are_denied() {
-    let operators = Operators::new(&admin(), &auth());
+    let operators = Operators::new(&admin(), &auth(), &Seed::default());
     for (claims, why) in [
         (json!({"exp": NOW}), TokenError::Expired { seconds_ago: 0 }.into()),
         (json!({"exp": "soon"}), TokenError::InvalidExpiry.into()),
@@ -100,9 +100,18 @@ fn other_tokens_are_denied() {
 }
 
 #[test]
+fn a_user_of_the_seeded_tenant_is_no_operator() {
+    let seed = Seed { jwt_secret: Some("operators".into()), ..Seed::default() };
+    let operators = Operators::new(&admin(), &Auth::default(), &seed);
+    let user = json!({"sub": "ann", "permissions": ["*"]});
+    assert_eq!(authenticate(&operators, &token("operators", &user)), Err(Denied::User));
+    assert_eq!(authenticate(&operators, &token("operators", &json!({"sub": ""}))), Ok(()));
+}
+
+#[test]
 fn a_users_token_is_denied_even_when_both_share_a_secret() {
     let shared = Auth { jwt_secret: Some("operators".into()), ..Auth::default() };
-    let operators = Operators::new(&admin(), &shared);
+    let operators = Operators::new(&admin(), &shared, &Seed::default());
     let users = Verifier::new(&shared, None);
     for claims in [
         json!({"role": "authenticated", "sub": "ann", "exp": NOW + 1}),
@@ -132,7 +141,7 @@ fn a_users_token_is_denied_even_when_both_share_a_secret() {
 
 #[test]
 fn one_header_with_the_exact_scheme_is_required() {
-    let operators = Operators::new(&admin(), &auth());
+    let operators = Operators::new(&admin(), &auth(), &Seed::default());
     let good = &*format!("Bearer {}", token("operators", &json!({})));
     let authenticate = |values: &[&str]| operators.authenticate(&headers(values), now()).map(drop);
     assert_eq!(authenticate(&[good]), Ok(()));
@@ -155,7 +164,7 @@ fn one_header_with_the_exact_scheme_is_required() {
 fn a_blocked_token_is_denied_in_every_encoding() {
     let blocked = token("operators", &json!({"jti": "leaked"}));
     let admin = Admin { token_blocklist: vec!["".into(), blocked.clone().into()], ..admin() };
-    let operators = Operators::new(&admin, &auth());
+    let operators = Operators::new(&admin, &auth(), &Seed::default());
     for encoded in [blocked.clone(), blocked.replace('.', "%2E"), format!("  {blocked} ")] {
         assert_eq!(authenticate(&operators, &encoded), Err(Denied::Blocked), "{encoded}");
     }
@@ -182,7 +191,7 @@ fn claim_validators_apply_to_operators() {
         leeway: Duration::from_secs(10),
         ..auth()
     };
-    let operators = Operators::new(&admin(), &auth);
+    let operators = Operators::new(&admin(), &auth, &Seed::default());
     assert_eq!(
         authenticate(&operators, &token("operators", &json!({"env": "prod", "exp": NOW - 9}))),
         Ok(())
@@ -197,7 +206,7 @@ fn claim_validators_apply_to_operators() {
 
 #[test]
 fn without_a_secret_operator_routes_are_closed_and_metrics_are_public() {
-    let operators = Operators::new(&Admin::default(), &auth());
+    let operators = Operators::new(&Admin::default(), &auth(), &Seed::default());
     assert_eq!(authenticate(&operators, &token("", &json!({}))), Err(Denied::Closed));
     assert_eq!(authenticate(&operators, &token("users", &json!({}))), Err(Denied::Closed));
     assert_eq!(operators.authenticate_for_metrics(&HeaderMap::new(), now()), Ok(()));
@@ -207,7 +216,7 @@ fn without_a_secret_operator_routes_are_closed_and_metrics_are_public() {
 fn metrics_have_separate_tokens() {
     let admin =
         Admin { metrics_token_blocklist: vec![token("scrapers", &json!({"n": 1})).into()], ..admin() };
-    let operators = Operators::new(&admin, &auth());
+    let operators = Operators::new(&admin, &auth(), &Seed::default());
     let authenticate = |secret: &str, claims: Value| {
         operators.authenticate_for_metrics(&with_token(&token(secret, &claims)), now())
     };
@@ -221,7 +230,7 @@ fn metrics_have_separate_tokens() {
 #[test]
 fn the_debug_output_has_no_secret() {
     let admin = Admin { token_blocklist: vec!["leaked".into()], ..admin() };
-    let output = format!("{:?}", Operators::new(&admin, &auth()));
+    let output = format!("{:?}", Operators::new(&admin, &auth(), &Seed::default()));
     for secret in ["operators", "scrapers", "leaked", "next"] {
         assert!(!output.contains(&format!("\"{secret}")), "{output}");
     }

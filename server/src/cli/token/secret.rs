@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use secrecy::SecretString;
 use settings::file_access::{self, SizeLimit};
-use settings::{Auth, Settings};
+use settings::{Auth, Seed, Settings};
 
 use crate::cli::data_dir::DataDir;
 
@@ -22,6 +22,10 @@ pub(super) fn of_users<'a>(
     settings: &'a Settings,
     tenant: Option<&str>,
 ) -> anyhow::Result<(&'a Auth, Secret)> {
+    let id = tenant.unwrap_or(settings.default_tenant());
+    if settings.seed.tenant.as_deref() == Some(id) && !settings.every_tenant().contains_key(id) {
+        return Ok((&settings.auth, of_seeded_tenant(&settings.seed)?));
+    }
     match tenant.filter(|id| **id != *settings.server.default_tenant) {
         None => Ok((&settings.auth, of_default_tenant(settings)?)),
         Some(id) => {
@@ -35,6 +39,14 @@ pub(super) fn of_users<'a>(
             Ok((auth, Secret { secret, source: format!("the secret of the tenant `{id}`") }))
         }
     }
+}
+
+/// The secret that the tenant has which is created at the start, unless it was given another over HTTP.
+fn of_seeded_tenant(seed: &Seed) -> anyhow::Result<Secret> {
+    let secret = seed.jwt_secret.clone().context(
+        "there is no secret to sign with: set API_JWT_SECRET, or have tokens signed by the identity provider of the tenant",
+    )?;
+    Ok(Secret { secret, source: "the secret of the tenant that is created at the start".into() })
 }
 
 /// The secret for operators.

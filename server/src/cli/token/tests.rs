@@ -91,7 +91,8 @@ fn tokens_for_operators_and_for_metrics() {
     settings.admin.jwt_secret = Some("operators".into());
     settings.admin.metrics_jwt_secret = Some("metrics".into());
     settings.auth.claim_validators = [("env".into(), json!("prod"))].into();
-    let (operators, now) = (Operators::new(&settings.admin, &settings.auth), SystemTime::now());
+    let (operators, now) =
+        (Operators::new(&settings.admin, &settings.auth, &settings.seed), SystemTime::now());
     let headers = |line: &str| {
         let words: Vec<_> = line.split(' ').collect();
         let value = HeaderValue::from_str(&format!("Bearer {}", token(&settings, &words, now)));
@@ -110,7 +111,7 @@ fn tokens_for_operators_and_for_metrics() {
     assert!(error.starts_with("a token with a `role` is a user's"), "{error}");
     settings.auth.jwt_secret = settings.admin.jwt_secret.clone();
     // One secret for both: the token says whose it is.
-    let operators = Operators::new(&settings.admin, &settings.auth);
+    let operators = Operators::new(&settings.admin, &settings.auth, &settings.seed);
     let (token, _about) = issue(&settings, args(&["--operator", "--sub", "ann"]), now).expect("a token");
     let headers = [(header::AUTHORIZATION, format!("Bearer {token}").parse().expect("a header"))];
     let operator = operators.authenticate(&HeaderMap::from_iter(headers), now).expect("an operator's");
