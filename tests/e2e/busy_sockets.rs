@@ -15,7 +15,8 @@ async fn world_without_memory(change: impl FnOnce(&mut Settings)) -> (World, Mem
     })
     .await;
     let node = world.node();
-    let memory = &node.tenants.default_tenant().memory;
+    let tenant = node.tenants.get("default").expect("it is configured");
+    let memory = &tenant.memory;
     let used_up = memory.charge(MemoryKind::Presence, memory.budget().limit());
     (world, used_up)
 }

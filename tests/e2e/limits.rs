@@ -57,7 +57,7 @@ async fn channels_per_client_are_limited_and_a_leave_frees_one() {
 async fn no_more_users_are_accepted_than_the_limit_allows() {
     let world = World::with(|settings| settings.limits.max_concurrent_users = Some(size(3))).await;
     let node = world.node();
-    let tenant = node.tenants.default_tenant();
+    let tenant = node.tenants.get("default").expect("it is configured");
     let users: Vec<_> = (0..5).filter_map(|_| tenant.acquire_user()).collect();
     assert_eq!((users.len(), tenant.users_here()), (3, 3));
     drop(users);

@@ -35,7 +35,7 @@ async fn impatient_world() -> World {
 /// Uses up the memory of the default tenant, as presence may, until the charge is dropped.
 fn use_up(world: &World) -> MemoryCharge {
     let node = world.node();
-    let memory = &node.tenants.default_tenant().memory;
+    let memory = Arc::clone(&node.tenants.get("default").expect("it is configured").memory);
     memory.charge(MemoryKind::Presence, memory.budget().limit())
 }
 
@@ -125,7 +125,7 @@ async fn a_large_broadcast_waits_for_memory() {
 #[tokio::test]
 async fn all_that_wait_get_the_memory_that_each_gives_back() {
     let world = World::with(|settings| settings.server.memory_budget = Some(ByteSize::mib(64))).await;
-    let memory = Arc::clone(&world.node().tenants.default_tenant().memory);
+    let memory = Arc::clone(&world.node().tenants.get("default").expect("it is configured").memory);
     let mut clients = Vec::new();
     for n in 0..20 {
         let mut client = world.connect().await;

@@ -23,7 +23,7 @@ async fn small_world() -> World {
 /// Uses up the memory of the default tenant until the charge is dropped.
 fn use_up(world: &World) -> MemoryCharge {
     let node = world.node();
-    let memory = &node.tenants.default_tenant().memory;
+    let memory = Arc::clone(&node.tenants.get("default").expect("it is configured").memory);
     memory.charge(MemoryKind::Presence, memory.budget().limit())
 }
 
@@ -113,7 +113,7 @@ async fn a_track_is_not_held_back_without_memory() {
 #[tokio::test]
 async fn a_new_client_of_another_tenant_joins_and_broadcasts_although_all_memory_is_used_up() {
     let world = World::with_tenants(&["quiet"]).await;
-    let memory = Arc::clone(&world.node().tenants.default_tenant().memory);
+    let memory = Arc::clone(&world.node().tenants.get("default").expect("it is configured").memory);
     let limit = memory.budget().limit();
     let _used_up = memory.charge(MemoryKind::Sending, limit - limit / 4);
     let mut busy = world.connect().await;

@@ -26,6 +26,6 @@ pub use registry::{Registry, UnknownHost};
 pub use rekey::{ENCRYPTED_SETTINGS, Rekey, RekeyMode, RekeyReport};
 pub use sockets::{SocketRegistration, Sockets};
 pub use source::{SourceId, SourceUnavailable, TenantSource};
-pub use spec::TenantSpec;
-pub use stored::{StoredTenants, WriteError, Written};
+pub use spec::{TenantOrigin, TenantSpec};
+pub use stored::{Refreshed, StoredTenants, WriteError, Written};
 pub use tenant::Tenant;

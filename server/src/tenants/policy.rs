@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use hub::Disconnect;
 
-use super::spec::EffectiveSpec;
+use super::spec::{EffectiveSpec, TenantOrigin};
 use crate::auth::Verifier;
 use crate::auth::jwks::JwksSources;
 use crate::close_reason::CloseReason;
@@ -64,6 +64,11 @@ impl Policy {
         let fetched = jwks.source(auth, None, metrics, reports);
         let verifier = Arc::new(Verifier::new(auth, fetched).reporting_to(reports));
         Self { generation: 0, status: TenantStatus::of(&spec), verifier, spec, disconnect: None }
+    }
+
+    /// Where it is specified.
+    pub fn origin(&self) -> TenantOrigin {
+        self.spec.origin
     }
 
     /// Whether public rooms are refused.

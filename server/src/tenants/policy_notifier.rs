@@ -117,12 +117,12 @@ mod tests {
     #[tokio::test]
     async fn ten_thousand_sockets_are_notified_and_other_tasks_run_in_between() {
         let registry = registry(&[]);
-        let tenant = registry.default_tenant();
-        let (outboxes, registrations) = sockets(tenant, SOCKETS);
+        let tenant = registry.get("default").expect("it is configured");
+        let (outboxes, registrations) = sockets(&tenant, SOCKETS);
         let (notifier, stop, turns) =
             (PolicyNotifier::default(), CancellationToken::new(), AtomicUsize::new(0));
-        notifier.notify(tenant);
-        notifier.notify(tenant);
+        notifier.notify(&tenant);
+        notifier.notify(&tenant);
         assert_eq!(notifier.waiting.lock().rounds.len(), 1, "one round for both");
         let others = async {
             while !is_notified(&outboxes[SOCKETS - 1]) {
@@ -144,11 +144,12 @@ mod tests {
     #[tokio::test]
     async fn a_tenant_does_not_wait_for_all_sockets_of_another() {
         let registry = registry(&["quiet"]);
-        let (busy, quiet) = (registry.default_tenant(), registry.get("quiet").expect("configured"));
-        let (others, _registrations) = sockets(busy, SOCKETS);
+        let configured = |id| registry.get(id).expect("it is configured");
+        let (busy, quiet) = (configured("default"), configured("quiet"));
+        let (others, _registrations) = sockets(&busy, SOCKETS);
         let (mine, _registration) = sockets(&quiet, 1);
         let (notifier, stop) = (PolicyNotifier::default(), CancellationToken::new());
-        notifier.notify(busy);
+        notifier.notify(&busy);
         notifier.notify(&quiet);
         let waiting = async {
             while !is_notified(&mine[0]) {

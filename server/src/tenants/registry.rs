@@ -20,7 +20,7 @@ pub use self::resolve::UnknownHost;
 use super::lookups::Lookups;
 use super::policy_notifier::PolicyNotifier;
 use super::source::{SourceId, TenantSource};
-use super::spec_table::{Key, SpecTable, key};
+use super::spec_table::{Key, SpecTable};
 use super::{Tenant, TenantSpec};
 use crate::auth::jwks::JwksSources;
 use crate::telemetry::metrics::Metrics;
@@ -30,7 +30,8 @@ type Tenants = HashMap<Key, Arc<Tenant>>;
 /// All tenants.
 pub struct Registry {
     tenants: ArcSwap<Tenants>,
-    default: Arc<Tenant>,
+    /// The id of the tenant of requests that name none. It is looked up like any other: the store may have it.
+    default: ArcSwap<String>,
     /// Held for a whole change, so that changes follow each other.
     specs: Mutex<SpecTable>,
     /// The sources beside the configuration, in order of precedence.
@@ -56,11 +57,9 @@ impl Registry {
             (key.clone(), Arc::new(Tenant::new(effective, &jwks, (metrics, memory))))
         });
         let tenants: Tenants = created.collect();
-        let default = tenants.get(&key(&settings.server.default_tenant));
-        let default = Arc::clone(default.expect("the default tenant is always there"));
         Self {
             tenants: ArcSwap::from_pointee(tenants),
-            default,
+            default: ArcSwap::from_pointee(settings.default_tenant().to_owned()),
             specs: Mutex::new(specs),
             sources: ArcSwap::default(),
             lookups: Lookups::default(),
@@ -87,6 +86,7 @@ impl Registry {
         self.jwks.set_max_waiting(settings.server.max_waiting_for_keys.get());
         let mut specs = self.specs.lock();
         let concerned = specs.configure(settings);
+        self.default.store(Arc::new(settings.default_tenant().to_owned()));
         self.update(&specs, concerned)
     }
 
@@ -150,9 +150,12 @@ impl Registry {
         self.tenants.load().get(&*lower_case(id)).map(Arc::clone)
     }
 
-    /// The tenant of requests that name none.
-    pub fn default_tenant(&self) -> &Arc<Tenant> {
-        &self.default
+    /// Those of these names, in lower case, that the configuration has, in order.
+    pub fn configured_of<'a>(&self, names: impl Iterator<Item = &'a String>) -> Vec<String> {
+        let specs = self.specs.lock();
+        let mut configured: Vec<_> = names.filter(|name| specs.is_configured(name)).cloned().collect();
+        configured.sort_unstable();
+        configured
     }
 
     /// Every registered tenant, in no order.

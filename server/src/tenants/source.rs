@@ -2,7 +2,7 @@
 
 use futures_util::future::BoxFuture;
 
-use super::TenantSpec;
+use super::{TenantOrigin, TenantSpec};
 
 /// A source of tenants beside the configuration. It announces changes with [`Registry::put`](super::Registry::put) and
 /// [`Registry::remove`](super::Registry::remove).
@@ -29,9 +29,13 @@ pub struct SourceUnavailable;
 pub struct SourceId(usize);
 
 impl SourceId {
-    /// The configuration. It comes first, because an operator who edits it expects the edit to apply, and because the
-    /// default tenant, which is always there, must not depend on anything else.
+    /// The configuration. It comes first, because an operator who edits it expects the edit to apply.
     pub(super) const CONFIGURATION: Self = Self(0);
+
+    /// Where the tenants of this source are specified.
+    pub(super) fn origin(self) -> TenantOrigin {
+        if self == Self::CONFIGURATION { TenantOrigin::Configuration } else { TenantOrigin::Store }
+    }
 
     /// The source after `others` that were added before it.
     pub(super) fn after(others: usize) -> Self {

@@ -1,8 +1,10 @@
 //! What a tenant is to be: as one source specifies it, and as it applies on this node.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+use serde_json::Value;
 use settings::Settings;
 
 /// A tenant as one source specifies it.
@@ -14,18 +16,43 @@ pub struct TenantSpec {
     pub settings: settings::Tenant,
 }
 
-/// What the settings of the node decide where a specification leaves it open.
+/// Where a tenant is specified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TenantOrigin {
+    /// In the configuration.
+    Configuration,
+    /// In a source beside it, which is the store.
+    Store,
+}
+
+impl TenantOrigin {
+    /// Its name in `/status`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Configuration => "config",
+            Self::Store => "store",
+        }
+    }
+}
+
+/// What the settings of the node decide where a specification leaves it open.
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct NodeDefaults {
     /// All WebSockets of this node, and so all users of one tenant (`server.max_connections`).
     max_connections: NonZeroUsize,
     /// `presence.enabled`.
     presence_enabled: bool,
+    /// `auth.claim_validators`: a tenant of the store has none of its own, and those of upstream are for all tenants.
+    claim_validators: BTreeMap<String, Value>,
 }
 
 impl NodeDefaults {
     pub(super) fn of(settings: &Settings) -> Self {
-        Self { max_connections: settings.server.max_connections, presence_enabled: settings.presence.enabled }
+        Self {
+            max_connections: settings.server.max_connections,
+            presence_enabled: settings.presence.enabled,
+            claim_validators: settings.auth.claim_validators.clone(),
+        }
     }
 }
 
@@ -33,13 +60,18 @@ impl NodeDefaults {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct EffectiveSpec {
     pub(super) spec: Arc<TenantSpec>,
+    pub(super) origin: TenantOrigin,
     pub(super) max_connections: NonZeroUsize,
     pub(super) presence_enabled: bool,
 }
 
 impl EffectiveSpec {
-    pub(super) fn new(spec: Arc<TenantSpec>, defaults: NodeDefaults) -> Self {
+    pub(super) fn new(spec: &Arc<TenantSpec>, origin: TenantOrigin, defaults: &NodeDefaults) -> Self {
         let presence_enabled = spec.settings.presence_enabled.unwrap_or(defaults.presence_enabled);
-        Self { spec, max_connections: defaults.max_connections, presence_enabled }
+        let mut spec = Arc::clone(spec);
+        if origin == TenantOrigin::Store && !defaults.claim_validators.is_empty() {
+            Arc::make_mut(&mut spec).settings.auth.claim_validators = defaults.claim_validators.clone();
+        }
+        Self { spec, origin, max_connections: defaults.max_connections, presence_enabled }
     }
 }

@@ -35,8 +35,8 @@ impl SpecTable {
 
     /// The specification that applies to a tenant, if a source has one.
     pub(super) fn effective(&self, key: &str) -> Option<EffectiveSpec> {
-        let (_source, spec) = self.specs.get(key)?.first()?;
-        Some(EffectiveSpec::new(Arc::clone(spec), self.defaults))
+        let (source, spec) = self.specs.get(key)?.first()?;
+        Some(EffectiveSpec::new(spec, source.origin(), &self.defaults))
     }
 
     /// All tenants.
@@ -48,6 +48,11 @@ impl SpecTable {
     /// this number rose may be one of those removed.
     pub(super) fn removals(&self) -> u64 {
         self.removals
+    }
+
+    /// Whether the configuration specifies a tenant.
+    pub(super) fn is_configured(&self, key: &str) -> bool {
+        self.specs.get(key).is_some_and(|specs| specs[0].0 == SourceId::CONFIGURATION)
     }
 
     /// Specifies a tenant, or specifies it anew. Returns its key if that changes anything for this source.
@@ -101,7 +106,8 @@ impl SpecTable {
             concerned.extend(self.put(SourceId::CONFIGURATION, TenantSpec { id, settings }));
         }
         let defaults = NodeDefaults::of(settings);
-        if std::mem::replace(&mut self.defaults, defaults) != defaults {
+        if self.defaults != defaults {
+            self.defaults = defaults;
             concerned.extend(self.specs.keys().cloned());
         }
         concerned
@@ -153,6 +159,20 @@ mod tests {
         assert_eq!(table.put(STORE(), spec("Acme", "eu")), None);
         assert_eq!(table.put(STORE(), spec("Acme", "us")).as_deref(), Some("acme"));
         assert_eq!(table.remove(STORE(), "another"), None);
+    }
+
+    #[test]
+    fn claims_that_the_node_requires_are_required_of_stored_tenants() {
+        let mut settings = Settings::default();
+        settings.tenants.insert("acme".into(), settings::Tenant::default());
+        let mut table = SpecTable::new(&settings);
+        table.put(STORE(), spec("globex", "store"));
+        settings.auth.claim_validators.insert("iss".into(), "us".into());
+        table.configure(&settings);
+        let required =
+            |id| table.effective(id).map(|effective| effective.spec.settings.auth.claim_validators.clone());
+        assert_eq!(required("globex"), Some(settings.auth.claim_validators.clone()));
+        assert_eq!(required("acme"), Some(Default::default()), "it says its own");
     }
 
     #[test]

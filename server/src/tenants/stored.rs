@@ -19,7 +19,7 @@ use tracing::{debug, error, info};
 use super::TenantSpec;
 use super::registry::Registry;
 use super::source::{SourceId, SourceUnavailable, TenantSource};
-use crate::store::{EncryptionKeys, Revision, StoreError, StoredTenant, TenantStore};
+use crate::store::{EncryptionKeys, Revision, StoreError, StoreKind, StoredTenant, TenantStore};
 
 /// How often a write begins again because another writer was faster.
 const ATTEMPTS: usize = 5;
@@ -45,6 +45,8 @@ struct Shared {
     timeout: Duration,
     /// Whether the store could not be reached the last time. Then requests do not wait for it.
     is_away: watch::Sender<bool>,
+    /// The tenant that is about to be created: while it is not there, it is not unknown.
+    expected: Mutex<Option<String>>,
 }
 
 impl Shared {
@@ -84,6 +86,15 @@ pub enum Written {
     Updated(StoredTenant),
 }
 
+/// What a store has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refreshed {
+    /// How many tenants.
+    pub tenants: usize,
+    /// The names of those that the configuration has too, in order and in lower case.
+    pub in_configuration: Vec<String>,
+}
+
 /// Why a write was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError<E> {
@@ -112,9 +123,15 @@ impl StoredTenants {
             unreadable: Mutex::default(),
             timeout,
             is_away: watch::Sender::new(false),
+            expected: Mutex::default(),
         });
         let source = registry.add_source(Arc::clone(&shared) as Arc<dyn TenantSource>);
         Self { source, shared }
+    }
+
+    /// What the store is.
+    pub fn kind(&self) -> StoreKind {
+        self.shared.store.kind()
     }
 
     /// What encrypts their secrets.
@@ -195,6 +212,12 @@ impl StoredTenants {
         *self.shared.is_away.borrow()
     }
 
+    /// Notes which tenant is about to be created, if one is. Requests for it are answered as if the store were away, not as those
+    /// for an unknown tenant.
+    pub fn expect(&self, id: Option<&str>) {
+        *self.shared.expected.lock() = id.map(str::to_owned);
+    }
+
     /// Waits until a request has not reached the store.
     pub async fn until_away(&self) {
         // The sender is part of this.
@@ -207,12 +230,14 @@ impl StoredTenants {
         self.shared.is_away.send_replace(is_away);
     }
 
-    /// [Applies](Self::apply) those that have changed since they were, on this node or elsewhere.
+    /// [Applies](Self::apply) those that have changed since they were, on this node or elsewhere. Returns what there is.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn refresh(&self, registry: &Registry) -> Result<(), StoreError> {
+    pub async fn refresh(&self, registry: &Registry) -> Result<Refreshed, StoreError> {
         let stored = by_name(self.shared.within_timeout(self.shared.store.revisions()).await?);
+        let refreshed =
+            Refreshed { tenants: stored.len(), in_configuration: registry.configured_of(stored.keys()) };
         let applied = self.shared.applied.lock().clone();
         for (id, row) in applied {
             if stored.get(&id) != Some(&row) {
@@ -221,7 +246,7 @@ impl StoredTenants {
             }
         }
         self.shared.unreadable.lock().retain(|id| stored.contains_key(id));
-        Ok(())
+        Ok(refreshed)
     }
 }
 
@@ -268,7 +293,8 @@ impl TenantSource for Shared {
             let Some(stored) = stored else {
                 self.applied.lock().remove(id);
                 self.unreadable.lock().remove(id);
-                return Ok(None);
+                let is_expected = self.expected.lock().as_deref() == Some(id);
+                return if is_expected { Err(SourceUnavailable) } else { Ok(None) };
             };
             let spec = self.spec(id, &stored)?;
             self.applied.lock().insert(id.into(), (stored.external_id, stored.revision));

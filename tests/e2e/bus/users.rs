@@ -104,10 +104,10 @@ async fn users_of_a_node_are_not_counted_after_its_lease_has_expired() {
 #[tokio::test]
 async fn without_a_limit_of_their_own_users_fill_every_node() {
     let world = World::with(|settings| settings.server.max_connections = crate::size(2)).await;
-    world.node().tenants.default_tenant().set_users_elsewhere(100);
+    world.node().tenants.get("default").expect("it is configured").set_users_elsewhere(100);
     let _users = (joined(&world).await, joined(&world).await);
     world.apply(|settings| settings.limits.max_concurrent_users = Some(crate::size(102)));
-    assert!(!world.node().tenants.default_tenant().has_room());
+    assert!(!world.node().tenants.get("default").expect("it is configured").has_room());
     world.stop().await;
 }
 

@@ -92,7 +92,8 @@ async fn what_all_rooms_show_is_within_the_memory_of_the_tenant() {
 
     let mut bob = member(&world, json!("bob")).await;
     let node = world.node();
-    let memory = &node.tenants.default_tenant().memory;
+    let tenant = node.tenants.get("default").expect("it is configured");
+    let memory = &tenant.memory;
     let used_up = memory.charge(hub::MemoryKind::Receiving, memory.budget().limit());
     assert_eq!(
         track(&mut bob, ROOM, HALF).await,

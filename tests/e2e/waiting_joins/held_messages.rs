@@ -153,7 +153,7 @@ async fn held_messages_are_within_the_memory_of_the_tenant() {
     let gate = Arc::new(Gate::default());
     let world = world(&gate, |_| {}).await;
     let node = world.node();
-    let memory = &node.tenants.default_tenant().memory;
+    let memory = Arc::clone(&node.tenants.get("default").expect("it is configured").memory);
     let mut ann = world.connect().await;
     ann.push("1", "realtime:wait", "phx_join", &json!({"config": {"broadcast": {"ack": true}}})).await;
     let long = json!({"event": "long", "text": "x".repeat(10_000)});

@@ -119,7 +119,7 @@ mod tests {
             .expect("a secret is all it takes");
         let services =
             Arc::new(Services { node: Arc::clone(&node), authorizer: Arc::new(PublicRooms), tasks });
-        let tenant = Arc::clone(node.tenants.default_tenant());
+        let tenant = node.tenants.get("default").expect("it is configured");
         let accepted = || {
             let (policy, now) = (tenant.policy(), SystemTime::now());
             let token = sign(&secret, "anon", None, Map::new(), now, Duration::from_secs(60));

@@ -71,21 +71,26 @@ impl Registry {
     ///
     /// A name given explicitly (`x-tenant`, `tenant`) must be known: to serve the request for another tenant instead
     /// would hide the mistake. A host name may have nothing to do with tenants, so `unknown_host`
-    /// decides about an unknown one. One that cannot be looked up is unknown to it as well: clients of the default tenant
-    /// do not depend on other sources.
+    /// decides about an unknown one. One that cannot be looked up is unknown to it as well: clients of a default tenant of the
+    /// configuration do not depend on other sources.
     ///
     /// # Errors
     /// Those of [`resolve`](Self::resolve).
     pub async fn for_request(&self, headers: &HeaderMap, uri: &Uri, unknown_host: UnknownHost) -> Found {
-        let default = || Arc::clone(&self.default);
         match Named::in_head(headers, uri) {
             Named::Explicitly(id) => self.resolve(&id).await,
             Named::ByHost(label) => match (self.resolve(label).await, unknown_host) {
-                (Ok(None) | Err(SourceUnavailable), UnknownHost::Default) => Ok(Some(default())),
+                (Ok(None) | Err(SourceUnavailable), UnknownHost::Default) => self.resolve_default().await,
                 (found, _) => found,
             },
-            Named::NotAtAll => Ok(Some(default())),
+            Named::NotAtAll => self.resolve_default().await,
         }
+    }
+
+    /// The tenant of requests that name none.
+    async fn resolve_default(&self) -> Found {
+        let id = self.default.load_full();
+        self.resolve(&id).await
     }
 }
 
