@@ -12,6 +12,7 @@ mod queue_memory;
 mod readiness;
 mod reloading;
 mod socket_buffers;
+mod store_status;
 
 pub use authentication::{Authenticated, AuthenticationError, NotAuthenticated};
 pub use keys::{NoVerificationKey, unusable_keys};
@@ -23,6 +24,7 @@ pub use queue_memory::{bus_queue_bounds, queue_memory};
 pub use readiness::Readiness;
 pub use reloading::{Changes, Outcome, Reload, Reloading, SettingsStatus};
 pub use socket_buffers::{BufferGrant, SocketBuffers};
+pub use store_status::{MigrationCounts, StoreState, StoreStatus};
 
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
@@ -66,6 +68,8 @@ pub struct Node {
     pub tenants: Registry,
     /// Those of them that the store has.
     pub stored_tenants: StoredTenants,
+    /// The state of the store.
+    pub store: StoreState,
     /// Limits the callers without a valid token.
     pub unverified: UnverifiedCallers,
     /// The link to the other nodes.
@@ -127,8 +131,10 @@ impl Node {
         metrics.line_limits.apply(&settings.telemetry);
         let tenants = Registry::new(&settings, jwks, (&metrics, &memory));
         let stored_tenants = StoredTenants::register(store, keys, settings.store.timeout, &tenants);
+        stored_tenants.expect(settings.seed.tenant_with_key());
         let reports = metrics.reports(None);
-        let operators = Operators::new(&settings.admin, &settings.auth).reporting_to(&reports);
+        let operators =
+            Operators::new(&settings.admin, &settings.auth, &settings.seed).reporting_to(&reports);
         let hub = HubBuilder::new(settings.presence.coalesce);
         Ok(Arc::new(Self {
             id: NodeId::random(),
@@ -145,6 +151,7 @@ impl Node {
             settings: ArcSwap::from_pointee(settings),
             tenants,
             stored_tenants,
+            store: StoreState::default(),
             link,
             common_memory: TenantMemory::new(&memory),
             memory,
@@ -170,7 +177,8 @@ impl Node {
     pub fn apply(&self, settings: Settings) {
         let settings = Arc::new(settings);
         self.settings.store(Arc::clone(&settings));
-        let operators = Operators::new(&settings.admin, &settings.auth).reporting_to(&self.reports);
+        let operators =
+            Operators::new(&settings.admin, &settings.auth, &settings.seed).reporting_to(&self.reports);
         self.operators.store(Arc::new(operators));
         let memory_limit = MemoryLimit::of(&settings.server);
         *self.memory_limit.lock() = memory_limit;

@@ -47,7 +47,6 @@ mod tenant_connections;
 mod tenant_sources;
 mod tenants;
 mod tenants_api;
-mod tenants_contract;
 mod tls;
 mod tokens;
 mod unread_pages;

@@ -115,6 +115,7 @@ fn status_schema() -> Value {
             "pending": {"type": "array", "items": text()},
             "last_error": nullable(text()),
         })),
+        "store": store(),
         "tenants": {"type": "array", "items": tenant()},
     }));
     named("Status", schema)
@@ -143,9 +144,31 @@ fn resync() -> Value {
     }))
 }
 
+fn store() -> Value {
+    let text = || json!({"type": "string"});
+    object(json!({
+        "kind": {"enum": ["postgres", "sqlite", "memory"]},
+        "connected": nullable(json!({"type": "boolean"})),
+        "since": nullable(json!({"type": "string", "format": "date-time"})),
+        "last_error": nullable(text()),
+        "migrations": nullable(object(json!({
+            "applied": count(),
+            "pending": count(),
+            "unknown": count(),
+        }))),
+        "tenants": nullable(count()),
+        "in_configuration": object(json!({
+            "count": count(),
+            "first": {"type": "array", "items": text()},
+        })),
+        "seed": nullable(object(json!({"tenant": text(), "error": nullable(text())}))),
+    }))
+}
+
 fn tenant() -> Value {
     object(json!({
         "id": {"type": "string"},
+        "origin": {"enum": ["config", "store"]},
         "region": nullable(json!({"type": "string"})),
         "connected": count(),
         "sockets": count(),

@@ -38,6 +38,7 @@ pub(super) fn page(node: &Node) -> String {
         "members": population.members,
         "memory": memory(node),
         "settings": settings_status(node),
+        "store": store(node),
         "tenants": tenants(node),
     });
     body.to_string()
@@ -84,6 +85,28 @@ fn settings_status(node: &Node) -> Value {
     })
 }
 
+/// The store of tenants as it was found last: `tenants` are all that it has, of which `in_configuration` do not apply, because the
+/// configuration has them too; the list has the first ones.
+fn store(node: &Node) -> Value {
+    let status = node.store.status();
+    let (usable, since) = status.usable.unzip();
+    let seed = node.settings().seed.tenant.clone();
+    json!({
+        "kind": node.stored_tenants.kind().word(),
+        "connected": usable.map(|usable| usable && !node.stored_tenants.is_away()),
+        "since": since.map(time),
+        "last_error": status.last_error,
+        "migrations": status.migrations.map(|counts| json!({
+            "applied": counts.applied,
+            "pending": counts.pending,
+            "unknown": counts.unknown,
+        })),
+        "tenants": status.tenants,
+        "in_configuration": { "count": status.in_both_count, "first": status.in_both },
+        "seed": seed.map(|tenant| json!({ "tenant": tenant, "error": status.seed_error })),
+    })
+}
+
 /// The tenants in the order of their ids. `connected` counts sockets of this node that have joined a room, as
 /// the metric of that name does; `sockets` counts all. `rooms` are those with members on this node.
 fn tenants(node: &Node) -> Vec<Value> {
@@ -97,6 +120,7 @@ fn tenants(node: &Node) -> Vec<Value> {
         let policy = tenant.policy();
         json!({
             "id": &*tenant.id,
+            "origin": policy.origin().word(),
             "region": policy.region(),
             "connected": tenant.users_here(),
             "sockets": tenant.sockets.len(),

@@ -1,5 +1,7 @@
-//! Keeps the store usable: migrates a database when it can be reached, and notices what other nodes and programs change.
+//! Keeps the store usable: migrates a database when it can be reached, creates the tenant of `seed.tenant` in it, and notices
+//! what other nodes and programs change.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +9,9 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use crate::admin::tenants::{SeedError, Seeded, seed};
 use crate::node::Node;
+use crate::reload::names;
 use crate::store::{Migrate, StoreError};
 
 /// The wait before a store that cannot be reached is tried again. It is the same for all nodes on average only.
@@ -15,38 +19,116 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// Runs until `stop`.
 pub(super) async fn run(node: Arc<Node>, tables: Arc<dyn Migrate>, stop: CancellationToken) {
-    let work = async {
-        let mut state = StoreState::default();
-        let is_migrated = node.settings().store.migrate == settings::Migrate::OnStart;
-        let mut to_migrate = is_migrated.then_some(tables);
-        loop {
-            let done = match &to_migrate {
-                Some(tables) => migrate(&**tables).await,
-                None => node.stored_tenants.refresh(&node.tenants).await,
-            };
-            let is_usable = state.note(&done);
-            node.stored_tenants.set_away(!is_usable);
-            node.metrics.node.store_connected.set(if is_usable { 1.0 } else { 0.0 });
-            if is_usable && to_migrate.take().is_none() {
-                let wait = jittered(node.settings().store.refresh);
-                tokio::select! {
-                    () = sleep(wait) => {}
-                    // A request has not reached it: look whether that passes.
-                    () = node.stored_tenants.until_away() => {}
-                }
-            } else if !is_usable {
-                sleep(jittered(RETRY)).await;
-            }
-        }
-    };
+    let to_seed = node.settings().seed.tenant.clone();
+    let maintenance =
+        Maintenance { node, tables: Some(tables), to_seed, in_both: BTreeSet::new(), failing: false };
     tokio::select! {
-        () = work => {}
+        () = maintenance.run() => {}
         () = stop.cancelled() => {}
     }
 }
 
-async fn migrate(tables: &dyn Migrate) -> Result<(), StoreError> {
+/// What is left to be done, and what was found last.
+struct Maintenance {
+    node: Arc<Node>,
+    /// The tables, until they are migrated.
+    tables: Option<Arc<dyn Migrate>>,
+    /// The tenant that is to be created, until it is there or cannot be created.
+    to_seed: Option<String>,
+    /// The tenants that the configuration has too.
+    in_both: BTreeSet<String>,
+    /// Whether the store could not be used the last time.
+    failing: bool,
+}
+
+impl Maintenance {
+    async fn run(mut self) {
+        loop {
+            let done = match &self.tables {
+                Some(tables) => migrate(&self.node, &**tables).await,
+                None => self.refresh().await,
+            };
+            if !self.note_use(done) {
+                sleep(jittered(RETRY)).await;
+            } else if self.tables.take().is_none() && self.seed().await != Some(Seeded::Created) {
+                self.wait().await;
+            }
+        }
+    }
+
+    /// Waits until it is time to look again.
+    async fn wait(&self) {
+        let wait = jittered(self.node.settings().store.refresh);
+        tokio::select! {
+            () = sleep(wait) => {}
+            // A request has not reached it: look whether that passes.
+            () = self.node.stored_tenants.until_away() => {}
+        }
+    }
+
+    /// Notes whether the store could be used, and returns that: a line in the log when it changes.
+    fn note_use(&mut self, done: Result<(), StoreError>) -> bool {
+        let was_failing = std::mem::replace(&mut self.failing, done.is_err());
+        match &done {
+            Ok(()) if was_failing => info!("The store can be used again"),
+            Err(error) if !was_failing => {
+                error!(
+                    "{error}; tenants that are known stay served, and no other can be looked up or changed"
+                );
+            }
+            _same => {}
+        }
+        self.node.stored_tenants.set_away(self.failing);
+        self.node.metrics.node.store_connected.set(if self.failing { 0.0 } else { 1.0 });
+        self.node.store.note_use(done.err().map(|error| error.to_string()));
+        !self.failing
+    }
+
+    /// Applies what was changed elsewhere. Logs the tenants that the configuration has too, once until that changes.
+    async fn refresh(&mut self) -> Result<(), StoreError> {
+        let stored = self.node.stored_tenants.refresh(&self.node.tenants).await?;
+        self.node.store.note_tenants(stored.tenants, &stored.in_configuration);
+        let in_both: BTreeSet<_> = stored.in_configuration.into_iter().collect();
+        let new: Vec<_> = in_both.difference(&self.in_both).cloned().collect();
+        if !new.is_empty() {
+            warn!(
+                tenants = names(&new),
+                "Tenants of the store are in the configuration too, which applies: what the store has of them does not"
+            );
+        }
+        self.in_both = in_both;
+        Ok(())
+    }
+
+    /// Creates the tenant that is to be created. One that the store does not accept now is tried again at the next refresh.
+    async fn seed(&mut self) -> Option<Seeded> {
+        let id = self.to_seed.as_deref()?;
+        let seeded = seed(&self.node, id).await;
+        let state = &self.node.store;
+        let error = seeded.as_ref().err().map(ToString::to_string);
+        if error.is_some() && error != state.status().seed_error {
+            error!(
+                tenant = id,
+                "The tenant of `seed.tenant` (SEED_SELF_HOST) is not created: {}",
+                error.as_deref().unwrap_or_default()
+            );
+        }
+        state.note_seed(error);
+        if !matches!(seeded, Err(SeedError::Store(_))) {
+            self.to_seed = None;
+            self.node.stored_tenants.expect(None);
+        }
+        seeded.ok()
+    }
+}
+
+/// Migrates the tables if they are to be migrated when the server starts, and notes how far they are.
+async fn migrate(node: &Node, tables: &dyn Migrate) -> Result<(), StoreError> {
     let status = tables.migration_status().await?;
+    node.store.note_migrations(&status);
+    if node.settings().store.migrate == settings::Migrate::Never {
+        return Ok(());
+    }
     if let Some(newest) = status.unknown.last() {
         warn!(
             newest,
@@ -57,31 +139,9 @@ async fn migrate(tables: &dyn Migrate) -> Result<(), StoreError> {
     let applied = tables.migrate().await?;
     if !applied.is_empty() {
         info!(steps = applied.len(), "The tables of the store were migrated");
+        node.store.note_migrations(&tables.migration_status().await?);
     }
     Ok(())
-}
-
-/// Whether the store can be used: a line in the log when that changes.
-#[derive(Default)]
-struct StoreState {
-    failing: bool,
-}
-
-impl StoreState {
-    /// Notes whether it could be used, and returns that.
-    fn note(&mut self, done: &Result<(), StoreError>) -> bool {
-        match done {
-            Ok(()) if std::mem::take(&mut self.failing) => info!("The store can be used again"),
-            Ok(()) => {}
-            Err(error) if !std::mem::replace(&mut self.failing, true) => {
-                error!(
-                    "{error}; tenants that are known stay served, and no other can be looked up or changed"
-                );
-            }
-            Err(_still) => {}
-        }
-        !self.failing
-    }
 }
 
 /// Between three quarters and five quarters of `wait`, so that nodes do not ask at the same moment.

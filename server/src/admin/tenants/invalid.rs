@@ -62,6 +62,15 @@ impl Invalid {
         invalid
     }
 
+    /// The first error, as a sentence.
+    pub(super) fn first(&self) -> String {
+        let Some((field, errors)) = self.errors.iter().next() else { return String::new() };
+        match errors.get(0).and_then(Value::as_str) {
+            Some(text) => format!("{field} {text}"),
+            None => format!("{field}: {errors}"),
+        }
+    }
+
     /// Adds the errors of a field.
     pub(super) fn add(&mut self, name: &str, errors: impl Into<Value>) {
         self.errors.insert(name.into(), errors.into());

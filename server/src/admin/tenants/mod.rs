@@ -15,6 +15,8 @@ mod read;
 mod representation;
 mod routes;
 mod secrets;
+mod seed;
 mod write;
 
 pub use self::routes::routes;
+pub use self::seed::{SeedError, Seeded, seed};

@@ -127,7 +127,7 @@ fn check_writable(node: &Node, id: &str) -> Result<(), Failure> {
 }
 
 /// Makes what is stored apply, here and on the other nodes. What fails here, the next refresh of this or the other node does.
-async fn apply(node: &Arc<Node>, id: &str) {
+pub(super) async fn apply(node: &Arc<Node>, id: &str) {
     let _logged = node.stored_tenants.apply(&node.tenants, id).await;
     send_to_other_nodes(node, OperatorCommand::TenantChanged { tenant: id.into() });
 }
