@@ -63,7 +63,6 @@ conformance!(
     extensions_are_replaced_as_a_whole,
     of_writers_at_the_same_time_one_succeeds,
     a_deleted_tenant_is_gone_with_its_extensions,
-    names_are_found_in_any_case,
     what_no_name_can_be_is_no_tenant,
 );
 
@@ -148,23 +147,6 @@ mod checks {
         let created = (0..8).map(|_| tenant("new")).collect::<Vec<_>>();
         let created = futures_util::future::join_all(created.iter().map(|new| store.put(new, None))).await;
         assert_eq!(created.iter().filter(|result| result.is_ok()).count(), 1, "{created:?}");
-    }
-
-    pub async fn names_are_found_in_any_case(store: &dyn TenantStore) {
-        let found = async |name: &str| store.tenant(name).await.unwrap().map(|it| it.external_id);
-        store.put(&tenant("aCME"), None).await.unwrap();
-        store.put(&tenant("ÄCME"), None).await.unwrap();
-        assert_eq!(found("acme").await.as_deref(), Some("aCME"));
-        assert_eq!(found("äcme").await, None, "only letters of ASCII have a case");
-        let upper = store.put(&tenant("Acme"), None).await.unwrap();
-        assert_eq!(found("acme").await.as_deref(), Some("Acme"), "the first in the order of their bytes");
-        assert_eq!(found("aCME").await.as_deref(), Some("aCME"), "written exactly so");
-        store.put(&upper, Some(&upper.revision)).await.unwrap();
-        store.put(&tenant("acme"), None).await.unwrap();
-        assert_eq!(found("acme").await.as_deref(), Some("acme"));
-        assert!(store.delete("acme").await.unwrap());
-        assert!(!store.delete("acme").await.unwrap(), "only the one that is written exactly so");
-        assert_eq!(found("ACME").await.as_deref(), Some("Acme"));
     }
 
     pub async fn what_no_name_can_be_is_no_tenant(store: &dyn TenantStore) {

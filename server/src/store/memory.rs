@@ -65,10 +65,7 @@ impl TenantStore for MemoryStore {
     }
 
     fn tenant<'a>(&'a self, external_id: &'a str) -> BoxFuture<'a, Result<Option<StoredTenant>, StoreError>> {
-        let tenants = self.tenants.lock();
-        let is_same = |tenant: &&StoredTenant| tenant.external_id.eq_ignore_ascii_case(external_id);
-        let found = tenants.get(external_id).or_else(|| tenants.values().find(is_same));
-        ready(Ok(found.cloned())).boxed()
+        ready(Ok(self.tenants.lock().get(external_id).cloned())).boxed()
     }
 
     fn revisions(&self) -> BoxFuture<'_, Result<Vec<(String, Revision)>, StoreError>> {

@@ -61,9 +61,7 @@ pub trait TenantStore: std::fmt::Debug + Send + Sync {
     /// All tenants, by name.
     fn tenants(&self) -> BoxFuture<'_, Result<Vec<StoredTenant>, StoreError>>;
 
-    /// The tenant of this name, in whatever case it is written: upstream stores names in upper case as well, and host names,
-    /// which select tenants, have no case. If several differ in case alone, it is the one that is written exactly so, else the
-    /// first in the order of their bytes.
+    /// The tenant of this name, written exactly so.
     fn tenant<'a>(&'a self, external_id: &'a str) -> BoxFuture<'a, Result<Option<StoredTenant>, StoreError>>;
 
     /// The present revision of every tenant.

@@ -204,19 +204,8 @@ impl TenantStore for PostgresStore {
             if !can_be_text(external_id) {
                 return Ok(None);
             }
-            // By the index first: in another case it is found by reading all names. The collation has the letters of ASCII.
-            for which in [
-                "WHERE t.external_id = $1",
-                "WHERE lower(t.external_id COLLATE \"C\") = lower($1 COLLATE \"C\") \
-                 ORDER BY t.external_id COLLATE \"C\" LIMIT 1",
-            ] {
-                let query = select(which);
-                let found = sqlx::query_as(&query).bind(external_id).fetch_optional(&self.pool).await?;
-                if found.is_some() {
-                    return Ok(found);
-                }
-            }
-            Ok(None)
+            let query = select("WHERE t.external_id = $1");
+            Ok(sqlx::query_as(&query).bind(external_id).fetch_optional(&self.pool).await?)
         }
         .boxed()
     }

@@ -117,18 +117,8 @@ impl TenantStore for SqliteStore {
 
     fn tenant<'a>(&'a self, external_id: &'a str) -> BoxFuture<'a, Result<Option<StoredTenant>, StoreError>> {
         async move {
-            // By the index first: in another case it is found by reading all names.
-            for which in [
-                "WHERE external_id = ?1",
-                "WHERE lower(external_id) = lower(?1) ORDER BY external_id LIMIT 1",
-            ] {
-                let query = select(which);
-                let found = sqlx::query_as(&query).bind(external_id).fetch_optional(&self.pool).await?;
-                if found.is_some() {
-                    return Ok(found);
-                }
-            }
-            Ok(None)
+            let query = select("WHERE external_id = ?1");
+            Ok(sqlx::query_as(&query).bind(external_id).fetch_optional(&self.pool).await?)
         }
         .boxed()
     }

@@ -39,6 +39,10 @@ struct Shared {
     applying: tokio::sync::Mutex<()>,
     /// The row of each tenant that the registry has, by the name in lower case: its name, and its revision.
     applied: Mutex<HashMap<String, (String, Revision)>>,
+    /// Names of tenants that are stored with letters in upper case, by the name in lower case: of several, the first in the order
+    /// of their bytes. Known from the last refresh: the stores find names by an index that has the case, and clients, who choose
+    /// the names that are looked up, must not make them read all.
+    in_upper_case: Mutex<HashMap<String, String>>,
     /// Tenants whose secret cannot be decrypted now, by the name in lower case: each is an error in the log once.
     unreadable: Mutex<HashSet<String>>,
     /// How long the store may take to answer.
@@ -120,6 +124,7 @@ impl StoredTenants {
             keys,
             applying: tokio::sync::Mutex::default(),
             applied: Mutex::default(),
+            in_upper_case: Mutex::default(),
             unreadable: Mutex::default(),
             timeout,
             is_away: watch::Sender::new(false),
@@ -147,12 +152,13 @@ impl StoredTenants {
         self.shared.noted(self.shared.store()?.tenants()).await
     }
 
-    /// The tenant of this name.
+    /// The tenant of this name, in whatever case it is written. If several differ in case alone, it is the one that is written
+    /// exactly so, else the one in lower case, else the first in the order of their bytes.
     ///
     /// # Errors
     /// Those of the store.
     pub async fn get(&self, external_id: &str) -> Result<Option<StoredTenant>, StoreError> {
-        self.shared.noted(self.shared.store()?.tenant(external_id)).await
+        self.shared.find(external_id).await
     }
 
     /// Writes what `edit` makes of what is stored now. Called again when another writer was faster.
@@ -238,6 +244,9 @@ impl StoredTenants {
         let stored = by_name(self.shared.within_timeout(self.shared.store.revisions()).await?);
         let refreshed =
             Refreshed { tenants: stored.len(), in_configuration: registry.configured_of(stored.keys()) };
+        let in_upper_case = stored.iter().filter(|(id, (name, _))| *id != name);
+        let in_upper_case = in_upper_case.map(|(id, (name, _))| (id.clone(), name.clone())).collect();
+        *self.shared.in_upper_case.lock() = in_upper_case;
         let applied = self.shared.applied.lock().clone();
         for (id, row) in applied {
             if stored.get(&id) != Some(&row) {
@@ -250,7 +259,7 @@ impl StoredTenants {
     }
 }
 
-/// The row of each name in lower case: of several, the one that [`TenantStore::tenant`] finds by that.
+/// The row of each name in lower case: of several, the one that [`StoredTenants::get`] finds by that.
 fn by_name(rows: Vec<(String, Revision)>) -> HashMap<String, (String, Revision)> {
     let mut by_name = HashMap::<String, (String, Revision)>::new();
     for (name, revision) in rows {
@@ -264,6 +273,20 @@ fn by_name(rows: Vec<(String, Revision)>) -> HashMap<String, (String, Revision)>
 }
 
 impl Shared {
+    /// As [`StoredTenants::get`].
+    async fn find(&self, external_id: &str) -> Result<Option<StoredTenant>, StoreError> {
+        let id = external_id.to_ascii_lowercase();
+        let in_upper_case = self.in_upper_case.lock().get(&id).cloned();
+        let others = (id != external_id).then_some(id).into_iter().chain(in_upper_case);
+        for name in std::iter::once(external_id.to_owned()).chain(others) {
+            let found = self.noted(self.store()?.tenant(&name)).await?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
     /// What a row specifies. Logs once that its secret cannot be decrypted, until it can be.
     fn spec(&self, id: &str, stored: &StoredTenant) -> Result<TenantSpec, SourceUnavailable> {
         match conversion::spec(stored, &self.keys) {
@@ -286,7 +309,7 @@ impl Shared {
 impl TenantSource for Shared {
     fn resolve<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<TenantSpec>, SourceUnavailable>> {
         async move {
-            let stored = async { self.noted(self.store()?.tenant(id)).await }.await.map_err(|error| {
+            let stored = self.find(id).await.map_err(|error| {
                 debug!(tenant = id, "A tenant cannot be looked up: {error}");
                 SourceUnavailable
             })?;
