@@ -3,12 +3,15 @@
 mod key_file;
 mod to_rekey;
 
+#[cfg(feature = "sqlite")]
 use std::fs::OpenOptions;
 use std::sync::Arc;
 
+#[cfg(feature = "sqlite")]
 use anyhow::Context;
 use secrecy::SecretString;
 use settings::Settings;
+#[cfg(feature = "sqlite")]
 use settings::file_access;
 
 #[cfg(feature = "sqlite")]

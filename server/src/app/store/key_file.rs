@@ -44,6 +44,7 @@ impl KeyFile {
     }
 
     /// The keys of earlier runs, or a new one that only its owner may read.
+    #[cfg(feature = "sqlite")]
     pub(super) fn keys(&self) -> io::Result<KeptKeys> {
         let key = self.read(FILE)?;
         let (current, previous) = match (self.next()?, key) {
@@ -119,7 +120,7 @@ pub(super) fn generated() -> io::Result<SecretString> {
     Ok(BASE64_URL_SAFE_NO_PAD.encode(random).into())
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "sqlite"))]
 mod tests {
     use super::*;
 
