@@ -79,10 +79,7 @@ impl Failure {
                 message(StatusCode::NOT_FOUND, "not found")
             }
             Self::BadRequest => response::json(StatusCode::BAD_REQUEST, &Value::from("Bad Request")),
-            Self::Body(error) => {
-                let status = error.status();
-                response::json(status, &Value::from(status.canonical_reason().unwrap_or_default()))
-            }
+            Self::Body(error) => response::json(error.status(), &Value::from(error.to_string())),
             Self::Invalid(Invalid { errors }) => {
                 response::json(StatusCode::UNPROCESSABLE_ENTITY, &json!({ "errors": errors }))
             }
