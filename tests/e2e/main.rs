@@ -47,6 +47,7 @@ mod tenant_connections;
 mod tenant_sources;
 mod tenants;
 mod tenants_api;
+mod tenants_contract;
 mod tls;
 mod tokens;
 mod unread_pages;
