@@ -143,6 +143,21 @@ async fn the_legacy_form_of_upstream_becomes_the_current_one() {
     let (code, text) = run(folder.path(), &[], &variables);
     assert!(code == Some(0) && text.contains("18 secrets in the legacy form"), "{text}");
     assert_eq!(check(&store, &keys(Some(NEW), None)).await, 3);
+
+    // And the way back, for a version of upstream that reads no other.
+    let variables = [&variables[..], &[("DB_ENC_WRITE_GCM", "false")]].concat();
+    let (code, text) = run(folder.path(), &[], &variables);
+    assert!(code == Some(0) && text.ends_with("\n18 re-encrypted\n"), "{text}");
+    let legacy = keys(None, Some(LEGACY));
+    for stored in store.tenants().await.unwrap() {
+        let again = tenant(&stored.external_id, &legacy);
+        assert_eq!(
+            (&stored.jwt_secret, &stored.extensions[0].settings),
+            (&again.jwt_secret, &again.extensions[0].settings)
+        );
+    }
+    let (code, text) = run(folder.path(), &[], &variables);
+    assert!(code == Some(0) && text.ends_with("\n0 re-encrypted\n"), "{text}");
 }
 
 #[tokio::test]
@@ -307,6 +322,22 @@ async fn a_server_uses_the_embedded_store_before_in_the_middle_and_afterwards() 
     for id in ["one", "two", "three"] {
         assert_eq!(node.handshake(id).await, 101, "{id}");
     }
+}
+
+#[tokio::test]
+async fn a_key_of_the_settings_takes_the_place_of_the_generated_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = Node::start(folder.path(), &[]);
+    assert_eq!(node.put("one", json!({"jwt_secret": secret("one", "jwt_secret")})).await, 201);
+    drop(node);
+    let variables = [("DB_ENC_KEY_GCM", NEW)];
+    let node = Node::start(folder.path(), &variables);
+    assert_eq!(node.handshake("one").await, 101, "the generated key is read");
+    drop(node);
+    let (code, text) = run(folder.path(), &[], &variables);
+    assert!(code == Some(0) && text.ends_with("\n1 re-encrypted\n"), "{text}");
+    std::fs::remove_file(folder.path().join("data/encryption-key")).unwrap();
+    assert_eq!(Node::start(folder.path(), &variables).handshake("one").await, 101);
 }
 
 // The procedure of docs/protocol/postgres.md#another-key.
