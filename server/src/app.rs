@@ -98,7 +98,7 @@ impl Server {
             let (node, stopping) = (Arc::clone(&node), stopping.clone());
             tasks.spawn(async move { certificates.keep_fresh(&node.metrics.node, stopping).await });
         }
-        if let Some(reloader) = reloader {
+        if let Some(mut reloader) = reloader {
             // Before the first client connects: the first request of an operator may ask for a reload.
             reloader.register_handler(&node);
             tasks.spawn(reloader.run(Arc::clone(&node), stopping));

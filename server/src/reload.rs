@@ -5,6 +5,7 @@
 //! running ones; those that need a restart wait for it, the others are applied, all at once. One reload at a time, on a
 //! thread that may wait for disks: no client notices. One that takes too long is reported as failed.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +34,8 @@ const RELOAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// Reads the settings again, and the events that make it do so.
 pub struct ConfigReloader {
     reader: Arc<Reader>,
+    /// Where the tenants are written with which the server is started.
+    tenant_locations: BTreeMap<String, String>,
     /// `None` when the system cannot watch files.
     watch: Option<Watch>,
     hangup: Signal,
@@ -98,11 +101,13 @@ impl ConfigReloader {
             persistence: Persistence::UntilEdited,
         };
         let reader = Arc::new(Reader { sources, logs, last: Arc::new(Mutex::new(last)) });
-        Self { reader, watch: watch.map_err(warn).ok(), hangup }
+        let tenant_locations = loaded.tenant_locations();
+        Self { reader, tenant_locations, watch: watch.map_err(warn).ok(), hangup }
     }
 
     /// Registers the handler of reloads that operators order.
-    pub fn register_handler(&self, node: &Arc<Node>) {
+    pub fn register_handler(&mut self, node: &Arc<Node>) {
+        node.reloading.set_tenant_locations(std::mem::take(&mut self.tenant_locations));
         // Weakly, because the node holds the handler.
         let (reader, weak) = (Arc::clone(&self.reader), Arc::downgrade(node));
         node.reloading.set_handler(Arc::new(move || {
@@ -156,13 +161,15 @@ impl Reader {
 
     fn reload_now(&self, mut last: OwnedMutexGuard<LastReload>, node: &Node, trigger: Trigger) -> Outcome {
         match self.newest(&last.running, node.queue_memory()) {
-            Ok(Update { settings, running, edited, changed, pending, notes, overridden, .. }) => {
+            Ok(Update { settings, running, edited, changed, pending, notes, overridden, after_restart }) => {
                 let was_refused = node.reloading.status().last_error.is_some();
                 node.reloading.accepted(pending.clone());
                 if !changed.is_empty() {
                     self.logs.apply(&settings.telemetry);
                     node.apply(settings);
                 }
+                // Lines move also when nothing changes.
+                node.reloading.set_tenant_locations(after_restart.tenant_locations());
                 (last.running, last.persistence) = (running, Persistence::UntilEdited);
                 let new_notes: Vec<_> = notes.iter().filter(|note| !last.notes.contains(note)).collect();
                 let changes = Changes { changed, pending };

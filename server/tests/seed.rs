@@ -181,6 +181,37 @@ async fn beside_a_secret_of_the_configuration_the_seeded_tenant_is_not_the_defau
 }
 
 #[tokio::test]
+async fn a_write_of_a_configured_tenant_is_refused_with_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.toml");
+    std::fs::write(&file, "# first\n[tenants.acme]\nprivate_only = true\n").unwrap();
+    let by_variable = ("REALTIME__TENANTS__GLOBEX__PRIVATE_ONLY", "true");
+    let node = Node::start(folder.path(), &[("JWT_SECRET", OTHER), by_variable]);
+    let refusal = async |id: &str| {
+        let request = Request::new("PUT", &format!("/api/tenants/{id}")).json(&json!({"tenant": {}}));
+        let refused = node.manage(request).await;
+        assert_eq!(refused.status, 409);
+        refused.json()["message"].as_str().unwrap().to_owned()
+    };
+    for (id, place) in [
+        ("acme", "(config.toml:2)"),
+        ("ACME", "(config.toml:2)"),
+        ("globex", "(variable REALTIME__TENANTS__GLOBEX__PRIVATE_ONLY)"),
+        ("default", "(variable JWT_SECRET)"),
+    ] {
+        let refused = refusal(id).await;
+        assert!(refused.contains(place), "{id}: {refused}");
+    }
+    std::fs::write(&file, "# first\n# second\n[tenants.acme]\nprivate_only = true\n").unwrap();
+    eventually("a moved line is noticed", async || refusal("acme").await.contains("(config.toml:3)")).await;
+    for (path, status) in [("health", 200), ("reload", 204), ("shutdown", 204)] {
+        let target = format!("/api/tenants/acme/{path}");
+        let request = if path == "health" { Request::get(&target) } else { Request::post(&target) };
+        assert_eq!(node.manage(request).await.status, status, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_stored_tenant_that_the_configuration_has_too_is_reported_once() {
     let folder = tempfile::tempdir().unwrap();
     let variables = [("JWT_SECRET", OTHER), ("TENANT_CACHE_EXPIRATION_IN_MS", "100")];

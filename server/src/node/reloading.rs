@@ -3,6 +3,7 @@
 //! Files are read and watched in a layer above this one. It reports its outcomes here and registers a handler here, so
 //! that the layers below can report the status and order a reload without knowing how settings are read.
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
@@ -41,6 +42,8 @@ pub type Reload = dyn Fn() -> Pin<Box<dyn Future<Output = Outcome> + Send>> + Se
 pub struct Reloading {
     status: Mutex<SettingsStatus>,
     reload: OnceLock<Arc<Reload>>,
+    /// Where the tenants of the configuration are written, by their ids.
+    tenant_locations: Mutex<BTreeMap<String, String>>,
 }
 
 impl Reloading {
@@ -52,7 +55,7 @@ impl Reloading {
             pending: Vec::new(),
             last_error: None,
         };
-        Self { status: Mutex::new(status), reload: OnceLock::new() }
+        Self { status: Mutex::new(status), reload: OnceLock::new(), tenant_locations: Mutex::default() }
     }
 
     /// The present status.
@@ -78,6 +81,16 @@ impl Reloading {
     /// Notes that the newest settings were refused and changed nothing.
     pub fn refused(&self, problems: &[String]) {
         self.status.lock().last_error = Some(problems.join("\n"));
+    }
+
+    /// Notes where the tenants of the configuration are written.
+    pub fn set_tenant_locations(&self, locations: BTreeMap<String, String>) {
+        *self.tenant_locations.lock() = locations;
+    }
+
+    /// Where a tenant of the configuration is written: `config.toml:12`, or a variable.
+    pub fn tenant_location(&self, id: &str) -> Option<String> {
+        self.tenant_locations.lock().get(id).cloned()
     }
 
     /// Registers the handler of reloads. Later calls have no effect.

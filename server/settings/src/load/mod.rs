@@ -19,6 +19,7 @@ mod positions;
 mod read_limits;
 mod sources;
 mod syntax;
+mod tenant_locations;
 mod tenants;
 mod unread;
 mod variables;

@@ -33,8 +33,8 @@ pub(super) enum Failure {
     NotNew,
     /// The request requires that there is such a tenant, and there is none.
     DoesNotExist,
-    /// The tenant is one of the configuration, which is changed where it is written.
-    Configured,
+    /// The tenant is one of the configuration, which is changed where it is written: there, if that is known.
+    Configured(Option<String>),
     /// Several nodes share tenants, and this node's store is its own.
     NotShared,
     /// The store does not do it.
@@ -62,7 +62,7 @@ impl Failure {
             Self::Invalid(_) => "invalid",
             Self::NotNew => "exists",
             Self::DoesNotExist => "does not exist",
-            Self::Configured => "in the configuration",
+            Self::Configured(_) => "in the configuration",
             Self::NotShared => "no shared store",
             Self::Store(StoreError::Changed) => "changed at the same time",
             Self::Store(_) => "store",
@@ -85,10 +85,13 @@ impl Failure {
             }
             Self::NotNew => message(StatusCode::PRECONDITION_FAILED, IS_NOT_NEW),
             Self::DoesNotExist => message(StatusCode::PRECONDITION_FAILED, DOES_NOT_EXIST),
-            Self::Configured => message(
-                StatusCode::CONFLICT,
-                "the tenant is in the configuration of the server; change it there, or remove it from there first",
-            ),
+            Self::Configured(location) => {
+                let place = location.map(|place| format!(" ({place})")).unwrap_or_default();
+                let text = format!(
+                    "the tenant is in the configuration of the server{place}; change it there, or remove it from there first"
+                );
+                message(StatusCode::CONFLICT, &text)
+            }
             Self::NotShared => message(
                 StatusCode::CONFLICT,
                 "the nodes share no store: set DATABASE_URL (`store.url`), so that what is written here exists on all of them",

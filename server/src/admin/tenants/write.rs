@@ -117,8 +117,9 @@ async fn delete_tenant(node: &Arc<Node>, id: &str, precondition: Precondition) -
 /// Refuses what would be written and not apply.
 fn check_writable(node: &Node, id: &str) -> Result<(), Failure> {
     let settings = node.settings();
-    if settings.every_tenant().keys().any(|configured| configured.eq_ignore_ascii_case(id)) {
-        return Err(Failure::Configured);
+    let tenants = settings.every_tenant();
+    if let Some(configured) = tenants.keys().find(|configured| configured.eq_ignore_ascii_case(id)) {
+        return Err(Failure::Configured(node.reloading.tenant_location(configured)));
     }
     if settings.bus.redis_url.is_some() && !settings.store.is_shared() {
         return Err(Failure::NotShared);
