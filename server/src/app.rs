@@ -2,6 +2,7 @@
 
 mod builder;
 mod store;
+mod store_listener;
 mod store_maintenance;
 
 pub use builder::ServerBuilder;
@@ -93,6 +94,7 @@ impl Server {
         tasks.spawn(notify_of_policies(Arc::clone(&node), stopping.clone()));
         tasks.spawn(announcer::run(Arc::clone(&node), stopping.clone()));
         tasks.spawn(maintain_metrics(Arc::clone(&node), stopping.clone()));
+        tasks.spawn(store_listener::run(Arc::clone(&node), stopping.clone()));
         tasks.spawn(store_maintenance::run(Arc::clone(&node), tables, stopping.clone()));
         if let Some(certificates) = acceptor.certificates() {
             let (node, stopping) = (Arc::clone(&node), stopping.clone());

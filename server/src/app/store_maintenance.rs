@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -13,6 +13,7 @@ use crate::admin::tenants::{SeedError, Seeded, seed};
 use crate::node::Node;
 use crate::reload::names;
 use crate::store::{Migrate, StoreError};
+use crate::tenants::Changes;
 
 /// The wait before a store that cannot be reached is tried again. It is the same for all nodes on average only.
 const RETRY: Duration = Duration::from_secs(1);
@@ -51,18 +52,26 @@ impl Maintenance {
             if !self.note_use(done) {
                 sleep(jittered(RETRY)).await;
             } else if self.tables.take().is_none() && self.seed().await != Some(Seeded::Created) {
-                self.wait().await;
+                self.follow_changes().await;
             }
         }
     }
 
-    /// Waits until it is time to look again.
-    async fn wait(&self) {
-        let wait = jittered(self.node.settings().store.refresh);
-        tokio::select! {
-            () = sleep(wait) => {}
-            // A request has not reached it: look whether that passes.
-            () = self.node.stored_tenants.until_away() => {}
+    /// Applies what other nodes and programs change, until it is time to compare everything: when that is due, when changes
+    /// were missed, and when a request has not reached the store.
+    async fn follow_changes(&self) {
+        let stored = &self.node.stored_tenants;
+        let refresh_at = Instant::now() + jittered(self.node.settings().store.refresh);
+        loop {
+            let changes = tokio::select! {
+                () = sleep_until(refresh_at) => return,
+                () = stored.until_away() => return,
+                changes = stored.changes() => changes,
+            };
+            match changes {
+                Changes::Unknown => return,
+                Changes::Of(names) => stored.apply_changes(&self.node.tenants, names).await,
+            }
         }
     }
 
@@ -145,7 +154,7 @@ async fn migrate(node: &Node, tables: &dyn Migrate) -> Result<(), StoreError> {
 }
 
 /// Between three quarters and five quarters of `wait`, so that nodes do not ask at the same moment.
-fn jittered(wait: Duration) -> Duration {
+pub(super) fn jittered(wait: Duration) -> Duration {
     let random = f64::from(getrandom::u32().unwrap_or(u32::MAX / 2)) / f64::from(u32::MAX);
     wait.mul_f64(0.75 + random / 2.0)
 }

@@ -47,11 +47,7 @@ impl LinkHost for Arc<Node> {
                     info!(tenant, disconnected, "Clients of a tenant disconnected, ordered on another node");
                 }
             }
-            OperatorCommand::TenantChanged { tenant } => {
-                let node = Arc::clone(self);
-                // What fails here is noticed by the next refresh.
-                tokio::spawn(async move { node.stored_tenants.apply(&node.tenants, &tenant).await });
-            }
+            OperatorCommand::TenantChanged { tenant } => self.stored_tenants.note_change(&tenant),
             OperatorCommand::ReloadConfig => {
                 info!("Reload ordered on another node");
                 let node = Arc::clone(self);

@@ -19,6 +19,7 @@ mod sqlite;
 mod tenant;
 
 use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
 
 pub use self::encryption::{
     EncryptionError, EncryptionKeys, KeyError, UsedKey, WrittenForm, is_in_current_form,
@@ -81,7 +82,17 @@ pub trait TenantStore: std::fmt::Debug + Send + Sync {
 
     /// Deletes the tenant of this name, written exactly so, and its extensions. Returns whether there was one.
     fn delete<'a>(&'a self, external_id: &'a str) -> BoxFuture<'a, Result<bool, StoreError>>;
+
+    /// Begins to listen for changes. When this returns, each change that is committed is notified, those of this process
+    /// included. `None` for a store that notifies nobody, because no other node uses it.
+    fn changes(&self) -> Option<BoxFuture<'_, Result<Changes, StoreError>>> {
+        None
+    }
 }
+
+/// Names of tenants, each when it was created, changed or deleted. It ends when the connection is lost; what is committed
+/// from then on, until another one listens, is not notified.
+pub type Changes = BoxStream<'static, String>;
 
 /// A store with tables, which a new version may have to change.
 pub trait Migrate: std::fmt::Debug + Send + Sync {

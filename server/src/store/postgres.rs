@@ -1,6 +1,9 @@
 //! The store that several nodes share: a PostgreSQL database, with upstream's schema `_realtime`.
 
+mod changes;
+
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -9,9 +12,10 @@ use settings::StoreTls;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use sqlx::{Connection as _, Executor as _, PgConnection, PgPool, Postgres, Transaction};
 
+use self::changes::notifying;
 use super::migration::{Migration, MigrationStatus, migrations};
 use super::row::{COLUMNS, bind_columns};
-use super::{Migrate, Revision, StoreError, StoreKind, StoredExtension, StoredTenant, TenantStore};
+use super::{Changes, Migrate, Revision, StoreError, StoreKind, StoredExtension, StoredTenant, TenantStore};
 
 const MIGRATIONS: &[Migration] = migrations!(
     "postgres":
@@ -63,6 +67,7 @@ const NOW: &str = "date_trunc('second', now() AT TIME ZONE 'UTC')";
 #[derive(Debug, Clone)]
 pub struct PostgresStore {
     pool: PgPool,
+    timeout: Duration,
 }
 
 impl PostgresStore {
@@ -81,7 +86,7 @@ impl PostgresStore {
                 Box::pin(async move { connection.execute(&*query).await.map(drop) })
             });
         }
-        Ok(Self { pool: pool.connect_lazy_with(options(settings)?) })
+        Ok(Self { pool: pool.connect_lazy_with(options(settings)?), timeout: settings.timeout })
     }
 }
 
@@ -248,10 +253,16 @@ impl TenantStore for PostgresStore {
             if !can_be_text(external_id) {
                 return Ok(false);
             }
-            let query = sqlx::query("DELETE FROM _realtime.tenants WHERE external_id = $1").bind(external_id);
+            let delete =
+                notifying("DELETE FROM _realtime.tenants WHERE external_id = $1 RETURNING external_id");
+            let query = sqlx::query(&delete).bind(external_id);
             Ok(query.execute(&self.pool).await?.rows_affected() > 0)
         }
         .boxed()
+    }
+
+    fn changes(&self) -> Option<BoxFuture<'_, Result<Changes, StoreError>>> {
+        Some(changes::listen(&self.pool, self.timeout).boxed())
     }
 }
 
@@ -312,10 +323,10 @@ fn insert() -> String {
     let columns = COLUMNS.join(", ");
     let values = COLUMNS.iter().enumerate().map(|(number, column)| placeholder(number, column));
     let values = values.collect::<Vec<_>>().join(", ");
-    format!(
+    notifying(&format!(
         "INSERT INTO _realtime.tenants (external_id, {columns}, inserted_at, updated_at) \
-         VALUES ($1, {values}, {NOW}, {NOW}) ON CONFLICT (external_id) DO NOTHING"
-    )
+         VALUES ($1, {values}, {NOW}, {NOW}) ON CONFLICT (external_id) DO NOTHING RETURNING external_id"
+    ))
 }
 
 fn update() -> String {
@@ -326,7 +337,8 @@ fn update() -> String {
     let set = set.collect::<Vec<_>>().join(", ");
     let replaces = COLUMNS.len() + 2;
     // The number of the transaction that has written the row, upstream's included.
-    format!(
-        "UPDATE _realtime.tenants SET {set}, updated_at = {NOW} WHERE external_id = $1 AND xmin::text = ${replaces}"
-    )
+    notifying(&format!(
+        "UPDATE _realtime.tenants SET {set}, updated_at = {NOW} \
+         WHERE external_id = $1 AND xmin::text = ${replaces} RETURNING external_id"
+    ))
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{OnceCell, Semaphore};
@@ -11,8 +11,7 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use super::Tenant;
-use super::source::SourceUnavailable;
-use super::unknown_names::UnknownNames;
+use super::source::{Expectation, SourceUnavailable};
 
 /// The longest wait for the sources, including the wait for a permit. The client waits meanwhile, so a store whose own
 /// timeouts are longer (`[store]`) does not make it longer.
@@ -21,7 +20,8 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// Lookups at the same time, each for another name.
 const CONCURRENT: usize = 64;
 
-/// Names whose lookups are in progress or wait for a permit. Requests for more fail: so many are made up.
+/// Names whose lookups are in progress or wait for a permit. Requests for more fail, unless a source expects the tenant: so
+/// many are made up.
 const WAITING_MAX: usize = 1_024;
 
 /// What is found: a tenant, none, or that it cannot be found out.
@@ -32,7 +32,6 @@ type Lookup = Arc<OnceCell<Found>>;
 /// The lookups in progress.
 pub(super) struct Lookups {
     by_name: Mutex<HashMap<Box<str>, Lookup>>,
-    unknown: Mutex<UnknownNames>,
     permits: Semaphore,
     timeout: Duration,
 }
@@ -45,27 +44,24 @@ impl Default for Lookups {
 
 impl Lookups {
     pub(super) fn new(timeout: Duration, concurrent: usize) -> Self {
-        let unknown = Mutex::new(UnknownNames::new(Instant::now()));
-        Self { by_name: Mutex::default(), unknown, permits: Semaphore::new(concurrent), timeout }
+        Self { by_name: Mutex::default(), permits: Semaphore::new(concurrent), timeout }
     }
 
-    /// The result of `look_up`, or of a lookup of the same name that is in progress or has just found none.
+    /// The result of `look_up`, or of a lookup of the same name that is in progress.
     ///
     /// # Errors
-    /// Those of `look_up`, and after the timeout, and while too many are waiting.
-    pub(super) async fn run(&self, id: &str, look_up: impl Future<Output = Found>) -> Found {
-        if self.unknown.lock().contains(id, Instant::now()) {
-            return Ok(None);
-        }
-        let lookup = self.register(id)?;
+    /// Those of `look_up`, and after the timeout, and while too many tenants that are not expected are waiting.
+    pub(super) async fn run(
+        &self,
+        id: &str,
+        expectation: Expectation,
+        look_up: impl Future<Output = Found>,
+    ) -> Found {
+        let lookup = self.register(id, expectation)?;
         let registration = Registration { lookups: self, id, lookup };
         let bounded = async {
             let _permit = self.permits.acquire().await.map_err(|_closed| SourceUnavailable)?;
-            let found = look_up.await;
-            if matches!(found, Ok(None)) {
-                self.unknown.lock().add(id, Instant::now());
-            }
-            found
+            look_up.await
         };
         let with_timeout = async {
             timeout(self.timeout, bounded).await.unwrap_or_else(|_elapsed| {
@@ -77,9 +73,10 @@ impl Lookups {
     }
 
     /// The lookup of this name that is in progress, or a new one.
-    fn register(&self, id: &str) -> Result<Lookup, SourceUnavailable> {
+    fn register(&self, id: &str, expectation: Expectation) -> Result<Lookup, SourceUnavailable> {
         let mut by_name = self.by_name.lock();
-        if by_name.len() >= WAITING_MAX && !by_name.contains_key(id) {
+        let may_be_made_up = expectation != Expectation::Present;
+        if may_be_made_up && by_name.len() >= WAITING_MAX && !by_name.contains_key(id) {
             debug!(tenant = id, "A tenant is not looked up, because too many others are");
             return Err(SourceUnavailable);
         }

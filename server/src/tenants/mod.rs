@@ -18,14 +18,13 @@ mod spec;
 mod spec_table;
 mod stored;
 mod tenant;
-mod unknown_names;
 
 pub use allowance::Allowance;
 pub use policy::{Policy, TenantStatus};
 pub use registry::{Registry, UnknownHost};
 pub use rekey::{ENCRYPTED_SETTINGS, Rekey, RekeyMode, RekeyReport};
 pub use sockets::{SocketRegistration, Sockets};
-pub use source::{SourceId, SourceUnavailable, TenantSource};
+pub use source::{Expectation, SourceId, SourceUnavailable, TenantSource};
 pub use spec::{TenantOrigin, TenantSpec};
-pub use stored::{Refreshed, StoredTenants, WriteError, Written};
+pub use stored::{Changes, Refreshed, StoredTenants, WriteError, Written};
 pub use tenant::Tenant;

@@ -15,8 +15,24 @@ pub trait TenantSource: Send + Sync {
     /// Called for requests that name a tenant which the registry does not have. The result is registered as by `put`;
     /// one that the source removes meanwhile is not. Clients choose the names before they are authenticated, so the
     /// registry bounds the wait and the number of concurrent lookups, and looks a name up once for all requests that wait for it.
-    /// It does not remember unknown names: a source for which a lookup is costly does.
+    /// It does not remember unknown names: a source for which a lookup is costly does, and says so by `expects`.
     fn resolve<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<TenantSpec>, SourceUnavailable>>;
+
+    /// What the source knows about `id` (in lower case) without a lookup. Does not wait.
+    fn expects(&self, _id: &str) -> Expectation {
+        Expectation::Unclear
+    }
+}
+
+/// What a source knows about a tenant without a lookup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Expectation {
+    /// There is none. It is not looked up.
+    Absent,
+    /// It has to be looked up. The name may be made up, so the number of such lookups is bounded.
+    Unclear,
+    /// There is one. It is looked up, also while many made-up names are.
+    Present,
 }
 
 /// Whether a source has a tenant cannot be found out now, but may be later.

@@ -1,24 +1,30 @@
 //! Tenants of the store: a source for the registry, and what the management API writes.
 //!
 //! What a request is answered is durable and applies on this node at once. The other nodes are notified by the
-//! caller, and find out by themselves within `store.refresh`.
+//! caller or the store, and find out by themselves within `store.refresh`.
 
+mod changes;
 mod conversion;
+mod names;
+mod unknown_names;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, StreamExt};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::{debug, error, info};
 
+pub use self::changes::Changes;
+use self::changes::PendingChanges;
+use self::names::{Listing, Names};
 use super::TenantSpec;
 use super::registry::Registry;
-use super::source::{SourceId, SourceUnavailable, TenantSource};
+use super::source::{Expectation, SourceId, SourceUnavailable, TenantSource};
 use crate::store::{EncryptionKeys, Revision, StoreError, StoreKind, StoredTenant, TenantStore};
 
 /// How often a write begins again because another writer was faster.
@@ -45,6 +51,10 @@ struct Shared {
     in_upper_case: Mutex<HashMap<String, String>>,
     /// Tenants whose secret cannot be decrypted now, by the name in lower case: each is an error in the log once.
     unreadable: Mutex<HashSet<String>>,
+    /// The names that the store has, in lower case.
+    names: Names,
+    /// What was changed elsewhere.
+    changes: PendingChanges,
     /// How long the store may take to answer.
     timeout: Duration,
     /// Whether the store could not be reached the last time. Then requests do not wait for it.
@@ -56,10 +66,14 @@ struct Shared {
 impl Shared {
     /// The store, unless it could not be reached the last time.
     fn store(&self) -> Result<&dyn TenantStore, StoreError> {
-        if *self.is_away.borrow() {
+        if self.is_away() {
             return Err(StoreError::Unavailable("it could not be reached a moment ago".into()));
         }
         Ok(&*self.store)
+    }
+
+    fn is_away(&self) -> bool {
+        *self.is_away.borrow()
     }
 
     /// The answer of the store, within the time that it has.
@@ -126,6 +140,8 @@ impl StoredTenants {
             applied: Mutex::default(),
             in_upper_case: Mutex::default(),
             unreadable: Mutex::default(),
+            names: Names::default(),
+            changes: PendingChanges::default(),
             timeout,
             is_away: watch::Sender::new(false),
             expected: Mutex::default(),
@@ -175,7 +191,10 @@ impl StoredTenants {
             let after = edit(before.as_ref()).map_err(WriteError::Refused)?;
             let replaces: Option<&Revision> = before.as_ref().map(|before| &before.revision);
             match (self.shared.noted(self.shared.store()?.put(&after, replaces)).await, replaces) {
-                (Ok(stored), None) => return Ok(Written::Created(stored)),
+                (Ok(stored), None) => {
+                    self.shared.names.add(&external_id.to_ascii_lowercase());
+                    return Ok(Written::Created(stored));
+                }
                 (Ok(stored), Some(_)) => return Ok(Written::Updated(stored)),
                 (Err(StoreError::Changed), _) => {}
                 (Err(error), _) => return Err(error.into()),
@@ -206,16 +225,61 @@ impl StoredTenants {
     pub async fn apply(&self, registry: &Registry, external_id: &str) -> Result<(), SourceUnavailable> {
         let id = external_id.to_ascii_lowercase();
         let _one_at_a_time = self.shared.applying.lock().await;
-        match self.shared.resolve(&id).await? {
+        match self.shared.look_up(&id, self.shared.names.listing(&id)).await? {
             Some(spec) => registry.put(self.source, spec),
             None => registry.remove(self.source, &id),
         }
         Ok(())
     }
 
+    /// A tenant was created, changed or deleted elsewhere. It is looked up from now on, and what is known of it is replaced
+    /// by whoever takes the [changes](Self::changes).
+    pub fn note_change(&self, external_id: &str) {
+        let id = external_id.to_ascii_lowercase();
+        self.shared.names.add(&id);
+        self.shared.changes.add(&id);
+    }
+
+    /// Changes may have been missed.
+    fn note_missed_changes(&self) {
+        self.shared.changes.add_unknown();
+    }
+
+    /// Takes what was changed elsewhere, when there is anything. One task does this.
+    pub async fn changes(&self) -> Changes {
+        self.shared.changes.take().await
+    }
+
+    /// [Applies](Self::apply) those of `names` that `registry` has. The others are looked up when they are asked for. One that
+    /// cannot be applied is applied by the next [`refresh`](Self::refresh).
+    pub async fn apply_changes(&self, registry: &Registry, mut names: HashSet<String>) {
+        {
+            let applied = self.shared.applied.lock();
+            names.retain(|name| applied.contains_key(name));
+        }
+        for name in names {
+            let _logged = self.apply(registry, &name).await;
+        }
+    }
+
+    /// Notes what the store notifies, until its connection is lost. `None` for a store that notifies nobody.
+    pub fn listen(&self) -> Option<impl Future<Output = Result<(), StoreError>>> {
+        let listening = self.shared.store.changes()?;
+        Some(async move {
+            let mut changes = self.shared.within_timeout(listening).await?;
+            debug!("Changes of tenants are notified by the store");
+            // What has changed before is not notified.
+            self.note_missed_changes();
+            while let Some(name) = changes.next().await {
+                self.note_change(&name);
+            }
+            Ok(())
+        })
+    }
+
     /// Whether the store could not be reached the last time.
     pub fn is_away(&self) -> bool {
-        *self.shared.is_away.borrow()
+        self.shared.is_away()
     }
 
     /// Notes which tenant is about to be created, if one is. Requests for it are answered as if the store were away, not as those
@@ -241,21 +305,29 @@ impl StoredTenants {
     /// # Errors
     /// When the store cannot be read.
     pub async fn refresh(&self, registry: &Registry) -> Result<Refreshed, StoreError> {
+        let began = self.shared.names.begin_reading();
         let stored = by_name(self.shared.within_timeout(self.shared.store.revisions()).await?);
         let refreshed =
             Refreshed { tenants: stored.len(), in_configuration: registry.configured_of(stored.keys()) };
         let in_upper_case = stored.iter().filter(|(id, (name, _))| *id != name);
         let in_upper_case = in_upper_case.map(|(id, (name, _))| (id.clone(), name.clone())).collect();
         *self.shared.in_upper_case.lock() = in_upper_case;
-        let applied = self.shared.applied.lock().clone();
-        for (id, row) in applied {
-            if stored.get(&id) != Some(&row) {
-                // What could not be applied is tried again the next time.
-                let _logged = self.apply(registry, &id).await;
-            }
+        self.shared.names.finish_reading(began, stored.keys());
+        for id in self.outdated(&stored) {
+            // What could not be applied is tried again the next time.
+            let _logged = self.apply(registry, &id).await;
         }
         self.shared.unreadable.lock().retain(|id| stored.contains_key(id));
         Ok(refreshed)
+    }
+}
+
+impl StoredTenants {
+    /// Those that have another row than the one that is applied.
+    fn outdated(&self, stored: &HashMap<String, (String, Revision)>) -> Vec<String> {
+        let applied = self.shared.applied.lock();
+        let outdated = applied.iter().filter(|(id, row)| stored.get(*id) != Some(row));
+        outdated.map(|(id, _)| id.clone()).collect()
     }
 }
 
@@ -304,26 +376,60 @@ impl Shared {
             }
         }
     }
+
+    /// What the store has of this name, of which `listing` is known.
+    async fn look_up(&self, id: &str, listing: Listing) -> Result<Option<TenantSpec>, SourceUnavailable> {
+        let stored = self.find(id).await.map_err(|error| {
+            debug!(tenant = id, "A tenant cannot be looked up: {error}");
+            SourceUnavailable
+        })?;
+        let Some(stored) = stored else {
+            self.applied.lock().remove(id);
+            self.unreadable.lock().remove(id);
+            self.names.note_absent(id, listing);
+            return if self.is_expected(id) { Err(SourceUnavailable) } else { Ok(None) };
+        };
+        let spec = self.spec(id, &stored)?;
+        self.applied.lock().insert(id.into(), (stored.external_id, stored.revision));
+        Ok(Some(spec))
+    }
+
+    /// Whether it is known that there is no tenant of a name that is not listed.
+    fn knows_to_be_absent(&self, id: &str) -> bool {
+        self.names.is_read() && !self.is_away() && !self.is_expected(id)
+    }
+
+    fn is_expected(&self, id: &str) -> bool {
+        self.expected.lock().as_deref() == Some(id)
+    }
 }
 
 impl TenantSource for Shared {
     fn resolve<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<TenantSpec>, SourceUnavailable>> {
         async move {
-            let stored = self.find(id).await.map_err(|error| {
-                debug!(tenant = id, "A tenant cannot be looked up: {error}");
-                SourceUnavailable
-            })?;
-            let Some(stored) = stored else {
-                self.applied.lock().remove(id);
-                self.unreadable.lock().remove(id);
-                let is_expected = self.expected.lock().as_deref() == Some(id);
-                return if is_expected { Err(SourceUnavailable) } else { Ok(None) };
-            };
-            let spec = self.spec(id, &stored)?;
-            self.applied.lock().insert(id.into(), (stored.external_id, stored.revision));
-            Ok(Some(spec))
+            if !self.names.is_read() && !self.is_away() {
+                self.names.until_read().await;
+            }
+            let listing = self.names.begin_lookup(id);
+            if listing == Listing::Unknown {
+                return if self.knows_to_be_absent(id) { Ok(None) } else { Err(SourceUnavailable) };
+            }
+            let found = self.look_up(id, listing).await;
+            if !self.names.is_unchanged(id, listing) {
+                // What was read may be older than the change, which was noted before there was anything to apply it to.
+                self.changes.add(id);
+            }
+            found
         }
         .boxed()
+    }
+
+    fn expects(&self, id: &str) -> Expectation {
+        match self.names.listing(id) {
+            Listing::Listed(_) => Expectation::Present,
+            Listing::Unknown if self.knows_to_be_absent(id) => Expectation::Absent,
+            Listing::Unlisted | Listing::Unknown => Expectation::Unclear,
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use http::{HeaderMap, Uri};
 use super::{Registry, lower_case};
 use crate::tenants::lookups::Found;
 use crate::tenants::naming::Named;
-use crate::tenants::source::{SourceId, SourceUnavailable, TenantSource};
+use crate::tenants::source::{Expectation, SourceId, SourceUnavailable, TenantSource};
 
 /// How often a source is asked for one tenant while tenants are removed. After that the tenant counts as unknown, so that
 /// frequent removals of others do not keep a request.
@@ -33,11 +33,12 @@ impl Registry {
             return Ok(Some(tenant));
         }
         let sources = self.sources.load_full();
-        if sources.is_empty() {
-            return Ok(None);
-        }
         let id = lower_case(id);
-        self.lookups.run(&id, self.look_up(&sources, &id)).await
+        let expectation = sources.iter().map(|source| source.expects(&id)).max();
+        match expectation.unwrap_or(Expectation::Absent) {
+            Expectation::Absent => Ok(None),
+            expectation => self.lookups.run(&id, expectation, self.look_up(&sources, &id)).await,
+        }
     }
 
     async fn look_up(&self, sources: &[Arc<dyn TenantSource>], id: &str) -> Found {
@@ -133,6 +134,14 @@ mod tests {
             }
             .boxed()
         }
+
+        fn expects(&self, id: &str) -> Expectation {
+            match id.split('-').nth(1) {
+                Some("absent") => Expectation::Absent,
+                Some("present") => Expectation::Present,
+                _ => Expectation::Unclear,
+            }
+        }
     }
 
     /// A registry with a source that answers after `wait`.
@@ -178,17 +187,6 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_name_that_was_unknown_a_moment_ago_is_not_looked_up_again() {
-        let (registry, source, id) = with_source(Duration::ZERO);
-        for _ in 0..100 {
-            assert!(matches!(registry.resolve("another").await, Ok(None)));
-        }
-        assert_eq!(source.lookups.load(Ordering::Relaxed), 1);
-        registry.put(id, TenantSpec { id: "another".into(), settings: settings::Tenant::default() });
-        assert!(is_found(&registry.resolve("another").await), "what is put is known at once");
-    }
-
-    #[tokio::test]
     async fn names_beyond_those_that_may_wait_fail_at_once() {
         let (registry, source, _) = with_source(Duration::from_secs(3_600));
         let names: Vec<_> = (0..2_000).map(|n| format!("known-{n}")).collect();
@@ -196,6 +194,16 @@ mod tests {
         let answered = lookups.iter_mut().filter_map(|lookup| lookup.now_or_never());
         assert_eq!(answered.filter(Result::is_err).count(), 2_000 - 1_024);
         assert_eq!(source.lookups.load(Ordering::Relaxed), 64);
+        assert!(registry.resolve("known-present").now_or_never().is_none(), "one that is expected waits");
+    }
+
+    #[tokio::test]
+    async fn what_a_source_knows_to_be_absent_is_not_looked_up() {
+        let (registry, source, id) = with_source(Duration::ZERO);
+        assert!(matches!(registry.resolve("known-absent").await, Ok(None)));
+        assert_eq!(source.lookups.load(Ordering::Relaxed), 0);
+        registry.put(id, TenantSpec { id: "known-absent".into(), settings: settings::Tenant::default() });
+        assert!(is_found(&registry.resolve("known-absent").await), "what is put is known at once");
     }
 
     #[tokio::test]
