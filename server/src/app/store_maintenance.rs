@@ -13,7 +13,7 @@ use crate::admin::tenants::{SeedError, Seeded, seed};
 use crate::node::Node;
 use crate::reload::names;
 use crate::store::{Migrate, StoreError};
-use crate::tenants::Changes;
+use crate::tenants::TenantChanges;
 
 /// The wait before a store that cannot be reached is tried again. It is the same for all nodes on average only.
 const RETRY: Duration = Duration::from_secs(1);
@@ -69,8 +69,8 @@ impl Maintenance {
                 changes = stored.changes() => changes,
             };
             match changes {
-                Changes::Unknown => return,
-                Changes::Of(names) => stored.apply_changes(&self.node.tenants, names).await,
+                TenantChanges::Unknown => return,
+                TenantChanges::Of(names) => stored.apply_changes(&self.node.tenants, names).await,
             }
         }
     }

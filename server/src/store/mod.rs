@@ -84,15 +84,15 @@ pub trait TenantStore: std::fmt::Debug + Send + Sync {
     fn delete<'a>(&'a self, external_id: &'a str) -> BoxFuture<'a, Result<bool, StoreError>>;
 
     /// Begins to listen for changes. When this returns, each change that is committed is notified, those of this process
-    /// included. `None` for a store that notifies nobody, because no other node uses it.
-    fn changes(&self) -> Option<BoxFuture<'_, Result<Changes, StoreError>>> {
+    /// included. `None` for a store that sends no notifications, because no other node uses it.
+    fn changes(&self) -> Option<BoxFuture<'_, Result<ChangedNames, StoreError>>> {
         None
     }
 }
 
 /// Names of tenants, each when it was created, changed or deleted. It ends when the connection is lost; what is committed
 /// from then on, until another one listens, is not notified.
-pub type Changes = BoxStream<'static, String>;
+pub type ChangedNames = BoxStream<'static, String>;
 
 /// A store with tables, which a new version may have to change.
 pub trait Migrate: std::fmt::Debug + Send + Sync {

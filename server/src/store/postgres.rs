@@ -15,7 +15,9 @@ use sqlx::{Connection as _, Executor as _, PgConnection, PgPool, Postgres, Trans
 use self::changes::notifying;
 use super::migration::{Migration, MigrationStatus, migrations};
 use super::row::{COLUMNS, bind_columns};
-use super::{Changes, Migrate, Revision, StoreError, StoreKind, StoredExtension, StoredTenant, TenantStore};
+use super::{
+    ChangedNames, Migrate, Revision, StoreError, StoreKind, StoredExtension, StoredTenant, TenantStore,
+};
 
 const MIGRATIONS: &[Migration] = migrations!(
     "postgres":
@@ -261,7 +263,7 @@ impl TenantStore for PostgresStore {
         .boxed()
     }
 
-    fn changes(&self) -> Option<BoxFuture<'_, Result<Changes, StoreError>>> {
+    fn changes(&self) -> Option<BoxFuture<'_, Result<ChangedNames, StoreError>>> {
         Some(changes::listen(&self.pool, self.timeout).boxed())
     }
 }

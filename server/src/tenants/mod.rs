@@ -26,5 +26,5 @@ pub use rekey::{ENCRYPTED_SETTINGS, Rekey, RekeyMode, RekeyReport};
 pub use sockets::{SocketRegistration, Sockets};
 pub use source::{Expectation, SourceId, SourceUnavailable, TenantSource};
 pub use spec::{TenantOrigin, TenantSpec};
-pub use stored::{Changes, Refreshed, StoredTenants, WriteError, Written};
+pub use stored::{Refreshed, StoredTenants, TenantChanges, WriteError, Written};
 pub use tenant::Tenant;

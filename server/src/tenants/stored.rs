@@ -19,8 +19,8 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::{debug, error, info};
 
-pub use self::changes::Changes;
 use self::changes::PendingChanges;
+pub use self::changes::TenantChanges;
 use self::names::{Listing, Names};
 use super::TenantSpec;
 use super::registry::Registry;
@@ -233,20 +233,20 @@ impl StoredTenants {
     }
 
     /// A tenant was created, changed or deleted elsewhere. It is looked up from now on, and what is known of it is replaced
-    /// by whoever takes the [changes](Self::changes).
+    /// by the task that takes the [changes](Self::changes).
     pub fn note_change(&self, external_id: &str) {
         let id = external_id.to_ascii_lowercase();
         self.shared.names.add(&id);
         self.shared.changes.add(&id);
     }
 
-    /// Changes may have been missed.
+    /// TenantChanges may have been missed.
     fn note_missed_changes(&self) {
         self.shared.changes.add_unknown();
     }
 
     /// Takes what was changed elsewhere, when there is anything. One task does this.
-    pub async fn changes(&self) -> Changes {
+    pub async fn changes(&self) -> TenantChanges {
         self.shared.changes.take().await
     }
 
@@ -262,12 +262,12 @@ impl StoredTenants {
         }
     }
 
-    /// Notes what the store notifies, until its connection is lost. `None` for a store that notifies nobody.
+    /// Notes what the store notifies, until its connection is lost. `None` for a store that sends no notifications.
     pub fn listen(&self) -> Option<impl Future<Output = Result<(), StoreError>>> {
         let listening = self.shared.store.changes()?;
         Some(async move {
             let mut changes = self.shared.within_timeout(listening).await?;
-            debug!("Changes of tenants are notified by the store");
+            debug!("TenantChanges of tenants are notified by the store");
             // What has changed before is not notified.
             self.note_missed_changes();
             while let Some(name) = changes.next().await {

@@ -8,7 +8,7 @@ use sqlx::Executor as _;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPool};
 use tokio::time::timeout;
 
-use crate::store::{Changes, StoreError};
+use crate::store::{ChangedNames, StoreError};
 
 /// The channel of all nodes that use a database.
 const CHANNEL: &str = "realtime_tenants";
@@ -24,12 +24,12 @@ pub(super) fn notifying(statement: &str) -> String {
 
 /// Listens with a connection as those of `pool`, and beside them, so that it takes none from those who write.
 /// `answer_max` is how long the database may take to answer.
-pub(super) async fn listen(pool: &PgPool, answer_max: Duration) -> Result<Changes, StoreError> {
+pub(super) async fn listen(pool: &PgPool, answer_max: Duration) -> Result<ChangedNames, StoreError> {
     // A pool of its own each time: a connection that answers no more stays in it for long.
     let one = pool.options().clone().max_connections(1).max_lifetime(None).idle_timeout(None);
     let one = one.connect_lazy_with(PgConnectOptions::clone(&pool.connect_options()));
     let mut listener = PgListener::connect_with(&one).await?;
-    // Whoever reads the stream connects again, after a pause, and compares everything, because what was sent meanwhile is lost.
+    // The reader of the stream connects again, after a pause, and compares everything, because what was sent meanwhile is lost.
     listener.eager_reconnect(false);
     listener.listen(CHANNEL).await?;
     let names = stream::unfold(listener, move |mut listener| async move {

@@ -2,7 +2,7 @@
 //!
 //! The link to the other nodes and the store's notifications add to it and never wait; one task takes all at once.
 //! The names are a set, so a tenant that changes often is applied once. Beyond [`NAMES_MAX`] they are forgotten, and
-//! whoever takes them reads all revisions instead, which costs less than so many lookups.
+//! the task that takes them reads all revisions instead, which costs less than so many lookups.
 
 use std::collections::HashSet;
 
@@ -17,7 +17,7 @@ const NAME_MAX: usize = 255;
 
 /// What is to be applied.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Changes {
+pub enum TenantChanges {
     /// These tenants.
     Of(HashSet<String>),
     /// Any: all have to be compared with the store.
@@ -27,11 +27,11 @@ pub enum Changes {
 /// The changes that are not taken yet.
 #[derive(Debug, Default)]
 pub(super) struct PendingChanges {
-    changes: Mutex<Changes>,
+    changes: Mutex<TenantChanges>,
     added: Notify,
 }
 
-impl Default for Changes {
+impl Default for TenantChanges {
     fn default() -> Self {
         Self::Of(HashSet::new())
     }
@@ -42,27 +42,27 @@ impl PendingChanges {
     pub(super) fn add(&self, name: &str) {
         let mut changes = self.changes.lock();
         match &mut *changes {
-            Changes::Of(names) if names.len() < NAMES_MAX && name.len() <= NAME_MAX => {
+            TenantChanges::Of(names) if names.len() < NAMES_MAX && name.len() <= NAME_MAX => {
                 names.insert(name.to_owned());
             }
-            Changes::Of(_) => *changes = Changes::Unknown,
-            Changes::Unknown => {}
+            TenantChanges::Of(_) => *changes = TenantChanges::Unknown,
+            TenantChanges::Unknown => {}
         }
         drop(changes);
         self.added.notify_one();
     }
 
-    /// Changes may have been missed.
+    /// TenantChanges may have been missed.
     pub(super) fn add_unknown(&self) {
-        *self.changes.lock() = Changes::Unknown;
+        *self.changes.lock() = TenantChanges::Unknown;
         self.added.notify_one();
     }
 
     /// Takes all, when there are any. One task does this.
-    pub(super) async fn take(&self) -> Changes {
+    pub(super) async fn take(&self) -> TenantChanges {
         loop {
             let changes = std::mem::take(&mut *self.changes.lock());
-            if changes != Changes::default() {
+            if changes != TenantChanges::default() {
                 return changes;
             }
             self.added.notified().await;
@@ -82,10 +82,10 @@ mod tests {
         assert_eq!(pending.take().now_or_never(), None);
         pending.add("acme");
         pending.add("acme");
-        let acme = Changes::Of(HashSet::from(["acme".to_owned()]));
+        let acme = TenantChanges::Of(HashSet::from(["acme".to_owned()]));
         assert_eq!(pending.take().now_or_never(), Some(acme));
         (0..=NAMES_MAX).for_each(|number| pending.add(&number.to_string()));
-        assert_eq!(pending.take().now_or_never(), Some(Changes::Unknown));
+        assert_eq!(pending.take().now_or_never(), Some(TenantChanges::Unknown));
         assert_eq!(pending.take().now_or_never(), None);
     }
 }

@@ -3,7 +3,7 @@
 //! Clients choose the names before they are authenticated, so a lookup of each made-up name would be a query for each
 //! request of an attacker. This node has a list of all names instead: read with each refresh, and extended by every change
 //! that it makes or is notified of. A name that is listed is looked up; one that is not may have been added by a program
-//! that notifies nobody, so a few of them a second are looked up too. A name is kept as a hash, with a key that no client
+//! that sends no notifications, so a few of them a second are looked up too. A name is kept as a hash, with a key that no client
 //! knows: about 30 bytes. One that is listed although its tenant was deleted costs one query, after which it is not.
 
 use std::collections::HashMap;

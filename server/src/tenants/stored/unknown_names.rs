@@ -1,7 +1,7 @@
 //! Names, by their hashes, of which the store has said a moment ago that there is no such tenant.
 //!
 //! A client that is refused often comes again at once, and a host name that is no tenant is part of each request: such a
-//! name is looked up once in a second or two. A tenant that is added meanwhile, by a program that notifies nobody, is refused
+//! name is looked up once in a second or two. A tenant that is added meanwhile, by a program that sends no notifications, is refused
 //! for so long on nodes that were asked for it before.
 
 use std::collections::HashSet;
