@@ -132,8 +132,8 @@ async fn a_flood_of_made_up_names_costs_the_database_few_queries() {
     let node = Node::start(&postgres, &unlimited);
     assert_eq!(node.handshake("acme").await, 101, "the first request waits for the list");
     let before = queries(&postgres);
-    let made_up = (0..20).map(|client| statuses(&node, "made-up", client, 100));
-    let existing = (0..4).map(|client| statuses(&node, "tenant", client, 50));
+    let made_up = (0..400).map(|client| statuses(&node, "made-up", client, 5));
+    let existing = (0..100).map(|client| statuses(&node, "tenant", client, 2));
     let (made_up, existing) = tokio::join!(join_all(made_up), join_all(existing));
     assert_eq!(sum(made_up), HashMap::from([(404, 2_000)]));
     assert_eq!(sum(existing), HashMap::from([(401, 200)]), "they are found");
