@@ -6,7 +6,7 @@ mod store_listener;
 mod store_maintenance;
 
 pub use builder::ServerBuilder;
-pub use store::{OpenedStore, StoreToRekey};
+pub use store::{OpenedStore, StoreTables, StoreToRekey};
 
 use std::net::SocketAddr;
 use std::sync::Arc;

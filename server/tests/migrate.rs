@@ -38,11 +38,11 @@ fn a_database_is_migrated_by_each_of_the_command_lines() {
         let postgres = Postgres::start();
         let url = postgres.url();
         let dry = run(folder.path(), &["migrate", "--dry-run"], Some(&url));
-        assert_eq!((dry.0, last_line(&dry.1)), (true, "33 to apply, 0 were applied before"), "{}", dry.1);
+        assert_eq!((dry.0, last_line(&dry.1)), (true, "34 to apply, 0 were applied before"), "{}", dry.1);
         let done = run_as(program, folder.path(), arguments, Some(&url));
-        assert_eq!((done.0, last_line(&done.1)), (true, "33 applied, 0 were applied before"), "{}", done.1);
+        assert_eq!((done.0, last_line(&done.1)), (true, "34 applied, 0 were applied before"), "{}", done.1);
         let again = run_as(program, folder.path(), arguments, Some(&url));
-        assert_eq!((again.0, again.1.as_str()), (true, "0 applied, 33 were applied before\n"));
+        assert_eq!((again.0, again.1.as_str()), (true, "0 applied, 34 were applied before\n"));
     }
 }
 
@@ -80,6 +80,7 @@ fn a_newer_schema_and_a_missing_database_are_errors() {
     let (done, text) = run(folder.path(), &["migrate"], Some(&url));
     assert!(!done && text.contains("20990101000000"), "{text}");
     let away = Some("postgres://user:word@127.0.0.1:1/database");
-    let (done, text) = run(folder.path(), &["migrate", "--set", "store.acquire_timeout=200ms"], away);
+    let limits = ["migrate", "--wait", "1ms", "--set", "store.acquire_timeout=200ms"];
+    let (done, text) = run(folder.path(), &limits, away);
     assert!(!done && !text.contains("user:word"), "{text}");
 }

@@ -33,7 +33,23 @@ pub struct OpenedStore {
     /// What encrypts their secrets.
     pub keys: EncryptionKeys,
     /// Its tables, which may have to be migrated once it can be reached.
-    pub tables: Arc<dyn Migrate>,
+    pub tables: StoreTables,
+}
+
+/// The tables of a store, by purpose.
+#[derive(Debug)]
+pub struct StoreTables {
+    /// Those of tenants, without which no tenant of the store is served.
+    pub tenants: Arc<dyn Migrate>,
+    /// Those of documents, unless they are somewhere else.
+    pub documents: Option<Arc<dyn Migrate>>,
+}
+
+impl StoreTables {
+    /// All of them, in the order in which they are migrated.
+    pub fn all(&self) -> impl Iterator<Item = &dyn Migrate> {
+        [Some(&self.tenants), self.documents.as_ref()].into_iter().flatten().map(|tables| &**tables)
+    }
 }
 
 impl OpenedStore {
@@ -43,7 +59,8 @@ impl OpenedStore {
         let keys =
             EncryptionKeys::new(Some(&key), None, WrittenForm::Current).expect("it has the right length");
         let store = Arc::new(MemoryStore::default());
-        Self { tenants: Arc::clone(&store) as Arc<dyn TenantStore>, keys, tables: store }
+        let tables = StoreTables { tenants: Arc::clone(&store) as Arc<dyn Migrate>, documents: None };
+        Self { tenants: store, keys, tables }
     }
 
     /// The store that `settings` describe. A database is not connected to yet.
@@ -58,7 +75,7 @@ impl OpenedStore {
     ///
     /// # Errors
     /// As [`open`](Self::open).
-    pub async fn tables(settings: &Settings) -> anyhow::Result<Arc<dyn Migrate>> {
+    pub async fn tables(settings: &Settings) -> anyhow::Result<StoreTables> {
         let never = settings::Store { migrate: settings::Migrate::Never, ..settings.store.clone() };
         let opened = Self::open(&Settings { store: never, ..settings.clone() }).await?;
         Ok(opened.tables)
@@ -68,7 +85,9 @@ impl OpenedStore {
     fn shared(settings: &Settings) -> anyhow::Result<Self> {
         let keys = keys(settings, settings.store.encryption_key.as_ref(), &[])?;
         let database = crate::store::PostgresStore::new(&settings.store)?;
-        Ok(Self { tenants: Arc::new(database.clone()), keys, tables: Arc::new(database) })
+        let documents = Some(Arc::new(database.documents()) as Arc<dyn Migrate>);
+        let tables = StoreTables { tenants: Arc::new(database.clone()), documents };
+        Ok(Self { tenants: Arc::new(database), keys, tables })
     }
 
     #[cfg(not(feature = "postgres"))]
@@ -104,7 +123,8 @@ impl OpenedStore {
             Ok::<_, crate::store::StoreError>(store)
         };
         let store = opened.await.with_context(|| format!("cannot open {}", file.display()))?;
-        Ok(Self { tenants: Arc::new(store.clone()), keys, tables: Arc::new(store) })
+        let tables = StoreTables { tenants: Arc::new(store.clone()), documents: None };
+        Ok(Self { tenants: Arc::new(store), keys, tables })
     }
 
     #[cfg(not(feature = "sqlite"))]

@@ -9,17 +9,18 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use super::store::StoreTables;
 use crate::admin::tenants::{SeedError, Seeded, seed};
 use crate::node::Node;
 use crate::reload::names;
-use crate::store::{Migrate, StoreError};
+use crate::store::{Migrate, MigrationStatus, StoreError};
 use crate::tenants::TenantChanges;
 
 /// The wait before a store that cannot be reached is tried again. It is the same for all nodes on average only.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Runs until `stop`.
-pub(super) async fn run(node: Arc<Node>, tables: Arc<dyn Migrate>, stop: CancellationToken) {
+pub(super) async fn run(node: Arc<Node>, tables: StoreTables, stop: CancellationToken) {
     let to_seed = node.settings().seed.tenant.clone();
     let maintenance =
         Maintenance { node, tables: Some(tables), to_seed, in_both: BTreeSet::new(), failing: false };
@@ -33,7 +34,7 @@ pub(super) async fn run(node: Arc<Node>, tables: Arc<dyn Migrate>, stop: Cancell
 struct Maintenance {
     node: Arc<Node>,
     /// The tables, until they are migrated.
-    tables: Option<Arc<dyn Migrate>>,
+    tables: Option<StoreTables>,
     /// The tenant that is to be created, until it is there or cannot be created.
     to_seed: Option<String>,
     /// The tenants that the configuration has too.
@@ -46,7 +47,7 @@ impl Maintenance {
     async fn run(mut self) {
         loop {
             let done = match &self.tables {
-                Some(tables) => migrate(&self.node, &**tables).await,
+                Some(tables) => migrate(&self.node, tables).await,
                 None => self.refresh().await,
             };
             if !self.note_use(done) {
@@ -131,26 +132,46 @@ impl Maintenance {
     }
 }
 
-/// Migrates the tables if they are to be migrated when the server starts, and notes how far they are.
-async fn migrate(node: &Node, tables: &dyn Migrate) -> Result<(), StoreError> {
-    let status = tables.migration_status().await?;
+/// Migrates what tenants need, or fails; and what they do not need if that is permitted. Nothing, unless tables are to be
+/// migrated when the server starts. Notes how far they are.
+async fn migrate(node: &Node, tables: &StoreTables) -> Result<(), StoreError> {
+    let status = tables.tenants.migration_status().await?;
     node.store.note_migrations(&status);
     if node.settings().store.migrate == settings::Migrate::Never {
         return Ok(());
     }
+    if apply_pending(&*tables.tenants, &status).await? {
+        node.store.note_migrations(&tables.tenants.migration_status().await?);
+    }
+    let Some(documents) = &tables.documents else { return Ok(()) };
+    let migrated = async { apply_pending(&**documents, &documents.migration_status().await?).await };
+    match migrated.await {
+        Err(StoreError::Rejected(reason)) => {
+            warn!("The table of documents cannot be made, and tenants are served without it: {reason}");
+            Ok(())
+        }
+        migrated => migrated.map(drop),
+    }
+}
+
+/// Applies what is pending in tables of this status. Returns whether that was anything.
+async fn apply_pending(tables: &dyn Migrate, status: &MigrationStatus) -> Result<bool, StoreError> {
     if let Some(newest) = status.unknown.last() {
         warn!(
             newest,
             "The tables of the store are of a newer version than this server knows, and are left as they are"
         );
-        return Ok(());
+        return Ok(false);
+    }
+    // What is complete needs no lock, and no permission to change it.
+    if status.pending.is_empty() {
+        return Ok(false);
     }
     let applied = tables.migrate().await?;
     if !applied.is_empty() {
         info!(steps = applied.len(), "The tables of the store were migrated");
-        node.store.note_migrations(&tables.migration_status().await?);
     }
-    Ok(())
+    Ok(!applied.is_empty())
 }
 
 /// Between three quarters and five quarters of `wait`, so that nodes do not ask at the same moment.

@@ -1,12 +1,19 @@
 //! `realtime-server migrate`: brings the tables of the store up to what this version needs, once and for all nodes. A server does
 //! that itself when it starts, unless `store.migrate` is `never`.
+//!
+//! A database that cannot be reached is waited for, since it is often started together with this program.
 
 use std::fmt::Write as _;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use settings::Settings;
+use tokio::time::sleep;
+use tracing::info;
 
-use crate::app::OpenedStore;
-use crate::store::Migration;
+use crate::app::{OpenedStore, StoreTables};
+use crate::store::{Migrate, Migration, MigrationStatus, StoreError};
+use crate::telemetry::logs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -15,6 +22,12 @@ Examples:
   DATABASE_URL=postgres://… realtime-server migrate --print    prints the SQL of what is missing, to be run by hand
 
 Without a database the tables are in the embedded file, in server.data_dir.";
+
+/// How long a database that cannot be reached is waited for, unless `--wait` says something else.
+const WAIT: &str = "30s";
+
+/// The wait before it is tried again.
+const RETRY: Duration = Duration::from_millis(500);
 
 /// The arguments of `migrate`.
 #[derive(Debug, clap::Args)]
@@ -27,6 +40,10 @@ pub struct Args {
     /// Apply nothing, and print the SQL of what is missing
     #[arg(long, conflicts_with = "dry_run")]
     print: bool,
+
+    /// How long a database that cannot be reached is waited for
+    #[arg(long, value_name = "DURATION", default_value = WAIT, value_parser = parse_duration)]
+    wait: Duration,
 
     #[command(flatten)]
     config: super::Config,
@@ -45,8 +62,13 @@ pub struct PnpmArgs {
 
 impl From<PnpmArgs> for Args {
     fn from(PnpmArgs { config, .. }: PnpmArgs) -> Self {
-        Self { dry_run: false, print: false, config }
+        let wait = parse_duration(WAIT).expect("it is a duration");
+        Self { dry_run: false, print: false, wait, config }
     }
+}
+
+fn parse_duration(text: &str) -> Result<Duration, humantime_serde::re::humantime::DurationError> {
+    humantime_serde::re::humantime::parse_duration(text)
 }
 
 /// Migrates, or says what would be done.
@@ -55,28 +77,70 @@ impl From<PnpmArgs> for Args {
 /// When the settings are invalid, the store cannot be reached, or a step cannot be applied.
 pub async fn run(args: &Args) -> anyhow::Result<()> {
     let settings = args.config.sources().load()?.settings;
+    let Settings { telemetry, regions, .. } = &settings;
+    let (_levels, _until_written) = logs::start(telemetry, regions);
     let tables = OpenedStore::tables(&settings).await?;
-    let status = tables.migration_status().await?;
-    ensure!(
-        status.unknown.is_empty(),
-        "the tables are of a newer version than this program knows ({}), and are left as they are",
-        status.unknown.last().copied().unwrap_or_default()
-    );
+    let deadline = Instant::now() + args.wait;
+    let mut states = Vec::new();
+    for tables in tables.all() {
+        let status = status(tables, deadline).await?;
+        ensure!(
+            status.unknown.is_empty(),
+            "the tables are of a newer version than this program knows ({}), and are left as they are",
+            status.unknown.last().copied().unwrap_or_default()
+        );
+        states.push(status);
+    }
     let text = if args.print {
-        tables.script(&status.pending)
+        let scripts = tables.all().zip(&states).map(|(tables, status)| tables.script(&status.pending));
+        scripts.collect()
     } else if args.dry_run {
-        described(&status.pending, status.applied.len(), "to apply")
+        described(states.iter().flat_map(|status| &status.pending), applied_before(&states), "to apply")
     } else {
-        described(&tables.migrate().await?, status.applied.len(), "applied")
+        let applied = migrate(&tables, &states).await?;
+        described(&applied, applied_before(&states), "applied")
     };
     super::print_stdout(text).context("cannot print it")
 }
 
-fn described(steps: &[Migration], before: usize, word: &str) -> String {
-    let mut text = String::new();
+/// How far the tables are. Waits for a database that cannot be reached.
+async fn status(tables: &dyn Migrate, deadline: Instant) -> Result<MigrationStatus, StoreError> {
+    let mut is_reported = false;
+    loop {
+        match tables.migration_status().await {
+            Err(error @ StoreError::Unavailable(_)) if Instant::now() < deadline => {
+                if !std::mem::replace(&mut is_reported, true) {
+                    info!("Waiting for the database: {error}");
+                }
+                sleep(RETRY).await;
+            }
+            status => return status,
+        }
+    }
+}
+
+/// Applies what is pending, and returns it.
+async fn migrate(tables: &StoreTables, states: &[MigrationStatus]) -> Result<Vec<Migration>, StoreError> {
+    let mut applied = Vec::new();
+    for (tables, status) in tables.all().zip(states) {
+        // What is complete needs no lock, and no permission to change it.
+        if !status.pending.is_empty() {
+            applied.extend(tables.migrate().await?);
+        }
+    }
+    Ok(applied)
+}
+
+fn applied_before(states: &[MigrationStatus]) -> usize {
+    states.iter().map(|status| status.applied.len()).sum()
+}
+
+fn described<'a>(steps: impl IntoIterator<Item = &'a Migration>, before: usize, word: &str) -> String {
+    let (mut text, mut count) = (String::new(), 0);
     for step in steps {
         let _written = writeln!(text, "{} {}", step.version, step.name.replace('_', " "));
+        count += 1;
     }
-    let _written = writeln!(text, "{} {word}, {before} were applied before", steps.len());
+    let _written = writeln!(text, "{count} {word}, {before} were applied before");
     text
 }

@@ -41,7 +41,7 @@ macro_rules! migrations {
     ($folder:literal: $($file:literal),* $(,)?) => {
         &[$($crate::store::migration::step(
             $file,
-            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/control/", $folder, "/", $file, ".sql")),
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/", $folder, "/", $file, ".sql")),
         )),*]
     };
 }

@@ -27,7 +27,7 @@ pub use self::encryption::{
 pub use self::memory::MemoryStore;
 pub use self::migration::{Migration, MigrationStatus};
 #[cfg(feature = "postgres")]
-pub use self::postgres::PostgresStore;
+pub use self::postgres::{PostgresStore, PostgresTables};
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::SqliteStore;
 pub use self::tenant::{Revision, StoredExtension, StoredTenant};

@@ -1,6 +1,8 @@
 //! The store that several nodes share: a PostgreSQL database, with upstream's schema `_realtime`.
 
 mod changes;
+mod migrate;
+mod tables;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,57 +12,20 @@ use futures_util::future::BoxFuture;
 use secrecy::ExposeSecret;
 use settings::StoreTls;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
-use sqlx::{Connection as _, Executor as _, PgConnection, PgPool, Postgres, Transaction};
+use sqlx::{Executor as _, PgPool, Postgres, Transaction};
 
 use self::changes::notifying;
-use super::migration::{Migration, MigrationStatus, migrations};
+use self::tables::{CONTROL, DOCUMENTS, TableGroup};
+use super::migration::{Migration, MigrationStatus};
 use super::row::{COLUMNS, bind_columns};
 use super::{
     ChangedNames, Migrate, Revision, StoreError, StoreKind, StoredExtension, StoredTenant, TenantStore,
 };
 
-const MIGRATIONS: &[Migration] = migrations!(
-    "postgres":
-    "20210706140551_create_tenants",
-    "20220329161857_create_extensions",
-    "20220410212326_add_max_events_per_second",
-    "20220506102948_rename_poll_interval",
-    "20220527210857_add_unique_external_id",
-    "20220815211129_require_max_events_per_second",
-    "20220815215024_set_max_events_per_second",
-    "20220818141501_change_defaults_of_limits",
-    "20221018173709_add_postgres_cdc_default",
-    "20221102172703_rename_type_postgres",
-    "20221223010058_drop_unique_external_id",
-    "20230110180046_add_limits",
-    "20230810220907_make_columns_of_tenants_text",
-    "20230810220924_make_columns_of_extensions_text",
-    "20231024094642_add_suspend",
-    "20240306114423_add_jwt_jwks",
-    "20240418082835_add_enable_authorization",
-    "20240625211759_drop_enable_authorization",
-    "20240704172020_add_notify_private_alpha",
-    "20240902173232_index_extensions_by_tenant",
-    "20241106103258_add_private_only",
-    "20250424203323_add_migrations_ran",
-    "20250613072131_add_broadcast_adapter",
-    "20250711044927_change_default_of_broadcast_adapter",
-    "20250811121559_add_limits_of_presence_and_payloads",
-    "20250926223044_change_default_of_presence_limit",
-    "20251204170944_allow_jwks_only",
-    "20251218000543_make_jwt_secret_text",
-    "20260209232800_add_presence_window",
-    "20260304000000_add_presence_enabled",
-    "20260422000000_create_feature_flags",
-    "20260709151810_add_rollout_of_feature_flags",
-    "20260805000000_add_gcm_migrated_at"
-);
+pub use self::migrate::PostgresTables;
 
 /// As upstream's sessions are named, which operators may watch.
 const APPLICATION_NAME: &str = "supabase_mt_realtime";
-
-/// The advisory lock that one process has while it migrates: «realtime» in ASCII.
-const MIGRATION_LOCK: i64 = 0x7265_616c_7469_6d65;
 
 /// The current time, as it is stored.
 const NOW: &str = "date_trunc('second', now() AT TIME ZONE 'UTC')";
@@ -89,6 +54,15 @@ impl PostgresStore {
             });
         }
         Ok(Self { pool: pool.connect_lazy_with(options(settings)?), timeout: settings.timeout })
+    }
+
+    /// The table of the default tenant's documents.
+    pub fn documents(&self) -> PostgresTables {
+        self.tables(&DOCUMENTS)
+    }
+
+    fn tables(&self, group: &'static TableGroup) -> PostgresTables {
+        PostgresTables { pool: self.pool.clone(), group, timeout: self.timeout }
     }
 }
 
@@ -120,76 +94,17 @@ fn options(settings: &settings::Store) -> Result<PgConnectOptions, StoreError> {
     Ok(options.application_name(APPLICATION_NAME))
 }
 
-/// The steps that are recorded, none without a record.
-async fn applied(connection: &mut PgConnection) -> Result<Vec<i64>, StoreError> {
-    let exists = "SELECT to_regclass('_realtime.schema_migrations') IS NOT NULL";
-    if !sqlx::query_scalar::<_, bool>(exists).fetch_one(&mut *connection).await? {
-        return Ok(Vec::new());
-    }
-    let applied = "SELECT version FROM _realtime.schema_migrations ORDER BY version";
-    Ok(sqlx::query_scalar(applied).fetch_all(connection).await?)
-}
-
-/// The schema may have been made for a role that may not make one, so it is made only if it is missing.
-async fn create_schema(connection: &mut PgConnection) -> Result<(), StoreError> {
-    let exists = "SELECT count(*) > 0 FROM pg_namespace WHERE nspname = '_realtime'";
-    if !sqlx::query_scalar::<_, bool>(exists).fetch_one(&mut *connection).await? {
-        connection.execute(CREATE_SCHEMA).await?;
-    }
-    connection.execute(CREATE_RECORD).await?;
-    Ok(())
-}
-
-const CREATE_SCHEMA: &str = "CREATE SCHEMA _realtime;\n";
-
-const CREATE_RECORD: &str = "CREATE TABLE IF NOT EXISTS _realtime.schema_migrations \
-                             (version bigint PRIMARY KEY, inserted_at timestamp(0));\n";
-
-/// The statements of a step, with its record.
-fn statements(Migration { version, sql, .. }: &Migration) -> String {
-    format!(
-        "SET LOCAL search_path TO _realtime;\n{sql}INSERT INTO _realtime.schema_migrations VALUES ({version}, {NOW});\n"
-    )
-}
-
-async fn apply(connection: &mut PgConnection, step: &Migration) -> Result<(), StoreError> {
-    let mut transaction = connection.begin().await?;
-    (&mut *transaction).execute(&*statements(step)).await?;
-    Ok(transaction.commit().await?)
-}
-
 impl Migrate for PostgresStore {
     fn migration_status(&self) -> BoxFuture<'_, Result<MigrationStatus, StoreError>> {
-        async move {
-            let mut connection = self.pool.acquire().await?;
-            Ok(MigrationStatus::of(MIGRATIONS, applied(&mut connection).await?))
-        }
-        .boxed()
+        async move { self.tables(&CONTROL).migration_status().await }.boxed()
     }
 
     fn migrate(&self) -> BoxFuture<'_, Result<Vec<Migration>, StoreError>> {
-        async move {
-            // Its lock ends with this connection, which is not given back: also when this future is dropped.
-            let mut connection = self.pool.acquire().await?.detach();
-            sqlx::query("SELECT pg_advisory_lock($1)").bind(MIGRATION_LOCK).execute(&mut connection).await?;
-            let status = MigrationStatus::of(MIGRATIONS, applied(&mut connection).await?);
-            if status.unknown.is_empty() && !status.pending.is_empty() {
-                create_schema(&mut connection).await?;
-                for step in &status.pending {
-                    apply(&mut connection, step).await?;
-                }
-            }
-            connection.close().await?;
-            Ok(if status.unknown.is_empty() { status.pending } else { Vec::new() })
-        }
-        .boxed()
+        async move { self.tables(&CONTROL).migrate().await }.boxed()
     }
 
     fn script(&self, steps: &[Migration]) -> String {
-        let is_first = steps.len() == MIGRATIONS.len();
-        let begin = if is_first { [CREATE_SCHEMA, CREATE_RECORD].concat() } else { String::new() };
-        let script = |step: &Migration| format!("-- {}\nBEGIN;\n{}COMMIT;\n", step.name, statements(step));
-        begin + &steps.iter().map(script).collect::<String>()
+        CONTROL.script(steps)
     }
 }
 

@@ -75,6 +75,8 @@ impl From<sqlx::Error> for StoreError {
 
 /// Whether an error of PostgreSQL (by class) or SQLite (by number) passes by itself.
 fn is_passing(code: &str) -> bool {
-    // Connection exceptions, resources, operator intervention (a shutdown, a start), and serialization; SQLITE_BUSY.
-    ["08", "53", "57", "40"].iter().any(|class| code.len() == 5 && code.starts_with(class)) || code == "5"
+    // Connection exceptions, a login that is refused, a database that is missing, resources, operator intervention (a
+    // shutdown, a start), serialization, and a lock that is not free in time; SQLITE_BUSY.
+    let classes = ["08", "28", "3D", "53", "57", "40", "55P03"];
+    classes.iter().any(|class| code.len() == 5 && code.starts_with(class)) || code == "5"
 }

@@ -13,7 +13,7 @@ use super::migration::{Migration, MigrationStatus, migrations};
 use super::row::{COLUMNS, bind_columns};
 use super::{Migrate, Revision, StoreError, StoreKind, StoredExtension, StoredTenant, TenantStore};
 
-const MIGRATIONS: &[Migration] = migrations!("sqlite": "1_create_tenants");
+const MIGRATIONS: &[Migration] = migrations!("control/sqlite": "1_create_tenants");
 
 /// How long a statement waits for one who writes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);

@@ -35,7 +35,7 @@ impl StoreToRekey {
         } else {
             Self::embedded(settings, old, mode).await?
         };
-        let status = store.tables.migration_status().await?;
+        let status = store.tables.tenants.migration_status().await?;
         let pending = status.pending.len();
         ensure!(pending == 0, "its tables lack {pending} steps: run `realtime-server migrate` first");
         Ok(Self { store, replaced })
