@@ -60,7 +60,7 @@ impl PostgresTables {
         if !status.unknown.is_empty() || status.pending.is_empty() {
             return Ok(Vec::new());
         }
-        // A step waits no longer than this for whoever uses a table, because everyone else waits behind it.
+        // A step waits no longer than this for other users of a table, because later ones wait behind it.
         // Without the notices of what is skipped because it does not exist, which would be lines in the log.
         connection.execute("SET lock_timeout = '5s'; SET client_min_messages = warning").await?;
         let applied = timeout(STEP_MAX, self.create_schema(connection)).await.map_err(|_elapsed| late())?;
