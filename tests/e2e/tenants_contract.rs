@@ -70,7 +70,7 @@ impl Api {
         settings.store.url = Some(postgres.url().into());
         settings.store.encryption_key = Some("a key for AES-GCM of 32 bytes !!".into());
         let store = OpenedStore::open(&settings).await.expect("it opens");
-        store.tables.migrate().await.expect("it is migrated");
+        store.tables.tenants.migrate().await.expect("it is migrated");
         Api::start(store, None, Some(postgres)).await
     }
 
