@@ -4,3 +4,4 @@
 mod connections;
 mod node;
 mod outages;
+mod permissions;
