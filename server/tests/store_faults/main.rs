@@ -5,3 +5,4 @@ mod connections;
 mod node;
 mod outages;
 mod permissions;
+mod tls;
