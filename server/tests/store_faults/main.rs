@@ -6,3 +6,4 @@ mod node;
 mod outages;
 mod permissions;
 mod tls;
+mod writers;
