@@ -1,6 +1,7 @@
 //! Faults of the store, each with the real program and a real store: what was answered with 2xx stays, the server goes on
 //! serving the tenants that it knows, and manages them again without a restart when the fault is over.
 
+mod backup;
 mod connections;
 mod node;
 mod outages;
