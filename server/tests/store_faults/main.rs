@@ -3,6 +3,7 @@
 
 mod backup;
 mod connections;
+mod disk_full;
 mod node;
 mod outages;
 mod permissions;
