@@ -71,8 +71,10 @@ fn tls(cert: &str, key: &str) -> String {
     format!("[server.tls]\ncert_file = \"{cert}\"\nkey_file = \"{key}\"\n")
 }
 
+/// A bus, and the database that its nodes share, since a bus without one is a remark.
 fn bus(url: &str, ca: &str) -> String {
-    format!("[bus]\nredis_url = \"{url}\"\ntls_ca_file = \"{ca}\"\n")
+    let store = "[store]\nurl = \"postgres://localhost:1/postgres\"\n";
+    format!("{store}[bus]\nredis_url = \"{url}\"\ntls_ca_file = \"{ca}\"\n")
 }
 
 #[test]
