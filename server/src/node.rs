@@ -42,7 +42,7 @@ use crate::auth::jwks::JwksSources;
 use crate::auth::{Operators, UnverifiedCallers};
 use crate::bus::{ClusterLink, Connectivity};
 use crate::permit::{Permit, Permits};
-use crate::store::{EncryptionKeys, TenantStore};
+use crate::store::{EncryptionKeys, StoreKind, TenantStore};
 use crate::telemetry::fan_out::Exporter;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::prometheus::Prometheus;
@@ -294,10 +294,15 @@ impl Node {
             return Readiness::Stopping;
         }
         match self.link.connectivity() {
-            _connected if self.stored_tenants.is_away() => Readiness::Degraded,
+            _connected if self.stored_tenants.is_away() || !self.is_store_known() => Readiness::Degraded,
             Connectivity::Standalone | Connectivity::Connected => Readiness::Ready,
             Connectivity::WithoutPresence | Connectivity::Disconnected { .. } => Readiness::Degraded,
         }
+    }
+
+    /// Whether a store of several nodes was reached since the start.
+    fn is_store_known(&self) -> bool {
+        self.stored_tenants.kind() != StoreKind::Postgres || self.store.status().usable.is_some()
     }
 }
 

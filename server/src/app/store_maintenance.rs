@@ -14,10 +14,13 @@ use crate::admin::tenants::{SeedError, Seeded, seed};
 use crate::node::Node;
 use crate::reload::names;
 use crate::store::{Migrate, MigrationStatus, StoreError};
-use crate::tenants::TenantChanges;
+use crate::tenants::{StoredTenants, TenantChanges};
 
 /// The wait before a store that cannot be reached is tried again. It is the same for all nodes on average only.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// How often it is found out whether the store can be reached, while nothing else is asked of it.
+const PROBE: Duration = Duration::from_secs(5);
 
 /// Runs until `stop`.
 pub(super) async fn run(node: Arc<Node>, tables: StoreTables, stop: CancellationToken) {
@@ -46,10 +49,7 @@ struct Maintenance {
 impl Maintenance {
     async fn run(mut self) {
         loop {
-            let done = match &self.tables {
-                Some(tables) => migrate(&self.node, tables).await,
-                None => self.refresh().await,
-            };
+            let done = self.work().await;
             if !self.note_use(done) {
                 sleep(jittered(RETRY)).await;
             } else if self.tables.take().is_none() && self.seed().await != Some(Seeded::Created) {
@@ -58,8 +58,17 @@ impl Maintenance {
         }
     }
 
+    /// Does what is due, if the store can be reached.
+    async fn work(&mut self) -> Result<(), StoreError> {
+        self.node.stored_tenants.probe().await?;
+        match &self.tables {
+            Some(tables) => migrate(&self.node, tables).await,
+            None => self.refresh().await,
+        }
+    }
+
     /// Applies what other nodes and programs change, until it is time to compare everything: when that is due, when changes
-    /// were missed, and when a request has not reached the store.
+    /// were missed, and when the store is not reached, by a request or a probe.
     async fn follow_changes(&self) {
         let stored = &self.node.stored_tenants;
         let refresh_at = Instant::now() + jittered(self.node.settings().store.refresh);
@@ -67,6 +76,7 @@ impl Maintenance {
             let changes = tokio::select! {
                 () = sleep_until(refresh_at) => return,
                 () = stored.until_away() => return,
+                () = unreachable(stored) => return,
                 changes = stored.changes() => changes,
             };
             match changes {
@@ -172,6 +182,16 @@ async fn apply_pending(tables: &dyn Migrate, status: &MigrationStatus) -> Result
         info!(steps = applied.len(), "The tables of the store were migrated");
     }
     Ok(!applied.is_empty())
+}
+
+/// Waits until the store cannot be reached.
+async fn unreachable(stored: &StoredTenants) {
+    loop {
+        sleep(jittered(PROBE)).await;
+        if stored.probe().await.is_err() {
+            return;
+        }
+    }
 }
 
 /// Between three quarters and five quarters of `wait`, so that nodes do not ask at the same moment.

@@ -18,7 +18,8 @@ mod row;
 mod sqlite;
 mod tenant;
 
-use futures_util::future::BoxFuture;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, ready};
 use futures_util::stream::BoxStream;
 
 pub use self::encryption::{
@@ -58,6 +59,14 @@ impl StoreKind {
 pub trait TenantStore: std::fmt::Debug + Send + Sync {
     /// What it is.
     fn kind(&self) -> StoreKind;
+
+    /// Finds out whether it can be reached. One in this process can.
+    ///
+    /// # Errors
+    /// Why it cannot be.
+    fn probe(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        ready(Ok(())).boxed()
+    }
 
     /// All tenants, by name.
     fn tenants(&self) -> BoxFuture<'_, Result<Vec<StoredTenant>, StoreError>>;

@@ -2,6 +2,7 @@
 
 mod changes;
 mod migrate;
+mod probe;
 mod tables;
 
 use std::sync::Arc;
@@ -34,6 +35,8 @@ const NOW: &str = "date_trunc('second', now() AT TIME ZONE 'UTC')";
 #[derive(Debug, Clone)]
 pub struct PostgresStore {
     pool: PgPool,
+    /// What is run on each new connection.
+    after_connect_query: Option<Arc<str>>,
     timeout: Duration,
 }
 
@@ -46,14 +49,15 @@ impl PostgresStore {
         let mut pool = PgPoolOptions::new()
             .max_connections(settings.max_connections.get())
             .acquire_timeout(settings.acquire_timeout);
-        if let Some(query) = settings.after_connect_query.clone() {
-            let query: Arc<str> = query.into();
+        let after_connect_query: Option<Arc<str>> = settings.after_connect_query.as_deref().map(Arc::from);
+        if let Some(query) = after_connect_query.clone() {
             pool = pool.after_connect(move |connection, _| {
                 let query = Arc::clone(&query);
                 Box::pin(async move { connection.execute(&*query).await.map(drop) })
             });
         }
-        Ok(Self { pool: pool.connect_lazy_with(options(settings)?), timeout: settings.timeout })
+        let pool = pool.connect_lazy_with(options(settings)?);
+        Ok(Self { pool, after_connect_query, timeout: settings.timeout })
     }
 
     /// The table of the default tenant's documents.
@@ -111,6 +115,10 @@ impl Migrate for PostgresStore {
 impl TenantStore for PostgresStore {
     fn kind(&self) -> StoreKind {
         StoreKind::Postgres
+    }
+
+    fn probe(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.reach().boxed()
     }
 
     fn tenants(&self) -> BoxFuture<'_, Result<Vec<StoredTenant>, StoreError>> {

@@ -155,6 +155,14 @@ impl StoredTenants {
         self.shared.store.kind()
     }
 
+    /// Whether the store can be reached.
+    ///
+    /// # Errors
+    /// Why it cannot be.
+    pub async fn probe(&self) -> Result<(), StoreError> {
+        self.shared.within_timeout(self.shared.store.probe()).await
+    }
+
     /// What encrypts their secrets.
     pub fn keys(&self) -> &EncryptionKeys {
         &self.shared.keys
