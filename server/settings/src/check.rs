@@ -3,6 +3,8 @@
 //! Every problem is reported, not only the first, so that a file can be fixed at once. What concerns one
 //! key, ranges included, is marked where the key is defined.
 
+use secrecy::ExposeSecret;
+
 use crate::problem::{Conflict, Problem};
 use crate::{Settings, secrets};
 
@@ -32,9 +34,26 @@ impl Settings {
             &["server.tls.cert_file", "server.tls.key_file"],
             "server.tls.cert_file and server.tls.key_file are needed together",
         );
+        self.expect_keys_of_the_right_length(&mut expect);
         self.expect_frames_that_fit(&mut expect);
         conflicts.extend(secrets::shared_with_operators(self));
         conflicts
+    }
+
+    /// The ciphers of the store need keys of exactly these lengths.
+    fn expect_keys_of_the_right_length(&self, expect: &mut impl FnMut(bool, &[&str], &str)) {
+        let store = &self.store;
+        for (name, key, bytes, random) in [
+            ("store.encryption_key", &store.encryption_key, 32, 24),
+            ("store.previous_encryption_key", &store.previous_encryption_key, 32, 24),
+            ("store.legacy_encryption_key", &store.legacy_encryption_key, 16, 12),
+        ] {
+            let given = key.as_ref().map_or(bytes, |key| key.expose_secret().len());
+            let message = format!(
+                "has {given} bytes, and needs exactly {bytes}, such as the output of `openssl rand -base64 {random}`"
+            );
+            expect(given == bytes, &[name], &message);
+        }
     }
 
     /// A payload that is allowed must fit into a message that is allowed.

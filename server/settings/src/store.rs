@@ -71,7 +71,8 @@ pub struct Store {
     pub acquire_timeout: Duration,
 
     /// Key of exactly 32 bytes with which secrets of tenants are encrypted (AES-256-GCM). Unset: with SQLite, one is
-    /// generated and kept in `server.data_dir`; with PostgreSQL, secrets are refused.
+    /// generated and kept in `server.data_dir`; with PostgreSQL, secrets are refused
+    /// unless `legacy_encryption_key` is set. For example the output of `openssl rand -base64 24`.
     #[serde(with = "units::secret")]
     #[schemars(with = "Option<String>", extend("x-reload" = "restart", "x-secret" = true))]
     pub encryption_key: Option<SecretString>,
@@ -82,7 +83,8 @@ pub struct Store {
     #[schemars(with = "Option<String>", extend("x-reload" = "restart", "x-secret" = true))]
     pub previous_encryption_key: Option<SecretString>,
 
-    /// Key of exactly 16 bytes with which Supabase Realtime has encrypted secrets (AES-128-ECB), to read them.
+    /// Key of exactly 16 bytes with which Supabase Realtime has encrypted secrets (AES-128-ECB), to read them. New
+    /// ones are written with it if there is no `encryption_key`, or if `encrypt_with` says so.
     #[serde(with = "units::secret")]
     #[schemars(with = "Option<String>", extend("x-reload" = "restart", "x-secret" = true))]
     pub legacy_encryption_key: Option<SecretString>,

@@ -271,6 +271,23 @@ fn contradicting_keys_are_reported_at_the_position_of_one() {
 }
 
 #[test]
+fn keys_of_the_store_have_the_length_that_their_cipher_needs() {
+    let key = "a secret that is not printed";
+    let text =
+        errors(&format!("[store]\nencryption_key = \"{key}\"\nlegacy_encryption_key = \"{key}\""), &[]);
+    assert!(
+        text.contains("config.toml:2:1: store.encryption_key: has 28 bytes, and needs exactly 32"),
+        "{text}"
+    );
+    assert!(
+        text.contains("config.toml:3:1: store.legacy_encryption_key: has 28 bytes, and needs exactly 16"),
+        "{text}"
+    );
+    assert!(!text.contains(key), "{text}");
+    crate::good(&format!("[store]\nencryption_key = \"{key}!!!!\""), &[]);
+}
+
+#[test]
 fn a_payload_that_is_allowed_can_also_be_sent() {
     crate::good("[server]\nmax_frame_size = 3000500", &[]);
     let too_small = |key: &str, place: &str| {
