@@ -7,6 +7,7 @@ use std::process::Command;
 use harness::{
     ChaosProxy, Postgres, Redis, Request, Response, ServerProcess, Token, TokenIssuer, World, eventually,
 };
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 const OPERATORS: &str = "the secret of operators, of thirty-two bytes or more";
@@ -69,6 +70,21 @@ async fn the_embedded_store_survives_the_kill_of_its_server() {
     assert!(!String::from_utf8_lossy(&stored).contains(SECRET), "it is encrypted");
 }
 
+// Another key would not read what is there, and hide that until a client comes.
+#[tokio::test]
+async fn a_store_without_its_key_is_not_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = Node::start(folder.path(), &[]);
+    assert_eq!(node.put("acme", json!({"jwt_secret": SECRET})).await.status, 201);
+    drop(node);
+    std::fs::remove_file(folder.path().join("data/encryption-key")).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_realtime-server"));
+    command.args(["migrate", "--status"]).current_dir(folder.path()).env_clear();
+    let output = command.env("JWT_SECRET", "the secret of the default tenant, of 32 bytes").output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && stderr.contains("restore that from a backup"), "{stderr}");
+}
+
 #[tokio::test]
 async fn nodes_with_one_database_notice_what_the_other_changes() {
     let postgres = Postgres::start();
@@ -114,7 +130,8 @@ async fn a_database_that_comes_late_or_goes_away_ends_nothing() {
     let node = Node::start(folder.path(), &[("DATABASE_URL", &away), ("DB_QUEUE_TARGET", "300")]);
     assert_eq!(node.handshake("acme").await, 503, "nothing says that there is no such tenant");
     assert_eq!(node.put("acme", json!({"jwt_secret": SECRET})).await.status, 503);
-    node.process.log_line("the store cannot be reached");
+    let refused = format!("the store cannot be reached: {closed}: Connection refused");
+    assert!(node.process.log_line(&refused).contains("ERROR"));
     let ready = node.world.send(Request::get("/readyz")).await;
     assert_eq!((ready.status, ready.json()), (200, json!({"status": "degraded"})));
     drop(node);
@@ -141,6 +158,18 @@ async fn a_database_that_comes_late_or_goes_away_ends_nothing() {
         node.put("acme", json!({"suspend": false})).await.status == 200
     })
     .await;
+}
+
+#[tokio::test]
+async fn an_outage_is_noticed_without_a_request() {
+    let postgres = Postgres::alone(&[]);
+    let folder = tempfile::tempdir().unwrap();
+    let node = Node::start(folder.path(), &[("DATABASE_URL", &postgres.url())]);
+    let readiness = async || node.world.send(Request::get("/readyz")).await.json()["status"].clone();
+    eventually("the store is there", async || readiness().await == "ready").await;
+    postgres.end(Signal::KILL);
+    eventually("the node is degraded", async || readiness().await == "degraded").await;
+    node.process.log_line("the store cannot be reached");
 }
 
 #[tokio::test]

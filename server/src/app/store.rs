@@ -4,7 +4,7 @@ mod key_file;
 mod to_rekey;
 
 #[cfg(feature = "sqlite")]
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::sync::Arc;
 
 #[cfg(feature = "sqlite")]
@@ -160,7 +160,17 @@ fn keys(
 fn kept_keys(settings: &Settings) -> anyhow::Result<KeptKeys> {
     let folder = &settings.server.data_dir;
     let file = KeyFile::of(folder);
+    let is_used = fs::metadata(folder.join(FILE)).is_ok_and(|file| file.len() > 0);
     let kept = match &settings.store.encryption_key {
+        // A new key would encrypt what comes, and hide that what is there can no longer be read.
+        None if is_used && file.existing().is_ok_and(|keys| keys.is_empty()) => {
+            anyhow::bail!(
+                "{} has no {} beside it, which its secrets are encrypted with: restore that from a backup, or set `store.encryption_key` \
+                 (DB_ENC_KEY_GCM) if it was set before",
+                folder.join(FILE).display(),
+                key_file::FILE
+            )
+        }
         Some(key) => file.existing().map(|previous| KeptKeys { current: key.clone(), previous }),
         None => file.keys(),
     };

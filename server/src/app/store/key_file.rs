@@ -18,7 +18,8 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret, SecretString};
 use settings::file_access::{self, SizeLimit};
 
-const FILE: &str = "encryption-key";
+/// The name of the file with the key.
+pub(super) const FILE: &str = "encryption-key";
 
 const NEXT: &str = "encryption-key.next";
 
