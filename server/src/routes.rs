@@ -53,7 +53,8 @@ impl Access {
     fn matching(self) -> Matching {
         match self {
             Self::Operator | Self::Metrics => Matching::Exact,
-            Self::Public | Self::Tenant | Self::Management => Matching::Lenient,
+            Self::Public | Self::Tenant => Matching::Lenient,
+            Self::Management => Matching::Prefixed,
         }
     }
 }
@@ -208,7 +209,7 @@ impl Route {
 
     /// Whether the route exists below the gateway's prefix as well.
     pub fn is_below_gateway_prefix(&self) -> bool {
-        self.access.matching() == Matching::Lenient
+        self.access.matching() != Matching::Exact
     }
 
     /// Who may use it.

@@ -12,6 +12,9 @@ pub(super) enum Matching {
     /// Below the gateway's prefix as well, and with empty segments ignored: SDKs append paths to addresses that end with
     /// a slash.
     Lenient,
+    /// Below the gateway's prefix as well, and with or without a slash at the end; otherwise as it is written, so that a
+    /// gateway can filter such paths.
+    Prefixed,
 }
 
 /// A declared path.
@@ -54,6 +57,7 @@ impl PathPattern {
         let segments = match self.matching {
             Matching::Exact => &path.exact,
             Matching::Lenient => path.lenient(),
+            Matching::Prefixed => path.prefixed(),
         };
         if segments.len() != self.segments.len() {
             return None;
@@ -81,6 +85,11 @@ impl<'a> RequestPath<'a> {
         let exact: Vec<&str> = path.strip_prefix('/').unwrap_or(path).split('/').collect();
         let non_empty = exact.iter().copied().filter(|segment| !segment.is_empty()).collect();
         Self { exact, non_empty }
+    }
+
+    fn prefixed(&self) -> &[&'a str] {
+        let path = self.exact.strip_suffix(&[""]).unwrap_or(&self.exact);
+        path.strip_prefix(&GATEWAY_PREFIX).unwrap_or(path)
     }
 
     fn lenient(&self) -> &[&'a str] {
@@ -122,6 +131,19 @@ mod tests {
             assert_eq!(found(path), Some(vec!["id=a".into()]), "{path}");
         }
         for path in ["/rooms//", "/rooms/a/b", "/v1/rooms/a", "/realtime/v1/realtime/v1/rooms/a", "*", ""] {
+            assert_eq!(found(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_prefixed_path_is_found_below_the_gateways_prefix_and_with_a_slash_at_its_end() {
+        let pattern = PathPattern::new("/api/tenants/{id}", Matching::Prefixed);
+        let found = |path| parameters(&pattern, path);
+        for path in ["/api/tenants/a", "/api/tenants/a/", "/realtime/v1/api/tenants/a"] {
+            assert_eq!(found(path), Some(vec!["id=a".into()]), "{path}");
+        }
+        for path in ["//api/tenants/a", "/api//tenants/a", "/realtime/v1//api/tenants/a", "/api/tenants/a//"]
+        {
             assert_eq!(found(path), None, "{path}");
         }
     }
