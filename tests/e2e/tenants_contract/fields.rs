@@ -92,6 +92,7 @@ mod checks {
             "inserted_at": null, "extensions": null, "private_only": false,
             "max_client_presence_events_per_window": null, "client_presence_window_ms": null,
             "presence_enabled": false,
+            "suspend": false,
         });
         assert_eq!(shown, expected);
         assert_eq!(api.call("GET", "/api/tenants/acme").await, (200, created));

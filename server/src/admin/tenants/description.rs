@@ -141,6 +141,7 @@ fn tenant() -> Value {
         "max_client_presence_events_per_window": nullable(limit()),
         "client_presence_window_ms": nullable(limit()),
         "presence_enabled": {"type": "boolean"},
+        "suspend": {"type": "boolean"},
     });
     named("Tenant", object_with(required, json!({"origin": {"const": "config"}})))
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::store::{StoredExtension, StoredTenant};
 
-/// A tenant of the store: upstream's fields, no others. Settings of extensions are as they are stored, the secret ones
+/// A tenant of the store: upstream's fields, and `suspend`, which operators have to see. Settings of extensions are as they are stored, the secret ones
 /// encrypted.
 pub(super) fn representation(tenant: &StoredTenant) -> Value {
     json!({
@@ -22,6 +22,7 @@ pub(super) fn representation(tenant: &StoredTenant) -> Value {
         "max_client_presence_events_per_window": tenant.max_client_presence_events_per_window,
         "client_presence_window_ms": tenant.client_presence_window_ms,
         "presence_enabled": tenant.presence_enabled,
+        "suspend": tenant.suspend.unwrap_or(false),
     })
 }
 
@@ -57,6 +58,7 @@ pub(super) fn configured(id: &str, tenant: &settings::Tenant) -> Value {
         "max_client_presence_events_per_window": limits.max_client_presence_events_per_window,
         "client_presence_window_ms": limits.client_presence_window_ms,
         "presence_enabled": tenant.presence_enabled.unwrap_or_default(),
+        "suspend": tenant.suspended,
         "origin": "config",
     })
 }
@@ -89,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stored_tenant_has_the_fields_of_upstream_and_no_others() {
+    fn a_stored_tenant_has_the_fields_of_upstream_and_whether_it_is_suspended() {
         let extension = |kind| {
             json!({
                 "type": kind,
@@ -112,6 +114,7 @@ mod tests {
             "max_client_presence_events_per_window": null,
             "client_presence_window_ms": 0,
             "presence_enabled": false,
+            "suspend": false,
         });
         assert_eq!(representation(&stored()), expected);
         let unnamed = StoredTenant { name: None, extensions: Vec::new(), ..stored() };

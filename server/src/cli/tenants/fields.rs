@@ -21,7 +21,7 @@ Examples:
   realtime-server tenants create acme --jwt-secret-file acme.key --region eu-central-1 --db-host db.example.com \\
     --db-port 5432 --db-name postgres --db-user supabase_admin --db-password-file acme.password
 
-A tenant needs a secret, a key set, or both. Limits that are not given are those of [limits] in the settings of the server.";
+A tenant needs a secret, a key set, or both. Limits that are not given are those of [limits] in the settings of the server; 200 users if that sets no number.";
 
 pub(super) const UPDATE_EXAMPLES: &str = "\
 Examples:

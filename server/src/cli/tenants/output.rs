@@ -4,7 +4,7 @@ use anyhow::Context;
 use serde_json::Value;
 
 /// The columns of the list: their heading, and the field.
-const COLUMNS: [(&str, &str); 8] = [
+const COLUMNS: [(&str, &str); 9] = [
     ("ID", "external_id"),
     ("USERS", "max_concurrent_users"),
     ("CHANNELS", "max_channels_per_client"),
@@ -12,6 +12,7 @@ const COLUMNS: [(&str, &str); 8] = [
     ("JOINS/S", "max_joins_per_second"),
     ("PRIVATE", "private_only"),
     ("PRESENCE", "presence_enabled"),
+    ("SUSPENDED", "suspend"),
     ("ORIGIN", "origin"),
 ];
 
@@ -95,13 +96,13 @@ mod tests {
     #[test]
     fn tenants_are_a_table() {
         let body = json!({"data": [
-            {"external_id": "default", "max_concurrent_users": null, "private_only": false, "origin": "config"},
+            {"external_id": "default", "max_concurrent_users": null, "private_only": false, "suspend": true, "origin": "config"},
             {"external_id": "a\u{1b}[2J", "max_concurrent_users": 200, "private_only": true},
         ]});
         let expected = "\
-ID       USERS  CHANNELS  EVENTS/S  JOINS/S  PRIVATE  PRESENCE  ORIGIN
-default  -      -         -         -        false    -         config
-a\u{fffd}[2J    200    -         -         -        true     -         -
+ID       USERS  CHANNELS  EVENTS/S  JOINS/S  PRIVATE  PRESENCE  SUSPENDED  ORIGIN
+default  -      -         -         -        false    -         true       config
+a\u{fffd}[2J    200    -         -         -        true     -         -          -
 ";
         assert_eq!(list(body.to_string().as_bytes()), expected);
     }
