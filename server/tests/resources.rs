@@ -74,7 +74,7 @@ fn tls(cert: &str, key: &str) -> String {
 /// A bus, and the database that its nodes share, since a bus without one is a remark.
 fn bus(url: &str, ca: &str) -> String {
     let store = "[store]\nurl = \"postgres://localhost:1/postgres\"\n";
-    format!("{store}[bus]\nredis_url = \"{url}\"\ntls_ca_file = \"{ca}\"\n")
+    format!("[bus]\nredis_url = \"{url}\"\ntls_ca_file = \"{ca}\"\n{store}")
 }
 
 #[test]
