@@ -202,13 +202,14 @@ fn select(which: &str) -> String {
     )
 }
 
+/// A new tenant begins with a random revision: one of the same name that was deleted must not be taken for it.
 fn insert() -> String {
     let columns = COLUMNS.join(", ");
     let values: Vec<_> = (0..COLUMNS.len()).map(|column| format!("?{}", column + 2)).collect();
     let values = values.join(", ");
     format!(
-        "INSERT INTO tenants (external_id, {columns}, inserted_at, updated_at) \
-         VALUES (?1, {values}, {NOW}, {NOW}) ON CONFLICT (external_id) DO NOTHING"
+        "INSERT INTO tenants (external_id, {columns}, inserted_at, updated_at, revision) \
+         VALUES (?1, {values}, {NOW}, {NOW}, random() / 2) ON CONFLICT (external_id) DO NOTHING"
     )
 }
 
