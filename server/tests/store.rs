@@ -159,12 +159,14 @@ mod checks {
     pub async fn a_deleted_tenant_is_gone_with_its_extensions(store: &dyn TenantStore) {
         let mut with_extension = tenant("acme");
         with_extension.extensions = vec![extension("a", json!({}))];
-        store.put(&with_extension, None).await.unwrap();
+        let first = store.put(&with_extension, None).await.unwrap();
         assert!(store.delete("acme").await.unwrap());
         assert!(!store.delete("acme").await.unwrap());
         assert_eq!(store.tenant("acme").await.unwrap(), None);
         let again = store.put(&tenant("acme"), None).await.unwrap();
         assert_eq!(again.extensions, []);
+        // What was read of the one before must not come back with its secret.
+        assert_eq!(store.put(&first, Some(&first.revision)).await, Err(StoreError::Changed));
     }
 }
 
@@ -204,6 +206,42 @@ async fn a_newer_schema_is_left_alone_and_read() {
     assert_eq!(store.migration_status().await.unwrap().unknown, [20_990_101_000_000]);
     assert_eq!(store.migrate().await.unwrap(), []);
     assert!(store.tenant("acme").await.unwrap().is_some());
+}
+
+// Upstream's columns may be null.
+#[tokio::test]
+async fn rows_without_a_name_or_a_type_concern_no_other() {
+    let Kept(store, postgres) = postgres().await;
+    store.put(&tenant("acme"), None).await.unwrap();
+    postgres.sql(
+        "INSERT INTO _realtime.tenants (id, jwt_secret, inserted_at, updated_at) VALUES (gen_random_uuid(), 's', now(), now());
+         INSERT INTO _realtime.extensions (id, tenant_external_id, settings, inserted_at, updated_at)
+         VALUES (gen_random_uuid(), 'acme', '{}', now(), now())",
+    );
+    assert_eq!(store.revisions().await.unwrap().len(), 1);
+    let stored = store.tenants().await.unwrap();
+    assert_eq!((stored.len(), &stored[0].extensions), (1, &Vec::new()));
+    assert!(store.delete("acme").await.unwrap());
+}
+
+// Who may make functions in a schema of the `search_path` must not have them run as the role of the store.
+#[tokio::test]
+async fn functions_of_others_are_not_called() {
+    let Kept(store, postgres) = postgres().await;
+    postgres.sql(
+        "CREATE FUNCTION public.jsonb_build_object(text, text, text, jsonb, text, text, text, text) RETURNS jsonb
+         LANGUAGE plpgsql AS $$ BEGIN RAISE 'called'; END $$;
+         CREATE FUNCTION public.jsonb_build_object(text, varchar, text, jsonb, text, text, text, text) RETURNS jsonb
+         LANGUAGE plpgsql AS $$ BEGIN RAISE 'called'; END $$;
+         CREATE FUNCTION public.jsonb_build_object(text, text, text, json, text, text, text, text) RETURNS jsonb
+         LANGUAGE plpgsql AS $$ BEGIN RAISE 'called'; END $$;
+         CREATE FUNCTION public.to_char(timestamp(0), text) RETURNS text
+         LANGUAGE plpgsql AS $$ BEGIN RAISE 'called'; END $$",
+    );
+    let mut with_extension = tenant("acme");
+    with_extension.extensions = vec![extension("a", json!({}))];
+    let stored = store.put(&with_extension, None).await.unwrap();
+    assert_eq!(store.tenants().await.unwrap(), [stored]);
 }
 
 const UPSTREAM: &str = include_str!("fixtures/upstream_control_schema.sql");

@@ -114,7 +114,7 @@ pub enum StoreTls {
     Auto,
     /// They do not.
     Off,
-    /// They do; the certificate is not verified.
+    /// They do; the certificate is verified if `tls_ca_file` is set.
     Require,
     /// They do, and the certificate and the host name are verified.
     Verify,

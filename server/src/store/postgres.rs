@@ -28,8 +28,9 @@ pub use self::migrate::PostgresTables;
 /// As upstream's sessions are named, which operators may watch.
 const APPLICATION_NAME: &str = "supabase_mt_realtime";
 
-/// The current time, as it is stored.
-const NOW: &str = "date_trunc('second', now() AT TIME ZONE 'UTC')";
+/// The current time, as it is stored. Functions are named with their schema: in one of the `search_path` others may have
+/// made a function that fits better, and would run it as this role.
+const NOW: &str = "pg_catalog.date_trunc('second', pg_catalog.now() AT TIME ZONE 'UTC')";
 
 /// A store in a database.
 #[derive(Debug, Clone)]
@@ -86,6 +87,8 @@ fn options(settings: &settings::Store) -> Result<PgConnectOptions, StoreError> {
         StoreTls::Auto if settings.tls_ca_file.is_some() => Some(PgSslMode::VerifyFull),
         StoreTls::Auto => None,
         StoreTls::Off => Some(PgSslMode::Disable),
+        // As libpq does: with CA certificates the certificate is verified.
+        StoreTls::Require if settings.tls_ca_file.is_some() => Some(PgSslMode::VerifyFull),
         StoreTls::Require => Some(PgSslMode::Require),
         StoreTls::Verify => Some(PgSslMode::VerifyFull),
     };
@@ -123,7 +126,7 @@ impl TenantStore for PostgresStore {
 
     fn tenants(&self) -> BoxFuture<'_, Result<Vec<StoredTenant>, StoreError>> {
         async move {
-            let query = select("ORDER BY t.external_id");
+            let query = select("WHERE t.external_id IS NOT NULL ORDER BY t.external_id");
             Ok(sqlx::query_as(&query).fetch_all(&self.pool).await?)
         }
         .boxed()
@@ -142,7 +145,7 @@ impl TenantStore for PostgresStore {
 
     fn revisions(&self) -> BoxFuture<'_, Result<Vec<(String, Revision)>, StoreError>> {
         async move {
-            let query = "SELECT external_id, xmin::text FROM _realtime.tenants";
+            let query = "SELECT external_id, xmin::text FROM _realtime.tenants WHERE external_id IS NOT NULL";
             Ok(sqlx::query_as(query).fetch_all(&self.pool).await?)
         }
         .boxed()
@@ -210,7 +213,7 @@ async fn put_extensions(
         .await?;
     let put = format!(
         "INSERT INTO _realtime.extensions AS e (id, tenant_external_id, type, settings, inserted_at, updated_at) \
-         VALUES (gen_random_uuid(), $1, $2, $3, {NOW}, {NOW}) ON CONFLICT (tenant_external_id, type) DO UPDATE \
+         VALUES (pg_catalog.gen_random_uuid(), $1, $2, $3, {NOW}, {NOW}) ON CONFLICT (tenant_external_id, type) DO UPDATE \
          SET settings = excluded.settings, updated_at = excluded.updated_at \
          WHERE e.settings IS DISTINCT FROM excluded.settings"
     );
@@ -230,10 +233,10 @@ fn select(which: &str) -> String {
         COLUMNS.map(|column| if column == "id" { "t.id::text AS id".into() } else { format!("t.{column}") });
     let columns = columns.join(", ");
     format!(
-        "SELECT {columns}, t.external_id, to_char(t.inserted_at, {TIME}) AS inserted_at, t.xmin::text AS revision, \
-         (SELECT coalesce(jsonb_agg(jsonb_build_object('type', e.type, 'settings', e.settings, \
-         'inserted_at', to_char(e.inserted_at, {TIME}), 'updated_at', to_char(e.updated_at, {TIME})) \
-         ORDER BY e.type), '[]') FROM _realtime.extensions e WHERE e.tenant_external_id = t.external_id) AS extensions \
+        "SELECT {columns}, t.external_id, pg_catalog.to_char(t.inserted_at, {TIME}) AS inserted_at, t.xmin::text AS revision, \
+         (SELECT coalesce(pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('type', e.type, 'settings', e.settings, \
+         'inserted_at', pg_catalog.to_char(e.inserted_at, {TIME}), 'updated_at', pg_catalog.to_char(e.updated_at, {TIME})) \
+         ORDER BY e.type), '[]') FROM _realtime.extensions e WHERE e.tenant_external_id = t.external_id AND e.type IS NOT NULL) AS extensions \
          FROM _realtime.tenants t {which}"
     )
 }

@@ -19,7 +19,9 @@ const SILENCE_MAX: Duration = Duration::from_secs(30);
 /// `statement` writes at most one row of `_realtime.tenants` and returns `external_id`. As before, the rows that are
 /// affected are those that are written; it sends a notification for each.
 pub(super) fn notifying(statement: &str) -> String {
-    format!("WITH written AS ({statement}) SELECT pg_notify('{CHANNEL}', external_id)::text FROM written")
+    format!(
+        "WITH written AS ({statement}) SELECT pg_catalog.pg_notify('{CHANNEL}', external_id)::text FROM written"
+    )
 }
 
 /// Listens with a connection as those of `pool`, and beside them, so that it takes none from those who write.

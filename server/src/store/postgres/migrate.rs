@@ -40,7 +40,8 @@ impl PostgresTables {
         let record = self.group.record;
         let mut transaction = connection.begin().await?;
         (&mut *transaction).execute(self.group.enter).await?;
-        let exists = sqlx::query_scalar::<_, bool>("SELECT to_regclass($1) IS NOT NULL").bind(record);
+        let exists =
+            sqlx::query_scalar::<_, bool>("SELECT pg_catalog.to_regclass($1) IS NOT NULL").bind(record);
         if !exists.fetch_one(&mut *transaction).await? {
             return Ok(Vec::new());
         }
@@ -75,7 +76,8 @@ impl PostgresTables {
     /// The schema may have been made for a role that may not make one, so it is made only if it is missing.
     async fn create_schema(&self, connection: &mut PgConnection) -> sqlx::Result<()> {
         let Some(create) = self.group.create_schema() else { return Ok(()) };
-        let exists = sqlx::query_scalar("SELECT count(*) > 0 FROM pg_namespace WHERE nspname = $1");
+        let exists =
+            sqlx::query_scalar("SELECT pg_catalog.count(*) > 0 FROM pg_namespace WHERE nspname = $1");
         if !exists.bind(self.group.own_schema).fetch_one(&mut *connection).await? {
             connection.execute(&*create).await?;
         }

@@ -11,10 +11,13 @@ use super::PostgresStore;
 impl PostgresStore {
     /// Asks on an idle connection, or connects as the pool would.
     pub(super) async fn reach(&self) -> Result<(), StoreError> {
-        match self.pool.try_acquire() {
-            Some(mut idle) => Ok(idle.ping().await?),
-            None => self.connect().await,
+        if let Some(mut idle) = self.pool.try_acquire()
+            && idle.ping().await.is_ok()
+        {
+            return Ok(());
         }
+        // The database may have closed that one, and accept others.
+        self.connect().await
     }
 
     async fn connect(&self) -> Result<(), StoreError> {

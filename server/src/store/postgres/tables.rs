@@ -44,7 +44,7 @@ const CONTROL_STEPS: &[Migration] = migrations!(
 const DOCUMENT_STEPS: &[Migration] = migrations!("documents": "1_create_documents");
 
 /// The current time in UTC, as upstream's migrations record it.
-const NOW: &str = "date_trunc('second', now() AT TIME ZONE 'UTC')";
+const NOW: &str = "pg_catalog.date_trunc('second', pg_catalog.now() AT TIME ZONE 'UTC')";
 
 /// Tables of one purpose, which are migrated together.
 #[derive(Debug)]
