@@ -85,6 +85,24 @@ async fn a_store_without_its_key_is_not_opened() {
     assert!(!output.status.success() && stderr.contains("restore that from a backup"), "{stderr}");
 }
 
+// Without its tenants the server would refuse their clients for good, and lose what is written meanwhile.
+#[tokio::test]
+async fn a_server_does_not_start_without_the_store_that_it_had() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("data")).unwrap();
+    for (file, text) in [("store.sqlite", "no database"), ("encryption-key", "short")] {
+        let path = folder.path().join("data").join(file);
+        std::fs::write(&path, text).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_realtime-server"));
+        command.args(["serve", "--host", "127.0.0.1", "--port", "0"]).current_dir(folder.path()).env_clear();
+        command.env("JWT_SECRET", "the secret of the default tenant, of 32 bytes");
+        let mut process = ServerProcess::start(command);
+        let (status, log) = process.exit();
+        assert!(!status.success() && log.contains(file), "{log}");
+        std::fs::remove_file(path).unwrap();
+    }
+}
+
 #[tokio::test]
 async fn nodes_with_one_database_notice_what_the_other_changes() {
     let postgres = Postgres::start();

@@ -71,6 +71,11 @@ impl OpenedStore {
         if settings.store.is_shared() { Self::shared(settings) } else { Self::embedded(settings).await }
     }
 
+    /// Whether the embedded store was opened before.
+    pub fn has_files(settings: &Settings) -> bool {
+        [FILE, key_file::FILE].iter().any(|name| settings.server.data_dir.join(name).exists())
+    }
+
     /// The tables of the store that `settings` describe, as they are.
     ///
     /// # Errors

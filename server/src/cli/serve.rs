@@ -125,7 +125,8 @@ pub async fn run(args: Args, signals: Option<Signals>) -> anyhow::Result<()> {
     let server = server.workers(workers).open_files(open_files);
     let server = match OpenedStore::open(&settings).await {
         Ok(store) => server.store(store),
-        Err(error) if settings.store.is_shared() => return Err(error),
+        // What is there would seem to be gone.
+        Err(error) if settings.store.is_shared() || OpenedStore::has_files(&settings) => return Err(error),
         Err(error) => {
             warn!("What is created over HTTP is lost when this server stops: {error:#}");
             server

@@ -23,6 +23,9 @@ pub(super) const FILE: &str = "encryption-key";
 
 const NEXT: &str = "encryption-key.next";
 
+/// The name of a key file until it is complete.
+const UNFINISHED: &str = "encryption-key.unfinished";
+
 /// Bytes of a key: of AES-256, in base64.
 const KEY_BYTES: usize = 32;
 
@@ -48,6 +51,12 @@ impl KeyFile {
     #[cfg(feature = "sqlite")]
     pub(super) fn keys(&self) -> io::Result<KeptKeys> {
         let key = self.read(FILE)?;
+        if let Some(key) = key.as_ref().filter(|key| key.expose_secret().len() != KEY_BYTES) {
+            let bytes = key.expose_secret().len();
+            return Err(io::Error::other(format!(
+                "`{FILE}` has {bytes} bytes, and needs exactly {KEY_BYTES}"
+            )));
+        }
         let (current, previous) = match (self.next()?, key) {
             (Some(next), key) => (next, Vec::from_iter(key)),
             (None, Some(key)) => (key, Vec::new()),
@@ -66,7 +75,10 @@ impl KeyFile {
         let previous = Vec::from_iter(self.read(FILE)?);
         let current = match self.next()? {
             Some(next) => next,
-            None => self.write_new(NEXT)?,
+            None => {
+                self.remove_incomplete_next()?;
+                self.write_new(NEXT)?
+            }
         };
         Ok(KeptKeys { current, previous })
     }
@@ -76,6 +88,13 @@ impl KeyFile {
         let (next, file) = (self.0.join(NEXT), self.0.join(FILE));
         file_access::within_deadline(&file.clone(), move || fs::rename(next, file))?;
         self.sync_folder()
+    }
+
+    fn remove_incomplete_next(&self) -> io::Result<()> {
+        match fs::remove_file(self.0.join(NEXT)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _removed => Ok(()),
+        }
     }
 
     /// The next key. What was not written to its end has encrypted nothing.
@@ -93,17 +112,17 @@ impl KeyFile {
 
     fn write_new(&self, name: &str) -> io::Result<SecretString> {
         let key = generated()?;
+        let (file, unfinished) = (self.0.join(name), self.0.join(UNFINISHED));
         let mut options = OpenOptions::new();
-        // Of the next key, half of one may be there; the key itself is never overwritten.
-        if name == NEXT {
-            options.write(true).create(true).truncate(true)
-        } else {
-            options.write(true).create_new(true)
-        };
-        let mut opened = file_access::open(&self.0.join(name), &options)?;
+        let mut opened = file_access::open(&unfinished, options.write(true).create(true).truncate(true))?;
         opened.write_all(key.expose_secret().as_bytes())?;
         // What is encrypted with it must not outlive it.
         opened.sync_all()?;
+        // A link, since it fails where there is a key already.
+        file_access::within_deadline(&file.clone(), move || {
+            fs::hard_link(&unfinished, file)?;
+            fs::remove_file(unfinished)
+        })?;
         self.sync_folder()?;
         Ok(key)
     }
