@@ -6,7 +6,7 @@
 //!
 //! - `workloads/`: what is measured, a family per file
 //! - `drive`, `traffic`, `swarm`, `connection`, `entry`, `stream`, `frames`, `message`: the clients, from a run down to bytes
-//! - `server`, `setup`, `certificate`, `floor`, `process`, `machine`: what is measured against what, and on what
+//! - `server`, `setup`, `certificate`, `operator`, `postgres`, `floor`, `process`, `machine`: what is measured against what, and on what
 //! - `report`, `paired`: the table and the JSON
 
 mod certificate;
@@ -17,7 +17,9 @@ mod floor;
 mod frames;
 mod machine;
 mod message;
+mod operator;
 mod paired;
+mod postgres;
 mod process;
 mod report;
 mod server;
@@ -111,7 +113,7 @@ fn main() -> Result<ExitCode> {
     }
     let chosen = choose(&arguments.only)?;
     if arguments.list {
-        chosen.iter().for_each(|workload| println!("{:16} {}", workload.name, workload.reach));
+        chosen.iter().for_each(|workload| println!("{:24} {}", workload.name, workload.reach));
         return Ok(ExitCode::SUCCESS);
     }
     measure(&arguments, &chosen)

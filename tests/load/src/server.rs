@@ -218,7 +218,8 @@ fn answers_200(stream: &mut (impl Read + Write), address: SocketAddr) -> bool {
         && answer == *b"HTTP/1.1 200"
 }
 
-fn fresh_folder() -> Result<PathBuf> {
+/// An empty folder for a child process.
+pub fn fresh_folder() -> Result<PathBuf> {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
     let folder = std::env::temp_dir().join(format!("load-{}-{}", std::process::id(), since.as_nanos()));
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;

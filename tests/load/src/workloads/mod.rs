@@ -12,6 +12,8 @@ mod rooms;
 mod scale;
 mod start;
 mod storm;
+mod tenant_changes;
+mod tenants;
 
 use std::path::PathBuf;
 
@@ -174,6 +176,27 @@ pub const ALL: &[Workload] = &[
         name: "reload",
         reach: "a file with 1,000 tenants edited twice a second: < 200 ms, p99 ≤ 1.5 × quiet",
         run: reload::run,
+    },
+    Workload {
+        name: "tenants",
+        reach: "10,000 tenants in the embedded store: ≥ 300 created/s, start < 1 s, ≤ 4 KiB for each idle one",
+        run: tenants::embedded,
+    },
+    Workload { name: "tenants-postgres", reach: "the same in PostgreSQL", run: tenants::postgres },
+    Workload {
+        name: "tenants-created",
+        reach: "an operator creates tenants as fast as they are committed: p99 of `paced`, 95 % interval below 1.2 × without",
+        run: |bench| abuse::run(bench, &abuse::CREATIONS),
+    },
+    Workload {
+        name: "tenants-created-postgres",
+        reach: "the same in PostgreSQL",
+        run: |bench| abuse::run(bench, &abuse::CREATIONS_ON_POSTGRES),
+    },
+    Workload {
+        name: "tenant-changes",
+        reach: "a change of a tenant closes a parked socket on another node: < 1 s, by PostgreSQL and by Redis",
+        run: tenant_changes::run,
     },
 ];
 

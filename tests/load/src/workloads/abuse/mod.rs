@@ -1,12 +1,13 @@
 //! Tenants and unauthenticated clients that attack, beside a tenant that is measured.
 //!
-//! On one server, or on two nodes with their Redis, the quiet tenant is served as in `paced`, tracks presence, and opens
+//! On one server, perhaps with a database, or on two nodes with their Redis, the quiet tenant is served as in `paced`, tracks presence, and opens
 //! connections (`quiet`). In turns the attacker is silent and attacks; such a pair of slices gives a pair of
 //! latencies, and the 95 % confidence interval of their ratio is what is judged. Nothing of the quiet tenant may be lost or
 //! refused. The attacker (`attacker`) is a thread of the lowest priority on the core of the measuring thread, which sleeps
 //! while none of its messages is under way.
 
 mod attacker;
+mod creations;
 mod flood;
 mod overload;
 mod quiet;
@@ -24,10 +25,12 @@ use self::quiet::{Quiet, Slice};
 use super::Bench;
 use super::nodes::TwoNodes;
 use crate::drive::cpu_of;
+use crate::postgres::Database;
 use crate::report::{Goal, Outcome, Row, median};
 use crate::server::Target;
 use crate::setup::Setup;
 
+pub use self::creations::{CREATIONS, CREATIONS_ON_POSTGRES};
 pub use self::flood::FLOOD;
 pub use self::overload::OVERLOAD;
 pub use self::rejoins::{REJOINS, REJOINS_ON_TWO_NODES, STATES, STATES_ON_TWO_NODES};
@@ -62,11 +65,13 @@ pub struct Attack {
 #[derive(Debug, Clone, Copy)]
 enum Nodes {
     One,
+    OneOnPostgres,
     Two,
 }
 
+/// The nodes end before their database.
 enum Servers {
-    One(Target),
+    One { target: Target, _database: Option<Database> },
     Two(TwoNodes),
 }
 
@@ -74,15 +79,23 @@ impl Servers {
     fn start(bench: &Bench, attack: &Attack) -> Result<Self> {
         let mut variables = (attack.variables)()?;
         variables.push((QUIET_PRESENCE.0, QUIET_PRESENCE.1.to_owned()));
+        let database = match attack.nodes {
+            Nodes::OneOnPostgres => Some(Database::start()?),
+            Nodes::One | Nodes::Two => None,
+        };
+        variables.extend(database.iter().map(|database| ("DATABASE_URL", database.url())));
         Ok(match attack.nodes {
-            Nodes::One => Self::One(bench.start_with(&Setup { variables, ..Setup::default() })?),
+            Nodes::One | Nodes::OneOnPostgres => {
+                let target = bench.start_with(&Setup { variables, ..Setup::default() })?;
+                Self::One { target, _database: database }
+            }
             Nodes::Two => Self::Two(TwoNodes::start(bench, &variables)?),
         })
     }
 
     fn targets(&self) -> Vec<&Target> {
         match self {
-            Self::One(target) => vec![target],
+            Self::One { target, .. } => vec![target],
             Self::Two(two) => two.nodes.iter().collect(),
         }
     }
