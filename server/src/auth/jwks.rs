@@ -37,7 +37,7 @@ use self::waits::{NodeWaits, TenantWaits};
 use super::key_set::KeySet;
 use super::keys::KeyId;
 use super::token::Token;
-use crate::telemetry::metrics::TenantMetrics;
+use crate::telemetry::metrics::{LazyTenantMetrics, TenantMetrics};
 use crate::telemetry::reports::Reports;
 
 /// Between two requests that unknown key ids cause.
@@ -72,7 +72,7 @@ impl JwksSources {
         &self,
         auth: &Auth,
         before: Option<&Arc<JwksSource>>,
-        metrics: &TenantMetrics,
+        metrics: &LazyTenantMetrics,
         reports: &Reports,
     ) -> Option<Arc<JwksSource>> {
         let url = auth.jwks_url.as_ref()?.expose_secret();
@@ -91,7 +91,7 @@ impl JwksSources {
         let task = RefreshTask {
             shared: Arc::clone(&shared),
             fetcher: Arc::clone(&self.fetcher),
-            metrics: metrics.clone(),
+            metrics: TenantMetrics::clone(metrics),
             reports: reports.clone(),
             failures: 0,
             reported: Vec::new(),

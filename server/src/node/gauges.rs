@@ -42,7 +42,9 @@ impl Node {
         let (mut users, mut tenants) = (0, 0);
         for tenant in self.tenants.all() {
             let connected = tenant.users_here();
-            tenant.metrics.connected.set(connected as f64);
+            if let Some(metrics) = tenant.metrics.registered() {
+                metrics.connected.set(connected as f64);
+            }
             users += connected;
             tenants += usize::from(connected > 0);
         }

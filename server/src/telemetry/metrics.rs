@@ -4,6 +4,8 @@
 //! with `realtime_` otherwise. A label has few values: a tenant, never a topic or a user. What is not set
 //! where it changes (connections, rooms) is sampled, in `node/gauges.rs`.
 
+mod lazy;
+
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,6 +14,7 @@ use metrics::{Key, Label, Level, Metadata, Recorder};
 use parking_lot::Mutex;
 use settings::Telemetry;
 
+pub use self::lazy::LazyTenantMetrics;
 use super::fan_out::{Exporter, FanOut};
 use super::line_limits::LineLimits;
 use super::process::ProcessMetrics;
@@ -218,8 +221,8 @@ impl Metrics {
     }
 
     /// The metrics of `tenant`.
-    pub fn tenant(&self, tenant: &str) -> TenantMetrics {
-        TenantMetrics::register(&*self.recorder, &[Label::new("tenant", tenant.to_owned())])
+    pub fn tenant(&self, tenant: Arc<str>) -> LazyTenantMetrics {
+        LazyTenantMetrics::new(tenant, Arc::clone(&self.recorder))
     }
 
     /// Reports about `tenant`, or about no tenant in particular.

@@ -174,7 +174,8 @@ struct Descriptions(Mutex<BTreeMap<String, Description>>);
 fn described() -> BTreeMap<String, Description> {
     let descriptions = Arc::new(Descriptions::default());
     let metrics = Metrics::new(vec![Arc::clone(&descriptions) as Arc<_>]);
-    let _of_a_tenant = metrics.tenant("");
+    let of_a_tenant = metrics.tenant("".into());
+    let _registered = &*of_a_tenant;
     let mut found = std::mem::take(&mut *descriptions.0.lock());
     // As the page has it.
     found.entry(CPU_SECONDS.into()).or_default().kind = "counter";

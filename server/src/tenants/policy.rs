@@ -12,7 +12,7 @@ use super::spec::{EffectiveSpec, TenantOrigin};
 use crate::auth::Verifier;
 use crate::auth::jwks::JwksSources;
 use crate::close_reason::CloseReason;
-use crate::telemetry::metrics::TenantMetrics;
+use crate::telemetry::metrics::LazyTenantMetrics;
 use crate::telemetry::reports::Reports;
 
 /// Whether a tenant accepts clients.
@@ -57,7 +57,7 @@ impl Policy {
     pub(super) fn first(
         spec: EffectiveSpec,
         jwks: &JwksSources,
-        metrics: &TenantMetrics,
+        metrics: &LazyTenantMetrics,
         reports: &Reports,
     ) -> Self {
         let auth = &spec.spec.settings.auth;
@@ -102,7 +102,7 @@ impl Policy {
         &self,
         spec: EffectiveSpec,
         jwks: &JwksSources,
-        metrics: &TenantMetrics,
+        metrics: &LazyTenantMetrics,
         reports: &Reports,
     ) -> Self {
         let auth = &spec.spec.settings.auth;

@@ -7,12 +7,12 @@ use arc_swap::ArcSwap;
 use hub::{Disconnect, MemoryBudget, TenantMemory};
 
 use super::rolling_rate::RollingRate;
-use super::spec::EffectiveSpec;
+use super::spec::{EffectiveSpec, TenantOrigin};
 use super::{Allowance, Policy, Sockets};
 use crate::auth::jwks::JwksSources;
 use crate::permit::{Permit, Permits};
 use crate::telemetry::codes::{Code, Scope};
-use crate::telemetry::metrics::{Metrics, TenantMetrics};
+use crate::telemetry::metrics::{LazyTenantMetrics, Metrics};
 use crate::telemetry::reports::Reports;
 
 /// One owner of rooms.
@@ -22,7 +22,7 @@ pub struct Tenant {
     /// What its clients may use, and have used.
     pub allowance: Allowance,
     /// Its metrics.
-    pub metrics: TenantMetrics,
+    pub metrics: LazyTenantMetrics,
     /// Reports on it, in the log and in counters.
     pub reports: Reports,
     /// Its open connections.
@@ -45,10 +45,14 @@ impl Tenant {
         jwks: &JwksSources,
         (metrics, memory): (&Metrics, &Arc<MemoryBudget>),
     ) -> Self {
-        let id = effective.spec.id.as_str();
-        let (metrics, reports) = (metrics.tenant(id), metrics.reports(Some(id)));
+        let id: Arc<str> = effective.spec.id.as_str().into();
+        let (metrics, reports) = (metrics.tenant(Arc::clone(&id)), metrics.reports(Some(&id)));
+        if effective.origin == TenantOrigin::Configuration {
+            // Its series are there from the start, zero.
+            let _registered = &*metrics;
+        }
         let tenant = Self {
-            id: id.into(),
+            id,
             allowance: Allowance::new(&effective.spec.settings.limits, effective.max_connections),
             sockets: Sockets::default(),
             connections: Permits::default(),
@@ -84,7 +88,9 @@ impl Tenant {
     /// Disconnects all clients for good: no source specifies it any more.
     pub(super) fn remove(&self) {
         self.policy.store(Arc::new(self.policy().removed()));
-        self.metrics.connected.set(0.0);
+        if let Some(metrics) = self.metrics.registered() {
+            metrics.connected.set(0.0);
+        }
     }
 
     /// Makes connections verify their tokens again, because some of its keys were withdrawn.

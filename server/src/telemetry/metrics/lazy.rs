@@ -1,0 +1,40 @@
+//! The metrics of a tenant, registered when they are first used.
+//!
+//! Its series take some 3 KiB in the exporters, and a store may have ten thousand tenants of which few have clients.
+
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
+
+use metrics::Label;
+
+use super::TenantMetrics;
+use crate::telemetry::fan_out::FanOut;
+
+/// The metrics of a tenant.
+pub struct LazyTenantMetrics {
+    tenant: Arc<str>,
+    recorder: Arc<FanOut>,
+    metrics: OnceLock<TenantMetrics>,
+}
+
+impl LazyTenantMetrics {
+    pub(super) fn new(tenant: Arc<str>, recorder: Arc<FanOut>) -> Self {
+        Self { tenant, recorder, metrics: OnceLock::new() }
+    }
+
+    /// The metrics, if anything was counted yet.
+    pub fn registered(&self) -> Option<&TenantMetrics> {
+        self.metrics.get()
+    }
+}
+
+impl Deref for LazyTenantMetrics {
+    type Target = TenantMetrics;
+
+    /// Registers the metrics with the first use.
+    fn deref(&self) -> &TenantMetrics {
+        self.metrics.get_or_init(|| {
+            TenantMetrics::register(&*self.recorder, &[Label::new("tenant", self.tenant.to_string())])
+        })
+    }
+}
