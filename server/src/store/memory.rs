@@ -32,7 +32,8 @@ impl MemoryStore {
         for extension in &mut after.extensions {
             let known = before.and_then(|it| it.extensions.iter().find(|it| it.kind == extension.kind));
             extension.inserted_at = known.map_or_else(|| now.clone(), |known| known.inserted_at.clone());
-            extension.updated_at.clone_from(&now);
+            let same = known.filter(|known| known.settings == extension.settings);
+            extension.updated_at = same.map_or_else(|| now.clone(), |same| same.updated_at.clone());
         }
         after.extensions.sort_by(|one, other| one.kind.cmp(&other.kind));
         after.revision = Revision(self.revisions.fetch_add(1, Ordering::Relaxed).to_string());
