@@ -387,6 +387,8 @@ impl Shared {
 
     /// What the store has of this name, of which `listing` is known.
     async fn look_up(&self, id: &str, listing: Listing) -> Result<Option<TenantSpec>, SourceUnavailable> {
+        // Before the query: it may be created while that is under way.
+        let was_expected = self.is_expected(id);
         let stored = self.find(id).await.map_err(|error| {
             debug!(tenant = id, "A tenant cannot be looked up: {error}");
             SourceUnavailable
@@ -395,7 +397,7 @@ impl Shared {
             self.applied.lock().remove(id);
             self.unreadable.lock().remove(id);
             self.names.note_absent(id, listing);
-            return if self.is_expected(id) { Err(SourceUnavailable) } else { Ok(None) };
+            return if was_expected { Err(SourceUnavailable) } else { Ok(None) };
         };
         let spec = self.spec(id, &stored)?;
         self.applied.lock().insert(id.into(), (stored.external_id, stored.revision));
