@@ -13,7 +13,7 @@ use futures_util::future::BoxFuture;
 use secrecy::ExposeSecret;
 use settings::StoreTls;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
-use sqlx::{Executor as _, PgPool, Postgres, Transaction};
+use sqlx::{ConnectOptions as _, Executor as _, PgPool, Postgres, Transaction};
 
 use self::changes::notifying;
 use self::tables::{CONTROL, DOCUMENTS, TableGroup};
@@ -98,7 +98,8 @@ fn options(settings: &settings::Store) -> Result<PgConnectOptions, StoreError> {
     if let Some(file) = &settings.tls_ca_file {
         options = options.ssl_root_cert(file);
     }
-    Ok(options.application_name(APPLICATION_NAME))
+    // Statements that wait for a lock are no news, and their lines would have fields of unrelated requests.
+    Ok(options.application_name(APPLICATION_NAME).disable_statement_logging())
 }
 
 impl Migrate for PostgresStore {

@@ -137,8 +137,6 @@ fn targets(telemetry: &Telemetry) -> Targets {
         .with_targets(OWN_CRATES.map(|krate| (krate, default)))
         // It warns at each watched file that is replaced, which is how files of settings change.
         .with_target("notify", default.min(LevelFilter::ERROR))
-        // Its errors are reported by the store, once for each outage and without unrelated fields.
-        .with_target("sqlx", LevelFilter::OFF)
         .with_targets(modules)
 }
 
