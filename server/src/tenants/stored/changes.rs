@@ -52,7 +52,7 @@ impl PendingChanges {
         self.added.notify_one();
     }
 
-    /// TenantChanges may have been missed.
+    /// Changes may have been missed.
     pub(super) fn add_unknown(&self) {
         *self.changes.lock() = TenantChanges::Unknown;
         self.added.notify_one();

@@ -2,12 +2,15 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use hub::MemoryBudget;
 use settings::Settings;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::refresh::by_name;
 use super::*;
 use crate::auth::jwks::JwksSources;
 use crate::store::{MemoryStore, WrittenForm};
