@@ -30,6 +30,7 @@ mod memory;
 mod metrics;
 mod openapi;
 mod outbox;
+mod ping;
 mod presence;
 mod protocols;
 mod proxy_protocol;
