@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use harness::{Postgres, Request, ServerProcess, Token, TokenIssuer, World, eventually};
+use harness::{ManagedServer, Postgres, Request, Token, TokenIssuer, eventually};
 use realtime_server::store::{
     EncryptionKeys, Migrate, PostgresStore, SqliteStore, StoredExtension, StoredTenant, TenantStore, UsedKey,
     WrittenForm,
@@ -260,35 +260,23 @@ async fn killed_at_any_moment_it_goes_on_in_the_embedded_store() {
 }
 
 /// A server, and a client of its API.
-struct Node {
-    _process: ServerProcess,
-    world: World,
-}
-
-const OPERATORS: &str = "the secret of operators, of thirty-two bytes or more";
+struct Node(ManagedServer);
 
 impl Node {
     fn start(folder: &Path, variables: &[(&str, &str)]) -> Node {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_realtime-server"));
-        command.args(["serve", "--host", "127.0.0.1", "--port", "0"]).current_dir(folder).env_clear();
-        command.env("JWT_SECRET", "the secret of the default tenant, of 32 bytes");
-        command.env("API_JWT_SECRET", OPERATORS).envs(variables.iter().copied());
-        let process = ServerProcess::start(command);
-        let world = World::at(process.listening(), TokenIssuer::new("unused"));
-        Node { _process: process, world }
+        let program = env!("CARGO_BIN_EXE_realtime-server");
+        Node(ManagedServer::start(ManagedServer::command(program, folder, variables)))
     }
 
     async fn put(&self, id: &str, fields: serde_json::Value) -> u16 {
-        let token = TokenIssuer::new(OPERATORS).sign(&json!({"exp": 4_000_000_000_u64}));
-        let request = Request::new("PUT", &format!("/api/tenants/{id}")).json(&json!({ "tenant": fields }));
-        self.world.send(request.bearer(&token)).await.status
+        self.0.put(id, fields).await.status
     }
 
     /// The status of a handshake with a token of the tenant's secret.
     async fn handshake(&self, tenant: &str) -> u16 {
         let token = TokenIssuer::new(secret(tenant, "jwt_secret")).token(Token::Valid);
         let target = format!("/socket/websocket?tenant={tenant}");
-        self.world.send(Request::upgrade(&target).header("x-api-key", &token)).await.status
+        self.0.world.send(Request::upgrade(&target).header("x-api-key", &token)).await.status
     }
 }
 

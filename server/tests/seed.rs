@@ -2,11 +2,8 @@
 //! belongs to the operators, and serves the clients that name no tenant.
 
 use std::path::Path;
-use std::process::Command;
 
-use harness::{
-    ChaosProxy, Postgres, Request, Response, ServerProcess, Token, TokenIssuer, World, eventually,
-};
+use harness::{ChaosProxy, ManagedServer, Postgres, Request, Response, Token, TokenIssuer, eventually};
 use serde_json::{Value, json};
 
 /// The secret of operators and of the users of the seeded tenant, as in that file.
@@ -14,37 +11,32 @@ const SECRET: &str = "super-secret-jwt-token-with-at-least-32-characters-long";
 const OTHER: &str = "the secret of the default tenant, of 32 bytes";
 const HOST: &str = "realtime-dev.supabase-realtime:4000";
 
-struct Node {
-    process: ServerProcess,
-    world: World,
-}
+struct Node(ManagedServer);
 
 impl Node {
     fn start(folder: &Path, variables: &[(&str, &str)]) -> Node {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_realtime-server"));
-        command.args(["serve", "--host", "127.0.0.1", "--port", "0"]).current_dir(folder).env_clear();
-        command.envs([("SEED_SELF_HOST", "true"), ("API_JWT_SECRET", SECRET)]);
-        command.envs(variables.iter().copied());
-        let process = ServerProcess::start(command);
-        let world = World::at(process.listening(), TokenIssuer::new("unused"));
-        Node { process, world }
+        let seed = [("SEED_SELF_HOST", "true"), ("API_JWT_SECRET", SECRET)];
+        let variables = [&seed, variables].concat();
+        let mut command = ManagedServer::command(env!("CARGO_BIN_EXE_realtime-server"), folder, &variables);
+        if !variables.iter().any(|(name, _)| *name == "JWT_SECRET") {
+            command.env_remove("JWT_SECRET");
+        }
+        Node(ManagedServer::of_operators(command, SECRET))
     }
 
     async fn manage(&self, request: Request) -> Response {
-        let token = TokenIssuer::new(SECRET).sign(&json!({"exp": 4_000_000_000_u64}));
-        self.world.send(request.bearer(&token)).await
+        self.0.manage(request).await
     }
 
     async fn put(&self, id: &str, fields: Value) -> u16 {
-        let target = format!("/api/tenants/{id}");
-        self.manage(Request::new("PUT", &target).json(&json!({ "tenant": fields }))).await.status
+        self.0.put(id, fields).await.status
     }
 
     /// The status of a handshake at this host, with a token of this secret.
     async fn handshake(&self, host: &str, secret: &str) -> u16 {
         let token = TokenIssuer::new(secret).token(Token::Valid);
         let request = Request::upgrade("/socket/websocket").header("host", host).header("x-api-key", &token);
-        self.world.send(request).await.status
+        self.0.world.send(request).await.status
     }
 
     /// Waits until a client that names the seeded tenant can connect. Until then it is not unknown.
@@ -52,7 +44,7 @@ impl Node {
         let token = TokenIssuer::new(SECRET).token(Token::Valid);
         let request =
             || Request::upgrade("/socket/websocket?tenant=realtime-dev").header("x-api-key", &token);
-        eventually("the tenant is there", async || match self.world.send(request()).await.status {
+        eventually("the tenant is there", async || match self.0.world.send(request()).await.status {
             101 => true,
             503 => false,
             other => panic!("the tenant is not unknown before it is created: {other}"),
@@ -129,7 +121,7 @@ async fn nodes_that_start_at_once_create_one_tenant() {
         node.seeded().await;
     }
     assert_eq!(postgres.sql("SELECT count(*) FROM _realtime.tenants"), "1");
-    let lines = nodes.iter().filter(|node| node.process.log().contains("was created in the store"));
+    let lines = nodes.iter().filter(|node| node.0.process.log().contains("was created in the store"));
     assert_eq!(lines.count(), 1, "one of them has created it");
 }
 
@@ -138,14 +130,14 @@ async fn without_an_encryption_key_the_server_goes_on() {
     let postgres = Postgres::start();
     let folder = tempfile::tempdir().unwrap();
     let node = Node::start(folder.path(), &[("DATABASE_URL", &postgres.url())]);
-    let line = node.process.log_line("is not created");
+    let line = node.0.process.log_line("is not created");
     assert!(line.contains("DB_ENC_KEY_GCM") && line.contains("realtime-dev"), "{line}");
     let seed = node.store().await["seed"].take();
     assert_eq!(seed["tenant"], "realtime-dev");
     assert!(seed["error"].as_str().unwrap().contains("DB_ENC_KEY_GCM"), "{seed}");
     assert_eq!(node.handshake(HOST, SECRET).await, 404);
-    assert_eq!(node.world.send(Request::get("/readyz")).await.json(), json!({"status": "ready"}));
-    assert_eq!(node.process.log().matches("is not created").count(), 1);
+    assert_eq!(node.0.world.send(Request::get("/readyz")).await.json(), json!({"status": "ready"}));
+    assert_eq!(node.0.process.log().matches("is not created").count(), 1);
 }
 
 #[tokio::test]
@@ -157,7 +149,7 @@ async fn a_store_that_comes_late_is_seeded_when_it_comes() {
     let variables =
         [("DATABASE_URL", &*postgres.url_at(proxy.address())), ("DB_ENC_KEY", "supabaserealtime")];
     let node = Node::start(folder.path(), &variables);
-    node.process.log_line("the store cannot be reached");
+    node.0.process.log_line("the store cannot be reached");
     assert_eq!(node.handshake(HOST, SECRET).await, 503);
     assert_eq!(node.store().await["connected"], json!(false));
     proxy.mend();
@@ -220,7 +212,7 @@ async fn a_stored_tenant_that_the_configuration_has_too_is_reported_once() {
     drop(node);
     std::fs::write(folder.path().join("config.toml"), "[tenants.realtime-dev]\n").unwrap();
     let node = Node::start(folder.path(), &variables);
-    let line = node.process.log_line("are in the configuration too");
+    let line = node.0.process.log_line("are in the configuration too");
     assert!(line.contains("tenants=realtime-dev"), "{line}");
     let reported = json!({"count": 1, "first": ["realtime-dev"]});
     assert_eq!(node.store().await["in_configuration"], reported);
@@ -233,6 +225,6 @@ async fn a_stored_tenant_that_the_configuration_has_too_is_reported_once() {
     std::fs::write(folder.path().join("config.toml"), "# none\n").unwrap();
     eventually("the store applies again", async || node.store().await["in_configuration"]["count"] == 0)
         .await;
-    assert_eq!(node.process.log().matches("are in the configuration too").count(), 1);
+    assert_eq!(node.0.process.log().matches("are in the configuration too").count(), 1);
     assert_eq!(node.handshake(HOST, SECRET).await, 101);
 }

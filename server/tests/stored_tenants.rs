@@ -4,60 +4,29 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::Command;
 
-use harness::{
-    ChaosProxy, Postgres, Redis, Request, Response, ServerProcess, Token, TokenIssuer, World, eventually,
-};
+use harness::{ChaosProxy, ManagedServer, Postgres, Redis, Request, ServerProcess, eventually};
 use rustix::process::Signal;
-use serde_json::{Value, json};
+use serde_json::json;
 
-const OPERATORS: &str = "the secret of operators, of thirty-two bytes or more";
-const SECRET: &str = "the secret of the users of a tenant, of thirty-two bytes";
+const SECRET: &str = ManagedServer::USERS;
 const KEY: &str = "a key for AES-GCM of 32 bytes !!";
 
+const PROGRAM: &str = env!("CARGO_BIN_EXE_realtime-server");
+
 /// A node with a data folder, and the database if it has one.
-struct Node {
-    process: ServerProcess,
-    world: World,
-}
-
-impl Node {
-    fn start(folder: &Path, variables: &[(&str, &str)]) -> Node {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_realtime-server"));
-        command.args(["serve", "--host", "127.0.0.1", "--port", "0"]).current_dir(folder).env_clear();
-        command.env("JWT_SECRET", "the secret of the default tenant, of 32 bytes");
-        command.env("API_JWT_SECRET", OPERATORS).envs(variables.iter().copied());
-        let process = ServerProcess::start(command);
-        let world = World::at(process.listening(), TokenIssuer::new("unused"));
-        Node { process, world }
-    }
-
-    async fn manage(&self, request: Request) -> Response {
-        let token = TokenIssuer::new(OPERATORS).sign(&json!({"exp": 4_000_000_000_u64}));
-        self.world.send(request.bearer(&token)).await
-    }
-
-    async fn put(&self, id: &str, fields: Value) -> Response {
-        let target = format!("/api/tenants/{id}");
-        self.manage(Request::new("PUT", &target).json(&json!({ "tenant": fields }))).await
-    }
-
-    /// The status of a handshake for a tenant.
-    async fn handshake(&self, tenant: &str) -> u16 {
-        let token = TokenIssuer::new(SECRET).token(Token::Valid);
-        let target = format!("/socket/websocket?tenant={tenant}");
-        self.world.send(Request::upgrade(&target).header("x-api-key", &token)).await.status
-    }
+fn start(folder: &Path, variables: &[(&str, &str)]) -> ManagedServer {
+    ManagedServer::start(ManagedServer::command(PROGRAM, folder, variables))
 }
 
 #[tokio::test]
 async fn the_embedded_store_survives_the_kill_of_its_server() {
     let folder = tempfile::tempdir().unwrap();
-    let node = Node::start(folder.path(), &[]);
+    let node = start(folder.path(), &[]);
     for number in 0..20 {
         assert_eq!(node.put(&format!("t{number}"), json!({"jwt_secret": SECRET})).await.status, 201);
     }
     drop(node);
-    let node = Node::start(folder.path(), &[]);
+    let node = start(folder.path(), &[]);
     assert_eq!(node.handshake("t19").await, 101);
     let list = node.manage(Request::get("/api/tenants")).await.json();
     assert_eq!(list["data"].as_array().unwrap().len(), 21, "and the default tenant");
@@ -74,7 +43,7 @@ async fn the_embedded_store_survives_the_kill_of_its_server() {
 #[tokio::test]
 async fn a_store_without_its_key_is_not_opened() {
     let folder = tempfile::tempdir().unwrap();
-    let node = Node::start(folder.path(), &[]);
+    let node = start(folder.path(), &[]);
     assert_eq!(node.put("acme", json!({"jwt_secret": SECRET})).await.status, 201);
     drop(node);
     std::fs::remove_file(folder.path().join("data/encryption-key")).unwrap();
@@ -110,7 +79,7 @@ async fn nodes_with_one_database_notice_what_the_other_changes() {
     let url = postgres.url();
     let variables =
         [("DATABASE_URL", &*url), ("DB_ENC_KEY_GCM", KEY), ("TENANT_CACHE_EXPIRATION_IN_MS", "200")];
-    let (one, two) = (Node::start(one.path(), &variables), Node::start(two.path(), &variables));
+    let (one, two) = (start(one.path(), &variables), start(two.path(), &variables));
     eventually("the schema is there", async || {
         one.put("acme", json!({"jwt_secret": SECRET})).await.status < 300
     })
@@ -128,7 +97,7 @@ async fn nodes_with_one_database_notice_what_the_other_changes() {
 async fn without_a_key_secrets_are_refused_in_a_database() {
     let postgres = Postgres::start();
     let folder = tempfile::tempdir().unwrap();
-    let node = Node::start(folder.path(), &[("DATABASE_URL", &postgres.url())]);
+    let node = start(folder.path(), &[("DATABASE_URL", &postgres.url())]);
     eventually("the schema is there", async || node.put("acme", json!({})).await.status == 422).await;
     let refused = node.put("acme", json!({"jwt_secret": SECRET})).await;
     assert_eq!(refused.status, 422);
@@ -145,7 +114,7 @@ async fn a_database_that_comes_late_or_goes_away_ends_nothing() {
         SocketAddr::from((Ipv4Addr::LOCALHOST, listener.local_addr().unwrap().port()))
     };
     let away = postgres.url_at(closed);
-    let node = Node::start(folder.path(), &[("DATABASE_URL", &away), ("DB_QUEUE_TARGET", "300")]);
+    let node = start(folder.path(), &[("DATABASE_URL", &away), ("DB_QUEUE_TARGET", "300")]);
     assert_eq!(node.handshake("acme").await, 503, "nothing says that there is no such tenant");
     assert_eq!(node.put("acme", json!({"jwt_secret": SECRET})).await.status, 503);
     let refused = format!("the store cannot be reached: {closed}: Connection refused");
@@ -156,7 +125,7 @@ async fn a_database_that_comes_late_or_goes_away_ends_nothing() {
 
     let url = postgres.url_at(proxy.address());
     let timeout = ("REALTIME__STORE__TIMEOUT", "500ms");
-    let node = Node::start(folder.path(), &[("DATABASE_URL", &url), ("DB_ENC_KEY_GCM", KEY), timeout]);
+    let node = start(folder.path(), &[("DATABASE_URL", &url), ("DB_ENC_KEY_GCM", KEY), timeout]);
     eventually("the schema is there", async || {
         node.put("acme", json!({"jwt_secret": SECRET})).await.status < 300
     })
@@ -182,7 +151,7 @@ async fn a_database_that_comes_late_or_goes_away_ends_nothing() {
 async fn an_outage_is_noticed_without_a_request() {
     let postgres = Postgres::alone(&[]);
     let folder = tempfile::tempdir().unwrap();
-    let node = Node::start(folder.path(), &[("DATABASE_URL", &postgres.url())]);
+    let node = start(folder.path(), &[("DATABASE_URL", &postgres.url())]);
     let readiness = async || node.world.send(Request::get("/readyz")).await.json()["status"].clone();
     eventually("the store is there", async || readiness().await == "ready").await;
     postgres.end(Signal::KILL);
@@ -198,7 +167,7 @@ async fn over_the_bus_a_change_reaches_the_other_node_at_once() {
     // Not by the refresh.
     let refresh = ("TENANT_CACHE_EXPIRATION_IN_MS", "600000");
     let variables = [("DATABASE_URL", &*database), ("DB_ENC_KEY_GCM", KEY), ("REDIS_URL", &*bus), refresh];
-    let (one, two) = (Node::start(one.path(), &variables), Node::start(two.path(), &variables));
+    let (one, two) = (start(one.path(), &variables), start(two.path(), &variables));
     for node in [&one, &two] {
         node.process.log_line("Connected to Redis");
     }
@@ -215,7 +184,7 @@ async fn over_the_bus_a_change_reaches_the_other_node_at_once() {
 async fn nodes_that_share_no_store_do_not_write_tenants() {
     let redis = Redis::start().await;
     let folder = tempfile::tempdir().unwrap();
-    let node = Node::start(folder.path(), &[("REDIS_URL", &redis.url())]);
+    let node = start(folder.path(), &[("REDIS_URL", &redis.url())]);
     let refused = node.put("acme", json!({"jwt_secret": SECRET})).await;
     assert_eq!(refused.status, 409);
     assert!(refused.text().contains("DATABASE_URL"), "{}", refused.text());

@@ -7,35 +7,30 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use harness::{Dialect, Postgres, Redis, Request, ServerProcess, Token, TokenIssuer, World, eventually};
+use harness::{Dialect, ManagedServer, Postgres, Redis, Token, TokenIssuer, eventually};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-const OPERATORS: &str = "the secret of operators, of thirty-two bytes or more";
-const SECRET: &str = "the secret of the users of a tenant, of thirty-two bytes";
+const SECRET: &str = ManagedServer::USERS;
 
 /// The connections that listen.
 const LISTENING: &str = "FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN %'";
 
 /// A node on a database. It compares what it knows with the database only when it has a reason to.
 struct Node {
-    world: World,
-    process: ServerProcess,
+    server: ManagedServer,
     _folder: TempDir,
 }
 
 impl Node {
     fn start(postgres: &Postgres, more: &[(&str, &str)]) -> Node {
         let folder = tempfile::tempdir().unwrap();
-        let process = ServerProcess::start(command(folder.path(), &postgres.url(), more));
-        let world = World::at(process.listening(), TokenIssuer::new("unused"));
-        Node { world, process, _folder: folder }
+        let server = ManagedServer::start(command(folder.path(), &postgres.url(), more));
+        Node { server, _folder: folder }
     }
 
     async fn put(&self, id: &str, fields: Value) -> u16 {
-        let token = TokenIssuer::new(OPERATORS).sign(&json!({"exp": 4_000_000_000_u64}));
-        let request = Request::new("PUT", &format!("/api/tenants/{id}")).bearer(&token);
-        self.world.send(request.json(&json!({ "tenant": fields }))).await.status
+        self.server.put(id, fields).await.status
     }
 
     async fn create(&self, id: &str) {
@@ -45,24 +40,14 @@ impl Node {
 
     /// The status of a handshake for a tenant.
     async fn handshake(&self, tenant: &str) -> u16 {
-        let request = Request::upgrade(&target(tenant));
-        self.world.send(request).await.status
+        self.server.handshake(tenant).await
     }
 }
 
 fn command(folder: &Path, database: &str, more: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_realtime-server"));
-    command.args(["serve", "--host", "127.0.0.1", "--port", "0"]).current_dir(folder).env_clear();
-    command.env("JWT_SECRET", "the secret of the default tenant, of 32 bytes");
-    command.env("API_JWT_SECRET", OPERATORS).env("DATABASE_URL", database);
-    command.env("DB_ENC_KEY_GCM", "a key for AES-GCM of 32 bytes !!");
-    command.env("TENANT_CACHE_EXPIRATION_IN_MS", "600000").envs(more.iter().copied());
-    command
-}
-
-fn target(tenant: &str) -> String {
-    let token = TokenIssuer::new(SECRET).token(Token::Valid);
-    format!("/socket/websocket?tenant={tenant}&apikey={token}&vsn=2.0.0")
+    let key = ("DB_ENC_KEY_GCM", "a key for AES-GCM of 32 bytes !!");
+    let variables = [("DATABASE_URL", database), key, ("TENANT_CACHE_EXPIRATION_IN_MS", "600000")];
+    ManagedServer::command(env!("CARGO_BIN_EXE_realtime-server"), folder, &[&variables, more].concat())
 }
 
 fn number(postgres: &Postgres, query: &str) -> u64 {
@@ -84,7 +69,8 @@ async fn a_change_reaches_a_parked_socket_of_another_node_within_a_second() {
     assert_eq!(two.handshake("acme").await, 404);
     one.create("acme").await;
     eventually("the other node is notified", async || two.handshake("acme").await == 101).await;
-    let mut parked = two.world.connect_to(Dialect::V2, &target("acme")).await.expect("it is known");
+    let mut parked =
+        two.server.world.connect_to(Dialect::V2, &ManagedServer::target("acme")).await.expect("it is known");
     let changed = Instant::now();
     assert_eq!(one.put("acme", json!({"suspend": true})).await, 200);
     assert_eq!(parked.drain_to_close().await, Some(1012));
@@ -111,7 +97,7 @@ async fn a_node_compares_everything_when_it_listens_again() {
 async fn with_a_bus_nothing_listens() {
     let (postgres, redis) = (Postgres::start(), Redis::start().await);
     let node = Node::start(&postgres, &[("REDIS_URL", &redis.url())]);
-    node.process.log_line("Connected to Redis");
+    node.server.process.log_line("Connected to Redis");
     node.create("acme").await;
     assert_eq!(number(&postgres, &format!("SELECT count(*) {LISTENING}")), 0);
 }
@@ -151,7 +137,7 @@ async fn statuses(node: &Node, prefix: &str, client: usize, count: usize) -> Has
              x-api-key: {token}\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
              sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         );
-        let response = node.world.send_bytes(request.as_bytes()).await;
+        let response = node.server.world.send_bytes(request.as_bytes()).await;
         *statuses.entry(response.status).or_default() += 1;
     }
     statuses

@@ -1,37 +1,27 @@
 //! Tenants whose secrets the keys of the server do not decrypt, beside others: rows that another program has written.
 
 use std::path::Path;
-use std::process::Command;
 
-use harness::{Postgres, Request, Response, ServerProcess, Token, TokenIssuer, World, eventually};
+use harness::{ManagedServer, Postgres, Request, Response, eventually};
 use realtime_server::store::{EncryptionKeys, WrittenForm};
 use serde_json::{Value, json};
 
-const OPERATORS: &str = "the secret of operators, of thirty-two bytes or more";
-const SECRET: &str = "the secret of the users of a tenant, of thirty-two bytes";
+const SECRET: &str = ManagedServer::USERS;
 const KEY: &str = "a key for AES-GCM of 32 bytes !!";
 const LOST: &str = "a key that was lost, of 32 bytes";
 
-struct Node {
-    process: ServerProcess,
-    world: World,
-}
+struct Node(ManagedServer);
 
 impl Node {
     fn start(folder: &Path, url: &str) -> Node {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_realtime-server"));
-        command.args(["serve", "--host", "127.0.0.1", "--port", "0"]).current_dir(folder).env_clear();
-        command.env("JWT_SECRET", "the secret of the default tenant, of 32 bytes");
-        command.env("API_JWT_SECRET", OPERATORS).env("DATABASE_URL", url).env("DB_ENC_KEY_GCM", KEY);
-        command.env("TENANT_CACHE_EXPIRATION_IN_MS", "100");
-        let process = ServerProcess::start(command);
-        let world = World::at(process.listening(), TokenIssuer::new("unused"));
-        Node { process, world }
+        let refresh = ("TENANT_CACHE_EXPIRATION_IN_MS", "100");
+        let variables = [("DATABASE_URL", url), ("DB_ENC_KEY_GCM", KEY), refresh];
+        let program = env!("CARGO_BIN_EXE_realtime-server");
+        Node(ManagedServer::start(ManagedServer::command(program, folder, &variables)))
     }
 
     async fn manage(&self, request: Request) -> Response {
-        let token = TokenIssuer::new(OPERATORS).sign(&json!({"exp": 4_000_000_000_u64}));
-        self.world.send(request.bearer(&token)).await
+        self.0.manage(request).await
     }
 
     async fn get(&self, path: &str) -> (u16, Value) {
@@ -40,14 +30,11 @@ impl Node {
     }
 
     async fn put(&self, id: &str, fields: Value) -> u16 {
-        let request = Request::new("PUT", &format!("/api/tenants/{id}"));
-        self.manage(request.json(&json!({ "tenant": fields }))).await.status
+        self.0.put(id, fields).await.status
     }
 
     async fn handshake(&self, tenant: &str) -> u16 {
-        let token = TokenIssuer::new(SECRET).token(Token::Valid);
-        let target = format!("/socket/websocket?tenant={tenant}");
-        self.world.send(Request::upgrade(&target).header("x-api-key", &token)).await.status
+        self.0.handshake(tenant).await
     }
 
     /// How often the log says that the secret of a tenant cannot be used.
@@ -55,7 +42,7 @@ impl Node {
         let about = |line: &&str| {
             line.contains("The secret of a stored tenant cannot be used") && line.contains(tenant)
         };
-        self.process.log().lines().filter(about).count()
+        self.0.process.log().lines().filter(about).count()
     }
 }
 
@@ -91,8 +78,8 @@ async fn a_secret_under_another_key_concerns_its_tenant_alone_until_it_is_repair
         assert_eq!((node.handshake("good").await, node.handshake("known").await), (101, 101));
     }
     for (name, _) in &unusable {
-        assert_eq!(node.errors_about(name), 1, "{}", node.process.log());
-        assert!(!node.process.log().contains(SECRET));
+        assert_eq!(node.errors_about(name), 1, "{}", node.0.process.log());
+        assert!(!node.0.process.log().contains(SECRET));
         let (status, shown) = node.get(name).await;
         assert_eq!((status, &shown["data"]["external_id"]), (200, &json!(name)));
         let (status, health) = node.get(&format!("{name}/health")).await;
@@ -143,13 +130,13 @@ async fn names_in_upper_case_are_served_and_do_not_change_again_and_again() {
         "SELECT string_agg(external_id, ' ' ORDER BY external_id COLLATE \"C\") FROM _realtime.tenants";
     assert_eq!(postgres.sql(names), "ACME Acme Upper other");
 
-    let changes = |node: &Node| node.process.log().matches("Tenants changed").count();
+    let changes = |node: &Node| node.0.process.log().matches("Tenants changed").count();
     let before = changes(&node);
     // A change of another tenant is noticed by a refresh; those before have noticed nothing.
     postgres.sql("UPDATE _realtime.tenants SET suspend = true WHERE external_id = 'other'");
     assert_eq!(node.handshake("other").await, 101);
     eventually("the change is noticed", async || node.handshake("other").await == 403).await;
-    assert!(changes(&node) <= before + 2, "{}", node.process.log());
+    assert!(changes(&node) <= before + 2, "{}", node.0.process.log());
 
     let delete = Request::new("DELETE", "/api/tenants/acme");
     assert_eq!(node.manage(delete).await.status, 204);

@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::process::Command;
 
-use harness::{Dialect, Postgres, eventually};
+use harness::{Dialect, ManagedServer, Postgres, eventually};
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::node::{Node, SECRET, target};
+use crate::node::{Node, SECRET};
 
 /// Copies a folder with its owners.
 fn copy(from: &Path, to: &Path) {
@@ -35,7 +35,7 @@ async fn tenants_follow_a_restored_backup() {
     for node in [&writing, &other] {
         eventually("it applies", async || node.handshake("older").await == 403).await;
         eventually("it is known", async || node.handshake("newer").await == 101).await;
-        let client = node.world.connect_to(Dialect::V2, &target("newer")).await;
+        let client = node.server.world.connect_to(Dialect::V2, &ManagedServer::target("newer")).await;
         clients.push(client.expect("the tenant is known"));
     }
 

@@ -14,10 +14,10 @@ async fn the_call_after_connections_have_ended_succeeds() {
     for value in 1..=5 {
         end_connections(&postgres);
         let changed = node.put("acme", json!({"max_concurrent_users": value})).await;
-        assert_eq!(changed.status, 200, "{}", node.process.log());
+        assert_eq!(changed.status, 200, "{}", node.server.process.log());
         end_connections(&postgres);
         assert_eq!(node.get("acme").await.json()["data"]["max_concurrent_users"], value);
     }
-    assert_eq!(node.outages(), 0, "{}", node.process.log());
+    assert_eq!(node.outages(), 0, "{}", node.server.process.log());
     node.until_usable().await;
 }

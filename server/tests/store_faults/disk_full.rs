@@ -8,14 +8,15 @@ use std::process::Command;
 use harness::eventually;
 use serde_json::json;
 
-use crate::node::{ARGUMENTS, Node, SECRET, command};
+use crate::node::{Node, SECRET, command};
 
 /// Runs the rest of its arguments with a small disk of its own at the folder `data`.
 const WITH_SMALL_DISK: &str = "mount -t tmpfs -o size=1m tmpfs data && exec \"$@\"";
 
 /// `unshare`, which gives a process mounts of its own, and their end with it.
 fn own_mounts(folder: &Path) -> Command {
-    let mut command = command("unshare", folder);
+    let mut command = Command::new("unshare");
+    command.current_dir(folder).env_clear();
     command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").arg("--mount");
     if !rustix::process::geteuid().is_root() {
         command.arg("--map-root-user");
@@ -35,12 +36,13 @@ fn start() -> Option<(Node, PathBuf)> {
             writeln!(io::stderr(), "SKIPPED: a full disk, because this user cannot mount a small one");
         return None;
     }
-    let mut server = own_mounts(folder.path());
-    server.arg(env!("CARGO_BIN_EXE_realtime-server")).args(ARGUMENTS);
+    let (mut server, inside) = (own_mounts(folder.path()), command(folder.path(), &[]));
+    server.arg(inside.get_program()).args(inside.get_args());
+    server.envs(inside.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let data = folder.path().join("data");
     let node = Node::run(server, folder);
     // Only the process sees its disk.
-    let root = PathBuf::from(format!("/proc/{}/root", node.process.id()));
+    let root = PathBuf::from(format!("/proc/{}/root", node.server.process.id()));
     Some((node, root.join(data.strip_prefix("/").unwrap())))
 }
 
@@ -63,11 +65,11 @@ async fn a_full_disk_loses_nothing_that_was_answered() {
     };
     assert_eq!(refused.status, 500, "{}", refused.text());
     assert_eq!(refused.json(), json!({"message": "the store rejects this; the log says why"}));
-    let line = node.process.log_line("database or disk is full");
+    let line = node.server.process.log_line("database or disk is full");
     assert!(line.contains("ERROR") && line.contains("the store rejects this"), "{line}");
     assert_eq!(node.put("acme", json!({"suspend": true})).await.status, 500);
     assert_eq!(node.handshake("acme").await, 101, "it is served, and was not changed");
-    let log = node.process.log();
+    let log = node.server.process.log();
     assert_eq!(
         log.matches("ERROR TenantLookupFailed").count(),
         1,

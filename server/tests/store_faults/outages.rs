@@ -72,7 +72,7 @@ async fn a_database_that_is_killed_or_stopped_loses_nothing_that_was_answered() 
     assert_eq!(node.handshake("acme").await, 101);
     let before = node.outages();
     what_was_answered_survives(&postgres, &node, Signal::KILL, "killed").await;
-    assert_eq!(node.outages(), before + 1, "{}", node.process.log());
+    assert_eq!(node.outages(), before + 1, "{}", node.server.process.log());
     what_was_answered_survives(&postgres, &node, Signal::INT, "stopped").await;
-    assert_eq!(node.outages(), before + 2, "{}", node.process.log());
+    assert_eq!(node.outages(), before + 2, "{}", node.server.process.log());
 }

@@ -28,7 +28,7 @@ async fn a_database_that_is_read_only_is_read() {
     refuse_writes(&postgres);
     let refused = node.put("acme", json!({"suspend": true})).await;
     assert_eq!(refused.status, 500, "{}", refused.text());
-    node.process.log_line("cannot execute SELECT in a read-only transaction");
+    node.server.process.log_line("cannot execute SELECT in a read-only transaction");
     assert_eq!(node.get("acme").await.status, 200);
     assert_eq!(node.handshake("acme").await, 101);
     node.until_usable().await;
@@ -54,7 +54,7 @@ async fn tables_that_cannot_be_made_yet_are_made_when_they_can() {
     accept_writes(&postgres);
     node.create("acme").await;
     node.until_usable().await;
-    assert_eq!(node.outages(), 1, "{}", node.process.log());
+    assert_eq!(node.outages(), 1, "{}", node.server.process.log());
 }
 
 #[tokio::test]
@@ -75,7 +75,7 @@ async fn a_password_that_becomes_right_needs_no_restart() {
     node.until_usable().await;
     node.create("acme").await;
     assert_eq!(node.handshake("acme").await, 101);
-    let log = node.process.log();
+    let log = node.server.process.log();
     assert_eq!(node.outages(), 1, "{log}");
     assert!(!log.contains(PASSWORD), "{log}");
 }
