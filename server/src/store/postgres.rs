@@ -18,7 +18,7 @@ use sqlx::{ConnectOptions as _, Executor as _, PgPool, Postgres, Transaction};
 use self::changes::notifying;
 use self::tables::{CONTROL, DOCUMENTS, TableGroup};
 use super::migration::{Migration, MigrationStatus};
-use super::row::{COLUMNS, bind_columns};
+use super::row::{COLUMNS, put_tenant};
 use super::{
     ChangedNames, Migrate, Revision, StoreError, StoreKind, StoredExtension, StoredTenant, TenantStore,
 };
@@ -158,21 +158,7 @@ impl TenantStore for PostgresStore {
         replaces: Option<&'a Revision>,
     ) -> BoxFuture<'a, Result<StoredTenant, StoreError>> {
         async move {
-            let mut transaction = self.pool.begin().await?;
-            let statement = if replaces.is_some() { update() } else { insert() };
-            let mut query = bind_columns!(sqlx::query(&statement), tenant);
-            if let Some(revision) = replaces {
-                query = query.bind(revision);
-            }
-            if query.execute(&mut *transaction).await?.rows_affected() == 0 {
-                return Err(StoreError::Changed);
-            }
-            put_extensions(&mut transaction, &tenant.external_id, &tenant.extensions).await?;
-            let query = select("WHERE t.external_id = $1");
-            let stored = sqlx::query_as(&query).bind(&tenant.external_id);
-            let stored = stored.fetch_one(&mut *transaction).await?;
-            transaction.commit().await?;
-            Ok(stored)
+            put_tenant!(self.pool.begin().await?, tenant, replaces, select("WHERE t.external_id = $1"))
         }
         .boxed()
     }

@@ -56,12 +56,37 @@ macro_rules! bind_columns {
 }
 pub(super) use bind_columns;
 
+/// Writes a tenant with its extensions in a transaction that has begun, by the SQL of the module that uses this, and
+/// returns it as `select` then finds it.
+macro_rules! put_tenant {
+    ($transaction:expr, $tenant:expr, $replaces:expr, $select:expr) => {{
+        let mut transaction = $transaction;
+        let statement = if $replaces.is_some() { update() } else { insert() };
+        let mut query = $crate::store::row::bind_columns!(sqlx::query(&statement), $tenant);
+        if let Some(revision) = $replaces {
+            query = query.bind(revision);
+        }
+        if query.execute(&mut *transaction).await?.rows_affected() == 0 {
+            return Err($crate::store::StoreError::Changed);
+        }
+        put_extensions(&mut transaction, &$tenant.external_id, &$tenant.extensions).await?;
+        let stored = sqlx::query_as(&$select).bind(&$tenant.external_id).fetch_one(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(stored)
+    }};
+}
+pub(super) use put_tenant;
+
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         match error {
             // Their texts name what they concern, such as a table or a permission; details, which hold values, are not in them.
             sqlx::Error::Database(error) => match error.code() {
                 Some(code) if is_passing(&code) => Self::Unavailable(error.message().into()),
+                Some(code) if is_missing(&code) => Self::Unavailable(format!(
+                    "{}: its tables are not migrated (`realtime-server migrate`)",
+                    error.message()
+                )),
                 _ => Self::Rejected(error.message().into()),
             },
             sqlx::Error::PoolTimedOut => Self::Unavailable("no connection was free in time".into()),
@@ -71,6 +96,11 @@ impl From<sqlx::Error> for StoreError {
             other => Self::Unavailable(other.to_string()),
         }
     }
+}
+
+/// Whether PostgreSQL does not know a schema, a table or a column.
+fn is_missing(code: &str) -> bool {
+    ["3F000", "42P01", "42703"].contains(&code)
 }
 
 /// Whether an error of PostgreSQL (by class) or SQLite (by number) passes by itself.

@@ -10,7 +10,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{Executor as _, Sqlite, SqlitePool, Transaction};
 
 use super::migration::{Migration, MigrationStatus, migrations};
-use super::row::{COLUMNS, bind_columns};
+use super::row::{COLUMNS, put_tenant};
 use super::{Migrate, Revision, StoreError, StoreKind, StoredExtension, StoredTenant, TenantStore};
 
 const MIGRATIONS: &[Migration] = migrations!("control/sqlite": "1_create_tenants");
@@ -136,24 +136,8 @@ impl TenantStore for SqliteStore {
         tenant: &'a StoredTenant,
         replaces: Option<&'a Revision>,
     ) -> BoxFuture<'a, Result<StoredTenant, StoreError>> {
-        async move {
-            let mut transaction = self.begin().await?;
-            let statement = if replaces.is_some() { update() } else { insert() };
-            let mut query = bind_columns!(sqlx::query(&statement), tenant);
-            if let Some(revision) = replaces {
-                query = query.bind(revision);
-            }
-            if query.execute(&mut *transaction).await?.rows_affected() == 0 {
-                return Err(StoreError::Changed);
-            }
-            put_extensions(&mut transaction, &tenant.external_id, &tenant.extensions).await?;
-            let query = select("WHERE external_id = ?1");
-            let stored = sqlx::query_as(&query).bind(&tenant.external_id);
-            let stored = stored.fetch_one(&mut *transaction).await?;
-            transaction.commit().await?;
-            Ok(stored)
-        }
-        .boxed()
+        async move { put_tenant!(self.begin().await?, tenant, replaces, select("WHERE external_id = ?1")) }
+            .boxed()
     }
 
     fn delete<'a>(&'a self, external_id: &'a str) -> BoxFuture<'a, Result<bool, StoreError>> {
