@@ -60,9 +60,11 @@ const PRODUCTION_HEAD: &str = "\
 # Secrets do not belong here but in variables, or in files that variables name:
 #
 #     JWT_SECRET_FILE=/run/secrets/jwt            signs your users' tokens: openssl rand -base64 48
-#     API_JWT_SECRET_FILE=/run/secrets/operators  signs operators' tokens, for /status and /admin/…
+#     API_JWT_SECRET_FILE=/run/secrets/operators  signs operators' tokens, for tenants, /status and /admin/…
 #     METRICS_JWT_SECRET_FILE=/run/secrets/metrics  unset, /metrics needs no token
 #     REDIS_URL=redis://redis:6379                several nodes
+#     DATABASE_URL_FILE=/run/secrets/database-url  tenants that several nodes share, in PostgreSQL, with
+#     DB_ENC_KEY_GCM_FILE=/run/secrets/encryption-key  which encrypts their secrets: openssl rand -base64 24
 #
 # Keys that are not set have their default; every key is explained in reference.md. A running server follows each
 # edit of this file and of files that hold secrets, or reports what is wrong and changes nothing.
