@@ -3,6 +3,7 @@
 //! Names, texts and rules are upstream's, which operators and their scripts know. Ours are the bounds: upstream responds
 //! to most values beyond them with 500.
 
+mod audit;
 mod cast;
 mod changeset;
 mod description;

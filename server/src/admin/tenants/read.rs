@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
 
+use super::audit;
 use super::failure::Failure;
 use super::representation::{configured, representation};
 use crate::node::Node;
@@ -14,8 +15,10 @@ use crate::routes::{RequestHead, RoutedRequest};
 use crate::tenants::Tenant;
 
 /// `GET /api/tenants`
-pub(super) async fn list(node: Arc<Node>, _request: RoutedRequest) -> Response<Bytes> {
-    match all(&node).await {
+pub(super) async fn list(node: Arc<Node>, request: RoutedRequest) -> Response<Bytes> {
+    let tenants = all(&node).await;
+    audit::log(&request.head, "", "list", tenants.as_ref().err());
+    match tenants {
         Ok(tenants) => response::json(StatusCode::OK, &json!({ "data": tenants })),
         Err(failure) => failure.response(&node),
     }
@@ -32,7 +35,10 @@ async fn all(node: &Node) -> Result<Vec<Value>, Failure> {
 
 /// `GET /api/tenants/{tenant_id}`
 pub(super) async fn show(node: Arc<Node>, request: RoutedRequest) -> Response<Bytes> {
-    match one(&node, &name(&request.head)).await {
+    let id = name(&request.head);
+    let tenant = one(&node, &id).await;
+    audit::log(&request.head, &id, "show", tenant.as_ref().err());
+    match tenant {
         Ok(tenant) => response::json(StatusCode::OK, &json!({ "data": tenant })),
         Err(failure) => failure.response(&node),
     }
@@ -48,7 +54,10 @@ async fn one(node: &Node, id: &str) -> Result<Value, Failure> {
 
 /// `POST /api/tenants/{tenant_id}/shutdown`
 pub(super) async fn shutdown(node: Arc<Node>, request: RoutedRequest) -> Response<Bytes> {
-    match known(&node, &name(&request.head)).await {
+    let id = name(&request.head);
+    let known = known(&node, &id).await;
+    audit::log(&request.head, &id, "shutdown", known.as_ref().err());
+    match known {
         // It has no connection to the tenant's database.
         Ok(_) => response::empty(StatusCode::NO_CONTENT),
         Err(failure) => failure.response(&node),
@@ -57,7 +66,12 @@ pub(super) async fn shutdown(node: Arc<Node>, request: RoutedRequest) -> Respons
 
 /// `GET /api/tenants/{tenant_id}/health`
 pub(super) async fn health(node: Arc<Node>, request: RoutedRequest) -> Response<Bytes> {
-    match state(&node, &name(&request.head)).await {
+    let id = name(&request.head);
+    let state = state(&node, &id).await;
+    if node.settings().telemetry.log_health_checks {
+        audit::log(&request.head, &id, "health", state.as_ref().err());
+    }
+    match state {
         Ok((healthy, users)) => {
             let data = json!({
                 "healthy": healthy,

@@ -58,7 +58,7 @@ pub fn routes(node: &Arc<Node>) -> Vec<Route> {
             ACTION,
             "/api/tenants/{tenant_id}/shutdown",
             "shutdownTenant",
-            "Closes the connections of this server to the database of a tenant.",
+            "Closes the connections of this server to the database of a tenant, of which it has none yet.",
             RouteHandler::new(node, read::shutdown),
         )
         .describe(description::shutdown()),

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::{Map, Value, json};
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::failure::Failure;
 use super::precondition::Precondition;
 use super::representation::representation;
-use super::{changeset, external_id, read};
+use super::{audit, changeset, external_id, read};
 use crate::bus::OperatorCommand;
 use crate::node::Node;
 use crate::response;
@@ -46,7 +46,7 @@ pub(super) async fn put(node: Arc<Node>, request: RoutedRequest) -> Response<Byt
 pub(super) async fn delete(node: Arc<Node>, request: RoutedRequest) -> Response<Bytes> {
     let id = read::name(&request.head);
     let deleted = delete_tenant(&node, &id, Precondition::of(request.head.headers())).await;
-    log(&request.head, &id, "delete", deleted.as_ref().err());
+    audit::log(&request.head, &id, "delete", deleted.as_ref().err());
     match deleted {
         Ok(()) => response::empty(StatusCode::NO_CONTENT),
         Err(failure) => failure.response(&node),
@@ -57,7 +57,7 @@ pub(super) async fn delete(node: Arc<Node>, request: RoutedRequest) -> Response<
 pub(super) async fn reload(node: Arc<Node>, request: RoutedRequest) -> Response<Bytes> {
     let id = read::name(&request.head);
     let known = read::known(&node, &id).await;
-    log(&request.head, &id, "reload", known.as_ref().err());
+    audit::log(&request.head, &id, "reload", known.as_ref().err());
     match known {
         Ok(_) => {
             apply(&node, &id).await;
@@ -149,7 +149,7 @@ fn respond(
         Ok(Written::Updated(_)) => "update",
         Err(_) => "write",
     };
-    log(head, &id, action, written.as_ref().err());
+    audit::log(head, &id, action, written.as_ref().err());
     let (status, tenant) = match written {
         Ok(Written::Created(tenant)) => (StatusCode::CREATED, tenant),
         Ok(Written::Updated(tenant)) => (StatusCode::OK, tenant),
@@ -160,13 +160,4 @@ fn respond(
         response.headers_mut().insert(header::LOCATION, location);
     }
     response
-}
-
-/// A line for every call, with who has made it.
-fn log(head: &RequestHead, tenant: &str, action: &str, failure: Option<&Failure>) {
-    let sub = head.operator_sub();
-    match failure {
-        None => info!(sub, tenant, action, "An operator manages a tenant"),
-        Some(failure) => info!(sub, tenant, action, refused = failure.word(), "An operator manages a tenant"),
-    }
 }
