@@ -293,11 +293,18 @@ impl Node {
         if self.lifecycle.has_reached(LifecyclePhase::NotReady) {
             return Readiness::Stopping;
         }
-        match self.link.connectivity() {
-            _connected if self.stored_tenants.is_away() || !self.is_store_known() => Readiness::Degraded,
-            Connectivity::Standalone | Connectivity::Connected => Readiness::Ready,
-            Connectivity::WithoutPresence | Connectivity::Disconnected { .. } => Readiness::Degraded,
-        }
+        if self.degraded_parts().is_empty() { Readiness::Ready } else { Readiness::Degraded }
+    }
+
+    /// What is missing while it is degraded: the bus, the presence on it, the store.
+    pub fn degraded_parts(&self) -> Vec<&'static str> {
+        let bus = match self.link.connectivity() {
+            Connectivity::Standalone | Connectivity::Connected => None,
+            Connectivity::WithoutPresence => Some("presence"),
+            Connectivity::Disconnected { .. } => Some("bus"),
+        };
+        let store = (self.stored_tenants.is_away() || !self.is_store_known()).then_some("store");
+        bus.into_iter().chain(store).collect()
     }
 
     /// Whether a store of several nodes was reached since the start.

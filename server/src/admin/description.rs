@@ -4,7 +4,7 @@ use http::StatusCode;
 use hub::MemoryKind;
 use serde_json::{Map, Value, json};
 
-use crate::routes::schema::{any_message, count, message, named, nullable, object};
+use crate::routes::schema::{any_message, count, message, named, nullable, object, object_with};
 use crate::routes::{Answer, Description, TEXT_TYPE};
 use crate::telemetry::codes::Code;
 
@@ -31,10 +31,12 @@ pub(super) fn health() -> Description {
 }
 
 pub(super) fn readiness() -> Description {
-    let status = |words: &[&str]| object(json!({"status": {"enum": words}}));
+    let parts = json!({"type": "array", "items": {"enum": ["bus", "presence", "store"]}});
+    let ready = object_with(json!({"status": {"enum": ["ready", "degraded"]}}), json!({ "degraded": parts }));
+    let stopping = object(json!({"status": {"const": "stopping"}}));
     Description::new(HEALTH)
-        .json(StatusCode::OK, "The node takes new clients.", status(&["ready", "degraded"]))
-        .json(StatusCode::SERVICE_UNAVAILABLE, "The node is about to stop.", status(&["stopping"]))
+        .json(StatusCode::OK, "The node takes new clients; what is missing if it is degraded.", ready)
+        .json(StatusCode::SERVICE_UNAVAILABLE, "The node is about to stop.", stopping)
 }
 
 pub(super) fn metrics() -> Description {

@@ -29,11 +29,15 @@ pub(super) fn health(node: &Node) -> Response<Bytes> {
 /// connections. A node without a connection to the other nodes is ready, because its own clients do not notice.
 pub(super) fn readyz(node: &Node) -> Response<Bytes> {
     let readiness = node.readiness();
-    let status = match readiness {
-        Readiness::Ready | Readiness::Degraded => StatusCode::OK,
-        Readiness::Stopping => StatusCode::SERVICE_UNAVAILABLE,
-    };
-    response::json(status, &json!({ "status": readiness.word() }))
+    let word = readiness.word();
+    match readiness {
+        Readiness::Ready => response::json(StatusCode::OK, &json!({ "status": word })),
+        Readiness::Degraded => {
+            let body = json!({ "status": word, "degraded": node.degraded_parts() });
+            response::json(StatusCode::OK, &body)
+        }
+        Readiness::Stopping => response::json(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": word })),
+    }
 }
 
 /// `GET /healthcheck`: alive, with the response of Supabase Realtime.

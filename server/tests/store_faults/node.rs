@@ -63,7 +63,7 @@ impl Node {
     pub async fn store_is_usable(&self) -> bool {
         let ready = self.server.world.send(Request::get("/readyz")).await;
         assert_eq!(ready.status, 200, "it serves the tenants that it knows");
-        let is_ready = ready.json() != json!({"status": "degraded"});
+        let is_ready = ready.json() != json!({"status": "degraded", "degraded": ["store"]});
         is_ready && self.server.world.number("realtime_store_connected").await == 1.0
     }
 
