@@ -34,7 +34,7 @@ const RETRY: Duration = Duration::from_millis(500);
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Apply nothing, and say what is missing
-    #[arg(long, alias = "status")]
+    #[arg(long, visible_alias = "status")]
     dry_run: bool,
 
     /// Apply nothing, and print the SQL of what is missing
@@ -83,13 +83,13 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
     let deadline = Instant::now() + args.wait;
     let mut states = Vec::new();
     for tables in tables.all() {
-        let status = status(tables, deadline).await?;
-        ensure!(
-            status.unknown.is_empty(),
-            "the tables are of a newer version than this program knows ({}), and are left as they are",
-            status.unknown.last().copied().unwrap_or_default()
-        );
-        states.push(status);
+        states.push(status(tables, deadline).await?);
+    }
+    let newest = states.iter().find_map(|status| status.unknown.last());
+    if let Some(newest) = newest {
+        // As a server does, so that a roll back does not wait for ever for this program.
+        ensure!(!args.print, "{}", newer(*newest));
+        return super::print_stdout(newer(*newest) + "\n").context("cannot print it");
     }
     let text = if args.print {
         let scripts = tables.all().zip(&states).map(|(tables, status)| tables.script(&status.pending));
@@ -101,6 +101,10 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
         described(&applied, applied_before(&states), "applied")
     };
     super::print_stdout(text).context("cannot print it")
+}
+
+fn newer(version: i64) -> String {
+    format!("the tables are of a newer version than this program knows ({version}), and are left as they are")
 }
 
 /// How far the tables are. Waits for a database that cannot be reached.
