@@ -64,6 +64,7 @@ conformance!(
     of_writers_at_the_same_time_one_succeeds,
     a_deleted_tenant_is_gone_with_its_extensions,
     what_no_name_can_be_is_no_tenant,
+    tenants_are_in_the_order_of_the_bytes_of_their_names,
 );
 
 fn tenant(external_id: &str) -> StoredTenant {
@@ -154,6 +155,15 @@ mod checks {
             assert_eq!(store.tenant(name).await.unwrap(), None, "{name:?}");
             assert!(!store.delete(name).await.unwrap(), "{name:?}");
         }
+    }
+
+    pub async fn tenants_are_in_the_order_of_the_bytes_of_their_names(store: &dyn TenantStore) {
+        let names = ["B", "a-b", "a_b", "ab", "ä"];
+        for name in names.iter().rev() {
+            store.put(&tenant(name), None).await.unwrap();
+        }
+        let stored = store.tenants().await.unwrap();
+        assert_eq!(stored.iter().map(|tenant| &*tenant.external_id).collect::<Vec<_>>(), names);
     }
 
     pub async fn a_deleted_tenant_is_gone_with_its_extensions(store: &dyn TenantStore) {

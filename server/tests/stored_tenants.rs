@@ -1,10 +1,11 @@
 //! Tenants in the store of a real process: what was answered survives its end, and the other nodes notice it.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
-use harness::{ChaosProxy, ManagedServer, Postgres, Redis, Request, ServerProcess, eventually};
+use harness::{ChaosProxy, Dialect, ManagedServer, Postgres, Redis, Request, ServerProcess, eventually};
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -109,10 +110,7 @@ async fn a_database_that_comes_late_or_goes_away_ends_nothing() {
     let postgres = Postgres::start();
     let proxy = ChaosProxy::to(postgres.address()).await;
     let folder = tempfile::tempdir().unwrap();
-    let closed = {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        SocketAddr::from((Ipv4Addr::LOCALHOST, listener.local_addr().unwrap().port()))
-    };
+    let closed = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
     let away = postgres.url_at(closed);
     let node = start(folder.path(), &[("DATABASE_URL", &away), ("DB_QUEUE_TARGET", "300")]);
     assert_eq!(node.handshake("acme").await, 503, "nothing says that there is no such tenant");
@@ -120,7 +118,7 @@ async fn a_database_that_comes_late_or_goes_away_ends_nothing() {
     let refused = format!("the store cannot be reached: {closed}: Connection refused");
     assert!(node.process.log_line(&refused).contains("ERROR"));
     let ready = node.world.send(Request::get("/readyz")).await;
-    assert_eq!((ready.status, ready.json()), (200, json!({"status": "degraded"})));
+    assert_eq!((ready.status, ready.json()), (200, json!({"status": "degraded", "degraded": ["store"]})));
     drop(node);
 
     let url = postgres.url_at(proxy.address());
@@ -153,7 +151,12 @@ async fn an_outage_is_noticed_without_a_request() {
     let folder = tempfile::tempdir().unwrap();
     let node = start(folder.path(), &[("DATABASE_URL", &postgres.url())]);
     let readiness = async || node.world.send(Request::get("/readyz")).await.json()["status"].clone();
-    eventually("the store is there", async || readiness().await == "ready").await;
+    // From then on it asks the store for nothing.
+    eventually("the tenants are read", async || {
+        node.manage(Request::get("/status")).await.json()["store"]["tenants"] == 0
+    })
+    .await;
+    assert_eq!(readiness().await, "ready");
     postgres.end(Signal::KILL);
     eventually("the node is degraded", async || readiness().await == "degraded").await;
     node.process.log_line("the store cannot be reached");
@@ -176,8 +179,36 @@ async fn over_the_bus_a_change_reaches_the_other_node_at_once() {
     })
     .await;
     eventually("the other node has it", async || two.handshake("acme").await == 101).await;
+    let parked = two.world.connect_to(Dialect::V2, &ManagedServer::target("acme")).await;
+    let changed = Instant::now();
     assert_eq!(one.put("acme", json!({"suspend": true})).await.status, 200);
-    eventually("the other node suspends it", async || two.handshake("acme").await == 403).await;
+    assert_eq!(parked.expect("it is known").drain_to_close().await, Some(1012));
+    assert!(changed.elapsed() < Duration::from_secs(1), "it took {:?}", changed.elapsed());
+    assert_eq!(two.handshake("acme").await, 403);
+}
+
+// The command line of a deployment that migrates once for all nodes.
+#[tokio::test]
+async fn a_server_that_does_not_migrate_waits_for_the_tables() {
+    let postgres = Postgres::start();
+    let folder = tempfile::tempdir().unwrap();
+    let url = postgres.url();
+    let never = ("REALTIME__STORE__MIGRATE", "never");
+    let variables = [("DATABASE_URL", &*url), ("DB_ENC_KEY_GCM", KEY), never];
+    let node = start(folder.path(), &variables);
+    node.process.log_line("its tables are not migrated (`realtime-server migrate`)");
+    let ready = node.world.send(Request::get("/readyz")).await;
+    assert_eq!(ready.json(), json!({"status": "degraded", "degraded": ["store"]}));
+    assert_eq!(node.put("acme", json!({"jwt_secret": SECRET})).await.status, 503);
+    assert_eq!(postgres.sql("SELECT to_regnamespace('_realtime') IS NULL"), "t");
+    let mut migrate = Command::new(PROGRAM);
+    let migrate = migrate.arg("migrate").current_dir(folder.path()).env_clear().env("DATABASE_URL", &url);
+    assert!(migrate.output().unwrap().status.success());
+    eventually("it can be written", async || {
+        node.put("acme", json!({"jwt_secret": SECRET})).await.status == 201
+    })
+    .await;
+    assert_eq!(node.process.log().matches("its tables are not migrated").count(), 1, "one line");
 }
 
 #[tokio::test]

@@ -118,13 +118,16 @@ async fn a_flood_of_made_up_names_costs_the_database_few_queries() {
     let node = Node::start(&postgres, &unlimited);
     assert_eq!(node.handshake("acme").await, 101, "the first request waits for the list");
     let before = queries(&postgres);
+    let began = Instant::now();
     let made_up = (0..400).map(|client| statuses(&node, "made-up", client, 5));
     let existing = (0..100).map(|client| statuses(&node, "tenant", client, 2));
     let (made_up, existing) = tokio::join!(join_all(made_up), join_all(existing));
     assert_eq!(sum(made_up), HashMap::from([(404, 2_000)]));
     assert_eq!(sum(existing), HashMap::from([(401, 200)]), "they are found");
+    // One for each that exists; of the others three a second, and ten times as many at once. And what the node asks by itself.
     let queries = queries(&postgres) - before;
-    assert!((200..400).contains(&queries), "{queries} queries");
+    let allowed = 200 + 30 + 3 * (began.elapsed().as_secs() + 1) + 10;
+    assert!((200..=allowed).contains(&queries), "{queries} queries, {allowed} allowed");
 }
 
 /// Looks up `count` names, one after the other.

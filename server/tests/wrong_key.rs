@@ -133,8 +133,8 @@ async fn names_in_upper_case_are_served_and_do_not_change_again_and_again() {
     let changes = |node: &Node| node.0.process.log().matches("Tenants changed").count();
     let before = changes(&node);
     // A change of another tenant is noticed by a refresh; those before have noticed nothing.
-    postgres.sql("UPDATE _realtime.tenants SET suspend = true WHERE external_id = 'other'");
     assert_eq!(node.handshake("other").await, 101);
+    postgres.sql("UPDATE _realtime.tenants SET suspend = true WHERE external_id = 'other'");
     eventually("the change is noticed", async || node.handshake("other").await == 403).await;
     assert!(changes(&node) <= before + 2, "{}", node.0.process.log());
 

@@ -20,7 +20,7 @@ use crate::tenants::{StoredTenants, TenantChanges};
 const RETRY: Duration = Duration::from_secs(1);
 
 /// How often it is found out whether the store can be reached, while nothing else is asked of it.
-const PROBE: Duration = Duration::from_secs(5);
+const PROBE: Duration = Duration::from_secs(3);
 
 /// Runs until `stop`.
 pub(super) async fn run(node: Arc<Node>, tables: StoreTables, stop: CancellationToken) {

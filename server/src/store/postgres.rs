@@ -127,7 +127,7 @@ impl TenantStore for PostgresStore {
 
     fn tenants(&self) -> BoxFuture<'_, Result<Vec<StoredTenant>, StoreError>> {
         async move {
-            let query = select("WHERE t.external_id IS NOT NULL ORDER BY t.external_id");
+            let query = select("WHERE t.external_id IS NOT NULL ORDER BY t.external_id COLLATE \"C\"");
             Ok(sqlx::query_as(&query).fetch_all(&self.pool).await?)
         }
         .boxed()

@@ -28,7 +28,11 @@ impl ManagedServer {
         let mut command = Command::new(program);
         command.args(["serve", "--host", "127.0.0.1", "--port", "0"]).current_dir(folder).env_clear();
         command.env("JWT_SECRET", "the secret of the default tenant, of 32 bytes");
-        command.env("API_JWT_SECRET", Self::OPERATORS).envs(variables.iter().copied());
+        // A refused handshake is answered at once.
+        command
+            .env("CONNECT_ERROR_BACKOFF_MS", "0")
+            .env("API_JWT_SECRET", Self::OPERATORS)
+            .envs(variables.iter().copied());
         command
     }
 

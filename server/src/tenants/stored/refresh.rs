@@ -69,7 +69,7 @@ impl StoredTenants {
     pub fn listen(&self) -> Option<impl Future<Output = Result<(), StoreError>>> {
         let listening = self.shared.store.changes()?;
         Some(async move {
-            let mut changes = self.shared.within_timeout(listening).await?;
+            let mut changes = self.shared.noted(listening).await?;
             debug!("The store notifies this node of changes of tenants");
             // What has changed before is not notified.
             self.note_missed_changes();
