@@ -1,6 +1,6 @@
 //! Tenants over HTTP (docs/protocol/http.md#tenants): created, changed, suspended and deleted while clients are connected.
 
-use harness::{Client, Dialect, Request, Response, Token, TokenIssuer, World};
+use harness::{Algorithm, Client, Dialect, KeyPair, Request, Response, Token, TokenIssuer, World, key_set};
 use serde_json::{Value, json};
 
 const ROOM: &str = "realtime:room";
@@ -147,6 +147,44 @@ async fn only_operators_manage_tenants() {
         assert_eq!((response.status, response.body.as_slice()), (403, &b""[..]));
     }
     assert_eq!(managed.send(Request::get("/realtime/v1/api/tenants/")).await.status, 200);
+    managed.world.stop().await;
+}
+
+#[tokio::test]
+async fn where_one_secret_signs_users_and_operators_claims_distinguish_them() {
+    let world = World::start().await;
+    let issuer = world.token_issuer().clone();
+    world.apply(|settings| settings.admin.jwt_secret = Some(issuer.secret().into()));
+    let exp = 4_000_000_000_u64;
+    for (claims, status) in [
+        // As the curl of upstream's README, without a name.
+        (json!({"iss": "", "iat": 1_671_237_873, "exp": exp, "aud": "", "sub": ""}), 200),
+        (json!({"exp": exp, "sub": "ann"}), 403),
+        (json!({"exp": exp, "sub": "ann", "operator": "true"}), 403),
+        (json!({"exp": exp, "sub": "ann", "operator": true}), 200),
+        (json!({"exp": exp, "sub": "ann", "operator": true, "role": "authenticated"}), 403),
+        (json!({"exp": exp, "role": "service_role"}), 403),
+    ] {
+        let response = world.send(Request::get("/api/tenants").bearer(&issuer.sign(&claims))).await;
+        assert_eq!(response.status, status, "{claims}");
+    }
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_tenant_may_have_a_key_set_and_no_secret() {
+    let managed = Managed::start().await;
+    let (key, other) = (KeyPair::new("one", Algorithm::ES256), KeyPair::new("other", Algorithm::ES256));
+    let created = managed.put("acme", json!({"jwt_jwks": key_set([&key])})).await;
+    assert_eq!(created.status, 201, "{}", created.json());
+    let user = json!({"role": "authenticated", "exp": 4_000_000_000_u64});
+    let status = async |key: &KeyPair| {
+        let request = Request::upgrade("/socket/websocket?tenant=acme").header("x-api-key", &key.sign(&user));
+        managed.world.send(request).await.status
+    };
+    assert_eq!((status(&key).await, status(&other).await), (101, 401));
+    assert_eq!(managed.put("acme", json!({"jwt_jwks": key_set([&other])})).await.status, 200);
+    assert_eq!((status(&key).await, status(&other).await), (401, 101));
     managed.world.stop().await;
 }
 
