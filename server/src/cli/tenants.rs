@@ -186,7 +186,7 @@ async fn write(
     output::print(&body, tenant.access.json, || format!("{done} the tenant `{}`.\n", tenant.id))
 }
 
-/// UpdateFields one field of a tenant.
+/// Changes one field of a tenant.
 async fn change(tenant: &One, (field, value): (&str, Value), done: &str) -> anyhow::Result<()> {
     let api = Api::of(&tenant.access, &[])?;
     let fields = Map::from_iter([(field.to_owned(), value)]);

@@ -88,8 +88,8 @@ const HEADER: &str = "\
 
 <!-- Generated from the routes that the server declares: UPDATE=1 cargo test -p e2e --test e2e routes:: -->
 
-Paths marked in the third column exist below `/realtime/v1` as well, and empty segments in them are ignored, but for one at the
-end only in those of `/api/tenants`; the others exist exactly as written. OPTIONS is the preflight request of browsers, answered while `broadcast.cors` is set. Access is
+Paths marked in the third column exist below `/realtime/v1` as well. Empty segments in them are ignored; in those of
+`/api/tenants` only one at the end is. The others exist exactly as written. OPTIONS is the preflight request of browsers, answered while `broadcast.cors` is set. Access is
 checked before the body is read. The responses are in [protocol/http.md](protocol/http.md).
 
 | Method | Path | Below `/realtime/v1` | Access | Body limit | Summary | Operation |

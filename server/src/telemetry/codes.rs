@@ -91,7 +91,7 @@ codes! {
     MissingAPIKey: ClientError, [Handshake, Http], "API key is missing";
     /// The named tenant does not exist, or was removed since.
     TenantNotFound: ClientError, [Handshake, Join, Http], "Tenant not found";
-    /// Whether there is such a tenant cannot be found out, because the store cannot be reached. Ours.
+    /// A tenant cannot be read or written, because the store cannot be reached or rejects it. Ours.
     TenantLookupFailed: Error, [Handshake, Http], "The tenant cannot be looked up now, try again later";
     /// The tenant is suspended.
     RealtimeDisabledForTenant: ClientError, [Handshake, Join, Http], "Realtime disabled for this tenant";

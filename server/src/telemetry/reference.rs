@@ -76,10 +76,10 @@ fn action(code: Code) -> &'static str {
             "Nothing; the client sends no token, or something else in its place."
         }
         Code::TenantNotFound | Code::RealtimeDisabledForTenant => {
-            "Compare `x-tenant`, `tenant=` or the host name with `[tenants]`, if the client is known."
+            "Compare `x-tenant`, `tenant=` or the host name with `realtime-server tenants list`, if the client is known; a suspended tenant is resumed with `tenants resume`, or in `[tenants]`."
         }
         Code::TenantLookupFailed => {
-            "Mend the way to the store (`[store]`); tenants that are known stay served."
+            "Restore the connection to the database (`[store]`), or what it lacks: the reason says what. Tenants that are known stay served."
         }
         Code::ErrorConnectingToWebsocket | Code::JwtSignatureError | Code::JwtSignerError => {
             "Compare the secret or key of the signer with `[auth]` of the tenant; `realtime-server config check` reports white space around a secret."
