@@ -4,9 +4,9 @@
 //! another policy, and their sockets are notified. No other tenant is touched.
 
 mod resolve;
+mod table;
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 pub use self::resolve::UnknownHost;
+use self::table::TenantTable;
 use super::lookups::Lookups;
 use super::policy_notifier::PolicyNotifier;
 use super::source::{SourceId, TenantSource};
@@ -25,11 +26,9 @@ use super::{Tenant, TenantSpec};
 use crate::auth::jwks::JwksSources;
 use crate::telemetry::metrics::Metrics;
 
-type Tenants = HashMap<Key, Arc<Tenant>>;
-
 /// All tenants.
 pub struct Registry {
-    tenants: ArcSwap<Tenants>,
+    tenants: TenantTable,
     /// The id of the tenant of requests that name none. It is looked up like any other: the store may have it.
     default: ArcSwap<String>,
     /// Held for a whole change, so that changes follow each other.
@@ -56,9 +55,9 @@ impl Registry {
             let effective = specs.effective(key).expect("each key of the table has a specification");
             (key.clone(), Arc::new(Tenant::new(effective, &jwks, (metrics, memory))))
         });
-        let tenants: Tenants = created.collect();
+        let tenants = TenantTable::new(created);
         Self {
-            tenants: ArcSwap::from_pointee(tenants),
+            tenants,
             default: ArcSwap::from_pointee(settings.default_tenant().to_owned()),
             specs: Mutex::new(specs),
             sources: ArcSwap::default(),
@@ -106,16 +105,15 @@ impl Registry {
 
     /// Makes the tenants `concerned` what their specifications say. Returns how many have changed.
     fn update(&self, specs: &SpecTable, concerned: impl IntoIterator<Item = Key>) -> usize {
-        let before = self.tenants.load_full();
         let (mut added, mut changed, mut removed) = (Vec::new(), Vec::new(), Vec::new());
         for key in concerned {
-            match (before.get(&key), specs.effective(&key)) {
+            match (self.tenants.get(&key), specs.effective(&key)) {
                 (Some(tenant), Some(effective)) => {
                     if tenant.reconfigure(effective, &self.jwks) {
-                        changed.push(Arc::clone(tenant));
+                        changed.push(tenant);
                     }
                 }
-                (Some(tenant), None) => removed.push((key, Arc::clone(tenant))),
+                (Some(tenant), None) => removed.push((key, tenant)),
                 (None, Some(effective)) => {
                     added.push((
                         key,
@@ -126,12 +124,9 @@ impl Registry {
             }
         }
         let counts = (added.len(), changed.len(), removed.len());
-        if counts.0 + counts.2 > 0 {
-            let mut after = Tenants::clone(&before);
-            removed.iter().for_each(|(key, _)| drop(after.remove(key)));
-            after.extend(added);
-            self.tenants.store(Arc::new(after));
-        }
+        let withdrawn = removed.iter().map(|(key, _)| (Key::clone(key), None));
+        let present = added.into_iter().map(|(key, tenant)| (key, Some(tenant)));
+        self.tenants.change(withdrawn.chain(present));
         // Only when requests no longer find it: a connection accepted before is disconnected.
         removed.iter().for_each(|(_, tenant)| tenant.remove());
         changed
@@ -147,7 +142,7 @@ impl Registry {
 
     /// The tenant of this name, in whatever case it is written, if it is registered.
     pub fn get(&self, id: &str) -> Option<Arc<Tenant>> {
-        self.tenants.load().get(&*lower_case(id)).map(Arc::clone)
+        self.tenants.get(&lower_case(id))
     }
 
     /// Those of these names, in lower case, that the configuration has, in order.
@@ -160,7 +155,7 @@ impl Registry {
 
     /// Every registered tenant, in no order.
     pub fn all(&self) -> Vec<Arc<Tenant>> {
-        self.tenants.load().values().map(Arc::clone).collect()
+        self.tenants.all()
     }
 
     /// Disconnects all clients of a tenant. Returns how many sockets that concerns; `None` when there is no such tenant.
@@ -190,7 +185,7 @@ impl Registry {
     fn recheck_withdrawn_keys(&self) {
         let _one_at_a_time = self.specs.lock();
         for tenant in
-            self.tenants.load().values().filter(|tenant| tenant.policy().verifier.take_keys_withdrawn())
+            self.tenants.all().iter().filter(|tenant| tenant.policy().verifier.take_keys_withdrawn())
         {
             tenant.renew_policy();
             self.notifier.notify(tenant);
