@@ -186,6 +186,8 @@ fn what_the_server_refuses_is_said_in_lines() {
     );
     let refused = ran(command, "").failed();
     assert!(refused.contains("(403)") && refused.contains("realtime-server token --operator"), "{refused}");
+    let clear = managed.tenants("list --url http://realtime.example.com").failed();
+    assert!(clear.contains("would receive it without TLS"), "{clear}");
     let away = managed.tenants("list --url http://127.0.0.1:1").failed();
     assert!(away.starts_with("error: no server at http://127.0.0.1:1; is it running?"), "{away}");
 }
