@@ -63,7 +63,11 @@ impl Maintenance {
         self.node.stored_tenants.probe().await?;
         match &self.tables {
             Some(tables) => migrate(&self.node, tables).await,
-            None => self.refresh().await,
+            None => {
+                // Else what has changed meanwhile could not be read.
+                self.node.stored_tenants.set_away(false);
+                self.refresh().await
+            }
         }
     }
 

@@ -29,6 +29,8 @@ pub trait TenantSource: Send + Sync {
 pub enum Expectation {
     /// There is none. It is not looked up.
     Absent,
+    /// It is not known yet which tenants there are: a lookup waits for that.
+    Unread,
     /// It has to be looked up. The name may be made up, so the number of such lookups is bounded.
     Unclear,
     /// There is one. It is looked up, also while many made-up names are.

@@ -9,8 +9,8 @@ use crate::tenants::lookups::Found;
 use crate::tenants::naming::Named;
 use crate::tenants::source::{Expectation, SourceId, SourceUnavailable, TenantSource};
 
-/// How often a source is asked for one tenant while tenants are removed. After that the tenant counts as unknown, so that
-/// frequent removals of others do not keep a request.
+/// How often a source is asked for one tenant while tenants are removed. After that the request is refused, so that frequent
+/// removals of others do not keep it.
 const LOOKUP_ATTEMPTS: usize = 3;
 
 /// The tenant of requests whose host name begins with an unknown tenant (`server.strict_host`).
@@ -34,8 +34,7 @@ impl Registry {
         }
         let sources = self.sources.load_full();
         let id = lower_case(id);
-        let expectation = sources.iter().map(|source| source.expects(&id)).max();
-        match expectation.unwrap_or(Expectation::Absent) {
+        match expectation(&sources, &id) {
             Expectation::Absent => Ok(None),
             expectation => self.lookups.run(&id, expectation, self.look_up(&sources, &id)).await,
         }
@@ -65,21 +64,25 @@ impl Registry {
                 return Ok(self.get(id));
             }
         }
-        Ok(None)
+        // It may be there: the next request asks again.
+        Err(SourceUnavailable)
     }
 
     /// The tenant that a request names; `None` when there is no such tenant.
     ///
     /// A name given explicitly (`x-tenant`, `tenant`) must be known: to serve the request for another tenant instead
     /// would hide the mistake. A host name may have nothing to do with tenants, so `unknown_host`
-    /// decides about an unknown one. One that cannot be looked up is unknown to it as well: clients of a default tenant of the
-    /// configuration do not depend on other sources.
+    /// decides about an unknown one. Where that is the default tenant, one that no source is known to have is unknown, and so is one
+    /// that cannot be looked up: clients of a default tenant of the configuration do not depend on other sources.
     ///
     /// # Errors
     /// Those of [`resolve`](Self::resolve).
     pub async fn for_request(&self, headers: &HeaderMap, uri: &Uri, unknown_host: UnknownHost) -> Found {
         match Named::in_head(headers, uri) {
             Named::Explicitly(id) => self.resolve(&id).await,
+            Named::ByHost(label) if unknown_host == UnknownHost::Default && self.is_unclear(label) => {
+                self.resolve_default().await
+            }
             Named::ByHost(label) => match (self.resolve(label).await, unknown_host) {
                 (Ok(None) | Err(SourceUnavailable), UnknownHost::Default) => self.resolve_default().await,
                 (found, _) => found,
@@ -88,11 +91,22 @@ impl Registry {
         }
     }
 
+    /// Whether a name may be that of a tenant, and nothing speaks for it.
+    fn is_unclear(&self, id: &str) -> bool {
+        let is_unclear = || expectation(&self.sources.load(), &lower_case(id)) == Expectation::Unclear;
+        self.get(id).is_none() && is_unclear()
+    }
+
     /// The tenant of requests that name none.
     async fn resolve_default(&self) -> Found {
         let id = self.default.load_full();
         self.resolve(&id).await
     }
+}
+
+/// What is known of a name without a lookup.
+fn expectation(sources: &[Arc<dyn TenantSource>], id: &str) -> Expectation {
+    sources.iter().map(|source| source.expects(id)).max().unwrap_or(Expectation::Absent)
 }
 
 #[cfg(test)]
@@ -207,6 +221,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_host_name_that_no_source_is_known_to_have_is_not_looked_up() {
+        let (registry, source, _) = with_source(Duration::ZERO);
+        for (host, unknown_host, tenant, lookups) in [
+            ("realtime.example.com", UnknownHost::Default, Some("default"), 0),
+            ("realtime.example.com", UnknownHost::Refused, None, 1),
+            ("known-present.example.com", UnknownHost::Default, Some("known-present"), 2),
+        ] {
+            let headers = HeaderMap::from_iter([(http::header::HOST, host.parse().expect("a host"))]);
+            let found = registry.for_request(&headers, &Uri::from_static("/"), unknown_host).await;
+            assert_eq!(found.expect("it is asked").as_ref().map(|tenant| &*tenant.id), tenant, "{host}");
+            assert_eq!(source.lookups.load(Ordering::Relaxed), lookups, "{host}");
+        }
+    }
+
+    #[tokio::test]
     async fn a_cancelled_request_does_not_end_the_lookup_of_others() {
         let (registry, _source, _) = with_source(Duration::from_millis(200));
         let cancelled = tokio::time::timeout(Duration::from_millis(50), registry.resolve("known"));
@@ -225,7 +254,7 @@ mod tests {
             }
         };
         tokio::select! {
-            found = registry.resolve("known") => assert!(matches!(found, Ok(None))),
+            found = registry.resolve("known") => assert!(found.is_err(), "it may be there"),
             () = removals => {}
         }
         assert_eq!(source.lookups.load(Ordering::Relaxed), LOOKUP_ATTEMPTS);

@@ -18,6 +18,10 @@ use crate::store::{EncryptionKeys, Revision, StoreError, StoredTenant, TenantSto
 use crate::tenants::TenantSpec;
 use crate::tenants::source::{Expectation, SourceUnavailable, TenantSource};
 
+/// How long a client's request may wait for the store. Less than the registry waits for all sources, so that a store that
+/// does not answer is noticed, and the next request does not wait for it.
+const LOOKUP_MAX: Duration = Duration::from_secs(4);
+
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) store: Arc<dyn TenantStore>,
@@ -89,9 +93,13 @@ impl Shared {
     ) -> Result<T, StoreError> {
         let result = self.within_timeout(answer).await;
         if matches!(result, Err(StoreError::Unavailable(_))) {
-            self.is_away.send_if_modified(|is_away| !std::mem::replace(is_away, true));
+            self.note_away();
         }
         result
+    }
+
+    fn note_away(&self) {
+        self.is_away.send_if_modified(|is_away| !std::mem::replace(is_away, true));
     }
 }
 
@@ -171,7 +179,10 @@ impl TenantSource for Shared {
             if listing == Listing::Unknown {
                 return if self.knows_to_be_absent(id) { Ok(None) } else { Err(SourceUnavailable) };
             }
-            let found = self.look_up(id, listing).await;
+            let found = timeout(LOOKUP_MAX, self.look_up(id, listing)).await.unwrap_or_else(|_elapsed| {
+                self.note_away();
+                Err(SourceUnavailable)
+            });
             if !self.names.is_unchanged(id, listing) {
                 // What was read may be older than the change, which was noted before there was anything to apply it to.
                 self.changes.add(id);
@@ -184,6 +195,7 @@ impl TenantSource for Shared {
     fn expects(&self, id: &str) -> Expectation {
         match self.names.listing(id) {
             Listing::Listed(_) => Expectation::Present,
+            _ if !self.names.is_read() => Expectation::Unread,
             Listing::Unknown if self.knows_to_be_absent(id) => Expectation::Absent,
             Listing::Unlisted | Listing::Unknown => Expectation::Unclear,
         }

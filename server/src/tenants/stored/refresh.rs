@@ -98,6 +98,11 @@ impl StoredTenants {
             let _logged = self.apply(registry, &id).await;
         }
         self.shared.unreadable.lock().retain(|id| stored.contains_key(id));
+        if self.is_away() {
+            return Err(StoreError::Unavailable(
+                "it could not be reached while changed tenants were read".into(),
+            ));
+        }
         Ok(refreshed)
     }
 
