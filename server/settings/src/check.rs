@@ -17,8 +17,8 @@ impl Settings {
 
     pub(crate) fn conflicts(&self) -> Vec<Conflict> {
         let mut conflicts = Vec::new();
-        let mut expect = |secret_kind: bool, keys: &[&str], message: &str| {
-            if !secret_kind {
+        let mut expect = |holds: bool, keys: &[&str], message: &str| {
+            if !holds {
                 let keys = keys.iter().map(|key| (*key).to_owned()).collect();
                 conflicts.push(Conflict { keys, message: message.into() });
             }

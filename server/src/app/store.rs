@@ -4,7 +4,7 @@ mod key_file;
 mod to_rekey;
 
 #[cfg(feature = "sqlite")]
-use std::fs::{self, OpenOptions};
+use std::fs::OpenOptions;
 use std::sync::Arc;
 
 #[cfg(feature = "sqlite")]
@@ -17,6 +17,8 @@ use settings::file_access;
 #[cfg(feature = "sqlite")]
 use self::key_file::{KeptKeys, KeyFile};
 pub use self::to_rekey::StoreToRekey;
+#[cfg(feature = "sqlite")]
+use crate::store::SqliteStore;
 use crate::store::{EncryptionKeys, MemoryStore, Migrate, TenantStore, WrittenForm};
 
 /// The file of the embedded store, in `server.data_dir`.
@@ -81,9 +83,10 @@ impl OpenedStore {
     /// # Errors
     /// As [`open`](Self::open).
     pub async fn tables(settings: &Settings) -> anyhow::Result<StoreTables> {
-        let never = settings::Store { migrate: settings::Migrate::Never, ..settings.store.clone() };
-        let opened = Self::open(&Settings { store: never, ..settings.clone() }).await?;
-        Ok(opened.tables)
+        if settings.store.is_shared() {
+            return Ok(Self::shared(settings)?.tables);
+        }
+        tables_of_file(settings).await
     }
 
     #[cfg(feature = "postgres")]
@@ -105,31 +108,21 @@ impl OpenedStore {
 
     #[cfg(feature = "sqlite")]
     async fn embedded(settings: &Settings) -> anyhow::Result<Self> {
-        let folder = &settings.server.data_dir;
-        file_access::create_folder(folder)
-            .with_context(|| format!("cannot make the folder {} (`server.data_dir`)", folder.display()))?;
-        let KeptKeys { current, previous } = kept_keys(settings)?;
-        let keys = keys(settings, Some(&current), &previous)?;
-        Self::open_file(settings, keys).await
+        let file = open_file(settings).await?;
+        let KeptKeys { current, previous } = kept_keys(settings, &file).await?;
+        Ok(Self::of_file(file, keys(settings, Some(&current), &previous)?))
     }
 
     /// The embedded file, whose secrets are encrypted with `keys`.
     #[cfg(feature = "sqlite")]
-    async fn open_file(settings: &Settings, keys: EncryptionKeys) -> anyhow::Result<Self> {
-        let file = settings.server.data_dir.join(FILE);
-        // SQLite would make a file that others may read; its further files have the permissions of this one.
-        file_access::open(&file, OpenOptions::new().write(true).create(true).truncate(false))
-            .with_context(|| format!("cannot open {}", file.display()))?;
-        let opened = async {
-            let store = crate::store::SqliteStore::open(&file).await?;
-            if settings.store.migrate == settings::Migrate::OnStart {
-                store.migrate().await?;
-            }
-            Ok::<_, crate::store::StoreError>(store)
-        };
-        let store = opened.await.with_context(|| format!("cannot open {}", file.display()))?;
-        let tables = StoreTables { tenants: Arc::new(store.clone()), documents: None };
-        Ok(Self { tenants: Arc::new(store), keys, tables })
+    async fn embedded_with(settings: &Settings, keys: EncryptionKeys) -> anyhow::Result<Self> {
+        Ok(Self::of_file(open_file(settings).await?, keys))
+    }
+
+    #[cfg(feature = "sqlite")]
+    fn of_file(file: SqliteStore, keys: EncryptionKeys) -> Self {
+        let tables = StoreTables { tenants: Arc::new(file.clone()), documents: None };
+        Self { tenants: Arc::new(file), keys, tables }
     }
 
     #[cfg(not(feature = "sqlite"))]
@@ -140,9 +133,43 @@ impl OpenedStore {
 
     #[cfg(not(feature = "sqlite"))]
     #[expect(clippy::unused_async, reason = "with the embedded store it awaits")]
-    async fn open_file(_settings: &Settings, _keys: EncryptionKeys) -> anyhow::Result<Self> {
+    async fn embedded_with(_settings: &Settings, _keys: EncryptionKeys) -> anyhow::Result<Self> {
         anyhow::bail!(WITHOUT_SQLITE)
     }
+}
+
+/// The tables in the embedded file. Their keys are not needed, and none is made.
+#[cfg(feature = "sqlite")]
+async fn tables_of_file(settings: &Settings) -> anyhow::Result<StoreTables> {
+    let never = settings::Store { migrate: settings::Migrate::Never, ..settings.store.clone() };
+    let file = open_file(&Settings { store: never, ..settings.clone() }).await?;
+    Ok(StoreTables { tenants: Arc::new(file), documents: None })
+}
+
+#[cfg(not(feature = "sqlite"))]
+#[expect(clippy::unused_async, reason = "with the embedded store it awaits")]
+async fn tables_of_file(_settings: &Settings) -> anyhow::Result<StoreTables> {
+    anyhow::bail!(WITHOUT_SQLITE)
+}
+
+/// The embedded file, which is made if it is not there, and migrated if the settings say so.
+#[cfg(feature = "sqlite")]
+async fn open_file(settings: &Settings) -> anyhow::Result<SqliteStore> {
+    let folder = &settings.server.data_dir;
+    file_access::create_folder(folder)
+        .with_context(|| format!("cannot make the folder {} (`server.data_dir`)", folder.display()))?;
+    let file = folder.join(FILE);
+    // SQLite would make a file that others may read; its further files have the permissions of this one.
+    file_access::open(&file, OpenOptions::new().write(true).create(true).truncate(false))
+        .with_context(|| format!("cannot open {}", file.display()))?;
+    let opened = async {
+        let store = SqliteStore::open(&file).await?;
+        if settings.store.migrate == settings::Migrate::OnStart {
+            store.migrate().await?;
+        }
+        Ok::<_, crate::store::StoreError>(store)
+    };
+    opened.await.with_context(|| format!("cannot open {}", file.display()))
 }
 
 /// The keys of these settings, with `current` as that of the current form, and further `previous` ones.
@@ -162,13 +189,13 @@ fn keys(
 
 /// The key of the embedded store, and those that were it before: that of the settings takes the place of the generated one.
 #[cfg(feature = "sqlite")]
-fn kept_keys(settings: &Settings) -> anyhow::Result<KeptKeys> {
+async fn kept_keys(settings: &Settings, store: &SqliteStore) -> anyhow::Result<KeptKeys> {
     let folder = &settings.server.data_dir;
     let file = KeyFile::of(folder);
-    let is_used = fs::metadata(folder.join(FILE)).is_ok_and(|file| file.len() > 0);
+    let has_tenants = store.revisions().await.is_ok_and(|tenants| !tenants.is_empty());
     let kept = match &settings.store.encryption_key {
         // A new key would encrypt what comes, and hide that what is there can no longer be read.
-        None if is_used && file.existing().is_ok_and(|keys| keys.is_empty()) => {
+        None if has_tenants && file.existing().is_ok_and(|keys| keys.is_empty()) => {
             anyhow::bail!(
                 "{} has no {} beside it, which its secrets are encrypted with: restore that from a backup, or set `store.encryption_key` \
                  (DB_ENC_KEY_GCM) if it was set before",

@@ -74,7 +74,7 @@ impl PathPattern {
     }
 }
 
-/// A request's path, split for both ways of matching.
+/// A request's path, split for each way of matching.
 pub(super) struct RequestPath<'a> {
     exact: Vec<&'a str>,
     non_empty: Vec<&'a str>,

@@ -84,7 +84,9 @@ fn options(settings: &settings::Store) -> Result<PgConnectOptions, StoreError> {
         options = options.password(password.expose_secret());
     }
     let mode = match settings.tls_mode {
-        StoreTls::Auto if settings.tls_ca_file.is_some() => Some(PgSslMode::VerifyFull),
+        StoreTls::Auto if settings.tls_ca_file.is_some() && !says_sslmode(settings) => {
+            Some(PgSslMode::VerifyFull)
+        }
         StoreTls::Auto => None,
         StoreTls::Off => Some(PgSslMode::Disable),
         // As libpq does: with CA certificates the certificate is verified.
@@ -100,6 +102,15 @@ fn options(settings: &settings::Store) -> Result<PgConnectOptions, StoreError> {
     }
     // Statements that wait for a lock are no news, and their lines would have fields of unrelated requests.
     Ok(options.application_name(APPLICATION_NAME).disable_statement_logging())
+}
+
+/// Whether the URL says how TLS is used.
+fn says_sslmode(settings: &settings::Store) -> bool {
+    let names = ["sslmode=", "ssl-mode="];
+    let url = settings.url.as_ref().map_or("", |url| url.expose_secret());
+    url.split_once('?').is_some_and(|(_, query)| {
+        query.split('&').any(|pair| names.iter().any(|name| pair.starts_with(name)))
+    })
 }
 
 impl Migrate for PostgresStore {

@@ -93,6 +93,7 @@ impl From<sqlx::Error> for StoreError {
             sqlx::Error::ColumnDecode { index, source } => {
                 Self::Rejected(format!("the column {index} cannot be read: {source}"))
             }
+            sqlx::Error::Configuration(error) => Self::Rejected(error.to_string()),
             other => Self::Unavailable(other.to_string()),
         }
     }

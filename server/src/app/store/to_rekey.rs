@@ -66,7 +66,7 @@ impl StoreToRekey {
             }
         };
         let keys = keys(settings, Some(&current), &previous)?;
-        Ok((OpenedStore::open_file(settings, keys).await?, replaced))
+        Ok((OpenedStore::embedded_with(settings, keys).await?, replaced))
     }
 
     /// Makes the key that was generated the only one, when nothing is left under the other.

@@ -21,7 +21,8 @@ Examples:
   realtime-server tenants create acme --jwt-secret-file acme.key --region eu-central-1 --db-host db.example.com \\
     --db-port 5432 --db-name postgres --db-user supabase_admin --db-password-file acme.password
 
-A tenant needs a secret, a key set, or both. Limits that are not given are those of [limits] in the settings of the server; 200 users if that sets no number.";
+A tenant needs a secret, a key set, or both. Users, channels, events and joins that are not given are those of [limits] in the settings of the server; 200 users if that sets
+no number.";
 
 pub(super) const UPDATE_EXAMPLES: &str = "\
 Examples:
@@ -112,7 +113,7 @@ options! {
     max_bytes_per_second: Limit,
     /// Presence messages of all clients
     max_presence_events_per_second: Limit,
-    /// Size of a broadcast, in KiB
+    /// Size of a broadcast, in kB of 1000 bytes
     max_payload_size_in_kb: Limit,
     /// Presence messages of one client in each window
     max_client_presence_events_per_window: Limit,

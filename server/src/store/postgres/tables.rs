@@ -68,8 +68,8 @@ pub(super) const CONTROL: TableGroup = TableGroup {
     enter: "SET LOCAL search_path TO _realtime;\n",
     record: "schema_migrations",
     missing_grant: "SELECT coalesce(
-         (SELECT format('GRANT %s TO %I', nspowner::regrole, current_user) FROM pg_namespace WHERE nspname = '_realtime'),
-         format('GRANT CREATE ON DATABASE %I TO %I', current_database(), current_user))",
+         (SELECT pg_catalog.format('GRANT %s TO %I', nspowner::regrole, current_user) FROM pg_namespace WHERE nspname = '_realtime'),
+         pg_catalog.format('GRANT CREATE ON DATABASE %I TO %I', pg_catalog.current_database(), current_user))",
 };
 
 /// The tables of documents of the tenant whose schema comes first in the search path: the default tenant's in that of the
@@ -77,12 +77,12 @@ pub(super) const CONTROL: TableGroup = TableGroup {
 pub(super) const DOCUMENTS: TableGroup = TableGroup {
     steps: DOCUMENT_STEPS,
     own_schema: None,
-    enter: "SELECT set_config('search_path', quote_ident(coalesce(\n  \
-            (SELECT name FROM unnest(current_schemas(false)) WITH ORDINALITY AS path (name, place)\n   \
+    enter: "SELECT pg_catalog.set_config('search_path', pg_catalog.quote_ident(coalesce(\n  \
+            (SELECT name FROM pg_catalog.unnest(pg_catalog.current_schemas(false)) WITH ORDINALITY AS path (name, place)\n   \
             WHERE name <> '_realtime' ORDER BY place LIMIT 1), 'public')), true);\n",
     record: "realtime_server_migrations",
-    missing_grant: "SELECT format('GRANT USAGE, CREATE ON SCHEMA %I TO %I', coalesce(
-         (SELECT name FROM unnest(current_schemas(false)) WITH ORDINALITY AS path (name, place)
+    missing_grant: "SELECT pg_catalog.format('GRANT USAGE, CREATE ON SCHEMA %I TO %I', coalesce(
+         (SELECT name FROM pg_catalog.unnest(pg_catalog.current_schemas(false)) WITH ORDINALITY AS path (name, place)
           WHERE name <> '_realtime' ORDER BY place LIMIT 1), 'public'), current_user)",
 };
 
