@@ -48,11 +48,10 @@ async fn a_store_without_its_key_is_not_opened() {
     assert_eq!(node.put("acme", json!({"jwt_secret": SECRET})).await.status, 201);
     drop(node);
     std::fs::remove_file(folder.path().join("data/encryption-key")).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_realtime-server"));
-    command.args(["migrate", "--status"]).current_dir(folder.path()).env_clear();
-    let output = command.env("JWT_SECRET", "the secret of the default tenant, of 32 bytes").output().unwrap();
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success() && stderr.contains("restore that from a backup"), "{stderr}");
+    let mut process = ServerProcess::start(ManagedServer::command(PROGRAM, folder.path(), &[]));
+    let (status, log) = process.exit();
+    assert!(!status.success() && log.contains("restore that from a backup"), "{log}");
+    assert!(!folder.path().join("data/encryption-key").exists(), "none is made");
 }
 
 // Without its tenants the server would refuse their clients for good, and lose what is written meanwhile.
@@ -95,6 +94,27 @@ async fn nodes_with_one_database_notice_what_the_other_changes() {
 }
 
 #[tokio::test]
+async fn a_change_applies_although_its_client_has_gone() {
+    let postgres = Postgres::start();
+    let folder = tempfile::tempdir().unwrap();
+    let node = start(folder.path(), &[("DATABASE_URL", &postgres.url()), ("DB_ENC_KEY_GCM", KEY)]);
+    eventually("the schema is there", async || {
+        node.put("acme", json!({"jwt_secret": SECRET})).await.status < 300
+    })
+    .await;
+    let mut session = postgres.session();
+    session.run("BEGIN; LOCK TABLE _realtime.tenants IN SHARE ROW EXCLUSIVE MODE");
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    tokio::select! {
+        _ = node.put("acme", json!({"suspend": true})) => unreachable!("the table is locked"),
+        () = eventually("it waits for the lock", async || postgres.sql(waiting) == "1") => {}
+    }
+    session.run("COMMIT");
+    eventually("the tenant is suspended", async || node.handshake("acme").await == 403).await;
+    node.process.log_line(r#"action="update" outcome="done""#);
+}
+
+#[tokio::test]
 async fn without_a_key_secrets_are_refused_in_a_database() {
     let postgres = Postgres::start();
     let folder = tempfile::tempdir().unwrap();
@@ -131,6 +151,9 @@ async fn a_database_that_comes_late_or_goes_away_ends_nothing() {
     // It accepts connections, and does not answer.
     proxy.stick();
     assert_eq!(node.put("acme", json!({"suspend": true})).await.status, 503);
+    // A host name that no tenant is known to have is the default tenant's, who does not wait for the store.
+    let by_host = Request::get("/api/ping").header("host", "unlisted.example.com");
+    assert_eq!(node.world.send(by_host).await.status, 200);
     proxy.mend();
     eventually("it can be written after that", async || {
         node.put("acme", json!({"suspend": false})).await.status == 200

@@ -101,9 +101,25 @@ async fn a_precondition_creates_only_or_changes_only() {
         (refused.status, refused.text()),
         (412, r#"{"message":"there is such a tenant already"}"#.into())
     );
+    let delete_new = Request::new("DELETE", "/api/tenants/acme").header("if-none-match", "*");
+    assert_eq!(managed.send(delete_new).await.status, 412);
     assert_eq!(put("if-match", json!({"max_concurrent_users": 7})).await.status, 200);
     assert_eq!(managed.handshake("acme", SECRET).await, 101, "it was not suspended");
     assert_eq!(delete().await.status, 204);
+    managed.world.stop().await;
+}
+
+// Its users' tokens without a `role` would be operators' tokens.
+#[tokio::test]
+async fn the_secret_of_operators_is_not_that_of_users() {
+    let managed = Managed::start().await;
+    let of_operators = || json!({"jwt_secret": "the operators' secret, of thirty-two bytes"});
+    let refused = managed.put("acme", of_operators()).await;
+    let errors = json!({"errors": {"jwt_secret": ["is a secret of operators"]}});
+    assert_eq!((refused.status, refused.json()), (422, errors));
+    assert_eq!(managed.put("acme", json!({"jwt_secret": SECRET})).await.status, 201);
+    assert_eq!(managed.put("acme", of_operators()).await.status, 422);
+    assert_eq!(managed.handshake("acme", SECRET).await, 101, "it is unchanged");
     managed.world.stop().await;
 }
 

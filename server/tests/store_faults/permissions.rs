@@ -24,6 +24,8 @@ fn accept_writes(postgres: &Postgres) {
 async fn a_database_that_is_read_only_is_read() {
     let postgres = Postgres::start();
     let node = Node::of(&postgres.url());
+    // Of several reasons in a short time the log has the first.
+    node.until_usable().await;
     node.create("acme").await;
     refuse_writes(&postgres);
     let refused = node.put("acme", json!({"suspend": true})).await;

@@ -35,6 +35,9 @@ pub(super) enum FieldError {
     /// JSON in JSON beyond a depth.
     #[error("should be nested at most {0} level(s) deep")]
     TooDeep(usize),
+    /// A secret that operators have.
+    #[error("is a secret of operators")]
+    OfOperators,
     /// Neither key.
     #[error("either jwt_secret or jwt_jwks must be provided")]
     NoKeys,
