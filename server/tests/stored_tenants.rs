@@ -111,7 +111,7 @@ async fn a_change_applies_although_its_client_has_gone() {
     }
     session.run("COMMIT");
     eventually("the tenant is suspended", async || node.handshake("acme").await == 403).await;
-    node.process.log_line(r#"action="update" outcome="done""#);
+    node.process.log_line("action=update outcome=done");
 }
 
 #[tokio::test]
