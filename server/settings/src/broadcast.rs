@@ -1,4 +1,4 @@
-//! `[broadcast]`: broadcasts sent over HTTP.
+//! `[broadcast]`: broadcasts sent over HTTP, and the history of all broadcasts.
 
 use std::num::NonZeroUsize;
 
@@ -6,9 +6,9 @@ use bytesize::ByteSize;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{marks, units};
+use crate::{History, marks, units};
 
-/// Broadcasts sent over HTTP.
+/// Broadcasts sent over HTTP, and the history of all broadcasts.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Broadcast {
@@ -27,6 +27,9 @@ pub struct Broadcast {
     /// already sends these headers.
     #[schemars(extend("x-reload" = "live"))]
     pub cors: bool,
+
+    /// Broadcasts that are kept for members that join later.
+    pub history: History,
 }
 
 impl Default for Broadcast {
@@ -35,6 +38,7 @@ impl Default for Broadcast {
             max_body_size: ByteSize::b(8_000_000),
             max_batch_size: NonZeroUsize::new(1_000).expect("not zero"),
             cors: true,
+            history: History::default(),
         }
     }
 }

@@ -18,6 +18,7 @@ mod bus;
 mod changes;
 mod check;
 pub mod file_access;
+mod history;
 mod limits;
 mod load;
 mod marks;
@@ -35,6 +36,7 @@ mod shape;
 mod store;
 mod telemetry;
 mod tenants;
+mod topic_pattern;
 mod units;
 mod value_kind;
 mod values;
@@ -47,6 +49,7 @@ pub use broadcast::Broadcast;
 pub use bus::Bus;
 pub use bytesize::ByteSize;
 pub use changes::{RunningSettings, Update};
+pub use history::History;
 pub use limits::Limits;
 pub use load::{EffectiveKey, Loaded, Sources, environment};
 pub use network::{NetworkError, parse_network};
@@ -62,6 +65,7 @@ pub use shape::ReloadMode;
 pub use store::{Migrate, Store, StoreTls, WrittenForm};
 pub use telemetry::{LogFormat, LogLevel, Telemetry};
 pub use tenants::Tenant;
+pub use topic_pattern::TopicPattern;
 pub use units::{format_duration, parse_duration};
 
 use std::collections::BTreeMap;
@@ -83,7 +87,7 @@ pub struct Settings {
     pub outbox: Outbox,
     /// Presence: who is in a room, and how changes are published.
     pub presence: Presence,
-    /// Broadcasts sent over HTTP.
+    /// Broadcasts sent over HTTP, and the history of all broadcasts.
     pub broadcast: Broadcast,
     /// How nodes exchange messages.
     pub bus: Bus,

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Auth, Limits, Settings};
+use crate::{Auth, History, Limits, Settings};
 
 /// A tenant has rooms, keys and limits of its own, and can neither see nor slow down those of another tenant.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -17,6 +17,10 @@ pub struct Tenant {
 
     /// Its limits; the same keys as in `[limits]`. What is not set here is inherited from there.
     pub limits: Limits,
+
+    /// Which of its broadcasts are kept; the same keys as in `[broadcast.history]`. If any is set here, none is inherited
+    /// from there.
+    pub history: History,
 
     /// Suspends the tenant: its clients are disconnected, and refused until this is `false` again.
     #[schemars(extend("x-reload" = "live"))]
@@ -43,7 +47,10 @@ impl Settings {
     pub fn every_tenant(&self) -> BTreeMap<String, Tenant> {
         let mut tenants = self.tenants.clone();
         if self.stored_default_tenant().is_none() {
-            let default = tenants.entry(self.server.default_tenant.clone()).or_default();
+            let default = tenants.entry(self.server.default_tenant.clone());
+            // One with a section of its own has inherited the history when the files were read.
+            let history = self.broadcast.history.clone();
+            let default = default.or_insert_with(|| Tenant { history, ..Tenant::default() });
             default.auth = self.auth.clone();
             default.limits = self.limits.clone();
         }

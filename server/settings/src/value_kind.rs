@@ -10,6 +10,7 @@ use bytesize::ByteSize;
 use serde_json::Value;
 
 use crate::address;
+use crate::topic_pattern::is_topic_pattern;
 use crate::units::{self, format_duration, format_size, parse_duration};
 
 /// A year. Longer waits are typing errors, and far longer ones overflow the clock.
@@ -41,6 +42,7 @@ pub(crate) enum ValueKind {
     /// An address that begins with one of these.
     Url(Vec<String>),
     TenantId,
+    TopicPattern,
     Module,
     Jwks,
 }
@@ -67,6 +69,7 @@ impl ValueKind {
             Some("network") => return Self::Network,
             Some(name @ ("tenant" | "module")) => return Self::name(name),
             Some("jwks") => return Self::Jwks,
+            Some("topic-pattern") => return Self::TopicPattern,
             Some("url") => return Self::Url(words(&schema["x-schemes"])),
             Some(other) => panic!("`x-kind` {other} is unknown"),
             None => {}
@@ -127,6 +130,7 @@ impl ValueKind {
             Self::Network => "a network such as 10.0.0.0/8".into(),
             Self::Url(schemes) => format!("an address that begins with {}", schemes.join(" or ")),
             Self::TenantId => "1 to 63 of the letters a-z, digits, `-` and `_`, not `-` first".into(),
+            Self::TopicPattern => "a pattern of topics of 1 to 255 bytes, such as chat:*".into(),
             Self::Module => "the path of a module, such as realtime_server::edge".into(),
             Self::Jwks => r#"a JSON Web Key Set: {"keys": […]}, as text"#.into(),
         }
@@ -181,6 +185,7 @@ impl ValueKind {
             }
             Self::Url(schemes) => address::canonical(value.as_str()?, schemes).map(Value::from),
             Self::TenantId => value.as_str().filter(|text| is_tenant_id(text)).map(Value::from),
+            Self::TopicPattern => value.as_str().filter(|text| is_topic_pattern(text)).map(Value::from),
             Self::Module => value.as_str().filter(|text| is_module(text)).map(Value::from),
             Self::Jwks => value.as_str().filter(|text| is_jwks(text)).map(Value::from),
         }

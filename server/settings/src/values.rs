@@ -84,6 +84,7 @@ mod tests {
             ValueKind::Url(schemes) => schemes.iter().map(|scheme| json!(format!("{scheme}host"))).collect(),
             ValueKind::TenantId => vec![json!("acme")],
             ValueKind::Module => vec![json!("hub::room")],
+            ValueKind::TopicPattern => vec![json!("chat:*")],
             ValueKind::Jwks => vec![json!(r#"{"keys": []}"#)],
         }
     }

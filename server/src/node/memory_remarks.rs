@@ -38,11 +38,12 @@ pub fn memory_remarks(settings: &Settings, queue_memory: usize) -> Vec<Note> {
 }
 
 /// The settings that bound bytes in memory, of one connection or of the node.
-fn bounds(settings: &Settings) -> [(&'static str, ByteSize); 8] {
+fn bounds(settings: &Settings) -> [(&'static str, ByteSize); 9] {
     [
         ("server.max_frame_size", settings.server.max_frame_size),
         ("server.max_held_bytes", settings.server.max_held_bytes),
         ("broadcast.max_body_size", settings.broadcast.max_body_size),
+        ("broadcast.history.max_bytes", settings.broadcast.history.max_bytes),
         ("presence.max_bytes_per_client", settings.presence.max_bytes_per_client),
         ("limits.max_presence_bytes_per_room", settings.limits.max_presence_bytes_per_room),
         ("outbox.max_bytes", settings.outbox.max_bytes),

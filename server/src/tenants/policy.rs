@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use hub::Disconnect;
+use settings::History;
 
 use super::spec::{EffectiveSpec, TenantOrigin};
 use crate::auth::Verifier;
@@ -79,6 +80,11 @@ impl Policy {
     /// Whether a join that does not mention presence has it.
     pub fn presence_enabled(&self) -> bool {
         self.spec.presence_enabled
+    }
+
+    /// Which of its broadcasts are kept.
+    pub fn history(&self) -> &Arc<History> {
+        &self.spec.history
     }
 
     /// Region of its database, if it is known.

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use serde_json::Value;
-use settings::Settings;
+use settings::{History, Settings};
 
 /// A tenant as one source specifies it.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,6 +44,8 @@ pub(super) struct NodeDefaults {
     presence_enabled: bool,
     /// `auth.claim_validators`: a tenant of the store has none of its own, and those of upstream are for all tenants.
     claim_validators: BTreeMap<String, Value>,
+    /// `broadcast.history`: a tenant of the store has none of its own.
+    history: Arc<History>,
 }
 
 impl NodeDefaults {
@@ -52,6 +54,7 @@ impl NodeDefaults {
             max_connections: settings.server.max_connections,
             presence_enabled: settings.presence.enabled,
             claim_validators: settings.auth.claim_validators.clone(),
+            history: Arc::new(settings.broadcast.history.clone()),
         }
     }
 }
@@ -63,15 +66,20 @@ pub(super) struct EffectiveSpec {
     pub(super) origin: TenantOrigin,
     pub(super) max_connections: NonZeroUsize,
     pub(super) presence_enabled: bool,
+    pub(super) history: Arc<History>,
 }
 
 impl EffectiveSpec {
     pub(super) fn new(spec: &Arc<TenantSpec>, origin: TenantOrigin, defaults: &NodeDefaults) -> Self {
         let presence_enabled = spec.settings.presence_enabled.unwrap_or(defaults.presence_enabled);
+        let history = match origin {
+            TenantOrigin::Configuration => Arc::new(spec.settings.history.clone()),
+            TenantOrigin::Store => Arc::clone(&defaults.history),
+        };
         let mut spec = Arc::clone(spec);
         if origin == TenantOrigin::Store && !defaults.claim_validators.is_empty() {
             Arc::make_mut(&mut spec).settings.auth.claim_validators = defaults.claim_validators.clone();
         }
-        Self { spec, origin, max_connections: defaults.max_connections, presence_enabled }
+        Self { spec, origin, max_connections: defaults.max_connections, presence_enabled, history }
     }
 }

@@ -50,7 +50,7 @@ impl Merged {
     }
 
     /// Where the effective value of `path` was written, with the number of that layer. What a tenant inherits is
-    /// written in `[limits]`, and the `default` one may have a section for its keys.
+    /// written in `[limits]` or `[broadcast.history]`, and the `default` one may have a section for its keys.
     pub(super) fn location_of(
         &self,
         layers: &[Layer],
@@ -60,6 +60,10 @@ impl Merged {
         let path: Vec<_> = path.iter().map(String::as_str).collect();
         let mut candidates = vec![path.clone()];
         match path.as_slice() {
+            // Inherited as a whole, or not at all.
+            ["tenants", id, "history", rest @ ..] if self.find(&["tenants", id, "history"]).is_none() => {
+                candidates.push([&["broadcast", "history"], rest].concat());
+            }
             ["tenants", _, "limits", rest @ ..] => candidates.push([&["limits"], rest].concat()),
             [section @ ("auth" | "limits"), rest @ ..] => {
                 candidates.insert(0, [&["tenants", default, section], rest].concat());

@@ -1,7 +1,7 @@
 //! What tenants take over, and how the default one is put together.
 //!
-//! `[tenants.<id>.limits]` takes over from `[limits]` what it does not say; `[tenants.<id>.auth]` takes over
-//! nothing, because keys are no one else's business. The default tenant is `[auth]` and `[limits]`; a
+//! `[tenants.<id>.limits]` takes over from `[limits]` what it does not say, `[tenants.<id>.history]` the whole of
+//! `[broadcast.history]` if it says nothing; `[tenants.<id>.auth]` takes over nothing, because keys are no one else's business. The default tenant is `[auth]` and `[limits]`; a
 //! section of its own may say the rest, limits that are for it alone, and its keys if `[auth]` is silent.
 
 use serde_json::{Map, Value};
@@ -21,6 +21,7 @@ pub(crate) fn complete(
 ) {
     one_auth(default, layers, merged, problems);
     let limits = values.get("limits").and_then(Value::as_object).cloned().unwrap_or_default();
+    let history = values.get("broadcast").and_then(|broadcast| broadcast.get("history")).cloned();
     let Some(tenants) = values.get_mut("tenants").and_then(Value::as_object_mut) else { return };
     for tenant in tenants.values_mut().filter_map(Value::as_object_mut) {
         let own = tenant.entry("limits").or_insert_with(|| Value::Object(Map::new()));
@@ -28,6 +29,9 @@ pub(crate) fn complete(
             for (name, limit) in &limits {
                 own.entry(name.clone()).or_insert_with(|| limit.clone());
             }
+        }
+        if let Some(history) = &history {
+            tenant.entry("history").or_insert_with(|| history.clone());
         }
     }
     let own = tenants.get_mut(default).and_then(Value::as_object_mut);

@@ -71,8 +71,8 @@ fn describe_section(page: &mut String, name: &str, section: &Key) {
     }
     for (path, key) in section.leaves() {
         let path: Vec<_> = [name.to_owned()].into_iter().chain(path).collect();
-        // What a tenant shares with `[auth]` and `[limits]` is explained there.
-        if let ["tenants", "*", "auth" | "limits", ..] =
+        // What a tenant shares with sections of all tenants is explained there.
+        if let ["tenants", "*", "auth" | "limits" | "history", ..] =
             path.iter().map(String::as_str).collect::<Vec<_>>()[..]
         {
             continue;
@@ -80,8 +80,8 @@ fn describe_section(page: &mut String, name: &str, section: &Key) {
         describe_key(page, &dotted(&path).replace(".*", ".<id>"), key);
     }
     if name == "tenants" {
-        page.push_str("\n### `tenants.<id>.auth.…`, `tenants.<id>.limits.…`\n\n");
-        page.push_str("The same keys as in [`[auth]`](#auth) and [`[limits]`](#limits). What `tenants.<id>.limits` does not say is\nas in `[limits]`; of `[auth]` nothing is taken over.\n");
+        page.push_str("\n### `tenants.<id>.auth.…`, `tenants.<id>.limits.…`, `tenants.<id>.history.…`\n\n");
+        page.push_str("The same keys as in [`[auth]`](#auth), [`[limits]`](#limits) and [`broadcast.history`](#broadcasthistorymax_age). What\n`tenants.<id>.limits` does not say is as in `[limits]`; `tenants.<id>.history` is as `broadcast.history` if it says nothing; of\n`[auth]` nothing is taken over.\n");
     }
 }
 

@@ -96,6 +96,7 @@ fn pattern(kind: &ValueKind) -> Option<String> {
             format!("^({})[^\\s/\\\\]\\S*$", schemes.join("|"))
         }
         ValueKind::TenantId => "^[a-z0-9_][a-z0-9_-]{0,62}$".into(),
+        ValueKind::TopicPattern => "^[\\s\\S]{1,255}$".into(),
         ValueKind::Module => "^[A-Za-z_][A-Za-z0-9_]*(::[A-Za-z_][A-Za-z0-9_]*)*$".into(),
         ValueKind::Jwks => "^\\s*\\{".into(),
         ValueKind::Anything

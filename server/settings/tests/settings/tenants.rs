@@ -91,3 +91,28 @@ fn an_invalid_tenant_id_is_refused() {
         "{errors}"
     );
 }
+
+#[test]
+fn a_tenant_has_the_history_of_all_or_one_of_its_own() {
+    let file = "[broadcast.history]\nrooms = ['chat:*']\nmax_messages = 7\n[tenants.acme]\n\
+                [tenants.initech.history]\nrooms = ['news']\n[tenants.default]";
+    let tenants = good(file, &[]).every_tenant();
+    let of = |name: &str| (&tenants[name].history, tenants[name].history.max_messages.get());
+    for name in ["acme", "default"] {
+        let (history, messages) = of(name);
+        assert_eq!((history.keeps("chat:1"), history.keeps("news"), messages), (true, false, 7), "{name}");
+    }
+    let (history, messages) = of("initech");
+    assert_eq!((history.keeps("chat:1"), history.keeps("news"), messages), (false, true, 100));
+    assert!(!good("", &[]).every_tenant()["default"].history.is_enabled());
+    assert!(good("broadcast.history.rooms = ['*']", &[]).every_tenant()["default"].history.is_enabled());
+}
+
+#[test]
+fn a_pattern_that_no_topic_can_match_is_refused() {
+    let expected = "config.toml:1:19: broadcast.history.rooms: expected a pattern of topics of 1 to 255 bytes, such as \
+                    chat:*, found \"\"";
+    assert_eq!(errors("broadcast.history.rooms = ['a', '']", &[]), expected);
+    let replay = errors("broadcast.history.max_replay = 1001", &[]);
+    assert!(replay.contains("expected a whole number from 1 to 1000"), "{replay}");
+}
