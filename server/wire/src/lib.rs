@@ -1,4 +1,4 @@
-//! Bytes to messages and back: the only crate that knows the wire formats of clients and nodes.
+//! Bytes to messages and back: the only crate that knows the wire formats of clients, nodes and PostgreSQL's log.
 //!
 //! Pure functions over borrowed bytes. No clock, no socket, no state, no logging. Whatever the input, nothing here panics,
 //! time and memory are linear in it, and the error for what cannot be read never quotes it, so that it may be logged
@@ -11,9 +11,11 @@
 //! - [`phoenix`]: the envelope, in its two dialects
 //! - [`supabase`]: the payloads inside the envelope
 //! - [`relay`]: the messages between nodes
+//! - [`pgoutput`]: what PostgreSQL sends about committed transactions
 //! - [`term_size`]: the size of a payload as upstream's limits measure it
 
 mod broadcast;
+pub mod pgoutput;
 pub mod phoenix;
 mod raw_json;
 pub mod relay;
