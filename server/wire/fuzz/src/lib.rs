@@ -5,22 +5,25 @@
 
 mod envelope;
 pub mod payload;
+mod pgoutput;
 pub mod reader;
 mod relay;
 
 pub use envelope::{decode_binary, decode_text_v1, decode_text_v2};
 pub use payload::{join_request, presence_call, presence_meta, term_size, token_refresh};
+pub use pgoutput::pgoutput;
 pub use relay::{relay_entry, relay_message};
 
 /// Panics if a property does not hold for these bytes.
 pub type Check = fn(&[u8]);
 
 /// Each target under the name of its folder in `corpus`.
-pub const TARGETS: [(&str, Check); 10] = [
+pub const TARGETS: [(&str, Check); 11] = [
     ("decode_text_v1", decode_text_v1),
     ("decode_text_v2", decode_text_v2),
     ("decode_binary", decode_binary),
     ("join_request", join_request),
+    ("pgoutput", pgoutput),
     ("presence_call", presence_call),
     ("presence_meta", presence_meta),
     ("relay_entry", relay_entry),

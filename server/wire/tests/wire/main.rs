@@ -10,6 +10,7 @@ mod binary;
 mod broadcast;
 mod corpus;
 mod join;
+mod pgoutput;
 mod presence;
 mod properties;
 mod relay;
