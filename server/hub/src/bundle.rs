@@ -4,7 +4,11 @@
 //! as much as one message: one pointer pushed, one slice written. The concatenation copies the bytes once,
 //! however many members receive them.
 
+use std::sync::Arc;
+
 use crate::frame::{Dialect, Frame, FrameCache};
+use crate::history::{History, HistoryBounds, KeptMessage};
+use crate::topic::RoomKey;
 
 /// A bundle is full with this many messages, or with `BYTES_MAX` bytes in any dialect.
 const MESSAGES_MAX: u32 = 32;
@@ -15,6 +19,21 @@ const BYTES_MAX: usize = 64 * 1024;
 pub struct Bundle {
     parts: [Part; Dialect::COUNT],
     messages: u32,
+    kept: Option<Box<KeptMessages>>,
+}
+
+/// Those of the messages that the room is going to keep.
+#[derive(Debug)]
+pub(crate) struct KeptMessages {
+    pub(crate) history: Arc<History>,
+    pub(crate) messages: Vec<KeptMessage>,
+}
+
+impl KeptMessages {
+    /// Keeps them as the next messages of a room. Returns the bounds, if messages are kept.
+    pub(crate) fn keep(self, room: &Arc<RoomKey>) -> Option<HistoryBounds> {
+        self.history.keep(room, self.messages)
+    }
 }
 
 /// The messages in one dialect. A single message is not copied.
@@ -63,6 +82,14 @@ impl Bundle {
         }
     }
 
+    /// The message that was added last is kept. All messages of a bundle that are kept are so in one history.
+    pub(crate) fn keep(&mut self, history: &Arc<History>, message: KeptMessage) {
+        let kept = self.kept.get_or_insert_with(|| {
+            Box::new(KeptMessages { history: Arc::clone(history), messages: Vec::new() })
+        });
+        kept.messages.push(message);
+    }
+
     /// The number of messages.
     pub fn messages(&self) -> u32 {
         self.messages
@@ -73,8 +100,8 @@ impl Bundle {
         self.messages >= MESSAGES_MAX || self.parts.iter().any(|part| part.len() >= BYTES_MAX)
     }
 
-    /// One frame per dialect that contains all messages.
-    pub(crate) fn into_frames(self) -> FrameCache {
-        FrameCache::from(self.parts.map(Part::into_frame))
+    /// One frame per dialect that contains all messages, and the messages that are kept.
+    pub(crate) fn into_frames(self) -> (FrameCache, Option<Box<KeptMessages>>) {
+        (FrameCache::from(self.parts.map(Part::into_frame)), self.kept)
     }
 }

@@ -255,6 +255,11 @@ impl FrameCache {
     pub(crate) fn relay(&self) -> Option<&Frame> {
         self.by_dialect[Dialect::RELAY.index()].as_ref()
     }
+
+    /// Removes the frame in [`Dialect::RELAY`].
+    pub(crate) fn take_relay(&mut self) -> Option<Frame> {
+        self.by_dialect[Dialect::RELAY.index()].take()
+    }
 }
 
 impl From<[Option<Frame>; Dialect::COUNT]> for FrameCache {

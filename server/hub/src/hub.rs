@@ -24,11 +24,12 @@ use parking_lot::Mutex;
 use crate::bundle::Bundle;
 use crate::due_rooms::{DueRooms, NextDue};
 use crate::frame::{Dialect, Encode, EncodeByGroup, Frame, Group};
+use crate::history::{Keep, KeptMessage};
 use crate::member::Member;
 use crate::observer::Observer;
 use crate::presence::PresenceChange;
 use crate::relay::Relay;
-use crate::room::{Delivery, Outlets, Room};
+use crate::room::{Delivery, Outlets, Published, Room};
 use crate::topic::RoomKey;
 use crate::wakers::Wakers;
 
@@ -153,11 +154,41 @@ impl Hub {
     /// it even if this one has none.
     pub fn publish(&self, key: &RoomKey, event: &impl Encode) -> Delivery {
         if let Some(room) = self.room(key) {
-            let mut bundle = Bundle::default();
-            room.gather(event, 0, &mut bundle, Some(self));
-            return room.publish(bundle, None, Some(self));
+            return self.publish_in(&room, event, None);
         }
-        self.report_published(key, || event.encode(&key.topic, Dialect::RELAY))
+        let wants_frame = self.wants_frames();
+        let frame = wants_frame.then(|| event.encode(&key.topic, Dialect::RELAY)).flatten();
+        self.report_published(key, Published { frame: frame.as_ref(), messages: 1, kept: None })
+    }
+
+    /// As [`publish`](Self::publish), for an event that the room keeps, with or without members.
+    pub fn publish_kept(&self, key: &RoomKey, event: &impl Encode, keep: Keep<'_>) -> Delivery {
+        if let Some(room) = self.room(key) {
+            return self.publish_in(&room, event, Some(keep));
+        }
+        let Keep { history, id, sent_at } = keep;
+        let frame = event.encode(&key.topic, Dialect::RELAY);
+        let kept = frame.iter().map(|frame| KeptMessage { id, sent_at, frame: frame.clone() });
+        // Under the lock of the shard, so that the room does not open meanwhile: its first member would neither receive the
+        // message nor find it.
+        let (shard, mut wakers) = (self.shard(key).lock(), Wakers::collect());
+        if let Some(room) = shard.get(key).cloned() {
+            drop(shard);
+            return self.publish_in(&room, event, Some(keep));
+        }
+        let key = Arc::new(key.clone());
+        let kept = history.keep(&key, kept);
+        let published = Published { frame: frame.as_ref(), messages: 1, kept };
+        let unrelayed = self.published(&key, &published, &mut wakers);
+        drop(shard);
+        wakers.wake();
+        Delivery { unrelayed, ..Delivery::default() }
+    }
+
+    fn publish_in(&self, room: &Room, event: &impl Encode, keep: Option<Keep<'_>>) -> Delivery {
+        let mut bundle = Bundle::default();
+        room.gather(event, 0, &mut bundle, Some(self), keep);
+        room.publish(bundle, None, Some(self))
     }
 
     /// As [`publish`](Self::publish), for an event that is encoded differently for each delivery group.
@@ -165,17 +196,19 @@ impl Hub {
         if let Some(room) = self.room(key) {
             return room.publish_by_group(event, self);
         }
-        self.report_published(key, || event.encode(&key.topic, Dialect::RELAY, Group::DEFAULT))
+        let wants_frame = self.wants_frames();
+        let encode = || event.encode(&key.topic, Dialect::RELAY, Group::DEFAULT);
+        let frame = wants_frame.then(encode).flatten();
+        self.report_published(key, Published { frame: frame.as_ref(), messages: 1, kept: None })
     }
 
-    /// Reports a message to a room without members on this node.
-    fn report_published(&self, key: &RoomKey, encode: impl FnOnce() -> Option<Frame>) -> Delivery {
+    /// Reports messages to a room without members on this node.
+    fn report_published(&self, key: &RoomKey, published: Published<'_>) -> Delivery {
         if self.observers.is_empty() {
             return Delivery::default();
         }
-        let frame = if self.wants_frames() { encode() } else { None };
         let mut wakers = Wakers::collect();
-        let unrelayed = self.published(&Arc::new(key.clone()), frame.as_ref(), 1, &mut wakers);
+        let unrelayed = self.published(&Arc::new(key.clone()), &published, &mut wakers);
         wakers.wake();
         Delivery { unrelayed, ..Delivery::default() }
     }

@@ -8,7 +8,7 @@
 //! whose relay, an observer, is consumed by a link, which publishes to the other nodes and delivers what they
 //! publish.
 //!
-//! Lock order is shard → room → outbox, observer or list of due rooms. These three are leaves, and no callback runs under any
+//! Lock order is shard → room → outbox, observer, history or list of due rooms. These four are leaves, and no callback runs under any
 //! lock: wakers, and drops that might call back, are kept until the locks are released. The exception are the wakers of
 //! tasks that wait for memory (`memory/waits.rs`), which schedule a task and run nothing of it.
 
@@ -19,6 +19,7 @@ mod due_rooms;
 mod fair_queue;
 mod frame;
 mod group_counts;
+mod history;
 mod hub;
 mod marks;
 mod member;
@@ -45,6 +46,7 @@ pub use burst::Burst;
 pub use due_rooms::NextDue;
 pub use fair_queue::{FairQueue, MESSAGE_BYTES, Quantum};
 pub use frame::{Dialect, Encode, EncodeByGroup, Frame, FrameCache, Group};
+pub use history::{History, HistoryBounds, HistoryCounts, HistoryQuery, HistoryRead, Keep, KeptMessage};
 pub use hub::{Hub, HubBuilder, Population};
 pub use member::Member;
 pub use membership::Membership;

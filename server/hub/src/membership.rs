@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::bundle::Bundle;
 use crate::frame::{Encode, Frame};
+use crate::history::Keep;
 use crate::hub::Hub;
 use crate::member::Member;
 use crate::presence::EntryRefusal;
@@ -36,7 +37,14 @@ impl Membership {
     /// Adds `event` to the messages that this member is going to publish to `audience`.
     pub fn gather(&self, event: &impl Encode, audience: Audience, bundle: &mut Bundle) {
         let excluded = usize::from(audience == Audience::Others);
-        self.room.gather(event, excluded, bundle, Some(&*self.hub));
+        self.room.gather(event, excluded, bundle, Some(&*self.hub), None);
+    }
+
+    /// As [`gather`](Self::gather), for an event that the room keeps from the moment in which the members receive it. All
+    /// that is kept of one bundle is kept in one history.
+    pub fn gather_kept(&self, event: &impl Encode, audience: Audience, bundle: &mut Bundle, keep: Keep<'_>) {
+        let excluded = usize::from(audience == Audience::Others);
+        self.room.gather(event, excluded, bundle, Some(&*self.hub), Some(keep));
     }
 
     /// Publishes the gathered messages, in order with everything else that this member publishes.

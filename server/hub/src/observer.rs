@@ -16,10 +16,9 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use crate::bounds::Bounds;
-use crate::frame::Frame;
 use crate::marks::Mark;
 use crate::replication::Snapshot;
-use crate::room::Room;
+use crate::room::{Published, Room};
 use crate::room_event::RoomEvent;
 use crate::topic::RoomKey;
 use crate::wakers::Wakers;
@@ -142,22 +141,22 @@ impl Observer {
         }
     }
 
-    /// `messages` were published. Without a frame they were not encoded and count as dropped. Returns how many were
+    /// Messages were published. Without a frame they were not encoded and count as dropped. Returns how many were
     /// dropped.
     pub(crate) fn published(
         &self,
         key: &Arc<RoomKey>,
-        frame: Option<&Frame>,
-        messages: u32,
+        published: &Published<'_>,
         wakers: &mut Wakers,
     ) -> u32 {
+        let Published { frame, messages, kept } = *published;
         if !self.interests.messages {
             return 0;
         }
         let is_queued = match frame {
             Some(frame) => {
                 let (key, frame) = (Arc::clone(key), frame.clone());
-                self.offer(RoomEvent::Published { key, frame, messages }, wakers)
+                self.offer(RoomEvent::Published { key, frame, messages, kept }, wakers)
             }
             None => {
                 self.count_dropped(messages.into());

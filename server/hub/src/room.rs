@@ -18,6 +18,7 @@ use slab::Slab;
 
 use crate::frame::{Dialect, Frame};
 use crate::group_counts::GroupCounts;
+use crate::history::HistoryBounds;
 use crate::marks::Marks;
 use crate::member::{Member, Slot};
 use crate::party::Party;
@@ -53,10 +54,8 @@ pub(crate) trait Outlets {
     /// Whether events are to be encoded in [`Dialect::RELAY`] for an observer.
     fn wants_frames(&self) -> bool;
 
-    /// `messages` were published by this node. There is no frame if they were not or cannot be encoded in
-    /// [`Dialect::RELAY`]. Returns how many do not reach the other nodes.
-    fn published(&self, key: &Arc<RoomKey>, frame: Option<&Frame>, messages: u32, wakers: &mut Wakers)
-    -> u32;
+    /// Messages were published by this node. Returns how many do not reach the other nodes.
+    fn published(&self, key: &Arc<RoomKey>, published: &Published<'_>, wakers: &mut Wakers) -> u32;
 
     /// A member has joined.
     fn member_joined(&self, key: &Arc<RoomKey>, wakers: &mut Wakers);
@@ -66,6 +65,17 @@ pub(crate) trait Outlets {
 
     /// The members of this node track something else than before.
     fn presence_changed(&self, room: &Arc<Room>, wakers: &mut Wakers);
+}
+
+/// Messages that were published together by this node.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Published<'f> {
+    /// All of them in [`Dialect::RELAY`]; `None` if they were not or cannot be encoded in it.
+    pub(crate) frame: Option<&'f Frame>,
+    /// Their number.
+    pub(crate) messages: u32,
+    /// The bounds within which the room keeps them, if it does.
+    pub(crate) kept: Option<HistoryBounds>,
 }
 
 /// Everything under one [`RoomKey`].

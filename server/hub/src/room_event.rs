@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::frame::Frame;
+use crate::history::HistoryBounds;
 use crate::marks::Mark;
 use crate::replication::Snapshot;
 use crate::room::Room;
@@ -25,6 +26,8 @@ pub enum RoomEvent {
         frame: Frame,
         /// The number of messages.
         messages: u32,
+        /// The bounds within which the room keeps those of them that it keeps.
+        kept: Option<HistoryBounds>,
     },
     /// The members track something else than before, after one or more changes. The relay takes what has
     /// changed with [`Room::take_delta`].

@@ -35,20 +35,24 @@ impl Node {
         self.sample_users();
     }
 
-    /// Counts, tenant by tenant, the sockets that have joined a room. The metrics of a tenant that was removed
+    /// Counts, tenant by tenant, the sockets that have joined a room, and what rooms keep. The metrics of a tenant that was removed
     /// keep their values, except this one, which is zero then: there are no more of them than tenants this
     /// process has known.
     fn sample_users(&self) {
-        let (mut users, mut tenants) = (0, 0);
+        let (mut users, mut tenants, mut kept) = (0, 0, 0);
         for tenant in self.tenants.all() {
             let connected = tenant.users_here();
+            let history = tenant.history.counts();
             if let Some(metrics) = tenant.metrics.registered() {
                 metrics.connected.set(connected as f64);
+                metrics.history_dropped.absolute(history.dropped);
             }
+            kept += history.messages;
             users += connected;
             tenants += usize::from(connected > 0);
         }
         self.metrics.node.users.set(users as f64);
         self.metrics.node.tenants.set(tenants as f64);
+        self.metrics.node.history_messages.set(kept as f64);
     }
 }

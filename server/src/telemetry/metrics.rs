@@ -38,6 +38,8 @@ metrics! {
         pub rooms: Gauge = "realtime_rooms",
         /// Memberships: a connection in three rooms counts three times.
         pub members: Gauge = "realtime_members",
+        /// Broadcasts that rooms on this node keep for members that join later (broadcast.history). What they take is in realtime_memory_used_bytes, of the kind history.
+        pub history_messages: Gauge = "realtime_history_messages",
         /// Handshakes refused because the server was full.
         pub connections_refused: Counter = "realtime_connections_refused_total",
         /// Handshakes refused because their address had the maximum number of connections (server.max_connections_per_address).
@@ -82,7 +84,7 @@ metrics! {
 metrics! {
     /// Metrics of one kind of memory; each carries the label `kind`.
     pub struct MemoryMetrics {
-        /// Memory that clients use, in bytes, by kind: connections, receiving, sessions, held, sending, presence. Small messages are counted while they stay: received in part, or not read by their receiver.
+        /// Memory that clients use, in bytes, by kind: connections, receiving, sessions, held, sending, presence, history. Small messages are counted while they stay: received in part, or not read by their receiver.
         pub used: Gauge = "realtime_memory_used_bytes",
         /// Messages, bodies and frames refused or dropped because the memory of their tenant was used up (server.memory_budget), by kind. For each tenant in realtime_limits_refused_total, and frames of the kind sending in realtime_outbox_dropped_total.
         pub refused: Counter = "realtime_memory_refused_total",
@@ -146,6 +148,8 @@ metrics! {
         pub outbox_dropped: Counter = "realtime_outbox_dropped_total",
         /// Messages of members that were not sent to the other nodes, because the tenant's share of the queue (bus.max_frames, bus.max_bytes) was full or Redis could not be reached. Its part of realtime_bus_unsent_total.
         pub bus_unsent: Counter = "realtime_tenants_bus_unsent_total",
+        /// Broadcasts that rooms did not keep, or not as long as broadcast.history allows: they were larger than max_bytes, or there was no memory (server.memory_budget).
+        pub history_dropped: Counter = "realtime_history_dropped_total",
         /// Messages of clients that could not be decoded and were dropped.
         pub malformed: Counter = "realtime_malformed_messages_total",
         /// Requests for the key set at auth.jwks_url.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
-use hub::{Disconnect, MemoryBudget, TenantMemory};
+use hub::{Disconnect, History, HistoryBounds, MemoryBudget, TenantMemory};
 
 use super::rolling_rate::RollingRate;
 use super::spec::{EffectiveSpec, TenantOrigin};
@@ -31,6 +31,8 @@ pub struct Tenant {
     pub connections: Permits,
     /// What it uses of the memory of this node.
     pub memory: Arc<TenantMemory>,
+    /// What its rooms keep of their broadcasts on this node.
+    pub history: Arc<History>,
     /// HTTP requests per second on this node, shown to those who send them.
     pub requests: RollingRate,
     users: Permits,
@@ -51,12 +53,16 @@ impl Tenant {
             // Its series are there from the start, zero.
             let _registered = &*metrics;
         }
+        let memory = TenantMemory::new(memory);
+        let history = History::new(&memory);
+        history.set_bounds(bounds(&effective.history));
         let tenant = Self {
             id,
             allowance: Allowance::new(&effective.spec.settings.limits, effective.max_connections),
             sockets: Sockets::default(),
             connections: Permits::default(),
-            memory: TenantMemory::new(memory),
+            memory,
+            history,
             requests: RollingRate::new(),
             users: Permits::default(),
             users_elsewhere: AtomicUsize::new(0),
@@ -80,6 +86,7 @@ impl Tenant {
             return false;
         }
         self.allowance.set(&effective.spec.settings.limits, effective.max_connections);
+        self.history.set_bounds(bounds(&effective.history));
         self.policy.store(Arc::new(policy.reconfigured(effective, jwks, &self.metrics, &self.reports)));
         self.report_unusable_keys();
         true
@@ -88,6 +95,7 @@ impl Tenant {
     /// Disconnects all clients for good: no source specifies it any more.
     pub(super) fn remove(&self) {
         self.policy.store(Arc::new(self.policy().removed()));
+        self.history.set_bounds(None);
         if let Some(metrics) = self.metrics.registered() {
             metrics.connected.set(0.0);
         }
@@ -142,4 +150,14 @@ impl Tenant {
     pub fn acquire_user(&self) -> Option<Permit> {
         self.users.acquire(self.max_users_here())
     }
+}
+
+/// How much each room keeps, if any does.
+fn bounds(history: &settings::History) -> Option<HistoryBounds> {
+    let saturated = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    history.is_enabled().then(|| HistoryBounds {
+        messages: history.max_messages.get() as usize,
+        bytes: saturated(history.max_bytes.as_u64()),
+        age: history.max_age,
+    })
 }

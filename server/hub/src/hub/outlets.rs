@@ -5,8 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::Hub;
-use crate::frame::Frame;
-use crate::room::{Outlets, Room};
+use crate::room::{Outlets, Published, Room};
 use crate::topic::RoomKey;
 use crate::wakers::Wakers;
 
@@ -26,16 +25,10 @@ impl Outlets for Hub {
         self.observers.iter().any(|observer| observer.wants_frames())
     }
 
-    fn published(
-        &self,
-        key: &Arc<RoomKey>,
-        frame: Option<&Frame>,
-        messages: u32,
-        wakers: &mut Wakers,
-    ) -> u32 {
+    fn published(&self, key: &Arc<RoomKey>, published: &Published<'_>, wakers: &mut Wakers) -> u32 {
         let mut unrelayed = 0;
         for observer in &self.observers {
-            let dropped = observer.published(key, frame, messages, wakers);
+            let dropped = observer.published(key, published, wakers);
             if self.relay.as_ref().is_some_and(|relay| Arc::ptr_eq(&relay.observer, observer)) {
                 unrelayed = dropped;
             }

@@ -83,7 +83,7 @@ impl Hub {
         let Some(room) = self.room(key) else { return Delivery::default() };
         let mut bundle = Bundle::default();
         for event in events {
-            room.gather(&event, 0, &mut bundle, None);
+            room.gather(&event, 0, &mut bundle, None, None);
         }
         room.publish(bundle, None, None)
     }

@@ -17,15 +17,24 @@ pub enum MemoryKind {
     Sending,
     /// What rooms show.
     Presence,
+    /// Messages that rooms keep.
+    History,
 }
 
 impl MemoryKind {
     /// The number of kinds.
-    pub const COUNT: usize = 6;
+    pub const COUNT: usize = 7;
 
     /// Every kind, in the order of their discriminants.
-    pub const ALL: [Self; Self::COUNT] =
-        [Self::Connections, Self::Receiving, Self::Sessions, Self::Held, Self::Sending, Self::Presence];
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::Connections,
+        Self::Receiving,
+        Self::Sessions,
+        Self::Held,
+        Self::Sending,
+        Self::Presence,
+        Self::History,
+    ];
 
     /// The kind as a word, for metrics and `/status`.
     pub const fn word(self) -> &'static str {
@@ -36,6 +45,7 @@ impl MemoryKind {
             Self::Held => "held",
             Self::Sending => "sending",
             Self::Presence => "presence",
+            Self::History => "history",
         }
     }
 }

@@ -6,9 +6,10 @@
 
 use std::sync::atomic::Ordering;
 
-use super::{Outlets, Room};
-use crate::bundle::Bundle;
+use super::{Outlets, Published, Room};
+use crate::bundle::{Bundle, KeptMessages};
 use crate::frame::{Dialect, Encode, EncodeByGroup, Frame, FrameCache, Group};
+use crate::history::{Keep, KeptMessage};
 use crate::member::Slot;
 use crate::outbox::Offer;
 use crate::wakers::Wakers;
@@ -51,21 +52,31 @@ impl Delivery {
 
 impl Room {
     /// Encodes `event` for the members, and for the observers behind `outlets`, and adds it to `bundle`.
-    /// `excluded` members are not going to receive it; if no others are left, nothing is encoded for members.
+    /// `excluded` members are not going to receive it; if no others are left, nothing is encoded for members. With `keep`
+    /// the room is going to keep it.
     pub(crate) fn gather(
         &self,
         event: &impl Encode,
         excluded: usize,
         bundle: &mut Bundle,
         outlets: Option<&dyn Outlets>,
+        keep: Option<Keep<'_>>,
     ) {
         let members: usize = self.member_counts.iter().map(|count| count.load(Ordering::Relaxed)).sum();
         let observed = outlets.is_some_and(|outlets| outlets.wants_frames());
         let wanted = |dialect| match dialect {
-            Dialect::RELAY => observed,
+            Dialect::RELAY => observed || keep.is_some(),
             _ => members > excluded && self.has_dialect(dialect),
         };
-        bundle.add(&FrameCache::encode(event, &self.key.topic, wanted));
+        let mut frames = FrameCache::encode(event, &self.key.topic, wanted);
+        if let Some(Keep { history, id, sent_at }) = keep {
+            // Not for the bundle, which would copy it, unless an observer wants it there.
+            let frame = if observed { frames.relay().cloned() } else { frames.take_relay() };
+            if let Some(frame) = frame {
+                bundle.keep(history, KeptMessage { id, sent_at, frame });
+            }
+        }
+        bundle.add(&frames);
     }
 
     /// Offers the gathered messages to all members except the one in slot `except`, and reports them to
@@ -77,7 +88,8 @@ impl Room {
         outlets: Option<&dyn Outlets>,
     ) -> Delivery {
         let messages = bundle.messages();
-        self.send(&bundle.into_frames(), messages, except, outlets)
+        let (frames, kept) = bundle.into_frames();
+        self.send(&frames, messages, kept, except, outlets)
     }
 
     /// Encodes `event` for each delivery group that has members, and for the observers behind `outlets`, and
@@ -86,7 +98,7 @@ impl Room {
         let relay = outlets.wants_frames().then_some((Group::DEFAULT, Dialect::RELAY));
         let receivers = self.receivers();
         let frames = FrameCache::encode_by_group(event, &self.key.topic, receivers.into_iter().chain(relay));
-        self.send(&frames, 1, None, Some(outlets))
+        self.send(&frames, 1, None, None, Some(outlets))
     }
 
     /// The delivery groups that have members, with the members' dialects, sorted.
@@ -97,18 +109,23 @@ impl Room {
         by_default.map(|dialect| (Group::DEFAULT, dialect)).chain(members.groups.present()).collect()
     }
 
-    /// Offers each member its frame, except the member in slot `except`, and reports them to `outlets`.
+    /// Keeps the messages that are to be kept, and offers each member its frame, except the member in slot `except`, and
+    /// reports them to `outlets`.
     fn send(
         &self,
         frames: &FrameCache,
         messages: u32,
+        kept: Option<Box<KeptMessages>>,
         except: Option<usize>,
         outlets: Option<&dyn Outlets>,
     ) -> Delivery {
+        let is_unseen = frames.is_empty() && kept.is_none();
         let report = |wakers: &mut Wakers| {
-            outlets.map_or(0, |outlets| outlets.published(&self.key, frames.relay(), messages, wakers))
+            let kept = kept.and_then(|kept| kept.keep(&self.key));
+            let published = Published { frame: frames.relay(), messages, kept };
+            outlets.map_or(0, |outlets| outlets.published(&self.key, &published, wakers))
         };
-        if frames.is_empty() {
+        if is_unseen {
             let mut wakers = Wakers::collect();
             let unrelayed = report(&mut wakers);
             wakers.wake();

@@ -2,6 +2,7 @@
 
 mod convergence;
 mod groups;
+mod history;
 mod observers;
 mod presence;
 mod relay;

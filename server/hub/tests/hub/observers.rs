@@ -23,7 +23,7 @@ fn texts(observer: &Observer) -> Vec<String> {
     let text = |event| match event {
         RoomEvent::RoomOpened(room) => format!("{} opened", room.topic()),
         RoomEvent::MemberJoined(key) => format!("{} joined", key.topic),
-        RoomEvent::Published { key, frame, messages } => {
+        RoomEvent::Published { key, frame, messages, .. } => {
             format!("{}: {} ({messages})", key.topic, String::from_utf8_lossy(frame.bytes()))
         }
         RoomEvent::PresenceChanged(room) => format!("{} changed", room.topic()),

@@ -41,7 +41,7 @@ pub(crate) fn link(hub: &Hub) -> Vec<String> {
             hub.confirm_joins(&room);
             None
         }
-        RoomEvent::Published { key, frame, messages } => {
+        RoomEvent::Published { key, frame, messages, .. } => {
             let text = String::from_utf8(frame.bytes().to_vec()).expect("frames are text");
             Some(format!("{}: {text} ({messages})", key.topic))
         }

@@ -38,7 +38,7 @@ impl LinkSession<'_, '_> {
     fn publish(&mut self, event: RoomEvent, opening: &mut OpenedRooms, batch: &mut CommandBatch) {
         match event {
             RoomEvent::RoomOpened(room) => self.open(room, opening),
-            RoomEvent::Published { key, frame, messages } => batch.add_frame(key, frame, messages),
+            RoomEvent::Published { key, frame, messages, .. } => batch.add_frame(key, frame, messages),
             RoomEvent::PresenceChanged(room) => {
                 if let Some(command) = self.presence_change(&room) {
                     batch.add(command);
