@@ -93,6 +93,7 @@ impl Server {
         let address = listener.local_addr().context("the listener has no address")?;
         tasks.spawn(notify_of_policies(Arc::clone(&node), stopping.clone()));
         tasks.spawn(announcer::run(Arc::clone(&node), stopping.clone()));
+        tasks.spawn(broadcast::history::run_sweeper(Arc::clone(&node), stopping.clone()));
         tasks.spawn(maintain_metrics(Arc::clone(&node), stopping.clone()));
         tasks.spawn(store_listener::run(Arc::clone(&node), stopping.clone()));
         tasks.spawn(store_maintenance::run(Arc::clone(&node), tables, stopping.clone()));

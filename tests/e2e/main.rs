@@ -15,6 +15,7 @@ mod handshake;
 mod heads;
 mod health;
 mod heartbeat;
+mod history;
 mod hostile;
 mod http_broadcast;
 mod idle;

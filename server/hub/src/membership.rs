@@ -34,6 +34,11 @@ impl Hub {
 }
 
 impl Membership {
+    /// The identity of the room.
+    pub fn key(&self) -> &Arc<RoomKey> {
+        self.room.key()
+    }
+
     /// Adds `event` to the messages that this member is going to publish to `audience`.
     pub fn gather(&self, event: &impl Encode, audience: Audience, bundle: &mut Bundle) {
         let excluded = usize::from(audience == Audience::Others);

@@ -1,7 +1,9 @@
-//! Messages to a room that are not stored: checked against the limits, then fanned out.
+//! Messages to a room: checked against the limits, then fanned out. Some rooms keep them for a while, which is
+//! [`history`].
 //!
 //! A refusal concerns one message: it affects neither the receivers nor other messages of the sender.
 
+pub mod history;
 pub mod http;
 
 use hub::{Audience, Bundle, Delivery, Hub, Membership, RoomKey};
@@ -9,6 +11,7 @@ use wire::phoenix::{DecodeError, UserPayload};
 use wire::supabase::Broadcast;
 use wire::term_size;
 
+use self::history::Identified;
 use crate::telemetry::codes::{Code, Scope};
 use crate::tenants::Tenant;
 
@@ -67,7 +70,13 @@ pub fn gather(
         return Err(BroadcastError::TooMany);
     }
     check_size(tenant, event)?;
-    membership.gather(event, audience, bundle);
+    match identified(tenant, membership.key(), event) {
+        Some(event) => {
+            let keep = event.keep(&tenant.history);
+            membership.gather_kept(&event.broadcast(), audience, bundle, keep);
+        }
+        None => membership.gather(event, audience, bundle),
+    }
     Ok(())
 }
 
@@ -79,7 +88,16 @@ pub fn send(tenant: &Tenant, membership: &Membership, bundle: Bundle, audience: 
 
 /// Sends a message of no member to a room; the limits have been checked.
 fn publish(hub: &Hub, tenant: &Tenant, key: &RoomKey, event: &Broadcast<'_>) {
-    count(tenant, 1, hub.publish(key, event));
+    let delivery = match identified(tenant, key, event) {
+        Some(event) => hub.publish_kept(key, &event.broadcast(), event.keep(&tenant.history)),
+        None => hub.publish(key, event),
+    };
+    count(tenant, 1, delivery);
+}
+
+/// The broadcast with an id, if the room keeps it.
+fn identified<'b>(tenant: &Tenant, room: &RoomKey, event: &Broadcast<'b>) -> Option<Identified<'b>> {
+    if tenant.keeps_history_of(&room.topic) { Identified::of(event) } else { None }
 }
 
 fn check_size(tenant: &Tenant, event: &Broadcast<'_>) -> Result<(), BroadcastError> {

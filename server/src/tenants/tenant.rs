@@ -79,6 +79,11 @@ impl Tenant {
         self.policy.load_full()
     }
 
+    /// Whether the room with this topic keeps its broadcasts. Asked for each of them.
+    pub fn keeps_history_of(&self, topic: &str) -> bool {
+        self.policy.load().history().keeps(topic)
+    }
+
     /// Applies a specification. Returns whether it is another than before.
     pub(super) fn reconfigure(&self, effective: EffectiveSpec, jwks: &JwksSources) -> bool {
         let policy = self.policy();

@@ -158,6 +158,14 @@ fn begin(kind: u8, sender: NodeId, capacity: usize) -> Vec<u8> {
     message
 }
 
+/// Decodes frames in [`Dialect::RELAY`](hub::Dialect::RELAY), which follow each other.
+///
+/// # Errors
+/// When one is malformed.
+pub fn decode_events(frames: &[u8]) -> Result<Events<'_>, Malformed> {
+    Events::read(Fields::new(frames))
+}
+
 /// Decodes a message.
 ///
 /// # Errors
