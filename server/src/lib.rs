@@ -50,7 +50,7 @@
 //!    (tungstenite's write buffer included).
 //! 5. `wire` takes any bytes without panic, without unbounded memory, in linear time.
 //! 6. Only `edge` uses hyper and tungstenite, only `telemetry` exporters, only `settings::load` figment, only `bus::redis`
-//!    Redis, only `store` sqlx and SQL, only `watch` notify, only `auth` jsonwebtoken and reqwest.
+//!    Redis, only `store` and `tenants::database` sqlx and SQL, only `watch` notify, only `auth` jsonwebtoken and reqwest.
 //! 7. One snapshot of the settings per operation.
 //! 8. A default is written once, in `Default`.
 //! 9. No tenant can see, slow down or name what belongs to another tenant.

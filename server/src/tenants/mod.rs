@@ -5,6 +5,8 @@
 //! The [`Registry`] keeps both in step with the sources, and a change of one tenant touches no other.
 
 mod allowance;
+#[cfg(feature = "postgres")]
+pub mod database;
 mod lookups;
 mod naming;
 mod policy;

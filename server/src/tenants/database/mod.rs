@@ -1,0 +1,3 @@
+//! The PostgreSQL of a tenant: what is stored there on behalf of its rooms.
+
+pub mod schema;
