@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -123,6 +123,15 @@ impl Postgres {
     pub fn sql(&self, statements: &str) -> String {
         self.cluster.sql(&self.database, statements)
     }
+
+    /// Runs statements. Returns the notices and warnings that they cause, a line each.
+    ///
+    /// # Panics
+    /// When a statement fails.
+    pub fn notices(&self, statements: &str) -> String {
+        let ran = self.cluster.run_sql(&self.database, statements);
+        String::from_utf8_lossy(&ran.stderr).trim_end().into()
+    }
 }
 
 impl Postgres {
@@ -217,11 +226,15 @@ impl Cluster {
     }
 
     fn sql(&self, database: &str, statements: &str) -> String {
+        String::from_utf8_lossy(&self.run_sql(database, statements).stdout).trim_end().into()
+    }
+
+    fn run_sql(&self, database: &str, statements: &str) -> Output {
         let mut psql = self.psql(database);
         psql.args(["-c", statements]).stdout(Stdio::piped()).stderr(Stdio::piped());
         let ran = psql.output().expect("psql is installed");
         assert!(ran.status.success(), "{statements}: {}", String::from_utf8_lossy(&ran.stderr));
-        String::from_utf8_lossy(&ran.stdout).trim_end().into()
+        ran
     }
 }
 
