@@ -1,8 +1,13 @@
 //! The schema `realtime` in a database of a tenant: how it is made, who may use it, and what its functions do.
 
+mod auth_helpers;
+mod change_functions;
+mod filters;
+mod partitions;
 mod preparing;
 mod privileges;
 mod roles;
+mod sending;
 
 use harness::Postgres;
 use realtime_server::tenants::database::partitions::{Day, make_partitions};
