@@ -106,7 +106,8 @@ async fn only_partitions_of_earlier_days_are_dropped() {
     let dropped = drop_partitions_before(&mut connection, day(2026, 12, 1)).await.unwrap();
     let expected = DroppedPartitions { dropped: vec![day(2026, 11, 29), day(2026, 11, 30)], in_use: vec![] };
     assert_eq!(dropped, expected);
-    let left = "SELECT oid::regclass FROM pg_class WHERE relname LIKE 'messages\\_20%' AND relkind = 'r' ORDER BY relname COLLATE \"C\"";
+    let left = "SELECT oid::regclass FROM pg_class 
+        WHERE relname LIKE 'messages\\_20%' AND relkind = 'r' ORDER BY relname COLLATE \"C\"";
     assert_eq!(
         postgres.sql(left),
         "realtime.messages_2020\nrealtime.messages_2020_01_01\nmessages_2020_03_01\nrealtime.messages_2026_12_01\n\

@@ -156,7 +156,8 @@ async fn roles_are_upstreams_and_none_of_them_can_log_in_or_is_a_superuser() {
         "anon|f|f|f|f|f|\nauthenticated|f|f|f|f|f|\ndashboard_user|f|f|t|f|f|\nservice_role|f|f|f|t|f|\n\
          supabase_admin|f|f|t|f|f|\nsupabase_realtime_admin|f|f|f|f|f|search_path=public, extensions, realtime"
     );
-    let members = "SELECT roleid::regrole FROM pg_auth_members WHERE member = 'supabase_realtime_admin'::regrole ORDER BY roleid::regrole::text";
+    let members = "SELECT roleid::regrole FROM pg_auth_members 
+        WHERE member = 'supabase_realtime_admin'::regrole ORDER BY roleid::regrole::text";
     assert_eq!(postgres.sql(members), "anon\nauthenticated\nservice_role");
     if postgres.sql("SELECT current_setting('server_version_num')::int < 150000") == "t" {
         return;

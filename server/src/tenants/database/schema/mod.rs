@@ -1,8 +1,8 @@
 //! The schema `realtime` in the database of a tenant, which policies and triggers of its application use.
 //!
 //! It has upstream's objects, and records upstream's versions, so that a database may be taken over from upstream and given
-//! back. One that has versions is left alone, no matter which server has made it: only what is missing is reported. Everything is made in one
-//! transaction under a lock, so nodes that start at the same time make it once.
+//! back. One that has versions is left alone, no matter which server has made it: only what is missing is reported. Everything
+//! is made in one transaction under a lock, so nodes that start at the same time make it once.
 
 pub(super) mod error;
 mod inventory;
