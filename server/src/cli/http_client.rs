@@ -6,7 +6,6 @@
 
 mod pinned;
 mod trust;
-mod unverified;
 
 use anyhow::{Context, anyhow, bail};
 use bytes::Bytes;

@@ -9,7 +9,7 @@ use rustls::crypto::CryptoProvider;
 use rustls_platform_verifier::BuilderVerifierExt as _;
 
 use super::pinned::Pinned;
-use super::unverified::AcceptAny;
+use crate::crypto::AcceptAny;
 
 /// Which servers a connection with TLS is made to.
 #[derive(Debug)]
