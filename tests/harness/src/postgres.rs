@@ -197,7 +197,14 @@ impl Cluster {
         let mut command = as_other_user(&self.programs.join("postgres"));
         command.arg("-D").arg(self.folder.path().join("data"));
         command.arg("-k").arg(self.folder.path()).args(["-h", "127.0.0.1", "-p", &self.port.to_string()]);
-        let settings = ["wal_level=logical", "max_connections=200", "shared_buffers=32MB"];
+        // A replication session or two for each test that runs at the same time.
+        let settings = [
+            "wal_level=logical",
+            "max_wal_senders=100",
+            "max_replication_slots=100",
+            "max_connections=200",
+            "shared_buffers=32MB",
+        ];
         for setting in settings.into_iter().chain(self.settings.iter().map(String::as_str)) {
             command.args(["-c", setting]);
         }
