@@ -29,7 +29,7 @@
 //! | [`pem`] | files of certificates and keys |
 //! | [`permit`], [`token_bucket`] | counts what is bounded: in number, such as sockets and users; in time, such as messages |
 //! | [`addresses`] | the same for each client address: WebSockets, calls without a valid token |
-//! | [`crypto`] | chooses the cryptography provider of TLS |
+//! | [`crypto`] | chooses the cryptography provider of TLS; TLS without verification |
 //! | [`watch`] | reports when a file has changed |
 //! | [`version`] | the version and the commit of this build |
 //! | crate `hub` | rooms: members, fan-out, presence, outboxes. No await, no JSON, no sockets |
@@ -50,7 +50,8 @@
 //!    (tungstenite's write buffer included).
 //! 5. `wire` takes any bytes without panic, without unbounded memory, in linear time.
 //! 6. Only `edge` uses hyper and tungstenite, only `telemetry` exporters, only `settings::load` figment, only `bus::redis`
-//!    Redis, only `store` and `tenants::database` sqlx and SQL, only `watch` notify, only `auth` jsonwebtoken and reqwest.
+//!    Redis, only `store` and `tenants::database` sqlx and SQL, only `tenants::database::log` pgwire-replication,
+//!    only `watch` notify, only `auth` jsonwebtoken and reqwest.
 //! 7. One snapshot of the settings per operation.
 //! 8. A default is written once, in `Default`.
 //! 9. No tenant can see, slow down or name what belongs to another tenant.

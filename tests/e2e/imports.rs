@@ -37,7 +37,7 @@ const FOUNDATION: [&str; 14] = [
 const SLICES: &[&str] = LAYERS[5];
 
 /// External crates that one module hides from the rest: the crate, and the path that may name it. TLS has two of them.
-const CONFINED: [(&str, &str); 20] = [
+const CONFINED: [(&str, &str); 23] = [
     ("hyper", "server/src/edge/"),
     ("hyper", "server/src/cli/http_client.rs"),
     ("hyper_util", "server/src/edge/"),
@@ -45,6 +45,9 @@ const CONFINED: [(&str, &str); 20] = [
     ("tokio_rustls", "server/src/edge/"),
     ("tokio_rustls", "server/src/cli/http_client.rs"),
     ("tokio_rustls", "server/src/bus/redis/"),
+    ("tokio_rustls", "server/src/tenants/database/log/"),
+    ("pgwire_replication", "server/src/tenants/database/log/"),
+    ("md5", "server/src/tenants/database/log/"),
     ("proxy_header", "server/src/edge/"),
     ("tungstenite", "server/src/edge/"),
     ("tokio_tungstenite", "server/src/edge/"),

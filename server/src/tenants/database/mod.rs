@@ -1,4 +1,5 @@
 //! The PostgreSQL of a tenant: what is stored there on behalf of its rooms.
 
+pub mod log;
 pub mod partitions;
 pub mod schema;
