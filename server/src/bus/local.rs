@@ -3,16 +3,17 @@
 //! It is a short reference for what the implementation over Redis has to do. A test can close the connections of one node,
 //! or of all.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use hub::{Bounds, NodeId};
 use parking_lot::Mutex;
 
 use super::{
-    Bus, BusConnection, BusError, BusFuture, Channel, Command, Inbox, LargeRooms, LeaseRenewal,
-    OpenedConnection, ReadRooms, ReceivedMessage, RejectedCommand, RoomName, SnapshotChange, StoredSnapshot,
+    Bus, BusConnection, BusError, BusFuture, Channel, Command, EntryPosition, EntryToKeep, Inbox, KeptEntry,
+    LargeRooms, LeaseRenewal, OpenedConnection, ReadRooms, ReceivedMessage, RejectedCommand, RoomName,
+    SnapshotChange, StoredSnapshot,
 };
 
 /// What the nodes of one process share. Clones are the same broker.
@@ -28,6 +29,8 @@ struct Shared {
     /// Whether connecting fails.
     unreachable: bool,
     next: u64,
+    /// What is kept, by room: the entries with their numbers of messages, the oldest first.
+    kept: HashMap<RoomName, VecDeque<(KeptEntry, usize)>>,
     /// By number.
     incarnations: BTreeMap<u64, Incarnation>,
 }
@@ -103,6 +106,19 @@ impl Bus for Broker {
             Ok((connection, inbox))
         })
     }
+
+    fn kept(
+        &self,
+        room: &RoomName,
+        before: Option<EntryPosition>,
+        count: usize,
+    ) -> BusFuture<Vec<KeptEntry>> {
+        let shared = self.shared.lock();
+        let entries = shared.kept.get(room).into_iter().flatten().rev().map(|(entry, _)| entry.clone());
+        let is_earlier = |entry: &KeptEntry| before.is_none_or(|before| entry.position < before);
+        let read = entries.filter(is_earlier).take(count).collect();
+        Box::pin(std::future::ready(if shared.unreachable { Err(BusError::Closed) } else { Ok(read) }))
+    }
 }
 
 /// One node's connection to a [`Broker`].
@@ -145,6 +161,7 @@ impl BusConnection for LocalConnection {
         self.act(|shared, number| {
             for command in commands {
                 match command {
+                    Command::Keep { room, entry } => shared.keep(room, entry),
                     Command::Publish { channel, message } => {
                         shared.publish(ReceivedMessage { channel, message });
                     }
@@ -213,6 +230,25 @@ impl Drop for LocalConnection {
 }
 
 impl Shared {
+    fn keep(&mut self, room: RoomName, entry: EntryToKeep) {
+        let EntryToKeep { message, messages, lost_at, bounds } = entry;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let [kept_at, oldest] = [now, now.saturating_sub(bounds.age)].map(|time| time.as_millis() as u64);
+        self.next += 1;
+        let position = EntryPosition { kept_at, number: self.next };
+        let entries = self.kept.entry(room).or_default();
+        entries.push_back((KeptEntry { position, message, lost_at }, messages as usize));
+        let is_beyond = |entries: &VecDeque<(KeptEntry, usize)>| {
+            let first = entries.front().is_some_and(|(first, _)| first.position.kept_at < oldest);
+            let bytes: usize = entries.iter().map(|(entry, _)| entry.message.len()).sum();
+            let others: usize = entries.iter().skip(1).map(|(_, messages)| messages).sum();
+            first || bytes > bounds.bytes || others >= bounds.messages && entries.len() > 1
+        };
+        while is_beyond(entries) {
+            entries.pop_front();
+        }
+    }
+
     fn own(&mut self, number: u64) -> &mut Incarnation {
         self.incarnations.get_mut(&number).expect("an open connection has an incarnation")
     }

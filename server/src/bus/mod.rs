@@ -12,6 +12,7 @@
 
 mod backoff;
 mod inbox;
+mod kept;
 mod large_rooms;
 mod link;
 mod local;
@@ -24,9 +25,11 @@ use futures_util::future::BoxFuture;
 use hub::NodeId;
 
 pub use inbox::{AffectedRooms, Arrival, Inbox, InboxClosed, InboxOverflow, ReceivedMessage, TenantRooms};
+pub use kept::{EntryPosition, EntryToKeep, KeptEntry};
 pub use large_rooms::{LargeRead, LargeRooms};
 pub use link::{
-    ClusterLink, Connectivity, LinkHost, LinkTask, OperatorCommand, PeersUnreachable, ResyncProgress,
+    ClusterLink, Connectivity, KeptFrames, LinkHost, LinkTask, OperatorCommand, PeersUnreachable,
+    ResyncProgress,
 };
 pub use local::Broker;
 pub use redis::{Redis, RedisConfigError};
@@ -53,6 +56,15 @@ pub enum Command {
         /// The content.
         message: Bytes,
     },
+    /// Appends an entry to those that are kept of a room, and removes the oldest ones beyond the bounds. What is kept has no
+    /// gaps: an entry larger than the bounds allow removes all of them. To be sent before the message itself is published,
+    /// so that a node finds what it was not subscribed for.
+    Keep {
+        /// The room.
+        room: RoomName,
+        /// The entry.
+        entry: EntryToKeep,
+    },
     /// Changes this node's stored snapshot of a room and publishes a message there, atomically: a node that subscribes
     /// first and then reads the snapshot misses nothing.
     Store {
@@ -70,6 +82,7 @@ impl Command {
     pub fn len(&self) -> usize {
         match self {
             Self::Publish { message, .. } => message.len(),
+            Self::Keep { entry, .. } => entry.message.len(),
             Self::Store { change, message, .. } => message.len() + change.len(),
         }
     }
@@ -154,6 +167,14 @@ pub enum BusRejection {
     /// A key of this room is of another type. The bus has deleted it if it may, or does so when the room is stored again.
     #[error("a key that begins with `bus.prefix` is of another type; nothing else may use that prefix")]
     WrongType,
+    /// An entry with so many messages is not kept. Of no consequence for the snapshot.
+    #[error("{reason}")]
+    NotKept {
+        /// The messages of clients in it.
+        messages: u32,
+        /// The reason.
+        reason: String,
+    },
     /// This room alone, such as a permission: other rooms go on, and a later attempt may succeed.
     #[error("{0}")]
     Room(String),
@@ -222,6 +243,12 @@ pub trait Bus: Send + Sync + 'static {
     /// # Errors
     /// After `bus.timeout` at the latest; may be retried.
     fn connect(&self, node: NodeId) -> BusFuture<OpenedConnection>;
+
+    /// Reads what is kept of a room, the newest entry first: at most `count` entries, of those before a position if one is
+    /// given. What takes effect on the connections of all nodes before the call is found. Does not need a connection of the
+    /// node; may be called by any number of tasks at once.
+    fn kept(&self, room: &RoomName, before: Option<EntryPosition>, count: usize)
+    -> BusFuture<Vec<KeptEntry>>;
 }
 
 /// A connection, and the inbox of the messages it receives.

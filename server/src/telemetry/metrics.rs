@@ -116,6 +116,8 @@ metrics! {
         pub unsent: Counter = "realtime_bus_unsent_total",
         /// Messages of members that had been sent to Redis, without a reply yet, when the connection was lost. Other nodes count those that they did not receive in realtime_bus_missed_total.
         pub unconfirmed: Counter = "realtime_bus_unconfirmed_total",
+        /// Messages of members that Redis refused to keep for members that join later (broadcast.history). They were published.
+        pub unkept: Counter = "realtime_bus_unkept_total",
         /// Messages that another node sent to Redis for a room this node is subscribed to, and that this node did not receive, for any reason (lost connection, full buffer). Detected by gaps in sequence numbers, at the next message of that node in the room or, at the latest, when both nodes are connected again. Messages before the first one received from a node in a room are not counted, unless that node began to publish there while this one was disconnected.
         pub missed: Counter = "realtime_bus_missed_total",
         /// Messages of other nodes, of any kind, that were dropped on receipt because the share of their tenant in the queue was full. Messages of members among them are counted in realtime_bus_missed_total as well.

@@ -1,5 +1,6 @@
 //! What every bus must do. Each test runs on all implementations.
 
+mod kept;
 mod leases;
 
 use std::sync::Arc;

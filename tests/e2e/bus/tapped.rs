@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::FutureExt as _;
 use hub::NodeId;
 use realtime_server::bus::{
-    Broker, Bus, BusConnection, BusError, BusFuture, Command, LargeRooms, LeaseRenewal, OpenedConnection,
-    ReadRooms, RejectedCommand, RoomName,
+    Broker, Bus, BusConnection, BusError, BusFuture, Command, EntryPosition, KeptEntry, LargeRooms,
+    LeaseRenewal, OpenedConnection, ReadRooms, RejectedCommand, RoomName,
 };
 
 /// What has just been requested of the bus.
@@ -73,6 +73,15 @@ impl Bus for Tapped {
             bus.run_tap(&BusRequest::Connect)?;
             Ok((Box::new(TappedConnection { connection, bus }) as Box<dyn BusConnection>, inbox))
         })
+    }
+
+    fn kept(
+        &self,
+        room: &RoomName,
+        before: Option<EntryPosition>,
+        count: usize,
+    ) -> BusFuture<Vec<KeptEntry>> {
+        self.broker.kept(room, before, count)
     }
 }
 

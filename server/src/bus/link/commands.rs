@@ -3,14 +3,17 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hub::{Delta, Frame, Hub, NodeId, Position, RoomKey, Snapshot};
+use hub::{Delta, Frame, HistoryBounds, Hub, NodeId, Position, RoomKey, Snapshot};
 use wire::relay::{self, Malformed, SequenceNumber};
 
 use super::room_table::name;
-use crate::bus::{Channel, Command, RoomName, SnapshotChange, StoredSnapshot};
+use crate::bus::{Channel, Command, EntryToKeep, RoomName, SnapshotChange, StoredSnapshot};
 
 /// Frames of one room share a message up to this size; a larger one would delay the messages behind it.
 const MESSAGE_BYTES: usize = 64 * 1024;
+
+/// A room that keeps its messages has room for so many entries at least, unless single messages are larger.
+const ENTRIES_MIN: usize = 16;
 
 /// Changes beyond this size are stored and not published: subscribers read the snapshot. A bus may end the connection of a
 /// subscriber for which too much waits (Redis, by default, at 32 MB).
@@ -31,25 +34,33 @@ pub(super) struct CommandBatch {
 
 #[derive(Debug)]
 enum Part {
-    Frames { key: Arc<RoomKey>, frames: Vec<Frame>, bytes: usize, messages: u64 },
+    Frames { key: Arc<RoomKey>, frames: Vec<Frame>, bytes: usize, messages: u32, kept: Option<HistoryBounds> },
     Command(Command),
 }
 
 impl CommandBatch {
-    /// Adds a frame with this many messages of clients.
-    pub(super) fn add_frame(&mut self, key: Arc<RoomKey>, frame: Frame, messages: u32) {
-        let (more, length) = (u64::from(messages), frame.len());
-        self.messages += more;
+    /// Adds a frame with this many messages of clients, which the bus keeps if there are bounds.
+    pub(super) fn add_frame(
+        &mut self,
+        key: Arc<RoomKey>,
+        frame: Frame,
+        more: u32,
+        bounds: Option<HistoryBounds>,
+    ) {
+        let length = frame.len();
+        self.messages += u64::from(more);
         self.bytes += length;
-        if let Some(Part::Frames { key: current, frames, bytes, messages }) = self.parts.last_mut()
+        if let Some(Part::Frames { key: current, frames, bytes, messages, kept }) = self.parts.last_mut()
             && Arc::ptr_eq(current, &key)
-            && *bytes + length <= MESSAGE_BYTES
+            && *kept == bounds
+            && *bytes + length <= largest_message(bounds)
         {
             *bytes += length;
             *messages += more;
             frames.push(frame);
         } else {
-            self.parts.push(Part::Frames { key, frames: vec![frame], bytes: length, messages: more });
+            let (frames, bytes, messages) = (vec![frame], length, more);
+            self.parts.push(Part::Frames { key, frames, bytes, messages, kept: bounds });
         }
     }
 
@@ -60,25 +71,40 @@ impl CommandBatch {
     }
 
     /// All commands, in order. `number` counts messages for a room and returns the sequence number of the first, if all
-    /// nodes can decode it.
+    /// nodes can decode it. Messages for other nodes were lost at `lost_at`.
     pub(super) fn into_commands(
         self,
         node: NodeId,
+        lost_at: u64,
         mut number: impl FnMut(&RoomName, u64) -> Option<SequenceNumber>,
     ) -> Vec<Command> {
-        let parts = self.parts.into_iter().map(|part| match part {
-            Part::Command(command) => command,
-            Part::Frames { key, frames, messages, .. } => {
-                let room = name(&key);
-                let message = match number(&room, messages) {
-                    Some(number) => relay::numbered_events(node, number, &frames),
-                    None => relay::events(node, &frames),
-                };
-                Command::Publish { channel: Channel::Room(room), message: message.into() }
+        let mut commands = Vec::with_capacity(self.parts.len());
+        for part in self.parts {
+            match part {
+                Part::Command(command) => commands.push(command),
+                Part::Frames { key, frames, messages, kept, .. } => {
+                    let room = name(&key);
+                    let message: Bytes = match number(&room, messages.into()) {
+                        Some(number) => relay::numbered_events(node, number, &frames).into(),
+                        None => relay::events(node, &frames).into(),
+                    };
+                    // Before it is published: see `history.rs`.
+                    commands.extend(kept.map(|bounds| {
+                        let (room, message) = (RoomName::clone(&room), message.clone());
+                        Command::Keep { room, entry: EntryToKeep { message, messages, lost_at, bounds } }
+                    }));
+                    commands.push(Command::Publish { channel: Channel::Room(room), message });
+                }
             }
-        });
-        parts.collect()
+        }
+        commands
     }
+}
+
+/// The size up to which frames of one room share a message. An entry is kept or removed as a whole, so one that is kept is a
+/// small part of what the room may keep.
+fn largest_message(kept: Option<HistoryBounds>) -> usize {
+    kept.map_or(MESSAGE_BYTES, |bounds| MESSAGE_BYTES.min(bounds.bytes / ENTRIES_MIN))
 }
 
 /// Publishes the sequence number of the next message for a room.
@@ -153,4 +179,31 @@ fn position(position: Position) -> Bytes {
 
 fn entries(entries: &[(u64, hub::PresenceEntry)]) -> Vec<(u64, Bytes)> {
     entries.iter().map(|(id, entry)| (*id, relay::entry(*id, entry).into())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use hub::{Privacy, Space};
+
+    use super::*;
+
+    #[test]
+    fn a_message_is_kept_before_it_is_published_and_apart_from_those_that_are_not() {
+        let (space, privacy) = (Space::Phoenix, Privacy::Public);
+        let key = Arc::new(RoomKey { tenant: "t".into(), space, privacy, topic: "a".into() });
+        let bounds = HistoryBounds { messages: 9, bytes: 1 << 20, age: Duration::from_secs(1) };
+        let mut batch = CommandBatch::default();
+        for (text, kept) in [("1", Some(bounds)), ("2", Some(bounds)), ("3", None)] {
+            batch.add_frame(Arc::clone(&key), Frame::new(text.into(), 0), 2, kept);
+        }
+        let commands = batch.into_commands(NodeId::new(1), 7, |_room, _messages| None);
+        let [Command::Keep { entry, .. }, Command::Publish { message, .. }, Command::Publish { .. }] =
+            &*commands
+        else {
+            panic!("{commands:?}");
+        };
+        assert_eq!((&entry.message, entry.messages, entry.lost_at), (message, 4, 7));
+    }
 }

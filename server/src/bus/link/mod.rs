@@ -11,6 +11,7 @@
 mod cluster_message;
 mod commands;
 mod failing_rooms;
+mod history;
 mod log_interval;
 mod peers;
 mod poll_timer;
@@ -21,6 +22,7 @@ mod session;
 mod status;
 mod stored_presence;
 
+use std::fmt;
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -42,6 +44,8 @@ use session::LinkSession;
 use status::LinkStatus;
 
 pub use cluster_message::OperatorCommand;
+pub use history::KeptFrames;
+use history::Losses;
 
 /// Operator commands that may wait to be published; there is one at a time.
 const OPERATOR_COMMANDS_MAX: usize = 64;
@@ -119,12 +123,19 @@ pub struct ResyncProgress {
 #[derive(Debug, Clone)]
 pub struct ClusterLink(Option<Arc<Shared>>);
 
-#[derive(Debug)]
 struct Shared {
+    bus: Arc<dyn Bus>,
+    losses: Arc<Losses>,
     connectivity: Mutex<Connectivity>,
     resync: Mutex<Option<ResyncProgress>>,
     failing_rooms: AtomicUsize,
     operator_commands: mpsc::Sender<OperatorCommand>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Shared").field("connectivity", &self.connectivity).finish_non_exhaustive()
+    }
 }
 
 /// A command was not published: the bus cannot be reached.
@@ -142,14 +153,17 @@ impl ClusterLink {
     pub fn over(bus: Arc<dyn Bus>, settings: settings::Bus) -> (Self, LinkTask) {
         let (sender, operator_commands) = mpsc::channel(OPERATOR_COMMANDS_MAX);
         let connectivity = Mutex::new(Connectivity::Disconnected { since: Instant::now() });
+        let losses = Arc::<Losses>::default();
         let shared = Shared {
+            bus: Arc::clone(&bus),
+            losses: Arc::clone(&losses),
             connectivity,
             resync: Mutex::new(None),
             failing_rooms: AtomicUsize::new(0),
             operator_commands: sender,
         };
         let link = Self(Some(Arc::new(shared)));
-        (link.clone(), LinkTask { link, bus, settings, operator_commands })
+        (link.clone(), LinkTask { link, bus, losses, settings, operator_commands })
     }
 
     /// The present connectivity.
@@ -204,6 +218,7 @@ impl ClusterLink {
 pub struct LinkTask {
     link: ClusterLink,
     bus: Arc<dyn Bus>,
+    losses: Arc<Losses>,
     settings: settings::Bus,
     operator_commands: mpsc::Receiver<OperatorCommand>,
 }
@@ -218,6 +233,7 @@ struct Context {
     settings: settings::Bus,
     /// Rooms with more presence than a batch, which are charged to their tenants.
     large: LargeRooms,
+    losses: Arc<Losses>,
 }
 
 impl Context {
@@ -237,11 +253,11 @@ impl LinkTask {
         metrics: &Metrics,
         stop: CancellationToken,
     ) {
-        let Self { link, bus, settings, mut operator_commands } = self;
+        let Self { link, bus, losses, settings, mut operator_commands } = self;
         let (metrics, reports) = (metrics.bus.clone(), metrics.reports(None));
         let accounts = Arc::clone(&host);
         let large = LargeRooms::new(move |room| accounts.memory(room_table::tenant(room)));
-        let context = Context { node, hub, host, metrics, reports, settings, large };
+        let context = Context { node, hub, host, metrics, reports, settings, large, losses };
         let (mut peers, mut status) = (Peers::default(), LinkStatus::new(&context, &link, bus.name()));
         // The first joins wait for the first connection, or they would miss what is published meanwhile.
         let mut grace = context.settings.subscribe_timeout;

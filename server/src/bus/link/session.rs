@@ -114,6 +114,9 @@ impl<'c, 'l> LinkSession<'c, 'l> {
         };
         // Nodes that have missed these messages count them.
         self.context.metrics.unconfirmed.increment(self.requests.messages);
+        if self.requests.messages > 0 {
+            self.context.losses.note();
+        }
         self.rooms.confirm_all(&self.context.hub);
         ended
     }

@@ -23,7 +23,8 @@ pub(super) struct LinkStatus<'l> {
     name: String,
     outage: Option<Outage>,
     presence_outage: Option<PresenceOutage>,
-    room_errors: RoomErrors,
+    room_errors: RepeatedErrors,
+    keeping_errors: RepeatedErrors,
     was_connected: bool,
     backoff: Backoff,
 }
@@ -48,14 +49,14 @@ struct PresenceOutage {
     repeat: LogInterval,
 }
 
-/// Errors about single rooms: there may be many, and the log has one now and then.
+/// Errors of one kind, such as those about single rooms: there may be many, and the log has one now and then.
 #[derive(Default)]
-struct RoomErrors {
+struct RepeatedErrors {
     unlogged: u64,
     repeat: Option<LogInterval>,
 }
 
-impl RoomErrors {
+impl RepeatedErrors {
     /// Counts an error. Returns how many there were since the last line, if the next is due.
     fn count(&mut self, now: Instant) -> Option<u64> {
         self.unlogged += 1;
@@ -95,7 +96,8 @@ impl<'l> LinkStatus<'l> {
             name,
             outage: Some(Outage::begin()),
             presence_outage: None,
-            room_errors: RoomErrors::default(),
+            room_errors: RepeatedErrors::default(),
+            keeping_errors: RepeatedErrors::default(),
             was_connected: false,
             backoff: Backoff::new(),
         }
@@ -181,6 +183,14 @@ impl<'l> LinkStatus<'l> {
         }
     }
 
+    /// Messages of clients could not be kept for members that join later. They were published.
+    pub(super) fn messages_not_kept(&mut self, messages: u32, reason: &str) {
+        self.context.metrics.unkept.increment(messages.into());
+        if let Some(errors) = self.keeping_errors.count(Instant::now()) {
+            warn!(errors, "{} does not keep messages of rooms (broadcast.history): {reason}", self.name);
+        }
+    }
+
     /// Keys that are not about one room were of another type, and were deleted.
     pub(super) fn wrong_types_deleted(&self, keys: usize) {
         if keys > 0 {
@@ -232,7 +242,7 @@ mod tests {
 
     #[test]
     fn errors_of_rooms_are_logged_together() {
-        let (mut errors, begun) = (RoomErrors::default(), Instant::now());
+        let (mut errors, begun) = (RepeatedErrors::default(), Instant::now());
         let mut count = |seconds| errors.count(begun + Duration::from_secs(seconds));
         assert_eq!(
             [count(0), count(1), count(9), count(10), count(11)],

@@ -8,13 +8,14 @@ use futures_util::FutureExt;
 use redis::{Value, cmd};
 
 use super::connection::{Commands, RedisConnection, accepted};
+use super::history;
 use super::keys::{BASE, POSITION, UPDATED};
 use super::lease::Lease;
 use super::repair::RoomRepair;
 use super::snapshot_reader::SnapshotReader;
 use super::subscriber::{Action, Subscriber};
 use crate::bus::{
-    BATCH_BYTES, BusConnection, BusError, BusFuture, BusRejection, Channel, Command, LargeRooms,
+    BATCH_BYTES, BusConnection, BusError, BusFuture, BusRejection, Channel, Command, EntryToKeep, LargeRooms,
     LeaseRenewal, ReadRooms, RejectedCommand, RoomName, SnapshotChange, StoredSnapshot,
 };
 
@@ -58,6 +59,7 @@ impl BusConnection for RedisBusConnection {
                 }
             };
             match (command, &unregistered) {
+                (Command::Keep { room, entry }, _) => batch.keep(&self.lease, room, &entry),
                 (Command::Publish { channel, message }, _) => batch.publish(&self.lease, channel, &message),
                 (Command::Store { room, change, message }, None) => {
                     batch.store(&self.lease, room, change, &message);
@@ -152,6 +154,8 @@ struct RoomRequest {
 enum Kind {
     /// Publishes a message.
     Message,
+    /// Keeps an entry with so many messages.
+    Entry { messages: u32 },
     /// Replaces or removes the snapshot.
     Replacement,
     /// Updates the snapshot. If that exists, and so has a position, this adds so many fields at most.
@@ -177,6 +181,12 @@ impl Batch {
             // A node that may not publish these cannot be one of the nodes.
             Channel::Nodes => {}
         }
+    }
+
+    fn keep(&mut self, lease: &Lease, room: RoomName, entry: &EntryToKeep) {
+        let begin = self.commands.len();
+        self.commands.push(&mut history::keep(&lease.shared.keys, &room, entry));
+        self.add(room, begin, Kind::Entry { messages: entry.messages });
     }
 
     fn store(&mut self, lease: &Lease, room: RoomName, change: SnapshotChange, message: &[u8]) {
@@ -295,6 +305,10 @@ fn rejections(
                 return Err(BusError::Rejected(BusRejection::Server(reason)));
             }
             (_, Kind::List) => {}
+            (Some(Err(rejection)), Kind::Entry { messages }) => {
+                let rejection = BusRejection::NotKept { messages, reason: rejection.to_string() };
+                rejected.push(RejectedCommand { room, rejection });
+            }
             (Some(Err(rejection)), _) => rejected.push(RejectedCommand { room, rejection }),
             (_, kind) if is_missing(responses, &kind) => {
                 rejected.push(RejectedCommand { room, rejection: BusRejection::Missing });

@@ -4,6 +4,7 @@
 //! next ones when their responses have come. So under load many small requests share one round trip. The connection is
 //! lost when no byte has moved for `bus.timeout`, however much is queued and however large a response is.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,6 +59,12 @@ struct Request {
 pub(super) struct RedisConnection {
     requests: mpsc::Sender<Request>,
     _task: Arc<AbortOnDrop>,
+}
+
+impl fmt::Debug for RedisConnection {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("RedisConnection").finish_non_exhaustive()
+    }
 }
 
 /// Ends a task when it is dropped, which closes the connection of the task.

@@ -8,6 +8,7 @@
 //! | `:lease:<incarnation>` | string that expires when its node does not renew it |
 //! | `:rooms:<incarnation>` | set: the rooms in which the incarnation has a stored snapshot |
 //! | `:shown:<incarnation>:<room>` | hash: the stored snapshot, entries by id, and its position |
+//! | `:history:<room>` | stream: the messages that are kept of the room |
 //! | `:present:<room>` | set: the incarnations that have a stored snapshot of the room |
 //!
 //! An incarnation is one connection of one node to the bus, and is never used again. So one without a lease has expired
@@ -106,6 +107,10 @@ impl Keys {
 
     pub(super) fn snapshot(&self, room: &str, incarnation: Incarnation) -> String {
         format!("{}:shown:{incarnation}:{room}", self.prefix)
+    }
+
+    pub(super) fn history(&self, room: &str) -> String {
+        format!("{}:history:{room}", self.prefix)
     }
 
     pub(super) fn present(&self, room: &str) -> String {

@@ -1,7 +1,8 @@
 //! The bus over Redis or Valkey. The only module that uses the Redis client.
 //!
 //! A node has three connections: one publishes, one receives, one reads stored snapshots. When one of the first two is
-//! lost, the bus connection is given up; the third is opened again without effect on the others.
+//! lost, the bus connection is given up; the third is opened again without effect on the others. A fourth one reads the
+//! history of rooms, if that is asked for.
 //!
 //! RESP3 would allow one connection for everything, but Redis before 7.2 puts a message that a client publishes to itself
 //! in a transaction into the middle of the response to it, and bounds all output to a subscriber, responses included
@@ -14,6 +15,7 @@ mod bus_connection;
 mod config;
 mod connection;
 mod errors;
+mod history;
 mod keys;
 mod lease;
 mod lease_holders;
@@ -38,7 +40,10 @@ use rustls::RootCertStore;
 use secrecy::ExposeSecret;
 use tokio::time::timeout;
 
-use super::{Bus, BusConnection, BusError, BusFuture, Inbox, OpenedConnection, ReceivedMessage};
+use super::{
+    Bus, BusConnection, BusError, BusFuture, EntryPosition, Inbox, KeptEntry, OpenedConnection,
+    ReceivedMessage, RoomName,
+};
 use bus_connection::RedisBusConnection;
 pub use config::RedisConfigError;
 use connection::{AbortOnDrop, RedisConnection};
@@ -68,6 +73,8 @@ struct Shared {
     /// How many incarnations have begun.
     incarnations: AtomicU64,
     lease_holders: LeaseHolders,
+    /// The connection that reads what is kept, once it is needed.
+    history_reader: tokio::sync::Mutex<Option<RedisConnection>>,
 }
 
 impl Redis {
@@ -88,6 +95,7 @@ impl Redis {
             bounds,
             incarnations: AtomicU64::new(0),
             lease_holders: LeaseHolders::default(),
+            history_reader: tokio::sync::Mutex::default(),
         };
         Ok(Some(Self { shared: Arc::new(shared) }))
     }
@@ -135,6 +143,16 @@ impl Bus for Redis {
         // For all steps together: each by itself may take as long.
         let connected = async move { timeout(limit, shared.connect(node)).await };
         Box::pin(connected.map(|connected| connected.unwrap_or(Err(BusError::TimedOut))))
+    }
+
+    fn kept(
+        &self,
+        room: &RoomName,
+        before: Option<EntryPosition>,
+        count: usize,
+    ) -> BusFuture<Vec<KeptEntry>> {
+        let (shared, room) = (Arc::clone(&self.shared), RoomName::clone(room));
+        async move { shared.kept(&room, before, count).await }.boxed()
     }
 }
 
@@ -209,6 +227,7 @@ enum Role {
     Subscribe,
     Publish,
     Read,
+    History,
 }
 
 impl Role {
@@ -218,6 +237,7 @@ impl Role {
             Self::Subscribe => "realtime-server:subscribe",
             Self::Publish => "realtime-server:publish",
             Self::Read => "realtime-server:read",
+            Self::History => "realtime-server:history",
         }
     }
 }

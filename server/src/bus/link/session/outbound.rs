@@ -31,14 +31,17 @@ impl LinkSession<'_, '_> {
         let (messages, now, is_decoded) = (batch.messages, Instant::now(), self.may_number());
         let sent = &mut self.peers.sent;
         let number = |room: &_, messages| Some(sent.count(room, messages, now)).filter(|_| is_decoded);
-        let commands = batch.into_commands(node, number);
+        let lost_at = self.context.losses.last(&hub);
+        let commands = batch.into_commands(node, lost_at, number);
         self.send(commands, messages);
     }
 
     fn publish(&mut self, event: RoomEvent, opening: &mut OpenedRooms, batch: &mut CommandBatch) {
         match event {
             RoomEvent::RoomOpened(room) => self.open(room, opening),
-            RoomEvent::Published { key, frame, messages, .. } => batch.add_frame(key, frame, messages),
+            RoomEvent::Published { key, frame, messages, kept } => {
+                batch.add_frame(key, frame, messages, kept);
+            }
             RoomEvent::PresenceChanged(room) => {
                 if let Some(command) = self.presence_change(&room) {
                     batch.add(command);
@@ -93,7 +96,7 @@ impl LinkSession<'_, '_> {
         let charges = large.filter_map(|command| match command {
             Command::Store { room, .. } => self.context.large.charge_command(room, command.len()),
             // The limits of messages bound these.
-            Command::Publish { .. } => None,
+            Command::Publish { .. } | Command::Keep { .. } => None,
         });
         charges.collect()
     }

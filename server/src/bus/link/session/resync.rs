@@ -159,12 +159,18 @@ impl LinkSession<'_, '_> {
             match rejection {
                 BusRejection::Missing => self.store_evicted(room),
                 BusRejection::Room(_) | BusRejection::WrongType => self.note_failing(room, &rejection),
+                BusRejection::NotKept { messages, reason } => self.note_not_kept(messages, &reason),
                 BusRejection::Server(reason) => {
                     self.status.presence_rejected(&reason);
                     self.resync.add_rejected(room);
                 }
             }
         }
+    }
+
+    fn note_not_kept(&mut self, messages: u32, reason: &str) {
+        self.context.losses.note();
+        self.status.messages_not_kept(messages, reason);
     }
 
     fn store_evicted(&mut self, room: RoomName) {
@@ -290,6 +296,7 @@ impl LinkSession<'_, '_> {
                 // It may have been removed since.
                 _ if !self.stored.contains(&room) => {}
                 BusRejection::Missing => self.store_evicted(room),
+                BusRejection::NotKept { messages, reason } => self.note_not_kept(messages, &reason),
                 BusRejection::Room(_) | BusRejection::WrongType => self.note_failing(room, &rejection),
             }
         }

@@ -294,7 +294,7 @@ impl LinkSession<'_, '_> {
         }
         match rejection {
             BusRejection::Room(_) | BusRejection::WrongType => self.note_failing(name, &rejection),
-            BusRejection::Server(_) | BusRejection::Missing => {
+            BusRejection::Server(_) | BusRejection::Missing | BusRejection::NotKept { .. } => {
                 self.status.presence_rejected(&rejection.to_string());
                 self.reads.has_failed = true;
                 self.reads.postpone(name);
