@@ -44,8 +44,8 @@
 //!
 //! 1. `hub` does not await, does not allocate per member on a publish, and knows no protocol.
 //! 2. A frame is encoded at most once per event, dialect and delivery group, and copied at most once more, into a bundle.
-//! 3. No lock is held across an await. Lock order is shard → room → outbox or observer (the queues of the relay and of
-//!    others); these two are leaves, no callback runs under one.
+//! 3. No lock is held across an await. Lock order is shard → room → outbox, observer (the queues of the relay and of others) or
+//!    history; these are leaves, no callback runs under one.
 //! 4. Every queue is bounded (frames *and* bytes), named in the settings, counted when full; no hidden second queue
 //!    (tungstenite's write buffer included).
 //! 5. `wire` takes any bytes without panic, without unbounded memory, in linear time.

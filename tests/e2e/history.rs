@@ -26,7 +26,7 @@ fn tenant(world: &World) -> Arc<Tenant> {
 }
 
 /// What a room keeps: ids, events and payloads.
-fn kept(world: &World, topic: &str, query: HistoryQuery) -> Vec<(String, String, String)> {
+async fn kept(world: &World, topic: &str, query: HistoryQuery) -> Vec<(String, String, String)> {
     let tenant = tenant(world);
     let key = RoomKey {
         tenant: Arc::clone(&tenant.id),
@@ -34,7 +34,7 @@ fn kept(world: &World, topic: &str, query: HistoryQuery) -> Vec<(String, String,
         privacy: Privacy::Public,
         topic: topic.into(),
     };
-    let read = history::read(&tenant, &key, query);
+    let read = history::read(&world.node(), &tenant, &key, query).await.expect("there is no bus");
     let messages = read.messages.iter().map(|message| {
         let KeptBroadcast { id, event, payload } = KeptBroadcast::of(message).expect("a broadcast");
         (id.to_string(), event.to_owned(), format!("{payload:?}"))
@@ -73,7 +73,7 @@ async fn broadcasts_of_sockets_and_http_are_kept_with_the_id_that_members_receiv
         .header("content-type", "application/octet-stream");
     assert_eq!(world.send(single.body([1, 2]).bearer(&world.token(Token::Valid))).await.status, 202);
 
-    let messages = kept(&world, "chat:1", ALL);
+    let messages = kept(&world, "chat:1", ALL).await;
     let [(id_1, event_1, payload_1), (id_2, event_2, _), (_, event_3, payload_3)] = &messages[..] else {
         panic!("{messages:?}");
     };
@@ -83,7 +83,7 @@ async fn broadcasts_of_sockets_and_http_are_kept_with_the_id_that_members_receiv
         (r#"Json("{\"n\":1}")"#, "single", "Binary([1, 2])")
     );
     let after = u128::from_str_radix(&id_2.replace('-', ""), 16).expect("an id");
-    assert_eq!(kept(&world, "chat:1", HistoryQuery { after: Some(after), ..ALL }), messages[2..]);
+    assert_eq!(kept(&world, "chat:1", HistoryQuery { after: Some(after), ..ALL }).await, messages[2..]);
     world.stop().await;
 }
 
@@ -97,7 +97,7 @@ async fn other_rooms_keep_nothing_and_have_no_ids() {
     send(&mut ann, "realtime:news", "socket").await;
     let received = bob.next_json().await;
     assert_eq!(received[4], json!({"type": "broadcast", "event": "socket", "payload": {"n": 1}}));
-    assert_eq!((kept(&world, "news", ALL), tenant(&world).history.counts().messages), (vec![], 0));
+    assert_eq!((kept(&world, "news", ALL).await, tenant(&world).history.counts().messages), (vec![], 0));
     world.stop().await;
 }
 

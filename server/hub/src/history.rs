@@ -122,16 +122,17 @@ impl History {
         query.select(kept.into_iter().flatten())
     }
 
-    /// Drops messages that are too old, and those for which there is no memory any more. To be called every second or so.
-    pub fn sweep(&self) {
-        while self.sweep_some() {}
+    /// Drops messages that are older than the bounds allow, or than `age_max`, and those for which there is no memory any
+    /// more. To be called every second or so.
+    pub fn sweep(&self, age_max: Duration) {
+        while self.sweep_some(age_max) {}
     }
 
     /// Returns whether there may be more to drop. The lock is released in between: publishing waits for it.
-    fn sweep_some(&self) -> bool {
+    fn sweep_some(&self, age_max: Duration) -> bool {
         let mut state = self.state.lock();
         let State { bounds: Some(bounds), logs: Some(logs) } = &mut *state else { return false };
-        logs.sweep(oldest_kept(bounds.age))
+        logs.sweep(oldest_kept(bounds.age.min(age_max)))
     }
 
     /// What is kept, and what was dropped.

@@ -23,11 +23,12 @@ pub struct History {
     #[schemars(range(min = 1, max = 100_000), extend("x-reload" = "live"))]
     pub max_messages: NonZeroU32,
 
-    /// Bytes kept of one room: events and payloads. A broadcast with more is not kept, nor is anything before it, because
-    /// what is kept has no gaps. On a node without a bus, what all rooms of a tenant keep is taken from
-    /// `server.memory_budget` too, and is the first to be dropped when the tenant needs memory.
+    /// Bytes kept of one room, as nodes encode broadcasts for each other. One with more is not kept, nor is anything before
+    /// it, because what is kept has no gaps; with a bus, the broadcasts that a client sends at once, up to 64 KiB, are one in
+    /// this sense. On a node without a bus, what all rooms of a tenant keep is taken from `server.memory_budget` too, and is
+    /// the first to be dropped when the tenant needs memory.
     #[serde(with = "units::size")]
-    #[schemars(with = "marks::SizeText", extend("x-reload" = "live", "x-min" = "1 KiB", "x-max" = "1 GiB"))]
+    #[schemars(with = "marks::SizeText", extend("x-reload" = "live", "x-min" = "128 KiB", "x-max" = "1 GiB"))]
     pub max_bytes: ByteSize,
 
     /// How long a broadcast is kept, whether or not the room has members.

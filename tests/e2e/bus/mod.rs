@@ -5,6 +5,7 @@ mod conformance;
 mod damaged;
 mod evicted;
 mod forged;
+mod history;
 mod keep_alive;
 mod loss;
 mod outages;

@@ -176,10 +176,9 @@ fn messages_are_read_since_a_time_and_dropped_at_their_age() {
     publish(&history, "b", 61);
     publish(&history, "a", 10);
     assert_eq!(ids(&history, "a"), [5], "also if it was not dropped yet");
-    history.sweep();
+    history.sweep(Duration::MAX);
     assert_eq!(history.counts().messages, 1);
-    history.set_bounds(Some(HistoryBounds { age: Duration::from_secs(5), ..BOUNDS }));
-    history.sweep();
+    history.sweep(Duration::from_secs(5));
     assert_eq!((history.counts().messages, memory.used(MemoryKind::History)), (0, 0));
 }
 
@@ -201,7 +200,7 @@ fn the_oldest_messages_of_all_rooms_give_way_when_memory_is_used_up() {
 
     let used = memory.used(MemoryKind::History);
     let needed = memory.try_charge(MemoryKind::Receiving, used).expect("as much is free");
-    history.sweep();
+    history.sweep(Duration::MAX);
     let left = memory.used(MemoryKind::History);
     assert!(left < used, "{left} of {used}");
     assert!(memory.has_room_for(left - 4_096), "as much as is kept is free again");
