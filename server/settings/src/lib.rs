@@ -17,6 +17,8 @@ mod broadcast;
 mod bus;
 mod changes;
 mod check;
+mod database;
+mod database_address;
 pub mod file_access;
 mod history;
 mod limits;
@@ -49,6 +51,8 @@ pub use broadcast::Broadcast;
 pub use bus::Bus;
 pub use bytesize::ByteSize;
 pub use changes::{RunningSettings, Update};
+pub use database::{Database, TenantDatabase};
+pub use database_address::DatabaseAddress;
 pub use history::History;
 pub use limits::Limits;
 pub use load::{EffectiveKey, Loaded, Sources, environment};
@@ -95,6 +99,8 @@ pub struct Settings {
     pub store: Store,
     /// A tenant that is created in the store at the start.
     pub seed: Seed,
+    /// How the databases of tenants are used.
+    pub database: Database,
     /// The region of this node, and which nodes serve a tenant's region.
     pub regions: Regions,
     /// Tokens of operators, for status, metrics and administration.

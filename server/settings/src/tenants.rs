@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Auth, History, Limits, Settings};
+use crate::{Auth, History, Limits, Settings, TenantDatabase};
 
 /// A tenant has rooms, keys and limits of its own, and can neither see nor slow down those of another tenant.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -17,6 +17,9 @@ pub struct Tenant {
 
     /// Its limits; the same keys as in `[limits]`. What is not set here is inherited from there.
     pub limits: Limits,
+
+    /// Its PostgreSQL, for private rooms, broadcasts from the database, and replay.
+    pub database: TenantDatabase,
 
     /// Which of its broadcasts are kept; the same keys as in `[broadcast.history]`. If any is set here, none is inherited
     /// from there.

@@ -1,7 +1,7 @@
 //! Several nodes (docs/protocol/operations.md#cluster).
 
 use super::conversion::Conversion;
-use super::variable::{PlannedFeature, Variable, converted, verbatim};
+use super::variable::{Variable, converted, verbatim};
 
 const BY_REDIS: &str = "nodes communicate through Redis: set REDIS_URL";
 const TLS: &str = "nodes communicate through Redis: use rediss:// in REDIS_URL to encrypt";
@@ -15,7 +15,10 @@ pub(super) const ROWS: &[Variable] = &[
     Variable::sets(&["REGION"], &[verbatim("regions.name")]),
     Variable::sets(&["REGION_MAPPING"], &[converted("regions.mapping", Conversion::Json)]),
     Variable::sets(&["CLUSTER"], &[verbatim("regions.cluster")]),
-    Variable::planned(&["REBALANCE_CHECK_INTERVAL_IN_MS"], PlannedFeature::Databases),
+    Variable::ignored(
+        &["REBALANCE_CHECK_INTERVAL_IN_MS"],
+        "every node has connections to the databases of its own clients",
+    ),
     Variable::ignored(&["NODE_BALANCE_UPTIME_THRESHOLD_IN_MS"], "nodes are not chosen by their load"),
     Variable::sets(&["RPC_TIMEOUT"], &[converted("bus.timeout", Conversion::Milliseconds)]),
     Variable::ignored(&["BROADCAST_POOL_SIZE"], SHARDS),

@@ -15,12 +15,21 @@ const CONSOLE: &str =
     "log lines go to standard error; set telemetry.log_format to json and collect them there";
 
 pub(super) const ROWS: &[Variable] = &[
-    janitor(&["RUN_JANITOR"]),
-    janitor(&["JANITOR_SCHEDULE_TIMER_IN_MS"]),
-    janitor(&["JANITOR_SCHEDULE_RANDOMIZE"]),
-    janitor(&["JANITOR_RUN_AFTER_IN_MS"]),
-    janitor(&["JANITOR_MAX_CHILDREN", "JANITOR_CLEANUP_MAX_CHILDREN"]),
-    janitor(&["JANITOR_CHUNK_SIZE"]),
+    Variable::sets(&["RUN_JANITOR"], &[verbatim("database.delete_old")]),
+    Variable::sets(
+        &["JANITOR_SCHEDULE_TIMER_IN_MS"],
+        &[converted("database.partition_interval", Conversion::Milliseconds)],
+    ),
+    Variable::sets(&["JANITOR_SCHEDULE_RANDOMIZE"], &[verbatim("database.randomize_interval")]),
+    Variable::sets(
+        &["JANITOR_RUN_AFTER_IN_MS"],
+        &[converted("database.delete_delay", Conversion::Milliseconds)],
+    ),
+    Variable::ignored(
+        &["JANITOR_MAX_CHILDREN", "JANITOR_CLEANUP_MAX_CHILDREN"],
+        "each database has a schedule of its own",
+    ),
+    Variable::ignored(&["JANITOR_CHUNK_SIZE"], "each database has a schedule of its own"),
     Variable::ignored(
         &["JANITOR_CHILDREN_TIMEOUT", "JANITOR_CLEANUP_CHILDREN_TIMEOUT"],
         "it was never a timeout",

@@ -1,7 +1,7 @@
 //! Tenants, their keys and limits (docs/protocol/operations.md#tenants-and-keys).
 
 use super::conversion::Conversion;
-use super::variable::{PlannedFeature, SEED, Variable, converted, seeds, verbatim};
+use super::variable::{SEED, Variable, converted, seeds, verbatim};
 
 const SUPERVISORS: &str = "there are no supervisors to partition";
 
@@ -30,7 +30,7 @@ pub(super) const ROWS: &[Variable] = &[
         &[verbatim("limits.max_client_presence_events_per_window")],
     ),
     Variable::sets(&["CLIENT_PRESENCE_WINDOW_MS"], &[verbatim("limits.client_presence_window_ms")]),
-    Variable::planned(&["SLOT_NAME_SUFFIX"], PlannedFeature::Databases),
+    Variable::sets(&["SLOT_NAME_SUFFIX"], &[verbatim("database.slot_suffix")]),
     Variable::ignored(&["CONNECT_PARTITION_SLOTS"], SUPERVISORS),
     Variable::ignored(&["MIGRATION_PARTITION_SLOTS"], SUPERVISORS),
 ];

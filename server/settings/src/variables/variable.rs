@@ -40,7 +40,6 @@ pub(crate) struct TargetKey {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PlannedFeature {
     Dashboard,
-    Databases,
     Janitor,
     MetricsPusher,
     OpenTelemetry,
@@ -52,7 +51,6 @@ impl PlannedFeature {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Dashboard => "the dashboard is",
-            Self::Databases => "databases are",
             Self::Janitor => "the janitor is",
             Self::MetricsPusher => "the metrics pusher is",
             Self::OpenTelemetry => "OpenTelemetry is",

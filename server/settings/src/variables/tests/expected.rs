@@ -75,17 +75,17 @@ TENANT_MAX_BYTES_PER_SECOND A ignored
 TENANT_CACHE_EXPIRATION_IN_MS S sets
 CLIENT_PRESENCE_MAX_CALLS S sets
 CLIENT_PRESENCE_WINDOW_MS S sets
-SLOT_NAME_SUFFIX S planned
+SLOT_NAME_SUFFIX S sets
 CONNECT_PARTITION_SLOTS A ignored
 MIGRATION_PARTITION_SLOTS A ignored
 
-RUN_JANITOR S planned
-JANITOR_SCHEDULE_TIMER_IN_MS S planned
-JANITOR_SCHEDULE_RANDOMIZE S planned
-JANITOR_RUN_AFTER_IN_MS S planned
-JANITOR_MAX_CHILDREN M planned
-JANITOR_CLEANUP_MAX_CHILDREN + planned: what upstream's own documentation calls it
-JANITOR_CHUNK_SIZE M planned
+RUN_JANITOR S sets
+JANITOR_SCHEDULE_TIMER_IN_MS S sets
+JANITOR_SCHEDULE_RANDOMIZE S sets
+JANITOR_RUN_AFTER_IN_MS S sets
+JANITOR_MAX_CHILDREN M ignored: each database has a schedule of its own
+JANITOR_CLEANUP_MAX_CHILDREN + ignored: what upstream's own documentation calls it
+JANITOR_CHUNK_SIZE M ignored: each database has a schedule of its own
 JANITOR_CHILDREN_TIMEOUT A ignored
 JANITOR_CLEANUP_CHILDREN_TIMEOUT + ignored: what upstream's own documentation calls it
 METRICS_CLEANER_SCHEDULE_TIMER_IN_MS S planned
@@ -111,7 +111,7 @@ DNS_NODES M unsupported: nodes find each other through Redis, and an operator wh
 REGION S sets
 REGION_MAPPING S sets
 CLUSTER S sets
-REBALANCE_CHECK_INTERVAL_IN_MS M planned
+REBALANCE_CHECK_INTERVAL_IN_MS M ignored: every node has connections to the databases of its own clients
 NODE_BALANCE_UPTIME_THRESHOLD_IN_MS A ignored
 RPC_TIMEOUT M sets
 BROADCAST_POOL_SIZE A ignored
