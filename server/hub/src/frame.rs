@@ -53,8 +53,12 @@ impl Group {
     /// The group of members for whom no event is encoded differently.
     pub const DEFAULT: Self = Self(0);
 
-    /// The group with this number.
+    /// The group with this number, which is less than 2³¹.
+    ///
+    /// # Panics
+    /// If it is greater.
     pub const fn new(number: u32) -> Self {
+        assert!(number < 1 << 31, "a member's group has 31 bits");
         Self(number)
     }
 

@@ -48,7 +48,7 @@ pub use fair_queue::{FairQueue, MESSAGE_BYTES, Quantum};
 pub use frame::{Dialect, Encode, EncodeByGroup, Frame, FrameCache, Group};
 pub use history::{History, HistoryBounds, HistoryCounts, HistoryQuery, HistoryRead, Keep, KeptMessage};
 pub use hub::{Hub, HubBuilder, Population};
-pub use member::Member;
+pub use member::{Member, Receives};
 pub use membership::Membership;
 pub use memory::{MemoryBudget, MemoryCharge, MemoryKind, MemoryWait, TenantMemory, UNCHARGED_BYTES};
 pub use observer::{Interests, Observer};

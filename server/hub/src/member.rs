@@ -15,6 +15,18 @@ pub struct Member {
     pub dialect: Dialect,
     /// Selects its frames of events that are encoded by group.
     pub group: Group,
+    /// What it receives.
+    pub receives: Receives,
+}
+
+/// What a member receives of what is published in its room. Presence it receives once it has requested the state.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Receives {
+    /// Everything.
+    #[default]
+    Everything,
+    /// No broadcasts.
+    NoBroadcasts,
 }
 
 /// A member inside a room. Kept small: a fan-out iterates over thousands of these.
@@ -27,7 +39,7 @@ pub(crate) struct Slot {
     pub(crate) tracked: Option<Box<TrackedEntry>>,
     /// Broadcasts dropped because its outbox was full, until the session takes the number.
     pub(crate) missed: u32,
-    pub(crate) group: Group,
+    pub(crate) reception: Reception,
     pub(crate) dialect: Dialect,
     /// It has received no presence state yet, or has missed a diff since. Diffs are not sent to it until it
     /// receives the state, or the first part of it.
@@ -36,6 +48,33 @@ pub(crate) struct Slot {
     pub(crate) awaits_state: bool,
     /// It is among the members whose entry is to be announced, whether or not it tracks one now.
     pub(crate) awaits_announcement: bool,
+}
+
+/// The group of a member and what it receives, in one word.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reception(u32);
+
+impl Reception {
+    /// Set for members that receive no broadcasts.
+    const NO_BROADCASTS: u32 = 1 << 31;
+
+    fn new(group: Group, receives: Receives) -> Self {
+        let mark = if receives == Receives::NoBroadcasts { Self::NO_BROADCASTS } else { 0 };
+        Self(group.get() | mark)
+    }
+
+    pub(crate) fn group(self) -> Group {
+        Group::new(self.0 & !Self::NO_BROADCASTS)
+    }
+
+    pub(crate) fn has_broadcasts(self) -> bool {
+        self.0 & Self::NO_BROADCASTS == 0
+    }
+
+    /// From now on the member receives `receives`.
+    pub(crate) fn set(&mut self, receives: Receives) {
+        *self = Self::new(self.group(), receives);
+    }
 }
 
 const _: () = assert!(size_of::<Slot>() <= 32, "two slots in a cache line");
@@ -47,7 +86,7 @@ impl Slot {
             id,
             tracked: None,
             missed: 0,
-            group: member.group,
+            reception: Reception::new(member.group, member.receives),
             dialect: member.dialect,
             stale: true,
             awaits_state: false,

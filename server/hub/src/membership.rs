@@ -9,7 +9,7 @@ use crate::bundle::Bundle;
 use crate::frame::{Encode, Frame};
 use crate::history::Keep;
 use crate::hub::Hub;
-use crate::member::Member;
+use crate::member::{Member, Receives};
 use crate::presence::EntryRefusal;
 use crate::presence_entry::PresenceEntry;
 use crate::room::{Audience, Delivery, Missed, Room};
@@ -89,6 +89,11 @@ impl Membership {
     /// Requests the presence state. `tag` is returned in the [`StateRequest`](crate::StateRequest).
     pub fn request_state(&self, tag: &str) {
         self.room.request_state(self.slot, tag, &*self.hub);
+    }
+
+    /// Changes what this member receives from now on.
+    pub fn set_receives(&self, receives: Receives) {
+        self.room.set_receives(self.slot, receives);
     }
 
     /// What this member has missed since the last call.

@@ -20,7 +20,7 @@ use crate::frame::{Dialect, Frame};
 use crate::group_counts::GroupCounts;
 use crate::history::HistoryBounds;
 use crate::marks::Marks;
-use crate::member::{Member, Slot};
+use crate::member::{Member, Receives, Slot};
 use crate::party::Party;
 use crate::pending_joins::PendingJoins;
 use crate::presence::RoomPresence;
@@ -226,7 +226,7 @@ impl Room {
         self.change_presence(outlets, |members, wakers| {
             let mut slot = members.slots.remove(number);
             self.member_counts[slot.dialect.index()].fetch_sub(1, Ordering::Relaxed);
-            members.groups.remove(slot.group, slot.dialect);
+            members.groups.remove(slot.reception.group(), slot.dialect);
             if let Some(pending) = &mut members.pending_joins {
                 pending.remove(number);
             }
@@ -243,6 +243,12 @@ impl Room {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.members.lock().slots.is_empty()
+    }
+
+    /// Changes what the member receives from now on.
+    pub(crate) fn set_receives(&self, number: usize, receives: Receives) {
+        let mut members = self.members.lock();
+        members.slots.get_mut(number).expect("a membership's slot outlives it").reception.set(receives);
     }
 
     /// What the member has missed: the broadcasts dropped since the last call, and whether it lacks the

@@ -23,7 +23,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use harness::{Client, Redis, Request, TokenIssuer, World, eventually};
-use hub::{Bounds, Dialect, Frame, Group, Hub, Member, Membership, Outbox, Privacy, RoomKey, Space};
+use hub::{
+    Bounds, Dialect, Frame, Group, Hub, Member, Membership, Outbox, Privacy, Receives, RoomKey, Space,
+};
 use serde_json::{Value, json};
 use settings::Settings;
 
@@ -103,7 +105,8 @@ fn join_locally(hub: &Arc<Hub>, topic: &str) -> Membership {
 fn join_room(hub: &Arc<Hub>, key: RoomKey) -> Membership {
     let outbox =
         Arc::new(Outbox::new(Bounds { frames: 100, bytes: 1 << 20 }, hub::TenantMemory::unlimited()));
-    let member = Member { outbox, dialect: Dialect::new(0), group: Group::DEFAULT };
+    let member =
+        Member { outbox, dialect: Dialect::new(0), group: Group::DEFAULT, receives: Receives::Everything };
     hub.join(key, member, &Frame::new("joined".into(), 0))
 }
 

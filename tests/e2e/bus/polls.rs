@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use harness::{Request, World, eventually};
 use hub::{
-    Bounds, Burst, Dialect, Frame, Group, Member, Membership, MemoryKind, Outbox, PresenceEntry, TenantMemory,
+    Bounds, Burst, Dialect, Frame, Group, Member, Membership, MemoryKind, Outbox, PresenceEntry, Receives,
+    TenantMemory,
 };
 use realtime_server::bus::{self, Broker, Command};
 use serde_json::json;
@@ -124,7 +125,12 @@ async fn the_rooms_that_are_subscribed_to_at_once_are_bounded() {
 /// A member of a room on this node, and its outbox.
 fn joined(world: &World, topic: &str) -> (Membership, Arc<Outbox>) {
     let outbox = Arc::new(Outbox::new(Bounds { frames: 100, bytes: 1 << 20 }, TenantMemory::unlimited()));
-    let member = Member { outbox: Arc::clone(&outbox), dialect: Dialect::new(0), group: Group::DEFAULT };
+    let member = Member {
+        outbox: Arc::clone(&outbox),
+        dialect: Dialect::new(0),
+        group: Group::DEFAULT,
+        receives: Receives::Everything,
+    };
     let key = hub::RoomKey {
         tenant: "default".into(),
         space: hub::Space::Phoenix,

@@ -9,7 +9,9 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode, Uri};
-use hub::{Audience, Bundle, Dialect, Frame, Group, Member, Membership, Outbox, Privacy, RoomKey, Space};
+use hub::{
+    Audience, Bundle, Dialect, Frame, Group, Member, Membership, Outbox, Privacy, Receives, RoomKey, Space,
+};
 use realtime_server::close_reason::CloseReason;
 use realtime_server::routes::{Answer, Description, Operation};
 use realtime_server::sessions::{ClientContext, HandshakeError, MessageHead, Protocol, Services, Session};
@@ -89,7 +91,7 @@ impl LinesSession {
             topic: topic.into(),
         };
         let (outbox, dialect) = (Arc::clone(&self.client.outbox), self.client.dialect);
-        let member = Member { outbox, dialect, group: Group::DEFAULT };
+        let member = Member { outbox, dialect, group: Group::DEFAULT, receives: Receives::Everything };
         let reply = line(&format!("joined {topic}"));
         self.membership = Some(self.services.node.hub.join(key, member, &reply));
     }

@@ -246,8 +246,24 @@ impl World {
     /// # Errors
     /// When the handshake is refused.
     pub async fn connect_to(&self, dialect: Dialect, target: &str) -> Result<Client> {
-        let request =
+        self.connect_with_headers(dialect, target, &[]).await
+    }
+
+    /// As [`connect_to`](Self::connect_to), with more headers.
+    ///
+    /// # Errors
+    /// When the handshake is refused.
+    pub async fn connect_with_headers(
+        &self,
+        dialect: Dialect,
+        target: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Client> {
+        let mut request =
             format!("ws://{}{target}", self.address()).into_client_request().context("not a URL")?;
+        for (name, value) in headers {
+            request.headers_mut().insert(*name, value.parse().context("not a header")?);
+        }
         let stream = self.endpoint.open().await?;
         let handshake =
             timeout(WAIT_MAX, client_async(request, stream)).await.context("no answer to the handshake")?;

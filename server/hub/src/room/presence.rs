@@ -126,7 +126,7 @@ impl Room {
         self.fan_out(
             |_| 0,
             |_, slot| {
-                let frame = diff.get(slot.dialect, slot.group).filter(|_| !slot.stale)?;
+                let frame = diff.get(slot.dialect, slot.reception.group()).filter(|_| !slot.stale)?;
                 Some((frame, |slot: &mut Slot| slot.stale = true))
             },
         )

@@ -89,7 +89,8 @@ impl Room {
     ) -> Delivery {
         let messages = bundle.messages();
         let (frames, kept) = bundle.into_frames();
-        self.send(&frames, messages, kept, except, outlets)
+        let receives = |number: usize, slot: &Slot| Some(number) != except && slot.reception.has_broadcasts();
+        self.send(&frames, messages, kept, receives, outlets)
     }
 
     /// Encodes `event` for each delivery group that has members, and for the observers behind `outlets`, and
@@ -98,7 +99,7 @@ impl Room {
         let relay = outlets.wants_frames().then_some((Group::DEFAULT, Dialect::RELAY));
         let receivers = self.receivers();
         let frames = FrameCache::encode_by_group(event, &self.key.topic, receivers.into_iter().chain(relay));
-        self.send(&frames, 1, None, None, Some(outlets))
+        self.send(&frames, 1, None, |_, _| true, Some(outlets))
     }
 
     /// The delivery groups that have members, with the members' dialects, sorted.
@@ -109,14 +110,14 @@ impl Room {
         by_default.map(|dialect| (Group::DEFAULT, dialect)).chain(members.groups.present()).collect()
     }
 
-    /// Keeps the messages that are to be kept, and offers each member its frame, except the member in slot `except`, and
-    /// reports them to `outlets`.
+    /// Keeps the messages that are to be kept, offers each member that `receives` them its frame, and reports them to
+    /// `outlets`.
     fn send(
         &self,
         frames: &FrameCache,
         messages: u32,
         kept: Option<Box<KeptMessages>>,
-        except: Option<usize>,
+        receives: impl Fn(usize, &Slot) -> bool,
         outlets: Option<&dyn Outlets>,
     ) -> Delivery {
         let is_unseen = frames.is_empty() && kept.is_none();
@@ -134,7 +135,8 @@ impl Room {
         self.fan_out(report, |number, slot| {
             // Without a frame, the first member of this dialect and group joined after the messages were
             // encoded, or the messages cannot be expressed for it.
-            let frame = frames.get(slot.dialect, slot.group).filter(|_| Some(number) != except)?;
+            let frame = frames.get(slot.dialect, slot.reception.group());
+            let frame = frame.filter(|_| receives(number, slot))?;
             Some((frame, |slot: &mut Slot| slot.missed = slot.missed.saturating_add(messages)))
         })
     }

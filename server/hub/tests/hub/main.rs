@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use hub::{
     Audience, Bounds, Bundle, Burst, Delivery, Dialect, Encode, Frame, Group, Hub, HubBuilder, Member,
-    Membership, NextAction, Outbox, Privacy, RoomKey, Space,
+    Membership, NextAction, Outbox, Privacy, Receives, RoomKey, Space,
 };
 
 pub(crate) const PLAIN: Dialect = Dialect::new(0);
@@ -83,7 +83,12 @@ impl Reader {
     }
 
     pub(crate) fn member(&self) -> Member {
-        Member { outbox: Arc::clone(&self.outbox), dialect: self.dialect, group: Group::DEFAULT }
+        Member {
+            outbox: Arc::clone(&self.outbox),
+            dialect: self.dialect,
+            group: Group::DEFAULT,
+            receives: Receives::Everything,
+        }
     }
 
     /// Reads everything queued. Also returns whether the connection has caught up after missing something.

@@ -42,6 +42,19 @@ fn members_of_a_dialect_that_cannot_express_an_event_receive_nothing() {
 }
 
 #[test]
+fn a_member_that_receives_no_broadcasts_receives_what_is_published_by_group() {
+    let (hub, ann, deaf) = (hub(), Reader::new(PLAIN, 8), Reader::new(PLAIN, 8));
+    let member = hub.join(key("a"), ann.member(), &frame("ok"));
+    let without = hub::Member { receives: hub::Receives::NoBroadcasts, ..deaf.member() };
+    let without = hub.join(key("a"), without, &frame("ok"));
+    assert_eq!(publish(&member, &Text::new("hi"), Audience::Others), Delivery::default());
+    assert_eq!(hub.publish(&key("a"), &Text::new("hi")).delivered, 1);
+    without.set_receives(hub::Receives::Everything);
+    assert_eq!(publish(&member, &Text::new("allowed"), Audience::Others).delivered, 1);
+    assert_eq!(deaf.texts(), ["ok", "allowed"]);
+}
+
+#[test]
 fn tenants_and_privacies_with_one_topic_are_different_rooms() {
     let (hub, ann, bob, eve) = (hub(), Reader::new(PLAIN, 8), Reader::new(PLAIN, 8), Reader::new(PLAIN, 8));
     let member = hub.join(key("a"), ann.member(), &frame("ok"));
