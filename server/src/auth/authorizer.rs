@@ -1,4 +1,4 @@
-//! Who may join which room.
+//! Who may do what in which room.
 //!
 //! A decision is either immediate or needs work that has to wait, such as a query of the tenant's database. Callers
 //! handle the first at once and run the second as a task of their own; nothing here waits.
@@ -12,18 +12,66 @@ use hub::{Privacy, RoomKey};
 use super::Claims;
 use crate::telemetry::codes::Code;
 
-/// Decides who may join which room.
+/// Decides who may do what in which room.
 pub trait Authorizer: Send + Sync {
-    /// Whether a client with these `claims`, which have been verified, may join `room`.
-    fn authorize_join(&self, room: &RoomKey, claims: &Arc<Claims>) -> Decision;
+    /// What a client may do in a room.
+    fn authorize(&self, question: Question<'_>) -> Decision;
+}
+
+/// What a client may do in a room.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// The room.
+    pub room: &'a RoomKey,
+    /// The claims of the client's token, which have been verified.
+    pub claims: &'a Arc<Claims>,
+    /// Headers of its request, as a JSON object, for policies that read them.
+    pub headers: &'a Arc<str>,
+    /// How old the answer may be.
+    pub freshness: Freshness,
+}
+
+/// How old an answer may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Freshness {
+    /// As old as another client's who has asked the same a moment ago.
+    Recent,
+    /// It is found out now: policies may have changed.
+    New,
 }
 
 /// Whether something is allowed.
 pub enum Decision {
     /// Known at once.
-    Immediate(Result<(), AuthorizationError>),
+    Immediate(Authorized),
     /// Known once the future has completed. Dropping the future cancels the work.
-    Pending(Pin<Box<dyn Future<Output = Result<(), AuthorizationError>> + Send>>),
+    Pending(Pin<Box<dyn Future<Output = Authorized> + Send>>),
+}
+
+/// What was found out.
+pub type Authorized = Result<Rights, AuthorizationError>;
+
+/// What a client may do in a room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rights {
+    /// It receives broadcasts.
+    pub read_broadcasts: bool,
+    /// Its broadcasts are sent.
+    pub send_broadcasts: bool,
+    /// It receives who is present.
+    pub read_presence: bool,
+    /// It may be present.
+    pub track_presence: bool,
+}
+
+impl Rights {
+    /// All of them, which every client has in a public room.
+    pub const ALL: Self =
+        Self { read_broadcasts: true, send_broadcasts: true, read_presence: true, track_presence: true };
+
+    /// None of them.
+    pub const NONE: Self =
+        Self { read_broadcasts: false, send_broadcasts: false, read_presence: false, track_presence: false };
 }
 
 /// Why something is not allowed, or why that cannot be found out.
@@ -40,17 +88,21 @@ impl AuthorizationError {
     pub const fn of(code: Code) -> Self {
         Self { code, text: Cow::Borrowed(code.text()) }
     }
+
+    /// That of work that has panicked or taken too long: to the client the policies cannot be read.
+    pub const fn undecided() -> Self {
+        Self::of(Code::UnableToConnectToProject)
+    }
 }
 
-/// Public rooms are open to every valid token; the policies of private rooms are in the tenant's database, and no
-/// tenant has one yet.
+/// Public rooms are open to every valid token; private rooms need a database that decides about them.
 #[derive(Debug)]
 pub struct PublicRooms;
 
 impl Authorizer for PublicRooms {
-    fn authorize_join(&self, room: &RoomKey, _: &Arc<Claims>) -> Decision {
-        Decision::Immediate(match room.privacy {
-            Privacy::Public => Ok(()),
+    fn authorize(&self, question: Question<'_>) -> Decision {
+        Decision::Immediate(match question.room.privacy {
+            Privacy::Public => Ok(Rights::ALL),
             Privacy::Private => Err(AuthorizationError::of(Code::UnableToConnectToProject)),
         })
     }

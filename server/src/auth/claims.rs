@@ -19,6 +19,8 @@ pub struct Claims {
     pub sub: Option<Box<str>>,
     /// When it expires, in seconds since 1970; `i64::MAX` for everything later.
     pub expires_at: i64,
+    /// All claims as a JSON object, for the policies of a database. `None` where no database asks for them.
+    pub payload: Option<Box<str>>,
     /// Recognises the same token when a client sends it again.
     pub fingerprint: Fingerprint,
     /// The key that signed it. Once that is removed, the token is no longer accepted.
@@ -36,7 +38,8 @@ impl Claims {
         let role = text("role").ok_or(TokenError::MissingClaims)?;
         let expires_at = claim("exp").and_then(rules::rounded).ok_or(TokenError::MissingClaims)?;
         let fingerprint = Fingerprint::of_cleaned(token.text());
-        Ok(Self { role, sub: text("sub"), expires_at, fingerprint, key })
+        let payload = serde_json::to_string(&token.claims).ok().map(Box::from);
+        Ok(Self { role, sub: text("sub"), expires_at, payload, fingerprint, key })
     }
 }
 

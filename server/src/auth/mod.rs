@@ -7,6 +7,7 @@ mod authorizer;
 mod claims;
 mod credentials;
 mod error;
+mod headers;
 pub mod jwks;
 mod key_set;
 mod keys;
@@ -18,10 +19,13 @@ mod unverified;
 mod verifier;
 mod warnings;
 
-pub use authorizer::{AuthorizationError, Authorizer, Decision, PublicRooms};
+pub use authorizer::{
+    AuthorizationError, Authorized, Authorizer, Decision, Freshness, PublicRooms, Question, Rights,
+};
 pub use claims::{Claims, Fingerprint};
 pub use credentials::{Credentials, subprotocols};
 pub use error::TokenError;
+pub use headers::headers_as_json;
 pub use key_set::check_jwks;
 pub use keys::KeyId;
 pub use operator::{Denied, Operator, Operators, bearer};

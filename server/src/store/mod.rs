@@ -28,6 +28,8 @@ pub use self::encryption::{
 pub use self::memory::MemoryStore;
 pub use self::migration::{Migration, MigrationStatus};
 #[cfg(feature = "postgres")]
+pub(crate) use self::postgres::connect_options;
+#[cfg(feature = "postgres")]
 pub use self::postgres::{PostgresStore, PostgresTables};
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::SqliteStore;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use secrecy::ExposeSecret;
-use settings::StoreTls;
+use settings::{DatabaseAddress, StoreTls};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use sqlx::{ConnectOptions as _, Executor as _, PgPool, Postgres, Transaction};
 
@@ -57,7 +57,8 @@ impl PostgresStore {
                 Box::pin(async move { connection.execute(&*query).await.map(drop) })
             });
         }
-        let pool = pool.connect_lazy_with(options(settings)?);
+        let options = connect_options(&settings.address())?.application_name(APPLICATION_NAME);
+        let pool = pool.connect_lazy_with(options);
         Ok(Self { pool, after_connect_query, timeout: settings.timeout })
     }
 
@@ -71,43 +72,47 @@ impl PostgresStore {
     }
 }
 
-fn options(settings: &settings::Store) -> Result<PgConnectOptions, StoreError> {
-    let mut options = match (&settings.url, &settings.host) {
+/// How a database is connected to. The application name is left to the caller.
+///
+/// # Errors
+/// When the URL is none of PostgreSQL.
+pub(crate) fn connect_options(address: &DatabaseAddress) -> Result<PgConnectOptions, StoreError> {
+    let mut options = match (&address.url, &address.host) {
         (Some(url), _) => url.expose_secret().parse()?,
         (None, host) => PgConnectOptions::new_without_pgpass()
             .host(host.as_deref().unwrap_or("127.0.0.1"))
-            .port(settings.port)
-            .username(&settings.user)
-            .database(&settings.database),
+            .port(address.port)
+            .username(&address.user)
+            .database(&address.database),
     };
-    if let (None, Some(password)) = (&settings.url, &settings.password) {
+    if let (None, Some(password)) = (&address.url, &address.password) {
         options = options.password(password.expose_secret());
     }
-    let mode = match settings.tls_mode {
-        StoreTls::Auto if settings.tls_ca_file.is_some() && !says_sslmode(settings) => {
+    let mode = match address.tls_mode {
+        StoreTls::Auto if address.tls_ca_file.is_some() && !says_sslmode(address) => {
             Some(PgSslMode::VerifyFull)
         }
         StoreTls::Auto => None,
         StoreTls::Off => Some(PgSslMode::Disable),
         // As libpq does: with CA certificates the certificate is verified.
-        StoreTls::Require if settings.tls_ca_file.is_some() => Some(PgSslMode::VerifyFull),
+        StoreTls::Require if address.tls_ca_file.is_some() => Some(PgSslMode::VerifyFull),
         StoreTls::Require => Some(PgSslMode::Require),
         StoreTls::Verify => Some(PgSslMode::VerifyFull),
     };
     if let Some(mode) = mode {
         options = options.ssl_mode(mode);
     }
-    if let Some(file) = &settings.tls_ca_file {
+    if let Some(file) = &address.tls_ca_file {
         options = options.ssl_root_cert(file);
     }
     // Statements that wait for a lock are no news, and their lines would have fields of unrelated requests.
-    Ok(options.application_name(APPLICATION_NAME).disable_statement_logging())
+    Ok(options.disable_statement_logging())
 }
 
 /// Whether the URL says how TLS is used.
-fn says_sslmode(settings: &settings::Store) -> bool {
+fn says_sslmode(address: &DatabaseAddress) -> bool {
     let names = ["sslmode=", "ssl-mode="];
-    let url = settings.url.as_ref().map_or("", |url| url.expose_secret());
+    let url = address.url.as_ref().map_or("", |url| url.expose_secret());
     url.split_once('?').is_some_and(|(_, query)| {
         query.split('&').any(|pair| names.iter().any(|name| pair.starts_with(name)))
     })

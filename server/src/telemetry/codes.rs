@@ -156,9 +156,28 @@ codes! {
     PrivateOnly: ClientError, [Join, Channel, Http], "This project only allows private channels";
     /// The server is about to stop.
     RealtimeRestarting: ClientError, [Join], "Realtime is restarting, please standby";
-    /// A private channel, a private message or changes of a tenant without a database. No tenant has one yet, so the
-    /// code reports what a client asked for, not that a database is unreachable.
-    UnableToConnectToProject: ClientError, [Join, Http], "Realtime was unable to connect to the project database";
+    /// A private channel or message, replay or changes, while the database of the tenant cannot be reached, or of a tenant
+    /// without one.
+    UnableToConnectToProject: ClientError, [Join, Channel, Http, Log], "Realtime was unable to connect to the project database";
+    /// The database of a tenant cannot be connected to. Logged when that begins and repeatedly until it ends.
+    UnableToConnectToTenantDatabase: Error, [Log], "<why>";
+    /// The database of a tenant accepts too few connections beside those that there are.
+    DatabaseLackOfConnections: Error, [Join, Http, Log], "Database can't accept more connections, Realtime won't connect";
+    /// All connections to the database of a tenant (`database.max_connections`) are in use, and none was free within
+    /// `database.acquire_timeout`.
+    IncreaseConnectionPool: ClientError, [Join, Http, Log], "Please increase your connection pool size", limit "database.max_connections";
+    /// The policies of a private channel do not allow what a client does.
+    Unauthorized: ClientError, [Join, Channel, Http], "You do not have permissions to read from this Channel topic: <topic>";
+    /// A policy of a private channel fails, or the role of the token does not exist; it counts as a denial.
+    RlsPolicyError: ClientError, [Log, Http], "<what the database says>";
+    /// The database has cancelled the question for a client's rights, because it took longer than `database.query_timeout`.
+    QueryCanceled: ClientError, [Join, Channel, Http, Log], "Query was cancelled, please try again";
+    /// The table `realtime.messages` has no partition for today.
+    MissingPartition: Error, [Join, Http, Log], "Realtime was unable to find the expected messages partition";
+    /// The schema `realtime` cannot be made in the database of a tenant.
+    MigrationsFailedToRun: Error, [Log], "<why>";
+    /// The partitions of `realtime.messages` cannot be made or deleted.
+    PartitionCreationFailed: Error, [Log], "<why>";
     /// A join asks for earlier messages, which its channel does not replay.
     UnableToReplayMessages: ClientError, [Join], "Replay is not allowed for public channels";
 
@@ -248,7 +267,15 @@ mod tests {
     fn only_these_codes_are_errors_for_an_operator() {
         let errors = Code::ALL.iter().filter(|code| code.severity() == Severity::Error);
         let names: Vec<_> = errors.map(|code| code.name()).collect();
+        let of_databases = [
+            "TenantLookupFailed",
+            "UnableToConnectToTenantDatabase",
+            "DatabaseLackOfConnections",
+            "MissingPartition",
+            "MigrationsFailedToRun",
+            "PartitionCreationFailed",
+        ];
         let of_services = ["BusAway", "BusPresenceRefused", "RealtimeNodeDisconnected", "JwksUnavailable"];
-        assert_eq!(names, [&["TenantLookupFailed"][..], &of_services].concat());
+        assert_eq!(names, [&of_databases[..], &of_services].concat());
     }
 }

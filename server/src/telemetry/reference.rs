@@ -99,8 +99,29 @@ fn action(code: Code) -> &'static str {
         | Code::MalformedWebSocketMessage => "Nothing; the request or message of the client is wrong.",
         Code::PrivateOnly => "Nothing, or turn off `private_only` of the tenant.",
         Code::RealtimeRestarting | Code::ChannelShutdown => "Nothing; clients join again.",
-        Code::UnableToConnectToProject | Code::UnableToReplayMessages => {
-            "Nothing; the client asks for what needs the database of a tenant, which this server does not support yet."
+        Code::UnableToConnectToProject => {
+            "See `UnableToConnectToTenantDatabase` of the tenant. Without that, the tenant has no database: name it in `[tenants.<id>.database]`."
+        }
+        Code::UnableToReplayMessages => "Nothing; the client asks for what its channel does not replay.",
+        Code::UnableToConnectToTenantDatabase => {
+            "Restore the connection to the database (`[tenants.<id>.database]`): the reason says what is missing. Clients in public channels notice nothing."
+        }
+        Code::DatabaseLackOfConnections => {
+            "Raise `max_connections` of the database, or lower `database.max_connections`."
+        }
+        Code::IncreaseConnectionPool => {
+            "Raise `database.max_connections`, or see which policies are slow (`pg_stat_activity`, application `realtime_connect`)."
+        }
+        Code::Unauthorized => "Nothing; the policies of the tenant do not allow it.",
+        Code::RlsPolicyError => {
+            "Mend the policy on `realtime.messages`, or the `role` of the token: the reason has the database's error."
+        }
+        Code::QueryCanceled => "Make the policies faster, or raise `database.query_timeout`.",
+        Code::MissingPartition | Code::PartitionCreationFailed => {
+            "See why the partitions cannot be made: the reason says what the role of the server may not do."
+        }
+        Code::MigrationsFailedToRun => {
+            "Give the role of the server what the reason names, or make the schema by `realtime-server migrate --tenant` with another role."
         }
         Code::ServerConnectionLimitReached => {
             "Raise it with the memory and the open files of the process, or add nodes."

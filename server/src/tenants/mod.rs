@@ -7,6 +7,8 @@
 mod allowance;
 #[cfg(feature = "postgres")]
 pub mod database;
+#[cfg(not(feature = "postgres"))]
+mod databases_absent;
 mod lookups;
 mod naming;
 mod policy;
@@ -22,11 +24,15 @@ mod stored;
 mod tenant;
 
 pub use allowance::Allowance;
+#[cfg(feature = "postgres")]
+pub use database::{Databases, database_authorizer};
+#[cfg(not(feature = "postgres"))]
+pub use databases_absent::{NoDatabases as Databases, database_authorizer};
 pub use policy::{Policy, TenantStatus};
 pub use registry::{Registry, UnknownHost};
 pub use rekey::{ENCRYPTED_SETTINGS, Rekey, RekeyMode, RekeyReport};
 pub use sockets::{SocketRegistration, Sockets};
 pub use source::{Expectation, SourceId, SourceUnavailable, TenantSource};
-pub use spec::{TenantOrigin, TenantSpec};
+pub use spec::{DatabaseSpec, TenantOrigin, TenantSpec};
 pub use stored::{Refreshed, StoredTenants, TenantChanges, WriteError, Written};
 pub use tenant::Tenant;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use hub::Disconnect;
 use settings::History;
 
-use super::spec::{EffectiveSpec, TenantOrigin};
+use super::spec::{DatabaseSpec, EffectiveSpec, TenantOrigin};
 use crate::auth::Verifier;
 use crate::auth::jwks::JwksSources;
 use crate::close_reason::CloseReason;
@@ -90,6 +90,11 @@ impl Policy {
     /// Region of its database, if it is known.
     pub fn region(&self) -> Option<&str> {
         self.spec.spec.settings.region.as_deref()
+    }
+
+    /// Its PostgreSQL, if it has one.
+    pub fn database(&self) -> Option<&Arc<DatabaseSpec>> {
+        self.spec.database.as_ref()
     }
 
     /// With which close code and reason a connection accepted under generation `accepted` is closed, if it is.

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use serde_json::Value;
-use settings::{History, Settings};
+use settings::{DatabaseAddress, History, Settings};
 
 /// A tenant as one source specifies it.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +35,15 @@ impl TenantOrigin {
     }
 }
 
+/// The PostgreSQL of a tenant.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DatabaseSpec {
+    /// Where it is.
+    pub address: DatabaseAddress,
+    /// How it is used.
+    pub usage: settings::Database,
+}
+
 /// What the settings of the node decide where a specification leaves it open.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct NodeDefaults {
@@ -46,6 +55,10 @@ pub(super) struct NodeDefaults {
     claim_validators: BTreeMap<String, Value>,
     /// `broadcast.history`: a tenant of the store has none of its own.
     history: Arc<History>,
+    /// `[database]`.
+    database: settings::Database,
+    /// The database of the store, and the tenant that has it if it names no other.
+    shared_database: Option<(String, DatabaseAddress)>,
 }
 
 impl NodeDefaults {
@@ -55,7 +68,23 @@ impl NodeDefaults {
             presence_enabled: settings.presence.enabled,
             claim_validators: settings.auth.claim_validators.clone(),
             history: Arc::new(settings.broadcast.history.clone()),
+            database: settings.database.clone(),
+            shared_database: settings
+                .shared_database()
+                .map(|address| (settings.server.default_tenant.clone(), address)),
         }
+    }
+
+    /// The database of a tenant, if it has one.
+    fn database(&self, spec: &TenantSpec) -> Option<Arc<DatabaseSpec>> {
+        let settings = &spec.settings;
+        let shared = self
+            .shared_database
+            .as_ref()
+            .filter(|(default, _)| settings.database.from_store && default.eq_ignore_ascii_case(&spec.id));
+        let shared = || shared.map(|(_, address)| address.clone());
+        let address = settings.database_address().or_else(shared)?;
+        Some(Arc::new(DatabaseSpec { address, usage: self.database.with(&settings.database) }))
     }
 }
 
@@ -67,6 +96,7 @@ pub(super) struct EffectiveSpec {
     pub(super) max_connections: NonZeroUsize,
     pub(super) presence_enabled: bool,
     pub(super) history: Arc<History>,
+    pub(super) database: Option<Arc<DatabaseSpec>>,
 }
 
 impl EffectiveSpec {
@@ -80,6 +110,7 @@ impl EffectiveSpec {
         if origin == TenantOrigin::Store && !defaults.claim_validators.is_empty() {
             Arc::make_mut(&mut spec).settings.auth.claim_validators = defaults.claim_validators.clone();
         }
-        Self { spec, origin, max_connections: defaults.max_connections, presence_enabled, history }
+        let database = defaults.database(&spec);
+        Self { spec, origin, max_connections: defaults.max_connections, presence_enabled, history, database }
     }
 }

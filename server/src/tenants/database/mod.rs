@@ -1,5 +1,26 @@
-//! The PostgreSQL of a tenant: what is stored there on behalf of its rooms.
+//! The PostgreSQL databases of tenants: policies of private rooms, broadcasts from the database, replay
+//! (docs/protocol/postgres.md#the-database-of-a-tenant).
+//!
+//! A [`TenantDatabase`] is there from the first join of a client of its tenant until the last one has been gone for
+//! `database.idle_timeout`, and is replaced when its settings change. Its task connects, makes what has to be in the
+//! database, and says whether it can be used; nothing that a client asks for connects by itself.
 
+mod connection;
+mod database_task;
+mod databases;
+mod exhaustion;
+mod failure;
 pub mod log;
 pub mod partitions;
+mod policies;
+mod preparation;
+mod question;
 pub mod schema;
+mod shared_answers;
+mod state;
+
+pub use self::connection::TenantDatabase;
+pub use self::databases::Databases;
+pub use self::failure::DatabaseFailure;
+pub use self::policies::database_authorizer;
+pub use self::state::DatabaseState;

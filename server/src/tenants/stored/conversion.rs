@@ -2,10 +2,18 @@
 
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 
+use std::time::Duration;
+
+use percent_encoding::NON_ALPHANUMERIC;
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+use settings::StoreTls;
 
 use crate::store::{EncryptionError, EncryptionKeys, StoredTenant};
 use crate::tenants::TenantSpec;
+
+/// The type of the extension that names the database of a tenant.
+const DATABASE_EXTENSION: &str = "postgres_cdc_rls";
 
 /// What a stored tenant specifies. Limits below one, which upstream stores and which refuse everything there, are one.
 pub(super) fn spec(tenant: &StoredTenant, keys: &EncryptionKeys) -> Result<TenantSpec, EncryptionError> {
@@ -20,12 +28,58 @@ pub(super) fn spec(tenant: &StoredTenant, keys: &EncryptionKeys) -> Result<Tenan
         tenant.jwt_secret.as_deref().map(|secret| decrypted(secret, keys)).transpose()?;
     settings.auth.jwt_jwks = tenant.jwt_jwks.as_ref().map(|keys| keys.to_string().into());
     settings.limits = limits(tenant);
+    let extension = tenant.extensions.iter().find(|extension| extension.kind == DATABASE_EXTENSION);
+    if let Some(extension) = extension {
+        settings.database = database(&extension.settings, keys)?;
+    }
     Ok(TenantSpec { id: tenant.external_id.clone(), settings })
 }
 
 fn decrypted(secret: &str, keys: &EncryptionKeys) -> Result<SecretString, EncryptionError> {
     let secret = keys.decrypt(secret)?;
     if secret.expose_secret().is_empty() { Err(EncryptionError::Empty) } else { Ok(secret) }
+}
+
+/// The database that an extension names. Settings that are not valid count as absent, as upstream's defaults have it.
+fn database(settings: &Value, keys: &EncryptionKeys) -> Result<settings::TenantDatabase, EncryptionError> {
+    let secret = |name: &str| match settings[name].as_str() {
+        Some(encrypted) => keys.decrypt(encrypted).map(Some),
+        None => Ok(None),
+    };
+    let (Some(host), Some(port), Some(name), Some(user), Some(password)) = (
+        secret("db_host")?,
+        secret("db_port")?,
+        secret("db_name")?,
+        secret("db_user")?,
+        secret("db_password")?,
+    ) else {
+        return Ok(settings::TenantDatabase::default());
+    };
+    let text = |name: &str| settings[name].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+    let number = |name: &str| settings[name].as_u64().and_then(|number| u32::try_from(number).ok());
+    // Upstream uses TLS unless it is told otherwise, and verifies nothing.
+    let uses_tls = settings["ssl_enforced"].as_bool().unwrap_or(true);
+    Ok(settings::TenantDatabase {
+        url: Some(url(&[
+            ("host", &host),
+            ("port", &port),
+            ("dbname", &name),
+            ("user", &user),
+            ("password", &password),
+        ])),
+        tls_mode: if uses_tls { StoreTls::Require } else { StoreTls::Off },
+        max_connections: number("db_pool").and_then(NonZeroU32::new),
+        acquire_timeout: number("db_queue_target").map(|wait| Duration::from_millis(wait.into())),
+        publication: text("publication"),
+        ..settings::TenantDatabase::default()
+    })
+}
+
+/// A URL of these parts, whatever they contain.
+fn url(parts: &[(&str, &SecretString)]) -> SecretString {
+    let encode = |text: &str| percent_encoding::utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+    let pairs = parts.iter().map(|(name, value)| format!("{name}={}", encode(value.expose_secret())));
+    format!("postgres:///?{}", pairs.collect::<Vec<_>>().join("&")).into()
 }
 
 fn limits(tenant: &StoredTenant) -> settings::Limits {
@@ -85,7 +139,12 @@ mod tests {
         stored.suspend = Some(true);
         stored.max_joins_per_second = 0;
         stored.client_presence_window_ms = Some(-1);
-        let settings = json!({"region": "eu-west-1"});
+        let encrypted = |text: &str| keys.encrypt(&text.into()).unwrap();
+        let settings = json!({
+            "region": "eu-west-1", "db_host": encrypted("db.example"), "db_port": encrypted("6543"),
+            "db_name": encrypted("a/b"), "db_user": encrypted("us@er"), "db_password": encrypted("p:/?&=# ü"),
+            "ssl_enforced": false, "db_pool": 3, "publication": "theirs",
+        });
         let extension = StoredExtension {
             kind: "postgres_cdc_rls".into(),
             settings,
@@ -104,6 +163,13 @@ mod tests {
             settings::Limits::default().client_presence_window_ms
         );
         assert_eq!(settings.region.as_deref(), Some("eu-west-1"));
+        let database = settings.database;
+        assert_eq!((database.tls_mode, database.publication.as_deref()), (StoreTls::Off, Some("theirs")));
+        assert_eq!(database.max_connections, NonZeroU32::new(3));
+        assert_eq!(
+            database.url.unwrap().expose_secret(),
+            "postgres:///?host=db%2Eexample&port=6543&dbname=a%2Fb&user=us%40er&password=p%3A%2F%3F%26%3D%23%20%C3%BC"
+        );
         let empty = StoredTenant { jwt_secret: Some(keys.encrypt(&"".into()).unwrap()), ..stored.clone() };
         assert_eq!(spec(&empty, &keys), Err(EncryptionError::Empty));
         let other = EncryptionKeys::new(None, None, WrittenForm::Current).unwrap();

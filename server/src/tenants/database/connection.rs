@@ -1,0 +1,232 @@
+//! The connections to the database of one tenant, and its state.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{Executor as _, PgConnection, Postgres};
+use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::exhaustion::Exhaustion;
+use super::shared_answers::SharedAnswers;
+use super::{DatabaseFailure, DatabaseState};
+use crate::store::connect_options;
+use crate::telemetry::codes::{Code, Scope};
+use crate::telemetry::reports::Reports;
+use crate::tenants::{DatabaseSpec, Tenant};
+
+/// The name of pooled connections in `pg_stat_activity`, as upstream has it.
+const POOL_NAME: &str = "realtime_connect";
+
+/// How long a connection is kept that nothing is asked on.
+const IDLE_CONNECTION: Duration = Duration::from_secs(60);
+
+/// The PostgreSQL database of a tenant.
+pub struct TenantDatabase {
+    /// The tenant.
+    pub tenant: Arc<Tenant>,
+    /// Where it is, and how it is used.
+    pub spec: Arc<DatabaseSpec>,
+    pool: PgPool,
+    state: watch::Sender<DatabaseState>,
+    exhaustion: Exhaustion,
+    /// What its policies have said a moment ago.
+    pub(super) answers: SharedAnswers,
+    started: Instant,
+    /// Milliseconds from the start to the last use.
+    used: AtomicU64,
+    /// Someone has found that it cannot be reached.
+    pub(super) failed: Notify,
+    /// Cancelled when it is replaced or no longer used.
+    pub(super) stop: CancellationToken,
+}
+
+impl TenantDatabase {
+    /// A database that nothing is connected to yet. What is asked of it runs as tasks counted by `tasks`.
+    ///
+    /// # Errors
+    /// If its URL is none of PostgreSQL.
+    pub(super) fn new(
+        tenant: Arc<Tenant>,
+        spec: Arc<DatabaseSpec>,
+        (tasks, stop): (TaskTracker, CancellationToken),
+    ) -> Result<Self, DatabaseFailure> {
+        let usage = &spec.usage;
+        let options = options(&spec)?.application_name(POOL_NAME);
+        let query_timeout = usage.query_timeout;
+        let pool = PgPoolOptions::new()
+            .max_connections(usage.max_connections.get())
+            .acquire_timeout(usage.acquire_timeout)
+            .idle_timeout(IDLE_CONNECTION)
+            .test_before_acquire(false)
+            .after_connect(move |connection, _| Box::pin(prepare_session(connection, query_timeout)))
+            .connect_lazy_with(options);
+        Ok(Self {
+            tenant,
+            spec,
+            pool,
+            state: watch::Sender::default(),
+            exhaustion: Exhaustion::default(),
+            answers: SharedAnswers::new(tasks),
+            started: Instant::now(),
+            used: AtomicU64::new(0),
+            failed: Notify::new(),
+            stop,
+        })
+    }
+
+    /// Whether it can be used.
+    pub fn state(&self) -> DatabaseState {
+        self.state.borrow().clone()
+    }
+
+    /// Notes whether it can be used. Returns what was known before.
+    pub(super) fn set_state(&self, state: DatabaseState) -> DatabaseState {
+        self.state.send_replace(state)
+    }
+
+    /// Reports about the tenant.
+    pub(super) fn reports(&self) -> &Reports {
+        &self.tenant.reports
+    }
+
+    /// Whether it is still the database of the tenant.
+    pub(super) fn is_current(&self) -> bool {
+        self.tenant.policy().database() == Some(&self.spec)
+    }
+
+    /// Notes that a client uses it.
+    pub(super) fn note_use(&self) {
+        let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.used.store(now, Ordering::Relaxed);
+    }
+
+    /// How long no client has used it.
+    pub(super) fn unused_for(&self) -> Duration {
+        self.started.elapsed().saturating_sub(Duration::from_millis(self.used.load(Ordering::Relaxed)))
+    }
+
+    /// A connection for a question. Waits until it is known whether the database can be used, and for a free connection.
+    ///
+    /// # Errors
+    /// When the database cannot be used, or no connection becomes free in time.
+    pub async fn acquire(&self) -> Result<PoolConnection<Postgres>, DatabaseFailure> {
+        self.until_known().await?;
+        let (max, now) = (self.spec.usage.max_connections, Instant::now());
+        let exhausted = || DatabaseFailure::new(Code::IncreaseConnectionPool, "all connections are in use");
+        if self.exhaustion.is_reached(max, now) {
+            return Err(exhausted());
+        }
+        match self.pool.acquire().await {
+            Ok(connection) => {
+                self.exhaustion.clear();
+                Ok(connection)
+            }
+            Err(sqlx::Error::PoolTimedOut) if self.pool.size() >= max.get() => {
+                self.exhaustion.count(max, Instant::now());
+                Err(exhausted())
+            }
+            Err(error) => Err(self.note_failure(error.into())),
+        }
+    }
+
+    async fn until_known(&self) -> Result<(), DatabaseFailure> {
+        let mut state = self.state.subscribe();
+        let known = state.wait_for(|state| *state != DatabaseState::Connecting).await;
+        match known.as_deref() {
+            Ok(DatabaseState::Ready) => Ok(()),
+            Ok(DatabaseState::Unavailable(failure)) => Err(failure.clone()),
+            Ok(DatabaseState::Connecting) | Err(_) => {
+                Err(DatabaseFailure::new(Code::UnableToConnectToProject, "it is no longer used"))
+            }
+        }
+    }
+
+    /// Runs a question on `connection`, in the time that it may take. A connection that does not answer is closed.
+    ///
+    /// # Errors
+    /// Those of the question; [`Code::QueryCanceled`] if it takes too long.
+    pub async fn ask<T>(
+        &self,
+        mut connection: PoolConnection<Postgres>,
+        question: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
+    ) -> Result<T, DatabaseFailure> {
+        // The database ends it itself; this is for one that does not answer at all.
+        let limit = self.spec.usage.query_timeout + Duration::from_secs(1);
+        match timeout(limit, question(&mut connection)).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => {
+                let failure = self.note_failure(error.into());
+                // Whatever the question has begun ends with its session.
+                connection.close_on_drop();
+                Err(failure)
+            }
+            Err(_elapsed) => {
+                connection.close_on_drop();
+                self.failed.notify_one();
+                Err(DatabaseFailure::new(Code::QueryCanceled, "the database does not answer"))
+            }
+        }
+    }
+
+    /// Reports a failure, and has its task look if it means that the database cannot be reached.
+    fn note_failure(&self, failure: DatabaseFailure) -> DatabaseFailure {
+        self.reports().record(failure.code.at(Scope::Log), &failure.reason);
+        if failure.is_away() {
+            self.failed.notify_one();
+        }
+        failure
+    }
+
+    /// A connection of its own, which ends when it is dropped. `name` is its name in `pg_stat_activity`.
+    ///
+    /// # Errors
+    /// When the database cannot be connected to in time.
+    pub(super) async fn connect(&self, name: &str) -> Result<PgConnection, DatabaseFailure> {
+        let options = options(&self.spec)?.application_name(name);
+        let usage = &self.spec.usage;
+        let connected = async {
+            let mut connection =
+                sqlx::Connection::connect_with(&options).await.map_err(|error| match error {
+                    sqlx::Error::Io(error) => {
+                        let reason = format!("{}:{}: {error}", options.get_host(), options.get_port());
+                        DatabaseFailure::new(Code::UnableToConnectToProject, reason)
+                    }
+                    other => other.into(),
+                })?;
+            prepare_session(&mut connection, usage.query_timeout).await?;
+            Ok(connection)
+        };
+        timeout(usage.connect_timeout, connected).await.unwrap_or_else(|_elapsed| {
+            Err(DatabaseFailure::new(
+                Code::UnableToConnectToProject,
+                "it does not accept a connection in time",
+            ))
+        })
+    }
+
+    /// Closes all connections, once what is being asked has been answered.
+    pub(super) async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+fn options(spec: &DatabaseSpec) -> Result<PgConnectOptions, DatabaseFailure> {
+    let options = connect_options(&spec.address);
+    options.map_err(|error| DatabaseFailure::new(Code::UnableToConnectToProject, error.to_string()))
+}
+
+/// What every session needs. Literals in statements are quoted for `standard_conforming_strings`.
+async fn prepare_session(connection: &mut PgConnection, query_timeout: Duration) -> Result<(), sqlx::Error> {
+    let milliseconds = query_timeout.as_millis();
+    let statement = format!(
+        "SET statement_timeout = {milliseconds}; SET standard_conforming_strings = on; SET TimeZone = 'UTC'; \
+         SET search_path = pg_catalog"
+    );
+    connection.execute(sqlx::raw_sql(&statement)).await.map(drop)
+}

@@ -1,0 +1,181 @@
+//! Keeps the database of one tenant usable: connects, makes the schema and the partitions, notices when it goes away and
+//! comes back, and ends when no client uses it.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sqlx::{Connection as _, PgConnection};
+use tokio::time::sleep;
+use tracing::{info, warn};
+
+use super::{DatabaseFailure, DatabaseState, TenantDatabase, preparation};
+use crate::telemetry::codes::{Code, Scope};
+
+/// The name of the connection that looks whether the database can be used, as upstream has it.
+const PROBE_NAME: &str = "realtime_connect_probe";
+
+/// Connections of a node beside the pool: for migrations, and for the log of changes.
+const FURTHER_CONNECTIONS: i64 = 2;
+
+/// The first and the longest wait before a database that cannot be reached is tried again.
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// The most that is added to `database.partition_interval` (`database.randomize_interval`).
+const RANDOM_MAX: Duration = Duration::from_secs(3600);
+
+/// How often it is found out whether the database is still that of the tenant, and is used.
+const WATCH: Duration = Duration::from_secs(5);
+
+/// Runs until the database is replaced, or the server stops; or until it is not used any more, which `retire` is called for.
+pub(super) async fn run(database: Arc<TenantDatabase>, retire: impl FnOnce(&Arc<TenantDatabase>)) {
+    tokio::select! {
+        () = keep(&database) => retire(&database),
+        () = database.stop.cancelled() => {}
+    }
+    database.stop.cancel();
+    database.close().await;
+}
+
+async fn keep(database: &Arc<TenantDatabase>) {
+    let mut task = DatabaseTask {
+        database,
+        is_prepared: false,
+        wait: RETRY.0,
+        maintain_at: Instant::now() + database.spec.usage.delete_delay,
+    };
+    loop {
+        let reached = task.reach().await;
+        note(database, &reached);
+        match reached {
+            Ok(()) => {
+                task.wait = RETRY.0;
+                if task.until_due().await.is_break() {
+                    return;
+                }
+            }
+            Err(_) if is_over(database) => return,
+            Err(_) => {
+                sleep(jittered(task.wait)).await;
+                task.wait = (task.wait * 2).min(RETRY.1);
+            }
+        }
+    }
+}
+
+/// What is left to be done.
+struct DatabaseTask<'a> {
+    database: &'a Arc<TenantDatabase>,
+    /// Whether what has to be in the database was made.
+    is_prepared: bool,
+    /// Before the next attempt.
+    wait: Duration,
+    /// When partitions are made and deleted.
+    maintain_at: Instant,
+}
+
+impl DatabaseTask<'_> {
+    /// Connects, and makes what has to be there.
+    async fn reach(&mut self) -> Result<(), DatabaseFailure> {
+        let mut connection = self.database.connect(PROBE_NAME).await?;
+        if self.is_prepared {
+            return Ok(connection.close().await?);
+        }
+        check_free_connections(self.database, &mut connection).await?;
+        let _closed = connection.close().await;
+        preparation::prepare(self.database).await?;
+        self.is_prepared = true;
+        Ok(())
+    }
+
+    /// Maintains the partitions until the database is to be looked at again, because a client has found that it does not
+    /// answer; or until it is not used any more.
+    async fn until_due(&mut self) -> ControlFlow<()> {
+        loop {
+            tokio::select! {
+                () = self.database.failed.notified() => return ControlFlow::Continue(()),
+                () = sleep(jittered(WATCH)) => {}
+            }
+            if is_over(self.database) {
+                return ControlFlow::Break(());
+            }
+            if Instant::now() >= self.maintain_at {
+                self.maintain_at = Instant::now() + self.pause();
+                if preparation::maintain(self.database).await.is_err() {
+                    return ControlFlow::Continue(());
+                }
+            }
+        }
+    }
+
+    /// The time until partitions are maintained the next time.
+    fn pause(&self) -> Duration {
+        let usage = &self.database.spec.usage;
+        let added = if usage.randomize_interval { RANDOM_MAX.mul_f64(random()) } else { Duration::ZERO };
+        usage.partition_interval + added
+    }
+}
+
+/// Whether the tenant has another database, none, or no client.
+fn is_over(database: &TenantDatabase) -> bool {
+    let is_unused =
+        database.tenant.users_here() == 0 && database.unused_for() > database.spec.usage.idle_timeout;
+    is_unused || !database.is_current()
+}
+
+async fn check_free_connections(
+    database: &TenantDatabase,
+    connection: &mut PgConnection,
+) -> Result<(), DatabaseFailure> {
+    let (free,): (i64,) = sqlx::query_as(
+        "SELECT pg_catalog.current_setting('max_connections')::bigint - pg_catalog.count(*) \
+         FROM pg_catalog.pg_stat_activity \
+         WHERE backend_type = 'client backend' AND application_name NOT IN ('realtime_connect', 'realtime_connect_probe')",
+    )
+    .fetch_one(connection)
+    .await?;
+    let required = i64::from(database.spec.usage.max_connections.get()) + FURTHER_CONNECTIONS;
+    if free < required {
+        let text =
+            format!("Only {free} available connections. At least {required} connections are required.");
+        return Err(DatabaseFailure::new(Code::DatabaseLackOfConnections, text));
+    }
+    Ok(())
+}
+
+/// Notes the state, with a line in the log when it changes.
+fn note(database: &TenantDatabase, reached: &Result<(), DatabaseFailure>) {
+    let state = match reached {
+        Ok(()) => DatabaseState::Ready,
+        Err(failure) => DatabaseState::Unavailable(failure.clone()),
+    };
+    let before = database.set_state(state);
+    let tenant = &*database.tenant.id;
+    match (reached, before) {
+        (Ok(()), DatabaseState::Unavailable(_)) => {
+            info!(tenant, "The database of the tenant can be used again")
+        }
+        (Ok(()), DatabaseState::Connecting) => info!(tenant, "Connected to the database of the tenant"),
+        (Ok(()), DatabaseState::Ready) => {}
+        (Err(failure), before) => {
+            if before == DatabaseState::Ready {
+                warn!(tenant, "The database of the tenant cannot be used any more");
+            }
+            let code = match failure.code {
+                Code::UnableToConnectToProject => Code::UnableToConnectToTenantDatabase,
+                code => code,
+            };
+            database.reports().record(code.at(Scope::Log), &failure.reason);
+        }
+    }
+}
+
+/// Between three quarters and five quarters of `wait`, so that nodes do not ask at the same moment.
+fn jittered(wait: Duration) -> Duration {
+    wait.mul_f64(0.75 + random() / 2.0)
+}
+
+/// Between 0 and 1.
+fn random() -> f64 {
+    f64::from(getrandom::u32().unwrap_or(u32::MAX / 2)) / f64::from(u32::MAX)
+}

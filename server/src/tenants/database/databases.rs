@@ -1,0 +1,98 @@
+//! The databases that are in use on this node.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::TenantDatabase;
+use super::database_task;
+use crate::telemetry::codes::{Code, Scope};
+use crate::tenants::{DatabaseSpec, Tenant};
+
+/// The databases of tenants whose clients are connected to this node.
+pub struct Databases {
+    in_use: RwLock<HashMap<Arc<str>, Arc<TenantDatabase>>>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Databases {
+    /// None yet. Their tasks are counted by `tasks` and end with `stop`.
+    pub fn new(tasks: TaskTracker, stop: CancellationToken) -> Arc<Self> {
+        Arc::new(Self { in_use: RwLock::default(), tasks, stop })
+    }
+
+    /// A client of the tenant joins: its database is connected to, if it has one and is not yet.
+    pub fn note_use(self: &Arc<Self>, tenant: &Arc<Tenant>) {
+        let policy = tenant.policy();
+        let Some(spec) = policy.database() else {
+            return self.remove(&tenant.id);
+        };
+        if let Some(database) = self.get(&tenant.id)
+            && (Arc::ptr_eq(&database.spec, spec) || database.spec == *spec)
+        {
+            return database.note_use();
+        }
+        self.start(tenant, spec);
+    }
+
+    /// The database of a tenant, while it is in use.
+    pub fn get(&self, tenant: &str) -> Option<Arc<TenantDatabase>> {
+        self.in_use.read().get(tenant).cloned()
+    }
+
+    /// All of them.
+    pub fn all(&self) -> Vec<Arc<TenantDatabase>> {
+        self.in_use.read().values().cloned().collect()
+    }
+
+    /// Starts to use a database, instead of the one that the tenant had before.
+    fn start(self: &Arc<Self>, tenant: &Arc<Tenant>, spec: &Arc<DatabaseSpec>) {
+        let mut in_use = self.in_use.write();
+        if let Some(other) = in_use.get(&tenant.id) {
+            if other.spec == *spec {
+                return other.note_use();
+            }
+            other.stop.cancel();
+        }
+        match TenantDatabase::new(
+            Arc::clone(tenant),
+            Arc::clone(spec),
+            (self.tasks.clone(), self.stop.child_token()),
+        ) {
+            Ok(database) => {
+                let (database, databases) = (Arc::new(database), Arc::clone(self));
+                in_use.insert(Arc::clone(&tenant.id), Arc::clone(&database));
+                drop(in_use);
+                let retire = move |database: &Arc<TenantDatabase>| databases.retire(database);
+                self.tasks.spawn(database_task::run(database, retire));
+            }
+            Err(failure) => {
+                in_use.remove(&tenant.id);
+                tenant.reports.record(Code::UnableToConnectToTenantDatabase.at(Scope::Log), &failure.reason);
+            }
+        }
+    }
+
+    fn remove(&self, tenant: &str) {
+        if !self.in_use.read().contains_key(tenant) {
+            return;
+        }
+        if let Some(database) = self.in_use.write().remove(tenant) {
+            database.stop.cancel();
+        }
+    }
+
+    /// Ends the use of `database`, unless it was replaced already.
+    fn retire(&self, database: &Arc<TenantDatabase>) {
+        let mut in_use = self.in_use.write();
+        let is_current =
+            in_use.get(&database.tenant.id).is_some_and(|current| Arc::ptr_eq(current, database));
+        if is_current {
+            in_use.remove(&database.tenant.id);
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Who may do what in private rooms: the row level security policies of `realtime.messages` decide.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use hub::Privacy;
+
+use super::question::{PolicyQuestion, PolicyRights};
+use super::shared_answers::QuestionKey;
+use super::{Databases, TenantDatabase};
+use crate::auth::{AuthorizationError, Authorized, Authorizer, Decision, Question, Rights};
+use crate::telemetry::codes::{Code, Scope};
+
+/// Headers that differ for each request, and so do not make two questions different: with them no answer could be shared.
+/// Policies read them nevertheless.
+const PER_REQUEST: [&str; 9] = [
+    "x-request-id",
+    "x-correlation-id",
+    "x-amzn-trace-id",
+    "x-b3-traceid",
+    "x-b3-spanid",
+    "x-b3-parentspanid",
+    "x-b3-sampled",
+    "x-cloud-trace-context",
+    "x-envoy-attempt-count",
+];
+
+/// Instead of a role: it would reset the session to that of the server.
+const RESET_ROLE: &str = "none";
+
+/// Asks the databases of tenants.
+struct DatabasePolicies(Arc<Databases>);
+
+/// Decides by the policies in `databases`.
+pub fn database_authorizer(databases: &Arc<Databases>) -> Arc<dyn Authorizer> {
+    Arc::new(DatabasePolicies(Arc::clone(databases)))
+}
+
+impl Authorizer for DatabasePolicies {
+    fn authorize(&self, question: Question<'_>) -> Decision {
+        let Question { room, claims, headers, freshness } = question;
+        if room.privacy == Privacy::Public {
+            return Decision::Immediate(Ok(Rights::ALL));
+        }
+        if claims.role.eq_ignore_ascii_case(RESET_ROLE) {
+            return Decision::Immediate(Ok(Rights::NONE));
+        }
+        let unknown = || Decision::Immediate(Err(AuthorizationError::of(Code::UnableToConnectToProject)));
+        let Some(database) = self.0.get(&room.tenant) else { return unknown() };
+        // Its token was verified before the tenant had a database.
+        let Some(payload) = &claims.payload else { return unknown() };
+        let key = QuestionKey {
+            topic: room.topic.clone(),
+            claims: payload.clone(),
+            headers: shared_headers(headers),
+        };
+        let ask = || {
+            let question = PolicyQuestion::new(&room.topic, claims, payload, headers);
+            ask(Arc::clone(&database), question)
+        };
+        let answer = database.answers.answer(key, freshness, ask);
+        Decision::Pending(answer.boxed())
+    }
+}
+
+/// The headers that make a difference.
+fn shared_headers(headers: &str) -> Box<str> {
+    if headers == "{}" {
+        return headers.into();
+    }
+    let Ok(mut object) = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(headers) else {
+        return headers.into();
+    };
+    object.retain(|name, _| !PER_REQUEST.contains(&name.as_str()));
+    serde_json::Value::Object(object).to_string().into()
+}
+
+async fn ask(database: Arc<TenantDatabase>, question: PolicyQuestion) -> Authorized {
+    let connection = database.acquire().await?;
+    let PolicyRights { rights, failed_writes } =
+        database.ask(connection, async |connection| question.ask(connection).await).await?;
+    for failure in failed_writes {
+        database.reports().record(failure.code.at(Scope::Log), &failure.reason);
+    }
+    Ok(rights)
+}

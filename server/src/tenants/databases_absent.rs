@@ -1,0 +1,27 @@
+//! Stands for the databases of tenants in a server that is built without the feature `postgres`.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::Tenant;
+use crate::auth::{Authorizer, PublicRooms};
+
+/// No databases.
+pub struct NoDatabases;
+
+impl NoDatabases {
+    /// None.
+    pub fn new(_tasks: TaskTracker, _stop: CancellationToken) -> Arc<Self> {
+        Arc::new(Self)
+    }
+
+    /// Without effect.
+    pub fn note_use(self: &Arc<Self>, _tenant: &Arc<Tenant>) {}
+}
+
+/// Refuses private rooms.
+pub fn database_authorizer(_databases: &Arc<NoDatabases>) -> Arc<dyn Authorizer> {
+    Arc::new(PublicRooms)
+}
