@@ -31,6 +31,7 @@ use crate::resources::Resources;
 use crate::routes::RouteTable;
 use crate::sessions::Services;
 use crate::telemetry::logs;
+use crate::tenants::{Databases, database_authorizer};
 use crate::workers::Workers;
 use crate::{admin, broadcast, openapi};
 
@@ -107,11 +108,16 @@ impl Server {
             tasks.spawn(reloader.run(Arc::clone(&node), stopping));
         }
         node.lifecycle.enter(LifecyclePhase::Serving);
-        let services = Arc::new(Services { node: Arc::clone(&node), authorizer, tasks: tasks.clone() });
+        let databases = Databases::new(tasks.clone(), node.lifecycle.token(LifecyclePhase::Stopping));
+        let authorizer = authorizer.unwrap_or_else(|| database_authorizer(&databases));
+        let authorization =
+            broadcast::http::Authorization::new(Arc::clone(&authorizer), Arc::clone(&databases));
+        let services = Services { node: Arc::clone(&node), authorizer, databases, tasks: tasks.clone() };
+        let services = Arc::new(services);
         let api = Arc::new(ApiDocument::default());
         let routes = Arc::new(RouteTable::new([
             edge::upgrade_routes(&services, &protocols),
-            broadcast::http::routes(&node),
+            broadcast::http::routes(&node, authorization),
             admin::routes(&node),
             admin::tenants::routes(&node),
             openapi::routes(&api),

@@ -33,6 +33,7 @@ mod openapi;
 mod outbox;
 mod ping;
 mod presence;
+mod private_rooms;
 mod protocols;
 mod proxy_protocol;
 mod refusals;

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use harness::{World, eventually};
+use realtime_server::auth::Rights;
 use settings::Settings;
 
 use crate::size;
@@ -81,7 +82,7 @@ async fn a_join_is_refused_when_its_authorization_takes_too_long() {
         "#,
     )
     .await;
-    gate.decide("wait-1", Ok(()));
+    gate.decide("wait-1", Ok(Rights::ALL));
     room.check(
         r#"ann < ["4","4","realtime:wait-1","phx_reply",{"status":"ok","response":{"postgres_changes":[]}}]"#,
     )
@@ -178,7 +179,7 @@ async fn another_join_of_the_topic_replaces_the_waiting_one() {
         "#,
     )
     .await;
-    gate.decide("wait", Ok(()));
+    gate.decide("wait", Ok(Rights::ALL));
     room.check(
         r#"
         bob < ["1","1","realtime:wait","phx_reply",_]
@@ -193,7 +194,7 @@ async fn another_join_of_the_topic_replaces_the_waiting_one() {
     )
     .await;
     gate.cancelled(1).await;
-    gate.decide("wait", Ok(()));
+    gate.decide("wait", Ok(Rights::ALL));
     room.check(
         r#"
         ann < ["3","3","realtime:wait","phx_reply",{"status":"ok","response":{"postgres_changes":[]}}]

@@ -6,7 +6,7 @@ use settings::Settings;
 
 use super::Server;
 use super::store::OpenedStore;
-use crate::auth::{Authorizer, PublicRooms};
+use crate::auth::Authorizer;
 use crate::bus::Bus;
 use crate::node::OpenFiles;
 use crate::reload::ConfigReloader;
@@ -24,7 +24,7 @@ pub struct ServerBuilder {
     pub(super) bus: Option<Arc<dyn Bus>>,
     pub(super) reloader: Option<ConfigReloader>,
     pub(super) protocols: Vec<Arc<dyn Protocol>>,
-    pub(super) authorizer: Arc<dyn Authorizer>,
+    pub(super) authorizer: Option<Arc<dyn Authorizer>>,
     pub(super) exporters: Vec<Exporter>,
     pub(super) routes: Vec<Route>,
     pub(super) workers: Option<Workers>,
@@ -41,7 +41,7 @@ impl ServerBuilder {
             bus: None,
             reloader: None,
             protocols,
-            authorizer: Arc::new(PublicRooms),
+            authorizer: None,
             exporters: Vec::new(),
             routes: Vec::new(),
             workers: None,
@@ -75,10 +75,10 @@ impl ServerBuilder {
         self
     }
 
-    /// Lets `authorizer` decide who may join which room.
+    /// Lets `authorizer` decide who may do what in which room. Without one the databases of tenants do.
     #[must_use]
     pub fn authorizer(self, authorizer: Arc<dyn Authorizer>) -> Self {
-        Self { authorizer, ..self }
+        Self { authorizer: Some(authorizer), ..self }
     }
 
     /// Sends the metrics to `exporter`, as well as to Prometheus' page and to those added before.

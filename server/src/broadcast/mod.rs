@@ -33,6 +33,9 @@ pub enum BroadcastError {
     /// There is no memory for a message of this size (`server.memory_budget`).
     #[error("{}", Code::MemoryLimitReached.text())]
     OutOfMemory,
+    /// The policies of the room do not allow it.
+    #[error("You do not have permissions to write to this Channel topic")]
+    Denied,
     /// A text broadcast whose payload is not a JSON object.
     #[error("Broadcast payload must be a map")]
     NotAMap,
@@ -50,6 +53,7 @@ impl BroadcastError {
             Self::TooLargeHeld => Code::HeldBytesLimitReached,
             Self::TooLarge => Code::PayloadSizeExceeded,
             Self::OutOfMemory => Code::MemoryLimitReached,
+            Self::Denied => Code::Unauthorized,
             Self::NotAMap | Self::Unreadable(_) => Code::MalformedWebSocketMessage,
         }
     }

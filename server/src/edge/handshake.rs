@@ -29,7 +29,9 @@ use super::websocket::{Connection, ConnectionConfig, Readable};
 use crate::addresses::Addresses;
 use crate::node::{Authenticated, AuthenticationError};
 use crate::permit::Permit;
-use crate::sessions::{Admission, ClientContext, HandshakeError, KeptClaims, Protocol, Services, Session};
+use crate::sessions::{
+    Admission, ClientContext, HandshakeError, KeptClaims, KeptHeaders, Protocol, Services, Session,
+};
 use crate::telemetry::codes::{Code, Scope};
 use crate::telemetry::request_context::{ERROR_CODE, RequestContext};
 use crate::tenants::Tenant;
@@ -114,12 +116,13 @@ impl Handshake {
             .await
             .map_err(|refused| Refused { tenant: refused.tenant, error: authentication(&refused.error) })?;
         let accepted = self.acquire(&tenant, caller).and_then(|permits| {
-            let claims = KeptClaims::of_handshake(claims, &tenant.memory).ok_or(MEMORY_FULL)?;
-            Ok((claims, permits))
+            let claims = KeptClaims::of_handshake(claims, &policy, &tenant.memory).ok_or(MEMORY_FULL)?;
+            let headers = KeptHeaders::of(headers, &policy, &tenant.memory).ok_or(MEMORY_FULL)?;
+            Ok((claims, headers, permits))
         });
         match accepted {
-            Ok((claims, permits)) => {
-                Ok((Admission { generation: policy.generation, tenant, claims }, permits))
+            Ok((claims, headers, permits)) => {
+                Ok((Admission { generation: policy.generation, tenant, claims, headers }, permits))
             }
             Err(error) => Err(Refused { tenant: Some(tenant), error }),
         }

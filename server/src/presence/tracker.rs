@@ -19,6 +19,9 @@ use crate::tenants::Tenant;
 /// Why a presence call is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PresenceError {
+    /// The policies of the room do not allow it.
+    #[error("You do not have permissions to track presence in this Channel topic")]
+    Denied,
     /// The tenant's clients together are over `limits.max_presence_events_per_second`.
     #[error("Too many presence messages per second")]
     TooMany,
@@ -40,6 +43,7 @@ impl PresenceError {
     /// The operational code, for the log.
     pub fn code(self) -> Code {
         match self {
+            Self::Denied => Code::Unauthorized,
             Self::TooMany => Code::PresenceRateLimitReached,
             Self::TooLarge => Code::PayloadSizeExceeded,
             Self::ClientFull => Code::ClientPresenceSizeExceeded,

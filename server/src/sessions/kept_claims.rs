@@ -7,6 +7,7 @@ use std::sync::Arc;
 use hub::{MemoryCharge, MemoryKind, TenantMemory};
 
 use crate::auth::Claims;
+use crate::tenants::Policy;
 
 /// Bytes of the texts of a handshake's claims that are part of what its connection is charged.
 const INCLUDED_BYTES: usize = 256;
@@ -23,14 +24,16 @@ pub struct KeptClaims {
 
 impl KeptClaims {
     /// Keeps the claims of a handshake; `None` if they are larger than those of ordinary tokens and there is no memory.
-    pub fn of_handshake(claims: Claims, memory: &Arc<TenantMemory>) -> Option<Arc<Self>> {
+    pub fn of_handshake(claims: Claims, policy: &Policy, memory: &Arc<TenantMemory>) -> Option<Arc<Self>> {
+        let claims = needed(claims, policy);
         let bytes = text_bytes(&claims).saturating_sub(INCLUDED_BYTES);
         let charge = if bytes > 0 { Some(try_charge(memory, bytes)?) } else { None };
         Some(Arc::new(Self { claims: Arc::new(claims), _charge: charge }))
     }
 
     /// Keeps the claims of a channel's own token; `None` if there is no memory.
-    pub fn of_channel(claims: Claims, memory: &Arc<TenantMemory>) -> Option<Arc<Self>> {
+    pub fn of_channel(claims: Claims, policy: &Policy, memory: &Arc<TenantMemory>) -> Option<Arc<Self>> {
+        let claims = needed(claims, policy);
         let charge = try_charge(memory, FIXED_BYTES + text_bytes(&claims))?;
         Some(Arc::new(Self { claims: Arc::new(claims), _charge: Some(charge) }))
     }
@@ -49,6 +52,12 @@ impl Deref for KeptClaims {
     }
 }
 
+/// What is needed of `claims`: without a database nothing reads all of them.
+fn needed(claims: Claims, policy: &Policy) -> Claims {
+    let payload = claims.payload.filter(|_| policy.database().is_some());
+    Claims { payload, ..claims }
+}
+
 /// Charges `bytes` for what a session keeps, and counts it if there is no memory.
 pub(super) fn try_charge(memory: &Arc<TenantMemory>, bytes: usize) -> Option<MemoryCharge> {
     let charge = memory.try_charge(MemoryKind::Sessions, bytes);
@@ -60,5 +69,6 @@ pub(super) fn try_charge(memory: &Arc<TenantMemory>, bytes: usize) -> Option<Mem
 
 /// The bytes of what a client chooses.
 fn text_bytes(claims: &Claims) -> usize {
-    claims.role.len() + claims.sub.as_deref().map_or(0, str::len)
+    let len = |text: &Option<Box<str>>| text.as_deref().map_or(0, str::len);
+    claims.role.len() + len(&claims.sub) + len(&claims.payload)
 }

@@ -6,12 +6,14 @@
 mod client;
 mod completions;
 mod kept_claims;
+mod kept_headers;
 pub mod phoenix;
 mod protocol;
 mod services;
 
 pub use client::{Admission, ClientContext};
 pub use kept_claims::KeptClaims;
+pub use kept_headers::KeptHeaders;
 pub use protocol::{HandshakeError, Protocol};
 pub use services::Services;
 

@@ -8,13 +8,16 @@ use tokio_util::task::TaskTracker;
 
 use crate::auth::Authorizer;
 use crate::node::Node;
+use crate::tenants::Databases;
 
 /// The parts of the server that sessions and routes use.
 pub struct Services {
     /// Identity, settings, rooms, tenants and lifecycle of this process.
     pub node: Arc<Node>,
-    /// Decides who may join which room.
+    /// Decides who may do what in which room.
     pub authorizer: Arc<dyn Authorizer>,
+    /// The databases of tenants.
+    pub databases: Arc<Databases>,
     /// Counts the tasks that a stop waits for.
     pub tasks: TaskTracker,
 }

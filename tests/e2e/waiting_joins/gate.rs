@@ -5,12 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use harness::eventually;
-use hub::RoomKey;
-use realtime_server::auth::{AuthorizationError, Authorizer, Claims, Decision};
+use realtime_server::auth::{AuthorizationError, Authorizer, Decision, Question, Rights};
 use realtime_server::telemetry::codes::Code;
 use tokio::sync::oneshot;
 
-type Authorized = Result<(), AuthorizationError>;
+type Authorized = Result<Rights, AuthorizationError>;
 
 /// Decides about topics that begin with `wait` when the test says so; all others are allowed at once.
 #[derive(Debug, Default)]
@@ -40,9 +39,9 @@ enum State {
 }
 
 impl Authorizer for Gate {
-    fn authorize_join(&self, room: &RoomKey, _: &Arc<Claims>) -> Decision {
+    fn authorize(&self, Question { room, .. }: Question<'_>) -> Decision {
         if !room.topic.starts_with("wait") {
-            return Decision::Immediate(Ok(()));
+            return Decision::Immediate(Ok(Rights::ALL));
         }
         let (decide, decided) = oneshot::channel();
         self.pending.lock().expect("no test panics here").insert(room.topic.clone(), decide);

@@ -7,6 +7,8 @@ use hub::MemoryKind;
 use serde_json::json;
 use settings::{ByteSize, Settings};
 
+use realtime_server::auth::Rights;
+
 use super::gate::Gate;
 use super::world;
 use crate::size;
@@ -34,7 +36,7 @@ async fn messages_to_a_topic_that_is_being_joined_are_answered_in_order_after_th
         "#,
     )
     .await;
-    gate.decide("wait", Ok(()));
+    gate.decide("wait", Ok(Rights::ALL));
     room.check(
         r#"
         ann < ["1","1","realtime:wait","phx_reply",{"status":"ok","response":{"postgres_changes":[]}}]
@@ -107,7 +109,7 @@ async fn held_messages_are_bounded_by_number_and_by_bytes() {
         "#,
     ))
     .await;
-    gate.decide("wait", Ok(()));
+    gate.decide("wait", Ok(Rights::ALL));
     room.check(
         r#"
         ann < ["1","1","realtime:wait","phx_reply",_]
@@ -122,7 +124,7 @@ async fn held_messages_are_bounded_by_number_and_by_bytes() {
         "#,
     )
     .await;
-    gate.decide("wait-2", Ok(()));
+    gate.decide("wait-2", Ok(Rights::ALL));
     room.check(
         r#"
         ann < ["2","2","realtime:wait-2","phx_reply",_]
@@ -131,7 +133,7 @@ async fn held_messages_are_bounded_by_number_and_by_bytes() {
         "#,
     )
     .await;
-    gate.decide("wait-3", Ok(()));
+    gate.decide("wait-3", Ok(Rights::ALL));
     room.check(
         r#"
         ann < ["9","9","realtime:wait-3","phx_reply",_]
@@ -168,7 +170,7 @@ async fn held_messages_are_within_the_memory_of_the_tenant() {
     let refused = ann.next_json().await;
     assert_eq!((&refused[1], &refused[4]["status"]), (&json!("4"), &json!("error")));
     drop(used_up);
-    gate.decide("wait", Ok(()));
+    gate.decide("wait", Ok(Rights::ALL));
     for reference in ["1", "2", "3"] {
         let reply = ann.next_json().await;
         assert_eq!((&reply[1], &reply[4]["status"]), (&json!(reference), &json!("ok")));

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use realtime_server::auth::Rights;
+
 use super::gate::Gate;
 use super::world;
 
@@ -21,9 +23,9 @@ async fn what_has_changed_during_the_wait_is_checked_again() {
     )
     .await;
     world.apply(|settings| settings.tenants.entry("default".into()).or_default().private_only = true);
-    gate.decide("wait-public", Ok(()));
+    gate.decide("wait-public", Ok(Rights::ALL));
     room.check(r#"ann < ["1","1","realtime:wait-public","phx_reply",{"status":"error","response":{"reason":"PrivateOnly: This project only allows private channels"}}]"#).await;
-    gate.decide("wait-private", Ok(()));
+    gate.decide("wait-private", Ok(Rights::ALL));
     room.check(
         r#"
         ann < ["2","2","realtime:wait-private","phx_reply",{"status":"ok","response":{"postgres_changes":[]}}]
@@ -39,7 +41,7 @@ async fn what_has_changed_during_the_wait_is_checked_again() {
         "#,
     )
     .await;
-    gate.decide("wait-token", Ok(()));
+    gate.decide("wait-token", Ok(Rights::ALL));
     room.check(r#"ann < ["3","3","realtime:wait-token","phx_reply",{"status":"error","response":{"reason":"JwtKeyRevoked: The key that signed this token is no longer accepted"}}]"#).await;
     world.stop().await;
 }

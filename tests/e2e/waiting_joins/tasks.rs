@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use realtime_server::auth::Rights;
+
 use super::gate::Gate;
 use super::world;
 use crate::size;
@@ -27,10 +29,10 @@ async fn only_so_many_tasks_of_a_connection_work_at_once() {
         "#,
     )
     .await;
-    gate.decide("wait-2", Ok(()));
+    gate.decide("wait-2", Ok(Rights::ALL));
     gate.working(1).await;
     room.check("ann is quiet").await;
-    gate.decide("wait-1", Ok(()));
+    gate.decide("wait-1", Ok(Rights::ALL));
     room.check(
         r#"
         ann < ["2","2","realtime:wait-1","phx_reply",_]

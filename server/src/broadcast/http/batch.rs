@@ -18,10 +18,9 @@ use wire::term_size;
 
 use super::super::publish;
 use super::{
-    BATCH_TOO_LONG, BLANK, INVALID, Rejection, TOPIC_BYTES_MAX, check_privacy, room, spend, too_large,
-    too_long, too_many,
+    BATCH_TOO_LONG, BLANK, Broadcasting, INVALID, Rejection, Sender, TOPIC_BYTES_MAX, check_privacy, room,
+    spend, too_large, too_long, too_many,
 };
-use crate::node::Node;
 use crate::routes::ReceivedBody;
 use crate::telemetry::codes::Code;
 use crate::tenants::Tenant;
@@ -67,20 +66,27 @@ struct Batch {
 }
 
 /// Publishes the messages in `body`, if all of them are valid.
-pub(super) async fn send(node: &Node, tenant: &Arc<Tenant>, body: ReceivedBody) -> Result<(), Rejection> {
+///
+/// Those for private rooms follow the public ones, grouped by room. Where the sender may not send to a room, or that
+/// cannot be found out, the messages for it are dropped, as upstream does it; the log says so.
+pub(super) async fn send(
+    server: &Broadcasting,
+    tenant: &Arc<Tenant>,
+    sender: &Sender,
+    body: ReceivedBody,
+) -> Result<(), Rejection> {
+    let node = &server.node;
     // The charge is kept until the end: the frames are charged besides.
     let (body, _charge) = body.into_parts();
     let size_max = node.settings().broadcast.max_batch_size.get();
-    let (bytes, sender) = (body.len(), Arc::clone(tenant));
-    let read = move || Batch::read(&sender, body, size_max);
-    let Batch { body, messages } = node.offload.run(tenant.memory.party(), bytes, read).await?;
+    let (bytes, of_tenant) = (body.len(), Arc::clone(tenant));
+    let read = move || Batch::read(&of_tenant, body, size_max);
+    let Batch { body, mut messages } = node.offload.run(tenant.memory.party(), bytes, read).await?;
     spend(tenant, messages.len() as u64)?;
-    for message in messages {
-        let Message { topic, event, payload, meta, .. } = &message;
-        let event = Broadcast::Http { event, payload: &body[payload.clone()], meta: meta.as_deref() };
-        publish(&node.hub, tenant, &room(tenant, topic), &event);
-        // Each may have thousands of receivers.
-        pause_if_used_up().await;
+    // Stable: messages to one room keep their order.
+    messages.sort_by(|one, other| one.group().cmp(&other.group()));
+    for of_room in messages.chunk_by(|one, other| one.group() == other.group()) {
+        send_to_room(server, (tenant, sender), &body, of_room).await;
     }
     Ok(())
 }
@@ -144,7 +150,33 @@ fn messages(list: &RawValue) -> Result<Vec<Fields<'_>>, Rejection> {
     objects.collect()
 }
 
+/// Sends messages that are for one room, or for several public ones.
+async fn send_to_room(
+    server: &Broadcasting,
+    (tenant, sender): (&Arc<Tenant>, &Sender),
+    body: &str,
+    messages: &[Message],
+) {
+    let Some(first) = messages.first() else { return };
+    let first_room = room(tenant, &first.topic, first.privacy);
+    if server.authorization.check(tenant, &first_room, sender).await.is_err() {
+        return;
+    }
+    for message in messages {
+        let Message { topic, event, payload, privacy, meta } = message;
+        let event = Broadcast::Http { event, payload: &body[payload.clone()], meta: meta.as_deref() };
+        publish(&server.node.hub, tenant, &room(tenant, topic, *privacy), &event);
+        // Each may have thousands of receivers.
+        pause_if_used_up().await;
+    }
+}
+
 impl Message {
+    /// The room of a private message; nothing for a public one.
+    fn group(&self) -> Option<&str> {
+        (self.privacy == Privacy::Private).then_some(&*self.topic)
+    }
+
     /// A message of the request `body`.
     fn check(tenant: &Tenant, body: &str, fields: Fields<'_>) -> Result<Self, FieldErrors> {
         let mut errors = FieldErrors::new();

@@ -4,8 +4,11 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use wire::phoenix::FIELD_BYTES_MAX;
 
+use super::authorization::{
+    CANCELED, FULL_DATABASE, FULL_POOL, NO_DATABASE, NO_PARTITION, POLICY_ERROR, UNAUTHORIZED,
+};
 use super::{
-    BATCH_TOO_LONG, EXHAUSTED, NO_DATABASE, SUSPENDED, TOO_MANY_REQUESTS, TOPIC_BYTES_MAX, UNKNOWN_TENANT,
+    BATCH_TOO_LONG, EXHAUSTED, SUSPENDED, TOO_MANY_REQUESTS, TOPIC_BYTES_MAX, UNKNOWN_TENANT,
     UNSUPPORTED_CONTENT,
 };
 use crate::routes::schema::{field_errors, message, named, nullable, object, object_with};
@@ -88,15 +91,26 @@ fn message_errors() -> Value {
 /// The checks that all broadcasts have in common (docs/protocol/http.md#broadcast-checks).
 fn checked(description: Description) -> Description {
     let accepted = Answer::empty(StatusCode::ACCEPTED, "All messages are handed to their rooms.");
-    let rooms = message(&[NO_DATABASE, Code::PrivateOnly.text()]);
-    let rates = [TOO_MANY_REQUESTS, EXHAUSTED, Code::MemoryLimitReached.text()];
+    let rooms = message(&[
+        NO_DATABASE,
+        POLICY_ERROR,
+        CANCELED,
+        NO_PARTITION,
+        FULL_DATABASE,
+        Code::PrivateOnly.text(),
+    ]);
+    let rates = [TOO_MANY_REQUESTS, EXHAUSTED, FULL_POOL, Code::MemoryLimitReached.text()];
     refused_tenant(description)
         .answer(with_rate(accepted))
         .json(StatusCode::UNAUTHORIZED, "The token is missing or not accepted.", message(&["Unauthorized"]))
-        .json(StatusCode::FORBIDDEN, "The tenant is suspended.", message(&[SUSPENDED]))
+        .json(
+            StatusCode::FORBIDDEN,
+            "The tenant is suspended, or the policies of the room do not allow it.",
+            message(&[SUSPENDED, UNAUTHORIZED]),
+        )
         .answer(with_rate(Answer::json(
             StatusCode::UNPROCESSABLE_ENTITY,
-            "A room is private, or public where only private ones are allowed.",
+            "A room is public where only private ones are allowed, or its policies cannot be evaluated.",
             rooms,
         )))
         .answer(too_many(&rates))

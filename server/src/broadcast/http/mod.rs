@@ -3,6 +3,7 @@
 //! Both respond 202 when the messages were handed to the rooms. The checks that they have in common are here, in their
 //! order. These need the head of the request only; the body, which may be large, is not read for requests that they refuse.
 
+mod authorization;
 mod batch;
 mod description;
 mod ping;
@@ -20,9 +21,11 @@ use serde_json::json;
 use wire::phoenix::FIELD_BYTES_MAX;
 use wire::supabase::TOPIC_PREFIX;
 
+pub use self::authorization::Authorization;
+use self::authorization::{NO_DATABASE, Sender};
 use self::rate::RequestRate;
 use self::rejection::Rejection;
-use crate::auth::Credentials;
+use crate::auth::{Credentials, headers_as_json};
 use crate::node::{Authenticated, AuthenticationError, Node, NotAuthenticated};
 use crate::response;
 use crate::routes::{
@@ -41,15 +44,21 @@ const TOO_LARGE: &str = "Payload size exceeds tenant limit";
 const UNSUPPORTED_CONTENT: &str = "Unsupported Media Type. Use application/json or application/octet-stream";
 const UNKNOWN_TENANT: &str = "Tenant not found in database";
 const SUSPENDED: &str = "Realtime was disabled for this tenant";
-const NO_DATABASE: &str = "Tenant database unavailable";
 const TOO_MANY_REQUESTS: &str = "Too many requests";
 const EXHAUSTED: &str = "You have exceeded your rate limit";
 
 /// The error of a batch that is over `broadcast.max_batch_size`, or over what is left of the tenant's rate.
 const BATCH_TOO_LONG: &str = "Too many messages to broadcast, please reduce the batch size";
 
-/// The routes for broadcasts.
-pub fn routes(node: &Arc<Node>) -> Vec<Route> {
+/// What the routes use.
+struct Broadcasting {
+    node: Arc<Node>,
+    authorization: Authorization,
+}
+
+/// The routes for broadcasts. `authorization` decides about private rooms.
+pub fn routes(node: &Arc<Node>, authorization: Authorization) -> Vec<Route> {
+    let broadcasting = Arc::new(Broadcasting { node: Arc::clone(node), authorization });
     let route = |path, id, summary, handler| {
         Route::new(ACTION, &[path], Access::Tenant, Operation { id, summary }, handler)
             .negotiated()
@@ -60,15 +69,15 @@ pub fn routes(node: &Arc<Node>) -> Vec<Route> {
         route(
             "/api/broadcast",
             "broadcastBatch",
-            "Sends several messages to public rooms.",
-            RouteHandler::new(node, post_batch),
+            "Sends several messages.",
+            RouteHandler::new(&broadcasting, post_batch),
         )
         .describe(description::batch()),
         route(
             "/api/broadcast/{topic}/events/{event}",
             "broadcastMessage",
-            "Sends one message, JSON or bytes, to a public room.",
-            RouteHandler::new(node, post_single),
+            "Sends one message, JSON or bytes.",
+            RouteHandler::new(&broadcasting, post_single),
         )
         .describe(description::single()),
         Route::new(
@@ -84,21 +93,21 @@ pub fn routes(node: &Arc<Node>) -> Vec<Route> {
 }
 
 /// Many messages, as the REST fallback of supabase-js sends them.
-async fn post_batch(node: Arc<Node>, request: RoutedRequest) -> Response<Bytes> {
+async fn post_batch(server: Arc<Broadcasting>, request: RoutedRequest) -> Response<Bytes> {
     let RoutedRequest { head, body } = request;
-    let admitted = match Admitted::admit(&node, &head).await {
+    let admitted = match Admitted::admit(&server.node, &head).await {
         Ok(admitted) => admitted,
         Err(refused) => return refused,
     };
     let sent = match admitted.read(body).await {
-        Ok(body) => batch::send(&node, &admitted.tenant, body).await,
+        Ok(body) => batch::send(&server, &admitted.tenant, &admitted.sender, body).await,
         Err(rejection) => Err(rejection),
     };
     admitted.respond(sent)
 }
 
 /// One message, as `httpSend` of supabase-js sends it.
-async fn post_single(node: Arc<Node>, request: RoutedRequest) -> Response<Bytes> {
+async fn post_single(server: Arc<Broadcasting>, request: RoutedRequest) -> Response<Bytes> {
     let RoutedRequest { head, body } = request;
     let privacy = match head.query_parameter("private").as_deref() {
         Some("true") => Privacy::Private,
@@ -111,13 +120,13 @@ async fn post_single(node: Arc<Node>, request: RoutedRequest) -> Response<Bytes>
         let body = json!({ "error": UNSUPPORTED_CONTENT });
         return response::json(StatusCode::UNSUPPORTED_MEDIA_TYPE, &body);
     };
-    let admitted = match Admitted::admit(&node, &head).await {
+    let admitted = match Admitted::admit(&server.node, &head).await {
         Ok(admitted) => admitted,
         Err(refused) => return refused,
     };
     let message = single::Message { topic: &topic, event: &event, privacy, content };
     let sent = match admitted.read(body).await {
-        Ok(body) => single::send(&node, &admitted.tenant, &message, body).await,
+        Ok(body) => single::send(&server, (&admitted.tenant, &admitted.sender), &message, body).await,
         Err(rejection) => Err(rejection),
     };
     admitted.respond(sent)
@@ -126,6 +135,7 @@ async fn post_single(node: Arc<Node>, request: RoutedRequest) -> Response<Bytes>
 /// A request with a valid token. It counts, and every response to it has the headers of the rate.
 struct Admitted {
     tenant: Arc<Tenant>,
+    sender: Sender,
     rate: RequestRate,
 }
 
@@ -138,11 +148,12 @@ impl Admitted {
         let token = Credentials::of(head.headers(), head.uri()).for_http();
         let request = (head.headers(), head.uri());
         let authenticated = node.authenticate(request, token, head.client_address()).await;
-        let Authenticated { tenant, .. } =
+        let Authenticated { tenant, claims, .. } =
             authenticated.map_err(|refused| not_authenticated(node, &refused))?;
         let rate = RequestRate::count_request(&tenant);
         head.continue_for(tenant.memory.party()).await;
-        Ok(Self { tenant, rate })
+        let sender = Sender { claims: Arc::new(claims), headers: headers_as_json(head.headers(), |_| true) };
+        Ok(Self { tenant, sender, rate })
     }
 
     /// Reads the body, unless the tenant is over a rate: that is known before, and the body costs more than all else.
@@ -239,13 +250,14 @@ fn too_large(tenant: &Tenant) -> &'static str {
     TOO_LARGE
 }
 
-/// Refuses messages that no client could receive: private ones, whose authorization needs a tenant database, which this
-/// server does not support yet; and public ones of a tenant that has private rooms only. 202 would hide that.
+/// Refuses messages that no client could receive: private ones of a tenant without a database, and public ones of a tenant
+/// that has private rooms only. 202 would hide that.
 fn check_privacy(tenant: &Tenant, privacy: Privacy) -> Result<(), Rejection> {
-    let (code, text) = match (privacy, tenant.policy().private_only()) {
-        (Privacy::Private, _) => (Code::UnableToConnectToProject, NO_DATABASE),
-        (Privacy::Public, true) => (Code::PrivateOnly, Code::PrivateOnly.text()),
-        (Privacy::Public, false) => return Ok(()),
+    let policy = tenant.policy();
+    let (code, text) = match privacy {
+        Privacy::Private if policy.database().is_none() => (Code::UnableToConnectToProject, NO_DATABASE),
+        Privacy::Public if policy.private_only() => (Code::PrivateOnly, Code::PrivateOnly.text()),
+        Privacy::Private | Privacy::Public => return Ok(()),
     };
     tenant.reports.record(code.at(Scope::Http), text);
     Err(Rejection::message(StatusCode::UNPROCESSABLE_ENTITY, text))
@@ -258,7 +270,7 @@ fn too_long(bytes_max: usize) -> String {
     format!("should be at most {bytes_max} byte(s)")
 }
 
-fn room(tenant: &Tenant, topic: &str) -> RoomKey {
-    let (tenant, space, privacy) = (tenant.id.clone(), Space::Phoenix, Privacy::Public);
+fn room(tenant: &Tenant, topic: &str, privacy: Privacy) -> RoomKey {
+    let (tenant, space) = (tenant.id.clone(), Space::Phoenix);
     RoomKey { tenant, space, privacy, topic: topic.into() }
 }

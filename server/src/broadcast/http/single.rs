@@ -11,8 +11,9 @@ use wire::supabase::Broadcast;
 use wire::term_size;
 
 use super::super::publish;
-use super::{BLANK, Rejection, TOPIC_BYTES_MAX, check_privacy, room, spend, too_large, too_long};
-use crate::node::Node;
+use super::{
+    BLANK, Broadcasting, Rejection, Sender, TOPIC_BYTES_MAX, check_privacy, room, spend, too_large, too_long,
+};
 use crate::routes::ReceivedBody;
 use crate::tenants::Tenant;
 
@@ -55,8 +56,8 @@ enum Payload {
 
 /// Publishes a message with this `body`.
 pub(super) async fn send(
-    node: &Node,
-    tenant: &Arc<Tenant>,
+    server: &Broadcasting,
+    (tenant, sender): (&Arc<Tenant>, &Sender),
     message: &Message<'_>,
     body: ReceivedBody,
 ) -> Result<(), Rejection> {
@@ -64,17 +65,19 @@ pub(super) async fn send(
     check_name("event", message.event, FIELD_BYTES_MAX)?;
     // The charge is kept until the end: the frames are charged besides.
     let (body, _charge) = body.into_parts();
-    let (bytes, content, sender) = (body.len(), message.content, Arc::clone(tenant));
-    let read = move || Payload::read(&sender, content, body);
-    let payload = node.offload.run(tenant.memory.party(), bytes, read).await?;
+    let (bytes, content, of_tenant) = (body.len(), message.content, Arc::clone(tenant));
+    let read = move || Payload::read(&of_tenant, content, body);
+    let payload = server.node.offload.run(tenant.memory.party(), bytes, read).await?;
     check_privacy(tenant, message.privacy)?;
+    let room = room(tenant, message.topic, message.privacy);
+    server.authorization.check(tenant, &room, sender).await?;
     spend(tenant, 1)?;
     let payload = match &payload {
         Payload::Json(text) => UserPayload::Json(text),
         Payload::Bytes(bytes) => UserPayload::Binary(bytes),
     };
     let event = Broadcast::User { event: message.event, payload, meta: None };
-    publish(&node.hub, tenant, &room(tenant, message.topic), &event);
+    publish(&server.node.hub, tenant, &room, &event);
     Ok(())
 }
 

@@ -28,7 +28,12 @@ impl PhoenixSession {
     pub(super) fn reschedule(&mut self) {
         self.watch_rooms();
         let held = self.topics.values().filter_map(|joined| joined.tracker.as_ref()?.deadline(&self.tenant));
-        let others = [self.roomless_deadline(), self.delayed_replies.deadline(), self.token_deadline()];
+        let others = [
+            self.roomless_deadline(),
+            self.delayed_replies.deadline(),
+            self.token_deadline(),
+            self.rights_due,
+        ];
         self.deadline = held.chain(others.into_iter().flatten()).min();
     }
 }

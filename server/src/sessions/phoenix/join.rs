@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use hub::{Audience, Frame, Group, Member, MemoryCharge, Privacy, RoomKey, Space};
+use hub::{Audience, Frame, Group, Member, MemoryCharge, Privacy, Receives, RoomKey, Space};
 use serde_json::json;
 use wire::phoenix::{self, Push, Ref, Status};
 use wire::supabase::{JoinRequest, Private, TOPIC_PREFIX};
@@ -15,7 +15,7 @@ use wire::supabase::{JoinRequest, Private, TOPIC_PREFIX};
 use self::error::{JoinError, PAYLOAD_TOO_LARGE};
 use super::joined::JoinedTopic;
 use super::{PhoenixSession, error_response, legacy};
-use crate::auth::{AuthorizationError, Decision};
+use crate::auth::{Authorized, Decision, Freshness, Question, Rights};
 use crate::sessions::KeptClaims;
 use crate::telemetry::codes::{Code, Scope};
 
@@ -101,7 +101,14 @@ impl PhoenixSession {
             privacy: if request.private == Private::No { Privacy::Public } else { Privacy::Private },
             topic: sub_topic.into(),
         };
-        let decision = self.services.authorizer.authorize_join(&room, claims.shared());
+        self.services.databases.note_use(&self.tenant);
+        let question = Question {
+            room: &room,
+            claims: claims.shared(),
+            headers: self.headers.json(),
+            freshness: Freshness::Recent,
+        };
+        let decision = self.services.authorizer.authorize(question);
         let join = Join { message, room, request, claims, charge };
         match decision {
             Decision::Immediate(result) => self.answer_join(join, result),
@@ -110,23 +117,42 @@ impl PhoenixSession {
     }
 
     /// Answers a join whose authorization was pending. What has changed during the wait is checked again.
-    pub(super) fn answer_waiting_join(&mut self, join: Join<'_>, result: Result<(), AuthorizationError>) {
+    pub(super) fn answer_waiting_join(&mut self, join: Join<'_>, result: Authorized) {
         let policy = self.tenant.policy();
-        let accepted = result
-            .map_err(JoinError::from)
-            .and_then(|()| self.check_availability(&policy, &join.request))
+        let unchanged = self
+            .check_availability(&policy, &join.request)
             .and_then(|()| Ok(policy.verifier.recheck(&join.claims, SystemTime::now())?));
-        match accepted {
-            Ok(()) => self.answer_join(join, Ok(())),
+        match unchanged {
+            Ok(()) => self.answer_join(join, result),
             Err(error) => self.refuse(&join.message, &error),
         }
     }
 
-    fn answer_join(&mut self, join: Join<'_>, authorized: Result<(), AuthorizationError>) {
-        match authorized.map_err(JoinError::from).and_then(|()| self.count_user()) {
-            Ok(()) => self.enter(join),
+    fn answer_join(&mut self, join: Join<'_>, authorized: Authorized) {
+        let accepted = authorized.map_err(|error| JoinError::unauthorized(error, &join.room.topic));
+        let accepted = accepted.and_then(|rights| {
+            self.check_rights(&join, rights)?;
+            self.count_user()?;
+            Ok(rights)
+        });
+        match accepted {
+            Ok(rights) => self.enter(join, rights),
             Err(error) => self.refuse(&join.message, &error),
         }
+    }
+
+    /// Whether the client may read something of what it joins for.
+    fn check_rights(&self, join: &Join<'_>, rights: Rights) -> Result<(), JoinError> {
+        let reads_presence = rights.read_presence && self.has_presence(&join.request);
+        if rights.read_broadcasts || (reads_presence && join.request.replay.is_none()) {
+            return Ok(());
+        }
+        Err(JoinError::may_not_read(&join.room.topic))
+    }
+
+    /// Whether a join is for presence too.
+    fn has_presence(&self, request: &JoinRequest) -> bool {
+        request.presence_enabled || self.tenant.policy().presence_enabled()
     }
 
     /// Counts this connection among the tenant's users, once.
@@ -141,7 +167,7 @@ impl PhoenixSession {
 
     /// Makes the client a member. The messages that follow the reply are part of its frame, because the reply may have
     /// to wait until the room receives the messages of other nodes.
-    fn enter(&mut self, join: Join<'_>) {
+    fn enter(&mut self, join: Join<'_>, rights: Rights) {
         let Join { message, room, request, claims, charge } = join;
         let JoinMessage { join_ref, reference, topic, replaced } = message;
         let subscription = request.legacy.then(|| legacy::subscription(&room.topic));
@@ -149,9 +175,15 @@ impl PhoenixSession {
             Some(entry) => json!({ "postgres_changes": [entry] }).to_string(),
             None => NO_CHANGES.into(),
         };
+        let has_presence = self.has_presence(&request);
+        let receives = if rights.read_broadcasts { Receives::Everything } else { Receives::NoBroadcasts };
         let outbound = &self.outbound;
-        let member =
-            Member { outbox: Arc::clone(&outbound.outbox), dialect: outbound.dialect, group: Group::DEFAULT };
+        let member = Member {
+            outbox: Arc::clone(&outbound.outbox),
+            dialect: outbound.dialect,
+            group: Group::DEFAULT,
+            receives,
+        };
         let mut frames = vec![outbound.reply_frame(&join_ref, &reference, &topic, Status::Ok, &response)];
         if let Some(entry) = &subscription {
             let text = legacy::unable_to_subscribe(entry);
@@ -163,6 +195,7 @@ impl PhoenixSession {
             privacy: room.privacy,
             membership: self.services.node.hub.join(room, member, &Frame::concat(&frames)),
             claims,
+            rights,
             ack: request.ack,
             audience: if request.self_broadcast { Audience::Everyone } else { Audience::Others },
             presence_key: request.presence_key.map(String::into_boxed_str),
@@ -170,10 +203,11 @@ impl PhoenixSession {
             noticed: Vec::new(),
             _charge: charge,
         };
-        if request.presence_enabled || self.tenant.policy().presence_enabled() {
+        if has_presence && rights.read_presence {
             joined.enable_presence(self.tracked_bytes.get_or_insert_default());
         }
         let deadline = self.recheck_deadline(&joined.claims);
+        self.watch_rights(joined.privacy);
         self.topics.insert(topic.into_owned().into_boxed_str(), Box::new(joined));
         self.tick_by(Some(deadline));
         self.watch_rooms();

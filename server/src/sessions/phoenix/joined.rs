@@ -8,9 +8,9 @@ use wire::phoenix::{Ref, Status};
 use wire::supabase::{Broadcast, PresenceCall};
 
 use super::outbound::Outbound;
-use crate::auth::Claims;
-use crate::broadcast;
-use crate::presence::{TrackedBytes, Tracker};
+use crate::auth::{Claims, Rights};
+use crate::broadcast::{self, BroadcastError};
+use crate::presence::{PresenceError, TrackedBytes, Tracker};
 use crate::sessions::KeptClaims;
 use crate::telemetry::codes::{Code, Scope};
 use crate::tenants::Tenant;
@@ -28,6 +28,8 @@ pub(super) struct JoinedTopic {
     pub(super) membership: Membership,
     /// The claims of the token that it acts with.
     pub(super) claims: Arc<KeptClaims>,
+    /// What it may do here.
+    pub(super) rights: Rights,
     /// Whether each broadcast is answered.
     pub(super) ack: bool,
     /// Whether it receives its own broadcasts.
@@ -57,10 +59,12 @@ impl JoinedTopic {
         tenant: &Tenant,
         topic: &str,
         refs: (&Ref<'_>, &Ref<'_>),
-        event: Result<Broadcast<'_>, broadcast::BroadcastError>,
+        event: Result<Broadcast<'_>, BroadcastError>,
         bundle: &mut Bundle,
     ) {
+        let may_send = self.rights.send_broadcasts;
         let gathered = event
+            .and_then(|event| if may_send { Ok(event) } else { Err(BroadcastError::Denied) })
             .and_then(|event| broadcast::gather(tenant, &self.membership, &event, self.audience, bundle));
         let refused = gathered.err().map(|error| self.refuse(outbound, tenant, topic, &error));
         if self.ack {
@@ -75,7 +79,7 @@ impl JoinedTopic {
         outbound: &Outbound,
         tenant: &Tenant,
         topic: &str,
-        error: &broadcast::BroadcastError,
+        error: &BroadcastError,
     ) -> String {
         let text = error.to_string();
         self.report(outbound, tenant, error.code(), &text);
@@ -83,7 +87,7 @@ impl JoinedTopic {
             tenant.metrics.malformed.increment(1);
         }
         // The rate concerns the messages that follow as well, so it is sent besides the reply.
-        if !self.ack || *error == broadcast::BroadcastError::TooMany {
+        if !self.ack || *error == BroadcastError::TooMany {
             self.notice(outbound, topic, &text);
         }
         text
@@ -116,12 +120,8 @@ impl JoinedTopic {
                 Some(code.text().to_owned())
             }
             PresenceCall::Track(payload) => {
-                if self.tracker.is_none() {
-                    self.enable_presence(tracked_bytes);
-                }
-                let tracker = self.tracker.as_mut().expect("presence was just enabled");
-                let refused = tracker.track(tenant, &self.membership, payload, bytes_max, now).err();
-                refused.map(|error| {
+                let tracked = self.track(tenant, payload, (tracked_bytes, bytes_max), now);
+                tracked.err().map(|error| {
                     let text = error.to_string();
                     self.report(outbound, tenant, error.code(), &text);
                     self.notice(outbound, topic, &text);
@@ -143,6 +143,27 @@ impl JoinedTopic {
             }
         };
         reply(outbound, topic, refs, refused.as_deref());
+    }
+
+    /// Tracks `payload`, if the member may be present.
+    fn track(
+        &mut self,
+        tenant: &Tenant,
+        payload: &str,
+        (tracked_bytes, bytes_max): (&TrackedBytes, usize),
+        now: Instant,
+    ) -> Result<(), PresenceError> {
+        if !self.rights.track_presence {
+            return Err(PresenceError::Denied);
+        }
+        if self.tracker.is_none() && self.rights.read_presence {
+            self.enable_presence(tracked_bytes);
+        }
+        let tracker = self.tracker.get_or_insert_with(|| {
+            // Present, without the right to see who else is.
+            Box::new(Tracker::new(self.presence_key.take(), tracked_bytes))
+        });
+        tracker.track(tenant, &self.membership, payload, bytes_max, now)
     }
 
     /// Reports that a message of this member had no effect.
@@ -168,7 +189,7 @@ impl JoinedTopic {
     pub(super) fn caught_up(&self, outbound: &Outbound, topic: &str) {
         let missed = self.membership.take_missed();
         // A member without presence receives neither state nor diffs.
-        if missed.presence && self.tracker.is_some() {
+        if missed.presence && self.tracker.is_some() && self.rights.read_presence {
             self.membership.request_state(self.join_ref.as_json());
         }
         if missed.broadcasts > 0 {

@@ -14,14 +14,11 @@ use wire::phoenix::{Ref, Status};
 
 use super::join::Join;
 use super::{PhoenixSession, error_response};
-use crate::auth::AuthorizationError;
+use crate::auth::{AuthorizationError, Authorized};
 use crate::broadcast::BroadcastError;
 use crate::sessions::Session;
 use crate::sessions::completions::{Completion, Completions, PendingTask};
-use crate::telemetry::codes::{Code, Scope};
-
-/// The result of an authorization.
-type Authorized = Result<(), AuthorizationError>;
+use crate::telemetry::codes::Scope;
 
 /// The waiting joins of one connection. There while at least one waits.
 pub(super) struct Joining {
@@ -116,7 +113,7 @@ impl Joining {
             let Some(topic) = found.map(|(topic, _)| topic.clone()) else { continue };
             let joining = self.remove(&topic)?;
             // A panic is logged where it happens.
-            return Some((joining, result.unwrap_or_else(|| Err(undecided()))));
+            return Some((joining, result.unwrap_or_else(|| Err(AuthorizationError::undecided()))));
         }
     }
 }
@@ -134,11 +131,6 @@ fn charge_to(charge: &mut Option<MemoryCharge>, bytes: usize, memory: &Arc<Tenan
         memory.count_refusal(MemoryKind::Held);
     }
     is_charged
-}
-
-/// Why a join is refused whose authorization panicked or took too long: to the client the policies cannot be read.
-fn undecided() -> AuthorizationError {
-    AuthorizationError::of(Code::UnableToConnectToProject)
 }
 
 impl PhoenixSession {
@@ -170,8 +162,9 @@ impl PhoenixSession {
             })
         });
         let deadline = Instant::now() + services.node.settings().server.authorization_timeout;
-        let work =
-            async move { timeout_at(deadline, work).await.unwrap_or_else(|_elapsed| Err(undecided())) };
+        let work = async move {
+            timeout_at(deadline, work).await.unwrap_or_else(|_elapsed| Err(AuthorizationError::undecided()))
+        };
         let (join, task) = (join.into_owned(), joining.completions.start(work));
         let topic = join.message.topic.as_ref().into();
         let waiting = JoiningTopic { join, task, messages: Vec::new(), refused: None };

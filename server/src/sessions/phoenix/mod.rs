@@ -15,7 +15,7 @@ mod messages;
 mod outbound;
 mod policy_changes;
 mod protocol;
-
+mod rights;
 mod tokens;
 
 pub use protocol::PhoenixProtocol;
@@ -35,7 +35,8 @@ use self::delayed_replies::DelayedReplies;
 use self::joined::JoinedTopic;
 use self::joining::{HeldMessage, Joining};
 use self::outbound::Outbound;
-use super::{ClientContext, KeptClaims, MessageHead, Services, Session};
+use self::rights::Rechecks;
+use super::{ClientContext, KeptClaims, KeptHeaders, MessageHead, Services, Session};
 use crate::broadcast::BroadcastError;
 use crate::close_reason::CloseReason;
 use crate::permit::Permit;
@@ -63,11 +64,17 @@ pub struct PhoenixSession {
     outbound: Outbound,
     /// The claims of the handshake's token, for channels without a token of their own.
     claims: Arc<KeptClaims>,
+    /// The headers of the handshake that policies may read.
+    headers: KeptHeaders,
     /// By full topic. The hash needs no secret: a client that makes its own topics collide slows down no other client, and
     /// it has at most `limits.max_channels_per_client` of them.
     topics: HashMap<Box<str>, Box<JoinedTopic>, FxBuildHasher>,
     /// Topics whose join waits for its authorization, if there are any.
     joining: Option<Box<Joining>>,
+    /// Rights that are being asked again, if there are any.
+    rechecks: Option<Box<Rechecks>>,
+    /// When rights are asked again, if they are.
+    rights_due: Option<Instant>,
     /// How many tasks of this connection work at once.
     max_tasks: NonZeroUsize,
     delayed_replies: DelayedReplies,
@@ -98,7 +105,8 @@ impl GatheredBroadcasts {
 impl PhoenixSession {
     /// The session of a client that has just connected.
     pub fn new(services: Arc<Services>, client: ClientContext) -> Self {
-        let ClientContext { tenant, generation, claims, outbox, dialect, context, registration } = client;
+        let ClientContext { tenant, generation, claims, headers, outbox, dialect, context, registration } =
+            client;
         let max_tasks = services.node.settings().server.max_tasks_per_connection;
         let mut session = Self {
             services,
@@ -107,8 +115,11 @@ impl PhoenixSession {
             applied_generation: generation,
             outbound: Outbound { outbox, dialect, context },
             claims,
+            headers,
             topics: HashMap::default(),
             joining: None,
+            rechecks: None,
+            rights_due: None,
             max_tasks,
             delayed_replies: DelayedReplies::default(),
             tracked_bytes: None,
@@ -231,11 +242,13 @@ impl Session for PhoenixSession {
     fn tick(&mut self, now: Instant) {
         self.apply_policy();
         self.answer_authorized();
+        self.apply_found_rights();
         if self.deadline.is_none_or(|deadline| deadline > now) {
             return;
         }
         self.delayed_replies.send_due(&self.outbound, now);
         self.recheck_tokens();
+        self.recheck_rights(now);
         for joined in self.topics.values_mut() {
             if let Some(tracker) = &mut joined.tracker {
                 tracker.release(&self.tenant, &joined.membership, now);
@@ -252,6 +265,7 @@ impl Session for PhoenixSession {
     fn close(&mut self) {
         self.gathered = None;
         self.joining = None;
+        self.rechecks = None;
         self.topics.clear();
         self.deadline = None;
     }

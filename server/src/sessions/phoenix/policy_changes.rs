@@ -89,9 +89,10 @@ mod tests {
     use crate::bus::ClusterLink;
     use crate::close_reason::CloseReason;
     use crate::node::{Lifecycle, Node, OpenFiles};
-    use crate::sessions::{Admission, ClientContext, KeptClaims, Services};
+    use crate::sessions::{Admission, ClientContext, KeptClaims, KeptHeaders, Services};
     use crate::store::{EncryptionKeys, MemoryStore, TenantStore, WrittenForm};
     use crate::telemetry::request_context::RequestContext;
+    use crate::tenants::Databases;
 
     /// The close code that a client accepted by `admission` receives at once, if it is closed.
     fn close_code(services: &Arc<Services>, admission: Admission) -> Option<u16> {
@@ -117,15 +118,19 @@ mod tests {
         let store: (Arc<dyn TenantStore>, _) = (Arc::new(MemoryStore::default()), keys);
         let node = Node::new(settings, sources, link, lifecycle, Vec::new(), OpenFiles::default(), store)
             .expect("a secret is all it takes");
-        let services =
-            Arc::new(Services { node: Arc::clone(&node), authorizer: Arc::new(PublicRooms), tasks });
+        let services = {
+            let databases = Databases::new(tasks.clone(), CancellationToken::new());
+            let authorizer = Arc::new(PublicRooms);
+            Arc::new(Services { node: Arc::clone(&node), authorizer, databases, tasks })
+        };
         let tenant = node.tenants.get("default").expect("it is configured");
         let accepted = || {
             let (policy, now) = (tenant.policy(), SystemTime::now());
             let token = sign(&secret, "anon", None, Map::new(), now, Duration::from_secs(60));
             let claims = policy.verifier.verify(&token, now).expect("a good token");
-            let claims = KeptClaims::of_handshake(claims, &tenant.memory).expect("they are short");
-            Admission { tenant: Arc::clone(&tenant), generation: policy.generation, claims }
+            let claims = KeptClaims::of_handshake(claims, &policy, &tenant.memory).expect("they are short");
+            let headers = KeptHeaders::none();
+            Admission { tenant: Arc::clone(&tenant), generation: policy.generation, claims, headers }
         };
         let before = accepted();
         node.tenants.disconnect_clients("default", CloseReason::Disconnected.into());

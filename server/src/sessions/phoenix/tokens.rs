@@ -8,6 +8,7 @@ use wire::supabase::TokenRefresh;
 
 use super::PhoenixSession;
 use super::outbound::Outbound;
+use super::rights::RecheckReason;
 use crate::auth::{Claims, Fingerprint, TokenError};
 use crate::sessions::KeptClaims;
 use crate::telemetry::codes::{Code, Scope};
@@ -63,6 +64,7 @@ impl PhoenixSession {
                     joined.claims = Arc::clone(&claims);
                 }
                 self.tick_by(Some(self.recheck_deadline(&claims)));
+                self.ask_rights(topic, RecheckReason::NewToken);
             }
             Err(TokenRefusal::Token(error)) => {
                 self.end_for_token(topic, &error);
@@ -112,7 +114,7 @@ impl PhoenixSession {
         if result.as_ref().is_err_and(TokenError::is_signed) {
             let _was_left = self.tenant.allowance.joins.take(1, Instant::now());
         }
-        KeptClaims::of_channel(result?, &self.tenant.memory).ok_or(TokenRefusal::OutOfMemory)
+        KeptClaims::of_channel(result?, policy, &self.tenant.memory).ok_or(TokenRefusal::OutOfMemory)
     }
 
     /// The claims of the token with this fingerprint, if it is that of the handshake or of a channel.

@@ -54,7 +54,10 @@ impl PhoenixSession {
             Private::Unreadable => Err(PRIVATE_UNREADABLE),
             _ if self.has_long_key(request) => Err(JoinError::of(Code::PresenceKeySizeExceeded)),
             Private::No if request.replay.is_some() => Err(JoinError::of(Code::UnableToReplayMessages)),
-            _ if needs_database(request) => Err(JoinError::of(Code::UnableToConnectToProject)),
+            _ if policy.database().is_none() && needs_database(request) => {
+                Err(JoinError::of(Code::UnableToConnectToProject))
+            }
+            _ if !request.postgres_changes.is_empty() => Err(JoinError::of(Code::UnableToConnectToProject)),
             _ => Ok(claims),
         }
     }
@@ -105,7 +108,7 @@ impl PhoenixSession {
     }
 }
 
-/// Whether a join asks for something that only the tenant's database has. No tenant has one yet.
+/// Whether a join asks for something that only a tenant's database has.
 fn needs_database(request: &JoinRequest) -> bool {
     request.replay.is_some() || !request.postgres_changes.is_empty() || request.replication_ready
 }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::auth::{AuthorizationError, TokenError};
+use crate::sessions::phoenix::rights;
 use crate::sessions::phoenix::tokens::{self, TokenRefusal};
 use crate::telemetry::codes::Code;
 
@@ -31,9 +32,18 @@ impl JoinError {
     }
 }
 
-impl From<AuthorizationError> for JoinError {
-    fn from(error: AuthorizationError) -> Self {
-        Self { code: error.code, text: error.text }
+impl JoinError {
+    /// What the policies of a room say, or why they say nothing. One that fails denies.
+    pub(super) fn unauthorized(error: AuthorizationError, topic: &str) -> Self {
+        match error.code {
+            Code::RlsPolicyError => Self::may_not_read(topic),
+            code => Self { code, text: error.text },
+        }
+    }
+
+    /// The policies of a room allow the client to read nothing.
+    pub(super) fn may_not_read(topic: &str) -> Self {
+        Self { code: Code::Unauthorized, text: rights::may_not_read(topic).into() }
     }
 }
 

@@ -1,0 +1,87 @@
+//! Whether the sender of a request may send to a room: private ones are decided by the database of the tenant
+//! (docs/protocol/private-rooms.md#http).
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use hub::{Privacy, RoomKey};
+
+use super::Rejection;
+use crate::auth::{AuthorizationError, Authorizer, Claims, Decision, Freshness, Question};
+use crate::telemetry::codes::{Code, Scope};
+use crate::tenants::{Databases, Tenant};
+
+/// The text for a tenant whose database cannot be asked.
+pub(super) const NO_DATABASE: &str = "Tenant database unavailable";
+
+/// The text for a policy that cannot be evaluated.
+pub(super) const POLICY_ERROR: &str = "RLS policy error";
+pub(super) const CANCELED: &str = "Query canceled";
+pub(super) const NO_PARTITION: &str = "Missing messages partition";
+pub(super) const FULL_DATABASE: &str = "Tenant database has too many connections";
+pub(super) const FULL_POOL: &str = "Connection pool exhausted";
+
+/// The text for a sender who may not send to a private room.
+pub(super) const UNAUTHORIZED: &str = "Unauthorized";
+
+/// Decides who may send to private rooms.
+pub struct Authorization {
+    authorizer: Arc<dyn Authorizer>,
+    databases: Arc<Databases>,
+}
+
+/// The sender of a request.
+pub(super) struct Sender {
+    pub(super) claims: Arc<Claims>,
+    /// All headers of the request, as a JSON object.
+    pub(super) headers: Arc<str>,
+}
+
+impl Authorization {
+    /// Decides by `authorizer`, which asks `databases`.
+    pub fn new(authorizer: Arc<dyn Authorizer>, databases: Arc<Databases>) -> Self {
+        Self { authorizer, databases }
+    }
+
+    /// Checks that `sender` may send to a room of its tenant. Reports why not.
+    ///
+    /// # Errors
+    /// The response that says so.
+    pub(super) async fn check(
+        &self,
+        tenant: &Arc<Tenant>,
+        room: &RoomKey,
+        sender: &Sender,
+    ) -> Result<(), Rejection> {
+        if room.privacy == Privacy::Public {
+            return Ok(());
+        }
+        self.databases.note_use(tenant);
+        let Sender { claims, headers } = sender;
+        let question = Question { room, claims, headers, freshness: Freshness::Recent };
+        let rights = match self.authorizer.authorize(question) {
+            Decision::Immediate(result) => result,
+            Decision::Pending(work) => work.await,
+        };
+        let (code, status, text) = match rights {
+            Ok(rights) if rights.send_broadcasts => return Ok(()),
+            Ok(_) => (Code::Unauthorized, StatusCode::FORBIDDEN, UNAUTHORIZED),
+            Err(error) => refusal(&error),
+        };
+        tenant.reports.record(code.at(Scope::Http), text);
+        Err(Rejection::message(status, text))
+    }
+}
+
+/// The response for a sender whose rights cannot be found out.
+fn refusal(error: &AuthorizationError) -> (Code, StatusCode, &'static str) {
+    let (status, text) = match error.code {
+        Code::RlsPolicyError => (StatusCode::UNPROCESSABLE_ENTITY, POLICY_ERROR),
+        Code::QueryCanceled => (StatusCode::UNPROCESSABLE_ENTITY, CANCELED),
+        Code::MissingPartition => (StatusCode::UNPROCESSABLE_ENTITY, NO_PARTITION),
+        Code::DatabaseLackOfConnections => (StatusCode::UNPROCESSABLE_ENTITY, FULL_DATABASE),
+        Code::IncreaseConnectionPool => (StatusCode::TOO_MANY_REQUESTS, FULL_POOL),
+        _ => (StatusCode::UNPROCESSABLE_ENTITY, NO_DATABASE),
+    };
+    (error.code, status, text)
+}
