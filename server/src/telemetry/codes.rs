@@ -174,6 +174,22 @@ codes! {
     QueryCanceled: ClientError, [Join, Channel, Http, Log], "Query was cancelled, please try again";
     /// The table `realtime.messages` has no partition for today.
     MissingPartition: Error, [Join, Http, Log], "Realtime was unable to find the expected messages partition";
+    /// A row of `realtime.messages` is not sent to its room.
+    UnableToBroadcastChanges: ClientError, [Log], "<why>";
+    /// The log of a tenant's database cannot be read, so broadcasts from SQL are not sent.
+    StartReplicationFailed: Error, [Log], "<why>";
+    /// The database accepts no further WAL sender or replication slot.
+    ReplicationMaxWalSendersReached: Error, [Log], "<what the database says>";
+    /// The database does not answer in time while its log is to be read.
+    ReplicationConnectionTimeout: Error, [Log], "<why>";
+    /// The session that reads the log has ended. It is opened again, and what was written meanwhile is lost.
+    ReplicationConnectionDown: Warning, [Log], "<why>";
+    /// The replication slot is not active although its session is.
+    ReplicationSlotNotAlive: Error, [Log], "<which slot>";
+    /// The replication slot is so far behind that the database may drop what it has not read.
+    ReplicationSlotLagTooHigh: Error, [Log], "<how far>";
+    /// The replication slot could not be looked at.
+    ReplicationSlotCheckSkipped: Warning, [Log], "<why>";
     /// The schema `realtime` cannot be made in the database of a tenant.
     MigrationsFailedToRun: Error, [Log], "<why>";
     /// The partitions of `realtime.messages` cannot be made or deleted.
@@ -272,6 +288,11 @@ mod tests {
             "UnableToConnectToTenantDatabase",
             "DatabaseLackOfConnections",
             "MissingPartition",
+            "StartReplicationFailed",
+            "ReplicationMaxWalSendersReached",
+            "ReplicationConnectionTimeout",
+            "ReplicationSlotNotAlive",
+            "ReplicationSlotLagTooHigh",
             "MigrationsFailedToRun",
             "PartitionCreationFailed",
         ];

@@ -148,6 +148,8 @@ metrics! {
         pub output_bytes: Counter = "realtime_channel_output_bytes",
         /// Messages dropped because an outbox was full.
         pub outbox_dropped: Counter = "realtime_outbox_dropped_total",
+        /// Rows of realtime.messages in the database of the tenant that were not sent to members, because a value was missing, the payload was too large, or a rate was reached (UnableToBroadcastChanges).
+        pub database_dropped: Counter = "realtime_database_broadcasts_dropped_total",
         /// Messages of members that were not sent to the other nodes, because the tenant's share of the queue (bus.max_frames, bus.max_bytes) was full or Redis could not be reached. Its part of realtime_bus_unsent_total.
         pub bus_unsent: Counter = "realtime_tenants_bus_unsent_total",
         /// Broadcasts that rooms did not keep, or not as long as broadcast.history allows: they were larger than max_bytes, or there was no memory (server.memory_budget).

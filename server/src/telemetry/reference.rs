@@ -120,6 +120,26 @@ fn action(code: Code) -> &'static str {
         Code::MissingPartition | Code::PartitionCreationFailed => {
             "See why the partitions cannot be made: the reason says what the role of the server may not do."
         }
+        Code::UnableToBroadcastChanges => {
+            "See which value is missing or too large in what the application writes to `realtime.messages`; `too_many_requests` is `limits.max_events_per_second`."
+        }
+        Code::StartReplicationFailed => {
+            "Give the role of the server `REPLICATION`, set `wal_level = logical`, or mend what the reason names."
+        }
+        Code::ReplicationMaxWalSendersReached => {
+            "Raise `max_wal_senders` and `max_replication_slots` of the database."
+        }
+        Code::ReplicationConnectionTimeout => {
+            "See whether transactions stay open for minutes: a new slot waits for them."
+        }
+        Code::ReplicationConnectionDown
+        | Code::ReplicationSlotCheckSkipped
+        | Code::ReplicationSlotNotAlive => {
+            "Nothing if it happens once, as when the database is restarted; the session is opened again."
+        }
+        Code::ReplicationSlotLagTooHigh => {
+            "Raise `max_slot_wal_keep_size`, or see why the server reads slowly."
+        }
         Code::MigrationsFailedToRun => {
             "Give the role of the server what the reason names, or make the schema by `realtime-server migrate --tenant` with another role."
         }

@@ -17,6 +17,11 @@ impl NoDatabases {
         Arc::new(Self)
     }
 
+    /// Not known.
+    pub fn log_is_followed(&self, _tenant: &str) -> Option<Result<(), String>> {
+        None
+    }
+
     /// Without effect.
     pub fn note_use(self: &Arc<Self>, _tenant: &Arc<Tenant>) {}
 }

@@ -42,6 +42,8 @@ pub struct Policy {
     pub status: TenantStatus,
     /// Verifies the tokens of its users.
     pub verifier: Arc<Verifier>,
+    /// How often messages of its database may have been lost.
+    pub database_gaps: u64,
     spec: EffectiveSpec,
     disconnect: Option<DisconnectBefore>,
 }
@@ -64,7 +66,8 @@ impl Policy {
         let auth = &spec.spec.settings.auth;
         let fetched = jwks.source(auth, None, metrics, reports);
         let verifier = Arc::new(Verifier::new(auth, fetched).reporting_to(reports));
-        Self { generation: 0, status: TenantStatus::of(&spec), verifier, spec, disconnect: None }
+        let status = TenantStatus::of(&spec);
+        Self { generation: 0, status, verifier, database_gaps: 0, spec, disconnect: None }
     }
 
     /// Where it is specified.
@@ -141,6 +144,11 @@ impl Policy {
         self.next()
     }
 
+    /// The same rules, after messages of the database may have been lost.
+    pub(super) fn after_gap(&self) -> Self {
+        Self { database_gaps: self.database_gaps + 1, ..self.next() }
+    }
+
     /// The same rules for new connections; all others are closed.
     pub(super) fn with_disconnect(&self, disconnect: Disconnect) -> Self {
         self.next().disconnecting(disconnect)
@@ -151,6 +159,7 @@ impl Policy {
             generation: self.generation + 1,
             status: self.status,
             verifier: Arc::clone(&self.verifier),
+            database_gaps: self.database_gaps,
             spec: self.spec.clone(),
             // Stays: some connections may not have seen it yet.
             disconnect: self.disconnect.clone(),

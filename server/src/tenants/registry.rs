@@ -167,6 +167,14 @@ impl Registry {
         Some(tenant.sockets.len())
     }
 
+    /// Messages of a tenant's database may have been lost: its clients are notified.
+    pub fn note_gap(&self, id: &str) {
+        let Some(tenant) = self.get(id) else { return };
+        let _one_at_a_time = self.specs.lock();
+        tenant.note_gap();
+        self.notifier.notify(&tenant);
+    }
+
     /// Notifies the sockets of tenants that have changed, or whose published keys were withdrawn, until `stop`.
     pub async fn run_policy_notifier(&self, stop: CancellationToken) {
         let recheck = async {

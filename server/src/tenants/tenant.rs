@@ -111,6 +111,11 @@ impl Tenant {
         self.policy.store(Arc::new(self.policy().renewed()));
     }
 
+    /// Makes connections notify their clients that messages of the database may have been lost.
+    pub(super) fn note_gap(&self) {
+        self.policy.store(Arc::new(self.policy().after_gap()));
+    }
+
     /// Disconnects all present clients; new ones are accepted.
     pub(super) fn disconnect_clients(&self, disconnect: Disconnect) {
         self.policy.store(Arc::new(self.policy().with_disconnect(disconnect)));

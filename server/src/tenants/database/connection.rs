@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use super::exhaustion::Exhaustion;
 use super::shared_answers::SharedAnswers;
-use super::{DatabaseFailure, DatabaseState};
+use super::{DatabaseFailure, DatabaseState, LogState};
 use crate::store::connect_options;
 use crate::telemetry::codes::{Code, Scope};
 use crate::telemetry::reports::Reports;
@@ -34,6 +34,7 @@ pub struct TenantDatabase {
     pub spec: Arc<DatabaseSpec>,
     pool: PgPool,
     state: watch::Sender<DatabaseState>,
+    log_state: watch::Sender<LogState>,
     exhaustion: Exhaustion,
     /// What its policies have said a moment ago.
     pub(super) answers: SharedAnswers,
@@ -71,6 +72,7 @@ impl TenantDatabase {
             spec,
             pool,
             state: watch::Sender::default(),
+            log_state: watch::Sender::default(),
             exhaustion: Exhaustion::default(),
             answers: SharedAnswers::new(tasks),
             started: Instant::now(),
@@ -88,6 +90,21 @@ impl TenantDatabase {
     /// Notes whether it can be used. Returns what was known before.
     pub(super) fn set_state(&self, state: DatabaseState) -> DatabaseState {
         self.state.send_replace(state)
+    }
+
+    /// Follows whether it can be used.
+    pub(super) fn subscribe_state(&self) -> watch::Receiver<DatabaseState> {
+        self.state.subscribe()
+    }
+
+    /// Whether broadcasts from it are read.
+    pub fn log_state(&self) -> LogState {
+        self.log_state.borrow().clone()
+    }
+
+    /// Notes whether they are. Returns what was known before.
+    pub(super) fn set_log_state(&self, state: LogState) -> LogState {
+        self.log_state.send_replace(state)
     }
 
     /// Reports about the tenant.

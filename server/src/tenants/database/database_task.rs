@@ -171,7 +171,7 @@ fn note(database: &TenantDatabase, reached: &Result<(), DatabaseFailure>) {
 }
 
 /// Between three quarters and five quarters of `wait`, so that nodes do not ask at the same moment.
-fn jittered(wait: Duration) -> Duration {
+pub(super) fn jittered(wait: Duration) -> Duration {
     wait.mul_f64(0.75 + random() / 2.0)
 }
 

@@ -7,8 +7,8 @@ use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::TenantDatabase;
 use super::database_task;
+use super::{LogState, Reading, TenantDatabase, reader};
 use crate::telemetry::codes::{Code, Scope};
 use crate::tenants::{DatabaseSpec, Tenant};
 
@@ -17,12 +17,18 @@ pub struct Databases {
     in_use: RwLock<HashMap<Arc<str>, Arc<TenantDatabase>>>,
     tasks: TaskTracker,
     stop: CancellationToken,
+    reading: Option<Reading>,
 }
 
 impl Databases {
-    /// None yet. Their tasks are counted by `tasks` and end with `stop`.
+    /// None yet, whose logs are not read. Their tasks are counted by `tasks` and end with `stop`.
     pub fn new(tasks: TaskTracker, stop: CancellationToken) -> Arc<Self> {
-        Arc::new(Self { in_use: RwLock::default(), tasks, stop })
+        Arc::new(Self { in_use: RwLock::default(), tasks, stop, reading: None })
+    }
+
+    /// As [`new`](Self::new), and their logs are read.
+    pub fn reading(tasks: TaskTracker, stop: CancellationToken, reading: Reading) -> Arc<Self> {
+        Arc::new(Self { in_use: RwLock::default(), tasks, stop, reading: Some(reading) })
     }
 
     /// A client of the tenant joins: its database is connected to, if it has one and is not yet.
@@ -37,6 +43,15 @@ impl Databases {
             return database.note_use();
         }
         self.start(tenant, spec);
+    }
+
+    /// Whether messages that are committed now in the database of a tenant are received; `None` if that cannot be said yet.
+    pub fn log_is_followed(&self, tenant: &str) -> Option<Result<(), String>> {
+        match self.get(tenant)?.log_state() {
+            LogState::Starting => None,
+            LogState::Reading | LogState::ReadElsewhere => Some(Ok(())),
+            LogState::Unavailable(reason) => Some(Err(reason.into_owned())),
+        }
     }
 
     /// The database of a tenant, while it is in use.
@@ -68,6 +83,9 @@ impl Databases {
                 in_use.insert(Arc::clone(&tenant.id), Arc::clone(&database));
                 drop(in_use);
                 let retire = move |database: &Arc<TenantDatabase>| databases.retire(database);
+                if let Some(reading) = &self.reading {
+                    self.tasks.spawn(reader::run(Arc::clone(&database), reading.clone()));
+                }
                 self.tasks.spawn(database_task::run(database, retire));
             }
             Err(failure) => {

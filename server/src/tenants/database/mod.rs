@@ -15,6 +15,7 @@ pub mod partitions;
 mod policies;
 mod preparation;
 mod question;
+mod reader;
 pub mod schema;
 mod shared_answers;
 mod state;
@@ -23,4 +24,7 @@ pub use self::connection::TenantDatabase;
 pub use self::databases::Databases;
 pub use self::failure::DatabaseFailure;
 pub use self::policies::database_authorizer;
-pub use self::state::DatabaseState;
+pub use self::reader::{
+    DatabaseMessage, DatabaseMessages, DatabasePayload, DroppedMessage, Election, Reading,
+};
+pub use self::state::{DatabaseState, LogState};

@@ -1,4 +1,6 @@
-//! Whether the database of a tenant can be used.
+//! Whether the database of a tenant can be used, and whether its log is read.
+
+use std::borrow::Cow;
 
 use super::DatabaseFailure;
 
@@ -23,4 +25,18 @@ impl DatabaseState {
             Self::Unavailable(_) => "unavailable",
         }
     }
+}
+
+/// Whether broadcasts from the database are read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum LogState {
+    /// Not yet, or not at the moment.
+    #[default]
+    Starting,
+    /// This node reads them.
+    Reading,
+    /// Another node does.
+    ReadElsewhere,
+    /// They cannot be read, for this reason.
+    Unavailable(Cow<'static, str>),
 }
