@@ -21,6 +21,8 @@ use tokio_util::task::TaskTracker;
 use tracing::warn;
 
 use crate::auth::jwks::JwksSources;
+#[cfg(feature = "postgres")]
+use crate::bus::Connectivity;
 use crate::bus::{Bus, ClusterLink, LinkTask};
 use crate::drain::drain;
 use crate::edge::{self, listener};
@@ -31,6 +33,8 @@ use crate::resources::Resources;
 use crate::routes::RouteTable;
 use crate::sessions::Services;
 use crate::telemetry::logs;
+#[cfg(feature = "postgres")]
+use crate::tenants::database::{Election, Reading};
 use crate::tenants::{Databases, database_authorizer};
 use crate::workers::Workers;
 use crate::{admin, broadcast, openapi};
@@ -108,7 +112,7 @@ impl Server {
             tasks.spawn(reloader.run(Arc::clone(&node), stopping));
         }
         node.lifecycle.enter(LifecyclePhase::Serving);
-        let databases = Databases::new(tasks.clone(), node.lifecycle.token(LifecyclePhase::Stopping));
+        let databases = databases(&node, &tasks);
         let authorizer = authorizer.unwrap_or_else(|| database_authorizer(&databases));
         let authorization =
             broadcast::http::Authorization::new(Arc::clone(&authorizer), Arc::clone(&databases));
@@ -170,6 +174,22 @@ impl Server {
         self.node.lifecycle.raise_urgency(Urgency::Soon);
         self.drain().await;
     }
+}
+
+/// The databases of tenants, whose broadcasts are sent to the rooms of `node`.
+#[cfg(feature = "postgres")]
+fn databases(node: &Arc<Node>, tasks: &TaskTracker) -> Arc<Databases> {
+    let election = match node.link.connectivity() {
+        Connectivity::Standalone => Election::EachNode(node.id),
+        _with_other_nodes => Election::OneOfAll,
+    };
+    let reading = Reading { election, messages: Arc::new(broadcast::FromDatabase::new(node)) };
+    Databases::reading(tasks.clone(), node.lifecycle.token(LifecyclePhase::Stopping), reading)
+}
+
+#[cfg(not(feature = "postgres"))]
+fn databases(node: &Arc<Node>, tasks: &TaskTracker) -> Arc<Databases> {
+    Databases::new(tasks.clone(), node.lifecycle.token(LifecyclePhase::Stopping))
 }
 
 async fn keep_link(task: LinkTask, node: Arc<Node>) {

@@ -3,8 +3,13 @@
 //!
 //! A refusal concerns one message: it affects neither the receivers nor other messages of the sender.
 
+#[cfg(feature = "postgres")]
+mod from_database;
 pub mod history;
 pub mod http;
+
+#[cfg(feature = "postgres")]
+pub use self::from_database::FromDatabase;
 
 use hub::{Audience, Bundle, Delivery, Hub, Membership, RoomKey};
 use wire::phoenix::{DecodeError, UserPayload};

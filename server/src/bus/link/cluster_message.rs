@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use wire::relay;
 
-/// A command of an operator to one node that all nodes carry out.
+/// A command of an operator to one node, or of a node, that all nodes carry out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OperatorCommand {
     /// Disconnect all clients of a tenant.
@@ -25,6 +25,11 @@ pub enum OperatorCommand {
     ReloadConfig,
     /// Read a tenant from the store again: it was created, changed or deleted.
     TenantChanged {
+        /// Its name.
+        tenant: String,
+    },
+    /// Clients of a tenant may have missed messages of its database: it was not read for a time.
+    MessagesMissed {
         /// Its name.
         tenant: String,
     },

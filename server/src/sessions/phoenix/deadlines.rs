@@ -33,6 +33,7 @@ impl PhoenixSession {
             self.delayed_replies.deadline(),
             self.token_deadline(),
             self.rights_due,
+            self.readiness_due,
         ];
         self.deadline = held.chain(others.into_iter().flatten()).min();
     }

@@ -196,6 +196,7 @@ impl PhoenixSession {
             membership: self.services.node.hub.join(room, member, &Frame::concat(&frames)),
             claims,
             rights,
+            awaits_log: request.replication_ready.then(Instant::now),
             ack: request.ack,
             audience: if request.self_broadcast { Audience::Everyone } else { Audience::Others },
             presence_key: request.presence_key.map(String::into_boxed_str),
@@ -208,6 +209,9 @@ impl PhoenixSession {
         }
         let deadline = self.recheck_deadline(&joined.claims);
         self.watch_rights(joined.privacy);
+        if joined.awaits_log.is_some() {
+            self.await_readiness();
+        }
         self.topics.insert(topic.into_owned().into_boxed_str(), Box::new(joined));
         self.tick_by(Some(deadline));
         self.watch_rooms();

@@ -30,6 +30,8 @@ pub(super) struct JoinedTopic {
     pub(super) claims: Arc<KeptClaims>,
     /// What it may do here.
     pub(super) rights: Rights,
+    /// Since when it waits to hear that broadcasts from the database reach it.
+    pub(super) awaits_log: Option<Instant>,
     /// Whether each broadcast is answered.
     pub(super) ack: bool,
     /// Whether it receives its own broadcasts.

@@ -15,6 +15,7 @@ mod messages;
 mod outbound;
 mod policy_changes;
 mod protocol;
+mod readiness;
 mod rights;
 mod tokens;
 
@@ -61,6 +62,8 @@ pub struct PhoenixSession {
     accepted_generation: u64,
     /// The generation of the policy that was applied last.
     applied_generation: u64,
+    /// How often messages of the database had possibly been lost when this was looked at last.
+    database_gaps: u64,
     outbound: Outbound,
     /// The claims of the handshake's token, for channels without a token of their own.
     claims: Arc<KeptClaims>,
@@ -75,6 +78,8 @@ pub struct PhoenixSession {
     rechecks: Option<Box<Rechecks>>,
     /// When rights are asked again, if they are.
     rights_due: Option<Instant>,
+    /// When channels look again whether broadcasts from the database reach them, if any wait for that.
+    readiness_due: Option<Instant>,
     /// How many tasks of this connection work at once.
     max_tasks: NonZeroUsize,
     delayed_replies: DelayedReplies,
@@ -107,12 +112,14 @@ impl PhoenixSession {
     pub fn new(services: Arc<Services>, client: ClientContext) -> Self {
         let ClientContext { tenant, generation, claims, headers, outbox, dialect, context, registration } =
             client;
+        let database_gaps = tenant.policy().database_gaps;
         let max_tasks = services.node.settings().server.max_tasks_per_connection;
         let mut session = Self {
             services,
             tenant,
             accepted_generation: generation,
             applied_generation: generation,
+            database_gaps,
             outbound: Outbound { outbox, dialect, context },
             claims,
             headers,
@@ -120,6 +127,7 @@ impl PhoenixSession {
             joining: None,
             rechecks: None,
             rights_due: None,
+            readiness_due: None,
             max_tasks,
             delayed_replies: DelayedReplies::default(),
             tracked_bytes: None,
@@ -249,6 +257,7 @@ impl Session for PhoenixSession {
         self.delayed_replies.send_due(&self.outbound, now);
         self.recheck_tokens();
         self.recheck_rights(now);
+        self.look_at_readiness(now);
         for joined in self.topics.values_mut() {
             if let Some(tracker) = &mut joined.tracker {
                 tracker.release(&self.tenant, &joined.membership, now);

@@ -16,6 +16,9 @@ use crate::telemetry::codes::{Code, Scope};
 /// (docs/protocol/channels.md#system-messages).
 const DISCONNECT: &str = "Server requested disconnect";
 
+/// What channels receive when the log of the database was not read for a time (docs/protocol/database-broadcasts.md#gaps).
+const GAP: &str = "Messages from the database may have been missed";
+
 impl PhoenixSession {
     /// Applies the policy if it has changed since the last time: ends what it no longer allows.
     pub(super) fn apply_policy(&mut self) {
@@ -28,6 +31,9 @@ impl PhoenixSession {
             return self.disconnect(disconnect);
         }
         self.recheck_tokens();
+        if std::mem::replace(&mut self.database_gaps, policy.database_gaps) != policy.database_gaps {
+            self.notice_gap();
+        }
         if policy.private_only() {
             self.end_public();
         }
@@ -44,6 +50,13 @@ impl PhoenixSession {
             self.outbound.system(&joined.join_ref, &topic, "system", Status::Ok, DISCONNECT);
         }
         self.outbound.outbox.disconnect(disconnect.clone());
+    }
+
+    /// Notifies every channel that messages of the database may have been lost. Of status ok, because the channels stay.
+    fn notice_gap(&self) {
+        for (topic, joined) in &self.topics {
+            self.outbound.system(&joined.join_ref, topic, "system", Status::Ok, GAP);
+        }
     }
 
     /// Ends every public channel.
