@@ -9,6 +9,7 @@ mod broadcast;
 mod bus;
 mod busy_sockets;
 mod citations;
+mod database_broadcasts;
 mod draining;
 mod frames;
 mod handshake;

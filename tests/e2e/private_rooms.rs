@@ -12,7 +12,7 @@ use settings::Settings;
 const ROOM: &str = "realtime:room";
 
 /// What a user may do in a room, as rows that the policies read.
-const POLICIES: &str = "
+pub(crate) const POLICIES: &str = "
     CREATE TABLE public.rights (sub text, topic text, action text);
     GRANT SELECT ON public.rights TO authenticated;
     CREATE FUNCTION public.may(action text) RETURNS boolean STABLE LANGUAGE sql AS $$
@@ -26,18 +26,18 @@ const POLICIES: &str = "
         WITH CHECK (public.may('write ' || extension));";
 
 /// A server whose default tenant has a database with these policies.
-struct PrivateRooms {
-    world: World,
-    postgres: Postgres,
+pub(crate) struct PrivateRooms {
+    pub(crate) world: World,
+    pub(crate) postgres: Postgres,
 }
 
 impl PrivateRooms {
-    async fn start() -> PrivateRooms {
+    pub(crate) async fn start() -> PrivateRooms {
         PrivateRooms::with(Postgres::start(), |_| {}).await
     }
 
     /// With this database, and settings that `change` changes.
-    async fn with(postgres: Postgres, change: impl FnOnce(&mut Settings)) -> PrivateRooms {
+    pub(crate) async fn with(postgres: Postgres, change: impl FnOnce(&mut Settings)) -> PrivateRooms {
         let url = postgres.url();
         let world = World::with(|settings| {
             settings.tenants.entry("default".into()).or_default().database.url = Some(url.into());
@@ -50,7 +50,7 @@ impl PrivateRooms {
     }
 
     /// Joins a public room, so that the server makes the schema, and adds the policies.
-    async fn prepare(&self) {
+    pub(crate) async fn prepare(&self) {
         let mut first = self.world.connect().await;
         first.join("realtime:any", json!({})).await;
         let today = "SELECT count(*) > 4 FROM pg_inherits WHERE inhparent = to_regclass('realtime.messages')";
@@ -58,33 +58,33 @@ impl PrivateRooms {
         self.postgres.sql(POLICIES);
     }
 
-    fn allow(&self, sub: &str, actions: &[&str]) {
+    pub(crate) fn allow(&self, sub: &str, actions: &[&str]) {
         for action in actions {
             self.postgres.sql(&format!("INSERT INTO public.rights VALUES ('{sub}', 'room', '{action}')"));
         }
     }
 
-    fn withdraw(&self, sub: &str, action: &str) {
+    pub(crate) fn withdraw(&self, sub: &str, action: &str) {
         self.postgres.sql(&format!("DELETE FROM public.rights WHERE sub = '{sub}' AND action = '{action}'"));
     }
 
     /// A token of a user, the `number`th.
-    fn token(&self, sub: &str, number: u32) -> String {
+    pub(crate) fn token(&self, sub: &str, number: u32) -> String {
         let claims = json!({"role": "authenticated", "sub": sub, "exp": 4_000_000_000_u64, "number": number});
         self.world.sign(&claims)
     }
 
-    async fn connect(&self, sub: &str) -> Client {
+    pub(crate) async fn connect(&self, sub: &str) -> Client {
         self.connect_with(&self.token(sub, 0)).await
     }
 
-    async fn connect_with(&self, token: &str) -> Client {
+    pub(crate) async fn connect_with(&self, token: &str) -> Client {
         let target = format!("/socket/websocket?apikey={token}&vsn=2.0.0");
         self.world.connect_to(Dialect::V2, &target).await.expect("the handshake succeeds")
     }
 
     /// A client that has joined the private room.
-    async fn joined(&self, sub: &str, config: Value) -> Client {
+    pub(crate) async fn joined(&self, sub: &str, config: Value) -> Client {
         let mut client = self.connect(sub).await;
         assert_eq!(join(&mut client, config).await, Value::Null);
         client
@@ -92,7 +92,7 @@ impl PrivateRooms {
 }
 
 /// Joins the private room. The reason why not, if it is refused.
-async fn join(client: &mut Client, mut config: Value) -> Value {
+pub(crate) async fn join(client: &mut Client, mut config: Value) -> Value {
     config["private"] = true.into();
     client.push("1", ROOM, "phx_join", &json!({ "config": config })).await;
     reply(client, "1").await

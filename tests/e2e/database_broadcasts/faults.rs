@@ -1,0 +1,114 @@
+//! The session that reads the log ends, or cannot be opened: everything else goes on, and clients are notified of the gap.
+
+use harness::{Client, Postgres, eventually};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use super::{ROOM, broadcast, join_ready, next, v1};
+use crate::private_rooms::{self, PrivateRooms};
+
+/// Waits for the notice of a gap.
+async fn expect_gap(client: &mut Client) {
+    let notice = next(client).await;
+    let (status, text) = (&notice["payload"]["status"], &notice["payload"]["message"]);
+    assert_eq!((status, text), (&json!("ok"), &json!("Messages from the database may have been missed")));
+}
+
+/// Sends until a broadcast is received.
+async fn until_received(rooms: &PrivateRooms, client: &mut Client) {
+    let mut number = 0;
+    eventually("broadcasts are received", async || {
+        number += 1;
+        rooms.postgres.sql(&format!("SELECT realtime.send('{{\"n\": {number}}}', 'again', 'room')"));
+        tokio::time::timeout(std::time::Duration::from_millis(100), broadcast(client)).await.is_ok()
+    })
+    .await;
+}
+
+async fn ready(postgres: Postgres) -> (PrivateRooms, Client) {
+    let rooms = PrivateRooms::with(postgres, |_| {}).await;
+    rooms.allow("ann", &["read broadcast"]);
+    let mut ann = v1(&rooms.world, &rooms.token("ann", 0)).await;
+    join_ready(&mut ann, true).await;
+    (rooms, ann)
+}
+
+#[tokio::test]
+async fn a_session_that_is_terminated_is_replaced() {
+    let (rooms, mut ann) = ready(Postgres::start()).await;
+    for end in [
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'realtime_replication_connection' AND datname = current_database()",
+        "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE database = current_database()",
+    ] {
+        rooms.postgres.sql(end);
+        expect_gap(&mut ann).await;
+        until_received(&rooms, &mut ann).await;
+        ann.received().await;
+    }
+    rooms.world.stop().await;
+}
+
+#[tokio::test]
+async fn a_publication_that_is_dropped_is_made_again() {
+    let (rooms, mut ann) = ready(Postgres::start()).await;
+    rooms.postgres.sql("DROP PUBLICATION supabase_realtime_messages_publication");
+    rooms.postgres.sql("SELECT realtime.send('{}', 'lost', 'room')");
+    expect_gap(&mut ann).await;
+    until_received(&rooms, &mut ann).await;
+    rooms.world.stop().await;
+}
+
+#[tokio::test]
+async fn a_database_that_is_killed_and_started_is_read_again() {
+    let (rooms, mut ann) = ready(Postgres::alone(&[])).await;
+    rooms.postgres.end(Signal::KILL);
+    let mut public = v1(&rooms.world, &rooms.token("bob", 0)).await;
+    public.join(ROOM, json!({})).await;
+    rooms.postgres.start_again();
+    expect_gap(&mut ann).await;
+    until_received(&rooms, &mut ann).await;
+    rooms.world.stop().await;
+}
+
+#[tokio::test]
+async fn without_logical_decoding_everything_else_works_and_the_join_says_so() {
+    let rooms = PrivateRooms::with(Postgres::alone(&["wal_level=replica"]), |_| {}).await;
+    rooms.allow("ann", &["read broadcast", "write broadcast"]);
+    let mut ann = v1(&rooms.world, &rooms.token("ann", 0)).await;
+    let config = json!({"private": true, "broadcast": {"replication_ready": true, "ack": true}});
+    ann.push("1", ROOM, "phx_join", &json!({ "config": config })).await;
+    assert_eq!(next(&mut ann).await["payload"]["status"], "ok");
+    let notice = next(&mut ann).await["payload"]["message"].as_str().unwrap_or_default().to_owned();
+    assert!(
+        notice.starts_with("Broadcasts from the database are not available: ")
+            && notice.contains("wal_level"),
+        "{notice}"
+    );
+    ann.push("2", ROOM, "broadcast", &json!({"type": "broadcast", "event": "e", "payload": {}})).await;
+    assert_eq!(next(&mut ann).await["payload"]["status"], "ok");
+    rooms.world.stop().await;
+}
+
+#[tokio::test]
+async fn a_role_that_may_not_read_the_log_has_private_rooms_nevertheless() {
+    let postgres = Postgres::start();
+    let database = postgres.sql("SELECT current_database()");
+    let role = format!("plain_{database}");
+    postgres.sql(&format!(
+        "CREATE ROLE {role} LOGIN CREATEROLE BYPASSRLS; GRANT CREATE ON DATABASE {database} TO {role}"
+    ));
+    let url = postgres.url().replace("postgres@", &format!("{role}@"));
+    let rooms = PrivateRooms::with(postgres, |settings| {
+        settings.tenants.entry("default".into()).or_default().database.url = Some(url.into());
+    })
+    .await;
+    rooms.allow("ann", &["read broadcast"]);
+    let mut ann = rooms.connect("ann").await;
+    assert_eq!(
+        private_rooms::join(&mut ann, json!({"broadcast": {"replication_ready": true}})).await,
+        Value::Null
+    );
+    let notice = ann.next_json().await[4]["message"].as_str().unwrap_or_default().to_owned();
+    assert!(notice.contains("lacks the right to read the log"), "{notice}");
+    rooms.world.stop().await;
+}
