@@ -39,6 +39,12 @@ impl Membership {
         self.room.key()
     }
 
+    /// Whether the reply to its join was queued: until the joins of the room are confirmed, what is sent to this member in
+    /// another way would overtake it.
+    pub fn is_confirmed(&self) -> bool {
+        self.room.is_confirmed()
+    }
+
     /// Adds `event` to the messages that this member is going to publish to `audience`.
     pub fn gather(&self, event: &impl Encode, audience: Audience, bundle: &mut Bundle) {
         let excluded = usize::from(audience == Audience::Others);

@@ -202,6 +202,11 @@ impl Room {
         number
     }
 
+    /// Whether joins are not pending.
+    pub(crate) fn is_confirmed(&self) -> bool {
+        self.members.lock().pending_joins.is_none()
+    }
+
     /// Queues the replies of all pending joins. From now on joins are not pending.
     pub(crate) fn confirm_joins(self: &Arc<Self>, outlets: &dyn Outlets) {
         let mut wakers = Wakers::collect();

@@ -54,7 +54,8 @@ impl PhoenixSession {
 
     /// Notifies every channel that messages of the database may have been lost. Of status ok, because the channels stay.
     fn notice_gap(&self) {
-        for (topic, joined) in &self.topics {
+        // One whose join is not answered yet misses nothing that it could have received.
+        for (topic, joined) in self.topics.iter().filter(|(_, joined)| joined.membership.is_confirmed()) {
             self.outbound.system(&joined.join_ref, topic, "system", Status::Ok, GAP);
         }
     }

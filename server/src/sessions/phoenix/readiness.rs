@@ -23,14 +23,14 @@ impl PhoenixSession {
         if self.readiness_due.is_none_or(|due| due > now) {
             return;
         }
-        let waiting: Vec<(Box<str>, Instant)> = self
-            .topics
-            .iter()
-            .filter_map(|(topic, joined)| Some((topic.clone(), joined.awaits_log?)))
-            .collect();
-        self.readiness_due = (!waiting.is_empty()).then(|| now + POLL);
+        let waiting = self.topics.iter().filter(|(_, joined)| joined.awaits_log.is_some());
+        self.readiness_due = (waiting.clone().count() > 0).then(|| now + POLL);
+        // One whose join is not answered yet is looked at the next time.
+        let answered = waiting.filter(|(_, joined)| joined.membership.is_confirmed());
+        let answered: Vec<(Box<str>, Option<Instant>)> =
+            answered.map(|(topic, joined)| (topic.clone(), joined.awaits_log)).collect();
         let is_followed = self.services.databases.log_is_followed(&self.tenant.id);
-        for (topic, since) in waiting {
+        for (topic, since) in answered {
             match &is_followed {
                 Some(Ok(())) => self.notice_readiness(&topic, READY),
                 // The channel stays: everything but broadcasts from the database works.
@@ -38,7 +38,9 @@ impl PhoenixSession {
                     let text = format!("Broadcasts from the database are not available: {reason}");
                     self.notice_readiness(&topic, &text);
                 }
-                None if now.duration_since(since) >= LIMIT => self.end(&topic, TOO_LATE, Outbound::closed),
+                None if since.is_some_and(|since| now.duration_since(since) >= LIMIT) => {
+                    self.end(&topic, TOO_LATE, Outbound::closed)
+                }
                 None => {}
             }
         }

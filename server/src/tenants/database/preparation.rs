@@ -31,7 +31,29 @@ pub(super) async fn prepare(database: &TenantDatabase) -> Result<(), DatabaseFai
         }
     }
     make_partitions(database, &mut connection).await;
+    check_roles(database, &mut connection).await?;
     let _closed = connection.close().await;
+    Ok(())
+}
+
+/// Reports the roles of clients as which the role of the server may not act: their policies cannot be asked.
+async fn check_roles(
+    database: &TenantDatabase,
+    connection: &mut PgConnection,
+) -> Result<(), DatabaseFailure> {
+    // A member may not act as a role since PostgreSQL 16 unless it has that option.
+    let others = "SELECT rolname::text, current_user::text FROM pg_catalog.pg_roles
+         WHERE rolname IN ('anon', 'authenticated', 'service_role') AND NOT pg_catalog.pg_has_role(oid,
+             CASE WHEN pg_catalog.current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END)
+         ORDER BY rolname";
+    let others: Vec<(String, String)> = sqlx::query_as(others).fetch_all(connection).await?;
+    if let Some((_, user)) = others.first() {
+        let roles = others.iter().map(|(role, _)| role.as_str()).collect::<Vec<_>>().join(", ");
+        warn!(
+            tenant = &*database.tenant.id,
+            "The server may not act as the roles of clients, who are refused in private rooms: GRANT {roles} TO \"{user}\""
+        );
+    }
     Ok(())
 }
 
