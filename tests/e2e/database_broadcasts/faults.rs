@@ -91,12 +91,10 @@ async fn without_logical_decoding_everything_else_works_and_the_join_says_so() {
 
 #[tokio::test]
 async fn a_role_that_may_not_read_the_log_has_private_rooms_nevertheless() {
-    let postgres = Postgres::start();
-    let database = postgres.sql("SELECT current_database()");
-    let role = format!("plain_{database}");
-    postgres.sql(&format!(
-        "CREATE ROLE {role} LOGIN CREATEROLE BYPASSRLS; GRANT CREATE ON DATABASE {database} TO {role}"
-    ));
+    // Alone, so that it makes the roles itself and may act as them.
+    let postgres = Postgres::alone(&[]);
+    let role = "plain";
+    postgres.sql("CREATE ROLE plain LOGIN CREATEROLE BYPASSRLS; GRANT CREATE ON DATABASE postgres TO plain");
     let url = postgres.url().replace("postgres@", &format!("{role}@"));
     let rooms = PrivateRooms::with(postgres, |settings| {
         settings.tenants.entry("default".into()).or_default().database.url = Some(url.into());
