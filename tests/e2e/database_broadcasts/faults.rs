@@ -110,3 +110,54 @@ async fn a_role_that_may_not_read_the_log_has_private_rooms_nevertheless() {
     assert!(notice.contains("lacks the right to read the log"), "{notice}");
     rooms.world.stop().await;
 }
+
+#[tokio::test]
+async fn without_a_free_wal_sender_the_join_says_so_and_a_free_one_is_used() {
+    let postgres = Postgres::alone(&["max_wal_senders=1"]);
+    let programs = postgres.receive_log();
+    let rooms = PrivateRooms::with(postgres, |_| {}).await;
+    rooms.allow("ann", &["read broadcast"]);
+    let mut ann = v1(&rooms.world, &rooms.token("ann", 0)).await;
+    let config = json!({"private": true, "broadcast": {"replication_ready": true}});
+    ann.push("1", ROOM, "phx_join", &json!({ "config": config })).await;
+    assert_eq!(next(&mut ann).await["payload"]["status"], "ok");
+    let notice = next(&mut ann).await["payload"]["message"].as_str().unwrap_or_default().to_owned();
+    assert!(notice.contains("no free WAL sender"), "{notice}");
+    drop(programs);
+    until_received(&rooms, &mut ann).await;
+    rooms.world.stop().await;
+}
+
+// Neither the memory of the server nor what other clients send depends on the size of a transaction.
+#[tokio::test]
+async fn a_transaction_of_many_rows_delays_no_broadcast() {
+    let (rooms, mut ann) = ready(Postgres::start()).await;
+    rooms.world.apply(|settings| settings.limits.max_events_per_second = crate::count(10_000_000));
+    let (mut one, mut other) = (rooms.world.connect().await, rooms.world.connect().await);
+    for client in [&mut one, &mut other] {
+        client.join("realtime:public", json!({})).await;
+    }
+    let many = "SELECT realtime.send(jsonb_build_object('n', n), 'e', 'elsewhere') FROM generate_series(1, 100000) AS n";
+    let mut session = rooms.postgres.session();
+    let writing = tokio::task::spawn_blocking(move || session.run(many));
+    let mut slowest = std::time::Duration::ZERO;
+    let mut rest = 50;
+    while !writing.is_finished() || rest > 0 {
+        rest -= i32::from(writing.is_finished());
+        let sent = std::time::Instant::now();
+        one.push(
+            "2",
+            "realtime:public",
+            "broadcast",
+            &json!({"type": "broadcast", "event": "e", "payload": {}}),
+        )
+        .await;
+        other.next_json().await;
+        slowest = slowest.max(sent.elapsed());
+        tokio::task::yield_now().await;
+    }
+    assert!(slowest < std::time::Duration::from_secs(2), "{slowest:?}");
+    // And the log is read to its end.
+    until_received(&rooms, &mut ann).await;
+    rooms.world.stop().await;
+}

@@ -116,3 +116,63 @@ async fn another_password_in_the_settings_needs_no_restart() {
     assert_eq!(join(&mut ann, json!({})).await, Value::Null);
     rooms.world.stop().await;
 }
+
+#[tokio::test]
+async fn without_a_partition_the_reason_names_it_and_it_is_made_again() {
+    let rooms = PrivateRooms::start().await;
+    rooms.allow("ann", &["read broadcast"]);
+    let today = rooms.postgres.sql("SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY_MM_DD')");
+    rooms.postgres.sql(&format!("DROP TABLE realtime.messages_{today}"));
+    let mut ann = rooms.connect("ann").await;
+    let reason = join(&mut ann, json!({})).await;
+    assert_eq!(reason, "MissingPartition: Realtime was unable to find the expected messages partition");
+    eventually("the partition is made", async || join(&mut ann, json!({})).await.is_null()).await;
+    rooms.world.stop().await;
+}
+
+#[tokio::test]
+async fn the_time_zone_of_the_database_does_not_matter() {
+    let postgres = Postgres::start();
+    let database = postgres.sql("SELECT current_database()");
+    postgres.sql(&format!("ALTER DATABASE {database} SET timezone = 'Pacific/Kiritimati'"));
+    let rooms = PrivateRooms::with(postgres, |_| {}).await;
+    rooms.allow("ann", &["read broadcast", "write broadcast"]);
+    let mut ann = rooms.joined("ann", json!({"broadcast": {"ack": true}})).await;
+    assert_eq!(send(&mut ann, "2", "hi").await, Value::Null);
+    rooms.world.stop().await;
+}
+
+#[tokio::test]
+async fn a_wrong_password_and_refused_tls_are_named_and_the_right_settings_apply() {
+    let postgres = Postgres::alone(&["password_encryption=scram-sha-256"]);
+    postgres.sql("CREATE ROLE own SUPERUSER LOGIN PASSWORD 'right'");
+    let hba =
+        "host all own 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust\nlocal all all trust\n";
+    postgres.write_file("pg_hba.conf", hba.as_bytes());
+    postgres.sql("SELECT pg_reload_conf()");
+    let with = |password: &str| postgres.url().replace("postgres@", &format!("own:{password}@"));
+    let (right, wrong) = (with("right"), with("wrong"));
+    let rooms = PrivateRooms::with(postgres, |settings| {
+        settings.tenants.entry("default".into()).or_default().database.url = Some(right.clone().into());
+    })
+    .await;
+    rooms.allow("ann", &["read broadcast"]);
+    let set = |url: &str, tls: settings::StoreTls| {
+        rooms.world.apply(|settings| {
+            let database = &mut settings.tenants.entry("default".into()).or_default().database;
+            (database.url, database.tls_mode) = (Some(url.into()), tls);
+        });
+    };
+    let mut ann = rooms.connect("ann").await;
+    for (url, tls) in [(&wrong, settings::StoreTls::Off), (&right, settings::StoreTls::Require)] {
+        set(url, tls);
+        let reason = join(&mut ann, json!({})).await;
+        assert_eq!(
+            reason,
+            "UnableToConnectToProject: Realtime was unable to connect to the project database"
+        );
+    }
+    set(&right, settings::StoreTls::Off);
+    assert_eq!(join(&mut ann, json!({})).await, Value::Null);
+    rooms.world.stop().await;
+}

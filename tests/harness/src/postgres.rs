@@ -29,6 +29,17 @@ pub struct Postgres {
     database: String,
 }
 
+/// A program that ends when this is dropped.
+#[derive(Debug)]
+pub struct KilledOnDrop(Child);
+
+impl Drop for KilledOnDrop {
+    fn drop(&mut self) {
+        let _has_ended = self.0.kill();
+        let _reaped = self.0.wait();
+    }
+}
+
 #[derive(Debug)]
 struct Cluster {
     server: Mutex<Option<Child>>,
@@ -99,6 +110,24 @@ impl Postgres {
     /// A connection that stays open.
     pub fn session(&self) -> PostgresSession {
         PostgresSession::start(self.cluster.psql(&self.database))
+    }
+
+    /// A program that takes a WAL sender (`pg_receivewal`) until it is dropped.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn receive_log(&self) -> KilledOnDrop {
+        let folder = self.data().join("received");
+        fs::create_dir(&folder).expect("a folder of its own");
+        let mut program = Command::new(self.cluster.programs.join("pg_receivewal"));
+        program.args(["-h", "127.0.0.1", "-p", &self.cluster.port.to_string(), "-U", USER, "-D"]).arg(folder);
+        let program = program.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let program = KilledOnDrop(program.expect("pg_receivewal is installed"));
+        let taken = "SELECT count(*) FROM pg_stat_replication";
+        while self.sql(taken) == "0" {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        program
     }
 
     /// Its URL.

@@ -1,7 +1,7 @@
 //! The connections to the database of one tenant, and its state.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use sqlx::pool::PoolConnection;
@@ -41,7 +41,9 @@ pub struct TenantDatabase {
     started: Instant,
     /// Milliseconds from the start to the last use.
     used: AtomicU64,
-    /// Someone has found that it cannot be reached.
+    /// A question has found that the partition of today is missing.
+    lacks_partition: AtomicBool,
+    /// A question has found that it cannot be reached, or lacks something.
     pub(super) failed: Notify,
     /// Cancelled when it is replaced or no longer used.
     pub(super) stop: CancellationToken,
@@ -77,6 +79,7 @@ impl TenantDatabase {
             answers: SharedAnswers::new(tasks),
             started: Instant::now(),
             used: AtomicU64::new(0),
+            lacks_partition: AtomicBool::new(false),
             failed: Notify::new(),
             stop,
         })
@@ -194,10 +197,18 @@ impl TenantDatabase {
     /// Reports a failure, and has its task look if it means that the database cannot be reached.
     fn note_failure(&self, failure: DatabaseFailure) -> DatabaseFailure {
         self.reports().record(failure.code.at(Scope::Log), &failure.reason);
-        if failure.is_away() {
+        if failure.code == Code::MissingPartition {
+            self.lacks_partition.store(true, Ordering::Relaxed);
+        }
+        if failure.is_away() || failure.code == Code::MissingPartition {
             self.failed.notify_one();
         }
         failure
+    }
+
+    /// Whether a partition is to be made, because a question has found none.
+    pub(super) fn take_lacks_partition(&self) -> bool {
+        self.lacks_partition.swap(false, Ordering::Relaxed)
     }
 
     /// A connection of its own, which ends when it is dropped. `name` is its name in `pg_stat_activity`.

@@ -78,7 +78,7 @@ impl DatabaseTask<'_> {
     /// Connects, and makes what has to be there.
     async fn reach(&mut self) -> Result<(), DatabaseFailure> {
         let mut connection = self.database.connect(PROBE_NAME).await?;
-        if self.is_prepared {
+        if self.is_prepared && !self.database.take_lacks_partition() {
             return Ok(connection.close().await?);
         }
         check_free_connections(self.database, &mut connection).await?;
