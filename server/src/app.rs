@@ -114,8 +114,11 @@ impl Server {
         node.lifecycle.enter(LifecyclePhase::Serving);
         let databases = databases(&node, &tasks);
         let authorizer = authorizer.unwrap_or_else(|| database_authorizer(&databases));
-        let authorization =
-            broadcast::http::Authorization::new(Arc::clone(&authorizer), Arc::clone(&databases));
+        let authorization = broadcast::http::Authorization::new(
+            Arc::clone(&node),
+            Arc::clone(&authorizer),
+            Arc::clone(&databases),
+        );
         let services = Services { node: Arc::clone(&node), authorizer, databases, tasks: tasks.clone() };
         let services = Arc::new(services);
         let api = Arc::new(ApiDocument::default());

@@ -48,6 +48,19 @@ async fn a_session_that_is_terminated_is_replaced() {
     rooms.world.stop().await;
 }
 
+// Without a join: those who are there keep receiving.
+#[tokio::test]
+async fn with_changed_settings_members_receive_from_the_new_connection() {
+    let (rooms, mut ann) = ready(Postgres::start()).await;
+    let url = rooms.postgres.url().replace("postgres://", "postgresql://");
+    rooms.world.apply(|settings| {
+        settings.tenants.entry("default".into()).or_default().database.url = Some(url.clone().into());
+    });
+    expect_gap(&mut ann).await;
+    until_received(&rooms, &mut ann).await;
+    rooms.world.stop().await;
+}
+
 #[tokio::test]
 async fn a_publication_that_is_dropped_is_made_again() {
     let (rooms, mut ann) = ready(Postgres::start()).await;

@@ -97,6 +97,23 @@ async fn presence_is_tracked_and_seen_by_those_who_may() {
     rooms.world.stop().await;
 }
 
+// Functions of the tenant name their tables as this role finds them.
+#[tokio::test]
+async fn functions_in_policies_have_the_search_path_of_the_role() {
+    let rooms = PrivateRooms::start().await;
+    rooms.postgres.sql(
+        "CREATE FUNCTION public.is_member() RETURNS boolean STABLE LANGUAGE plpgsql AS $$ BEGIN
+             RETURN EXISTS (SELECT 1 FROM rights WHERE sub = current_setting('request.jwt.claim.sub'));
+         END $$;
+         CREATE POLICY members ON realtime.messages FOR SELECT TO authenticated USING (is_member())",
+    );
+    rooms.allow("ann", &["anything"]);
+    let _ann = rooms.joined("ann", json!({})).await;
+    let mut nul = rooms.connect("ann\0").await;
+    assert_eq!(join(&mut nul, json!({})).await, may_not_read(), "it is another user");
+    rooms.world.stop().await;
+}
+
 #[tokio::test]
 async fn policies_see_the_row_the_claims_and_the_headers() {
     let rooms = PrivateRooms::start().await;

@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use hub::{Privacy, RoomKey};
+use tokio::time::timeout;
 
 use super::Rejection;
 use crate::auth::{AuthorizationError, Authorizer, Claims, Decision, Freshness, Question};
+use crate::node::Node;
 use crate::telemetry::codes::{Code, Scope};
 use crate::tenants::{Databases, Tenant};
 
@@ -26,6 +28,7 @@ pub(super) const UNAUTHORIZED: &str = "Unauthorized";
 
 /// Decides who may send to private rooms.
 pub struct Authorization {
+    node: Arc<Node>,
     authorizer: Arc<dyn Authorizer>,
     databases: Arc<Databases>,
 }
@@ -38,9 +41,9 @@ pub(super) struct Sender {
 }
 
 impl Authorization {
-    /// Decides by `authorizer`, which asks `databases`.
-    pub fn new(authorizer: Arc<dyn Authorizer>, databases: Arc<Databases>) -> Self {
-        Self { authorizer, databases }
+    /// Decides by `authorizer`, which asks `databases`, within the time that the settings of `node` allow.
+    pub fn new(node: Arc<Node>, authorizer: Arc<dyn Authorizer>, databases: Arc<Databases>) -> Self {
+        Self { node, authorizer, databases }
     }
 
     /// Checks that `sender` may send to a room of its tenant. Reports why not.
@@ -61,7 +64,11 @@ impl Authorization {
         let question = Question { room, claims, headers, freshness: Freshness::Recent };
         let rights = match self.authorizer.authorize(question) {
             Decision::Immediate(result) => result,
-            Decision::Pending(work) => work.await,
+            Decision::Pending(work) => {
+                let limit = self.node.settings().server.authorization_timeout;
+                let found = timeout(limit, work).await;
+                found.unwrap_or_else(|_elapsed| Err(AuthorizationError::undecided()))
+            }
         };
         let (code, status, text) = match rights {
             Ok(rights) if rights.send_broadcasts => return Ok(()),

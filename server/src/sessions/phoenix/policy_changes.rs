@@ -31,6 +31,10 @@ impl PhoenixSession {
             return self.disconnect(disconnect);
         }
         self.recheck_tokens();
+        self.rights_due = None;
+        if self.topics.values().any(|joined| joined.privacy == Privacy::Private) {
+            self.watch_rights(Privacy::Private);
+        }
         if std::mem::replace(&mut self.database_gaps, policy.database_gaps) != policy.database_gaps {
             self.notice_gap();
         }

@@ -2,6 +2,7 @@
 //! `database.recheck_interval` (docs/protocol/private-rooms.md).
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hub::{Privacy, Receives};
@@ -11,6 +12,7 @@ use tokio::time::timeout;
 use super::PhoenixSession;
 use super::outbound::Outbound;
 use crate::auth::{AuthorizationError, Authorized, Decision, Freshness, Question, Rights};
+use crate::sessions::KeptClaims;
 use crate::sessions::completions::{Completion, Completions, PendingTask};
 use crate::telemetry::codes::{Code, Scope};
 
@@ -31,6 +33,8 @@ pub(super) struct Rechecks {
 struct PendingRecheck {
     task: PendingTask,
     reason: RecheckReason,
+    /// Those that are asked about. The channel may have others by then.
+    claims: Arc<KeptClaims>,
 }
 
 /// Why rights are asked again.
@@ -44,18 +48,15 @@ pub(super) enum RecheckReason {
 
 impl Rechecks {
     /// The next topic whose rights were found out.
-    fn next(&mut self) -> Option<(Box<str>, RecheckReason, Authorized)> {
+    fn next(&mut self) -> Option<(Box<str>, PendingRecheck, Authorized)> {
         loop {
             let Completion { task, result } = self.completions.take()?;
             let found = self.pending.iter().find(|(_, recheck)| recheck.task.id() == task);
             // One that was replaced in the last moment is not there any more.
             let Some(topic) = found.map(|(topic, _)| topic.clone()) else { continue };
             let recheck = self.pending.remove(&topic)?;
-            return Some((
-                topic,
-                recheck.reason,
-                result.unwrap_or_else(|| Err(AuthorizationError::undecided())),
-            ));
+            let found = result.unwrap_or_else(|| Err(AuthorizationError::undecided()));
+            return Some((topic, recheck, found));
         }
     }
 }
@@ -66,6 +67,8 @@ impl PhoenixSession {
         let Some(joined) = self.topics.get(topic).filter(|joined| joined.privacy == Privacy::Private) else {
             return;
         };
+        let claims = Arc::clone(&joined.claims);
+        self.services.databases.note_use(&self.tenant);
         let question = Question {
             room: joined.membership.key(),
             claims: joined.claims.shared(),
@@ -90,16 +93,19 @@ impl PhoenixSession {
                 };
                 let task = rechecks.completions.start(work);
                 // Dropping the question that this one replaces cancels it.
-                rechecks.pending.insert(topic.into(), PendingRecheck { task, reason });
+                rechecks.pending.insert(topic.into(), PendingRecheck { task, reason, claims });
             }
         }
     }
 
-    /// Applies the rights that were found out since the last call.
+    /// Applies the rights that were found out since the last call, unless the channel acts with another token by now.
     pub(super) fn apply_found_rights(&mut self) {
-        while let Some((topic, reason, result)) = self.rechecks.as_mut().and_then(|rechecks| rechecks.next())
+        while let Some((topic, recheck, result)) = self.rechecks.as_mut().and_then(|rechecks| rechecks.next())
         {
-            self.apply_rights(&topic, reason, result);
+            let joined = self.topics.get(&topic);
+            if joined.is_some_and(|joined| Arc::ptr_eq(&joined.claims, &recheck.claims)) {
+                self.apply_rights(&topic, recheck.reason, result);
+            }
         }
         if self.rechecks.as_ref().is_some_and(|rechecks| rechecks.pending.is_empty()) {
             self.rechecks = None;

@@ -23,6 +23,9 @@ use crate::tenants::{DatabaseSpec, Tenant};
 /// The name of pooled connections in `pg_stat_activity`, as upstream has it.
 const POOL_NAME: &str = "realtime_connect";
 
+/// How long the end of a question that has failed may take.
+const ROLLBACK_MAX: Duration = Duration::from_secs(1);
+
 /// How long a connection is kept that nothing is asked on.
 const IDLE_CONNECTION: Duration = Duration::from_secs(60);
 
@@ -32,6 +35,8 @@ pub struct TenantDatabase {
     pub tenant: Arc<Tenant>,
     /// Where it is, and how it is used.
     pub spec: Arc<DatabaseSpec>,
+    /// Whether its log was read for the tenant before, by another of these.
+    pub(super) was_read: bool,
     pool: PgPool,
     state: watch::Sender<DatabaseState>,
     log_state: watch::Sender<LogState>,
@@ -56,7 +61,7 @@ impl TenantDatabase {
     /// If its URL is none of PostgreSQL.
     pub(super) fn new(
         tenant: Arc<Tenant>,
-        spec: Arc<DatabaseSpec>,
+        (spec, was_read): (Arc<DatabaseSpec>, bool),
         (tasks, stop): (TaskTracker, CancellationToken),
     ) -> Result<Self, DatabaseFailure> {
         let usage = &spec.usage;
@@ -72,6 +77,7 @@ impl TenantDatabase {
         Ok(Self {
             tenant,
             spec,
+            was_read,
             pool,
             state: watch::Sender::default(),
             log_state: watch::Sender::default(),
@@ -181,10 +187,12 @@ impl TenantDatabase {
         match timeout(limit, question(&mut connection)).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => {
-                let failure = self.note_failure(error.into());
-                // Whatever the question has begun ends with its session.
-                connection.close_on_drop();
-                Err(failure)
+                // What the question has begun ends; if that fails too, with its session.
+                let ended = timeout(ROLLBACK_MAX, connection.execute(sqlx::raw_sql("ROLLBACK"))).await;
+                if !matches!(ended, Ok(Ok(_))) {
+                    connection.close_on_drop();
+                }
+                Err(self.note_failure(error.into()))
             }
             Err(_elapsed) => {
                 connection.close_on_drop();
@@ -249,12 +257,10 @@ fn options(spec: &DatabaseSpec) -> Result<PgConnectOptions, DatabaseFailure> {
     options.map_err(|error| DatabaseFailure::new(Code::UnableToConnectToProject, error.to_string()))
 }
 
-/// What every session needs. Literals in statements are quoted for `standard_conforming_strings`.
+/// What every session needs: literals in statements are quoted for `standard_conforming_strings`. Everything else, such as the
+/// search path, is as policies and their functions expect it of this role.
 async fn prepare_session(connection: &mut PgConnection, query_timeout: Duration) -> Result<(), sqlx::Error> {
     let milliseconds = query_timeout.as_millis();
-    let statement = format!(
-        "SET statement_timeout = {milliseconds}; SET standard_conforming_strings = on; SET TimeZone = 'UTC'; \
-         SET search_path = pg_catalog"
-    );
+    let statement = format!("SET statement_timeout = {milliseconds}; SET standard_conforming_strings = on");
     connection.execute(sqlx::raw_sql(&statement)).await.map(drop)
 }

@@ -67,17 +67,15 @@ impl Databases {
     /// Starts to use a database, instead of the one that the tenant had before.
     fn start(self: &Arc<Self>, tenant: &Arc<Tenant>, spec: &Arc<DatabaseSpec>) {
         let mut in_use = self.in_use.write();
-        if let Some(other) = in_use.get(&tenant.id) {
-            if other.spec == *spec {
+        let other = in_use.get(&tenant.id);
+        if let Some(other) = other {
+            if other.spec == *spec && !other.stop.is_cancelled() {
                 return other.note_use();
             }
             other.stop.cancel();
         }
-        match TenantDatabase::new(
-            Arc::clone(tenant),
-            Arc::clone(spec),
-            (self.tasks.clone(), self.stop.child_token()),
-        ) {
+        let spec = (Arc::clone(spec), other.is_some());
+        match TenantDatabase::new(Arc::clone(tenant), spec, (self.tasks.clone(), self.stop.child_token())) {
             Ok(database) => {
                 let (database, databases) = (Arc::new(database), Arc::clone(self));
                 in_use.insert(Arc::clone(&tenant.id), Arc::clone(&database));
@@ -104,13 +102,18 @@ impl Databases {
         }
     }
 
-    /// Ends the use of `database`, unless it was replaced already.
-    fn retire(&self, database: &Arc<TenantDatabase>) {
+    /// Ends the use of `database`, whose task has ended. Clients who are there use the one that the tenant has now.
+    fn retire(self: &Arc<Self>, database: &Arc<TenantDatabase>) {
+        database.stop.cancel();
+        let tenant = &database.tenant;
+        if tenant.users_here() > 0
+            && let Some(spec) = tenant.policy().database()
+        {
+            return self.start(tenant, spec);
+        }
         let mut in_use = self.in_use.write();
-        let is_current =
-            in_use.get(&database.tenant.id).is_some_and(|current| Arc::ptr_eq(current, database));
-        if is_current {
-            in_use.remove(&database.tenant.id);
+        if in_use.get(&tenant.id).is_some_and(|current| Arc::ptr_eq(current, database)) {
+            in_use.remove(&tenant.id);
         }
     }
 }

@@ -151,7 +151,7 @@ async fn run(connection: &mut PgConnection, text: &str) -> Run {
     }
 }
 
-/// A literal of SQL, in a session with `standard_conforming_strings`. NUL, which no text in PostgreSQL can have, is left out.
+/// A literal of SQL, in a session with `standard_conforming_strings`. The text has no NUL.
 fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\0', "").replace('\'', "''"))
+    format!("'{}'", text.replace('\'', "''"))
 }

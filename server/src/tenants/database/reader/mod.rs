@@ -104,7 +104,8 @@ pub struct Reading {
 pub(super) async fn run(database: Arc<TenantDatabase>, reading: Reading) {
     let stop = database.stop.clone();
     let names = ReaderNames::new(&database.spec.usage.slot_suffix, reading.election);
-    let reader = Reader { database, reading, names, is_followed: false, retry: RETRY.0 };
+    let was_read = database.was_read;
+    let reader = Reader { database, reading, names, is_followed: was_read, retry: RETRY.0 };
     tokio::select! {
         () = reader.run() => {}
         () = stop.cancelled() => {}
