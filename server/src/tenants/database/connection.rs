@@ -224,32 +224,36 @@ impl TenantDatabase {
     /// # Errors
     /// When the database cannot be connected to in time.
     pub(super) async fn connect(&self, name: &str) -> Result<PgConnection, DatabaseFailure> {
-        let options = options(&self.spec)?.application_name(name);
-        let usage = &self.spec.usage;
-        let connected = async {
-            let mut connection =
-                sqlx::Connection::connect_with(&options).await.map_err(|error| match error {
-                    sqlx::Error::Io(error) => {
-                        let reason = format!("{}:{}: {error}", options.get_host(), options.get_port());
-                        DatabaseFailure::new(Code::UnableToConnectToProject, reason)
-                    }
-                    other => other.into(),
-                })?;
-            prepare_session(&mut connection, usage.query_timeout).await?;
-            Ok(connection)
-        };
-        timeout(usage.connect_timeout, connected).await.unwrap_or_else(|_elapsed| {
-            Err(DatabaseFailure::new(
-                Code::UnableToConnectToProject,
-                "it does not accept a connection in time",
-            ))
-        })
+        connect(&self.spec, name).await
     }
 
     /// Closes all connections, once what is being asked has been answered.
     pub(super) async fn close(&self) {
         self.pool.close().await;
     }
+}
+
+/// Opens a connection to a database, named `name` in `pg_stat_activity`.
+///
+/// # Errors
+/// When that cannot be done in time.
+pub(super) async fn connect(spec: &DatabaseSpec, name: &str) -> Result<PgConnection, DatabaseFailure> {
+    let options = options(spec)?.application_name(name);
+    let connected = async {
+        let mut connection = sqlx::Connection::connect_with(&options).await.map_err(|error| match error {
+            sqlx::Error::Io(error) => {
+                let reason = format!("{}:{}: {error}", options.get_host(), options.get_port());
+                DatabaseFailure::new(Code::UnableToConnectToProject, reason)
+            }
+            other => other.into(),
+        })?;
+        prepare_session(&mut connection, spec.usage.query_timeout).await?;
+        Ok(connection)
+    };
+    timeout(spec.usage.connect_timeout, connected).await.unwrap_or_else(|_elapsed| {
+        let reason = "it does not accept a connection in time";
+        Err(DatabaseFailure::new(Code::UnableToConnectToProject, reason))
+    })
 }
 
 fn options(spec: &DatabaseSpec) -> Result<PgConnectOptions, DatabaseFailure> {

@@ -21,7 +21,7 @@ impl DatabaseFailure {
     }
 
     /// Whether the connection cannot be used any more, and others neither.
-    pub(super) fn is_away(&self) -> bool {
+    pub fn is_away(&self) -> bool {
         self.code == Code::UnableToConnectToProject
     }
 }

@@ -11,6 +11,7 @@ mod databases;
 mod exhaustion;
 mod failure;
 pub mod log;
+mod migration;
 pub mod partitions;
 mod policies;
 mod preparation;
@@ -23,6 +24,7 @@ mod state;
 pub use self::connection::TenantDatabase;
 pub use self::databases::Databases;
 pub use self::failure::DatabaseFailure;
+pub use self::migration::{Migration, Missing};
 pub use self::policies::database_authorizer;
 pub use self::reader::{
     DatabaseMessage, DatabaseMessages, DatabasePayload, DroppedMessage, Election, Reading,

@@ -11,7 +11,7 @@ use super::{DatabaseFailure, TenantDatabase};
 use crate::telemetry::codes::{Code, Scope};
 
 /// The name of the connection that makes the schema, as upstream has it.
-const MIGRATIONS_NAME: &str = "realtime_migrations";
+pub(super) const MIGRATIONS_NAME: &str = "realtime_migrations";
 
 /// The name of the connection that makes and deletes partitions, as upstream has it.
 const JANITOR_NAME: &str = "realtime_janitor";

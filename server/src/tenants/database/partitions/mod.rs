@@ -47,9 +47,8 @@ pub async fn make_partitions(connection: &mut PgConnection, today: Day) -> Resul
 }
 
 async fn make_missing(connection: &mut PgConnection, today: Day) -> Result<Vec<Day>, SchemaError> {
-    let existing = days_of_partitions(connection).await?;
     let (mut made, mut first_error) = (Vec::new(), None);
-    for day in DAYS.map(|days| today.plus(days)).filter(|day| !existing.contains(day)) {
+    for day in missing_days(connection, today).await? {
         match make_partition(connection, day).await {
             Ok(true) => made.push(day),
             Ok(false) => {}
@@ -60,6 +59,24 @@ async fn make_missing(connection: &mut PgConnection, today: Day) -> Result<Vec<D
         None => Ok(made),
         Some(error) => Err(explained(connection, error).await),
     }
+}
+
+/// The days whose partitions [`make_partitions`] would make. Changes nothing.
+///
+/// # Errors
+/// When the database does not answer, or refuses to.
+pub async fn missing_partitions(connection: &mut PgConnection, today: Day) -> Result<Vec<Day>, SchemaError> {
+    within_time(async { Ok(missing_days(connection, today).await?) }).await
+}
+
+async fn missing_days(connection: &mut PgConnection, today: Day) -> sqlx::Result<Vec<Day>> {
+    let existing = days_of_partitions(connection).await?;
+    Ok(DAYS.map(|days| today.plus(days)).filter(|day| !existing.contains(day)).collect())
+}
+
+/// The SQL that makes the partitions of `days`, to be run by hand: a transaction for each.
+pub fn script(days: &[Day]) -> String {
+    days.iter().map(|day| format!("BEGIN;\n{}COMMIT;\n", statements(*day))).collect()
 }
 
 /// Drops the partitions of the days before `first_kept`. Other tables stay, also partitions of other names.
@@ -110,22 +127,28 @@ async fn make_partition(connection: &mut PgConnection, day: Day) -> sqlx::Result
         transaction.rollback().await?;
         return Ok(false);
     }
-    let owner = "SELECT relowner::regrole::text FROM pg_catalog.pg_class
-        WHERE oid = 'realtime.messages'::pg_catalog.regclass";
-    let owner: String = sqlx::query_scalar(owner).fetch_one(&mut *transaction).await?;
+    (&mut *transaction).execute(&*statements(day)).await?;
+    transaction.commit().await?;
+    Ok(true)
+}
+
+/// The statements that make the partition of a day.
+fn statements(day: Day) -> String {
     let (name, next) = (day.partition(), day.plus(1));
     // `CREATE TABLE … PARTITION OF` would lock out all users of `realtime.messages`; what this locks is only other changes of its
     // definition. It is locked first: to begin with less and ask for more can end in a deadlock.
-    let make = format!(
+    format!(
         "LOCK TABLE ONLY realtime.messages IN SHARE UPDATE EXCLUSIVE MODE;
          CREATE TABLE realtime.{name} (LIKE realtime.messages INCLUDING DEFAULTS INCLUDING CONSTRAINTS);
          ALTER TABLE realtime.{name} ENABLE ROW LEVEL SECURITY;
-         ALTER TABLE realtime.{name} OWNER TO {owner};
-         ALTER TABLE realtime.messages ATTACH PARTITION realtime.{name} FOR VALUES FROM ('{day}') TO ('{next}');"
-    );
-    (&mut *transaction).execute(&*make).await?;
-    transaction.commit().await?;
-    Ok(true)
+         DO $$
+         BEGIN
+             EXECUTE pg_catalog.format('ALTER TABLE realtime.{name} OWNER TO %s', (SELECT relowner::pg_catalog.regrole
+                 FROM pg_catalog.pg_class WHERE oid = 'realtime.messages'::pg_catalog.regclass));
+         END
+         $$;
+         ALTER TABLE realtime.messages ATTACH PARTITION realtime.{name} FOR VALUES FROM ('{day}') TO ('{next}');\n"
+    )
 }
 
 /// Drops the partition of a day, unless another node has dropped it meanwhile.

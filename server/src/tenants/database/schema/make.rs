@@ -24,6 +24,7 @@ const STEPS: [&str; 9] = [
     tenant_sql!("publications"),
 ];
 const MESSAGES_PUBLICATION: &str = tenant_sql!("messages_publication");
+pub(super) const AUTH_HELPERS: &str = tenant_sql!("auth_helpers");
 
 /// Others may make the schema meanwhile: this waits for the lock as long as that takes. «rtschema» in ASCII.
 const LOCK: &str = "SET LOCAL lock_timeout TO '30s';

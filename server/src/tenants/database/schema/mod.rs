@@ -79,14 +79,27 @@ async fn prepare_once(connection: &mut PgConnection) -> Result<Prepared, SchemaE
         Ok(is_made) => is_made,
         Err(error) => return Err(error::explained(connection, error).await),
     };
+    let found = inventory(connection).await?;
+    Ok(if is_made { Prepared { state: SchemaState::Made, ..found } } else { found })
+}
+
+/// What there is of the schema; `None` if [`prepare`] would make it. Changes nothing.
+///
+/// # Errors
+/// When the database does not answer, or refuses to.
+pub async fn inspect(connection: &mut PgConnection) -> Result<Option<Prepared>, SchemaError> {
+    within_time(async {
+        let exists = inventory::has_versions(connection).await?;
+        if exists { inventory(connection).await.map(Some) } else { Ok(None) }
+    })
+    .await
+}
+
+async fn inventory(connection: &mut PgConnection) -> Result<Prepared, SchemaError> {
     let versions = inventory::versions(connection).await?;
-    let state = match versions.last() {
-        _ if is_made => SchemaState::Made,
-        Some(&newest) if newest > NEWEST_VERSION => SchemaState::UpstreamNewer,
-        _ => SchemaState::Present,
-    };
+    let is_newer = versions.last().is_some_and(|&newest| newest > NEWEST_VERSION);
     Ok(Prepared {
-        state,
+        state: if is_newer { SchemaState::UpstreamNewer } else { SchemaState::Present },
         versions,
         missing_objects: inventory::missing_objects(connection).await?,
         missing_roles: inventory::missing_roles(connection).await?,
@@ -107,4 +120,15 @@ pub async fn make_messages_publication(connection: &mut PgConnection) -> Result<
 /// The SQL that [`prepare`] executes in a database without the schema, to be run by hand: one transaction.
 pub fn script() -> String {
     make::script()
+}
+
+/// How many versions a schema records that is made by [`prepare`].
+pub fn versions_made() -> usize {
+    versions::VERSIONS.len()
+}
+
+/// The SQL of the functions `auth.uid()` and the like, which policies written for Supabase call. They are not part of the
+/// schema. It may be executed again.
+pub fn auth_helpers() -> &'static str {
+    make::AUTH_HELPERS
 }

@@ -1,0 +1,78 @@
+//! Prepares the database of a tenant without a server, on the order of an operator.
+
+use std::time::SystemTime;
+
+use sqlx::{Connection as _, Executor as _, PgConnection};
+
+use super::partitions::{self, Day};
+use super::schema::{self, Prepared, SchemaError};
+use super::{DatabaseFailure, connection, preparation};
+use crate::tenants::DatabaseSpec;
+
+/// A connection by which the database of a tenant is prepared.
+pub struct Migration(PgConnection);
+
+/// What the database of a tenant lacks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    /// What there is of the schema `realtime`; `None` if it is missing.
+    pub schema: Option<Prepared>,
+    /// The days without a partition.
+    pub partitions: Vec<Day>,
+}
+
+impl Migration {
+    /// Connects.
+    ///
+    /// # Errors
+    /// When that cannot be done in time.
+    pub async fn connect(spec: &DatabaseSpec) -> Result<Self, DatabaseFailure> {
+        connection::connect(spec, preparation::MIGRATIONS_NAME).await.map(Self)
+    }
+
+    /// What is missing. Changes nothing.
+    ///
+    /// # Errors
+    /// When the database does not answer, or refuses to.
+    pub async fn missing(&mut self) -> Result<Missing, SchemaError> {
+        let schema = schema::inspect(&mut self.0).await?;
+        let partitions = partitions::missing_partitions(&mut self.0, today()).await?;
+        Ok(Missing { schema, partitions })
+    }
+
+    /// Makes what is missing, and returns what there is of the schema then, and for which days partitions were made.
+    ///
+    /// # Errors
+    /// At the first one that cannot be made; those before it are.
+    pub async fn apply(&mut self) -> Result<(Prepared, Vec<Day>), SchemaError> {
+        let prepared = schema::prepare(&mut self.0).await?;
+        let made = partitions::make_partitions(&mut self.0, today()).await?;
+        Ok((prepared, made))
+    }
+
+    /// Makes the functions of [`schema::auth_helpers`] that are missing.
+    ///
+    /// # Errors
+    /// When the role of the connection may not, or the database does not answer in time.
+    pub async fn make_auth_helpers(&mut self) -> Result<(), SchemaError> {
+        let script = sqlx::raw_sql(schema::auth_helpers());
+        schema::within_time(async { Ok(self.0.execute(script).await.map(drop)?) }).await
+    }
+
+    /// Closes the connection.
+    pub async fn close(self) {
+        let _closed = self.0.close().await;
+    }
+}
+
+impl Missing {
+    /// The SQL that makes it, to be run by hand.
+    pub fn script(&self) -> String {
+        let schema = if self.schema.is_none() { schema::script() } else { String::new() };
+        schema + &partitions::script(&self.partitions)
+    }
+}
+
+fn today() -> Day {
+    Day::at(SystemTime::now())
+}
