@@ -20,6 +20,7 @@ mod sockets;
 mod source;
 mod spec;
 mod spec_table;
+mod specified;
 mod stored;
 mod tenant;
 
@@ -34,5 +35,6 @@ pub use rekey::{ENCRYPTED_SETTINGS, Rekey, RekeyMode, RekeyReport};
 pub use sockets::{SocketRegistration, Sockets};
 pub use source::{Expectation, SourceId, SourceUnavailable, TenantSource};
 pub use spec::{DatabaseSpec, TenantOrigin, TenantSpec};
+pub use specified::{DatabaseNotSpecified, specified_database};
 pub use stored::{Refreshed, StoredTenants, TenantChanges, WriteError, Written};
 pub use tenant::Tenant;

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::changes::TenantChanges;
+pub(super) use self::conversion::spec;
 use self::lookup::Shared;
 pub use self::refresh::Refreshed;
 use super::registry::Registry;

@@ -16,7 +16,10 @@ use crate::tenants::TenantSpec;
 const DATABASE_EXTENSION: &str = "postgres_cdc_rls";
 
 /// What a stored tenant specifies. Limits below one, which upstream stores and which refuse everything there, are one.
-pub(super) fn spec(tenant: &StoredTenant, keys: &EncryptionKeys) -> Result<TenantSpec, EncryptionError> {
+pub(in super::super) fn spec(
+    tenant: &StoredTenant,
+    keys: &EncryptionKeys,
+) -> Result<TenantSpec, EncryptionError> {
     let mut settings = settings::Tenant {
         suspended: tenant.suspend.unwrap_or(false),
         private_only: tenant.private_only,
