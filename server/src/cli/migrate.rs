@@ -1,7 +1,12 @@
 //! `realtime-server migrate`: brings the tables of the store up to what this version needs, once and for all nodes. A server does
 //! that itself when it starts, unless `store.migrate` is `never`.
 //!
+//! With `--tenant` it prepares the databases of tenants instead, which a server does when the first client of the tenant joins.
+//!
 //! A database that cannot be reached is waited for, since it is often started together with this program.
+
+#[cfg(feature = "postgres")]
+mod tenants;
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -21,7 +26,15 @@ Examples:
   DATABASE_URL=postgres://… realtime-server migrate --dry-run  only says what is missing
   DATABASE_URL=postgres://… realtime-server migrate --print    prints the SQL of what is missing, to be run by hand
 
-Without a database the tables are in the embedded file, in server.data_dir.";
+Without a database the tables are in the embedded file, in server.data_dir.
+
+The database of a tenant, for private rooms and broadcasts from SQL, gets the schema `realtime`. A server makes it when the
+first client joins; its role needs CREATE on the database for that. With another role, or before the first client:
+  realtime-server migrate --tenant default                     the tenant of clients that name none
+  realtime-server migrate --tenant acme --tenant globex        these tenants, of the configuration or of the store
+  realtime-server migrate --tenant acme --status               only says what is missing
+  realtime-server migrate --tenant acme --print > acme.sql     the SQL, for the owner of the database to run
+  realtime-server migrate --tenant acme --auth-helpers         also auth.uid() and the like, which policies for Supabase call";
 
 /// How long a database that cannot be reached is waited for, unless `--wait` says something else.
 const WAIT: &str = "30s";
@@ -40,6 +53,14 @@ pub struct Args {
     /// Apply nothing, and print the SQL of what is missing
     #[arg(long, conflicts_with = "dry_run")]
     print: bool,
+
+    /// Prepare the database of this tenant instead: its schema `realtime` and the partitions of the next days. May be repeated
+    #[arg(long = "tenant", value_name = "ID")]
+    tenants: Vec<String>,
+
+    /// Make the functions auth.uid(), auth.role() and the like too, if the database does not have them
+    #[arg(long, requires = "tenants")]
+    auth_helpers: bool,
 
     /// How long a database that cannot be reached is waited for
     #[arg(long, value_name = "DURATION", default_value = WAIT, value_parser = parse_duration)]
@@ -63,7 +84,7 @@ pub struct PnpmArgs {
 impl From<PnpmArgs> for Args {
     fn from(PnpmArgs { config, .. }: PnpmArgs) -> Self {
         let wait = parse_duration(WAIT).expect("it is a duration");
-        Self { dry_run: false, print: false, wait, config }
+        Self { dry_run: false, print: false, tenants: Vec::new(), auth_helpers: false, wait, config }
     }
 }
 
@@ -79,8 +100,11 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
     let settings = args.config.sources().load()?.settings;
     let Settings { telemetry, regions, .. } = &settings;
     let (_levels, _until_written) = logs::start(telemetry, regions);
-    let tables = OpenedStore::tables(&settings).await?;
     let deadline = Instant::now() + args.wait;
+    if !args.tenants.is_empty() {
+        return tenants(args, &settings, deadline).await;
+    }
+    let tables = OpenedStore::tables(&settings).await?;
     let mut states = Vec::new();
     for tables in tables.all() {
         states.push(status(tables, deadline).await?);
@@ -101,6 +125,19 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
         described(&applied, applied_before(&states), "applied")
     };
     super::print_stdout(text).context("cannot print it")
+}
+
+#[cfg(feature = "postgres")]
+async fn tenants(args: &Args, settings: &Settings, deadline: Instant) -> anyhow::Result<()> {
+    tenants::run(args, settings, deadline).await
+}
+
+#[cfg(not(feature = "postgres"))]
+#[expect(clippy::unused_async, reason = "with the databases of tenants it awaits")]
+async fn tenants(_args: &Args, _settings: &Settings, _deadline: Instant) -> anyhow::Result<()> {
+    anyhow::bail!(
+        "this program was built without the databases of tenants: build it with the feature `postgres`"
+    )
 }
 
 fn newer(version: i64) -> String {
