@@ -113,6 +113,7 @@ impl Server {
         }
         node.lifecycle.enter(LifecyclePhase::Serving);
         let databases = databases(&node, &tasks);
+        node.use_databases(&databases);
         let authorizer = authorizer.unwrap_or_else(|| database_authorizer(&databases));
         let authorization = broadcast::http::Authorization::new(
             Arc::clone(&node),

@@ -2,6 +2,7 @@
 
 mod authentication;
 mod cluster;
+mod databases;
 mod gauges;
 mod keys;
 mod lifecycle;
@@ -70,6 +71,7 @@ pub struct Node {
     pub stored_tenants: StoredTenants,
     /// The state of the store.
     pub store: StoreState,
+    databases: databases::DatabasesSlot,
     /// Limits the callers without a valid token.
     pub unverified: UnverifiedCallers,
     /// The link to the other nodes.
@@ -152,6 +154,7 @@ impl Node {
             tenants,
             stored_tenants,
             store: StoreState::default(),
+            databases: databases::DatabasesSlot::default(),
             link,
             common_memory: TenantMemory::new(&memory),
             memory,

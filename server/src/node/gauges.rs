@@ -33,6 +33,7 @@ impl Node {
         }
         self.metrics.process.sample();
         self.sample_users();
+        self.sample_databases();
     }
 
     /// Counts, tenant by tenant, the sockets that have joined a room, and what rooms keep. The metrics of a tenant that was removed

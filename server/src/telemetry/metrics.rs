@@ -33,7 +33,9 @@ metrics! {
         /// Sockets with at least one joined channel, of all tenants.
         pub users: Gauge = "realtime_connections_global_connected",
         /// Tenants with such a socket.
-        pub tenants: Gauge = "realtime_tenants_connected",
+        pub tenants: Gauge = "realtime_tenants_with_clients",
+        /// Tenants whose database this node is connected to.
+        pub databases: Gauge = "realtime_tenants_connected",
         /// Rooms with at least one member.
         pub rooms: Gauge = "realtime_rooms",
         /// Memberships: a connection in three rooms counts three times.
@@ -162,6 +164,26 @@ metrics! {
         pub jwks_failures: Counter = "realtime_jwks_failures_total",
         /// Size of broadcast payloads, in bytes.
         pub payload_size: Histogram = "realtime_tenants_payload_size",
+    }
+}
+
+metrics! {
+    /// Metrics of the database of one tenant; each carries the label `tenant`.
+    pub struct DatabaseMetrics {
+        /// Connections of the pool (database.max_connections) that are open.
+        pub connections: Gauge = "realtime_database_connections",
+        /// Those of them that something is asked on.
+        pub connections_in_use: Gauge = "realtime_database_connections_in_use",
+        /// Questions for the rights of clients in private rooms. Clients with the same question share one.
+        pub questions: Counter = "realtime_database_questions_total",
+        /// Those of them whose answer was that the client may do nothing.
+        pub questions_denied: Counter = "realtime_database_questions_denied_total",
+        /// Those of them that were not answered: the database could not be used, no connection was free, or a policy failed.
+        pub questions_failed: Counter = "realtime_database_questions_failed_total",
+        /// How long questions took, in milliseconds, the wait for a connection included. Read and write are asked at once, so both have the same times.
+        pub read_authorization_check: Histogram = "realtime_tenants_read_authorization_check",
+        /// As realtime_tenants_read_authorization_check.
+        pub write_authorization_check: Histogram = "realtime_tenants_write_authorization_check",
     }
 }
 

@@ -216,7 +216,7 @@ fn described() -> BTreeMap<String, Description> {
     let descriptions = Arc::new(Descriptions::default());
     let metrics = Metrics::new(vec![Arc::clone(&descriptions) as Arc<_>]);
     let of_a_tenant = metrics.tenant("".into());
-    let _registered = &*of_a_tenant;
+    let _registered = (&*of_a_tenant, of_a_tenant.database());
     let mut found = std::mem::take(&mut *descriptions.0.lock());
     // As the page has it.
     found.entry(CPU_SECONDS.into()).or_default().kind = "counter";

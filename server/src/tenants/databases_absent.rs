@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::Tenant;
+use super::{DatabaseStatus, Tenant};
 use crate::auth::{Authorizer, PublicRooms};
 
 /// No databases.
@@ -24,6 +24,14 @@ impl NoDatabases {
 
     /// Without effect.
     pub fn note_use(self: &Arc<Self>, _tenant: &Arc<Tenant>) {}
+
+    /// None.
+    pub fn status(&self, _tenant: &str) -> Option<DatabaseStatus> {
+        None
+    }
+
+    /// Without effect.
+    pub fn shut_down(&self, _tenant: &str) {}
 }
 
 /// Refuses private rooms.

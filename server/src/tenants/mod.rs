@@ -7,6 +7,7 @@
 mod allowance;
 #[cfg(feature = "postgres")]
 pub mod database;
+mod database_status;
 #[cfg(not(feature = "postgres"))]
 mod databases_absent;
 mod lookups;
@@ -27,6 +28,7 @@ mod tenant;
 pub use allowance::Allowance;
 #[cfg(feature = "postgres")]
 pub use database::{Databases, database_authorizer};
+pub use database_status::{DatabaseStatus, DatabaseUsability, QuestionCounts};
 #[cfg(not(feature = "postgres"))]
 pub use databases_absent::{NoDatabases as Databases, database_authorizer};
 pub use policy::{Policy, TenantStatus};

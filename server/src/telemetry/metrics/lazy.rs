@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use metrics::Label;
 
-use super::TenantMetrics;
+use super::{DatabaseMetrics, TenantMetrics};
 use crate::telemetry::fan_out::FanOut;
 
 /// The metrics of a tenant.
@@ -15,16 +15,31 @@ pub struct LazyTenantMetrics {
     tenant: Arc<str>,
     recorder: Arc<FanOut>,
     metrics: OnceLock<TenantMetrics>,
+    database: OnceLock<DatabaseMetrics>,
 }
 
 impl LazyTenantMetrics {
     pub(super) fn new(tenant: Arc<str>, recorder: Arc<FanOut>) -> Self {
-        Self { tenant, recorder, metrics: OnceLock::new() }
+        Self { tenant, recorder, metrics: OnceLock::new(), database: OnceLock::new() }
     }
 
     /// The metrics, if anything was counted yet.
     pub fn registered(&self) -> Option<&TenantMetrics> {
         self.metrics.get()
+    }
+
+    /// The metrics of its database. Registers them with the first use: most tenants have none.
+    pub fn database(&self) -> &DatabaseMetrics {
+        self.database.get_or_init(|| DatabaseMetrics::register(&*self.recorder, &[self.label()]))
+    }
+
+    /// The metrics of its database, if anything was counted yet.
+    pub fn registered_database(&self) -> Option<&DatabaseMetrics> {
+        self.database.get()
+    }
+
+    fn label(&self) -> Label {
+        Label::new("tenant", self.tenant.to_string())
     }
 }
 
@@ -33,8 +48,6 @@ impl Deref for LazyTenantMetrics {
 
     /// Registers the metrics with the first use.
     fn deref(&self) -> &TenantMetrics {
-        self.metrics.get_or_init(|| {
-            TenantMetrics::register(&*self.recorder, &[Label::new("tenant", self.tenant.to_string())])
-        })
+        self.metrics.get_or_init(|| TenantMetrics::register(&*self.recorder, &[self.label()]))
     }
 }

@@ -1,9 +1,11 @@
 //! The connections to the database of one tenant, and its state.
 
+use std::mem::discriminant;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
+use parking_lot::Mutex;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{Executor as _, PgConnection, Postgres};
@@ -13,12 +15,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::exhaustion::Exhaustion;
+use super::questions::Questions;
 use super::shared_answers::SharedAnswers;
 use super::{DatabaseFailure, DatabaseState, LogState};
 use crate::store::connect_options;
 use crate::telemetry::codes::{Code, Scope};
 use crate::telemetry::reports::Reports;
-use crate::tenants::{DatabaseSpec, Tenant};
+use crate::tenants::{DatabaseSpec, Tenant, TenantStatus};
 
 /// The name of pooled connections in `pg_stat_activity`, as upstream has it.
 const POOL_NAME: &str = "realtime_connect";
@@ -40,9 +43,13 @@ pub struct TenantDatabase {
     pool: PgPool,
     state: watch::Sender<DatabaseState>,
     log_state: watch::Sender<LogState>,
+    /// When the state became another one, not only for another reason.
+    state_since: Mutex<SystemTime>,
     exhaustion: Exhaustion,
     /// What its policies have said a moment ago.
     pub(super) answers: SharedAnswers,
+    /// Counts the questions.
+    pub(super) questions: Questions,
     started: Instant,
     /// Milliseconds from the start to the last use.
     used: AtomicU64,
@@ -81,8 +88,10 @@ impl TenantDatabase {
             pool,
             state: watch::Sender::default(),
             log_state: watch::Sender::default(),
+            state_since: Mutex::new(SystemTime::now()),
             exhaustion: Exhaustion::default(),
             answers: SharedAnswers::new(tasks),
+            questions: Questions::default(),
             started: Instant::now(),
             used: AtomicU64::new(0),
             lacks_partition: AtomicBool::new(false),
@@ -98,6 +107,10 @@ impl TenantDatabase {
 
     /// Notes whether it can be used. Returns what was known before.
     pub(super) fn set_state(&self, state: DatabaseState) -> DatabaseState {
+        let mut since = self.state_since.lock();
+        if discriminant(&*self.state.borrow()) != discriminant(&state) {
+            *since = SystemTime::now();
+        }
         self.state.send_replace(state)
     }
 
@@ -116,6 +129,18 @@ impl TenantDatabase {
         self.log_state.send_replace(state)
     }
 
+    /// Whether it can be used, and since when.
+    pub(super) fn state_since(&self) -> (DatabaseState, SystemTime) {
+        let since = self.state_since.lock();
+        (self.state(), *since)
+    }
+
+    /// The connections of the pool, and those of them that something is asked on.
+    pub(super) fn pool_size(&self) -> (u32, u32) {
+        let (all, idle) = (self.pool.size(), u32::try_from(self.pool.num_idle()).unwrap_or(u32::MAX));
+        (all, all.saturating_sub(idle))
+    }
+
     /// Reports about the tenant.
     pub(super) fn reports(&self) -> &Reports {
         &self.tenant.reports
@@ -123,7 +148,8 @@ impl TenantDatabase {
 
     /// Whether it is still the database of the tenant.
     pub(super) fn is_current(&self) -> bool {
-        self.tenant.policy().database() == Some(&self.spec)
+        let policy = self.tenant.policy();
+        policy.status != TenantStatus::Removed && policy.database() == Some(&self.spec)
     }
 
     /// Notes that a client uses it.

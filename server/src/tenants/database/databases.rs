@@ -93,7 +93,8 @@ impl Databases {
         }
     }
 
-    fn remove(&self, tenant: &str) {
+    /// Ends the use of the database of a tenant.
+    pub(super) fn remove(&self, tenant: &str) {
         if !self.in_use.read().contains_key(tenant) {
             return;
         }

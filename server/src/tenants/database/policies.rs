@@ -1,6 +1,7 @@
 //! Who may do what in private rooms: the row level security policies of `realtime.messages` decide.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures_util::FutureExt;
 use hub::Privacy;
@@ -80,6 +81,13 @@ fn shared_headers(headers: &str) -> Box<str> {
 }
 
 async fn ask(database: Arc<TenantDatabase>, question: PolicyQuestion) -> Authorized {
+    let started = Instant::now();
+    let answer = rights(&database, question).await;
+    database.questions.count(started, &answer, database.tenant.metrics.database());
+    answer
+}
+
+async fn rights(database: &TenantDatabase, question: PolicyQuestion) -> Authorized {
     let connection = database.acquire().await?;
     let PolicyRights { rights, failed_writes } =
         database.ask(connection, async |connection| question.ask(connection).await).await?;

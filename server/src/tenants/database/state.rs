@@ -16,17 +16,6 @@ pub enum DatabaseState {
     Unavailable(DatabaseFailure),
 }
 
-impl DatabaseState {
-    /// Its name in `/status`.
-    pub fn word(&self) -> &'static str {
-        match self {
-            Self::Connecting => "connecting",
-            Self::Ready => "ready",
-            Self::Unavailable(_) => "unavailable",
-        }
-    }
-}
-
 /// Whether broadcasts from the database are read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum LogState {

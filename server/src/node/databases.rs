@@ -1,0 +1,48 @@
+//! The databases of tenants, for operators. The server makes them after the node, which their broadcasts go to.
+
+use std::sync::{Arc, OnceLock, Weak};
+
+use super::Node;
+use crate::tenants::{DatabaseStatus, Databases};
+
+/// The databases, once there are any. They hold the node, and so are not held.
+#[derive(Default)]
+pub(super) struct DatabasesSlot(OnceLock<Weak<Databases>>);
+
+impl Node {
+    /// Makes known the databases whose state operators see. They are those of the whole life of the node.
+    pub fn use_databases(&self, databases: &Arc<Databases>) {
+        let _others_before = self.databases.0.set(Arc::downgrade(databases));
+    }
+
+    /// The state of the database of a tenant, while this node uses it.
+    pub fn database_status(&self, tenant: &str) -> Option<DatabaseStatus> {
+        self.used_databases()?.status(tenant)
+    }
+
+    /// Closes the connections of this node to the database of a tenant. The next client that needs it connects again.
+    pub fn shut_down_database(&self, tenant: &str) {
+        if let Some(databases) = self.used_databases() {
+            databases.shut_down(tenant);
+        }
+    }
+
+    /// Sets the metrics of databases that are sampled.
+    pub(super) fn sample_databases(&self) {
+        let mut connected = 0;
+        for tenant in self.tenants.all() {
+            let status = self.database_status(&tenant.id);
+            if status.is_some() || tenant.metrics.registered_database().is_some() {
+                let (metrics, status) = (tenant.metrics.database(), status.as_ref());
+                metrics.connections.set(status.map_or(0, |status| status.connections));
+                metrics.connections_in_use.set(status.map_or(0, |status| status.connections_in_use));
+            }
+            connected += usize::from(status.is_some_and(|status| status.is_connected()));
+        }
+        self.metrics.node.databases.set(connected as f64);
+    }
+
+    fn used_databases(&self) -> Option<Arc<Databases>> {
+        self.databases.0.get().and_then(Weak::upgrade)
+    }
+}

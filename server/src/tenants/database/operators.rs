@@ -1,0 +1,35 @@
+//! What operators see of the databases of tenants, and order.
+
+use tracing::info;
+
+use super::{DatabaseState, Databases};
+use crate::tenants::{DatabaseStatus, DatabaseUsability};
+
+impl Databases {
+    /// The state of the database of a tenant, while it is in use.
+    pub fn status(&self, tenant: &str) -> Option<DatabaseStatus> {
+        let database = self.get(tenant)?;
+        let (state, since) = database.state_since();
+        let usability = match state {
+            DatabaseState::Connecting => DatabaseUsability::Connecting,
+            DatabaseState::Ready => DatabaseUsability::Ready,
+            DatabaseState::Unavailable(failure) => {
+                DatabaseUsability::Unavailable(failure.reason.into_owned())
+            }
+        };
+        let (connections, connections_in_use) = database.pool_size();
+        let questions = database.questions.counts();
+        Some(DatabaseStatus { usability, since, connections, connections_in_use, questions })
+    }
+
+    /// Closes the connections to the database of a tenant, whose name is written in any case, once what is being asked has been
+    /// answered. The next client that needs it connects again.
+    pub fn shut_down(&self, tenant: &str) {
+        let all = self.all();
+        let named = all.iter().find(|database| database.tenant.id.eq_ignore_ascii_case(tenant));
+        if let Some(database) = named {
+            self.remove(&database.tenant.id);
+            info!(tenant = &*database.tenant.id, "Closes the connections to the database of the tenant");
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! What operators see of the database of a tenant on this node.
+
+use std::time::SystemTime;
+
+/// The state of the database of a tenant, while this node uses it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DatabaseStatus {
+    /// Whether it can be used.
+    pub usability: DatabaseUsability,
+    /// Since when.
+    pub since: SystemTime,
+    /// Connections of the pool that are open.
+    pub connections: u32,
+    /// Those of them that something is asked on.
+    pub connections_in_use: u32,
+    /// Questions that its policies were asked.
+    pub questions: QuestionCounts,
+}
+
+/// Whether the database of a tenant can be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DatabaseUsability {
+    /// It was not reached yet.
+    Connecting,
+    /// It can be used.
+    Ready,
+    /// It cannot be used, for this reason, which has no secrets in it.
+    Unavailable(String),
+}
+
+/// How many questions the policies of a tenant were asked. Clients with the same question share one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct QuestionCounts {
+    /// All.
+    pub asked: u64,
+    /// Those whose answer is that the client may do nothing.
+    pub denied: u64,
+    /// Those without an answer.
+    pub failed: u64,
+}
+
+impl DatabaseStatus {
+    /// Whether it can be used.
+    pub fn is_connected(&self) -> bool {
+        self.usability == DatabaseUsability::Ready
+    }
+}
+
+impl DatabaseUsability {
+    /// Its name in `/status`.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Connecting => "connecting",
+            Self::Ready => "ready",
+            Self::Unavailable(_) => "unavailable",
+        }
+    }
+
+    /// Why it cannot be used, if it cannot.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Connecting | Self::Ready => None,
+            Self::Unavailable(reason) => Some(reason),
+        }
+    }
+}
