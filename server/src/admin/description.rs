@@ -177,5 +177,16 @@ fn tenant() -> Value {
         "rooms": count(),
         "memory": count(),
         "suspended": {"type": "boolean"},
+        "database": nullable(database()),
+    }))
+}
+
+fn database() -> Value {
+    object(json!({
+        "state": {"enum": ["connecting", "ready", "unavailable"]},
+        "reason": nullable(json!({"type": "string"})),
+        "since": {"type": "string", "format": "date-time"},
+        "connections": object(json!({"open": count(), "in_use": count()})),
+        "questions": object(json!({"asked": count(), "denied": count(), "failed": count()})),
     }))
 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::bus::ResyncProgress;
 use crate::node::Node;
 use crate::response::JSON;
-use crate::tenants::TenantStatus;
+use crate::tenants::{DatabaseStatus, TenantStatus};
 use crate::version::{COMMIT, VERSION};
 
 /// The type of the page.
@@ -127,9 +127,22 @@ fn tenants(node: &Node) -> Vec<Value> {
             "rooms": rooms.get(&tenant.id).copied().unwrap_or_default(),
             "memory": tenant.memory.total(),
             "suspended": policy.status == TenantStatus::Suspended,
+            "database": node.database_status(&tenant.id).map(database),
         })
     });
     tenants.collect()
+}
+
+/// The database of a tenant, while this node uses it.
+fn database(status: DatabaseStatus) -> Value {
+    let DatabaseStatus { usability, since, connections, connections_in_use, questions } = status;
+    json!({
+        "state": usability.word(),
+        "reason": usability.reason(),
+        "since": time(since),
+        "connections": { "open": connections, "in_use": connections_in_use },
+        "questions": { "asked": questions.asked, "denied": questions.denied, "failed": questions.failed },
+    })
 }
 
 fn time(time: SystemTime) -> String {
