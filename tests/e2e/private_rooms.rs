@@ -2,6 +2,7 @@
 
 mod faults;
 mod http;
+mod operators;
 mod refresh;
 mod rights;
 

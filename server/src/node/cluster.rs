@@ -49,6 +49,7 @@ impl LinkHost for Arc<Node> {
             }
             OperatorCommand::TenantChanged { tenant } => self.stored_tenants.note_change(&tenant),
             OperatorCommand::MessagesMissed { tenant } => self.tenants.note_gap(&tenant),
+            OperatorCommand::ShutDownDatabase { tenant } => self.shut_down_database(&tenant),
             OperatorCommand::ReloadConfig => {
                 info!("Reload ordered on another node");
                 let node = Arc::clone(self);

@@ -43,7 +43,7 @@ pub(super) fn reload() -> Description {
 }
 
 pub(super) fn shutdown() -> Description {
-    of_store(one()).empty(StatusCode::NO_CONTENT, "There is no connection to the database of the tenant.")
+    of_store(one()).empty(StatusCode::NO_CONTENT, "The connections to the database of the tenant are closed.")
 }
 
 pub(super) fn health() -> Description {

@@ -12,7 +12,7 @@ use super::representation::{configured, representation};
 use crate::node::Node;
 use crate::response;
 use crate::routes::{RequestHead, RoutedRequest};
-use crate::tenants::Tenant;
+use crate::tenants::{DatabaseStatus, DatabaseUsability, Tenant};
 
 /// `GET /api/tenants`
 pub(super) async fn list(node: Arc<Node>, request: RoutedRequest) -> Response<Bytes> {
@@ -52,18 +52,6 @@ async fn one(node: &Node, id: &str) -> Result<Value, Failure> {
     node.stored_tenants.get(id).await?.as_ref().map(representation).ok_or(Failure::NotFound)
 }
 
-/// `POST /api/tenants/{tenant_id}/shutdown`
-pub(super) async fn shutdown(node: Arc<Node>, request: RoutedRequest) -> Response<Bytes> {
-    let id = name(&request.head);
-    let known = known(&node, &id).await;
-    audit::log(&request.head, &id, "shutdown", known.as_ref().err());
-    match known {
-        // It has no connection to the tenant's database.
-        Ok(_) => response::empty(StatusCode::NO_CONTENT),
-        Err(failure) => failure.response(&node),
-    }
-}
-
 /// `GET /api/tenants/{tenant_id}/health`
 pub(super) async fn health(node: Arc<Node>, request: RoutedRequest) -> Response<Bytes> {
     let id = name(&request.head);
@@ -72,12 +60,12 @@ pub(super) async fn health(node: Arc<Node>, request: RoutedRequest) -> Response<
         audit::log(&request.head, &id, "health", state.as_ref().err());
     }
     match state {
-        Ok((healthy, users)) => {
+        Ok(health) => {
             let data = json!({
-                "healthy": healthy,
-                "db_connected": false,
+                "healthy": health.is_healthy,
+                "db_connected": health.is_database_connected,
                 "replication_connected": false,
-                "connected_cluster": users,
+                "connected_cluster": health.users,
                 "region": node.settings().regions.name,
                 "node": node.id.to_string(),
             });
@@ -87,13 +75,39 @@ pub(super) async fn health(node: Arc<Node>, request: RoutedRequest) -> Response<
     }
 }
 
-/// Whether a tenant is served as it is stored, and how many users it has.
-async fn state(node: &Node, id: &str) -> Result<(bool, usize), Failure> {
+/// The health of a tenant.
+#[derive(Default)]
+struct Health {
+    /// Whether it is served as it is specified, and its database can be used or is not needed now.
+    is_healthy: bool,
+    /// Whether this node can use its database.
+    is_database_connected: bool,
+    /// The users that it has on all nodes.
+    users: usize,
+}
+
+impl Health {
+    fn of(node: &Node, tenant: &Tenant, id: &str) -> Self {
+        let status = node.database_status(&tenant.id);
+        let is_database_connected = status.as_ref().is_some_and(DatabaseStatus::is_connected);
+        let is_unavailable =
+            status.is_some_and(|status| matches!(status.usability, DatabaseUsability::Unavailable(_)));
+        let is_needed = tenant.users_here() > 0 && tenant.policy().database().is_some();
+        Self {
+            is_healthy: !node.stored_tenants.is_unreadable(id)
+                && (is_database_connected || !is_unavailable && !is_needed),
+            is_database_connected,
+            users: tenant.users(),
+        }
+    }
+}
+
+async fn state(node: &Node, id: &str) -> Result<Health, Failure> {
     match known(node, id).await {
-        Ok(tenant) => Ok((!node.stored_tenants.is_unreadable(id), tenant.users())),
+        Ok(tenant) => Ok(Health::of(node, &tenant, id)),
         // It is stored, and its secret cannot be decrypted.
         Err(failure) => match node.stored_tenants.get(id).await? {
-            Some(_) if node.stored_tenants.is_unreadable(id) => Ok((false, 0)),
+            Some(_) if node.stored_tenants.is_unreadable(id) => Ok(Health::default()),
             _ => Err(failure),
         },
     }

@@ -50,7 +50,7 @@ pub fn routes(node: &Arc<Node>) -> Vec<Route> {
             ACTION,
             "/api/tenants/{tenant_id}/reload",
             "reloadTenant",
-            "Reads a tenant from the store again, and closes its connections with 1012; clients may reconnect.",
+            "Reads a tenant from the store again, and closes the connections of its clients with 1012, and those to its database.",
             RouteHandler::new(node, write::reload),
         )
         .describe(description::reload()),
@@ -58,8 +58,8 @@ pub fn routes(node: &Arc<Node>) -> Vec<Route> {
             ACTION,
             "/api/tenants/{tenant_id}/shutdown",
             "shutdownTenant",
-            "Closes the connections of this server to the database of a tenant, of which it has none yet.",
-            RouteHandler::new(node, read::shutdown),
+            "Closes the connections to the database of a tenant, until a client needs it again.",
+            RouteHandler::new(node, write::shutdown),
         )
         .describe(description::shutdown()),
         route(

@@ -77,10 +77,31 @@ pub(super) async fn reload(node: Arc<Node>, request: RoutedRequest) -> Response<
     }
 }
 
+/// `POST /api/tenants/{tenant_id}/shutdown`
+pub(super) async fn shutdown(node: Arc<Node>, request: RoutedRequest) -> Response<Bytes> {
+    let id = read::name(&request.head);
+    let known = read::known(&node, &id).await;
+    audit::log(&request.head, &id, "shutdown", known.as_ref().err());
+    match known {
+        Ok(_) => {
+            shut_down_database(&node, &id);
+            response::empty(StatusCode::NO_CONTENT)
+        }
+        Err(failure) => failure.response(&node),
+    }
+}
+
+/// Closes the connections to the database of a tenant, on all nodes.
+fn shut_down_database(node: &Node, id: &str) {
+    node.shut_down_database(id);
+    send_to_other_nodes(node, OperatorCommand::ShutDownDatabase { tenant: id.into() });
+}
+
 async fn reload_tenant(node: &Arc<Node>, id: &str) -> Result<(), Failure> {
     read::known(node, id).await?;
     node.stored_tenants.apply(&node.tenants, id).await?;
     send_to_other_nodes(node, OperatorCommand::TenantChanged { tenant: id.into() });
+    shut_down_database(node, id);
     node.disconnect_clients(id);
     send_to_other_nodes(node, OperatorCommand::DisconnectTenant { tenant: id.into() });
     Ok(())
@@ -139,6 +160,7 @@ async fn delete_tenant(node: &Arc<Node>, id: &str, precondition: Precondition) -
         return precondition.check(None::<&()>);
     }
     apply(node, id).await;
+    shut_down_database(node, id);
     Ok(())
 }
 
@@ -180,7 +202,9 @@ pub(super) async fn apply(node: &Arc<Node>, id: &str) {
 
 fn send_to_other_nodes(node: &Node, command: OperatorCommand) {
     if let Err(error) = node.link.broadcast(command) {
-        warn!("The other nodes notice a change of a tenant within `store.refresh` only: {error}");
+        warn!(
+            "Other nodes are not notified, and notice a change of a tenant within `store.refresh`: {error}"
+        );
     }
 }
 

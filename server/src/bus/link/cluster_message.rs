@@ -33,6 +33,11 @@ pub enum OperatorCommand {
         /// Its name.
         tenant: String,
     },
+    /// Close the connections to the database of a tenant.
+    ShutDownDatabase {
+        /// Its name.
+        tenant: String,
+    },
 }
 
 /// The content of a message to all nodes.

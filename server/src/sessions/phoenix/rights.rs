@@ -68,6 +68,7 @@ impl PhoenixSession {
             return;
         };
         let claims = Arc::clone(&joined.claims);
+        // Its connections may have been closed meanwhile, or its settings have changed.
         self.services.databases.note_use(&self.tenant);
         let question = Question {
             room: joined.membership.key(),
