@@ -187,6 +187,10 @@ fn database() -> Value {
         "reason": nullable(json!({"type": "string"})),
         "since": {"type": "string", "format": "date-time"},
         "connections": object(json!({"open": count(), "in_use": count()})),
+        "broadcasts": object(json!({
+            "state": {"enum": ["starting", "reading", "read elsewhere", "unavailable"]},
+            "reason": nullable(json!({"type": "string"})),
+        })),
         "questions": object(json!({"asked": count(), "denied": count(), "failed": count()})),
     }))
 }

@@ -135,12 +135,13 @@ fn tenants(node: &Node) -> Vec<Value> {
 
 /// The database of a tenant, while this node uses it.
 fn database(status: DatabaseStatus) -> Value {
-    let DatabaseStatus { usability, since, connections, connections_in_use, questions } = status;
+    let DatabaseStatus { usability, since, connections, connections_in_use, log, questions } = status;
     json!({
         "state": usability.word(),
         "reason": usability.reason(),
         "since": time(since),
         "connections": { "open": connections, "in_use": connections_in_use },
+        "broadcasts": { "state": log.word(), "reason": log.reason() },
         "questions": { "asked": questions.asked, "denied": questions.denied, "failed": questions.failed },
     })
 }

@@ -1,5 +1,6 @@
 //! What operators see of the database of a tenant on this node.
 
+use std::borrow::Cow;
 use std::time::SystemTime;
 
 /// The state of the database of a tenant, while this node uses it.
@@ -13,6 +14,8 @@ pub struct DatabaseStatus {
     pub connections: u32,
     /// Those of them that something is asked on.
     pub connections_in_use: u32,
+    /// Whether broadcasts from it are read.
+    pub log: LogState,
     /// Questions that its policies were asked.
     pub questions: QuestionCounts,
 }
@@ -26,6 +29,20 @@ pub enum DatabaseUsability {
     Ready,
     /// It cannot be used, for this reason, which has no secrets in it.
     Unavailable(String),
+}
+
+/// Whether broadcasts from the database are read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum LogState {
+    /// Not yet, or not at the moment.
+    #[default]
+    Starting,
+    /// This node reads them.
+    Reading,
+    /// Another node does.
+    ReadElsewhere,
+    /// They cannot be read, for this reason.
+    Unavailable(Cow<'static, str>),
 }
 
 /// How many questions the policies of a tenant were asked. Clients with the same question share one.
@@ -62,5 +79,30 @@ impl DatabaseUsability {
             Self::Connecting | Self::Ready => None,
             Self::Unavailable(reason) => Some(reason),
         }
+    }
+}
+
+impl LogState {
+    /// Its name in `/status`.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Reading => "reading",
+            Self::ReadElsewhere => "read elsewhere",
+            Self::Unavailable(_) => "unavailable",
+        }
+    }
+
+    /// Why they cannot be read, if they cannot. Without secrets.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Starting | Self::Reading | Self::ReadElsewhere => None,
+            Self::Unavailable(reason) => Some(reason),
+        }
+    }
+
+    /// Whether this node or another one reads them.
+    pub fn is_followed(&self) -> bool {
+        matches!(self, Self::Reading | Self::ReadElsewhere)
     }
 }

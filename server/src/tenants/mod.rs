@@ -28,7 +28,7 @@ mod tenant;
 pub use allowance::Allowance;
 #[cfg(feature = "postgres")]
 pub use database::{Databases, database_authorizer};
-pub use database_status::{DatabaseStatus, DatabaseUsability, QuestionCounts};
+pub use database_status::{DatabaseStatus, DatabaseUsability, LogState, QuestionCounts};
 #[cfg(not(feature = "postgres"))]
 pub use databases_absent::{NoDatabases as Databases, database_authorizer};
 pub use policy::{Policy, TenantStatus};

@@ -50,6 +50,12 @@ async fn the_state_of_the_database_and_its_questions_are_shown() {
     assert_eq!(join(&mut bob, json!({})).await, may_not_read());
     let shown = status(world).await;
     assert_eq!((&shown["state"], &shown["reason"]), (&json!("ready"), &Value::Null), "{shown}");
+    eventually("broadcasts are read", async || {
+        let health = request(world, "GET", "/api/tenants/default/health").await.json();
+        health["data"]["replication_connected"] == true
+    })
+    .await;
+    assert_eq!(status(world).await["broadcasts"], json!({"state": "reading", "reason": null}));
     assert_eq!(shown["questions"], json!({"asked": 2, "denied": 1, "failed": 0}));
     assert_eq!(shown["connections"]["in_use"], 0, "{shown}");
     assert!(shown["connections"]["open"].as_u64() >= Some(1), "{shown}");

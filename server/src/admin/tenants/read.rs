@@ -64,7 +64,7 @@ pub(super) async fn health(node: Arc<Node>, request: RoutedRequest) -> Response<
             let data = json!({
                 "healthy": health.is_healthy,
                 "db_connected": health.is_database_connected,
-                "replication_connected": false,
+                "replication_connected": health.is_log_read,
                 "connected_cluster": health.users,
                 "region": node.settings().regions.name,
                 "node": node.id.to_string(),
@@ -82,6 +82,8 @@ struct Health {
     is_healthy: bool,
     /// Whether this node can use its database.
     is_database_connected: bool,
+    /// Whether broadcasts from its database are read, by this node or another one.
+    is_log_read: bool,
     /// The users that it has on all nodes.
     users: usize,
 }
@@ -90,6 +92,7 @@ impl Health {
     fn of(node: &Node, tenant: &Tenant, id: &str) -> Self {
         let status = node.database_status(&tenant.id);
         let is_database_connected = status.as_ref().is_some_and(DatabaseStatus::is_connected);
+        let is_log_read = status.as_ref().is_some_and(|status| status.log.is_followed());
         let is_unavailable =
             status.is_some_and(|status| matches!(status.usability, DatabaseUsability::Unavailable(_)));
         let is_needed = tenant.users_here() > 0 && tenant.policy().database().is_some();
@@ -97,6 +100,7 @@ impl Health {
             is_healthy: !node.stored_tenants.is_unreadable(id)
                 && (is_database_connected || !is_unavailable && !is_needed),
             is_database_connected,
+            is_log_read,
             users: tenant.users(),
         }
     }

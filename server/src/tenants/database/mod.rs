@@ -31,4 +31,5 @@ pub use self::policies::database_authorizer;
 pub use self::reader::{
     DatabaseMessage, DatabaseMessages, DatabasePayload, DroppedMessage, Election, Reading,
 };
-pub use self::state::{DatabaseState, LogState};
+pub use self::state::DatabaseState;
+pub use super::database_status::LogState;

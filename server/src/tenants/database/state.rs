@@ -1,6 +1,4 @@
-//! Whether the database of a tenant can be used, and whether its log is read.
-
-use std::borrow::Cow;
+//! Whether the database of a tenant can be used.
 
 use super::DatabaseFailure;
 
@@ -14,18 +12,4 @@ pub enum DatabaseState {
     Ready,
     /// It cannot be used: what is asked of it is refused at once, until its task reaches it again.
     Unavailable(DatabaseFailure),
-}
-
-/// Whether broadcasts from the database are read.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum LogState {
-    /// Not yet, or not at the moment.
-    #[default]
-    Starting,
-    /// This node reads them.
-    Reading,
-    /// Another node does.
-    ReadElsewhere,
-    /// They cannot be read, for this reason.
-    Unavailable(Cow<'static, str>),
 }

@@ -20,8 +20,8 @@ use wire::pgoutput::{self, LogMessage, Lsn};
 
 use self::messages_table::MessagesTable;
 use self::names::ReaderNames;
+use super::LogState;
 use super::log::{LogError, LogEvent, LogSession};
-use super::state::LogState;
 use super::{DatabaseFailure, DatabaseState, TenantDatabase};
 use crate::telemetry::codes::{Code, Scope};
 use crate::tenants::Tenant;
