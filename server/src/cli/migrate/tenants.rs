@@ -12,7 +12,7 @@ use super::{Args, RETRY};
 use crate::app::OpenedStore;
 use crate::cli::print_stdout;
 use crate::tenants::database::schema::{self, NEWEST_VERSION, Prepared, SchemaState};
-use crate::tenants::database::{DatabaseFailure, Migration, Missing};
+use crate::tenants::database::{DatabaseFailure, Missing, PreparingConnection};
 use crate::tenants::{DatabaseSpec, specified_database};
 
 /// Prepares the database of each tenant, or says what would be done.
@@ -67,10 +67,10 @@ async fn prepare(args: &Args, id: &str, spec: &DatabaseSpec, deadline: Instant) 
 }
 
 /// Connects. Waits for a database that cannot be reached.
-async fn connect(spec: &DatabaseSpec, deadline: Instant) -> Result<Migration, DatabaseFailure> {
+async fn connect(spec: &DatabaseSpec, deadline: Instant) -> Result<PreparingConnection, DatabaseFailure> {
     let mut is_reported = false;
     loop {
-        match Migration::connect(spec).await {
+        match PreparingConnection::connect(spec).await {
             Err(failure) if failure.is_away() && Instant::now() < deadline => {
                 if !std::mem::replace(&mut is_reported, true) {
                     info!("Waiting for the database: {}", failure.reason);

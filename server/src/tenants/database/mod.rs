@@ -11,11 +11,11 @@ mod databases;
 mod exhaustion;
 mod failure;
 pub mod log;
-mod migration;
 mod operators;
 pub mod partitions;
 mod policies;
 mod preparation;
+mod preparing_connection;
 mod question;
 mod questions;
 mod reader;
@@ -26,8 +26,8 @@ mod state;
 pub use self::connection::TenantDatabase;
 pub use self::databases::Databases;
 pub use self::failure::DatabaseFailure;
-pub use self::migration::{Migration, Missing};
 pub use self::policies::database_authorizer;
+pub use self::preparing_connection::{Missing, PreparingConnection};
 pub use self::reader::{
     DatabaseMessage, DatabaseMessages, DatabasePayload, DroppedMessage, Election, Reading,
 };

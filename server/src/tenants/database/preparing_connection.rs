@@ -10,7 +10,7 @@ use super::{DatabaseFailure, connection, preparation};
 use crate::tenants::DatabaseSpec;
 
 /// A connection by which the database of a tenant is prepared.
-pub struct Migration(PgConnection);
+pub struct PreparingConnection(PgConnection);
 
 /// What the database of a tenant lacks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub struct Missing {
     pub partitions: Vec<Day>,
 }
 
-impl Migration {
+impl PreparingConnection {
     /// Connects.
     ///
     /// # Errors
