@@ -28,17 +28,19 @@ pub struct Shape {
     pub senders: usize,
     /// How they encode it.
     pub encoding: Encoding,
+    /// Bytes of metadata in the binary frames that members receive.
+    pub metadata: usize,
 }
 
 impl Shape {
     /// Rooms in which one further member sends.
     pub fn one_sender(rooms: usize, receivers: usize, encoding: Encoding) -> Self {
-        Self { rooms, members: receivers + 1, senders: 1, encoding }
+        Self { rooms, members: receivers + 1, senders: 1, encoding, metadata: 0 }
     }
 
     /// Rooms in which all members send, one after the other.
     pub fn senders_in_turn(rooms: usize, members: usize, encoding: Encoding) -> Self {
-        Self { rooms, members, senders: members, encoding }
+        Self { rooms, members, senders: members, encoding, metadata: 0 }
     }
 }
 
@@ -103,7 +105,7 @@ impl Traffic {
         Ok(Self {
             flows: (0..shape.rooms).map(flow).collect(),
             next: (0..shape.rooms * shape.members).flat_map(|_| 0..shape.senders as u32).collect(),
-            body_size: shape.encoding.delivered_body(&topic(0), PAYLOAD).len(),
+            body_size: shape.encoding.delivered_body(&topic(0), PAYLOAD).len() + shape.metadata,
             shape,
             waiting: (0..shape.rooms as u32).collect(),
             deliveries: 0,

@@ -25,23 +25,13 @@ pub fn talk(bench: &Bench) -> Result<Outcome> {
     beside_one_core(bench, rooms::shape_of_talk(bench), rooms::FOUR_IN_FLIGHT)
 }
 
-/// Both in turns. Who begins changes from run to run.
 fn beside_one_core(bench: &Bench, shape: Shape, drive: Drive) -> Result<Outcome> {
-    let (mut both, mut one) = (Vec::new(), Vec::new());
-    let mut once = |placement| {
+    let once = |placement| {
         let target = bench.start_with(&Setup { placement, ..Setup::default() })?;
         let measured = drive::run(&target, shape, drive, bench.scale.saturated);
-        let runs = if placement == Placement::BothCores { &mut both } else { &mut one };
-        runs.push(measured.with_context(|| format!("{placement:?}"))?);
-        Ok::<_, anyhow::Error>(())
+        measured.with_context(|| format!("{placement:?}"))
     };
-    for run in 0..bench.scale.runs {
-        let mut order = [Placement::BothCores, Placement::OneCore];
-        if run % 2 == 1 {
-            order.reverse();
-        }
-        order.into_iter().try_for_each(&mut once)?;
-    }
+    let (both, one) = bench.in_turns(|| once(Placement::BothCores), || once(Placement::OneCore))?;
     let of = |number: fn(&Measured) -> f64| (median_of(&both, number), median_of(&one, number));
     let (cpu, cpu_on_one) = of(|run| run.cpu_micros_per_delivery);
     let (delivered, delivered_by_one) = of(|run| run.deliveries_per_second);

@@ -3,6 +3,7 @@
 mod abuse;
 mod both_cores;
 mod fanout;
+mod history;
 mod large;
 mod memory;
 mod nodes;
@@ -198,6 +199,11 @@ pub const ALL: &[Workload] = &[
         reach: "a change of a tenant closes a parked socket on another node: < 1 s, by PostgreSQL and by Redis",
         run: tenant_changes::run,
     },
+    Workload {
+        name: "history",
+        reach: "`rooms-saturated` with the history of all rooms: CPU ≤ 1.15 × without",
+        run: history::run,
+    },
 ];
 
 /// What every workload needs to know.
@@ -221,28 +227,36 @@ impl Bench {
         Target::start(Kind::Server, &self.server, self.cores, setup)
     }
 
-    /// Measures ours and the floor in turns, so that a slow minute of the machine hits both. Who begins
-    /// changes from run to run.
+    /// Measures two things in turns, so that a slow minute of the machine hits both. Who begins changes from run to run.
+    fn in_turns<T, U>(
+        &self,
+        one: impl Fn() -> Result<T>,
+        other: impl Fn() -> Result<U>,
+    ) -> Result<(Vec<T>, Vec<U>)> {
+        let (mut ones, mut others) = (Vec::new(), Vec::new());
+        for run in 0..self.scale.runs {
+            if run % 2 == 0 {
+                ones.push(one()?);
+                others.push(other()?);
+            } else {
+                others.push(other()?);
+                ones.push(one()?);
+            }
+        }
+        Ok((ones, others))
+    }
+
+    /// Measures ours and the floor [in turns](Self::in_turns).
     fn alternate<T>(&self, floor: Style, measure: impl Fn(&Target) -> Result<T>) -> Result<(Vec<T>, Vec<T>)> {
-        let (mut ours, mut floors) = (Vec::new(), Vec::new());
-        let mut once = |kind| {
+        let once = |kind| {
             let of = || format!("{kind:?}");
             let mut target = self.start(kind).with_context(of)?;
             let measured = measure(&target);
             // A server that died explains more than the broken connection it left.
             target.check_alive().with_context(of)?;
-            let runs = if kind == Kind::Server { &mut ours } else { &mut floors };
-            runs.push(measured.with_context(of)?);
-            Ok::<_, anyhow::Error>(())
+            measured.with_context(of)
         };
-        for run in 0..self.scale.runs {
-            let mut order = [Kind::Server, Kind::Floor(floor)];
-            if run % 2 == 1 {
-                order.reverse();
-            }
-            order.into_iter().try_for_each(&mut once)?;
-        }
-        Ok((ours, floors))
+        self.in_turns(|| once(Kind::Server), || once(Kind::Floor(floor)))
     }
 
     /// [`Bench::alternate`] for broadcasts in rooms.

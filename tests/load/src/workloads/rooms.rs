@@ -16,7 +16,7 @@ use crate::report::{Goal, Outcome, Row};
 use crate::traffic::Shape;
 
 /// Rooms of ten members in which one member sends, which does not receive its own messages.
-fn shape(bench: &Bench, encoding: Encoding) -> Shape {
+pub(super) fn shape(bench: &Bench, encoding: Encoding) -> Shape {
     Shape::one_sender(200 / bench.scale.fewer, 9, encoding)
 }
 
