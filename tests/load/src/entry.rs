@@ -27,6 +27,14 @@ impl Entry {
         }
     }
 
+    /// With a further header in the handshake.
+    pub fn with_header(mut self, name: &str, value: &str) -> Self {
+        let end = self.hello.len() - message::LINE_END.len();
+        let header = format!("{name}: {value}{}", message::LINE_END);
+        self.hello.splice(end..end, header.into_bytes());
+        self
+    }
+
     /// The room's number; the floor answers with an empty frame.
     pub fn floor(room: u32) -> Self {
         Self { hello: room.to_le_bytes().to_vec(), join: None, tls: None }

@@ -51,6 +51,16 @@ impl Cores {
     }
 }
 
+/// Does something (start a child) on the cores of the server and of this program, which stays on its own. Without cores there is
+/// nothing to choose.
+pub fn start_everywhere<T>(cores: Option<Cores>, start: impl FnOnce() -> T) -> Result<T> {
+    let Some(Cores { server, load }) = cores else { return Ok(start()) };
+    pin(&[server, load])?;
+    let started = start();
+    pin(&[load])?;
+    Ok(started)
+}
+
 /// Where a server runs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Placement {

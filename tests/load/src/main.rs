@@ -6,7 +6,8 @@
 //!
 //! - `workloads/`: what is measured, a family per file
 //! - `drive`, `traffic`, `swarm`, `connection`, `entry`, `stream`, `frames`, `message`: the clients, from a run down to bytes
-//! - `server`, `setup`, `certificate`, `operator`, `postgres`, `floor`, `process`, `machine`: what is measured against what, and on what
+//! - `server`, `setup`, `certificate`, `operator`, `postgres`, `session`, `pgbench`, `floor`, `process`, `machine`: what is measured
+//!   against what, and on what
 //! - `report`, `paired`: the table and the JSON
 
 mod certificate;
@@ -19,10 +20,12 @@ mod machine;
 mod message;
 mod operator;
 mod paired;
+mod pgbench;
 mod postgres;
 mod process;
 mod report;
 mod server;
+mod session;
 mod setup;
 mod stream;
 mod swarm;
@@ -45,7 +48,7 @@ use crate::workloads::{ALL, Bench, Scale, Workload};
 ///
 /// Every goal is a ratio to the floor, or a limit, of the same run; absolute numbers of a noisy machine are
 /// for orientation. The server is started for every run with default settings, raised limits and a random
-/// secret, alone on one core; the clients run on another. A whole run takes about ten minutes; nothing else should run meanwhile.
+/// secret, alone on one core; the clients run on another. A whole run takes about a quarter of an hour; nothing else should run meanwhile.
 #[derive(Debug, Parser)]
 #[command(
     name = "load",

@@ -190,10 +190,19 @@ fn frame(opcode: u8, masked: u8, mask: &[u8], body: &[u8]) -> Vec<u8> {
     frame
 }
 
+/// Which of the two rooms of a name is joined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Privacy {
+    /// Anyone may join.
+    Public,
+    /// The policies of the tenant's database decide.
+    Private,
+}
+
 /// The join of a V2 client, as text.
-pub fn join(topic: &str, presence: &serde_json::Value) -> String {
+pub fn join(topic: &str, presence: &serde_json::Value, privacy: Privacy) -> String {
     let config = serde_json::json!({
-        "broadcast": {"ack": false, "self": false}, "presence": presence, "private": false,
+        "broadcast": {"ack": false, "self": false}, "presence": presence, "private": privacy == Privacy::Private,
     });
     format!(r#"["1","1","{topic}","phx_join",{{"config":{config}}}]"#)
 }
@@ -205,6 +214,9 @@ pub fn upgrade(host: &str, token: &str) -> String {
          Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n\r\n"
     )
 }
+
+/// The end of a line, and of the head, of a request.
+pub const LINE_END: &str = "\r\n";
 
 // The example key of RFC 6455 with its answer: a server that computes it right once does so always.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::machine::Deadline;
+use crate::machine::{self, Cores, Deadline};
 use crate::server::fresh_folder;
 
 /// A database, on whichever core is free. Ended and removed when dropped.
@@ -21,8 +21,8 @@ pub struct Database {
 }
 
 impl Database {
-    /// Starts one, and waits until it accepts connections.
-    pub fn start() -> Result<Self> {
+    /// Starts one with these settings (`name=value`) beyond the defaults, and waits until it accepts connections.
+    pub fn start(cores: Option<Cores>, settings: &[&str]) -> Result<Self> {
         let programs = programs()?;
         let folder = fresh_folder()?;
         let data = folder.join("data");
@@ -47,7 +47,9 @@ impl Database {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let mut server = as_other("postgres");
         server.arg("-D").arg(&data).arg("-k").arg(&folder).args(["-h", "127.0.0.1", "-p", &port.to_string()]);
-        let child = server.stderr(File::create(folder.join("log"))?).spawn().context("no postgres")?;
+        server.args(settings.iter().flat_map(|setting| ["-c", setting]));
+        server.stderr(File::create(folder.join("log"))?);
+        let child = machine::start_everywhere(cores, || server.spawn())?.context("no postgres")?;
         let database = Self { child, folder, port };
         let deadline = Deadline::after(Duration::from_secs(30));
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
@@ -55,6 +57,11 @@ impl Database {
             std::thread::sleep(Duration::from_millis(10));
         }
         Ok(database)
+    }
+
+    /// Its port on 127.0.0.1. The user `postgres` needs no password.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Its URL.
@@ -74,7 +81,7 @@ impl Drop for Database {
 }
 
 /// The programs of the newest version that is installed.
-fn programs() -> Result<PathBuf> {
+pub fn programs() -> Result<PathBuf> {
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let newest = versions.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()).max();
     let newest = newest.context("PostgreSQL is not installed: see tests/install")?;

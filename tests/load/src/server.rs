@@ -21,7 +21,7 @@ use crate::certificate;
 use crate::entry::Entry;
 use crate::floor::Style;
 use crate::machine::{Cores, Deadline};
-use crate::message::{self, Broadcast, Encoding};
+use crate::message::{self, Broadcast, Encoding, Privacy};
 use crate::setup::{Setup, random_secret};
 
 /// Which of the two.
@@ -98,14 +98,20 @@ impl Target {
         if !self.is_server() {
             return Ok(Entry::floor(room));
         }
-        let join = message::join(&topic(room), presence);
+        let join = message::join(&topic(room), presence, Privacy::Public);
         Ok(Entry::phoenix(&self.address.to_string(), &self.token(member)?, &join, self.tls.clone()))
+    }
+
+    /// The first messages of a member with this token, in a room without presence.
+    pub fn entry_with(&self, token: &str, room: u32, privacy: Privacy) -> Entry {
+        let join = message::join(&topic(room), &json!({"enabled": false}), privacy);
+        Entry::phoenix(&self.address.to_string(), token, &join, self.tls.clone())
     }
 
     /// The first messages of a client of the second tenant, which its host name selects.
     pub fn noisy_tenant(&self, room: u32, member: usize) -> Result<Entry> {
         let host = format!("noisy.localhost:{}", self.address.port());
-        let join = message::join(&topic(room), &json!({"enabled": false}));
+        let join = message::join(&topic(room), &json!({"enabled": false}), Privacy::Public);
         Ok(Entry::phoenix(&host, &self.token(member)?, &join, self.tls.clone()))
     }
 
@@ -123,7 +129,7 @@ impl Target {
     }
 
     /// A token as of a Supabase user; each member has its own, or a cache of tokens would distort the storm.
-    fn token(&self, member: usize) -> Result<String> {
+    pub fn token(&self, member: usize) -> Result<String> {
         self.token_of(member, None)
     }
 
@@ -166,6 +172,16 @@ impl Target {
     /// Where its log lines go.
     pub fn log_file(&self) -> PathBuf {
         self.folder.join("log").join("stderr")
+    }
+
+    /// Waits until a line of its log has this text.
+    pub fn wait_for_log(&self, text: &str) -> Result<()> {
+        let deadline = Deadline::after(Duration::from_secs(20));
+        while !fs::read_to_string(self.log_file()).context("the server has a log")?.contains(text) {
+            deadline.check(|| format!("no line with `{text}`; its log: {}", self.log()))?;
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        Ok(())
     }
 
     /// The `config.toml` it follows, if it was given one.

@@ -22,7 +22,7 @@ const CLOSED_MAX: Duration = Duration::from_secs(10);
 /// By a notification of PostgreSQL, and over the bus.
 pub fn run(bench: &Bench) -> Result<Outcome> {
     let changes = (30 / bench.scale.fewer).max(2);
-    let database = Database::start()?;
+    let database = Database::start(bench.cores, &[])?;
     let variables = operator::variables().into_iter().chain([("DATABASE_URL", database.url())]);
     let variables: Vec<_> = variables.collect();
     let setup = Setup { variables: variables.clone(), ..Setup::default() };

@@ -30,7 +30,7 @@ pub fn embedded(bench: &Bench) -> Result<Outcome> {
 
 /// In PostgreSQL.
 pub fn postgres(bench: &Bench) -> Result<Outcome> {
-    let database = Database::start()?;
+    let database = Database::start(bench.cores, &[])?;
     run(bench, ("DATABASE_URL", database.url()))
 }
 

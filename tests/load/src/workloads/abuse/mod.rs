@@ -80,7 +80,7 @@ impl Servers {
         let mut variables = (attack.variables)()?;
         variables.push((QUIET_PRESENCE.0, QUIET_PRESENCE.1.to_owned()));
         let database = match attack.nodes {
-            Nodes::OneOnPostgres => Some(Database::start()?),
+            Nodes::OneOnPostgres => Some(Database::start(bench.cores, &[])?),
             Nodes::One | Nodes::Two => None,
         };
         variables.extend(database.iter().map(|database| ("DATABASE_URL", database.url())));

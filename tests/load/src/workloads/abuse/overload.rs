@@ -11,7 +11,7 @@ use super::attacker::{Attacker, Pace};
 use super::{Attack, Nodes};
 use crate::connection::Listener;
 use crate::machine::Deadline;
-use crate::message::{self, Broadcast, Encoding, PAYLOAD, opcode};
+use crate::message::{self, Broadcast, Encoding, PAYLOAD, Privacy, opcode};
 use crate::report::Goal;
 use crate::server::{Target, topic};
 use crate::setup::NOISY_RATE;
@@ -65,7 +65,8 @@ impl Overload {
             let mut bytes = Vec::new();
             Broadcast::phoenix(Encoding::Binary, &topic(room(member)), PAYLOAD).append_to(&mut bytes, 0, 0);
             // Another room than the one it sends to, which it would lose when the join is refused.
-            let join = message::join(&topic(1_000 + room(member)), &json!({"enabled": false}));
+            let join =
+                message::join(&topic(1_000 + room(member)), &json!({"enabled": false}), Privacy::Public);
             bytes.extend(message::client_frame(opcode::TEXT, join.as_bytes()));
             bytes
         };

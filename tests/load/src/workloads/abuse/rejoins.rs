@@ -12,7 +12,7 @@ use super::attacker::{Attacker, Pace};
 use super::{Attack, GOAL, MakeAttacker, Nodes, Variables};
 use crate::connection::Listener;
 use crate::machine::Deadline;
-use crate::message::{self, client_frame, opcode};
+use crate::message::{self, Privacy, client_frame, opcode};
 use crate::server::{Target, topic};
 use crate::swarm::Swarm;
 
@@ -88,7 +88,7 @@ fn enter(targets: &[&Target], held: Held, fewer: usize) -> Result<Box<dyn Attack
         (0..members).map(|member| targets[0].noisy_tenant(1_000, member)).collect::<Result<Vec<_>>>()?;
     swarm.enter(targets[0].address, entries, &mut replies, deadline)?;
     let joins = |enabled: bool, room: usize| {
-        let join = message::join(&topic(room as u32), &json!({"enabled": enabled}));
+        let join = message::join(&topic(room as u32), &json!({"enabled": enabled}), Privacy::Public);
         client_frame(opcode::TEXT, join.as_bytes())
     };
     for holder in REJOINERS..members {
