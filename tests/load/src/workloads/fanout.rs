@@ -19,7 +19,7 @@ use crate::traffic::Shape;
 
 const DELIVERED: &str = "delivered/s";
 
-fn shape(bench: &Bench, encoding: Encoding) -> Shape {
+pub(super) fn shape(bench: &Bench, encoding: Encoding) -> Shape {
     Shape::one_sender(1, 1000 / bench.scale.fewer, encoding)
 }
 

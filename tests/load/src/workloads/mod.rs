@@ -2,6 +2,7 @@
 
 mod abuse;
 mod both_cores;
+mod database;
 mod fanout;
 mod history;
 mod large;
@@ -198,6 +199,26 @@ pub const ALL: &[Workload] = &[
         name: "tenant-changes",
         reach: "a change of a tenant closes a parked socket on another node: < 1 s, by PostgreSQL and by Redis",
         run: tenant_changes::run,
+    },
+    Workload {
+        name: "private-joins",
+        reach: "1,000 join a private room after a restart: ≥ 0.7 × pgbench's transactions/s; equal claims: ≤ 1.5 × a public room",
+        run: database::joins,
+    },
+    Workload {
+        name: "database-broadcasts",
+        reach: "realtime.send 20/s to 1,000 members: commit to the last, p99 ≤ 3 × the floor's 1,000 writes + 10 ms",
+        run: database::broadcasts,
+    },
+    Workload {
+        name: "database-broadcasts-saturated",
+        reach: "realtime.send without a pause, one member: ≥ 0.8 × PostgreSQL alone; by INSERT ≥ 20,000/s",
+        run: database::saturated,
+    },
+    Workload {
+        name: "paced-without-database",
+        reach: "`paced` while the tenant's database is stopped, to without one: CPU ≤ 1.1 ×, p99 ≤ 1.2 ×",
+        run: database::stopped,
     },
     Workload {
         name: "history",
