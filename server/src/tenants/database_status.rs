@@ -41,8 +41,13 @@ pub enum LogState {
     Reading,
     /// Another node does.
     ReadElsewhere,
-    /// They cannot be read, for this reason.
-    Unavailable(Cow<'static, str>),
+    /// They cannot be read.
+    Unavailable {
+        /// Why, for clients: without addresses and names.
+        told: &'static str,
+        /// Why, for operators.
+        reason: Cow<'static, str>,
+    },
 }
 
 /// How many questions the policies of a tenant were asked. Clients with the same question share one.
@@ -89,7 +94,7 @@ impl LogState {
             Self::Starting => "starting",
             Self::Reading => "reading",
             Self::ReadElsewhere => "read elsewhere",
-            Self::Unavailable(_) => "unavailable",
+            Self::Unavailable { .. } => "unavailable",
         }
     }
 
@@ -97,7 +102,7 @@ impl LogState {
     pub fn reason(&self) -> Option<&str> {
         match self {
             Self::Starting | Self::Reading | Self::ReadElsewhere => None,
-            Self::Unavailable(reason) => Some(reason),
+            Self::Unavailable { reason, .. } => Some(reason),
         }
     }
 

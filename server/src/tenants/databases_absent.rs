@@ -18,7 +18,7 @@ impl NoDatabases {
     }
 
     /// Not known.
-    pub fn log_is_followed(&self, _tenant: &str) -> Option<Result<(), String>> {
+    pub fn log_is_followed(&self, _tenant: &str) -> Option<Result<(), &'static str>> {
         None
     }
 

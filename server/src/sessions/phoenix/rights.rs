@@ -8,16 +8,19 @@ use std::time::{Duration, Instant};
 use hub::{Privacy, Receives};
 use rustc_hash::FxBuildHasher;
 use tokio::time::timeout;
+use wire::phoenix::Ref;
 
 use super::PhoenixSession;
+use super::joined::JoinedTopic;
 use super::outbound::Outbound;
 use crate::auth::{AuthorizationError, Authorized, Decision, Freshness, Question, Rights};
 use crate::sessions::KeptClaims;
 use crate::sessions::completions::{Completion, Completions, PendingTask};
 use crate::telemetry::codes::{Code, Scope};
 
-/// Which part of `database.recheck_interval` passes between two questions. The rest is for the answer.
-const RECHECK_PART: (u32, u32) = (3, 4);
+/// Which part of `database.recheck_interval` passes between two questions, so that not all clients ask at once. The rest is for the
+/// answer.
+const RECHECK_PART: std::ops::Range<f64> = 0.5..0.75;
 
 /// The text for a client that may read nothing in a room.
 pub(super) fn may_not_read(topic: &str) -> String {
@@ -33,8 +36,9 @@ pub(super) struct Rechecks {
 struct PendingRecheck {
     task: PendingTask,
     reason: RecheckReason,
-    /// Those that are asked about. The channel may have others by then.
+    /// Those that are asked about, and the join. The channel may have others by then.
     claims: Arc<KeptClaims>,
+    join_ref: Ref<'static>,
 }
 
 /// Why rights are asked again.
@@ -44,6 +48,14 @@ pub(super) enum RecheckReason {
     NewToken,
     /// The policies may have changed.
     Interval,
+}
+
+impl PendingRecheck {
+    /// Whether it was asked for this join, with the token that it has now.
+    fn is_about(&self, joined: &JoinedTopic) -> bool {
+        let is_same = self.join_ref == joined.join_ref && Arc::ptr_eq(&self.claims, &joined.claims);
+        is_same && joined.privacy == Privacy::Private
+    }
 }
 
 impl Rechecks {
@@ -67,7 +79,7 @@ impl PhoenixSession {
         let Some(joined) = self.topics.get(topic).filter(|joined| joined.privacy == Privacy::Private) else {
             return;
         };
-        let claims = Arc::clone(&joined.claims);
+        let (claims, join_ref) = (Arc::clone(&joined.claims), joined.join_ref.clone());
         // Its connections may have been closed meanwhile, or its settings have changed.
         self.services.databases.note_use(&self.tenant);
         let question = Question {
@@ -93,8 +105,12 @@ impl PhoenixSession {
                     timeout(limit, work).await.unwrap_or_else(|_elapsed| Err(AuthorizationError::undecided()))
                 };
                 let task = rechecks.completions.start(work);
+                // That the client has another token matters, also if the same is asked again because it is time.
+                let has_new =
+                    rechecks.pending.get(topic).is_some_and(|old| old.reason == RecheckReason::NewToken);
+                let reason = if has_new { RecheckReason::NewToken } else { reason };
                 // Dropping the question that this one replaces cancels it.
-                rechecks.pending.insert(topic.into(), PendingRecheck { task, reason, claims });
+                rechecks.pending.insert(topic.into(), PendingRecheck { task, reason, claims, join_ref });
             }
         }
     }
@@ -103,8 +119,7 @@ impl PhoenixSession {
     pub(super) fn apply_found_rights(&mut self) {
         while let Some((topic, recheck, result)) = self.rechecks.as_mut().and_then(|rechecks| rechecks.next())
         {
-            let joined = self.topics.get(&topic);
-            if joined.is_some_and(|joined| Arc::ptr_eq(&joined.claims, &recheck.claims)) {
+            if self.topics.get(&topic).is_some_and(|joined| recheck.is_about(joined)) {
                 self.apply_rights(&topic, recheck.reason, result);
             }
         }
@@ -147,6 +162,11 @@ impl PhoenixSession {
             return self.watch_rooms();
         }
         joined.rights = rights;
+        if !rights.track_presence
+            && let Some(tracker) = &mut joined.tracker
+        {
+            tracker.untrack(&self.tenant, &joined.membership, Instant::now());
+        }
         if rights.read_broadcasts && !old.read_broadcasts {
             joined.membership.set_receives(Receives::Everything);
         }
@@ -178,7 +198,8 @@ impl PhoenixSession {
     fn recheck_pause(&self) -> Option<Duration> {
         let policy = self.tenant.policy();
         let interval = policy.database()?.usage.recheck_interval?;
-        Some(interval * RECHECK_PART.0 / RECHECK_PART.1)
+        let random = f64::from(getrandom::u32().unwrap_or(u32::MAX / 2)) / f64::from(u32::MAX);
+        Some(interval.mul_f64(RECHECK_PART.start + random * (RECHECK_PART.end - RECHECK_PART.start)))
     }
 }
 

@@ -223,13 +223,14 @@ impl TenantDatabase {
             Err(_elapsed) => {
                 connection.close_on_drop();
                 self.failed.notify_one();
-                Err(DatabaseFailure::new(Code::QueryCanceled, "the database does not answer"))
+                Err(self
+                    .note_failure(DatabaseFailure::new(Code::QueryCanceled, "the database does not answer")))
             }
         }
     }
 
     /// Reports a failure, and has its task look if it means that the database cannot be reached.
-    fn note_failure(&self, failure: DatabaseFailure) -> DatabaseFailure {
+    pub(super) fn note_failure(&self, failure: DatabaseFailure) -> DatabaseFailure {
         self.reports().record(failure.code.at(Scope::Log), &failure.reason);
         if failure.code == Code::MissingPartition {
             self.lacks_partition.store(true, Ordering::Relaxed);

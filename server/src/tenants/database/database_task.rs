@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sqlx::{Connection as _, PgConnection};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use super::{DatabaseFailure, DatabaseState, TenantDatabase, preparation};
@@ -24,6 +24,15 @@ const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 /// The most that is added to `database.partition_interval` (`database.randomize_interval`).
 const RANDOM_MAX: Duration = Duration::from_secs(3600);
 
+/// Before a database is looked at because a client has found that it does not answer.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// When what the database has refused to make is tried again.
+const PREPARE_AGAIN: Duration = Duration::from_secs(30);
+
+/// How long one look at a database may take, what is made there included.
+const LOOK_MAX: Duration = Duration::from_secs(180);
+
 /// How often it is found out whether the database is still that of the tenant, and is used.
 const WATCH: Duration = Duration::from_secs(5);
 
@@ -34,6 +43,9 @@ pub(super) async fn run(database: Arc<TenantDatabase>, retire: impl FnOnce(&Arc<
         () = database.stop.cancelled() => {}
     }
     database.stop.cancel();
+    // What waits for it to be reached waits no longer.
+    let over = DatabaseFailure::new(Code::UnableToConnectToProject, "it is no longer used");
+    database.set_state(DatabaseState::Unavailable(over));
     database.close().await;
 }
 
@@ -41,11 +53,12 @@ async fn keep(database: &Arc<TenantDatabase>) {
     let mut task = DatabaseTask {
         database,
         is_prepared: false,
+        prepare_at: Instant::now(),
         wait: RETRY.0,
         maintain_at: Instant::now() + database.spec.usage.delete_delay,
     };
     loop {
-        let reached = task.reach().await;
+        let reached = within(task.reach()).await;
         note(database, &reached);
         match reached {
             Ok(()) => {
@@ -63,11 +76,19 @@ async fn keep(database: &Arc<TenantDatabase>) {
     }
 }
 
+/// Gives up what takes too long.
+async fn within(look: impl Future<Output = Result<(), DatabaseFailure>>) -> Result<(), DatabaseFailure> {
+    let silent = || DatabaseFailure::new(Code::UnableToConnectToProject, "the database does not answer");
+    timeout(LOOK_MAX, look).await.unwrap_or_else(|_elapsed| Err(silent()))
+}
+
 /// What is left to be done.
 struct DatabaseTask<'a> {
     database: &'a Arc<TenantDatabase>,
     /// Whether what has to be in the database was made.
     is_prepared: bool,
+    /// When that is tried again, if not.
+    prepare_at: Instant,
     /// Before the next attempt.
     wait: Duration,
     /// When partitions are made and deleted.
@@ -83,8 +104,8 @@ impl DatabaseTask<'_> {
         }
         check_free_connections(self.database, &mut connection).await?;
         let _closed = connection.close().await;
-        preparation::prepare(self.database).await?;
-        self.is_prepared = true;
+        self.is_prepared = preparation::prepare(self.database).await?;
+        self.prepare_at = Instant::now() + PREPARE_AGAIN;
         Ok(())
     }
 
@@ -93,15 +114,21 @@ impl DatabaseTask<'_> {
     async fn until_due(&mut self) -> ControlFlow<()> {
         loop {
             tokio::select! {
-                () = self.database.failed.notified() => return ControlFlow::Continue(()),
+                () = self.database.failed.notified() => {
+                    sleep(PAUSE).await;
+                    return ControlFlow::Continue(());
+                }
                 () = sleep(jittered(WATCH)) => {}
             }
             if is_over(self.database) {
                 return ControlFlow::Break(());
             }
+            if !self.is_prepared && Instant::now() >= self.prepare_at {
+                return ControlFlow::Continue(());
+            }
             if Instant::now() >= self.maintain_at {
                 self.maintain_at = Instant::now() + self.pause();
-                if preparation::maintain(self.database).await.is_err() {
+                if within(preparation::maintain(self.database)).await.is_err() {
                     return ControlFlow::Continue(());
                 }
             }

@@ -38,6 +38,7 @@ impl Databases {
             return self.remove(&tenant.id);
         };
         if let Some(database) = self.get(&tenant.id)
+            && Arc::ptr_eq(&database.tenant, tenant)
             && (Arc::ptr_eq(&database.spec, spec) || database.spec == *spec)
         {
             return database.note_use();
@@ -46,11 +47,11 @@ impl Databases {
     }
 
     /// Whether messages that are committed now in the database of a tenant are received; `None` if that cannot be said yet.
-    pub fn log_is_followed(&self, tenant: &str) -> Option<Result<(), String>> {
+    pub fn log_is_followed(&self, tenant: &str) -> Option<Result<(), &'static str>> {
         match self.get(tenant)?.log_state() {
             LogState::Starting => None,
             LogState::Reading | LogState::ReadElsewhere => Some(Ok(())),
-            LogState::Unavailable(reason) => Some(Err(reason.into_owned())),
+            LogState::Unavailable { told, .. } => Some(Err(told)),
         }
     }
 
@@ -69,7 +70,8 @@ impl Databases {
         let mut in_use = self.in_use.write();
         let other = in_use.get(&tenant.id);
         if let Some(other) = other {
-            if other.spec == *spec && !other.stop.is_cancelled() {
+            let is_of_tenant = Arc::ptr_eq(&other.tenant, tenant) && other.spec == *spec;
+            if is_of_tenant && !other.stop.is_cancelled() {
                 return other.note_use();
             }
             other.stop.cancel();

@@ -20,6 +20,31 @@ impl DatabaseFailure {
         Self { code, reason: reason.into() }
     }
 
+    /// What an error with this SQLSTATE, about this table, means for a question.
+    pub(super) fn of_state(state: &str, table: &str, message: &str) -> Self {
+        let code = match state {
+            "57014" => Code::QueryCanceled,
+            "23514" if table == "messages" || table.starts_with("messages_") => Code::MissingPartition,
+            "53300" => Code::DatabaseLackOfConnections,
+            // It, or the schema in it, is not there; it accepts no writes.
+            "3D000" | "25006" => Code::UnableToConnectToProject,
+            // Connections, authentication, conflicts with others, resources, locks, operators, the system.
+            _ if ["08", "28", "40", "53", "55", "57", "58", "XX"]
+                .iter()
+                .any(|class| state.starts_with(class)) =>
+            {
+                Code::UnableToConnectToProject
+            }
+            _ => Code::RlsPolicyError,
+        };
+        Self::new(code, format!("{message} ({state})"))
+    }
+
+    /// Whether it is the policies that fail, which counts as a denial.
+    pub(super) fn is_of_policy(&self) -> bool {
+        self.code == Code::RlsPolicyError
+    }
+
     /// Whether the connection cannot be used any more, and others neither.
     pub fn is_away(&self) -> bool {
         self.code == Code::UnableToConnectToProject
@@ -34,22 +59,12 @@ impl From<DatabaseFailure> for AuthorizationError {
 
 impl From<sqlx::Error> for DatabaseFailure {
     fn from(error: sqlx::Error) -> Self {
-        let Some(database) = error.as_database_error() else {
-            return Self::new(Code::UnableToConnectToProject, error.to_string());
-        };
-        let state = database.code().unwrap_or_default();
-        let reason = format!("{} ({state})", database.message());
-        let code = match &*state {
-            "57014" => Code::QueryCanceled,
-            "23514" if database.table() == Some("messages") => Code::MissingPartition,
-            "53300" => Code::DatabaseLackOfConnections,
-            // The database stops, starts, or closes connections; it, or the schema in it, is not there.
-            "57P01" | "57P02" | "57P03" | "25006" | "3D000" | "3F000" | "42P01" => {
-                Code::UnableToConnectToProject
+        match error.as_database_error() {
+            Some(database) => {
+                let state = database.code().unwrap_or_default();
+                Self::of_state(&state, database.table().unwrap_or_default(), database.message())
             }
-            state if state.starts_with("08") || state.starts_with("28") => Code::UnableToConnectToProject,
-            _ => Code::RlsPolicyError,
-        };
-        Self::new(code, reason)
+            None => Self::new(Code::UnableToConnectToProject, error.to_string()),
+        }
     }
 }

@@ -59,12 +59,15 @@ impl Authorizer for DatabasePolicies {
             claims: payload.clone(),
             headers: shared_headers(headers),
         };
-        let ask = || {
-            let question = PolicyQuestion::new(&room.topic, claims, payload, headers);
-            ask(Arc::clone(&database), question)
-        };
-        let answer = database.answers.answer(key, freshness, ask);
-        Decision::Pending(answer.boxed())
+        let question = PolicyQuestion::new(&room.topic, claims, payload, headers);
+        // Asked when it is its turn among those of the connection, and not before.
+        Decision::Pending(
+            async move {
+                let ask = || ask(Arc::clone(&database), question);
+                database.answers.answer(key, freshness, ask).await
+            }
+            .boxed(),
+        )
     }
 }
 
@@ -89,8 +92,8 @@ async fn ask(database: Arc<TenantDatabase>, question: PolicyQuestion) -> Authori
 
 async fn rights(database: &TenantDatabase, question: PolicyQuestion) -> Authorized {
     let connection = database.acquire().await?;
-    let PolicyRights { rights, failed_writes } =
-        database.ask(connection, async |connection| question.ask(connection).await).await?;
+    let found = database.ask(connection, async |connection| question.ask(connection).await).await?;
+    let PolicyRights { rights, failed_writes } = found.map_err(|failure| database.note_failure(failure))?;
     for failure in failed_writes {
         database.reports().record(failure.code.at(Scope::Log), &failure.reason);
     }

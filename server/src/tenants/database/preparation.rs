@@ -21,19 +21,26 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Makes the schema if it is not there, and the partitions that are missing.
 ///
 /// # Errors
-/// When the database cannot be connected to. What it refuses is reported: it may have what clients need.
-pub(super) async fn prepare(database: &TenantDatabase) -> Result<(), DatabaseFailure> {
+/// When the database cannot be connected to. What it refuses is reported: it may have what clients need. Returns whether it
+/// has refused nothing.
+pub(super) async fn prepare(database: &TenantDatabase) -> Result<bool, DatabaseFailure> {
     let mut connection = database.connect(MIGRATIONS_NAME).await?;
+    let mut is_complete = true;
     if database.spec.usage.migrate == settings::Migrate::OnStart {
         match schema::prepare(&mut connection).await {
             Ok(prepared) => log(database, &prepared),
-            Err(error) => report(database, Code::MigrationsFailedToRun, &error),
+            Err(error) => {
+                report(database, Code::MigrationsFailedToRun, &error);
+                // What has taken too long may still be using it.
+                drop(std::mem::replace(&mut connection, database.connect(MIGRATIONS_NAME).await?));
+                is_complete = false;
+            }
         }
     }
-    make_partitions(database, &mut connection).await;
+    is_complete &= make_partitions(database, &mut connection).await;
     check_roles(database, &mut connection).await?;
     let _closed = connection.close().await;
-    Ok(())
+    Ok(is_complete)
 }
 
 /// Reports the roles of clients as which the role of the server may not act: their policies cannot be asked.
@@ -71,10 +78,10 @@ pub(super) async fn maintain(database: &TenantDatabase) -> Result<(), DatabaseFa
     Ok(())
 }
 
-async fn make_partitions(database: &TenantDatabase, connection: &mut PgConnection) {
-    if let Err(error) = partitions::make_partitions(connection, Day::at(SystemTime::now())).await {
-        report(database, Code::PartitionCreationFailed, &error);
-    }
+/// Returns whether there is one for each of the next days.
+async fn make_partitions(database: &TenantDatabase, connection: &mut PgConnection) -> bool {
+    let made = partitions::make_partitions(connection, Day::at(SystemTime::now())).await;
+    made.inspect_err(|error| report(database, Code::PartitionCreationFailed, error)).is_ok()
 }
 
 async fn delete_old(database: &TenantDatabase, connection: &mut PgConnection) {

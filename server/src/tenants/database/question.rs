@@ -1,32 +1,27 @@
 //! What the policies allow a client in one room, asked in one round trip.
 //!
 //! Reading: rows are inserted, and then selected as the client. Writing: rows are inserted as the client. Everything is
-//! rolled back, so nothing is left and nothing reaches those who read the log of changes. All statements are sent at once as
-//! one text; a write that is refused ends it, and costs a second round trip.
+//! rolled back, so nothing is left and nothing reaches those who read the log of changes.
+//!
+//! It is one block of PL/pgSQL, which catches every error: PostgreSQL logs statements that fail, and this one has claims and
+//! headers in it.
 
-use std::fmt::Write as _;
-
-use futures_util::TryStreamExt;
-use sqlx::{Either, Executor as _, PgConnection, Row as _};
+use sqlx::postgres::PgRow;
+use sqlx::{Executor as _, PgConnection, Row as _};
 use uuid::Uuid;
 
 use super::DatabaseFailure;
 use crate::auth::{Claims, Rights};
 
-/// `INSERT` of one row per kind of message, without the values.
-const INSERT: &str = "INSERT INTO realtime.messages (id, topic, extension, inserted_at, updated_at) VALUES ";
+/// `INSERT` of rows, without the values.
+const INSERT: &str = "INSERT INTO realtime.messages (id, topic, extension, inserted_at, updated_at) VALUES";
 
 /// SQLSTATE of what the policies do not allow.
 const DENIED: &str = "42501";
 
 /// What is asked for one client and one room.
 pub(super) struct PolicyQuestion {
-    /// Makes the rows, becomes the client, and reads them.
-    read: String,
-    /// Of the rows for broadcasts and for presence.
-    ids: [Uuid; 2],
-    /// Insert such rows as the client.
-    writes: [String; 2],
+    text: String,
 }
 
 /// What the policies allow, and why a write could not be decided.
@@ -35,120 +30,104 @@ pub(super) struct PolicyRights {
     pub(super) failed_writes: Vec<DatabaseFailure>,
 }
 
-/// The statements have been run as far as the first write that failed.
-struct Run {
-    readable: Vec<Uuid>,
-    /// Statements that are done.
-    done: usize,
-    error: Option<sqlx::Error>,
-}
-
 impl PolicyQuestion {
     /// The question of a client with these claims, whose JSON is `payload`.
     pub(super) fn new(topic: &str, claims: &Claims, payload: &str, headers: &str) -> Self {
-        let ids = [Uuid::new_v4(), Uuid::new_v4()];
-        let row = |id: Uuid, extension: &str| {
-            let topic = literal(topic);
+        let [broadcast, presence, written] = [Uuid::new_v4(), Uuid::new_v4(), Uuid::new_v4()];
+        let (topic, role) = (literal(topic), literal(&claims.role));
+        let (payload, headers) = (literal(payload), literal(headers));
+        let sub = claims.sub.as_deref().map_or_else(|| "NULL".to_owned(), literal);
+        let now = "pg_catalog.timezone('UTC', pg_catalog.now())";
+        let row = |id: Uuid, extension: &str| format!("('{id}', {topic}, '{extension}', {now}, {now})");
+        let write = |extension: &str| {
+            let row = row(Uuid::new_v4(), extension);
             format!(
-                "('{id}', {topic}, '{extension}', pg_catalog.timezone('UTC', pg_catalog.now()), pg_catalog.timezone('UTC', pg_catalog.now()))"
+                "BEGIN
+                    {INSERT} {row};
+                EXCEPTION WHEN query_canceled OR OTHERS THEN
+                    GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, reason = MESSAGE_TEXT, place = TABLE_NAME;
+                    PERFORM pg_catalog.set_config('realtime.{extension}_refused', state || ' ' || place || ' ' || reason, true);
+                END;"
             )
         };
-        let mut read =
-            format!("BEGIN; {INSERT}{}, {}; SELECT ", row(ids[0], "broadcast"), row(ids[1], "presence"));
-        let sub = claims.sub.as_deref().map_or_else(|| "NULL".to_owned(), literal);
-        for (number, (name, value)) in [
-            ("role", literal(&claims.role)),
-            ("realtime.topic", literal(topic)),
-            ("request.jwt.claims", literal(payload)),
-            ("request.jwt.claim.sub", sub),
-            ("request.jwt.claim.role", literal(&claims.role)),
-            ("request.headers", literal(headers)),
-        ]
-        .into_iter()
-        .enumerate()
-        {
-            let comma = if number == 0 { "" } else { ", " };
-            let _ = write!(read, "{comma}pg_catalog.set_config('{name}', {value}, true)");
-        }
-        let _ = write!(
-            read,
-            "; SELECT id::text FROM realtime.messages WHERE id IN ('{}', '{}');",
-            ids[0], ids[1]
+        let rows = [row(broadcast, "broadcast"), row(presence, "presence")].join(", ");
+        let writes = [write("broadcast"), write("presence")].join("\n");
+        // The tag is in no literal.
+        let text = format!(
+            "BEGIN; DO $q{written}$
+            DECLARE state text; reason text; place text;
+            BEGIN
+                {INSERT} {rows};
+                PERFORM pg_catalog.set_config('role', {role}, true), pg_catalog.set_config('realtime.topic', {topic}, true),
+                    pg_catalog.set_config('request.jwt.claims', {payload}, true),
+                    pg_catalog.set_config('request.jwt.claim.sub', {sub}, true),
+                    pg_catalog.set_config('request.jwt.claim.role', {role}, true),
+                    pg_catalog.set_config('request.headers', {headers}, true);
+                PERFORM pg_catalog.set_config('realtime.' || extension || '_readable', 'yes', true)
+                    FROM realtime.messages WHERE id IN ('{broadcast}', '{presence}');
+                {writes}
+            EXCEPTION WHEN query_canceled OR OTHERS THEN
+                GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, reason = MESSAGE_TEXT, place = TABLE_NAME;
+                PERFORM pg_catalog.set_config('realtime.refused', state || ' ' || place || ' ' || reason, true);
+            END $q{written}$;
+            SELECT pg_catalog.current_setting('realtime.refused', true) AS refused,
+                pg_catalog.current_setting('realtime.broadcast_readable', true) AS broadcast_readable,
+                pg_catalog.current_setting('realtime.presence_readable', true) AS presence_readable,
+                pg_catalog.current_setting('realtime.broadcast_refused', true) AS broadcast_refused,
+                pg_catalog.current_setting('realtime.presence_refused', true) AS presence_refused;
+            ROLLBACK",
+            written = written.simple()
         );
-        let write = |extension| format!("{INSERT}{};", row(Uuid::new_v4(), extension));
-        Self { read, ids, writes: [write("broadcast"), write("presence")] }
+        Self { text }
     }
 
     /// Asks on `connection`, which is in no transaction before and after that.
     ///
     /// # Errors
-    /// When reading cannot be decided. The transaction is still open then.
-    pub(super) async fn ask(&self, connection: &mut PgConnection) -> Result<PolicyRights, sqlx::Error> {
-        /// Statements before the first write: BEGIN, INSERT, set_config, SELECT, SAVEPOINT.
-        const BEFORE_WRITES: usize = 5;
-        let [broadcast, presence] = &self.writes;
-        let text = format!("{} SAVEPOINT writes; {broadcast} {presence} ROLLBACK", self.read);
-        let first = run(connection, &text).await;
-        let mut failed_writes = Vec::new();
-        let (may_broadcast, may_track) = match first.error {
-            None => (true, true),
-            Some(error) if first.done < BEFORE_WRITES => return Err(error),
-            // The broadcast was refused: presence is asked for on its own.
-            Some(error) if first.done == BEFORE_WRITES => {
-                note_refusal(error, &mut failed_writes);
-                let text = format!("ROLLBACK TO SAVEPOINT writes; {presence} ROLLBACK");
-                let second = run(connection, &text).await;
-                let may_track = second.error.is_none();
-                if let Some(error) = second.error {
-                    note_refusal(error, &mut failed_writes);
-                    connection.execute(sqlx::raw_sql("ROLLBACK")).await?;
-                }
-                (false, may_track)
-            }
-            Some(error) => {
-                note_refusal(error, &mut failed_writes);
-                connection.execute(sqlx::raw_sql("ROLLBACK")).await?;
-                (true, false)
-            }
-        };
-        let rights = Rights {
-            read_broadcasts: first.readable.contains(&self.ids[0]),
-            send_broadcasts: may_broadcast,
-            read_presence: first.readable.contains(&self.ids[1]),
-            track_presence: may_track,
-        };
-        Ok(PolicyRights { rights, failed_writes })
+    /// When the database does not answer.
+    pub(super) async fn ask(
+        &self,
+        connection: &mut PgConnection,
+    ) -> Result<Result<PolicyRights, DatabaseFailure>, sqlx::Error> {
+        let row = connection.fetch_one(sqlx::raw_sql(&self.text)).await?;
+        Ok(rights(&row))
     }
 }
 
-/// Keeps why a write failed, unless the policies deny it.
-fn note_refusal(error: sqlx::Error, failed_writes: &mut Vec<DatabaseFailure>) {
-    let is_denied =
-        error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == DENIED);
-    if !is_denied {
-        failed_writes.push(error.into());
+/// What the database has found out.
+fn rights(row: &PgRow) -> Result<PolicyRights, DatabaseFailure> {
+    // A setting that was rolled back is empty, and not absent.
+    let text =
+        |name: &str| row.try_get::<Option<&str>, _>(name).ok().flatten().filter(|text| !text.is_empty());
+    if let Some(refused) = text("refused") {
+        return Err(failure(refused));
     }
-}
-
-/// Runs statements until one fails.
-async fn run(connection: &mut PgConnection, text: &str) -> Run {
-    let mut run = Run { readable: Vec::new(), done: 0, error: None };
-    let mut results = connection.fetch_many(sqlx::raw_sql(text));
-    loop {
-        match results.try_next().await {
-            Ok(Some(Either::Left(_done))) => run.done += 1,
-            // Of `set_config` the columns are no ids.
-            Ok(Some(Either::Right(row))) => {
-                let id = row.try_get::<&str, _>("id").ok();
-                run.readable.extend(id.and_then(|id| Uuid::try_parse(id).ok()));
+    let mut failed_writes = Vec::new();
+    let mut may = |refused: Option<&str>| {
+        let Some(refused) = refused else { return Ok(true) };
+        if !refused.starts_with(DENIED) {
+            let failure = failure(refused);
+            if !failure.is_of_policy() {
+                return Err(failure);
             }
-            Ok(None) => return run,
-            Err(error) => {
-                run.error = Some(error);
-                return run;
-            }
+            failed_writes.push(failure);
         }
-    }
+        Ok(false)
+    };
+    let rights = Rights {
+        read_broadcasts: text("broadcast_readable").is_some(),
+        read_presence: text("presence_readable").is_some(),
+        send_broadcasts: may(text("broadcast_refused"))?,
+        track_presence: may(text("presence_refused"))?,
+    };
+    Ok(PolicyRights { rights, failed_writes })
+}
+
+/// The failure that the block has noted: SQLSTATE, the table if there is one, and the message.
+fn failure(noted: &str) -> DatabaseFailure {
+    let mut parts = noted.splitn(3, ' ');
+    let mut part = || parts.next().unwrap_or_default();
+    DatabaseFailure::of_state(part(), part(), part())
 }
 
 /// A literal of SQL, in a session with `standard_conforming_strings`. The text has no NUL.

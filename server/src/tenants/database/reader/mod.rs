@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hub::{NodeId, Privacy};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 use wire::pgoutput::{self, LogMessage, Lsn};
 
@@ -30,7 +30,10 @@ use crate::tenants::Tenant;
 const PUBLICATION: &str = "supabase_realtime_messages_publication";
 
 /// The first and the longest wait before the log is read again after a failure.
-const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(60));
+
+/// How long what precedes a session may take.
+const PREPARE_MAX: Duration = Duration::from_secs(90);
 
 /// How often a node that does not read looks whether another one does.
 const STANDBY: Duration = Duration::from_millis(500);
@@ -129,11 +132,13 @@ impl Reader {
             match self.open().await {
                 Ok(session) => self.follow(session).await,
                 Err(Refusal::Database(failure)) => {
-                    self.fail(Code::StartReplicationFailed, &failure.reason).await
+                    self.fail(failure_code(&failure), UNREADABLE, &failure.reason).await
                 }
                 Err(Refusal::Log(LogError::OtherReader)) => self.stand_by().await,
-                Err(Refusal::Log(LogError::SlotInUse(_))) if self.names.take_next() => {}
-                Err(Refusal::Log(error)) => self.fail(code_of(&error), &described(&error)).await,
+                Err(Refusal::Log(LogError::SlotInUse(_))) if self.take_next_name().await => {}
+                Err(Refusal::Log(error)) => {
+                    self.fail(code_of(&error), told(&error), &described(&error)).await
+                }
             }
         }
     }
@@ -145,7 +150,10 @@ impl Reader {
     }
 
     async fn open(&mut self) -> Result<LogSession, Refusal> {
-        let database = watchdog::prepare(&self.database).await.map_err(Refusal::Database)?;
+        let prepared = timeout(PREPARE_MAX, watchdog::prepare(&self.database)).await;
+        let too_long =
+            || DatabaseFailure::new(Code::ReplicationConnectionTimeout, "the database does not answer");
+        let database = prepared.unwrap_or_else(|_elapsed| Err(too_long())).map_err(Refusal::Database)?;
         self.names.set_database(database);
         let options = options::of(&self.database.spec, &self.names, vec![PUBLICATION.to_owned()]);
         Ok(LogSession::open(&options.map_err(Refusal::Database)?).await?)
@@ -160,7 +168,8 @@ impl Reader {
             "Reading broadcasts from the database of the tenant"
         );
         self.database.set_log_state(LogState::Reading);
-        if std::mem::replace(&mut self.is_followed, true) {
+        let has_users_elsewhere = tenant.users() > tenant.users_here();
+        if std::mem::replace(&mut self.is_followed, true) || has_users_elsewhere {
             self.reading.messages.note_gap(tenant);
         }
         let started = tokio::time::Instant::now();
@@ -176,7 +185,19 @@ impl Reader {
         self.database.reports().record(Code::ReplicationConnectionDown.at(Scope::Log), &reason);
         // The database may have gone with it, which its task finds out.
         self.database.failed.notify_one();
-        sleep(RETRY.0 / 10).await;
+        self.pause().await;
+    }
+
+    /// Waits before the next attempt, longer each time.
+    async fn pause(&mut self) {
+        sleep(super::database_task::jittered(self.retry)).await;
+        self.retry = (self.retry * 2).min(RETRY.1);
+    }
+
+    /// Takes the next name if another database of the server has this one. What this database has is about to end.
+    async fn take_next_name(&mut self) -> bool {
+        let is_other = watchdog::is_of_other_database(&self.database, self.names.slot()).await;
+        is_other == Ok(true) && self.names.take_next()
     }
 
     async fn read(&self, session: &mut LogSession) -> LogError {
@@ -239,26 +260,28 @@ impl Reader {
         if self.names.take_next_of_node() {
             return;
         }
-        self.database.set_log_state(LogState::ReadElsewhere);
         self.is_followed = true;
         loop {
-            sleep(STANDBY).await;
-            match watchdog::is_lock_free(&self.database, self.names.lock_key()).await {
-                Ok(false) => {}
-                Ok(true) | Err(_) => return,
+            match watchdog::other_reader(&self.database, &self.names).await {
+                Ok((true, is_reading)) => {
+                    let state = if is_reading { LogState::ReadElsewhere } else { LogState::Starting };
+                    self.database.set_log_state(state);
+                }
+                Ok((false, _)) => return,
+                Err(_) => return self.pause().await,
             }
+            sleep(STANDBY).await;
         }
     }
 
-    /// Waits after a failure.
-    async fn fail(&mut self, code: Code, reason: &str) {
-        let state = LogState::Unavailable(reason.to_owned().into());
-        if self.database.set_log_state(state) != LogState::Unavailable(reason.to_owned().into()) {
+    /// Waits after a failure. Clients receive `told`, and the log has the reason.
+    async fn fail(&mut self, code: Code, told: &'static str, reason: &str) {
+        let state = LogState::Unavailable { told, reason: reason.to_owned().into() };
+        if self.database.set_log_state(state.clone()) != state {
             warn!(tenant = &*self.database.tenant.id, "Broadcasts from the database are not read: {reason}");
         }
         self.database.reports().record(code.at(Scope::Log), reason);
-        sleep(super::database_task::jittered(self.retry)).await;
-        self.retry = (self.retry * 2).min(RETRY.1);
+        self.pause().await;
     }
 }
 
@@ -281,6 +304,26 @@ enum Refusal {
 impl From<LogError> for Refusal {
     fn from(error: LogError) -> Self {
         Self::Log(error)
+    }
+}
+
+/// What clients receive where nothing else is to be said.
+const UNREADABLE: &str = "they cannot be read at the moment";
+
+/// Why they cannot be read, for clients: without addresses and names.
+fn told(error: &LogError) -> &'static str {
+    match error {
+        LogError::NotLogical(_) => "`wal_level` of the database is not `logical`",
+        LogError::NotPermitted(_) => "the role of the server may not read the log",
+        LogError::NoWalSenders(_) => "the database has no free WAL sender",
+        _ => UNREADABLE,
+    }
+}
+
+fn failure_code(failure: &DatabaseFailure) -> Code {
+    match failure.code {
+        code @ Code::ReplicationConnectionTimeout => code,
+        _ => Code::StartReplicationFailed,
     }
 }
 

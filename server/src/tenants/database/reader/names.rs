@@ -38,10 +38,15 @@ impl ReaderNames {
         &self.slot
     }
 
-    /// The key of the lock, which is the same on every node and in every version.
+    /// The key of the lock, which is the same on every node and in every version. Locks are of one database, so it does not
+    /// depend on what is added to the name of the slot for others.
     pub(super) fn lock_key(&self) -> i64 {
+        let mut name = format!("{SLOT}{}", self.suffix);
+        if let (true, Election::EachNode(node)) = (self.with_node, self.election) {
+            name = format!("{name}_{node}");
+        }
         // FNV-1a.
-        let hash = self.slot.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         });
         hash.cast_signed()
@@ -98,7 +103,7 @@ mod tests {
         names.set_database(16_384);
         assert!(names.take_next() && !names.take_next());
         assert_eq!(names.slot(), "supabase_realtime_messages_replication_slot__16384");
-        assert_ne!(names.lock_key(), key);
+        assert_eq!(names.lock_key(), key, "one lock in each database");
 
         let mut names = ReaderNames::new("blue", Election::EachNode(NodeId::new(0xabcd_ef01_2345_6789)));
         names.set_database(u32::MAX);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use sqlx::Connection as _;
 use tokio::time::sleep;
 
+use super::names::ReaderNames;
 use crate::telemetry::codes::{Code, Scope};
 use crate::tenants::database::{DatabaseFailure, TenantDatabase, schema};
 
@@ -19,24 +20,50 @@ pub(super) async fn prepare(database: &TenantDatabase) -> Result<u32, DatabaseFa
     let mut connection = database.connect(MIGRATIONS_NAME).await?;
     let failed =
         |error: schema::SchemaError| DatabaseFailure::new(Code::StartReplicationFailed, error.to_string());
-    schema::make_messages_publication(&mut connection).await.map_err(failed)?;
+    if !schema::make_messages_publication(&mut connection).await.map_err(failed)? {
+        let reason =
+            "the publication supabase_realtime_messages_publication is missing, and the role may not make it";
+        return Err(DatabaseFailure::new(Code::StartReplicationFailed, reason));
+    }
     let oid = "SELECT oid::bigint FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()";
     let (oid,): (i64,) = sqlx::query_as(oid).fetch_one(&mut connection).await?;
     let _closed = connection.close().await;
     Ok(u32::try_from(oid).unwrap_or_default())
 }
 
-/// Whether no session has the lock with this key.
-pub(super) async fn is_lock_free(database: &TenantDatabase, key: i64) -> Result<bool, DatabaseFailure> {
+/// Whether a session has the lock with this key, and whether the slot is read.
+pub(super) async fn other_reader(
+    database: &TenantDatabase,
+    names: &ReaderNames,
+) -> Result<(bool, bool), DatabaseFailure> {
     let connection = database.acquire().await?;
-    let taken =
-        "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND objsubid = 1
-         AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
-         AND (classid::bigint << 32 | objid::bigint) = $1)";
-    let is_taken: (bool,) = database
-        .ask(connection, async |connection| sqlx::query_as(taken).bind(key).fetch_one(connection).await)
+    let statement = "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND objsubid = 1
+             AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
+             AND (classid::bigint << 32 | objid::bigint) = $1),
+         EXISTS (SELECT 1 FROM pg_catalog.pg_replication_slots
+             WHERE database = pg_catalog.current_database() AND active AND slot_name LIKE $2)";
+    // With the end that the other node may have given it.
+    let slots = format!("{}%", names.slot().replace('_', "\\_"));
+    let key = names.lock_key();
+    database
+        .ask(connection, async |connection| {
+            sqlx::query_as(statement).bind(key).bind(slots).fetch_one(connection).await
+        })
+        .await
+}
+
+/// Whether the slot is in another database of the server.
+pub(super) async fn is_of_other_database(
+    database: &TenantDatabase,
+    slot: &str,
+) -> Result<bool, DatabaseFailure> {
+    let connection = database.acquire().await?;
+    let statement = "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_replication_slots
+         WHERE slot_name = $1 AND database IS DISTINCT FROM pg_catalog.current_database())";
+    let found: (bool,) = database
+        .ask(connection, async |connection| sqlx::query_as(statement).bind(slot).fetch_one(connection).await)
         .await?;
-    Ok(!is_taken.0)
+    Ok(found.0)
 }
 
 /// Looks at the slot from time to time. Returns why the session is to be replaced.
