@@ -144,7 +144,7 @@ impl Default for Database {
             max_connections: NonZeroU32::new(5).expect("not zero"),
             acquire_timeout: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(10),
-            query_timeout: Duration::from_secs(10),
+            query_timeout: Duration::from_secs(4),
             idle_timeout: Duration::from_secs(12 * 60),
             recheck_interval: None,
             publication: "supabase_realtime".into(),

@@ -38,8 +38,7 @@ impl Claims {
         let role = text("role").ok_or(TokenError::MissingClaims)?;
         let expires_at = claim("exp").and_then(rules::rounded).ok_or(TokenError::MissingClaims)?;
         let fingerprint = Fingerprint::of_cleaned(token.text());
-        let payload = serde_json::to_string(&token.claims).ok().map(Box::from);
-        Ok(Self { role, sub: text("sub"), expires_at, payload, fingerprint, key })
+        Ok(Self { role, sub: text("sub"), expires_at, payload: token.payload(), fingerprint, key })
     }
 }
 

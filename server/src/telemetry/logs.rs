@@ -137,6 +137,8 @@ fn targets(telemetry: &Telemetry) -> Targets {
         .with_targets(OWN_CRATES.map(|krate| (krate, default)))
         // It warns at each watched file that is replaced, which is how files of settings change.
         .with_target("notify", default.min(LevelFilter::ERROR))
+        // What the database of a tenant says as it likes, in the name of the server.
+        .with_target("sqlx::postgres::notice", LevelFilter::OFF)
         .with_targets(modules)
 }
 

@@ -41,6 +41,9 @@ pub struct TenantDatabase {
     /// Whether its log was read for the tenant before, by another of these.
     pub(super) was_read: bool,
     pool: PgPool,
+    /// A connection of its own for members whose rights are asked again: joins, of which clients send as many as they like, do not
+    /// delay that.
+    recheck_pool: PgPool,
     state: watch::Sender<DatabaseState>,
     log_state: watch::Sender<LogState>,
     /// When the state became another one, not only for another reason.
@@ -77,15 +80,18 @@ impl TenantDatabase {
         let pool = PgPoolOptions::new()
             .max_connections(usage.max_connections.get())
             .acquire_timeout(usage.acquire_timeout)
+            .acquire_slow_level(log::LevelFilter::Off)
             .idle_timeout(IDLE_CONNECTION)
             .test_before_acquire(false)
-            .after_connect(move |connection, _| Box::pin(prepare_session(connection, query_timeout)))
-            .connect_lazy_with(options);
+            .after_connect(move |connection, _| Box::pin(prepare_session(connection, query_timeout)));
+        let recheck_pool = pool.clone().max_connections(1).connect_lazy_with(options.clone());
+        let pool = pool.connect_lazy_with(options);
         Ok(Self {
             tenant,
             spec,
             was_read,
             pool,
+            recheck_pool,
             state: watch::Sender::default(),
             log_state: watch::Sender::default(),
             state_since: Mutex::new(SystemTime::now()),
@@ -187,6 +193,21 @@ impl TenantDatabase {
         }
     }
 
+    /// As [`acquire`](Self::acquire), for rights that are asked again.
+    ///
+    /// # Errors
+    /// As there.
+    pub(super) async fn acquire_for_recheck(&self) -> Result<PoolConnection<Postgres>, DatabaseFailure> {
+        self.until_known().await?;
+        match self.recheck_pool.acquire().await {
+            Ok(connection) => Ok(connection),
+            Err(sqlx::Error::PoolTimedOut) => {
+                Err(DatabaseFailure::new(Code::IncreaseConnectionPool, "rights are asked again too slowly"))
+            }
+            Err(error) => Err(self.note_failure(error.into())),
+        }
+    }
+
     async fn until_known(&self) -> Result<(), DatabaseFailure> {
         let mut state = self.state.subscribe();
         let known = state.wait_for(|state| *state != DatabaseState::Connecting).await;
@@ -235,6 +256,16 @@ impl TenantDatabase {
         if failure.code == Code::MissingPartition {
             self.lacks_partition.store(true, Ordering::Relaxed);
         }
+        if failure.is_away() {
+            // What is asked from now on waits until its task has looked.
+            self.state.send_if_modified(|state| {
+                let was_ready = *state == DatabaseState::Ready;
+                if was_ready {
+                    *state = DatabaseState::Connecting;
+                }
+                was_ready
+            });
+        }
         if failure.is_away() || failure.code == Code::MissingPartition {
             self.failed.notify_one();
         }
@@ -256,6 +287,7 @@ impl TenantDatabase {
 
     /// Closes all connections, once what is being asked has been answered.
     pub(super) async fn close(&self) {
+        self.recheck_pool.close().await;
         self.pool.close().await;
     }
 }

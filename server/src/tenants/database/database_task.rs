@@ -34,7 +34,7 @@ const PREPARE_AGAIN: Duration = Duration::from_secs(30);
 const LOOK_MAX: Duration = Duration::from_secs(180);
 
 /// How often it is found out whether the database is still that of the tenant, and is used.
-const WATCH: Duration = Duration::from_secs(5);
+const WATCH: Duration = Duration::from_secs(2);
 
 /// Runs until the database is replaced, or the server stops; or until it is not used any more, which `retire` is called for.
 pub(super) async fn run(database: Arc<TenantDatabase>, retire: impl FnOnce(&Arc<TenantDatabase>)) {

@@ -8,8 +8,8 @@ use hub::Privacy;
 
 use super::question::{PolicyQuestion, PolicyRights};
 use super::shared_answers::QuestionKey;
-use super::{Databases, TenantDatabase};
-use crate::auth::{AuthorizationError, Authorized, Authorizer, Decision, Question, Rights};
+use super::{DatabaseFailure, Databases, TenantDatabase};
+use crate::auth::{AuthorizationError, Authorized, Authorizer, Decision, Freshness, Question, Rights};
 use crate::telemetry::codes::{Code, Scope};
 
 /// Headers that differ for each request, and so do not make two questions different: with them no answer could be shared.
@@ -63,7 +63,7 @@ impl Authorizer for DatabasePolicies {
         // Asked when it is its turn among those of the connection, and not before.
         Decision::Pending(
             async move {
-                let ask = || ask(Arc::clone(&database), question);
+                let ask = || ask(Arc::clone(&database), question, freshness);
                 database.answers.answer(key, freshness, ask).await
             }
             .boxed(),
@@ -83,15 +83,28 @@ fn shared_headers(headers: &str) -> Box<str> {
     serde_json::Value::Object(object).to_string().into()
 }
 
-async fn ask(database: Arc<TenantDatabase>, question: PolicyQuestion) -> Authorized {
+async fn ask(database: Arc<TenantDatabase>, question: PolicyQuestion, freshness: Freshness) -> Authorized {
     let started = Instant::now();
-    let answer = rights(&database, question).await;
+    let mut answer = rights(&database, &question, freshness).await;
+    if answer.as_ref().is_err_and(DatabaseFailure::is_away) {
+        // After a restart of the database each pooled connection fails once. The question writes nothing, so it may be repeated,
+        // when it was looked whether the database can be reached.
+        answer = rights(&database, &question, freshness).await;
+    }
+    let answer = answer.map_err(AuthorizationError::from);
     database.questions.count(started, &answer, database.tenant.metrics.database());
     answer
 }
 
-async fn rights(database: &TenantDatabase, question: PolicyQuestion) -> Authorized {
-    let connection = database.acquire().await?;
+async fn rights(
+    database: &TenantDatabase,
+    question: &PolicyQuestion,
+    freshness: Freshness,
+) -> Result<Rights, DatabaseFailure> {
+    let connection = match freshness {
+        Freshness::Recent => database.acquire().await?,
+        Freshness::New => database.acquire_for_recheck().await?,
+    };
     let found = database.ask(connection, async |connection| question.ask(connection).await).await?;
     let PolicyRights { rights, failed_writes } = found.map_err(|failure| database.note_failure(failure))?;
     for failure in failed_writes {

@@ -3,6 +3,8 @@
 //! Reading: rows are inserted, and then selected as the client. Writing: rows are inserted as the client. Everything is
 //! rolled back, so nothing is left and nothing reaches those who read the log of changes.
 //!
+//! Locks of the session that a policy has taken are freed, which a rollback does not do.
+//!
 //! It is one block of PL/pgSQL, which catches every error: PostgreSQL logs statements that fail, and this one has claims and
 //! headers in it.
 
@@ -74,7 +76,8 @@ impl PolicyQuestion {
                 pg_catalog.current_setting('realtime.broadcast_readable', true) AS broadcast_readable,
                 pg_catalog.current_setting('realtime.presence_readable', true) AS presence_readable,
                 pg_catalog.current_setting('realtime.broadcast_refused', true) AS broadcast_refused,
-                pg_catalog.current_setting('realtime.presence_refused', true) AS presence_refused;
+                pg_catalog.current_setting('realtime.presence_refused', true) AS presence_refused,
+                pg_catalog.pg_advisory_unlock_all();
             ROLLBACK",
             written = written.simple()
         );

@@ -56,8 +56,8 @@ impl MessagesTable {
     /// Reads a row.
     ///
     /// # Errors
-    /// The first value that is missing.
-    pub(super) fn read<'a>(&self, row: Row<'a>) -> Result<MessageRow<'a>, DroppedMessage> {
+    /// The first value that is missing. Payload and names have at most `bytes_max` together.
+    pub(super) fn read<'a>(&self, row: Row<'a>, bytes_max: usize) -> Result<MessageRow<'a>, DroppedMessage> {
         let mut values: [Option<&'a [u8]>; COLUMNS.len()] = Default::default();
         for (value, column) in row.values().zip(&self.columns) {
             if let (Value::Text(text), Some(column)) = (value, column) {
@@ -73,6 +73,17 @@ impl MessagesTable {
             let value = values[index].unwrap_or_default();
             std::str::from_utf8(value).map_err(|_not_text| DroppedMessage("not_utf8"))
         };
+        // Before anything is decoded: the time of a large row would be that of other tenants.
+        let payload_bytes =
+            values[6].map_or_else(|| values[5].map_or(0, <[u8]>::len), |digits| digits.len() / 2);
+        if payload_bytes + [1, 3].iter().filter_map(|&name| values[name]).map(<[u8]>::len).sum::<usize>()
+            > bytes_max
+        {
+            return Err(DroppedMessage("payload_size_exceeded"));
+        }
+        if values[3].is_some_and(<[u8]>::is_empty) {
+            return Err(DroppedMessage("topic_missing"));
+        }
         let payload = match (values[6], values[5]) {
             (Some(bytes), _) => RowPayload::Bytes(unescaped(bytes).ok_or(DroppedMessage("payload_missing"))?),
             (None, Some(_)) => RowPayload::Json(text(5)?),

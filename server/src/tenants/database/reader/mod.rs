@@ -38,6 +38,9 @@ const PREPARE_MAX: Duration = Duration::from_secs(90);
 /// How often a node that does not read looks whether another one does.
 const STANDBY: Duration = Duration::from_millis(500);
 
+/// How long another session may hold the lock without reading, until that is reported: a new slot waits for transactions.
+const UNREAD_MAX: Duration = Duration::from_secs(10);
+
 /// A session that has lasted this long has succeeded.
 const STABLE: Duration = Duration::from_secs(60);
 
@@ -244,7 +247,9 @@ impl Reader {
     /// Publishes a row. Returns the deliveries, at least one, so that rows without receivers take turns too.
     fn publish(&self, table: &MessagesTable, row: pgoutput::Row<'_>) -> usize {
         let (tenant, messages) = (&self.database.tenant, &self.reading.messages);
-        let published = table.read(row).and_then(|message| messages.publish(tenant, message.as_message()));
+        let published = table
+            .read(row, tenant.allowance.max_payload_bytes())
+            .and_then(|message| messages.publish(tenant, message.as_message()));
         match published {
             Ok(delivered) => delivered.max(1),
             Err(dropped) => {
@@ -261,11 +266,20 @@ impl Reader {
             return;
         }
         self.is_followed = true;
+        let mut was_read = tokio::time::Instant::now();
         loop {
             match watchdog::other_reader(&self.database, &self.names).await {
-                Ok((true, is_reading)) => {
-                    let state = if is_reading { LogState::ReadElsewhere } else { LogState::Starting };
-                    self.database.set_log_state(state);
+                Ok((true, true)) => {
+                    was_read = tokio::time::Instant::now();
+                    self.database.set_log_state(LogState::ReadElsewhere);
+                }
+                Ok((true, false)) => {
+                    self.database.set_log_state(LogState::Starting);
+                    if was_read.elapsed() >= UNREAD_MAX {
+                        let reason =
+                            "another session holds the advisory lock of the reader, and no session reads";
+                        self.database.reports().record(Code::StartReplicationFailed.at(Scope::Log), reason);
+                    }
                 }
                 Ok((false, _)) => return,
                 Err(_) => return self.pause().await,
