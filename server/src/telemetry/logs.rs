@@ -139,6 +139,8 @@ fn targets(telemetry: &Telemetry) -> Targets {
         .with_target("notify", default.min(LevelFilter::ERROR))
         // What the database of a tenant says as it likes, in the name of the server.
         .with_target("sqlx::postgres::notice", LevelFilter::OFF)
+        // How long clients wait for a connection has a code and a metric.
+        .with_target("sqlx::pool::acquire", LevelFilter::OFF)
         .with_targets(modules)
 }
 

@@ -80,7 +80,6 @@ impl TenantDatabase {
         let pool = PgPoolOptions::new()
             .max_connections(usage.max_connections.get())
             .acquire_timeout(usage.acquire_timeout)
-            .acquire_slow_level(log::LevelFilter::Off)
             .idle_timeout(IDLE_CONNECTION)
             .test_before_acquire(false)
             .after_connect(move |connection, _| Box::pin(prepare_session(connection, query_timeout)));

@@ -51,7 +51,7 @@ impl Databases {
         match self.get(tenant)?.log_state() {
             LogState::Starting => None,
             LogState::Reading | LogState::ReadElsewhere => Some(Ok(())),
-            LogState::Unavailable { told, .. } => Some(Err(told)),
+            LogState::Unavailable { shown, .. } => Some(Err(shown)),
         }
     }
 

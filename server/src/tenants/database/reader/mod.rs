@@ -140,7 +140,7 @@ impl Reader {
                 Err(Refusal::Log(LogError::OtherReader)) => self.stand_by().await,
                 Err(Refusal::Log(LogError::SlotInUse(_))) if self.take_next_name().await => {}
                 Err(Refusal::Log(error)) => {
-                    self.fail(code_of(&error), told(&error), &described(&error)).await
+                    self.fail(code_of(&error), shown(&error), &described(&error)).await
                 }
             }
         }
@@ -288,9 +288,9 @@ impl Reader {
         }
     }
 
-    /// Waits after a failure. Clients receive `told`, and the log has the reason.
-    async fn fail(&mut self, code: Code, told: &'static str, reason: &str) {
-        let state = LogState::Unavailable { told, reason: reason.to_owned().into() };
+    /// Waits after a failure. Clients receive `shown`, and the log has the reason.
+    async fn fail(&mut self, code: Code, shown: &'static str, reason: &str) {
+        let state = LogState::Unavailable { shown, reason: reason.to_owned().into() };
         if self.database.set_log_state(state.clone()) != state {
             warn!(tenant = &*self.database.tenant.id, "Broadcasts from the database are not read: {reason}");
         }
@@ -325,7 +325,7 @@ impl From<LogError> for Refusal {
 const UNREADABLE: &str = "they cannot be read at the moment";
 
 /// Why they cannot be read, for clients: without addresses and names.
-fn told(error: &LogError) -> &'static str {
+fn shown(error: &LogError) -> &'static str {
     match error {
         LogError::NotLogical(_) => "`wal_level` of the database is not `logical`",
         LogError::NotPermitted(_) => "the role of the server may not read the log",
