@@ -137,10 +137,8 @@ fn targets(telemetry: &Telemetry) -> Targets {
         .with_targets(OWN_CRATES.map(|krate| (krate, default)))
         // It warns at each watched file that is replaced, which is how files of settings change.
         .with_target("notify", default.min(LevelFilter::ERROR))
-        // What the database of a tenant says as it likes, in the name of the server.
-        .with_target("sqlx::postgres::notice", LevelFilter::OFF)
-        // How long clients wait for a connection has a code and a metric.
-        .with_target("sqlx::pool::acquire", LevelFilter::OFF)
+        // Databases of tenants say what they like, in the name of the server; what matters is reported with a code.
+        .with_target("sqlx", default.min(LevelFilter::ERROR))
         .with_targets(modules)
 }
 
