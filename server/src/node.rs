@@ -118,7 +118,10 @@ impl Node {
         (store, keys): (Arc<dyn TenantStore>, EncryptionKeys),
     ) -> anyhow::Result<Arc<Self>> {
         if let Some(no_key) = NoVerificationKey::find(&settings) {
-            anyhow::bail!("{no_key}: set JWT_SECRET, or start with `serve --dev` to try things out");
+            anyhow::bail!(
+                "{no_key}: set JWT_SECRET, or API_JWT_SECRET if all tenants are in the PostgreSQL of DATABASE_URL, or start with \
+                 `serve --dev` to try things out"
+            );
         }
         let prometheus = Prometheus::new(settings.regions.name.as_deref());
         let metrics = Arc::new(Metrics::new([vec![prometheus.exporter()], exporters].concat()));

@@ -73,7 +73,7 @@ impl Seed {
 
 impl Auth {
     /// Whether a key is set, or a URL to fetch keys from.
-    fn is_set(&self) -> bool {
+    pub(crate) fn is_set(&self) -> bool {
         let Self { jwt_secret, jwt_secrets, jwt_jwks, jwks_url, .. } = self;
         jwt_secret.is_some() || !jwt_secrets.is_empty() || jwt_jwks.is_some() || jwks_url.is_some()
     }

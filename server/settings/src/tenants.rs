@@ -46,10 +46,11 @@ pub struct Tenant {
 impl Settings {
     /// Every tenant of the configuration by id, with its effective settings: those of `[tenants]`, and the default one, which is
     /// `[auth]`, `[limits]` and the rest of its own section. The latter is not among them if the tenant of clients that name
-    /// none is in the store ([`Settings::default_tenant`]).
+    /// none is in the store ([`Settings::default_tenant`]), or all tenants are ([`Settings::tenants_are_stored`]).
     pub fn every_tenant(&self) -> BTreeMap<String, Tenant> {
         let mut tenants = self.tenants.clone();
-        if self.stored_default_tenant().is_none() {
+        let has_section = tenants.contains_key(&self.server.default_tenant);
+        if self.stored_default_tenant().is_none() && (has_section || !self.tenants_are_stored()) {
             let default = tenants.entry(self.server.default_tenant.clone());
             // One with a section of its own has inherited the history when the files were read.
             let history = self.broadcast.history.clone();
@@ -61,5 +62,11 @@ impl Settings {
             tenant.presence_enabled.get_or_insert(self.presence.enabled);
         }
         tenants
+    }
+    /// Whether the tenants are those that operators create in a database that nodes share: `[auth]` has no key, and operators
+    /// have a secret. Then there is no default tenant without a section of its own.
+    pub fn tenants_are_stored(&self) -> bool {
+        let has_operators = self.admin.jwt_secret.is_some() || !self.admin.jwt_secrets.is_empty();
+        self.store.is_shared() && has_operators && !self.auth.is_set()
     }
 }

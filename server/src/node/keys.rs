@@ -19,9 +19,10 @@ pub struct NoVerificationKey {
 }
 
 impl NoVerificationKey {
-    /// Looks for a key in all tenants, the one that is created at the start included; `None` if one has a key.
+    /// Looks for a key in all tenants, the one that is created at the start included; `None` if one has a key, or if the tenants
+    /// and their keys are in the store.
     pub fn find(settings: &Settings) -> Option<Self> {
-        if settings.seed.tenant_with_key().is_some() {
+        if settings.seed.tenant_with_key().is_some() || settings.tenants_are_stored() {
             return None;
         }
         let tenants = settings.every_tenant();
