@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use crate::node::{Changes, NoVerificationKey, Node, Outcome, Reloading, memory_remarks};
-use crate::resources::Resources;
+use crate::resources::{Resources, check_tenant_databases};
 use crate::telemetry::logs::Logs;
 use crate::watch::{self, Retry, Watch};
 
@@ -210,6 +210,9 @@ impl Reader {
         // certificate may be half replaced at the moment in which something else is edited.
         if update.pending.iter().any(|key| Resources::are_named_by(key)) {
             Resources::of(&update.after_restart)?;
+        }
+        if update.changed.iter().any(|key| key.starts_with("tenants.")) {
+            check_tenant_databases(&update.after_restart)?;
         }
         NoVerificationKey::find(&update.settings).map_or(Ok(update), |no_key| Err(no_key_left(&no_key)))
     }

@@ -14,6 +14,7 @@ use settings::{LoadError, Loaded, Location, Problem, Settings};
 use crate::bus::Redis;
 use crate::edge::acceptor::Acceptor;
 use crate::node::bus_queue_bounds;
+use crate::tenants::check_address;
 
 /// What a server needs beside its settings.
 pub struct Resources {
@@ -50,26 +51,52 @@ impl Resources {
     /// Everything that cannot be used.
     pub fn load(settings: &Settings, location: impl Fn(&str) -> Option<Location>) -> Result<Self, LoadError> {
         let mut problems = Vec::new();
-        let mut report = |key: &str, error: anyhow::Error| {
-            // The message names the key, and perhaps a second one.
-            problems.push(Problem {
-                location: location(key),
-                key: String::new(),
-                message: format!("{error:#}").into(),
-                help: None,
-                persistence: persistence(&error),
-            });
-        };
+        let mut report = |key: &str, error| problems.push(problem(location(key), &error));
         let acceptor = Acceptor::of(&settings.server).map_err(|error| report(error.key(), error.into()));
         let bus = Redis::new(&settings.bus, bus_queue_bounds(settings));
         let bus = bus.map_err(|error| report(error.key(), error.into()));
-        match (acceptor, bus) {
-            (Ok(acceptor), Ok(bus)) => {
+        let databases = check_databases(settings, &mut report);
+        match (acceptor, bus, databases) {
+            (Ok(acceptor), Ok(bus), Ok(())) => {
                 let (files, warnings) = (files(settings, &acceptor), warnings(settings, &acceptor));
                 Ok(Self { acceptor, bus, files, warnings })
             }
             _ => Err(LoadError::of(problems)),
         }
+    }
+}
+
+/// Checks the databases that the tenants of `loaded` name, which a reload applies at once.
+///
+/// # Errors
+/// Everything that cannot be used, with the location that names it.
+pub fn check_tenant_databases(loaded: &Loaded) -> Result<(), LoadError> {
+    let mut problems = Vec::new();
+    let mut report = |key: &str, error| problems.push(problem(loaded.location(key), &error));
+    check_databases(&loaded.settings, &mut report).map_err(|()| LoadError::of(problems))
+}
+
+fn check_databases(settings: &Settings, report: &mut impl FnMut(&str, anyhow::Error)) -> Result<(), ()> {
+    let mut checked = Ok(());
+    for (id, tenant) in &settings.tenants {
+        let check = tenant.database_address().map_or(Ok(()), |address| check_address(&address));
+        if let Err((key, error)) = check {
+            let key = format!("tenants.{id}.database.{key}");
+            report(&key, error.context(format!("`{key}`")));
+            checked = Err(());
+        }
+    }
+    checked
+}
+
+fn problem(location: Option<Location>, error: &anyhow::Error) -> Problem {
+    Problem {
+        location,
+        // The message names the key, and perhaps a second one.
+        key: String::new(),
+        message: format!("{error:#}").into(),
+        help: None,
+        persistence: persistence(error),
     }
 }
 

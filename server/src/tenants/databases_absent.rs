@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use settings::DatabaseAddress;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -37,4 +38,14 @@ impl NoDatabases {
 /// Refuses private rooms.
 pub fn database_authorizer(_databases: &Arc<NoDatabases>) -> Arc<dyn Authorizer> {
     Arc::new(PublicRooms)
+}
+
+/// Refuses the database of a tenant.
+///
+/// # Errors
+/// Always.
+pub fn check_address(_address: &DatabaseAddress) -> Result<(), (&'static str, anyhow::Error)> {
+    let message =
+        "this program was built without the databases of tenants: build it with the feature `postgres`";
+    Err(("url", anyhow::anyhow!(message)))
 }

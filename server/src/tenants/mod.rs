@@ -27,10 +27,10 @@ mod tenant;
 
 pub use allowance::Allowance;
 #[cfg(feature = "postgres")]
-pub use database::{Databases, database_authorizer};
+pub use database::{Databases, check_address, database_authorizer};
 pub use database_status::{DatabaseStatus, DatabaseUsability, LogState, QuestionCounts};
 #[cfg(not(feature = "postgres"))]
-pub use databases_absent::{NoDatabases as Databases, database_authorizer};
+pub use databases_absent::{NoDatabases as Databases, check_address, database_authorizer};
 pub use policy::{Policy, TenantStatus};
 pub use registry::{Registry, UnknownHost};
 pub use rekey::{ENCRYPTED_SETTINGS, Rekey, RekeyMode, RekeyReport};

@@ -5,6 +5,7 @@
 //! `database.idle_timeout`, and is replaced when its settings change. Its task connects, makes what has to be in the
 //! database, and says whether it can be used; nothing that a client asks for connects by itself.
 
+mod address;
 mod connection;
 mod database_task;
 mod databases;
@@ -23,6 +24,7 @@ pub mod schema;
 mod shared_answers;
 mod state;
 
+pub use self::address::check_address;
 pub use self::connection::TenantDatabase;
 pub use self::databases::Databases;
 pub use self::failure::DatabaseFailure;
