@@ -9,6 +9,7 @@ import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 
 import { listener, person } from './support/people.js'
+import { Postgres } from './support/postgres.js'
 import { freePort, PROGRAM, TIMEOUT_MS, Server } from './support/server.js'
 
 // The proxies use self-signed certificates. This file runs in a process of its own.
@@ -16,11 +17,29 @@ process.env.NODE_TLS_REJECT_UNAUTHORIZED = '0'
 
 const readme = await readFile(new URL('../../../README.md', import.meta.url), 'utf8')
 
+/** The code blocks of a language. */
+function blocks(language) {
+  return [...readme.matchAll(new RegExp(`\`\`\`${language}\n(.*?)\`\`\``, 'gs'))].map(([, text]) => text)
+}
+
 /** The only code block of a language. */
 function block(language) {
-  const blocks = [...readme.matchAll(new RegExp(`\`\`\`${language}\n(.*?)\`\`\``, 'gs'))]
-  assert.equal(blocks.length, 1, `blocks of ${language}`)
-  return blocks[0][1]
+  const found = blocks(language)
+  assert.equal(found.length, 1, `blocks of ${language}`)
+  return found[0]
+}
+
+/** Runs a program for supabase-js with this token. */
+async function runClient(t, server, text, token) {
+  const program = join(import.meta.dirname, `readme-${process.pid}-${t.name.length}.tmp.mjs`)
+  t.after(() => rm(program, { force: true }))
+  await writeFile(program, text.replace('http://localhost:8080', server.url))
+  const env = { ...process.env, TOKEN: token }
+  const { child } = run(t, process.execPath, ['--import', './support/websocket.js', program], {
+    cwd: import.meta.dirname,
+    env,
+  })
+  return { child, env }
 }
 
 /** A temporary folder, removed after the test. */
@@ -47,14 +66,8 @@ function run(t, program, args, options = {}) {
 test('the program for supabase-js receives what curl sends', async (t) => {
   const server = await Server.start()
   t.after(() => server.close())
-  const program = join(import.meta.dirname, `readme-${process.pid}.tmp.mjs`)
-  t.after(() => rm(program, { force: true }))
-  await writeFile(program, block('js').replace('http://localhost:8080', server.url))
-  const env = { ...process.env, TOKEN: server.token() }
-  const { child } = run(t, process.execPath, ['--import', './support/websocket.js', program], {
-    cwd: import.meta.dirname,
-    env,
-  })
+  const [program] = blocks('js')
+  const { child, env } = await runClient(t, server, program, server.token())
   let printed = ''
   let sent = false
   const curl = readme.match(/^ {4}(curl .*? -d '.*?')$/ms)[1]
@@ -67,6 +80,46 @@ test('the program for supabase-js receives what curl sends', async (t) => {
     if (printed.includes('{ x: 1, y: 2 }') && printed.includes("name: 'Ann'")) return
   }
   assert.fail(`the program ended: ${printed}`)
+})
+
+test('from an empty database to private rooms and messages from SQL', async (t) => {
+  const [postgres, secrets] = [await Postgres.start(), await folder(t)]
+  t.after(() => postgres.stop())
+  const [roles, policies, messages] = blocks('sql')
+  postgres.sql(roles)
+  const commands = readme.match(/^ {4}export REALTIME__TENANTS\S+\n.*? migrate .*?$/ms)[0]
+  const [, url] = commands.replace('localhost:5432', `127.0.0.1:${postgres.port}`).match(/URL=(\S+)/)
+  const variables = { REALTIME__TENANTS__DEFAULT__DATABASE__URL: url }
+  const env = { ...process.env, PATH: `${dirname(PROGRAM)}:${process.env.PATH}` }
+  const prepare = commands.replace('localhost:5432', `127.0.0.1:${postgres.port}`)
+  const prepared = execFileSync('bash', ['-ec', prepare], { cwd: secrets, env, encoding: 'utf8' })
+  assert.match(prepared, /81 versions applied.*5 partitions made/s)
+  assert.doesNotMatch(prepared, /lacks/)
+  postgres.sql(policies, 'app')
+
+  const server = await Server.start(variables)
+  t.after(() => server.close())
+  const [, program] = blocks('js')
+  const [ann, bob] = ['ann', 'bob'].map((sub) => server.token({ sub }))
+  const { child } = await runClient(t, server, program, ann)
+  let printed = ''
+  let sent = false
+  for await (const text of child.stdout) {
+    printed += text
+    if (printed.includes('Replication connection established') && !sent) {
+      sent = true
+      postgres.sql(messages, 'app')
+    }
+    if (printed.includes("text: 'from SQL'") && printed.includes("title: 'write a policy'")) break
+  }
+  assert.match(printed, /SUBSCRIBED/)
+  const stranger = await runClient(t, server, program, bob)
+  let refused = ''
+  for await (const text of stranger.child.stdout) {
+    refused += text
+    if (refused.includes('CHANNEL_ERROR')) break
+  }
+  assert.match(refused, /Unauthorized: You do not have permissions to read from this Channel topic: room1/)
 })
 
 test('a tenant is created over HTTP', async (t) => {
