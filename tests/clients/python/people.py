@@ -53,6 +53,17 @@ class Person:
         self.channel.on_system(notices.put)
         return notices
 
+    def closes(self) -> Inbox:
+        """The ends of the channel from now on, for which the library has no callback."""
+        closes, on_close = Inbox(), self.channel.on_close
+
+        def closed() -> None:
+            on_close()
+            closes.put("closed")
+
+        self.channel.on_close = closed
+        return closes
+
     def pings(self) -> Inbox:
         """The pings of the server from now on, over the present connection; the client still answers them."""
         pings, protocol = Inbox(), self.client._ws_connection.protocol

@@ -2,7 +2,7 @@
 //
 // The program is $REALTIME_SERVER, or the one that `cargo build` has built. It is ready when /health responds.
 
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { createHmac, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -61,6 +61,12 @@ export class Server {
     this.#process.stderr.on('data', (text) => (this.#log += text))
     const failed = once(this.#process, 'error').then(([error]) => Promise.reject(error))
     await Promise.race([failed, this.#healthy()])
+  }
+
+  /** Runs another command of the program with the settings of this server. Returns what it prints. */
+  command(...args) {
+    const own = { REALTIME__SERVER__DATA_DIR: this.#folder, JWT_SECRET: this.secret }
+    return execFileSync(this.program, args, { env: { ...process.env, ...own, ...this.environment }, encoding: 'utf8' })
   }
 
   /** Ends a test: disconnects the clients first, or they would reconnect for ever. */
