@@ -7,7 +7,7 @@ use hub::MemoryCharge;
 use wire::phoenix::{FIELD_BYTES_MAX, Push};
 use wire::supabase::{JoinRequest, JoinToken, Private};
 
-use super::error::{JoinError, OUT_OF_MEMORY, PRIVATE_UNREADABLE, TENANT_NOT_FOUND};
+use super::error::{JoinError, OUT_OF_MEMORY, PRIVATE_UNREADABLE, REPLAY_UNABLE, TENANT_NOT_FOUND};
 use crate::node::LifecyclePhase;
 use crate::sessions::KeptClaims;
 use crate::sessions::kept_claims::try_charge;
@@ -57,6 +57,7 @@ impl PhoenixSession {
             _ if policy.database().is_none() && needs_database(request) => {
                 Err(JoinError::of(Code::UnableToConnectToProject))
             }
+            _ if request.replay.is_some() => Err(REPLAY_UNABLE),
             _ if !request.postgres_changes.is_empty() => Err(JoinError::of(Code::UnableToConnectToProject)),
             _ => Ok(claims),
         }

@@ -18,6 +18,9 @@ pub(super) const TENANT_NOT_FOUND: JoinError =
 pub(super) const OUT_OF_MEMORY: JoinError = JoinError::new(Code::MemoryLimitReached, tokens::OUT_OF_MEMORY);
 pub(super) const PAYLOAD_TOO_LARGE: JoinError =
     JoinError::new(Code::InvalidJoinPayload, "The payload is too large");
+/// A private channel asks for earlier messages, which are not sent yet: without them it would take them for none.
+pub(super) const REPLAY_UNABLE: JoinError =
+    JoinError::new(Code::UnableToReplayMessages, "Realtime was unable to replay messages");
 pub(super) const PRIVATE_UNREADABLE: JoinError =
     JoinError::new(Code::InvalidJoinPayload, "`private` must be a boolean");
 
