@@ -167,9 +167,9 @@ async fn the_status_describes_the_node_and_its_tenants() {
     assert_eq!(
         status["tenants"],
         json!([
-            {"id": "acme", "origin": "config", "region": "eu-west-1", "connected": 1, "sockets": 2, "rooms": 1, "suspended": false},
-            {"id": "default", "origin": "config", "region": null, "connected": 0, "sockets": 0, "rooms": 0, "suspended": false},
-            {"id": "globex", "origin": "config", "region": null, "connected": 0, "sockets": 0, "rooms": 0, "suspended": true},
+            {"id": "acme", "origin": "config", "region": "eu-west-1", "connected": 1, "sockets": 2, "rooms": 1, "suspended": false, "database": null},
+            {"id": "default", "origin": "config", "region": null, "connected": 0, "sockets": 0, "rooms": 0, "suspended": false, "database": null},
+            {"id": "globex", "origin": "config", "region": null, "connected": 0, "sockets": 0, "rooms": 0, "suspended": true, "database": null},
         ])
     );
     for (key, value) in [

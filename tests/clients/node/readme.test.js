@@ -113,9 +113,9 @@ test('from an empty database to private rooms and messages from SQL', async (t) 
     if (printed.includes("text: 'from SQL'") && printed.includes("title: 'write a policy'")) break
   }
   assert.match(printed, /SUBSCRIBED/)
-  const stranger = await runClient(t, server, program, bob)
+  const other = await runClient(t, server, program, bob)
   let refused = ''
-  for await (const text of stranger.child.stdout) {
+  for await (const text of other.child.stdout) {
     refused += text
     if (refused.includes('CHANNEL_ERROR')) break
   }
