@@ -72,11 +72,11 @@ impl PostgresStore {
     }
 }
 
-/// How a database is connected to. The application name is left to the caller.
+/// How a database is connected to, which need not be that of the store. The application name is left to the caller.
 ///
 /// # Errors
 /// When the URL is none of PostgreSQL.
-pub(crate) fn connect_options(address: &DatabaseAddress) -> Result<PgConnectOptions, StoreError> {
+pub(crate) fn connect_options(address: &DatabaseAddress) -> Result<PgConnectOptions, sqlx::Error> {
     let mut options = match (&address.url, &address.host) {
         (Some(url), _) => url.expose_secret().parse()?,
         (None, host) => PgConnectOptions::new_without_pgpass()

@@ -1,6 +1,6 @@
 //! Whether the database that a tenant names can be used, as far as that is known without a connection.
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, ensure};
 use settings::DatabaseAddress;
 
 use crate::pem;
@@ -11,7 +11,9 @@ use crate::store::connect_options;
 /// # Errors
 /// What cannot be used, with the key of the section.
 pub fn check_address(address: &DatabaseAddress) -> Result<(), (&'static str, anyhow::Error)> {
-    connect_options(address).map_err(|error| ("url", error.into()))?;
+    // The text of each error around it repeats it.
+    let innermost = |error| anyhow!(anyhow::Error::from(error).root_cause().to_string());
+    connect_options(address).map_err(|error| ("url", innermost(error)))?;
     check_certificates(address).map_err(|error| ("tls_ca_file", error))
 }
 
