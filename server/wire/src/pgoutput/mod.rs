@@ -9,6 +9,7 @@
 
 mod error;
 mod fields;
+pub mod json;
 mod lsn;
 mod message;
 mod relation;
