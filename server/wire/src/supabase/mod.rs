@@ -4,6 +4,7 @@
 //! logged. Writing keeps the JSON of members and users byte for byte.
 
 mod broadcast;
+pub mod changes;
 mod join;
 mod presence;
 mod system;

@@ -7,6 +7,7 @@
 mod fuzz;
 
 mod binary;
+mod bindings;
 mod broadcast;
 mod corpus;
 mod join;
