@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 use crate::store::{Migrate, StoreTls};
 use crate::{marks, units};
 
+/// The longest `slot_suffix`: PostgreSQL's names have 63 bytes, of which the beginning of the name of a slot takes 44.
+pub const SLOT_SUFFIX_BYTES_MAX: usize = 19;
+
 /// How the PostgreSQL databases of tenants are used: for private rooms, broadcasts from the database, and replay. Which one a
 /// tenant has is in `[tenants.<id>.database]`; the default tenant uses that of `[store]` if it names none.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -53,7 +56,7 @@ pub struct Database {
     pub publication: String,
 
     /// The end of the names of replication slots. Clusters that use the same database need different ones.
-    #[schemars(extend("x-reload" = "live"))]
+    #[schemars(extend("x-reload" = "live", "x-kind" = "slot-suffix"))]
     pub slot_suffix: String,
 
     /// When the schema `realtime` is made in the database.
@@ -129,7 +132,7 @@ pub struct TenantDatabase {
     pub publication: Option<String>,
 
     /// As in `[database]`, for this tenant.
-    #[schemars(extend("x-reload" = "live"))]
+    #[schemars(extend("x-reload" = "live", "x-kind" = "slot-suffix"))]
     pub slot_suffix: Option<String>,
 
     /// As in `[database]`, for this tenant.

@@ -51,7 +51,7 @@ pub use broadcast::Broadcast;
 pub use bus::Bus;
 pub use bytesize::ByteSize;
 pub use changes::{RunningSettings, Update};
-pub use database::{Database, TenantDatabase};
+pub use database::{Database, SLOT_SUFFIX_BYTES_MAX, TenantDatabase};
 pub use database_address::DatabaseAddress;
 pub use history::History;
 pub use limits::Limits;

@@ -10,6 +10,7 @@ use bytesize::ByteSize;
 use serde_json::Value;
 
 use crate::address;
+use crate::database::SLOT_SUFFIX_BYTES_MAX;
 use crate::topic_pattern::is_topic_pattern;
 use crate::units::{self, format_duration, format_size, parse_duration};
 
@@ -43,6 +44,7 @@ pub(crate) enum ValueKind {
     Url(Vec<String>),
     TenantId,
     TopicPattern,
+    SlotSuffix,
     Module,
     Jwks,
 }
@@ -70,6 +72,7 @@ impl ValueKind {
             Some(name @ ("tenant" | "module")) => return Self::name(name),
             Some("jwks") => return Self::Jwks,
             Some("topic-pattern") => return Self::TopicPattern,
+            Some("slot-suffix") => return Self::SlotSuffix,
             Some("url") => return Self::Url(words(&schema["x-schemes"])),
             Some(other) => panic!("`x-kind` {other} is unknown"),
             None => {}
@@ -131,6 +134,9 @@ impl ValueKind {
             Self::Url(schemes) => format!("an address that begins with {}", schemes.join(" or ")),
             Self::TenantId => "1 to 63 of the letters a-z, digits, `-` and `_`, not `-` first".into(),
             Self::TopicPattern => "a pattern of topics of 1 to 255 bytes, such as chat:*".into(),
+            Self::SlotSuffix => {
+                format!("at most {SLOT_SUFFIX_BYTES_MAX} of the letters a-z, digits and `_`")
+            }
             Self::Module => "the path of a module, such as realtime_server::edge".into(),
             Self::Jwks => r#"a JSON Web Key Set: {"keys": […]}, as text"#.into(),
         }
@@ -186,6 +192,7 @@ impl ValueKind {
             Self::Url(schemes) => address::canonical(value.as_str()?, schemes).map(Value::from),
             Self::TenantId => value.as_str().filter(|text| is_tenant_id(text)).map(Value::from),
             Self::TopicPattern => value.as_str().filter(|text| is_topic_pattern(text)).map(Value::from),
+            Self::SlotSuffix => value.as_str().filter(|text| is_slot_suffix(text)).map(Value::from),
             Self::Module => value.as_str().filter(|text| is_module(text)).map(Value::from),
             Self::Jwks => value.as_str().filter(|text| is_jwks(text)).map(Value::from),
         }
@@ -196,6 +203,12 @@ impl ValueKind {
 pub(crate) fn is_tenant_id(text: &str) -> bool {
     let allowed = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
     (1..=63).contains(&text.len()) && text.bytes().all(allowed) && !text.starts_with('-')
+}
+
+/// Whether the name of a replication slot may end with this.
+fn is_slot_suffix(text: &str) -> bool {
+    let allowed = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_');
+    text.len() <= SLOT_SUFFIX_BYTES_MAX && text.bytes().all(allowed)
 }
 
 fn is_module(text: &str) -> bool {

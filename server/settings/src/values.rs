@@ -85,6 +85,7 @@ mod tests {
             ValueKind::TenantId => vec![json!("acme")],
             ValueKind::Module => vec![json!("hub::room")],
             ValueKind::TopicPattern => vec![json!("chat:*")],
+            ValueKind::SlotSuffix => vec![json!(""), json!("blue_2")],
             ValueKind::Jwks => vec![json!(r#"{"keys": []}"#)],
         }
     }

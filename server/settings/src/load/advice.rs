@@ -82,6 +82,7 @@ fn meaning(key: &Key) -> Option<String> {
     let sentence = key.meaning.split_inclusive(". ").next()?.trim_end();
     match &key.default {
         Value::Null => Some(sentence.into()),
+        Value::String(text) if text.is_empty() => Some(sentence.into()),
         Value::String(text) => Some(format!("{sentence} Default: {text}.")),
         default => Some(format!("{sentence} Default: {default}.")),
     }
@@ -131,6 +132,7 @@ fn for_kind(kind: &ValueKind, value: &Value, origin: Origin) -> Option<String> {
             | ValueKind::IpAddress
             | ValueKind::Network
             | ValueKind::Url(_)
+            | ValueKind::SlotSuffix
             | ValueKind::Choice(_),
             Value::Number(_) | Value::Bool(_),
         ) => Some("write it in quotes".into()),

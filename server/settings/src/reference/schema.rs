@@ -7,6 +7,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::Settings;
+use crate::database::SLOT_SUFFIX_BYTES_MAX;
 use crate::value_kind::ValueKind;
 
 /// The schema as indented JSON.
@@ -97,6 +98,7 @@ fn pattern(kind: &ValueKind) -> Option<String> {
         }
         ValueKind::TenantId => "^[a-z0-9_][a-z0-9_-]{0,62}$".into(),
         ValueKind::TopicPattern => "^[\\s\\S]{1,255}$".into(),
+        ValueKind::SlotSuffix => format!("^[a-z0-9_]{{0,{SLOT_SUFFIX_BYTES_MAX}}}$"),
         ValueKind::Module => "^[A-Za-z_][A-Za-z0-9_]*(::[A-Za-z_][A-Za-z0-9_]*)*$".into(),
         ValueKind::Jwks => "^\\s*\\{".into(),
         ValueKind::Anything

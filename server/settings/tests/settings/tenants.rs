@@ -116,3 +116,22 @@ fn a_pattern_that_no_topic_can_match_is_refused() {
     let replay = errors("broadcast.history.max_replay = 1001", &[]);
     assert!(replay.contains("expected a whole number from 1 to 1000"), "{replay}");
 }
+
+// PostgreSQL would refuse or cut the name of the slot when a client joins, long after the start.
+#[test]
+fn the_end_of_a_slots_name_is_checked() {
+    let expected = |key: &str, found: &str| {
+        format!("{key}: expected at most 19 of the letters a-z, digits and `_`, found \"{found}\"")
+    };
+    for suffix in ["Blue", "blue-2", "blue 2", "ü", "a_suffix_of_20_bytes"] {
+        let problems = errors(&format!("database.slot_suffix = '{suffix}'"), &[]);
+        assert!(problems.contains(&expected("database.slot_suffix", suffix)), "{problems}");
+        let problems = errors(&format!("tenants.acme.database.slot_suffix = '{suffix}'"), &[]);
+        assert!(problems.contains(&expected("tenants.acme.database.slot_suffix", suffix)), "{problems}");
+        let problems = errors("", &[("SLOT_NAME_SUFFIX", suffix)]);
+        assert!(problems.contains("SLOT_NAME_SUFFIX"), "{problems}");
+    }
+    for suffix in ["", "blue_2", "0123456789_01234567"] {
+        assert_eq!(good(&format!("database.slot_suffix = '{suffix}'"), &[]).database.slot_suffix, suffix);
+    }
+}
