@@ -65,6 +65,8 @@ const PRODUCTION_HEAD: &str = "\
 #     REDIS_URL=redis://redis:6379                several nodes
 #     DATABASE_URL_FILE=/run/secrets/database-url  tenants that several nodes share, in PostgreSQL, with
 #     DB_ENC_KEY_GCM_FILE=/run/secrets/encryption-key  which encrypts their secrets: openssl rand -base64 24
+#     REALTIME__TENANTS__ACME__DATABASE__URL_FILE=/run/secrets/acme-database  private rooms and broadcasts of a
+#                                                 tenant, in a PostgreSQL of its own
 #
 # Keys that are not set have their default; every key is explained in reference.md. A running server follows each
 # edit of this file and of files that hold secrets, or reports what is wrong and changes nothing.
@@ -96,6 +98,11 @@ const PRODUCTION: &[(&str, Entry)] = &[
     ("limits.max_joins_per_second", Set("2500")),
     ("limits.max_events_per_second", Set("10000")),
     ("limits.max_payload_size_in_kb", Set("3000")),
+    ("database.max_connections", Default),
+    ("database.query_timeout", Default),
+    ("database.recheck_interval", Example("\"5m\"")),
+    ("database.slot_suffix", Example("\"blue\"")),
+    ("database.retention", Default),
     ("regions.name", Example("\"eu-west-2\"")),
     ("telemetry.log_level", Set("\"info\"")),
     ("telemetry.log_format", Set("\"json\"")),
@@ -103,6 +110,9 @@ const PRODUCTION: &[(&str, Entry)] = &[
     ("tenants.acme.private_only", Default),
     ("tenants.acme.auth.jwt_issuer", Example("\"https://auth.acme.example\"")),
     ("tenants.acme.limits.max_concurrent_users", Example("500")),
+    ("tenants.acme.database.tls_mode", Example("\"verify\"")),
+    ("tenants.acme.database.tls_ca_file", Example("\"/etc/realtime/tls/acme-database.pem\"")),
+    ("tenants.acme.database.max_connections", Example("10")),
 ];
 
 impl Starter {
