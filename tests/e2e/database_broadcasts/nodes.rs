@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use harness::{Postgres, Redis, eventually};
+use harness::{Client, Dialect, Postgres, Redis, Token, World, eventually};
 
 use super::{broadcast, join_ready, next, v1};
 use crate::private_rooms::PrivateRooms;
@@ -91,4 +91,59 @@ async fn two_databases_of_one_server_are_both_read() {
     .await;
     one.world.stop().await;
     two.world.stop().await;
+}
+
+/// A V1 client of the tenant `acme`, in its public room.
+async fn ready_in_acme(world: &World) -> Client {
+    let token = world.tenant_token_issuer("acme").token(Token::Valid);
+    let target = format!("/realtime/v1/websocket?tenant=acme&apikey={token}&vsn=1.0.0");
+    let mut client = world.connect_to(Dialect::V1, &target).await.expect("the handshake succeeds");
+    join_ready(&mut client, false).await;
+    client
+}
+
+// The second one found the lock taken, and its members received nothing.
+#[tokio::test]
+async fn two_tenants_with_one_database_both_receive() {
+    let redis = Redis::start().await;
+    let postgres = Postgres::start();
+    let (database, url) = (postgres.url(), redis.url());
+    let share = |settings: &mut settings::Settings| {
+        settings.bus.redis_url = Some(url.clone().into());
+        for tenant in ["default", "acme"] {
+            settings.tenants.entry(tenant.into()).or_default().database.url = Some(database.clone().into());
+        }
+    };
+    let one = PrivateRooms::with(postgres, share).await;
+    let secret = one.world.tenant_token_issuer("acme").secret().to_owned();
+    let add_secret = |settings: &mut settings::Settings| {
+        settings.tenants.entry("acme".into()).or_default().auth.jwt_secret = Some(secret.clone().into());
+    };
+    one.world.apply(add_secret);
+    let two = one
+        .world
+        .beside(|settings| {
+            share(settings);
+            add_secret(settings);
+        })
+        .await;
+    let mut ann = v1(&one.world, &one.token("ann", 0)).await;
+    join_ready(&mut ann, false).await;
+    let mut bob = ready_in_acme(&one.world).await;
+    let mut cas = ready_in_acme(&two).await;
+    for number in 0..20 {
+        one.postgres.sql(&format!("SELECT realtime.send('{{\"n\": {number}}}', 'e', 'room', false)"));
+    }
+    for number in 0..20 {
+        for client in [&mut ann, &mut bob, &mut cas] {
+            assert_eq!(broadcast(client).await["payload"]["n"], number);
+        }
+    }
+    for client in [&mut ann, &mut bob, &mut cas] {
+        client.expect_quiet().await;
+    }
+    let slots = "SELECT count(*) FROM pg_replication_slots WHERE database = current_database()";
+    assert_eq!(one.postgres.sql(slots), "2", "one for each tenant");
+    one.world.stop().await;
+    two.stop().await;
 }

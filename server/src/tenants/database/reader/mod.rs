@@ -109,9 +109,9 @@ pub struct Reading {
 /// Reads for `database` until that is stopped.
 pub(super) async fn run(database: Arc<TenantDatabase>, reading: Reading) {
     let stop = database.stop.clone();
-    let names = ReaderNames::new(&database.spec.usage.slot_suffix, reading.election);
+    let names = ReaderNames::new(&database.spec.usage.slot_suffix, &database.tenant.id, reading.election);
     let was_read = database.was_read;
-    let reader = Reader { database, reading, names, is_followed: was_read, retry: RETRY.0 };
+    let reader = Reader { database, reading, names, oid: 0, is_followed: was_read, retry: RETRY.0 };
     tokio::select! {
         () = reader.run() => {}
         () = stop.cancelled() => {}
@@ -122,6 +122,8 @@ struct Reader {
     database: Arc<TenantDatabase>,
     reading: Reading,
     names: ReaderNames,
+    /// The oid of the database in its server.
+    oid: u32,
     /// Whether this or another node has read the log before, so that a later session begins after a gap.
     is_followed: bool,
     /// The wait before the next attempt.
@@ -138,7 +140,8 @@ impl Reader {
                     self.fail(failure_code(&failure), UNREADABLE, &failure.reason).await
                 }
                 Err(Refusal::Log(LogError::OtherReader)) => self.stand_by().await,
-                Err(Refusal::Log(LogError::SlotInUse(_))) if self.take_next_name().await => {}
+                // This session had the lock: the slot is of another tenant, another database or another program.
+                Err(Refusal::Log(LogError::SlotInUse(_))) if self.names.take_own(self.oid) => {}
                 Err(Refusal::Log(error)) => {
                     self.fail(code_of(&error), shown(&error), &described(&error)).await
                 }
@@ -156,8 +159,7 @@ impl Reader {
         let prepared = timeout(PREPARE_MAX, watchdog::prepare(&self.database)).await;
         let too_long =
             || DatabaseFailure::new(Code::ReplicationConnectionTimeout, "the database does not answer");
-        let database = prepared.unwrap_or_else(|_elapsed| Err(too_long())).map_err(Refusal::Database)?;
-        self.names.set_database(database);
+        self.oid = prepared.unwrap_or_else(|_elapsed| Err(too_long())).map_err(Refusal::Database)?;
         let options = options::of(&self.database.spec, &self.names, vec![PUBLICATION.to_owned()]);
         Ok(LogSession::open(&options.map_err(Refusal::Database)?).await?)
     }
@@ -195,12 +197,6 @@ impl Reader {
     async fn pause(&mut self) {
         sleep(super::database_task::jittered(self.retry)).await;
         self.retry = (self.retry * 2).min(RETRY.1);
-    }
-
-    /// Takes the next name if another database of the server has this one. What this database has is about to end.
-    async fn take_next_name(&mut self) -> bool {
-        let is_other = watchdog::is_of_other_database(&self.database, self.names.slot()).await;
-        is_other == Ok(true) && self.names.take_next()
     }
 
     async fn read(&self, session: &mut LogSession) -> LogError {
@@ -262,13 +258,10 @@ impl Reader {
 
     /// Another session has the lock: waits until it is free.
     async fn stand_by(&mut self) {
-        if self.names.take_next_of_node() {
-            return;
-        }
         self.is_followed = true;
         let mut was_read = tokio::time::Instant::now();
         loop {
-            match watchdog::other_reader(&self.database, &self.names).await {
+            match watchdog::other_reader(&self.database, self.names.lock_key()).await {
                 Ok((true, true)) => {
                     was_read = tokio::time::Instant::now();
                     self.database.set_log_state(LogState::ReadElsewhere);

@@ -1,4 +1,7 @@
 //! The names of the replication slot and of the lock of a reader.
+//!
+//! Slots are unique in a PostgreSQL server, and locks in a database. A tenant may share both with others, even the database, and
+//! each of them reads for itself: so the lock depends on the tenant, and the slot on it as soon as upstream's name is taken.
 
 use super::Election;
 
@@ -8,29 +11,22 @@ const SLOT: &str = "supabase_realtime_messages_replication_slot_";
 /// The longest name in PostgreSQL.
 const NAME_BYTES_MAX: usize = 63;
 
-/// The name of the slot, and what is tried when it is taken: slots are unique in a server, and not in a database.
+/// The name of the slot, and the one that is used instead when it is taken.
 #[derive(Debug)]
 pub(super) struct ReaderNames {
     suffix: String,
-    election: Election,
-    database: Option<u32>,
-    with_database: bool,
-    with_node: bool,
+    /// The tenant, and the node if each node reads.
+    reader: String,
     slot: String,
 }
 
 impl ReaderNames {
-    pub(super) fn new(suffix: &str, election: Election) -> Self {
-        let mut names = Self {
-            suffix: suffix.to_owned(),
-            election,
-            database: None,
-            with_database: false,
-            with_node: false,
-            slot: String::new(),
+    pub(super) fn new(suffix: &str, tenant: &str, election: Election) -> Self {
+        let reader = match election {
+            Election::OneOfAll => tenant.to_owned(),
+            Election::EachNode(node) => format!("{tenant}\0{node}"),
         };
-        names.compose();
-        names
+        Self { suffix: suffix.to_owned(), reader, slot: format!("{SLOT}{suffix}") }
     }
 
     /// The name of the slot.
@@ -38,80 +34,83 @@ impl ReaderNames {
         &self.slot
     }
 
-    /// The key of the lock, which is the same on every node and in every version. Locks are of one database, so it does not
-    /// depend on what is added to the name of the slot for others.
+    /// The key of the lock, which is the same on every node that may read instead of this one, and in every version.
     pub(super) fn lock_key(&self) -> i64 {
-        let mut name = format!("{SLOT}{}", self.suffix);
-        if let (true, Election::EachNode(node)) = (self.with_node, self.election) {
-            name = format!("{name}_{node}");
-        }
-        // FNV-1a.
-        let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
-        hash.cast_signed()
+        hash(&format!("{SLOT}{}\0{}", self.suffix, self.reader)).cast_signed()
     }
 
-    /// Notes which database of the server it is.
-    pub(super) fn set_database(&mut self, oid: u32) {
-        self.database = Some(oid);
-    }
-
-    /// The slot is another database's: the next name has that of this database. `false` if it has that already.
-    pub(super) fn take_next(&mut self) -> bool {
-        let is_new = !std::mem::replace(&mut self.with_database, true);
-        self.compose();
-        is_new
-    }
-
-    /// Another node reads: the next name has that of this node, if each node reads. `false` if it has that already, or one
-    /// node reads for all.
-    pub(super) fn take_next_of_node(&mut self) -> bool {
-        let is_new = matches!(self.election, Election::EachNode(_)) && !self.with_node;
-        self.with_node |= is_new;
-        self.compose();
-        is_new
-    }
-
-    fn compose(&mut self) {
+    /// The slot is another reader's: the next name depends on this one and on the database, whose oid it is. `false` if the name
+    /// does that already.
+    pub(super) fn take_own(&mut self, database: u32) -> bool {
+        // 32 bits, so that something of the suffix remains.
+        let end = format!("_{:08x}", hash(&format!("{}\0{database}\0{}", self.suffix, self.reader)) as u32);
         let mut slot = format!("{SLOT}{}", self.suffix);
-        let mut end = String::new();
-        if let (true, Some(oid)) = (self.with_database, self.database) {
-            end = format!("_{oid}");
-        }
-        if let (true, Election::EachNode(node)) = (self.with_node, self.election) {
-            end = format!("{end}_{:.6}", node.to_string());
-        }
         slot.truncate(NAME_BYTES_MAX - end.len());
-        self.slot = slot + &end;
+        slot += &end;
+        let is_new = self.slot != slot;
+        self.slot = slot;
+        is_new
     }
+}
+
+/// FNV-1a.
+fn hash(text: &str) -> u64 {
+    text.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use hub::NodeId;
+    use settings::SLOT_SUFFIX_BYTES_MAX;
 
     use super::*;
 
     #[test]
     fn names_are_upstreams_until_they_are_taken() {
-        let mut names = ReaderNames::new("", Election::OneOfAll);
+        let mut names = ReaderNames::new("", "acme", Election::OneOfAll);
         assert_eq!(names.slot(), "supabase_realtime_messages_replication_slot_");
         let key = names.lock_key();
-        assert_eq!(ReaderNames::new("", Election::OneOfAll).lock_key(), key);
-        assert!(!names.take_next_of_node(), "one node reads");
-        names.set_database(16_384);
-        assert!(names.take_next() && !names.take_next());
-        assert_eq!(names.slot(), "supabase_realtime_messages_replication_slot__16384");
-        assert_eq!(names.lock_key(), key, "one lock in each database");
-
-        let mut names = ReaderNames::new("blue", Election::EachNode(NodeId::new(0xabcd_ef01_2345_6789)));
-        names.set_database(u32::MAX);
-        assert!(names.take_next() && names.take_next_of_node() && !names.take_next_of_node());
-        assert_eq!(
-            names.slot(),
-            "supabase_realtime_messages_replication_slot_bl_4294967295_abcdef".replace("_bl_", "_b_")
+        assert_eq!(ReaderNames::new("", "acme", Election::OneOfAll).lock_key(), key);
+        assert!(names.take_own(16_384) && !names.take_own(16_384));
+        assert!(
+            names.slot().starts_with("supabase_realtime_messages_replication_slot__"),
+            "{}",
+            names.slot()
         );
-        assert!(names.slot().len() <= NAME_BYTES_MAX);
+        assert_eq!(names.lock_key(), key, "it does not depend on the slot");
+    }
+
+    #[test]
+    fn readers_that_differ_in_anything_have_their_own_names() {
+        let long = "x".repeat(SLOT_SUFFIX_BYTES_MAX);
+        let almost = format!("{}y", &long[1..]);
+        let nodes =
+            [Election::OneOfAll, Election::EachNode(NodeId::new(1)), Election::EachNode(NodeId::new(2))];
+        let (mut slots, mut keys, mut readers) = (HashSet::new(), HashSet::new(), 0);
+        for suffix in ["", "blue", &long, &almost] {
+            for tenant in ["acme", "initech"] {
+                for node in nodes {
+                    for database in [16_384, u32::MAX] {
+                        let mut names = ReaderNames::new(suffix, tenant, node);
+                        assert!(names.slot().len() <= NAME_BYTES_MAX);
+                        assert!(names.take_own(database));
+                        assert!(names.slot().len() <= NAME_BYTES_MAX, "{}", names.slot());
+                        slots.insert(names.slot().to_owned());
+                        keys.insert(names.lock_key());
+                        readers += 1;
+                    }
+                }
+            }
+        }
+        assert_eq!((slots.len(), keys.len() * 2), (readers, readers), "locks are of one database");
+    }
+
+    #[test]
+    fn the_longest_suffix_is_in_the_name() {
+        let suffix = "x".repeat(SLOT_SUFFIX_BYTES_MAX);
+        assert_eq!(ReaderNames::new(&suffix, "acme", Election::OneOfAll).slot().len(), NAME_BYTES_MAX);
     }
 }

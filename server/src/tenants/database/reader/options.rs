@@ -113,7 +113,7 @@ mod tests {
                 ("db.example", 1, "us@er", "p:/?&=# ü", "a/b"),
             ),
         ] {
-            let names = ReaderNames::new("", super::super::Election::OneOfAll);
+            let names = ReaderNames::new("", "acme", super::super::Election::OneOfAll);
             let options = of(&spec(url), &names, Vec::new()).expect("a URL");
             let found = (
                 &*options.host,

@@ -5,7 +5,6 @@ use std::time::Duration;
 use sqlx::Connection as _;
 use tokio::time::sleep;
 
-use super::names::ReaderNames;
 use crate::telemetry::codes::{Code, Scope};
 use crate::tenants::database::{DatabaseFailure, TenantDatabase, schema};
 
@@ -31,39 +30,23 @@ pub(super) async fn prepare(database: &TenantDatabase) -> Result<u32, DatabaseFa
     Ok(u32::try_from(oid).unwrap_or_default())
 }
 
-/// Whether a session has the lock with this key, and whether the slot is read.
+/// Whether a session has the lock with this key, and whether that session reads a slot.
 pub(super) async fn other_reader(
     database: &TenantDatabase,
-    names: &ReaderNames,
+    lock_key: i64,
 ) -> Result<(bool, bool), DatabaseFailure> {
     let connection = database.acquire().await?;
-    let statement = "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND objsubid = 1
-             AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
-             AND (classid::bigint << 32 | objid::bigint) = $1),
-         EXISTS (SELECT 1 FROM pg_catalog.pg_replication_slots
-             WHERE database = pg_catalog.current_database() AND active AND slot_name LIKE $2)";
-    // With the end that the other node may have given it.
-    let slots = format!("{}%", names.slot().replace('_', "\\_"));
-    let key = names.lock_key();
+    let statement = "SELECT pg_catalog.count(*) > 0, pg_catalog.count(slots.slot_name) > 0
+         FROM pg_catalog.pg_locks AS locks
+         LEFT JOIN pg_catalog.pg_replication_slots AS slots ON slots.active_pid = locks.pid
+         WHERE locks.locktype = 'advisory' AND locks.objsubid = 1 AND locks.granted
+             AND locks.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
+             AND (locks.classid::bigint << 32 | locks.objid::bigint) = $1";
     database
         .ask(connection, async |connection| {
-            sqlx::query_as(statement).bind(key).bind(slots).fetch_one(connection).await
+            sqlx::query_as(statement).bind(lock_key).fetch_one(connection).await
         })
         .await
-}
-
-/// Whether the slot is in another database of the server.
-pub(super) async fn is_of_other_database(
-    database: &TenantDatabase,
-    slot: &str,
-) -> Result<bool, DatabaseFailure> {
-    let connection = database.acquire().await?;
-    let statement = "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_replication_slots
-         WHERE slot_name = $1 AND database IS DISTINCT FROM pg_catalog.current_database())";
-    let found: (bool,) = database
-        .ask(connection, async |connection| sqlx::query_as(statement).bind(slot).fetch_one(connection).await)
-        .await?;
-    Ok(found.0)
 }
 
 /// Looks at the slot from time to time. Returns why the session is to be replaced.
