@@ -27,6 +27,7 @@
 //! | [`telemetry`] | logs and metrics |
 //! | [`close_reason`] | why the server closes a WebSocket, and with which code |
 //! | [`pem`] | files of certificates and keys |
+//! | [`backoff`] | waits between attempts |
 //! | [`permit`], [`token_bucket`] | counts what is bounded: in number, such as sockets and users; in time, such as messages |
 //! | [`addresses`] | the same for each client address: WebSockets, calls without a valid token |
 //! | [`crypto`] | chooses the cryptography provider of TLS; TLS without verification |
@@ -65,6 +66,7 @@ pub mod addresses;
 pub mod admin;
 pub mod app;
 pub mod auth;
+pub mod backoff;
 pub mod broadcast;
 pub mod bus;
 pub mod cli;

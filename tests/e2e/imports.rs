@@ -17,7 +17,7 @@ const LAYERS: [&[&str]; 8] = [
     &["auth", "tenants"],
 ];
 /// Below all layers: modules that every layer may use.
-const FOUNDATION: [&str; 14] = [
+const FOUNDATION: [&str; 15] = [
     "store",
     "bus",
     "telemetry",
@@ -28,6 +28,7 @@ const FOUNDATION: [&str; 14] = [
     "pem",
     "permit",
     "token_bucket",
+    "backoff",
     "addresses",
     "version",
     "workers",

@@ -8,15 +8,13 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::store_maintenance::jittered;
+use crate::backoff::Backoff;
 use crate::bus::Connectivity;
 use crate::node::Node;
 
-/// The first wait before the store is listened to again. It doubles each time, up to [`RETRY_MAX`].
-const RETRY_FIRST: Duration = Duration::from_millis(100);
-
-/// The longest wait. Until then changes are noticed by `store.refresh` alone.
-const RETRY_MAX: Duration = Duration::from_secs(5);
+/// The first and the longest wait before the store is listened to again. Until then changes are noticed by `store.refresh`
+/// alone.
+const RETRY: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
 
 /// Runs until `stop`. Ends at once if there is nothing to listen to, or a bus.
 pub(super) async fn run(node: Arc<Node>, stop: CancellationToken) {
@@ -24,15 +22,14 @@ pub(super) async fn run(node: Arc<Node>, stop: CancellationToken) {
         return;
     }
     let work = async {
-        let mut retry = RETRY_FIRST;
+        let mut retry = RETRY;
         while let Some(listening) = node.stored_tenants.listen() {
             match listening.await {
-                Ok(()) => retry = RETRY_FIRST,
+                Ok(()) => retry.reset(),
                 // That the store cannot be reached is logged by its maintenance.
                 Err(error) => debug!("The store cannot be listened to: {error}"),
             }
-            sleep(jittered(retry)).await;
-            retry = (retry * 2).min(RETRY_MAX);
+            sleep(retry.next_wait()).await;
         }
     };
     tokio::select! {

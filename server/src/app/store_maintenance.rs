@@ -11,6 +11,7 @@ use tracing::{error, info, warn};
 
 use super::store::StoreTables;
 use crate::admin::tenants::{SeedError, Seeded, seed};
+use crate::backoff::jittered;
 use crate::node::Node;
 use crate::reload::names;
 use crate::store::{Migrate, MigrationStatus, StoreError};
@@ -196,10 +197,4 @@ async fn unreachable(stored: &StoredTenants) {
             return;
         }
     }
-}
-
-/// Between three quarters and five quarters of `wait`, so that nodes do not ask at the same moment.
-pub(super) fn jittered(wait: Duration) -> Duration {
-    let random = f64::from(getrandom::u32().unwrap_or(u32::MAX / 2)) / f64::from(u32::MAX);
-    wait.mul_f64(0.75 + random / 2.0)
 }

@@ -10,7 +10,6 @@
 //! removing those of the previous incarnation cannot affect it. Only the TCP connection that reads snapshots is
 //! replaced on its own, because no message is lost with it.
 
-mod backoff;
 mod inbox;
 mod kept;
 mod large_rooms;
@@ -19,6 +18,7 @@ mod local;
 mod redis;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -33,6 +33,11 @@ pub use link::{
 };
 pub use local::Broker;
 pub use redis::{Redis, RedisConfigError};
+
+use crate::backoff::Backoff;
+
+/// The first and the longest wait before a server is connected to again.
+const RETRY: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
 
 /// The name of a room, the same on all nodes: tenant, space, privacy and topic, in this order.
 pub type RoomName = Arc<str>;

@@ -12,8 +12,8 @@ use tracing::{info, warn};
 
 use super::log_interval::LogInterval;
 use super::{ClusterLink, Connectivity, Context, ResyncProgress};
-use crate::bus::backoff::Backoff;
-use crate::bus::{BusError, BusRejection};
+use crate::backoff::Backoff;
+use crate::bus::{BusError, BusRejection, RETRY};
 use crate::telemetry::codes::{Code, Scope};
 
 pub(super) struct LinkStatus<'l> {
@@ -99,7 +99,7 @@ impl<'l> LinkStatus<'l> {
             room_errors: RepeatedErrors::default(),
             keeping_errors: RepeatedErrors::default(),
             was_connected: false,
-            backoff: Backoff::new(),
+            backoff: RETRY,
         }
     }
 
@@ -232,7 +232,7 @@ impl<'l> LinkStatus<'l> {
 
     /// The wait before the next attempt to connect.
     pub(super) fn next_wait(&mut self) -> Duration {
-        self.backoff.next()
+        self.backoff.next_wait()
     }
 }
 

@@ -24,9 +24,8 @@ use super::Role;
 use super::connection::{Commands, RedisConnection, accepted, read};
 use super::keys::{BASE, Incarnation, Keys, POSITION, UPDATED};
 use super::lease::{Lease, incarnations_in};
-use crate::bus::backoff::Backoff;
 use crate::bus::{
-    BATCH_BYTES, BusError, BusRejection, Inbox, LargeRooms, ReadRooms, RoomName, StoredSnapshot,
+    BATCH_BYTES, BusError, BusRejection, Inbox, LargeRooms, ReadRooms, RETRY, RoomName, StoredSnapshot,
     StoredSnapshots,
 };
 
@@ -250,7 +249,7 @@ impl ReaderTask {
 
     /// Opens one connection after the other, until one leads to another server.
     async fn keep_open(&self) {
-        let (mut backoff, mut lost) = (Backoff::new(), self.lost.subscribe());
+        let (mut backoff, mut lost) = (RETRY, self.lost.subscribe());
         for number in 1.. {
             let begun = Instant::now();
             let error = match self.open(number).await {
@@ -274,7 +273,7 @@ impl ReaderTask {
             if self.failures.fetch_add(1, Ordering::Relaxed) >= ATTEMPTS {
                 *self.failure.lock() = Some(format!("the connection that reads presence: {error}"));
             }
-            sleep(backoff.next()).await;
+            sleep(backoff.next_wait()).await;
         }
     }
 

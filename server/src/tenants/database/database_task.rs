@@ -10,6 +10,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use super::{DatabaseFailure, DatabaseState, TenantDatabase, preparation};
+use crate::backoff::{Backoff, jittered, random};
 use crate::telemetry::codes::{Code, Scope};
 
 /// The name of the connection that looks whether the database can be used, as upstream has it.
@@ -19,7 +20,7 @@ const PROBE_NAME: &str = "realtime_connect_probe";
 const FURTHER_CONNECTIONS: i64 = 2;
 
 /// The first and the longest wait before a database that cannot be reached is tried again.
-const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+const RETRY: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
 
 /// The most that is added to `database.partition_interval` (`database.randomize_interval`).
 const RANDOM_MAX: Duration = Duration::from_secs(3600);
@@ -54,7 +55,7 @@ async fn keep(database: &Arc<TenantDatabase>) {
         database,
         is_prepared: false,
         prepare_at: Instant::now(),
-        wait: RETRY.0,
+        retry: RETRY,
         maintain_at: Instant::now() + database.spec.usage.delete_delay,
     };
     loop {
@@ -62,16 +63,13 @@ async fn keep(database: &Arc<TenantDatabase>) {
         note(database, &reached);
         match reached {
             Ok(()) => {
-                task.wait = RETRY.0;
+                task.retry.reset();
                 if task.until_due().await.is_break() {
                     return;
                 }
             }
             Err(_) if is_over(database) => return,
-            Err(_) => {
-                sleep(jittered(task.wait)).await;
-                task.wait = (task.wait * 2).min(RETRY.1);
-            }
+            Err(_) => sleep(task.retry.next_wait()).await,
         }
     }
 }
@@ -89,8 +87,8 @@ struct DatabaseTask<'a> {
     is_prepared: bool,
     /// When that is tried again, if not.
     prepare_at: Instant,
-    /// Before the next attempt.
-    wait: Duration,
+    /// The waits before it is tried to reach it again.
+    retry: Backoff,
     /// When partitions are made and deleted.
     maintain_at: Instant,
 }
@@ -195,14 +193,4 @@ fn note(database: &TenantDatabase, reached: &Result<(), DatabaseFailure>) {
             database.reports().record(code.at(Scope::Log), &failure.reason);
         }
     }
-}
-
-/// Between three quarters and five quarters of `wait`, so that nodes do not ask at the same moment.
-pub(super) fn jittered(wait: Duration) -> Duration {
-    wait.mul_f64(0.75 + random() / 2.0)
-}
-
-/// Between 0 and 1.
-fn random() -> f64 {
-    f64::from(getrandom::u32().unwrap_or(u32::MAX / 2)) / f64::from(u32::MAX)
 }

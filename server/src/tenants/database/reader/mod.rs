@@ -23,6 +23,7 @@ use self::names::ReaderNames;
 use super::LogState;
 use super::log::{LogError, LogEvent, LogSession};
 use super::{DatabaseFailure, DatabaseState, TenantDatabase};
+use crate::backoff::Backoff;
 use crate::telemetry::codes::{Code, Scope};
 use crate::tenants::Tenant;
 
@@ -30,7 +31,7 @@ use crate::tenants::Tenant;
 const PUBLICATION: &str = "supabase_realtime_messages_publication";
 
 /// The first and the longest wait before the log is read again after a failure.
-const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(60));
+const RETRY: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(60));
 
 /// How long what precedes a session may take.
 const PREPARE_MAX: Duration = Duration::from_secs(90);
@@ -111,7 +112,7 @@ pub(super) async fn run(database: Arc<TenantDatabase>, reading: Reading) {
     let stop = database.stop.clone();
     let names = ReaderNames::new(&database.spec.usage.slot_suffix, &database.tenant.id, reading.election);
     let was_read = database.was_read;
-    let reader = Reader { database, reading, names, oid: 0, is_followed: was_read, retry: RETRY.0 };
+    let reader = Reader { database, reading, names, oid: 0, is_followed: was_read, retry: RETRY };
     tokio::select! {
         () = reader.run() => {}
         () = stop.cancelled() => {}
@@ -126,8 +127,8 @@ struct Reader {
     oid: u32,
     /// Whether this or another node has read the log before, so that a later session begins after a gap.
     is_followed: bool,
-    /// The wait before the next attempt.
-    retry: Duration,
+    /// The waits before the next attempts.
+    retry: Backoff,
 }
 
 impl Reader {
@@ -184,7 +185,7 @@ impl Reader {
         };
         drop(session);
         if started.elapsed() >= STABLE {
-            self.retry = RETRY.0;
+            self.retry.reset();
         }
         self.database.set_log_state(LogState::Starting);
         self.database.reports().record(Code::ReplicationConnectionDown.at(Scope::Log), &reason);
@@ -195,8 +196,7 @@ impl Reader {
 
     /// Waits before the next attempt, longer each time.
     async fn pause(&mut self) {
-        sleep(super::database_task::jittered(self.retry)).await;
-        self.retry = (self.retry * 2).min(RETRY.1);
+        sleep(self.retry.next_wait()).await;
     }
 
     async fn read(&self, session: &mut LogSession) -> LogError {
