@@ -3,6 +3,7 @@
 mod faults;
 mod http;
 mod operators;
+mod questions;
 mod refresh;
 mod rights;
 

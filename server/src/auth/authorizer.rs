@@ -9,8 +9,11 @@ use std::sync::Arc;
 
 use hub::{Privacy, RoomKey};
 
-use super::Claims;
+use super::{Claims, QuestionTurns};
 use crate::telemetry::codes::Code;
+
+/// Why something of a channel is refused when the memory of the tenant is used up.
+pub const NO_CHANNEL_MEMORY: &str = "Memory for channels is used up, try again later";
 
 /// Decides who may do what in which room.
 pub trait Authorizer: Send + Sync {
@@ -29,6 +32,8 @@ pub struct Question<'a> {
     pub headers: &'a Arc<str>,
     /// How old the answer may be.
     pub freshness: Freshness,
+    /// The turns of the client's questions.
+    pub turns: &'a QuestionTurns,
 }
 
 /// How old an answer may be.
@@ -88,6 +93,10 @@ impl AuthorizationError {
     pub const fn of(code: Code) -> Self {
         Self { code, text: Cow::Borrowed(code.text()) }
     }
+
+    /// That of a question for which there is no memory.
+    pub const OUT_OF_MEMORY: Self =
+        Self { code: Code::MemoryLimitReached, text: Cow::Borrowed(NO_CHANNEL_MEMORY) };
 
     /// That of work that has panicked or taken too long: to the client the policies cannot be read.
     pub const fn undecided() -> Self {

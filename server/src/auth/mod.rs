@@ -12,6 +12,7 @@ pub mod jwks;
 mod key_set;
 mod keys;
 mod operator;
+mod question_turns;
 mod rules;
 mod sign;
 mod token;
@@ -20,7 +21,8 @@ mod verifier;
 mod warnings;
 
 pub use authorizer::{
-    AuthorizationError, Authorized, Authorizer, Decision, Freshness, PublicRooms, Question, Rights,
+    AuthorizationError, Authorized, Authorizer, Decision, Freshness, NO_CHANNEL_MEMORY, PublicRooms,
+    Question, Rights,
 };
 pub use claims::{Claims, Fingerprint};
 pub use credentials::{Credentials, subprotocols};
@@ -29,6 +31,7 @@ pub use headers::headers_as_json;
 pub use key_set::check_jwks;
 pub use keys::KeyId;
 pub use operator::{Denied, Operator, Operators, bearer};
+pub use question_turns::{QuestionTurn, QuestionTurns};
 pub use sign::{sign, sign_operator};
 pub use unverified::UnverifiedCallers;
 pub use verifier::Verifier;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{PrivateRooms, join, texts};
 
 impl PrivateRooms {
-    async fn post(&self, sub: &str, target: &str, body: &Value) -> Response {
+    pub(super) async fn post(&self, sub: &str, target: &str, body: &Value) -> Response {
         self.world.send(Request::post(target).bearer(&self.token(sub, 0)).json(body)).await
     }
 }

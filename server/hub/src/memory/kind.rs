@@ -11,7 +11,8 @@ pub enum MemoryKind {
     Receiving,
     /// What sessions keep: joined channels, and the claims of their tokens.
     Sessions,
-    /// Messages that wait for a join, and tracked objects that wait for the window of their limit.
+    /// Messages that wait for a join, questions that wait for a database, and tracked objects that wait for the window of their
+    /// limit.
     Held,
     /// Frames in outboxes.
     Sending,

@@ -8,7 +8,7 @@ use hub::{Privacy, RoomKey};
 use tokio::time::timeout;
 
 use super::Rejection;
-use crate::auth::{AuthorizationError, Authorizer, Claims, Decision, Freshness, Question};
+use crate::auth::{AuthorizationError, Authorizer, Claims, Decision, Freshness, Question, QuestionTurns};
 use crate::node::Node;
 use crate::telemetry::codes::{Code, Scope};
 use crate::tenants::{Databases, Tenant};
@@ -38,6 +38,7 @@ pub(super) struct Sender {
     pub(super) claims: Arc<Claims>,
     /// All headers of the request, as a JSON object.
     pub(super) headers: Arc<str>,
+    pub(super) turns: QuestionTurns,
 }
 
 impl Authorization {
@@ -60,8 +61,8 @@ impl Authorization {
             return Ok(());
         }
         self.databases.note_use(tenant);
-        let Sender { claims, headers } = sender;
-        let question = Question { room, claims, headers, freshness: Freshness::Recent };
+        let Sender { claims, headers, turns } = sender;
+        let question = Question { room, claims, headers, freshness: Freshness::Recent, turns };
         let rights = match self.authorizer.authorize(question) {
             Decision::Immediate(result) => result,
             Decision::Pending(work) => {
@@ -88,6 +89,7 @@ fn refusal(error: &AuthorizationError) -> (Code, StatusCode, &'static str) {
         Code::MissingPartition => (StatusCode::UNPROCESSABLE_ENTITY, NO_PARTITION),
         Code::DatabaseLackOfConnections => (StatusCode::UNPROCESSABLE_ENTITY, FULL_DATABASE),
         Code::IncreaseConnectionPool => (StatusCode::TOO_MANY_REQUESTS, FULL_POOL),
+        Code::MemoryLimitReached => (StatusCode::TOO_MANY_REQUESTS, Code::MemoryLimitReached.text()),
         _ => (StatusCode::UNPROCESSABLE_ENTITY, NO_DATABASE),
     };
     (error.code, status, text)

@@ -25,7 +25,7 @@ pub use self::authorization::Authorization;
 use self::authorization::{NO_DATABASE, Sender};
 use self::rate::RequestRate;
 use self::rejection::Rejection;
-use crate::auth::{Credentials, headers_as_json};
+use crate::auth::{Credentials, QuestionTurns, headers_as_json};
 use crate::node::{Authenticated, AuthenticationError, Node, NotAuthenticated};
 use crate::response;
 use crate::routes::{
@@ -152,7 +152,8 @@ impl Admitted {
             authenticated.map_err(|refused| not_authenticated(node, &refused))?;
         let rate = RequestRate::count_request(&tenant);
         head.continue_for(tenant.memory.party()).await;
-        let sender = Sender { claims: Arc::new(claims), headers: headers_as_json(head.headers(), |_| true) };
+        let headers = headers_as_json(head.headers(), |_| true);
+        let sender = Sender { claims: Arc::new(claims), headers, turns: QuestionTurns::default() };
         Ok(Self { tenant, sender, rate })
     }
 

@@ -25,7 +25,7 @@ use super::connection::{Commands, RedisConnection, accepted, read};
 use super::keys::{BASE, Incarnation, Keys, POSITION, UPDATED};
 use super::lease::{Lease, incarnations_in};
 use crate::bus::{
-    BATCH_BYTES, BusError, BusRejection, Inbox, LargeRooms, ReadRooms, RETRY, RoomName, StoredSnapshot,
+    BATCH_BYTES, BusError, BusRejection, Inbox, LargeRooms, RETRY, ReadRooms, RoomName, StoredSnapshot,
     StoredSnapshots,
 };
 

@@ -107,6 +107,7 @@ impl PhoenixSession {
             claims: claims.shared(),
             headers: self.headers.json(),
             freshness: Freshness::Recent,
+            turns: &self.question_turns,
         };
         let decision = self.services.authorizer.authorize(question);
         let join = Join { message, room, request, claims, charge };

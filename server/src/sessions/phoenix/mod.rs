@@ -38,6 +38,7 @@ use self::joining::{HeldMessage, Joining};
 use self::outbound::Outbound;
 use self::rights::Rechecks;
 use super::{ClientContext, KeptClaims, KeptHeaders, MessageHead, Services, Session};
+use crate::auth::QuestionTurns;
 use crate::broadcast::BroadcastError;
 use crate::close_reason::CloseReason;
 use crate::permit::Permit;
@@ -80,6 +81,8 @@ pub struct PhoenixSession {
     rights_due: Option<Instant>,
     /// When channels look again whether broadcasts from the database reach them, if any wait for that.
     readiness_due: Option<Instant>,
+    /// One question about rights is asked at a time.
+    question_turns: QuestionTurns,
     /// How many tasks of this connection work at once.
     max_tasks: NonZeroUsize,
     delayed_replies: DelayedReplies,
@@ -128,6 +131,7 @@ impl PhoenixSession {
             rechecks: None,
             rights_due: None,
             readiness_due: None,
+            question_turns: QuestionTurns::default(),
             max_tasks,
             delayed_replies: DelayedReplies::default(),
             tracked_bytes: None,

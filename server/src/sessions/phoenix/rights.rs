@@ -13,7 +13,7 @@ use wire::phoenix::Ref;
 use super::PhoenixSession;
 use super::joined::JoinedTopic;
 use super::outbound::Outbound;
-use crate::auth::{AuthorizationError, Authorized, Decision, Freshness, Question, Rights};
+use crate::auth::{AuthorizationError, Authorized, Decision, Freshness, NO_CHANNEL_MEMORY, Question, Rights};
 use crate::sessions::KeptClaims;
 use crate::sessions::completions::{Completion, Completions, PendingTask};
 use crate::telemetry::codes::{Code, Scope};
@@ -90,6 +90,7 @@ impl PhoenixSession {
                 RecheckReason::NewToken => Freshness::Recent,
                 RecheckReason::Interval => Freshness::New,
             },
+            turns: &self.question_turns,
         };
         match self.services.authorizer.authorize(question) {
             Decision::Immediate(result) => self.apply_rights(topic, reason, result),
@@ -207,6 +208,7 @@ impl PhoenixSession {
 fn unknown_rights(error: &AuthorizationError) -> &'static str {
     match error.code {
         Code::QueryCanceled => "Query was cancelled, please try again",
+        Code::MemoryLimitReached => NO_CHANNEL_MEMORY,
         _ => Code::UnableToConnectToProject.text(),
     }
 }

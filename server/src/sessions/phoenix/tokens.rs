@@ -9,7 +9,7 @@ use wire::supabase::TokenRefresh;
 use super::PhoenixSession;
 use super::outbound::Outbound;
 use super::rights::RecheckReason;
-use crate::auth::{Claims, Fingerprint, TokenError};
+use crate::auth::{Claims, Fingerprint, NO_CHANNEL_MEMORY, TokenError};
 use crate::sessions::KeptClaims;
 use crate::telemetry::codes::{Code, Scope};
 use crate::tenants::Policy;
@@ -19,7 +19,7 @@ use crate::tenants::Policy;
 const RECHECK: Duration = Duration::from_secs(300);
 
 /// Why a channel is not joined, or keeps its token, when the memory of the tenant is used up.
-pub(super) const OUT_OF_MEMORY: &str = "Memory for channels is used up, try again later";
+pub(super) const OUT_OF_MEMORY: &str = NO_CHANNEL_MEMORY;
 
 /// Why a token that a client sends while it is connected is not accepted.
 pub(super) enum TokenRefusal {

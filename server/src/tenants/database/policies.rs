@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::FutureExt;
-use hub::Privacy;
+use hub::{MemoryCharge, MemoryKind, Privacy, TenantMemory};
 
 use super::question::{PolicyQuestion, PolicyRights};
 use super::shared_answers::QuestionKey;
@@ -26,6 +26,9 @@ const PER_REQUEST: [&str; 9] = [
     "x-envoy-attempt-count",
 ];
 
+/// Bytes that a question takes beside its texts: its tasks, and its key.
+const FIXED_BYTES: usize = 1024;
+
 /// Instead of a role: it would reset the session to that of the server.
 const RESET_ROLE: &str = "none";
 
@@ -39,7 +42,7 @@ pub fn database_authorizer(databases: &Arc<Databases>) -> Arc<dyn Authorizer> {
 
 impl Authorizer for DatabasePolicies {
     fn authorize(&self, question: Question<'_>) -> Decision {
-        let Question { room, claims, headers, freshness } = question;
+        let Question { room, claims, headers, freshness, turns } = question;
         if room.privacy == Privacy::Public {
             return Decision::Immediate(Ok(Rights::ALL));
         }
@@ -54,21 +57,44 @@ impl Authorizer for DatabasePolicies {
         let Some(database) = self.0.get(&room.tenant) else { return unknown() };
         // Its token was verified before the tenant had a database.
         let Some(payload) = &claims.payload else { return unknown() };
-        let key = QuestionKey {
-            topic: room.topic.clone(),
-            claims: payload.clone(),
-            headers: shared_headers(headers),
+        let Some(charge) = charge(&database.tenant.memory, room.topic.len() + payload.len() + headers.len())
+        else {
+            return Decision::Immediate(Err(AuthorizationError::OUT_OF_MEMORY));
         };
-        let question = PolicyQuestion::new(&room.topic, claims, payload, headers);
-        // Asked when it is its turn among those of the connection, and not before.
+        let key = QuestionKey::of([&room.topic, payload, &shared_headers(headers)]);
+        let question = PolicyQuestion::new(&room.topic, claims, headers);
+        // Rights that are found out at intervals have a connection of their own. In a turn, a client could delay by slow joins that
+        // it loses some.
+        let turn = (freshness == Freshness::Recent).then(|| turns.next_turn());
         Decision::Pending(
             async move {
-                let ask = || ask(Arc::clone(&database), question, freshness);
+                // Both are kept until the question is answered, also if the client does not wait for that: it would ask the next
+                // one meanwhile.
+                let turn = match turn {
+                    Some(turn) => Some(turn.await),
+                    None => None,
+                };
+                let kept = (turn, charge);
+                let asked = Arc::clone(&database);
+                let ask = || async move {
+                    let answer = ask(asked, question, freshness).await;
+                    drop(kept);
+                    answer
+                };
                 database.answers.answer(key, freshness, ask).await
             }
             .boxed(),
         )
     }
+}
+
+/// Charges a question with texts of these bytes to the tenant, which it keeps while it waits for its turn and for a connection.
+fn charge(memory: &Arc<TenantMemory>, bytes: usize) -> Option<MemoryCharge> {
+    let charge = memory.try_charge(MemoryKind::Held, FIXED_BYTES + bytes);
+    if charge.is_none() {
+        memory.count_refusal(MemoryKind::Held);
+    }
+    charge
 }
 
 /// The headers that make a difference.

@@ -8,6 +8,8 @@
 //! It is one block of PL/pgSQL, which catches every error: PostgreSQL logs statements that fail, and this one has claims and
 //! headers in it.
 
+use std::sync::Arc;
+
 use sqlx::postgres::PgRow;
 use sqlx::{Executor as _, PgConnection, Row as _};
 use uuid::Uuid;
@@ -21,9 +23,11 @@ const INSERT: &str = "INSERT INTO realtime.messages (id, topic, extension, inser
 /// SQLSTATE of what the policies do not allow.
 const DENIED: &str = "42501";
 
-/// What is asked for one client and one room.
+/// What is asked for one client and one room. The SQL is written when there is a connection: it is several times as long.
 pub(super) struct PolicyQuestion {
-    text: String,
+    topic: Box<str>,
+    claims: Arc<Claims>,
+    headers: Arc<str>,
 }
 
 /// What the policies allow, and why a write could not be decided.
@@ -33,8 +37,14 @@ pub(super) struct PolicyRights {
 }
 
 impl PolicyQuestion {
-    /// The question of a client with these claims, whose JSON is `payload`.
-    pub(super) fn new(topic: &str, claims: &Claims, payload: &str, headers: &str) -> Self {
+    /// The question of a client with these claims.
+    pub(super) fn new(topic: &str, claims: &Arc<Claims>, headers: &Arc<str>) -> Self {
+        Self { topic: topic.into(), claims: Arc::clone(claims), headers: Arc::clone(headers) }
+    }
+
+    fn sql(&self) -> String {
+        let Self { topic, claims, headers } = self;
+        let payload = claims.payload.as_deref().unwrap_or_default();
         let [broadcast, presence, written] = [Uuid::new_v4(), Uuid::new_v4(), Uuid::new_v4()];
         let (topic, role) = (literal(topic), literal(&claims.role));
         let (payload, headers) = (literal(payload), literal(headers));
@@ -55,7 +65,7 @@ impl PolicyQuestion {
         let rows = [row(broadcast, "broadcast"), row(presence, "presence")].join(", ");
         let writes = [write("broadcast"), write("presence")].join("\n");
         // The tag is in no literal.
-        let text = format!(
+        format!(
             "BEGIN; DO $q{written}$
             DECLARE state text; reason text; place text;
             BEGIN
@@ -80,8 +90,7 @@ impl PolicyQuestion {
                 pg_catalog.pg_advisory_unlock_all();
             ROLLBACK",
             written = written.simple()
-        );
-        Self { text }
+        )
     }
 
     /// Asks on `connection`, which is in no transaction before and after that.
@@ -92,7 +101,7 @@ impl PolicyQuestion {
         &self,
         connection: &mut PgConnection,
     ) -> Result<Result<PolicyRights, DatabaseFailure>, sqlx::Error> {
-        let row = connection.fetch_one(sqlx::raw_sql(&self.text)).await?;
+        let row = connection.fetch_one(sqlx::raw_sql(&self.sql())).await?;
         Ok(rights(&row))
     }
 }

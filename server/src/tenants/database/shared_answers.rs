@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use parking_lot::Mutex;
+use ring::digest::{Context, SHA256, SHA256_OUTPUT_LEN};
 use tokio_util::task::TaskTracker;
 
 use crate::auth::{AuthorizationError, Authorized, Freshness};
@@ -18,12 +19,24 @@ const KEPT: Duration = Duration::from_secs(1);
 /// How long one serves a client that needs a new one: others ask at the same moment.
 const KEPT_NEW: Duration = Duration::from_millis(50);
 
-/// A question: the room, all claims, and the headers that may matter.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct QuestionKey {
-    pub(super) topic: Box<str>,
-    pub(super) claims: Box<str>,
-    pub(super) headers: Box<str>,
+/// A question: the room, all claims, and the headers that may matter. Their hash (SHA-256), because keys are kept for a while,
+/// and the texts are as long as clients like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct QuestionKey([u8; SHA256_OUTPUT_LEN]);
+
+impl QuestionKey {
+    /// The key of a question with these texts.
+    pub(super) fn of(texts: [&str; 3]) -> Self {
+        let mut hash = Context::new(&SHA256);
+        for text in texts {
+            // With its length, so that no text continues in the next.
+            hash.update(&text.len().to_be_bytes());
+            hash.update(text.as_bytes());
+        }
+        let mut key = [0; SHA256_OUTPUT_LEN];
+        key.copy_from_slice(hash.finish().as_ref());
+        Self(key)
+    }
 }
 
 type Pending = Shared<BoxFuture<'static, Authorized>>;
@@ -71,5 +84,17 @@ impl SharedAnswers {
         let pending = answer.boxed().shared();
         asked.questions.insert(key, (now, pending.clone()));
         pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn questions_with_the_same_texts_one_after_the_other_differ() {
+        let keys = [["a", "b", "c"], ["ab", "", "c"], ["a", "bc", ""], ["b", "a", "c"]].map(QuestionKey::of);
+        assert!(keys.iter().enumerate().all(|(at, key)| !keys[..at].contains(key)));
+        assert_eq!(QuestionKey::of(["a", "b", "c"]), keys[0]);
     }
 }
