@@ -37,6 +37,15 @@ pub enum OldRow<'a> {
     Full(Row<'a>),
 }
 
+impl<'a> OldRow<'a> {
+    /// The columns that are there.
+    pub fn row(&self) -> Row<'a> {
+        match *self {
+            Self::Key(row) | Self::Full(row) => row,
+        }
+    }
+}
+
 /// The number of columns that follow.
 pub(super) fn column_count(fields: &mut LogFields<'_>) -> Result<usize, PgoutputError> {
     let count = fields.i16()?;

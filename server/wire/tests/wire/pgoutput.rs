@@ -95,6 +95,14 @@ fn a_change_may_have_the_key_or_the_whole_of_the_old_row() {
 }
 
 #[test]
+fn a_value_that_an_update_does_not_change_may_be_only_in_the_old_row() {
+    let bytes = b"U\0\0\x40\x01O\0\x02t\0\0\0\x01at\0\0\0\x04longN\0\x02t\0\0\0\x01bu";
+    let Ok(LogMessage::Update(update)) = decode(bytes) else { panic!("an update") };
+    assert_eq!(values(update.new), [Value::Text(b"b"), Value::Unchanged]);
+    assert_eq!(values(update.old.unwrap().row()), [Value::Text(b"a"), Value::Text(b"long")]);
+}
+
+#[test]
 fn a_deletion_has_the_key_or_the_whole_row() {
     let deleted = |bytes: &[u8]| decode(&[b"D", &TABLE[..], bytes].concat()).map(|_| ());
     let Ok(LogMessage::Delete(delete)) = decode(b"D\0\0\x40\x01K\0\x01t\0\0\0\x017") else { panic!() };
