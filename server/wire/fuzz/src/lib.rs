@@ -3,22 +3,27 @@
 //! Nothing panics; what is accepted is what a plain reader reads; and that reader reads what is written from it. `cargo test -p wire` includes these files to replay
 //! the corpus through them, so they use nothing but `wire`, `hub` and `serde_json`.
 
+mod bindings;
 mod envelope;
 pub mod payload;
 mod pgoutput;
 pub mod reader;
 mod relay;
+mod values;
 
+pub use bindings::binding;
 pub use envelope::{decode_binary, decode_text_v1, decode_text_v2};
 pub use payload::{join_request, presence_call, presence_meta, term_size, token_refresh};
 pub use pgoutput::pgoutput;
 pub use relay::{relay_entry, relay_message};
+pub use values::values;
 
 /// Panics if a property does not hold for these bytes.
 pub type Check = fn(&[u8]);
 
 /// Each target under the name of its folder in `corpus`.
-pub const TARGETS: [(&str, Check); 11] = [
+pub const TARGETS: [(&str, Check); 13] = [
+    ("binding", binding),
     ("decode_text_v1", decode_text_v1),
     ("decode_text_v2", decode_text_v2),
     ("decode_binary", decode_binary),
@@ -30,4 +35,5 @@ pub const TARGETS: [(&str, Check); 11] = [
     ("relay_message", relay_message),
     ("term_size", term_size),
     ("token_refresh", token_refresh),
+    ("values", values),
 ];

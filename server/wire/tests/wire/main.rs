@@ -17,3 +17,4 @@ mod properties;
 mod relay;
 mod sessions;
 mod term_size;
+mod values;

@@ -25,8 +25,9 @@ use composite_text::{CompositeText, MalformedComposite};
 
 use crate::raw_json;
 
-/// The most arrays and composite values within each other. PostgreSQL has no limit of its own, but recursion needs one.
-const DEPTH_MAX: usize = 32;
+/// The most arrays and composite values within each other. Each level
+/// doubles the escapes of those within, so that PostgreSQL's own values end at a few.
+const DEPTH_MAX: usize = 16;
 
 /// The most dimensions of an array (`MAXDIM`).
 const DIMENSIONS_MAX: usize = 6;
