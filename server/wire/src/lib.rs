@@ -15,6 +15,7 @@
 //! - [`term_size`]: the size of a payload as upstream's limits measure it
 
 mod broadcast;
+mod change_type;
 pub mod pgoutput;
 pub mod phoenix;
 mod raw_json;

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use super::elixir::{self, MapLiteral};
 use super::filter::{Filter, FilterList};
 use super::filter_list::{self, FilterError};
+use crate::change_type::ChangeType;
 use crate::raw_json;
 
 /// What a client subscribes to: an element of `config.postgres_changes`.
@@ -96,6 +97,16 @@ impl BindingEvent {
             Self::Insert => "INSERT",
             Self::Update => "UPDATE",
             Self::Delete => "DELETE",
+        }
+    }
+
+    /// Whether a binding with this event is for changes of this type.
+    pub fn includes(self, change: ChangeType) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Insert => change == ChangeType::Insert,
+            Self::Update => change == ChangeType::Update,
+            Self::Delete => change == ChangeType::Delete,
         }
     }
 
