@@ -1,4 +1,5 @@
-//! The kinds of changes of rows, which [`supabase`](crate::supabase) encodes for clients.
+//! The kinds of changes of rows, which [`supabase`](crate::supabase) encodes for clients and [`relay`](crate::relay) for
+//! other nodes.
 
 /// What has happened to a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
