@@ -6,6 +6,7 @@
 //! database, and says whether it can be used; nothing that a client asks for connects by itself.
 
 mod address;
+pub mod changes;
 mod connection;
 mod database_task;
 mod databases;

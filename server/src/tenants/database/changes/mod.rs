@@ -1,0 +1,39 @@
+//! What Postgres Changes asks the database of a tenant.
+//!
+//! | module | question |
+//! |---|---|
+//! | `publication` | which tables are published |
+//! | `tables`, `types` | what their columns and keys are, and what values of them are in JSON |
+//! | `rights`, `row_rights` | what roles may read of them, and for whom policies have to be asked |
+//!
+//! All of it is asked on the pool of the tenant, bounded in time by `database.query_timeout` and in size by constants here. No
+//! answer is kept: who asks knows what makes it invalid.
+
+mod publication;
+mod rights;
+mod row_rights;
+mod tables;
+mod types;
+
+use sqlx::PgConnection;
+
+use super::{DatabaseFailure, TenantDatabase};
+
+pub use self::publication::{Publication, PublishedTable};
+pub use self::rights::TableRights;
+pub use self::row_rights::RowRights;
+pub use self::tables::{ChangeTable, TableColumn};
+pub use self::types::CompareKind;
+
+/// Asks on a connection of the pool, and once more if it is found closed, as each one is after a restart of the database: nothing
+/// that is asked here writes.
+async fn ask<T>(
+    database: &TenantDatabase,
+    question: impl AsyncFn(&mut PgConnection) -> Result<T, sqlx::Error>,
+) -> Result<T, DatabaseFailure> {
+    let connection = database.acquire().await?;
+    match database.ask(connection, &question).await {
+        Err(failure) if failure.is_away() => database.ask(database.acquire().await?, &question).await,
+        answer => answer,
+    }
+}

@@ -1,0 +1,74 @@
+//! What roles may read of tables.
+
+use sqlx::FromRow;
+use sqlx::postgres::types::Oid;
+
+use super::super::{DatabaseFailure, TenantDatabase};
+use super::ask;
+use super::row_rights::{POLICIES, PolicySummary, RowRights};
+
+/// The most tables that one statement asks about.
+const TABLES_PER_STATEMENT: usize = 500;
+
+/// What a role may read of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableRights {
+    /// Whether it may select them, of the columns that are not dropped, in order.
+    pub selectable: Box<[bool]>,
+    /// The rows that it may see.
+    pub row_rights: RowRights,
+}
+
+#[derive(FromRow)]
+struct RightsRow {
+    table_oid: Oid,
+    role: String,
+    selectable: Vec<bool>,
+    #[sqlx(flatten)]
+    policies: PolicySummary,
+}
+
+impl TenantDatabase {
+    /// What roles may read of tables: table, role, rights. A role or a table that does not exist is left out.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn table_rights(
+        &self,
+        tables: &[u32],
+        roles: &[&str],
+    ) -> Result<Vec<(u32, Box<str>, TableRights)>, DatabaseFailure> {
+        let (mut rights, statement) = (Vec::new(), statement());
+        // No role has a name with NUL, which no text in PostgreSQL can have.
+        let roles: Vec<&str> = roles.iter().copied().filter(|role| !role.contains('\0')).collect();
+        for tables in tables.chunks(TABLES_PER_STATEMENT) {
+            let tables: Vec<Oid> = tables.iter().copied().map(Oid).collect();
+            let rows: Vec<RightsRow> = ask(self, async |connection| {
+                sqlx::query_as(&statement).bind(&tables).bind(&roles).fetch_all(connection).await
+            })
+            .await?;
+            rights.extend(rows.into_iter().map(|row| {
+                let (selectable, row_rights) = (row.selectable.into(), row.policies.rights());
+                (row.table_oid.0, row.role.into(), TableRights { selectable, row_rights })
+            }));
+        }
+        Ok(rights)
+    }
+}
+
+/// Row level security does not apply to superusers, to roles with BYPASSRLS, and, unless it is forced, to roles that have the
+/// rights of the owner, as PostgreSQL decides it (`check_enable_rls`).
+fn statement() -> String {
+    format!(
+        "SELECT c.oid AS table_oid, r.rolname::text AS role,
+            ARRAY(SELECT pg_catalog.has_column_privilege(r.oid, c.oid, a.attnum, 'SELECT')
+                FROM pg_catalog.pg_attribute AS a
+                WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+                ORDER BY a.attnum) AS selectable,
+            c.relrowsecurity AND NOT (r.rolsuper OR r.rolbypassrls
+                OR NOT c.relforcerowsecurity AND pg_catalog.pg_has_role(r.oid, c.relowner, 'USAGE')) AS applies,
+            policies.*
+        FROM pg_catalog.pg_class AS c CROSS JOIN pg_catalog.pg_roles AS r CROSS JOIN LATERAL ({POLICIES}) AS policies
+        WHERE c.oid = ANY ($1) AND r.rolname::text = ANY ($2)"
+    )
+}

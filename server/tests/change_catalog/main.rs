@@ -1,0 +1,81 @@
+//! What Postgres Changes asks the database of a tenant.
+
+mod rights;
+mod tables;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use harness::Postgres;
+use hub::MemoryBudget;
+use realtime_server::auth::jwks::JwksSources;
+use realtime_server::telemetry::metrics::Metrics;
+use realtime_server::tenants::database::TenantDatabase;
+use realtime_server::tenants::database::changes::ChangeTable;
+use realtime_server::tenants::{Databases, Registry};
+use secrecy::SecretString;
+use settings::Settings;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// A database with the roles of clients, as the server uses it.
+pub struct Catalog {
+    /// The database; closed before its server.
+    pub database: Arc<TenantDatabase>,
+    /// Its server.
+    pub postgres: Postgres,
+    stop: CancellationToken,
+}
+
+impl Drop for Catalog {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl Catalog {
+    /// One in which these statements have run.
+    pub async fn with(statements: &str) -> Catalog {
+        let postgres = Postgres::start();
+        let catalog = Catalog::of(postgres).await;
+        catalog.postgres.sql(statements);
+        catalog
+    }
+
+    /// As the server uses the database of `postgres`.
+    pub async fn of(postgres: Postgres) -> Catalog {
+        let url = postgres.url();
+        Self::at(postgres, url).await
+    }
+
+    /// As the server uses it by `url`.
+    pub async fn at(postgres: Postgres, url: String) -> Catalog {
+        let mut settings = Settings::default();
+        let tenant = settings::Tenant {
+            database: settings::TenantDatabase { url: Some(SecretString::from(url)), ..Default::default() },
+            ..Default::default()
+        };
+        settings.tenants = BTreeMap::from([("acme".to_owned(), tenant)]);
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let jwks = JwksSources::new(tasks.clone(), stop.clone());
+        let metrics = Arc::new(Metrics::new(Vec::new()));
+        let registry = Registry::new(&settings, jwks, (&metrics, &MemoryBudget::new(usize::MAX, 75)));
+        let databases = Databases::new(tasks, stop.clone());
+        databases.note_use(&registry.get("acme").expect("it is configured"));
+        let database = databases.get("acme").expect("it has a database");
+        // Until it can be used.
+        drop(database.acquire().await.expect("a connection"));
+        Catalog { database, postgres, stop }
+    }
+
+    /// The id of a table.
+    pub fn oid(&self, table: &str) -> u32 {
+        self.postgres.sql(&format!("SELECT '{table}'::regclass::oid")).parse().expect("an oid")
+    }
+
+    /// The description of a table.
+    pub async fn table(&self, table: &str) -> ChangeTable {
+        let mut tables = self.database.describe_tables(&[self.oid(table)]).await.expect("an answer");
+        tables.pop().expect("it exists")
+    }
+}
