@@ -20,6 +20,8 @@ pub struct Script<'a> {
     pub transactions: usize,
     /// Set at the start (`name=value`).
     pub variables: &'a [&'a str],
+    /// What is set for each session (`PGOPTIONS`).
+    pub session: &'a str,
 }
 
 /// One run. Ended when dropped.
@@ -42,6 +44,7 @@ impl Pgbench {
             "--host=127.0.0.1",
             "--username=postgres",
         ]);
+        command.env("PGOPTIONS", script.session);
         command.arg(format!("--port={}", database.port()));
         command.arg(format!("--client={}", script.connections));
         command.arg(format!("--transactions={}", script.transactions));

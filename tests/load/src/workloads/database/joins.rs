@@ -22,27 +22,48 @@ use crate::swarm::Swarm;
 /// The connections of a server to a database (`database.max_connections`).
 const CONNECTIONS: usize = 5;
 
-/// The transaction that a private join is (`server/src/tenants/database/question.rs`), one message.
+/// The transaction that a private join is (`server/src/tenants/database/question.rs`), the same SQL in one message.
 const TRANSACTION: &str = r#"\set member random(10000, 19999)
 \set id random(100000000000, 999999999999)
 BEGIN \;
-INSERT INTO realtime.messages (id, topic, extension, inserted_at, updated_at) VALUES
-('00000000-0000-4000-8000-:id', 'room-0000', 'broadcast', pg_catalog.timezone('UTC', pg_catalog.now()), pg_catalog.timezone('UTC', pg_catalog.now())),
-('00000000-0000-4000-8001-:id', 'room-0000', 'presence', pg_catalog.timezone('UTC', pg_catalog.now()), pg_catalog.timezone('UTC', pg_catalog.now())) \;
-SELECT pg_catalog.set_config('role', 'authenticated', true),
-pg_catalog.set_config('realtime.topic', 'room-0000', true),
-pg_catalog.set_config('request.jwt.claims', '{"sub":"member-:member","role":"authenticated","aud":"authenticated","iat":1700000000,"exp":1700003600}', true),
-pg_catalog.set_config('request.jwt.claim.sub', 'member-:member', true),
-pg_catalog.set_config('request.jwt.claim.role', 'authenticated', true),
-pg_catalog.set_config('request.headers', '{"x-request-id":"request-:id"}', true) \;
-SELECT id::text FROM realtime.messages WHERE id IN ('00000000-0000-4000-8000-:id', '00000000-0000-4000-8001-:id') \;
-SAVEPOINT writes \;
-INSERT INTO realtime.messages (id, topic, extension, inserted_at, updated_at) VALUES
-('00000000-0000-4000-8002-:id', 'room-0000', 'broadcast', pg_catalog.timezone('UTC', pg_catalog.now()), pg_catalog.timezone('UTC', pg_catalog.now())) \;
-INSERT INTO realtime.messages (id, topic, extension, inserted_at, updated_at) VALUES
-('00000000-0000-4000-8003-:id', 'room-0000', 'presence', pg_catalog.timezone('UTC', pg_catalog.now()), pg_catalog.timezone('UTC', pg_catalog.now())) \;
+DO $question$
+    DECLARE state text; reason text; place text;
+    BEGIN
+        INSERT INTO realtime.messages (id, topic, extension, inserted_at, updated_at) VALUES ('00000000-0000-4000-8000-:id', 'room-0000', 'broadcast', pg_catalog.timezone('UTC', pg_catalog.now()), pg_catalog.timezone('UTC', pg_catalog.now())), ('00000000-0000-4000-8001-:id', 'room-0000', 'presence', pg_catalog.timezone('UTC', pg_catalog.now()), pg_catalog.timezone('UTC', pg_catalog.now()));
+        PERFORM pg_catalog.set_config('role', 'authenticated', true), pg_catalog.set_config('realtime.topic', 'room-0000', true),
+            pg_catalog.set_config('request.jwt.claims', '{"sub":"member-:member","role":"authenticated","aud":"authenticated","iat":1700000000,"exp":1700003600}', true),
+            pg_catalog.set_config('request.jwt.claim.sub', 'member-:member', true),
+            pg_catalog.set_config('request.jwt.claim.role', 'authenticated', true),
+            pg_catalog.set_config('request.headers', '{"x-request-id":"request-:id"}', true);
+        PERFORM pg_catalog.set_config('realtime.' || extension || '_readable', 'yes', true)
+            FROM realtime.messages WHERE id IN ('00000000-0000-4000-8000-:id', '00000000-0000-4000-8001-:id');
+        BEGIN
+            INSERT INTO realtime.messages (id, topic, extension, inserted_at, updated_at) VALUES ('00000000-0000-4000-8002-:id', 'room-0000', 'broadcast', pg_catalog.timezone('UTC', pg_catalog.now()), pg_catalog.timezone('UTC', pg_catalog.now()));
+        EXCEPTION WHEN query_canceled OR OTHERS THEN
+            GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, reason = MESSAGE_TEXT, place = TABLE_NAME;
+            PERFORM pg_catalog.set_config('realtime.broadcast_refused', state || ' ' || place || ' ' || reason, true);
+        END;
+        BEGIN
+            INSERT INTO realtime.messages (id, topic, extension, inserted_at, updated_at) VALUES ('00000000-0000-4000-8003-:id', 'room-0000', 'presence', pg_catalog.timezone('UTC', pg_catalog.now()), pg_catalog.timezone('UTC', pg_catalog.now()));
+        EXCEPTION WHEN query_canceled OR OTHERS THEN
+            GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, reason = MESSAGE_TEXT, place = TABLE_NAME;
+            PERFORM pg_catalog.set_config('realtime.presence_refused', state || ' ' || place || ' ' || reason, true);
+        END;
+    EXCEPTION WHEN query_canceled OR OTHERS THEN
+        GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, reason = MESSAGE_TEXT, place = TABLE_NAME;
+        PERFORM pg_catalog.set_config('realtime.refused', state || ' ' || place || ' ' || reason, true);
+    END $question$ \;
+SELECT pg_catalog.current_setting('realtime.refused', true) AS refused,
+    pg_catalog.current_setting('realtime.broadcast_readable', true) AS broadcast_readable,
+    pg_catalog.current_setting('realtime.presence_readable', true) AS presence_readable,
+    pg_catalog.current_setting('realtime.broadcast_refused', true) AS broadcast_refused,
+    pg_catalog.current_setting('realtime.presence_refused', true) AS presence_refused,
+    pg_catalog.pg_advisory_unlock_all() \;
 ROLLBACK;
 "#;
+
+/// What the server sets for its sessions (`server/src/tenants/database/connection.rs`).
+const SESSION: &str = "-c statement_timeout=4000 -c standard_conforming_strings=on";
 
 /// Whose tokens the members have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +87,7 @@ pub fn run(bench: &Bench) -> Result<Outcome> {
         connections: CONNECTIONS,
         transactions: members / CONNECTIONS,
         variables: &[],
+        session: SESSION,
     };
     let pgbench = || Pgbench::start(bench.cores, &database.database, &script)?.rate();
     let (distinct, transactions) = bench.in_turns(|| join(Claims::Distinct, Privacy::Private), pgbench)?;

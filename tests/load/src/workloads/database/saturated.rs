@@ -41,7 +41,8 @@ struct Measured {
 pub fn run(bench: &Bench) -> Result<Outcome> {
     let database = TenantDatabase::start(bench)?;
     let sends = 20_000 / bench.scale.fewer;
-    let send = Script { text: SEND, connections: 1, transactions: sends, variables: COUNT_FROM_0 };
+    let send =
+        Script { text: SEND, connections: 1, transactions: sends, variables: COUNT_FROM_0, session: "" };
     let alone = || {
         until_no_slot(&database)?;
         Pgbench::start(bench.cores, &database.database, &send)?.rate()
@@ -53,7 +54,8 @@ pub fn run(bench: &Bench) -> Result<Outcome> {
          SELECT 'room-0000', 'broadcast', 'm', jsonb_build_object('n', number, 'x', repeat('x', 236)), true \
          FROM generate_series(:n * {ROWS}, :n * {ROWS} + {ROWS} - 1) AS number;\n"
     );
-    let insert = Script { text: &text, connections: 1, transactions: inserts, variables: COUNT_FROM_0 };
+    let insert =
+        Script { text: &text, connections: 1, transactions: inserts, variables: COUNT_FROM_0, session: "" };
     let run = |_| measure(bench, &database, &insert, inserts * ROWS);
     let inserted = (0..bench.scale.runs).map(run).collect::<Result<Vec<_>>>()?;
     let of = |runs: &[Measured], number: fn(&Measured) -> f64| median(runs.iter().map(number));
