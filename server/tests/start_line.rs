@@ -41,6 +41,7 @@ fn a_server_without_settings_logs_its_version_and_what_is_off() {
         ("bus", "none"),
         ("public_url", "none"),
         ("tenants", "1"),
+        ("databases", "0"),
         ("tls", "false"),
         (
             "off",
@@ -72,6 +73,8 @@ fn the_line_in_json_has_the_same_fields_and_no_password() {
             log_format = "json"
             [tenants.acme.auth]
             jwt_secret = "acme, of thirty-two bytes or more than that"
+            [tenants.acme.database]
+            url = "postgres://ann:hush@127.0.0.1:1/app"
         "#,
     );
     fs::create_dir(folder.join("config.d")).expect("a folder");
@@ -91,6 +94,7 @@ fn the_line_in_json_has_the_same_fields_and_no_password() {
         ("bus", json!("redis://…@127.0.0.1:1/2")),
         ("public_url", json!("wss://rt.example.com")),
         ("tenants", json!(2)),
+        ("databases", json!(1)),
         ("tls", json!(true)),
         ("off", json!("")),
     ] {

@@ -26,6 +26,8 @@ pub(super) fn write(settings: &Settings, files: &[String], server: &Server) {
     // Without the password in it.
     let bus =
         bus.map(|url| settings::redacted_address(url.expose_secret()).unwrap_or_else(|| "Redis".into()));
+    let tenants = server.node().tenants.all();
+    let databases = tenants.iter().filter(|tenant| tenant.policy().database().is_some()).count();
     info!(
         address = %server.address(),
         version = VERSION,
@@ -34,7 +36,8 @@ pub(super) fn write(settings: &Settings, files: &[String], server: &Server) {
         bus = bus.as_deref().unwrap_or("none"),
         public_url = settings.server.public_url.as_deref().unwrap_or("none"),
         region = settings.regions.name.as_deref(),
-        tenants = server.node().tenants.all().len(),
+        tenants = tenants.len(),
+        databases,
         tls = settings.server.tls.cert_file.is_some(),
         memory_budget = %MemoryLimit::of(&settings.server),
         off = names(&off(settings)),
