@@ -187,7 +187,7 @@ fn databases(node: &Arc<Node>, tasks: &TaskTracker) -> Arc<Databases> {
         Connectivity::Standalone => Election::EachNode(node.id),
         _with_other_nodes => Election::OneOfAll,
     };
-    let reading = Reading { election, messages: Arc::new(broadcast::FromDatabase::new(node)) };
+    let reading = Reading { election, messages: Arc::new(broadcast::DatabaseBroadcasts::new(node)) };
     Databases::reading(tasks.clone(), node.lifecycle.token(LifecyclePhase::Stopping), reading)
 }
 

@@ -4,12 +4,12 @@
 //! A refusal concerns one message: it affects neither the receivers nor other messages of the sender.
 
 #[cfg(feature = "postgres")]
-mod from_database;
+mod database_broadcasts;
 pub mod history;
 pub mod http;
 
 #[cfg(feature = "postgres")]
-pub use self::from_database::FromDatabase;
+pub use self::database_broadcasts::DatabaseBroadcasts;
 
 use hub::{Audience, Bundle, Delivery, Hub, Membership, RoomKey};
 use wire::phoenix::{DecodeError, UserPayload};

@@ -15,16 +15,16 @@ use crate::tenants::Tenant;
 use crate::tenants::database::{DatabaseMessage, DatabaseMessages, DatabasePayload, DroppedMessage};
 
 /// Sends them to the rooms of a node.
-pub struct FromDatabase(Weak<Node>);
+pub struct DatabaseBroadcasts(Weak<Node>);
 
-impl FromDatabase {
+impl DatabaseBroadcasts {
     /// Sends them to the rooms of `node`.
     pub fn new(node: &Arc<Node>) -> Self {
         Self(Arc::downgrade(node))
     }
 }
 
-impl DatabaseMessages for FromDatabase {
+impl DatabaseMessages for DatabaseBroadcasts {
     fn publish(&self, tenant: &Arc<Tenant>, message: DatabaseMessage<'_>) -> Result<usize, DroppedMessage> {
         let Some(node) = self.0.upgrade() else { return Ok(0) };
         let DatabaseMessage { id, topic, event, payload, privacy } = message;
