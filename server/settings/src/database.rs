@@ -20,8 +20,8 @@ pub const SLOT_SUFFIX_BYTES_MAX: usize = 19;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Database {
-    /// Maximum of connections that each node has to the database of a tenant, beside those for migrations and for the log of
-    /// changes.
+    /// Maximum of connections that each node has to the database of a tenant, beside those for migrations and for its
+    /// write-ahead log.
     #[schemars(extend("x-reload" = "live"))]
     pub max_connections: NonZeroU32,
 

@@ -176,13 +176,13 @@ codes! {
     MissingPartition: Error, [Join, Http, Log], "Realtime was unable to find the expected messages partition";
     /// A row of `realtime.messages` is not sent to its room.
     UnableToBroadcastChanges: ClientError, [Log], "<why>";
-    /// The log of a tenant's database cannot be read, so broadcasts from SQL are not sent.
+    /// The write-ahead log of a tenant's database cannot be read, so broadcasts from SQL are not sent.
     StartReplicationFailed: Error, [Log], "<why>";
     /// The database accepts no further WAL sender or replication slot.
     ReplicationMaxWalSendersReached: Error, [Log], "<what the database says>";
-    /// The database does not answer in time while its log is to be read.
+    /// The database does not answer in time while its write-ahead log is to be read.
     ReplicationConnectionTimeout: Error, [Log], "<why>";
-    /// The session that reads the log has ended. It is opened again, and what was written meanwhile is lost.
+    /// The session that reads the write-ahead log has ended. It is opened again, and what was written meanwhile is lost.
     ReplicationConnectionDown: Warning, [Log], "<why>";
     /// The replication slot is not active although its session is.
     ReplicationSlotNotAlive: Error, [Log], "<which slot>";

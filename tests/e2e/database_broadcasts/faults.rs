@@ -123,7 +123,7 @@ async fn a_role_that_may_not_read_the_log_has_private_rooms_nevertheless() {
         Value::Null
     );
     let notice = ann.next_json().await[4]["message"].as_str().unwrap_or_default().to_owned();
-    assert!(notice.contains("may not read the log"), "{notice}");
+    assert!(notice.contains("may not read the write-ahead log"), "{notice}");
     rooms.world.stop().await;
 }
 

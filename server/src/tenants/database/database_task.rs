@@ -16,7 +16,7 @@ use crate::telemetry::codes::{Code, Scope};
 /// The name of the connection that looks whether the database can be used, as upstream has it.
 const PROBE_NAME: &str = "realtime_connect_probe";
 
-/// Connections of a node beside the pool: for migrations, and for the log of changes.
+/// Connections of a node beside the pool: for migrations, and for the write-ahead log.
 const FURTHER_CONNECTIONS: i64 = 2;
 
 /// The first and the longest wait before a database that cannot be reached is tried again.

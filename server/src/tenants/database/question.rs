@@ -1,7 +1,7 @@
 //! What the policies allow a client in one room, asked in one round trip.
 //!
 //! Reading: rows are inserted, and then selected as the client. Writing: rows are inserted as the client. Everything is
-//! rolled back, so nothing is left and nothing reaches those who read the log of changes.
+//! rolled back, so nothing is left and nothing reaches those who read the write-ahead log.
 //!
 //! Locks of the session that a policy has taken are freed, which a rollback does not do.
 //!

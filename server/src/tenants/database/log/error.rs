@@ -28,7 +28,7 @@ pub enum LogError {
     #[error("authentication fails: {0}")]
     Authentication(String),
     /// The role may not read the log.
-    #[error("the role lacks the right to read the log: {0}")]
+    #[error("the role lacks the right to read the write-ahead log: {0}")]
     NotPermitted(String),
     /// The server has no free WAL sender, replication slot or connection.
     #[error("the database has no free WAL sender or replication slot: {0}")]
@@ -37,7 +37,7 @@ pub enum LogError {
     #[error("`wal_level` of the database is `{0}`, and must be `logical`")]
     NotLogical(String),
     /// Another session has the lock.
-    #[error("another session reads the log")]
+    #[error("another session reads the write-ahead log")]
     OtherReader,
     /// Another session has a slot of this name, perhaps in another database of the server.
     #[error("a replication slot of this name exists: {0}")]

@@ -1,4 +1,4 @@
-//! Reads what is written to `realtime.messages` from the log of one database, and hands it on in the order of commits
+//! Reads what is written to `realtime.messages` from the write-ahead log of one database, and hands it on in the order of commits
 //! (docs/protocol/database-broadcasts.md).
 //!
 //! Of the nodes of a cluster one reads, elected by a lock that its session holds. The others look whether the lock is free.
@@ -321,7 +321,7 @@ const UNREADABLE: &str = "they cannot be read at the moment";
 fn shown(error: &LogError) -> &'static str {
     match error {
         LogError::NotLogical(_) => "`wal_level` of the database is not `logical`",
-        LogError::NotPermitted(_) => "the role of the server may not read the log",
+        LogError::NotPermitted(_) => "the role of the server may not read the write-ahead log",
         LogError::NoWalSenders(_) => "the database has no free WAL sender",
         _ => UNREADABLE,
     }
