@@ -248,11 +248,9 @@ proptest! {
     }
 
     #[test]
-    fn a_float_keeps_its_value(value in any::<f64>()) {
-        prop_assume!(value.is_finite());
+    fn a_float_keeps_its_value(value in proptest::num::f64::NORMAL | proptest::num::f64::SUBNORMAL) {
         let text = format!("{value:e}");
         let text = text.replace('e', if text.contains("e-") { "e" } else { "e+" });
-        prop_assume!(value != 0.0);
         let written = json(&ValueKind::Float, &text).unwrap();
         prop_assert!(!written.contains('e'));
         prop_assert_eq!(written.parse::<f64>().unwrap(), value);
