@@ -262,11 +262,12 @@ impl Reader {
         let mut was_read = tokio::time::Instant::now();
         loop {
             match watchdog::other_reader(&self.database, self.names.lock_key()).await {
-                Ok((true, true)) => {
+                Ok((true, Some(slot))) => {
+                    self.names.follow(&slot, self.oid);
                     was_read = tokio::time::Instant::now();
                     self.database.set_log_state(LogState::ReadElsewhere);
                 }
-                Ok((true, false)) => {
+                Ok((true, None)) => {
                     self.database.set_log_state(LogState::Starting);
                     if was_read.elapsed() >= UNREAD_MAX {
                         let reason =

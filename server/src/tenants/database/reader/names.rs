@@ -39,6 +39,14 @@ impl ReaderNames {
         hash(&format!("{SLOT}{}\0{}", self.suffix, self.reader)).cast_signed()
     }
 
+    /// The reader that is to be replaced has this slot, in the database with this oid: its name is used next, so that no time is
+    /// lost with one that others have.
+    pub(super) fn follow(&mut self, slot: &str, database: u32) {
+        if slot != self.slot {
+            self.take_own(database);
+        }
+    }
+
     /// The slot is another reader's: the next name depends on this one and on the database, whose oid it is. `false` if the name
     /// does that already.
     pub(super) fn take_own(&mut self, database: u32) -> bool {
@@ -81,6 +89,17 @@ mod tests {
             names.slot()
         );
         assert_eq!(names.lock_key(), key, "it does not depend on the slot");
+    }
+
+    #[test]
+    fn the_next_reader_takes_the_name_of_the_last() {
+        let reader = || ReaderNames::new("blue", "acme", Election::OneOfAll);
+        let (mut first, mut next) = (reader(), reader());
+        next.follow(first.slot(), 16_384);
+        assert_eq!(next.slot(), reader().slot(), "nothing is taken");
+        assert!(first.take_own(16_384));
+        next.follow(first.slot(), 16_384);
+        assert_eq!(next.slot(), first.slot());
     }
 
     #[test]

@@ -30,13 +30,13 @@ pub(super) async fn prepare(database: &TenantDatabase) -> Result<u32, DatabaseFa
     Ok(u32::try_from(oid).unwrap_or_default())
 }
 
-/// Whether a session has the lock with this key, and whether that session reads a slot.
+/// Whether a session has the lock with this key, and the name of the slot that it reads.
 pub(super) async fn other_reader(
     database: &TenantDatabase,
     lock_key: i64,
-) -> Result<(bool, bool), DatabaseFailure> {
+) -> Result<(bool, Option<String>), DatabaseFailure> {
     let connection = database.acquire().await?;
-    let statement = "SELECT pg_catalog.count(*) > 0, pg_catalog.count(slots.slot_name) > 0
+    let statement = "SELECT pg_catalog.count(*) > 0, pg_catalog.max(slots.slot_name::text)
          FROM pg_catalog.pg_locks AS locks
          LEFT JOIN pg_catalog.pg_replication_slots AS slots ON slots.active_pid = locks.pid
          WHERE locks.locktype = 'advisory' AND locks.objsubid = 1 AND locks.granted
