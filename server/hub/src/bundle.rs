@@ -20,6 +20,33 @@ pub struct Bundle {
     parts: [Part; Dialect::COUNT],
     messages: u32,
     kept: Option<Box<KeptMessages>>,
+    /// The messages one by one, once one of them has an id: a member to which one was replayed receives the others.
+    single: Vec<SingleMessage>,
+}
+
+/// A message of a bundle, or several that precede the first one with an id.
+#[derive(Debug)]
+pub(crate) struct SingleMessage {
+    pub(crate) id: Option<u128>,
+    frames: [Option<Frame>; Dialect::COUNT],
+}
+
+impl SingleMessage {
+    /// The frame for members of this dialect. Those of all groups are the same.
+    pub(crate) fn frame(&self, dialect: Dialect) -> Option<&Frame> {
+        self.frames[dialect.index()].as_ref()
+    }
+}
+
+/// A bundle as it is published.
+#[derive(Debug)]
+pub(crate) struct BundleFrames {
+    /// One frame per dialect, with all messages.
+    pub(crate) frames: FrameCache,
+    /// The messages that are kept.
+    pub(crate) kept: Option<Box<KeptMessages>>,
+    /// See [`Bundle::single`].
+    pub(crate) single: Vec<SingleMessage>,
 }
 
 /// Those of the messages that the room is going to keep.
@@ -62,6 +89,14 @@ impl Part {
         }
     }
 
+    fn to_frame(&self) -> Option<Frame> {
+        match self {
+            Self::Empty => None,
+            Self::One(frame) => Some(frame.clone()),
+            Self::Many(bytes) => Some(Frame::new(bytes.clone(), 0)),
+        }
+    }
+
     fn into_frame(self) -> Option<Frame> {
         match self {
             Self::Empty => None,
@@ -73,7 +108,16 @@ impl Part {
 
 impl Bundle {
     /// Appends one message.
-    pub(crate) fn add(&mut self, frames: &FrameCache) {
+    pub(crate) fn add(&mut self, frames: &FrameCache, id: Option<u128>) {
+        if id.is_some() || !self.single.is_empty() {
+            if self.single.is_empty() && self.messages > 0 {
+                let before = self.parts.each_ref().map(Part::to_frame);
+                self.single.push(SingleMessage { id: None, frames: before });
+            }
+            let mut frames = frames.iter().map(Option::<&Frame>::cloned);
+            let frames = std::array::from_fn(|_dialect| frames.next().flatten());
+            self.single.push(SingleMessage { id, frames });
+        }
         self.messages += 1;
         for (part, frame) in self.parts.iter_mut().zip(frames.iter()) {
             if let Some(frame) = frame {
@@ -100,8 +144,9 @@ impl Bundle {
         self.messages >= MESSAGES_MAX || self.parts.iter().any(|part| part.len() >= BYTES_MAX)
     }
 
-    /// One frame per dialect that contains all messages, and the messages that are kept.
-    pub(crate) fn into_frames(self) -> (FrameCache, Option<Box<KeptMessages>>) {
-        (FrameCache::from(self.parts.map(Part::into_frame)), self.kept)
+    /// What is published of it.
+    pub(crate) fn into_frames(self) -> BundleFrames {
+        let frames = FrameCache::from(self.parts.map(Part::into_frame));
+        BundleFrames { frames, kept: self.kept, single: self.single }
     }
 }

@@ -53,12 +53,12 @@ impl Group {
     /// The group of members for whom no event is encoded differently.
     pub const DEFAULT: Self = Self(0);
 
-    /// The group with this number, which is less than 2³¹.
+    /// The group with this number, which is less than 2³⁰.
     ///
     /// # Panics
     /// If it is greater.
     pub const fn new(number: u32) -> Self {
-        assert!(number < 1 << 31, "a member's group has 31 bits");
+        assert!(number < 1 << 30, "a member's group has 30 bits");
         Self(number)
     }
 
@@ -190,6 +190,11 @@ pub trait Encode {
     /// The frame that members of `dialect` receive in the room named `topic`. `None` when the dialect cannot
     /// express the event; those members receive nothing then.
     fn encode(&self, topic: &str, dialect: Dialect) -> Option<Frame>;
+
+    /// Identifies it in its room, if it has an id: a member to which it was replayed does not receive it again.
+    fn id(&self) -> Option<u128> {
+        None
+    }
 }
 
 /// An event whose frames depend on the delivery group as well as on the dialect.

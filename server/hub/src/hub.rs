@@ -87,8 +87,8 @@ impl Hub {
         self.coalesce_nanos.store(nanos(coalesce), Ordering::Relaxed);
     }
 
-    /// Adds `member` to the room and queues `reply` for it. Returns the room and the member's slot.
-    pub(crate) fn enter(&self, key: RoomKey, member: Member, reply: &Frame) -> (Arc<Room>, usize) {
+    /// Adds `member` to the room and queues `reply` for it; without one it begins a replay. Returns the room and the member's slot.
+    pub(crate) fn enter(&self, key: RoomKey, member: Member, reply: Option<&Frame>) -> (Arc<Room>, usize) {
         let (mut wakers, party) = (Wakers::collect(), member.outbox.memory().party());
         let mut shard = self.shard(&key).lock();
         let room = match shard.get(&key) {
@@ -100,7 +100,10 @@ impl Hub {
             }
         };
         // Still under the shard's lock: otherwise the last member might close the room in between.
-        let slot = room.join(member, reply, self, &mut wakers);
+        let slot = match reply {
+            Some(reply) => room.join(member, reply, self, &mut wakers),
+            None => room.join_replaying(member, self, &mut wakers),
+        };
         drop(shard);
         wakers.wake_for(party);
         self.members.fetch_add(1, Ordering::Relaxed);

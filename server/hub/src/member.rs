@@ -50,7 +50,7 @@ pub(crate) struct Slot {
     pub(crate) awaits_announcement: bool,
 }
 
-/// The group of a member and what it receives, in one word.
+/// The group of a member, what it receives, and whether that passes through its [replay](crate::replaying), in one word.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reception(u32);
 
@@ -58,13 +58,28 @@ impl Reception {
     /// Set for members that receive no broadcasts.
     const NO_BROADCASTS: u32 = 1 << 31;
 
+    /// Set for members that are among the replaying ones of their room.
+    const REPLAYING: u32 = 1 << 30;
+
     fn new(group: Group, receives: Receives) -> Self {
         let mark = if receives == Receives::NoBroadcasts { Self::NO_BROADCASTS } else { 0 };
         Self(group.get() | mark)
     }
 
     pub(crate) fn group(self) -> Group {
-        Group::new(self.0 & !Self::NO_BROADCASTS)
+        Group::new(self.0 & !(Self::NO_BROADCASTS | Self::REPLAYING))
+    }
+
+    pub(crate) fn is_replaying(self) -> bool {
+        self.0 & Self::REPLAYING != 0
+    }
+
+    pub(crate) fn begin_replay(&mut self) {
+        self.0 |= Self::REPLAYING;
+    }
+
+    pub(crate) fn end_replay(&mut self) {
+        self.0 &= !Self::REPLAYING;
     }
 
     pub(crate) fn has_broadcasts(self) -> bool {
@@ -73,7 +88,7 @@ impl Reception {
 
     /// From now on the member receives `receives`.
     pub(crate) fn set(&mut self, receives: Receives) {
-        *self = Self::new(self.group(), receives);
+        *self = Self(Self::new(self.group(), receives).0 | self.0 & Self::REPLAYING);
     }
 }
 

@@ -3,7 +3,9 @@
 //! So no path that ends a connection, a topic or a task can forget to leave, and what a member tracked is
 //! removed in the same moment.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use crate::bundle::Bundle;
 use crate::frame::{Encode, Frame};
@@ -12,6 +14,7 @@ use crate::hub::Hub;
 use crate::member::{Member, Receives};
 use crate::presence::EntryRefusal;
 use crate::presence_entry::PresenceEntry;
+use crate::replaying::Replayed;
 use crate::room::{Audience, Delivery, Missed, Room};
 use crate::topic::RoomKey;
 
@@ -28,8 +31,28 @@ impl Hub {
     /// relay, the joins of a room that has just opened are pending until they are
     /// [confirmed](Self::confirm_joins): their members receive nothing until then, not even the reply.
     pub fn join(self: &Arc<Self>, key: RoomKey, member: Member, reply: &Frame) -> Membership {
-        let (room, slot) = self.enter(key, member, reply);
+        let (room, slot) = self.enter(key, member, Some(reply));
         Membership { hub: Arc::clone(self), room, slot }
+    }
+
+    /// As [`join`](Self::join), for a member that is to be sent earlier messages first: what the room sends to it waits,
+    /// within the half of its outbox's bounds, until the replay [ends](Membership::end_replay).
+    pub fn join_replaying(self: &Arc<Self>, key: RoomKey, member: Member) -> Membership {
+        let (room, slot) = self.enter(key, member, None);
+        Membership { hub: Arc::clone(self), room, slot }
+    }
+}
+
+/// Waits until the joins of a room are confirmed, as long as the membership exists.
+#[derive(Debug)]
+#[must_use]
+pub struct JoinConfirmation(Arc<Room>);
+
+impl Future for JoinConfirmation {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        self.0.poll_confirmed(context.waker())
     }
 }
 
@@ -43,6 +66,17 @@ impl Membership {
     /// another way would overtake it.
     pub fn is_confirmed(&self) -> bool {
         self.room.is_confirmed()
+    }
+
+    /// Waits until the join is confirmed: what is published in the room from then on reaches this member.
+    pub fn confirmation(&self) -> JoinConfirmation {
+        JoinConfirmation(Arc::clone(&self.room))
+    }
+
+    /// Ends the replay with which this member has joined. `reply` is queued, and after it what the room has sent meanwhile,
+    /// without the messages that were `replayed`: those are in `reply`. They are not delivered later either.
+    pub fn end_replay(&self, reply: &Frame, replayed: Replayed) {
+        self.room.end_replay(self.slot, reply, replayed);
     }
 
     /// Adds `event` to the messages that this member is going to publish to `audience`.

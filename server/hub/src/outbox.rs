@@ -75,6 +75,12 @@ impl Outbox {
         &self.memory
     }
 
+    /// What may be queued.
+    pub fn bounds(&self) -> Bounds {
+        let queue = self.queue.lock();
+        Bounds { bytes: queue.max_bytes, frames: queue.max_frames }
+    }
+
     /// Queues a frame if it fits, and wakes the connection.
     pub fn offer(&self, frame: &Frame) -> Offer {
         let mut wakers = Wakers::collect();

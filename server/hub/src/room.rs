@@ -11,6 +11,7 @@ mod publishing;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -24,6 +25,7 @@ use crate::member::{Member, Receives, Slot};
 use crate::party::Party;
 use crate::pending_joins::PendingJoins;
 use crate::presence::RoomPresence;
+use crate::replaying::{Replayed, Replaying};
 use crate::topic::RoomKey;
 use crate::wakers::Wakers;
 
@@ -103,6 +105,8 @@ struct Members {
     presence: Option<Box<RoomPresence>>,
     /// Present until the messages of the other nodes reach this one.
     pending_joins: Option<Box<PendingJoins>>,
+    /// Present once a member joins with a replay.
+    replaying: Option<Box<Replaying>>,
 }
 
 impl Members {
@@ -202,6 +206,49 @@ impl Room {
         number
     }
 
+    /// As [`join`](Self::join), without a reply: what the member receives waits until it [ends its replay](Self::end_replay).
+    pub(crate) fn join_replaying(&self, member: Member, outlets: &dyn Outlets, wakers: &mut Wakers) -> usize {
+        let mut members = self.members.lock();
+        self.member_counts[member.dialect.index()].fetch_add(1, Ordering::Relaxed);
+        members.next_id = members.next_id.wrapping_add(1);
+        members.groups.add(member.group, member.dialect);
+        let mut slot = Slot::new(member, members.next_id);
+        slot.reception.begin_replay();
+        let Members { slots, replaying, .. } = &mut *members;
+        let entry = slots.vacant_entry();
+        let number = entry.key();
+        replaying.get_or_insert_default().begin(number, &slot.outbox);
+        entry.insert(slot);
+        outlets.member_joined(&self.key, wakers);
+        number
+    }
+
+    /// Queues the reply of a member that has joined with a replay, and what it has received since then, except for what was
+    /// replayed.
+    pub(crate) fn end_replay(&self, number: usize, reply: &Frame, replayed: Replayed) {
+        let mut wakers = Wakers::collect();
+        let mut members = self.members.lock();
+        let Members { slots, replaying, .. } = &mut *members;
+        let slot = slots.get_mut(number).expect("a membership's slot outlives it");
+        if let Some(replaying) = replaying {
+            replaying.end(number, slot, (reply, replayed), &mut wakers);
+        }
+        let party = members.party();
+        drop(members);
+        wakers.wake_for(party);
+    }
+
+    /// Whether joins are not pending. Otherwise the task of `waker` is woken when they are confirmed.
+    pub(crate) fn poll_confirmed(&self, waker: &Waker) -> Poll<()> {
+        match &mut self.members.lock().pending_joins {
+            Some(pending) => {
+                pending.wait(waker);
+                Poll::Pending
+            }
+            None => Poll::Ready(()),
+        }
+    }
+
     /// Whether joins are not pending.
     pub(crate) fn is_confirmed(&self) -> bool {
         self.members.lock().pending_joins.is_none()
@@ -211,7 +258,8 @@ impl Room {
     pub(crate) fn confirm_joins(self: &Arc<Self>, outlets: &dyn Outlets) {
         let mut wakers = Wakers::collect();
         let mut members = self.members.lock();
-        let pending = members.pending_joins.take();
+        let mut pending = members.pending_joins.take();
+        let waiting = pending.as_mut().map(|pending| pending.take_waiting());
         for (number, reply) in pending.iter().flat_map(|pending| pending.replies()) {
             members.slots[number].outbox.reply_deferred(reply, &mut wakers);
         }
@@ -220,6 +268,7 @@ impl Room {
         let party = members.party();
         drop(members);
         drop(pending);
+        waiting.into_iter().flatten().for_each(|waker| wakers.extend(Some(waker)));
         wakers.wake_for(party);
         if let Some(due) = due {
             outlets.schedule(self, due);
@@ -234,6 +283,11 @@ impl Room {
             members.groups.remove(slot.reception.group(), slot.dialect);
             if let Some(pending) = &mut members.pending_joins {
                 pending.remove(number);
+            }
+            if slot.reception.is_replaying()
+                && let Some(replaying) = &mut members.replaying
+            {
+                replaying.remove(number);
             }
             outlets.member_left(&self.key, wakers);
             let effect = members.presence.as_mut().map(|presence| presence.leave(number, &mut slot));

@@ -125,6 +125,7 @@ impl Room {
     pub fn announce(&self, diff: &FrameCache) -> Delivery {
         self.fan_out(
             |_| 0,
+            &[],
             |_, slot| {
                 let frame = diff.get(slot.dialect, slot.reception.group()).filter(|_| !slot.stale)?;
                 Some((frame, |slot: &mut Slot| slot.stale = true))

@@ -6,8 +6,8 @@
 
 use std::sync::atomic::Ordering;
 
-use super::{Outlets, Published, Room};
-use crate::bundle::{Bundle, KeptMessages};
+use super::{Members, Outlets, Published, Room};
+use crate::bundle::{Bundle, BundleFrames, SingleMessage};
 use crate::frame::{Dialect, Encode, EncodeByGroup, Frame, FrameCache, Group};
 use crate::history::{Keep, KeptMessage};
 use crate::member::Slot;
@@ -76,7 +76,7 @@ impl Room {
                 bundle.keep(history, KeptMessage { id, sent_at, frame });
             }
         }
-        bundle.add(&frames);
+        bundle.add(&frames, keep.map(|keep| keep.id).or_else(|| event.id()));
     }
 
     /// Offers the gathered messages to all members except the one in slot `except`, and reports them to
@@ -88,9 +88,8 @@ impl Room {
         outlets: Option<&dyn Outlets>,
     ) -> Delivery {
         let messages = bundle.messages();
-        let (frames, kept) = bundle.into_frames();
         let receives = |number: usize, slot: &Slot| Some(number) != except && slot.reception.has_broadcasts();
-        self.send(&frames, messages, kept, receives, outlets)
+        self.send(bundle.into_frames(), messages, receives, outlets)
     }
 
     /// Encodes `event` for each delivery group that has members, and for the observers behind `outlets`, and
@@ -99,7 +98,8 @@ impl Room {
         let relay = outlets.wants_frames().then_some((Group::DEFAULT, Dialect::RELAY));
         let receivers = self.receivers();
         let frames = FrameCache::encode_by_group(event, &self.key.topic, receivers.into_iter().chain(relay));
-        self.send(&frames, 1, None, |_, _| true, Some(outlets))
+        let bundle = BundleFrames { frames, kept: None, single: Vec::new() };
+        self.send(bundle, 1, |_, _| true, Some(outlets))
     }
 
     /// The delivery groups that have members, with the members' dialects, sorted.
@@ -114,12 +114,12 @@ impl Room {
     /// `outlets`.
     fn send(
         &self,
-        frames: &FrameCache,
+        bundle: BundleFrames,
         messages: u32,
-        kept: Option<Box<KeptMessages>>,
         receives: impl Fn(usize, &Slot) -> bool,
         outlets: Option<&dyn Outlets>,
     ) -> Delivery {
+        let BundleFrames { frames, kept, single } = bundle;
         let is_unseen = frames.is_empty() && kept.is_none();
         let report = |wakers: &mut Wakers| {
             let kept = kept.and_then(|kept| kept.keep(&self.key));
@@ -132,7 +132,7 @@ impl Room {
             wakers.wake();
             return Delivery { unrelayed, ..Delivery::default() };
         }
-        self.fan_out(report, |number, slot| {
+        self.fan_out(report, &single, |number, slot| {
             // Without a frame, the first member of this dialect and group joined after the messages were
             // encoded, or the messages cannot be expressed for it.
             let frame = frames.get(slot.dialect, slot.reception.group());
@@ -143,19 +143,28 @@ impl Room {
 
     /// Walks the members once and offers each the frame that `choose` picks for it; `missed` records a full
     /// outbox. `report` is called under the lock, before the first offer, and returns what is not relayed. Members with
-    /// pending joins receive nothing.
+    /// pending joins receive nothing. `single` are the messages in the frames one by one, if one of them has an id.
     pub(super) fn fan_out<'f, M: FnOnce(&mut Slot)>(
         &self,
         report: impl FnOnce(&mut Wakers) -> u32,
+        single: &[SingleMessage],
         mut choose: impl FnMut(usize, &Slot) -> Option<(&'f Frame, M)>,
     ) -> Delivery {
         let mut wakers = Wakers::collect();
         let mut members = self.members.lock();
         let mut delivery = Delivery { unrelayed: report(&mut wakers), ..Delivery::default() };
-        let confirmed = members.pending_joins.is_none().then_some(&mut members.slots);
+        let Members { slots, pending_joins, replaying, .. } = &mut *members;
+        let confirmed = pending_joins.is_none().then_some(slots);
         for (number, slot) in confirmed.into_iter().flatten() {
             let Some((frame, missed)) = choose(number, slot) else { continue };
-            let offer = slot.outbox.offer_deferred(frame, &mut wakers);
+            let offer = match replaying {
+                Some(replaying) if slot.reception.is_replaying() => {
+                    let offer = replaying.offer(number, slot, (frame, single), &mut wakers);
+                    let Some(offer) = offer else { continue };
+                    offer
+                }
+                _ => slot.outbox.offer_deferred(frame, &mut wakers),
+            };
             delivery.count(offer);
             if offer == Offer::Full {
                 missed(slot);

@@ -6,6 +6,7 @@ mod history;
 mod observers;
 mod presence;
 mod relay;
+mod replaying;
 mod rooms;
 
 use std::cell::Cell;
