@@ -1,6 +1,9 @@
 //! A broadcast in the form in which it was sent, which [`supabase`](crate::supabase) encodes for clients and
 //! [`relay`](crate::relay) for other nodes.
 
+use serde::Deserialize;
+use uuid::Uuid;
+
 use crate::phoenix::UserPayload;
 
 /// A message to a room.
@@ -29,4 +32,19 @@ pub enum Broadcast<'a> {
         /// A JSON object, such as `{"id":…}`.
         meta: Option<&'a str>,
     },
+}
+
+/// Metadata of a message that has an id.
+#[derive(Deserialize)]
+struct Meta<'m> {
+    id: &'m str,
+}
+
+impl Broadcast<'_> {
+    /// The id in its metadata.
+    pub fn chosen_id(&self) -> Option<Uuid> {
+        let (Self::User { meta, .. } | Self::Http { meta, .. }) = *self else { return None };
+        let Meta { id } = serde_json::from_str(meta?).ok()?;
+        Uuid::try_parse(id).ok()
+    }
 }

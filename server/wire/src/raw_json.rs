@@ -39,6 +39,11 @@ pub(crate) fn is_object(value: &str) -> bool {
     value.trim_ascii_start().starts_with('{')
 }
 
+/// A value, unless it is `null`, which means the same as absent: realtime-py sends it for fields it does not use.
+pub(crate) fn given(value: Option<&str>) -> Option<&str> {
+    value.filter(|value| *value != "null")
+}
+
 /// The content of a JSON string, borrowed unless it has escapes. `None` if the value is not a string or has half a
 /// surrogate pair.
 pub(crate) fn string(value: &str) -> Option<Cow<'_, str>> {

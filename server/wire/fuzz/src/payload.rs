@@ -9,8 +9,9 @@ use wire::term_size as size;
 pub fn join_request(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let join = JoinRequest::parse(text);
-    if let Some(Replay::Since { limit, .. }) = join.replay {
-        assert!((1..=25).contains(&limit));
+    if let Some(Replay::Messages(request)) = &join.replay {
+        assert!(request.limit != Some(0) && request.after.len() <= 100);
+        assert!(request.since.is_some() || !request.after.is_empty());
     }
     if let JoinToken::Own(token) = &join.token {
         assert!(!token.starts_with("sb_"), "an API key is no token");

@@ -23,7 +23,7 @@ pub use reference::Ref;
 pub use version::dialect_of_version;
 
 pub(crate) use binary::user_broadcast;
-pub(crate) use outgoing::fan_out;
+pub(crate) use outgoing::{fan_out, push_with};
 
 /// Serializer version 1.0.0: a JSON object per text frame.
 pub const V1: Dialect = Dialect::new(0);

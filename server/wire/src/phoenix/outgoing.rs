@@ -52,6 +52,18 @@ pub fn push(dialect: Dialect, join_ref: &str, topic: &str, event: &str, payload:
     message(dialect, [join_ref, NULL], topic, event, payload.len(), |frame| frame.push_str(payload))
 }
 
+/// As [`push`]; `capacity` is about what `payload` will write.
+pub(crate) fn push_with(
+    dialect: Dialect,
+    join_ref: &str,
+    topic: &str,
+    event: &str,
+    capacity: usize,
+    payload: impl FnOnce(&mut FrameBuilder),
+) -> Frame {
+    message(dialect, [join_ref, NULL], topic, event, capacity, payload)
+}
+
 /// The beginning of a [`push`] whose payload and end are in [`push_ending`]: what is the member's own.
 pub fn push_beginning(dialect: Dialect, join_ref: &str, topic: &str, event: &str) -> Frame {
     let refs = [join_ref, NULL];

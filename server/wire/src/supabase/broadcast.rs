@@ -12,7 +12,7 @@ use crate::phoenix::{self, UserPayload, V1, V2};
 use crate::relay;
 use crate::websocket::FrameBuilder;
 
-const EVENT: &str = "broadcast";
+pub(super) const EVENT: &str = "broadcast";
 
 impl Encode for Broadcast<'_> {
     /// `topic` is the sub-topic.
@@ -39,10 +39,14 @@ impl Encode for Broadcast<'_> {
             }
         }
     }
+
+    fn id(&self) -> Option<u128> {
+        Some(self.chosen_id()?.as_u128())
+    }
 }
 
 /// Writes the wrapper that text broadcasts have around the inner payload.
-fn wrap(frame: &mut FrameBuilder, event: &str, payload: &str, meta: Option<&str>) {
+pub(super) fn wrap(frame: &mut FrameBuilder, event: &str, payload: &str, meta: Option<&str>) {
     frame.push_str("{\"event\":");
     frame.push_json_string(event);
     frame.push_str(",\"payload\":");

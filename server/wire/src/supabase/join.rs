@@ -8,14 +8,9 @@ use std::fmt;
 
 use serde_json::value::RawValue;
 
+use super::replay::Replay;
 use super::token::is_api_key;
-use crate::raw_json;
-
-/// The most messages that one replay returns, and the default.
-const REPLAY_MESSAGES_MAX: i64 = 25;
-
-/// Milliseconds since 1970 from the year 0 to the end of 9999, the range of upstream's calendar.
-const REPLAY_SINCE_RANGE: std::ops::RangeInclusive<i64> = -62_167_219_200_000..=253_402_300_799_999;
+use crate::raw_json::{self, given};
 
 /// The payload of `phx_join`.
 #[derive(Debug, Default)]
@@ -24,7 +19,7 @@ pub struct JoinRequest {
     pub ack: bool,
     /// Deliver broadcasts to their own sender as well.
     pub self_broadcast: bool,
-    /// Past messages to be sent first. `null` asks for them too, and is refused in public rooms.
+    /// Earlier messages to be sent first. There too if it is `null`, which upstream refuses in public rooms.
     pub replay: Option<Replay>,
     /// Announce when changes that are written from then on will be delivered.
     pub replication_ready: bool,
@@ -55,20 +50,6 @@ pub enum Private {
     Yes,
     /// A value that cannot be read. To be refused.
     Unreadable,
-}
-
-/// A request for past messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Replay {
-    /// The newest `limit` messages since then.
-    Since {
-        /// Milliseconds since 1970.
-        since: i64,
-        /// From 1 to 25.
-        limit: u8,
-    },
-    /// A value that cannot be read. To be refused.
-    Invalid,
 }
 
 /// The token that a channel uses.
@@ -166,8 +147,12 @@ impl JoinRequest {
         self.ack = self.flag_or_false(ack, "config.broadcast.ack: expected boolean");
         self.self_broadcast = self.flag_or_false(to_self, "config.broadcast.self: expected boolean");
         self.replay = replay.map(Replay::parse);
-        if self.replay == Some(Replay::Invalid) {
-            self.problems.push("config.broadcast.replay: expected since and limit as integers");
+        match self.replay {
+            Some(Replay::Invalid) => self.problems.push(
+                "config.broadcast.replay: expected since and limit as integers, after as ids of messages",
+            ),
+            Some(Replay::NoMap) => self.problems.push("config.broadcast.replay: expected a map"),
+            Some(Replay::Messages(_)) | None => {}
         }
         // Upstream tests whether the raw value is truthy, so the string "false" is true.
         self.replication_ready = given(replication_ready).is_some_and(|value| value != "false");
@@ -216,22 +201,6 @@ impl JoinRequest {
     }
 }
 
-impl Replay {
-    fn parse(replay: &str) -> Self {
-        let Ok([since, limit]) = raw_json::properties(replay, ["since", "limit"]) else {
-            return Self::Invalid;
-        };
-        let since = since.and_then(|since| since.parse().ok());
-        let limit = given(limit).map_or(Some(REPLAY_MESSAGES_MAX), |limit| limit.parse().ok());
-        match (since, limit) {
-            (Some(since), Some(limit)) if REPLAY_SINCE_RANGE.contains(&since) => {
-                Self::Since { since, limit: limit.clamp(1, REPLAY_MESSAGES_MAX) as u8 }
-            }
-            _ => Self::Invalid,
-        }
-    }
-}
-
 struct NotABoolean;
 
 /// A boolean, or its name as a string in any case, as several SDKs send it. Absent means false.
@@ -245,9 +214,4 @@ fn flag(value: Option<&str>) -> Result<bool, NotABoolean> {
             _ => Err(NotABoolean),
         },
     }
-}
-
-/// A value, unless it is `null`, which means the same as absent: realtime-py sends it for fields it does not use.
-fn given(value: Option<&str>) -> Option<&str> {
-    value.filter(|value| *value != "null")
 }

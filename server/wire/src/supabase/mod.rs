@@ -7,12 +7,14 @@ mod broadcast;
 pub mod changes;
 mod join;
 mod presence;
+mod replay;
 mod system;
 mod token;
 
 pub use crate::broadcast::Broadcast;
-pub use join::{JoinRequest, JoinToken, Private, Replay};
+pub use join::{JoinRequest, JoinToken, Private};
 pub use presence::{PresenceCall, PresenceDiff, presence_diff, presence_meta, presence_payload};
+pub use replay::{Replay, ReplayRequest, replayed};
 pub use system::system;
 pub use token::TokenRefresh;
 

@@ -2,7 +2,7 @@
 
 use hub::{Dialect, Encode};
 use wire::phoenix::{UserPayload, V1, V2};
-use wire::supabase::Broadcast;
+use wire::supabase::{Broadcast, replayed};
 
 use crate::fuzz::reader;
 
@@ -72,4 +72,35 @@ fn http_batches_are_text_in_every_dialect() {
 #[test]
 fn a_dialect_that_is_not_phoenix_receives_nothing() {
     assert!(Broadcast::Text { payload: "{}" }.encode("room1", Dialect::new(2)).is_none());
+}
+
+#[test]
+fn earlier_messages_are_pushed_to_a_single_member() {
+    let id = 0x0191_f0e2_7c1a_7d55_9f0e_2b6f_3a1c_4d5e;
+    let of = |dialect, payload| replayed(dialect, "\"6\"", "realtime:room1", id, ("e\"", payload));
+    let text = |dialect| reader::text(&of(dialect, UserPayload::Json("{ \"v\":1}")).unwrap()).to_owned();
+    let body = r#"{"event":"e\"","payload":{ "v":1},"type":"broadcast","meta":{"replayed":true,"id":"0191f0e2-7c1a-7d55-9f0e-2b6f3a1c4d5e"}}"#;
+    assert_eq!(text(V2), format!(r#"["6",null,"realtime:room1","broadcast",{body}]"#));
+    assert_eq!(
+        text(V1),
+        format!(r#"{{"topic":"realtime:room1","event":"broadcast","payload":{body},"ref":null}}"#)
+    );
+    assert!(of(V1, UserPayload::Binary(b"x")).is_none());
+    let frame = of(V2, UserPayload::Binary(b"x")).unwrap();
+    let meta = r#"{"replayed":true,"id":"0191f0e2-7c1a-7d55-9f0e-2b6f3a1c4d5e"}"#;
+    let expected = [&[4, 14, 2, 61, 0][..], b"realtime:room1", b"e\"", meta.as_bytes(), b"x"].concat();
+    assert_eq!((meta.len(), &frame.bytes()[2..]), (61, &expected[..]));
+}
+
+#[test]
+fn the_id_is_that_of_the_metadata() {
+    let with = |meta| Broadcast::Http { event: "e", payload: "{}", meta }.id();
+    assert_eq!(with(Some(r#"{"id":"00000000-0000-0000-0000-000000000007"}"#)), Some(7));
+    for none in [None, Some(r#"{"id":"z"}"#), Some(r#"{"id":7}"#), Some("{}")] {
+        assert_eq!(with(none), None, "{none:?}");
+    }
+    assert_eq!(
+        Broadcast::Text { payload: r#"{"meta":{"id":"00000000-0000-0000-0000-000000000007"}}"# }.id(),
+        None
+    );
 }

@@ -1,6 +1,6 @@
 //! Join payloads of every SDK, and malformed ones (docs/protocol/channels.md#join-payload).
 
-use wire::supabase::{JoinRequest, JoinToken, Private, Replay};
+use wire::supabase::{JoinRequest, JoinToken, Private, Replay, ReplayRequest};
 
 fn own(token: &str) -> JoinToken {
     JoinToken::Own(token.into())
@@ -17,7 +17,8 @@ fn realtime_js_with_everything() {
           "access_token":"jwt-1","version":"realtime-js/2.112.2"}"#,
     );
     assert!(join.ack && join.self_broadcast && join.replication_ready && join.presence_enabled);
-    assert_eq!(join.replay, Some(Replay::Since { since: 1_755_770_000_000, limit: 10 }));
+    let replay = ReplayRequest { since: Some(1_755_770_000_000), after: Vec::new(), limit: Some(10) };
+    assert_eq!(join.replay, Some(Replay::Messages(replay)));
     assert_eq!(join.presence_key.as_deref(), Some("me"));
     let entries: Vec<_> = join.postgres_changes.iter().map(|entry| entry.get()).collect();
     assert_eq!(entries, [r#"{"event":"INSERT", "schema":"public","filter":"id=eq.1"}"#, r#"{"x":1}"#]);
@@ -149,23 +150,41 @@ fn replay_is_requested_even_by_null() {
     let replay = |replay: &str| {
         JoinRequest::parse(&format!(r#"{{"config":{{"broadcast":{{"replay":{replay}}}}}}}"#)).replay
     };
-    let since = |since, limit| Some(Replay::Since { since, limit });
-    assert_eq!(replay(r#"{"since":5}"#), since(5, 25));
-    assert_eq!(replay(r#"{"since":5,"limit":null}"#), since(5, 25));
-    assert_eq!(replay(r#"{"since":-5,"limit":0}"#), since(-5, 1));
-    assert_eq!(replay(r#"{"since":5,"limit":1000}"#), since(5, 25));
+    let request = |since, after: &[u128], limit| {
+        Some(Replay::Messages(ReplayRequest { since, after: after.to_vec(), limit }))
+    };
+    assert_eq!(replay(r#"{"since":5}"#), request(Some(5), &[], None));
+    assert_eq!(replay(r#"{"since":5,"after":null,"limit":null}"#), request(Some(5), &[], None));
+    assert_eq!(replay(r#"{"since":-5,"limit":0}"#), request(Some(-5), &[], Some(1)));
+    assert_eq!(replay(r#"{"since":5,"limit":9999999999}"#), request(Some(5), &[], Some(u32::MAX)));
+    let [one, two] = ["00000000-0000-0000-0000-000000000001", "00000000-0000-0000-0000-000000000002"];
+    assert_eq!(replay(&format!(r#"{{"after":"{two}"}}"#)), request(None, &[2], None));
+    assert_eq!(
+        replay(&format!(r#"{{"since":5,"limit":7,"after":["{two}","{one}","{two}"]}}"#)),
+        request(Some(5), &[1, 2], Some(7))
+    );
+    let many = vec![format!("\"{one}\""); 101].join(",");
     for invalid in [
-        "null",
-        "7",
-        "[]",
         "{}",
         r#"{"since":"5"}"#,
+        r#"{"since":null}"#,
         r#"{"since":5.5}"#,
         r#"{"since":5,"limit":"1"}"#,
         r#"{"since":253402300800000}"#,
         r#"{"since":99999999999999999999}"#,
+        r#"{"after":null}"#,
+        r#"{"after":[]}"#,
+        r#"{"after":1}"#,
+        r#"{"after":"5","since":5}"#,
+        r#"{"after":{"id":1},"since":5}"#,
+        &format!(r#"{{"after":["{one}",2]}}"#),
+        &format!(r#"{{"after":"{one}","since":5.5}}"#),
+        &format!(r#"{{"after":[{many}]}}"#),
     ] {
         assert_eq!(replay(invalid), Some(Replay::Invalid), "{invalid}");
+    }
+    for no_map in ["null", "7", "[]", "\"since\""] {
+        assert_eq!(replay(no_map), Some(Replay::NoMap), "{no_map}");
     }
     assert_eq!(JoinRequest::parse(r#"{"config":{"broadcast":{}}}"#).replay, None);
 }

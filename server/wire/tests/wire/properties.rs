@@ -67,6 +67,7 @@ fn almost_json() -> impl Strategy<Value = Vec<u8>> {
             "\"broadcast\"",
             "\"replay\"",
             "\"since\"",
+            "\"after\"",
             "\"presence\"",
             "\"key\"",
             "\"postgres_changes\"",
