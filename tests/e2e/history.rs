@@ -9,7 +9,7 @@ use realtime_server::tenants::Tenant;
 use serde_json::{Value, json};
 use settings::{History, TopicPattern};
 
-const ALL: HistoryQuery = HistoryQuery { since: None, after: None, limit: usize::MAX };
+const ALL: HistoryQuery = HistoryQuery { since: None, after: Vec::new(), limit: usize::MAX };
 
 /// The default settings, for the rooms that a pattern selects.
 fn keeping(pattern: &str) -> History {
@@ -83,7 +83,7 @@ async fn broadcasts_of_sockets_and_http_are_kept_with_the_id_that_members_receiv
         (r#"Json("{\"n\":1}")"#, "single", "Binary([1, 2])")
     );
     let after = u128::from_str_radix(&id_2.replace('-', ""), 16).expect("an id");
-    assert_eq!(kept(&world, "chat:1", HistoryQuery { after: Some(after), ..ALL }).await, messages[2..]);
+    assert_eq!(kept(&world, "chat:1", HistoryQuery { after: vec![after], ..ALL }).await, messages[2..]);
     world.stop().await;
 }
 

@@ -10,7 +10,7 @@ use settings::{History, Settings, TopicPattern};
 
 use super::{ROOM, at, member, on, send_broadcast, two, wait_for_disconnect, wait_for_nodes};
 
-const ALL: HistoryQuery = HistoryQuery { since: None, after: None, limit: usize::MAX };
+const ALL: HistoryQuery = HistoryQuery { since: None, after: Vec::new(), limit: usize::MAX };
 
 fn keeping(node: impl Fn(&mut Settings)) -> impl Fn(&mut Settings) {
     move |settings| {
@@ -61,9 +61,9 @@ async fn nodes_read_the_broadcasts_of_all_in_one_order() {
     for world in [&one, &two] {
         assert_eq!(ids(world, ALL).await, (sent.clone(), true));
         assert_eq!(ids(world, HistoryQuery { limit: 3, ..ALL }).await, (sent[17..].to_vec(), false));
-        let after = HistoryQuery { after: Some(sent[4]), ..ALL };
+        let after = HistoryQuery { after: vec![sent[4]], ..ALL };
         assert_eq!(ids(world, after).await, (sent[5..].to_vec(), true));
-        let unknown = HistoryQuery { after: Some(1), ..ALL };
+        let unknown = HistoryQuery { after: vec![1], ..ALL };
         assert_eq!(ids(world, unknown).await, (sent.clone(), false));
     }
     // A node that was not there reads it all.
@@ -106,8 +106,8 @@ async fn a_reader_learns_that_a_node_has_lost_broadcasts() {
     let ((mut ann, _), (mut bob, _)) = (member(&one, "ann").await, member(&two, "bob").await);
     send_broadcast(&mut bob, json!({})).await;
     let first = received(&mut ann).await;
-    let after = HistoryQuery { after: Some(first), ..ALL };
-    assert_eq!(ids(&two, after).await, (vec![], true));
+    let after = HistoryQuery { after: vec![first], ..ALL };
+    assert_eq!(ids(&two, after.clone()).await, (vec![], true));
 
     proxy.cut();
     wait_for_disconnect(&one).await;
@@ -126,7 +126,7 @@ async fn a_reader_learns_that_a_node_has_lost_broadcasts() {
     })
     .await;
     for world in [&one, &two] {
-        let (messages, is_complete) = ids(world, after).await;
+        let (messages, is_complete) = ids(world, after.clone()).await;
         assert!(!messages.is_empty() && !is_complete, "{messages:?}");
     }
     for world in [one, two] {

@@ -16,7 +16,7 @@ use crate::relay::{relay_events, relayed};
 use crate::{PLAIN, Reader, Text, frame, hub, key};
 
 const BOUNDS: HistoryBounds = HistoryBounds { messages: 5, bytes: 1_000, age: Duration::from_secs(60) };
-const ALL: HistoryQuery = HistoryQuery { since: None, after: None, limit: usize::MAX };
+const ALL: HistoryQuery = HistoryQuery { since: None, after: Vec::new(), limit: usize::MAX };
 
 fn history() -> Arc<History> {
     bounded(&TenantMemory::unlimited())
@@ -138,7 +138,7 @@ fn a_message_that_is_too_large_takes_what_is_before_it_along() {
     publish_all(&hub, &history, "a", 1..=2);
     hub.publish_kept(&key("a"), &Text::new(&"x".repeat(1_000)), keep(&history, 3));
     publish(&hub, &history, "a", 4);
-    assert_eq!(read(&history, "a", HistoryQuery { after: Some(2), ..ALL }), (vec![4], false));
+    assert_eq!(read(&history, "a", HistoryQuery { after: vec![2], ..ALL }), (vec![4], false));
     assert_eq!(history.counts().dropped, 1);
 }
 
@@ -146,13 +146,20 @@ fn a_message_that_is_too_large_takes_what_is_before_it_along() {
 fn a_reader_learns_whether_it_has_missed_anything() {
     let (hub, history) = (hub(), history());
     publish_all(&hub, &history, "a", 1..=7);
-    let after = |id, limit| read(&history, "a", HistoryQuery { after: Some(id), limit, since: None });
+    let after = |id, limit| read(&history, "a", HistoryQuery { after: vec![id], limit, since: None });
     assert_eq!(after(7, 9), (vec![], true));
     assert_eq!(after(5, 2), (vec![6, 7], true));
     assert_eq!(after(4, 2), (vec![6, 7], false), "more than it asks for");
     assert_eq!(after(2, 9), (vec![3, 4, 5, 6, 7], false), "2 is not kept any more");
+    let all_but =
+        |ids: &[u128], limit| read(&history, "a", HistoryQuery { after: ids.to_vec(), limit, since: None });
+    assert_eq!(all_but(&[6, 4], 9), (vec![5, 7], true), "5 was published by another node at the same time");
+    assert_eq!(all_but(&[4, 6, 2, 99], 9), (vec![5, 7], true), "of those that are kept");
+    assert_eq!(all_but(&[4, 6, 7], 9), (vec![], true), "5 may be older than what the reader names");
+    assert_eq!(all_but(&[6, 4], 1), (vec![7], false));
+    assert_eq!(all_but(&[6, 7, 99], 9), (vec![], true));
     assert_eq!(read(&history, "a", HistoryQuery { limit: 4, ..ALL }), (vec![4, 5, 6, 7], false));
-    assert_eq!(read(&history, "b", HistoryQuery { after: Some(2), ..ALL }), (vec![], false));
+    assert_eq!(read(&history, "b", HistoryQuery { after: vec![2], ..ALL }), (vec![], false));
     assert_eq!(read(&history, "b", ALL), (vec![], true));
 }
 

@@ -7,11 +7,12 @@
 use std::collections::HashSet;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use hub::{HistoryBounds, HistoryQuery, HistoryRead, KeptMessage, MemoryCharge, MemoryKind, RoomKey};
+use hub::{
+    Encode as _, HistoryBounds, HistoryQuery, HistoryRead, KeptMessage, MemoryCharge, MemoryKind, RoomKey,
+};
 use wire::relay;
-use wire::supabase::Broadcast;
 
-use super::identified::chosen_id;
+use super::ids::time_of;
 use super::{HistoryError, ReadHistory};
 use crate::bus::{EntryPosition, KeptFrames};
 use crate::node::Node;
@@ -21,7 +22,7 @@ use crate::tenants::Tenant;
 pub(super) const UNCONFIRMED_AGE: Duration = Duration::from_secs(15);
 
 /// How far the clocks of nodes and of the bus may differ.
-const CLOCK_SKEW: Duration = Duration::from_secs(5);
+pub(in crate::broadcast) const CLOCK_SKEW: Duration = Duration::from_secs(5);
 
 /// Entries that are read at first. Each page has twice as many as the one before, unless it has many bytes.
 const FIRST_PAGE: usize = 8;
@@ -64,21 +65,24 @@ impl ClusterRead<'_> {
         let oldest = time_before(self.bounds.age);
         let on_bus = found.messages.iter().take_while(|message| message.sent_at >= oldest);
         let HistoryRead { messages, mut is_complete } = self.query.select(unconfirmed.chain(on_bus));
-        if let Some(after) = self.query.after {
-            let known = own.iter().chain(&found.messages).find(|message| message.id == after);
+        if !self.query.after.is_empty() {
+            let all = own.iter().chain(&found.messages);
+            let known = all.filter(|message| self.query.after.contains(&message.id));
+            let known = known.min_by_key(|message| message.sent_at);
             let lost_at = found.lost_at.max(self.node.link.lost_at(&self.node.hub));
             let may_be_after =
                 |known: &KeptMessage| lost_at.saturating_add(millis(CLOCK_SKEW)) >= known.sent_at;
             is_complete &= lost_at == 0 || known.is_some_and(|known| !may_be_after(known));
         }
-        is_complete &= self.query.after.is_some() || !found.is_cut;
+        is_complete &= !self.query.after.is_empty() || !found.is_cut;
         Ok(ReadHistory { messages, is_complete, _charge: Some(found.charge) })
     }
 
     /// What this node has published in the room and the bus may not have kept, the oldest first.
     fn own_messages(&self) -> Vec<KeptMessage> {
         let since = Some(time_before(UNCONFIRMED_AGE));
-        self.tenant.history.read(self.room, &HistoryQuery { since, after: None, limit: usize::MAX }).messages
+        let query = HistoryQuery { since, after: Vec::new(), limit: usize::MAX };
+        self.tenant.history.read(self.room, &query).messages
     }
 
     async fn read_bus(&self, own: &[KeptMessage], own_ids: &HashSet<u128>) -> Result<Found, HistoryError> {
@@ -112,15 +116,26 @@ impl ClusterRead<'_> {
     fn is_enough(&self, found: &Found, own: &[KeptMessage]) -> bool {
         let Some(oldest) = found.messages.last() else { return false };
         let is_beyond = found.messages.len() >= self.bounds.messages || found.bytes > self.bounds.bytes;
-        let is_reached = |message: &KeptMessage| {
-            self.query.after == Some(message.id)
-                || self.query.since.is_some_and(|since| message.sent_at < since)
-        };
-        let is_satisfied = found.messages.len() > self.query.limit || found.messages.iter().any(is_reached);
+        let is_satisfied = self.query.since.is_some_and(|since| oldest.sent_at < since)
+            || self.reaches(found, oldest.sent_at);
         // Older than any message that the hub still has.
         let horizon = oldest.sent_at.saturating_add(millis(UNCONFIRMED_AGE + CLOCK_SKEW));
         let is_joined = found.is_joined || own.iter().all(|own| own.sent_at > horizon);
         is_beyond || is_satisfied && is_joined
+    }
+
+    /// Whether what was found, back to the time `oldest`, has all that follows what the reader has.
+    fn reaches(&self, found: &Found, oldest: u64) -> bool {
+        let after = &self.query.after;
+        let is_found = |id: &u128| found.messages.iter().any(|message| message.id == *id);
+        // Not to be found any more: it was published after what was found already.
+        let is_newer =
+            |id: &u128| time_of(*id).is_none_or(|time| oldest.saturating_add(millis(CLOCK_SKEW)) < time);
+        if after.iter().any(is_found) {
+            after.iter().all(|id| is_found(id) || is_newer(id))
+        } else {
+            found.messages.len() > self.query.limit.saturating_add(after.len())
+        }
     }
 }
 
@@ -132,12 +147,8 @@ impl Found {
         for frame in frames.into_iter().rev() {
             self.bytes += frame.len();
             let event = relay::decode_events(frame.bytes()).ok().and_then(|mut events| events.next());
-            let meta = match event {
-                Some(Broadcast::User { meta, .. } | Broadcast::Http { meta, .. }) => meta,
-                Some(Broadcast::Text { .. }) | None => None,
-            };
             // Others are not part of the history.
-            if let Some(id) = meta.and_then(chosen_id).map(|id| id.as_u128()) {
+            if let Some(id) = event.and_then(|event| event.id()) {
                 self.is_joined |= own_ids.contains(&id);
                 self.messages.push(KeptMessage { id, sent_at: kept_at, frame });
             }

@@ -42,12 +42,6 @@ struct TextFields<'b> {
     payload: &'b RawValue,
 }
 
-/// Metadata of a message that has an id already.
-#[derive(Deserialize)]
-struct Meta<'b> {
-    id: &'b str,
-}
-
 impl<'b> Identified<'b> {
     /// The broadcast with a new id, or with the one that its sender has chosen.
     pub fn of(broadcast: &Broadcast<'b>) -> Option<Self> {
@@ -60,7 +54,7 @@ impl<'b> Identified<'b> {
             Broadcast::Http { event, payload, meta } => (event.into(), Form::Text(payload), meta),
         };
         let (new, sent_at) = next_id();
-        let chosen = meta.and_then(|meta| Some((chosen_id(meta)?, meta)));
+        let chosen = broadcast.chosen_id().zip(meta);
         let (id, meta) = match chosen {
             Some((id, meta)) => (id, meta.into()),
             None => (new, format!(r#"{{"id":"{new}"}}"#).into()),
@@ -81,12 +75,6 @@ impl<'b> Identified<'b> {
     pub fn keep<'h>(&self, history: &'h Arc<History>) -> Keep<'h> {
         Keep { history, id: self.id.as_u128(), sent_at: self.sent_at }
     }
-}
-
-/// The id in the metadata of a message.
-pub(super) fn chosen_id(meta: &str) -> Option<Uuid> {
-    let Meta { id } = serde_json::from_str(meta).ok()?;
-    Uuid::try_parse(id).ok()
 }
 
 #[cfg(test)]

@@ -34,6 +34,11 @@ pub fn next_id() -> (Uuid, u64) {
     (Builder::from_unix_timestamp_millis(milliseconds, &rest).into_uuid(), milliseconds)
 }
 
+/// When an id was made, in milliseconds since 1970, if it is one of version 7.
+pub(in crate::broadcast) fn time_of(id: u128) -> Option<u64> {
+    (Uuid::from_u128(id).get_version_num() == 7).then_some((id >> 80) as u64)
+}
+
 #[cfg(test)]
 mod tests {
     use std::thread;
@@ -54,6 +59,7 @@ mod tests {
         assert_eq!(id.get_version_num(), 7);
         let time = id.get_timestamp().expect("version 7 has one").to_unix();
         assert_eq!(time.0 * 1_000 + u64::from(time.1) / 1_000_000, milliseconds);
+        assert_eq!((time_of(id.as_u128()), time_of(7)), (Some(milliseconds), None));
         all.sort_unstable();
         all.dedup();
         assert_eq!(all.len(), 20_000);

@@ -27,6 +27,9 @@ use crate::tenants::Tenant;
 pub use identified::Identified;
 pub use ids::next_id;
 
+pub(super) use self::cluster::CLOCK_SKEW;
+pub(super) use self::ids::time_of;
+
 /// How often messages that are too old are dropped.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
