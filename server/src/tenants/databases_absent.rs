@@ -6,7 +6,7 @@ use settings::DatabaseAddress;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{DatabaseStatus, Tenant};
+use super::{DatabaseStatus, MessageRecords, RecordsError, RecordsQuery, Tenant};
 use crate::auth::{Authorizer, PublicRooms};
 
 /// No databases.
@@ -25,6 +25,15 @@ impl NoDatabases {
 
     /// Without effect.
     pub fn note_use(self: &Arc<Self>, _tenant: &Arc<Tenant>) {}
+
+    /// None.
+    ///
+    /// # Errors
+    /// Always.
+    #[expect(clippy::unused_async, reason = "as where there are databases")]
+    pub async fn records(&self, _tenant: &str, _query: RecordsQuery) -> Result<MessageRecords, RecordsError> {
+        Err(RecordsError::Unavailable)
+    }
 
     /// None.
     pub fn status(&self, _tenant: &str) -> Option<DatabaseStatus> {

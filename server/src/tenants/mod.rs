@@ -11,6 +11,7 @@ mod database_status;
 #[cfg(not(feature = "postgres"))]
 mod databases_absent;
 mod lookups;
+mod message_records;
 mod naming;
 mod policy;
 mod policy_notifier;
@@ -31,6 +32,7 @@ pub use database::{Databases, check_address, database_authorizer};
 pub use database_status::{DatabaseStatus, DatabaseUsability, LogState, QuestionCounts};
 #[cfg(not(feature = "postgres"))]
 pub use databases_absent::{NoDatabases as Databases, check_address, database_authorizer};
+pub use message_records::{MessageRecord, MessageRecords, RecordPayload, RecordsError, RecordsQuery};
 pub use policy::{Policy, TenantStatus};
 pub use registry::{Registry, UnknownHost};
 pub use rekey::{ENCRYPTED_SETTINGS, Rekey, RekeyMode, RekeyReport};

@@ -21,6 +21,7 @@ mod preparing_connection;
 mod question;
 mod questions;
 mod reader;
+mod records;
 pub mod schema;
 mod shared_answers;
 mod state;
