@@ -36,7 +36,8 @@ pub struct History {
     #[schemars(with = "marks::DurationText", extend("x-reload" = "live", "x-min" = "1s"))]
     pub max_age: Duration,
 
-    /// Most broadcasts that one join is sent. A join that asks for more receives the newest ones.
+    /// Most messages that one join in these rooms is sent, those of the database included; 25 in others. A join that asks for
+    /// more receives the newest ones.
     #[schemars(range(min = 1, max = 1_000), extend("x-reload" = "live"))]
     pub max_replay: NonZeroU32,
 }

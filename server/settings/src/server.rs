@@ -178,7 +178,8 @@ pub struct Server {
     pub max_pending_refusals: NonZeroUsize,
 
     /// How long a join may wait for its authorisation, its turn among the tasks of its connection included. After that it
-    /// is refused with `UnableToConnectToProject`.
+    /// is refused with `UnableToConnectToProject`. As long it may then wait for the earlier messages that it asks for; after
+    /// that it is refused with `UnableToReplayMessages`.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "marks::DurationText", extend("x-reload" = "live", "x-min" = "1ms"))]
     pub authorization_timeout: Duration,

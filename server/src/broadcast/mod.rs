@@ -7,6 +7,7 @@
 mod database_broadcasts;
 pub mod history;
 pub mod http;
+pub mod replay;
 
 #[cfg(feature = "postgres")]
 pub use self::database_broadcasts::DatabaseBroadcasts;

@@ -194,8 +194,8 @@ codes! {
     MigrationsFailedToRun: Error, [Log], "<why>";
     /// The partitions of `realtime.messages` cannot be made or deleted.
     PartitionCreationFailed: Error, [Log], "<why>";
-    /// A join asks for earlier messages, which its channel does not replay.
-    UnableToReplayMessages: ClientError, [Join], "Replay is not allowed for public channels";
+    /// A join asks for earlier messages that its channel does not have, or that cannot be read; the log has the reason.
+    UnableToReplayMessages: ClientError, [Join, Log], "Replay is not allowed for public channels";
 
     // Connected.
 

@@ -21,14 +21,15 @@ const PAYLOAD_SIZES: [f64; 11] = [
     3_000_000.0,
 ];
 
-/// Bounds of the times of questions for rights, as upstream's dashboards expect them, in milliseconds.
+/// Bounds of the times of questions to databases, as upstream's dashboards expect them, in milliseconds.
 const AUTHORIZATION_TIMES: [f64; 4] = [10.0, 250.0, 5_000.0, 15_000.0];
 
 /// Histograms, and the bounds of their buckets.
-const BUCKETS: [(&str, &[f64]); 3] = [
+const BUCKETS: [(&str, &[f64]); 4] = [
     ("realtime_tenants_payload_size", &PAYLOAD_SIZES),
     ("realtime_tenants_read_authorization_check", &AUTHORIZATION_TIMES),
     ("realtime_tenants_write_authorization_check", &AUTHORIZATION_TIMES),
+    ("realtime_tenants_replay", &AUTHORIZATION_TIMES),
 ];
 
 /// The one counter that is registered as a gauge (see `process.rs`).

@@ -102,7 +102,9 @@ fn action(code: Code) -> &'static str {
         Code::UnableToConnectToProject => {
             "See `UnableToConnectToTenantDatabase` of the tenant. Without that, the tenant has no database: name it in `[tenants.<id>.database]`."
         }
-        Code::UnableToReplayMessages => "Nothing; the client asks for what its channel does not replay.",
+        Code::UnableToReplayMessages => {
+            "Nothing if the client asks for what its channel does not have. Otherwise see the reason: the database or Redis does not answer in time."
+        }
         Code::UnableToConnectToTenantDatabase => {
             "Restore the connection to the database (`[tenants.<id>.database]`): the reason says what is missing. Clients in public channels notice nothing."
         }

@@ -7,15 +7,18 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use hub::{Audience, Frame, Group, Member, MemoryCharge, Privacy, Receives, RoomKey, Space};
+use hub::{Audience, Frame, Membership, MemoryCharge, Privacy, RoomKey, Space};
 use serde_json::json;
 use wire::phoenix::{self, Push, Ref, Status};
-use wire::supabase::{JoinRequest, Private, TOPIC_PREFIX};
+use wire::supabase::{JoinRequest, Private, Replay, ReplayRequest, TOPIC_PREFIX};
 
-use self::error::{JoinError, PAYLOAD_TOO_LARGE};
+use self::error::{JoinError, OUT_OF_MEMORY, PAYLOAD_TOO_LARGE, REPLAY_INVALID};
 use super::joined::JoinedTopic;
+use super::policy_changes::GAP;
+use super::replayed::{ReplayEnd, ReplayedMessages};
 use super::{PhoenixSession, error_response, legacy};
 use crate::auth::{Authorized, Decision, Freshness, Question, Rights};
+use crate::broadcast::replay::ReplayError;
 use crate::sessions::KeptClaims;
 use crate::telemetry::codes::{Code, Scope};
 
@@ -39,7 +42,7 @@ pub(super) struct JoinMessage<'a> {
 /// A join that has passed all checks but the authorization.
 pub(super) struct Join<'a> {
     pub(super) message: JoinMessage<'a>,
-    room: RoomKey,
+    pub(super) room: RoomKey,
     request: JoinRequest,
     claims: Arc<KeptClaims>,
     /// For what is kept once it is accepted.
@@ -119,25 +122,61 @@ impl PhoenixSession {
 
     /// Answers a join whose authorization was pending. What has changed during the wait is checked again.
     pub(super) fn answer_waiting_join(&mut self, join: Join<'_>, result: Authorized) {
-        let policy = self.tenant.policy();
-        let unchanged = self
-            .check_availability(&policy, &join.request)
-            .and_then(|()| Ok(policy.verifier.recheck(&join.claims, SystemTime::now())?));
-        match unchanged {
+        match self.recheck_join(&join) {
             Ok(()) => self.answer_join(join, result),
             Err(error) => self.refuse(&join.message, &error),
         }
+    }
+
+    /// As [`answer_waiting_join`](Self::answer_waiting_join), for a join that has waited for earlier messages, which the client
+    /// with these `rights` receives as the member that it is already.
+    pub(super) fn answer_replayed_join(
+        &mut self,
+        mut join: Join<'_>,
+        (membership, rights, gaps): (Membership, Rights, u64),
+        result: Result<ReplayedMessages, ReplayError>,
+    ) {
+        let messages =
+            self.recheck_join(&join).and_then(|()| result.map_err(|error| self.unreplayed(&error)));
+        let messages = messages.and_then(|messages| {
+            if !join.charge.try_grow(messages.kept_bytes()) {
+                return Err(OUT_OF_MEMORY);
+            }
+            self.count_user()?;
+            Ok(messages)
+        });
+        match messages {
+            Ok(messages) => self.enter(join, rights, Some(ReplayEnd { membership, messages, gaps })),
+            Err(error) => self.refuse(&join.message, &error),
+        }
+    }
+
+    /// Reports why earlier messages cannot be read.
+    fn unreplayed(&self, error: &ReplayError) -> JoinError {
+        self.tenant.reports.record(self.report(Code::UnableToReplayMessages, Scope::Log), error);
+        JoinError::unreplayed(error)
+    }
+
+    /// Checks again what may have changed while a join waited.
+    fn recheck_join(&self, join: &Join<'_>) -> Result<(), JoinError> {
+        let policy = self.tenant.policy();
+        self.check_availability(&policy, &join.request)?;
+        Ok(policy.verifier.recheck(&join.claims, SystemTime::now())?)
     }
 
     fn answer_join(&mut self, join: Join<'_>, authorized: Authorized) {
         let accepted = authorized.map_err(|error| JoinError::unauthorized(error, &join.room.topic));
         let accepted = accepted.and_then(|rights| {
             self.check_rights(&join, rights)?;
-            self.count_user()?;
-            Ok(rights)
+            let request = replay_request(&join.request)?.cloned();
+            if request.is_none() {
+                self.count_user()?;
+            }
+            Ok((rights, request))
         });
         match accepted {
-            Ok(rights) => self.enter(join, rights),
+            Ok((rights, None)) => self.enter(join, rights, None),
+            Ok((rights, Some(request))) => self.await_replay(join, rights, request),
             Err(error) => self.refuse(&join.message, &error),
         }
     }
@@ -166,9 +205,9 @@ impl PhoenixSession {
         Ok(())
     }
 
-    /// Makes the client a member. The messages that follow the reply are part of its frame, because the reply may have
-    /// to wait until the room receives the messages of other nodes.
-    fn enter(&mut self, join: Join<'_>, rights: Rights) {
+    /// Makes the client a member, unless it has become one for its replay. The messages that follow the reply are part of its
+    /// frame, because the reply may have to wait until the room receives the messages of other nodes.
+    fn enter(&mut self, join: Join<'_>, rights: Rights, replay: Option<ReplayEnd>) {
         let Join { message, room, request, claims, charge } = join;
         let JoinMessage { join_ref, reference, topic, replaced } = message;
         let subscription = request.legacy.then(|| legacy::subscription(&room.topic));
@@ -177,24 +216,30 @@ impl PhoenixSession {
             None => NO_CHANGES.into(),
         };
         let has_presence = self.has_presence(&request);
-        let receives = if rights.read_broadcasts { Receives::Everything } else { Receives::NoBroadcasts };
         let outbound = &self.outbound;
-        let member = Member {
-            outbox: Arc::clone(&outbound.outbox),
-            dialect: outbound.dialect,
-            group: Group::DEFAULT,
-            receives,
-        };
         let mut frames = vec![outbound.reply_frame(&join_ref, &reference, &topic, Status::Ok, &response)];
         if let Some(entry) = &subscription {
             let text = legacy::unable_to_subscribe(entry);
             frames.push(outbound.system_frame(&join_ref, &topic, "postgres_changes", Status::Error, &text));
         }
         frames.extend(replaced.map(|old| phoenix::closed(outbound.dialect, old.as_json(), &topic)));
+        let privacy = room.privacy;
+        let membership = match replay {
+            None => self.services.node.hub.join(room, self.member(rights), &Frame::concat(&frames)),
+            Some(ReplayEnd { membership, messages, gaps }) => {
+                let gap = (gaps != self.database_gaps).then_some(GAP);
+                for notice in messages.notice().into_iter().chain(gap) {
+                    frames.push(outbound.system_frame(&join_ref, &topic, "system", Status::Ok, notice));
+                }
+                frames.extend_from_slice(messages.frames());
+                membership.end_replay(&Frame::concat(&frames), messages.replayed());
+                membership
+            }
+        };
         let mut joined = JoinedTopic {
             join_ref: join_ref.into_owned(),
-            privacy: room.privacy,
-            membership: self.services.node.hub.join(room, member, &Frame::concat(&frames)),
+            privacy,
+            membership,
             claims,
             rights,
             awaits_log: request.replication_ready.then(Instant::now),
@@ -235,5 +280,14 @@ impl PhoenixSession {
             self.tick_by(self.delayed_replies.deadline());
         }
         self.watch_rooms();
+    }
+}
+
+/// The earlier messages that a join asks for.
+fn replay_request(request: &JoinRequest) -> Result<Option<&ReplayRequest>, JoinError> {
+    match &request.replay {
+        Some(Replay::Messages(request)) => Ok(Some(request)),
+        Some(Replay::Invalid) => Err(REPLAY_INVALID),
+        Some(Replay::NoMap) | None => Ok(None),
     }
 }

@@ -1,4 +1,4 @@
-//! Topics whose join waits for its authorization (docs/protocol/channels.md#waiting-joins).
+//! Topics whose join waits for its authorization, or for earlier messages (docs/protocol/channels.md#waiting-joins).
 //!
 //! The wait is a task; everything else of the connection goes on. Messages to such a topic are held until the join is
 //! answered, and are then handled in their order as if they arrived only now: a topic that is not joined in the end
@@ -7,15 +7,17 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use hub::{MemoryCharge, MemoryKind, TenantMemory, UNCHARGED_BYTES};
+use hub::{Membership, MemoryCharge, MemoryKind, TenantMemory, UNCHARGED_BYTES};
 use rustc_hash::FxBuildHasher;
 use tokio::time::{Instant, timeout_at};
 use wire::phoenix::{Ref, Status};
 
 use super::join::Join;
+use super::replayed::ReplayedMessages;
 use super::{PhoenixSession, error_response};
-use crate::auth::{AuthorizationError, Authorized};
+use crate::auth::{AuthorizationError, Authorized, Rights};
 use crate::broadcast::BroadcastError;
+use crate::broadcast::replay::ReplayError;
 use crate::sessions::Session;
 use crate::sessions::completions::{Completion, Completions, PendingTask};
 use crate::telemetry::codes::Scope;
@@ -23,7 +25,7 @@ use crate::telemetry::codes::Scope;
 /// The waiting joins of one connection. There while at least one waits.
 pub(super) struct Joining {
     topics: HashMap<Box<str>, JoiningTopic, FxBuildHasher>,
-    completions: Completions<Authorized>,
+    completions: Completions<WaitResult>,
     /// Of all topics together.
     held: HeldSize,
     /// For what is held, once it is more than a connection may have without.
@@ -33,10 +35,30 @@ pub(super) struct Joining {
 /// A join that waits, and the messages that wait for it.
 struct JoiningTopic {
     join: Join<'static>,
+    step: JoinStep,
     task: PendingTask,
     messages: Vec<HeldMessage>,
     /// Why a message was refused. After it none is held, so that those which are handled in the end have no gap between them.
     refused: Option<BroadcastError>,
+}
+
+/// What a join waits for.
+pub(super) enum JoinStep {
+    /// Whether the client may join.
+    Authorization,
+    /// The earlier messages that the client asks for. It is a member already, with these rights.
+    Replay {
+        membership: Membership,
+        rights: Rights,
+        /// How often messages of the database had possibly been lost before.
+        gaps: u64,
+    },
+}
+
+/// What a join has waited for.
+pub(super) enum WaitResult {
+    Authorization(Authorized),
+    Replay(Box<Result<ReplayedMessages, ReplayError>>),
 }
 
 /// A message as it was received.
@@ -104,16 +126,14 @@ impl Joining {
         Some(joining)
     }
 
-    /// The next join whose authorization has completed.
-    fn next(&mut self) -> Option<(JoiningTopic, Authorized)> {
+    /// The next join that has what it waited for; `None` in place of that if its task has panicked.
+    fn next(&mut self) -> Option<(JoiningTopic, Option<WaitResult>)> {
         loop {
             let Completion { task, result } = self.completions.take()?;
             let found = self.topics.iter().find(|(_, joining)| joining.task.id() == task);
             // A join that was cancelled in the last moment is not there any more.
             let Some(topic) = found.map(|(topic, _)| topic.clone()) else { continue };
-            let joining = self.remove(&topic)?;
-            // A panic is logged where it happens.
-            return Some((joining, result.unwrap_or_else(|| Err(AuthorizationError::undecided()))));
+            return Some((self.remove(&topic)?, result));
         }
     }
 }
@@ -151,6 +171,21 @@ impl PhoenixSession {
         join: Join<'_>,
         work: impl Future<Output = Authorized> + Send + 'static,
     ) {
+        let deadline = Instant::now() + self.services.node.settings().server.authorization_timeout;
+        let work = async move {
+            let result = timeout_at(deadline, work).await;
+            WaitResult::Authorization(result.unwrap_or_else(|_elapsed| Err(AuthorizationError::undecided())))
+        };
+        self.await_step(join, JoinStep::Authorization, work);
+    }
+
+    /// Lets `join` wait for `work`.
+    pub(super) fn await_step(
+        &mut self,
+        join: Join<'_>,
+        step: JoinStep,
+        work: impl Future<Output = WaitResult> + Send + 'static,
+    ) {
         let (services, outbox) = (&self.services, &self.outbound.outbox);
         let joining = self.joining.get_or_insert_with(|| {
             let completions = Completions::new(outbox, services.tasks.clone(), self.max_tasks);
@@ -161,13 +196,9 @@ impl PhoenixSession {
                 charge: None,
             })
         });
-        let deadline = Instant::now() + services.node.settings().server.authorization_timeout;
-        let work = async move {
-            timeout_at(deadline, work).await.unwrap_or_else(|_elapsed| Err(AuthorizationError::undecided()))
-        };
         let (join, task) = (join.into_owned(), joining.completions.start(work));
         let topic = join.message.topic.as_ref().into();
-        let waiting = JoiningTopic { join, task, messages: Vec::new(), refused: None };
+        let waiting = JoiningTopic { join, step, task, messages: Vec::new(), refused: None };
         joining.topics.insert(topic, waiting);
         self.watch_rooms();
     }
@@ -210,11 +241,34 @@ impl PhoenixSession {
         Some(join.message.join_ref)
     }
 
-    /// Answers the joins whose authorization has completed.
-    pub(super) fn answer_authorized(&mut self) {
+    /// Answers the joins that have what they waited for, or lets them wait for the next.
+    pub(super) fn answer_waiting(&mut self) {
         while let Some((joining, result)) = self.joining.as_mut().and_then(|joining| joining.next()) {
-            self.answer_waiting_join(joining.join, result);
-            self.handle_held(joining.messages);
+            let JoiningTopic { join, step, task: _, messages, refused } = joining;
+            let topic = join.message.topic.clone();
+            // A panic is logged where it happens.
+            match (step, result) {
+                (JoinStep::Replay { membership, rights, gaps }, result) => {
+                    let result = match result {
+                        Some(WaitResult::Replay(result)) => *result,
+                        Some(WaitResult::Authorization(_)) | None => Err(ReplayError::TimedOut),
+                    };
+                    self.answer_replayed_join(join, (membership, rights, gaps), result);
+                }
+                (JoinStep::Authorization, Some(WaitResult::Authorization(result))) => {
+                    self.answer_waiting_join(join, result);
+                }
+                (JoinStep::Authorization, _) => {
+                    self.answer_waiting_join(join, Err(AuthorizationError::undecided()));
+                }
+            }
+            // Those to a topic that waits on are held again.
+            self.handle_held(messages);
+            if let Some(joining) = &mut self.joining
+                && let Some(joining) = joining.topics.get_mut(&*topic)
+            {
+                joining.refused = joining.refused.or(refused);
+            }
         }
     }
 

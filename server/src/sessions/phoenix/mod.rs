@@ -16,6 +16,8 @@ mod outbound;
 mod policy_changes;
 mod protocol;
 mod readiness;
+mod replay;
+mod replayed;
 mod rights;
 mod tokens;
 
@@ -253,7 +255,7 @@ impl Session for PhoenixSession {
 
     fn tick(&mut self, now: Instant) {
         self.apply_policy();
-        self.answer_authorized();
+        self.answer_waiting();
         self.apply_found_rights();
         if self.deadline.is_none_or(|deadline| deadline > now) {
             return;

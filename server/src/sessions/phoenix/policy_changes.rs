@@ -17,7 +17,7 @@ use crate::telemetry::codes::{Code, Scope};
 const DISCONNECT: &str = "Server requested disconnect";
 
 /// What channels receive when the log of the database was not read for a time (docs/protocol/database-broadcasts.md#gaps).
-const GAP: &str = "Messages from the database may have been missed";
+pub(super) const GAP: &str = "Messages from the database may have been missed";
 
 impl PhoenixSession {
     /// Applies the policy if it has changed since the last time: ends what it no longer allows.

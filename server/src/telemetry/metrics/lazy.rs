@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use metrics::Label;
 
-use super::{DatabaseMetrics, TenantMetrics};
+use super::{DatabaseMetrics, ReplayMetrics, TenantMetrics};
 use crate::telemetry::fan_out::FanOut;
 
 /// The metrics of a tenant.
@@ -16,11 +16,13 @@ pub struct LazyTenantMetrics {
     recorder: Arc<FanOut>,
     metrics: OnceLock<TenantMetrics>,
     database: OnceLock<DatabaseMetrics>,
+    replay: OnceLock<ReplayMetrics>,
 }
 
 impl LazyTenantMetrics {
     pub(super) fn new(tenant: Arc<str>, recorder: Arc<FanOut>) -> Self {
-        Self { tenant, recorder, metrics: OnceLock::new(), database: OnceLock::new() }
+        let (metrics, database, replay) = Default::default();
+        Self { tenant, recorder, metrics, database, replay }
     }
 
     /// The metrics, if anything was counted yet.
@@ -36,6 +38,11 @@ impl LazyTenantMetrics {
     /// The metrics of its database, if anything was counted yet.
     pub fn registered_database(&self) -> Option<&DatabaseMetrics> {
         self.database.get()
+    }
+
+    /// The metrics of its replays. Registers them with the first use.
+    pub fn replay(&self) -> &ReplayMetrics {
+        self.replay.get_or_init(|| ReplayMetrics::register(&*self.recorder, &[self.label()]))
     }
 
     fn label(&self) -> Label {

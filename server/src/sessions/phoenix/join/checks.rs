@@ -7,7 +7,7 @@ use hub::MemoryCharge;
 use wire::phoenix::{FIELD_BYTES_MAX, Push};
 use wire::supabase::{JoinRequest, JoinToken, Private};
 
-use super::error::{JoinError, OUT_OF_MEMORY, PRIVATE_UNREADABLE, REPLAY_UNABLE, TENANT_NOT_FOUND};
+use super::error::{JoinError, OUT_OF_MEMORY, PRIVATE_UNREADABLE, TENANT_NOT_FOUND};
 use crate::node::LifecyclePhase;
 use crate::sessions::KeptClaims;
 use crate::sessions::kept_claims::try_charge;
@@ -53,11 +53,12 @@ impl PhoenixSession {
         match request.private {
             Private::Unreadable => Err(PRIVATE_UNREADABLE),
             _ if self.has_long_key(request) => Err(JoinError::of(Code::PresenceKeySizeExceeded)),
-            Private::No if request.replay.is_some() => Err(JoinError::of(Code::UnableToReplayMessages)),
+            Private::No if request.replay.is_some() && !self.tenant.keeps_history_of(sub_topic) => {
+                Err(JoinError::of(Code::UnableToReplayMessages))
+            }
             _ if policy.database().is_none() && needs_database(request) => {
                 Err(JoinError::of(Code::UnableToConnectToProject))
             }
-            _ if request.replay.is_some() => Err(REPLAY_UNABLE),
             _ if !request.postgres_changes.is_empty() => Err(JoinError::of(Code::UnableToConnectToProject)),
             _ => Ok(claims),
         }
@@ -111,5 +112,5 @@ impl PhoenixSession {
 
 /// Whether a join asks for something that only a tenant's database has.
 fn needs_database(request: &JoinRequest) -> bool {
-    request.replay.is_some() || !request.postgres_changes.is_empty() || request.replication_ready
+    !request.postgres_changes.is_empty() || request.replication_ready
 }

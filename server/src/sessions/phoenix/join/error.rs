@@ -3,9 +3,11 @@
 use std::borrow::Cow;
 
 use crate::auth::{AuthorizationError, TokenError};
+use crate::broadcast::replay::ReplayError;
 use crate::sessions::phoenix::rights;
 use crate::sessions::phoenix::tokens::{self, TokenRefusal};
 use crate::telemetry::codes::Code;
+use crate::tenants::RecordsError;
 
 /// Why a join is refused: an operational code and a sentence (docs/protocol/channels.md#join-checks).
 pub(super) struct JoinError {
@@ -18,9 +20,11 @@ pub(super) const TENANT_NOT_FOUND: JoinError =
 pub(super) const OUT_OF_MEMORY: JoinError = JoinError::new(Code::MemoryLimitReached, tokens::OUT_OF_MEMORY);
 pub(super) const PAYLOAD_TOO_LARGE: JoinError =
     JoinError::new(Code::InvalidJoinPayload, "The payload is too large");
-/// A private channel asks for earlier messages, which are not sent yet: without them it would take them for none.
+/// Earlier messages cannot be read. Without them the client would take them for none.
 pub(super) const REPLAY_UNABLE: JoinError =
     JoinError::new(Code::UnableToReplayMessages, "Realtime was unable to replay messages");
+pub(super) const REPLAY_INVALID: JoinError =
+    JoinError::new(Code::UnableToReplayMessages, "Replay params are not valid");
 pub(super) const PRIVATE_UNREADABLE: JoinError =
     JoinError::new(Code::InvalidJoinPayload, "`private` must be a boolean");
 
@@ -41,6 +45,16 @@ impl JoinError {
         match error.code {
             Code::RlsPolicyError => Self::may_not_read(topic),
             code => Self { code, text: error.text },
+        }
+    }
+
+    /// The earlier messages that a join asks for cannot be read.
+    pub(super) fn unreplayed(error: &ReplayError) -> Self {
+        match error {
+            ReplayError::Database(RecordsError::OutOfMemory) => OUT_OF_MEMORY,
+            ReplayError::Database(RecordsError::Unavailable)
+            | ReplayError::History(_)
+            | ReplayError::TimedOut => REPLAY_UNABLE,
         }
     }
 
