@@ -39,6 +39,7 @@ mod protocols;
 mod proxy_protocol;
 mod refusals;
 mod reload;
+mod replay;
 mod repository;
 mod request_ids;
 mod rfc6455;

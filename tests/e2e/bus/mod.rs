@@ -56,12 +56,12 @@ async fn status(world: &World) -> Value {
     world.send(Request::get("/status").bearer(&token)).await.json()
 }
 
-fn on(redis: &Redis) -> impl Fn(&mut Settings) {
+pub(crate) fn on(redis: &Redis) -> impl Fn(&mut Settings) {
     at(redis, redis.address())
 }
 
 /// Two nodes that are connected to each other.
-async fn two(change: impl Fn(&mut Settings)) -> (World, World) {
+pub(crate) async fn two(change: impl Fn(&mut Settings)) -> (World, World) {
     let one = World::with(&change).await;
     let two = one.beside(&change).await;
     wait_for_nodes(&one, 2).await;

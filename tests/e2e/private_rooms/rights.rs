@@ -69,17 +69,6 @@ async fn a_broadcast_that_is_denied_is_answered() {
     rooms.world.stop().await;
 }
 
-// A client that asks for earlier messages and hears of none would take them for none.
-#[tokio::test]
-async fn a_join_that_asks_for_earlier_messages_is_refused() {
-    let rooms = PrivateRooms::start().await;
-    rooms.allow("ann", &["read broadcast"]);
-    let mut ann = rooms.connect("ann").await;
-    let reason = join(&mut ann, json!({"broadcast": {"replay": {"since": 0}}})).await;
-    assert_eq!(reason, "UnableToReplayMessages: Realtime was unable to replay messages");
-    rooms.world.stop().await;
-}
-
 #[tokio::test]
 async fn presence_is_tracked_and_seen_by_those_who_may() {
     let rooms = PrivateRooms::start().await;
