@@ -2,11 +2,13 @@
 
 mod rights;
 mod tables;
+mod visibility;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use harness::Postgres;
+use harness::{Postgres, WAIT_MAX};
 use hub::MemoryBudget;
 use realtime_server::auth::jwks::JwksSources;
 use realtime_server::telemetry::metrics::Metrics;
@@ -36,25 +38,27 @@ impl Drop for Catalog {
 impl Catalog {
     /// One in which these statements have run.
     pub async fn with(statements: &str) -> Catalog {
+        Self::with_query_timeout(WAIT_MAX, statements).await
+    }
+
+    /// As [`with`](Self::with); a question may take this long.
+    pub async fn with_query_timeout(timeout: Duration, statements: &str) -> Catalog {
         let postgres = Postgres::start();
-        let catalog = Catalog::of(postgres).await;
+        let url = postgres.url();
+        let catalog = Self::at(postgres, url, timeout).await;
         catalog.postgres.sql(statements);
         catalog
     }
 
-    /// As the server uses the database of `postgres`.
-    pub async fn of(postgres: Postgres) -> Catalog {
-        let url = postgres.url();
-        Self::at(postgres, url).await
-    }
-
-    /// As the server uses it by `url`.
-    pub async fn at(postgres: Postgres, url: String) -> Catalog {
+    /// As the server uses the database of `postgres` by this URL.
+    pub async fn at(postgres: Postgres, url: String, query_timeout: Duration) -> Catalog {
         let mut settings = Settings::default();
-        let tenant = settings::Tenant {
-            database: settings::TenantDatabase { url: Some(SecretString::from(url)), ..Default::default() },
+        let database = settings::TenantDatabase {
+            url: Some(SecretString::from(url)),
+            query_timeout: Some(query_timeout),
             ..Default::default()
         };
+        let tenant = settings::Tenant { database, ..Default::default() };
         settings.tenants = BTreeMap::from([("acme".to_owned(), tenant)]);
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let jwks = JwksSources::new(tasks.clone(), stop.clone());
@@ -79,3 +83,4 @@ impl Catalog {
         tables.pop().expect("it exists")
     }
 }
+

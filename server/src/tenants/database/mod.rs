@@ -12,6 +12,7 @@ mod database_task;
 mod databases;
 mod exhaustion;
 mod failure;
+mod literal;
 pub mod log;
 mod operators;
 pub mod partitions;

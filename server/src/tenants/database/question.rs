@@ -15,6 +15,7 @@ use sqlx::{Executor as _, PgConnection, Row as _};
 use uuid::Uuid;
 
 use super::DatabaseFailure;
+use super::literal::literal;
 use crate::auth::{Claims, Rights};
 
 /// `INSERT` of rows, without the values.
@@ -140,9 +141,4 @@ fn failure(noted: &str) -> DatabaseFailure {
     let mut parts = noted.splitn(3, ' ');
     let mut part = || parts.next().unwrap_or_default();
     DatabaseFailure::of_state(part(), part(), part())
-}
-
-/// A literal of SQL, in a session with `standard_conforming_strings`. The text has no NUL.
-fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
 }

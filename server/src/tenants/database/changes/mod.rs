@@ -5,6 +5,7 @@
 //! | `publication` | which tables are published |
 //! | `tables`, `types` | what their columns and keys are, and what values of them are in JSON |
 //! | `rights`, `row_rights` | what roles may read of them, and for whom policies have to be asked |
+//! | `visibility` | which rows clients may see now |
 //!
 //! All of it is asked on the pool of the tenant, bounded in time by `database.query_timeout` and in size by constants here. No
 //! answer is kept: who asks knows what makes it invalid.
@@ -14,7 +15,11 @@ mod rights;
 mod row_rights;
 mod tables;
 mod types;
+mod visibility;
+mod visibility_answer;
+mod visibility_statement;
 
+use futures_util::future::BoxFuture;
 use sqlx::PgConnection;
 
 use super::{DatabaseFailure, TenantDatabase};
@@ -22,18 +27,23 @@ use super::{DatabaseFailure, TenantDatabase};
 pub use self::publication::{Publication, PublishedTable};
 pub use self::rights::TableRights;
 pub use self::row_rights::RowRights;
-pub use self::tables::{ChangeTable, TableColumn};
+pub use self::tables::{ChangeTable, RowKey, TableColumn};
 pub use self::types::CompareKind;
+pub use self::visibility::{VisibilityQuestion, VisibleRows};
 
 /// Asks on a connection of the pool, and once more if it is found closed, as each one is after a restart of the database: nothing
 /// that is asked here writes.
-async fn ask<T>(
+async fn ask<A: Sync + ?Sized, T>(
     database: &TenantDatabase,
-    question: impl AsyncFn(&mut PgConnection) -> Result<T, sqlx::Error>,
+    arguments: &A,
+    question: impl for<'c> Fn(&'c mut PgConnection, &'c A) -> BoxFuture<'c, Result<T, sqlx::Error>>,
 ) -> Result<T, DatabaseFailure> {
     let connection = database.acquire().await?;
-    match database.ask(connection, &question).await {
-        Err(failure) if failure.is_away() => database.ask(database.acquire().await?, &question).await,
+    match database.ask(connection, async |connection| question(connection, arguments).await).await {
+        Err(failure) if failure.is_away() => {
+            let connection = database.acquire().await?;
+            database.ask(connection, async |connection| question(connection, arguments).await).await
+        }
         answer => answer,
     }
 }

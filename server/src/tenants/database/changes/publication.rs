@@ -50,10 +50,11 @@ impl TenantDatabase {
     /// When the database does not answer.
     pub async fn published_tables(&self, publication: &str) -> Result<Publication, DatabaseFailure> {
         let limit = i64::try_from(TABLES_MAX).unwrap_or(i64::MAX) + 1;
-        let rows: Vec<(Option<Oid>, Option<String>, Option<String>)> = ask(self, async |connection| {
-            sqlx::query_as(TABLES).bind(publication).bind(limit).fetch_all(connection).await
-        })
-        .await?;
+        let rows: Vec<(Option<Oid>, Option<String>, Option<String>)> =
+            ask(self, &(publication, limit), |connection, (publication, limit)| {
+                Box::pin(sqlx::query_as(TABLES).bind(*publication).bind(*limit).fetch_all(connection))
+            })
+            .await?;
         let (exists, is_complete) = (!rows.is_empty(), rows.len() <= TABLES_MAX);
         let tables = rows.into_iter().take(TABLES_MAX).filter_map(|(oid, schema, name)| {
             Some(PublishedTable { oid: oid?.0, schema: schema?.into(), name: name?.into() })

@@ -43,10 +43,11 @@ impl TenantDatabase {
         let roles: Vec<&str> = roles.iter().copied().filter(|role| !role.contains('\0')).collect();
         for tables in tables.chunks(TABLES_PER_STATEMENT) {
             let tables: Vec<Oid> = tables.iter().copied().map(Oid).collect();
-            let rows: Vec<RightsRow> = ask(self, async |connection| {
-                sqlx::query_as(&statement).bind(&tables).bind(&roles).fetch_all(connection).await
-            })
-            .await?;
+            let rows: Vec<RightsRow> =
+                ask(self, &(&*statement, tables, &roles), |connection, (statement, tables, roles)| {
+                    Box::pin(sqlx::query_as(statement).bind(tables).bind(*roles).fetch_all(connection))
+                })
+                .await?;
             rights.extend(rows.into_iter().map(|row| {
                 let (selectable, row_rights) = (row.selectable.into(), row.policies.rights());
                 (row.table_oid.0, row.role.into(), TableRights { selectable, row_rights })

@@ -82,6 +82,9 @@ pub struct TableColumn {
     pub is_generated: bool,
 }
 
+/// A primary key of a row: the texts of its columns, in the order of the key. None of them has NUL.
+pub type RowKey = Box<[Box<str>]>;
+
 #[derive(FromRow)]
 struct TableRow {
     oid: Oid,
@@ -120,7 +123,7 @@ impl TenantDatabase {
         let mut tables = Vec::with_capacity(oids.len());
         for oids in oids.chunks(TABLES_PER_STATEMENT) {
             let oids: Vec<Oid> = oids.iter().copied().map(Oid).collect();
-            tables.extend(ask(self, async |connection| read(connection, &oids).await).await?);
+            tables.extend(ask(self, &oids[..], |connection, oids| Box::pin(read(connection, oids))).await?);
         }
         Ok(tables)
     }

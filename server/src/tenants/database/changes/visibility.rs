@@ -1,0 +1,170 @@
+//! Which rows clients may see now: for each client the rows, given by their primary keys, that it could select with its role and
+//! claims.
+//!
+//! Many clients are asked about in one round trip, each in a subtransaction that is rolled back: neither an error nor a setting of
+//! one reaches the next. All see one snapshot (`REPEATABLE READ`).
+
+use sqlx::{Executor as _, PgConnection, Row as _};
+
+use super::super::{DatabaseFailure, TenantDatabase};
+use super::tables::RowKey;
+use super::visibility_answer::{VisibilityAnswer, parse};
+use super::visibility_statement::{Client, LookupStatement};
+use super::{ChangeTable, ask};
+
+/// The most keys of one statement.
+const KEYS_PER_STATEMENT: usize = 1_000;
+
+/// The most pairs of a client and a key of one statement, which bounds the answer. A client counts as one more, for its role.
+const PAIRS_PER_STATEMENT: usize = 100_000;
+
+/// The most bytes of claims of one statement.
+const CLAIM_BYTES_PER_STATEMENT: usize = 1 << 20;
+
+/// Instead of a role: it would reset the session to that of the server, which may see more.
+const RESET_ROLE: &str = "none";
+
+/// The question which rows a client may see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct VisibilityQuestion<'a> {
+    /// The role of the client in the database.
+    pub role: &'a str,
+    /// The payload of its token (`request.jwt.claims`).
+    pub claims: &'a str,
+    /// The rows, as indices of the keys.
+    pub keys: &'a [u32],
+}
+
+/// Which rows clients may see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum VisibleRows {
+    /// A transaction is not visible to others yet, though it is in the log. The question is to be repeated.
+    TooEarly,
+    /// For each question, in order, the indices of the keys of visible rows, ascending, or why they could not be found out.
+    Found(Vec<Result<Vec<u32>, DatabaseFailure>>),
+}
+
+impl TenantDatabase {
+    /// Which rows of `table`, given by the `keys`, may be seen. `transactions` are those that have written the rows, as the log
+    /// has them: the lower halves of their ids.
+    ///
+    /// # Errors
+    /// When the database does not answer, or refuses the keys. A role or a policy that fails is the error of one question.
+    pub async fn visible_rows(
+        &self,
+        table: &ChangeTable,
+        (keys, transactions): (&[RowKey], &[u32]),
+        questions: &[VisibilityQuestion<'_>],
+    ) -> Result<VisibleRows, DatabaseFailure> {
+        let found = questions.iter().map(|question| match question.is_possible() {
+            true => Ok(Vec::new()),
+            false => Err(unknown_role(question.role)),
+        });
+        let mut found: Vec<_> = found.collect();
+        for (index, some) in keys.chunks(KEYS_PER_STATEMENT).enumerate() {
+            let part = Part { database: self, table, keys: some, transactions };
+            let offset = index * KEYS_PER_STATEMENT;
+            if part.find(questions, offset, &mut found).await? == Timing::TooEarly {
+                return Ok(VisibleRows::TooEarly);
+            }
+        }
+        Ok(VisibleRows::Found(found))
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Timing {
+    TooEarly,
+    InTime,
+}
+
+/// What is asked about keys that fit into one statement.
+struct Part<'a> {
+    database: &'a TenantDatabase,
+    table: &'a ChangeTable,
+    keys: &'a [RowKey],
+    transactions: &'a [u32],
+}
+
+impl Part<'_> {
+    /// Adds what is visible of these keys, the first of which has the index `offset`. A statement answers for as many clients as it
+    /// can in its time, and at least for one.
+    async fn find(
+        &self,
+        questions: &[VisibilityQuestion<'_>],
+        offset: usize,
+        found: &mut [Result<Vec<u32>, DatabaseFailure>],
+    ) -> Result<Timing, DatabaseFailure> {
+        let first = u32::try_from(offset).unwrap_or(u32::MAX);
+        let end = first.saturating_add(u32::try_from(self.keys.len()).unwrap_or(u32::MAX));
+        let (mut indices, mut clients) = (Vec::new(), Vec::new());
+        for (index, question) in questions.iter().enumerate().filter(|(index, _)| found[*index].is_ok()) {
+            let of_part = question.keys.iter().filter(|key| (first..end).contains(*key));
+            let keys: Vec<u32> = of_part.map(|key| key - first).collect();
+            if !keys.is_empty() {
+                indices.push(index);
+                clients.push(Client { role: question.role, claims: question.claims, keys });
+            }
+        }
+        let mut asked = 0;
+        while asked < clients.len() {
+            let rest = &clients[asked..];
+            let VisibilityAnswer::Found(some) = self.ask(&rest[..at_once(rest)]).await? else {
+                return Ok(Timing::TooEarly);
+            };
+            for visible in some {
+                let all = &mut found[indices[asked]];
+                match visible {
+                    Ok(keys) => all.iter_mut().for_each(|all| all.extend(keys.iter().map(|key| key + first))),
+                    Err(failure) => *all = Err(failure),
+                }
+                asked += 1;
+            }
+        }
+        Ok(Timing::InTime)
+    }
+
+    async fn ask(&self, clients: &[Client<'_>]) -> Result<VisibilityAnswer, DatabaseFailure> {
+        let text = LookupStatement {
+            table: self.table,
+            keys: self.keys,
+            transactions: self.transactions,
+            clients,
+            // A client that takes the rest of the time for itself is slow itself.
+            time: self.database.spec.usage.query_timeout / 2,
+        }
+        .text();
+        let answer =
+            ask(self.database, text.as_str(), |connection, text| Box::pin(answer(connection, text))).await?;
+        parse(&answer, self.keys.len(), clients).map_err(|failure| self.database.note_failure(failure))
+    }
+}
+
+async fn answer(connection: &mut PgConnection, text: &str) -> Result<String, sqlx::Error> {
+    let row = connection.fetch_one(sqlx::raw_sql(text)).await?;
+    row.try_get::<Option<String>, _>("visible").map(Option::unwrap_or_default)
+}
+
+/// How many of `clients`, and at least one, are asked about at once.
+fn at_once(clients: &[Client<'_>]) -> usize {
+    let (mut pairs, mut bytes) = (0, 0);
+    let fitting = clients.iter().take_while(|client| {
+        pairs += client.keys.len() + 1;
+        bytes += client.claims.len();
+        pairs <= PAIRS_PER_STATEMENT && bytes <= CLAIM_BYTES_PER_STATEMENT
+    });
+    fitting.count().max(1)
+}
+
+impl VisibilityQuestion<'_> {
+    /// Whether it can be asked: no text in PostgreSQL can have NUL, and the session must not be reset.
+    fn is_possible(&self) -> bool {
+        !self.role.eq_ignore_ascii_case(RESET_ROLE)
+            && !self.role.contains('\0')
+            && !self.claims.contains('\0')
+    }
+}
+
+fn unknown_role(role: &str) -> DatabaseFailure {
+    DatabaseFailure::of_state("42704", "", &format!("role {role:?} does not exist"))
+}
