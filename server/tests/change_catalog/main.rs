@@ -1,5 +1,6 @@
 //! What Postgres Changes asks the database of a tenant.
 
+mod check;
 mod rights;
 mod tables;
 mod visibility;

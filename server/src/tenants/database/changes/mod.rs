@@ -5,11 +5,15 @@
 //! | `publication` | which tables are published |
 //! | `tables`, `types` | what their columns and keys are, and what values of them are in JSON |
 //! | `rights`, `row_rights` | what roles may read of them, and for whom policies have to be asked |
+//! | `check` | whether a subscription fits the tables |
 //! | `visibility` | which rows clients may see now |
 //!
 //! All of it is asked on the pool of the tenant, bounded in time by `database.query_timeout` and in size by constants here. No
 //! answer is kept: who asks knows what makes it invalid.
 
+mod check;
+mod exception;
+mod json_question;
 mod publication;
 mod rights;
 mod row_rights;
@@ -24,6 +28,7 @@ use sqlx::PgConnection;
 
 use super::{DatabaseFailure, TenantDatabase};
 
+pub use self::check::{CheckedBinding, CheckedFilter, CheckedTable};
 pub use self::publication::{Publication, PublishedTable};
 pub use self::rights::TableRights;
 pub use self::row_rights::RowRights;

@@ -1,0 +1,162 @@
+//! Whether subscriptions fit the tables of the publication, and what their filters mean there.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use wire::supabase::changes::{Binding, Filter, FilterOperator, NamePattern};
+
+use super::super::{DatabaseFailure, TenantDatabase};
+use super::exception;
+use super::json_question;
+use crate::telemetry::codes::Code;
+
+const CHECK: &str = include_str!("check.sql");
+
+/// A subscription that fits the publication.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckedBinding {
+    /// The tables that it is for; at least one.
+    pub tables: Vec<CheckedTable>,
+}
+
+/// A table that a subscription is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckedTable {
+    /// Its id in the catalog.
+    pub oid: u32,
+    /// The filters, in the order of the subscription.
+    pub filters: Vec<CheckedFilter>,
+    /// The columns that are asked for, as indices of those of the table.
+    pub select: Option<Box<[usize]>>,
+}
+
+/// A filter on a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckedFilter {
+    /// The column, as an index of those of the table.
+    pub column: usize,
+    /// How it is compared.
+    pub operator: FilterOperator,
+    /// With what, as the client has sent it.
+    pub value: Box<str>,
+    /// The text of that value, or of the elements of `in`, as the log has values of the type of the column; `bytea` as it was sent.
+    /// Empty for operators whose value is not of that type.
+    pub canonical: Vec<Option<Box<str>>>,
+    /// Whether the row passes if the comparison is false.
+    pub is_negated: bool,
+}
+
+/// What the database says about one table of a subscription.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum CheckAnswer {
+    Fits { binding: usize, oid: u32, filters: Vec<FilterAnswer>, select: Option<Box<[usize]>> },
+    Refused { binding: Option<usize>, state: String, message: String },
+}
+
+#[derive(Debug, Deserialize)]
+struct FilterAnswer {
+    column: usize,
+    canonical: Vec<Option<Box<str>>>,
+}
+
+impl TenantDatabase {
+    /// Whether the subscriptions of a join fit the tables of `publication`, and what `role` may read of them. One that does not
+    /// spoils all: then the result is what the client reads. As upstream adds them in reverse order, the last one that does not fit
+    /// decides.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn check_bindings(
+        &self,
+        publication: &str,
+        role: &str,
+        bindings: &[Binding],
+    ) -> Result<Result<Vec<CheckedBinding>, String>, DatabaseFailure> {
+        if let Some(binding) = bindings.iter().rev().find(|binding| has_nul(binding) || role.contains('\0')) {
+            let message = "invalid byte sequence for encoding \"UTF8\": 0x00";
+            return Ok(Err(binding.exception_text(&exception::text("22021", message))));
+        }
+        let request = json!({
+            "publication": publication,
+            "role": role,
+            "bindings": bindings.iter().map(request).collect::<Vec<_>>(),
+        });
+        let answers: Vec<CheckAnswer> = json_question::ask(self, "realtime.request", &request, CHECK).await?;
+        resolve(bindings, answers).map_err(|failure| self.note_failure(failure))
+    }
+}
+
+fn request(binding: &Binding) -> Value {
+    let name = |pattern: &NamePattern| match pattern {
+        NamePattern::Any => Value::Null,
+        NamePattern::Exact(name) => Value::from(name.as_str()),
+    };
+    let filter = |filter: &Filter| json!({"column": filter.column, "operator": filter.operator.as_str(), "value": filter.value});
+    json!({
+        "schema": name(&binding.schema),
+        "table": name(&binding.table),
+        "filters": binding.filters.iter().map(filter).collect::<Vec<_>>(),
+        "select": binding.select,
+    })
+}
+
+/// The tables of each subscription, or the text for the client.
+fn resolve(
+    bindings: &[Binding],
+    answers: Vec<CheckAnswer>,
+) -> Result<Result<Vec<CheckedBinding>, String>, DatabaseFailure> {
+    let mut checked: Vec<Result<CheckedBinding, String>> =
+        bindings.iter().map(|_| Ok(CheckedBinding { tables: Vec::new() })).collect();
+    for answer in answers {
+        match answer {
+            CheckAnswer::Fits { binding, oid, filters, select } => {
+                if let (Some(Ok(checked)), Some(binding)) = (checked.get_mut(binding), bindings.get(binding))
+                {
+                    let filters = binding.filters.iter().zip(filters).map(checked_filter).collect();
+                    checked.tables.push(CheckedTable { oid, filters, select });
+                }
+            }
+            CheckAnswer::Refused { binding: Some(binding), state, message } if is_of_client(&state) => {
+                if let (Some(checked), Some(binding)) = (checked.get_mut(binding), bindings.get(binding)) {
+                    *checked = Err(binding.exception_text(&exception::text(&state, &message)));
+                }
+            }
+            CheckAnswer::Refused { state, message, .. } => {
+                return Err(DatabaseFailure::of_state(&state, "", &message));
+            }
+        }
+    }
+    let fitting = checked.into_iter().zip(bindings).rev().map(|(checked, binding)| {
+        checked.and_then(|checked| match checked.tables.is_empty() {
+            true => Err(binding.no_table_text()),
+            false => Ok(checked),
+        })
+    });
+    Ok(fitting.collect::<Result<Vec<_>, _>>().map(|mut checked| {
+        checked.reverse();
+        checked
+    }))
+}
+
+fn checked_filter((filter, answer): (&Filter, FilterAnswer)) -> CheckedFilter {
+    CheckedFilter {
+        column: answer.column,
+        operator: filter.operator,
+        value: filter.value.as_str().into(),
+        canonical: answer.canonical,
+        is_negated: filter.is_negated,
+    }
+}
+
+/// Whether an error is one of what the client has sent, and not of the database.
+fn is_of_client(state: &str) -> bool {
+    DatabaseFailure::of_state(state, "", "").code == Code::RlsPolicyError
+}
+
+/// No text in PostgreSQL can have NUL.
+fn has_nul(binding: &Binding) -> bool {
+    let texts = [binding.schema.as_str(), binding.table.as_str()].into_iter();
+    let filters = binding.filters.iter().flat_map(|filter| [&*filter.column, &*filter.value]);
+    let select = binding.select.iter().flatten().map(String::as_str);
+    texts.chain(filters).chain(select).any(|text| text.contains('\0'))
+}

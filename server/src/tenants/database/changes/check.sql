@@ -1,0 +1,156 @@
+-- Whether subscriptions fit the tables of a publication: what upstream's trigger on realtime.subscription checks, with its texts,
+-- for all subscriptions of a join at once. Asked in `realtime.request`, answered in `realtime.checked`, both as JSON.
+--
+-- Every error is caught: PostgreSQL logs statements that fail, and these have values of clients in them.
+DO $check$
+#variable_conflict use_variable
+DECLARE
+    request constant jsonb := pg_catalog.current_setting('realtime.request')::jsonb;
+    matched record;
+    role regrole;
+    col record;
+    filter jsonb;
+    operator text;
+    value text;
+    expected text;
+    canonical text[];
+    filters jsonb[];
+    selected integer[];
+    has_too_many boolean;
+    answers jsonb[] := '{}';
+    failed integer := 0;
+    state text;
+    reason text;
+BEGIN
+    FOR matched IN
+        SELECT b.n::integer AS n, b.binding, c.oid
+        FROM pg_catalog.jsonb_array_elements(request -> 'bindings') WITH ORDINALITY AS b (binding, n)
+        JOIN pg_catalog.pg_publication_tables AS t
+            ON t.pubname = request ->> 'publication'
+            AND coalesce(t.schemaname = b.binding ->> 'schema', true)
+            AND coalesce(t.tablename = b.binding ->> 'table', true)
+        JOIN pg_catalog.pg_namespace AS s ON s.nspname = t.schemaname
+        JOIN pg_catalog.pg_class AS c ON c.relnamespace = s.oid AND c.relname = t.tablename
+        ORDER BY b.n, t.schemaname, t.tablename
+    LOOP
+        -- The first table that a subscription does not fit decides.
+        CONTINUE WHEN matched.n = failed;
+        BEGIN
+            -- Quoted, because a role in a token is a name as it is, and not an identifier of SQL or an oid.
+            role := pg_catalog.quote_ident(request ->> 'role')::regrole;
+            filters := '{}';
+            FOR filter IN SELECT pg_catalog.jsonb_array_elements(matched.binding -> 'filters') LOOP
+                operator := filter ->> 'operator';
+                value := filter ->> 'value';
+                canonical := '{}';
+                SELECT * INTO col FROM (
+                    SELECT a.attname::text AS name, a.atttypid AS type_oid, a.atttypid::regtype AS type,
+                        pg_catalog.row_number() OVER (ORDER BY a.attnum) - 1 AS index,
+                        -- Without a length, to which values would be cut.
+                        pg_catalog.format('%I.%I', n.nspname, y.typname) AS sql_type,
+                        pg_catalog.has_column_privilege(role, a.attrelid, a.attnum, 'SELECT') AS is_selectable
+                    FROM pg_catalog.pg_attribute AS a
+                    JOIN pg_catalog.pg_type AS y ON y.oid = a.atttypid
+                    JOIN pg_catalog.pg_namespace AS n ON n.oid = y.typnamespace
+                    WHERE a.attrelid = matched.oid AND a.attnum > 0 AND NOT a.attisdropped
+                ) AS columns
+                WHERE columns.name = filter ->> 'column' AND columns.is_selectable;
+                IF NOT FOUND THEN
+                    RAISE EXCEPTION 'invalid column for filter %', filter ->> 'column';
+                END IF;
+
+                expected := CASE operator
+                    WHEN 'like' THEN '~~' WHEN 'ilike' THEN '~~*' WHEN 'match' THEN '~' WHEN 'imatch' THEN '~*' END;
+                IF expected IS NOT NULL THEN
+                    -- Tried, because a type without an operator of its own may have that of a type it is converted to.
+                    BEGIN
+                        EXECUTE pg_catalog.format(
+                            'SELECT NULL::%1$s OPERATOR(pg_catalog.%2$s) NULL::%1$s', col.type, expected);
+                    EXCEPTION
+                        WHEN undefined_function OR ambiguous_function THEN
+                            RAISE EXCEPTION 'operator % requires a text-compatible column type, got %', operator, col.type;
+                    END;
+                END IF;
+                IF operator IN ('match', 'imatch') THEN
+                    BEGIN
+                        PERFORM '' ~ value;
+                    EXCEPTION
+                        WHEN invalid_regular_expression THEN
+                            RAISE EXCEPTION 'invalid regular expression for match filter: %', SQLERRM;
+                    END;
+                ELSIF operator = 'is' THEN
+                    IF value IN ('null', 'true', 'false', 'unknown') IS NOT TRUE THEN
+                        RAISE EXCEPTION 'invalid value for is filter: must be null, true, false, or unknown';
+                    ELSIF value <> 'null' AND col.type_oid <> 'pg_catalog.bool'::regtype THEN
+                        RAISE EXCEPTION 'is % filter requires a boolean column, got %', value, col.type;
+                    END IF;
+                ELSIF operator = 'in' THEN
+                    EXECUTE pg_catalog.format('SELECT pg_catalog.cardinality(%L::%s[]) > 100', value, col.sql_type)
+                    INTO has_too_many;
+                    IF has_too_many THEN
+                        RAISE EXCEPTION 'too many values for `in` filter. Maximum 100';
+                    END IF;
+                    -- Digits without `\x`, which are no bytea in this form.
+                    IF col.type_oid = 'pg_catalog.bytea'::regtype THEN
+                        canonical := value::text[];
+                    ELSE
+                        EXECUTE pg_catalog.format(
+                            'SELECT ARRAY(SELECT CASE WHEN pg_catalog.num_nulls(e) = 0 THEN pg_catalog.format(''%%s'', e) END
+                                FROM pg_catalog.unnest(%L::%s[]) WITH ORDINALITY AS u (e, n) ORDER BY n)',
+                            value, col.sql_type)
+                        INTO canonical;
+                    END IF;
+                ELSIF operator NOT IN ('like', 'ilike') THEN
+                    canonical := array[value];
+                    -- The text of the output function, as in the log: a cast to text writes some types in another way.
+                    IF col.type_oid <> 'pg_catalog.bytea'::regtype THEN
+                        EXECUTE pg_catalog.format(
+                            'SELECT array[pg_catalog.format(''%%s'', %L::%s)]', value, col.sql_type)
+                        INTO canonical;
+                    END IF;
+                END IF;
+                filters := pg_catalog.array_append(
+                    filters, pg_catalog.jsonb_build_object('column', col.index, 'canonical', canonical));
+            END LOOP;
+
+            selected := NULL;
+            IF pg_catalog.jsonb_typeof(matched.binding -> 'select') = 'array' THEN
+                selected := '{}';
+                FOR col IN
+                    SELECT s.name, columns.index
+                    FROM pg_catalog.jsonb_array_elements_text(matched.binding -> 'select') AS s (name)
+                    LEFT JOIN (
+                        SELECT a.attname::text AS name,
+                            (pg_catalog.row_number() OVER (ORDER BY a.attnum))::integer - 1 AS index,
+                            pg_catalog.has_column_privilege(role, a.attrelid, a.attnum, 'SELECT') AS is_selectable
+                        FROM pg_catalog.pg_attribute AS a
+                        WHERE a.attrelid = matched.oid AND a.attnum > 0 AND NOT a.attisdropped
+                    ) AS columns ON columns.name = s.name AND columns.is_selectable
+                LOOP
+                    IF col.index IS NULL THEN
+                        RAISE EXCEPTION 'invalid column for select %', col.name;
+                    END IF;
+                    selected := pg_catalog.array_append(selected, col.index);
+                END LOOP;
+            END IF;
+            answers := pg_catalog.array_append(answers, pg_catalog.jsonb_build_object(
+                'binding', matched.n - 1, 'oid', matched.oid::bigint, 'filters', filters, 'select', selected));
+        EXCEPTION
+            WHEN query_canceled OR OTHERS THEN
+                GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, reason = MESSAGE_TEXT;
+                failed := matched.n;
+                answers := pg_catalog.array_append(answers, pg_catalog.jsonb_build_object(
+                    'binding', matched.n - 1, 'state', state, 'message', reason));
+                -- The time of the statement is over, and is not watched any more.
+                EXIT WHEN state = '57014';
+        END;
+    END LOOP;
+    PERFORM pg_catalog.set_config('realtime.checked', pg_catalog.to_jsonb(answers)::text, true);
+EXCEPTION
+    WHEN query_canceled OR OTHERS THEN
+        GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, reason = MESSAGE_TEXT;
+        PERFORM pg_catalog.set_config('realtime.checked', pg_catalog.jsonb_build_array(
+            pg_catalog.jsonb_build_object('state', state, 'message', reason))::text, true);
+END $check$;
+SELECT pg_catalog.current_setting('realtime.checked', true) AS answer;
+ROLLBACK
