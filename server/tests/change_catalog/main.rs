@@ -1,6 +1,7 @@
 //! What Postgres Changes asks the database of a tenant.
 
 mod check;
+mod comparisons;
 mod rights;
 mod tables;
 mod visibility;
@@ -14,12 +15,13 @@ use hub::MemoryBudget;
 use realtime_server::auth::jwks::JwksSources;
 use realtime_server::telemetry::metrics::Metrics;
 use realtime_server::tenants::database::TenantDatabase;
-use realtime_server::tenants::database::changes::ChangeTable;
+use realtime_server::tenants::database::changes::{ChangeTable, Comparison, RowKey, VisibilityQuestion};
 use realtime_server::tenants::{Databases, Registry};
 use secrecy::SecretString;
 use settings::Settings;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use wire::supabase::changes::FilterOperator;
 
 /// A database with the roles of clients, as the server uses it.
 pub struct Catalog {
@@ -85,3 +87,22 @@ impl Catalog {
     }
 }
 
+#[tokio::test]
+async fn all_questions_can_be_asked_in_a_task() {
+    let catalog =
+        Catalog::with("CREATE TABLE t (id int PRIMARY KEY); CREATE PUBLICATION p FOR TABLE t").await;
+    let (database, oid) = (Arc::clone(&catalog.database), catalog.oid("t"));
+    let task = tokio::spawn(async move {
+        let table = database.describe_tables(&[oid]).await.unwrap().pop().unwrap();
+        assert_eq!(database.published_tables("p").await.unwrap().tables.len(), 1);
+        assert_eq!(database.table_rights(&[oid], &["anon"]).await.unwrap().len(), 1);
+        assert_eq!(database.check_bindings("p", "anon", &[]).await.unwrap().unwrap(), []);
+        let keys: [RowKey; 1] = [["1".into()].into()];
+        let questions = [VisibilityQuestion { role: "service_role", claims: "{}", keys: &[0] }];
+        database.visible_rows(&table, (&keys, &[]), &questions).await.unwrap();
+        let comparison =
+            Comparison { type_oid: 25, operator: FilterOperator::Like, row: Some("a"), value: "a" };
+        assert_eq!(database.compare_in_database(&[comparison]).await.unwrap(), [Ok(Some(true))]);
+    });
+    task.await.unwrap();
+}

@@ -7,11 +7,13 @@
 //! | `rights`, `row_rights` | what roles may read of them, and for whom policies have to be asked |
 //! | `check` | whether a subscription fits the tables |
 //! | `visibility` | which rows clients may see now |
+//! | `comparisons` | whether filters hold that only the database can evaluate |
 //!
 //! All of it is asked on the pool of the tenant, bounded in time by `database.query_timeout` and in size by constants here. No
 //! answer is kept: who asks knows what makes it invalid.
 
 mod check;
+mod comparisons;
 mod exception;
 mod json_question;
 mod publication;
@@ -29,6 +31,7 @@ use sqlx::PgConnection;
 use super::{DatabaseFailure, TenantDatabase};
 
 pub use self::check::{CheckedBinding, CheckedFilter, CheckedTable};
+pub use self::comparisons::Comparison;
 pub use self::publication::{Publication, PublishedTable};
 pub use self::rights::TableRights;
 pub use self::row_rights::RowRights;
