@@ -188,12 +188,16 @@ async fn keys_may_have_any_columns_and_names() {
 }
 
 #[tokio::test]
-async fn keys_that_do_not_fit_are_an_error_that_is_not_logged_by_the_database() {
+async fn keys_that_do_not_fit_are_an_error() {
     let catalog = Catalog::with(TODOS).await;
     let table = catalog.table("todos").await;
     let questions = [VisibilityQuestion { role: "anon", claims: "{}", keys: &[0] }];
     let failed = catalog.database.visible_rows(&table, (&keys([&["x"]]), &[]), &questions).await.unwrap_err();
     assert_eq!(failed.reason, "invalid input syntax for type bigint: \"x\" (22P02)");
+    catalog.postgres.sql("CREATE TABLE bare (id int)");
+    let bare = catalog.table("bare").await;
+    let failed = catalog.database.visible_rows(&bare, (&keys([&["1"]]), &[]), &questions).await.unwrap_err();
+    assert!(failed.reason.contains("no primary key"));
     assert_eq!(visible(&catalog, "todos", &keys([&["1"]]), &[("anon", "{}")]).await, [Ok(vec![])]);
 }
 

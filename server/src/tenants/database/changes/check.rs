@@ -81,7 +81,9 @@ impl TenantDatabase {
             "role": role,
             "bindings": bindings.iter().map(request).collect::<Vec<_>>(),
         });
-        let answers: Vec<CheckAnswer> = json_question::ask(self, "realtime.request", &request, CHECK).await?;
+        let answers: Vec<CheckAnswer> =
+            json_question::ask(self, ("realtime.request", self.spec.usage.query_timeout), &request, CHECK)
+                .await?;
         resolve(bindings, answers).map_err(|failure| self.note_failure(failure))
     }
 }

@@ -15,6 +15,10 @@ const PER_STATEMENT: usize = 500;
 /// The most bytes of their values.
 const BYTES_PER_STATEMENT: usize = 1 << 20;
 
+/// One statement takes at most this part of `database.query_timeout`. To find a filter that takes too long takes some of them, during
+/// which no others are evaluated.
+const TIME_SHARE: u32 = 8;
+
 /// A comparison of a value of a row with that of a filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Comparison<'a> {
@@ -68,11 +72,11 @@ impl TenantDatabase {
         &self,
         comparisons: &[Comparison<'_>],
     ) -> Result<Vec<Result<Option<bool>, DatabaseFailure>>, DatabaseFailure> {
-        let mut asked = comparisons;
+        let (mut asked, time) = (comparisons, self.spec.usage.query_timeout / TIME_SHARE);
         loop {
             let questions: Vec<_> = asked.iter().map(question).collect();
             let answers: Vec<ComparisonAnswer> =
-                json_question::ask(self, "realtime.comparisons", &questions, COMPARE).await?;
+                json_question::ask(self, ("realtime.comparisons", time), &questions, COMPARE).await?;
             match answers.len() {
                 // One of them takes all the time: found by halves.
                 0 if asked.len() > 1 => asked = &asked[..asked.len() / 2],

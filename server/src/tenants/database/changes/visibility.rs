@@ -49,13 +49,17 @@ impl TenantDatabase {
     /// has them: the lower halves of their ids.
     ///
     /// # Errors
-    /// When the database does not answer, or refuses the keys. A role or a policy that fails is the error of one question.
+    /// When the database does not answer, or refuses the keys; when the table has no primary key. A role or a policy that fails is
+    /// the error of one question.
     pub async fn visible_rows(
         &self,
         table: &ChangeTable,
         (keys, transactions): (&[RowKey], &[u32]),
         questions: &[VisibilityQuestion<'_>],
     ) -> Result<VisibleRows, DatabaseFailure> {
+        if table.primary_key.is_empty() {
+            return Err(DatabaseFailure::of_state("42704", "", "the table has no primary key"));
+        }
         let found = questions.iter().map(|question| match question.is_possible() {
             true => Ok(Vec::new()),
             false => Err(unknown_role(question.role)),

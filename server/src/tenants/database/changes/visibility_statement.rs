@@ -52,7 +52,8 @@ impl LookupStatement<'_> {
                     RETURN;
                 END IF;
                 {find_positions}
-                WHILE n < pg_catalog.cardinality(claims) AND pg_catalog.clock_timestamp() < give_up_at LOOP
+                WHILE n < pg_catalog.cardinality(claims)
+                    AND (n = 0 OR pg_catalog.clock_timestamp() < give_up_at) LOOP
                     n := n + 1;
                     {SELECT_KEYS}
                     CONTINUE WHEN positions IS NOT NULL AND wanted IS NULL;
