@@ -321,3 +321,35 @@ async fn slow_policies_are_asked_about_in_parts_and_one_that_is_too_slow_fails_a
         }
     }
 }
+
+#[tokio::test]
+async fn claims_are_not_in_the_log_of_the_database() {
+    let postgres = harness::Postgres::alone(&[]);
+    let url = postgres.url();
+    let catalog = Catalog::at(postgres, url, Duration::from_millis(300)).await;
+    catalog.postgres.sql(TODOS);
+    catalog.postgres.sql(&format!(
+        "INSERT INTO todos VALUES (1, '{}');
+         CREATE POLICY fails ON todos AS RESTRICTIVE USING (1 / (current_setting('request.jwt.claims')::jsonb ->> 'n')::int > 0);
+         CREATE POLICY slow ON todos AS RESTRICTIVE TO anon USING (pg_sleep(60) IS NULL)",
+        user(1)
+    ));
+    let claims = |n: u8| format!(r#"{{"sub":"{}","n":{n},"email":"secret@example.com"}}"#, user(1));
+    let (fails, fits) = (claims(0), claims(1));
+    let clients =
+        [("authenticated", &*fails), ("authenticated", "secret@"), ("anon", &*fits), ("potato", &*fits)];
+    let found = visible(&catalog, "todos", &keys([&["1"]]), &clients).await;
+    let states =
+        found.iter().map(|found| found.as_ref().unwrap_err().reason.rsplit_once('(').unwrap().1.to_owned());
+    assert_eq!(states.collect::<Vec<_>>(), ["22012)", "22P02)", "57014)", "42704)"]);
+    let (table, question) =
+        (catalog.table("todos").await, VisibilityQuestion { role: "anon", claims: &fits, keys: &[0] });
+    catalog.database.visible_rows(&table, (&keys([&["secret@"]]), &[]), &[question]).await.unwrap_err();
+    // What is logged is found there.
+    catalog.postgres.notices(
+        "DO $$ BEGIN PERFORM 1 / 0; EXCEPTION WHEN division_by_zero THEN RAISE LOG 'the end'; END $$",
+    );
+    let log = std::fs::read_to_string(catalog.postgres.data().parent().unwrap().join("log")).unwrap();
+    assert!(log.contains("the end"), "{log}");
+    assert!(!log.contains("secret@"), "{log}");
+}
