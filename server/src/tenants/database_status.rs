@@ -44,7 +44,7 @@ pub enum LogState {
     /// They cannot be read.
     Unavailable {
         /// Why, for clients: without addresses and names.
-        shown: &'static str,
+        shown: Cow<'static, str>,
         /// Why, for operators.
         reason: Cow<'static, str>,
     },

@@ -1,5 +1,6 @@
 //! Stands for the databases of tenants in a server that is built without the feature `postgres`.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use settings::DatabaseAddress;
@@ -19,7 +20,7 @@ impl NoDatabases {
     }
 
     /// Not known.
-    pub fn log_is_followed(&self, _tenant: &str) -> Option<Result<(), &'static str>> {
+    pub fn log_is_followed(&self, _tenant: &str) -> Option<Result<(), Cow<'static, str>>> {
         None
     }
 

@@ -44,6 +44,7 @@ pub fn options_at(postgres: &Postgres, address: SocketAddr) -> LogOptions {
         password: "".into(),
         database: database.into(),
         tls: LogTls::Off,
+        application_name: "realtime_replication_connection",
         slot: format!("{database}_slot"),
         publications: vec![PUBLICATION.into()],
         lock_key: 11,

@@ -45,7 +45,8 @@ pub struct TenantDatabase {
     /// delay that.
     recheck_pool: PgPool,
     state: watch::Sender<DatabaseState>,
-    log_state: watch::Sender<LogState>,
+    /// Whether broadcasts from it are read.
+    pub(super) log_state: watch::Sender<LogState>,
     /// When the state became another one, not only for another reason.
     state_since: Mutex<SystemTime>,
     exhaustion: Exhaustion,
@@ -127,11 +128,6 @@ impl TenantDatabase {
     /// Whether broadcasts from it are read.
     pub fn log_state(&self) -> LogState {
         self.log_state.borrow().clone()
-    }
-
-    /// Notes whether they are. Returns what was known before.
-    pub(super) fn set_log_state(&self, state: LogState) -> LogState {
-        self.log_state.send_replace(state)
     }
 
     /// Whether it can be used, and since when.

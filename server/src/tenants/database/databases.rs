@@ -1,5 +1,6 @@
 //! The databases that are in use on this node.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -47,7 +48,7 @@ impl Databases {
     }
 
     /// Whether messages that are committed now in the database of a tenant are received; `None` if that cannot be said yet.
-    pub fn log_is_followed(&self, tenant: &str) -> Option<Result<(), &'static str>> {
+    pub fn log_is_followed(&self, tenant: &str) -> Option<Result<(), Cow<'static, str>>> {
         match self.get(tenant)?.log_state() {
             LogState::Starting => None,
             LogState::Reading | LogState::ReadElsewhere => Some(Ok(())),
@@ -84,7 +85,7 @@ impl Databases {
                 drop(in_use);
                 let retire = move |database: &Arc<TenantDatabase>| databases.retire(database);
                 if let Some(reading) = &self.reading {
-                    self.tasks.spawn(reader::run(Arc::clone(&database), reading.clone()));
+                    self.tasks.spawn(reader::read_messages(Arc::clone(&database), reading.clone()));
                 }
                 self.tasks.spawn(database_task::run(database, retire));
             }

@@ -55,6 +55,8 @@ pub struct LogOptions {
     pub database: String,
     /// Whether the connection is encrypted. A Unix socket never is.
     pub tls: LogTls,
+    /// The name of the session in `pg_stat_activity`.
+    pub application_name: &'static str,
     /// Name of the replication slot, which is created. Unique in the whole database server.
     pub slot: String,
     /// The publications whose tables are read. PostgreSQL up to 17 ends the session at the first change if one is missing.

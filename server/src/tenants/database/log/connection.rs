@@ -14,9 +14,6 @@ use tokio::io::BufReader;
 use super::tls::Transport;
 use super::{LogError, LogOptions, SERVER_TIMEOUT, tls};
 
-/// The name of the session in `pg_stat_activity`, which is upstream's.
-const APPLICATION_NAME: &str = "realtime_replication_connection";
-
 /// Version 3.0 of the protocol.
 const PROTOCOL_VERSION: i32 = 3 << 16;
 
@@ -52,7 +49,7 @@ impl LogConnection {
             ("database", &options.database),
             ("replication", "database"),
             ("client_encoding", "UTF8"),
-            ("application_name", APPLICATION_NAME),
+            ("application_name", options.application_name),
             ("options", &session_settings(options.slot_timeout)),
         ];
         write_startup_message(&mut connection.stream, PROTOCOL_VERSION, &parameters).await?;

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use hub::Privacy;
 use wire::pgoutput::{Relation, Row, Value};
 
-use super::{DatabaseMessage, DatabasePayload, DroppedMessage};
+use super::database_message::{DatabaseMessage, DatabasePayload, DroppedMessage};
 
 const SCHEMA: &str = "realtime";
 

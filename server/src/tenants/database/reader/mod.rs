@@ -1,34 +1,35 @@
-//! Reads what is written to `realtime.messages` from the write-ahead log of one database, and hands it on in the order of commits
-//! (docs/protocol/database-broadcasts.md).
+//! Reads the write-ahead log of one database. Each kind of what is read has a session of its own, so that one whose receivers are slow
+//! holds back nothing of the others.
 //!
 //! Of the nodes of a cluster one reads, elected by a lock that its session holds. The others look whether the lock is free.
 //! Nodes without a bus read for themselves.
 
+mod database_message;
+mod failures;
+mod log_stream;
+mod messages;
 mod messages_table;
 mod names;
 mod options;
 mod watchdog;
 
-use std::collections::HashMap;
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hub::{NodeId, Privacy};
-use tokio::time::{sleep, timeout};
+use hub::NodeId;
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
-use wire::pgoutput::{self, LogMessage, Lsn};
 
-use self::messages_table::MessagesTable;
+pub use self::database_message::{DatabaseMessage, DatabaseMessages, DatabasePayload, DroppedMessage};
+use self::failures::{Reported, Unreadable};
+use self::log_stream::LogStream;
+use self::messages::MessagesStream;
 use self::names::ReaderNames;
-use super::LogState;
-use super::log::{LogError, LogEvent, LogSession};
-use super::{DatabaseFailure, DatabaseState, TenantDatabase};
+use super::log::{LogError, LogSession};
+use super::{DatabaseFailure, DatabaseState, LogState, TenantDatabase};
 use crate::backoff::Backoff;
 use crate::telemetry::codes::{Code, Scope};
-use crate::tenants::Tenant;
-
-/// The publication with `realtime.messages`, as upstream has it.
-const PUBLICATION: &str = "supabase_realtime_messages_publication";
 
 /// The first and the longest wait before the log is read again after a failure.
 const RETRY: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(60));
@@ -42,52 +43,11 @@ const STANDBY: Duration = Duration::from_millis(500);
 /// How long another session may hold the lock without reading, until that is reported: a new slot waits for transactions.
 const UNREAD_MAX: Duration = Duration::from_secs(10);
 
+/// How often it is looked whether there is something to read.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
 /// A session that has lasted this long has succeeded.
 const STABLE: Duration = Duration::from_secs(60);
-
-/// Deliveries after which other tasks have their turn.
-const DELIVERIES_PER_TURN: usize = 2_000;
-
-/// A message that SQL has written to `realtime.messages`.
-#[derive(Debug, Clone, Copy)]
-pub struct DatabaseMessage<'a> {
-    /// Its row, a UUID.
-    pub id: &'a str,
-    /// The sub-topic.
-    pub topic: &'a str,
-    /// The event.
-    pub event: &'a str,
-    /// What is sent.
-    pub payload: DatabasePayload<'a>,
-    /// To the public or the private room.
-    pub privacy: Privacy,
-}
-
-/// What a message sends.
-#[derive(Debug, Clone, Copy)]
-pub enum DatabasePayload<'a> {
-    /// JSON.
-    Json(&'a str),
-    /// Bytes.
-    Bytes(&'a [u8]),
-}
-
-/// Receives what readers find.
-pub trait DatabaseMessages: Send + Sync {
-    /// Sends a message to its room. Returns how many members it was delivered to.
-    ///
-    /// # Errors
-    /// Why it is dropped.
-    fn publish(&self, tenant: &Arc<Tenant>, message: DatabaseMessage<'_>) -> Result<usize, DroppedMessage>;
-
-    /// Messages may have been lost, because no node has read the log for a time.
-    fn note_gap(&self, tenant: &Arc<Tenant>);
-}
-
-/// Why a row of `realtime.messages` is not sent. The words are upstream's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct DroppedMessage(pub &'static str);
 
 /// Which nodes read the log of a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,25 +63,23 @@ pub enum Election {
 pub struct Reading {
     /// Which nodes read.
     pub election: Election,
-    /// Receives what is found.
+    /// Receives broadcasts.
     pub messages: Arc<dyn DatabaseMessages>,
 }
 
-/// Reads for `database` until that is stopped.
-pub(super) async fn run(database: Arc<TenantDatabase>, reading: Reading) {
+/// Reads broadcasts of `database` until it is stopped.
+pub(super) async fn read_messages(database: Arc<TenantDatabase>, reading: Reading) {
     let stop = database.stop.clone();
-    let names = ReaderNames::new(&database.spec.usage.slot_suffix, &database.tenant.id, reading.election);
-    let was_read = database.was_read;
-    let reader = Reader { database, reading, names, oid: 0, is_followed: was_read, retry: RETRY };
+    let reader = Reader::new(database, MessagesStream(reading.messages), reading.election);
     tokio::select! {
         () = reader.run() => {}
         () = stop.cancelled() => {}
     }
 }
 
-struct Reader {
+struct Reader<S> {
     database: Arc<TenantDatabase>,
-    reading: Reading,
+    stream: S,
     names: ReaderNames,
     /// The oid of the database in its server.
     oid: u32,
@@ -131,21 +89,25 @@ struct Reader {
     retry: Backoff,
 }
 
-impl Reader {
+impl<S: LogStream> Reader<S> {
+    fn new(database: Arc<TenantDatabase>, stream: S, election: Election) -> Self {
+        let slot = S::slot(&database.spec.usage.slot_suffix);
+        let names = ReaderNames::new(slot, &database.tenant.id, election);
+        let is_followed = stream.was_read(&database);
+        Self { database, stream, names, oid: 0, is_followed, retry: RETRY }
+    }
+
     async fn run(mut self) {
         loop {
             self.until_usable().await;
             match self.open().await {
                 Ok(session) => self.follow(session).await,
-                Err(Refusal::Database(failure)) => {
-                    self.fail(failure_code(&failure), UNREADABLE, &failure.reason).await
-                }
-                Err(Refusal::Log(LogError::OtherReader)) => self.stand_by().await,
+                Err(Unreadable::NothingToRead(reason)) => self.await_change(reason).await,
+                Err(Unreadable::Database(failure)) => self.fail(failure.into()).await,
+                Err(Unreadable::Log(LogError::OtherReader)) => self.stand_by().await,
                 // This session had the lock: the slot is of another tenant, another database or another program.
-                Err(Refusal::Log(LogError::SlotInUse(_))) if self.names.take_own(self.oid) => {}
-                Err(Refusal::Log(error)) => {
-                    self.fail(code_of(&error), shown(&error), &described(&error)).await
-                }
+                Err(Unreadable::Log(LogError::SlotInUse(_))) if self.names.take_own(self.oid) => {}
+                Err(Unreadable::Log(error)) => self.fail(error.into()).await,
             }
         }
     }
@@ -156,42 +118,43 @@ impl Reader {
         let _closed = state.wait_for(|state| *state == DatabaseState::Ready).await;
     }
 
-    async fn open(&mut self) -> Result<LogSession, Refusal> {
-        let prepared = timeout(PREPARE_MAX, watchdog::prepare(&self.database)).await;
+    async fn open(&mut self) -> Result<LogSession, Unreadable> {
+        let prepared = timeout(PREPARE_MAX, self.stream.prepare(&self.database)).await;
         let too_long =
             || DatabaseFailure::new(Code::ReplicationConnectionTimeout, "the database does not answer");
-        self.oid = prepared.unwrap_or_else(|_elapsed| Err(too_long())).map_err(Refusal::Database)?;
-        let options = options::of(&self.database.spec, &self.names, vec![PUBLICATION.to_owned()]);
-        Ok(LogSession::open(&options.map_err(Refusal::Database)?).await?)
+        let prerequisites = prepared.unwrap_or_else(|_elapsed| Err(too_long().into()))?;
+        self.oid = prerequisites.oid;
+        let names = (&self.names, S::APPLICATION_NAME);
+        let options = options::of(&self.database.spec, names, prerequisites.publications)?;
+        Ok(LogSession::open(&options).await?)
     }
 
     /// Reads until the session ends.
-    async fn follow(&mut self, mut session: LogSession) {
-        let tenant = &self.database.tenant;
-        info!(
-            tenant = &*tenant.id,
-            slot = self.names.slot(),
-            "Reading broadcasts from the database of the tenant"
-        );
-        self.database.set_log_state(LogState::Reading);
-        let has_users_elsewhere = tenant.users() > tenant.users_here();
-        if std::mem::replace(&mut self.is_followed, true) || has_users_elsewhere {
-            self.reading.messages.note_gap(tenant);
-        }
-        let started = tokio::time::Instant::now();
+    async fn follow(&mut self, mut log: LogSession) {
+        let (tenant, slot) = (&*self.database.tenant.id, self.names.slot());
+        info!(tenant, slot, "Reading {} from the database of the tenant", S::SUBJECT);
+        let is_continuation = std::mem::replace(&mut self.is_followed, true);
+        let mut session = self.stream.begin(&self.database, is_continuation);
+        self.set_state(LogState::Reading);
+        let started = Instant::now();
         let reason = tokio::select! {
-            error = self.read(&mut session) => described(&error),
-            reason = watchdog::watch(&self.database, self.names.slot()) => reason,
+            reason = self.stream.read(&self.database, &mut session, &mut log) => reason,
+            reason = watchdog::watch(&self.database, self.names.slot(), &self.stream) => reason,
         };
-        drop(session);
+        drop((session, log));
         if started.elapsed() >= STABLE {
             self.retry.reset();
         }
-        self.database.set_log_state(LogState::Starting);
+        self.set_state(LogState::Starting);
         self.database.reports().record(Code::ReplicationConnectionDown.at(Scope::Log), &reason);
         // The database may have gone with it, which its task finds out.
         self.database.failed.notify_one();
         self.pause().await;
+    }
+
+    /// Notes whether the stream is read. Returns what was known before.
+    fn set_state(&self, state: LogState) -> LogState {
+        self.stream.state(&self.database).send_replace(state)
     }
 
     /// Waits before the next attempt, longer each time.
@@ -199,76 +162,19 @@ impl Reader {
         sleep(self.retry.next_wait()).await;
     }
 
-    async fn read(&self, session: &mut LogSession) -> LogError {
-        let mut tables = HashMap::new();
-        let mut deliveries = 0;
-        loop {
-            match session.next().await {
-                Ok(LogEvent::KeepAlive { wal_end }) => session.confirm(wal_end),
-                Ok(LogEvent::Message { bytes, .. }) => match self.handle(&bytes, &mut tables) {
-                    Ok(Handled::Rows(delivered)) => deliveries += delivered,
-                    Ok(Handled::Committed(end)) => session.confirm(end),
-                    Err(error) => return LogError::Protocol(error.to_string()),
-                },
-                Err(error) => return error,
-            }
-            if deliveries >= DELIVERIES_PER_TURN {
-                deliveries = 0;
-                tokio::task::yield_now().await;
-            }
-        }
-    }
-
-    /// Handles a message of the log.
-    fn handle(
-        &self,
-        bytes: &[u8],
-        tables: &mut HashMap<u32, Option<MessagesTable>>,
-    ) -> Result<Handled, pgoutput::PgoutputError> {
-        match pgoutput::decode(bytes)? {
-            LogMessage::Relation(relation) => {
-                tables.insert(relation.id, MessagesTable::of(&relation));
-            }
-            LogMessage::Insert(insert) => {
-                if let Some(Some(table)) = tables.get(&insert.relation) {
-                    return Ok(Handled::Rows(self.publish(table, insert.new)));
-                }
-            }
-            LogMessage::Commit(commit) => return Ok(Handled::Committed(commit.end_lsn)),
-            _other => {}
-        }
-        Ok(Handled::Rows(0))
-    }
-
-    /// Publishes a row. Returns the deliveries, at least one, so that rows without receivers take turns too.
-    fn publish(&self, table: &MessagesTable, row: pgoutput::Row<'_>) -> usize {
-        let (tenant, messages) = (&self.database.tenant, &self.reading.messages);
-        let published = table
-            .read(row, tenant.allowance.max_payload_bytes())
-            .and_then(|message| messages.publish(tenant, message.as_message()));
-        match published {
-            Ok(delivered) => delivered.max(1),
-            Err(dropped) => {
-                tenant.metrics.database_dropped.increment(1);
-                tenant.reports.record(Code::UnableToBroadcastChanges.at(Scope::Log), dropped);
-                1
-            }
-        }
-    }
-
     /// Another session has the lock: waits until it is free.
     async fn stand_by(&mut self) {
         self.is_followed = true;
-        let mut was_read = tokio::time::Instant::now();
+        let mut was_read = Instant::now();
         loop {
             match watchdog::other_reader(&self.database, self.names.lock_key()).await {
                 Ok((true, Some(slot))) => {
                     self.names.follow(&slot, self.oid);
-                    was_read = tokio::time::Instant::now();
-                    self.database.set_log_state(LogState::ReadElsewhere);
+                    was_read = Instant::now();
+                    self.set_state(LogState::ReadElsewhere);
                 }
                 Ok((true, None)) => {
-                    self.database.set_log_state(LogState::Starting);
+                    self.set_state(LogState::Starting);
                     if was_read.elapsed() >= UNREAD_MAX {
                         let reason =
                             "another session holds the advisory lock of the reader, and no session reads";
@@ -282,69 +188,28 @@ impl Reader {
         }
     }
 
-    /// Waits after a failure. Clients receive `shown`, and the log has the reason.
-    async fn fail(&mut self, code: Code, shown: &'static str, reason: &str) {
-        let state = LogState::Unavailable { shown, reason: reason.to_owned().into() };
-        if self.database.set_log_state(state.clone()) != state {
-            warn!(tenant = &*self.database.tenant.id, "Broadcasts from the database are not read: {reason}");
+    /// There is nothing to read: waits until that may have changed.
+    async fn await_change(&mut self, reason: String) {
+        self.note_unavailable(reason.clone().into(), reason);
+        tokio::select! {
+            () = sleep(LOOK_AGAIN) => {}
+            () = self.stream.until_changed() => {}
         }
-        self.database.reports().record(code.at(Scope::Log), reason);
+    }
+
+    /// Waits after a failure.
+    async fn fail(&mut self, failure: Reported) {
+        self.database.reports().record(failure.code.at(Scope::Log), &failure.reason);
+        self.note_unavailable(failure.shown, failure.reason);
         self.pause().await;
     }
-}
 
-/// What a message of the log meant.
-enum Handled {
-    /// Rows were delivered so often.
-    Rows(usize),
-    /// Everything up to this position is done.
-    Committed(Lsn),
-}
-
-/// Why the log cannot be read.
-enum Refusal {
-    /// The database does not answer.
-    Database(DatabaseFailure),
-    /// The session cannot be opened.
-    Log(LogError),
-}
-
-impl From<LogError> for Refusal {
-    fn from(error: LogError) -> Self {
-        Self::Log(error)
+    /// Clients receive `shown`, and the log has the reason.
+    fn note_unavailable(&self, shown: Cow<'static, str>, reason: String) {
+        let state = LogState::Unavailable { shown, reason: reason.clone().into() };
+        if self.set_state(state.clone()) != state {
+            let tenant = &*self.database.tenant.id;
+            warn!(tenant, "The {} of the database are not read: {reason}", S::SUBJECT);
+        }
     }
-}
-
-/// What clients receive where nothing else is to be said.
-const UNREADABLE: &str = "they cannot be read at the moment";
-
-/// Why they cannot be read, for clients: without addresses and names.
-fn shown(error: &LogError) -> &'static str {
-    match error {
-        LogError::NotLogical(_) => "`wal_level` of the database is not `logical`",
-        LogError::NotPermitted(_) => "the role of the server may not read the write-ahead log",
-        LogError::NoWalSenders(_) => "the database has no free WAL sender",
-        _ => UNREADABLE,
-    }
-}
-
-fn failure_code(failure: &DatabaseFailure) -> Code {
-    match failure.code {
-        code @ Code::ReplicationConnectionTimeout => code,
-        _ => Code::StartReplicationFailed,
-    }
-}
-
-fn code_of(error: &LogError) -> Code {
-    match error {
-        LogError::NoWalSenders(_) => Code::ReplicationMaxWalSendersReached,
-        LogError::ConnectTimeout | LogError::SlotTimeout => Code::ReplicationConnectionTimeout,
-        _ => Code::StartReplicationFailed,
-    }
-}
-
-/// The error with its sources.
-fn described(error: &LogError) -> String {
-    let source = std::error::Error::source(error).map(|source| format!(": {source}"));
-    format!("{error}{}", source.unwrap_or_default())
 }

@@ -5,28 +5,27 @@
 
 use super::Election;
 
-/// The beginning of the name of the slot, as upstream has it. The underscore stays without a suffix.
-const SLOT: &str = "supabase_realtime_messages_replication_slot_";
-
 /// The longest name in PostgreSQL.
 const NAME_BYTES_MAX: usize = 63;
 
 /// The name of the slot, and the one that is used instead when it is taken.
 #[derive(Debug)]
 pub(super) struct ReaderNames {
-    suffix: String,
+    /// The name that upstream has.
+    upstream: String,
     /// The tenant, and the node if each node reads.
     reader: String,
     slot: String,
 }
 
 impl ReaderNames {
-    pub(super) fn new(suffix: &str, tenant: &str, election: Election) -> Self {
+    /// Those of a reader whose slot upstream would name `slot`.
+    pub(super) fn new(slot: String, tenant: &str, election: Election) -> Self {
         let reader = match election {
             Election::OneOfAll => tenant.to_owned(),
             Election::EachNode(node) => format!("{tenant}\0{node}"),
         };
-        Self { suffix: suffix.to_owned(), reader, slot: format!("{SLOT}{suffix}") }
+        Self { upstream: slot.clone(), reader, slot }
     }
 
     /// The name of the slot.
@@ -36,7 +35,7 @@ impl ReaderNames {
 
     /// The key of the lock, which is the same on every node that may read instead of this one, and in every version.
     pub(super) fn lock_key(&self) -> i64 {
-        hash(&format!("{SLOT}{}\0{}", self.suffix, self.reader)).cast_signed()
+        hash(&format!("{}\0{}", self.upstream, self.reader)).cast_signed()
     }
 
     /// The reader that is to be replaced has this slot, in the database with this oid: its name is used next, so that no time is
@@ -51,8 +50,8 @@ impl ReaderNames {
     /// does that already.
     pub(super) fn take_own(&mut self, database: u32) -> bool {
         // 32 bits, so that something of the suffix remains.
-        let end = format!("_{:08x}", hash(&format!("{}\0{database}\0{}", self.suffix, self.reader)) as u32);
-        let mut slot = format!("{SLOT}{}", self.suffix);
+        let end = format!("_{:08x}", hash(&format!("{}\0{database}\0{}", self.upstream, self.reader)) as u32);
+        let mut slot = self.upstream.clone();
         slot.truncate(NAME_BYTES_MAX - end.len());
         slot += &end;
         let is_new = self.slot != slot;
@@ -72,28 +71,22 @@ mod tests {
     use std::collections::HashSet;
 
     use hub::NodeId;
-    use settings::SLOT_SUFFIX_BYTES_MAX;
 
     use super::*;
 
     #[test]
     fn names_are_upstreams_until_they_are_taken() {
-        let mut names = ReaderNames::new("", "acme", Election::OneOfAll);
-        assert_eq!(names.slot(), "supabase_realtime_messages_replication_slot_");
-        let key = names.lock_key();
-        assert_eq!(ReaderNames::new("", "acme", Election::OneOfAll).lock_key(), key);
-        assert!(names.take_own(16_384) && !names.take_own(16_384));
-        assert!(
-            names.slot().starts_with("supabase_realtime_messages_replication_slot__"),
-            "{}",
-            names.slot()
-        );
-        assert_eq!(names.lock_key(), key, "it does not depend on the slot");
+        let names = || ReaderNames::new("upstreams_".into(), "acme", Election::OneOfAll);
+        let mut taken = names();
+        assert_eq!(taken.slot(), "upstreams_");
+        assert!(taken.take_own(16_384) && !taken.take_own(16_384));
+        assert!(taken.slot().starts_with("upstreams__"), "{}", taken.slot());
+        assert_eq!(taken.lock_key(), names().lock_key(), "it does not depend on the slot");
     }
 
     #[test]
     fn the_next_reader_takes_the_name_of_the_last() {
-        let reader = || ReaderNames::new("blue", "acme", Election::OneOfAll);
+        let reader = || ReaderNames::new("blue".into(), "acme", Election::OneOfAll);
         let (mut first, mut next) = (reader(), reader());
         next.follow(first.slot(), 16_384);
         assert_eq!(next.slot(), reader().slot(), "nothing is taken");
@@ -104,17 +97,16 @@ mod tests {
 
     #[test]
     fn readers_that_differ_in_anything_have_their_own_names() {
-        let long = "x".repeat(SLOT_SUFFIX_BYTES_MAX);
+        let long = "x".repeat(NAME_BYTES_MAX);
         let almost = format!("{}y", &long[1..]);
         let nodes =
             [Election::OneOfAll, Election::EachNode(NodeId::new(1)), Election::EachNode(NodeId::new(2))];
         let (mut slots, mut keys, mut readers) = (HashSet::new(), HashSet::new(), 0);
-        for suffix in ["", "blue", &long, &almost] {
+        for slot in ["", "blue", &long, &almost] {
             for tenant in ["acme", "initech"] {
                 for node in nodes {
                     for database in [16_384, u32::MAX] {
-                        let mut names = ReaderNames::new(suffix, tenant, node);
-                        assert!(names.slot().len() <= NAME_BYTES_MAX);
+                        let mut names = ReaderNames::new(slot.to_owned(), tenant, node);
                         assert!(names.take_own(database));
                         assert!(names.slot().len() <= NAME_BYTES_MAX, "{}", names.slot());
                         slots.insert(names.slot().to_owned());
@@ -125,11 +117,5 @@ mod tests {
             }
         }
         assert_eq!((slots.len(), keys.len() * 2), (readers, readers), "locks are of one database");
-    }
-
-    #[test]
-    fn the_longest_suffix_is_in_the_name() {
-        let suffix = "x".repeat(SLOT_SUFFIX_BYTES_MAX);
-        assert_eq!(ReaderNames::new(&suffix, "acme", Election::OneOfAll).slot().len(), NAME_BYTES_MAX);
     }
 }

@@ -25,7 +25,7 @@ const QUEUE_BYTES: usize = 1024 * 1024;
 /// The options of a session.
 pub(super) fn of(
     spec: &DatabaseSpec,
-    names: &ReaderNames,
+    (names, application_name): (&ReaderNames, &'static str),
     publications: Vec<String>,
 ) -> Result<LogOptions, DatabaseFailure> {
     let options = connect_options(&spec.address)
@@ -38,6 +38,7 @@ pub(super) fn of(
         password: password(spec),
         database: options.get_database().unwrap_or_else(|| options.get_username()).to_owned(),
         tls: tls(&options, spec),
+        application_name,
         slot: names.slot().to_owned(),
         publications,
         lock_key: names.lock_key(),
@@ -113,8 +114,8 @@ mod tests {
                 ("db.example", 1, "us@er", "p:/?&=# ü", "a/b"),
             ),
         ] {
-            let names = ReaderNames::new("", "acme", super::super::Election::OneOfAll);
-            let options = of(&spec(url), &names, Vec::new()).expect("a URL");
+            let names = ReaderNames::new("slot".into(), "acme", super::super::Election::OneOfAll);
+            let options = of(&spec(url), (&names, "test"), Vec::new()).expect("a URL");
             let found = (
                 &*options.host,
                 options.port,

@@ -1,32 +1,16 @@
-//! What a reader asks the database beside its session: what it needs before, and whether its slot is well.
+//! What a reader asks the database beside its session: who reads, and whether its slot is well.
 
-use std::time::Duration;
-
-use sqlx::Connection as _;
+use sqlx::PgConnection;
 use tokio::time::sleep;
 
+use super::log_stream::LogStream;
 use crate::telemetry::codes::{Code, Scope};
-use crate::tenants::database::{DatabaseFailure, TenantDatabase, schema};
+use crate::tenants::database::{DatabaseFailure, TenantDatabase};
 
-/// The name of the connection that makes the publication.
-const MIGRATIONS_NAME: &str = "realtime_migrations";
-
-/// How often the slot is looked at, as upstream does.
-const INTERVAL: Duration = Duration::from_secs(300);
-
-/// Makes the publication of the messages if it is not there. Returns the oid of the database.
-pub(super) async fn prepare(database: &TenantDatabase) -> Result<u32, DatabaseFailure> {
-    let mut connection = database.connect(MIGRATIONS_NAME).await?;
-    let failed =
-        |error: schema::SchemaError| DatabaseFailure::new(Code::StartReplicationFailed, error.to_string());
-    if !schema::make_messages_publication(&mut connection).await.map_err(failed)? {
-        let reason =
-            "the publication supabase_realtime_messages_publication is missing, and the role may not make it";
-        return Err(DatabaseFailure::new(Code::StartReplicationFailed, reason));
-    }
+/// The oid of the database.
+pub(super) async fn oid(connection: &mut PgConnection) -> Result<u32, sqlx::Error> {
     let oid = "SELECT oid::bigint FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()";
-    let (oid,): (i64,) = sqlx::query_as(oid).fetch_one(&mut connection).await?;
-    let _closed = connection.close().await;
+    let (oid,): (i64,) = sqlx::query_as(oid).fetch_one(connection).await?;
     Ok(u32::try_from(oid).unwrap_or_default())
 }
 
@@ -50,40 +34,60 @@ pub(super) async fn other_reader(
 }
 
 /// Looks at the slot from time to time. Returns why the session is to be replaced.
-pub(super) async fn watch(database: &TenantDatabase, slot: &str) -> String {
+pub(super) async fn watch<S: LogStream>(database: &TenantDatabase, slot: &str, stream: &S) -> String {
     loop {
-        sleep(INTERVAL).await;
-        match check(database, slot).await {
-            Ok(None) => {}
-            Ok(Some((code, reason))) => {
-                database.reports().record(code.at(Scope::Log), &reason);
-                return reason;
+        sleep(S::WATCH_INTERVAL).await;
+        let (code, reason) = match look(database, slot).await {
+            Ok(Some(progress)) if progress.is_active => {
+                stream.note_lag(progress.unconfirmed());
+                let Some(reason) = progress.is_far_behind(slot) else { continue };
+                (Code::ReplicationSlotLagTooHigh, reason)
             }
+            Ok(_) => (Code::ReplicationSlotNotAlive, format!("the slot {slot} is not active")),
             Err(failure) => {
                 database.reports().record(Code::ReplicationSlotCheckSkipped.at(Scope::Log), &failure.reason);
+                continue;
             }
-        }
+        };
+        database.reports().record(code.at(Scope::Log), &reason);
+        return reason;
     }
 }
 
-async fn check(database: &TenantDatabase, slot: &str) -> Result<Option<(Code, String)>, DatabaseFailure> {
+/// How far a slot is. Positions are differences from the end of the log, in bytes; `None` if the log is no longer there.
+#[derive(sqlx::FromRow)]
+struct SlotProgress {
+    is_active: bool,
+    retained: Option<i64>,
+    unconfirmed: Option<i64>,
+    /// What PostgreSQL retains at most, or negative.
+    retained_max: i64,
+}
+
+impl SlotProgress {
+    fn unconfirmed(&self) -> u64 {
+        self.unconfirmed.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0)
+    }
+
+    /// Why PostgreSQL may soon end the session, if so.
+    fn is_far_behind(&self, slot: &str) -> Option<String> {
+        let (behind, max) = (self.retained.unwrap_or(0), self.retained_max);
+        let is_far = max >= 0 && behind > max / 2;
+        is_far.then(|| format!("the slot {slot} is {behind} bytes behind, of {max} that are kept"))
+    }
+}
+
+async fn look(database: &TenantDatabase, slot: &str) -> Result<Option<SlotProgress>, DatabaseFailure> {
     let connection = database.acquire().await?;
-    // In bytes; `max_slot_wal_keep_size` is in megabytes, or -1.
-    let statement = "SELECT active, pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), restart_lsn)::bigint,
-             (SELECT setting::bigint * 1048576 FROM pg_catalog.pg_settings WHERE name = 'max_slot_wal_keep_size')
+    // `max_slot_wal_keep_size` is in megabytes, or -1.
+    let statement = "SELECT active AS is_active,
+             pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), restart_lsn)::bigint AS retained,
+             pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), confirmed_flush_lsn)::bigint AS unconfirmed,
+             (SELECT setting::bigint * 1048576 FROM pg_catalog.pg_settings WHERE name = 'max_slot_wal_keep_size') AS retained_max
          FROM pg_catalog.pg_replication_slots WHERE slot_name = $1";
-    let found: Option<(bool, Option<i64>, i64)> = database
+    database
         .ask(connection, async |connection| {
             sqlx::query_as(statement).bind(slot).fetch_optional(connection).await
         })
-        .await?;
-    Ok(match found {
-        Some((true, lag, max)) if max >= 0 && lag.unwrap_or(0) > max / 2 => {
-            let reason =
-                format!("the slot {slot} is {} bytes behind, of {max} that are kept", lag.unwrap_or(0));
-            Some((Code::ReplicationSlotLagTooHigh, reason))
-        }
-        Some((true, _, _)) => None,
-        _ => Some((Code::ReplicationSlotNotAlive, format!("the slot {slot} is not active"))),
-    })
+        .await
 }

@@ -1,0 +1,152 @@
+//! Reads what is written to `realtime.messages`, and hands it on in the order of commits (docs/protocol/database-broadcasts.md).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::Connection as _;
+use tokio::sync::watch;
+use wire::pgoutput::{self, LogMessage, Lsn};
+
+use super::database_message::DatabaseMessages;
+use super::failures::{Unreadable, described};
+use super::log_stream::{LogStream, Prerequisites};
+use super::messages_table::MessagesTable;
+use super::watchdog;
+use crate::telemetry::codes::{Code, Scope};
+use crate::tenants::database::log::{LogError, LogEvent, LogSession};
+use crate::tenants::database::preparation::MIGRATIONS_NAME;
+use crate::tenants::database::{DatabaseFailure, TenantDatabase, schema};
+use crate::tenants::{LogState, Tenant};
+
+/// The publication with `realtime.messages`, as upstream has it.
+const PUBLICATION: &str = "supabase_realtime_messages_publication";
+
+/// Deliveries after which other tasks have their turn.
+const DELIVERIES_PER_TURN: usize = 2_000;
+
+/// The stream of broadcasts.
+pub(super) struct MessagesStream(pub(super) Arc<dyn DatabaseMessages>);
+
+/// The tables of which a session has received definitions; `None` for those that are not read.
+type Tables = HashMap<u32, Option<MessagesTable>>;
+
+impl LogStream for MessagesStream {
+    const APPLICATION_NAME: &'static str = "realtime_replication_connection";
+    const SUBJECT: &'static str = "broadcasts";
+    // As upstream does.
+    const WATCH_INTERVAL: Duration = Duration::from_secs(300);
+
+    type Session = Tables;
+
+    /// The underscore stays without a suffix.
+    fn slot(suffix: &str) -> String {
+        format!("supabase_realtime_messages_replication_slot_{suffix}")
+    }
+
+    /// Members of rooms do not notice that the database is replaced.
+    fn was_read(&self, database: &TenantDatabase) -> bool {
+        database.was_read
+    }
+
+    /// Makes the publication if it is not there.
+    async fn prepare(&self, database: &TenantDatabase) -> Result<Prerequisites, Unreadable> {
+        let failed = |reason: String| DatabaseFailure::new(Code::StartReplicationFailed, reason);
+        let mut connection = database.connect(MIGRATIONS_NAME).await?;
+        let made = schema::make_messages_publication(&mut connection).await;
+        if !made.map_err(|error| failed(error.to_string()))? {
+            let reason = format!("the publication {PUBLICATION} is missing, and the role may not make it");
+            return Err(failed(reason).into());
+        }
+        let oid = watchdog::oid(&mut connection).await.map_err(DatabaseFailure::from)?;
+        let _closed = connection.close().await;
+        Ok(Prerequisites { publications: vec![PUBLICATION.to_owned()], oid })
+    }
+
+    fn begin(&self, database: &Arc<TenantDatabase>, is_continuation: bool) -> Tables {
+        let tenant = &database.tenant;
+        let has_users_elsewhere = tenant.users() > tenant.users_here();
+        if is_continuation || has_users_elsewhere {
+            self.0.note_gap(tenant);
+        }
+        Tables::new()
+    }
+
+    async fn read(&self, database: &TenantDatabase, tables: &mut Tables, log: &mut LogSession) -> String {
+        let mut deliveries = 0;
+        loop {
+            match log.next().await {
+                Ok(LogEvent::KeepAlive { wal_end }) => log.confirm(wal_end),
+                Ok(LogEvent::Message { bytes, .. }) => match self.handle(&database.tenant, &bytes, tables) {
+                    Ok(Handled::Rows(delivered)) => deliveries += delivered,
+                    Ok(Handled::Committed(end)) => log.confirm(end),
+                    Err(error) => return described(&LogError::Protocol(error.to_string())),
+                },
+                Err(error) => return described(&error),
+            }
+            if deliveries >= DELIVERIES_PER_TURN {
+                deliveries = 0;
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    fn state<'a>(&'a self, database: &'a TenantDatabase) -> &'a watch::Sender<LogState> {
+        &database.log_state
+    }
+
+    /// Not shown: no receiver delays it.
+    fn note_lag(&self, _bytes: u64) {}
+
+    /// What it reads is made by itself.
+    async fn until_changed(&self) {
+        std::future::pending().await
+    }
+}
+
+impl MessagesStream {
+    /// Handles a message of the log.
+    fn handle(
+        &self,
+        tenant: &Arc<Tenant>,
+        bytes: &[u8],
+        tables: &mut Tables,
+    ) -> Result<Handled, pgoutput::PgoutputError> {
+        match pgoutput::decode(bytes)? {
+            LogMessage::Relation(relation) => {
+                tables.insert(relation.id, MessagesTable::of(&relation));
+            }
+            LogMessage::Insert(insert) => {
+                if let Some(Some(table)) = tables.get(&insert.relation) {
+                    return Ok(Handled::Rows(self.publish(tenant, table, insert.new)));
+                }
+            }
+            LogMessage::Commit(commit) => return Ok(Handled::Committed(commit.end_lsn)),
+            _other => {}
+        }
+        Ok(Handled::Rows(0))
+    }
+
+    /// Publishes a row. Returns the deliveries, at least one, so that rows without receivers take turns too.
+    fn publish(&self, tenant: &Arc<Tenant>, table: &MessagesTable, row: pgoutput::Row<'_>) -> usize {
+        let published = table
+            .read(row, tenant.allowance.max_payload_bytes())
+            .and_then(|message| self.0.publish(tenant, message.as_message()));
+        match published {
+            Ok(delivered) => delivered.max(1),
+            Err(dropped) => {
+                tenant.metrics.database_dropped.increment(1);
+                tenant.reports.record(Code::UnableToBroadcastChanges.at(Scope::Log), dropped);
+                1
+            }
+        }
+    }
+}
+
+/// What a message of the log meant.
+enum Handled {
+    /// Rows were delivered so often.
+    Rows(usize),
+    /// Everything up to this position is done.
+    Committed(Lsn),
+}
