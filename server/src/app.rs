@@ -34,7 +34,7 @@ use crate::routes::RouteTable;
 use crate::sessions::Services;
 use crate::telemetry::logs;
 #[cfg(feature = "postgres")]
-use crate::tenants::database::{Election, Reading};
+use crate::tenants::database::{CHANGES_IDLE, Election, Reading};
 use crate::tenants::{Databases, database_authorizer};
 use crate::workers::Workers;
 use crate::{admin, broadcast, openapi};
@@ -187,7 +187,8 @@ fn databases(node: &Arc<Node>, tasks: &TaskTracker) -> Arc<Databases> {
         Connectivity::Standalone => Election::EachNode(node.id),
         _with_other_nodes => Election::OneOfAll,
     };
-    let reading = Reading { election, messages: Arc::new(broadcast::DatabaseBroadcasts::new(node)) };
+    let messages = Arc::new(broadcast::DatabaseBroadcasts::new(node));
+    let reading = Reading { election, messages, changes_idle: CHANGES_IDLE };
     Databases::reading(tasks.clone(), node.lifecycle.token(LifecyclePhase::Stopping), reading)
 }
 

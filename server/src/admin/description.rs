@@ -191,6 +191,11 @@ fn database() -> Value {
             "state": {"enum": ["starting", "reading", "read elsewhere", "unavailable"]},
             "reason": nullable(json!({"type": "string"})),
         })),
+        "changes": nullable(object(json!({
+            "state": {"enum": ["starting", "reading", "read elsewhere", "unavailable"]},
+            "reason": nullable(json!({"type": "string"})),
+            "lag": count(),
+        }))),
         "questions": object(json!({"asked": count(), "denied": count(), "failed": count()})),
     }))
 }

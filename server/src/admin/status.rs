@@ -135,13 +135,18 @@ fn tenants(node: &Node) -> Vec<Value> {
 
 /// The database of a tenant, while this node uses it.
 fn database(status: DatabaseStatus) -> Value {
-    let DatabaseStatus { usability, since, connections, connections_in_use, log, questions } = status;
+    let DatabaseStatus { usability, since, connections, connections_in_use, log, changes, questions } =
+        status;
+    let changes = changes.map(
+        |changes| json!({ "state": changes.log.word(), "reason": changes.log.reason(), "lag": changes.lag }),
+    );
     json!({
         "state": usability.word(),
         "reason": usability.reason(),
         "since": time(since),
         "connections": { "open": connections, "in_use": connections_in_use },
         "broadcasts": { "state": log.word(), "reason": log.reason() },
+        "changes": changes,
         "questions": { "asked": questions.asked, "denied": questions.denied, "failed": questions.failed },
     })
 }

@@ -16,8 +16,19 @@ pub struct DatabaseStatus {
     pub connections_in_use: u32,
     /// Whether broadcasts from it are read.
     pub log: LogState,
+    /// Whether changes of its tables are read; `None` while they are not followed.
+    pub changes: Option<ChangesStatus>,
     /// Questions that its policies were asked.
     pub questions: QuestionCounts,
+}
+
+/// Whether changes of tables are read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangesStatus {
+    /// Whether they are.
+    pub log: LogState,
+    /// Bytes of the log that this node has not handled yet, as of some seconds ago.
+    pub lag: u64,
 }
 
 /// Whether the database of a tenant can be used.
@@ -31,7 +42,7 @@ pub enum DatabaseUsability {
     Unavailable(String),
 }
 
-/// Whether broadcasts from the database are read.
+/// Whether a part of the log of a database is read: broadcasts from it, or changes of its tables.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum LogState {
     /// Not yet, or not at the moment.

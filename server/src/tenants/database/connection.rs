@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::change_following::ChangeFollowing;
 use super::exhaustion::Exhaustion;
 use super::questions::Questions;
 use super::shared_answers::SharedAnswers;
@@ -47,6 +48,8 @@ pub struct TenantDatabase {
     state: watch::Sender<DatabaseState>,
     /// Whether broadcasts from it are read.
     pub(super) log_state: watch::Sender<LogState>,
+    /// Who follows the changes of its tables.
+    pub(super) changes: Arc<ChangeFollowing>,
     /// When the state became another one, not only for another reason.
     state_since: Mutex<SystemTime>,
     exhaustion: Exhaustion,
@@ -73,6 +76,7 @@ impl TenantDatabase {
     pub(super) fn new(
         tenant: Arc<Tenant>,
         (spec, was_read): (Arc<DatabaseSpec>, bool),
+        changes: Arc<ChangeFollowing>,
         (tasks, stop): (TaskTracker, CancellationToken),
     ) -> Result<Self, DatabaseFailure> {
         let usage = &spec.usage;
@@ -94,6 +98,7 @@ impl TenantDatabase {
             recheck_pool,
             state: watch::Sender::default(),
             log_state: watch::Sender::default(),
+            changes,
             state_since: Mutex::new(SystemTime::now()),
             exhaustion: Exhaustion::default(),
             answers: SharedAnswers::new(tasks),

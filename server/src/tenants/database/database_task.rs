@@ -141,10 +141,10 @@ impl DatabaseTask<'_> {
     }
 }
 
-/// Whether the tenant has another database, none, or no client.
+/// Whether the tenant has another database, none, or no client that needs it.
 fn is_over(database: &TenantDatabase) -> bool {
-    let is_unused =
-        database.tenant.users_here() == 0 && database.unused_for() > database.spec.usage.idle_timeout;
+    let has_users = database.tenant.users_here() > 0 || database.changes.is_followed();
+    let is_unused = !has_users && database.unused_for() > database.spec.usage.idle_timeout;
     is_unused || !database.is_current()
 }
 

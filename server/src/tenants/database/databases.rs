@@ -2,20 +2,24 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::change_following::{ChangeDemand, ChangeFollowing};
 use super::database_task;
-use super::{LogState, Reading, TenantDatabase, reader};
+use super::{ChangeSink, LogState, Reading, TenantDatabase, reader};
 use crate::telemetry::codes::{Code, Scope};
 use crate::tenants::{DatabaseSpec, Tenant};
 
 /// The databases of tenants whose clients are connected to this node.
 pub struct Databases {
     in_use: RwLock<HashMap<Arc<str>, Arc<TenantDatabase>>>,
+    /// By tenant. Held by the demands for its changes and by its database.
+    following: Mutex<HashMap<Arc<str>, Weak<ChangeFollowing>>>,
     tasks: TaskTracker,
     stop: CancellationToken,
     reading: Option<Reading>,
@@ -24,12 +28,16 @@ pub struct Databases {
 impl Databases {
     /// None yet, whose logs are not read. Their tasks are counted by `tasks` and end with `stop`.
     pub fn new(tasks: TaskTracker, stop: CancellationToken) -> Arc<Self> {
-        Arc::new(Self { in_use: RwLock::default(), tasks, stop, reading: None })
+        Arc::new(Self::unread(tasks, stop))
     }
 
     /// As [`new`](Self::new), and their logs are read.
     pub fn reading(tasks: TaskTracker, stop: CancellationToken, reading: Reading) -> Arc<Self> {
-        Arc::new(Self { in_use: RwLock::default(), tasks, stop, reading: Some(reading) })
+        Arc::new(Self { reading: Some(reading), ..Self::unread(tasks, stop) })
+    }
+
+    fn unread(tasks: TaskTracker, stop: CancellationToken) -> Self {
+        Self { in_use: RwLock::default(), following: Mutex::default(), tasks, stop, reading: None }
     }
 
     /// A client of the tenant joins: its database is connected to, if it has one and is not yet.
@@ -56,6 +64,31 @@ impl Databases {
         }
     }
 
+    /// Has the changes of tables of a tenant read, which a sink receives, until some time after the last of what this returns was dropped. A tenant
+    /// has one sink: another one replaces it.
+    pub fn follow_changes(self: &Arc<Self>, tenant: &Arc<Tenant>, sink: Arc<dyn ChangeSink>) -> ChangeDemand {
+        let demand = self.following(&tenant.id).follow(sink);
+        self.note_use(tenant);
+        demand
+    }
+
+    /// Whether changes of tables of a tenant are read; `None` unless its database is in use.
+    pub fn changes_state(&self, tenant: &str) -> Option<watch::Receiver<LogState>> {
+        Some(self.get(tenant)?.changes.state.subscribe())
+    }
+
+    /// Who follows the changes of a tenant.
+    fn following(&self, tenant: &Arc<str>) -> Arc<ChangeFollowing> {
+        let mut all = self.following.lock();
+        if let Some(present) = all.get(tenant).and_then(Weak::upgrade) {
+            return present;
+        }
+        all.retain(|_, following| following.strong_count() > 0);
+        let created = Arc::new(ChangeFollowing::default());
+        all.insert(Arc::clone(tenant), Arc::downgrade(&created));
+        created
+    }
+
     /// The database of a tenant, while it is in use.
     pub fn get(&self, tenant: &str) -> Option<Arc<TenantDatabase>> {
         self.in_use.read().get(tenant).cloned()
@@ -78,7 +111,8 @@ impl Databases {
             other.stop.cancel();
         }
         let spec = (Arc::clone(spec), other.is_some());
-        match TenantDatabase::new(Arc::clone(tenant), spec, (self.tasks.clone(), self.stop.child_token())) {
+        let (changes, tasks) = (self.following(&tenant.id), (self.tasks.clone(), self.stop.child_token()));
+        match TenantDatabase::new(Arc::clone(tenant), spec, changes, tasks) {
             Ok(database) => {
                 let (database, databases) = (Arc::new(database), Arc::clone(self));
                 in_use.insert(Arc::clone(&tenant.id), Arc::clone(&database));
@@ -86,6 +120,7 @@ impl Databases {
                 let retire = move |database: &Arc<TenantDatabase>| databases.retire(database);
                 if let Some(reading) = &self.reading {
                     self.tasks.spawn(reader::read_messages(Arc::clone(&database), reading.clone()));
+                    self.tasks.spawn(reader::read_changes(Arc::clone(&database), reading.clone()));
                 }
                 self.tasks.spawn(database_task::run(database, retire));
             }
@@ -110,9 +145,8 @@ impl Databases {
     fn retire(self: &Arc<Self>, database: &Arc<TenantDatabase>) {
         database.stop.cancel();
         let tenant = &database.tenant;
-        if tenant.users_here() > 0
-            && let Some(spec) = tenant.policy().database()
-        {
+        let has_users = tenant.users_here() > 0 || database.changes.is_followed();
+        if has_users && let Some(spec) = tenant.policy().database() {
             return self.start(tenant, spec);
         }
         let mut in_use = self.in_use.write();

@@ -148,6 +148,23 @@ impl LogSession {
         }
     }
 
+    /// The next event if it has been received already. `None` also when the session has ended, which [`next`](Self::next) returns.
+    ///
+    /// # Errors
+    /// When what was received is not to be handed out any more.
+    pub fn try_next(&mut self) -> Result<Option<LogEvent>, LogError> {
+        match self.events.try_recv() {
+            Ok((event, _frees_space)) if self.is_current() => Ok(Some(event)),
+            Ok(_too_late) => Err(LogError::Stopped),
+            Err(_none_or_ended) => Ok(None),
+        }
+    }
+
+    /// The progress of the session, for those who finish what this one hands out.
+    pub fn progress(&self) -> LogProgress {
+        LogProgress(Arc::clone(&self.feedback))
+    }
+
     /// Reports that everything up to this position is done, within a second. PostgreSQL then may remove that part of its log,
     /// and waits for it before it stops. Lower positions than before change nothing.
     pub fn confirm(&self, lsn: Lsn) {
@@ -174,6 +191,22 @@ async fn connect(options: &LogOptions) -> Result<LogConnection, LogError> {
     authentication::authenticate(&mut connection, options).await?;
     election::take_lock(&mut connection, options).await?;
     Ok(connection)
+}
+
+/// The progress of a session, which may have ended.
+#[derive(Debug, Clone)]
+pub struct LogProgress(Arc<Feedback>);
+
+impl LogProgress {
+    /// As [`LogSession::confirm`].
+    pub fn confirm(&self, lsn: Lsn) {
+        self.0.confirm(lsn);
+    }
+
+    /// As [`LogSession::is_current`]; `false` also from a few seconds after the end of the session.
+    pub fn is_current(&self) -> bool {
+        self.0.is_recent()
+    }
 }
 
 impl Drop for LogSession {

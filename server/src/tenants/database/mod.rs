@@ -6,6 +6,8 @@
 //! database, and says whether it can be used; nothing that a client asks for connects by itself.
 
 mod address;
+mod change_following;
+mod change_sink;
 pub mod changes;
 mod connection;
 mod database_task;
@@ -28,6 +30,8 @@ mod shared_answers;
 mod state;
 
 pub use self::address::check_address;
+pub use self::change_following::{CHANGES_IDLE, ChangeDemand};
+pub use self::change_sink::{BatchReceipt, ChangeBatch, ChangeSession, ChangeSink};
 pub use self::connection::TenantDatabase;
 pub use self::databases::Databases;
 pub use self::failure::DatabaseFailure;

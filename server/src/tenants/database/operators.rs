@@ -19,7 +19,8 @@ impl Databases {
         };
         let (connections, connections_in_use) = database.pool_size();
         let (log, questions) = (database.log_state(), database.questions.counts());
-        Some(DatabaseStatus { usability, since, connections, connections_in_use, log, questions })
+        let changes = database.changes.status();
+        Some(DatabaseStatus { usability, since, connections, connections_in_use, log, changes, questions })
     }
 
     /// Closes the connections to the database of a tenant, whose name is written in any case, once what is being asked has been

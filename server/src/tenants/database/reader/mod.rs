@@ -4,6 +4,7 @@
 //! Of the nodes of a cluster one reads, elected by a lock that its session holds. The others look whether the lock is free.
 //! Nodes without a bus read for themselves.
 
+mod changes;
 mod database_message;
 mod failures;
 mod log_stream;
@@ -21,6 +22,7 @@ use hub::NodeId;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
+use self::changes::ChangesStream;
 pub use self::database_message::{DatabaseMessage, DatabaseMessages, DatabasePayload, DroppedMessage};
 use self::failures::{Reported, Unreadable};
 use self::log_stream::LogStream;
@@ -58,13 +60,15 @@ pub enum Election {
     EachNode(NodeId),
 }
 
-/// Who reads, and for whom.
+/// Who reads, for whom, and how long.
 #[derive(Clone)]
 pub struct Reading {
     /// Which nodes read.
     pub election: Election,
     /// Receives broadcasts.
     pub messages: Arc<dyn DatabaseMessages>,
+    /// How long changes are read after the last demand for them has ended.
+    pub changes_idle: Duration,
 }
 
 /// Reads broadcasts of `database` until it is stopped.
@@ -75,6 +79,33 @@ pub(super) async fn read_messages(database: Arc<TenantDatabase>, reading: Readin
         () = reader.run() => {}
         () = stop.cancelled() => {}
     }
+}
+
+/// Reads changes of tables of `database` while they are followed, until it is stopped.
+pub(super) async fn read_changes(database: Arc<TenantDatabase>, reading: Reading) {
+    let stop = database.stop.clone();
+    let following = async {
+        loop {
+            read_on_demand(&database, &reading).await;
+        }
+    };
+    tokio::select! {
+        () = following => {}
+        () = stop.cancelled() => {}
+    }
+}
+
+/// Waits for a demand, and reads until there has been none for some time.
+async fn read_on_demand(database: &Arc<TenantDatabase>, reading: &Reading) {
+    let following = &database.changes;
+    let sink = following.until_followed().await;
+    let stream = ChangesStream { following: Arc::clone(following), sink: Arc::clone(&sink) };
+    let reader = Reader::new(Arc::clone(database), stream, reading.election);
+    tokio::select! {
+        () = reader.run() => {}
+        () = following.until_left(&sink, reading.changes_idle) => {}
+    }
+    following.state.send_replace(LogState::Starting);
 }
 
 struct Reader<S> {

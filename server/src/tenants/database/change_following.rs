@@ -1,0 +1,141 @@
+//! Whether the changes of tables of a tenant are wanted, and read. It lasts while the database of the tenant is replaced, because its settings
+//! have changed.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::time::sleep;
+
+use super::LogState;
+use super::change_sink::ChangeSink;
+use crate::tenants::ChangesStatus;
+
+/// How long changes are read after the last demand for them has ended, as upstream does.
+pub const CHANGES_IDLE: Duration = Duration::from_secs(600);
+
+/// The demand for the changes of a tenant, and whether these are read.
+#[derive(Default)]
+pub(super) struct ChangeFollowing {
+    demands: watch::Sender<Demands>,
+    /// Whether the changes are read.
+    pub(super) state: watch::Sender<LogState>,
+    /// Bytes of the log that are not handled yet.
+    lag: AtomicU64,
+    /// There may be a publication with tables by now.
+    pub(super) publication_changed: Notify,
+}
+
+#[derive(Default)]
+struct Demands {
+    count: usize,
+    /// There from the first demand until some time after the last one.
+    sink: Option<Arc<dyn ChangeSink>>,
+    /// Whether a session has read for them.
+    were_read: bool,
+}
+
+impl ChangeFollowing {
+    /// One more demand. Another sink than before replaces it: its reading ends, and continues for the new one.
+    pub(super) fn follow(self: &Arc<Self>, sink: Arc<dyn ChangeSink>) -> ChangeDemand {
+        self.demands.send_modify(|demands| {
+            demands.count += 1;
+            demands.sink = Some(sink);
+        });
+        self.publication_changed.notify_one();
+        ChangeDemand(Arc::clone(self))
+    }
+
+    /// What operators see; `None` when nothing is to be read.
+    pub(super) fn status(&self) -> Option<ChangesStatus> {
+        let is_wanted = self.demands.borrow().sink.is_some();
+        is_wanted.then(|| ChangesStatus { log: self.state.borrow().clone(), lag: self.lag() })
+    }
+
+    /// Whether there is demand.
+    pub(super) fn is_followed(&self) -> bool {
+        self.demands.borrow().count > 0
+    }
+
+    /// Waits for a demand. Returns the sink.
+    pub(super) async fn until_followed(&self) -> Arc<dyn ChangeSink> {
+        let mut demands = self.demands.subscribe();
+        loop {
+            let sink = demands.borrow_and_update().sink.clone();
+            if let Some(sink) = sink {
+                return sink;
+            }
+            if demands.changed().await.is_err() {
+                return pending().await;
+            }
+        }
+    }
+
+    /// Waits until changes are not read for `sink` any more: it was replaced, or there has been no demand for `idle`.
+    pub(super) async fn until_left(&self, sink: &Arc<dyn ChangeSink>, idle: Duration) {
+        let mut demands = self.demands.subscribe();
+        let is_other =
+            |demands: &Demands| demands.sink.as_ref().is_none_or(|other| !Arc::ptr_eq(other, sink));
+        while !is_other(&demands.borrow_and_update()) {
+            let is_unused = demands.borrow().count == 0;
+            tokio::select! {
+                _ = demands.changed() => {}
+                () = sleep(idle), if is_unused => self.forget_unused(),
+            }
+        }
+    }
+
+    /// The next demand begins anew.
+    fn forget_unused(&self) {
+        self.demands.send_if_modified(|demands| {
+            let is_unused = demands.count == 0;
+            if is_unused {
+                *demands = Demands::default();
+            }
+            is_unused
+        });
+    }
+
+    /// Whether a session has read for the present demands.
+    pub(super) fn were_read(&self) -> bool {
+        self.demands.borrow().were_read
+    }
+
+    /// A session reads for them.
+    pub(super) fn note_read(&self) {
+        self.demands.send_modify(|demands| demands.were_read = true);
+        self.note_lag(0);
+    }
+
+    /// Notes how many bytes of the log are not handled yet.
+    pub(super) fn note_lag(&self, bytes: u64) {
+        self.lag.store(bytes, Ordering::Relaxed);
+    }
+
+    fn lag(&self) -> u64 {
+        self.lag.load(Ordering::Relaxed)
+    }
+}
+
+/// Has the changes of a tenant read, until some time after it is dropped.
+pub struct ChangeDemand(Arc<ChangeFollowing>);
+
+impl ChangeDemand {
+    /// Whether the changes are read.
+    pub fn state(&self) -> watch::Receiver<LogState> {
+        self.0.state.subscribe()
+    }
+
+    /// The publication may have tables by now. Without this it takes some seconds to notice.
+    pub fn note_publication_changed(&self) {
+        self.0.publication_changed.notify_one();
+    }
+}
+
+impl Drop for ChangeDemand {
+    fn drop(&mut self) {
+        self.0.demands.send_modify(|demands| demands.count -= 1);
+    }
+}

@@ -1,0 +1,128 @@
+//! What a node has of the databases of its tenants.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use harness::{Postgres, eventually};
+use hub::{MemoryBudget, NodeId};
+use realtime_server::auth::jwks::JwksSources;
+use realtime_server::telemetry::metrics::Metrics;
+use realtime_server::tenants::database::{
+    CHANGES_IDLE, ChangeDemand, DatabaseMessage, DatabaseMessages, DroppedMessage, Election, Reading,
+};
+use realtime_server::tenants::{Databases, LogState, Registry, Tenant};
+use settings::Settings;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::sink::TestSink;
+
+/// What changes are read from: a table in the publication that clients may subscribe to.
+pub const TABLE: &str =
+    "CREATE TABLE notes (body text); CREATE PUBLICATION supabase_realtime FOR TABLE notes";
+
+/// A database with the table, in a cluster that other tests use.
+pub fn database() -> Postgres {
+    let postgres = Postgres::start();
+    postgres.sql(TABLE);
+    postgres
+}
+
+/// A node that reads the database of the default tenant. It stops when it is dropped.
+pub struct TestNode {
+    pub databases: Arc<Databases>,
+    /// Broadcasts from the database.
+    pub broadcasts: Arc<Broadcasts>,
+    registry: Registry,
+    settings: Settings,
+    stop: CancellationToken,
+}
+
+impl TestNode {
+    /// A node without others.
+    pub fn of(postgres: &Postgres) -> TestNode {
+        Self::with(Election::EachNode(NodeId::new(1)), CHANGES_IDLE, |settings| {
+            url(settings, postgres, postgres.address());
+        })
+    }
+
+    /// One of several nodes, which reaches the database at `address`.
+    pub fn one_of_several(postgres: &Postgres, address: SocketAddr) -> TestNode {
+        Self::with(Election::OneOfAll, CHANGES_IDLE, |settings| url(settings, postgres, address))
+    }
+
+    /// One that stops to read so long after the last demand.
+    pub fn idle_after(postgres: &Postgres, changes_idle: Duration) -> TestNode {
+        Self::with(Election::EachNode(NodeId::new(1)), changes_idle, |settings| {
+            url(settings, postgres, postgres.address());
+        })
+    }
+
+    fn with(election: Election, changes_idle: Duration, set: impl FnOnce(&mut Settings)) -> TestNode {
+        let mut settings = Settings::default();
+        set(&mut settings);
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let jwks = JwksSources::new(tasks.clone(), stop.clone());
+        let memory = MemoryBudget::new(usize::MAX, 75);
+        let registry = Registry::new(&settings, jwks, (&Arc::new(Metrics::new(Vec::new())), &memory));
+        let broadcasts = Arc::new(Broadcasts::default());
+        let reading = Reading { election, messages: Arc::clone(&broadcasts) as _, changes_idle };
+        let databases = Databases::reading(tasks, stop.clone(), reading);
+        TestNode { databases, broadcasts, registry, settings, stop }
+    }
+
+    /// Changes the settings of the tenant.
+    pub fn reconfigure(&mut self, set: impl FnOnce(&mut settings::TenantDatabase)) {
+        set(&mut self.settings.tenants.get_mut("default").expect("it is configured").database);
+        self.registry.apply(&self.settings);
+    }
+
+    fn tenant(&self) -> Arc<Tenant> {
+        self.registry.get("default").expect("it is configured")
+    }
+
+    pub fn follow(&self, sink: &Arc<TestSink>) -> ChangeDemand {
+        self.databases.follow_changes(&self.tenant(), Arc::clone(sink) as _)
+    }
+
+    /// Whether changes are read, as operators see it.
+    pub fn changes(&self) -> Option<LogState> {
+        Some(self.databases.status("default")?.changes?.log)
+    }
+
+    pub async fn until_changes(&self, expected: LogState) {
+        eventually(&format!("{expected:?}"), async || self.changes() == Some(expected.clone())).await;
+    }
+}
+
+impl Drop for TestNode {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+fn url(settings: &mut Settings, postgres: &Postgres, address: SocketAddr) {
+    let tenant = settings.tenants.entry("default".into()).or_default();
+    tenant.database.url = Some(postgres.url_at(address).into());
+}
+
+/// Counts broadcasts from the database.
+#[derive(Default)]
+pub struct Broadcasts(AtomicUsize);
+
+impl Broadcasts {
+    pub fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl DatabaseMessages for Broadcasts {
+    fn publish(&self, _tenant: &Arc<Tenant>, _message: DatabaseMessage<'_>) -> Result<usize, DroppedMessage> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Ok(1)
+    }
+
+    fn note_gap(&self, _tenant: &Arc<Tenant>) {}
+}
