@@ -11,6 +11,7 @@ use wire::phoenix::UserPayload;
 use wire::supabase::ReplayRequest;
 
 use super::history::{self, CLOCK_SKEW, HistoryError, KeptBroadcast, ReadHistory, time_of};
+use crate::auth::QuestionTurn;
 use crate::bus::Connectivity;
 use crate::node::Node;
 use crate::tenants::{
@@ -115,7 +116,7 @@ impl EarlierMessages {
     }
 }
 
-/// Reads what a join asks for. To be called when the join is confirmed.
+/// Reads what a join asks for, the database in a turn of its client. To be called when the join is confirmed.
 ///
 /// # Errors
 /// When a source cannot be read: a part would be taken for all.
@@ -125,6 +126,7 @@ pub async fn read(
     tenant: &Tenant,
     room: &RoomKey,
     request: &ReplayRequest,
+    turn: impl Future<Output = QuestionTurn>,
 ) -> Result<EarlierMessages, ReplayError> {
     let policy = tenant.policy();
     let keeps = tenant.keeps_history_of(&room.topic);
@@ -133,7 +135,7 @@ pub async fn read(
     let limit = request.limit.map_or(wanted, |limit| limit as usize).min(max);
     let records = match room.privacy {
         Privacy::Private if policy.database().is_some() => {
-            Some(databases.records(&tenant.id, records_query(room, request, limit)).await?)
+            Some(databases.records(&tenant.id, records_query(room, request, limit), turn).await?)
         }
         Privacy::Private | Privacy::Public => None,
     };

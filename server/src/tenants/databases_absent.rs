@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{DatabaseStatus, MessageRecords, RecordsError, RecordsQuery, Tenant};
-use crate::auth::{Authorizer, PublicRooms};
+use crate::auth::{Authorizer, PublicRooms, QuestionTurn};
 
 /// No databases.
 pub struct NoDatabases;
@@ -32,7 +32,12 @@ impl NoDatabases {
     /// # Errors
     /// Always.
     #[expect(clippy::unused_async, reason = "as where there are databases")]
-    pub async fn records(&self, _tenant: &str, _query: RecordsQuery) -> Result<MessageRecords, RecordsError> {
+    pub async fn records(
+        &self,
+        _tenant: &str,
+        _query: RecordsQuery,
+        _turn: impl Future<Output = QuestionTurn>,
+    ) -> Result<MessageRecords, RecordsError> {
         Err(RecordsError::Unavailable)
     }
 

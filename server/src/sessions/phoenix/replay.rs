@@ -5,10 +5,9 @@
 //! its authorization.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use hub::{Group, Member, Receives};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use wire::supabase::{ReplayRequest, replayed};
 
 use super::PhoenixSession;
@@ -28,14 +27,15 @@ impl PhoenixSession {
         let (confirmation, room) = (membership.confirmation(), Arc::clone(membership.key()));
         let (dialect, bytes_max) = (outbound.dialect, outbound.outbox.bounds().bytes / 2);
         let (join_ref, topic) = (join.message.join_ref.clone().into_owned(), join.message.topic.to_string());
-        let limit = services.node.settings().server.authorization_timeout;
+        let turn = self.question_turns.next_turn();
+        let deadline = Instant::now() + services.node.settings().server.authorization_timeout;
         let work = async move {
             let started = Instant::now();
             let read = async {
                 confirmation.await;
-                replay::read(&services.node, &services.databases, &tenant, &room, &request).await
+                replay::read(&services.node, &services.databases, &tenant, &room, &request, turn).await
             };
-            let read = timeout(limit, read).await.unwrap_or(Err(ReplayError::TimedOut));
+            let read = timeout_at(deadline, read).await.unwrap_or(Err(ReplayError::TimedOut));
             let metrics = tenant.metrics.replay();
             metrics.times.record(started.elapsed().as_secs_f64() * 1000.0);
             let read = read.map(|mut messages| {

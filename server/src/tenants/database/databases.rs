@@ -20,7 +20,7 @@ pub struct Databases {
     in_use: RwLock<HashMap<Arc<str>, Arc<TenantDatabase>>>,
     /// By tenant. Held by the demands for its changes and by its database.
     following: Mutex<HashMap<Arc<str>, Weak<ChangeFollowing>>>,
-    tasks: TaskTracker,
+    pub(super) tasks: TaskTracker,
     stop: CancellationToken,
     reading: Option<Reading>,
 }

@@ -11,6 +11,7 @@ use sqlx::{Error, PgConnection, Row as _};
 use uuid::Uuid;
 
 use super::{Databases, TenantDatabase};
+use crate::auth::QuestionTurn;
 use crate::tenants::{MessageRecord, MessageRecords, RecordPayload, RecordsError, RecordsQuery};
 
 /// The messages that the reader names, and of these the one that the older half ends with: its time, and its place.
@@ -44,16 +45,32 @@ struct Known {
 }
 
 impl Databases {
-    /// Reads what the database of a tenant has sent to a private room.
+    /// Reads what the database of a tenant has sent to a private room, in a turn of the client's questions. The turn ends with
+    /// the answer, also if the client does not wait for that: it would ask the next question meanwhile.
     ///
     /// # Errors
     /// When it does not answer, or the tenant has no memory for the messages.
-    pub async fn records(&self, tenant: &str, query: RecordsQuery) -> Result<MessageRecords, RecordsError> {
+    pub async fn records(
+        &self,
+        tenant: &str,
+        query: RecordsQuery,
+        turn: impl Future<Output = QuestionTurn>,
+    ) -> Result<MessageRecords, RecordsError> {
+        let turn = turn.await;
         let database = self.get(tenant).ok_or(RecordsError::Unavailable)?;
-        let connection = database.acquire().await.map_err(|_reported| RecordsError::Unavailable)?;
-        let read = database.ask(connection, async |connection| read(connection, &database, &query).await);
-        read.await.map_err(|_reported| RecordsError::Unavailable)?.ok_or(RecordsError::OutOfMemory)
+        let reading = self.tasks.spawn(async move {
+            let read = ask(&database, &query).await;
+            drop(turn);
+            read
+        });
+        reading.await.unwrap_or(Err(RecordsError::Unavailable))
     }
+}
+
+async fn ask(database: &TenantDatabase, query: &RecordsQuery) -> Result<MessageRecords, RecordsError> {
+    let connection = database.acquire().await.map_err(|_reported| RecordsError::Unavailable)?;
+    let read = database.ask(connection, async |connection| read(connection, database, query).await);
+    read.await.map_err(|_reported| RecordsError::Unavailable)?.ok_or(RecordsError::OutOfMemory)
 }
 
 /// `None` if there is no memory.

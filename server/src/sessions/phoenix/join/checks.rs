@@ -5,7 +5,7 @@ use std::time::{Instant, SystemTime};
 
 use hub::MemoryCharge;
 use wire::phoenix::{FIELD_BYTES_MAX, Push};
-use wire::supabase::{JoinRequest, JoinToken, Private};
+use wire::supabase::{JoinRequest, JoinToken, Private, Replay};
 
 use super::error::{JoinError, OUT_OF_MEMORY, PRIVATE_UNREADABLE, TENANT_NOT_FOUND};
 use crate::node::LifecyclePhase;
@@ -72,7 +72,12 @@ impl PhoenixSession {
     ) -> Result<MemoryCharge, JoinError> {
         let key = request.presence_key.as_ref().map_or(0, String::len);
         // The topic is kept for the session and for the room.
-        let bytes = JOINED_BYTES + 2 * push.topic.len() + push.join_ref.as_json().len() + key;
+        // The ids are kept for the join and for its question.
+        let ids = match &request.replay {
+            Some(Replay::Messages(request)) => 2 * size_of_val(&*request.after),
+            Some(Replay::Invalid | Replay::NoMap) | None => 0,
+        };
+        let bytes = JOINED_BYTES + 2 * push.topic.len() + push.join_ref.as_json().len() + key + ids;
         try_charge(&self.tenant.memory, bytes).ok_or(OUT_OF_MEMORY)
     }
 
