@@ -62,7 +62,7 @@ impl ReplayRequest {
     }
 }
 
-/// An id, or an array of some.
+/// An id, or an array of some. An empty one means the same as none, so that a client may fill it as messages arrive.
 fn ids(value: &str) -> Option<Vec<u128>> {
     if value.starts_with('"') {
         return Some(vec![id(value)?]);
@@ -75,7 +75,7 @@ fn ids(value: &str) -> Option<Vec<u128>> {
             _ => ids = None,
         }
     });
-    let mut ids = ids.filter(|ids| array.is_ok() && !ids.is_empty())?;
+    let mut ids = ids.filter(|_| array.is_ok())?;
     ids.sort_unstable();
     ids.dedup();
     Some(ids)

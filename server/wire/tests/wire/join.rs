@@ -155,6 +155,7 @@ fn replay_is_requested_even_by_null() {
     };
     assert_eq!(replay(r#"{"since":5}"#), request(Some(5), &[], None));
     assert_eq!(replay(r#"{"since":5,"after":null,"limit":null}"#), request(Some(5), &[], None));
+    assert_eq!(replay(r#"{"since":5,"after":[]}"#), request(Some(5), &[], None));
     assert_eq!(replay(r#"{"since":-5,"limit":0}"#), request(Some(-5), &[], Some(1)));
     assert_eq!(replay(r#"{"since":5,"limit":9999999999}"#), request(Some(5), &[], Some(u32::MAX)));
     let [one, two] = ["00000000-0000-0000-0000-000000000001", "00000000-0000-0000-0000-000000000002"];
