@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::frame::{Dialect, Frame, FrameCache};
-use crate::history::{History, HistoryBounds, KeptMessage};
+use crate::history::{History, HistoryBounds, Keep, KeptMessage};
 use crate::topic::RoomKey;
 
 /// A bundle is full with this many messages, or with `BYTES_MAX` bytes in any dialect.
@@ -36,6 +36,14 @@ impl SingleMessage {
     pub(crate) fn frame(&self, dialect: Dialect) -> Option<&Frame> {
         self.frames[dialect.index()].as_ref()
     }
+
+    /// The same message in a dialect in which it was not encoded. `None` if it is not kept, or cannot be expressed.
+    pub(crate) fn encoded(&self, topic: &str, dialect: Dialect, encode: EncodeKept) -> Option<Self> {
+        let frame = encode(self.frame(Dialect::RELAY)?, topic, dialect);
+        let mut frames = [const { None }; Dialect::COUNT];
+        frames[dialect.index()] = Some(frame?);
+        Some(Self { id: self.id, frames })
+    }
 }
 
 /// A bundle as it is published.
@@ -54,7 +62,12 @@ pub(crate) struct BundleFrames {
 pub(crate) struct KeptMessages {
     pub(crate) history: Arc<History>,
     pub(crate) messages: Vec<KeptMessage>,
+    /// See [`Keep::encode`].
+    pub(crate) encode: EncodeKept,
 }
+
+/// Encodes a message from its relay frame.
+pub(crate) type EncodeKept = fn(&Frame, &str, Dialect) -> Option<Frame>;
 
 impl KeptMessages {
     /// Keeps them as the next messages of a room. Returns the bounds, if messages are kept.
@@ -107,15 +120,16 @@ impl Part {
 }
 
 impl Bundle {
-    /// Appends one message.
-    pub(crate) fn add(&mut self, frames: &FrameCache, id: Option<u128>) {
+    /// Appends one message. `kept` is its relay frame, if it is kept.
+    pub(crate) fn add(&mut self, frames: &FrameCache, id: Option<u128>, kept: Option<Frame>) {
         if id.is_some() || !self.single.is_empty() {
             if self.single.is_empty() && self.messages > 0 {
                 let before = self.parts.each_ref().map(Part::to_frame);
                 self.single.push(SingleMessage { id: None, frames: before });
             }
             let mut frames = frames.iter().map(Option::<&Frame>::cloned);
-            let frames = std::array::from_fn(|_dialect| frames.next().flatten());
+            let mut frames: [_; Dialect::COUNT] = std::array::from_fn(|_dialect| frames.next().flatten());
+            frames[Dialect::RELAY.index()] = kept;
             self.single.push(SingleMessage { id, frames });
         }
         self.messages += 1;
@@ -126,10 +140,12 @@ impl Bundle {
         }
     }
 
-    /// The message that was added last is kept. All messages of a bundle that are kept are so in one history.
-    pub(crate) fn keep(&mut self, history: &Arc<History>, message: KeptMessage) {
+    /// The message that is added next is kept, as this relay frame. All messages of a bundle that are kept are so in one history.
+    pub(crate) fn keep(&mut self, keep: Keep<'_>, frame: Frame) {
+        let Keep { history, id, sent_at, encode } = keep;
+        let message = KeptMessage { id, sent_at, frame };
         let kept = self.kept.get_or_insert_with(|| {
-            Box::new(KeptMessages { history: Arc::clone(history), messages: Vec::new() })
+            Box::new(KeptMessages { history: Arc::clone(history), messages: Vec::new(), encode })
         });
         kept.messages.push(message);
     }

@@ -18,7 +18,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use parking_lot::Mutex;
 
 use self::logs::RoomLogs;
-use crate::frame::Frame;
+use crate::frame::{Dialect, Frame};
 use crate::memory::TenantMemory;
 use crate::topic::RoomKey;
 
@@ -55,6 +55,9 @@ pub struct Keep<'h> {
     pub id: u128,
     /// When it is published, in milliseconds since 1970.
     pub sent_at: u64,
+    /// Encodes it in the room with this topic from its [relay](crate::Dialect::RELAY) frame: for a member that joins with a
+    /// replay after the message was encoded, and whose dialect no other member has.
+    pub encode: fn(&Frame, &str, Dialect) -> Option<Frame>,
 }
 
 /// What a history has done.

@@ -169,7 +169,7 @@ impl Hub {
         if let Some(room) = self.room(key) {
             return self.publish_in(&room, event, Some(keep));
         }
-        let Keep { history, id, sent_at } = keep;
+        let Keep { history, id, sent_at, encode: _ } = keep;
         let frame = event.encode(&key.topic, Dialect::RELAY);
         let kept = frame.iter().map(|frame| KeptMessage { id, sent_at, frame: frame.clone() });
         // Under the lock of the shard, so that the room does not open meanwhile: its first member would neither receive the

@@ -7,9 +7,9 @@
 use std::sync::atomic::Ordering;
 
 use super::{Members, Outlets, Published, Room};
-use crate::bundle::{Bundle, BundleFrames, SingleMessage};
+use crate::bundle::{Bundle, BundleFrames, EncodeKept, SingleMessage};
 use crate::frame::{Dialect, Encode, EncodeByGroup, Frame, FrameCache, Group};
-use crate::history::{Keep, KeptMessage};
+use crate::history::Keep;
 use crate::member::Slot;
 use crate::outbox::Offer;
 use crate::wakers::Wakers;
@@ -69,14 +69,13 @@ impl Room {
             _ => members > excluded && self.has_dialect(dialect),
         };
         let mut frames = FrameCache::encode(event, &self.key.topic, wanted);
-        if let Some(Keep { history, id, sent_at }) = keep {
+        let kept = keep.and_then(|keep| {
             // Not for the bundle, which would copy it, unless an observer wants it there.
             let frame = if observed { frames.relay().cloned() } else { frames.take_relay() };
-            if let Some(frame) = frame {
-                bundle.keep(history, KeptMessage { id, sent_at, frame });
-            }
-        }
-        bundle.add(&frames, keep.map(|keep| keep.id).or_else(|| event.id()));
+            bundle.keep(keep, frame.clone()?);
+            frame
+        });
+        bundle.add(&frames, keep.map(|keep| keep.id).or_else(|| event.id()), kept);
     }
 
     /// Offers the gathered messages to all members except the one in slot `except`, and reports them to
@@ -120,6 +119,8 @@ impl Room {
         outlets: Option<&dyn Outlets>,
     ) -> Delivery {
         let BundleFrames { frames, kept, single } = bundle;
+        let encode = kept.as_ref().map(|kept| kept.encode);
+        let mut unencoded = Vec::new();
         let is_unseen = frames.is_empty() && kept.is_none();
         let report = |wakers: &mut Wakers| {
             let kept = kept.and_then(|kept| kept.keep(&self.key));
@@ -132,13 +133,64 @@ impl Room {
             wakers.wake();
             return Delivery { unrelayed, ..Delivery::default() };
         }
-        self.fan_out(report, &single, |number, slot| {
+        let mut delivery = self.fan_out(report, &single, |number, slot| {
             // Without a frame, the first member of this dialect and group joined after the messages were
             // encoded, or the messages cannot be expressed for it.
             let frame = frames.get(slot.dialect, slot.reception.group());
+            if frame.is_none() && slot.reception.is_replaying() && receives(number, slot) {
+                unencoded.push((number, slot.id));
+            }
             let frame = frame.filter(|_| receives(number, slot))?;
             Some((frame, |slot: &mut Slot| slot.missed = slot.missed.saturating_add(messages)))
-        })
+        });
+        if let Some(encode) = encode.filter(|_| !unencoded.is_empty()) {
+            self.send_late(&unencoded, &single, encode, &mut delivery);
+        }
+        delivery
+    }
+
+    /// Delivers kept messages to members, given by slot and id, that joined with a replay after the messages were encoded, and
+    /// in whose dialect they were not. Such a member may have read the history before they were kept, so they are not in its
+    /// replay. They may overtake what others publish at the same time.
+    #[cold]
+    fn send_late(
+        &self,
+        unencoded: &[(usize, u32)],
+        single: &[SingleMessage],
+        encode: EncodeKept,
+        delivery: &mut Delivery,
+    ) {
+        let dialects = (0..Dialect::RELAY.index()).map(|index| Dialect::new(index as u8));
+        let missing = dialects.filter(|dialect| self.has_dialect(*dialect));
+        let encoded: Vec<(Dialect, SingleMessage)> = missing
+            .flat_map(|dialect| single.iter().map(move |message| (dialect, message)))
+            .filter_map(|(dialect, message)| {
+                Some((dialect, message.encoded(&self.key.topic, dialect, encode)?))
+            })
+            .collect();
+        let mut wakers = Wakers::collect();
+        let mut members = self.members.lock();
+        let Members { slots, replaying, .. } = &mut *members;
+        for (number, id) in unencoded {
+            let slot = slots.get_mut(*number).filter(|slot| slot.id == *id);
+            let (Some(slot), Some(replaying)) = (slot, replaying.as_mut()) else { continue };
+            let (mut queued, mut dropped) = (0, 0);
+            for (_, message) in encoded.iter().filter(|(dialect, _)| *dialect == slot.dialect) {
+                let Some(frame) = message.frame(slot.dialect) else { continue };
+                let message = (frame, std::slice::from_ref(message));
+                match replaying.offer(*number, slot, message, &mut wakers) {
+                    Some(Offer::Full) => dropped += 1,
+                    Some(Offer::Queued | Offer::Evicted(_)) => queued += 1,
+                    None => {}
+                }
+            }
+            slot.missed = slot.missed.saturating_add(dropped);
+            delivery.delivered += usize::from(queued > 0);
+            delivery.dropped += usize::from(dropped > 0);
+        }
+        let party = members.party();
+        drop(members);
+        wakers.wake_for(party);
     }
 
     /// Walks the members once and offers each the frame that `choose` picks for it; `missed` records a full

@@ -7,8 +7,8 @@ use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hub::{
-    Audience, Bundle, History, HistoryBounds, HistoryQuery, Hub, Keep, Membership, MemoryBudget, MemoryKind,
-    RoomEvent, TenantMemory,
+    Audience, Bundle, Dialect, Encode, Frame, History, HistoryBounds, HistoryQuery, Hub, Keep, Membership,
+    MemoryBudget, MemoryKind, RoomEvent, TenantMemory,
 };
 use proptest::prelude::*;
 
@@ -33,7 +33,13 @@ fn now() -> u64 {
 }
 
 fn keep(history: &Arc<History>, id: u128) -> Keep<'_> {
-    Keep { history, id, sent_at: now() }
+    Keep { history, id, sent_at: now(), encode: encode_kept }
+}
+
+/// A message in another dialect, from its text with a full stop.
+pub(crate) fn encode_kept(kept: &Frame, topic: &str, dialect: Dialect) -> Option<Frame> {
+    let text = std::str::from_utf8(kept.bytes()).expect("frames are text");
+    Text::new(text.strip_suffix('.').expect("it is one of the relay")).encode(topic, dialect)
 }
 
 /// Publishes from outside the room. The message is kept as its text with a full stop.
@@ -169,7 +175,7 @@ fn messages_are_read_since_a_time_and_dropped_at_their_age() {
     let (now, clock) = (now(), AtomicU64::new(0));
     let publish = |history: &Arc<History>, room: &str, seconds_ago: u64| {
         let id = u128::from(clock.fetch_add(1, Ordering::Relaxed));
-        let keep = Keep { history, id, sent_at: now - seconds_ago * 1_000 };
+        let keep = Keep { history, id, sent_at: now - seconds_ago * 1_000, encode: encode_kept };
         hub.publish_kept(&key(room), &Text::new("x"), keep);
     };
     publish(&history, "a", 50);

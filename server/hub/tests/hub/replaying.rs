@@ -10,6 +10,7 @@ use hub::{
     MemoryKind, Receives, Repeats, Replayed, TenantMemory,
 };
 
+use crate::history::encode_kept;
 use crate::relay::{relay_events, relayed};
 use crate::{LOUD, PLAIN, Reader, Text, frame, hub, key};
 
@@ -142,6 +143,28 @@ fn a_replay_begins_when_the_join_is_confirmed() {
     drop(relay_events(&hub));
 }
 
+// A message is encoded for the dialects of the members that there are, and kept when it is published. A member of another
+// dialect that had joined and read in between missed it.
+#[test]
+fn a_member_that_joins_between_the_encoding_and_the_publication_receives_the_message() {
+    let history = History::new(&TenantMemory::unlimited());
+    let age = Duration::from_secs(60);
+    history.set_bounds(Some(HistoryBounds { messages: 10, bytes: 1_000, age }));
+    let (hub, [ann, bob, carl]) = (hub(), [PLAIN, LOUD, PLAIN].map(|dialect| Reader::new(dialect, 100)));
+    let sender = hub.join(key("a"), ann.member(), &frame("ok"));
+    let mut bundle = Bundle::default();
+    for id in [1, 2, 3] {
+        let keep = Keep { history: &history, id, sent_at: u64::MAX, encode: encode_kept };
+        sender.gather_kept(&Numbered(id), Audience::Others, &mut bundle, keep);
+    }
+    let [bob_in, carl_in] = [&bob, &carl].map(|reader| hub.join_replaying(key("a"), reader.member()));
+    bob_in.end_replay(&frame("replayed: 0, 2"), repeating(vec![0, 2]));
+    assert_eq!(sender.publish(bundle, Audience::Others).delivered, 2);
+    carl_in.end_replay(&frame("replayed: 3"), repeating(vec![3]));
+    assert_eq!(bob.texts(), ["replayed: 0, 2", "N1", "N3"]);
+    assert_eq!(carl.texts(), ["replayed: 3", "n1", "n2"]);
+}
+
 // A message is kept and delivered under one lock, so that a member that reads it receives it before its replay ends.
 #[test]
 fn a_member_misses_nothing_and_receives_nothing_twice_while_others_publish() {
@@ -153,7 +176,7 @@ fn a_member_misses_nothing_and_receives_nothing_twice_while_others_publish() {
     std::thread::scope(|scope| {
         let publisher = scope.spawn(|| {
             for id in 1..=MESSAGES {
-                let keep = Keep { history: &history, id, sent_at: u64::MAX };
+                let keep = Keep { history: &history, id, sent_at: u64::MAX, encode: encode_kept };
                 hub.publish_kept(&key("a"), &Numbered(id), keep);
             }
         });

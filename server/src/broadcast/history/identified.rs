@@ -8,11 +8,12 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use hub::{History, Keep};
+use hub::{Dialect, Encode as _, Frame, History, Keep};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 use wire::phoenix::UserPayload;
+use wire::relay;
 use wire::supabase::Broadcast;
 
 use super::ids::next_id;
@@ -73,8 +74,13 @@ impl<'b> Identified<'b> {
 
     /// That it is kept in `history`.
     pub fn keep<'h>(&self, history: &'h Arc<History>) -> Keep<'h> {
-        Keep { history, id: self.id.as_u128(), sent_at: self.sent_at }
+        Keep { history, id: self.id.as_u128(), sent_at: self.sent_at, encode: encode_kept }
     }
+}
+
+/// A kept broadcast in another dialect.
+fn encode_kept(frame: &Frame, topic: &str, dialect: Dialect) -> Option<Frame> {
+    relay::decode_events(frame.bytes()).ok()?.next()?.encode(topic, dialect)
 }
 
 #[cfg(test)]
