@@ -57,6 +57,11 @@ impl Future for JoinConfirmation {
 }
 
 impl Membership {
+    /// The room, and this member's slot there.
+    pub(crate) fn place(&self) -> (&Arc<Room>, usize) {
+        (&self.room, self.slot)
+    }
+
     /// The identity of the room.
     pub fn key(&self) -> &Arc<RoomKey> {
         self.room.key()

@@ -22,6 +22,7 @@ use crate::group_counts::GroupCounts;
 use crate::history::HistoryBounds;
 use crate::marks::Marks;
 use crate::member::{Member, Receives, Slot};
+use crate::outbox::Outbox;
 use crate::party::Party;
 use crate::pending_joins::PendingJoins;
 use crate::presence::RoomPresence;
@@ -302,6 +303,17 @@ impl Room {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.members.lock().slots.is_empty()
+    }
+
+    /// The id of the member in slot `number`.
+    pub(crate) fn member_id(&self, number: usize) -> u32 {
+        self.members.lock().slots[number].id
+    }
+
+    /// The outbox of the member with this slot and id, while it is in the room.
+    pub(crate) fn outbox_of(&self, (number, id): (usize, u32)) -> Option<Arc<Outbox>> {
+        let members = self.members.lock();
+        members.slots.get(number).filter(|slot| slot.id == id).map(|slot| Arc::clone(&slot.outbox))
     }
 
     /// Changes what the member receives from now on.

@@ -193,6 +193,21 @@ impl Room {
         wakers.wake_for(party);
     }
 
+    /// Offers a frame with `messages` messages to the member with this slot and id. `None` if it has left.
+    pub(crate) fn offer_to(&self, (number, id): (usize, u32), frame: &Frame, messages: u32) -> Option<Offer> {
+        let mut wakers = Wakers::collect();
+        let mut members = self.members.lock();
+        let slot = members.slots.get_mut(number).filter(|slot| slot.id == id)?;
+        let offer = slot.outbox.offer_deferred(frame, &mut wakers);
+        if offer == Offer::Full {
+            slot.missed = slot.missed.saturating_add(messages);
+        }
+        let party = slot.outbox.memory().party();
+        drop(members);
+        wakers.wake_for(party);
+        Some(offer)
+    }
+
     /// Walks the members once and offers each the frame that `choose` picks for it; `missed` records a full
     /// outbox. `report` is called under the lock, before the first offer, and returns what is not relayed. Members with
     /// pending joins receive nothing. `single` are the messages in the frames one by one, if one of them has an id.

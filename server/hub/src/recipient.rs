@@ -1,0 +1,51 @@
+//! One member as the receiver of messages that are for it alone, such as changes of rows that it may see.
+//!
+//! It names the member and does not keep it in the room: what is sent after the member has left goes nowhere.
+
+use std::sync::{Arc, Weak};
+
+use crate::frame::Frame;
+use crate::membership::Membership;
+use crate::outbox::{Offer, Outbox};
+use crate::room::Room;
+
+/// The receiver of messages for one member.
+#[derive(Debug, Clone)]
+pub struct Recipient {
+    room: Weak<Room>,
+    slot: usize,
+    /// Tells the member apart from others that use the slot before and after it.
+    id: u32,
+}
+
+impl Membership {
+    /// This member as the receiver of messages that are for it alone.
+    pub fn recipient(&self) -> Recipient {
+        let (room, slot) = self.place();
+        Recipient { room: Arc::downgrade(room), slot, id: room.member_id(slot) }
+    }
+}
+
+impl Recipient {
+    /// Offers a frame with this many messages. If the outbox is full, the member has missed them, as it misses broadcasts.
+    /// `None` if it has left the room.
+    pub fn offer(&self, frame: &Frame, messages: u32) -> Option<Offer> {
+        self.room.upgrade()?.offer_to((self.slot, self.id), frame, messages)
+    }
+
+    /// Queues a frame whether or not it fits, as the reply to a request. Only for what a client can cause a bounded number of.
+    pub fn reply(&self, frame: &Frame) {
+        if let Some(outbox) = self.outbox() {
+            outbox.reply(frame);
+        }
+    }
+
+    /// Whether more waits for the member than for one that reads as fast as it is written to.
+    pub fn is_backlogged(&self) -> bool {
+        self.outbox().is_some_and(|outbox| outbox.is_backlogged())
+    }
+
+    fn outbox(&self) -> Option<Arc<Outbox>> {
+        self.room.upgrade()?.outbox_of((self.slot, self.id))
+    }
+}
