@@ -1,146 +1,25 @@
-//! What a reload changes: new settings compared with the running ones, value by value.
+//! `[changes]`: changes of tables that clients subscribe to.
 
-use std::collections::BTreeSet;
-use std::fmt;
+use bytesize::ByteSize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use serde_json::{Map, Value};
+use crate::{marks, units};
 
-use crate::load::Files;
-use crate::note::Note;
-use crate::problem::LoadError;
-use crate::shape::{self, Key, ReloadMode, Shape, dotted};
-use crate::values::Values;
-use crate::{Loaded, Settings, Sources};
-
-/// What a running server's settings are, and which files they came from: what a reload compares with. Contains
-/// secrets and must not be printed.
-#[derive(Clone)]
-pub struct RunningSettings {
-    values: Values,
-    files: Files,
-    layers: Layers,
+/// Changes of tables that clients subscribe to («Postgres Changes»). Which tables they may subscribe to is in
+/// `database.publication`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Changes {
+    /// Bytes of the values of one change, as JSON. Of a larger one clients receive only the values of at most 64 bytes, with
+    /// «Error 413: Payload Too Large».
+    #[serde(with = "units::size")]
+    #[schemars(with = "marks::SizeText", extend("x-reload" = "live", "x-min" = "1 KiB"))]
+    pub max_record_bytes: ByteSize,
 }
 
-/// What is written in each layer, by the layer's name.
-type Layers = Vec<(String, Map<String, Value>)>;
-
-/// New settings, as far as a running server can apply them.
-#[derive(Debug)]
-pub struct Update {
-    /// The new settings, with the running value of every key that takes a restart.
-    pub settings: Settings,
-    /// What the server runs on once these are applied: the next reload compares with it.
-    pub running: RunningSettings,
-    /// Whether any layer has changed, even without effect.
-    pub edited: bool,
-    /// The keys that have changed.
-    pub changed: Vec<String>,
-    /// The keys that will have changed after a restart.
-    pub pending: Vec<String>,
-    /// What was accepted without effect, as in [`Loaded::notes`].
-    pub notes: Vec<Note>,
-    /// Keys of files that have no effect, as in [`Loaded::overridden`].
-    pub overridden: Vec<String>,
-    /// What a restart would load, the values that wait for it included.
-    pub after_restart: Loaded,
-}
-
-/// Without its layers, whose values may be secrets.
-impl fmt::Debug for RunningSettings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RunningSettings").field("files", &self.files).finish_non_exhaustive()
-    }
-}
-
-impl RunningSettings {
-    fn default_tenant(&self) -> &str {
-        let name = self.values.as_json()["server"]["default_tenant"].as_str();
-        name.expect("settings that run name their default tenant")
-    }
-}
-
-impl Loaded {
-    /// What a server runs on that was started with these settings.
-    pub fn running(&self) -> RunningSettings {
-        RunningSettings { values: self.values.clone(), files: self.files.clone(), layers: self.layers() }
-    }
-
-    fn update(self, running: &RunningSettings) -> Result<Update, LoadError> {
-        let overridden = self.overridden();
-        let mut comparison = Comparison::default();
-        let (mut settings, mut values) = (self.settings.clone(), self.values.clone());
-        comparison.adopt(shape::root(), running.values.as_json(), values.as_json_mut());
-        let Comparison { changed, pending, .. } = comparison;
-        if !pending.is_empty() {
-            settings = values.settings().map_err(|problem| LoadError::of(vec![problem]))?;
-            let problems = settings.check();
-            if !problems.is_empty() {
-                let until = format!("until a restart, {} stays as it is", pending.join(", "));
-                return Err(LoadError::of(problems).help(&until));
-            }
-        }
-        let (layers, notes) = (self.layers(), self.notes.clone());
-        let edited = layers != running.layers;
-        let running = RunningSettings { values, files: self.files.clone(), layers };
-        Ok(Update { settings, running, edited, changed, pending, notes, overridden, after_restart: self })
-    }
-}
-
-impl Sources {
-    /// Reads all layers again, and compares them with what is `running`.
-    ///
-    /// # Errors
-    /// Every problem found, a file that has vanished or been emptied included, and if the new values do not go
-    /// together with those that stay until a restart. Then the running settings stay.
-    pub fn reload(&self, running: &RunningSettings) -> Result<Update, LoadError> {
-        self.load_again(&running.files, running.default_tenant())?.update(running)
-    }
-}
-
-#[derive(Default)]
-struct Comparison {
-    path: Vec<String>,
-    changed: Vec<String>,
-    pending: Vec<String>,
-}
-
-impl Comparison {
-    /// Records what is different in `new`, and restores the running value of what takes a restart.
-    fn adopt(&mut self, key: &Key, running: &Value, new: &mut Value) {
-        if running == new {
-            return;
-        }
-        match (&key.shape, running, &mut *new) {
-            (Shape::Section(keys), Value::Object(running), Value::Object(new)) => {
-                for (name, key) in keys {
-                    self.inside(name, key, running, new);
-                }
-            }
-            (Shape::Table(item), Value::Object(running), Value::Object(new)) => {
-                let names: BTreeSet<_> = running.keys().chain(new.keys()).cloned().collect();
-                for name in names {
-                    self.inside(&name, item, running, new);
-                }
-            }
-            _ if key.reload == ReloadMode::Restart => {
-                self.pending.push(dotted(&self.path));
-                *new = running.clone();
-            }
-            _ => self.changed.push(dotted(&self.path)),
-        }
-    }
-
-    /// Compares what stands under `name`; what is not written has its default.
-    fn inside(&mut self, name: &str, key: &Key, running: &Map<String, Value>, new: &mut Map<String, Value>) {
-        self.path.push(name.to_owned());
-        let running = running.get(name).unwrap_or(&key.default);
-        let written = new.remove(name);
-        let absent = written.is_none();
-        let mut value = written.unwrap_or_else(|| key.default.clone());
-        self.adopt(key, running, &mut value);
-        if !value.is_null() && (!absent || value != key.default) {
-            new.insert(name.to_owned(), value);
-        }
-        self.path.pop();
+impl Default for Changes {
+    fn default() -> Self {
+        Self { max_record_bytes: ByteSize::mib(1) }
     }
 }

@@ -31,6 +31,7 @@ mod presence;
 mod problem;
 mod reference;
 mod regions;
+mod running;
 mod secrets;
 mod seed;
 mod server;
@@ -50,7 +51,7 @@ pub use auth::Auth;
 pub use broadcast::Broadcast;
 pub use bus::Bus;
 pub use bytesize::ByteSize;
-pub use changes::{RunningSettings, Update};
+pub use changes::Changes;
 pub use database::{Database, SLOT_SUFFIX_BYTES_MAX, TenantDatabase};
 pub use database_address::DatabaseAddress;
 pub use history::History;
@@ -63,6 +64,7 @@ pub use presence::Presence;
 pub use problem::{LoadError, Location, Problem};
 pub use reference::{Starter, reference, schema};
 pub use regions::Regions;
+pub use running::{RunningSettings, Update};
 pub use seed::Seed;
 pub use server::{Server, Tls};
 pub use shape::ReloadMode;
@@ -101,6 +103,8 @@ pub struct Settings {
     pub seed: Seed,
     /// How the databases of tenants are used.
     pub database: Database,
+    /// Changes of tables that clients subscribe to.
+    pub changes: Changes,
     /// The region of this node, and which nodes serve a tenant's region.
     pub regions: Regions,
     /// Tokens of operators, for status, metrics and administration.
