@@ -24,6 +24,7 @@ use crate::auth::jwks::JwksSources;
 #[cfg(feature = "postgres")]
 use crate::bus::Connectivity;
 use crate::bus::{Bus, ClusterLink, LinkTask};
+use crate::changes::PostgresChanges;
 use crate::drain::drain;
 use crate::edge::{self, listener};
 use crate::node::{Lifecycle, LifecyclePhase, Node, Urgency};
@@ -120,7 +121,10 @@ impl Server {
             Arc::clone(&authorizer),
             Arc::clone(&databases),
         );
-        let services = Services { node: Arc::clone(&node), authorizer, databases, tasks: tasks.clone() };
+        let stopping = node.lifecycle.token(LifecyclePhase::Stopping);
+        let changes = PostgresChanges::new(&node, &databases, tasks.clone(), stopping);
+        let services =
+            Services { node: Arc::clone(&node), authorizer, databases, changes, tasks: tasks.clone() };
         let services = Arc::new(services);
         let api = Arc::new(ApiDocument::default());
         let routes = Arc::new(RouteTable::new([

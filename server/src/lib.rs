@@ -1,7 +1,7 @@
 //! **Realtime Server**: rooms for applications. This page is the map of the code.
 //!
 //! ```text
-//! main ─ cli ─ app ─ edge ─ sessions ─ broadcast, presence, admin, openapi ─ node ─ tenants, auth ─ bus ─┐
+//! main ─ cli ─ app ─ edge ─ sessions ─ broadcast, presence, changes, admin, openapi ─ node ─ tenants, auth ─ bus ─┐
 //!                                                                         telemetry ────────────┤
 //!                          crates:  settings (a leaf)      wire (bytes ↔ messages) ─ hub ───────┘
 //! ```
@@ -15,7 +15,7 @@
 //! | [`drain`] | stops the server so that a client notices one reconnect and nothing else |
 //! | [`edge`] | sockets, TLS, HTTP, WebSocket |
 //! | [`sessions`] | turns messages of clients into calls of slices and hub; one module per protocol |
-//! | [`broadcast`], [`presence`], [`admin`] | the slices: one feature each |
+//! | [`broadcast`], [`presence`], [`changes`], [`admin`] | the slices: one feature each |
 //! | [`routes`] | HTTP routes: what a slice declares about its endpoints, enforced by the edge (`docs/http.md`) |
 //! | [`openapi`] | the OpenAPI document of all routes |
 //! | [`response`], [`query`] | HTTP responses, and the query of a request |
@@ -69,6 +69,7 @@ pub mod auth;
 pub mod backoff;
 pub mod broadcast;
 pub mod bus;
+pub mod changes;
 pub mod cli;
 pub mod close_reason;
 pub mod crypto;

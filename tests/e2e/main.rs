@@ -8,6 +8,7 @@ mod admin;
 mod broadcast;
 mod bus;
 mod busy_sockets;
+mod changes;
 mod citations;
 mod database_broadcasts;
 mod draining;

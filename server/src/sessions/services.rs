@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::Authorizer;
+use crate::changes::PostgresChanges;
 use crate::node::Node;
 use crate::tenants::Databases;
 
@@ -18,6 +19,8 @@ pub struct Services {
     pub authorizer: Arc<dyn Authorizer>,
     /// The databases of tenants.
     pub databases: Arc<Databases>,
+    /// Changes of their tables.
+    pub changes: Arc<PostgresChanges>,
     /// Counts the tasks that a stop waits for.
     pub tasks: TaskTracker,
 }

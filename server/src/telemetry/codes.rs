@@ -194,6 +194,10 @@ codes! {
     MigrationsFailedToRun: Error, [Log], "<why>";
     /// The partitions of `realtime.messages` cannot be made or deleted.
     PartitionCreationFailed: Error, [Log], "<why>";
+    /// A subscription to changes of tables could not be checked, because no connection to the database was free in time.
+    IncreaseSubscriptionConnectionPool: ClientError, [Log], "<why>", limit "database.max_connections";
+    /// A channel cannot subscribe to the changes that it has asked for: it names what is not published, or cannot be compared.
+    RealtimeDisabledForConfiguration: ClientError, [Channel], "<what the client receives>";
     /// A join asks for earlier messages that its channel does not have, or that cannot be read; the log has the reason.
     UnableToReplayMessages: ClientError, [Join, Log], "Replay is not allowed for public channels";
 

@@ -152,6 +152,14 @@ metrics! {
         pub outbox_dropped: Counter = "realtime_outbox_dropped_total",
         /// Rows of realtime.messages in the database of the tenant that were not sent to members, because a value was missing, the payload was too large, or a rate was reached (UnableToBroadcastChanges).
         pub database_dropped: Counter = "realtime_database_broadcasts_dropped_total",
+        /// Messages with changes of tables that were queued for clients.
+        pub changes_sent: Counter = "realtime_changes_sent_total",
+        /// Messages with changes of tables that were dropped because the client reads too slowly; it is notified.
+        pub changes_missed: Counter = "realtime_changes_missed_total",
+        /// Messages with changes of tables that were dropped because limits.max_events_per_second was reached; clients are notified.
+        pub changes_over_rate: Counter = "realtime_changes_over_rate_total",
+        /// Changes of tables that were dropped because the database could not say who may see them.
+        pub changes_dropped: Counter = "realtime_changes_dropped_total",
         /// Messages of members that were not sent to the other nodes, because the tenant's share of the queue (bus.max_frames, bus.max_bytes) was full or Redis could not be reached. Its part of realtime_bus_unsent_total.
         pub bus_unsent: Counter = "realtime_tenants_bus_unsent_total",
         /// Broadcasts that rooms did not keep, or not as long as broadcast.history allows: they were larger than max_bytes, or there was no memory (server.memory_budget).

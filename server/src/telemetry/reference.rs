@@ -114,6 +114,12 @@ fn action(code: Code) -> &'static str {
         Code::IncreaseConnectionPool => {
             "Raise `database.max_connections`, or see which policies are slow (`pg_stat_activity`, application `realtime_connect`)."
         }
+        Code::IncreaseSubscriptionConnectionPool => {
+            "Raise `database.max_connections`, or see what takes long (`pg_stat_activity`, application `realtime_connect`)."
+        }
+        Code::RealtimeDisabledForConfiguration => {
+            "Add the table to the publication (`database.publication`) if clients are to subscribe to it; otherwise nothing."
+        }
         Code::Unauthorized => "Nothing; the policies of the tenant do not allow it.",
         Code::RlsPolicyError => {
             "Mend the policy on `realtime.messages`, or the `role` of the token: the reason has the database's error."

@@ -17,6 +17,8 @@ use crate::token_bucket::TokenBucket;
 pub struct Allowance {
     /// Messages accepted from senders on this node.
     pub events: TokenBucket,
+    /// Changes of tables that are sent to channels on this node, counted by the subscriptions that they are for.
+    pub changes: TokenBucket,
     /// Joins on this node.
     pub joins: TokenBucket,
     /// Presence calls on this node.
@@ -37,6 +39,7 @@ impl Allowance {
     pub(super) fn new(limits: &Limits, node_max_connections: NonZeroUsize) -> Self {
         let allowance = Self {
             events: TokenBucket::per_second(0),
+            changes: TokenBucket::per_second(0),
             joins: TokenBucket::per_second(0),
             presence_events: TokenBucket::per_second(0),
             max_concurrent_users: AtomicUsize::default(),
@@ -69,6 +72,7 @@ impl Allowance {
         self.client_presence_calls.store(calls, Ordering::Relaxed);
         self.client_presence_window_ms.store(limits.client_presence_window_ms.get(), Ordering::Relaxed);
         self.events.set_rate(limits.max_events_per_second.get().into());
+        self.changes.set_rate(limits.max_events_per_second.get().into());
         self.joins.set_rate(limits.max_joins_per_second.get().into());
         self.presence_events.set_rate(limits.max_presence_events_per_second.get().into());
     }

@@ -8,22 +8,20 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use hub::{Audience, Frame, Membership, MemoryCharge, Privacy, RoomKey, Space};
-use serde_json::json;
 use wire::phoenix::{self, Push, Ref, Status};
+use wire::supabase::changes::binding_of_topic;
 use wire::supabase::{JoinRequest, Private, Replay, ReplayRequest, TOPIC_PREFIX};
 
 use self::error::{JoinError, OUT_OF_MEMORY, PAYLOAD_TOO_LARGE, REPLAY_INVALID};
+use super::bindings::Bindings;
 use super::joined::JoinedTopic;
 use super::policy_changes::GAP;
 use super::replayed::{ReplayEnd, ReplayedMessages};
-use super::{PhoenixSession, error_response, legacy};
+use super::{PhoenixSession, error_response};
 use crate::auth::{Authorized, Decision, Freshness, Question, Rights};
 use crate::broadcast::replay::ReplayError;
 use crate::sessions::KeptClaims;
 use crate::telemetry::codes::{Code, Scope};
-
-/// The response to a join without database changes.
-const NO_CHANGES: &str = r#"{"postgres_changes":[]}"#;
 
 /// Bytes of a join's payload: the longest token accepted, and plenty beside it. Reading a payload takes linear time,
 /// but a list of millions of empty subscriptions would take many times its size in memory.
@@ -208,20 +206,18 @@ impl PhoenixSession {
     /// Makes the client a member, unless it has become one for its replay. The messages that follow the reply are part of its
     /// frame, because the reply may have to wait until the room receives the messages of other nodes.
     fn enter(&mut self, join: Join<'_>, rights: Rights, replay: Option<ReplayEnd>) {
-        let Join { message, room, request, claims, charge } = join;
+        let Join { message, room, mut request, claims, charge } = join;
         let JoinMessage { join_ref, reference, topic, replaced } = message;
-        let subscription = request.legacy.then(|| legacy::subscription(&room.topic));
-        let response = match &subscription {
-            Some(entry) => json!({ "postgres_changes": [entry] }).to_string(),
-            None => NO_CHANGES.into(),
+        let is_legacy = request.legacy;
+        let bindings = match is_legacy {
+            true => vec![binding_of_topic(&room.topic)],
+            false => std::mem::take(&mut request.postgres_changes),
         };
+        let bindings = Bindings::new(bindings);
+        let response = bindings.response();
         let has_presence = self.has_presence(&request);
         let outbound = &self.outbound;
         let mut frames = vec![outbound.reply_frame(&join_ref, &reference, &topic, Status::Ok, &response)];
-        if let Some(entry) = &subscription {
-            let text = legacy::unable_to_subscribe(entry);
-            frames.push(outbound.system_frame(&join_ref, &topic, "postgres_changes", Status::Error, &text));
-        }
         frames.extend(replaced.map(|old| phoenix::closed(outbound.dialect, old.as_json(), &topic)));
         let privacy = room.privacy;
         let membership = match replay {
@@ -247,9 +243,11 @@ impl PhoenixSession {
             audience: if request.self_broadcast { Audience::Everyone } else { Audience::Others },
             presence_key: request.presence_key.map(String::into_boxed_str),
             tracker: None,
+            changes: None,
             noticed: Vec::new(),
             _charge: charge,
         };
+        joined.changes = self.subscribe(&joined, bindings, is_legacy);
         if has_presence && rights.read_presence {
             joined.enable_presence(self.tracked_bytes.get_or_insert_default());
         }

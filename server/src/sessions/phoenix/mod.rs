@@ -5,12 +5,12 @@
 //! kept with its time, and work that has to wait is a task (`joining`). So a refused join delays only its own reply, and
 //! heartbeats are answered at once.
 
+mod bindings;
 mod deadlines;
 mod delayed_replies;
 mod join;
 mod joined;
 mod joining;
-mod legacy;
 mod messages;
 mod outbound;
 mod policy_changes;

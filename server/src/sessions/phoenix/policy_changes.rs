@@ -105,6 +105,7 @@ mod tests {
     use crate::auth::jwks::JwksSources;
     use crate::auth::{PublicRooms, sign};
     use crate::bus::ClusterLink;
+    use crate::changes::PostgresChanges;
     use crate::close_reason::CloseReason;
     use crate::node::{Lifecycle, Node, OpenFiles};
     use crate::sessions::{Admission, ClientContext, KeptClaims, KeptHeaders, Services};
@@ -139,7 +140,8 @@ mod tests {
         let services = {
             let databases = Databases::new(tasks.clone(), CancellationToken::new());
             let authorizer = Arc::new(PublicRooms);
-            Arc::new(Services { node: Arc::clone(&node), authorizer, databases, tasks })
+            let changes = PostgresChanges::new(&node, &databases, tasks.clone(), CancellationToken::new());
+            Arc::new(Services { node: Arc::clone(&node), authorizer, databases, changes, tasks })
         };
         let tenant = node.tenants.get("default").expect("it is configured");
         let accepted = || {

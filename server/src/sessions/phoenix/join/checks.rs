@@ -18,6 +18,10 @@ use crate::tenants::{Policy, TenantStatus};
 /// Bytes that a joined channel takes beside its texts: the membership, the room and its entries in maps, and a tracker.
 const JOINED_BYTES: usize = 1024;
 
+/// Bytes that a subscription to changes of tables takes beside its texts, which are kept as they are sent, as they are read,
+/// and in the index of their table.
+const BINDING_BYTES: usize = 1024;
+
 impl PhoenixSession {
     /// The checks of docs/protocol/channels.md#join-checks in their order, up to the authorization. The error is the
     /// reason that the client receives.
@@ -59,7 +63,6 @@ impl PhoenixSession {
             _ if policy.database().is_none() && needs_database(request) => {
                 Err(JoinError::of(Code::UnableToConnectToProject))
             }
-            _ if !request.postgres_changes.is_empty() => Err(JoinError::of(Code::UnableToConnectToProject)),
             _ => Ok(claims),
         }
     }
@@ -77,7 +80,9 @@ impl PhoenixSession {
             Some(Replay::Messages(request)) => 2 * size_of_val(&*request.after),
             Some(Replay::Invalid | Replay::NoMap) | None => 0,
         };
-        let bytes = JOINED_BYTES + 2 * push.topic.len() + push.join_ref.as_json().len() + key + ids;
+        let bindings: usize =
+            request.postgres_changes.iter().map(|binding| BINDING_BYTES + 4 * binding.get().len()).sum();
+        let bytes = JOINED_BYTES + 2 * push.topic.len() + push.join_ref.as_json().len() + key + ids + bindings;
         try_charge(&self.tenant.memory, bytes).ok_or(OUT_OF_MEMORY)
     }
 

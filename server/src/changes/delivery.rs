@@ -1,0 +1,145 @@
+//! Changes as they are sent: written once for those who see the same, framed once for those with the same subscriptions.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use hub::{Dialect, Encode as _, Frame};
+use wire::pgoutput::{OldRow, Row};
+use wire::supabase::changes::{ChangeEnvelope, ChangeType, ChangedRows, LegacyChange, RowChange, RowImage};
+
+use super::log_table::LogChange;
+use super::matching::Match;
+use super::role_view::{ChangeLayout, RoleView};
+use super::subscriber::Subscriber;
+use crate::tenants::database::changes::RowRights;
+
+/// A message to one channel.
+pub(super) struct Outgoing {
+    pub(super) subscriber: Arc<Subscriber>,
+    pub(super) frame: Frame,
+    /// How many of its bindings match.
+    pub(super) ids: u32,
+}
+
+/// How changes are written for a table, by a role that is compared by its address, and a selection.
+type LayoutKey<'m> = (u32, *const RoleView, Option<&'m [usize]>);
+
+/// Who receives the same frame of a change: the data by its place, the topic, the form, the bindings.
+type FrameKey<'m> = (usize, &'m str, Dialect, bool, Vec<u32>);
+
+/// Writes changes. `matches` are sorted by their changes.
+pub(super) fn write(changes: &[LogChange<'_>], matches: &[Match], record_bytes_max: usize) -> Vec<Outgoing> {
+    let mut layouts: HashMap<LayoutKey<'_>, ChangeLayout> = HashMap::new();
+    let mut outgoing = Vec::with_capacity(matches.len());
+    for of_change in matches.chunk_by(|one, next| one.change == next.change) {
+        let change = &changes[of_change[0].change];
+        let mut written = WrittenChange { change, data: Vec::new(), frames: HashMap::new() };
+        for (same, ids) in by_receiver(of_change) {
+            let key = (change.log_table.table.oid, Arc::as_ptr(&same.view), same.select.as_deref());
+            let layout = layouts
+                .entry(key)
+                .or_insert_with(|| same.view.layout(&change.log_table, same.select.as_ref()));
+            let data = written.data(same, key, layout, record_bytes_max);
+            let count = u32::try_from(ids.len()).unwrap_or(u32::MAX);
+            let Some(frame) = written.frame(&same.subscriber, data, ids) else { continue };
+            let subscriber = Arc::clone(&same.subscriber);
+            outgoing.push(Outgoing { subscriber, frame, ids: count });
+        }
+    }
+    outgoing
+}
+
+/// The matches of each channel that have selected the same columns, with the ids of their bindings, the last one first, as
+/// upstream has them.
+fn by_receiver(matches: &[Match]) -> Vec<(&Match, Vec<u32>)> {
+    let mut receivers: Vec<(&Match, Vec<u32>)> = Vec::with_capacity(matches.len());
+    let mut places: HashMap<(u64, Option<&[usize]>, bool), usize> = HashMap::new();
+    for found in matches {
+        let key = (found.subscriber.id, found.select.as_deref(), found.refused.is_some());
+        let place = *places.entry(key).or_insert_with(|| {
+            receivers.push((found, Vec::new()));
+            receivers.len() - 1
+        });
+        receivers[place].1.insert(0, found.id);
+    }
+    receivers
+}
+
+/// A change that is being sent.
+struct WrittenChange<'c, 'm> {
+    change: &'c LogChange<'c>,
+    /// As those see it who see the same: by what they see, and why it is not the row.
+    data: Vec<((LayoutKey<'m>, bool), String)>,
+    frames: HashMap<FrameKey<'m>, Option<Frame>>,
+}
+
+impl<'m> WrittenChange<'_, 'm> {
+    /// The place of the change as `found` sees it.
+    fn data(
+        &mut self,
+        found: &'m Match,
+        key: LayoutKey<'m>,
+        layout: &ChangeLayout,
+        bytes_max: usize,
+    ) -> usize {
+        let key = (key, found.refused.is_some());
+        if let Some(place) = self.data.iter().position(|(known, _)| *known == key) {
+            return place;
+        }
+        let (change, table) = (self.change, &self.change.log_table.table);
+        let json = match found.refused {
+            Some(refused) => refused.to_json(&table.schema, &table.name, change.change),
+            None => {
+                let is_guarded = found.view.rows != RowRights::Everyone || table.has_rls;
+                let rows = changed_rows(change, layout, is_guarded);
+                let (schema, name) = (&*table.schema, &*table.name);
+                let (committed_at, columns) = (change.committed_at, &*layout.columns);
+                RowChange { schema, table: name, committed_at, columns, rows }.to_json(bytes_max).json
+            }
+        };
+        self.data.push((key, json));
+        self.data.len() - 1
+    }
+
+    /// The frame for a channel. `None` if its dialect has none.
+    fn frame(&mut self, subscriber: &'m Subscriber, place: usize, ids: Vec<u32>) -> Option<Frame> {
+        let Subscriber { topic, dialect, is_legacy, .. } = subscriber;
+        let (data, change) = (&*self.data[place].1, self.change.change);
+        let key = (place, &**topic, *dialect, *is_legacy, ids);
+        if let Some(frame) = self.frames.get(&key) {
+            return frame.clone();
+        }
+        let frame = if *is_legacy {
+            LegacyChange { change, data }.encode(topic, *dialect)
+        } else {
+            ChangeEnvelope { ids: &key.4, data }.encode(topic, *dialect)
+        };
+        self.frames.entry(key).or_insert(frame).clone()
+    }
+}
+
+/// The rows of a change. Of a deleted row of a table with row level security only the key is known to be visible.
+fn changed_rows<'a>(change: &LogChange<'a>, layout: &'a ChangeLayout, is_guarded: bool) -> ChangedRows<'a> {
+    let image = |layout, row| RowImage { layout, row, unchanged_from: None };
+    let before = |old: Option<OldRow<'a>>, new: Option<Row<'a>>| match (old, new) {
+        (Some(OldRow::Full(row)), Some(_)) => image(&layout.record, row),
+        (Some(OldRow::Full(row)), None) if is_guarded => image(&layout.key, row),
+        (Some(OldRow::Full(row)), None) => image(&layout.record, row),
+        (Some(OldRow::Key(row)), None) if is_guarded => image(&layout.key, row),
+        (Some(OldRow::Key(row)), _) => image(&layout.identity, row),
+        (None, Some(row)) => image(&layout.identity, row),
+        (None, None) => unreachable!("a change has a row after or before"),
+    };
+    let unchanged_from = match change.old {
+        Some(OldRow::Full(row)) => Some(row),
+        Some(OldRow::Key(_)) | None => None,
+    };
+    match (change.change, change.new) {
+        (ChangeType::Insert, Some(row)) => ChangedRows::Insert { record: image(&layout.record, row) },
+        (ChangeType::Update, Some(row)) => ChangedRows::Update {
+            record: RowImage { layout: &layout.record, row, unchanged_from },
+            old_record: before(change.old, change.new),
+        },
+        _ => ChangedRows::Delete { old_record: before(change.old, None) },
+    }
+}

@@ -1,0 +1,123 @@
+//! A table as the write-ahead log has it, next to what the catalog says of it.
+//!
+//! The log describes a table before its first row in a session, and when its definition has changed. What it describes are
+//! the columns that are published, in the order in which rows have their values.
+
+use std::sync::Arc;
+
+use wire::pgoutput::{OldRow, Relation, Row, Value};
+use wire::supabase::changes::{ChangeType, RowLayout};
+
+use crate::tenants::database::changes::{ChangeTable, RowKey, TableColumn};
+
+/// A table of the log.
+#[derive(Debug)]
+pub(super) struct LogTable {
+    /// What the catalog says.
+    pub(super) table: Arc<ChangeTable>,
+    /// For each column of the log its place in the catalog.
+    columns: Box<[Option<usize>]>,
+    /// For each column of the catalog its place in the log.
+    places: Box<[Option<usize>]>,
+    /// For each column of the log whether it belongs to the replica identity.
+    is_identity: Box<[bool]>,
+    /// The columns of the primary key, by their places in the log; `None` if one of them is not published.
+    pub(super) key: Option<Box<[usize]>>,
+}
+
+/// A change of a row.
+#[derive(Debug)]
+pub(super) struct LogChange<'a> {
+    /// The table.
+    pub(super) log_table: Arc<LogTable>,
+    /// What has happened.
+    pub(super) change: ChangeType,
+    /// When it was committed, in microseconds since 2000-01-01.
+    pub(super) committed_at: i64,
+    /// The row after; none if it was deleted.
+    pub(super) new: Option<Row<'a>>,
+    /// The row before, as far as the log has it.
+    pub(super) old: Option<OldRow<'a>>,
+    /// The values that filters look at: of the row after, or of one that was deleted, by their places in the log.
+    values: Vec<Value<'a>>,
+}
+
+impl LogTable {
+    pub(super) fn new(relation: &Relation<'_>, table: Arc<ChangeTable>) -> Self {
+        let in_catalog = |name: &str| table.columns.iter().position(|column| *column.name == *name);
+        let in_log = |name: &str| relation.columns.iter().position(|column| column.name == name);
+        let columns = relation.columns.iter().map(|column| in_catalog(column.name)).collect();
+        let places: Box<[Option<usize>]> = table.columns.iter().map(|column| in_log(&column.name)).collect();
+        let is_identity = relation.columns.iter().map(|column| column.is_key).collect();
+        let key = table.primary_key.iter().map(|column| places[*column]).collect();
+        Self { columns, is_identity, key, places, table }
+    }
+
+    /// How the columns are written that `is_written` names by their places in the catalog.
+    pub(super) fn layout(&self, is_written: impl Fn(usize) -> bool) -> RowLayout {
+        RowLayout::new(self.columns.iter().map(|column| {
+            let column = column.filter(|column| is_written(*column))?;
+            let TableColumn { name, kind, .. } = &self.table.columns[column];
+            Some((&**name, kind.clone()))
+        }))
+    }
+
+    /// Whether the column, by its place in the catalog, belongs to the replica identity.
+    pub(super) fn is_identity(&self, column: usize) -> bool {
+        self.places[column].is_some_and(|place| self.is_identity[place])
+    }
+}
+
+impl<'a> LogChange<'a> {
+    /// An inserted or updated row.
+    pub(super) fn written(
+        log_table: &Arc<LogTable>,
+        change: ChangeType,
+        committed_at: i64,
+        (new, old): (Row<'a>, Option<OldRow<'a>>),
+    ) -> Self {
+        let mut values: Vec<Value<'a>> = new.values().collect();
+        if let Some(OldRow::Full(before)) = old {
+            // What is stored apart from the row and was not changed is only there.
+            for (value, before) in values.iter_mut().zip(before.values()) {
+                if *value == Value::Unchanged {
+                    *value = before;
+                }
+            }
+        }
+        Self { log_table: Arc::clone(log_table), change, committed_at, new: Some(new), old, values }
+    }
+
+    /// A deleted row.
+    pub(super) fn deleted(log_table: &Arc<LogTable>, committed_at: i64, old: OldRow<'a>) -> Self {
+        let values = match old {
+            OldRow::Full(row) => row.values().collect(),
+            // The other columns are NULL there, and not known.
+            OldRow::Key(row) => {
+                let known = row.values().zip(&log_table.is_identity);
+                known.map(|(value, is_known)| if *is_known { value } else { Value::Unchanged }).collect()
+            }
+        };
+        let log_table = Arc::clone(log_table);
+        Self { log_table, change: ChangeType::Delete, committed_at, new: None, old: Some(old), values }
+    }
+
+    /// The text of a column, by its place in the catalog: `Some(None)` for NULL, `None` if it is not known.
+    pub(super) fn text(&self, column: usize) -> Option<Option<&'a [u8]>> {
+        self.value(self.log_table.places[column]?)
+    }
+
+    /// The texts of the primary key; `None` if they are not all known.
+    pub(super) fn key(&self) -> Option<RowKey> {
+        let places = self.log_table.key.as_ref().filter(|places| !places.is_empty())?;
+        places.iter().map(|place| Some(std::str::from_utf8(self.value(*place)??).ok()?.into())).collect()
+    }
+
+    fn value(&self, place: usize) -> Option<Option<&'a [u8]>> {
+        match *self.values.get(place)? {
+            Value::Null => Some(None),
+            Value::Text(text) => Some(Some(text)),
+            Value::Unchanged | Value::Binary(_) => None,
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! Changes of tables, sent to the channels that have subscribed to them («Postgres Changes»,
+//! docs/protocol/postgres-changes.md).
+//!
+//! | module | responsibility |
+//! |---|---|
+//! | `subscriber`, `service`, `subscribing` | a channel with subscriptions, and what it takes until changes flow |
+//! | `tenant_changes`, `subscriptions`, `index` | the subscriptions of a tenant, and how a row finds them |
+//! | `condition`, `operand` | filters, evaluated in this process where that gives what the database would |
+//! | `stream`, `log_table` | rows of the write-ahead log, in the order of commits |
+//! | `matching`, `lookups`, `role_view` | who a row is for, and who may see it |
+//! | `delivery` | what is sent |
+//!
+//! A row takes this way: it is read from the log by one node, matched with the subscriptions in memory, looked up once for
+//! all viewers with the same claims, written once for those who see the same, and framed once for those who have subscribed
+//! to the same.
+
+#[cfg(not(feature = "postgres"))]
+mod absent;
+#[cfg(feature = "postgres")]
+mod condition;
+#[cfg(feature = "postgres")]
+mod delivery;
+#[cfg(feature = "postgres")]
+mod feed;
+#[cfg(feature = "postgres")]
+mod index;
+#[cfg(feature = "postgres")]
+mod log_table;
+#[cfg(feature = "postgres")]
+mod lookups;
+#[cfg(feature = "postgres")]
+mod matching;
+#[cfg(feature = "postgres")]
+mod operand;
+#[cfg(feature = "postgres")]
+mod role_view;
+#[cfg(feature = "postgres")]
+mod service;
+#[cfg(feature = "postgres")]
+mod stream;
+mod subscriber;
+#[cfg(feature = "postgres")]
+mod subscribing;
+#[cfg(feature = "postgres")]
+mod subscriptions;
+#[cfg(feature = "postgres")]
+mod tenant_changes;
+
+#[cfg(not(feature = "postgres"))]
+pub use self::absent::{PostgresChanges, Subscription};
+#[cfg(feature = "postgres")]
+pub use self::service::{PostgresChanges, Subscription};
+pub use self::subscriber::ChangesRequest;

@@ -1,0 +1,264 @@
+//! The changes of one tenant on their way from the write-ahead log to subscribers, in the order of commits.
+//!
+//! One task handles them, batch after batch: what it waits for, such as the policies of a table, holds back nothing but
+//! changes of this tenant. While it waits the reader fills the next batch, and then stops to read; PostgreSQL keeps the rest.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rustc_hash::FxHashMap;
+use tokio::time::{Instant, sleep};
+use wire::pgoutput::{self, LogMessage};
+use wire::phoenix::Status;
+use wire::supabase::changes::ChangeType;
+
+use super::delivery::{self, Outgoing};
+use super::log_table::{LogChange, LogTable};
+use super::lookups;
+use super::matching::Matches;
+use super::subscriber::Subscriber;
+use super::subscriptions::{State, SubscribedTable};
+use super::tenant_changes::ChangesOfTenant;
+use crate::telemetry::codes::{Code, Scope};
+use crate::tenants::Tenant;
+use crate::tenants::database::DatabaseFailure;
+use crate::tenants::database::changes::RowRights;
+
+/// Matches that are handled together. More are handled one part after the other.
+const MATCHES_MAX: usize = 16_384;
+
+/// How long what roles may read is taken to be the same.
+const RIGHTS_MAX_AGE: Duration = Duration::from_secs(1);
+
+/// How long changes wait for a client that reads too slowly, in all, until it has caught up again. Then it misses what does not
+/// fit into its queue.
+const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE_POLL: Duration = Duration::from_millis(1);
+
+/// The time between two attempts to ask a database that is away.
+const AWAY_POLL: Duration = Duration::from_millis(100);
+
+/// A subscriber gets one notice in this time that changes are dropped.
+const NOTICE_WINDOW: Duration = Duration::from_secs(10);
+
+/// What subscribers receive when changes are dropped because of the rate of their tenant. The words are upstream's.
+const OVER_RATE: &str = "Too many postgres changes messages per second";
+
+/// The first byte of the definition of a table.
+const RELATION: u8 = b'R';
+
+/// What is known of the log of a tenant.
+#[derive(Default)]
+pub(super) struct ChangeStream {
+    /// The definitions of tables in this session of the log, as they were received.
+    relations: FxHashMap<u32, Bytes>,
+    /// Those that are subscribed to, by the address of what the catalog says of them.
+    log_tables: FxHashMap<usize, Arc<LogTable>>,
+    /// The transaction that is being received.
+    committed_at: i64,
+    transaction: u32,
+    rights_read: Option<Instant>,
+    /// Subscribers that changes do not wait for any more, by their ids.
+    slow: HashSet<u64>,
+    /// Subscribers that were notified within the last window that changes are dropped because of the rate.
+    over_rate: FxHashMap<u64, Instant>,
+}
+
+impl ChangeStream {
+    /// A session of the log begins: it describes all tables again.
+    pub(super) fn begin(&mut self) {
+        self.relations.clear();
+        self.log_tables.clear();
+    }
+
+    /// Handles messages of the log.
+    pub(super) async fn handle(&mut self, changes: &ChangesOfTenant, messages: &[Bytes]) {
+        self.over_rate.retain(|_, noticed| noticed.elapsed() < NOTICE_WINDOW);
+        self.note_relations(changes, messages).await;
+        self.refresh_rights(changes).await;
+        let mut rest = messages;
+        while !rest.is_empty() {
+            let (collected, next) = self.collect(changes, rest);
+            rest = next;
+            if !collected.matches.found.is_empty() {
+                self.send(changes, collected).await;
+            }
+        }
+    }
+
+    /// Notes the definitions of tables. Where one has changed, or is new, subscriptions are checked again.
+    async fn note_relations(&mut self, changes: &ChangesOfTenant, messages: &[Bytes]) {
+        for message in messages.iter().filter(|message| message.first() == Some(&RELATION)) {
+            let Ok(LogMessage::Relation(relation)) = pgoutput::decode(message) else { continue };
+            let before = self.relations.insert(relation.id, message.clone());
+            self.log_tables.retain(|_, known| known.table.oid != relation.id);
+            let is_changed = before.is_some_and(|before| before != *message);
+            changes.note_table(&relation, is_changed).await;
+        }
+    }
+
+    /// Reads what roles may read of the tables, unless that was done a moment ago.
+    async fn refresh_rights(&mut self, changes: &ChangesOfTenant) {
+        if self.rights_read.is_none_or(|read| read.elapsed() >= RIGHTS_MAX_AGE) {
+            changes.read_rights().await;
+            self.rights_read = Some(Instant::now());
+        }
+    }
+
+    /// Finds out which subscribers the first of `messages` may be for, and returns the others.
+    fn collect<'m>(
+        &mut self,
+        changes: &ChangesOfTenant,
+        messages: &'m [Bytes],
+    ) -> (Collected<'m>, &'m [Bytes]) {
+        changes.subscriptions.with(|state| {
+            let mut collected = Collected::default();
+            for (place, message) in messages.iter().enumerate() {
+                if collected.matches.found.len() >= MATCHES_MAX {
+                    return (collected, &messages[place..]);
+                }
+                self.collect_one(state, message, &mut collected);
+            }
+            (collected, &[])
+        })
+    }
+
+    fn collect_one<'m>(&mut self, state: &State, message: &'m Bytes, collected: &mut Collected<'m>) {
+        match message.first() {
+            Some(b'B') => {
+                if let Ok(LogMessage::Begin(begin)) = pgoutput::decode(message) {
+                    (self.committed_at, self.transaction) = (begin.committed_at, begin.transaction_id);
+                }
+            }
+            Some(b'I' | b'U' | b'D') => {
+                // Rows of tables that have no subscribers are not even decoded.
+                let oid = message.get(1..5).and_then(|oid| Some(u32::from_be_bytes(oid.try_into().ok()?)));
+                for table in oid.map_or(&[][..], |oid| state.tables(oid)) {
+                    if let Some(change) =
+                        pgoutput::decode(message).ok().and_then(|row| self.change(row, table))
+                    {
+                        self.add(change, table, collected);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn add<'m>(&self, change: LogChange<'m>, table: &SubscribedTable, collected: &mut Collected<'m>) {
+        collected.matches.add(collected.changes.len(), &change, table);
+        collected.changes.push(change);
+        if collected.transactions.last() != Some(&self.transaction) {
+            collected.transactions.push(self.transaction);
+        }
+    }
+
+    fn change<'m>(&mut self, message: LogMessage<'m>, subscribed: &SubscribedTable) -> Option<LogChange<'m>> {
+        let table = self.log_table(subscribed)?;
+        let at = self.committed_at;
+        Some(match message {
+            LogMessage::Insert(insert) => {
+                LogChange::written(&table, ChangeType::Insert, at, (insert.new, None))
+            }
+            LogMessage::Update(update) => {
+                LogChange::written(&table, ChangeType::Update, at, (update.new, update.old))
+            }
+            LogMessage::Delete(delete) => LogChange::deleted(&table, at, delete.old),
+            _ => return None,
+        })
+    }
+
+    /// The table as the log has it.
+    fn log_table(&mut self, subscribed: &SubscribedTable) -> Option<Arc<LogTable>> {
+        let address = Arc::as_ptr(&subscribed.table).addr();
+        if let Some(known) = self.log_tables.get(&address) {
+            return Some(Arc::clone(known));
+        }
+        let relation = self.relations.get(&subscribed.table.oid)?;
+        let LogMessage::Relation(relation) = pgoutput::decode(relation).ok()? else { return None };
+        let table = Arc::new(LogTable::new(&relation, Arc::clone(&subscribed.table)));
+        self.log_tables.insert(address, Arc::clone(&table));
+        Some(table)
+    }
+
+    /// Asks the database what has to be known, and sends the changes to those who see them.
+    async fn send(&mut self, changes: &ChangesOfTenant, mut collected: Collected<'_>) {
+        while let Err(failure) = look_up(changes, &mut collected).await {
+            if !failure.is_away() {
+                changes.drop_changes(&failure, collected.changes.len());
+                return;
+            }
+            sleep(AWAY_POLL).await;
+        }
+        let bytes_max = changes.record_bytes_max();
+        let outgoing = delivery::write(&collected.changes, &collected.matches.found, bytes_max);
+        drop(collected);
+        for one in outgoing {
+            self.send_one(&changes.tenant, &one).await;
+        }
+    }
+
+    /// Sends a change to one channel, if the rate of the tenant allows it.
+    async fn send_one(&mut self, tenant: &Tenant, outgoing: &Outgoing) {
+        let Outgoing { subscriber, frame, ids } = outgoing;
+        if !tenant.allowance.changes.take(u64::from(*ids), std::time::Instant::now()) {
+            return self.refuse(tenant, subscriber);
+        }
+        if subscriber.recipient.is_backlogged() {
+            self.wait_for(subscriber).await;
+        } else if !self.slow.is_empty() {
+            self.slow.remove(&subscriber.id);
+        }
+        if subscriber.send(frame) {
+            tenant.metrics.changes_sent.increment(1);
+        } else {
+            tenant.metrics.changes_missed.increment(1);
+        }
+    }
+
+    /// Waits until a client has read what it was sent, but not for one that has exhausted the patience before.
+    async fn wait_for(&mut self, subscriber: &Subscriber) {
+        let begun = Instant::now();
+        while subscriber.recipient.is_backlogged() && !self.slow.contains(&subscriber.id) {
+            if begun.elapsed() >= PATIENCE {
+                self.slow.insert(subscriber.id);
+            }
+            sleep(PATIENCE_POLL).await;
+        }
+    }
+
+    /// Drops a change because of the rate of the tenant. Its subscribers hear of it once in a while.
+    fn refuse(&mut self, tenant: &Tenant, subscriber: &Subscriber) {
+        tenant.metrics.changes_over_rate.increment(1);
+        let was_noticed = self.over_rate.get(&subscriber.id).is_some_and(|at| at.elapsed() < NOTICE_WINDOW);
+        if !was_noticed {
+            self.over_rate.insert(subscriber.id, Instant::now());
+            tenant.reports.record(Code::MessagePerSecondRateLimitReached.at(Scope::Channel), OVER_RATE);
+            subscriber.notice(Status::Ok, OVER_RATE);
+        }
+    }
+}
+
+/// Asks the database what has to be known of changes.
+async fn look_up(changes: &ChangesOfTenant, collected: &mut Collected<'_>) -> Result<(), DatabaseFailure> {
+    let Collected { changes: rows, matches, transactions } = collected;
+    let has_lookups =
+        matches.found.iter().any(|one| one.row_rights(&rows[one.change]) != RowRights::Everyone);
+    if matches.asked.is_empty() && !has_lookups {
+        return Ok(());
+    }
+    let database = changes.database()?;
+    lookups::evaluate(&database, matches).await?;
+    lookups::look_up(&database, rows, transactions, &mut matches.found).await
+}
+
+/// Changes that are handled together.
+#[derive(Default)]
+struct Collected<'m> {
+    changes: Vec<LogChange<'m>>,
+    matches: Matches,
+    /// The transactions that have written them, without their epoch.
+    transactions: Vec<u32>,
+}

@@ -1,0 +1,175 @@
+//! A channel that has subscribed to changes, and how it is written to.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use hub::{Dialect, Frame, JoinConfirmation, Offer, Recipient};
+use parking_lot::{Mutex, RwLock};
+use serde_json::value::RawValue;
+use tokio_util::sync::CancellationToken;
+use wire::phoenix::{self, Ref, Status};
+use wire::supabase::changes::{Binding, BindingError, NamePattern};
+use wire::supabase::{TOPIC_PREFIX, system};
+
+use crate::auth::Claims;
+
+/// What a client receives once changes flow, and again whenever its subscription was renewed.
+const SUBSCRIBED: &str = "Subscribed to PostgreSQL";
+
+/// The part of the server that its `system` messages come from.
+const EXTENSION: &str = "postgres_changes";
+
+/// What a channel subscribes with.
+pub struct ChangesRequest {
+    /// The member of the room.
+    pub recipient: Recipient,
+    /// That its join was answered: what is sent to it earlier would overtake the reply.
+    pub confirmation: JoinConfirmation,
+    /// The encoding that it uses.
+    pub dialect: Dialect,
+    /// Of its join.
+    pub join_ref: Ref<'static>,
+    /// The sub-topic.
+    pub topic: Box<str>,
+    /// Whether it has joined without `config`, and receives changes in the old form.
+    pub is_legacy: bool,
+    /// What it subscribes to, with the ids that the reply to the join gives them.
+    pub bindings: Vec<(Box<RawValue>, u32)>,
+    /// By whose rights rows are seen.
+    pub claims: Arc<Claims>,
+}
+
+/// A channel with subscriptions.
+#[derive(Debug)]
+pub(super) struct Subscriber {
+    /// Tells it apart from all others of this process.
+    pub(super) id: u64,
+    /// The member of the room.
+    pub(super) recipient: Recipient,
+    pub(super) dialect: Dialect,
+    /// Of its join.
+    pub(super) join_ref: Ref<'static>,
+    /// The sub-topic.
+    pub(super) topic: Box<str>,
+    /// Whether it has joined without `config`, and receives changes in the old form.
+    pub(super) is_legacy: bool,
+    /// What it has subscribed to.
+    pub(super) bindings: Box<[IdentifiedBinding]>,
+    /// Whose rights decide what it sees. Another one once the client has sent another token.
+    pub(super) viewer: RwLock<Arc<Viewer>>,
+    /// Ends the attempts to subscribe it.
+    pub(super) attempts: Mutex<CancellationToken>,
+}
+
+/// A binding and its id.
+#[derive(Debug)]
+pub(super) struct IdentifiedBinding {
+    pub(super) binding: Binding,
+    pub(super) id: u32,
+}
+
+/// By whose rights rows are seen.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Viewer {
+    pub(super) role: Box<str>,
+    /// All claims, a JSON object.
+    pub(super) claims: Box<str>,
+}
+
+impl Viewer {
+    pub(super) fn of(claims: &Claims) -> Self {
+        let payload = claims.payload.clone().unwrap_or_else(|| "{}".into());
+        Self { role: claims.role.clone(), claims: payload }
+    }
+}
+
+impl Subscriber {
+    /// A channel that has not subscribed yet, when its join was answered, and what it asks for that cannot be read: then it has
+    /// no bindings.
+    pub(super) fn new(
+        request: ChangesRequest,
+        viewer: Arc<Viewer>,
+    ) -> (Self, JoinConfirmation, Option<BindingError>) {
+        static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+        let ChangesRequest { recipient, confirmation, dialect, join_ref, topic, is_legacy, bindings, .. } =
+            request;
+        let parsed = bindings
+            .iter()
+            .map(|(binding, id)| Ok(IdentifiedBinding { binding: Binding::parse(binding)?, id: *id }))
+            .collect();
+        let (bindings, error) = match parsed {
+            Ok(bindings) => (bindings, None),
+            Err(error) => (Box::default(), Some(error)),
+        };
+        let subscriber = Self {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            recipient,
+            dialect,
+            join_ref,
+            topic,
+            is_legacy,
+            bindings,
+            viewer: RwLock::new(viewer),
+            attempts: Mutex::default(),
+        };
+        (subscriber, confirmation, error)
+    }
+
+    /// What it receives when no table of the publication is meant.
+    pub(super) fn no_table_text(&self) -> String {
+        self.bindings.first().map(|first| first.binding.no_table_text()).unwrap_or_default()
+    }
+
+    pub(super) fn viewer(&self) -> Arc<Viewer> {
+        Arc::clone(&self.viewer.read())
+    }
+
+    /// Whether it has subscribed to all tables of a schema.
+    pub(super) fn is_for_all_of(&self, schema: &str) -> bool {
+        let mut bindings = self.bindings.iter().map(|identified| &identified.binding);
+        bindings.any(|binding| {
+            let is_for_all = binding.table == NamePattern::Any || binding.schema == NamePattern::Any;
+            is_for_all && binding.schema.matches(schema)
+        })
+    }
+
+    /// Begins another attempt to subscribe it, which ends those before. It ends with `stop`, or with the next one.
+    pub(super) fn restart(&self, stop: &CancellationToken) -> CancellationToken {
+        let next = stop.child_token();
+        std::mem::replace(&mut *self.attempts.lock(), next.clone()).cancel();
+        next
+    }
+
+    /// It has unsubscribed.
+    pub(super) fn stop(&self) {
+        self.attempts.lock().cancel();
+    }
+
+    /// Whether it has unsubscribed.
+    pub(super) fn has_ended(&self) -> bool {
+        self.attempts.lock().is_cancelled()
+    }
+
+    /// Sends that its subscription is complete.
+    pub(super) fn notice_subscribed(&self) {
+        self.notice(Status::Ok, SUBSCRIBED);
+    }
+
+    /// Sends why it cannot subscribe to this.
+    pub(super) fn refuse(&self, reason: &str) {
+        self.notice(Status::Error, reason);
+    }
+
+    /// Sends a `system` message about its subscription.
+    pub(super) fn notice(&self, status: Status, text: &str) {
+        let payload = system(EXTENSION, status, text, &self.topic);
+        let topic = format!("{TOPIC_PREFIX}{}", self.topic);
+        let frame = phoenix::push(self.dialect, self.join_ref.as_json(), &topic, "system", &payload);
+        self.recipient.reply(&frame);
+    }
+
+    /// Sends a change. Returns whether it was queued; if not, the client is notified that it has missed messages.
+    pub(super) fn send(&self, frame: &Frame) -> bool {
+        !matches!(self.recipient.offer(frame, 1), Some(Offer::Full))
+    }
+}

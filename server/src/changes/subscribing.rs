@@ -1,0 +1,87 @@
+//! What it takes until the changes of a subscription flow.
+//!
+//! «Subscribed» is sent once the log is read from before the check of the subscription: nothing that is committed after the
+//! client has received it is missed.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use hub::JoinConfirmation;
+use tokio::time::sleep;
+use wire::phoenix::Status;
+
+use super::subscriber::Subscriber;
+use super::tenant_changes::ChangesOfTenant;
+use crate::backoff::random;
+use crate::telemetry::codes::{Code, Scope};
+
+/// The shortest pause before a subscription that has failed is tried again, and what is added at most, as upstream has it.
+const RETRY: Duration = Duration::from_secs(5);
+const RETRY_SPREAD: Duration = Duration::from_secs(5);
+
+/// What a client receives when the database does not answer.
+const UNANSWERED: &str = "Realtime was unable to connect to the project database";
+
+/// The outcome of an attempt.
+enum Attempt {
+    Subscribed,
+    /// The client has to subscribe to something else.
+    Refused(String),
+    /// It may succeed later.
+    Failed(String),
+}
+
+/// Subscribes a channel, after its join was confirmed.
+pub(super) async fn run(
+    changes: Weak<ChangesOfTenant>,
+    subscriber: Arc<Subscriber>,
+    confirmation: Option<JoinConfirmation>,
+) {
+    if let Some(confirmation) = confirmation {
+        confirmation.await;
+    }
+    let mut noticed = None;
+    loop {
+        let Some(changes) = changes.upgrade() else { return };
+        let attempt = attempt(&changes, &subscriber).await;
+        let tenant = Arc::clone(&changes.tenant);
+        drop(changes);
+        match attempt {
+            Attempt::Subscribed => return subscriber.notice_subscribed(),
+            Attempt::Refused(text) => {
+                let report = Code::RealtimeDisabledForConfiguration.at(Scope::Channel);
+                tenant.reports.record(report, &text);
+                return subscriber.refuse(&text);
+            }
+            Attempt::Failed(text) => {
+                // The same reason is sent once.
+                if noticed.as_ref() != Some(&text) {
+                    subscriber.notice(Status::Error, &text);
+                }
+                noticed = Some(text);
+            }
+        }
+        sleep(RETRY + RETRY_SPREAD.mul_f64(random())).await;
+    }
+}
+
+async fn attempt(changes: &ChangesOfTenant, subscriber: &Arc<Subscriber>) -> Attempt {
+    if changes.tenant.policy().database().is_none() {
+        return Attempt::Refused(subscriber.no_table_text());
+    }
+    if let Err(reason) = changes.until_read().await {
+        return Attempt::Failed(format!("Changes of the database are not available: {reason}"));
+    }
+    match changes.check(subscriber).await {
+        Ok(Ok(())) => Attempt::Subscribed,
+        Ok(Err(text)) => Attempt::Refused(text),
+        Err(failure) => {
+            let code = match failure.code {
+                Code::IncreaseConnectionPool => Code::IncreaseSubscriptionConnectionPool,
+                code => code,
+            };
+            changes.tenant.reports.record(code.at(Scope::Log), &failure.reason);
+            Attempt::Failed(UNANSWERED.to_owned())
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! The subscriptions of one tenant on this node, by the tables that they are for.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
+
+use super::index::{NewEntry, TableIndex};
+use super::role_view::RoleView;
+use super::subscriber::{Subscriber, Viewer};
+use crate::auth::Claims;
+use crate::tenants::database::changes::{ChangeTable, CheckedBinding, TableRights};
+
+/// The subscriptions of a tenant.
+#[derive(Debug, Default)]
+pub(super) struct Subscriptions(Mutex<State>);
+
+#[derive(Debug, Default)]
+pub(super) struct State {
+    /// By their ids.
+    subscribers: FxHashMap<u64, Subscribed>,
+    /// Tables that are subscribed to, by their oids: more than one if the table has changed, until all subscriptions to it were
+    /// checked again.
+    tables: FxHashMap<u32, Vec<SubscribedTable>>,
+    /// One for each role and claims, so that those with the same share what is asked for them.
+    viewers: HashMap<Viewer, Weak<Viewer>>,
+}
+
+/// A subscriber, and where its bindings are.
+#[derive(Debug)]
+struct Subscribed {
+    subscriber: Arc<Subscriber>,
+    /// Tables and numbers of entries there.
+    entries: Vec<(Arc<ChangeTable>, usize)>,
+}
+
+/// A table, and who has subscribed to it.
+#[derive(Debug)]
+pub(super) struct SubscribedTable {
+    pub(super) table: Arc<ChangeTable>,
+    pub(super) index: TableIndex,
+    /// What the roles of its subscribers may read.
+    pub(super) views: HashMap<Box<str>, Arc<RoleView>>,
+}
+
+/// What a subscription was found to be for.
+pub(super) struct CheckedSubscription {
+    /// For each binding the tables and filters.
+    pub(super) bindings: Vec<CheckedBinding>,
+    /// The tables, by their oids.
+    pub(super) tables: HashMap<u32, Arc<ChangeTable>>,
+    /// What the role may read of them.
+    pub(super) rights: Vec<(u32, Box<str>, TableRights)>,
+}
+
+impl Subscriptions {
+    /// Works with all of them. Nothing may wait meanwhile.
+    pub(super) fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
+        work(&mut self.0.lock())
+    }
+
+    /// The subscribers.
+    pub(super) fn all(&self) -> Vec<Arc<Subscriber>> {
+        self.0.lock().subscribers.values().map(|subscribed| Arc::clone(&subscribed.subscriber)).collect()
+    }
+
+    /// The viewer with these claims.
+    pub(super) fn viewer(&self, claims: &Claims) -> Arc<Viewer> {
+        let viewer = Viewer::of(claims);
+        let mut state = self.0.lock();
+        if let Some(known) = state.viewers.get(&viewer).and_then(Weak::upgrade) {
+            return known;
+        }
+        if state.viewers.len() == state.viewers.capacity() {
+            state.viewers.retain(|_, viewer| viewer.strong_count() > 0);
+        }
+        let shared = Arc::new(viewer.clone());
+        state.viewers.insert(viewer, Arc::downgrade(&shared));
+        shared
+    }
+}
+
+impl State {
+    /// Adds a subscriber whose subscription was checked, instead of what it had subscribed to before.
+    pub(super) fn put(&mut self, subscriber: &Arc<Subscriber>, checked: &CheckedSubscription) {
+        self.remove(subscriber);
+        let mut entries = Vec::new();
+        for (binding, identified) in checked.bindings.iter().zip(&subscriber.bindings) {
+            for target in &binding.tables {
+                let Some(table) = checked.tables.get(&target.oid) else { continue };
+                let subscribed = self.subscribed(table);
+                let new = NewEntry {
+                    subscriber: Arc::clone(subscriber),
+                    id: identified.id,
+                    event: identified.binding.event,
+                    select: target.select.as_deref().map(Arc::from),
+                    filters: &target.filters,
+                };
+                entries.push((Arc::clone(table), subscribed.index.add(table, new)));
+            }
+        }
+        self.set_rights(&checked.rights);
+        let subscribed = Subscribed { subscriber: Arc::clone(subscriber), entries };
+        self.subscribers.insert(subscriber.id, subscribed);
+    }
+
+    /// Those who have subscribed to a table, by what it was when they were checked.
+    pub(super) fn tables(&self, oid: u32) -> &[SubscribedTable] {
+        self.tables.get(&oid).map_or(&[], Vec::as_slice)
+    }
+
+    fn subscribed(&mut self, table: &Arc<ChangeTable>) -> &mut SubscribedTable {
+        let tables = self.tables.entry(table.oid).or_default();
+        let place = tables.iter().position(|known| Arc::ptr_eq(&known.table, table)).unwrap_or_else(|| {
+            tables.push(SubscribedTable::new(Arc::clone(table)));
+            tables.len() - 1
+        });
+        &mut tables[place]
+    }
+
+    /// Removes a subscriber.
+    pub(super) fn remove(&mut self, subscriber: &Subscriber) {
+        self.remove_entries(subscriber);
+        self.subscribers.remove(&subscriber.id);
+    }
+
+    /// Removes the subscriptions of a subscriber, which stays.
+    pub(super) fn remove_entries(&mut self, subscriber: &Subscriber) {
+        let Some(subscribed) = self.subscribers.get_mut(&subscriber.id) else { return };
+        for (table, number) in std::mem::take(&mut subscribed.entries) {
+            let Some(tables) = self.tables.get_mut(&table.oid) else { continue };
+            if let Some(subscribed) = tables.iter_mut().find(|known| Arc::ptr_eq(&known.table, &table)) {
+                subscribed.index.remove(number);
+            }
+            tables.retain(|subscribed| !subscribed.index.is_empty());
+            if tables.is_empty() {
+                self.tables.remove(&table.oid);
+            }
+        }
+    }
+
+    /// Those who have subscribed to a table.
+    pub(super) fn subscribers_of(&self, table: u32) -> Vec<Arc<Subscriber>> {
+        self.subscribers_if(|subscribed| subscribed.entries.iter().any(|(other, _)| other.oid == table))
+    }
+
+    /// Those who have subscribed to all tables of a schema.
+    pub(super) fn subscribers_with_wildcard(&self, schema: &str) -> Vec<Arc<Subscriber>> {
+        self.subscribers_if(|subscribed| subscribed.subscriber.is_for_all_of(schema))
+    }
+
+    fn subscribers_if(&self, is_meant: impl Fn(&Subscribed) -> bool) -> Vec<Arc<Subscriber>> {
+        let meant = self.subscribers.values().filter(|subscribed| is_meant(subscribed));
+        meant.map(|subscribed| Arc::clone(&subscribed.subscriber)).collect()
+    }
+
+    /// The tables that are subscribed to, and the roles of their subscribers.
+    pub(super) fn tables_and_roles(&self) -> (Vec<u32>, BTreeSet<Box<str>>) {
+        let roles = self.tables.values().flatten().flat_map(|subscribed| subscribed.views.keys().cloned());
+        (self.tables.keys().copied().collect(), roles.collect())
+    }
+
+    /// Notes what roles may read. One that does not exist any more sees nothing.
+    pub(super) fn set_rights(&mut self, rights: &[(u32, Box<str>, TableRights)]) {
+        for (table, role, rights) in rights {
+            let subscribed = self.tables.get_mut(table).into_iter().flatten();
+            subscribed.for_each(|subscribed| subscribed.set_view(role, rights));
+        }
+    }
+
+    /// As [`set_rights`](Self::set_rights), for all roles: those that are missing do not exist any more.
+    pub(super) fn replace_rights(&mut self, rights: &[(u32, Box<str>, TableRights)]) {
+        for (oid, subscribed) in &mut self.tables {
+            let exists = |role: &str| rights.iter().any(|(table, other, _)| table == oid && **other == *role);
+            subscribed.iter_mut().for_each(|subscribed| subscribed.views.retain(|role, _| exists(role)));
+        }
+        self.set_rights(rights);
+    }
+}
+
+impl SubscribedTable {
+    fn new(table: Arc<ChangeTable>) -> Self {
+        Self { table, index: TableIndex::default(), views: HashMap::new() }
+    }
+
+    fn set_view(&mut self, role: &str, rights: &TableRights) {
+        let view = RoleView::new(&self.table, rights);
+        if self.views.get(role).is_none_or(|known| **known != view) {
+            self.views.insert(role.into(), Arc::new(view));
+        }
+    }
+
+    /// Whether some subscribers are sent refusals instead of written rows.
+    pub(super) fn has_refusals(&self) -> bool {
+        self.table.primary_key.is_empty() || self.views.values().any(|view| !view.may_read_key)
+    }
+}

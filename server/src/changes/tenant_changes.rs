@@ -1,0 +1,212 @@
+//! The changes of one tenant: who has subscribed, and the task that sends them.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hub::JoinConfirmation;
+use tokio::time::timeout;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+use wire::pgoutput::Relation;
+
+use super::service::PostgresChanges;
+use super::subscriber::Subscriber;
+use super::subscriptions::{CheckedSubscription, Subscriptions};
+use super::{feed, subscribing};
+use crate::node::Node;
+use crate::telemetry::codes::{Code, Scope};
+use crate::tenants::database::changes::ChangeTable;
+use crate::tenants::database::{ChangeDemand, DatabaseFailure, TenantDatabase};
+use crate::tenants::{Databases, LogState, Tenant};
+
+/// How long it may take until the log is read, before clients are notified that it is not.
+const START_MAX: Duration = Duration::from_secs(15);
+
+/// What they receive then.
+const NOT_READ: &str = "Realtime was unable to connect to the project database";
+
+/// The changes of a tenant, as long as a channel has subscribed to some.
+pub(super) struct ChangesOfTenant {
+    pub(super) tenant: Arc<Tenant>,
+    pub(super) subscriptions: Subscriptions,
+    demand: ChangeDemand,
+    node: Arc<Node>,
+    databases: Arc<Databases>,
+    tasks: TaskTracker,
+    /// Ends its tasks.
+    stop: CancellationToken,
+    _stop_on_drop: DropGuard,
+}
+
+impl ChangesOfTenant {
+    /// Begins to follow the changes of a tenant.
+    pub(super) fn start(changes: &PostgresChanges, tenant: &Arc<Tenant>) -> Arc<Self> {
+        let PostgresChanges { node, databases, tasks, stop, .. } = changes;
+        let (sink, batches) = feed::new();
+        let stop = stop.child_token();
+        let changes = Arc::new(Self {
+            tenant: Arc::clone(tenant),
+            subscriptions: Subscriptions::default(),
+            demand: databases.follow_changes(tenant, sink),
+            node: Arc::clone(node),
+            databases: Arc::clone(databases),
+            tasks: tasks.clone(),
+            _stop_on_drop: stop.clone().drop_guard(),
+            stop: stop.clone(),
+        });
+        let handling = feed::handle(Arc::downgrade(&changes), batches);
+        tasks.spawn(stop.run_until_cancelled_owned(handling));
+        changes
+    }
+
+    /// Checks what a channel has subscribed to, and notifies it of the outcome, once its join is answered.
+    pub(super) fn spawn_subscribing(
+        self: &Arc<Self>,
+        subscriber: &Arc<Subscriber>,
+        confirmation: Option<JoinConfirmation>,
+    ) {
+        let task = subscribing::run(Arc::downgrade(self), Arc::clone(subscriber), confirmation);
+        let stopped = subscriber.restart(&self.stop);
+        self.tasks.spawn(stopped.run_until_cancelled_owned(task));
+    }
+
+    /// Ends the subscriptions of a channel.
+    pub(super) fn remove(&self, subscriber: &Subscriber) {
+        subscriber.stop();
+        self.subscriptions.with(|state| state.remove(subscriber));
+    }
+
+    /// The database of the tenant.
+    ///
+    /// # Errors
+    /// If it has none at the moment.
+    pub(super) fn database(&self) -> Result<Arc<TenantDatabase>, DatabaseFailure> {
+        let none = || DatabaseFailure::new(Code::UnableToConnectToProject, "the tenant has no database");
+        self.databases.get(&self.tenant.id).ok_or_else(none)
+    }
+
+    /// Waits until changes are read.
+    ///
+    /// # Errors
+    /// Why they are not, for clients.
+    pub(super) async fn until_read(&self) -> Result<(), Cow<'static, str>> {
+        let mut state = self.demand.state();
+        let known = timeout(START_MAX, state.wait_for(|state| *state != LogState::Starting)).await;
+        let Ok(Ok(state)) = known else { return Err(NOT_READ.into()) };
+        match &*state {
+            LogState::Unavailable { shown, .. } => Err(shown.clone()),
+            LogState::Starting | LogState::Reading | LogState::ReadElsewhere => Ok(()),
+        }
+    }
+
+    /// Above this many bytes of a change its values are left out.
+    pub(super) fn record_bytes_max(&self) -> usize {
+        usize::try_from(self.node.settings().changes.max_record_bytes.as_u64()).unwrap_or(usize::MAX)
+    }
+
+    /// Finds out what a subscriber has subscribed to, and subscribes it.
+    ///
+    /// # Errors
+    /// When the database does not answer. Within, what the client is to read when it is refused.
+    pub(super) async fn check(
+        &self,
+        subscriber: &Arc<Subscriber>,
+    ) -> Result<Result<(), String>, DatabaseFailure> {
+        let database = self.database()?;
+        let publication = &database.spec.usage.publication;
+        let viewer = subscriber.viewer();
+        let bindings: Vec<_> =
+            subscriber.bindings.iter().map(|identified| identified.binding.clone()).collect();
+        let bindings = match database.check_bindings(publication, &viewer.role, &bindings).await? {
+            Ok(bindings) => bindings,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let targets = bindings.iter().flat_map(|binding| &binding.tables);
+        let oids: HashSet<u32> = targets.map(|target| target.oid).collect();
+        let oids: Vec<u32> = oids.into_iter().collect();
+        let tables = self.describe(&database, &oids).await?;
+        let rights = database.table_rights(&oids, &[&viewer.role]).await?;
+        let checked = CheckedSubscription { bindings, tables, rights };
+        self.subscriptions.with(|state| {
+            // It may have gone, or have another token, meanwhile.
+            if Arc::ptr_eq(&subscriber.viewer(), &viewer) && !subscriber.has_ended() {
+                state.put(subscriber, &checked);
+            }
+        });
+        Ok(Ok(()))
+    }
+
+    /// Descriptions of tables: those that are known already, if they are still the same.
+    async fn describe(
+        &self,
+        database: &TenantDatabase,
+        oids: &[u32],
+    ) -> Result<HashMap<u32, Arc<ChangeTable>>, DatabaseFailure> {
+        let described = database.describe_tables(oids).await?;
+        Ok(self.subscriptions.with(|state| {
+            let shared = |table: ChangeTable| {
+                let known = state.tables(table.oid).iter().find(|known| *known.table == table);
+                known.map_or_else(|| Arc::new(table), |known| Arc::clone(&known.table))
+            };
+            described.into_iter().map(|table| (table.oid, shared(table))).collect()
+        }))
+    }
+
+    /// The log describes a table: the first time in a session, or because it `is_changed`. Subscriptions that this concerns are
+    /// checked again before its rows are handled.
+    pub(super) async fn note_table(&self, relation: &Relation<'_>, is_changed: bool) {
+        let concerned = self.subscriptions.with(|state| match state.tables(relation.id) {
+            [] => state.subscribers_with_wildcard(relation.namespace),
+            known if is_changed || known.iter().any(|known| differs(relation, &known.table)) => {
+                state.subscribers_of(relation.id)
+            }
+            _ => Vec::new(),
+        });
+        self.check_again(concerned).await;
+    }
+
+    /// Checks subscriptions again, after something of their tables has changed, and notifies the channels.
+    pub(super) async fn check_again(&self, subscribers: Vec<Arc<Subscriber>>) {
+        for subscriber in subscribers {
+            match self.check(&subscriber).await {
+                Ok(Ok(())) => subscriber.notice_subscribed(),
+                Ok(Err(refusal)) => {
+                    self.subscriptions.with(|state| state.remove_entries(&subscriber));
+                    subscriber.refuse(&refusal);
+                }
+                Err(failure) => self.tenant.reports.record(failure.code.at(Scope::Log), &failure.reason),
+            }
+        }
+    }
+
+    /// Reads what the roles of subscribers may read of the tables.
+    pub(super) async fn read_rights(&self) {
+        let (tables, roles) = self.subscriptions.with(|state| state.tables_and_roles());
+        if tables.is_empty() {
+            return;
+        }
+        let Ok(database) = self.database() else { return };
+        let roles: Vec<&str> = roles.iter().map(|role| &**role).collect();
+        match database.table_rights(&tables, &roles).await {
+            Ok(rights) => self.subscriptions.with(|state| state.replace_rights(&rights)),
+            Err(failure) => self.tenant.reports.record(failure.code.at(Scope::Log), &failure.reason),
+        }
+    }
+
+    /// Reports changes that nothing can be found out about.
+    pub(super) fn drop_changes(&self, failure: &DatabaseFailure, count: usize) {
+        self.tenant.metrics.changes_dropped.increment(count as u64);
+        self.tenant.reports.record(failure.code.at(Scope::Log), &failure.reason);
+    }
+}
+
+/// Whether the log has other columns than are known.
+fn differs(relation: &Relation<'_>, table: &ChangeTable) -> bool {
+    let is_known = |name: &str, oid: u32| {
+        table.columns.iter().any(|column| *column.name == *name && column.type_oid == oid)
+    };
+    *table.name != *relation.name
+        || relation.columns.iter().any(|column| !is_known(column.name, column.type_id))
+}

@@ -1,0 +1,77 @@
+//! Filters and selections of subscriptions.
+
+use serde_json::{Value, json};
+
+use super::{Changes, change, record};
+
+#[tokio::test]
+async fn filters_compare_as_the_database_does() {
+    let changes = Changes::start().await;
+    changes.postgres().sql(
+        "CREATE TABLE public.items (id int PRIMARY KEY, price numeric, name text, born date, seen timestamptz, raw bytea, ok boolean);
+         GRANT SELECT ON public.items TO authenticated; ALTER PUBLICATION supabase_realtime ADD TABLE public.items;
+         ALTER TABLE public.items REPLICA IDENTITY FULL",
+    );
+    let rows = "(1, 10.10, 'Ann', '2024-02-03', '2024-02-03 12:00:00+02', '\\x0102ff', true),
+        (2, 9.5, 'bob', '0044-03-15 BC', 'infinity', '\\x', false), (3, NULL, NULL, NULL, NULL, NULL, NULL), (4, 'NaN', 'a,b', 'infinity', NULL, NULL, NULL)";
+    let cases: [(&str, &[i64]); 24] = [
+        ("price=eq.10.1", &[1]),
+        ("price=lt.10", &[2]),
+        ("price=gte.10", &[1, 4]),
+        ("price=not.eq.9.50", &[1, 4]),
+        ("price=in.(9.5,10.1)", &[1, 2]),
+        ("name=eq.Ann", &[1]),
+        ("name=neq.Ann", &[2, 4]),
+        ("name=eq.\"a,b\"", &[4]),
+        ("name=in.(\"a,b\",bob)", &[2, 4]),
+        ("name=ilike.A%", &[1, 4]),
+        ("name=not.like.A%", &[2, 4]),
+        ("name=match.^b", &[2]),
+        ("name=is.null", &[3]),
+        ("name=not.is.null", &[1, 2, 4]),
+        ("name=isdistinct.bob", &[1, 3, 4]),
+        ("born=lt.2000-01-01", &[2]),
+        ("born=gt.2024-01-01", &[1, 4]),
+        ("seen=eq.2024-02-03T10:00:00Z", &[1]),
+        ("seen=gt.2024-01-01", &[1, 2]),
+        ("raw=eq.0102ff", &[1]),
+        ("ok=is.true", &[1]),
+        ("ok=eq.false", &[2]),
+        ("id=gt.1,name=ilike.%B%", &[2, 4]),
+        ("id=in.(1,3)", &[1, 3]),
+    ];
+    let mut clients = Vec::new();
+    for (filter, expected) in cases {
+        let binding = json!([{"event": "INSERT", "schema": "public", "table": "items", "filter": filter}]);
+        clients.push((filter, expected, changes.subscribed("ann", &binding).await));
+    }
+    changes.postgres().sql(&format!("INSERT INTO public.items VALUES {rows}; INSERT INTO public.items VALUES (99, 10.1, 'Ann', '2024-02-03', '2024-02-03 10:00:00+00', '\\x0102ff', true)"));
+    for (filter, expected, client) in &mut clients {
+        for id in *expected {
+            println!("{filter}: {id}");
+            assert_eq!(record(client).await["id"], *id, "{filter}");
+        }
+    }
+    changes.rooms.world.stop().await;
+}
+
+#[tokio::test]
+async fn bindings_with_different_selections_are_messages_of_their_own() {
+    let changes = Changes::start().await;
+    let bindings = json!([
+        {"schema": "public", "table": "todos", "select": ["title"]},
+        {"schema": "public", "table": "todos"},
+        {"schema": "public", "table": "todos", "event": "INSERT"},
+    ]);
+    let mut client = changes.subscribed("ann", &bindings).await;
+    changes.postgres().sql("INSERT INTO public.todos VALUES (1, 'one', 'ann')");
+    let mut found: Vec<(usize, Value)> = Vec::new();
+    for _ in 0..2 {
+        let (ids, data) = change(&mut client).await;
+        found.push((ids.as_array().expect("a list").len(), data["record"].clone()));
+    }
+    found.sort_by_key(|(ids, _)| *ids);
+    assert_eq!(found[0], (1, json!({"id": 1, "title": "one"})));
+    assert_eq!(found[1], (2, json!({"id": 1, "title": "one", "user_id": "ann", "done": false})));
+    changes.rooms.world.stop().await;
+}

@@ -1,0 +1,84 @@
+//! Row level security, and what roles may read.
+
+use serde_json::{Value, json};
+
+use super::{Changes, change, record};
+
+const ALL: &str = r#"[{"schema": "public", "table": "todos"}]"#;
+
+fn all() -> Value {
+    serde_json::from_str(ALL).expect("JSON")
+}
+
+#[tokio::test]
+async fn each_user_sees_its_own_rows_and_all_see_deletions() {
+    let changes = Changes::start().await;
+    changes.postgres().sql(
+        "ALTER TABLE public.todos ENABLE ROW LEVEL SECURITY;
+         CREATE POLICY own ON public.todos FOR SELECT TO authenticated
+             USING (user_id = (current_setting('request.jwt.claims', true)::jsonb ->> 'sub'))",
+    );
+    let (mut ann, mut bob) =
+        (changes.subscribed("ann", &all()).await, changes.subscribed("bob", &all()).await);
+    changes
+        .postgres()
+        .sql("INSERT INTO public.todos VALUES (1, 'a', 'ann'), (2, 'b', 'bob'), (3, 'c', 'ann')");
+    assert_eq!(record(&mut ann).await["id"], 1);
+    assert_eq!(record(&mut ann).await["id"], 3);
+    assert_eq!(record(&mut bob).await["id"], 2);
+    changes.postgres().sql("DELETE FROM public.todos WHERE id = 1");
+    for client in [&mut ann, &mut bob] {
+        assert_eq!(change(client).await.1["old_record"], json!({"id": 1}));
+    }
+    changes.rooms.world.stop().await;
+}
+
+#[tokio::test]
+async fn a_policy_that_raises_for_one_user_concerns_no_other() {
+    let changes = Changes::start().await;
+    changes.postgres().sql(
+        "ALTER TABLE public.todos ENABLE ROW LEVEL SECURITY;
+         CREATE FUNCTION public.may() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN
+             IF current_setting('request.jwt.claims')::jsonb ->> 'sub' = 'bob' THEN RAISE 'not bob'; END IF;
+             RETURN true;
+         END $$;
+         CREATE POLICY own ON public.todos FOR SELECT TO authenticated USING (public.may())",
+    );
+    let (mut ann, mut bob) =
+        (changes.subscribed("ann", &all()).await, changes.subscribed("bob", &all()).await);
+    for id in 1..=3 {
+        changes.postgres().sql(&format!("INSERT INTO public.todos VALUES ({id}, 'a', 'ann')"));
+        assert_eq!(record(&mut ann).await["id"], id);
+    }
+    bob.expect_quiet().await;
+    changes.rooms.world.stop().await;
+}
+
+#[tokio::test]
+async fn columns_that_a_role_may_not_read_are_left_out_and_without_the_key_there_is_no_row() {
+    let changes = Changes::start().await;
+    changes.postgres().sql(
+        "REVOKE SELECT ON public.todos FROM authenticated; GRANT SELECT (id, title) ON public.todos TO authenticated;
+         CREATE TABLE public.keyless (n int); GRANT SELECT ON public.keyless TO authenticated;
+         CREATE TABLE public.secret (id int PRIMARY KEY, n int); GRANT SELECT (n) ON public.secret TO authenticated;
+         ALTER PUBLICATION supabase_realtime ADD TABLE public.keyless, public.secret",
+    );
+    let bindings = json!([
+        {"schema": "public", "table": "todos"},
+        {"schema": "public", "table": "keyless"},
+        {"schema": "public", "table": "secret"},
+    ]);
+    let mut ann = changes.subscribed("ann", &bindings).await;
+    changes.postgres().sql(
+        "INSERT INTO public.todos VALUES (1, 'a', 'ann'); INSERT INTO public.keyless VALUES (1); INSERT INTO public.secret VALUES (1, 1)",
+    );
+    let (_, todo) = change(&mut ann).await;
+    assert_eq!(todo["record"], json!({"id": 1, "title": "a"}));
+    assert_eq!(todo["columns"], json!([{"name": "id", "type": "int4"}, {"name": "title", "type": "text"}]));
+    for error in ["Error 400: Bad Request, no primary key", "Error 401: Unauthorized"] {
+        let (_, data) = change(&mut ann).await;
+        assert_eq!((&data["errors"], &data["record"]), (&json!([error]), &json!({})));
+        assert_eq!((&data["columns"], &data["commit_timestamp"]), (&json!([]), &Value::Null));
+    }
+    changes.rooms.world.stop().await;
+}
