@@ -1,5 +1,4 @@
-//! The kinds of changes of rows, which [`supabase`](crate::supabase) encodes for clients and [`relay`](crate::relay) for
-//! other nodes.
+//! The kinds of changes of rows, which [`supabase`](crate::supabase) encodes for clients.
 
 /// What has happened to a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -4,7 +4,7 @@
 
 use hub::{Dialect, Encode, Frame};
 use wire::phoenix::{V1, V2};
-use wire::relay::{self, ChangesBuilder, Events, MessageBody};
+use wire::relay::{self, Events, MessageBody};
 
 /// A room message of another node.
 pub fn relay_message(data: &[u8]) {
@@ -39,16 +39,4 @@ pub fn relay_entry(data: &[u8]) {
     if let Ok((id, entry)) = relay::decode_entry(data) {
         assert_eq!(relay::entry(id, &entry), data);
     }
-}
-
-/// A message with changes. What is read can be written again, byte for byte.
-pub fn relay_changes(data: &[u8]) {
-    let Ok((sender, changes)) = relay::decode_changes(data) else { return };
-    let mut again = ChangesBuilder::new(sender);
-    for change in changes {
-        let groups: Vec<_> = change.groups.map(|group| (group.key, group.ids.collect::<Vec<_>>())).collect();
-        let groups: Vec<_> = groups.iter().map(|(key, ids)| (*key, &**ids)).collect();
-        assert!(again.push(change.change, change.data, &groups));
-    }
-    assert_eq!(again.finish(), data);
 }

@@ -52,14 +52,6 @@ impl<'a> Fields<'a> {
         text(self.bytes()?)
     }
 
-    /// `count` numbers of four bytes each.
-    pub(super) fn chunks(&mut self, count: usize) -> Result<&'a [[u8; 4]], Malformed> {
-        let length = count.checked_mul(4).ok_or(Malformed::Truncated)?;
-        let (bytes, rest) = self.0.split_at_checked(length).ok_or(Malformed::Truncated)?;
-        self.0 = rest;
-        Ok(bytes.as_chunks().0)
-    }
-
     /// All unread bytes.
     pub(super) fn rest(self) -> &'a [u8] {
         self.0

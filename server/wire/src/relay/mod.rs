@@ -15,9 +15,8 @@
 //! when older nodes could not decode what newer ones send; they drop such messages, and rooms then reach only nodes of
 //! the same version. A new kind keeps the version if it is sent only while all nodes are known to decode it: numbered
 //! events (kind 6) are sent while every other node announces its `streams` in its cluster messages, and plain events
-//! otherwise. Kind 7 has functions of its own (see `changes`). Nodes trust each other: text is checked to be UTF-8, and not parsed as JSON again.
+//! otherwise. Nodes trust each other: text is checked to be UTF-8, and not parsed as JSON again.
 
-mod changes;
 mod event;
 mod fields;
 mod presence;
@@ -26,9 +25,6 @@ use hub::{Delta, Frame, NodeId, Snapshot};
 
 use self::fields::Fields;
 
-pub use changes::{
-    ChangeGroup, ChangeGroups, ChangeIds, Changes, ChangesBuilder, RelayedChange, decode_changes,
-};
 pub use event::Events;
 pub use presence::{decode_entry, entry};
 

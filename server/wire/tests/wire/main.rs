@@ -15,7 +15,6 @@ mod pgoutput;
 mod presence;
 mod properties;
 mod relay;
-mod relay_changes;
 mod row_changes;
 mod sessions;
 mod term_size;
