@@ -5,22 +5,22 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::subscriber::{ChangesRequest, Subscriber, Viewer};
+use super::subscriber::{ChangeSubscriber, ChangesRequest, Viewer};
 use crate::auth::Claims;
 use crate::node::Node;
 use crate::tenants::{Databases, Tenant};
 
 /// No subscriptions.
-pub struct PostgresChanges {
+pub struct NoChanges {
     tasks: TaskTracker,
     stop: CancellationToken,
 }
 
 /// None of these exists.
 #[derive(Debug)]
-pub enum Subscription {}
+pub enum NoSubscription {}
 
-impl PostgresChanges {
+impl NoChanges {
     /// None. What refuses them is counted by `tasks` and ends with `stop`.
     pub fn new(
         _node: &Arc<Node>,
@@ -32,9 +32,9 @@ impl PostgresChanges {
     }
 
     /// Refuses a channel, which is notified.
-    pub fn subscribe(&self, _tenant: &Arc<Tenant>, request: ChangesRequest) -> Option<Subscription> {
+    pub fn subscribe(&self, _tenant: &Arc<Tenant>, request: ChangesRequest) -> Option<NoSubscription> {
         let viewer = Arc::new(Viewer::of(&request.claims));
-        let (subscriber, confirmation, error) = Subscriber::new(request, viewer);
+        let (subscriber, confirmation, error) = ChangeSubscriber::new(request, viewer);
         let text = error.map_or_else(|| subscriber.no_table_text(), |error| error.to_string());
         let notice = async move {
             confirmation.await;
@@ -45,7 +45,7 @@ impl PostgresChanges {
     }
 }
 
-impl Subscription {
+impl NoSubscription {
     /// Never called.
     pub fn set_claims(&self, _claims: &Claims) {
         match *self {}

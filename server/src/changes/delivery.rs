@@ -10,12 +10,12 @@ use wire::supabase::changes::{ChangeEnvelope, ChangeType, ChangedRows, LegacyCha
 use super::log_table::LogChange;
 use super::matching::Match;
 use super::role_view::{ChangeLayout, RoleView};
-use super::subscriber::Subscriber;
+use super::subscriber::ChangeSubscriber;
 use crate::tenants::database::changes::RowRights;
 
 /// A message to one channel.
 pub(super) struct Outgoing {
-    pub(super) subscriber: Arc<Subscriber>,
+    pub(super) subscriber: Arc<ChangeSubscriber>,
     pub(super) frame: Frame,
     /// How many of its bindings match.
     pub(super) ids: u32,
@@ -102,8 +102,8 @@ impl<'m> WrittenChange<'_, 'm> {
     }
 
     /// The frame for a channel. `None` if its dialect has none.
-    fn frame(&mut self, subscriber: &'m Subscriber, place: usize, ids: Vec<u32>) -> Option<Frame> {
-        let Subscriber { topic, dialect, is_legacy, .. } = subscriber;
+    fn frame(&mut self, subscriber: &'m ChangeSubscriber, place: usize, ids: Vec<u32>) -> Option<Frame> {
+        let ChangeSubscriber { topic, dialect, is_legacy, .. } = subscriber;
         let (data, change) = (&*self.data[place].1, self.change.change);
         let key = (place, &**topic, *dialect, *is_legacy, ids);
         if let Some(frame) = self.frames.get(&key) {

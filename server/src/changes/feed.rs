@@ -46,7 +46,7 @@ impl ChangeSink for Feed {
     fn end(&self) {}
 }
 
-/// Handles the changes of a tenant, as long as somebody has subscribed to some.
+/// Handles the changes of a tenant, as long as a channel has subscribed to some.
 pub(super) async fn handle(changes: Weak<ChangesOfTenant>, mut sessions: mpsc::Receiver<FeedSession>) {
     let mut stream = ChangeStream::default();
     while let Some(FeedSession { session, mut batches }) = sessions.recv().await {

@@ -10,23 +10,23 @@ use rustc_hash::FxHashMap;
 use slab::Slab;
 use wire::supabase::changes::{BindingEvent, ChangeType};
 
-use super::condition::{Condition, Verdict, values_of};
+use super::compiled_filter::{CompiledFilter, Verdict, values_of};
 use super::log_table::LogChange;
 use super::operand;
-use super::subscriber::Subscriber;
+use super::subscriber::ChangeSubscriber;
 use crate::tenants::database::changes::{ChangeTable, CheckedFilter};
 
 /// A binding of a subscriber, for one table.
 #[derive(Debug)]
 pub(super) struct Entry {
-    pub(super) subscriber: Arc<Subscriber>,
+    pub(super) subscriber: Arc<ChangeSubscriber>,
     /// The id of the binding.
     pub(super) id: u32,
     pub(super) event: BindingEvent,
     /// The columns that are sent, by their places in the catalog; `None` for all.
     pub(super) select: Option<Arc<[usize]>>,
     /// All conditions but the one by which it is found.
-    conditions: Box<[Condition]>,
+    conditions: Box<[CompiledFilter]>,
     found_by: FoundBy,
 }
 
@@ -51,7 +51,7 @@ pub(super) struct TableIndex {
 
 /// What is subscribed to.
 pub(super) struct NewEntry<'f> {
-    pub(super) subscriber: Arc<Subscriber>,
+    pub(super) subscriber: Arc<ChangeSubscriber>,
     pub(super) id: u32,
     pub(super) event: BindingEvent,
     pub(super) select: Option<Arc<[usize]>>,
@@ -69,7 +69,7 @@ impl TableIndex {
         });
         let (indexed, found_by) = found.map_or((None, FoundBy::Scan), |(place, by)| (Some(place), by));
         let others = filters.iter().enumerate().filter(|(place, _)| Some(*place) != indexed);
-        let conditions = others.map(|(_, filter)| Condition::new(filter, kind_of(filter))).collect();
+        let conditions = others.map(|(_, filter)| CompiledFilter::new(filter, kind_of(filter))).collect();
         let slot = self.entries.vacant_entry();
         let number = slot.key();
         match &found_by {
@@ -152,7 +152,7 @@ impl Entry {
     }
 
     /// The conditions of which only the database knows whether the row meets them.
-    pub(super) fn asked<'i>(&'i self, change: &'i LogChange<'_>) -> impl Iterator<Item = &'i Condition> {
+    pub(super) fn asked<'i>(&'i self, change: &'i LogChange<'_>) -> impl Iterator<Item = &'i CompiledFilter> {
         self.conditions.iter().filter(|condition| {
             let kind = change.log_table.table.columns[condition.column].compare;
             change.text(condition.column).is_some_and(|text| condition.verdict(kind, text) == Verdict::Asked)

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use wire::supabase::changes::{ChangeType, RefusedChange};
 
-use super::condition::{AskedComparison, Verdict};
+use super::compiled_filter::{AskedComparison, Verdict};
 use super::index::Entry;
 use super::log_table::LogChange;
 use super::role_view::RoleView;
-use super::subscriber::{Subscriber, Viewer};
+use super::subscriber::{ChangeSubscriber, Viewer};
 use super::subscriptions::SubscribedTable;
 use crate::tenants::database::changes::RowRights;
 
@@ -17,7 +17,7 @@ use crate::tenants::database::changes::RowRights;
 pub(super) struct Match {
     /// The change, by its place among those that are handled together.
     pub(super) change: usize,
-    pub(super) subscriber: Arc<Subscriber>,
+    pub(super) subscriber: Arc<ChangeSubscriber>,
     pub(super) viewer: Arc<Viewer>,
     /// The id of the binding.
     pub(super) id: u32,
@@ -31,7 +31,7 @@ pub(super) struct Match {
 
 /// A condition of a match that only the database can evaluate.
 #[derive(Debug)]
-pub(super) struct AskedCondition {
+pub(super) struct AskedFilter {
     /// The match, by its place.
     pub(super) of: usize,
     pub(super) comparison: AskedComparison,
@@ -42,7 +42,7 @@ pub(super) struct AskedCondition {
 #[derive(Debug, Default)]
 pub(super) struct Matches {
     pub(super) found: Vec<Match>,
-    pub(super) asked: Vec<AskedCondition>,
+    pub(super) asked: Vec<AskedFilter>,
 }
 
 impl Match {
@@ -76,7 +76,7 @@ impl Matches {
                 self.asked.extend(entry.asked(change).filter_map(|condition| {
                     let column = &change.log_table.table.columns[condition.column];
                     let comparison = condition.comparison(column, change.text(condition.column)??)?;
-                    Some(AskedCondition { of, comparison, is_negated: condition.is_negated })
+                    Some(AskedFilter { of, comparison, is_negated: condition.is_negated })
                 }));
             }
         });

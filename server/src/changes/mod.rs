@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `subscriber`, `service`, `subscribing` | a channel with subscriptions, and what it takes until changes flow |
 //! | `tenant_changes`, `subscriptions`, `index` | the subscriptions of a tenant, and how a row finds them |
-//! | `condition`, `operand` | filters, evaluated in this process where that gives what the database would |
+//! | `compiled_filter`, `operand` | filters, evaluated in this process where that gives what the database would |
 //! | `stream`, `log_table` | rows of the write-ahead log, in the order of commits |
 //! | `matching`, `lookups`, `role_view` | who a row is for, and who may see it |
 //! | `delivery` | what is sent |
@@ -17,7 +17,7 @@
 #[cfg(not(feature = "postgres"))]
 mod absent;
 #[cfg(feature = "postgres")]
-mod condition;
+mod compiled_filter;
 #[cfg(feature = "postgres")]
 mod delivery;
 #[cfg(feature = "postgres")]
@@ -47,7 +47,7 @@ mod subscriptions;
 mod tenant_changes;
 
 #[cfg(not(feature = "postgres"))]
-pub use self::absent::{PostgresChanges, Subscription};
+pub use self::absent::{NoChanges as PostgresChanges, NoSubscription as ChangeSubscription};
 #[cfg(feature = "postgres")]
-pub use self::service::{PostgresChanges, Subscription};
+pub use self::service::{ChangeSubscription, PostgresChanges};
 pub use self::subscriber::ChangesRequest;

@@ -3,29 +3,31 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
+use hub::JoinConfirmation;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::subscriber::{ChangesRequest, Subscriber};
+use super::subscriber::{ChangeSubscriber, ChangesRequest};
 use super::tenant_changes::ChangesOfTenant;
+use super::{feed, subscribing};
 use crate::auth::Claims;
 use crate::node::Node;
 use crate::tenants::{Databases, Tenant};
 
 /// The subscriptions of this node.
 pub struct PostgresChanges {
-    pub(super) node: Arc<Node>,
-    pub(super) databases: Arc<Databases>,
-    pub(super) tasks: TaskTracker,
-    pub(super) stop: CancellationToken,
+    node: Arc<Node>,
+    databases: Arc<Databases>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
     tenants: Mutex<HashMap<Arc<str>, Weak<ChangesOfTenant>>>,
 }
 
 /// The subscriptions of a channel. They end when this is dropped.
-pub struct Subscription {
+pub struct ChangeSubscription {
     tenant: Arc<ChangesOfTenant>,
-    subscriber: Arc<Subscriber>,
+    subscriber: Arc<ChangeSubscriber>,
 }
 
 impl PostgresChanges {
@@ -42,10 +44,10 @@ impl PostgresChanges {
 
     /// Subscribes a channel, which is notified when changes flow, or why they do not. `None` if what it asks for cannot be
     /// read, which it is notified of.
-    pub fn subscribe(&self, tenant: &Arc<Tenant>, request: ChangesRequest) -> Option<Subscription> {
+    pub fn subscribe(&self, tenant: &Arc<Tenant>, request: ChangesRequest) -> Option<ChangeSubscription> {
         let tenant = self.tenant(tenant);
         let viewer = tenant.subscriptions.viewer(&request.claims);
-        let (subscriber, confirmation, error) = Subscriber::new(request, viewer);
+        let (subscriber, confirmation, error) = ChangeSubscriber::new(request, viewer);
         if let Some(error) = error {
             let notice = async move {
                 confirmation.await;
@@ -55,8 +57,9 @@ impl PostgresChanges {
             return None;
         }
         let subscriber = Arc::new(subscriber);
-        tenant.spawn_subscribing(&subscriber, Some(confirmation));
-        Some(Subscription { tenant, subscriber })
+        let subscription = ChangeSubscription { tenant, subscriber };
+        subscription.attempt(Some(confirmation));
+        Some(subscription)
     }
 
     /// What a tenant has subscribed to, with a task that handles its changes.
@@ -68,29 +71,40 @@ impl PostgresChanges {
             return changes;
         }
         tenants.retain(|_, changes| changes.strong_count() > 0);
-        let changes = ChangesOfTenant::start(self, tenant);
+        let (sink, sessions) = feed::new();
+        let until = (self.tasks.clone(), self.stop.child_token());
+        let changes = ChangesOfTenant::new((&self.node, &self.databases), tenant, sink, until);
+        let changes = Arc::new(changes);
+        changes.spawn(feed::handle(Arc::downgrade(&changes), sessions));
         tenants.insert(Arc::clone(&tenant.id), Arc::downgrade(&changes));
         changes
     }
 }
 
-impl Subscription {
+impl ChangeSubscription {
     /// From now on rows are seen by the rights of `claims`, once that was checked.
     pub fn set_claims(&self, claims: &Claims) {
         *self.subscriber.viewer.write() = self.tenant.subscriptions.viewer(claims);
         // Also with the same claims: a client that refreshes its token is notified again.
-        self.tenant.spawn_subscribing(&self.subscriber, None);
+        self.attempt(None);
+    }
+
+    /// Checks what the channel has subscribed to, and notifies it of the outcome, once its join is answered.
+    fn attempt(&self, confirmation: Option<JoinConfirmation>) {
+        let Self { tenant, subscriber } = self;
+        let attempts = subscribing::run(Arc::downgrade(tenant), Arc::clone(subscriber), confirmation);
+        tenant.spawn_attempts(subscriber, attempts);
     }
 }
 
-impl Drop for Subscription {
+impl Drop for ChangeSubscription {
     fn drop(&mut self) {
         self.tenant.remove(&self.subscriber);
     }
 }
 
-impl std::fmt::Debug for Subscription {
+impl std::fmt::Debug for ChangeSubscription {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Subscription").field(&self.subscriber.topic).finish()
+        f.debug_tuple("ChangeSubscription").field(&self.subscriber.topic).finish()
     }
 }

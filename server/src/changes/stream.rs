@@ -18,7 +18,7 @@ use super::delivery::{self, Outgoing};
 use super::log_table::{LogChange, LogTable};
 use super::lookups;
 use super::matching::Matches;
-use super::subscriber::Subscriber;
+use super::subscriber::ChangeSubscriber;
 use super::subscriptions::{State, SubscribedTable};
 use super::tenant_changes::ChangesOfTenant;
 use crate::telemetry::codes::{Code, Scope};
@@ -34,8 +34,8 @@ const RIGHTS_MAX_AGE: Duration = Duration::from_secs(1);
 
 /// How long changes wait for a client that reads too slowly, in all, until it has caught up again. Then it misses what does not
 /// fit into its queue.
-const PATIENCE: Duration = Duration::from_secs(1);
-const PATIENCE_POLL: Duration = Duration::from_millis(1);
+const BACKLOG_TIMEOUT: Duration = Duration::from_secs(1);
+const BACKLOG_POLL: Duration = Duration::from_millis(1);
 
 /// The time between two attempts to ask a database that is away.
 const AWAY_POLL: Duration = Duration::from_millis(100);
@@ -218,19 +218,19 @@ impl ChangeStream {
         }
     }
 
-    /// Waits until a client has read what it was sent, but not for one that has exhausted the patience before.
-    async fn wait_for(&mut self, subscriber: &Subscriber) {
+    /// Waits until a client has read what it was sent, but not for one that has exceeded that time before.
+    async fn wait_for(&mut self, subscriber: &ChangeSubscriber) {
         let begun = Instant::now();
         while subscriber.recipient.is_backlogged() && !self.slow.contains(&subscriber.id) {
-            if begun.elapsed() >= PATIENCE {
+            if begun.elapsed() >= BACKLOG_TIMEOUT {
                 self.slow.insert(subscriber.id);
             }
-            sleep(PATIENCE_POLL).await;
+            sleep(BACKLOG_POLL).await;
         }
     }
 
     /// Drops a change because of the rate of the tenant. Its subscribers hear of it once in a while.
-    fn refuse(&mut self, tenant: &Tenant, subscriber: &Subscriber) {
+    fn refuse(&mut self, tenant: &Tenant, subscriber: &ChangeSubscriber) {
         tenant.metrics.changes_over_rate.increment(1);
         let was_noticed = self.over_rate.get(&subscriber.id).is_some_and(|at| at.elapsed() < NOTICE_WINDOW);
         if !was_noticed {

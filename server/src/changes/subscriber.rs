@@ -41,7 +41,7 @@ pub struct ChangesRequest {
 
 /// A channel with subscriptions.
 #[derive(Debug)]
-pub(super) struct Subscriber {
+pub(super) struct ChangeSubscriber {
     /// Tells it apart from all others of this process.
     pub(super) id: u64,
     /// The member of the room.
@@ -83,7 +83,7 @@ impl Viewer {
     }
 }
 
-impl Subscriber {
+impl ChangeSubscriber {
     /// A channel that has not subscribed yet, when its join was answered, and what it asks for that cannot be read: then it has
     /// no bindings.
     pub(super) fn new(

@@ -10,7 +10,7 @@ use hub::JoinConfirmation;
 use tokio::time::sleep;
 use wire::phoenix::Status;
 
-use super::subscriber::Subscriber;
+use super::subscriber::ChangeSubscriber;
 use super::tenant_changes::ChangesOfTenant;
 use crate::backoff::random;
 use crate::telemetry::codes::{Code, Scope};
@@ -34,7 +34,7 @@ enum Attempt {
 /// Subscribes a channel, after its join was confirmed.
 pub(super) async fn run(
     changes: Weak<ChangesOfTenant>,
-    subscriber: Arc<Subscriber>,
+    subscriber: Arc<ChangeSubscriber>,
     confirmation: Option<JoinConfirmation>,
 ) {
     if let Some(confirmation) = confirmation {
@@ -65,7 +65,7 @@ pub(super) async fn run(
     }
 }
 
-async fn attempt(changes: &ChangesOfTenant, subscriber: &Arc<Subscriber>) -> Attempt {
+async fn attempt(changes: &ChangesOfTenant, subscriber: &Arc<ChangeSubscriber>) -> Attempt {
     if changes.tenant.policy().database().is_none() {
         return Attempt::Refused(subscriber.no_table_text());
     }

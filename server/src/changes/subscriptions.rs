@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 
 use super::index::{NewEntry, TableIndex};
 use super::role_view::RoleView;
-use super::subscriber::{Subscriber, Viewer};
+use super::subscriber::{ChangeSubscriber, Viewer};
 use crate::auth::Claims;
 use crate::tenants::database::changes::{ChangeTable, CheckedBinding, TableRights};
 
@@ -30,7 +30,7 @@ pub(super) struct State {
 /// A subscriber, and where its bindings are.
 #[derive(Debug)]
 struct Subscribed {
-    subscriber: Arc<Subscriber>,
+    subscriber: Arc<ChangeSubscriber>,
     /// Tables and numbers of entries there.
     entries: Vec<(Arc<ChangeTable>, usize)>,
 }
@@ -61,7 +61,7 @@ impl Subscriptions {
     }
 
     /// The subscribers.
-    pub(super) fn all(&self) -> Vec<Arc<Subscriber>> {
+    pub(super) fn all(&self) -> Vec<Arc<ChangeSubscriber>> {
         self.0.lock().subscribers.values().map(|subscribed| Arc::clone(&subscribed.subscriber)).collect()
     }
 
@@ -83,7 +83,7 @@ impl Subscriptions {
 
 impl State {
     /// Adds a subscriber whose subscription was checked, instead of what it had subscribed to before.
-    pub(super) fn put(&mut self, subscriber: &Arc<Subscriber>, checked: &CheckedSubscription) {
+    pub(super) fn put(&mut self, subscriber: &Arc<ChangeSubscriber>, checked: &CheckedSubscription) {
         self.remove(subscriber);
         let mut entries = Vec::new();
         for (binding, identified) in checked.bindings.iter().zip(&subscriber.bindings) {
@@ -120,13 +120,13 @@ impl State {
     }
 
     /// Removes a subscriber.
-    pub(super) fn remove(&mut self, subscriber: &Subscriber) {
+    pub(super) fn remove(&mut self, subscriber: &ChangeSubscriber) {
         self.remove_entries(subscriber);
         self.subscribers.remove(&subscriber.id);
     }
 
     /// Removes the subscriptions of a subscriber, which stays.
-    pub(super) fn remove_entries(&mut self, subscriber: &Subscriber) {
+    pub(super) fn remove_entries(&mut self, subscriber: &ChangeSubscriber) {
         let Some(subscribed) = self.subscribers.get_mut(&subscriber.id) else { return };
         for (table, number) in std::mem::take(&mut subscribed.entries) {
             let Some(tables) = self.tables.get_mut(&table.oid) else { continue };
@@ -141,16 +141,16 @@ impl State {
     }
 
     /// Those who have subscribed to a table.
-    pub(super) fn subscribers_of(&self, table: u32) -> Vec<Arc<Subscriber>> {
+    pub(super) fn subscribers_of(&self, table: u32) -> Vec<Arc<ChangeSubscriber>> {
         self.subscribers_if(|subscribed| subscribed.entries.iter().any(|(other, _)| other.oid == table))
     }
 
     /// Those who have subscribed to all tables of a schema.
-    pub(super) fn subscribers_with_wildcard(&self, schema: &str) -> Vec<Arc<Subscriber>> {
+    pub(super) fn subscribers_with_wildcard(&self, schema: &str) -> Vec<Arc<ChangeSubscriber>> {
         self.subscribers_if(|subscribed| subscribed.subscriber.is_for_all_of(schema))
     }
 
-    fn subscribers_if(&self, is_meant: impl Fn(&Subscribed) -> bool) -> Vec<Arc<Subscriber>> {
+    fn subscribers_if(&self, is_meant: impl Fn(&Subscribed) -> bool) -> Vec<Arc<ChangeSubscriber>> {
         let meant = self.subscribers.values().filter(|subscribed| is_meant(subscribed));
         meant.map(|subscribed| Arc::clone(&subscribed.subscriber)).collect()
     }

@@ -5,20 +5,17 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hub::JoinConfirmation;
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use wire::pgoutput::Relation;
 
-use super::service::PostgresChanges;
-use super::subscriber::Subscriber;
+use super::subscriber::ChangeSubscriber;
 use super::subscriptions::{CheckedSubscription, Subscriptions};
-use super::{feed, subscribing};
 use crate::node::Node;
 use crate::telemetry::codes::{Code, Scope};
 use crate::tenants::database::changes::ChangeTable;
-use crate::tenants::database::{ChangeDemand, DatabaseFailure, TenantDatabase};
+use crate::tenants::database::{ChangeDemand, ChangeSink, DatabaseFailure, TenantDatabase};
 use crate::tenants::{Databases, LogState, Tenant};
 
 /// How long it may take until the log is read, before clients are notified that it is not.
@@ -41,39 +38,43 @@ pub(super) struct ChangesOfTenant {
 }
 
 impl ChangesOfTenant {
-    /// Begins to follow the changes of a tenant.
-    pub(super) fn start(changes: &PostgresChanges, tenant: &Arc<Tenant>) -> Arc<Self> {
-        let PostgresChanges { node, databases, tasks, stop, .. } = changes;
-        let (sink, batches) = feed::new();
-        let stop = stop.child_token();
-        let changes = Arc::new(Self {
+    /// Has the changes of a tenant read, which `sink` receives. What is done about them is counted by `tasks`, and ends with
+    /// `stop`.
+    pub(super) fn new(
+        (node, databases): (&Arc<Node>, &Arc<Databases>),
+        tenant: &Arc<Tenant>,
+        sink: Arc<dyn ChangeSink>,
+        (tasks, stop): (TaskTracker, CancellationToken),
+    ) -> Self {
+        Self {
             tenant: Arc::clone(tenant),
             subscriptions: Subscriptions::default(),
             demand: databases.follow_changes(tenant, sink),
             node: Arc::clone(node),
             databases: Arc::clone(databases),
-            tasks: tasks.clone(),
+            tasks,
             _stop_on_drop: stop.clone().drop_guard(),
-            stop: stop.clone(),
-        });
-        let handling = feed::handle(Arc::downgrade(&changes), batches);
-        tasks.spawn(stop.run_until_cancelled_owned(handling));
-        changes
+            stop,
+        }
     }
 
-    /// Checks what a channel has subscribed to, and notifies it of the outcome, once its join is answered.
-    pub(super) fn spawn_subscribing(
-        self: &Arc<Self>,
-        subscriber: &Arc<Subscriber>,
-        confirmation: Option<JoinConfirmation>,
+    /// Runs a task, until the last subscription of the tenant ends.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(self.stop.clone().run_until_cancelled_owned(task));
+    }
+
+    /// Runs the attempts to subscribe a channel, until the next ones replace them.
+    pub(super) fn spawn_attempts(
+        &self,
+        subscriber: &ChangeSubscriber,
+        attempts: impl Future<Output = ()> + Send + 'static,
     ) {
-        let task = subscribing::run(Arc::downgrade(self), Arc::clone(subscriber), confirmation);
         let stopped = subscriber.restart(&self.stop);
-        self.tasks.spawn(stopped.run_until_cancelled_owned(task));
+        self.tasks.spawn(stopped.run_until_cancelled_owned(attempts));
     }
 
     /// Ends the subscriptions of a channel.
-    pub(super) fn remove(&self, subscriber: &Subscriber) {
+    pub(super) fn remove(&self, subscriber: &ChangeSubscriber) {
         subscriber.stop();
         self.subscriptions.with(|state| state.remove(subscriber));
     }
@@ -112,7 +113,7 @@ impl ChangesOfTenant {
     /// When the database does not answer. Within, what the client is to read when it is refused.
     pub(super) async fn check(
         &self,
-        subscriber: &Arc<Subscriber>,
+        subscriber: &Arc<ChangeSubscriber>,
     ) -> Result<Result<(), String>, DatabaseFailure> {
         let database = self.database()?;
         let publication = &database.spec.usage.publication;
@@ -168,7 +169,7 @@ impl ChangesOfTenant {
     }
 
     /// Checks subscriptions again, after something of their tables has changed, and notifies the channels.
-    pub(super) async fn check_again(&self, subscribers: Vec<Arc<Subscriber>>) {
+    pub(super) async fn check_again(&self, subscribers: Vec<Arc<ChangeSubscriber>>) {
         for subscriber in subscribers {
             match self.check(&subscriber).await {
                 Ok(Ok(())) => subscriber.notice_subscribed(),

@@ -8,7 +8,7 @@ use wire::supabase::changes::{binding_echo, binding_ids};
 
 use super::PhoenixSession;
 use super::joined::JoinedTopic;
-use crate::changes::{ChangesRequest, Subscription};
+use crate::changes::{ChangeSubscription, ChangesRequest};
 
 /// What a join subscribes to.
 pub(super) struct Bindings(Vec<(Box<RawValue>, u32)>);
@@ -33,7 +33,7 @@ impl PhoenixSession {
         joined: &JoinedTopic,
         Bindings(bindings): Bindings,
         is_legacy: bool,
-    ) -> Option<Subscription> {
+    ) -> Option<ChangeSubscription> {
         if bindings.is_empty() {
             return None;
         }

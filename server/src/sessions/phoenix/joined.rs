@@ -10,7 +10,7 @@ use wire::supabase::{Broadcast, PresenceCall};
 use super::outbound::Outbound;
 use crate::auth::{Claims, Rights};
 use crate::broadcast::{self, BroadcastError};
-use crate::changes::Subscription;
+use crate::changes::ChangeSubscription;
 use crate::presence::{PresenceError, TrackedBytes, Tracker};
 use crate::sessions::KeptClaims;
 use crate::telemetry::codes::{Code, Scope};
@@ -42,7 +42,7 @@ pub(super) struct JoinedTopic {
     /// There once presence is used.
     pub(super) tracker: Option<Box<Tracker>>,
     /// Changes of tables that it has subscribed to.
-    pub(super) changes: Option<Subscription>,
+    pub(super) changes: Option<ChangeSubscription>,
     /// The refusals it was notified of within the last window, and when; no more than there are reasons.
     pub(super) noticed: Vec<(Instant, Box<str>)>,
     /// For all of this but the claims, and for the room.

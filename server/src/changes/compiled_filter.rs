@@ -10,7 +10,7 @@ use crate::tenants::database::changes::{CheckedFilter, CompareKind, Comparison, 
 
 /// A condition on one column.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Condition {
+pub(super) struct CompiledFilter {
     /// The column, by its place in the table.
     pub(super) column: usize,
     /// As the client has sent it.
@@ -75,7 +75,7 @@ impl From<bool> for Verdict {
     }
 }
 
-impl Condition {
+impl CompiledFilter {
     /// Compiles a filter that the database has accepted, on a column that is compared as `kind`.
     pub(super) fn new(filter: &CheckedFilter, kind: Option<CompareKind>) -> Self {
         let CheckedFilter { column, operator, value, canonical, is_negated } = filter;
