@@ -82,7 +82,8 @@ impl PhoenixSession {
         };
         let bindings: usize =
             request.postgres_changes.iter().map(|binding| BINDING_BYTES + 4 * binding.get().len()).sum();
-        let bytes = JOINED_BYTES + 2 * push.topic.len() + push.join_ref.as_json().len() + key + ids + bindings;
+        let bytes =
+            JOINED_BYTES + 2 * push.topic.len() + push.join_ref.as_json().len() + key + ids + bindings;
         try_charge(&self.tenant.memory, bytes).ok_or(OUT_OF_MEMORY)
     }
 
