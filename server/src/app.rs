@@ -192,7 +192,9 @@ fn databases(node: &Arc<Node>, tasks: &TaskTracker) -> Arc<Databases> {
         _with_other_nodes => Election::OneOfAll,
     };
     let messages = Arc::new(broadcast::DatabaseBroadcasts::new(node));
-    let reading = Reading { election, messages, changes_idle: CHANGES_IDLE };
+    // Rows are matched with the subscriptions of this node only.
+    let changes_election = Election::EachNode(node.id);
+    let reading = Reading { election, changes_election, messages, changes_idle: CHANGES_IDLE };
     Databases::reading(tasks.clone(), node.lifecycle.token(LifecyclePhase::Stopping), reading)
 }
 

@@ -1,6 +1,7 @@
 //! Postgres Changes: what clients receive of the changes of tables (docs/protocol/postgres-changes.md).
 
 mod filters;
+mod nodes;
 mod policies;
 mod tables;
 

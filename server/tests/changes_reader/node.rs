@@ -68,7 +68,12 @@ impl TestNode {
         let memory = MemoryBudget::new(usize::MAX, 75);
         let registry = Registry::new(&settings, jwks, (&Arc::new(Metrics::new(Vec::new())), &memory));
         let broadcasts = Arc::new(Broadcasts::default());
-        let reading = Reading { election, messages: Arc::clone(&broadcasts) as _, changes_idle };
+        let reading = Reading {
+            election,
+            changes_election: election,
+            messages: Arc::clone(&broadcasts) as _,
+            changes_idle,
+        };
         let databases = Databases::reading(tasks, stop.clone(), reading);
         TestNode { databases, broadcasts, registry, settings, stop }
     }

@@ -63,8 +63,10 @@ pub enum Election {
 /// Who reads, for whom, and how long.
 #[derive(Clone)]
 pub struct Reading {
-    /// Which nodes read.
+    /// Which nodes read broadcasts.
     pub election: Election,
+    /// Which nodes read changes of tables.
+    pub changes_election: Election,
     /// Receives broadcasts.
     pub messages: Arc<dyn DatabaseMessages>,
     /// How long changes are read after the last demand for them has ended.
@@ -100,7 +102,7 @@ async fn read_on_demand(database: &Arc<TenantDatabase>, reading: &Reading) {
     let following = &database.changes;
     let sink = following.until_followed().await;
     let stream = ChangesStream { following: Arc::clone(following), sink: Arc::clone(&sink) };
-    let reader = Reader::new(Arc::clone(database), stream, reading.election);
+    let reader = Reader::new(Arc::clone(database), stream, reading.changes_election);
     tokio::select! {
         () = reader.run() => {}
         () = following.until_left(&sink, reading.changes_idle) => {}
