@@ -35,7 +35,7 @@ const NAME: &str = "default:phoenix:public:room";
 const CHANNEL: &str = "realtime:room:default:phoenix:public:room";
 
 /// A node on `redis`, by way of `address`: quick to leave rooms, and to announce presence.
-fn at(redis: &Redis, address: SocketAddr) -> impl Fn(&mut Settings) {
+pub(crate) fn at(redis: &Redis, address: SocketAddr) -> impl Fn(&mut Settings) {
     let (url, authority) = (redis.url_at(address), redis.authority());
     move |settings| {
         settings.bus.redis_url = Some(url.clone().into());
@@ -70,7 +70,7 @@ pub(crate) async fn two(change: impl Fn(&mut Settings)) -> (World, World) {
 }
 
 /// Waits until this node is connected to the bus and counts this many nodes on it.
-async fn wait_for_nodes(world: &World, nodes: usize) {
+pub(crate) async fn wait_for_nodes(world: &World, nodes: usize) {
     eventually("the node is connected to the others", async || {
         world.number("realtime_bus_connected").await == 1.0
             && world.number("realtime_bus_nodes").await == nodes as f64
@@ -79,7 +79,7 @@ async fn wait_for_nodes(world: &World, nodes: usize) {
 }
 
 /// Waits until this node has lost its connection to the bus.
-async fn wait_for_disconnect(world: &World) {
+pub(crate) async fn wait_for_disconnect(world: &World) {
     eventually("the node is disconnected from the bus", async || {
         world.number("realtime_bus_connected").await == 0.0
     })

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use harness::{ChaosProxy, Redis, World};
 use serde_json::{Value, json};
 use settings::ByteSize;
 
 use super::database::{ann, send};
 use super::refusal;
+use crate::bus::{at, wait_for_disconnect, wait_for_nodes};
 use crate::private_rooms::PrivateRooms;
 
 const ROOM: &str = "realtime:room";
@@ -74,4 +76,56 @@ async fn no_more_is_sent_than_half_of_what_may_be_queued() {
     let messages = super::database::replayed(&rooms, json!({"since": 0})).await;
     assert_eq!((messages.len(), &messages[0]["status"]), (5, &json!("ok")), "a notice, and 4 MB of 8 MiB");
     rooms.world.stop().await;
+}
+
+// Otherwise a client that joins many rooms would have all connections to the database of its tenant.
+#[tokio::test]
+async fn the_messages_of_one_connection_are_read_one_room_after_the_other() {
+    let rooms = super::database::rooms().await;
+    let topic = |number: u32| format!("realtime:room-{number}");
+    rooms.postgres.sql(
+        "INSERT INTO public.rights SELECT 'ann', 'room-' || n, 'read broadcast' FROM generate_series(0, 9) AS n",
+    );
+    let mut session = rooms.postgres.session();
+    let mut client = ann(&rooms).await;
+    for number in 0..10 {
+        assert_eq!(refusal(&mut client, &topic(number), Value::Null, true).await, Value::Null);
+    }
+    session.run("BEGIN; LOCK TABLE realtime.messages IN ACCESS EXCLUSIVE MODE");
+    let mut client = ann(&rooms).await;
+    for number in 0..10 {
+        let config = json!({"private": true, "broadcast": {"replay": {"since": 0}}});
+        client.push("1", &topic(number), "phx_join", &json!({ "config": config })).await;
+    }
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'realtime_connect' AND wait_event_type = 'Lock'";
+    harness::eventually("one waits", async || rooms.postgres.sql(waiting) != "0").await;
+    client.settle().await;
+    assert_eq!(rooms.postgres.sql(waiting), "1");
+    session.run("ROLLBACK");
+    for _ in 0..10 {
+        assert_eq!(client.next_json().await["payload"]["status"], "ok");
+    }
+    rooms.world.stop().await;
+}
+
+#[tokio::test]
+async fn a_room_whose_history_cannot_be_read_refuses_the_join() {
+    let redis = Redis::start().await;
+    let proxy = ChaosProxy::to(redis.address()).await;
+    let world = World::with(|settings| {
+        at(&redis, proxy.address())(settings);
+        settings.broadcast.history = super::history();
+    })
+    .await;
+    wait_for_nodes(&world, 1).await;
+    super::send(&world, super::ROOM, 1..=2).await;
+    proxy.cut();
+    wait_for_disconnect(&world).await;
+    let mut client = super::v1(&world).await;
+    assert_eq!(refusal(&mut client, super::ROOM, json!({"since": 0}), false).await, UNABLE);
+    assert_eq!(refusal(&mut client, super::ROOM, Value::Null, false).await, Value::Null);
+    proxy.mend();
+    wait_for_nodes(&world, 1).await;
+    assert_eq!(super::numbers(&super::replayed(&world, super::ROOM, json!({"since": 0})).await), [1, 2]);
+    world.stop().await;
 }
