@@ -65,8 +65,8 @@ const PRODUCTION_HEAD: &str = "\
 #     REDIS_URL=redis://redis:6379                several nodes
 #     DATABASE_URL_FILE=/run/secrets/database-url  tenants that several nodes share, in PostgreSQL, with
 #     DB_ENC_KEY_GCM_FILE=/run/secrets/encryption-key  which encrypts their secrets: openssl rand -base64 24
-#     REALTIME__TENANTS__ACME__DATABASE__URL_FILE=/run/secrets/acme-database  private rooms and broadcasts of a
-#                                                 tenant, in a PostgreSQL of its own
+#     REALTIME__TENANTS__ACME__DATABASE__URL_FILE=/run/secrets/acme-database  private rooms, broadcasts and changes
+#                                                 of tables of a tenant, in a PostgreSQL of its own
 #
 # Keys that are not set have their default; every key is explained in reference.md. A running server follows each
 # edit of this file and of files that hold secrets, or reports what is wrong and changes nothing.
@@ -102,7 +102,9 @@ const PRODUCTION: &[(&str, Entry)] = &[
     ("database.query_timeout", Default),
     ("database.recheck_interval", Example("\"5m\"")),
     ("database.slot_suffix", Example("\"blue\"")),
+    ("database.publication", Default),
     ("database.retention", Default),
+    ("changes.max_record_bytes", Default),
     ("regions.name", Example("\"eu-west-2\"")),
     ("telemetry.log_level", Set("\"info\"")),
     ("telemetry.log_format", Set("\"json\"")),
