@@ -82,10 +82,11 @@ test('the program for supabase-js receives what curl sends', async (t) => {
   assert.fail(`the program ended: ${printed}`)
 })
 
-test('from an empty database to private rooms and messages from SQL', async (t) => {
+/** An empty PostgreSQL, prepared by the commands of «Your Postgres», and the variables for a server with it. */
+async function preparedPostgres(t) {
   const [postgres, secrets] = [await Postgres.start(), await folder(t)]
   t.after(() => postgres.stop())
-  const [roles, policies, messages] = blocks('sql')
+  const [roles] = blocks('sql')
   postgres.sql(roles)
   const commands = readme.match(/^ {4}export REALTIME__TENANTS\S+\n.*? migrate .*?$/ms)[0]
   const [, url] = commands.replace('localhost:5432', `127.0.0.1:${postgres.port}`).match(/URL=(\S+)/)
@@ -95,8 +96,13 @@ test('from an empty database to private rooms and messages from SQL', async (t) 
   const prepared = execFileSync('bash', ['-ec', prepare], { cwd: secrets, env, encoding: 'utf8' })
   assert.match(prepared, /81 versions applied.*5 partitions made/s)
   assert.doesNotMatch(prepared, /lacks/)
-  postgres.sql(policies, 'app')
+  return { postgres, variables }
+}
 
+test('from an empty database to private rooms and messages from SQL', async (t) => {
+  const { postgres, variables } = await preparedPostgres(t)
+  const [, policies, messages] = blocks('sql')
+  postgres.sql(policies, 'app')
   const server = await Server.start(variables)
   t.after(() => server.close())
   const [, program] = blocks('js')
@@ -120,6 +126,29 @@ test('from an empty database to private rooms and messages from SQL', async (t) 
     if (refused.includes('CHANNEL_ERROR')) break
   }
   assert.match(refused, /Unauthorized: You do not have permissions to read from this Channel topic: room1/)
+})
+
+test('from an empty database to changes of tables', async (t) => {
+  const { postgres, variables } = await preparedPostgres(t)
+  const [, , , tables, rows] = blocks('sql')
+  postgres.sql(tables, 'app')
+  const server = await Server.start(variables)
+  t.after(() => server.close())
+  const [, , program] = blocks('js')
+  const { child } = await runClient(t, server, program, server.token({ sub: 'ann' }))
+  let printed = ''
+  let written = false
+  for await (const text of child.stdout) {
+    printed += text
+    if (printed.includes('Subscribed to PostgreSQL') && !written) {
+      written = true
+      postgres.sql(rows, 'app')
+    }
+    if (printed.includes('DELETE test')) break
+  }
+  const changes = printed.split('\n').filter((line) => /^(INSERT|UPDATE|DELETE) /.test(line))
+  const note = "INSERT notes { id: 1, owner: 'ann', content: 'buy milk' }"
+  assert.deepEqual(changes, ['INSERT test { id: 1 }', note, 'DELETE test { id: 1 }'])
 })
 
 test('a tenant is created over HTTP', async (t) => {
