@@ -28,21 +28,36 @@ pub struct Bundle {
 #[derive(Debug)]
 pub(crate) struct SingleMessage {
     pub(crate) id: Option<u128>,
-    frames: [Option<Frame>; Dialect::COUNT],
+    /// Where it ends in the frame of the bundle for each dialect. It begins where the one before it ends.
+    ends: [usize; Dialect::COUNT],
+    /// Its relay frame, if it is kept.
+    kept: Option<Frame>,
 }
 
 impl SingleMessage {
-    /// The frame for members of this dialect. Those of all groups are the same.
-    pub(crate) fn frame(&self, dialect: Dialect) -> Option<&Frame> {
-        self.frames[dialect.index()].as_ref()
+    /// The messages in `frame`, which is that of their bundle in `dialect`, with their ids. Only for members that do not
+    /// receive all of them: each is copied, unless it is the only one.
+    pub(crate) fn split(
+        single: &[Self],
+        frame: &Frame,
+        dialect: Dialect,
+    ) -> impl Iterator<Item = (Option<u128>, Frame)> {
+        let mut end = 0;
+        single.iter().filter_map(move |message| {
+            let begin = std::mem::replace(&mut end, message.ends[dialect.index()]);
+            let frame = match end - begin {
+                0 => return None,
+                all if all == frame.len() => frame.clone(),
+                _some => Frame::new(frame.bytes()[begin..end].to_vec(), 0),
+            };
+            Some((message.id, frame))
+        })
     }
 
-    /// The same message in a dialect in which it was not encoded. `None` if it is not kept, or cannot be expressed.
-    pub(crate) fn encoded(&self, topic: &str, dialect: Dialect, encode: EncodeKept) -> Option<Self> {
-        let frame = encode(self.frame(Dialect::RELAY)?, topic, dialect);
-        let mut frames = [const { None }; Dialect::COUNT];
-        frames[dialect.index()] = Some(frame?);
-        Some(Self { id: self.id, frames })
+    /// The same message alone, in a dialect in which it was not encoded. `None` if it is not kept, or cannot be expressed.
+    pub(crate) fn encoded(&self, topic: &str, dialect: Dialect, encode: EncodeKept) -> Option<(Self, Frame)> {
+        let frame = encode(self.kept.as_ref()?, topic, dialect)?;
+        Some((Self { id: self.id, ends: [frame.len(); Dialect::COUNT], kept: None }, frame))
     }
 }
 
@@ -102,14 +117,6 @@ impl Part {
         }
     }
 
-    fn to_frame(&self) -> Option<Frame> {
-        match self {
-            Self::Empty => None,
-            Self::One(frame) => Some(frame.clone()),
-            Self::Many(bytes) => Some(Frame::new(bytes.clone(), 0)),
-        }
-    }
-
     fn into_frame(self) -> Option<Frame> {
         match self {
             Self::Empty => None,
@@ -122,15 +129,9 @@ impl Part {
 impl Bundle {
     /// Appends one message. `kept` is its relay frame, if it is kept.
     pub(crate) fn add(&mut self, frames: &FrameCache, id: Option<u128>, kept: Option<Frame>) {
-        if id.is_some() || !self.single.is_empty() {
-            if self.single.is_empty() && self.messages > 0 {
-                let before = self.parts.each_ref().map(Part::to_frame);
-                self.single.push(SingleMessage { id: None, frames: before });
-            }
-            let mut frames = frames.iter().map(Option::<&Frame>::cloned);
-            let mut frames: [_; Dialect::COUNT] = std::array::from_fn(|_dialect| frames.next().flatten());
-            frames[Dialect::RELAY.index()] = kept;
-            self.single.push(SingleMessage { id, frames });
+        let is_recorded = id.is_some() || !self.single.is_empty();
+        if is_recorded && self.single.is_empty() && self.messages > 0 {
+            self.single.push(SingleMessage { id: None, ends: self.ends(), kept: None });
         }
         self.messages += 1;
         for (part, frame) in self.parts.iter_mut().zip(frames.iter()) {
@@ -138,6 +139,14 @@ impl Bundle {
                 part.add(frame);
             }
         }
+        if is_recorded {
+            self.single.push(SingleMessage { id, ends: self.ends(), kept });
+        }
+    }
+
+    /// Where the last message ends in each dialect.
+    fn ends(&self) -> [usize; Dialect::COUNT] {
+        self.parts.each_ref().map(Part::len)
     }
 
     /// The message that is added next is kept, as this relay frame. All messages of a bundle that are kept are so in one history.

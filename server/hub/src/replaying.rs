@@ -108,6 +108,7 @@ impl Replaying {
 
     /// Delivers a frame to the member, or lets it wait. `single` are the messages in it, if one of them has an id. `None` if
     /// all of them were replayed.
+    #[cold]
     pub(crate) fn offer(
         &mut self,
         number: usize,
@@ -118,9 +119,9 @@ impl Replaying {
         match self.0.get_mut(&number) {
             Some(Replay::Reading(waiting)) => Some(waiting.offer(slot, frame, single)),
             Some(Replay::Sent(ids)) if single.iter().any(|message| is_among(ids, message.id)) => {
-                let others = single.iter().filter(|message| !is_among(ids, message.id));
-                let frames: Vec<Frame> =
-                    others.filter_map(|message| message.frame(slot.dialect).cloned()).collect();
+                let all = SingleMessage::split(single, frame, slot.dialect);
+                let others = all.filter(|(id, _)| !is_among(ids, *id));
+                let frames: Vec<Frame> = others.map(|(_, frame)| frame).collect();
                 (!frames.is_empty()).then(|| slot.outbox.offer_message_deferred(&frames, wakers))
             }
             _ => Some(slot.outbox.offer_deferred(frame, wakers)),
@@ -134,10 +135,8 @@ impl Waiting {
         let messages: Vec<WaitingMessage> = if single.is_empty() {
             vec![WaitingMessage { id: None, frame: frame.clone() }]
         } else {
-            let with_frame =
-                |message: &SingleMessage| Some((message.id, message.frame(slot.dialect)?.clone()));
-            let present = single.iter().filter_map(with_frame);
-            present.map(|(id, frame)| WaitingMessage { id, frame }).collect()
+            let all = SingleMessage::split(single, frame, slot.dialect);
+            all.map(|(id, frame)| WaitingMessage { id, frame }).collect()
         };
         let bytes = self.bytes + frame.len();
         let is_beyond =

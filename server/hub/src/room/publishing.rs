@@ -136,11 +136,15 @@ impl Room {
         let mut delivery = self.fan_out(report, &single, |number, slot| {
             // Without a frame, the first member of this dialect and group joined after the messages were
             // encoded, or the messages cannot be expressed for it.
-            let frame = frames.get(slot.dialect, slot.reception.group());
-            if frame.is_none() && slot.reception.is_replaying() && receives(number, slot) {
-                unencoded.push((number, slot.id));
+            let Some(frame) = frames.get(slot.dialect, slot.reception.group()) else {
+                if slot.reception.is_replaying() && receives(number, slot) {
+                    unencoded.push((number, slot.id));
+                }
+                return None;
+            };
+            if !receives(number, slot) {
+                return None;
             }
-            let frame = frame.filter(|_| receives(number, slot))?;
             Some((frame, |slot: &mut Slot| slot.missed = slot.missed.saturating_add(messages)))
         });
         if let Some(encode) = encode.filter(|_| !unencoded.is_empty()) {
@@ -162,7 +166,7 @@ impl Room {
     ) {
         let dialects = (0..Dialect::RELAY.index()).map(|index| Dialect::new(index as u8));
         let missing = dialects.filter(|dialect| self.has_dialect(*dialect));
-        let encoded: Vec<(Dialect, SingleMessage)> = missing
+        let encoded: Vec<(Dialect, (SingleMessage, Frame))> = missing
             .flat_map(|dialect| single.iter().map(move |message| (dialect, message)))
             .filter_map(|(dialect, message)| {
                 Some((dialect, message.encoded(&self.key.topic, dialect, encode)?))
@@ -175,8 +179,7 @@ impl Room {
             let slot = slots.get_mut(*number).filter(|slot| slot.id == *id);
             let (Some(slot), Some(replaying)) = (slot, replaying.as_mut()) else { continue };
             let (mut queued, mut dropped) = (0, 0);
-            for (_, message) in encoded.iter().filter(|(dialect, _)| *dialect == slot.dialect) {
-                let Some(frame) = message.frame(slot.dialect) else { continue };
+            for (_, (message, frame)) in encoded.iter().filter(|(dialect, _)| *dialect == slot.dialect) {
                 let message = (frame, std::slice::from_ref(message));
                 match replaying.offer(*number, slot, message, &mut wakers) {
                     Some(Offer::Full) => dropped += 1,
@@ -224,13 +227,13 @@ impl Room {
         let confirmed = pending_joins.is_none().then_some(slots);
         for (number, slot) in confirmed.into_iter().flatten() {
             let Some((frame, missed)) = choose(number, slot) else { continue };
-            let offer = match replaying {
-                Some(replaying) if slot.reception.is_replaying() => {
-                    let offer = replaying.offer(number, slot, (frame, single), &mut wakers);
-                    let Some(offer) = offer else { continue };
-                    offer
-                }
-                _ => slot.outbox.offer_deferred(frame, &mut wakers),
+            let offer = if slot.reception.is_replaying() {
+                let replaying = replaying.as_mut().expect("a member that is replaying is among these");
+                let offer = replaying.offer(number, slot, (frame, single), &mut wakers);
+                let Some(offer) = offer else { continue };
+                offer
+            } else {
+                slot.outbox.offer_deferred(frame, &mut wakers)
             };
             delivery.count(offer);
             if offer == Offer::Full {
