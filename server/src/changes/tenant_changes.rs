@@ -21,7 +21,10 @@ use crate::tenants::{Databases, LogState, Tenant};
 /// How long it may take until the log is read, before clients are notified that it is not.
 const START_MAX: Duration = Duration::from_secs(15);
 
-/// What they receive then.
+/// How long a subscription waits for another look at what there is to read, before the client is notified.
+const LOOK_MAX: Duration = Duration::from_secs(1);
+
+/// What they receive when it is not read.
 const NOT_READ: &str = "Realtime was unable to connect to the project database";
 
 /// The changes of a tenant, as long as a channel has subscribed to some.
@@ -95,10 +98,16 @@ impl ChangesOfTenant {
     pub(super) async fn until_read(&self) -> Result<(), Cow<'static, str>> {
         let mut state = self.demand.state();
         let known = timeout(START_MAX, state.wait_for(|state| *state != LogState::Starting)).await;
-        let Ok(Ok(state)) = known else { return Err(NOT_READ.into()) };
-        match &*state {
-            LogState::Unavailable { shown, .. } => Err(shown.clone()),
-            LogState::Starting | LogState::Reading | LogState::ReadElsewhere => Ok(()),
+        let Some(known) = known.ok().and_then(Result::ok).map(|state| state.clone()) else {
+            return Err(NOT_READ.into());
+        };
+        let LogState::Unavailable { shown, .. } = known else { return Ok(()) };
+        // A client often subscribes right after the first table was published, which the reader has not noticed yet.
+        self.demand.note_publication_changed();
+        let is_read = |state: &LogState| matches!(state, LogState::Reading | LogState::ReadElsewhere);
+        match timeout(LOOK_MAX, state.wait_for(is_read)).await {
+            Ok(Ok(_)) => Ok(()),
+            _ => Err(shown),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Changes, change, expect_subscribed, record};
+use super::{Changes, change, expect_subscribed, join, record, system};
 
 #[tokio::test]
 async fn a_subscription_to_all_tables_sees_a_new_one_at_once() {
@@ -40,5 +40,22 @@ async fn columns_are_added_and_dropped_and_renamed() {
         .sql(&format!("ALTER TABLE public.todos RENAME COLUMN note TO remark; {insert} (4, 'x')"));
     expect_subscribed(&mut ann).await;
     assert_eq!(record(&mut ann).await, json!({"id": 4, "title": "x", "done": false, "remark": "n"}));
+    changes.rooms.world.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_subscribes_right_after_the_first_table_was_published_does_not_wait() {
+    let changes = Changes::start().await;
+    changes.postgres().sql("ALTER PUBLICATION supabase_realtime DROP TABLE public.todos");
+    let bindings = json!([{"schema": "public", "table": "todos"}]);
+    let mut early = changes.client("ann").await;
+    join(&mut early, &bindings).await;
+    let reason =
+        "Changes of the database are not available: the publication `supabase_realtime` has no table";
+    assert_eq!(system(&mut early).await, ("error".to_owned(), reason.to_owned()));
+    changes.postgres().sql("ALTER PUBLICATION supabase_realtime ADD TABLE public.todos");
+    let mut ann = changes.client("ann").await;
+    join(&mut ann, &bindings).await;
+    expect_subscribed(&mut ann).await;
     changes.rooms.world.stop().await;
 }
