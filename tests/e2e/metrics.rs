@@ -3,6 +3,8 @@
 //! Names that upstream's dashboards use stay as upstream has them (docs/protocol/operations.md#metrics), although the
 //! linter reports them. It reports nothing else.
 
+mod upstream_names;
+
 use std::fs;
 use std::io::Write;
 use std::path::Path;

@@ -168,7 +168,8 @@ codes! {
     IncreaseConnectionPool: ClientError, [Join, Http, Log], "Please increase your connection pool size", limit "database.max_connections";
     /// The policies of a private channel do not allow what a client does.
     Unauthorized: ClientError, [Join, Channel, Http], "You do not have permissions to read from this Channel topic: <topic>";
-    /// A policy of a private channel fails, or the role of the token does not exist; it counts as a denial.
+    /// A policy of a private channel, or of a table with subscribers, fails, or the role of the token does not exist; it counts
+    /// as a denial.
     RlsPolicyError: ClientError, [Log, Http], "<what the database says>";
     /// The database has cancelled the question for a client's rights, because it took longer than `database.query_timeout`.
     QueryCanceled: ClientError, [Join, Channel, Http, Log], "Query was cancelled, please try again";
@@ -176,7 +177,7 @@ codes! {
     MissingPartition: Error, [Join, Http, Log], "Realtime was unable to find the expected messages partition";
     /// A row of `realtime.messages` is not sent to its room.
     UnableToBroadcastChanges: ClientError, [Log], "<why>";
-    /// The write-ahead log of a tenant's database cannot be read, so broadcasts from SQL are not sent.
+    /// The write-ahead log of a tenant's database cannot be read, so broadcasts from SQL, or changes of tables, are not sent.
     StartReplicationFailed: Error, [Log], "<why>";
     /// The database accepts no further WAL sender or replication slot.
     ReplicationMaxWalSendersReached: Error, [Log], "<what the database says>";

@@ -200,13 +200,13 @@ metrics! {
 metrics! {
     /// Metrics of the joins of one tenant that ask for earlier messages; each carries the label `tenant`.
     pub struct ReplayMetrics {
-        /// How long such joins waited for the messages, in milliseconds, the wait for a connection to the database included.
+        /// How long joins waited for the earlier messages that they ask for, in milliseconds, the wait for a connection to the database included.
         pub times: Histogram = "realtime_tenants_replay",
-        /// Earlier messages that were sent to them.
+        /// Earlier messages that were sent to joins that ask for them.
         pub messages: Counter = "realtime_replayed_messages_total",
-        /// Such joins that were refused because the messages could not be read (UnableToReplayMessages).
+        /// Joins that were refused because the earlier messages that they ask for could not be read (UnableToReplayMessages).
         pub failed: Counter = "realtime_replays_failed_total",
-        /// Such joins that may lack messages they asked for: what was kept does not reach back to those that they have, or there were too many.
+        /// Joins that may lack earlier messages that they asked for: what was kept does not reach back to those that they have, or there were too many.
         pub incomplete: Counter = "realtime_replays_incomplete_total",
     }
 }

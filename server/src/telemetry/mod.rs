@@ -12,3 +12,4 @@ pub mod prometheus;
 pub mod reference;
 pub mod reports;
 pub mod request_context;
+mod upstream_names;

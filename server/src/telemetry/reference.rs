@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use super::codes::{Code, Scope, Severity};
 use super::metrics::{CODE_COUNTERS, Metrics};
 use super::prometheus::CPU_SECONDS;
+use super::upstream_names;
 
 const HEAD: &str = "\
 # Operational codes and metrics
@@ -36,6 +37,15 @@ All of them at `/metrics`; `region` is a further label of each if `regions.name`
 |---|---|---|---|
 ";
 
+const UPSTREAM_HEAD: &str = "
+## Names of Supabase Realtime
+
+Codes and metrics that its documentation names and that nothing here reports, with what is seen here instead.
+
+| Name | Here |
+|---|---|
+";
+
 /// The page.
 pub fn reference() -> String {
     let mut page = HEAD.to_owned();
@@ -55,6 +65,10 @@ pub fn reference() -> String {
     for (name, Description { kind, labels, help }) in &described() {
         let labels: Vec<_> = labels.iter().map(|label| format!("`{label}`")).collect();
         let _written = writeln!(page, "| `{name}` | {kind} | {} | {help} |", labels.join(", "));
+    }
+    page.push_str(UPSTREAM_HEAD);
+    for (name, here) in upstream_names::CODES.iter().chain(upstream_names::METRICS) {
+        let _written = writeln!(page, "| `{name}` | {here} |");
     }
     page
 }
@@ -122,7 +136,7 @@ fn action(code: Code) -> &'static str {
         }
         Code::Unauthorized => "Nothing; the policies of the tenant do not allow it.",
         Code::RlsPolicyError => {
-            "Mend the policy on `realtime.messages`, or the `role` of the token: the reason has the database's error."
+            "Mend the policy on `realtime.messages` or on the table, or the `role` of the token: the reason has the database's error."
         }
         Code::QueryCanceled => "Make the policies faster, or raise `database.query_timeout`.",
         Code::MissingPartition | Code::PartitionCreationFailed => {
@@ -224,7 +238,7 @@ fn described() -> BTreeMap<String, Description> {
     let descriptions = Arc::new(Descriptions::default());
     let metrics = Metrics::new(vec![Arc::clone(&descriptions) as Arc<_>]);
     let of_a_tenant = metrics.tenant("".into());
-    let _registered = (&*of_a_tenant, of_a_tenant.database());
+    let _registered = (&*of_a_tenant, of_a_tenant.database(), of_a_tenant.replay());
     let mut found = std::mem::take(&mut *descriptions.0.lock());
     // As the page has it.
     found.entry(CPU_SECONDS.into()).or_default().kind = "counter";

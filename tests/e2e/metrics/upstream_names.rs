@@ -1,0 +1,91 @@
+//! The page of codes and metrics (`docs/codes.md`) has every one that the documentation of Supabase Realtime names, so that an
+//! operator who comes from there finds what the same is called here.
+
+use std::collections::HashSet;
+
+use realtime_server::telemetry::codes::Code;
+use realtime_server::telemetry::reference::reference;
+
+/// The operational codes that are documented, in the order of the documentation.
+const CODES: &str = "\
+    TopicNameRequired InvalidJoinPayload RealtimeDisabledForConfiguration TenantNotFound
+    ErrorConnectingToWebsocket ErrorAuthorizingWebsocket TableHasSpacesInName UnableToDeleteTenant
+    UnableToSetPolicies UnableCheckoutConnection UnableToSubscribeToPostgres
+    ReconnectSubscribeToPostgres ChannelRateLimitReached ConnectionRateLimitReached
+    ClientJoinRateLimitReached DatabaseConnectionRateLimitReached MessagePerSecondRateLimitReached
+    RealtimeDisabledForTenant UnableToConnectToTenantDatabase DatabaseLackOfConnections
+    RealtimeNodeDisconnected MigrationsFailedToRun StartReplicationFailed ReplicationConnectionTimeout
+    ReplicationMaxWalSendersReached MigrationCheckFailed PartitionCreationFailed
+    ErrorStartingPostgresCDCStream UnknownDataProcessed ErrorStartingPostgresCDC
+    ReplicationSlotBeingUsed PoolingReplicationPreparationError PoolingReplicationError
+    SubscriptionDeletionFailed UnableToDeletePhantomSubscriptions UnableToCheckProcessesOnRemoteNode
+    UnhandledProcessMessage UnableToTrackPresence UnknownPresenceEvent IncreaseConnectionPool
+    RlsPolicyError ConnectionInitializing DatabaseConnectionIssue UnableToConnectToProject
+    InvalidJWTExpiration JwtSignatureError MalformedJWT Unauthorized RealtimeRestarting
+    UnableToProcessListenPayload UnprocessableEntity InitializingProjectConnection TimeoutOnRpcCall
+    ErrorOnRpcCall ErrorExecutingTransaction SynInitializationError JanitorFailedToDeleteOldMessages
+    UnableToEncodeJson UnknownErrorOnController UnknownErrorOnChannel PresenceRateLimitReached
+    ClientPresenceRateLimitReached UnableToReplayMessages";
+
+/// The metrics that are documented.
+const METRICS: &str = "\
+    beam_memory_allocated_bytes beam_memory_atom_total_bytes beam_memory_binary_total_bytes
+    beam_memory_code_total_bytes beam_memory_ets_total_bytes beam_memory_persistent_term_total_bytes
+    beam_memory_processes_total_bytes beam_stats_active_task_count beam_stats_atom_count
+    beam_stats_context_switch_count beam_stats_ets_count beam_stats_gc_count
+    beam_stats_gc_reclaimed_bytes beam_stats_port_count beam_stats_port_io_byte_count
+    beam_stats_process_count beam_stats_reduction_count beam_stats_run_queue_count
+    beam_stats_uptime_milliseconds_count dist_queue_size dist_recv_bytes dist_send_bytes
+    dist_send_pending_bytes gen_rpc_queue_size_bytes gen_rpc_recv_bytes gen_rpc_send_bytes
+    gen_rpc_send_pending_bytes osmon_cpu_avg1 osmon_cpu_avg15 osmon_cpu_avg5 osmon_cpu_util
+    osmon_ram_usage phoenix_channel_joined_total phoenix_connections_total realtime_channel_db_events
+    realtime_channel_error realtime_channel_events realtime_channel_global_db_events
+    realtime_channel_global_events realtime_channel_global_presence_events realtime_channel_input_bytes
+    realtime_channel_joins realtime_channel_output_bytes realtime_channel_presence_events
+    realtime_connections_connected realtime_connections_connected_cluster realtime_global_rpc_count
+    realtime_payload_size_bucket realtime_replication_poller_query_duration_bucket
+    realtime_replication_poller_query_duration_count realtime_rpc_bucket
+    realtime_tenants_broadcast_from_database_latency_committed_at_bucket
+    realtime_tenants_broadcast_from_database_latency_inserted_at_bucket realtime_tenants_connected
+    realtime_tenants_payload_size_bucket realtime_tenants_read_authorization_check_bucket
+    realtime_tenants_read_authorization_check_count realtime_tenants_replay_bucket
+    realtime_tenants_write_authorization_check_bucket";
+
+/// What ends the name of a series of a histogram.
+const SERIES: [&str; 2] = ["_bucket", "_count"];
+
+/// The names in the first column of the page's tables.
+fn documented(page: &str) -> HashSet<&str> {
+    page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect()
+}
+
+#[test]
+fn every_code_and_metric_that_upstream_documents_is_on_the_page() {
+    let page = reference();
+    let names = documented(&page);
+    let is_missing = |name: &&str| {
+        let histogram = SERIES.iter().find_map(|series| name.strip_suffix(series));
+        !names.contains(name) && !histogram.is_some_and(|name| names.contains(name))
+    };
+    let missing: Vec<_> =
+        CODES.split_whitespace().chain(METRICS.split_whitespace()).filter(is_missing).collect();
+    assert_eq!(missing, Vec::<&str>::new());
+}
+
+#[test]
+fn what_is_named_instead_exists_here() {
+    let page = reference();
+    let (here, there) = page.split_once("\n## Names of Supabase Realtime\n").expect("its section");
+    let reported = documented(here);
+    assert!(reported.len() > Code::ALL.len());
+    let mut rows = 0;
+    for row in there.lines().filter_map(|line| line.strip_prefix("| `")) {
+        let (name, instead) = row.split_once("` | ").expect("two columns");
+        assert!(!reported.contains(name), "{name} is reported");
+        for other in instead.split('`').skip(1).step_by(2) {
+            assert!(reported.contains(other), "{name}: {other}");
+        }
+        rows += 1;
+    }
+    assert!(rows > 50, "{rows}");
+}
