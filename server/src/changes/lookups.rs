@@ -28,7 +28,10 @@ pub(super) async fn evaluate(
         return Ok(());
     }
     let comparisons: Vec<_> = matches.asked.iter().map(|asked| asked.comparison.as_question()).collect();
-    let results = database.compare_in_database(&comparisons).await?;
+    let results = match database.compare_in_database(&comparisons).await {
+        Err(failure) if !failure.is_away() => comparisons.iter().map(|_| Err(failure.clone())).collect(),
+        results => results?,
+    };
     let mut fails = vec![false; matches.found.len()];
     for (asked, result) in matches.asked.drain(..).zip(results) {
         let holds = result.unwrap_or_else(|failure| {
@@ -62,7 +65,14 @@ pub(super) async fn look_up(
     }
     let mut seen = HashMap::new();
     for (oid, lookup) in lookups {
-        seen.insert(oid, lookup.run(database, transactions).await?);
+        match lookup.run(database, transactions).await {
+            // What concerns one table hides no rows of others.
+            Err(failure) if !failure.is_away() => {
+                database.tenant.metrics.changes_dropped.increment(1);
+                database.tenant.reports.record(failure.code.at(Scope::Log), &failure.reason);
+            }
+            found => drop(seen.insert(oid, found?)),
+        }
     }
     found.retain(|one| {
         let change = &changes[one.change];

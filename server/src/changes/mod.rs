@@ -8,7 +8,7 @@
 //! | `compiled_filter`, `operand` | filters, evaluated in this process where that gives what the database would |
 //! | `stream`, `log_table` | rows of the write-ahead log, in the order of commits |
 //! | `matching`, `lookups`, `role_view` | who a row is for, and who may see it |
-//! | `delivery` | what is sent |
+//! | `delivery`, `wait_budget` | what is sent, and how long clients that read slowly are waited for |
 //!
 //! A row takes this way: it is read from the log by one node, matched with the subscriptions in memory, looked up once for
 //! all viewers with the same claims, written once for those who see the same, and framed once for those who have subscribed
@@ -45,6 +45,8 @@ mod subscribing;
 mod subscriptions;
 #[cfg(feature = "postgres")]
 mod tenant_changes;
+#[cfg(feature = "postgres")]
+mod wait_budget;
 
 #[cfg(not(feature = "postgres"))]
 pub use self::absent::{NoChanges as PostgresChanges, NoSubscription as ChangeSubscription};

@@ -84,7 +84,7 @@ impl PostgresChanges {
 impl ChangeSubscription {
     /// From now on rows are seen by the rights of `claims`, once that was checked.
     pub fn set_claims(&self, claims: &Claims) {
-        *self.subscriber.viewer.write() = self.tenant.subscriptions.viewer(claims);
+        self.subscriber.set_next_viewer(self.tenant.subscriptions.viewer(claims));
         // Also with the same claims: a client that refreshes its token is notified again.
         self.attempt(None);
     }

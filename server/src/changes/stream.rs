@@ -3,7 +3,6 @@
 //! One task handles them, batch after batch: what it waits for, such as the policies of a table, holds back nothing but
 //! changes of this tenant. While it waits the reader fills the next batch, and then stops to read; PostgreSQL keeps the rest.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +20,7 @@ use super::matching::Matches;
 use super::subscriber::ChangeSubscriber;
 use super::subscriptions::{State, SubscribedTable};
 use super::tenant_changes::ChangesOfTenant;
+use super::wait_budget::{Receivers, WaitBudget};
 use crate::telemetry::codes::{Code, Scope};
 use crate::tenants::Tenant;
 use crate::tenants::database::DatabaseFailure;
@@ -32,9 +32,7 @@ const MATCHES_MAX: usize = 16_384;
 /// How long what roles may read is taken to be the same.
 const RIGHTS_MAX_AGE: Duration = Duration::from_secs(1);
 
-/// How long changes wait for a client that reads too slowly, in all, until it has caught up again. Then it misses what does not
-/// fit into its queue.
-const BACKLOG_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often it is looked whether a client that reads slowly has caught up.
 const BACKLOG_POLL: Duration = Duration::from_millis(1);
 
 /// The time between two attempts to ask a database that is away.
@@ -60,8 +58,8 @@ pub(super) struct ChangeStream {
     committed_at: i64,
     transaction: u32,
     rights_read: Option<Instant>,
-    /// Subscribers that changes do not wait for any more, by their ids.
-    slow: HashSet<u64>,
+    /// How long changes may wait for clients that read slowly.
+    waits: WaitBudget,
     /// Subscribers that were notified within the last window that changes are dropped because of the rate.
     over_rate: FxHashMap<u64, Instant>,
 }
@@ -185,47 +183,39 @@ impl ChangeStream {
 
     /// Asks the database what has to be known, and sends the changes to those who see them.
     async fn send(&mut self, changes: &ChangesOfTenant, mut collected: Collected<'_>) {
-        while let Err(failure) = look_up(changes, &mut collected).await {
-            if !failure.is_away() {
-                changes.drop_changes(&failure, collected.changes.len());
-                return;
-            }
+        // Fails only while the database is away.
+        while look_up(changes, &mut collected).await.is_err() {
             sleep(AWAY_POLL).await;
         }
         let bytes_max = changes.record_bytes_max();
         let outgoing = delivery::write(&collected.changes, &collected.matches.found, bytes_max);
         drop(collected);
+        let receivers = Receivers::of(&outgoing);
         for one in outgoing {
-            self.send_one(&changes.tenant, &one).await;
+            self.send_one(&changes.tenant, &one, receivers).await;
         }
     }
 
     /// Sends a change to one channel, if the rate of the tenant allows it.
-    async fn send_one(&mut self, tenant: &Tenant, outgoing: &Outgoing) {
+    async fn send_one(&mut self, tenant: &Tenant, outgoing: &Outgoing, receivers: Receivers) {
         let Outgoing { subscriber, frame, ids } = outgoing;
         if !tenant.allowance.changes.take(u64::from(*ids), std::time::Instant::now()) {
             return self.refuse(tenant, subscriber);
         }
-        if subscriber.recipient.is_backlogged() {
-            self.wait_for(subscriber).await;
-        } else if !self.slow.is_empty() {
-            self.slow.remove(&subscriber.id);
+        loop {
+            if !subscriber.recipient.is_backlogged() {
+                self.waits.note_progress(receivers);
+                break;
+            }
+            if !self.waits.take(receivers, BACKLOG_POLL) {
+                break;
+            }
+            sleep(BACKLOG_POLL).await;
         }
         if subscriber.send(frame) {
             tenant.metrics.changes_sent.increment(1);
         } else {
             tenant.metrics.changes_missed.increment(1);
-        }
-    }
-
-    /// Waits until a client has read what it was sent, but not for one that has exceeded that time before.
-    async fn wait_for(&mut self, subscriber: &ChangeSubscriber) {
-        let begun = Instant::now();
-        while subscriber.recipient.is_backlogged() && !self.slow.contains(&subscriber.id) {
-            if begun.elapsed() >= BACKLOG_TIMEOUT {
-                self.slow.insert(subscriber.id);
-            }
-            sleep(BACKLOG_POLL).await;
         }
     }
 

@@ -55,8 +55,10 @@ pub(super) struct ChangeSubscriber {
     pub(super) is_legacy: bool,
     /// What it has subscribed to.
     pub(super) bindings: Box<[IdentifiedBinding]>,
-    /// Whose rights decide what it sees. Another one once the client has sent another token.
-    pub(super) viewer: RwLock<Arc<Viewer>>,
+    /// Whose rights decide what it sees.
+    viewer: RwLock<Arc<Viewer>>,
+    /// Whose rights will decide, once the subscription was checked with them: another one after another token.
+    next_viewer: Mutex<Arc<Viewer>>,
     /// Ends the attempts to subscribe it.
     pub(super) attempts: Mutex<CancellationToken>,
 }
@@ -109,7 +111,8 @@ impl ChangeSubscriber {
             topic,
             is_legacy,
             bindings,
-            viewer: RwLock::new(viewer),
+            viewer: RwLock::new(Arc::clone(&viewer)),
+            next_viewer: Mutex::new(viewer),
             attempts: Mutex::default(),
         };
         (subscriber, confirmation, error)
@@ -120,8 +123,24 @@ impl ChangeSubscriber {
         self.bindings.first().map(|first| first.binding.no_table_text()).unwrap_or_default()
     }
 
+    /// Whose rights decide what it sees.
     pub(super) fn viewer(&self) -> Arc<Viewer> {
         Arc::clone(&self.viewer.read())
+    }
+
+    /// Whose rights will decide once its subscription was checked with them.
+    pub(super) fn next_viewer(&self) -> Arc<Viewer> {
+        Arc::clone(&self.next_viewer.lock())
+    }
+
+    /// The client has sent another token, with which its subscription is to be checked.
+    pub(super) fn set_next_viewer(&self, viewer: Arc<Viewer>) {
+        *self.next_viewer.lock() = viewer;
+    }
+
+    /// The subscription was checked.
+    pub(super) fn set_viewer(&self, viewer: Arc<Viewer>) {
+        *self.viewer.write() = viewer;
     }
 
     /// Whether it has subscribed to all tables of a schema.

@@ -126,12 +126,15 @@ impl ChangesOfTenant {
     ) -> Result<Result<(), String>, DatabaseFailure> {
         let database = self.database()?;
         let publication = &database.spec.usage.publication;
-        let viewer = subscriber.viewer();
+        let viewer = subscriber.next_viewer();
         let bindings: Vec<_> =
             subscriber.bindings.iter().map(|identified| identified.binding.clone()).collect();
         let bindings = match database.check_bindings(publication, &viewer.role, &bindings).await? {
             Ok(bindings) => bindings,
-            Err(refusal) => return Ok(Err(refusal)),
+            Err(refusal) => {
+                self.subscriptions.with(|state| state.remove_entries(subscriber));
+                return Ok(Err(refusal));
+            }
         };
         let targets = bindings.iter().flat_map(|binding| &binding.tables);
         let oids: HashSet<u32> = targets.map(|target| target.oid).collect();
@@ -141,7 +144,8 @@ impl ChangesOfTenant {
         let checked = CheckedSubscription { bindings, tables, rights };
         self.subscriptions.with(|state| {
             // It may have gone, or have another token, meanwhile.
-            if Arc::ptr_eq(&subscriber.viewer(), &viewer) && !subscriber.has_ended() {
+            if Arc::ptr_eq(&subscriber.next_viewer(), &viewer) && !subscriber.has_ended() {
+                subscriber.set_viewer(viewer);
                 state.put(subscriber, &checked);
             }
         });
@@ -182,10 +186,7 @@ impl ChangesOfTenant {
         for subscriber in subscribers {
             match self.check(&subscriber).await {
                 Ok(Ok(())) => subscriber.notice_subscribed(),
-                Ok(Err(refusal)) => {
-                    self.subscriptions.with(|state| state.remove_entries(&subscriber));
-                    subscriber.refuse(&refusal);
-                }
+                Ok(Err(refusal)) => subscriber.refuse(&refusal),
                 Err(failure) => self.tenant.reports.record(failure.code.at(Scope::Log), &failure.reason),
             }
         }
@@ -203,12 +204,6 @@ impl ChangesOfTenant {
             Ok(rights) => self.subscriptions.with(|state| state.replace_rights(&rights)),
             Err(failure) => self.tenant.reports.record(failure.code.at(Scope::Log), &failure.reason),
         }
-    }
-
-    /// Reports changes that nothing can be found out about.
-    pub(super) fn drop_changes(&self, failure: &DatabaseFailure, count: usize) {
-        self.tenant.metrics.changes_dropped.increment(count as u64);
-        self.tenant.reports.record(failure.code.at(Scope::Log), &failure.reason);
     }
 }
 

@@ -1,0 +1,99 @@
+//! How long the changes of a tenant wait for clients that read slowly, so that a burst is not lost to one that reads as fast as it
+//! can. A client that is the only one is waited for, a second at once. Several have half of the time together, so that one which
+//! reads slowly, or not at all, cannot stop the others.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::delivery::Outgoing;
+
+/// The most that is waited at once.
+const LONGEST: Duration = Duration::from_secs(1);
+
+/// Who receives changes that are sent together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Receivers {
+    One,
+    Several,
+}
+
+impl Receivers {
+    pub(super) fn of(outgoing: &[Outgoing]) -> Self {
+        let mut others = outgoing.iter().map(|one| one.subscriber.id);
+        let first = others.next();
+        if others.all(|other| Some(other) == first) { Self::One } else { Self::Several }
+    }
+}
+
+/// What may be waited now.
+#[derive(Debug)]
+pub(super) struct WaitBudget {
+    left: Duration,
+    looked_at: Instant,
+}
+
+impl Default for WaitBudget {
+    fn default() -> Self {
+        Self { left: LONGEST, looked_at: Instant::now() }
+    }
+}
+
+impl WaitBudget {
+    /// A client has room again.
+    pub(super) fn note_progress(&mut self, receivers: Receivers) {
+        if receivers == Receivers::One {
+            self.left = LONGEST;
+        }
+    }
+
+    /// Takes so much of it, if it is there.
+    pub(super) fn take(&mut self, receivers: Receivers, wait: Duration) -> bool {
+        let now = Instant::now();
+        if receivers == Receivers::Several {
+            self.left = (self.left + now.duration_since(self.looked_at) / 2).min(LONGEST);
+        }
+        self.looked_at = now;
+        let is_there = self.left >= wait;
+        if is_there {
+            self.left -= wait;
+        }
+        is_there
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POLL: Duration = Duration::from_millis(1);
+
+    async fn waited(budget: &mut WaitBudget, receivers: Receivers) -> u32 {
+        let mut waited = 0;
+        while budget.take(receivers, POLL) {
+            tokio::time::sleep(POLL).await;
+            waited += 1;
+        }
+        waited
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn several_have_half_of_the_time() {
+        let mut budget = WaitBudget::default();
+        let first = waited(&mut budget, Receivers::Several).await;
+        assert!((1_900..=2_100).contains(&first), "a second, and half of the time meanwhile: {first}");
+        tokio::time::advance(Duration::from_millis(100)).await;
+        let later = waited(&mut budget, Receivers::Several).await;
+        assert!((90..=110).contains(&later), "{later}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_has_a_second_until_it_has_read_something() {
+        let mut budget = WaitBudget::default();
+        assert_eq!(waited(&mut budget, Receivers::One).await, 1_000);
+        tokio::time::advance(Duration::from_secs(10)).await;
+        assert_eq!(waited(&mut budget, Receivers::One).await, 0);
+        budget.note_progress(Receivers::One);
+        assert_eq!(waited(&mut budget, Receivers::One).await, 1_000);
+    }
+}
