@@ -1,5 +1,7 @@
 //! `[changes]`: changes of tables that clients subscribe to.
 
+use std::num::NonZeroUsize;
+
 use bytesize::ByteSize;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -16,10 +18,17 @@ pub struct Changes {
     #[serde(with = "units::size")]
     #[schemars(with = "marks::SizeText", extend("x-reload" = "live", "x-min" = "1 KiB"))]
     pub max_record_bytes: ByteSize,
+
+    /// Subscriptions of one channel. A join with more is accepted, and subscribes to none of them.
+    #[schemars(extend("x-reload" = "live"))]
+    pub max_bindings_per_channel: NonZeroUsize,
 }
 
 impl Default for Changes {
     fn default() -> Self {
-        Self { max_record_bytes: ByteSize::mib(1) }
+        Self {
+            max_record_bytes: ByteSize::mib(1),
+            max_bindings_per_channel: NonZeroUsize::new(100).expect("not zero"),
+        }
     }
 }

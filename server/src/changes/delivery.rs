@@ -9,7 +9,7 @@ use wire::supabase::changes::{ChangeEnvelope, ChangeType, ChangedRows, LegacyCha
 
 use super::log_table::LogChange;
 use super::matching::Match;
-use super::role_view::{ChangeLayout, RoleView};
+use super::role_view::ChangeLayout;
 use super::subscriber::ChangeSubscriber;
 use crate::tenants::database::changes::RowRights;
 
@@ -21,30 +21,35 @@ pub(super) struct Outgoing {
     pub(super) ids: u32,
 }
 
-/// How changes are written for a table, by a role that is compared by its address, and a selection.
-type LayoutKey<'m> = (u32, *const RoleView, Option<&'m [usize]>);
+/// How changes are written, for those that are handled together.
+#[derive(Default)]
+pub(super) struct Layouts(HashMap<LayoutKey, ChangeLayout>);
+
+/// A table, a role that is known by the address of its view, and a selection.
+type LayoutKey = (u32, usize, Option<Arc<[usize]>>);
 
 /// Who receives the same frame of a change: the data by its place, the topic, the form, the bindings.
 type FrameKey<'m> = (usize, &'m str, Dialect, bool, Vec<u32>);
 
-/// Writes changes. `matches` are sorted by their changes.
-pub(super) fn write(changes: &[LogChange<'_>], matches: &[Match], record_bytes_max: usize) -> Vec<Outgoing> {
-    let mut layouts: HashMap<LayoutKey<'_>, ChangeLayout> = HashMap::new();
-    let mut outgoing = Vec::with_capacity(matches.len());
-    for of_change in matches.chunk_by(|one, next| one.change == next.change) {
-        let change = &changes[of_change[0].change];
-        let mut written = WrittenChange { change, data: Vec::new(), frames: HashMap::new() };
-        for (same, ids) in by_receiver(of_change) {
-            let key = (change.log_table.table.oid, Arc::as_ptr(&same.view), same.select.as_deref());
-            let layout = layouts
-                .entry(key)
-                .or_insert_with(|| same.view.layout(&change.log_table, same.select.as_ref()));
-            let data = written.data(same, key, layout, record_bytes_max);
-            let count = u32::try_from(ids.len()).unwrap_or(u32::MAX);
-            let Some(frame) = written.frame(&same.subscriber, data, ids) else { continue };
-            let subscriber = Arc::clone(&same.subscriber);
-            outgoing.push(Outgoing { subscriber, frame, ids: count });
-        }
+/// Writes one change for those that `matches` name. The values of a row have at most `record_bytes_max` bytes.
+pub(super) fn write(
+    change: &LogChange<'_>,
+    matches: &[Match],
+    layouts: &mut Layouts,
+    record_bytes_max: usize,
+) -> Vec<Outgoing> {
+    let mut written = WrittenChange { change, data: Vec::new(), frames: HashMap::new() };
+    let mut outgoing = Vec::new();
+    for (same, ids) in by_receiver(matches) {
+        let key = (change.log_table.table.oid, Arc::as_ptr(&same.view).addr(), same.select.clone());
+        let layout = layouts
+            .0
+            .entry(key.clone())
+            .or_insert_with(|| same.view.layout(&change.log_table, same.select.as_ref()));
+        let data = written.data(same, key, layout, record_bytes_max);
+        let count = u32::try_from(ids.len()).unwrap_or(u32::MAX);
+        let Some(frame) = written.frame(&same.subscriber, data, ids) else { continue };
+        outgoing.push(Outgoing { subscriber: Arc::clone(&same.subscriber), frame, ids: count });
     }
     outgoing
 }
@@ -69,19 +74,13 @@ fn by_receiver(matches: &[Match]) -> Vec<(&Match, Vec<u32>)> {
 struct WrittenChange<'c, 'm> {
     change: &'c LogChange<'c>,
     /// As those see it who see the same: by what they see, and why it is not the row.
-    data: Vec<((LayoutKey<'m>, bool), String)>,
+    data: Vec<((LayoutKey, bool), String)>,
     frames: HashMap<FrameKey<'m>, Option<Frame>>,
 }
 
 impl<'m> WrittenChange<'_, 'm> {
     /// The place of the change as `found` sees it.
-    fn data(
-        &mut self,
-        found: &'m Match,
-        key: LayoutKey<'m>,
-        layout: &ChangeLayout,
-        bytes_max: usize,
-    ) -> usize {
+    fn data(&mut self, found: &Match, key: LayoutKey, layout: &ChangeLayout, bytes_max: usize) -> usize {
         let key = (key, found.refused.is_some());
         if let Some(place) = self.data.iter().position(|(known, _)| *known == key) {
             return place;

@@ -3,9 +3,9 @@
 use std::sync::{Arc, Weak};
 
 use tokio::sync::mpsc;
-use wire::phoenix::Status;
 
 use super::stream::ChangeStream;
+use super::subscribing;
 use super::tenant_changes::ChangesOfTenant;
 use crate::tenants::database::{ChangeBatch, ChangeSession, ChangeSink};
 
@@ -14,9 +14,6 @@ const BATCHES_MAX: usize = 1;
 
 /// Sessions that wait until those before them were handled. They follow each other after pauses, so one is usual.
 const SESSIONS_MAX: usize = 8;
-
-/// What subscribers receive when the log was not read for a time (docs/protocol/postgres-changes.md#gaps).
-const GAP: &str = "Changes may have been missed";
 
 /// Hands sessions of the log to the task.
 struct Feed {
@@ -54,8 +51,10 @@ pub(super) async fn handle(changes: Weak<ChangesOfTenant>, mut sessions: mpsc::R
         if session.has_gap {
             let Some(changes) = changes.upgrade() else { return };
             for subscriber in changes.subscriptions.all() {
-                subscriber.notice(Status::Ok, GAP);
-                subscriber.notice_subscribed();
+                subscriber.notice_gap();
+                // Tables may be others by now.
+                let attempts = subscribing::run(Arc::downgrade(&changes), Arc::clone(&subscriber), None);
+                changes.spawn_attempts(&subscriber, attempts);
             }
         }
         while let Some(batch) = batches.recv().await {

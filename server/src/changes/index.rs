@@ -25,6 +25,8 @@ pub(super) struct Entry {
     pub(super) event: BindingEvent,
     /// The columns that are sent, by their places in the catalog; `None` for all.
     pub(super) select: Option<Arc<[usize]>>,
+    /// The columns that its filters read, by their places in the catalog.
+    pub(super) filtered: Box<[usize]>,
     /// All conditions but the one by which it is found.
     conditions: Box<[CompiledFilter]>,
     found_by: FoundBy,
@@ -79,7 +81,8 @@ impl TableIndex {
                 values.iter().for_each(|value| by_value.entry(value.clone()).or_default().push(number));
             }
         }
-        slot.insert(Entry { subscriber, id, event, select, conditions, found_by });
+        let filtered = filters.iter().map(|filter| filter.column).collect();
+        slot.insert(Entry { subscriber, id, event, select, filtered, conditions, found_by });
         number
     }
 

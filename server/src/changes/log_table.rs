@@ -43,6 +43,11 @@ pub(super) struct LogChange<'a> {
 }
 
 impl LogTable {
+    /// The number of its columns.
+    pub(super) fn len(&self) -> usize {
+        self.columns.len()
+    }
+
     pub(super) fn new(relation: &Relation<'_>, table: Arc<ChangeTable>) -> Self {
         let in_catalog = |name: &str| table.columns.iter().position(|column| *column.name == *name);
         let in_log = |name: &str| relation.columns.iter().position(|column| column.name == name);

@@ -19,6 +19,15 @@ use crate::tenants::database::{DatabaseFailure, TenantDatabase};
 const EARLY_MAX: Duration = Duration::from_secs(30);
 const EARLY_POLL: Duration = Duration::from_millis(1);
 
+/// Whether the same may succeed later: the database is away, or has no time or no connection.
+fn is_passing(failure: &DatabaseFailure) -> bool {
+    let is_busy = matches!(
+        failure.code,
+        Code::IncreaseConnectionPool | Code::QueryCanceled | Code::DatabaseLackOfConnections
+    );
+    failure.is_away() || is_busy
+}
+
 /// Removes the matches whose conditions are not met, asking the database.
 pub(super) async fn evaluate(
     database: &TenantDatabase,
@@ -29,7 +38,7 @@ pub(super) async fn evaluate(
     }
     let comparisons: Vec<_> = matches.asked.iter().map(|asked| asked.comparison.as_question()).collect();
     let results = match database.compare_in_database(&comparisons).await {
-        Err(failure) if !failure.is_away() => comparisons.iter().map(|_| Err(failure.clone())).collect(),
+        Err(failure) if !is_passing(&failure) => comparisons.iter().map(|_| Err(failure.clone())).collect(),
         results => results?,
     };
     let mut fails = vec![false; matches.found.len()];
@@ -67,7 +76,7 @@ pub(super) async fn look_up(
     for (oid, lookup) in lookups {
         match lookup.run(database, transactions).await {
             // What concerns one table hides no rows of others.
-            Err(failure) if !failure.is_away() => {
+            Err(failure) if !is_passing(&failure) => {
                 database.tenant.metrics.changes_dropped.increment(1);
                 database.tenant.reports.record(failure.code.at(Scope::Log), &failure.reason);
             }

@@ -93,6 +93,10 @@ impl Matches {
         let viewer = entry.subscriber.viewer();
         let view = table.views.get(&viewer.role)?;
         let refused = outcome(view)?;
+        // A filter on a column that the role may not read would say what it holds.
+        if refused.is_none() && !view.may_read(&entry.filtered) {
+            return None;
+        }
         self.found.push(Match {
             change,
             subscriber: Arc::clone(&entry.subscriber),

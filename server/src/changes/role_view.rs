@@ -5,7 +5,7 @@ use std::sync::Arc;
 use wire::supabase::changes::{RowLayout, column_list};
 
 use super::log_table::LogTable;
-use crate::tenants::database::changes::{ChangeTable, RowRights, TableRights};
+use crate::tenants::database::changes::{ChangeTable, RowRights, TableColumn, TableRights};
 
 /// What a role may read of a table.
 #[derive(Debug, PartialEq, Eq)]
@@ -33,11 +33,19 @@ pub(super) struct ChangeLayout {
 
 impl RoleView {
     pub(super) fn new(table: &ChangeTable, rights: &TableRights) -> Self {
-        // The table may have changed since it was described.
-        let is_readable = rights.selectable.iter().copied().chain(std::iter::repeat(false));
-        let is_readable: Box<[bool]> = is_readable.take(table.columns.len()).collect();
+        // The table may have changed since it was described: columns are known by their numbers.
+        let may_read = |column: &TableColumn| {
+            let place = rights.shape.columns.iter().position(|number| *number == column.number);
+            place.is_some_and(|place| rights.selectable.get(place) == Some(&true))
+        };
+        let is_readable: Box<[bool]> = table.columns.iter().map(may_read).collect();
         let may_read_key = table.primary_key.iter().all(|column| is_readable[*column]);
         Self { is_readable, may_read_key, rows: rights.row_rights }
+    }
+
+    /// Whether the role may read these columns, by their places in the catalog.
+    pub(super) fn may_read(&self, columns: &[usize]) -> bool {
+        columns.iter().all(|column| self.is_readable[*column])
     }
 
     /// How changes are written for the role. With a selection, of its columns and those of the primary key.

@@ -48,10 +48,13 @@ impl PostgresChanges {
         let tenant = self.tenant(tenant);
         let viewer = tenant.subscriptions.viewer(&request.claims);
         let (subscriber, confirmation, error) = ChangeSubscriber::new(request, viewer);
-        if let Some(error) = error {
+        let max = self.node.settings().changes.max_bindings_per_channel.get();
+        let too_many = || format!("Too many subscriptions to changes: a channel has at most {max}");
+        let refusal = error.map(|error| error.to_string());
+        if let Some(refusal) = refusal.or_else(|| (subscriber.bindings.len() > max).then(too_many)) {
             let notice = async move {
                 confirmation.await;
-                subscriber.refuse(&error.to_string());
+                subscriber.refuse(&refusal);
             };
             self.tasks.spawn(self.stop.clone().run_until_cancelled_owned(notice));
             return None;

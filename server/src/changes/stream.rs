@@ -13,7 +13,7 @@ use wire::pgoutput::{self, LogMessage};
 use wire::phoenix::Status;
 use wire::supabase::changes::ChangeType;
 
-use super::delivery::{self, Outgoing};
+use super::delivery::{self, Layouts, Outgoing};
 use super::log_table::{LogChange, LogTable};
 use super::lookups;
 use super::matching::Matches;
@@ -35,8 +35,9 @@ const RIGHTS_MAX_AGE: Duration = Duration::from_secs(1);
 /// How often it is looked whether a client that reads slowly has caught up.
 const BACKLOG_POLL: Duration = Duration::from_millis(1);
 
-/// The time between two attempts to ask a database that is away.
-const AWAY_POLL: Duration = Duration::from_millis(100);
+/// How long changes wait for a database that is away, or has no time; and the pause between two attempts to ask it.
+const BUSY_MAX: Duration = Duration::from_secs(30);
+const BUSY_POLL: Duration = Duration::from_millis(100);
 
 /// A subscriber gets one notice in this time that changes are dropped.
 const NOTICE_WINDOW: Duration = Duration::from_secs(10);
@@ -71,38 +72,52 @@ impl ChangeStream {
         self.log_tables.clear();
     }
 
-    /// Handles messages of the log.
+    /// Handles messages of the log. Rows are read by the definition of their table that precedes them.
     pub(super) async fn handle(&mut self, changes: &ChangesOfTenant, messages: &[Bytes]) {
         self.over_rate.retain(|_, noticed| noticed.elapsed() < NOTICE_WINDOW);
-        self.note_relations(changes, messages).await;
-        self.refresh_rights(changes).await;
-        let mut rest = messages;
-        while !rest.is_empty() {
-            let (collected, next) = self.collect(changes, rest);
-            rest = next;
-            if !collected.matches.found.is_empty() {
-                self.send(changes, collected).await;
+        for part in messages.chunk_by(|_, next| next.first() != Some(&RELATION)) {
+            self.note_relation(changes, &part[0]).await;
+            self.refresh_rights(changes).await;
+            let mut rest = part;
+            while !rest.is_empty() {
+                let (collected, next) = self.collect(changes, rest);
+                rest = next;
+                if !collected.matches.found.is_empty() {
+                    self.send(changes, collected).await;
+                }
             }
         }
     }
 
-    /// Notes the definitions of tables. Where one has changed, or is new, subscriptions are checked again.
-    async fn note_relations(&mut self, changes: &ChangesOfTenant, messages: &[Bytes]) {
-        for message in messages.iter().filter(|message| message.first() == Some(&RELATION)) {
-            let Ok(LogMessage::Relation(relation)) = pgoutput::decode(message) else { continue };
-            let before = self.relations.insert(relation.id, message.clone());
-            self.log_tables.retain(|_, known| known.table.oid != relation.id);
-            let is_changed = before.is_some_and(|before| before != *message);
-            changes.note_table(&relation, is_changed).await;
+    /// Notes the definition of a table, if the message is one. Where it has changed, or is new, subscriptions are checked again.
+    async fn note_relation(&mut self, changes: &ChangesOfTenant, message: &Bytes) {
+        if message.first() != Some(&RELATION) {
+            return;
+        }
+        let Ok(LogMessage::Relation(relation)) = pgoutput::decode(message) else { return };
+        let before = self.relations.insert(relation.id, message.clone());
+        self.log_tables.retain(|_, known| known.table.oid != relation.id);
+        let is_changed = before.is_some_and(|before| before != *message);
+        changes.note_table(&relation, is_changed).await;
+        if is_changed {
+            self.rights_read = None;
         }
     }
 
-    /// Reads what roles may read of the tables, unless that was done a moment ago.
+    /// Reads what roles may read of the tables, unless that was done a moment ago. If it cannot be found out, nothing is seen.
     async fn refresh_rights(&mut self, changes: &ChangesOfTenant) {
-        if self.rights_read.is_none_or(|read| read.elapsed() >= RIGHTS_MAX_AGE) {
-            changes.read_rights().await;
-            self.rights_read = Some(Instant::now());
+        if self.rights_read.is_some_and(|read| read.elapsed() < RIGHTS_MAX_AGE) {
+            return;
         }
+        let begun = Instant::now();
+        while let Err(failure) = changes.read_rights().await {
+            if begun.elapsed() >= BUSY_MAX || changes.is_unused() {
+                changes.tenant.reports.record(failure.code.at(Scope::Log), &failure.reason);
+                return changes.subscriptions.with(State::clear_rights);
+            }
+            sleep(BUSY_POLL).await;
+        }
+        self.rights_read = Some(Instant::now());
     }
 
     /// Finds out which subscribers the first of `messages` may be for, and returns the others.
@@ -156,6 +171,15 @@ impl ChangeStream {
     fn change<'m>(&mut self, message: LogMessage<'m>, subscribed: &SubscribedTable) -> Option<LogChange<'m>> {
         let table = self.log_table(subscribed)?;
         let at = self.committed_at;
+        let row = match &message {
+            LogMessage::Insert(insert) => insert.new,
+            LogMessage::Update(update) => update.new,
+            LogMessage::Delete(delete) => delete.old.row(),
+            _ => return None,
+        };
+        if row.len() != table.len() {
+            return None;
+        }
         Some(match message {
             LogMessage::Insert(insert) => {
                 LogChange::written(&table, ChangeType::Insert, at, (insert.new, None))
@@ -183,16 +207,22 @@ impl ChangeStream {
 
     /// Asks the database what has to be known, and sends the changes to those who see them.
     async fn send(&mut self, changes: &ChangesOfTenant, mut collected: Collected<'_>) {
-        // Fails only while the database is away.
-        while look_up(changes, &mut collected).await.is_err() {
-            sleep(AWAY_POLL).await;
+        let begun = Instant::now();
+        // Fails while the database is away, or has no time.
+        while let Err(failure) = look_up(changes, &mut collected).await {
+            if begun.elapsed() >= BUSY_MAX || changes.is_unused() {
+                return changes.drop_changes(&failure, &collected.matches.found);
+            }
+            sleep(BUSY_POLL).await;
         }
-        let bytes_max = changes.record_bytes_max();
-        let outgoing = delivery::write(&collected.changes, &collected.matches.found, bytes_max);
-        drop(collected);
-        let receivers = Receivers::of(&outgoing);
-        for one in outgoing {
-            self.send_one(&changes.tenant, &one, receivers).await;
+        let (bytes_max, mut layouts) = (changes.record_bytes_max(), Layouts::default());
+        let Collected { changes: rows, matches, .. } = collected;
+        let receivers = Receivers::of(&matches.found);
+        for of_change in matches.found.chunk_by(|one, next| one.change == next.change) {
+            let change = &rows[of_change[0].change];
+            for one in delivery::write(change, of_change, &mut layouts, bytes_max) {
+                self.send_one(&changes.tenant, &one, receivers).await;
+            }
         }
     }
 
@@ -207,7 +237,7 @@ impl ChangeStream {
                 self.waits.note_progress(receivers);
                 break;
             }
-            if !self.waits.take(receivers, BACKLOG_POLL) {
+            if !self.waits.take(receivers, BACKLOG_POLL, Instant::now()) {
                 break;
             }
             sleep(BACKLOG_POLL).await;

@@ -8,13 +8,16 @@ use parking_lot::{Mutex, RwLock};
 use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 use wire::phoenix::{self, Ref, Status};
-use wire::supabase::changes::{Binding, BindingError, NamePattern};
+use wire::supabase::changes::{Binding, BindingError};
 use wire::supabase::{TOPIC_PREFIX, system};
 
 use crate::auth::Claims;
 
 /// What a client receives once changes flow, and again whenever its subscription was renewed.
 const SUBSCRIBED: &str = "Subscribed to PostgreSQL";
+
+/// What a client receives when changes may be lacking (docs/protocol/postgres-changes.md#gaps).
+const GAP: &str = "Changes may have been missed";
 
 /// The part of the server that its `system` messages come from.
 const EXTENSION: &str = "postgres_changes";
@@ -143,13 +146,10 @@ impl ChangeSubscriber {
         *self.viewer.write() = viewer;
     }
 
-    /// Whether it has subscribed to all tables of a schema.
-    pub(super) fn is_for_all_of(&self, schema: &str) -> bool {
+    /// Whether it has subscribed to a table of this name.
+    pub(super) fn names(&self, schema: &str, table: &str) -> bool {
         let mut bindings = self.bindings.iter().map(|identified| &identified.binding);
-        bindings.any(|binding| {
-            let is_for_all = binding.table == NamePattern::Any || binding.schema == NamePattern::Any;
-            is_for_all && binding.schema.matches(schema)
-        })
+        bindings.any(|binding| binding.schema.matches(schema) && binding.table.matches(table))
     }
 
     /// Begins another attempt to subscribe it, which ends those before. It ends with `stop`, or with the next one.
@@ -167,6 +167,11 @@ impl ChangeSubscriber {
     /// Whether it has unsubscribed.
     pub(super) fn has_ended(&self) -> bool {
         self.attempts.lock().is_cancelled()
+    }
+
+    /// Sends that changes may be lacking.
+    pub(super) fn notice_gap(&self) {
+        self.notice(Status::Ok, GAP);
     }
 
     /// Sends that its subscription is complete.

@@ -1,6 +1,6 @@
 //! The subscriptions of one tenant on this node, by the tables that they are for.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
@@ -145,9 +145,14 @@ impl State {
         self.subscribers_if(|subscribed| subscribed.entries.iter().any(|(other, _)| other.oid == table))
     }
 
-    /// Those who have subscribed to all tables of a schema.
-    pub(super) fn subscribers_with_wildcard(&self, schema: &str) -> Vec<Arc<ChangeSubscriber>> {
-        self.subscribers_if(|subscribed| subscribed.subscriber.is_for_all_of(schema))
+    /// Those who have subscribed to a table of this name, whichever table has it.
+    pub(super) fn subscribers_by_name(&self, schema: &str, table: &str) -> Vec<Arc<ChangeSubscriber>> {
+        self.subscribers_if(|subscribed| subscribed.subscriber.names(schema, table))
+    }
+
+    /// Whether nothing is subscribed to.
+    pub(super) fn is_empty(&self) -> bool {
+        self.subscribers.is_empty()
     }
 
     fn subscribers_if(&self, is_meant: impl Fn(&Subscribed) -> bool) -> Vec<Arc<ChangeSubscriber>> {
@@ -155,27 +160,46 @@ impl State {
         meant.map(|subscribed| Arc::clone(&subscribed.subscriber)).collect()
     }
 
-    /// The tables that are subscribed to, and the roles of their subscribers.
+    /// The tables that are subscribed to, and the roles of subscribers.
     pub(super) fn tables_and_roles(&self) -> (Vec<u32>, BTreeSet<Box<str>>) {
-        let roles = self.tables.values().flatten().flat_map(|subscribed| subscribed.views.keys().cloned());
+        let roles = self.subscribers.values().map(|subscribed| subscribed.subscriber.viewer().role.clone());
         (self.tables.keys().copied().collect(), roles.collect())
     }
 
-    /// Notes what roles may read. One that does not exist any more sees nothing.
-    pub(super) fn set_rights(&mut self, rights: &[(u32, Box<str>, TableRights)]) {
+    /// Notes what roles may read, of all that was `asked` for: a role that is missing there does not exist. Returns tables that are
+    /// not as they were described.
+    pub(super) fn replace_rights(
+        &mut self,
+        (tables, roles): &(Vec<u32>, BTreeSet<Box<str>>),
+        rights: &[(u32, Box<str>, TableRights)],
+    ) -> Vec<u32> {
+        let found: HashSet<(u32, &str)> = rights.iter().map(|(table, role, _)| (*table, &**role)).collect();
+        for table in tables {
+            for subscribed in self.tables.get_mut(table).into_iter().flatten() {
+                let is_gone = |role: &str| roles.contains(role) && !found.contains(&(*table, role));
+                subscribed.views.retain(|role, _| !is_gone(role));
+            }
+        }
+        self.set_rights(rights);
+        let differs = |(table, _, rights): &&(u32, Box<str>, TableRights)| {
+            self.tables(*table).iter().any(|subscribed| subscribed.table.shape() != rights.shape)
+        };
+        let mut changed: Vec<u32> = rights.iter().filter(differs).map(|(table, ..)| *table).collect();
+        changed.dedup();
+        changed
+    }
+
+    /// Nothing is known of what roles may read: until it is, they see nothing.
+    pub(super) fn clear_rights(&mut self) {
+        self.tables.values_mut().flatten().for_each(|subscribed| subscribed.views.clear());
+    }
+
+    /// Notes what roles may read.
+    fn set_rights(&mut self, rights: &[(u32, Box<str>, TableRights)]) {
         for (table, role, rights) in rights {
             let subscribed = self.tables.get_mut(table).into_iter().flatten();
             subscribed.for_each(|subscribed| subscribed.set_view(role, rights));
         }
-    }
-
-    /// As [`set_rights`](Self::set_rights), for all roles: those that are missing do not exist any more.
-    pub(super) fn replace_rights(&mut self, rights: &[(u32, Box<str>, TableRights)]) {
-        for (oid, subscribed) in &mut self.tables {
-            let exists = |role: &str| rights.iter().any(|(table, other, _)| table == oid && **other == *role);
-            subscribed.iter_mut().for_each(|subscribed| subscribed.views.retain(|role, _| exists(role)));
-        }
-        self.set_rights(rights);
     }
 }
 

@@ -10,11 +10,12 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use wire::pgoutput::Relation;
 
+use super::matching::Match;
 use super::subscriber::ChangeSubscriber;
 use super::subscriptions::{CheckedSubscription, Subscriptions};
 use crate::node::Node;
 use crate::telemetry::codes::{Code, Scope};
-use crate::tenants::database::changes::ChangeTable;
+use crate::tenants::database::changes::{ChangeTable, CheckedTable};
 use crate::tenants::database::{ChangeDemand, ChangeSink, DatabaseFailure, TenantDatabase};
 use crate::tenants::{Databases, LogState, Tenant};
 
@@ -140,6 +141,13 @@ impl ChangesOfTenant {
         let oids: HashSet<u32> = targets.map(|target| target.oid).collect();
         let oids: Vec<u32> = oids.into_iter().collect();
         let tables = self.describe(&database, &oids).await?;
+        let is_as_checked = |target: &CheckedTable| {
+            tables.get(&target.oid).is_some_and(|table| table.shape().columns == target.columns)
+        };
+        if !bindings.iter().flat_map(|binding| &binding.tables).all(is_as_checked) {
+            let reason = "a table has changed while a subscription to it was checked";
+            return Err(DatabaseFailure::new(Code::QueryCanceled, reason));
+        }
         let rights = database.table_rights(&oids, &[&viewer.role]).await?;
         let checked = CheckedSubscription { bindings, tables, rights };
         self.subscriptions.with(|state| {
@@ -172,7 +180,7 @@ impl ChangesOfTenant {
     /// checked again before its rows are handled.
     pub(super) async fn note_table(&self, relation: &Relation<'_>, is_changed: bool) {
         let concerned = self.subscriptions.with(|state| match state.tables(relation.id) {
-            [] => state.subscribers_with_wildcard(relation.namespace),
+            [] => state.subscribers_by_name(relation.namespace, relation.name),
             known if is_changed || known.iter().any(|known| differs(relation, &known.table)) => {
                 state.subscribers_of(relation.id)
             }
@@ -192,17 +200,39 @@ impl ChangesOfTenant {
         }
     }
 
-    /// Reads what the roles of subscribers may read of the tables.
-    pub(super) async fn read_rights(&self) {
-        let (tables, roles) = self.subscriptions.with(|state| state.tables_and_roles());
+    /// Reads what the roles of subscribers may read of the tables. Tables that have changed since they were described are checked
+    /// again.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub(super) async fn read_rights(&self) -> Result<(), DatabaseFailure> {
+        let asked = self.subscriptions.with(|state| state.tables_and_roles());
+        let (tables, roles) = &asked;
         if tables.is_empty() {
-            return;
+            return Ok(());
         }
-        let Ok(database) = self.database() else { return };
         let roles: Vec<&str> = roles.iter().map(|role| &**role).collect();
-        match database.table_rights(&tables, &roles).await {
-            Ok(rights) => self.subscriptions.with(|state| state.replace_rights(&rights)),
-            Err(failure) => self.tenant.reports.record(failure.code.at(Scope::Log), &failure.reason),
+        let rights = self.database()?.table_rights(tables, &roles).await?;
+        let changed = self.subscriptions.with(|state| state.replace_rights(&asked, &rights));
+        for table in changed {
+            let concerned = self.subscriptions.with(|state| state.subscribers_of(table));
+            self.check_again(concerned).await;
+        }
+        Ok(())
+    }
+
+    /// Whether nothing is subscribed to any more.
+    pub(super) fn is_unused(&self) -> bool {
+        self.subscriptions.with(|state| state.is_empty())
+    }
+
+    /// Drops changes that nothing can be found out about, and notifies those whom they may have been for.
+    pub(super) fn drop_changes(&self, failure: &DatabaseFailure, matches: &[Match]) {
+        self.tenant.metrics.changes_dropped.increment(matches.len() as u64);
+        self.tenant.reports.record(failure.code.at(Scope::Log), &failure.reason);
+        let mut notified = HashSet::new();
+        for found in matches.iter().filter(|found| notified.insert(found.subscriber.id)) {
+            found.subscriber.notice_gap();
         }
     }
 }

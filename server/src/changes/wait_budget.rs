@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::delivery::Outgoing;
+use super::matching::Match;
 
 /// The most that is waited at once.
 const LONGEST: Duration = Duration::from_secs(1);
@@ -19,8 +19,8 @@ pub(super) enum Receivers {
 }
 
 impl Receivers {
-    pub(super) fn of(outgoing: &[Outgoing]) -> Self {
-        let mut others = outgoing.iter().map(|one| one.subscriber.id);
+    pub(super) fn of(matches: &[Match]) -> Self {
+        let mut others = matches.iter().map(|one| one.subscriber.id);
         let first = others.next();
         if others.all(|other| Some(other) == first) { Self::One } else { Self::Several }
     }
@@ -48,10 +48,9 @@ impl WaitBudget {
     }
 
     /// Takes so much of it, if it is there.
-    pub(super) fn take(&mut self, receivers: Receivers, wait: Duration) -> bool {
-        let now = Instant::now();
+    pub(super) fn take(&mut self, receivers: Receivers, wait: Duration, now: Instant) -> bool {
         if receivers == Receivers::Several {
-            self.left = (self.left + now.duration_since(self.looked_at) / 2).min(LONGEST);
+            self.left = (self.left + now.saturating_duration_since(self.looked_at) / 2).min(LONGEST);
         }
         self.looked_at = now;
         let is_there = self.left >= wait;
@@ -68,32 +67,32 @@ mod tests {
 
     const POLL: Duration = Duration::from_millis(1);
 
-    async fn waited(budget: &mut WaitBudget, receivers: Receivers) -> u32 {
+    fn waited(budget: &mut WaitBudget, receivers: Receivers, now: &mut Instant) -> u32 {
         let mut waited = 0;
-        while budget.take(receivers, POLL) {
-            tokio::time::sleep(POLL).await;
+        while budget.take(receivers, POLL, *now) {
+            *now += POLL;
             waited += 1;
         }
         waited
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn several_have_half_of_the_time() {
-        let mut budget = WaitBudget::default();
-        let first = waited(&mut budget, Receivers::Several).await;
+    #[test]
+    fn several_have_half_of_the_time() {
+        let (mut budget, mut now) = (WaitBudget::default(), Instant::now());
+        let first = waited(&mut budget, Receivers::Several, &mut now);
         assert!((1_900..=2_100).contains(&first), "a second, and half of the time meanwhile: {first}");
-        tokio::time::advance(Duration::from_millis(100)).await;
-        let later = waited(&mut budget, Receivers::Several).await;
+        now += Duration::from_millis(100);
+        let later = waited(&mut budget, Receivers::Several, &mut now);
         assert!((90..=110).contains(&later), "{later}");
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn one_has_a_second_until_it_has_read_something() {
-        let mut budget = WaitBudget::default();
-        assert_eq!(waited(&mut budget, Receivers::One).await, 1_000);
-        tokio::time::advance(Duration::from_secs(10)).await;
-        assert_eq!(waited(&mut budget, Receivers::One).await, 0);
+    #[test]
+    fn one_has_a_second_until_it_has_read_something() {
+        let (mut budget, mut now) = (WaitBudget::default(), Instant::now());
+        assert_eq!(waited(&mut budget, Receivers::One, &mut now), 1_000);
+        now += Duration::from_secs(10);
+        assert_eq!(waited(&mut budget, Receivers::One, &mut now), 0);
         budget.note_progress(Receivers::One);
-        assert_eq!(waited(&mut budget, Receivers::One).await, 1_000);
+        assert_eq!(waited(&mut budget, Receivers::One, &mut now), 1_000);
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Changes, change, expect_subscribed, join, record, system};
+use super::{Changes, TABLES, change, expect_subscribed, join, record, system};
 
 #[tokio::test]
 async fn a_subscription_to_all_tables_sees_a_new_one_at_once() {
@@ -57,5 +57,61 @@ async fn a_client_that_subscribes_right_after_the_first_table_was_published_does
     let mut ann = changes.client("ann").await;
     join(&mut ann, &bindings).await;
     expect_subscribed(&mut ann).await;
+    changes.rooms.world.stop().await;
+}
+
+#[tokio::test]
+async fn rows_are_read_by_the_definition_that_precedes_them() {
+    let changes = Changes::start().await;
+    changes.postgres().sql(
+        "CREATE TABLE public.notes (id int PRIMARY KEY, first text, secret text, body text);
+         GRANT SELECT (id, first, body) ON public.notes TO authenticated;
+         ALTER PUBLICATION supabase_realtime ADD TABLE public.notes",
+    );
+    let mut ann = changes.subscribed("ann", &json!([{"schema": "public", "table": "notes"}])).await;
+    changes.postgres().sql(
+        "BEGIN; INSERT INTO public.notes VALUES (1, 'f', 'hidden', 'b'); ALTER TABLE public.notes DROP COLUMN first;
+         INSERT INTO public.notes VALUES (2, 'hidden', 'b'); ALTER TABLE public.notes DROP COLUMN secret;
+         INSERT INTO public.notes VALUES (3, 'b'); COMMIT",
+    );
+    let mut found = Vec::new();
+    while found.len() < 3 {
+        let message = super::next(&mut ann).await;
+        let record = &message["payload"]["data"]["record"];
+        assert!(!message.to_string().contains("hidden"), "{message}");
+        if message["event"] == "postgres_changes" {
+            found.push((record["id"].clone(), record["body"].clone()));
+        }
+    }
+    assert_eq!(found, [1, 2, 3].map(|id| (json!(id), json!("b"))));
+    changes.rooms.world.stop().await;
+}
+
+#[tokio::test]
+async fn a_table_that_is_dropped_and_made_again_is_the_one_that_was_named() {
+    let changes = Changes::start().await;
+    let mut ann = changes.subscribed("ann", &json!([{"schema": "public", "table": "todos"}])).await;
+    changes.postgres().sql("DROP TABLE public.todos");
+    changes.postgres().sql(TABLES);
+    changes.postgres().sql("INSERT INTO public.todos VALUES (1, 'one', 'ann')");
+    expect_subscribed(&mut ann).await;
+    assert_eq!(record(&mut ann).await["id"], 1);
+    changes.rooms.world.stop().await;
+}
+
+#[tokio::test]
+async fn a_filter_on_a_column_that_was_revoked_finds_nothing() {
+    let changes = Changes::start().await;
+    let by_title = json!([{"schema": "public", "table": "todos", "filter": "title=eq.x"}]);
+    let mut ann = changes.subscribed("ann", &by_title).await;
+    let mut bob = changes.subscribed("bob", &json!([{"schema": "public", "table": "todos"}])).await;
+    changes.postgres().sql(
+        "REVOKE SELECT ON public.todos FROM authenticated; GRANT SELECT (id, done) ON public.todos TO authenticated",
+    );
+    // What roles may read is known for a second.
+    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+    changes.postgres().sql("INSERT INTO public.todos VALUES (1, 'x', 'ann')");
+    assert_eq!(record(&mut bob).await, json!({"id": 1, "done": false}));
+    ann.expect_quiet().await;
     changes.rooms.world.stop().await;
 }

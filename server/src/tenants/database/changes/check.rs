@@ -27,6 +27,8 @@ pub struct CheckedTable {
     pub filters: Vec<CheckedFilter>,
     /// The columns that are asked for, as indices of those of the table.
     pub select: Option<Box<[usize]>>,
+    /// The numbers of the columns that the indices are of.
+    pub columns: Box<[i16]>,
 }
 
 /// A filter on a table.
@@ -49,8 +51,18 @@ pub struct CheckedFilter {
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum CheckAnswer {
-    Fits { binding: usize, oid: u32, filters: Vec<FilterAnswer>, select: Option<Box<[usize]>> },
-    Refused { binding: Option<usize>, state: String, message: String },
+    Fits {
+        binding: usize,
+        oid: u32,
+        filters: Vec<FilterAnswer>,
+        select: Option<Box<[usize]>>,
+        columns: Box<[i16]>,
+    },
+    Refused {
+        binding: Option<usize>,
+        state: String,
+        message: String,
+    },
 }
 
 #[derive(Debug, Deserialize)]
@@ -111,11 +123,11 @@ fn resolve(
         bindings.iter().map(|_| Ok(CheckedBinding { tables: Vec::new() })).collect();
     for answer in answers {
         match answer {
-            CheckAnswer::Fits { binding, oid, filters, select } => {
+            CheckAnswer::Fits { binding, oid, filters, select, columns } => {
                 if let (Some(Ok(checked)), Some(binding)) = (checked.get_mut(binding), bindings.get(binding))
                 {
                     let filters = binding.filters.iter().zip(filters).map(checked_filter).collect();
-                    checked.tables.push(CheckedTable { oid, filters, select });
+                    checked.tables.push(CheckedTable { oid, filters, select, columns });
                 }
             }
             CheckAnswer::Refused { binding: Some(binding), state, message } if is_of_client(&state) => {

@@ -35,7 +35,7 @@ pub use self::comparisons::Comparison;
 pub use self::publication::{Publication, PublishedTable};
 pub use self::rights::TableRights;
 pub use self::row_rights::RowRights;
-pub use self::tables::{ChangeTable, RowKey, TableColumn};
+pub use self::tables::{ChangeTable, RowKey, TableColumn, TableShape};
 pub use self::types::CompareKind;
 pub use self::visibility::{VisibilityQuestion, VisibleRows};
 

@@ -6,6 +6,7 @@ use sqlx::postgres::types::Oid;
 use super::super::{DatabaseFailure, TenantDatabase};
 use super::ask;
 use super::row_rights::{POLICIES, PolicySummary, RowRights};
+use super::tables::TableShape;
 
 /// The most tables that one statement asks about.
 const TABLES_PER_STATEMENT: usize = 500;
@@ -17,6 +18,8 @@ pub struct TableRights {
     pub selectable: Box<[bool]>,
     /// The rows that it may see.
     pub row_rights: RowRights,
+    /// What the table consists of now.
+    pub shape: TableShape,
 }
 
 #[derive(FromRow)]
@@ -24,6 +27,9 @@ struct RightsRow {
     table_oid: Oid,
     role: String,
     selectable: Vec<bool>,
+    columns: Vec<i16>,
+    primary_key: Vec<i16>,
+    has_usage: bool,
     #[sqlx(flatten)]
     policies: PolicySummary,
 }
@@ -49,8 +55,10 @@ impl TenantDatabase {
                 })
                 .await?;
             rights.extend(rows.into_iter().map(|row| {
-                let (selectable, row_rights) = (row.selectable.into(), row.policies.rights());
-                (row.table_oid.0, row.role.into(), TableRights { selectable, row_rights })
+                let selectable = row.selectable.into();
+                let row_rights = if row.has_usage { row.policies.rights() } else { RowRights::Nothing };
+                let shape = TableShape { columns: row.columns.into(), primary_key: row.primary_key.into() };
+                (row.table_oid.0, row.role.into(), TableRights { selectable, row_rights, shape })
             }));
         }
         Ok(rights)
@@ -66,6 +74,12 @@ fn statement() -> String {
                 FROM pg_catalog.pg_attribute AS a
                 WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
                 ORDER BY a.attnum) AS selectable,
+            ARRAY(SELECT a.attnum FROM pg_catalog.pg_attribute AS a
+                WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+                ORDER BY a.attnum) AS columns,
+            ARRAY(SELECT k FROM pg_catalog.pg_index AS i, pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY AS u (k, n)
+                WHERE i.indrelid = c.oid AND i.indisprimary AND u.n <= i.indnkeyatts ORDER BY u.n) AS primary_key,
+            pg_catalog.has_schema_privilege(r.oid, c.relnamespace, 'USAGE') AS has_usage,
             c.relrowsecurity AND NOT (r.rolsuper OR r.rolbypassrls
                 OR NOT c.relforcerowsecurity AND pg_catalog.pg_has_role(r.oid, c.relowner, 'USAGE')) AS applies,
             policies.*

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use serde::Deserialize;
 use sqlx::postgres::types::Oid;
 use sqlx::{FromRow, PgConnection};
 use wire::pgoutput::ReplicaIdentity;
@@ -61,9 +62,20 @@ pub struct ChangeTable {
     pub is_partitioned: bool,
 }
 
+/// What a table consists of, by which it is noticed that it has changed since it was described.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct TableShape {
+    /// The numbers of its columns, in order.
+    pub columns: Box<[i16]>,
+    /// Those of the primary key, in the order of the key.
+    pub primary_key: Box<[i16]>,
+}
+
 /// A column of such a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableColumn {
+    /// Its number, which stays when other columns are dropped.
+    pub number: i16,
     /// Its name.
     pub name: Box<str>,
     /// The id of its type.
@@ -108,6 +120,14 @@ struct ColumnRow {
 }
 
 impl ChangeTable {
+    /// What it consists of.
+    pub fn shape(&self) -> TableShape {
+        TableShape {
+            columns: self.columns.iter().map(|column| column.number).collect(),
+            primary_key: self.primary_key.iter().map(|column| self.columns[*column].number).collect(),
+        }
+    }
+
     /// Whether columns may be missing in the log because they are computed from others.
     pub fn has_generated(&self) -> bool {
         self.columns.iter().any(|column| column.is_generated)
@@ -162,6 +182,7 @@ fn described(table: TableRow, columns: Vec<ColumnRow>, types: &Types) -> ChangeT
 fn described_column(column: ColumnRow, types: &Types) -> TableColumn {
     let resolved = types.resolve(column.type_oid);
     TableColumn {
+        number: column.number,
         name: column.name.into(),
         type_oid: column.type_oid.0,
         type_name: column.type_name.into(),
