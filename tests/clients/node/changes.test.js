@@ -8,6 +8,7 @@ import WebSocket from 'ws'
 import { Inbox, joined, person, signedIn } from './support/people.js'
 import { Postgres } from './support/postgres.js'
 import { Server } from './support/server.js'
+import { CLIENTS } from './support/versions.js'
 
 const TABLES = `
   CREATE TABLE todos (id int PRIMARY KEY, title text, price numeric, done boolean);
@@ -213,3 +214,14 @@ test('clients of the old form name the table in the topic', async (t) => {
   const { event, payload } = await received.next()
   assert.deepEqual([event, payload.type, payload.record.title], ['INSERT', 'INSERT', 'old form'])
 })
+
+for (const { name, load } of CLIENTS) {
+  test(`${name} receives changes`, async (t) => {
+    const id = key()
+    const Client = await load()
+    const client = await Client(t, server).join('changes', { postgres_changes: [{ ...ALL, filter: `id=eq.${id}` }] })
+    await subscribed(client.notices)
+    postgres.sql(`INSERT INTO todos VALUES (${id}, 'version')`)
+    assert.equal((await client.written.next()).title, 'version')
+  })
+}

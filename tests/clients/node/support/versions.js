@@ -1,5 +1,5 @@
 // The versions of the official JavaScript clients that are in use, behind one interface: connect, join a room,
-// send; and inboxes of what was received and of the sockets that were opened.
+// send; and inboxes of what was received, of the rows that were written, and of the sockets that were opened.
 
 import WebSocket from 'ws'
 
@@ -43,7 +43,7 @@ function recorded(sockets, socketOptions) {
 function member(self, test, server, disconnect) {
     server.disconnects.add(disconnect)
   test.after(() => server.disconnects.delete(disconnect) && disconnect())
-  for (const inbox of ['sockets', 'joins', 'received', 'notices', 'present']) self[inbox] = new Inbox()
+  for (const inbox of ['sockets', 'joins', 'received', 'notices', 'present', 'written']) self[inbox] = new Inbox()
 }
 
 /** A client of phoenix.js: connected, and after `join` in a room. */
@@ -60,6 +60,7 @@ function PhoenixMember({ Socket, Presence }, test, server, { socketOptions } = {
     presence.onSync(() => this.present.put(Object.keys(presence.state)))
     channel.on('broadcast', this.received.put)
     channel.on('system', this.notices.put)
+    channel.on('postgres_changes', ({ data }) => this.written.put(data.record))
     channel.join().receive('ok', this.joins.put).receive('error', this.joins.put)
     this.send = (event, payload) => channel.push('broadcast', { type: 'broadcast', event, payload })
     this.track = (payload) => channel.push('presence', { type: 'presence', event: 'track', payload })
@@ -82,6 +83,9 @@ function RealtimeMember({ RealtimeClient }, test, server, { socketOptions } = {}
     // From 2.15 on, the listener itself enables presence.
     if (config.presence) {
       channel.on('presence', { event: 'sync' }, () => this.present.put(Object.keys(channel.presenceState())))
+    }
+    for (const binding of config.postgres_changes ?? []) {
+      channel.on('postgres_changes', binding, ({ new: row }) => this.written.put(row))
     }
     channel.on('broadcast', { event: '*' }, this.received.put)
     channel.on('system', {}, this.notices.put)
