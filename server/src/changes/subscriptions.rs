@@ -150,6 +150,13 @@ impl State {
         self.subscribers_if(|subscribed| subscribed.subscriber.names(schema, table))
     }
 
+    /// Those who name a table of this name, and were refused when they were checked again: a column of a filter was dropped, say.
+    pub(super) fn refused_by_name(&self, schema: &str, table: &str) -> Vec<Arc<ChangeSubscriber>> {
+        self.subscribers_if(|subscribed| {
+            subscribed.entries.is_empty() && subscribed.subscriber.names(schema, table)
+        })
+    }
+
     /// Whether nothing is subscribed to.
     pub(super) fn is_empty(&self) -> bool {
         self.subscribers.is_empty()

@@ -182,7 +182,9 @@ impl ChangesOfTenant {
         let concerned = self.subscriptions.with(|state| match state.tables(relation.id) {
             [] => state.subscribers_by_name(relation.namespace, relation.name),
             known if is_changed || known.iter().any(|known| differs(relation, &known.table)) => {
-                state.subscribers_of(relation.id)
+                let mut concerned = state.subscribers_of(relation.id);
+                concerned.extend(state.refused_by_name(relation.namespace, relation.name));
+                concerned
             }
             _ => Vec::new(),
         });

@@ -115,3 +115,22 @@ async fn a_filter_on_a_column_that_was_revoked_finds_nothing() {
     ann.expect_quiet().await;
     changes.rooms.world.stop().await;
 }
+
+#[tokio::test]
+async fn a_subscription_that_a_dropped_column_has_ended_continues_when_the_column_is_back() {
+    let changes = Changes::start().await;
+    let all = json!([{"event": "INSERT", "schema": "public", "table": "todos"}]);
+    let filtered = json!([{"event": "INSERT", "schema": "public", "table": "todos", "filter": "title=eq.x"}]);
+    let mut ann = changes.subscribed("ann", &all).await;
+    let mut bob = changes.subscribed("bob", &filtered).await;
+    changes.postgres().sql("ALTER TABLE public.todos DROP COLUMN title; INSERT INTO public.todos VALUES (1)");
+    expect_subscribed(&mut ann).await;
+    assert_eq!(record(&mut ann).await["id"], 1);
+    assert_eq!(system(&mut bob).await.0, "error");
+    changes.postgres().sql(
+        "ALTER TABLE public.todos ADD COLUMN title text; INSERT INTO public.todos (id, title) VALUES (2, 'x')",
+    );
+    expect_subscribed(&mut bob).await;
+    assert_eq!(record(&mut bob).await["id"], 2);
+    changes.rooms.world.stop().await;
+}
