@@ -131,7 +131,7 @@ impl Bundle {
     pub(crate) fn add(&mut self, frames: &FrameCache, id: Option<u128>, kept: Option<Frame>) {
         let is_recorded = id.is_some() || !self.single.is_empty();
         if is_recorded && self.single.is_empty() && self.messages > 0 {
-            self.single.push(SingleMessage { id: None, ends: self.ends(), kept: None });
+            self.record(None, None);
         }
         self.messages += 1;
         for (part, frame) in self.parts.iter_mut().zip(frames.iter()) {
@@ -140,13 +140,15 @@ impl Bundle {
             }
         }
         if is_recorded {
-            self.single.push(SingleMessage { id, ends: self.ends(), kept });
+            self.record(id, kept);
         }
     }
 
-    /// Where the last message ends in each dialect.
-    fn ends(&self) -> [usize; Dialect::COUNT] {
-        self.parts.each_ref().map(Part::len)
+    /// Notes where the last message ends in each dialect. Apart from the path of messages without ids.
+    #[inline(never)]
+    fn record(&mut self, id: Option<u128>, kept: Option<Frame>) {
+        let ends = self.parts.each_ref().map(Part::len);
+        self.single.push(SingleMessage { id, ends, kept });
     }
 
     /// The message that is added next is kept, as this relay frame. All messages of a bundle that are kept are so in one history.

@@ -90,6 +90,8 @@ impl Outbox {
     }
 
     /// Like [`offer`](Self::offer), but the caller wakes the connection, after releasing its locks.
+    // Inlined, because a fan-out calls it for every member: a call costs each 50 instructions of 240.
+    #[inline(always)]
     pub(crate) fn offer_deferred(&self, frame: &Frame, wakers: &mut Wakers) -> Offer {
         let mut queue = self.queue.lock();
         if queue.closed {

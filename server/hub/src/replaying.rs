@@ -2,13 +2,15 @@
 //!
 //! What the room sends to such a member waits here until the earlier messages have been read, and then follows them. A message
 //! may be both read and received, now or later: a database and other nodes deliver what can be read already. So what has the
-//! id of a replayed message is not delivered, and where it may arrive later the ids are kept as long as the membership.
+//! id of a replayed message is not delivered, and where it may arrive later the ids are kept until it no longer can.
 //!
 //! At most half of what the outbox may hold waits, because the earlier messages precede it there. What does not fit is
-//! counted as missed, as when a connection reads too slowly. Members without a replay cost a fan-out nothing but a look at a
-//! word that it has read anyway.
+//! counted as missed, as when a connection reads too slowly. A room has this only while one of its members is replaying, so
+//! that replays cost the fan-out of all other rooms nothing.
 
-use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use rustc_hash::FxHashMap;
 
 use crate::bounds::Bounds;
 use crate::bundle::SingleMessage;
@@ -30,22 +32,34 @@ pub struct Replayed {
 /// Whether a message that was read may be published after the replay has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Repeats {
-    /// It may: it was read where it arrives before it is published here.
-    Possible,
+    /// It may, within this time: it was read where it arrives before it is published here.
+    Possible {
+        /// Counted from the end of the replay.
+        within: Duration,
+    },
     /// It was read from the [history](crate::History) of this hub, which keeps a message while it is published.
     Excluded,
 }
 
 /// The replays of a room's members, by their slots.
 #[derive(Debug, Default)]
-pub(crate) struct Replaying(HashMap<usize, Replay>);
+pub(crate) struct Replaying(FxHashMap<usize, Replay>);
 
 #[derive(Debug)]
 enum Replay {
     /// The earlier messages are being read.
     Reading(Waiting),
-    /// They were sent, and had these ids, which are sorted.
-    Sent(Vec<u128>),
+    /// They were sent, and what was sent may be published again.
+    Sent(Sent),
+}
+
+#[derive(Debug)]
+struct Sent {
+    /// The ids of the messages, sorted.
+    ids: Vec<u128>,
+    /// When they can be published for the last time. `None` if only those that are `late` can.
+    until: Option<Instant>,
+    late: u32,
 }
 
 /// What waits for the end of a replay.
@@ -54,6 +68,8 @@ struct Waiting {
     messages: Vec<WaitingMessage>,
     bytes: usize,
     max: Bounds,
+    /// The publications that are still to be encoded for it. Their messages are kept already and may be read.
+    late: u32,
     /// For the list. The frames are charged as those in an outbox.
     charge: MemoryCharge,
 }
@@ -70,7 +86,7 @@ impl Replaying {
         let Bounds { bytes, frames } = outbox.bounds();
         let charge = outbox.memory().charge(MemoryKind::Sending, 0);
         let max = Bounds { bytes: bytes / 2, frames: frames / 2 };
-        let waiting = Waiting { messages: Vec::new(), bytes: 0, max, charge };
+        let waiting = Waiting { messages: Vec::new(), bytes: 0, max, late: 0, charge };
         self.0.insert(number, Replay::Reading(waiting));
     }
 
@@ -94,16 +110,54 @@ impl Replaying {
         if slot.missed > 0 {
             slot.outbox.continue_when_empty(wakers);
         }
-        if ids.is_empty() || repeats == Repeats::Excluded {
-            slot.reception.end_replay();
-        } else {
-            self.0.insert(number, Replay::Sent(ids));
-        }
+        let until = match repeats {
+            Repeats::Possible { within } if !ids.is_empty() => Some(Instant::now() + within),
+            Repeats::Possible { .. } | Repeats::Excluded => None,
+        };
+        self.0.insert(number, Replay::Sent(Sent { ids, until, late: waiting.late }));
+        self.forget_if_over(number, slot, None);
     }
 
     /// The member leaves.
     pub(crate) fn remove(&mut self, number: usize) {
         self.0.remove(&number);
+    }
+
+    /// Whether no member is replaying.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Forgets what the member was sent if none of it can be published again after `now`.
+    pub(crate) fn forget_if_over(&mut self, number: usize, slot: &mut Slot, now: Option<Instant>) {
+        if let Some(Replay::Sent(sent)) = self.0.get(&number)
+            && sent.is_over(now)
+        {
+            self.0.remove(&number);
+            slot.reception.end_replay();
+        }
+    }
+
+    /// Messages that are kept from now on are going to be encoded for the member, without the lock.
+    pub(crate) fn begin_late(&mut self, number: usize) {
+        if let Some(late) = self.late(number) {
+            *late += 1;
+        }
+    }
+
+    /// They were [offered](Self::offer).
+    pub(crate) fn end_late(&mut self, number: usize, slot: &mut Slot) {
+        if let Some(late) = self.late(number) {
+            *late -= 1;
+        }
+        self.forget_if_over(number, slot, None);
+    }
+
+    fn late(&mut self, number: usize) -> Option<&mut u32> {
+        self.0.get_mut(&number).map(|replay| match replay {
+            Replay::Reading(waiting) => &mut waiting.late,
+            Replay::Sent(sent) => &mut sent.late,
+        })
     }
 
     /// Delivers a frame to the member, or lets it wait. `single` are the messages in it, if one of them has an id. `None` if
@@ -118,7 +172,9 @@ impl Replaying {
     ) -> Option<Offer> {
         match self.0.get_mut(&number) {
             Some(Replay::Reading(waiting)) => Some(waiting.offer(slot, frame, single)),
-            Some(Replay::Sent(ids)) if single.iter().any(|message| is_among(ids, message.id)) => {
+            Some(Replay::Sent(Sent { ids, .. }))
+                if single.iter().any(|message| is_among(ids, message.id)) =>
+            {
                 let all = SingleMessage::split(single, frame, slot.dialect);
                 let others = all.filter(|(id, _)| !is_among(ids, *id));
                 let frames: Vec<Frame> = others.map(|(_, frame)| frame).collect();
@@ -126,6 +182,13 @@ impl Replaying {
             }
             _ => Some(slot.outbox.offer_deferred(frame, wakers)),
         }
+    }
+}
+
+impl Sent {
+    /// Whether none of the messages can be published after `now`; without it, unless that depends on the time.
+    fn is_over(&self, now: Option<Instant>) -> bool {
+        self.late == 0 && self.until.is_none_or(|until| now.is_some_and(|now| until <= now))
     }
 }
 

@@ -106,7 +106,7 @@ struct Members {
     presence: Option<Box<RoomPresence>>,
     /// Present until the messages of the other nodes reach this one.
     pending_joins: Option<Box<PendingJoins>>,
-    /// Present once a member joins with a replay.
+    /// Present while members are among the replaying ones. Absent, it costs a fan-out nothing.
     replaying: Option<Box<Replaying>>,
 }
 
@@ -115,6 +115,11 @@ impl Members {
     fn party(&self) -> Party {
         let first = self.slots.iter().next();
         first.map_or(Party::NODE, |(_, slot)| slot.outbox.memory().party())
+    }
+
+    /// To be called when a replay may be over.
+    fn free_replaying(&mut self) {
+        self.replaying.take_if(|replaying| replaying.is_empty());
     }
 }
 
@@ -234,6 +239,7 @@ impl Room {
         if let Some(replaying) = replaying {
             replaying.end(number, slot, (reply, replayed), &mut wakers);
         }
+        members.free_replaying();
         let party = members.party();
         drop(members);
         wakers.wake_for(party);
@@ -289,6 +295,7 @@ impl Room {
                 && let Some(replaying) = &mut members.replaying
             {
                 replaying.remove(number);
+                members.free_replaying();
             }
             outlets.member_left(&self.key, wakers);
             let effect = members.presence.as_mut().map(|presence| presence.leave(number, &mut slot));

@@ -152,7 +152,8 @@ pub async fn read(
         None
     };
     let is_alone = records.is_none() && node.link.connectivity() == Connectivity::Standalone;
-    let repeats = if is_alone { Repeats::Excluded } else { Repeats::Possible };
+    let repeats =
+        if is_alone { Repeats::Excluded } else { Repeats::Possible { within: history::UNCONFIRMED_AGE } };
     let mut earlier = merged(records, kept, (limit, repeats));
     // The newest ones, as many as it has asked for.
     earlier.is_complete |= request.after.is_empty();

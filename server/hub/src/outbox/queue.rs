@@ -89,6 +89,7 @@ impl OutboxQueue {
     }
 
     /// Whether there is memory for the frame to wait here, behind `ahead` more bytes than there are.
+    #[inline]
     pub(super) fn has_memory(&mut self, ahead: usize, frame: &Frame, memory: &Arc<TenantMemory>) -> bool {
         self.passes_uncharged(ahead + frame.len()) || self.charge_for(frame, memory)
     }
@@ -98,7 +99,8 @@ impl OutboxQueue {
         !self.blocked && self.outstanding_bytes + bytes <= UNCHARGED_BYTES
     }
 
-    /// Charges the frame, and the queue in steps.
+    /// Charges the frame, and the queue in steps. Apart from the common path, as what follows.
+    #[cold]
     fn charge_for(&mut self, frame: &Frame, memory: &Arc<TenantMemory>) -> bool {
         const STEP: usize = HANDLES_PER_CHARGE * size_of::<Frame>();
         let charged = self.handles.as_ref().map_or(0, |charge| charge.bytes());

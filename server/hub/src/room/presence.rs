@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::publishing::FanOut;
 use super::{Delivery, Members, Outlets, Room};
 use crate::frame::{Frame, FrameCache};
 use crate::member::Slot;
@@ -123,14 +124,11 @@ impl Room {
 
     /// Sends a presence diff to the members that have received the state and every diff since.
     pub fn announce(&self, diff: &FrameCache) -> Delivery {
-        self.fan_out(
-            |_| 0,
-            &[],
-            |_, slot| {
-                let frame = diff.get(slot.dialect, slot.reception.group()).filter(|_| !slot.stale)?;
-                Some((frame, |slot: &mut Slot| slot.stale = true))
-            },
-        )
+        let receives = |_, slot: &Slot| !slot.stale;
+        let missed = |slot: &mut Slot| slot.stale = true;
+        let (delivery, _) =
+            self.fan_out(|_| 0, FanOut { frames: diff, single: &[], is_kept: false, receives, missed });
+        delivery
     }
 
     /// Sends a part of the state to the member that requested it, as the `frames` of one message. Without effect if the

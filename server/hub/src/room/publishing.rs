@@ -5,6 +5,9 @@
 //! slowly are recorded and skipped; the room never waits for a member.
 
 use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use slab::Slab;
 
 use super::{Members, Outlets, Published, Room};
 use crate::bundle::{Bundle, BundleFrames, EncodeKept, SingleMessage};
@@ -120,7 +123,6 @@ impl Room {
     ) -> Delivery {
         let BundleFrames { frames, kept, single } = bundle;
         let encode = kept.as_ref().map(|kept| kept.encode);
-        let mut unencoded = Vec::new();
         let is_unseen = frames.is_empty() && kept.is_none();
         let report = |wakers: &mut Wakers| {
             let kept = kept.and_then(|kept| kept.keep(&self.key));
@@ -133,33 +135,24 @@ impl Room {
             wakers.wake();
             return Delivery { unrelayed, ..Delivery::default() };
         }
-        let mut delivery = self.fan_out(report, &single, |number, slot| {
-            // Without a frame, the first member of this dialect and group joined after the messages were
-            // encoded, or the messages cannot be expressed for it.
-            let Some(frame) = frames.get(slot.dialect, slot.reception.group()) else {
-                if slot.reception.is_replaying() && receives(number, slot) {
-                    unencoded.push((number, slot.id));
-                }
-                return None;
-            };
-            if !receives(number, slot) {
-                return None;
-            }
-            Some((frame, |slot: &mut Slot| slot.missed = slot.missed.saturating_add(messages)))
-        });
-        if let Some(encode) = encode.filter(|_| !unencoded.is_empty()) {
-            self.send_late(&unencoded, &single, encode, &mut delivery);
+        let missed = |slot: &mut Slot| slot.missed = slot.missed.saturating_add(messages);
+        let fan_out =
+            FanOut { frames: &frames, single: &single, is_kept: encode.is_some(), receives, missed };
+        let (mut delivery, late) = self.fan_out(report, fan_out);
+        if let Some(encode) = encode.filter(|_| !late.is_empty()) {
+            self.send_late(&late, &single, encode, &mut delivery);
         }
         delivery
     }
 
-    /// Delivers kept messages to members, given by slot and id, that joined with a replay after the messages were encoded, and
-    /// in whose dialect they were not. Such a member may have read the history before they were kept, so they are not in its
-    /// replay. They may overtake what others publish at the same time.
+    /// Delivers kept messages to members, given by slot and id, that joined after the messages were encoded, and in whose dialect
+    /// they were not. A member with a replay may have read the history before they were kept, so they are not in its
+    /// replay; if it reads it after that, [`Replaying`](crate::replaying::Replaying) has the ids until the messages are offered. They
+    /// may overtake what others publish at the same time.
     #[cold]
     fn send_late(
         &self,
-        unencoded: &[(usize, u32)],
+        late: &[(usize, u32)],
         single: &[SingleMessage],
         encode: EncodeKept,
         delivery: &mut Delivery,
@@ -175,22 +168,31 @@ impl Room {
         let mut wakers = Wakers::collect();
         let mut members = self.members.lock();
         let Members { slots, replaying, .. } = &mut *members;
-        for (number, id) in unencoded {
+        for (number, id) in late {
             let slot = slots.get_mut(*number).filter(|slot| slot.id == *id);
-            let (Some(slot), Some(replaying)) = (slot, replaying.as_mut()) else { continue };
+            let Some(slot) = slot else { continue };
+            let mut replaying = replaying.as_mut().filter(|_| slot.reception.is_replaying());
             let (mut queued, mut dropped) = (0, 0);
             for (_, (message, frame)) in encoded.iter().filter(|(dialect, _)| *dialect == slot.dialect) {
                 let message = (frame, std::slice::from_ref(message));
-                match replaying.offer(*number, slot, message, &mut wakers) {
+                let offer = match &mut replaying {
+                    Some(replaying) => replaying.offer(*number, slot, message, &mut wakers),
+                    None => Some(slot.outbox.offer_deferred(frame, &mut wakers)),
+                };
+                match offer {
                     Some(Offer::Full) => dropped += 1,
                     Some(Offer::Queued | Offer::Evicted(_)) => queued += 1,
                     None => {}
                 }
             }
+            if let Some(replaying) = replaying {
+                replaying.end_late(*number, slot);
+            }
             slot.missed = slot.missed.saturating_add(dropped);
             delivery.delivered += usize::from(queued > 0);
             delivery.dropped += usize::from(dropped > 0);
         }
+        members.free_replaying();
         let party = members.party();
         drop(members);
         wakers.wake_for(party);
@@ -211,38 +213,105 @@ impl Room {
         Some(offer)
     }
 
-    /// Walks the members once and offers each the frame that `choose` picks for it; `missed` records a full
-    /// outbox. `report` is called under the lock, before the first offer, and returns what is not relayed. Members with
-    /// pending joins receive nothing. `single` are the messages in the frames one by one, if one of them has an id.
-    pub(super) fn fan_out<'f, M: FnOnce(&mut Slot)>(
+    /// Whether there are members in whose dialect nothing was encoded.
+    fn lacks_frame(&self, frames: &FrameCache) -> bool {
+        let counts = self.member_counts.iter().zip(frames.iter());
+        counts.into_iter().any(|(count, frame)| frame.is_none() && count.load(Ordering::Relaxed) > 0)
+    }
+
+    /// Walks the members once and offers each its frame. `report` is called under the lock, before the first offer, and
+    /// returns what is not relayed. Members with pending joins receive nothing. Returns also the members to which the messages
+    /// are to be [sent late](Self::send_late).
+    pub(super) fn fan_out(
         &self,
         report: impl FnOnce(&mut Wakers) -> u32,
-        single: &[SingleMessage],
-        mut choose: impl FnMut(usize, &Slot) -> Option<(&'f Frame, M)>,
-    ) -> Delivery {
-        let mut wakers = Wakers::collect();
+        fan_out: FanOut<'_, impl Fn(usize, &Slot) -> bool, impl Fn(&mut Slot)>,
+    ) -> (Delivery, Vec<(usize, u32)>) {
+        let (mut wakers, mut late) = (Wakers::collect(), Vec::new());
         let mut members = self.members.lock();
         let mut delivery = Delivery { unrelayed: report(&mut wakers), ..Delivery::default() };
-        let Members { slots, pending_joins, replaying, .. } = &mut *members;
-        let confirmed = pending_joins.is_none().then_some(slots);
-        for (number, slot) in confirmed.into_iter().flatten() {
-            let Some((frame, missed)) = choose(number, slot) else { continue };
-            let offer = if slot.reception.is_replaying() {
-                let replaying = replaying.as_mut().expect("a member that is replaying is among these");
-                let offer = replaying.offer(number, slot, (frame, single), &mut wakers);
-                let Some(offer) = offer else { continue };
-                offer
+        if members.pending_joins.is_none() {
+            if members.replaying.is_none() && !(fan_out.is_kept && self.lacks_frame(fan_out.frames)) {
+                fan_out.run(&mut members.slots, &mut delivery, &mut wakers);
             } else {
-                slot.outbox.offer_deferred(frame, &mut wakers)
-            };
-            delivery.count(offer);
-            if offer == Offer::Full {
-                missed(slot);
+                late = fan_out.run_with_replays(&mut members, &mut delivery, &mut wakers);
             }
         }
         let party = members.party();
         drop(members);
         wakers.wake_for(party);
-        delivery
+        (delivery, late)
+    }
+}
+
+/// What is offered to the members of a room that it `receives`.
+pub(super) struct FanOut<'f, R, M> {
+    pub(super) frames: &'f FrameCache,
+    /// The messages in the frames one by one, if one of them has an id.
+    pub(super) single: &'f [SingleMessage],
+    /// Whether messages are kept, so that they can be encoded later.
+    pub(super) is_kept: bool,
+    pub(super) receives: R,
+    /// Records that an outbox was full.
+    pub(super) missed: M,
+}
+
+impl<R: Fn(usize, &Slot) -> bool, M: Fn(&mut Slot)> FanOut<'_, R, M> {
+    /// Without a frame, the first member of this dialect and group joined after the messages were encoded, or the messages
+    /// cannot be expressed for it.
+    fn frame_for(&self, slot: &Slot) -> Option<&Frame> {
+        self.frames.get(slot.dialect, slot.reception.group())
+    }
+
+    /// In a room in which no member is replaying, or misses messages that are kept.
+    fn run(&self, slots: &mut Slab<Slot>, delivery: &mut Delivery, wakers: &mut Wakers) {
+        for (number, slot) in slots {
+            let frame = self.frame_for(slot).filter(|_| (self.receives)(number, slot));
+            let Some(frame) = frame else { continue };
+            let offer = slot.outbox.offer_deferred(frame, wakers);
+            delivery.count(offer);
+            if offer == Offer::Full {
+                (self.missed)(slot);
+            }
+        }
+    }
+
+    /// In another room. Returns slot and id of the members to which the messages are to be sent late.
+    #[cold]
+    fn run_with_replays(
+        &self,
+        members: &mut Members,
+        delivery: &mut Delivery,
+        wakers: &mut Wakers,
+    ) -> Vec<(usize, u32)> {
+        let (mut late, now) = (Vec::new(), Some(Instant::now()));
+        let Members { slots, replaying, .. } = &mut *members;
+        for (number, slot) in slots {
+            let mut replaying = replaying.as_mut().filter(|_| slot.reception.is_replaying());
+            if let Some(replaying) = &mut replaying {
+                replaying.forget_if_over(number, slot, now);
+            }
+            if !(self.receives)(number, slot) {
+                continue;
+            }
+            let Some(frame) = self.frame_for(slot) else {
+                if self.is_kept {
+                    replaying.into_iter().for_each(|replaying| replaying.begin_late(number));
+                    late.push((number, slot.id));
+                }
+                continue;
+            };
+            let offer = match replaying {
+                Some(replaying) => replaying.offer(number, slot, (frame, self.single), wakers),
+                None => Some(slot.outbox.offer_deferred(frame, wakers)),
+            };
+            let Some(offer) = offer else { continue };
+            delivery.count(offer);
+            if offer == Offer::Full {
+                (self.missed)(slot);
+            }
+        }
+        members.free_replaying();
+        late
     }
 }

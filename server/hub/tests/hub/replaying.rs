@@ -1,13 +1,14 @@
 //! Members that receive earlier messages before those of the room, and none twice.
 
+use std::cell::RefCell;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use hub::{
-    Audience, Bundle, Dialect, Encode, Frame, History, HistoryBounds, HistoryQuery, Hub, Keep, MemoryBudget,
-    MemoryKind, Receives, Repeats, Replayed, TenantMemory,
+    Audience, Bundle, Dialect, Encode, Frame, History, HistoryBounds, HistoryQuery, Hub, Keep, Membership,
+    MemoryBudget, MemoryKind, Receives, Repeats, Replayed, TenantMemory,
 };
 
 use crate::history::encode_kept;
@@ -29,7 +30,7 @@ impl Encode for Numbered {
 
 /// Messages that may be published again.
 fn repeating(ids: Vec<u128>) -> Replayed {
-    Replayed { ids, repeats: Repeats::Possible }
+    Replayed { ids, repeats: Repeats::Possible { within: Duration::from_secs(60) } }
 }
 
 fn publish(hub: &Hub, ids: impl IntoIterator<Item = u128>) {
@@ -74,6 +75,18 @@ fn a_bundle_is_delivered_without_the_messages_that_were_replayed() {
     assert_eq!(ann.texts(), ["ab", "n1", "n3", "c"]);
     publish(&hub, [2]);
     assert!(ann.texts().is_empty());
+}
+
+// The ids were kept, and looked up for each message, as long as the member stayed.
+#[test]
+fn what_was_replayed_is_forgotten_once_it_can_no_longer_be_published_again() {
+    let (hub, ann) = (hub(), Reader::new(PLAIN, 100));
+    let ann_in = hub.join_replaying(key("a"), ann.member());
+    publish(&hub, [1]);
+    let repeats = Repeats::Possible { within: Duration::ZERO };
+    ann_in.end_replay(&frame("replayed: 1, 2"), Replayed { ids: vec![1, 2], repeats });
+    publish(&hub, [2]);
+    assert_eq!(ann.texts(), ["replayed: 1, 2", "n2"]);
 }
 
 #[test]
@@ -157,12 +170,16 @@ fn a_member_that_joins_between_the_encoding_and_the_publication_receives_the_mes
         let keep = Keep { history: &history, id, sent_at: u64::MAX, encode: encode_kept };
         sender.gather_kept(&Numbered(id), Audience::Others, &mut bundle, keep);
     }
+    let dan = Reader::new(LOUD, 100);
+    let dan_in = hub.join_replaying(key("a"), dan.member());
+    dan_in.end_replay(&frame("replayed: none"), Replayed { ids: Vec::new(), repeats: Repeats::Excluded });
     let [bob_in, carl_in] = [&bob, &carl].map(|reader| hub.join_replaying(key("a"), reader.member()));
     bob_in.end_replay(&frame("replayed: 0, 2"), repeating(vec![0, 2]));
-    assert_eq!(sender.publish(bundle, Audience::Others).delivered, 2);
+    assert_eq!(sender.publish(bundle, Audience::Others).delivered, 3);
     carl_in.end_replay(&frame("replayed: 3"), repeating(vec![3]));
     assert_eq!(bob.texts(), ["replayed: 0, 2", "N1", "N3"]);
     assert_eq!(carl.texts(), ["replayed: 3", "n1", "n2"]);
+    assert_eq!(dan.texts(), ["replayed: none", "N1", "N2", "N3"], "although its replay is over");
 }
 
 // A message is kept and delivered under one lock, so that a member that reads it receives it before its replay ends.
@@ -193,4 +210,39 @@ fn a_member_misses_nothing_and_receives_nothing_twice_while_others_publish() {
             assert_eq!(received, expected, "after {} that were read", read.len());
         }
     });
+}
+
+// The message is kept and then encoded for the member, who may read it and end its replay in between: it arrived a second time.
+#[test]
+fn a_message_that_is_read_while_it_is_encoded_for_the_reader_is_not_delivered_again() {
+    thread_local! {
+        static READER: RefCell<Option<(Membership, Arc<History>)>> = const { RefCell::new(None) };
+    }
+    fn encode_after_replay(kept: &Frame, topic: &str, dialect: Dialect) -> Option<Frame> {
+        READER.with_borrow(|reader| {
+            let reader = reader.as_ref().filter(|_| dialect == LOUD);
+            let Some((member, history)) = reader else { return };
+            let query = HistoryQuery { since: None, after: Vec::new(), limit: 1 };
+            let read = history.read(&key("a"), &query).messages;
+            let ids = read.iter().map(|message| message.id).collect();
+            member.end_replay(&frame("replayed"), Replayed { ids, repeats: Repeats::Excluded });
+        });
+        encode_kept(kept, topic, dialect)
+    }
+    let history = History::new(&TenantMemory::unlimited());
+    let age = Duration::from_secs(60);
+    history.set_bounds(Some(HistoryBounds { messages: 10, bytes: 1_000, age }));
+    let (hub, [ann, bob]) = (hub(), [PLAIN, LOUD].map(|dialect| Reader::new(dialect, 100)));
+    let sender = hub.join(key("a"), ann.member(), &frame("ok"));
+    let mut bundle = Bundle::default();
+    let keep = Keep { history: &history, id: 1, sent_at: u64::MAX, encode: encode_after_replay };
+    sender.gather_kept(&Numbered(1), Audience::Others, &mut bundle, keep);
+    let bob_in = hub.join_replaying(key("a"), bob.member());
+    READER.set(Some((bob_in, Arc::clone(&history))));
+    assert_eq!(sender.publish(bundle, Audience::Others).delivered, 0);
+    assert_eq!(bob.texts(), ["replayed"]);
+    // From then on nothing is held against it.
+    publish(&hub, [1]);
+    assert_eq!(bob.texts(), ["N1"]);
+    READER.take();
 }

@@ -19,7 +19,7 @@ use crate::node::Node;
 use crate::tenants::Tenant;
 
 /// How long the hub of a node has its own messages if the bus keeps them: longer than publishing them may take.
-pub(super) const UNCONFIRMED_AGE: Duration = Duration::from_secs(15);
+pub(in crate::broadcast) const UNCONFIRMED_AGE: Duration = Duration::from_secs(15);
 
 /// How far the clocks of nodes and of the bus may differ.
 pub(in crate::broadcast) const CLOCK_SKEW: Duration = Duration::from_secs(5);

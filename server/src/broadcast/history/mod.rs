@@ -19,7 +19,7 @@ use wire::phoenix::UserPayload;
 use wire::relay;
 use wire::supabase::Broadcast;
 
-use self::cluster::{ClusterRead, UNCONFIRMED_AGE};
+use self::cluster::ClusterRead;
 use crate::bus::{BusError, Connectivity};
 use crate::node::Node;
 use crate::tenants::Tenant;
@@ -27,7 +27,7 @@ use crate::tenants::Tenant;
 pub use identified::Identified;
 pub use ids::next_id;
 
-pub(super) use self::cluster::CLOCK_SKEW;
+pub(super) use self::cluster::{CLOCK_SKEW, UNCONFIRMED_AGE};
 pub(super) use self::ids::time_of;
 
 /// How often messages that are too old are dropped.
