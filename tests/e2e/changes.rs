@@ -71,15 +71,16 @@ pub(crate) async fn next(client: &mut Client) -> Value {
     }
 }
 
-/// The next `system` message of a subscription.
+/// The next `system` message of a subscription. Others are about broadcasts.
 pub(crate) async fn system(client: &mut Client) -> (String, String) {
-    let message = next(client).await;
+    let message = loop {
+        let message = next(client).await;
+        assert_eq!(message["event"], "system", "{message}");
+        if message["payload"]["extension"] == "postgres_changes" {
+            break message;
+        }
+    };
     let payload = &message["payload"];
-    assert_eq!(
-        (&message["event"], &payload["extension"]),
-        (&json!("system"), &json!("postgres_changes")),
-        "{message}"
-    );
     assert_eq!(payload["channel"], "room");
     let text = |key: &str| payload[key].as_str().expect("text").to_owned();
     (text("status"), text("message"))

@@ -52,6 +52,11 @@ pub(super) struct AskedComparison {
 }
 
 impl AskedComparison {
+    /// What it is but for the value of the row.
+    pub(super) fn key(&self) -> (u32, FilterOperator, Box<str>) {
+        (self.type_oid, self.operator, self.value.clone())
+    }
+
     pub(super) fn as_question(&self) -> Comparison<'_> {
         let Self { type_oid, operator, row, value } = self;
         Comparison { type_oid: *type_oid, operator: *operator, row: Some(row), value }

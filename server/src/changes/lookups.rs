@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
+use wire::supabase::changes::FilterOperator;
 
 use super::log_table::LogChange;
 use super::matching::{Match, Matches};
@@ -28,28 +29,62 @@ fn is_passing(failure: &DatabaseFailure) -> bool {
     failure.is_away() || is_busy
 }
 
+/// How long what takes too long is not asked again: a filter on values of a type, or the policies of a table for a viewer.
+const EXCLUSION: Duration = Duration::from_secs(60);
+
+/// What has taken too long a moment ago, and concerns its own clients only: for these it hides rows.
+#[derive(Default)]
+pub(super) struct Excluded {
+    comparisons: HashMap<ComparisonKey, Instant>,
+    viewpoints: HashMap<(u32, Viewpoint), Instant>,
+}
+
+/// Type, operator and value of a filter.
+type ComparisonKey = (u32, FilterOperator, Box<str>);
+
+impl Excluded {
+    fn forget_old(&mut self) {
+        self.comparisons.retain(|_, since| since.elapsed() < EXCLUSION);
+        self.viewpoints.retain(|_, since| since.elapsed() < EXCLUSION);
+    }
+}
+
 /// Removes the matches whose conditions are not met, asking the database.
 pub(super) async fn evaluate(
     database: &TenantDatabase,
     matches: &mut Matches,
+    excluded: &mut Excluded,
 ) -> Result<(), DatabaseFailure> {
+    excluded.forget_old();
     if matches.asked.is_empty() {
         return Ok(());
     }
-    let comparisons: Vec<_> = matches.asked.iter().map(|asked| asked.comparison.as_question()).collect();
+    let mut fails = vec![false; matches.found.len()];
+    let (mut open, mut comparisons) = (Vec::new(), Vec::new());
+    for asked in &matches.asked {
+        if excluded.comparisons.contains_key(&asked.comparison.key()) {
+            fails[asked.of] = true;
+        } else {
+            open.push(asked);
+            comparisons.push(asked.comparison.as_question());
+        }
+    }
     let results = match database.compare_in_database(&comparisons).await {
         Err(failure) if !is_passing(&failure) => comparisons.iter().map(|_| Err(failure.clone())).collect(),
         results => results?,
     };
-    let mut fails = vec![false; matches.found.len()];
-    for (asked, result) in matches.asked.drain(..).zip(results) {
+    for (asked, result) in open.into_iter().zip(results) {
         let holds = result.unwrap_or_else(|failure| {
+            if failure.code == Code::QueryCanceled {
+                excluded.comparisons.insert(asked.comparison.key(), Instant::now());
+            }
             database.tenant.reports.record(failure.code.at(Scope::Log), &failure.reason);
             None
         });
         // What is NULL, or cannot be compared, is not met, whether or not it is negated.
         fails[asked.of] |= holds.is_none_or(|holds| holds == asked.is_negated);
     }
+    matches.asked.clear();
     let mut fails = fails.into_iter();
     matches.found.retain(|_| !fails.next().unwrap_or(false));
     Ok(())
@@ -61,11 +96,13 @@ pub(super) async fn look_up(
     changes: &[LogChange<'_>],
     transactions: &[u32],
     found: &mut Vec<Match>,
+    excluded: &mut Excluded,
 ) -> Result<(), DatabaseFailure> {
     let mut lookups: HashMap<u32, Lookup<'_>> = HashMap::new();
     for one in &*found {
         let change = &changes[one.change];
         if matches!(one.row_rights(change), RowRights::PerRole | RowRights::PerClaims)
+            && !excluded.viewpoints.contains_key(&(change.log_table.table.oid, Viewpoint::of(one)))
             && let Some(key) = change.key()
         {
             let lookup = lookups.entry(change.log_table.table.oid).or_insert_with(|| Lookup::new(change));
@@ -74,7 +111,7 @@ pub(super) async fn look_up(
     }
     let mut seen = HashMap::new();
     for (oid, lookup) in lookups {
-        match lookup.run(database, transactions).await {
+        match lookup.run(database, transactions, excluded).await {
             // What concerns one table hides no rows of others.
             Err(failure) if !is_passing(&failure) => {
                 database.tenant.metrics.changes_dropped.increment(1);
@@ -106,7 +143,7 @@ struct Lookup<'a> {
 }
 
 /// By whose rights rows are looked up. Where claims do not matter, the first viewer of a role stands for all.
-#[derive(PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Viewpoint {
     OfRole(Box<str>),
     /// By the address of the viewer, which the matches keep.
@@ -155,7 +192,12 @@ impl<'a> Lookup<'a> {
         }
     }
 
-    async fn run(self, database: &TenantDatabase, transactions: &[u32]) -> Result<SeenRows, DatabaseFailure> {
+    async fn run(
+        self,
+        database: &TenantDatabase,
+        transactions: &[u32],
+        excluded: &mut Excluded,
+    ) -> Result<SeenRows, DatabaseFailure> {
         let Self { change, keys, places, questions } = self;
         let (viewpoints, questions): (Vec<_>, Vec<_>) = questions.into_iter().unzip();
         let asked: Vec<_> = questions.iter().map(LookupQuestion::as_question).collect();
@@ -172,12 +214,17 @@ impl<'a> Lookup<'a> {
             }
         };
         // A viewer for whom the policies fail sees nothing.
-        let seen = found.into_iter().map(|seen| {
+        let oid = change.log_table.table.oid;
+        let seen = found.into_iter().zip(&viewpoints).map(|(seen, viewpoint)| {
             seen.unwrap_or_else(|failure| {
+                if failure.code == Code::QueryCanceled {
+                    excluded.viewpoints.insert((oid, viewpoint.clone()), Instant::now());
+                }
                 database.tenant.reports.record(failure.code.at(Scope::Log), &failure.reason);
                 Vec::new()
             })
         });
+        let seen: Vec<_> = seen.collect();
         Ok(SeenRows { places, seen: viewpoints.into_iter().zip(seen).collect() })
     }
 }

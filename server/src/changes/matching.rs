@@ -66,12 +66,12 @@ impl Matches {
         // Refused changes reach all subscribers, whatever their filters are.
         if is_written && table.has_refusals() {
             for entry in table.index.of_type(change.change) {
-                self.push(number, entry, table, |view| refusal(view).map(Some));
+                self.push((number, change), entry, table, |view| refusal(view).map(Some));
             }
         }
         table.index.look_up(change, |entry, verdict| {
             let is_unrefused = |view: &RoleView| refusal(view).is_none().then_some(None);
-            let Some(of) = self.push(number, entry, table, is_unrefused) else { return };
+            let Some(of) = self.push((number, change), entry, table, is_unrefused) else { return };
             if verdict == Verdict::Asked {
                 self.asked.extend(entry.asked(change).filter_map(|condition| {
                     let column = &change.log_table.table.columns[condition.column];
@@ -85,7 +85,7 @@ impl Matches {
     /// Adds a match if its role exists, may see rows, and `outcome` says what it receives. Returns its place.
     fn push(
         &mut self,
-        change: usize,
+        (change, row): (usize, &LogChange<'_>),
         entry: &Entry,
         table: &SubscribedTable,
         outcome: impl FnOnce(&RoleView) -> Option<Option<RefusedChange>>,
@@ -93,8 +93,11 @@ impl Matches {
         let viewer = entry.subscriber.viewer();
         let view = table.views.get(&viewer.role)?;
         let refused = outcome(view)?;
-        // A filter on a column that the role may not read would say what it holds.
-        if refused.is_none() && !view.may_read(&entry.filtered) {
+        // A filter on what the client may not read would say what it holds.
+        let is_hidden = row.change == ChangeType::Delete
+            && (view.rows != RowRights::Everyone || table.table.has_rls)
+            && !entry.filtered.iter().all(|column| table.table.primary_key.contains(column));
+        if refused.is_none() && (is_hidden || !view.may_read(&entry.filtered)) {
             return None;
         }
         self.found.push(Match {

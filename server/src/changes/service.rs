@@ -15,6 +15,9 @@ use crate::auth::Claims;
 use crate::node::Node;
 use crate::tenants::{Databases, Tenant};
 
+/// The most conditions of one binding, as upstream has it for the values of `in`.
+const FILTERS_MAX: usize = 100;
+
 /// The subscriptions of this node.
 pub struct PostgresChanges {
     node: Arc<Node>,
@@ -49,9 +52,16 @@ impl PostgresChanges {
         let viewer = tenant.subscriptions.viewer(&request.claims);
         let (subscriber, confirmation, error) = ChangeSubscriber::new(request, viewer);
         let max = self.node.settings().changes.max_bindings_per_channel.get();
-        let too_many = || format!("Too many subscriptions to changes: a channel has at most {max}");
+        let too_many = || {
+            format!(
+                "Too many subscriptions to changes: a channel has at most {max}, each with {FILTERS_MAX} filters"
+            )
+        };
         let refusal = error.map(|error| error.to_string());
-        if let Some(refusal) = refusal.or_else(|| (subscriber.bindings.len() > max).then(too_many)) {
+        let most_filters =
+            subscriber.bindings.iter().map(|identified| identified.binding.filters.len()).max();
+        let has_too_many = subscriber.bindings.len() > max || most_filters > Some(FILTERS_MAX);
+        if let Some(refusal) = refusal.or_else(|| has_too_many.then(too_many)) {
             let notice = async move {
                 confirmation.await;
                 subscriber.refuse(&refusal);

@@ -15,7 +15,7 @@ use wire::supabase::changes::ChangeType;
 
 use super::delivery::{self, Layouts, Outgoing};
 use super::log_table::{LogChange, LogTable};
-use super::lookups;
+use super::lookups::{self, Excluded};
 use super::matching::Matches;
 use super::subscriber::ChangeSubscriber;
 use super::subscriptions::{State, SubscribedTable};
@@ -59,6 +59,8 @@ pub(super) struct ChangeStream {
     committed_at: i64,
     transaction: u32,
     rights_read: Option<Instant>,
+    /// What the database is not asked for now, because it took too long.
+    excluded: Excluded,
     /// How long changes may wait for clients that read slowly.
     waits: WaitBudget,
     /// Subscribers that were notified within the last window that changes are dropped because of the rate.
@@ -209,7 +211,7 @@ impl ChangeStream {
     async fn send(&mut self, changes: &ChangesOfTenant, mut collected: Collected<'_>) {
         let begun = Instant::now();
         // Fails while the database is away, or has no time.
-        while let Err(failure) = look_up(changes, &mut collected).await {
+        while let Err(failure) = look_up(changes, &mut collected, &mut self.excluded).await {
             if begun.elapsed() >= BUSY_MAX || changes.is_unused() {
                 return changes.drop_changes(&failure, &collected.matches.found);
             }
@@ -262,7 +264,11 @@ impl ChangeStream {
 }
 
 /// Asks the database what has to be known of changes.
-async fn look_up(changes: &ChangesOfTenant, collected: &mut Collected<'_>) -> Result<(), DatabaseFailure> {
+async fn look_up(
+    changes: &ChangesOfTenant,
+    collected: &mut Collected<'_>,
+    excluded: &mut Excluded,
+) -> Result<(), DatabaseFailure> {
     let Collected { changes: rows, matches, transactions } = collected;
     let has_lookups =
         matches.found.iter().any(|one| one.row_rights(&rows[one.change]) != RowRights::Everyone);
@@ -270,8 +276,8 @@ async fn look_up(changes: &ChangesOfTenant, collected: &mut Collected<'_>) -> Re
         return Ok(());
     }
     let database = changes.database()?;
-    lookups::evaluate(&database, matches).await?;
-    lookups::look_up(&database, rows, transactions, &mut matches.found).await
+    lookups::evaluate(&database, matches, excluded).await?;
+    lookups::look_up(&database, rows, transactions, &mut matches.found, excluded).await
 }
 
 /// Changes that are handled together.

@@ -82,3 +82,56 @@ async fn columns_that_a_role_may_not_read_are_left_out_and_without_the_key_there
     }
     changes.rooms.world.stop().await;
 }
+
+#[tokio::test]
+async fn a_slow_policy_of_one_user_delays_others_once() {
+    let changes = Changes::start().await;
+    changes.postgres().sql(
+        "ALTER TABLE public.todos ENABLE ROW LEVEL SECURITY;
+         CREATE FUNCTION public.may() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN
+             IF current_setting('request.jwt.claims')::jsonb ->> 'sub' = 'bob' THEN PERFORM pg_sleep(60); END IF;
+             RETURN true;
+         END $$;
+         CREATE POLICY own ON public.todos FOR SELECT TO authenticated USING (public.may())",
+    );
+    let (mut ann, mut bob) =
+        (changes.subscribed("ann", &all()).await, changes.subscribed("bob", &all()).await);
+    let mut began = std::time::Instant::now();
+    for id in 1..=10 {
+        changes.postgres().sql(&format!("INSERT INTO public.todos VALUES ({id}, 'a', 'ann')"));
+        assert_eq!(record(&mut ann).await["id"], id);
+        if id == 1 {
+            began = std::time::Instant::now();
+        }
+    }
+    // Less than what the policy is given to answer once more.
+    assert!(began.elapsed() < std::time::Duration::from_secs(2), "{:?}", began.elapsed());
+    bob.expect_quiet().await;
+    changes.rooms.world.stop().await;
+}
+
+#[tokio::test]
+async fn a_role_that_the_server_may_not_take_sees_nothing() {
+    let changes = Changes::start().await;
+    changes.postgres().sql(
+        "CREATE ROLE limited LOGIN REPLICATION; GRANT authenticated TO limited; GRANT SELECT ON realtime.schema_migrations TO limited;
+         CREATE ROLE beyond SUPERUSER",
+    );
+    let (url, user) = (changes.postgres().url(), "limited");
+    let (_, rest) = url.split_once('@').expect("a user");
+    let url = format!("postgres://{user}@{rest}");
+    changes.world().apply(|settings| {
+        settings.tenants.entry("default".into()).or_default().database.url = Some(url.into());
+    });
+    let mut ann = changes.subscribed("ann", &all()).await;
+    let claims = json!({"role": "beyond", "sub": "eve", "exp": 4_000_000_000_u64});
+    let target = format!("/socket/websocket?apikey={}&vsn=1.0.0", changes.world().sign(&claims));
+    let mut eve =
+        changes.world().connect_to(harness::Dialect::V1, &target).await.expect("the handshake succeeds");
+    super::join(&mut eve, &all()).await;
+    super::expect_subscribed(&mut eve).await;
+    changes.postgres().sql("INSERT INTO public.todos VALUES (1, 'a', 'ann')");
+    assert_eq!(record(&mut ann).await["id"], 1);
+    eve.expect_quiet().await;
+    changes.rooms.world.stop().await;
+}

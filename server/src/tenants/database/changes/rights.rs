@@ -35,7 +35,8 @@ struct RightsRow {
 }
 
 impl TenantDatabase {
-    /// What roles may read of tables: table, role, rights. A role or a table that does not exist is left out.
+    /// What roles may read of tables: table, role, rights. A role or a table that does not exist is left out, and so is a role
+    /// that the server may not take.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -84,6 +85,6 @@ fn statement() -> String {
                 OR NOT c.relforcerowsecurity AND pg_catalog.pg_has_role(r.oid, c.relowner, 'USAGE')) AS applies,
             policies.*
         FROM pg_catalog.pg_class AS c CROSS JOIN pg_catalog.pg_roles AS r CROSS JOIN LATERAL ({POLICIES}) AS policies
-        WHERE c.oid = ANY ($1) AND r.rolname::text = ANY ($2)"
+        WHERE c.oid = ANY ($1) AND r.rolname::text = ANY ($2) AND pg_catalog.pg_has_role(r.oid, 'MEMBER')"
     )
 }
