@@ -236,10 +236,10 @@ impl ChangeStream {
         }
         loop {
             if !subscriber.recipient.is_backlogged() {
-                self.waits.note_progress(receivers);
+                self.waits.note_progress(receivers, Instant::now());
                 break;
             }
-            if !self.waits.take(receivers, BACKLOG_POLL, Instant::now()) {
+            if !self.waits.may_wait(receivers, Instant::now()) {
                 break;
             }
             sleep(BACKLOG_POLL).await;
