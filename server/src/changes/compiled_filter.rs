@@ -103,6 +103,9 @@ impl CompiledFilter {
                 _ => Some(Test::IsUnknown),
             };
         }
+        if operator == FilterOperator::In && canonical.is_empty() {
+            return Some(Test::In { values: Vec::new(), has_null: false });
+        }
         let kind = kind?;
         let read = |text: &str| Operand::read(kind, text.as_bytes());
         let one = || canonical.first()?.as_deref().and_then(read);
@@ -176,6 +179,8 @@ impl CompiledFilter {
             Test::IsNull | Test::Distinct(_) | Test::IsUnknown => true,
             Test::IsBoolean(_) => false,
             Test::Asked if self.operator == FilterOperator::IsDistinct => true,
+            // Nothing is among no values.
+            Test::In { ref values, has_null: false } if values.is_empty() => false,
             // Unknown, also if it is negated.
             _ => return Verdict::Fails,
         };
