@@ -2,6 +2,7 @@
 
 mod filters;
 mod nodes;
+mod oracle;
 mod policies;
 mod tables;
 
