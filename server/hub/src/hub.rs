@@ -156,8 +156,11 @@ impl Hub {
     /// Publishes `event` to all members of the room, from outside the room. Other nodes may have members of
     /// it even if this one has none.
     pub fn publish(&self, key: &RoomKey, event: &impl Encode) -> Delivery {
-        if let Some(room) = self.room(key) {
-            return self.publish_in(&room, event, None);
+        while let Some(room) = self.room(key) {
+            // It may have been closed meanwhile, and another one opened.
+            if let Some(delivery) = self.publish_in(&room, event, None) {
+                return delivery;
+            }
         }
         let wants_frame = self.wants_frames();
         let frame = wants_frame.then(|| event.encode(&key.topic, Dialect::RELAY)).flatten();
@@ -166,18 +169,28 @@ impl Hub {
 
     /// As [`publish`](Self::publish), for an event that the room keeps, with or without members.
     pub fn publish_kept(&self, key: &RoomKey, event: &impl Encode, keep: Keep<'_>) -> Delivery {
-        if let Some(room) = self.room(key) {
-            return self.publish_in(&room, event, Some(keep));
+        loop {
+            let delivery = match self.room(key) {
+                Some(room) => self.publish_in(&room, event, Some(keep)),
+                None => self.keep_without_members(key, event, keep),
+            };
+            // The room may have been closed, or opened, meanwhile.
+            if let Some(delivery) = delivery {
+                return delivery;
+            }
         }
+    }
+
+    /// Keeps an event of a room that has no members. `None` if it has some by now.
+    fn keep_without_members(&self, key: &RoomKey, event: &impl Encode, keep: Keep<'_>) -> Option<Delivery> {
         let Keep { history, id, sent_at, encode: _ } = keep;
         let frame = event.encode(&key.topic, Dialect::RELAY);
         let kept = frame.iter().map(|frame| KeptMessage { id, sent_at, frame: frame.clone() });
         // Under the lock of the shard, so that the room does not open meanwhile: its first member would neither receive the
         // message nor find it.
         let (shard, mut wakers) = (self.shard(key).lock(), Wakers::collect());
-        if let Some(room) = shard.get(key).cloned() {
-            drop(shard);
-            return self.publish_in(&room, event, Some(keep));
+        if shard.contains_key(key) {
+            return None;
         }
         let key = Arc::new(key.clone());
         let kept = history.keep(&key, kept);
@@ -185,10 +198,12 @@ impl Hub {
         let unrelayed = self.published(&key, &published, &mut wakers);
         drop(shard);
         wakers.wake();
-        Delivery { unrelayed, ..Delivery::default() }
+        Some(Delivery { unrelayed, ..Delivery::default() })
     }
 
-    fn publish_in(&self, room: &Room, event: &impl Encode, keep: Option<Keep<'_>>) -> Delivery {
+    /// Publishes in a room. `None` if it has been closed: what it keeps then would be found by no member of the room that has
+    /// taken its place, and received by none.
+    fn publish_in(&self, room: &Room, event: &impl Encode, keep: Option<Keep<'_>>) -> Option<Delivery> {
         let mut bundle = Bundle::default();
         room.gather(event, 0, &mut bundle, Some(self), keep);
         room.publish(bundle, None, Some(self))
@@ -196,8 +211,10 @@ impl Hub {
 
     /// As [`publish`](Self::publish), for an event that is encoded differently for each delivery group.
     pub fn publish_by_group(&self, key: &RoomKey, event: &impl EncodeByGroup) -> Delivery {
-        if let Some(room) = self.room(key) {
-            return room.publish_by_group(event, self);
+        while let Some(room) = self.room(key) {
+            if let Some(delivery) = room.publish_by_group(event, self) {
+                return delivery;
+            }
         }
         let wants_frame = self.wants_frames();
         let encode = || event.encode(&key.topic, Dialect::RELAY, Group::DEFAULT);

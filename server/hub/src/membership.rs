@@ -100,7 +100,8 @@ impl Membership {
     /// Publishes the gathered messages, in order with everything else that this member publishes.
     pub fn publish(&self, bundle: Bundle, audience: Audience) -> Delivery {
         let except = (audience == Audience::Others).then_some(self.slot);
-        self.room.publish(bundle, except, Some(&*self.hub))
+        // The room has a member, and so is open.
+        self.room.publish(bundle, except, Some(&*self.hub)).unwrap_or_default()
     }
 
     /// Tracks `entry`, which replaces what this member tracked before, whatever the room shows already.

@@ -161,7 +161,10 @@ impl Room {
     }
 
     pub(crate) fn close(&self) {
+        // Under the lock, so that a publication is either before it or finds the room closed.
+        let members = self.members.lock();
         self.closed.store(true, Ordering::Relaxed);
+        drop(members);
     }
 
     pub(crate) fn is_listed(&self) -> bool {

@@ -23,7 +23,10 @@ struct Oracle {
 impl Oracle {
     async fn start() -> Self {
         let changes = Changes::start().await;
-        changes.world().apply(|settings| settings.limits.max_events_per_second = crate::count(1_000_000));
+        changes.world().apply(|settings| {
+            settings.limits.max_events_per_second = crate::count(1_000_000);
+            settings.changes.max_bindings_per_channel = 10_000.try_into().expect("not zero");
+        });
         changes.postgres().sql(PRELUDE);
         let cases = types::cases(changes.postgres());
         for (number, case) in cases.iter().enumerate() {

@@ -85,7 +85,8 @@ impl Hub {
         for event in events {
             room.gather(&event, 0, &mut bundle, None, None);
         }
-        room.publish(bundle, None, None)
+        // A room that has been closed has no members.
+        room.publish(bundle, None, None).unwrap_or_default()
     }
 
     /// Applies a presence update of another node. What is new in it will be announced to the members.

@@ -4,6 +4,7 @@
 //! and only then is the room locked: under the lock one pointer is pushed per member. Members that read too
 //! slowly are recorded and skipped; the room never waits for a member.
 
+use std::cell::Cell;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -82,13 +83,13 @@ impl Room {
     }
 
     /// Offers the gathered messages to all members except the one in slot `except`, and reports them to
-    /// `outlets`.
+    /// `outlets`. `None` if the room has been closed, and nothing was done.
     pub(crate) fn publish(
         &self,
         bundle: Bundle,
         except: Option<usize>,
         outlets: Option<&dyn Outlets>,
-    ) -> Delivery {
+    ) -> Option<Delivery> {
         let messages = bundle.messages();
         let receives = |number: usize, slot: &Slot| Some(number) != except && slot.reception.has_broadcasts();
         self.send(bundle.into_frames(), messages, receives, outlets)
@@ -96,7 +97,11 @@ impl Room {
 
     /// Encodes `event` for each delivery group that has members, and for the observers behind `outlets`, and
     /// offers each member the frame of its group.
-    pub(crate) fn publish_by_group(&self, event: &impl EncodeByGroup, outlets: &dyn Outlets) -> Delivery {
+    pub(crate) fn publish_by_group(
+        &self,
+        event: &impl EncodeByGroup,
+        outlets: &dyn Outlets,
+    ) -> Option<Delivery> {
         let relay = outlets.wants_frames().then_some((Group::DEFAULT, Dialect::RELAY));
         let receivers = self.receivers();
         let frames = FrameCache::encode_by_group(event, &self.key.topic, receivers.into_iter().chain(relay));
@@ -113,18 +118,23 @@ impl Room {
     }
 
     /// Keeps the messages that are to be kept, offers each member that `receives` them its frame, and reports them to
-    /// `outlets`.
+    /// `outlets`. `None` if the room has been closed, and nothing was done.
     fn send(
         &self,
         bundle: BundleFrames,
         messages: u32,
         receives: impl Fn(usize, &Slot) -> bool,
         outlets: Option<&dyn Outlets>,
-    ) -> Delivery {
+    ) -> Option<Delivery> {
         let BundleFrames { frames, kept, single } = bundle;
         let encode = kept.as_ref().map(|kept| kept.encode);
         let is_unseen = frames.is_empty() && kept.is_none();
+        let was_closed = Cell::new(false);
         let report = |wakers: &mut Wakers| {
+            was_closed.set(self.is_closed());
+            if was_closed.get() {
+                return 0;
+            }
             let kept = kept.and_then(|kept| kept.keep(&self.key));
             let published = Published { frame: frames.relay(), messages, kept };
             outlets.map_or(0, |outlets| outlets.published(&self.key, &published, wakers))
@@ -133,7 +143,7 @@ impl Room {
             let mut wakers = Wakers::collect();
             let unrelayed = report(&mut wakers);
             wakers.wake();
-            return Delivery { unrelayed, ..Delivery::default() };
+            return (!was_closed.get()).then(|| Delivery { unrelayed, ..Delivery::default() });
         }
         let missed = |slot: &mut Slot| slot.missed = slot.missed.saturating_add(messages);
         let fan_out =
@@ -142,7 +152,7 @@ impl Room {
         if let Some(encode) = encode.filter(|_| !late.is_empty()) {
             self.send_late(&late, &single, encode, &mut delivery);
         }
-        delivery
+        (!was_closed.get()).then_some(delivery)
     }
 
     /// Delivers kept messages to members, given by slot and id, that joined after the messages were encoded, and in whose dialect
