@@ -112,22 +112,28 @@ impl Postgres {
         PostgresSession::start(self.cluster.psql(&self.database))
     }
 
-    /// A program that takes a WAL sender (`pg_receivewal`) until it is dropped.
+    /// A program that takes a WAL sender (`pg_receivewal`) until it is dropped. None for a server that is newer than the installed
+    /// program, which refuses it.
     ///
     /// # Panics
     /// When it does not start.
-    pub fn receive_log(&self) -> KilledOnDrop {
+    pub fn receive_log(&self) -> Option<KilledOnDrop> {
+        if std::env::var_os(OTHER_SERVER).is_some() {
+            println!("SKIPPED: taking a WAL sender: pg_receivewal is of another version than the server");
+            return None;
+        }
         let folder = self.data().join("received");
         fs::create_dir(&folder).expect("a folder of its own");
         let mut program = Command::new(self.cluster.programs.join("pg_receivewal"));
         program.args(["-h", "127.0.0.1", "-p", &self.cluster.port.to_string(), "-U", USER, "-D"]).arg(folder);
         let program = program.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         let program = KilledOnDrop(program.expect("pg_receivewal is installed"));
-        let taken = "SELECT count(*) FROM pg_stat_replication";
+        let (taken, started) = ("SELECT count(*) FROM pg_stat_replication", Instant::now());
         while self.sql(taken) == "0" {
+            assert!(started.elapsed() < START_MAX, "pg_receivewal takes no WAL sender");
             std::thread::sleep(Duration::from_millis(20));
         }
-        program
+        Some(program)
     }
 
     /// Its URL.
