@@ -10,7 +10,7 @@
 //! | `matching`, `lookups`, `role_view` | who a row is for, and who may see it |
 //! | `delivery`, `wait_budget` | what is sent, and how long clients that read slowly are waited for |
 //!
-//! A row takes this way: it is read from the log by one node, matched with the subscriptions in memory, looked up once for
+//! A row takes this way: it is read from the write-ahead log by each node with subscribers, matched with these in memory, looked up once for
 //! all viewers with the same claims, written once for those who see the same, and framed once for those who have subscribed
 //! to the same.
 
@@ -38,6 +38,10 @@ mod role_view;
 mod service;
 #[cfg(feature = "postgres")]
 mod stream;
+#[cfg_attr(
+    not(feature = "postgres"),
+    expect(dead_code, reason = "without databases a channel is only refused")
+)]
 mod subscriber;
 #[cfg(feature = "postgres")]
 mod subscribing;
