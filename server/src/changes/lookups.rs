@@ -36,7 +36,8 @@ const EXCLUSION: Duration = Duration::from_secs(60);
 #[derive(Default)]
 pub(super) struct Excluded {
     comparisons: HashMap<ComparisonKey, Instant>,
-    viewpoints: HashMap<(u32, Viewpoint), Instant>,
+    /// With the viewer, so that no other one gets its address.
+    viewpoints: HashMap<(u32, Viewpoint), (Instant, Arc<Viewer>)>,
 }
 
 /// Type, operator and value of a filter.
@@ -45,7 +46,7 @@ type ComparisonKey = (u32, FilterOperator, Box<str>);
 impl Excluded {
     fn forget_old(&mut self) {
         self.comparisons.retain(|_, since| since.elapsed() < EXCLUSION);
-        self.viewpoints.retain(|_, since| since.elapsed() < EXCLUSION);
+        self.viewpoints.retain(|_, (since, _)| since.elapsed() < EXCLUSION);
     }
 }
 
@@ -215,15 +216,17 @@ impl<'a> Lookup<'a> {
         };
         // A viewer for whom the policies fail sees nothing.
         let oid = change.log_table.table.oid;
-        let seen = found.into_iter().zip(&viewpoints).map(|(seen, viewpoint)| {
-            seen.unwrap_or_else(|failure| {
-                if failure.code == Code::QueryCanceled {
-                    excluded.viewpoints.insert((oid, viewpoint.clone()), Instant::now());
-                }
-                database.tenant.reports.record(failure.code.at(Scope::Log), &failure.reason);
-                Vec::new()
-            })
-        });
+        let seen =
+            found.into_iter().zip(viewpoints.iter().zip(&questions)).map(|(seen, (viewpoint, question))| {
+                seen.unwrap_or_else(|failure| {
+                    if failure.code == Code::QueryCanceled {
+                        let entry = (Instant::now(), Arc::clone(&question.viewer));
+                        excluded.viewpoints.insert((oid, viewpoint.clone()), entry);
+                    }
+                    database.tenant.reports.record(failure.code.at(Scope::Log), &failure.reason);
+                    Vec::new()
+                })
+            });
         let seen: Vec<_> = seen.collect();
         Ok(SeenRows { places, seen: viewpoints.into_iter().zip(seen).collect() })
     }
