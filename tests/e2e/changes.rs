@@ -62,25 +62,21 @@ pub(crate) async fn join(client: &mut Client, bindings: &Value) -> Value {
     reply["payload"]["response"]["postgres_changes"].take()
 }
 
-/// The next message, beside presence.
+/// The next message that is about changes: not one about presence, or about broadcasts of the database.
 pub(crate) async fn next(client: &mut Client) -> Value {
     loop {
         let message = client.next_json().await;
-        if message["event"] != "presence_state" {
+        let is_about_broadcasts = message["event"] == "system" && message["payload"]["extension"] == "system";
+        if message["event"] != "presence_state" && !is_about_broadcasts {
             return message;
         }
     }
 }
 
-/// The next `system` message of a subscription. Others are about broadcasts.
+/// The next `system` message of a subscription.
 pub(crate) async fn system(client: &mut Client) -> (String, String) {
-    let message = loop {
-        let message = next(client).await;
-        assert_eq!(message["event"], "system", "{message}");
-        if message["payload"]["extension"] == "postgres_changes" {
-            break message;
-        }
-    };
+    let message = next(client).await;
+    assert_eq!(message["event"], "system", "{message}");
     let payload = &message["payload"];
     assert_eq!(payload["channel"], "room");
     let text = |key: &str| payload[key].as_str().expect("text").to_owned();
