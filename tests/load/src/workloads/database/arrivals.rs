@@ -1,4 +1,5 @@
-//! Numbered messages at their receivers: each has to receive all, in order; and when the last one has received each.
+//! Numbered messages at their receivers: each has to receive all that are for it, in order; and when the last one has received
+//! each.
 
 use std::time::Instant;
 
@@ -15,48 +16,77 @@ const KIND: u8 = 4;
 /// The first bytes of such a frame: its kind, the sizes of topic, event and metadata, the encoding of the payload.
 const HEAD: usize = 5;
 
+/// What a frame is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    /// The message with this number.
+    Number(u32),
+    /// Nothing that is measured.
+    Other,
+    /// What must not arrive.
+    Unexpected,
+}
+
 /// What has arrived.
 pub struct Arrivals {
     /// The next number that each member expects.
     next: Vec<u32>,
-    /// Members that have received a number.
+    /// From one number of a member to the next.
+    step: u32,
+    /// How many receivers have a number.
     received: Vec<u32>,
-    /// When the last member has received a number.
-    pub complete: Vec<Instant>,
-    /// The number in a payload.
-    number: fn(&[u8]) -> Option<u32>,
+    /// When the last receiver had a number.
+    complete: Vec<Option<Instant>>,
+    complete_count: usize,
+    /// What a frame is, by its opcode and body.
+    read: fn(u8, &[u8]) -> Content,
     receivers: u32,
     fault: Option<String>,
 }
 
 impl Arrivals {
-    /// Of `messages` at so many receivers among the `members`. Numbers begin at 0.
-    pub fn new(members: usize, receivers: usize, messages: usize, number: fn(&[u8]) -> Option<u32>) -> Self {
+    /// Of `messages` to all of so many receivers among the `members`. Numbers begin at 0.
+    pub fn at_all(members: usize, receivers: usize, messages: usize, read: fn(u8, &[u8]) -> Content) -> Self {
         Self {
             next: vec![0; members],
+            step: 1,
             received: vec![0; messages],
-            complete: Vec::with_capacity(messages),
-            number,
+            complete: vec![None; messages],
+            complete_count: 0,
+            read,
             receivers: receivers as u32,
             fault: None,
         }
     }
 
-    /// Whether all members have received all messages, or something else has arrived that ends the run.
+    /// Of `messages` that are for one member each, in turn.
+    pub fn in_turn(members: usize, messages: usize, read: fn(u8, &[u8]) -> Content) -> Self {
+        let (next, step) = ((0..members as u32).collect(), members as u32);
+        Self { next, step, ..Self::at_all(0, 1, messages, read) }
+    }
+
+    /// Whether all receivers have all messages, or something else has arrived that ends the run.
     pub fn is_over(&self) -> bool {
-        self.complete.len() == self.received.len() || self.fault.is_some()
+        self.complete_count == self.received.len() || self.fault.is_some()
     }
 
-    /// How many messages all members have received.
+    /// How many messages all their receivers have.
+    pub fn count(&self) -> usize {
+        self.complete_count
+    }
+
+    /// The same as a sentence.
     pub fn progress(&self) -> String {
-        format!("{} of {} messages have reached all members", self.complete.len(), self.received.len())
+        format!("{} of {} messages have reached their receivers", self.complete_count, self.received.len())
     }
 
-    /// Checks that nothing was lost, repeated, out of order or unexpected.
-    pub fn check(&self) -> Result<()> {
+    /// When each message had reached its last receiver, by its number. Checks that nothing was lost, repeated, out of order or
+    /// unexpected.
+    pub fn times(&self) -> Result<Vec<Instant>> {
         ensure!(self.fault.is_none(), "unexpected: {}", self.fault.as_deref().unwrap_or_default());
-        ensure!(self.complete.len() == self.received.len(), self.progress());
-        Ok(())
+        let times: Vec<Instant> = self.complete.iter().copied().flatten().collect();
+        ensure!(times.len() == self.received.len(), self.progress());
+        Ok(times)
     }
 
     #[cold]
@@ -69,18 +99,19 @@ impl Arrivals {
 
 impl Listener for Arrivals {
     fn frame(&mut self, member: usize, kind: u8, body: &[u8]) {
-        let number = payload(kind, body).and_then(self.number);
-        let Some(number) = number.filter(|number| *number == self.next[member]) else {
-            return self.note_fault(member, body);
+        let number = match (self.read)(kind, body) {
+            Content::Number(number) if number == self.next[member] => number,
+            Content::Other => return,
+            Content::Number(_) | Content::Unexpected => return self.note_fault(member, body),
         };
-        self.next[member] += 1;
         let Some(received) = self.received.get_mut(number as usize) else {
             return self.note_fault(member, body);
         };
+        self.next[member] += self.step;
         *received += 1;
-        // Each member receives in order, so messages are complete in order.
         if *received == self.receivers {
-            self.complete.push(Instant::now());
+            self.complete[number as usize] = Some(Instant::now());
+            self.complete_count += 1;
         }
     }
 }
@@ -91,11 +122,26 @@ fn payload(kind: u8, body: &[u8]) -> Option<&[u8]> {
     body.get(HEAD + head[1..4].iter().map(|size| usize::from(*size)).sum::<usize>()..)
 }
 
+/// A broadcast whose payload PostgreSQL has written.
+pub fn broadcast_from_database(kind: u8, body: &[u8]) -> Content {
+    payload(kind, body).and_then(number_of_row).map_or(Content::Unexpected, Content::Number)
+}
+
+/// A frame of the floor.
+pub fn broadcast_of_floor(kind: u8, body: &[u8]) -> Content {
+    payload(kind, body)
+        .map_or(Content::Unexpected, |payload| Content::Number(crate::message::number(payload)))
+}
+
 /// The number in a payload that PostgreSQL has written: the first key of a `jsonb` object.
-pub fn number_of_row(payload: &[u8]) -> Option<u32> {
-    let digits = payload.strip_prefix(br#"{"n": "#)?;
-    let end = digits.iter().position(|byte| !byte.is_ascii_digit())?;
-    std::str::from_utf8(&digits[..end]).ok()?.parse().ok()
+fn number_of_row(payload: &[u8]) -> Option<u32> {
+    leading_number(payload.strip_prefix(br#"{"n": "#)?)
+}
+
+/// The number whose digits are followed by something else.
+pub fn leading_number(text: &[u8]) -> Option<u32> {
+    let end = text.iter().position(|byte| !byte.is_ascii_digit())?;
+    std::str::from_utf8(&text[..end]).ok()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -108,7 +154,7 @@ mod tests {
     }
 
     fn two_of_two() -> Arrivals {
-        Arrivals::new(2, 2, 2, number_of_row)
+        Arrivals::at_all(2, 2, 2, broadcast_from_database)
     }
 
     #[test]
@@ -116,9 +162,21 @@ mod tests {
         let mut arrivals = two_of_two();
         for (member, number, complete) in [(0, 0, 0), (0, 1, 0), (1, 0, 1), (1, 1, 2)] {
             arrivals.frame(member, opcode::BINARY, &body(number));
-            assert_eq!(arrivals.complete.len(), complete);
+            assert_eq!(arrivals.count(), complete);
         }
-        arrivals.check().expect("all have all");
+        assert_eq!(arrivals.times().expect("all have all").len(), 2);
+    }
+
+    #[test]
+    fn messages_for_one_member_each_arrive_there_in_order() {
+        let mut arrivals = Arrivals::in_turn(2, 4, broadcast_from_database);
+        for (member, number) in [(1, 1), (0, 0), (0, 2), (1, 3)] {
+            arrivals.frame(member, opcode::BINARY, &body(number));
+        }
+        arrivals.times().expect("each has its own");
+        let mut arrivals = Arrivals::in_turn(2, 4, broadcast_from_database);
+        arrivals.frame(0, opcode::BINARY, &body(1));
+        assert!(arrivals.times().is_err(), "it is for the other one");
     }
 
     #[test]
@@ -127,7 +185,7 @@ mod tests {
             let mut arrivals = two_of_two();
             arrivals.frame(0, opcode::BINARY, &body(0));
             arrivals.frame(0, opcode::BINARY, &second);
-            assert!(arrivals.is_over() && arrivals.check().is_err(), "{second:?}");
+            assert!(arrivals.is_over() && arrivals.times().is_err(), "{second:?}");
         }
     }
 }

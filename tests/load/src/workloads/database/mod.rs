@@ -1,7 +1,8 @@
 //! The database of a tenant: private rooms, and broadcasts from it.
 
-mod arrivals;
+pub(super) mod arrivals;
 mod broadcasts;
+pub(super) mod commits;
 mod joins;
 mod saturated;
 mod stopped;
@@ -24,7 +25,7 @@ pub use self::saturated::run as saturated;
 pub use self::stopped::run as stopped;
 
 /// The room of these workloads: its number, and its name in SQL.
-const ROOM: (u32, &str) = (0, "room-0000");
+pub(super) const ROOM: (u32, &str) = (0, "room-0000");
 
 /// A row for each member, looked up by its token and the room. There are as many as members of any workload, and as `pgbench` has.
 const POLICIES: &str = "
@@ -48,13 +49,13 @@ impl Listener for Ignored {
 }
 
 /// A PostgreSQL that is the database of the default tenant.
-struct TenantDatabase {
-    database: Database,
+pub(super) struct TenantDatabase {
+    pub(super) database: Database,
 }
 
 impl TenantDatabase {
     /// Starts one. A server has made the schema `realtime` there, and members of the room may read and write.
-    fn start(bench: &Bench) -> Result<Self> {
+    pub(super) fn start(bench: &Bench) -> Result<Self> {
         let database = Database::start(bench.cores, &["wal_level=logical"])?;
         let started = Self { database };
         let target = started.serve(bench)?;
@@ -64,9 +65,25 @@ impl TenantDatabase {
     }
 
     /// Starts a server that uses it.
-    fn serve(&self, bench: &Bench) -> Result<Target> {
-        let variables = vec![("REALTIME__TENANTS__DEFAULT__DATABASE__URL", self.database.url())];
+    pub(super) fn serve(&self, bench: &Bench) -> Result<Target> {
+        self.serve_with(bench, Vec::new())
+    }
+
+    /// The same with further settings.
+    pub(super) fn serve_with(
+        &self,
+        bench: &Bench,
+        mut variables: Vec<(&'static str, String)>,
+    ) -> Result<Target> {
+        variables.push(("REALTIME__TENANTS__DEFAULT__DATABASE__URL", self.database.url()));
         bench.start_with(&Setup { variables, ..Setup::default() })
+    }
+
+    /// Waits until PostgreSQL has noticed the end of the last server.
+    pub(super) fn until_no_slot(&self) -> Result<()> {
+        Session::connect(&self.database)?.run(
+            "DO $$ BEGIN WHILE EXISTS (SELECT FROM pg_replication_slots) LOOP PERFORM pg_sleep(0.01); END LOOP; END $$",
+        )
     }
 
     /// A client joins a public room, upon which the server connects.

@@ -6,14 +6,13 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use serde_json::json;
 
-use super::arrivals::{Arrivals, number_of_row};
+use super::arrivals::{Arrivals, broadcast_from_database};
 use super::{Bench, JOINED_MAX, ROOM, TenantDatabase};
 use crate::machine::Deadline;
 use crate::message::Privacy;
 use crate::pgbench::{Pgbench, Script};
 use crate::process;
 use crate::report::{Goal, Outcome, Row, median};
-use crate::session::Session;
 use crate::swarm::Swarm;
 
 /// One message in each transaction.
@@ -44,7 +43,7 @@ pub fn run(bench: &Bench) -> Result<Outcome> {
     let send =
         Script { text: SEND, connections: 1, transactions: sends, variables: COUNT_FROM_0, session: "" };
     let alone = || {
-        until_no_slot(&database)?;
+        database.until_no_slot()?;
         Pgbench::start(bench.cores, &database.database, &send)?.rate()
     };
     let (sent, alone) = bench.in_turns(|| measure(bench, &database, &send, sends), alone)?;
@@ -87,7 +86,7 @@ fn measure(
 ) -> Result<Measured> {
     let mut target = database.serve(bench)?;
     database.connect(&target)?;
-    let mut arrivals = Arrivals::new(1, 1, messages, number_of_row);
+    let mut arrivals = Arrivals::at_all(1, 1, messages, broadcast_from_database);
     let mut swarm = Swarm::new()?;
     let entry = target.entry_with(&target.token(0)?, ROOM.0, Privacy::Private);
     swarm.enter(target.address, [entry], &mut arrivals, Deadline::after(JOINED_MAX))?;
@@ -98,9 +97,9 @@ fn measure(
         swarm.turn_until(&mut arrivals, Deadline::after(WRITTEN_MAX), Arrivals::progress, Arrivals::is_over);
     target.check_alive()?;
     received?;
-    arrivals.check()?;
+    let times = arrivals.times()?;
     let cpu = process::cpu(target.pid())? - cpu;
-    let (Some(first), Some(last)) = (arrivals.complete.first(), arrivals.complete.last()) else {
+    let (Some(first), Some(last)) = (times.first(), times.last()) else {
         bail!("nothing was received");
     };
     Ok(Measured {
@@ -108,11 +107,4 @@ fn measure(
         received: messages as f64 / last.duration_since(*first).as_secs_f64(),
         cpu_micros: cpu.as_secs_f64() * 1e6 / messages as f64,
     })
-}
-
-/// Waits until PostgreSQL has noticed the end of the last server.
-fn until_no_slot(database: &TenantDatabase) -> Result<()> {
-    Session::connect(&database.database)?.run(
-        "DO $$ BEGIN WHILE EXISTS (SELECT FROM pg_replication_slots) LOOP PERFORM pg_sleep(0.01); END LOOP; END $$",
-    )
 }
