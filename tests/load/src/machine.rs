@@ -16,6 +16,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_setaffinity};
 use serde_json::{Value, json};
 
+/// The lowest priority (nice): the measuring thread and the server, which share their cores, hardly notice it.
+pub const LOWEST_PRIORITY: i32 = 19;
+
 /// Which core serves and which core loads.
 #[derive(Debug, Clone, Copy)]
 pub struct Cores {

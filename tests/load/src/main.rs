@@ -48,14 +48,14 @@ use crate::workloads::{ALL, Bench, Scale, Workload};
 ///
 /// Every goal is a ratio to the floor, or a limit, of the same run; absolute numbers of a noisy machine are
 /// for orientation. The server is started for every run with default settings, raised limits and a random
-/// secret, alone on one core; the clients run on another. A whole run takes about a quarter of an hour; nothing else should run meanwhile.
+/// secret, alone on one core; the clients run on another. A whole run takes about half an hour; nothing else should run meanwhile.
 #[derive(Debug, Parser)]
 #[command(
     name = "load",
     after_help = "Examples:\n  \
     load                                   everything, a table at the end\n  \
     load --only fanout-64,paced --runs 5   two workloads, five runs each\n  \
-    load --quick                           checks that every part works, under a minute; the measurements mean nothing\n  \
+    load --quick                           checks that every part works, two minutes; the measurements mean nothing\n  \
     load --json results.json               the table, and every single run as JSON\n  \
     load floor coalesced --port 9000       the floor alone, to look at with a profiler\n\n\
     Ends with 1 if a workload failed (something lost, refused or too late), or, with --strict, if a goal \

@@ -204,6 +204,15 @@ pub fn join(topic: &str, presence: &serde_json::Value, privacy: Privacy) -> Stri
     let config = serde_json::json!({
         "broadcast": {"ack": false, "self": false}, "presence": presence, "private": privacy == Privacy::Private,
     });
+    join_with(topic, &config)
+}
+
+/// The join of a V2 client that subscribes to changes of tables, as text.
+pub fn subscribe(topic: &str, bindings: &[serde_json::Value]) -> String {
+    join_with(topic, &serde_json::json!({"presence": {"enabled": false}, "postgres_changes": bindings}))
+}
+
+fn join_with(topic: &str, config: &serde_json::Value) -> String {
     format!(r#"["1","1","{topic}","phx_join",{{"config":{config}}}]"#)
 }
 

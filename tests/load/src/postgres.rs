@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::machine::{self, Cores, Deadline};
+use crate::machine::{self, Cores, Deadline, LOWEST_PRIORITY};
 use crate::server::fresh_folder;
 
 /// A database, on whichever core is free. Ended and removed when dropped.
@@ -62,6 +62,12 @@ impl Database {
     /// Its port on 127.0.0.1. The user `postgres` needs no password.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Gives the sessions that begin from now on the lowest priority.
+    pub fn lower_priority(&self) -> Result<()> {
+        let id = rustix::process::Pid::from_child(&self.child);
+        rustix::process::setpriority_process(Some(id), LOWEST_PRIORITY).context("cannot lower the priority")
     }
 
     /// Its URL.

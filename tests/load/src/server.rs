@@ -108,6 +108,12 @@ impl Target {
         Entry::phoenix(&self.address.to_string(), token, &join, self.tls.clone())
     }
 
+    /// The first messages of a client that subscribes to changes of tables.
+    pub fn subscriber(&self, token: &str, room: u32, bindings: &[serde_json::Value]) -> Entry {
+        let join = message::subscribe(&topic(room), bindings);
+        Entry::phoenix(&self.address.to_string(), token, &join, self.tls.clone())
+    }
+
     /// The first messages of a client of the second tenant, which its host name selects.
     pub fn noisy_tenant(&self, room: u32, member: usize) -> Result<Entry> {
         let host = format!("noisy.localhost:{}", self.address.port());
@@ -117,7 +123,7 @@ impl Target {
 
     /// A token that names a key that no key set has.
     pub fn unknown_key(&self, number: usize) -> Result<String> {
-        self.token_of(number, Some(format!("unknown-{number}")))
+        self.token_of(&member_name(number), Some(format!("unknown-{number}")))
     }
 
     /// The broadcast a member of this room sends.
@@ -130,13 +136,18 @@ impl Target {
 
     /// A token as of a Supabase user; each member has its own, or a cache of tokens would distort the storm.
     pub fn token(&self, member: usize) -> Result<String> {
-        self.token_of(member, None)
+        self.token_of(&member_name(member), None)
     }
 
-    fn token_of(&self, member: usize, kid: Option<String>) -> Result<String> {
+    /// A token of a user with this id.
+    pub fn user_token(&self, user: &str) -> Result<String> {
+        self.token_of(user, None)
+    }
+
+    fn token_of(&self, sub: &str, kid: Option<String>) -> Result<String> {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
         let claims = json!({
-            "sub": format!("member-{member:05}"), "role": "authenticated", "aud": "authenticated",
+            "sub": sub, "role": "authenticated", "aud": "authenticated",
             "iat": now, "exp": now + 3600,
         });
         let key = EncodingKey::from_secret(self.secret.as_bytes());
@@ -202,6 +213,10 @@ impl Drop for Target {
         let _ = self.child.wait();
         let _ = fs::remove_dir_all(&self.folder);
     }
+}
+
+fn member_name(member: usize) -> String {
+    format!("member-{member:05}")
 }
 
 /// The name of a room on the wire; as long for every room, so that all frames are of one size.

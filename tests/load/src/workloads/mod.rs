@@ -2,6 +2,7 @@
 
 mod abuse;
 mod both_cores;
+mod changes;
 mod database;
 mod fanout;
 mod history;
@@ -224,6 +225,36 @@ pub const ALL: &[Workload] = &[
         name: "history",
         reach: "`rooms-saturated` with the history of all rooms: CPU ≤ 1.15 × without",
         run: history::run,
+    },
+    Workload {
+        name: "changes-latency",
+        reach: "changes of a table to one subscriber, 20/s: p50 < 5 ms, p99 < 25 ms from the commit",
+        run: changes::latency,
+    },
+    Workload {
+        name: "changes-unwatched",
+        reach: "inserts into a published table that no client watches: ≤ 1.5 × the same without a slot",
+        run: changes::unwatched,
+    },
+    Workload {
+        name: "changes-saturated",
+        reach: "one subscriber, without RLS: ≥ 40,000 changes/s",
+        run: changes::saturated,
+    },
+    Workload {
+        name: "changes-rls",
+        reach: "1,000 subscribers with distinct claims: ≥ 20 × the documented algorithm in SQL",
+        run: changes::visibility,
+    },
+    Workload {
+        name: "changes-filters",
+        reach: "10,000 subscriptions with distinct `eq` filters: ≥ 0.5 × one subscriber",
+        run: changes::filters,
+    },
+    Workload {
+        name: "changes-large",
+        reach: "a transaction of 1,000,000 rows: all in order; by default one notice; < 100 MB; p99 of `paced` ≤ 2 × quiet",
+        run: changes::transaction,
     },
 ];
 

@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use rustix::process::setpriority_process;
 
-/// The lowest priority of a thread: the measuring thread, which shares the core, hardly notices it.
-const LOWEST: i32 = 19;
+use crate::machine::LOWEST_PRIORITY;
 
 /// Clients that attack. They are connected before the measurement.
 pub trait Attacker: Send {
@@ -53,7 +52,7 @@ impl Control {
     /// The attacker's thread.
     pub fn run(&self, mut attacker: Box<dyn Attacker>) -> Result<()> {
         // On Linux this is the priority of the calling thread.
-        setpriority_process(None, LOWEST).context("cannot lower the priority")?;
+        setpriority_process(None, LOWEST_PRIORITY).context("cannot lower the priority")?;
         let mut attacks = false;
         while !self.has_ended.load(Ordering::Relaxed) {
             if attacks != self.attacks.load(Ordering::Relaxed) {
