@@ -26,7 +26,12 @@ const TABLES: &str = "
 impl Changes {
     /// Starts both.
     pub(crate) async fn start() -> Self {
-        let rooms = PrivateRooms::start().await;
+        Self::with(Postgres::start()).await
+    }
+
+    /// Starts the server, with this database.
+    pub(crate) async fn with(postgres: Postgres) -> Self {
+        let rooms = PrivateRooms::with(postgres, |_| {}).await;
         rooms.postgres.sql(TABLES);
         Self { rooms }
     }
@@ -208,5 +213,27 @@ async fn a_token_refresh_changes_what_is_seen_and_is_noticed() {
     expect_subscribed(&mut client).await;
     changes.postgres().sql("INSERT INTO public.todos VALUES (3, 'a', 'ann'), (4, 'b', 'bob')");
     assert_eq!(record(&mut client).await["id"], 4);
+    changes.rooms.world.stop().await;
+}
+
+// Another session would wait for the transactions that are open, and the client with it. In a cluster of its own, since a new slot
+// of any database does.
+#[tokio::test]
+async fn the_only_channel_that_comes_back_finds_the_session_that_was_there() {
+    let changes = Changes::with(Postgres::alone(&[])).await;
+    let all = json!([{"schema": "public", "table": "todos"}]);
+    let session = "SELECT pid FROM pg_stat_activity WHERE application_name = 'realtime_rls' AND datname = current_database()";
+    let mut ann = changes.subscribed("ann", &all).await;
+    let before = changes.postgres().sql(session);
+    ann.push("2", TOPIC, "phx_leave", &json!({})).await;
+    while next(&mut ann).await["event"] != "phx_close" {}
+    let mut transaction = changes.postgres().session();
+    transaction.run("BEGIN; INSERT INTO public.todos VALUES (1, 'one', 'ann')");
+    join(&mut ann, &all).await;
+    expect_subscribed(&mut ann).await;
+    transaction.run("COMMIT");
+    assert_eq!(record(&mut ann).await["id"], 1);
+    ann.expect_quiet().await;
+    assert_eq!(changes.postgres().sql(session), before);
     changes.rooms.world.stop().await;
 }

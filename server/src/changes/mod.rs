@@ -6,6 +6,7 @@
 //! | `subscriber`, `service`, `subscribing` | a channel with subscriptions, and what it takes until changes flow |
 //! | `tenant_changes`, `subscriptions`, `index` | the subscriptions of a tenant, and how a row finds them |
 //! | `compiled_filter`, `operand` | filters, evaluated in this process where that gives what the database would |
+//! | `feed`, `session_queue` | from the reader of the log to the task that handles its changes |
 //! | `stream`, `log_table` | rows of the write-ahead log, in the order of commits |
 //! | `matching`, `lookups`, `role_view` | who a row is for, and who may see it |
 //! | `delivery`, `wait_budget` | what is sent, and how long clients that read slowly are waited for |
@@ -36,6 +37,8 @@ mod operand;
 mod role_view;
 #[cfg(feature = "postgres")]
 mod service;
+#[cfg(feature = "postgres")]
+mod session_queue;
 #[cfg(feature = "postgres")]
 mod stream;
 #[cfg_attr(

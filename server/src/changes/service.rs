@@ -8,11 +8,13 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::session_queue::SessionQueue;
 use super::subscriber::{ChangeSubscriber, ChangesRequest};
 use super::tenant_changes::ChangesOfTenant;
 use super::{feed, subscribing};
 use crate::auth::Claims;
 use crate::node::Node;
+use crate::tenants::database::ChangeDemand;
 use crate::tenants::{Databases, Tenant};
 
 /// The most conditions of one binding, as upstream has it for the values of `in`.
@@ -31,6 +33,8 @@ pub struct PostgresChanges {
 pub struct ChangeSubscription {
     tenant: Arc<ChangesOfTenant>,
     subscriber: Arc<ChangeSubscriber>,
+    /// Has the changes read.
+    _demand: ChangeDemand,
 }
 
 impl PostgresChanges {
@@ -70,7 +74,8 @@ impl PostgresChanges {
             return None;
         }
         let subscriber = Arc::new(subscriber);
-        let subscription = ChangeSubscription { tenant, subscriber };
+        let demand = self.databases.follow_changes(&tenant.tenant, Arc::clone(&tenant) as _);
+        let subscription = ChangeSubscription { tenant, subscriber, _demand: demand };
         subscription.attempt(Some(confirmation));
         Some(subscription)
     }
@@ -84,9 +89,9 @@ impl PostgresChanges {
             return changes;
         }
         tenants.retain(|_, changes| changes.strong_count() > 0);
-        let (sink, sessions) = feed::new();
+        let (queue, sessions) = SessionQueue::new();
         let until = (self.tasks.clone(), self.stop.child_token());
-        let changes = ChangesOfTenant::new((&self.node, &self.databases), tenant, sink, until);
+        let changes = ChangesOfTenant::new((&self.node, &self.databases), tenant, queue, until);
         let changes = Arc::new(changes);
         changes.spawn(feed::handle(Arc::downgrade(&changes), sessions));
         tenants.insert(Arc::clone(&tenant.id), Arc::downgrade(&changes));
@@ -104,7 +109,7 @@ impl ChangeSubscription {
 
     /// Checks what the channel has subscribed to, and notifies it of the outcome, once its join is answered.
     fn attempt(&self, confirmation: Option<JoinConfirmation>) {
-        let Self { tenant, subscriber } = self;
+        let Self { tenant, subscriber, .. } = self;
         let attempts = subscribing::run(Arc::downgrade(tenant), Arc::clone(subscriber), confirmation);
         tenant.spawn_attempts(subscriber, attempts);
     }

@@ -203,6 +203,8 @@ impl ChangeStream {
         let relation = self.relations.get(&subscribed.table.oid)?;
         let LogMessage::Relation(relation) = pgoutput::decode(relation).ok()? else { return None };
         let table = Arc::new(LogTable::new(&relation, Arc::clone(&subscribed.table)));
+        // Those without subscribers: they are described anew when they are subscribed to again.
+        self.log_tables.retain(|_, known| Arc::strong_count(&known.table) > 1);
         self.log_tables.insert(address, Arc::clone(&table));
         Some(table)
     }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -11,12 +11,13 @@ use tokio_util::task::TaskTracker;
 use wire::pgoutput::Relation;
 
 use super::matching::Match;
+use super::session_queue::SessionQueue;
 use super::subscriber::ChangeSubscriber;
 use super::subscriptions::{CheckedSubscription, Subscriptions};
 use crate::node::Node;
 use crate::telemetry::codes::{Code, Scope};
 use crate::tenants::database::changes::{ChangeTable, CheckedTable};
-use crate::tenants::database::{ChangeDemand, ChangeSink, DatabaseFailure, TenantDatabase};
+use crate::tenants::database::{DatabaseFailure, TenantDatabase};
 use crate::tenants::{Databases, LogState, Tenant};
 
 /// How long it may take until the log is read, before clients are notified that it is not.
@@ -28,13 +29,15 @@ const LOOK_MAX: Duration = Duration::from_secs(1);
 /// What they receive when it is not read.
 const NOT_READ: &str = "Realtime was unable to connect to the project database";
 
-/// The changes of a tenant, as long as a channel has subscribed to some.
+/// The changes of a tenant, as long as they are read, or a channel has subscribed to some.
 pub(super) struct ChangesOfTenant {
     pub(super) tenant: Arc<Tenant>,
     pub(super) subscriptions: Subscriptions,
-    demand: ChangeDemand,
+    /// Takes the sessions of the reader.
+    pub(super) sessions: SessionQueue,
     node: Arc<Node>,
-    databases: Arc<Databases>,
+    /// These keep the reader, which keeps this.
+    databases: Weak<Databases>,
     tasks: TaskTracker,
     /// Ends its tasks.
     stop: CancellationToken,
@@ -42,27 +45,27 @@ pub(super) struct ChangesOfTenant {
 }
 
 impl ChangesOfTenant {
-    /// Has the changes of a tenant read, which `sink` receives. What is done about them is counted by `tasks`, and ends with
+    /// The changes of a tenant, whose log is read in `sessions`. What is done about them is counted by `tasks`, and ends with
     /// `stop`.
     pub(super) fn new(
         (node, databases): (&Arc<Node>, &Arc<Databases>),
         tenant: &Arc<Tenant>,
-        sink: Arc<dyn ChangeSink>,
+        sessions: SessionQueue,
         (tasks, stop): (TaskTracker, CancellationToken),
     ) -> Self {
         Self {
             tenant: Arc::clone(tenant),
             subscriptions: Subscriptions::default(),
-            demand: databases.follow_changes(tenant, sink),
+            sessions,
             node: Arc::clone(node),
-            databases: Arc::clone(databases),
+            databases: Arc::downgrade(databases),
             tasks,
             _stop_on_drop: stop.clone().drop_guard(),
             stop,
         }
     }
 
-    /// Runs a task, until the last subscription of the tenant ends.
+    /// Runs a task, until the changes of the tenant are neither read nor subscribed to.
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(self.stop.clone().run_until_cancelled_owned(task));
     }
@@ -89,7 +92,7 @@ impl ChangesOfTenant {
     /// If it has none at the moment.
     pub(super) fn database(&self) -> Result<Arc<TenantDatabase>, DatabaseFailure> {
         let none = || DatabaseFailure::new(Code::UnableToConnectToProject, "the tenant has no database");
-        self.databases.get(&self.tenant.id).ok_or_else(none)
+        self.databases.upgrade().and_then(|databases| databases.get(&self.tenant.id)).ok_or_else(none)
     }
 
     /// Waits until changes are read.
@@ -97,14 +100,15 @@ impl ChangesOfTenant {
     /// # Errors
     /// Why they are not, for clients.
     pub(super) async fn until_read(&self) -> Result<(), Cow<'static, str>> {
-        let mut state = self.demand.state();
+        let Some(databases) = self.databases.upgrade() else { return Err(NOT_READ.into()) };
+        let Some(mut state) = databases.changes_state(&self.tenant.id) else { return Err(NOT_READ.into()) };
         let known = timeout(START_MAX, state.wait_for(|state| *state != LogState::Starting)).await;
         let Some(known) = known.ok().and_then(Result::ok).map(|state| state.clone()) else {
             return Err(NOT_READ.into());
         };
         let LogState::Unavailable { shown, .. } = known else { return Ok(()) };
         // A client often subscribes right after the first table was published, which the reader has not noticed yet.
-        self.demand.note_publication_changed();
+        databases.note_publication_changed(&self.tenant.id);
         let is_read = |state: &LogState| matches!(state, LogState::Reading | LogState::ReadElsewhere);
         match timeout(LOOK_MAX, state.wait_for(is_read)).await {
             Ok(Ok(_)) => Ok(()),

@@ -17,10 +17,10 @@ async fn a_publication_is_read_as_soon_as_it_has_a_table() {
     let postgres = Postgres::start();
     let (mut node, sink) = (TestNode::of(&postgres), TestSink::new());
     node.reconfigure(|database| database.publication = Some("feed".into()));
-    let demand = node.follow(&sink);
+    let _demand = node.follow(&sink);
     node.until_changes(unavailable("the publication `feed` does not exist")).await;
     postgres.sql("CREATE PUBLICATION feed");
-    demand.note_publication_changed();
+    node.databases.note_publication_changed("default");
     node.until_changes(unavailable("the publication `feed` has no table")).await;
     assert_eq!(
         postgres.sql(
@@ -41,14 +41,14 @@ async fn a_publication_is_read_as_soon_as_it_has_a_table() {
 async fn a_publication_that_is_dropped_and_made_again_is_read_again() {
     let postgres = database();
     let (node, sink) = (TestNode::of(&postgres), TestSink::new());
-    let demand = node.follow(&sink);
+    let _demand = node.follow(&sink);
     let (_, received) = sink.begun().await;
     postgres.sql("DROP PUBLICATION supabase_realtime; INSERT INTO notes VALUES ('not published')");
     sink.ended().await;
     drop(received);
     node.until_changes(unavailable("the publication `supabase_realtime` does not exist")).await;
     postgres.sql("CREATE PUBLICATION supabase_realtime FOR TABLE notes");
-    demand.note_publication_changed();
+    node.databases.note_publication_changed("default");
     let (has_gap, mut received) = sink.begun().await;
     assert!(has_gap);
     postgres.sql("INSERT INTO notes VALUES ('published')");

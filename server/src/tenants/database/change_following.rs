@@ -122,18 +122,6 @@ impl ChangeFollowing {
 /// Has the changes of a tenant read, until some time after it is dropped.
 pub struct ChangeDemand(Arc<ChangeFollowing>);
 
-impl ChangeDemand {
-    /// Whether the changes are read.
-    pub fn state(&self) -> watch::Receiver<LogState> {
-        self.0.state.subscribe()
-    }
-
-    /// The publication may have tables by now. Without this it takes some seconds to notice.
-    pub fn note_publication_changed(&self) {
-        self.0.publication_changed.notify_one();
-    }
-}
-
 impl Drop for ChangeDemand {
     fn drop(&mut self) {
         self.0.demands.send_modify(|demands| demands.count -= 1);

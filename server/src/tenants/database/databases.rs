@@ -77,6 +77,13 @@ impl Databases {
         Some(self.get(tenant)?.changes.state.subscribe())
     }
 
+    /// The publication of a tenant may have tables by now. Without this it takes some seconds to notice.
+    pub fn note_publication_changed(&self, tenant: &str) {
+        if let Some(database) = self.get(tenant) {
+            database.changes.publication_changed.notify_one();
+        }
+    }
+
     /// Who follows the changes of a tenant.
     fn following(&self, tenant: &Arc<str>) -> Arc<ChangeFollowing> {
         let mut all = self.following.lock();
