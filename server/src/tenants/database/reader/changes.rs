@@ -84,11 +84,10 @@ impl LogStream for ChangesStream {
         Err(Unreadable::NothingToRead(format!("the publication `{publication}` {problem}")))
     }
 
-    fn begin(&self, database: &Arc<TenantDatabase>, is_continuation: bool) -> ChangesSession {
+    fn begin(&self, _database: &Arc<TenantDatabase>, is_continuation: bool) -> ChangesSession {
         self.following.note_read();
-        let tenant = &database.tenant;
-        let has_users_elsewhere = tenant.users() > tenant.users_here();
-        let batches = self.sink.begin(ChangeSession { has_gap: is_continuation || has_users_elsewhere });
+        // Users of other nodes have readers of their own.
+        let batches = self.sink.begin(ChangeSession { has_gap: is_continuation });
         let (following, sink) = (Arc::clone(&self.following), Arc::clone(&self.sink));
         ChangesSession { following, sink, batches, unhandled: Arc::default() }
     }
