@@ -192,7 +192,8 @@ fn databases(node: &Arc<Node>, tasks: &TaskTracker) -> Arc<Databases> {
         _with_other_nodes => Election::OneOfAll,
     };
     let messages = Arc::new(broadcast::DatabaseBroadcasts::new(node));
-    // Rows are matched with the subscriptions of this node only.
+    // Each node reads for its own clients. With one reader for all, these would miss what is committed until another one has a slot,
+    // which waits for all transactions that are open; and the bus cannot slow down the database when a node is slow.
     let changes_election = Election::EachNode(node.id);
     let reading = Reading { election, changes_election, messages, changes_idle: CHANGES_IDLE };
     Databases::reading(tasks.clone(), node.lifecycle.token(LifecyclePhase::Stopping), reading)
