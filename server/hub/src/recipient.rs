@@ -35,8 +35,8 @@ impl Recipient {
 
     /// Queues a frame whether or not it fits, as the reply to a request. Only for what a client can cause a bounded number of.
     pub fn reply(&self, frame: &Frame) {
-        if let Some(outbox) = self.outbox() {
-            outbox.reply(frame);
+        if let Some(room) = self.room.upgrade() {
+            room.reply_to((self.slot, self.id), frame);
         }
     }
 

@@ -29,6 +29,13 @@ pub struct Replayed {
     pub repeats: Repeats,
 }
 
+impl Replayed {
+    /// Nothing: the member has only become one before its join was answered.
+    pub fn none() -> Self {
+        Self { ids: Vec::new(), repeats: Repeats::Excluded }
+    }
+}
+
 /// Whether a message that was read may be published after the replay has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Repeats {
@@ -158,6 +165,13 @@ impl Replaying {
             Replay::Reading(waiting) => &mut waiting.late,
             Replay::Sent(sent) => &mut sent.late,
         })
+    }
+
+    /// Lets a frame wait whether or not it fits, if the member is still replaying. Returns whether it is.
+    pub(crate) fn hold(&mut self, number: usize, frame: &Frame) -> bool {
+        let Some(Replay::Reading(waiting)) = self.0.get_mut(&number) else { return false };
+        waiting.messages.push(WaitingMessage { id: None, frame: frame.clone() });
+        true
     }
 
     /// Delivers a frame to the member, or lets it wait. `single` are the messages in it, if one of them has an id. `None` if

@@ -5,6 +5,7 @@
 //! slowly are recorded and skipped; the room never waits for a member.
 
 use std::cell::Cell;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -208,12 +209,17 @@ impl Room {
         wakers.wake_for(party);
     }
 
-    /// Offers a frame with `messages` messages to the member with this slot and id. `None` if it has left.
+    /// Offers a frame with `messages` messages to the member with this slot and id. While the member is replaying it waits as
+    /// those of the room do. `None` if the member has left.
     pub(crate) fn offer_to(&self, (number, id): (usize, u32), frame: &Frame, messages: u32) -> Option<Offer> {
         let mut wakers = Wakers::collect();
         let mut members = self.members.lock();
-        let slot = members.slots.get_mut(number).filter(|slot| slot.id == id)?;
-        let offer = slot.outbox.offer_deferred(frame, &mut wakers);
+        let Members { slots, replaying, .. } = &mut *members;
+        let slot = slots.get_mut(number).filter(|slot| slot.id == id)?;
+        let offer = match replaying {
+            Some(replaying) => replaying.offer(number, slot, (frame, &[]), &mut wakers)?,
+            None => slot.outbox.offer_deferred(frame, &mut wakers),
+        };
         if offer == Offer::Full {
             slot.missed = slot.missed.saturating_add(messages);
         }
@@ -221,6 +227,19 @@ impl Room {
         drop(members);
         wakers.wake_for(party);
         Some(offer)
+    }
+
+    /// Queues a frame for the member with this slot and id, if it has not left. While the member is replaying it waits.
+    pub(crate) fn reply_to(&self, (number, id): (usize, u32), frame: &Frame) {
+        let mut members = self.members.lock();
+        let Members { slots, replaying, .. } = &mut *members;
+        let Some(slot) = slots.get_mut(number).filter(|slot| slot.id == id) else { return };
+        if replaying.as_mut().is_some_and(|replaying| replaying.hold(number, frame)) {
+            return;
+        }
+        let outbox = Arc::clone(&slot.outbox);
+        drop(members);
+        outbox.reply(frame);
     }
 
     /// Whether there are members in whose dialect nothing was encoded.
