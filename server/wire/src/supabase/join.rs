@@ -5,12 +5,16 @@
 //! then, here the session refuses the join, because the client meant the private one.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde_json::value::RawValue;
 
 use super::replay::Replay;
 use super::token::is_api_key;
 use crate::raw_json::{self, given};
+
+/// How long a join waits for its changes if it does not say, as upstream has it (pull request 2109).
+const CHANGES_WAIT: Duration = Duration::from_secs(15);
 
 /// The payload of `phx_join`.
 #[derive(Debug, Default)]
@@ -30,6 +34,8 @@ pub struct JoinRequest {
     pub presence_key: Option<String>,
     /// Subscriptions as they were sent, in order. The reply must return them unchanged.
     pub postgres_changes: Vec<Box<RawValue>>,
+    /// Answer the join only when changes flow, and refuse it if they do not within this time.
+    pub changes_wait: Option<Duration>,
     /// Which of the two rooms of this name the join is for.
     pub private: Private,
     /// The token that the channel uses.
@@ -113,8 +119,10 @@ impl JoinRequest {
     }
 
     fn read_config(&mut self, config: &str) {
-        let names = ["broadcast", "presence", "postgres_changes", "private"];
-        let Ok([broadcast, presence, postgres_changes, private]) = raw_json::properties(config, names) else {
+        let names = ["broadcast", "presence", "postgres_changes", "postgres_changes_options", "private"];
+        let Ok([broadcast, presence, changes, changes_options, private]) =
+            raw_json::properties(config, names)
+        else {
             self.private = Private::Unreadable;
             self.problems.push("config: expected a map");
             return;
@@ -125,8 +133,11 @@ impl JoinRequest {
         if let Some(presence) = given(presence) {
             self.read_presence(presence);
         }
-        if let Some(changes) = given(postgres_changes) {
+        if let Some(changes) = given(changes) {
             self.read_postgres_changes(changes);
+        }
+        if let Some(options) = given(changes_options) {
+            self.read_changes_options(options);
         }
         self.private = match flag(private) {
             Ok(false) => Private::No,
@@ -191,6 +202,24 @@ impl JoinRequest {
         if array.is_err() || !all_maps {
             self.problems.push("config.postgres_changes: expected an array of maps");
         }
+    }
+
+    fn read_changes_options(&mut self, options: &str) {
+        let Ok([wait, time]) = raw_json::properties(options, ["wait", "timeout"]) else {
+            self.problems.push("config.postgres_changes_options: expected a map");
+            return;
+        };
+        let waits = self.flag_or_false(wait, "config.postgres_changes_options.wait: expected boolean");
+        let time = match given(time).map(str::parse) {
+            None => CHANGES_WAIT,
+            Some(Ok(milliseconds @ 1..)) => Duration::from_millis(milliseconds),
+            Some(_) => {
+                self.problems
+                    .push("config.postgres_changes_options.timeout: expected milliseconds, at least 1");
+                CHANGES_WAIT
+            }
+        };
+        self.changes_wait = waits.then_some(time);
     }
 
     fn flag_or_false(&mut self, value: Option<&str>, problem: &'static str) -> bool {

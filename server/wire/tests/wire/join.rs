@@ -1,5 +1,7 @@
 //! Join payloads of every SDK, and malformed ones (docs/protocol/channels.md#join-payload).
 
+use std::time::Duration;
+
 use wire::supabase::{JoinRequest, JoinToken, Private, Replay, ReplayRequest};
 
 fn own(token: &str) -> JoinToken {
@@ -98,6 +100,38 @@ fn wrong_types_take_defaults_and_are_named() {
         ]
     );
     assert_eq!(join.private, Private::No);
+}
+
+#[test]
+fn a_join_says_how_long_it_waits_for_its_changes() {
+    let parse = |options: &str| {
+        JoinRequest::parse(&format!(r#"{{"config":{{"postgres_changes_options":{options}}}}}"#))
+    };
+    let seconds = |seconds| Some(Duration::from_secs(seconds));
+    for (options, wait) in [
+        ("null", None),
+        ("{}", None),
+        (r#"{"wait":false,"timeout":5000}"#, None),
+        (r#"{"wait":true}"#, seconds(15)),
+        (r#"{"wait":"TRUE","timeout":null}"#, seconds(15)),
+        (r#"{"wait":true,"timeout":5000}"#, seconds(5)),
+    ] {
+        let join = parse(options);
+        assert_eq!(join.changes_wait, wait, "{options}");
+        assert!(join.problems.is_empty(), "{options}");
+    }
+    for (options, wait, problem) in [
+        ("1", None, "config.postgres_changes_options: expected a map"),
+        (r#"{"wait":1}"#, None, "config.postgres_changes_options.wait: expected boolean"),
+        (
+            r#"{"wait":true,"timeout":0}"#,
+            seconds(15),
+            "config.postgres_changes_options.timeout: expected milliseconds, at least 1",
+        ),
+    ] {
+        let join = parse(options);
+        assert_eq!((join.changes_wait, &join.problems[..]), (wait, &[problem][..]), "{options}");
+    }
 }
 
 // Clients from before `enabled` send `config.presence` alone.
