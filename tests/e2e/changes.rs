@@ -5,6 +5,7 @@ mod nodes;
 mod oracle;
 mod policies;
 mod tables;
+mod waiting;
 
 use harness::{Client, Dialect, Postgres, World};
 use serde_json::{Value, json};

@@ -1,6 +1,7 @@
 //! `[changes]`: changes of tables that clients subscribe to.
 
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use bytesize::ByteSize;
 use schemars::JsonSchema;
@@ -22,6 +23,12 @@ pub struct Changes {
     /// Subscriptions of one channel. A join with more is accepted, and subscribes to none of them.
     #[schemars(extend("x-reload" = "live"))]
     pub max_bindings_per_channel: NonZeroUsize,
+
+    /// The longest time that a join waits for its changes. Clients ask for it with `postgres_changes_options`, and for less
+    /// with its `timeout`.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "marks::DurationText", extend("x-reload" = "live", "x-min" = "1ms"))]
+    pub max_wait: Duration,
 }
 
 impl Default for Changes {
@@ -29,6 +36,7 @@ impl Default for Changes {
         Self {
             max_record_bytes: ByteSize::mib(1),
             max_bindings_per_channel: NonZeroUsize::new(100).expect("not zero"),
+            max_wait: Duration::from_secs(20),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
-use hub::JoinConfirmation;
+use hub::{Frame, JoinConfirmation};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -37,6 +37,12 @@ pub struct ChangeSubscription {
     _demand: ChangeDemand,
 }
 
+/// A channel that cannot subscribe to what it asks for, and why.
+struct Refused {
+    subscriber: ChangeSubscriber,
+    reason: String,
+}
+
 impl PostgresChanges {
     /// No subscriptions yet. Their tasks are counted by `tasks` and end with `stop`.
     pub fn new(
@@ -52,32 +58,71 @@ impl PostgresChanges {
     /// Subscribes a channel, which is notified when changes flow, or why they do not. `None` if what it asks for cannot be
     /// read, which it is notified of.
     pub fn subscribe(&self, tenant: &Arc<Tenant>, request: ChangesRequest) -> Option<ChangeSubscription> {
+        let (subscription, confirmation) = self.read(tenant, request);
+        match subscription {
+            Ok(subscription) => {
+                subscription.attempt(Some(confirmation));
+                Some(subscription)
+            }
+            Err(Refused { subscriber, reason }) => {
+                let notice = async move {
+                    confirmation.await;
+                    subscriber.refuse(&reason);
+                };
+                self.tasks.spawn(self.stop.clone().run_until_cancelled_owned(notice));
+                None
+            }
+        }
+    }
+
+    /// Subscribes a channel whose join waits for that. Returns what ends when changes flow; with the reason if they cannot.
+    ///
+    /// # Errors
+    /// Why what it asks for cannot be read, for the client.
+    pub fn subscribe_joining(
+        &self,
+        tenant: &Arc<Tenant>,
+        request: ChangesRequest,
+    ) -> Result<(ChangeSubscription, impl Future<Output = Result<(), String>> + Send + use<>), String> {
+        let (subscription, confirmation) = self.read(tenant, request);
+        let subscription = subscription.map_err(|refused| refused.reason)?;
+        let ChangeSubscription { tenant, subscriber, .. } = &subscription;
+        let attempts =
+            subscribing::run_silently(Arc::downgrade(tenant), Arc::clone(subscriber), confirmation);
+        Ok((subscription, attempts))
+    }
+
+    /// Reads what a channel asks for.
+    fn read(
+        &self,
+        tenant: &Arc<Tenant>,
+        request: ChangesRequest,
+    ) -> (Result<ChangeSubscription, Refused>, JoinConfirmation) {
         let tenant = self.tenant(tenant);
         let viewer = tenant.subscriptions.viewer(&request.claims);
         let (subscriber, confirmation, error) = ChangeSubscriber::new(request, viewer);
-        let max = self.node.settings().changes.max_bindings_per_channel.get();
-        let too_many = || {
-            format!(
-                "Too many subscriptions to changes: a channel has at most {max}, each with {FILTERS_MAX} filters"
-            )
+        let refusal = error.map(|error| error.to_string()).or_else(|| self.too_many(&subscriber));
+        let subscription = match refusal {
+            Some(reason) => Err(Refused { subscriber, reason }),
+            None => {
+                let demand = self.databases.follow_changes(&tenant.tenant, Arc::clone(&tenant) as _);
+                Ok(ChangeSubscription { tenant, subscriber: Arc::new(subscriber), _demand: demand })
+            }
         };
-        let refusal = error.map(|error| error.to_string());
+        (subscription, confirmation)
+    }
+
+    /// Why a channel asks for too much, if it does.
+    fn too_many(&self, subscriber: &ChangeSubscriber) -> Option<String> {
+        let max = self.node.settings().changes.max_bindings_per_channel.get();
         let most_filters =
             subscriber.bindings.iter().map(|identified| identified.binding.filters.len()).max();
         let has_too_many = subscriber.bindings.len() > max || most_filters > Some(FILTERS_MAX);
-        if let Some(refusal) = refusal.or_else(|| has_too_many.then(too_many)) {
-            let notice = async move {
-                confirmation.await;
-                subscriber.refuse(&refusal);
-            };
-            self.tasks.spawn(self.stop.clone().run_until_cancelled_owned(notice));
-            return None;
-        }
-        let subscriber = Arc::new(subscriber);
-        let demand = self.databases.follow_changes(&tenant.tenant, Arc::clone(&tenant) as _);
-        let subscription = ChangeSubscription { tenant, subscriber, _demand: demand };
-        subscription.attempt(Some(confirmation));
-        Some(subscription)
+        has_too_many.then(|| {
+            format!(
+                "Too many subscriptions to changes: a channel has at most {max}, each with {FILTERS_MAX} filters"
+            )
+        })
     }
 
     /// What a tenant has subscribed to, with a task that handles its changes.
@@ -105,6 +150,11 @@ impl ChangeSubscription {
         self.subscriber.set_next_viewer(self.tenant.subscriptions.viewer(claims));
         // Also with the same claims: a client that refreshes its token is notified again.
         self.attempt(None);
+    }
+
+    /// What the client receives once changes flow.
+    pub fn subscribed_frame(&self) -> Frame {
+        self.subscriber.subscribed_frame()
     }
 
     /// Checks what the channel has subscribed to, and notifies it of the outcome, once its join is answered.

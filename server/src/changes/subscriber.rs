@@ -176,7 +176,12 @@ impl ChangeSubscriber {
 
     /// Sends that its subscription is complete.
     pub(super) fn notice_subscribed(&self) {
-        self.notice(Status::Ok, SUBSCRIBED);
+        self.recipient.reply(&self.subscribed_frame());
+    }
+
+    /// The message that its subscription is complete.
+    pub(super) fn subscribed_frame(&self) -> Frame {
+        self.notice_frame(Status::Ok, SUBSCRIBED)
     }
 
     /// Sends why it cannot subscribe to this.
@@ -186,10 +191,13 @@ impl ChangeSubscriber {
 
     /// Sends a `system` message about its subscription.
     pub(super) fn notice(&self, status: Status, text: &str) {
+        self.recipient.reply(&self.notice_frame(status, text));
+    }
+
+    fn notice_frame(&self, status: Status, text: &str) -> Frame {
         let payload = system(EXTENSION, status, text, &self.topic);
         let topic = format!("{TOPIC_PREFIX}{}", self.topic);
-        let frame = phoenix::push(self.dialect, self.join_ref.as_json(), &topic, "system", &payload);
-        self.recipient.reply(&frame);
+        phoenix::push(self.dialect, self.join_ref.as_json(), &topic, "system", &payload)
     }
 
     /// Sends a change. Returns whether it was queued; if not, the client is notified that it has missed messages.

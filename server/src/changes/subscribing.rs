@@ -19,6 +19,9 @@ use crate::telemetry::codes::{Code, Scope};
 const RETRY: Duration = Duration::from_secs(5);
 const RETRY_SPREAD: Duration = Duration::from_secs(5);
 
+/// The pause while a join waits, which does so for some seconds only.
+const RETRY_JOINING: Duration = Duration::from_secs(1);
+
 /// What a client receives when the database does not answer.
 const UNANSWERED: &str = "Realtime was unable to connect to the project database";
 
@@ -29,6 +32,29 @@ enum Attempt {
     Refused(String),
     /// It may succeed later.
     Failed(String),
+}
+
+/// Subscribes a channel whose join waits for it.
+///
+/// # Errors
+/// Why it has to subscribe to something else.
+pub(super) async fn run_silently(
+    changes: Weak<ChangesOfTenant>,
+    subscriber: Arc<ChangeSubscriber>,
+    confirmation: JoinConfirmation,
+) -> Result<(), String> {
+    confirmation.await;
+    // The subscription is held by the join, and with it the changes of the tenant.
+    while let Some(changes) = changes.upgrade() {
+        match attempt(&changes, &subscriber).await {
+            Attempt::Subscribed => return Ok(()),
+            Attempt::Refused(text) => return Err(text),
+            Attempt::Failed(_) => {}
+        }
+        drop(changes);
+        sleep(RETRY_JOINING).await;
+    }
+    Err(UNANSWERED.to_owned())
 }
 
 /// Subscribes a channel, after its join was confirmed.

@@ -134,6 +134,9 @@ fn action(code: Code) -> &'static str {
         Code::RealtimeDisabledForConfiguration => {
             "Add the table to the publication (`database.publication`) if clients are to subscribe to it; otherwise nothing."
         }
+        Code::PostgresChangesSubscribeTimeout => {
+            "See why changes are not read (`/status`, `StartReplicationFailed`), or let clients wait longer."
+        }
         Code::Unauthorized => "Nothing; the policies of the tenant do not allow it.",
         Code::RlsPolicyError => {
             "Mend the policy on `realtime.messages` or on the table, or the `role` of the token: the reason has the database's error."

@@ -225,3 +225,21 @@ for (const { name, load } of CLIENTS) {
     assert.equal((await client.written.next()).title, 'version')
   })
 }
+
+test('with `wait` a channel is SUBSCRIBED when changes flow, and not at all if they cannot', async (t) => {
+  const config = { postgres_changes_options: { wait: true } }
+  for (let round = 0; round < 5; round++) {
+    const channel = person(t, server, { token: token('waiting') }).channel('waiting', { config })
+    const changes = new Inbox()
+    channel.on('postgres_changes', ALL, changes.put)
+    await joined(channel)
+    const id = key()
+    postgres.sql(`INSERT INTO todos VALUES (${id}, 'at once')`)
+    assert.equal((await changes.next()).new.id, id)
+  }
+  const channel = person(t, server).channel('waiting', { config })
+  channel.on('postgres_changes', { ...ALL, table: 'absent' }, () => {})
+  const [status, error] = await new Promise((resolve) => channel.subscribe((...outcome) => resolve(outcome)))
+  assert.equal(status, 'CHANNEL_ERROR')
+  assert.match(error.message, /RealtimeDisabledForConfiguration: .*absent/)
+})

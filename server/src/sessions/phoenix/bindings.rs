@@ -3,20 +3,29 @@
 
 use std::sync::Arc;
 
+use hub::Membership;
 use serde_json::value::RawValue;
+use wire::phoenix::Ref;
 use wire::supabase::changes::{binding_echo, binding_ids};
 
 use super::PhoenixSession;
 use super::joined::JoinedTopic;
+use crate::auth::Claims;
 use crate::changes::{ChangeSubscription, ChangesRequest};
 
 /// What a join subscribes to.
+#[derive(Clone)]
 pub(super) struct Bindings(Vec<(Box<RawValue>, u32)>);
 
 impl Bindings {
     pub(super) fn new(bindings: Vec<Box<RawValue>>) -> Self {
         let ids = binding_ids(&bindings);
         Self(bindings.into_iter().zip(ids).collect())
+    }
+
+    /// Whether it subscribes to nothing.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// The response of the reply to the join.
@@ -31,22 +40,33 @@ impl PhoenixSession {
     pub(super) fn subscribe(
         &self,
         joined: &JoinedTopic,
-        Bindings(bindings): Bindings,
+        bindings: Bindings,
         is_legacy: bool,
     ) -> Option<ChangeSubscription> {
         if bindings.is_empty() {
             return None;
         }
-        let request = ChangesRequest {
-            recipient: joined.membership.recipient(),
-            confirmation: joined.membership.confirmation(),
+        let JoinedTopic { membership, join_ref, claims, .. } = joined;
+        let request = self.changes_request(membership, (join_ref.clone(), claims.shared()), bindings);
+        self.services.changes.subscribe(&self.tenant, ChangesRequest { is_legacy, ..request })
+    }
+
+    /// What a member subscribes with.
+    pub(super) fn changes_request(
+        &self,
+        membership: &Membership,
+        (join_ref, claims): (Ref<'static>, &Arc<Claims>),
+        Bindings(bindings): Bindings,
+    ) -> ChangesRequest {
+        ChangesRequest {
+            recipient: membership.recipient(),
+            confirmation: membership.confirmation(),
             dialect: self.outbound.dialect,
-            join_ref: joined.join_ref.clone(),
-            topic: joined.membership.key().topic.clone(),
-            is_legacy,
+            join_ref,
+            topic: membership.key().topic.clone(),
+            is_legacy: false,
             bindings,
-            claims: Arc::clone(joined.claims.shared()),
-        };
-        self.services.changes.subscribe(&self.tenant, request)
+            claims: Arc::clone(claims),
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Joins: their authorization after the checks, and the answer (docs/protocol/channels.md#join-checks).
 
+mod changes;
 mod checks;
 mod error;
 
@@ -7,19 +8,22 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use hub::{Audience, Frame, Membership, MemoryCharge, Privacy, RoomKey, Space};
+use hub::{Audience, Frame, MemoryCharge, Privacy, Replayed, RoomKey, Space};
 use wire::phoenix::{self, Push, Ref, Status};
 use wire::supabase::changes::binding_of_topic;
 use wire::supabase::{JoinRequest, Private, Replay, ReplayRequest, TOPIC_PREFIX};
 
+pub(super) use self::changes::ChangesError;
 use self::error::{JoinError, OUT_OF_MEMORY, PAYLOAD_TOO_LARGE, REPLAY_INVALID};
 use super::bindings::Bindings;
+use super::early_member::EarlyMember;
 use super::joined::JoinedTopic;
 use super::policy_changes::GAP;
-use super::replayed::{ReplayEnd, ReplayedMessages};
+use super::replayed::ReplayedMessages;
 use super::{PhoenixSession, error_response};
 use crate::auth::{Authorized, Decision, Freshness, Question, Rights};
 use crate::broadcast::replay::ReplayError;
+use crate::changes::ChangeSubscription;
 use crate::sessions::KeptClaims;
 use crate::telemetry::codes::{Code, Scope};
 
@@ -126,12 +130,11 @@ impl PhoenixSession {
         }
     }
 
-    /// As [`answer_waiting_join`](Self::answer_waiting_join), for a join that has waited for earlier messages, which the client
-    /// with these `rights` receives as the member that it is already.
+    /// As [`answer_waiting_join`](Self::answer_waiting_join), for the join of a member that has waited for earlier messages.
     pub(super) fn answer_replayed_join(
         &mut self,
         mut join: Join<'_>,
-        (membership, rights, gaps): (Membership, Rights, u64),
+        member: EarlyMember,
         result: Result<ReplayedMessages, ReplayError>,
     ) {
         let messages =
@@ -144,7 +147,7 @@ impl PhoenixSession {
             Ok(messages)
         });
         match messages {
-            Ok(messages) => self.enter(join, rights, Some(ReplayEnd { membership, messages, gaps })),
+            Ok(messages) => self.enter(join, member.rights, Some((member, Some(messages)))),
             Err(error) => self.refuse(&join.message, &error),
         }
     }
@@ -164,18 +167,23 @@ impl PhoenixSession {
 
     fn answer_join(&mut self, join: Join<'_>, authorized: Authorized) {
         let accepted = authorized.map_err(|error| JoinError::unauthorized(error, &join.room.topic));
+        let changes_wait = self.changes_wait(&join);
         let accepted = accepted.and_then(|rights| {
             self.check_rights(&join, rights)?;
             let request = replay_request(&join.request)?.cloned();
-            if request.is_none() {
+            if request.is_none() && changes_wait.is_none() {
                 self.count_user()?;
             }
             Ok((rights, request))
         });
-        match accepted {
-            Ok((rights, None)) => self.enter(join, rights, None),
-            Ok((rights, Some(request))) => self.await_replay(join, rights, request),
-            Err(error) => self.refuse(&join.message, &error),
+        match (accepted, changes_wait) {
+            (Ok((rights, _)), Some(wait)) => self.await_changes(join, rights, wait),
+            (Ok((rights, None)), None) => self.enter(join, rights, None),
+            (Ok((rights, Some(request))), None) => {
+                let member = self.join_early(&join, rights);
+                self.await_replay(join, member, request);
+            }
+            (Err(error), _) => self.refuse(&join.message, &error),
         }
     }
 
@@ -203,9 +211,14 @@ impl PhoenixSession {
         Ok(())
     }
 
-    /// Makes the client a member, unless it has become one for its replay. The messages that follow the reply are part of its
-    /// frame, because the reply may have to wait until the room receives the messages of other nodes.
-    fn enter(&mut self, join: Join<'_>, rights: Rights, replay: Option<ReplayEnd>) {
+    /// Makes the client a member, unless it is one already. The messages that follow the reply are part of its frame, because
+    /// the reply may have to wait until the room receives the messages of other nodes.
+    fn enter(
+        &mut self,
+        join: Join<'_>,
+        rights: Rights,
+        early: Option<(EarlyMember, Option<ReplayedMessages>)>,
+    ) {
         let Join { message, room, mut request, claims, charge } = join;
         let JoinMessage { join_ref, reference, topic, replaced } = message;
         let is_legacy = request.legacy;
@@ -220,16 +233,22 @@ impl PhoenixSession {
         let mut frames = vec![outbound.reply_frame(&join_ref, &reference, &topic, Status::Ok, &response)];
         frames.extend(replaced.map(|old| phoenix::closed(outbound.dialect, old.as_json(), &topic)));
         let privacy = room.privacy;
-        let membership = match replay {
-            None => self.services.node.hub.join(room, self.member(rights), &Frame::concat(&frames)),
-            Some(ReplayEnd { membership, messages, gaps }) => {
+        let (membership, changes) = match early {
+            None => {
+                let reply = Frame::concat(&frames);
+                (self.services.node.hub.join(room, self.member(rights), &reply), None)
+            }
+            Some((EarlyMember { membership, gaps, changes, .. }, messages)) => {
                 let gap = (gaps != self.database_gaps).then_some(GAP);
-                for notice in messages.notice().into_iter().chain(gap) {
+                let incomplete = messages.as_ref().and_then(ReplayedMessages::notice);
+                for notice in incomplete.into_iter().chain(gap) {
                     frames.push(outbound.system_frame(&join_ref, &topic, "system", Status::Ok, notice));
                 }
-                frames.extend_from_slice(messages.frames());
-                membership.end_replay(&Frame::concat(&frames), messages.replayed());
-                membership
+                frames.extend(changes.as_ref().map(ChangeSubscription::subscribed_frame));
+                frames.extend_from_slice(messages.as_ref().map_or(&[], ReplayedMessages::frames));
+                let replayed = messages.as_ref().map_or_else(Replayed::none, ReplayedMessages::replayed);
+                membership.end_replay(&Frame::concat(&frames), replayed);
+                (membership, changes)
             }
         };
         let mut joined = JoinedTopic {
@@ -243,11 +262,13 @@ impl PhoenixSession {
             audience: if request.self_broadcast { Audience::Everyone } else { Audience::Others },
             presence_key: request.presence_key.map(String::into_boxed_str),
             tracker: None,
-            changes: None,
+            changes,
             noticed: Vec::new(),
             _charge: charge,
         };
-        joined.changes = self.subscribe(&joined, bindings, is_legacy);
+        if joined.changes.is_none() {
+            joined.changes = self.subscribe(&joined, bindings, is_legacy);
+        }
         if has_presence && rights.read_presence {
             joined.enable_presence(self.tracked_bytes.get_or_insert_default());
         }

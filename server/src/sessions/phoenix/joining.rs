@@ -1,4 +1,4 @@
-//! Topics whose join waits for its authorization, or for earlier messages (docs/protocol/channels.md#waiting-joins).
+//! Topics whose join waits for its authorization, for changes, or for earlier messages (docs/protocol/channels.md#waiting-joins).
 //!
 //! The wait is a task; everything else of the connection goes on. Messages to such a topic are held until the join is
 //! answered, and are then handled in their order as if they arrived only now: a topic that is not joined in the end
@@ -6,16 +6,18 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use hub::{Membership, MemoryCharge, MemoryKind, TenantMemory, UNCHARGED_BYTES};
+use hub::{MemoryCharge, MemoryKind, TenantMemory, UNCHARGED_BYTES};
 use rustc_hash::FxBuildHasher;
 use tokio::time::{Instant, timeout_at};
 use wire::phoenix::{Ref, Status};
 
-use super::join::Join;
+use super::early_member::EarlyMember;
+use super::join::{ChangesError, Join};
 use super::replayed::ReplayedMessages;
 use super::{PhoenixSession, error_response};
-use crate::auth::{AuthorizationError, Authorized, Rights};
+use crate::auth::{AuthorizationError, Authorized};
 use crate::broadcast::BroadcastError;
 use crate::broadcast::replay::ReplayError;
 use crate::sessions::Session;
@@ -46,18 +48,16 @@ struct JoiningTopic {
 pub(super) enum JoinStep {
     /// Whether the client may join.
     Authorization,
-    /// The earlier messages that the client asks for. It is a member already, with these rights.
-    Replay {
-        membership: Membership,
-        rights: Rights,
-        /// How often messages of the database had possibly been lost before.
-        gaps: u64,
-    },
+    /// That the changes flow which the member asks for.
+    Changes(EarlyMember),
+    /// The earlier messages that the member asks for.
+    Replay(EarlyMember),
 }
 
 /// What a join has waited for.
 pub(super) enum WaitResult {
     Authorization(Authorized),
+    Changes(Result<(), ChangesError>),
     Replay(Box<Result<ReplayedMessages, ReplayError>>),
 }
 
@@ -248,12 +248,19 @@ impl PhoenixSession {
             let topic = join.message.topic.clone();
             // A panic is logged where it happens.
             match (step, result) {
-                (JoinStep::Replay { membership, rights, gaps }, result) => {
+                (JoinStep::Replay(member), result) => {
                     let result = match result {
                         Some(WaitResult::Replay(result)) => *result,
-                        Some(WaitResult::Authorization(_)) | None => Err(ReplayError::TimedOut),
+                        _ => Err(ReplayError::TimedOut),
                     };
-                    self.answer_replayed_join(join, (membership, rights, gaps), result);
+                    self.answer_replayed_join(join, member, result);
+                }
+                (JoinStep::Changes(member), result) => {
+                    let outcome = match result {
+                        Some(WaitResult::Changes(outcome)) => outcome,
+                        _ => Err(ChangesError::TimedOut(Duration::ZERO)),
+                    };
+                    self.answer_subscribed_join(join, member, outcome);
                 }
                 (JoinStep::Authorization, Some(WaitResult::Authorization(result))) => {
                     self.answer_waiting_join(join, result);

@@ -8,6 +8,7 @@
 mod bindings;
 mod deadlines;
 mod delayed_replies;
+mod early_member;
 mod join;
 mod joined;
 mod joining;

@@ -6,23 +6,21 @@
 
 use std::sync::Arc;
 
-use hub::{Group, Member, Receives};
 use tokio::time::{Instant, timeout_at};
 use wire::supabase::{ReplayRequest, replayed};
 
 use super::PhoenixSession;
+use super::early_member::EarlyMember;
 use super::join::Join;
 use super::joining::{JoinStep, WaitResult};
-use super::outbound::Outbound;
 use super::replayed::ReplayedMessages;
-use crate::auth::Rights;
 use crate::broadcast::replay::{self, ReplayError};
 
 impl PhoenixSession {
-    /// Makes the client a member that waits for the earlier messages it asks for.
-    pub(super) fn await_replay(&mut self, join: Join<'_>, rights: Rights, request: ReplayRequest) {
+    /// Lets the join of a member wait for the earlier messages it asks for.
+    pub(super) fn await_replay(&mut self, join: Join<'_>, member: EarlyMember, request: ReplayRequest) {
         let outbound = &self.outbound;
-        let membership = self.services.node.hub.join_replaying(join.room.clone(), self.member(rights));
+        let membership = &member.membership;
         let (services, tenant) = (Arc::clone(&self.services), Arc::clone(&self.tenant));
         let (confirmation, room) = (membership.confirmation(), Arc::clone(membership.key()));
         let (dialect, bytes_max) = (outbound.dialect, outbound.outbox.bounds().bytes / 2);
@@ -53,14 +51,6 @@ impl PhoenixSession {
             }
             WaitResult::Replay(Box::new(read))
         };
-        let gaps = self.database_gaps;
-        self.await_step(join, JoinStep::Replay { membership, rights, gaps }, work);
-    }
-
-    /// As which member the client joins.
-    pub(super) fn member(&self, rights: Rights) -> Member {
-        let receives = if rights.read_broadcasts { Receives::Everything } else { Receives::NoBroadcasts };
-        let Outbound { outbox, dialect, .. } = &self.outbound;
-        Member { outbox: Arc::clone(outbox), dialect: *dialect, group: Group::DEFAULT, receives }
+        self.await_step(join, JoinStep::Replay(member), work);
     }
 }

@@ -1,6 +1,6 @@
 //! The earlier messages of a join as its client receives them (docs/protocol/history.md#replay).
 
-use hub::{Frame, Membership, Replayed};
+use hub::{Frame, Replayed};
 
 use crate::broadcast::replay::{EarlierMessage, EarlierMessages};
 
@@ -13,14 +13,6 @@ pub(super) struct ReplayedMessages {
     messages: EarlierMessages,
     /// The messages that the client has named. They too may arrive later: another node was faster.
     named: Vec<u128>,
-}
-
-/// The end of a replay.
-pub(super) struct ReplayEnd {
-    pub(super) membership: Membership,
-    pub(super) messages: ReplayedMessages,
-    /// How often messages of the database had possibly been lost when it began.
-    pub(super) gaps: u64,
 }
 
 impl ReplayedMessages {
