@@ -3,10 +3,9 @@
 
 use std::sync::Arc;
 
-use hub::{Group, Member, Membership, Receives};
+use hub::{Group, Member, Membership, Receives, RoomKey};
 
 use super::PhoenixSession;
-use super::join::Join;
 use super::outbound::Outbound;
 use crate::auth::Rights;
 use crate::changes::ChangeSubscription;
@@ -23,8 +22,8 @@ pub(super) struct EarlyMember {
 
 impl PhoenixSession {
     /// Makes the client a member, to which the room sends nothing yet.
-    pub(super) fn join_early(&self, join: &Join<'_>, rights: Rights) -> EarlyMember {
-        let membership = self.services.node.hub.join_replaying(join.room.clone(), self.member(rights));
+    pub(super) fn join_early(&self, room: RoomKey, rights: Rights) -> EarlyMember {
+        let membership = self.services.node.hub.join_replaying(room, self.member(rights));
         EarlyMember { membership, rights, gaps: self.database_gaps, changes: None }
     }
 

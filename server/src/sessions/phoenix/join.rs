@@ -180,7 +180,7 @@ impl PhoenixSession {
             (Ok((rights, _)), Some(wait)) => self.await_changes(join, rights, wait),
             (Ok((rights, None)), None) => self.enter(join, rights, None),
             (Ok((rights, Some(request))), None) => {
-                let member = self.join_early(&join, rights);
+                let member = self.join_early(join.room.clone(), rights);
                 self.await_replay(join, member, request);
             }
             (Err(error), _) => self.refuse(&join.message, &error),

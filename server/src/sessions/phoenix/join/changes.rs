@@ -49,7 +49,7 @@ impl PhoenixSession {
     /// Lets a join wait for its changes, `wait` at most. The client becomes a member, so that what is committed once they flow
     /// follows the answer.
     pub(super) fn await_changes(&mut self, join: Join<'_>, rights: Rights, wait: Duration) {
-        let member = self.join_early(&join, rights);
+        let member = self.join_early(join.room.clone(), rights);
         let bindings = Bindings::new(join.request.postgres_changes.clone());
         let join_ref = join.message.join_ref.clone().into_owned();
         let request = self.changes_request(&member.membership, (join_ref, join.claims.shared()), bindings);
