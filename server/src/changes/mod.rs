@@ -59,4 +59,4 @@ mod wait_budget;
 pub use self::absent::{NoChanges as PostgresChanges, NoSubscription as ChangeSubscription};
 #[cfg(feature = "postgres")]
 pub use self::service::{ChangeSubscription, PostgresChanges};
-pub use self::subscriber::ChangesRequest;
+pub use self::subscriber::{ChangesRequest, SubscribeError};

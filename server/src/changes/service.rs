@@ -2,14 +2,16 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use hub::{Frame, JoinConfirmation};
 use parking_lot::Mutex;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::session_queue::SessionQueue;
-use super::subscriber::{ChangeSubscriber, ChangesRequest};
+use super::subscriber::{ChangeSubscriber, ChangesRequest, SubscribeError};
 use super::tenant_changes::ChangesOfTenant;
 use super::{feed, subscribing};
 use crate::auth::Claims;
@@ -75,21 +77,30 @@ impl PostgresChanges {
         }
     }
 
-    /// Subscribes a channel whose join waits for that. Returns what ends when changes flow; with the reason if they cannot.
+    /// Subscribes a channel whose join waits for that, `wait` at most. Returns what ends when changes flow; with the reason if
+    /// they do not.
     ///
     /// # Errors
-    /// Why what it asks for cannot be read, for the client.
+    /// If what it asks for cannot be read.
     pub fn subscribe_joining(
         &self,
         tenant: &Arc<Tenant>,
         request: ChangesRequest,
-    ) -> Result<(ChangeSubscription, impl Future<Output = Result<(), String>> + Send + use<>), String> {
+        wait: Duration,
+    ) -> Result<
+        (ChangeSubscription, impl Future<Output = Result<(), SubscribeError>> + Send + use<>),
+        SubscribeError,
+    > {
         let (subscription, confirmation) = self.read(tenant, request);
-        let subscription = subscription.map_err(|refused| refused.reason)?;
-        let ChangeSubscription { tenant, subscriber, .. } = &subscription;
-        let attempts =
-            subscribing::run_silently(Arc::downgrade(tenant), Arc::clone(subscriber), confirmation);
-        Ok((subscription, attempts))
+        let subscription = subscription.map_err(|refused| SubscribeError::Refused(refused.reason))?;
+        let (changes, subscriber) =
+            (Arc::downgrade(&subscription.tenant), Arc::clone(&subscription.subscriber));
+        let flowing = async move {
+            let attempts = subscribing::run_silently(changes, subscriber, confirmation);
+            let outcome = timeout(wait, attempts).await;
+            outcome.map_err(|_elapsed| SubscribeError::TimedOut(wait))?.map_err(SubscribeError::Refused)
+        };
+        Ok((subscription, flowing))
     }
 
     /// Reads what a channel asks for.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use hub::{Dialect, Frame, JoinConfirmation, Offer, Recipient};
 use parking_lot::{Mutex, RwLock};
@@ -40,6 +41,17 @@ pub struct ChangesRequest {
     pub bindings: Vec<(Box<RawValue>, u32)>,
     /// By whose rights rows are seen.
     pub claims: Arc<Claims>,
+}
+
+/// Why a join is refused that waits for its changes. What it is refused with is for the client.
+#[derive(Debug, thiserror::Error)]
+pub enum SubscribeError {
+    /// They did not flow in this time.
+    #[error("Timed out after {}ms waiting for the postgres_changes subscription", .0.as_millis())]
+    TimedOut(Duration),
+    /// The client has to subscribe to something else.
+    #[error("{0}")]
+    Refused(String),
 }
 
 /// A channel with subscriptions.

@@ -13,7 +13,6 @@ use wire::phoenix::{self, Push, Ref, Status};
 use wire::supabase::changes::binding_of_topic;
 use wire::supabase::{JoinRequest, Private, Replay, ReplayRequest, TOPIC_PREFIX};
 
-pub(super) use self::changes::ChangesError;
 use self::error::{JoinError, OUT_OF_MEMORY, PAYLOAD_TOO_LARGE, REPLAY_INVALID};
 use super::bindings::Bindings;
 use super::early_member::EarlyMember;

@@ -14,12 +14,13 @@ use tokio::time::{Instant, timeout_at};
 use wire::phoenix::{Ref, Status};
 
 use super::early_member::EarlyMember;
-use super::join::{ChangesError, Join};
+use super::join::Join;
 use super::replayed::ReplayedMessages;
 use super::{PhoenixSession, error_response};
 use crate::auth::{AuthorizationError, Authorized};
 use crate::broadcast::BroadcastError;
 use crate::broadcast::replay::ReplayError;
+use crate::changes::SubscribeError;
 use crate::sessions::Session;
 use crate::sessions::completions::{Completion, Completions, PendingTask};
 use crate::telemetry::codes::Scope;
@@ -57,7 +58,7 @@ pub(super) enum JoinStep {
 /// What a join has waited for.
 pub(super) enum WaitResult {
     Authorization(Authorized),
-    Changes(Result<(), ChangesError>),
+    Changes(Result<(), SubscribeError>),
     Replay(Box<Result<ReplayedMessages, ReplayError>>),
 }
 
@@ -258,7 +259,7 @@ impl PhoenixSession {
                 (JoinStep::Changes(member), result) => {
                     let outcome = match result {
                         Some(WaitResult::Changes(outcome)) => outcome,
-                        _ => Err(ChangesError::TimedOut(Duration::ZERO)),
+                        _ => Err(SubscribeError::TimedOut(Duration::ZERO)),
                     };
                     self.answer_subscribed_join(join, member, outcome);
                 }

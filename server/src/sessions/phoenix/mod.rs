@@ -5,6 +5,7 @@
 //! kept with its time, and work that has to wait is a task (`joining`). So a refused join delays only its own reply, and
 //! heartbeats are answered at once.
 
+mod awaited_changes;
 mod bindings;
 mod deadlines;
 mod delayed_replies;

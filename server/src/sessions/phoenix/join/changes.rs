@@ -1,73 +1,29 @@
-//! Joins that are answered when their changes flow (`postgres_changes_options`, docs/protocol/postgres-changes.md#waiting).
+//! The answer to joins that have waited for their changes.
 
+use std::sync::Arc;
 use std::time::Duration;
-
-use tokio::time::{Instant, timeout_at};
 
 use super::error::JoinError;
 use super::{Join, replay_request};
-use crate::auth::Rights;
+use crate::auth::Claims;
+use crate::changes::SubscribeError;
 use crate::sessions::phoenix::PhoenixSession;
 use crate::sessions::phoenix::bindings::Bindings;
 use crate::sessions::phoenix::early_member::EarlyMember;
-use crate::sessions::phoenix::joining::{JoinStep, WaitResult};
 use crate::telemetry::codes::Code;
 
-/// Why a join is refused that has waited for its changes.
-#[derive(Debug)]
-pub(in crate::sessions::phoenix) enum ChangesError {
-    /// They did not flow in this time.
-    TimedOut(Duration),
-    /// The client has to subscribe to something else.
-    Refused(String),
-}
-
-impl From<ChangesError> for JoinError {
-    fn from(error: ChangesError) -> Self {
-        match error {
-            ChangesError::TimedOut(wait) => {
-                let milliseconds = wait.as_millis();
-                let text =
-                    format!("Timed out after {milliseconds}ms waiting for the postgres_changes subscription");
-                Self { code: Code::PostgresChangesSubscribeTimeout, text: text.into() }
-            }
-            ChangesError::Refused(text) => {
-                Self { code: Code::RealtimeDisabledForConfiguration, text: text.into() }
-            }
-        }
+impl Join<'_> {
+    /// The changes that it asks for, and by whose rights rows are seen.
+    pub(in crate::sessions::phoenix) fn subscribes_to(&self) -> (&Arc<Claims>, Bindings) {
+        (self.claims.shared(), Bindings::new(self.request.postgres_changes.clone()))
     }
 }
 
 impl PhoenixSession {
     /// How long a join waits for its changes, if it does.
     pub(super) fn changes_wait(&self, join: &Join<'_>) -> Option<Duration> {
-        let max = self.services.node.settings().changes.max_wait;
         let wait = join.request.changes_wait.filter(|_| !join.request.postgres_changes.is_empty())?;
-        Some(wait.min(max))
-    }
-
-    /// Lets a join wait for its changes, `wait` at most. The client becomes a member, so that what is committed once they flow
-    /// follows the answer.
-    pub(super) fn await_changes(&mut self, join: Join<'_>, rights: Rights, wait: Duration) {
-        let member = self.join_early(join.room.clone(), rights);
-        let bindings = Bindings::new(join.request.postgres_changes.clone());
-        let join_ref = join.message.join_ref.clone().into_owned();
-        let request = self.changes_request(&member.membership, (join_ref, join.claims.shared()), bindings);
-        match self.services.changes.subscribe_joining(&self.tenant, request) {
-            Ok((subscription, flowing)) => {
-                let deadline = Instant::now() + wait;
-                let work = async move {
-                    let outcome = timeout_at(deadline, flowing).await;
-                    WaitResult::Changes(match outcome {
-                        Ok(flowing) => flowing.map_err(ChangesError::Refused),
-                        Err(_elapsed) => Err(ChangesError::TimedOut(wait)),
-                    })
-                };
-                let member = EarlyMember { changes: Some(subscription), ..member };
-                self.await_step(join, JoinStep::Changes(member), work);
-            }
-            Err(reason) => self.refuse(&join.message, &ChangesError::Refused(reason).into()),
-        }
+        Some(wait.min(self.services.node.settings().changes.max_wait))
     }
 
     /// Answers a join that has waited for its changes, or lets it wait for the earlier messages it asks for. What has changed
@@ -76,7 +32,7 @@ impl PhoenixSession {
         &mut self,
         join: Join<'_>,
         member: EarlyMember,
-        outcome: Result<(), ChangesError>,
+        outcome: Result<(), SubscribeError>,
     ) {
         let checked = self.recheck_join(&join).and_then(|()| Ok(outcome?));
         match checked.and_then(|()| Ok(replay_request(&join.request)?.cloned())) {
@@ -87,5 +43,15 @@ impl PhoenixSession {
             },
             Err(error) => self.refuse(&join.message, &error),
         }
+    }
+}
+
+impl From<SubscribeError> for JoinError {
+    fn from(error: SubscribeError) -> Self {
+        let code = match error {
+            SubscribeError::TimedOut(_) => Code::PostgresChangesSubscribeTimeout,
+            SubscribeError::Refused(_) => Code::RealtimeDisabledForConfiguration,
+        };
+        Self { code, text: error.to_string().into() }
     }
 }
