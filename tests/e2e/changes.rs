@@ -1,5 +1,6 @@
 //! Postgres Changes: what clients receive of the changes of tables (docs/protocol/postgres-changes.md).
 
+mod definitions;
 mod filters;
 mod nodes;
 mod oracle;

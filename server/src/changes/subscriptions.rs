@@ -150,10 +150,12 @@ impl State {
         self.subscribers_if(|subscribed| subscribed.subscriber.names(schema, table))
     }
 
-    /// Those who name a table of this name, and were refused when they were checked again: a column of a filter was dropped, say.
-    pub(super) fn refused_by_name(&self, schema: &str, table: &str) -> Vec<Arc<ChangeSubscriber>> {
+    /// Those who name a table of this name, and have not subscribed to the one with this oid: another one had the name, or a column
+    /// of a filter was dropped.
+    pub(super) fn missing_by_name(&self, oid: u32, schema: &str, table: &str) -> Vec<Arc<ChangeSubscriber>> {
         self.subscribers_if(|subscribed| {
-            subscribed.entries.is_empty() && subscribed.subscriber.names(schema, table)
+            !subscribed.entries.iter().any(|(other, _)| other.oid == oid)
+                && subscribed.subscriber.names(schema, table)
         })
     }
 

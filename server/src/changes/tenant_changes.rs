@@ -187,7 +187,7 @@ impl ChangesOfTenant {
             [] => state.subscribers_by_name(relation.namespace, relation.name),
             known if is_changed || known.iter().any(|known| differs(relation, &known.table)) => {
                 let mut concerned = state.subscribers_of(relation.id);
-                concerned.extend(state.refused_by_name(relation.namespace, relation.name));
+                concerned.extend(state.missing_by_name(relation.id, relation.namespace, relation.name));
                 concerned
             }
             _ => Vec::new(),
