@@ -1,5 +1,5 @@
-//! Changes compared with what PostgreSQL itself says of the same rows: values with `to_jsonb`, filters with the operators of SQL,
-//! rows of before with the catalog. The cases are generated, so that every type meets every operator.
+//! Changes compared with what PostgreSQL itself says of the same rows: values with `to_jsonb`, filters with the operators
+//! of SQL, visible rows with queries of the same role and claims, rows of before with the catalog. The cases are generated, so that every type meets every operator.
 //!
 //! What differs on purpose is an expression of the case, with its reason; everything else has to be equal.
 
@@ -7,6 +7,7 @@ mod filters;
 mod identities;
 mod types;
 mod values;
+mod visibility;
 
 use harness::{Client, Postgres};
 use serde_json::{Value, json};

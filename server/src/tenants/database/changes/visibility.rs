@@ -11,6 +11,7 @@ use super::tables::RowKey;
 use super::visibility_answer::{VisibilityAnswer, parse};
 use super::visibility_statement::{Client, LookupStatement};
 use super::{ChangeTable, ask};
+use crate::telemetry::codes::Scope;
 
 /// The most keys of one statement.
 const KEYS_PER_STATEMENT: usize = 1_000;
@@ -20,6 +21,9 @@ const PAIRS_PER_STATEMENT: usize = 100_000;
 
 /// The most bytes of claims of one statement.
 const CLAIM_BYTES_PER_STATEMENT: usize = 1 << 20;
+
+/// The most rows of one statement that are asked about again, each alone, because a policy fails for one of them.
+const ROW_BY_ROW_MAX: usize = 1_000;
 
 /// Instead of a role: it would reset the session to that of the server, which may see more.
 const RESET_ROLE: &str = "none";
@@ -82,6 +86,9 @@ enum Timing {
     InTime,
 }
 
+/// The indices of the keys that a client may see, ascending, or why they could not be found out.
+type ClientAnswer = Result<Vec<u32>, DatabaseFailure>;
+
 /// What is asked about keys that fit into one statement.
 struct Part<'a> {
     database: &'a TenantDatabase,
@@ -91,13 +98,12 @@ struct Part<'a> {
 }
 
 impl Part<'_> {
-    /// Adds what is visible of these keys, the first of which has the index `offset`. A statement answers for as many clients as it
-    /// can in its time, and at least for one.
+    /// Adds what is visible of these keys, the first of which has the index `offset`.
     async fn find(
         &self,
         questions: &[VisibilityQuestion<'_>],
         offset: usize,
-        found: &mut [Result<Vec<u32>, DatabaseFailure>],
+        found: &mut [ClientAnswer],
     ) -> Result<Timing, DatabaseFailure> {
         let first = u32::try_from(offset).unwrap_or(u32::MAX);
         let end = first.saturating_add(u32::try_from(self.keys.len()).unwrap_or(u32::MAX));
@@ -110,22 +116,59 @@ impl Part<'_> {
                 clients.push(Client { role: question.role, claims: question.claims, keys });
             }
         }
-        let mut asked = 0;
-        while asked < clients.len() {
-            let rest = &clients[asked..];
-            let VisibilityAnswer::Found(some) = self.ask(&rest[..at_once(rest)]).await? else {
-                return Ok(Timing::TooEarly);
-            };
-            for visible in some {
-                let all = &mut found[indices[asked]];
-                match visible {
-                    Ok(keys) => all.iter_mut().for_each(|all| all.extend(keys.iter().map(|key| key + first))),
-                    Err(failure) => *all = Err(failure),
-                }
-                asked += 1;
+        let Some(mut answers) = self.ask_all(&clients).await? else { return Ok(Timing::TooEarly) };
+        self.ask_row_by_row(&clients, &mut answers).await?;
+        for (index, visible) in indices.into_iter().zip(answers) {
+            let all = &mut found[index];
+            match visible {
+                Ok(keys) => all.iter_mut().for_each(|all| all.extend(keys.iter().map(|key| key + first))),
+                Err(failure) => *all = Err(failure),
             }
         }
         Ok(Timing::InTime)
+    }
+
+    /// What each of these clients may see; `None` if it is too early. A statement answers for as many as it can in its time, and at
+    /// least for one.
+    async fn ask_all(&self, clients: &[Client<'_>]) -> Result<Option<Vec<ClientAnswer>>, DatabaseFailure> {
+        let mut answers = Vec::with_capacity(clients.len());
+        while answers.len() < clients.len() {
+            let rest = &clients[answers.len()..];
+            match self.ask(&rest[..at_once(rest)]).await? {
+                VisibilityAnswer::Found(some) => answers.extend(some),
+                VisibilityAnswer::TooEarly => return Ok(None),
+            }
+        }
+        Ok(Some(answers))
+    }
+
+    /// Asks about each row alone for the clients whose policies fail: that may concern some of their rows only.
+    async fn ask_row_by_row(
+        &self,
+        clients: &[Client<'_>],
+        answers: &mut [ClientAnswer],
+    ) -> Result<(), DatabaseFailure> {
+        let (mut singles, mut of) = (Vec::new(), Vec::new());
+        for (index, Client { role, claims, keys }) in clients.iter().enumerate() {
+            let fails = answers[index].as_ref().is_err_and(DatabaseFailure::is_of_policy);
+            if fails && keys.len() > 1 && singles.len() + keys.len() <= ROW_BY_ROW_MAX {
+                singles.extend(keys.iter().map(|key| Client { role, claims, keys: vec![*key] }));
+                of.resize(singles.len(), index);
+            }
+        }
+        let Some(found) = self.ask_all(&singles).await? else { return Ok(()) };
+        for (index, keys) in of.into_iter().zip(found) {
+            let Ok(keys) = keys else { continue };
+            match &mut answers[index] {
+                Ok(all) => all.extend(keys),
+                Err(_) if keys.is_empty() => {}
+                Err(failure) => {
+                    self.database.reports().record(failure.code.at(Scope::Log), &failure.reason);
+                    answers[index] = Ok(keys);
+                }
+            }
+        }
+        Ok(())
     }
 
     async fn ask(&self, clients: &[Client<'_>]) -> Result<VisibilityAnswer, DatabaseFailure> {
