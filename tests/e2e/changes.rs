@@ -1,9 +1,12 @@
 //! Postgres Changes: what clients receive of the changes of tables (docs/protocol/postgres-changes.md).
 
 mod definitions;
+mod faults;
 mod filters;
 mod nodes;
+mod numbered;
 mod oracle;
+mod outages;
 mod policies;
 mod tables;
 mod waiting;

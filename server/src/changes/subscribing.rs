@@ -98,7 +98,7 @@ async fn attempt(changes: &ChangesOfTenant, subscriber: &Arc<ChangeSubscriber>) 
     if let Err(reason) = changes.until_read().await {
         return Attempt::Failed(format!("Changes of the database are not available: {reason}"));
     }
-    match changes.check(subscriber).await {
+    match changes.check_in_turn(subscriber).await {
         Ok(Ok(())) => Attempt::Subscribed,
         Ok(Err(text)) => Attempt::Refused(text),
         Err(failure) => {

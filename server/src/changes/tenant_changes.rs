@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -26,6 +27,9 @@ const START_MAX: Duration = Duration::from_secs(15);
 /// How long a subscription waits for another look at what there is to read, before the client is notified.
 const LOOK_MAX: Duration = Duration::from_secs(1);
 
+/// Subscriptions that are checked at once. A thousand clients may come at once, and most connections to the database are for others.
+const CHECKS_AT_ONCE: usize = 2;
+
 /// What they receive when it is not read.
 const NOT_READ: &str = "Realtime was unable to connect to the project database";
 
@@ -39,6 +43,8 @@ pub(super) struct ChangesOfTenant {
     /// These keep the reader, which keeps this.
     databases: Weak<Databases>,
     tasks: TaskTracker,
+    /// Free places of those that are checked.
+    checks: Semaphore,
     /// Ends its tasks.
     stop: CancellationToken,
     _stop_on_drop: DropGuard,
@@ -60,6 +66,7 @@ impl ChangesOfTenant {
             node: Arc::clone(node),
             databases: Arc::downgrade(databases),
             tasks,
+            checks: Semaphore::new(CHECKS_AT_ONCE),
             _stop_on_drop: stop.clone().drop_guard(),
             stop,
         }
@@ -119,6 +126,15 @@ impl ChangesOfTenant {
     /// Above this many bytes of a change its values are left out.
     pub(super) fn record_bytes_max(&self) -> usize {
         usize::try_from(self.node.settings().changes.max_record_bytes.as_u64()).unwrap_or(usize::MAX)
+    }
+
+    /// As [`check`](Self::check), after those that have asked before.
+    pub(super) async fn check_in_turn(
+        &self,
+        subscriber: &Arc<ChangeSubscriber>,
+    ) -> Result<Result<(), String>, DatabaseFailure> {
+        let _turn = self.checks.acquire().await.expect("it is never closed");
+        self.check(subscriber).await
     }
 
     /// Finds out what a subscriber has subscribed to, and subscribes it.

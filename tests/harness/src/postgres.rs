@@ -22,8 +22,8 @@ const USER: &str = "postgres";
 /// How long a cluster may take to start.
 const START_MAX: Duration = Duration::from_secs(30);
 
-/// An empty database.
-#[derive(Debug)]
+/// An empty database. Clones are the same one.
+#[derive(Debug, Clone)]
 pub struct Postgres {
     cluster: Arc<Cluster>,
     database: String,
@@ -159,6 +159,14 @@ impl Postgres {
         self.cluster.sql(&self.database, statements)
     }
 
+    /// Runs statements, which may fail. Returns whether they did not.
+    ///
+    /// # Panics
+    /// When `psql` is not installed.
+    pub fn try_sql(&self, statements: &str) -> bool {
+        self.cluster.try_sql(&self.database, statements).status.success()
+    }
+
     /// Runs statements. Returns the notices and warnings that they cause, a line each.
     ///
     /// # Panics
@@ -277,11 +285,15 @@ impl Cluster {
     }
 
     fn run_sql(&self, database: &str, statements: &str) -> Output {
-        let mut psql = self.psql(database);
-        psql.args(["-c", statements]).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let ran = psql.output().expect("psql is installed");
+        let ran = self.try_sql(database, statements);
         assert!(ran.status.success(), "{statements}: {}", String::from_utf8_lossy(&ran.stderr));
         ran
+    }
+
+    fn try_sql(&self, database: &str, statements: &str) -> Output {
+        let mut psql = self.psql(database);
+        psql.args(["-c", statements]).stdout(Stdio::piped()).stderr(Stdio::piped());
+        psql.output().expect("psql is installed")
     }
 }
 

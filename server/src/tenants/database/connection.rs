@@ -172,14 +172,27 @@ impl TenantDatabase {
     /// A connection for a question. Waits until it is known whether the database can be used, and for a free connection.
     ///
     /// # Errors
-    /// When the database cannot be used, or no connection becomes free in time.
+    /// When the database cannot be used, or no connection becomes free in time, or that has happened a moment ago.
     pub async fn acquire(&self) -> Result<PoolConnection<Postgres>, DatabaseFailure> {
         self.until_known().await?;
-        let (max, now) = (self.spec.usage.max_connections, Instant::now());
-        let exhausted = || DatabaseFailure::new(Code::IncreaseConnectionPool, "all connections are in use");
-        if self.exhaustion.is_reached(max, now) {
+        if self.exhaustion.is_reached(self.spec.usage.max_connections, Instant::now()) {
             return Err(exhausted());
         }
+        self.take_connection().await
+    }
+
+    /// As [`acquire`](Self::acquire), for those who ask few questions at once, whatever clients do: they wait for a connection also if
+    /// others have waited in vain.
+    ///
+    /// # Errors
+    /// When the database cannot be used, or no connection becomes free in time.
+    pub(super) async fn acquire_in_turn(&self) -> Result<PoolConnection<Postgres>, DatabaseFailure> {
+        self.until_known().await?;
+        self.take_connection().await
+    }
+
+    async fn take_connection(&self) -> Result<PoolConnection<Postgres>, DatabaseFailure> {
+        let max = self.spec.usage.max_connections;
         match self.pool.acquire().await {
             Ok(connection) => {
                 self.exhaustion.clear();
@@ -290,6 +303,10 @@ impl TenantDatabase {
         self.recheck_pool.close().await;
         self.pool.close().await;
     }
+}
+
+fn exhausted() -> DatabaseFailure {
+    DatabaseFailure::new(Code::IncreaseConnectionPool, "all connections are in use")
 }
 
 /// Opens a connection to a database, named `name` in `pg_stat_activity`.

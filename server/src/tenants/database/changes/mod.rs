@@ -46,10 +46,10 @@ async fn ask<A: Sync + ?Sized, T>(
     arguments: &A,
     question: impl for<'c> Fn(&'c mut PgConnection, &'c A) -> BoxFuture<'c, Result<T, sqlx::Error>>,
 ) -> Result<T, DatabaseFailure> {
-    let connection = database.acquire().await?;
+    let connection = database.acquire_in_turn().await?;
     match database.ask(connection, async |connection| question(connection, arguments).await).await {
         Err(failure) if failure.is_away() => {
-            let connection = database.acquire().await?;
+            let connection = database.acquire_in_turn().await?;
             database.ask(connection, async |connection| question(connection, arguments).await).await
         }
         answer => answer,

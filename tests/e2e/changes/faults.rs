@@ -1,0 +1,185 @@
+//! Databases that refuse what the server needs, or are set up in an unusual way.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use harness::{Postgres, eventually};
+use serde_json::json;
+
+use super::numbered::{Receipt, Subscriber};
+use super::{Changes, TABLES, record};
+use crate::private_rooms::PrivateRooms;
+
+/// What a client receives while changes are not read.
+fn not_available(reason: &str) -> Receipt {
+    Receipt::Notice(format!("Changes of the database are not available: {reason}"))
+}
+
+/// A server whose database is reached at `url`, with the published table.
+async fn at(postgres: Postgres, url: String) -> Changes {
+    let rooms = PrivateRooms::with(postgres, |settings| {
+        settings.tenants.entry("default".into()).or_default().database.url = Some(url.into());
+    })
+    .await;
+    rooms.postgres.sql(TABLES);
+    Changes { rooms }
+}
+
+#[tokio::test]
+async fn without_a_free_wal_sender_the_reason_is_named_and_a_free_one_is_used() {
+    // One is for broadcasts.
+    let postgres = Postgres::alone(&["max_wal_senders=2"]);
+    let Some(program) = postgres.receive_log() else { return };
+    let url = postgres.url();
+    let changes = at(postgres, url).await;
+    let senders = "SELECT count(*) FROM pg_stat_replication";
+    eventually("broadcasts are read", async || changes.postgres().sql(senders) == "2").await;
+    let mut ann = Subscriber::joined(&changes, "ann").await;
+    ann.until(&not_available("the database has no free WAL sender")).await;
+    drop(program);
+    ann.until(&Receipt::Subscribed).await;
+    ann.until_written(changes.postgres(), 1).await;
+    assert_eq!(ann.receipts.len(), 3, "the reason comes once: {:?}", ann.receipts);
+    changes.rooms.world.stop().await;
+}
+
+#[tokio::test]
+async fn a_role_without_replication_is_named_and_one_that_gets_it_is_used() {
+    // Alone, so that it makes the roles itself and may act as them.
+    let postgres = Postgres::alone(&[]);
+    postgres.sql("CREATE ROLE plain LOGIN CREATEROLE BYPASSRLS; GRANT CREATE ON DATABASE postgres TO plain");
+    let url = postgres.url().replace("postgres@", "plain@");
+    let changes = at(postgres, url).await;
+    let mut ann = Subscriber::joined(&changes, "ann").await;
+    ann.until(&not_available("the role of the server may not read the write-ahead log")).await;
+    changes.postgres().sql("ALTER ROLE plain REPLICATION");
+    ann.until(&Receipt::Subscribed).await;
+    ann.until_written(changes.postgres(), 1).await;
+    changes.rooms.world.stop().await;
+}
+
+#[tokio::test]
+async fn with_the_right_password_again_changes_are_received_again() {
+    let postgres = Postgres::alone(&["password_encryption=scram-sha-256"]);
+    postgres.sql("CREATE ROLE own SUPERUSER LOGIN PASSWORD 'right'");
+    let hba =
+        "host all own 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust\nlocal all all trust\n";
+    postgres.write_file("pg_hba.conf", hba.as_bytes());
+    postgres.sql("SELECT pg_reload_conf()");
+    let with = |password: &str| postgres.url().replace("postgres@", &format!("own:{password}@"));
+    let (right, wrong) = (with("right"), with("wrong"));
+    let changes = at(postgres, right.clone()).await;
+    let mut ann = Subscriber::subscribed(&changes, "ann").await;
+    ann.until_written(changes.postgres(), 1).await;
+    let set = |url: &str| {
+        changes.world().apply(|settings| {
+            settings.tenants.entry("default".into()).or_default().database.url = Some(url.into());
+        });
+    };
+    set(&wrong);
+    let sessions = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'own'";
+    eventually("the old sessions end", async || changes.postgres().sql(sessions) == "0").await;
+    let mut late = Subscriber::joined(&changes, "late").await;
+    late.until(&not_available("Realtime was unable to connect to the project database")).await;
+    changes.postgres().sql("INSERT INTO public.todos (id) VALUES (2)");
+    set(&right);
+    ann.until(&Receipt::Gap).await;
+    ann.until(&Receipt::Subscribed).await;
+    late.until(&Receipt::Subscribed).await;
+    ann.until_written(changes.postgres(), 3).await;
+    late.until(&Receipt::Row(3)).await;
+    ann.assert_complete(changes.postgres());
+    changes.rooms.world.stop().await;
+}
+
+#[tokio::test]
+async fn with_all_connections_in_use_changes_wait() {
+    let rooms = PrivateRooms::with(Postgres::start(), |settings| {
+        settings.database.max_connections = NonZeroU32::MIN;
+        settings.database.acquire_timeout = Duration::from_millis(200);
+    })
+    .await;
+    rooms.postgres.sql(TABLES);
+    let changes = Changes { rooms };
+    changes.postgres().sql(
+        "CREATE POLICY sleeps ON realtime.messages FOR SELECT TO authenticated USING (pg_sleep(1.5) IS NULL);
+         ALTER TABLE public.todos ENABLE ROW LEVEL SECURITY;
+         CREATE POLICY own ON public.todos FOR SELECT TO authenticated
+             USING (current_setting('request.jwt.claims', true)::jsonb ->> 'sub' = 'ann')",
+    );
+    let mut ann = Subscriber::subscribed(&changes, "ann").await;
+    let mut slow = changes.rooms.connect("slow").await;
+    slow.push("1", "realtime:room", "phx_join", &json!({"config": {"private": true}})).await;
+    let sleeping =
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'";
+    eventually("the connection is in use", async || changes.postgres().sql(sleeping) == "1").await;
+    // One that joins meanwhile is subscribed later.
+    let mut late = Subscriber::joined(&changes, "ann").await;
+    for number in 1..=10 {
+        changes.postgres().sql(&format!("INSERT INTO public.todos (id) VALUES ({number})"));
+    }
+    ann.until(&Receipt::Row(10)).await;
+    ann.assert_complete(changes.postgres());
+    assert!(!ann.receipts.contains(&Receipt::Gap));
+    late.until(&Receipt::Subscribed).await;
+    late.until_written(changes.postgres(), 11).await;
+    changes.rooms.world.stop().await;
+}
+
+/// Settings of a database that change how values are written and read.
+const UNUSUAL: [&str; 9] = [
+    "timezone = 'Pacific/Kiritimati'",
+    "datestyle = 'SQL, DMY'",
+    "intervalstyle = 'sql_standard'",
+    "extra_float_digits = -5",
+    "bytea_output = 'escape'",
+    "default_transaction_isolation = 'serializable'",
+    "search_path = 'elsewhere'",
+    "standard_conforming_strings = off",
+    "xmlbinary = 'hex'",
+];
+
+/// A row whose key and values depend on them.
+const UNUSUAL_TABLE: &str = r"
+    CREATE TABLE public.values (at timestamptz, during interval, share float8, raw bytea, day date, PRIMARY KEY (at, during, share, raw, day));
+    ALTER TABLE public.values ENABLE ROW LEVEL SECURITY;
+    GRANT SELECT ON public.values TO authenticated;
+    CREATE POLICY own ON public.values FOR SELECT TO authenticated
+        USING (current_setting('request.jwt.claims', true)::jsonb ->> 'sub' = 'ann');
+    ALTER PUBLICATION supabase_realtime ADD TABLE public.values";
+
+#[tokio::test]
+async fn the_settings_of_the_database_do_not_matter() {
+    let postgres = Postgres::start();
+    let database = postgres.sql("SELECT current_database()");
+    for setting in UNUSUAL {
+        postgres.sql(&format!("ALTER DATABASE {database} SET {setting}"));
+    }
+    let changes = Changes { rooms: PrivateRooms::with(postgres, |_| {}).await };
+    changes.postgres().sql(UNUSUAL_TABLE);
+    let binding =
+        |filter: &str| json!([{"event": "INSERT", "schema": "public", "table": "values", "filter": filter}]);
+    let mut clients = Vec::new();
+    for filter in [
+        "at=eq.2024-02-03T04:05:06.7Z",
+        "during=eq.1 year -2 days 03:04:05",
+        "share=gt.0.1",
+        "raw=eq.00ff",
+        "day=lt.2024-03-02",
+        "day=in.(2024-02-03,2024-02-04)",
+    ] {
+        clients.push((filter, changes.subscribed("ann", &binding(filter)).await));
+    }
+    changes.postgres().sql(
+        "INSERT INTO public.values VALUES ('2024-02-03T04:05:06.7Z', '1 year -2 days 03:04:05', 0.10000000000000002, E'\\\\x00ff', '2024-02-03')",
+    );
+    let row = json!({
+        "at": "2024-02-03T04:05:06.7+00:00", "during": "1 year -2 days +03:04:05", "share": 0.100_000_000_000_000_02,
+        "raw": "00ff", "day": "2024-02-03",
+    });
+    for (filter, client) in &mut clients {
+        println!("{filter}");
+        assert_eq!(record(client).await, row, "{filter}");
+    }
+    changes.rooms.world.stop().await;
+}

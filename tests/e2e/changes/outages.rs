@@ -1,0 +1,101 @@
+//! Sessions and servers that end while rows are written: each subscriber has all of them, or is notified of a gap, and has none twice.
+
+use harness::{Dialect, Postgres};
+use rustix::process::Signal;
+use serde_json::json;
+
+use super::numbered::{Receipt, Subscriber, write};
+use super::{Changes, TABLES};
+use crate::private_rooms::PrivateRooms;
+
+/// A database in a cluster of its own.
+async fn alone() -> Changes {
+    let rooms = PrivateRooms::with(Postgres::alone(&[]), |_| {}).await;
+    rooms.postgres.sql(TABLES);
+    Changes { rooms }
+}
+
+/// Ends or starts the cluster, while the server goes on.
+async fn beside(postgres: &Postgres, work: impl FnOnce(Postgres) + Send + 'static) {
+    let postgres = postgres.clone();
+    tokio::task::spawn_blocking(move || work(postgres)).await.expect("no panic");
+}
+
+#[tokio::test]
+async fn a_session_that_is_terminated_while_rows_are_written_is_replaced() {
+    let changes = Changes::start().await;
+    let mut ann = Subscriber::subscribed(&changes, "ann").await;
+    let writing = write(changes.postgres(), 1..=1_000);
+    for end in [
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'realtime_rls' AND datname = current_database()",
+        "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots
+         WHERE database = current_database() AND slot_name NOT LIKE '%messages%'",
+        // What the server asks on: its connections are made again, and nothing is missed.
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'realtime_connect' AND datname = current_database()",
+    ] {
+        changes.postgres().sql(end);
+        if !end.contains("realtime_connect") {
+            ann.until(&Receipt::Gap).await;
+            ann.until(&Receipt::Subscribed).await;
+        }
+    }
+    assert!(writing.await.expect("no panic"));
+    ann.until_written(changes.postgres(), 1_001).await;
+    ann.assert_complete(changes.postgres());
+    let gaps = ann.receipts.iter().filter(|receipt| **receipt == Receipt::Gap).count();
+    assert_eq!(gaps, 2, "{:?}", ann.receipts);
+    changes.rooms.world.stop().await;
+}
+
+#[tokio::test]
+async fn a_database_that_is_stopped_or_killed_while_rows_are_written_is_read_again() {
+    let changes = alone().await;
+    let mut ann = Subscriber::subscribed(&changes, "ann").await;
+    let mut first = 1;
+    for signal in [Signal::INT, Signal::KILL] {
+        let writing = write(changes.postgres(), first..=first + 10_000);
+        ann.until(&Receipt::Row(first + 20)).await;
+        beside(changes.postgres(), move |postgres| postgres.end(signal)).await;
+        assert!(!writing.await.expect("no panic"), "the writer was ended");
+        // Channels without changes work.
+        let mut bob = changes.world().connect_as(Dialect::V2, harness::Token::Valid).await;
+        bob.join("realtime:public", json!({})).await;
+        let mut late = Subscriber::joined(&changes, "late").await;
+        beside(changes.postgres(), |postgres| postgres.start_again()).await;
+        ann.until(&Receipt::Gap).await;
+        ann.until(&Receipt::Subscribed).await;
+        late.until(&Receipt::Subscribed).await;
+        let written = changes.postgres().sql("SELECT max(id) + 1 FROM public.todos");
+        let next = written.parse().expect("a number");
+        ann.until_written(changes.postgres(), next).await;
+        ann.assert_complete(changes.postgres());
+        late.until(&Receipt::Row(next)).await;
+        first = next + 1;
+    }
+    changes.rooms.world.stop().await;
+}
+
+#[tokio::test]
+async fn a_publication_that_is_dropped_and_made_again_is_read_again() {
+    let changes = Changes::start().await;
+    let mut ann = Subscriber::subscribed(&changes, "ann").await;
+    ann.until_written(changes.postgres(), 1).await;
+    // Nothing is written in between: the log has no row that it cannot be asked about.
+    changes.postgres().sql("DROP PUBLICATION supabase_realtime");
+    changes.postgres().sql("CREATE PUBLICATION supabase_realtime FOR TABLE public.todos");
+    ann.until_written(changes.postgres(), 2).await;
+    changes.postgres().sql("DROP PUBLICATION supabase_realtime");
+    changes.postgres().sql("INSERT INTO public.todos (id) VALUES (3)");
+    let mut late = Subscriber::joined(&changes, "late").await;
+    let missing =
+        "Changes of the database are not available: the publication `supabase_realtime` does not exist";
+    late.until(&Receipt::Notice(missing.to_owned())).await;
+    changes.postgres().sql("CREATE PUBLICATION supabase_realtime FOR TABLE public.todos");
+    ann.until(&Receipt::Gap).await;
+    ann.until(&Receipt::Subscribed).await;
+    late.until(&Receipt::Subscribed).await;
+    ann.until_written(changes.postgres(), 4).await;
+    late.until(&Receipt::Row(4)).await;
+    ann.assert_complete(changes.postgres());
+    changes.rooms.world.stop().await;
+}
