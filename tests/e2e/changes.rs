@@ -8,6 +8,8 @@ mod numbered;
 mod oracle;
 mod outages;
 mod policies;
+mod publication;
+mod roles;
 mod tables;
 mod waiting;
 
