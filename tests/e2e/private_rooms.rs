@@ -2,7 +2,7 @@
 
 mod faults;
 mod http;
-mod operators;
+pub(crate) mod operators;
 mod questions;
 mod refresh;
 mod rights;

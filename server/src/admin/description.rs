@@ -195,6 +195,7 @@ fn database() -> Value {
             "state": {"enum": ["starting", "reading", "read elsewhere", "unavailable"]},
             "reason": nullable(json!({"type": "string"})),
             "lag": count(),
+            "subscriptions": count(),
         }))),
         "questions": object(json!({"asked": count(), "denied": count(), "failed": count()})),
     }))

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::bus::ResyncProgress;
 use crate::node::Node;
 use crate::response::JSON;
-use crate::tenants::{DatabaseStatus, TenantStatus};
+use crate::tenants::{ChangesStatus, DatabaseStatus, TenantStatus};
 use crate::version::{COMMIT, VERSION};
 
 /// The type of the page.
@@ -137,9 +137,9 @@ fn tenants(node: &Node) -> Vec<Value> {
 fn database(status: DatabaseStatus) -> Value {
     let DatabaseStatus { usability, since, connections, connections_in_use, log, changes, questions } =
         status;
-    let changes = changes.map(
-        |changes| json!({ "state": changes.log.word(), "reason": changes.log.reason(), "lag": changes.lag }),
-    );
+    let changes = changes.map(|ChangesStatus { log, lag, subscriptions }| {
+        json!({ "state": log.word(), "reason": log.reason(), "lag": lag, "subscriptions": subscriptions })
+    });
     json!({
         "state": usability.word(),
         "reason": usability.reason(),

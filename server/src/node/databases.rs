@@ -38,6 +38,8 @@ impl Node {
                 metrics.connections_in_use.set(status.map_or(0, |status| status.connections_in_use));
                 let changes = status.and_then(|status| status.changes.as_ref());
                 metrics.changes_lag.set(changes.map_or(0.0, |changes| changes.lag as f64));
+                let subscriptions = changes.map_or(0, |changes| changes.subscriptions);
+                metrics.changes_subscriptions.set(subscriptions as f64);
             }
             connected += usize::from(status.is_some_and(|status| status.is_connected()));
         }

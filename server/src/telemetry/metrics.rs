@@ -184,6 +184,8 @@ metrics! {
         pub connections_in_use: Gauge = "realtime_database_connections_in_use",
         /// Bytes of the log of the database whose changes of tables this node has not handled yet; 0 while it does not read them.
         pub changes_lag: Gauge = "realtime_changes_lag_bytes",
+        /// Channels on this node that subscribe to changes of tables.
+        pub changes_subscriptions: Gauge = "realtime_changes_subscriptions",
         /// Questions for the rights of clients in private rooms. Clients with the same question share one.
         pub questions: Counter = "realtime_database_questions_total",
         /// Those of them whose answer was that the client may do nothing.

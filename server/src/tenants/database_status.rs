@@ -29,6 +29,8 @@ pub struct ChangesStatus {
     pub log: LogState,
     /// Bytes of the log that this node has not handled yet, as of some seconds ago.
     pub lag: u64,
+    /// Channels of this node that subscribe to some.
+    pub subscriptions: usize,
 }
 
 /// Whether the database of a tenant can be used.

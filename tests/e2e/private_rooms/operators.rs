@@ -18,7 +18,7 @@ fn operators() -> TokenIssuer {
     TokenIssuer::new("the operators' secret, of thirty-two bytes")
 }
 
-fn with_operators(settings: &mut Settings) {
+pub(crate) fn with_operators(settings: &mut Settings) {
     settings.admin.jwt_secret = Some(operators().secret().into());
 }
 
@@ -34,7 +34,7 @@ async fn health(world: &World) -> (bool, bool) {
 }
 
 /// The database of the default tenant in `/status`.
-async fn status(world: &World) -> Value {
+pub(crate) async fn status(world: &World) -> Value {
     let status = request(world, "GET", "/status").await.json();
     status["tenants"].as_array().expect("a list")[0]["database"].clone()
 }

@@ -50,8 +50,13 @@ impl ChangeFollowing {
 
     /// What operators see; `None` when nothing is to be read.
     pub(super) fn status(&self) -> Option<ChangesStatus> {
-        let is_wanted = self.demands.borrow().sink.is_some();
-        is_wanted.then(|| ChangesStatus { log: self.state.borrow().clone(), lag: self.lag() })
+        let demands = self.demands.borrow();
+        let is_wanted = demands.sink.is_some();
+        is_wanted.then(|| ChangesStatus {
+            log: self.state.borrow().clone(),
+            lag: self.lag(),
+            subscriptions: demands.count,
+        })
     }
 
     /// Whether there is demand.

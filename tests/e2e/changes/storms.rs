@@ -1,0 +1,106 @@
+//! Many who come and go, and more changes than the rate of the tenant allows.
+
+use harness::{Frame, eventually};
+use serde_json::{Value, json};
+
+use super::{Changes, join, record};
+use crate::private_rooms::operators;
+
+fn todos() -> Value {
+    json!([{"event": "INSERT", "schema": "public", "table": "todos"}])
+}
+
+/// The channels with subscriptions in `/status`.
+async fn subscriptions(changes: &Changes) -> Value {
+    operators::status(changes.world()).await["changes"]["subscriptions"].clone()
+}
+
+#[tokio::test]
+async fn a_thousand_that_subscribe_and_leave_at_once_leave_nothing_behind() {
+    let changes = Changes::start().await;
+    changes.world().apply(|settings| {
+        settings.limits.max_joins_per_second = crate::count(100_000);
+        operators::with_operators(settings);
+    });
+    let mut ann = changes.subscribed("ann", &todos()).await;
+    let mut stormy = changes.client("ann").await;
+    for number in 0..1_000 {
+        let topic = format!("realtime:{number}");
+        let filter = format!("id=gt.{number}");
+        let binding = json!([{"schema": "public", "table": "todos", "filter": filter}]);
+        stormy.push("1", &topic, "phx_join", &json!({"config": {"postgres_changes": binding}})).await;
+        // The others leave before they can have subscribed.
+        if number % 20 == 0 {
+            let is_notice =
+                |frame: &Frame| matches!(frame, Frame::Json(message) if message["event"] == "system");
+            while !is_notice(&stormy.next().await) {}
+        }
+        stormy.push("2", &topic, "phx_leave", &json!({})).await;
+    }
+    stormy.settle().await;
+    let subscribed = r#"realtime_changes_subscriptions{tenant="default"}"#;
+    eventually("only one is left", async || changes.world().number(subscribed).await == 1.0).await;
+    assert_eq!(subscriptions(&changes).await, 1);
+    changes.postgres().sql("INSERT INTO public.todos (id) VALUES (1)");
+    assert_eq!(record(&mut ann).await["id"], 1);
+    stormy.settle().await;
+    // Those who close the connection.
+    for _ in 0..20 {
+        let _closed = changes.subscribed("ann", &todos()).await;
+    }
+    drop(ann);
+    eventually("none is left", async || changes.world().number(subscribed).await == 0.0).await;
+    assert_eq!(subscriptions(&changes).await, 0);
+    changes.rooms.world.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_beyond_the_rate_is_dropped_with_one_notice() {
+    let changes = Changes::start().await;
+    let (mut ann, mut bob) = (changes.subscribed("ann", &todos()).await, changes.client("bob").await);
+    let twice = json!([
+        {"event": "INSERT", "schema": "public", "table": "todos"},
+        {"event": "*", "schema": "public", "table": "todos"},
+    ]);
+    join(&mut bob, &twice).await;
+    super::expect_subscribed(&mut bob).await;
+    // A burst of ten.
+    changes.world().apply(|settings| settings.limits.max_events_per_second = crate::count(1));
+    let insert = |numbers: std::ops::Range<i64>| {
+        let (first, last) = (numbers.start, numbers.end - 1);
+        changes.postgres().sql(&format!(
+            "INSERT INTO public.todos (id) SELECT n FROM generate_series({first}, {last}) AS n"
+        ));
+    };
+    insert(0..50);
+    insert(50..100);
+    let dropped = r#"realtime_changes_over_rate_total{tenant="default"}"#;
+    let mut total = 0.0;
+    eventually("all are handled", async || {
+        total = changes.world().number(dropped).await;
+        total >= 180.0
+    })
+    .await;
+    let mut received = 0;
+    for client in [&mut ann, &mut bob] {
+        let mut notices = 0;
+        for frame in client.received().await {
+            let Frame::Json(message) = frame else { panic!("expected JSON, got {frame}") };
+            match message["event"].as_str() {
+                Some("postgres_changes") => received += 1,
+                Some("system") => {
+                    assert_eq!(
+                        message["payload"]["message"],
+                        "Too many postgres changes messages per second"
+                    );
+                    assert_eq!(message["payload"]["status"], "ok");
+                    notices += 1;
+                }
+                _ => {}
+            }
+        }
+        assert_eq!(notices, 1);
+    }
+    assert_eq!(f64::from(received) + total, 200.0, "each is sent or counted");
+    changes.rooms.world.stop().await;
+}
