@@ -1,13 +1,15 @@
-//! Changes compared with what PostgreSQL itself says of the same rows: values with `to_jsonb`, filters with the operators
+//! Changes compared with what PostgreSQL itself says of the same rows: values with `to_jsonb` and `wal2json`, filters with the operators
 //! of SQL, visible rows with queries of the same role and claims, rows of before with the catalog. The cases are generated, so that every type meets every operator.
 //!
 //! What differs on purpose is an expression of the case, with its reason; everything else has to be equal.
 
+mod errors;
 mod filters;
 mod identities;
 mod types;
 mod values;
 mod visibility;
+mod wal2json;
 
 use harness::{Client, Postgres};
 use serde_json::{Value, json};

@@ -138,9 +138,15 @@ impl World {
     /// # Panics
     /// When the handshake is refused.
     pub async fn raw_with_early_frames(&self, early: &[RawFrame]) -> RawSocket {
-        RawSocket::open(&self.endpoint, &self.target(SOCKET, Dialect::V2, Token::Valid), early)
-            .await
-            .expect("the handshake succeeds")
+        self.raw_at(&self.target(SOCKET, Dialect::V2, Token::Valid), early).await
+    }
+
+    /// As [`World::raw_with_early_frames`], at this request target.
+    ///
+    /// # Panics
+    /// When the handshake is refused.
+    pub async fn raw_at(&self, target: &str, early: &[RawFrame]) -> RawSocket {
+        RawSocket::open(&self.endpoint, target, early).await.expect("the handshake succeeds")
     }
 
     /// A bare TCP connection.
