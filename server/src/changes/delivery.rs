@@ -8,7 +8,7 @@ use wire::pgoutput::{OldRow, Row};
 use wire::supabase::changes::{ChangeEnvelope, ChangeType, ChangedRows, LegacyChange, RowChange, RowImage};
 
 use super::log_table::LogChange;
-use super::matching::Match;
+use super::matching::{Candidate, Match, Matches};
 use super::role_view::ChangeLayout;
 use super::subscriber::ChangeSubscriber;
 use crate::tenants::database::changes::RowRights;
@@ -31,16 +31,16 @@ type LayoutKey = (u32, usize, Option<Arc<[usize]>>);
 /// Who receives the same frame of a change: the data by its place, the topic, the form, the bindings.
 type FrameKey<'m> = (usize, &'m str, Dialect, bool, Vec<u32>);
 
-/// Writes one change for those that `matches` name. The values of a row have at most `record_bytes_max` bytes.
+/// Writes one change for those that its matches name. The values of a row have at most `record_bytes_max` bytes.
 pub(super) fn write(
     change: &LogChange<'_>,
-    matches: &[Match],
+    (matches, of_change): (&Matches, &[Match]),
     layouts: &mut Layouts,
     record_bytes_max: usize,
 ) -> Vec<Outgoing> {
     let mut written = WrittenChange { change, data: Vec::new(), frames: HashMap::new() };
     let mut outgoing = Vec::new();
-    for (same, ids) in by_receiver(matches) {
+    for (same, ids) in by_receiver(matches, of_change) {
         let key = (change.log_table.table.oid, Arc::as_ptr(&same.view).addr(), same.select.clone());
         let layout = layouts
             .0
@@ -56,10 +56,10 @@ pub(super) fn write(
 
 /// The matches of each channel that have selected the same columns, with the ids of their bindings, the last one first, as
 /// upstream has them.
-fn by_receiver(matches: &[Match]) -> Vec<(&Match, Vec<u32>)> {
-    let mut receivers: Vec<(&Match, Vec<u32>)> = Vec::with_capacity(matches.len());
+fn by_receiver<'m>(matches: &'m Matches, of_change: &[Match]) -> Vec<(&'m Candidate, Vec<u32>)> {
+    let mut receivers: Vec<(&Candidate, Vec<u32>)> = Vec::with_capacity(of_change.len());
     let mut places: HashMap<(u64, Option<&[usize]>, bool), usize> = HashMap::new();
-    for found in matches {
+    for found in of_change.iter().map(|one| matches.candidate(*one)) {
         let key = (found.subscriber.id, found.select.as_deref(), found.refused.is_some());
         let place = *places.entry(key).or_insert_with(|| {
             receivers.push((found, Vec::new()));
@@ -80,7 +80,7 @@ struct WrittenChange<'c, 'm> {
 
 impl<'m> WrittenChange<'_, 'm> {
     /// The place of the change as `found` sees it.
-    fn data(&mut self, found: &Match, key: LayoutKey, layout: &ChangeLayout, bytes_max: usize) -> usize {
+    fn data(&mut self, found: &Candidate, key: LayoutKey, layout: &ChangeLayout, bytes_max: usize) -> usize {
         let key = (key, found.refused.is_some());
         if let Some(place) = self.data.iter().position(|(known, _)| *known == key) {
             return place;

@@ -111,20 +111,24 @@ impl TableIndex {
         self.entries.is_empty()
     }
 
-    /// The bindings for changes of this type, whatever their conditions are.
-    pub(super) fn of_type(&self, change: ChangeType) -> impl Iterator<Item = &Entry> {
-        self.entries.iter().map(|(_, entry)| entry).filter(move |entry| entry.event.includes(change))
+    /// The bindings for changes of this type with their numbers, whatever their conditions are.
+    pub(super) fn of_type(&self, change: ChangeType) -> impl Iterator<Item = (usize, &Entry)> {
+        self.entries.iter().filter(move |(_, entry)| entry.event.includes(change))
     }
 
-    /// Calls `found` for each binding that a row may be for, with what its conditions say, unless they fail.
-    pub(super) fn look_up<'i>(&'i self, change: &LogChange<'_>, mut found: impl FnMut(&'i Entry, Verdict)) {
+    /// Calls `found` for each binding that a row may be for, with its number and with what its conditions say, unless they fail.
+    pub(super) fn look_up<'i>(
+        &'i self,
+        change: &LogChange<'_>,
+        mut found: impl FnMut(usize, &'i Entry, Verdict),
+    ) {
         let table = &change.log_table.table;
         let mut look_at = |number: usize| {
             let entry = &self.entries[number];
             if entry.event.includes(change.change) {
                 match entry.verdict(change) {
                     Verdict::Fails => {}
-                    verdict => found(entry, verdict),
+                    verdict => found(number, entry, verdict),
                 }
             }
         };

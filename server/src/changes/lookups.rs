@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustc_hash::FxHashMap;
 use tokio::time::{Instant, sleep};
 use wire::supabase::changes::FilterOperator;
 
 use super::log_table::LogChange;
-use super::matching::{Match, Matches};
+use super::matching::{Candidate, Match, Matches};
 use super::subscriber::Viewer;
 use crate::telemetry::codes::{Code, Scope};
 use crate::tenants::database::changes::{RowKey, RowRights, VisibilityQuestion, VisibleRows};
@@ -47,6 +48,16 @@ impl Excluded {
     fn forget_old(&mut self) {
         self.comparisons.retain(|_, since| since.elapsed() < EXCLUSION);
         self.viewpoints.retain(|_, (since, _)| since.elapsed() < EXCLUSION);
+    }
+
+    /// Whether the policies of a table took too long for a viewer.
+    fn has(&self, table: u32, viewpoint: &Viewpoint) -> bool {
+        !self.viewpoints.is_empty() && self.viewpoints.contains_key(&(table, viewpoint.clone()))
+    }
+
+    /// Notes that they did.
+    fn add(&mut self, table: u32, viewpoint: Viewpoint, viewer: &Arc<Viewer>) {
+        self.viewpoints.insert((table, viewpoint), (Instant::now(), Arc::clone(viewer)));
     }
 }
 
@@ -96,21 +107,22 @@ pub(super) async fn look_up(
     database: &TenantDatabase,
     changes: &[LogChange<'_>],
     transactions: &[u32],
-    found: &mut Vec<Match>,
+    matches: &mut Matches,
     excluded: &mut Excluded,
 ) -> Result<(), DatabaseFailure> {
-    let mut lookups: HashMap<u32, Lookup<'_>> = HashMap::new();
-    for one in &*found {
-        let change = &changes[one.change];
-        if matches!(one.row_rights(change), RowRights::PerRole | RowRights::PerClaims)
-            && !excluded.viewpoints.contains_key(&(change.log_table.table.oid, Viewpoint::of(one)))
-            && let Some(key) = change.key()
-        {
-            let lookup = lookups.entry(change.log_table.table.oid).or_insert_with(|| Lookup::new(change));
-            lookup.ask(one, key);
+    let mut lookups: FxHashMap<u32, Lookup<'_>> = FxHashMap::default();
+    for of_change in matches.found.chunk_by(|one, next| one.change == next.change) {
+        let change = &changes[of_change[0].change as usize];
+        let oid = change.log_table.table.oid;
+        let asked = of_change.iter().map(|one| (one.candidate, matches.candidate(*one)));
+        let mut asked = asked.filter(|(_, candidate)| candidate.is_looked_up()).peekable();
+        if asked.peek().is_none() {
+            continue;
         }
+        let lookup = lookups.entry(oid).or_insert_with(|| Lookup::new(change, matches.candidates.len()));
+        lookup.ask(of_change[0].change, change, asked, excluded);
     }
-    let mut seen = HashMap::new();
+    let mut seen = FxHashMap::default();
     for (oid, lookup) in lookups {
         match lookup.run(database, transactions, excluded).await {
             // What concerns one table hides no rows of others.
@@ -121,14 +133,13 @@ pub(super) async fn look_up(
             found => drop(seen.insert(oid, found?)),
         }
     }
-    found.retain(|one| {
-        let change = &changes[one.change];
-        match one.row_rights(change) {
-            RowRights::Everyone => true,
-            RowRights::Nothing => false,
-            RowRights::PerRole | RowRights::PerClaims => {
-                seen.get(&change.log_table.table.oid).is_some_and(|seen: &SeenRows| seen.has(one))
-            }
+    let Matches { candidates, found, .. } = matches;
+    found.retain(|one| match candidates[one.candidate as usize].row_rights {
+        RowRights::Everyone => true,
+        RowRights::Nothing => false,
+        RowRights::PerRole | RowRights::PerClaims => {
+            let oid = changes[one.change as usize].log_table.table.oid;
+            seen.get(&oid).is_some_and(|seen: &SeenRows| seen.has(*one))
         }
     });
     Ok(())
@@ -139,15 +150,28 @@ struct Lookup<'a> {
     change: &'a LogChange<'a>,
     keys: Vec<RowKey>,
     /// The place of the key of each change.
-    places: HashMap<usize, u32>,
-    questions: HashMap<Viewpoint, LookupQuestion>,
+    places: FxHashMap<u32, u32>,
+    viewpoints: HashMap<Viewpoint, u32>,
+    questions: Vec<LookupQuestion>,
+    /// The question of each candidate, once that is known.
+    of_candidates: Vec<OfCandidate>,
+}
+
+/// What is asked for a candidate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OfCandidate {
+    Unknown,
+    /// The database took too long a moment ago.
+    Excluded,
+    /// The place of the question.
+    Question(u32),
 }
 
 /// By whose rights rows are looked up. Where claims do not matter, the first viewer of a role stands for all.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Viewpoint {
     OfRole(Box<str>),
-    /// By the address of the viewer, which the matches keep.
+    /// By the address of the viewer, which the candidates keep.
     OfViewer(usize),
 }
 
@@ -158,15 +182,18 @@ struct LookupQuestion {
     keys: Vec<u32>,
 }
 
-/// What was found: for each viewpoint the places of keys, ascending.
+/// What was found.
 struct SeenRows {
-    places: HashMap<usize, u32>,
-    seen: HashMap<Viewpoint, Vec<u32>>,
+    /// The place of the key of each change.
+    places: FxHashMap<u32, u32>,
+    of_candidates: Vec<OfCandidate>,
+    /// For each question the places of the keys of visible rows, ascending.
+    seen: Vec<Vec<u32>>,
 }
 
 impl Viewpoint {
-    fn of(one: &Match) -> Self {
-        match one.view.rows {
+    fn of(one: &Candidate) -> Self {
+        match one.row_rights {
             RowRights::PerRole => Self::OfRole(one.viewer.role.clone()),
             _ => Self::OfViewer(Arc::as_ptr(&one.viewer).addr()),
         }
@@ -174,23 +201,56 @@ impl Viewpoint {
 }
 
 impl<'a> Lookup<'a> {
-    fn new(change: &'a LogChange<'a>) -> Self {
-        Self { change, keys: Vec::new(), places: HashMap::new(), questions: HashMap::new() }
+    fn new(change: &'a LogChange<'a>, candidates: usize) -> Self {
+        Self {
+            change,
+            keys: Vec::new(),
+            places: FxHashMap::default(),
+            viewpoints: HashMap::new(),
+            questions: Vec::new(),
+            of_candidates: vec![OfCandidate::Unknown; candidates],
+        }
     }
 
-    /// Asks for the row of a match. Matches come in the order of their changes.
-    fn ask(&mut self, one: &Match, key: RowKey) {
-        let Self { keys, places, questions, .. } = self;
-        let place = *places.entry(one.change).or_insert_with(|| {
-            keys.push(key);
-            u32::try_from(keys.len() - 1).unwrap_or(u32::MAX)
-        });
-        let question = questions
-            .entry(Viewpoint::of(one))
-            .or_insert_with(|| LookupQuestion { viewer: Arc::clone(&one.viewer), keys: Vec::new() });
-        if question.keys.last() != Some(&place) {
-            question.keys.push(place);
+    /// Asks for the row of a change, for these candidates.
+    fn ask<'c>(
+        &mut self,
+        number: u32,
+        change: &LogChange<'_>,
+        candidates: impl Iterator<Item = (u32, &'c Candidate)>,
+        excluded: &Excluded,
+    ) {
+        let Some(key) = change.key() else { return };
+        let place = as_number(self.keys.len());
+        self.keys.push(key);
+        self.places.insert(number, place);
+        for (index, candidate) in candidates {
+            if let OfCandidate::Question(question) = self.question(index, candidate, excluded) {
+                let keys = &mut self.questions[question as usize].keys;
+                if keys.last() != Some(&place) {
+                    keys.push(place);
+                }
+            }
         }
+    }
+
+    fn question(&mut self, index: u32, candidate: &Candidate, excluded: &Excluded) -> OfCandidate {
+        let known = self.of_candidates[index as usize];
+        if known != OfCandidate::Unknown {
+            return known;
+        }
+        let viewpoint = Viewpoint::of(candidate);
+        let found = if excluded.has(self.change.log_table.table.oid, &viewpoint) {
+            OfCandidate::Excluded
+        } else {
+            let questions = &mut self.questions;
+            OfCandidate::Question(*self.viewpoints.entry(viewpoint).or_insert_with(|| {
+                questions.push(LookupQuestion { viewer: Arc::clone(&candidate.viewer), keys: Vec::new() });
+                as_number(questions.len() - 1)
+            }))
+        };
+        self.of_candidates[index as usize] = found;
+        found
     }
 
     async fn run(
@@ -199,8 +259,7 @@ impl<'a> Lookup<'a> {
         transactions: &[u32],
         excluded: &mut Excluded,
     ) -> Result<SeenRows, DatabaseFailure> {
-        let Self { change, keys, places, questions } = self;
-        let (viewpoints, questions): (Vec<_>, Vec<_>) = questions.into_iter().unzip();
+        let Self { change, keys, places, viewpoints, questions, of_candidates } = self;
         let asked: Vec<_> = questions.iter().map(LookupQuestion::as_question).collect();
         let begun = Instant::now();
         let found = loop {
@@ -214,21 +273,23 @@ impl<'a> Lookup<'a> {
                 }
             }
         };
+        let slow = |found: &Result<Vec<u32>, DatabaseFailure>| {
+            found.as_ref().is_err_and(|failure| failure.code == Code::QueryCanceled)
+        };
+        for (viewpoint, question) in viewpoints {
+            let question = question as usize;
+            if slow(&found[question]) {
+                excluded.add(change.log_table.table.oid, viewpoint, &questions[question].viewer);
+            }
+        }
         // A viewer for whom the policies fail sees nothing.
-        let oid = change.log_table.table.oid;
-        let seen =
-            found.into_iter().zip(viewpoints.iter().zip(&questions)).map(|(seen, (viewpoint, question))| {
-                seen.unwrap_or_else(|failure| {
-                    if failure.code == Code::QueryCanceled {
-                        let entry = (Instant::now(), Arc::clone(&question.viewer));
-                        excluded.viewpoints.insert((oid, viewpoint.clone()), entry);
-                    }
-                    database.tenant.reports.record(failure.code.at(Scope::Log), &failure.reason);
-                    Vec::new()
-                })
-            });
-        let seen: Vec<_> = seen.collect();
-        Ok(SeenRows { places, seen: viewpoints.into_iter().zip(seen).collect() })
+        let seen = found.into_iter().map(|seen| {
+            seen.unwrap_or_else(|failure| {
+                database.tenant.reports.record(failure.code.at(Scope::Log), &failure.reason);
+                Vec::new()
+            })
+        });
+        Ok(SeenRows { places, of_candidates, seen: seen.collect() })
     }
 }
 
@@ -240,9 +301,16 @@ impl LookupQuestion {
 
 impl SeenRows {
     /// Whether the viewer of a match may see its row.
-    fn has(&self, one: &Match) -> bool {
+    fn has(&self, one: Match) -> bool {
+        let OfCandidate::Question(question) = self.of_candidates[one.candidate as usize] else {
+            return false;
+        };
         let key = self.places.get(&one.change);
-        let seen = self.seen.get(&Viewpoint::of(one));
-        key.zip(seen).is_some_and(|(key, seen)| seen.binary_search(key).is_ok())
+        key.is_some_and(|key| self.seen[question as usize].binary_search(key).is_ok())
     }
+}
+
+/// What is asked at once is less than this holds.
+fn as_number(place: usize) -> u32 {
+    u32::try_from(place).expect("little enough is asked at once")
 }

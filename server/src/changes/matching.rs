@@ -1,7 +1,11 @@
 //! Which subscribers a change may be for, before its row is looked up.
+//!
+//! What is known of a binding is found out once for all changes that are handled together: a thousand subscribers to a table
+//! are a thousand matches of each row, of a few bytes.
 
 use std::sync::Arc;
 
+use rustc_hash::FxHashMap;
 use wire::supabase::changes::{ChangeType, RefusedChange};
 
 use super::compiled_filter::{AskedComparison, Verdict};
@@ -12,11 +16,9 @@ use super::subscriber::{ChangeSubscriber, Viewer};
 use super::subscriptions::SubscribedTable;
 use crate::tenants::database::changes::RowRights;
 
-/// A change that one binding may be for.
+/// A binding that changes may be for, and what it receives of them.
 #[derive(Debug)]
-pub(super) struct Match {
-    /// The change, by its place among those that are handled together.
-    pub(super) change: usize,
+pub(super) struct Candidate {
     pub(super) subscriber: Arc<ChangeSubscriber>,
     pub(super) viewer: Arc<Viewer>,
     /// The id of the binding.
@@ -27,6 +29,17 @@ pub(super) struct Match {
     pub(super) view: Arc<RoleView>,
     /// Instead of the row.
     pub(super) refused: Option<RefusedChange>,
+    /// Which rows its viewer may see, where that has to be known: deleted rows and refusals reach all.
+    pub(super) row_rights: RowRights,
+}
+
+/// A change that one binding may be for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Match {
+    /// The change, by its place among those that are handled together.
+    pub(super) change: u32,
+    /// The binding, by its place among the candidates.
+    pub(super) candidate: u32,
 }
 
 /// A condition of a match that only the database can evaluate.
@@ -41,37 +54,36 @@ pub(super) struct AskedFilter {
 /// What is found for the changes that are handled together.
 #[derive(Debug, Default)]
 pub(super) struct Matches {
+    pub(super) candidates: Vec<Candidate>,
+    /// The places of the candidates; `None` for bindings that receive nothing.
+    places: FxHashMap<(usize, usize, Form), Option<u32>>,
+    /// In the order of changes.
     pub(super) found: Vec<Match>,
     pub(super) asked: Vec<AskedFilter>,
 }
 
-impl Match {
-    /// Which rows its viewer may see, where that has to be known: deleted rows and refusals reach all.
-    pub(super) fn row_rights(&self, change: &LogChange<'_>) -> RowRights {
-        let is_row = self.refused.is_none() && change.change != ChangeType::Delete;
-        if is_row { self.view.rows } else { RowRights::Everyone }
-    }
+/// What is sent of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Form {
+    Written,
+    Deleted,
+    /// Why the row is not sent.
+    Refusal,
 }
 
 impl Matches {
-    /// Adds the bindings that `change`, the one with this number, may be for.
+    /// Adds the bindings that `change`, the one with this number, may be for. Nothing about `table` changes until all are added.
     pub(super) fn add(&mut self, number: usize, change: &LogChange<'_>, table: &SubscribedTable) {
         let is_written = change.change != ChangeType::Delete;
-        let refusal = |view: &RoleView| match () {
-            () if !is_written => None,
-            () if change.log_table.table.primary_key.is_empty() => Some(RefusedChange::NoPrimaryKey),
-            () if !view.may_read_key => Some(RefusedChange::Unauthorized),
-            () => None,
-        };
         // Refused changes reach all subscribers, whatever their filters are.
         if is_written && table.has_refusals() {
-            for entry in table.index.of_type(change.change) {
-                self.push((number, change), entry, table, |view| refusal(view).map(Some));
+            for (place, entry) in table.index.of_type(change.change) {
+                self.push(number, (place, entry), table, Form::Refusal);
             }
         }
-        table.index.look_up(change, |entry, verdict| {
-            let is_unrefused = |view: &RoleView| refusal(view).is_none().then_some(None);
-            let Some(of) = self.push((number, change), entry, table, is_unrefused) else { return };
+        let form = if is_written { Form::Written } else { Form::Deleted };
+        table.index.look_up(change, |place, entry, verdict| {
+            let Some(of) = self.push(number, (place, entry), table, form) else { return };
             if verdict == Verdict::Asked {
                 self.asked.extend(entry.asked(change).filter_map(|condition| {
                     let column = &change.log_table.table.columns[condition.column];
@@ -82,33 +94,69 @@ impl Matches {
         });
     }
 
-    /// Adds a match if its role exists, may see rows, and `outcome` says what it receives. Returns its place.
+    /// The candidate of a match.
+    pub(super) fn candidate(&self, one: Match) -> &Candidate {
+        &self.candidates[one.candidate as usize]
+    }
+
+    /// Adds a match, if its binding receives something. Returns its place.
     fn push(
         &mut self,
-        (change, row): (usize, &LogChange<'_>),
-        entry: &Entry,
+        number: usize,
+        (place, entry): (usize, &Entry),
         table: &SubscribedTable,
-        outcome: impl FnOnce(&RoleView) -> Option<Option<RefusedChange>>,
+        form: Form,
     ) -> Option<usize> {
+        let Self { candidates, places, found, .. } = self;
+        let key = (std::ptr::from_ref(table).addr(), place, form);
+        let candidate = (*places.entry(key).or_insert_with(|| {
+            candidates.push(Candidate::new(entry, table, form)?);
+            Some(as_number(candidates.len() - 1))
+        }))?;
+        found.push(Match { change: as_number(number), candidate });
+        Some(found.len() - 1)
+    }
+}
+
+impl Candidate {
+    /// Whether only the database knows which rows it may see.
+    pub(super) fn is_looked_up(&self) -> bool {
+        matches!(self.row_rights, RowRights::PerRole | RowRights::PerClaims)
+    }
+
+    /// `None` if the role of the binding does not exist, or may see nothing of this.
+    fn new(entry: &Entry, table: &SubscribedTable, form: Form) -> Option<Self> {
         let viewer = entry.subscriber.viewer();
         let view = table.views.get(&viewer.role)?;
-        let refused = outcome(view)?;
+        let refused = match form {
+            Form::Deleted => None,
+            _ if table.table.primary_key.is_empty() => Some(RefusedChange::NoPrimaryKey),
+            _ if !view.may_read_key => Some(RefusedChange::Unauthorized),
+            _ => None,
+        };
         // A filter on what the client may not read would say what it holds.
-        let is_hidden = row.change == ChangeType::Delete
-            && (view.rows != RowRights::Everyone || table.table.has_rls)
-            && !entry.filtered.iter().all(|column| table.table.primary_key.contains(column));
-        if refused.is_none() && (is_hidden || !view.may_read(&entry.filtered)) {
-            return None;
-        }
-        self.found.push(Match {
-            change,
+        let is_hidden = || {
+            form == Form::Deleted
+                && (view.rows != RowRights::Everyone || table.table.has_rls)
+                && !entry.filtered.iter().all(|column| table.table.primary_key.contains(column))
+        };
+        let is_for_it = match form {
+            Form::Refusal => refused.is_some(),
+            _ => refused.is_none() && !is_hidden() && view.may_read(&entry.filtered),
+        };
+        is_for_it.then(|| Self {
             subscriber: Arc::clone(&entry.subscriber),
             viewer,
             id: entry.id,
             select: entry.select.clone(),
             view: Arc::clone(view),
             refused,
-        });
-        Some(self.found.len() - 1)
+            row_rights: if form == Form::Written { view.rows } else { RowRights::Everyone },
+        })
     }
+}
+
+/// Changes that are handled together, and their matches, are fewer than this holds.
+fn as_number(place: usize) -> u32 {
+    u32::try_from(place).expect("few enough are handled together")
 }

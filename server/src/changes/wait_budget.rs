@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::matching::Match;
+use super::matching::Matches;
 
 /// The most that is waited at once.
 const LONGEST: Duration = Duration::from_secs(1);
@@ -19,8 +19,8 @@ pub(super) enum Receivers {
 }
 
 impl Receivers {
-    pub(super) fn of(matches: &[Match]) -> Self {
-        let mut others = matches.iter().map(|one| one.subscriber.id);
+    pub(super) fn of(matches: &Matches) -> Self {
+        let mut others = matches.found.iter().map(|one| matches.candidate(*one).subscriber.id);
         let first = others.next();
         if others.all(|other| Some(other) == first) { Self::One } else { Self::Several }
     }
