@@ -17,8 +17,6 @@ use crate::tenants::database::changes::RowRights;
 pub(super) struct Outgoing {
     pub(super) subscriber: Arc<ChangeSubscriber>,
     pub(super) frame: Frame,
-    /// How many of its bindings match.
-    pub(super) ids: u32,
 }
 
 /// How changes are written, for those that are handled together.
@@ -31,25 +29,28 @@ type LayoutKey = (u32, usize, Option<Arc<[usize]>>);
 /// Who receives the same frame of a change: the data by its place, the topic, the form, the bindings.
 type FrameKey<'m> = (usize, &'m str, Dialect, bool, Vec<u32>);
 
-/// Writes one change for those that its matches name. The values of a row have at most `record_bytes_max` bytes.
+/// Writes one change for those that its matches name, and that `may_send` says it may be sent to: it is given the channel, and how
+/// many of its bindings match. The values of a row have at most `record_bytes_max` bytes.
 pub(super) fn write(
     change: &LogChange<'_>,
     (matches, of_change): (&Matches, &[Match]),
-    layouts: &mut Layouts,
-    record_bytes_max: usize,
+    (layouts, record_bytes_max): (&mut Layouts, usize),
+    mut may_send: impl FnMut(&ChangeSubscriber, u32) -> bool,
 ) -> Vec<Outgoing> {
     let mut written = WrittenChange { change, data: Vec::new(), frames: HashMap::new() };
     let mut outgoing = Vec::new();
     for (same, ids) in by_receiver(matches, of_change) {
+        if !may_send(&same.subscriber, u32::try_from(ids.len()).unwrap_or(u32::MAX)) {
+            continue;
+        }
         let key = (change.log_table.table.oid, Arc::as_ptr(&same.view).addr(), same.select.clone());
         let layout = layouts
             .0
             .entry(key.clone())
             .or_insert_with(|| same.view.layout(&change.log_table, same.select.as_ref()));
         let data = written.data(same, key, layout, record_bytes_max);
-        let count = u32::try_from(ids.len()).unwrap_or(u32::MAX);
         let Some(frame) = written.frame(&same.subscriber, data, ids) else { continue };
-        outgoing.push(Outgoing { subscriber: Arc::clone(&same.subscriber), frame, ids: count });
+        outgoing.push(Outgoing { subscriber: Arc::clone(&same.subscriber), frame });
     }
     outgoing
 }
@@ -57,6 +58,10 @@ pub(super) fn write(
 /// The matches of each channel that have selected the same columns, with the ids of their bindings, the last one first, as
 /// upstream has them.
 fn by_receiver<'m>(matches: &'m Matches, of_change: &[Match]) -> Vec<(&'m Candidate, Vec<u32>)> {
+    if let [only] = of_change {
+        let candidate = matches.candidate(*only);
+        return vec![(candidate, vec![candidate.id])];
+    }
     let mut receivers: Vec<(&Candidate, Vec<u32>)> = Vec::with_capacity(of_change.len());
     let mut places: HashMap<(u64, Option<&[usize]>, bool), usize> = HashMap::new();
     for found in of_change.iter().map(|one| matches.candidate(*one)) {
