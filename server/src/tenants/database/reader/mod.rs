@@ -30,7 +30,7 @@ use self::messages::MessagesStream;
 use self::names::ReaderNames;
 use super::log::{LogError, LogSession};
 use super::{DatabaseFailure, DatabaseState, LogState, TenantDatabase};
-use crate::backoff::Backoff;
+use crate::backoff::{Backoff, jittered};
 use crate::telemetry::codes::{Code, Scope};
 
 /// The first and the longest wait before the log is read again after a failure.
@@ -44,6 +44,9 @@ const STANDBY: Duration = Duration::from_millis(500);
 
 /// How long another session may hold the lock without reading, until that is reported: a new slot waits for transactions.
 const UNREAD_MAX: Duration = Duration::from_secs(10);
+
+/// How often a session is tried while the database has no WAL sender or slot for it: other nodes free theirs when they stop.
+const SENDER_RETRY: Duration = Duration::from_secs(2);
 
 /// How often it is looked whether there is something to read.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
@@ -140,6 +143,7 @@ impl<S: LogStream> Reader<S> {
                 Err(Unreadable::Log(LogError::OtherReader)) => self.stand_by().await,
                 // This session had the lock: the slot is of another tenant, another database or another program.
                 Err(Unreadable::Log(LogError::SlotInUse(_))) if self.names.take_own(self.oid) => {}
+                Err(Unreadable::Log(error @ LogError::NoWalSenders(_))) => self.await_sender(error).await,
                 Err(Unreadable::Log(error)) => self.fail(error.into()).await,
             }
         }
@@ -232,9 +236,19 @@ impl<S: LogStream> Reader<S> {
 
     /// Waits after a failure.
     async fn fail(&mut self, failure: Reported) {
+        self.report(failure);
+        self.pause().await;
+    }
+
+    /// The sessions of others have to end first. The waits do not grow: clients would miss what is committed meanwhile.
+    async fn await_sender(&self, error: LogError) {
+        self.report(error.into());
+        sleep(jittered(SENDER_RETRY)).await;
+    }
+
+    fn report(&self, failure: Reported) {
         self.database.reports().record(failure.code.at(Scope::Log), &failure.reason);
         self.note_unavailable(failure.shown, failure.reason);
-        self.pause().await;
     }
 
     /// Clients receive `shown`, and the log has the reason.
