@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::session_queue::QueuedSession;
 use super::stream::ChangeStream;
-use super::subscribing;
+use super::subscribing::{self, not_available};
 use super::tenant_changes::ChangesOfTenant;
 use crate::tenants::database::{ChangeBatch, ChangeSession, ChangeSink};
 
@@ -18,7 +18,11 @@ impl ChangeSink for ChangesOfTenant {
         self.sessions.begin(session)
     }
 
-    fn end(&self) {}
+    fn unavailable(&self, shown: &str) {
+        for subscriber in self.subscriptions.all() {
+            subscriber.refuse(&not_available(shown));
+        }
+    }
 }
 
 /// Handles the changes of a tenant, as long as they are read or subscribed to.

@@ -34,6 +34,11 @@ enum Attempt {
     Failed(String),
 }
 
+/// What a client receives when the log is not read.
+pub(super) fn not_available(reason: &str) -> String {
+    format!("Changes of the database are not available: {reason}")
+}
+
 /// Subscribes a channel whose join waits for it.
 ///
 /// # Errors
@@ -96,7 +101,7 @@ async fn attempt(changes: &ChangesOfTenant, subscriber: &Arc<ChangeSubscriber>) 
         return Attempt::Refused(subscriber.no_table_text());
     }
     if let Err(reason) = changes.until_read().await {
-        return Attempt::Failed(format!("Changes of the database are not available: {reason}"));
+        return Attempt::Failed(not_available(&reason));
     }
     match changes.check_in_turn(subscriber).await {
         Ok(Ok(())) => Attempt::Subscribed,

@@ -15,12 +15,12 @@ async fn reading_ends_some_time_after_the_last_demand_and_begins_anew_with_the_n
     let postgres = database();
     let (node, sink) = (TestNode::idle_after(&postgres, IDLE), TestSink::new());
     let demands = [node.follow(&sink), node.follow(&sink)];
-    let _session = sink.begun().await;
+    let (_, session) = sink.begun().await;
     let [first, last] = demands;
     drop(first);
     assert!(node.changes().is_some());
     drop(last);
-    sink.ended().await;
+    session.ended().await;
     eventually("nothing is followed", async || node.changes().is_none()).await;
     let slots = "SELECT count(*) FROM pg_replication_slots JOIN pg_stat_activity ON pid = active_pid
         WHERE application_name = 'realtime_rls' AND datname = current_database()";
@@ -48,9 +48,9 @@ async fn demands_stay_when_the_settings_of_the_database_change() {
     let postgres = database();
     let (mut node, sink) = (TestNode::of(&postgres), TestSink::new());
     let _demand = node.follow(&sink);
-    let _session = sink.begun().await;
+    let (_, session) = sink.begun().await;
     node.reconfigure(|database| database.max_connections = NonZeroU32::new(3));
-    sink.ended().await;
+    session.ended().await;
     let (has_gap, mut received) = sink.begun().await;
     assert!(has_gap);
     postgres.sql("INSERT INTO notes VALUES ('with other settings')");
@@ -62,9 +62,9 @@ async fn another_sink_replaces_the_one_before() {
     let postgres = database();
     let (node, sinks) = (TestNode::of(&postgres), [TestSink::new(), TestSink::new()]);
     let _first = node.follow(&sinks[0]);
-    let _session = sinks[0].begun().await;
+    let (_, session) = sinks[0].begun().await;
     let _second = node.follow(&sinks[1]);
-    sinks[0].ended().await;
+    session.ended().await;
     let (has_gap, mut received) = sinks[1].begun().await;
     assert!(has_gap);
     postgres.sql("INSERT INTO notes VALUES ('for the second')");

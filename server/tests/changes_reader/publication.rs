@@ -44,8 +44,8 @@ async fn a_publication_that_is_dropped_and_made_again_is_read_again() {
     let _demand = node.follow(&sink);
     let (_, received) = sink.begun().await;
     postgres.sql("DROP PUBLICATION supabase_realtime; INSERT INTO notes VALUES ('not published')");
-    sink.ended().await;
-    drop(received);
+    received.ended().await;
+    assert_eq!(sink.unavailable().await, "the publication `supabase_realtime` does not exist");
     node.until_changes(unavailable("the publication `supabase_realtime` does not exist")).await;
     postgres.sql("CREATE PUBLICATION supabase_realtime FOR TABLE notes");
     node.databases.note_publication_changed("default");

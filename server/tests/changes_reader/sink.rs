@@ -13,7 +13,7 @@ use wire::pgoutput::{LogMessage, Value, decode};
 /// What a sink was called with.
 enum Call {
     Begin(ChangeSession, mpsc::Receiver<ChangeBatch>),
-    End,
+    Unavailable(String),
 }
 
 /// Notes what it is called with.
@@ -29,8 +29,8 @@ impl ChangeSink for TestSink {
         sender
     }
 
-    fn end(&self) {
-        self.note(Call::End);
+    fn unavailable(&self, shown: &str) {
+        self.note(Call::Unavailable(shown.to_owned()));
     }
 }
 
@@ -56,18 +56,22 @@ impl TestSink {
 
     /// As [`begun`](Self::begun).
     pub async fn begun_within(&self, limit: Duration) -> (bool, Received) {
-        match self.next(limit).await {
-            Call::Begin(session, batches) => (session.has_gap, Received { batches }),
-            Call::End => panic!("a session has ended"),
+        loop {
+            if let Call::Begin(session, batches) = self.next(limit).await {
+                return (session.has_gap, Received { batches });
+            }
         }
     }
 
-    /// Waits for the end of the session.
-    pub async fn ended(&self) {
-        assert!(matches!(self.next(WAIT_MAX).await, Call::End), "another session has begun");
+    /// Waits until no session can read, and returns what clients are shown.
+    pub async fn unavailable(&self) -> String {
+        match self.next(WAIT_MAX).await {
+            Call::Unavailable(shown) => shown,
+            Call::Begin(..) => panic!("a session has begun"),
+        }
     }
 
-    /// Nothing has begun or ended since the last call.
+    /// Nothing has begun since the last call.
     pub async fn is_unchanged(&self) -> bool {
         self.received.lock().await.try_recv().is_err()
     }
@@ -79,6 +83,12 @@ pub struct Received {
 }
 
 impl Received {
+    /// Waits for the end of the session.
+    pub async fn ended(mut self) {
+        let all = async { while self.batches.recv().await.is_some() {} };
+        timeout(WAIT_MAX, all).await.expect("the session ends");
+    }
+
     pub async fn batch(&mut self) -> ChangeBatch {
         timeout(WAIT_MAX, self.batches.recv()).await.expect("a batch in time").expect("an open session")
     }

@@ -26,13 +26,12 @@ async fn one_node_reads_until_it_stops() {
     let nodes = [(); 2].map(|()| TestNode::one_of_several(&postgres, postgres.address()));
     let sinks = [TestSink::new(), TestSink::new()];
     let [one, two] = nodes;
-    let _demands = (one.follow(&sinks[0]), {
-        let _first = sinks[0].begun().await;
-        two.follow(&sinks[1])
-    });
+    let _demand = one.follow(&sinks[0]);
+    let (_, session) = sinks[0].begun().await;
+    let _other = two.follow(&sinks[1]);
     two.until_changes(LogState::ReadElsewhere).await;
     drop(one);
-    sinks[0].ended().await;
+    session.ended().await;
     reads_after_gap(&postgres, &sinks[1]).await;
 }
 

@@ -14,8 +14,8 @@ pub trait ChangeSink: Send + Sync {
     /// full nothing is read, and PostgreSQL waits.
     fn begin(&self, session: ChangeSession) -> mpsc::Sender<ChangeBatch>;
 
-    /// The session has ended. What it has sent before is to be handled all the same.
-    fn end(&self);
+    /// No session reads, for the reason that clients are shown. What an earlier one has sent is to be handled all the same.
+    fn unavailable(&self, shown: &str);
 }
 
 /// A session that reads changes.

@@ -41,7 +41,7 @@ pub use self::visibility::{VisibilityQuestion, VisibleRows};
 
 /// Asks on a connection of the pool, and once more if it is found closed, as each one is after a restart of the database: nothing
 /// that is asked here writes.
-async fn ask<A: Sync + ?Sized, T>(
+pub(super) async fn ask<A: Sync + ?Sized, T>(
     database: &TenantDatabase,
     arguments: &A,
     question: impl for<'c> Fn(&'c mut PgConnection, &'c A) -> BoxFuture<'c, Result<T, sqlx::Error>>,

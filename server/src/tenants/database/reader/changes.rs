@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use sqlx::PgConnection;
 use tokio::sync::{mpsc, watch};
 use wire::pgoutput::{self, LogMessage, Lsn};
 
@@ -17,6 +16,7 @@ use crate::tenants::LogState;
 use crate::tenants::database::TenantDatabase;
 use crate::tenants::database::change_following::ChangeFollowing;
 use crate::tenants::database::change_sink::{BatchReceipt, ChangeBatch, ChangeSession, ChangeSink};
+use crate::tenants::database::changes::ask;
 use crate::tenants::database::log::{LogError, LogEvent, LogSession};
 
 /// The most messages of a batch.
@@ -36,7 +36,6 @@ pub(super) struct ChangesStream {
 /// What lasts as long as a session. Its end is noted however it comes, also when the reader is cancelled.
 pub(super) struct ChangesSession {
     following: Arc<ChangeFollowing>,
-    sink: Arc<dyn ChangeSink>,
     batches: mpsc::Sender<ChangeBatch>,
     /// Has a clone in each batch that is not handled.
     unhandled: Arc<()>,
@@ -45,7 +44,6 @@ pub(super) struct ChangesSession {
 impl Drop for ChangesSession {
     fn drop(&mut self) {
         self.following.state.send_replace(LogState::Starting);
-        self.sink.end();
     }
 }
 
@@ -68,16 +66,12 @@ impl LogStream for ChangesStream {
 
     async fn prepare(&self, database: &TenantDatabase) -> Result<Prerequisites, Unreadable> {
         let publication = &database.spec.usage.publication;
-        let connection = database.acquire().await?;
-        let (found, oid) = database
-            .ask(connection, async |connection| {
-                Ok((publication_of(connection, publication).await?, watchdog::oid(connection).await?))
-            })
-            .await?;
-        let problem = match found {
-            Publication::Missing => "does not exist",
-            Publication::Empty => "has no table",
-            Publication::HasTables => {
+        let published = database.published_tables(publication).await?;
+        let problem = match published.exists {
+            false => "does not exist",
+            true if published.tables.is_empty() => "has no table",
+            true => {
+                let oid = ask(database, &(), |connection, ()| Box::pin(watchdog::oid(connection))).await?;
                 return Ok(Prerequisites { publications: vec![publication.clone()], oid });
             }
         };
@@ -88,8 +82,7 @@ impl LogStream for ChangesStream {
         self.following.note_read();
         // Users of other nodes have readers of their own.
         let batches = self.sink.begin(ChangeSession { has_gap: is_continuation });
-        let (following, sink) = (Arc::clone(&self.following), Arc::clone(&self.sink));
-        ChangesSession { following, sink, batches, unhandled: Arc::default() }
+        ChangesSession { following: Arc::clone(&self.following), batches, unhandled: Arc::default() }
     }
 
     async fn read(
@@ -113,6 +106,10 @@ impl LogStream for ChangesStream {
 
     fn state<'a>(&'a self, _database: &'a TenantDatabase) -> &'a watch::Sender<LogState> {
         &self.following.state
+    }
+
+    fn note_unavailable(&self, shown: &str) {
+        self.sink.unavailable(shown);
     }
 
     fn note_lag(&self, bytes: u64) {
@@ -192,25 +189,6 @@ fn commit_end(message: &[u8]) -> Result<Option<Lsn>, LogError> {
         Ok(_other) => Ok(None),
         Err(error) => Err(LogError::Protocol(error.to_string())),
     }
-}
-
-/// What there is of a publication.
-enum Publication {
-    Missing,
-    Empty,
-    HasTables,
-}
-
-async fn publication_of(connection: &mut PgConnection, name: &str) -> Result<Publication, sqlx::Error> {
-    let statement = "SELECT EXISTS (SELECT FROM pg_catalog.pg_publication WHERE pubname = $1),
-             EXISTS (SELECT FROM pg_catalog.pg_publication_tables WHERE pubname = $1)";
-    let (exists, has_tables): (bool, bool) =
-        sqlx::query_as(statement).bind(name).fetch_one(connection).await?;
-    Ok(match (exists, has_tables) {
-        (false, _) => Publication::Missing,
-        (true, false) => Publication::Empty,
-        (true, true) => Publication::HasTables,
-    })
 }
 
 #[cfg(test)]

@@ -45,6 +45,9 @@ pub(super) trait LogStream {
     /// Where it is noted whether it is read.
     fn state<'a>(&'a self, database: &'a TenantDatabase) -> &'a watch::Sender<LogState>;
 
+    /// It cannot be read, for the reason that clients are shown.
+    fn note_unavailable(&self, shown: &str);
+
     /// Notes how many bytes of the log are not handled yet.
     fn note_lag(&self, bytes: u64);
 

@@ -95,6 +95,9 @@ impl LogStream for MessagesStream {
         &database.log_state
     }
 
+    /// Joins say so that need it.
+    fn note_unavailable(&self, _shown: &str) {}
+
     /// Not shown: no receiver delays it.
     fn note_lag(&self, _bytes: u64) {}
 

@@ -34,7 +34,7 @@ use crate::backoff::{Backoff, jittered};
 use crate::telemetry::codes::{Code, Scope};
 
 /// The first and the longest wait before the log is read again after a failure.
-const RETRY: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(60));
+const RETRY: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(15));
 
 /// How long what precedes a session may take.
 const PREPARE_MAX: Duration = Duration::from_secs(90);
@@ -52,7 +52,7 @@ const SENDER_RETRY: Duration = Duration::from_secs(2);
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// A session that has lasted this long has succeeded.
-const STABLE: Duration = Duration::from_secs(60);
+const STABLE: Duration = Duration::from_secs(5);
 
 /// Which nodes read the log of a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,10 +149,14 @@ impl<S: LogStream> Reader<S> {
         }
     }
 
-    /// Waits until the database can be used. Meanwhile nothing is tried.
-    async fn until_usable(&self) {
+    /// Waits until the database can be used. Meanwhile nothing is tried, and what has failed before may succeed after it.
+    async fn until_usable(&mut self) {
+        if self.database.state() == DatabaseState::Ready {
+            return;
+        }
         let mut state = self.database.subscribe_state();
         let _closed = state.wait_for(|state| *state == DatabaseState::Ready).await;
+        self.retry.reset();
     }
 
     async fn open(&mut self) -> Result<LogSession, Unreadable> {
@@ -253,8 +257,9 @@ impl<S: LogStream> Reader<S> {
 
     /// Clients receive `shown`, and the log has the reason.
     fn note_unavailable(&self, shown: Cow<'static, str>, reason: String) {
-        let state = LogState::Unavailable { shown, reason: reason.clone().into() };
+        let state = LogState::Unavailable { shown: shown.clone(), reason: reason.clone().into() };
         if self.set_state(state.clone()) != state {
+            self.stream.note_unavailable(&shown);
             let tenant = &*self.database.tenant.id;
             warn!(tenant, "The {} of the database are not read: {reason}", S::SUBJECT);
         }
