@@ -90,6 +90,7 @@ async fn a_publication_that_is_dropped_and_made_again_is_read_again() {
     let missing =
         "Changes of the database are not available: the publication `supabase_realtime` does not exist";
     late.until(&Receipt::Notice(missing.to_owned())).await;
+    ann.until(&Receipt::Notice(missing.to_owned())).await;
     changes.postgres().sql("CREATE PUBLICATION supabase_realtime FOR TABLE public.todos");
     ann.until(&Receipt::Gap).await;
     ann.until(&Receipt::Subscribed).await;
