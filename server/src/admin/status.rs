@@ -135,15 +135,16 @@ fn tenants(node: &Node) -> Vec<Value> {
 
 /// The database of a tenant, while this node uses it.
 fn database(status: DatabaseStatus) -> Value {
-    let DatabaseStatus { usability, since, connections, connections_in_use, log, changes, questions } =
-        status;
-    let changes = changes.map(|ChangesStatus { log, lag, subscriptions }| {
+    let reason = status.reason();
+    let DatabaseStatus { usability, since, connections, connections_in_use, log, changes, questions, .. } =
+        &status;
+    let changes = changes.as_ref().map(|ChangesStatus { log, lag, subscriptions }| {
         json!({ "state": log.word(), "reason": log.reason(), "lag": lag, "subscriptions": subscriptions })
     });
     json!({
         "state": usability.word(),
-        "reason": usability.reason(),
-        "since": time(since),
+        "reason": reason,
+        "since": time(*since),
         "connections": { "open": connections, "in_use": connections_in_use },
         "broadcasts": { "state": log.word(), "reason": log.reason() },
         "changes": changes,

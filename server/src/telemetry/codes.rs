@@ -191,7 +191,7 @@ codes! {
     ReplicationSlotLagTooHigh: Error, [Log], "<how far>";
     /// The replication slot could not be looked at.
     ReplicationSlotCheckSkipped: Warning, [Log], "<why>";
-    /// The schema `realtime` cannot be made in the database of a tenant.
+    /// The schema `realtime` cannot be made in the database of a tenant, or is missing there.
     MigrationsFailedToRun: Error, [Log], "<why>";
     /// The partitions of `realtime.messages` cannot be made or deleted.
     PartitionCreationFailed: Error, [Log], "<why>";

@@ -139,7 +139,7 @@ fn action(code: Code) -> &'static str {
         }
         Code::Unauthorized => "Nothing; the policies of the tenant do not allow it.",
         Code::RlsPolicyError => {
-            "Mend the policy on `realtime.messages` or on the table, or the `role` of the token: the reason has the database's error."
+            "Mend the policy on `realtime.messages` or on the table, or the `role` of the token: the reason has the database's error. If the server may not act as that role, `/status` names the `GRANT`."
         }
         Code::QueryCanceled => "Make the policies faster, or raise `database.query_timeout`.",
         Code::MissingPartition | Code::PartitionCreationFailed => {

@@ -8,6 +8,8 @@ use std::time::SystemTime;
 pub struct DatabaseStatus {
     /// Whether it can be used.
     pub usability: DatabaseUsability,
+    /// What clients need and it lacks, although it can be used. Without secrets.
+    pub lacks: Option<String>,
     /// Since when.
     pub since: SystemTime,
     /// Connections of the pool that are open.
@@ -79,6 +81,11 @@ impl DatabaseStatus {
     pub fn is_connected(&self) -> bool {
         self.usability == DatabaseUsability::Ready
     }
+
+    /// Why it cannot be used, or not for everything.
+    pub fn reason(&self) -> Option<&str> {
+        self.usability.reason().or(self.lacks.as_deref())
+    }
 }
 
 impl DatabaseUsability {
@@ -92,7 +99,7 @@ impl DatabaseUsability {
     }
 
     /// Why it cannot be used, if it cannot.
-    pub fn reason(&self) -> Option<&str> {
+    fn reason(&self) -> Option<&str> {
         match self {
             Self::Connecting | Self::Ready => None,
             Self::Unavailable(reason) => Some(reason),

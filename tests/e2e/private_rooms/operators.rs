@@ -84,6 +84,64 @@ async fn the_state_of_the_database_and_its_questions_are_shown() {
     rooms.world.stop().await;
 }
 
+/// A server whose default tenant has the database `postgres` of this cluster by another role than its owner's.
+async fn by_role(postgres: Postgres, role: &str) -> PrivateRooms {
+    let url = postgres.url().replace("postgres@", &format!("{role}@"));
+    let world = World::with(|settings| {
+        with_operators(settings);
+        settings.tenants.entry("default".into()).or_default().database.url = Some(url.into());
+    })
+    .await;
+    PrivateRooms { world, postgres }
+}
+
+/// The state of the database of the default tenant in `/status`, and the reason.
+async fn state_and_reason(world: &World) -> (Value, String) {
+    let shown = status(world).await;
+    (shown["state"].clone(), shown["reason"].as_str().unwrap_or_default().to_owned())
+}
+
+#[tokio::test]
+async fn roles_that_the_server_may_not_act_as_are_the_reason_of_a_database_that_is_ready() {
+    // The roles of clients belong to the cluster: another server has made them.
+    let postgres = Postgres::alone(&[]);
+    postgres.sql(
+        "CREATE ROLE anon; CREATE ROLE authenticated; CREATE ROLE second LOGIN REPLICATION;
+         GRANT CREATE ON DATABASE postgres TO second",
+    );
+    let rooms = by_role(postgres, "second").await;
+    rooms.prepare().await;
+    rooms.allow("ann", &["read broadcast"]);
+    let mut ann = rooms.connect("ann").await;
+    assert_eq!(join(&mut ann, json!({})).await, may_not_read());
+    let (state, reason) = state_and_reason(&rooms.world).await;
+    let grant = "GRANT anon, authenticated TO second";
+    assert!(state == "ready" && reason.contains(grant), "{state} {reason}");
+    // A partition that is missing has the database looked at at once.
+    let today = rooms.postgres.sql("SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY_MM_DD')");
+    rooms.postgres.sql(&format!("{grant}; DROP TABLE realtime.messages_{today}"));
+    eventually("she may join", async || join(&mut ann, json!({})).await.is_null()).await;
+    eventually("nothing is missing", async || state_and_reason(&rooms.world).await.1.is_empty()).await;
+    rooms.world.stop().await;
+}
+
+#[tokio::test]
+async fn a_role_that_may_not_make_the_schema_is_the_reason_and_no_policy_denies() {
+    let postgres = Postgres::alone(&[]);
+    postgres.sql("CREATE ROLE plain LOGIN");
+    let rooms = by_role(postgres, "plain").await;
+    let mut ann = rooms.connect("ann").await;
+    assert_eq!(
+        join(&mut ann, json!({})).await,
+        "UnableToConnectToProject: Realtime was unable to connect to the project database"
+    );
+    let (state, reason) = state_and_reason(&rooms.world).await;
+    let grant = "it needs `GRANT CREATE ON DATABASE postgres TO plain`";
+    assert!(state == "ready" && reason.contains(grant), "{state} {reason}");
+    assert_eq!(status(&rooms.world).await["questions"], json!({"asked": 1, "denied": 0, "failed": 1}));
+    rooms.world.stop().await;
+}
+
 #[tokio::test]
 async fn shutdown_closes_the_connections_until_a_client_needs_them() {
     let rooms = PrivateRooms::with(Postgres::start(), with_operators).await;

@@ -52,6 +52,8 @@ pub struct TenantDatabase {
     pub(super) changes: Arc<ChangeFollowing>,
     /// When the state became another one, not only for another reason.
     state_since: Mutex<SystemTime>,
+    /// What clients need and it lacked when it was prepared.
+    lacks: Mutex<Option<String>>,
     exhaustion: Exhaustion,
     /// What its policies have said a moment ago.
     pub(super) answers: SharedAnswers,
@@ -100,6 +102,7 @@ impl TenantDatabase {
             log_state: watch::Sender::default(),
             changes,
             state_since: Mutex::new(SystemTime::now()),
+            lacks: Mutex::default(),
             exhaustion: Exhaustion::default(),
             answers: SharedAnswers::new(tasks),
             questions: Questions::default(),
@@ -139,6 +142,16 @@ impl TenantDatabase {
     pub(super) fn state_since(&self) -> (DatabaseState, SystemTime) {
         let since = self.state_since.lock();
         (self.state(), *since)
+    }
+
+    /// Notes what clients need and it lacks.
+    pub(super) fn set_lacks(&self, lacks: Option<String>) {
+        *self.lacks.lock() = lacks;
+    }
+
+    /// What clients need and it lacked when it was prepared, for operators.
+    pub(super) fn lacks(&self) -> Option<String> {
+        self.lacks.lock().clone()
     }
 
     /// The connections of the pool, and those of them that something is asked on.

@@ -102,7 +102,9 @@ impl DatabaseTask<'_> {
         }
         check_free_connections(self.database, &mut connection).await?;
         let _closed = connection.close().await;
-        self.is_prepared = preparation::prepare(self.database).await?;
+        let lacks = preparation::prepare(self.database).await?;
+        self.is_prepared = lacks.is_none();
+        self.database.set_lacks(lacks);
         self.prepare_at = Instant::now() + PREPARE_AGAIN;
         Ok(())
     }

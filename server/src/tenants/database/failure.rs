@@ -53,7 +53,11 @@ impl DatabaseFailure {
 
 impl From<DatabaseFailure> for AuthorizationError {
     fn from(failure: DatabaseFailure) -> Self {
-        Self::of(failure.code)
+        Self::of(match failure.code {
+            // A database without the schema is none that decides anything.
+            Code::MigrationsFailedToRun => Code::UnableToConnectToProject,
+            code => code,
+        })
     }
 }
 

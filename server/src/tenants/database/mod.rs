@@ -9,6 +9,7 @@ mod address;
 mod change_following;
 mod change_sink;
 pub mod changes;
+mod client_roles;
 mod connection;
 mod database_task;
 mod databases;

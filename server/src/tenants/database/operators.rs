@@ -19,8 +19,17 @@ impl Databases {
         };
         let (connections, connections_in_use) = database.pool_size();
         let (log, questions) = (database.log_state(), database.questions.counts());
-        let changes = database.changes.status();
-        Some(DatabaseStatus { usability, since, connections, connections_in_use, log, changes, questions })
+        let (lacks, changes) = (database.lacks(), database.changes.status());
+        Some(DatabaseStatus {
+            usability,
+            lacks,
+            since,
+            connections,
+            connections_in_use,
+            log,
+            changes,
+            questions,
+        })
     }
 
     /// Closes the connections to the database of a tenant, whose name is written in any case, once what is being asked has been

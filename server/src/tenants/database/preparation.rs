@@ -6,8 +6,8 @@ use sqlx::{Connection as _, PgConnection};
 use tracing::{info, warn};
 
 use super::partitions::{self, Day};
-use super::schema::{self, SchemaState};
-use super::{DatabaseFailure, TenantDatabase};
+use super::schema::{self, SchemaError, SchemaState};
+use super::{DatabaseFailure, DatabaseState, TenantDatabase, client_roles};
 use crate::telemetry::codes::{Code, Scope};
 
 /// The name of the connection that makes the schema, as upstream has it.
@@ -18,50 +18,46 @@ const JANITOR_NAME: &str = "realtime_janitor";
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// Makes the schema if it is not there, and the partitions that are missing.
+/// Makes the schema if it is not there, and the partitions that are missing. Returns what clients need and the database still
+/// lacks, for operators.
 ///
 /// # Errors
-/// When the database cannot be connected to. What it refuses is reported: it may have what clients need. Returns whether it
-/// has refused nothing.
-pub(super) async fn prepare(database: &TenantDatabase) -> Result<bool, DatabaseFailure> {
+/// When the database cannot be connected to. What it refuses is reported: it may have what clients need.
+pub(super) async fn prepare(database: &TenantDatabase) -> Result<Option<String>, DatabaseFailure> {
     let mut connection = database.connect(MIGRATIONS_NAME).await?;
-    let mut is_complete = true;
+    let mut lacks = Vec::new();
     if database.spec.usage.migrate == settings::Migrate::OnStart {
         match schema::prepare(&mut connection).await {
-            Ok(prepared) => log(database, &prepared),
+            Ok(prepared) => {
+                // It is looked at again every half minute while something is missing.
+                if database.state() != DatabaseState::Ready {
+                    log(database, &prepared);
+                }
+                if !prepared.missing_objects.is_empty() {
+                    lacks.push(format!("the schema lacks {}", prepared.missing_objects.join(", ")));
+                }
+            }
             Err(error) => {
                 report(database, Code::MigrationsFailedToRun, &error);
+                lacks.push(error.with_source());
                 // What has taken too long may still be using it.
                 drop(std::mem::replace(&mut connection, database.connect(MIGRATIONS_NAME).await?));
-                is_complete = false;
             }
         }
     }
-    is_complete &= make_partitions(database, &mut connection).await;
-    check_roles(database, &mut connection).await?;
-    let _closed = connection.close().await;
-    Ok(is_complete)
-}
-
-/// Reports the roles of clients as which the role of the server may not act: their policies cannot be asked.
-async fn check_roles(
-    database: &TenantDatabase,
-    connection: &mut PgConnection,
-) -> Result<(), DatabaseFailure> {
-    // A member may not act as a role since PostgreSQL 16 unless it has that option.
-    let others = "SELECT rolname::text, current_user::text FROM pg_catalog.pg_roles
-         WHERE rolname IN ('anon', 'authenticated', 'service_role') AND NOT pg_catalog.pg_has_role(oid,
-             CASE WHEN pg_catalog.current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END)
-         ORDER BY rolname";
-    let others: Vec<(String, String)> = sqlx::query_as(others).fetch_all(connection).await?;
-    if let Some((_, user)) = others.first() {
-        let roles = others.iter().map(|(role, _)| role.as_str()).collect::<Vec<_>>().join(", ");
-        warn!(
-            tenant = &*database.tenant.id,
-            "The server may not act as the roles of clients, who are refused in private rooms: GRANT {roles} TO \"{user}\""
-        );
+    if let Err(error) = make_partitions(database, &mut connection).await
+        && lacks.is_empty()
+    {
+        lacks.push(error.with_source());
     }
-    Ok(())
+    if let Some(grant) = client_roles::missing_grant(&mut connection).await? {
+        if database.state() != DatabaseState::Ready {
+            warn!(tenant = &*database.tenant.id, "The database of the tenant denies all clients: {grant}");
+        }
+        lacks.push(grant);
+    }
+    let _closed = connection.close().await;
+    Ok((!lacks.is_empty()).then(|| lacks.join("; ")))
 }
 
 /// Makes the partitions of the next days, and deletes those that are older than `database.retention`, if they are to be.
@@ -70,7 +66,7 @@ async fn check_roles(
 /// When the database cannot be connected to.
 pub(super) async fn maintain(database: &TenantDatabase) -> Result<(), DatabaseFailure> {
     let mut connection = database.connect(JANITOR_NAME).await?;
-    make_partitions(database, &mut connection).await;
+    let _reported = make_partitions(database, &mut connection).await;
     if database.spec.usage.delete_old {
         delete_old(database, &mut connection).await;
     }
@@ -78,10 +74,16 @@ pub(super) async fn maintain(database: &TenantDatabase) -> Result<(), DatabaseFa
     Ok(())
 }
 
-/// Returns whether there is one for each of the next days.
-async fn make_partitions(database: &TenantDatabase, connection: &mut PgConnection) -> bool {
+/// Makes one for each of the next days.
+///
+/// # Errors
+/// What the database refuses, which is reported.
+async fn make_partitions(
+    database: &TenantDatabase,
+    connection: &mut PgConnection,
+) -> Result<(), SchemaError> {
     let made = partitions::make_partitions(connection, Day::at(SystemTime::now())).await;
-    made.inspect_err(|error| report(database, Code::PartitionCreationFailed, error)).is_ok()
+    made.map(drop).inspect_err(|error| report(database, Code::PartitionCreationFailed, error))
 }
 
 async fn delete_old(database: &TenantDatabase, connection: &mut PgConnection) {
@@ -96,7 +98,7 @@ async fn delete_old(database: &TenantDatabase, connection: &mut PgConnection) {
     }
 }
 
-fn report(database: &TenantDatabase, code: Code, error: &schema::SchemaError) {
+fn report(database: &TenantDatabase, code: Code, error: &SchemaError) {
     database.reports().record(code.at(Scope::Log), error);
 }
 

@@ -17,12 +17,16 @@ use uuid::Uuid;
 use super::DatabaseFailure;
 use super::literal::literal;
 use crate::auth::{Claims, Rights};
+use crate::telemetry::codes::Code;
 
 /// `INSERT` of rows, without the values.
 const INSERT: &str = "INSERT INTO realtime.messages (id, topic, extension, inserted_at, updated_at) VALUES";
 
 /// SQLSTATE of what the policies do not allow.
 const DENIED: &str = "42501";
+
+/// SQLSTATE of a table that does not exist.
+const UNDEFINED_TABLE: &str = "42P01";
 
 /// What is asked for one client and one room. The SQL is written when there is a connection: it is several times as long.
 pub(super) struct PolicyQuestion {
@@ -140,5 +144,34 @@ fn rights(row: &PgRow) -> Result<PolicyRights, DatabaseFailure> {
 fn failure(noted: &str) -> DatabaseFailure {
     let mut parts = noted.splitn(3, ' ');
     let mut part = || parts.next().unwrap_or_default();
-    DatabaseFailure::of_state(part(), part(), part())
+    let (state, table, message) = (part(), part(), part());
+    let mut failure = DatabaseFailure::of_state(state, table, message);
+    if state == UNDEFINED_TABLE && names_messages(message) {
+        // Not a policy that fails: there are none.
+        failure.code = Code::MigrationsFailedToRun;
+    }
+    failure
+}
+
+/// Whether a text has the name of the table that has the policies, in the quotation marks of any language.
+fn names_messages(text: &str) -> bool {
+    let is_of_name = |letter: char| letter.is_alphanumeric() || matches!(letter, '.' | '_' | '$');
+    text.split(|letter| !is_of_name(letter)).any(|word| word == "realtime.messages")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_table_of_messages_is_known_in_any_language_and_no_other_is_taken_for_it() {
+        for (message, code) in [
+            ("relation \"realtime.messages\" does not exist", Code::MigrationsFailedToRun),
+            ("Relation »realtime.messages« existiert nicht", Code::MigrationsFailedToRun),
+            ("relation \"realtime.messages_archive\" does not exist", Code::RlsPolicyError),
+            ("relation \"members\" does not exist", Code::RlsPolicyError),
+        ] {
+            assert_eq!(failure(&format!("42P01  {message}")).code, code, "{message}");
+        }
+    }
 }

@@ -28,6 +28,16 @@ pub enum SchemaError {
     Database(#[source] sqlx::Error),
 }
 
+impl SchemaError {
+    /// Its text, and where that does not say what to do also what the database says.
+    pub fn with_source(&self) -> String {
+        match self {
+            Self::NotPermitted { .. } | Self::Timeout(_) => self.to_string(),
+            Self::Occupied(source) | Self::Database(source) => format!("{self}: {source}"),
+        }
+    }
+}
+
 impl From<sqlx::Error> for SchemaError {
     fn from(error: sqlx::Error) -> Self {
         SchemaError::Database(error)
