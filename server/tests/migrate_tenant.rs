@@ -141,3 +141,45 @@ fn what_cannot_be_prepared_is_an_error_without_secrets() {
     let grant = format!("GRANT CREATE ON DATABASE {} TO {role}", postgres.sql("SELECT current_database()"));
     assert!(!done && text.contains(&grant), "{text}");
 }
+
+#[test]
+fn what_the_owner_of_the_cluster_has_to_do_is_named() {
+    let postgres = Postgres::alone(&["wal_level=replica"]);
+    postgres.sql(
+        "CREATE ROLE anon; CREATE ROLE authenticated; CREATE ROLE second LOGIN;
+         GRANT CREATE ON DATABASE postgres TO second",
+    );
+    let folder = acme_at(&postgres.url().replace("postgres@", "second@"));
+    for arguments in
+        [&["--tenant", "acme", "--status"][..], &["--tenant", "acme"], &["--tenant", "acme", "--status"]]
+    {
+        let (done, text) = migrate(folder.path(), arguments, &[]);
+        for named in ["`GRANT anon, authenticated TO second`", "wal_level is replica"] {
+            assert!(done && text.contains(named), "{arguments:?}: {text}");
+        }
+    }
+}
+
+#[test]
+fn what_does_not_change_by_itself_is_not_waited_for() {
+    let postgres = Postgres::start();
+    let url = postgres.url();
+    let database = postgres.sql("SELECT current_database()");
+    for (url, rest, reason) in [
+        (url.replace(&database, "absent"), "", "(3D000)"),
+        (url.replace("postgres@", "absent@"), "", "(28000)"),
+        (
+            url,
+            "tls_mode = 'require'",
+            "`tls_mode = \"off\"` in `[tenants.<id>.database]`, or `ssl_enforced` false",
+        ),
+    ] {
+        let folder = acme_at(&url);
+        let config = format!("[tenants.acme.database]\nurl = '{url}'\n{rest}\n");
+        std::fs::write(folder.path().join("config.toml"), config).unwrap();
+        let started = std::time::Instant::now();
+        let (reached, text) = migrate(folder.path(), &["--tenant", "acme", "--wait", "1h"], &[]);
+        assert!(!reached && text.contains(reason), "{text}");
+        assert!(started.elapsed() < std::time::Duration::from_secs(600), "{text}");
+    }
+}

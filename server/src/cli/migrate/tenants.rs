@@ -48,30 +48,39 @@ async fn prepare(args: &Args, id: &str, spec: &DatabaseSpec, deadline: Instant) 
     let mut migration = connect(spec, deadline).await.map_err(|failure| anyhow::anyhow!(failure.reason))?;
     let text = if args.print {
         printed(args, &migration.missing().await?)
-    } else if args.dry_run {
-        let missing = migration.missing().await?;
-        let text = described(id, missing.schema.as_ref(), missing.partitions.len(), "to apply");
-        text + &missing.schema.as_ref().map(|schema| lacking(id, schema)).unwrap_or_default()
     } else {
-        let existed = migration.missing().await?.schema.is_some();
-        let (prepared, made) = migration.apply().await?;
-        let mut text = described(id, existed.then_some(&prepared), made.len(), "applied");
-        if args.auth_helpers {
-            migration.make_auth_helpers().await?;
-            let _written = writeln!(text, "{id}: the functions of the schema auth are there");
-        }
-        text + &lacking(id, &prepared)
+        let done = if args.dry_run {
+            let missing = migration.missing().await?;
+            let text = described(id, missing.schema.as_ref(), missing.partitions.len(), "to apply");
+            text + &missing.schema.as_ref().map(|schema| lacking(id, schema)).unwrap_or_default()
+        } else {
+            apply(args, id, &mut migration).await?
+        };
+        let besides = migration.lacks_besides().await?;
+        done + &besides.iter().map(|sentence| format!("{id}: {sentence}\n")).collect::<String>()
     };
     migration.close().await;
     Ok(text)
 }
 
-/// Connects. Waits for a database that cannot be reached.
+/// Makes what is missing, and says what it was.
+async fn apply(args: &Args, id: &str, migration: &mut PreparingConnection) -> anyhow::Result<String> {
+    let existed = migration.missing().await?.schema.is_some();
+    let (prepared, made) = migration.apply().await?;
+    let mut text = described(id, existed.then_some(&prepared), made.len(), "applied");
+    if args.auth_helpers {
+        migration.make_auth_helpers().await?;
+        let _written = writeln!(text, "{id}: the functions of the schema auth are there");
+    }
+    Ok(text + &lacking(id, &prepared))
+}
+
+/// Connects. Waits for a database that cannot be reached, unless that does not change by itself.
 async fn connect(spec: &DatabaseSpec, deadline: Instant) -> Result<PreparingConnection, DatabaseFailure> {
     let mut is_reported = false;
     loop {
         match PreparingConnection::connect(spec).await {
-            Err(failure) if failure.is_away() && Instant::now() < deadline => {
+            Err(failure) if failure.is_away() && !failure.is_lasting() && Instant::now() < deadline => {
                 if !std::mem::replace(&mut is_reported, true) {
                     info!("Waiting for the database: {}", failure.reason);
                 }

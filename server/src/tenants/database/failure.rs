@@ -5,6 +5,9 @@ use std::borrow::Cow;
 use crate::auth::AuthorizationError;
 use crate::telemetry::codes::Code;
 
+/// How the client library says that PostgreSQL has no TLS.
+const NO_TLS: &str = "server does not support TLS";
+
 /// Why a database does not answer a question.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DatabaseFailure {
@@ -12,12 +15,14 @@ pub struct DatabaseFailure {
     pub code: Code,
     /// What the database says, for the log. Without secrets.
     pub reason: Cow<'static, str>,
+    /// Whether it stays until someone changes the database or the settings.
+    is_lasting: bool,
 }
 
 impl DatabaseFailure {
     /// A failure with this code and reason.
     pub fn new(code: Code, reason: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, reason: reason.into() }
+        Self { code, reason: reason.into(), is_lasting: false }
     }
 
     /// What an error with this SQLSTATE, about this table, means for a question.
@@ -37,12 +42,30 @@ impl DatabaseFailure {
             }
             _ => Code::RlsPolicyError,
         };
-        Self::new(code, format!("{message} ({state})"))
+        // A login that is refused, and a database that does not exist.
+        let is_lasting = state.starts_with("28") || state == "3D000";
+        Self { is_lasting, ..Self::new(code, format!("{message} ({state})")) }
+    }
+
+    /// A connection that cannot be made with the TLS of the settings.
+    fn of_tls(error: &sqlx::Error) -> Self {
+        let text = error.to_string();
+        let help = if text.ends_with(NO_TLS) {
+            ": `tls_mode = \"off\"` in `[tenants.<id>.database]`, or `ssl_enforced` false in the extension, connects without"
+        } else {
+            ""
+        };
+        Self { is_lasting: true, ..Self::new(Code::UnableToConnectToProject, text + help) }
     }
 
     /// Whether it is the policies that fail, which counts as a denial.
     pub(super) fn is_of_policy(&self) -> bool {
         self.code == Code::RlsPolicyError
+    }
+
+    /// Whether waiting is of no use: it stays until someone changes the database or the settings.
+    pub fn is_lasting(&self) -> bool {
+        self.is_lasting
     }
 
     /// Whether the connection cannot be used any more, and others neither.
@@ -63,12 +86,13 @@ impl From<DatabaseFailure> for AuthorizationError {
 
 impl From<sqlx::Error> for DatabaseFailure {
     fn from(error: sqlx::Error) -> Self {
-        match error.as_database_error() {
-            Some(database) => {
+        match &error {
+            sqlx::Error::Database(database) => {
                 let state = database.code().unwrap_or_default();
                 Self::of_state(&state, database.table().unwrap_or_default(), database.message())
             }
-            None => Self::new(Code::UnableToConnectToProject, error.to_string()),
+            sqlx::Error::Tls(_) => Self::of_tls(&error),
+            _ => Self::new(Code::UnableToConnectToProject, error.to_string()),
         }
     }
 }

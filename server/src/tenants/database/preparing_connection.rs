@@ -6,8 +6,11 @@ use sqlx::{Connection as _, Executor as _, PgConnection};
 
 use super::partitions::{self, Day};
 use super::schema::{self, Prepared, SchemaError};
-use super::{DatabaseFailure, connection, preparation};
+use super::{DatabaseFailure, client_roles, connection, preparation};
 use crate::tenants::DatabaseSpec;
+
+/// What PostgreSQL writes into its write-ahead log.
+const WAL_LEVEL: &str = "SELECT pg_catalog.current_setting('wal_level')";
 
 /// A connection by which the database of a tenant is prepared.
 pub struct PreparingConnection(PgConnection);
@@ -57,6 +60,26 @@ impl PreparingConnection {
     pub async fn make_auth_helpers(&mut self) -> Result<(), SchemaError> {
         let script = sqlx::raw_sql(schema::auth_helpers());
         schema::within_time(async { Ok(self.0.execute(script).await.map(drop)?) }).await
+    }
+
+    /// What clients need and is neither of the schema nor made by [`apply`](Self::apply), each as a sentence.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn lacks_besides(&mut self) -> Result<Vec<String>, SchemaError> {
+        schema::within_time(async {
+            let grant = client_roles::missing_grant(&mut self.0).await?;
+            let wal_level: String = sqlx::query_scalar(WAL_LEVEL).fetch_one(&mut self.0).await?;
+            let is_logical = wal_level == "logical";
+            let level = (!is_logical).then(|| {
+                format!(
+                    "wal_level is {wal_level}, and messages from SQL and changes of tables need logical: \
+                     `ALTER SYSTEM SET wal_level = logical`, and a restart of PostgreSQL"
+                )
+            });
+            Ok(grant.into_iter().chain(level).collect())
+        })
+        .await
     }
 
     /// Closes the connection.
