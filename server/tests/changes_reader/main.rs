@@ -6,4 +6,3 @@ mod node;
 mod publication;
 mod reading;
 mod sink;
-mod takeover;

@@ -1,6 +1,5 @@
 //! What a node has of the databases of its tenants.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -41,39 +40,22 @@ pub struct TestNode {
 }
 
 impl TestNode {
-    /// A node without others.
+    /// A node.
     pub fn of(postgres: &Postgres) -> TestNode {
-        Self::with(Election::EachNode(NodeId::new(1)), CHANGES_IDLE, |settings| {
-            url(settings, postgres, postgres.address());
-        })
-    }
-
-    /// One of several nodes, which reaches the database at `address`.
-    pub fn one_of_several(postgres: &Postgres, address: SocketAddr) -> TestNode {
-        Self::with(Election::OneOfAll, CHANGES_IDLE, |settings| url(settings, postgres, address))
+        Self::idle_after(postgres, CHANGES_IDLE)
     }
 
     /// One that stops to read so long after the last demand.
     pub fn idle_after(postgres: &Postgres, changes_idle: Duration) -> TestNode {
-        Self::with(Election::EachNode(NodeId::new(1)), changes_idle, |settings| {
-            url(settings, postgres, postgres.address());
-        })
-    }
-
-    fn with(election: Election, changes_idle: Duration, set: impl FnOnce(&mut Settings)) -> TestNode {
         let mut settings = Settings::default();
-        set(&mut settings);
+        settings.tenants.entry("default".into()).or_default().database.url = Some(postgres.url().into());
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let jwks = JwksSources::new(tasks.clone(), stop.clone());
         let memory = MemoryBudget::new(usize::MAX, 75);
         let registry = Registry::new(&settings, jwks, (&Arc::new(Metrics::new(Vec::new())), &memory));
         let broadcasts = Arc::new(Broadcasts::default());
-        let reading = Reading {
-            election,
-            changes_election: election,
-            messages: Arc::clone(&broadcasts) as _,
-            changes_idle,
-        };
+        let (node, messages) = (NodeId::new(1), Arc::clone(&broadcasts) as _);
+        let reading = Reading { node, election: Election::EachNode(node), messages, changes_idle };
         let databases = Databases::reading(tasks, stop.clone(), reading);
         TestNode { databases, broadcasts, registry, settings, stop }
     }
@@ -106,11 +88,6 @@ impl Drop for TestNode {
     fn drop(&mut self) {
         self.stop.cancel();
     }
-}
-
-fn url(settings: &mut Settings, postgres: &Postgres, address: SocketAddr) {
-    let tenant = settings.tenants.entry("default".into()).or_default();
-    tenant.database.url = Some(postgres.url_at(address).into());
 }
 
 /// Counts broadcasts from the database.

@@ -66,10 +66,10 @@ pub enum Election {
 /// Who reads, for whom, and how long.
 #[derive(Clone)]
 pub struct Reading {
+    /// This node, which reads changes of tables for itself.
+    pub node: NodeId,
     /// Which nodes read broadcasts.
     pub election: Election,
-    /// Which nodes read changes of tables.
-    pub changes_election: Election,
     /// Receives broadcasts.
     pub messages: Arc<dyn DatabaseMessages>,
     /// How long changes are read after the last demand for them has ended.
@@ -105,7 +105,7 @@ async fn read_on_demand(database: &Arc<TenantDatabase>, reading: &Reading) {
     let following = &database.changes;
     let sink = following.until_followed().await;
     let stream = ChangesStream { following: Arc::clone(following), sink: Arc::clone(&sink) };
-    let reader = Reader::new(Arc::clone(database), stream, reading.changes_election);
+    let reader = Reader::new(Arc::clone(database), stream, Election::EachNode(reading.node));
     tokio::select! {
         () = reader.run() => {}
         () = following.until_left(&sink, reading.changes_idle) => {}
