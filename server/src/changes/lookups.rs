@@ -1,6 +1,7 @@
 //! What the database is asked about changes before they are sent: filters that only it can evaluate, and which rows the
 //! viewers may see.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use super::log_table::LogChange;
 use super::matching::{Candidate, Match, Matches};
 use super::subscriber::Viewer;
 use crate::telemetry::codes::{Code, Scope};
-use crate::tenants::database::changes::{RowKey, RowRights, VisibilityQuestion, VisibleRows};
+use crate::tenants::database::changes::{ChangeTable, RowKey, RowRights, VisibilityQuestion, VisibleRows};
 use crate::tenants::database::{DatabaseFailure, TenantDatabase};
 
 /// How long a transaction in the log may take to become visible to others, and how often that is looked at. It waits for a
@@ -127,8 +128,9 @@ pub(super) async fn look_up(
         match lookup.run(database, transactions, excluded).await {
             // What concerns one table hides no rows of others.
             Err(failure) if !is_passing(&failure) => {
-                database.tenant.metrics.changes_dropped.increment(1);
-                database.tenant.reports.record(failure.code.at(Scope::Log), &failure.reason);
+                matches.note_dropped(&database.tenant, &failure, |one, candidate| {
+                    candidate.is_looked_up() && changes[one.change as usize].log_table.table.oid == oid
+                });
             }
             found => drop(seen.insert(oid, found?)),
         }
@@ -262,10 +264,12 @@ impl<'a> Lookup<'a> {
         let Self { change, keys, places, viewpoints, questions, of_candidates } = self;
         let asked: Vec<_> = questions.iter().map(LookupQuestion::as_question).collect();
         let begun = Instant::now();
+        let mut table = Cow::Borrowed(&*change.log_table.table);
         let found = loop {
             let rows = (&keys[..], transactions);
-            match database.visible_rows(&change.log_table.table, rows, &asked).await? {
+            match database.visible_rows(&table, rows, &asked).await? {
                 VisibleRows::Found(found) => break found,
+                VisibleRows::Renamed => table = Cow::Owned(renamed(database, &table).await?),
                 VisibleRows::TooEarly if begun.elapsed() < EARLY_MAX => sleep(EARLY_POLL).await,
                 VisibleRows::TooEarly => {
                     let reason = "a transaction in the log does not become visible";
@@ -291,6 +295,15 @@ impl<'a> Lookup<'a> {
         });
         Ok(SeenRows { places, of_candidates, seen: seen.collect() })
     }
+}
+
+/// The table by its present names, which it has got after the rows were written.
+async fn renamed(database: &TenantDatabase, table: &ChangeTable) -> Result<ChangeTable, DatabaseFailure> {
+    let now = database.describe_tables(&[table.oid]).await?.pop();
+    now.filter(|now| now != table && now.shape().primary_key == table.shape().primary_key).ok_or_else(|| {
+        let reason = "a table was dropped, or has another primary key, since its rows were written";
+        DatabaseFailure::new(Code::RlsPolicyError, reason)
+    })
 }
 
 impl LookupQuestion {

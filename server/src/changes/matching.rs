@@ -3,6 +3,7 @@
 //! What is known of a binding is found out once for all changes that are handled together: a thousand subscribers to a table
 //! are a thousand matches of each row, of a few bytes.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
@@ -14,6 +15,9 @@ use super::log_table::LogChange;
 use super::role_view::RoleView;
 use super::subscriber::{ChangeSubscriber, Viewer};
 use super::subscriptions::SubscribedTable;
+use crate::telemetry::codes::Scope;
+use crate::tenants::Tenant;
+use crate::tenants::database::DatabaseFailure;
 use crate::tenants::database::changes::RowRights;
 
 /// A binding that changes may be for, and what it receives of them.
@@ -97,6 +101,26 @@ impl Matches {
     /// The candidate of a match.
     pub(super) fn candidate(&self, one: Match) -> &Candidate {
         &self.candidates[one.candidate as usize]
+    }
+
+    /// Some matches are dropped, because nothing can be found out about them. Those whom they may have been for are notified.
+    pub(super) fn note_dropped(
+        &self,
+        tenant: &Tenant,
+        failure: &DatabaseFailure,
+        is_dropped: impl Fn(Match, &Candidate) -> bool,
+    ) {
+        tenant.reports.record(failure.code.at(Scope::Log), &failure.reason);
+        let mut notified = HashSet::new();
+        for one in &self.found {
+            let candidate = self.candidate(*one);
+            if is_dropped(*one, candidate) {
+                tenant.metrics.changes_dropped.increment(1);
+                if notified.insert(candidate.subscriber.id) {
+                    candidate.subscriber.notice_gap();
+                }
+            }
+        }
     }
 
     /// Adds a match, if its binding receives something. Returns its place.

@@ -220,7 +220,7 @@ impl ChangeStream {
         // Fails while the database is away, or has no time.
         while let Err(failure) = look_up(changes, &mut collected, &mut self.excluded).await {
             if begun.elapsed() >= BUSY_MAX || changes.is_unused() {
-                return changes.drop_changes(&failure, &collected.matches);
+                return collected.matches.note_dropped(&changes.tenant, &failure, |_, _| true);
             }
             sleep(BUSY_POLL).await;
         }

@@ -11,7 +11,6 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use wire::pgoutput::Relation;
 
-use super::matching::Matches;
 use super::session_queue::SessionQueue;
 use super::subscriber::ChangeSubscriber;
 use super::subscriptions::{CheckedSubscription, Subscriptions};
@@ -246,19 +245,6 @@ impl ChangesOfTenant {
     /// Whether nothing is subscribed to any more.
     pub(super) fn is_unused(&self) -> bool {
         self.subscriptions.with(|state| state.is_empty())
-    }
-
-    /// Drops changes that nothing can be found out about, and notifies those whom they may have been for.
-    pub(super) fn drop_changes(&self, failure: &DatabaseFailure, matches: &Matches) {
-        self.tenant.metrics.changes_dropped.increment(matches.found.len() as u64);
-        self.tenant.reports.record(failure.code.at(Scope::Log), &failure.reason);
-        let mut notified = HashSet::new();
-        for one in &matches.found {
-            let subscriber = &matches.candidate(*one).subscriber;
-            if notified.insert(subscriber.id) {
-                subscriber.notice_gap();
-            }
-        }
     }
 }
 

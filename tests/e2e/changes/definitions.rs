@@ -62,6 +62,26 @@ async fn a_table_that_takes_the_name_of_another_is_received_by_those_who_name_it
 }
 
 #[tokio::test]
+async fn rows_that_were_written_before_a_renaming_are_looked_up_by_the_new_names() {
+    let changes = Changes::start().await;
+    changes.postgres().sql(
+        "ALTER TABLE public.todos ENABLE ROW LEVEL SECURITY;
+         CREATE POLICY own ON public.todos FOR SELECT TO authenticated
+             USING (current_setting('request.jwt.claims', true)::jsonb ->> 'sub' = 'ann')",
+    );
+    let mut ann = changes.subscribed("ann", &named("*")).await;
+    changes.postgres().sql(
+        "BEGIN; INSERT INTO public.todos (id) VALUES (1); ALTER TABLE public.todos RENAME TO tasks;
+         INSERT INTO public.tasks (id) VALUES (2); ALTER TABLE public.tasks RENAME COLUMN title TO name;
+         INSERT INTO public.tasks (id) VALUES (3); COMMIT",
+    );
+    for id in 1..=3 {
+        assert_eq!(next_record(&mut ann).await["id"], id);
+    }
+    changes.rooms.world.stop().await;
+}
+
+#[tokio::test]
 async fn a_filter_compares_by_the_new_type_of_its_column() {
     let changes = Changes::start().await;
     changes.postgres().sql("ALTER TABLE public.todos ADD COLUMN rank int");

@@ -44,6 +44,8 @@ pub struct VisibilityQuestion<'a> {
 pub enum VisibleRows {
     /// A transaction is not visible to others yet, though it is in the log. The question is to be repeated.
     TooEarly,
+    /// The table, or a column of its key, has another name than it had when it was described.
+    Renamed,
     /// For each question, in order, the indices of the keys of visible rows, ascending, or why they could not be found out.
     Found(Vec<Result<Vec<u32>, DatabaseFailure>>),
 }
@@ -72,18 +74,28 @@ impl TenantDatabase {
         for (index, some) in keys.chunks(KEYS_PER_STATEMENT).enumerate() {
             let part = Part { database: self, table, keys: some, transactions };
             let offset = index * KEYS_PER_STATEMENT;
-            if part.find(questions, offset, &mut found).await? == Timing::TooEarly {
-                return Ok(VisibleRows::TooEarly);
+            if let Err(hindrance) = part.find(questions, offset, &mut found).await? {
+                return Ok(hindrance.into());
             }
         }
         Ok(VisibleRows::Found(found))
     }
 }
 
+/// Why nothing can be found out now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Timing {
+enum Hindrance {
     TooEarly,
-    InTime,
+    Renamed,
+}
+
+impl From<Hindrance> for VisibleRows {
+    fn from(hindrance: Hindrance) -> Self {
+        match hindrance {
+            Hindrance::TooEarly => Self::TooEarly,
+            Hindrance::Renamed => Self::Renamed,
+        }
+    }
 }
 
 /// The indices of the keys that a client may see, ascending, or why they could not be found out.
@@ -104,7 +116,7 @@ impl Part<'_> {
         questions: &[VisibilityQuestion<'_>],
         offset: usize,
         found: &mut [ClientAnswer],
-    ) -> Result<Timing, DatabaseFailure> {
+    ) -> Result<Result<(), Hindrance>, DatabaseFailure> {
         let first = u32::try_from(offset).unwrap_or(u32::MAX);
         let end = first.saturating_add(u32::try_from(self.keys.len()).unwrap_or(u32::MAX));
         let (mut indices, mut clients) = (Vec::new(), Vec::new());
@@ -116,7 +128,10 @@ impl Part<'_> {
                 clients.push(Client { role: question.role, claims: question.claims, keys });
             }
         }
-        let Some(mut answers) = self.ask_all(&clients).await? else { return Ok(Timing::TooEarly) };
+        let mut answers = match self.ask_all(&clients).await? {
+            Ok(answers) => answers,
+            Err(hindrance) => return Ok(Err(hindrance)),
+        };
         self.ask_row_by_row(&clients, &mut answers).await?;
         for (index, visible) in indices.into_iter().zip(answers) {
             let all = &mut found[index];
@@ -125,21 +140,24 @@ impl Part<'_> {
                 Err(failure) => *all = Err(failure),
             }
         }
-        Ok(Timing::InTime)
+        Ok(Ok(()))
     }
 
-    /// What each of these clients may see; `None` if it is too early. A statement answers for as many as it can in its time, and at
-    /// least for one.
-    async fn ask_all(&self, clients: &[Client<'_>]) -> Result<Option<Vec<ClientAnswer>>, DatabaseFailure> {
+    /// What each of these clients may see. A statement answers for as many as it can in its time, and at least for one.
+    async fn ask_all(
+        &self,
+        clients: &[Client<'_>],
+    ) -> Result<Result<Vec<ClientAnswer>, Hindrance>, DatabaseFailure> {
         let mut answers = Vec::with_capacity(clients.len());
         while answers.len() < clients.len() {
             let rest = &clients[answers.len()..];
             match self.ask(&rest[..at_once(rest)]).await? {
                 VisibilityAnswer::Found(some) => answers.extend(some),
-                VisibilityAnswer::TooEarly => return Ok(None),
+                VisibilityAnswer::TooEarly => return Ok(Err(Hindrance::TooEarly)),
+                VisibilityAnswer::Renamed => return Ok(Err(Hindrance::Renamed)),
             }
         }
-        Ok(Some(answers))
+        Ok(Ok(answers))
     }
 
     /// Asks about each row alone for the clients whose policies fail: that may concern some of their rows only.
@@ -156,7 +174,7 @@ impl Part<'_> {
                 of.resize(singles.len(), index);
             }
         }
-        let Some(found) = self.ask_all(&singles).await? else { return Ok(()) };
+        let Ok(found) = self.ask_all(&singles).await? else { return Ok(()) };
         for (index, keys) in of.into_iter().zip(found) {
             let Ok(keys) = keys else { continue };
             match &mut answers[index] {

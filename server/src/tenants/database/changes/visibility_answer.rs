@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! early                        a transaction is not visible yet
+//! renamed                      the table, or a column of its key, has another name
 //! failed 22P02 message         nothing could be asked
 //! rows (0,1) - (0,7)           where the rows with these keys are, if they are
 //! 1 all                        the first client sees all of its rows
@@ -23,6 +24,8 @@ use super::visibility_statement::Client;
 pub(super) enum VisibilityAnswer {
     /// A transaction is not visible yet.
     TooEarly,
+    /// The table, or a column of its key, has another name by now.
+    Renamed,
     /// The indices of visible keys, for the first clients that were asked about.
     Found(Vec<Result<Vec<u32>, DatabaseFailure>>),
 }
@@ -38,6 +41,9 @@ pub(super) fn parse(
 ) -> Result<VisibilityAnswer, DatabaseFailure> {
     if answer == "early" {
         return Ok(VisibilityAnswer::TooEarly);
+    }
+    if answer == "renamed" {
+        return Ok(VisibilityAnswer::Renamed);
     }
     if let Some(noted) = answer.strip_prefix("failed ") {
         return Err(failure(noted));

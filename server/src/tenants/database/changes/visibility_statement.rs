@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::super::literal::{array_literal, identifier};
+use super::super::literal::{array_literal, identifier, literal};
 use super::tables::{ChangeTable, RowKey, TableColumn};
 
 /// What is asked at once.
@@ -39,8 +39,8 @@ impl LookupStatement<'_> {
     pub(super) fn text(&self) -> String {
         // In none of the literals.
         let tag = Uuid::new_v4().simple();
-        let (too_early, find_positions, ask) = (self.too_early(), self.find_positions(), self.ask());
-        let declarations = self.declarations();
+        let (too_early, is_renamed) = (self.too_early(), self.is_renamed());
+        let (declarations, find_positions, ask) = (self.declarations(), self.find_positions(), self.ask());
         format!(
             "BEGIN ISOLATION LEVEL REPEATABLE READ; SET LOCAL jit TO off; DO $v{tag}$
             #variable_conflict use_variable
@@ -49,6 +49,10 @@ impl LookupStatement<'_> {
             BEGIN
                 IF {too_early} THEN
                     setting := pg_catalog.set_config('realtime.visible', 'early', true);
+                    RETURN;
+                END IF;
+                IF {is_renamed} THEN
+                    setting := pg_catalog.set_config('realtime.visible', 'renamed', true);
                     RETURN;
                 END IF;
                 {find_positions}
@@ -199,6 +203,22 @@ impl LookupStatement<'_> {
 
     fn key_columns(&self) -> impl Iterator<Item = &TableColumn> {
         self.table.primary_key.iter().filter_map(|index| self.table.columns.get(*index))
+    }
+
+    /// Whether the table or a column of its key has another name than the one that is known. The rows of a table that has got the name
+    /// are others.
+    fn is_renamed(&self) -> String {
+        let ChangeTable { oid, schema, name, .. } = self.table;
+        let (schema, name) = (literal(schema), literal(name));
+        let columns = self.key_columns().map(|column| {
+            format!(
+                "(pg_catalog.pg_identify_object('pg_catalog.pg_class'::regclass, {oid}::oid, {number})).identity
+                    IS DISTINCT FROM pg_catalog.format('%I.%I.%I', {schema}, {name}, {column})",
+                number = column.number,
+                column = literal(&column.name)
+            )
+        });
+        columns.collect::<Vec<_>>().join(" OR ")
     }
 
     /// The log has the lower half of the id of a transaction. The whole one is that nearest to the next id of the snapshot.
