@@ -22,8 +22,12 @@ use crate::tenants::database::{DatabaseFailure, TenantDatabase};
 const EARLY_MAX: Duration = Duration::from_secs(30);
 const EARLY_POLL: Duration = Duration::from_millis(1);
 
+/// How long changes wait for a database that is away, or has no time; and the pause between two attempts to ask it.
+pub(super) const BUSY_MAX: Duration = Duration::from_secs(30);
+pub(super) const BUSY_POLL: Duration = Duration::from_millis(100);
+
 /// Whether the same may succeed later: the database is away, or has no time or no connection.
-fn is_passing(failure: &DatabaseFailure) -> bool {
+pub(super) fn is_passing(failure: &DatabaseFailure) -> bool {
     let is_busy = matches!(
         failure.code,
         Code::IncreaseConnectionPool | Code::QueryCanceled | Code::DatabaseLackOfConnections

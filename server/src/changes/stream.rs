@@ -16,7 +16,7 @@ use wire::supabase::changes::ChangeType;
 
 use super::delivery::{self, Layouts, Outgoing};
 use super::log_table::{LogChange, LogTable};
-use super::lookups::{self, Excluded};
+use super::lookups::{self, BUSY_MAX, BUSY_POLL, Excluded};
 use super::matching::Matches;
 use super::subscriber::ChangeSubscriber;
 use super::subscriptions::{State, SubscribedTable};
@@ -39,10 +39,6 @@ const HANDLED_AT_ONCE: usize = 128;
 
 /// How often it is looked whether a client that reads slowly has caught up.
 const BACKLOG_POLL: Duration = Duration::from_millis(1);
-
-/// How long changes wait for a database that is away, or has no time; and the pause between two attempts to ask it.
-const BUSY_MAX: Duration = Duration::from_secs(30);
-const BUSY_POLL: Duration = Duration::from_millis(100);
 
 /// A subscriber gets one notice in this time that changes are dropped.
 const NOTICE_WINDOW: Duration = Duration::from_secs(10);
@@ -119,8 +115,7 @@ impl ChangeStream {
         let begun = Instant::now();
         while let Err(failure) = changes.read_rights().await {
             if begun.elapsed() >= BUSY_MAX || changes.is_unused() {
-                changes.tenant.reports.record(failure.code.at(Scope::Log), &failure.reason);
-                return changes.subscriptions.with(State::clear_rights);
+                return changes.give_up_rights(&failure);
             }
             sleep(BUSY_POLL).await;
         }

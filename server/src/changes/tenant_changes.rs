@@ -6,14 +6,15 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use wire::pgoutput::Relation;
 
+use super::lookups::{BUSY_MAX, BUSY_POLL, is_passing};
 use super::session_queue::SessionQueue;
 use super::subscriber::ChangeSubscriber;
-use super::subscriptions::{CheckedSubscription, Subscriptions};
+use super::subscriptions::{CheckedSubscription, State, Subscriptions};
 use crate::node::Node;
 use crate::telemetry::codes::{Code, Scope};
 use crate::tenants::database::changes::{ChangeTable, CheckedTable};
@@ -210,13 +211,34 @@ impl ChangesOfTenant {
         self.check_again(concerned).await;
     }
 
-    /// Checks subscriptions again, after something of their tables has changed, and notifies the channels.
+    /// Checks subscriptions again, after something of their tables has changed, and notifies the channels. Changes wait meanwhile, as
+    /// they do for a database that does not answer.
     pub(super) async fn check_again(&self, subscribers: Vec<Arc<ChangeSubscriber>>) {
+        let begun = Instant::now();
         for subscriber in subscribers {
-            match self.check(&subscriber).await {
+            match self.check_until(&subscriber, begun + BUSY_MAX).await {
                 Ok(Ok(())) => subscriber.notice_subscribed(),
                 Ok(Err(refusal)) => subscriber.refuse(&refusal),
-                Err(failure) => self.tenant.reports.record(failure.code.at(Scope::Log), &failure.reason),
+                Err(failure) => {
+                    self.tenant.reports.record(failure.code.at(Scope::Log), &failure.reason);
+                    subscriber.notice_gap();
+                }
+            }
+        }
+    }
+
+    /// As [`check`](Self::check), repeated while it may succeed later.
+    async fn check_until(
+        &self,
+        subscriber: &Arc<ChangeSubscriber>,
+        end: Instant,
+    ) -> Result<Result<(), String>, DatabaseFailure> {
+        loop {
+            match self.check(subscriber).await {
+                Err(failure) if is_passing(&failure) && Instant::now() < end && !subscriber.has_ended() => {
+                    sleep(BUSY_POLL).await;
+                }
+                outcome => return outcome,
             }
         }
     }
@@ -240,6 +262,13 @@ impl ChangesOfTenant {
             self.check_again(concerned).await;
         }
         Ok(())
+    }
+
+    /// What roles may read cannot be found out. Until it can, they see nothing, which subscribers are notified of.
+    pub(super) fn give_up_rights(&self, failure: &DatabaseFailure) {
+        self.tenant.reports.record(failure.code.at(Scope::Log), &failure.reason);
+        self.subscriptions.with(State::clear_rights);
+        self.subscriptions.all().iter().for_each(|subscriber| subscriber.notice_gap());
     }
 
     /// Whether nothing is subscribed to any more.

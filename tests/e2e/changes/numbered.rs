@@ -11,8 +11,9 @@ use tokio::time::{Instant, sleep};
 
 use super::{Changes, expect_subscribed, join};
 
-/// How long a server may take until it reads again after a failure: the pauses between its attempts, and those of subscriptions.
-const RECOVERY_MAX: Duration = Duration::from_secs(30);
+/// How long a server may take until it has recovered from a failure, or has given up: the pauses between its attempts, and those of
+/// subscriptions, and how long changes wait.
+const RECOVERY_MAX: Duration = Duration::from_secs(45);
 
 /// How often it is looked what was received.
 const POLL: Duration = Duration::from_millis(20);

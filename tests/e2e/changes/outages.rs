@@ -1,11 +1,14 @@
 //! Sessions and servers that end while rows are written: each subscriber has all of them, or is notified of a gap, and has none twice.
 
-use harness::{Dialect, Postgres};
+use std::collections::HashSet;
+use std::time::Duration;
+
+use harness::{Dialect, Postgres, PostgresSession, eventually};
 use rustix::process::Signal;
 use serde_json::json;
 
 use super::numbered::{Receipt, Subscriber, write};
-use super::{Changes, TABLES};
+use super::{Changes, TABLES, expect_subscribed, record};
 use crate::private_rooms::PrivateRooms;
 
 /// A database in a cluster of its own.
@@ -72,6 +75,63 @@ async fn a_database_that_is_stopped_or_killed_while_rows_are_written_is_read_aga
         late.until(&Receipt::Row(next)).await;
         first = next + 1;
     }
+    changes.rooms.world.stop().await;
+}
+
+/// Takes what the question for the rights of roles needs, and neither a writer nor the reader of the log, until it is dropped.
+fn hold_rights(changes: &Changes) -> PostgresSession {
+    let mut session = changes.postgres().session();
+    session.run("BEGIN; LOCK TABLE pg_catalog.pg_policy IN ACCESS EXCLUSIVE MODE");
+    session
+}
+
+/// A server that gives up questions soon. Alone, because new slots in all databases of a cluster wait for transactions that hold locks.
+async fn impatient() -> Changes {
+    let rooms = PrivateRooms::with(Postgres::alone(&[]), |settings| {
+        settings.database.query_timeout = Duration::from_millis(300);
+    })
+    .await;
+    rooms.postgres.sql(TABLES);
+    Changes { rooms }
+}
+
+#[tokio::test]
+async fn a_table_that_is_published_while_the_database_does_not_answer_is_received() {
+    let changes = impatient().await;
+    let mut ann = changes.subscribed("ann", &json!([{"schema": "public", "table": "*"}])).await;
+    // What roles may read is known for a second, so only the new table is asked about.
+    changes.postgres().sql("INSERT INTO public.todos (id) VALUES (1)");
+    assert_eq!(record(&mut ann).await["id"], 1);
+    let session = hold_rights(&changes);
+    changes.postgres().sql(
+        "CREATE TABLE public.later (id int PRIMARY KEY); GRANT SELECT ON public.later TO authenticated;
+         ALTER PUBLICATION supabase_realtime ADD TABLE public.later; INSERT INTO public.later VALUES (7)",
+    );
+    let waiting = "SELECT query_start FROM pg_stat_activity
+        WHERE datname = current_database() AND application_name = 'realtime_connect' AND wait_event_type = 'Lock'";
+    let mut questions = HashSet::new();
+    eventually("the database was asked again", async || {
+        questions.insert(changes.postgres().sql(waiting));
+        questions.remove("");
+        questions.len() > 2
+    })
+    .await;
+    drop(session);
+    expect_subscribed(&mut ann).await;
+    assert_eq!(record(&mut ann).await["id"], 7);
+    changes.rooms.world.stop().await;
+}
+
+#[tokio::test]
+async fn rows_that_are_dropped_because_the_database_does_not_answer_for_long_are_a_gap() {
+    let changes = impatient().await;
+    let mut ann = Subscriber::subscribed(&changes, "ann").await;
+    let session = hold_rights(&changes);
+    changes.postgres().sql("INSERT INTO public.todos (id) VALUES (1)");
+    ann.until(&Receipt::Gap).await;
+    drop(session);
+    ann.until_written(changes.postgres(), 2).await;
+    ann.assert_complete(changes.postgres());
     changes.rooms.world.stop().await;
 }
 
