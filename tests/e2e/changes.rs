@@ -10,6 +10,7 @@ mod outages;
 mod policies;
 mod publication;
 mod roles;
+mod standby;
 mod storms;
 mod tables;
 mod waiting;

@@ -1,6 +1,8 @@
 //! A PostgreSQL for tests: a cluster of the installed programs on a free port, shared by the tests of a process that need
 //! one at the same time, and an empty database for each. Stopped when the last of them is dropped.
 
+mod standby;
+
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::{PermissionsExt as _, chown};

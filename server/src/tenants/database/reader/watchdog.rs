@@ -79,12 +79,14 @@ impl SlotProgress {
 
 async fn look(database: &TenantDatabase, slot: &str) -> Result<Option<SlotProgress>, DatabaseFailure> {
     let connection = database.acquire().await?;
-    // `max_slot_wal_keep_size` is in megabytes, or -1.
+    // `max_slot_wal_keep_size` is in megabytes, or -1. A standby reads what it has replayed.
     let statement = "SELECT active AS is_active,
-             pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), restart_lsn)::bigint AS retained,
-             pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), confirmed_flush_lsn)::bigint AS unconfirmed,
+             pg_catalog.pg_wal_lsn_diff(log_end, restart_lsn)::bigint AS retained,
+             pg_catalog.pg_wal_lsn_diff(log_end, confirmed_flush_lsn)::bigint AS unconfirmed,
              (SELECT setting::bigint * 1048576 FROM pg_catalog.pg_settings WHERE name = 'max_slot_wal_keep_size') AS retained_max
-         FROM pg_catalog.pg_replication_slots WHERE slot_name = $1";
+         FROM pg_catalog.pg_replication_slots, (SELECT CASE WHEN pg_catalog.pg_is_in_recovery()
+             THEN pg_catalog.pg_last_wal_replay_lsn() ELSE pg_catalog.pg_current_wal_lsn() END) AS log (log_end)
+         WHERE slot_name = $1";
     database
         .ask(connection, async |connection| {
             sqlx::query_as(statement).bind(slot).fetch_optional(connection).await
