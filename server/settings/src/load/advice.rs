@@ -12,7 +12,7 @@ use super::layer::{Layer, Origin};
 use super::merge::{Content, Merged};
 use super::{misspelt, near};
 use crate::address;
-use crate::shape::{Key, Shape, dotted};
+use crate::shape::{self, Key, Shape, dotted};
 use crate::units;
 use crate::value_kind::{self, ValueKind};
 use crate::variables::Conversion;
@@ -23,7 +23,9 @@ const OFFERED: usize = 3;
 /// For the unknown `path` below `section`, `written` in this layer.
 pub(super) fn for_unknown(section: &Key, path: &[String], merged: &Merged, layer: &Layer) -> Option<String> {
     let in_a_variable = layer.origin == Origin::Variable;
-    let name = |path: &[String]| if in_a_variable { variable_of(path) } else { dotted(path) };
+    let name = |meant: &[String]| {
+        if in_a_variable { variable_of(meant) + rest_below(path, meant, &layer.name) } else { dotted(meant) }
+    };
     let (last, above) = path.split_last()?;
     let mut meant: Vec<String> = Vec::new();
     if in_a_variable {
@@ -41,6 +43,12 @@ pub(super) fn for_unknown(section: &Key, path: &[String], merged: &Merged, layer
         (true, []) => format!("the sections are {}", near::names(section)),
         (true, above) => format!("the keys of {} are {}", dotted(above), near::names(section)),
     })
+}
+
+/// What the name of a variable has after the unknown `path`: keys of the section that was meant, if it is one.
+fn rest_below<'a>(path: &[String], meant: &[String], variable: &'a str) -> &'a str {
+    let is_section = shape::root().find(meant).is_some_and(|key| matches!(key.shape, Shape::Section(_)));
+    if is_section { variable.strip_prefix(&*variable_of(path)).unwrap_or_default() } else { "" }
 }
 
 /// For a name, chosen by the operator, that is not of this kind.

@@ -168,6 +168,12 @@ fn a_misspelt_key_is_reported_with_a_suggestion() {
             "variable REALTIME__PRESENSE__ENABLED: presense: unknown key\n    help: did you mean REALTIME__PRESENCE__ENABLED?",
         ),
         (
+            "",
+            ("REALTIME__TENANTS__ACME__DATABSE__URL", "postgres://db/acme"),
+            "variable REALTIME__TENANTS__ACME__DATABSE__URL: tenants.acme.databse: unknown key\n    \
+             help: did you mean REALTIME__TENANTS__ACME__DATABASE__URL?",
+        ),
+        (
             "port = 80",
             ("", ""),
             "config.toml:1:1: port: unknown key\n    help: did you mean server.port or store.port?",
