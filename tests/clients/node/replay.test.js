@@ -1,6 +1,7 @@
 // Earlier messages with supabase-js: of a private room, and of a public one that keeps its broadcasts.
 
 import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
 import { after, before, test } from 'node:test'
 
 import WebSocket from 'ws'
@@ -102,6 +103,24 @@ test('a client whose connection is lost misses nothing and receives nothing twic
     if (n % 10 === 5) socket.terminate()
   }
   for (let n = 1; n <= 30; n++) assert.equal(await received.next(), n)
+})
+
+test('the program for a client that comes back notes the ids of messages that have one', async (t) => {
+  const page = await readFile(new URL('../../../docs/protocol/history.md', import.meta.url), 'utf8')
+  const program = page.match(/^ {4}const \[after, since\].*(\n {4}.*)*/m)[0]
+  const run = new Function('client', `${program}\nreturn { after, channel }`)
+  for (const [topic, ids] of [['chat:4', 1], ['unkept', 0]]) {
+    const client = person(t, server)
+    const { after, channel } = run({ channel: () => client.channel(topic) })
+    if (!ids) delete channel.params.config.broadcast.replay
+    const received = new Inbox()
+    channel.on('broadcast', { event: '*' }, received.put)
+    await joined(channel)
+    const sender = await listener(person(t, server), topic)
+    await sender.channel.send(message(1))
+    assert.deepEqual((await received.next()).payload, { n: 1 })
+    assert.equal(after.length, ids)
+  }
 })
 
 test('a client learns that it may have missed messages, and stays', async (t) => {
