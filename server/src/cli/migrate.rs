@@ -135,9 +135,7 @@ async fn tenants(args: &Args, settings: &Settings, deadline: Instant) -> anyhow:
 #[cfg(not(feature = "postgres"))]
 #[expect(clippy::unused_async, reason = "with the databases of tenants it awaits")]
 async fn tenants(_args: &Args, _settings: &Settings, _deadline: Instant) -> anyhow::Result<()> {
-    anyhow::bail!(
-        "this program was built without the databases of tenants: build it with the feature `postgres`"
-    )
+    anyhow::bail!(crate::tenants::WITHOUT_DATABASES)
 }
 
 fn newer(version: i64) -> String {

@@ -10,6 +10,10 @@ use tokio_util::task::TaskTracker;
 use super::{DatabaseStatus, MessageRecords, RecordsError, RecordsQuery, Tenant};
 use crate::auth::{Authorizer, PublicRooms, QuestionTurn};
 
+/// Why the database of a tenant is refused, and what has it.
+pub const WITHOUT_DATABASES: &str = "this program was built without the databases of tenants, as `make run` builds it; \
+    `cargo build --release -p realtime-server` builds one that has them (feature `postgres`)";
+
 /// No databases.
 pub struct NoDatabases;
 
@@ -60,7 +64,5 @@ pub fn database_authorizer(_databases: &Arc<NoDatabases>) -> Arc<dyn Authorizer>
 /// # Errors
 /// Always.
 pub fn check_address(_address: &DatabaseAddress) -> Result<(), (&'static str, anyhow::Error)> {
-    let message =
-        "this program was built without the databases of tenants: build it with the feature `postgres`";
-    Err(("url", anyhow::anyhow!(message)))
+    Err(("url", anyhow::anyhow!(WITHOUT_DATABASES)))
 }

@@ -31,7 +31,7 @@ pub use allowance::Allowance;
 pub use database::{Databases, check_address, database_authorizer};
 pub use database_status::{ChangesStatus, DatabaseStatus, DatabaseUsability, LogState, QuestionCounts};
 #[cfg(not(feature = "postgres"))]
-pub use databases_absent::{NoDatabases as Databases, check_address, database_authorizer};
+pub use databases_absent::{NoDatabases as Databases, WITHOUT_DATABASES, check_address, database_authorizer};
 pub use message_records::{MessageRecord, MessageRecords, RecordPayload, RecordsError, RecordsQuery};
 pub use policy::{Policy, TenantStatus};
 pub use registry::{Registry, UnknownHost};

@@ -35,6 +35,17 @@ test('supabase-js connects although its address ends with a slash', async (t) =>
   assert.deepEqual(await bob.received.next(), hello)
 })
 
+test('supabase-js names its tenant in params, for its requests too', async (t) => {
+  const acme = new Server()
+  const server = await Server.start({ REALTIME__TENANTS__ACME__AUTH__JWT_SECRET: acme.secret })
+  t.after(() => server.close())
+  const options = { token: acme.token(), realtime: { params: { tenant: 'acme' } } }
+  const { received } = await listener(person(t, server, options), 'room')
+  const sent = await person(t, server, options).channel('room').httpSend('hello', { n: 1 })
+  assert.deepEqual(sent, { success: true })
+  assert.deepEqual((await received.next()).payload, { n: 1 })
+})
+
 test('realtime-js connects although its address ends with two slashes', async (t) => {
   const socket = new WebSocket(`${address()}//websocket?apikey=${server.token()}&vsn=2.0.0`)
   t.after(() => socket.close())
