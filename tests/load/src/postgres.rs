@@ -42,7 +42,8 @@ impl Database {
             command
         };
         let mut initdb = as_other("initdb");
-        initdb.args(["--username", "postgres", "--auth", "trust", "--pgdata"]).arg(&data);
+        // What it writes need not last; what the server writes later does.
+        initdb.args(["--username", "postgres", "--auth", "trust", "--no-sync", "--pgdata"]).arg(&data);
         ensure!(initdb.status().context("no initdb: see tests/install")?.success(), "initdb failed");
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let mut server = as_other("postgres");
