@@ -7,7 +7,9 @@ mod questions;
 mod refresh;
 mod rights;
 
-use harness::{Client, Dialect, Frame, Postgres, World, eventually};
+use std::time::Duration;
+
+use harness::{Client, Dialect, Frame, Postgres, World, eventually_within};
 use serde_json::{Value, json};
 use settings::Settings;
 
@@ -56,7 +58,9 @@ impl PrivateRooms {
         let mut first = self.world.connect().await;
         first.join("realtime:any", json!({})).await;
         let today = "SELECT count(*) > 4 FROM pg_inherits WHERE inhparent = to_regclass('realtime.messages')";
-        eventually("the schema is made", async || self.postgres.sql(today) == "t").await;
+        // Hundreds of statements, beside those of the other tests.
+        let limit = Duration::from_secs(30);
+        eventually_within(limit, "the schema is made", async || self.postgres.sql(today) == "t").await;
         self.postgres.sql(POLICIES);
     }
 

@@ -77,11 +77,19 @@ pub async fn check(script: &str) {
 ///
 /// # Panics
 /// When it does not hold within [`WAIT_MAX`].
-pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+pub async fn eventually(what: &str, holds: impl AsyncFnMut() -> bool) {
+    eventually_within(WAIT_MAX, what, holds).await;
+}
+
+/// As [`eventually`], with another limit: for what a test needs and does not test.
+///
+/// # Panics
+/// When it does not hold in this time.
+pub async fn eventually_within(limit: Duration, what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let polling = async {
         while !holds().await {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    assert!(tokio::time::timeout(WAIT_MAX, polling).await.is_ok(), "does not hold in time: {what}");
+    assert!(tokio::time::timeout(limit, polling).await.is_ok(), "does not hold in time: {what}");
 }
