@@ -18,6 +18,10 @@
 #[cfg(not(feature = "postgres"))]
 mod absent;
 #[cfg(feature = "postgres")]
+mod checking;
+#[cfg(feature = "postgres")]
+mod checks;
+#[cfg(feature = "postgres")]
 mod compiled_filter;
 #[cfg(feature = "postgres")]
 mod delivery;

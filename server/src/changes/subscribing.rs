@@ -103,7 +103,7 @@ async fn attempt(changes: &ChangesOfTenant, subscriber: &Arc<ChangeSubscriber>) 
     if let Err(reason) = changes.until_read().await {
         return Attempt::Failed(not_available(&reason));
     }
-    match changes.check_in_turn(subscriber).await {
+    match changes.check(subscriber).await {
         Ok(Ok(())) => Attempt::Subscribed,
         Ok(Err(text)) => Attempt::Refused(text),
         Err(failure) => {

@@ -1,23 +1,21 @@
 //! The changes of one tenant: who has subscribed, and the task that sends them.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use wire::pgoutput::Relation;
 
-use super::lookups::{BUSY_MAX, BUSY_POLL, is_passing};
+use super::checks::Checks;
 use super::session_queue::SessionQueue;
 use super::subscriber::ChangeSubscriber;
-use super::subscriptions::{CheckedSubscription, State, Subscriptions};
+use super::subscriptions::{State, Subscriptions};
 use crate::node::Node;
 use crate::telemetry::codes::{Code, Scope};
-use crate::tenants::database::changes::{ChangeTable, CheckedTable};
+use crate::tenants::database::changes::ChangeTable;
 use crate::tenants::database::{DatabaseFailure, TenantDatabase};
 use crate::tenants::{Databases, LogState, Tenant};
 
@@ -26,9 +24,6 @@ const START_MAX: Duration = Duration::from_secs(15);
 
 /// How long a subscription waits for another look at what there is to read, before the client is notified.
 const LOOK_MAX: Duration = Duration::from_secs(1);
-
-/// Subscriptions that are checked at once. A thousand clients may come at once, and most connections to the database are for others.
-const CHECKS_AT_ONCE: usize = 2;
 
 /// What they receive when it is not read.
 const NOT_READ: &str = "Realtime was unable to connect to the project database";
@@ -43,8 +38,8 @@ pub(super) struct ChangesOfTenant {
     /// These keep the reader, which keeps this.
     databases: Weak<Databases>,
     tasks: TaskTracker,
-    /// Free places of those that are checked.
-    checks: Semaphore,
+    /// The checks of subscriptions.
+    pub(super) checks: Checks,
     /// Ends its tasks.
     stop: CancellationToken,
     _stop_on_drop: DropGuard,
@@ -66,7 +61,7 @@ impl ChangesOfTenant {
             node: Arc::clone(node),
             databases: Arc::downgrade(databases),
             tasks,
-            checks: Semaphore::new(CHECKS_AT_ONCE),
+            checks: Checks::default(),
             _stop_on_drop: stop.clone().drop_guard(),
             stop,
         }
@@ -128,74 +123,6 @@ impl ChangesOfTenant {
         usize::try_from(self.node.settings().changes.max_record_bytes.as_u64()).unwrap_or(usize::MAX)
     }
 
-    /// As [`check`](Self::check), after those that have asked before.
-    pub(super) async fn check_in_turn(
-        &self,
-        subscriber: &Arc<ChangeSubscriber>,
-    ) -> Result<Result<(), String>, DatabaseFailure> {
-        let _turn = self.checks.acquire().await.expect("it is never closed");
-        self.check(subscriber).await
-    }
-
-    /// Finds out what a subscriber has subscribed to, and subscribes it.
-    ///
-    /// # Errors
-    /// When the database does not answer. Within, what the client is to read when it is refused.
-    pub(super) async fn check(
-        &self,
-        subscriber: &Arc<ChangeSubscriber>,
-    ) -> Result<Result<(), String>, DatabaseFailure> {
-        let database = self.database()?;
-        let publication = &database.spec.usage.publication;
-        let viewer = subscriber.next_viewer();
-        let bindings: Vec<_> =
-            subscriber.bindings.iter().map(|identified| identified.binding.clone()).collect();
-        let bindings = match database.check_bindings(publication, &viewer.role, &bindings).await? {
-            Ok(bindings) => bindings,
-            Err(refusal) => {
-                self.subscriptions.with(|state| state.remove_entries(subscriber));
-                return Ok(Err(refusal));
-            }
-        };
-        let targets = bindings.iter().flat_map(|binding| &binding.tables);
-        let oids: HashSet<u32> = targets.map(|target| target.oid).collect();
-        let oids: Vec<u32> = oids.into_iter().collect();
-        let tables = self.describe(&database, &oids).await?;
-        let is_as_checked = |target: &CheckedTable| {
-            tables.get(&target.oid).is_some_and(|table| table.shape().columns == target.columns)
-        };
-        if !bindings.iter().flat_map(|binding| &binding.tables).all(is_as_checked) {
-            let reason = "a table has changed while a subscription to it was checked";
-            return Err(DatabaseFailure::new(Code::QueryCanceled, reason));
-        }
-        let rights = database.table_rights(&oids, &[&viewer.role]).await?;
-        let checked = CheckedSubscription { bindings, tables, rights };
-        self.subscriptions.with(|state| {
-            // It may have gone, or have another token, meanwhile.
-            if Arc::ptr_eq(&subscriber.next_viewer(), &viewer) && !subscriber.has_ended() {
-                subscriber.set_viewer(viewer);
-                state.put(subscriber, &checked);
-            }
-        });
-        Ok(Ok(()))
-    }
-
-    /// Descriptions of tables: those that are known already, if they are still the same.
-    async fn describe(
-        &self,
-        database: &TenantDatabase,
-        oids: &[u32],
-    ) -> Result<HashMap<u32, Arc<ChangeTable>>, DatabaseFailure> {
-        let described = database.describe_tables(oids).await?;
-        Ok(self.subscriptions.with(|state| {
-            let shared = |table: ChangeTable| {
-                let known = state.tables(table.oid).iter().find(|known| *known.table == table);
-                known.map_or_else(|| Arc::new(table), |known| Arc::clone(&known.table))
-            };
-            described.into_iter().map(|table| (table.oid, shared(table))).collect()
-        }))
-    }
-
     /// The log describes a table: the first time in a session, or because it `is_changed`. Subscriptions that this concerns are
     /// checked again before its rows are handled.
     pub(super) async fn note_table(&self, relation: &Relation<'_>, is_changed: bool) {
@@ -209,38 +136,6 @@ impl ChangesOfTenant {
             _ => Vec::new(),
         });
         self.check_again(concerned).await;
-    }
-
-    /// Checks subscriptions again, after something of their tables has changed, and notifies the channels. Changes wait meanwhile, as
-    /// they do for a database that does not answer.
-    pub(super) async fn check_again(&self, subscribers: Vec<Arc<ChangeSubscriber>>) {
-        let begun = Instant::now();
-        for subscriber in subscribers {
-            match self.check_until(&subscriber, begun + BUSY_MAX).await {
-                Ok(Ok(())) => subscriber.notice_subscribed(),
-                Ok(Err(refusal)) => subscriber.refuse(&refusal),
-                Err(failure) => {
-                    self.tenant.reports.record(failure.code.at(Scope::Log), &failure.reason);
-                    subscriber.notice_gap();
-                }
-            }
-        }
-    }
-
-    /// As [`check`](Self::check), repeated while it may succeed later.
-    async fn check_until(
-        &self,
-        subscriber: &Arc<ChangeSubscriber>,
-        end: Instant,
-    ) -> Result<Result<(), String>, DatabaseFailure> {
-        loop {
-            match self.check(subscriber).await {
-                Err(failure) if is_passing(&failure) && Instant::now() < end && !subscriber.has_ended() => {
-                    sleep(BUSY_POLL).await;
-                }
-                outcome => return outcome,
-            }
-        }
     }
 
     /// Reads what the roles of subscribers may read of the tables. Tables that have changed since they were described are checked
