@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::time::{Instant, sleep};
 
-use super::checks::{Answer, Checked, Wanted};
+use super::checks::{CheckAnswer, Checked, Wanted};
 use super::lookups::{BUSY_MAX, BUSY_POLL, is_passing};
 use super::subscriber::{ChangeSubscriber, Viewer};
 use super::subscriptions::CheckedSubscription;
@@ -33,7 +33,7 @@ impl ChangesOfTenant {
     /// they do for a database that does not answer.
     pub(super) async fn check_again(&self, subscribers: Vec<Arc<ChangeSubscriber>>) {
         let end = Instant::now() + BUSY_MAX;
-        let mut answers: HashMap<Wanted, Answer> = HashMap::new();
+        let mut answers: HashMap<Wanted, CheckAnswer> = HashMap::new();
         for subscriber in subscribers {
             let viewer = subscriber.next_viewer();
             let wanted = Wanted::of(&subscriber, &viewer);
@@ -53,7 +53,7 @@ impl ChangesOfTenant {
     }
 
     /// As [`ask`](Self::ask), repeated while it may succeed later. A failure is reported.
-    async fn ask_until(&self, wanted: &Wanted, end: Instant) -> Answer {
+    async fn ask_until(&self, wanted: &Wanted, end: Instant) -> CheckAnswer {
         loop {
             match self.ask(wanted).await {
                 Err(failure) if is_passing(&failure) && Instant::now() < end && !self.is_unused() => {
@@ -94,7 +94,7 @@ impl ChangesOfTenant {
         })
     }
 
-    async fn ask(&self, wanted: &Wanted) -> Answer {
+    async fn ask(&self, wanted: &Wanted) -> CheckAnswer {
         let Wanted { role, bindings } = wanted;
         let database = self.database()?;
         let publication = &database.spec.usage.publication;

@@ -19,13 +19,13 @@ const CHECKS_AT_ONCE: usize = 2;
 pub(super) type Checked = Result<CheckedSubscription, String>;
 
 /// What is found for all that share a check.
-pub(super) type Answer = Result<Arc<Checked>, DatabaseFailure>;
+pub(super) type CheckAnswer = Result<Arc<Checked>, DatabaseFailure>;
 
 /// The checks of a tenant.
 pub(super) struct Checks {
     turns: Semaphore,
     /// Those whose turn has not come.
-    waiting: Mutex<HashMap<Wanted, Arc<OnceCell<Answer>>>>,
+    waiting: Mutex<HashMap<Wanted, Arc<OnceCell<CheckAnswer>>>>,
 }
 
 /// What channels ask for that are checked alike.
@@ -39,7 +39,7 @@ pub(super) struct Wanted {
 pub(super) struct SharedCheck<'a> {
     checks: &'a Checks,
     pub(super) wanted: Wanted,
-    answer: Arc<OnceCell<Answer>>,
+    answer: Arc<OnceCell<CheckAnswer>>,
 }
 
 impl Default for Checks {
@@ -58,7 +58,7 @@ impl Checks {
 
 impl SharedCheck<'_> {
     /// The answer, which the first that has its turn finds with `ask`.
-    pub(super) async fn answer(&self, ask: impl AsyncFnOnce(&Wanted) -> Answer) -> Answer {
+    pub(super) async fn answer(&self, ask: impl AsyncFnOnce(&Wanted) -> CheckAnswer) -> CheckAnswer {
         let _turn = self.checks.turns.acquire().await.expect("it is never closed");
         let answer = self.answer.get_or_init(async || {
             self.begin();
@@ -108,7 +108,7 @@ mod tests {
         Wanted { role: role.into(), bindings: Vec::new() }
     }
 
-    fn refusal(answer: &Answer) -> &str {
+    fn refusal(answer: &CheckAnswer) -> &str {
         match answer.as_deref() {
             Ok(Err(refusal)) => refusal,
             _ => panic!("it is refused"),
