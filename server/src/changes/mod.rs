@@ -4,6 +4,7 @@
 //! | module | responsibility |
 //! |---|---|
 //! | `subscriber`, `service`, `subscribing` | a channel with subscriptions, and what it takes until changes flow |
+//! | `checking`, `checks` | what a channel has subscribed to, asked once for those that ask for the same |
 //! | `tenant_changes`, `subscriptions`, `index` | the subscriptions of a tenant, and how a row finds them |
 //! | `compiled_filter`, `operand` | filters, evaluated in this process where that gives what the database would |
 //! | `feed`, `session_queue` | from the reader of the log to the task that handles its changes |
@@ -11,9 +12,9 @@
 //! | `matching`, `lookups`, `role_view` | who a row is for, and who may see it |
 //! | `delivery`, `wait_budget` | what is sent, and how long clients that read slowly are waited for |
 //!
-//! A row takes this way: it is read from the write-ahead log by each node with subscribers, matched with these in memory, looked up once for
-//! all viewers with the same claims, written once for those who see the same, and framed once for those who have subscribed
-//! to the same.
+//! A row takes this way: it is read from the write-ahead log by each node with subscribers, matched with these in memory, looked
+//! up once for all viewers with the same claims, written once for those who see the same, and framed once for those who have
+//! subscribed to the same.
 
 #[cfg(not(feature = "postgres"))]
 mod absent;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hub::{Frame, JoinConfirmation};
 use parking_lot::Mutex;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -95,9 +95,11 @@ impl PostgresChanges {
         let subscription = subscription.map_err(|refused| SubscribeError::Refused(refused.reason))?;
         let (changes, subscriber) =
             (Arc::downgrade(&subscription.tenant), Arc::clone(&subscription.subscriber));
+        // From here on, also while other tasks of the connection come first.
+        let deadline = Instant::now() + wait;
         let flowing = async move {
             let attempts = subscribing::run_silently(changes, subscriber, confirmation);
-            let outcome = timeout(wait, attempts).await;
+            let outcome = timeout_at(deadline, attempts).await;
             outcome.map_err(|_elapsed| SubscribeError::TimedOut(wait))?.map_err(SubscribeError::Refused)
         };
         Ok((subscription, flowing))
