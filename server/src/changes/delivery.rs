@@ -13,11 +13,9 @@ use super::role_view::ChangeLayout;
 use super::subscriber::ChangeSubscriber;
 use crate::tenants::database::changes::RowRights;
 
-/// A message to one channel.
-pub(super) struct Outgoing {
-    pub(super) subscriber: Arc<ChangeSubscriber>,
-    pub(super) frame: Frame,
-}
+/// What is kept of one change for receivers that follow, in bytes: of its data, and as much of its frames. Clients choose how many
+/// differ, with selections and topics of their own: all of them at once would be hundreds of times a large row.
+const KEPT_BYTES: usize = 2 * 1024 * 1024;
 
 /// How changes are written, for those that are handled together.
 #[derive(Default)]
@@ -29,35 +27,9 @@ type LayoutKey = (u32, usize, Option<Arc<[usize]>>);
 /// Who receives the same frame of a change: the data by its place, the topic, the form, the bindings.
 type FrameKey<'m> = (usize, &'m str, Dialect, bool, Vec<u32>);
 
-/// Writes one change for those that its matches name, and that `may_send` says it may be sent to: it is given the channel, and how
-/// many of its bindings match. The values of a row have at most `record_bytes_max` bytes.
-pub(super) fn write(
-    change: &LogChange<'_>,
-    (matches, of_change): (&Matches, &[Match]),
-    (layouts, record_bytes_max): (&mut Layouts, usize),
-    mut may_send: impl FnMut(&ChangeSubscriber, u32) -> bool,
-) -> Vec<Outgoing> {
-    let mut written = WrittenChange { change, data: Vec::new(), frames: HashMap::new() };
-    let mut outgoing = Vec::new();
-    for (same, ids) in by_receiver(matches, of_change) {
-        if !may_send(&same.subscriber, u32::try_from(ids.len()).unwrap_or(u32::MAX)) {
-            continue;
-        }
-        let key = (change.log_table.table.oid, Arc::as_ptr(&same.view).addr(), same.select.clone());
-        let layout = layouts
-            .0
-            .entry(key.clone())
-            .or_insert_with(|| same.view.layout(&change.log_table, same.select.as_ref()));
-        let data = written.data(same, key, layout, record_bytes_max);
-        let Some(frame) = written.frame(&same.subscriber, data, ids) else { continue };
-        outgoing.push(Outgoing { subscriber: Arc::clone(&same.subscriber), frame });
-    }
-    outgoing
-}
-
 /// The matches of each channel that have selected the same columns, with the ids of their bindings, the last one first, as
 /// upstream has them.
-fn by_receiver<'m>(matches: &'m Matches, of_change: &[Match]) -> Vec<(&'m Candidate, Vec<u32>)> {
+pub(super) fn by_receiver<'m>(matches: &'m Matches, of_change: &[Match]) -> Vec<(&'m Candidate, Vec<u32>)> {
     if let [only] = of_change {
         let candidate = matches.candidate(*only);
         return vec![(candidate, vec![candidate.id])];
@@ -76,16 +48,47 @@ fn by_receiver<'m>(matches: &'m Matches, of_change: &[Match]) -> Vec<(&'m Candid
 }
 
 /// A change that is being sent.
-struct WrittenChange<'c, 'm> {
+pub(super) struct WrittenChange<'c, 'm> {
     change: &'c LogChange<'c>,
+    layouts: &'c mut Layouts,
+    /// The values of a row have at most so many bytes.
+    record_bytes_max: usize,
     /// As those see it who see the same: by what they see, and why it is not the row.
     data: Vec<((LayoutKey, bool), String)>,
+    data_bytes: usize,
     frames: HashMap<FrameKey<'m>, Option<Frame>>,
+    frame_bytes: usize,
 }
 
-impl<'m> WrittenChange<'_, 'm> {
+impl<'c, 'm> WrittenChange<'c, 'm> {
+    /// Nothing is written yet.
+    pub(super) fn new(
+        change: &'c LogChange<'c>,
+        (layouts, record_bytes_max): (&'c mut Layouts, usize),
+    ) -> Self {
+        let (data, frames) = (Vec::new(), HashMap::new());
+        Self { change, layouts, record_bytes_max, data, data_bytes: 0, frames, frame_bytes: 0 }
+    }
+
+    /// The frame for the channel of a match, with the ids of its bindings. `None` if its dialect has none.
+    pub(super) fn frame(&mut self, to: &'m Candidate, ids: Vec<u32>) -> Option<Frame> {
+        if self.data_bytes.max(self.frame_bytes) > KEPT_BYTES {
+            self.frames.clear();
+            self.frame_bytes = 0;
+        }
+        // Frames are known by the places of their data.
+        if self.data_bytes > KEPT_BYTES {
+            self.data.clear();
+            self.data_bytes = 0;
+        }
+        let place = self.data(to);
+        self.framed(&to.subscriber, place, ids)
+    }
+
     /// The place of the change as `found` sees it.
-    fn data(&mut self, found: &Candidate, key: LayoutKey, layout: &ChangeLayout, bytes_max: usize) -> usize {
+    fn data(&mut self, found: &Candidate) -> usize {
+        let view = Arc::as_ptr(&found.view).addr();
+        let key = (self.change.log_table.table.oid, view, found.select.clone());
         let key = (key, found.refused.is_some());
         if let Some(place) = self.data.iter().position(|(known, _)| *known == key) {
             return place;
@@ -94,19 +97,25 @@ impl<'m> WrittenChange<'_, 'm> {
         let json = match found.refused {
             Some(refused) => refused.to_json(&table.schema, &table.name, change.change),
             None => {
+                let layout = self.layouts.0.entry(key.0.clone());
+                let layout =
+                    layout.or_insert_with(|| found.view.layout(&change.log_table, found.select.as_ref()));
                 let is_guarded = found.view.rows != RowRights::Everyone || table.has_rls;
                 let rows = changed_rows(change, layout, is_guarded);
                 let (schema, name) = (&*table.schema, &*table.name);
                 let (committed_at, columns) = (change.committed_at, &*layout.columns);
-                RowChange { schema, table: name, committed_at, columns, rows }.to_json(bytes_max).json
+                RowChange { schema, table: name, committed_at, columns, rows }
+                    .to_json(self.record_bytes_max)
+                    .json
             }
         };
+        self.data_bytes += json.len();
         self.data.push((key, json));
         self.data.len() - 1
     }
 
-    /// The frame for a channel. `None` if its dialect has none.
-    fn frame(&mut self, subscriber: &'m ChangeSubscriber, place: usize, ids: Vec<u32>) -> Option<Frame> {
+    /// The frame for a channel, with the data at this place.
+    fn framed(&mut self, subscriber: &'m ChangeSubscriber, place: usize, ids: Vec<u32>) -> Option<Frame> {
         let ChangeSubscriber { topic, dialect, is_legacy, .. } = subscriber;
         let (data, change) = (&*self.data[place].1, self.change.change);
         let key = (place, &**topic, *dialect, *is_legacy, ids);
@@ -118,6 +127,7 @@ impl<'m> WrittenChange<'_, 'm> {
         } else {
             ChangeEnvelope { ids: &key.4, data }.encode(topic, *dialect)
         };
+        self.frame_bytes += frame.as_ref().map_or(0, Frame::len);
         self.frames.entry(key).or_insert(frame).clone()
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use hub::Frame;
 use rustc_hash::FxHashMap;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep};
@@ -14,7 +15,7 @@ use wire::pgoutput::{self, LogMessage};
 use wire::phoenix::Status;
 use wire::supabase::changes::ChangeType;
 
-use super::delivery::{self, Layouts, Outgoing};
+use super::delivery::{self, Layouts, WrittenChange};
 use super::log_table::{LogChange, LogTable};
 use super::lookups::{self, BUSY_MAX, BUSY_POLL, Excluded};
 use super::matching::Matches;
@@ -225,11 +226,16 @@ impl ChangeStream {
         let mut handled = 0;
         for of_change in matches.found.chunk_by(|one, next| one.change == next.change) {
             let change = &rows[of_change[0].change as usize];
-            let may_send = |to: &ChangeSubscriber, ids| self.is_within_rate(&changes.tenant, to, ids);
-            let all = delivery::write(change, (&matches, of_change), (&mut layouts, bytes_max), may_send);
-            handled += all.len().max(1);
-            for one in all {
-                self.send_one(&changes.tenant, &one, receivers).await;
+            let mut written = WrittenChange::new(change, (&mut layouts, bytes_max));
+            handled += 1;
+            for (to, ids) in delivery::by_receiver(&matches, of_change) {
+                if !self.is_within_rate(&changes.tenant, &to.subscriber, ids.len()) {
+                    continue;
+                }
+                if let Some(frame) = written.frame(to, ids) {
+                    handled += 1;
+                    self.send_one(&changes.tenant, (&to.subscriber, &frame), receivers).await;
+                }
             }
             if handled >= HANDLED_AT_ONCE {
                 handled = 0;
@@ -239,8 +245,12 @@ impl ChangeStream {
     }
 
     /// Sends a change to one channel.
-    async fn send_one(&mut self, tenant: &Tenant, outgoing: &Outgoing, receivers: Receivers) {
-        let Outgoing { subscriber, frame } = outgoing;
+    async fn send_one(
+        &mut self,
+        tenant: &Tenant,
+        (subscriber, frame): (&ChangeSubscriber, &Frame),
+        receivers: Receivers,
+    ) {
         loop {
             if !subscriber.recipient.is_backlogged() {
                 self.waits.note_progress(receivers, Instant::now());
@@ -259,8 +269,8 @@ impl ChangeStream {
     }
 
     /// Whether the rate of the tenant allows to send a change for so many bindings of a channel. If not, it is dropped.
-    fn is_within_rate(&mut self, tenant: &Tenant, subscriber: &ChangeSubscriber, ids: u32) -> bool {
-        let is_allowed = tenant.allowance.changes.take(ids.into(), std::time::Instant::now());
+    fn is_within_rate(&mut self, tenant: &Tenant, subscriber: &ChangeSubscriber, ids: usize) -> bool {
+        let is_allowed = tenant.allowance.changes.take(ids as u64, std::time::Instant::now());
         if !is_allowed {
             self.refuse(tenant, subscriber);
         }
