@@ -74,7 +74,7 @@ impl NoSubscription {
     }
 
     /// Never called.
-    pub fn set_claims(&self, _claims: &Claims) {
+    pub fn set_claims(&self, _claims: &Arc<Claims>) {
         match *self {}
     }
 }

@@ -91,7 +91,7 @@ impl Drop for SharedCheck<'_> {
 impl Wanted {
     pub(super) fn of(subscriber: &ChangeSubscriber, viewer: &Viewer) -> Self {
         let bindings = subscriber.bindings.iter().map(|identified| identified.binding.clone()).collect();
-        Self { role: viewer.role.clone(), bindings }
+        Self { role: viewer.role().into(), bindings }
     }
 }
 

@@ -200,7 +200,7 @@ struct SeenRows {
 impl Viewpoint {
     fn of(one: &Candidate) -> Self {
         match one.row_rights {
-            RowRights::PerRole => Self::OfRole(one.viewer.role.clone()),
+            RowRights::PerRole => Self::OfRole(one.viewer.role().into()),
             _ => Self::OfViewer(Arc::as_ptr(&one.viewer).addr()),
         }
     }
@@ -312,7 +312,7 @@ async fn renamed(database: &TenantDatabase, table: &ChangeTable) -> Result<Chang
 
 impl LookupQuestion {
     fn as_question(&self) -> VisibilityQuestion<'_> {
-        VisibilityQuestion { role: &self.viewer.role, claims: &self.viewer.claims, keys: &self.keys }
+        VisibilityQuestion { role: self.viewer.role(), claims: self.viewer.claims(), keys: &self.keys }
     }
 }
 

@@ -151,7 +151,7 @@ impl Candidate {
     /// `None` if the role of the binding does not exist, or may see nothing of this.
     fn new(entry: &Entry, table: &SubscribedTable, form: Form) -> Option<Self> {
         let viewer = entry.subscriber.viewer();
-        let view = table.views.get(&viewer.role)?;
+        let view = table.views.get(viewer.role())?;
         let refused = match form {
             Form::Deleted => None,
             _ if table.table.primary_key.is_empty() => Some(RefusedChange::NoPrimaryKey),

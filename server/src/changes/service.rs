@@ -159,7 +159,7 @@ impl PostgresChanges {
 
 impl ChangeSubscription {
     /// From now on rows are seen by the rights of `claims`, once that was checked.
-    pub fn set_claims(&self, claims: &Claims) {
+    pub fn set_claims(&self, claims: &Arc<Claims>) {
         self.subscriber.set_next_viewer(self.tenant.subscriptions.viewer(claims));
         // Also with the same claims: a client that refreshes its token is notified again.
         self.attempt(None);

@@ -1,5 +1,6 @@
 //! A channel that has subscribed to changes, and how it is written to.
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -85,18 +86,37 @@ pub(super) struct IdentifiedBinding {
     pub(super) id: u32,
 }
 
-/// By whose rights rows are seen.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Viewer {
-    pub(super) role: Box<str>,
-    /// All claims, a JSON object.
-    pub(super) claims: Box<str>,
-}
+/// By whose rights rows are seen: the same for all tokens with the same role and claims. It shares the claims with the session,
+/// which has charged their memory.
+#[derive(Debug, Clone)]
+pub(super) struct Viewer(Arc<Claims>);
 
 impl Viewer {
-    pub(super) fn of(claims: &Claims) -> Self {
-        let payload = claims.payload.clone().unwrap_or_else(|| "{}".into());
-        Self { role: claims.role.clone(), claims: payload }
+    pub(super) fn of(claims: &Arc<Claims>) -> Self {
+        Self(Arc::clone(claims))
+    }
+
+    pub(super) fn role(&self) -> &str {
+        &self.0.role
+    }
+
+    /// All claims, a JSON object.
+    pub(super) fn claims(&self) -> &str {
+        self.0.payload.as_deref().unwrap_or("{}")
+    }
+}
+
+impl PartialEq for Viewer {
+    fn eq(&self, other: &Self) -> bool {
+        (self.role(), self.claims()) == (other.role(), other.claims())
+    }
+}
+
+impl Eq for Viewer {}
+
+impl Hash for Viewer {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.role(), self.claims()).hash(state);
     }
 }
 

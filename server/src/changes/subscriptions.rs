@@ -66,7 +66,7 @@ impl Subscriptions {
     }
 
     /// The viewer with these claims.
-    pub(super) fn viewer(&self, claims: &Claims) -> Arc<Viewer> {
+    pub(super) fn viewer(&self, claims: &Arc<Claims>) -> Arc<Viewer> {
         let viewer = Viewer::of(claims);
         let mut state = self.0.lock();
         if let Some(known) = state.viewers.get(&viewer).and_then(Weak::upgrade) {
@@ -171,7 +171,8 @@ impl State {
 
     /// The tables that are subscribed to, and the roles of subscribers.
     pub(super) fn tables_and_roles(&self) -> (Vec<u32>, BTreeSet<Box<str>>) {
-        let roles = self.subscribers.values().map(|subscribed| subscribed.subscriber.viewer().role.clone());
+        let roles =
+            self.subscribers.values().map(|subscribed| Box::from(subscribed.subscriber.viewer().role()));
         (self.tables.keys().copied().collect(), roles.collect())
     }
 

@@ -62,7 +62,7 @@ impl PhoenixSession {
             Ok(claims) => {
                 if let Some(joined) = self.topics.get_mut(topic) {
                     joined.claims = Arc::clone(&claims);
-                    joined.changes.iter().for_each(|changes| changes.set_claims(&claims));
+                    joined.changes.iter().for_each(|changes| changes.set_claims(claims.shared()));
                 }
                 self.tick_by(Some(self.recheck_deadline(&claims)));
                 self.ask_rights(topic, RecheckReason::NewToken);
