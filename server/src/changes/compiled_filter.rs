@@ -2,11 +2,12 @@
 //! (docs/protocol/postgres-changes.md#filters).
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 use wire::supabase::changes::FilterOperator;
 
 use super::operand::{self, Operand};
-use crate::tenants::database::changes::{CheckedFilter, CompareKind, Comparison, TableColumn};
+use crate::tenants::database::changes::{CheckedFilter, CompareKind};
 
 /// A condition on one column.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,8 +16,8 @@ pub(super) struct CompiledFilter {
     pub(super) column: usize,
     /// As the client has sent it.
     pub(super) operator: FilterOperator,
-    /// The same.
-    pub(super) value: Box<str>,
+    /// The same. Shared with what the database is asked.
+    pub(super) value: Arc<str>,
     /// Whether rows pass for which the comparison is false.
     pub(super) is_negated: bool,
     test: Test,
@@ -38,29 +39,6 @@ enum Test {
     },
     /// Only the database can compare.
     Asked,
-}
-
-/// A comparison that the database makes.
-#[derive(Debug)]
-pub(super) struct AskedComparison {
-    type_oid: u32,
-    operator: FilterOperator,
-    /// The value of the row.
-    row: Box<str>,
-    /// That of the filter.
-    value: Box<str>,
-}
-
-impl AskedComparison {
-    /// What it is but for the value of the row.
-    pub(super) fn key(&self) -> (u32, FilterOperator, Box<str>) {
-        (self.type_oid, self.operator, self.value.clone())
-    }
-
-    pub(super) fn as_question(&self) -> Comparison<'_> {
-        let Self { type_oid, operator, row, value } = self;
-        Comparison { type_oid: *type_oid, operator: *operator, row: Some(row), value }
-    }
 }
 
 /// What a condition says of a row.
@@ -85,7 +63,7 @@ impl CompiledFilter {
     pub(super) fn new(filter: &CheckedFilter, kind: Option<CompareKind>) -> Self {
         let CheckedFilter { column, operator, value, canonical, is_negated } = filter;
         let test = Self::test(*operator, value, canonical, kind).unwrap_or(Test::Asked);
-        Self { column: *column, operator: *operator, value: value.clone(), is_negated: *is_negated, test }
+        Self { column: *column, operator: *operator, value: (&**value).into(), is_negated: *is_negated, test }
     }
 
     /// `None` if only the database can compare.
@@ -162,16 +140,6 @@ impl CompiledFilter {
             }
             _ => None,
         }
-    }
-
-    /// What the database is asked of a value of `column`. `None` if it is no text.
-    pub(super) fn comparison(&self, column: &TableColumn, text: &[u8]) -> Option<AskedComparison> {
-        Some(AskedComparison {
-            type_oid: column.type_oid,
-            operator: self.operator,
-            row: std::str::from_utf8(text).ok()?.into(),
-            value: self.value.clone(),
-        })
     }
 
     fn of_null(&self) -> Verdict {

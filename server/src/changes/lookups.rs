@@ -47,7 +47,7 @@ pub(super) struct Excluded {
 }
 
 /// Type, operator and value of a filter.
-type ComparisonKey = (u32, FilterOperator, Box<str>);
+type ComparisonKey = (u32, FilterOperator, Arc<str>);
 
 impl Excluded {
     fn forget_old(&mut self) {
@@ -69,6 +69,7 @@ impl Excluded {
 /// Removes the matches whose conditions are not met, asking the database.
 pub(super) async fn evaluate(
     database: &TenantDatabase,
+    changes: &[LogChange<'_>],
     matches: &mut Matches,
     excluded: &mut Excluded,
 ) -> Result<(), DatabaseFailure> {
@@ -76,32 +77,36 @@ pub(super) async fn evaluate(
     if matches.asked.is_empty() {
         return Ok(());
     }
-    let mut fails = vec![false; matches.found.len()];
-    let (mut open, mut comparisons) = (Vec::new(), Vec::new());
-    for asked in &matches.asked {
-        if excluded.comparisons.contains_key(&asked.comparison.key()) {
-            fails[asked.of] = true;
-        } else {
-            open.push(asked);
-            comparisons.push(asked.comparison.as_question());
+    // What is NULL, or cannot be compared, is not met, whether or not it is negated.
+    let mut holds: Vec<Option<bool>> = vec![None; matches.comparisons.len()];
+    let (mut open, mut questions) = (Vec::new(), Vec::new());
+    for (place, comparison) in matches.comparisons.iter().enumerate() {
+        let Some(question) = comparison.as_question(changes) else { continue };
+        let key = (question.type_oid, comparison.operator, Arc::clone(&comparison.value));
+        if !excluded.comparisons.contains_key(&key) {
+            open.push((place, key));
+            questions.push(question);
         }
     }
-    let results = match database.compare_in_database(&comparisons).await {
-        Err(failure) if !is_passing(&failure) => comparisons.iter().map(|_| Err(failure.clone())).collect(),
+    let results = match database.compare_in_database(&questions).await {
+        Err(failure) if !is_passing(&failure) => questions.iter().map(|_| Err(failure.clone())).collect(),
         results => results?,
     };
-    for (asked, result) in open.into_iter().zip(results) {
-        let holds = result.unwrap_or_else(|failure| {
+    for ((place, key), result) in open.into_iter().zip(results) {
+        holds[place] = result.unwrap_or_else(|failure| {
             if failure.code == Code::QueryCanceled {
-                excluded.comparisons.insert(asked.comparison.key(), Instant::now());
+                excluded.comparisons.insert(key, Instant::now());
             }
             database.tenant.reports.record(failure.code.at(Scope::Log), &failure.reason);
             None
         });
-        // What is NULL, or cannot be compared, is not met, whether or not it is negated.
-        fails[asked.of] |= holds.is_none_or(|holds| holds == asked.is_negated);
     }
-    matches.asked.clear();
+    let mut fails = vec![false; matches.found.len()];
+    for asked in &matches.asked {
+        fails[asked.of as usize] |=
+            holds[asked.comparison as usize].is_none_or(|holds| holds == asked.is_negated);
+    }
+    matches.forget_asked();
     let mut fails = fails.into_iter();
     matches.found.retain(|_| !fails.next().unwrap_or(false));
     Ok(())

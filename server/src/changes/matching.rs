@@ -3,13 +3,13 @@
 //! What is known of a binding is found out once for all changes that are handled together: a thousand subscribers to a table
 //! are a thousand matches of each row, of a few bytes.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
-use wire::supabase::changes::{ChangeType, RefusedChange};
+use wire::supabase::changes::{ChangeType, FilterOperator, RefusedChange};
 
-use super::compiled_filter::{AskedComparison, Verdict};
+use super::compiled_filter::{CompiledFilter, Verdict};
 use super::index::Entry;
 use super::log_table::LogChange;
 use super::role_view::RoleView;
@@ -18,7 +18,7 @@ use super::subscriptions::SubscribedTable;
 use crate::telemetry::codes::Scope;
 use crate::tenants::Tenant;
 use crate::tenants::database::DatabaseFailure;
-use crate::tenants::database::changes::RowRights;
+use crate::tenants::database::changes::{Comparison, RowRights};
 
 /// A binding that changes may be for, and what it receives of them.
 #[derive(Debug)]
@@ -50,9 +50,23 @@ pub(super) struct Match {
 #[derive(Debug)]
 pub(super) struct AskedFilter {
     /// The match, by its place.
-    pub(super) of: usize,
-    pub(super) comparison: AskedComparison,
+    pub(super) of: u32,
+    /// What is compared, by its place.
+    pub(super) comparison: u32,
     pub(super) is_negated: bool,
+}
+
+/// A comparison that the database makes, once for all matches that need it. Both values are named, not copied: clients may have
+/// thousands of conditions on one large value.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct AskedComparison {
+    /// The change, by its place among those that are handled together.
+    change: u32,
+    /// The column, by its place in the catalog.
+    column: usize,
+    pub(super) operator: FilterOperator,
+    /// The value of the filter.
+    pub(super) value: Arc<str>,
 }
 
 /// What is found for the changes that are handled together.
@@ -64,6 +78,9 @@ pub(super) struct Matches {
     /// In the order of changes.
     pub(super) found: Vec<Match>,
     pub(super) asked: Vec<AskedFilter>,
+    pub(super) comparisons: Vec<AskedComparison>,
+    /// The places of the comparisons. Hashed with a random key, because clients choose the values.
+    comparison_places: HashMap<AskedComparison, u32>,
 }
 
 /// What is sent of a change.
@@ -89,13 +106,37 @@ impl Matches {
         table.index.look_up(change, |place, entry, verdict| {
             let Some(of) = self.push(number, (place, entry), table, form) else { return };
             if verdict == Verdict::Asked {
-                self.asked.extend(entry.asked(change).filter_map(|condition| {
-                    let column = &change.log_table.table.columns[condition.column];
-                    let comparison = condition.comparison(column, change.text(condition.column)??)?;
-                    Some(AskedFilter { of, comparison, is_negated: condition.is_negated })
-                }));
+                for condition in entry.asked(change) {
+                    let comparison = self.comparison(number, condition);
+                    let is_negated = condition.is_negated;
+                    self.asked.push(AskedFilter { of: as_number(of), comparison, is_negated });
+                }
             }
         });
+    }
+
+    /// Matches and conditions together: what it takes to keep them.
+    pub(super) fn len(&self) -> usize {
+        self.found.len() + self.asked.len()
+    }
+
+    /// The conditions that only the database could evaluate are known, and forgotten.
+    pub(super) fn forget_asked(&mut self) {
+        self.asked.clear();
+        self.comparisons.clear();
+        self.comparison_places.clear();
+    }
+
+    /// The place of what the database is asked for a condition on a change.
+    fn comparison(&mut self, number: usize, condition: &CompiledFilter) -> u32 {
+        let CompiledFilter { column, operator, ref value, .. } = *condition;
+        let comparison =
+            AskedComparison { change: as_number(number), column, operator, value: Arc::clone(value) };
+        let Self { comparisons, comparison_places, .. } = self;
+        *comparison_places.entry(comparison).or_insert_with_key(|comparison| {
+            comparisons.push(comparison.clone());
+            as_number(comparisons.len() - 1)
+        })
     }
 
     /// The candidate of a match.
@@ -139,6 +180,16 @@ impl Matches {
         }))?;
         found.push(Match { change: as_number(number), candidate });
         Some(found.len() - 1)
+    }
+}
+
+impl AskedComparison {
+    /// What the database is asked, for the changes that are handled together. `None` if the value of the row is no text.
+    pub(super) fn as_question<'a>(&'a self, changes: &[LogChange<'a>]) -> Option<Comparison<'a>> {
+        let change = &changes[self.change as usize];
+        let row = std::str::from_utf8(change.text(self.column)??).ok()?;
+        let type_oid = change.log_table.table.columns[self.column].type_oid;
+        Some(Comparison { type_oid, operator: self.operator, row: Some(row), value: &self.value })
     }
 }
 

@@ -28,8 +28,9 @@ use crate::tenants::Tenant;
 use crate::tenants::database::DatabaseFailure;
 use crate::tenants::database::changes::RowRights;
 
-/// Matches that are handled together, of 8 bytes. More are handled one part after the other. With a thousand subscribers under row
-/// level security it is 262 rows: what the database does for each of them, whatever the number of rows is, is shared by these.
+/// Matches that are handled together, of 8 bytes, and conditions on them that the database evaluates, of 12. More are handled one
+/// part after the other. With a thousand subscribers under row level security it is 262 rows: what the database does for each of
+/// them, whatever the number of rows is, is shared by these.
 const MATCHES_MAX: usize = 1 << 18;
 
 /// How long what roles may read is taken to be the same.
@@ -132,7 +133,7 @@ impl ChangeStream {
         changes.subscriptions.with(|state| {
             let mut collected = Collected::default();
             for (place, message) in messages.iter().enumerate() {
-                if collected.matches.found.len() >= MATCHES_MAX {
+                if collected.matches.len() >= MATCHES_MAX {
                     return (collected, &messages[place..]);
                 }
                 self.collect_one(state, message, &mut collected);
@@ -301,7 +302,7 @@ async fn look_up(
         return Ok(());
     }
     let database = changes.database()?;
-    lookups::evaluate(&database, matches, excluded).await?;
+    lookups::evaluate(&database, rows, matches, excluded).await?;
     lookups::look_up(&database, rows, transactions, matches, excluded).await
 }
 
