@@ -3,6 +3,7 @@
 mod definitions;
 mod faults;
 mod filters;
+mod memory;
 mod nodes;
 mod numbered;
 mod oracle;

@@ -8,21 +8,30 @@ use tokio::time::{Instant, sleep};
 use super::checks::{CheckAnswer, Checked, Wanted};
 use super::lookups::{BUSY_MAX, BUSY_POLL, is_passing};
 use super::subscriber::{ChangeSubscriber, Viewer};
-use super::subscriptions::CheckedSubscription;
+use super::subscriptions::{CheckedSubscription, OutOfMemory};
 use super::tenant_changes::ChangesOfTenant;
+use crate::auth::NO_CHANNEL_MEMORY;
 use crate::telemetry::codes::{Code, Scope};
 use crate::tenants::database::changes::{ChangeTable, CheckedTable};
 use crate::tenants::database::{DatabaseFailure, TenantDatabase};
+
+/// Why a channel has not subscribed.
+pub(super) enum NotSubscribed {
+    /// What it asks for is wrong: what the client is to read.
+    Refused(String),
+    /// There is no memory for the tables that it names.
+    OutOfMemory,
+}
 
 impl ChangesOfTenant {
     /// Finds out what a subscriber has subscribed to, after those that have asked before, and subscribes it.
     ///
     /// # Errors
-    /// When the database does not answer. Within, what the client is to read when it is refused.
+    /// When the database does not answer. Within, why the client has not subscribed.
     pub(super) async fn check(
         &self,
         subscriber: &Arc<ChangeSubscriber>,
-    ) -> Result<Result<(), String>, DatabaseFailure> {
+    ) -> Result<Result<(), NotSubscribed>, DatabaseFailure> {
         let viewer = subscriber.next_viewer();
         let shared = self.checks.share(Wanted::of(subscriber, &viewer));
         let checked = shared.answer(async |wanted| self.ask(wanted).await).await?;
@@ -46,7 +55,8 @@ impl ChangesOfTenant {
             };
             match answer.map(|checked| self.subscribe(&subscriber, viewer, &checked)) {
                 Ok(Ok(())) => subscriber.notice_subscribed(),
-                Ok(Err(refusal)) => subscriber.refuse(&refusal),
+                Ok(Err(NotSubscribed::Refused(text))) => subscriber.refuse(&text),
+                Ok(Err(NotSubscribed::OutOfMemory)) => subscriber.refuse(NO_CHANNEL_MEMORY),
                 Err(_) => subscriber.notice_gap(),
             }
         }
@@ -71,25 +81,26 @@ impl ChangesOfTenant {
     /// Subscribes a channel to what was found.
     ///
     /// # Errors
-    /// What the client is to read when it is refused.
+    /// Why it has not subscribed.
     fn subscribe(
         &self,
         subscriber: &Arc<ChangeSubscriber>,
         viewer: Arc<Viewer>,
         checked: &Checked,
-    ) -> Result<(), String> {
+    ) -> Result<(), NotSubscribed> {
         self.subscriptions.with(|state| match checked {
             Ok(checked) => {
                 // It may have gone, or have another token, meanwhile.
                 if Arc::ptr_eq(&subscriber.next_viewer(), &viewer) && !subscriber.has_ended() {
                     subscriber.set_viewer(viewer);
-                    state.put(subscriber, checked);
+                    let subscribed = state.put(subscriber, checked, &self.tenant.memory);
+                    return subscribed.map_err(|OutOfMemory| NotSubscribed::OutOfMemory);
                 }
                 Ok(())
             }
             Err(refusal) => {
                 state.remove_entries(subscriber);
-                Err(refusal.clone())
+                Err(NotSubscribed::Refused(refusal.clone()))
             }
         })
     }

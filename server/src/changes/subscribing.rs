@@ -10,8 +10,10 @@ use hub::JoinConfirmation;
 use tokio::time::sleep;
 use wire::phoenix::Status;
 
+use super::checking::NotSubscribed;
 use super::subscriber::ChangeSubscriber;
 use super::tenant_changes::ChangesOfTenant;
+use crate::auth::NO_CHANNEL_MEMORY;
 use crate::backoff::random;
 use crate::telemetry::codes::{Code, Scope};
 
@@ -105,7 +107,11 @@ async fn attempt(changes: &ChangesOfTenant, subscriber: &Arc<ChangeSubscriber>) 
     }
     match changes.check(subscriber).await {
         Ok(Ok(())) => Attempt::Subscribed,
-        Ok(Err(text)) => Attempt::Refused(text),
+        Ok(Err(NotSubscribed::Refused(text))) => Attempt::Refused(text),
+        Ok(Err(NotSubscribed::OutOfMemory)) => {
+            changes.tenant.reports.record(Code::MemoryLimitReached.at(Scope::Channel), NO_CHANNEL_MEMORY);
+            Attempt::Failed(NO_CHANNEL_MEMORY.to_owned())
+        }
         Err(failure) => {
             let code = match failure.code {
                 Code::IncreaseConnectionPool => Code::IncreaseSubscriptionConnectionPool,

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Weak};
 
+use hub::{MemoryCharge, MemoryKind, TenantMemory};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
@@ -27,13 +28,22 @@ pub(super) struct State {
     viewers: HashMap<Viewer, Weak<Viewer>>,
 }
 
+/// Bytes of an entry of an index. Those of one table for each binding are charged with the join.
+const ENTRY_BYTES: usize = 320;
+
 /// A subscriber, and where its bindings are.
 #[derive(Debug)]
 struct Subscribed {
     subscriber: Arc<ChangeSubscriber>,
     /// Tables and numbers of entries there.
     entries: Vec<(Arc<ChangeTable>, usize)>,
+    /// For more tables than bindings: a binding may be for all tables of a schema.
+    charge: MemoryCharge,
 }
+
+/// There is no memory for the tables that a subscription is for.
+#[derive(Debug)]
+pub(super) struct OutOfMemory;
 
 /// A table, and who has subscribed to it.
 #[derive(Debug)]
@@ -52,6 +62,13 @@ pub(super) struct CheckedSubscription {
     pub(super) tables: HashMap<u32, Arc<ChangeTable>>,
     /// What the role may read of them.
     pub(super) rights: Vec<(u32, Box<str>, TableRights)>,
+}
+
+impl CheckedSubscription {
+    fn more_tables_than_bindings(&self) -> usize {
+        let tables: usize = self.bindings.iter().map(|binding| binding.tables.len()).sum();
+        tables.saturating_sub(self.bindings.len())
+    }
 }
 
 impl Subscriptions {
@@ -82,9 +99,27 @@ impl Subscriptions {
 }
 
 impl State {
-    /// Adds a subscriber whose subscription was checked, instead of what it had subscribed to before.
-    pub(super) fn put(&mut self, subscriber: &Arc<ChangeSubscriber>, checked: &CheckedSubscription) {
-        self.remove(subscriber);
+    /// Adds a subscriber whose subscription was checked, instead of what it had subscribed to before. It is charged to `memory`.
+    ///
+    /// # Errors
+    /// If there is none. What it had subscribed to has ended all the same.
+    pub(super) fn put(
+        &mut self,
+        subscriber: &Arc<ChangeSubscriber>,
+        checked: &CheckedSubscription,
+        memory: &Arc<TenantMemory>,
+    ) -> Result<(), OutOfMemory> {
+        self.remove_entries(subscriber);
+        let new = || {
+            let charge = memory.charge(MemoryKind::Sessions, 0);
+            Subscribed { subscriber: Arc::clone(subscriber), entries: Vec::new(), charge }
+        };
+        let subscribed = self.subscribers.entry(subscriber.id).or_insert_with(new);
+        if !subscribed.charge.try_resize(checked.more_tables_than_bindings() * ENTRY_BYTES) {
+            subscribed.charge.resize(0);
+            memory.count_refusal(MemoryKind::Sessions);
+            return Err(OutOfMemory);
+        }
         let mut entries = Vec::new();
         for (binding, identified) in checked.bindings.iter().zip(&subscriber.bindings) {
             for target in &binding.tables {
@@ -101,8 +136,10 @@ impl State {
             }
         }
         self.set_rights(&checked.rights);
-        let subscribed = Subscribed { subscriber: Arc::clone(subscriber), entries };
-        self.subscribers.insert(subscriber.id, subscribed);
+        if let Some(subscribed) = self.subscribers.get_mut(&subscriber.id) {
+            subscribed.entries = entries;
+        }
+        Ok(())
     }
 
     /// Those who have subscribed to a table, by what it was when they were checked.
