@@ -52,16 +52,8 @@ pub(super) async fn run_silently(
 ) -> Result<(), String> {
     confirmation.await;
     // The subscription is held by the join, and with it the changes of the tenant.
-    while let Some(changes) = changes.upgrade() {
-        match attempt(&changes, &subscriber).await {
-            Attempt::Subscribed => return Ok(()),
-            Attempt::Refused(text) => return Err(text),
-            Attempt::Failed(_) => {}
-        }
-        drop(changes);
-        sleep(RETRY_JOINING).await;
-    }
-    Err(UNANSWERED.to_owned())
+    let outcome = until_settled(&changes, &subscriber, || RETRY_JOINING, |_text| ()).await;
+    outcome.unwrap_or_else(|| Err(UNANSWERED.to_owned()))
 }
 
 /// Subscribes a channel, after its join was confirmed.
@@ -73,28 +65,45 @@ pub(super) async fn run(
     if let Some(confirmation) = confirmation {
         confirmation.await;
     }
+    let Some(tenant) = changes.upgrade().map(|changes| Arc::clone(&changes.tenant)) else { return };
     let mut noticed = None;
-    loop {
-        let Some(changes) = changes.upgrade() else { return };
-        let attempt = attempt(&changes, &subscriber).await;
-        let tenant = Arc::clone(&changes.tenant);
-        drop(changes);
-        match attempt {
-            Attempt::Subscribed => return subscriber.notice_subscribed(),
-            Attempt::Refused(text) => {
-                let report = Code::RealtimeDisabledForConfiguration.at(Scope::Channel);
-                tenant.reports.record(report, &text);
-                return subscriber.refuse(&text);
-            }
-            Attempt::Failed(text) => {
-                // The same reason is sent once.
-                if noticed.as_ref() != Some(&text) {
-                    subscriber.notice(Status::Error, &text);
-                }
-                noticed = Some(text);
-            }
+    let notice_once = |text: String| {
+        // The same reason is sent once.
+        if noticed.as_ref() != Some(&text) {
+            subscriber.notice(Status::Error, &text);
         }
-        sleep(RETRY + RETRY_SPREAD.mul_f64(random())).await;
+        noticed = Some(text);
+    };
+    let pause = || RETRY + RETRY_SPREAD.mul_f64(random());
+    match until_settled(&changes, &subscriber, pause, notice_once).await {
+        Some(Ok(())) => subscriber.notice_subscribed(),
+        Some(Err(text)) => {
+            let report = Code::RealtimeDisabledForConfiguration.at(Scope::Channel);
+            tenant.reports.record(report, &text);
+            subscriber.refuse(&text);
+        }
+        None => {}
+    }
+}
+
+/// Tries to subscribe a channel, after pauses, until it has subscribed, or has to subscribe to something else for the reason that
+/// is returned. `failed` is called with the reason of each attempt that may succeed later. `None` if nothing is read for the tenant
+/// any more.
+async fn until_settled(
+    changes: &Weak<ChangesOfTenant>,
+    subscriber: &Arc<ChangeSubscriber>,
+    pause: impl Fn() -> Duration,
+    mut failed: impl FnMut(String),
+) -> Option<Result<(), String>> {
+    loop {
+        let changes = changes.upgrade()?;
+        match attempt(&changes, subscriber).await {
+            Attempt::Subscribed => return Some(Ok(())),
+            Attempt::Refused(text) => return Some(Err(text)),
+            Attempt::Failed(text) => failed(text),
+        }
+        drop(changes);
+        sleep(pause()).await;
     }
 }
 
