@@ -1,7 +1,7 @@
 //! Sessions and servers that end while rows are written: each subscriber has all of them, or is notified of a gap, and has none twice.
 
 use std::collections::HashSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use harness::{Dialect, Postgres, PostgresSession, eventually};
 use rustix::process::Signal;
@@ -75,6 +75,31 @@ async fn a_database_that_is_stopped_or_killed_while_rows_are_written_is_read_aga
         late.until(&Receipt::Row(next)).await;
         first = next + 1;
     }
+    changes.rooms.world.stop().await;
+}
+
+/// How long it may take after a restart until changes are received: a few short pauses, those of a first failure, and some for a
+/// slow machine. Had the pauses grown with each restart, they would be 15 and 30 seconds.
+const RETURN_MAX: Duration = Duration::from_secs(8);
+
+#[tokio::test]
+async fn a_database_that_is_restarted_again_and_again_is_read_again_as_soon() {
+    let changes = alone().await;
+    let mut ann = Subscriber::subscribed(&changes, "ann").await;
+    let mut quickest = Duration::MAX;
+    for restart in 1..=6 {
+        beside(changes.postgres(), |postgres| postgres.end(Signal::INT)).await;
+        beside(changes.postgres(), |postgres| postgres.start_again()).await;
+        let started = Instant::now();
+        ann.until(&Receipt::Gap).await;
+        ann.until(&Receipt::Subscribed).await;
+        ann.until_written(changes.postgres(), restart).await;
+        if restart >= 5 {
+            quickest = quickest.min(started.elapsed());
+        }
+    }
+    assert!(quickest < RETURN_MAX, "{quickest:?}");
+    ann.assert_complete(changes.postgres());
     changes.rooms.world.stop().await;
 }
 

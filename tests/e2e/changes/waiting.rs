@@ -117,3 +117,49 @@ async fn what_the_room_sends_meanwhile_follows_the_reply() {
     assert_eq!(next(&mut ann).await["event"], "broadcast");
     changes.rooms.world.stop().await;
 }
+
+#[tokio::test]
+async fn joins_that_wait_take_turns_and_other_channels_go_on() {
+    let changes = Changes::start().await;
+    changes.postgres().sql("DROP PUBLICATION supabase_realtime");
+    changes.world().apply(|settings| settings.server.max_tasks_per_connection = crate::size(2));
+    let mut ann = changes.client("ann").await;
+    let push = async |ann: &mut Client, topic: String, timeout: u32| {
+        let options = json!({"wait": true, "timeout": timeout});
+        let config = json!({"postgres_changes": todos(), "postgres_changes_options": options});
+        ann.push(&topic, &format!("realtime:{topic}"), "phx_join", &json!({ "config": config })).await;
+    };
+    // The first two have a turn each. The third is refused at the end of its time, although it had none.
+    for (topic, timeout) in [("0", 60_000), ("1", 300), ("2", 300), ("3", 60_000), ("4", 60_000)] {
+        push(&mut ann, topic.to_owned(), timeout).await;
+    }
+    ann.push("5", "realtime:other", "phx_join", &json!({"config": {"broadcast": {"self": true}}})).await;
+    let reply = next(&mut ann).await;
+    assert_eq!((&reply["ref"], &reply["payload"]["status"]), (&json!("5"), &json!("ok")));
+    let shout = json!({"type": "broadcast", "event": "shout", "payload": {}});
+    ann.push("6", "realtime:other", "broadcast", &shout).await;
+    assert_eq!(next(&mut ann).await["event"], "broadcast");
+    for reference in ["1", "2"] {
+        let reply = next(&mut ann).await;
+        assert_eq!((&reply["ref"], &reply["payload"]["status"]), (&json!(reference), &json!("error")));
+    }
+    changes.postgres().sql("CREATE PUBLICATION supabase_realtime FOR TABLE public.todos");
+    let mut subscribed = Vec::new();
+    while subscribed.len() < 3 {
+        let reply = next(&mut ann).await;
+        assert_eq!(reply["payload"]["status"], "ok", "{reply}");
+        expect_subscribed_to(&mut ann, &reply["topic"]).await;
+        subscribed.push(reply["ref"].clone());
+    }
+    subscribed.sort_by_key(Value::to_string);
+    assert_eq!(subscribed, ["0", "3", "4"]);
+    changes.rooms.world.stop().await;
+}
+
+async fn expect_subscribed_to(client: &mut Client, topic: &Value) {
+    let message = next(client).await;
+    assert_eq!(
+        (&message["topic"], &message["payload"]["message"]),
+        (topic, &json!("Subscribed to PostgreSQL"))
+    );
+}
