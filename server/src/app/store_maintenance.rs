@@ -15,7 +15,7 @@ use crate::backoff::jittered;
 use crate::node::Node;
 use crate::reload::names;
 use crate::store::{Migrate, MigrationStatus, StoreError};
-use crate::tenants::{StoredTenants, TenantChanges};
+use crate::tenants::{ChangedTenants, StoredTenants};
 
 /// The wait before a store that cannot be reached is tried again. It is the same for all nodes on average only.
 const RETRY: Duration = Duration::from_secs(1);
@@ -85,8 +85,8 @@ impl Maintenance {
                 changes = stored.changes() => changes,
             };
             match changes {
-                TenantChanges::Unknown => return,
-                TenantChanges::Of(names) => stored.apply_changes(&self.node.tenants, names).await,
+                ChangedTenants::Unknown => return,
+                ChangedTenants::Of(names) => stored.apply_changes(&self.node.tenants, names).await,
             }
         }
     }

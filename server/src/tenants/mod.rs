@@ -40,5 +40,5 @@ pub use sockets::{SocketRegistration, Sockets};
 pub use source::{Expectation, SourceId, SourceUnavailable, TenantSource};
 pub use spec::{DatabaseSpec, TenantOrigin, TenantSpec};
 pub use specified::{DatabaseNotSpecified, specified_database};
-pub use stored::{Refreshed, StoredTenants, TenantChanges, WriteError, Written};
+pub use stored::{ChangedTenants, Refreshed, StoredTenants, WriteError, Written};
 pub use tenant::Tenant;

@@ -13,7 +13,7 @@ mod unknown_names;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use self::changes::TenantChanges;
+pub use self::changes::ChangedTenants;
 pub(super) use self::conversion::spec;
 use self::lookup::Shared;
 pub use self::refresh::Refreshed;

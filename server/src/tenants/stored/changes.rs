@@ -17,7 +17,7 @@ const NAME_MAX: usize = 255;
 
 /// What is to be applied.
 #[derive(Debug, PartialEq, Eq)]
-pub enum TenantChanges {
+pub enum ChangedTenants {
     /// These tenants.
     Of(HashSet<String>),
     /// Any: all have to be compared with the store.
@@ -27,11 +27,11 @@ pub enum TenantChanges {
 /// The changes that are not taken yet.
 #[derive(Debug, Default)]
 pub(super) struct PendingChanges {
-    changes: Mutex<TenantChanges>,
+    changes: Mutex<ChangedTenants>,
     added: Notify,
 }
 
-impl Default for TenantChanges {
+impl Default for ChangedTenants {
     fn default() -> Self {
         Self::Of(HashSet::new())
     }
@@ -42,11 +42,11 @@ impl PendingChanges {
     pub(super) fn add(&self, name: &str) {
         let mut changes = self.changes.lock();
         match &mut *changes {
-            TenantChanges::Of(names) if names.len() < NAMES_MAX && name.len() <= NAME_MAX => {
+            ChangedTenants::Of(names) if names.len() < NAMES_MAX && name.len() <= NAME_MAX => {
                 names.insert(name.to_owned());
             }
-            TenantChanges::Of(_) => *changes = TenantChanges::Unknown,
-            TenantChanges::Unknown => {}
+            ChangedTenants::Of(_) => *changes = ChangedTenants::Unknown,
+            ChangedTenants::Unknown => {}
         }
         drop(changes);
         self.added.notify_one();
@@ -54,15 +54,15 @@ impl PendingChanges {
 
     /// Changes may have been missed.
     pub(super) fn add_unknown(&self) {
-        *self.changes.lock() = TenantChanges::Unknown;
+        *self.changes.lock() = ChangedTenants::Unknown;
         self.added.notify_one();
     }
 
     /// Takes all, when there are any. One task does this.
-    pub(super) async fn take(&self) -> TenantChanges {
+    pub(super) async fn take(&self) -> ChangedTenants {
         loop {
             let changes = std::mem::take(&mut *self.changes.lock());
-            if changes != TenantChanges::default() {
+            if changes != ChangedTenants::default() {
                 return changes;
             }
             self.added.notified().await;
@@ -82,10 +82,10 @@ mod tests {
         assert_eq!(pending.take().now_or_never(), None);
         pending.add("acme");
         pending.add("acme");
-        let acme = TenantChanges::Of(HashSet::from(["acme".to_owned()]));
+        let acme = ChangedTenants::Of(HashSet::from(["acme".to_owned()]));
         assert_eq!(pending.take().now_or_never(), Some(acme));
         (0..=NAMES_MAX).for_each(|number| pending.add(&number.to_string()));
-        assert_eq!(pending.take().now_or_never(), Some(TenantChanges::Unknown));
+        assert_eq!(pending.take().now_or_never(), Some(ChangedTenants::Unknown));
         assert_eq!(pending.take().now_or_never(), None);
     }
 }

@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 use tracing::debug;
 
 use super::StoredTenants;
-use super::changes::TenantChanges;
+use super::changes::ChangedTenants;
 use crate::store::{Revision, StoreError};
 use crate::tenants::registry::Registry;
 use crate::tenants::source::SourceUnavailable;
@@ -49,7 +49,7 @@ impl StoredTenants {
     }
 
     /// Takes what was changed elsewhere, when there is anything. One task does this.
-    pub async fn changes(&self) -> TenantChanges {
+    pub async fn changes(&self) -> ChangedTenants {
         self.shared.changes.take().await
     }
 
