@@ -23,7 +23,7 @@ pub use memory_remarks::memory_remarks;
 pub use open_files::OpenFiles;
 pub use queue_memory::{bus_queue_bounds, queue_memory};
 pub use readiness::Readiness;
-pub use reloading::{Changes, Outcome, Reload, Reloading, SettingsStatus};
+pub use reloading::{ChangedKeys, Outcome, Reload, Reloading, SettingsStatus};
 pub use socket_buffers::{BufferGrant, SocketBuffers};
 pub use store_status::{MigrationCounts, StoreState, StoreStatus};
 

@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
-use crate::node::{Changes, NoVerificationKey, Node, Outcome, Reloading, memory_remarks};
+use crate::node::{ChangedKeys, NoVerificationKey, Node, Outcome, Reloading, memory_remarks};
 use crate::resources::{Resources, check_tenant_databases};
 use crate::telemetry::logs::Logs;
 use crate::watch::{self, Retry, Watch};
@@ -172,7 +172,7 @@ impl Reader {
                 node.reloading.set_tenant_locations(after_restart.tenant_locations());
                 (last.running, last.persistence) = (running, Persistence::UntilEdited);
                 let new_notes: Vec<_> = notes.iter().filter(|note| !last.notes.contains(note)).collect();
-                let changes = Changes { changed, pending };
+                let changes = ChangedKeys { changed, pending };
                 // An update of a ConfigMap, or an editor, writes files several times for one change; the log has one line.
                 if was_refused && changes.changed.is_empty() {
                     info!("Settings are good again: {trigger}");
@@ -259,8 +259,8 @@ fn no_key_left(no_key: &NoVerificationKey) -> LoadError {
 }
 
 /// Logs what a reload has changed.
-fn log_changes(trigger: Trigger, changes: &Changes, overridden: &[String], new_notes: &[&Note]) {
-    let Changes { changed, pending } = changes;
+fn log_changes(trigger: Trigger, changes: &ChangedKeys, overridden: &[String], new_notes: &[&Note]) {
+    let ChangedKeys { changed, pending } = changes;
     match changed.as_slice() {
         [] => info!("Settings read again, nothing changes: {trigger}"),
         changed => info!(changed = names(changed), "Settings have changed: {trigger}"),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use harness::{Changes, LifecyclePhase, Request, Response, Token, TokenIssuer, World, eventually};
+use harness::{ChangedKeys, LifecyclePhase, Request, Response, Token, TokenIssuer, World, eventually};
 use serde_json::{Value, json};
 use settings::ByteSize;
 
@@ -227,7 +227,8 @@ async fn a_reload_can_be_requested_and_responds_with_its_outcome() {
         static CALLS: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
         let first = CALLS.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0;
         Box::pin(async move {
-            let changes = Changes { changed: vec!["limits.a".into()], pending: vec!["server.port".into()] };
+            let changes =
+                ChangedKeys { changed: vec!["limits.a".into()], pending: vec!["server.port".into()] };
             if first { Ok(changes) } else { Err(vec!["config.toml:1:1: no".into()]) }
         })
     }));

@@ -8,7 +8,7 @@ use serde_json::json;
 use tracing::{info, warn};
 
 use crate::bus::OperatorCommand;
-use crate::node::{Changes, Node};
+use crate::node::{ChangedKeys, Node};
 use crate::response;
 use crate::routes::RoutedRequest;
 use crate::telemetry::codes::{Code, Scope};
@@ -18,7 +18,7 @@ pub(super) async fn reload(node: Arc<Node>, request: RoutedRequest) -> Response<
     info!(sub = request.head.operator_sub(), "An operator requests a reload");
     send_to_other_nodes(&node, OperatorCommand::ReloadConfig);
     match node.reloading.reload().await {
-        Some(Ok(Changes { changed, pending })) => {
+        Some(Ok(ChangedKeys { changed, pending })) => {
             let generation = node.reloading.status().generation;
             let body = json!({ "generation": generation, "changed": changed, "pending": pending });
             response::json(StatusCode::OK, &body)

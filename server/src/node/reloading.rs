@@ -24,11 +24,11 @@ pub struct SettingsStatus {
 }
 
 /// The outcome of a reload. The error is the list of all problems.
-pub type Outcome = Result<Changes, Vec<String>>;
+pub type Outcome = Result<ChangedKeys, Vec<String>>;
 
 /// What a reload changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Changes {
+pub struct ChangedKeys {
     /// The keys whose new value is applied.
     pub changed: Vec<String>,
     /// The keys whose new value waits for a restart.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use harness::{Changes, ChaosProxy, Client, Redis, Request, TokenIssuer, World, eventually};
+use harness::{ChangedKeys, ChaosProxy, Client, Redis, Request, TokenIssuer, World, eventually};
 use serde_json::json;
 use settings::Settings;
 
@@ -125,7 +125,7 @@ async fn an_operators_command_reaches_all_nodes() {
     let counted = Arc::clone(&read_again);
     two.node().reloading.set_handler(Arc::new(move || {
         counted.fetch_add(1, Ordering::Relaxed);
-        Box::pin(async { Ok(Changes::default()) })
+        Box::pin(async { Ok(ChangedKeys::default()) })
     }));
     let (mut ann, mut bob) = (joined(&one).await, joined(&two).await);
     let order = async |target: &str| {

@@ -51,7 +51,7 @@ pub use postgres::Postgres;
 pub use postgres_session::PostgresSession;
 pub use provider::Provider;
 pub use raw::{RawFrame, RawSocket, opcode};
-pub use realtime_server::node::Changes;
+pub use realtime_server::node::ChangedKeys;
 pub use realtime_server::node::{LifecyclePhase, Urgency};
 pub use realtime_server::tenants::{SourceUnavailable, TenantSource, TenantSpec};
 pub use server_process::ServerProcess;
