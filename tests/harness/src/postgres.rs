@@ -2,6 +2,7 @@
 //! one at the same time, and an empty database for each. Stopped when the last of them is dropped.
 
 mod standby;
+mod template;
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -213,14 +214,8 @@ impl Cluster {
     fn start(settings: &[&str]) -> Cluster {
         let programs = programs();
         let folder = tempfile::tempdir().expect("a folder for PostgreSQL");
-        let data = folder.path().join("data");
-        fs::create_dir(&data).expect("a folder of its own");
         give_away(folder.path());
-        give_away(&data);
-        let mut initdb = as_other_user(&server_programs().join("initdb"));
-        initdb.args(["--username", USER, "--auth", "trust", "--encoding", "UTF8", "--no-sync", "--pgdata"]);
-        let made = initdb.arg(&data).output().expect("initdb is installed; `tests/install` does that");
-        assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
+        template::copy_to(&folder.path().join("data"));
         let port = free_port();
         let settings = settings.iter().map(|&setting| setting.to_owned()).collect();
         let cluster = Cluster { server: Mutex::new(None), folder, programs, port, settings };
@@ -254,6 +249,8 @@ impl Cluster {
             "max_replication_slots=100",
             "max_connections=200",
             "shared_buffers=32MB",
+            // No machine loses power in a test. What was written outlives the processes that have written it.
+            "fsync=off",
         ];
         for setting in settings.into_iter().chain(self.settings.iter().map(String::as_str)) {
             command.args(["-c", setting]);
