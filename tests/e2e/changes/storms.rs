@@ -1,9 +1,12 @@
 //! Many who come and go, and more changes than the rate of the tenant allows.
 
-use harness::{Frame, eventually};
-use serde_json::{Value, json};
+use std::time::Duration;
 
-use super::{Changes, join, record};
+use harness::{Dialect, Frame, Postgres, World, eventually, eventually_within};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use super::{Changes, TABLES, expect_subscribed, join, record};
 use crate::private_rooms::operators;
 
 fn todos() -> Value {
@@ -63,7 +66,7 @@ async fn what_is_beyond_the_rate_is_dropped_with_one_notice() {
         {"event": "*", "schema": "public", "table": "todos"},
     ]);
     join(&mut bob, &twice).await;
-    super::expect_subscribed(&mut bob).await;
+    expect_subscribed(&mut bob).await;
     // A burst of ten.
     changes.world().apply(|settings| settings.limits.max_events_per_second = crate::count(1));
     let insert = |numbers: std::ops::Range<i64>| {
@@ -103,4 +106,59 @@ async fn what_is_beyond_the_rate_is_dropped_with_one_notice() {
     }
     assert_eq!(f64::from(received) + total, 200.0, "each is sent or counted");
     changes.rooms.world.stop().await;
+}
+
+const TENANTS: [&str; 3] = ["acme", "globex", "initech"];
+
+/// Rows of each tenant, each in a transaction of its own.
+const ROWS: i64 = 500;
+
+/// A server with the tenants, and their databases with a published table.
+async fn tenants() -> (World, [Postgres; 3]) {
+    let (world, databases) = (World::with_tenants(&TENANTS).await, TENANTS.map(|_| Postgres::start()));
+    world.apply(|settings| {
+        for (id, postgres) in TENANTS.iter().zip(&databases) {
+            let tenant = settings.tenants.get_mut(*id).expect("it is configured");
+            tenant.database.url = Some(postgres.url().into());
+        }
+    });
+    for (id, postgres) in TENANTS.iter().zip(&databases) {
+        world.connect_for(id).await.join("realtime:any", json!({})).await;
+        let made = "SELECT count(*) FROM pg_publication WHERE pubname = 'supabase_realtime'";
+        let limit = Duration::from_secs(30);
+        eventually_within(limit, "the publication is made", async || postgres.sql(made) == "1").await;
+        postgres.sql(TABLES);
+    }
+    (world, databases)
+}
+
+#[tokio::test]
+async fn tenants_whose_databases_write_at_once_receive_their_own_rows() {
+    let (world, databases) = tenants().await;
+    let mut clients = Vec::new();
+    for id in TENANTS {
+        let claims = json!({"role": "authenticated", "sub": "ann", "exp": 4_000_000_000_u64});
+        let token = world.tenant_token_issuer(id).sign(&claims);
+        let target = format!("/socket/websocket?tenant={id}&apikey={token}&vsn=1.0.0");
+        let mut client = world.connect_to(Dialect::V1, &target).await.expect("the handshake succeeds");
+        join(&mut client, &todos()).await;
+        expect_subscribed(&mut client).await;
+        clients.push(client);
+    }
+    let mut writing = JoinSet::new();
+    for (id, postgres) in TENANTS.into_iter().zip(&databases) {
+        let postgres = postgres.clone();
+        let insert = format!("INSERT INTO public.todos VALUES (n, '{id}')");
+        let statement = format!("DO $$ BEGIN FOR n IN 1..{ROWS} LOOP {insert}; COMMIT; END LOOP; END $$");
+        writing.spawn_blocking(move || postgres.sql(&statement));
+    }
+    for (id, client) in TENANTS.into_iter().zip(&mut clients) {
+        for number in 1..=ROWS {
+            let row = record(client).await;
+            assert_eq!((&row["id"], &row["title"]), (&json!(number), &json!(id)));
+        }
+        client.expect_quiet().await;
+    }
+    writing.join_all().await;
+    world.stop().await;
 }
