@@ -97,6 +97,19 @@ impl PrivateRooms {
     }
 }
 
+/// A cluster of its own with a role that needs a password, and the URLs with the right one and a wrong one.
+pub(crate) fn with_password() -> (Postgres, [String; 2]) {
+    let postgres = Postgres::alone(&["password_encryption=scram-sha-256"]);
+    postgres.sql("CREATE ROLE own SUPERUSER LOGIN PASSWORD 'right'");
+    let hba =
+        "host all own 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust\nlocal all all trust\n";
+    postgres.write_file("pg_hba.conf", hba.as_bytes());
+    postgres.sql("SELECT pg_reload_conf()");
+    let with = |password: &str| postgres.url().replace("postgres@", &format!("own:{password}@"));
+    let urls = ["right", "wrong"].map(with);
+    (postgres, urls)
+}
+
 /// Joins the private room. The reason why not, if it is refused.
 pub(crate) async fn join(client: &mut Client, mut config: Value) -> Value {
     config["private"] = true.into();

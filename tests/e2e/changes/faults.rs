@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::numbered::{Receipt, Subscriber};
 use super::{Changes, TABLES, record};
-use crate::private_rooms::PrivateRooms;
+use crate::private_rooms::{PrivateRooms, with_password};
 
 /// What a client receives while changes are not read.
 fn not_available(reason: &str) -> Receipt {
@@ -60,14 +60,7 @@ async fn a_role_without_replication_is_named_and_one_that_gets_it_is_used() {
 
 #[tokio::test]
 async fn with_the_right_password_again_changes_are_received_again() {
-    let postgres = Postgres::alone(&["password_encryption=scram-sha-256"]);
-    postgres.sql("CREATE ROLE own SUPERUSER LOGIN PASSWORD 'right'");
-    let hba =
-        "host all own 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust\nlocal all all trust\n";
-    postgres.write_file("pg_hba.conf", hba.as_bytes());
-    postgres.sql("SELECT pg_reload_conf()");
-    let with = |password: &str| postgres.url().replace("postgres@", &format!("own:{password}@"));
-    let (right, wrong) = (with("right"), with("wrong"));
+    let (postgres, [right, wrong]) = with_password();
     let changes = at(postgres, right.clone()).await;
     let mut ann = Subscriber::subscribed(&changes, "ann").await;
     ann.until_written(changes.postgres(), 1).await;

@@ -6,7 +6,7 @@ use harness::{Postgres, eventually};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use super::{PrivateRooms, ROOM, join, may_not_read, send};
+use super::{PrivateRooms, ROOM, join, may_not_read, send, with_password};
 
 #[tokio::test]
 async fn a_policy_that_fails_denies() {
@@ -144,14 +144,7 @@ async fn the_time_zone_of_the_database_does_not_matter() {
 
 #[tokio::test]
 async fn a_wrong_password_and_refused_tls_are_named_and_the_right_settings_apply() {
-    let postgres = Postgres::alone(&["password_encryption=scram-sha-256"]);
-    postgres.sql("CREATE ROLE own SUPERUSER LOGIN PASSWORD 'right'");
-    let hba =
-        "host all own 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust\nlocal all all trust\n";
-    postgres.write_file("pg_hba.conf", hba.as_bytes());
-    postgres.sql("SELECT pg_reload_conf()");
-    let with = |password: &str| postgres.url().replace("postgres@", &format!("own:{password}@"));
-    let (right, wrong) = (with("right"), with("wrong"));
+    let (postgres, [right, wrong]) = with_password();
     let rooms = PrivateRooms::with(postgres, |settings| {
         settings.tenants.entry("default".into()).or_default().database.url = Some(right.clone().into());
     })
