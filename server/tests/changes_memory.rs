@@ -6,8 +6,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use harness::{
-    Client, Dialect, Frame, ManagedServer, Postgres, RawFrame, RawSocket, TokenIssuer, eventually,
-    eventually_within,
+    Client, Dialect, Frame, ManagedServer, Postgres, RawFrame, RawSocket, eventually, eventually_within,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -25,6 +24,8 @@ const ROWS_MAX: Duration = Duration::from_secs(30);
 const GROWTH_MAX: usize = 70 << 20;
 
 const FIRST_ROOM: &str = "realtime:0";
+
+const ROLE: &str = "authenticated";
 
 /// A running program, whose default tenant has the database of the store, with a published table.
 struct Program {
@@ -53,7 +54,7 @@ impl Program {
 
     /// The server makes roles and publication when a client has joined.
     async fn publish_table(&self) {
-        let mut first = self.connect().await;
+        let mut first = self.server.connect_as(Dialect::V2, ROLE).await;
         first.join(FIRST_ROOM, json!({})).await;
         let made = "SELECT count(*) FROM pg_publication WHERE pubname = 'supabase_realtime'";
         eventually("the publication is made", async || self.postgres.sql(made) == "1").await;
@@ -63,20 +64,9 @@ impl Program {
         );
     }
 
-    fn target() -> String {
-        let issuer = TokenIssuer::new("the secret of the default tenant, of 32 bytes");
-        let token = issuer.sign(&json!({"role": "authenticated", "exp": 4_000_000_000_u64}));
-        format!("/socket/websocket?apikey={token}&vsn=2.0.0")
-    }
-
-    async fn connect(&self) -> Client {
-        let connected = self.server.world.connect_to(Dialect::V2, &Self::target()).await;
-        connected.expect("the handshake succeeds")
-    }
-
     /// A client that has subscribed with this binding in all of its channels, and reads nothing after that, nor answers anything.
     async fn subscribed_without_reading(&self, binding: &Value) -> RawSocket {
-        let mut socket = self.server.world.raw_at(&Self::target(), &[]).await;
+        let mut socket = self.server.world.raw_at(&ManagedServer::target_as(Dialect::V2, ROLE), &[]).await;
         for room in 0..CHANNELS {
             let config = json!({"config": {"postgres_changes": [binding]}});
             let join = json!(["1", "1", format!("realtime:{room}"), "phx_join", config]);
@@ -103,7 +93,7 @@ impl Program {
 
 /// A client that has subscribed, and reads.
 async fn reader(program: &Program) -> Client {
-    let mut client = program.connect().await;
+    let mut client = program.server.connect_as(Dialect::V2, ROLE).await;
     let config = json!({"postgres_changes": [{"schema": "public", "table": "notes"}]});
     client.push("1", "realtime:reader", "phx_join", &json!({ "config": config })).await;
     while client.next_json().await[4]["message"] != "Subscribed to PostgreSQL" {}

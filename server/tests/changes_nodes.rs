@@ -4,7 +4,7 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use harness::{Client, Dialect, ManagedServer, Postgres, Redis, TokenIssuer, eventually};
+use harness::{Client, Dialect, ManagedServer, Postgres, Redis, eventually};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -12,6 +12,8 @@ use tempfile::TempDir;
 const PROGRAM: &str = env!("CARGO_BIN_EXE_realtime-server");
 
 const ROOM: &str = "realtime:room";
+
+const ROLE: &str = "authenticated";
 
 /// PostgreSQL ends the sessions of a node of which it hears nothing within this time, and some for a slow machine.
 const SESSIONS_END_MAX: Duration = Duration::from_secs(15);
@@ -29,26 +31,16 @@ impl Cluster {
     async fn start() -> Self {
         // In a cluster of its own: a new slot waits for the transactions that are open, whatever their database is.
         let (postgres, redis) = (Postgres::alone(&[]), Redis::start().await);
-        let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-        let (database, bus) = (postgres.url(), redis.url());
-        let variables = [
-            ("DATABASE_URL", &*database),
-            ("DB_ENC_KEY_GCM", "a key for AES-GCM of 32 bytes !!"),
-            ("REDIS_URL", &bus),
-            ("REALTIME__BUS__LEASE", "60s"),
-        ];
-        let start = |folder: &TempDir| {
-            ManagedServer::start(ManagedServer::command(PROGRAM, folder.path(), &variables))
-        };
-        let [one, two] = folders.each_ref().map(start);
-        let cluster = Self { postgres, one, two, _redis: redis, _folders: folders };
+        let nodes = ManagedServer::two_nodes(PROGRAM, &postgres.url(), &redis.url());
+        let [(one, folder_of_one), (two, folder_of_two)] = nodes;
+        let cluster = Self { postgres, one, two, _redis: redis, _folders: [folder_of_one, folder_of_two] };
         cluster.publish_table().await;
         cluster
     }
 
     /// The server makes roles and publication when a client has joined.
     async fn publish_table(&self) {
-        let mut first = connect(&self.one).await;
+        let mut first = self.one.connect_as(Dialect::V1, ROLE).await;
         first.push("1", ROOM, "phx_join", &json!({"config": {}})).await;
         let made = "SELECT count(*) FROM pg_publication WHERE pubname = 'supabase_realtime'";
         eventually("the publication is made", async || self.postgres.sql(made) == "1").await;
@@ -64,15 +56,8 @@ impl Cluster {
     }
 }
 
-async fn connect(node: &ManagedServer) -> Client {
-    let issuer = TokenIssuer::new("the secret of the default tenant, of 32 bytes");
-    let token = issuer.sign(&json!({"role": "authenticated", "exp": 4_000_000_000_u64}));
-    let target = format!("/socket/websocket?apikey={token}&vsn=1.0.0");
-    node.world.connect_to(Dialect::V1, &target).await.expect("the handshake succeeds")
-}
-
 async fn subscribed(node: &ManagedServer) -> Client {
-    let mut client = connect(node).await;
+    let mut client = node.connect_as(Dialect::V1, ROLE).await;
     let config = json!({"postgres_changes": [{"schema": "public", "table": "notes"}]});
     client.push("1", ROOM, "phx_join", &json!({ "config": config })).await;
     assert_eq!(next(&mut client).await["payload"]["status"], "ok");

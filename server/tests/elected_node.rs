@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use harness::{Client, Dialect, ManagedServer, Postgres, Redis, TokenIssuer, eventually};
+use harness::{Client, Dialect, ManagedServer, Postgres, Redis, eventually};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -13,10 +13,7 @@ const ROOM: &str = "realtime:room";
 
 /// A client of the default tenant, which has joined a room that broadcasts from the database reach.
 async fn ready(node: &ManagedServer) -> Client {
-    let issuer = TokenIssuer::new("the secret of the default tenant, of 32 bytes");
-    let token = issuer.sign(&json!({"role": "anon", "exp": 4_000_000_000_u64}));
-    let target = format!("/socket/websocket?apikey={token}&vsn=1.0.0");
-    let mut client = node.world.connect_to(Dialect::V1, &target).await.expect("the handshake succeeds");
+    let mut client = node.connect_as(Dialect::V1, "anon").await;
     let config = json!({"broadcast": {"replication_ready": true}});
     client.push("1", ROOM, "phx_join", &json!({ "config": config })).await;
     for event in ["phx_reply", "system"] {
@@ -36,18 +33,8 @@ async fn event(client: &mut Client) -> Value {
 #[tokio::test]
 async fn a_node_that_is_stopped_is_replaced_and_delivers_nothing_twice() {
     let (postgres, redis) = (Postgres::start(), Redis::start().await);
-    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-    let (database, bus) = (postgres.url(), redis.url());
-    let variables = [
-        ("DATABASE_URL", &*database),
-        ("DB_ENC_KEY_GCM", "a key for AES-GCM of 32 bytes !!"),
-        ("REDIS_URL", &bus),
-        ("REALTIME__BUS__LEASE", "60s"),
-    ];
-    let start = |number: usize| {
-        ManagedServer::start(ManagedServer::command(PROGRAM, folders[number].path(), &variables))
-    };
-    let (one, two) = (start(0), start(1));
+    let nodes = ManagedServer::two_nodes(PROGRAM, &postgres.url(), &redis.url());
+    let [(one, _folder_of_one), (two, _folder_of_two)] = nodes;
     let mut ann = ready(&one).await;
     one.process.log_line("Reading broadcasts from the database");
     let mut bob = ready(&two).await;

@@ -4,8 +4,9 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
-use crate::{Request, Response, ServerProcess, Token, TokenIssuer, World};
+use crate::{Client, Dialect, Request, Response, ServerProcess, Token, TokenIssuer, World};
 
 /// A running server that operators manage.
 pub struct ManagedServer {
@@ -23,11 +24,14 @@ impl ManagedServer {
     /// The secret of the users of every tenant that a test creates.
     pub const USERS: &str = "the secret of the users of a tenant, of thirty-two bytes";
 
+    /// The secret of the users of the default tenant.
+    const DEFAULT_TENANT: &str = "the secret of the default tenant, of 32 bytes";
+
     /// `program` in a folder, to be started: with a default tenant, operators, and these variables.
     pub fn command(program: &str, folder: &Path, variables: &[(&str, &str)]) -> Command {
         let mut command = Command::new(program);
         command.args(["serve", "--host", "127.0.0.1", "--port", "0"]).current_dir(folder).env_clear();
-        command.env("JWT_SECRET", "the secret of the default tenant, of 32 bytes");
+        command.env("JWT_SECRET", Self::DEFAULT_TENANT);
         // A refused handshake is answered at once.
         command
             .env("CONNECT_ERROR_BACKOFF_MS", "0")
@@ -46,6 +50,40 @@ impl ManagedServer {
         let process = ServerProcess::start(command);
         let world = World::at(process.listening(), TokenIssuer::new("unused"));
         ManagedServer { process, world, operators: TokenIssuer::new(secret) }
+    }
+
+    /// Two servers on one bus, whose default tenant has the database of their store, and their folders.
+    ///
+    /// # Panics
+    /// When one does not start.
+    pub fn two_nodes(program: &str, database: &str, bus: &str) -> [(ManagedServer, TempDir); 2] {
+        let variables = [
+            ("DATABASE_URL", database),
+            ("DB_ENC_KEY_GCM", "a key for AES-GCM of 32 bytes !!"),
+            ("REDIS_URL", bus),
+            ("REALTIME__BUS__LEASE", "60s"),
+        ];
+        [(); 2].map(|()| {
+            let folder = tempfile::tempdir().expect("a folder for a server");
+            (Self::start(Self::command(program, folder.path(), &variables)), folder)
+        })
+    }
+
+    /// A client of the default tenant with this role.
+    ///
+    /// # Panics
+    /// When the handshake is refused.
+    pub async fn connect_as(&self, dialect: Dialect, role: &str) -> Client {
+        let connected = self.world.connect_to(dialect, &Self::target_as(dialect, role)).await;
+        connected.expect("the handshake succeeds")
+    }
+
+    /// The target of that handshake.
+    pub fn target_as(dialect: Dialect, role: &str) -> String {
+        let issuer = TokenIssuer::new(Self::DEFAULT_TENANT);
+        let token = issuer.sign(&json!({"role": role, "exp": 4_000_000_000_u64}));
+        let version = if dialect == Dialect::V1 { "1.0.0" } else { "2.0.0" };
+        format!("/socket/websocket?apikey={token}&vsn={version}")
     }
 
     /// Sends a request of an operator.
