@@ -4,7 +4,8 @@
 mod lexer;
 mod refused;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::LazyLock;
 
 use crate::repository::{rust_sources, sources};
 use lexer::{Piece, identifiers, pieces, words};
@@ -25,10 +26,31 @@ fn is_excluded(file: &str) -> bool {
     EXCLUDED.iter().any(|path| file.starts_with(path))
 }
 
-/// Whether `wanted` stands somewhere in `found`, word by word.
-fn contains(found: &[String], wanted: &str) -> bool {
-    let wanted = words(wanted);
-    found.windows(wanted.len()).any(|run| run == wanted)
+/// A form of a refused word.
+struct Form {
+    text: &'static str,
+    words: Vec<String>,
+    rule: &'static Refused,
+}
+
+/// The forms, by their first words.
+static FORMS: LazyLock<HashMap<String, Vec<Form>>> = LazyLock::new(|| {
+    let mut forms: HashMap<String, Vec<Form>> = HashMap::new();
+    for rule in REFUSED {
+        for &text in rule.forms {
+            let form = Form { text, words: words(text), rule };
+            forms.entry(form.words[0].clone()).or_default().push(form);
+        }
+    }
+    forms
+});
+
+/// The forms that stand somewhere in `found`, word by word.
+fn forms_in(found: &[String]) -> impl Iterator<Item = &'static Form> {
+    (0..found.len()).flat_map(move |first| {
+        let forms = FORMS.get(&found[first]).into_iter().flatten();
+        forms.filter(move |form| found[first..].starts_with(&form.words))
+    })
 }
 
 /// The refused words of a piece of a source.
@@ -37,14 +59,22 @@ fn refused(piece: Piece<'_>) -> Vec<(&'static str, &'static Refused)> {
         Piece::Code(text) => (text, true),
         Piece::Text(text) => (text, false),
     };
-    let sentence = words(text);
-    let is_found = |form: &str, place: In| match place {
-        In::Sentences => contains(&sentence, form),
-        In::Names => is_code && identifiers(text).any(|name| contains(&words(name), form)),
-        In::Types => is_code && identifiers(text).any(|name| name == form),
+    let mut found: Vec<(&'static str, &'static Refused)> = Vec::new();
+    let mut note = |form: &'static Form| {
+        if found.iter().all(|(known, _)| *known != form.text) {
+            found.push((form.text, form.rule));
+        }
     };
-    let forms = REFUSED.iter().flat_map(|rule| rule.forms.iter().map(move |form| (*form, rule)));
-    forms.filter(|(form, rule)| is_found(form, rule.place)).collect()
+    forms_in(&words(text)).filter(|form| form.rule.place == In::Sentences).for_each(&mut note);
+    for name in identifiers(text).filter(|_| is_code) {
+        let is_refused = |form: &&Form| match form.rule.place {
+            In::Sentences => false,
+            In::Names => true,
+            In::Types => form.text == name,
+        };
+        forms_in(&words(name)).filter(is_refused).for_each(&mut note);
+    }
+    found
 }
 
 #[test]
