@@ -113,7 +113,7 @@ fn hold_rights(changes: &Changes) -> PostgresSession {
 /// A server that gives up questions soon. Alone, because new slots in all databases of a cluster wait for transactions that hold locks.
 async fn impatient() -> Changes {
     let rooms = PrivateRooms::with(Postgres::alone(&[]), |settings| {
-        settings.database.query_timeout = Duration::from_millis(300);
+        settings.database.query_timeout = Duration::from_secs(1);
     })
     .await;
     rooms.postgres.sql(TABLES);
