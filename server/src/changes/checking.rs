@@ -39,8 +39,9 @@ impl ChangesOfTenant {
     }
 
     /// Checks subscriptions again, after something of their tables has changed, and notifies the channels. Changes wait meanwhile, as
-    /// they do for a database that does not answer.
-    pub(super) async fn check_again(&self, subscribers: Vec<Arc<ChangeSubscriber>>) {
+    /// they do for a database that does not answer. After that the others continue, and a channel that was not checked is tried
+    /// again beside them: the log does not describe the table a second time.
+    pub(super) async fn check_again(self: &Arc<Self>, subscribers: Vec<Arc<ChangeSubscriber>>) {
         let end = Instant::now() + BUSY_MAX;
         let mut answers: HashMap<Wanted, CheckAnswer> = HashMap::new();
         for subscriber in subscribers {
@@ -57,7 +58,7 @@ impl ChangesOfTenant {
                 Ok(Ok(())) => subscriber.notice_subscribed(),
                 Ok(Err(NotSubscribed::Refused(text))) => subscriber.refuse(&text),
                 Ok(Err(NotSubscribed::OutOfMemory)) => subscriber.refuse(NO_CHANNEL_MEMORY),
-                Err(_) => subscriber.notice_gap(),
+                Err(_) => self.subscribe_later(&subscriber),
             }
         }
     }

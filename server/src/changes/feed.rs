@@ -3,13 +3,13 @@
 //! The reader keeps the changes of a tenant for as long as it reads, which is some time after the last channel has unsubscribed:
 //! a client that comes back finds the session that was there, instead of waiting for another one.
 
-use std::sync::{Arc, Weak};
+use std::sync::Weak;
 
 use tokio::sync::mpsc;
 
 use super::session_queue::QueuedSession;
 use super::stream::ChangeStream;
-use super::subscribing::{self, not_available};
+use super::subscribing::not_available;
 use super::tenant_changes::ChangesOfTenant;
 use crate::tenants::database::{ChangeBatch, ChangeSession, ChangeSink};
 
@@ -33,10 +33,8 @@ pub(super) async fn handle(changes: Weak<ChangesOfTenant>, mut sessions: mpsc::R
         if session.has_gap {
             let Some(changes) = changes.upgrade() else { return };
             for subscriber in changes.subscriptions.all() {
-                subscriber.notice_gap();
                 // Tables may be others by now.
-                let attempts = subscribing::run(Arc::downgrade(&changes), Arc::clone(&subscriber), None);
-                changes.spawn_attempts(&subscriber, attempts);
+                changes.subscribe_later(&subscriber);
             }
         }
         while let Some(batch) = batches.recv().await {

@@ -78,7 +78,7 @@ impl ChangeStream {
     }
 
     /// Handles messages of the log. Rows are read by the definition of their table that precedes them.
-    pub(super) async fn handle(&mut self, changes: &ChangesOfTenant, messages: &[Bytes]) {
+    pub(super) async fn handle(&mut self, changes: &Arc<ChangesOfTenant>, messages: &[Bytes]) {
         self.over_rate.retain(|_, noticed| noticed.elapsed() < NOTICE_WINDOW);
         for part in messages.chunk_by(|_, next| next.first() != Some(&RELATION)) {
             self.note_relation(changes, &part[0]).await;
@@ -95,7 +95,7 @@ impl ChangeStream {
     }
 
     /// Notes the definition of a table, if the message is one. Where it has changed, or is new, subscriptions are checked again.
-    async fn note_relation(&mut self, changes: &ChangesOfTenant, message: &Bytes) {
+    async fn note_relation(&mut self, changes: &Arc<ChangesOfTenant>, message: &Bytes) {
         if message.first() != Some(&RELATION) {
             return;
         }
@@ -110,7 +110,7 @@ impl ChangeStream {
     }
 
     /// Reads what roles may read of the tables, unless that was done a moment ago. If it cannot be found out, nothing is seen.
-    async fn refresh_rights(&mut self, changes: &ChangesOfTenant) {
+    async fn refresh_rights(&mut self, changes: &Arc<ChangesOfTenant>) {
         if self.rights_read.is_some_and(|read| read.elapsed() < RIGHTS_MAX_AGE) {
             return;
         }

@@ -184,11 +184,14 @@ impl ChangeSubscriber {
         bindings.any(|binding| binding.schema.matches(schema) && binding.table.matches(table))
     }
 
-    /// Begins another attempt to subscribe it, which ends those before. It ends with `stop`, or with the next one.
+    /// Begins another attempt to subscribe it, which ends those before. It ends with `stop`, or with the next one; of a channel that
+    /// has unsubscribed it has ended already.
     pub(super) fn restart(&self, stop: &CancellationToken) -> CancellationToken {
-        let next = stop.child_token();
-        std::mem::replace(&mut *self.attempts.lock(), next.clone()).cancel();
-        next
+        let mut attempts = self.attempts.lock();
+        if !attempts.is_cancelled() {
+            std::mem::replace(&mut *attempts, stop.child_token()).cancel();
+        }
+        attempts.clone()
     }
 
     /// It has unsubscribed.

@@ -36,6 +36,15 @@ enum Attempt {
     Failed(String),
 }
 
+impl ChangesOfTenant {
+    /// Notifies a channel that changes may be lacking, and subscribes it when the database answers again.
+    pub(super) fn subscribe_later(self: &Arc<Self>, subscriber: &Arc<ChangeSubscriber>) {
+        subscriber.notice_gap();
+        let attempts = run(Arc::downgrade(self), Arc::clone(subscriber), None);
+        self.spawn_attempts(subscriber, attempts);
+    }
+}
+
 /// What a client receives when the log is not read.
 pub(super) fn not_available(reason: &str) -> String {
     format!("Changes of the database are not available: {reason}")

@@ -125,7 +125,7 @@ impl ChangesOfTenant {
 
     /// The log describes a table: the first time in a session, or because it `is_changed`. Subscriptions that this concerns are
     /// checked again before its rows are handled.
-    pub(super) async fn note_table(&self, relation: &Relation<'_>, is_changed: bool) {
+    pub(super) async fn note_table(self: &Arc<Self>, relation: &Relation<'_>, is_changed: bool) {
         let concerned = self.subscriptions.with(|state| match state.tables(relation.id) {
             [] => state.subscribers_by_name(relation.namespace, relation.name),
             known if is_changed || known.iter().any(|known| differs(relation, &known.table)) => {
@@ -143,7 +143,7 @@ impl ChangesOfTenant {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub(super) async fn read_rights(&self) -> Result<(), DatabaseFailure> {
+    pub(super) async fn read_rights(self: &Arc<Self>) -> Result<(), DatabaseFailure> {
         let asked = self.subscriptions.with(|state| state.tables_and_roles());
         let (tables, roles) = &asked;
         if tables.is_empty() {

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::numbered::{Receipt, Subscriber};
 use super::{Changes, next, record, system};
 
 fn named(table: &str) -> Value {
@@ -78,6 +79,28 @@ async fn rows_that_were_written_before_a_renaming_are_looked_up_by_the_new_names
     for id in 1..=3 {
         assert_eq!(next_record(&mut ann).await["id"], id);
     }
+    changes.rooms.world.stop().await;
+}
+
+// Without another look at it, its rows would not be received before the next session of the log.
+#[tokio::test]
+async fn a_new_table_that_could_not_be_checked_is_subscribed_to_later() {
+    let changes = Changes::start().await;
+    let mut ann = Subscriber::of(&changes, "ann", &named("*")).await;
+    ann.until(&Receipt::Subscribed).await;
+    let rename = |from: &str, to: &str| {
+        changes.postgres().sql(&format!("ALTER FUNCTION pg_catalog.{from}(jsonb) RENAME TO {to}"));
+    };
+    rename("jsonb_array_elements", "away");
+    changes.postgres().sql(
+        "CREATE TABLE public.new (id int PRIMARY KEY); GRANT SELECT ON public.new TO authenticated;
+         ALTER PUBLICATION supabase_realtime ADD TABLE public.new; INSERT INTO public.new VALUES (1)",
+    );
+    ann.until(&Receipt::Gap).await;
+    rename("away", "jsonb_array_elements");
+    ann.until(&Receipt::Subscribed).await;
+    changes.postgres().sql("INSERT INTO public.new VALUES (2)");
+    ann.until(&Receipt::Row(2)).await;
     changes.rooms.world.stop().await;
 }
 

@@ -49,8 +49,14 @@ impl Subscriber {
 
     /// A user's client that has joined.
     pub(super) async fn joined(changes: &Changes, user: &str) -> Self {
+        let inserts = json!([{"event": "INSERT", "schema": "public", "table": "todos"}]);
+        Self::of(changes, user, &inserts).await
+    }
+
+    /// A user's client that has joined with these bindings.
+    pub(super) async fn of(changes: &Changes, user: &str, bindings: &Value) -> Self {
         let mut client = changes.client(user).await;
-        join(&mut client, &json!([{"event": "INSERT", "schema": "public", "table": "todos"}])).await;
+        join(&mut client, bindings).await;
         Self { client, receipts: Vec::new(), waited: 0 }
     }
 
