@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use wire::pgoutput::{OldRow, Relation, Row, Value};
+use wire::pgoutput::{Column, OldRow, Relation, ReplicaIdentity, Row, Value};
 use wire::supabase::changes::{ChangeType, RowLayout};
 
 use crate::tenants::database::changes::{ChangeTable, RowKey, TableColumn};
@@ -21,7 +21,8 @@ pub(super) struct LogTable {
     places: Box<[Option<usize>]>,
     /// For each column of the log whether it belongs to the replica identity.
     is_identity: Box<[bool]>,
-    /// The columns of the primary key, by their places in the log; `None` if one of them is not published.
+    /// The columns of the primary key, by their places in the log; `None` if one of them is not published, or not known by the name
+    /// that it has there.
     pub(super) key: Option<Box<[usize]>>,
 }
 
@@ -51,11 +52,23 @@ impl LogTable {
     pub(super) fn new(relation: &Relation<'_>, table: Arc<ChangeTable>) -> Self {
         let in_catalog = |name: &str| table.columns.iter().position(|column| *column.name == *name);
         let in_log = |name: &str| relation.columns.iter().position(|column| column.name == name);
-        let columns = relation.columns.iter().map(|column| in_catalog(column.name)).collect();
-        let places: Box<[Option<usize>]> = table.columns.iter().map(|column| in_log(&column.name)).collect();
+        let mut columns: Box<[_]> = relation.columns.iter().map(|column| in_catalog(column.name)).collect();
+        let mut places: Box<[_]> = table.columns.iter().map(|column| in_log(&column.name)).collect();
+        if !table.primary_key.iter().all(|column| places[*column].is_some()) {
+            for (column, place) in renamed_key(relation, &table) {
+                if let (None, None) = (columns[place], places[column]) {
+                    (columns[place], places[column]) = (Some(column), Some(place));
+                }
+            }
+        }
         let is_identity = relation.columns.iter().map(|column| column.is_key).collect();
         let key = table.primary_key.iter().map(|column| places[*column]).collect();
         Self { columns, is_identity, key, places, table }
+    }
+
+    /// Whether the key of rows cannot be read because the log has names that the table does not have any more.
+    pub(super) fn has_lost_key(&self) -> bool {
+        self.key.is_none() && self.columns.iter().any(Option::is_none)
     }
 
     /// How the columns are written that `is_written` names by their places in the catalog.
@@ -71,6 +84,32 @@ impl LogTable {
     pub(super) fn is_identity(&self, column: usize) -> bool {
         self.places[column].is_some_and(|place| self.is_identity[place])
     }
+}
+
+/// The columns of the primary key with their places in the log, when that does not have all of their names: the rows were written
+/// before a column was renamed. Columns stay in order, so they are found by their places: of the key among the columns of the replica
+/// identity, or of all columns if none was added or dropped. Empty if that is not certain.
+fn renamed_key(relation: &Relation<'_>, table: &ChangeTable) -> Vec<(usize, usize)> {
+    let in_log = |is_meant: fn(&Column<'_>) -> bool| {
+        let columns = relation.columns.iter().enumerate();
+        columns.filter(|(_, column)| is_meant(column)).map(|(place, _)| place).collect::<Vec<_>>()
+    };
+    let is_key = |column: &usize| table.primary_key.contains(column);
+    let (mut columns, places): (Vec<usize>, _) = match relation.replica_identity {
+        ReplicaIdentity::Default => (table.primary_key.to_vec(), in_log(|column| column.is_key)),
+        _ => {
+            let logged = |column: &usize| !table.columns[*column].is_generated;
+            ((0..table.columns.len()).filter(logged).collect(), in_log(|_| true))
+        }
+    };
+    columns.sort_unstable();
+    let has_same_type = |(column, place): (&usize, &usize)| {
+        table.columns[*column].type_oid == relation.columns[*place].type_id
+    };
+    if columns.len() != places.len() || !columns.iter().zip(&places).all(has_same_type) {
+        return Vec::new();
+    }
+    columns.into_iter().zip(places).filter(|(column, _)| is_key(column)).collect()
 }
 
 impl<'a> LogChange<'a> {

@@ -121,6 +121,7 @@ pub(super) async fn look_up(
     excluded: &mut Excluded,
 ) -> Result<(), DatabaseFailure> {
     let mut lookups: FxHashMap<u32, Lookup<'_>> = FxHashMap::default();
+    let mut has_lost_key = false;
     for of_change in matches.found.chunk_by(|one, next| one.change == next.change) {
         let change = &changes[of_change[0].change as usize];
         let oid = change.log_table.table.oid;
@@ -129,8 +130,16 @@ pub(super) async fn look_up(
         if asked.peek().is_none() {
             continue;
         }
+        has_lost_key |= change.log_table.has_lost_key();
         let lookup = lookups.entry(oid).or_insert_with(|| Lookup::new(change, matches.candidates.len()));
         lookup.ask(of_change[0].change, change, asked, excluded);
+    }
+    if has_lost_key {
+        let reason = "the log does not have the primary key of rows by the names that it has now";
+        let failure = DatabaseFailure::new(Code::RlsPolicyError, reason);
+        matches.note_dropped(&database.tenant, &failure, |one, candidate| {
+            candidate.is_looked_up() && changes[one.change as usize].log_table.has_lost_key()
+        });
     }
     let mut seen = FxHashMap::default();
     for (oid, lookup) in lookups {

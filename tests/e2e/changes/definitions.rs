@@ -82,6 +82,43 @@ async fn rows_that_were_written_before_a_renaming_are_looked_up_by_the_new_names
     changes.rooms.world.stop().await;
 }
 
+/// Rows of `todos` are seen by `ann` only.
+const OWN: &str = "
+    ALTER TABLE public.todos ENABLE ROW LEVEL SECURITY;
+    CREATE POLICY own ON public.todos FOR SELECT TO authenticated
+        USING (current_setting('request.jwt.claims', true)::jsonb ->> 'sub' = 'ann');";
+
+#[tokio::test]
+async fn rows_with_a_key_that_has_got_two_other_names_since_are_found() {
+    for (number, identity) in ["DEFAULT", "FULL"].into_iter().enumerate() {
+        let changes = Changes::start().await;
+        changes.postgres().sql(&format!("{OWN} ALTER TABLE public.todos REPLICA IDENTITY {identity}"));
+        let mut ann = changes.subscribed("ann", &named("todos")).await;
+        changes.postgres().sql(&format!(
+            "BEGIN; ALTER TABLE public.todos RENAME id TO first; INSERT INTO public.todos (first, title) VALUES ({number}, 'a');
+             ALTER TABLE public.todos RENAME first TO second; COMMIT"
+        ));
+        let row = json!({"second": number, "title": "a", "user_id": null, "done": false});
+        assert_eq!(next_record(&mut ann).await, row, "{identity}");
+        changes.rooms.world.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn rows_whose_key_is_not_known_any_more_are_a_gap() {
+    let changes = Changes::start().await;
+    changes.postgres().sql(&format!("{OWN} ALTER TABLE public.todos REPLICA IDENTITY FULL"));
+    let mut ann = Subscriber::subscribed(&changes, "ann").await;
+    changes.postgres().sql(
+        "BEGIN; ALTER TABLE public.todos RENAME id TO first; INSERT INTO public.todos (first) VALUES (1);
+         ALTER TABLE public.todos RENAME first TO second; ALTER TABLE public.todos DROP COLUMN title; COMMIT",
+    );
+    ann.until(&Receipt::Gap).await;
+    changes.postgres().sql("ALTER TABLE public.todos RENAME second TO id");
+    ann.until_written(changes.postgres(), 2).await;
+    changes.rooms.world.stop().await;
+}
+
 // Without another look at it, its rows would not be received before the next session of the log.
 #[tokio::test]
 async fn a_new_table_that_could_not_be_checked_is_subscribed_to_later() {
