@@ -19,7 +19,7 @@ pub use error::PgoutputError;
 pub use lsn::Lsn;
 pub use message::{Begin, Commit, Delete, EmittedMessage, Insert, LogMessage, Origin, Truncate, Update};
 pub use relation::{Column, Relation, ReplicaIdentity, Type};
-pub use row::{COLUMNS_MAX, OldRow, Row, Value, Values};
+pub use row::{COLUMNS_MAX, OldRow, Row, RowBuffer, Value, Values};
 
 use fields::LogFields;
 

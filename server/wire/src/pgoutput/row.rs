@@ -15,6 +15,13 @@ pub struct Row<'a> {
     values: LogFields<'a>,
 }
 
+/// A row that is put together from values.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RowBuffer {
+    count: usize,
+    values: Vec<u8>,
+}
+
 /// One value of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Value<'a> {
@@ -76,6 +83,30 @@ impl<'a> Row<'a> {
     }
 }
 
+impl RowBuffer {
+    /// A row with these values.
+    pub fn new<'a>(values: impl IntoIterator<Item = Value<'a>>) -> Self {
+        let mut row = Self { count: 0, values: Vec::new() };
+        for value in values {
+            row.count += 1;
+            value.write(&mut row.values);
+        }
+        row
+    }
+
+    /// The row.
+    pub fn row(&self) -> Row<'_> {
+        Row { count: self.count, values: LogFields::new(&self.values) }
+    }
+}
+
+impl fmt::Debug for RowBuffer {
+    /// Without the values, which are users' data.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.row().fmt(f)
+    }
+}
+
 impl fmt::Debug for Row<'_> {
     /// Without the values, which are users' data.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -92,6 +123,20 @@ impl<'a> Value<'a> {
             b'b' => fields.bytes().map(Self::Binary),
             other => Err(PgoutputError::ValueKind(other)),
         }
+    }
+
+    /// Appends the form that `read` reads.
+    fn write(self, out: &mut Vec<u8>) {
+        let (kind, bytes) = match self {
+            Self::Null => return out.push(b'n'),
+            Self::Unchanged => return out.push(b'u'),
+            Self::Text(text) => (b't', text),
+            Self::Binary(bytes) => (b'b', bytes),
+        };
+        let length = i32::try_from(bytes.len()).expect("values of PostgreSQL have less than 1 GiB");
+        out.push(kind);
+        out.extend_from_slice(&length.to_be_bytes());
+        out.extend_from_slice(bytes);
     }
 }
 

@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use wire::pgoutput::{
     Begin, COLUMNS_MAX, Column, Commit, EmittedMessage, LogMessage, Lsn, OldRow, Origin, PgoutputError,
-    ReplicaIdentity, Row, Truncate, Type, Value, decode,
+    ReplicaIdentity, Row, RowBuffer, Truncate, Type, Value, decode,
 };
 
 use crate::fuzz;
@@ -220,4 +220,12 @@ fn corpus() -> Vec<Vec<u8>> {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/pgoutput");
     let files = std::fs::read_dir(folder).expect("a corpus");
     files.map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect()
+}
+
+#[test]
+fn a_row_that_is_put_together_has_its_values() {
+    let all = [Value::Null, Value::Unchanged, Value::Text(b"x"), Value::Binary(b"\0"), Value::Text(b"")];
+    let buffer = RowBuffer::new(all);
+    assert_eq!((buffer.row().len(), values(buffer.row())), (5, all.to_vec()));
+    assert!(RowBuffer::new([]).row().is_empty());
 }
