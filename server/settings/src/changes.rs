@@ -29,6 +29,13 @@ pub struct Changes {
     #[serde(with = "humantime_serde")]
     #[schemars(with = "marks::DurationText", extend("x-reload" = "live", "x-min" = "1ms"))]
     pub max_wait: Duration,
+
+    /// Whether a changed row under row level security is received only while it is still as it was written. Otherwise who may see the
+    /// row now, after it was changed again, receives what it was before too. Rows that are changed again at once are then not
+    /// received as they were in between, and the values of rows are sent to the database to be compared. The server needs to be
+    /// able to read the tables, whatever their policies are.
+    #[schemars(extend("x-reload" = "live"))]
+    pub exact_visibility: bool,
 }
 
 impl Default for Changes {
@@ -37,6 +44,7 @@ impl Default for Changes {
             max_record_bytes: ByteSize::mib(1),
             max_bindings_per_channel: NonZeroUsize::new(100).expect("not zero"),
             max_wait: Duration::from_secs(20),
+            exact_visibility: false,
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use wire::pgoutput::{Column, OldRow, Relation, ReplicaIdentity, Row, Value};
 use wire::supabase::changes::{ChangeType, RowLayout};
 
-use crate::tenants::database::changes::{ChangeTable, RowKey, TableColumn};
+use crate::tenants::database::changes::{ChangeTable, RowKey, RowValues, TableColumn};
 
 /// A table of the log.
 #[derive(Debug)]
@@ -155,6 +155,16 @@ impl<'a> LogChange<'a> {
     pub(super) fn key(&self) -> Option<RowKey> {
         let places = self.log_table.key.as_ref().filter(|places| !places.is_empty())?;
         places.iter().map(|place| Some(std::str::from_utf8(self.value(*place)??).ok()?.into())).collect()
+    }
+
+    /// The texts of all columns that are known.
+    pub(super) fn known_values(&self) -> RowValues {
+        let columns = self.log_table.table.columns.iter().enumerate();
+        let known = columns.filter_map(|(place, column)| {
+            let text = self.text(place)?.map(std::str::from_utf8).transpose().ok()?;
+            Some((column.number, text.map(Into::into)))
+        });
+        known.collect()
     }
 
     fn value(&self, place: usize) -> Option<Option<&'a [u8]>> {

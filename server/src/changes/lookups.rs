@@ -1,26 +1,20 @@
 //! What the database is asked about changes before they are sent: filters that only it can evaluate, and which rows the
 //! viewers may see.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
-use tokio::time::{Instant, sleep};
-use wire::supabase::changes::FilterOperator;
 
+use super::excluded::{Excluded, Viewpoint};
 use super::log_table::LogChange;
 use super::matching::{Candidate, Match, Matches};
+use super::row_question::RowQuestion;
 use super::subscriber::Viewer;
 use crate::telemetry::codes::{Code, Scope};
-use crate::tenants::database::changes::{ChangeTable, RowKey, RowRights, VisibilityQuestion, VisibleRows};
+use crate::tenants::database::changes::{LoggedRows, RowKey, RowRights, RowValues, VisibilityQuestion};
 use crate::tenants::database::{DatabaseFailure, TenantDatabase};
-
-/// How long a transaction in the log may take to become visible to others, and how often that is looked at. It waits for a
-/// synchronous standby, if there is one.
-const EARLY_MAX: Duration = Duration::from_secs(30);
-const EARLY_POLL: Duration = Duration::from_millis(1);
 
 /// How long changes wait for a database that is away, or has no time; and the pause between two attempts to ask it.
 pub(super) const BUSY_MAX: Duration = Duration::from_secs(30);
@@ -35,35 +29,13 @@ pub(super) fn is_passing(failure: &DatabaseFailure) -> bool {
     failure.is_away() || is_busy
 }
 
-/// How long what takes too long is not asked again: a filter on values of a type, or the policies of a table for a viewer.
-const EXCLUSION: Duration = Duration::from_secs(60);
-
-/// What has taken too long a moment ago, and concerns its own clients only: for these it hides rows.
-#[derive(Default)]
-pub(super) struct Excluded {
-    comparisons: HashMap<ComparisonKey, Instant>,
-    /// With the viewer, so that no other one gets its address.
-    viewpoints: HashMap<(u32, Viewpoint), (Instant, Arc<Viewer>)>,
-}
-
-/// Type, operator and value of a filter.
-type ComparisonKey = (u32, FilterOperator, Arc<str>);
-
-impl Excluded {
-    fn forget_old(&mut self) {
-        self.comparisons.retain(|_, since| since.elapsed() < EXCLUSION);
-        self.viewpoints.retain(|_, (since, _)| since.elapsed() < EXCLUSION);
-    }
-
-    /// Whether the policies of a table took too long for a viewer.
-    fn has(&self, table: u32, viewpoint: &Viewpoint) -> bool {
-        !self.viewpoints.is_empty() && self.viewpoints.contains_key(&(table, viewpoint.clone()))
-    }
-
-    /// Notes that they did.
-    fn add(&mut self, table: u32, viewpoint: Viewpoint, viewer: &Arc<Viewer>) {
-        self.viewpoints.insert((table, viewpoint), (Instant::now(), Arc::clone(viewer)));
-    }
+/// Which present row stands for a row that the log has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RowMatch {
+    /// The one with its primary key.
+    ByKey,
+    /// The one with its primary key, as long as it has all the values that the log has.
+    ByValues,
 }
 
 /// Removes the matches whose conditions are not met, asking the database.
@@ -73,7 +45,6 @@ pub(super) async fn evaluate(
     matches: &mut Matches,
     excluded: &mut Excluded,
 ) -> Result<(), DatabaseFailure> {
-    excluded.forget_old();
     if matches.asked.is_empty() {
         return Ok(());
     }
@@ -83,7 +54,7 @@ pub(super) async fn evaluate(
     for (place, comparison) in matches.comparisons.iter().enumerate() {
         let Some(question) = comparison.as_question(changes) else { continue };
         let key = (question.type_oid, comparison.operator, Arc::clone(&comparison.value));
-        if !excluded.comparisons.contains_key(&key) {
+        if !excluded.has_comparison(&key) {
             open.push((place, key));
             questions.push(question);
         }
@@ -95,7 +66,7 @@ pub(super) async fn evaluate(
     for ((place, key), result) in open.into_iter().zip(results) {
         holds[place] = result.unwrap_or_else(|failure| {
             if failure.code == Code::QueryCanceled {
-                excluded.comparisons.insert(key, Instant::now());
+                excluded.add_comparison(key);
             }
             database.tenant.reports.record(failure.code.at(Scope::Log), &failure.reason);
             None
@@ -115,8 +86,7 @@ pub(super) async fn evaluate(
 /// Removes the matches whose viewers may not see the row.
 pub(super) async fn look_up(
     database: &TenantDatabase,
-    changes: &[LogChange<'_>],
-    transactions: &[u32],
+    (changes, (transactions, row_match)): (&[LogChange<'_>], (&[u32], RowMatch)),
     matches: &mut Matches,
     excluded: &mut Excluded,
 ) -> Result<(), DatabaseFailure> {
@@ -131,7 +101,8 @@ pub(super) async fn look_up(
             continue;
         }
         has_lost_key |= change.log_table.has_lost_key();
-        let lookup = lookups.entry(oid).or_insert_with(|| Lookup::new(change, matches.candidates.len()));
+        let lookup =
+            lookups.entry(oid).or_insert_with(|| Lookup::new((change, row_match), matches.candidates.len()));
         lookup.ask(of_change[0].change, change, asked, excluded);
     }
     if has_lost_key {
@@ -168,7 +139,10 @@ pub(super) async fn look_up(
 /// Rows of one table that are looked up.
 struct Lookup<'a> {
     change: &'a LogChange<'a>,
+    row_match: RowMatch,
     keys: Vec<RowKey>,
+    /// For each of the keys, if they have to be still the same.
+    values: Vec<RowValues>,
     /// The place of the key of each change.
     places: FxHashMap<u32, u32>,
     viewpoints: HashMap<Viewpoint, u32>,
@@ -187,14 +161,6 @@ enum OfCandidate {
     Question(u32),
 }
 
-/// By whose rights rows are looked up. Where claims do not matter, the first viewer of a role stands for all.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Viewpoint {
-    OfRole(Box<str>),
-    /// By the address of the viewer, which the candidates keep.
-    OfViewer(usize),
-}
-
 /// The rows that a viewer may see, if they are among these.
 struct LookupQuestion {
     viewer: Arc<Viewer>,
@@ -211,20 +177,13 @@ struct SeenRows {
     seen: Vec<Vec<u32>>,
 }
 
-impl Viewpoint {
-    fn of(one: &Candidate) -> Self {
-        match one.row_rights {
-            RowRights::PerRole => Self::OfRole(one.viewer.role().into()),
-            _ => Self::OfViewer(Arc::as_ptr(&one.viewer).addr()),
-        }
-    }
-}
-
 impl<'a> Lookup<'a> {
-    fn new(change: &'a LogChange<'a>, candidates: usize) -> Self {
+    fn new((change, row_match): (&'a LogChange<'a>, RowMatch), candidates: usize) -> Self {
         Self {
             change,
+            row_match,
             keys: Vec::new(),
+            values: Vec::new(),
             places: FxHashMap::default(),
             viewpoints: HashMap::new(),
             questions: Vec::new(),
@@ -243,6 +202,9 @@ impl<'a> Lookup<'a> {
         let Some(key) = change.key() else { return };
         let place = as_number(self.keys.len());
         self.keys.push(key);
+        if self.row_match == RowMatch::ByValues {
+            self.values.push(change.known_values());
+        }
         self.places.insert(number, place);
         for (index, candidate) in candidates {
             if let OfCandidate::Question(question) = self.question(index, candidate, excluded) {
@@ -260,7 +222,7 @@ impl<'a> Lookup<'a> {
             return known;
         }
         let viewpoint = Viewpoint::of(candidate);
-        let found = if excluded.has(self.change.log_table.table.oid, &viewpoint) {
+        let found = if excluded.has_viewpoint(self.change.log_table.table.oid, &viewpoint) {
             OfCandidate::Excluded
         } else {
             let questions = &mut self.questions;
@@ -279,20 +241,14 @@ impl<'a> Lookup<'a> {
         transactions: &[u32],
         excluded: &mut Excluded,
     ) -> Result<SeenRows, DatabaseFailure> {
-        let Self { change, keys, places, viewpoints, questions, of_candidates } = self;
+        let Self { change, keys, values, places, viewpoints, questions, of_candidates, .. } = self;
         let asked: Vec<_> = questions.iter().map(LookupQuestion::as_question).collect();
-        let begun = Instant::now();
-        let mut table = Cow::Borrowed(&*change.log_table.table);
+        let rows = LoggedRows { keys: &keys, values: &values, transactions };
+        let mut question = RowQuestion::about(&change.log_table.table);
         let found = loop {
-            let rows = (&keys[..], transactions);
-            match database.visible_rows(&table, rows, &asked).await? {
-                VisibleRows::Found(found) => break found,
-                VisibleRows::Renamed => table = Cow::Owned(renamed(database, &table).await?),
-                VisibleRows::TooEarly if begun.elapsed() < EARLY_MAX => sleep(EARLY_POLL).await,
-                VisibleRows::TooEarly => {
-                    let reason = "a transaction in the log does not become visible";
-                    return Err(DatabaseFailure::new(Code::RlsPolicyError, reason));
-                }
+            match database.visible_rows(&question.table, rows, &asked).await? {
+                Ok(found) => break found,
+                Err(hindrance) => question.prepare_again(database, hindrance).await?,
             }
         };
         let slow = |found: &Result<Vec<u32>, DatabaseFailure>| {
@@ -301,7 +257,7 @@ impl<'a> Lookup<'a> {
         for (viewpoint, question) in viewpoints {
             let question = question as usize;
             if slow(&found[question]) {
-                excluded.add(change.log_table.table.oid, viewpoint, &questions[question].viewer);
+                excluded.add_viewpoint(change.log_table.table.oid, viewpoint, &questions[question].viewer);
             }
         }
         // A viewer for whom the policies fail sees nothing.
@@ -313,15 +269,6 @@ impl<'a> Lookup<'a> {
         });
         Ok(SeenRows { places, of_candidates, seen: seen.collect() })
     }
-}
-
-/// The table by its present names, which it has got after the rows were written.
-async fn renamed(database: &TenantDatabase, table: &ChangeTable) -> Result<ChangeTable, DatabaseFailure> {
-    let now = database.describe_tables(&[table.oid]).await?.pop();
-    now.filter(|now| now != table && now.shape().primary_key == table.shape().primary_key).ok_or_else(|| {
-        let reason = "a table was dropped, or has another primary key, since its rows were written";
-        DatabaseFailure::new(Code::RlsPolicyError, reason)
-    })
 }
 
 impl LookupQuestion {

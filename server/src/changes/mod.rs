@@ -10,6 +10,7 @@
 //! | `feed`, `session_queue` | from the reader of the log to the task that handles its changes |
 //! | `stream`, `log_table` | rows of the write-ahead log, in the order of commits |
 //! | `matching`, `lookups`, `role_view` | who a row is for, and who may see it |
+//! | `row_question`, `excluded` | how the database is asked about rows, and what it is not asked for |
 //! | `delivery`, `wait_budget` | what is sent, and how long clients that read slowly are waited for |
 //!
 //! A row takes this way: it is read from the write-ahead log by each node with subscribers, matched with these in memory, looked
@@ -27,6 +28,8 @@ mod compiled_filter;
 #[cfg(feature = "postgres")]
 mod delivery;
 #[cfg(feature = "postgres")]
+mod excluded;
+#[cfg(feature = "postgres")]
 mod feed;
 #[cfg(feature = "postgres")]
 mod index;
@@ -40,6 +43,8 @@ mod matching;
 mod operand;
 #[cfg(feature = "postgres")]
 mod role_view;
+#[cfg(feature = "postgres")]
+mod row_question;
 #[cfg(feature = "postgres")]
 mod service;
 #[cfg(feature = "postgres")]

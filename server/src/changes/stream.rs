@@ -16,8 +16,9 @@ use wire::phoenix::Status;
 use wire::supabase::changes::ChangeType;
 
 use super::delivery::{self, Layouts, WrittenChange};
+use super::excluded::Excluded;
 use super::log_table::{LogChange, LogTable};
-use super::lookups::{self, BUSY_MAX, BUSY_POLL, Excluded};
+use super::lookups::{self, BUSY_MAX, BUSY_POLL};
 use super::matching::Matches;
 use super::subscriber::ChangeSubscriber;
 use super::subscriptions::{State, SubscribedTable};
@@ -80,6 +81,7 @@ impl ChangeStream {
     /// Handles messages of the log. Rows are read by the definition of their table that precedes them.
     pub(super) async fn handle(&mut self, changes: &Arc<ChangesOfTenant>, messages: &[Bytes]) {
         self.over_rate.retain(|_, noticed| noticed.elapsed() < NOTICE_WINDOW);
+        self.excluded.forget_old();
         for part in messages.chunk_by(|_, next| next.first() != Some(&RELATION)) {
             self.note_relation(changes, &part[0]).await;
             self.refresh_rights(changes).await;
@@ -303,7 +305,8 @@ async fn look_up(
     }
     let database = changes.database()?;
     lookups::evaluate(&database, rows, matches, excluded).await?;
-    lookups::look_up(&database, rows, transactions, matches, excluded).await
+    let transactions = (&transactions[..], changes.row_match());
+    lookups::look_up(&database, (rows, transactions), matches, excluded).await
 }
 
 /// Changes that are handled together.

@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 use wire::pgoutput::Relation;
 
 use super::checks::Checks;
+use super::lookups::RowMatch;
 use super::session_queue::SessionQueue;
 use super::subscriber::ChangeSubscriber;
 use super::subscriptions::{State, Subscriptions};
@@ -121,6 +122,14 @@ impl ChangesOfTenant {
     /// Above this many bytes of a change its values are left out.
     pub(super) fn record_bytes_max(&self) -> usize {
         usize::try_from(self.node.settings().changes.max_record_bytes.as_u64()).unwrap_or(usize::MAX)
+    }
+
+    /// Which present rows stand for those of the log when it is asked who may see them.
+    pub(super) fn row_match(&self) -> RowMatch {
+        match self.node.settings().changes.exact_visibility {
+            true => RowMatch::ByValues,
+            false => RowMatch::ByKey,
+        }
     }
 
     /// The log describes a table: the first time in a session, or because it `is_changed`. Subscriptions that this concerns are

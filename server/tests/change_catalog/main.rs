@@ -15,7 +15,9 @@ use hub::MemoryBudget;
 use realtime_server::auth::jwks::JwksSources;
 use realtime_server::telemetry::metrics::Metrics;
 use realtime_server::tenants::database::TenantDatabase;
-use realtime_server::tenants::database::changes::{ChangeTable, Comparison, RowKey, VisibilityQuestion};
+use realtime_server::tenants::database::changes::{
+    ChangeTable, Comparison, LoggedRows, RowKey, VisibilityQuestion,
+};
 use realtime_server::tenants::{Databases, Registry};
 use secrecy::SecretString;
 use settings::Settings;
@@ -99,7 +101,8 @@ async fn all_questions_can_be_asked_in_a_task() {
         assert_eq!(database.check_bindings("p", "anon", &[]).await.unwrap().unwrap(), []);
         let keys: [RowKey; 1] = [["1".into()].into()];
         let questions = [VisibilityQuestion { role: "service_role", claims: "{}", keys: &[0] }];
-        database.visible_rows(&table, (&keys, &[]), &questions).await.unwrap();
+        let rows = LoggedRows { keys: &keys, values: &[], transactions: &[] };
+        database.visible_rows(&table, rows, &questions).await.unwrap().unwrap();
         let comparison =
             Comparison { type_oid: 25, operator: FilterOperator::Like, row: Some("a"), value: "a" };
         assert_eq!(database.compare_in_database(&[comparison]).await.unwrap(), [Ok(Some(true))]);

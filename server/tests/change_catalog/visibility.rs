@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use realtime_server::tenants::database::DatabaseFailure;
-use realtime_server::tenants::database::changes::{RowKey, VisibilityQuestion, VisibleRows};
+use realtime_server::tenants::database::changes::{
+    Hindrance, LoggedRows, RowKey, VisibilityQuestion, VisibleRows,
+};
 use uuid::Uuid;
 
 use crate::Catalog;
@@ -30,13 +31,19 @@ fn keys<const N: usize>(keys: [&[&str]; N]) -> Vec<RowKey> {
     keys.iter().map(|key| key.iter().map(|&text| text.into()).collect()).collect()
 }
 
+/// Rows that are found by their keys.
+fn found_by(keys: &[RowKey]) -> LoggedRows<'_> {
+    LoggedRows { keys, values: &[], transactions: &[] }
+}
+
 /// Asks about all keys for each client.
-async fn ask(catalog: &Catalog, table: &str, keys: &[RowKey], clients: &[(&str, &str)]) -> VisibleRows {
+async fn ask(catalog: &Catalog, table: &str, keys: &[RowKey], clients: &[(&str, &str)]) -> Vec<VisibleRows> {
     let all: Vec<u32> = (0..u32::try_from(keys.len()).unwrap()).collect();
     let question = |(role, claims)| VisibilityQuestion { role, claims, keys: &all };
     let questions: Vec<_> = clients.iter().copied().map(question).collect();
     let table = catalog.table(table).await;
-    catalog.database.visible_rows(&table, (keys, &[]), &questions).await.expect("an answer")
+    let asked = catalog.database.visible_rows(&table, found_by(keys), &questions).await.expect("an answer");
+    asked.expect("nothing hinders it")
 }
 
 async fn visible(
@@ -44,8 +51,8 @@ async fn visible(
     table: &str,
     keys: &[RowKey],
     clients: &[(&str, &str)],
-) -> Vec<Result<Vec<u32>, DatabaseFailure>> {
-    let VisibleRows::Found(found) = ask(catalog, table, keys, clients).await else { panic!("too early") };
+) -> Vec<VisibleRows> {
+    let found = ask(catalog, table, keys, clients).await;
     assert_eq!(found.len(), clients.len());
     found
 }
@@ -74,9 +81,9 @@ async fn each_client_sees_what_it_could_select() {
     let question = |claims, keys| VisibilityQuestion { role: "authenticated", claims, keys };
     let questions =
         [question(&one, &[4]), question(&two, &[1, 3]), question(&one, &[]), question(&one, &[0, 1])];
-    let found = catalog.database.visible_rows(&table, (&keys, &[]), &questions).await.unwrap();
+    let found = catalog.database.visible_rows(&table, found_by(&keys), &questions).await.unwrap();
     let expected: [&[u32]; 4] = [&[4], &[1], &[], &[0]];
-    assert_eq!(found, VisibleRows::Found(expected.map(|keys| Ok(keys.to_vec())).into()));
+    assert_eq!(found.unwrap(), expected.map(|keys| Ok(keys.to_vec())));
 }
 
 #[tokio::test]
@@ -192,11 +199,13 @@ async fn keys_that_do_not_fit_are_an_error() {
     let catalog = Catalog::with(TODOS).await;
     let table = catalog.table("todos").await;
     let questions = [VisibilityQuestion { role: "anon", claims: "{}", keys: &[0] }];
-    let failed = catalog.database.visible_rows(&table, (&keys([&["x"]]), &[]), &questions).await.unwrap_err();
+    let failed =
+        catalog.database.visible_rows(&table, found_by(&keys([&["x"]])), &questions).await.unwrap_err();
     assert_eq!(failed.reason, "invalid input syntax for type bigint: \"x\" (22P02)");
     catalog.postgres.sql("CREATE TABLE bare (id int)");
     let bare = catalog.table("bare").await;
-    let failed = catalog.database.visible_rows(&bare, (&keys([&["1"]]), &[]), &questions).await.unwrap_err();
+    let failed =
+        catalog.database.visible_rows(&bare, found_by(&keys([&["1"]])), &questions).await.unwrap_err();
     assert!(failed.reason.contains("no primary key"));
     assert_eq!(visible(&catalog, "todos", &keys([&["1"]]), &[("anon", "{}")]).await, [Ok(vec![])]);
 }
@@ -292,12 +301,14 @@ async fn a_transaction_that_others_do_not_see_yet_is_too_early() {
     let id: u32 = catalog.postgres.sql(id).parse().unwrap();
     let (table, keys) = (catalog.table("t").await, keys([&["1"]]));
     let questions = [VisibilityQuestion { role: "anon", claims: "{}", keys: &[0] }];
-    let ask =
-        async |ids: &[u32]| catalog.database.visible_rows(&table, (&keys, ids), &questions).await.unwrap();
-    assert_eq!(ask(&[3, id]).await, VisibleRows::TooEarly);
-    assert_eq!(ask(&[3]).await, VisibleRows::Found(vec![Ok(vec![])]), "an old one");
+    let ask = async |transactions: &[u32]| {
+        let rows = LoggedRows { transactions, ..found_by(&keys) };
+        catalog.database.visible_rows(&table, rows, &questions).await.unwrap()
+    };
+    assert_eq!(ask(&[3, id]).await, Err(Hindrance::TooEarly));
+    assert_eq!(ask(&[3]).await, Ok(vec![Ok(vec![])]), "an old one");
     session.run("COMMIT");
-    assert_eq!(ask(&[3, id]).await, VisibleRows::Found(vec![Ok(vec![0])]));
+    assert_eq!(ask(&[3, id]).await, Ok(vec![Ok(vec![0])]));
 }
 
 #[tokio::test]
@@ -344,7 +355,7 @@ async fn claims_are_not_in_the_log_of_the_database() {
     assert_eq!(states.collect::<Vec<_>>(), ["22012)", "22P02)", "57014)", "42704)"]);
     let (table, question) =
         (catalog.table("todos").await, VisibilityQuestion { role: "anon", claims: &fits, keys: &[0] });
-    catalog.database.visible_rows(&table, (&keys([&["secret@"]]), &[]), &[question]).await.unwrap_err();
+    catalog.database.visible_rows(&table, found_by(&keys([&["secret@"]])), &[question]).await.unwrap_err();
     // What is logged is found there.
     catalog.postgres.notices(
         "DO $$ BEGIN PERFORM 1 / 0; EXCEPTION WHEN division_by_zero THEN RAISE LOG 'the end'; END $$",

@@ -148,7 +148,8 @@ async fn the_settings_of_the_database_do_not_matter() {
     for setting in UNUSUAL {
         postgres.sql(&format!("ALTER DATABASE {database} SET {setting}"));
     }
-    let changes = Changes { rooms: PrivateRooms::with(postgres, |_| {}).await };
+    let rooms = PrivateRooms::with(postgres, |settings| settings.changes.exact_visibility = true).await;
+    let changes = Changes { rooms };
     changes.postgres().sql(UNUSUAL_TABLE);
     let binding =
         |filter: &str| json!([{"event": "INSERT", "schema": "public", "table": "values", "filter": filter}]);

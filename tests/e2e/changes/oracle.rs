@@ -4,6 +4,7 @@
 //! What differs on purpose is an expression of the case, with its reason; everything else has to be equal.
 
 mod errors;
+mod exact;
 mod filters;
 mod identities;
 mod types;

@@ -72,18 +72,12 @@ impl TenantDatabase {
         &self,
         comparisons: &[Comparison<'_>],
     ) -> Result<Vec<Result<Option<bool>, DatabaseFailure>>, DatabaseFailure> {
-        let (mut asked, time) = (comparisons, self.spec.usage.query_timeout / TIME_SHARE);
-        loop {
-            let questions: Vec<_> = asked.iter().map(question).collect();
-            let answers: Vec<ComparisonAnswer> =
-                json_question::ask(self, ("realtime.comparisons", time), &questions, COMPARE).await?;
-            match answers.len() {
-                // One of them takes all the time: found by halves.
-                0 if asked.len() > 1 => asked = &asked[..asked.len() / 2],
-                0 => return Ok(vec![Err(DatabaseFailure::of_state("57014", "", "a filter takes too long"))]),
-                _ => return Ok(answers.into_iter().map(ComparisonAnswer::into_result).collect()),
-            }
-        }
+        let time = self.spec.usage.query_timeout / TIME_SHARE;
+        let questions: Vec<_> = comparisons.iter().map(question).collect();
+        let statement = (COMPARE, "a filter takes too long");
+        let answers =
+            json_question::ask_some(self, ("realtime.comparisons", time), &questions, statement).await?;
+        Ok(answers.into_iter().map(|answer| answer.and_then(ComparisonAnswer::into_result)).collect())
     }
 }
 

@@ -16,6 +16,7 @@ mod check;
 mod comparisons;
 mod exception;
 mod json_question;
+mod logged_rows;
 mod publication;
 mod rights;
 mod row_rights;
@@ -32,6 +33,7 @@ use super::{DatabaseFailure, TenantDatabase};
 
 pub use self::check::{CheckedBinding, CheckedFilter, CheckedTable};
 pub use self::comparisons::Comparison;
+pub use self::logged_rows::{Hindrance, LoggedRows, RowValues};
 pub use self::publication::{Publication, PublishedTable};
 pub use self::rights::TableRights;
 pub use self::row_rights::RowRights;

@@ -7,14 +7,11 @@
 use sqlx::{Executor as _, PgConnection, Row as _};
 
 use super::super::{DatabaseFailure, TenantDatabase};
-use super::tables::RowKey;
+use super::logged_rows::{Hindrance, LoggedRows, RowsInSql};
 use super::visibility_answer::{VisibilityAnswer, parse};
 use super::visibility_statement::{Client, LookupStatement};
 use super::{ChangeTable, ask};
 use crate::telemetry::codes::Scope;
-
-/// The most keys of one statement.
-const KEYS_PER_STATEMENT: usize = 1_000;
 
 /// The most pairs of a client and a key of one statement, which bounds the answer. A client counts as one more, for its role.
 const PAIRS_PER_STATEMENT: usize = 100_000;
@@ -39,20 +36,8 @@ pub struct VisibilityQuestion<'a> {
     pub keys: &'a [u32],
 }
 
-/// Which rows clients may see.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum VisibleRows {
-    /// A transaction is not visible to others yet, though it is in the log. The question is to be repeated.
-    TooEarly,
-    /// The table, or a column of its key, has another name than it had when it was described.
-    Renamed,
-    /// For each question, in order, the indices of the keys of visible rows, ascending, or why they could not be found out.
-    Found(Vec<Result<Vec<u32>, DatabaseFailure>>),
-}
-
 impl TenantDatabase {
-    /// Which rows of `table`, given by the `keys`, may be seen. `transactions` are those that have written the rows, as the log
-    /// has them: the lower halves of their ids.
+    /// Which rows of `table` may be seen, for each question, in order.
     ///
     /// # Errors
     /// When the database does not answer, or refuses the keys; when the table has no primary key. A role or a policy that fails is
@@ -60,9 +45,9 @@ impl TenantDatabase {
     pub async fn visible_rows(
         &self,
         table: &ChangeTable,
-        (keys, transactions): (&[RowKey], &[u32]),
+        rows: LoggedRows<'_>,
         questions: &[VisibilityQuestion<'_>],
-    ) -> Result<VisibleRows, DatabaseFailure> {
+    ) -> Result<Result<Vec<VisibleRows>, Hindrance>, DatabaseFailure> {
         if table.primary_key.is_empty() {
             return Err(DatabaseFailure::of_state("42704", "", "the table has no primary key"));
         }
@@ -71,42 +56,24 @@ impl TenantDatabase {
             false => Err(unknown_role(question.role)),
         });
         let mut found: Vec<_> = found.collect();
-        for (index, some) in keys.chunks(KEYS_PER_STATEMENT).enumerate() {
-            let part = Part { database: self, table, keys: some, transactions };
-            let offset = index * KEYS_PER_STATEMENT;
+        for range in rows.parts() {
+            let offset = range.start;
+            let part = Part { database: self, rows: RowsInSql { table, rows: rows.part(range) } };
             if let Err(hindrance) = part.find(questions, offset, &mut found).await? {
-                return Ok(hindrance.into());
+                return Ok(Err(hindrance));
             }
         }
-        Ok(VisibleRows::Found(found))
+        Ok(Ok(found))
     }
 }
 
-/// Why nothing can be found out now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Hindrance {
-    TooEarly,
-    Renamed,
-}
+/// The indices of the keys of the rows that a client may see, ascending, or why they could not be found out.
+pub type VisibleRows = Result<Vec<u32>, DatabaseFailure>;
 
-impl From<Hindrance> for VisibleRows {
-    fn from(hindrance: Hindrance) -> Self {
-        match hindrance {
-            Hindrance::TooEarly => Self::TooEarly,
-            Hindrance::Renamed => Self::Renamed,
-        }
-    }
-}
-
-/// The indices of the keys that a client may see, ascending, or why they could not be found out.
-type ClientAnswer = Result<Vec<u32>, DatabaseFailure>;
-
-/// What is asked about keys that fit into one statement.
+/// What is asked about rows that fit into one statement.
 struct Part<'a> {
     database: &'a TenantDatabase,
-    table: &'a ChangeTable,
-    keys: &'a [RowKey],
-    transactions: &'a [u32],
+    rows: RowsInSql<'a>,
 }
 
 impl Part<'_> {
@@ -115,10 +82,10 @@ impl Part<'_> {
         &self,
         questions: &[VisibilityQuestion<'_>],
         offset: usize,
-        found: &mut [ClientAnswer],
+        found: &mut [VisibleRows],
     ) -> Result<Result<(), Hindrance>, DatabaseFailure> {
         let first = u32::try_from(offset).unwrap_or(u32::MAX);
-        let end = first.saturating_add(u32::try_from(self.keys.len()).unwrap_or(u32::MAX));
+        let end = first.saturating_add(u32::try_from(self.rows.rows.keys.len()).unwrap_or(u32::MAX));
         let (mut indices, mut clients) = (Vec::new(), Vec::new());
         for (index, question) in questions.iter().enumerate().filter(|(index, _)| found[*index].is_ok()) {
             let of_part = question.keys.iter().filter(|key| (first..end).contains(*key));
@@ -147,7 +114,7 @@ impl Part<'_> {
     async fn ask_all(
         &self,
         clients: &[Client<'_>],
-    ) -> Result<Result<Vec<ClientAnswer>, Hindrance>, DatabaseFailure> {
+    ) -> Result<Result<Vec<VisibleRows>, Hindrance>, DatabaseFailure> {
         let mut answers = Vec::with_capacity(clients.len());
         while answers.len() < clients.len() {
             let rest = &clients[answers.len()..];
@@ -164,7 +131,7 @@ impl Part<'_> {
     async fn ask_row_by_row(
         &self,
         clients: &[Client<'_>],
-        answers: &mut [ClientAnswer],
+        answers: &mut [VisibleRows],
     ) -> Result<(), DatabaseFailure> {
         let (mut singles, mut of) = (Vec::new(), Vec::new());
         for (index, Client { role, claims, keys }) in clients.iter().enumerate() {
@@ -191,9 +158,7 @@ impl Part<'_> {
 
     async fn ask(&self, clients: &[Client<'_>]) -> Result<VisibilityAnswer, DatabaseFailure> {
         let text = LookupStatement {
-            table: self.table,
-            keys: self.keys,
-            transactions: self.transactions,
+            rows: self.rows,
             clients,
             // A client that takes the rest of the time for itself is slow itself.
             time: self.database.spec.usage.query_timeout / 2,
@@ -201,7 +166,8 @@ impl Part<'_> {
         .text();
         let answer =
             ask(self.database, text.as_str(), |connection, text| Box::pin(answer(connection, text))).await?;
-        parse(&answer, self.keys.len(), clients).map_err(|failure| self.database.note_failure(failure))
+        parse(&answer, self.rows.rows.keys.len(), clients)
+            .map_err(|failure| self.database.note_failure(failure))
     }
 }
 

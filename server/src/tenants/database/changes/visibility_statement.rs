@@ -12,14 +12,13 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::super::literal::{array_literal, identifier, literal};
-use super::tables::{ChangeTable, RowKey, TableColumn};
+use super::super::literal::array_literal;
+use super::json_question::FORMATS;
+use super::logged_rows::RowsInSql;
 
 /// What is asked at once.
 pub(super) struct LookupStatement<'a> {
-    pub(super) table: &'a ChangeTable,
-    pub(super) keys: &'a [RowKey],
-    pub(super) transactions: &'a [u32],
+    pub(super) rows: RowsInSql<'a>,
     pub(super) clients: &'a [Client<'a>],
     /// When this has passed, the clients that are left are not asked about.
     pub(super) time: Duration,
@@ -39,8 +38,9 @@ impl LookupStatement<'_> {
     pub(super) fn text(&self) -> String {
         // In none of the literals.
         let tag = Uuid::new_v4().simple();
-        let (too_early, is_renamed) = (self.too_early(), self.is_renamed());
-        let (declarations, find_positions, ask) = (self.declarations(), self.find_positions(), self.ask());
+        let (too_early, is_renamed) = (self.rows.too_early(), self.rows.is_renamed(&[]));
+        let (declarations, find_unchanged) = (self.declarations(), self.find_unchanged());
+        let (find_positions, ask) = (self.find_positions(), self.ask());
         format!(
             "BEGIN ISOLATION LEVEL REPEATABLE READ; SET LOCAL jit TO off; DO $v{tag}$
             #variable_conflict use_variable
@@ -55,6 +55,7 @@ impl LookupStatement<'_> {
                     setting := pg_catalog.set_config('realtime.visible', 'renamed', true);
                     RETURN;
                 END IF;
+                {find_unchanged}
                 {find_positions}
                 WHILE n < pg_catalog.cardinality(claims)
                     AND (n = 0 OR pg_catalog.clock_timestamp() < give_up_at) LOOP
@@ -102,6 +103,7 @@ impl LookupStatement<'_> {
                 list integer;
                 numbers integer[];
                 number integer;
+                unchanged bigint[];
                 positions tid[];
                 wanted tid[];
                 wanted_count integer;
@@ -119,10 +121,11 @@ impl LookupStatement<'_> {
     /// Where the rows are; NULL for those that do not exist. Positions are those of one table, and found with the rights of the
     /// server.
     fn find_positions(&self) -> String {
-        if self.table.is_partitioned {
+        let Self { rows, .. } = self;
+        if rows.table.is_partitioned {
             return String::new();
         }
-        let (oid, keys, table, join) = (self.table.oid, self.keys(), self.table(), self.join());
+        let (oid, keys, table, join) = (rows.table.oid, rows.keys(), rows.table(), self.join());
         format!(
             "IF pg_catalog.has_table_privilege({oid}::oid, 'SELECT')
                     AND NOT pg_catalog.row_security_active({oid}::oid) THEN
@@ -134,9 +137,45 @@ impl LookupStatement<'_> {
         )
     }
 
+    /// Whether a row has the key, and is unchanged if that matters.
+    fn join(&self) -> String {
+        let join = self.rows.join();
+        if self.compares_values() { format!("{join} AND k.n = ANY (unchanged)") } else { join }
+    }
+
+    fn compares_values(&self) -> bool {
+        !self.rows.rows.values.is_empty()
+    }
+
+    /// Which rows have the values that they had, if that matters: found with the rights of the server, in the formats of the log, which
+    /// policies must not see.
+    fn find_unchanged(&self) -> String {
+        let Self { rows, .. } = self;
+        if !self.compares_values() {
+            return String::new();
+        }
+        let (oid, keys, table) = (rows.table.oid, rows.keys_and_values(), rows.table());
+        let (join, is_unchanged) = (rows.join(), rows.is_unchanged());
+        format!(
+            "IF NOT pg_catalog.has_table_privilege({oid}::oid, 'SELECT')
+                    OR pg_catalog.row_security_active({oid}::oid) THEN
+                    RAISE insufficient_privilege USING MESSAGE =
+                        'the role of the server may not read all rows of a table, as changes.exact_visibility needs it';
+                END IF;
+                BEGIN
+                    {FORMATS};
+                    SELECT pg_catalog.array_agg(k.n) INTO unchanged FROM {keys} JOIN {table} ON {join} AND {is_unchanged};
+                    RAISE EXCEPTION USING ERRCODE = 'RT000';
+                EXCEPTION WHEN SQLSTATE 'RT000' THEN
+                    unchanged := coalesce(unchanged, '{{}}');
+                END;"
+        )
+    }
+
     /// Asks for one client, and takes back whatever its policies have done.
     fn ask(&self) -> String {
-        let (oid, keys, table, join) = (self.table.oid, self.keys(), self.table(), self.join());
+        let Self { rows, .. } = self;
+        let (oid, keys, table, join) = (rows.table.oid, rows.keys(), rows.table(), self.join());
         format!(
             "BEGIN
                         IF roles[n] IS DISTINCT FROM role THEN
@@ -174,66 +213,6 @@ impl LookupStatement<'_> {
                             -- The time of the statement is over, and is not watched any more.
                             EXIT WHEN state = '57014';
                     END;"
-        )
-    }
-
-    /// The table, without what inherits from it; a partitioned one has its rows in what does.
-    fn table(&self) -> String {
-        let only = if self.table.is_partitioned { "" } else { "ONLY " };
-        format!("{only}{}.{} AS t", identifier(&self.table.schema), identifier(&self.table.name))
-    }
-
-    /// The keys as values of the types of their columns: to cast each of them in the condition could not use an index under row
-    /// level security.
-    fn keys(&self) -> String {
-        let arrays = self.key_columns().enumerate().map(|(index, column)| {
-            let texts = self.keys.iter().map(|key| key.get(index).map_or("", |text| &**text));
-            format!("pg_catalog.unnest({}::{}[])", array_literal(texts), column.sql_type)
-        });
-        let arrays: Vec<String> = arrays.collect();
-        let names: Vec<String> = (0..arrays.len()).map(|index| format!("k{index}")).collect();
-        format!("ROWS FROM ({}) WITH ORDINALITY AS k ({}, n)", arrays.join(", "), names.join(", "))
-    }
-
-    fn join(&self) -> String {
-        let columns = self.key_columns().enumerate();
-        let equal = columns.map(|(index, column)| format!("t.{} = k.k{index}", identifier(&column.name)));
-        equal.collect::<Vec<_>>().join(" AND ")
-    }
-
-    fn key_columns(&self) -> impl Iterator<Item = &TableColumn> {
-        self.table.primary_key.iter().filter_map(|index| self.table.columns.get(*index))
-    }
-
-    /// Whether the table or a column of its key has another name than the one that is known. The rows of a table that has got the name
-    /// are others.
-    fn is_renamed(&self) -> String {
-        let ChangeTable { oid, schema, name, .. } = self.table;
-        let (schema, name) = (literal(schema), literal(name));
-        let columns = self.key_columns().map(|column| {
-            format!(
-                "(pg_catalog.pg_identify_object('pg_catalog.pg_class'::regclass, {oid}::oid, {number})).identity
-                    IS DISTINCT FROM pg_catalog.format('%I.%I.%I', {schema}, {name}, {column})",
-                number = column.number,
-                column = literal(&column.name)
-            )
-        });
-        columns.collect::<Vec<_>>().join(" OR ")
-    }
-
-    /// The log has the lower half of the id of a transaction. The whole one is that nearest to the next id of the snapshot.
-    fn too_early(&self) -> String {
-        if self.transactions.is_empty() {
-            return "false".into();
-        }
-        let transactions: Vec<String> = self.transactions.iter().map(u32::to_string).collect();
-        format!(
-            "EXISTS (SELECT FROM pg_catalog.unnest('{{{}}}'::bigint[]) AS low (id),
-                CAST (pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text AS bigint) AS next (id)
-                WHERE NOT pg_catalog.pg_visible_in_snapshot(
-                    (next.id - 2147483648 + (low.id - next.id % 4294967296 + 6442450944) % 4294967296)::text::xid8,
-                    pg_catalog.pg_current_snapshot()))",
-            transactions.join(",")
         )
     }
 }

@@ -1,0 +1,98 @@
+//! What the database is not asked for now, because it took too long a moment ago, or could not be answered.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use wire::supabase::changes::FilterOperator;
+
+use super::matching::Candidate;
+use super::subscriber::Viewer;
+use crate::tenants::database::changes::RowRights;
+
+/// How long it is not asked again.
+const EXCLUSION: Duration = Duration::from_secs(60);
+
+/// What is not asked for.
+#[derive(Default)]
+pub(super) struct Excluded {
+    comparisons: HashMap<ComparisonKey, Instant>,
+    /// With the viewer, so that no other one gets its address.
+    viewpoints: HashMap<(u32, Viewpoint), (Instant, Arc<Viewer>)>,
+    /// Tables whose generated columns are not read.
+    generated: HashMap<u32, Instant>,
+    /// Types whose values are not converted.
+    conversions: HashMap<u32, Instant>,
+}
+
+/// Type, operator and value of a filter.
+type ComparisonKey = (u32, FilterOperator, Arc<str>);
+
+/// By whose rights rows are looked up. Where claims do not matter, the first viewer of a role stands for all.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Viewpoint {
+    OfRole(Box<str>),
+    /// By the address of the viewer, which the candidates keep.
+    OfViewer(usize),
+}
+
+impl Viewpoint {
+    pub(super) fn of(one: &Candidate) -> Self {
+        match one.row_rights {
+            RowRights::PerRole => Self::OfRole(one.viewer.role().into()),
+            _ => Self::OfViewer(Arc::as_ptr(&one.viewer).addr()),
+        }
+    }
+}
+
+impl Excluded {
+    /// Asks again for what was excluded some time ago.
+    pub(super) fn forget_old(&mut self) {
+        let Self { comparisons, viewpoints, generated, conversions } = self;
+        comparisons.retain(|_, since| since.elapsed() < EXCLUSION);
+        viewpoints.retain(|_, (since, _)| since.elapsed() < EXCLUSION);
+        generated.retain(|_, since| since.elapsed() < EXCLUSION);
+        conversions.retain(|_, since| since.elapsed() < EXCLUSION);
+    }
+
+    /// Whether a comparison took too long.
+    pub(super) fn has_comparison(&self, comparison: &ComparisonKey) -> bool {
+        !self.comparisons.is_empty() && self.comparisons.contains_key(comparison)
+    }
+
+    /// Notes that it did.
+    pub(super) fn add_comparison(&mut self, comparison: ComparisonKey) {
+        self.comparisons.insert(comparison, Instant::now());
+    }
+
+    /// Whether the policies of a table took too long for a viewer.
+    pub(super) fn has_viewpoint(&self, table: u32, viewpoint: &Viewpoint) -> bool {
+        !self.viewpoints.is_empty() && self.viewpoints.contains_key(&(table, viewpoint.clone()))
+    }
+
+    /// Notes that they did.
+    pub(super) fn add_viewpoint(&mut self, table: u32, viewpoint: Viewpoint, viewer: &Arc<Viewer>) {
+        self.viewpoints.insert((table, viewpoint), (Instant::now(), Arc::clone(viewer)));
+    }
+
+    /// Whether the generated columns of a table could not be read.
+    pub(super) fn has_generated(&self, table: u32) -> bool {
+        self.generated.contains_key(&table)
+    }
+
+    /// Notes that they could not.
+    pub(super) fn add_generated(&mut self, table: u32) {
+        self.generated.insert(table, Instant::now());
+    }
+
+    /// Whether values of a type took too long.
+    pub(super) fn has_conversion(&self, type_oid: u32) -> bool {
+        self.conversions.contains_key(&type_oid)
+    }
+
+    /// Notes that they did.
+    pub(super) fn add_conversion(&mut self, type_oid: u32) {
+        self.conversions.insert(type_oid, Instant::now());
+    }
+}

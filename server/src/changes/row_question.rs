@@ -1,0 +1,58 @@
+//! Questions about rows that the log has: repeated until their transactions are visible to others, and asked by the present names of
+//! the table.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use crate::telemetry::codes::Code;
+use crate::tenants::database::changes::{ChangeTable, Hindrance};
+use crate::tenants::database::{DatabaseFailure, TenantDatabase};
+
+/// How long a transaction in the log may take to become visible to others, and how often that is looked at. It waits for a
+/// synchronous standby, if there is one.
+const EARLY_MAX: Duration = Duration::from_secs(30);
+const EARLY_POLL: Duration = Duration::from_millis(1);
+
+/// A question about rows of a table.
+pub(super) struct RowQuestion<'a> {
+    /// The table, by the names that are known.
+    pub(super) table: Cow<'a, ChangeTable>,
+    begun: Instant,
+}
+
+impl<'a> RowQuestion<'a> {
+    pub(super) fn about(table: &'a ChangeTable) -> Self {
+        Self { table: Cow::Borrowed(table), begun: Instant::now() }
+    }
+
+    /// Does what the next attempt needs.
+    ///
+    /// # Errors
+    /// If there is no use in one.
+    pub(super) async fn prepare_again(
+        &mut self,
+        database: &TenantDatabase,
+        hindrance: Hindrance,
+    ) -> Result<(), DatabaseFailure> {
+        match hindrance {
+            Hindrance::Renamed => self.table = Cow::Owned(renamed(database, &self.table).await?),
+            Hindrance::TooEarly if self.begun.elapsed() < EARLY_MAX => sleep(EARLY_POLL).await,
+            Hindrance::TooEarly => {
+                let reason = "a transaction in the log does not become visible";
+                return Err(DatabaseFailure::new(Code::RlsPolicyError, reason));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The table by its present names, which it has got after the rows were written.
+async fn renamed(database: &TenantDatabase, table: &ChangeTable) -> Result<ChangeTable, DatabaseFailure> {
+    let now = database.describe_tables(&[table.oid]).await?.pop();
+    now.filter(|now| now != table && now.shape().primary_key == table.shape().primary_key).ok_or_else(|| {
+        let reason = "a table was dropped, or has another primary key, since its rows were written";
+        DatabaseFailure::new(Code::RlsPolicyError, reason)
+    })
+}
