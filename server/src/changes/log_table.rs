@@ -5,10 +5,11 @@
 
 use std::sync::Arc;
 
+use wire::pgoutput::json::ValueKind;
 use wire::pgoutput::{Column, OldRow, Relation, ReplicaIdentity, Row, Value};
 use wire::supabase::changes::{ChangeType, RowLayout};
 
-use crate::tenants::database::changes::{ChangeTable, RowKey, RowValues, TableColumn};
+use crate::tenants::database::changes::{ChangeTable, RowKey, RowValues, TableColumn, TypedText};
 
 /// A table of the log.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub(super) struct LogTable {
     places: Box<[Option<usize>]>,
     /// For each column of the log whether it belongs to the replica identity.
     is_identity: Box<[bool]>,
+    /// The columns whose values the database converts into JSON, by their places in the log, with the ids of their types.
+    pub(super) converted: Box<[(usize, u32)]>,
     /// The columns of the primary key, by their places in the log; `None` if one of them is not published, or not known by the name
     /// that it has there.
     pub(super) key: Option<Box<[usize]>>,
@@ -63,7 +66,21 @@ impl LogTable {
         }
         let is_identity = relation.columns.iter().map(|column| column.is_key).collect();
         let key = table.primary_key.iter().map(|column| places[*column]).collect();
-        Self { columns, is_identity, key, places, table }
+        let converted = columns.iter().enumerate().filter_map(|(place, column)| {
+            let column = &table.columns[(*column)?];
+            column.has_json_cast.then_some((place, column.type_oid))
+        });
+        Self { converted: converted.collect(), columns, is_identity, key, places, table }
+    }
+
+    /// The values of a row that the database converts into JSON, by their places.
+    pub(super) fn texts<'a>(&self, row: Row<'a>) -> impl Iterator<Item = (usize, TypedText<'a>)> {
+        let mut values = row.values().enumerate();
+        self.converted.iter().filter_map(move |(place, type_oid)| {
+            let (_, value) = values.find(|(other, _)| other == place)?;
+            let Value::Text(text) = value else { return None };
+            Some((*place, TypedText { type_oid: *type_oid, text: std::str::from_utf8(text).ok()? }))
+        })
     }
 
     /// Whether the key of rows cannot be read because the log has names that the table does not have any more.
@@ -75,8 +92,8 @@ impl LogTable {
     pub(super) fn layout(&self, is_written: impl Fn(usize) -> bool) -> RowLayout {
         RowLayout::new(self.columns.iter().map(|column| {
             let column = column.filter(|column| is_written(*column))?;
-            let TableColumn { name, kind, .. } = &self.table.columns[column];
-            Some((&**name, kind.clone()))
+            let TableColumn { name, kind, has_json_cast, .. } = &self.table.columns[column];
+            Some((&**name, if *has_json_cast { ValueKind::Json } else { kind.clone() }))
         }))
     }
 

@@ -26,6 +26,8 @@ mod checks;
 #[cfg(feature = "postgres")]
 mod compiled_filter;
 #[cfg(feature = "postgres")]
+mod converted_rows;
+#[cfg(feature = "postgres")]
 mod delivery;
 #[cfg(feature = "postgres")]
 mod excluded;

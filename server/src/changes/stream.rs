@@ -15,6 +15,7 @@ use wire::pgoutput::{self, LogMessage};
 use wire::phoenix::Status;
 use wire::supabase::changes::ChangeType;
 
+use super::converted_rows::ConvertedRows;
 use super::delivery::{self, Layouts, WrittenChange};
 use super::excluded::Excluded;
 use super::log_table::{LogChange, LogTable};
@@ -225,6 +226,8 @@ impl ChangeStream {
         }
         let (bytes_max, mut layouts) = (changes.record_bytes_max(), Layouts::default());
         let Collected { changes: rows, matches, .. } = collected;
+        let converted = ConvertedRows::read(changes, (&rows, &matches), &mut self.excluded).await;
+        let rows = converted.put_into(rows);
         let receivers = Receivers::of(&matches);
         let mut handled = 0;
         for of_change in matches.found.chunk_by(|one, next| one.change == next.change) {

@@ -18,7 +18,13 @@ pub(super) const PRELUDE: &str = r#"
     CREATE DOMAIN oracle.stamps AS timestamptz[];
     CREATE TYPE oracle."Odd ""type" AS ("a b" int, "c""d" text, e timestamptz[], f bytea);
     CREATE TYPE oracle.outer_type AS (i oracle."Odd ""type", m oracle.mood, n numeric, b bool);
-    CREATE TYPE oracle.span AS RANGE (subtype = float8);"#;
+    CREATE TYPE oracle.span AS RANGE (subtype = float8);
+    CREATE TYPE oracle.pair AS RANGE (subtype = int4);
+    CREATE FUNCTION oracle.pair_json(oracle.pair) RETURNS json LANGUAGE sql IMMUTABLE AS
+        'SELECT json_build_object(''from'', lower($1), ''to'', upper($1), ''text'', $1::text)';
+    CREATE CAST (oracle.pair AS json) WITH FUNCTION oracle.pair_json(oracle.pair);
+    CREATE DOMAIN oracle.paired AS oracle.pair;
+    CREATE TYPE oracle.holder AS (p oracle.pair, n numeric);"#;
 
 /// How values of a type are compared with those of filters.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -133,6 +139,10 @@ const BUILT_IN: &[Case] = &[
     case("oracle.\"Odd \"\"type\"[]", No, &["{\"(1,x,,)\",NULL}"]),
     case("oracle.outer_type", No, &["(\"(1,x,,)\",ok,1.50,t)", "(,,NaN,f)"]),
     case("oracle.span", Ordered, &["[1.5,2)"]),
+    case("oracle.pair", Ordered, &["[1,5)", "[7,9)", "empty"]),
+    case("oracle.pair[]", Ordered, &["{\"[1,5)\",NULL,empty}", "{}"]),
+    case("oracle.paired", Ordered, &["[1,5)"]),
+    case("oracle.holder", No, &["(\"[1,5)\",1.50)", "(,)"]),
     case("int2vector", No, &["1 2"]),
     case("xid8", Ordered, &["1"]),
 ];

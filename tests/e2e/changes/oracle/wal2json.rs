@@ -56,8 +56,8 @@ fn text(columns: &Value) -> Option<String> {
 
 /// Values as clients read them.
 fn shown(oracle: &Oracle, case: &Case, texts: &[Option<String>]) -> Vec<Value> {
-    // The text of the catalog's own type, which is no array there; and digits without the mark of the format.
-    if ["bytea", "int2vector"].contains(&case.sql_type) {
+    // Digits without the mark of the format.
+    if case.sql_type == "bytea" {
         return texts.iter().map(|text| json!(text)).collect();
     }
     let sql_type = case.sql_type;

@@ -8,6 +8,7 @@
 //! | `check` | whether a subscription fits the tables |
 //! | `visibility` | which rows clients may see now |
 //! | `comparisons` | whether filters hold that only the database can evaluate |
+//! | `json_values` | what values are in JSON whose types have a cast of their own |
 //!
 //! All of it is asked on the pool of the tenant, bounded in time by `database.query_timeout` and in size by constants here. No
 //! answer is kept: who asks knows what makes it invalid.
@@ -16,6 +17,7 @@ mod check;
 mod comparisons;
 mod exception;
 mod json_question;
+mod json_values;
 mod logged_rows;
 mod publication;
 mod rights;
@@ -33,6 +35,7 @@ use super::{DatabaseFailure, TenantDatabase};
 
 pub use self::check::{CheckedBinding, CheckedFilter, CheckedTable};
 pub use self::comparisons::Comparison;
+pub use self::json_values::TypedText;
 pub use self::logged_rows::{Hindrance, LoggedRows, RowValues};
 pub use self::publication::{Publication, PublishedTable};
 pub use self::rights::TableRights;

@@ -86,7 +86,8 @@ pub struct TableColumn {
     pub sql_type: Box<str>,
     /// What its values are in JSON.
     pub kind: ValueKind,
-    /// Whether the database has to convert its values into JSON, because the type, or one within it, has a cast of its own.
+    /// Whether the database has to convert its values into JSON, because the type, or one within it, has a cast of its own, or a form
+    /// that is not read here.
     pub has_json_cast: bool,
     /// How its values can be compared without the database; `None` if they cannot.
     pub compare: Option<CompareKind>,

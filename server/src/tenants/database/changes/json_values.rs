@@ -1,0 +1,74 @@
+//! What values are in JSON whose types have a cast to `json` of their own, which `to_jsonb` uses.
+
+use serde::{Deserialize, Serialize};
+
+use super::super::{DatabaseFailure, TenantDatabase};
+use super::json_question;
+
+const CONVERT: &str = include_str!("convert.sql");
+
+/// The most values of one statement.
+const PER_STATEMENT: usize = 500;
+
+/// The most bytes of their texts, unless one has more.
+const BYTES_PER_STATEMENT: usize = 1 << 20;
+
+/// One statement takes at most this part of `database.query_timeout`. To find a value that takes too long takes some of them.
+const TIME_SHARE: u32 = 8;
+
+/// The text of a value, and its type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+pub struct TypedText<'a> {
+    /// The id of the type.
+    #[serde(rename = "type")]
+    pub type_oid: u32,
+    /// The text, as the log has it.
+    pub text: &'a str,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum ConversionAnswer {
+    Json(Box<str>),
+    Failed { state: String, message: String },
+}
+
+impl TenantDatabase {
+    /// The first of these values as JSON, and as many others as there is time for, and at least one. One that cannot be converted, or
+    /// takes too long, is an error of its own.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn some_as_json(
+        &self,
+        values: &[TypedText<'_>],
+    ) -> Result<Vec<Result<Box<str>, DatabaseFailure>>, DatabaseFailure> {
+        let time = self.spec.usage.query_timeout / TIME_SHARE;
+        let statement = (CONVERT, "the cast of a type to json takes too long");
+        let asked = &values[..at_once(values)];
+        if asked.is_empty() {
+            return Ok(Vec::new());
+        }
+        let answers = json_question::ask_some(self, ("realtime.values", time), asked, statement).await?;
+        Ok(answers.into_iter().map(|answer| answer.and_then(ConversionAnswer::into_result)).collect())
+    }
+}
+
+/// How many, and at least one, are converted at once.
+fn at_once(values: &[TypedText<'_>]) -> usize {
+    let mut bytes = 0;
+    let fitting = values.iter().take(PER_STATEMENT).take_while(|value| {
+        bytes += value.text.len();
+        bytes <= BYTES_PER_STATEMENT
+    });
+    fitting.count().max(1).min(values.len())
+}
+
+impl ConversionAnswer {
+    fn into_result(self) -> Result<Box<str>, DatabaseFailure> {
+        match self {
+            Self::Json(json) => Ok(json),
+            Self::Failed { state, message } => Err(DatabaseFailure::of_state(&state, "", &message)),
+        }
+    }
+}
