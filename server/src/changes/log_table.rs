@@ -22,6 +22,10 @@ pub(super) struct LogTable {
     places: Box<[Option<usize>]>,
     /// For each column of the log whether it belongs to the replica identity.
     is_identity: Box<[bool]>,
+    /// How many columns rows have in the log.
+    pub(super) logged: usize,
+    /// The generated columns that it does not have, by their places in the catalog. In a row that is completed they follow the others.
+    pub(super) generated: Box<[usize]>,
     /// The columns whose values the database converts into JSON, by their places in the log, with the ids of their types.
     pub(super) converted: Box<[(usize, u32)]>,
     /// The columns of the primary key, by their places in the log; `None` if one of them is not published, or not known by the name
@@ -47,15 +51,10 @@ pub(super) struct LogChange<'a> {
 }
 
 impl LogTable {
-    /// The number of its columns.
-    pub(super) fn len(&self) -> usize {
-        self.columns.len()
-    }
-
     pub(super) fn new(relation: &Relation<'_>, table: Arc<ChangeTable>) -> Self {
         let in_catalog = |name: &str| table.columns.iter().position(|column| *column.name == *name);
         let in_log = |name: &str| relation.columns.iter().position(|column| column.name == name);
-        let mut columns: Box<[_]> = relation.columns.iter().map(|column| in_catalog(column.name)).collect();
+        let mut columns: Vec<_> = relation.columns.iter().map(|column| in_catalog(column.name)).collect();
         let mut places: Box<[_]> = table.columns.iter().map(|column| in_log(&column.name)).collect();
         if !table.primary_key.iter().all(|column| places[*column].is_some()) {
             for (column, place) in renamed_key(relation, &table) {
@@ -64,13 +63,27 @@ impl LogTable {
                 }
             }
         }
-        let is_identity = relation.columns.iter().map(|column| column.is_key).collect();
-        let key = table.primary_key.iter().map(|column| places[*column]).collect();
+        let mut is_identity: Vec<bool> = relation.columns.iter().map(|column| column.is_key).collect();
+        let (logged, generated) = (columns.len(), missing_generated(&table, &places));
+        for column in &generated {
+            places[*column] = Some(columns.len());
+            columns.push(Some(*column));
+            is_identity.push(false);
+        }
         let converted = columns.iter().enumerate().filter_map(|(place, column)| {
             let column = &table.columns[(*column)?];
             column.has_json_cast.then_some((place, column.type_oid))
         });
-        Self { converted: converted.collect(), columns, is_identity, key, places, table }
+        Self {
+            logged,
+            generated: generated.into(),
+            converted: converted.collect(),
+            key: table.primary_key.iter().map(|column| places[*column]).collect(),
+            columns: columns.into(),
+            is_identity: is_identity.into(),
+            places,
+            table,
+        }
     }
 
     /// The values of a row that the database converts into JSON, by their places.
@@ -83,9 +96,14 @@ impl LogTable {
         })
     }
 
-    /// Whether the key of rows cannot be read because the log has names that the table does not have any more.
+    /// Whether the key of rows cannot be read because the log has names that the table does not have any more, or because it has a
+    /// generated column.
     pub(super) fn has_lost_key(&self) -> bool {
-        self.key.is_none() && self.columns.iter().any(Option::is_none)
+        let is_generated = |column: &usize| self.generated.contains(column);
+        match &self.key {
+            None => self.columns.iter().any(Option::is_none),
+            Some(_) => self.table.primary_key.iter().any(is_generated),
+        }
     }
 
     /// How the columns are written that `is_written` names by their places in the catalog.
@@ -101,6 +119,18 @@ impl LogTable {
     pub(super) fn is_identity(&self, column: usize) -> bool {
         self.places[column].is_some_and(|place| self.is_identity[place])
     }
+}
+
+/// The generated columns that are not in the log, if it has all others. A publication that leaves out some does not say less by
+/// leaving out what is computed from them.
+fn missing_generated(table: &ChangeTable, places: &[Option<usize>]) -> Vec<usize> {
+    let columns = table.columns.iter().zip(places).enumerate();
+    let (missing, others): (Vec<_>, Vec<_>) = columns.partition(|(_, (column, _))| column.is_generated);
+    if others.into_iter().any(|(_, (_, place))| place.is_none()) {
+        return Vec::new();
+    }
+    let missing = missing.into_iter().filter(|(_, (_, place))| place.is_none());
+    missing.map(|(column, _)| column).collect()
 }
 
 /// The columns of the primary key with their places in the log, when that does not have all of their names: the rows were written
@@ -147,6 +177,11 @@ impl<'a> LogChange<'a> {
             }
         }
         Self { log_table: Arc::clone(log_table), change, committed_at, new: Some(new), old, values }
+    }
+
+    /// The same with the row after as `row`, which has generated columns too.
+    pub(super) fn completed(self, row: Row<'a>) -> Self {
+        Self::written(&self.log_table, self.change, self.committed_at, (row, self.old))
     }
 
     /// A deleted row.

@@ -8,7 +8,8 @@
 //! | `tenant_changes`, `subscriptions`, `index` | the subscriptions of a tenant, and how a row finds them |
 //! | `compiled_filter`, `operand` | filters, evaluated in this process where that gives what the database would |
 //! | `feed`, `session_queue` | from the reader of the log to the task that handles its changes |
-//! | `stream`, `log_table` | rows of the write-ahead log, in the order of commits |
+//! | `stream`, `log_table`, `log_tables` | rows of the write-ahead log, in the order of commits |
+//! | `completed_rows`, `converted_rows` | what the log does not have of rows |
 //! | `matching`, `lookups`, `role_view` | who a row is for, and who may see it |
 //! | `row_question`, `excluded` | how the database is asked about rows, and what it is not asked for |
 //! | `delivery`, `wait_budget` | what is sent, and how long clients that read slowly are waited for |
@@ -26,6 +27,8 @@ mod checks;
 #[cfg(feature = "postgres")]
 mod compiled_filter;
 #[cfg(feature = "postgres")]
+mod completed_rows;
+#[cfg(feature = "postgres")]
 mod converted_rows;
 #[cfg(feature = "postgres")]
 mod delivery;
@@ -37,6 +40,8 @@ mod feed;
 mod index;
 #[cfg(feature = "postgres")]
 mod log_table;
+#[cfg(feature = "postgres")]
+mod log_tables;
 #[cfg(feature = "postgres")]
 mod lookups;
 #[cfg(feature = "postgres")]

@@ -13,12 +13,13 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, sleep};
 use wire::pgoutput::{self, LogMessage};
 use wire::phoenix::Status;
-use wire::supabase::changes::ChangeType;
 
+use super::completed_rows::{CompletedRows, IncompleteRows};
 use super::converted_rows::ConvertedRows;
 use super::delivery::{self, Layouts, WrittenChange};
 use super::excluded::Excluded;
-use super::log_table::{LogChange, LogTable};
+use super::log_table::LogChange;
+use super::log_tables::{LogTables, table_of};
 use super::lookups::{self, BUSY_MAX, BUSY_POLL};
 use super::matching::Matches;
 use super::subscriber::ChangeSubscriber;
@@ -56,10 +57,8 @@ const RELATION: u8 = b'R';
 /// What is known of the log of a tenant.
 #[derive(Default)]
 pub(super) struct ChangeStream {
-    /// The definitions of tables in this session of the log, as they were received.
-    relations: FxHashMap<u32, Bytes>,
-    /// Those that are subscribed to, by the address of what the catalog says of them.
-    log_tables: FxHashMap<usize, Arc<LogTable>>,
+    /// The definitions of tables in this session of the log.
+    log_tables: LogTables,
     /// The transaction that is being received.
     committed_at: i64,
     transaction: u32,
@@ -75,7 +74,6 @@ pub(super) struct ChangeStream {
 impl ChangeStream {
     /// A session of the log begins: it describes all tables again.
     pub(super) fn begin(&mut self) {
-        self.relations.clear();
         self.log_tables.clear();
     }
 
@@ -86,9 +84,10 @@ impl ChangeStream {
         for part in messages.chunk_by(|_, next| next.first() != Some(&RELATION)) {
             self.note_relation(changes, &part[0]).await;
             self.refresh_rights(changes).await;
+            let completed = self.complete(changes, part).await;
             let mut rest = part;
             while !rest.is_empty() {
-                let (collected, next) = self.collect(changes, rest);
+                let (collected, next) = self.collect(changes, (rest, &completed));
                 rest = next;
                 if !collected.matches.found.is_empty() {
                     self.send(changes, collected).await;
@@ -103,9 +102,7 @@ impl ChangeStream {
             return;
         }
         let Ok(LogMessage::Relation(relation)) = pgoutput::decode(message) else { return };
-        let before = self.relations.insert(relation.id, message.clone());
-        self.log_tables.retain(|_, known| known.table.oid != relation.id);
-        let is_changed = before.is_some_and(|before| before != *message);
+        let is_changed = self.log_tables.note(relation.id, message);
         changes.note_table(&relation, is_changed).await;
         if is_changed {
             self.rights_read = None;
@@ -127,11 +124,19 @@ impl ChangeStream {
         self.rights_read = Some(Instant::now());
     }
 
+    /// Reads the generated columns of rows, unless no table with such columns is subscribed to.
+    async fn complete(&mut self, changes: &ChangesOfTenant, messages: &[Bytes]) -> CompletedRows {
+        let incomplete = changes
+            .subscriptions
+            .with(|state| IncompleteRows::find(state, &mut self.log_tables, (messages, self.transaction)));
+        CompletedRows::read(changes, incomplete, &mut self.excluded).await
+    }
+
     /// Finds out which subscribers the first of `messages` may be for, and returns the others.
     fn collect<'m>(
         &mut self,
         changes: &ChangesOfTenant,
-        messages: &'m [Bytes],
+        (messages, completed): (&'m [Bytes], &'m CompletedRows),
     ) -> (Collected<'m>, &'m [Bytes]) {
         changes.subscriptions.with(|state| {
             let mut collected = Collected::default();
@@ -139,13 +144,18 @@ impl ChangeStream {
                 if collected.matches.len() >= MATCHES_MAX {
                     return (collected, &messages[place..]);
                 }
-                self.collect_one(state, message, &mut collected);
+                self.collect_one(state, (message, completed), &mut collected);
             }
             (collected, &[])
         })
     }
 
-    fn collect_one<'m>(&mut self, state: &State, message: &'m Bytes, collected: &mut Collected<'m>) {
+    fn collect_one<'m>(
+        &mut self,
+        state: &State,
+        (message, completed): (&'m Bytes, &'m CompletedRows),
+        collected: &mut Collected<'m>,
+    ) {
         match message.first() {
             Some(b'B') => {
                 if let Ok(LogMessage::Begin(begin)) = pgoutput::decode(message) {
@@ -154,11 +164,12 @@ impl ChangeStream {
             }
             Some(b'I' | b'U' | b'D') => {
                 // Rows of tables that have no subscribers are not even decoded.
-                let oid = message.get(1..5).and_then(|oid| Some(u32::from_be_bytes(oid.try_into().ok()?)));
-                for table in oid.map_or(&[][..], |oid| state.tables(oid)) {
-                    if let Some(change) =
-                        pgoutput::decode(message).ok().and_then(|row| self.change(row, table))
-                    {
+                for table in table_of(message).map_or(&[][..], |oid| state.tables(oid)) {
+                    if let Some(change) = self.log_tables.change(message, (table, self.committed_at)) {
+                        let change = match completed.row(message, &change.log_table) {
+                            Some(row) => change.completed(row),
+                            None => change,
+                        };
                         self.add(change, table, collected);
                     }
                 }
@@ -173,45 +184,6 @@ impl ChangeStream {
         if collected.transactions.last() != Some(&self.transaction) {
             collected.transactions.push(self.transaction);
         }
-    }
-
-    fn change<'m>(&mut self, message: LogMessage<'m>, subscribed: &SubscribedTable) -> Option<LogChange<'m>> {
-        let table = self.log_table(subscribed)?;
-        let at = self.committed_at;
-        let row = match &message {
-            LogMessage::Insert(insert) => insert.new,
-            LogMessage::Update(update) => update.new,
-            LogMessage::Delete(delete) => delete.old.row(),
-            _ => return None,
-        };
-        if row.len() != table.len() {
-            return None;
-        }
-        Some(match message {
-            LogMessage::Insert(insert) => {
-                LogChange::written(&table, ChangeType::Insert, at, (insert.new, None))
-            }
-            LogMessage::Update(update) => {
-                LogChange::written(&table, ChangeType::Update, at, (update.new, update.old))
-            }
-            LogMessage::Delete(delete) => LogChange::deleted(&table, at, delete.old),
-            _ => return None,
-        })
-    }
-
-    /// The table as the log has it.
-    fn log_table(&mut self, subscribed: &SubscribedTable) -> Option<Arc<LogTable>> {
-        let address = Arc::as_ptr(&subscribed.table).addr();
-        if let Some(known) = self.log_tables.get(&address) {
-            return Some(Arc::clone(known));
-        }
-        let relation = self.relations.get(&subscribed.table.oid)?;
-        let LogMessage::Relation(relation) = pgoutput::decode(relation).ok()? else { return None };
-        let table = Arc::new(LogTable::new(&relation, Arc::clone(&subscribed.table)));
-        // Those without subscribers: they are described anew when they are subscribed to again.
-        self.log_tables.retain(|_, known| Arc::strong_count(&known.table) > 1);
-        self.log_tables.insert(address, Arc::clone(&table));
-        Some(table)
     }
 
     /// Asks the database what has to be known, and sends the changes to those who see them.

@@ -50,6 +50,8 @@ pub(super) struct OutOfMemory;
 pub(super) struct SubscribedTable {
     pub(super) table: Arc<ChangeTable>,
     pub(super) index: TableIndex,
+    /// Whether rows in the log may lack generated columns.
+    pub(super) has_generated: bool,
     /// What the roles of its subscribers may read.
     pub(super) views: HashMap<Box<str>, Arc<RoleView>>,
 }
@@ -145,6 +147,11 @@ impl State {
     /// Those who have subscribed to a table, by what it was when they were checked.
     pub(super) fn tables(&self, oid: u32) -> &[SubscribedTable] {
         self.tables.get(&oid).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether rows of some table may lack generated columns.
+    pub(super) fn has_generated(&self) -> bool {
+        self.tables.values().flatten().any(|subscribed| subscribed.has_generated)
     }
 
     fn subscribed(&mut self, table: &Arc<ChangeTable>) -> &mut SubscribedTable {
@@ -252,7 +259,8 @@ impl State {
 
 impl SubscribedTable {
     fn new(table: Arc<ChangeTable>) -> Self {
-        Self { table, index: TableIndex::default(), views: HashMap::new() }
+        let has_generated = table.has_generated();
+        Self { table, index: TableIndex::default(), has_generated, views: HashMap::new() }
     }
 
     fn set_view(&mut self, role: &str, rights: &TableRights) {

@@ -160,7 +160,7 @@ metrics! {
         pub changes_over_rate: Counter = "realtime_changes_over_rate_total",
         /// Changes of tables that were dropped because the database could not say who may see them.
         pub changes_dropped: Counter = "realtime_changes_dropped_total",
-        /// Values of changed rows that were sent as their text instead of their JSON, because the database could not be asked for it.
+        /// Changed rows that were sent without their generated columns, and values that were sent as their text instead of their JSON, because the database could not be asked for them.
         pub changes_incomplete: Counter = "realtime_changes_incomplete_total",
         /// Messages of members that were not sent to the other nodes, because the tenant's share of the queue (bus.max_frames, bus.max_bytes) was full or Redis could not be reached. Its part of realtime_bus_unsent_total.
         pub bus_unsent: Counter = "realtime_tenants_bus_unsent_total",

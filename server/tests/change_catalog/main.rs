@@ -4,6 +4,7 @@ mod check;
 mod comparisons;
 mod rights;
 mod tables;
+mod values;
 mod visibility;
 
 use std::collections::BTreeMap;
@@ -16,7 +17,7 @@ use realtime_server::auth::jwks::JwksSources;
 use realtime_server::telemetry::metrics::Metrics;
 use realtime_server::tenants::database::TenantDatabase;
 use realtime_server::tenants::database::changes::{
-    ChangeTable, Comparison, LoggedRows, RowKey, VisibilityQuestion,
+    ChangeTable, Comparison, LoggedRows, RowKey, TypedText, VisibilityQuestion,
 };
 use realtime_server::tenants::{Databases, Registry};
 use secrecy::SecretString;
@@ -103,6 +104,9 @@ async fn all_questions_can_be_asked_in_a_task() {
         let questions = [VisibilityQuestion { role: "service_role", claims: "{}", keys: &[0] }];
         let rows = LoggedRows { keys: &keys, values: &[], transactions: &[] };
         database.visible_rows(&table, rows, &questions).await.unwrap().unwrap();
+        assert_eq!(database.present_values(&table, rows, &[1]).await.unwrap(), Ok(vec![None]));
+        let value = TypedText { type_oid: 23, text: "7" };
+        assert_eq!(database.some_as_json(&[value]).await.unwrap(), [Ok("7".into())]);
         let comparison =
             Comparison { type_oid: 25, operator: FilterOperator::Like, row: Some("a"), value: "a" };
         assert_eq!(database.compare_in_database(&[comparison]).await.unwrap(), [Ok(Some(true))]);

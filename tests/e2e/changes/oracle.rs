@@ -6,6 +6,7 @@
 mod errors;
 mod exact;
 mod filters;
+mod generated;
 mod identities;
 mod types;
 mod values;

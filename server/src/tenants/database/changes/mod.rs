@@ -8,6 +8,7 @@
 //! | `check` | whether a subscription fits the tables |
 //! | `visibility` | which rows clients may see now |
 //! | `comparisons` | whether filters hold that only the database can evaluate |
+//! | `present_values` | what the log does not have of rows |
 //! | `json_values` | what values are in JSON whose types have a cast of their own |
 //!
 //! All of it is asked on the pool of the tenant, bounded in time by `database.query_timeout` and in size by constants here. No
@@ -19,6 +20,7 @@ mod exception;
 mod json_question;
 mod json_values;
 mod logged_rows;
+mod present_values;
 mod publication;
 mod rights;
 mod row_rights;
@@ -37,6 +39,7 @@ pub use self::check::{CheckedBinding, CheckedFilter, CheckedTable};
 pub use self::comparisons::Comparison;
 pub use self::json_values::TypedText;
 pub use self::logged_rows::{Hindrance, LoggedRows, RowValues};
+pub use self::present_values::PresentRow;
 pub use self::publication::{Publication, PublishedTable};
 pub use self::rights::TableRights;
 pub use self::row_rights::RowRights;

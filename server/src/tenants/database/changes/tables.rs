@@ -34,7 +34,15 @@ const TABLES: &str = "
 const COLUMNS: &str = "
     SELECT a.attrelid AS table_oid, a.attnum AS number, a.attname::text AS name, a.atttypid AS type_oid,
         t.typname::text AS type_name, pg_catalog.format('%I.%I', n.nspname, t.typname) AS sql_type,
-        a.attgenerated <> '' AS is_generated
+        a.attgenerated <> '' AS is_generated,
+        ARRAY(SELECT DISTINCT d.refobjsubid::int2
+            FROM pg_catalog.pg_attrdef AS e JOIN pg_catalog.pg_depend AS d
+                ON d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND d.objid = e.oid
+                OR d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = e.adrelid AND d.objsubid = e.adnum
+            WHERE a.attgenerated <> '' AND e.adrelid = a.attrelid AND e.adnum = a.attnum
+                AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid = a.attrelid
+                AND d.refobjsubid NOT IN (0, a.attnum)
+            ORDER BY 1) AS computed_from
     FROM pg_catalog.pg_attribute AS a
     JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
     JOIN pg_catalog.pg_namespace AS n ON n.oid = t.typnamespace
@@ -93,6 +101,8 @@ pub struct TableColumn {
     pub compare: Option<CompareKind>,
     /// Whether it is computed from other columns, and so may be missing in the log.
     pub is_generated: bool,
+    /// The numbers of the columns that it is computed from.
+    pub computed_from: Box<[i16]>,
 }
 
 /// A primary key of a row: the texts of its columns, in the order of the key. None of them has NUL.
@@ -118,6 +128,7 @@ struct ColumnRow {
     type_name: String,
     sql_type: String,
     is_generated: bool,
+    computed_from: Vec<i16>,
 }
 
 impl ChangeTable {
@@ -192,6 +203,7 @@ fn described_column(column: ColumnRow, types: &Types) -> TableColumn {
         has_json_cast: resolved.has_json_cast,
         compare: resolved.compare,
         is_generated: column.is_generated,
+        computed_from: column.computed_from.into(),
     }
 }
 
