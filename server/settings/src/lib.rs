@@ -62,7 +62,7 @@ pub use note::Note;
 pub use outbox::Outbox;
 pub use presence::Presence;
 pub use problem::{LoadError, Location, Problem};
-pub use reference::{Starter, reference, schema};
+pub use reference::{Starter, chart_schema, chart_templates, reference, schema};
 pub use regions::Regions;
 pub use running::{RunningSettings, Update};
 pub use seed::Seed;

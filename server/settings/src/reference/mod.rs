@@ -1,7 +1,8 @@
 //! What people read and editors use, written from the structs: the reference, the schema, the starter files.
 //!
-//! They lie in `config/`. A test compares, and writes them anew under `UPDATE=1`.
+//! They lie in `config/`, and in `helm/` for the chart. A test compares, and writes them anew under `UPDATE=1`.
 
+mod chart;
 mod markdown;
 mod schema;
 mod starters;
@@ -17,4 +18,15 @@ pub fn reference() -> String {
 /// The JSON Schema of a settings file, by which editors complete and check.
 pub fn schema() -> String {
     schema::text()
+}
+
+/// The JSON Schema of the values of the Helm chart: the chart's own part, as it stands in `own`, with the definitions that
+/// are made of the settings.
+pub fn chart_schema(own: &str) -> serde_json::Result<String> {
+    chart::values_schema(own)
+}
+
+/// What the templates of the Helm chart need to know about keys.
+pub fn chart_templates() -> String {
+    chart::templates()
 }

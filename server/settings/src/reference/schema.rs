@@ -12,11 +12,16 @@ use crate::value_kind::ValueKind;
 
 /// The schema as indented JSON.
 pub(super) fn text() -> String {
+    // A `Schema` writes its keywords in an order that people expect.
+    let schema = schemars::Schema::try_from(value()).expect("what was a schema still is one");
+    serde_json::to_string_pretty(&schema).expect("a schema is JSON") + "\n"
+}
+
+/// The schema as data.
+pub(super) fn value() -> Value {
     let mut schema = schemars::schema_for!(Settings).to_value();
     refine(&mut schema);
-    // A `Schema` writes its keywords in an order that people expect.
-    let schema = schemars::Schema::try_from(schema).expect("what was a schema still is one");
-    serde_json::to_string_pretty(&schema).expect("a schema is JSON") + "\n"
+    schema
 }
 
 /// Adds to each part what the types of our structs do not say.

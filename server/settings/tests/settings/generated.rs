@@ -1,4 +1,4 @@
-//! The files in `config/` say what the structs say.
+//! The files in `config/`, and those of the Helm chart, say what the structs say.
 //!
 //! `UPDATE=1 cargo test -p settings generated` writes them anew.
 
@@ -7,14 +7,18 @@ use settings::{LogFormat, Sources, Starter};
 use crate::{Folder, repository};
 
 fn is_fresh(name: &str, expected: &str) {
-    let path = repository("config").join(name);
+    is_fresh_in("config", name, expected);
+}
+
+fn is_fresh_in(folder: &str, name: &str, expected: &str) {
+    let path = repository(folder).join(name);
     if std::env::var_os("UPDATE").is_some() {
-        std::fs::write(&path, expected).expect("config/ is writable");
+        std::fs::write(&path, expected).expect("the repository is writable");
     }
     let found = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(
         found == expected,
-        "config/{name} is stale: write it anew with\n\n    UPDATE=1 cargo test -p settings generated\n"
+        "{folder}/{name} is stale: write it anew with\n\n    UPDATE=1 cargo test -p settings generated\n"
     );
 }
 
@@ -26,6 +30,15 @@ fn the_generated_reference_is_fresh() {
 #[test]
 fn the_generated_schema_is_fresh() {
     is_fresh("schema.json", &settings::schema());
+}
+
+#[test]
+fn the_generated_parts_of_the_chart_are_fresh() {
+    let chart = "helm/realtime-server";
+    let own = std::fs::read_to_string(repository(chart).join("values.schema.json"))
+        .expect("the chart has a schema");
+    is_fresh_in(chart, "values.schema.json", &settings::chart_schema(&own).expect("the schema is JSON"));
+    is_fresh_in(chart, "templates/_settings.tpl", &settings::chart_templates());
 }
 
 #[test]
