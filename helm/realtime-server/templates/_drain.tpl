@@ -1,0 +1,28 @@
+{{- /* How long a stop takes, from durations such as "1m 15s" or "500ms". */ -}}
+
+{{- define "realtime.milliseconds" -}}
+{{- $units := dict "ns" 0.000001 "us" 0.001 "ms" 1.0 "s" 1000.0 "m" 60000.0 "h" 3600000.0 "d" 86400000.0 "w" 604800000.0 "M" 2630016000.0 "y" 31557600000.0 -}}
+{{- $names := dict "nanos" "ns" "nsec" "ns" "usec" "us" "µs" "us" "millis" "ms" "msec" "ms" "sec" "s" "secs" "s" "second" "s" "seconds" "s" "min" "m" "mins" "m" "minute" "m" "minutes" "m" "hr" "h" "hrs" "h" "hour" "h" "hours" "h" "day" "d" "days" "d" "wk" "w" "wks" "w" "week" "w" "weeks" "w" "month" "M" "months" "M" "yr" "y" "yrs" "y" "year" "y" "years" "y" -}}
+{{- $sum := 0.0 -}}
+{{- range regexFindAll "[0-9.]+\\s*[a-zA-Zµ]+" . -1 -}}
+{{- $unit := regexReplaceAll "[0-9.\\s]+" . "" -}}
+{{- $sum = addf $sum (mulf (regexFind "[0-9.]+" . | float64) (get $units (get $names $unit | default $unit))) -}}
+{{- end -}}
+{{- $sum -}}
+{{- end -}}
+
+{{- /* Seconds from SIGTERM until the server has exited at the latest. */ -}}
+{{- define "realtime.drainSeconds" -}}
+{{- $sum := 0.0 -}}
+{{- range list "server.drain_delay" "server.drain_timeout" "server.shutdown_timeout" -}}
+{{- $duration := (include "realtime.setting" (dict "root" $ "key" .) | fromJson).value -}}
+{{- $sum = addf $sum (include "realtime.milliseconds" $duration | float64) -}}
+{{- end -}}
+{{- divf $sum 1000.0 | ceil | int64 -}}
+{{- end -}}
+
+{{- /* 5 seconds more than the drain: the pod signs off from the other nodes, and writes its last log lines. */ -}}
+{{- define "realtime.gracePeriod" -}}
+{{- $needed := add 5 (include "realtime.drainSeconds" . | int64) -}}
+{{- .Values.terminationGracePeriodSeconds | default $needed | int64 -}}
+{{- end -}}
