@@ -36,6 +36,18 @@ pub struct Changes {
     /// able to read the tables, whatever their policies are.
     #[schemars(extend("x-reload" = "live"))]
     pub exact_visibility: bool,
+
+    /// Whether the database of each tenant with subscribers keeps what is committed while no node reads it, in a replication slot.
+    /// It needs a limit there (`max_slot_wal_keep_size`), and is without effect otherwise; the slot is dropped before half of that is
+    /// used. Turned off, it is dropped.
+    #[schemars(extend("x-reload" = "live"))]
+    pub durable: bool,
+
+    /// With `durable`: how long changes wait for subscribers to come back after all nodes have stopped, and how long a node may not
+    /// read without missing any.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "marks::DurationText", extend("x-reload" = "live"))]
+    pub resume_wait: Duration,
 }
 
 impl Default for Changes {
@@ -45,6 +57,8 @@ impl Default for Changes {
             max_bindings_per_channel: NonZeroUsize::new(100).expect("not zero"),
             max_wait: Duration::from_secs(20),
             exact_visibility: false,
+            durable: false,
+            resume_wait: Duration::from_secs(10),
         }
     }
 }

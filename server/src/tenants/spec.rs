@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 use settings::{DatabaseAddress, History, Settings};
@@ -42,6 +43,8 @@ pub struct DatabaseSpec {
     pub address: DatabaseAddress,
     /// How it is used.
     pub usage: settings::Database,
+    /// How long changes of its tables wait for subscribers to come back; unset unless they are kept for them (`changes.durable`).
+    pub resume_wait: Option<Duration>,
 }
 
 /// What the settings of the node decide where a specification leaves it open.
@@ -57,6 +60,8 @@ pub(super) struct NodeDefaults {
     history: Arc<History>,
     /// `[database]`.
     database: settings::Database,
+    /// `changes.resume_wait`, if `changes.durable` is set.
+    resume_wait: Option<Duration>,
     /// The database of the store, and the tenant that has it if it names no other.
     shared_database: Option<(String, DatabaseAddress)>,
 }
@@ -69,6 +74,7 @@ impl NodeDefaults {
             claim_validators: settings.auth.claim_validators.clone(),
             history: Arc::new(settings.broadcast.history.clone()),
             database: settings.database.clone(),
+            resume_wait: settings.changes.durable.then_some(settings.changes.resume_wait),
             shared_database: settings
                 .shared_database()
                 .map(|address| (settings.server.default_tenant.clone(), address)),
@@ -84,7 +90,11 @@ impl NodeDefaults {
             .filter(|(default, _)| settings.database.from_store && default.eq_ignore_ascii_case(&spec.id));
         let shared = || shared.map(|(_, address)| address.clone());
         let address = settings.database_address().or_else(shared)?;
-        Some(Arc::new(DatabaseSpec { address, usage: self.database.with(&settings.database) }))
+        Some(Arc::new(DatabaseSpec {
+            address,
+            usage: self.database.with(&settings.database),
+            resume_wait: self.resume_wait,
+        }))
     }
 }
 
