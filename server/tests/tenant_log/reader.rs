@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use harness::{Postgres, WAIT_MAX};
-use realtime_server::tenants::database::log::{LogError, LogEvent, LogOptions, LogSession, LogTls};
+use realtime_server::tenants::database::log::{
+    LogError, LogEvent, LogOptions, LogSession, LogTls, SlotSource,
+};
 use tokio::time::timeout;
 use wire::pgoutput::{LogMessage, Value, decode};
 
@@ -47,6 +49,7 @@ pub fn options_at(postgres: &Postgres, address: SocketAddr) -> LogOptions {
         application_name: "realtime_replication_connection",
         slot: format!("{database}_slot"),
         publications: vec![PUBLICATION.into()],
+        source: SlotSource::LogEnd,
         lock_key: 11,
         connect_timeout: WAIT_MAX,
         slot_timeout: WAIT_MAX,

@@ -3,7 +3,7 @@
 //! A session holds three things that begin and end with it: an advisory lock, by which the nodes of a cluster agree on one
 //! reader; a temporary replication slot, so that nothing of the log is retained for a reader that is gone; and the stream of
 //! messages of the output plugin `pgoutput`, which [`wire::pgoutput`] reads. What is committed while there is no session is
-//! never received, and no transaction is received by two sessions.
+//! not received later, unless its slot is made from another one ([`SlotSource`]).
 //!
 //! PostgreSQL ends the session when it has heard nothing for [`SERVER_TIMEOUT`]. A task of its own reports the progress every
 //! second, also while [`next`](LogSession::next) is not called, so a slow reader keeps the session: the task then stops to
@@ -18,6 +18,7 @@ mod connection;
 mod election;
 mod error;
 mod feedback;
+mod start;
 mod stream;
 mod tls;
 
@@ -36,6 +37,7 @@ use wire::pgoutput::Lsn;
 use self::connection::LogConnection;
 pub use self::error::LogError;
 use self::feedback::Feedback;
+pub use self::start::{SessionStart, SlotSource};
 
 /// How long PostgreSQL keeps a session of which it hears nothing (`wal_sender_timeout`). Another node can take over after that.
 pub const SERVER_TIMEOUT: Duration = Duration::from_secs(4);
@@ -61,6 +63,8 @@ pub struct LogOptions {
     pub slot: String,
     /// The publications whose tables are read. PostgreSQL up to 17 ends the session at the first change if one is missing.
     pub publications: Vec<String>,
+    /// What the slot is made from.
+    pub source: SlotSource,
     /// The key of the advisory lock, which is unique in the database.
     pub lock_key: i64,
     /// How long connecting, authentication and the lock may take.
@@ -112,6 +116,8 @@ pub enum LogEvent {
 pub struct LogSession {
     events: mpsc::Receiver<(LogEvent, OwnedSemaphorePermit)>,
     feedback: Arc<Feedback>,
+    slot: String,
+    start: SessionStart,
     /// Ends with the reason why the session ended, which is returned once.
     task: Option<JoinHandle<LogError>>,
 }
@@ -126,14 +132,25 @@ impl LogSession {
         let mut connection = connecting.map_err(|_elapsed| LogError::ConnectTimeout)??;
         // PostgreSQL itself ends the wait for transactions in time, and so keeps no session that has the lock.
         let preparing = timeout(options.slot_timeout + options.connect_timeout, async {
-            election::create_slot(&mut connection, options).await?;
-            connection.start_stream(options).await
+            let start = start::make_slot(&mut connection, options).await?;
+            connection.start_stream(options, start.position).await?;
+            Ok::<_, LogError>(start)
         });
-        preparing.await.map_err(|_elapsed| LogError::SlotTimeout)??;
+        let start = preparing.await.map_err(|_elapsed| LogError::SlotTimeout)??;
         let (queue, events) = stream::queue(options.queue_bytes);
         let feedback = Arc::new(Feedback::new());
         let task = tokio::spawn(stream::receive(connection, queue, Arc::clone(&feedback)));
-        Ok(LogSession { events, feedback, task: Some(task) })
+        Ok(LogSession { events, feedback, slot: options.slot.clone(), start, task: Some(task) })
+    }
+
+    /// Where it starts.
+    pub fn start(&self) -> SessionStart {
+        self.start
+    }
+
+    /// The name of its slot.
+    pub fn slot(&self) -> &str {
+        &self.slot
     }
 
     /// The next event, in the order of commits. May be cancelled without losing one.

@@ -10,6 +10,7 @@ use pgwire_replication::protocol::framing::{
     MessageReader, write_copy_data, write_password_message, write_query, write_startup_message,
 };
 use tokio::io::BufReader;
+use wire::pgoutput::Lsn;
 
 use super::tls::Transport;
 use super::{LogError, LogOptions, SERVER_TIMEOUT, tls};
@@ -71,11 +72,11 @@ impl LogConnection {
         }
     }
 
-    /// Starts the stream of the slot from where it was created. Afterwards both sides send copy data.
-    pub(super) async fn start_stream(&mut self, options: &LogOptions) -> Result<(), LogError> {
+    /// Starts the stream of the slot at a position, or where the slot begins if that is later. Afterwards both sides send copy data.
+    pub(super) async fn start_stream(&mut self, options: &LogOptions, position: Lsn) -> Result<(), LogError> {
         let names: Vec<_> = options.publications.iter().map(|name| identifier(name)).collect();
         let start = format!(
-            "START_REPLICATION SLOT {} LOGICAL 0/0 (proto_version '1', publication_names {})",
+            "START_REPLICATION SLOT {} LOGICAL {position} (proto_version '1', publication_names {})",
             identifier(&options.slot),
             literal(&names.join(","))
         );
@@ -136,7 +137,7 @@ pub(super) fn identifier(name: &str) -> String {
 }
 
 /// A text in SQL.
-fn literal(text: &str) -> String {
+pub(super) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use super::failures::Unreadable;
 use crate::tenants::LogState;
 use crate::tenants::database::TenantDatabase;
-use crate::tenants::database::log::LogSession;
+use crate::tenants::database::log::{LogSession, SlotSource};
 
 /// What one reader reads of the log, and what it does with it.
 pub(super) trait LogStream {
@@ -32,7 +32,8 @@ pub(super) trait LogStream {
     async fn prepare(&self, database: &TenantDatabase) -> Result<Prerequisites, Unreadable>;
 
     /// A session begins; `is_continuation` says whether this or another node has read before.
-    fn begin(&self, database: &Arc<TenantDatabase>, is_continuation: bool) -> Self::Session;
+    fn begin(&self, database: &Arc<TenantDatabase>, log: &LogSession, is_continuation: bool)
+    -> Self::Session;
 
     /// Reads until the session ends. Returns why.
     async fn read(
@@ -59,6 +60,8 @@ pub(super) trait LogStream {
 pub(super) struct Prerequisites {
     /// The publications that are read. All of them exist.
     pub(super) publications: Vec<String>,
+    /// What its slot is made from.
+    pub(super) source: SlotSource,
     /// The oid of the database in its server.
     pub(super) oid: u32,
 }

@@ -14,7 +14,7 @@ use super::log_stream::{LogStream, Prerequisites};
 use super::messages_table::MessagesTable;
 use super::watchdog;
 use crate::telemetry::codes::{Code, Scope};
-use crate::tenants::database::log::{LogError, LogEvent, LogSession};
+use crate::tenants::database::log::{LogError, LogEvent, LogSession, SlotSource};
 use crate::tenants::database::preparation::MIGRATIONS_NAME;
 use crate::tenants::database::{DatabaseFailure, TenantDatabase, schema};
 use crate::tenants::{LogState, Tenant};
@@ -60,10 +60,10 @@ impl LogStream for MessagesStream {
         }
         let oid = watchdog::oid(&mut connection).await.map_err(DatabaseFailure::from)?;
         let _closed = connection.close().await;
-        Ok(Prerequisites { publications: vec![PUBLICATION.to_owned()], oid })
+        Ok(Prerequisites { publications: vec![PUBLICATION.to_owned()], source: SlotSource::LogEnd, oid })
     }
 
-    fn begin(&self, database: &Arc<TenantDatabase>, is_continuation: bool) -> Tables {
+    fn begin(&self, database: &Arc<TenantDatabase>, _log: &LogSession, is_continuation: bool) -> Tables {
         let tenant = &database.tenant;
         let has_users_elsewhere = tenant.users() > tenant.users_here();
         if is_continuation || has_users_elsewhere {

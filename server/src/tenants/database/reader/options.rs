@@ -11,7 +11,7 @@ use crate::store::connect_options;
 use crate::telemetry::codes::Code;
 use crate::tenants::DatabaseSpec;
 use crate::tenants::database::DatabaseFailure;
-use crate::tenants::database::log::{LogOptions, LogTls};
+use crate::tenants::database::log::{LogOptions, LogTls, SlotSource};
 
 /// How long a new slot waits for the transactions that are open, as upstream does.
 const SLOT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(240);
@@ -26,7 +26,7 @@ const QUEUE_BYTES: usize = 1024 * 1024;
 pub(super) fn of(
     spec: &DatabaseSpec,
     (names, application_name): (&ReaderNames, &'static str),
-    publications: Vec<String>,
+    (publications, source): (Vec<String>, SlotSource),
 ) -> Result<LogOptions, DatabaseFailure> {
     let options = connect_options(&spec.address)
         .map_err(|error| DatabaseFailure::new(Code::UnableToConnectToProject, error.to_string()))?;
@@ -41,6 +41,7 @@ pub(super) fn of(
         application_name,
         slot: names.slot().to_owned(),
         publications,
+        source,
         lock_key: names.lock_key(),
         connect_timeout: spec.usage.connect_timeout,
         slot_timeout: SLOT_TIMEOUT,
@@ -98,7 +99,7 @@ mod tests {
     fn spec(url: &str) -> DatabaseSpec {
         let settings = Settings::default();
         let address = DatabaseAddress { url: Some(url.into()), ..settings.store.address() };
-        DatabaseSpec { address, usage: settings.database }
+        DatabaseSpec { address, usage: settings.database, resume_wait: None }
     }
 
     #[test]
@@ -115,7 +116,7 @@ mod tests {
             ),
         ] {
             let names = ReaderNames::new("slot".into(), "acme", super::super::Election::OneOfAll);
-            let options = of(&spec(url), (&names, "test"), Vec::new()).expect("a URL");
+            let options = of(&spec(url), (&names, "test"), (Vec::new(), SlotSource::LogEnd)).expect("a URL");
             let found = (
                 &*options.host,
                 options.port,
