@@ -30,17 +30,22 @@ pub(super) async fn handle(changes: Weak<ChangesOfTenant>, mut sessions: mpsc::R
     let mut stream = ChangeStream::default();
     while let Some(QueuedSession { session, mut batches }) = sessions.recv().await {
         stream.begin();
-        if session.has_gap {
+        if session.has_gap || session.was_unavailable {
             let Some(changes) = changes.upgrade() else { return };
             for subscriber in changes.subscriptions.all() {
                 // Tables may be others by now.
-                changes.subscribe_later(&subscriber);
+                if session.has_gap {
+                    changes.subscribe_later(&subscriber);
+                } else {
+                    changes.subscribe_again(&subscriber);
+                }
             }
         }
         while let Some(batch) = batches.recv().await {
             let Some(changes) = changes.upgrade() else { return };
             if batch.receipt.is_current() {
                 stream.handle(&changes, &batch.messages).await;
+                batch.receipt.handled();
             }
         }
     }

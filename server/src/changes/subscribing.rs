@@ -40,6 +40,11 @@ impl ChangesOfTenant {
     /// Notifies a channel that changes may be lacking, and subscribes it when the database answers again.
     pub(super) fn subscribe_later(self: &Arc<Self>, subscriber: &Arc<ChangeSubscriber>) {
         subscriber.notice_gap();
+        self.subscribe_again(subscriber);
+    }
+
+    /// Subscribes a channel that has subscribed before, and notifies it of that.
+    pub(super) fn subscribe_again(self: &Arc<Self>, subscriber: &Arc<ChangeSubscriber>) {
         let attempts = run(Arc::downgrade(self), Arc::clone(subscriber), None);
         self.spawn_attempts(subscriber, attempts);
     }

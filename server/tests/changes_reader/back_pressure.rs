@@ -69,7 +69,7 @@ async fn a_transaction_is_confirmed_when_it_has_been_handled() {
         eventually("a report", async || postgres.sql(reports) != last).await;
     }
     assert_eq!(postgres.sql(&progress), "f");
-    drop(batch);
+    batch.receipt.handled();
     eventually("it is confirmed", async || postgres.sql(&progress) == "t").await;
 }
 

@@ -3,15 +3,17 @@
 
 use std::future::pending;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 
 use super::LogState;
+use super::change_progress::ChangeProgress;
 use super::change_sink::ChangeSink;
-use crate::tenants::ChangesStatus;
+use crate::tenants::{ChangesStatus, DurableStatus};
 
 /// How long changes are read after the last demand for them has ended, as upstream does.
 pub const CHANGES_IDLE: Duration = Duration::from_secs(600);
@@ -26,6 +28,12 @@ pub(super) struct ChangeFollowing {
     lag: AtomicU64,
     /// There may be a publication with tables by now.
     pub(super) publication_changed: Notify,
+    /// Up to where they are handled.
+    pub(super) progress: Arc<ChangeProgress>,
+    /// What is known of the slot that keeps them, if there is to be one.
+    durable: Mutex<Option<DurableStatus>>,
+    /// Whether subscribers were notified that changes are not read, since a session has read the last time.
+    was_unavailable: AtomicBool,
 }
 
 #[derive(Default)]
@@ -56,12 +64,18 @@ impl ChangeFollowing {
             log: self.state.borrow().clone(),
             lag: self.lag(),
             subscriptions: demands.count,
+            durable: self.durable(),
         })
     }
 
     /// Whether there is demand.
     pub(super) fn is_followed(&self) -> bool {
         self.demands.borrow().count > 0
+    }
+
+    /// Whether there has been no demand for long.
+    pub(super) fn is_unused(&self) -> bool {
+        self.demands.borrow().sink.is_none()
     }
 
     /// Waits for a demand. Returns the sink.
@@ -98,6 +112,7 @@ impl ChangeFollowing {
             let is_unused = demands.count == 0;
             if is_unused {
                 *demands = Demands::default();
+                self.progress.reset();
             }
             is_unused
         });
@@ -121,6 +136,26 @@ impl ChangeFollowing {
 
     fn lag(&self) -> u64 {
         self.lag.load(Ordering::Relaxed)
+    }
+
+    /// What is known of the slot that keeps changes.
+    pub(super) fn durable(&self) -> Option<DurableStatus> {
+        self.durable.lock().clone()
+    }
+
+    /// Notes what is known of the slot that keeps changes. Returns what was known before.
+    pub(super) fn set_durable(&self, status: Option<DurableStatus>) -> Option<DurableStatus> {
+        std::mem::replace(&mut *self.durable.lock(), status)
+    }
+
+    /// Subscribers are notified that changes are not read.
+    pub(super) fn note_unavailable(&self) {
+        self.was_unavailable.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether they were, since the last call.
+    pub(super) fn take_unavailable(&self) -> bool {
+        self.was_unavailable.swap(false, Ordering::Relaxed)
     }
 }
 

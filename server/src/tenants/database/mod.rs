@@ -7,6 +7,7 @@
 
 mod address;
 mod change_following;
+mod change_progress;
 mod change_sink;
 pub mod changes;
 mod client_roles;

@@ -2,22 +2,28 @@
 //!
 //! Nothing is read while the batches are not taken: PostgreSQL then waits, and keeps on its own disk what is committed meanwhile.
 
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
-use wire::pgoutput::{self, LogMessage, Lsn};
+use tokio::time::sleep_until;
+use tokio_util::sync::CancellationToken;
+use wire::pgoutput::Lsn;
 
+use super::durable_changes::DurableChanges;
 use super::failures::{Unreadable, described};
 use super::log_stream::{LogStream, Prerequisites};
-use super::watchdog;
+use super::transaction_rows::{NotedMessage, TransactionRows};
+use super::{names, watchdog};
 use crate::tenants::LogState;
 use crate::tenants::database::TenantDatabase;
 use crate::tenants::database::change_following::ChangeFollowing;
+use crate::tenants::database::change_progress::PartialTransaction;
 use crate::tenants::database::change_sink::{BatchReceipt, ChangeBatch, ChangeSession, ChangeSink};
 use crate::tenants::database::changes::ask;
-use crate::tenants::database::log::{LogError, LogEvent, LogSession};
+use crate::tenants::database::log::{LogError, LogEvent, LogSession, SlotSource};
 
 /// The most messages of a batch.
 const BATCH_MESSAGES: usize = 2_048;
@@ -31,14 +37,18 @@ pub(super) struct ChangesStream {
     pub(super) following: Arc<ChangeFollowing>,
     /// Receives what is read.
     pub(super) sink: Arc<dyn ChangeSink>,
+    /// How they are kept while no node reads them, if they are.
+    pub(super) durable: Option<Arc<DurableChanges>>,
+    /// Cancelled when clients are disconnected because the server stops.
+    pub(super) draining: CancellationToken,
 }
 
 /// What lasts as long as a session. Its end is noted however it comes, also when the reader is cancelled.
 pub(super) struct ChangesSession {
     following: Arc<ChangeFollowing>,
     batches: mpsc::Sender<ChangeBatch>,
-    /// Has a clone in each batch that is not handled.
-    unhandled: Arc<()>,
+    draining: CancellationToken,
+    transaction: TransactionRows,
 }
 
 impl Drop for ChangesSession {
@@ -48,7 +58,7 @@ impl Drop for ChangesSession {
 }
 
 impl LogStream for ChangesStream {
-    const APPLICATION_NAME: &'static str = "realtime_rls";
+    const APPLICATION_NAME: &'static str = names::CHANGES_SESSION;
     const SUBJECT: &'static str = "changes of tables";
     // Operators and metrics show how far it is behind.
     const WATCH_INTERVAL: Duration = Duration::from_secs(10);
@@ -72,35 +82,57 @@ impl LogStream for ChangesStream {
             true if published.tables.is_empty() => "has no table",
             true => {
                 let oid = ask(database, &(), |connection, ()| Box::pin(watchdog::oid(connection))).await?;
-                return Ok(Prerequisites { publications: vec![publication.clone()], oid });
+                let source = match &self.durable {
+                    Some(durable) => durable.source(database, oid).await?,
+                    None => SlotSource::LogEnd,
+                };
+                return Ok(Prerequisites { publications: vec![publication.clone()], source, oid });
             }
         };
         Err(Unreadable::NothingToRead(format!("the publication `{publication}` {problem}")))
     }
 
-    fn begin(&self, _database: &Arc<TenantDatabase>, is_continuation: bool) -> ChangesSession {
-        self.following.note_read();
+    fn begin(
+        &self,
+        _database: &Arc<TenantDatabase>,
+        log: &LogSession,
+        is_continuation: bool,
+    ) -> ChangesSession {
+        let (following, start) = (Arc::clone(&self.following), log.start());
+        following.note_read();
         // Users of other nodes have readers of their own.
-        let batches = self.sink.begin(ChangeSession { has_gap: is_continuation });
-        ChangesSession { following: Arc::clone(&self.following), batches, unhandled: Arc::default() }
+        let has_gap = is_continuation && start.has_gap;
+        if start.has_gap || following.progress.position().is_none() {
+            following.progress.begin_at(start.position);
+        }
+        if let Some(durable) = &self.durable {
+            durable.note_session(log.slot());
+            if let Some(before) = start.waits_before {
+                following.progress.wait_before(before, durable.resume_wait());
+            }
+        }
+        let session = ChangeSession { has_gap, was_unavailable: following.take_unavailable() };
+        let batches = self.sink.begin(session);
+        let transaction = TransactionRows::after(following.progress.partial());
+        ChangesSession { following, batches, draining: self.draining.clone(), transaction }
     }
 
     async fn read(
         &self,
-        _database: &TenantDatabase,
+        database: &TenantDatabase,
         session: &mut ChangesSession,
         log: &mut LogSession,
     ) -> String {
-        loop {
-            let batch = match UnsentBatch::read(log).await {
-                Ok(batch) => batch,
-                Err(error) => return described(&error),
-            };
-            if batch.messages.is_empty() {
-                session.confirm_idle(log, batch.position);
-            } else if session.batches.send(batch.with_receipt(session, log)).await.is_err() {
-                return "the changes are no longer received".to_owned();
+        let slot = log.slot().to_owned();
+        let following = async {
+            match &self.durable {
+                Some(durable) => durable.follow(database, &slot).await,
+                None => pending().await,
             }
+        };
+        tokio::select! {
+            reason = session.read(log) => reason,
+            never = following => match never {},
         }
     }
 
@@ -109,6 +141,7 @@ impl LogStream for ChangesStream {
     }
 
     fn note_unavailable(&self, shown: &str) {
+        self.following.note_unavailable();
         self.sink.unavailable(shown);
     }
 
@@ -122,12 +155,39 @@ impl LogStream for ChangesStream {
 }
 
 impl ChangesSession {
+    /// Reads until the session ends. Returns why.
+    async fn read(&mut self, log: &mut LogSession) -> String {
+        loop {
+            let batch = match UnsentBatch::read(log, &mut self.transaction).await {
+                Ok(batch) => batch,
+                Err(error) => return described(&error),
+            };
+            if batch.messages.is_empty() {
+                self.confirm_idle(log, &batch);
+                continue;
+            }
+            let waits_until =
+                batch.first_commit.and_then(|commit| self.following.progress.waits_until(commit));
+            if let Some(until) = waits_until {
+                sleep_until(until).await;
+            }
+            // A batch that finds no place is none that was sent.
+            let Ok(place) = self.batches.reserve().await else {
+                return "the changes are no longer received".to_owned();
+            };
+            place.send(batch.with_receipt(self, log));
+        }
+    }
+
     /// Nothing was committed up to this position but what was handled.
-    fn confirm_idle(&self, log: &LogSession, position: Option<Lsn>) {
+    fn confirm_idle(&self, log: &LogSession, batch: &UnsentBatch) {
         // Otherwise the next keep-alive, a second later, does.
-        if let Some(position) = position
-            && Arc::strong_count(&self.unhandled) == 1
+        let progress = &self.following.progress;
+        if let Some(position) = batch.position
+            && progress.is_settled()
+            && !self.draining.is_cancelled()
         {
+            progress.advance(Some(position), batch.partial);
             log.confirm(position);
         }
     }
@@ -142,28 +202,36 @@ struct UnsentBatch {
     end: Option<Lsn>,
     /// All of the log up to this position is in this batch and those before.
     position: Option<Lsn>,
+    /// A transaction that begins or goes on in this batch, and does not end there.
+    partial: Option<PartialTransaction>,
+    /// Where the commit of the first transaction that begins in this batch is.
+    first_commit: Option<Lsn>,
 }
 
 impl UnsentBatch {
     /// Waits for an event, and takes those that have been received with it.
-    async fn read(log: &mut LogSession) -> Result<Self, LogError> {
+    async fn read(log: &mut LogSession, transaction: &mut TransactionRows) -> Result<Self, LogError> {
         let mut batch = Self::default();
-        batch.add(log.next().await?)?;
+        batch.add(log.next().await?, transaction)?;
         while batch.messages.len() < BATCH_MESSAGES
             && batch.bytes < BATCH_BYTES
             && let Some(event) = log.try_next()?
         {
-            batch.add(event)?;
+            batch.add(event, transaction)?;
         }
+        batch.partial = transaction.partial();
         Ok(batch)
     }
 
-    fn add(&mut self, event: LogEvent) -> Result<(), LogError> {
+    fn add(&mut self, event: LogEvent, transaction: &mut TransactionRows) -> Result<(), LogError> {
         match event {
             LogEvent::KeepAlive { wal_end } => self.position = Some(wal_end),
             LogEvent::Message { bytes, .. } => {
-                if let Some(end) = commit_end(&bytes)? {
-                    (self.end, self.position) = (Some(end), Some(end));
+                match transaction.note(&bytes).map_err(|error| LogError::Protocol(error.to_string()))? {
+                    NotedMessage::Begin { commit } => drop(self.first_commit.get_or_insert(commit)),
+                    NotedMessage::Commit { end } => (self.end, self.position) = (Some(end), Some(end)),
+                    NotedMessage::HandledRow => return Ok(()),
+                    NotedMessage::Other => {}
                 }
                 self.bytes += bytes.len();
                 self.messages.push(bytes);
@@ -173,21 +241,10 @@ impl UnsentBatch {
     }
 
     fn with_receipt(self, session: &ChangesSession, log: &LogSession) -> ChangeBatch {
-        let Self { messages, end, position, .. } = self;
-        let receipt = BatchReceipt::new(log.progress(), position, Arc::clone(&session.unhandled));
+        let Self { messages, end, position, partial, .. } = self;
+        let progress = (log.progress(), &session.following.progress);
+        let receipt = BatchReceipt::new(progress, position, partial, session.draining.clone());
         ChangeBatch { messages, end, receipt }
-    }
-}
-
-/// The position after the transaction, if the message is its end. Others are not decoded here.
-fn commit_end(message: &[u8]) -> Result<Option<Lsn>, LogError> {
-    if message.first() != Some(&b'C') {
-        return Ok(None);
-    }
-    match pgoutput::decode(message) {
-        Ok(LogMessage::Commit(commit)) => Ok(Some(commit.end_lsn)),
-        Ok(_other) => Ok(None),
-        Err(error) => Err(LogError::Protocol(error.to_string())),
     }
 }
 
