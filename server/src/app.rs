@@ -194,7 +194,8 @@ fn databases(node: &Arc<Node>, tasks: &TaskTracker) -> Arc<Databases> {
     let messages = Arc::new(broadcast::DatabaseBroadcasts::new(node));
     // Each node reads for its own clients. With one reader for all, these would miss what is committed until another one has a slot,
     // which waits for all transactions that are open; and the bus cannot slow down the database when a node is slow.
-    let reading = Reading { node: node.id, election, messages, changes_idle: CHANGES_IDLE };
+    let draining = node.lifecycle.token(LifecyclePhase::Draining);
+    let reading = Reading { node: node.id, election, messages, changes_idle: CHANGES_IDLE, draining };
     Databases::reading(tasks.clone(), node.lifecycle.token(LifecyclePhase::Stopping), reading)
 }
 

@@ -55,7 +55,13 @@ impl TestNode {
         let registry = Registry::new(&settings, jwks, (&Arc::new(Metrics::new(Vec::new())), &memory));
         let broadcasts = Arc::new(Broadcasts::default());
         let (node, messages) = (NodeId::new(1), Arc::clone(&broadcasts) as _);
-        let reading = Reading { node, election: Election::EachNode(node), messages, changes_idle };
+        let reading = Reading {
+            node,
+            election: Election::EachNode(node),
+            messages,
+            changes_idle,
+            draining: CancellationToken::new(),
+        };
         let databases = Databases::reading(tasks, stop.clone(), reading);
         TestNode { databases, broadcasts, registry, settings, stop }
     }

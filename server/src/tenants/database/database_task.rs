@@ -9,7 +9,7 @@ use sqlx::{Connection as _, PgConnection};
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
-use super::{DatabaseFailure, DatabaseState, TenantDatabase, preparation};
+use super::{DatabaseFailure, DatabaseState, TenantDatabase, preparation, reader};
 use crate::backoff::{Backoff, jittered, random};
 use crate::telemetry::codes::{Code, Scope};
 
@@ -101,6 +101,12 @@ impl DatabaseTask<'_> {
             return Ok(connection.close().await?);
         }
         check_free_connections(self.database, &mut connection).await?;
+        if self.database.spec.resume_wait.is_none()
+            && let Err(error) = reader::drop_durable_slot(&mut connection, self.database).await
+        {
+            let reason = error.to_string();
+            self.database.reports().record(Code::ReplicationSlotCheckSkipped.at(Scope::Log), &reason);
+        }
         let _closed = connection.close().await;
         let lacks = preparation::prepare(self.database).await?;
         self.is_prepared = lacks.is_none();

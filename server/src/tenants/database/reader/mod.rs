@@ -6,24 +6,32 @@
 
 mod changes;
 mod database_message;
+mod durable_changes;
+mod durable_slot;
 mod failures;
 mod log_stream;
 mod messages;
 mod messages_table;
 mod names;
 mod options;
+mod sightings;
+mod transaction_rows;
 mod watchdog;
 
 use std::borrow::Cow;
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hub::NodeId;
+use sqlx::PgConnection;
 use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use self::changes::ChangesStream;
 pub use self::database_message::{DatabaseMessage, DatabaseMessages, DatabasePayload, DroppedMessage};
+use self::durable_changes::DurableChanges;
 use self::failures::{Reported, Unreadable};
 use self::log_stream::LogStream;
 use self::messages::MessagesStream;
@@ -74,6 +82,8 @@ pub struct Reading {
     pub messages: Arc<dyn DatabaseMessages>,
     /// How long changes are read after the last demand for them has ended.
     pub changes_idle: Duration,
+    /// Cancelled when clients are disconnected because the server stops.
+    pub draining: CancellationToken,
 }
 
 /// Reads broadcasts of `database` until it is stopped.
@@ -88,29 +98,66 @@ pub(super) async fn read_messages(database: Arc<TenantDatabase>, reading: Readin
 
 /// Reads changes of tables of `database` while they are followed, until it is stopped.
 pub(super) async fn read_changes(database: Arc<TenantDatabase>, reading: Reading) {
-    let stop = database.stop.clone();
+    let upstream = ChangesStream::slot(&database.spec.usage.slot_suffix);
+    let durable = DurableChanges::of(&database, upstream, reading.draining.clone());
     let following = async {
         loop {
-            read_on_demand(&database, &reading).await;
+            read_on_demand(&database, &reading, durable.as_ref()).await;
+        }
+    };
+    let last_drains = async {
+        match &durable {
+            Some(durable) => durable.until_last_drains().await,
+            None => pending().await,
         }
     };
     tokio::select! {
         () = following => {}
-        () = stop.cancelled() => {}
+        () = last_drains => {}
+        () = database.stop.cancelled() => {}
+    }
+    if let Some(durable) = durable {
+        durable.end(&database).await;
     }
 }
 
+/// Drops the slot of changes that an earlier setting has left in a database, if there is one.
+///
+/// # Errors
+/// When the database does not answer.
+pub(super) async fn drop_durable_slot(
+    connection: &mut PgConnection,
+    database: &TenantDatabase,
+) -> Result<(), sqlx::Error> {
+    let upstream = ChangesStream::slot(&database.spec.usage.slot_suffix);
+    durable_changes::drop_left(connection, database, &upstream).await
+}
+
 /// Waits for a demand, and reads until there has been none for some time.
-async fn read_on_demand(database: &Arc<TenantDatabase>, reading: &Reading) {
+async fn read_on_demand(
+    database: &Arc<TenantDatabase>,
+    reading: &Reading,
+    durable: Option<&Arc<DurableChanges>>,
+) {
     let following = &database.changes;
     let sink = following.until_followed().await;
-    let stream = ChangesStream { following: Arc::clone(following), sink: Arc::clone(&sink) };
+    let stream = ChangesStream {
+        following: Arc::clone(following),
+        sink: Arc::clone(&sink),
+        durable: durable.cloned(),
+        draining: reading.draining.clone(),
+    };
     let reader = Reader::new(Arc::clone(database), stream, Election::EachNode(reading.node));
     tokio::select! {
         () = reader.run() => {}
         () = following.until_left(&sink, reading.changes_idle) => {}
     }
     following.state.send_replace(LogState::Starting);
+    if let Some(durable) = durable
+        && following.is_unused()
+    {
+        durable.discard(database).await;
+    }
 }
 
 struct Reader<S> {
@@ -166,7 +213,8 @@ impl<S: LogStream> Reader<S> {
         let prerequisites = prepared.unwrap_or_else(|_elapsed| Err(too_long().into()))?;
         self.oid = prerequisites.oid;
         let names = (&self.names, S::APPLICATION_NAME);
-        let options = options::of(&self.database.spec, names, prerequisites.publications)?;
+        let options =
+            options::of(&self.database.spec, names, (prerequisites.publications, prerequisites.source))?;
         Ok(LogSession::open(&options).await?)
     }
 
@@ -175,7 +223,7 @@ impl<S: LogStream> Reader<S> {
         let (tenant, slot) = (&*self.database.tenant.id, self.names.slot());
         info!(tenant, slot, "Reading {} from the database of the tenant", S::SUBJECT);
         let is_continuation = std::mem::replace(&mut self.is_followed, true);
-        let mut session = self.stream.begin(&self.database, is_continuation);
+        let mut session = self.stream.begin(&self.database, &log, is_continuation);
         self.set_state(LogState::Reading);
         let started = Instant::now();
         let reason = tokio::select! {

@@ -5,6 +5,9 @@
 
 use super::Election;
 
+/// The name of sessions that read changes of tables, in `pg_stat_activity`, as upstream has it.
+pub(super) const CHANGES_SESSION: &str = "realtime_rls";
+
 /// The longest name in PostgreSQL.
 const NAME_BYTES_MAX: usize = 63;
 
@@ -49,15 +52,25 @@ impl ReaderNames {
     /// The slot is another reader's: the next name depends on this one and on the database, whose oid it is. `false` if the name
     /// does that already.
     pub(super) fn take_own(&mut self, database: u32) -> bool {
-        // 32 bits, so that something of the suffix remains.
-        let end = format!("_{:08x}", hash(&format!("{}\0{database}\0{}", self.upstream, self.reader)) as u32);
-        let mut slot = self.upstream.clone();
-        slot.truncate(NAME_BYTES_MAX - end.len());
-        slot += &end;
+        let slot = of_database(&self.upstream, "", database, &self.reader);
         let is_new = self.slot != slot;
         self.slot = slot;
         is_new
     }
+}
+
+/// The name of the slot that keeps what a tenant reads, in the database with this oid, while no session does.
+pub(super) fn durable(upstream: &str, tenant: &str, database: u32) -> String {
+    of_database(upstream, "_durable", database, tenant)
+}
+
+/// A name that depends on the reader and the database.
+fn of_database(upstream: &str, kind: &str, database: u32, reader: &str) -> String {
+    // 32 bits, so that something of the suffix remains.
+    let end = format!("{kind}_{:08x}", hash(&format!("{upstream}\0{database}\0{reader}")) as u32);
+    let mut slot = upstream.to_owned();
+    slot.truncate(NAME_BYTES_MAX - end.len());
+    slot + &end
 }
 
 /// FNV-1a.
@@ -102,6 +115,7 @@ mod tests {
         let nodes =
             [Election::OneOfAll, Election::EachNode(NodeId::new(1)), Election::EachNode(NodeId::new(2))];
         let (mut slots, mut keys, mut readers) = (HashSet::new(), HashSet::new(), 0);
+        let mut durable = HashSet::new();
         for slot in ["", "blue", &long, &almost] {
             for tenant in ["acme", "initech"] {
                 for node in nodes {
@@ -110,6 +124,7 @@ mod tests {
                         assert!(names.take_own(database));
                         assert!(names.slot().len() <= NAME_BYTES_MAX, "{}", names.slot());
                         slots.insert(names.slot().to_owned());
+                        durable.insert(super::durable(slot, tenant, database));
                         keys.insert(names.lock_key());
                         readers += 1;
                     }
@@ -117,5 +132,7 @@ mod tests {
             }
         }
         assert_eq!((slots.len(), keys.len() * 2), (readers, readers), "locks are of one database");
+        assert_eq!(durable.len() * nodes.len(), readers, "one for all nodes");
+        assert!(durable.iter().all(|name| name.len() <= NAME_BYTES_MAX) && durable.is_disjoint(&slots));
     }
 }

@@ -1,0 +1,335 @@
+//! Keeps the changes of a tenant while no node reads them, in a slot of the database that follows its sessions at a distance
+//! (docs/protocol/postgres-changes.md#gaps).
+//!
+//! Each node with a session looks every few seconds. The first one that finds the slot where it was before advances it, up to where all
+//! sessions were `changes.resume_wait` ago: a node that has lost its session has that time to begin another one.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use sqlx::{Connection as _, Executor as _, PgConnection};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+use wire::pgoutput::Lsn;
+
+use super::durable_slot::{DurableSlot, DurableSlotProgress};
+use super::sightings::Sightings;
+use crate::telemetry::codes::{Code, Scope};
+use crate::tenants::database::change_following::ChangeFollowing;
+use crate::tenants::database::changes::ask;
+use crate::tenants::database::log::SlotSource;
+use crate::tenants::database::{DatabaseFailure, TenantDatabase};
+use crate::tenants::{DurableStatus, TenantStatus};
+
+/// The name of the connection that advances and drops the slot.
+const CONNECTION_NAME: &str = "realtime_durable_slot";
+
+/// The shortest and the longest time between two looks at the slot.
+const LOOK_MIN: Duration = Duration::from_millis(250);
+const LOOK_MAX: Duration = Duration::from_secs(5);
+
+/// How long the database may take to advance the slot: it reads the log from where the oldest open transaction has begun.
+const ADVANCE_MAX: Duration = Duration::from_secs(60);
+
+/// The pause after that is so many times as long: at most a twentieth of a processor is used.
+const ADVANCE_PAUSES: u32 = 20;
+
+/// How long what was sent may take to be handled when the server stops.
+const SETTLE_MAX: Duration = Duration::from_secs(5);
+
+/// How the changes of a tenant are kept, for one use of its database.
+pub(super) struct DurableChanges {
+    /// The name that upstream gives to the slot of its session.
+    upstream: String,
+    resume_wait: Duration,
+    following: Arc<ChangeFollowing>,
+    /// Cancelled when clients are disconnected because the server stops.
+    pub(super) draining: CancellationToken,
+    sightings: Mutex<Sightings>,
+}
+
+/// What becomes of the slot when this node does not use the database any more.
+enum SlotFate {
+    /// Another use of the database goes on with it.
+    Stays,
+    /// No client of this node needs it.
+    Unused,
+    /// It is not to be there any more.
+    Superfluous,
+}
+
+impl DurableChanges {
+    /// Of a database whose changes are to be kept; `None` for others.
+    pub(super) fn of(
+        database: &TenantDatabase,
+        upstream: String,
+        draining: CancellationToken,
+    ) -> Option<Arc<Self>> {
+        let resume_wait = database.spec.resume_wait?;
+        let (following, sightings) = (Arc::clone(&database.changes), Mutex::new(Sightings::new(resume_wait)));
+        Some(Arc::new(Self { upstream, resume_wait, following, draining, sightings }))
+    }
+
+    /// How long changes wait for subscribers.
+    pub(super) fn resume_wait(&self) -> Duration {
+        self.resume_wait
+    }
+
+    /// What the slot of a session is made from.
+    pub(super) async fn source(
+        &self,
+        database: &TenantDatabase,
+        oid: u32,
+    ) -> Result<SlotSource, DatabaseFailure> {
+        // What an earlier session has sent is handled first, so that it is known where the next one starts.
+        self.following.progress.settled().await;
+        let slot = DurableSlot::new(database, &self.upstream, oid);
+        let progress = self.look(database, &slot, "").await?;
+        if !progress.is_there || !self.stays(database, &slot, &progress).await? {
+            return Ok(SlotSource::LogEnd);
+        }
+        Ok(SlotSource::Copy { slot: slot.name().to_owned(), handled: self.following.progress.position() })
+    }
+
+    /// Makes the slot, and lets it follow, while a session with the slot `session_slot` reads.
+    pub(super) async fn follow(&self, database: &TenantDatabase, session_slot: &str) -> Infallible {
+        let (mut connection, mut seen) = (None, None);
+        let interval = (self.resume_wait / 4).clamp(LOOK_MIN, LOOK_MAX);
+        loop {
+            let begun = Instant::now();
+            let step = self.step(database, session_slot, &mut connection, &mut seen).await;
+            if let Err(failure) = step {
+                connection = None;
+                let code = Code::ReplicationSlotCheckSkipped.at(Scope::Log);
+                database.reports().record(code, &failure.reason);
+            }
+            sleep(interval.max(begun.elapsed() * ADVANCE_PAUSES)).await;
+        }
+    }
+
+    /// Looks, and does what is to be done. `seen` is where the slot was the last time.
+    async fn step(
+        &self,
+        database: &TenantDatabase,
+        session_slot: &str,
+        connection: &mut Option<PgConnection>,
+        seen: &mut Option<Lsn>,
+    ) -> Result<(), DatabaseFailure> {
+        let oid = ask(database, &(), |connection, ()| Box::pin(super::watchdog::oid(connection))).await?;
+        let slot = DurableSlot::new(database, &self.upstream, oid);
+        let progress = self.look(database, &slot, session_slot).await?;
+        if !self.stays(database, &slot, &progress).await? {
+            return Ok(());
+        }
+        let Some(position) = progress.position() else {
+            return self.make(database, &slot, session_slot).await;
+        };
+        self.following.set_durable(Some(DurableStatus::Retaining(progress.retained())));
+        let due = self.sightings.lock().note(progress.handled(), progress.others, Instant::now());
+        let is_advanced_elsewhere = seen.replace(position) != Some(position);
+        if let Some(due) = due.filter(|due| *due > position && !is_advanced_elsewhere) {
+            let open = match connection.take() {
+                Some(open) => open,
+                None => connect(database).await?,
+            };
+            *connection = Some(advance(open, &slot, due).await?);
+            *seen = Some(due);
+        }
+        Ok(())
+    }
+
+    /// Whether the slot may be there. Otherwise it is dropped, if it is.
+    async fn stays(
+        &self,
+        database: &TenantDatabase,
+        slot: &DurableSlot,
+        progress: &DurableSlotProgress,
+    ) -> Result<bool, DatabaseFailure> {
+        if let Some(reason) = progress.refusal() {
+            if progress.is_there {
+                self.drop(database, slot).await?;
+            }
+            self.refuse(database, reason.into());
+            return Ok(false);
+        }
+        let Some(reason) = progress.harm(slot.name()) else { return Ok(true) };
+        self.drop(database, slot).await?;
+        self.following.set_durable(Some(DurableStatus::Missing));
+        database.reports().record(Code::DurableSlotDropped.at(Scope::Log), &reason);
+        Ok(false)
+    }
+
+    async fn look(
+        &self,
+        database: &TenantDatabase,
+        slot: &DurableSlot,
+        session_slot: &str,
+    ) -> Result<DurableSlotProgress, DatabaseFailure> {
+        ask(database, &(slot, session_slot), |connection, (slot, session)| {
+            Box::pin(slot.look(connection, session))
+        })
+        .await
+    }
+
+    async fn make(
+        &self,
+        database: &TenantDatabase,
+        slot: &DurableSlot,
+        session_slot: &str,
+    ) -> Result<(), DatabaseFailure> {
+        let connection = database.acquire_in_turn().await?;
+        let made = database.ask(connection, async |connection| {
+            // A failure is not one of the connection, and another node may have made it.
+            Ok(slot.copy(connection, session_slot).await)
+        });
+        match made.await? {
+            Ok(()) => {
+                let (tenant, slot) = (&*database.tenant.id, slot.name());
+                info!(
+                    tenant,
+                    slot, "Changes of the database of the tenant are kept while no node reads them"
+                );
+                self.following.set_durable(Some(DurableStatus::Retaining(0)));
+            }
+            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42710") => {}
+            Err(sqlx::Error::Database(error)) => self.refuse(database, error.message().to_owned().into()),
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    async fn drop(&self, database: &TenantDatabase, slot: &DurableSlot) -> Result<bool, DatabaseFailure> {
+        let connection = database.acquire_in_turn().await?;
+        database.ask(connection, async |connection| slot.drop(connection).await).await
+    }
+
+    /// There is to be no slot, which operators are notified of once.
+    fn refuse(&self, database: &TenantDatabase, reason: std::borrow::Cow<'static, str>) {
+        let status = Some(DurableStatus::Refused(reason.clone()));
+        if self.following.set_durable(status.clone()) != status {
+            database.reports().record(Code::DurableSlotRefused.at(Scope::Log), &reason);
+        }
+    }
+
+    /// The server stops, and no other node reads: waits until clients are disconnected. What is committed from then on waits for
+    /// those who come back.
+    pub(super) async fn until_last_drains(&self) {
+        self.draining.cancelled().await;
+        if self.sightings.lock().has_others() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// There has been no demand for long: drops the slot if no other node reads.
+    pub(super) async fn discard(&self, database: &TenantDatabase) {
+        self.following.set_durable(None);
+        note(database, self.drop_beside(database, SlotFate::Unused).await);
+    }
+
+    /// This node does not use the database any more.
+    pub(super) async fn end(&self, database: &TenantDatabase) {
+        let ended = if self.draining.is_cancelled() {
+            self.advance_to_handled(database).await
+        } else {
+            self.drop_beside(database, self.fate(database)).await
+        };
+        note(database, ended);
+    }
+
+    /// What becomes of the slot, unless the server stops.
+    fn fate(&self, database: &TenantDatabase) -> SlotFate {
+        let policy = database.tenant.policy();
+        let present = policy.database().filter(|_| policy.status != TenantStatus::Removed);
+        let is_same = present.is_some_and(|present| {
+            let suffixes = (&present.usage.slot_suffix, &database.spec.usage.slot_suffix);
+            present.resume_wait.is_some()
+                && present.address == database.spec.address
+                && suffixes.0 == suffixes.1
+        });
+        match is_same {
+            false => SlotFate::Superfluous,
+            true if self.following.is_followed() => SlotFate::Stays,
+            true => SlotFate::Unused,
+        }
+    }
+
+    /// Drops the slot if it is to go, on a connection of its own.
+    async fn drop_beside(&self, database: &TenantDatabase, fate: SlotFate) -> Result<(), DatabaseFailure> {
+        if matches!(fate, SlotFate::Stays) {
+            return Ok(());
+        }
+        let session_slot = self.sightings.lock().session_slot().to_owned();
+        let mut connection = connect(database).await?;
+        let slot = DurableSlot::find(&mut connection, database, &self.upstream).await?;
+        let progress = slot.look(&mut connection, &session_slot).await?;
+        if matches!(fate, SlotFate::Superfluous) || progress.others == 0 {
+            slot.drop(&mut connection).await?;
+        }
+        Ok(connection.close().await?)
+    }
+
+    /// The last node stops: the next session starts where this one has stopped. If other nodes have read a moment ago, their clients
+    /// may be behind, and the slot stays where it is.
+    async fn advance_to_handled(&self, database: &TenantDatabase) -> Result<(), DatabaseFailure> {
+        let progress = &self.following.progress;
+        if timeout(SETTLE_MAX, progress.settled()).await.is_err() || self.sightings.lock().has_others() {
+            return Ok(());
+        }
+        let Some(handled) = progress.position() else { return Ok(()) };
+        let session_slot = self.sightings.lock().session_slot().to_owned();
+        let mut connection = connect(database).await?;
+        let slot = DurableSlot::find(&mut connection, database, &self.upstream).await?;
+        let present = slot.look(&mut connection, &session_slot).await?;
+        if present.others == 0 && present.position().is_some_and(|position| position < handled) {
+            connection = advance(connection, &slot, handled).await?;
+        }
+        Ok(connection.close().await?)
+    }
+
+    /// A session begins, with this slot.
+    pub(super) fn note_session(&self, session_slot: &str) {
+        self.sightings.lock().note_session(session_slot);
+    }
+}
+
+/// Drops the slot that an earlier setting has left in a database, if there is one.
+pub(super) async fn drop_left(
+    connection: &mut PgConnection,
+    database: &TenantDatabase,
+    upstream: &str,
+) -> Result<(), sqlx::Error> {
+    let slot = DurableSlot::find(connection, database, upstream).await?;
+    if slot.drop(connection).await? {
+        let (tenant, slot) = (&*database.tenant.id, slot.name());
+        info!(tenant, slot, "Dropped the slot that has kept changes, which are not to be kept any more");
+    }
+    Ok(())
+}
+
+/// A connection for what may take longer than a question of a client.
+async fn connect(database: &TenantDatabase) -> Result<PgConnection, DatabaseFailure> {
+    let mut connection = database.connect(CONNECTION_NAME).await?;
+    let statement = format!("SET statement_timeout = {}", ADVANCE_MAX.as_millis());
+    connection.execute(sqlx::raw_sql(&statement)).await?;
+    Ok(connection)
+}
+
+async fn advance(
+    mut connection: PgConnection,
+    slot: &DurableSlot,
+    position: Lsn,
+) -> Result<PgConnection, DatabaseFailure> {
+    let silent = || DatabaseFailure::new(Code::QueryCanceled, "the database does not answer");
+    let advanced = timeout(ADVANCE_MAX + LOOK_MAX, slot.advance(&mut connection, position)).await;
+    advanced.map_err(|_elapsed| silent())??;
+    Ok(connection)
+}
+
+fn note(database: &TenantDatabase, ended: Result<(), DatabaseFailure>) {
+    if let Err(failure) = ended {
+        database.reports().record(Code::ReplicationSlotCheckSkipped.at(Scope::Log), &failure.reason);
+    }
+}
