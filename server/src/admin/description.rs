@@ -196,6 +196,11 @@ fn database() -> Value {
             "reason": nullable(json!({"type": "string"})),
             "lag": count(),
             "subscriptions": count(),
+            "durable": nullable(object(json!({
+                "state": {"enum": ["retaining", "missing", "refused"]},
+                "reason": nullable(json!({"type": "string"})),
+                "retained": count(),
+            }))),
         }))),
         "questions": object(json!({"asked": count(), "denied": count(), "failed": count()})),
     }))

@@ -138,8 +138,12 @@ fn database(status: DatabaseStatus) -> Value {
     let reason = status.reason();
     let DatabaseStatus { usability, since, connections, connections_in_use, log, changes, questions, .. } =
         &status;
-    let changes = changes.as_ref().map(|ChangesStatus { log, lag, subscriptions }| {
-        json!({ "state": log.word(), "reason": log.reason(), "lag": lag, "subscriptions": subscriptions })
+    let changes = changes.as_ref().map(|ChangesStatus { log, lag, subscriptions, durable }| {
+        let durable = durable.as_ref().map(|slot| {
+            json!({ "state": slot.word(), "reason": slot.reason(), "retained": slot.retained() })
+        });
+        let (state, reason) = (log.word(), log.reason());
+        json!({ "state": state, "reason": reason, "lag": lag, "subscriptions": subscriptions, "durable": durable })
     });
     json!({
         "state": usability.word(),

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock, Weak};
 
 use super::Node;
-use crate::tenants::{DatabaseStatus, Databases};
+use crate::tenants::{DatabaseStatus, Databases, DurableStatus};
 
 /// The databases, once there are any. They hold the node, and so are not held.
 #[derive(Default)]
@@ -40,6 +40,10 @@ impl Node {
                 metrics.changes_lag.set(changes.map_or(0.0, |changes| changes.lag as f64));
                 let subscriptions = changes.map_or(0, |changes| changes.subscriptions);
                 metrics.changes_subscriptions.set(subscriptions as f64);
+                let durable = changes.and_then(|changes| changes.durable.as_ref());
+                let is_retaining = matches!(durable, Some(DurableStatus::Retaining(_)));
+                metrics.changes_durable.set(if is_retaining { 1.0 } else { 0.0 });
+                metrics.changes_durable_retained.set(durable.map_or(0.0, |slot| slot.retained() as f64));
             }
             connected += usize::from(status.is_some_and(|status| status.is_connected()));
         }

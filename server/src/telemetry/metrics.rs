@@ -188,6 +188,10 @@ metrics! {
         pub changes_lag: Gauge = "realtime_changes_lag_bytes",
         /// Channels on this node that subscribe to changes of tables.
         pub changes_subscriptions: Gauge = "realtime_changes_subscriptions",
+        /// 1 while a slot in the database keeps changes that no node reads (changes.durable), else 0.
+        pub changes_durable: Gauge = "realtime_changes_durable",
+        /// Bytes of the log of the database that this slot retains.
+        pub changes_durable_retained: Gauge = "realtime_changes_durable_retained_bytes",
         /// Questions for the rights of clients in private rooms. Clients with the same question share one.
         pub questions: Counter = "realtime_database_questions_total",
         /// Those of them whose answer was that the client may do nothing.

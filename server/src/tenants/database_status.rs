@@ -33,6 +33,19 @@ pub struct ChangesStatus {
     pub lag: u64,
     /// Channels of this node that subscribe to some.
     pub subscriptions: usize,
+    /// The slot that keeps them; `None` unless there is to be one (`changes.durable`).
+    pub durable: Option<DurableStatus>,
+}
+
+/// Whether a slot keeps changes that no node reads at the moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DurableStatus {
+    /// It does, and retains so many bytes of the log, as of some seconds ago.
+    Retaining(u64),
+    /// There is none at the moment.
+    Missing,
+    /// The database is not to have one, for this reason.
+    Refused(Cow<'static, str>),
 }
 
 /// Whether the database of a tenant can be used.
@@ -103,6 +116,33 @@ impl DatabaseUsability {
         match self {
             Self::Connecting | Self::Ready => None,
             Self::Unavailable(reason) => Some(reason),
+        }
+    }
+}
+
+impl DurableStatus {
+    /// Its name in `/status`.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Retaining(_) => "retaining",
+            Self::Missing => "missing",
+            Self::Refused(_) => "refused",
+        }
+    }
+
+    /// Why there is none, if it is not to be there.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Refused(reason) => Some(reason),
+            Self::Retaining(_) | Self::Missing => None,
+        }
+    }
+
+    /// Bytes of the log that it retains.
+    pub fn retained(&self) -> u64 {
+        match self {
+            Self::Retaining(bytes) => *bytes,
+            Self::Missing | Self::Refused(_) => 0,
         }
     }
 }

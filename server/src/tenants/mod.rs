@@ -29,7 +29,9 @@ mod tenant;
 pub use allowance::Allowance;
 #[cfg(feature = "postgres")]
 pub use database::{Databases, check_address, database_authorizer};
-pub use database_status::{ChangesStatus, DatabaseStatus, DatabaseUsability, LogState, QuestionCounts};
+pub use database_status::{
+    ChangesStatus, DatabaseStatus, DatabaseUsability, DurableStatus, LogState, QuestionCounts,
+};
 #[cfg(not(feature = "postgres"))]
 pub use databases_absent::{NoDatabases as Databases, WITHOUT_DATABASES, check_address, database_authorizer};
 pub use message_records::{MessageRecord, MessageRecords, RecordPayload, RecordsError, RecordsQuery};
