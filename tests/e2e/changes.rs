@@ -1,6 +1,7 @@
 //! Postgres Changes: what clients receive of the changes of tables (docs/protocol/postgres-changes.md).
 
 mod definitions;
+mod durable;
 mod faults;
 mod filters;
 mod memory;
