@@ -1,6 +1,6 @@
 {{- /*
 Settings as TOML. Not `toToml`, which writes every number as a float: 2000000 as 2e+06, which is no whole number to the
-server. Text is quoted as in JSON, whose escapes TOML has too.
+server. Numbers and quoted text look the same in JSON and TOML.
 */ -}}
 
 {{- define "realtime.toml.key" -}}
@@ -22,8 +22,6 @@ server. Text is quoted as in JSON, whose escapes TOML has too.
 {{- $items = append $items (include "realtime.toml.value" .) -}}
 {{- end -}}
 [{{ join ", " $items }}]
-{{- else if and (kindIs "float64" .) (eq (floor .) .) -}}
-{{ int64 . }}
 {{- else -}}
 {{ toJson . }}
 {{- end -}}
