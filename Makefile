@@ -10,7 +10,7 @@ run:
 test:
 	@tests/run-all
 
-# Builds and runs the container and the compose file, and installs the tools for that. Debian, as root.
+# Builds and runs the container and the compose file, checks the Helm chart, and installs the tools for that. Debian, as root.
 deploy-test:
 	@tests/deploy/run
 
