@@ -7,7 +7,8 @@
 {{- end -}}
 
 {{- $keys := list . "auth.jwt_secret" "auth.jwt_secrets" "auth.jwt_jwks" "auth.jwks_url" "admin.jwt_secret" "seed.jwt_secret" -}}
-{{- if not (or .Values.secrets.generate (include "realtime.secrets.has" $keys) .Values.extraEnv) -}}
+{{- $tenants := include "realtime.secrets.names" (list . "tenants.") | fromJsonArray -}}
+{{- if not (or .Values.secrets.generate (include "realtime.secrets.has" $keys) $tenants .Values.extraEnv) -}}
 {{- fail "without a key that verifies tokens the server does not start: give secrets.existing an \"auth.jwt_secret\", or set secrets.generate to true" -}}
 {{- end -}}
 {{- range $name, $_ := .Values.secrets.existing -}}
