@@ -13,7 +13,7 @@ metadata:
 spec:
   selector: {{- $selector | nindent 4 }}
   ports:
-    - { name: {{ .component }}, port: {{ .port }}, targetPort: {{ .component }} }
+    - { name: {{ .component }}, port: {{ .port }}, protocol: TCP, targetPort: {{ .component }} }
 ---
 apiVersion: apps/v1
 kind: Deployment
@@ -36,7 +36,7 @@ spec:
         - name: {{ .component }}
           image: {{ .image }}
           ports:
-            - { name: {{ .component }}, containerPort: {{ .port }} }
+            - { name: {{ .component }}, containerPort: {{ .port }}, protocol: TCP }
           readinessProbe:
             tcpSocket: { port: {{ .component }} }
           resources:
