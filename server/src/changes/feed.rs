@@ -20,7 +20,7 @@ impl ChangeSink for ChangesOfTenant {
 
     fn unavailable(&self, shown: &str) {
         for subscriber in self.subscriptions.all() {
-            subscriber.refuse(&not_available(shown));
+            subscriber.notice_failure(&not_available(shown));
         }
     }
 }

@@ -224,6 +224,12 @@ impl ChangeSubscriber {
         self.notice(Status::Error, reason);
     }
 
+    /// Sends why it receives nothing at the moment, which is tried again. With the status `error` the Python client would join again,
+    /// and end when the server closes the join before it; the Dart client would report a failure of the channel.
+    pub(super) fn notice_failure(&self, reason: &str) {
+        self.notice(Status::Ok, reason);
+    }
+
     /// Sends a `system` message about its subscription.
     pub(super) fn notice(&self, status: Status, text: &str) {
         self.recipient.reply(&self.notice_frame(status, text));

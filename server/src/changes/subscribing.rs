@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use hub::JoinConfirmation;
 use tokio::time::sleep;
-use wire::phoenix::Status;
 
 use super::checking::NotSubscribed;
 use super::subscriber::ChangeSubscriber;
@@ -84,7 +83,7 @@ pub(super) async fn run(
     let notice_once = |text: String| {
         // The same reason is sent once.
         if noticed.as_ref() != Some(&text) {
-            subscriber.notice(Status::Error, &text);
+            subscriber.notice_failure(&text);
         }
         noticed = Some(text);
     };

@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import signal
 import socket
 import subprocess
 import tempfile
@@ -29,20 +30,21 @@ class Postgres:
             os.chown(self._folder.name, entry.pw_uid, entry.pw_gid)
         data = f"{self._folder.name}/data"
         self._run("initdb", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync", "-D", data).wait()
-        address = ["-h", "127.0.0.1", "-p", str(self.port), "-k", self._folder.name]
-        settings = ["-c", "wal_level=logical", "-c", "fsync=off"]
-        self._process = self._run("postgres", "-D", data, *address, *settings)
-        deadline = time.monotonic() + TIMEOUT_SECONDS
-        while self._psql("SELECT 1").returncode != 0:
-            assert time.monotonic() < deadline, "PostgreSQL does not start"
-            time.sleep(0.05)
+        self._start()
         return self
 
     def __exit__(self, *_error: object) -> None:
         # Its own signal for an immediate end.
-        self._process.send_signal(subprocess.signal.SIGQUIT)
+        self._process.send_signal(signal.SIGQUIT)
         self._process.wait()
         self._folder.cleanup()
+
+    def restart(self) -> None:
+        """Ends all sessions, and starts it again on its port."""
+        # Its own signal for an end that waits for no client.
+        self._process.send_signal(signal.SIGINT)
+        self._process.wait()
+        self._start()
 
     @property
     def url(self) -> str:
@@ -53,6 +55,15 @@ class Postgres:
         """Runs statements."""
         ran = self._psql(statements)
         assert ran.returncode == 0, ran.stderr
+
+    def _start(self) -> None:
+        address = ["-h", "127.0.0.1", "-p", str(self.port), "-k", self._folder.name]
+        settings = ["-c", "wal_level=logical", "-c", "fsync=off"]
+        self._process = self._run("postgres", "-D", f"{self._folder.name}/data", *address, *settings)
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        while self._psql("SELECT 1").returncode != 0:
+            assert time.monotonic() < deadline, "PostgreSQL does not start"
+            time.sleep(0.05)
 
     def _psql(self, statements: str) -> subprocess.CompletedProcess[str]:
         arguments = [str(PROGRAMS / "psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", self.url]

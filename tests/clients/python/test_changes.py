@@ -1,5 +1,6 @@
 """Postgres Changes with the Python client."""
 
+import asyncio
 import itertools
 import os
 import subprocess
@@ -79,3 +80,30 @@ async def test_users_see_their_own_rows(person, server, postgres):
     assert [(await own["ann"].next())["record"]["id"] for _ in range(2)] == [1, 3]
     assert (await own["bob"].next())["record"]["id"] == 2
     assert own["bob"].empty
+
+
+# The client takes a notice with the status `error` for the end of the channel: it joins again, and is closed with its first join.
+async def test_a_database_that_is_away_for_a_moment_ends_no_channel(person, postgres):
+    ann = person("room")
+    changes = await following(ann, Event.Insert, schema="public", table="todos")
+    closes, notices = ann.closes(), ann.notices()
+    await asyncio.to_thread(postgres.restart)
+    await notices.until(lambda notice: notice.message == "Changes may have been missed")
+    postgres.sql("INSERT INTO todos VALUES (1, 'a')")
+    assert (await changes.next())["record"]["id"] == 1
+    assert closes.empty and ann.states.empty
+
+
+async def test_a_publication_that_is_made_later_is_waited_for(person, postgres):
+    postgres.sql("DROP PUBLICATION supabase_realtime")
+    ann = person("room")
+    changes, notices, closes = Inbox(), ann.notices(), ann.closes()
+    binding = {"schema": "public", "table": "todos"}
+    ann.channel.on_postgres_changes(Event.Insert, lambda payload: changes.put(payload["data"]), **binding)
+    await ann.joined()
+    await notices.until(lambda notice: "does not exist" in notice.message)
+    postgres.sql("CREATE PUBLICATION supabase_realtime FOR TABLE todos")
+    await notices.until(lambda notice: notice.message == "Subscribed to PostgreSQL")
+    postgres.sql("INSERT INTO todos VALUES (1, 'a')")
+    assert (await changes.next())["record"]["id"] == 1
+    assert closes.empty and ann.states.empty
