@@ -132,7 +132,7 @@ fn action(code: Code) -> &'static str {
             "Raise `database.max_connections`, or see what takes long (`pg_stat_activity`, application `realtime_connect`)."
         }
         Code::RealtimeDisabledForConfiguration => {
-            "Add the table to the publication (`database.publication`) if clients are to subscribe to it; otherwise nothing."
+            "Add the table to the publication (`database.publication`) if clients are to subscribe to it, or run the `GRANT` that the reason names; otherwise nothing."
         }
         Code::PostgresChangesSubscribeTimeout => {
             "See why changes are not read (`/status`, `StartReplicationFailed`), or let clients wait longer."

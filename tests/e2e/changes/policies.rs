@@ -61,21 +61,25 @@ async fn columns_that_a_role_may_not_read_are_left_out_and_without_the_key_there
         "REVOKE SELECT ON public.todos FROM authenticated; GRANT SELECT (id, title) ON public.todos TO authenticated;
          CREATE TABLE public.keyless (n int); GRANT SELECT ON public.keyless TO authenticated;
          CREATE TABLE public.secret (id int PRIMARY KEY, n int); GRANT SELECT (n) ON public.secret TO authenticated;
-         ALTER PUBLICATION supabase_realtime ADD TABLE public.keyless, public.secret",
+         CREATE SCHEMA shop; CREATE TABLE shop.unusable (id int PRIMARY KEY); GRANT SELECT ON shop.unusable TO authenticated;
+         ALTER PUBLICATION supabase_realtime ADD TABLE public.keyless, public.secret, shop.unusable",
     );
     let bindings = json!([
         {"schema": "public", "table": "todos"},
         {"schema": "public", "table": "keyless"},
         {"schema": "public", "table": "secret"},
+        {"schema": "shop", "table": "unusable"},
     ]);
     let mut ann = changes.subscribed("ann", &bindings).await;
     changes.postgres().sql(
-        "INSERT INTO public.todos VALUES (1, 'a', 'ann'); INSERT INTO public.keyless VALUES (1); INSERT INTO public.secret VALUES (1, 1)",
+        "INSERT INTO public.todos VALUES (1, 'a', 'ann'); INSERT INTO public.keyless VALUES (1); INSERT INTO public.secret VALUES (1, 1);
+         INSERT INTO shop.unusable VALUES (1)",
     );
     let (_, todo) = change(&mut ann).await;
     assert_eq!(todo["record"], json!({"id": 1, "title": "a"}));
     assert_eq!(todo["columns"], json!([{"name": "id", "type": "int4"}, {"name": "title", "type": "text"}]));
-    for error in ["Error 400: Bad Request, no primary key", "Error 401: Unauthorized"] {
+    let unauthorized = "Error 401: Unauthorized";
+    for error in ["Error 400: Bad Request, no primary key", unauthorized, unauthorized] {
         let (_, data) = change(&mut ann).await;
         assert_eq!((&data["errors"], &data["record"]), (&json!([error]), &json!({})));
         assert_eq!((&data["columns"], &data["commit_timestamp"]), (&json!([]), &Value::Null));
@@ -111,7 +115,7 @@ async fn a_slow_policy_of_one_user_delays_others_once() {
 }
 
 #[tokio::test]
-async fn a_role_that_the_server_may_not_take_sees_nothing() {
+async fn a_role_that_the_server_may_not_act_as_is_refused_with_the_grant_that_permits_it() {
     let changes = Changes::start().await;
     changes.postgres().sql(
         "CREATE ROLE limited LOGIN REPLICATION; GRANT authenticated TO limited; GRANT SELECT ON realtime.schema_migrations TO limited;
@@ -129,7 +133,9 @@ async fn a_role_that_the_server_may_not_take_sees_nothing() {
     let mut eve =
         changes.world().connect_to(harness::Dialect::V1, &target).await.expect("the handshake succeeds");
     super::join(&mut eve, &all()).await;
-    super::expect_subscribed(&mut eve).await;
+    let (status, message) = super::system(&mut eve).await;
+    let refusal = "Exception: ERROR 42501 (insufficient_privilege) the server may not act as this role: it needs `GRANT beyond TO limited`";
+    assert!(status == "error" && message.ends_with(refusal), "{message}");
     changes.postgres().sql("INSERT INTO public.todos VALUES (1, 'a', 'ann')");
     assert_eq!(record(&mut ann).await["id"], 1);
     eve.expect_quiet().await;

@@ -20,7 +20,7 @@ pub(super) async fn missing_grant(connection: &mut PgConnection) -> Result<Optio
     let grant: Option<String> = sqlx::query_scalar(MISSING_GRANT).fetch_optional(connection).await?;
     Ok(grant.map(|grant| {
         format!(
-            "the role of the connection may not act as the roles of clients, who are refused in private rooms; it needs `{grant}`"
+            "the role of the connection may not act as the roles of clients, who are refused in private rooms and receive no changes of tables; it needs `{grant}`"
         )
     }))
 }

@@ -38,6 +38,13 @@ BEGIN
         BEGIN
             -- Quoted, because a role in a token is a name as it is, and not an identifier of SQL or an oid.
             role := pg_catalog.quote_ident(request ->> 'role')::regrole;
+            -- Policies are asked as this role. A member may not act as a role since PostgreSQL 16 unless it has that option.
+            IF NOT pg_catalog.pg_has_role(role, CASE
+                WHEN pg_catalog.current_setting('server_version_num')::integer >= 160000 THEN 'SET' ELSE 'MEMBER' END)
+            THEN
+                RAISE insufficient_privilege USING MESSAGE = pg_catalog.format(
+                    'the server may not act as this role: it needs `GRANT %1$s TO %2$I`', role, current_user);
+            END IF;
             filters := '{}';
             FOR filter IN SELECT pg_catalog.jsonb_array_elements(matched.binding -> 'filters') LOOP
                 operator := filter ->> 'operator';

@@ -29,7 +29,6 @@ struct RightsRow {
     selectable: Vec<bool>,
     columns: Vec<i16>,
     primary_key: Vec<i16>,
-    has_usage: bool,
     #[sqlx(flatten)]
     policies: PolicySummary,
 }
@@ -57,7 +56,7 @@ impl TenantDatabase {
                 .await?;
             rights.extend(rows.into_iter().map(|row| {
                 let selectable = row.selectable.into();
-                let row_rights = if row.has_usage { row.policies.rights() } else { RowRights::Nothing };
+                let row_rights = row.policies.rights();
                 let shape = TableShape { columns: row.columns.into(), primary_key: row.primary_key.into() };
                 (row.table_oid.0, row.role.into(), TableRights { selectable, row_rights, shape })
             }));
@@ -71,7 +70,8 @@ impl TenantDatabase {
 fn statement() -> String {
     format!(
         "SELECT c.oid AS table_oid, r.rolname::text AS role,
-            ARRAY(SELECT pg_catalog.has_column_privilege(r.oid, c.oid, a.attnum, 'SELECT')
+            ARRAY(SELECT pg_catalog.has_schema_privilege(r.oid, c.relnamespace, 'USAGE')
+                    AND pg_catalog.has_column_privilege(r.oid, c.oid, a.attnum, 'SELECT')
                 FROM pg_catalog.pg_attribute AS a
                 WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
                 ORDER BY a.attnum) AS selectable,
@@ -80,7 +80,6 @@ fn statement() -> String {
                 ORDER BY a.attnum) AS columns,
             ARRAY(SELECT k FROM pg_catalog.pg_index AS i, pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY AS u (k, n)
                 WHERE i.indrelid = c.oid AND i.indisprimary AND u.n <= i.indnkeyatts ORDER BY u.n) AS primary_key,
-            pg_catalog.has_schema_privilege(r.oid, c.relnamespace, 'USAGE') AS has_usage,
             c.relrowsecurity AND NOT (r.rolsuper OR r.rolbypassrls
                 OR NOT c.relforcerowsecurity AND pg_catalog.pg_has_role(r.oid, c.relowner, 'USAGE')) AS applies,
             policies.*
