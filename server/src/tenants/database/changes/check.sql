@@ -23,7 +23,8 @@ DECLARE
     reason text;
 BEGIN
     FOR matched IN
-        SELECT b.n::integer AS n, b.binding, c.oid
+        -- PostgreSQL 14 has no lists of columns.
+        SELECT b.n::integer AS n, b.binding, c.oid, pg_catalog.to_jsonb(t) -> 'attnames' AS published
         FROM pg_catalog.jsonb_array_elements(request -> 'bindings') WITH ORDINALITY AS b (binding, n)
         JOIN pg_catalog.pg_publication_tables AS t
             ON t.pubname = request ->> 'publication'
@@ -55,7 +56,10 @@ BEGIN
                         pg_catalog.row_number() OVER (ORDER BY a.attnum) - 1 AS index,
                         -- Without a length, to which values would be cut.
                         pg_catalog.format('%I.%I', n.nspname, y.typname) AS sql_type,
-                        pg_catalog.has_column_privilege(role, a.attrelid, a.attnum, 'SELECT') AS is_selectable
+                        pg_catalog.has_column_privilege(role, a.attrelid, a.attnum, 'SELECT')
+                            -- Lists have no generated columns.
+                            AND (a.attgenerated <> '' OR coalesce(pg_catalog.jsonb_exists(matched.published, a.attname), true))
+                            AS is_selectable
                     FROM pg_catalog.pg_attribute AS a
                     JOIN pg_catalog.pg_type AS y ON y.oid = a.atttypid
                     JOIN pg_catalog.pg_namespace AS n ON n.oid = y.typnamespace
@@ -129,7 +133,9 @@ BEGIN
                     LEFT JOIN (
                         SELECT a.attname::text AS name,
                             (pg_catalog.row_number() OVER (ORDER BY a.attnum))::integer - 1 AS index,
-                            pg_catalog.has_column_privilege(role, a.attrelid, a.attnum, 'SELECT') AS is_selectable
+                            pg_catalog.has_column_privilege(role, a.attrelid, a.attnum, 'SELECT')
+                                AND (a.attgenerated <> '' OR coalesce(pg_catalog.jsonb_exists(matched.published, a.attname), true))
+                                AS is_selectable
                         FROM pg_catalog.pg_attribute AS a
                         WHERE a.attrelid = matched.oid AND a.attnum > 0 AND NOT a.attisdropped
                     ) AS columns ON columns.name = s.name AND columns.is_selectable
