@@ -4,14 +4,19 @@
 //! a client that comes back finds the session that was there, instead of waiting for another one.
 
 use std::sync::Weak;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout_at};
 
 use super::session_queue::QueuedSession;
 use super::stream::ChangeStream;
 use super::subscribing::not_available;
 use super::tenant_changes::ChangesOfTenant;
 use crate::tenants::database::{ChangeBatch, ChangeSession, ChangeSink};
+
+/// How often it is looked whether tables are still published: the log says nothing about one that is not written to.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 impl ChangeSink for ChangesOfTenant {
     fn begin(&self, session: ChangeSession) -> mpsc::Sender<ChangeBatch> {
@@ -41,11 +46,21 @@ pub(super) async fn handle(changes: Weak<ChangesOfTenant>, mut sessions: mpsc::R
                 }
             }
         }
-        while let Some(batch) = batches.recv().await {
+        let mut look_at = Instant::now() + LOOK_AGAIN;
+        loop {
+            let received = timeout_at(look_at, batches.recv()).await;
             let Some(changes) = changes.upgrade() else { return };
-            if batch.receipt.is_current() {
-                stream.handle(&changes, &batch.messages).await;
-                batch.receipt.handled();
+            match received {
+                Ok(None) => break,
+                Ok(Some(batch)) if batch.receipt.is_current() => {
+                    stream.handle(&changes, &batch.messages).await;
+                    batch.receipt.handled();
+                }
+                Ok(Some(_)) | Err(_) => {}
+            }
+            if Instant::now() >= look_at {
+                changes.check_published().await;
+                look_at = Instant::now() + LOOK_AGAIN;
             }
         }
     }

@@ -189,6 +189,16 @@ impl State {
         self.subscribers_if(|subscribed| subscribed.entries.iter().any(|(other, _)| other.oid == table))
     }
 
+    /// Those who have subscribed to one of these tables.
+    pub(super) fn subscribers_of_any(&self, tables: &[u32]) -> Vec<Arc<ChangeSubscriber>> {
+        self.subscribers_if(|subscribed| subscribed.entries.iter().any(|(table, _)| tables.contains(&table.oid)))
+    }
+
+    /// The tables that are subscribed to.
+    pub(super) fn oids(&self) -> Vec<u32> {
+        self.tables.keys().copied().collect()
+    }
+
     /// Those who have subscribed to a table of this name, whichever table has it.
     pub(super) fn subscribers_by_name(&self, schema: &str, table: &str) -> Vec<Arc<ChangeSubscriber>> {
         self.subscribers_if(|subscribed| subscribed.subscriber.names(schema, table))

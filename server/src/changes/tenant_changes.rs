@@ -168,6 +168,21 @@ impl ChangesOfTenant {
         Ok(())
     }
 
+    /// Checks those again who have subscribed to a table that is not in the publication any more.
+    pub(super) async fn check_published(self: &Arc<Self>) {
+        let tables = self.subscriptions.with(|state| state.oids());
+        let Ok(database) = self.database() else { return };
+        if tables.is_empty() {
+            return;
+        }
+        // A failure is reported, and it is looked again soon.
+        let Ok(unpublished) = database.unpublished(&database.spec.usage.publication, &tables).await else {
+            return;
+        };
+        let concerned = self.subscriptions.with(|state| state.subscribers_of_any(&unpublished));
+        self.check_again(concerned).await;
+    }
+
     /// What roles may read cannot be found out. Until it can, they see nothing, which subscribers are notified of.
     pub(super) fn give_up_rights(&self, failure: &DatabaseFailure) {
         self.tenant.reports.record(failure.code.at(Scope::Log), &failure.reason);

@@ -1,5 +1,8 @@
 //! What a publication publishes: row filters, lists of columns, operations, and schemas.
 
+use std::time::Duration;
+
+use harness::eventually_within;
 use serde_json::{Value, json};
 
 use super::{Changes, change, next, record};
@@ -122,5 +125,31 @@ async fn a_publication_of_all_tables_has_those_that_are_made_later() {
             break;
         }
     }
+    changes.rooms.world.stop().await;
+}
+
+#[tokio::test]
+async fn a_table_that_is_dropped_or_no_longer_published_is_noticed_without_a_row() {
+    let changes = Changes::start().await;
+    changes.postgres().sql(
+        "CREATE TABLE public.notes (id int PRIMARY KEY); CREATE TABLE public.others (id int PRIMARY KEY);
+         GRANT SELECT ON public.others TO authenticated;
+         ALTER PUBLICATION supabase_realtime ADD TABLE public.notes, public.others",
+    );
+    let mut ann = changes.subscribed("ann", &todos()).await;
+    let mut bob = changes.subscribed("bob", &json!([{"schema": "public", "table": "notes"}])).await;
+    let mut cas = changes.subscribed("cas", &json!([{"schema": "public", "table": "others"}])).await;
+    changes
+        .postgres()
+        .sql("ALTER PUBLICATION supabase_realtime DROP TABLE public.todos; DROP TABLE public.notes");
+    for client in [&mut ann, &mut bob] {
+        eventually_within(Duration::from_secs(15), "the client is notified", async || {
+            let refusal = "Please check Realtime is enabled";
+            client.received().await.iter().any(|frame| frame.to_string().contains(refusal))
+        })
+        .await;
+    }
+    changes.postgres().sql("INSERT INTO public.others VALUES (1)");
+    assert_eq!(record(&mut cas).await["id"], 1);
     changes.rooms.world.stop().await;
 }

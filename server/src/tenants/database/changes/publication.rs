@@ -21,6 +21,19 @@ const TABLES: &str = "
     ORDER BY n.nspname, c.relname
     LIMIT $2";
 
+/// Those of the tables `$2` that a publication does not have; none if there is no such publication, which the session of the log
+/// notices.
+const UNPUBLISHED: &str = "
+    SELECT wanted.oid
+    FROM pg_catalog.unnest($2) AS wanted (oid)
+    WHERE EXISTS (SELECT FROM pg_catalog.pg_publication WHERE pubname = $1)
+        AND wanted.oid NOT IN (
+            SELECT c.oid
+            FROM pg_catalog.pg_publication_tables AS t
+            JOIN pg_catalog.pg_namespace AS n ON n.nspname = t.schemaname
+            JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = t.tablename
+            WHERE t.pubname = $1)";
+
 /// The tables of a publication.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Publication {
@@ -60,5 +73,22 @@ impl TenantDatabase {
             Some(PublishedTable { oid: oid?.0, schema: schema?.into(), name: name?.into() })
         });
         Ok(Publication { exists, is_complete, tables: tables.collect() })
+    }
+
+    /// Those of these tables that a publication does not have. None if it does not exist.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn unpublished(
+        &self,
+        publication: &str,
+        tables: &[u32],
+    ) -> Result<Vec<u32>, DatabaseFailure> {
+        let tables: Vec<Oid> = tables.iter().copied().map(Oid).collect();
+        let rows: Vec<(Oid,)> = ask(self, &(publication, tables), |connection, (publication, tables)| {
+            Box::pin(sqlx::query_as(UNPUBLISHED).bind(*publication).bind(tables).fetch_all(connection))
+        })
+        .await?;
+        Ok(rows.into_iter().map(|(oid,)| oid.0).collect())
     }
 }
