@@ -29,6 +29,9 @@ const LOOK_MAX: Duration = Duration::from_secs(1);
 /// What they receive when it is not read.
 const NOT_READ: &str = "Realtime was unable to connect to the project database";
 
+/// What they receive when it is not read yet, and no reason is known.
+const NOT_YET: &str = "they are not read yet";
+
 /// The changes of a tenant, as long as they are read, or a channel has subscribed to some.
 pub(super) struct ChangesOfTenant {
     pub(super) tenant: Arc<Tenant>,
@@ -104,12 +107,21 @@ impl ChangesOfTenant {
     /// Why they are not, for clients.
     pub(super) async fn until_read(&self) -> Result<(), Cow<'static, str>> {
         let Some(databases) = self.databases.upgrade() else { return Err(NOT_READ.into()) };
-        let Some(mut state) = databases.changes_state(&self.tenant.id) else { return Err(NOT_READ.into()) };
-        let known = timeout(START_MAX, state.wait_for(|state| *state != LogState::Starting)).await;
-        let Some(known) = known.ok().and_then(Result::ok).map(|state| state.clone()) else {
-            return Err(NOT_READ.into());
+        let Some(database) = databases.get(&self.tenant.id) else { return Err(NOT_READ.into()) };
+        let mut state = database.changes_state();
+        let known = tokio::select! {
+            // A session may last while no further connection can be made.
+            biased;
+            known = timeout(START_MAX, state.wait_for(|state| *state != LogState::Starting)) => {
+                known.ok().and_then(Result::ok).map(|state| state.clone())
+            }
+            () = database.until_unavailable() => Some(LogState::unavailable(NOT_READ)),
         };
-        let LogState::Unavailable { shown, .. } = known else { return Ok(()) };
+        let shown = match known {
+            Some(LogState::Unavailable { shown, .. }) => shown,
+            Some(_) => return Ok(()),
+            None => return Err(NOT_YET.into()),
+        };
         // A client often subscribes right after the first table was published, which the reader has not noticed yet.
         databases.note_publication_changed(&self.tenant.id);
         let is_read = |state: &LogState| matches!(state, LogState::Reading | LogState::ReadElsewhere);

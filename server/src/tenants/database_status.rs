@@ -148,6 +148,12 @@ impl DurableStatus {
 }
 
 impl LogState {
+    /// They cannot be read, for a reason that clients may read too.
+    pub fn unavailable(reason: impl Into<Cow<'static, str>>) -> Self {
+        let shown = reason.into();
+        Self::Unavailable { reason: shown.clone(), shown }
+    }
+
     /// Its name in `/status`.
     pub fn word(&self) -> &'static str {
         match self {

@@ -63,7 +63,10 @@ async fn columns_that_are_not_published_are_not_received_and_cannot_be_named() {
         let mut bob = changes.client("bob").await;
         super::join(&mut bob, &json!([binding])).await;
         let (status, message) = super::system(&mut bob).await;
-        assert!(status == "error" && message.ends_with(&format!("invalid column for {key} user_id")), "{message}");
+        assert!(
+            status == "error" && message.ends_with(&format!("invalid column for {key} user_id")),
+            "{message}"
+        );
     }
     changes
         .postgres()

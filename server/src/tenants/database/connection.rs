@@ -138,6 +138,19 @@ impl TenantDatabase {
         self.log_state.borrow().clone()
     }
 
+    /// Follows whether changes of its tables are read.
+    pub fn changes_state(&self) -> watch::Receiver<LogState> {
+        self.changes.state.subscribe()
+    }
+
+    /// Waits until it is known that it cannot be used.
+    pub async fn until_unavailable(&self) {
+        let mut state = self.state.subscribe();
+        let is_unavailable = |state: &DatabaseState| matches!(state, DatabaseState::Unavailable(_));
+        // The sender is part of this.
+        let _found = state.wait_for(is_unavailable).await;
+    }
+
     /// Whether it can be used, and since when.
     pub(super) fn state_since(&self) -> (DatabaseState, SystemTime) {
         let since = self.state_since.lock();
@@ -301,6 +314,15 @@ impl TenantDatabase {
     /// Whether a partition is to be made, because a question has found none.
     pub(super) fn take_lacks_partition(&self) -> bool {
         self.lacks_partition.swap(false, Ordering::Relaxed)
+    }
+
+    /// Closes the connections that nothing is asked on: after a restart of the database it has ended their sessions.
+    pub(super) fn close_idle(&self) {
+        for pool in [&self.pool, &self.recheck_pool] {
+            while let Some(mut connection) = pool.try_acquire() {
+                connection.close_on_drop();
+            }
+        }
     }
 
     /// A connection of its own, which ends when it is dropped. `name` is its name in `pg_stat_activity`.

@@ -121,6 +121,7 @@ impl DatabaseTask<'_> {
         loop {
             tokio::select! {
                 () = self.database.failed.notified() => {
+                    self.database.close_idle();
                     sleep(PAUSE).await;
                     return ControlFlow::Continue(());
                 }

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -70,11 +69,6 @@ impl Databases {
         let demand = self.following(&tenant.id).follow(sink);
         self.note_use(tenant);
         demand
-    }
-
-    /// Whether changes of tables of a tenant are read; `None` unless its database is in use.
-    pub fn changes_state(&self, tenant: &str) -> Option<watch::Receiver<LogState>> {
-        Some(self.get(tenant)?.changes.state.subscribe())
     }
 
     /// The publication of a tenant may have tables by now. Without this it takes some seconds to notice.

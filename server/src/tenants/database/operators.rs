@@ -2,8 +2,8 @@
 
 use tracing::info;
 
-use super::{DatabaseState, Databases};
-use crate::tenants::{DatabaseStatus, DatabaseUsability};
+use super::{DatabaseState, Databases, LogState};
+use crate::tenants::{ChangesStatus, DatabaseStatus, DatabaseUsability};
 
 impl Databases {
     /// The state of the database of a tenant, while it is in use.
@@ -19,7 +19,14 @@ impl Databases {
         };
         let (connections, connections_in_use) = database.pool_size();
         let (log, questions) = (database.log_state(), database.questions.counts());
-        let (lacks, changes) = (database.lacks(), database.changes.status());
+        let (lacks, mut changes) = (database.lacks(), database.changes.status());
+        // The reader waits for the database.
+        if let (Some(ChangesStatus { log, .. }), DatabaseUsability::Unavailable(reason)) =
+            (&mut changes, &usability)
+            && *log == LogState::Starting
+        {
+            *log = LogState::unavailable(reason.clone());
+        }
         Some(DatabaseStatus {
             usability,
             lacks,

@@ -79,11 +79,7 @@ impl TenantDatabase {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn unpublished(
-        &self,
-        publication: &str,
-        tables: &[u32],
-    ) -> Result<Vec<u32>, DatabaseFailure> {
+    pub async fn unpublished(&self, publication: &str, tables: &[u32]) -> Result<Vec<u32>, DatabaseFailure> {
         let tables: Vec<Oid> = tables.iter().copied().map(Oid).collect();
         let rows: Vec<(Oid,)> = ask(self, &(publication, tables), |connection, (publication, tables)| {
             Box::pin(sqlx::query_as(UNPUBLISHED).bind(*publication).bind(tables).fetch_all(connection))

@@ -40,6 +40,10 @@ pub(super) struct Reported {
 /// What clients receive where nothing else is to be said.
 const UNREADABLE: Cow<'static, str> = Cow::Borrowed("they cannot be read at the moment");
 
+/// What clients receive while a new slot waits.
+pub(super) const SLOT_WAITS: Cow<'static, str> =
+    Cow::Borrowed("they can be read when a transaction of the database that began before has ended");
+
 impl From<DatabaseFailure> for Reported {
     fn from(failure: DatabaseFailure) -> Self {
         let code = match failure.code {
@@ -61,6 +65,7 @@ fn shown(error: &LogError) -> Cow<'static, str> {
         LogError::NotLogical(_) => "`wal_level` of the database is not `logical`".into(),
         LogError::NotPermitted(_) => "the role of the server may not read the write-ahead log".into(),
         LogError::NoWalSenders(_) => "the database has no free WAL sender".into(),
+        LogError::SlotTimeout => SLOT_WAITS,
         _ => UNREADABLE,
     }
 }

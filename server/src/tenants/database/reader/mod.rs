@@ -15,10 +15,12 @@ mod messages_table;
 mod names;
 mod options;
 mod sightings;
+mod slot_wait;
 mod transaction_rows;
 mod watchdog;
 
 use std::borrow::Cow;
+use std::convert::Infallible;
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +34,7 @@ use tracing::{info, warn};
 use self::changes::ChangesStream;
 pub use self::database_message::{DatabaseMessage, DatabaseMessages, DatabasePayload, DroppedMessage};
 use self::durable_changes::DurableChanges;
-use self::failures::{Reported, Unreadable};
+use self::failures::{Reported, SLOT_WAITS, Unreadable};
 use self::log_stream::LogStream;
 use self::messages::MessagesStream;
 use self::names::ReaderNames;
@@ -215,7 +217,18 @@ impl<S: LogStream> Reader<S> {
         let names = (&self.names, S::APPLICATION_NAME);
         let options =
             options::of(&self.database.spec, names, (prerequisites.publications, prerequisites.source))?;
-        Ok(LogSession::open(&options).await?)
+        tokio::select! {
+            session = LogSession::open(&options) => Ok(session?),
+            never = self.note_slot_wait() => match never {},
+        }
+    }
+
+    /// Notes what a session waits for that is being opened.
+    async fn note_slot_wait(&self) -> Infallible {
+        slot_wait::watch(&self.database, self.names.slot(), |reason| {
+            self.note_unavailable(SLOT_WAITS, reason);
+        })
+        .await
     }
 
     /// Reads until the session ends.
