@@ -172,6 +172,14 @@ impl LogState {
         }
     }
 
+    /// Why they cannot be read, if they cannot, for clients.
+    pub fn shown(&self) -> Option<&str> {
+        match self {
+            Self::Starting | Self::Reading | Self::ReadElsewhere => None,
+            Self::Unavailable { shown, .. } => Some(shown),
+        }
+    }
+
     /// Whether this node or another one reads them.
     pub fn is_followed(&self) -> bool {
         matches!(self, Self::Reading | Self::ReadElsewhere)

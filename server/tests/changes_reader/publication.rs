@@ -8,8 +8,9 @@ use realtime_server::tenants::LogState;
 use crate::node::{TABLE, TestNode, database};
 use crate::sink::TestSink;
 
-fn unavailable(text: &str) -> LogState {
-    LogState::Unavailable { shown: text.to_owned().into(), reason: text.to_owned().into() }
+/// What clients are shown, to which operators are given the statement that ends it.
+fn unavailable(shown: &str, statement: &str) -> LogState {
+    LogState::Unavailable { shown: shown.to_owned().into(), reason: format!("{shown}: `{statement}`").into() }
 }
 
 #[tokio::test]
@@ -18,10 +19,15 @@ async fn a_publication_is_read_as_soon_as_it_has_a_table() {
     let (mut node, sink) = (TestNode::of(&postgres), TestSink::new());
     node.reconfigure(|database| database.publication = Some("feed".into()));
     let _demand = node.follow(&sink);
-    node.until_changes(unavailable("the publication `feed` does not exist")).await;
+    node.until_changes(unavailable("the publication `feed` does not exist", r#"CREATE PUBLICATION "feed""#))
+        .await;
     postgres.sql("CREATE PUBLICATION feed");
     node.databases.note_publication_changed("default");
-    node.until_changes(unavailable("the publication `feed` has no table")).await;
+    node.until_changes(unavailable(
+        "the publication `feed` has no table",
+        r#"ALTER PUBLICATION "feed" ADD TABLE …"#,
+    ))
+    .await;
     assert_eq!(
         postgres.sql(
             "SELECT count(*) FROM pg_replication_slots WHERE database = current_database()
@@ -45,8 +51,9 @@ async fn a_publication_that_is_dropped_and_made_again_is_read_again() {
     let (_, received) = sink.begun().await;
     postgres.sql("DROP PUBLICATION supabase_realtime; INSERT INTO notes VALUES ('not published')");
     received.ended().await;
-    assert_eq!(sink.unavailable().await, "the publication `supabase_realtime` does not exist");
-    node.until_changes(unavailable("the publication `supabase_realtime` does not exist")).await;
+    let missing = "the publication `supabase_realtime` does not exist";
+    assert_eq!(sink.unavailable().await, missing);
+    node.until_changes(unavailable(missing, r#"CREATE PUBLICATION "supabase_realtime""#)).await;
     postgres.sql("CREATE PUBLICATION supabase_realtime FOR TABLE notes");
     node.databases.note_publication_changed("default");
     let (has_gap, mut received) = sink.begun().await;

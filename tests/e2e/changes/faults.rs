@@ -3,12 +3,12 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use harness::{Postgres, eventually};
+use harness::{Postgres, World, eventually};
 use serde_json::json;
 
 use super::numbered::{Receipt, Subscriber};
-use super::{Changes, TABLES, record};
-use crate::private_rooms::{PrivateRooms, with_password};
+use super::{Changes, TABLES, join, record, system};
+use crate::private_rooms::{PrivateRooms, operators, with_password};
 
 /// What a client receives while changes are not read.
 fn not_available(reason: &str) -> Receipt {
@@ -82,6 +82,26 @@ async fn with_the_right_password_again_changes_are_received_again() {
     ann.until_written(changes.postgres(), 3).await;
     late.until(&Receipt::Row(3)).await;
     ann.assert_complete(changes.postgres());
+    changes.rooms.world.stop().await;
+}
+
+#[tokio::test]
+async fn that_the_database_cannot_be_reached_is_known_at_once() {
+    let postgres = Postgres::start();
+    let world = World::with(|settings| {
+        operators::with_operators(settings);
+        settings.tenants.entry("default".into()).or_default().database.url =
+            Some("postgres://user@127.0.0.1:1/none".into());
+    })
+    .await;
+    let changes = Changes { rooms: PrivateRooms { world, postgres } };
+    let mut ann = changes.client("ann").await;
+    join(&mut ann, &json!([{"schema": "public", "table": "todos"}])).await;
+    let unusable =
+        "Changes of the database are not available: Realtime was unable to connect to the project database";
+    assert_eq!(system(&mut ann).await, ("ok".to_owned(), unusable.to_owned()));
+    let shown = operators::status(changes.world()).await;
+    assert_eq!(shown["changes"]["reason"], shown["reason"], "{shown}");
     changes.rooms.world.stop().await;
 }
 

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::numbered::{Receipt, Subscriber, write};
 use super::{Changes, TABLES, expect_subscribed, record};
-use crate::private_rooms::PrivateRooms;
+use crate::private_rooms::{PrivateRooms, operators};
 
 /// A database in a cluster of its own.
 async fn alone() -> Changes {
@@ -75,6 +75,8 @@ async fn a_database_that_is_stopped_or_killed_while_rows_are_written_is_read_aga
         late.until(&Receipt::Row(next)).await;
         first = next + 1;
     }
+    let notices = ann.receipts.iter().filter(|receipt| matches!(receipt, Receipt::Notice(_))).count();
+    assert!(notices <= 2, "more than one for each outage: {:?}", ann.receipts);
     changes.rooms.world.stop().await;
 }
 
@@ -183,5 +185,26 @@ async fn a_publication_that_is_dropped_and_made_again_is_read_again() {
     ann.until_written(changes.postgres(), 4).await;
     late.until(&Receipt::Row(4)).await;
     ann.assert_complete(changes.postgres());
+    changes.rooms.world.stop().await;
+}
+
+#[tokio::test]
+async fn a_transaction_that_the_first_session_waits_for_is_named() {
+    let rooms = PrivateRooms::with(Postgres::alone(&[]), operators::with_operators).await;
+    rooms.postgres.sql(TABLES);
+    let changes = Changes { rooms };
+    let mut transaction = changes.postgres().session();
+    transaction.run("BEGIN; INSERT INTO public.todos (id) VALUES (1)");
+    let pid = changes.postgres().sql("SELECT pid FROM pg_stat_activity WHERE state = 'idle in transaction'");
+    let mut ann = Subscriber::joined(&changes, "ann").await;
+    let waits = "Changes of the database are not available: they can be read when a transaction of the database that began before has ended";
+    ann.until(&Receipt::Notice(waits.to_owned())).await;
+    let reason = operators::status(changes.world()).await["changes"]["reason"].clone();
+    let expected = format!("(pid {pid})");
+    let is_named =
+        |reason: &str| reason.contains("a transaction that began at 2") && reason.ends_with(&expected);
+    assert!(reason.as_str().is_some_and(is_named), "{reason}");
+    transaction.run("COMMIT");
+    Subscriber::subscribed(&changes, "bob").await.until_written(changes.postgres(), 2).await;
     changes.rooms.world.stop().await;
 }

@@ -28,7 +28,7 @@ pub enum LogError {
     #[error("authentication fails: {0}")]
     Authentication(String),
     /// The role may not read the log.
-    #[error("the role lacks the right to read the write-ahead log: {0}")]
+    #[error("the role may not read the write-ahead log; it needs `ALTER ROLE … REPLICATION`: {0}")]
     NotPermitted(String),
     /// The server has no free WAL sender, replication slot or connection.
     #[error("the database has no free WAL sender or replication slot: {0}")]

@@ -23,6 +23,7 @@ use crate::tenants::database::change_following::ChangeFollowing;
 use crate::tenants::database::change_progress::PartialTransaction;
 use crate::tenants::database::change_sink::{BatchReceipt, ChangeBatch, ChangeSession, ChangeSink};
 use crate::tenants::database::changes::ask;
+use crate::tenants::database::literal::identifier;
 use crate::tenants::database::log::{LogError, LogEvent, LogSession, SlotSource};
 
 /// The most messages of a batch.
@@ -77,9 +78,12 @@ impl LogStream for ChangesStream {
     async fn prepare(&self, database: &TenantDatabase) -> Result<Prerequisites, Unreadable> {
         let publication = &database.spec.usage.publication;
         let published = database.published_tables(publication).await?;
-        let problem = match published.exists {
-            false => "does not exist",
-            true if published.tables.is_empty() => "has no table",
+        let name = identifier(publication);
+        let (problem, statement) = match published.exists {
+            false => ("does not exist", format!("CREATE PUBLICATION {name}")),
+            true if published.tables.is_empty() => {
+                ("has no table", format!("ALTER PUBLICATION {name} ADD TABLE …"))
+            }
             true => {
                 let oid = ask(database, &(), |connection, ()| Box::pin(watchdog::oid(connection))).await?;
                 let source = match &self.durable {
@@ -89,7 +93,8 @@ impl LogStream for ChangesStream {
                 return Ok(Prerequisites { publications: vec![publication.clone()], source, oid });
             }
         };
-        Err(Unreadable::NothingToRead(format!("the publication `{publication}` {problem}")))
+        let shown = format!("the publication `{publication}` {problem}");
+        Err(Unreadable::NothingToRead { shown, statement })
     }
 
     fn begin(

@@ -12,8 +12,13 @@ pub(super) enum Unreadable {
     Database(DatabaseFailure),
     /// The session cannot be opened.
     Log(LogError),
-    /// There is nothing to read until the database is changed. The text is for clients too.
-    NothingToRead(String),
+    /// There is nothing to read until the database is changed.
+    NothingToRead {
+        /// For clients.
+        shown: String,
+        /// What changes that.
+        statement: String,
+    },
 }
 
 impl From<LogError> for Unreadable {

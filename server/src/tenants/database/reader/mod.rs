@@ -187,7 +187,9 @@ impl<S: LogStream> Reader<S> {
             self.until_usable().await;
             match self.open().await {
                 Ok(session) => self.follow(session).await,
-                Err(Unreadable::NothingToRead(reason)) => self.await_change(reason).await,
+                Err(Unreadable::NothingToRead { shown, statement }) => {
+                    self.await_change(shown, &statement).await;
+                }
                 Err(Unreadable::Database(failure)) => self.fail(failure.into()).await,
                 Err(Unreadable::Log(LogError::OtherReader)) => self.stand_by().await,
                 // This session had the lock: the slot is of another tenant, another database or another program.
@@ -291,8 +293,9 @@ impl<S: LogStream> Reader<S> {
     }
 
     /// There is nothing to read: waits until that may have changed.
-    async fn await_change(&mut self, reason: String) {
-        self.note_unavailable(reason.clone().into(), reason);
+    async fn await_change(&mut self, shown: String, statement: &str) {
+        let reason = format!("{shown}: `{statement}`");
+        self.note_unavailable(shown.into(), reason);
         tokio::select! {
             () = sleep(LOOK_AGAIN) => {}
             () = self.stream.until_changed() => {}
@@ -319,8 +322,11 @@ impl<S: LogStream> Reader<S> {
     /// Clients receive `shown`, and the log has the reason.
     fn note_unavailable(&self, shown: Cow<'static, str>, reason: String) {
         let state = LogState::Unavailable { shown: shown.clone(), reason: reason.clone().into() };
-        if self.set_state(state.clone()) != state {
+        let before = self.set_state(state.clone());
+        if before.shown() != Some(&shown) {
             self.stream.note_unavailable(&shown);
+        }
+        if before != state {
             let tenant = &*self.database.tenant.id;
             warn!(tenant, "The {} of the database are not read: {reason}", S::SUBJECT);
         }
