@@ -154,7 +154,11 @@ fn what_the_owner_of_the_cluster_has_to_do_is_named() {
         [&["--tenant", "acme", "--status"][..], &["--tenant", "acme"], &["--tenant", "acme", "--status"]]
     {
         let (done, text) = migrate(folder.path(), arguments, &[]);
-        for named in ["`GRANT anon, authenticated TO second`", "wal_level is replica"] {
+        for named in [
+            "`GRANT anon, authenticated TO second`",
+            "`ALTER ROLE second REPLICATION`",
+            "wal_level is replica",
+        ] {
             assert!(done && text.contains(named), "{arguments:?}: {text}");
         }
     }

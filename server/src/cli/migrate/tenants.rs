@@ -15,6 +15,9 @@ use crate::tenants::database::schema::{self, NEWEST_VERSION, Prepared, SchemaSta
 use crate::tenants::database::{DatabaseFailure, Missing, PreparingConnection};
 use crate::tenants::{DatabaseSpec, specified_database};
 
+/// The publication that the preparation makes for the changes of tables, once.
+const CHANGES_PUBLICATION: &str = "supabase_realtime";
+
 /// Prepares the database of each tenant, or says what would be done.
 ///
 /// # Errors
@@ -120,5 +123,9 @@ fn lacking(id: &str, prepared: &Prepared) -> String {
     let kinds =
         [("objects", missing_objects), ("roles", missing_roles), ("publications", missing_publications)];
     let lacking = kinds.into_iter().filter(|(_, missing)| !missing.is_empty());
-    lacking.map(|(what, missing)| format!("{id}: lacks {what}: {}\n", missing.join(", "))).collect()
+    let lacking = lacking.map(|(what, missing)| format!("{id}: lacks {what}: {}\n", missing.join(", ")));
+    let is_unpublished = missing_publications.iter().any(|name| name == CHANGES_PUBLICATION);
+    let statement = is_unpublished
+        .then(|| format!("{id}: changes of tables need `CREATE PUBLICATION {CHANGES_PUBLICATION}`\n"));
+    lacking.chain(statement).collect()
 }

@@ -12,6 +12,14 @@ use crate::tenants::DatabaseSpec;
 /// What PostgreSQL writes into its write-ahead log.
 const WAL_LEVEL: &str = "SELECT pg_catalog.current_setting('wal_level')";
 
+/// The statement without which the role of the connection may not read the write-ahead log. Amazon RDS has a role for that.
+const MISSING_REPLICATION: &str = "
+    SELECT pg_catalog.format('ALTER ROLE %I REPLICATION', rolname)
+    FROM pg_catalog.pg_roles
+    WHERE rolname = current_user AND NOT (rolsuper OR rolreplication) AND NOT EXISTS (
+        SELECT FROM pg_catalog.pg_roles AS managed
+        WHERE managed.rolname = 'rds_replication' AND pg_catalog.pg_has_role(managed.oid, 'MEMBER'))";
+
 /// A connection by which the database of a tenant is prepared.
 pub struct PreparingConnection(PgConnection);
 
@@ -69,6 +77,10 @@ impl PreparingConnection {
     pub async fn lacks_besides(&mut self) -> Result<Vec<String>, SchemaError> {
         schema::within_time(async {
             let grant = client_roles::missing_grant(&mut self.0).await?;
+            let replication: Option<String> = sqlx::query_scalar(MISSING_REPLICATION).fetch_optional(&mut self.0).await?;
+            let replication = replication.map(|statement| {
+                format!("the role of the connection may not read messages from SQL and changes of tables; it needs `{statement}`")
+            });
             let wal_level: String = sqlx::query_scalar(WAL_LEVEL).fetch_one(&mut self.0).await?;
             let is_logical = wal_level == "logical";
             let level = (!is_logical).then(|| {
@@ -77,7 +89,7 @@ impl PreparingConnection {
                      `ALTER SYSTEM SET wal_level = logical`, and a restart of PostgreSQL"
                 )
             });
-            Ok(grant.into_iter().chain(level).collect())
+            Ok(grant.into_iter().chain(replication).chain(level).collect())
         })
         .await
     }
