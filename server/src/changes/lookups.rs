@@ -261,9 +261,9 @@ impl<'a> Lookup<'a> {
             }
         }
         // A viewer for whom the policies fail sees nothing.
-        let seen = found.into_iter().map(|seen| {
+        let seen = found.into_iter().zip(&questions).map(|(seen, question)| {
             seen.unwrap_or_else(|failure| {
-                database.tenant.reports.record(failure.code.at(Scope::Log), &failure.reason);
+                database.report_hidden(&change.log_table.table, question.viewer.role(), &failure);
                 Vec::new()
             })
         });

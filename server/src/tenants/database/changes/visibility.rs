@@ -65,6 +65,13 @@ impl TenantDatabase {
         }
         Ok(Ok(found))
     }
+
+    /// Reports why rows of a table are hidden from a client.
+    pub fn report_hidden(&self, table: &ChangeTable, role: &str, failure: &DatabaseFailure) {
+        let ChangeTable { schema, name, .. } = table;
+        let reason = format!("rows of `{schema}.{name}` for the role `{role}`: {}", failure.reason);
+        self.reports().record(failure.code.at(Scope::Log), reason);
+    }
 }
 
 /// The indices of the keys of the rows that a client may see, ascending, or why they could not be found out.
@@ -148,7 +155,7 @@ impl Part<'_> {
                 Ok(all) => all.extend(keys),
                 Err(_) if keys.is_empty() => {}
                 Err(failure) => {
-                    self.database.reports().record(failure.code.at(Scope::Log), &failure.reason);
+                    self.database.report_hidden(self.rows.table, clients[index].role, failure);
                     answers[index] = Ok(keys);
                 }
             }
