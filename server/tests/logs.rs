@@ -330,6 +330,17 @@ fn the_line_of_a_code_has_the_tenant_the_request_and_the_region() {
 }
 
 #[test]
+fn the_line_of_a_join_that_needs_a_database_says_that_the_tenant_has_none() {
+    let mut serve = Serve::start(&[]);
+    let mut socket = serve.open(&serve.token.clone());
+    let join = r#"["1","1","realtime:a","phx_join",{"config":{"postgres_changes":[{"table":"todos"}]}}]"#;
+    socket.write_all(&frame(join)).expect("it accepts bytes");
+    let line = serve.line(|line| line["error_code"] == "UnableToConnectToProject");
+    let message = line["message"].as_str().expect("text");
+    assert!(message.contains("the tenant has no database: set `tenants.<id>.database.url`"), "{line}");
+}
+
+#[test]
 fn a_client_with_a_thousand_errors_causes_one_line_per_code() {
     let mut serve = Serve::start(&[("REALTIME__TELEMETRY__LOG_LEVEL", "warn")]);
     let token = serve.token.clone();

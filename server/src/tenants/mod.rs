@@ -28,12 +28,15 @@ mod tenant;
 
 pub use allowance::Allowance;
 #[cfg(feature = "postgres")]
-pub use database::{Databases, check_address, database_authorizer};
+pub use database::{Databases, NO_DATABASE_REASON, check_address, database_authorizer};
 pub use database_status::{
     ChangesStatus, DatabaseStatus, DatabaseUsability, DurableStatus, LogState, QuestionCounts,
 };
 #[cfg(not(feature = "postgres"))]
-pub use databases_absent::{NoDatabases as Databases, WITHOUT_DATABASES, check_address, database_authorizer};
+pub use databases_absent::{
+    NoDatabases as Databases, WITHOUT_DATABASES, WITHOUT_DATABASES as NO_DATABASE_REASON, check_address,
+    database_authorizer,
+};
 pub use message_records::{MessageRecord, MessageRecords, RecordPayload, RecordsError, RecordsQuery};
 pub use policy::{Policy, TenantStatus};
 pub use registry::{Registry, UnknownHost};

@@ -25,6 +25,7 @@ use crate::broadcast::replay::ReplayError;
 use crate::changes::ChangeSubscription;
 use crate::sessions::KeptClaims;
 use crate::telemetry::codes::{Code, Scope};
+use crate::tenants::NO_DATABASE_REASON;
 
 /// Bytes of a join's payload: the longest token accepted, and plenty beside it. Reading a payload takes linear time,
 /// but a list of millions of empty subscriptions would take many times its size in memory.
@@ -285,7 +286,12 @@ impl PhoenixSession {
     fn refuse(&mut self, message: &JoinMessage<'_>, error: &JoinError) {
         let JoinMessage { join_ref, reference, topic, replaced } = message;
         let JoinError { code, text } = error;
-        self.tenant.reports.record(self.report(*code, Scope::Join), text);
+        let report = self.report(*code, Scope::Join);
+        let reason = match code {
+            Code::UnableToConnectToProject if self.tenant.policy().database().is_none() => NO_DATABASE_REASON,
+            _ => text,
+        };
+        self.tenant.reports.record(report, reason);
         let (outbound, response) = (&self.outbound, error_response(&format!("{code}: {text}")));
         let mut frames = vec![outbound.reply_frame(join_ref, reference, topic, Status::Error, &response)];
         frames.extend(replaced.as_ref().map(|old| phoenix::closed(outbound.dialect, old.as_json(), topic)));

@@ -6,6 +6,9 @@ use settings::DatabaseAddress;
 use crate::pem;
 use crate::store::connect_options;
 
+/// Why what needs a database is refused to clients of a tenant without one, for operators.
+pub const NO_DATABASE_REASON: &str = "the tenant has no database: set `tenants.<id>.database.url`, or the extension `postgres_cdc_rls` of a tenant in the store";
+
 /// Checks the URL of a database, and reads the certificates that verify it.
 ///
 /// # Errors

@@ -31,7 +31,7 @@ pub mod schema;
 mod shared_answers;
 mod state;
 
-pub use self::address::check_address;
+pub use self::address::{NO_DATABASE_REASON, check_address};
 pub use self::change_following::{CHANGES_IDLE, ChangeDemand};
 pub use self::change_sink::{BatchReceipt, ChangeBatch, ChangeSession, ChangeSink};
 pub use self::connection::TenantDatabase;
