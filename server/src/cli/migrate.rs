@@ -28,8 +28,8 @@ Examples:
 
 Without a database the tables are in the embedded file, in server.data_dir.
 
-The database of a tenant, for private rooms and broadcasts from SQL, gets the schema `realtime`. A server makes it when the
-first client joins; its role needs CREATE on the database for that. With another role, or before the first client:
+The database of a tenant, for private rooms, broadcasts from SQL and changes of tables, gets the schema `realtime`. A server makes it
+when the first client joins; its role needs CREATE on the database for that. With another role, or before the first client:
   realtime-server migrate --tenant default                     the tenant of clients that name none
   realtime-server migrate --tenant acme --tenant globex        these tenants, of the configuration or of the store
   realtime-server migrate --tenant acme --status               only says what is missing

@@ -35,7 +35,7 @@ async fn without_a_free_wal_sender_the_reason_is_named_and_a_free_one_is_used() 
     let senders = "SELECT count(*) FROM pg_stat_replication";
     eventually("broadcasts are read", async || changes.postgres().sql(senders) == "2").await;
     let mut ann = Subscriber::joined(&changes, "ann").await;
-    ann.until(&not_available("the database has no free WAL sender")).await;
+    ann.until(&not_available("the database has no free WAL sender or replication slot")).await;
     drop(program);
     ann.until(&Receipt::Subscribed).await;
     ann.until_written(changes.postgres(), 1).await;

@@ -11,7 +11,7 @@ use tracing::info;
 use super::{Args, RETRY};
 use crate::app::OpenedStore;
 use crate::cli::print_stdout;
-use crate::tenants::database::schema::{self, NEWEST_VERSION, Prepared, SchemaState};
+use crate::tenants::database::schema::{self, NEWEST_VERSION, Prepared, SchemaError, SchemaState};
 use crate::tenants::database::{DatabaseFailure, Missing, PreparingConnection};
 use crate::tenants::{DatabaseSpec, specified_database};
 
@@ -30,10 +30,18 @@ pub(super) async fn run(args: &Args, settings: &Settings, deadline: Instant) -> 
             let spec = specified_database(settings, store, id).await?;
             prepare(args, id, &spec, deadline).await
         };
-        let text = prepared.await.with_context(|| format!("the tenant `{id}`"))?;
+        let text = prepared.await.map_err(said_once).with_context(|| format!("the tenant `{id}`"))?;
         print_stdout(text).context("cannot print it")?;
     }
     Ok(())
+}
+
+/// The errors of the client library contain the text of their source.
+fn said_once(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast::<SchemaError>() {
+        Ok(error) => anyhow::anyhow!(error.with_source()),
+        Err(error) => error,
+    }
 }
 
 /// The store, if it may have a tenant that the configuration does not have. No embedded store is made for that.

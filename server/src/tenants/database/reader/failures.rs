@@ -69,7 +69,7 @@ fn shown(error: &LogError) -> Cow<'static, str> {
     match error {
         LogError::NotLogical(_) => "`wal_level` of the database is not `logical`".into(),
         LogError::NotPermitted(_) => "the role of the server may not read the write-ahead log".into(),
-        LogError::NoWalSenders(_) => "the database has no free WAL sender".into(),
+        LogError::NoWalSenders(_) => "the database has no free WAL sender or replication slot".into(),
         LogError::SlotTimeout => SLOT_WAITS,
         _ => UNREADABLE,
     }
