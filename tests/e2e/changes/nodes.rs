@@ -179,7 +179,8 @@ async fn a_node_for_which_no_slot_is_free_says_so_and_harms_no_other() {
         nodes.one.postgres().sql("SELECT string_agg(active_pid::text, ', ') FROM pg_replication_slots");
     let mut bob = nodes.client_of_two("bob").await;
     join(&mut bob, &all()).await;
-    let reason = "Changes of the database are not available: the database has no free WAL sender or replication slot";
+    let reason =
+        "Changes of the database are not available: the database has no free WAL sender or replication slot";
     assert_eq!(system(&mut bob).await, ("ok".to_owned(), reason.to_owned()));
     nodes.one.postgres().sql(&insert([1]));
     expect_rows(&mut ann, [1]).await;

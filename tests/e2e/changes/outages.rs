@@ -173,11 +173,11 @@ async fn a_publication_that_is_dropped_and_made_again_is_read_again() {
     ann.until_written(changes.postgres(), 2).await;
     changes.postgres().sql("DROP PUBLICATION supabase_realtime");
     changes.postgres().sql("INSERT INTO public.todos (id) VALUES (3)");
-    let mut late = Subscriber::joined(&changes, "late").await;
     let missing =
         "Changes of the database are not available: the publication `supabase_realtime` does not exist";
-    late.until(&Receipt::Notice(missing.to_owned())).await;
     ann.until(&Receipt::Notice(missing.to_owned())).await;
+    let mut late = Subscriber::joined(&changes, "late").await;
+    late.until(&Receipt::Notice(missing.to_owned())).await;
     changes.postgres().sql("CREATE PUBLICATION supabase_realtime FOR TABLE public.todos");
     ann.until(&Receipt::Gap).await;
     ann.until(&Receipt::Subscribed).await;
