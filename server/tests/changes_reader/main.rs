@@ -2,6 +2,7 @@
 
 mod back_pressure;
 mod demand;
+mod durable;
 mod node;
 mod publication;
 mod reading;

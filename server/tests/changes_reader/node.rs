@@ -47,14 +47,24 @@ impl TestNode {
 
     /// One that stops to read so long after the last demand.
     pub fn idle_after(postgres: &Postgres, changes_idle: Duration) -> TestNode {
+        Self::with(postgres, changes_idle, Settings::default())
+    }
+
+    /// As [`idle_after`](Self::idle_after), and the database keeps what no node reads.
+    pub fn durable(postgres: &Postgres, changes_idle: Duration) -> TestNode {
         let mut settings = Settings::default();
+        settings.changes.durable = true;
+        Self::with(postgres, changes_idle, settings)
+    }
+
+    fn with(postgres: &Postgres, changes_idle: Duration, mut settings: Settings) -> TestNode {
         settings.tenants.entry("default".into()).or_default().database.url = Some(postgres.url().into());
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let jwks = JwksSources::new(tasks.clone(), stop.clone());
         let memory = MemoryBudget::new(usize::MAX, 75);
         let registry = Registry::new(&settings, jwks, (&Arc::new(Metrics::new(Vec::new())), &memory));
         let broadcasts = Arc::new(Broadcasts::default());
-        let (node, messages) = (NodeId::new(1), Arc::clone(&broadcasts) as _);
+        let (node, messages) = (NodeId::random(), Arc::clone(&broadcasts) as _);
         let reading = Reading {
             node,
             election: Election::EachNode(node),
