@@ -35,7 +35,7 @@ use crate::routes::RouteTable;
 use crate::sessions::Services;
 use crate::telemetry::logs;
 #[cfg(feature = "postgres")]
-use crate::tenants::database::{CHANGES_IDLE, Election, Reading};
+use crate::tenants::database::{CHANGES_IDLE, Election, Reading, UnusedSlots};
 use crate::tenants::{Databases, database_authorizer};
 use crate::workers::Workers;
 use crate::{admin, broadcast, openapi};
@@ -196,7 +196,12 @@ fn databases(node: &Arc<Node>, tasks: &TaskTracker) -> Arc<Databases> {
     // which waits for all transactions that are open; and the bus cannot slow down the database when a node is slow.
     let draining = node.lifecycle.token(LifecyclePhase::Draining);
     let reading = Reading { node: node.id, election, messages, changes_idle: CHANGES_IDLE, draining };
-    Databases::reading(tasks.clone(), node.lifecycle.token(LifecyclePhase::Stopping), reading)
+    let stopping = node.lifecycle.token(LifecyclePhase::Stopping);
+    let databases = Databases::reading(tasks.clone(), stopping.clone(), reading);
+    let (unused_slots, node) = (UnusedSlots::new(&databases), Arc::clone(node));
+    let looking = async move { unused_slots.run(CHANGES_IDLE, || node.tenants.all()).await };
+    tasks.spawn(stopping.run_until_cancelled_owned(looking));
+    databases
 }
 
 #[cfg(not(feature = "postgres"))]

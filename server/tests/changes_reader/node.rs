@@ -10,6 +10,7 @@ use realtime_server::auth::jwks::JwksSources;
 use realtime_server::telemetry::metrics::Metrics;
 use realtime_server::tenants::database::{
     CHANGES_IDLE, ChangeDemand, DatabaseMessage, DatabaseMessages, DroppedMessage, Election, Reading,
+    UnusedSlots,
 };
 use realtime_server::tenants::{Databases, LogState, Registry, Tenant};
 use settings::Settings;
@@ -80,6 +81,16 @@ impl TestNode {
     pub fn reconfigure(&mut self, set: impl FnOnce(&mut settings::TenantDatabase)) {
         set(&mut self.settings.tenants.get_mut("default").expect("it is configured").database);
         self.registry.apply(&self.settings);
+    }
+
+    /// Looks for slots that are not used any more, once.
+    pub async fn look(&self, unused: &mut UnusedSlots) {
+        unused.look(self.registry.all()).await;
+    }
+
+    /// Looks for them so often, until this is dropped.
+    pub async fn keep_looking(&self, interval: Duration) {
+        UnusedSlots::new(&self.databases).run(interval, || self.registry.all()).await;
     }
 
     fn tenant(&self) -> Arc<Tenant> {

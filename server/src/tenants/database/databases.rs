@@ -71,6 +71,12 @@ impl Databases {
         demand
     }
 
+    /// Whether this node reads the changes of a tenant, or is about to.
+    pub(super) fn follows_changes(&self, tenant: &str) -> bool {
+        let following = self.following.lock().get(tenant).and_then(Weak::upgrade);
+        following.is_some_and(|following| !following.is_unused())
+    }
+
     /// The publication of a tenant may have tables by now. Without this it takes some seconds to notice.
     pub fn note_publication_changed(&self, tenant: &str) {
         if let Some(database) = self.get(tenant) {

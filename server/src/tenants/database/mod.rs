@@ -30,6 +30,7 @@ mod records;
 pub mod schema;
 mod shared_answers;
 mod state;
+mod unused_slots;
 
 pub use self::address::{NO_DATABASE_REASON, check_address};
 pub use self::change_following::{CHANGES_IDLE, ChangeDemand};
@@ -43,4 +44,5 @@ pub use self::reader::{
     DatabaseMessage, DatabaseMessages, DatabasePayload, DroppedMessage, Election, Reading,
 };
 pub use self::state::DatabaseState;
+pub use self::unused_slots::UnusedSlots;
 pub use super::database_status::LogState;

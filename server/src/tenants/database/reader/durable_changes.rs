@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 use wire::pgoutput::Lsn;
 
-use super::durable_slot::{DurableSlot, DurableSlotProgress};
+use super::durable_slot::{CONNECTION_NAME, DurableSlot, DurableSlotProgress};
 use super::sightings::Sightings;
 use crate::telemetry::codes::{Code, Scope};
 use crate::tenants::database::change_following::ChangeFollowing;
@@ -23,9 +23,6 @@ use crate::tenants::database::changes::ask;
 use crate::tenants::database::log::SlotSource;
 use crate::tenants::database::{DatabaseFailure, TenantDatabase};
 use crate::tenants::{DurableStatus, TenantStatus};
-
-/// The name of the connection that advances and drops the slot.
-const CONNECTION_NAME: &str = "realtime_durable_slot";
 
 /// The shortest and the longest time between two looks at the slot.
 const LOOK_MIN: Duration = Duration::from_millis(250);
@@ -86,7 +83,7 @@ impl DurableChanges {
     ) -> Result<SlotSource, DatabaseFailure> {
         // What an earlier session has sent is handled first, so that it is known where the next one starts.
         self.following.progress.settled().await;
-        let slot = DurableSlot::new(database, &self.upstream, oid);
+        let slot = DurableSlot::new(&database.tenant, &self.upstream, oid);
         let progress = self.look(database, &slot, "").await?;
         if !progress.is_there || !self.stays(database, &slot, &progress).await? {
             return Ok(SlotSource::LogEnd);
@@ -119,7 +116,7 @@ impl DurableChanges {
         seen: &mut Option<Lsn>,
     ) -> Result<(), DatabaseFailure> {
         let oid = ask(database, &(), |connection, ()| Box::pin(super::watchdog::oid(connection))).await?;
-        let slot = DurableSlot::new(database, &self.upstream, oid);
+        let slot = DurableSlot::new(&database.tenant, &self.upstream, oid);
         let progress = self.look(database, &slot, session_slot).await?;
         if !self.stays(database, &slot, &progress).await? {
             return Ok(());
@@ -263,7 +260,7 @@ impl DurableChanges {
         }
         let session_slot = self.sightings.lock().session_slot().to_owned();
         let mut connection = connect(database).await?;
-        let slot = DurableSlot::find(&mut connection, database, &self.upstream).await?;
+        let slot = DurableSlot::find(&mut connection, &database.tenant, &self.upstream).await?;
         let progress = slot.look(&mut connection, &session_slot).await?;
         if matches!(fate, SlotFate::Superfluous) || progress.others == 0 {
             slot.drop(&mut connection).await?;
@@ -281,7 +278,7 @@ impl DurableChanges {
         let Some(handled) = progress.position() else { return Ok(()) };
         let session_slot = self.sightings.lock().session_slot().to_owned();
         let mut connection = connect(database).await?;
-        let slot = DurableSlot::find(&mut connection, database, &self.upstream).await?;
+        let slot = DurableSlot::find(&mut connection, &database.tenant, &self.upstream).await?;
         let present = slot.look(&mut connection, &session_slot).await?;
         if present.others == 0 && present.position().is_some_and(|position| position < handled) {
             connection = advance(connection, &slot, handled).await?;
@@ -301,7 +298,7 @@ pub(super) async fn drop_left(
     database: &TenantDatabase,
     upstream: &str,
 ) -> Result<(), sqlx::Error> {
-    let slot = DurableSlot::find(connection, database, upstream).await?;
+    let slot = DurableSlot::find(connection, &database.tenant, upstream).await?;
     if slot.drop(connection).await? {
         let (tenant, slot) = (&*database.tenant.id, slot.name());
         info!(tenant, slot, "Dropped the slot that has kept changes, which are not to be kept any more");

@@ -5,7 +5,10 @@ use sqlx::PgConnection;
 use wire::pgoutput::Lsn;
 
 use super::{names, watchdog};
-use crate::tenants::database::TenantDatabase;
+use crate::tenants::Tenant;
+
+/// The name of the connection that advances and drops the slot, in `pg_stat_activity`.
+pub(super) const CONNECTION_NAME: &str = "realtime_durable_slot";
 
 /// What is asked about the slot `$1`, and the sessions that read changes in this database.
 const LOOK: &str = "
@@ -52,17 +55,17 @@ pub(super) struct DurableSlotProgress {
 
 impl DurableSlot {
     /// That of the tenant in a database, whose oid it is.
-    pub(super) fn new(database: &TenantDatabase, upstream: &str, oid: u32) -> Self {
-        Self(names::durable(upstream, &database.tenant.id, oid))
+    pub(super) fn new(tenant: &Tenant, upstream: &str, oid: u32) -> Self {
+        Self(names::durable(upstream, &tenant.id, oid))
     }
 
     /// That of the tenant in the database that `connection` is to.
     pub(super) async fn find(
         connection: &mut PgConnection,
-        database: &TenantDatabase,
+        tenant: &Tenant,
         upstream: &str,
     ) -> Result<Self, sqlx::Error> {
-        Ok(Self::new(database, upstream, watchdog::oid(connection).await?))
+        Ok(Self::new(tenant, upstream, watchdog::oid(connection).await?))
     }
 
     pub(super) fn name(&self) -> &str {

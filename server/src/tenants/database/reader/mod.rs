@@ -17,6 +17,7 @@ mod options;
 mod sightings;
 mod slot_wait;
 mod transaction_rows;
+mod unused_slot;
 mod watchdog;
 
 use std::borrow::Cow;
@@ -38,6 +39,7 @@ use self::failures::{Reported, SLOT_WAITS, Unreadable};
 use self::log_stream::LogStream;
 use self::messages::MessagesStream;
 use self::names::ReaderNames;
+pub(super) use self::unused_slot::drop_unused_slot;
 use super::log::{LogError, LogSession};
 use super::{DatabaseFailure, DatabaseState, LogState, TenantDatabase};
 use crate::backoff::{Backoff, jittered};
