@@ -75,6 +75,12 @@ impl Subscriber {
         }
     }
 
+    /// No subscription is complete yet.
+    pub(super) async fn assert_not_subscribed(&mut self) {
+        self.receipts.extend(self.client.received().await.iter().filter_map(receipt));
+        assert!(!self.receipts.contains(&Receipt::Subscribed), "{:?}", self.receipts);
+    }
+
     /// Inserts a row, and waits until it is received.
     pub(super) async fn until_written(&mut self, postgres: &Postgres, number: i64) {
         postgres.sql(&format!("INSERT INTO public.todos (id) VALUES ({number})"));

@@ -50,6 +50,40 @@ async fn a_session_that_is_terminated_while_rows_are_written_is_replaced() {
     changes.rooms.world.stop().await;
 }
 
+// As after a cut network, when the database has not noticed yet that the old session has ended.
+#[tokio::test]
+async fn who_subscribes_while_an_older_session_has_the_lock_waits_for_the_next_one() {
+    let changes = Changes::start().await;
+    let mut ann = Subscriber::subscribed(&changes, "ann").await;
+    let lock = changes.postgres().sql(
+        "SELECT classid::bigint << 32 | objid::bigint FROM pg_locks JOIN pg_stat_activity USING (pid)
+         WHERE locktype = 'advisory' AND application_name = 'realtime_rls' AND datname = current_database()",
+    );
+    let mut older = changes.postgres().session();
+    older.run(&format!(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+             WHERE application_name = 'realtime_rls' AND datname = current_database();
+         SELECT pg_advisory_lock({lock});
+         SELECT pg_create_logical_replication_slot('older_' || pg_backend_pid(), 'pgoutput', true)"
+    ));
+    let mut late = Subscriber::joined(&changes, "late").await;
+    let looks = "SELECT query_start FROM pg_stat_activity
+        WHERE application_name = 'realtime_connect' AND datname = current_database() AND query LIKE '%pg_locks%'";
+    let mut seen = HashSet::new();
+    eventually("it is looked whether the lock is free", async || {
+        seen.extend(changes.postgres().sql(looks).lines().map(str::to_owned));
+        seen.len() > 2
+    })
+    .await;
+    late.assert_not_subscribed().await;
+    drop(older);
+    late.until(&Receipt::Subscribed).await;
+    late.until_written(changes.postgres(), 1).await;
+    ann.until(&Receipt::Gap).await;
+    ann.until(&Receipt::Row(1)).await;
+    changes.rooms.world.stop().await;
+}
+
 #[tokio::test]
 async fn a_database_that_is_stopped_or_killed_while_rows_are_written_is_read_again() {
     let changes = alone().await;

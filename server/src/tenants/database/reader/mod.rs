@@ -1,8 +1,9 @@
 //! Reads the write-ahead log of one database. Each kind of what is read has a session of its own, so that one whose receivers are slow
 //! holds back nothing of the others.
 //!
-//! Of the nodes of a cluster one reads, elected by a lock that its session holds. The others look whether the lock is free.
-//! Nodes without a bus read for themselves.
+//! Of the nodes of a cluster one reads broadcasts, elected by a lock that its session holds. The others look whether the lock is
+//! free. Nodes without a bus read broadcasts for themselves, and each node reads changes of tables for its own clients: their locks
+//! only keep two sessions of one node apart.
 
 mod changes;
 mod database_message;
@@ -73,6 +74,17 @@ pub enum Election {
     OneOfAll,
     /// This one, whatever others do.
     EachNode(NodeId),
+}
+
+impl Election {
+    /// What is known while another session has the lock, and reads.
+    fn state_while_another_reads(self) -> LogState {
+        match self {
+            Self::OneOfAll => LogState::ReadElsewhere,
+            // It is a session of this node that has not ended yet, from which nothing is received.
+            Self::EachNode(_) => LogState::Starting,
+        }
+    }
 }
 
 /// Who reads, for whom, and how long.
@@ -167,6 +179,7 @@ async fn read_on_demand(
 struct Reader<S> {
     database: Arc<TenantDatabase>,
     stream: S,
+    election: Election,
     names: ReaderNames,
     /// The oid of the database in its server.
     oid: u32,
@@ -181,7 +194,7 @@ impl<S: LogStream> Reader<S> {
         let slot = S::slot(&database.spec.usage.slot_suffix);
         let names = ReaderNames::new(slot, &database.tenant.id, election);
         let is_followed = stream.was_read(&database);
-        Self { database, stream, names, oid: 0, is_followed, retry: RETRY }
+        Self { database, stream, election, names, oid: 0, is_followed, retry: RETRY }
     }
 
     async fn run(mut self) {
@@ -277,7 +290,7 @@ impl<S: LogStream> Reader<S> {
                 Ok((true, Some(slot))) => {
                     self.names.follow(&slot, self.oid);
                     was_read = Instant::now();
-                    self.set_state(LogState::ReadElsewhere);
+                    self.set_state(self.election.state_while_another_reads());
                 }
                 Ok((true, None)) => {
                     self.set_state(LogState::Starting);
